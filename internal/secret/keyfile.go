@@ -1,0 +1,188 @@
+package secret
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"latchkey/internal/fault"
+)
+
+const (
+	keyFileHeader  = "latchkey-keys 1"
+	keyFileLimit   = 64 << 10
+	keyFileComment = `# The keys under which Latchkey stores its secrets. Without them every token is
+# lost; whoever has them and the database can test guesses. Keep a copy in a
+# safe place, readable by nobody else. The first key is the current one, those
+# below it are still honoured. Each line: "key", its id, the key.
+`
+)
+
+// ReadKeyring reads the keyring in the file at path. It returns NotFound (and
+// fs.ErrNotExist) when there is none, and Invalid when the file may be read
+// by others than its owner or is not a key file, with every broken line at
+// once. No error shows any of the file's contents.
+func ReadKeyring(path string) (*Keyring, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Wrap(err, fault.NotFound,
+			"There is no key file at %s. Name the right one, or make a new one with \"latchkey key create %s\".", path, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open key file: %w", err)
+	}
+	defer file.Close()
+	// The open file is asked, not the path: it cannot be exchanged in between.
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("inspect key file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fault.Errorf(fault.Invalid, "The key file %s is not a regular file.", path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fault.Errorf(fault.Invalid,
+			"The key file %s is open to others than its owner (mode %04o). Run \"chmod 600 %s\".", path, mode, path)
+	}
+	return parseKeyring(file, path)
+}
+
+// WriteNew writes the keyring to a new file at path that only its owner may
+// read, and returns once it is on disk. The file appears complete or not at
+// all. It returns Conflict (and fs.ErrExist) when something is there already,
+// and never overwrites it.
+func (k *Keyring) WriteNew(path string) error {
+	directory := filepath.Dir(path)
+	// CreateTemp opens with O_EXCL and mode 0600.
+	draft, err := os.CreateTemp(directory, ".latchkey-key-*")
+	if err != nil {
+		return fmt.Errorf("create key file: %w", err)
+	}
+	defer os.Remove(draft.Name())
+	if err := writeThrough(draft, k.text()); err != nil {
+		return fmt.Errorf("write key file: %w", err)
+	}
+	// A link, unlike a rename, fails where something is already.
+	err = os.Link(draft.Name(), path)
+	if errors.Is(err, fs.ErrExist) {
+		return fault.Wrap(err, fault.Conflict,
+			"%s exists already, and a key file is never overwritten: every token issued under its keys would be lost.", path)
+	}
+	if err != nil {
+		return fmt.Errorf("name key file: %w", err)
+	}
+	return syncDirectory(directory)
+}
+
+// writeThrough writes text to file, waits for the disk and closes it.
+func writeThrough(file *os.File, text string) error {
+	_, err := file.WriteString(text)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// syncDirectory waits until the names in the directory are on disk.
+func syncDirectory(path string) error {
+	directory, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open directory of key file: %w", err)
+	}
+	if err := errors.Join(directory.Sync(), directory.Close()); err != nil {
+		return fmt.Errorf("sync directory of key file: %w", err)
+	}
+	return nil
+}
+
+// text is the keyring as a key file holds it.
+func (k *Keyring) text() string {
+	var b strings.Builder
+	b.WriteString(keyFileComment)
+	fmt.Fprintln(&b, keyFileHeader)
+	for _, key := range k.keys {
+		fmt.Fprintf(&b, "key %s %x\n", key.id, *key.raw)
+	}
+	return b.String()
+}
+
+// keyFileParser gathers the keys and the faults of one key file.
+type keyFileParser struct {
+	name   string
+	line   int
+	header bool
+	keys   []*serverKey
+	lineOf map[KeyID]int
+	faults fault.List
+}
+
+// parseKeyring reads a key file; name is what messages call it.
+func parseKeyring(r io.Reader, name string) (*Keyring, error) {
+	p := &keyFileParser{name: name, lineOf: map[KeyID]int{}}
+	lines := bufio.NewScanner(io.LimitReader(r, keyFileLimit))
+	for lines.Scan() {
+		p.line++
+		if text := strings.TrimSpace(lines.Text()); text != "" && !strings.HasPrefix(text, "#") {
+			p.read(text)
+		}
+	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		p.fail("is too long")
+	} else if err != nil {
+		return nil, fmt.Errorf("read key file: %w", err)
+	}
+	if len(p.faults) == 0 && len(p.keys) == 0 {
+		p.faults = append(p.faults, fault.Errorf(fault.Invalid, "%s holds no key.", name))
+	}
+	if err := p.faults.Err(); err != nil {
+		return nil, err
+	}
+	return &Keyring{keys: p.keys}, nil
+}
+
+// read takes in one line that is neither empty nor a comment.
+func (p *keyFileParser) read(text string) {
+	if !p.header {
+		p.header = true
+		if text != keyFileHeader {
+			p.fail("is not %q; this is no key file, or one of another version of Latchkey", keyFileHeader)
+		}
+		return
+	}
+	words := strings.Fields(text)
+	if len(words) != 3 || words[0] != "key" {
+		p.fail("is not of the form \"key ID KEY\"")
+		return
+	}
+	var raw [keyLength]byte
+	if len(words[2]) != hex.EncodedLen(keyLength) {
+		p.fail("has a key that is not %d hexadecimal digits long", hex.EncodedLen(keyLength))
+		return
+	}
+	if _, err := hex.Decode(raw[:], []byte(words[2])); err != nil {
+		p.fail("has a key that is not hexadecimal")
+		return
+	}
+	key := newServerKey(raw)
+	if KeyID(words[1]) != key.id {
+		p.fail("has an id that does not belong to its key; one of them was changed")
+		return
+	}
+	if first, twice := p.lineOf[key.id]; twice {
+		p.fail("repeats the key of line %d", first)
+		return
+	}
+	p.lineOf[key.id] = p.line
+	p.keys = append(p.keys, key)
+}
+
+// fail records what is wrong with the present line, never what it says.
+func (p *keyFileParser) fail(format string, args ...any) {
+	p.faults = append(p.faults, fault.Errorf(fault.Invalid, "%s, line %d %s.", p.name, p.line, fmt.Sprintf(format, args...)))
+}
