@@ -1,7 +1,6 @@
 package secret
 
 import (
-	"bufio"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,9 +24,9 @@ const (
 )
 
 // ReadKeyring reads the keyring in the file at path. It returns NotFound (and
-// fs.ErrNotExist) when there is none, and Invalid when the file may be read
-// by others than its owner or is not a key file, with every broken line at
-// once. No error shows any of the file's contents.
+// fs.ErrNotExist) when there is none, and Invalid when the file cannot be read,
+// may be read by others than its owner, or is not a key file: then with every
+// broken line at once. No error shows any of the file's contents.
 func ReadKeyring(path string) (*Keyring, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,13 +34,13 @@ func ReadKeyring(path string) (*Keyring, error) {
 			"There is no key file at %s. Name the right one, or make a new one with \"latchkey key create %s\".", path, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open key file: %w", err)
+		return nil, fileFault(err, "open", path)
 	}
 	defer file.Close()
 	// The open file is asked, not the path: it cannot be exchanged in between.
 	info, err := file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("inspect key file: %w", err)
+		return nil, fileFault(err, "inspect", path)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fault.Errorf(fault.Invalid, "The key file %s is not a regular file.", path)
@@ -56,17 +55,17 @@ func ReadKeyring(path string) (*Keyring, error) {
 // WriteNew writes the keyring to a new file at path that only its owner may
 // read, and returns once it is on disk. The file appears complete or not at
 // all. It returns Conflict (and fs.ErrExist) when something is there already,
-// and never overwrites it.
+// which it never overwrites, and Invalid when the file cannot be written.
 func (k *Keyring) WriteNew(path string) error {
 	directory := filepath.Dir(path)
 	// CreateTemp opens with O_EXCL and mode 0600.
 	draft, err := os.CreateTemp(directory, ".latchkey-key-*")
 	if err != nil {
-		return fmt.Errorf("create key file: %w", err)
+		return fileFault(err, "create", path)
 	}
 	defer os.Remove(draft.Name())
 	if err := writeThrough(draft, k.text()); err != nil {
-		return fmt.Errorf("write key file: %w", err)
+		return fileFault(err, "write", path)
 	}
 	// A link, unlike a rename, fails where something is already.
 	err = os.Link(draft.Name(), path)
@@ -75,9 +74,12 @@ func (k *Keyring) WriteNew(path string) error {
 			"%s exists already, and a key file is never overwritten: every token issued under its keys would be lost.", path)
 	}
 	if err != nil {
-		return fmt.Errorf("name key file: %w", err)
+		return fileFault(err, "create", path)
 	}
-	return syncDirectory(directory)
+	if err := syncDirectory(directory); err != nil {
+		return fileFault(err, "sync the directory of", path)
+	}
+	return nil
 }
 
 // writeThrough writes text to file, waits for the disk and closes it.
@@ -93,12 +95,24 @@ func writeThrough(file *os.File, text string) error {
 func syncDirectory(path string) error {
 	directory, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("open directory of key file: %w", err)
+		return err
 	}
-	if err := errors.Join(directory.Sync(), directory.Close()); err != nil {
-		return fmt.Errorf("sync directory of key file: %w", err)
+	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// fileFault says what could not be done with the key file at path, and why.
+// It is about the operator's file system, so the operator may see the reason.
+func fileFault(err error, doing, path string) error {
+	reason := err
+	var onPath *fs.PathError
+	var onLink *os.LinkError
+	switch {
+	case errors.As(err, &onPath):
+		reason = onPath.Err
+	case errors.As(err, &onLink):
+		reason = onLink.Err
 	}
-	return nil
+	return fault.Wrap(err, fault.Invalid, "Could not %s the key file %s: %v.", doing, path, reason)
 }
 
 // text is the keyring as a key file holds it.
@@ -124,21 +138,22 @@ type keyFileParser struct {
 
 // parseKeyring reads a key file; name is what messages call it.
 func parseKeyring(r io.Reader, name string) (*Keyring, error) {
+	text, err := io.ReadAll(io.LimitReader(r, keyFileLimit+1))
+	if err != nil {
+		return nil, fileFault(err, "read", name)
+	}
+	if len(text) > keyFileLimit {
+		return nil, fault.Errorf(fault.Invalid, "%s is larger than %d bytes; this is no key file.", name, keyFileLimit)
+	}
 	p := &keyFileParser{name: name, lineOf: map[KeyID]int{}}
-	lines := bufio.NewScanner(io.LimitReader(r, keyFileLimit))
-	for lines.Scan() {
+	for line := range strings.Lines(string(text)) {
 		p.line++
-		if text := strings.TrimSpace(lines.Text()); text != "" && !strings.HasPrefix(text, "#") {
-			p.read(text)
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			p.read(line)
 		}
 	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		p.fail("is too long")
-	} else if err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
-	}
 	if len(p.faults) == 0 && len(p.keys) == 0 {
-		p.faults = append(p.faults, fault.Errorf(fault.Invalid, "%s holds no key.", name))
+		return nil, fault.Errorf(fault.Invalid, "%s holds no key.", name)
 	}
 	if err := p.faults.Err(); err != nil {
 		return nil, err
