@@ -1,0 +1,91 @@
+package access
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Use is one use of an API token.
+type Use struct {
+	AccountID uuid.UUID
+	TokenID   uuid.UUID
+	At        time.Time
+	IP        netip.Addr
+}
+
+// UseRepository keeps last uses.
+type UseRepository interface {
+	// KeepUses keeps for each token the use if it is later than the one kept.
+	KeepUses(ctx context.Context, uses []Use) error
+}
+
+// Uses gathers the last use of each API token in memory and keeps them in
+// batches, so that a verification writes nothing.
+type Uses struct {
+	repo UseRepository
+
+	mu      sync.Mutex
+	pending map[uuid.UUID]Use
+}
+
+// NewUses returns an empty gathering over the repository.
+func NewUses(repo UseRepository) *Uses {
+	return &Uses{repo: repo, pending: map[uuid.UUID]Use{}}
+}
+
+// Note remembers a use until the next Flush.
+func (u *Uses) Note(use Use) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if use.At.After(u.pending[use.TokenID].At) {
+		u.pending[use.TokenID] = use
+	}
+}
+
+// Flush keeps what was gathered. What cannot be kept stays for the next time.
+func (u *Uses) Flush(ctx context.Context) error {
+	u.mu.Lock()
+	taken := u.pending
+	u.pending = make(map[uuid.UUID]Use, len(taken))
+	u.mu.Unlock()
+	if len(taken) == 0 {
+		return nil
+	}
+	uses := make([]Use, 0, len(taken))
+	for _, use := range taken {
+		uses = append(uses, use)
+	}
+	err := u.repo.KeepUses(ctx, uses)
+	if err != nil {
+		for _, use := range uses {
+			u.Note(use)
+		}
+	}
+	return err
+}
+
+// Run flushes at every interval until ctx ends, and once more then, within
+// the time that grace allows.
+func (u *Uses) Run(ctx context.Context, interval, grace time.Duration, failed func(error)) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := u.Flush(ctx); err != nil && ctx.Err() == nil {
+				failed(err)
+			}
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+			defer cancel()
+			if err := u.Flush(last); err != nil {
+				failed(err)
+			}
+			return
+		}
+	}
+}

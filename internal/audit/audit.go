@@ -1,0 +1,116 @@
+// Package audit says what an audit event is. Every capability writes its
+// events in the transaction of the change itself (mission: promise 5), so
+// there is no change without its event and no event without its change.
+package audit
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/page"
+)
+
+// ActorKind says what sort of principal acted.
+type ActorKind string
+
+// The kinds of actors (design: "The API's additions").
+const (
+	ActorUser     ActorKind = "USER"
+	ActorAPIToken ActorKind = "API_TOKEN"
+	ActorOperator ActorKind = "OPERATOR"
+)
+
+// Actor is who did something, named as at that moment: a record, not a link.
+type Actor struct {
+	Kind ActorKind
+	// ID is the user's or API token's; zero for the operator.
+	ID   uuid.UUID
+	Name string
+}
+
+// Action names what was done: the thing, a dot, and the deed.
+type Action string
+
+// The vocabulary of actions.
+const (
+	APITokenCreated Action = "api_token.created"
+	APITokenUpdated Action = "api_token.updated"
+	APITokenRotated Action = "api_token.rotated"
+	APITokenRevoked Action = "api_token.revoked"
+	SessionStarted  Action = "session.started"
+	AccountCreated  Action = "account.created"
+	AccountUpdated  Action = "account.updated"
+	StoreCreated    Action = "store.created"
+	StoreUpdated    Action = "store.updated"
+	AppCreated      Action = "app.created"
+	AppUpdated      Action = "app.updated"
+	UserCreated     Action = "user.created"
+	UserUpdated     Action = "user.updated"
+	UserAdded       Action = "user.added"
+)
+
+// TargetKind says what sort of thing was changed.
+type TargetKind string
+
+// The kinds of targets; the values are the key kinds of the API's ids.
+const (
+	TargetAccount  TargetKind = "account"
+	TargetStore    TargetKind = "store"
+	TargetApp      TargetKind = "app"
+	TargetUser     TargetKind = "user"
+	TargetAPIToken TargetKind = "apiToken"
+	TargetSession  TargetKind = "session"
+)
+
+// Target is the thing that was changed, named as at that moment.
+type Target struct {
+	Kind TargetKind
+	// Key is the target's key without the API's prefix: a UUID, or an app's
+	// number.
+	Key  string
+	Name string
+}
+
+// Detail is one fact about the change, never a secret.
+type Detail struct{ Name, Value string }
+
+// Event is one change: who, what, when, from where.
+type Event struct {
+	ID        uuid.UUID
+	AccountID uuid.UUID
+	At        time.Time
+	Actor     Actor
+	Action    Action
+	Target    Target
+	// IP is the address of the request; empty for the operator's commands.
+	IP string
+	// RequestID finds the request in the logs; empty likewise.
+	RequestID string
+	Details   []Detail
+}
+
+// Filter narrows a list of events. Zero fields do not narrow.
+type Filter struct {
+	Actions   []Action
+	ActorID   uuid.UUID
+	TargetKey string
+	// After and Before are exclusive bounds on the time of the event.
+	After, Before time.Time
+}
+
+// Reader reads an account's events. Writing is part of each capability's own
+// repository, since it belongs to the transaction of the change.
+type Reader interface {
+	// Events returns a page of the account's events, newest first.
+	Events(ctx context.Context, accountID uuid.UUID, f Filter, w page.Window) (page.Page[Event], error)
+	// CountEvents returns how many events the filter admits.
+	CountEvents(ctx context.Context, accountID uuid.UUID, f Filter) (int64, error)
+}
+
+// ActorOf names an actor from the words a principal uses of itself:
+// audit.ActorOf(by.Subject()).
+func ActorOf(kind string, id uuid.UUID, name string) Actor {
+	return Actor{Kind: ActorKind(kind), ID: id, Name: name}
+}

@@ -1,0 +1,50 @@
+package manifest
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/user"
+)
+
+// Repository keeps what a manifest declares. Look-ups return fault.NotFound
+// when there is nothing; saves insert, or replace what has the same key.
+type Repository interface {
+	// Atomically runs work in one transaction, which an error of work, and
+	// that error alone, takes back. When it returns nil every verifier of this
+	// process has heard of the accounts that were saved.
+	Atomically(ctx context.Context, work func(Repository) error) error
+
+	Account(ctx context.Context, id uuid.UUID) (account.Account, error)
+	// StoreByHash finds a store on the whole platform.
+	StoreByHash(ctx context.Context, hash string) (account.Store, error)
+	// AppByID finds an app on the whole platform.
+	AppByID(ctx context.Context, id int64) (account.App, error)
+	// UserByEmail finds a person by the folded address.
+	UserByEmail(ctx context.Context, folded string) (user.User, error)
+	// IsMember reports whether the person is in the account.
+	IsMember(ctx context.Context, accountID, userID uuid.UUID) (bool, error)
+	// StoreMember finds a person's place in a store.
+	StoreMember(ctx context.Context, accountID, storeID, userID uuid.UUID) (user.StoreMember, error)
+	// InstalledApps returns the ids of the apps installed in a store.
+	InstalledApps(ctx context.Context, accountID, storeID uuid.UUID) ([]int64, error)
+	// MemberApps returns the ids of the apps that a member of a store may use.
+	MemberApps(ctx context.Context, accountID, memberID uuid.UUID) ([]int64, error)
+
+	SaveAccount(ctx context.Context, a account.Account) error
+	SaveStore(ctx context.Context, s account.Store) error
+	SaveApp(ctx context.Context, a account.App) error
+	SaveUser(ctx context.Context, u user.User) error
+	AddMember(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error
+	SaveStoreMember(ctx context.Context, accountID uuid.UUID, m user.StoreMember) error
+	// InstallApps adds apps to a store; those installed already stay.
+	InstallApps(ctx context.Context, accountID, storeID uuid.UUID, appIDs []int64) error
+	// GrantApps lets a store's member use apps; those granted already stay.
+	GrantApps(ctx context.Context, accountID, memberID uuid.UUID, appIDs []int64) error
+	// Record keeps an audit event.
+	Record(ctx context.Context, e audit.Event) error
+}

@@ -1,0 +1,119 @@
+package secret_test
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+
+	"latchkey/internal/secret"
+)
+
+// ringOf makes a keyring of keys filled with the bytes, the current one first.
+func ringOf(tb testing.TB, fills ...byte) *secret.Keyring {
+	tb.Helper()
+	text := "latchkey-keys 1\n"
+	for _, fill := range fills {
+		text += keyLine(tb, fill)
+	}
+	ring, err := secret.ParseKeyring(strings.NewReader(text), "keys")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return ring
+}
+
+// keyLine is the line of a key file for a key filled with one byte.
+func keyLine(tb testing.TB, fill byte) string {
+	tb.Helper()
+	ring, err := secret.NewKeyring(bytes.NewReader(bytes.Repeat([]byte{fill}, 32)))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	text := ring.Text()
+	return text[strings.Index(text, "\nkey ")+1:]
+}
+
+func TestDigestIsHMAC(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "key")
+		ring, err := secret.NewKeyring(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := secret.Generate(rand.Reader, secret.ClientSecret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := hmac.New(sha256.New, raw)
+		want.Write([]byte(s.Reveal()))
+		for range 3 { // the second and third use what the first left behind
+			if got := ring.Digest(s); secret.Digest(want.Sum(nil)) != got.Digest {
+				t.Fatalf("got %x", got.Digest)
+			}
+		}
+	})
+}
+
+func TestDigestIsUnderTheCurrentKey(t *testing.T) {
+	s := generate(t, secret.StoreAccessToken)
+	before, after := ringOf(t, 1), ringOf(t, 2, 1)
+	if before.Digest(s) == after.Digest(s) {
+		t.Error("a new current key makes no difference")
+	}
+	candidates := after.Candidates(s)
+	if len(candidates) != 2 || candidates[0] != after.Digest(s) || candidates[1] != before.Digest(s) {
+		t.Errorf("candidates are %x", candidates)
+	}
+}
+
+func TestZeroSecretIsStoredNowhere(t *testing.T) {
+	if got := ringOf(t, 1, 2).Candidates(secret.Secret{}); len(got) != 0 {
+		t.Errorf("%d candidates", len(got))
+	}
+}
+
+func TestNewKeyringFails(t *testing.T) {
+	broken := errors.New("entropy source is gone")
+	if ring, err := secret.NewKeyring(iotest.ErrReader(broken)); ring != nil || !errors.Is(err, broken) {
+		t.Errorf("got %v, %v", ring, err)
+	}
+	if ring, err := secret.NewKeyring(bytes.NewReader(make([]byte, 31))); ring != nil || err == nil {
+		t.Errorf("31 bytes: got %v, %v", ring, err)
+	}
+}
+
+func TestKeyringServesManyAtOnce(t *testing.T) {
+	ring := ringOf(t, 1, 2)
+	var running sync.WaitGroup
+	for range 8 {
+		s := generate(t, secret.AccountAccessToken)
+		want := ring.Candidates(s)
+		running.Go(func() {
+			for range 500 {
+				if got := ring.Candidates(s); got[0] != want[0] || got[1] != want[1] {
+					t.Errorf("got %x, want %x", got, want)
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+}
+
+func TestCandidatesAllocate(t *testing.T) {
+	s := generate(t, secret.AccountAccessToken)
+	// A little room for the pool, which the garbage collector may empty.
+	for _, ring := range []*secret.Keyring{ringOf(t, 1), ringOf(t, 1, 2)} {
+		if n := testing.AllocsPerRun(1000, func() { digests = ring.Candidates(s) }); n > 1 {
+			t.Errorf("%v allocations", n)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package token
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+	"latchkey/internal/scope"
+)
+
+// Filter narrows a list of tokens. Zero fields do not narrow, except that no
+// Statuses are Active and Expired.
+type Filter struct {
+	Statuses []Status
+	// Scope admits tokens that hold the scope.
+	Scope string
+	// UnusedSince admits tokens that were not used at or after that moment,
+	// and had been created before it.
+	UnusedSince time.Time
+}
+
+// Query is a Filter made whole: what a repository looks for.
+type Query struct {
+	Filter
+	// Now is the moment at which statuses count.
+	Now time.Time
+}
+
+// Lister reads API tokens. A look-up of one returns fault.NotFound when there
+// is none; a batch leaves out what there is not.
+type Lister interface {
+	// Token returns a token of the account, of either level.
+	Token(ctx context.Context, accountID, id uuid.UUID) (Token, error)
+	// AccountTokens returns a page of the account-level tokens.
+	AccountTokens(ctx context.Context, accountID uuid.UUID, q Query, w page.Window) (page.Page[Token], error)
+	CountAccountTokens(ctx context.Context, accountID uuid.UUID, q Query) (int64, error)
+	// StoreTokens returns for each store a page of its store-level tokens.
+	StoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q Query, w page.Window) (map[uuid.UUID]page.Page[Token], error)
+	CountStoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q Query) (map[uuid.UUID]int64, error)
+	// AccessTokens returns the access tokens of each API token that live at
+	// now, newest first.
+	AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]AccessToken, error)
+}
+
+// sees reports whether the principal may look at the token: with the scope at
+// all of the account, as a store's owner at the store's.
+func sees(by *auth.Principal, t Token) bool {
+	if t.Level() == scope.LevelStore {
+		return by.Reaches(t.AccountID, t.StoreID, scope.AccountAPITokensRead)
+	}
+	return by.OwnsAccount(t.AccountID) || by.AccountID == t.AccountID && by.Scopes.Has(scope.AccountAPITokensRead)
+}
+
+// Get returns a token that the principal sees, of either level. Any other is
+// fault.NotFound, whoever's it is.
+func (s *Service) Get(ctx context.Context, by *auth.Principal, id uuid.UUID) (Token, error) {
+	t, err := s.repo.Token(ctx, by.AccountID, id)
+	if err != nil {
+		return Token{}, err
+	}
+	if !sees(by, t) {
+		return Token{}, ErrNoToken()
+	}
+	return t, nil
+}
+
+// Query checks a filter and makes it whole. It returns fault.Invalid.
+func (s *Service) Query(f Filter) (Query, error) {
+	if len(f.Statuses) == 0 {
+		f.Statuses = []Status{Active, Expired}
+	}
+	if f.Scope != "" {
+		if _, known := s.policy.Catalogue.Lookup(f.Scope); !known {
+			return Query{}, fault.Errorf(fault.Invalid, "There is no scope %.64q. The field scopeCatalog lists all.", f.Scope).On("filter.scope")
+		}
+	}
+	slices.Sort(f.Statuses)
+	f.Statuses = slices.Compact(f.Statuses)
+	return Query{Filter: f, Now: s.Now()}, nil
+}
+
+// AccountTokens returns a page of the account-level tokens.
+func (s *Service) AccountTokens(ctx context.Context, by *auth.Principal, q Query, r page.Request) (page.Page[Token], error) {
+	w, err := r.Window(page.MaxSize)
+	if err != nil {
+		return page.Page[Token]{}, err
+	}
+	return s.repo.AccountTokens(ctx, by.AccountID, q, w)
+}
+
+// CountAccountTokens returns how many account-level tokens the query admits.
+func (s *Service) CountAccountTokens(ctx context.Context, by *auth.Principal, q Query) (int64, error) {
+	return s.repo.CountAccountTokens(ctx, by.AccountID, q)
+}
+
+// StoreTokens returns for each store a page of its store-level tokens, for
+// stores that the principal reached already.
+func (s *Service) StoreTokens(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID, q Query, w page.Window) (map[uuid.UUID]page.Page[Token], error) {
+	return s.repo.StoreTokens(ctx, by.AccountID, storeIDs, q, w)
+}
+
+// CountStoreTokens returns for each store how many tokens the query admits.
+func (s *Service) CountStoreTokens(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID, q Query) (map[uuid.UUID]int64, error) {
+	return s.repo.CountStoreTokens(ctx, by.AccountID, storeIDs, q)
+}
+
+// AccessTokens returns the live access tokens of each API token, newest first.
+func (s *Service) AccessTokens(ctx context.Context, by *auth.Principal, tokenIDs []uuid.UUID) (map[uuid.UUID][]AccessToken, error) {
+	return s.repo.AccessTokens(ctx, by.AccountID, tokenIDs, s.Now())
+}

@@ -1,0 +1,145 @@
+package token
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+)
+
+// CheckUpdate judges the narrowing of a live token at the moment now. It
+// returns the narrowed token, or every broken rule: fault.Conflict when the
+// token is no longer live, fault.Invalid for whatever would widen it.
+func (p Policy) CheckUpdate(by *auth.Principal, t Token, u Update, now time.Time) (Token, error) {
+	if err := mayManage(by, t); err != nil {
+		return Token{}, err
+	}
+	if err := mustLive(t, now); err != nil {
+		return Token{}, err
+	}
+	if u.Name == nil && u.Scopes == nil && u.ExpiresAt == nil && u.AllowedIPRanges == nil {
+		return Token{}, fault.Errorf(fault.Invalid, "Name at least one thing to change.")
+	}
+	var faults fault.List
+	if u.Name != nil {
+		name, found := checkName(*u.Name)
+		t.Name, faults = name, append(faults, found...)
+	}
+	if u.Scopes != nil {
+		faults = append(faults, p.narrowScopes(&t, u.Scopes)...)
+	}
+	if u.ExpiresAt != nil {
+		faults = append(faults, narrowExpiry(&t, *u.ExpiresAt, now)...)
+	}
+	if u.AllowedIPRanges != nil {
+		faults = append(faults, narrowRanges(&t, u.AllowedIPRanges)...)
+	}
+	return t, faults.Err()
+}
+
+func mustLive(t Token, now time.Time) error {
+	switch t.Status(now) {
+	case Revoked:
+		return fault.Errorf(fault.Conflict, "This API token is revoked.").On("id")
+	case Expired:
+		return fault.Errorf(fault.Conflict, "This API token has expired.").On("id")
+	}
+	return nil
+}
+
+func (p Policy) narrowScopes(t *Token, names []string) fault.List {
+	if len(names) == 0 {
+		return fault.List{fault.Errorf(fault.Invalid, "Name at least one scope. To end the token, revoke it.").On("scopes")}
+	}
+	wanted := p.Catalogue.Expand(names...)
+	var faults fault.List
+	for _, name := range t.Scopes.Missing(wanted.Names()...) {
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"An update only narrows, and the token does not hold %.64q. Create another token for more.", name).On("scopes"))
+	}
+	t.Scopes = wanted
+	return faults
+}
+
+func narrowExpiry(t *Token, at, now time.Time) fault.List {
+	at = at.UTC().Truncate(time.Microsecond)
+	widens := !t.ExpiresAt.IsZero() && (at.IsZero() || at.After(t.ExpiresAt))
+	switch {
+	case widens:
+		return fault.List{fault.Errorf(fault.Invalid,
+			"An update only narrows: name a time not later than %s.", t.ExpiresAt.Format(time.RFC3339)).On("expiresAt")}
+	case !at.IsZero() && !at.After(now):
+		return fault.List{fault.Errorf(fault.Invalid, "The expiry lies in the past. To end the token now, revoke it.").On("expiresAt")}
+	}
+	t.ExpiresAt = at
+	return nil
+}
+
+func narrowRanges(t *Token, ranges []string) fault.List {
+	prefixes, faults := checkRanges(ranges)
+	if len(t.AllowedIPRanges) > 0 && len(ranges) == 0 {
+		return fault.List{fault.Errorf(fault.Invalid, "An update only narrows: name at least one range.").On("allowedIpRanges")}
+	}
+	for _, prefix := range prefixes {
+		if len(t.AllowedIPRanges) > 0 && !within(prefix, t.AllowedIPRanges) {
+			faults = append(faults, fault.Errorf(fault.Invalid,
+				"An update only narrows, and %s lies outside the token's ranges.", prefix).On("allowedIpRanges"))
+		}
+	}
+	t.AllowedIPRanges = prefixes
+	return faults
+}
+
+func within(inner netip.Prefix, outer []netip.Prefix) bool {
+	return slices.ContainsFunc(outer, func(o netip.Prefix) bool {
+		return o.Bits() <= inner.Bits() && o.Contains(inner.Addr())
+	})
+}
+
+// MaxOverlap is the longest that a rotation may leave the previous access
+// token alive; DefaultOverlap is what it leaves unless asked.
+const (
+	DefaultOverlap = 24 * time.Hour
+	MaxOverlap     = 30 * 24 * time.Hour
+)
+
+// CheckRotation judges whether the principal may have a new access token of t
+// at the moment now. An API token may rotate itself; another's only if it
+// could have issued that one (mission: no token can create one mightier than
+// itself). It returns fault.Forbidden, fault.Conflict or fault.Invalid.
+func (p Policy) CheckRotation(by *auth.Principal, t Token, overlap time.Duration, now time.Time) error {
+	if err := mayManage(by, t); err != nil {
+		return err
+	}
+	if err := mustLive(t, now); err != nil {
+		return err
+	}
+	var faults fault.List
+	if overlap < 0 || overlap > MaxOverlap {
+		faults = append(faults, fault.Errorf(fault.Invalid, "The overlap is 0 to %d seconds.", int(MaxOverlap.Seconds())).On("overlapSeconds"))
+	}
+	if by.Kind == auth.APIToken && by.ID != t.ID {
+		faults = append(faults, p.checkAttenuation(by, t)...)
+	}
+	return faults.Err()
+}
+
+func (p Policy) checkAttenuation(by *auth.Principal, t Token) fault.List {
+	var faults fault.List
+	for _, name := range t.Scopes.Names() {
+		grant, known := p.Catalogue.Lookup(name)
+		if missing := by.Missing(name); len(missing) > 0 || known && !grant.Delegable {
+			faults = append(faults, fault.Errorf(fault.Forbidden,
+				"This token could not have given %s, so it cannot renew one that holds it.", name).On("id").Requiring(missing...))
+		}
+	}
+	if !by.ExpiresAt.IsZero() && (t.ExpiresAt.IsZero() || t.ExpiresAt.After(by.ExpiresAt)) {
+		faults = append(faults, fault.Errorf(fault.Forbidden, "This token cannot renew one that lives longer than itself.").On("id"))
+	}
+	for _, f := range confine(by, t.AllowedIPRanges) {
+		faults = append(faults, f.On("id"))
+	}
+	return faults
+}

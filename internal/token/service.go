@@ -1,0 +1,270 @@
+package token
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+)
+
+// Draft is a token about to be kept, with all that is kept in the same
+// transaction.
+type Draft struct {
+	Token        Token
+	ClientSecret secret.KeyedDigest
+	Access       AccessDraft
+	Event        audit.Event
+	// MaxLive is the most live tokens that the token's owner may have, this
+	// one included.
+	MaxLive int
+}
+
+// AccessDraft is an access token about to be kept.
+type AccessDraft struct {
+	Record AccessToken
+	Digest secret.KeyedDigest
+}
+
+// Repository keeps API tokens. Its writes take effect as a whole or not at
+// all, and are durable and heard by every verifier of this process when they
+// return.
+type Repository interface {
+	// Insert keeps the draft if fewer than MaxLive tokens of its owner live
+	// at the draft's creation. It returns fault.LimitReached otherwise, and
+	// no race of two inserts, in however many processes, passes both.
+	Insert(ctx context.Context, d Draft) error
+	// Revoke ends those of the account's tokens that are not revoked yet,
+	// writing one event made by event for each. It changes nothing and
+	// returns the ids that are not in the account, or that a non-nil
+	// onlyStores excludes, if there are any.
+	Revoke(ctx context.Context, accountID uuid.UUID, ids, onlyStores []uuid.UUID, r Revocation, event func(Token) audit.Event) (unknown []uuid.UUID, err error)
+	// Change hands the token, locked against other writers, to decide and
+	// keeps what it returns in the same transaction. An error of decide
+	// changes nothing and is returned.
+	Change(ctx context.Context, accountID, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error
+	Lister
+}
+
+// Change is what a decision does to a token.
+type Change struct {
+	// Token replaces name, scopes, expiry and ranges; nil leaves them.
+	Token *Token
+	// Ends sets the expiry of access tokens, by id.
+	Ends map[uuid.UUID]time.Time
+	// Access is an access token to add; nil adds none.
+	Access *AccessDraft
+	Event  audit.Event
+}
+
+// Service issues, narrows, rotates and revokes API tokens. It is the one path
+// for the API, the panel and the commands (design: "Issuing").
+type Service struct {
+	repo   Repository
+	policy Policy
+	keys   *secret.Keyring
+	random io.Reader
+	now    func() time.Time
+}
+
+// NewService returns a service that judges by policy, keeps digests under
+// keys and draws secrets from random, a cryptographic source.
+func NewService(repo Repository, policy Policy, keys *secret.Keyring, random io.Reader, now func() time.Time) *Service {
+	return &Service{repo: repo, policy: policy, keys: keys, random: random, now: now}
+}
+
+// Now is the service's clock, in UTC with the precision that is kept:
+// microseconds.
+func (s *Service) Now() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
+
+// MayIssue refuses principals that issue no tokens for the owner, before
+// anything else is asked of the request. It returns fault.Forbidden, or nil.
+func (s *Service) MayIssue(by *auth.Principal, o Owner) error { return s.policy.MayIssue(by, o) }
+
+// Create issues a token. It returns every broken rule of the policy at once,
+// or fault.LimitReached when the owner has as many live tokens as it may.
+func (s *Service) Create(ctx context.Context, by *auth.Principal, req Request) (Issued, error) {
+	now := s.Now()
+	grant, err := s.policy.Check(by, req, now)
+	if err != nil {
+		return Issued{}, err
+	}
+	issued, draft, err := s.draft(by, grant, now)
+	if err != nil {
+		return Issued{}, err
+	}
+	if err := s.repo.Insert(ctx, draft); err != nil {
+		return Issued{}, err
+	}
+	return issued, nil
+}
+
+func (s *Service) draft(by *auth.Principal, g Grant, now time.Time) (Issued, Draft, error) {
+	row := rowOf(g.Owner.Level())
+	clientSecret, err := secret.Generate(s.random, secret.ClientSecret)
+	if err != nil {
+		return Issued{}, Draft{}, err
+	}
+	clientID, err := newClientID(s.random)
+	if err != nil {
+		return Issued{}, Draft{}, err
+	}
+	t := Token{
+		ID: uuid.Must(uuid.NewV7()), AccountID: g.Owner.account.ID, StoreID: g.Owner.store.ID, StoreHash: g.Owner.store.Hash,
+		Name: g.Name, ClientID: clientID, Scopes: g.Scopes, AllowedIPRanges: g.AllowedIPRanges,
+		CreatedAt: now, CreatedBy: audit.ActorOf(by.Subject()), ExpiresAt: g.ExpiresAt,
+	}
+	value, access, err := s.accessToken(row.secretKind, t.ID, now)
+	if err != nil {
+		return Issued{}, Draft{}, err
+	}
+	draft := Draft{
+		Token: t, ClientSecret: s.keys.Digest(clientSecret), Access: access,
+		Event: newEvent(by, audit.APITokenCreated, t, now, grantDetails(t)...), MaxLive: s.policy.MaxLive[g.Owner.Level()],
+	}
+	return Issued{Token: t, AccessToken: value, ClientSecret: clientSecret}, draft, nil
+}
+
+func (s *Service) accessToken(kind secret.Kind, tokenID uuid.UUID, now time.Time) (secret.Secret, AccessDraft, error) {
+	value, err := secret.Generate(s.random, kind)
+	if err != nil {
+		return secret.Secret{}, AccessDraft{}, err
+	}
+	record := AccessToken{ID: uuid.Must(uuid.NewV7()), APITokenID: tokenID, Hint: value.Hint(), CreatedAt: now}
+	return value, AccessDraft{Record: record, Digest: s.keys.Digest(value)}, nil
+}
+
+// Update narrows a token. It returns fault.NotFound for a token that the
+// principal cannot see, fault.Conflict for one that is no longer live, and
+// fault.Invalid for everything that would widen it, all at once.
+func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Token, error) {
+	var updated Token
+	err := s.change(ctx, by, u.ID, func(t Token, _ []AccessToken) (Change, error) {
+		now := s.Now()
+		narrowed, err := s.policy.CheckUpdate(by, t, u, now)
+		if err != nil {
+			return Change{}, err
+		}
+		updated = narrowed
+		return Change{Token: &narrowed, Event: newEvent(by, audit.APITokenUpdated, narrowed, now, changeDetails(t, narrowed)...)}, nil
+	})
+	return updated, err
+}
+
+// Rotate gives a token a new access token and ends the previous one after
+// overlap; nil is DefaultOverlap. What an earlier rotation left alive besides
+// ends now, so that at most two access tokens live. Errors as for Update, and
+// fault.Forbidden where the principal could not have issued the token.
+func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, overlap *time.Duration) (Rotation, error) {
+	var rotation Rotation
+	err := s.change(ctx, by, id, func(t Token, existing []AccessToken) (Change, error) {
+		now, lasts := s.Now(), DefaultOverlap
+		if overlap != nil {
+			lasts = *overlap
+		}
+		if err := s.policy.CheckRotation(by, t, lasts, now); err != nil {
+			return Change{}, err
+		}
+		value, access, err := s.accessToken(rowOf(t.Level()).secretKind, t.ID, now)
+		if err != nil {
+			return Change{}, err
+		}
+		ends, previous := endings(existing, now, now.Add(lasts))
+		rotation = Rotation{Token: t, AccessToken: value, PreviousExpiresAt: previous}
+		details := []audit.Detail{{Name: "previousExpiresAt", Value: previous.Format(time.RFC3339)}, {Name: "hint", Value: access.Record.Hint}}
+		return Change{Ends: ends, Access: &access, Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
+	})
+	return rotation, err
+}
+
+// endings dates the end of the access tokens that a rotation leaves behind:
+// the newest at until, or earlier where it had an earlier end, all others now.
+func endings(existing []AccessToken, now, until time.Time) (map[uuid.UUID]time.Time, time.Time) {
+	newest := slices.MaxFunc(existing, func(a, b AccessToken) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	if !newest.ExpiresAt.IsZero() && newest.ExpiresAt.Before(until) {
+		until = newest.ExpiresAt
+	}
+	ends := map[uuid.UUID]time.Time{}
+	for _, a := range existing {
+		if a.ExpiresAt.IsZero() || a.ExpiresAt.After(now) {
+			ends[a.ID] = now
+		}
+	}
+	ends[newest.ID] = until
+	return ends, until
+}
+
+// change runs decide on a token that the principal can see.
+func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error {
+	return s.repo.Change(ctx, by.AccountID, id, func(t Token, existing []AccessToken) (Change, error) {
+		if mayManage(by, t) != nil && !sees(by, t) {
+			return Change{}, ErrNoToken().On("id")
+		}
+		return decide(t, existing)
+	})
+}
+
+// Revoke ends tokens at once, all or none, and returns when. Tokens that are
+// revoked already stay as they are, so a repeat is safe. It returns
+// fault.NotFound for each id that the principal cannot see.
+func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequest) (time.Time, error) {
+	now := s.Now()
+	only, err := revocable(by)
+	if err != nil {
+		return time.Time{}, err
+	}
+	reason, err := checkRevocation(req)
+	if err != nil {
+		return time.Time{}, err
+	}
+	r := Revocation{At: now, By: audit.ActorOf(by.Subject()), Reason: reason}
+	ids := slices.Clone(req.IDs)
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+	unknown, err := s.repo.Revoke(ctx, by.AccountID, slices.Compact(ids), only, r, func(t Token) audit.Event {
+		return newEvent(by, audit.APITokenRevoked, t, now, reasonDetail(reason)...)
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	var faults fault.List
+	for i, id := range req.IDs {
+		if slices.Contains(unknown, id) {
+			faults = append(faults, ErrNoToken().On("ids."+strconv.Itoa(i)))
+		}
+	}
+	return now, faults.Err()
+}
+
+// revocable returns the stores whose tokens alone the principal may revoke;
+// nil for all of the account.
+func revocable(by *auth.Principal) ([]uuid.UUID, error) {
+	if mayManage(by, Token{AccountID: by.AccountID}) == nil {
+		return nil, nil
+	}
+	if by.OwnsAStore() {
+		return by.OwnedStores, nil
+	}
+	return nil, auth.Denied(scope.AccountAPITokensWrite)
+}
+
+func checkRevocation(req RevokeRequest) (reason string, err error) {
+	var faults fault.List
+	if len(req.IDs) == 0 || len(req.IDs) > MaxRevocations {
+		faults = append(faults, fault.Errorf(fault.Invalid, "Name 1 to %d API tokens.", MaxRevocations).On("ids"))
+	}
+	reason = strings.TrimSpace(req.Reason)
+	if !utf8.ValidString(reason) || utf8.RuneCountInString(reason) > MaxReason {
+		faults = append(faults, fault.Errorf(fault.Invalid, "A reason has at most %d characters.", MaxReason).On("reason"))
+	}
+	return reason, faults.Err()
+}

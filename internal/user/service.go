@@ -1,0 +1,172 @@
+package user
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+	"latchkey/internal/secret"
+)
+
+// Repository keeps people, memberships and sessions. A look-up of one thing
+// returns fault.NotFound when there is none; a batch leaves out what there is
+// not.
+type Repository interface {
+	// Member returns a user of the account.
+	Member(ctx context.Context, accountID, userID uuid.UUID) (User, error)
+	// Users returns a page of the account's users.
+	Users(ctx context.Context, accountID uuid.UUID, w page.Window) (page.Page[User], error)
+	CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error)
+	// UsersByID returns people by id, whatever account they are in.
+	UsersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User, error)
+	// StoreUsers returns a page of each store's members.
+	StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error)
+	CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error)
+
+	// Ownership returns what the person of that folded e-mail address owns.
+	Ownership(ctx context.Context, foldedEmail string) (Ownership, error)
+	// StartSession keeps a session by its digest, with its event.
+	StartSession(ctx context.Context, s Session, digest secret.KeyedDigest, e audit.Event) error
+}
+
+// Ownership is a person with the accounts where they own the account itself
+// or a store of it.
+type Ownership struct {
+	User       User
+	AccountIDs []uuid.UUID
+}
+
+// Service answers about people and starts their sessions.
+type Service struct {
+	repo   Repository
+	keys   *secret.Keyring
+	random io.Reader
+	now    func() time.Time
+}
+
+// NewService returns a service over the repository that keeps session secrets
+// under keys.
+func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time) *Service {
+	return &Service{repo: repo, keys: keys, random: random, now: now}
+}
+
+// Member returns a user of the principal's account, or fault.NotFound.
+func (s *Service) Member(ctx context.Context, by *auth.Principal, id uuid.UUID) (User, error) {
+	return s.repo.Member(ctx, by.AccountID, id)
+}
+
+// Users returns a page of the users of the principal's account.
+func (s *Service) Users(ctx context.Context, by *auth.Principal, r page.Request) (page.Page[User], error) {
+	w, err := r.Window(page.MaxSize)
+	if err != nil {
+		return page.Page[User]{}, err
+	}
+	return s.repo.Users(ctx, by.AccountID, w)
+}
+
+// CountUsers returns how many users the principal's account has.
+func (s *Service) CountUsers(ctx context.Context, by *auth.Principal) (int64, error) {
+	return s.repo.CountUsers(ctx, by.AccountID)
+}
+
+// ByID returns people by id: owners and the like, whose ids the caller got
+// from records of the principal's account.
+func (s *Service) ByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User, error) {
+	return s.repo.UsersByID(ctx, ids)
+}
+
+// StoreUsers returns a page of each store's members, for stores that the
+// principal reached already.
+func (s *Service) StoreUsers(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error) {
+	return s.repo.StoreUsers(ctx, by.AccountID, storeIDs, w)
+}
+
+// CountStoreUsers returns how many members each of the stores has.
+func (s *Service) CountStoreUsers(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
+	return s.repo.CountStoreUsers(ctx, by.AccountID, storeIDs)
+}
+
+// Lifetimes of sessions.
+const (
+	// DefaultSessionTTL is how long a session lasts unless asked otherwise.
+	DefaultSessionTTL = time.Hour
+	// MaxSessionTTL is the longest a session may last.
+	MaxSessionTTL = 30 * 24 * time.Hour
+)
+
+// SessionRequest asks for a session of the owner of an account, or of stores
+// in it.
+type SessionRequest struct {
+	// Email is the owner's address, compared without case.
+	Email string
+	// AccountID may be zero when the person owns things in one account only.
+	AccountID uuid.UUID
+	// TTL is how long the session lasts: a minute to MaxSessionTTL.
+	TTL time.Duration
+}
+
+// StartSession starts a session and returns its secret, which cannot be had
+// again. It returns fault.Invalid for input that breaks a rule, naming each
+// field, and fault.NotFound when nobody of that address owns anything there.
+func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req SessionRequest) (Session, secret.Secret, error) {
+	if by.Kind != auth.Operator {
+		return Session{}, secret.Secret{}, auth.Denied()
+	}
+	if req.TTL < time.Minute || req.TTL > MaxSessionTTL {
+		return Session{}, secret.Secret{}, fault.Errorf(fault.Invalid, "A session lasts 1 minute to 30 days.").On("ttl")
+	}
+	owner, err := s.repo.Ownership(ctx, Fold(req.Email))
+	if fault.KindOf(err) == fault.NotFound {
+		return Session{}, secret.Secret{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+	}
+	if err != nil {
+		return Session{}, secret.Secret{}, err
+	}
+	accountID, err := owner.account(req.AccountID)
+	if err != nil {
+		return Session{}, secret.Secret{}, err
+	}
+	value, err := secret.Generate(s.random, secret.UserSession)
+	if err != nil {
+		return Session{}, secret.Secret{}, err
+	}
+	session, err := s.keep(ctx, by, owner.User, accountID, req.TTL, value)
+	return session, value, err
+}
+
+func (s *Service) keep(ctx context.Context, by *auth.Principal, u User, accountID uuid.UUID, ttl time.Duration, value secret.Secret) (Session, error) {
+	now := s.now().UTC().Truncate(time.Microsecond)
+	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: accountID, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	event := audit.Event{
+		ID: uuid.Must(uuid.NewV7()), AccountID: accountID, At: now, Actor: audit.ActorOf(by.Subject()),
+		Action: audit.SessionStarted, Target: audit.Target{Kind: audit.TargetSession, Key: session.ID.String(), Name: u.Email},
+		Details: []audit.Detail{{Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)}},
+	}
+	return session, s.repo.StartSession(ctx, session, s.keys.Digest(value), event)
+}
+
+// account picks the account of a session: the one asked for, or the only one.
+func (o Ownership) account(asked uuid.UUID) (uuid.UUID, error) {
+	if asked == uuid.Nil && len(o.AccountIDs) == 1 {
+		return o.AccountIDs[0], nil
+	}
+	for _, id := range o.AccountIDs {
+		if id == asked {
+			return id, nil
+		}
+	}
+	switch {
+	case len(o.AccountIDs) == 0:
+		return uuid.Nil, fault.Errorf(fault.NotFound, "This person owns no account and no store.").On("email")
+	case asked == uuid.Nil:
+		return uuid.Nil, fault.Errorf(fault.Invalid, "This person owns things in several accounts. Name one.").On("account")
+	default:
+		return uuid.Nil, fault.Errorf(fault.NotFound, "This person owns neither this account nor a store of it.").On("account")
+	}
+}
