@@ -131,7 +131,7 @@ type keyFileParser struct {
 	name   string
 	line   int
 	header bool
-	keys   []*serverKey
+	keys   []serverKey
 	lineOf map[KeyID]int
 	faults fault.List
 }
