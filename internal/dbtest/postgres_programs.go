@@ -42,8 +42,12 @@ func findPrograms() (programs, error) {
 	if err != nil {
 		return programs{}, err
 	}
-	as, err := serverUser()
-	return programs{bin: bin, as: as}, err
+	p := programs{bin: bin}
+	// PostgreSQL refuses to run as root, and root is who runs tests in most containers.
+	if os.Geteuid() == 0 {
+		p.as, err = unprivilegedUser()
+	}
+	return p, err
 }
 
 // binDir returns the folder of PostgreSQL's programs: in PATH, or the newest of those that match the pattern.
@@ -82,12 +86,8 @@ func isProgram(dir, name string) bool {
 	return err == nil
 }
 
-// serverUser returns the user to run the server as. PostgreSQL refuses to run as root, and root is who runs tests in
-// most containers, so root lends it to an unprivileged user.
-func serverUser() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
+// unprivilegedUser returns a user to whom root can lend the server.
+func unprivilegedUser() (*syscall.Credential, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
 		if err != nil {

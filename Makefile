@@ -1,0 +1,74 @@
+# Everything a person or CI does to Latchkey. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
+AUDITS := internal/httpserver/testdata/graphqlhttp
+# How long `make fuzz` gives each target.
+FUZZTIME ?= 20s
+# How many rounds `make bench` runs, and for how long it measures in each.
+ROUNDS ?= 5
+SECONDS_EACH ?= 5
+
+.PHONY: help
+help: ## List what make can do
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: run
+run: build ## Serve a demo on SQLite; prints the address, a token and a curl to try
+	@mkdir -p tmp
+	bin/latchkey serve --demo --database sqlite:tmp/demo.db
+
+.PHONY: build
+build: ## Build bin/latchkey, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/latchkey ./cmd/latchkey
+
+.PHONY: generate
+generate: ## Regenerate the GraphQL layer from the schema
+	go generate ./...
+
+# The race detector needs a C compiler, the audits of GraphQL over HTTP need Node.
+.PHONY: test
+test: ## Set up and run every test, on SQLite and on PostgreSQL
+	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm
+	@$(MAKE) --no-print-directory $(AUDITS)/node_modules/.package-lock.json
+	go build -o bin/ ./internal/dbtest/cmd/testcluster ./tools/testsummary
+	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json -race -count=1 -timeout 15m ./...
+
+$(AUDITS)/node_modules/.package-lock.json: $(AUDITS)/package-lock.json
+	npm ci --no-audit --no-fund --prefix $(AUDITS)
+
+.PHONY: lint
+lint: bin/golangci-lint ## Check formatting, vet and the linters of .golangci.yml
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
+	go vet ./...
+	bin/golangci-lint run ./...
+
+# Built from the versions in tools/lint.mod, a file of its own so that the linter's two hundred dependencies are not ours.
+bin/golangci-lint: tools/lint.mod tools/lint.sum
+	go build -modfile=tools/lint.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: verify
+verify: ## Check that generated files, go.mod and go.sum are what their sources make
+	go mod tidy -diff
+	go mod verify
+	$(MAKE) --no-print-directory generate
+	@git diff --exit-code && test -z "$$(git status --porcelain)" \
+		|| { git status --short; echo "The tree differs from the last commit: commit what 'make generate' makes of its sources."; exit 1; }
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME (20s)
+	tools/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, SECONDS_EACH=5)
+	@tools/need initdb=postgresql pgbench=postgresql wrk=wrk
+	go run ./internal/bench -rounds $(ROUNDS) -seconds $(SECONDS_EACH)
+
+.PHONY: bench-record
+bench-record: build ## The same, written to docs/benchmarks.md
+	@tools/need initdb=postgresql pgbench=postgresql wrk=wrk
+	go run ./internal/bench -rounds $(ROUNDS) -seconds $(SECONDS_EACH) -record docs/benchmarks.md

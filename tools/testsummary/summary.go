@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// event is one line of `go test -json`; see `go doc test2json`.
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+}
+
+// testID names a test of a package; the empty Test stands for the package itself.
+type testID struct{ Package, Test string }
+
+// summary gathers what the events tell.
+type summary struct {
+	w      io.Writer
+	output map[testID][]string // kept until it is known whether anyone wants to read it
+	result map[testID]string   // the action each test ended with; "run" until then
+	order  []testID            // tests in the order in which they started
+}
+
+func newSummary(w io.Writer) *summary {
+	return &summary{w: w, output: map[testID][]string{}, result: map[testID]string{}}
+}
+
+// read takes in a stream of events up to its end. A line that is not an event, such as the go command's own messages, is
+// written as it is.
+func (s *summary) read(r io.Reader) error {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		var e event
+		switch {
+		case line == "":
+		case json.Unmarshal([]byte(line), &e) == nil && e.Action != "":
+			s.take(e)
+		default:
+			_, _ = io.WriteString(s.w, line)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *summary) take(e event) {
+	id := testID{e.Package, e.Test}
+	switch e.Action {
+	case "build-output":
+		_, _ = io.WriteString(s.w, e.Output)
+	case "output":
+		s.output[id] = append(s.output[id], e.Output)
+	case "run":
+		s.order = append(s.order, id)
+		s.result[id] = e.Action
+	case "pass", "fail", "skip":
+		s.result[id] = e.Action
+		if e.Test == "" {
+			s.finish(e.Package, e.Action)
+		} else if e.Action == "pass" {
+			delete(s.output, id)
+		}
+	}
+}
+
+// finish writes what there is to say about a package that has ended: go's own line for it, and if it failed everything
+// that its failed tests and those it never finished had to say.
+func (s *summary) finish(pkg, result string) {
+	own := testID{Package: pkg}
+	if result == "fail" {
+		for _, id := range s.order {
+			if id.Package == pkg && (s.result[id] == "fail" || s.result[id] == "run") {
+				_, _ = io.WriteString(s.w, strings.Join(s.output[id], ""))
+			}
+		}
+		_, _ = io.WriteString(s.w, strings.Join(s.output[own], ""))
+		return
+	}
+	for _, line := range s.output[own] {
+		if strings.HasPrefix(line, "ok ") || strings.HasPrefix(line, "? ") {
+			_, _ = io.WriteString(s.w, line)
+		}
+	}
+}
+
+// totals are the counts of tests by how they ended. A test with subtests is not counted beside them.
+type totals struct {
+	passed, failed, skipped int
+	on                      map[string]int // passed, by path element of the test's name
+	bad                     []string       // "fail package test", in order
+}
+
+func (s *summary) totals() totals {
+	t := totals{on: map[string]int{}}
+	parents := s.parents()
+	for _, id := range s.order {
+		result := s.result[id]
+		if parents[id] && (result == "pass" || s.childShares(id, result)) {
+			continue
+		}
+		switch result {
+		case "pass":
+			t.passed++
+			for _, element := range slices.Compact(strings.Split(id.Test, "/")) {
+				t.on[element]++
+			}
+		case "skip":
+			t.skipped++
+			t.bad = append(t.bad, fmt.Sprintf("skipped %s %s", id.Package, id.Test))
+		default: // "fail", or "run" where the test binary died
+			t.failed++
+			t.bad = append(t.bad, fmt.Sprintf("failed %s %s", id.Package, id.Test))
+		}
+	}
+	t.addPackages(s)
+	return t
+}
+
+// addPackages counts packages that failed without one of their tests: they did not compile, or died outside of any.
+func (t *totals) addPackages(s *summary) {
+	var failed []string
+	for id, result := range s.result {
+		if id.Test == "" && result == "fail" && !s.anyFailedIn(id.Package) {
+			failed = append(failed, id.Package)
+		}
+	}
+	slices.Sort(failed)
+	for _, pkg := range failed {
+		t.failed++
+		t.bad = append(t.bad, "failed "+pkg)
+	}
+}
+
+func (s *summary) anyFailedIn(pkg string) bool {
+	return slices.ContainsFunc(s.order, func(id testID) bool {
+		return id.Package == pkg && s.result[id] != "pass" && s.result[id] != "skip"
+	})
+}
+
+// parents returns the tests that have subtests.
+func (s *summary) parents() map[testID]bool {
+	parents := map[testID]bool{}
+	for _, id := range s.order {
+		for i, r := range id.Test {
+			if r == '/' {
+				parents[testID{id.Package, id.Test[:i]}] = true
+			}
+		}
+	}
+	return parents
+}
+
+// childShares reports whether a subtest of id ended as id itself did, so that counting both would count one thing twice.
+func (s *summary) childShares(id testID, result string) bool {
+	return slices.ContainsFunc(s.order, func(other testID) bool {
+		return other.Package == id.Package && strings.HasPrefix(other.Test, id.Test+"/") && s.result[other] == result
+	})
+}
+
+// report writes the closing lines and returns an error if anything in them is not as it should be.
+func (s *summary) report(required []string) error {
+	t := s.totals()
+	var errs []error
+	for _, line := range t.bad {
+		fmt.Fprintln(s.w, line)
+	}
+	var on []string
+	for _, database := range required {
+		on = append(on, fmt.Sprintf("%d on %s", t.on[database], database))
+		if t.on[database] == 0 {
+			errs = append(errs, fmt.Errorf("no test ran on %s", database))
+		}
+	}
+	if len(on) > 0 {
+		fmt.Fprintln(s.w, "databases:", strings.Join(on, ", "))
+	}
+	fmt.Fprintf(s.w, "%d passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped)
+	if t.failed > 0 {
+		errs = append(errs, fmt.Errorf("%d failed", t.failed))
+	}
+	if t.skipped > 0 {
+		errs = append(errs, fmt.Errorf("%d skipped: a test that can skip proves nothing on the machine where it does", t.skipped))
+	}
+	if t.passed == 0 {
+		errs = append(errs, errors.New("no test passed"))
+	}
+	return errors.Join(errs...)
+}
