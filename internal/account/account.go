@@ -66,6 +66,11 @@ type StoreRef struct {
 	Hash string
 }
 
-// StoreFilter narrows a list of stores to those named by any of the refs;
-// no refs narrow nothing.
-type StoreFilter struct{ Refs []StoreRef }
+// StoreFilter narrows a list of stores. Nil lists do not narrow; given both, a
+// store must be in each.
+type StoreFilter struct {
+	// IDs names stores in either form.
+	IDs []StoreRef
+	// Hashes names stores by hash.
+	Hashes []string
+}
