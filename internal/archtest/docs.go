@@ -1,0 +1,105 @@
+package archtest
+
+import (
+	"cmp"
+	"go/ast"
+	"go/token"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// checkDocumented asks for a comment on every package and on everything exported, methods of exported types included.
+// In a group one comment may stand for all.
+func checkDocumented(m Module) []Finding {
+	var findings []Finding
+	documented := map[string]bool{}
+	for _, f := range m.handWritten() {
+		documented[f.dir()] = documented[f.dir()] || f.Syntax.Doc.Text() != ""
+		for _, declaration := range f.Syntax.Decls {
+			if strings.HasSuffix(f.Path, ".resolvers.go") && handsOutResolvers(declaration) {
+				continue
+			}
+			for _, name := range undocumented(declaration) {
+				findings = append(findings, Finding{f.Path, m.line(name.Pos()), name.Name + " is exported and not documented"})
+			}
+		}
+	}
+	for _, dir := range slices.SortedFunc(maps.Keys(documented), cmp.Compare) {
+		if !documented[dir] {
+			findings = append(findings, Finding{dir, 0, "the package has no comment"})
+		}
+	}
+	return findings
+}
+
+// handsOutResolvers reports whether a declaration in a file that gqlgen and people share is one of gqlgen's one-line
+// methods of Resolver, which it rewrites without a comment.
+func handsOutResolvers(declaration ast.Decl) bool {
+	f, ok := declaration.(*ast.FuncDecl)
+	if !ok || f.Recv == nil || len(f.Body.List) != 1 {
+		return false
+	}
+	star, ok := f.Recv.List[0].Type.(*ast.StarExpr)
+	if !ok {
+		return false
+	}
+	name, ok := star.X.(*ast.Ident)
+	return ok && name.Name == "Resolver"
+}
+
+// undocumented returns the exported names that a declaration leaves without a comment.
+func undocumented(declaration ast.Decl) []*ast.Ident {
+	switch d := declaration.(type) {
+	case *ast.FuncDecl:
+		if d.Name.IsExported() && d.Doc.Text() == "" && receiverExported(d) {
+			return []*ast.Ident{d.Name}
+		}
+	case *ast.GenDecl:
+		if d.Doc.Text() == "" && d.Tok != token.IMPORT {
+			return undocumentedSpecs(d.Specs)
+		}
+	}
+	return nil
+}
+
+func undocumentedSpecs(specs []ast.Spec) []*ast.Ident {
+	var names []*ast.Ident
+	for _, spec := range specs {
+		switch s := spec.(type) {
+		case *ast.TypeSpec:
+			if s.Name.IsExported() && s.Doc.Text() == "" {
+				names = append(names, s.Name)
+			}
+		case *ast.ValueSpec:
+			for _, name := range s.Names {
+				if name.IsExported() && s.Doc.Text() == "" && s.Comment.Text() == "" {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// receiverExported reports whether a function belongs to no type or to an exported one.
+func receiverExported(f *ast.FuncDecl) bool {
+	if f.Recv == nil {
+		return true
+	}
+	receiver := f.Recv.List[0].Type
+	for {
+		switch r := receiver.(type) {
+		case *ast.StarExpr:
+			receiver = r.X
+		case *ast.IndexExpr: // one type parameter
+			receiver = r.X
+		case *ast.IndexListExpr: // several
+			receiver = r.X
+		case *ast.Ident:
+			return r.IsExported()
+		default:
+			return true
+		}
+	}
+}

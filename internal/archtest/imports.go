@@ -1,0 +1,126 @@
+package archtest
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// mayImport says which packages of ours some packages may import at most. Paths are relative to the module and stand for
+// the packages below them too. The packages of one entry may not import each other unless they list it.
+type mayImport struct {
+	packages []string
+	ours     []string
+	reason   string
+}
+
+// importedBy says which packages alone may import a package of ours (a path relative to the module, with "./" before it)
+// or of others.
+type importedBy struct {
+	imports []string
+	by      []string
+	reason  string
+}
+
+// vocabulary are the packages that name things and decide nothing for others.
+var vocabulary = []string{"internal/fault", "internal/page", "internal/secret", "internal/scope", "internal/audit", "internal/auth"}
+
+// allowed is design.md's "Imports", bottom up.
+var allowed = []mayImport{
+	{packages: []string{"internal/fault"},
+		reason: "everything returns faults, so they can depend on nothing"},
+	{packages: []string{"internal/page", "internal/secret", "internal/scope"}, ours: []string{"internal/fault"},
+		reason: "the vocabulary of all capabilities stands below them"},
+	{packages: []string{"internal/audit"}, ours: []string{"internal/fault", "internal/page"},
+		reason: "an event must be writable by every capability, whatever it is about"},
+	{packages: []string{"internal/auth"}, ours: []string{"internal/fault", "internal/scope"},
+		reason: "who somebody is must not depend on what they do"},
+	{packages: []string{"internal/account", "internal/token", "internal/user", "internal/billing", "internal/access"},
+		ours:   append(slices.Clone(vocabulary), "internal/account"),
+		reason: "capabilities do not know each other: work that crosses them is a package of its own above them"},
+	{packages: []string{"internal/config"}, ours: []string{"internal/fault"},
+		reason: "settings are read before there is anything to set"},
+	{packages: []string{"cmd/latchkey"}, ours: []string{"internal/cli"},
+		reason: "main calls cli.Main and nothing else, so that tests can run the whole program"},
+}
+
+// reserved keeps libraries and layers where they belong.
+var reserved = []importedBy{
+	{imports: []string{"gorm.io", "github.com/glebarez", "github.com/pressly/goose", "modernc.org/sqlite"}, by: []string{"internal/gormdb"},
+		reason: "the schema of the tables is gormdb's secret"},
+	{imports: []string{"github.com/jackc/pgx", "database/sql"}, by: []string{"internal/gormdb", "internal/dbtest", "internal/bench"},
+		reason: "SQL is gormdb's, and its tests' and yardsticks'"},
+	{imports: []string{"github.com/99designs/gqlgen", "github.com/vektah"}, by: []string{"graph", "internal/graphgen"},
+		reason: "rules must be usable by the commands and the panel, without GraphQL"},
+	{imports: []string{"net/http"}, by: []string{"graph", "internal/panel", "internal/httpserver", "internal/cli", "internal/bench"},
+		reason: "capabilities do not know how they are called"},
+	{imports: []string{"html/template"}, by: []string{"internal/panel"}, reason: "pages are the panel's"},
+	{imports: []string{"github.com/spf13"}, by: []string{"internal/cli"}, reason: "flags are the commands'"},
+	{imports: []string{"testing"}, by: []string{"internal/dbtest"}, reason: "what helps tests is not shipped"},
+
+	{imports: []string{"./internal/gormdb"}, by: []string{"internal/gormdb", "internal/cli", "internal/dbtest"},
+		reason: "capabilities and transports meet the database through their own interfaces; cli wires the two"},
+	{imports: []string{"./graph", "./internal/panel"}, by: []string{"graph", "internal/graphgen", "internal/httpserver", "internal/cli"},
+		reason: "nothing stands on a transport but what serves it"},
+	{imports: []string{"./internal/httpserver", "./internal/config", "./internal/seed"}, by: []string{"internal/httpserver", "internal/cli"},
+		reason: "they are the program's outer layer"},
+	{imports: []string{"./internal/cli"}, by: []string{"cmd/latchkey", "internal/cli"}, reason: "cli is the top"},
+	{imports: []string{"./internal/dbtest"}, by: []string{"internal/dbtest", "internal/bench"},
+		reason: "what helps tests is not shipped"},
+	{imports: []string{"./internal/archtest", "./internal/bench", "./tools"}, by: []string{"internal/bench"},
+		reason: "they look at the program from outside"},
+}
+
+// checkImports holds the files that are shipped to both tables. Tests may import what they need.
+func checkImports(m Module) []Finding {
+	var findings []Finding
+	for _, f := range m.GoFiles {
+		if f.Test {
+			continue
+		}
+		imports := m.imports(f)
+		for _, name := range slices.Sorted(maps.Keys(imports)) {
+			// An import of ours is looked up in both tables by its path in the module.
+			key := name
+			if own, ok := strings.CutPrefix(name, m.Path+"/"); ok {
+				key = "./" + own
+			}
+			if reason := forbidden(f.dir(), key); reason != "" {
+				findings = append(findings, Finding{f.Path, imports[name], fmt.Sprintf("%s must not import %s: %s", f.dir(), name, reason)})
+			}
+		}
+	}
+	return findings
+}
+
+// forbidden returns why the package in dir may not import key, or "" if it may.
+func forbidden(dir, key string) string {
+	for _, r := range reserved {
+		if within(key, r.imports) && !within(dir, r.by) {
+			return r.reason
+		}
+	}
+	own, ours := strings.CutPrefix(key, "./")
+	for _, a := range allowed {
+		if ours && within(dir, a.packages) && !within(own, a.ours) && !sameTree(dir, own, a.packages) {
+			return a.reason
+		}
+	}
+	return ""
+}
+
+// within reports whether name is one of the paths or lies below one.
+func within(name string, paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool {
+		return name == p || strings.HasPrefix(name, p+"/")
+	})
+}
+
+// sameTree reports whether both folders lie in the same one of paths: a package may be split below itself.
+func sameTree(a, b string, paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool {
+		return within(path.Clean(a), []string{p}) && within(path.Clean(b), []string{p})
+	})
+}
