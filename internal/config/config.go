@@ -1,0 +1,65 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Config is all settings, each checked.
+type Config struct {
+	// Addr and AdminAddr are where the two listeners listen, as host:port.
+	Addr, AdminAddr string
+	// PublicURL is how clients reach the public listener, without a slash at
+	// its end; empty when it follows from the address listened on (BaseURL).
+	PublicURL string
+	// Database is the URL of the database. It may hold a password: it must
+	// not be printed.
+	Database string
+	// MaxConnections is the size of the pool of connections to PostgreSQL.
+	MaxConnections int
+	// KeyFile is the file of the server's keys; KeyFileGiven says that the
+	// operator named it.
+	KeyFile      string
+	KeyFileGiven bool
+	// Catalogue is the file of the operator's own catalogue of scopes; empty
+	// for the built-in one.
+	Catalogue string
+	// MaxTokensPerStore and MaxTokensPerAccount bound the live API tokens.
+	MaxTokensPerStore, MaxTokensPerAccount int
+	// MaxTokenLifetime is the longest an API token may live; zero sets no
+	// bound.
+	MaxTokenLifetime time.Duration
+	// CacheSize and CacheAge bound what is remembered of credentials.
+	CacheSize int
+	CacheAge  time.Duration
+	// LastUseInterval is how often the last uses of tokens are kept.
+	LastUseInterval time.Duration
+	// ShutdownGrace is how long requests in flight have to finish at stop.
+	ShutdownGrace time.Duration
+	// TrustedProxies are the addresses whose X-Forwarded-For and X-Request-Id
+	// are believed.
+	TrustedProxies []netip.Prefix
+	HTTP           HTTP
+	Query          Query
+	Log            Log
+}
+
+// HTTP bounds what one request may take.
+type HTTP struct {
+	// MaxBody and MaxHeader are in bytes.
+	MaxBody, MaxHeader int
+	// ReadTimeout bounds the reading of a request, WriteTimeout everything
+	// from its header to the end of the answer, IdleTimeout the wait for the
+	// next one, and RequestTimeout the work on one request.
+	ReadTimeout, WriteTimeout, IdleTimeout, RequestTimeout time.Duration
+}
+
+// Query bounds what one GraphQL operation may ask.
+type Query struct{ Depth, Complexity, Aliases, Directives int }
+
+// Log says how logs are written.
+type Log struct {
+	JSON  bool
+	Level slog.Level
+}

@@ -1,0 +1,217 @@
+package config_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/config"
+	"latchkey/internal/fault"
+)
+
+var update = flag.Bool("update", false, "write the table of docs/settings.md anew")
+
+// from is a source of the given flags and variables.
+func from(flags, env map[string]string) config.Source {
+	look := func(m map[string]string) func(string) (string, bool) {
+		return func(name string) (string, bool) { text, ok := m[name]; return text, ok }
+	}
+	return config.Source{Flag: look(flags), Env: look(env)}
+}
+
+func load(t *testing.T, flags, env map[string]string) config.Config {
+	t.Helper()
+	c, err := config.Load(from(flags, env), config.Needs{Keys: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	c := load(t, nil, nil)
+	if c.Addr != "127.0.0.1:8080" || c.AdminAddr != "127.0.0.1:8081" {
+		t.Errorf("addresses %s, %s", c.Addr, c.AdminAddr)
+	}
+	if file, ok := c.SQLiteFile(); !ok || file != "latchkey.db" || c.KeyFile != "latchkey.key" || c.KeyFileGiven {
+		t.Errorf("database %s, key file %s", file, c.KeyFile)
+	}
+	if c.MaxTokensPerStore != 50 || c.MaxTokensPerAccount != 50 || c.LastUseInterval != 10*time.Second || c.HTTP.MaxBody != 1<<20 {
+		t.Errorf("bounds %+v", c)
+	}
+	if got := c.BaseURL(c.Addr); got != "http://127.0.0.1:8080" {
+		t.Errorf("public URL %s", got)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		flags, env map[string]string
+		want       string
+	}{
+		{"default", nil, nil, "127.0.0.1:8080"},
+		{"variable over default", nil, map[string]string{"LATCHKEY_ADDR": ":1"}, ":1"},
+		{"flag over variable", map[string]string{"addr": ":2"}, map[string]string{"LATCHKEY_ADDR": ":1"}, ":2"},
+		{"empty variable is none", nil, map[string]string{"LATCHKEY_ADDR": ""}, "127.0.0.1:8080"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := load(t, tc.flags, tc.env).Addr; got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestEverySettingIsReadFromItsVariableAndFlag(t *testing.T) {
+	bad := "\x00nonsense"
+	free := map[string]bool{"catalogue": true, "key-file": true} // any text names a file
+	for _, s := range config.Settings() {
+		if free[s.Flag] {
+			continue
+		}
+		t.Run(s.Flag, func(t *testing.T) {
+			for _, source := range []config.Source{
+				from(map[string]string{s.Flag: bad}, nil), from(nil, map[string]string{s.Variable(): bad}),
+			} {
+				_, err := config.Load(source, config.Needs{})
+				want := fmt.Sprintf("--%s (%s): ", s.Flag, s.Variable())
+				if fault.KindOf(err) != fault.Invalid || !strings.HasPrefix(err.Error(), want) {
+					t.Errorf("got %v, want %s…", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	_, err := config.Load(from(
+		map[string]string{"addr": "nowhere", "log-level": "loud", "max-body": "0"},
+		map[string]string{"LATCHKEY_DATABASE_URL": "postgres://u:pass-word@h/d", "LATCHKEY_MAX_TOKENS_PER_STORE": "-1"}), config.Needs{Keys: true})
+	var list fault.List
+	if !errors.As(err, &list) || len(list) != 5 {
+		t.Fatalf("want 5 faults: %v", err)
+	}
+	for _, want := range []string{"--addr (LATCHKEY_ADDR)", "--log-level", "--max-body", "--max-tokens-per-store", "--key-file (LATCHKEY_KEY_FILE)"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no word of %s in %v", want, err)
+		}
+	}
+}
+
+func TestFaultsOfOneSetting(t *testing.T) {
+	for _, tc := range []struct{ name, flag, value, want string }{
+		{"port too high", "addr", "localhost:70000", "port of 0 to 65535"},
+		{"no port", "admin-addr", "localhost", "host:port"},
+		{"URL without scheme", "public-url", "keys.example", "URL such as"},
+		{"URL with query", "public-url", "https://keys.example?x=1", "without user, query"},
+		{"URL with user", "public-url", "https://a@keys.example", "without user, query"},
+		{"unknown database", "database", "mysql://root:pass-word@h/d", "sqlite:FILE"},
+		{"SQLite without a file", "database", "sqlite:", "name a file"},
+		{"SQLite in memory", "database", "sqlite::memory:", "name a file"},
+		{"proxy that is a name", "trusted-proxies", "10.0.0.0/8,proxy", "CIDRs"},
+		{"duration without unit", "cache-age", "5", "duration"},
+		{"duration out of bounds", "last-use-interval", "5m", "from 1s to 1m"},
+		{"number with text", "query-depth", "10x", "whole number"},
+		{"empty key file", "key-file", "", "name a file"},
+		{"one address twice", "admin-addr", "127.0.0.1:8080", "public listener"},
+		{"answers cut off", "write-timeout", "5s", "--request-timeout"},
+		{"log format", "log-format", "xml", "text or json"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Load(from(map[string]string{tc.flag: tc.value}, nil), config.Needs{})
+			if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+			if strings.Contains(fmt.Sprint(err), "pass-word") {
+				t.Errorf("%v shows a password", err)
+			}
+		})
+	}
+}
+
+func TestValues(t *testing.T) {
+	c := load(t, map[string]string{
+		"trusted-proxies": "10.1.2.3/8, ::ffff:192.0.2.0/120,2001:db8::1", "public-url": "https://example.com/keys/", "log-format": "json",
+		"log-level": "debug", "database": "sqlite:/var/lib/latchkey/data.sqlite3", "max-token-lifetime": "720h",
+	}, nil)
+	if got := fmt.Sprint(c.TrustedProxies); got != "[10.0.0.0/8 192.0.2.0/24 2001:db8::1/128]" {
+		t.Errorf("proxies %s", got)
+	}
+	if c.PublicURL != "https://example.com/keys" || c.BaseURL("127.0.0.1:1") != c.PublicURL {
+		t.Errorf("public URL %s", c.PublicURL)
+	}
+	if !c.Log.JSON || c.Log.Level != slog.LevelDebug || c.KeyFile != "/var/lib/latchkey/data.key" || c.MaxTokenLifetime != 720*time.Hour {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestKeyFileOfPostgreSQL(t *testing.T) {
+	postgres := map[string]string{"database": "postgres://h/d"}
+	if _, err := config.Load(from(postgres, nil), config.Needs{}); err != nil {
+		t.Errorf("a command without keys: %v", err)
+	}
+	if _, err := config.Load(from(postgres, nil), config.Needs{Keys: true}); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a command with keys: %v", err)
+	}
+	if c := load(t, postgres, map[string]string{"LATCHKEY_KEY_FILE": "/etc/keys"}); c.KeyFile != "/etc/keys" || !c.KeyFileGiven {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestBaseURL(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:8080": "http://127.0.0.1:8080", "0.0.0.0:80": "http://localhost:80", "[::]:80": "http://localhost:80",
+		":8080": "http://localhost:8080", "[::1]:1": "http://[::1]:1", "keys.example:443": "http://keys.example:443",
+	} {
+		t.Run(addr, func(t *testing.T) {
+			if got := new(config.Config).BaseURL(addr); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// The manual's table is made of the settings themselves, so that neither can
+// be changed alone: go test ./internal/config -update.
+func TestDocumented(t *testing.T) {
+	const path, begin, end = "../../docs/settings.md", "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
+	manual, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, found := strings.Cut(string(manual), begin)
+	_, tail, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatalf("%s has no place for the table", path)
+	}
+	whole := head + begin + table() + end + tail
+	if *update {
+		if err := os.WriteFile(path, []byte(whole), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	} else if whole != string(manual) {
+		t.Errorf("%s is not up to date: go test ./internal/config -update", path)
+	}
+}
+
+func table() string {
+	var b strings.Builder
+	b.WriteString("| flag | variable | default | what it is | commands |\n|---|---|---|---|---|\n")
+	for _, s := range config.Settings() {
+		value, commands := "", "all"
+		if s.Default != "" {
+			value = "`" + s.Default + "`"
+		}
+		if s.Serving {
+			commands = "serve"
+		}
+		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s | %s |\n", s.Flag, s.Variable(), value, s.Usage, commands)
+	}
+	return b.String()
+}

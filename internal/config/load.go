@@ -1,0 +1,119 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"latchkey/internal/fault"
+)
+
+const sqlitePrefix = "sqlite:"
+
+// Source is where settings come from. Each function returns the text set
+// under a name, and whether it is set at all.
+type Source struct {
+	Flag func(name string) (string, bool)
+	Env  func(name string) (string, bool)
+}
+
+// Needs says what the command at hand cannot do without.
+type Needs struct {
+	// Keys are the server's keys.
+	Keys bool
+}
+
+// Load reads every setting: from its flag, otherwise from its variable,
+// otherwise the default. A variable that is set to nothing is not set. It
+// returns fault.Invalid with every fault, each naming flag and variable.
+func Load(from Source, needs Needs) (Config, error) {
+	var c Config
+	var faults fault.List
+	for _, s := range Settings() {
+		text, set := s.text(from)
+		if !set && text == "" {
+			continue
+		}
+		if err := s.keep(&c, text); err != nil {
+			faults = append(faults, fault.Errorf(fault.Invalid, "%s.", s.complaint(text, err)).On(s.name()))
+		}
+	}
+	faults = append(faults, c.checkTogether(needs)...)
+	return c, faults.Err()
+}
+
+// text returns what the setting is set to, or its default, and whether it is
+// set.
+func (s Setting) text(from Source) (string, bool) {
+	if text, set := from.Flag(s.Flag); set {
+		return text, true
+	}
+	if text, set := from.Env(s.Variable()); set && text != "" {
+		return text, true
+	}
+	return s.Default, false
+}
+
+func (s Setting) complaint(text string, err error) string {
+	if s.private {
+		return err.Error()
+	}
+	return err.Error() + ", not \"" + text + "\""
+}
+
+// checkTogether judges what no setting can be judged on alone.
+func (c *Config) checkTogether(needs Needs) fault.List {
+	var faults fault.List
+	if c.KeyFileGiven && c.KeyFile == "" {
+		faults = append(faults, fault.Errorf(fault.Invalid, "must name a file.").On(called("key-file")))
+	}
+	if file, ok := c.SQLiteFile(); ok && !c.KeyFileGiven {
+		c.KeyFile = strings.TrimSuffix(file, filepath.Ext(file)) + ".key"
+	}
+	if _, ok := c.SQLiteFile(); !ok && needs.Keys && !c.KeyFileGiven {
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"must be given with PostgreSQL: every server of one database needs the same keys. Make a file with \"latchkey key create FILE\".").On(called("key-file")))
+	}
+	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
+		faults = append(faults, fault.Errorf(fault.Invalid, "must not be that of the public listener.").On(called("admin-addr")))
+	}
+	if c.HTTP.WriteTimeout < c.HTTP.RequestTimeout {
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"must not be shorter than --request-timeout, or no slow answer could be sent.").On(called("write-timeout")))
+	}
+	return faults
+}
+
+// called is how messages call the setting of that flag.
+func called(flag string) string {
+	for _, s := range Settings() {
+		if s.Flag == flag {
+			return s.name()
+		}
+	}
+	return "--" + flag
+}
+
+// SQLiteFile returns the file of an SQLite database, and whether the database
+// is one.
+func (c *Config) SQLiteFile() (string, bool) {
+	return strings.CutPrefix(c.Database, sqlitePrefix)
+}
+
+// BaseURL returns the public URL of a server that listens on addr: the one
+// that was set, otherwise http and the address, as localhost when that means
+// every address of the machine.
+func (c *Config) BaseURL(addr string) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "http://" + addr
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Setting is one thing that the operator can set.
+type Setting struct {
+	// Flag is the name of the flag without its dashes.
+	Flag string
+	// Env is the environment variable's where it does not follow from the
+	// flag's (Variable).
+	Env string
+	// Default is the value unless set, as text; empty for none.
+	Default string
+	// Usage says in one line what it is.
+	Usage string
+	// Serving says that only the server uses it, so that other commands have
+	// no flag for it.
+	Serving bool
+
+	// keep checks text and keeps its value.
+	keep func(c *Config, text string) error
+	// private values are not repeated in messages.
+	private bool
+}
+
+// Settings returns every setting, in the order of the documentation.
+func Settings() []Setting {
+	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), querySettings(), logSettings())
+}
+
+func placeSettings() []Setting {
+	return []Setting{
+		{Flag: "addr", Default: "127.0.0.1:8080", Usage: "address of the public listener, host:port",
+			keep: address(func(c *Config) *string { return &c.Addr })},
+		{Flag: "admin-addr", Default: "127.0.0.1:8081", Serving: true, Usage: "address of the admin listener (health, metrics), host:port",
+			keep: address(func(c *Config) *string { return &c.AdminAddr })},
+		{Flag: "public-url", private: true, Usage: "how clients reach the public listener (default: http:// and its address)", keep: publicURL},
+		{Flag: "trusted-proxies", Serving: true, Usage: "CIDRs of proxies whose X-Forwarded-For and X-Request-Id are believed, separated by commas",
+			keep: prefixes(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies })},
+		{Flag: "shutdown-grace", Default: "20s", Serving: true, Usage: "how long requests in flight have to finish at stop",
+			keep: duration(func(c *Config) *time.Duration { return &c.ShutdownGrace }, "1s", "10m")},
+	}
+}
+
+func dataSettings() []Setting {
+	return []Setting{
+		{Flag: "database", Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db", private: true,
+			Usage: "database: sqlite:FILE or postgres://…", keep: database},
+		{Flag: "max-connections", Default: "20", Usage: "connections to PostgreSQL at most",
+			keep: number(func(c *Config) *int { return &c.MaxConnections }, 1, 1000)},
+		{Flag: "key-file", Usage: "file of the server's keys (default: made beside an SQLite database; needed with PostgreSQL)", keep: keyFile},
+		{Flag: "catalogue", Usage: "file of your own catalogue of scopes (default: built in)",
+			keep: func(c *Config, text string) error { c.Catalogue = text; return nil }},
+		{Flag: "cache-size", Default: "100000", Serving: true, Usage: "credentials remembered at most",
+			keep: number(func(c *Config) *int { return &c.CacheSize }, 1, 100_000_000)},
+		{Flag: "cache-age", Default: "5m", Serving: true, Usage: "how long a credential is remembered at most",
+			keep: duration(func(c *Config) *time.Duration { return &c.CacheAge }, "1s", "24h")},
+		{Flag: "last-use-interval", Default: "10s", Serving: true, Usage: "how often the last uses of tokens are written",
+			keep: duration(func(c *Config) *time.Duration { return &c.LastUseInterval }, "1s", "1m")},
+	}
+}
+
+func tokenSettings() []Setting {
+	return []Setting{
+		{Flag: "max-tokens-per-store", Default: "50", Usage: "live API tokens of one store at most",
+			keep: number(func(c *Config) *int { return &c.MaxTokensPerStore }, 1, 1_000_000)},
+		{Flag: "max-tokens-per-account", Default: "50", Usage: "live account-level API tokens of one account at most",
+			keep: number(func(c *Config) *int { return &c.MaxTokensPerAccount }, 1, 1_000_000)},
+		{Flag: "max-token-lifetime", Usage: "how long a new API token may live at most; makes an expiry mandatory (default: no bound)",
+			keep: duration(func(c *Config) *time.Duration { return &c.MaxTokenLifetime }, "1m", "87600h")},
+	}
+}
+
+func httpSettings() []Setting {
+	return []Setting{
+		{Flag: "max-body", Default: "1048576", Serving: true, Usage: "largest request body, in bytes",
+			keep: number(func(c *Config) *int { return &c.HTTP.MaxBody }, 1024, 64<<20)},
+		{Flag: "max-header", Default: "16384", Serving: true, Usage: "largest request header, in bytes",
+			keep: number(func(c *Config) *int { return &c.HTTP.MaxHeader }, 4096, 1<<20)},
+		{Flag: "read-timeout", Default: "10s", Serving: true, Usage: "longest time to read a request",
+			keep: duration(func(c *Config) *time.Duration { return &c.HTTP.ReadTimeout }, "1s", "10m")},
+		{Flag: "request-timeout", Default: "20s", Serving: true, Usage: "longest time to work on a request",
+			keep: duration(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, "1s", "10m")},
+		{Flag: "write-timeout", Default: "40s", Serving: true, Usage: "longest time from a request's header to the end of its answer",
+			keep: duration(func(c *Config) *time.Duration { return &c.HTTP.WriteTimeout }, "1s", "20m")},
+		{Flag: "idle-timeout", Default: "2m", Serving: true, Usage: "how long a connection may wait for its next request",
+			keep: duration(func(c *Config) *time.Duration { return &c.HTTP.IdleTimeout }, "1s", "1h")},
+	}
+}
+
+func querySettings() []Setting {
+	return []Setting{
+		{Flag: "query-depth", Default: "20", Serving: true, Usage: "levels of fields in one operation at most",
+			keep: number(func(c *Config) *int { return &c.Query.Depth }, 1, 1000)},
+		{Flag: "query-complexity", Default: "20000", Serving: true, Usage: "fields that one operation may make the server answer, list elements counted each",
+			keep: number(func(c *Config) *int { return &c.Query.Complexity }, 1, 10_000_000)},
+		{Flag: "query-aliases", Default: "100", Serving: true, Usage: "aliases in one document at most",
+			keep: number(func(c *Config) *int { return &c.Query.Aliases }, 1, 100_000)},
+		{Flag: "query-directives", Default: "100", Serving: true, Usage: "directives in one document at most",
+			keep: number(func(c *Config) *int { return &c.Query.Directives }, 1, 100_000)},
+	}
+}
+
+func logSettings() []Setting {
+	return []Setting{
+		{Flag: "log-format", Default: "text", Usage: "form of the log: text or json", keep: logFormat},
+		{Flag: "log-level", Default: "info", Usage: "least level that is logged: debug, info, warn or error", keep: logLevel},
+	}
+}
+
+// Variable returns the name of the environment variable.
+func (s Setting) Variable() string {
+	if s.Env != "" {
+		return s.Env
+	}
+	return "LATCHKEY_" + strings.ToUpper(strings.ReplaceAll(s.Flag, "-", "_"))
+}
+
+// name is how messages call the setting.
+func (s Setting) name() string { return "--" + s.Flag + " (" + s.Variable() + ")" }

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The functions here make the keep of a Setting. Each says what a good value
+// is; the setting's name is put before it by whoever reports it.
+
+func address(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		_, port, err := net.SplitHostPort(text)
+		if err != nil {
+			return errors.New("must be host:port, such as 127.0.0.1:8080")
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			return errors.New("must end in a port of 0 to 65535")
+		}
+		*field(c) = text
+		return nil
+	}
+}
+
+func number(field func(*Config) *int, least, most int) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("must be a whole number from %d to %d", least, most)
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func duration(field func(*Config) *time.Duration, least, most string) func(*Config, string) error {
+	lower, _ := time.ParseDuration(least)
+	upper, _ := time.ParseDuration(most)
+	return func(c *Config, text string) error {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < lower || d > upper {
+			return fmt.Errorf("must be a duration from %s to %s, such as 30s or 5m", least, most)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func prefixes(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		var all []netip.Prefix
+		for part := range strings.SplitSeq(text, ",") {
+			prefix, err := parsePrefix(strings.TrimSpace(part))
+			if err != nil {
+				return errors.New("must be CIDRs separated by commas, such as 10.0.0.0/8,2001:db8::/32")
+			}
+			all = append(all, prefix)
+		}
+		*field(c) = all
+		return nil
+	}
+}
+
+// parsePrefix reads a CIDR or a single address. IPv4 in the form of IPv6
+// becomes plain IPv4, which is how peers' addresses are compared.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.WithZone("").Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
+	return prefix.Masked(), nil
+}
+
+func publicURL(c *Config, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return errors.New("must be a URL such as https://keys.example.com")
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("must be a URL without user, query and fragment")
+	}
+	c.PublicURL = strings.TrimRight(text, "/")
+	return nil
+}
+
+// database looks at the form only; the driver judges the rest. The messages
+// do not repeat the URL, which may hold a password.
+func database(c *Config, text string) error {
+	c.Database = text
+	if file, ok := strings.CutPrefix(text, sqlitePrefix); ok {
+		if strings.TrimSpace(file) == "" || file == ":memory:" {
+			return errors.New("must name a file after sqlite:")
+		}
+		return nil
+	}
+	if u, err := url.Parse(text); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
+		return nil
+	}
+	return errors.New("must be sqlite:FILE or a URL postgres://…")
+}
+
+func keyFile(c *Config, text string) error {
+	c.KeyFile, c.KeyFileGiven = text, true
+	return nil
+}
+
+func logFormat(c *Config, text string) error {
+	c.Log.JSON = text == "json"
+	if text != "json" && text != "text" {
+		return errors.New("must be text or json")
+	}
+	return nil
+}
+
+func logLevel(c *Config, text string) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, known := levels[text]
+	if !known {
+		return errors.New("must be debug, info, warn or error")
+	}
+	c.Log.Level = level
+	return nil
+}
