@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/codegen"
@@ -43,6 +44,20 @@ func (plugin) GenerateCode(data *codegen.Data) error {
 		Template:        plainTemplate,
 		PruneOptions:    data.Config.GetPruneOptions(),
 	})
+}
+
+// Implement returns the body of a resolver: the one it has or, for a new one,
+// that the field is not implemented.
+func (plugin) Implement(body string, f *codegen.Field) string {
+	if body != "" {
+		return body
+	}
+	none := "nil"
+	if !config.IsNilable(f.TypeReference.GO) {
+		none = "none"
+		body = "var none " + templates.CurrentImports.LookupType(f.TypeReference.GO) + "\n"
+	}
+	return body + "return " + none + ", notImplemented(" + strconv.Quote(f.Object.Name+"."+f.Name) + ")"
 }
 
 // serializeMutations makes the fields of the objects under Mutation run one

@@ -46,6 +46,9 @@ func (Thing) IsFound() {}
 // Title is a field that is a method.
 func (t Thing) Title() string { return "the " + t.Name }
 
+// Label is a field of the interface.
+func (t Thing) Label() string { return "thing " + t.ID }
+
 // Checked is a field that is a method and can fail: it does for a zero count.
 func (t Thing) Checked() (string, error) {
 	if t.Count == 0 {
@@ -76,6 +79,9 @@ func (Person) IsNode() {}
 
 // IsFound marks Person as someone found.
 func (Person) IsFound() {}
+
+// Label is a field of the interface.
+func (p Person) Label() string { return "person " + p.ID }
 
 // Level is an enum bound to Go constants.
 type Level int

@@ -32,6 +32,12 @@ type Part struct {
 	Number int `json:"number"`
 }
 
+type Reset struct {
+	Was    int    `json:"was"`
+	Secret string `json:"secret"`
+	By     Person `json:"by"`
+}
+
 type Kind string
 
 const (

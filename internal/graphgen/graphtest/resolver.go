@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Resolver answers the schema from memory. It embeds itself as the resolver
-// of every type, which their methods' names allow.
+// Resolver answers the schema from memory, whatever the type of the field.
 type Resolver struct{ counter atomic.Int64 }
 
 // Things returns two things, the second of which the variant damages.
@@ -75,9 +74,15 @@ func (r *Resolver) Slow(_ context.Context, t *Thing) (string, error) {
 func (r *Resolver) Count(context.Context) (*Counter, error) { return &Counter{}, nil }
 
 // Next waits for so many milliseconds and counts.
-func (r *Resolver) Next(_ context.Context, _ *Counter, after int) (int, error) {
+func (r *Resolver) Next(_ context.Context, _ *Counter, after int) (*int, error) {
 	time.Sleep(time.Duration(after) * time.Millisecond)
-	return int(r.counter.Add(1)), nil
+	n := int(r.counter.Add(1))
+	return &n, nil
+}
+
+// Reset starts counting anew.
+func (r *Resolver) Reset(context.Context, *Counter) (*Reset, error) {
+	return &Reset{Was: int(r.counter.Swap(0)), Secret: "s3cret", By: person("p")}, nil
 }
 
 func person(id string) Person {

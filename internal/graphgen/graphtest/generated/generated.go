@@ -51,7 +51,8 @@ type ConnectionResolver interface {
 	Total(ctx context.Context, obj *graphtest.Connection) (int, error)
 }
 type CounterResolver interface {
-	Next(ctx context.Context, obj *graphtest.Counter, after int) (int, error)
+	Next(ctx context.Context, obj *graphtest.Counter, after int) (*int, error)
+	Reset(ctx context.Context, obj *graphtest.Counter) (*graphtest.Reset, error)
 }
 type MutationResolver interface {
 	Count(ctx context.Context) (*graphtest.Counter, error)
@@ -166,11 +167,14 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
-	{Name: "../schema.graphqls", Input: `scalar DateTime
+	{Name: "../schema.graphqls", Input: `directive @requires(scopes: [String!]!, ownStore: Boolean! = false) on FIELD_DEFINITION | OBJECT
+directive @node(scopes: [String!]!, ownStore: Boolean! = false) on OBJECT
+
+scalar DateTime
 scalar Long
 scalar Colour
 
-type Query {
+type Query @requires(scopes: []) {
   things(variant: String! = ""): [Thing!]!
   perhaps(variant: String! = ""): [Thing]
   thing(variant: String! = ""): Thing
@@ -180,32 +184,40 @@ type Query {
   nothing: Thing
 }
 
-type Mutation {
+type Mutation @requires(scopes: []) {
   count: Counter!
 }
 
 type Counter {
-  next(after: Int! = 0): Int!
+  next(after: Int! = 0): Int @requires(scopes: ["count_write"])
+  reset: Reset @requires(scopes: ["count_write"])
+}
+
+type Reset @requires(scopes: []) {
+  was: Int!
+  secret: String! @requires(scopes: ["secret_read"])
+  by: Person!
 }
 
 interface Node {
-  id: ID!
+  id: ID! @requires(scopes: [])
+  label: String! @requires(scopes: [])
 }
 
 union Found = Thing | Person
 
-type Connection {
+type Connection @requires(scopes: []) {
   edges: [Edge]
   total: Int!
   hasNext: Boolean!
 }
 
-type Edge {
+type Edge @requires(scopes: []) {
   node: Person!
   cursor: String!
 }
 
-type Thing implements Node {
+type Thing implements Node @requires(scopes: []) @node(scopes: ["things_read"]) {
   id: ID!
   name: String!
   note: String
@@ -229,16 +241,18 @@ type Thing implements Node {
   title: String!
   checked: String!
   risky: String!
-  slow: String!
+  slow: String! @requires(scopes: ["slow_read"])
+  label: String! @requires(scopes: ["label_read"])
 }
 
-type Part {
+type Part @requires(scopes: []) {
   number: Int!
 }
 
-type Person implements Node {
+type Person implements Node @requires(scopes: []) @node(scopes: ["people_read"], ownStore: true) {
   id: ID!
-  email: String!
+  email: String! @requires(scopes: ["people_read"], ownStore: true)
+  label: String!
   firstName: String!
   lastName: String!
   locale: String!
@@ -277,6 +291,8 @@ func (ec *executionContext) childFields_Counter(ctx context.Context, field graph
 	switch field.Name {
 	case "next":
 		return ec.fieldContext_Counter_next(ctx, field)
+	case "reset":
+		return ec.fieldContext_Counter_reset(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Counter", field.Name)
 }
@@ -305,6 +321,8 @@ func (ec *executionContext) childFields_Person(ctx context.Context, field graphq
 		return ec.fieldContext_Person_id(ctx, field)
 	case "email":
 		return ec.fieldContext_Person_email(ctx, field)
+	case "label":
+		return ec.fieldContext_Person_label(ctx, field)
 	case "firstName":
 		return ec.fieldContext_Person_firstName(ctx, field)
 	case "lastName":
@@ -313,6 +331,18 @@ func (ec *executionContext) childFields_Person(ctx context.Context, field graphq
 		return ec.fieldContext_Person_locale(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Person", field.Name)
+}
+
+func (ec *executionContext) childFields_Reset(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "was":
+		return ec.fieldContext_Reset_was(ctx, field)
+	case "secret":
+		return ec.fieldContext_Reset_secret(ctx, field)
+	case "by":
+		return ec.fieldContext_Reset_by(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Reset", field.Name)
 }
 
 func (ec *executionContext) childFields_Thing(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -365,6 +395,8 @@ func (ec *executionContext) childFields_Thing(ctx context.Context, field graphql
 		return ec.fieldContext_Thing_risky(ctx, field)
 	case "slow":
 		return ec.fieldContext_Thing_slow(ctx, field)
+	case "label":
+		return ec.fieldContext_Thing_label(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Thing", field.Name)
 }
@@ -720,11 +752,11 @@ func (ec *executionContext) _Counter_next(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Counter().Next(ctx, obj, fc.Args["after"].(int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Counter_next(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -747,6 +779,38 @@ func (ec *executionContext) fieldContext_Counter_next(ctx context.Context, field
 	if fc.Args, err = ec.field_Counter_next_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Counter_reset(ctx context.Context, field graphql.CollectedField, obj *graphtest.Counter) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Counter_reset(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Counter().Reset(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *graphtest.Reset) graphql.Marshaler {
+			return ec.marshalOReset2ᚖlatchkeyᚋinternalᚋgraphgenᚋgraphtestᚐReset(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Counter_reset(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Counter",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Reset(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -905,6 +969,29 @@ func (ec *executionContext) _Person_email(ctx context.Context, field graphql.Col
 }
 func (ec *executionContext) fieldContext_Person_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Person", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Person_label(ctx context.Context, field graphql.CollectedField, obj *graphtest.Person) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Person_label(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Label(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Person_label(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Person", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Person_firstName(ctx context.Context, field graphql.CollectedField, obj *graphtest.Person) (ret graphql.Marshaler) {
@@ -1310,6 +1397,84 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields___Schema(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Reset_was(ctx context.Context, field graphql.CollectedField, obj *graphtest.Reset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reset_was(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Was, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reset_was(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reset", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Reset_secret(ctx context.Context, field graphql.CollectedField, obj *graphtest.Reset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reset_secret(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Secret, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reset_secret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reset", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Reset_by(ctx context.Context, field graphql.CollectedField, obj *graphtest.Reset) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reset_by(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.By, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v graphtest.Person) graphql.Marshaler {
+			return ec.marshalNPerson2latchkeyᚋinternalᚋgraphgenᚋgraphtestᚐPerson(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reset_by(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Reset",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Person(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1910,6 +2075,29 @@ func (ec *executionContext) _Thing_slow(ctx context.Context, field graphql.Colle
 }
 func (ec *executionContext) fieldContext_Thing_slow(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Thing", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Thing_label(ctx context.Context, field graphql.CollectedField, obj *graphtest.Thing) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Thing_label(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Label(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Thing_label(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Thing", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
@@ -3128,7 +3316,12 @@ func (ec *executionContext) _Counter(ctx context.Context, sel ast.SelectionSet, 
 			out.Values[i] = graphql.MarshalString("Counter")
 		case "next":
 			out.Values[i] = ec._Counter_next(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "reset":
+			out.Values[i] = ec._Counter_reset(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -3300,6 +3493,11 @@ func (ec *executionContext) _Person(ctx context.Context, sel ast.SelectionSet, o
 			}
 		case "email":
 			out.Values[i] = ec._Person_email(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "label":
+			out.Values[i] = ec._Person_label(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -3548,6 +3746,54 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 	return out
 }
 
+var resetImplementors = []string{"Reset"}
+
+func (ec *executionContext) _Reset(ctx context.Context, sel ast.SelectionSet, obj *graphtest.Reset) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resetImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Reset")
+		case "was":
+			out.Values[i] = ec._Reset_was(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "secret":
+			out.Values[i] = ec._Reset_secret(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "by":
+			out.Values[i] = ec._Reset_by(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var thingImplementors = []string{"Thing", "Found", "Node"}
 
 func (ec *executionContext) _Thing(ctx context.Context, sel ast.SelectionSet, obj *graphtest.Thing) graphql.Marshaler {
@@ -3713,6 +3959,11 @@ func (ec *executionContext) _Thing(ctx context.Context, sel ast.SelectionSet, ob
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "label":
+			out.Values[i] = ec._Thing_label(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4561,6 +4812,24 @@ func (ec *executionContext) marshalOInt2ᚕᚕintᚄ(ctx context.Context, sel as
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalOInt2ᚖint(ctx context.Context, v any) (*int, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.SelectionSet, v *int) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt(*v)
+	return res
 }
 
 func (ec *executionContext) unmarshalOLevel2ᚖlatchkeyᚋinternalᚋgraphgenᚋgraphtestᚐLevel(ctx context.Context, v any) (*graphtest.Level, error) {

@@ -43,9 +43,18 @@ var plainTypes = plain.Types{
 		Fields: map[string]plain.Field{
 			"id":        {Number: 1},
 			"email":     {Number: 2},
-			"firstName": {Number: 3},
-			"lastName":  {Number: 4},
-			"locale":    {Number: 5},
+			"label":     {Number: 3},
+			"firstName": {Number: 4},
+			"lastName":  {Number: 5},
+			"locale":    {Number: 6},
+		},
+	},
+	"Reset": {
+		Conditions: []string{"Reset"},
+		Fields: map[string]plain.Field{
+			"was":    {Number: 1},
+			"secret": {Number: 2},
+			"by":     {Number: 3, Object: "Person"},
 		},
 	},
 	"Thing": {
@@ -72,6 +81,7 @@ var plainTypes = plain.Types{
 			"child":  {Number: 19, Object: "Thing"},
 			"title":  {Number: 20},
 			"risky":  {Number: 21},
+			"label":  {Number: 22},
 		},
 	},
 }
@@ -181,14 +191,43 @@ func (ec *executionContext) plainPerson(ctx context.Context, b []byte, sel plain
 		case 2: // email
 			b = plain.AppendString(b, obj.Email)
 
-		case 3: // firstName
+		case 3: // label
+			v := obj.Label()
+			b = plain.AppendString(b, v)
+
+		case 4: // firstName
 			b = plain.AppendString(b, obj.FirstName)
 
-		case 4: // lastName
+		case 5: // lastName
 			b = plain.AppendString(b, obj.LastName)
 
-		case 5: // locale
+		case 6: // locale
 			b = plain.AppendString(b, obj.Locale)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainReset(ctx context.Context, b []byte, sel plain.Selection, obj *graphtest.Reset) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"Reset"`...)
+		case 1: // was
+			b = strconv.AppendInt(b, int64(obj.Was), 10)
+
+		case 2: // secret
+			b = plain.AppendString(b, obj.Secret)
+
+		case 3: // by
+			if b, ok = ec.plainPerson(ctx, b, f.Sub, &obj.By); !ok {
+				return b, false
+			}
 
 		}
 	}
@@ -369,6 +408,10 @@ func (ec *executionContext) plainThing(ctx context.Context, b []byte, sel plain.
 
 		case 21: // risky
 			v := obj.Risky()
+			b = plain.AppendString(b, v)
+
+		case 22: // label
+			v := obj.Label()
 			b = plain.AppendString(b, v)
 
 		}
@@ -660,6 +703,20 @@ func (ec *executionContext) marshalOPerson2ᚖlatchkeyᚋinternalᚋgraphgenᚋg
 		}
 	}
 	return ec._Person(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOReset2ᚖlatchkeyᚋinternalᚋgraphgenᚋgraphtestᚐReset(ctx context.Context, sel ast.SelectionSet, v *graphtest.Reset) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "Reset", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainReset(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Reset(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOThing2ᚕᚖlatchkeyᚋinternalᚋgraphgenᚋgraphtestᚐThing(ctx context.Context, sel ast.SelectionSet, v []*graphtest.Thing) graphql.Marshaler {

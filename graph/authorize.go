@@ -1,0 +1,152 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"latchkey/graph/plain"
+	"latchkey/internal/auth"
+)
+
+// Authorization is the gqlgen extension that holds every operation against the
+// rules of the schema, before any of it runs.
+//
+// The rules of all fields that an operation selects are gathered once, however
+// long the lists are that it asks for. Where the principal meets them all, as
+// it nearly always does, nothing more is done, and the operation may take the
+// short way of package plain. Otherwise a middleware looks at every field as
+// it runs: a refused one answers with an error, and the rest is answered.
+//
+// A mutation is refused as a whole, before it has an effect, when any field is
+// refused that is selected of its result: a token must not be issued and its
+// secrets then be lost because the result could not be shown.
+type Authorization struct{ rules *Rules }
+
+var _ graphql.OperationContextMutator = Authorization{}
+
+// NewAuthorization returns the extension for the rules of the schema that is
+// served.
+func NewAuthorization(rules *Rules) Authorization { return Authorization{rules} }
+
+// ExtensionName returns the extension's name in gqlgen's messages.
+func (Authorization) ExtensionName() string { return "Authorization" }
+
+// Validate accepts any schema: the rules were made from it.
+func (Authorization) Validate(graphql.ExecutableSchema) error { return nil }
+
+// MutateOperationContext refuses an operation without a principal, and
+// installs the middleware where some field is to be refused.
+func (a Authorization) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return gqlerror.Wrap(err)
+	}
+	if a.rules.denied(a.rules.selected(op), by) == 0 {
+		plain.Allow(op)
+		return nil
+	}
+	check := a.rules.fieldCheck(by)
+	if op.Operation.Operation == ast.Mutation {
+		check = a.rules.mutationCheck(op, by)
+	}
+	next := op.ResolverMiddleware
+	op.ResolverMiddleware = func(ctx context.Context, resolve graphql.Resolver) (any, error) {
+		if err := check(graphql.GetFieldContext(ctx)); err != nil {
+			return nil, err
+		}
+		return next(ctx, resolve)
+	}
+	return nil
+}
+
+// selected returns the rules of every field that the operation selects, those
+// included that @skip and @include leave out this time.
+func (r *Rules) selected(op *graphql.OperationContext) ruleSet {
+	w := walk{rules: r, doc: op.Doc}
+	w.add(op.Operation.SelectionSet)
+	return w.found
+}
+
+// walk gathers the rules of the fields in selection sets. It goes through each
+// fragment once, so that fragments of fragments cannot make it long.
+type walk struct {
+	rules *Rules
+	doc   *ast.QueryDocument
+	seen  map[string]bool
+	found ruleSet
+}
+
+func (w *walk) add(set ast.SelectionSet) {
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			w.found |= w.rules.of(s)
+			w.add(s.SelectionSet)
+		case *ast.InlineFragment:
+			w.add(s.SelectionSet)
+		case *ast.FragmentSpread:
+			w.addFragment(s.Name)
+		}
+	}
+}
+
+func (w *walk) addFragment(name string) {
+	if w.seen[name] {
+		return
+	}
+	if w.seen == nil {
+		w.seen = map[string]bool{}
+	}
+	w.seen[name] = true
+	if f := w.doc.Fragments.ForName(name); f != nil {
+		w.add(f.SelectionSet)
+	}
+}
+
+// fieldCheck returns the check of a query's fields: each by the rules that it
+// has in the type it is a field of.
+func (r *Rules) fieldCheck(by *auth.Principal) func(*graphql.FieldContext) error {
+	return func(fc *graphql.FieldContext) error {
+		if fc.Field.Name == "__typename" {
+			return nil
+		}
+		set := unknown
+		if def := r.schema.Types[fc.Object]; def != nil {
+			if known, ok := r.fields[def.Fields.ForName(fc.Field.Name)]; ok {
+				set = known
+			}
+		}
+		return r.refusal(set, by)
+	}
+}
+
+// mutationCheck returns the check of a mutation's fields: that of the mutation
+// itself, by the rules of all that is selected of its result.
+func (r *Rules) mutationCheck(op *graphql.OperationContext, by *auth.Principal) func(*graphql.FieldContext) error {
+	return func(fc *graphql.FieldContext) error {
+		if !r.groups[fc.Object] {
+			return nil
+		}
+		return r.refusal(r.of(fc.Field.Field)|r.answered(op, fc.Field), by)
+	}
+}
+
+// answered returns the rules of the fields that will be answered of an object:
+// those that @skip and @include leave.
+func (r *Rules) answered(op *graphql.OperationContext, of graphql.CollectedField) ruleSet {
+	var set ruleSet
+	def := r.schema.Types[of.Definition.Type.Name()]
+	if def == nil || !def.IsCompositeType() {
+		return 0
+	}
+	for _, object := range r.schema.GetPossibleTypes(def) {
+		conditions := append([]string{object.Name}, object.Interfaces...)
+		for _, f := range graphql.CollectFields(op, of.Selections, conditions) {
+			set |= r.of(f.Field) | r.answered(op, f)
+		}
+	}
+	return set
+}

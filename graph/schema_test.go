@@ -1,0 +1,172 @@
+package graph_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"latchkey/graph"
+	"latchkey/graph/generated"
+)
+
+func schema() *ast.Schema { return generated.NewExecutableSchema(generated.Config{}).Schema() }
+
+// ours are the definitions of the schema without those of GraphQL itself.
+func ours(s *ast.Schema) []*ast.Definition {
+	var defs []*ast.Definition
+	for _, def := range s.Types {
+		if !def.BuiltIn && !strings.HasPrefix(def.Name, "__") {
+			defs = append(defs, def)
+		}
+	}
+	slices.SortFunc(defs, func(a, b *ast.Definition) int { return strings.Compare(a.Name, b.Name) })
+	return defs
+}
+
+func ownFields(def *ast.Definition) ast.FieldList {
+	return slices.DeleteFunc(slices.Clone(def.Fields), func(f *ast.FieldDefinition) bool { return strings.HasPrefix(f.Name, "__") })
+}
+
+func TestEverythingIsDescribed(t *testing.T) {
+	check := func(name, description string) {
+		if d := strings.TrimSpace(description); len(d) < 5 || !strings.HasSuffix(d, ".") {
+			t.Errorf("%s has the description %q, want a sentence", name, description)
+		}
+	}
+	s := schema()
+	for _, def := range ours(s) {
+		check(def.Name, def.Description)
+		for _, f := range ownFields(def) {
+			check(def.Name+"."+f.Name, f.Description)
+			for _, arg := range f.Arguments {
+				check(def.Name+"."+f.Name+"("+arg.Name+")", arg.Description)
+			}
+		}
+		for _, v := range def.EnumValues {
+			check(def.Name+"."+v.Name, v.Description)
+		}
+	}
+	for _, name := range []string{"requires", "node"} {
+		check("@"+name, s.Directives[name].Description)
+		for _, arg := range s.Directives[name].Arguments {
+			check("@"+name+"("+arg.Name+")", arg.Description)
+		}
+	}
+}
+
+// Directives are not in introspection, so the scopes that a field or type
+// declares must be in its description as well.
+func TestScopesAreDescribed(t *testing.T) {
+	check := func(name, description string, directives ast.DirectiveList) {
+		for _, directive := range []string{"requires", "node"} {
+			d := directives.ForName(directive)
+			if d == nil {
+				continue
+			}
+			for _, scope := range d.Arguments.ForName("scopes").Value.Children {
+				if !strings.Contains(description, "`"+scope.Value.Raw+"`") {
+					t.Errorf("the description of %s does not name %s", name, scope.Value.Raw)
+				}
+			}
+		}
+	}
+	for _, def := range ours(schema()) {
+		check(def.Name, def.Description, def.Directives)
+		for _, f := range ownFields(def) {
+			check(def.Name+"."+f.Name, f.Description, f.Directives)
+		}
+	}
+}
+
+func TestEveryFieldHasARule(t *testing.T) {
+	if _, err := graph.NewRules(schema()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewRulesNamesWhatIsNotCovered(t *testing.T) {
+	const directives = `
+		directive @requires(scopes: [String!]!, ownStore: Boolean! = false) on FIELD_DEFINITION | OBJECT
+		directive @node(scopes: [String!]!, ownStore: Boolean! = false) on OBJECT
+		interface Node { id: ID! @requires(scopes: []) }
+	`
+	tests := []struct{ name, sdl, want string }{
+		{"field", `type Query { a: Int @requires(scopes: ["x"]) b: Int }`, "Query.b"},
+		{"node", `type Query @requires(scopes: []) { a: A } type A implements Node @requires(scopes: []) { id: ID! }`, "A: a Node"},
+		{"field of an interface", `type Query @requires(scopes: []) { a: Other } interface Other { c: Int }`, "Other.c"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := graph.NewRules(gqlparser.MustLoadSchema(&ast.Source{Input: directives + tt.sdl}))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want an error about %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// The fields under the root of mutations are groups, whose own fields are the
+// mutations: authorization refuses those as a whole.
+func TestMutationsAreGrouped(t *testing.T) {
+	s := schema()
+	for _, f := range s.Mutation.Fields {
+		if group := s.Types[f.Type.Name()]; !strings.HasSuffix(group.Name, "Mutations") || len(f.Arguments) > 0 {
+			t.Errorf("Mutation.%s is no group of mutations", f.Name)
+		}
+	}
+}
+
+// A query written for the API that this one is compatible with stays valid.
+func TestSchemaHasTheWholeAccountAPI(t *testing.T) {
+	sdl, err := os.ReadFile("testdata/account-api.graphqls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, have := gqlparser.MustLoadSchema(&ast.Source{Input: string(sdl)}), schema()
+	for _, def := range ours(want) {
+		compareDefinition(t, have.Types[def.Name], def)
+	}
+	if have.Subscription != nil {
+		t.Error("Subscription is a type of object here, not the root of subscriptions")
+	}
+}
+
+func compareDefinition(t *testing.T, have, want *ast.Definition) {
+	t.Helper()
+	if have == nil || have.Kind != want.Kind || !slices.Equal(have.Interfaces, want.Interfaces) {
+		t.Errorf("%s is missing or of another kind", want.Name)
+		return
+	}
+	for _, v := range want.EnumValues {
+		if have.EnumValues.ForName(v.Name) == nil {
+			t.Errorf("%s has no value %s", want.Name, v.Name)
+		}
+	}
+	for _, f := range ownFields(want) {
+		if got, want := signature(have.Fields.ForName(f.Name)), signature(f); got != want {
+			t.Errorf("%s.%s is %s, want %s", have.Name, f.Name, got, want)
+		}
+	}
+	if want.Kind == ast.InputObject && len(have.Fields) != len(want.Fields) {
+		t.Errorf("%s has %d fields, want %d", want.Name, len(have.Fields), len(want.Fields))
+	}
+}
+
+// signature is the field's arguments, type and deprecation, as written in the
+// schema.
+func signature(f *ast.FieldDefinition) string {
+	if f == nil {
+		return "missing"
+	}
+	args := make([]string, len(f.Arguments))
+	for i, arg := range f.Arguments {
+		args[i] = arg.Name + ": " + arg.Type.String()
+	}
+	slices.Sort(args)
+	return fmt.Sprintf("(%s): %s, deprecated %t", strings.Join(args, ", "), f.Type, f.Directives.ForName("deprecated") != nil)
+}
