@@ -142,16 +142,27 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
+// failures is what *Error and List have in common, so that errors.As finds
+// whichever of them comes first in a chain.
+type failures interface {
+	error
+	failures() []*Error
+}
+
+func (e *Error) failures() []*Error { return []*Error{e} }
+
+func (l List) failures() []*Error { return l }
+
 // Flatten returns the failures in err: each of a List, a single *Error, or
-// one of kind Internal with a message that says nothing of the cause.
+// one of kind Internal with a message that says nothing of the cause. What
+// lies within a failure as its cause stays there. No error has no failures.
 func Flatten(err error) []*Error {
-	var list List
-	if errors.As(err, &list) {
-		return list
+	if err == nil {
+		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
-		return []*Error{e}
+	var found failures
+	if errors.As(err, &found) {
+		return found.failures()
 	}
 	return []*Error{Wrap(err, Internal, "Something went wrong on our side. Try again, and give the request id if it stays.")}
 }

@@ -1,0 +1,117 @@
+package fault_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/fault"
+)
+
+var errDriver = errors.New("pq: password authentication failed for user latchkey")
+
+func TestErrorShowsNoCause(t *testing.T) {
+	err := fault.Wrap(fmt.Errorf("query: %w", errDriver), fault.Conflict, "A token called %q exists.", "CI").On("input.name")
+	for _, shown := range []string{err.Error(), err.Message, fmt.Sprintf("%v %s %q", err, err, err)} {
+		if strings.Contains(shown, "pq:") {
+			t.Errorf("the cause shows in %q", shown)
+		}
+	}
+	if want := `input.name: A token called "CI" exists.`; err.Error() != want {
+		t.Errorf("got %q, want %q", err.Error(), want)
+	}
+	if !errors.Is(err, errDriver) {
+		t.Error("errors.Is does not find the cause")
+	}
+}
+
+func TestOnAndRequiringCopy(t *testing.T) {
+	shared := fault.Errorf(fault.Forbidden, "No.")
+	one, other := shared.On("a").Requiring("x", "y"), shared.On("b")
+	if shared.Field != "" || shared.RequiredScopes != nil {
+		t.Errorf("the original changed: %+v", shared)
+	}
+	if one.Field != "a" || other.Field != "b" || !slices.Equal(one.RequiredScopes, []string{"x", "y"}) || other.RequiredScopes != nil {
+		t.Errorf("got %+v and %+v", one, other)
+	}
+}
+
+func TestKindOf(t *testing.T) {
+	missing := fault.Errorf(fault.NotFound, "None.")
+	for _, tc := range []struct {
+		name string
+		err  error
+		want fault.Kind
+	}{
+		{"no error", nil, ""},
+		{"an error of ours", missing, fault.NotFound},
+		{"wrapped", fmt.Errorf("load token: %w", missing), fault.NotFound},
+		{"an error of a driver", errDriver, fault.Internal},
+		{"the outer kind, not the cause's", fault.Wrap(missing, fault.Conflict, "Gone meanwhile."), fault.Conflict},
+		{"a list: the first one's", fault.List{fault.Errorf(fault.Invalid, "a"), missing}, fault.Invalid},
+		{"a list as a cause", fault.Wrap(fault.List{missing}, fault.Internal, "Broken."), fault.Internal},
+		{"joined with a driver's", errors.Join(errDriver, missing), fault.NotFound},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := fault.KindOf(tc.err); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFlatten(t *testing.T) {
+	a, b := fault.Errorf(fault.Invalid, "a").On("x"), fault.Errorf(fault.Forbidden, "b")
+	outer := fault.Wrap(fault.List{a, b}, fault.Conflict, "Outer.")
+	for _, tc := range []struct {
+		name string
+		err  error
+		want []*fault.Error
+	}{
+		{"no error", nil, nil},
+		{"one", a, []*fault.Error{a}},
+		{"one, wrapped", fmt.Errorf("create: %w", a), []*fault.Error{a}},
+		{"a list", fault.List{a, b}, []*fault.Error{a, b}},
+		{"a list, wrapped twice", fmt.Errorf("create: %w", fmt.Errorf("check: %w", fault.List{a, b})), []*fault.Error{a, b}},
+		{"a list that is a cause stays inside", outer, []*fault.Error{outer}},
+		{"a list of failures with causes", fault.List{outer, b}, []*fault.Error{outer, b}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := fault.Flatten(tc.err); !slices.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+	t.Run("an error of a driver says nothing of itself", func(t *testing.T) {
+		got := fault.Flatten(fmt.Errorf("insert: %w", errDriver))
+		if len(got) != 1 || got[0].Kind != fault.Internal || strings.Contains(got[0].Error(), "pq") || strings.Contains(got[0].Error(), "insert") {
+			t.Fatalf("got %v", got)
+		}
+		if !errors.Is(got[0], errDriver) {
+			t.Error("the cause is lost to the log")
+		}
+	})
+}
+
+func TestList(t *testing.T) {
+	a, b := fault.Errorf(fault.Invalid, "Too short.").On("name"), fault.Wrap(errDriver, fault.Conflict, "Taken.")
+	if err := (fault.List{}).Err(); err != nil {
+		t.Errorf("an empty list is the error %v", err)
+	}
+	if err := (fault.List)(nil).Err(); err != nil {
+		t.Errorf("no list is the error %v", err)
+	}
+	var single *fault.Error
+	if err := (fault.List{a}).Err(); !errors.As(err, &single) || single != a {
+		t.Errorf("a list of one is %v, want the one", err)
+	}
+	err := fault.List{a, b}.Err()
+	if want := "name: Too short.; Taken."; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	if !errors.Is(err, errDriver) {
+		t.Error("errors.Is does not look into the list")
+	}
+}
