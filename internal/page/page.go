@@ -116,7 +116,8 @@ func Cursor(key uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(
 
 func parseCursor(cursor string) (uuid.UUID, *fault.Error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != len(uuid.UUID{}) {
+	// The decoder skips line breaks, which no cursor of ours has.
+	if err != nil || len(raw) != len(uuid.UUID{}) || Cursor(uuid.UUID(raw)) != cursor {
 		return uuid.UUID{}, fault.Errorf(fault.Invalid, "This is no cursor. Pass one that this list returned, unchanged.")
 	}
 	return uuid.UUID(raw), nil
