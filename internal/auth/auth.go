@@ -63,7 +63,7 @@ type Principal struct {
 	// AllowedIPRanges are where an API token may be used from; none is
 	// anywhere.
 	AllowedIPRanges []netip.Prefix
-	Origin    Origin
+	Origin          Origin
 }
 
 // OperatorPrincipal is the principal of the operator's commands.

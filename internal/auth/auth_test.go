@@ -1,0 +1,134 @@
+package auth_test
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+)
+
+var (
+	home, elsewhere       = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"), uuid.New()
+	shop, otherShop       = uuid.New(), uuid.New()
+	token, person, nobody = uuid.New(), uuid.New(), uuid.Nil
+)
+
+func operator() auth.Principal { return auth.OperatorPrincipal() }
+
+func accountOwner() auth.Principal {
+	return auth.Principal{Kind: auth.Session, ID: person, Name: "owner@acme.example", AccountID: home, AccountOwner: true,
+		Scopes: scope.NewSet(scope.AccountRead, scope.AccountStoresRead)}
+}
+
+func storeOwner() auth.Principal {
+	return auth.Principal{Kind: auth.Session, ID: person, AccountID: home, OwnedStores: []uuid.UUID{shop}}
+}
+
+func storeReader() auth.Principal {
+	return auth.Principal{Kind: auth.APIToken, ID: token, Name: "CI", AccountID: home, Scopes: scope.NewSet(scope.AccountStoresRead)}
+}
+
+func storeToken() auth.Principal {
+	return auth.Principal{Kind: auth.APIToken, ID: token, AccountID: home, StoreID: shop, Scopes: scope.NewSet("store_cart")}
+}
+
+func TestWhatAPrincipalMayDo(t *testing.T) {
+	type answers struct{ account, store, reaches, aStore bool }
+	all, none := answers{account: true, store: true, reaches: true}, answers{}
+	for _, tc := range []struct {
+		name           string
+		by             auth.Principal
+		account, store uuid.UUID
+		want           answers
+	}{
+		{"the operator, anywhere", operator(), elsewhere, otherShop, all},
+		{"an account's owner at home", accountOwner(), home, shop, all},
+		{"an account's owner elsewhere", accountOwner(), elsewhere, shop, none},
+		{"a store's owner in the store", storeOwner(), home, shop, answers{store: true, reaches: true, aStore: true}},
+		{"a store's owner in another", storeOwner(), home, otherShop, answers{aStore: true}},
+		{"a store's owner in another account", storeOwner(), elsewhere, shop, answers{aStore: true}},
+		{"a token that sees stores", storeReader(), home, shop, answers{reaches: true}},
+		{"a token that sees stores, elsewhere", storeReader(), elsewhere, shop, none},
+		{"a store-level token in its own store", storeToken(), home, shop, none},
+		{"nobody in particular", auth.Principal{}, home, shop, none},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := answers{tc.by.OwnsAccount(tc.account), tc.by.OwnsStore(tc.account, tc.store),
+				tc.by.Reaches(tc.account, tc.store, scope.AccountStoresRead), tc.by.OwnsAStore()}
+			if got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestMissing(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		by   auth.Principal
+		asks []string
+		want []string
+	}{
+		{"nothing asked", auth.Principal{}, nil, nil},
+		{"held", storeReader(), []string{scope.AccountStoresRead}, nil},
+		{"some held", storeReader(), []string{scope.AccountStoresRead, scope.AccountRead}, []string{scope.AccountRead}},
+		{"an account's owner holds what the account sees", accountOwner(), []string{scope.AccountCheckoutsRead}, []string{scope.AccountCheckoutsRead}},
+		{"the operator holds all", operator(), []string{scope.AccountCheckoutsRead, "unheard_of"}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.by.Missing(tc.asks...); !slices.Equal(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestSubject(t *testing.T) {
+	for _, tc := range []struct {
+		by         auth.Principal
+		kind, name string
+		id         uuid.UUID
+	}{
+		{operator(), "OPERATOR", "operator", nobody},
+		{accountOwner(), "USER", "owner@acme.example", person},
+		{storeReader(), "API_TOKEN", "CI", token},
+	} {
+		t.Run(tc.kind, func(t *testing.T) {
+			kind, id, name := tc.by.Subject()
+			if kind != tc.kind || id != tc.id || name != tc.name {
+				t.Errorf("got %s %s %q, want %s %s %q", kind, id, name, tc.kind, tc.id, tc.name)
+			}
+		})
+	}
+}
+
+// Programs written for the original API compare this text (account-api.md: Transport).
+func TestDenied(t *testing.T) {
+	const message = "You do not have permission to do this operation."
+	bare := auth.Denied()
+	if bare.Kind != fault.Forbidden || bare.Message != message || bare.RequiredScopes != nil {
+		t.Errorf("got %+v", bare)
+	}
+	scoped := auth.Denied(scope.AccountRead, scope.AccountAuditRead)
+	if scoped.Message != message || !slices.Equal(scoped.RequiredScopes, []string{scope.AccountRead, scope.AccountAuditRead}) {
+		t.Errorf("got %+v", scoped)
+	}
+}
+
+func TestContext(t *testing.T) {
+	if _, err := auth.From(context.Background()); fault.KindOf(err) != fault.Unauthenticated {
+		t.Errorf("without a principal: %v, want %s", err, fault.Unauthenticated)
+	}
+	by := storeReader()
+	by.Origin = auth.Origin{IP: netip.MustParseAddr("203.0.113.7"), RequestID: "r1"}
+	got, err := auth.From(auth.With(context.Background(), &by))
+	if err != nil || got != &by {
+		t.Errorf("got %v, %v, want the principal that was put there", got, err)
+	}
+}
