@@ -1,0 +1,58 @@
+package httpserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"latchkey/internal/fault"
+)
+
+// header is a header of every answer, with its name in canonical form. The
+// values are shared by all answers and never changed.
+type header struct {
+	name   string
+	values []string
+}
+
+// securityHeaders are for browsers that come across the API: nothing here is
+// a page, nothing may be kept, framed, guessed at or told to others.
+func securityHeaders(https bool) []header {
+	all := []header{
+		{"X-Content-Type-Options", []string{"nosniff"}},
+		{"Cache-Control", []string{"no-store"}},
+		{"Content-Security-Policy", []string{"default-src 'none'; frame-ancestors 'none'"}},
+		{"Referrer-Policy", []string{"no-referrer"}},
+	}
+	if https {
+		// RFC 6797: a year. Only where https is known to work.
+		all = append(all, header{"Strict-Transport-Security", []string{"max-age=31536000"}})
+	}
+	return all
+}
+
+// problem answers an error of HTTP in the form of the API's errors, so that a
+// client needs to know one form only.
+func (x *exchange) problem(status int, code fault.Kind, message string) {
+	type extensions struct {
+		Code      fault.Kind `json:"code"`
+		RequestID string     `json:"requestId"`
+	}
+	type apiError struct {
+		Message    string     `json:"message"`
+		Extensions extensions `json:"extensions"`
+	}
+	writeJSON(x, status, map[string][]apiError{"errors": {{message, extensions{code, x.requestID}}}})
+}
+
+func (x *exchange) tooLarge(limit int) {
+	x.Header().Set("Connection", "close")
+	x.problem(http.StatusRequestEntityTooLarge, fault.Invalid, fmt.Sprintf("The request's body has more than %d bytes. Send less at once.", limit))
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	// A client that is gone is no failure of ours.
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,71 @@
+package httpserver
+
+import (
+	"net/http"
+	"strings"
+
+	"latchkey/internal/fault"
+)
+
+// credential returns the secret that a request presents: in X-Auth-Token, or
+// as a bearer token (RFC 6750, section 2.1). It returns fault.Invalid for two
+// that differ, and fault.Unauthenticated for none, or for an Authorization
+// that is not of that form; then with what was presented, if anything was.
+func credential(h http.Header) (string, error) {
+	token, bearer := "", ""
+	for _, value := range h["X-Auth-Token"] {
+		if token != "" && value != token {
+			return "", errDiffer()
+		}
+		token = value
+	}
+	for _, value := range h["Authorization"] {
+		scheme, rest, _ := strings.Cut(value, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			continue
+		}
+		rest = strings.TrimLeft(rest, " ")
+		if !b64token(rest) {
+			return value, fault.Errorf(fault.Unauthenticated, "Send \"Authorization: Bearer\", a space, and the token.")
+		}
+		if bearer != "" && rest != bearer {
+			return "", errDiffer()
+		}
+		bearer = rest
+	}
+	switch {
+	case token != "" && bearer != "" && token != bearer:
+		return "", errDiffer()
+	case token != "":
+		return token, nil
+	case bearer != "":
+		return bearer, nil
+	}
+	return "", fault.Errorf(fault.Unauthenticated, "Send a credential in X-Auth-Token or Authorization: Bearer.")
+}
+
+// errDiffer refuses to choose (RFC 6750, section 2: no more than one method).
+func errDiffer() error {
+	return fault.Errorf(fault.Invalid, "The request carries two different credentials. Send one.")
+}
+
+// b64token says whether text is a b64token of RFC 6750, section 2.1.
+func b64token(text string) bool {
+	body := strings.TrimRight(text, "=")
+	for i := range len(body) {
+		c := body[i]
+		if c-'0' >= 10 && c-'A' >= 26 && c-'a' >= 26 && !strings.ContainsRune("-._~+/", rune(c)) {
+			return false
+		}
+	}
+	return body != ""
+}
+
+// challenge says how to authenticate (RFC 6750, section 3), and that a
+// credential was there but does not work.
+func challenge(presented bool) []string {
+	if presented {
+		return []string{`Bearer realm="latchkey", error="invalid_token"`}
+	}
+	return []string{`Bearer realm="latchkey"`}
+}

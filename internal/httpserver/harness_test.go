@@ -1,0 +1,176 @@
+package httpserver_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/config"
+	"latchkey/internal/fault"
+	"latchkey/internal/httpserver"
+)
+
+const (
+	goodToken = "lka_good"
+	apiPath   = "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql"
+)
+
+var tokenID = uuid.MustParse("01980000-0000-7000-8000-000000000001")
+
+// verifier knows one token, and breaks on another.
+type verifier struct{}
+
+func (verifier) Verify(_ context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
+	switch presented {
+	case goodToken:
+		return &auth.Principal{Kind: auth.APIToken, ID: tokenID, Name: "secret name", Origin: origin}, nil
+	case "lka_broken":
+		return nil, io.ErrUnexpectedEOF
+	}
+	return nil, fault.Errorf(fault.Unauthenticated, "refused")
+}
+
+// writeError is as much of the API's as these tests need.
+func writeError(w http.ResponseWriter, _ *http.Request, err error) {
+	status := map[fault.Kind]int{fault.Unauthenticated: 401, fault.Invalid: 400, fault.Internal: 500}[fault.KindOf(err)]
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"message": fault.Flatten(err)[0].Message}}})
+}
+
+// logBuffer is a log that a test can read while it is written.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func limits() config.HTTP {
+	return config.HTTP{
+		MaxBody: 1000, MaxHeader: 8192, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
+		IdleTimeout: 5 * time.Second, RequestTimeout: 5 * time.Second,
+	}
+}
+
+// running is a server under test.
+type running struct {
+	public, admin string // base URLs
+	log           *logBuffer
+	stop          context.CancelFunc
+	ended         chan error
+	client        *http.Client
+}
+
+// start runs a server until the test ends, which must then leave nothing behind.
+func start(t *testing.T, api http.HandlerFunc, adjust func(*httpserver.Config)) *running {
+	t.Helper()
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	r := &running{log: &logBuffer{}, ended: make(chan error, 1), client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
+	c := httpserver.Config{
+		Public: listen(), Admin: listen(), Limits: limits(), Grace: 5 * time.Second, Verifier: verifier{}, API: api,
+		WriteError: writeError, Log: slog.New(slog.NewJSONHandler(r.log, nil)),
+	}
+	r.public, r.admin = "http://"+c.Public.Addr().String(), "http://"+c.Admin.Addr().String()
+	if adjust != nil {
+		adjust(&c)
+	}
+	server, err := httpserver.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	go func() { r.ended <- server.Run(ctx); close(r.ended) }()
+	t.Cleanup(func() {
+		stop()
+		<-r.ended
+		r.client.CloseIdleConnections()
+		goleak.VerifyNone(t)
+	})
+	return r
+}
+
+// answer is an answer with its body read.
+type answer struct {
+	*http.Response
+	text string
+}
+
+// do sends a request; headers are "Name: value" lines.
+func (r *running) do(t *testing.T, method, url, body string, headers ...string) answer {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		req.Header.Add(name, value)
+	}
+	res, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res, string(text)}
+}
+
+func (r *running) api(t *testing.T, headers ...string) answer {
+	t.Helper()
+	return r.do(t, "POST", r.public+apiPath, `{"query":"{viewer{kind}}"}`, headers...)
+}
+
+// whoami answers who asks and from where, as the handlers see it.
+func whoami(w http.ResponseWriter, r *http.Request) {
+	p, err := auth.From(r.Context())
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	from := "unknown"
+	if p.Origin.IP.IsValid() {
+		from = p.Origin.IP.String()
+	}
+	_, _ = io.WriteString(w, from+" "+p.Origin.RequestID)
+}
+
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}

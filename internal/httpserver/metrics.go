@@ -1,0 +1,69 @@
+package httpserver
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"latchkey/internal/fault"
+)
+
+// metrics are what the server counts, in a registry of its own.
+type metrics struct {
+	registry      *prometheus.Registry
+	requests      *prometheus.CounterVec
+	durations     *prometheus.HistogramVec
+	verifications *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_http_requests_total", Help: "Requests answered, by route and status.",
+		}, []string{"route", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "latchkey_http_request_duration_seconds", Help: "Time from a request's header to the end of its answer, by route.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"route"}),
+		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_verifications_total", Help: "Credentials judged: accepted, refused, missing, or not judged for an error.",
+		}, []string{"outcome"}),
+	}
+	m.registry.MustRegister(m.requests, m.durations, m.verifications,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// verified counts the outcome of a verification.
+func (m *metrics) verified(presented string, err error) {
+	outcome := "accepted"
+	switch kind := fault.KindOf(err); {
+	case kind == "":
+	case kind == fault.Unauthenticated && presented == "":
+		outcome = "missing"
+	case kind == fault.Internal:
+		outcome = "error"
+	default:
+		outcome = "refused"
+	}
+	m.verifications.WithLabelValues(outcome).Inc()
+}
+
+// routeMetrics are the metrics of one route.
+type routeMetrics struct {
+	pattern  string
+	requests *prometheus.CounterVec
+	duration prometheus.Observer
+}
+
+func (m *metrics) route(pattern string) routeMetrics {
+	return routeMetrics{pattern, m.requests, m.durations.WithLabelValues(pattern)}
+}
+
+func (m routeMetrics) observe(status int, took time.Duration) {
+	m.requests.WithLabelValues(m.pattern, strconv.Itoa(status)).Inc()
+	m.duration.Observe(took.Seconds())
+}

@@ -1,0 +1,149 @@
+package httpserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+)
+
+// route is a pattern of the mux with the methods that it answers.
+type route struct {
+	pattern string
+	methods []string
+	serve   func(*exchange, *http.Request)
+	metrics routeMetrics
+}
+
+// public is the handler of the public listener.
+type public struct {
+	Config
+	mux       *http.ServeMux
+	headers   []header
+	metrics   *metrics
+	unmatched *route
+}
+
+func newPublic(c Config, m *metrics) *public {
+	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m}
+	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
+	p.unmatched = p.handle("/", notFound)
+	return p
+}
+
+// handle makes a route; without methods it answers all.
+func (p *public) handle(pattern string, serve func(*exchange, *http.Request), methods ...string) *route {
+	rt := &route{pattern: pattern, methods: methods, serve: serve, metrics: p.metrics.route(pattern)}
+	p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		x, ok := w.(*exchange)
+		if !ok {
+			panic("httpserver: a route was reached past ServeHTTP")
+		}
+		x.route = rt
+		if len(rt.methods) > 0 && !slices.Contains(rt.methods, r.Method) {
+			x.Header().Set("Allow", strings.Join(rt.methods, ", "))
+			x.problem(http.StatusMethodNotAllowed, fault.Invalid, "This address answers "+strings.Join(rt.methods, " and ")+" only.")
+			return
+		}
+		rt.serve(x, r)
+	})
+	return rt
+}
+
+func notFound(x *exchange, _ *http.Request) {
+	x.problem(http.StatusNotFound, fault.NotFound, "There is nothing at this address. The Account API is at /accounts/{account_uuid}/graphql.")
+}
+
+// ServeHTTP sees to everything that is the same for every request.
+func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	peer := peerAddress(r)
+	trusted := p.trusts(peer)
+	x := &exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, client: peer}
+	if trusted {
+		x.client = p.clientBehind(peer, r.Header)
+	}
+	x.requestID = requestID(trusted, r.Header)
+	headers := w.Header()
+	for _, h := range p.headers {
+		headers[h.name] = h.values
+	}
+	headers["X-Request-Id"] = []string{x.requestID}
+	defer p.finish(x, r)
+	p.mux.ServeHTTP(x, r)
+}
+
+// finish answers for a handler that panicked, and records the request.
+func (p *public) finish(x *exchange, r *http.Request) {
+	panicked := recover()
+	if panicked != nil && panicked != http.ErrAbortHandler {
+		p.panicked(x, r, panicked)
+	}
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	took := time.Since(x.started)
+	x.route.metrics.observe(x.status, took)
+	x.record(r.Context(), p.Log, r.Method, took)
+	if panicked == http.ErrAbortHandler || panicked != nil && x.broken {
+		// Part of an answer is out: nobody must take it for a whole one.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// panicked logs a panic and answers for it. What a handler panicked with may
+// hold anything, so only the words of the runtime are repeated.
+func (p *public) panicked(x *exchange, r *http.Request, value any) {
+	what := fmt.Sprintf("a value of type %T", value)
+	if err, ok := value.(runtime.Error); ok {
+		what = err.Error()
+	}
+	p.Log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", slog.String("panic", what),
+		slog.String("request_id", x.requestID), slog.String("route", x.route.pattern), slog.String("stack", string(debug.Stack())))
+	if x.status != 0 {
+		x.broken = true
+		return
+	}
+	x.problem(http.StatusInternalServerError, fault.Internal, fault.Flatten(fmt.Errorf("panic"))[0].Message)
+}
+
+// api authenticates before anything of the request's body is read, and hands
+// it on with its principal and its end.
+func (p *public) api(x *exchange, r *http.Request) {
+	presented, err := credential(r.Header)
+	if err == nil {
+		x.principal, err = p.Verifier.Verify(r.Context(), presented, auth.Origin{IP: x.client, RequestID: x.requestID})
+	}
+	p.metrics.verified(presented, err)
+	if err != nil {
+		p.refuse(x, r, presented, err)
+		return
+	}
+	if r.ContentLength > int64(p.Limits.MaxBody) {
+		x.tooLarge(p.Limits.MaxBody)
+		return
+	}
+	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
+	ctx, cancel := context.WithTimeout(r.Context(), p.Limits.RequestTimeout)
+	defer cancel()
+	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal)))
+}
+
+// refuse answers a request whose credential was not accepted.
+func (p *public) refuse(x *exchange, r *http.Request, presented string, err error) {
+	switch fault.KindOf(err) {
+	case fault.Unauthenticated:
+		x.Header()["Www-Authenticate"] = challenge(presented != "")
+	case fault.Internal:
+		p.Log.LogAttrs(r.Context(), slog.LevelError, "credential could not be verified",
+			slog.String("request_id", x.requestID), slog.Any("error", err))
+	}
+	p.WriteError(x, r, err)
+}

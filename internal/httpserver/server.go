@@ -1,0 +1,119 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/config"
+)
+
+// Verifier turns a presented secret into a principal. It returns
+// fault.Unauthenticated for one that does not work.
+type Verifier interface {
+	Verify(ctx context.Context, presented string, origin auth.Origin) (*auth.Principal, error)
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	// Public and Admin are open listeners, which the server closes.
+	Public, Admin net.Listener
+	// Limits bound each request. All must be positive.
+	Limits config.HTTP
+	// TrustedProxies are whose forwarding headers are believed.
+	TrustedProxies []netip.Prefix
+	// HTTPS says that clients reach the public listener through TLS.
+	HTTPS bool
+	// Grace is how long requests in flight have to finish at stop.
+	Grace time.Duration
+
+	Verifier Verifier
+	// API answers the Account API for the principal in the context.
+	API http.Handler
+	// WriteError answers an error as the API would.
+	WriteError func(http.ResponseWriter, *http.Request, error)
+	// Checks are what must hold for the server to be ready.
+	Checks []Check
+	Log    *slog.Logger
+}
+
+// Server serves both listeners.
+type Server struct {
+	public, admin *http.Server
+	listeners     [2]net.Listener
+	grace         time.Duration
+	stopping      *atomic.Bool
+	log           *slog.Logger
+}
+
+// New returns a server that serves nothing yet. It returns an error for
+// limits that are missing: net/http would take them for no limit at all.
+func New(c Config) (*Server, error) {
+	l := c.Limits
+	if l.MaxBody <= 0 || l.MaxHeader <= 0 || min(l.ReadTimeout, l.WriteTimeout, l.IdleTimeout, l.RequestTimeout, c.Grace) <= 0 {
+		return nil, errors.New("make HTTP server: a limit is missing")
+	}
+	stopping := &atomic.Bool{}
+	m := newMetrics()
+	return &Server{
+		public:    newServer(c, newPublic(c, m)),
+		admin:     newServer(c, newAdmin(c, m, stopping)),
+		listeners: [2]net.Listener{c.Public, c.Admin},
+		grace:     c.Grace, stopping: stopping, log: c.Log,
+	}, nil
+}
+
+func newServer(c Config, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: c.Limits.ReadTimeout,
+		ReadTimeout:       c.Limits.ReadTimeout,
+		WriteTimeout:      c.Limits.WriteTimeout,
+		IdleTimeout:       c.Limits.IdleTimeout,
+		MaxHeaderBytes:    c.Limits.MaxHeader,
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+	}
+}
+
+// Run serves until ctx ends or a listener fails, and then stops in order: it
+// is no longer ready, takes no more connections, and lets the requests in
+// flight finish. It returns nil when all of them did within the grace.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 2)
+	for i, server := range []*http.Server{s.public, s.admin} {
+		go func() { failed <- server.Serve(s.listeners[i]) }()
+	}
+	var failure error
+	running := 2
+	select {
+	case <-ctx.Done():
+	case err := <-failed:
+		running--
+		failure = fmt.Errorf("serve: %w", err)
+	}
+	err := errors.Join(failure, s.stop(context.WithoutCancel(ctx)))
+	for range running {
+		<-failed
+	}
+	return err
+}
+
+// stop ends the public server first, so that the admin one can tell of it.
+func (s *Server) stop(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.log.InfoContext(ctx, "stopping", "grace", s.grace)
+	ctx, cancel := context.WithTimeout(ctx, s.grace)
+	defer cancel()
+	err := s.public.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were cut off after %s: %w", s.grace, err), s.public.Close())
+	}
+	return errors.Join(err, s.admin.Close())
+}

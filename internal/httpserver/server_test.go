@@ -1,0 +1,175 @@
+package httpserver_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/httpserver"
+)
+
+func TestLimitsAreNeeded(t *testing.T) {
+	if _, err := httpserver.New(httpserver.Config{}); err == nil {
+		t.Error("a server without limits was made")
+	}
+}
+
+func TestLogOfRequests(t *testing.T) {
+	server := start(t, whoami, nil)
+	got := server.do(t, "POST", server.public+apiPath+"?query=hidden-query", "hidden-body",
+		"X-Auth-Token: "+goodToken, "User-Agent: hidden-agent", "Cookie: hidden-cookie")
+	server.do(t, "GET", server.public+"/lka_hidden-path", "", "Authorization: Bearer hidden-bearer")
+	server.api(t, "X-Auth-Token: hidden-token")
+	for _, secret := range []string{"hidden", goodToken, "secret name"} {
+		if log := server.log.String(); strings.Contains(log, secret) {
+			t.Errorf("%s is in the log: %s", secret, log)
+		}
+	}
+	var line map[string]any
+	if err := json.Unmarshal([]byte(strings.SplitN(server.log.String(), "\n", 2)[0]), &line); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"msg": "request", "method": "POST", "route": "/accounts/{account_uuid}/graphql", "status": 200.0, "client": "127.0.0.1",
+		"bytes": float64(len(got.text)), "request_id": got.Header.Get("X-Request-Id"), "principal": "API_TOKEN", "principal_id": tokenID.String(),
+	} {
+		if line[name] != want {
+			t.Errorf("%s is %v, want %v", name, line[name], want)
+		}
+	}
+	if line["duration"] == nil {
+		t.Error("no duration")
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	broken := errors.New("pass-word of the database")
+	server := start(t, whoami, func(c *httpserver.Config) {
+		c.Checks = []httpserver.Check{
+			{Name: "database", Run: func(context.Context) error { return broken }},
+			{Name: "schema", Run: func(context.Context) error { return fault.Errorf(fault.Conflict, "behind") }},
+			{Name: "feed", Run: func(context.Context) error { return nil }},
+		}
+	})
+	server.api(t, "X-Auth-Token: "+goodToken)
+	server.api(t, "X-Auth-Token: lka_other")
+	for _, tc := range []struct {
+		path   string
+		status int
+		want   []string
+	}{
+		{"/healthz", 200, []string{`"ok"`}},
+		{"/readyz", 503, []string{`"ready":false`, `{"name":"serving","ok":true}`, `{"name":"database","ok":false,"reason":"It failed`,
+			`{"name":"schema","ok":false,"reason":"behind"}`, `{"name":"feed","ok":true}`}},
+		{"/metrics", 200, []string{`latchkey_http_requests_total{route="/accounts/{account_uuid}/graphql",status="200"} 1`,
+			`latchkey_verifications_total{outcome="accepted"} 1`, `latchkey_verifications_total{outcome="refused"} 1`,
+			`latchkey_http_request_duration_seconds_count{route="/accounts/{account_uuid}/graphql"} 2`, "go_goroutines"}},
+		{"/other", 404, []string{"/healthz"}},
+	} {
+		t.Run(tc.path, func(t *testing.T) {
+			got := server.do(t, "GET", server.admin+tc.path, "")
+			if got.StatusCode != tc.status {
+				t.Errorf("got %d", got.StatusCode)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(got.text, want) {
+					t.Errorf("no %s in %s", want, got.text)
+				}
+			}
+			if strings.Contains(got.text, "pass-word") {
+				t.Errorf("%s tells of the cause", got.text)
+			}
+		})
+	}
+	if got := server.do(t, "GET", server.public+"/metrics", ""); got.StatusCode != 404 {
+		t.Errorf("the public listener answers /metrics: %d", got.StatusCode)
+	}
+}
+
+func TestReady(t *testing.T) {
+	server := start(t, whoami, nil)
+	if got := server.do(t, "GET", server.admin+"/readyz", ""); got.StatusCode != 200 || !strings.Contains(got.text, `"ready":true`) {
+		t.Errorf("got %d, %s", got.StatusCode, got.text)
+	}
+}
+
+// slow answers when it is let go, and says when it was asked.
+type slow struct{ asked, letGo chan struct{} }
+
+func newSlow() slow { return slow{make(chan struct{}), make(chan struct{})} }
+
+func (s slow) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	close(s.asked)
+	<-s.letGo
+	_, _ = io.WriteString(w, "finished")
+}
+
+func TestGracefulStop(t *testing.T) {
+	api := newSlow()
+	server := start(t, api.ServeHTTP, nil)
+	answered := make(chan string, 1)
+	go func() { answered <- server.api(t, "X-Auth-Token: "+goodToken).text }()
+	<-api.asked
+	server.stop()
+
+	eventually(t, "not ready", func() bool { return server.do(t, "GET", server.admin+"/readyz", "").StatusCode == 503 })
+	eventually(t, "no new connections", func() bool {
+		fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		res, err := fresh.Get(server.public + "/")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err != nil
+	})
+	select {
+	case err := <-server.ended:
+		t.Fatalf("ended with a request in flight: %v", err)
+	default:
+	}
+	close(api.letGo)
+	if text := <-answered; text != "finished" {
+		t.Errorf("the request in flight was answered %q", text)
+	}
+	if err := <-server.ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestGraceEnds(t *testing.T) {
+	api := newSlow()
+	server := start(t, api.ServeHTTP, func(c *httpserver.Config) { c.Grace = 50 * time.Millisecond })
+	failed := make(chan error, 1)
+	go func() {
+		req, err := http.NewRequest("GET", server.public+apiPath, nil)
+		if err == nil {
+			req.Header.Set("X-Auth-Token", goodToken)
+			_, err = server.client.Do(req) //nolint:bodyclose // there is no answer
+		}
+		failed <- err
+	}()
+	<-api.asked
+	server.stop()
+	if err := <-server.ended; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("ended with %v", err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the request that was cut off got an answer")
+	}
+	close(api.letGo)
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatalf("never: %s", what)
+}
