@@ -1,0 +1,52 @@
+package user_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/user"
+)
+
+func TestValid(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		valid func(string) bool
+		good  []string
+		bad   []string
+	}{
+		{"e-mail", user.ValidEmail,
+			[]string{"owner@acme.example", "a.b+c@sub.acme.example", "jörg@müller.example", strings.Repeat("a", 60) + "@" + strings.Repeat("b", 100) + ".example"},
+			[]string{"", "owner", "@acme.example", "owner@", "a@b@c", "Owner <owner@acme.example>", "owner@acme.example\n", " owner@acme.example",
+				"\"a b\"@acme.example", "a\x00@acme.example", strings.Repeat("a", 250) + "@b.example"}},
+		{"name", user.ValidName,
+			[]string{"A", "Jean-Luc", "O'Neil", "山田 太郎", strings.Repeat("ä", 100)},
+			[]string{"", " ", " A", "A ", "A\nB", "A\x00", "\xff", strings.Repeat("ä", 101)}},
+		{"locale", user.ValidLocale,
+			[]string{"en", "de", "en-US", "zh-Hant-TW", "es-419", "sl-rozaj-biske-1994"},
+			[]string{"", "e", "en_US", "en-", "-en", "12", "en US", "en-" + strings.Repeat("a", 9), "en" + strings.Repeat("-abcdefgh", 5)}},
+		{"permission", user.IsPermission,
+			[]string{"Create_Store_API_Tokens", "Add_Brands", "Add_Orders"},
+			[]string{"", "create_store_api_tokens", "Own_Everything"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, text := range tc.good {
+				if !tc.valid(text) {
+					t.Errorf("%q is refused", text)
+				}
+			}
+			for _, text := range tc.bad {
+				if tc.valid(text) {
+					t.Errorf("%q is taken", text)
+				}
+			}
+		})
+	}
+}
+
+func TestPermissions(t *testing.T) {
+	all := user.Permissions()
+	if len(all) != 131 || !slices.IsSorted(all) || len(slices.Compact(slices.Clone(all))) != len(all) {
+		t.Errorf("%d names, each once and sorted: %v", len(all), all)
+	}
+}
