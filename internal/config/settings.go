@@ -52,7 +52,7 @@ func dataSettings() []Setting {
 		{Flag: "database", Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db", private: true,
 			Usage: "database: sqlite:FILE or postgres://…", keep: database},
 		{Flag: "max-connections", Default: "20", Usage: "connections to PostgreSQL at most",
-			keep: number(func(c *Config) *int { return &c.MaxConnections }, 1, 1000)},
+			keep: number(func(c *Config) *int { return &c.MaxConnections }, 2, 1000)},
 		{Flag: "key-file", Usage: "file of the server's keys (default: made beside an SQLite database; needed with PostgreSQL)", keep: keyFile},
 		{Flag: "catalogue", Usage: "file of your own catalogue of scopes (default: built in)",
 			keep: func(c *Config, text string) error { c.Catalogue = text; return nil }},
