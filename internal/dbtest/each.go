@@ -1,0 +1,95 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"latchkey/internal/gormdb"
+)
+
+// EachURL runs test twice, in subtests named sqlite and postgres, each with the URL of a fresh database that has the
+// whole schema and no rows. A test opens the URL as often as it wants replicas, or hands it to a process.
+func EachURL(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, SQLiteURL(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, PostgresURL(t)) })
+}
+
+// EachDatabase runs test twice, in subtests named sqlite and postgres, each with a fresh database, open until the
+// subtest ends.
+func EachDatabase(t *testing.T, test func(t *testing.T, db *gormdb.DB)) {
+	t.Helper()
+	EachURL(t, func(t *testing.T, url string) { test(t, Open(t, url)) })
+}
+
+// Open opens a database until t ends: another replica for every call.
+func Open(t testing.TB, url string) *gormdb.DB {
+	t.Helper()
+	return OpenWith(t, gormdb.Config{URL: url})
+}
+
+// OpenWith is Open with settings.
+func OpenWith(t testing.TB, c gormdb.Config) *gormdb.DB {
+	t.Helper()
+	db, err := gormdb.Open(t.Context(), c)
+	if err != nil {
+		t.Fatalf("dbtest: open the database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("dbtest: close the database: %v", err)
+		}
+	})
+	return db
+}
+
+// SQLiteURL returns the URL of a fresh SQLite database with the whole schema, in a file that is gone when t ends.
+func SQLiteURL(t testing.TB) string {
+	t.Helper()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
+	if err := migrate(t.Context(), url); err != nil {
+		t.Fatalf("dbtest: make a database: %v", err)
+	}
+	return url
+}
+
+// PostgresURL returns the URL of a fresh PostgreSQL database with the whole schema, dropped when t ends.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	key, err := schemaText("postgres")
+	if err != nil {
+		t.Fatalf("dbtest: read the migrations: %v", err)
+	}
+	return PostgresFrom(t, key, func(dsn string) error { return migrate(t.Context(), dsn) })
+}
+
+func migrate(ctx context.Context, url string) error {
+	db, err := gormdb.Open(ctx, gormdb.Config{URL: url})
+	if err != nil {
+		return err
+	}
+	_, err = db.Migrate(ctx)
+	return errors.Join(err, db.Close())
+}
+
+// schemaText is all that the migrations of a dialect say: databases made by different ones are no copies of each other.
+func schemaText(dialect string) (string, error) {
+	files, err := gormdb.Migrations(dialect)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	err = fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(files, path)
+		text.WriteString(path + "\n" + string(content))
+		return err
+	})
+	return text.String(), err
+}

@@ -1,0 +1,148 @@
+// Package gormdb keeps everything in a relational database, SQLite or
+// PostgreSQL: it implements the repositories that the capabilities declare,
+// and it alone knows of tables, SQL and gorm.
+//
+// Ordinary statements go through gorm, the same for both databases. Those that
+// a request waits for are written by hand (performance.md: "GORM against
+// pgx"), and whatever differs between the databases stands behind one
+// interface, engine.
+//
+// Errors are judged here, once: what a caller can act on is a fault.Error,
+// everything else says what was being done and wraps its cause.
+package gormdb
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/pressly/goose/v3"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"latchkey/internal/fault"
+)
+
+// DefaultConnections is the size of the pool unless configured.
+const DefaultConnections = 16
+
+// Config says which database to open, and how.
+type Config struct {
+	// URL is "sqlite:" and a path, or a PostgreSQL URL (postgres://…).
+	URL string
+	// MaxConnections bounds the pool, 2 or more; zero is DefaultConnections.
+	// With SQLite it bounds those that read: one connection writes.
+	MaxConnections int
+	// Log hears of migrations; nil discards.
+	Log *slog.Logger
+	// OnStatement is given the text of each statement, without its values,
+	// before it runs, from whatever goroutine runs it. For tests that count;
+	// nil otherwise.
+	OnStatement func(sql string)
+}
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	engine  engine
+	log     *slog.Logger
+	changed func(uuid.UUID)
+}
+
+// engine is what differs between the databases.
+type engine interface {
+	// reader and writer return gorm over the connections that statements of
+	// the kind run on: the same ones, or not.
+	reader(context.Context) *gorm.DB
+	writer(context.Context) *gorm.DB
+	dialect() dialect
+
+	// query runs a hand-written statement, its parameters $1 and so on, and
+	// hands the scan of each row to row.
+	query(ctx context.Context, sql string, args []any, row func(scan) error) error
+	tokenWriter
+	listener
+
+	ping(context.Context) error
+	close() error
+
+	// migrations says in whose words the schema is written, and over which
+	// connections it is changed.
+	migrations() (goose.Dialect, *sql.DB)
+	// alone runs work while no other process runs its own.
+	alone(ctx context.Context, work func() error) error
+}
+
+// scan copies the columns of a row.
+type scan func(dest ...any) error
+
+// dialect is what differs between the databases as data.
+type dialect struct {
+	// name is "sqlite" or "postgres".
+	name string
+	// find is the function that finds its second argument in its first.
+	find string
+	// moment is a time as a statement's argument; nil for the zero time.
+	moment func(time.Time) any
+}
+
+// Open connects to the database that c names. It returns fault.Invalid on the
+// field "database" for a URL that names none. The URL's password is in no
+// error.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = DefaultConnections
+	}
+	if c.MaxConnections < 2 {
+		return nil, invalidDatabase("A database needs at least 2 connections.")
+	}
+	e, err := open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{engine: e, log: c.Log, changed: func(uuid.UUID) {}}, nil
+}
+
+func open(ctx context.Context, c Config) (engine, error) {
+	if path, is := strings.CutPrefix(c.URL, "sqlite:"); is {
+		return openSQLite(ctx, path, c)
+	}
+	if strings.HasPrefix(c.URL, "postgres://") || strings.HasPrefix(c.URL, "postgresql://") {
+		return openPostgres(ctx, c)
+	}
+	return nil, invalidDatabase("Name a database as sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME.")
+}
+
+func invalidDatabase(format string, args ...any) error {
+	return fault.Errorf(fault.Invalid, format, args...).On("database")
+}
+
+// gormConfig keeps gorm from doing more than it is told: no transaction
+// around single statements, no prepared statements of its own, no queries
+// while opening, no columns but those asked for, and no logger, which would
+// print values.
+func gormConfig() *gorm.Config {
+	return &gorm.Config{SkipDefaultTransaction: true, DisableAutomaticPing: true, QueryFields: true, Logger: logger.Discard}
+}
+
+// Dialect returns "sqlite" or "postgres".
+func (db *DB) Dialect() string { return db.engine.dialect().name }
+
+// Ping asks the database whether it answers.
+func (db *DB) Ping(ctx context.Context) error {
+	return failed(ctx, "ping the database", db.engine.ping(ctx))
+}
+
+// Close ends all connections, once the statements that run have ended.
+func (db *DB) Close() error { return db.engine.close() }
+
+// OnChange has changed called in this process after each commit that takes a
+// right away or may do so, with the account concerned, before the call that
+// committed returns. It is also called when the outcome of a commit is not
+// known. Call OnChange before the repositories are used; the last call counts.
+func (db *DB) OnChange(changed func(accountID uuid.UUID)) { db.changed = changed }

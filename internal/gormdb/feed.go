@@ -1,0 +1,98 @@
+package gormdb
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+)
+
+// Bounds of the feed. A revocation is heard by every process within
+// milliseconds or, where a process or its connection hangs, that process
+// trusts its memory of nothing lease later.
+const (
+	// lease is how long a proof that all was heard is good for.
+	lease = 2 * time.Second
+	// proofInterval is how often a proof is sought.
+	proofInterval = 500 * time.Millisecond
+	// firstPause and longestPause bound the wait before connecting again.
+	firstPause, longestPause = 50 * time.Millisecond, 2 * time.Second
+)
+
+// Ears is what a Feed tells of changes: access.Memory's methods. Both return
+// when nothing that the change concerns is remembered any more.
+type Ears struct {
+	// Changed says that a right may have been taken away in the account.
+	Changed func(accountID uuid.UUID)
+	// Forget says that changes may have been missed, of any account.
+	Forget func()
+}
+
+// Feed hears of the changes that other processes make to the database.
+type Feed struct {
+	engine engine
+	ears   Ears
+	log    *slog.Logger
+	// proof is a moment of which it is known that every change committed
+	// before it was heard; nil while nothing is known.
+	proof atomic.Pointer[time.Time]
+}
+
+// listener is the part of the feed that each database does in its own way.
+type listener interface {
+	// announce tells of a change of the account when tx is committed, and not
+	// if it is not.
+	announce(tx *gorm.DB, accountID uuid.UUID) error
+	// listen hears changes until ctx ends or it cannot hear any more. It calls
+	// f.forget once it hears, before the first proof.
+	listen(ctx context.Context, f *Feed) error
+}
+
+// NewFeed returns a feed that tells ears. It hears nothing until it runs.
+func (db *DB) NewFeed(ears Ears, log *slog.Logger) *Feed {
+	return &Feed{engine: db.engine, ears: ears, log: log}
+}
+
+// Run hears changes until ctx ends, over a connection of its own that it makes
+// again whenever it fails.
+func (f *Feed) Run(ctx context.Context) {
+	pause := firstPause
+	for {
+		started := time.Now()
+		err := f.engine.listen(ctx, f)
+		f.proof.Store(nil)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(started) > longestPause {
+			pause = firstPause
+		}
+		f.log.WarnContext(ctx, "the revocation feed is interrupted; credentials are looked up in the database meanwhile",
+			"error", err, "retry_in", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// Hearing reports whether every change committed more than lease ago has been
+// told to the ears. It costs a look at the clock.
+func (f *Feed) Hearing() bool {
+	proof := f.proof.Load()
+	if proof == nil {
+		return false
+	}
+	now := time.Now()
+	// The monotonic clock goes on while this process is stopped but not while
+	// the machine sleeps; the wall clock does, but can be set back.
+	return now.Sub(*proof) < lease && now.Round(0).Sub(proof.Round(0)) < lease
+}
+
+// heard notes that all changes committed before the moment have been told.
+func (f *Feed) heard(before time.Time) { f.proof.Store(&before) }

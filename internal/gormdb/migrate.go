@@ -1,0 +1,91 @@
+package gormdb
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations
+var migrationFiles embed.FS
+
+// Migrations returns the files that make the schema of a dialect, "sqlite" or
+// "postgres", in the order of their names.
+func Migrations(dialect string) (fs.FS, error) {
+	files, err := fs.Sub(migrationFiles, path.Join("migrations", dialect))
+	if err != nil {
+		return nil, fmt.Errorf("migrations of %s: %w", dialect, err)
+	}
+	return files, nil
+}
+
+// Migrate brings the schema up to this program's version and returns the
+// names of the files that it applied. Several processes may migrate at once:
+// each file is applied by one of them.
+func (db *DB) Migrate(ctx context.Context) (applied []string, err error) {
+	err = db.engine.alone(ctx, func() error {
+		applied, err = db.migrate(ctx)
+		return err
+	})
+	return applied, failed(ctx, "migrate the database", err)
+}
+
+// migrate applies what is missing. Where a file fails because another process
+// came first, as SQLite's lock allows, the state has moved on and the rest is
+// tried again.
+func (db *DB) migrate(ctx context.Context) (applied []string, err error) {
+	provider, err := db.provider()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		have, want, err := db.SchemaState(ctx)
+		if err != nil || have >= want {
+			return applied, err
+		}
+		results, err := provider.Up(ctx)
+		for _, r := range results {
+			applied = append(applied, path.Base(r.Source.Path))
+			db.log.InfoContext(ctx, "migration applied", "file", path.Base(r.Source.Path), "took", r.Duration)
+		}
+		if err == nil {
+			continue
+		}
+		if now, _, stateErr := db.SchemaState(ctx); stateErr != nil || now <= have {
+			return applied, err
+		}
+	}
+}
+
+func (db *DB) provider() (*goose.Provider, error) {
+	files, err := Migrations(db.Dialect())
+	if err != nil {
+		return nil, err
+	}
+	dialect, over := db.engine.migrations()
+	return goose.NewProvider(dialect, over, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+}
+
+// SchemaState returns the version of the schema that the database has, zero
+// for an empty one, and the version that this program wants. It changes
+// nothing.
+func (db *DB) SchemaState(ctx context.Context) (have, want int64, err error) {
+	provider, err := db.provider()
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, source := range provider.ListSources() {
+		want = max(want, source.Version)
+	}
+	reader := db.engine.reader(ctx)
+	if !reader.Migrator().HasTable(goose.DefaultTablename) {
+		// The answer is the same for a database that does not answer at all.
+		return 0, want, failed(ctx, "read the schema's version", db.engine.ping(ctx))
+	}
+	err = reader.Table(goose.DefaultTablename).Select("coalesce(max(version_id), 0)").Scan(&have).Error
+	return have, want, failed(ctx, "read the schema's version", err)
+}

@@ -1,0 +1,159 @@
+package gormdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	glebarez "github.com/glebarez/sqlite"
+	"github.com/pressly/goose/v3"
+	"gorm.io/gorm"
+)
+
+// sqlite is the engine over an SQLite file. SQLite has one writer at a time,
+// so this process has one connection that writes: requests wait for it in
+// line, instead of for SQLite's lock, which keeps no line. Its transactions
+// take the lock when they begin (BEGIN IMMEDIATE), so that none has to be given
+// up half-way. Reading goes on meanwhile, on connections that cannot write.
+type sqlite struct {
+	path              string
+	readSQL, writeSQL *sql.DB
+	read, write       *gorm.DB
+	onStatement       func(string)
+}
+
+var _ engine = (*sqlite)(nil)
+
+var sqliteDialect = dialect{
+	name: "sqlite",
+	find: "instr",
+	moment: func(t time.Time) any {
+		if t.IsZero() {
+			return nil
+		}
+		return t.UnixMicro()
+	},
+}
+
+// pragmas are set on every connection. The wait for another process' lock is
+// long, since giving up means failing a request.
+var pragmas = []string{"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"}
+
+func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
+	if path == "" || strings.HasPrefix(path, ":memory:") {
+		return nil, invalidDatabase("Name the file, as in sqlite:latchkey.db.")
+	}
+	if err := makeFile(path); err != nil {
+		return nil, err
+	}
+	s := &sqlite{path: path, onStatement: c.OnStatement}
+	if s.onStatement == nil {
+		s.onStatement = func(string) {}
+	}
+	err := s.connect(ctx, c.MaxConnections)
+	if err == nil {
+		return s, nil
+	}
+	err = errors.Join(failed(ctx, "open "+path, err), s.close())
+	if sqliteCode(err)&0xff == sqliteCannotOpen {
+		return nil, cannotOpen(path)
+	}
+	return nil, err
+}
+
+// makeFile makes a file that only its owner reads. SQLite would make one that
+// everybody may.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return cannotOpen(path)
+	}
+	return f.Close()
+}
+
+func cannotOpen(path string) error {
+	return invalidDatabase("The file %s cannot be opened. Its folder must exist, and both must be writable.", path)
+}
+
+func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
+	// The writer comes first: it is the one that can turn on the WAL.
+	if s.writeSQL, s.write, err = s.pool(ctx, 1, "_txlock=immediate"); err != nil {
+		return err
+	}
+	s.readSQL, s.read, err = s.pool(ctx, readers, "_pragma=query_only(on)")
+	return err
+}
+
+func (s *sqlite) pool(ctx context.Context, size int, option string) (*sql.DB, *gorm.DB, error) {
+	pool, err := sql.Open(glebarez.DriverName, dataSource(s.path, option))
+	if err != nil {
+		return nil, nil, err
+	}
+	pool.SetMaxOpenConns(size)
+	pool.SetMaxIdleConns(size)
+	g, err := gorm.Open(&glebarez.Dialector{Conn: pool}, gormConfig())
+	if err == nil {
+		err = errors.Join(pool.PingContext(ctx), s.observe(g))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, pool.Close())
+	}
+	return pool, g, nil
+}
+
+// dataSource is a path as a URI (SQLite: "Uniform Resource Identifiers"), in
+// which spaces and question marks are nothing special.
+func dataSource(path, option string) string {
+	escaped := (&url.URL{Path: filepath.Clean(path)}).EscapedPath()
+	return "file:" + escaped + "?_pragma=" + strings.Join(pragmas, "&_pragma=") + "&" + option
+}
+
+// observe has each statement of g told.
+func (s *sqlite) observe(g *gorm.DB) error {
+	tell := func(tx *gorm.DB) { s.onStatement(tx.Statement.SQL.String()) }
+	on, name := g.Callback(), "latchkey:observe"
+	return errors.Join(
+		on.Query().After("gorm:query").Register(name, tell), on.Create().After("gorm:create").Register(name, tell),
+		on.Update().After("gorm:update").Register(name, tell), on.Delete().After("gorm:delete").Register(name, tell),
+		on.Row().After("gorm:row").Register(name, tell), on.Raw().After("gorm:raw").Register(name, tell),
+	)
+}
+
+func (s *sqlite) dialect() dialect                    { return sqliteDialect }
+func (s *sqlite) reader(ctx context.Context) *gorm.DB { return s.read.WithContext(ctx) }
+func (s *sqlite) writer(ctx context.Context) *gorm.DB { return s.write.WithContext(ctx) }
+func (s *sqlite) ping(ctx context.Context) error      { return s.readSQL.PingContext(ctx) }
+
+func (s *sqlite) close() error {
+	var errs []error
+	for _, pool := range []*sql.DB{s.readSQL, s.writeSQL} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(scan) error) (err error) {
+	s.onStatement(sql)
+	rows, err := s.readSQL.QueryContext(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s *sqlite) migrations() (goose.Dialect, *sql.DB) { return goose.DialectSQLite3, s.writeSQL }
+
+func (s *sqlite) alone(_ context.Context, work func() error) error { return work() }

@@ -1,0 +1,137 @@
+package gormdb
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/page"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+)
+
+type tokenRow struct {
+	AccountID          uuid.UUID
+	ID                 uuid.UUID
+	StoreID            uuid.NullUUID
+	StoreHash          string `gorm:"->"` // of stores
+	Name               string
+	ClientID           string
+	ClientSecretDigest []byte
+	ClientSecretKey    string
+	Scopes             string
+	AllowedIPRanges    string
+	CreatedAt          instant
+	CreatedByKind      string
+	CreatedByID        uuid.NullUUID
+	CreatedByName      string
+	ExpiresAt          instant
+	LastUsedAt         instant
+	LastUsedIP         *string
+	RevokedAt          instant
+	RevokedByKind      *string
+	RevokedByID        uuid.NullUUID
+	RevokedByName      *string
+	RevocationReason   *string
+}
+
+// tokenColumns are the columns of a tokenRow that a token is made of: those of
+// api_tokens AS t and of stores AS s. The digest of its secret is not read.
+const tokenColumns = `t.account_id, t.id, t.store_id, s.hash AS store_hash, t.name, t.client_id, t.scopes, t.allowed_ip_ranges,
+	t.created_at, t.created_by_kind, t.created_by_id, t.created_by_name, t.expires_at, t.last_used_at, t.last_used_ip,
+	t.revoked_at, t.revoked_by_kind, t.revoked_by_id, t.revoked_by_name, t.revocation_reason`
+
+// TableName tells gorm the table.
+func (tokenRow) TableName() string { return "api_tokens" }
+
+// newTokenRow is the row of a token that is about to be kept.
+func newTokenRow(d token.Draft) tokenRow {
+	t := d.Token
+	return tokenRow{
+		AccountID: t.AccountID, ID: t.ID, StoreID: optional(t.StoreID), Name: t.Name, ClientID: t.ClientID,
+		ClientSecretDigest: d.ClientSecret.Digest[:], ClientSecretKey: string(d.ClientSecret.Key),
+		Scopes: t.Scopes.String(), AllowedIPRanges: joinedRanges(t.AllowedIPRanges), CreatedAt: instant{t.CreatedAt},
+		CreatedByKind: string(t.CreatedBy.Kind), CreatedByID: optional(t.CreatedBy.ID), CreatedByName: t.CreatedBy.Name,
+		ExpiresAt: instant{t.ExpiresAt},
+	}
+}
+
+// scanToken reads the tokenColumns of a hand-written statement.
+func scanToken(scan scan) (token.Token, error) {
+	var r tokenRow
+	var storeHash *string
+	err := scan((*key)(&r.AccountID), (*key)(&r.ID), (*key)(&r.StoreID.UUID), &storeHash, &r.Name, &r.ClientID, &r.Scopes, &r.AllowedIPRanges,
+		&r.CreatedAt, &r.CreatedByKind, (*key)(&r.CreatedByID.UUID), &r.CreatedByName, &r.ExpiresAt, &r.LastUsedAt, &r.LastUsedIP,
+		&r.RevokedAt, &r.RevokedByKind, (*key)(&r.RevokedByID.UUID), &r.RevokedByName, &r.RevocationReason)
+	if err != nil {
+		return token.Token{}, err
+	}
+	r.StoreHash = textOf(storeHash)
+	return r.token()
+}
+
+func (r tokenRow) token() (token.Token, error) {
+	ranges, err := splitRanges(r.AllowedIPRanges)
+	if err != nil {
+		return token.Token{}, err
+	}
+	lastIP, err := parseAddr(textOf(r.LastUsedIP))
+	if err != nil {
+		return token.Token{}, fmt.Errorf("an address as kept: %w", err)
+	}
+	t := token.Token{
+		ID: r.ID, AccountID: r.AccountID, StoreID: r.StoreID.UUID, StoreHash: r.StoreHash, Name: r.Name, ClientID: r.ClientID,
+		Scopes: scope.ParseSet(r.Scopes), AllowedIPRanges: ranges, CreatedAt: r.CreatedAt.Time,
+		CreatedBy: audit.Actor{Kind: audit.ActorKind(r.CreatedByKind), ID: r.CreatedByID.UUID, Name: r.CreatedByName},
+		ExpiresAt: r.ExpiresAt.Time, LastUsedAt: r.LastUsedAt.Time, LastUsedIP: lastIP,
+	}
+	if !r.RevokedAt.IsZero() {
+		by := audit.Actor{Kind: audit.ActorKind(textOf(r.RevokedByKind)), ID: r.RevokedByID.UUID, Name: textOf(r.RevokedByName)}
+		t.Revocation = &token.Revocation{At: r.RevokedAt.Time, By: by, Reason: textOf(r.RevocationReason)}
+	}
+	return t, nil
+}
+
+func (r tokenRow) item() (page.Item[token.Token], error) {
+	t, err := r.token()
+	return page.Item[token.Token]{Node: t, Key: r.ID}, err
+}
+
+// textOf is a text that may be null.
+func textOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+type accessRow struct {
+	AccountID  uuid.UUID
+	APITokenID uuid.UUID
+	ID         uuid.UUID
+	Digest     []byte
+	DigestKey  string
+	Hint       string
+	CreatedAt  instant
+	ExpiresAt  instant
+}
+
+// accessColumns are those that an access token is made of. The digest is not
+// read.
+var accessColumns = []string{"api_token_id", "id", "hint", "created_at", "expires_at"}
+
+// TableName tells gorm the table.
+func (accessRow) TableName() string { return "access_tokens" }
+
+func newAccessRow(accountID uuid.UUID, d token.AccessDraft) accessRow {
+	return accessRow{
+		AccountID: accountID, APITokenID: d.Record.APITokenID, ID: d.Record.ID,
+		Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key), Hint: d.Record.Hint,
+		CreatedAt: instant{d.Record.CreatedAt}, ExpiresAt: instant{d.Record.ExpiresAt},
+	}
+}
+
+func (r accessRow) accessToken() token.AccessToken {
+	return token.AccessToken{ID: r.ID, APITokenID: r.APITokenID, Hint: r.Hint, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time}
+}

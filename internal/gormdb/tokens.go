@@ -1,0 +1,301 @@
+package gormdb
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+	"latchkey/internal/token"
+)
+
+// tokens implements token.Repository.
+type tokens struct{ *DB }
+
+var _ token.Repository = tokens{}
+
+// Tokens returns the repository of API tokens.
+func (db *DB) Tokens() token.Repository { return tokens{db} }
+
+// tokenWriter is the part of the work on tokens that each database does in
+// its own way, for the sake of speed.
+type tokenWriter interface {
+	// insertToken keeps the draft if its owner is there and has fewer than
+	// MaxLive live tokens, and says which of that was so.
+	insertToken(ctx context.Context, d token.Draft) (insertion, error)
+	// revokeTokens does the work of token.Repository.Revoke.
+	revokeTokens(ctx context.Context, r revocation) (unknown []uuid.UUID, err error)
+	// keepUses keeps one batch of uses, each of another token.
+	keepUses(ctx context.Context, uses []use) error
+}
+
+// insertion is what became of a draft.
+type insertion int
+
+const (
+	inserted insertion = iota
+	ownerMissing
+	limitReached
+)
+
+// Insert keeps a draft within its owner's limit.
+func (t tokens) Insert(ctx context.Context, d token.Draft) error {
+	outcome, err := t.engine.insertToken(ctx, d)
+	switch {
+	case err != nil:
+		return failed(ctx, "keep API token", err)
+	case outcome == ownerMissing:
+		return noOwner(d.Token)
+	case outcome == limitReached:
+		return fault.Errorf(fault.LimitReached,
+			"This %s has %d live API tokens, the most it may have. Revoke one that is not used.", placeOf(d.Token), d.MaxLive)
+	}
+	return nil
+}
+
+func noOwner(t token.Token) error {
+	if t.StoreID == uuid.Nil {
+		return noAccount()
+	}
+	return fault.Errorf(fault.NotFound, "There is no such store in this account.")
+}
+
+func placeOf(t token.Token) string {
+	if t.StoreID == uuid.Nil {
+		return "account"
+	}
+	return "store"
+}
+
+// revocation is what Revoke was asked for.
+type revocation struct {
+	accountID       uuid.UUID
+	ids, onlyStores []uuid.UUID
+	record          token.Revocation
+	event           func(token.Token) audit.Event
+}
+
+// unknown returns the ids that were not found where they were looked for.
+func (r revocation) unknown(found []token.Token) []uuid.UUID {
+	reached := make(map[uuid.UUID]bool, len(found))
+	for _, t := range found {
+		reached[t.ID] = r.onlyStores == nil || slices.Contains(r.onlyStores, t.StoreID)
+	}
+	var unknown []uuid.UUID
+	for _, id := range r.ids {
+		if !reached[id] {
+			unknown = append(unknown, id)
+		}
+	}
+	return unknown
+}
+
+// notRevoked returns those that a revocation ends.
+func notRevoked(found []token.Token) []token.Token {
+	return slices.DeleteFunc(found, func(t token.Token) bool { return t.Revocation != nil })
+}
+
+// Revoke ends tokens, all or none.
+func (t tokens) Revoke(ctx context.Context, accountID uuid.UUID, ids, onlyStores []uuid.UUID, r token.Revocation, event func(token.Token) audit.Event) ([]uuid.UUID, error) {
+	// A repeat of what another replica did may reach this one before the
+	// feed does, so this process hears of it even when nothing changed.
+	defer t.changed(accountID)
+	unknown, err := t.engine.revokeTokens(ctx, revocation{accountID, ids, onlyStores, r, event})
+	return unknown, failed(ctx, "revoke API tokens", err)
+}
+
+// Change lets decide change a token that no other writer can reach meanwhile.
+func (t tokens) Change(ctx context.Context, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
+	defer t.changed(accountID)
+	err := t.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		locked, existing, err := lockToken(tx, accountID, id)
+		if err != nil {
+			return err
+		}
+		change, err := decide(locked, existing)
+		if err != nil {
+			return err
+		}
+		if err := keepChange(tx, locked, change); err != nil {
+			return err
+		}
+		return t.engine.announce(tx, accountID)
+	})
+	return failed(ctx, "change API token", err)
+}
+
+// lockToken reads a token and its access tokens. On SQLite the transaction
+// itself keeps other writers out.
+func lockToken(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.AccessToken, error) {
+	var held []uuid.UUID
+	lock := clause.Locking{Strength: "NO KEY UPDATE"}
+	err := tx.Table("api_tokens").Clauses(lock).Where("account_id = ? AND id = ?", accountID, id).Pluck("id", &held).Error
+	if err != nil {
+		return token.Token{}, nil, err
+	}
+	t, err := oneToken(tx, accountID, id)
+	if err != nil {
+		return token.Token{}, nil, err
+	}
+	var rows []accessRow
+	q := tx.Select(accessColumns).Where("account_id = ? AND api_token_id = ?", accountID, id)
+	if err := q.Order("id DESC").Find(&rows).Error; err != nil {
+		return token.Token{}, nil, err
+	}
+	existing := make([]token.AccessToken, len(rows))
+	for i, r := range rows {
+		existing[i] = r.accessToken()
+	}
+	return t, existing, nil
+}
+
+func keepChange(tx *gorm.DB, t token.Token, c token.Change) error {
+	if c.Token != nil {
+		narrowed := map[string]any{
+			"name": c.Token.Name, "scopes": c.Token.Scopes.String(), "expires_at": instant{c.Token.ExpiresAt},
+			"allowed_ip_ranges": joinedRanges(c.Token.AllowedIPRanges),
+		}
+		if err := tx.Table("api_tokens").Where("account_id = ? AND id = ?", t.AccountID, t.ID).Updates(narrowed).Error; err != nil {
+			return err
+		}
+	}
+	for id, end := range c.Ends {
+		ended := tx.Table("access_tokens").Where("account_id = ? AND api_token_id = ? AND id = ?", t.AccountID, t.ID, id)
+		if err := ended.Update("expires_at", instant{end}).Error; err != nil {
+			return err
+		}
+	}
+	if c.Access != nil {
+		row := newAccessRow(t.AccountID, *c.Access)
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+	}
+	event, err := newEventRow(c.Event)
+	if err != nil {
+		return err
+	}
+	return tx.Create(&event).Error
+}
+
+// Token finds a token of the account.
+func (t tokens) Token(ctx context.Context, accountID, id uuid.UUID) (token.Token, error) {
+	found, err := oneToken(t.engine.reader(ctx), accountID, id)
+	return found, failed(ctx, "read API token", err)
+}
+
+func oneToken(q *gorm.DB, accountID, id uuid.UUID) (token.Token, error) {
+	row, err := one[tokenRow](tokensOf(q, accountID).Select(tokenColumns).Where("t.id = ?", id), token.ErrNoToken())
+	if err != nil {
+		return token.Token{}, err
+	}
+	return row.token()
+}
+
+// tokensOf is a query for the account's tokens: api_tokens AS t, and stores AS
+// s where there is one.
+func tokensOf(q *gorm.DB, accountID uuid.UUID) *gorm.DB {
+	return q.Table("api_tokens AS t").Where("t.account_id = ?", accountID).
+		Joins("LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id")
+}
+
+// admitted narrows a query for api_tokens AS t to those that q admits.
+func (t tokens) admitted(tx *gorm.DB, q token.Query) *gorm.DB {
+	tx = withStatus(tx, q)
+	if q.Scope != "" {
+		// No LIKE: it would take the underscore in every scope for a wildcard.
+		tx = tx.Where(t.engine.dialect().find+"(' ' || t.scopes || ' ', ?) > 0", " "+q.Scope+" ")
+	}
+	if !q.UnusedSince.IsZero() {
+		tx = tx.Where("coalesce(t.last_used_at, t.created_at) < ?", instant{q.UnusedSince})
+	}
+	return tx
+}
+
+// withStatus narrows to the statuses asked for. Where both live and expired
+// tokens are, the condition is that of the index of tokens not revoked.
+func withStatus(tx *gorm.DB, q token.Query) *gorm.DB {
+	wanted := map[token.Status]bool{}
+	for _, s := range q.Statuses {
+		wanted[s] = true
+	}
+	if len(wanted) == 0 {
+		wanted[token.Active], wanted[token.Expired] = true, true
+	}
+	now := instant{q.Now}
+	var kept *gorm.DB
+	fresh := func() *gorm.DB { return tx.Session(&gorm.Session{NewDB: true}) }
+	switch {
+	case wanted[token.Active] && wanted[token.Expired]:
+		kept = fresh().Where("t.revoked_at IS NULL")
+	case wanted[token.Active]:
+		kept = fresh().Where("t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > ?)", now)
+	case wanted[token.Expired]:
+		kept = fresh().Where("t.revoked_at IS NULL AND t.expires_at <= ?", now)
+	default:
+		return tx.Where("t.revoked_at IS NOT NULL")
+	}
+	if wanted[token.Revoked] {
+		kept = kept.Or("t.revoked_at IS NOT NULL")
+	}
+	return tx.Where(kept)
+}
+
+// AccountTokens returns a page of the account-level tokens.
+func (t tokens) AccountTokens(ctx context.Context, accountID uuid.UUID, q token.Query, w page.Window) (page.Page[token.Token], error) {
+	list := t.admitted(tokensOf(t.engine.reader(ctx), accountID).Where("t.store_id IS NULL"), q)
+	var rows []tokenRow
+	if err := window(list.Select(tokenColumns), "t.id", w).Scan(&rows).Error; err != nil {
+		return page.Page[token.Token]{}, failed(ctx, "list API tokens", err)
+	}
+	return pageOf(w, rows, tokenRow.item)
+}
+
+// CountAccountTokens returns how many account-level tokens q admits.
+func (t tokens) CountAccountTokens(ctx context.Context, accountID uuid.UUID, q token.Query) (int64, error) {
+	var n int64
+	list := t.engine.reader(ctx).Table("api_tokens AS t").Where("t.account_id = ? AND t.store_id IS NULL", accountID)
+	err := t.admitted(list, q).Count(&n).Error
+	return n, failed(ctx, "count API tokens", err)
+}
+
+// StoreTokens returns a page of each store's tokens.
+func (t tokens) StoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q token.Query, w page.Window) (map[uuid.UUID]page.Page[token.Token], error) {
+	list := t.admitted(tokensOf(t.engine.reader(ctx), accountID).Where("t.store_id IN ?", storeIDs), q)
+	var rows []tokenRow
+	if err := windowOfEach(list, tokenColumns, "t.store_id", "t.id", w).Scan(&rows).Error; err != nil {
+		return nil, failed(ctx, "list API tokens of stores", err)
+	}
+	return pageOfEach(w, storeIDs, rows, func(r tokenRow) (uuid.UUID, page.Item[token.Token], error) {
+		item, err := r.item()
+		return item.Node.StoreID, item, err
+	})
+}
+
+// CountStoreTokens returns how many of each store's tokens q admits.
+func (t tokens) CountStoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q token.Query) (map[uuid.UUID]int64, error) {
+	list := t.engine.reader(ctx).Table("api_tokens AS t").Where("t.account_id = ? AND t.store_id IN ?", accountID, storeIDs)
+	counts, err := countOfEach(t.admitted(list, q), "t.store_id")
+	return counts, failed(ctx, "count API tokens of stores", err)
+}
+
+// AccessTokens returns the live access tokens of each token.
+func (t tokens) AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.AccessToken, error) {
+	var rows []accessRow
+	q := t.engine.reader(ctx).Select(accessColumns).Where("account_id = ? AND api_token_id IN ?", accountID, tokenIDs).
+		Where("(expires_at IS NULL OR expires_at > ?)", instant{now})
+	if err := q.Order("id DESC").Find(&rows).Error; err != nil {
+		return nil, failed(ctx, "read access tokens", err)
+	}
+	live := make(map[uuid.UUID][]token.AccessToken, len(tokenIDs))
+	for _, r := range rows {
+		live[r.APITokenID] = append(live[r.APITokenID], r.accessToken())
+	}
+	return live, nil
+}

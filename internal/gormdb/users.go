@@ -1,0 +1,229 @@
+package gormdb
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+// users implements user.Repository.
+type users struct{ *DB }
+
+var _ user.Repository = users{}
+
+// Users returns the repository of people, memberships and sessions.
+func (db *DB) Users() user.Repository { return users{db} }
+
+type userRow struct {
+	ID          uuid.UUID
+	Email       string
+	EmailFolded string
+	FirstName   string
+	LastName    string
+	Locale      string
+	CreatedAt   instant
+}
+
+// TableName tells gorm the table.
+func (userRow) TableName() string { return "users" }
+
+func (r userRow) user() user.User {
+	return user.User{ID: r.ID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt.Time}
+}
+
+type accountUserRow struct {
+	AccountID uuid.UUID
+	UserID    uuid.UUID
+	CreatedAt instant
+}
+
+// TableName tells gorm the table.
+func (accountUserRow) TableName() string { return "account_users" }
+
+func noUser() error { return fault.Errorf(fault.NotFound, "There is no such user in this account.") }
+
+// Member finds a user of the account.
+func (u users) Member(ctx context.Context, accountID, userID uuid.UUID) (user.User, error) {
+	q := u.engine.reader(ctx).Joins("JOIN account_users AS m ON m.user_id = users.id").
+		Where("m.account_id = ? AND m.user_id = ?", accountID, userID)
+	row, err := one[userRow](q, noUser())
+	return row.user(), failed(ctx, "read user", err)
+}
+
+// Users returns a page of the account's users. This list is long, and asked
+// for often.
+func (u users) Users(ctx context.Context, accountID uuid.UUID, w page.Window) (page.Page[user.User], error) {
+	items := make([]page.Item[user.User], 0, w.Size+1)
+	sql, args := usersStatement(accountID, w)
+	err := u.engine.query(ctx, sql, args, func(scan scan) error {
+		var r user.User
+		var created instant
+		err := scan((*key)(&r.ID), &r.Email, &r.FirstName, &r.LastName, &r.Locale, &created)
+		r.CreatedAt = created.Time
+		items = append(items, page.Item[user.User]{Node: r, Key: r.ID})
+		return err
+	})
+	if err != nil {
+		return page.Page[user.User]{}, failed(ctx, "list users", err)
+	}
+	return page.Cut(w, items), nil
+}
+
+// usersStatement fetches the users of w. The limit stands in the text, so that
+// PostgreSQL plans for it once and not at every call.
+func usersStatement(accountID uuid.UUID, w page.Window) (string, []any) {
+	var sql strings.Builder
+	sql.WriteString(`SELECT u.id, u.email, u.first_name, u.last_name, u.locale, u.created_at
+		FROM account_users AS m JOIN users AS u ON u.id = m.user_id WHERE m.account_id = $1`)
+	args := []any{accountID}
+	if w.After != nil {
+		args = append(args, *w.After)
+		sql.WriteString(" AND m.user_id < $" + strconv.Itoa(len(args)))
+	}
+	if w.Before != nil {
+		args = append(args, *w.Before)
+		sql.WriteString(" AND m.user_id > $" + strconv.Itoa(len(args)))
+	}
+	sql.WriteString(" ORDER BY m.user_id " + direction(w) + " LIMIT " + strconv.Itoa(w.Size+1))
+	return sql.String(), args
+}
+
+// CountUsers returns how many users the account has.
+func (u users) CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error) {
+	var n int64
+	err := u.engine.reader(ctx).Table("account_users").Where("account_id = ?", accountID).Count(&n).Error
+	return n, failed(ctx, "count users", err)
+}
+
+// UsersByID returns the people that ids name.
+func (u users) UsersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]user.User, error) {
+	var rows []userRow
+	if err := u.engine.reader(ctx).Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, failed(ctx, "read users", err)
+	}
+	people := make(map[uuid.UUID]user.User, len(rows))
+	for _, r := range rows {
+		people[r.ID] = r.user()
+	}
+	return people, nil
+}
+
+type storeUserRow struct {
+	AccountID   uuid.UUID
+	ID          uuid.UUID
+	StoreID     uuid.UUID
+	UserID      uuid.UUID
+	Status      string
+	Permissions string
+	LastLoginAt instant
+	UpdatedAt   instant
+}
+
+// TableName tells gorm the table.
+func (storeUserRow) TableName() string { return "store_users" }
+
+// memberRow is a store's member with the person.
+type memberRow struct {
+	Place     storeUserRow `gorm:"embedded"`
+	Email     string
+	FirstName string
+	LastName  string
+	Locale    string
+	CreatedAt instant
+}
+
+// memberColumns are the columns of a memberRow, of store_users AS m and users
+// AS u.
+const memberColumns = `m.account_id, m.id, m.store_id, m.user_id, m.status, m.permissions, m.last_login_at, m.updated_at,
+	u.email, u.first_name, u.last_name, u.locale, u.created_at`
+
+func (r memberRow) member() user.StoreMember {
+	person := userRow{ID: r.Place.UserID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt}
+	return user.StoreMember{
+		ID: r.Place.ID, StoreID: r.Place.StoreID, User: person.user(), Status: user.Status(r.Place.Status),
+		Permissions: split[string](r.Place.Permissions), LastLoginAt: r.Place.LastLoginAt.Time, UpdatedAt: r.Place.UpdatedAt.Time,
+	}
+}
+
+// membersOf is a query for the members of stores.
+func membersOf(q *gorm.DB, accountID uuid.UUID, storeIDs []uuid.UUID) *gorm.DB {
+	return q.Table("store_users AS m").Where("m.account_id = ? AND m.store_id IN ?", accountID, storeIDs)
+}
+
+// StoreUsers returns a page of each store's members.
+func (u users) StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {
+	q := membersOf(u.engine.reader(ctx), accountID, storeIDs).Joins("JOIN users AS u ON u.id = m.user_id")
+	var rows []memberRow
+	if err := windowOfEach(q, memberColumns, "m.store_id", "m.id", w).Scan(&rows).Error; err != nil {
+		return nil, failed(ctx, "list users of stores", err)
+	}
+	return pageOfEach(w, storeIDs, rows, func(r memberRow) (uuid.UUID, page.Item[user.StoreMember], error) {
+		return r.Place.StoreID, page.Item[user.StoreMember]{Node: r.member(), Key: r.Place.ID}, nil
+	})
+}
+
+// CountStoreUsers returns how many members each store has.
+func (u users) CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
+	counts, err := countOfEach(membersOf(u.engine.reader(ctx), accountID, storeIDs), "m.store_id")
+	return counts, failed(ctx, "count users of stores", err)
+}
+
+// Ownership returns what the person of that address owns.
+func (u users) Ownership(ctx context.Context, foldedEmail string) (user.Ownership, error) {
+	missing := fault.Errorf(fault.NotFound, "Nobody has this e-mail address.")
+	row, err := one[userRow](u.engine.reader(ctx).Where("email_folded = ?", foldedEmail), missing)
+	if err != nil {
+		return user.Ownership{}, failed(ctx, "read user", err)
+	}
+	var owned []uuid.UUID
+	err = u.engine.reader(ctx).Raw(`SELECT id FROM accounts WHERE owner_id = ? UNION SELECT account_id FROM stores WHERE owner_id = ?`,
+		row.ID, row.ID).Scan(&owned).Error
+	if err != nil {
+		return user.Ownership{}, failed(ctx, "read what a user owns", err)
+	}
+	slices.SortFunc(owned, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+	return user.Ownership{User: row.user(), AccountIDs: owned}, nil
+}
+
+type sessionRow struct {
+	AccountID uuid.UUID
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	Digest    []byte
+	DigestKey string
+	CreatedAt instant
+	ExpiresAt instant
+	EndedAt   instant
+}
+
+// TableName tells gorm the table.
+func (sessionRow) TableName() string { return "sessions" }
+
+// StartSession keeps a session.
+func (u users) StartSession(ctx context.Context, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
+	event, err := newEventRow(e)
+	if err != nil {
+		return err
+	}
+	row := sessionRow{
+		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, Digest: digest.Digest[:], DigestKey: string(digest.Key),
+		CreatedAt: instant{s.CreatedAt}, ExpiresAt: instant{s.ExpiresAt},
+	}
+	err = u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return tx.Create(&event).Error
+	})
+	return failed(ctx, "keep session", err)
+}
