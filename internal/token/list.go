@@ -60,13 +60,10 @@ func sees(by *auth.Principal, t Token) bool {
 // fault.NotFound, whoever's it is.
 func (s *Service) Get(ctx context.Context, by *auth.Principal, id uuid.UUID) (Token, error) {
 	t, err := s.repo.Token(ctx, by.AccountID, id)
-	if err != nil {
-		return Token{}, err
-	}
-	if !sees(by, t) {
+	if fault.KindOf(err) == fault.NotFound || err == nil && !sees(by, t) {
 		return Token{}, ErrNoToken()
 	}
-	return t, nil
+	return t, err
 }
 
 // Query checks a filter and makes it whole. It returns fault.Invalid.
@@ -79,8 +76,7 @@ func (s *Service) Query(f Filter) (Query, error) {
 			return Query{}, fault.Errorf(fault.Invalid, "There is no scope %.64q. The field scopeCatalog lists all.", f.Scope).On("filter.scope")
 		}
 	}
-	slices.Sort(f.Statuses)
-	f.Statuses = slices.Compact(f.Statuses)
+	f.Statuses = slices.Compact(slices.Sorted(slices.Values(f.Statuses)))
 	return Query{Filter: f, Now: s.Now()}, nil
 }
 

@@ -55,7 +55,7 @@ func (p Policy) narrowScopes(t *Token, names []string) fault.List {
 	}
 	wanted := p.Catalogue.Expand(names...)
 	var faults fault.List
-	for _, name := range t.Scopes.Missing(wanted.Names()...) {
+	for _, name := range t.Scopes.Missing(distinct(append(wanted.Names(), names...))...) {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"An update only narrows, and the token does not hold %.64q. Create another token for more.", name).On("scopes"))
 	}
@@ -106,8 +106,9 @@ const (
 )
 
 // CheckRotation judges whether the principal may have a new access token of t
-// at the moment now. An API token may rotate itself; another's only if it
-// could have issued that one (mission: no token can create one mightier than
+// at the moment now. An API token may rotate itself, though not by an access
+// token whose own end an earlier rotation has set; another only if it could
+// have issued that one (mission: no token can create one mightier than
 // itself). It returns fault.Forbidden, fault.Conflict or fault.Invalid.
 func (p Policy) CheckRotation(by *auth.Principal, t Token, overlap time.Duration, now time.Time) error {
 	if err := mayManage(by, t); err != nil {
@@ -120,7 +121,7 @@ func (p Policy) CheckRotation(by *auth.Principal, t Token, overlap time.Duration
 	if overlap < 0 || overlap > MaxOverlap {
 		faults = append(faults, fault.Errorf(fault.Invalid, "The overlap is 0 to %d seconds.", int(MaxOverlap.Seconds())).On("overlapSeconds"))
 	}
-	if by.Kind == auth.APIToken && by.ID != t.ID {
+	if by.Kind == auth.APIToken {
 		faults = append(faults, p.checkAttenuation(by, t)...)
 	}
 	return faults.Err()
@@ -128,15 +129,19 @@ func (p Policy) CheckRotation(by *auth.Principal, t Token, overlap time.Duration
 
 func (p Policy) checkAttenuation(by *auth.Principal, t Token) fault.List {
 	var faults fault.List
+	if !by.ExpiresAt.IsZero() && (t.ExpiresAt.IsZero() || t.ExpiresAt.After(by.ExpiresAt)) {
+		faults = append(faults, fault.Errorf(fault.Forbidden,
+			"This access token ends at %s and cannot renew one that lives longer.", by.ExpiresAt.Format(time.RFC3339)).On("id"))
+	}
+	if by.ID == t.ID {
+		return faults
+	}
 	for _, name := range t.Scopes.Names() {
 		grant, known := p.Catalogue.Lookup(name)
 		if missing := by.Missing(name); len(missing) > 0 || known && !grant.Delegable {
 			faults = append(faults, fault.Errorf(fault.Forbidden,
 				"This token could not have given %s, so it cannot renew one that holds it.", name).On("id").Requiring(missing...))
 		}
-	}
-	if !by.ExpiresAt.IsZero() && (t.ExpiresAt.IsZero() || t.ExpiresAt.After(by.ExpiresAt)) {
-		faults = append(faults, fault.Errorf(fault.Forbidden, "This token cannot renew one that lives longer than itself.").On("id"))
 	}
 	for _, f := range confine(by, t.AllowedIPRanges) {
 		faults = append(faults, f.On("id"))

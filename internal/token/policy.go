@@ -79,7 +79,7 @@ func (p Policy) Check(by *auth.Principal, req Request, now time.Time) (Grant, er
 	faults = append(faults, found...)
 	g.Scopes, found = p.checkScopes(by, req)
 	faults = append(faults, found...)
-	faults = append(faults, p.checkExpiry(by, req.ExpiresAt, now)...)
+	faults = append(faults, p.checkExpiry(by, g.ExpiresAt, now)...)
 	g.AllowedIPRanges, found = checkRanges(req.AllowedIPRanges)
 	faults = append(faults, found...)
 	if len(found) == 0 {
@@ -90,7 +90,7 @@ func (p Policy) Check(by *auth.Principal, req Request, now time.Time) (Grant, er
 
 func checkName(name string) (string, fault.List) {
 	name = strings.TrimSpace(name)
-	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if !oneLine(name) {
 		return "", fault.List{fault.Errorf(fault.Invalid, "A name is one line of plain text.").On("name")}
 	}
 	if n := utf8.RuneCountInString(name); n < MinName || n > MaxName {
@@ -99,12 +99,18 @@ func checkName(name string) (string, fault.List) {
 	return name, nil
 }
 
+// oneLine reports whether text is plain text without control characters, such
+// as NUL, which PostgreSQL cannot keep, and without anything that ends a line.
+func oneLine(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) })
+}
+
 func (p Policy) checkScopes(by *auth.Principal, req Request) (scope.Set, fault.List) {
 	if len(req.Scopes) == 0 {
 		return scope.Set{}, fault.List{fault.Errorf(fault.Invalid, "Name at least one scope.").On("scopes")}
 	}
 	var faults fault.List
-	for _, name := range scope.NewSet(req.Scopes...).Names() {
+	for _, name := range distinct(req.Scopes) {
 		if f := p.checkScope(by, req.Owner, name); f != nil {
 			faults = append(faults, f.On("scopes"))
 		}
@@ -112,8 +118,13 @@ func (p Policy) checkScopes(by *auth.Principal, req Request) (scope.Set, fault.L
 	return p.Catalogue.Expand(req.Scopes...), faults
 }
 
+// distinct returns the names in order, each once. Unlike a scope.Set it keeps
+// an empty name, to be refused like any other that is no scope.
+func distinct(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
+
 // checkScope judges one scope: known, grantable on the level, visible to the
-// account, and the principal's to give.
+// account, and the principal's to give with all that it implies today, which
+// may be more than it did when the principal was given it.
 func (p Policy) checkScope(by *auth.Principal, o Owner, name string) *fault.Error {
 	grant, known := p.Catalogue.Lookup(name)
 	switch {
@@ -127,8 +138,9 @@ func (p Policy) checkScope(by *auth.Principal, o Owner, name string) *fault.Erro
 		return nil
 	case !grant.Delegable:
 		return fault.Errorf(fault.Forbidden, "No token can give %s to another. The account's owner can.", name)
-	case len(by.Missing(name)) > 0:
-		return fault.Errorf(fault.Forbidden, "This token does not hold %s itself, so it cannot give it.", name).Requiring(name)
+	}
+	if missing := by.Missing(slices.Concat([]string{name}, grant.Implies)...); len(missing) > 0 {
+		return fault.Errorf(fault.Forbidden, "This token does not hold %s itself, so it cannot give %s.", missing[0], name).Requiring(missing[0])
 	}
 	return nil
 }
@@ -186,9 +198,10 @@ func confine(by *auth.Principal, ranges []netip.Prefix) fault.List {
 
 // parseRange reads a CIDR or a single address. Addresses of IPv4 in IPv6's
 // clothes (RFC 4291 section 2.5.5.2) become plain IPv4, as peers' addresses do.
+// A zone names an interface of one machine, so it has no place here.
 func parseRange(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil {
-		addr = addr.WithZone("").Unmap()
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(text)

@@ -144,9 +144,10 @@ func (s *Service) accessToken(kind secret.Kind, tokenID uuid.UUID, now time.Time
 	return value, AccessDraft{Record: record, Digest: s.keys.Digest(value)}, nil
 }
 
-// Update narrows a token. It returns fault.NotFound for a token that the
-// principal cannot see, fault.Conflict for one that is no longer live, and
-// fault.Invalid for everything that would widen it, all at once.
+// Update narrows a token. It returns fault.Forbidden for a principal that
+// manages no tokens, fault.NotFound for a token that the principal cannot see,
+// fault.Conflict for one that is no longer live, and fault.Invalid for
+// everything that would widen it, all at once.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Token, error) {
 	var updated Token
 	err := s.change(ctx, by, u.ID, func(t Token, _ []AccessToken) (Change, error) {
@@ -164,7 +165,8 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Tok
 // Rotate gives a token a new access token and ends the previous one after
 // overlap; nil is DefaultOverlap. What an earlier rotation left alive besides
 // ends now, so that at most two access tokens live. Errors as for Update, and
-// fault.Forbidden where the principal could not have issued the token.
+// fault.Forbidden where the principal could not have issued the token or
+// acts by an access token that is itself to end sooner.
 func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, overlap *time.Duration) (Rotation, error) {
 	var rotation Rotation
 	err := s.change(ctx, by, id, func(t Token, existing []AccessToken) (Change, error) {
@@ -179,47 +181,59 @@ func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 		if err != nil {
 			return Change{}, err
 		}
-		ends, previous := endings(existing, now, now.Add(lasts))
+		previous := now.Add(lasts)
+		if !t.ExpiresAt.IsZero() && t.ExpiresAt.Before(previous) {
+			previous = t.ExpiresAt
+		}
 		rotation = Rotation{Token: t, AccessToken: value, PreviousExpiresAt: previous}
 		details := []audit.Detail{{Name: "previousExpiresAt", Value: previous.Format(time.RFC3339)}, {Name: "hint", Value: access.Record.Hint}}
-		return Change{Ends: ends, Access: &access, Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
+		return Change{Ends: endings(existing, now, previous), Access: &access, Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
 	})
 	return rotation, err
 }
 
 // endings dates the end of the access tokens that a rotation leaves behind:
-// the newest at until, or earlier where it had an earlier end, all others now.
-func endings(existing []AccessToken, now, until time.Time) (map[uuid.UUID]time.Time, time.Time) {
-	newest := slices.MaxFunc(existing, func(a, b AccessToken) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	if !newest.ExpiresAt.IsZero() && newest.ExpiresAt.Before(until) {
-		until = newest.ExpiresAt
-	}
+// the current one, which no rotation has dated yet, at until; all others now.
+// It goes by that and not by which is newest, since clocks of replicas differ.
+func endings(existing []AccessToken, now, until time.Time) map[uuid.UUID]time.Time {
 	ends := map[uuid.UUID]time.Time{}
 	for _, a := range existing {
-		if a.ExpiresAt.IsZero() || a.ExpiresAt.After(now) {
+		switch {
+		case a.ExpiresAt.IsZero():
+			ends[a.ID] = until
+		case a.ExpiresAt.After(now):
 			ends[a.ID] = now
 		}
 	}
-	ends[newest.ID] = until
-	return ends, until
+	return ends
 }
 
-// change runs decide on a token that the principal can see.
+// change runs decide on a token that the principal can see, if it manages any.
+// A token that is not there and one out of sight get one and the same answer.
 func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error {
-	return s.repo.Change(ctx, by.AccountID, id, func(t Token, existing []AccessToken) (Change, error) {
+	if _, err := managed(by); err != nil {
+		return err
+	}
+	err := s.repo.Change(ctx, by.AccountID, id, func(t Token, existing []AccessToken) (Change, error) {
 		if mayManage(by, t) != nil && !sees(by, t) {
-			return Change{}, ErrNoToken().On("id")
+			return Change{}, ErrNoToken()
 		}
 		return decide(t, existing)
 	})
+	if fault.KindOf(err) == fault.NotFound {
+		return ErrNoToken().On("id")
+	}
+	return err
 }
 
 // Revoke ends tokens at once, all or none, and returns when. Tokens that are
 // revoked already stay as they are, so a repeat is safe. It returns
-// fault.NotFound for each id that the principal cannot see.
+// fault.Forbidden for a principal that manages no tokens, fault.Invalid for a
+// request out of bounds, and fault.NotFound for each id that the principal
+// cannot see.
 func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequest) (time.Time, error) {
 	now := s.Now()
-	only, err := revocable(by)
+	only, err := managed(by)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -245,9 +259,9 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequ
 	return now, faults.Err()
 }
 
-// revocable returns the stores whose tokens alone the principal may revoke;
-// nil for all of the account.
-func revocable(by *auth.Principal) ([]uuid.UUID, error) {
+// managed returns the stores whose tokens alone the principal manages, nil for
+// all of the account. It returns fault.Forbidden for one that manages none.
+func managed(by *auth.Principal) ([]uuid.UUID, error) {
 	if mayManage(by, Token{AccountID: by.AccountID}) == nil {
 		return nil, nil
 	}
@@ -263,8 +277,8 @@ func checkRevocation(req RevokeRequest) (reason string, err error) {
 		faults = append(faults, fault.Errorf(fault.Invalid, "Name 1 to %d API tokens.", MaxRevocations).On("ids"))
 	}
 	reason = strings.TrimSpace(req.Reason)
-	if !utf8.ValidString(reason) || utf8.RuneCountInString(reason) > MaxReason {
-		faults = append(faults, fault.Errorf(fault.Invalid, "A reason has at most %d characters.", MaxReason).On("reason"))
+	if !oneLine(reason) || utf8.RuneCountInString(reason) > MaxReason {
+		faults = append(faults, fault.Errorf(fault.Invalid, "A reason is one line of at most %d characters.", MaxReason).On("reason"))
 	}
 	return reason, faults.Err()
 }

@@ -1,0 +1,177 @@
+package token_test
+
+import (
+	"bytes"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+)
+
+// credential is an access token in the hands of whoever attacks: the API token it belongs to and which of its access
+// tokens it is.
+type credential struct{ tokenID, accessID uuid.UUID }
+
+// power is what a credential can do, as a verifier sees it.
+type power struct {
+	scopes scope.Set
+	end    time.Time // zero for never
+	ranges []netip.Prefix
+}
+
+// within reports whether p can nothing that q cannot.
+func (p power) within(q power) bool {
+	inside := func(inner netip.Prefix) bool {
+		return slices.ContainsFunc(q.ranges, func(o netip.Prefix) bool { return o.Bits() <= inner.Bits() && o.Contains(inner.Addr()) })
+	}
+	return q.scopes.Contains(p.scopes) && until(p.end).Compare(until(q.end)) <= 0 &&
+		(len(q.ranges) == 0 || len(p.ranges) > 0 && !slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return !inside(r) }))
+}
+
+// until makes ends comparable: never is the latest.
+func until(end time.Time) time.Time {
+	if end.IsZero() {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return end
+}
+
+// powerOf returns what a credential can do now, and whether it works at all.
+func (s *shelf) powerOf(c credential, at time.Time) (power, bool) {
+	t := s.tokens[c.tokenID]
+	i := slices.IndexFunc(s.access[c.tokenID], func(a token.AccessToken) bool { return a.ID == c.accessID })
+	ends := []time.Time{t.ExpiresAt, s.access[c.tokenID][i].ExpiresAt}
+	end := slices.MinFunc(ends, func(a, b time.Time) int { return until(a).Compare(until(b)) })
+	return power{t.Scopes, end, t.AllowedIPRanges}, t.Status(at) == token.Active && at.Before(until(end))
+}
+
+// attack is a run of the property: a shelf of tokens, and the credentials that grew out of one.
+type attack struct {
+	*rapid.T
+	repo  *shelf
+	s     *token.Service
+	clock time.Time
+	held  []credential
+}
+
+var (
+	someScopes = []string{scope.AccountAPITokensWrite, scope.AccountAPITokensRead, scope.AccountUsersRead, scope.AccountUsersWrite,
+		"store_cart", "store_cart_read_only", "store_sites", "store_metafield_write_all", "store_metafield_write"}
+	someRanges = []string{"10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0", "::/0"}
+)
+
+func (a *attack) scopes() []string {
+	return rapid.SliceOfN(rapid.SampledFrom(someScopes), 1, 4).Draw(a.T, "scopes")
+}
+
+func (a *attack) ranges() []string {
+	return rapid.SliceOfN(rapid.SampledFrom(someRanges), 0, 2).Draw(a.T, "ranges")
+}
+
+func (a *attack) end() time.Time {
+	if hours := rapid.IntRange(0, 8).Draw(a.T, "ends in hours"); hours > 0 {
+		return a.clock.Add(time.Duration(hours) * time.Hour)
+	}
+	return time.Time{}
+}
+
+func (a *attack) request() token.Request {
+	level := rapid.SampledFrom(levels).Draw(a.T, "level")
+	return token.Request{Owner: owners[level], Name: "Some token", Scopes: a.scopes(), ExpiresAt: a.end(), AllowedIPRanges: a.ranges()}
+}
+
+// principal is whom the verifier makes of a credential.
+func (a *attack) principal(c credential, p power) *auth.Principal {
+	t := a.repo.tokens[c.tokenID]
+	return &auth.Principal{Kind: auth.APIToken, ID: t.ID, AccountID: t.AccountID, StoreID: t.StoreID,
+		Scopes: p.scopes, ExpiresAt: p.end, AllowedIPRanges: p.ranges}
+}
+
+// newest is the credential of the access token that was added last.
+func (a *attack) newest(id uuid.UUID) credential {
+	access := a.repo.access[id]
+	return credential{id, access[len(access)-1].ID}
+}
+
+// act lets a credential do something; whatever it wins joins those held and must not be mightier than it.
+func (a *attack) act(c credential) {
+	before, works := a.repo.powerOf(c, a.clock)
+	if !works {
+		return
+	}
+	by := a.principal(c, before)
+	ids := slices.SortedFunc(maps.Keys(a.repo.tokens), func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
+	target := rapid.SampledFrom(ids).Draw(a.T, "target")
+	var won credential
+	switch rapid.SampledFrom([]string{"create", "update", "rotate"}).Draw(a.T, "deed") {
+	case "create":
+		issued, err := a.s.Create(ctx, by, a.request())
+		if err != nil {
+			return
+		}
+		won = a.newest(issued.Token.ID)
+	case "update":
+		was := a.repo.tokens[target]
+		is, err := a.s.Update(ctx, by, token.Update{ID: target, Scopes: a.scopes(), ExpiresAt: new(a.end()), AllowedIPRanges: a.ranges()})
+		if err == nil && !(power{is.Scopes, is.ExpiresAt, is.AllowedIPRanges}).within(power{was.Scopes, was.ExpiresAt, was.AllowedIPRanges}) {
+			a.Fatalf("an update made %+v of %+v", is, was)
+		}
+		return
+	case "rotate":
+		overlap := time.Duration(rapid.IntRange(0, 3).Draw(a.T, "overlap in hours")) * time.Hour
+		if _, err := a.s.Rotate(ctx, by, target, &overlap); err != nil {
+			return
+		}
+		won = a.newest(target)
+	}
+	if got, _ := a.repo.powerOf(won, a.clock); !got.within(before) {
+		a.Fatalf("from %+v came %+v", before, got)
+	}
+	a.held = append(a.held, won)
+}
+
+// However issuing, narrowing and rotating are chained, and however time passes in between, no credential that grew out of
+// another can more than that one could, or for longer, or from elsewhere (mission: promise 4).
+func TestNoChainYieldsMorePower(t *testing.T) {
+	deeds := 0
+	rapid.Check(t, func(t *rapid.T) {
+		a := &attack{T: t, repo: newShelf(), clock: now}
+		a.s = service(t, a.repo, &a.clock)
+		// The account's owner has issued some tokens of any power; the first is in the wrong hands.
+		for i := range 3 {
+			req := a.request()
+			if i == 0 {
+				req.Owner, req.Scopes = owners[scope.LevelAccount], append(req.Scopes, scope.AccountAPITokensWrite)
+			}
+			issued, err := a.s.Create(ctx, accountOwner(acme), req)
+			if i == 0 {
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.held = append(a.held, a.newest(issued.Token.ID))
+			}
+		}
+		root, _ := a.repo.powerOf(a.held[0], a.clock)
+		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+			a.clock = a.clock.Add(time.Duration(rapid.IntRange(0, 90).Draw(t, "minutes pass")) * time.Minute)
+			a.act(rapid.SampledFrom(a.held).Draw(t, "credential"))
+		}
+		for _, c := range a.held {
+			if got, _ := a.repo.powerOf(c, a.clock); !got.within(root) {
+				t.Fatalf("from %+v grew %+v", root, got)
+			}
+		}
+		deeds += len(a.held) - 1
+	})
+	if deeds < 20 {
+		t.Errorf("only %d credentials grew out of others: the property was hardly tried", deeds)
+	}
+}

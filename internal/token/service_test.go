@@ -1,0 +1,403 @@
+package token_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+	"latchkey/internal/token"
+)
+
+var ctx = context.Background()
+
+// details are an event's details as a map.
+func details(e audit.Event) map[string]string {
+	m := map[string]string{}
+	for _, d := range e.Details {
+		m[d.Name] = d.Value
+	}
+	return m
+}
+
+func TestCreate(t *testing.T) {
+	for _, tc := range []struct {
+		level   scope.Level
+		kind    secret.Kind
+		details map[string]string
+	}{
+		{scope.LevelAccount, secret.AccountAccessToken, map[string]string{"level": "ACCOUNT"}},
+		{scope.LevelStore, secret.StoreAccessToken, map[string]string{"level": "STORE", "storeHash": "acme1us"}},
+	} {
+		t.Run(string(tc.level), func(t *testing.T) {
+			repo, clock, by := newShelf(), now.Add(999), accountOwner(acme)
+			by.Origin = auth.Origin{IP: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}
+			req := request(owners[tc.level])
+			req.ExpiresAt, req.AllowedIPRanges = now.Add(day), []string{"10.0.0.0/8", "192.0.2.1"}
+			issued, err := service(t, repo, &clock).Create(ctx, by, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if issued.AccessToken.Kind() != tc.kind || issued.ClientSecret.Kind() != secret.ClientSecret {
+				t.Errorf("secrets of kinds %s and %s", issued.AccessToken.Kind(), issued.ClientSecret.Kind())
+			}
+			got := issued.Token
+			if got.Level() != tc.level || got.AccountID != acme.ID || got.CreatedAt != now || got.CreatedBy != audit.ActorOf(by.Subject()) || len(got.ClientID) != 31 {
+				t.Errorf("the token is %+v", got)
+			}
+			draft := repo.drafts[0]
+			if draft.MaxLive != token.DefaultMaxLive || draft.Access.Record.Hint != issued.AccessToken.Hint() || draft.Access.Record.APITokenID != got.ID {
+				t.Errorf("the draft is %+v", draft)
+			}
+			want := audit.Event{
+				ID: draft.Event.ID, AccountID: acme.ID, At: now, Actor: audit.ActorOf(by.Subject()), Action: audit.APITokenCreated,
+				Target: audit.Target{Kind: audit.TargetAPIToken, Key: got.ID.String(), Name: "Nightly export"},
+				IP:     "192.0.2.1", RequestID: "r1", Details: draft.Event.Details,
+			}
+			if fmt.Sprint(draft.Event) != fmt.Sprint(want) {
+				t.Errorf("the event is %+v, want %+v", draft.Event, want)
+			}
+			wantDetails := maps.Clone(tc.details)
+			wantDetails["scopes"], wantDetails["expiresAt"] = "store_v2_products store_v2_products_read_only", "2026-03-02T12:00:00Z"
+			wantDetails["allowedIpRanges"] = "10.0.0.0/8 192.0.2.1/32"
+			if got := details(draft.Event); !maps.Equal(got, wantDetails) {
+				t.Errorf("details %v, want %v", got, wantDetails)
+			}
+		})
+	}
+}
+
+func TestCreateFails(t *testing.T) {
+	broken := errors.New("the disk is full")
+	clock := now
+	t.Run("for the rules, before anything is kept", func(t *testing.T) {
+		repo := newShelf()
+		_, err := service(t, repo, &clock).Create(ctx, accountOwner(acme), token.Request{Owner: owners[scope.LevelStore]})
+		wantFaults(t, err, "INVALID name", "INVALID scopes")
+		if len(repo.drafts) > 0 {
+			t.Error("something was kept")
+		}
+	})
+	t.Run("with the repository, and answers no secret", func(t *testing.T) {
+		repo := newShelf()
+		repo.failing = broken
+		issued, err := service(t, repo, &clock).Create(ctx, accountOwner(acme), request(owners[scope.LevelStore]))
+		if !errors.Is(err, broken) || issued.AccessToken.Reveal() != "" || issued.ClientSecret.Reveal() != "" {
+			t.Errorf("got %v, %v", issued, err)
+		}
+	})
+	for _, n := range []int{0, 32, 32 + 31, 32 + 31 + 31} {
+		t.Run(fmt.Sprintf("when randomness ends after %d bytes", n), func(t *testing.T) {
+			repo := newShelf()
+			keys, err := secret.NewKeyring(rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			short := token.NewService(repo, policy(), keys, bytes.NewReader(make([]byte, n)), func() time.Time { return now })
+			_, err = short.Create(ctx, accountOwner(acme), request(owners[scope.LevelStore]))
+			if fault.KindOf(err) != fault.Internal || len(repo.drafts) > 0 {
+				t.Errorf("got %v, %d kept", err, len(repo.drafts))
+			}
+		})
+	}
+}
+
+// issued is a token of the level on the shelf.
+func issued(t *testing.T, s *token.Service, level scope.Level, change func(*token.Request)) token.Token {
+	t.Helper()
+	req := request(owners[level])
+	if change != nil {
+		change(&req)
+	}
+	got, err := s.Create(ctx, accountOwner(acme), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Token
+}
+
+func TestUpdate(t *testing.T) {
+	for _, level := range levels {
+		t.Run(string(level), func(t *testing.T) {
+			repo, clock := newShelf(), now
+			s := service(t, repo, &clock)
+			before := issued(t, s, level, nil)
+			clock = now.Add(time.Hour)
+			got, err := s.Update(ctx, accountOwner(acme), token.Update{ID: before.ID, Name: new("Weekly export"), Scopes: []string{"store_v2_products_read_only"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Name != "Weekly export" || got.Scopes.String() != "store_v2_products_read_only" || !sameToken(got, repo.tokens[before.ID]) {
+				t.Errorf("got %+v, kept %+v", got, repo.tokens[before.ID])
+			}
+			e := repo.events[len(repo.events)-1]
+			want := map[string]string{"name": "Weekly export", "scopes": "store_v2_products_read_only"}
+			if e.Action != audit.APITokenUpdated || e.At != clock || e.Target.Name != "Weekly export" || !maps.Equal(details(e), want) {
+				t.Errorf("event %+v", e)
+			}
+		})
+	}
+}
+
+// What a principal learns of a token it may not change.
+func TestUpdateAndRotateOfAnothersToken(t *testing.T) {
+	reader := storeOwner(acmeUS)
+	reader.Scopes = scope.NewSet(scope.AccountAPITokensRead)
+	for _, tc := range []struct {
+		name   string
+		by     *auth.Principal
+		target scope.Level
+		want   string
+	}{
+		{"a store's owner, an account-level token", storeOwner(acmeUS), scope.LevelAccount, "NOT_FOUND id"},
+		{"a store's owner, another store's token", storeOwner(acmeEU), scope.LevelStore, "NOT_FOUND id"},
+		{"a store's owner who sees all tokens", reader, scope.LevelAccount, "FORBIDDEN"},
+		{"the owner of another account", accountOwner(globex), scope.LevelStore, "NOT_FOUND id"},
+		{"a token of another account", issuer(globex), scope.LevelAccount, "NOT_FOUND id"},
+		{"a token that may only read tokens", apiToken(acme, scope.AccountAPITokensRead), scope.LevelAccount, "FORBIDDEN"},
+		{"a token that may nothing", apiToken(acme, "store_cart"), scope.LevelStore, "FORBIDDEN"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			repo, clock := newShelf(), now
+			s := service(t, repo, &clock)
+			target := issued(t, s, tc.target, nil)
+			_, err := s.Update(ctx, tc.by, token.Update{ID: target.ID, Name: new("Mine now")})
+			wantFaults(t, err, tc.want)
+			rotation, err := s.Rotate(ctx, tc.by, target.ID, nil)
+			wantFaults(t, err, tc.want)
+			if rotation.AccessToken.Reveal() != "" || len(repo.events) != 1 || repo.tokens[target.ID].Name != target.Name {
+				t.Error("something happened")
+			}
+		})
+	}
+}
+
+func TestRotate(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		overlap  *time.Duration
+		expires  time.Time
+		previous time.Time
+		lives    int
+	}{
+		{"unless asked", nil, time.Time{}, now.Add(token.DefaultOverlap), 2},
+		{"at once", new(time.Duration(0)), time.Time{}, now, 1},
+		{"with an overlap", new(time.Hour), time.Time{}, now.Add(time.Hour), 2},
+		{"not later than the token itself", nil, now.Add(time.Hour), now.Add(time.Hour), 2},
+	} {
+		for _, level := range levels {
+			t.Run(fmt.Sprintf("%s, %s level", tc.name, level), func(t *testing.T) {
+				repo, clock := newShelf(), now
+				s := service(t, repo, &clock)
+				target := issued(t, s, level, func(r *token.Request) { r.ExpiresAt = tc.expires })
+				got, err := s.Rotate(ctx, accountOwner(acme), target.ID, tc.overlap)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !got.PreviousExpiresAt.Equal(tc.previous) || got.Token.ID != target.ID {
+					t.Errorf("the previous one ends at %v, want %v", got.PreviousExpiresAt, tc.previous)
+				}
+				kept := repo.access[target.ID]
+				if len(kept) != 2 || !kept[0].ExpiresAt.Equal(tc.previous) || !kept[1].ExpiresAt.IsZero() || kept[1].Hint != got.AccessToken.Hint() {
+					t.Errorf("kept %+v", kept)
+				}
+				if n := len(repo.live(target.ID, now)); n != tc.lives {
+					t.Errorf("%d live, want %d", n, tc.lives)
+				}
+				e := repo.events[len(repo.events)-1]
+				want := map[string]string{"previousExpiresAt": tc.previous.Format(time.RFC3339), "hint": got.AccessToken.Hint()}
+				if e.Action != audit.APITokenRotated || !maps.Equal(details(e), want) {
+					t.Errorf("event %+v", e)
+				}
+			})
+		}
+	}
+}
+
+// However often a token is rotated, and whatever the clocks of the replicas say, the access token that was given out last
+// works, the one before for its overlap, and no other.
+func TestAtMostTwoAccessTokensLive(t *testing.T) {
+	for name, step := range map[string]time.Duration{"forward": time.Minute, "standing": 0, "backward": -time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			repo, clock := newShelf(), now
+			s := service(t, repo, &clock)
+			target := issued(t, s, scope.LevelAccount, nil)
+			for range 5 {
+				clock = clock.Add(step)
+				if _, err := s.Rotate(ctx, accountOwner(acme), target.ID, new(token.MaxOverlap)); err != nil {
+					t.Fatal(err)
+				}
+				kept := repo.access[target.ID]
+				last, previous := kept[len(kept)-1], kept[len(kept)-2]
+				live := repo.live(target.ID, clock)
+				if !slices.Contains(live, last) || !slices.Contains(live, previous) || !last.ExpiresAt.IsZero() {
+					t.Fatalf("the last two of %+v do not live", kept)
+				}
+				if step >= 0 && len(live) != 2 {
+					t.Fatalf("%d live, want 2", len(live))
+				}
+			}
+		})
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	repo, clock := newShelf(), now
+	s := service(t, repo, &clock)
+	a, b := issued(t, s, scope.LevelAccount, nil), issued(t, s, scope.LevelStore, nil)
+	at, err := s.Revoke(ctx, accountOwner(acme), token.RevokeRequest{IDs: []uuid.UUID{b.ID, a.ID, b.ID}, Reason: " left the company "})
+	if err != nil || at != now {
+		t.Fatal(at, err)
+	}
+	if want := []uuid.UUID{a.ID, b.ID}; !slices.Equal(repo.asked, want) || repo.only != nil {
+		t.Errorf("asked for %v only in %v, want each id once and in order, %v", repo.asked, repo.only, want)
+	}
+	if r := repo.tokens[a.ID].Revocation; r == nil || r.Reason != "left the company" || r.By.Kind != audit.ActorUser || r.At != now {
+		t.Errorf("revocation %+v", r)
+	}
+	events := repo.events[2:]
+	if len(events) != 2 || events[0].Action != audit.APITokenRevoked || details(events[0])["reason"] != "left the company" {
+		t.Errorf("events %+v", events)
+	}
+	clock = clock.Add(time.Hour)
+	if _, err := s.Revoke(ctx, accountOwner(acme), token.RevokeRequest{IDs: []uuid.UUID{a.ID}}); err != nil || repo.tokens[a.ID].Revocation.At != now {
+		t.Errorf("a repeat: %v, revoked at %v", err, repo.tokens[a.ID].Revocation.At)
+	}
+}
+
+func TestRevokeRefuses(t *testing.T) {
+	ids := func(n int) []uuid.UUID {
+		list := make([]uuid.UUID, n)
+		for i := range list {
+			list[i] = uuid.New()
+		}
+		return list
+	}
+	for _, tc := range []struct {
+		name string
+		req  token.RevokeRequest
+		want []string
+	}{
+		{"no ids", token.RevokeRequest{}, []string{"INVALID ids"}},
+		{"251 ids", token.RevokeRequest{IDs: ids(251)}, []string{"INVALID ids"}},
+		{"251 times the same id", token.RevokeRequest{IDs: make([]uuid.UUID, 251)}, []string{"INVALID ids"}},
+		{"a reason of 501 characters", token.RevokeRequest{IDs: ids(1), Reason: strings.Repeat("ö", 501)}, []string{"INVALID reason"}},
+		{"a reason that is not UTF-8", token.RevokeRequest{IDs: ids(1), Reason: "\xff"}, []string{"INVALID reason"}},
+		{"a reason with NUL", token.RevokeRequest{IDs: ids(1), Reason: "left\x00"}, []string{"INVALID reason"}},
+		{"a reason of two lines", token.RevokeRequest{IDs: ids(1), Reason: "left\nyesterday"}, []string{"INVALID reason"}},
+		{"no ids and a long reason", token.RevokeRequest{Reason: strings.Repeat("x", 501)}, []string{"INVALID ids", "INVALID reason"}},
+		{"a reason of 500 characters, of a token that is not there", token.RevokeRequest{IDs: ids(1), Reason: strings.Repeat("ö", 500)}, []string{"NOT_FOUND ids.0"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			repo, clock := newShelf(), now
+			_, err := service(t, repo, &clock).Revoke(ctx, accountOwner(acme), tc.req)
+			wantFaults(t, err, tc.want...)
+		})
+	}
+	t.Run("250 ids are not too many", func(t *testing.T) {
+		repo, clock := newShelf(), now
+		_, err := service(t, repo, &clock).Revoke(ctx, accountOwner(acme), token.RevokeRequest{IDs: ids(250)})
+		if n := len(fault.Flatten(err)); n != 250 || fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%d faults, want one for each id: %v", n, fault.KindOf(err))
+		}
+	})
+}
+
+// All or nothing, and each id that is not the principal's is named where it stands.
+func TestRevokeOfAnothersTokens(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		by   *auth.Principal
+		want []string // of the ids: account-level, store-level, store-level again
+	}{
+		{"the operator of no account", operator(), []string{"NOT_FOUND ids.0", "NOT_FOUND ids.1", "NOT_FOUND ids.2"}},
+		{"the account's owner", accountOwner(acme), nil},
+		{"the store's owner", storeOwner(acmeUS), []string{"NOT_FOUND ids.0"}},
+		{"the owner of another store", storeOwner(acmeEU), []string{"NOT_FOUND ids.0", "NOT_FOUND ids.1", "NOT_FOUND ids.2"}},
+		{"the owner of another account", accountOwner(globex), []string{"NOT_FOUND ids.0", "NOT_FOUND ids.1", "NOT_FOUND ids.2"}},
+		{"a token that may issue", issuer(acme), nil},
+		{"a token that may not", apiToken(acme, scope.AccountAPITokensRead), []string{"FORBIDDEN"}},
+		{"somebody who owns nothing", &auth.Principal{Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()}, []string{"FORBIDDEN"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			repo, clock := newShelf(), now
+			s := service(t, repo, &clock)
+			a, b := issued(t, s, scope.LevelAccount, nil), issued(t, s, scope.LevelStore, nil)
+			_, err := s.Revoke(ctx, tc.by, token.RevokeRequest{IDs: []uuid.UUID{a.ID, b.ID, b.ID}})
+			wantFaults(t, err, tc.want...)
+			for _, id := range []uuid.UUID{a.ID, b.ID} {
+				if revoked := repo.tokens[id].Revocation != nil; revoked != (tc.want == nil) {
+					t.Errorf("revoked: %v", revoked)
+				}
+			}
+		})
+	}
+}
+
+func TestWhoSeesAToken(t *testing.T) {
+	repo, clock := newShelf(), now
+	s := service(t, repo, &clock)
+	tokens := map[scope.Level]token.Token{}
+	for _, level := range levels {
+		tokens[level] = issued(t, s, level, nil)
+	}
+	for _, tc := range []struct {
+		name string
+		by   *auth.Principal
+		sees []scope.Level
+	}{
+		{"the account's owner", accountOwner(acme), levels},
+		{"the store's owner", storeOwner(acmeUS), []scope.Level{scope.LevelStore}},
+		{"the owner of another store", storeOwner(acmeEU), nil},
+		{"the owner of another account", accountOwner(globex), nil},
+		{"a token that may read tokens", apiToken(acme, scope.AccountAPITokensRead), levels},
+		{"a token that may not", apiToken(acme, "store_cart"), nil},
+		{"a token of another account", apiToken(globex, scope.AccountAPITokensRead), nil},
+	} {
+		for _, level := range levels {
+			t.Run(fmt.Sprintf("%s, %s level", tc.name, level), func(t *testing.T) {
+				got, err := s.Get(ctx, tc.by, tokens[level].ID)
+				if slices.Contains(tc.sees, level) {
+					if err != nil || got.ID != tokens[level].ID {
+						t.Errorf("got %v, %v", got, err)
+					}
+				} else if got.Name != "" || err == nil || err.Error() != token.ErrNoToken().Error() {
+					t.Errorf("got %v, %v, want %v", got, err, token.ErrNoToken())
+				}
+			})
+		}
+	}
+}
+
+func TestQuery(t *testing.T) {
+	repo, clock := newShelf(), now.Add(999)
+	s := service(t, repo, &clock)
+	q, err := s.Query(token.Filter{})
+	if err != nil || !slices.Equal(q.Statuses, []token.Status{token.Active, token.Expired}) || q.Now != now {
+		t.Errorf("got %+v, %v", q, err)
+	}
+	asked := []token.Status{token.Revoked, token.Active, token.Revoked}
+	q, err = s.Query(token.Filter{Statuses: asked, Scope: "store_cart", UnusedSince: now})
+	if err != nil || !slices.Equal(q.Statuses, []token.Status{token.Active, token.Revoked}) || q.Scope != "store_cart" || q.UnusedSince != now {
+		t.Errorf("got %+v, %v", q, err)
+	}
+	if asked[0] != token.Revoked {
+		t.Error("the caller's list was changed")
+	}
+	_, err = s.Query(token.Filter{Scope: "store_unheard_of"})
+	wantFaults(t, err, "INVALID filter.scope")
+}
