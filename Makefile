@@ -11,7 +11,7 @@ AUDITS := internal/httpserver/testdata/graphqlhttp
 FUZZTIME ?= 20s
 # How many rounds `make bench` runs, and for how long it measures in each.
 ROUNDS ?= 5
-SECONDS_EACH ?= 5
+EACH ?= 5s
 
 .PHONY: help
 help: ## List what make can do
@@ -30,10 +30,10 @@ build: ## Build bin/latchkey, one static binary
 generate: ## Regenerate the GraphQL layer from the schema
 	go generate ./...
 
-# The race detector needs a C compiler, the audits of GraphQL over HTTP need Node.
+# The race detector needs a C compiler, the audits of GraphQL over HTTP need Node, the benchmark's own tests wrk.
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
-	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm
+	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk
 	@$(MAKE) --no-print-directory $(AUDITS)/node_modules/.package-lock.json
 	go build -o bin/ ./internal/dbtest/cmd/testcluster ./tools/testsummary
 	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json -race -count=1 -timeout 15m ./...
@@ -64,11 +64,11 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 	tools/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, SECONDS_EACH=5)
+bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, EACH=5s)
 	@tools/need initdb=postgresql pgbench=postgresql wrk=wrk
-	go run ./internal/bench -rounds $(ROUNDS) -seconds $(SECONDS_EACH)
+	go run ./internal/bench -rounds $(ROUNDS) -each $(EACH)
 
 .PHONY: bench-record
 bench-record: build ## The same, written to docs/benchmarks.md
 	@tools/need initdb=postgresql pgbench=postgresql wrk=wrk
-	go run ./internal/bench -rounds $(ROUNDS) -seconds $(SECONDS_EACH) -record docs/benchmarks.md
+	go run ./internal/bench -rounds $(ROUNDS) -each $(EACH) -record docs/benchmarks.md

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// contender is a program doing one kind of work for a while.
+type contender struct {
+	name string
+	load func(ctx context.Context, d time.Duration) (measurement, error)
+}
+
+// The kinds of work and the yardsticks, as the report names them.
+const (
+	issueWork       = "issue over GraphQL"
+	revokeWork      = "revoke one"
+	revokeManyWork  = "revoke 50 in one call"
+	usersWork       = "list of 50 users, 6 fields"
+	viewerWork      = "`{viewer{scopes}}`, warm"
+	issueSQLiteWork = "issue on SQLite, synchronous=FULL"
+	bareYardstick   = "bare"
+	rawYardstick    = "raw"
+	handYardstick   = "hand"
+	rawSQLite       = "raw on SQLite"
+)
+
+// contenders are all that is measured, in the order of a round: what is compared stands together, so that little time
+// passes between the two.
+func (s *suite) contenders() []contender {
+	return []contender{
+		{rawYardstick, s.raw},
+		{issueWork, s.issue},
+		{revokeWork, func(ctx context.Context, d time.Duration) (measurement, error) { return s.revoke(ctx, d, 1) }},
+		{revokeManyWork, func(ctx context.Context, d time.Duration) (measurement, error) { return s.revoke(ctx, d, manyRevoked) }},
+		{handYardstick, s.handUsers},
+		{usersWork, s.users},
+		{bareYardstick, s.bareAnswers},
+		{viewerWork, s.viewer},
+		{rawSQLite, s.rawSQLite},
+		{issueSQLiteWork, s.issueSQLite},
+	}
+}
+
+// pairs are the comparisons and what is aimed at.
+func pairs() []pair {
+	return []pair{
+		{work: issueWork, against: rawYardstick, target: 0.40, stretch: 0.55},
+		{work: revokeWork, against: rawYardstick, target: 0.30, stretch: 0.40},
+		// Fifty may take three times as long as one.
+		{work: revokeManyWork, against: revokeWork, target: 1.0 / 3, stretch: 1.0 / 3},
+		{work: usersWork, against: handYardstick, target: 0.35, stretch: 1.0},
+		{work: viewerWork, against: bareYardstick, target: 0.45, stretch: 0.60},
+		{work: issueSQLiteWork, against: rawSQLite, target: 0.40, stretch: 0.60},
+	}
+}
+
+const (
+	issueDocument = `mutation($input: CreateApiTokenInput!) { apiToken { createApiToken(input: $input) {
+		apiToken { id } credentials { clientId clientSecret accessToken apiPath } } } }`
+	revokeDocument = `mutation($input: RevokeApiTokensInput!) { apiToken { revokeApiTokens(input: $input) { revokedIds revokedAt } } }`
+	usersDocument  = `query($first: Int) { account { users(first: $first) { edges { cursor node { id email firstName lastName locale } } } } }`
+	viewerDocument = `{ viewer { scopes } }`
+)
+
+// issueAccountToken issues the token that the reading loads use.
+func (s *suite) issueAccountToken(ctx context.Context) (string, error) {
+	first := s.accounts[0]
+	r, err := graphql(first, s.sessions[first.uuid], issueDocument, input("name", "Reader", "scopes", []string{"account_users_read"}))
+	if err != nil {
+		return "", err
+	}
+	var data struct {
+		APIToken struct {
+			CreateAPIToken struct{ Credentials struct{ AccessToken string } }
+		}
+	}
+	err = s.postgres.query(ctx, r, &data)
+	return data.APIToken.CreateAPIToken.Credentials.AccessToken, err
+}
+
+// input returns the variables of a mutation with these fields of its input.
+func input(fields ...any) map[string]any {
+	values := map[string]any{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		values[fmt.Sprint(fields[i])] = fields[i+1]
+	}
+	return map[string]any{"input": values}
+}
+
+func (s *suite) raw(ctx context.Context, d time.Duration) (measurement, error) {
+	return runPgbench(ctx, s.pgbench, s.dir, s.rawDSN, len(s.owners), d)
+}
+
+// issue issues store-level tokens, one store after the other.
+func (s *suite) issue(ctx context.Context, d time.Duration) (measurement, error) {
+	return s.issueOn(ctx, s.postgres, s.sessions, s.owners, d)
+}
+
+func (s *suite) issueOn(ctx context.Context, l *latchkey, sessions map[string]string, all []owner, d time.Duration) (measurement, error) {
+	var requests []request
+	for _, o := range all {
+		r, err := graphql(account{uuid: o.account}, sessions[o.account], issueDocument,
+			input("name", "Order sync", "storeId", "bc/account/store/"+o.store, "scopes", []string{"store_v2_orders", "store_v2_products_read_only"}))
+		if err != nil {
+			return measurement{}, err
+		}
+		requests = append(requests, r)
+	}
+	return wrk{url: l.url, wanted: `"accessToken":"lks_`}.run(ctx, s.dir, requests, d)
+}
+
+// manyRevoked is how many tokens one call revokes in the second of the loads.
+const manyRevoked = 50
+
+// Bounds on the tokens made for a round of revoking, in calls a second.
+const (
+	firstRevokeRate = 8000 // before anything is known
+	revokeMargin    = 2    // times what the last round used
+)
+
+// revoke revokes tokens made for it, each once, so many in a call. The accounts take turns.
+func (s *suite) revoke(ctx context.Context, d time.Duration, inOneCall int) (measurement, error) {
+	rate := s.revokeRate * revokeMargin
+	if rate == 0 {
+		rate = firstRevokeRate
+	}
+	if inOneCall > 1 {
+		rate /= 2 // a call that does more is made less often
+	}
+	calls := int(rate * d.Seconds())
+	leavers, err := replaceLeavers(ctx, s.db, s.accounts, calls*inOneCall)
+	if err != nil {
+		return measurement{}, err
+	}
+	var requests []request
+	for first := 0; first+inOneCall <= len(leavers[0]); first += inOneCall {
+		for i, a := range s.accounts {
+			var ids []string
+			for _, id := range leavers[i][first : first+inOneCall] {
+				ids = append(ids, "bc/account/apiToken/"+id)
+			}
+			r, err := graphql(a, s.sessions[a.uuid], revokeDocument, input("ids", ids, "reason", "left"))
+			if err != nil {
+				return measurement{}, err
+			}
+			requests = append(requests, r)
+		}
+	}
+	m, err := wrk{url: s.postgres.url, wanted: `"revokedAt":"`, once: true}.run(ctx, s.dir, requests, d)
+	if inOneCall == 1 && err == nil {
+		s.revokeRate = m.perSecond
+	}
+	return m, err
+}
+
+// users lists a full page of the account's users with a warm credential.
+func (s *suite) users(ctx context.Context, d time.Duration) (measurement, error) {
+	r, err := graphql(s.accounts[0], s.token, usersDocument, map[string]any{"first": listedUsers})
+	if err != nil {
+		return measurement{}, err
+	}
+	return wrk{url: s.postgres.url, wanted: "person0@bench.example"}.run(ctx, s.dir, []request{r}, d)
+}
+
+func (s *suite) handUsers(ctx context.Context, d time.Duration) (measurement, error) {
+	r := request{method: http.MethodGet, path: "/users/" + s.accounts[0].uuid}
+	return wrk{url: s.handURL, wanted: "person1@bench.example"}.run(ctx, s.dir, []request{r}, d)
+}
+
+func (s *suite) bareAnswers(ctx context.Context, d time.Duration) (measurement, error) {
+	return wrk{url: s.bareURL, wanted: bareWanted}.run(ctx, s.dir, []request{{method: http.MethodGet, path: "/"}}, d)
+}
+
+// viewer asks for the least there is, with a credential that is remembered.
+func (s *suite) viewer(ctx context.Context, d time.Duration) (measurement, error) {
+	r, err := graphql(s.accounts[0], s.token, viewerDocument, nil)
+	if err != nil {
+		return measurement{}, err
+	}
+	return wrk{url: s.postgres.url, wanted: `"account_users_read"`}.run(ctx, s.dir, []request{r}, d)
+}
+
+func (s *suite) rawSQLite(ctx context.Context, d time.Duration) (measurement, error) {
+	return insertIntoSQLite(ctx, s.rawFile, s.embeddedOwners, d)
+}
+
+func (s *suite) issueSQLite(ctx context.Context, d time.Duration) (measurement, error) {
+	return s.issueOn(ctx, s.embedded, s.embeddedSessions, s.embeddedOwners, d)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// latchkey is one installation of the program that is measured: a database, a key and, between start and stop, a server.
+type latchkey struct {
+	binary string
+	env    []string
+	server *process
+	url    string
+}
+
+// install prepares a database and a key file in dir and applies a manifest.
+func install(ctx context.Context, binary, dir, database, manifest string) (*latchkey, error) {
+	keyFile := filepath.Join(dir, "bench.key")
+	l := &latchkey{binary: binary, env: []string{
+		"LATCHKEY_DATABASE_URL=" + database,
+		"LATCHKEY_KEY_FILE=" + keyFile,
+		"LATCHKEY_RATE_LIMITS=off",
+		// A store gets a few dozen tokens in a run. Where the machine is fast enough for more, that must not end it.
+		"LATCHKEY_MAX_TOKENS_PER_STORE=100000",
+	}}
+	manifestFile := filepath.Join(dir, "platform.yaml")
+	if err := os.WriteFile(manifestFile, []byte(manifest), 0o600); err != nil {
+		return nil, err
+	}
+	for _, args := range [][]string{{"key", "create", keyFile}, {"migrate"}, {"apply", "-f", manifestFile}} {
+		if _, err := l.command(ctx, args...); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// command runs one of the program's commands and returns what it writes to stdout.
+func (l *latchkey) command(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, l.binary, args...)
+	cmd.Env = append(os.Environ(), l.env...)
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
+		return "", fmt.Errorf("latchkey %s: %w", strings.Join(args, " "), err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// session returns a session token of the account's owner.
+func (l *latchkey) session(ctx context.Context, a account) (string, error) {
+	return l.command(ctx, "session", "create", "--email", a.email, "--account", a.uuid, "--ttl", "2h")
+}
+
+// start runs the server and returns how long it took until it said that it was ready.
+func (l *latchkey) start(ctx context.Context) (time.Duration, error) {
+	public, publicErr := freeAddress()
+	admin, adminErr := freeAddress()
+	if err := errors.Join(publicErr, adminErr); err != nil {
+		return 0, err
+	}
+	l.url = "http://" + public
+	begin := time.Now()
+	var err error
+	l.server, _, err = startProcess(append(l.env, "LATCHKEY_ADDR="+public, "LATCHKEY_ADMIN_ADDR="+admin), l.binary, "serve")
+	if err != nil {
+		return 0, err
+	}
+	if err := awaitReady(ctx, "http://"+admin+"/readyz"); err != nil {
+		return 0, errors.Join(err, l.stop())
+	}
+	return time.Since(begin), nil
+}
+
+func (l *latchkey) stop() error {
+	if l.server == nil {
+		return nil
+	}
+	err := l.server.stop()
+	l.server = nil
+	return err
+}
+
+// awaitReady asks every millisecond, so that what it returns is when the server was ready and not when it was asked.
+func awaitReady(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not ready in time: %w", url, errors.Join(ctx.Err(), err))
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// query sends a GraphQL request and decodes its data into result. An answer with errors is an error.
+func (l *latchkey) query(ctx context.Context, r request, result any) error {
+	httpRequest, err := http.NewRequestWithContext(ctx, r.method, l.url+r.path, strings.NewReader(r.body))
+	if err != nil {
+		return err
+	}
+	httpRequest.Header.Set("Content-Type", "application/json")
+	httpRequest.Header.Set("X-Auth-Token", r.token)
+	response, err := http.DefaultClient.Do(httpRequest)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || bytes.Contains(body, []byte(`"errors"`)) {
+		return fmt.Errorf("%s: %s: %s", r.path, response.Status, body)
+	}
+	answer := struct{ Data any }{Data: result}
+	return json.Unmarshal(body, &answer)
+}
+
+// graphql returns the request for a document and its variables.
+func graphql(a account, credential, document string, variables any) (request, error) {
+	body, err := json.Marshal(map[string]any{"query": document, "variables": variables})
+	return request{method: http.MethodPost, path: "/accounts/" + a.uuid + "/graphql", token: credential, body: string(body)}, err
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}

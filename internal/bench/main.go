@@ -1,0 +1,120 @@
+// Command bench measures Latchkey against yardsticks that do the same work and nothing else, and prints how the two
+// compare. `make bench` and `make bench-record` build what it needs and start it.
+//
+// Machines differ and are shared, so a rate by itself says little. Each kind of work is therefore paired with a yardstick,
+// both are measured in turn in every round, and the ratio is what counts. The method is on docs/benchmarks.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/latchkey", "the program to measure")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds to run")
+	flag.DurationVar(&o.each, "each", 5*time.Second, "how long each load lasts in a round")
+	flag.StringVar(&o.record, "record", "", "file to write the report to")
+	yardstick := flag.String("serve", "", "serve this yardstick instead (used by bench itself)")
+	database := flag.String("database", "", "database of the yardstick")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *yardstick != "" {
+		return serveYardstick(ctx, os.Stdout, *yardstick, *database)
+	}
+	return measure(ctx, o)
+}
+
+// options are what the person who starts a run decides.
+type options struct {
+	binary string
+	rounds int
+	each   time.Duration
+	record string
+}
+
+// measure runs everything and prints the report.
+func measure(ctx context.Context, o options) error {
+	pgbench, err := dbtest.PostgresProgram("pgbench")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "latchkey-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binary, err := filepath.Abs(o.binary)
+	if err != nil {
+		return err
+	}
+	s := &suite{dir: dir, binary: binary, pgbench: pgbench}
+	r, err := s.run(ctx, o)
+	if err := errors.Join(err, s.close()); err != nil {
+		return err
+	}
+	fmt.Print("\n" + r.markdown())
+	if o.record == "" {
+		return nil
+	}
+	return os.WriteFile(o.record, []byte(r.page()), 0o644)
+}
+
+// run prepares the suite, measures the single figures, which want a fresh server, and then the rounds.
+func (s *suite) run(ctx context.Context, o options) (report, error) {
+	r := report{pairs: pairs()}
+	var err error
+	if r.header, err = machine(s.binary, s.pgbench, s.dir, time.Now()); err != nil {
+		return r, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		return r, fmt.Errorf("prepare: %w", err)
+	}
+	if r.figures, err = s.figures(ctx, o.each); err != nil {
+		return r, err
+	}
+	r.results, err = runRounds(ctx, s.contenders(), o)
+	return r, err
+}
+
+// runRounds measures every contender once in each round, after a short round that only warms up.
+func runRounds(ctx context.Context, contenders []contender, o options) (map[string][]measurement, error) {
+	results := map[string][]measurement{}
+	for round := range o.rounds + 1 {
+		each := o.each
+		if round == 0 {
+			each = time.Second
+		}
+		for _, c := range contenders {
+			m, err := c.load(ctx, each)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name, err)
+			}
+			if round > 0 {
+				results[c.name] = append(results[c.name], m)
+			}
+			fmt.Fprintf(os.Stderr, "round %d of %d  %-40s %8.0f/s  p50 %s  p99 %s\n",
+				round, o.rounds, c.name, m.perSecond, milliseconds(m.p50), milliseconds(m.p99))
+		}
+	}
+	return results, nil
+}

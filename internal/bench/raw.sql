@@ -1,0 +1,19 @@
+\set n random(1, :owners)
+WITH owner AS (
+    SELECT account_id, store_id, gen_random_uuid() AS id, now() AS at FROM bench_owners WHERE n = :n
+), token AS (
+    INSERT INTO api_tokens (account_id, id, store_id, name, client_id, client_secret_digest, client_secret_key, scopes,
+        allowed_ip_ranges, created_at, created_by_kind, created_by_id, created_by_name)
+    SELECT account_id, id, store_id, 'Order sync', replace(gen_random_uuid()::text, '-', ''),
+        sha256(uuid_send(gen_random_uuid())), 'benchkey', 'store_v2_orders store_v2_orders_read_only store_v2_products_read_only',
+        '', at, 'USER', account_id, 'owner@bench.example'
+    FROM owner
+), access AS (
+    INSERT INTO access_tokens (account_id, api_token_id, id, digest, digest_key, hint, created_at)
+    SELECT account_id, id, gen_random_uuid(), sha256(uuid_send(gen_random_uuid())), 'benchkey', 'lks_…abcd', at FROM owner
+)
+INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key, target_name,
+    ip, request_id, details)
+SELECT account_id, gen_random_uuid(), at, 'USER', account_id, 'owner@bench.example', 'api_token.created', 'apiToken', id::text,
+    'Order sync', '127.0.0.1', gen_random_uuid()::text, '[{"name": "scopes", "value": "store_v2_orders store_v2_orders_read_only"}]'
+FROM owner;

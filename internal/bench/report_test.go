@@ -1,0 +1,57 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMarkdown(t *testing.T) {
+	at := func(perSecond ...float64) []measurement {
+		return mapped(perSecond, func(r float64) measurement {
+			return measurement{perSecond: r, p50: 1500 * time.Microsecond, p99: 4 * time.Millisecond}
+		})
+	}
+	r := report{
+		header: []string{"a machine"},
+		pairs: []pair{
+			{work: "issue", against: "raw", target: 0.4, stretch: 0.55},
+			{work: "list", against: "hand", target: 0.35, stretch: 1},
+			{work: "viewer", against: "bare", target: 0.45, stretch: 0.6},
+		},
+		results: map[string][]measurement{
+			"issue": at(60, 61, 58), "raw": at(100, 100, 100),
+			"list": at(40, 41), "hand": at(100, 100),
+			"viewer": at(10), "bare": at(100),
+		},
+		figures: []figure{{work: "idle", value: 29.96, unit: "MB", target: 45, stretch: 30}, {work: "start", value: 61, unit: "ms", target: 60, stretch: 30}},
+	}
+	for _, want := range []string{
+		"- a machine\n",
+		"| issue | 60 | 1.50 ms | 4.00 ms | raw | 100 | 0.60 | 0.58–0.61 | ≥ 0.40 | 0.55 | stretch reached |\n",
+		"| list | 40 | 1.50 ms | 4.00 ms | hand | 100 | 0.41 | 0.40–0.41 | ≥ 0.35 | 1.00 | target reached |\n",
+		"| viewer | 10 | 1.50 ms | 4.00 ms | bare | 100 | 0.10 | 0.10–0.10 | ≥ 0.45 | 0.60 | missed |\n",
+		"| idle | 30.0 MB | ≤ 45 | 30 | stretch reached |\n",
+		"| start | 61.0 ms | ≤ 60 | 30 | missed |\n",
+	} {
+		if !strings.Contains(r.markdown(), want) {
+			t.Errorf("no %q in:\n%s", want, r.markdown())
+		}
+	}
+}
+
+// A pair whose work nobody does would be reported as missed without having been measured.
+func TestEveryPairIsMeasured(t *testing.T) {
+	measured := map[string]bool{}
+	for _, c := range new(suite).contenders() {
+		if measured[c.name] {
+			t.Errorf("two contenders are called %q", c.name)
+		}
+		measured[c.name] = true
+	}
+	for _, p := range pairs() {
+		if !measured[p.work] || !measured[p.against] {
+			t.Errorf("nobody measures %q or %q", p.work, p.against)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// measurement is what one load came to.
+type measurement struct {
+	perSecond float64
+	p50, p99  time.Duration
+}
+
+// summarize returns the medians of several measurements of the same thing.
+func summarize(all []measurement) measurement {
+	return measurement{
+		perSecond: median(mapped(all, func(m measurement) float64 { return m.perSecond })),
+		p50:       median(mapped(all, func(m measurement) time.Duration { return m.p50 })),
+		p99:       median(mapped(all, func(m measurement) time.Duration { return m.p99 })),
+	}
+}
+
+// ratio is how the rates of two programs, measured in turn, compare.
+type ratio struct{ median, least, most float64 }
+
+// compare divides round by round. Only what was measured within seconds of each other is compared, since the machine may be
+// faster in one round than in the next.
+func compare(ours, theirs []measurement) ratio {
+	var ratios []float64
+	for i := range min(len(ours), len(theirs)) {
+		if theirs[i].perSecond > 0 {
+			ratios = append(ratios, ours[i].perSecond/theirs[i].perSecond)
+		}
+	}
+	if len(ratios) == 0 {
+		return ratio{}
+	}
+	return ratio{median: median(ratios), least: slices.Min(ratios), most: slices.Max(ratios)}
+}
+
+// median returns the middle value, the mean of the two middle ones if their number is even, and 0 if there is none.
+func median[T float64 | time.Duration](values []T) T {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// percentile returns the smallest value that at least p percent of the sorted values do not exceed (nearest rank).
+func percentile[T cmp.Ordered](sorted []T, p int) T {
+	if len(sorted) == 0 {
+		var none T
+		return none
+	}
+	rank := (len(sorted)*p + 99) / 100
+	return sorted[max(rank, 1)-1]
+}
+
+func mapped[A, B any](values []A, f func(A) B) []B {
+	results := make([]B, 0, len(values))
+	for _, v := range values {
+		results = append(results, f(v))
+	}
+	return results
+}

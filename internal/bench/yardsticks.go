@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The yardsticks are servers in processes of their own, started as this program with the yardstick's name, so that they
+// and Latchkey are measured alike.
+
+// serveYardstick serves the yardstick of that name until ctx ends. It writes its address, host and port, to w once it can
+// be reached.
+func serveYardstick(ctx context.Context, w io.Writer, name, database string) error {
+	var handler http.Handler
+	switch name {
+	case "bare":
+		handler = bareHandler()
+	case "hand":
+		pool, err := pgxpool.New(ctx, database)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		handler = handHandler(pool)
+	default:
+		return fmt.Errorf("no yardstick %q", name)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, listener.Addr())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// bareWanted is in every answer of bare.
+const bareWanted = `"padding"`
+
+// bareHandler answers 200 fixed bytes of JSON: what net/http itself costs.
+func bareHandler() http.Handler {
+	const size = 200
+	open, end := `{`+bareWanted+`:"`, `"}`
+	body := []byte(open + strings.Repeat("x", size-len(open)-len(end)) + end)
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body)
+	})
+}
+
+// page is the answer to usersQuery, written by hand.
+type page struct {
+	Data struct {
+		Account struct {
+			Users struct {
+				Edges []edge `json:"edges"`
+			} `json:"users"`
+		} `json:"account"`
+	} `json:"data"`
+}
+
+type edge struct {
+	Cursor string `json:"cursor"`
+	Node   user   `json:"node"`
+}
+
+type user struct {
+	ID        string `json:"id"`
+	Email     string `json:"email"`
+	FirstName string `json:"firstName"`
+	LastName  string `json:"lastName"`
+	Locale    string `json:"locale"`
+}
+
+// handQuery reads the newest users of an account, as Latchkey's list does.
+const handQuery = `SELECT u.id::text, u.email, u.first_name, u.last_name, u.locale
+FROM account_users a JOIN users u ON u.id = a.user_id
+WHERE a.account_id = $1 ORDER BY a.user_id DESC LIMIT $2`
+
+// handHandler answers the users of the account in the path, as a person would write it who needed nothing else: no
+// authentication, no GraphQL, one query and encoding/json.
+func handHandler(pool *pgxpool.Pool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /users/{account}", func(w http.ResponseWriter, r *http.Request) {
+		p, err := handPage(r.Context(), pool, r.PathValue("account"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(p)
+	})
+	return mux
+}
+
+func handPage(ctx context.Context, pool *pgxpool.Pool, account string) (page, error) {
+	var p page
+	rows, err := pool.Query(ctx, handQuery, account, listedUsers)
+	if err != nil {
+		return p, err
+	}
+	p.Data.Account.Users.Edges, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (edge, error) {
+		var e edge
+		err := row.Scan(&e.Node.ID, &e.Node.Email, &e.Node.FirstName, &e.Node.LastName, &e.Node.Locale)
+		e.Cursor = e.Node.ID
+		e.Node.ID = "bc/account/user/" + e.Node.ID
+		return e, err
+	})
+	return p, err
+}
