@@ -83,6 +83,19 @@ func (Person) IsFound() {}
 // Label is a field of the interface.
 func (p Person) Label() string { return "person " + p.ID }
 
+// Record is how a part is kept.
+type Record struct {
+	ID     int
+	Number int
+	SeenAt *time.Time
+}
+
+// Part wraps a record, whose fields it has but for the id.
+type Part struct{ Record }
+
+// ID is the record's id as the API has it.
+func (p Part) ID() string { return "part/" + strconv.Itoa(p.Record.ID) }
+
 // Level is an enum bound to Go constants.
 type Level int
 

@@ -28,10 +28,6 @@ type Edge struct {
 	Cursor string `json:"cursor"`
 }
 
-type Part struct {
-	Number int `json:"number"`
-}
-
 type Reset struct {
 	Was    int    `json:"was"`
 	Secret string `json:"secret"`

@@ -88,7 +88,7 @@ func body(tb testing.TB, r *graphql.Response) string {
 }
 
 const everything = `id name note count big on kind level colour at gone tags labels grid
-	owner { id email firstName lastName locale } friend { id } parts { number } spares { number }
+	owner { id email firstName lastName locale } friend { id } parts { id number seenAt } spares { id }
 	child { name gone note level owner { email } } title`
 
 func queries() map[string]string {

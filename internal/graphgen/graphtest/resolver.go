@@ -89,13 +89,18 @@ func person(id string) Person {
 	return Person{ID: "bc/account/user/" + id, Email: id + "@example.com", FirstName: "Ada", LastName: "Lovelace \"the\\first\"\n\t\r\x01é\u2028", Locale: "en"}
 }
 
+func part(number int) *Part {
+	at := time.Unix(int64(number), 0)
+	return &Part{Record{ID: number, Number: number, SeenAt: &at}}
+}
+
 func sample(name string) Thing {
 	note, big, low, p := "noted", int64(1<<53+1), Low, person("owner")
 	return Thing{
 		ID: "thing/" + name, Name: name, Note: &note, Count: 3, Big: &big, Ratio: 1.5, On: true, Kind: KindRound, Level: &low,
 		Colour: Colour{255, 128, 1}, At: time.Date(2026, 1, 31, 10, 30, 0, 1000, time.FixedZone("", 3600)),
 		Tags: []string{"x", "y\""}, Labels: []*string{&note, nil}, Grid: [][]int{{1, 2}, nil, {}},
-		Owner: &p, Parts: []*Part{{1}, {2}}, Spares: []Part{{3}}, Child: &Thing{Name: "child", Owner: &p, At: time.Unix(0, 0)},
+		Owner: &p, Parts: []*Part{part(1), part(2)}, Spares: []Part{*part(3)}, Child: &Thing{Name: "child", Owner: &p, At: time.Unix(0, 0)},
 	}
 }
 
@@ -108,7 +113,7 @@ func damaged(variant string) Thing {
 	case "owner":
 		t.Owner = nil
 	case "part":
-		t.Parts = []*Part{{1}, nil}
+		t.Parts = []*Part{part(1), nil}
 	case "child":
 		t.Child.Owner = nil
 	case "time":

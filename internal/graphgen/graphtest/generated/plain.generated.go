@@ -35,7 +35,9 @@ var plainTypes = plain.Types{
 	"Part": {
 		Conditions: []string{"Part"},
 		Fields: map[string]plain.Field{
-			"number": {Number: 1},
+			"id":     {Number: 1},
+			"number": {Number: 2},
+			"seenAt": {Number: 3},
 		},
 	},
 	"Person": {
@@ -168,8 +170,21 @@ func (ec *executionContext) plainPart(ctx context.Context, b []byte, sel plain.S
 		switch f.Number {
 		case plain.Typename:
 			b = append(b, `"Part"`...)
-		case 1: // number
+		case 1: // id
+			v := obj.ID()
+			b = plain.AppendString(b, v)
+
+		case 2: // number
 			b = strconv.AppendInt(b, int64(obj.Number), 10)
+
+		case 3: // seenAt
+			if obj.SeenAt == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = scalar.AppendDateTime(b, *obj.SeenAt); !ok {
+					b = plain.AppendNull(b)
+				}
+			}
 
 		}
 	}

@@ -1,0 +1,146 @@
+package scalar
+
+import (
+	"encoding/hex"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
+
+	"latchkey/internal/fault"
+)
+
+// Kind is the sort of thing that an id is of, as the id has it.
+type Kind string
+
+// The kinds of ids (account-api.md: Transport).
+const (
+	Account      Kind = "account"
+	User         Kind = "user"
+	Store        Kind = "store"
+	App          Kind = "app"
+	APIToken     Kind = "apiToken"
+	Checkout     Kind = "checkout"
+	Subscription Kind = "subscription"
+	Product      Kind = "product"
+	Scope        Kind = "scope"
+)
+
+const idPrefix = "bc/account/"
+
+// NodeID is the id of a thing that is known by a UUID, as the scalar ID:
+// "bc/account/user/{uuid}". The zero NodeID is null.
+type NodeID struct {
+	Kind Kind
+	Key  uuid.UUID
+}
+
+// AppID is the id of an app, which is known by a number, as the scalar ID:
+// "bc/account/app/4711".
+type AppID int64
+
+// MarshalNodeID writes an id.
+func MarshalNodeID(id NodeID) graphql.Marshaler {
+	if id == (NodeID{}) {
+		return graphql.Null
+	}
+	return written(func(b []byte) ([]byte, bool) { return AppendNodeID(b, id) })
+}
+
+// AppendNodeID appends what MarshalNodeID writes.
+func AppendNodeID(b []byte, id NodeID) ([]byte, bool) {
+	if id == (NodeID{}) {
+		return b, false
+	}
+	b = append(b, '"')
+	b = id.append(b)
+	return append(b, '"'), true
+}
+
+// String is the id as the API has it.
+func (id NodeID) String() string { return string(id.append(nil)) }
+
+func (id NodeID) append(b []byte) []byte {
+	b = append(b, idPrefix...)
+	b = append(b, id.Kind...)
+	b = append(b, '/')
+	b = hex.AppendEncode(b, id.Key[:4])
+	for i := 4; i < 10; i += 2 {
+		b = append(b, '-')
+		b = hex.AppendEncode(b, id.Key[i:i+2])
+	}
+	b = append(b, '-')
+	return hex.AppendEncode(b, id.Key[10:])
+}
+
+// UnmarshalNodeID reads an id of any kind that has a UUID. It returns
+// fault.Invalid for anything else.
+func UnmarshalNodeID(v any) (NodeID, error) {
+	text, _ := v.(string)
+	kind, key, err := SplitID(text)
+	if err != nil {
+		return NodeID{}, err
+	}
+	id, parseErr := uuid.Parse(key)
+	if parseErr != nil || len(key) != len(uuid.Nil.String()) {
+		return NodeID{}, errID()
+	}
+	return NodeID{kind, id}, nil
+}
+
+// SplitID takes an id apart into its kind and its key, which may be of any
+// form. It returns fault.Invalid for what is no id.
+func SplitID(text string) (Kind, string, error) {
+	rest, isOurs := strings.CutPrefix(text, idPrefix)
+	kind, key, ok := strings.Cut(rest, "/")
+	if !isOurs || !ok || key == "" {
+		return "", "", errID()
+	}
+	switch k := Kind(kind); k {
+	case Account, User, Store, App, APIToken, Checkout, Subscription, Product, Scope:
+		return k, key, nil
+	default:
+		return "", "", errID()
+	}
+}
+
+func errID() error {
+	return fault.Errorf(fault.Invalid, "This is no id. Pass one that this API returned, unchanged.")
+}
+
+// MarshalAppID writes the id of an app.
+func MarshalAppID(id AppID) graphql.Marshaler {
+	return written(func(b []byte) ([]byte, bool) { return AppendAppID(b, id) })
+}
+
+// AppendAppID appends what MarshalAppID writes.
+func AppendAppID(b []byte, id AppID) ([]byte, bool) {
+	b = append(b, '"')
+	b = append(b, idPrefix...)
+	b = append(b, App...)
+	b = append(b, '/')
+	b = strconv.AppendInt(b, int64(id), 10)
+	return append(b, '"'), true
+}
+
+// UnmarshalAppID reads the id of an app, or its bare number. It returns
+// fault.Invalid for anything else.
+func UnmarshalAppID(v any) (AppID, error) {
+	text, _ := v.(string)
+	text = strings.TrimPrefix(text, idPrefix+string(App)+"/")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, errID()
+	}
+	return AppID(n), nil
+}
+
+// written makes a Marshaler of an Append function's call.
+func written(appendTo func([]byte) ([]byte, bool)) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) {
+		b, _ := appendTo(nil)
+		_, _ = w.Write(b) // a Marshaler reports no error
+	})
+}
