@@ -1,0 +1,54 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+)
+
+// Service makes the database agree with a manifest.
+type Service struct {
+	repo Repository
+	now  func() time.Time
+}
+
+// NewService returns a service over the repository.
+func NewService(repo Repository, now func() time.Time) *Service {
+	return &Service{repo: repo, now: now}
+}
+
+// errDry takes back the transaction of a dry run.
+var errDry = errors.New("dry run")
+
+// Apply makes the database agree with m in one transaction, and returns the
+// audit events of what it changed: none when everything agreed. What m does
+// not mention stays as it is. A dry run changes nothing and returns the same.
+//
+// It returns fault.Forbidden for anybody but the operator, and fault.Invalid
+// with every fault and its line for what contradicts the database: a store or
+// an app of another account, somebody unknown whose names are missing, an app
+// that does not exist or is not installed.
+func (s *Service) Apply(ctx context.Context, by *auth.Principal, m Manifest, dry bool) ([]audit.Event, error) {
+	if by.Kind != auth.Operator {
+		return nil, auth.Denied()
+	}
+	var events []audit.Event
+	err := s.repo.Atomically(ctx, func(repo Repository) error {
+		a := newApplication(repo, by, s.now().UTC().Truncate(time.Microsecond))
+		if err := a.apply(ctx, m); err != nil {
+			return err
+		}
+		events = a.events
+		if dry {
+			return errDry
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errDry) {
+		return nil, err
+	}
+	return events, nil
+}

@@ -1,0 +1,218 @@
+package manifest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/user"
+)
+
+func (a *application) stores(ctx context.Context, d Account) error {
+	return each(d.Stores, func(s Store) error { return a.store(ctx, d, s) })
+}
+
+func (a *application) store(ctx context.Context, d Account, s Store) error {
+	is, err := a.repo.StoreByHash(ctx, s.Hash)
+	known, err := found(err)
+	if err != nil {
+		return err
+	}
+	action := audit.StoreUpdated
+	switch {
+	case !known:
+		action, is = audit.StoreCreated, account.Store{ID: uuid.Must(uuid.NewV7()), AccountID: d.ID, Hash: s.Hash, CreatedAt: a.now}
+	case is.AccountID != d.ID:
+		a.add(s.Line, "store %s belongs to another account, and a store cannot move", s.Hash)
+		return nil
+	}
+	details := []audit.Detail{set("name", &is.Name, s.Name), a.setStoreOwner(&is, d, s)}
+	if changed(details...) {
+		if err := a.repo.SaveStore(ctx, is); err != nil {
+			return err
+		}
+		if err := a.record(ctx, d.ID, action, storeTarget(is), append(details, storeHash(is))...); err != nil {
+			return err
+		}
+	}
+	if err := a.install(ctx, is, s.Apps); err != nil {
+		return err
+	}
+	return a.storeUsers(ctx, is, s.Users)
+}
+
+// setStoreOwner decides who owns a store: whom the file names. Where it names
+// nobody a new store is the account's owner's, and another stays with its
+// owner, except that the former owner of the account does not keep it.
+func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit.Detail {
+	former, moved := a.formerOwners[d.ID]
+	owner := is.OwnerID
+	switch {
+	case s.Owner != "":
+		owner = a.people[s.Owner].ID
+	case owner == uuid.Nil, moved && owner == former:
+		owner = a.people[d.Owner].ID
+	}
+	if owner == is.OwnerID {
+		return audit.Detail{}
+	}
+	is.OwnerID = owner
+	return audit.Detail{Name: "owner", Value: a.people[cmp.Or(s.Owner, d.Owner)].Email}
+}
+
+func storeTarget(s account.Store) audit.Target {
+	return audit.Target{Kind: audit.TargetStore, Key: s.ID.String(), Name: s.Name}
+}
+
+func storeHash(s account.Store) audit.Detail { return audit.Detail{Name: "storeHash", Value: s.Hash} }
+
+// install adds apps to a store.
+func (a *application) install(ctx context.Context, s account.Store, refs []AppRef) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	installed, err := a.repo.InstalledApps(ctx, s.AccountID, s.ID)
+	if err != nil {
+		return err
+	}
+	var added []int64
+	for _, ref := range refs {
+		exists, err := a.appExists(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if exists && !slices.Contains(installed, ref.ID) {
+			added = append(added, ref.ID)
+		}
+	}
+	if len(added) == 0 {
+		return nil
+	}
+	if err := a.repo.InstallApps(ctx, s.AccountID, s.ID, added); err != nil {
+		return err
+	}
+	return a.record(ctx, s.AccountID, audit.StoreUpdated, storeTarget(s), numbers("installedApps", added), storeHash(s))
+}
+
+func (a *application) appExists(ctx context.Context, ref AppRef) (bool, error) {
+	_, err := a.repo.AppByID(ctx, ref.ID)
+	exists, err := found(err)
+	if err == nil && !exists {
+		a.add(ref.Line, "there is no app %d", ref.ID)
+	}
+	return exists, err
+}
+
+func numbers(name string, ids []int64) audit.Detail {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = strconv.FormatInt(id, 10)
+	}
+	return audit.Detail{Name: name, Value: strings.Join(texts, " ")}
+}
+
+// storeUsers puts people into a store: those declared, and its owner.
+func (a *application) storeUsers(ctx context.Context, s account.Store, declared []Member) error {
+	listed := false
+	for _, m := range declared {
+		u := a.people[m.Email]
+		if u.ID == s.OwnerID {
+			listed = true
+			if m.Status == user.Inactive || m.Permissions != nil {
+				a.add(m.Line, "user %s is the store's owner, who is active and has every permission; leave status and permissions out", m.Email)
+				continue
+			}
+			m.Status, m.Permissions = user.Active, user.Permissions()
+		}
+		if err := a.storeUser(ctx, s, u, m); err != nil {
+			return err
+		}
+	}
+	owner, mentioned := a.byID[s.OwnerID]
+	if listed || !mentioned {
+		return nil
+	}
+	return a.storeUser(ctx, s, owner, Member{Status: user.Active, Permissions: user.Permissions()})
+}
+
+// storeUser gives a person their place in a store.
+func (a *application) storeUser(ctx context.Context, s account.Store, u user.User, m Member) error {
+	if err := a.addMember(ctx, s.AccountID, u); err != nil {
+		return err
+	}
+	is, err := a.repo.StoreMember(ctx, s.AccountID, s.ID, u.ID)
+	known, err := found(err)
+	if err != nil {
+		return err
+	}
+	action := audit.UserUpdated
+	if !known {
+		action = audit.UserAdded
+		is = user.StoreMember{ID: uuid.Must(uuid.NewV7()), StoreID: s.ID, User: u}
+		m.Status = cmp.Or(m.Status, user.Active)
+	}
+	details := []audit.Detail{set("status", &is.Status, m.Status), setPermissions(&is, m.Permissions)}
+	if !known || changed(details...) {
+		is.UpdatedAt = a.now
+		if err := a.repo.SaveStoreMember(ctx, s.AccountID, is); err != nil {
+			return err
+		}
+		target := audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}
+		if err := a.record(ctx, s.AccountID, action, target, append(details, storeHash(s))...); err != nil {
+			return err
+		}
+	}
+	return a.grant(ctx, s, is, m.Apps)
+}
+
+// setPermissions gives a member what is declared, which is all of it.
+func setPermissions(is *user.StoreMember, declared []string) audit.Detail {
+	sorted := slices.Sorted(slices.Values(declared))
+	if declared == nil || slices.Equal(sorted, is.Permissions) {
+		return audit.Detail{}
+	}
+	is.Permissions = sorted
+	value := strings.Join(sorted, " ")
+	if len(sorted) == len(user.Permissions()) {
+		value = "all"
+	}
+	return audit.Detail{Name: "permissions", Value: value}
+}
+
+// grant lets a member use apps, which must be installed in the store.
+func (a *application) grant(ctx context.Context, s account.Store, m user.StoreMember, refs []AppRef) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	installed, err := a.repo.InstalledApps(ctx, s.AccountID, s.ID)
+	if err != nil {
+		return err
+	}
+	granted, err := a.repo.MemberApps(ctx, s.AccountID, m.ID)
+	if err != nil {
+		return err
+	}
+	var added []int64
+	for _, ref := range refs {
+		switch {
+		case !slices.Contains(installed, ref.ID):
+			a.add(ref.Line, "app %d is not installed in store %s", ref.ID, s.Hash)
+		case !slices.Contains(granted, ref.ID):
+			added = append(added, ref.ID)
+		}
+	}
+	if len(added) == 0 {
+		return nil
+	}
+	if err := a.repo.GrantApps(ctx, s.AccountID, m.ID, added); err != nil {
+		return err
+	}
+	target := audit.Target{Kind: audit.TargetUser, Key: m.User.ID.String(), Name: m.User.Email}
+	return a.record(ctx, s.AccountID, audit.UserUpdated, target, numbers("apps", added), storeHash(s))
+}
