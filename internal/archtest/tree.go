@@ -7,24 +7,47 @@ import (
 	"strings"
 )
 
-// machineTraces match what only means something on the machine where it was written. They are put together from parts
-// so that they do not match themselves.
-var machineTraces = regexp.MustCompile(`(?i)\b(proxy|sum)\.golang\` + `.org|\bregistry\.npmjs\` + `.org|\bregistry\.yarnpkg\` + `.com|` +
-	`\b(deb|security)\.debian\` + `.org|(^|[\s"'=:(])/(home|Users|root)/\w`)
+// Parts of text that only mean something on the machine where it was written. They are put together so that they do not
+// find themselves.
+var (
+	registries = []string{"proxy.golang" + ".org", "sum.golang" + ".org", "registry.npmjs" + ".org", "registry.yarnpkg" + ".com",
+		"deb.debian" + ".org", "security.debian" + ".org"}
+	homes = []string{"/ho" + "me/", "/Us" + "ers/", "/ro" + "ot/"}
+)
 
 func checkNoMachineTraces(m Module) []Finding {
 	var findings []Finding
 	for _, text := range m.Texts {
-		number := 0
-		for line := range strings.Lines(text.Content) {
-			number++
-			if trace := machineTraces.FindString(line); trace != "" {
-				findings = append(findings, Finding{text.Path, number, "speaks of one machine: " + strings.TrimSpace(trace)})
+		for _, host := range registries {
+			if at := strings.Index(text.Content, host); at >= 0 {
+				findings = append(findings, Finding{text.Path, lineAt(text.Content, at), "names a registry: " + host})
+			}
+		}
+		for _, home := range homes {
+			if at := startOfPath(text.Content, home); at >= 0 {
+				findings = append(findings, Finding{text.Path, lineAt(text.Content, at), "names a folder of one machine: " + home})
 			}
 		}
 	}
 	return findings
 }
+
+// startOfPath returns where an absolute path begins with prefix, or -1: the middle of an address is none.
+func startOfPath(content, prefix string) int {
+	for from := 0; ; {
+		at := strings.Index(content[from:], prefix)
+		if at < 0 {
+			return -1
+		}
+		at += from
+		if at == 0 || strings.ContainsRune(" \t\n\"'`=:(", rune(content[at-1])) {
+			return at
+		}
+		from = at + len(prefix)
+	}
+}
+
+func lineAt(content string, at int) int { return strings.Count(content[:at], "\n") + 1 }
 
 var (
 	// makeCommand matches a command as guides write it: in backquotes, or as a line of a block.
