@@ -1,0 +1,236 @@
+package manifest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/manifest"
+	"latchkey/internal/page"
+	"latchkey/internal/user"
+)
+
+var (
+	acmeID   = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
+	operator = auth.OperatorPrincipal()
+	// start is later than any id that a test made could be dated to.
+	start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+)
+
+func apply(t *testing.T, db *gormdb.DB, text string) []string {
+	t.Helper()
+	events, err := applied(t, db, text, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return told(events)
+}
+
+func applied(t *testing.T, db *gormdb.DB, text string, dry bool) ([]audit.Event, error) {
+	t.Helper()
+	service := manifest.NewService(db.Manifest(), func() time.Time { return start })
+	return service.Apply(t.Context(), &operator, parse(t, text), dry)
+}
+
+// told is the events as text: action, name of the target, details.
+func told(events []audit.Event) []string {
+	var lines []string
+	for _, e := range events {
+		line := string(e.Action) + " " + e.Target.Name
+		for _, d := range e.Details {
+			line += " " + d.Name + "=" + d.Value
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// head is the beginning of a manifest of one account.
+const head = `accounts:
+  - uuid: 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01
+    name: Acme Retail
+`
+
+func TestApply(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		expect(t, apply(t, db, acme),
+			"user.created owner@acme.example firstName=Acme lastName=Owner locale=en",
+			"user.created clerk@acme.example firstName=Clara lastName=Clerk locale=en-GB",
+			"user.created eu@acme.example firstName=Store lastName=Owner locale=de",
+			"account.created Acme Retail name=Acme Retail features=AUTOMATED_BILLING owner=owner@acme.example",
+			"user.added owner@acme.example", "user.added clerk@acme.example",
+			"app.created Acme Subscriptions name=Acme Subscriptions status=published",
+			"store.created Acme US name=Acme US owner=owner@acme.example storeHash=acme1us",
+			"user.added owner@acme.example status=ACTIVE permissions=all storeHash=acme1us",
+			"store.created Acme EU name=Acme EU owner=eu@acme.example storeHash=acme2eu",
+			"store.updated Acme EU installedApps=4711 storeHash=acme2eu",
+			"user.added clerk@acme.example status=INACTIVE permissions=Add_Brands Add_Orders storeHash=acme2eu",
+			"user.updated clerk@acme.example apps=4711 storeHash=acme2eu",
+			"user.added eu@acme.example",
+			"user.added eu@acme.example status=ACTIVE permissions=all storeHash=acme2eu",
+		)
+		expect(t, apply(t, db, acme))
+		checkAcme(t, db)
+	})
+}
+
+// checkAcme looks at what was kept through the services that others use.
+func checkAcme(t *testing.T, db *gormdb.DB) {
+	t.Helper()
+	by := operator
+	by.AccountID = acmeID
+	a, eu, err := account.NewService(db.Accounts()).Store(t.Context(), &by, account.StoreRef{Hash: "acme2eu"})
+	if err != nil || a.Name != "Acme Retail" || eu.Name != "Acme EU" || len(a.Features) != 1 {
+		t.Fatalf("%+v, %+v, %v", a, eu, err)
+	}
+	w := page.Window{Size: 10}
+	members, err := db.Users().StoreUsers(t.Context(), acmeID, []uuid.UUID{eu.ID}, w)
+	if err != nil || len(members[eu.ID].Items) != 2 {
+		t.Fatalf("%+v, %v", members, err)
+	}
+	owner := members[eu.ID].Items[0].Node // newest first
+	if owner.User.Email != "eu@acme.example" || owner.Status != user.Active || !slices.Equal(owner.Permissions, user.Permissions()) {
+		t.Errorf("the store's owner is %+v", owner)
+	}
+	events, err := db.Audit().CountEvents(t.Context(), acmeID, audit.Filter{})
+	if err != nil || events != 15 {
+		t.Errorf("%d events, %v", events, err)
+	}
+	recorded, err := db.Audit().Events(t.Context(), acmeID, audit.Filter{Actions: []audit.Action{audit.AccountCreated}}, w)
+	if err != nil || len(recorded.Items) != 1 || recorded.Items[0].Node.Actor.Kind != audit.ActorOperator || !recorded.Items[0].Node.At.Equal(start) {
+		t.Errorf("%+v, %v", recorded, err)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	const owner = "    owner: {email: owner@acme.example}\n"
+	for _, tc := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"what is left out stays", head + owner, nil},
+		{"renamed", strings.Replace(head, "Acme Retail", "Acme", 1) + owner, []string{"account.updated Acme name=Acme"}},
+		{"features taken", head + owner + "    features: []\n", []string{"account.updated Acme Retail features="}},
+		{"names of a person", head + "    owner: {email: OWNER@acme.example, first_name: Alec, locale: en}\n",
+			[]string{"user.updated owner@acme.example firstName=Alec"}},
+		{"another owner, and of the stores that were theirs",
+			head + "    owner: {email: clerk@acme.example}\n    stores: [{hash: acme1us, name: Acme US}, {hash: acme2eu, name: Acme EU}]\n",
+			[]string{"account.updated Acme Retail owner=clerk@acme.example",
+				"store.updated Acme US owner=clerk@acme.example storeHash=acme1us",
+				"user.added clerk@acme.example status=ACTIVE permissions=all storeHash=acme1us"}},
+		{"a store's owner is named later", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, owner: {email: owner@acme.example}}]\n",
+			[]string{"store.updated Acme EU owner=owner@acme.example storeHash=acme2eu",
+				"user.added owner@acme.example status=ACTIVE permissions=all storeHash=acme2eu"}},
+		{"a member", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, users: [{email: clerk@acme.example, status: active, permissions: []}]}]\n",
+			[]string{"user.updated clerk@acme.example status=ACTIVE permissions= storeHash=acme2eu"}},
+		{"an app", head + owner + "    apps: [{id: 4711, name: Subscriptions}]\n", []string{"app.updated Subscriptions name=Subscriptions"}},
+		{"an app of another account, further down", head + owner + "    stores: [{hash: acme1us, name: Acme US, apps: [4711, 8080]}]\n" + partner, []string{
+			"account.created Partner name=Partner owner=owner@acme.example", "user.added owner@acme.example",
+			"app.created Mailer name=Mailer status=draft", "store.updated Acme US installedApps=4711 8080 storeHash=acme1us"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+				apply(t, db, acme)
+				foreseen, err := applied(t, db, tc.text, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				expect(t, told(foreseen), tc.want...)
+				expect(t, apply(t, db, tc.text), tc.want...)
+				expect(t, apply(t, db, tc.text))
+			})
+		})
+	}
+}
+
+const partner = `  - uuid: 5d1f0a52-0f7c-4d3a-8a52-6f0b6d1c2e02
+    name: Partner
+    owner: {email: owner@acme.example}
+    apps: [{id: 8080, name: Mailer}]
+`
+
+func TestContradictions(t *testing.T) {
+	const owner = "    owner: {email: owner@acme.example}\n"
+	other := strings.Replace(head, "0b2c1a6e", "ffffffff", 1) + owner
+	for _, tc := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"store of another account", other + "    stores: [{hash: acme1us, name: Acme US}]\n", []string{"line 5: store acme1us belongs to another account"}},
+		{"app of another account", other + "    apps: [{id: 4711, name: A}]\n", []string{"line 5: app 4711 belongs to another account"}},
+		{"unknown people", head + "    owner: {email: a@b.example}\n    users: [{email: c@d.example, first_name: C, locale: en}]\n",
+			[]string{"line 4: nobody is known as a@b.example yet", "line 5: nobody is known as c@d.example yet"}},
+		{"apps", head + owner + "    stores: [{hash: acme1us, name: Acme US, apps: [1], users: [{email: clerk@acme.example, apps: [4711]}]}]\n",
+			[]string{"line 5: there is no app 1", "line 5: app 4711 is not installed in store acme1us"}},
+		{"an owner with less than all", head + owner +
+			"    stores:\n      - hash: acme1us\n        name: Acme US\n        users: [{email: owner@acme.example, permissions: []}]\n",
+			[]string{"line 8: user owner@acme.example is the store's owner"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+				apply(t, db, acme)
+				_, err := applied(t, db, tc.text, false)
+				var got []string
+				for i, f := range fault.Flatten(err) {
+					if f.Kind != fault.Invalid || i >= len(tc.want) || !strings.HasPrefix(f.Message, tc.want[i]) {
+						t.Errorf("unexpected: %s", f.Message)
+					}
+					got = append(got, f.Message)
+				}
+				if len(got) != len(tc.want) {
+					t.Errorf("got %v, want %v", got, tc.want)
+				}
+				if n, err := db.Audit().CountEvents(t.Context(), acmeID, audit.Filter{}); err != nil || n != 15 {
+					t.Errorf("something was changed: %d events, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+func TestDryRunOfEverything(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		if events, err := applied(t, db, acme, true); err != nil || len(events) != 15 {
+			t.Errorf("%d events, %v", len(events), err)
+		}
+		if _, err := db.Accounts().Account(t.Context(), acmeID); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("a dry run left %v", err)
+		}
+	})
+}
+
+func TestChangesAreHeard(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		apply(t, db, acme)
+		var heard []uuid.UUID
+		db.OnChange(func(id uuid.UUID) { heard = append(heard, id) })
+		apply(t, db, head+"    owner: {email: clerk@acme.example}\n")
+		if fmt.Sprint(heard) != fmt.Sprint([]uuid.UUID{acmeID}) {
+			t.Errorf("heard of %v", heard)
+		}
+	})
+}
+
+func TestOperatorOnly(t *testing.T) {
+	_, err := manifest.NewService(nil, time.Now).Apply(t.Context(), &auth.Principal{Kind: auth.Session}, manifest.Manifest{}, false)
+	if fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("got %v", err)
+	}
+}
