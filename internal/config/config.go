@@ -16,7 +16,7 @@ type Config struct {
 	// Database is the URL of the database. It may hold a password: it must
 	// not be printed.
 	Database string
-	// MaxConnections is the size of the pool of connections to PostgreSQL.
+	// MaxConnections is the size of the pool of connections to the database.
 	MaxConnections int
 	// KeyFile is the file of the server's keys; KeyFileGiven says that the
 	// operator named it.

@@ -51,7 +51,7 @@ func dataSettings() []Setting {
 	return []Setting{
 		{Flag: "database", Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db", private: true,
 			Usage: "database: sqlite:FILE or postgres://…", keep: database},
-		{Flag: "max-connections", Default: "20", Usage: "connections to PostgreSQL at most",
+		{Flag: "max-connections", Default: "16", Usage: "connections to the database at most",
 			keep: number(func(c *Config) *int { return &c.MaxConnections }, 2, 1000)},
 		{Flag: "key-file", Usage: "file of the server's keys (default: made beside an SQLite database; needed with PostgreSQL)", keep: keyFile},
 		{Flag: "catalogue", Usage: "file of your own catalogue of scopes (default: built in)",
@@ -108,8 +108,8 @@ func querySettings() []Setting {
 
 func logSettings() []Setting {
 	return []Setting{
-		{Flag: "log-format", Default: "text", Usage: "form of the log: text or json", keep: logFormat},
-		{Flag: "log-level", Default: "info", Usage: "least level that is logged: debug, info, warn or error", keep: logLevel},
+		{Flag: "log-format", Default: "text", Serving: true, Usage: "form of the log: text or json", keep: logFormat},
+		{Flag: "log-level", Default: "info", Serving: true, Usage: "least level that is logged: debug, info, warn or error", keep: logLevel},
 	}
 }
 
