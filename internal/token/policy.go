@@ -15,8 +15,10 @@ import (
 
 // Bounds of a token's fields (design: "Issuing").
 const (
-	// MinName and MaxName bound a name after trimming, in characters.
-	MinName, MaxName = 4, 100
+	// MinName is the least length of a name after trimming, in characters.
+	MinName = 4
+	// MaxName is the greatest.
+	MaxName = 100
 	// MaxIPRanges is the most ranges one token may name.
 	MaxIPRanges = 100
 	// MaxReason bounds the reason of a revocation, in characters.

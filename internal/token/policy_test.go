@@ -31,6 +31,7 @@ func TestWhoMayIssue(t *testing.T) {
 		{"the owner of another store", storeOwner(acmeEU), none},
 		{"the owner of another account's store", storeOwner(globexShop), none},
 		{"a session of somebody who owns nothing", &auth.Principal{Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()}, none},
+		{"the owner of no store", &auth.Principal{Kind: auth.Session, AccountID: acme.ID, OwnedStores: []uuid.UUID{uuid.Nil}}, none},
 		{"a token that may issue", issuer(acme, powerful...), both},
 		{"a token that may only read tokens", apiToken(acme, scope.AccountAPITokensRead, "store_v2_products"), none},
 		{"a token of another account", issuer(globex, powerful...), none},

@@ -51,6 +51,12 @@ func policy() token.Policy {
 
 func operator() *auth.Principal { return new(auth.OperatorPrincipal()) }
 
+// inAccount is the principal at work in the account.
+func inAccount(a account.Account, by *auth.Principal) *auth.Principal {
+	by.AccountID = a.ID
+	return by
+}
+
 func accountOwner(a account.Account) *auth.Principal {
 	return &auth.Principal{Kind: auth.Session, ID: uuid.New(), Name: "owner@example.com", AccountID: a.ID, AccountOwner: true, Scopes: everyScope()}
 }
