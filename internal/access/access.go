@@ -93,7 +93,11 @@ func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Ori
 	if err != nil {
 		return nil, v.refuse(ctx, reasonMalformed, uuid.Nil)
 	}
-	record, err := v.record(ctx, value)
+	find := v.finder(value.Kind())
+	if find == nil {
+		return nil, v.refuse(ctx, reasonKind, uuid.Nil)
+	}
+	record, err := v.record(ctx, value, find)
 	if fault.KindOf(err) == fault.NotFound {
 		return nil, v.refuse(ctx, reasonUnknown, uuid.Nil)
 	}
@@ -114,11 +118,7 @@ func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Ori
 
 // record returns what is known of the secret, from memory where that can be
 // trusted.
-func (v *Verifier) record(ctx context.Context, value secret.Secret) (*Record, error) {
-	find := v.finder(value.Kind())
-	if find == nil {
-		return nil, fault.Errorf(fault.NotFound, "no secret of kind %s is verified here", value.Kind())
-	}
+func (v *Verifier) record(ctx context.Context, value secret.Secret, find look) (*Record, error) {
 	load := func() (*Record, error) {
 		r, err := find(ctx, v.keys.Candidates(value))
 		if err != nil {
@@ -133,7 +133,12 @@ func (v *Verifier) record(ctx context.Context, value secret.Secret) (*Record, er
 	return v.memory.recall(v.keys.Digest(value).Digest, load)
 }
 
-func (v *Verifier) finder(kind secret.Kind) func(context.Context, []secret.KeyedDigest) (Record, error) {
+// look is how secrets of one kind are looked up.
+type look func(context.Context, []secret.KeyedDigest) (Record, error)
+
+// finder returns how secrets of the kind are looked up, nil for a kind that
+// opens nothing by itself.
+func (v *Verifier) finder(kind secret.Kind) look {
 	switch kind {
 	case secret.AccountAccessToken, secret.StoreAccessToken:
 		return v.repo.TokenByDigest

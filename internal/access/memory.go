@@ -47,6 +47,10 @@ func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error
 	return &Memory{records: records, hearing: hearing}, nil
 }
 
+// Close ends the memory's housekeeping. It may be used afterwards, and drops
+// aged records no more by itself but still when they are asked for.
+func (m *Memory) Close() { m.records.StopAllGoroutines() }
+
 // Changed tells the memory that something of the account changed. When it
 // returns, nothing remembered of the account is used again.
 func (m *Memory) Changed(accountID uuid.UUID) {

@@ -1,0 +1,255 @@
+package access_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+)
+
+func TestVerify(t *testing.T) {
+	shop := uuid.New()
+	for _, tc := range []struct {
+		name   string
+		kind   secret.Kind
+		record access.Record
+	}{
+		{"an account-level token", secret.AccountAccessToken, access.Record{Principal: auth.Principal{
+			Kind: auth.APIToken, ID: uuid.New(), Name: "CI", AccountID: account, Scopes: scope.NewSet(scope.AccountUsersRead)}}},
+		{"a store-level token", secret.StoreAccessToken, access.Record{Principal: auth.Principal{
+			Kind: auth.APIToken, ID: uuid.New(), Name: "POS", AccountID: account, StoreID: shop, Scopes: scope.NewSet("store_cart")}}},
+		{"a store owner's session", secret.UserSession, access.Record{Principal: auth.Principal{
+			Kind: auth.Session, ID: uuid.New(), Name: "eu@acme.example", AccountID: account, OwnedStores: []uuid.UUID{shop}}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := open(t)
+			s := g.secret(tc.kind)
+			g.keep(s, tc.record)
+			origin := auth.Origin{IP: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}
+			for range 3 {
+				p, err := g.Verify(ctx, s.Reveal(), origin)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := tc.record.Principal
+				if p.Kind != want.Kind || p.ID != want.ID || p.Name != want.Name || p.AccountID != account || p.StoreID != want.StoreID ||
+					!p.Scopes.Equal(want.Scopes) || !slices.Equal(p.OwnedStores, want.OwnedStores) || p.Origin != origin {
+					t.Errorf("got %+v, want %+v", p, want)
+				}
+			}
+			if n := g.repo.asked.Load(); n != 1 {
+				t.Errorf("the database was asked %d times, want once", n)
+			}
+			if g.log.Len() > 0 {
+				t.Errorf("logged %s", &g.log)
+			}
+		})
+	}
+}
+
+// The caller hears one and the same whatever the reason; the log has the reason and whose credential it was, never the
+// credential.
+func TestRefusals(t *testing.T) {
+	expired := func(i int) func(*access.Record) {
+		return func(r *access.Record) { r.Ends[i] = now }
+	}
+	someone := uuid.New()
+	owned := func(change func(*access.Record)) func(*gate) string {
+		return func(g *gate) string {
+			return g.token(func(r *access.Record) { r.Principal.ID = someone; change(r) }).Reveal()
+		}
+	}
+	for _, tc := range []struct {
+		name    string
+		present func(*gate) string
+		reason  string
+		asks    int64
+	}{
+		{"nothing", func(*gate) string { return "" }, "malformed", 0},
+		{"a password", func(*gate) string { return "hunter2" }, "malformed", 0},
+		{"a mistyped secret", func(g *gate) string {
+			s := []byte(g.token(nil).Reveal())
+			s[20] ^= 1
+			return string(s)
+		}, "malformed", 0},
+		{"a secret with a space after it", func(g *gate) string { return g.token(nil).Reveal() + " " }, "malformed", 0},
+		{"a secret that was never kept", func(g *gate) string { return g.secret(secret.StoreAccessToken).Reveal() }, "unknown", 1},
+		{"a session that was never kept", func(g *gate) string { return g.secret(secret.UserSession).Reveal() }, "unknown", 1},
+		{"a client secret", func(g *gate) string { return g.secret(secret.ClientSecret).Reveal() }, "wrong kind", 0},
+		{"a gateway's key", func(g *gate) string { return g.secret(secret.GatewayKey).Reveal() }, "wrong kind", 0},
+		{"a revoked token", owned(func(r *access.Record) { r.Ended = true }), "revoked or ended", 1},
+		{"an access token at its end", owned(expired(0)), "expired", 1},
+		{"an API token at its end", owned(expired(1)), "expired", 1},
+		{"an address outside", owned(func(r *access.Record) {
+			r.Principal.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		}),
+			"address not allowed", 1},
+		{"revoked, expired and from outside", owned(func(r *access.Record) {
+			r.Ended, r.Ends = true, [2]time.Time{now, now}
+			r.Principal.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		}), "revoked or ended", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := open(t)
+			presented := tc.present(g)
+			p, err := g.Verify(ctx, presented, auth.Origin{IP: netip.MustParseAddr("192.0.2.1")})
+			if p != nil || fault.KindOf(err) != fault.Unauthenticated || err.Error() != access.ErrRefused().Error() {
+				t.Errorf("got %v, %v, want %v", p, err, access.ErrRefused())
+			}
+			var line struct {
+				Reason       string `json:"reason"`
+				CredentialOf string `json:"credential_of"`
+			}
+			if err := json.Unmarshal(g.log.Bytes(), &line); err != nil {
+				t.Fatalf("the log: %v: %s", err, &g.log)
+			}
+			if line.Reason != tc.reason {
+				t.Errorf("the log gives the reason %q, want %q", line.Reason, tc.reason)
+			}
+			if strings.Contains(tc.name, "revoked") && line.CredentialOf != someone.String() {
+				t.Errorf("the log names %q, want %s", line.CredentialOf, someone)
+			}
+			if len(presented) > 8 && strings.Contains(g.log.String(), presented[4:]) || strings.Contains(g.log.String(), "lk") {
+				t.Errorf("the log shows the credential: %s", &g.log)
+			}
+			if n := g.repo.asked.Load(); n != tc.asks {
+				t.Errorf("the database was asked %d times, want %d", n, tc.asks)
+			}
+			_ = g.uses.Flush(ctx)
+			if len(g.used.kept) > 0 {
+				t.Error("a refusal counts as a use")
+			}
+		})
+	}
+}
+
+func TestRepositoryFails(t *testing.T) {
+	g := open(t)
+	s := g.token(nil)
+	broken := errors.New("connection reset by peer")
+	g.repo.failing = broken
+	if _, err := g.Verify(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, broken) || fault.KindOf(err) != fault.Internal {
+		t.Errorf("got %v, want the failure: no answer is not a refusal", err)
+	}
+	g.repo.failing = nil
+	g.verify(s)
+}
+
+// Memory honours every end at its exact instant and every address anew: neither needs a question to the database.
+func TestEndsAndAddressesFromMemory(t *testing.T) {
+	g := open(t)
+	end := now.Add(time.Hour)
+	s := g.token(func(r *access.Record) {
+		r.Ends = [2]time.Time{end, end.Add(time.Hour)}
+		r.Principal.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
+	})
+	for _, tc := range []struct {
+		name  string
+		clock time.Time
+		ip    netip.Addr
+		works bool
+	}{
+		{"within", now, netip.MustParseAddr("10.1.2.3"), true},
+		{"within, of the other family", now, netip.MustParseAddr("2001:db8::1"), true},
+		{"within, mapped to IPv6", now, netip.MustParseAddr("::ffff:10.1.2.3"), true},
+		{"within, with a zone", now, netip.MustParseAddr("2001:db8::1%eth0"), true},
+		{"outside", now, netip.MustParseAddr("11.0.0.0"), false},
+		{"outside, mapped to IPv6", now, netip.MustParseAddr("::ffff:11.0.0.0"), false},
+		{"from nowhere", now, netip.Addr{}, false},
+		{"a moment before the end", end.Add(-1), netip.MustParseAddr("10.1.2.3"), true},
+		{"at the end", end, netip.MustParseAddr("10.1.2.3"), false},
+		{"after the end", end.Add(1), netip.MustParseAddr("10.1.2.3"), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g.clock = tc.clock
+			_, err := g.Verify(ctx, s.Reveal(), auth.Origin{IP: tc.ip})
+			if (err == nil) != tc.works {
+				t.Errorf("got %v, want it to work: %v", err, tc.works)
+			}
+		})
+	}
+	if n := g.repo.asked.Load(); n != 1 {
+		t.Errorf("the database was asked %d times, want once", n)
+	}
+}
+
+// What a credential may do follows from the account's features at every look-up.
+func TestFeaturesAndScopes(t *testing.T) {
+	beta := []scope.Feature{scope.FeatureAutomatedBilling}
+	billing := scope.NewSet(scope.AccountRead, scope.AccountCheckoutsRead, scope.AccountCheckoutsCreate)
+	for _, tc := range []struct {
+		name     string
+		kind     secret.Kind
+		record   access.Record
+		has, not []string
+	}{
+		{"a token keeps the beta's scopes in an enrolled account", secret.AccountAccessToken,
+			access.Record{Principal: auth.Principal{Kind: auth.APIToken, Scopes: billing}, Features: beta},
+			billing.Names(), nil},
+		{"and loses them when the account leaves", secret.AccountAccessToken,
+			access.Record{Principal: auth.Principal{Kind: auth.APIToken, Scopes: billing}},
+			[]string{scope.AccountRead}, []string{scope.AccountCheckoutsRead, scope.AccountCheckoutsCreate}},
+		{"an account's owner holds what the account sees", secret.UserSession,
+			access.Record{Principal: auth.Principal{Kind: auth.Session, AccountOwner: true}},
+			[]string{scope.AccountRead, scope.AccountAPITokensWrite, "store_cart"}, []string{scope.AccountCheckoutsRead}},
+		{"the beta's scopes too, once enrolled", secret.UserSession,
+			access.Record{Principal: auth.Principal{Kind: auth.Session, AccountOwner: true}, Features: beta},
+			[]string{scope.AccountRead, scope.AccountCheckoutsRead}, nil},
+		{"a store's owner holds no scope of the account", secret.UserSession,
+			access.Record{Principal: auth.Principal{Kind: auth.Session, OwnedStores: []uuid.UUID{uuid.New()}}, Features: beta},
+			nil, []string{scope.AccountRead, scope.AccountAPITokensRead}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := open(t)
+			s := g.secret(tc.kind)
+			g.keep(s, tc.record)
+			p := g.verify(s)
+			for _, name := range tc.has {
+				if !p.Scopes.Has(name) {
+					t.Errorf("%s is missing", name)
+				}
+			}
+			for _, name := range tc.not {
+				if p.Scopes.Has(name) {
+					t.Errorf("%s is held", name)
+				}
+			}
+		})
+	}
+}
+
+// A principal is the request's own: what is done to it does not reach the next request.
+func TestPrincipalsAreNotShared(t *testing.T) {
+	g := open(t)
+	s := g.token(nil)
+	first := g.verify(s)
+	first.Name, first.AccountID, first.AccountOwner = "changed", uuid.New(), true
+	if second := g.verify(s); second.Name != "CI" || second.AccountID != account || second.AccountOwner {
+		t.Errorf("got %+v", second)
+	}
+}
+
+func TestVerifyWithoutMemoryAndUses(t *testing.T) {
+	g := open(t)
+	s := g.token(nil)
+	bare := access.NewVerifier(access.Config{Repository: g.repo, Keys: g.keys, Catalogue: scope.Default(), Now: func() time.Time { return now }})
+	for range 3 {
+		if _, err := bare.Verify(ctx, s.Reveal(), auth.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := g.repo.asked.Load(); n != 3 {
+		t.Errorf("the database was asked %d times, want every time", n)
+	}
+}

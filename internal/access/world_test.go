@@ -1,0 +1,151 @@
+package access_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	ctx     = context.Background()
+	now     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	account = uuid.New()
+)
+
+// table is a repository in memory. It finds by digest, as the database does, and counts how often it is asked.
+type table struct {
+	mu       sync.Mutex
+	tokens   map[secret.Digest]access.Record
+	sessions map[secret.Digest]access.Record
+	asked    atomic.Int64
+	// reading, if set, is called between reading a record and returning it.
+	reading func()
+	failing error
+}
+
+func newTable() *table {
+	return &table{tokens: map[secret.Digest]access.Record{}, sessions: map[secret.Digest]access.Record{}}
+}
+
+func (r *table) find(from map[secret.Digest]access.Record, candidates []secret.KeyedDigest) (access.Record, error) {
+	r.asked.Add(1)
+	r.mu.Lock()
+	record, err := access.Record{}, error(fault.Errorf(fault.NotFound, "none"))
+	for _, c := range candidates {
+		if found, ok := from[c.Digest]; ok {
+			record, err = found, nil
+		}
+	}
+	if r.failing != nil {
+		err = r.failing
+	}
+	r.mu.Unlock()
+	if r.reading != nil {
+		r.reading()
+	}
+	return record, err
+}
+
+func (r *table) TokenByDigest(_ context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
+	return r.find(r.tokens, candidates)
+}
+
+func (r *table) SessionByDigest(_ context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
+	return r.find(r.sessions, candidates)
+}
+
+// gate is a verifier with all that surrounds it.
+type gate struct {
+	*access.Verifier
+	t      testing.TB
+	repo   *table
+	keys   *secret.Keyring
+	memory *access.Memory
+	uses   *access.Uses
+	used   *useTable
+	clock  time.Time
+	deaf   atomic.Bool
+	log    bytes.Buffer
+}
+
+// open returns a gate with a memory of a thousand records.
+func open(t testing.TB) *gate { return openWith(t, 1000, time.Hour) }
+
+func openWith(t testing.TB, size int, age time.Duration) *gate {
+	t.Helper()
+	g := &gate{t: t, repo: newTable(), used: &useTable{}, clock: now}
+	var err error
+	if g.keys, err = secret.NewKeyring(rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	if g.memory, err = access.NewMemory(size, age, func() bool { return !g.deaf.Load() }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.memory.Close)
+	g.uses = access.NewUses(g.used)
+	g.Verifier = access.NewVerifier(access.Config{
+		Repository: g.repo, Keys: g.keys, Catalogue: scope.Default(), Memory: g.memory, Uses: g.uses,
+		Log: slog.New(slog.NewJSONHandler(&g.log, nil)), Now: func() time.Time { return g.clock },
+	})
+	return g
+}
+
+// secret generates one of the kind.
+func (g *gate) secret(kind secret.Kind) secret.Secret {
+	g.t.Helper()
+	s, err := secret.Generate(rand.Reader, kind)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return s
+}
+
+// keep puts a record under a secret, where its kind belongs.
+func (g *gate) keep(s secret.Secret, r access.Record) {
+	g.repo.mu.Lock()
+	defer g.repo.mu.Unlock()
+	if s.Kind() == secret.UserSession {
+		g.repo.sessions[g.keys.Digest(s).Digest] = r
+	} else {
+		g.repo.tokens[g.keys.Digest(s).Digest] = r
+	}
+}
+
+// token keeps a record of an API token of the account and returns its secret.
+func (g *gate) token(change func(*access.Record)) secret.Secret {
+	r := access.Record{Principal: auth.Principal{
+		Kind: auth.APIToken, ID: uuid.New(), Name: "CI", AccountID: account, Scopes: scope.NewSet(scope.AccountUsersRead),
+	}}
+	if change != nil {
+		change(&r)
+	}
+	s := g.secret(secret.AccountAccessToken)
+	g.keep(s, r)
+	return s
+}
+
+// verify verifies a secret that must work.
+func (g *gate) verify(s secret.Secret) *auth.Principal {
+	g.t.Helper()
+	p, err := g.Verify(ctx, s.Reveal(), auth.Origin{})
+	if err != nil {
+		g.t.Fatalf("refused: %v; the log: %s", err, &g.log)
+	}
+	return p
+}
