@@ -17,7 +17,9 @@ const (
 	pgUniqueViolation = "23505"
 
 	// SQLite, "Result and Error Codes".
+	sqliteReadOnly   = 8
 	sqliteCannotOpen = 14
+	sqliteNoDatabase = 26
 	sqlitePrimaryKey = 1555
 	sqliteUnique     = 2067
 )

@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -34,28 +35,32 @@ func (db *DB) Migrate(ctx context.Context) (applied []string, err error) {
 	return applied, failed(ctx, "migrate the database", err)
 }
 
-// migrate applies what is missing. Where a file fails because another process
-// came first, as SQLite's lock allows, the state has moved on and the rest is
-// tried again.
+// migrate applies what is missing. SQLite has no lock to hold over several
+// transactions, so there a step can fail because another process made it
+// first. Then the schema has moved on, and the rest is tried again.
 func (db *DB) migrate(ctx context.Context) (applied []string, err error) {
 	provider, err := db.provider()
 	if err != nil {
 		return nil, err
 	}
 	for {
-		have, want, err := db.SchemaState(ctx)
-		if err != nil || have >= want {
+		have, err := db.version(ctx)
+		if err != nil || have >= newest(provider) {
 			return applied, err
 		}
 		results, err := provider.Up(ctx)
+		var partial *goose.PartialError
+		if errors.As(err, &partial) {
+			results = partial.Applied
+		}
 		for _, r := range results {
 			applied = append(applied, path.Base(r.Source.Path))
 			db.log.InfoContext(ctx, "migration applied", "file", path.Base(r.Source.Path), "took", r.Duration)
 		}
 		if err == nil {
-			continue
+			return applied, nil
 		}
-		if now, _, stateErr := db.SchemaState(ctx); stateErr != nil || now <= have {
+		if now, versionErr := db.version(ctx); versionErr != nil || now <= have {
 			return applied, err
 		}
 	}
@@ -70,6 +75,11 @@ func (db *DB) provider() (*goose.Provider, error) {
 	return goose.NewProvider(dialect, over, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 }
 
+func newest(p *goose.Provider) int64 {
+	sources := p.ListSources() // in order
+	return sources[len(sources)-1].Version
+}
+
 // SchemaState returns the version of the schema that the database has, zero
 // for an empty one, and the version that this program wants. It changes
 // nothing.
@@ -78,14 +88,17 @@ func (db *DB) SchemaState(ctx context.Context) (have, want int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, source := range provider.ListSources() {
-		want = max(want, source.Version)
-	}
+	have, err = db.version(ctx)
+	return have, newest(provider), failed(ctx, "read the schema's version", err)
+}
+
+func (db *DB) version(ctx context.Context) (int64, error) {
 	reader := db.engine.reader(ctx)
 	if !reader.Migrator().HasTable(goose.DefaultTablename) {
 		// The answer is the same for a database that does not answer at all.
-		return 0, want, failed(ctx, "read the schema's version", db.engine.ping(ctx))
+		return 0, db.engine.ping(ctx)
 	}
-	err = reader.Table(goose.DefaultTablename).Select("coalesce(max(version_id), 0)").Scan(&have).Error
-	return have, want, failed(ctx, "read the schema's version", err)
+	var version int64
+	err := reader.Table(goose.DefaultTablename).Select("coalesce(max(version_id), 0)").Scan(&version).Error
+	return version, err
 }

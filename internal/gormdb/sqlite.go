@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -59,18 +60,25 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	if err == nil {
 		return s, nil
 	}
-	err = errors.Join(failed(ctx, "open "+path, err), s.close())
-	if sqliteCode(err)&0xff == sqliteCannotOpen {
+	err = errors.Join(err, s.close())
+	switch sqliteCode(err) & 0xff {
+	case sqliteReadOnly, sqliteCannotOpen:
 		return nil, cannotOpen(path)
+	case sqliteNoDatabase:
+		return nil, invalidDatabase("The file %s is no SQLite database.", path)
 	}
-	return nil, err
+	return nil, failed(ctx, "open "+path, err)
 }
 
-// makeFile makes a file that only its owner reads. SQLite would make one that
-// everybody may.
+// makeFile makes a file that only its owner reads; SQLite would make one that
+// everybody may. A file that is there is not touched: closing it would free
+// the locks that this process holds on it for another DB.
 func makeFile(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
 		return cannotOpen(path)
 	}
 	return f.Close()

@@ -1,0 +1,158 @@
+package gormdb_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/page"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+	"latchkey/internal/token"
+)
+
+// noon is when things happen in these tests, to the microsecond.
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 123456000, time.UTC)
+
+// all is a window that no list of these tests fills.
+var all = page.Window{Size: page.MaxSize}
+
+// keys are the server's.
+var keys = func() *secret.Keyring {
+	k, err := secret.NewKeyring(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
+
+// draft is a live token with its secret access token. A zero store makes it an
+// account-level token.
+func draft(w dbtest.World, storeID uuid.UUID, edits ...func(*token.Draft)) (token.Draft, secret.Secret) {
+	kind := secret.StoreAccessToken
+	if storeID == uuid.Nil {
+		kind = secret.AccountAccessToken
+	}
+	value, clientSecret := newSecret(kind), newSecret(secret.ClientSecret)
+	t := token.Token{
+		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, StoreID: storeID, StoreHash: hashOf(w, storeID), Name: "Token",
+		ClientID: rand.Text(), Scopes: scope.NewSet("store_cart", "store_v2_orders_read_only"), CreatedAt: noon,
+		CreatedBy: audit.Actor{Kind: audit.ActorUser, ID: w.Owner.ID, Name: w.Owner.Email},
+	}
+	d := token.Draft{Token: t, ClientSecret: keys.Digest(clientSecret), MaxLive: token.DefaultMaxLive}
+	for _, edit := range edits {
+		edit(&d)
+	}
+	d.Access = accessDraft(d.Token.ID, value)
+	d.Event = event(d.Token, audit.APITokenCreated)
+	return d, value
+}
+
+func newSecret(kind secret.Kind) secret.Secret {
+	value, err := secret.Generate(rand.Reader, kind)
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func hashOf(w dbtest.World, storeID uuid.UUID) string {
+	for _, s := range w.Stores {
+		if s.ID == storeID {
+			return s.Hash
+		}
+	}
+	return ""
+}
+
+func accessDraft(tokenID uuid.UUID, value secret.Secret) token.AccessDraft {
+	record := token.AccessToken{ID: uuid.Must(uuid.NewV7()), APITokenID: tokenID, Hint: value.Hint(), CreatedAt: noon}
+	return token.AccessDraft{Record: record, Digest: keys.Digest(value)}
+}
+
+// event is one with every field set.
+func event(t token.Token, action audit.Action) audit.Event {
+	return audit.Event{
+		ID: uuid.Must(uuid.NewV7()), AccountID: t.AccountID, At: noon, Actor: t.CreatedBy, Action: action,
+		Target: audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}, IP: "203.0.113.7", RequestID: "request-1",
+		Details: []audit.Detail{{Name: "scopes", Value: t.Scopes.String()}, {Name: "hint", Value: `"quoted" & 'so on'`}},
+	}
+}
+
+// issue keeps a draft.
+func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits ...func(*token.Draft)) (token.Token, secret.Secret) {
+	t.Helper()
+	d, value := draft(w, storeID, edits...)
+	if err := db.Tokens().Insert(t.Context(), d); err != nil {
+		t.Fatalf("insert: %v", err)
+	}
+	return d.Token, value
+}
+
+// revoke revokes tokens, all of which must be there.
+func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
+	t.Helper()
+	unknown, err := db.Tokens().Revoke(t.Context(), tokens[0].AccountID, idsOf(tokens), nil, revocation(tokens[0]), revokedEvent)
+	if err != nil || len(unknown) > 0 {
+		t.Fatalf("revoke: %v, %v", unknown, err)
+	}
+}
+
+func revocation(t token.Token) token.Revocation {
+	return token.Revocation{At: noon.Add(time.Minute), By: t.CreatedBy, Reason: "no longer used"}
+}
+
+func revokedEvent(t token.Token) audit.Event { return event(t, audit.APITokenRevoked) }
+
+func idsOf(tokens []token.Token) []uuid.UUID {
+	ids := make([]uuid.UUID, len(tokens))
+	for i, t := range tokens {
+		ids[i] = t.ID
+	}
+	return ids
+}
+
+// mustBe fails unless err is of the kind.
+func mustBe(t testing.TB, err error, kind fault.Kind) {
+	t.Helper()
+	if got := fault.KindOf(err); got != kind {
+		t.Fatalf("the error is %v, of kind %q; want kind %q", err, got, kind)
+	}
+}
+
+// same fails unless both print alike, which times, sets and addresses do when
+// they are the same.
+func same(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
+		t.Errorf("%s:\n got %s\nwant %s", what, g, w)
+	}
+}
+
+// nodes are a page's items without their positions.
+func nodes[T any](p page.Page[T]) []T {
+	list := make([]T, len(p.Items))
+	for i, item := range p.Items {
+		list[i] = item.Node
+	}
+	return list
+}
+
+// newestFirst turns what was made in order into the order of lists.
+func newestFirst[T any](made []T) []T {
+	list := make([]T, len(made))
+	for i, m := range made {
+		list[len(made)-1-i] = m
+	}
+	return list
+}
+
+// later is a while after noon.
+func later(d time.Duration) time.Time { return noon.Add(d) }

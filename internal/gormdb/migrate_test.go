@@ -1,0 +1,163 @@
+package gormdb_test
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+)
+
+// eachEmpty runs test with the URL of a database without a schema.
+func eachEmpty(t *testing.T, test func(t *testing.T, url string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "empty.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, dbtest.PostgresDSN(t)) })
+}
+
+func TestMigrate(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		have, want, err := db.SchemaState(t.Context())
+		if err != nil || have != 0 || want < 1 {
+			t.Fatalf("an empty database is at %d of %d, %v", have, want, err)
+		}
+		applied, err := db.Migrate(t.Context())
+		if err != nil || int64(len(applied)) != want || applied[0] != "00001_ground.sql" {
+			t.Fatalf("applied %q, %v; want %d files", applied, err, want)
+		}
+		if have, _, err := db.SchemaState(t.Context()); err != nil || have != want {
+			t.Fatalf("a migrated database is at %d of %d, %v", have, want, err)
+		}
+		if applied, err := db.Migrate(t.Context()); err != nil || len(applied) > 0 {
+			t.Errorf("a second time applied %q, %v", applied, err)
+		}
+	})
+}
+
+func TestMigrateAtOnce(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, url string) {
+		const replicas = 5
+		applied := make([][]string, replicas)
+		var group errgroup.Group
+		for i := range replicas {
+			db := dbtest.Open(t, url)
+			group.Go(func() (err error) {
+				applied[i], err = db.Migrate(t.Context())
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if all := slices.Concat(applied...); len(slices.Compact(slices.Sorted(slices.Values(all)))) != len(all) {
+			t.Errorf("a file was applied twice: %q", applied)
+		}
+	})
+}
+
+func TestSchemaOfANewerProgram(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		_, want, err := db.SchemaState(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		execute(t, url, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+		if have, now, err := db.SchemaState(t.Context()); err != nil || have != 999 || now != want {
+			t.Errorf("at %d of %d, %v; want 999 of %d", have, now, err, want)
+		}
+		if applied, err := db.Migrate(t.Context()); err != nil || len(applied) > 0 {
+			t.Errorf("applied %q, %v", applied, err)
+		}
+	})
+}
+
+// A column's null-ness is part of what the databases must agree on.
+func TestDialectsHaveTheSameTables(t *testing.T) {
+	lite := columns(t, dbtest.SQLiteURL(t), `SELECT m.name || '.' || c.name, c."notnull" = 0
+		FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
+	pg := columns(t, dbtest.PostgresURL(t), `SELECT table_name || '.' || column_name, is_nullable = 'YES'
+		FROM information_schema.columns WHERE table_schema = 'public'`)
+	if len(lite) < 50 || !maps.Equal(lite, pg) {
+		for name, nullable := range lite {
+			if other, there := pg[name]; !there || other != nullable {
+				t.Errorf("%s: nullable %v in SQLite; there %v, nullable %v in PostgreSQL", name, nullable, there, other)
+			}
+		}
+		for name := range pg {
+			if _, there := lite[name]; !there {
+				t.Errorf("%s is in PostgreSQL alone", name)
+			}
+		}
+	}
+}
+
+// columns reads names of columns, but for goose's, and whether they can be null.
+func columns(t *testing.T, url, query string) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	db := raw(t, url)
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		var nullable bool
+		if err := rows.Scan(&name, &nullable); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(name, "goose_") {
+			found[name] = nullable
+		}
+	}
+	return found
+}
+
+// raw opens a database beside gormdb.
+func raw(t testing.TB, url string) *sql.DB {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, is := strings.CutPrefix(url, "sqlite:"); is {
+		driver, source = "sqlite", path+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func execute(t testing.TB, url, statement string, args ...any) {
+	t.Helper()
+	if _, err := raw(t, url).ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// connect opens a connection to PostgreSQL beside gormdb.
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func TestMigrationsOfNoDialect(t *testing.T) {
+	if files, err := gormdb.Migrations("sqlite"); err != nil || files == nil {
+		t.Errorf("sqlite: %v", err)
+	}
+}

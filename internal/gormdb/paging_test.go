@@ -1,0 +1,182 @@
+package gormdb_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/page"
+	"latchkey/internal/token"
+)
+
+// lister fetches a page of some list.
+type lister func(context.Context, page.Window) ([]uuid.UUID, page.Page[struct{}], error)
+
+// listOf turns the fetching of pages of anything into a lister.
+func listOf[T any](fetch func(context.Context, page.Window) (page.Page[T], error)) lister {
+	return func(ctx context.Context, w page.Window) ([]uuid.UUID, page.Page[struct{}], error) {
+		p, err := fetch(ctx, w)
+		keys := make([]uuid.UUID, len(p.Items))
+		for i, item := range p.Items {
+			keys[i] = item.Key
+		}
+		return keys, page.Page[struct{}]{HasNext: p.HasNext, HasPrevious: p.HasPrevious}, err
+	}
+}
+
+// oneOf picks one owner's list from a batch that has others beside it.
+func oneOf[T any](owner uuid.UUID, fetch func(context.Context, page.Window) (map[uuid.UUID]page.Page[T], error)) lister {
+	return listOf(func(ctx context.Context, w page.Window) (page.Page[T], error) {
+		pages, err := fetch(ctx, w)
+		return pages[owner], err
+	})
+}
+
+// lists are all the lists that there are.
+func lists(db *gormdb.DB, w dbtest.World) map[string]lister {
+	id, first, second := w.Account.ID, w.Stores[0].ID, w.Stores[1].ID
+	stores := []uuid.UUID{second, first}
+	member := w.Members[first][0].ID
+	members := []uuid.UUID{member, w.Members[second][0].ID}
+	query := token.Query{Now: noon}
+	return map[string]lister{
+		"stores": listOf(func(ctx context.Context, v page.Window) (page.Page[account.Store], error) {
+			return db.Accounts().Stores(ctx, id, account.StoreFilter{}, nil, v)
+		}),
+		"apps": listOf(func(ctx context.Context, v page.Window) (page.Page[account.App], error) {
+			return db.Accounts().Apps(ctx, id, v)
+		}),
+		"apps of a store": oneOf(first, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[account.App], error) {
+			return db.Accounts().AppsOfStores(ctx, id, stores, v)
+		}),
+		"apps of a member": oneOf(member, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[account.App], error) {
+			return db.Accounts().AppsOfMembers(ctx, id, members, v)
+		}),
+		"users":            listOf(userLister(db, id)),
+		"users of a store": oneOf(first, storeUserLister(db, id, stores)),
+		"account tokens": listOf(func(ctx context.Context, v page.Window) (page.Page[token.Token], error) {
+			return db.Tokens().AccountTokens(ctx, id, query, v)
+		}),
+		"tokens of a store": oneOf(first, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[token.Token], error) {
+			return db.Tokens().StoreTokens(ctx, id, stores, query, v)
+		}),
+		"audit events": listOf(func(ctx context.Context, v page.Window) (page.Page[audit.Event], error) {
+			return db.Audit().Events(ctx, id, audit.Filter{}, v)
+		}),
+	}
+}
+
+// Whatever the size of the pages, and from either end, a walk over them meets
+// every item once, in the order of the list, and ends where the list does.
+func TestPaging(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Stores: 7, Users: 8, MembersPerStore: 8, Apps: 7}.Make(t, db)
+		dbtest.Seed{Stores: 2, Users: 3, MembersPerStore: 2, Apps: 3}.Make(t, db) // somebody else
+		for range 7 {
+			issue(t, db, w, uuid.Nil)
+			issue(t, db, w, w.Stores[0].ID)
+			issue(t, db, w, w.Stores[1].ID)
+		}
+		for name, list := range lists(db, w) {
+			t.Run(name, func(t *testing.T) {
+				whole, _, err := list(t.Context(), all)
+				if err != nil || len(whole) < 7 {
+					t.Fatalf("%d items, %v", len(whole), err)
+				}
+				if !slices.IsSortedFunc(whole, func(a, b uuid.UUID) int { return slices.Compare(b[:], a[:]) }) {
+					t.Errorf("not newest first: %v", whole)
+				}
+				rapid.Check(t, func(r *rapid.T) {
+					size := rapid.IntRange(1, len(whole)+1).Draw(r, "size")
+					if met := walk(r, list, page.Window{Size: size}); !slices.Equal(met, whole) {
+						r.Errorf("forward met %v, want %v", met, whole)
+					}
+					if met := walk(r, list, page.Window{Size: size, Backward: true}); !slices.Equal(met, whole) {
+						r.Errorf("backward met %v, want %v", met, whole)
+					}
+					checkBetween(r, list, whole)
+				})
+			})
+		}
+	})
+}
+
+// walk pages through a list until it says that there is no more.
+func walk(t *rapid.T, list lister, w page.Window) []uuid.UUID {
+	var met []uuid.UUID
+	for range 50 {
+		keys, p, err := list(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Backward {
+			met = append(keys, met...)
+		} else {
+			met = append(met, keys...)
+		}
+		if more := p.HasNext && !w.Backward || p.HasPrevious && w.Backward; !more {
+			return met
+		}
+		if len(keys) != w.Size {
+			t.Fatalf("a page of %d has %d items, and there is more", w.Size, len(keys))
+		}
+		if w.Backward {
+			w.Before = &keys[0]
+		} else {
+			w.After = &keys[len(keys)-1]
+		}
+	}
+	t.Fatal("the walk does not end")
+	return nil
+}
+
+// checkBetween looks at what lies between two positions, from either end.
+func checkBetween(t *rapid.T, list lister, whole []uuid.UUID) {
+	i := rapid.IntRange(0, len(whole)-1).Draw(t, "after")
+	j := rapid.IntRange(0, len(whole)-1).Draw(t, "before")
+	size := rapid.IntRange(0, len(whole)).Draw(t, "of size")
+	w := page.Window{Size: size, After: &whole[i], Before: &whole[j], Backward: rapid.Bool().Draw(t, "backward")}
+	var want []uuid.UUID
+	if i < j {
+		want = whole[i+1 : j]
+	}
+	more := len(want) > size
+	if more && w.Backward {
+		want = want[len(want)-size:]
+	} else if more {
+		want = want[:size]
+	}
+	got, p, err := list(t.Context(), w)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("between: %v, %v; want %v", got, err, want)
+	}
+	if said := p.HasPrevious && w.Backward || p.HasNext && !w.Backward; said != more {
+		t.Errorf("it says that there is more: %v, want %v", said, more)
+	}
+}
+
+// An owner without items has an empty page, which says so.
+func TestPagesOfOwnersWithoutItems(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Stores: 2}.Make(t, db)
+		stores := []uuid.UUID{w.Stores[0].ID, w.Stores[1].ID}
+		pages, err := db.Users().StoreUsers(t.Context(), w.Account.ID, stores, all)
+		if err != nil || len(pages) != 2 || len(pages[stores[0]].Items) != 0 || pages[stores[0]].HasNext {
+			t.Errorf("got %v, %v", pages, err)
+		}
+		counts, err := db.Users().CountStoreUsers(t.Context(), w.Account.ID, stores)
+		if err != nil || counts[stores[0]] != 0 {
+			t.Errorf("got %v, %v", counts, err)
+		}
+		if pages, err := db.Users().StoreUsers(t.Context(), w.Account.ID, nil, all); err != nil || len(pages) != 0 {
+			t.Errorf("nobody's: %v, %v", pages, err)
+		}
+	})
+}

@@ -1,0 +1,157 @@
+package gormdb_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/page"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+func userLister(db *gormdb.DB, accountID uuid.UUID) func(context.Context, page.Window) (page.Page[user.User], error) {
+	return func(ctx context.Context, w page.Window) (page.Page[user.User], error) { return db.Users().Users(ctx, accountID, w) }
+}
+
+func storeUserLister(db *gormdb.DB, accountID uuid.UUID, stores []uuid.UUID) func(context.Context, page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {
+	return func(ctx context.Context, w page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {
+		return db.Users().StoreUsers(ctx, accountID, stores, w)
+	}
+}
+
+func TestUsers(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 4}.Make(t, db)
+		other := dbtest.Seed{}.Make(t, db)
+		ctx, repo := t.Context(), db.Users()
+
+		got, err := repo.Users(ctx, w.Account.ID, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "users", nodes(got), newestFirst(w.Users))
+		if n, err := repo.CountUsers(ctx, w.Account.ID); err != nil || n != int64(len(w.Users)) {
+			t.Errorf("counted %d, %v", n, err)
+		}
+
+		one, err := repo.Member(ctx, w.Account.ID, w.Users[2].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "member", one, w.Users[2])
+		_, err = repo.Member(ctx, w.Account.ID, other.Owner.ID)
+		mustBe(t, err, fault.NotFound)
+
+		people, err := repo.UsersByID(ctx, []uuid.UUID{w.Owner.ID, other.Owner.ID, uuid.New()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "people of any account", people, map[uuid.UUID]user.User{w.Owner.ID: w.Owner, other.Owner.ID: other.Owner})
+	})
+}
+
+func TestStoreUsers(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Stores: 3, Users: 3, MembersPerStore: 3}.Make(t, db)
+		other := dbtest.Seed{Users: 1, MembersPerStore: 1}.Make(t, db)
+		stores := []uuid.UUID{w.Stores[0].ID, w.Stores[2].ID, other.Stores[0].ID}
+		gone := w.Members[stores[0]][1]
+		gone.Status, gone.Permissions, gone.LastLoginAt, gone.UpdatedAt = user.Inactive, nil, noon, later(time.Second)
+		if err := db.Manifest().SaveStoreMember(t.Context(), w.Account.ID, gone); err != nil {
+			t.Fatal(err)
+		}
+		w.Members[stores[0]][1] = gone
+
+		pages, err := db.Users().StoreUsers(t.Context(), w.Account.ID, stores, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range stores {
+			want := newestFirst(w.Members[id])
+			same(t, "members", nodes(pages[id]), want)
+		}
+		counts, err := db.Users().CountStoreUsers(t.Context(), w.Account.ID, stores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "counts", counts, map[uuid.UUID]int64{stores[0]: 3, stores[1]: 3})
+	})
+}
+
+func TestOwnership(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 1, Stores: 3, StoreOwner: true}.Make(t, db)
+		second := dbtest.Seed{StoreOwner: true}.Make(t, db)
+		shared := second.Stores[0]
+		shared.OwnerID = w.Owner.ID
+		if err := db.Manifest().SaveStore(t.Context(), shared); err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			name string
+			u    user.User
+			want []uuid.UUID
+		}{
+			{"of an account and its stores, and a store elsewhere", w.Owner, []uuid.UUID{w.Account.ID, second.Account.ID}},
+			{"of a store", w.StoreOwner, []uuid.UUID{w.Account.ID}},
+			{"of nothing", w.Users[2], nil},
+			{"of nothing any more", second.StoreOwner, nil},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				got, err := db.Users().Ownership(t.Context(), user.Fold(tc.u.Email))
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, "ownership", got, user.Ownership{User: tc.u, AccountIDs: tc.want})
+			})
+		}
+		_, err := db.Users().Ownership(t.Context(), "nobody@example.com")
+		mustBe(t, err, fault.NotFound)
+	})
+}
+
+// startSession keeps a session of an hour.
+func startSession(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User) (user.Session, secret.Secret) {
+	t.Helper()
+	value := newSecret(secret.UserSession)
+	s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: u.ID, CreatedAt: noon, ExpiresAt: later(time.Hour)}
+	e := audit.Event{
+		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
+		Action: audit.SessionStarted, Target: audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: u.Email},
+	}
+	if err := db.Users().StartSession(t.Context(), s, keys.Digest(value), e); err != nil {
+		t.Fatal(err)
+	}
+	return s, value
+}
+
+func TestStartSession(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		s, value := startSession(t, db, w, w.Owner)
+		record, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(value))
+		if err != nil || record.Principal.SessionID != s.ID {
+			t.Errorf("found %v, %v", record, err)
+		}
+		events, err := db.Audit().Events(t.Context(), w.Account.ID, audit.Filter{}, all)
+		if err != nil || len(events.Items) != 1 || events.Items[0].Node.Target.Key != s.ID.String() {
+			t.Errorf("events %v, %v", events, err)
+		}
+		t.Run("a digest that is kept already changes nothing", func(t *testing.T) {
+			again := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: w.Owner.ID, CreatedAt: noon, ExpiresAt: noon}
+			e := events.Items[0].Node
+			e.ID = uuid.Must(uuid.NewV7())
+			mustBe(t, db.Users().StartSession(t.Context(), again, keys.Digest(value), e), fault.Conflict)
+			if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{}); err != nil || n != 1 {
+				t.Errorf("%d events, %v", n, err)
+			}
+		})
+	})
+}
