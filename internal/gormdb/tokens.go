@@ -98,7 +98,13 @@ func (r revocation) unknown(found []token.Token) []uuid.UUID {
 
 // notRevoked returns those that a revocation ends.
 func notRevoked(found []token.Token) []token.Token {
-	return slices.DeleteFunc(found, func(t token.Token) bool { return t.Revocation != nil })
+	live := make([]token.Token, 0, len(found))
+	for _, t := range found {
+		if t.Revocation == nil {
+			live = append(live, t)
+		}
+	}
+	return live
 }
 
 // Revoke ends tokens, all or none.

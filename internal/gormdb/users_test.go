@@ -17,7 +17,9 @@ import (
 )
 
 func userLister(db *gormdb.DB, accountID uuid.UUID) func(context.Context, page.Window) (page.Page[user.User], error) {
-	return func(ctx context.Context, w page.Window) (page.Page[user.User], error) { return db.Users().Users(ctx, accountID, w) }
+	return func(ctx context.Context, w page.Window) (page.Page[user.User], error) {
+		return db.Users().Users(ctx, accountID, w)
+	}
 }
 
 func storeUserLister(db *gormdb.DB, accountID uuid.UUID, stores []uuid.UUID) func(context.Context, page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {

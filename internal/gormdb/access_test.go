@@ -1,0 +1,260 @@
+package gormdb_test
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+func TestTokenByDigest(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Features: []scope.Feature{scope.FeatureAutomatedBilling}}.Make(t, db)
+		for _, tc := range []struct {
+			name  string
+			store uuid.UUID
+			edit  func(*token.Draft)
+		}{
+			{"account level", uuid.Nil, func(*token.Draft) {}},
+			{"store level", w.Stores[0].ID, func(*token.Draft) {}},
+			{"every field", w.Stores[0].ID, full},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				made, value := issue(t, db, w, tc.store, tc.edit)
+				got, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value))
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, "record", got, access.Record{
+					Principal: auth.Principal{
+						Kind: auth.APIToken, ID: made.ID, Name: made.Name, AccountID: w.Account.ID, StoreID: tc.store, Scopes: made.Scopes,
+						ExpiresAt: made.ExpiresAt, AllowedIPRanges: made.AllowedIPRanges,
+					},
+					Features: w.Account.Features, Ends: [2]time.Time{{}, made.ExpiresAt},
+				})
+			})
+		}
+	})
+}
+
+func TestDigestsThatAreNotKept(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		_, value := issue(t, db, w, uuid.Nil)
+		_, session := startSession(t, db, w, w.Owner)
+		otherKeys, err := secret.NewKeyring(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			name           string
+			token, session []secret.KeyedDigest
+		}{
+			{"none", nil, nil},
+			{"of no secret that was issued", keys.Candidates(newSecret(secret.StoreAccessToken)), keys.Candidates(newSecret(secret.UserSession))},
+			{"under another key", otherKeys.Candidates(value), otherKeys.Candidates(session)},
+			{"of the other sort", keys.Candidates(session), keys.Candidates(value)},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				_, err := db.Access().TokenByDigest(t.Context(), tc.token)
+				mustBe(t, err, fault.NotFound)
+				_, err = db.Access().SessionByDigest(t.Context(), tc.session)
+				mustBe(t, err, fault.NotFound)
+			})
+		}
+		t.Run("one of several is", func(t *testing.T) {
+			several := slices.Concat(otherKeys.Candidates(value), keys.Candidates(value))
+			if got, err := db.Access().TokenByDigest(t.Context(), several); err != nil || got.Principal.AccountID != w.Account.ID {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	})
+}
+
+func TestSessionByDigest(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Features: []scope.Feature{scope.FeatureAutomatedBilling}, Stores: 3, StoreOwner: true, Users: 1}.Make(t, db)
+		elsewhere := dbtest.Seed{}.Make(t, db)
+		shared := elsewhere.Stores[0]
+		shared.OwnerID = w.Users[2].ID // who owns a store, but of another account
+		if err := db.Manifest().SaveStore(t.Context(), shared); err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			name   string
+			by     user.User
+			owner  bool
+			stores []uuid.UUID
+			ended  bool
+		}{
+			{"the account's owner", w.Owner, true, []uuid.UUID{w.Stores[1].ID, w.Stores[2].ID}, false},
+			{"a store's owner", w.StoreOwner, false, []uuid.UUID{w.Stores[0].ID}, false},
+			{"one who owns nothing here any more", w.Users[2], false, nil, true},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				s, value := startSession(t, db, w, tc.by)
+				got, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(value))
+				if err != nil {
+					t.Fatal(err)
+				}
+				slices.SortFunc(got.Principal.OwnedStores, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+				same(t, "record", got, access.Record{
+					Principal: auth.Principal{
+						Kind: auth.Session, ID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
+						AccountOwner: tc.owner, OwnedStores: tc.stores, ExpiresAt: s.ExpiresAt,
+					},
+					Features: w.Account.Features, Ended: tc.ended, Ends: [2]time.Time{s.ExpiresAt},
+				})
+			})
+		}
+	})
+}
+
+func TestLookUpsAreOneStatement(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		var mu sync.Mutex
+		count := 0
+		db := dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: func(string) {
+			mu.Lock()
+			defer mu.Unlock()
+			count++
+		}})
+		w := dbtest.Seed{}.Make(t, db)
+		_, value := issue(t, db, w, uuid.Nil)
+		_, session := startSession(t, db, w, w.Owner)
+		count = 0
+		if _, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(session)); err != nil {
+			t.Fatal(err)
+		}
+		if count != 2 {
+			t.Errorf("%d statements, want one each", count)
+		}
+	})
+}
+
+// keepUse keeps one use of a token.
+func keepUse(t testing.TB, db *gormdb.DB, tok token.Token, at time.Time) {
+	t.Helper()
+	u := access.Use{AccountID: tok.AccountID, TokenID: tok.ID, At: at, IP: netip.MustParseAddr("::ffff:203.0.113.9")}
+	if err := db.Uses().KeepUses(t.Context(), []access.Use{u}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeepUses(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
+		a, _ := issue(t, db, w, uuid.Nil)
+		b, _ := issue(t, db, other, uuid.Nil)
+		idle, _ := issue(t, db, w, uuid.Nil)
+		use := func(tok token.Token, minutes int, ip string) access.Use {
+			u := access.Use{AccountID: tok.AccountID, TokenID: tok.ID, At: later(time.Duration(minutes) * time.Minute)}
+			if ip != "" {
+				u.IP = netip.MustParseAddr(ip)
+			}
+			return u
+		}
+		type last struct {
+			minutes int
+			ip      string
+		}
+		for _, step := range []struct {
+			name     string
+			uses     []access.Use
+			ofA, ofB last
+		}{
+			{name: "the first", uses: []access.Use{use(a, 5, "203.0.113.1"), use(b, 3, "2001:db8::1")}, ofA: last{5, "203.0.113.1"}, ofB: last{3, "2001:db8::1"}},
+			{name: "none", ofA: last{5, "203.0.113.1"}, ofB: last{3, "2001:db8::1"}},
+			{name: "earlier and later", uses: []access.Use{use(a, 4, "203.0.113.2"), use(b, 4, "2001:db8::2")}, ofA: last{5, "203.0.113.1"}, ofB: last{4, "2001:db8::2"}},
+			{name: "twice in one batch", uses: []access.Use{use(a, 7, "203.0.113.3"), use(a, 6, "203.0.113.4")}, ofA: last{7, "203.0.113.3"}, ofB: last{4, "2001:db8::2"}},
+			{name: "from no address", uses: []access.Use{use(a, 8, "")}, ofA: last{8, ""}, ofB: last{4, "2001:db8::2"}},
+			{name: "of a token that is not there, or not in that account", uses: []access.Use{
+				use(token.Token{ID: uuid.New(), AccountID: w.Account.ID}, 9, "203.0.113.5"),
+				use(token.Token{ID: b.ID, AccountID: w.Account.ID}, 9, "203.0.113.5")}, ofA: last{8, ""}, ofB: last{4, "2001:db8::2"}},
+		} {
+			t.Run(step.name, func(t *testing.T) {
+				if err := db.Uses().KeepUses(t.Context(), step.uses); err != nil {
+					t.Fatal(err)
+				}
+				for tok, want := range map[uuid.UUID]last{a.ID: step.ofA, b.ID: step.ofB} {
+					got := lastUse(t, db, tok, a, b)
+					wantIP, _ := netip.ParseAddr(want.ip)
+					if !got.LastUsedAt.Equal(later(time.Duration(want.minutes)*time.Minute)) || got.LastUsedIP != wantIP {
+						t.Errorf("last used %v from %v, want %+v", got.LastUsedAt, got.LastUsedIP, want)
+					}
+				}
+			})
+		}
+		if got := lastUse(t, db, idle.ID, idle); !got.LastUsedAt.IsZero() || got.LastUsedIP.IsValid() {
+			t.Errorf("one that was never used: %+v", got)
+		}
+	})
+}
+
+func lastUse(t *testing.T, db *gormdb.DB, id uuid.UUID, of ...token.Token) token.Token {
+	t.Helper()
+	for _, tok := range of {
+		if tok.ID == id {
+			got, err := db.Tokens().Token(t.Context(), tok.AccountID, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+	}
+	t.Fatal("no such token in the test")
+	return token.Token{}
+}
+
+// More uses than one statement takes, kept by replicas in each other's way.
+func TestKeepManyUses(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url)}
+		w := dbtest.Seed{}.Make(t, handles[0])
+		const tokens = 40
+		var made []token.Token
+		for range tokens {
+			made = append(made, first(issue(t, handles[0], w, uuid.Nil)))
+		}
+		var group sync.WaitGroup
+		for i, db := range handles {
+			group.Go(func() {
+				for round := range 20 {
+					uses := make([]access.Use, 0, 1500)
+					for _, tok := range made {
+						uses = append(uses, access.Use{AccountID: tok.AccountID, TokenID: tok.ID, At: later(time.Duration(2*round+i) * time.Second)})
+					}
+					for range 1500 - tokens {
+						uses = append(uses, access.Use{AccountID: w.Account.ID, TokenID: uuid.New(), At: noon})
+					}
+					if err := db.Uses().KeepUses(t.Context(), uses); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		for _, tok := range made {
+			if got := lastUse(t, handles[0], tok.ID, tok); !got.LastUsedAt.Equal(later(39 * time.Second)) {
+				t.Fatalf("last used %v, want %v", got.LastUsedAt, later(39*time.Second))
+			}
+		}
+	})
+}
