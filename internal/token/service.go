@@ -159,7 +159,10 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Tok
 		updated = narrowed
 		return Change{Token: &narrowed, Event: newEvent(by, audit.APITokenUpdated, narrowed, now, changeDetails(t, narrowed)...)}, nil
 	})
-	return updated, err
+	if err != nil {
+		return Token{}, err
+	}
+	return updated, nil
 }
 
 // Rotate gives a token a new access token and ends the previous one after
@@ -189,7 +192,10 @@ func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 		details := []audit.Detail{{Name: "previousExpiresAt", Value: previous.Format(time.RFC3339)}, {Name: "hint", Value: access.Record.Hint}}
 		return Change{Ends: endings(existing, now, previous), Access: &access, Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
 	})
-	return rotation, err
+	if err != nil {
+		return Rotation{}, err
+	}
+	return rotation, nil
 }
 
 // endings dates the end of the access tokens that a rotation leaves behind:

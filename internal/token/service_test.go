@@ -150,6 +150,22 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// A write that fails answers nothing, least of all a secret.
+func TestUpdateAndRotateFail(t *testing.T) {
+	repo, clock := newShelf(), now
+	s := service(t, repo, &clock)
+	target := issued(t, s, scope.LevelAccount, nil)
+	repo.failing = errors.New("the disk is full")
+	updated, err := s.Update(ctx, accountOwner(acme), token.Update{ID: target.ID, Name: new("Another name")})
+	if !errors.Is(err, repo.failing) || updated.Name != "" {
+		t.Errorf("got %+v, %v", updated, err)
+	}
+	rotation, err := s.Rotate(ctx, accountOwner(acme), target.ID, nil)
+	if !errors.Is(err, repo.failing) || rotation.AccessToken.Reveal() != "" {
+		t.Errorf("got %+v, %v", rotation, err)
+	}
+}
+
 // What a principal learns of a token it may not change.
 func TestUpdateAndRotateOfAnothersToken(t *testing.T) {
 	reader := storeOwner(acmeUS)

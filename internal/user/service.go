@@ -137,7 +137,10 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 		return Session{}, secret.Secret{}, err
 	}
 	session, err := s.keep(ctx, by, owner.User, accountID, req.TTL, value)
-	return session, value, err
+	if err != nil {
+		return Session{}, secret.Secret{}, err
+	}
+	return session, value, nil
 }
 
 func (s *Service) keep(ctx context.Context, by *auth.Principal, u User, accountID uuid.UUID, ttl time.Duration, value secret.Secret) (Session, error) {

@@ -1,0 +1,198 @@
+package user_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+var (
+	ctx         = context.Background()
+	now         = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	home, other = uuid.New(), uuid.New()
+	elsewhere   = uuid.New()
+)
+
+// people is a repository in memory, as far as sessions need one.
+type people struct {
+	user.Repository
+
+	owners  map[string]user.Ownership // by folded address
+	kept    []user.Session
+	digests []secret.KeyedDigest
+	events  []audit.Event
+	failing error
+	asked   uuid.UUID    // the account of the last page asked for
+	window  *page.Window // and its window
+}
+
+func (p *people) Ownership(_ context.Context, email string) (user.Ownership, error) {
+	if owner, ok := p.owners[email]; ok {
+		return owner, nil
+	}
+	return user.Ownership{}, fault.Errorf(fault.NotFound, "no row")
+}
+
+func (p *people) StartSession(_ context.Context, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
+	if p.failing != nil {
+		return p.failing
+	}
+	p.kept, p.digests, p.events = append(p.kept, s), append(p.digests, digest), append(p.events, e)
+	return nil
+}
+
+func (p *people) Users(_ context.Context, accountID uuid.UUID, w page.Window) (page.Page[user.User], error) {
+	p.asked, p.window = accountID, &w
+	return page.Page[user.User]{}, nil
+}
+
+func acmePeople() *people {
+	person := func(email string) user.User { return user.User{ID: uuid.New(), Email: email} }
+	return &people{owners: map[string]user.Ownership{
+		"one@acme.example":   {User: person("One@acme.example"), AccountIDs: []uuid.UUID{home}},
+		"two@acme.example":   {User: person("two@acme.example"), AccountIDs: []uuid.UUID{home, other}},
+		"staff@acme.example": {User: person("staff@acme.example")},
+	}}
+}
+
+func service(t *testing.T, repo user.Repository) (*user.Service, *secret.Keyring) {
+	t.Helper()
+	keys, err := secret.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return user.NewService(repo, keys, rand.Reader, func() time.Time { return now.Add(999) }), keys
+}
+
+func TestStartSession(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		req     user.SessionRequest
+		account uuid.UUID
+	}{
+		{"in the only account", user.SessionRequest{Email: "one@acme.example", TTL: time.Hour}, home},
+		{"in the only account, named", user.SessionRequest{Email: "one@acme.example", AccountID: home, TTL: time.Hour}, home},
+		{"in one of several", user.SessionRequest{Email: "two@acme.example", AccountID: other, TTL: time.Hour}, other},
+		{"by another spelling", user.SessionRequest{Email: " ONE@Acme.Example ", TTL: time.Hour}, home},
+		{"for the shortest time", user.SessionRequest{Email: "one@acme.example", TTL: time.Minute}, home},
+		{"for the longest time", user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL}, home},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			repo := acmePeople()
+			s, keys := service(t, repo)
+			operator := auth.OperatorPrincipal()
+			session, value, err := s.StartSession(ctx, &operator, tc.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			person := repo.owners[user.Fold(tc.req.Email)].User
+			if session.AccountID != tc.account || session.UserID != person.ID || session.CreatedAt != now || session.ExpiresAt != now.Add(tc.req.TTL) {
+				t.Errorf("the session is %+v", session)
+			}
+			if value.Kind() != secret.UserSession || len(repo.kept) != 1 || repo.kept[0] != session || repo.digests[0] != keys.Digest(value) {
+				t.Errorf("kept %+v under %v", repo.kept, repo.digests)
+			}
+			e := repo.events[0]
+			if e.Action != audit.SessionStarted || e.AccountID != tc.account || e.At != now || e.Actor.Kind != audit.ActorOperator ||
+				e.Target != (audit.Target{Kind: audit.TargetSession, Key: session.ID.String(), Name: person.Email}) {
+				t.Errorf("event %+v", e)
+			}
+		})
+	}
+}
+
+func TestStartSessionRefuses(t *testing.T) {
+	hour := time.Hour
+	for _, tc := range []struct {
+		name  string
+		by    auth.Kind
+		req   user.SessionRequest
+		kind  fault.Kind
+		field string
+	}{
+		{"anyone but the operator", auth.Session, user.SessionRequest{Email: "one@acme.example", TTL: hour}, fault.Forbidden, ""},
+		{"a token", auth.APIToken, user.SessionRequest{Email: "one@acme.example", TTL: hour}, fault.Forbidden, ""},
+		{"too short a time", auth.Operator, user.SessionRequest{Email: "one@acme.example", TTL: time.Minute - 1}, fault.Invalid, "ttl"},
+		{"too long a time", auth.Operator, user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL + 1}, fault.Invalid, "ttl"},
+		{"nobody's address", auth.Operator, user.SessionRequest{Email: "nobody@acme.example", TTL: hour}, fault.NotFound, "email"},
+		{"no address", auth.Operator, user.SessionRequest{TTL: hour}, fault.NotFound, "email"},
+		{"somebody who owns nothing", auth.Operator, user.SessionRequest{Email: "staff@acme.example", TTL: hour}, fault.NotFound, "email"},
+		{"somebody who owns nothing, in an account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", AccountID: home, TTL: hour}, fault.NotFound, "email"},
+		{"several accounts and none named", auth.Operator, user.SessionRequest{Email: "two@acme.example", TTL: hour}, fault.Invalid, "account"},
+		{"another account", auth.Operator, user.SessionRequest{Email: "one@acme.example", AccountID: elsewhere, TTL: hour}, fault.NotFound, "account"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			repo := acmePeople()
+			s, _ := service(t, repo)
+			session, value, err := s.StartSession(ctx, &auth.Principal{Kind: tc.by, AccountID: home, AccountOwner: true}, tc.req)
+			failures := fault.Flatten(err)
+			if len(failures) != 1 || failures[0].Kind != tc.kind || failures[0].Field != tc.field {
+				t.Errorf("got %v, want %s on %q", err, tc.kind, tc.field)
+			}
+			if session != (user.Session{}) || value.Reveal() != "" || len(repo.kept) > 0 {
+				t.Error("a session was started")
+			}
+		})
+	}
+}
+
+func TestStartSessionFails(t *testing.T) {
+	broken := errors.New("the disk is full")
+	operator := auth.OperatorPrincipal()
+	req := user.SessionRequest{Email: "one@acme.example", TTL: time.Hour}
+	t.Run("with the repository", func(t *testing.T) {
+		repo := acmePeople()
+		repo.failing = broken
+		s, _ := service(t, repo)
+		session, value, err := s.StartSession(ctx, &operator, req)
+		if !errors.Is(err, broken) || value.Reveal() != "" || session != (user.Session{}) {
+			t.Errorf("got %v, %v", session, err)
+		}
+	})
+	t.Run("with randomness", func(t *testing.T) {
+		repo := acmePeople()
+		keys, err := secret.NewKeyring(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = user.NewService(repo, keys, bytes.NewReader(nil), time.Now).StartSession(ctx, &operator, req)
+		if fault.KindOf(err) != fault.Internal || len(repo.kept) > 0 {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestUsersAreThoseOfTheAccount(t *testing.T) {
+	repo := acmePeople()
+	s, _ := service(t, repo)
+	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, page.Request{First: new(page.MaxSize)}); err != nil || repo.asked != home || repo.window.Size != page.MaxSize {
+		t.Errorf("asked for %v of %s, %v", repo.window, repo.asked, err)
+	}
+	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, page.Request{First: new(page.MaxSize + 1)}); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a page too large: %v", err)
+	}
+}
+
+func TestFold(t *testing.T) {
+	for _, tc := range []struct{ email, want string }{
+		{"owner@acme.example", "owner@acme.example"},
+		{" Owner@ACME.example\t", "owner@acme.example"},
+		{"ÄRGER@Straße.example", "ärger@straße.example"},
+	} {
+		if got := user.Fold(tc.email); got != tc.want {
+			t.Errorf("%q folds to %q, want %q", tc.email, got, tc.want)
+		}
+	}
+}
