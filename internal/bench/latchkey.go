@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,7 @@ import (
 // latchkey is one installation of the program that is measured: a database, a key and, between start and stop, a server.
 type latchkey struct {
 	binary string
+	dir    string
 	env    []string
 	server *process
 	url    string
@@ -27,7 +29,7 @@ type latchkey struct {
 // install prepares a database and a key file in dir and applies a manifest.
 func install(ctx context.Context, binary, dir, database, manifest string) (*latchkey, error) {
 	keyFile := filepath.Join(dir, "bench.key")
-	l := &latchkey{binary: binary, env: []string{
+	l := &latchkey{binary: binary, dir: dir, env: []string{
 		"LATCHKEY_DATABASE_URL=" + database,
 		"LATCHKEY_KEY_FILE=" + keyFile,
 		"LATCHKEY_RATE_LIMITS=off",
@@ -75,9 +77,9 @@ func (l *latchkey) start(ctx context.Context) (time.Duration, error) {
 	}
 	l.url = "http://" + public
 	begin := time.Now()
+	env := append(slices.Clone(l.env), "LATCHKEY_ADDR="+public, "LATCHKEY_ADMIN_ADDR="+admin)
 	var err error
-	l.server, _, err = startProcess(append(l.env, "LATCHKEY_ADDR="+public, "LATCHKEY_ADMIN_ADDR="+admin), l.binary, "serve")
-	if err != nil {
+	if l.server, err = startProcess(l.dir, env, l.binary, "serve"); err != nil {
 		return 0, err
 	}
 	if err := awaitReady(ctx, "http://"+admin+"/readyz"); err != nil {

@@ -33,13 +33,14 @@ func run() error {
 	flag.DurationVar(&o.each, "each", 5*time.Second, "how long each load lasts in a round")
 	flag.StringVar(&o.record, "record", "", "file to write the report to")
 	yardstick := flag.String("serve", "", "serve this yardstick instead (used by bench itself)")
+	address := flag.String("address", "", "address of the yardstick")
 	database := flag.String("database", "", "database of the yardstick")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *yardstick != "" {
-		return serveYardstick(ctx, os.Stdout, *yardstick, *database)
+		return serveYardstick(ctx, *yardstick, *address, *database)
 	}
 	return measure(ctx, o)
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,28 +16,28 @@ import (
 
 // process is a server that is being measured.
 type process struct {
-	cmd    *exec.Cmd
-	stderr strings.Builder
-	once   sync.Once
-	exit   error
+	cmd  *exec.Cmd
+	log  string // the file with all that it writes
+	once sync.Once
+	exit error
 }
 
-// startProcess runs a program with these settings added to the environment. What it writes to stderr is kept for the error
-// of a server that ends by itself.
-func startProcess(env []string, name string, args ...string) (*process, *bufio.Reader, error) {
-	p := &process{cmd: exec.Command(name, args...)}
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stderr = &p.stderr
-	// The server must not outlive a benchmark that is killed.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stdout, err := p.cmd.StdoutPipe()
+// startProcess runs a program with these settings added to the environment. What it writes goes to a file, as it would on a
+// server: nobody here spends time on reading it.
+func startProcess(dir string, env []string, name string, args ...string) (*process, error) {
+	log, err := os.CreateTemp(dir, filepath.Base(name)+"-*.log")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	defer func() { _ = log.Close() }()
+	p := &process{cmd: exec.Command(name, args...), log: log.Name()}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	endWithUs(p.cmd)
 	if err := p.cmd.Start(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return p, bufio.NewReader(stdout), nil
+	return p, nil
 }
 
 // stop asks the server to end and waits for that.
@@ -48,10 +48,20 @@ func (p *process) stop() error {
 			return
 		}
 		if err := p.cmd.Wait(); err != nil {
-			p.exit = fmt.Errorf("%s: %w: %s", p.cmd.Path, err, p.stderr.String())
+			p.exit = fmt.Errorf("%s: %w: %s", p.cmd.Path, err, p.lastWords())
 		}
 	})
 	return p.exit
+}
+
+// lastWords returns the end of what the server wrote.
+func (p *process) lastWords() string {
+	log, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	const enough = 1000
+	return string(log[max(0, len(log)-enough):])
 }
 
 // resident returns the memory that the process holds, in bytes.
@@ -91,19 +101,23 @@ func (p *process) mostResident(ctx context.Context) (int64, error) {
 	}
 }
 
-// startYardstick starts one of the yardsticks and returns its URL.
-func startYardstick(name, database string) (*process, string, error) {
+// startYardstick starts one of the yardsticks and returns its URL once it can be reached.
+func startYardstick(ctx context.Context, dir, name, database string) (*process, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
 	}
-	p, stdout, err := startProcess(nil, self, "-serve", name, "-database", database)
+	address, err := freeAddress()
 	if err != nil {
 		return nil, "", err
 	}
-	address, err := stdout.ReadString('\n')
+	p, err := startProcess(dir, nil, self, "-serve", name, "-address", address, "-database", database)
 	if err != nil {
-		return nil, "", errors.Join(fmt.Errorf("start %s: %w", name, err), p.stop())
+		return nil, "", err
 	}
-	return p, "http://" + strings.TrimSpace(address), nil
+	url := "http://" + address
+	if err := awaitReady(ctx, url+"/ready"); err != nil {
+		return nil, "", errors.Join(err, p.stop())
+	}
+	return p, url, nil
 }

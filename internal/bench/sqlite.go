@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	_ "github.com/glebarez/go-sqlite" // the driver that Latchkey uses
@@ -149,7 +148,7 @@ func fdatasyncTime(dir string) (time.Duration, error) {
 			return 0, err
 		}
 		before := time.Now()
-		if err := syscall.Fdatasync(int(file.Fd())); err != nil {
+		if err := datasync(file); err != nil {
 			return 0, err
 		}
 		times = append(times, time.Since(before))

@@ -148,12 +148,12 @@ func (s *suite) prepareSQLite(ctx context.Context) error {
 	return copySQLite(ctx, file, s.rawFile)
 }
 
-func (s *suite) prepareYardsticks(context.Context) error {
+func (s *suite) prepareYardsticks(ctx context.Context) error {
 	var err error
-	if s.bare, s.bareURL, err = startYardstick("bare", ""); err != nil {
+	if s.bare, s.bareURL, err = startYardstick(ctx, s.dir, "bare", ""); err != nil {
 		return err
 	}
-	s.hand, s.handURL, err = startYardstick("hand", s.cluster.DSN("latchkey"))
+	s.hand, s.handURL, err = startYardstick(ctx, s.dir, "hand", s.cluster.DSN("latchkey"))
 	return err
 }
 

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -18,9 +16,8 @@ import (
 // The yardsticks are servers in processes of their own, started as this program with the yardstick's name, so that they
 // and Latchkey are measured alike.
 
-// serveYardstick serves the yardstick of that name until ctx ends. It writes its address, host and port, to w once it can
-// be reached.
-func serveYardstick(ctx context.Context, w io.Writer, name, database string) error {
+// serveYardstick serves the yardstick of that name until ctx ends.
+func serveYardstick(ctx context.Context, name, address, database string) error {
 	var handler http.Handler
 	switch name {
 	case "bare":
@@ -35,14 +32,9 @@ func serveYardstick(ctx context.Context, w io.Writer, name, database string) err
 	default:
 		return fmt.Errorf("no yardstick %q", name)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(w, listener.Addr())
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -95,6 +87,7 @@ WHERE a.account_id = $1 ORDER BY a.user_id DESC LIMIT $2`
 // authentication, no GraphQL, one query and encoding/json.
 func handHandler(pool *pgxpool.Pool) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /users/{account}", func(w http.ResponseWriter, r *http.Request) {
 		p, err := handPage(r.Context(), pool, r.PathValue("account"))
 		if err != nil {

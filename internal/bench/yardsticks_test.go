@@ -163,6 +163,12 @@ func TestBareAnswersTwoHundredBytes(t *testing.T) {
 	}
 }
 
+func TestServeYardstickRefusesWhatItDoesNotKnow(t *testing.T) {
+	if err := serveYardstick(t.Context(), "golden", "127.0.0.1:0", ""); err == nil || !strings.Contains(err.Error(), "golden") {
+		t.Errorf("error %v, want one that names the yardstick", err)
+	}
+}
+
 // worldSQL makes one person with an account and two stores, on either database.
 func worldSQL(newID func() string) []string {
 	person, tenant := newID(), newID()
