@@ -166,3 +166,22 @@ func Flatten(err error) []*Error {
 	}
 	return []*Error{Wrap(err, Internal, "Something went wrong on our side. Try again, and give the request id if it stays.")}
 }
+
+// Under returns err with every failure's field put below the input path, as
+// "name" becomes "input.name": a capability knows its own fields, and the
+// caller what they were sent in. A failure that is about no field stays so,
+// and an error that is no failure stays as it is.
+func Under(err error, path string) error {
+	var found failures
+	if !errors.As(err, &found) {
+		return err
+	}
+	list := make(List, len(found.failures()))
+	for i, e := range found.failures() {
+		if e.Field != "" {
+			e = e.On(path + "." + e.Field)
+		}
+		list[i] = e
+	}
+	return list.Err()
+}

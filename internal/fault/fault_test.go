@@ -115,3 +115,33 @@ func TestList(t *testing.T) {
 		t.Error("errors.Is does not look into the list")
 	}
 }
+
+func TestUnder(t *testing.T) {
+	name, scopes, none := fault.Errorf(fault.Invalid, "a").On("name"), fault.Wrap(errDriver, fault.Invalid, "b").On("scopes[1]"), fault.Errorf(fault.LimitReached, "c")
+	for _, tc := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"one", name, "input.name: a"},
+		{"one, wrapped", fmt.Errorf("create: %w", name), "input.name: a"},
+		{"about no field", none, "c"},
+		{"a list", fault.List{name, scopes, none}, "input.name: a; input.scopes[1]: b; c"},
+		{"an error of a driver", errDriver, errDriver.Error()},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := fault.Under(tc.err, "input"); got.Error() != tc.want || fault.KindOf(got) != fault.KindOf(tc.err) {
+				t.Errorf("got %v of kind %s, want %s", got, fault.KindOf(got), tc.want)
+			}
+		})
+	}
+	if err := fault.Under(nil, "input"); err != nil {
+		t.Errorf("no error became %v", err)
+	}
+	if name.Field != "name" {
+		t.Errorf("the original changed: %+v", name)
+	}
+	if !errors.Is(fault.Under(scopes, "input"), errDriver) {
+		t.Error("the cause is lost")
+	}
+}
