@@ -99,7 +99,7 @@ func machine(binary, pgbench, dir string, now time.Time) ([]string, error) {
 		fmt.Sprintf("fdatasync of 8 KiB takes %.0f µs: the lower, the more commits are bound by the processor and not by the disk",
 			float64(disk)/float64(time.Microsecond)),
 	}
-	for _, version := range [][]string{{binary, "--version"}, {"go", "version"}, {pgbench, "--version"}} {
+	for _, version := range [][]string{{binary, "version"}, {"go", "version"}, {pgbench, "--version"}} {
 		out, err := exec.Command(version[0], version[1:]...).Output()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", strings.Join(version, " "), err)
