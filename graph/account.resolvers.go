@@ -9,26 +9,68 @@ import (
 	"context"
 	"latchkey/graph/generated"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/scope"
+	"latchkey/internal/user"
+
+	"github.com/google/uuid"
 )
 
-func (r *accountResolver) AccountInfo(ctx context.Context, obj *model.Account) (*model.AccountInfo, error) {
-	return nil, notImplemented("Account.accountInfo")
+func (r *accountResolver) AccountInfo(ctx context.Context, obj *object.Account) (*model.AccountInfo, error) {
+	a, err := obj.Read()
+	if err != nil {
+		return nil, err
+	}
+	return &model.AccountInfo{Name: a.Name}, nil
 }
 
-func (r *accountResolver) Owner(ctx context.Context, obj *model.Account) (*model.User, error) {
-	return nil, notImplemented("Account.owner")
+func (r *accountResolver) Owner(ctx context.Context, obj *object.Account) (*object.User, error) {
+	a, err := obj.Read()
+	if err != nil {
+		return nil, err
+	}
+	return r.person(ctx, a.OwnerID)
 }
 
-func (r *accountResolver) Features(ctx context.Context, obj *model.Account) ([]model.AccountFeature, error) {
-	return nil, notImplemented("Account.features")
+func (r *accountResolver) Features(ctx context.Context, obj *object.Account) ([]scope.Feature, error) {
+	a, err := obj.Read()
+	if err != nil {
+		return nil, err
+	}
+	return append([]scope.Feature{}, a.Features...), nil
 }
 
-func (r *accountResolver) Stores(ctx context.Context, obj *model.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*model.StoreConnection, error) {
-	return nil, notImplemented("Account.stores")
+func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*object.StoreConnection, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	named, err := storeFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	stores, err := r.accounts.Stores(ctx, by, named, paging(before, after, first, last))
+	if err != nil {
+		return nil, err
+	}
+	info, edges := object.Connect[object.StoreEdge](stores, object.NewStores(object.Nodes(stores)))
+	return &object.StoreConnection{PageInfo: info, Edges: edges}, nil
 }
 
-func (r *storeResolver) Owner(ctx context.Context, obj *model.Store) (*model.User, error) {
-	return nil, notImplemented("Store.owner")
+func (r *storeResolver) Owner(ctx context.Context, obj *object.Store) (*object.User, error) {
+	owners, err := object.Ask(obj.Siblings, question{field: "owner"}, func(stores []account.Store) (map[uuid.UUID]user.User, error) {
+		ids := make([]uuid.UUID, len(stores))
+		for i, s := range stores {
+			ids[i] = s.OwnerID
+		}
+		return r.users.ByID(ctx, ids)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &object.User{User: owners[obj.OwnerID]}, nil
 }
 
 func (r *Resolver) Account() generated.AccountResolver { return &accountResolver{r} }

@@ -9,56 +9,183 @@ import (
 	"context"
 	"latchkey/graph/generated"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/graph/scalar"
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/token"
+
+	"github.com/google/uuid"
 )
 
-func (r *accountResolver) APITokens(ctx context.Context, obj *model.Account, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*model.APITokenConnection, error) {
-	return nil, notImplemented("Account.apiTokens")
+func (r *accountResolver) APITokens(ctx context.Context, obj *object.Account, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q, err := r.tokens.Query(tokenFilter(filter))
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.tokens.AccountTokens(ctx, by, q, paging(before, after, first, last))
+	if err != nil {
+		return nil, err
+	}
+	info, edges := object.Connect[object.APITokenEdge](found, r.view().Tokens(object.Nodes(found)))
+	count := func(ctx context.Context) (int64, error) { return r.tokens.CountAccountTokens(ctx, by, q) }
+	return &object.APITokenConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
 
-func (r *accountResolver) APIToken(ctx context.Context, obj *model.Account, id string) (*model.APIToken, error) {
-	return nil, notImplemented("Account.apiToken")
+func (r *accountResolver) APIToken(ctx context.Context, obj *object.Account, id string) (*object.APIToken, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := object.ParseKey(scalar.APIToken, id)
+	if err != nil {
+		return nil, onField(err, "id")
+	}
+	t, err := r.tokens.Get(ctx, by, key)
+	if err != nil {
+		return nil, onField(err, "id")
+	}
+	shown := r.view().Token(t)
+	return &shown, nil
 }
 
-func (r *apiTokenResolver) Store(ctx context.Context, obj *model.APIToken) (*model.Store, error) {
-	return nil, notImplemented("ApiToken.store")
+func (r *apiTokenResolver) Store(ctx context.Context, obj *object.APIToken) (*object.Store, error) {
+	by, err := auth.From(ctx)
+	if err != nil || obj.StoreID == uuid.Nil {
+		return nil, err
+	}
+	stores, err := object.Ask(obj.Siblings, question{field: "store"}, func(tokens []token.Token) (map[uuid.UUID]object.Store, error) {
+		return r.storesOf(ctx, by, tokens)
+	})
+	if err != nil {
+		return nil, err
+	}
+	store := stores[obj.StoreID]
+	return &store, nil
 }
 
-func (r *apiTokenConnectionResolver) CollectionInfo(ctx context.Context, obj *model.APITokenConnection) (*model.CollectionInfo, error) {
-	return nil, notImplemented("ApiTokenConnection.collectionInfo")
+func (r *apiTokenResolver) AccessTokens(ctx context.Context, obj *object.APIToken) ([]object.AccessToken, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := object.Ask(obj.Siblings, question{field: "accessTokens"}, func(tokens []token.Token) (map[uuid.UUID][]token.AccessToken, error) {
+		keys := make([]uuid.UUID, len(tokens))
+		for i, t := range tokens {
+			keys[i] = t.ID
+		}
+		return r.tokens.AccessTokens(ctx, by, keys)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return accessTokens(found[obj.ID]), nil
 }
 
 func (r *apiTokenMutationsResolver) CreateAPIToken(ctx context.Context, obj *model.APITokenMutations, input model.CreateAPITokenInput) (*model.CreateAPITokenResult, error) {
-	return nil, notImplemented("ApiTokenMutations.createApiToken")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := r.tokenOwner(ctx, by, input.StoreID)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := r.tokens.Create(ctx, by, token.Request{
+		Owner: owner, Name: input.Name, Scopes: input.Scopes,
+		ExpiresAt: timeOf(input.ExpiresAt), AllowedIPRanges: input.AllowedIPRanges,
+	})
+	if err != nil {
+		return nil, fault.Under(err, "input")
+	}
+	return r.issued(issued), nil
 }
 
 func (r *apiTokenMutationsResolver) UpdateAPIToken(ctx context.Context, obj *model.APITokenMutations, input model.UpdateAPITokenInput) (*model.UpdateAPITokenResult, error) {
-	return nil, notImplemented("ApiTokenMutations.updateApiToken")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := object.ParseKey(scalar.APIToken, input.ID)
+	if err != nil {
+		return nil, onField(err, "input.id")
+	}
+	updated, err := r.tokens.Update(ctx, by, tokenUpdate(key, input))
+	if err != nil {
+		return nil, fault.Under(onField(err, "id"), "input")
+	}
+	return &model.UpdateAPITokenResult{APIToken: r.view().Token(updated)}, nil
 }
 
 func (r *apiTokenMutationsResolver) RotateAPIToken(ctx context.Context, obj *model.APITokenMutations, input model.RotateAPITokenInput) (*model.RotateAPITokenResult, error) {
-	return nil, notImplemented("ApiTokenMutations.rotateApiToken")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := object.ParseKey(scalar.APIToken, input.ID)
+	if err != nil {
+		return nil, onField(err, "input.id")
+	}
+	rotation, err := r.tokens.Rotate(ctx, by, key, overlapOf(input.OverlapSeconds))
+	if err != nil {
+		return nil, fault.Under(err, "input")
+	}
+	return &model.RotateAPITokenResult{
+		APIToken: r.view().Token(rotation.Token), AccessToken: rotation.AccessToken.Reveal(),
+		PreviousExpiresAt: rotation.PreviousExpiresAt,
+	}, nil
 }
 
 func (r *apiTokenMutationsResolver) RevokeAPITokens(ctx context.Context, obj *model.APITokenMutations, input model.RevokeAPITokensInput) (*model.RevokeAPITokensResult, error) {
-	return nil, notImplemented("ApiTokenMutations.revokeApiTokens")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(input.Ids) > token.MaxRevocations {
+		return nil, fault.Errorf(fault.Invalid, "Name 1 to %d API tokens.", token.MaxRevocations).On("input.ids")
+	}
+	keys, err := object.ParseKeys(scalar.APIToken, "ids", input.Ids)
+	if err != nil {
+		return nil, fault.Under(err, "input")
+	}
+	at, err := r.tokens.Revoke(ctx, by, token.RevokeRequest{IDs: keys, Reason: textOf(input.Reason)})
+	if err != nil {
+		return nil, fault.Under(err, "input")
+	}
+	return &model.RevokeAPITokensResult{RevokedIds: object.TokenIDs(keys), RevokedAt: at}, nil
 }
 
-func (r *storeResolver) APITokens(ctx context.Context, obj *model.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*model.APITokenConnection, error) {
-	return nil, notImplemented("Store.apiTokens")
+func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error) {
+	by, w, err := asked(ctx, before, after, first, last)
+	if err != nil {
+		return nil, err
+	}
+	q, err := r.tokens.Query(tokenFilter(filter))
+	if err != nil {
+		return nil, err
+	}
+	pages, err := object.Ask(obj.Siblings, about("apiTokens", filterText(q), w), func(stores []account.Store) (map[uuid.UUID]*object.APITokenConnection, error) {
+		found, err := r.tokens.StoreTokens(ctx, by, storeKeys(stores), q, w)
+		if err != nil {
+			return nil, err
+		}
+		return r.storeTokens(ctx, by, obj.Siblings, stores, q, found), nil
+	})
+	return pages[obj.ID], err
 }
 
 func (r *Resolver) ApiToken() generated.ApiTokenResolver { return &apiTokenResolver{r} }
-
-func (r *Resolver) ApiTokenConnection() generated.ApiTokenConnectionResolver {
-	return &apiTokenConnectionResolver{r}
-}
 
 func (r *Resolver) ApiTokenMutations() generated.ApiTokenMutationsResolver {
 	return &apiTokenMutationsResolver{r}
 }
 
 type (
-	apiTokenResolver           struct{ *Resolver }
-	apiTokenConnectionResolver struct{ *Resolver }
-	apiTokenMutationsResolver  struct{ *Resolver }
+	apiTokenResolver          struct{ *Resolver }
+	apiTokenMutationsResolver struct{ *Resolver }
 )

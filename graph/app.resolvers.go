@@ -9,13 +9,28 @@ import (
 	"context"
 	"latchkey/graph/generated"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/page"
+	"latchkey/internal/user"
+
+	"github.com/google/uuid"
 )
 
-func (r *accountResolver) Apps(ctx context.Context, obj *model.Account, before *string, after *string, first *int, last *int) (*model.AppsConnection, error) {
-	return nil, notImplemented("Account.apps")
+func (r *accountResolver) Apps(ctx context.Context, obj *object.Account, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	apps, err := r.accounts.Apps(ctx, by, paging(before, after, first, last))
+	if err != nil {
+		return nil, err
+	}
+	return appsConnection(apps), nil
 }
 
-func (r *appResolver) EventSources(ctx context.Context, obj *model.App, before *string, after *string, first *int, last *int) (*model.AWSEventSourcesConnection, error) {
+func (r *appResolver) EventSources(ctx context.Context, obj *object.App, before *string, after *string, first *int, last *int) (*model.AWSEventSourcesConnection, error) {
 	return nil, notImplemented("App.eventSources")
 }
 
@@ -27,12 +42,36 @@ func (r *appMutationsResolver) DeleteEventSource(ctx context.Context, obj *model
 	return nil, notImplemented("AppMutations.deleteEventSource")
 }
 
-func (r *storeResolver) Apps(ctx context.Context, obj *model.Store, before *string, after *string, first *int, last *int) (*model.AppsConnection, error) {
-	return nil, notImplemented("Store.apps")
+func (r *storeResolver) Apps(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
+	by, w, err := asked(ctx, before, after, first, last)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := object.Ask(obj.Siblings, about("apps", "", w), func(stores []account.Store) (map[uuid.UUID]page.Page[account.App], error) {
+		return r.accounts.AppsOfStores(ctx, by, storeKeys(stores), w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return appsConnection(pages[obj.ID]), nil
 }
 
-func (r *storeUserResolver) Apps(ctx context.Context, obj *model.StoreUser, before *string, after *string, first *int, last *int) (*model.AppsConnection, error) {
-	return nil, notImplemented("StoreUser.apps")
+func (r *storeUserResolver) Apps(ctx context.Context, obj *object.StoreUser, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
+	by, w, err := asked(ctx, before, after, first, last)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := object.Ask(obj.Siblings, about("apps", "", w), func(members []user.StoreMember) (map[uuid.UUID]page.Page[account.App], error) {
+		keys := make([]uuid.UUID, len(members))
+		for i, m := range members {
+			keys[i] = m.ID
+		}
+		return r.accounts.AppsOfMembers(ctx, by, keys, w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return appsConnection(pages[obj.ID]), nil
 }
 
 func (r *Resolver) App() generated.AppResolver { return &appResolver{r} }

@@ -7,20 +7,25 @@ package graph
 
 import (
 	"context"
-	"latchkey/graph/generated"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/internal/audit"
 )
 
-func (r *accountResolver) AuditEvents(ctx context.Context, obj *model.Account, filter *model.AuditEventFilterInput, before *string, after *string, first *int, last *int) (*model.AuditEventConnection, error) {
-	return nil, notImplemented("Account.auditEvents")
+func (r *accountResolver) AuditEvents(ctx context.Context, obj *object.Account, filter *model.AuditEventFilterInput, before *string, after *string, first *int, last *int) (*object.AuditEventConnection, error) {
+	by, w, err := asked(ctx, before, after, first, last)
+	if err != nil {
+		return nil, err
+	}
+	f, err := auditFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	events, err := r.audit.Events(ctx, by.AccountID, f, w)
+	if err != nil {
+		return nil, err
+	}
+	info, edges := object.Connect[object.AuditEventEdge](events, func(e audit.Event) object.AuditEvent { return object.AuditEvent{Event: e} })
+	count := func(ctx context.Context) (int64, error) { return r.audit.CountEvents(ctx, by.AccountID, f) }
+	return &object.AuditEventConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
-
-func (r *auditEventConnectionResolver) CollectionInfo(ctx context.Context, obj *model.AuditEventConnection) (*model.CollectionInfo, error) {
-	return nil, notImplemented("AuditEventConnection.collectionInfo")
-}
-
-func (r *Resolver) AuditEventConnection() generated.AuditEventConnectionResolver {
-	return &auditEventConnectionResolver{r}
-}
-
-type auditEventConnectionResolver struct{ *Resolver }

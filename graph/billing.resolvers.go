@@ -9,13 +9,14 @@ import (
 	"context"
 	"latchkey/graph/generated"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
 )
 
-func (r *accountResolver) Checkout(ctx context.Context, obj *model.Account, id string) (*model.Checkout, error) {
+func (r *accountResolver) Checkout(ctx context.Context, obj *object.Account, id string) (*model.Checkout, error) {
 	return nil, notImplemented("Account.checkout")
 }
 
-func (r *accountResolver) Subscriptions(ctx context.Context, obj *model.Account, filters *model.SubscriptionFiltersInput, before *string, after *string, first *int, last *int) (*model.SubscriptionConnection, error) {
+func (r *accountResolver) Subscriptions(ctx context.Context, obj *object.Account, filters *model.SubscriptionFiltersInput, before *string, after *string, first *int, last *int) (*model.SubscriptionConnection, error) {
 	return nil, notImplemented("Account.subscriptions")
 }
 

@@ -1,8 +1,93 @@
 package graph
 
-// This file will not be regenerated automatically.
-//
-// It serves as dependency injection for your app, add any dependencies you require
-// here.
+import (
+	"context"
 
-type Resolver struct{}
+	"github.com/google/uuid"
+
+	"latchkey/graph/object"
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/page"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// Resolver answers the fields of the schema that are more than plain fields.
+// It holds what they call, and nothing else.
+type Resolver struct {
+	accounts  *account.Service
+	users     *user.Service
+	tokens    *token.Service
+	audit     audit.Reader
+	catalogue *scope.Catalogue
+	publicURL string
+	rules     *Rules
+}
+
+func newResolver(c Config, rules *Rules) *Resolver {
+	return &Resolver{
+		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, audit: c.Audit,
+		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules,
+	}
+}
+
+// view is how API tokens look in an answer that is made now.
+func (r *Resolver) view() object.View {
+	return object.View{PublicURL: r.publicURL, Now: r.tokens.Now()}
+}
+
+// paging is the arguments of every connection, in the order of the schema.
+func paging(before, after *string, first, last *int) page.Request {
+	return page.Request{First: first, Last: last, After: after, Before: before}
+}
+
+// question stands for a field of a list's elements with its arguments, to be
+// asked of all of them at once.
+type question struct {
+	field         string
+	filter        string
+	size          int
+	backward      bool
+	bounds        [2]bool
+	after, before uuid.UUID
+}
+
+func about(field, filter string, w page.Window) question {
+	q := question{field: field, filter: filter, size: w.Size, backward: w.Backward}
+	if w.After != nil {
+		q.bounds[0], q.after = true, *w.After
+	}
+	if w.Before != nil {
+		q.bounds[1], q.before = true, *w.Before
+	}
+	return q
+}
+
+// asked is what the principal asks of a nested connection.
+func asked(ctx context.Context, before, after *string, first, last *int) (*auth.Principal, page.Window, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, page.Window{}, err
+	}
+	w, err := paging(before, after, first, last).Window(page.MaxSize)
+	return by, w, err
+}
+
+// counted is a Counter of one sibling's part in what is counted for all.
+func counted[T any](s *object.Siblings[T], q question, key uuid.UUID, count func([]T) (map[uuid.UUID]int64, error)) object.Counter {
+	return func(context.Context) (int64, error) {
+		counts, err := object.Ask(s, q, count)
+		return counts[key], err
+	}
+}
+
+func storeKeys(stores []account.Store) []uuid.UUID {
+	keys := make([]uuid.UUID, len(stores))
+	for i, s := range stores {
+		keys[i] = s.ID
+	}
+	return keys
+}

@@ -9,6 +9,12 @@ import (
 	"context"
 	"latchkey/graph/generated"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 func (r *mutationResolver) Account(ctx context.Context) (*model.AccountMutations, error) {
@@ -35,32 +41,71 @@ func (r *mutationResolver) APIToken(ctx context.Context) (*model.APITokenMutatio
 	return &model.APITokenMutations{}, nil
 }
 
-func (r *queryResolver) Account(ctx context.Context) (*model.Account, error) {
-	return nil, notImplemented("Query.account")
+func (r *queryResolver) Account(ctx context.Context) (*object.Account, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.account(ctx, by), nil
 }
 
 func (r *queryResolver) Node(ctx context.Context, id string) (model.Node, error) {
-	return nil, notImplemented("Query.node")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes, faults := r.nodes(ctx, by, "id", []string{id})
+	return nodes[0], faults[0]
 }
 
 func (r *queryResolver) Nodes(ctx context.Context, ids []string) ([]model.Node, error) {
-	return nil, notImplemented("Query.nodes")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) > page.MaxSize {
+		return nil, fault.Errorf(fault.Invalid, "Ask for at most %d objects at once.", page.MaxSize).On("ids")
+	}
+	nodes, faults := r.nodes(ctx, by, "ids", ids)
+	for i, err := range faults {
+		if err != nil {
+			graphql.AddError(graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i)), err)
+		}
+	}
+	return nodes, nil
 }
 
 func (r *queryResolver) System(ctx context.Context) (*model.System, error) {
-	return nil, notImplemented("Query.system")
+	return &model.System{Time: r.tokens.Now().UnixMilli()}, nil
 }
 
 func (r *queryResolver) Viewer(ctx context.Context) (*model.Viewer, error) {
-	return nil, notImplemented("Query.viewer")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &model.Viewer{Kind: by.Kind, Scopes: by.Scopes.Names(), ExpiresAt: moment(by.ExpiresAt)}, nil
 }
 
-func (r *viewerResolver) User(ctx context.Context, obj *model.Viewer) (*model.User, error) {
-	return nil, notImplemented("Viewer.user")
+func (r *viewerResolver) User(ctx context.Context, obj *model.Viewer) (*object.User, error) {
+	by, err := auth.From(ctx)
+	if err != nil || by.Kind != auth.Session {
+		return nil, err
+	}
+	return r.person(ctx, by.ID)
 }
 
-func (r *viewerResolver) APIToken(ctx context.Context, obj *model.Viewer) (*model.APIToken, error) {
-	return nil, notImplemented("Viewer.apiToken")
+func (r *viewerResolver) APIToken(ctx context.Context, obj *model.Viewer) (*object.APIToken, error) {
+	by, err := auth.From(ctx)
+	if err != nil || by.Kind != auth.APIToken {
+		return nil, err
+	}
+	t, err := r.tokens.Self(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	shown := r.view().Token(t)
+	return &shown, nil
 }
 
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }

@@ -7,9 +7,24 @@ package graph
 
 import (
 	"context"
-	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/internal/auth"
+	"latchkey/internal/scope"
 )
 
-func (r *queryResolver) ScopeCatalog(ctx context.Context, level model.APITokenLevel) ([]model.ScopeResource, error) {
-	return nil, notImplemented("Query.scopeCatalog")
+func (r *queryResolver) ScopeCatalog(ctx context.Context, level scope.Level) ([]object.ScopeResource, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := r.accounts.Account(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	resources := r.catalogue.Resources(level, a.Features)
+	shown := make([]object.ScopeResource, len(resources))
+	for i, resource := range resources {
+		shown[i] = object.ScopeResource{Resource: resource}
+	}
+	return shown, nil
 }

@@ -9,10 +9,26 @@ import (
 	"context"
 	"latchkey/graph/generated"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/user"
+
+	"github.com/google/uuid"
 )
 
-func (r *accountResolver) Users(ctx context.Context, obj *model.Account, before *string, after *string, first *int, last *int) (*model.UserConnection, error) {
-	return nil, notImplemented("Account.users")
+func (r *accountResolver) Users(ctx context.Context, obj *object.Account, before *string, after *string, first *int, last *int) (*object.UserConnection, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	people, err := r.Resolver.users.Users(ctx, by, paging(before, after, first, last))
+	if err != nil {
+		return nil, err
+	}
+	info, edges := object.Connect[object.UserEdge](people, func(u user.User) object.User { return object.User{User: u} })
+	count := func(ctx context.Context) (int64, error) { return r.Resolver.users.CountUsers(ctx, by) }
+	return &object.UserConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
 
 func (r *accountMutationsResolver) AddUserToAccount(ctx context.Context, obj *model.AccountMutations, input model.AddUserToAccountInput) (*model.AddUserToAccountResult, error) {
@@ -23,16 +39,19 @@ func (r *accountMutationsResolver) RemoveUserFromAccount(ctx context.Context, ob
 	return nil, notImplemented("AccountMutations.removeUserFromAccount")
 }
 
-func (r *storeResolver) Users(ctx context.Context, obj *model.Store, before *string, after *string, first *int, last *int) (*model.StoreUserConnection, error) {
-	return nil, notImplemented("Store.users")
-}
-
-func (r *storeUserConnectionResolver) CollectionInfo(ctx context.Context, obj *model.StoreUserConnection) (*model.CollectionInfo, error) {
-	return nil, notImplemented("StoreUserConnection.collectionInfo")
-}
-
-func (r *userConnectionResolver) CollectionInfo(ctx context.Context, obj *model.UserConnection) (*model.CollectionInfo, error) {
-	return nil, notImplemented("UserConnection.collectionInfo")
+func (r *storeResolver) Users(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.StoreUserConnection, error) {
+	by, w, err := asked(ctx, before, after, first, last)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := object.Ask(obj.Siblings, about("users", "", w), func(stores []account.Store) (map[uuid.UUID]*object.StoreUserConnection, error) {
+		members, err := r.users.StoreUsers(ctx, by, storeKeys(stores), w)
+		if err != nil {
+			return nil, err
+		}
+		return r.storeUsers(ctx, by, obj.Siblings, stores, members), nil
+	})
+	return pages[obj.ID], err
 }
 
 func (r *userMutationsResolver) CreateUser(ctx context.Context, obj *model.UserMutations, input model.CreateUserInput) (*model.CreateUserResult, error) {
@@ -57,20 +76,10 @@ func (r *Resolver) AccountMutations() generated.AccountMutationsResolver {
 
 func (r *Resolver) StoreUser() generated.StoreUserResolver { return &storeUserResolver{r} }
 
-func (r *Resolver) StoreUserConnection() generated.StoreUserConnectionResolver {
-	return &storeUserConnectionResolver{r}
-}
-
-func (r *Resolver) UserConnection() generated.UserConnectionResolver {
-	return &userConnectionResolver{r}
-}
-
 func (r *Resolver) UserMutations() generated.UserMutationsResolver { return &userMutationsResolver{r} }
 
 type (
-	accountMutationsResolver    struct{ *Resolver }
-	storeUserResolver           struct{ *Resolver }
-	storeUserConnectionResolver struct{ *Resolver }
-	userConnectionResolver      struct{ *Resolver }
-	userMutationsResolver       struct{ *Resolver }
+	accountMutationsResolver struct{ *Resolver }
+	storeUserResolver        struct{ *Resolver }
+	userMutationsResolver    struct{ *Resolver }
 )

@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/graph/scalar"
+	"latchkey/internal/scope"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -17,23 +20,23 @@ import (
 // region    ************************** generated!.gotpl **************************
 
 type AccountResolver interface {
-	AccountInfo(ctx context.Context, obj *model.Account) (*model.AccountInfo, error)
-	Owner(ctx context.Context, obj *model.Account) (*model.User, error)
-	Features(ctx context.Context, obj *model.Account) ([]model.AccountFeature, error)
-	Stores(ctx context.Context, obj *model.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*model.StoreConnection, error)
-	APITokens(ctx context.Context, obj *model.Account, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*model.APITokenConnection, error)
-	APIToken(ctx context.Context, obj *model.Account, id string) (*model.APIToken, error)
-	Apps(ctx context.Context, obj *model.Account, before *string, after *string, first *int, last *int) (*model.AppsConnection, error)
-	AuditEvents(ctx context.Context, obj *model.Account, filter *model.AuditEventFilterInput, before *string, after *string, first *int, last *int) (*model.AuditEventConnection, error)
-	Checkout(ctx context.Context, obj *model.Account, id string) (*model.Checkout, error)
-	Subscriptions(ctx context.Context, obj *model.Account, filters *model.SubscriptionFiltersInput, before *string, after *string, first *int, last *int) (*model.SubscriptionConnection, error)
-	Users(ctx context.Context, obj *model.Account, before *string, after *string, first *int, last *int) (*model.UserConnection, error)
+	AccountInfo(ctx context.Context, obj *object.Account) (*model.AccountInfo, error)
+	Owner(ctx context.Context, obj *object.Account) (*object.User, error)
+	Features(ctx context.Context, obj *object.Account) ([]scope.Feature, error)
+	Stores(ctx context.Context, obj *object.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*object.StoreConnection, error)
+	APITokens(ctx context.Context, obj *object.Account, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error)
+	APIToken(ctx context.Context, obj *object.Account, id string) (*object.APIToken, error)
+	Apps(ctx context.Context, obj *object.Account, before *string, after *string, first *int, last *int) (*object.AppsConnection, error)
+	AuditEvents(ctx context.Context, obj *object.Account, filter *model.AuditEventFilterInput, before *string, after *string, first *int, last *int) (*object.AuditEventConnection, error)
+	Checkout(ctx context.Context, obj *object.Account, id string) (*model.Checkout, error)
+	Subscriptions(ctx context.Context, obj *object.Account, filters *model.SubscriptionFiltersInput, before *string, after *string, first *int, last *int) (*model.SubscriptionConnection, error)
+	Users(ctx context.Context, obj *object.Account, before *string, after *string, first *int, last *int) (*object.UserConnection, error)
 }
 type StoreResolver interface {
-	Owner(ctx context.Context, obj *model.Store) (*model.User, error)
-	APITokens(ctx context.Context, obj *model.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*model.APITokenConnection, error)
-	Apps(ctx context.Context, obj *model.Store, before *string, after *string, first *int, last *int) (*model.AppsConnection, error)
-	Users(ctx context.Context, obj *model.Store, before *string, after *string, first *int, last *int) (*model.StoreUserConnection, error)
+	Owner(ctx context.Context, obj *object.Store) (*object.User, error)
+	APITokens(ctx context.Context, obj *object.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error)
+	Apps(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.AppsConnection, error)
+	Users(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.StoreUserConnection, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -454,7 +457,7 @@ func (ec *executionContext) field_Store_users_args(ctx context.Context, rawArgs 
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _Account_id(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_id(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -463,21 +466,21 @@ func (ec *executionContext) _Account_id(ctx context.Context, field graphql.Colle
 			return ec.fieldContext_Account_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_Account_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Account", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("Account", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _Account_accountInfo(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_accountInfo(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -509,7 +512,7 @@ func (ec *executionContext) fieldContext_Account_accountInfo(_ context.Context, 
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_owner(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_owner(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -521,8 +524,8 @@ func (ec *executionContext) _Account_owner(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Account().Owner(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return ec.marshalNUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.User) graphql.Marshaler {
+			return ec.marshalNUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
 		},
 		true,
 		true,
@@ -541,7 +544,7 @@ func (ec *executionContext) fieldContext_Account_owner(_ context.Context, field 
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_features(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_features(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -553,8 +556,8 @@ func (ec *executionContext) _Account_features(ctx context.Context, field graphql
 			return ec.Resolvers.Account().Features(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []model.AccountFeature) graphql.Marshaler {
-			return ec.marshalNAccountFeature2ᚕlatchkeyᚋgraphᚋmodelᚐAccountFeatureᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []scope.Feature) graphql.Marshaler {
+			return ec.marshalNAccountFeature2ᚕlatchkeyᚋinternalᚋscopeᚐFeatureᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -564,7 +567,7 @@ func (ec *executionContext) fieldContext_Account_features(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Account", field, true, true, errors.New("field of type AccountFeature does not have child fields"))
 }
 
-func (ec *executionContext) _Account_stores(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_stores(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -577,8 +580,8 @@ func (ec *executionContext) _Account_stores(ctx context.Context, field graphql.C
 			return ec.Resolvers.Account().Stores(ctx, obj, fc.Args["filter"].(*model.StoreFilterInput), fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.StoreConnection) graphql.Marshaler {
-			return ec.marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋmodelᚐStoreConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.StoreConnection) graphql.Marshaler {
+			return ec.marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋobjectᚐStoreConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -608,7 +611,7 @@ func (ec *executionContext) fieldContext_Account_stores(ctx context.Context, fie
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_apiTokens(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_apiTokens(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -621,8 +624,8 @@ func (ec *executionContext) _Account_apiTokens(ctx context.Context, field graphq
 			return ec.Resolvers.Account().APITokens(ctx, obj, fc.Args["filter"].(*model.APITokenFilterInput), fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.APITokenConnection) graphql.Marshaler {
-			return ec.marshalNApiTokenConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAPITokenConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.APITokenConnection) graphql.Marshaler {
+			return ec.marshalNApiTokenConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAPITokenConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -652,7 +655,7 @@ func (ec *executionContext) fieldContext_Account_apiTokens(ctx context.Context, 
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_apiToken(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_apiToken(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -665,8 +668,8 @@ func (ec *executionContext) _Account_apiToken(ctx context.Context, field graphql
 			return ec.Resolvers.Account().APIToken(ctx, obj, fc.Args["id"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.APIToken) graphql.Marshaler {
-			return ec.marshalOApiToken2ᚖlatchkeyᚋgraphᚋmodelᚐAPIToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.APIToken) graphql.Marshaler {
+			return ec.marshalOApiToken2ᚖlatchkeyᚋgraphᚋobjectᚐAPIToken(ctx, selections, v)
 		},
 		true,
 		false,
@@ -696,7 +699,7 @@ func (ec *executionContext) fieldContext_Account_apiToken(ctx context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_apps(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_apps(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -709,8 +712,8 @@ func (ec *executionContext) _Account_apps(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Account().Apps(ctx, obj, fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.AppsConnection) graphql.Marshaler {
-			return ec.marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAppsConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.AppsConnection) graphql.Marshaler {
+			return ec.marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAppsConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -740,7 +743,7 @@ func (ec *executionContext) fieldContext_Account_apps(ctx context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_auditEvents(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_auditEvents(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -753,8 +756,8 @@ func (ec *executionContext) _Account_auditEvents(ctx context.Context, field grap
 			return ec.Resolvers.Account().AuditEvents(ctx, obj, fc.Args["filter"].(*model.AuditEventFilterInput), fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.AuditEventConnection) graphql.Marshaler {
-			return ec.marshalNAuditEventConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAuditEventConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.AuditEventConnection) graphql.Marshaler {
+			return ec.marshalNAuditEventConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAuditEventConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -784,7 +787,7 @@ func (ec *executionContext) fieldContext_Account_auditEvents(ctx context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_checkout(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_checkout(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -828,7 +831,7 @@ func (ec *executionContext) fieldContext_Account_checkout(ctx context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_subscriptions(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_subscriptions(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -872,7 +875,7 @@ func (ec *executionContext) fieldContext_Account_subscriptions(ctx context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _Account_users(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+func (ec *executionContext) _Account_users(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -885,8 +888,8 @@ func (ec *executionContext) _Account_users(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Account().Users(ctx, obj, fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.UserConnection) graphql.Marshaler {
-			return ec.marshalNUserConnection2ᚖlatchkeyᚋgraphᚋmodelᚐUserConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.UserConnection) graphql.Marshaler {
+			return ec.marshalNUserConnection2ᚖlatchkeyᚋgraphᚋobjectᚐUserConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -939,7 +942,7 @@ func (ec *executionContext) fieldContext_AccountInfo_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("AccountInfo", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Store_id(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+func (ec *executionContext) _Store_id(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -948,21 +951,21 @@ func (ec *executionContext) _Store_id(ctx context.Context, field graphql.Collect
 			return ec.fieldContext_Store_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_Store_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Store", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("Store", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _Store_name(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+func (ec *executionContext) _Store_name(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -985,7 +988,7 @@ func (ec *executionContext) fieldContext_Store_name(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Store", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Store_storeHash(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+func (ec *executionContext) _Store_storeHash(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -994,7 +997,7 @@ func (ec *executionContext) _Store_storeHash(ctx context.Context, field graphql.
 			return ec.fieldContext_Store_storeHash(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.StoreHash, nil
+			return obj.Hash, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -1008,7 +1011,7 @@ func (ec *executionContext) fieldContext_Store_storeHash(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Store", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Store_owner(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+func (ec *executionContext) _Store_owner(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1020,8 +1023,8 @@ func (ec *executionContext) _Store_owner(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Store().Owner(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return ec.marshalNUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.User) graphql.Marshaler {
+			return ec.marshalNUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1040,7 +1043,7 @@ func (ec *executionContext) fieldContext_Store_owner(_ context.Context, field gr
 	return fc, nil
 }
 
-func (ec *executionContext) _Store_apiTokens(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+func (ec *executionContext) _Store_apiTokens(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1053,8 +1056,8 @@ func (ec *executionContext) _Store_apiTokens(ctx context.Context, field graphql.
 			return ec.Resolvers.Store().APITokens(ctx, obj, fc.Args["filter"].(*model.APITokenFilterInput), fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.APITokenConnection) graphql.Marshaler {
-			return ec.marshalNApiTokenConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAPITokenConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.APITokenConnection) graphql.Marshaler {
+			return ec.marshalNApiTokenConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAPITokenConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1084,7 +1087,7 @@ func (ec *executionContext) fieldContext_Store_apiTokens(ctx context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _Store_apps(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+func (ec *executionContext) _Store_apps(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1097,8 +1100,8 @@ func (ec *executionContext) _Store_apps(ctx context.Context, field graphql.Colle
 			return ec.Resolvers.Store().Apps(ctx, obj, fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.AppsConnection) graphql.Marshaler {
-			return ec.marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAppsConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.AppsConnection) graphql.Marshaler {
+			return ec.marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAppsConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1128,7 +1131,7 @@ func (ec *executionContext) fieldContext_Store_apps(ctx context.Context, field g
 	return fc, nil
 }
 
-func (ec *executionContext) _Store_users(ctx context.Context, field graphql.CollectedField, obj *model.Store) (ret graphql.Marshaler) {
+func (ec *executionContext) _Store_users(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1141,8 +1144,8 @@ func (ec *executionContext) _Store_users(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Store().Users(ctx, obj, fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.StoreUserConnection) graphql.Marshaler {
-			return ec.marshalNStoreUserConnection2ᚖlatchkeyᚋgraphᚋmodelᚐStoreUserConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.StoreUserConnection) graphql.Marshaler {
+			return ec.marshalNStoreUserConnection2ᚖlatchkeyᚋgraphᚋobjectᚐStoreUserConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1172,7 +1175,7 @@ func (ec *executionContext) fieldContext_Store_users(ctx context.Context, field 
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.StoreConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *object.StoreConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1184,8 +1187,8 @@ func (ec *executionContext) _StoreConnection_pageInfo(ctx context.Context, field
 			return obj.PageInfo, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1204,7 +1207,7 @@ func (ec *executionContext) fieldContext_StoreConnection_pageInfo(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.StoreConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreConnection_edges(ctx context.Context, field graphql.CollectedField, obj *object.StoreConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1216,8 +1219,8 @@ func (ec *executionContext) _StoreConnection_edges(ctx context.Context, field gr
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.StoreEdge) graphql.Marshaler {
-			return ec.marshalOStoreEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐStoreEdge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*object.StoreEdge) graphql.Marshaler {
+			return ec.marshalOStoreEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐStoreEdge(ctx, selections, v)
 		},
 		true,
 		false,
@@ -1236,7 +1239,7 @@ func (ec *executionContext) fieldContext_StoreConnection_edges(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.StoreEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreEdge_node(ctx context.Context, field graphql.CollectedField, obj *object.StoreEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1248,8 +1251,8 @@ func (ec *executionContext) _StoreEdge_node(ctx context.Context, field graphql.C
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Store) graphql.Marshaler {
-			return ec.marshalNStore2latchkeyᚋgraphᚋmodelᚐStore(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.Store) graphql.Marshaler {
+			return ec.marshalNStore2latchkeyᚋgraphᚋobjectᚐStore(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1268,7 +1271,7 @@ func (ec *executionContext) fieldContext_StoreEdge_node(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.StoreEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *object.StoreEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1342,7 +1345,7 @@ func (ec *executionContext) unmarshalInputStoreFilterInput(ctx context.Context, 
 
 var accountImplementors = []string{"Account", "Node"}
 
-func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, obj *model.Account) graphql.Marshaler {
+func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, obj *object.Account) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, accountImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1836,7 +1839,7 @@ func (ec *executionContext) _AccountInfo(ctx context.Context, sel ast.SelectionS
 
 var storeImplementors = []string{"Store", "Node"}
 
-func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, obj *model.Store) graphql.Marshaler {
+func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, obj *object.Store) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, storeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2036,7 +2039,7 @@ func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, ob
 
 var storeConnectionImplementors = []string{"StoreConnection"}
 
-func (ec *executionContext) _StoreConnection(ctx context.Context, sel ast.SelectionSet, obj *model.StoreConnection) graphql.Marshaler {
+func (ec *executionContext) _StoreConnection(ctx context.Context, sel ast.SelectionSet, obj *object.StoreConnection) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, storeConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2079,7 +2082,7 @@ func (ec *executionContext) _StoreConnection(ctx context.Context, sel ast.Select
 
 var storeEdgeImplementors = []string{"StoreEdge"}
 
-func (ec *executionContext) _StoreEdge(ctx context.Context, sel ast.SelectionSet, obj *model.StoreEdge) graphql.Marshaler {
+func (ec *executionContext) _StoreEdge(ctx context.Context, sel ast.SelectionSet, obj *object.StoreEdge) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, storeEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2124,23 +2127,30 @@ func (ec *executionContext) _StoreEdge(ctx context.Context, sel ast.SelectionSet
 
 // region    ***************************** type.gotpl *****************************
 
-func (ec *executionContext) unmarshalNAccountFeature2latchkeyᚋgraphᚋmodelᚐAccountFeature(ctx context.Context, v any) (model.AccountFeature, error) {
-	var res model.AccountFeature
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNAccountFeature2latchkeyᚋinternalᚋscopeᚐFeature(ctx context.Context, v any) (scope.Feature, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := scope.Feature(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNAccountFeature2latchkeyᚋgraphᚋmodelᚐAccountFeature(ctx context.Context, sel ast.SelectionSet, v model.AccountFeature) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNAccountFeature2latchkeyᚋinternalᚋscopeᚐFeature(ctx context.Context, sel ast.SelectionSet, v scope.Feature) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
-func (ec *executionContext) unmarshalNAccountFeature2ᚕlatchkeyᚋgraphᚋmodelᚐAccountFeatureᚄ(ctx context.Context, v any) ([]model.AccountFeature, error) {
+func (ec *executionContext) unmarshalNAccountFeature2ᚕlatchkeyᚋinternalᚋscopeᚐFeatureᚄ(ctx context.Context, v any) ([]scope.Feature, error) {
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]model.AccountFeature, len(vSlice))
+	res := make([]scope.Feature, len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNAccountFeature2latchkeyᚋgraphᚋmodelᚐAccountFeature(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNAccountFeature2latchkeyᚋinternalᚋscopeᚐFeature(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -2148,11 +2158,11 @@ func (ec *executionContext) unmarshalNAccountFeature2ᚕlatchkeyᚋgraphᚋmodel
 	return res, nil
 }
 
-func (ec *executionContext) marshalNAccountFeature2ᚕlatchkeyᚋgraphᚋmodelᚐAccountFeatureᚄ(ctx context.Context, sel ast.SelectionSet, v []model.AccountFeature) graphql.Marshaler {
+func (ec *executionContext) marshalNAccountFeature2ᚕlatchkeyᚋinternalᚋscopeᚐFeatureᚄ(ctx context.Context, sel ast.SelectionSet, v []scope.Feature) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNAccountFeature2latchkeyᚋgraphᚋmodelᚐAccountFeature(ctx, sel, v[i])
+		return ec.marshalNAccountFeature2latchkeyᚋinternalᚋscopeᚐFeature(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

@@ -6,7 +6,12 @@ import (
 	"context"
 	"errors"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/graph/scalar"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
 	"math"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -18,10 +23,9 @@ import (
 // region    ************************** generated!.gotpl **************************
 
 type ApiTokenResolver interface {
-	Store(ctx context.Context, obj *model.APIToken) (*model.Store, error)
-}
-type ApiTokenConnectionResolver interface {
-	CollectionInfo(ctx context.Context, obj *model.APITokenConnection) (*model.CollectionInfo, error)
+	Store(ctx context.Context, obj *object.APIToken) (*object.Store, error)
+
+	AccessTokens(ctx context.Context, obj *object.APIToken) ([]object.AccessToken, error)
 }
 type ApiTokenMutationsResolver interface {
 	CreateAPIToken(ctx context.Context, obj *model.APITokenMutations, input model.CreateAPITokenInput) (*model.CreateAPITokenResult, error)
@@ -94,7 +98,7 @@ func (ec *executionContext) field_ApiTokenMutations_updateApiToken_args(ctx cont
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _AccessToken_id(ctx context.Context, field graphql.CollectedField, obj *model.AccessToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _AccessToken_id(ctx context.Context, field graphql.CollectedField, obj *object.AccessToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -103,21 +107,21 @@ func (ec *executionContext) _AccessToken_id(ctx context.Context, field graphql.C
 			return ec.fieldContext_AccessToken_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_AccessToken_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AccessToken", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("AccessToken", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _AccessToken_hint(ctx context.Context, field graphql.CollectedField, obj *model.AccessToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _AccessToken_hint(ctx context.Context, field graphql.CollectedField, obj *object.AccessToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -140,7 +144,7 @@ func (ec *executionContext) fieldContext_AccessToken_hint(_ context.Context, fie
 	return graphql.NewScalarFieldContext("AccessToken", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AccessToken_createdAt(ctx context.Context, field graphql.CollectedField, obj *model.AccessToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _AccessToken_createdAt(ctx context.Context, field graphql.CollectedField, obj *object.AccessToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -163,7 +167,7 @@ func (ec *executionContext) fieldContext_AccessToken_createdAt(_ context.Context
 	return graphql.NewScalarFieldContext("AccessToken", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _AccessToken_expiresAt(ctx context.Context, field graphql.CollectedField, obj *model.AccessToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _AccessToken_expiresAt(ctx context.Context, field graphql.CollectedField, obj *object.AccessToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -175,8 +179,8 @@ func (ec *executionContext) _AccessToken_expiresAt(ctx context.Context, field gr
 			return obj.ExpiresAt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
-			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
 		false,
@@ -186,7 +190,7 @@ func (ec *executionContext) fieldContext_AccessToken_expiresAt(_ context.Context
 	return graphql.NewScalarFieldContext("AccessToken", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_id(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_id(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -195,21 +199,21 @@ func (ec *executionContext) _ApiToken_id(ctx context.Context, field graphql.Coll
 			return ec.fieldContext_ApiToken_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_name(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_name(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -232,7 +236,7 @@ func (ec *executionContext) fieldContext_ApiToken_name(_ context.Context, field 
 	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_level(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_level(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -241,21 +245,21 @@ func (ec *executionContext) _ApiToken_level(ctx context.Context, field graphql.C
 			return ec.fieldContext_ApiToken_level(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Level, nil
+			return obj.Level(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.APITokenLevel) graphql.Marshaler {
-			return ec.marshalNApiTokenLevel2latchkeyᚋgraphᚋmodelᚐAPITokenLevel(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scope.Level) graphql.Marshaler {
+			return ec.marshalNApiTokenLevel2latchkeyᚋinternalᚋscopeᚐLevel(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_level(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type ApiTokenLevel does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type ApiTokenLevel does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_store(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_store(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -267,8 +271,8 @@ func (ec *executionContext) _ApiToken_store(ctx context.Context, field graphql.C
 			return ec.Resolvers.ApiToken().Store(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Store) graphql.Marshaler {
-			return ec.marshalOStore2ᚖlatchkeyᚋgraphᚋmodelᚐStore(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.Store) graphql.Marshaler {
+			return ec.marshalOStore2ᚖlatchkeyᚋgraphᚋobjectᚐStore(ctx, selections, v)
 		},
 		true,
 		false,
@@ -287,7 +291,7 @@ func (ec *executionContext) fieldContext_ApiToken_store(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiToken_apiPath(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_apiPath(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -296,7 +300,7 @@ func (ec *executionContext) _ApiToken_apiPath(ctx context.Context, field graphql
 			return ec.fieldContext_ApiToken_apiPath(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.APIPath, nil
+			return obj.APIPath(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -307,10 +311,10 @@ func (ec *executionContext) _ApiToken_apiPath(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_apiPath(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_clientId(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_clientId(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -333,7 +337,7 @@ func (ec *executionContext) fieldContext_ApiToken_clientId(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_scopes(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_scopes(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -342,7 +346,7 @@ func (ec *executionContext) _ApiToken_scopes(ctx context.Context, field graphql.
 			return ec.fieldContext_ApiToken_scopes(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Scopes, nil
+			return obj.ScopeNames(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
@@ -353,10 +357,10 @@ func (ec *executionContext) _ApiToken_scopes(ctx context.Context, field graphql.
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_scopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_status(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_status(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -365,21 +369,21 @@ func (ec *executionContext) _ApiToken_status(ctx context.Context, field graphql.
 			return ec.fieldContext_ApiToken_status(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
+			return obj.CurrentStatus(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.APITokenStatus) graphql.Marshaler {
-			return ec.marshalNApiTokenStatus2latchkeyᚋgraphᚋmodelᚐAPITokenStatus(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v token.Status) graphql.Marshaler {
+			return ec.marshalNApiTokenStatus2latchkeyᚋinternalᚋtokenᚐStatus(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type ApiTokenStatus does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type ApiTokenStatus does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_allowedIpRanges(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_allowedIpRanges(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -388,7 +392,7 @@ func (ec *executionContext) _ApiToken_allowedIpRanges(ctx context.Context, field
 			return ec.fieldContext_ApiToken_allowedIpRanges(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.AllowedIPRanges, nil
+			return obj.Ranges(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
@@ -399,10 +403,10 @@ func (ec *executionContext) _ApiToken_allowedIpRanges(ctx context.Context, field
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_allowedIpRanges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_createdAt(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_createdAt(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -425,7 +429,7 @@ func (ec *executionContext) fieldContext_ApiToken_createdAt(_ context.Context, f
 	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_createdBy(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_createdBy(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -434,11 +438,11 @@ func (ec *executionContext) _ApiToken_createdBy(ctx context.Context, field graph
 			return ec.fieldContext_ApiToken_createdBy(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.CreatedBy, nil
+			return obj.Creator(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Actor) graphql.Marshaler {
-			return ec.marshalNActor2latchkeyᚋgraphᚋmodelᚐActor(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.Actor) graphql.Marshaler {
+			return ec.marshalNActor2latchkeyᚋgraphᚋobjectᚐActor(ctx, selections, v)
 		},
 		true,
 		true,
@@ -448,7 +452,7 @@ func (ec *executionContext) fieldContext_ApiToken_createdBy(_ context.Context, f
 	fc = &graphql.FieldContext{
 		Object:     "ApiToken",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Actor(ctx, field)
@@ -457,7 +461,7 @@ func (ec *executionContext) fieldContext_ApiToken_createdBy(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiToken_expiresAt(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_expiresAt(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -469,8 +473,8 @@ func (ec *executionContext) _ApiToken_expiresAt(ctx context.Context, field graph
 			return obj.ExpiresAt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
-			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
 		false,
@@ -480,7 +484,7 @@ func (ec *executionContext) fieldContext_ApiToken_expiresAt(_ context.Context, f
 	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -492,8 +496,8 @@ func (ec *executionContext) _ApiToken_lastUsedAt(ctx context.Context, field grap
 			return obj.LastUsedAt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
-			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
 		false,
@@ -503,7 +507,7 @@ func (ec *executionContext) fieldContext_ApiToken_lastUsedAt(_ context.Context, 
 	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_lastUsedIp(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_lastUsedIp(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -515,8 +519,8 @@ func (ec *executionContext) _ApiToken_lastUsedIp(ctx context.Context, field grap
 			return obj.LastUsedIP, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
-			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v netip.Addr) graphql.Marshaler {
+			return ec.marshalOString2netᚋnetipᚐAddr(ctx, selections, v)
 		},
 		true,
 		false,
@@ -526,7 +530,7 @@ func (ec *executionContext) fieldContext_ApiToken_lastUsedIp(_ context.Context, 
 	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_revokedAt(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_revokedAt(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -535,21 +539,21 @@ func (ec *executionContext) _ApiToken_revokedAt(ctx context.Context, field graph
 			return ec.fieldContext_ApiToken_revokedAt(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.RevokedAt, nil
+			return obj.RevokedAt(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
-			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
 		false,
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_revokedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type DateTime does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_revokedBy(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_revokedBy(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -558,11 +562,11 @@ func (ec *executionContext) _ApiToken_revokedBy(ctx context.Context, field graph
 			return ec.fieldContext_ApiToken_revokedBy(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.RevokedBy, nil
+			return obj.RevokedBy(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Actor) graphql.Marshaler {
-			return ec.marshalOActor2ᚖlatchkeyᚋgraphᚋmodelᚐActor(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.Actor) graphql.Marshaler {
+			return ec.marshalOActor2ᚖlatchkeyᚋgraphᚋobjectᚐActor(ctx, selections, v)
 		},
 		true,
 		false,
@@ -572,7 +576,7 @@ func (ec *executionContext) fieldContext_ApiToken_revokedBy(_ context.Context, f
 	fc = &graphql.FieldContext{
 		Object:     "ApiToken",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Actor(ctx, field)
@@ -581,7 +585,7 @@ func (ec *executionContext) fieldContext_ApiToken_revokedBy(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiToken_revocationReason(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_revocationReason(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -590,7 +594,7 @@ func (ec *executionContext) _ApiToken_revocationReason(ctx context.Context, fiel
 			return ec.fieldContext_ApiToken_revocationReason(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.RevocationReason, nil
+			return obj.RevocationReason(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
@@ -601,10 +605,10 @@ func (ec *executionContext) _ApiToken_revocationReason(ctx context.Context, fiel
 	)
 }
 func (ec *executionContext) fieldContext_ApiToken_revocationReason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ApiToken", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApiToken_accessTokens(ctx context.Context, field graphql.CollectedField, obj *model.APIToken) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiToken_accessTokens(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -613,11 +617,11 @@ func (ec *executionContext) _ApiToken_accessTokens(ctx context.Context, field gr
 			return ec.fieldContext_ApiToken_accessTokens(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.AccessTokens, nil
+			return ec.Resolvers.ApiToken().AccessTokens(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []model.AccessToken) graphql.Marshaler {
-			return ec.marshalNAccessToken2ᚕlatchkeyᚋgraphᚋmodelᚐAccessTokenᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []object.AccessToken) graphql.Marshaler {
+			return ec.marshalNAccessToken2ᚕlatchkeyᚋgraphᚋobjectᚐAccessTokenᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -627,8 +631,8 @@ func (ec *executionContext) fieldContext_ApiToken_accessTokens(_ context.Context
 	fc = &graphql.FieldContext{
 		Object:     "ApiToken",
 		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
+		IsMethod:   true,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_AccessToken(ctx, field)
 		},
@@ -636,7 +640,7 @@ func (ec *executionContext) fieldContext_ApiToken_accessTokens(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiTokenConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.APITokenConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiTokenConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *object.APITokenConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -648,8 +652,8 @@ func (ec *executionContext) _ApiTokenConnection_pageInfo(ctx context.Context, fi
 			return obj.PageInfo, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -668,7 +672,7 @@ func (ec *executionContext) fieldContext_ApiTokenConnection_pageInfo(_ context.C
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiTokenConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.APITokenConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiTokenConnection_edges(ctx context.Context, field graphql.CollectedField, obj *object.APITokenConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -680,8 +684,8 @@ func (ec *executionContext) _ApiTokenConnection_edges(ctx context.Context, field
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.APITokenEdge) graphql.Marshaler {
-			return ec.marshalOApiTokenEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAPITokenEdge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*object.APITokenEdge) graphql.Marshaler {
+			return ec.marshalOApiTokenEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAPITokenEdge(ctx, selections, v)
 		},
 		true,
 		false,
@@ -700,7 +704,7 @@ func (ec *executionContext) fieldContext_ApiTokenConnection_edges(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiTokenConnection_collectionInfo(ctx context.Context, field graphql.CollectedField, obj *model.APITokenConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiTokenConnection_collectionInfo(ctx context.Context, field graphql.CollectedField, obj *object.APITokenConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -709,11 +713,11 @@ func (ec *executionContext) _ApiTokenConnection_collectionInfo(ctx context.Conte
 			return ec.fieldContext_ApiTokenConnection_collectionInfo(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.ApiTokenConnection().CollectionInfo(ctx, obj)
+			return obj.CollectionInfo(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.CollectionInfo) graphql.Marshaler {
-			return ec.marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋmodelᚐCollectionInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.CollectionInfo) graphql.Marshaler {
+			return ec.marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋobjectᚐCollectionInfo(ctx, selections, v)
 		},
 		true,
 		false,
@@ -724,7 +728,7 @@ func (ec *executionContext) fieldContext_ApiTokenConnection_collectionInfo(_ con
 		Object:     "ApiTokenConnection",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CollectionInfo(ctx, field)
 		},
@@ -856,7 +860,7 @@ func (ec *executionContext) fieldContext_ApiTokenCredentials_file(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiTokenEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.APITokenEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiTokenEdge_node(ctx context.Context, field graphql.CollectedField, obj *object.APITokenEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -868,8 +872,8 @@ func (ec *executionContext) _ApiTokenEdge_node(ctx context.Context, field graphq
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.APIToken) graphql.Marshaler {
-			return ec.marshalNApiToken2latchkeyᚋgraphᚋmodelᚐAPIToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.APIToken) graphql.Marshaler {
+			return ec.marshalNApiToken2latchkeyᚋgraphᚋobjectᚐAPIToken(ctx, selections, v)
 		},
 		true,
 		true,
@@ -888,7 +892,7 @@ func (ec *executionContext) fieldContext_ApiTokenEdge_node(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _ApiTokenEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.APITokenEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _ApiTokenEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *object.APITokenEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1099,8 +1103,8 @@ func (ec *executionContext) _CreateApiTokenResult_apiToken(ctx context.Context, 
 			return obj.APIToken, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.APIToken) graphql.Marshaler {
-			return ec.marshalNApiToken2latchkeyᚋgraphᚋmodelᚐAPIToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.APIToken) graphql.Marshaler {
+			return ec.marshalNApiToken2latchkeyᚋgraphᚋobjectᚐAPIToken(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1255,8 +1259,8 @@ func (ec *executionContext) _RotateApiTokenResult_apiToken(ctx context.Context, 
 			return obj.APIToken, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.APIToken) graphql.Marshaler {
-			return ec.marshalNApiToken2latchkeyᚋgraphᚋmodelᚐAPIToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.APIToken) graphql.Marshaler {
+			return ec.marshalNApiToken2latchkeyᚋgraphᚋobjectᚐAPIToken(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1333,8 +1337,8 @@ func (ec *executionContext) _UpdateApiTokenResult_apiToken(ctx context.Context, 
 			return obj.APIToken, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.APIToken) graphql.Marshaler {
-			return ec.marshalNApiToken2latchkeyᚋgraphᚋmodelᚐAPIToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.APIToken) graphql.Marshaler {
+			return ec.marshalNApiToken2latchkeyᚋgraphᚋobjectᚐAPIToken(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1377,7 +1381,7 @@ func (ec *executionContext) unmarshalInputApiTokenFilterInput(ctx context.Contex
 		switch k {
 		case "statuses":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("statuses"))
-			data, err := ec.unmarshalOApiTokenStatus2ᚕlatchkeyᚋgraphᚋmodelᚐAPITokenStatusᚄ(ctx, v)
+			data, err := ec.unmarshalOApiTokenStatus2ᚕlatchkeyᚋinternalᚋtokenᚐStatusᚄ(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -1578,7 +1582,7 @@ func (ec *executionContext) unmarshalInputUpdateApiTokenInput(ctx context.Contex
 			if err != nil {
 				return it, err
 			}
-			it.ExpiresAt = data
+			it.ExpiresAt = graphql.OmittableOf(data)
 		case "allowedIpRanges":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("allowedIpRanges"))
 			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
@@ -1601,7 +1605,7 @@ func (ec *executionContext) unmarshalInputUpdateApiTokenInput(ctx context.Contex
 
 var accessTokenImplementors = []string{"AccessToken"}
 
-func (ec *executionContext) _AccessToken(ctx context.Context, sel ast.SelectionSet, obj *model.AccessToken) graphql.Marshaler {
+func (ec *executionContext) _AccessToken(ctx context.Context, sel ast.SelectionSet, obj *object.AccessToken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, accessTokenImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1654,7 +1658,7 @@ func (ec *executionContext) _AccessToken(ctx context.Context, sel ast.SelectionS
 
 var apiTokenImplementors = []string{"ApiToken", "Node"}
 
-func (ec *executionContext) _ApiToken(ctx context.Context, sel ast.SelectionSet, obj *model.APIToken) graphql.Marshaler {
+func (ec *executionContext) _ApiToken(ctx context.Context, sel ast.SelectionSet, obj *object.APIToken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, apiTokenImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1783,10 +1787,43 @@ func (ec *executionContext) _ApiToken(ctx context.Context, sel ast.SelectionSet,
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "accessTokens":
-			out.Values[i] = ec._ApiToken_accessTokens(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ApiToken_accessTokens(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
 			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -1810,7 +1847,7 @@ func (ec *executionContext) _ApiToken(ctx context.Context, sel ast.SelectionSet,
 
 var apiTokenConnectionImplementors = []string{"ApiTokenConnection"}
 
-func (ec *executionContext) _ApiTokenConnection(ctx context.Context, sel ast.SelectionSet, obj *model.APITokenConnection) graphql.Marshaler {
+func (ec *executionContext) _ApiTokenConnection(ctx context.Context, sel ast.SelectionSet, obj *object.APITokenConnection) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, apiTokenConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1949,7 +1986,7 @@ func (ec *executionContext) _ApiTokenCredentials(ctx context.Context, sel ast.Se
 
 var apiTokenEdgeImplementors = []string{"ApiTokenEdge"}
 
-func (ec *executionContext) _ApiTokenEdge(ctx context.Context, sel ast.SelectionSet, obj *model.APITokenEdge) graphql.Marshaler {
+func (ec *executionContext) _ApiTokenEdge(ctx context.Context, sel ast.SelectionSet, obj *object.APITokenEdge) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, apiTokenEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2262,24 +2299,38 @@ func (ec *executionContext) _UpdateApiTokenResult(ctx context.Context, sel ast.S
 
 // region    ***************************** type.gotpl *****************************
 
-func (ec *executionContext) unmarshalNApiTokenLevel2latchkeyᚋgraphᚋmodelᚐAPITokenLevel(ctx context.Context, v any) (model.APITokenLevel, error) {
-	var res model.APITokenLevel
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNApiTokenLevel2latchkeyᚋinternalᚋscopeᚐLevel(ctx context.Context, v any) (scope.Level, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := scope.Level(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNApiTokenLevel2latchkeyᚋgraphᚋmodelᚐAPITokenLevel(ctx context.Context, sel ast.SelectionSet, v model.APITokenLevel) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNApiTokenLevel2latchkeyᚋinternalᚋscopeᚐLevel(ctx context.Context, sel ast.SelectionSet, v scope.Level) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
-func (ec *executionContext) unmarshalNApiTokenStatus2latchkeyᚋgraphᚋmodelᚐAPITokenStatus(ctx context.Context, v any) (model.APITokenStatus, error) {
-	var res model.APITokenStatus
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNApiTokenStatus2latchkeyᚋinternalᚋtokenᚐStatus(ctx context.Context, v any) (token.Status, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := token.Status(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNApiTokenStatus2latchkeyᚋgraphᚋmodelᚐAPITokenStatus(ctx context.Context, sel ast.SelectionSet, v model.APITokenStatus) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNApiTokenStatus2latchkeyᚋinternalᚋtokenᚐStatus(ctx context.Context, sel ast.SelectionSet, v token.Status) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNCreateApiTokenInput2latchkeyᚋgraphᚋmodelᚐCreateAPITokenInput(ctx context.Context, v any) (model.CreateAPITokenInput, error) {
@@ -2310,16 +2361,16 @@ func (ec *executionContext) unmarshalOApiTokenFilterInput2ᚖlatchkeyᚋgraphᚋ
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalOApiTokenStatus2ᚕlatchkeyᚋgraphᚋmodelᚐAPITokenStatusᚄ(ctx context.Context, v any) ([]model.APITokenStatus, error) {
+func (ec *executionContext) unmarshalOApiTokenStatus2ᚕlatchkeyᚋinternalᚋtokenᚐStatusᚄ(ctx context.Context, v any) ([]token.Status, error) {
 	if v == nil {
 		return nil, nil
 	}
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]model.APITokenStatus, len(vSlice))
+	res := make([]token.Status, len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNApiTokenStatus2latchkeyᚋgraphᚋmodelᚐAPITokenStatus(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNApiTokenStatus2latchkeyᚋinternalᚋtokenᚐStatus(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -2327,14 +2378,14 @@ func (ec *executionContext) unmarshalOApiTokenStatus2ᚕlatchkeyᚋgraphᚋmodel
 	return res, nil
 }
 
-func (ec *executionContext) marshalOApiTokenStatus2ᚕlatchkeyᚋgraphᚋmodelᚐAPITokenStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []model.APITokenStatus) graphql.Marshaler {
+func (ec *executionContext) marshalOApiTokenStatus2ᚕlatchkeyᚋinternalᚋtokenᚐStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []token.Status) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNApiTokenStatus2latchkeyᚋgraphᚋmodelᚐAPITokenStatus(ctx, sel, v[i])
+		return ec.marshalNApiTokenStatus2latchkeyᚋinternalᚋtokenᚐStatus(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/graph/scalar"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -17,7 +19,7 @@ import (
 // region    ************************** generated!.gotpl **************************
 
 type AppResolver interface {
-	EventSources(ctx context.Context, obj *model.App, before *string, after *string, first *int, last *int) (*model.AWSEventSourcesConnection, error)
+	EventSources(ctx context.Context, obj *object.App, before *string, after *string, first *int, last *int) (*model.AWSEventSourcesConnection, error)
 }
 type AppMutationsResolver interface {
 	CreateEventSource(ctx context.Context, obj *model.AppMutations, input model.CreateEventSourceInput) (*model.CreateEventSourceResult, error)
@@ -98,7 +100,7 @@ func (ec *executionContext) field_App_eventSources_args(ctx context.Context, raw
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _App_id(ctx context.Context, field graphql.CollectedField, obj *model.App) (ret graphql.Marshaler) {
+func (ec *executionContext) _App_id(ctx context.Context, field graphql.CollectedField, obj *object.App) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -107,21 +109,21 @@ func (ec *executionContext) _App_id(ctx context.Context, field graphql.Collected
 			return ec.fieldContext_App_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.AppID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐAppID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_App_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("App", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("App", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _App_name(ctx context.Context, field graphql.CollectedField, obj *model.App) (ret graphql.Marshaler) {
+func (ec *executionContext) _App_name(ctx context.Context, field graphql.CollectedField, obj *object.App) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -144,7 +146,7 @@ func (ec *executionContext) fieldContext_App_name(_ context.Context, field graph
 	return graphql.NewScalarFieldContext("App", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _App_eventSources(ctx context.Context, field graphql.CollectedField, obj *model.App) (ret graphql.Marshaler) {
+func (ec *executionContext) _App_eventSources(ctx context.Context, field graphql.CollectedField, obj *object.App) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -276,7 +278,7 @@ func (ec *executionContext) fieldContext_AppMutations_deleteEventSource(ctx cont
 	return fc, nil
 }
 
-func (ec *executionContext) _AppsConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.AppsConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _AppsConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *object.AppsConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -288,8 +290,8 @@ func (ec *executionContext) _AppsConnection_pageInfo(ctx context.Context, field 
 			return obj.PageInfo, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -308,7 +310,7 @@ func (ec *executionContext) fieldContext_AppsConnection_pageInfo(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _AppsConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.AppsConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _AppsConnection_edges(ctx context.Context, field graphql.CollectedField, obj *object.AppsConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -320,8 +322,8 @@ func (ec *executionContext) _AppsConnection_edges(ctx context.Context, field gra
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.AppsEdge) graphql.Marshaler {
-			return ec.marshalOAppsEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAppsEdge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*object.AppsEdge) graphql.Marshaler {
+			return ec.marshalOAppsEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAppsEdge(ctx, selections, v)
 		},
 		true,
 		false,
@@ -340,7 +342,7 @@ func (ec *executionContext) fieldContext_AppsConnection_edges(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _AppsEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.AppsEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _AppsEdge_node(ctx context.Context, field graphql.CollectedField, obj *object.AppsEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -352,8 +354,8 @@ func (ec *executionContext) _AppsEdge_node(ctx context.Context, field graphql.Co
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.App) graphql.Marshaler {
-			return ec.marshalNApp2latchkeyᚋgraphᚋmodelᚐApp(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.App) graphql.Marshaler {
+			return ec.marshalNApp2latchkeyᚋgraphᚋobjectᚐApp(ctx, selections, v)
 		},
 		true,
 		true,
@@ -372,7 +374,7 @@ func (ec *executionContext) fieldContext_AppsEdge_node(_ context.Context, field 
 	return fc, nil
 }
 
-func (ec *executionContext) _AppsEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.AppsEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _AppsEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *object.AppsEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -545,8 +547,8 @@ func (ec *executionContext) _AwsEventSourcesConnection_pageInfo(ctx context.Cont
 			return obj.PageInfo, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -832,7 +834,7 @@ func (ec *executionContext) unmarshalInputDeleteEventSourceInput(ctx context.Con
 
 var appImplementors = []string{"App", "Node"}
 
-func (ec *executionContext) _App(ctx context.Context, sel ast.SelectionSet, obj *model.App) graphql.Marshaler {
+func (ec *executionContext) _App(ctx context.Context, sel ast.SelectionSet, obj *object.App) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, appImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -956,7 +958,7 @@ func (ec *executionContext) _AppMutations(ctx context.Context, sel ast.Selection
 
 var appsConnectionImplementors = []string{"AppsConnection"}
 
-func (ec *executionContext) _AppsConnection(ctx context.Context, sel ast.SelectionSet, obj *model.AppsConnection) graphql.Marshaler {
+func (ec *executionContext) _AppsConnection(ctx context.Context, sel ast.SelectionSet, obj *object.AppsConnection) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, appsConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -999,7 +1001,7 @@ func (ec *executionContext) _AppsConnection(ctx context.Context, sel ast.Selecti
 
 var appsEdgeImplementors = []string{"AppsEdge"}
 
-func (ec *executionContext) _AppsEdge(ctx context.Context, sel ast.SelectionSet, obj *model.AppsEdge) graphql.Marshaler {
+func (ec *executionContext) _AppsEdge(ctx context.Context, sel ast.SelectionSet, obj *object.AppsEdge) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, appsEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)

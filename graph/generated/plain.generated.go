@@ -5,8 +5,10 @@ package generated
 import (
 	"context"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
 	"latchkey/graph/plain"
 	"latchkey/graph/scalar"
+	"latchkey/internal/audit"
 	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -78,7 +80,6 @@ var plainTypes = plain.Types{
 			"revokedAt":        {Number: 14},
 			"revokedBy":        {Number: 15, Object: "Actor"},
 			"revocationReason": {Number: 16},
-			"accessTokens":     {Number: 17, Object: "AccessToken"},
 		},
 	},
 	"ApiTokenConnection": {
@@ -526,7 +527,7 @@ var plainTypes = plain.Types{
 	},
 }
 
-func (ec *executionContext) plainAccessToken(ctx context.Context, b []byte, sel plain.Selection, obj *model.AccessToken) ([]byte, bool) {
+func (ec *executionContext) plainAccessToken(ctx context.Context, b []byte, sel plain.Selection, obj *object.AccessToken) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -536,7 +537,10 @@ func (ec *executionContext) plainAccessToken(ctx context.Context, b []byte, sel 
 		case plain.Typename:
 			b = append(b, `"AccessToken"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // hint
 			b = plain.AppendString(b, obj.Hint)
@@ -547,12 +551,8 @@ func (ec *executionContext) plainAccessToken(ctx context.Context, b []byte, sel 
 			}
 
 		case 4: // expiresAt
-			if obj.ExpiresAt == nil {
+			if b, ok = scalar.AppendDateTime(b, obj.ExpiresAt); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = scalar.AppendDateTime(b, *obj.ExpiresAt); !ok {
-					b = plain.AppendNull(b)
-				}
 			}
 
 		}
@@ -560,7 +560,7 @@ func (ec *executionContext) plainAccessToken(ctx context.Context, b []byte, sel 
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAccount(ctx context.Context, b []byte, sel plain.Selection, obj *model.Account) ([]byte, bool) {
+func (ec *executionContext) plainAccount(ctx context.Context, b []byte, sel plain.Selection, obj *object.Account) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -570,7 +570,10 @@ func (ec *executionContext) plainAccount(ctx context.Context, b []byte, sel plai
 		case plain.Typename:
 			b = append(b, `"Account"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		}
 	}
@@ -608,7 +611,7 @@ func (ec *executionContext) plainAccountMutations(ctx context.Context, b []byte,
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainActor(ctx context.Context, b []byte, sel plain.Selection, obj *model.Actor) ([]byte, bool) {
+func (ec *executionContext) plainActor(ctx context.Context, b []byte, sel plain.Selection, obj *object.Actor) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -618,15 +621,12 @@ func (ec *executionContext) plainActor(ctx context.Context, b []byte, sel plain.
 		case plain.Typename:
 			b = append(b, `"Actor"`...)
 		case 1: // kind
-			if b, ok = plain.AppendMarshaler(b, obj.Kind); !ok {
-				return b, false
-			}
+			b = plain.AppendString(b, string(obj.Kind))
 
 		case 2: // id
-			if obj.ID == nil {
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.ID)
 			}
 
 		case 3: // name
@@ -677,7 +677,7 @@ func (ec *executionContext) plainAddUserToStoreResult(ctx context.Context, b []b
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainApiToken(ctx context.Context, b []byte, sel plain.Selection, obj *model.APIToken) ([]byte, bool) {
+func (ec *executionContext) plainApiToken(ctx context.Context, b []byte, sel plain.Selection, obj *object.APIToken) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -687,44 +687,48 @@ func (ec *executionContext) plainApiToken(ctx context.Context, b []byte, sel pla
 		case plain.Typename:
 			b = append(b, `"ApiToken"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // name
 			b = plain.AppendString(b, obj.Name)
 
 		case 3: // level
-			if b, ok = plain.AppendMarshaler(b, obj.Level); !ok {
-				return b, false
-			}
+			v := obj.Level()
+			b = plain.AppendString(b, string(v))
 
 		case 4: // apiPath
-			b = plain.AppendString(b, obj.APIPath)
+			v := obj.APIPath()
+			b = plain.AppendString(b, v)
 
 		case 5: // clientId
 			b = plain.AppendString(b, obj.ClientID)
 
 		case 6: // scopes
+			v := obj.ScopeNames()
 			b = append(b, '[')
-			for i0 := range obj.Scopes {
+			for i0 := range v {
 				if i0 > 0 {
 					b = append(b, ',')
 				}
-				b = plain.AppendString(b, obj.Scopes[i0])
+				b = plain.AppendString(b, v[i0])
 			}
 			b = append(b, ']')
 
 		case 7: // status
-			if b, ok = plain.AppendMarshaler(b, obj.Status); !ok {
-				return b, false
-			}
+			v := obj.CurrentStatus()
+			b = plain.AppendString(b, string(v))
 
 		case 8: // allowedIpRanges
+			v := obj.Ranges()
 			b = append(b, '[')
-			for i0 := range obj.AllowedIPRanges {
+			for i0 := range v {
 				if i0 > 0 {
 					b = append(b, ',')
 				}
-				b = plain.AppendString(b, obj.AllowedIPRanges[i0])
+				b = plain.AppendString(b, v[i0])
 			}
 			b = append(b, ']')
 
@@ -734,78 +738,56 @@ func (ec *executionContext) plainApiToken(ctx context.Context, b []byte, sel pla
 			}
 
 		case 10: // createdBy
-			if b, ok = ec.plainActor(ctx, b, f.Sub, &obj.CreatedBy); !ok {
+			v := obj.Creator()
+			if b, ok = ec.plainActor(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
 		case 11: // expiresAt
-			if obj.ExpiresAt == nil {
+			if b, ok = scalar.AppendDateTime(b, obj.ExpiresAt); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = scalar.AppendDateTime(b, *obj.ExpiresAt); !ok {
-					b = plain.AppendNull(b)
-				}
 			}
 
 		case 12: // lastUsedAt
-			if obj.LastUsedAt == nil {
+			if b, ok = scalar.AppendDateTime(b, obj.LastUsedAt); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = scalar.AppendDateTime(b, *obj.LastUsedAt); !ok {
-					b = plain.AppendNull(b)
-				}
 			}
 
 		case 13: // lastUsedIp
-			if obj.LastUsedIP == nil {
+			if b, ok = scalar.AppendIPAddress(b, obj.LastUsedIP); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.LastUsedIP)
 			}
 
 		case 14: // revokedAt
-			if obj.RevokedAt == nil {
+			v := obj.RevokedAt()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = scalar.AppendDateTime(b, *obj.RevokedAt); !ok {
-					b = plain.AppendNull(b)
-				}
 			}
 
 		case 15: // revokedBy
-			if obj.RevokedBy == nil {
+			v := obj.RevokedBy()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				if b, ok = ec.plainActor(ctx, b, f.Sub, obj.RevokedBy); !ok {
+				if b, ok = ec.plainActor(ctx, b, f.Sub, v); !ok {
 					return b, false
 				}
 			}
 
 		case 16: // revocationReason
-			if obj.RevocationReason == nil {
+			v := obj.RevocationReason()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				b = plain.AppendString(b, *obj.RevocationReason)
+				b = plain.AppendString(b, *v)
 			}
-
-		case 17: // accessTokens
-			b = append(b, '[')
-			for i0 := range obj.AccessTokens {
-				if i0 > 0 {
-					b = append(b, ',')
-				}
-				if b, ok = ec.plainAccessToken(ctx, b, f.Sub, &obj.AccessTokens[i0]); !ok {
-					return b, false
-				}
-			}
-			b = append(b, ']')
 
 		}
 	}
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainApiTokenConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.APITokenConnection) ([]byte, bool) {
+func (ec *executionContext) plainApiTokenConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.APITokenConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -875,7 +857,7 @@ func (ec *executionContext) plainApiTokenCredentials(ctx context.Context, b []by
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainApiTokenEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.APITokenEdge) ([]byte, bool) {
+func (ec *executionContext) plainApiTokenEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.APITokenEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -911,7 +893,7 @@ func (ec *executionContext) plainApiTokenMutations(ctx context.Context, b []byte
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainApp(ctx context.Context, b []byte, sel plain.Selection, obj *model.App) ([]byte, bool) {
+func (ec *executionContext) plainApp(ctx context.Context, b []byte, sel plain.Selection, obj *object.App) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -921,7 +903,10 @@ func (ec *executionContext) plainApp(ctx context.Context, b []byte, sel plain.Se
 		case plain.Typename:
 			b = append(b, `"App"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendAppID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // name
 			b = plain.AppendString(b, obj.Name)
@@ -945,7 +930,7 @@ func (ec *executionContext) plainAppMutations(ctx context.Context, b []byte, sel
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAppsConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.AppsConnection) ([]byte, bool) {
+func (ec *executionContext) plainAppsConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.AppsConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -984,7 +969,7 @@ func (ec *executionContext) plainAppsConnection(ctx context.Context, b []byte, s
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAppsEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.AppsEdge) ([]byte, bool) {
+func (ec *executionContext) plainAppsEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.AppsEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1006,7 +991,7 @@ func (ec *executionContext) plainAppsEdge(ctx context.Context, b []byte, sel pla
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAuditDetail(ctx context.Context, b []byte, sel plain.Selection, obj *model.AuditDetail) ([]byte, bool) {
+func (ec *executionContext) plainAuditDetail(ctx context.Context, b []byte, sel plain.Selection, obj *audit.Detail) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1026,7 +1011,7 @@ func (ec *executionContext) plainAuditDetail(ctx context.Context, b []byte, sel 
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAuditEvent(ctx context.Context, b []byte, sel plain.Selection, obj *model.AuditEvent) ([]byte, bool) {
+func (ec *executionContext) plainAuditEvent(ctx context.Context, b []byte, sel plain.Selection, obj *object.AuditEvent) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1036,7 +1021,10 @@ func (ec *executionContext) plainAuditEvent(ctx context.Context, b []byte, sel p
 		case plain.Typename:
 			b = append(b, `"AuditEvent"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // at
 			if b, ok = scalar.AppendDateTime(b, obj.At); !ok {
@@ -1044,39 +1032,45 @@ func (ec *executionContext) plainAuditEvent(ctx context.Context, b []byte, sel p
 			}
 
 		case 3: // actor
-			if b, ok = ec.plainActor(ctx, b, f.Sub, &obj.Actor); !ok {
+			v := obj.Who()
+			if b, ok = ec.plainActor(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
 		case 4: // action
-			b = plain.AppendString(b, obj.Action)
+			v := obj.Deed()
+			b = plain.AppendString(b, v)
 
 		case 5: // targetId
-			if obj.TargetID == nil {
+			v := obj.TargetID()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				b = plain.AppendString(b, *obj.TargetID)
+				b = plain.AppendString(b, *v)
 			}
 
 		case 6: // targetName
-			if obj.TargetName == nil {
+			v := obj.TargetName()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				b = plain.AppendString(b, *obj.TargetName)
+				b = plain.AppendString(b, *v)
 			}
 
 		case 7: // ip
-			if obj.IP == nil {
+			v := obj.From()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				b = plain.AppendString(b, *obj.IP)
+				b = plain.AppendString(b, *v)
 			}
 
 		case 8: // requestId
-			if obj.RequestID == nil {
+			v := obj.Request()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				b = plain.AppendString(b, *obj.RequestID)
+				b = plain.AppendString(b, *v)
 			}
 
 		case 9: // details
@@ -1096,7 +1090,7 @@ func (ec *executionContext) plainAuditEvent(ctx context.Context, b []byte, sel p
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAuditEventConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.AuditEventConnection) ([]byte, bool) {
+func (ec *executionContext) plainAuditEventConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.AuditEventConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1135,7 +1129,7 @@ func (ec *executionContext) plainAuditEventConnection(ctx context.Context, b []b
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAuditEventEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.AuditEventEdge) ([]byte, bool) {
+func (ec *executionContext) plainAuditEventEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.AuditEventEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1554,7 +1548,7 @@ func (ec *executionContext) plainCheckoutMutations(ctx context.Context, b []byte
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCollectionInfo(ctx context.Context, b []byte, sel plain.Selection, obj *model.CollectionInfo) ([]byte, bool) {
+func (ec *executionContext) plainCollectionInfo(ctx context.Context, b []byte, sel plain.Selection, obj *object.CollectionInfo) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1564,11 +1558,7 @@ func (ec *executionContext) plainCollectionInfo(ctx context.Context, b []byte, s
 		case plain.Typename:
 			b = append(b, `"CollectionInfo"`...)
 		case 1: // totalItems
-			if obj.TotalItems == nil {
-				b = plain.AppendNull(b)
-			} else {
-				b = strconv.AppendInt(b, int64(*obj.TotalItems), 10)
-			}
+			b = strconv.AppendInt(b, int64(obj.TotalItems), 10)
 
 		}
 	}
@@ -1760,7 +1750,7 @@ func (ec *executionContext) plainMoney(ctx context.Context, b []byte, sel plain.
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainPageInfo(ctx context.Context, b []byte, sel plain.Selection, obj *model.PageInfo) ([]byte, bool) {
+func (ec *executionContext) plainPageInfo(ctx context.Context, b []byte, sel plain.Selection, obj *object.PageInfo) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1896,7 +1886,7 @@ func (ec *executionContext) plainRotateApiTokenResult(ctx context.Context, b []b
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainScopePermission(ctx context.Context, b []byte, sel plain.Selection, obj *model.ScopePermission) ([]byte, bool) {
+func (ec *executionContext) plainScopePermission(ctx context.Context, b []byte, sel plain.Selection, obj *object.ScopePermission) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1912,12 +1902,13 @@ func (ec *executionContext) plainScopePermission(ctx context.Context, b []byte, 
 			b = plain.AppendString(b, obj.Scope)
 
 		case 3: // implies
+			v := obj.Included()
 			b = append(b, '[')
-			for i0 := range obj.Implies {
+			for i0 := range v {
 				if i0 > 0 {
 					b = append(b, ',')
 				}
-				b = plain.AppendString(b, obj.Implies[i0])
+				b = plain.AppendString(b, v[i0])
 			}
 			b = append(b, ']')
 
@@ -1926,7 +1917,7 @@ func (ec *executionContext) plainScopePermission(ctx context.Context, b []byte, 
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainScopeResource(ctx context.Context, b []byte, sel plain.Selection, obj *model.ScopeResource) ([]byte, bool) {
+func (ec *executionContext) plainScopeResource(ctx context.Context, b []byte, sel plain.Selection, obj *object.ScopeResource) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1948,12 +1939,13 @@ func (ec *executionContext) plainScopeResource(ctx context.Context, b []byte, se
 			b = plain.AppendString(b, obj.Description)
 
 		case 5: // permissions
+			v := obj.PermissionList()
 			b = append(b, '[')
-			for i0 := range obj.Permissions {
+			for i0 := range v {
 				if i0 > 0 {
 					b = append(b, ',')
 				}
-				if b, ok = ec.plainScopePermission(ctx, b, f.Sub, &obj.Permissions[i0]); !ok {
+				if b, ok = ec.plainScopePermission(ctx, b, f.Sub, &v[i0]); !ok {
 					return b, false
 				}
 			}
@@ -1964,7 +1956,7 @@ func (ec *executionContext) plainScopeResource(ctx context.Context, b []byte, se
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainStore(ctx context.Context, b []byte, sel plain.Selection, obj *model.Store) ([]byte, bool) {
+func (ec *executionContext) plainStore(ctx context.Context, b []byte, sel plain.Selection, obj *object.Store) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1974,20 +1966,23 @@ func (ec *executionContext) plainStore(ctx context.Context, b []byte, sel plain.
 		case plain.Typename:
 			b = append(b, `"Store"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // name
 			b = plain.AppendString(b, obj.Name)
 
 		case 3: // storeHash
-			b = plain.AppendString(b, obj.StoreHash)
+			b = plain.AppendString(b, obj.Hash)
 
 		}
 	}
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainStoreConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.StoreConnection) ([]byte, bool) {
+func (ec *executionContext) plainStoreConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2026,7 +2021,7 @@ func (ec *executionContext) plainStoreConnection(ctx context.Context, b []byte, 
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainStoreEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.StoreEdge) ([]byte, bool) {
+func (ec *executionContext) plainStoreEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2048,7 +2043,7 @@ func (ec *executionContext) plainStoreEdge(ctx context.Context, b []byte, sel pl
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel plain.Selection, obj *model.StoreUser) ([]byte, bool) {
+func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreUser) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2058,27 +2053,30 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 		case plain.Typename:
 			b = append(b, `"StoreUser"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // email
-			b = plain.AppendString(b, obj.Email)
+			v := obj.Email()
+			b = plain.AppendString(b, v)
 
 		case 3: // firstName
-			b = plain.AppendString(b, obj.FirstName)
+			v := obj.FirstName()
+			b = plain.AppendString(b, v)
 
 		case 4: // lastName
-			b = plain.AppendString(b, obj.LastName)
+			v := obj.LastName()
+			b = plain.AppendString(b, v)
 
 		case 5: // locale
-			b = plain.AppendString(b, obj.Locale)
+			v := obj.Locale()
+			b = plain.AppendString(b, v)
 
 		case 6: // lastLoginAt
-			if obj.LastLoginAt == nil {
+			if b, ok = scalar.AppendDateTime(b, obj.LastLoginAt); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = scalar.AppendDateTime(b, *obj.LastLoginAt); !ok {
-					b = plain.AppendNull(b)
-				}
 			}
 
 		case 7: // permissions
@@ -2092,21 +2090,11 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 			b = append(b, ']')
 
 		case 8: // status
-			if obj.Status == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Status); !ok {
-					b = plain.AppendNull(b)
-				}
-			}
+			b = plain.AppendString(b, string(obj.Status))
 
 		case 9: // updatedAt
-			if obj.UpdatedAt == nil {
+			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = scalar.AppendDateTime(b, *obj.UpdatedAt); !ok {
-					b = plain.AppendNull(b)
-				}
 			}
 
 		}
@@ -2114,7 +2102,7 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainStoreUserConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.StoreUserConnection) ([]byte, bool) {
+func (ec *executionContext) plainStoreUserConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreUserConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2153,7 +2141,7 @@ func (ec *executionContext) plainStoreUserConnection(ctx context.Context, b []by
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainStoreUserEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.StoreUserEdge) ([]byte, bool) {
+func (ec *executionContext) plainStoreUserEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreUserEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2418,7 +2406,7 @@ func (ec *executionContext) plainUpdateApiTokenResult(ctx context.Context, b []b
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.Selection, obj *model.User) ([]byte, bool) {
+func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.Selection, obj *object.User) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2428,7 +2416,10 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 		case plain.Typename:
 			b = append(b, `"User"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // email
 			b = plain.AppendString(b, obj.Email)
@@ -2447,7 +2438,7 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainUserConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.UserConnection) ([]byte, bool) {
+func (ec *executionContext) plainUserConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2486,7 +2477,7 @@ func (ec *executionContext) plainUserConnection(ctx context.Context, b []byte, s
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainUserEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.UserEdge) ([]byte, bool) {
+func (ec *executionContext) plainUserEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2532,9 +2523,7 @@ func (ec *executionContext) plainViewer(ctx context.Context, b []byte, sel plain
 		case plain.Typename:
 			b = append(b, `"Viewer"`...)
 		case 1: // kind
-			if b, ok = plain.AppendMarshaler(b, obj.Kind); !ok {
-				return b, false
-			}
+			b = plain.AppendString(b, string(obj.Kind))
 
 		case 2: // scopes
 			b = append(b, '[')
@@ -2560,7 +2549,7 @@ func (ec *executionContext) plainViewer(ctx context.Context, b []byte, sel plain
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) marshalNAccessToken2latchkeyᚋgraphᚋmodelᚐAccessToken(ctx context.Context, sel ast.SelectionSet, v model.AccessToken) graphql.Marshaler {
+func (ec *executionContext) marshalNAccessToken2latchkeyᚋgraphᚋobjectᚐAccessToken(ctx context.Context, sel ast.SelectionSet, v object.AccessToken) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AccessToken", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAccessToken(ctx, b, s, &v)
@@ -2571,7 +2560,7 @@ func (ec *executionContext) marshalNAccessToken2latchkeyᚋgraphᚋmodelᚐAcces
 	return ec._AccessToken(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAccessToken2ᚕlatchkeyᚋgraphᚋmodelᚐAccessTokenᚄ(ctx context.Context, sel ast.SelectionSet, v []model.AccessToken) graphql.Marshaler {
+func (ec *executionContext) marshalNAccessToken2ᚕlatchkeyᚋgraphᚋobjectᚐAccessTokenᚄ(ctx context.Context, sel ast.SelectionSet, v []object.AccessToken) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AccessToken", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			var ok bool
@@ -2594,7 +2583,7 @@ func (ec *executionContext) marshalNAccessToken2ᚕlatchkeyᚋgraphᚋmodelᚐAc
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNAccessToken2latchkeyᚋgraphᚋmodelᚐAccessToken(ctx, sel, v[i])
+		return ec.marshalNAccessToken2latchkeyᚋgraphᚋobjectᚐAccessToken(ctx, sel, v[i])
 	})
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -2604,7 +2593,7 @@ func (ec *executionContext) marshalNAccessToken2ᚕlatchkeyᚋgraphᚋmodelᚐAc
 	return ret
 }
 
-func (ec *executionContext) marshalNAccount2latchkeyᚋgraphᚋmodelᚐAccount(ctx context.Context, sel ast.SelectionSet, v model.Account) graphql.Marshaler {
+func (ec *executionContext) marshalNAccount2latchkeyᚋgraphᚋobjectᚐAccount(ctx context.Context, sel ast.SelectionSet, v object.Account) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "Account", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAccount(ctx, b, s, &v)
@@ -2615,7 +2604,7 @@ func (ec *executionContext) marshalNAccount2latchkeyᚋgraphᚋmodelᚐAccount(c
 	return ec._Account(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAccount2ᚖlatchkeyᚋgraphᚋmodelᚐAccount(ctx context.Context, sel ast.SelectionSet, v *model.Account) graphql.Marshaler {
+func (ec *executionContext) marshalNAccount2ᚖlatchkeyᚋgraphᚋobjectᚐAccount(ctx context.Context, sel ast.SelectionSet, v *object.Account) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -2688,7 +2677,7 @@ func (ec *executionContext) marshalNAccountMutations2ᚖlatchkeyᚋgraphᚋmodel
 	return ec._AccountMutations(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNActor2latchkeyᚋgraphᚋmodelᚐActor(ctx context.Context, sel ast.SelectionSet, v model.Actor) graphql.Marshaler {
+func (ec *executionContext) marshalNActor2latchkeyᚋgraphᚋobjectᚐActor(ctx context.Context, sel ast.SelectionSet, v object.Actor) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "Actor", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainActor(ctx, b, s, &v)
@@ -2699,7 +2688,7 @@ func (ec *executionContext) marshalNActor2latchkeyᚋgraphᚋmodelᚐActor(ctx c
 	return ec._Actor(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNApiToken2latchkeyᚋgraphᚋmodelᚐAPIToken(ctx context.Context, sel ast.SelectionSet, v model.APIToken) graphql.Marshaler {
+func (ec *executionContext) marshalNApiToken2latchkeyᚋgraphᚋobjectᚐAPIToken(ctx context.Context, sel ast.SelectionSet, v object.APIToken) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ApiToken", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainApiToken(ctx, b, s, &v)
@@ -2710,7 +2699,7 @@ func (ec *executionContext) marshalNApiToken2latchkeyᚋgraphᚋmodelᚐAPIToken
 	return ec._ApiToken(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNApiTokenConnection2latchkeyᚋgraphᚋmodelᚐAPITokenConnection(ctx context.Context, sel ast.SelectionSet, v model.APITokenConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNApiTokenConnection2latchkeyᚋgraphᚋobjectᚐAPITokenConnection(ctx context.Context, sel ast.SelectionSet, v object.APITokenConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ApiTokenConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainApiTokenConnection(ctx, b, s, &v)
@@ -2721,7 +2710,7 @@ func (ec *executionContext) marshalNApiTokenConnection2latchkeyᚋgraphᚋmodel�
 	return ec._ApiTokenConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNApiTokenConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAPITokenConnection(ctx context.Context, sel ast.SelectionSet, v *model.APITokenConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNApiTokenConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAPITokenConnection(ctx context.Context, sel ast.SelectionSet, v *object.APITokenConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -2777,7 +2766,7 @@ func (ec *executionContext) marshalNApiTokenMutations2ᚖlatchkeyᚋgraphᚋmode
 	return ec._ApiTokenMutations(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNApp2latchkeyᚋgraphᚋmodelᚐApp(ctx context.Context, sel ast.SelectionSet, v model.App) graphql.Marshaler {
+func (ec *executionContext) marshalNApp2latchkeyᚋgraphᚋobjectᚐApp(ctx context.Context, sel ast.SelectionSet, v object.App) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "App", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainApp(ctx, b, s, &v)
@@ -2816,7 +2805,7 @@ func (ec *executionContext) marshalNAppMutations2ᚖlatchkeyᚋgraphᚋmodelᚐA
 	return ec._AppMutations(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNAppsConnection2latchkeyᚋgraphᚋmodelᚐAppsConnection(ctx context.Context, sel ast.SelectionSet, v model.AppsConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNAppsConnection2latchkeyᚋgraphᚋobjectᚐAppsConnection(ctx context.Context, sel ast.SelectionSet, v object.AppsConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AppsConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAppsConnection(ctx, b, s, &v)
@@ -2827,7 +2816,7 @@ func (ec *executionContext) marshalNAppsConnection2latchkeyᚋgraphᚋmodelᚐAp
 	return ec._AppsConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAppsConnection(ctx context.Context, sel ast.SelectionSet, v *model.AppsConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAppsConnection(ctx context.Context, sel ast.SelectionSet, v *object.AppsConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -2844,7 +2833,7 @@ func (ec *executionContext) marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋmodel�
 	return ec._AppsConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNAuditDetail2latchkeyᚋgraphᚋmodelᚐAuditDetail(ctx context.Context, sel ast.SelectionSet, v model.AuditDetail) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditDetail2latchkeyᚋinternalᚋauditᚐDetail(ctx context.Context, sel ast.SelectionSet, v audit.Detail) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AuditDetail", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAuditDetail(ctx, b, s, &v)
@@ -2855,7 +2844,7 @@ func (ec *executionContext) marshalNAuditDetail2latchkeyᚋgraphᚋmodelᚐAudit
 	return ec._AuditDetail(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAuditDetail2ᚕlatchkeyᚋgraphᚋmodelᚐAuditDetailᚄ(ctx context.Context, sel ast.SelectionSet, v []model.AuditDetail) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditDetail2ᚕlatchkeyᚋinternalᚋauditᚐDetailᚄ(ctx context.Context, sel ast.SelectionSet, v []audit.Detail) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AuditDetail", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			var ok bool
@@ -2878,7 +2867,7 @@ func (ec *executionContext) marshalNAuditDetail2ᚕlatchkeyᚋgraphᚋmodelᚐAu
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNAuditDetail2latchkeyᚋgraphᚋmodelᚐAuditDetail(ctx, sel, v[i])
+		return ec.marshalNAuditDetail2latchkeyᚋinternalᚋauditᚐDetail(ctx, sel, v[i])
 	})
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -2888,7 +2877,7 @@ func (ec *executionContext) marshalNAuditDetail2ᚕlatchkeyᚋgraphᚋmodelᚐAu
 	return ret
 }
 
-func (ec *executionContext) marshalNAuditEvent2latchkeyᚋgraphᚋmodelᚐAuditEvent(ctx context.Context, sel ast.SelectionSet, v model.AuditEvent) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditEvent2latchkeyᚋgraphᚋobjectᚐAuditEvent(ctx context.Context, sel ast.SelectionSet, v object.AuditEvent) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AuditEvent", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAuditEvent(ctx, b, s, &v)
@@ -2899,7 +2888,7 @@ func (ec *executionContext) marshalNAuditEvent2latchkeyᚋgraphᚋmodelᚐAuditE
 	return ec._AuditEvent(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAuditEventConnection2latchkeyᚋgraphᚋmodelᚐAuditEventConnection(ctx context.Context, sel ast.SelectionSet, v model.AuditEventConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditEventConnection2latchkeyᚋgraphᚋobjectᚐAuditEventConnection(ctx context.Context, sel ast.SelectionSet, v object.AuditEventConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AuditEventConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAuditEventConnection(ctx, b, s, &v)
@@ -2910,7 +2899,7 @@ func (ec *executionContext) marshalNAuditEventConnection2latchkeyᚋgraphᚋmode
 	return ec._AuditEventConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAuditEventConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAuditEventConnection(ctx context.Context, sel ast.SelectionSet, v *model.AuditEventConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditEventConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAuditEventConnection(ctx context.Context, sel ast.SelectionSet, v *object.AuditEventConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -3077,7 +3066,7 @@ func (ec *executionContext) marshalNCredentialsFile2latchkeyᚋgraphᚋmodelᚐC
 	return ec._CredentialsFile(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
+func (ec *executionContext) marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "PageInfo", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainPageInfo(ctx, b, s, &v)
@@ -3088,7 +3077,7 @@ func (ec *executionContext) marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo
 	return ec._PageInfo(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNScopePermission2latchkeyᚋgraphᚋmodelᚐScopePermission(ctx context.Context, sel ast.SelectionSet, v model.ScopePermission) graphql.Marshaler {
+func (ec *executionContext) marshalNScopePermission2latchkeyᚋgraphᚋobjectᚐScopePermission(ctx context.Context, sel ast.SelectionSet, v object.ScopePermission) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ScopePermission", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainScopePermission(ctx, b, s, &v)
@@ -3099,7 +3088,7 @@ func (ec *executionContext) marshalNScopePermission2latchkeyᚋgraphᚋmodelᚐS
 	return ec._ScopePermission(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNScopePermission2ᚕlatchkeyᚋgraphᚋmodelᚐScopePermissionᚄ(ctx context.Context, sel ast.SelectionSet, v []model.ScopePermission) graphql.Marshaler {
+func (ec *executionContext) marshalNScopePermission2ᚕlatchkeyᚋgraphᚋobjectᚐScopePermissionᚄ(ctx context.Context, sel ast.SelectionSet, v []object.ScopePermission) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ScopePermission", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			var ok bool
@@ -3122,7 +3111,7 @@ func (ec *executionContext) marshalNScopePermission2ᚕlatchkeyᚋgraphᚋmodel�
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNScopePermission2latchkeyᚋgraphᚋmodelᚐScopePermission(ctx, sel, v[i])
+		return ec.marshalNScopePermission2latchkeyᚋgraphᚋobjectᚐScopePermission(ctx, sel, v[i])
 	})
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -3132,7 +3121,7 @@ func (ec *executionContext) marshalNScopePermission2ᚕlatchkeyᚋgraphᚋmodel�
 	return ret
 }
 
-func (ec *executionContext) marshalNScopeResource2latchkeyᚋgraphᚋmodelᚐScopeResource(ctx context.Context, sel ast.SelectionSet, v model.ScopeResource) graphql.Marshaler {
+func (ec *executionContext) marshalNScopeResource2latchkeyᚋgraphᚋobjectᚐScopeResource(ctx context.Context, sel ast.SelectionSet, v object.ScopeResource) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ScopeResource", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainScopeResource(ctx, b, s, &v)
@@ -3143,7 +3132,7 @@ func (ec *executionContext) marshalNScopeResource2latchkeyᚋgraphᚋmodelᚐSco
 	return ec._ScopeResource(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNScopeResource2ᚕlatchkeyᚋgraphᚋmodelᚐScopeResourceᚄ(ctx context.Context, sel ast.SelectionSet, v []model.ScopeResource) graphql.Marshaler {
+func (ec *executionContext) marshalNScopeResource2ᚕlatchkeyᚋgraphᚋobjectᚐScopeResourceᚄ(ctx context.Context, sel ast.SelectionSet, v []object.ScopeResource) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ScopeResource", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			var ok bool
@@ -3166,7 +3155,7 @@ func (ec *executionContext) marshalNScopeResource2ᚕlatchkeyᚋgraphᚋmodelᚐ
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNScopeResource2latchkeyᚋgraphᚋmodelᚐScopeResource(ctx, sel, v[i])
+		return ec.marshalNScopeResource2latchkeyᚋgraphᚋobjectᚐScopeResource(ctx, sel, v[i])
 	})
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -3176,7 +3165,7 @@ func (ec *executionContext) marshalNScopeResource2ᚕlatchkeyᚋgraphᚋmodelᚐ
 	return ret
 }
 
-func (ec *executionContext) marshalNStore2latchkeyᚋgraphᚋmodelᚐStore(ctx context.Context, sel ast.SelectionSet, v model.Store) graphql.Marshaler {
+func (ec *executionContext) marshalNStore2latchkeyᚋgraphᚋobjectᚐStore(ctx context.Context, sel ast.SelectionSet, v object.Store) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "Store", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainStore(ctx, b, s, &v)
@@ -3187,7 +3176,7 @@ func (ec *executionContext) marshalNStore2latchkeyᚋgraphᚋmodelᚐStore(ctx c
 	return ec._Store(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNStoreConnection2latchkeyᚋgraphᚋmodelᚐStoreConnection(ctx context.Context, sel ast.SelectionSet, v model.StoreConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNStoreConnection2latchkeyᚋgraphᚋobjectᚐStoreConnection(ctx context.Context, sel ast.SelectionSet, v object.StoreConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "StoreConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainStoreConnection(ctx, b, s, &v)
@@ -3198,7 +3187,7 @@ func (ec *executionContext) marshalNStoreConnection2latchkeyᚋgraphᚋmodelᚐS
 	return ec._StoreConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋmodelᚐStoreConnection(ctx context.Context, sel ast.SelectionSet, v *model.StoreConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋobjectᚐStoreConnection(ctx context.Context, sel ast.SelectionSet, v *object.StoreConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -3215,7 +3204,7 @@ func (ec *executionContext) marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋmodel�
 	return ec._StoreConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNStoreUser2latchkeyᚋgraphᚋmodelᚐStoreUser(ctx context.Context, sel ast.SelectionSet, v model.StoreUser) graphql.Marshaler {
+func (ec *executionContext) marshalNStoreUser2latchkeyᚋgraphᚋobjectᚐStoreUser(ctx context.Context, sel ast.SelectionSet, v object.StoreUser) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "StoreUser", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainStoreUser(ctx, b, s, &v)
@@ -3226,7 +3215,7 @@ func (ec *executionContext) marshalNStoreUser2latchkeyᚋgraphᚋmodelᚐStoreUs
 	return ec._StoreUser(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNStoreUserConnection2latchkeyᚋgraphᚋmodelᚐStoreUserConnection(ctx context.Context, sel ast.SelectionSet, v model.StoreUserConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNStoreUserConnection2latchkeyᚋgraphᚋobjectᚐStoreUserConnection(ctx context.Context, sel ast.SelectionSet, v object.StoreUserConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "StoreUserConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainStoreUserConnection(ctx, b, s, &v)
@@ -3237,7 +3226,7 @@ func (ec *executionContext) marshalNStoreUserConnection2latchkeyᚋgraphᚋmodel
 	return ec._StoreUserConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNStoreUserConnection2ᚖlatchkeyᚋgraphᚋmodelᚐStoreUserConnection(ctx context.Context, sel ast.SelectionSet, v *model.StoreUserConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNStoreUserConnection2ᚖlatchkeyᚋgraphᚋobjectᚐStoreUserConnection(ctx context.Context, sel ast.SelectionSet, v *object.StoreUserConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -3371,7 +3360,7 @@ func (ec *executionContext) marshalNSystem2ᚖlatchkeyᚋgraphᚋmodelᚐSystem(
 	return ec._System(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNUser2latchkeyᚋgraphᚋmodelᚐUser(ctx context.Context, sel ast.SelectionSet, v model.User) graphql.Marshaler {
+func (ec *executionContext) marshalNUser2latchkeyᚋgraphᚋobjectᚐUser(ctx context.Context, sel ast.SelectionSet, v object.User) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "User", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainUser(ctx, b, s, &v)
@@ -3382,7 +3371,7 @@ func (ec *executionContext) marshalNUser2latchkeyᚋgraphᚋmodelᚐUser(ctx con
 	return ec._User(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx context.Context, sel ast.SelectionSet, v *model.User) graphql.Marshaler {
+func (ec *executionContext) marshalNUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx context.Context, sel ast.SelectionSet, v *object.User) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -3399,7 +3388,7 @@ func (ec *executionContext) marshalNUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx 
 	return ec._User(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNUserConnection2latchkeyᚋgraphᚋmodelᚐUserConnection(ctx context.Context, sel ast.SelectionSet, v model.UserConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNUserConnection2latchkeyᚋgraphᚋobjectᚐUserConnection(ctx context.Context, sel ast.SelectionSet, v object.UserConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "UserConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainUserConnection(ctx, b, s, &v)
@@ -3410,7 +3399,7 @@ func (ec *executionContext) marshalNUserConnection2latchkeyᚋgraphᚋmodelᚐUs
 	return ec._UserConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNUserConnection2ᚖlatchkeyᚋgraphᚋmodelᚐUserConnection(ctx context.Context, sel ast.SelectionSet, v *model.UserConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNUserConnection2ᚖlatchkeyᚋgraphᚋobjectᚐUserConnection(ctx context.Context, sel ast.SelectionSet, v *object.UserConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -3483,7 +3472,7 @@ func (ec *executionContext) marshalNViewer2ᚖlatchkeyᚋgraphᚋmodelᚐViewer(
 	return ec._Viewer(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOAccount2ᚖlatchkeyᚋgraphᚋmodelᚐAccount(ctx context.Context, sel ast.SelectionSet, v *model.Account) graphql.Marshaler {
+func (ec *executionContext) marshalOAccount2ᚖlatchkeyᚋgraphᚋobjectᚐAccount(ctx context.Context, sel ast.SelectionSet, v *object.Account) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3497,7 +3486,7 @@ func (ec *executionContext) marshalOAccount2ᚖlatchkeyᚋgraphᚋmodelᚐAccoun
 	return ec._Account(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOActor2ᚖlatchkeyᚋgraphᚋmodelᚐActor(ctx context.Context, sel ast.SelectionSet, v *model.Actor) graphql.Marshaler {
+func (ec *executionContext) marshalOActor2ᚖlatchkeyᚋgraphᚋobjectᚐActor(ctx context.Context, sel ast.SelectionSet, v *object.Actor) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3539,7 +3528,7 @@ func (ec *executionContext) marshalOAddUserToStoreResult2ᚖlatchkeyᚋgraphᚋm
 	return ec._AddUserToStoreResult(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOApiToken2ᚖlatchkeyᚋgraphᚋmodelᚐAPIToken(ctx context.Context, sel ast.SelectionSet, v *model.APIToken) graphql.Marshaler {
+func (ec *executionContext) marshalOApiToken2ᚖlatchkeyᚋgraphᚋobjectᚐAPIToken(ctx context.Context, sel ast.SelectionSet, v *object.APIToken) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3553,7 +3542,7 @@ func (ec *executionContext) marshalOApiToken2ᚖlatchkeyᚋgraphᚋmodelᚐAPITo
 	return ec._ApiToken(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOApiTokenEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAPITokenEdge(ctx context.Context, sel ast.SelectionSet, v []*model.APITokenEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOApiTokenEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAPITokenEdge(ctx context.Context, sel ast.SelectionSet, v []*object.APITokenEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3583,12 +3572,12 @@ func (ec *executionContext) marshalOApiTokenEdge2ᚕᚖlatchkeyᚋgraphᚋmodel�
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOApiTokenEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAPITokenEdge(ctx, sel, v[i])
+		return ec.marshalOApiTokenEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAPITokenEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOApiTokenEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAPITokenEdge(ctx context.Context, sel ast.SelectionSet, v *model.APITokenEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOApiTokenEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAPITokenEdge(ctx context.Context, sel ast.SelectionSet, v *object.APITokenEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3602,7 +3591,7 @@ func (ec *executionContext) marshalOApiTokenEdge2ᚖlatchkeyᚋgraphᚋmodelᚐA
 	return ec._ApiTokenEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOAppsEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAppsEdge(ctx context.Context, sel ast.SelectionSet, v []*model.AppsEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOAppsEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAppsEdge(ctx context.Context, sel ast.SelectionSet, v []*object.AppsEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3632,12 +3621,12 @@ func (ec *executionContext) marshalOAppsEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAp
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOAppsEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAppsEdge(ctx, sel, v[i])
+		return ec.marshalOAppsEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAppsEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOAppsEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAppsEdge(ctx context.Context, sel ast.SelectionSet, v *model.AppsEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOAppsEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAppsEdge(ctx context.Context, sel ast.SelectionSet, v *object.AppsEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3651,7 +3640,7 @@ func (ec *executionContext) marshalOAppsEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAppsE
 	return ec._AppsEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOAuditEventEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAuditEventEdge(ctx context.Context, sel ast.SelectionSet, v []*model.AuditEventEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOAuditEventEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAuditEventEdge(ctx context.Context, sel ast.SelectionSet, v []*object.AuditEventEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3681,12 +3670,12 @@ func (ec *executionContext) marshalOAuditEventEdge2ᚕᚖlatchkeyᚋgraphᚋmode
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOAuditEventEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAuditEventEdge(ctx, sel, v[i])
+		return ec.marshalOAuditEventEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAuditEventEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOAuditEventEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAuditEventEdge(ctx context.Context, sel ast.SelectionSet, v *model.AuditEventEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOAuditEventEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAuditEventEdge(ctx context.Context, sel ast.SelectionSet, v *object.AuditEventEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -3840,7 +3829,7 @@ func (ec *executionContext) marshalOCheckoutItemEdge2ᚖlatchkeyᚋgraphᚋmodel
 	return ec._CheckoutItemEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋmodelᚐCollectionInfo(ctx context.Context, sel ast.SelectionSet, v *model.CollectionInfo) graphql.Marshaler {
+func (ec *executionContext) marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋobjectᚐCollectionInfo(ctx context.Context, sel ast.SelectionSet, v *object.CollectionInfo) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4008,7 +3997,7 @@ func (ec *executionContext) marshalORotateApiTokenResult2ᚖlatchkeyᚋgraphᚋm
 	return ec._RotateApiTokenResult(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOStore2ᚖlatchkeyᚋgraphᚋmodelᚐStore(ctx context.Context, sel ast.SelectionSet, v *model.Store) graphql.Marshaler {
+func (ec *executionContext) marshalOStore2ᚖlatchkeyᚋgraphᚋobjectᚐStore(ctx context.Context, sel ast.SelectionSet, v *object.Store) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4022,7 +4011,7 @@ func (ec *executionContext) marshalOStore2ᚖlatchkeyᚋgraphᚋmodelᚐStore(ct
 	return ec._Store(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOStoreEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐStoreEdge(ctx context.Context, sel ast.SelectionSet, v []*model.StoreEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOStoreEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐStoreEdge(ctx context.Context, sel ast.SelectionSet, v []*object.StoreEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4052,12 +4041,12 @@ func (ec *executionContext) marshalOStoreEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐS
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOStoreEdge2ᚖlatchkeyᚋgraphᚋmodelᚐStoreEdge(ctx, sel, v[i])
+		return ec.marshalOStoreEdge2ᚖlatchkeyᚋgraphᚋobjectᚐStoreEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOStoreEdge2ᚖlatchkeyᚋgraphᚋmodelᚐStoreEdge(ctx context.Context, sel ast.SelectionSet, v *model.StoreEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOStoreEdge2ᚖlatchkeyᚋgraphᚋobjectᚐStoreEdge(ctx context.Context, sel ast.SelectionSet, v *object.StoreEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4071,7 +4060,7 @@ func (ec *executionContext) marshalOStoreEdge2ᚖlatchkeyᚋgraphᚋmodelᚐStor
 	return ec._StoreEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOStoreUserEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐStoreUserEdge(ctx context.Context, sel ast.SelectionSet, v []*model.StoreUserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOStoreUserEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐStoreUserEdge(ctx context.Context, sel ast.SelectionSet, v []*object.StoreUserEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4101,12 +4090,12 @@ func (ec *executionContext) marshalOStoreUserEdge2ᚕᚖlatchkeyᚋgraphᚋmodel
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOStoreUserEdge2ᚖlatchkeyᚋgraphᚋmodelᚐStoreUserEdge(ctx, sel, v[i])
+		return ec.marshalOStoreUserEdge2ᚖlatchkeyᚋgraphᚋobjectᚐStoreUserEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOStoreUserEdge2ᚖlatchkeyᚋgraphᚋmodelᚐStoreUserEdge(ctx context.Context, sel ast.SelectionSet, v *model.StoreUserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOStoreUserEdge2ᚖlatchkeyᚋgraphᚋobjectᚐStoreUserEdge(ctx context.Context, sel ast.SelectionSet, v *object.StoreUserEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4183,7 +4172,7 @@ func (ec *executionContext) marshalOUpdateApiTokenResult2ᚖlatchkeyᚋgraphᚋm
 	return ec._UpdateApiTokenResult(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx context.Context, sel ast.SelectionSet, v *model.User) graphql.Marshaler {
+func (ec *executionContext) marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx context.Context, sel ast.SelectionSet, v *object.User) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4197,7 +4186,7 @@ func (ec *executionContext) marshalOUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx 
 	return ec._User(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOUserEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐUserEdge(ctx context.Context, sel ast.SelectionSet, v []*model.UserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOUserEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐUserEdge(ctx context.Context, sel ast.SelectionSet, v []*object.UserEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4227,12 +4216,12 @@ func (ec *executionContext) marshalOUserEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐUs
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOUserEdge2ᚖlatchkeyᚋgraphᚋmodelᚐUserEdge(ctx, sel, v[i])
+		return ec.marshalOUserEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUserEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOUserEdge2ᚖlatchkeyᚋgraphᚋmodelᚐUserEdge(ctx context.Context, sel ast.SelectionSet, v *model.UserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOUserEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUserEdge(ctx context.Context, sel ast.SelectionSet, v *object.UserEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -5,7 +5,9 @@ package generated
 import (
 	"context"
 	"errors"
+	"latchkey/graph/scalar"
 	"math"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 
@@ -1577,6 +1579,38 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) unmarshalNID2latchkeyᚋgraphᚋscalarᚐAppID(ctx context.Context, v any) (scalar.AppID, error) {
+	res, err := scalar.UnmarshalAppID(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNID2latchkeyᚋgraphᚋscalarᚐAppID(ctx context.Context, sel ast.SelectionSet, v scalar.AppID) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalAppID(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx context.Context, v any) (scalar.NodeID, error) {
+	res, err := scalar.UnmarshalNodeID(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx context.Context, sel ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalNodeID(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNID2string(ctx context.Context, v any) (string, error) {
 	res, err := graphql.UnmarshalID(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1837,6 +1871,18 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	return res
 }
 
+func (ec *executionContext) unmarshalOID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx context.Context, v any) (scalar.NodeID, error) {
+	res, err := scalar.UnmarshalNodeID(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx context.Context, sel ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalNodeID(v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOID2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
 	if v == nil {
 		return nil, nil
@@ -1905,6 +1951,18 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	_ = sel
 	_ = ctx
 	res := graphql.MarshalInt(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalOString2netᚋnetipᚐAddr(ctx context.Context, v any) (netip.Addr, error) {
+	res, err := scalar.UnmarshalIPAddress(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2netᚋnetipᚐAddr(ctx context.Context, sel ast.SelectionSet, v netip.Addr) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalIPAddress(v)
 	return res
 }
 

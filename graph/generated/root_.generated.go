@@ -24,20 +24,16 @@ type ResolverRoot interface {
 	Account() AccountResolver
 	AccountMutations() AccountMutationsResolver
 	ApiToken() ApiTokenResolver
-	ApiTokenConnection() ApiTokenConnectionResolver
 	ApiTokenMutations() ApiTokenMutationsResolver
 	App() AppResolver
 	AppMutations() AppMutationsResolver
-	AuditEventConnection() AuditEventConnectionResolver
 	Checkout() CheckoutResolver
 	CheckoutMutations() CheckoutMutationsResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Store() StoreResolver
 	StoreUser() StoreUserResolver
-	StoreUserConnection() StoreUserConnectionResolver
 	SubscriptionMutations() SubscriptionMutationsResolver
-	UserConnection() UserConnectionResolver
 	UserMutations() UserMutationsResolver
 	Viewer() ViewerResolver
 }
@@ -424,9 +420,9 @@ extend type Store {
 
 """
 The record of an API token: all there is to know of it but its secrets, which are shown once, when they are made.
-Its fields need ` + "`" + `account_api_tokens_read` + "`" + `.
+Reaching the tokens of an account needs ` + "`" + `account_api_tokens_read` + "`" + `; every token reaches itself through ` + "`" + `viewer` + "`" + `.
 """
-type ApiToken implements Node @requires(scopes: ["account_api_tokens_read"], ownStore: true) @node(scopes: ["account_api_tokens_read"], ownStore: true) {
+type ApiToken implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["account_api_tokens_read"], ownStore: true) {
   "The token's id, ` + "`" + `bc/account/apiToken/{uuid}` + "`" + `."
   id: ID!
   "The name its creator gave it, 4 to 100 characters."
@@ -465,8 +461,8 @@ type ApiToken implements Node @requires(scopes: ["account_api_tokens_read"], own
   accessTokens: [AccessToken!]!
 }
 
-"What is known of an access token, the secret that requests are made with. Its fields need ` + "`" + `account_api_tokens_read` + "`" + `."
-type AccessToken @requires(scopes: ["account_api_tokens_read"], ownStore: true) {
+"What is known of an access token, the secret that requests are made with. Reaching the tokens of an account needs ` + "`" + `account_api_tokens_read` + "`" + `; every token reaches itself through ` + "`" + `viewer` + "`" + `."
+type AccessToken @requires(scopes: [], ownStore: true) {
   "The access token's id. It is not the secret."
   id: ID!
   "The secret's prefix and last four characters, to recognise it by."
@@ -687,7 +683,7 @@ extend type Store {
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): AppsConnection! @requires(scopes: ["account_apps_read"])
+  ): AppsConnection! @requires(scopes: ["account_apps_read"], ownStore: true)
 }
 
 extend type StoreUser {
@@ -701,7 +697,7 @@ extend type StoreUser {
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): AppsConnection! @requires(scopes: ["account_apps_read"])
+  ): AppsConnection! @requires(scopes: ["account_apps_read"], ownStore: true)
 }
 
 "A program that works with stores, and that merchants can install. Lists of apps need ` + "`" + `account_apps_read` + "`" + `."

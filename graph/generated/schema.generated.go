@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
 	"latchkey/graph/scalar"
+	"latchkey/internal/auth"
+	"latchkey/internal/scope"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -30,16 +33,16 @@ type MutationResolver interface {
 	APIToken(ctx context.Context) (*model.APITokenMutations, error)
 }
 type QueryResolver interface {
-	Account(ctx context.Context) (*model.Account, error)
+	Account(ctx context.Context) (*object.Account, error)
 	Node(ctx context.Context, id string) (model.Node, error)
 	Nodes(ctx context.Context, ids []string) ([]model.Node, error)
 	System(ctx context.Context) (*model.System, error)
 	Viewer(ctx context.Context) (*model.Viewer, error)
-	ScopeCatalog(ctx context.Context, level model.APITokenLevel) ([]model.ScopeResource, error)
+	ScopeCatalog(ctx context.Context, level scope.Level) ([]object.ScopeResource, error)
 }
 type ViewerResolver interface {
-	User(ctx context.Context, obj *model.Viewer) (*model.User, error)
-	APIToken(ctx context.Context, obj *model.Viewer) (*model.APIToken, error)
+	User(ctx context.Context, obj *model.Viewer) (*object.User, error)
+	APIToken(ctx context.Context, obj *model.Viewer) (*object.APIToken, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -92,8 +95,8 @@ func (ec *executionContext) field_Query_scopeCatalog_args(ctx context.Context, r
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "level",
-		func(ctx context.Context, v any) (model.APITokenLevel, error) {
-			return ec.unmarshalNApiTokenLevel2latchkeyᚋgraphᚋmodelᚐAPITokenLevel(ctx, v)
+		func(ctx context.Context, v any) (scope.Level, error) {
+			return ec.unmarshalNApiTokenLevel2latchkeyᚋinternalᚋscopeᚐLevel(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -106,7 +109,7 @@ func (ec *executionContext) field_Query_scopeCatalog_args(ctx context.Context, r
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _CollectionInfo_totalItems(ctx context.Context, field graphql.CollectedField, obj *model.CollectionInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _CollectionInfo_totalItems(ctx context.Context, field graphql.CollectedField, obj *object.CollectionInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -118,8 +121,8 @@ func (ec *executionContext) _CollectionInfo_totalItems(ctx context.Context, fiel
 			return obj.TotalItems, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
-			return ec.marshalOLong2ᚖint64(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalOLong2int64(ctx, selections, v)
 		},
 		true,
 		false,
@@ -321,7 +324,7 @@ func (ec *executionContext) fieldContext_Mutation_apiToken(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *object.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -344,7 +347,7 @@ func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context,
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *object.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -367,7 +370,7 @@ func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Cont
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *object.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -390,7 +393,7 @@ func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context,
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *object.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -425,8 +428,8 @@ func (ec *executionContext) _Query_account(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Account(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
-			return ec.marshalNAccount2ᚖlatchkeyᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.Account) graphql.Marshaler {
+			return ec.marshalNAccount2ᚖlatchkeyᚋgraphᚋobjectᚐAccount(ctx, selections, v)
 		},
 		true,
 		true,
@@ -607,11 +610,11 @@ func (ec *executionContext) _Query_scopeCatalog(ctx context.Context, field graph
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().ScopeCatalog(ctx, fc.Args["level"].(model.APITokenLevel))
+			return ec.Resolvers.Query().ScopeCatalog(ctx, fc.Args["level"].(scope.Level))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []model.ScopeResource) graphql.Marshaler {
-			return ec.marshalNScopeResource2ᚕlatchkeyᚋgraphᚋmodelᚐScopeResourceᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []object.ScopeResource) graphql.Marshaler {
+			return ec.marshalNScopeResource2ᚕlatchkeyᚋgraphᚋobjectᚐScopeResourceᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -752,8 +755,8 @@ func (ec *executionContext) _Viewer_kind(ctx context.Context, field graphql.Coll
 			return obj.Kind, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.ViewerKind) graphql.Marshaler {
-			return ec.marshalNViewerKind2latchkeyᚋgraphᚋmodelᚐViewerKind(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v auth.Kind) graphql.Marshaler {
+			return ec.marshalNViewerKind2latchkeyᚋinternalᚋauthᚐKind(ctx, selections, v)
 		},
 		true,
 		true,
@@ -775,8 +778,8 @@ func (ec *executionContext) _Viewer_user(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Viewer().User(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
 		},
 		true,
 		false,
@@ -807,8 +810,8 @@ func (ec *executionContext) _Viewer_apiToken(ctx context.Context, field graphql.
 			return ec.Resolvers.Viewer().APIToken(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.APIToken) graphql.Marshaler {
-			return ec.marshalOApiToken2ᚖlatchkeyᚋgraphᚋmodelᚐAPIToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.APIToken) graphql.Marshaler {
+			return ec.marshalOApiToken2ᚖlatchkeyᚋgraphᚋobjectᚐAPIToken(ctx, selections, v)
 		},
 		true,
 		false,
@@ -885,9 +888,9 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
-	case model.User:
+	case object.User:
 		return ec._User(ctx, sel, &obj)
-	case *model.User:
+	case *object.User:
 		if obj == nil {
 			return graphql.Null
 		}
@@ -899,9 +902,9 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Subscription(ctx, sel, obj)
-	case model.Store:
+	case object.Store:
 		return ec._Store(ctx, sel, &obj)
-	case *model.Store:
+	case *object.Store:
 		if obj == nil {
 			return graphql.Null
 		}
@@ -913,23 +916,23 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Checkout(ctx, sel, obj)
-	case model.App:
+	case object.App:
 		return ec._App(ctx, sel, &obj)
-	case *model.App:
+	case *object.App:
 		if obj == nil {
 			return graphql.Null
 		}
 		return ec._App(ctx, sel, obj)
-	case model.APIToken:
+	case object.APIToken:
 		return ec._ApiToken(ctx, sel, &obj)
-	case *model.APIToken:
+	case *object.APIToken:
 		if obj == nil {
 			return graphql.Null
 		}
 		return ec._ApiToken(ctx, sel, obj)
-	case model.Account:
+	case object.Account:
 		return ec._Account(ctx, sel, &obj)
-	case *model.Account:
+	case *object.Account:
 		if obj == nil {
 			return graphql.Null
 		}
@@ -949,7 +952,7 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 
 var collectionInfoImplementors = []string{"CollectionInfo"}
 
-func (ec *executionContext) _CollectionInfo(ctx context.Context, sel ast.SelectionSet, obj *model.CollectionInfo) graphql.Marshaler {
+func (ec *executionContext) _CollectionInfo(ctx context.Context, sel ast.SelectionSet, obj *object.CollectionInfo) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, collectionInfoImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1070,7 +1073,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var pageInfoImplementors = []string{"PageInfo"}
 
-func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *model.PageInfo) graphql.Marshaler {
+func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *object.PageInfo) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1532,14 +1535,33 @@ func (ec *executionContext) marshalNNode2ᚕlatchkeyᚋgraphᚋmodelᚐNode(ctx 
 	return ret
 }
 
-func (ec *executionContext) unmarshalNViewerKind2latchkeyᚋgraphᚋmodelᚐViewerKind(ctx context.Context, v any) (model.ViewerKind, error) {
-	var res model.ViewerKind
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNViewerKind2latchkeyᚋinternalᚋauthᚐKind(ctx context.Context, v any) (auth.Kind, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := auth.Kind(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNViewerKind2latchkeyᚋgraphᚋmodelᚐViewerKind(ctx context.Context, sel ast.SelectionSet, v model.ViewerKind) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNViewerKind2latchkeyᚋinternalᚋauthᚐKind(ctx context.Context, sel ast.SelectionSet, v auth.Kind) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalODateTime2timeᚐTime(ctx context.Context, v any) (time.Time, error) {
+	res, err := scalar.UnmarshalDateTime(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalODateTime2timeᚐTime(ctx context.Context, sel ast.SelectionSet, v time.Time) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalDateTime(v)
+	return res
 }
 
 func (ec *executionContext) unmarshalODateTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {
@@ -1560,21 +1582,15 @@ func (ec *executionContext) marshalODateTime2ᚖtimeᚐTime(ctx context.Context,
 	return res
 }
 
-func (ec *executionContext) unmarshalOLong2ᚖint64(ctx context.Context, v any) (*int64, error) {
-	if v == nil {
-		return nil, nil
-	}
+func (ec *executionContext) unmarshalOLong2int64(ctx context.Context, v any) (int64, error) {
 	res, err := graphql.UnmarshalInt64(v)
-	return &res, graphql.ErrorOnPath(ctx, err)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOLong2ᚖint64(ctx context.Context, sel ast.SelectionSet, v *int64) graphql.Marshaler {
-	if v == nil {
-		return graphql.Null
-	}
+func (ec *executionContext) marshalOLong2int64(ctx context.Context, sel ast.SelectionSet, v int64) graphql.Marshaler {
 	_ = sel
 	_ = ctx
-	res := graphql.MarshalInt64(*v)
+	res := graphql.MarshalInt64(v)
 	return res
 }
 

@@ -5,7 +5,7 @@ package generated
 import (
 	"context"
 	"errors"
-	"latchkey/graph/model"
+	"latchkey/graph/object"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -24,7 +24,7 @@ import (
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _ScopePermission_name(ctx context.Context, field graphql.CollectedField, obj *model.ScopePermission) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopePermission_name(ctx context.Context, field graphql.CollectedField, obj *object.ScopePermission) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -47,7 +47,7 @@ func (ec *executionContext) fieldContext_ScopePermission_name(_ context.Context,
 	return graphql.NewScalarFieldContext("ScopePermission", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ScopePermission_scope(ctx context.Context, field graphql.CollectedField, obj *model.ScopePermission) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopePermission_scope(ctx context.Context, field graphql.CollectedField, obj *object.ScopePermission) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -70,7 +70,7 @@ func (ec *executionContext) fieldContext_ScopePermission_scope(_ context.Context
 	return graphql.NewScalarFieldContext("ScopePermission", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ScopePermission_implies(ctx context.Context, field graphql.CollectedField, obj *model.ScopePermission) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopePermission_implies(ctx context.Context, field graphql.CollectedField, obj *object.ScopePermission) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -79,7 +79,7 @@ func (ec *executionContext) _ScopePermission_implies(ctx context.Context, field 
 			return ec.fieldContext_ScopePermission_implies(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Implies, nil
+			return obj.Included(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
@@ -90,10 +90,10 @@ func (ec *executionContext) _ScopePermission_implies(ctx context.Context, field 
 	)
 }
 func (ec *executionContext) fieldContext_ScopePermission_implies(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ScopePermission", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("ScopePermission", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ScopeResource_key(ctx context.Context, field graphql.CollectedField, obj *model.ScopeResource) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopeResource_key(ctx context.Context, field graphql.CollectedField, obj *object.ScopeResource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -116,7 +116,7 @@ func (ec *executionContext) fieldContext_ScopeResource_key(_ context.Context, fi
 	return graphql.NewScalarFieldContext("ScopeResource", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ScopeResource_name(ctx context.Context, field graphql.CollectedField, obj *model.ScopeResource) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopeResource_name(ctx context.Context, field graphql.CollectedField, obj *object.ScopeResource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -139,7 +139,7 @@ func (ec *executionContext) fieldContext_ScopeResource_name(_ context.Context, f
 	return graphql.NewScalarFieldContext("ScopeResource", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ScopeResource_section(ctx context.Context, field graphql.CollectedField, obj *model.ScopeResource) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopeResource_section(ctx context.Context, field graphql.CollectedField, obj *object.ScopeResource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -162,7 +162,7 @@ func (ec *executionContext) fieldContext_ScopeResource_section(_ context.Context
 	return graphql.NewScalarFieldContext("ScopeResource", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ScopeResource_description(ctx context.Context, field graphql.CollectedField, obj *model.ScopeResource) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopeResource_description(ctx context.Context, field graphql.CollectedField, obj *object.ScopeResource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -185,7 +185,7 @@ func (ec *executionContext) fieldContext_ScopeResource_description(_ context.Con
 	return graphql.NewScalarFieldContext("ScopeResource", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ScopeResource_permissions(ctx context.Context, field graphql.CollectedField, obj *model.ScopeResource) (ret graphql.Marshaler) {
+func (ec *executionContext) _ScopeResource_permissions(ctx context.Context, field graphql.CollectedField, obj *object.ScopeResource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -194,11 +194,11 @@ func (ec *executionContext) _ScopeResource_permissions(ctx context.Context, fiel
 			return ec.fieldContext_ScopeResource_permissions(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Permissions, nil
+			return obj.PermissionList(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []model.ScopePermission) graphql.Marshaler {
-			return ec.marshalNScopePermission2ᚕlatchkeyᚋgraphᚋmodelᚐScopePermissionᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []object.ScopePermission) graphql.Marshaler {
+			return ec.marshalNScopePermission2ᚕlatchkeyᚋgraphᚋobjectᚐScopePermissionᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -208,7 +208,7 @@ func (ec *executionContext) fieldContext_ScopeResource_permissions(_ context.Con
 	fc = &graphql.FieldContext{
 		Object:     "ScopeResource",
 		Field:      field,
-		IsMethod:   false,
+		IsMethod:   true,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_ScopePermission(ctx, field)
@@ -231,7 +231,7 @@ func (ec *executionContext) fieldContext_ScopeResource_permissions(_ context.Con
 
 var scopePermissionImplementors = []string{"ScopePermission"}
 
-func (ec *executionContext) _ScopePermission(ctx context.Context, sel ast.SelectionSet, obj *model.ScopePermission) graphql.Marshaler {
+func (ec *executionContext) _ScopePermission(ctx context.Context, sel ast.SelectionSet, obj *object.ScopePermission) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, scopePermissionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -279,7 +279,7 @@ func (ec *executionContext) _ScopePermission(ctx context.Context, sel ast.Select
 
 var scopeResourceImplementors = []string{"ScopeResource"}
 
-func (ec *executionContext) _ScopeResource(ctx context.Context, sel ast.SelectionSet, obj *model.ScopeResource) graphql.Marshaler {
+func (ec *executionContext) _ScopeResource(ctx context.Context, sel ast.SelectionSet, obj *object.ScopeResource) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, scopeResourceImplementors)
 
 	out := graphql.NewFieldSet(fields)

@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"latchkey/graph/model"
+	"latchkey/graph/object"
+	"latchkey/graph/scalar"
+	"latchkey/internal/user"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -22,13 +25,7 @@ type AccountMutationsResolver interface {
 	RemoveUserFromAccount(ctx context.Context, obj *model.AccountMutations, input model.RemoveUserFromAccountInput) (*model.RemoveUserFromAccountResult, error)
 }
 type StoreUserResolver interface {
-	Apps(ctx context.Context, obj *model.StoreUser, before *string, after *string, first *int, last *int) (*model.AppsConnection, error)
-}
-type StoreUserConnectionResolver interface {
-	CollectionInfo(ctx context.Context, obj *model.StoreUserConnection) (*model.CollectionInfo, error)
-}
-type UserConnectionResolver interface {
-	CollectionInfo(ctx context.Context, obj *model.UserConnection) (*model.CollectionInfo, error)
+	Apps(ctx context.Context, obj *object.StoreUser, before *string, after *string, first *int, last *int) (*object.AppsConnection, error)
 }
 type UserMutationsResolver interface {
 	CreateUser(ctx context.Context, obj *model.UserMutations, input model.CreateUserInput) (*model.CreateUserResult, error)
@@ -267,8 +264,8 @@ func (ec *executionContext) _AddUserToAccountResult_account(ctx context.Context,
 			return obj.Account, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
-			return ec.marshalOAccount2ᚖlatchkeyᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.Account) graphql.Marshaler {
+			return ec.marshalOAccount2ᚖlatchkeyᚋgraphᚋobjectᚐAccount(ctx, selections, v)
 		},
 		true,
 		false,
@@ -322,8 +319,8 @@ func (ec *executionContext) _CreateUserResult_user(ctx context.Context, field gr
 			return obj.User, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
 		},
 		true,
 		false,
@@ -354,8 +351,8 @@ func (ec *executionContext) _CreateUserWithPasswordResult_user(ctx context.Conte
 			return obj.User, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
 		},
 		true,
 		false,
@@ -455,8 +452,8 @@ func (ec *executionContext) _RemoveUserFromStoreResult_user(ctx context.Context,
 			return obj.User, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.User) graphql.Marshaler {
-			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
 		},
 		true,
 		false,
@@ -475,7 +472,7 @@ func (ec *executionContext) fieldContext_RemoveUserFromStoreResult_user(_ contex
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreUser_id(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_id(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -484,21 +481,21 @@ func (ec *executionContext) _StoreUser_id(ctx context.Context, field graphql.Col
 			return ec.fieldContext_StoreUser_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_StoreUser_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_email(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_email(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -507,7 +504,7 @@ func (ec *executionContext) _StoreUser_email(ctx context.Context, field graphql.
 			return ec.fieldContext_StoreUser_email(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Email, nil
+			return obj.Email(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -518,10 +515,10 @@ func (ec *executionContext) _StoreUser_email(ctx context.Context, field graphql.
 	)
 }
 func (ec *executionContext) fieldContext_StoreUser_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_firstName(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_firstName(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -530,7 +527,7 @@ func (ec *executionContext) _StoreUser_firstName(ctx context.Context, field grap
 			return ec.fieldContext_StoreUser_firstName(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.FirstName, nil
+			return obj.FirstName(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -541,10 +538,10 @@ func (ec *executionContext) _StoreUser_firstName(ctx context.Context, field grap
 	)
 }
 func (ec *executionContext) fieldContext_StoreUser_firstName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_lastName(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_lastName(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -553,7 +550,7 @@ func (ec *executionContext) _StoreUser_lastName(ctx context.Context, field graph
 			return ec.fieldContext_StoreUser_lastName(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.LastName, nil
+			return obj.LastName(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -564,10 +561,10 @@ func (ec *executionContext) _StoreUser_lastName(ctx context.Context, field graph
 	)
 }
 func (ec *executionContext) fieldContext_StoreUser_lastName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_locale(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_locale(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -576,7 +573,7 @@ func (ec *executionContext) _StoreUser_locale(ctx context.Context, field graphql
 			return ec.fieldContext_StoreUser_locale(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Locale, nil
+			return obj.Locale(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -587,10 +584,10 @@ func (ec *executionContext) _StoreUser_locale(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_StoreUser_locale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_lastLoginAt(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_lastLoginAt(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -602,8 +599,8 @@ func (ec *executionContext) _StoreUser_lastLoginAt(ctx context.Context, field gr
 			return obj.LastLoginAt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
-			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
 		false,
@@ -613,7 +610,7 @@ func (ec *executionContext) fieldContext_StoreUser_lastLoginAt(_ context.Context
 	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_permissions(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_permissions(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -636,7 +633,7 @@ func (ec *executionContext) fieldContext_StoreUser_permissions(_ context.Context
 	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_status(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_status(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -648,8 +645,8 @@ func (ec *executionContext) _StoreUser_status(ctx context.Context, field graphql
 			return obj.Status, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.StoreUserStatus) graphql.Marshaler {
-			return ec.marshalOStoreUserStatus2ᚖlatchkeyᚋgraphᚋmodelᚐStoreUserStatus(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v user.Status) graphql.Marshaler {
+			return ec.marshalOStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx, selections, v)
 		},
 		true,
 		false,
@@ -659,7 +656,7 @@ func (ec *executionContext) fieldContext_StoreUser_status(_ context.Context, fie
 	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type StoreUserStatus does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_updatedAt(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_updatedAt(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -671,8 +668,8 @@ func (ec *executionContext) _StoreUser_updatedAt(ctx context.Context, field grap
 			return obj.UpdatedAt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
-			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
 		false,
@@ -682,7 +679,7 @@ func (ec *executionContext) fieldContext_StoreUser_updatedAt(_ context.Context, 
 	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
-func (ec *executionContext) _StoreUser_apps(ctx context.Context, field graphql.CollectedField, obj *model.StoreUser) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUser_apps(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -695,8 +692,8 @@ func (ec *executionContext) _StoreUser_apps(ctx context.Context, field graphql.C
 			return ec.Resolvers.StoreUser().Apps(ctx, obj, fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.AppsConnection) graphql.Marshaler {
-			return ec.marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAppsConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.AppsConnection) graphql.Marshaler {
+			return ec.marshalNAppsConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAppsConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -726,7 +723,7 @@ func (ec *executionContext) fieldContext_StoreUser_apps(ctx context.Context, fie
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreUserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.StoreUserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *object.StoreUserConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -738,8 +735,8 @@ func (ec *executionContext) _StoreUserConnection_pageInfo(ctx context.Context, f
 			return obj.PageInfo, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -758,7 +755,7 @@ func (ec *executionContext) fieldContext_StoreUserConnection_pageInfo(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreUserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.StoreUserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *object.StoreUserConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -770,8 +767,8 @@ func (ec *executionContext) _StoreUserConnection_edges(ctx context.Context, fiel
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.StoreUserEdge) graphql.Marshaler {
-			return ec.marshalOStoreUserEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐStoreUserEdge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*object.StoreUserEdge) graphql.Marshaler {
+			return ec.marshalOStoreUserEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐStoreUserEdge(ctx, selections, v)
 		},
 		true,
 		false,
@@ -790,7 +787,7 @@ func (ec *executionContext) fieldContext_StoreUserConnection_edges(_ context.Con
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreUserConnection_collectionInfo(ctx context.Context, field graphql.CollectedField, obj *model.StoreUserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUserConnection_collectionInfo(ctx context.Context, field graphql.CollectedField, obj *object.StoreUserConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -799,11 +796,11 @@ func (ec *executionContext) _StoreUserConnection_collectionInfo(ctx context.Cont
 			return ec.fieldContext_StoreUserConnection_collectionInfo(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.StoreUserConnection().CollectionInfo(ctx, obj)
+			return obj.CollectionInfo(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.CollectionInfo) graphql.Marshaler {
-			return ec.marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋmodelᚐCollectionInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.CollectionInfo) graphql.Marshaler {
+			return ec.marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋobjectᚐCollectionInfo(ctx, selections, v)
 		},
 		true,
 		false,
@@ -814,7 +811,7 @@ func (ec *executionContext) fieldContext_StoreUserConnection_collectionInfo(_ co
 		Object:     "StoreUserConnection",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CollectionInfo(ctx, field)
 		},
@@ -822,7 +819,7 @@ func (ec *executionContext) fieldContext_StoreUserConnection_collectionInfo(_ co
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreUserEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.StoreUserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUserEdge_node(ctx context.Context, field graphql.CollectedField, obj *object.StoreUserEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -834,8 +831,8 @@ func (ec *executionContext) _StoreUserEdge_node(ctx context.Context, field graph
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.StoreUser) graphql.Marshaler {
-			return ec.marshalNStoreUser2latchkeyᚋgraphᚋmodelᚐStoreUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.StoreUser) graphql.Marshaler {
+			return ec.marshalNStoreUser2latchkeyᚋgraphᚋobjectᚐStoreUser(ctx, selections, v)
 		},
 		true,
 		true,
@@ -854,7 +851,7 @@ func (ec *executionContext) fieldContext_StoreUserEdge_node(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _StoreUserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.StoreUserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _StoreUserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *object.StoreUserEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -877,7 +874,7 @@ func (ec *executionContext) fieldContext_StoreUserEdge_cursor(_ context.Context,
 	return graphql.NewScalarFieldContext("StoreUserEdge", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _User_id(ctx context.Context, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
+func (ec *executionContext) _User_id(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -886,21 +883,21 @@ func (ec *executionContext) _User_id(ctx context.Context, field graphql.Collecte
 			return ec.fieldContext_User_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_User_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("User", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _User_email(ctx context.Context, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
+func (ec *executionContext) _User_email(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -923,7 +920,7 @@ func (ec *executionContext) fieldContext_User_email(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _User_firstName(ctx context.Context, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
+func (ec *executionContext) _User_firstName(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -946,7 +943,7 @@ func (ec *executionContext) fieldContext_User_firstName(_ context.Context, field
 	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _User_lastName(ctx context.Context, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
+func (ec *executionContext) _User_lastName(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -969,7 +966,7 @@ func (ec *executionContext) fieldContext_User_lastName(_ context.Context, field 
 	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _User_locale(ctx context.Context, field graphql.CollectedField, obj *model.User) (ret graphql.Marshaler) {
+func (ec *executionContext) _User_locale(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -992,7 +989,7 @@ func (ec *executionContext) fieldContext_User_locale(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *object.UserConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1004,8 +1001,8 @@ func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field 
 			return obj.PageInfo, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2latchkeyᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1024,7 +1021,7 @@ func (ec *executionContext) fieldContext_UserConnection_pageInfo(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *object.UserConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1036,8 +1033,8 @@ func (ec *executionContext) _UserConnection_edges(ctx context.Context, field gra
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.UserEdge) graphql.Marshaler {
-			return ec.marshalOUserEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐUserEdge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*object.UserEdge) graphql.Marshaler {
+			return ec.marshalOUserEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐUserEdge(ctx, selections, v)
 		},
 		true,
 		false,
@@ -1056,7 +1053,7 @@ func (ec *executionContext) fieldContext_UserConnection_edges(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_collectionInfo(ctx context.Context, field graphql.CollectedField, obj *model.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_collectionInfo(ctx context.Context, field graphql.CollectedField, obj *object.UserConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1065,11 +1062,11 @@ func (ec *executionContext) _UserConnection_collectionInfo(ctx context.Context, 
 			return ec.fieldContext_UserConnection_collectionInfo(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.UserConnection().CollectionInfo(ctx, obj)
+			return obj.CollectionInfo(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.CollectionInfo) graphql.Marshaler {
-			return ec.marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋmodelᚐCollectionInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.CollectionInfo) graphql.Marshaler {
+			return ec.marshalOCollectionInfo2ᚖlatchkeyᚋgraphᚋobjectᚐCollectionInfo(ctx, selections, v)
 		},
 		true,
 		false,
@@ -1080,7 +1077,7 @@ func (ec *executionContext) fieldContext_UserConnection_collectionInfo(_ context
 		Object:     "UserConnection",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CollectionInfo(ctx, field)
 		},
@@ -1088,7 +1085,7 @@ func (ec *executionContext) fieldContext_UserConnection_collectionInfo(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _UserEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.UserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserEdge_node(ctx context.Context, field graphql.CollectedField, obj *object.UserEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1100,8 +1097,8 @@ func (ec *executionContext) _UserEdge_node(ctx context.Context, field graphql.Co
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.User) graphql.Marshaler {
-			return ec.marshalNUser2latchkeyᚋgraphᚋmodelᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.User) graphql.Marshaler {
+			return ec.marshalNUser2latchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1120,7 +1117,7 @@ func (ec *executionContext) fieldContext_UserEdge_node(_ context.Context, field 
 	return fc, nil
 }
 
-func (ec *executionContext) _UserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.UserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *object.UserEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1908,7 +1905,7 @@ func (ec *executionContext) _RemoveUserFromStoreResult(ctx context.Context, sel 
 
 var storeUserImplementors = []string{"StoreUser"}
 
-func (ec *executionContext) _StoreUser(ctx context.Context, sel ast.SelectionSet, obj *model.StoreUser) graphql.Marshaler {
+func (ec *executionContext) _StoreUser(ctx context.Context, sel ast.SelectionSet, obj *object.StoreUser) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, storeUserImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2024,7 +2021,7 @@ func (ec *executionContext) _StoreUser(ctx context.Context, sel ast.SelectionSet
 
 var storeUserConnectionImplementors = []string{"StoreUserConnection"}
 
-func (ec *executionContext) _StoreUserConnection(ctx context.Context, sel ast.SelectionSet, obj *model.StoreUserConnection) graphql.Marshaler {
+func (ec *executionContext) _StoreUserConnection(ctx context.Context, sel ast.SelectionSet, obj *object.StoreUserConnection) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, storeUserConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2105,7 +2102,7 @@ func (ec *executionContext) _StoreUserConnection(ctx context.Context, sel ast.Se
 
 var storeUserEdgeImplementors = []string{"StoreUserEdge"}
 
-func (ec *executionContext) _StoreUserEdge(ctx context.Context, sel ast.SelectionSet, obj *model.StoreUserEdge) graphql.Marshaler {
+func (ec *executionContext) _StoreUserEdge(ctx context.Context, sel ast.SelectionSet, obj *object.StoreUserEdge) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, storeUserEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2148,7 +2145,7 @@ func (ec *executionContext) _StoreUserEdge(ctx context.Context, sel ast.Selectio
 
 var userImplementors = []string{"User", "Node"}
 
-func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj *model.User) graphql.Marshaler {
+func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj *object.User) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2206,7 +2203,7 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 
 var userConnectionImplementors = []string{"UserConnection"}
 
-func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.SelectionSet, obj *model.UserConnection) graphql.Marshaler {
+func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.SelectionSet, obj *object.UserConnection) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2287,7 +2284,7 @@ func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.Selecti
 
 var userEdgeImplementors = []string{"UserEdge"}
 
-func (ec *executionContext) _UserEdge(ctx context.Context, sel ast.SelectionSet, obj *model.UserEdge) graphql.Marshaler {
+func (ec *executionContext) _UserEdge(ctx context.Context, sel ast.SelectionSet, obj *object.UserEdge) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2420,20 +2417,17 @@ func (ec *executionContext) unmarshalNUserIdentifierInput2latchkeyᚋgraphᚋmod
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalOStoreUserStatus2ᚖlatchkeyᚋgraphᚋmodelᚐStoreUserStatus(ctx context.Context, v any) (*model.StoreUserStatus, error) {
-	if v == nil {
-		return nil, nil
-	}
-	var res = new(model.StoreUserStatus)
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalOStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx context.Context, v any) (user.Status, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := user.Status(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOStoreUserStatus2ᚖlatchkeyᚋgraphᚋmodelᚐStoreUserStatus(ctx context.Context, sel ast.SelectionSet, v *model.StoreUserStatus) graphql.Marshaler {
-	if v == nil {
-		return graphql.Null
-	}
-	return v
+func (ec *executionContext) marshalOStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx context.Context, sel ast.SelectionSet, v user.Status) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(v))
+	return res
 }
 
 // endregion ***************************** type.gotpl *****************************

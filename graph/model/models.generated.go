@@ -6,33 +6,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"latchkey/graph/object"
+	"latchkey/internal/auth"
+	"latchkey/internal/token"
 	"strconv"
 	"time"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 // An object that can be had again by its id, through `Query.node`.
 type Node interface {
 }
-
-// What is known of an access token, the secret that requests are made with. Its fields need `account_api_tokens_read`.
-type AccessToken struct {
-	// The access token's id. It is not the secret.
-	ID string `json:"id"`
-	// The secret's prefix and last four characters, to recognise it by.
-	Hint string `json:"hint"`
-	// When it was made.
-	CreatedAt time.Time `json:"createdAt"`
-	// When it stops working; null if it does not by itself.
-	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-}
-
-// A business: the owner of stores, and the one that API tokens are issued to.
-type Account struct {
-	// The account's id, `bc/account/account/{uuid}`. Any credential of the account may read it.
-	ID string `json:"id"`
-}
-
-func (Account) IsNode() {}
 
 // What is known about a business.
 type AccountInfo struct {
@@ -44,16 +29,6 @@ type AccountInfo struct {
 type AccountMutations struct {
 }
 
-// Whoever did something.
-type Actor struct {
-	// What they are.
-	Kind ActorKind `json:"kind"`
-	// The person's or API token's id; null for the operator.
-	ID *string `json:"id,omitempty"`
-	// The person's name or the API token's, as it was at the time.
-	Name string `json:"name"`
-}
-
 // Whom to take into the account.
 type AddUserToAccountInput struct {
 	// The person's e-mail address.
@@ -63,7 +38,7 @@ type AddUserToAccountInput struct {
 // The account after a person was taken in.
 type AddUserToAccountResult struct {
 	// The account.
-	Account *Account `json:"account,omitempty"`
+	Account *object.Account `json:"account,omitempty"`
 }
 
 // Whom to take into which store.
@@ -80,55 +55,6 @@ type AddUserToStoreResult struct {
 	StoreID string `json:"storeId"`
 }
 
-// The record of an API token: all there is to know of it but its secrets, which are shown once, when they are made.
-// Its fields need `account_api_tokens_read`.
-type APIToken struct {
-	// The token's id, `bc/account/apiToken/{uuid}`.
-	ID string `json:"id"`
-	// The name its creator gave it, 4 to 100 characters.
-	Name string `json:"name"`
-	// Where it works: in the account and all of its stores, or in one store.
-	Level APITokenLevel `json:"level"`
-	// The address of the API it is meant for.
-	APIPath string `json:"apiPath"`
-	// The public half of its client credentials. It never changes.
-	ClientID string `json:"clientId"`
-	// Every scope it holds, those that others include among them, in alphabetical order.
-	Scopes []string `json:"scopes"`
-	// Whether it works, and if not, why.
-	Status APITokenStatus `json:"status"`
-	// The networks it may be used from, in CIDR notation; from anywhere if empty.
-	AllowedIPRanges []string `json:"allowedIpRanges"`
-	// When it was created.
-	CreatedAt time.Time `json:"createdAt"`
-	// Who created it.
-	CreatedBy Actor `json:"createdBy"`
-	// When it stops working by itself; null if it does not.
-	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-	// When it was last used, to within some seconds; null if it never was.
-	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
-	// The IP address it was last used from; null if it never was used.
-	LastUsedIP *string `json:"lastUsedIp,omitempty"`
-	// When it was revoked; null unless it was.
-	RevokedAt *time.Time `json:"revokedAt,omitempty"`
-	// Who revoked it; null unless it was revoked.
-	RevokedBy *Actor `json:"revokedBy,omitempty"`
-	// The reason that was given for revoking it; null if there was none.
-	RevocationReason *string `json:"revocationReason,omitempty"`
-	// Its access tokens that still work: one, or two while a rotation lasts. The newest first.
-	AccessTokens []AccessToken `json:"accessTokens"`
-}
-
-func (APIToken) IsNode() {}
-
-// A page of API tokens.
-type APITokenConnection struct {
-	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*APITokenEdge `json:"edges,omitempty"`
-}
-
 // The credentials of an API token, as they are shown once.
 type APITokenCredentials struct {
 	// The public half of the client credentials.
@@ -143,18 +69,10 @@ type APITokenCredentials struct {
 	File CredentialsFile `json:"file"`
 }
 
-// An API token's place in a list.
-type APITokenEdge struct {
-	// The API token.
-	Node APIToken `json:"node"`
-	// The place, to give as `before` or `after`.
-	Cursor string `json:"cursor"`
-}
-
 // Which API tokens. Given several conditions, a token must meet each.
 type APITokenFilterInput struct {
 	// Only tokens in one of these states; the active and the expired ones by default.
-	Statuses []APITokenStatus `json:"statuses,omitempty"`
+	Statuses []token.Status `json:"statuses,omitempty"`
 	// Only tokens that may use this scope, by itself or because another of theirs includes it.
 	Scope *string `json:"scope,omitempty"`
 	// Only tokens that were not used since this moment, those never used among them.
@@ -165,80 +83,8 @@ type APITokenFilterInput struct {
 type APITokenMutations struct {
 }
 
-// A program that works with stores, and that merchants can install. Lists of apps need `account_apps_read`.
-type App struct {
-	// The app's id, `bc/account/app/{key}`.
-	ID string `json:"id"`
-	// The app's name.
-	Name string `json:"name"`
-}
-
-func (App) IsNode() {}
-
 // Changes to the account's apps.
 type AppMutations struct {
-}
-
-// A page of apps.
-type AppsConnection struct {
-	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*AppsEdge `json:"edges,omitempty"`
-}
-
-// An app's place in a list.
-type AppsEdge struct {
-	// The app.
-	Node App `json:"node"`
-	// The place, to give as `before` or `after`.
-	Cursor string `json:"cursor"`
-}
-
-// Something more about an event.
-type AuditDetail struct {
-	// What it is: `scopes`, `reason`.
-	Name string `json:"name"`
-	// Its value.
-	Value string `json:"value"`
-}
-
-// A change: who made it, what it was, when, and from where. No secret is ever in one. Lists of events need `account_audit_read`.
-type AuditEvent struct {
-	// The event's id.
-	ID string `json:"id"`
-	// When the change was made.
-	At time.Time `json:"at"`
-	// Who made it.
-	Actor Actor `json:"actor"`
-	// What was done: `api_token.created`, `api_token.revoked`.
-	Action string `json:"action"`
-	// The id of what was changed; null if it has none.
-	TargetID *string `json:"targetId,omitempty"`
-	// The name of what was changed, as it was at the time; null if it has none.
-	TargetName *string `json:"targetName,omitempty"`
-	// The IP address the request came from; null for a change made on the server itself.
-	IP *string `json:"ip,omitempty"`
-	// The id of the request, the one in its `X-Request-Id` and in `extensions.requestId` of its errors; null for a change made on the server itself.
-	RequestID *string `json:"requestId,omitempty"`
-	// What else is to be known, in the order of its names.
-	Details []AuditDetail `json:"details"`
-}
-
-// A page of events.
-type AuditEventConnection struct {
-	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*AuditEventEdge `json:"edges,omitempty"`
-}
-
-// An event's place in a list.
-type AuditEventEdge struct {
-	// The event.
-	Node AuditEvent `json:"node"`
-	// The place, to give as `before` or `after`.
-	Cursor string `json:"cursor"`
 }
 
 // Which events. Given several conditions, an event must meet each.
@@ -274,7 +120,7 @@ type AWSEventSource struct {
 // A page of event sources.
 type AWSEventSourcesConnection struct {
 	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
+	PageInfo object.PageInfo `json:"pageInfo"`
 	// The page's entries.
 	Edges []*AWSEventSourcesEdge `json:"edges,omitempty"`
 }
@@ -336,7 +182,7 @@ type CheckoutItem struct {
 // A page of a checkout's items.
 type CheckoutItemConnection struct {
 	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
+	PageInfo object.PageInfo `json:"pageInfo"`
 	// The page's entries.
 	Edges []*CheckoutItemEdge `json:"edges,omitempty"`
 }
@@ -415,12 +261,6 @@ type CheckoutItemScopeInput struct {
 type CheckoutMutations struct {
 }
 
-// Figures about a whole list, of which one page was asked for.
-type CollectionInfo struct {
-	// How many entries the whole list has, all pages together, after its filter.
-	TotalItems *int64 `json:"totalItems,omitempty"`
-}
-
 // An API token to create.
 type CreateAPITokenInput struct {
 	// A name, 4 to 100 characters.
@@ -438,7 +278,7 @@ type CreateAPITokenInput struct {
 // The API token that was created, and its credentials.
 type CreateAPITokenResult struct {
 	// The token's record.
-	APIToken APIToken `json:"apiToken"`
+	APIToken object.APIToken `json:"apiToken"`
 	// The token's credentials. They cannot be had again.
 	Credentials APITokenCredentials `json:"credentials"`
 }
@@ -490,7 +330,7 @@ type CreateUserInput struct {
 // The person who was created.
 type CreateUserResult struct {
 	// The person.
-	User *User `json:"user,omitempty"`
+	User *object.User `json:"user,omitempty"`
 }
 
 // A person to create, with a password.
@@ -512,7 +352,7 @@ type CreateUserWithPasswordInput struct {
 // The person who was created with a password.
 type CreateUserWithPasswordResult struct {
 	// The person.
-	User *User `json:"user,omitempty"`
+	User *object.User `json:"user,omitempty"`
 }
 
 // Credentials as a text file.
@@ -555,18 +395,6 @@ type MoneyInput struct {
 	Value json.Number `json:"value"`
 }
 
-// Where a page of a list stands in the whole of it.
-type PageInfo struct {
-	// Whether more follows after the last entry of this page.
-	HasNextPage bool `json:"hasNextPage"`
-	// Whether something stands before the first entry of this page.
-	HasPreviousPage bool `json:"hasPreviousPage"`
-	// The cursor of the first entry, to give as `before`; null on an empty page.
-	StartCursor *string `json:"startCursor,omitempty"`
-	// The cursor of the last entry, to give as `after`; null on an empty page.
-	EndCursor *string `json:"endCursor,omitempty"`
-}
-
 // What a subscription costs.
 type PricingPlanInput struct {
 	// How often the price is due.
@@ -606,7 +434,7 @@ type RemoveUserFromStoreResult struct {
 	// The store's id.
 	StoreID string `json:"storeId"`
 	// The person.
-	User *User `json:"user,omitempty"`
+	User *object.User `json:"user,omitempty"`
 }
 
 // Which API tokens to revoke.
@@ -636,63 +464,11 @@ type RotateAPITokenInput struct {
 // The API token after its rotation.
 type RotateAPITokenResult struct {
 	// The token's record.
-	APIToken APIToken `json:"apiToken"`
+	APIToken object.APIToken `json:"apiToken"`
 	// The new secret to make requests with. It cannot be had again.
 	AccessToken string `json:"accessToken"`
 	// When the old access token stops working.
 	PreviousExpiresAt time.Time `json:"previousExpiresAt"`
-}
-
-// A permission for a resource, and the scope that stands for it.
-type ScopePermission struct {
-	// A name for people: `read-only`, `modify`.
-	Name string `json:"name"`
-	// The scope to ask for: `account_users_read`.
-	Scope string `json:"scope"`
-	// The scopes that are included in this one, and need not be asked for beside it.
-	Implies []string `json:"implies"`
-}
-
-// Something a token can be given permissions for: orders, an account's users.
-type ScopeResource struct {
-	// A name for programs, which stays the same: `account_users`.
-	Key string `json:"key"`
-	// A name for people.
-	Name string `json:"name"`
-	// The heading under which people find it.
-	Section string `json:"section"`
-	// What it is about.
-	Description string `json:"description"`
-	// The permissions there are for it, the weakest first. Having none of them is possible always.
-	Permissions []ScopePermission `json:"permissions"`
-}
-
-// A shop of the account. Its fields need `account_stores_read` where they do not say otherwise; a store's owner reads the stores they own.
-type Store struct {
-	// The store's id, `bc/account/store/{key}`. Where a store's id is asked for, its hash is taken as well.
-	ID string `json:"id"`
-	// The store's name.
-	Name string `json:"name"`
-	// The short name of the store in the addresses of its API: `/stores/{storeHash}/v3/`.
-	StoreHash string `json:"storeHash"`
-}
-
-func (Store) IsNode() {}
-
-// A page of stores.
-type StoreConnection struct {
-	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*StoreEdge `json:"edges,omitempty"`
-}
-
-// A store's place in a list.
-type StoreEdge struct {
-	// The store.
-	Node Store `json:"node"`
-	// The place, to give as `before` or `after`.
-	Cursor string `json:"cursor"`
 }
 
 // Which stores. Given both lists, a store must be in each.
@@ -701,44 +477,6 @@ type StoreFilterInput struct {
 	Ids []string `json:"ids,omitempty"`
 	// Only stores with one of these hashes, 250 at most.
 	StoreHashes []string `json:"storeHashes,omitempty"`
-}
-
-// A person's place in one store: who they are, and what they may do there.
-type StoreUser struct {
-	// The person's id, the same as their `User` has.
-	ID string `json:"id"`
-	// The person's e-mail address.
-	Email string `json:"email"`
-	// The person's first name.
-	FirstName string `json:"firstName"`
-	// The person's last name.
-	LastName string `json:"lastName"`
-	// The language the person is written to in, as an IETF tag.
-	Locale string `json:"locale"`
-	// When the person last signed in to this store; null if they never did.
-	LastLoginAt *time.Time `json:"lastLoginAt,omitempty"`
-	// What the person may do in this store, by the names the control panel uses.
-	Permissions []string `json:"permissions"`
-	// Whether the person can sign in to this store.
-	Status *StoreUserStatus `json:"status,omitempty"`
-	// When the person's place in this store was last changed.
-	UpdatedAt *time.Time `json:"updatedAt,omitempty"`
-}
-
-// A page of a store's people.
-type StoreUserConnection struct {
-	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*StoreUserEdge `json:"edges,omitempty"`
-}
-
-// A person's place in a list of a store's people.
-type StoreUserEdge struct {
-	// The person in the store.
-	Node StoreUser `json:"node"`
-	// The place, to give as `before` or `after`.
-	Cursor string `json:"cursor"`
 }
 
 // A merchant's running or past payments for an app. Lists of subscriptions need `account_subscriptions_read`.
@@ -772,7 +510,7 @@ func (Subscription) IsNode() {}
 // A page of subscriptions.
 type SubscriptionConnection struct {
 	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
+	PageInfo object.PageInfo `json:"pageInfo"`
 	// The page's entries.
 	Edges []*SubscriptionEdge `json:"edges,omitempty"`
 }
@@ -840,7 +578,7 @@ type UpdateAPITokenInput struct {
 	// All the scopes it shall keep: at least one, and none that it could not use before.
 	Scopes []string `json:"scopes,omitempty"`
 	// When it shall stop working: a moment to come, and no later than now set.
-	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	ExpiresAt graphql.Omittable[*time.Time] `json:"expiresAt,omitempty"`
 	// All the networks it may still be used from, in CIDR notation: within those it has now, and not none where there were some.
 	AllowedIPRanges []string `json:"allowedIpRanges,omitempty"`
 }
@@ -848,39 +586,7 @@ type UpdateAPITokenInput struct {
 // The API token as it is after the change.
 type UpdateAPITokenResult struct {
 	// The token's record.
-	APIToken APIToken `json:"apiToken"`
-}
-
-// A person, who may belong to several accounts and stores. There is one for every e-mail address. Lists of people need `account_users_read`.
-type User struct {
-	// The person's id, `bc/account/user/{uuid}`.
-	ID string `json:"id"`
-	// The person's e-mail address, as it was given. Addresses that differ in case only are the same person's.
-	Email string `json:"email"`
-	// The person's first name.
-	FirstName string `json:"firstName"`
-	// The person's last name.
-	LastName string `json:"lastName"`
-	// The language the person is written to in, as an IETF tag: `en`, `de-CH`.
-	Locale string `json:"locale"`
-}
-
-func (User) IsNode() {}
-
-// A page of people.
-type UserConnection struct {
-	// Where the page stands in the list.
-	PageInfo PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*UserEdge `json:"edges,omitempty"`
-}
-
-// A person's place in a list.
-type UserEdge struct {
-	// The person.
-	Node User `json:"node"`
-	// The place, to give as `before` or `after`.
-	Cursor string `json:"cursor"`
+	APIToken object.APIToken `json:"apiToken"`
 }
 
 // A person, by one of the two; given both, they must be the same person's.
@@ -898,190 +604,11 @@ type UserMutations struct {
 // Whoever the credential of a request stands for, and what it may do.
 type Viewer struct {
 	// What sort of credential it is.
-	Kind ViewerKind `json:"kind"`
+	Kind auth.Kind `json:"kind"`
 	// Every scope the credential holds in this account, read-only scopes that others include among them, in alphabetical order.
 	Scopes []string `json:"scopes"`
 	// When the credential stops working; null if it does not.
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-}
-
-// What an account can take part in beyond the ordinary.
-type AccountFeature string
-
-const (
-	// Billing merchants for app subscriptions through the platform. Without it the scopes about charges, checkouts and subscriptions cannot be granted.
-	AccountFeatureAutomatedBilling AccountFeature = "AUTOMATED_BILLING"
-)
-
-var AllAccountFeature = []AccountFeature{
-	AccountFeatureAutomatedBilling,
-}
-
-func (e AccountFeature) IsValid() bool {
-	switch e {
-	case AccountFeatureAutomatedBilling:
-		return true
-	}
-	return false
-}
-
-func (e AccountFeature) String() string {
-	return string(e)
-}
-
-func (e *AccountFeature) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = AccountFeature(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid AccountFeature", str)
-	}
-	return nil
-}
-
-func (e AccountFeature) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The sorts of actor.
-type ActorKind string
-
-const (
-	// A person, in a session.
-	ActorKindUser ActorKind = "USER"
-	// A program, with an API token.
-	ActorKindAPIToken ActorKind = "API_TOKEN"
-	// Whoever runs the service, on the server itself.
-	ActorKindOperator ActorKind = "OPERATOR"
-)
-
-var AllActorKind = []ActorKind{
-	ActorKindUser,
-	ActorKindAPIToken,
-	ActorKindOperator,
-}
-
-func (e ActorKind) IsValid() bool {
-	switch e {
-	case ActorKindUser, ActorKindAPIToken, ActorKindOperator:
-		return true
-	}
-	return false
-}
-
-func (e ActorKind) String() string {
-	return string(e)
-}
-
-func (e *ActorKind) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = ActorKind(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid ActorKind", str)
-	}
-	return nil
-}
-
-func (e ActorKind) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// Where an API token works.
-type APITokenLevel string
-
-const (
-	// On the account's own API and in every store of the account.
-	APITokenLevelAccount APITokenLevel = "ACCOUNT"
-	// In one store.
-	APITokenLevelStore APITokenLevel = "STORE"
-)
-
-var AllAPITokenLevel = []APITokenLevel{
-	APITokenLevelAccount,
-	APITokenLevelStore,
-}
-
-func (e APITokenLevel) IsValid() bool {
-	switch e {
-	case APITokenLevelAccount, APITokenLevelStore:
-		return true
-	}
-	return false
-}
-
-func (e APITokenLevel) String() string {
-	return string(e)
-}
-
-func (e *APITokenLevel) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = APITokenLevel(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid ApiTokenLevel", str)
-	}
-	return nil
-}
-
-func (e APITokenLevel) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// Whether an API token works.
-type APITokenStatus string
-
-const (
-	// It does.
-	APITokenStatusActive APITokenStatus = "ACTIVE"
-	// It does not: its time is over.
-	APITokenStatusExpired APITokenStatus = "EXPIRED"
-	// It does not: it was revoked.
-	APITokenStatusRevoked APITokenStatus = "REVOKED"
-)
-
-var AllAPITokenStatus = []APITokenStatus{
-	APITokenStatusActive,
-	APITokenStatusExpired,
-	APITokenStatusRevoked,
-}
-
-func (e APITokenStatus) IsValid() bool {
-	switch e {
-	case APITokenStatusActive, APITokenStatusExpired, APITokenStatusRevoked:
-		return true
-	}
-	return false
-}
-
-func (e APITokenStatus) String() string {
-	return string(e)
-}
-
-func (e *APITokenStatus) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = APITokenStatus(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid ApiTokenStatus", str)
-	}
-	return nil
-}
-
-func (e APITokenStatus) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
 // The regions of Amazon Web Services.
@@ -2010,50 +1537,6 @@ func (e CurrencyCode) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// Whether a person can sign in to a store.
-type StoreUserStatus string
-
-const (
-	// They can.
-	StoreUserStatusActive StoreUserStatus = "ACTIVE"
-	// They cannot, for now.
-	StoreUserStatusInactive StoreUserStatus = "INACTIVE"
-)
-
-var AllStoreUserStatus = []StoreUserStatus{
-	StoreUserStatusActive,
-	StoreUserStatusInactive,
-}
-
-func (e StoreUserStatus) IsValid() bool {
-	switch e {
-	case StoreUserStatusActive, StoreUserStatusInactive:
-		return true
-	}
-	return false
-}
-
-func (e StoreUserStatus) String() string {
-	return string(e)
-}
-
-func (e *StoreUserStatus) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = StoreUserStatus(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid StoreUserStatus", str)
-	}
-	return nil
-}
-
-func (e StoreUserStatus) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
 // How often a subscription's price is due.
 type SubscriptionBillingInterval string
 
@@ -2239,49 +1722,5 @@ func (e *SubscriptionStatus) UnmarshalGQL(v any) error {
 }
 
 func (e SubscriptionStatus) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The sorts of credential the API takes.
-type ViewerKind string
-
-const (
-	// An account-level API token.
-	ViewerKindAPIToken ViewerKind = "API_TOKEN"
-	// A person's session.
-	ViewerKindSession ViewerKind = "SESSION"
-)
-
-var AllViewerKind = []ViewerKind{
-	ViewerKindAPIToken,
-	ViewerKindSession,
-}
-
-func (e ViewerKind) IsValid() bool {
-	switch e {
-	case ViewerKindAPIToken, ViewerKindSession:
-		return true
-	}
-	return false
-}
-
-func (e ViewerKind) String() string {
-	return string(e)
-}
-
-func (e *ViewerKind) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = ViewerKind(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid ViewerKind", str)
-	}
-	return nil
-}
-
-func (e ViewerKind) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }

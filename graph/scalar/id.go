@@ -22,6 +22,8 @@ const (
 	Store        Kind = "store"
 	App          Kind = "app"
 	APIToken     Kind = "apiToken"
+	AccessToken  Kind = "accessToken"
+	AuditEvent   Kind = "auditEvent"
 	Checkout     Kind = "checkout"
 	Subscription Kind = "subscription"
 	Product      Kind = "product"

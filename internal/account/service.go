@@ -22,7 +22,8 @@ type Repository interface {
 	Stores(ctx context.Context, accountID uuid.UUID, f StoreFilter, only []uuid.UUID, w page.Window) (page.Page[Store], error)
 	StoresByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Store, error)
 
-	App(ctx context.Context, accountID uuid.UUID, id int64) (App, error)
+	// AppsByID returns those of the apps that the account offers.
+	AppsByID(ctx context.Context, accountID uuid.UUID, ids []int64) (map[int64]App, error)
 	// Apps returns a page of the apps that the account offers.
 	Apps(ctx context.Context, accountID uuid.UUID, w page.Window) (page.Page[App], error)
 	// AppsOfStores returns for each store a page of the apps installed there.
@@ -94,9 +95,27 @@ func (s *Service) StoresByID(ctx context.Context, by *auth.Principal, ids []uuid
 	return s.repo.StoresByID(ctx, by.AccountID, ids)
 }
 
-// App returns an app of the principal's account, or fault.NotFound.
-func (s *Service) App(ctx context.Context, by *auth.Principal, id int64) (App, error) {
-	return s.repo.App(ctx, by.AccountID, id)
+// StoresByRef returns those of the stores that the principal reaches, in no
+// particular order.
+func (s *Service) StoresByRef(ctx context.Context, by *auth.Principal, refs []StoreRef) ([]Store, error) {
+	if len(refs) > page.MaxSize {
+		return nil, fault.Errorf(fault.Invalid, "Name at most %d stores.", page.MaxSize)
+	}
+	size := len(refs)
+	found, err := s.Stores(ctx, by, StoreFilter{IDs: append([]StoreRef{}, refs...)}, page.Request{First: &size})
+	if err != nil {
+		return nil, err
+	}
+	stores := make([]Store, len(found.Items))
+	for i, item := range found.Items {
+		stores[i] = item.Node
+	}
+	return stores, nil
+}
+
+// AppsByID returns those of the apps that the principal's account offers.
+func (s *Service) AppsByID(ctx context.Context, by *auth.Principal, ids []int64) (map[int64]App, error) {
+	return s.repo.AppsByID(ctx, by.AccountID, ids)
 }
 
 // Apps returns a page of the apps that the principal's account offers.

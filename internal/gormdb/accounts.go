@@ -68,7 +68,6 @@ func (r appRow) app() account.App {
 }
 
 func noAccount() error { return fault.Errorf(fault.NotFound, "There is no such account.") }
-func noApp() error     { return fault.Errorf(fault.NotFound, "There is no such app in this account.") }
 
 // one fetches the row that q finds, or returns missing.
 func one[R any](q *gorm.DB, missing error) (R, error) {
@@ -145,10 +144,17 @@ func (a accounts) StoresByID(ctx context.Context, accountID uuid.UUID, ids []uui
 	return stores, nil
 }
 
-// App finds an app that the account offers.
-func (a accounts) App(ctx context.Context, accountID uuid.UUID, id int64) (account.App, error) {
-	row, err := one[appRow](a.engine.reader(ctx).Where("account_id = ? AND id = ?", accountID, id), noApp())
-	return row.app(), failed(ctx, "read app", err)
+// AppsByID returns those of the apps that the account offers.
+func (a accounts) AppsByID(ctx context.Context, accountID uuid.UUID, ids []int64) (map[int64]account.App, error) {
+	var rows []appRow
+	if err := a.engine.reader(ctx).Where("account_id = ? AND id IN ?", accountID, ids).Find(&rows).Error; err != nil {
+		return nil, failed(ctx, "read apps", err)
+	}
+	apps := make(map[int64]account.App, len(rows))
+	for _, r := range rows {
+		apps[r.ID] = r.app()
+	}
+	return apps, nil
 }
 
 // Apps returns a page of the apps that the account offers.

@@ -109,13 +109,11 @@ func TestApps(t *testing.T) {
 		}
 		ctx, repo := t.Context(), db.Accounts()
 
-		got, err := repo.App(ctx, w.Account.ID, w.Apps[1].ID)
+		got, err := repo.AppsByID(ctx, w.Account.ID, []int64{w.Apps[1].ID, partner.Apps[0].ID})
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "app", got, w.Apps[1])
-		_, err = repo.App(ctx, w.Account.ID, partner.Apps[0].ID)
-		mustBe(t, err, fault.NotFound)
+		same(t, "apps by id", got, map[int64]account.App{w.Apps[1].ID: w.Apps[1]})
 
 		offered, err := repo.Apps(ctx, w.Account.ID, all)
 		if err != nil {

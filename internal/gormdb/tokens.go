@@ -196,6 +196,19 @@ func (t tokens) Token(ctx context.Context, accountID, id uuid.UUID) (token.Token
 	return found, failed(ctx, "read API token", err)
 }
 
+// TokensByID returns those of the tokens that are the account's.
+func (t tokens) TokensByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]token.Token, error) {
+	found, err := tokensByID(t.engine.reader(ctx), accountID, ids)
+	if err != nil {
+		return nil, failed(ctx, "read API tokens", err)
+	}
+	byID := make(map[uuid.UUID]token.Token, len(found))
+	for _, each := range found {
+		byID[each.ID] = each
+	}
+	return byID, nil
+}
+
 func oneToken(q *gorm.DB, accountID, id uuid.UUID) (token.Token, error) {
 	row, err := one[tokenRow](tokensOf(q, accountID).Select(tokenColumns).Where("t.id = ?", id), token.ErrNoToken())
 	if err != nil {

@@ -52,12 +52,11 @@ func (accountUserRow) TableName() string { return "account_users" }
 
 func noUser() error { return fault.Errorf(fault.NotFound, "There is no such user in this account.") }
 
-// Member finds a user of the account.
-func (u users) Member(ctx context.Context, accountID, userID uuid.UUID) (user.User, error) {
+// MembersByID returns those of the people who are in the account.
+func (u users) MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]user.User, error) {
 	q := u.engine.reader(ctx).Joins("JOIN account_users AS m ON m.user_id = users.id").
-		Where("m.account_id = ? AND m.user_id = ?", accountID, userID)
-	row, err := one[userRow](q, noUser())
-	return row.user(), failed(ctx, "read user", err)
+		Where("m.account_id = ? AND m.user_id IN ?", accountID, ids)
+	return people(ctx, q)
 }
 
 // Users returns a page of the account's users. This list is long, and asked
@@ -107,8 +106,12 @@ func (u users) CountUsers(ctx context.Context, accountID uuid.UUID) (int64, erro
 
 // UsersByID returns the people that ids name.
 func (u users) UsersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]user.User, error) {
+	return people(ctx, u.engine.reader(ctx).Where("id IN ?", ids))
+}
+
+func people(ctx context.Context, q *gorm.DB) (map[uuid.UUID]user.User, error) {
 	var rows []userRow
-	if err := u.engine.reader(ctx).Where("id IN ?", ids).Find(&rows).Error; err != nil {
+	if err := q.Find(&rows).Error; err != nil {
 		return nil, failed(ctx, "read users", err)
 	}
 	people := make(map[uuid.UUID]user.User, len(rows))

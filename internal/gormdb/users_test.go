@@ -43,13 +43,11 @@ func TestUsers(t *testing.T) {
 			t.Errorf("counted %d, %v", n, err)
 		}
 
-		one, err := repo.Member(ctx, w.Account.ID, w.Users[2].ID)
+		members, err := repo.MembersByID(ctx, w.Account.ID, []uuid.UUID{w.Users[2].ID, other.Owner.ID})
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "member", one, w.Users[2])
-		_, err = repo.Member(ctx, w.Account.ID, other.Owner.ID)
-		mustBe(t, err, fault.NotFound)
+		same(t, "members by id", members, map[uuid.UUID]user.User{w.Users[2].ID: w.Users[2]})
 
 		people, err := repo.UsersByID(ctx, []uuid.UUID{w.Owner.ID, other.Owner.ID, uuid.New()})
 		if err != nil {

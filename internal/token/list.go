@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,6 +37,8 @@ type Query struct {
 type Lister interface {
 	// Token returns a token of the account, of either level.
 	Token(ctx context.Context, accountID, id uuid.UUID) (Token, error)
+	// TokensByID returns those of the tokens that are the account's.
+	TokensByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Token, error)
 	// AccountTokens returns a page of the account-level tokens.
 	AccountTokens(ctx context.Context, accountID uuid.UUID, q Query, w page.Window) (page.Page[Token], error)
 	CountAccountTokens(ctx context.Context, accountID uuid.UUID, q Query) (int64, error)
@@ -64,6 +67,19 @@ func (s *Service) Get(ctx context.Context, by *auth.Principal, id uuid.UUID) (To
 		return Token{}, ErrNoToken()
 	}
 	return t, err
+}
+
+// Self returns the principal's own API token, whatever it may see of others.
+func (s *Service) Self(ctx context.Context, by *auth.Principal) (Token, error) {
+	return s.repo.Token(ctx, by.AccountID, by.ID)
+}
+
+// TokensByID returns those of the tokens, of either level, that the principal
+// sees.
+func (s *Service) TokensByID(ctx context.Context, by *auth.Principal, ids []uuid.UUID) (map[uuid.UUID]Token, error) {
+	found, err := s.repo.TokensByID(ctx, by.AccountID, ids)
+	maps.DeleteFunc(found, func(_ uuid.UUID, t Token) bool { return !sees(by, t) })
+	return found, err
 }
 
 // Query checks a filter and makes it whole. It returns fault.Invalid.

@@ -18,8 +18,8 @@ import (
 // returns fault.NotFound when there is none; a batch leaves out what there is
 // not.
 type Repository interface {
-	// Member returns a user of the account.
-	Member(ctx context.Context, accountID, userID uuid.UUID) (User, error)
+	// MembersByID returns those of the people who are in the account.
+	MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
 	// Users returns a page of the account's users.
 	Users(ctx context.Context, accountID uuid.UUID, w page.Window) (page.Page[User], error)
 	CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error)
@@ -56,9 +56,9 @@ func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now fun
 	return &Service{repo: repo, keys: keys, random: random, now: now}
 }
 
-// Member returns a user of the principal's account, or fault.NotFound.
-func (s *Service) Member(ctx context.Context, by *auth.Principal, id uuid.UUID) (User, error) {
-	return s.repo.Member(ctx, by.AccountID, id)
+// MembersByID returns those of the people who are in the principal's account.
+func (s *Service) MembersByID(ctx context.Context, by *auth.Principal, ids []uuid.UUID) (map[uuid.UUID]User, error) {
+	return s.repo.MembersByID(ctx, by.AccountID, ids)
 }
 
 // Users returns a page of the users of the principal's account.
