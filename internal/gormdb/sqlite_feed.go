@@ -2,11 +2,9 @@ package gormdb
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"time"
 
-	glebarez "github.com/glebarez/sqlite"
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 )
@@ -19,29 +17,21 @@ func (s *sqlite) announce(*gorm.DB, uuid.UUID) error { return nil }
 
 // listen asks for PRAGMA data_version, which differs when a connection other
 // than the one that asks has committed. It does not tell what, so everything
-// is forgotten.
-func (s *sqlite) listen(ctx context.Context, f *Feed) (err error) {
-	pool, err := sql.Open(glebarez.DriverName, dataSource(s.path, "_pragma=query_only(on)"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, pool.Close()) }()
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+// is forgotten. The one that asks is the one that writes for this process:
+// what this process commits is told by OnChange and spoils no memory here.
+func (s *sqlite) listen(ctx context.Context, f *Feed) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
-	for known := int64(-1); ; {
+	var known dataVersion
+	for {
 		asked := time.Now()
-		var version int64
-		if err := conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil {
+		found, err := s.dataVersion(ctx)
+		if err != nil {
 			return err
 		}
-		if version != known {
+		if found != known {
 			f.ears.Forget()
-			known = version
+			known = found
 		}
 		f.heard(asked)
 		select {
@@ -50,4 +40,22 @@ func (s *sqlite) listen(ctx context.Context, f *Feed) (err error) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// dataVersion is a version of the file as one connection numbers it.
+type dataVersion struct {
+	number int64
+	conn   any
+}
+
+func (s *sqlite) dataVersion(ctx context.Context) (v dataVersion, err error) {
+	conn, err := s.writeSQL.Conn(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := conn.Raw(func(c any) error { v.conn = c; return nil }); err != nil {
+		return v, err
+	}
+	return v, conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v.number)
 }

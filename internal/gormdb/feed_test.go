@@ -1,0 +1,184 @@
+package gormdb_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/manifest"
+	"latchkey/internal/token"
+)
+
+// lease is how long the feed may hear nothing before it says so.
+const lease = 2 * time.Second
+
+// listening is a feed that runs until its test ends, and what it told.
+type listening struct {
+	*gormdb.Feed
+	recorder
+	forgets atomic.Int32
+}
+
+func listen(t testing.TB, db *gormdb.DB) *listening {
+	t.Helper()
+	l := &listening{}
+	l.Feed = db.NewFeed(gormdb.Ears{Changed: l.changed, Forget: func() { l.forgets.Add(1) }}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		if l.Hearing() {
+			t.Error("a feed that has ended hears")
+		}
+	})
+	return l
+}
+
+// hears reports whether the account's change was told, by name or among all.
+func (l *listening) hears(account uuid.UUID, forgets int32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Contains(l.told, account) || l.forgets.Load() > forgets
+}
+
+// within waits until done.
+func within(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}
+
+func TestFeedHearsOtherReplicas(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		here, there := dbtest.Open(t, url), dbtest.Open(t, url)
+		w := dbtest.Seed{}.Make(t, here)
+		a, _ := issue(t, here, w, uuid.Nil)
+		b, _ := issue(t, here, w, uuid.Nil)
+		l := listen(t, here)
+		if l.Hearing() {
+			t.Error("it hears before it can")
+		}
+		within(t, 5*time.Second, "hearing", l.Hearing)
+		if l.forgets.Load() != 1 {
+			t.Errorf("it forgot %d times before it heard, want once", l.forgets.Load())
+		}
+		for _, tc := range []struct {
+			name string
+			work func() error
+		}{
+			{"revoke one", func() error { revoke(t, there, a); return nil }},
+			{"narrow or rotate", func() error {
+				return there.Tokens().Change(t.Context(), w.Account.ID, b.ID, func(got token.Token, _ []token.AccessToken) (token.Change, error) {
+					return token.Change{Token: &got, Event: event(got, audit.APITokenUpdated)}, nil
+				})
+			}},
+			{"a manifest", func() error {
+				return there.Manifest().Atomically(t.Context(), func(r manifest.Repository) error { return r.SaveStore(t.Context(), w.Stores[0]) })
+			}},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				forgets := l.forgets.Load()
+				l.take()
+				if err := tc.work(); err != nil {
+					t.Fatal(err)
+				}
+				within(t, lease, "the change", func() bool { return l.hears(w.Account.ID, forgets) })
+				if !l.Hearing() {
+					t.Error("it does not hear any more")
+				}
+			})
+		}
+	})
+}
+
+// What nobody did is not told, and memory stays good while nothing happens.
+func TestFeedTellsNothingElse(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		here, there := dbtest.Open(t, url), dbtest.Open(t, url)
+		w := dbtest.Seed{}.Make(t, here)
+		made, _ := issue(t, here, w, uuid.Nil)
+		l := listen(t, here)
+		within(t, 5*time.Second, "hearing", l.Hearing)
+		if unknown, err := there.Tokens().Revoke(t.Context(), w.Account.ID, []uuid.UUID{made.ID, uuid.New()}, nil, revocation(made), revokedEvent); err != nil || len(unknown) != 1 {
+			t.Fatal(unknown, err)
+		}
+		if _, err := there.Tokens().Token(t.Context(), w.Account.ID, made.ID); err != nil {
+			t.Fatal(err)
+		}
+		issue(t, here, w, uuid.Nil) // takes no right away
+		keepUse(t, here, made, later(time.Minute))
+		time.Sleep(700 * time.Millisecond) // longer than any interval of the feed
+		if !l.Hearing() || l.forgets.Load() != 1 || len(l.take()) > 0 {
+			t.Errorf("hearing %v, forgot %d times", l.Hearing(), l.forgets.Load())
+		}
+	})
+}
+
+func TestFeedConnectsAgain(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	db := dbtest.Open(t, url)
+	l := listen(t, db)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	conn := connect(t, url)
+	for round := range int32(2) {
+		var ended int
+		// The statement that the feed last ran tells its connection from the pool's.
+		err := conn.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND query IN ('SELECT 1', 'LISTEN latchkey_changes')`).Scan(&ended)
+		if err != nil || ended != 1 {
+			t.Fatalf("%d connections were the feed's, %v", ended, err)
+		}
+		within(t, time.Second, "not hearing", func() bool { return !l.Hearing() })
+		within(t, 5*time.Second, "hearing again", l.Hearing)
+		if got := l.forgets.Load(); got != round+2 {
+			t.Errorf("forgot %d times, want %d", got, round+2)
+		}
+	}
+}
+
+// A connection on which nothing arrives any more, though nothing has closed
+// it, is worth no trust after the lease.
+func TestFeedOverASilentConnection(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // after every other clean-up
+	url := dbtest.PostgresURL(t)
+	p := startProxy(t, url)
+	here, there := dbtest.Open(t, p.url), dbtest.Open(t, url)
+	w := dbtest.Seed{}.Make(t, there)
+	made, _ := issue(t, there, w, uuid.Nil)
+	l := listen(t, here)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	l.take()
+
+	p.freeze()
+	revoke(t, there, made)
+	revoked := time.Now()
+	within(t, lease+200*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
+	t.Logf("refused to hear %s after the revocation", time.Since(revoked).Round(time.Millisecond))
+	if l.hears(w.Account.ID, 1) {
+		t.Fatal("it heard over a frozen connection")
+	}
+	p.thaw()
+	within(t, 10*time.Second, "hearing again", func() bool { return l.Hearing() })
+	if !l.hears(w.Account.ID, 1) {
+		t.Error("it hears again, but not what happened meanwhile")
+	}
+}

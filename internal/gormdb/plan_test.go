@@ -1,0 +1,124 @@
+package gormdb_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/page"
+	"latchkey/internal/secret"
+	"latchkey/internal/token"
+)
+
+// With many rows, what is asked for often is found by an index and not by
+// walking over a table.
+func TestPlans(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	var last string
+	db := dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: func(sql string) { last = sql }})
+	w := dbtest.Seed{}.Make(t, db)
+	crowd(t, db, url, w, 20_000)
+	conn := connect(t, url)
+
+	value := newSecret(secret.StoreAccessToken)
+	kept := keys.Digest(value)
+	digest := kept.Digest[:]
+	middle := uuid.MustParse("01900000-0000-7000-8000-000000002710")
+	for _, tc := range []struct {
+		name  string
+		run   func() error
+		args  []any
+		index []string
+	}{
+		{"a digest", func() error {
+			_, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value))
+			return ignore(err)
+		},
+			[]any{digest}, []string{"access_tokens_digest_key", "api_tokens_pkey"}},
+		{"a session", func() error {
+			_, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(value))
+			return ignore(err)
+		},
+			[]any{digest}, []string{"sessions_digest_key"}},
+		{"a page of users at depth", func() error {
+			_, err := db.Users().Users(t.Context(), w.Account.ID, page.Window{Size: 50, After: &middle})
+			return err
+		}, []any{w.Account.ID, middle}, []string{"account_users_pkey", "users_pkey"}},
+		{"the last page of users", func() error {
+			_, err := db.Users().Users(t.Context(), w.Account.ID, page.Window{Size: 50, Backward: true})
+			return err
+		}, []any{w.Account.ID}, []string{"account_users_pkey", "users_pkey"}},
+		{"a page of tokens", func() error {
+			_, err := db.Tokens().AccountTokens(t.Context(), w.Account.ID, token.Query{Now: noon}, page.Window{Size: 10, After: &middle})
+			return err
+		}, []any{w.Account.ID, middle, 11}, []string{"api_tokens_live"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := tc.run(); err != nil {
+				t.Fatal(err)
+			}
+			plan := explain(t, conn, last, tc.args...)
+			for _, index := range tc.index {
+				if !strings.Contains(plan, index) {
+					t.Errorf("%s is not used:\n%s", index, plan)
+				}
+			}
+			for _, table := range []string{"access_tokens", "api_tokens", "users", "account_users"} {
+				if strings.Contains(plan, "Seq Scan on "+table) {
+					t.Errorf("the plan walks over %s:\n%s", table, plan)
+				}
+			}
+		})
+	}
+}
+
+// ignore forgets that there is nothing to find: the statement counts.
+func ignore(error) error { return nil }
+
+// crowd fills the account with users and tokens, and the tables with others'.
+func crowd(t testing.TB, db *gormdb.DB, url string, w dbtest.World, n int) {
+	t.Helper()
+	other := dbtest.Seed{}.Make(t, db)
+	conn := connect(t, url)
+	fill := strings.NewReplacer(
+		"OWNER", "CASE WHEN n % 20 = 0 THEN '"+w.Account.ID.String()+"'::uuid ELSE '"+other.Account.ID.String()+"'::uuid END",
+		"KEY", `('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`,
+		"MANY", fmt.Sprintf("generate_series(1, %d) AS n", n),
+	)
+	for _, statement := range []string{
+		`INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at)
+			SELECT KEY, 'crowd' || n || '@Acme.example', 'crowd' || n || '@acme.example', 'First', 'Last', 'en', now() FROM MANY`,
+		`INSERT INTO account_users (account_id, user_id, created_at) SELECT OWNER, KEY, now() FROM MANY`,
+		`INSERT INTO api_tokens (account_id, id, name, client_id, client_secret_digest, client_secret_key, scopes, allowed_ip_ranges,
+				created_at, created_by_kind, created_by_name, revoked_at)
+			SELECT OWNER, KEY, 'Token', 'client' || n, '', 'k', 'store_cart', '', now(), 'OPERATOR', 'operator', CASE WHEN n % 3 = 0 THEN now() END
+			FROM MANY`,
+		`INSERT INTO access_tokens (account_id, api_token_id, id, digest, digest_key, hint, created_at)
+			SELECT OWNER, KEY, KEY, sha256(n::text::bytea), 'k', 'lka_…', now() FROM MANY`,
+		`INSERT INTO sessions (account_id, id, user_id, digest, digest_key, created_at, expires_at)
+			SELECT OWNER, KEY, KEY, sha256(n::text::bytea), 'k', now(), now() FROM MANY`,
+		`ANALYZE`,
+	} {
+		if _, err := conn.Exec(t.Context(), fill.Replace(statement)); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+func explain(t *testing.T, conn *pgx.Conn, statement string, args ...any) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "EXPLAIN "+statement, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}

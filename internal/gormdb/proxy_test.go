@@ -1,0 +1,81 @@
+package gormdb_test
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+// proxy stands between a client and PostgreSQL and can stop passing bytes on
+// without closing anything, as a broken network does.
+type proxy struct {
+	url    string
+	server string
+	mu     sync.Mutex // held while frozen
+	conns  sync.WaitGroup
+}
+
+func startProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{server: u.Host}
+	u.Host = listener.Addr().String()
+	p.url = u.String()
+	p.conns.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			p.conns.Go(func() { p.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.conns.Wait()
+	})
+	return p
+}
+
+func (p *proxy) freeze() { p.mu.Lock() }
+func (p *proxy) thaw()   { p.mu.Unlock() }
+
+func (p *proxy) serve(client net.Conn) {
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("tcp", p.server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	ended := make(chan struct{}, 2)
+	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+		p.conns.Go(func() {
+			_, _ = io.Copy(way[1], frozen{p, way[0]})
+			ended <- struct{}{}
+		})
+	}
+	<-ended
+}
+
+// frozen hands on nothing while the proxy is frozen.
+type frozen struct {
+	p    *proxy
+	from io.Reader
+}
+
+// Read reads, and then waits until the proxy is not frozen.
+func (f frozen) Read(b []byte) (int, error) {
+	n, err := f.from.Read(b)
+	f.p.mu.Lock()
+	defer f.p.mu.Unlock()
+	return n, err
+}
