@@ -56,7 +56,7 @@ func TestPlans(t *testing.T) {
 		{"a page of tokens", func() error {
 			_, err := db.Tokens().AccountTokens(t.Context(), w.Account.ID, token.Query{Now: noon}, page.Window{Size: 10, After: &middle})
 			return err
-		}, []any{w.Account.ID, middle, 11}, []string{"api_tokens_live"}},
+		}, []any{w.Account.ID, middle, 11}, []string{"Index Scan Backward using api_tokens"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := tc.run(); err != nil {
