@@ -50,7 +50,9 @@ func OpenWith(t testing.TB, c gormdb.Config) *gormdb.DB {
 // SQLiteURL returns the URL of a fresh SQLite database with the whole schema, in a file that is gone when t ends.
 func SQLiteURL(t testing.TB) string {
 	t.Helper()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
+	path := filepath.Join(t.TempDir(), "test.db")
+	guardSQLite(t, path)
+	url := "sqlite:" + path
 	if err := migrate(t.Context(), url); err != nil {
 		t.Fatalf("dbtest: make a database: %v", err)
 	}

@@ -90,6 +90,7 @@ func freshDatabase(t testing.TB, s server, template string) string {
 		// t's own context has ended by now.
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 		defer cancel()
+		searchPostgres(ctx, t, s.dsn(name))
 		if err := s.dropDatabase(ctx, name); err != nil {
 			t.Errorf("dbtest: drop the database: %v", err)
 		}
