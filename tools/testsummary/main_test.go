@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"latchkey/internal/leak"
+	"latchkey/internal/secret"
 )
 
 // The fixtures are packages that go test really runs, so that the events are go's own and not this test's idea of them.
@@ -73,6 +77,34 @@ func TestParent(t *testing.T) {
 				if strings.Contains(out.String(), unwanted) {
 					t.Errorf("%q in:\n%s", unwanted, &out)
 				}
+			}
+		})
+	}
+}
+
+// A secret in the output of any test, also of one that passed, is told by its hint and never shown.
+func TestSecretsInTheOutput(t *testing.T) {
+	value, err := secret.Generate(rand.Reader, secret.ClientSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := value.Reveal()
+	for _, tc := range []struct{ name, source string }{
+		{"logged by a test that passed", `func TestA(t *testing.T) { t.Log("the client secret is %s!") }`},
+		{"logged by a test that failed", `func TestA(t *testing.T) { t.Error("the client secret is %s!") }`},
+		{"printed by the program", `func TestA(t *testing.T) { os.Stderr.WriteString("level=INFO token=%s\n") }`},
+		{"printed piece by piece", `func TestA(t *testing.T) { os.Stdout.WriteString("` + s[:20] + `"); os.Stdout.WriteString("` + s[20:] + `\n") }`},
+		{"in what the compiler says", `func TestA(t *testing.T) { var %s int }`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inFixture(t, strings.ReplaceAll(tc.source, "%s", s))
+			var out strings.Builder
+			err := run(&out, nil, []string{"go", "test", "-json", "."})
+			if err == nil || !strings.Contains(err.Error(), "secrets in the output") {
+				t.Errorf("error %v", err)
+			}
+			if !strings.Contains(out.String(), "secret lkc_…"+s[49:]) || strings.Contains(out.String(), s) {
+				t.Errorf("the hint is missing or the secret is shown in:\n%s", leak.Redact(out.String()))
 			}
 		})
 	}

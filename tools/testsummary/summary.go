@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"latchkey/internal/leak"
 )
 
 // event is one line of `go test -json`; see `go doc test2json`.
@@ -27,10 +29,12 @@ type summary struct {
 	output map[testID][]string // kept until it is known whether anyone wants to read it
 	result map[testID]string   // the action each test ended with; "run" until then
 	order  []testID            // tests in the order in which they started
+	tail   map[testID]string   // the end of each test's output, where a secret may have begun
+	leaks  []string            // secrets that stood in the output, by hint, and where
 }
 
 func newSummary(w io.Writer) *summary {
-	return &summary{w: w, output: map[testID][]string{}, result: map[testID]string{}}
+	return &summary{w: w, output: map[testID][]string{}, result: map[testID]string{}, tail: map[testID]string{}}
 }
 
 // read takes in a stream of events up to its end. A line that is not an event, such as the go command's own messages, is
@@ -45,7 +49,7 @@ func (s *summary) read(r io.Reader) error {
 		case json.Unmarshal([]byte(line), &e) == nil && e.Action != "":
 			s.take(e)
 		default:
-			_, _ = io.WriteString(s.w, line)
+			s.write(testID{}, line)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -60,8 +64,9 @@ func (s *summary) take(e event) {
 	id := testID{e.Package, e.Test}
 	switch e.Action {
 	case "build-output":
-		_, _ = io.WriteString(s.w, e.Output)
+		s.write(id, e.Output)
 	case "output":
+		s.search(id, e.Output)
 		s.output[id] = append(s.output[id], e.Output)
 	case "run":
 		s.order = append(s.order, id)
@@ -76,6 +81,29 @@ func (s *summary) take(e event) {
 	}
 }
 
+// write passes on what belongs to no test.
+func (s *summary) write(from testID, text string) {
+	s.search(from, text)
+	_, _ = io.WriteString(s.w, leak.Redact(text))
+}
+
+// search looks for secrets in output, which comes in pieces: what a program under test prints, it would print into the
+// logs of those who run it.
+func (s *summary) search(from testID, text string) {
+	text = s.tail[from] + text
+	findings := leak.Find([]byte(text))
+	for _, f := range findings {
+		s.leaks = append(s.leaks, strings.TrimSpace(fmt.Sprintf("secret %s in the output of %s %s", f, from.Package, from.Test)))
+	}
+	if len(findings) > 0 {
+		text = "" // each is told once
+	}
+	s.tail[from] = text[max(0, len(text)-longestPiece):]
+}
+
+// longestPiece is the most of a secret that a piece can end with without being one: in hexadecimal, all but a digit.
+const longestPiece = 2*53 - 1
+
 // finish writes what there is to say about a package that has ended: go's own line for it, and if it failed everything
 // that its failed tests and those it never finished had to say.
 func (s *summary) finish(pkg, result string) {
@@ -83,10 +111,10 @@ func (s *summary) finish(pkg, result string) {
 	if result == "fail" {
 		for _, id := range s.order {
 			if id.Package == pkg && (s.result[id] == "fail" || s.result[id] == "run") {
-				_, _ = io.WriteString(s.w, strings.Join(s.output[id], ""))
+				_, _ = io.WriteString(s.w, leak.Redact(strings.Join(s.output[id], "")))
 			}
 		}
-		_, _ = io.WriteString(s.w, strings.Join(s.output[own], ""))
+		_, _ = io.WriteString(s.w, leak.Redact(strings.Join(s.output[own], "")))
 		return
 	}
 	for _, line := range s.output[own] {
@@ -193,6 +221,12 @@ func (s *summary) report(required []string) error {
 	}
 	if t.skipped > 0 {
 		errs = append(errs, fmt.Errorf("%d skipped: a test that can skip proves nothing on the machine where it does", t.skipped))
+	}
+	for _, line := range s.leaks {
+		fmt.Fprintln(s.w, line)
+	}
+	if len(s.leaks) > 0 {
+		errs = append(errs, fmt.Errorf("%d secrets in the output", len(s.leaks)))
 	}
 	if t.passed == 0 {
 		errs = append(errs, errors.New("no test passed"))
