@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -60,6 +61,20 @@ func (a Authorization) MutateOperationContext(ctx context.Context, op *graphql.O
 		return next(ctx, resolve)
 	}
 	return nil
+}
+
+// refuseAll answers every field of the operation's root with the refusal that
+// a missing scope has, so that nothing below them runs. Introspection is for
+// everyone.
+func refuseAll(op *graphql.OperationContext) {
+	next := op.ResolverMiddleware
+	op.ResolverMiddleware = func(ctx context.Context, resolve graphql.Resolver) (any, error) {
+		fc := graphql.GetFieldContext(ctx)
+		if strings.HasPrefix(fc.Field.Name, "__") || strings.HasPrefix(fc.Object, "__") {
+			return next(ctx, resolve)
+		}
+		return nil, auth.Denied()
+	}
 }
 
 // selected returns the rules of every field that the operation selects, those

@@ -1,0 +1,156 @@
+package graph
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+)
+
+// operation is an operation of a valid document, with what has to be checked
+// each time it is run.
+type operation struct {
+	*ast.OperationDefinition
+	// cost is that of the operation, unless variables decide.
+	cost      int
+	variables bool
+	// conditions are variables that may be null by their declaration but not
+	// where they are used: as the condition of @skip or @include.
+	conditions []string
+}
+
+func newOperation(def *ast.OperationDefinition) operation {
+	w := costs{}
+	op := operation{OperationDefinition: def, cost: w.set(def.SelectionSet, page.DefaultSize)}
+	op.variables = w.variable
+	for _, v := range def.VariableDefinitions {
+		if !v.Type.NonNull && v.Type.NamedType == "Boolean" && v.DefaultValue != nil {
+			op.conditions = append(op.conditions, v.Variable)
+		}
+	}
+	return op
+}
+
+// check holds an operation with these variables against the limits.
+func (op *operation) check(variables map[string]any, limits Limits) *refusal {
+	for _, name := range op.conditions {
+		if value, given := variables[name]; given && value == nil {
+			return &refusal{problems: []problem{{
+				Error: fault.Errorf(fault.Invalid, "Variable $%s: cannot be null. Leave it out for its default.", name).On(name),
+			}}}
+		}
+	}
+	cost := op.cost
+	if op.variables {
+		w := costs{values: variables}
+		cost = w.set(op.SelectionSet, page.DefaultSize)
+	}
+	if cost > limits.Complexity {
+		return tooMuch("The operation could answer %d fields, and %d are the most. Ask for smaller pages, or for less of each element.", cost, limits.Complexity)
+	}
+	return nil
+}
+
+// Introspection reads nothing but the schema, and a rule of validation bounds
+// its lists. What it costs is its time, in fields that take as much.
+const (
+	schemaCost = 2000
+	typeCost   = 100
+)
+
+// costs counts the fields that selections can make the server answer.
+type costs struct {
+	values map[string]any
+	// variable reports that the count depends on a variable.
+	variable bool
+}
+
+// set counts the fields of an object. Size is how many edges it has, if it is
+// a connection.
+func (c *costs) set(set ast.SelectionSet, size int) int {
+	sum := 0
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			sum = add(sum, c.field(s, size))
+		case *ast.InlineFragment:
+			sum = add(sum, c.set(s.SelectionSet, size))
+		case *ast.FragmentSpread:
+			sum = add(sum, c.set(s.Definition.SelectionSet, size))
+		}
+	}
+	return sum
+}
+
+func (c *costs) field(f *ast.Field, size int) int {
+	switch {
+	case f.Name == "__schema":
+		return schemaCost
+	case f.Name == "__type":
+		return typeCost
+	case len(f.SelectionSet) == 0:
+		return 1
+	}
+	elements := 1
+	if f.Definition.Type.Elem != nil {
+		elements = c.elements(f, size)
+	}
+	return add(1, multiply(elements, c.set(f.SelectionSet, c.pageSize(f))))
+}
+
+// elements is how many elements a list has: the edges of a connection, one for
+// each id asked for, or else as many as a page has by default.
+func (c *costs) elements(f *ast.Field, size int) int {
+	if f.Name == "edges" {
+		return size
+	}
+	ids := f.Arguments.ForName("ids")
+	if ids == nil {
+		return page.DefaultSize
+	}
+	if ids.Value.Kind == ast.ListValue {
+		return len(ids.Value.Children)
+	}
+	c.variable = true
+	if list, ok := c.values[ids.Value.Raw].([]any); ok {
+		return len(list)
+	}
+	return 1
+}
+
+// pageSize is the size of the page that is asked for. One that is larger than
+// pages can be is refused later, with an error of its own.
+func (c *costs) pageSize(f *ast.Field) int {
+	for _, name := range [...]string{"first", "last"} {
+		if arg := f.Arguments.ForName(name); arg != nil {
+			if n, ok := c.number(arg.Value); ok {
+				return max(0, min(n, page.MaxSize))
+			}
+		}
+	}
+	return page.DefaultSize
+}
+
+// number is the value of an argument that is a number, if it has one.
+func (c *costs) number(v *ast.Value) (int, bool) {
+	text := v.Raw
+	if v.Kind == ast.Variable {
+		c.variable = true
+		switch value := c.values[v.Raw].(type) {
+		case int64:
+			return int(value), true
+		case json.Number:
+			text = value.String()
+		case string:
+			text = value
+		default:
+			return 0, false
+		}
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	return n, err == nil
+}

@@ -1,0 +1,183 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"latchkey/internal/fault"
+)
+
+// problem is one of an answer's errors.
+type problem struct {
+	*fault.Error
+	path      ast.Path
+	locations []gqlerror.Location
+}
+
+// refusal is a request that is not run: its answer has errors and no data.
+type refusal struct {
+	// status is the answer's. Zero stands for a request that is right by HTTP
+	// and wrong by GraphQL; its status follows from the media type.
+	status int
+	// allow are the methods for a 405.
+	allow    string
+	problems []problem
+}
+
+func refuse(status int, kind fault.Kind, format string, args ...any) *refusal {
+	return &refusal{status: status, problems: []problem{{Error: fault.Errorf(kind, format, args...)}}}
+}
+
+// statusOf is the status of an error that ends a request before it is run.
+func statusOf(kind fault.Kind) int {
+	switch kind {
+	case fault.Invalid, fault.ComplexityLimit:
+		return http.StatusBadRequest
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized
+	case fault.Forbidden:
+		return http.StatusForbidden
+	case fault.NotFound:
+		return http.StatusNotFound
+	case fault.Conflict, fault.LimitReached:
+		return http.StatusConflict
+	case fault.RateLimited:
+		return http.StatusTooManyRequests
+	case fault.NotImplemented:
+		return http.StatusNotImplemented
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// WriteError answers an error that ended a request before it reached the API,
+// in the form of the API's errors. Of an error that is no fault it tells
+// nothing; the caller logs it.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	a := newAnswer(w)
+	defer a.release()
+	a.media, _ = negotiate(r.Header["Accept"])
+	refused := &refusal{status: statusOf(fault.KindOf(err))}
+	for _, f := range fault.Flatten(err) {
+		refused.problems = append(refused.problems, problem{Error: f})
+	}
+	a.refuse(refused)
+}
+
+// invalid is what a document is refused for that does not parse or validate.
+// Errors beyond the first few are left out: a short document can make many
+// long ones.
+func invalid(errs gqlerror.List) *refusal {
+	const most = 20
+	refused := &refusal{}
+	for _, e := range errs[:min(len(errs), most)] {
+		refused.problems = append(refused.problems, problem{
+			Error: fault.Errorf(fault.Invalid, "%s", e.Message), locations: e.Locations,
+		})
+	}
+	return refused
+}
+
+// badVariable is what an operation is refused for whose variables are not as
+// it declares them.
+func badVariable(err error) *refusal {
+	var e *gqlerror.Error
+	if !errors.As(err, &e) || len(e.Path) < 2 {
+		return refuse(0, fault.Invalid, "The variables are not as the operation declares them.")
+	}
+	field := e.Path[1:].String() // the first element is "variable"
+	return &refusal{problems: []problem{{
+		Error: fault.Errorf(fault.Invalid, "Variable $%s: %s.", field, e.Message).On(field),
+	}}}
+}
+
+// present puts an error that came up while an operation ran at its place. An
+// error of reading an argument comes with the path of the input below that of
+// the field, and becomes a fault about that input.
+func present(ctx context.Context, err error) *gqlerror.Error {
+	e := gqlerror.WrapIfUnwrapped(err)
+	fc := graphql.GetFieldContext(ctx)
+	if fc == nil || fc.Field.Field == nil {
+		return e
+	}
+	at := fc.Path()
+	if len(e.Path) <= len(at) {
+		return e
+	}
+	input := e.Path[len(at):].String()
+	told := &gqlerror.Error{Err: fault.Errorf(fault.Invalid, "%s", e.Message).On(input), Path: at}
+	var known *fault.Error
+	if errors.As(err, &known) {
+		told.Err = known.On(input)
+	}
+	if p := fc.Field.Position; p != nil {
+		told.Locations = []gqlerror.Location{{Line: p.Line, Column: p.Column}}
+	}
+	return told
+}
+
+// errPanicked is the cause of what is told of a panic, which is in the log
+// already.
+var errPanicked = errors.New("a resolver panicked")
+
+// recovered logs a panic and returns what is told of it. What a resolver
+// panicked with may hold anything, so only the words of the runtime are
+// repeated.
+func (r *run) recovered(ctx context.Context, value any) error {
+	what := "a value that is no error of the runtime"
+	if err, ok := value.(runtime.Error); ok {
+		what = err.Error()
+	}
+	r.log.LogAttrs(ctx, slog.LevelError, "resolver panicked", slog.String("panic", what),
+		slog.String("request_id", r.requestID), slog.String("path", graphql.GetPath(ctx).String()),
+		slog.String("stack", string(debug.Stack())))
+	return errPanicked
+}
+
+// internal logs the cause of a failure of ours, each cause once however many
+// fields it failed, and returns what is told of it.
+//
+// A request that ran out of time is INTERNAL too: the time may have been lost
+// by a database as well as by a large query, and a client that acts on codes
+// shall try again rather than give up.
+func (r *run) internal(ctx context.Context, f *fault.Error, path ast.Path) *fault.Error {
+	switch deadline, _ := ctx.Deadline(); {
+	case errors.Is(f, errPanicked):
+		return f
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		f = fault.Wrap(f, fault.Internal, "The request took longer than %s. Ask for less at once.",
+			deadline.Sub(r.started).Round(10*time.Millisecond))
+	case ctx.Err() != nil:
+		return f // the client is gone
+	}
+	cause := causes(f)
+	if !slices.Contains(r.logged, cause) {
+		r.logged = append(r.logged, cause)
+		r.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("error", cause),
+			slog.String("request_id", r.requestID), slog.String("path", path.String()))
+	}
+	return f
+}
+
+// causes is the text of an error and of the causes that it keeps to itself.
+func causes(err error) string {
+	var texts []string
+	for ; err != nil; err = errors.Unwrap(err) {
+		text := err.Error()
+		if len(texts) == 0 || !strings.Contains(texts[len(texts)-1], text) {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, ": ")
+}

@@ -1,0 +1,205 @@
+package graph
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator"
+
+	"latchkey/graph/generated"
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// Config is what the API is made of.
+type Config struct {
+	Accounts  *account.Service
+	Users     *user.Service
+	Tokens    *token.Service
+	Audit     audit.Reader
+	Catalogue *scope.Catalogue
+	// PublicURL is how clients reach the service, without a slash at its end.
+	PublicURL string
+	Limits    Limits
+	Log       *slog.Logger
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// NewHandler returns the handler of the Account API. It expects requests with
+// their principal in the context (package auth), the account they are about as
+// the path's value "account_uuid", and X-Request-Id in the answer's header. It
+// returns an error for a schema whose fields do not all say who may read them.
+func NewHandler(c Config) (http.Handler, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	schema := withoutDefer(generated.NewExecutableSchema(generated.Config{}).Schema())
+	rules, err := NewRules(schema)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := newDocuments(schema, c.Limits.orDefault())
+	if err != nil {
+		return nil, err
+	}
+	return &handler{
+		schema:    schema,
+		documents: documents,
+		authorize: NewAuthorization(rules),
+		executable: generated.NewExecutableSchema(generated.Config{
+			Schema: schema, Resolvers: newResolver(c, rules),
+		}),
+		log: c.Log,
+	}, nil
+}
+
+// withoutDefer returns the schema without the directive @defer: gqlgen knows
+// it, but its answers in parts are not offered here.
+func withoutDefer(schema *ast.Schema) *ast.Schema {
+	s := *schema
+	s.Directives = make(map[string]*ast.DirectiveDefinition, len(schema.Directives))
+	for name, d := range schema.Directives {
+		if name != "defer" {
+			s.Directives[name] = d
+		}
+	}
+	return &s
+}
+
+// handler answers GraphQL over HTTP.
+type handler struct {
+	schema     *ast.Schema
+	documents  *documents
+	authorize  Authorization
+	executable graphql.ExecutableSchema
+	log        *slog.Logger
+}
+
+// ServeHTTP answers one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	by, err := auth.From(r.Context())
+	if err != nil {
+		WriteError(w, r, err)
+		return
+	}
+	a := newAnswer(w)
+	defer a.release()
+	media, ok := negotiate(r.Header["Accept"])
+	a.media = media
+	if !ok {
+		a.refuse(notAcceptable())
+		return
+	}
+	params, refused := readRequest(r, &a.body)
+	if refused != nil {
+		a.refuse(refused)
+		return
+	}
+	op, refused := h.prepare(r.Method, params)
+	if refused != nil {
+		a.refuse(refused)
+		return
+	}
+	run := &run{handler: h, started: started, requestID: a.requestID}
+	run.execute(r.Context(), op, by, isStranger(by, r.PathValue("account_uuid")))
+	a.write(http.StatusOK, run.problems, run.data)
+}
+
+// isStranger reports whether the principal has no business at the account's
+// API: it belongs to another account, or its token is for one store only.
+func isStranger(by *auth.Principal, accountUUID string) bool {
+	if by.StoreID != uuid.Nil || by.AccountID == uuid.Nil || len(accountUUID) != len(uuid.Nil.String()) {
+		return true
+	}
+	id, err := uuid.Parse(accountUUID)
+	return err != nil || id != by.AccountID
+}
+
+// prepare turns a request into the operation to run, or says why it is not.
+func (h *handler) prepare(method string, p params) (*graphql.OperationContext, *refusal) {
+	doc, refused := h.documents.get(p.query)
+	if refused != nil {
+		return nil, refused
+	}
+	op, refused := doc.operation(p.operationName)
+	if refused != nil {
+		return nil, refused
+	}
+	if method == http.MethodGet && op.Operation != ast.Query {
+		return nil, notOverGET()
+	}
+	variables, err := validator.VariableValues(h.schema, op.OperationDefinition, p.variables)
+	if err != nil {
+		return nil, badVariable(err)
+	}
+	if refused := op.check(variables, h.documents.limits); refused != nil {
+		return nil, refused
+	}
+	return &graphql.OperationContext{
+		RawQuery:               p.query,
+		OperationName:          p.operationName,
+		Variables:              variables,
+		Doc:                    doc.QueryDocument,
+		Operation:              op.OperationDefinition,
+		ResolverMiddleware:     func(ctx context.Context, next graphql.Resolver) (any, error) { return next(ctx) },
+		RootResolverMiddleware: func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) },
+	}, nil
+}
+
+// run is one operation while it runs, and what came of it.
+type run struct {
+	*handler
+	started   time.Time
+	requestID string
+	// logged are the causes of failures that the log has.
+	logged []string
+
+	data     []byte
+	problems []problem
+}
+
+func (r *run) execute(ctx context.Context, op *graphql.OperationContext, by *auth.Principal, stranger bool) {
+	op.RecoverFunc = r.recovered
+	ctx = graphql.WithOperationContext(ctx, op)
+	if stranger {
+		refuseAll(op)
+	} else if err := r.authorize.MutateOperationContext(ctx, op); err != nil {
+		r.problems = r.explain(ctx, gqlerror.List{err})
+		return
+	}
+	ctx = graphql.WithResponseContext(ctx, present, r.recovered)
+	r.data = r.executable.Exec(ctx)(ctx).Data
+	r.problems = r.explain(ctx, graphql.GetErrors(ctx))
+}
+
+// explain turns what went wrong into what is told of it, and logs what is our
+// own failure.
+func (r *run) explain(ctx context.Context, errs gqlerror.List) []problem {
+	var told []problem
+	for _, e := range errs {
+		cause := e.Err
+		if cause == nil {
+			cause = e
+		}
+		for _, f := range fault.Flatten(cause) {
+			if f.Kind == fault.Internal {
+				f = r.internal(ctx, f, e.Path)
+			}
+			told = append(told, problem{f, e.Path, e.Locations})
+		}
+	}
+	return told
+}

@@ -1,0 +1,154 @@
+package graph
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// decodeParams reads the parameters of a POST request. Requests are many and
+// small, so their outermost object is taken apart here: encoding/json checks
+// that all of it is JSON, and reads what is within the parameters.
+func decodeParams(body []byte) (params, *refusal) {
+	if !json.Valid(body) {
+		return params{}, badRequest("The request's body is not JSON.")
+	}
+	s := scanner{body, skipSpace(body, 0)}
+	switch body[s.at] {
+	case '{':
+	case '[':
+		return params{}, badRequest("A request is one object: several at once are not offered. Send them one by one, or as one document.")
+	default:
+		return params{}, badRequest("A request is an object, in JSON.")
+	}
+	var raw struct{ query, operationName, variables, extensions []byte }
+	for s.next() {
+		name, value := s.member()
+		switch string(name) {
+		case `"query"`:
+			raw.query = value
+		case `"operationName"`:
+			raw.operationName = value
+		case `"variables"`:
+			raw.variables = value
+		case `"extensions"`:
+			raw.extensions = value
+		}
+	}
+	return decodeEach(raw.query, raw.operationName, raw.variables, raw.extensions)
+}
+
+func decodeEach(query, operationName, variables, extensions []byte) (p params, refused *refusal) {
+	if p.query, refused = readText("query", query); refused != nil {
+		return params{}, refused
+	}
+	if p.query == "" {
+		return params{}, missingQuery()
+	}
+	if p.operationName, refused = readText("operationName", operationName); refused != nil {
+		return params{}, refused
+	}
+	if len(extensions) > 0 && extensions[0] != '{' && extensions[0] != 'n' {
+		return params{}, badRequest("The parameter \"extensions\" must be an object, in JSON.")
+	}
+	if p.variables, refused = readMap("variables", variables); refused != nil {
+		return params{}, refused
+	}
+	return p, nil
+}
+
+// readText reads a parameter that is a string, or absent, or null.
+func readText(name string, text []byte) (string, *refusal) {
+	if len(text) == 0 || text[0] == 'n' {
+		return "", nil
+	}
+	if text[0] != '"' {
+		return "", badRequest("The parameter %q must be a string.", name)
+	}
+	inner := text[1 : len(text)-1]
+	for _, c := range inner {
+		if c == '\\' || c >= utf8.RuneSelf {
+			var s string
+			if err := json.Unmarshal(text, &s); err != nil {
+				return "", badRequest("The parameter %q must be a string.", name)
+			}
+			return s, nil
+		}
+	}
+	return string(inner), nil
+}
+
+// scanner goes through the members of an object in JSON that is known to be
+// valid.
+type scanner struct {
+	text []byte
+	at   int
+}
+
+// next goes to the next member. It reports false at the object's end.
+func (s *scanner) next() bool {
+	if s.text[s.at] == '}' {
+		return false
+	}
+	s.at = skipSpace(s.text, s.at+1) // past the brace or comma
+	return s.text[s.at] == '"'
+}
+
+// member returns a member's name, in its quotes, and its value, and goes to
+// the comma or brace after them.
+func (s *scanner) member() (name, value []byte) {
+	begin := s.at
+	s.at = skipString(s.text, s.at)
+	name = s.text[begin:s.at]
+	s.at = skipSpace(s.text, s.at)
+	begin = skipSpace(s.text, s.at+1) // past the colon
+	s.at = skipValue(s.text, begin)
+	value = s.text[begin:s.at]
+	s.at = skipSpace(s.text, s.at)
+	return name, value
+}
+
+func skipSpace(text []byte, i int) int {
+	for text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// skipString returns where the string that begins at i ends.
+func skipString(text []byte, i int) int {
+	for i++; text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// skipValue returns where the value that begins at i, within an object, ends.
+func skipValue(text []byte, i int) int {
+	depth := 0
+	for {
+		switch text[i] {
+		case '"':
+			i = skipString(text, i)
+			if depth == 0 {
+				return i
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			switch depth--; depth {
+			case -1: // the end of the object around the value
+				return i
+			case 0:
+				return i + 1
+			}
+		case ',', ' ', '\n', '\t', '\r':
+			if depth == 0 {
+				return i
+			}
+		}
+		i++
+	}
+}
