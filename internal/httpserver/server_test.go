@@ -43,7 +43,7 @@ func TestLogOfRequests(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, line[name], want)
 		}
 	}
-	if line["duration"] == nil {
+	if line["duration_us"] == nil {
 		t.Error("no duration")
 	}
 }

@@ -1,0 +1,83 @@
+// Package cli is the commands of the program and the place where everything
+// is wired: wire.go builds the services once from the settings, serve.go the
+// server around them.
+//
+// What a command was asked for goes to standard output, secrets alone where
+// there are any; everything else goes to standard error (design: "Settings
+// and commands").
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// program is one run of the program: its surroundings, as values.
+type program struct {
+	env            func(string) (string, bool)
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	// format is "text" or "json".
+	format string
+}
+
+// Main runs the command that args name and returns the exit status
+// (docs/commands.md: "Exit status"). It reads the environment through env
+// only, and ends early when ctx does.
+func Main(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{env: env, stdin: stdin, stdout: stdout, stderr: stderr, format: "text"}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return p.report(root.ExecuteContext(ctx))
+}
+
+func (p *program) root() *cobra.Command {
+	root := group("latchkey", "API credentials for multi-store merchants: issued, used, rotated, revoked",
+		p.serveCommand(), p.migrateCommand(), p.applyCommand(),
+		group("session", "Sessions of people", p.sessionCreateCommand()),
+		group("token", "API tokens of an account and its stores",
+			p.tokenCreateCommand(), p.tokenListCommand(), p.tokenRotateCommand(), p.tokenRevokeCommand()),
+		group("key", "Server keys", p.keyCreateCommand()),
+		p.versionCommand(),
+	)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
+	root.PersistentFlags().StringVar(&p.format, "output", "text", "form of the output: text or json")
+	return root
+}
+
+// group makes a command that does nothing but hold others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		return errors.New("name a command; \"" + c.CommandPath() + " --help\" lists them")
+	}}
+	c.AddCommand(commands...)
+	return c
+}
+
+// failure is an error of a command that was called rightly. What cobra itself
+// finds wrong is wrong use.
+type failure struct{ error }
+
+// Unwrap serves errors.As.
+func (f failure) Unwrap() error { return f.error }
+
+// runs makes a command's RunE of a function that is given its settings.
+func (p *program) runs(work func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		if p.format != "text" && p.format != "json" {
+			return errors.New("--output must be text or json")
+		}
+		if err := work(c, args); err != nil {
+			return failure{err}
+		}
+		return nil
+	}
+}

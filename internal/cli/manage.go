@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/config"
+	"latchkey/internal/fault"
+	"latchkey/internal/manifest"
+	"latchkey/internal/secret"
+)
+
+// commandLog is the log of commands that do not serve: what goes wrong.
+func (p *program) commandLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+func (p *program) migrateCommand() *cobra.Command {
+	c := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to this program's version", Args: cobra.NoArgs}
+	status := c.Flags().Bool("status", false, "tell the versions and change nothing; exit status 4 when they differ")
+	offer(c, false)
+	c.RunE = p.runs(func(c *cobra.Command, _ []string) error { return p.migrate(c, *status) })
+	return c
+}
+
+func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
+	cfg, err := p.settings(c, config.Needs{})
+	if err != nil {
+		return err
+	}
+	b, err := openDatabase(c.Context(), cfg, config.Needs{}, p.commandLog())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	have, want, err := b.db.SchemaState(c.Context())
+	if err != nil {
+		return err
+	}
+	applied := []string{}
+	if !statusOnly && have <= want {
+		made, err := b.db.Migrate(c.Context())
+		if err != nil {
+			return err
+		}
+		applied, have = append(applied, made...), want
+	}
+	type result struct {
+		Have    int64    `json:"have"`
+		Want    int64    `json:"want"`
+		Applied []string `json:"applied"`
+	}
+	p.printed(result{have, want, applied}, func() {
+		for _, name := range applied {
+			p.say("applied %s", name)
+		}
+		if have == want {
+			p.say("the schema is up to date (version %d)", have)
+		}
+	})
+	return schemaFault(have, want)
+}
+
+func (p *program) applyCommand() *cobra.Command {
+	c := &cobra.Command{Use: "apply -f FILE", Short: "Make accounts, stores, people and apps what a manifest declares", Args: cobra.NoArgs}
+	file := c.Flags().StringP("file", "f", "", "the manifest; - is standard input")
+	dry := c.Flags().Bool("dry-run", false, "tell what would be changed, and change nothing")
+	must(c.MarkFlagRequired("file"))
+	offer(c, false)
+	c.RunE = p.runs(func(c *cobra.Command, _ []string) error { return p.apply(c, *file, *dry) })
+	return c
+}
+
+// must is for what only a mistake in this package can make fail.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (p *program) apply(c *cobra.Command, file string, dry bool) error {
+	cfg, err := p.settings(c, config.Needs{})
+	if err != nil {
+		return err
+	}
+	declared, err := p.readManifest(file)
+	if err != nil {
+		return err
+	}
+	b, err := open(c.Context(), cfg, config.Needs{}, p.commandLog())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	events, err := b.manifests.Apply(c.Context(), operator(uuid.Nil), declared, dry)
+	if err != nil {
+		return err
+	}
+	p.printed(changesOf(events, dry), func() {
+		for _, e := range events {
+			p.say("%s", sentence(e))
+		}
+		switch {
+		case len(events) == 0:
+			p.say("nothing to change")
+		case dry:
+			p.say("dry run: nothing was changed")
+		}
+	})
+	return nil
+}
+
+func (p *program) readManifest(file string) (manifest.Manifest, error) {
+	var from io.Reader = p.stdin
+	if file != "-" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return manifest.Manifest{}, cannotRead("--file", file, err)
+		}
+		defer opened.Close()
+		from = opened
+	}
+	return manifest.Parse(from)
+}
+
+// sentence tells an event to people: "created store Acme US (…)".
+func sentence(e audit.Event) string {
+	thing, deed, _ := strings.Cut(string(e.Action), ".")
+	text := deed + " " + thing + " " + e.Target.Name
+	var details []string
+	if len(e.Details) == 0 {
+		details = append(details, "account: "+e.AccountID.String())
+	}
+	for _, d := range e.Details {
+		details = append(details, d.Name+": "+d.Value)
+	}
+	if len(details) > 0 {
+		text += " (" + strings.Join(details, ", ") + ")"
+	}
+	return text
+}
+
+// changes is what apply prints as JSON.
+type changes struct {
+	DryRun  bool     `json:"dryRun"`
+	Changes []change `json:"changes"`
+}
+
+type change struct {
+	Action    string            `json:"action"`
+	AccountID uuid.UUID         `json:"accountId"`
+	Kind      string            `json:"kind"`
+	Key       string            `json:"key"`
+	Name      string            `json:"name"`
+	Details   map[string]string `json:"details"`
+}
+
+func changesOf(events []audit.Event, dry bool) changes {
+	all := changes{DryRun: dry, Changes: []change{}}
+	for _, e := range events {
+		one := change{string(e.Action), e.AccountID, string(e.Target.Kind), e.Target.Key, e.Target.Name, map[string]string{}}
+		for _, d := range e.Details {
+			one.Details[d.Name] = d.Value
+		}
+		all.Changes = append(all.Changes, one)
+	}
+	return all
+}
+
+func (p *program) keyCreateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "create FILE", Short: "Make a file with a new server key, readable by its owner alone", Args: cobra.ExactArgs(1),
+		RunE: p.runs(func(_ *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return fault.Errorf(fault.Invalid, "must name a file.").On("FILE")
+			}
+			keys, err := secret.NewKeyring(rand.Reader)
+			if err != nil {
+				return err
+			}
+			if err := keys.WriteNew(args[0]); err != nil {
+				return err
+			}
+			p.printed(map[string]string{"file": args[0]}, func() {
+				p.say("made %s; keep a copy in a safe place: without it no token works", args[0])
+			})
+			return nil
+		}),
+	}
+}
+
+// version is set by the linker (Makefile).
+var version = "unknown"
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Tell this program's version", Args: cobra.NoArgs,
+		RunE: p.runs(func(*cobra.Command, []string) error {
+			info := map[string]string{"version": version, "go": runtime.Version()}
+			if build, ok := debug.ReadBuildInfo(); ok {
+				for _, s := range build.Settings {
+					if s.Key == "vcs.revision" {
+						info["commit"] = s.Value
+					}
+				}
+			}
+			p.printed(info, func() { _, _ = io.WriteString(p.stdout, "latchkey "+version+" ("+info["go"]+")\n") })
+			return nil
+		}),
+	}
+}

@@ -1,0 +1,100 @@
+package cli_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"latchkey/internal/cli"
+	"latchkey/internal/dbtest"
+)
+
+// TestMain lets the test binary be the program itself: the scripts and the
+// tests of the server run it as a process.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"latchkey": func() {
+		os.Exit(cli.Main(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
+	}})
+}
+
+// TestScripts runs each script in testdata/script on both databases, each
+// time with a fresh one.
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, script := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
+			dbtest.EachURL(t, func(t *testing.T, url string) { runScript(t, script, url) })
+		})
+	}
+}
+
+func runScript(t *testing.T, script, url string) {
+	key := filepath.Join(t.TempDir(), "test.key")
+	run(t, nil, "key", "create", key)
+	testscript.Run(t, testscript.Params{
+		Files: []string{script},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("LATCHKEY_DATABASE_URL", url)
+			env.Setenv("LATCHKEY_KEY_FILE", key)
+			env.Setenv("LATCHKEY_PUBLIC_URL", "https://keys.example")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "first": first},
+	})
+}
+
+// status runs a command that must end with an exit status: status 2 latchkey …
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := err.(*exec.ExitError)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// first keeps the first match of a pattern in the last standard output:
+// first ID '"id": "([^"]+)"'
+func first(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if found == nil {
+		ts.Fatalf("no %s in the output", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+// run runs the program within the test, which fails if the program does, and
+// returns its standard output.
+func run(t *testing.T, env map[string]string, args ...string) string {
+	t.Helper()
+	out, errs, code := attempt(t, env, args...)
+	if code != 0 {
+		t.Fatalf("latchkey %s: exit status %d\n%s", strings.Join(args, " "), code, errs)
+	}
+	return out
+}
+
+func attempt(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs strings.Builder
+	look := func(name string) (string, bool) { text, ok := env[name]; return text, ok }
+	code = cli.Main(t.Context(), args, look, strings.NewReader(""), &out, &errs)
+	return out.String(), errs.String(), code
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"latchkey/graph"
+	"latchkey/internal/access"
+	"latchkey/internal/config"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/httpserver"
+	"latchkey/internal/seed"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "serve", Short: "Serve the Account API", Args: cobra.NoArgs,
+		Long: "Serve the Account API until SIGTERM or SIGINT. Requests in flight then finish; a second signal ends the program at once.",
+	}
+	demo := c.Flags().Bool("demo", false, "make demo data, and print how to try it out")
+	offer(c, true)
+	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
+		needs := config.Needs{Keys: true}
+		cfg, err := p.settings(c, needs)
+		if err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
+		defer stop()
+		// The first signal is heard; the next one is left to the system.
+		context.AfterFunc(ctx, stop)
+		lines := newLineWriter(p.stderr)
+		defer lines.Flush()
+		log := newLog(cfg.Log, lines)
+		b, err := open(ctx, cfg, needs, log)
+		if err != nil {
+			return err
+		}
+		return errors.Join(p.serve(ctx, b, log, *demo), b.Close())
+	})
+	return c
+}
+
+// serve runs everything that a server consists of until ctx ends.
+func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo bool) error {
+	public, admin, err := listen(ctx, b.cfg)
+	if err != nil {
+		return err
+	}
+	defer public.Close()
+	defer admin.Close()
+	baseURL := b.cfg.BaseURL(public.Addr().String())
+	v, err := newVerification(b, log)
+	if err != nil {
+		return err
+	}
+	api, err := newAPI(b, baseURL, log)
+	if err != nil {
+		return err
+	}
+	server, err := httpserver.New(httpserver.Config{
+		Public: public, Admin: admin, Limits: b.cfg.HTTP, TrustedProxies: b.cfg.TrustedProxies,
+		HTTPS: strings.HasPrefix(baseURL, "https://"), Grace: b.cfg.ShutdownGrace,
+		Verifier: v.verifier, API: api, WriteError: graph.WriteError, Checks: checks(b, v.feed), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	if demo {
+		if err := p.welcome(ctx, b, baseURL); err != nil {
+			return err
+		}
+	}
+	stop := v.start(context.WithoutCancel(ctx), b.cfg, log)
+	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(), "public_url", baseURL,
+		"database", b.db.Dialect(), "version", version)
+	// Whatever requests did on their way out is written after they ended.
+	defer stop()
+	return server.Run(ctx)
+}
+
+// listen opens both listeners, so that a port that is taken is known before
+// anything else is done.
+func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener, err error) {
+	var l net.ListenConfig
+	if public, err = l.Listen(ctx, "tcp", cfg.Addr); err != nil {
+		return nil, nil, cannotListen("--addr", err)
+	}
+	if admin, err = l.Listen(ctx, "tcp", cfg.AdminAddr); err != nil {
+		return nil, nil, errors.Join(cannotListen("--admin-addr", err), public.Close())
+	}
+	return public, admin, nil
+}
+
+func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", flag, err) }
+
+// newAPI makes the handler of the Account API.
+func newAPI(b *backend, baseURL string, log *slog.Logger) (http.Handler, error) {
+	return graph.NewHandler(graph.Config{
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Audit: b.db.Audit(), Catalogue: b.catalogue, PublicURL: baseURL,
+		Limits: graph.Limits(b.cfg.Query), Log: log, Now: time.Now,
+	})
+}
+
+// verification is the verifier with what it remembers, hears and notes.
+type verification struct {
+	verifier *access.Verifier
+	memory   *access.Memory
+	feed     *gormdb.Feed
+	uses     *access.Uses
+}
+
+// newVerification makes a verifier whose memory hears of the changes that this
+// process makes, from the repositories, and of all others, from the feed.
+func newVerification(b *backend, log *slog.Logger) (*verification, error) {
+	v := &verification{uses: access.NewUses(b.db.Uses())}
+	memory, err := access.NewMemory(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() })
+	if err != nil {
+		return nil, fmt.Errorf("make the memory of credentials: %w", err)
+	}
+	v.memory = memory
+	b.db.OnChange(memory.Changed)
+	v.feed = b.db.NewFeed(gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
+	v.verifier = access.NewVerifier(access.Config{
+		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: v.uses, Log: log, Now: time.Now,
+	})
+	return v, nil
+}
+
+// flushGrace is how long the last uses of tokens have to be written at stop.
+const flushGrace = 5 * time.Second
+
+// start lets the verification hear and note until the function that it
+// returns is called, which returns when all is written.
+func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { v.feed.Run(ctx) })
+	running.Go(func() {
+		v.uses.Run(ctx, cfg.LastUseInterval, flushGrace, func(err error) {
+			log.ErrorContext(ctx, "last uses could not be written", "error", err)
+		})
+	})
+	return func() {
+		cancel()
+		running.Wait()
+		v.memory.Close()
+	}
+}
+
+// checks are what must hold for the server to be ready.
+func checks(b *backend, feed *gormdb.Feed) []httpserver.Check {
+	return []httpserver.Check{
+		{Name: "database", Run: b.db.Ping},
+		{Name: "schema", Run: func(ctx context.Context) error {
+			have, want, err := b.db.SchemaState(ctx)
+			if err != nil {
+				return err
+			}
+			return schemaFault(have, want)
+		}},
+		{Name: "feed", Run: func(context.Context) error {
+			if feed.Hearing() {
+				return nil
+			}
+			return fault.Errorf(fault.Conflict, "The revocation feed is interrupted; every credential is looked up in the database.")
+		}},
+	}
+}
+
+// welcome makes the demo's data and tells how to try it out.
+func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error {
+	demo, err := seed.Make(ctx, b.manifests, b.users)
+	if err != nil {
+		return fmt.Errorf("make the demo: %w", err)
+	}
+	type welcome struct {
+		URL          string    `json:"url"`
+		AccountID    uuid.UUID `json:"accountId"`
+		OwnerEmail   string    `json:"ownerEmail"`
+		SessionToken string    `json:"sessionToken"`
+		ExpiresAt    time.Time `json:"expiresAt"`
+	}
+	p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Session.Reveal(), demo.ExpiresAt}, func() {
+		_, _ = io.WriteString(p.stdout, demo.Welcome(baseURL))
+	})
+	return nil
+}

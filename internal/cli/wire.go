@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/config"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/manifest"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// backend is the database and the services over it, built once.
+type backend struct {
+	cfg       config.Config
+	db        *gormdb.DB
+	keys      *secret.Keyring
+	catalogue *scope.Catalogue
+	accounts  *account.Service
+	users     *user.Service
+	tokens    *token.Service
+	manifests *manifest.Service
+}
+
+// open builds the services over the database, whose schema must be this
+// program's: an SQLite file is brought there, a PostgreSQL database never but
+// by the operator's own command. Close the backend.
+func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
+	catalogue, err := readCatalogue(cfg.Catalogue)
+	if err != nil {
+		return nil, err
+	}
+	b, err := openDatabase(ctx, cfg, needs, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.agreeOnSchema(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	policy := token.Policy{
+		Catalogue:   catalogue,
+		MaxLive:     map[scope.Level]int{scope.LevelStore: cfg.MaxTokensPerStore, scope.LevelAccount: cfg.MaxTokensPerAccount},
+		MaxLifetime: cfg.MaxTokenLifetime,
+	}
+	b.catalogue = catalogue
+	b.accounts = account.NewService(b.db.Accounts())
+	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now)
+	b.tokens = token.NewService(b.db.Tokens(), policy, b.keys, rand.Reader, time.Now)
+	b.manifests = manifest.NewService(b.db.Manifest(), time.Now)
+	return b, nil
+}
+
+// openDatabase opens the database and reads the keys that belong to it, in
+// whatever state the schema is. An SQLite database has its keys whatever the
+// command needs.
+func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
+	var keys *secret.Keyring
+	var err error
+	if _, embedded := cfg.SQLiteFile(); embedded || needs.Keys {
+		if keys, err = readKeys(cfg); err != nil {
+			return nil, err
+		}
+	}
+	db, err := gormdb.Open(ctx, gormdb.Config{URL: cfg.Database, MaxConnections: cfg.MaxConnections, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return &backend{cfg: cfg, db: db, keys: keys}, nil
+}
+
+// Close ends the connections to the database.
+func (b *backend) Close() error { return b.db.Close() }
+
+// operator is whoever runs a command, acting in an account.
+func operator(accountID uuid.UUID) *auth.Principal {
+	by := auth.OperatorPrincipal()
+	by.AccountID = accountID
+	return &by
+}
+
+// agreeOnSchema returns fault.Conflict for a schema that is not this program's.
+func (b *backend) agreeOnSchema(ctx context.Context) error {
+	have, want, err := b.db.SchemaState(ctx)
+	if err != nil {
+		return err
+	}
+	if _, embedded := b.cfg.SQLiteFile(); embedded && have < want {
+		_, err := b.db.Migrate(ctx)
+		return err
+	}
+	return schemaFault(have, want)
+}
+
+func schemaFault(have, want int64) error {
+	switch {
+	case have < want:
+		return fault.Errorf(fault.Conflict, "The database's schema is at version %d and this program needs %d. Run \"latchkey migrate\".", have, want)
+	case have > want:
+		return fault.Errorf(fault.Conflict,
+			"The database's schema is at version %d, which is newer than this program knows (%d). Run the newer Latchkey.", have, want)
+	}
+	return nil
+}
+
+// readKeys reads the server's keys. Keys are made only together with the
+// SQLite database that they belong to: new ones for a database that exists
+// would end every token without a word.
+func readKeys(cfg config.Config) (*secret.Keyring, error) {
+	file, embedded := cfg.SQLiteFile()
+	if embedded && !cfg.KeyFileGiven && !exists(file) && !exists(cfg.KeyFile) {
+		if err := makeKeys(cfg.KeyFile); err != nil {
+			return nil, err
+		}
+	}
+	keys, err := secret.ReadKeyring(cfg.KeyFile)
+	if fault.KindOf(err) != fault.NotFound {
+		return keys, err
+	}
+	if embedded && !cfg.KeyFileGiven {
+		return nil, fault.Errorf(fault.Invalid,
+			"The database %s is there and its key file %s is not. Without it no token works: put it back, or name it.", file, cfg.KeyFile).On("--key-file")
+	}
+	return nil, fault.Errorf(fault.Invalid, "%s", fault.Flatten(err)[0].Message).On("--key-file")
+}
+
+// makeKeys makes a key file; one that another process made meanwhile is as
+// good.
+func makeKeys(path string) error {
+	keys, err := secret.NewKeyring(rand.Reader)
+	if err != nil {
+		return err
+	}
+	if err := keys.WriteNew(path); err != nil && fault.KindOf(err) != fault.Conflict {
+		return err
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// readCatalogue reads the operator's own catalogue of scopes, if there is one.
+func readCatalogue(path string) (*scope.Catalogue, error) {
+	if path == "" {
+		return scope.Default(), nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, cannotRead("--catalogue", path, err)
+	}
+	defer file.Close()
+	catalogue, err := scope.Parse(file)
+	if err != nil && fault.KindOf(err) == fault.Invalid {
+		var faults fault.List
+		for _, f := range fault.Flatten(err) {
+			faults = append(faults, f.On("--catalogue"))
+		}
+		return nil, faults
+	}
+	return catalogue, err
+}
+
+// cannotRead says why a file of the operator's cannot be read.
+func cannotRead(flag, path string, err error) error {
+	reason := err
+	var onPath *fs.PathError
+	if errors.As(err, &onPath) {
+		reason = onPath.Err
+	}
+	return fault.Wrap(err, fault.Invalid, "%s", fmt.Sprintf("cannot read %s: %v", path, reason)).On(flag)
+}

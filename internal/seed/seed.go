@@ -1,0 +1,91 @@
+// Package seed makes the demo's data, by the path that the operator's own
+// takes: a manifest, applied through its service, and a session of an owner.
+package seed
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/manifest"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+//go:embed demo.yaml
+var demo string
+
+// sessionTTL is long enough for a day of trying things out.
+const sessionTTL = 24 * time.Hour
+
+// Demo is what a newcomer needs to begin with.
+type Demo struct {
+	AccountID   uuid.UUID
+	AccountName string
+	OwnerEmail  string
+	Session     secret.Secret
+	ExpiresAt   time.Time
+}
+
+// Make puts the demo's data into the database, where it is missing, and
+// starts a session of the first account's owner.
+func Make(ctx context.Context, manifests *manifest.Service, users *user.Service) (Demo, error) {
+	declared, err := manifest.Parse(strings.NewReader(demo))
+	if err != nil {
+		return Demo{}, fmt.Errorf("the demo's manifest: %w", err)
+	}
+	by := auth.OperatorPrincipal()
+	if _, err := manifests.Apply(ctx, &by, declared, false); err != nil {
+		return Demo{}, err
+	}
+	first := declared.Accounts[0]
+	by.AccountID = first.ID
+	session, value, err := users.StartSession(ctx, &by, user.SessionRequest{Email: first.Owner, AccountID: first.ID, TTL: sessionTTL})
+	if err != nil {
+		return Demo{}, err
+	}
+	return Demo{AccountID: first.ID, AccountName: first.Name, OwnerEmail: first.Owner, Session: value, ExpiresAt: session.ExpiresAt}, nil
+}
+
+// Welcome is what the demo tells a newcomer: where it is, who they are, and a
+// first API token from its making to its end, each step ready to be pasted
+// into a shell.
+func (d Demo) Welcome(baseURL string) string {
+	api := strings.TrimRight(baseURL, "/") + "/accounts/" + d.AccountID.String() + "/graphql"
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("Latchkey is at      %s", baseURL)
+	line("The account is      %s (%s)", d.AccountID, d.AccountName)
+	line("Its owner is        %s", d.OwnerEmail)
+	line("The owner's session %s", d.Session.Reveal())
+	line("  until             %s", d.ExpiresAt.Format(time.RFC3339))
+	line("")
+	owner := "'X-Auth-Token: " + d.Session.Reveal() + "'"
+	line("Issue a first account-level API token, as the owner:")
+	line("")
+	line("%s", curl(api, owner, `"query":"mutation { apiToken { createApiToken(input: {name: \"My first token\", `+
+		`scopes: [\"account_read\", \"account_users_read\"]}) { apiToken { id } credentials { accessToken clientId clientSecret apiPath } } } }"`))
+	line("")
+	line("List the account's users with it. Put its accessToken into TOKEN first:")
+	line("")
+	line("  TOKEN=lka_...")
+	line("%s", curl(api, `"X-Auth-Token: $TOKEN"`,
+		`"query":"{ account { users(first: 10) { edges { node { email firstName lastName } } collectionInfo { totalItems } } } }"`))
+	line("")
+	line("Revoke it, as the owner. Put its id into ID first. The list of users is refused then:")
+	line("")
+	line("  ID=bc/account/apiToken/...")
+	line("%s", curl(api, owner, `"query":"mutation ($id: ID!) { apiToken { revokeApiTokens(input: {ids: [$id]}) { revokedIds revokedAt } } }",`+
+		`"variables":{"id":"'"$ID"'"}`))
+	return b.String()
+}
+
+// curl is a request as a command for a shell.
+func curl(api, header, fields string) string {
+	return fmt.Sprintf("  curl -sS '%s' -H 'Content-Type: application/json' -H %s \\\n    --data '{%s}'", api, header, fields)
+}
