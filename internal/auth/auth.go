@@ -97,10 +97,7 @@ func (p *Principal) OwnsAStore() bool { return p.Kind == Session && len(p.OwnedS
 // the sight of stores needs: with the scope every store of the account,
 // otherwise the stores it owns.
 func (p *Principal) Reaches(accountID, storeID uuid.UUID, sight string) bool {
-	if p.Kind == Operator {
-		return true
-	}
-	return p.AccountID == accountID && (p.Scopes.Has(sight) || slices.Contains(p.OwnedStores, storeID))
+	return p.OwnsStore(accountID, storeID) || p.AccountID == accountID && p.Scopes.Has(sight)
 }
 
 // Subject is who p is in the words of the audit log: kind, id, name.
