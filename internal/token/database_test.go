@@ -311,6 +311,37 @@ func TestOutOfSightIsNowhere(t *testing.T) {
 	})
 }
 
+// Of many tokens asked for by id, each principal gets those it sees; a token always sees itself.
+func TestTokensByID(t *testing.T) {
+	eachHouse(t, func(t *testing.T, h *house) {
+		account, us, eu := h.create(h.request(scope.LevelAccount)).Token, h.create(h.request(scope.LevelStore)).Token,
+			h.create(request(ownerOf(h.world.Account, h.world.Stores[1]))).Token
+		ids := []uuid.UUID{account.ID, us.ID, eu.ID, uuid.New()}
+		blind := &auth.Principal{Kind: auth.APIToken, ID: us.ID, AccountID: h.world.Account.ID, StoreID: us.StoreID, Scopes: us.Scopes}
+		stranger := &auth.Principal{Kind: auth.Session, AccountID: dbtest.Seed{}.Make(t, h.db).Account.ID, AccountOwner: true}
+		for name, tc := range map[string]struct {
+			by   *auth.Principal
+			want []uuid.UUID
+		}{
+			"the account's owner": {h.owner, ids[:3]}, "a store's owner": {h.storeOwner(1), ids[2:3]},
+			"a store-level token": {blind, nil}, "another account's owner": {stranger, nil},
+		} {
+			got, err := h.TokensByID(t.Context(), tc.by, ids)
+			if err != nil || len(got) != len(tc.want) {
+				t.Errorf("%s got %v, %v, want %v", name, got, err, tc.want)
+			}
+			for _, id := range tc.want {
+				if got[id].ID != id {
+					t.Errorf("%s misses %s", name, id)
+				}
+			}
+		}
+		if self, err := h.Self(t.Context(), blind); err != nil || !sameToken(self, us) {
+			t.Errorf("a token's own record is %+v, %v", self, err)
+		}
+	})
+}
+
 // deeds are the changes to tokens, each on a fresh token.
 func (h *house) deeds() map[string]func(context.Context) (secret.Secret, error) {
 	a, b, c := h.create(h.request(scope.LevelAccount)).Token.ID, h.create(h.request(scope.LevelStore)).Token.ID, h.create(h.request(scope.LevelStore)).Token.ID

@@ -12,7 +12,9 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
 	"latchkey/internal/page"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
@@ -195,4 +197,61 @@ func TestFold(t *testing.T) {
 			t.Errorf("%q folds to %q, want %q", tc.email, got, tc.want)
 		}
 	}
+}
+
+// Everything that is asked of people stays within the principal's account, but for ByID: whose ids come from records of
+// the account itself.
+func TestPeopleOfTheAccount(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		seed := dbtest.Seed{Users: 2, MembersPerStore: 2, StoreOwner: true}
+		w, other := seed.Make(t, db), seed.Make(t, db)
+		s, _ := service(t, db.Users())
+		by := &auth.Principal{Kind: auth.APIToken, AccountID: w.Account.ID}
+		listed, err := s.Users(ctx, by, page.Request{First: new(100)})
+		if err != nil || len(listed.Items) != len(w.Users) || listed.Items[0].Node.ID != w.Users[len(w.Users)-1].ID {
+			t.Errorf("listed %+v, %v", listed, err)
+		}
+		if n, err := s.CountUsers(ctx, by); err != nil || n != int64(len(w.Users)) {
+			t.Errorf("counted %d, %v", n, err)
+		}
+		ids := []uuid.UUID{w.Users[0].ID, other.Users[0].ID, uuid.New()}
+		if got, err := s.MembersByID(ctx, by, ids); err != nil || len(got) != 1 || got[ids[0]].Email != w.Users[0].Email {
+			t.Errorf("members %+v, %v", got, err)
+		}
+		if got, err := s.ByID(ctx, ids); err != nil || len(got) != 2 {
+			t.Errorf("by id %+v, %v", got, err)
+		}
+		stores := []uuid.UUID{w.Stores[0].ID, other.Stores[0].ID}
+		members, err := s.StoreUsers(ctx, by, stores, page.Window{Size: 10})
+		if err != nil || len(members[stores[0]].Items) != 2 || len(members[stores[1]].Items) != 0 {
+			t.Errorf("members of stores %+v, %v", members, err)
+		}
+		if counts, err := s.CountStoreUsers(ctx, by, stores); err != nil || counts[stores[0]] != 2 || counts[stores[1]] != 0 {
+			t.Errorf("counted %v, %v", counts, err)
+		}
+	})
+}
+
+// A session without its event is none (mission: promise 5).
+func TestNoSessionWithoutItsEvent(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		w := dbtest.Seed{}.Make(t, db)
+		s, _ := service(t, db.Users())
+		operator := auth.OperatorPrincipal()
+		req := user.SessionRequest{Email: w.Owner.Email, TTL: time.Hour}
+		if _, _, err := s.StartSession(ctx, &operator, req); err != nil {
+			t.Fatal(err)
+		}
+		dbtest.Exec(t, url, "CREATE TRIGGER refuse BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no events today'); END",
+			"ALTER TABLE audit_events ADD CHECK (false) NOT VALID")
+		before := dbtest.Dump(t, url)
+		_, value, err := s.StartSession(ctx, &operator, req)
+		if fault.KindOf(err) != fault.Internal || value.Reveal() != "" {
+			t.Errorf("got %v", err)
+		}
+		if dbtest.Dump(t, url) != before {
+			t.Error("something was kept")
+		}
+	})
 }
