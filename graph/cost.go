@@ -56,10 +56,12 @@ func (op *operation) check(variables map[string]any, limits Limits) *refusal {
 }
 
 // Introspection reads nothing but the schema, and a rule of validation bounds
-// its lists. What it costs is its time, in fields that take as much.
+// the lists in it. Every selection counts for the times it is answered: those
+// below __schema for about every type that there is. The query of GraphiQL has
+// some 250.
 const (
-	schemaCost = 2000
-	typeCost   = 100
+	perSchemaSelection = 20
+	perTypeSelection   = 2
 )
 
 // costs counts the fields that selections can make the server answer.
@@ -89,9 +91,9 @@ func (c *costs) set(set ast.SelectionSet, size int) int {
 func (c *costs) field(f *ast.Field, size int) int {
 	switch {
 	case f.Name == "__schema":
-		return schemaCost
+		return multiply(perSchemaSelection, written(f.SelectionSet))
 	case f.Name == "__type":
-		return typeCost
+		return multiply(perTypeSelection, written(f.SelectionSet))
 	case len(f.SelectionSet) == 0:
 		return 1
 	}
@@ -100,6 +102,22 @@ func (c *costs) field(f *ast.Field, size int) int {
 		elements = c.elements(f, size)
 	}
 	return add(1, multiply(elements, c.set(f.SelectionSet, c.pageSize(f))))
+}
+
+// written counts selections, those of fragments wherever they stand.
+func written(set ast.SelectionSet) int {
+	sum := len(set)
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			sum = add(sum, written(s.SelectionSet))
+		case *ast.InlineFragment:
+			sum = add(sum, written(s.SelectionSet))
+		case *ast.FragmentSpread:
+			sum = add(sum, written(s.Definition.SelectionSet))
+		}
+	}
+	return sum
 }
 
 // elements is how many elements a list has: the edges of a connection, one for

@@ -7,8 +7,6 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
-	"github.com/vektah/gqlparser/v2/validator"
-	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"latchkey/internal/fault"
 )
@@ -26,10 +24,9 @@ const (
 // documents turns the text of queries into documents, and keeps those that
 // are right: a text that comes again is neither parsed nor validated again.
 type documents struct {
-	schema *ast.Schema
-	rules  *rules.Rules
-	limits Limits
-	kept   *otter.Cache[string, *document]
+	validation validation
+	limits     Limits
+	kept       *otter.Cache[string, *document]
 }
 
 func newDocuments(schema *ast.Schema, limits Limits) (*documents, error) {
@@ -39,7 +36,7 @@ func newDocuments(schema *ast.Schema, limits Limits) (*documents, error) {
 			return uint32(perDocument + perCharacter*len(text) + perSelection*d.selections)
 		},
 	})
-	return &documents{schema: schema, rules: rules.NewDefaultRules(), limits: limits, kept: kept}, err
+	return &documents{validation: newValidation(schema), limits: limits, kept: kept}, err
 }
 
 // document is a query document that is valid and within the limits that can
@@ -74,7 +71,7 @@ func (d *documents) read(text string) (*document, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	if errs := validator.ValidateWithRules(d.schema, parsed, d.rules); len(errs) > 0 {
+	if errs := d.validation.check(parsed); len(errs) > 0 {
 		return nil, invalid(errs)
 	}
 	doc := &document{QueryDocument: parsed, selections: survey.selections}

@@ -76,17 +76,23 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // invalid is what a document is refused for that does not parse or validate.
-// Errors beyond the first few are left out: a short document can make many
-// long ones.
 func invalid(errs gqlerror.List) *refusal {
-	const most = 20
 	refused := &refusal{}
-	for _, e := range errs[:min(len(errs), most)] {
+	for _, e := range errs {
 		refused.problems = append(refused.problems, problem{
-			Error: fault.Errorf(fault.Invalid, "%s", e.Message), locations: e.Locations,
+			Error: fault.Errorf(fault.Invalid, "%s", shorten(e.Message)), locations: e.Locations,
 		})
 	}
 	return refused
+}
+
+// shorten cuts a text that repeats what was sent, which may be long.
+func shorten(text string) string {
+	const longest = 500
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
 // badVariable is what an operation is refused for whose variables are not as
@@ -96,9 +102,9 @@ func badVariable(err error) *refusal {
 	if !errors.As(err, &e) || len(e.Path) < 2 {
 		return refuse(0, fault.Invalid, "The variables are not as the operation declares them.")
 	}
-	field := e.Path[1:].String() // the first element is "variable"
+	field := shorten(e.Path[1:].String()) // the first element is "variable"
 	return &refusal{problems: []problem{{
-		Error: fault.Errorf(fault.Invalid, "Variable $%s: %s.", field, e.Message).On(field),
+		Error: fault.Errorf(fault.Invalid, "Variable $%s: %s.", field, shorten(e.Message)).On(field),
 	}}}
 }
 
@@ -112,11 +118,11 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 		return e
 	}
 	at := fc.Path()
-	if len(e.Path) <= len(at) {
-		return e
+	if len(e.Path) <= len(at) || fc.Args != nil {
+		return e // the arguments were read
 	}
-	input := e.Path[len(at):].String()
-	told := &gqlerror.Error{Err: fault.Errorf(fault.Invalid, "%s", e.Message).On(input), Path: at}
+	input := shorten(e.Path[len(at):].String())
+	told := &gqlerror.Error{Err: fault.Errorf(fault.Invalid, "%s", shorten(e.Message)).On(input), Path: at}
 	var known *fault.Error
 	if errors.As(err, &known) {
 		told.Err = known.On(input)
