@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +42,7 @@ func TestScripts(t *testing.T) {
 func runScript(t *testing.T, script, url string) {
 	key := filepath.Join(t.TempDir(), "test.key")
 	run(t, nil, "key", "create", key)
-	testscript.Run(t, testscript.Params{
+	testscript.RunT(discreet{t}, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LATCHKEY_DATABASE_URL", url)
@@ -51,6 +52,24 @@ func runScript(t *testing.T, script, url string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "first": first},
 	})
+}
+
+// discreet is a test whose output shows no secret: scripts tell all that their
+// commands print.
+type discreet struct{ *testing.T }
+
+var secrets = regexp.MustCompile(`lk[a-z]_[0-9A-Za-z]{49}`)
+
+func redacted(args []any) string {
+	return secrets.ReplaceAllString(fmt.Sprint(args...), "[secret]")
+}
+
+func (d discreet) Log(args ...any)   { d.T.Log(redacted(args)) }
+func (d discreet) Fatal(args ...any) { d.T.Fatal(redacted(args)) }
+func (d discreet) Skip(args ...any)  { d.T.Fatal("a script wants to be left out: " + redacted(args)) }
+func (d discreet) Verbose() bool     { return testing.Verbose() }
+func (d discreet) Run(name string, f func(testscript.T)) {
+	d.T.Run(name, func(t *testing.T) { f(discreet{t}) })
 }
 
 // status runs a command that must end with an exit status: status 2 latchkey …

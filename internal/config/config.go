@@ -56,7 +56,7 @@ type HTTP struct {
 }
 
 // Query bounds what one GraphQL operation may ask.
-type Query struct{ Depth, Complexity, Aliases, Directives, Tokens int }
+type Query struct{ Depth, Complexity, Aliases, Directives int }
 
 // Log says how logs are written.
 type Log struct {

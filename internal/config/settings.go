@@ -103,8 +103,6 @@ func querySettings() []Setting {
 			keep: number(func(c *Config) *int { return &c.Query.Aliases }, 1, 100_000)},
 		{Flag: "query-directives", Default: "100", Serving: true, Usage: "directives in one document at most",
 			keep: number(func(c *Config) *int { return &c.Query.Directives }, 1, 100_000)},
-		{Flag: "query-tokens", Default: "10000", Serving: true, Usage: "words and signs in one document at most",
-			keep: number(func(c *Config) *int { return &c.Query.Tokens }, 100, 1_000_000)},
 	}
 }
 

@@ -1,0 +1,213 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// What a newcomer is shown is run as it is shown: the first command issues a
+// token, the second lists users with it, the third revokes it.
+func TestDemoAsPrinted(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		s := serve(t, environment(t, url), "--demo")
+		shown := s.stdout.String()
+		for _, want := range []string{s.public, acmeID, "owner@acme.example", "lku_"} {
+			if !strings.Contains(shown, want) {
+				t.Fatalf("nothing is said of %s", want)
+			}
+		}
+		commands := regexp.MustCompile(`(?m)^  curl .*\\\n.*$`).FindAllString(shown, -1)
+		if len(commands) != 3 {
+			t.Fatalf("%d commands are shown", len(commands))
+		}
+		var made struct{ Data issued }
+		shell(t, commands[0], &made)
+		token := made.Data.APIToken.CreateAPIToken
+		variables := "TOKEN='" + token.Credentials.AccessToken + "'\nID='" + token.APIToken.ID + "'\n"
+
+		var listed struct {
+			Data struct {
+				Account struct {
+					Users struct{ CollectionInfo struct{ TotalItems int } }
+				}
+			}
+		}
+		shell(t, variables+commands[1], &listed)
+		if listed.Data.Account.Users.CollectionInfo.TotalItems != 5 {
+			t.Errorf("%d users", listed.Data.Account.Users.CollectionInfo.TotalItems)
+		}
+
+		var revoked struct {
+			Data struct {
+				APIToken struct{ RevokeAPITokens struct{ RevokedIDs []string } }
+			}
+		}
+		shell(t, variables+commands[2], &revoked)
+		if got := revoked.Data.APIToken.RevokeAPITokens.RevokedIDs; len(got) != 1 || got[0] != token.APIToken.ID {
+			t.Errorf("revoked %v", got)
+		}
+		if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil || answer.status != http.StatusUnauthorized {
+			t.Errorf("the revoked token is answered %d, %v", answer.status, err)
+		}
+	})
+}
+
+// shell runs a command and reads its output as JSON. The output is not told:
+// it holds secrets.
+func shell(t *testing.T, command string, into any) {
+	t.Helper()
+	out, err := exec.Command("sh", "-c", command).Output()
+	if err != nil {
+		t.Fatalf("the command shown failed: %v", err)
+	}
+	if err := json.Unmarshal(out, into); err != nil {
+		t.Fatalf("its output is no JSON: %v", err)
+	}
+	if strings.Contains(string(out), `"errors"`) {
+		t.Fatal("its output holds errors")
+	}
+}
+
+func TestDemoTwice(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		first, session := demo(t, env)
+		if code := first.stop(t); code != 0 {
+			t.Errorf("exit status %d", code)
+		}
+		second, _ := demo(t, env)
+		if answer, err := second.ask(session, "{ viewer { kind } }"); err != nil || answer.status != http.StatusOK {
+			t.Errorf("the session of before is answered %d, %v", answer.status, err)
+		}
+	})
+}
+
+// At stop everything is written that waited: last uses, and the log.
+func TestStop(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		s, session := demo(t, env, "--last-use-interval", "1m")
+		var made issued
+		s.must(t, session, issue("First", `scopes: ["account_read"]`), &made)
+		var viewer struct{ Viewer struct{ Kind string } }
+		s.must(t, made.APIToken.CreateAPIToken.Credentials.AccessToken, "{ viewer { kind } }", &viewer)
+		if viewer.Viewer.Kind != "API_TOKEN" {
+			t.Errorf("the viewer is %s", viewer.Viewer.Kind)
+		}
+		if code := s.stop(t); code != 0 {
+			t.Errorf("exit status %d", code)
+		}
+		if log := s.logged(); strings.Count(log, `"msg":"request"`) != 2 || !strings.Contains(log, `"msg":"stopping"`) {
+			t.Errorf("the log is %s", log)
+		}
+		var list struct {
+			APITokens []struct {
+				LastUsedAt *time.Time
+				LastUsedIP string
+			}
+		}
+		if err := json.Unmarshal([]byte(run(t, env, "token", "list", "--account", acmeID, "--output", "json")), &list); err != nil {
+			t.Fatal(err)
+		}
+		if len(list.APITokens) != 1 || list.APITokens[0].LastUsedAt == nil || list.APITokens[0].LastUsedIP != "127.0.0.1" {
+			t.Errorf("the last use is not kept: %+v", list)
+		}
+	})
+}
+
+// A second signal ends a program that takes too long to stop.
+func TestSecondSignal(t *testing.T) {
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)))
+	// A request whose body never comes is in flight.
+	body, writer := io.Pipe()
+	defer writer.Close()
+	req, err := http.NewRequest("POST", s.public+"/accounts/"+acmeID+"/graphql", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Auth-Token", session)
+	req.Header.Set("Content-Type", "application/json")
+	go func() {
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			res.Body.Close()
+		}
+	}()
+	if _, err := writer.Write([]byte(`{"query":`)); err != nil {
+		t.Fatal(err)
+	}
+	signal := func() {
+		if err := s.process.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal()
+	for !strings.Contains(s.logged(), "stopping") {
+		time.Sleep(5 * time.Millisecond)
+	}
+	signal()
+	select {
+	case <-s.ended:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the second signal does not end the program")
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		s := serve(t, environment(t, url))
+		deadline := time.Now().Add(5 * time.Second)
+		for {
+			res, err := http.Get(s.admin + "/readyz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("never ready: %d", res.StatusCode)
+			}
+		}
+	})
+}
+
+// Narrowed, rotated and revoked by a command in another process: the server
+// refuses what it remembered.
+func TestCommandsAreHeard(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		s, session := demo(t, env)
+		var made issued
+		s.must(t, session, issue("First", `scopes: ["account_read"]`), &made)
+		token := made.APIToken.CreateAPIToken
+		for range 3 {
+			if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil || answer.status != http.StatusOK {
+				t.Fatalf("%d, %v", answer.status, err)
+			}
+		}
+		run(t, env, "token", "revoke", token.APIToken.ID, "--account", acmeID)
+		deadline := time.Now().Add(5 * time.Second)
+		for {
+			answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer.status == http.StatusUnauthorized {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the server still takes the token")
+			}
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"latchkey/internal/leak"
+)
+
+const acmeID = "0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"
+
+// server is a latchkey serve in a process of its own.
+type server struct {
+	process *exec.Cmd
+	// public and admin are base URLs.
+	public, admin string
+	mu            sync.Mutex
+	log           bytes.Buffer
+	stdout        bytes.Buffer
+	ended         chan struct{}
+}
+
+// environment is what every command of a test is told of its database.
+func environment(t *testing.T, url string) map[string]string {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "test.key")
+	run(t, nil, "key", "create", key)
+	return map[string]string{"LATCHKEY_DATABASE_URL": url, "LATCHKEY_KEY_FILE": key}
+}
+
+// serve starts a server and waits until it listens. It is killed when the
+// test ends, if it still runs then.
+func serve(t *testing.T, env map[string]string, args ...string) *server {
+	t.Helper()
+	s := launch(t, env, args...)
+	deadline := time.Now().Add(30 * time.Second)
+	for !s.listening() {
+		select {
+		case <-s.ended:
+			t.Fatalf("the server ended: %s", s.logged())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the server does not listen: %s", s.logged())
+		}
+	}
+	return s
+}
+
+func launch(t *testing.T, env map[string]string, args ...string) *server {
+	t.Helper()
+	s := &server{ended: make(chan struct{})}
+	s.process = exec.Command("latchkey", append([]string{"serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
+	s.process.Env = os.Environ()
+	for name, value := range env {
+		s.process.Env = append(s.process.Env, name+"="+value)
+	}
+	s.process.Stdout = &s.stdout
+	errs, err := s.process.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go s.follow(errs)
+	t.Cleanup(func() {
+		s.kill()
+		for _, found := range leak.Find([]byte(s.logged())) {
+			t.Errorf("the log holds a secret: %s", found)
+		}
+	})
+	return s
+}
+
+// follow reads the log to its end and learns the addresses from it.
+func (s *server) follow(log io.Reader) {
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		var line struct {
+			Msg     string `json:"msg"`
+			Address string `json:"address"`
+			Admin   string `json:"admin_address"`
+		}
+		s.mu.Lock()
+		s.log.Write(append(lines.Bytes(), '\n'))
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			s.public, s.admin = "http://"+line.Address, "http://"+line.Admin
+		}
+		s.mu.Unlock()
+	}
+	_ = s.process.Wait()
+	close(s.ended)
+}
+
+func (s *server) listening() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.public != ""
+}
+
+func (s *server) logged() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
+}
+
+// kill ends the process as a crash would, and waits for that.
+func (s *server) kill() {
+	_ = s.process.Process.Kill()
+	<-s.ended
+}
+
+// stop ends the process as an operator would, and returns its exit status.
+func (s *server) stop(t *testing.T) int {
+	t.Helper()
+	if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the server does not stop: %s", s.logged())
+	}
+	return s.process.ProcessState.ExitCode()
+}
+
+// graphql is what the API answered.
+type graphql struct {
+	status int
+	Data   json.RawMessage `json:"data"`
+	Errors []struct {
+		Message    string `json:"message"`
+		Extensions struct {
+			Code  string `json:"code"`
+			Field string `json:"field"`
+		} `json:"extensions"`
+	} `json:"errors"`
+}
+
+// ask posts a query to Acme's API. An error is one of the connection.
+func (s *server) ask(token, query string) (graphql, error) {
+	body, err := json.Marshal(map[string]string{"query": query})
+	if err != nil {
+		return graphql{}, err
+	}
+	req, err := http.NewRequest("POST", s.public+"/accounts/"+acmeID+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		return graphql{}, err
+	}
+	req.Header.Set("X-Auth-Token", token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return graphql{}, err
+	}
+	defer res.Body.Close()
+	answer := graphql{status: res.StatusCode}
+	return answer, json.NewDecoder(res.Body).Decode(&answer)
+}
+
+// must is ask for a test that wants data.
+func (s *server) must(t *testing.T, token, query string, into any) {
+	t.Helper()
+	answer, err := s.ask(token, query)
+	if err != nil || len(answer.Errors) > 0 {
+		t.Fatalf("%v %+v", err, answer.Errors)
+	}
+	if err := json.Unmarshal(answer.Data, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// issue asks for a token.
+func issue(name, more string) string {
+	return fmt.Sprintf(`mutation { apiToken { createApiToken(input: {name: %q, %s}) { apiToken { id } credentials { accessToken } } } }`, name, more)
+}
+
+type issued struct {
+	APIToken struct {
+		CreateAPIToken struct {
+			APIToken    struct{ ID string }
+			Credentials struct{ AccessToken string }
+		} `json:"createApiToken"`
+	}
+}
+
+func revoke(id string) string {
+	return fmt.Sprintf(`mutation { apiToken { revokeApiTokens(input: {ids: [%q]}) { revokedIds } } }`, id)
+}
+
+// demo starts a server with the demo's data and returns the owner's session.
+func demo(t *testing.T, env map[string]string, args ...string) (*server, string) {
+	t.Helper()
+	s := serve(t, env, append(args, "--demo", "--output", "json")...)
+	var welcome struct{ URL, AccountID, OwnerEmail, SessionToken string }
+	if err := json.Unmarshal(s.stdout.Bytes(), &welcome); err != nil {
+		t.Fatal(err)
+	}
+	if welcome.URL != s.public || welcome.AccountID != acmeID || !strings.HasPrefix(welcome.SessionToken, "lku_") {
+		t.Fatalf("the demo is at %s, account %s", welcome.URL, welcome.AccountID)
+	}
+	return s, welcome.SessionToken
+}
