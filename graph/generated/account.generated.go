@@ -2128,14 +2128,14 @@ func (ec *executionContext) _StoreEdge(ctx context.Context, sel ast.SelectionSet
 // region    ***************************** type.gotpl *****************************
 
 func (ec *executionContext) unmarshalNAccountFeature2latchkeyᚋinternalᚋscopeᚐFeature(ctx context.Context, v any) (scope.Feature, error) {
-	tmp, err := graphql.UnmarshalString(v)
+	tmp, err := scalar.UnmarshalString(v)
 	res := scope.Feature(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNAccountFeature2latchkeyᚋinternalᚋscopeᚐFeature(ctx context.Context, sel ast.SelectionSet, v scope.Feature) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(string(v))
+	res := scalar.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")

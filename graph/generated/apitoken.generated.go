@@ -2300,14 +2300,14 @@ func (ec *executionContext) _UpdateApiTokenResult(ctx context.Context, sel ast.S
 // region    ***************************** type.gotpl *****************************
 
 func (ec *executionContext) unmarshalNApiTokenLevel2latchkeyᚋinternalᚋscopeᚐLevel(ctx context.Context, v any) (scope.Level, error) {
-	tmp, err := graphql.UnmarshalString(v)
+	tmp, err := scalar.UnmarshalString(v)
 	res := scope.Level(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNApiTokenLevel2latchkeyᚋinternalᚋscopeᚐLevel(ctx context.Context, sel ast.SelectionSet, v scope.Level) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(string(v))
+	res := scalar.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -2317,14 +2317,14 @@ func (ec *executionContext) marshalNApiTokenLevel2latchkeyᚋinternalᚋscopeᚐ
 }
 
 func (ec *executionContext) unmarshalNApiTokenStatus2latchkeyᚋinternalᚋtokenᚐStatus(ctx context.Context, v any) (token.Status, error) {
-	tmp, err := graphql.UnmarshalString(v)
+	tmp, err := scalar.UnmarshalString(v)
 	res := token.Status(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNApiTokenStatus2latchkeyᚋinternalᚋtokenᚐStatus(ctx context.Context, sel ast.SelectionSet, v token.Status) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(string(v))
+	res := scalar.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")

@@ -1536,14 +1536,14 @@ func (ec *executionContext) marshalNNode2ᚕlatchkeyᚋgraphᚋmodelᚐNode(ctx 
 }
 
 func (ec *executionContext) unmarshalNViewerKind2latchkeyᚋinternalᚋauthᚐKind(ctx context.Context, v any) (auth.Kind, error) {
-	tmp, err := graphql.UnmarshalString(v)
+	tmp, err := scalar.UnmarshalString(v)
 	res := auth.Kind(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNViewerKind2latchkeyᚋinternalᚋauthᚐKind(ctx context.Context, sel ast.SelectionSet, v auth.Kind) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(string(v))
+	res := scalar.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")

@@ -2418,7 +2418,7 @@ func (ec *executionContext) unmarshalNUserIdentifierInput2latchkeyᚋgraphᚋmod
 }
 
 func (ec *executionContext) unmarshalOStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx context.Context, v any) (user.Status, error) {
-	tmp, err := graphql.UnmarshalString(v)
+	tmp, err := scalar.UnmarshalString(v)
 	res := user.Status(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -2426,7 +2426,7 @@ func (ec *executionContext) unmarshalOStoreUserStatus2latchkeyᚋinternalᚋuser
 func (ec *executionContext) marshalOStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx context.Context, sel ast.SelectionSet, v user.Status) graphql.Marshaler {
 	_ = sel
 	_ = ctx
-	res := graphql.MarshalString(string(v))
+	res := scalar.MarshalString(string(v))
 	return res
 }
 

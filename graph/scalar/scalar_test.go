@@ -44,6 +44,8 @@ func TestMarshal(t *testing.T) {
 		{"app", marshalled(scalar.MarshalAppID(4711)), appended(scalar.AppendAppID(nil, 4711)), `"bc/account/app/4711"`},
 		{"address", marshalled(scalar.MarshalIPAddress(address)), appended(scalar.AppendIPAddress(nil, address)), `"fe80::1"`},
 		{"zero address", marshalled(scalar.MarshalIPAddress(netip.Addr{})), appended(scalar.AppendIPAddress(nil, netip.Addr{})), `null`},
+		{"text", marshalled(scalar.MarshalString("a\"b")), `"a\"b"`, `"a\"b"`},
+		{"text of an id", marshalled(scalar.MarshalID("acme1us")), `"acme1us"`, `"acme1us"`},
 		{"decimal", marshalled(scalar.MarshalBigDecimal("19.990")), "19.990", `19.990`},
 		{"no decimal", marshalled(scalar.MarshalBigDecimal("")), "null", `null`},
 	}
@@ -61,6 +63,8 @@ func TestUnmarshal(t *testing.T) {
 	nodeID := func(v any) (any, error) { return scalar.UnmarshalNodeID(v) }
 	appID := func(v any) (any, error) { return scalar.UnmarshalAppID(v) }
 	address := func(v any) (any, error) { return scalar.UnmarshalIPAddress(v) }
+	text := func(v any) (any, error) { return scalar.UnmarshalString(v) }
+	anyID := func(v any) (any, error) { return scalar.UnmarshalID(v) }
 	const key = "0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"
 	decimal := func(v any) (any, error) { return scalar.UnmarshalBigDecimal(v) }
 	tests := []struct {
@@ -91,6 +95,12 @@ func TestUnmarshal(t *testing.T) {
 		{"app's number", appID, "4711", scalar.AppID(4711)},
 		{"no app", appID, "bc/account/user/4711", nil},
 		{"negative app", appID, "-1", nil},
+		{"text", text, "für 'alle'\n\t", "für 'alle'\n\t"},
+		{"empty text", text, "", ""},
+		{"text that no database keeps", text, "a\x00b", nil},
+		{"id of any kind", anyID, "acme1us", "acme1us"},
+		{"number for an id", anyID, json.Number("4711"), "4711"},
+		{"id that no database keeps", anyID, "\x00", nil},
 		{"address", address, "::1", netip.IPv6Loopback()},
 		{"no address", address, "localhost", nil},
 	}

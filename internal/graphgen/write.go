@@ -78,7 +78,7 @@ func writeLeaf(ref *config.TypeReference, expr string) string {
 		expr = fmt.Sprintf("%s(%s)", templates.CurrentImports.LookupType(ref.CastType), expr)
 	}
 	switch fn := ref.Marshaler; fn.FullName() {
-	case graphqlPackage + ".MarshalString", graphqlPackage + ".MarshalID":
+	case graphqlPackage + ".MarshalString", graphqlPackage + ".MarshalID", scalarPackage + ".MarshalString", scalarPackage + ".MarshalID":
 		return "b = plain.AppendString(b, " + expr + ")\n"
 	case graphqlPackage + ".MarshalBoolean":
 		return "b = strconv.AppendBool(b, " + expr + ")\n"
@@ -92,7 +92,11 @@ func writeLeaf(ref *config.TypeReference, expr string) string {
 	}
 }
 
-const graphqlPackage = "github.com/99designs/gqlgen/graphql"
+// The packages whose functions write what plain's write.
+const (
+	graphqlPackage = "github.com/99designs/gqlgen/graphql"
+	scalarPackage  = "latchkey/graph/scalar"
+)
 
 // appended returns the statements for a call that appends or reports null.
 func appended(ref *config.TypeReference, call string) string {
