@@ -91,22 +91,22 @@ func NewVerifier(c Config) *Verifier {
 func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
 	value, err := secret.Parse(presented)
 	if err != nil {
-		return nil, v.refuse(ctx, reasonMalformed, uuid.Nil)
+		return nil, v.refuse(ctx, reasonMalformed, uuid.Nil, origin)
 	}
 	find := v.finder(value.Kind())
 	if find == nil {
-		return nil, v.refuse(ctx, reasonKind, uuid.Nil)
+		return nil, v.refuse(ctx, reasonKind, uuid.Nil, origin)
 	}
 	record, err := v.record(ctx, value, find)
 	if fault.KindOf(err) == fault.NotFound {
-		return nil, v.refuse(ctx, reasonUnknown, uuid.Nil)
+		return nil, v.refuse(ctx, reasonUnknown, uuid.Nil, origin)
 	}
 	if err != nil {
 		return nil, err
 	}
 	now := v.now()
 	if why := record.refusal(now, origin.IP); why != "" {
-		return nil, v.refuse(ctx, why, record.Principal.ID)
+		return nil, v.refuse(ctx, why, record.Principal.ID, origin)
 	}
 	if v.uses != nil && record.Principal.Kind == auth.APIToken {
 		v.uses.Note(Use{AccountID: record.Principal.AccountID, TokenID: record.Principal.ID, At: now, IP: origin.IP})
@@ -204,8 +204,8 @@ func (r *Record) refusal(now time.Time, from netip.Addr) reason {
 	return reasonAddress
 }
 
-func (v *Verifier) refuse(ctx context.Context, why reason, id uuid.UUID) error {
-	attrs := []slog.Attr{slog.String("reason", string(why))}
+func (v *Verifier) refuse(ctx context.Context, why reason, id uuid.UUID, origin auth.Origin) error {
+	attrs := []slog.Attr{slog.String("reason", string(why)), slog.String("request_id", origin.RequestID)}
 	if id != uuid.Nil {
 		attrs = append(attrs, slog.String("credential_of", id.String()))
 	}
