@@ -84,8 +84,13 @@ type dialect struct {
 	name string
 	// find is the function that finds its second argument in its first.
 	find string
-	// moment is a time as a statement's argument; nil for the zero time.
+	// among is the condition that a value is among those of a subquery, in the
+	// form in which the database looks each of them up.
+	among func(subquery string) string
+	// moment and id are a time and a UUID as a statement's argument; zero
+	// values are null.
 	moment func(time.Time) any
+	id     func(uuid.UUID) any
 }
 
 // Open connects to the database that c names. It returns fault.Invalid on the

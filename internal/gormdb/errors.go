@@ -20,6 +20,7 @@ const (
 	sqliteReadOnly   = 8
 	sqliteCannotOpen = 14
 	sqliteNoDatabase = 26
+	sqliteForeignKey = 787
 	sqlitePrimaryKey = 1555
 	sqliteUnique     = 2067
 )

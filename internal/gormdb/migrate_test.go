@@ -128,7 +128,10 @@ func raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	driver, source := "pgx", url
 	if path, is := strings.CutPrefix(url, "sqlite:"); is {
-		driver, source = "sqlite", path+"?_pragma=busy_timeout(10000)"
+		driver, source = "sqlite", path
+		if !strings.Contains(path, "?") {
+			source += "?_pragma=busy_timeout(10000)"
+		}
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {

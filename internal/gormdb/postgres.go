@@ -29,12 +29,15 @@ var _ engine = (*postgres)(nil)
 var postgresDialect = dialect{
 	name: "postgres",
 	find: "strpos",
+	// With IN, the planner is free to read the whole table instead.
+	among: func(subquery string) string { return "= ANY (ARRAY(" + subquery + "))" },
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil
 		}
 		return t.UTC()
 	},
+	id: func(id uuid.UUID) any { return pgID(id) },
 }
 
 func openPostgres(ctx context.Context, c Config) (*postgres, error) {
@@ -98,8 +101,9 @@ func (p *postgres) query(ctx context.Context, sql string, args []any, row func(s
 		return err
 	}
 	defer rows.Close()
+	scan := rows.Scan
 	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
+		if err := row(scan); err != nil {
 			return err
 		}
 	}

@@ -22,38 +22,24 @@ const (
 	lockAccount = `SELECT id FROM accounts WHERE id = $1 FOR NO KEY UPDATE`
 	lockStore   = `SELECT id FROM stores WHERE account_id = $1 AND id = $2 FOR NO KEY UPDATE`
 
-	insertAccountToken = insertIntoTokens + `store_id IS NULL` + insertIfBelow
-	insertStoreToken   = insertIntoTokens + `store_id = $3` + insertIfBelow
-
-	insertIntoTokens = `WITH kept AS (
-		INSERT INTO api_tokens (account_id, id, store_id, name, client_id, client_secret_digest, client_secret_key, scopes,
-			allowed_ip_ranges, created_at, created_by_kind, created_by_id, created_by_name, expires_at)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-		WHERE $15 > (SELECT count(*) FROM api_tokens
-			WHERE account_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $10) AND `
-	insertIfBelow = `) RETURNING id
-	), accessed AS (
-		INSERT INTO access_tokens (account_id, api_token_id, id, digest, digest_key, hint, created_at, expires_at)
-		SELECT $1, id, $16, $17, $18, $19, $20, $21 FROM kept
-	), logged AS (
-		INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key,
-			target_name, ip, request_id, details)
-		SELECT $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34 FROM kept
-	) SELECT count(*) FROM kept`
+	insertAccountDraft = `WITH kept AS (` + insertAccountToken + insertRest
+	insertStoreDraft   = `WITH kept AS (` + insertStoreToken + insertRest
+	insertRest         = ` RETURNING id), accessed AS (` + insertAccess + ` FROM kept), logged AS (` + insertEvent + ` FROM kept)
+		SELECT count(*) FROM kept`
 )
 
 func (p *postgres) insertToken(ctx context.Context, d token.Draft) (insertion, error) {
-	args, err := insertArguments(d)
+	args, err := insertArguments(postgresDialect, d)
 	if err != nil {
 		return 0, err
 	}
 	var batch pgx.Batch
 	if d.Token.StoreID == uuid.Nil {
-		batch.Queue(lockAccount, pgID(d.Token.AccountID))
-		batch.Queue(insertAccountToken, args...)
+		batch.Queue(lockAccount, args[0])
+		batch.Queue(insertAccountDraft, args...)
 	} else {
-		batch.Queue(lockStore, pgID(d.Token.AccountID), pgID(d.Token.StoreID))
-		batch.Queue(insertStoreToken, args...)
+		batch.Queue(lockStore, args[0], args[2])
+		batch.Queue(insertStoreDraft, args...)
 	}
 	results := p.pool.SendBatch(ctx, &batch)
 	var owner key
@@ -74,19 +60,6 @@ func (p *postgres) insertToken(ctx context.Context, d token.Draft) (insertion, e
 		return limitReached, nil
 	}
 	return inserted, nil
-}
-
-func insertArguments(d token.Draft) ([]any, error) {
-	t, x, e := newTokenRow(d), newAccessRow(d.Token.AccountID, d.Access), d.Event
-	details, err := encodeDetails(e.Details)
-	return []any{
-		pgID(t.AccountID), pgID(t.ID), pgID(t.StoreID.UUID), t.Name, t.ClientID, t.ClientSecretDigest, t.ClientSecretKey, t.Scopes,
-		t.AllowedIPRanges, pgTime(t.CreatedAt), t.CreatedByKind, pgID(t.CreatedByID.UUID), t.CreatedByName, pgTime(t.ExpiresAt),
-		int64(d.MaxLive),
-		pgID(x.ID), x.Digest, x.DigestKey, x.Hint, pgTime(x.CreatedAt), pgTime(x.ExpiresAt),
-		pgID(e.AccountID), pgID(e.ID), e.At, string(e.Actor.Kind), pgID(e.Actor.ID), e.Actor.Name, string(e.Action),
-		string(e.Target.Kind), e.Target.Key, e.Target.Name, e.IP, e.RequestID, details,
-	}, err
 }
 
 // Revoking takes two round trips: the tokens must be read, and locked, before
@@ -227,8 +200,4 @@ func pgIDs(ids []uuid.UUID) []pgtype.UUID {
 		converted[i] = pgID(id)
 	}
 	return converted
-}
-
-func pgTime(i instant) pgtype.Timestamptz {
-	return pgtype.Timestamptz{Time: i.Time, Valid: !i.IsZero()}
 }

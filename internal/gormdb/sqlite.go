@@ -12,6 +12,7 @@ import (
 	"time"
 
 	glebarez "github.com/glebarez/sqlite"
+	"github.com/google/uuid"
 	"github.com/pressly/goose/v3"
 	"gorm.io/gorm"
 )
@@ -31,13 +32,20 @@ type sqlite struct {
 var _ engine = (*sqlite)(nil)
 
 var sqliteDialect = dialect{
-	name: "sqlite",
-	find: "instr",
+	name:  "sqlite",
+	find:  "instr",
+	among: func(subquery string) string { return "IN (" + subquery + ")" },
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil
 		}
 		return t.UnixMicro()
+	},
+	id: func(id uuid.UUID) any {
+		if id == uuid.Nil {
+			return nil
+		}
+		return id.String()
 	},
 }
 
@@ -154,8 +162,9 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(sca
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	scan := rows.Scan
 	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
+		if err := row(scan); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,9 @@ package gormdb
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -10,44 +12,40 @@ import (
 	"latchkey/internal/token"
 )
 
-func (s *sqlite) insertToken(ctx context.Context, d token.Draft) (insertion, error) {
-	outcome := inserted
-	err := s.writer(ctx).Transaction(func(tx *gorm.DB) (err error) {
-		if outcome, err = room(tx, d); err != nil || outcome != inserted {
-			return err
-		}
-		kept, accessed := newTokenRow(d), newAccessRow(d.Token.AccountID, d.Access)
-		logged, err := newEventRow(d.Event)
-		if err != nil {
-			return err
-		}
-		for _, row := range []any{&kept, &accessed, &logged} {
-			if err := tx.Create(row).Error; err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return outcome, err
+func (s *sqlite) insertToken(ctx context.Context, d token.Draft) (outcome insertion, err error) {
+	args, err := insertArguments(sqliteDialect, d)
+	if err != nil {
+		return 0, err
+	}
+	tx, err := s.writeSQL.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	outcome, err = s.insertIn(ctx, tx, d.Token.StoreID, args)
+	if err != nil || outcome != inserted {
+		return outcome, errors.Join(err, tx.Rollback())
+	}
+	return inserted, tx.Commit()
 }
 
-// room says whether the draft's owner is there and may have one more token.
-func room(tx *gorm.DB, d token.Draft) (insertion, error) {
-	t := d.Token
-	owner, live := tx.Table("accounts").Where("id = ?", t.AccountID), tx.Table("api_tokens AS t").Where("t.account_id = ?", t.AccountID)
-	if t.StoreID == uuid.Nil {
-		live = live.Where("t.store_id IS NULL")
-	} else {
-		owner = tx.Table("stores").Where("account_id = ? AND id = ?", t.AccountID, t.StoreID)
-		live = live.Where("t.store_id = ?", t.StoreID)
+// insertIn gives every statement all arguments: each takes those it names.
+func (s *sqlite) insertIn(ctx context.Context, tx *sql.Tx, storeID uuid.UUID, args []any) (insertion, error) {
+	first := insertAccountToken
+	if storeID != uuid.Nil {
+		first = insertStoreToken
 	}
-	var owners, tokens int64
-	if err := owner.Count(&owners).Error; err != nil || owners == 0 {
-		return ownerMissing, err
-	}
-	query := token.Query{Filter: token.Filter{Statuses: []token.Status{token.Active}}, Now: t.CreatedAt}
-	if err := withStatus(live, query).Count(&tokens).Error; err != nil || tokens >= int64(d.MaxLive) {
-		return limitReached, err
+	for i, statement := range []string{first, insertAccess, insertEvent} {
+		s.onStatement(statement)
+		result, err := tx.ExecContext(ctx, statement, args...)
+		switch {
+		case i == 0 && sqliteCode(err) == sqliteForeignKey:
+			return ownerMissing, nil
+		case err != nil:
+			return 0, err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return limitReached, err
+		}
 	}
 	return inserted, nil
 }

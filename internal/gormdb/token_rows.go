@@ -12,28 +12,26 @@ import (
 )
 
 type tokenRow struct {
-	AccountID          uuid.UUID
-	ID                 uuid.UUID
-	StoreID            uuid.NullUUID
-	StoreHash          string `gorm:"->"` // of stores
-	Name               string
-	ClientID           string
-	ClientSecretDigest []byte
-	ClientSecretKey    string
-	Scopes             string
-	AllowedIPRanges    string
-	CreatedAt          instant
-	CreatedByKind      string
-	CreatedByID        uuid.NullUUID
-	CreatedByName      string
-	ExpiresAt          instant
-	LastUsedAt         instant
-	LastUsedIP         *string
-	RevokedAt          instant
-	RevokedByKind      *string
-	RevokedByID        uuid.NullUUID
-	RevokedByName      *string
-	RevocationReason   *string
+	AccountID        uuid.UUID
+	ID               uuid.UUID
+	StoreID          uuid.NullUUID
+	StoreHash        string `gorm:"->"` // of stores
+	Name             string
+	ClientID         string
+	Scopes           string
+	AllowedIPRanges  string
+	CreatedAt        instant
+	CreatedByKind    string
+	CreatedByID      uuid.NullUUID
+	CreatedByName    string
+	ExpiresAt        instant
+	LastUsedAt       instant
+	LastUsedIP       *string
+	RevokedAt        instant
+	RevokedByKind    *string
+	RevokedByID      uuid.NullUUID
+	RevokedByName    *string
+	RevocationReason *string
 }
 
 // tokenColumns are the columns of a tokenRow that a token is made of: those of
@@ -44,18 +42,6 @@ const tokenColumns = `t.account_id, t.id, t.store_id, s.hash AS store_hash, t.na
 
 // TableName tells gorm the table.
 func (tokenRow) TableName() string { return "api_tokens" }
-
-// newTokenRow is the row of a token that is about to be kept.
-func newTokenRow(d token.Draft) tokenRow {
-	t := d.Token
-	return tokenRow{
-		AccountID: t.AccountID, ID: t.ID, StoreID: optional(t.StoreID), Name: t.Name, ClientID: t.ClientID,
-		ClientSecretDigest: d.ClientSecret.Digest[:], ClientSecretKey: string(d.ClientSecret.Key),
-		Scopes: t.Scopes.String(), AllowedIPRanges: joinedRanges(t.AllowedIPRanges), CreatedAt: instant{t.CreatedAt},
-		CreatedByKind: string(t.CreatedBy.Kind), CreatedByID: optional(t.CreatedBy.ID), CreatedByName: t.CreatedBy.Name,
-		ExpiresAt: instant{t.ExpiresAt},
-	}
-}
 
 // scanToken reads the tokenColumns of a hand-written statement.
 func scanToken(scan scan) (token.Token, error) {

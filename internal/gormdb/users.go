@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -50,8 +49,6 @@ type accountUserRow struct {
 // TableName tells gorm the table.
 func (accountUserRow) TableName() string { return "account_users" }
 
-func noUser() error { return fault.Errorf(fault.NotFound, "There is no such user in this account.") }
-
 // MembersByID returns those of the people who are in the account.
 func (u users) MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]user.User, error) {
 	q := u.engine.reader(ctx).Joins("JOIN account_users AS m ON m.user_id = users.id").
@@ -63,13 +60,14 @@ func (u users) MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.
 // for often.
 func (u users) Users(ctx context.Context, accountID uuid.UUID, w page.Window) (page.Page[user.User], error) {
 	items := make([]page.Item[user.User], 0, w.Size+1)
-	sql, args := usersStatement(accountID, w)
+	var created instant
+	sql, args := usersStatement(u.engine.dialect(), accountID, w)
 	err := u.engine.query(ctx, sql, args, func(scan scan) error {
-		var r user.User
-		var created instant
-		err := scan((*key)(&r.ID), &r.Email, &r.FirstName, &r.LastName, &r.Locale, &created)
-		r.CreatedAt = created.Time
-		items = append(items, page.Item[user.User]{Node: r, Key: r.ID})
+		items = append(items, page.Item[user.User]{})
+		item := &items[len(items)-1]
+		to := &item.Node
+		err := scan((*key)(&to.ID), &to.Email, &to.FirstName, &to.LastName, &to.Locale, &created)
+		item.Key, to.CreatedAt = to.ID, created.Time
 		return err
 	})
 	if err != nil {
@@ -78,23 +76,24 @@ func (u users) Users(ctx context.Context, accountID uuid.UUID, w page.Window) (p
 	return page.Cut(w, items), nil
 }
 
-// usersStatement fetches the users of w. The limit stands in the text, so that
-// PostgreSQL plans for it once and not at every call.
-func usersStatement(accountID uuid.UUID, w page.Window) (string, []any) {
-	var sql strings.Builder
-	sql.WriteString(`SELECT u.id, u.email, u.first_name, u.last_name, u.locale, u.created_at
-		FROM account_users AS m JOIN users AS u ON u.id = m.user_id WHERE m.account_id = $1`)
+// usersStatement fetches the users of w. The page is cut before people are
+// looked up by its keys, so that no plan looks at more people than the page
+// has, whatever else is in the tables. The limit stands in the text, so that
+// PostgreSQL plans once and not at every call.
+func usersStatement(d dialect, accountID uuid.UUID, w page.Window) (string, []any) {
+	keys := "SELECT user_id FROM account_users WHERE account_id = $1"
 	args := []any{accountID}
 	if w.After != nil {
 		args = append(args, *w.After)
-		sql.WriteString(" AND m.user_id < $" + strconv.Itoa(len(args)))
+		keys += " AND user_id < $" + strconv.Itoa(len(args))
 	}
 	if w.Before != nil {
 		args = append(args, *w.Before)
-		sql.WriteString(" AND m.user_id > $" + strconv.Itoa(len(args)))
+		keys += " AND user_id > $" + strconv.Itoa(len(args))
 	}
-	sql.WriteString(" ORDER BY m.user_id " + direction(w) + " LIMIT " + strconv.Itoa(w.Size+1))
-	return sql.String(), args
+	keys += " ORDER BY user_id " + direction(w) + " LIMIT " + strconv.Itoa(w.Size+1)
+	return "SELECT id, email, first_name, last_name, locale, created_at FROM users WHERE id " + d.among(keys) +
+		" ORDER BY id " + direction(w), args
 }
 
 // CountUsers returns how many users the account has.

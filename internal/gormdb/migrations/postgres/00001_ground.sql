@@ -51,7 +51,6 @@ CREATE TABLE account_users (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, user_id)
 );
-CREATE INDEX account_users_user ON account_users (user_id);
 
 CREATE TABLE store_users (
     account_id    uuid        NOT NULL,

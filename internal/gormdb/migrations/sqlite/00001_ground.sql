@@ -51,7 +51,6 @@ CREATE TABLE account_users (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (account_id, user_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX account_users_user ON account_users (user_id);
 
 CREATE TABLE store_users (
     account_id    TEXT    NOT NULL,
