@@ -9,9 +9,10 @@ LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
 AUDITS := internal/httpserver/testdata/graphqlhttp
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
-# How many rounds `make bench` runs, and for how long it measures in each.
+# How many rounds `make bench` runs, for how long it measures in each, and a part of the name of the work to measure.
 ROUNDS ?= 5
 EACH ?= 5s
+ONLY ?=
 
 .PHONY: help
 help: ## List what make can do
@@ -64,9 +65,9 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 	tools/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, EACH=5s)
+bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, EACH=5s, ONLY=revoke)
 	@tools/need initdb=postgresql pgbench=postgresql wrk=wrk
-	go run ./internal/bench -rounds $(ROUNDS) -each $(EACH)
+	go run ./internal/bench -rounds $(ROUNDS) -each $(EACH) -only '$(ONLY)'
 
 .PHONY: bench-record
 bench-record: build ## The same, written to docs/benchmarks.md

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,6 +58,15 @@ func pairs() []pair {
 		{work: viewerWork, against: bareYardstick, target: 0.45, stretch: 0.60},
 		{work: issueSQLiteWork, against: rawSQLite, target: 0.40, stretch: 0.60},
 	}
+}
+
+// chosen returns the pairs whose work's name contains part, and the contenders that they need.
+func chosen(part string, all []contender) ([]pair, []contender) {
+	pairs := slices.DeleteFunc(pairs(), func(p pair) bool { return !strings.Contains(p.work, part) })
+	contenders := slices.DeleteFunc(all, func(c contender) bool {
+		return !slices.ContainsFunc(pairs, func(p pair) bool { return c.name == p.work || c.name == p.against })
+	})
+	return pairs, contenders
 }
 
 const (
@@ -115,25 +127,39 @@ func (s *suite) issueOn(ctx context.Context, l *latchkey, sessions map[string]st
 // manyRevoked is how many tokens one call revokes in the second of the loads.
 const manyRevoked = 50
 
-// Bounds on the tokens made for a round of revoking, in calls a second.
+// Tokens are made for this many calls a second at first, and from then on for so many times what the last round used.
 const (
-	firstRevokeRate = 8000 // before anything is known
-	revokeMargin    = 2    // times what the last round used
+	firstRevokeRate = 2000
+	revokeMargin    = 2
 )
 
-// revoke revokes tokens made for it, each once, so many in a call. The accounts take turns.
+// revoke revokes tokens made for it, each once, so many in a call. Where the tokens do not last, it makes more and begins
+// again.
 func (s *suite) revoke(ctx context.Context, d time.Duration, inOneCall int) (measurement, error) {
-	rate := s.revokeRate * revokeMargin
-	if rate == 0 {
-		rate = firstRevokeRate
+	rate := float64(firstRevokeRate)
+	if last, ok := s.revokeRates[inOneCall]; ok {
+		rate = last * revokeMargin
 	}
-	if inOneCall > 1 {
-		rate /= 2 // a call that does more is made less often
+	for {
+		requests, err := s.revocations(ctx, int(rate*d.Seconds()), inOneCall)
+		if err != nil {
+			return measurement{}, err
+		}
+		m, err := wrk{url: s.postgres.url, wanted: `"revokedAt":"`, once: true}.run(ctx, s.dir, requests, d)
+		if errors.Is(err, errExhausted) {
+			rate *= revokeMargin
+			continue
+		}
+		s.revokeRates[inOneCall] = m.perSecond
+		return m, err
 	}
-	calls := int(rate * d.Seconds())
+}
+
+// revocations makes tokens and the calls that revoke them. The accounts take turns.
+func (s *suite) revocations(ctx context.Context, calls, inOneCall int) ([]request, error) {
 	leavers, err := replaceLeavers(ctx, s.db, s.accounts, calls*inOneCall)
 	if err != nil {
-		return measurement{}, err
+		return nil, err
 	}
 	var requests []request
 	for first := 0; first+inOneCall <= len(leavers[0]); first += inOneCall {
@@ -144,16 +170,12 @@ func (s *suite) revoke(ctx context.Context, d time.Duration, inOneCall int) (mea
 			}
 			r, err := graphql(a, s.sessions[a.uuid], revokeDocument, input("ids", ids, "reason", "left"))
 			if err != nil {
-				return measurement{}, err
+				return nil, err
 			}
 			requests = append(requests, r)
 		}
 	}
-	m, err := wrk{url: s.postgres.url, wanted: `"revokedAt":"`, once: true}.run(ctx, s.dir, requests, d)
-	if inOneCall == 1 && err == nil {
-		s.revokeRate = m.perSecond
-	}
-	return m, err
+	return requests, nil
 }
 
 // users lists a full page of the account's users with a warm credential.

@@ -31,6 +31,7 @@ func run() error {
 	flag.StringVar(&o.binary, "binary", "bin/latchkey", "the program to measure")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds to run")
 	flag.DurationVar(&o.each, "each", 5*time.Second, "how long each load lasts in a round")
+	flag.StringVar(&o.only, "only", "", "measure only the work whose name contains this")
 	flag.StringVar(&o.record, "record", "", "file to write the report to")
 	yardstick := flag.String("serve", "", "serve this yardstick instead (used by bench itself)")
 	address := flag.String("address", "", "address of the yardstick")
@@ -50,6 +51,7 @@ type options struct {
 	binary string
 	rounds int
 	each   time.Duration
+	only   string
 	record string
 }
 
@@ -82,7 +84,12 @@ func measure(ctx context.Context, o options) error {
 
 // run prepares the suite, measures the single figures, which want a fresh server, and then the rounds.
 func (s *suite) run(ctx context.Context, o options) (report, error) {
-	r := report{pairs: pairs()}
+	var r report
+	var contenders []contender
+	r.pairs, contenders = chosen(o.only, s.contenders())
+	if len(r.pairs) == 0 {
+		return r, fmt.Errorf("no work is called like %q", o.only)
+	}
 	var err error
 	if r.header, err = machine(s.binary, s.pgbench, s.dir, time.Now()); err != nil {
 		return r, err
@@ -93,7 +100,7 @@ func (s *suite) run(ctx context.Context, o options) (report, error) {
 	if r.figures, err = s.figures(ctx, o.each); err != nil {
 		return r, err
 	}
-	r.results, err = runRounds(ctx, s.contenders(), o)
+	r.results, err = runRounds(ctx, contenders, o)
 	return r, err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,5 +54,25 @@ func TestEveryPairIsMeasured(t *testing.T) {
 		if !measured[p.work] || !measured[p.against] {
 			t.Errorf("nobody measures %q or %q", p.work, p.against)
 		}
+	}
+}
+
+func TestChosen(t *testing.T) {
+	tests := []struct {
+		name, part string
+		want       []string // contenders
+	}{
+		{name: "one work and its yardstick", part: "viewer", want: []string{bareYardstick, viewerWork}},
+		{name: "two with one yardstick", part: "revoke", want: []string{rawYardstick, revokeWork, revokeManyWork}},
+		{name: "none", part: "coffee"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, contenders := chosen(test.part, new(suite).contenders())
+			got := mapped(contenders, func(c contender) string { return c.name })
+			if !slices.Equal(got, test.want) {
+				t.Errorf("contenders %q, want %q", got, test.want)
+			}
+		})
 	}
 }

@@ -32,12 +32,13 @@ type suite struct {
 
 	bare, hand       *process
 	bareURL, handURL string
-	revokeRate       float64 // calls a second that the last round reached
+	revokeRates      map[int]float64 // calls a second that the last round reached, by tokens in a call
 }
 
 // prepare starts the database and both installations, and fills them.
 func (s *suite) prepare(ctx context.Context) error {
 	s.accounts = accounts()
+	s.revokeRates = map[int]float64{}
 	for _, step := range []func(context.Context) error{s.prepareDatabase, s.preparePostgres, s.prepareSQLite, s.prepareYardsticks} {
 		if err := step(ctx); err != nil {
 			return err
