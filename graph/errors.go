@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -95,6 +96,15 @@ func shorten(text string) string {
 	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
+// inputPath is a path in an input, written as everywhere: "input.ids.3".
+func inputPath(path ast.Path) string {
+	elements := make([]string, len(path))
+	for i, element := range path {
+		elements[i] = fmt.Sprint(element)
+	}
+	return shorten(strings.Join(elements, "."))
+}
+
 // badVariable is what an operation is refused for whose variables are not as
 // it declares them.
 func badVariable(err error) *refusal {
@@ -102,7 +112,7 @@ func badVariable(err error) *refusal {
 	if !errors.As(err, &e) || len(e.Path) < 2 {
 		return refuse(0, fault.Invalid, "The variables are not as the operation declares them.")
 	}
-	field := shorten(e.Path[1:].String()) // the first element is "variable"
+	field := inputPath(e.Path[1:]) // the first element is "variable"
 	return &refusal{problems: []problem{{
 		Error: fault.Errorf(fault.Invalid, "Variable $%s: %s.", field, shorten(e.Message)).On(field),
 	}}}
@@ -121,7 +131,7 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 	if len(e.Path) <= len(at) || fc.Args != nil {
 		return e // the arguments were read
 	}
-	input := shorten(e.Path[len(at):].String())
+	input := inputPath(e.Path[len(at):])
 	told := &gqlerror.Error{Err: fault.Errorf(fault.Invalid, "%s", shorten(e.Message)).On(input), Path: at}
 	var known *fault.Error
 	if errors.As(err, &known) {
