@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -123,10 +122,4 @@ func onField(err error, field string) error {
 		list = append(list, e)
 	}
 	return list.Err()
-}
-
-// appID reads the key of an app's id.
-func appID(key string) (int64, bool) {
-	n, err := strconv.ParseInt(key, 10, 64)
-	return n, err == nil
 }

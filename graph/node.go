@@ -2,23 +2,24 @@ package graph
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strconv"
 
 	"github.com/google/uuid"
 
 	"latchkey/graph/model"
 	"latchkey/graph/object"
 	"latchkey/graph/scalar"
-	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/token"
-	"latchkey/internal/user"
 )
 
 // nodeKind is how objects of one kind of id are found, all of them at once.
 type nodeKind struct {
 	typeName string
-	find     func(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error)
+	// find returns the objects of the keys that it finds, by key.
+	find func(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error)
 }
 
 func (r *Resolver) nodeKinds() map[scalar.Kind]nodeKind {
@@ -35,10 +36,11 @@ func (r *Resolver) nodeKinds() map[scalar.Kind]nodeKind {
 
 // nodes returns the objects of the ids, in their order, with one statement per
 // kind of id; in the place of one that cannot be had is nil and its error.
-func (r *Resolver) nodes(ctx context.Context, by *auth.Principal, field string, ids []string) ([]model.Node, []error) {
+func (r *Resolver) nodes(ctx context.Context, by *auth.Principal, ids []string) ([]model.Node, []error) {
 	nodes, faults := make([]model.Node, len(ids)), make([]error, len(ids))
 	kinds := r.nodeKinds()
-	asked := map[scalar.Kind][]string{}
+	// asked are the places of the ids of each kind.
+	asked := map[scalar.Kind][]int{}
 	keys := make([]string, len(ids))
 	for i, id := range ids {
 		kind, key, err := scalar.SplitID(id)
@@ -46,22 +48,26 @@ func (r *Resolver) nodes(ctx context.Context, by *auth.Principal, field string, 
 			err = noNode()
 		}
 		if err != nil {
-			faults[i] = onField(err, field)
+			faults[i] = err
 			continue
 		}
 		keys[i] = key
-		asked[kind] = append(asked[kind], key)
+		asked[kind] = append(asked[kind], i)
 	}
-	for kind, wanted := range asked {
+	for kind, places := range asked {
+		wanted := make([]string, len(places))
+		for n, i := range places {
+			wanted[n] = keys[i]
+		}
 		found, err := r.nodesOf(ctx, by, kinds[kind], wanted)
-		for i, id := range ids {
-			if k, _, splitErr := scalar.SplitID(id); splitErr != nil || k != kind {
-				continue
-			}
-			if err != nil {
-				faults[i] = onField(err, field)
-			} else if nodes[i] = found[keys[i]]; nodes[i] == nil {
-				faults[i] = noNode().On(field)
+		for _, i := range places {
+			switch node, there := found[keys[i]]; {
+			case err != nil:
+				faults[i] = err
+			case there:
+				nodes[i] = node
+			default:
+				faults[i] = noNode()
 			}
 		}
 	}
@@ -106,40 +112,41 @@ func (r *Resolver) storeNodes(ctx context.Context, by *auth.Principal, keys []st
 func (r *Resolver) appNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
 	var ids []int64
 	for _, key := range keys {
-		if id, ok := appID(key); ok {
+		if id, err := strconv.ParseInt(key, 10, 64); err == nil {
 			ids = append(ids, id)
 		}
 	}
 	apps, err := r.accounts.AppsByID(ctx, by, ids)
-	return byKey(keys, func(key string) (account.App, bool) {
-		id, ok := appID(key)
-		a, there := apps[id]
-		return a, ok && there
-	}, func(a account.App) model.Node { return &object.App{App: a} }), err
+	found := map[string]model.Node{}
+	for id, a := range apps {
+		found[strconv.FormatInt(id, 10)] = &object.App{App: a}
+	}
+	return found, err
 }
 
 func (r *Resolver) userNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
 	people, err := r.users.MembersByID(ctx, by, uuids(keys))
-	return byKey(keys, lookUp(people), func(u user.User) model.Node { return &object.User{User: u} }), err
+	found := map[string]model.Node{}
+	for id, u := range people {
+		found[id.String()] = &object.User{User: u}
+	}
+	return found, err
 }
 
 func (r *Resolver) tokenNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
 	tokens, err := r.tokens.TokensByID(ctx, by, uuids(keys))
-	if err != nil {
-		return nil, err
-	}
-	all := make([]token.Token, 0, len(tokens))
-	for _, t := range tokens {
-		all = append(all, t)
-	}
-	node := r.view().Tokens(all)
-	return byKey(keys, lookUp(tokens), func(t token.Token) model.Node {
+	node := r.view().Tokens(slices.Collect(maps.Values(tokens)))
+	found := map[string]model.Node{}
+	for id, t := range tokens {
 		shown := node(t)
-		return &shown
-	}), nil
+		found[id.String()] = &shown
+	}
+	return found, err
 }
 
-// uuids returns those of the keys that are UUIDs; no object has any other.
+// uuids returns those of the keys that are UUIDs. Of what is found by them,
+// only what has one of the keys as it was asked for is answered: a UUID can be
+// written in many ways, and an id in one.
 func uuids(keys []string) []uuid.UUID {
 	var ids []uuid.UUID
 	for _, key := range keys {
@@ -148,22 +155,4 @@ func uuids(keys []string) []uuid.UUID {
 		}
 	}
 	return ids
-}
-
-func lookUp[T any](found map[uuid.UUID]T) func(string) (T, bool) {
-	return func(key string) (T, bool) {
-		id, err := uuid.Parse(key)
-		t, there := found[id]
-		return t, err == nil && there
-	}
-}
-
-func byKey[T any](keys []string, find func(string) (T, bool), show func(T) model.Node) map[string]model.Node {
-	nodes := map[string]model.Node{}
-	for _, key := range keys {
-		if t, ok := find(key); ok {
-			nodes[key] = show(t)
-		}
-	}
-	return nodes
 }

@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/page"
+	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
 )
@@ -54,8 +55,8 @@ func (r *queryResolver) Node(ctx context.Context, id string) (model.Node, error)
 	if err != nil {
 		return nil, err
 	}
-	nodes, faults := r.nodes(ctx, by, "id", []string{id})
-	return nodes[0], faults[0]
+	nodes, faults := r.nodes(ctx, by, []string{id})
+	return nodes[0], onField(faults[0], "id")
 }
 
 func (r *queryResolver) Nodes(ctx context.Context, ids []string) ([]model.Node, error) {
@@ -66,10 +67,10 @@ func (r *queryResolver) Nodes(ctx context.Context, ids []string) ([]model.Node, 
 	if len(ids) > page.MaxSize {
 		return nil, fault.Errorf(fault.Invalid, "Ask for at most %d objects at once.", page.MaxSize).On("ids")
 	}
-	nodes, faults := r.nodes(ctx, by, "ids", ids)
+	nodes, faults := r.nodes(ctx, by, ids)
 	for i, err := range faults {
 		if err != nil {
-			graphql.AddError(graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i)), err)
+			graphql.AddError(graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i)), onField(err, "ids."+strconv.Itoa(i)))
 		}
 	}
 	return nodes, nil
