@@ -16,9 +16,6 @@ const idPrefix = "bc/account/"
 
 func id(kind scalar.Kind, key uuid.UUID) scalar.NodeID { return scalar.NodeID{Kind: kind, Key: key} }
 
-// TargetID returns the id of whatever has the kind and key as text.
-func TargetID(kind scalar.Kind, key string) string { return idPrefix + string(kind) + "/" + key }
-
 // ParseKey returns the key of an id of the kind. Besides the id it takes the
 // bare key. It returns fault.Invalid for what cannot be one.
 func ParseKey(kind scalar.Kind, text string) (uuid.UUID, error) {
@@ -69,11 +66,13 @@ func ParseStores(texts []string) []account.StoreRef {
 	return refs
 }
 
-// TokenIDs are the ids of API tokens.
+// TokenIDs are the ids of API tokens, in their order and each once.
 func TokenIDs(keys []uuid.UUID) []string {
-	ids := make([]string, len(keys))
+	ids := make([]string, 0, len(keys))
 	for i, key := range keys {
-		ids[i] = id(scalar.APIToken, key).String()
+		if !slices.Contains(keys[:i], key) {
+			ids = append(ids, id(scalar.APIToken, key).String())
+		}
 	}
 	return ids
 }

@@ -198,12 +198,16 @@ func (e AuditEvent) Who() Actor { return Actor{e.Actor} }
 // Deed is what was done.
 func (e AuditEvent) Deed() string { return string(e.Action) }
 
-// TargetID is the id of what was changed.
+// TargetID is the id of what was changed, nil where nothing in particular was.
 func (e AuditEvent) TargetID() *string {
-	return optional(TargetID(scalar.Kind(e.Target.Kind), e.Target.Key))
+	if e.Target.Key == "" {
+		return nil
+	}
+	target := idPrefix + string(e.Target.Kind) + "/" + e.Target.Key
+	return &target
 }
 
-// TargetName is what was changed was called then.
+// TargetName is what the thing that was changed was called then.
 func (e AuditEvent) TargetName() *string { return optional(e.Target.Name) }
 
 // From is the address of the request, nil for the operator's commands.

@@ -28,6 +28,7 @@ const (
 	Subscription Kind = "subscription"
 	Product      Kind = "product"
 	Scope        Kind = "scope"
+	Session      Kind = "session"
 )
 
 const idPrefix = "bc/account/"
@@ -101,7 +102,7 @@ func SplitID(text string) (Kind, string, error) {
 		return "", "", errID()
 	}
 	switch k := Kind(kind); k {
-	case Account, User, Store, App, APIToken, Checkout, Subscription, Product, Scope:
+	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope, Session:
 		return k, key, nil
 	default:
 		return "", "", errID()
