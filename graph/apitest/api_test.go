@@ -1,0 +1,255 @@
+// Package apitest_test tests the GraphQL API as its clients see it: by requests to the handler, over real databases.
+package apitest_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/graph"
+	"latchkey/internal/access"
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// publicURL leads every API path.
+const publicURL = "https://api.latchkey.example"
+
+// peer is where requests come from.
+var peer = netip.MustParseAddr("203.0.113.7")
+
+// clock is the time as the API sees it. It moves when it is told to.
+type clock struct{ micros atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.UnixMicro(c.micros.Load()).UTC() }
+
+func (c *clock) advance(d time.Duration) { c.micros.Add(d.Microseconds()) }
+
+// api is the API over one database, with the services behind it.
+type api struct {
+	url      string
+	db       *gormdb.DB
+	clock    *clock
+	tokens   *token.Service
+	users    *user.Service
+	verifier *access.Verifier
+	handler  http.Handler
+	// statements counts what was asked of the database.
+	statements *statements
+	requests   int
+}
+
+// statements gathers the text of statements.
+type statements struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (s *statements) add(sql string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = append(s.text, sql)
+}
+
+// take returns the statements since the last call.
+func (s *statements) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.text
+	s.text = nil
+	return taken
+}
+
+// eachAPI runs test on each database, with an API and nothing in it.
+func eachAPI(t *testing.T, test func(t *testing.T, a *api)) {
+	t.Helper()
+	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, newAPI(t, url, graph.Limits{})) })
+}
+
+// newAPI wires the API as the program does: what was verified is remembered until the database says it changed.
+func newAPI(t *testing.T, url string, limits graph.Limits) *api {
+	t.Helper()
+	a := &api{url: url, clock: &clock{}, statements: &statements{}}
+	a.clock.micros.Store(time.Date(2026, 3, 4, 12, 0, 0, 123456000, time.UTC).UnixMicro())
+	a.db = dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: a.statements.add})
+	keys, err := secret.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := access.NewMemory(1000, time.Hour, func() bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(memory.Close)
+	a.db.OnChange(memory.Changed)
+	log := slog.New(slog.NewJSONHandler(&complaints{t: t}, nil))
+	policy := token.Policy{
+		Catalogue: scope.Default(),
+		MaxLive:   map[scope.Level]int{scope.LevelAccount: token.DefaultMaxLive, scope.LevelStore: token.DefaultMaxLive},
+	}
+	a.tokens = token.NewService(a.db.Tokens(), policy, keys, rand.Reader, a.clock.now)
+	a.users = user.NewService(a.db.Users(), keys, rand.Reader, a.clock.now)
+	a.verifier = access.NewVerifier(access.Config{
+		Repository: a.db.Access(), Keys: keys, Catalogue: scope.Default(), Memory: memory, Log: log, Now: a.clock.now,
+	})
+	a.handler, err = graph.NewHandler(graph.Config{
+		Accounts: account.NewService(a.db.Accounts()), Users: a.users, Tokens: a.tokens, Audit: a.db.Audit(),
+		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log, Now: a.clock.now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// complaints fails the test for what is logged as a failure of ours, and for secrets in the log.
+type complaints struct{ t *testing.T }
+
+func (c *complaints) Write(line []byte) (int, error) {
+	dbtest.NoSecrets(c.t, "the log", line)
+	if bytes.Contains(line, []byte(`"level":"ERROR"`)) {
+		c.t.Errorf("logged: %s", line)
+	}
+	return len(line), nil
+}
+
+// failure is an entry of an answer's errors.
+type failure struct {
+	Message    string
+	Path       []any
+	Extensions struct {
+		Code           string
+		Field          string
+		RequiredScopes []string
+		RequestID      string `json:"requestId"`
+	}
+}
+
+// String is the failure in one line: "account.stores.0: FORBIDDEN [account_stores_read]",
+// "apiToken.createApiToken: INVALID input.name: A name has …". The message of FORBIDDEN is left out where it is the one
+// that all refusals have.
+func (f failure) String() string {
+	var text strings.Builder
+	for i, element := range f.Path {
+		if i > 0 {
+			text.WriteByte('.')
+		}
+		fmt.Fprint(&text, element)
+	}
+	fmt.Fprintf(&text, ": %s", f.Extensions.Code)
+	if f.Extensions.Field != "" {
+		text.WriteString(" " + f.Extensions.Field)
+	}
+	if f.Message != refusal {
+		text.WriteString(": " + f.Message)
+	}
+	if len(f.Extensions.RequiredScopes) > 0 {
+		fmt.Fprintf(&text, " %s", f.Extensions.RequiredScopes)
+	}
+	return text.String()
+}
+
+// refusal is the message of account-api.md: Transport.
+const refusal = "You do not have permission to do this operation."
+
+// answer is what came back.
+type answer struct {
+	status int
+	text   string
+	// data is the data as compact JSON, "" if there is no such entry.
+	data   string
+	errors []failure
+	// requestID is the one that the request had.
+	requestID string
+}
+
+// failures are the errors as text, in alphabetical order: fields run at the same time.
+func (a answer) failures() []string {
+	lines := make([]string, len(a.errors))
+	for i, f := range a.errors {
+		lines[i] = f.String()
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// into reads the data. The answer must be without errors.
+func (a answer) into(t *testing.T, data any) {
+	t.Helper()
+	if len(a.errors) > 0 {
+		t.Fatalf("errors %q", a.failures())
+	}
+	if err := json.Unmarshal([]byte(a.data), data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask posts a query to the account's endpoint as the principal.
+func (a *api) ask(t *testing.T, accountID uuid.UUID, by *auth.Principal, query string, variables map[string]any) answer {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.requests++
+	requestID := "request-" + strconv.Itoa(a.requests)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/accounts/"+accountID.String()+"/graphql", bytes.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.SetPathValue("account_uuid", accountID.String())
+	here := *by
+	here.Origin = auth.Origin{IP: peer, RequestID: requestID}
+	w := httptest.NewRecorder()
+	w.Header().Set("X-Request-Id", requestID)
+	a.handler.ServeHTTP(w, r.WithContext(auth.With(r.Context(), &here)))
+	return read(t, w, requestID)
+}
+
+func read(t *testing.T, w *httptest.ResponseRecorder, requestID string) answer {
+	t.Helper()
+	var envelope struct {
+		Data   json.RawMessage
+		Errors []failure
+	}
+	d := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
+	if err := d.Decode(&envelope); err != nil {
+		t.Fatalf("the answer is no JSON: %v", err)
+	}
+	for _, f := range envelope.Errors {
+		if f.Extensions.RequestID != requestID || f.Extensions.Code == "" || f.Message == "" {
+			t.Errorf("error %+v without its code, message or request id", f)
+		}
+	}
+	return answer{status: w.Code, text: w.Body.String(), data: compact(t, envelope.Data), errors: envelope.Errors, requestID: requestID}
+}
+
+func compact(t *testing.T, data []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	if len(data) == 0 {
+		return ""
+	}
+	if err := json.Compact(&b, data); err != nil {
+		t.Fatalf("%v in %s", err, data)
+	}
+	return b.String()
+}

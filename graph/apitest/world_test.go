@@ -1,0 +1,273 @@
+package apitest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// world is an API with two accounts: home, which the tests ask about, and away, of which nothing may ever be seen there.
+type world struct {
+	*api
+
+	home, away dbtest.World
+	// names stand for what differs from run to run: "<store0>" for a store's id, "<store0.hash>" for its hash.
+	names map[string]string
+
+	// owner and storeOwner are sessions: of the account's owner and of the owner of its first store.
+	owner, storeOwner *auth.Principal
+	// robot is an account-level token that holds everything but what its owner alone can do.
+	robot *auth.Principal
+}
+
+// scenario is a query and its answer, in which names stand for what differs from run to run.
+type scenario struct {
+	name      string
+	by        *auth.Principal
+	query     string
+	variables map[string]any
+	// data is the data in full; not looked at if empty.
+	data string
+	// has and lacks are pieces of the answer's text.
+	has, lacks []string
+	// errors are all of them, as failure.String has them.
+	errors []string
+}
+
+// eachWorld runs test on each database, in a world of:
+//   - home, with automated billing: an owner; store0 with an owner of its own, store1 and store2; three people, two of
+//     whom belong to each store; two apps, installed in every store;
+//   - away: an owner, a store, a person, an app.
+func eachWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	eachAPI(t, func(t *testing.T, a *api) { test(t, newWorld(t, a)) })
+}
+
+func newWorld(t *testing.T, a *api) *world {
+	t.Helper()
+	w := &world{api: a, names: map[string]string{}}
+	w.home = dbtest.Seed{
+		Features: []scope.Feature{scope.FeatureAutomatedBilling}, Stores: 3, StoreOwner: true, Users: 3, MembersPerStore: 2, Apps: 2,
+	}.Make(t, a.db)
+	w.away = dbtest.Seed{Users: 1, MembersPerStore: 1, Apps: 1}.Make(t, a.db)
+	w.nameAll("", w.home)
+	w.nameAll("away.", w.away)
+	w.owner = w.session(t, w.home, w.home.Owner)
+	w.storeOwner = w.session(t, w.home, w.home.StoreOwner)
+	w.robot = w.verified(t, w.issue(t, w.owner, w.home, request{name: "Robot", scopes: everyScope()}))
+	return w
+}
+
+// everyScope is every scope there is for a token of an account with every feature.
+func everyScope() []string {
+	var names []string
+	for _, r := range scope.Default().Resources(scope.LevelAccount, []scope.Feature{scope.FeatureAutomatedBilling}) {
+		for _, p := range r.Permissions {
+			names = append(names, p.Scope)
+		}
+	}
+	return names
+}
+
+// nameAll names what is in an account.
+func (w *world) nameAll(prefix string, in dbtest.World) {
+	name := func(key, value string) { w.names["<"+prefix+key+">"] = value }
+	id := func(key, kind string, value any) { name(key, fmt.Sprintf("bc/account/%s/%v", kind, value)) }
+	id("account", "account", in.Account.ID)
+	name("account.uuid", in.Account.ID.String())
+	name("account.name", in.Account.Name)
+	for i, s := range in.Stores {
+		key := fmt.Sprintf("store%d", i)
+		id(key, "store", s.ID)
+		name(key+".uuid", s.ID.String())
+		name(key+".hash", s.Hash)
+	}
+	person := func(key string, u user.User) {
+		id(key, "user", u.ID)
+		name(key+".uuid", u.ID.String())
+		name(key+".email", u.Email)
+	}
+	person("owner", in.Owner)
+	if in.StoreOwner.ID != uuid.Nil {
+		person("storeOwner", in.StoreOwner)
+	}
+	for _, u := range in.Users {
+		if role, _, _ := strings.Cut(u.Email, "@"); strings.HasPrefix(role, "user") {
+			person(role, u)
+		}
+	}
+	for i, a := range in.Apps {
+		key := fmt.Sprintf("app%d", i)
+		id(key, "app", a.ID)
+		name(key+".number", fmt.Sprint(a.ID))
+	}
+}
+
+// fill puts what names stand for in their places.
+func (w *world) fill(text string) string {
+	pairs := make([]string, 0, 2*len(w.names))
+	for name, value := range w.names {
+		pairs = append(pairs, name, value)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// run asks what each scenario asks and compares the answers.
+func (w *world) run(t *testing.T, scenarios []scenario) {
+	t.Helper()
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) { w.check(t, s) })
+	}
+}
+
+func (w *world) check(t *testing.T, s scenario) {
+	t.Helper()
+	got := w.ask(t, w.home.Account.ID, s.by, w.fill(s.query), w.fillAll(s.variables))
+	if s.data != "" {
+		if want := compact(t, []byte(w.fill(s.data))); got.data != want {
+			t.Errorf("data\n%s, want\n%s", got.data, want)
+		}
+	}
+	for _, piece := range s.has {
+		if !strings.Contains(got.text, w.fill(piece)) {
+			t.Errorf("%q is not in the answer: %s", w.fill(piece), got.text)
+		}
+	}
+	for _, piece := range s.lacks {
+		if strings.Contains(got.text, w.fill(piece)) {
+			t.Errorf("%q is in the answer: %s", w.fill(piece), got.text)
+		}
+	}
+	want := make([]string, len(s.errors))
+	for i, line := range s.errors {
+		want[i] = w.fill(line)
+	}
+	slices.Sort(want)
+	if failures := got.failures(); !slices.Equal(failures, want) {
+		t.Errorf("errors\n%s, want\n%s", strings.Join(failures, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// fillAll fills the strings of variables.
+func (w *world) fillAll(variables map[string]any) map[string]any {
+	filled := make(map[string]any, len(variables))
+	for name, value := range variables {
+		switch v := value.(type) {
+		case string:
+			value = w.fill(v)
+		case []string:
+			list := make([]string, len(v))
+			for i, text := range v {
+				list[i] = w.fill(text)
+			}
+			value = list
+		case map[string]any:
+			value = w.fillAll(v)
+		}
+		filled[name] = value
+	}
+	return filled
+}
+
+// session starts a session of the person and returns it as the verifier has it.
+func (w *world) session(t *testing.T, in dbtest.World, of user.User) *auth.Principal {
+	t.Helper()
+	operator := auth.OperatorPrincipal()
+	_, value, err := w.users.StartSession(t.Context(), &operator, user.SessionRequest{Email: of.Email, AccountID: in.Account.ID, TTL: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.verify(t, value.Reveal())
+}
+
+// verify returns the principal of a secret that must work.
+func (w *world) verify(t *testing.T, presented string) *auth.Principal {
+	t.Helper()
+	by, err := w.verifier.Verify(t.Context(), presented, auth.Origin{IP: peer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return by
+}
+
+func (w *world) verified(t *testing.T, issued token.Issued) *auth.Principal {
+	t.Helper()
+	return w.verify(t, issued.AccessToken.Reveal())
+}
+
+// request is a token to issue.
+type request struct {
+	name   string
+	scopes []string
+	// store is the store of a store-level token.
+	store   *account.Store
+	expires time.Duration
+	ranges  []string
+}
+
+// issue issues a token by the service, and names its id by the name it is given.
+func (w *world) issue(t *testing.T, by *auth.Principal, in dbtest.World, r request) token.Issued {
+	t.Helper()
+	req := token.Request{Owner: token.AccountOwner(in.Account), Name: r.name, Scopes: r.scopes, AllowedIPRanges: r.ranges}
+	if r.store != nil {
+		owner, err := token.StoreOwner(in.Account, *r.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Owner = owner
+	}
+	if r.expires != 0 {
+		req.ExpiresAt = w.clock.now().Add(r.expires)
+	}
+	issued, err := w.tokens.Create(t.Context(), by, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.names["<"+r.name+">"] = "bc/account/apiToken/" + issued.Token.ID.String()
+	w.names["<"+r.name+".uuid>"] = issued.Token.ID.String()
+	w.names["<"+r.name+".client>"] = issued.Token.ClientID
+	w.names["<"+r.name+".hint>"] = issued.AccessToken.Hint()
+	return issued
+}
+
+// use keeps that a token was used a while ago.
+func (w *world) use(t *testing.T, of token.Issued, ago time.Duration) {
+	t.Helper()
+	err := w.db.Uses().KeepUses(t.Context(), []access.Use{{
+		AccountID: of.Token.AccountID, TokenID: of.Token.ID, At: w.clock.now().Add(-ago), IP: peer,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// revoke revokes tokens by the service.
+func (w *world) revoke(t *testing.T, by *auth.Principal, reason string, tokens ...token.Issued) {
+	t.Helper()
+	req := token.RevokeRequest{Reason: reason}
+	for _, each := range tokens {
+		req.IDs = append(req.IDs, each.Token.ID)
+	}
+	if _, err := w.tokens.Revoke(t.Context(), by, req); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holding is the robot with only these scopes, and none that they include.
+func (w *world) holding(scopes ...string) *auth.Principal {
+	by := *w.robot
+	by.Scopes = scope.NewSet(scopes...)
+	return &by
+}
