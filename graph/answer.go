@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"latchkey/graph/plain"
@@ -17,8 +18,7 @@ type answer struct {
 	w         http.ResponseWriter
 	requestID string
 	media     media
-	body      bytes.Buffer
-	out       []byte
+	body, out bytes.Buffer
 }
 
 var answers = sync.Pool{New: func() any { return &answer{} }}
@@ -38,11 +38,12 @@ func newAnswer(w http.ResponseWriter) *answer {
 // release gives the room back. Nothing that was read or written there may be
 // in use any more.
 func (a *answer) release() {
-	if a.body.Cap() > largestKept || cap(a.out) > largestKept {
+	if a.body.Cap() > largestKept || a.out.Cap() > largestKept {
 		return
 	}
 	a.w = nil
 	a.body.Reset()
+	a.out.Reset()
 	answers.Put(a)
 }
 
@@ -60,29 +61,29 @@ func (a *answer) refuse(why *refusal) {
 
 // write writes the answer, at once. Without data there is no entry for it, as
 // the specification has it for requests that were not run.
-func (a *answer) write(status int, problems []problem, data []byte) {
-	b := append(a.out[:0], '{')
+func (a *answer) write(status int, problems []problem, data graphql.Marshaler) {
+	a.out.WriteByte('{')
 	if len(problems) > 0 {
-		b = appendProblems(append(b, `"errors":`...), problems, a.requestID)
+		a.out.Write(appendProblems(a.out.AvailableBuffer(), problems, a.requestID))
+	}
+	if len(problems) > 0 && data != nil {
+		a.out.WriteByte(',')
 	}
 	if data != nil {
-		if len(problems) > 0 {
-			b = append(b, ',')
-		}
-		b = append(append(b, `"data":`...), data...)
+		a.out.WriteString(`"data":`)
+		data.MarshalGQL(&a.out)
 	}
-	b = append(b, '}', '\n')
-	a.out = b
+	a.out.WriteString("}\n")
 	header := a.w.Header()
 	header["Content-Type"] = a.media.contentType()
-	header["Content-Length"] = []string{strconv.Itoa(len(b))}
+	header["Content-Length"] = []string{strconv.Itoa(a.out.Len())}
 	a.w.WriteHeader(status)
 	// A client that is gone is no failure of ours.
-	_, _ = a.w.Write(b)
+	_, _ = a.w.Write(a.out.Bytes())
 }
 
 func appendProblems(b []byte, problems []problem, requestID string) []byte {
-	b = append(b, '[')
+	b = append(b, `"errors":[`...)
 	for i, p := range problems {
 		if i > 0 {
 			b = append(b, ',')

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -54,15 +55,18 @@ func NewHandler(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	executable, ok := generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: newResolver(c, rules)}).(executable)
+	if !ok {
+		return nil, errors.New("make GraphQL handler: the generated code has no Run")
+	}
 	return &handler{
-		schema:    schema,
-		documents: documents,
-		authorize: NewAuthorization(rules),
-		executable: generated.NewExecutableSchema(generated.Config{
-			Schema: schema, Resolvers: newResolver(c, rules),
-		}),
-		log: c.Log,
+		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, log: c.Log,
 	}, nil
+}
+
+// executable runs operations of the schema. The code for it is generated.
+type executable interface {
+	Run(ctx context.Context, op *graphql.OperationContext) graphql.Marshaler
 }
 
 // withoutDefer returns the schema without the directive @defer: gqlgen knows
@@ -83,7 +87,7 @@ type handler struct {
 	schema     *ast.Schema
 	documents  *documents
 	authorize  Authorization
-	executable graphql.ExecutableSchema
+	executable executable
 	log        *slog.Logger
 }
 
@@ -141,9 +145,12 @@ func (h *handler) prepare(method string, p params) (*graphql.OperationContext, *
 	if method == http.MethodGet && op.Operation != ast.Query {
 		return nil, notOverGET()
 	}
-	variables, err := validator.VariableValues(h.schema, op.OperationDefinition, p.variables)
-	if err != nil {
-		return nil, badVariable(err)
+	var variables map[string]any
+	if len(op.VariableDefinitions) > 0 {
+		var err error
+		if variables, err = validator.VariableValues(h.schema, op.OperationDefinition, p.variables); err != nil {
+			return nil, badVariable(err)
+		}
 	}
 	if refused := op.check(variables, h.documents.limits); refused != nil {
 		return nil, refused
@@ -167,7 +174,7 @@ type run struct {
 	// logged are the causes of failures that the log has.
 	logged []string
 
-	data     []byte
+	data     graphql.Marshaler
 	problems []problem
 }
 
@@ -181,7 +188,7 @@ func (r *run) execute(ctx context.Context, op *graphql.OperationContext, by *aut
 		return
 	}
 	ctx = graphql.WithResponseContext(ctx, present, r.recovered)
-	r.data = r.executable.Exec(ctx)(ctx).Data
+	r.data = r.executable.Run(ctx, op)
 	r.problems = r.explain(ctx, graphql.GetErrors(ctx))
 }
 
