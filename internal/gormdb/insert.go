@@ -2,22 +2,25 @@ package gormdb
 
 import "latchkey/internal/token"
 
-// The statements that keep a draft, in terms of insertArguments. The first
-// inserts nothing if its owner has no room for one more live token; it must
-// see the tokens that anybody else issued for the owner before.
+// The statements that keep a draft, in terms of insertArguments: how many live
+// tokens its owner has, and three rows, each as a table with columns and the
+// values for them.
 const (
-	insertAccountToken = insertTokenIfFewer + `store_id IS NULL)`
-	insertStoreToken   = insertTokenIfFewer + `store_id = $3)`
-	insertTokenIfFewer = `INSERT INTO api_tokens (account_id, id, store_id, name, client_id, client_secret_digest, client_secret_key,
-			scopes, allowed_ip_ranges, created_at, created_by_kind, created_by_id, created_by_name, expires_at)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-		WHERE $15 > (SELECT count(*) FROM api_tokens
-			WHERE account_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $10) AND `
-	insertAccess = `INSERT INTO access_tokens (account_id, api_token_id, id, digest, digest_key, hint, created_at, expires_at)
-		SELECT $1, $2, $16, $17, $18, $19, $20, $21`
-	insertEvent = `INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key,
-			target_name, ip, request_id, details)
-		SELECT $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34`
+	countAccountTokens = countLive + `store_id IS NULL`
+	countStoreTokens   = countLive + `store_id = $3`
+	countLive          = `SELECT count(*) FROM api_tokens
+		WHERE account_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $10) AND `
+
+	intoTokens = `INSERT INTO api_tokens (account_id, id, store_id, name, client_id, client_secret_digest, client_secret_key,
+		scopes, allowed_ip_ranges, created_at, created_by_kind, created_by_id, created_by_name, expires_at) `
+	tokenValues = `$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14`
+
+	intoAccess   = `INSERT INTO access_tokens (account_id, api_token_id, id, digest, digest_key, hint, created_at, expires_at) `
+	accessValues = `$1, $2, $16, $17, $18, $19, $20, $21`
+
+	intoEvents = `INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key,
+		target_name, ip, request_id, details) `
+	eventValues = `$22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34`
 )
 
 // insertArguments are the values of a draft: 1 to 14 the token's, 15 the

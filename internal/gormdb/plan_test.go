@@ -1,7 +1,10 @@
 package gormdb_test
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -13,6 +16,7 @@ import (
 	"latchkey/internal/page"
 	"latchkey/internal/secret"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
 // With many rows, what is asked for often is found by an index and not by
@@ -121,4 +125,73 @@ func explain(t *testing.T, conn *pgx.Conn, statement string, args ...any) string
 		t.Fatal(err)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// SQLite plans without knowing how many rows there are. It must find everything
+// by an index all the same, and the live tokens of an owner by theirs.
+func TestSQLitePlans(t *testing.T) {
+	url := dbtest.SQLiteURL(t)
+	var statements []string
+	db := dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: func(sql string) { statements = append(statements, sql) }})
+	w := dbtest.Seed{Users: 1, MembersPerStore: 1, Apps: 1}.Make(t, db)
+	made, value := issue(t, db, w, w.Stores[0].ID)
+	issue(t, db, w, uuid.Nil)
+	_, session := startSession(t, db, w, w.Owner)
+	keepUse(t, db, made, noon)
+	for name, list := range lists(db, dbtest.World{Account: w.Account, Stores: append(w.Stores, w.Stores...), Members: w.Members}) {
+		for _, window := range []page.Window{{Size: 5, After: &made.ID}, {Size: 5, Backward: true}} {
+			if _, _, err := list(t.Context(), window); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	_, tokenErr := db.Access().TokenByDigest(t.Context(), keys.Candidates(value))
+	_, sessionErr := db.Access().SessionByDigest(t.Context(), keys.Candidates(session))
+	_, ownerErr := db.Users().Ownership(t.Context(), user.Fold(w.Owner.Email))
+	if err := errors.Join(tokenErr, sessionErr, ownerErr); err != nil {
+		t.Fatal(err)
+	}
+	revoke(t, db, made)
+	connection, counted := raw(t, url), false
+	anything := make([]any, 100) // a plan does not depend on the values
+	for _, statement := range statements {
+		plan := queryPlan(t, connection, statement, anything)
+		for _, walk := range walked.FindAllStringSubmatch(plan, -1) {
+			if walk[1] == "ranked" || walk[1] == "json_each" {
+				continue // no tables, but what the statement itself makes
+			}
+			t.Errorf("%s\nwalks over a table: %s", statement, plan)
+		}
+		if strings.HasPrefix(statement, "SELECT count(*) FROM api_tokens") {
+			counted = true
+			if !strings.Contains(plan, "api_tokens_live (account_id=? AND store_id=?)") {
+				t.Errorf("%s\nhas the plan %s", statement, plan)
+			}
+		}
+	}
+	if !counted {
+		t.Error("the statement that counts live tokens was not seen")
+	}
+}
+
+// walked finds what a plan looks at from beginning to end.
+var walked = regexp.MustCompile(`SCAN (\w+)`)
+
+func queryPlan(t *testing.T, db *sql.DB, statement string, args []any) string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	defer func() { _ = rows.Close() }()
+	var plan strings.Builder
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(step + "\n")
+	}
+	return plan.String()
 }

@@ -22,9 +22,13 @@ const (
 	lockAccount = `SELECT id FROM accounts WHERE id = $1 FOR NO KEY UPDATE`
 	lockStore   = `SELECT id FROM stores WHERE account_id = $1 AND id = $2 FOR NO KEY UPDATE`
 
-	insertAccountDraft = `WITH kept AS (` + insertAccountToken + insertRest
-	insertStoreDraft   = `WITH kept AS (` + insertStoreToken + insertRest
-	insertRest         = ` RETURNING id), accessed AS (` + insertAccess + ` FROM kept), logged AS (` + insertEvent + ` FROM kept)
+	insertAccountDraft = insertIfAbove + countAccountTokens + insertRest
+	insertStoreDraft   = insertIfAbove + countStoreTokens + insertRest
+
+	insertIfAbove = `WITH kept AS (` + intoTokens + `SELECT ` + tokenValues + ` WHERE $15 > (`
+	insertRest    = `) RETURNING id),
+		accessed AS (` + intoAccess + `SELECT ` + accessValues + ` FROM kept),
+		logged AS (` + intoEvents + `SELECT ` + eventValues + ` FROM kept)
 		SELECT count(*) FROM kept`
 )
 
@@ -71,9 +75,7 @@ const (
 	revokeTokens = `WITH ended AS (
 		UPDATE api_tokens SET revoked_at = $3, revoked_by_kind = $4, revoked_by_id = $5, revoked_by_name = $6, revocation_reason = $7
 		WHERE account_id = $1 AND id = ANY ($2)
-	), logged AS (
-		INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key,
-			target_name, ip, request_id, details)
+	), logged AS (` + intoEvents + `
 		SELECT * FROM unnest($8::uuid[], $9::uuid[], $10::timestamptz[], $11::text[], $12::uuid[], $13::text[], $14::text[],
 			$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::jsonb[])
 	) SELECT pg_notify($21, $22)`

@@ -21,30 +21,40 @@ func (s *sqlite) insertToken(ctx context.Context, d token.Draft) (outcome insert
 	if err != nil {
 		return 0, err
 	}
-	outcome, err = s.insertIn(ctx, tx, d.Token.StoreID, args)
+	outcome, err = s.insertIn(ctx, tx, d, args)
 	if err != nil || outcome != inserted {
 		return outcome, errors.Join(err, tx.Rollback())
 	}
 	return inserted, tx.Commit()
 }
 
+// Rows are inserted with VALUES: for rows out of a SELECT, SQLite would keep
+// notes to take each statement back by.
+var insertStatements = []string{
+	intoTokens + "VALUES (" + tokenValues + ")",
+	intoAccess + "VALUES (" + accessValues + ")",
+	intoEvents + "VALUES (" + eventValues + ")",
+}
+
 // insertIn gives every statement all arguments: each takes those it names.
-func (s *sqlite) insertIn(ctx context.Context, tx *sql.Tx, storeID uuid.UUID, args []any) (insertion, error) {
-	first := insertAccountToken
-	if storeID != uuid.Nil {
-		first = insertStoreToken
+func (s *sqlite) insertIn(ctx context.Context, tx *sql.Tx, d token.Draft, args []any) (insertion, error) {
+	count := countAccountTokens
+	if d.Token.StoreID != uuid.Nil {
+		count = countStoreTokens
 	}
-	for i, statement := range []string{first, insertAccess, insertEvent} {
+	var live int
+	s.onStatement(count)
+	if err := tx.QueryRowContext(ctx, count, args...).Scan(&live); err != nil || live >= d.MaxLive {
+		return limitReached, err
+	}
+	for i, statement := range insertStatements {
 		s.onStatement(statement)
-		result, err := tx.ExecContext(ctx, statement, args...)
+		_, err := tx.ExecContext(ctx, statement, args...)
 		switch {
 		case i == 0 && sqliteCode(err) == sqliteForeignKey:
 			return ownerMissing, nil
 		case err != nil:
 			return 0, err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return limitReached, err
 		}
 	}
 	return inserted, nil
