@@ -74,6 +74,9 @@ func (r *apiTokenResolver) AccessTokens(ctx context.Context, obj *object.APIToke
 	if err != nil {
 		return nil, err
 	}
+	if obj.CurrentStatus() != token.Active {
+		return []object.AccessToken{}, nil // none of them works, whatever their own ends are
+	}
 	found, err := object.Ask(obj.Siblings, question{field: "accessTokens"}, func(tokens []token.Token) (map[uuid.UUID][]token.AccessToken, error) {
 		keys := make([]uuid.UUID, len(tokens))
 		for i, t := range tokens {
