@@ -19,7 +19,7 @@ import (
 func TestDemoAsPrinted(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		s := serve(t, environment(t, url), "--demo")
-		shown := s.stdout.String()
+		shown := s.printed(t)
 		for _, want := range []string{s.public, acmeID, "owner@acme.example", "lku_"} {
 			if !strings.Contains(shown, want) {
 				t.Fatalf("nothing is said of %s", want)

@@ -28,8 +28,9 @@ type server struct {
 	public, admin string
 	mu            sync.Mutex
 	log           bytes.Buffer
-	stdout        bytes.Buffer
-	ended         chan struct{}
+	// stdout is the file that standard output goes to.
+	stdout string
+	ended  chan struct{}
 }
 
 // environment is what every command of a test is told of its database.
@@ -61,13 +62,18 @@ func serve(t *testing.T, env map[string]string, args ...string) *server {
 
 func launch(t *testing.T, env map[string]string, args ...string) *server {
 	t.Helper()
-	s := &server{ended: make(chan struct{})}
+	s := &server{ended: make(chan struct{}), stdout: filepath.Join(t.TempDir(), "stdout")}
 	s.process = exec.Command("latchkey", append([]string{"serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
 	s.process.Env = os.Environ()
 	for name, value := range env {
 		s.process.Env = append(s.process.Env, name+"="+value)
 	}
-	s.process.Stdout = &s.stdout
+	out, err := os.Create(s.stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	s.process.Stdout = out
 	errs, err := s.process.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +115,16 @@ func (s *server) listening() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.public != ""
+}
+
+// printed is what the server said on standard output before it listened.
+func (s *server) printed(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(s.stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func (s *server) logged() string {
@@ -206,7 +222,7 @@ func demo(t *testing.T, env map[string]string, args ...string) (*server, string)
 	t.Helper()
 	s := serve(t, env, append(args, "--demo", "--output", "json")...)
 	var welcome struct{ URL, AccountID, OwnerEmail, SessionToken string }
-	if err := json.Unmarshal(s.stdout.Bytes(), &welcome); err != nil {
+	if err := json.Unmarshal([]byte(s.printed(t)), &welcome); err != nil {
 		t.Fatal(err)
 	}
 	if welcome.URL != s.public || welcome.AccountID != acmeID || !strings.HasPrefix(welcome.SessionToken, "lku_") {
