@@ -79,8 +79,13 @@ func requestID(trusted bool, h http.Header) string {
 	return rand.Text()
 }
 
-// saneID says whether an id is 8 to 64 letters, digits, "-", "_" and ".".
+// saneID says whether an id is 8 to 64 letters, digits, "-", "_" and ".", and
+// no credential, nor a mistyped one: proxies pass on what clients send, and
+// the id is in every line of the log.
 func saneID(id string) bool {
+	if len(id) > 4 && id[:2] == "lk" && id[3] == '_' {
+		return false
+	}
 	for i := range len(id) {
 		c := id[i]
 		if c-'0' >= 10 && c-'A' >= 26 && c-'a' >= 26 && c != '-' && c != '_' && c != '.' {

@@ -119,6 +119,7 @@ func TestRequestID(t *testing.T) {
 		{"from a trusted proxy", "abcdefgh-1", []string{"127.0.0.1/32"}, true},
 		{"too short", "abc", []string{"127.0.0.1/32"}, false},
 		{"too long", strings.Repeat("a", 65), []string{"127.0.0.1/32"}, false},
+		{"like a credential", "lka_" + strings.Repeat("a", 49), []string{"127.0.0.1/32"}, false},
 		{"unfit for a log", "abcdefgh\" evil=\"1", []string{"127.0.0.1/32"}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
