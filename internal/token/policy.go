@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
@@ -88,23 +86,6 @@ func (p Policy) Check(by *auth.Principal, req Request, now time.Time) (Grant, er
 		faults = append(faults, confine(by, g.AllowedIPRanges)...)
 	}
 	return g, faults.Err()
-}
-
-func checkName(name string) (string, fault.List) {
-	name = strings.TrimSpace(name)
-	if !oneLine(name) {
-		return "", fault.List{fault.Errorf(fault.Invalid, "A name is one line of plain text.").On("name")}
-	}
-	if n := utf8.RuneCountInString(name); n < MinName || n > MaxName {
-		return "", fault.List{fault.Errorf(fault.Invalid, "A name has %d to %d characters.", MinName, MaxName).On("name")}
-	}
-	return name, nil
-}
-
-// oneLine reports whether text is plain text without control characters, such
-// as NUL, which PostgreSQL cannot keep, and without anything that ends a line.
-func oneLine(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) })
 }
 
 func (p Policy) checkScopes(by *auth.Principal, req Request) (scope.Set, fault.List) {

@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/secret"
 	"latchkey/internal/token"
 )
 
@@ -85,6 +86,7 @@ func issuersOn(level scope.Level) map[string]*auth.Principal {
 // The rules for whoever issues. Each row changes a good request, is judged on both levels and for every kind of issuer,
 // and has one outcome.
 func TestRulesForAll(t *testing.T) {
+	leaked := generate(t, secret.StoreAccessToken).Reveal()
 	for _, tc := range []struct {
 		name   string
 		change func(*token.Request)
@@ -101,6 +103,9 @@ func TestRulesForAll(t *testing.T) {
 		{"a name with NUL", func(r *token.Request) { r.Name = "Nightly\x00export" }, []string{"INVALID name"}},
 		{"a name with a C1 control", func(r *token.Request) { r.Name = "Nightly\u0085export" }, []string{"INVALID name"}},
 		{"a name with Unicode's line separator", func(r *token.Request) { r.Name = "Nightly\u2028export" }, []string{"INVALID name"}},
+		{"a name that is a credential", func(r *token.Request) { r.Name = leaked }, []string{"INVALID name"}},
+		{"a name that quotes a credential", func(r *token.Request) { r.Name = "Old one (" + leaked + ")" }, []string{"INVALID name"}},
+		{"a name that shows what credentials look like", func(r *token.Request) { r.Name = "lka_" + leaked[:20] }, nil},
 		{"a name that is not UTF-8", func(r *token.Request) { r.Name = "Nightly\xffexport" }, []string{"INVALID name"}},
 
 		{"no scopes", func(r *token.Request) { r.Scopes = nil }, []string{"INVALID scopes"}},

@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/secret"
 	"latchkey/internal/token"
 )
 
@@ -58,6 +59,8 @@ func TestRevokeRefuses(t *testing.T) {
 		{"a reason of 501 characters", token.RevokeRequest{IDs: ids(1), Reason: strings.Repeat("ö", 501)}, []string{"INVALID reason"}},
 		{"a reason that is not UTF-8", token.RevokeRequest{IDs: ids(1), Reason: "\xff"}, []string{"INVALID reason"}},
 		{"a reason with NUL", token.RevokeRequest{IDs: ids(1), Reason: "left\x00"}, []string{"INVALID reason"}},
+		{"a reason that quotes a credential", token.RevokeRequest{IDs: ids(1), Reason: "found " + generate(t, secret.ClientSecret).Reveal() + " in a log"},
+			[]string{"INVALID reason"}},
 		{"a reason of two lines", token.RevokeRequest{IDs: ids(1), Reason: "left\nyesterday"}, []string{"INVALID reason"}},
 		{"no ids and a long reason", token.RevokeRequest{Reason: strings.Repeat("x", 501)}, []string{"INVALID ids", "INVALID reason"}},
 		{"a reason of 500 characters, of a token that is not there", token.RevokeRequest{IDs: ids(1), Reason: strings.Repeat("ö", 500)}, []string{"NOT_FOUND ids.0"}},

@@ -5,9 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -282,9 +280,6 @@ func checkRevocation(req RevokeRequest) (reason string, err error) {
 	if len(req.IDs) == 0 || len(req.IDs) > MaxRevocations {
 		faults = append(faults, fault.Errorf(fault.Invalid, "Name 1 to %d API tokens.", MaxRevocations).On("ids"))
 	}
-	reason = strings.TrimSpace(req.Reason)
-	if !oneLine(reason) || utf8.RuneCountInString(reason) > MaxReason {
-		faults = append(faults, fault.Errorf(fault.Invalid, "A reason is one line of at most %d characters.", MaxReason).On("reason"))
-	}
-	return reason, faults.Err()
+	reason, found := checkReason(req.Reason)
+	return reason, append(faults, found...).Err()
 }

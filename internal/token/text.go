@@ -1,0 +1,57 @@
+package token
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+)
+
+func checkName(name string) (string, fault.List) {
+	name = strings.TrimSpace(name)
+	if f := checkText("A name", name, MinName, MaxName); f != nil {
+		return "", fault.List{f.On("name")}
+	}
+	return name, nil
+}
+
+func checkReason(reason string) (string, fault.List) {
+	reason = strings.TrimSpace(reason)
+	if f := checkText("A reason", reason, 0, MaxReason); f != nil {
+		return "", fault.List{f.On("reason")}
+	}
+	return reason, nil
+}
+
+// checkText judges a text that is kept, and shown to others, as it was sent.
+func checkText(what, text string, least, most int) *fault.Error {
+	n := utf8.RuneCountInString(text)
+	switch {
+	case n < least || n > most:
+		return fault.Errorf(fault.Invalid, "%s has %d to %d characters.", what, least, most)
+	case !oneLine(text):
+		return fault.Errorf(fault.Invalid, "%s is one line of plain text.", what)
+	case holdsSecret(text):
+		return fault.Errorf(fault.Invalid, "%s must not hold a credential. Rotate one that others may have seen.", what)
+	}
+	return nil
+}
+
+// oneLine reports whether text is plain text without control characters, such
+// as NUL, which PostgreSQL cannot keep, and without anything that ends a line.
+func oneLine(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) })
+}
+
+// holdsSecret reports whether a credential is among the words of text. People
+// paste them where they do not belong, and none may be kept (mission: promise 1).
+func holdsSecret(text string) bool {
+	between := func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	return slices.ContainsFunc(strings.FieldsFunc(text, between), func(word string) bool {
+		_, err := secret.Parse(word)
+		return err == nil
+	})
+}
