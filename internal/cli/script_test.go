@@ -45,6 +45,8 @@ func runScript(t *testing.T, script, url string) {
 	testscript.RunT(discreet{t}, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
+			// The race detector would wait a second at the end of each command.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("LATCHKEY_DATABASE_URL", url)
 			env.Setenv("LATCHKEY_KEY_FILE", key)
 			env.Setenv("LATCHKEY_PUBLIC_URL", "https://keys.example")

@@ -211,3 +211,55 @@ func TestCommandsAreHeard(t *testing.T) {
 		}
 	})
 }
+
+// Secrets end up in the oddest places of a request. The log has none of them
+// (launch looks), and neither has an answer.
+func TestSecretsInOddPlaces(t *testing.T) {
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--log-level", "debug")
+	var made issued
+	s.must(t, session, issue("First", `scopes: ["account_read"]`), &made)
+	token := made.APIToken.CreateAPIToken.Credentials.AccessToken
+	s.must(t, session, revoke(made.APIToken.CreateAPIToken.APIToken.ID), &struct{}{})
+	api := "/accounts/" + acmeID + "/graphql"
+	for _, tc := range []struct{ name, method, path, header, body string }{
+		{"path", "GET", "/" + token, "", ""},
+		{"account", "POST", "/accounts/" + token + "/graphql", session, `{"query":"{viewer{kind}}"}`},
+		{"query of the URL", "GET", api + "?access_token=" + token, session, ""},
+		{"method", token, api, session, ""},
+		{"revoked", "POST", api, token, `{"query":"{viewer{kind}}"}`},
+		{"two at once", "POST", api, session + "," + token, `{"query":"{viewer{kind}}"}`},
+		{"document that does not parse", "POST", api, session, `{"query":"{ ` + token + ` "}`},
+		{"field that is not there", "POST", api, session, `{"query":"{ ` + token + ` }"}`},
+		{"argument", "POST", api, session, `{"query":"{ node(id: \"` + token + `\") { id } }"}`},
+		{"variable", "POST", api, session, `{"query":"query($id: ID!) { node(id: $id) { id } }","variables":{"id":"` + token + `"}}`},
+		{"variable of another type", "POST", api, session, `{"query":"query($n: Int!) { account { users(first: $n) { edges { cursor } } } }","variables":{"n":"` + token + `"}}`},
+		{"name of a token", "POST", api, session, `{"query":"mutation { apiToken { createApiToken(input: {name: \"` + token + `\", scopes: [\"` + token + `\"]}) { apiToken { id } } } }"}`},
+		{"body that is no JSON", "POST", api, session, token},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			req, err := http.NewRequest(tc.method, s.public+tc.path, strings.NewReader(tc.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("X-Auth-Token", tc.header)
+			req.Header.Set("X-Request-Id", token)
+			req.Header.Set("User-Agent", token)
+			req.Header.Set("Content-Type", "application/json")
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), session) {
+				t.Error("the answer repeats the credential")
+			}
+		})
+	}
+	if code := s.stop(t); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}

@@ -55,7 +55,7 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 		return
 	}
 	attrs := [...]slog.Attr{
-		slog.String("method", method),
+		slog.String("method", plainMethod(method)),
 		slog.String("route", x.route.pattern),
 		slog.Int("status", x.status),
 		slog.Int64("duration_us", took.Microseconds()),
@@ -72,6 +72,17 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 		known = attrs[:]
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "request", known...)
+}
+
+// plainMethod is a method for the log: one of those that exist (RFC 9110,
+// section 9.3; RFC 5789), since a client can write anything there.
+func plainMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return "other"
 }
 
 func addressText(a netip.Addr) string {
