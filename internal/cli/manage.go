@@ -120,7 +120,7 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 }
 
 func (p *program) readManifest(file string) (manifest.Manifest, error) {
-	var from io.Reader = p.stdin
+	from := p.stdin
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {

@@ -103,7 +103,7 @@ func database(c *Config, text string) error {
 	c.Database = text
 	if file, ok := strings.CutPrefix(text, sqlitePrefix); ok {
 		if strings.TrimSpace(file) == "" || file == ":memory:" {
-			return errors.New("must name a file after sqlite:")
+			return errors.New("must name a file, as sqlite:latchkey.db does")
 		}
 		return nil
 	}

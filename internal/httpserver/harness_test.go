@@ -112,7 +112,8 @@ func start(t *testing.T, api http.HandlerFunc, adjust func(*httpserver.Config)) 
 	go func() { r.ended <- server.Run(ctx); close(r.ended) }()
 	t.Cleanup(func() {
 		stop()
-		<-r.ended
+		for range r.ended { // a test may have taken the error already
+		}
 		r.client.CloseIdleConnections()
 		goleak.VerifyNone(t)
 	})

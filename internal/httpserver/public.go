@@ -83,7 +83,7 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // finish answers for a handler that panicked, and records the request.
 func (p *public) finish(x *exchange, r *http.Request) {
 	panicked := recover()
-	if panicked != nil && panicked != http.ErrAbortHandler {
+	if panicked != nil {
 		p.panicked(x, r, panicked)
 	}
 	if x.status == 0 {
@@ -92,7 +92,7 @@ func (p *public) finish(x *exchange, r *http.Request) {
 	took := time.Since(x.started)
 	x.route.metrics.observe(x.status, took)
 	x.record(r.Context(), p.Log, r.Method, took)
-	if panicked == http.ErrAbortHandler || panicked != nil && x.broken {
+	if x.broken {
 		// Part of an answer is out: nobody must take it for a whole one.
 		panic(http.ErrAbortHandler)
 	}

@@ -258,7 +258,7 @@ func TestPanics(t *testing.T) {
 		whole bool
 	}{
 		{"before the answer", func(http.ResponseWriter, *http.Request) { panic("pass-word") }, true},
-		{"of the runtime", func(http.ResponseWriter, *http.Request) { var none map[string]int; none["a"] = 1 }, true},
+		{"of the runtime", func(_ http.ResponseWriter, r *http.Request) { _ = r.Header["None"][len(r.Header)] }, true},
 		{"amid the answer", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
 			panic("pass-word")

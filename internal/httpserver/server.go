@@ -98,11 +98,13 @@ func (s *Server) Run(ctx context.Context) error {
 		running--
 		failure = fmt.Errorf("serve: %w", err)
 	}
-	err := errors.Join(failure, s.stop(context.WithoutCancel(ctx)))
+	failure = errors.Join(failure, s.stop(context.WithoutCancel(ctx)))
 	for range running {
-		<-failed
+		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+			failure = errors.Join(failure, fmt.Errorf("serve: %w", err))
+		}
 	}
-	return err
+	return failure
 }
 
 // stop ends the public server first, so that the admin one can tell of it.

@@ -1,0 +1,36 @@
+package manifest_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/user"
+)
+
+// The manual's example is a manifest, and its list of permissions is complete.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		if made := apply(t, db, example); len(made) != 15 {
+			t.Errorf("made %v", made)
+		}
+	})
+	_, list, found := strings.Cut(string(text), "## Permissions\n")
+	listed := regexp.MustCompile("`([A-Za-z_]+)`").FindAllString(list, -1)
+	for i := range listed {
+		listed[i] = strings.Trim(listed[i], "`")
+	}
+	if !found || !slices.Equal(listed, user.Permissions()) {
+		t.Errorf("the manual lists %d of %d permissions", len(listed), len(user.Permissions()))
+	}
+}
