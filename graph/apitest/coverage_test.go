@@ -1,0 +1,168 @@
+package apitest_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/auth"
+)
+
+// nullHere are the fields that have nothing to say in a world of tests: nobody signs in to a store here.
+var nullHere = []string{"StoreUser.lastLoginAt"}
+
+// survey asks for fields and learns which ones are not available.
+type survey struct {
+	*world
+
+	unavailable map[string]bool
+}
+
+// Every field of the schema is answered with what is there, or says that it is not available yet. Nothing else: no made-up
+// data, and no null that stands for something.
+func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.keepLives(t)
+		got := w.ask(t, w.home.Account.ID, w.robot, w.fill(`mutation { apiToken { createApiToken(input: {name: "Last", scopes: ["account_read"]}) { __typename } } }`), nil)
+		if len(got.errors) > 0 {
+			t.Fatal(got.failures())
+		}
+		s := survey{w, map[string]bool{}}
+		answered := 0
+		for _, def := range objects() {
+			for _, f := range fieldsOf(def) {
+				if s.isAnswered(t, step{parent: def, field: f}) {
+					answered++
+				}
+				if strings.HasSuffix(f.Type.Name(), "Connection") && !s.unavailable[def.Name+"."+f.Name] {
+					if _, paged := connections[def.Name+"."+f.Name]; !paged && def.Name != "Checkout" {
+						t.Errorf("%s.%s is answered, and no test pages through it", def.Name, f.Name)
+					}
+				}
+			}
+		}
+		var names []string
+		for name := range s.unavailable {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		t.Logf("%d fields are answered; not available are %s", answered, strings.Join(names, ", "))
+		if answered < 90 {
+			t.Errorf("only %d fields are answered", answered)
+		}
+	})
+}
+
+// isAnswered asks for a field by ever other routes until one is answered, or all say that they are not available.
+func (s survey) isAnswered(t *testing.T, target step) bool {
+	t.Helper()
+	avoid := func(st step) bool { return throughNode(st) || s.unavailable[st.name()] }
+	for {
+		way := routeTo(schema.Query, target, avoid)
+		if way == nil {
+			way = routeTo(schema.Mutation, target, avoid)
+		}
+		if way == nil {
+			// There must have been a route, or the field is in the schema for nothing.
+			if routeTo(schema.Query, target, throughNode) == nil && routeTo(schema.Mutation, target, throughNode) == nil {
+				t.Errorf("%s cannot be reached", target.name())
+			}
+			return false
+		}
+		missing := s.try(t, way)
+		if missing == "" {
+			return true
+		}
+		if s.unavailable[missing] {
+			t.Fatalf("%s: %s is still on the way", target.name(), missing)
+		}
+		s.unavailable[missing] = true
+	}
+}
+
+// try asks for the last field of a route as both sorts of principal, and returns the step that is not available.
+func (s survey) try(t *testing.T, way route) (unavailable string) {
+	t.Helper()
+	query := way.query(3, s.rich(way))
+	last := way[len(way)-1]
+	for _, by := range []*auth.Principal{s.owner, s.robot} {
+		got := s.ask(t, s.home.Account.ID, by, query, nil)
+		if len(got.errors) > 0 {
+			return s.explained(t, way, query, got)
+		}
+		var data any
+		if err := json.Unmarshal([]byte(got.data), &data); err != nil {
+			t.Fatal(err)
+		}
+		if hasValue(data, way) {
+			return ""
+		}
+	}
+	if !slices.Contains(nullHere, last.name()) {
+		t.Errorf("%s answers nothing", query)
+	}
+	return ""
+}
+
+// explained returns the step that a failure says is not available. There must be no other failure.
+func (s survey) explained(t *testing.T, way route, query string, got answer) string {
+	t.Helper()
+	first := got.errors[0]
+	path := strings.TrimSuffix(strings.Split(first.String(), ": ")[0], ".0")
+	for _, st := range way {
+		if first.Message == st.name()+" is not available yet." && first.Extensions.Code == "NOT_IMPLEMENTED" && strings.HasSuffix(path, st.field.Name) {
+			return st.name()
+		}
+	}
+	t.Errorf("%s answers %q", query, got.failures())
+	return way[len(way)-1].name()
+}
+
+// rich are arguments that lead to where the last field of a route has a value.
+func (s survey) rich(way route) func(step) string {
+	return func(st step) string {
+		switch st.name() {
+		case "Query.node":
+			return s.fill(`id: "<store0>"`)
+		case "Query.nodes":
+			return s.fill(`ids: ["<store0>"]`)
+		case "Account.apiToken":
+			return s.fill(`id: "` + tokenWith(way) + `"`)
+		case "Account.auditEvents":
+			return "first: 50"
+		case "ApiTokenMutations.revokeApiTokens":
+			return s.fill(`input: {ids: ["<Gone>"]}`) // a repeat: the others are needed
+		}
+		return s.effect(st)
+	}
+}
+
+// tokenWith names the token that has a value where the route leads.
+func tokenWith(way route) string {
+	for _, s := range way {
+		switch s.name() {
+		case "ApiToken.store":
+			return "<Till>"
+		case "ApiToken.allowedIpRanges":
+			return "<Fresh>"
+		case "ApiToken.revokedAt", "ApiToken.revokedBy", "ApiToken.revocationReason":
+			return "<Gone>"
+		case "AccessToken.expiresAt":
+			return "<Rotating>"
+		}
+	}
+	return "<Old One>"
+}
+
+// hasValue says whether there is anything but null at the end of the route, in any entry of its lists.
+func hasValue(data any, way route) bool {
+	if list, is := data.([]any); is {
+		return slices.ContainsFunc(list, func(entry any) bool { return hasValue(entry, way) })
+	}
+	if len(way) == 0 {
+		return data != nil
+	}
+	object, is := data.(map[string]any)
+	return is && hasValue(object[way[0].field.Name], way[1:])
+}

@@ -1,0 +1,137 @@
+package apitest_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/dbtest"
+)
+
+// effective are inputs with which the mutations of API tokens have an effect.
+var effective = map[string]string{
+	"ApiTokenMutations.createApiToken":  `input: {name: "Made", scopes: ["store_cart"], storeId: "<store0>"}`,
+	"ApiTokenMutations.updateApiToken":  `input: {id: "<Till>", name: "Narrower"}`,
+	"ApiTokenMutations.rotateApiToken":  `input: {id: "<Till>"}`,
+	"ApiTokenMutations.revokeApiTokens": `input: {ids: ["<Till>"]}`,
+}
+
+func (w *world) effect(s step) string {
+	if input := effective[s.name()]; input != "" {
+		return w.fill(input)
+	}
+	return w.given(s)
+}
+
+// A mutation of whose result something is selected that may not be read has no effect: what it made would be lost.
+func TestRefusedResultsHaveNoEffect(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.keep(t)
+		before := dbtest.Dump(t, w.url)
+		tried := 0
+		for _, f := range guardedFields() {
+			mutation := f.route[len(f.route)-1]
+			if !isMutation(mutation) {
+				continue
+			}
+			for _, result := range guardedResults(mutation) {
+				whole := append(slices.Clone(f.route), result...)
+				query := whole.query(1, w.effect)
+				lacking, _ := result[len(result)-1].requires()
+				got := w.ask(t, w.home.Account.ID, w.holding(without(everyScope(), lacking[0])...), query, nil)
+				if want := []string{f.String() + ": FORBIDDEN [" + lacking[0] + "]"}; !slices.Equal(got.failures(), want) {
+					t.Errorf("%s answers %q, want %q", query, got.failures(), want)
+				}
+				tried++
+			}
+		}
+		if tried < 4*7 { // a store below the token that each of the four mutations of API tokens answers
+			t.Errorf("only %d results were tried", tried)
+		}
+		if dbtest.Dump(t, w.url) != before {
+			t.Error("what was refused changed something")
+		}
+		w.haveEffect(t)
+	})
+}
+
+// guardedResults are the ways below a mutation to the fields of its result that need other scopes than the mutation.
+func guardedResults(mutation step) []route {
+	own, _ := mutation.requires()
+	var results []route
+	for _, f := range guardedFields() {
+		target := f.route[len(f.route)-1]
+		if isMutation(target) || slices.Contains(own, f.scopes[0]) {
+			continue
+		}
+		if way := routeTo(mutation.below(), target, throughNode); way != nil {
+			results = append(results, way)
+		}
+	}
+	return results
+}
+
+// haveEffect lets the same mutations run. Revoking comes last: what is revoked cannot be changed.
+func (w *world) haveEffect(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"createApiToken", "updateApiToken", "rotateApiToken", "revokeApiTokens"} {
+		before := dbtest.Dump(t, w.url)
+		query := "mutation { apiToken { " + name + "(" + w.fill(effective["ApiTokenMutations."+name]) + ") { __typename } } }"
+		if got := w.ask(t, w.home.Account.ID, w.owner, query, nil); len(got.errors) > 0 || dbtest.Dump(t, w.url) == before {
+			t.Errorf("%s has no effect when it is allowed: %q", name, got.failures())
+		}
+	}
+}
+
+// What the query leaves out does not count, and neither does a fragment that is not of the result's type.
+func TestResultsThatAreLeftOut(t *testing.T) {
+	const query = `mutation($show: Boolean!) { apiToken { createApiToken(input: {name: "Made", scopes: ["store_cart"], storeId: "<store0>"}) {
+		apiToken { id store @include(if: $show) { name } ...Named @skip(if: true) } } } } fragment Named on ApiToken { store { storeHash } }`
+	eachWorld(t, func(t *testing.T, w *world) {
+		by := w.holding("account_api_tokens_write", "store_cart", "store_cart_read_only")
+		w.run(t, []scenario{
+			{
+				name: "shown", by: by, query: query, variables: map[string]any{"show": true}, data: `{"apiToken": {"createApiToken": null}}`,
+				errors: []string{"apiToken.createApiToken: FORBIDDEN [account_stores_read]"},
+			},
+			{name: "left out", by: by, query: query, variables: map[string]any{"show": false}, has: []string{`{"apiToken":{"id":"bc/account/apiToken/`}, lacks: []string{"store"}},
+		})
+	})
+}
+
+// A mutation that is refused does not keep the others of the request from running, in their order.
+func TestRefusedMutationAmongOthers(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		got := w.ask(t, w.home.Account.ID, w.holding("account_api_tokens_write", "store_cart", "store_cart_read_only"), w.fill(`mutation { apiToken {
+			a: createApiToken(input: {name: "First", scopes: ["store_cart"], storeId: "<store0>"}) { apiToken { name } }
+			b: createApiToken(input: {name: "Second", scopes: ["store_cart"], storeId: "<store0>"}) { apiToken { store { name } } }
+			c: createApiToken(input: {name: "Third", scopes: ["store_cart"], storeId: "<store0>"}) { apiToken { name } } }
+			user { createUser(input: {email: "a@b.example", firstName: "A", lastName: "B", locale: "en"}) { user { id } } } }`), nil)
+		const want = `{"apiToken":{"a":{"apiToken":{"name":"First"}},"b":null,"c":{"apiToken":{"name":"Third"}}},"user":{"createUser":null}}`
+		failures := []string{"apiToken.b: FORBIDDEN [account_stores_read]", "user.createUser: FORBIDDEN [account_users_write]"}
+		if got.data != want || !slices.Equal(got.failures(), failures) {
+			t.Errorf("got %s, %q", got.data, got.failures())
+		}
+		var names struct {
+			Account struct {
+				Stores struct {
+					Edges []struct {
+						Node struct {
+							APITokens struct {
+								Edges []struct{ Node struct{ Name string } }
+							}
+						}
+					}
+				}
+			}
+		}
+		w.ask(t, w.home.Account.ID, w.owner, `{ account { stores(last: 1) { edges { node { apiTokens { edges { node { name } } } } } } } }`, nil).into(t, &names)
+		var there []string
+		for _, e := range names.Account.Stores.Edges[0].Node.APITokens.Edges {
+			there = append(there, e.Node.Name)
+		}
+		if strings.Join(there, " ") != "Third First" {
+			t.Errorf("there are %q", there)
+		}
+	})
+}

@@ -1,0 +1,254 @@
+package apitest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/page"
+
+	"github.com/google/uuid"
+)
+
+// connections are all connections that are answered, each asked for with PAGE in the place of its arguments and fields.
+// TestPagingCoversEveryConnection holds the list to the schema.
+var connections = map[string]string{
+	"Account.stores":      `{ account { stores PAGE } }`,
+	"Account.users":       `{ account { users PAGE } }`,
+	"Account.apps":        `{ account { apps PAGE } }`,
+	"Account.apiTokens":   `{ account { apiTokens PAGE } }`,
+	"Account.auditEvents": `{ account { auditEvents PAGE } }`,
+	"Store.users":         `{ account { stores(last: 1) { edges { node { users PAGE } } } } }`,
+	"Store.apps":          `{ account { stores(last: 1) { edges { node { apps PAGE } } } } }`,
+	"Store.apiTokens":     `{ account { stores(last: 1) { edges { node { apiTokens PAGE } } } } }`,
+	"StoreUser.apps":      `{ account { stores(last: 1) { edges { node { users(last: 1) { edges { node { apps PAGE } } } } } } } }`,
+}
+
+// connection is a page as it was answered.
+type connection struct {
+	Edges []struct {
+		Node   struct{ ID string }
+		Cursor string
+	}
+	PageInfo struct {
+		HasNextPage, HasPreviousPage bool
+		StartCursor, EndCursor       *string
+	}
+}
+
+func (c connection) ids() []string {
+	ids := make([]string, len(c.Edges))
+	for i, e := range c.Edges {
+		ids[i] = e.Node.ID
+	}
+	return ids
+}
+
+// pageQuery asks for a page by variables.
+func pageQuery(query string) string {
+	const page = `(first: $first, last: $last, after: $after, before: $before) {
+		edges { node { id } cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }`
+	return `query($first: Int, $last: Int, $after: String, $before: String) ` + strings.Replace(query, "PAGE", page, 1)
+}
+
+// pages asks for pages of one connection.
+type pages struct {
+	*world
+
+	by    *auth.Principal
+	query string
+}
+
+// get returns the page with these arguments. Its cursors must be those of its edges.
+func (p pages) get(t *testing.T, arguments map[string]any) connection {
+	t.Helper()
+	got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query), arguments)
+	var data any
+	got.into(t, &data)
+	var c connection
+	text, err := json.Marshal(innermost(data))
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := c.PageInfo
+	switch n := len(c.Edges); {
+	case n == 0 && (info.StartCursor != nil || info.EndCursor != nil):
+		t.Errorf("%v: cursors of an empty page", arguments)
+	case n > 0 && (*info.StartCursor != c.Edges[0].Cursor || *info.EndCursor != c.Edges[n-1].Cursor):
+		t.Errorf("%v: the page's cursors are not those of its edges", arguments)
+	}
+	return c
+}
+
+// innermost finds the one connection that has pageInfo.
+func innermost(data any) any {
+	switch v := data.(type) {
+	case map[string]any:
+		if _, is := v["pageInfo"]; is {
+			return v
+		}
+		for _, child := range v {
+			if found := innermost(child); found != nil {
+				return found
+			}
+		}
+	case []any:
+		for _, child := range v {
+			if found := innermost(child); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// eachConnection runs test for each connection, over a list of some length.
+func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
+	t.Helper()
+	eachAPI(t, func(t *testing.T, a *api) {
+		w := &world{api: a, names: map[string]string{}}
+		w.home = dbtest.Seed{Stores: 7, Users: 7, MembersPerStore: 7, Apps: 7}.Make(t, a.db)
+		w.owner = w.session(t, w.home, w.home.Owner)
+		for i := range 7 {
+			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Account %d", i), scopes: []string{"account_read"}})
+			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Store %d", i), scopes: []string{"store_cart"}, store: &w.home.Stores[0]})
+		}
+		for name, query := range connections {
+			t.Run(name, func(t *testing.T) { test(t, pages{w, w.owner, query}) })
+		}
+	})
+}
+
+// A list that is walked page by page is the list, in both directions, and the page says truly what is beyond it.
+func TestWalk(t *testing.T) {
+	eachConnection(t, func(t *testing.T, p pages) {
+		all := p.get(t, map[string]any{"first": page.MaxSize})
+		if n := len(all.Edges); n < 7 || n > 20 || all.PageInfo.HasNextPage || all.PageInfo.HasPreviousPage {
+			t.Fatalf("the list has %d entries: %+v", n, all.PageInfo)
+		}
+		for _, size := range []int{1, 2, 3, len(all.Edges) - 1, len(all.Edges), len(all.Edges) + 1} {
+			if walked := p.forward(t, size); !slices.Equal(walked, all.ids()) {
+				t.Errorf("forward by %d: %q, want %q", size, walked, all.ids())
+			}
+			if walked := p.backward(t, size); !slices.Equal(walked, all.ids()) {
+				t.Errorf("backward by %d: %q, want %q", size, walked, all.ids())
+			}
+		}
+	})
+}
+
+func (p pages) forward(t *testing.T, size int) []string {
+	t.Helper()
+	var walked []string
+	arguments := map[string]any{"first": size}
+	for range 30 {
+		c := p.get(t, arguments)
+		if c.PageInfo.HasPreviousPage != (len(walked) > 0) {
+			t.Errorf("after %d entries, hasPreviousPage is %t", len(walked), c.PageInfo.HasPreviousPage)
+		}
+		walked = append(walked, c.ids()...)
+		if !c.PageInfo.HasNextPage {
+			break
+		}
+		arguments["after"] = *c.PageInfo.EndCursor
+	}
+	return walked
+}
+
+func (p pages) backward(t *testing.T, size int) []string {
+	t.Helper()
+	var walked []string
+	arguments := map[string]any{"last": size}
+	for range 30 {
+		c := p.get(t, arguments)
+		if c.PageInfo.HasNextPage != (len(walked) > 0) {
+			t.Errorf("before %d entries, hasNextPage is %t", len(walked), c.PageInfo.HasNextPage)
+		}
+		walked = append(c.ids(), walked...)
+		if !c.PageInfo.HasPreviousPage {
+			break
+		}
+		arguments["before"] = *c.PageInfo.StartCursor
+	}
+	return walked
+}
+
+// Every cursor cuts the list where its entry is.
+func TestCursors(t *testing.T) {
+	eachConnection(t, func(t *testing.T, p pages) {
+		all := p.get(t, map[string]any{"first": page.MaxSize})
+		ids := all.ids()
+		for i, e := range all.Edges {
+			if after := p.get(t, map[string]any{"after": e.Cursor, "first": page.MaxSize}); !slices.Equal(after.ids(), ids[i+1:]) {
+				t.Errorf("after entry %d: %q, want %q", i, after.ids(), ids[i+1:])
+			}
+			if before := p.get(t, map[string]any{"before": e.Cursor, "last": page.MaxSize}); !slices.Equal(before.ids(), ids[:i]) {
+				t.Errorf("before entry %d: %q, want %q", i, before.ids(), ids[:i])
+			}
+		}
+		first, last := all.Edges[0].Cursor, all.Edges[len(ids)-1].Cursor
+		for _, tc := range []struct {
+			name      string
+			arguments map[string]any
+			want      []string
+		}{
+			{"between two", map[string]any{"after": first, "before": last}, ids[1:min(11, len(ids)-1)]},
+			{"the first between two", map[string]any{"after": first, "before": last, "first": 2}, ids[1:3]},
+			{"the last between two", map[string]any{"after": first, "before": last, "last": 2}, ids[len(ids)-3 : len(ids)-1]},
+			{"between two the wrong way round", map[string]any{"after": last, "before": first}, []string{}},
+			{"the first before one", map[string]any{"before": last, "first": 2}, ids[:2]},
+			{"the last after one", map[string]any{"after": first, "last": 2}, ids[len(ids)-2:]},
+			{"by default", nil, ids[:min(10, len(ids))]},
+			{"none", map[string]any{"first": 0}, []string{}},
+			{"none from the end", map[string]any{"last": 0}, []string{}},
+			{"after a cursor of no entry", map[string]any{"after": page.Cursor(uuid.Nil)}, []string{}},
+			{"before a cursor of no entry", map[string]any{"before": page.Cursor(uuid.Nil), "first": 3}, ids[:3]},
+		} {
+			if c := p.get(t, tc.arguments); !slices.Equal(c.ids(), tc.want) {
+				t.Errorf("%s: %q, want %q", tc.name, c.ids(), tc.want)
+			}
+		}
+	})
+}
+
+func TestPagingRefuses(t *testing.T) {
+	const size, cursor = "A page holds 0 to 250 items.", "This is no cursor. Pass one that this list returned, unchanged."
+	eachConnection(t, func(t *testing.T, p pages) {
+		for _, tc := range []struct {
+			name      string
+			arguments map[string]any
+			want      []string // without the path
+		}{
+			{"fewer than none", map[string]any{"first": -1}, []string{"INVALID first: " + size}},
+			{"one too many", map[string]any{"first": 251}, []string{"INVALID first: " + size}},
+			{"one too many from the end", map[string]any{"last": 251}, []string{"INVALID last: " + size}},
+			{"far too many", map[string]any{"first": 1<<31 - 1}, []string{"INVALID first: " + size}},
+			{"both directions", map[string]any{"first": 1, "last": 1}, []string{"INVALID last: Give first or last, not both."}},
+			{"an empty cursor", map[string]any{"after": ""}, []string{"INVALID after: " + cursor}},
+			{"no cursor", map[string]any{"before": "MTIzNDU="}, []string{"INVALID before: " + cursor}},
+			{"a cursor of another service", map[string]any{"after": "YXJyYXljb25uZWN0aW9uOjA="}, []string{"INVALID after: " + cursor}},
+			{"everything", map[string]any{"first": -1, "last": 251, "after": "x", "before": "y"}, []string{
+				"INVALID after: " + cursor, "INVALID before: " + cursor, "INVALID first: " + size,
+				"INVALID last: " + size, "INVALID last: Give first or last, not both.",
+			}},
+		} {
+			got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query), tc.arguments)
+			var failures []string
+			for _, f := range got.failures() {
+				_, failure, _ := strings.Cut(f, ": ")
+				failures = append(failures, failure)
+			}
+			slices.Sort(tc.want)
+			if !slices.Equal(failures, tc.want) {
+				t.Errorf("%s: %q, want %q", tc.name, failures, tc.want)
+			}
+		}
+	})
+}
