@@ -129,9 +129,14 @@ func dataSource(path, option string) string {
 	return "file:" + escaped + "?_pragma=" + strings.Join(pragmas, "&_pragma=") + "&" + option
 }
 
-// observe has each statement of g told.
+// observe has each statement of g told. A statement within another is put
+// together by itself, and is not run by itself.
 func (s *sqlite) observe(g *gorm.DB) error {
-	tell := func(tx *gorm.DB) { s.onStatement(tx.Statement.SQL.String()) }
+	tell := func(tx *gorm.DB) {
+		if !tx.DryRun {
+			s.onStatement(tx.Statement.SQL.String())
+		}
+	}
 	on, name := g.Callback(), "latchkey:observe"
 	return errors.Join(
 		on.Query().After("gorm:query").Register(name, tell), on.Create().After("gorm:create").Register(name, tell),
