@@ -36,11 +36,11 @@ type Config struct {
 	// MaxConnections bounds the pool, 2 or more; zero is DefaultConnections.
 	// With SQLite it bounds those that read: one connection writes.
 	MaxConnections int
-	// Log hears of migrations; nil discards.
+	// Log hears of migrations and of troubles in the background; nil discards.
 	Log *slog.Logger
-	// OnStatement is given the text of each statement, without its values,
-	// before it runs, from whatever goroutine runs it. For tests that count;
-	// nil otherwise.
+	// OnStatement is given the text of each statement that a repository runs,
+	// without its values, from whatever goroutine runs it. For tests that
+	// count; nil otherwise.
 	OnStatement func(sql string)
 }
 

@@ -43,12 +43,27 @@ type Feed struct {
 
 // listener is the part of the feed that each database does in its own way.
 type listener interface {
-	// announce tells of a change of the account when tx is committed, and not
-	// if it is not.
+	// announce keeps in tx that something of the account changes with it.
 	announce(tx *gorm.DB, accountID uuid.UUID) error
+	// hurry tells other processes of changes that are committed, soon and in
+	// the background. Should it not, they hear all the same, only later.
+	hurry(accountIDs []uuid.UUID)
 	// listen hears changes until ctx ends or it cannot hear any more. It calls
-	// f.forget once it hears, before the first proof.
+	// ears.Forget once it hears, before the first proof.
 	listen(ctx context.Context, f *Feed) error
+}
+
+// tell tells this process, and then others, of a transaction that ended with
+// err. A fault has changed nothing. After any other error the transaction may
+// have been committed all the same.
+func (db *DB) tell(err error, accountIDs ...uuid.UUID) {
+	if isFault(err) {
+		return
+	}
+	for _, id := range accountIDs {
+		db.changed(id)
+	}
+	db.engine.hurry(accountIDs)
 }
 
 // NewFeed returns a feed that tells ears. It hears nothing until it runs.

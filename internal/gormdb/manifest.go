@@ -2,6 +2,8 @@ package gormdb
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,11 +37,6 @@ func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository
 		return work(m)
 	}
 	inside := manifests{DB: m.DB, saved: map[uuid.UUID]bool{}}
-	defer func() {
-		for id := range inside.saved {
-			m.changed(id)
-		}
-	}()
 	err := m.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
 		inside.tx = tx
 		if err := work(inside); err != nil {
@@ -52,6 +49,7 @@ func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository
 		}
 		return nil
 	})
+	m.tell(err, slices.Collect(maps.Keys(inside.saved))...)
 	return failed(ctx, "apply what is declared", err)
 }
 

@@ -19,9 +19,10 @@ import (
 // postgres is the engine over PostgreSQL: one pool of pgx connections, which
 // gorm borrows from and the hand-written statements use directly.
 type postgres struct {
-	pool *pgxpool.Pool
-	sql  *sql.DB // a view of the pool
-	gorm *gorm.DB
+	pool     *pgxpool.Pool
+	sql      *sql.DB // a view of the pool
+	gorm     *gorm.DB
+	notifier notifier
 }
 
 var _ engine = (*postgres)(nil)
@@ -67,7 +68,7 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		pool.Close()
 		return nil, failed(ctx, "open the database", err)
 	}
-	return &postgres{pool: pool, sql: view, gorm: g}, nil
+	return &postgres{pool: pool, sql: view, gorm: g, notifier: notifier{pool: pool, log: c.Log, pending: map[uuid.UUID]bool{}}}, nil
 }
 
 // checkIsolation refuses a database whose transactions are not READ COMMITTED
@@ -90,6 +91,7 @@ func (p *postgres) writer(ctx context.Context) *gorm.DB { return p.gorm.WithCont
 func (p *postgres) ping(ctx context.Context) error      { return p.pool.Ping(ctx) }
 
 func (p *postgres) close() error {
+	p.notifier.close()
 	err := p.sql.Close()
 	p.pool.Close()
 	return err
@@ -136,7 +138,7 @@ func (p *postgres) alone(ctx context.Context, work func() error) (err error) {
 // UUID is null.
 func pgID(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: id != uuid.Nil} }
 
-// tracer tells of each statement that is sent.
+// tracer tells of each statement that is sent, but for those in the background.
 type tracer struct{ onStatement func(string) }
 
 var (
@@ -146,7 +148,9 @@ var (
 
 // TraceQueryStart tells of a statement.
 func (t tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	t.onStatement(d.SQL)
+	if ctx.Value(background{}) == nil {
+		t.onStatement(d.SQL)
+	}
 	return ctx
 }
 

@@ -15,6 +15,8 @@ const pollInterval = 100 * time.Millisecond
 // announce has nothing to do: other processes notice every commit.
 func (s *sqlite) announce(*gorm.DB, uuid.UUID) error { return nil }
 
+func (s *sqlite) hurry([]uuid.UUID) {}
+
 // listen asks for PRAGMA data_version, which differs when a connection other
 // than the one that asks has committed. It does not tell what, so everything
 // is forgotten. The one that asks is the one that writes for this process:

@@ -109,16 +109,17 @@ func notRevoked(found []token.Token) []token.Token {
 
 // Revoke ends tokens, all or none.
 func (t tokens) Revoke(ctx context.Context, accountID uuid.UUID, ids, onlyStores []uuid.UUID, r token.Revocation, event func(token.Token) audit.Event) ([]uuid.UUID, error) {
-	// A repeat of what another replica did may reach this one before the
-	// feed does, so this process hears of it even when nothing changed.
-	defer t.changed(accountID)
 	unknown, err := t.engine.revokeTokens(ctx, revocation{accountID, ids, onlyStores, r, event})
+	if len(unknown) == 0 {
+		// A repeat of what another replica did may reach this one before the
+		// feed does, so this is told even when nothing was left to change.
+		t.tell(err, accountID)
+	}
 	return unknown, failed(ctx, "revoke API tokens", err)
 }
 
 // Change lets decide change a token that no other writer can reach meanwhile.
 func (t tokens) Change(ctx context.Context, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
-	defer t.changed(accountID)
 	err := t.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
 		locked, existing, err := lockToken(tx, accountID, id)
 		if err != nil {
@@ -133,6 +134,7 @@ func (t tokens) Change(ctx context.Context, accountID, id uuid.UUID, decide func
 		}
 		return t.engine.announce(tx, accountID)
 	})
+	t.tell(err, accountID)
 	return failed(ctx, "change API token", err)
 }
 

@@ -158,3 +158,14 @@ CREATE TABLE audit_events (
     details     jsonb       NOT NULL,
     PRIMARY KEY (account_id, id)
 );
+
+-- The revocation feed: a row for every transaction that took a right away in
+-- an account, or may have. Replicas read what is new by the number of the
+-- transaction (see postgres_feed.go); rows are of use for some minutes. SQLite
+-- needs no such table: there, every process notices what another commits.
+CREATE TABLE changes (
+    xid        xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    account_id uuid        NOT NULL,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (xid, account_id)
+);

@@ -1,0 +1,96 @@
+package gormdb
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// channel is where changes are notified. The payload is the account's UUID.
+const channel = "latchkey_changes"
+
+const (
+	// notifyChanges need not be durable: it only hurries.
+	notifyChanges = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, account) FROM unnest($2::text[]) AS account`
+
+	// pruneChanges deletes old rows, some at a time.
+	pruneChanges = `DELETE FROM changes WHERE xid IN (SELECT xid FROM changes ORDER BY xid LIMIT 5000)
+		AND at < clock_timestamp() - interval '10 minutes'`
+	pruneInterval = 10 * time.Second
+)
+
+// notifier sends notifications in the background: one statement at a time, for
+// all that was committed while the one before was under way.
+type notifier struct {
+	pool *pgxpool.Pool
+	log  *slog.Logger
+	work sync.WaitGroup
+
+	mu      sync.Mutex
+	pending map[uuid.UUID]bool
+	working bool
+	closed  bool
+	pruned  time.Time
+}
+
+func (n *notifier) add(accountIDs []uuid.UUID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
+	for _, id := range accountIDs {
+		n.pending[id] = true
+	}
+	if !n.working && len(n.pending) > 0 {
+		n.working = true
+		n.work.Go(n.run)
+	}
+}
+
+// close waits until what was added is sent.
+func (n *notifier) close() {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.work.Wait()
+}
+
+func (n *notifier) run() {
+	for accounts := n.take(); accounts != nil; accounts = n.take() {
+		n.execute(notifyChanges, channel, accounts)
+		if time.Since(n.pruned) > pruneInterval {
+			n.execute(pruneChanges)
+			n.pruned = time.Now()
+		}
+	}
+}
+
+// take takes what is pending. It returns nil, and the work ends, when nothing
+// is.
+func (n *notifier) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var accounts []string
+	for id := range n.pending {
+		accounts = append(accounts, id.String())
+	}
+	clear(n.pending)
+	n.working = accounts != nil
+	return accounts
+}
+
+// background marks the context of statements that no caller's work consists of.
+type background struct{}
+
+func (n *notifier) execute(statement string, args ...any) {
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), background{}, true), lease)
+	defer cancel()
+	if _, err := n.pool.Exec(ctx, statement, args...); err != nil {
+		n.log.WarnContext(ctx, "other replicas could not be hurried; they hear of the change all the same", "error", err)
+	}
+}
