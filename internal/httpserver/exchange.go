@@ -54,7 +54,9 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 	if !log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	attrs := [...]slog.Attr{
+	// A record made by hand does without the look for the caller's line.
+	r := slog.NewRecord(x.started.Add(took), slog.LevelInfo, "request", 0)
+	r.AddAttrs(
 		slog.String("method", plainMethod(method)),
 		slog.String("route", x.route.pattern),
 		slog.Int("status", x.status),
@@ -62,16 +64,12 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 		slog.Int("bytes", x.bytes),
 		slog.String("request_id", x.requestID),
 		slog.String("client", addressText(x.client)),
-		slog.String("principal", ""),
-		slog.String("principal_id", ""),
-	}
-	known := attrs[:7]
+	)
 	if x.principal != nil {
-		attrs[7].Value = slog.StringValue(string(x.principal.Kind))
-		attrs[8].Value = slog.StringValue(x.principal.ID.String())
-		known = attrs[:]
+		r.AddAttrs(slog.String("principal", string(x.principal.Kind)), slog.String("principal_id", x.principal.ID.String()))
 	}
-	log.LogAttrs(ctx, slog.LevelInfo, "request", known...)
+	// A log that cannot be written has nobody to tell.
+	_ = log.Handler().Handle(ctx, r)
 }
 
 // plainMethod is a method for the log: one of those that exist (RFC 9110,

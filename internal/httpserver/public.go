@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -131,8 +130,8 @@ func (p *public) api(x *exchange, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
-	ctx, cancel := context.WithTimeout(r.Context(), p.Limits.RequestTimeout)
-	defer cancel()
+	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
+	defer ctx.release()
 	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal)))
 }
 
