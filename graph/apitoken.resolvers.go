@@ -120,7 +120,7 @@ func (r *apiTokenMutationsResolver) UpdateAPIToken(ctx context.Context, obj *mod
 	}
 	updated, err := r.tokens.Update(ctx, by, tokenUpdate(key, input))
 	if err != nil {
-		return nil, fault.Under(onField(err, "id"), "input")
+		return nil, fault.Under(err, "input")
 	}
 	return &model.UpdateAPITokenResult{APIToken: r.view().Token(updated)}, nil
 }
