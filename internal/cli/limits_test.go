@@ -1,0 +1,111 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"latchkey/internal/dbtest"
+)
+
+// Every limit on a request is the operator's to set, and answers what it is.
+func TestLimits(t *testing.T) {
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--max-body", "2000", "--max-header", "4096",
+		"--query-depth", "4", "--query-complexity", "500", "--query-aliases", "3", "--query-directives", "3")
+	long := strings.Repeat(" ", 3000)
+	for _, tc := range []struct {
+		name   string
+		body   string
+		length int64
+		header string
+		status int
+		code   string
+	}{
+		{"nothing beyond", "{ viewer { kind } }", 0, "", 200, ""},
+		{"body", long, 0, "", 413, "INVALID"},
+		{"body of unknown length", long, -1, "", 413, "INVALID"},
+		{"header", "{ viewer { kind } }", 0, strings.Repeat("x", 16<<10), 431, ""},
+		{"depth", "{ account { users(first: 1) { edges { node { email } } } } }", 0, "", 200, "COMPLEXITY_LIMIT"},
+		{"complexity", "{ account { users(first: 250) { edges { cursor } } stores(first: 250) { edges { cursor } } } }", 0, "", 200, "COMPLEXITY_LIMIT"},
+		{"aliases", "{ a: __typename b: __typename c: __typename d: __typename }", 0, "", 200, "COMPLEXITY_LIMIT"},
+		{"directives", "{ viewer { kind " + strings.Repeat("scopes @include(if: true) ", 4) + "} }", 0, "", 200, "COMPLEXITY_LIMIT"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			body, err := json.Marshal(map[string]string{"query": tc.body})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req, err := http.NewRequest("POST", s.public+"/accounts/"+acmeID+"/graphql", bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.length != 0 {
+				req.ContentLength = tc.length
+			}
+			req.Header.Set("X-Auth-Token", session)
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("X-Long", tc.header)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != tc.status || !strings.Contains(string(text), tc.code) {
+				t.Errorf("got %d, %s, %v", res.StatusCode, text, err)
+			}
+			if (tc.code != "") != strings.Contains(string(text), `"errors"`) {
+				t.Errorf("got %s", text)
+			}
+		})
+	}
+}
+
+// A token that is bound to addresses works from there and from nowhere else,
+// whatever a client writes into X-Forwarded-For.
+func TestAllowedAddresses(t *testing.T) {
+	for _, tc := range []struct {
+		name, proxies, forwarded string
+		status                   int
+	}{
+		{"from elsewhere", "", "", 401},
+		{"a claim without a proxy", "", "203.0.113.7", 401},
+		{"a claim to a proxy that is not trusted", "10.0.0.0/8", "203.0.113.7", 401},
+		{"behind a trusted proxy", "127.0.0.0/8", "203.0.113.7", 200},
+		{"a claim before a trusted proxy", "127.0.0.0/8", "203.0.113.7, 198.51.100.1", 401},
+		{"behind two trusted proxies", "127.0.0.0/8,10.0.0.0/8", "198.51.100.1, 203.0.113.7, 10.0.0.1", 200},
+		{"a proxy that does not know", "127.0.0.0/8", "203.0.113.7, unknown", 401},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			env := environment(t, dbtest.SQLiteURL(t))
+			env["LATCHKEY_TRUSTED_PROXIES"] = tc.proxies
+			s, session := demo(t, env)
+			var made issued
+			s.must(t, session, issue("Office", `scopes: ["account_read"], allowedIpRanges: ["203.0.113.0/24"]`), &made)
+			req, err := http.NewRequest("GET", s.public+"/accounts/"+acmeID+"/graphql?query={viewer{kind}}", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+made.APIToken.CreateAPIToken.Credentials.AccessToken)
+			req.Header.Set("X-Forwarded-For", tc.forwarded)
+			if tc.forwarded == "" {
+				req.Header.Del("X-Forwarded-For")
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != tc.status {
+				t.Errorf("got %d, want %d", res.StatusCode, tc.status)
+			}
+			if want := `Bearer realm="latchkey", error="invalid_token"`; tc.status == 401 && res.Header.Get("WWW-Authenticate") != want {
+				t.Errorf("challenged with %s", fmt.Sprint(res.Header["Www-Authenticate"]))
+			}
+		})
+	}
+}
