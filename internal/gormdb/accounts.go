@@ -79,21 +79,55 @@ func one[R any](q *gorm.DB, missing error) (R, error) {
 	return row, found.Error
 }
 
+// Issuing reads the account, and the store if there is one, before it can
+// judge: these statements are written by hand.
+const (
+	accountByID = `SELECT a.id, a.name, a.owner_id, a.features, a.created_at FROM accounts AS a WHERE a.id = $1`
+	storeByRef  = `SELECT a.id, a.name, a.owner_id, a.features, a.created_at, s.id, s.hash, s.name, s.owner_id, s.created_at
+		FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.account_id = $1 AND `
+	storeByID   = storeByRef + `s.id = $2`
+	storeByHash = storeByRef + `s.hash = $2`
+)
+
+// to is where to scan the columns of an account.
+func (r *accountRow) to() []any {
+	return []any{(*key)(&r.ID), &r.Name, (*key)(&r.OwnerID), &r.Features, &r.CreatedAt}
+}
+
 // Account finds an account.
 func (a accounts) Account(ctx context.Context, id uuid.UUID) (account.Account, error) {
-	row, err := one[accountRow](a.engine.reader(ctx).Where("id = ?", id), noAccount())
+	var row accountRow
+	found := false
+	err := a.engine.query(ctx, accountByID, []any{id}, func(scan scan) error {
+		found = true
+		return scan(row.to()...)
+	})
+	if err == nil && !found {
+		err = noAccount()
+	}
 	return row.account(), failed(ctx, "read account", err)
 }
 
 // Store finds a store of the account, and the account with it.
 func (a accounts) Store(ctx context.Context, accountID uuid.UUID, ref account.StoreRef) (account.Account, account.Store, error) {
-	q := refersTo(a.engine.reader(ctx).Where("account_id = ?", accountID), []account.StoreRef{ref})
-	st, err := one[storeRow](q, account.ErrNoStore())
+	statement, name := storeByHash, any(ref.Hash)
+	if ref.ID != uuid.Nil {
+		statement, name = storeByID, ref.ID
+	}
+	var owner accountRow
+	st := storeRow{AccountID: accountID}
+	found := false
+	err := a.engine.query(ctx, statement, []any{accountID, name}, func(scan scan) error {
+		found = true
+		return scan(append(owner.to(), (*key)(&st.ID), &st.Hash, &st.Name, (*key)(&st.OwnerID), &st.CreatedAt)...)
+	})
+	if err == nil && !found {
+		err = account.ErrNoStore()
+	}
 	if err != nil {
 		return account.Account{}, account.Store{}, failed(ctx, "read store", err)
 	}
-	owner, err := a.Account(ctx, accountID)
-	return owner, st.store(), err
+	return owner.account(), st.store(), nil
 }
 
 // refersTo narrows a query for stores to those that any of the refs names.

@@ -153,6 +153,38 @@ func TestFeedConnectsAgain(t *testing.T) {
 	}
 }
 
+// What the notification of was lost, because the process that committed died,
+// is read from the table; and so is what was committed late by a transaction
+// that had begun before others that are over.
+func TestFeedReadsWhatWasNotNotified(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	db := dbtest.Open(t, url)
+	w, second := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
+	l := listen(t, db)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	const commit = "INSERT INTO changes (account_id) VALUES ($1)"
+	tx, err := connect(t, url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), commit, w.Account.ID); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, url, commit, second.Account.ID)
+	within(t, lease, "the change", func() bool { return l.hears(second.Account.ID, 1) })
+	time.Sleep(1200 * time.Millisecond) // so that it has read the table again
+	if told := l.take(); len(told) != 1 {
+		t.Errorf("told of %v, want the one once", told)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	within(t, lease, "the late change", func() bool { return l.hears(w.Account.ID, 1) })
+	if told := l.take(); len(told) != 1 || !l.Hearing() {
+		t.Errorf("told of %v, want the late one alone", told)
+	}
+}
+
 // A connection on which nothing arrives any more, though nothing has closed
 // it, is worth no trust after the lease.
 func TestFeedOverASilentConnection(t *testing.T) {
