@@ -159,7 +159,7 @@ func TestFeedConnectsAgain(t *testing.T) {
 func TestFeedReadsWhatWasNotNotified(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	db := dbtest.Open(t, url)
-	w, second := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
+	late, early := uuid.New(), uuid.New()
 	l := listen(t, db)
 	within(t, 5*time.Second, "hearing", l.Hearing)
 	const commit = "INSERT INTO changes (account_id) VALUES ($1)"
@@ -167,11 +167,11 @@ func TestFeedReadsWhatWasNotNotified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), commit, w.Account.ID); err != nil {
+	if _, err := tx.Exec(t.Context(), commit, late); err != nil {
 		t.Fatal(err)
 	}
-	execute(t, url, commit, second.Account.ID)
-	within(t, lease, "the change", func() bool { return l.hears(second.Account.ID, 1) })
+	execute(t, url, commit, early)
+	within(t, lease, "the change", func() bool { return l.hears(early, 1) })
 	time.Sleep(1200 * time.Millisecond) // so that it has read the table again
 	if told := l.take(); len(told) != 1 {
 		t.Errorf("told of %v, want the one once", told)
@@ -179,7 +179,7 @@ func TestFeedReadsWhatWasNotNotified(t *testing.T) {
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	within(t, lease, "the late change", func() bool { return l.hears(w.Account.ID, 1) })
+	within(t, lease, "the late change", func() bool { return l.hears(late, 1) })
 	if told := l.take(); len(told) != 1 || !l.Hearing() {
 		t.Errorf("told of %v, want the late one alone", told)
 	}
