@@ -113,8 +113,15 @@ func TestFeedHearsOtherReplicas(t *testing.T) {
 func TestFeedTellsNothingElse(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		here, there := dbtest.Open(t, url), dbtest.Open(t, url)
-		w := dbtest.Seed{}.Make(t, here)
-		made, _ := issue(t, here, w, uuid.Nil)
+		earlier, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := dbtest.Seed{}.Make(t, earlier)
+		made, _ := issue(t, earlier, w, uuid.Nil)
+		if err := earlier.Close(); err != nil { // which waits until it has told of the seed
+			t.Fatal(err)
+		}
 		l := listen(t, here)
 		within(t, 5*time.Second, "hearing", l.Hearing)
 		if unknown, err := there.Tokens().Revoke(t.Context(), w.Account.ID, []uuid.UUID{made.ID, uuid.New()}, nil, revocation(made), revokedEvent); err != nil || len(unknown) != 1 {
@@ -126,8 +133,8 @@ func TestFeedTellsNothingElse(t *testing.T) {
 		issue(t, here, w, uuid.Nil) // takes no right away
 		keepUse(t, here, made, later(time.Minute))
 		time.Sleep(700 * time.Millisecond) // longer than any interval of the feed
-		if !l.Hearing() || l.forgets.Load() != 1 || len(l.take()) > 0 {
-			t.Errorf("hearing %v, forgot %d times", l.Hearing(), l.forgets.Load())
+		if told := l.take(); !l.Hearing() || l.forgets.Load() != 1 || len(told) > 0 {
+			t.Errorf("hearing %v, forgot %d times, told of %v", l.Hearing(), l.forgets.Load(), told)
 		}
 	})
 }

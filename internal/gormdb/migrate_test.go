@@ -121,6 +121,9 @@ func columns(t *testing.T, url, query string) map[string]bool {
 			found[name] = nullable
 		}
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return found
 }
 

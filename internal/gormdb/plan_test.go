@@ -193,5 +193,8 @@ func queryPlan(t *testing.T, db *sql.DB, statement string, args []any) string {
 		}
 		plan.WriteString(step + "\n")
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return plan.String()
 }
