@@ -132,7 +132,7 @@ func (p *public) api(x *exchange, r *http.Request) {
 	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
 	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
 	defer ctx.release()
-	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal)))
+	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal))) //nolint:contextcheck // ctx is made of the request's //nolint:contextcheck // the deadline's parent is the request's
 }
 
 // refuse answers a request whose credential was not accepted.

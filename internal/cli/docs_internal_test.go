@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"latchkey/internal/config"
+)
+
+// The manual names every command, and every flag that is not a setting.
+func TestCommandsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := string(text)
+	settings := map[string]bool{"help": true}
+	for _, s := range config.Settings() {
+		settings[s.Flag] = true
+	}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.HasSubCommands() {
+			return
+		}
+		if !strings.Contains(manual, "latchkey "+c.Name()) && !strings.Contains(manual, c.Parent().Name()+" "+c.Name()) {
+			t.Errorf("%s is not documented", c.CommandPath())
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if !settings[f.Name] && !strings.Contains(manual, "--"+f.Name) && !strings.Contains(manual, "-"+f.Shorthand+" ") {
+				t.Errorf("--%s of %s is not documented", f.Name, c.CommandPath())
+			}
+		})
+	}
+	walk((&program{}).root())
+}
