@@ -68,6 +68,8 @@ func TestRulesCanBeBroken(t *testing.T) {
 		{"method", "documented", "internal/fault/more.go", "package fault\n\nfunc (k *Kind[T]) Bad() {}\n", "more.go:3: Bad is exported"},
 		{"method of a hidden type", "documented", "internal/fault/more.go", "package fault\n\nfunc (k *kind[T]) Fine() {}\n", ""},
 		{"type", "documented", "internal/fault/more.go", "package fault\n\ntype Bad int\n", "more.go:3: Bad is exported"},
+		{"renamed", "documented", "internal/fault/more.go", "package fault\n\n// Good is fine.\nfunc Bad() {}\n", "more.go:4: the comment on Bad"},
+		{"with an article", "documented", "internal/fault/more.go", "package fault\n\n// A Good is fine.\ntype Good int\n", ""},
 		{"one of a group", "documented", "internal/fault/more.go", "package fault\n\nconst (\n\tA = 1 // fine\n\tBad = 2\n)\n", "more.go:5: Bad is exported"},
 		{"a group with one comment", "documented", "internal/fault/more.go", "package fault\n\n// All of them.\nconst (\n\tA = 1\n\tB = 2\n)\n", ""},
 		{"gqlgen's part of a shared file", "documented", "internal/fault/x.resolvers.go", "package fault\n\nfunc (r *Resolver) Fine() any { return r }\n", ""},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // checkDocumented asks for a comment on every package and on everything exported, methods of exported types included.
@@ -22,6 +23,9 @@ func checkDocumented(m Module) []Finding {
 			}
 			for _, name := range undocumented(declaration) {
 				findings = append(findings, Finding{f.Path, m.line(name.Pos()), name.Name + " is exported and not documented"})
+			}
+			if name := misnamed(declaration); name != nil {
+				findings = append(findings, Finding{f.Path, m.line(name.Pos()), "the comment on " + name.Name + " does not begin with its name"})
 			}
 		}
 	}
@@ -80,6 +84,34 @@ func undocumentedSpecs(specs []ast.Spec) []*ast.Ident {
 		}
 	}
 	return names
+}
+
+// misnamed returns the exported name that a declaration of one thing documents by a comment about another, as happens when
+// something is renamed.
+func misnamed(declaration ast.Decl) *ast.Ident {
+	var name *ast.Ident
+	var comment string
+	switch d := declaration.(type) {
+	case *ast.FuncDecl:
+		name, comment = d.Name, d.Doc.Text()
+	case *ast.GenDecl:
+		if d.Lparen.IsValid() || len(d.Specs) != 1 {
+			return nil
+		}
+		s, ok := d.Specs[0].(*ast.TypeSpec)
+		if !ok {
+			return nil
+		}
+		name, comment = s.Name, d.Doc.Text()
+	}
+	words := strings.FieldsFunc(comment, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(".,:;()", r) })
+	if len(words) > 1 && slices.Contains([]string{"A", "An", "The"}, words[0]) {
+		words = words[1:]
+	}
+	if name == nil || !name.IsExported() || len(words) == 0 || strings.TrimSuffix(words[0], "'s") == name.Name {
+		return nil
+	}
+	return name
 }
 
 // receiverExported reports whether a function belongs to no type or to an exported one.

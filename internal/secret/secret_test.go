@@ -174,7 +174,7 @@ func refused(tb interface {
 }, presented string) {
 	tb.Helper()
 	s, err := secret.Parse(presented)
-	if err != error(secret.ErrMalformed) || s.Reveal() != "" {
+	if err != error(secret.ErrMalformed) || s.Reveal() != "" { //nolint:errorlint // nothing may be wrapped around it
 		tb.Fatalf("%q: got %q, %v", presented, s.Reveal(), err)
 	}
 }
