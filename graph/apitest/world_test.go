@@ -164,21 +164,32 @@ func (w *world) check(t *testing.T, s scenario) {
 func (w *world) fillAll(variables map[string]any) map[string]any {
 	filled := make(map[string]any, len(variables))
 	for name, value := range variables {
-		switch v := value.(type) {
-		case string:
-			value = w.fill(v)
-		case []string:
-			list := make([]string, len(v))
-			for i, text := range v {
-				list[i] = w.fill(text)
-			}
-			value = list
-		case map[string]any:
-			value = w.fillAll(v)
-		}
-		filled[name] = value
+		filled[name] = w.fillValue(value)
 	}
 	return filled
+}
+
+func (w *world) fillValue(value any) any {
+	switch v := value.(type) {
+	case string:
+		return w.fill(v)
+	case []string:
+		list := make([]string, len(v))
+		for i, text := range v {
+			list[i] = w.fill(text)
+		}
+		return list
+	case []any:
+		list := make([]any, len(v))
+		for i, element := range v {
+			list[i] = w.fillValue(element)
+		}
+		return list
+	case map[string]any:
+		return w.fillAll(v)
+	default:
+		return value
+	}
 }
 
 // session starts a session of the person and returns it as the verifier has it.
