@@ -169,3 +169,10 @@ CREATE TABLE changes (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (xid, account_id)
 );
+
+-- The ids of the server keys that the digests were made with, so that a key
+-- file that does not belong to the database is noticed at the start.
+CREATE TABLE server_keys (
+    id            text        PRIMARY KEY,
+    first_used_at timestamptz NOT NULL
+);

@@ -160,3 +160,10 @@ CREATE TABLE audit_events (
     details     TEXT    NOT NULL,
     PRIMARY KEY (account_id, id)
 ) STRICT, WITHOUT ROWID;
+
+-- The ids of the server keys that the digests were made with, so that a key
+-- file that does not belong to the database is noticed at the start.
+CREATE TABLE server_keys (
+    id            TEXT    NOT NULL PRIMARY KEY,
+    first_used_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

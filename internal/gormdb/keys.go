@@ -1,0 +1,65 @@
+package gormdb
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+)
+
+// keyRow remembers that a server key has been used with the database. The id
+// tells nothing of the key.
+type keyRow struct {
+	ID          string
+	FirstUsedAt instant
+}
+
+// TableName tells gorm the table.
+func (keyRow) TableName() string { return "server_keys" }
+
+// AgreeOnKeys makes sure that the keyring belongs to the database. One that
+// shares no key with those used before would refuse every credential and issue
+// ones that no other process knows: that is fault.Conflict. The first keyring
+// is remembered, and so is each key that comes to stand beside a known one.
+func (db *DB) AgreeOnKeys(ctx context.Context, ids []secret.KeyID, now time.Time) error {
+	known, err := db.keys(db.engine.reader(ctx))
+	if err != nil {
+		return failed(ctx, "read the ids of server keys", err)
+	}
+	if isSubset(ids, known) {
+		return nil
+	}
+	err = db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		// Once more, now that no other process writes: two may start at once.
+		known, err := db.keys(tx)
+		if err != nil {
+			return err
+		}
+		if len(known) > 0 && !slices.ContainsFunc(ids, func(id secret.KeyID) bool { return slices.Contains(known, id) }) {
+			return fault.Errorf(fault.Conflict,
+				"The key file does not belong to this database, whose credentials are kept under another key. Give the file that was used before.").On("--key-file")
+		}
+		for _, id := range ids {
+			row := keyRow{ID: string(id), FirstUsedAt: instant{now.UTC()}}
+			if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return failed(ctx, "keep the ids of server keys", err)
+}
+
+func (db *DB) keys(q *gorm.DB) ([]secret.KeyID, error) {
+	var known []secret.KeyID
+	return known, q.Table("server_keys").Pluck("id", &known).Error
+}
+
+func isSubset(ids, of []secret.KeyID) bool {
+	return !slices.ContainsFunc(ids, func(id secret.KeyID) bool { return !slices.Contains(of, id) })
+}
