@@ -184,6 +184,7 @@ func TestCreateTokenInputTypes(t *testing.T) {
 			"a null scope":      {map[string]any{"name": "Fine", "scopes": []any{nil}}, "input.scopes.0"},
 			"an unknown field":  {map[string]any{"name": "Fine", "scopes": []string{"store_cart"}, "level": "STORE"}, "input.level"},
 			"no moment":         {map[string]any{"name": "Fine", "scopes": []string{"store_cart"}, "expiresAt": "tomorrow"}, "input.expiresAt"},
+			"no moment of Go's": {map[string]any{"name": "Fine", "scopes": []string{"store_cart"}, "expiresAt": time.Time{}}, "input.expiresAt"},
 			"a moment anywhere": {map[string]any{"name": "Fine", "scopes": []string{"store_cart"}, "expiresAt": "2026-03-05T12:00:00"}, "input.expiresAt"},
 		} {
 			got := w.ask(t, w.home.Account.ID, w.owner, createToken, map[string]any{"input": tc.input})

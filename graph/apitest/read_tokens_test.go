@@ -130,6 +130,8 @@ func TestListTokens(t *testing.T) {
 				"Fresh, Rotating, Gone, Late, Old One, Robot, ", "Other, Drawer, Till, "},
 			{"by a scope that another includes", map[string]any{"scope": "store_cart_read_only"}, "Fresh, Rotating, Robot, ", "Drawer, Till, "},
 			{"by the scope that includes it", map[string]any{"scope": "store_cart"}, "Fresh, Rotating, Robot, ", "Drawer, "},
+			{"not used since before there was anything", map[string]any{"unusedSince": "0000-01-01T00:00:00Z"}, "", ""},
+			{"not used since some time to come", map[string]any{"unusedSince": "9999-12-31T23:59:59Z"}, "Fresh, Rotating, Late, Old One, Robot, ", "Drawer, Till, "},
 			{"not used since long ago", map[string]any{"unusedSince": "2026-03-04T11:00:00Z"}, "", ""},
 			{"not used since an hour and a half", map[string]any{"unusedSince": "2026-03-04T12:30:00Z"}, "Rotating, Late, Robot, ", "Drawer, Till, "},
 			{"not used since half an hour, in another offset", map[string]any{"unusedSince": "2026-03-04T14:30:00+01:00"}, "Rotating, Late, Old One, Robot, ", "Drawer, Till, "},

@@ -41,10 +41,13 @@ func AppendDateTime(b []byte, t time.Time) ([]byte, bool) {
 }
 
 // UnmarshalDateTime reads a moment with any offset and returns it in UTC. It
-// returns fault.Invalid for anything that is not one.
+// returns fault.Invalid for anything that is not one, and for two that are:
+// the zero time, which programs send that have none, and which would ask for
+// no expiry or no filter; and one beyond the year 9999, which ISO 8601 writes
+// with more digits than readers take.
 func UnmarshalDateTime(v any) (time.Time, error) {
 	if s, ok := v.(string); ok {
-		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		if t, err := time.Parse(time.RFC3339Nano, s); err == nil && !t.IsZero() && t.UTC().Year() <= 9999 {
 			return t.UTC(), nil
 		}
 	}
