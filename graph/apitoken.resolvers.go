@@ -65,7 +65,10 @@ func (r *apiTokenResolver) Store(ctx context.Context, obj *object.APIToken) (*ob
 	if err != nil {
 		return nil, err
 	}
-	store := stores[obj.StoreID]
+	store, there := stores[obj.StoreID]
+	if !there {
+		return nil, account.ErrNoStore()
+	}
 	return &store, nil
 }
 

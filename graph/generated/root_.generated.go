@@ -966,7 +966,7 @@ type Actor @requires(scopes: [], ownStore: true) {
   kind: ActorKind!
   "The person's or API token's id; null for the operator."
   id: ID
-  "The person's name or the API token's, as it was at the time."
+  "The person's e-mail address or the API token's name, as it was at the time; ` + "`" + `operator` + "`" + ` for the operator."
   name: String!
 }
 
