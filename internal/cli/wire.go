@@ -48,7 +48,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	if err := b.agreeOnSchema(ctx); err != nil {
+	if err := b.agree(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	policy := token.Policy{
@@ -90,6 +90,15 @@ func operator(accountID uuid.UUID) *auth.Principal {
 	by := auth.OperatorPrincipal()
 	by.AccountID = accountID
 	return &by
+}
+
+// agree makes sure that schema and keys are those of this program. It returns
+// fault.Conflict if they are not.
+func (b *backend) agree(ctx context.Context) error {
+	if err := b.agreeOnSchema(ctx); err != nil || b.keys == nil {
+		return err
+	}
+	return b.db.AgreeOnKeys(ctx, b.keys.IDs(), time.Now())
 }
 
 // agreeOnSchema returns fault.Conflict for a schema that is not this program's.

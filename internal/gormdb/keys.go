@@ -34,25 +34,30 @@ func (db *DB) AgreeOnKeys(ctx context.Context, ids []secret.KeyID, now time.Time
 	if isSubset(ids, known) {
 		return nil
 	}
-	err = db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		// Once more, now that no other process writes: two may start at once.
-		known, err := db.keys(tx)
-		if err != nil {
-			return err
-		}
-		if len(known) > 0 && !slices.ContainsFunc(ids, func(id secret.KeyID) bool { return slices.Contains(known, id) }) {
-			return fault.Errorf(fault.Conflict,
-				"The key file does not belong to this database, whose credentials are kept under another key. Give the file that was used before.").On("--key-file")
-		}
-		for _, id := range ids {
-			row := keyRow{ID: string(id), FirstUsedAt: instant{now.UTC()}}
-			if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
-				return err
-			}
-		}
-		return nil
+	err = db.engine.alone(ctx, func() error {
+		return db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error { return db.keepKeys(tx, ids, now) })
 	})
 	return failed(ctx, "keep the ids of server keys", err)
+}
+
+// keepKeys looks once more, since several processes may start at once, and
+// keeps the ids if they belong here.
+func (db *DB) keepKeys(tx *gorm.DB, ids []secret.KeyID, now time.Time) error {
+	known, err := db.keys(tx)
+	if err != nil {
+		return err
+	}
+	if len(known) > 0 && !slices.ContainsFunc(ids, func(id secret.KeyID) bool { return slices.Contains(known, id) }) {
+		return fault.Errorf(fault.Conflict,
+			"The key file does not belong to this database, whose credentials are kept under another key. Give the file that was used before.").On("--key-file")
+	}
+	for _, id := range ids {
+		row := keyRow{ID: string(id), FirstUsedAt: instant{now.UTC()}}
+		if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (db *DB) keys(q *gorm.DB) ([]secret.KeyID, error) {

@@ -63,6 +63,15 @@ func (k *Keyring) Candidates(s Secret) []KeyedDigest {
 	return digests
 }
 
+// IDs returns the ids of the keys, the current one first.
+func (k *Keyring) IDs() []KeyID {
+	ids := make([]KeyID, len(k.keys))
+	for i, key := range k.keys {
+		ids[i] = key.id
+	}
+	return ids
+}
+
 // serverKey is one key. Like Secret it holds its bytes behind *string.
 type serverKey struct {
 	id  KeyID
