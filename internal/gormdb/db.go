@@ -34,7 +34,8 @@ type Config struct {
 	// URL is "sqlite:" and a path, or a PostgreSQL URL (postgres://…).
 	URL string
 	// MaxConnections bounds the pool, 2 or more; zero is DefaultConnections.
-	// With SQLite it bounds those that read: one connection writes.
+	// With SQLite it bounds those that read, of which there are no more than
+	// processors: one connection writes.
 	MaxConnections int
 	// Log hears of migrations and of troubles in the background; nil discards.
 	Log *slog.Logger

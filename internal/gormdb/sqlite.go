@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -101,6 +102,9 @@ func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
 	if s.writeSQL, s.write, err = s.pool(ctx, 1, "_txlock=immediate"); err != nil {
 		return err
 	}
+	// More readers than processors would only be in each other's way, each with
+	// a cache of its own.
+	readers = min(readers, max(2, runtime.GOMAXPROCS(0)))
 	s.readSQL, s.read, err = s.pool(ctx, readers, "_pragma=query_only(on)")
 	return err
 }
