@@ -98,14 +98,11 @@ func (r *apiTokenMutationsResolver) CreateAPIToken(ctx context.Context, obj *mod
 	if err != nil {
 		return nil, err
 	}
-	owner, err := r.tokenOwner(ctx, by, input.StoreID)
+	req, err := r.tokenRequest(ctx, by, input)
 	if err != nil {
-		return nil, err
+		return nil, fault.Under(err, "input")
 	}
-	issued, err := r.tokens.Create(ctx, by, token.Request{
-		Owner: owner, Name: input.Name, Scopes: input.Scopes,
-		ExpiresAt: timeOf(input.ExpiresAt), AllowedIPRanges: input.AllowedIPRanges,
-	})
+	issued, err := r.tokens.Create(ctx, by, req)
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}

@@ -11,6 +11,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/fault"
 	"latchkey/internal/page"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -125,18 +126,45 @@ func accessTokens(found []token.AccessToken) []object.AccessToken {
 	return shown
 }
 
-// tokenOwner is whom a new token is to belong to: the store, where the input
-// names one, otherwise the account.
-func (r *Resolver) tokenOwner(ctx context.Context, by *auth.Principal, storeID *string) (token.Owner, error) {
-	if storeID == nil {
+// tokenRequest reads what is asked for: a token of the store, where the input
+// names one, otherwise of the account. For a store that is not there it tells
+// what else is wrong, too.
+func (r *Resolver) tokenRequest(ctx context.Context, by *auth.Principal, input model.CreateAPITokenInput) (token.Request, error) {
+	req := token.Request{
+		Name: input.Name, Scopes: input.Scopes, ExpiresAt: timeOf(input.ExpiresAt), AllowedIPRanges: input.AllowedIPRanges,
+	}
+	if input.StoreID == nil {
 		a, err := r.accounts.Account(ctx, by)
-		return token.AccountOwner(a), err
+		req.Owner = token.AccountOwner(a)
+		return req, err
 	}
-	a, s, err := r.accounts.StoreToIssueFor(ctx, by, object.ParseStore(*storeID))
+	a, s, err := r.accounts.StoreToIssueFor(ctx, by, object.ParseStore(*input.StoreID))
+	if fault.KindOf(err) == fault.NotFound {
+		return req, r.withoutStore(ctx, by, req, fault.Flatten(onField(err, "storeId")))
+	}
 	if err != nil {
-		return token.Owner{}, onField(err, "input.storeId")
+		return req, err
 	}
-	return token.StoreOwner(a, s)
+	req.Owner, err = token.StoreOwner(a, s)
+	return req, err
+}
+
+// withoutStore adds to the fault of a store that is not there those that the
+// request would have for any other store.
+func (r *Resolver) withoutStore(ctx context.Context, by *auth.Principal, req token.Request, faults fault.List) error {
+	a, err := r.accounts.Account(ctx, by)
+	if err != nil {
+		return err
+	}
+	if req.Owner, err = token.StoreOwner(a, account.Store{ID: uuid.New(), AccountID: a.ID}); err != nil {
+		return err
+	}
+	for _, f := range fault.Flatten(r.tokens.Check(by, req)) {
+		if f.Field != "" { // otherwise the principal issues for some stores only
+			faults = append(faults, f)
+		}
+	}
+	return faults.Err()
 }
 
 // issued shows a new token with its credentials, this once.

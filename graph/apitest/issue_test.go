@@ -126,6 +126,12 @@ func TestCreateTokenRefuses(t *testing.T) {
 			refused("a name of two lines", w.owner, with(map[string]any{"name": "first\nACCESS TOKEN: x"}), "INVALID input.name: A name is one line of plain text."),
 			refused("no scopes", w.owner, with(map[string]any{"scopes": []string{}}), "INVALID input.scopes: Name at least one scope."),
 			refused("another account's store", w.owner, with(map[string]any{"storeId": "<away.store0>"}), "NOT_FOUND input.storeId: There is no such store in this account."),
+			refused("a store that is not there, and whatever else is wrong", w.owner, map[string]any{
+				"name": "abc", "scopes": []string{"account_read"}, "storeId": "nowhere", "allowedIpRanges": []string{"nowhere"},
+			},
+				"NOT_FOUND input.storeId: There is no such store in this account.", size,
+				"INVALID input.scopes: A store-level token cannot hold account_read.",
+				`INVALID input.allowedIpRanges: "nowhere" is no address range. Write CIDR, such as 203.0.113.0/24 or 2001:db8::/32.`),
 			refused("another account's store by its hash", w.owner, with(map[string]any{"storeId": "<away.store0.hash>"}), "NOT_FOUND input.storeId: There is no such store in this account."),
 			refused("nothing for a store", w.owner, with(map[string]any{"storeId": ""}), "NOT_FOUND input.storeId: There is no such store in this account."),
 

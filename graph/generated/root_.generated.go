@@ -654,7 +654,10 @@ input RevokeApiTokensInput {
 type RevokeApiTokensResult @requires(scopes: [], ownStore: true) {
   "The ids, in the order they were given, each once."
   revokedIds: [ID!]!
-  "When. From this moment on the tokens are refused here, and everywhere else within the bound the service states."
+  """
+  From this moment on, at the latest, the tokens are refused here, and everywhere else within the bound the service
+  states. A token that was revoked before keeps the moment of then in its record.
+  """
   revokedAt: DateTime!
 }
 `, BuiltIn: false},

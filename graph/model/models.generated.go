@@ -449,7 +449,8 @@ type RevokeAPITokensInput struct {
 type RevokeAPITokensResult struct {
 	// The ids, in the order they were given, each once.
 	RevokedIds []string `json:"revokedIds"`
-	// When. From this moment on the tokens are refused here, and everywhere else within the bound the service states.
+	// From this moment on, at the latest, the tokens are refused here, and everywhere else within the bound the service
+	// states. A token that was revoked before keeps the moment of then in its record.
 	RevokedAt time.Time `json:"revokedAt"`
 }
 

@@ -89,6 +89,13 @@ func (s *Service) Now() time.Time { return s.now().UTC().Truncate(time.Microseco
 // anything else is asked of the request. It returns fault.Forbidden, or nil.
 func (s *Service) MayIssue(by *auth.Principal, o Owner) error { return s.policy.MayIssue(by, o) }
 
+// Check judges a request without issuing anything: every broken rule of the
+// policy at once, or nil.
+func (s *Service) Check(by *auth.Principal, req Request) error {
+	_, err := s.policy.Check(by, req, s.Now())
+	return err
+}
+
 // Create issues a token. It returns every broken rule of the policy at once,
 // or fault.LimitReached when the owner has as many live tokens as it may.
 func (s *Service) Create(ctx context.Context, by *auth.Principal, req Request) (Issued, error) {
