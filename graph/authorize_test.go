@@ -56,7 +56,7 @@ func newThings(t *testing.T) *executor.Executor {
 }
 
 func holding(scopes ...string) *auth.Principal {
-	return &auth.Principal{Kind: auth.APIToken, Scopes: scope.NewSet(scopes...)}
+	return &auth.Principal{Kind: auth.APIToken, AccountID: ownAccount, Scopes: scope.NewSet(scopes...)}
 }
 
 func storeOwner() *auth.Principal {
@@ -292,6 +292,8 @@ func BenchmarkAuthorize(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		op.Stats = graphql.Stats{}
-		authorize.MutateOperationContext(ctx, op)
+		if err := authorize.MutateOperationContext(ctx, op); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

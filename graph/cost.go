@@ -130,14 +130,16 @@ func (c *costs) elements(f *ast.Field, size int) int {
 	if ids == nil {
 		return page.DefaultSize
 	}
-	if ids.Value.Kind == ast.ListValue {
+	switch ids.Value.Kind {
+	case ast.ListValue:
 		return len(ids.Value.Children)
+	case ast.Variable:
+		c.variable = true
+		list, _ := c.values[ids.Value.Raw].([]any)
+		return max(1, len(list))
+	default:
+		return 1 // one id stands for a list of one
 	}
-	c.variable = true
-	if list, ok := c.values[ids.Value.Raw].([]any); ok {
-		return len(list)
-	}
-	return 1
 }
 
 // pageSize is the size of the page that is asked for. One that is larger than

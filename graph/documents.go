@@ -11,15 +11,18 @@ import (
 	"latchkey/internal/fault"
 )
 
-// What the documents that are kept take in memory is bounded, by an estimate:
-// parsed text takes much more room than the text.
+// What the documents that are kept take in memory is bounded, by an estimate in
+// bytes: parsed text takes much more room than the text.
 const (
 	mostKept     = 16 << 20
-	largestText  = 16 << 10
-	perSelection = 500
-	perCharacter = 20
 	perDocument  = 2 << 10
+	perCharacter = 20
+	perSelection = 500
 )
+
+// A text of more bytes is not kept, and names in it that are wrong get no
+// suggestions: no client in earnest sends one often, or wrote it by hand.
+const largestText = 16 << 10
 
 // documents turns the text of queries into documents, and keeps those that
 // are right: a text that comes again is neither parsed nor validated again.
@@ -71,7 +74,11 @@ func (d *documents) read(text string) (*document, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	if errs := d.validation.check(parsed); len(errs) > 0 {
+	held := d.validation.rules
+	if len(text) > largestText {
+		held = d.validation.silent
+	}
+	if errs := d.validation.check(parsed, held); len(errs) > 0 {
 		return nil, invalid(errs)
 	}
 	doc := &document{QueryDocument: parsed, selections: survey.selections}

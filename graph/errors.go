@@ -127,20 +127,20 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 	if fc == nil || fc.Field.Field == nil {
 		return e
 	}
+	if position := fc.Field.Position; e.Locations == nil && position != nil {
+		e.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
+	}
 	at := fc.Path()
 	if len(e.Path) <= len(at) || fc.Args != nil {
 		return e // the arguments were read
 	}
 	input := inputPath(e.Path[len(at):])
-	told := &gqlerror.Error{Err: fault.Errorf(fault.Invalid, "%s", shorten(e.Message)).On(input), Path: at}
+	told := fault.Errorf(fault.Invalid, "%s", shorten(e.Message))
 	var known *fault.Error
 	if errors.As(err, &known) {
-		told.Err = known.On(input)
+		told = known
 	}
-	if p := fc.Field.Position; p != nil {
-		told.Locations = []gqlerror.Location{{Line: p.Line, Column: p.Column}}
-	}
-	return told
+	return &gqlerror.Error{Err: told.On(input), Path: at, Locations: e.Locations}
 }
 
 // errPanicked is the cause of what is told of a panic, which is in the log
@@ -168,12 +168,11 @@ func (r *run) recovered(ctx context.Context, value any) error {
 // by a database as well as by a large query, and a client that acts on codes
 // shall try again rather than give up.
 func (r *run) internal(ctx context.Context, f *fault.Error, path ast.Path) *fault.Error {
-	switch deadline, _ := ctx.Deadline(); {
+	switch {
 	case errors.Is(f, errPanicked):
 		return f
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		f = fault.Wrap(f, fault.Internal, "The request took longer than %s. Ask for less at once.",
-			deadline.Sub(r.started).Round(10*time.Millisecond))
+		f = fault.Wrap(f, fault.Internal, "The request took longer than %s. Ask for less at once.", r.allowed(ctx))
 	case ctx.Err() != nil:
 		return f // the client is gone
 	}
@@ -184,6 +183,14 @@ func (r *run) internal(ctx context.Context, f *fault.Error, path ast.Path) *faul
 			slog.String("request_id", r.requestID), slog.String("path", path.String()))
 	}
 	return f
+}
+
+// allowed is how long the request was allowed to take, to a tenth of a second:
+// some of it was over when the handler was called.
+func (r *run) allowed(ctx context.Context) time.Duration {
+	const step = 100 * time.Millisecond
+	deadline, _ := ctx.Deadline()
+	return (deadline.Sub(r.started) + step - 1).Truncate(step)
 }
 
 // causes is the text of an error and of the causes that it keeps to itself.

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
-	"github.com/vektah/gqlparser/v2/validator"
 
 	"latchkey/graph/generated"
 	"latchkey/internal/account"
@@ -125,7 +124,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // isStranger reports whether the principal has no business at the account's
 // API: it belongs to another account, or its token is for one store only.
 func isStranger(by *auth.Principal, accountUUID string) bool {
-	if by.StoreID != uuid.Nil || by.AccountID == uuid.Nil || len(accountUUID) != len(uuid.Nil.String()) {
+	const canonical = len("00000000-0000-0000-0000-000000000000")
+	if by.StoreID != uuid.Nil || by.AccountID == uuid.Nil || len(accountUUID) != canonical {
 		return true
 	}
 	id, err := uuid.Parse(accountUUID)
@@ -148,7 +148,7 @@ func (h *handler) prepare(method string, p params) (*graphql.OperationContext, *
 	var variables map[string]any
 	if len(op.VariableDefinitions) > 0 {
 		var err error
-		if variables, err = validator.VariableValues(h.schema, op.OperationDefinition, p.variables); err != nil {
+		if variables, err = variableValues(h.schema, op.OperationDefinition, p.variables); err != nil {
 			return nil, badVariable(err)
 		}
 	}

@@ -11,7 +11,8 @@ import (
 // conflict finds two fields that are to be answered under one name and are not
 // the same (GraphQL, section "Field Selection Merging"). It takes the place of
 // the parser's rule, which compares every field with every other: a document of
-// 50 KB keeps that rule busy for half a minute. Here all fields under one name
+// 50 KB keeps that rule busy for half a minute. (It also overlooks conflicts in
+// fragments that are spread in several places.) Here all fields under one name
 // are compared with the first of them, and all that is selected below them is
 // looked at together, so that the time is in proportion to what is selected.
 //

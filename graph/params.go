@@ -23,14 +23,14 @@ func decodeParams(body []byte) (params, *refusal) {
 	var raw struct{ query, operationName, variables, extensions []byte }
 	for s.next() {
 		name, value := s.member()
-		switch string(name) {
-		case `"query"`:
+		switch string(unquoted(name)) {
+		case "query":
 			raw.query = value
-		case `"operationName"`:
+		case "operationName":
 			raw.operationName = value
-		case `"variables"`:
+		case "variables":
 			raw.variables = value
-		case `"extensions"`:
+		case "extensions":
 			raw.extensions = value
 		}
 	}
@@ -64,17 +64,20 @@ func readText(name string, text []byte) (string, *refusal) {
 	if text[0] != '"' {
 		return "", badRequest("The parameter %q must be a string.", name)
 	}
-	inner := text[1 : len(text)-1]
+	return string(unquoted(text)), nil
+}
+
+// unquoted is the text of a valid string in JSON, within it where it can be.
+func unquoted(quoted []byte) []byte {
+	inner := quoted[1 : len(quoted)-1]
 	for _, c := range inner {
 		if c == '\\' || c >= utf8.RuneSelf {
 			var s string
-			if err := json.Unmarshal(text, &s); err != nil {
-				return "", badRequest("The parameter %q must be a string.", name)
-			}
-			return s, nil
+			_ = json.Unmarshal(quoted, &s) // it is valid
+			return []byte(s)
 		}
 	}
-	return string(inner), nil
+	return inner
 }
 
 // scanner goes through the members of an object in JSON that is known to be

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -61,6 +62,8 @@ func readBody(r *http.Request, room *bytes.Buffer) (params, *refusal) {
 	case errors.As(err, &tooLarge):
 		return params{}, refuse(http.StatusRequestEntityTooLarge, fault.Invalid,
 			"The request's body has more than %d bytes. Send less at once.", tooLarge.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return params{}, refuse(http.StatusRequestTimeout, fault.Invalid, "The request's body did not arrive in time. Send it faster, or less at once.")
 	case err != nil:
 		return params{}, badRequest("The request's body could not be read to its end.")
 	}

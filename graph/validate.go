@@ -19,33 +19,52 @@ const mostErrors = 20
 type validation struct {
 	schema *ast.Schema
 	rules  []core.Rule
+	// silent are the same rules, without suggesting names that may have been
+	// meant: looking for those takes time by the length of the wrong ones.
+	silent []core.Rule
 }
 
 func newValidation(schema *ast.Schema) validation {
 	all := rules.NewDefaultRules()
+	// See conflict.
 	all.RemoveRule(rules.OverlappingFieldsCanBeMergedRule.Name)
-	v := validation{schema: schema}
+	v := validation{schema: schema, rules: listed(all)}
+	for suggesting, silent := range map[string]core.Rule{
+		rules.FieldsOnCorrectTypeRule.Name: rules.FieldsOnCorrectTypeRuleWithoutSuggestions,
+		rules.KnownArgumentNamesRule.Name:  rules.KnownArgumentNamesRuleWithoutSuggestions,
+		rules.KnownTypeNamesRule.Name:      rules.KnownTypeNamesRuleWithoutSuggestions,
+		rules.ScalarLeafsRule.Name:         rules.ScalarLeafsRuleWithoutSuggestions,
+		rules.ValuesOfCorrectTypeRule.Name: rules.ValuesOfCorrectTypeRuleWithoutSuggestions,
+	} {
+		all.ReplaceRule(suggesting, silent.RuleFunc)
+	}
+	v.silent = listed(all)
+	return v
+}
+
+// listed returns the rules in an order that is always the same.
+func listed(all *rules.Rules) []core.Rule {
+	var list []core.Rule
 	inner := all.GetInner()
 	for _, name := range slices.Sorted(maps.Keys(inner)) {
-		v.rules = append(v.rules, core.Rule{Name: name, RuleFunc: inner[name]})
+		list = append(list, core.Rule{Name: name, RuleFunc: inner[name]})
 	}
-	return v
+	return list
 }
 
 // enough ends a walk through a document that has errors enough.
 type enough struct{}
 
 // check returns what is wrong with the document, mostErrors at most. It stops
-// there, lest a document take as long as it has room for errors: looking for
-// names that may have been meant takes time.
-func (v validation) check(doc *ast.QueryDocument) (errs gqlerror.List) {
+// there, lest a document take as long as it has room for errors.
+func (v validation) check(doc *ast.QueryDocument, list []core.Rule) (errs gqlerror.List) {
 	defer func() {
 		if stopped := recover(); stopped != nil && stopped != (enough{}) {
 			panic(stopped)
 		}
 	}()
 	observers := &core.Events{}
-	for _, rule := range v.rules {
+	for _, rule := range list {
 		rule.RuleFunc(observers, func(options ...core.ErrorOption) {
 			e := &gqlerror.Error{}
 			for _, option := range options {

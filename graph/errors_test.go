@@ -1,0 +1,190 @@
+package graph_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/graph"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/page"
+	"latchkey/internal/user"
+)
+
+var errWire = errors.New("wire: connection to 10.0.0.1 lost")
+
+// refusing is a repository of users whose answer is an error, or a panic.
+type refusing struct {
+	user.Repository
+	users func(ctx context.Context) error
+}
+
+func (r refusing) Users(ctx context.Context, _ uuid.UUID, _ page.Window) (page.Page[user.User], error) {
+	return page.Page[user.User]{}, r.users(ctx)
+}
+
+func failingWith(t *testing.T, users func(ctx context.Context) error) api {
+	return newAPI(t, func(c *graph.Config) { c.Users = user.NewService(refusing{users: users}, nil, nil, time.Now) })
+}
+
+func answering(err error) func(context.Context) error {
+	return func(context.Context) error { return err }
+}
+
+const usersQuery = `{ account { users { edges { node { id } } } } }`
+
+// at is where the field "users" of usersQuery stands.
+const at = `"locations":[{"line":1,"column":13}],"path":["account","users"]`
+
+func TestErrors(t *testing.T) {
+	reader := holding("account_users_read")
+	const something = `{"errors":[{"message":"Something went wrong on our side. Try again, and give the request id if it stays.",` +
+		at + `,"extensions":{"code":"INTERNAL","requestId":"r-1"}}],"data":null}`
+	var nobody *user.User
+	tests := []struct {
+		name  string
+		users func(context.Context) error
+		want  string // in full
+		log   string // "" for none
+	}{
+		{"a fault", answering(fault.Errorf(fault.NotFound, "There is no such \"thing\".\n")),
+			`{"errors":[{"message":"There is no such \"thing\".\n",` + at + `,"extensions":{"code":"NOT_FOUND","requestId":"r-1"}}],"data":null}`, ""},
+		{"a fault about an input, wrapped", answering(fmt.Errorf("list: %w", fault.Wrap(errWire, fault.Invalid, "No.").On("first"))),
+			`{"errors":[{"message":"No.",` + at + `,"extensions":{"code":"INVALID","field":"first","requestId":"r-1"}}],"data":null}`, ""},
+		{"several faults", answering(fault.List{fault.Errorf(fault.Invalid, "One.").On("a"), auth.Denied("x", "y")}),
+			`{"errors":[{"message":"One.",` + at + `,"extensions":{"code":"INVALID","field":"a","requestId":"r-1"}},` +
+				`{"message":"You do not have permission to do this operation.",` + at +
+				`,"extensions":{"code":"FORBIDDEN","requiredScopes":["x","y"],"requestId":"r-1"}}],"data":null}`, ""},
+		{"an error that is no fault", answering(fmt.Errorf("list: %w", errWire)), something, errWire.Error()},
+		{"an internal fault", answering(fault.Wrap(fault.Wrap(errWire, fault.Internal, "Inner."), fault.Internal, "Told.")),
+			strings.Replace(something, "Something went wrong on our side. Try again, and give the request id if it stays.", "Told.", 1), errWire.Error()},
+		{"a panic of the runtime", func(context.Context) error { return errors.New(nobody.Email) }, something, "nil pointer dereference"},
+		{"a panic", func(context.Context) error { panic("lka_secret") }, something, "resolver panicked"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := failingWith(t, tt.users)
+			if got := a.query(reader, usersQuery, nil); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+			log := a.log.String()
+			if tt.log == "" && log != "" {
+				t.Errorf("logged %s", log)
+			}
+			if tt.log != "" && (strings.Count(log, "\n") != 1 || !strings.Contains(log, tt.log) || !strings.Contains(log, `"request_id":"r-1"`)) {
+				t.Errorf("logged %s, want one line with %q", log, tt.log)
+			}
+			if strings.Contains(log, "lka_secret") {
+				t.Errorf("what was panicked with is in the log: %s", log)
+			}
+		})
+	}
+}
+
+// One failure that ends many fields is one line in the log.
+func TestFailureIsLoggedOnce(t *testing.T) {
+	a := failingWith(t, answering(errWire))
+	got := a.query(holding("account_users_read"), `{ account { a: users { edges { cursor } } b: users { edges { cursor } } } }`, nil)
+	if strings.Count(got, "INTERNAL") != 2 || strings.Count(a.log.String(), "\n") != 1 {
+		t.Errorf("got %s, logged %s", got, a.log)
+	}
+}
+
+func TestTimeIsUp(t *testing.T) {
+	a := failingWith(t, func(ctx context.Context) error {
+		<-ctx.Done()
+		return fmt.Errorf("query: %w", ctx.Err())
+	})
+	const limit = 200 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	w := a.send(newRequest("POST", "", body(usersQuery, nil)).WithContext(ctx), holding("account_users_read"))
+	want := `{"errors":[{"message":"The request took longer than 200ms. Ask for less at once.",` + at + `,"extensions":{"code":"INTERNAL","requestId":"r-1"}}],"data":null}`
+	if got := strings.TrimSpace(w.Body.String()); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if log := a.log.String(); !strings.Contains(log, "deadline exceeded") {
+		t.Errorf("logged %s", log)
+	}
+}
+
+// A client that goes is no failure of ours.
+func TestClientIsGone(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	a := failingWith(t, func(ctx context.Context) error {
+		cancel()
+		return ctx.Err()
+	})
+	a.send(newRequest("POST", "", body(usersQuery, nil)).WithContext(ctx), holding("account_users_read"))
+	if log := a.log.String(); log != "" {
+		t.Errorf("logged %s", log)
+	}
+}
+
+// What is sent and cannot be read is told with the path of the input.
+func TestBadInput(t *testing.T) {
+	const create = `mutation($input: CreateApiTokenInput!) { apiToken { createApiToken(input: $input) { apiToken { id } } } }`
+	const filtered = `query($filter: ApiTokenFilterInput) { account { apiTokens(filter: $filter) { edges { cursor } } } }`
+	tests := []struct {
+		name      string
+		query     string
+		variables map[string]any
+		want      string // of the errors; requestId left out
+	}{
+		{"a scalar of ours in a variable", create, map[string]any{"input": map[string]any{"name": "a", "scopes": "x", "expiresAt": "soon"}},
+			`{"message":"A DateTime is a string in ISO 8601 with an offset: 2026-01-31T09:30:00Z.","locations":[{"line":1,"column":53}],"path":["apiToken","createApiToken"],"extensions":{"code":"INVALID","field":"input.expiresAt"}}`},
+		{"a scalar of ours in the document", `mutation { apiToken { createApiToken(input: {name: "a", scopes: [], expiresAt: 1}) { apiToken { id } } } }`, nil,
+			`{"message":"A DateTime is a string in ISO 8601 with an offset: 2026-01-31T09:30:00Z.","locations":[{"line":1,"column":23}],"path":["apiToken","createApiToken"],"extensions":{"code":"INVALID","field":"input.expiresAt"}}`},
+		{"a variable's part is missing", create, map[string]any{"input": map[string]any{"name": "a"}},
+			`{"message":"Variable $input.scopes: must be defined.","extensions":{"code":"INVALID","field":"input.scopes"}}`},
+		{"a variable's element is null", create, map[string]any{"input": map[string]any{"name": "a", "scopes": []any{"x", nil}}},
+			`{"message":"Variable $input.scopes.1: cannot be null.","extensions":{"code":"INVALID","field":"input.scopes.1"}}`},
+		{"a variable's part is unknown", create, map[string]any{"input": map[string]any{"name": "a", "scopes": []any{}, "scope": "x"}},
+			`{"message":"Variable $input.scope: unknown field.","extensions":{"code":"INVALID","field":"input.scope"}}`},
+		{"a value of an enum, written in another way", `query($level: ApiTokenLevel!) { scopeCatalog(level: $level) { key } }`, map[string]any{"level": "account"},
+			`{"message":"Variable $level: account is not a valid ApiTokenLevel.","extensions":{"code":"INVALID","field":"level"}}`},
+		{"in a list, in an input", filtered, map[string]any{"filter": map[string]any{"statuses": []any{"ACTIVE", "Expired"}}},
+			`{"message":"Variable $filter.statuses.1: Expired is not a valid ApiTokenStatus.","extensions":{"code":"INVALID","field":"filter.statuses.1"}}`},
+		{"one for a list", filtered, map[string]any{"filter": map[string]any{"statuses": "active"}},
+			`{"message":"Variable $filter.statuses: active is not a valid ApiTokenStatus.","extensions":{"code":"INVALID","field":"filter.statuses"}}`},
+		{"null for a condition", `query($yes: Boolean = true) { __typename @include(if: $yes) }`, map[string]any{"yes": nil},
+			`{"message":"Variable $yes: cannot be null. Leave it out for its default.","extensions":{"code":"INVALID","field":"yes"}}`},
+		{"a literal of another type", `{ node(id: true) { id } }`, nil,
+			`{"message":"ID cannot represent a non-string and non-integer value: true","locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID"}}`},
+		{"a name that may have been meant", `{ viewr { kind } }`, nil,
+			`{"message":"Cannot query field \"viewr\" on type \"Query\". Did you mean \"viewer\"?","locations":[{"line":1,"column":3}],"extensions":{"code":"INVALID"}}`},
+	}
+	a := newAPI(t, nil)
+	by := holding("account_api_tokens_write", "account_api_tokens_read", "account_users_read")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := strings.ReplaceAll(a.query(by, tt.query, tt.variables), `,"requestId":"r-1"`, "")
+			if !strings.HasPrefix(got, `{"errors":[`+tt.want+`]`) {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+	if log := a.log.String(); log != "" {
+		t.Errorf("logged %s", log)
+	}
+}
+
+// A few bytes must not come back as many.
+func TestErrorsAreBounded(t *testing.T) {
+	a := newAPI(t, nil)
+	for name, query := range map[string]string{
+		"many":  "{" + strings.Repeat("nothing ", 2000) + "}",
+		"long":  "{" + strings.Repeat("nothing", 50_000) + "}",
+		"value": `{ node(id: [` + strings.Repeat("true ", 2000) + `]) { id } }`,
+	} {
+		if got := a.query(holding(), query, nil); len(got) > 20_000 || !strings.Contains(got, "INVALID") {
+			t.Errorf("%s: %d bytes: %.200s", name, len(got), got)
+		}
+	}
+}

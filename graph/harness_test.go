@@ -1,0 +1,96 @@
+package graph_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"latchkey/graph"
+	"latchkey/internal/auth"
+)
+
+const (
+	jsonType    = "application/json"
+	graphqlType = "application/graphql-response+json"
+)
+
+var ownAccount = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
+
+// newRequest is a request to the account's API, with its account in the path
+// as the server's mux leaves it there.
+func newRequest(method, target, body string) *http.Request {
+	r := httptest.NewRequest(method, "/"+target, strings.NewReader(body))
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", jsonType)
+	}
+	r.SetPathValue("account_uuid", ownAccount.String())
+	return r
+}
+
+// body is the body of a request.
+func body(query string, variables map[string]any) string {
+	text, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// api is a handler under test with what it logs.
+type api struct {
+	http.Handler
+	log *logged
+}
+
+// logged is a log that may be written by several requests at once.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func newAPI(tb testing.TB, adjust func(*graph.Config)) api {
+	tb.Helper()
+	a := api{log: &logged{}}
+	c := graph.Config{Log: slog.New(slog.NewJSONHandler(a.log, nil))}
+	if adjust != nil {
+		adjust(&c)
+	}
+	h, err := graph.NewHandler(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a.Handler = h
+	return a
+}
+
+// send sends a request for the principal.
+func (a api) send(r *http.Request, by *auth.Principal) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	w.Header().Set("X-Request-Id", "r-1")
+	a.ServeHTTP(w, r.WithContext(auth.With(r.Context(), by)))
+	return w
+}
+
+// query answers a query of a principal, as text without the newline at its end.
+func (a api) query(by *auth.Principal, query string, variables map[string]any) string {
+	return strings.TrimSpace(a.send(newRequest(http.MethodPost, "", body(query, variables)), by).Body.String())
+}
