@@ -90,6 +90,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{"unknown key", 3, "    nam: Acme Retail", `line 3: unknown key "nam"; an account has uuid, name`, 1},
 		{"key twice", 3, "    name: Acme\n    name: Acme", `line 4: key "name" is on line 3 already`, 0},
+		{"key of many lines twice", 3, "    name:\n      Acme\n    name: Acme", `line 5: key "name" is on line 3 already`, 0},
 		{"merge key", 3, "    <<: {name: Acme}", `line 3: unknown key "<<"`, 1},
 		{"missing key", 3, "", `line 2: an account needs "name"`, 0},
 		{"name that is a number", 3, "    name: 42", "line 3: name must be text; quote it", 0},

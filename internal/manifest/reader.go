@@ -86,14 +86,13 @@ func (f *faults) mapping(n *yaml.Node, what string, known ...string) fields {
 		return m
 	}
 	m.values = make(map[string]*yaml.Node, len(known))
+	keys := make(seen[string], len(known))
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value):
 			f.add(key.Line, "unknown key %.40q; %s has %s", key.Value, what, strings.Join(known, ", "))
-		case m.values[key.Value] != nil:
-			f.add(key.Line, "key %q is on line %d already", key.Value, m.values[key.Value].Line)
-		default:
+		case !keys.again(f, key.Value, key.Line, fmt.Sprintf("key %q", key.Value)):
 			m.values[key.Value] = value
 		}
 	}

@@ -25,15 +25,16 @@ func (p *parser) mapping(n *yaml.Node, what string, known ...string) fields {
 		return f
 	}
 	f.values = make(map[string]*yaml.Node, len(known))
+	lines := make(map[string]int, len(known))
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value):
 			p.fail(key.Line, "unknown key %q; %s has %s", key.Value, what, strings.Join(known, ", "))
 		case f.values[key.Value] != nil:
-			p.fail(key.Line, "key %q is on line %d already", key.Value, f.values[key.Value].Line)
+			p.fail(key.Line, "key %q is on line %d already", key.Value, lines[key.Value])
 		default:
-			f.values[key.Value] = value
+			f.values[key.Value], lines[key.Value] = value, key.Line
 		}
 	}
 	return f

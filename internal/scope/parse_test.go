@@ -58,6 +58,7 @@ func TestParseFaults(t *testing.T) {
 		{"unknown level", head + entry("x", "STORE", read), []string{`line 5: level "STORE" is unknown; it can be account or store`}},
 		{"unknown feature", head + plain + "    feature: beta\n", []string{`line 9: feature "beta" is unknown; it can be automated_billing`}},
 		{"key with capitals", head + entry("X", "store", read), []string{`line 2: key "X" is not made of lower-case letters`}},
+		{"key of many lines twice", head + plain + "resources:\n  - {}\n", []string{`key "resources" is on line 1 already`}},
 		{"resource twice", head + plain + entry("x", "store", allow("a", "y")), []string{`line 9: resource "x" is on line 2 already`}},
 		{"permission twice", head + entry("x", "store", read, allow("read-only", "y")), []string{`line 9: permission "read-only" is on line 8 already`}},
 		{"scope twice", head + plain + entry("y", "store", read), []string{`line 15: scope "x_read" is on line 8 already`}},
