@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,6 +63,23 @@ func TestLimits(t *testing.T) {
 				t.Errorf("got %s", text)
 			}
 		})
+	}
+}
+
+// A body that does not arrive in time is answered, and called what it is.
+func TestSlowBody(t *testing.T) {
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--read-timeout", "1s")
+	connection, err := net.Dial("tcp", strings.TrimPrefix(s.public, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	fmt.Fprintf(connection, "POST /accounts/%s/graphql HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{",
+		acmeID, session)
+	answer, err := io.ReadAll(connection)
+	text := string(answer)
+	if err != nil || !strings.HasPrefix(text, "HTTP/1.1 408 ") || !strings.Contains(text, "did not arrive in time") || !strings.Contains(text, "Connection: close") {
+		t.Errorf("got %s, %v", text, err)
 	}
 }
 

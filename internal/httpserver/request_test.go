@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -248,6 +250,43 @@ func TestRequestTimeout(t *testing.T) {
 	server := start(t, waits, func(c *httpserver.Config) { c.Limits.RequestTimeout = 20 * time.Millisecond })
 	if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 503 {
 		t.Errorf("got %d", got.StatusCode)
+	}
+}
+
+// A body that does not come is given up when the time to read is over, and the
+// handler can tell that from a client that broke off.
+func TestReadTimeout(t *testing.T) {
+	failed := make(chan error, 1)
+	reads := func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		failed <- err
+		w.WriteHeader(http.StatusRequestTimeout)
+	}
+	server := start(t, reads, func(c *httpserver.Config) { c.Limits.ReadTimeout = 50 * time.Millisecond })
+	connection, err := net.Dial("tcp", strings.TrimPrefix(server.public, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Length: 10\r\n\r\n{", apiPath, goodToken)
+	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("reading ended with %v", err)
+	}
+	answer, err := io.ReadAll(connection)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") {
+		t.Errorf("got %s, %v", answer, err)
+	}
+}
+
+// What is told of the stop is for people, durations too.
+func TestStopIsLogged(t *testing.T) {
+	server := start(t, whoami, nil)
+	server.stop()
+	if err := <-server.ended; err != nil {
+		t.Fatal(err)
+	}
+	if log := server.log.String(); !strings.Contains(log, `"msg":"stopping","grace":"5s"`) {
+		t.Errorf("logged %s", log)
 	}
 }
 

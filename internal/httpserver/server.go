@@ -110,7 +110,7 @@ func (s *Server) Run(ctx context.Context) error {
 // stop ends the public server first, so that the admin one can tell of it.
 func (s *Server) stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	s.log.InfoContext(ctx, "stopping", "grace", s.grace)
+	s.log.InfoContext(ctx, "stopping", "grace", s.grace.String())
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
 	err := s.public.Shutdown(ctx)
