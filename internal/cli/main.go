@@ -10,7 +10,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,13 +30,18 @@ type program struct {
 // (docs/commands.md: "Exit status"). It reads the environment through env
 // only, and ends early when ctx does.
 func Main(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{env: env, stdin: stdin, stdout: stdout, stderr: stderr, format: "text"}
+	out := &output{to: stdout}
+	p := &program{env: env, stdin: stdin, stdout: out, stderr: stderr, format: "text"}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
-	return p.report(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = failure{out.err}
+	}
+	return p.report(err)
 }
 
 func (p *program) root() *cobra.Command {
@@ -48,18 +55,54 @@ func (p *program) root() *cobra.Command {
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&p.format, "output", "text", "form of the output: text or json")
 	return root
 }
 
 // group makes a command that does nothing but hold others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+	c := &cobra.Command{Use: use, Short: short, Args: noneUnknown, SuggestionsMinimumDistance: 2, RunE: func(c *cobra.Command, _ []string) error {
 		return errors.New("name a command; \"" + c.CommandPath() + " --help\" lists them")
 	}}
 	c.AddCommand(commands...)
 	return c
+}
+
+// noneUnknown refuses what follows a group and is none of its commands.
+func noneUnknown(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], c.CommandPath())
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		text += fmt.Sprintf("; did you mean %q?", strings.Join(like, `" or "`))
+	}
+	return errors.New(text)
+}
+
+// flagError says what is wrong with flags. Those of a command that there is
+// not are unknown only because it is.
+func flagError(c *cobra.Command, err error) error {
+	if c.HasSubCommands() {
+		if unknown := noneUnknown(c, c.Flags().Args()); unknown != nil {
+			return unknown
+		}
+	}
+	return err
+}
+
+// takes makes a command's Args: least to most of what.
+func takes(what string, least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return fmt.Errorf("give the %s: %s", what, c.UseLine())
+		case len(args) > most:
+			return fmt.Errorf("give one %s and not %d: %s", what, len(args), c.UseLine())
+		}
+		return nil
+	}
 }
 
 // failure is an error of a command that was called rightly. What cobra itself

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"crypto/rand"
-	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -59,7 +58,7 @@ func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
 		Want    int64    `json:"want"`
 		Applied []string `json:"applied"`
 	}
-	p.printed(result{have, want, applied}, func() {
+	err = p.printed(result{have, want, applied}, "", func() {
 		for _, name := range applied {
 			p.say("applied %s", name)
 		}
@@ -67,6 +66,9 @@ func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
 			p.say("the schema is up to date (version %d)", have)
 		}
 	})
+	if err != nil {
+		return err
+	}
 	return schemaFault(have, want)
 }
 
@@ -105,7 +107,7 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	p.printed(changesOf(events, dry), func() {
+	return p.printed(changesOf(events, dry), "", func() {
 		for _, e := range events {
 			p.say("%s", sentence(e))
 		}
@@ -116,7 +118,6 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 			p.say("dry run: nothing was changed")
 		}
 	})
-	return nil
 }
 
 func (p *program) readManifest(file string) (manifest.Manifest, error) {
@@ -178,7 +179,7 @@ func changesOf(events []audit.Event, dry bool) changes {
 
 func (p *program) keyCreateCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "create FILE", Short: "Make a file with a new server key, readable by its owner alone", Args: cobra.ExactArgs(1),
+		Use: "create FILE", Short: "Make a file with a new server key, readable by its owner alone", Args: takes("FILE", 1, 1),
 		RunE: p.runs(func(_ *cobra.Command, args []string) error {
 			if args[0] == "" {
 				return fault.Errorf(fault.Invalid, "must name a file.").On("FILE")
@@ -190,10 +191,9 @@ func (p *program) keyCreateCommand() *cobra.Command {
 			if err := keys.WriteNew(args[0]); err != nil {
 				return err
 			}
-			p.printed(map[string]string{"file": args[0]}, func() {
+			return p.printed(map[string]string{"file": args[0]}, "", func() {
 				p.say("made %s; keep a copy in a safe place: without it no token works", args[0])
 			})
-			return nil
 		}),
 	}
 }
@@ -213,8 +213,7 @@ func (p *program) versionCommand() *cobra.Command {
 					}
 				}
 			}
-			p.printed(info, func() { _, _ = io.WriteString(p.stdout, "latchkey "+version+" ("+info["go"]+")\n") })
-			return nil
+			return p.printed(info, "latchkey "+version+" ("+info["go"]+")\n", func() {})
 		}),
 	}
 }

@@ -1,11 +1,18 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"latchkey/internal/fault"
 )
@@ -44,6 +51,8 @@ type problem struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Field   string `json:"field,omitempty"`
+	// Line is the line of the file that was read, 0 where none is.
+	Line int `json:"line,omitempty"`
 }
 
 // report prints an error, each fault of it on a line, and returns the exit
@@ -54,7 +63,8 @@ func (p *program) report(err error) int {
 	}
 	problems := problems(err)
 	if p.format == "json" {
-		writeJSON(p.stderr, map[string][]problem{"errors": problems})
+		// There is no other place to tell that it cannot be written.
+		_ = writeJSON(p.stderr, map[string][]problem{"errors": problems})
 		return exitOf(err)
 	}
 	for _, one := range problems {
@@ -80,9 +90,30 @@ func problems(err error) []problem {
 	}
 	var all []problem
 	for _, one := range fault.Flatten(err) {
-		all = append(all, problem{Code: string(one.Kind), Message: one.Message, Field: flagOf(one.Field)})
+		all = append(all, problem{Code: string(one.Kind), Message: inCommandTerms(one.Message), Field: flagOf(one.Field), Line: lineOf(one.Message)})
 	}
 	return all
+}
+
+// inCommandTerms is a message of the API for somebody who has no API at hand.
+func inCommandTerms(message string) string {
+	return strings.Replace(message, "The field scopeCatalog lists all.",
+		"The Account API lists all in its field scopeCatalog; a catalogue of your own is named with --catalogue.", 1)
+}
+
+var lineLead = regexp.MustCompile(`^(?:The [a-z ]+ is not YAML: )?line ([0-9]+): `)
+
+// lineOf is the line with which messages about a file begin.
+func lineOf(message string) int {
+	found := lineLead.FindStringSubmatch(message)
+	if found == nil {
+		return 0
+	}
+	line, err := strconv.Atoi(found[1])
+	if err != nil {
+		return 0
+	}
+	return line
 }
 
 // flagOf names the flag by which a command takes an input of the API.
@@ -100,22 +131,68 @@ func flagOf(field string) string {
 	return field
 }
 
-// printed prints a result: as JSON on standard output, or by text.
-func (p *program) printed(result any, text func()) {
-	if p.format == "json" {
-		writeJSON(p.stdout, result)
-		return
+// output is standard output, which remembers that something could not be
+// written: whoever writes help and lists of completions does not look.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+// Write writes, and hears of a reader that is gone: the program must live to
+// tell, and to take back what nobody got to see.
+func (o *output) Write(text []byte) (int, error) {
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGPIPE)
+	defer signal.Stop(gone)
+	n, err := o.to.Write(text)
+	if err != nil && o.err == nil {
+		o.err = unwritten(err)
 	}
-	text()
+	return n, err
+}
+
+func unwritten(err error) error {
+	var onPath *fs.PathError
+	if errors.As(err, &onPath) {
+		err = onPath.Err
+	}
+	return fmt.Errorf("the result could not be written to standard output: %w", err)
+}
+
+// printed prints a result on standard output, as JSON or as text, which may
+// be none, and with the text what note says to people. It returns an error if
+// standard output did not take all of it.
+func (p *program) printed(result any, text string, note func()) error {
+	if p.format == "json" {
+		var document bytes.Buffer
+		if err := writeJSON(&document, result); err != nil {
+			return err
+		}
+		return p.print(document.String())
+	}
+	if err := p.print(text); err != nil {
+		return err
+	}
+	note()
+	return nil
+}
+
+func (p *program) print(text string) error {
+	if text == "" {
+		return nil
+	}
+	if _, err := io.WriteString(p.stdout, text); err != nil {
+		return unwritten(err)
+	}
+	return nil
 }
 
 // say prints a line for people.
 func (p *program) say(format string, args ...any) { fmt.Fprintf(p.stderr, format+"\n", args...) }
 
-func writeJSON(w io.Writer, value any) {
+func writeJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	// Only a closed standard output can fail, and nobody would hear of it.
-	_ = encoder.Encode(value)
+	return encoder.Encode(value)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -196,8 +195,5 @@ func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error
 		SessionToken string    `json:"sessionToken"`
 		ExpiresAt    time.Time `json:"expiresAt"`
 	}
-	p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Session.Reveal(), demo.ExpiresAt}, func() {
-		_, _ = io.WriteString(p.stdout, demo.Welcome(baseURL))
-	})
-	return nil
+	return p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Session.Reveal(), demo.ExpiresAt}, demo.Welcome(baseURL), func() {})
 }

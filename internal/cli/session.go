@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,7 +25,13 @@ func (p *program) sessionCreateCommand() *cobra.Command {
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		var in inputs
-		req := user.SessionRequest{Email: email, AccountID: in.id("--account", accountID), TTL: in.span("--ttl", ttl)}
+		req := user.SessionRequest{Email: email, TTL: in.span("--ttl", ttl)}
+		if strings.TrimSpace(email) == "" {
+			in.wrong("--email", "must be an e-mail address.")
+		}
+		if c.Flags().Changed("account") {
+			req.AccountID = in.id("--account", accountID)
+		}
 		if err := in.faults.Err(); err != nil {
 			return err
 		}
@@ -56,9 +63,12 @@ func (p *program) createSession(c *cobra.Command, req user.SessionRequest) error
 	if err != nil {
 		return err
 	}
-	p.printed(session{value.Reveal(), s.AccountID, s.UserID, s.ExpiresAt}, func() {
-		fmt.Fprintln(p.stdout, value.Reveal())
+	err = p.printed(session{value.Reveal(), s.AccountID, s.UserID, s.ExpiresAt}, value.Reveal()+"\n", func() {
 		p.say("a session of %s in account %s, until %s", req.Email, s.AccountID, s.ExpiresAt.Format(time.RFC3339))
 	})
+	if err != nil {
+		return fmt.Errorf("%w; the session's token could not be shown and cannot be had again: start another session (this one ends %s)",
+			err, s.ExpiresAt.Format(time.RFC3339))
+	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,27 +43,59 @@ func (p *program) settings(c *cobra.Command, needs config.Needs) (config.Config,
 
 // inputs reads the values of a command's own flags and gathers what is wrong
 // with them.
-type inputs struct{ faults fault.List }
+type inputs struct {
+	faults fault.List
+	// instead are flags that were given in place of those that flagOf names.
+	instead map[string]string
+}
 
 func (in *inputs) wrong(flag, message string) {
 	in.faults = append(in.faults, fault.Errorf(fault.Invalid, "%s", message).On(flag))
 }
 
-// id reads a UUID; an empty text is none.
-func (in *inputs) id(flag, text string) uuid.UUID {
-	if text == "" {
-		return uuid.Nil
+// with returns what is wrong with the flags' values, and of err, which came
+// of working with what could be read, what is about others.
+func (in *inputs) with(err error) error {
+	if fault.KindOf(err) == fault.Internal {
+		return cmp.Or(in.faults.Err(), err)
 	}
+	all := slices.Clone(in.faults)
+	for _, f := range fault.Flatten(err) {
+		flag := flagOf(f.Field)
+		if other, given := in.instead[flag]; given {
+			flag = other
+		}
+		if !slices.ContainsFunc(in.faults, func(known *fault.Error) bool { return known.Field == flag }) {
+			all = append(all, f.On(flag))
+		}
+	}
+	return all.Err()
+}
+
+// id reads a UUID.
+func (in *inputs) id(flag, text string) uuid.UUID {
 	id, err := uuid.Parse(text)
-	if err != nil || len(text) != 36 {
+	if err != nil || len(text) != 36 || id == uuid.Nil {
 		in.wrong(flag, "must be a UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01.")
+		return uuid.Nil
 	}
 	return id
 }
 
 // tokenID reads the id of an API token: as the API writes it, or its UUID.
+// Several may be given, so a wrong one is told by how it begins: all of it may
+// be a secret that was pasted in the wrong place.
 func (in *inputs) tokenID(text string) uuid.UUID {
-	return in.id("ID", strings.TrimPrefix(text, tokenIDPrefix))
+	bare := strings.TrimPrefix(text, tokenIDPrefix)
+	id, err := uuid.Parse(bare)
+	if err == nil && len(bare) == 36 {
+		return id
+	}
+	if len(bare) > 8 {
+		bare = fmt.Sprintf("%.8s…", bare)
+	}
+	in.wrong("ID", fmt.Sprintf("must be a UUID, with %s before it or not, and not %q.", tokenIDPrefix, bare))
+	return uuid.Nil
 }
 
 // span reads a duration, which may be in days.
@@ -77,13 +112,10 @@ func (in *inputs) span(flag, text string) time.Duration {
 	return d
 }
 
-// moment reads a time (RFC 3339); an empty text is none.
+// moment reads a time (RFC 3339).
 func (in *inputs) moment(flag, text string) time.Time {
-	if text == "" {
-		return time.Time{}
-	}
 	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
+	if err != nil || t.IsZero() {
 		in.wrong(flag, "must be a time such as 2027-01-31T00:00:00Z.")
 	}
 	return t

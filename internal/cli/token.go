@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,6 +15,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/fault"
 	"latchkey/internal/token"
 )
 
@@ -44,11 +48,23 @@ func (t *tokenCommand) forStore(c *cobra.Command) {
 // act opens the services and lets work act in the account. What is wrong with
 // the inputs is told first.
 func (t *tokenCommand) act(c *cobra.Command, work func(*backend, *auth.Principal) error) error {
-	needs := config.Needs{Keys: true}
-	by := operator(t.in.id("--account", t.accountID))
+	by := t.operator(c)
 	if err := t.in.faults.Err(); err != nil {
 		return err
 	}
+	return t.open(c, func(b *backend) error { return work(b, by) })
+}
+
+// operator acts in the account that was named.
+func (t *tokenCommand) operator(c *cobra.Command) *auth.Principal {
+	if store := c.Flags().Lookup("store"); store != nil && store.Changed && t.store == "" {
+		t.in.wrong("--store", "must be a store's hash.")
+	}
+	return operator(t.in.id("--account", t.accountID))
+}
+
+func (t *tokenCommand) open(c *cobra.Command, work func(*backend) error) error {
+	needs := config.Needs{Keys: true}
 	cfg, err := t.settings(c, needs)
 	if err != nil {
 		return err
@@ -58,24 +74,33 @@ func (t *tokenCommand) act(c *cobra.Command, work func(*backend, *auth.Principal
 		return err
 	}
 	defer b.Close()
-	return work(b, by)
+	return work(b)
 }
 
 // owner is the account, or the store that was named.
 func (t *tokenCommand) owner(ctx context.Context, b *backend, by *auth.Principal) (token.Owner, account.Store, error) {
 	a, err := b.accounts.Account(ctx, by)
 	if err != nil {
-		return token.Owner{}, account.Store{}, err
+		return token.Owner{}, account.Store{}, about("--account", err)
 	}
 	if t.store == "" {
 		return token.AccountOwner(a), account.Store{}, nil
 	}
 	a, s, err := b.accounts.StoreToIssueFor(ctx, by, account.StoreRef{Hash: t.store})
 	if err != nil {
-		return token.Owner{}, account.Store{}, err
+		return token.Owner{}, account.Store{}, about("--store", err)
 	}
 	owner, err := token.StoreOwner(a, s)
 	return owner, s, err
+}
+
+// about says which flag a failure is about that names no input itself.
+func about(flag string, err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Field == "" {
+		return f.On(flag)
+	}
+	return err
 }
 
 func (p *program) tokenCreateCommand() *cobra.Command {
@@ -94,46 +119,83 @@ func (p *program) tokenCreateCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&req.AllowedIPRanges, "allow-ip", nil, "a CIDR or address that the token may be used from; several as with --scope (default: anywhere)")
 	must(c.MarkFlagRequired("name"))
 	must(c.MarkFlagRequired("scope"))
-	c.MarkFlagsMutuallyExclusive("expires-at", "expires-in")
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
-		req.ExpiresAt = t.in.moment("--expires-at", expiresAt)
-		if expiresIn != "" {
-			req.ExpiresAt = time.Now().Add(t.in.span("--expires-in", expiresIn))
+		at, in := c.Flags().Changed("expires-at"), c.Flags().Changed("expires-in")
+		if at && in {
+			t.in.wrong("--expires-in", "give --expires-at or --expires-in, and not both.")
 		}
-		return t.act(c, func(b *backend, by *auth.Principal) error { return t.create(c.Context(), b, by, req) })
+		if at {
+			req.ExpiresAt = t.in.moment("--expires-at", expiresAt)
+		}
+		if in {
+			req.ExpiresAt = time.Now().Add(t.in.span("--expires-in", expiresIn))
+			t.in.instead = map[string]string{"--expires-at": "--expires-in"}
+		}
+		return t.issue(c, req)
 	})
 	return c
 }
 
-func (t *tokenCommand) create(ctx context.Context, b *backend, by *auth.Principal, req token.Request) error {
-	owner, _, err := t.owner(ctx, b, by)
-	if err != nil {
-		return err
+// issue tells everything at once that is wrong with a request, or creates the
+// token.
+func (t *tokenCommand) issue(c *cobra.Command, req token.Request) error {
+	by := t.operator(c)
+	if by.AccountID == uuid.Nil {
+		return t.in.with(nil) // no account, no rules
 	}
-	req.Owner = owner
+	return t.in.with(t.open(c, func(b *backend) error {
+		owner, _, err := t.owner(c.Context(), b, by)
+		if err != nil {
+			return err
+		}
+		req.Owner = owner
+		if len(t.in.faults) > 0 {
+			return b.tokens.Check(by, req)
+		}
+		return t.create(c.Context(), b, by, req)
+	}))
+}
+
+func (t *tokenCommand) create(ctx context.Context, b *backend, by *auth.Principal, req token.Request) error {
 	issued, err := b.tokens.Create(ctx, by, req)
 	if err != nil {
 		return err
 	}
 	baseURL := b.cfg.BaseURL(b.cfg.Addr)
 	name, content := issued.File(baseURL)
-	t.printed(issuedView(issued, baseURL, b.tokens.Now(), name, content), func() {
-		_, _ = io.WriteString(t.stdout, content)
+	err = t.printed(issuedView(issued, baseURL, b.tokens.Now(), name, content), content, func() {
 		t.say("issued %s%s; these credentials cannot be shown again", tokenIDPrefix, issued.Token.ID)
 	})
+	if err != nil {
+		return takeBack(context.WithoutCancel(ctx), b, by, issued.Token.ID, err)
+	}
 	return nil
+}
+
+// takeBack revokes a token whose credentials nobody got to see, and says so:
+// it would live on, and count, for nobody.
+func takeBack(ctx context.Context, b *backend, by *auth.Principal, id uuid.UUID, unwritten error) error {
+	_, err := b.tokens.Revoke(ctx, by, token.RevokeRequest{IDs: []uuid.UUID{id}, Reason: "its credentials could not be written"})
+	if err != nil {
+		return fmt.Errorf("%w; the credentials are lost, and the token %s%s could not be revoked, so do it yourself: %s",
+			unwritten, tokenIDPrefix, id, err.Error())
+	}
+	return fmt.Errorf("%w; the credentials are lost, so the token %s%s was revoked: issue another", unwritten, tokenIDPrefix, id)
 }
 
 func (p *program) tokenRotateCommand() *cobra.Command {
 	var overlap string
 	c := &cobra.Command{
-		Use: "rotate ID --account UUID", Short: "Give an API token a new access token, and print it", Args: cobra.ExactArgs(1),
+		Use: "rotate ID --account UUID", Short: "Give an API token a new access token, and print it", Args: takes("ID", 1, 1),
 		Example: "  NEW=$(latchkey token rotate bc/account/apiToken/… --account … --overlap 1h)",
 	}
 	t := p.tokenCommand(c)
 	c.Flags().StringVar(&overlap, "overlap", token.DefaultOverlap.String(), "how long the previous access token still works, 0s to 30d")
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
 		id, lasts := t.in.tokenID(args[0]), t.in.span("--overlap", overlap)
+		if lasts > token.MaxOverlap {
+			t.in.wrong("--overlap", "must be 0s to 30d.")
+		}
 		return t.act(c, func(b *backend, by *auth.Principal) error { return t.rotate(c.Context(), b, by, id, lasts) })
 	})
 	return c
@@ -151,17 +213,21 @@ func (t *tokenCommand) rotate(ctx context.Context, b *backend, by *auth.Principa
 	if err != nil {
 		return err
 	}
-	t.printed(rotation{tokenIDPrefix + id.String(), r.AccessToken.Reveal(), r.PreviousExpiresAt}, func() {
-		fmt.Fprintln(t.stdout, r.AccessToken.Reveal())
-		t.say("the previous access token of %q ends %s", r.Token.Name, r.PreviousExpiresAt.Format(time.RFC3339))
+	ends := r.PreviousExpiresAt.Format(time.RFC3339)
+	err = t.printed(rotation{tokenIDPrefix + id.String(), r.AccessToken.Reveal(), r.PreviousExpiresAt}, r.AccessToken.Reveal()+"\n", func() {
+		t.say("the previous access token of %q ends %s", r.Token.Name, ends)
 	})
+	if err != nil {
+		return fmt.Errorf("%w; the new access token of %q could not be shown and cannot be had again: rotate again for another. "+
+			"The previous one ends %s, and at once when you rotate again", err, r.Token.Name, ends)
+	}
 	return nil
 }
 
 func (p *program) tokenRevokeCommand() *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: "revoke ID… --account UUID", Short: "End API tokens at once, all or none", Args: cobra.MinimumNArgs(1),
+		Use: "revoke ID… --account UUID", Short: "End API tokens at once, all or none", Args: takes("ID", 1, math.MaxInt),
 	}
 	t := p.tokenCommand(c)
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
@@ -184,16 +250,32 @@ type revocation struct {
 func (t *tokenCommand) revoke(ctx context.Context, b *backend, by *auth.Principal, req token.RevokeRequest) error {
 	at, err := b.tokens.Revoke(ctx, by, req)
 	if err != nil {
-		return err
+		return naming(req.IDs, err)
 	}
 	result := revocation{RevokedAt: at}
 	for _, id := range req.IDs {
 		result.RevokedIDs = append(result.RevokedIDs, tokenIDPrefix+id.String())
 	}
-	t.printed(result, func() {
+	return t.printed(result, "", func() {
 		for _, id := range result.RevokedIDs {
 			t.say("revoked %s", id)
 		}
 	})
-	return nil
+}
+
+// naming returns err with the id in each failure that is about one of many,
+// "ids.1" for example.
+func naming(ids []uuid.UUID, err error) error {
+	if fault.KindOf(err) == fault.Internal {
+		return err
+	}
+	var all fault.List
+	for _, f := range fault.Flatten(err) {
+		place, one := strings.CutPrefix(f.Field, "ids.")
+		if n, err := strconv.Atoi(place); one && err == nil && n < len(ids) {
+			f = fault.Errorf(f.Kind, "%s (%s%s)", f.Message, tokenIDPrefix, ids[n]).On("ID")
+		}
+		all = append(all, f)
+	}
+	return all.Err()
 }

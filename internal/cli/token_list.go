@@ -35,7 +35,7 @@ func (in *inputs) statuses(texts []string) []token.Status {
 		case token.Active, token.Expired, token.Revoked:
 			all = append(all, status)
 		default:
-			in.wrong("--status", "must be active, expired or revoked.")
+			in.wrong("--status", fmt.Sprintf("must be active, expired or revoked, and not %.40q.", text))
 		}
 	}
 	return all
@@ -65,8 +65,7 @@ func (t *tokenCommand) list(ctx context.Context, b *backend, by *auth.Principal,
 	for _, one := range tokens {
 		views = append(views, viewOf(one, baseURL, q.Now))
 	}
-	t.printed(map[string][]tokenView{"apiTokens": views}, func() { t.table(views) })
-	return nil
+	return t.printed(map[string][]tokenView{"apiTokens": views}, table(views), func() {})
 }
 
 // every walks through all pages of a list.
@@ -96,13 +95,15 @@ func cursor(w page.Window) *string {
 	return &c
 }
 
-func (t *tokenCommand) table(views []tokenView) {
-	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
+func table(views []tokenView) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tNAME\tSTATUS\tCREATED\tEXPIRES\tLAST USED\tSCOPES")
 	for _, v := range views {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Status, dayOf(&v.CreatedAt), dayOf(v.ExpiresAt), dayOf(v.LastUsedAt), strings.Join(v.Scopes, " "))
 	}
-	_ = w.Flush()
+	_ = w.Flush() // a strings.Builder takes everything
+	return text.String()
 }
 
 func dayOf(t *time.Time) string {
