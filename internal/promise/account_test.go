@@ -23,7 +23,7 @@ type town struct {
 }
 
 // everything is a scope list that opens all of the Account API.
-var everything = []string{"account_read", "account_apps_read", "account_stores_read", "account_users_read", "account_api_tokens_write", "account_audit_read"}
+var everything = []string{"account_read", "account_apps_read", "account_stores_read", "account_users_read", "account_api_tokens_write", "account_audit_read", "store_cart"}
 
 func (h *house) town() town {
 	w := town{node: h.serve(), sessions: map[string]string{}}
