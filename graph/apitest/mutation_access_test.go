@@ -94,6 +94,12 @@ func TestResultsThatAreLeftOut(t *testing.T) {
 				name: "shown", by: by, query: query, variables: map[string]any{"show": true}, data: `{"apiToken": {"createApiToken": null}}`,
 				errors: []string{"apiToken.createApiToken: FORBIDDEN [account_stores_read]"},
 			},
+			{
+				name: "several that may not be read, and the mutation itself", by: w.holding("store_cart"), data: `{"apiToken": {"createApiToken": null}}`,
+				query: `mutation { apiToken { createApiToken(input: {name: "Made", scopes: ["store_cart"], storeId: "<store0>"}) {
+					apiToken { store { name owner { email } users { edges { node { id } } } } } } } }`,
+				errors: []string{"apiToken.createApiToken: FORBIDDEN [account_api_tokens_write account_stores_read account_users_read]"},
+			},
 			{name: "left out", by: by, query: query, variables: map[string]any{"show": false}, has: []string{`{"apiToken":{"id":"bc/account/apiToken/`}, lacks: []string{"store"}},
 		})
 	})
