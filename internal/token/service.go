@@ -85,10 +85,6 @@ func NewService(repo Repository, policy Policy, keys *secret.Keyring, random io.
 // microseconds.
 func (s *Service) Now() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
-// MayIssue refuses principals that issue no tokens for the owner, before
-// anything else is asked of the request. It returns fault.Forbidden, or nil.
-func (s *Service) MayIssue(by *auth.Principal, o Owner) error { return s.policy.MayIssue(by, o) }
-
 // Check judges a request without issuing anything: every broken rule of the
 // policy at once, or nil.
 func (s *Service) Check(by *auth.Principal, req Request) error {

@@ -113,6 +113,20 @@ func TestCreateFails(t *testing.T) {
 	}
 }
 
+// Judging says what creating would, and keeps nothing.
+func TestCheckIssuesNothing(t *testing.T) {
+	repo, clock := newShelf(), now
+	s := service(t, repo, &clock)
+	for level, owner := range owners {
+		wantFaults(t, s.Check(accountOwner(acme), request(owner)))
+		wantFaults(t, s.Check(accountOwner(acme), token.Request{Owner: owner}), "INVALID name", "INVALID scopes")
+		wantFaults(t, s.Check(storeOwner(acmeEU), request(owner)), "FORBIDDEN")
+		if len(repo.drafts) > 0 {
+			t.Errorf("something was kept, on level %s", level)
+		}
+	}
+}
+
 // issued is a token of the level on the shelf.
 func issued(t *testing.T, s *token.Service, level scope.Level, change func(*token.Request)) token.Token {
 	t.Helper()
