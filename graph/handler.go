@@ -179,7 +179,8 @@ type run struct {
 }
 
 func (r *run) execute(ctx context.Context, op *graphql.OperationContext, by *auth.Principal, stranger bool) {
-	op.RecoverFunc = r.recovered
+	recovered := r.recovered
+	op.RecoverFunc = recovered
 	ctx = graphql.WithOperationContext(ctx, op)
 	if stranger {
 		refuseAll(op)
@@ -187,7 +188,7 @@ func (r *run) execute(ctx context.Context, op *graphql.OperationContext, by *aut
 		r.problems = r.explain(ctx, gqlerror.List{err})
 		return
 	}
-	ctx = graphql.WithResponseContext(ctx, present, r.recovered)
+	ctx = graphql.WithResponseContext(ctx, present, recovered)
 	r.data = r.executable.Run(ctx, op)
 	r.problems = r.explain(ctx, graphql.GetErrors(ctx))
 }

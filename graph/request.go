@@ -56,18 +56,24 @@ func readBody(r *http.Request, room *bytes.Buffer) (params, *refusal) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return params{}, refuse(http.StatusUnsupportedMediaType, fault.Invalid, "Send the request without a Content-Encoding.")
 	}
-	_, err := room.ReadFrom(r.Body)
+	if _, err := room.ReadFrom(r.Body); err != nil {
+		return params{}, unread(err)
+	}
+	return decodeParams(room.Bytes())
+}
+
+// unread is what a request is refused for whose body cannot be read.
+func unread(err error) *refusal {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return params{}, refuse(http.StatusRequestEntityTooLarge, fault.Invalid,
+		return refuse(http.StatusRequestEntityTooLarge, fault.Invalid,
 			"The request's body has more than %d bytes. Send less at once.", tooLarge.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return params{}, refuse(http.StatusRequestTimeout, fault.Invalid, "The request's body did not arrive in time. Send it faster, or less at once.")
-	case err != nil:
-		return params{}, badRequest("The request's body could not be read to its end.")
+		return refuse(http.StatusRequestTimeout, fault.Invalid, "The request's body did not arrive in time. Send it faster, or less at once.")
+	default:
+		return badRequest("The request's body could not be read to its end.")
 	}
-	return decodeParams(room.Bytes())
 }
 
 // isJSON says whether a Content-Type is one that requests may have. Without a

@@ -1,6 +1,10 @@
 package plain
 
-import "github.com/99designs/gqlgen/graphql"
+import (
+	"io"
+
+	"github.com/99designs/gqlgen/graphql"
+)
 
 const hex = "0123456789ABCDEF"
 
@@ -57,4 +61,28 @@ func (w *writer) Write(p []byte) (int, error) {
 func (w *writer) WriteString(s string) (int, error) {
 	w.bytes = append(w.bytes, s...)
 	return len(s), nil
+}
+
+// Lone returns the object that has one field: null if its value is null where
+// the schema forbids it.
+func Lone(name string, value graphql.Marshaler, nonNull bool) graphql.Marshaler {
+	if value == graphql.RequiredNull || nonNull && value == graphql.Null {
+		return graphql.Null
+	}
+	return lone{name, value}
+}
+
+type lone struct {
+	name  string
+	value graphql.Marshaler
+}
+
+// MarshalGQL writes the object. A name needs no escaping: see key.
+func (l lone) MarshalGQL(w io.Writer) {
+	// An error of w is noticed by whoever owns w; a Marshaler reports none.
+	_, _ = io.WriteString(w, `{"`)
+	_, _ = io.WriteString(w, l.name)
+	_, _ = io.WriteString(w, `":`)
+	l.value.MarshalGQL(w)
+	_, _ = io.WriteString(w, `}`)
 }

@@ -51,7 +51,11 @@ type server struct{ *executor.Executor }
 func newServer(short bool) server { return serve(root{Resolver: &graphtest.Resolver{}}, short) }
 
 func serve(resolvers root, short bool) server {
-	exec := executor.New(generated.NewExecutableSchema(generated.Config{Resolvers: resolvers}))
+	return serveSchema(generated.NewExecutableSchema(generated.Config{Resolvers: resolvers}), short)
+}
+
+func serveSchema(es graphql.ExecutableSchema, short bool) server {
+	exec := executor.New(es)
 	exec.SetQueryCache(graphql.MapCache[*ast.QueryDocument]{})
 	exec.SetRecoverFunc(func(_ context.Context, p any) error { return fmt.Errorf("panic: %v", p) })
 	if short {
@@ -137,6 +141,44 @@ func TestShortWayAnswersTheSame(t *testing.T) {
 			got := body(t, newServer(true).run(t, query, nil))
 			if got != want {
 				t.Errorf("query %s\n got %s\nwant %s", query, got, want)
+			}
+		})
+	}
+}
+
+// running is the schema whose operations are run by Run instead of Exec.
+type running struct{ graphql.ExecutableSchema }
+
+func (r running) Exec(ctx context.Context) graphql.ResponseHandler {
+	return func(ctx context.Context) *graphql.Response {
+		var out bytes.Buffer
+		run := r.ExecutableSchema.(interface {
+			Run(ctx context.Context, op *graphql.OperationContext) graphql.Marshaler
+		})
+		run.Run(ctx, graphql.GetOperationContext(ctx)).MarshalGQL(&out)
+		return &graphql.Response{Data: out.Bytes()}
+	}
+}
+
+// Run answers what gqlgen's Exec answers, to the byte.
+func TestRunAnswersTheSame(t *testing.T) {
+	all := queries()
+	all["several fields"] = `{ a: thing { id } nothing { id } __typename b: things(variant: "part") { parts { number } } }`
+	all["alone, under another name"] = `{ a: thing { id } }`
+	all["alone, in a fragment"] = `{ ...F } fragment F on Query { thing { id } }`
+	all["alone, skipped"] = `{ thing @skip(if: true) { id } }`
+	all["alone, null"] = `{ nothing { id } }`
+	all["alone, null where there must be something"] = `{ things(variant: "error") { id } }`
+	all["alone, about the schema"] = `{ __schema { queryType { name } } }`
+	all["alone, the type's name"] = `{ __typename }`
+	for name, query := range all {
+		t.Run(name, func(t *testing.T) {
+			want := body(t, newServer(false).run(t, query, nil))
+			for _, short := range []bool{false, true} {
+				es := generated.NewExecutableSchema(generated.Config{Resolvers: root{Resolver: &graphtest.Resolver{}}})
+				if got := body(t, serveSchema(running{es}, short).run(t, query, nil)); got != want {
+					t.Errorf("short way: %t, query %s\n got %s\nwant %s", short, query, got, want)
+				}
 			}
 		})
 	}

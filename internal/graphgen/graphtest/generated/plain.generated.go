@@ -20,11 +20,39 @@ func (e *executableSchema) Run(ctx context.Context, op *graphql.OperationContext
 	ec := newExecutionContext(op, e, nil)
 	switch op.Operation.Operation {
 	case ast.Query:
-		return ec._Query(ctx, op.Operation.SelectionSet)
+		return ec.runQuery(ctx, op.Operation.SelectionSet)
 	case ast.Mutation:
 		return ec._Mutation(ctx, op.Operation.SelectionSet)
 	default:
 		return graphql.Null
+	}
+}
+
+// runQuery runs a query. Most have one field, which needs nothing of what runs
+// several side by side.
+func (ec *executionContext) runQuery(ctx context.Context, set ast.SelectionSet) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, set, queryImplementors)
+	if len(fields) != 1 {
+		return ec._Query(ctx, set)
+	}
+	root := graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: "Query"})
+	switch field := fields[0]; field.Name {
+	case "things":
+		return plain.Lone(field.Alias, ec._Query_things(root, field), true)
+	case "perhaps":
+		return plain.Lone(field.Alias, ec._Query_perhaps(root, field), false)
+	case "thing":
+		return plain.Lone(field.Alias, ec._Query_thing(root, field), false)
+	case "nodes":
+		return plain.Lone(field.Alias, ec._Query_nodes(root, field), true)
+	case "found":
+		return plain.Lone(field.Alias, ec._Query_found(root, field), false)
+	case "connection":
+		return plain.Lone(field.Alias, ec._Query_connection(root, field), true)
+	case "nothing":
+		return plain.Lone(field.Alias, ec._Query_nothing(root, field), false)
+	default:
+		return ec._Query(ctx, set)
 	}
 }
 
