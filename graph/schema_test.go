@@ -179,7 +179,7 @@ func noteUnknown(t *testing.T, have, promised *ast.Definition) {
 		}
 	}
 	for _, v := range have.EnumValues {
-		if promised.EnumValues.ForName(v.Name) == nil {
+		if promised.EnumValues.ForName(v.Name) == nil && have.Name != "CurrencyCode" { // the list is that of ISO 4217
 			t.Errorf("%s has a value %s that is in neither file of testdata", have.Name, v.Name)
 		}
 	}
