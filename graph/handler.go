@@ -33,8 +33,6 @@ type Config struct {
 	PublicURL string
 	Limits    Limits
 	Log       *slog.Logger
-	// Now is the clock; time.Now if nil.
-	Now func() time.Time
 }
 
 // NewHandler returns the handler of the Account API. It expects requests with
@@ -42,9 +40,6 @@ type Config struct {
 // the path's value "account_uuid", and X-Request-Id in the answer's header. It
 // returns an error for a schema whose fields do not all say who may read them.
 func NewHandler(c Config) (http.Handler, error) {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	schema := withoutDefer(generated.NewExecutableSchema(generated.Config{}).Schema())
 	rules, err := NewRules(schema)
 	if err != nil {

@@ -114,7 +114,7 @@ func newAPI(t *testing.T, url string, limits graph.Limits) *api {
 	})
 	a.handler, err = graph.NewHandler(graph.Config{
 		Accounts: account.NewService(a.db.Accounts()), Users: a.users, Tokens: a.tokens, Audit: a.db.Audit(),
-		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log, Now: a.clock.now,
+		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

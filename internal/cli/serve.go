@@ -112,7 +112,7 @@ func newAPI(b *backend, baseURL string, log *slog.Logger) (http.Handler, error) 
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Audit: b.db.Audit(), Catalogue: b.catalogue, PublicURL: baseURL,
-		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log, Now: time.Now,
+		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log,
 	})
 }
 
