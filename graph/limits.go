@@ -16,7 +16,7 @@ type Limits struct {
 	// that of the tools' own query, and bounded elsewhere.
 	Depth int
 	// Complexity is how many fields an operation may make the server answer,
-	// those of each element of a list counted each; 20,000 by default.
+	// those of each element of a list counted each; 50,000 by default.
 	// It also bounds how many selections a document has when its fragments
 	// are written out.
 	Complexity int
@@ -30,7 +30,7 @@ type Limits struct {
 func (l Limits) orDefault() Limits {
 	return Limits{
 		Depth:      cmp.Or(l.Depth, 20),
-		Complexity: cmp.Or(l.Complexity, 20_000),
+		Complexity: cmp.Or(l.Complexity, 50_000),
 		Aliases:    cmp.Or(l.Aliases, 100),
 		Directives: cmp.Or(l.Directives, 100),
 		Tokens:     cmp.Or(l.Tokens, 10_000),

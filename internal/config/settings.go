@@ -97,7 +97,7 @@ func querySettings() []Setting {
 	return []Setting{
 		{Flag: "query-depth", Default: "20", Serving: true, Usage: "levels of fields in one operation at most",
 			keep: number(func(c *Config) *int { return &c.Query.Depth }, 1, 1000)},
-		{Flag: "query-complexity", Default: "20000", Serving: true, Usage: "fields that one operation may make the server answer, list elements counted each",
+		{Flag: "query-complexity", Default: "50000", Serving: true, Usage: "fields that one operation may make the server answer, list elements counted each",
 			keep: number(func(c *Config) *int { return &c.Query.Complexity }, 1, 10_000_000)},
 		{Flag: "query-aliases", Default: "100", Serving: true, Usage: "aliases in one document at most",
 			keep: number(func(c *Config) *int { return &c.Query.Aliases }, 1, 100_000)},
