@@ -115,7 +115,7 @@ func BenchmarkRevoke(b *testing.B) {
 				}
 				parallel(b, func(i int64) error {
 					some := made[int(i-1)*size : int(i)*size]
-					unknown, err := db.Tokens().Revoke(b.Context(), w.Account.ID, idsOf(some), nil, revocation(some[0]), revokedEvent)
+					unknown, err := db.Tokens().Revoke(b.Context(), ending(idsOf(some), some[0]))
 					if len(unknown) > 0 {
 						return errors.New("unknown tokens")
 					}

@@ -124,7 +124,7 @@ func TestFeedTellsNothingElse(t *testing.T) {
 		}
 		l := listen(t, here)
 		within(t, 5*time.Second, "hearing", l.Hearing)
-		if unknown, err := there.Tokens().Revoke(t.Context(), w.Account.ID, []uuid.UUID{made.ID, uuid.New()}, nil, revocation(made), revokedEvent); err != nil || len(unknown) != 1 {
+		if unknown, err := there.Tokens().Revoke(t.Context(), ending([]uuid.UUID{made.ID, uuid.New()}, made)); err != nil || len(unknown) != 1 {
 			t.Fatal(unknown, err)
 		}
 		if _, err := there.Tokens().Token(t.Context(), w.Account.ID, made.ID); err != nil {

@@ -99,7 +99,7 @@ func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits
 // revoke revokes tokens, all of which must be there.
 func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
 	t.Helper()
-	unknown, err := db.Tokens().Revoke(t.Context(), tokens[0].AccountID, idsOf(tokens), nil, revocation(tokens[0]), revokedEvent)
+	unknown, err := db.Tokens().Revoke(t.Context(), ending(idsOf(tokens), tokens[0]))
 	if err != nil || len(unknown) > 0 {
 		t.Fatalf("revoke: %v, %v", unknown, err)
 	}
@@ -109,7 +109,12 @@ func revocation(t token.Token) token.Revocation {
 	return token.Revocation{At: noon.Add(time.Minute), By: t.CreatedBy, Reason: "no longer used"}
 }
 
-func revokedEvent(t token.Token) audit.Event { return event(t, audit.APITokenRevoked) }
+// ending is the end of the tokens by one that made them.
+func ending(ids []uuid.UUID, by token.Token) token.Ending {
+	e := token.Ending{AccountID: by.AccountID, IDs: ids, Revocation: revocation(by), Event: event(by, audit.APITokenRevoked)}
+	e.Event.ID, e.Event.Target = uuid.Nil, audit.Target{}
+	return e
+}
 
 func idsOf(tokens []token.Token) []uuid.UUID {
 	ids := make([]uuid.UUID, len(tokens))

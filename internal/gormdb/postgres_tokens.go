@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/token"
@@ -66,120 +65,61 @@ func (p *postgres) insertToken(ctx context.Context, d token.Draft) (insertion, e
 	return inserted, nil
 }
 
-// Revoking takes two round trips: the tokens must be read, and locked, before
-// their events can be written. PostgreSQL would plan both statements anew each
-// time, for the number of tokens at hand, which takes longer than to run them.
-const (
-	planOnce   = `SET LOCAL plan_cache_mode = force_generic_plan`
-	lockTokens = `SELECT ` + tokenColumns + ` FROM api_tokens AS t
-		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
-		WHERE t.account_id = $1 AND t.id = ANY ($2) ORDER BY t.id FOR NO KEY UPDATE OF t`
-	revokeTokens = `WITH ended AS (
-		UPDATE api_tokens SET revoked_at = $3, revoked_by_kind = $4, revoked_by_id = $5, revoked_by_name = $6, revocation_reason = $7
-		WHERE account_id = $1 AND id = ANY ($2)
+// Revoking takes one statement, and so one round trip and no transaction of
+// several. It locks the tokens in the order of their ids, lest two revocations
+// of the same tokens wait for each other, and ends those that are live if all
+// that were asked for are there. It answers with the ones that are.
+//
+// The list of ids is a subquery, whose length the planner does not look at:
+// otherwise it would plan anew for each list, which takes longer than to run
+// the plan.
+const revokeTokens = `WITH asked AS MATERIALIZED (
+		SELECT id, name, revoked_at IS NULL AS live FROM api_tokens
+		WHERE account_id = $1 AND id = ANY ((SELECT $2::uuid[])::uuid[]) AND ($3::uuid[] IS NULL OR store_id = ANY ($3))
+		ORDER BY id FOR NO KEY UPDATE
+	), ended AS (
+		UPDATE api_tokens AS t
+		SET revoked_at = $4, revoked_by_kind = $5, revoked_by_id = $6, revoked_by_name = $7, revocation_reason = $8
+		FROM asked WHERE t.account_id = $1 AND t.id = asked.id AND asked.live AND (SELECT count(*) FROM asked) = cardinality($2)
+		RETURNING t.id, t.name
 	), logged AS (` + intoEvents + `
-		SELECT * FROM unnest($8::uuid[], $9::uuid[], $10::timestamptz[], $11::text[], $12::uuid[], $13::text[], $14::text[],
-			$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::jsonb[])
-	) INSERT INTO changes (account_id) VALUES ($1)`
-)
+		SELECT $1, e.id, $9, $10, $11, $12, $13, $14, ended.id::text, ended.name, $15, $16, $17
+		FROM ended JOIN unnest($2, $18::uuid[]) AS e (token_id, id) ON e.token_id = ended.id
+	), told AS (
+		INSERT INTO changes (account_id) SELECT $1 WHERE EXISTS (SELECT FROM ended)
+	) SELECT id FROM asked`
 
-func (p *postgres) revokeTokens(ctx context.Context, r revocation) (unknown []uuid.UUID, err error) {
-	conn, err := p.pool.Acquire(ctx)
+func (p *postgres) revokeTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
+	details, err := encodeDetails(e.Event.Details)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Release()
-	found, err := lockForRevocation(ctx, conn, r)
-	if err == nil {
-		unknown = r.unknown(found)
+	var only []pgtype.UUID
+	if e.OnlyStores != nil {
+		only = pgIDs(e.OnlyStores)
 	}
-	live := notRevoked(found)
-	if err != nil || len(unknown) > 0 || len(live) == 0 {
-		return unknown, errors.Join(err, rollback(ctx, conn))
-	}
-	args, err := revokeArguments(r, live)
-	if err != nil {
-		return nil, errors.Join(err, rollback(ctx, conn))
-	}
-	var batch pgx.Batch
-	batch.Queue(revokeTokens, args...)
-	batch.Queue("COMMIT")
-	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
-		return nil, errors.Join(err, rollback(ctx, conn))
-	}
-	return nil, nil
-}
-
-// lockForRevocation begins a transaction and reads the tokens.
-func lockForRevocation(ctx context.Context, conn *pgxpool.Conn, r revocation) ([]token.Token, error) {
-	var batch pgx.Batch
-	batch.Queue("BEGIN")
-	batch.Queue(planOnce)
-	batch.Queue(lockTokens, pgID(r.accountID), pgIDs(r.ids))
-	results := conn.SendBatch(ctx, &batch)
-	for range 2 {
-		if _, err := results.Exec(); err != nil {
-			return nil, errors.Join(err, results.Close())
-		}
-	}
-	rows, err := results.Query()
-	if err != nil {
-		return nil, errors.Join(err, results.Close())
-	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (token.Token, error) { return scanToken(row.Scan) })
-	return found, errors.Join(err, results.Close())
-}
-
-// rollback ends the transaction of a connection that goes back to the pool,
-// also when ctx has ended. If it cannot, the pool throws the connection away.
-func rollback(ctx context.Context, conn *pgxpool.Conn) error {
-	if conn.Conn().IsClosed() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	_, err := conn.Exec(ctx, "ROLLBACK")
-	return err
-}
-
-func revokeArguments(r revocation, live []token.Token) ([]any, error) {
-	ids := make([]pgtype.UUID, len(live))
-	happened := make([]audit.Event, len(live))
-	for i, t := range live {
-		ids[i], happened[i] = pgID(t.ID), r.event(t)
-	}
-	columns, err := eventColumns(happened)
+	r, event := e.Revocation, e.Event
+	rows, err := p.pool.Query(ctx, revokeTokens, pgID(e.AccountID), pgIDs(e.IDs), only,
+		r.At.UTC(), string(r.By.Kind), pgID(r.By.ID), r.By.Name, r.Reason,
+		event.At.UTC(), string(event.Actor.Kind), pgID(event.Actor.ID), event.Actor.Name, string(event.Action), string(audit.TargetAPIToken),
+		event.IP, event.RequestID, details, newIDs(len(e.IDs)))
 	if err != nil {
 		return nil, err
 	}
-	by := r.record.By
-	args := []any{pgID(r.accountID), ids, r.record.At.UTC(), string(by.Kind), pgID(by.ID), by.Name, r.record.Reason}
-	return append(args, columns...), nil
+	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, err
+	}
+	return missing(e.IDs, found), nil
 }
 
-// eventColumns are events, column by column, for unnest.
-func eventColumns(events []audit.Event) ([]any, error) {
-	n := len(events)
-	accounts, ids, actors := make([]pgtype.UUID, n), make([]pgtype.UUID, n), make([]pgtype.UUID, n)
-	times := make([]time.Time, n)
-	var texts [9][]string
-	for i, e := range events {
-		details, err := encodeDetails(e.Details)
-		if err != nil {
-			return nil, err
-		}
-		accounts[i], ids[i], times[i], actors[i] = pgID(e.AccountID), pgID(e.ID), e.At.UTC(), pgID(e.Actor.ID)
-		row := [len(texts)]string{
-			string(e.Actor.Kind), e.Actor.Name, string(e.Action), string(e.Target.Kind), e.Target.Key, e.Target.Name,
-			e.IP, e.RequestID, details,
-		}
-		for column, text := range row {
-			texts[column] = append(texts[column], text)
-		}
+// newIDs returns n fresh ids, in their order.
+func newIDs(n int) []pgtype.UUID {
+	ids := make([]pgtype.UUID, n)
+	for i := range ids {
+		ids[i] = pgID(uuid.Must(uuid.NewV7()))
 	}
-	return []any{
-		accounts, ids, times, texts[0], actors, texts[1], texts[2], texts[3], texts[4], texts[5], texts[6], texts[7], texts[8],
-	}, nil
+	return ids
 }
 
 // keepLatest changes rows in the order of their key (see uses.KeepUses).

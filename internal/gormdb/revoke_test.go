@@ -65,9 +65,9 @@ func TestRevoke(t *testing.T) {
 		assertEvents(t, db, audit.APITokenRevoked, b, a)
 
 		t.Run("again, with one more", func(t *testing.T) {
-			again := revocation(a)
-			again.At, again.Reason = later(time.Hour), "again"
-			unknown, err := db.Tokens().Revoke(t.Context(), w.Account.ID, idsOf([]token.Token{a, c}), nil, again, revokedEvent)
+			again := ending(idsOf([]token.Token{a, c}), a)
+			again.Revocation.At, again.Revocation.Reason = later(time.Hour), "again"
+			unknown, err := db.Tokens().Revoke(t.Context(), again)
 			if err != nil || len(unknown) > 0 {
 				t.Fatal(unknown, err)
 			}
@@ -126,7 +126,9 @@ func TestRevokeAllOrNone(t *testing.T) {
 			{"several", []uuid.UUID{nowhere, there.ID, here.ID}, []uuid.UUID{w.Stores[0].ID}, []uuid.UUID{nowhere, there.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				unknown, err := db.Tokens().Revoke(t.Context(), w.Account.ID, tc.ids, tc.only, revocation(here), revokedEvent)
+				e := ending(tc.ids, here)
+				e.OnlyStores = tc.only
+				unknown, err := db.Tokens().Revoke(t.Context(), e)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -144,18 +146,15 @@ func TestRevokeAllOrNone(t *testing.T) {
 
 // An error in the middle takes everything back.
 func TestRevokeFailsWhole(t *testing.T) {
-	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
 		w := dbtest.Seed{}.Make(t, db)
 		a, _ := issue(t, db, w, uuid.Nil)
 		b, _ := issue(t, db, w, uuid.Nil)
-		id := uuid.Must(uuid.NewV7())
-		twice := func(tok token.Token) audit.Event {
-			e := revokedEvent(tok)
-			e.ID = id
-			return e
-		}
+		const once = "CREATE UNIQUE INDEX once ON audit_events (account_id) WHERE action = 'api_token.revoked'"
+		dbtest.Exec(t, url, once, once)
 		for range 3 {
-			_, err := db.Tokens().Revoke(t.Context(), w.Account.ID, idsOf([]token.Token{a, b}), nil, revocation(a), twice)
+			_, err := db.Tokens().Revoke(t.Context(), ending(idsOf([]token.Token{a, b}), a))
 			mustBe(t, err, "CONFLICT")
 		}
 		for _, each := range []token.Token{a, b} {
@@ -163,6 +162,8 @@ func TestRevokeFailsWhole(t *testing.T) {
 				t.Errorf("%v, %v", got, err)
 			}
 		}
+		const again = "DROP INDEX once"
+		dbtest.Exec(t, url, again, again)
 		revoke(t, db, a, b)
 	})
 }
@@ -184,7 +185,7 @@ func TestRevokeAtOnce(t *testing.T) {
 				ids = newestFirst(ids)
 			}
 			group.Go(func() error {
-				_, err := handles[i%3].Tokens().Revoke(t.Context(), w.Account.ID, ids, nil, revocation(made[0]), revokedEvent)
+				_, err := handles[i%3].Tokens().Revoke(t.Context(), ending(ids, made[0]))
 				return err
 			})
 		}

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"latchkey/internal/audit"
 	"latchkey/internal/token"
 )
 
@@ -60,17 +62,27 @@ func (s *sqlite) insertIn(ctx context.Context, tx *sql.Tx, d token.Draft, args [
 	return inserted, nil
 }
 
-func (s *sqlite) revokeTokens(ctx context.Context, r revocation) (unknown []uuid.UUID, err error) {
+func (s *sqlite) revokeTokens(ctx context.Context, e token.Ending) (unknown []uuid.UUID, err error) {
 	err = s.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		found, err := tokensByID(tx, r.accountID, r.ids)
+		asked, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
 			return err
 		}
-		live := notRevoked(found)
-		if unknown = r.unknown(found); len(unknown) > 0 || len(live) == 0 {
+		var found []uuid.UUID
+		var live []token.Token
+		for _, t := range asked {
+			if e.OnlyStores != nil && !slices.Contains(e.OnlyStores, t.StoreID) {
+				continue
+			}
+			found = append(found, t.ID)
+			if t.Revocation == nil {
+				live = append(live, t)
+			}
+		}
+		if unknown = missing(e.IDs, found); len(unknown) > 0 || len(live) == 0 {
 			return nil
 		}
-		return endTokens(tx, r, live)
+		return endTokens(tx, e, live)
 	})
 	return unknown, err
 }
@@ -91,21 +103,25 @@ func tokensByID(tx *gorm.DB, accountID uuid.UUID, ids []uuid.UUID) ([]token.Toke
 	return found, nil
 }
 
-func endTokens(tx *gorm.DB, r revocation, live []token.Token) error {
+func endTokens(tx *gorm.DB, e token.Ending, live []token.Token) error {
 	ids := make([]uuid.UUID, len(live))
 	logged := make([]eventRow, len(live))
 	for i, t := range live {
-		event, err := newEventRow(r.event(t))
+		event := e.Event
+		event.ID = uuid.Must(uuid.NewV7())
+		event.Target = audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}
+		row, err := newEventRow(event)
 		if err != nil {
 			return err
 		}
-		ids[i], logged[i] = t.ID, event
+		ids[i], logged[i] = t.ID, row
 	}
+	r := e.Revocation
 	end := map[string]any{
-		"revoked_at": instant{r.record.At}, "revoked_by_kind": string(r.record.By.Kind), "revoked_by_id": optional(r.record.By.ID),
-		"revoked_by_name": r.record.By.Name, "revocation_reason": r.record.Reason,
+		"revoked_at": instant{r.At}, "revoked_by_kind": string(r.By.Kind), "revoked_by_id": optional(r.By.ID),
+		"revoked_by_name": r.By.Name, "revocation_reason": r.Reason,
 	}
-	if err := tx.Table("api_tokens").Where("account_id = ? AND id IN ?", r.accountID, ids).Updates(end).Error; err != nil {
+	if err := tx.Table("api_tokens").Where("account_id = ? AND id IN ?", e.AccountID, ids).Updates(end).Error; err != nil {
 		return err
 	}
 	return tx.Create(&logged).Error

@@ -2,14 +2,12 @@ package gormdb
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"latchkey/internal/audit"
 	"latchkey/internal/fault"
 	"latchkey/internal/page"
 	"latchkey/internal/token"
@@ -30,7 +28,7 @@ type tokenWriter interface {
 	// MaxLive live tokens, and says which of that was so.
 	insertToken(ctx context.Context, d token.Draft) (insertion, error)
 	// revokeTokens does the work of token.Repository.Revoke.
-	revokeTokens(ctx context.Context, r revocation) (unknown []uuid.UUID, err error)
+	revokeTokens(ctx context.Context, e token.Ending) (unknown []uuid.UUID, err error)
 	// keepUses keeps one batch of uses, each of another token.
 	keepUses(ctx context.Context, uses []use) error
 }
@@ -73,47 +71,13 @@ func placeOf(t token.Token) string {
 	return "store"
 }
 
-// revocation is what Revoke was asked for.
-type revocation struct {
-	accountID       uuid.UUID
-	ids, onlyStores []uuid.UUID
-	record          token.Revocation
-	event           func(token.Token) audit.Event
-}
-
-// unknown returns the ids that were not found where they were looked for.
-func (r revocation) unknown(found []token.Token) []uuid.UUID {
-	reached := make(map[uuid.UUID]bool, len(found))
-	for _, t := range found {
-		reached[t.ID] = r.onlyStores == nil || slices.Contains(r.onlyStores, t.StoreID)
-	}
-	var unknown []uuid.UUID
-	for _, id := range r.ids {
-		if !reached[id] {
-			unknown = append(unknown, id)
-		}
-	}
-	return unknown
-}
-
-// notRevoked returns those that a revocation ends.
-func notRevoked(found []token.Token) []token.Token {
-	live := make([]token.Token, 0, len(found))
-	for _, t := range found {
-		if t.Revocation == nil {
-			live = append(live, t)
-		}
-	}
-	return live
-}
-
 // Revoke ends tokens, all or none.
-func (t tokens) Revoke(ctx context.Context, accountID uuid.UUID, ids, onlyStores []uuid.UUID, r token.Revocation, event func(token.Token) audit.Event) ([]uuid.UUID, error) {
-	unknown, err := t.engine.revokeTokens(ctx, revocation{accountID, ids, onlyStores, r, event})
+func (t tokens) Revoke(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
+	unknown, err := t.engine.revokeTokens(ctx, e)
 	if len(unknown) == 0 {
 		// A repeat of what another replica did may reach this one before the
 		// feed does, so this is told even when nothing was left to change.
-		t.tell(err, accountID)
+		t.tell(err, e.AccountID)
 	}
 	return unknown, failed(ctx, "revoke API tokens", err)
 }
@@ -319,4 +283,19 @@ func (t tokens) AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs 
 		live[r.APITokenID] = append(live[r.APITokenID], r.accessToken())
 	}
 	return live, nil
+}
+
+// missing returns those of the ids that are not among the found.
+func missing(ids, found []uuid.UUID) []uuid.UUID {
+	there := make(map[uuid.UUID]bool, len(found))
+	for _, id := range found {
+		there[id] = true
+	}
+	var missing []uuid.UUID
+	for _, id := range ids {
+		if !there[id] {
+			missing = append(missing, id)
+		}
+	}
+	return missing
 }

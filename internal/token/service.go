@@ -42,16 +42,29 @@ type Repository interface {
 	// at the draft's creation. It returns fault.LimitReached otherwise, and
 	// no race of two inserts, in however many processes, passes both.
 	Insert(ctx context.Context, d Draft) error
-	// Revoke ends those of the account's tokens that are not revoked yet,
-	// writing one event made by event for each. It changes nothing and
-	// returns the ids that are not in the account, or that a non-nil
-	// onlyStores excludes, if there are any.
-	Revoke(ctx context.Context, accountID uuid.UUID, ids, onlyStores []uuid.UUID, r Revocation, event func(Token) audit.Event) (unknown []uuid.UUID, err error)
+	// Revoke ends those of the tokens that are not revoked yet. It changes
+	// nothing and returns the ids that are not in the account, or that
+	// OnlyStores excludes, if there are any.
+	Revoke(ctx context.Context, e Ending) (unknown []uuid.UUID, err error)
 	// Change hands the token, locked against other writers, to decide and
 	// keeps what it returns in the same transaction. An error of decide
 	// changes nothing and is returned.
 	Change(ctx context.Context, accountID, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error
 	Lister
+}
+
+// Ending is the end of some of an account's tokens, about to be kept.
+type Ending struct {
+	AccountID uuid.UUID
+	// IDs are the tokens, each once.
+	IDs []uuid.UUID
+	// OnlyStores are the stores whose tokens alone may be ended; nil is all
+	// of the account.
+	OnlyStores []uuid.UUID
+	Revocation Revocation
+	// Event is what the log says of each token that ends. Its ID and its
+	// target are each token's own and filled in where it is kept.
+	Event audit.Event
 }
 
 // Change is what a decision does to a token.
@@ -251,8 +264,9 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequ
 	r := Revocation{At: now, By: audit.ActorOf(by.Subject()), Reason: reason}
 	ids := slices.Clone(req.IDs)
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	unknown, err := s.repo.Revoke(ctx, by.AccountID, slices.Compact(ids), only, r, func(t Token) audit.Event {
-		return newEvent(by, audit.APITokenRevoked, t, now, reasonDetail(reason)...)
+	unknown, err := s.repo.Revoke(ctx, Ending{
+		AccountID: by.AccountID, IDs: slices.Compact(ids), OnlyStores: only, Revocation: r,
+		Event: newEvent(by, audit.APITokenRevoked, Token{AccountID: by.AccountID}, now, reasonDetail(reason)...),
 	})
 	if err != nil {
 		return time.Time{}, err

@@ -56,28 +56,28 @@ func (s *shelf) add(d token.AccessDraft) {
 	s.owner[d.Digest.Digest] = d.Record.ID
 }
 
-func (s *shelf) Revoke(_ context.Context, accountID uuid.UUID, ids, only []uuid.UUID, r token.Revocation, event func(token.Token) audit.Event) ([]uuid.UUID, error) {
+func (s *shelf) Revoke(_ context.Context, e token.Ending) ([]uuid.UUID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked, s.only = ids, only
+	s.asked, s.only = e.IDs, e.OnlyStores
 	if s.failing != nil {
 		return nil, s.failing
 	}
 	var unknown []uuid.UUID
-	for _, id := range ids {
+	for _, id := range e.IDs {
 		t, ok := s.tokens[id]
-		if !ok || t.AccountID != accountID || only != nil && !slices.Contains(only, t.StoreID) {
+		if !ok || t.AccountID != e.AccountID || e.OnlyStores != nil && !slices.Contains(e.OnlyStores, t.StoreID) {
 			unknown = append(unknown, id)
 		}
 	}
 	if unknown != nil {
 		return unknown, nil
 	}
-	for _, id := range ids {
+	for _, id := range e.IDs {
 		if t := s.tokens[id]; t.Revocation == nil {
-			t.Revocation = &r
+			t.Revocation = &e.Revocation
 			s.tokens[id] = t
-			s.events = append(s.events, event(t))
+			s.events = append(s.events, e.Event)
 		}
 	}
 	return nil, nil
