@@ -43,20 +43,6 @@ const tokenColumns = `t.account_id, t.id, t.store_id, s.hash AS store_hash, t.na
 // TableName tells gorm the table.
 func (tokenRow) TableName() string { return "api_tokens" }
 
-// scanToken reads the tokenColumns of a hand-written statement.
-func scanToken(scan scan) (token.Token, error) {
-	var r tokenRow
-	var storeHash *string
-	err := scan((*key)(&r.AccountID), (*key)(&r.ID), (*key)(&r.StoreID.UUID), &storeHash, &r.Name, &r.ClientID, &r.Scopes, &r.AllowedIPRanges,
-		&r.CreatedAt, &r.CreatedByKind, (*key)(&r.CreatedByID.UUID), &r.CreatedByName, &r.ExpiresAt, &r.LastUsedAt, &r.LastUsedIP,
-		&r.RevokedAt, &r.RevokedByKind, (*key)(&r.RevokedByID.UUID), &r.RevokedByName, &r.RevocationReason)
-	if err != nil {
-		return token.Token{}, err
-	}
-	r.StoreHash = textOf(storeHash)
-	return r.token()
-}
-
 func (r tokenRow) token() (token.Token, error) {
 	ranges, err := splitRanges(r.AllowedIPRanges)
 	if err != nil {
