@@ -28,20 +28,36 @@ type Record struct {
 	Principal auth.Principal
 	// Features are the account's.
 	Features []scope.Feature
-	// Ended says that the token is revoked, or the session ended.
-	Ended bool
+	// ClientID is the API token's, and StoreHash that of its store if it has
+	// one.
+	ClientID, StoreHash string
+	// IssuedAt is when the secret was made.
+	IssuedAt time.Time
+	// Ended says that the token is revoked, or the session ended; Suspended
+	// that the account is, or the store of a store-level token.
+	Ended, Suspended bool
 	// Ends are the moments after which the secret no longer works: its own
 	// end and its API token's. Zero times do not end it.
 	Ends [2]time.Time
+	// ScopeText is the principal's scopes with a space between any two, as
+	// OAuth writes them (RFC 6749, section 3.3). The verifier fills it in.
+	ScopeText string
 }
 
-// Repository looks secrets up. Both return fault.NotFound for a digest that
-// was never kept, and make one query on a unique index.
+// Store is what the database says of one store.
+type Store struct {
+	ID, AccountID uuid.UUID
+	// Suspended says that the store is, or its account.
+	Suspended bool
+}
+
+// Repository looks up, each time with one query on a unique index. Both return
+// fault.NotFound for what is not there.
 type Repository interface {
-	// TokenByDigest finds an access token of either level.
-	TokenByDigest(ctx context.Context, candidates []secret.KeyedDigest) (Record, error)
-	// SessionByDigest finds a person's session.
-	SessionByDigest(ctx context.Context, candidates []secret.KeyedDigest) (Record, error)
+	// Credential finds what a secret of the kind stands for by its digest.
+	Credential(ctx context.Context, kind secret.Kind, candidates []secret.KeyedDigest) (Record, error)
+	// Store finds a store by its hash.
+	Store(ctx context.Context, hash string) (Store, error)
 }
 
 // reason is why a secret was refused: for logs, never for the caller.
@@ -52,6 +68,7 @@ const (
 	reasonUnknown   reason = "unknown"
 	reasonKind      reason = "wrong kind"
 	reasonEnded     reason = "revoked or ended"
+	reasonSuspended reason = "suspended"
 	reasonExpired   reason = "expired"
 	reasonAddress   reason = "address not allowed"
 )
@@ -85,19 +102,45 @@ func NewVerifier(c Config) *Verifier {
 	return &Verifier{repo: c.Repository, keys: c.Keys, catalogue: c.Catalogue, memory: c.Memory, uses: c.Uses, log: c.Log, now: c.Now}
 }
 
-// Verify returns the principal of a presented secret that is used from the
+// The kinds of secret that clients present, and gateways.
+var (
+	clientKinds  = []secret.Kind{secret.AccountAccessToken, secret.StoreAccessToken, secret.OAuthAccessToken, secret.UserSession}
+	gatewayKinds = []secret.Kind{secret.GatewayKey}
+)
+
+// Verify returns the principal of a client's secret that is used from the
 // origin. It returns fault.Unauthenticated for every secret that does not
 // work, with the same message whatever the reason: the reason is logged.
 func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
+	r, err := v.Look(ctx, presented, origin)
+	if err != nil {
+		return nil, err
+	}
+	p := r.Principal
+	p.Origin = origin
+	return &p, nil
+}
+
+// Look is Verify for whoever needs all that is known of the secret. The record
+// is shared with others and must not be changed.
+func (v *Verifier) Look(ctx context.Context, presented string, origin auth.Origin) (*Record, error) {
+	return v.look(ctx, presented, origin, clientKinds)
+}
+
+// Gateway returns the record of a gateway's key, and errors as Verify does.
+func (v *Verifier) Gateway(ctx context.Context, presented string, origin auth.Origin) (*Record, error) {
+	return v.look(ctx, presented, origin, gatewayKinds)
+}
+
+func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record, error) {
 	value, err := secret.Parse(presented)
 	if err != nil {
 		return nil, v.refuse(ctx, reasonMalformed, uuid.Nil, origin)
 	}
-	find := v.finder(value.Kind())
-	if find == nil {
+	if !slices.Contains(kinds, value.Kind()) {
 		return nil, v.refuse(ctx, reasonKind, uuid.Nil, origin)
 	}
-	record, err := v.record(ctx, value, find)
+	record, err := v.record(ctx, value)
 	if fault.KindOf(err) == fault.NotFound {
 		return nil, v.refuse(ctx, reasonUnknown, uuid.Nil, origin)
 	}
@@ -111,16 +154,14 @@ func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Ori
 	if v.uses != nil && record.Principal.Kind == auth.APIToken {
 		v.uses.Note(Use{AccountID: record.Principal.AccountID, TokenID: record.Principal.ID, At: now, IP: origin.IP})
 	}
-	p := record.Principal
-	p.Origin = origin
-	return &p, nil
+	return record, nil
 }
 
 // record returns what is known of the secret, from memory where that can be
 // trusted.
-func (v *Verifier) record(ctx context.Context, value secret.Secret, find look) (*Record, error) {
+func (v *Verifier) record(ctx context.Context, value secret.Secret) (*Record, error) {
 	load := func() (*Record, error) {
-		r, err := find(ctx, v.keys.Candidates(value))
+		r, err := v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
 		if err != nil {
 			return nil, err
 		}
@@ -130,30 +171,32 @@ func (v *Verifier) record(ctx context.Context, value secret.Secret, find look) (
 	if v.memory == nil {
 		return load()
 	}
-	return v.memory.recall(v.keys.Digest(value).Digest, load)
+	return v.memory.records.recall(v.keys.Digest(value).Digest, load)
 }
 
-// look is how secrets of one kind are looked up.
-type look func(context.Context, []secret.KeyedDigest) (Record, error)
-
-// finder returns how secrets of the kind are looked up, nil for a kind that
-// opens nothing by itself.
-func (v *Verifier) finder(kind secret.Kind) look {
-	switch kind {
-	case secret.AccountAccessToken, secret.StoreAccessToken:
-		return v.repo.TokenByDigest
-	case secret.UserSession:
-		return v.repo.SessionByDigest
+// Store returns the store that has the hash. It returns fault.NotFound when
+// there is none.
+func (v *Verifier) Store(ctx context.Context, hash string) (*Store, error) {
+	load := func() (*Store, error) {
+		s, err := v.repo.Store(ctx, hash)
+		return &s, err
 	}
-	return nil
+	if v.memory == nil {
+		return load()
+	}
+	return v.memory.stores.recall(hash, load)
 }
 
-// complete gives the account's owner every scope that the account can see,
-// and takes from a token what the account can no longer see.
+// complete fills in the scopes: for the account's owner every one that the
+// account can see, for a token those of its own that the account still sees.
 func (v *Verifier) complete(r *Record) {
+	r.Principal.Scopes = v.scopes(r)
+	r.ScopeText = r.Principal.Scopes.String()
+}
+
+func (v *Verifier) scopes(r *Record) scope.Set {
 	if r.Principal.AccountOwner {
-		r.Principal.Scopes = v.visible(r.Features)
-		return
+		return v.visible(r.Features)
 	}
 	var lost []string
 	for _, name := range r.Principal.Scopes.Names() {
@@ -162,9 +205,10 @@ func (v *Verifier) complete(r *Record) {
 			lost = append(lost, name)
 		}
 	}
-	if lost != nil {
-		r.Principal.Scopes = without(r.Principal.Scopes, lost)
+	if lost == nil {
+		return r.Principal.Scopes
 	}
+	return without(r.Principal.Scopes, lost)
 }
 
 func (v *Verifier) visible(features []scope.Feature) scope.Set {
@@ -185,8 +229,11 @@ func without(s scope.Set, lost []string) scope.Set {
 // nothing. It is asked anew at every use, so that memory honours each end at
 // its exact instant.
 func (r *Record) refusal(now time.Time, from netip.Addr) reason {
-	if r.Ended {
+	switch {
+	case r.Ended:
 		return reasonEnded
+	case r.Suspended:
+		return reasonSuspended
 	}
 	for _, end := range r.Ends {
 		if !end.IsZero() && !now.Before(end) {

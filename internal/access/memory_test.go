@@ -23,9 +23,9 @@ func (g *gate) rename(s secret.Secret, name string) {
 	g.repo.mu.Lock()
 	defer g.repo.mu.Unlock()
 	digest := g.keys.Digest(s).Digest
-	r := g.repo.tokens[digest]
+	r := g.repo.records[s.Kind()][digest]
 	r.Principal.Name = name
-	g.repo.tokens[digest] = r
+	g.repo.records[s.Kind()][digest] = r
 }
 
 // A deed that may end what is remembered of an account's tokens.

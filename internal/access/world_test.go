@@ -30,17 +30,17 @@ var (
 
 // table is a repository in memory. It finds by digest, as the database does, and counts how often it is asked.
 type table struct {
-	mu       sync.Mutex
-	tokens   map[secret.Digest]access.Record
-	sessions map[secret.Digest]access.Record
-	asked    atomic.Int64
+	mu      sync.Mutex
+	records map[secret.Kind]map[secret.Digest]access.Record
+	stores  map[string]access.Store
+	asked   atomic.Int64
 	// reading, if set, is called between reading a record and returning it.
 	reading func()
 	failing error
 }
 
 func newTable() *table {
-	return &table{tokens: map[secret.Digest]access.Record{}, sessions: map[secret.Digest]access.Record{}}
+	return &table{records: map[secret.Kind]map[secret.Digest]access.Record{}, stores: map[string]access.Store{}}
 }
 
 func (r *table) find(from map[secret.Digest]access.Record, candidates []secret.KeyedDigest) (access.Record, error) {
@@ -62,12 +62,19 @@ func (r *table) find(from map[secret.Digest]access.Record, candidates []secret.K
 	return record, err
 }
 
-func (r *table) TokenByDigest(_ context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
-	return r.find(r.tokens, candidates)
+func (r *table) Credential(_ context.Context, kind secret.Kind, candidates []secret.KeyedDigest) (access.Record, error) {
+	return r.find(r.records[kind], candidates)
 }
 
-func (r *table) SessionByDigest(_ context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
-	return r.find(r.sessions, candidates)
+func (r *table) Store(_ context.Context, hash string) (access.Store, error) {
+	r.asked.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok := r.stores[hash]
+	if !ok {
+		return s, fault.Errorf(fault.NotFound, "none")
+	}
+	return s, nil
 }
 
 // gate is a verifier with all that surrounds it.
@@ -120,11 +127,10 @@ func (g *gate) secret(kind secret.Kind) secret.Secret {
 func (g *gate) keep(s secret.Secret, r access.Record) {
 	g.repo.mu.Lock()
 	defer g.repo.mu.Unlock()
-	if s.Kind() == secret.UserSession {
-		g.repo.sessions[g.keys.Digest(s).Digest] = r
-	} else {
-		g.repo.tokens[g.keys.Digest(s).Digest] = r
+	if g.repo.records[s.Kind()] == nil {
+		g.repo.records[s.Kind()] = map[secret.Digest]access.Record{}
 	}
+	g.repo.records[s.Kind()][g.keys.Digest(s).Digest] = r
 }
 
 // token keeps a record of an API token of the account and returns its secret.

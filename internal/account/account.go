@@ -11,6 +11,16 @@ import (
 	"latchkey/internal/scope"
 )
 
+// Status says whether an account or a store is in business.
+type Status string
+
+// The statuses of accounts and stores. While one is suspended none of its
+// credentials works; nothing else of it changes.
+const (
+	Active    Status = "active"
+	Suspended Status = "suspended"
+)
+
 // Account is a business, the tenant.
 type Account struct {
 	ID   uuid.UUID
@@ -19,6 +29,7 @@ type Account struct {
 	OwnerID uuid.UUID
 	// Features are the programmes that the account is enrolled in, sorted.
 	Features  []scope.Feature
+	Status    Status
 	CreatedAt time.Time
 }
 
@@ -35,6 +46,7 @@ type Store struct {
 	Name string
 	// OwnerID is the user who owns the store.
 	OwnerID   uuid.UUID
+	Status    Status
 	CreatedAt time.Time
 }
 

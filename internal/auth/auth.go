@@ -23,6 +23,9 @@ const (
 	APIToken Kind = "API_TOKEN"
 	// Session: a person, by a session of theirs in one account.
 	Session Kind = "SESSION"
+	// Gateway: a proxy or service that asks about others' credentials, by its
+	// key. It acts in no account.
+	Gateway Kind = "GATEWAY"
 	// Operator: whoever runs Latchkey, by its commands.
 	Operator Kind = "OPERATOR"
 )

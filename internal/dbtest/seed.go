@@ -78,7 +78,7 @@ func (s Seed) imagine() World {
 		}
 	}
 	w := World{Owner: person("owner"), Members: map[uuid.UUID][]user.StoreMember{}}
-	w.Account = account.Account{ID: id, Name: "Account " + unique, OwnerID: w.Owner.ID, Features: s.Features, CreatedAt: s.At}
+	w.Account = account.Account{ID: id, Name: "Account " + unique, OwnerID: w.Owner.ID, Features: s.Features, Status: account.Active, CreatedAt: s.At}
 	w.Users = append(w.Users, w.Owner)
 	if s.StoreOwner {
 		w.StoreOwner = person("store.owner")
@@ -104,7 +104,7 @@ func (s Seed) imagine() World {
 func (w *World) addStore(i int, unique string, members []user.User, at time.Time) {
 	st := account.Store{
 		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, Hash: fmt.Sprintf("s%d%s", i, unique), Name: fmt.Sprintf("Store %d", i),
-		OwnerID: w.Owner.ID, CreatedAt: at,
+		OwnerID: w.Owner.ID, Status: account.Active, CreatedAt: at,
 	}
 	if i == 0 && w.StoreOwner.ID != uuid.Nil {
 		st.OwnerID = w.StoreOwner.ID

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/access"
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
@@ -27,23 +28,43 @@ func (db *DB) Access() access.Repository { return credentials{db} }
 
 func noCredential() error { return fault.Errorf(fault.NotFound, "There is no such credential.") }
 
-// tokenByDigest and sessionByDigest end in a list of digests. All else they
-// read is found by primary key, but for the stores of a person, which are
-// found by the index of owners.
+// lookup is how credentials of one kind are found: a statement that ends in a
+// list of digests, on which there is a unique index, and the reader of its row.
+type lookup struct {
+	statement string
+	read      func(scan) (access.Record, error)
+}
+
+// lookupOf returns how credentials of the kind are found; not every kind is
+// kept.
+func lookupOf(kind secret.Kind) (lookup, bool) {
+	switch kind {
+	case secret.AccountAccessToken, secret.StoreAccessToken:
+		return lookup{tokenByDigest, readToken}, true
+	case secret.UserSession:
+		return lookup{sessionByDigest, readSession}, true
+	}
+	return lookup{}, false
+}
+
+// All that these read besides the digest is found by primary key, but for the
+// stores of a person, which are found by the index of owners.
 const (
-	tokenByDigest = `SELECT t.id, t.name, t.account_id, t.store_id, t.scopes, t.allowed_ip_ranges,
-			t.revoked_at, t.expires_at, x.expires_at, a.features
+	tokenByDigest = `SELECT t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
+			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status
 		FROM access_tokens AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
+		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
 		WHERE x.digest IN `
-	sessionByDigest = `SELECT s.id, s.user_id, u.email, s.account_id, s.ended_at, s.expires_at, a.owner_id, a.features,
+	sessionByDigest = `SELECT s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, a.owner_id, a.features, a.status,
 			coalesce((SELECT string_agg(CAST(o.id AS text), ' ') FROM stores AS o
 				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), '')
 		FROM sessions AS s
 		JOIN users AS u ON u.id = s.user_id
 		JOIN accounts AS a ON a.id = s.account_id
 		WHERE s.digest IN `
+	findStore = `SELECT s.account_id, s.id, s.status, a.status FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.hash = $1`
 )
 
 // digests are the parameters of a list of digests: its text and its values.
@@ -57,35 +78,55 @@ func digests(candidates []secret.KeyedDigest) (string, []any) {
 	return "(" + strings.Join(places, ", ") + ")", args
 }
 
-// byDigest runs a statement that finds at most one row.
-func (c credentials) byDigest(ctx context.Context, statement string, candidates []secret.KeyedDigest, read func(scan) (access.Record, error)) (access.Record, error) {
-	if len(candidates) == 0 {
+// Credential finds what a secret stands for.
+func (c credentials) Credential(ctx context.Context, kind secret.Kind, candidates []secret.KeyedDigest) (access.Record, error) {
+	l, kept := lookupOf(kind)
+	if !kept || len(candidates) == 0 {
 		return access.Record{}, noCredential()
 	}
 	list, args := digests(candidates)
-	var record access.Record
+	record, err := onlyRow(ctx, c.engine, l.statement+list, args, l.read, noCredential())
+	return record, failed(ctx, "look a credential up", err)
+}
+
+// Store finds a store by its hash.
+func (c credentials) Store(ctx context.Context, hash string) (access.Store, error) {
+	s, err := onlyRow(ctx, c.engine, findStore, []any{hash}, readStore, fault.Errorf(fault.NotFound, "There is no such store."))
+	return s, failed(ctx, "look a store up", err)
+}
+
+// onlyRow runs a statement that finds at most one row; without one it returns
+// none.
+func onlyRow[T any](ctx context.Context, e engine, statement string, args []any, read func(scan) (T, error), none error) (row T, err error) {
 	found := false
-	err := c.engine.query(ctx, statement+list, args, func(scan scan) (err error) {
-		record, err = read(scan)
+	err = e.query(ctx, statement, args, func(scan scan) (err error) {
+		row, err = read(scan)
 		found = true
 		return err
 	})
 	if err == nil && !found {
-		err = noCredential()
+		err = none
 	}
-	return record, failed(ctx, "look a credential up", err)
+	return row, err
 }
 
-// TokenByDigest finds an access token.
-func (c credentials) TokenByDigest(ctx context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
-	return c.byDigest(ctx, tokenByDigest, candidates, readToken)
+func readStore(scan scan) (access.Store, error) {
+	var s access.Store
+	var status, ofAccount string
+	err := scan((*key)(&s.AccountID), (*key)(&s.ID), &status, &ofAccount)
+	s.Suspended = suspended(status) || suspended(ofAccount)
+	return s, err
 }
+
+func suspended(status string) bool { return status == string(account.Suspended) }
 
 func readToken(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.APIToken}
-	var scopes, ranges, features string
-	var revoked, tokenEnd, accessEnd instant
-	err := scan((*key)(&p.ID), &p.Name, (*key)(&p.AccountID), (*key)(&p.StoreID), &scopes, &ranges, &revoked, &tokenEnd, &accessEnd, &features)
+	var clientID, scopes, ranges, features, status string
+	var storeHash, storeStatus *string
+	var revoked, tokenEnd, issued, accessEnd instant
+	err := scan((*key)(&p.ID), &p.Name, (*key)(&p.AccountID), (*key)(&p.StoreID), &clientID, &scopes, &ranges, &revoked, &tokenEnd,
+		&issued, &accessEnd, &features, &status, &storeHash, &storeStatus)
 	if err != nil {
 		return access.Record{}, err
 	}
@@ -95,8 +136,8 @@ func readToken(scan scan) (access.Record, error) {
 	p.Scopes = scope.ParseSet(scopes)
 	p.ExpiresAt = earlier(accessEnd.Time, tokenEnd.Time)
 	return access.Record{
-		Principal: p, Features: split[scope.Feature](features),
-		Ended: !revoked.IsZero(), Ends: [2]time.Time{accessEnd.Time, tokenEnd.Time},
+		Principal: p, Features: split[scope.Feature](features), ClientID: clientID, StoreHash: textOf(storeHash), IssuedAt: issued.Time,
+		Ended: !revoked.IsZero(), Suspended: suspended(status) || suspended(textOf(storeStatus)), Ends: [2]time.Time{accessEnd.Time, tokenEnd.Time},
 	}, nil
 }
 
@@ -108,18 +149,14 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// SessionByDigest finds a person's session. A session of a person who owns
+// readSession reads a person's session. A session of a person who owns
 // nothing in the account any more has ended.
-func (c credentials) SessionByDigest(ctx context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
-	return c.byDigest(ctx, sessionByDigest, candidates, readSession)
-}
-
 func readSession(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.Session}
-	var features, stores string
-	var ended, end instant
+	var features, status, stores string
+	var ended, issued, end instant
 	var owner uuid.UUID
-	err := scan((*key)(&p.SessionID), (*key)(&p.ID), &p.Name, (*key)(&p.AccountID), &ended, &end, (*key)(&owner), &features, &stores)
+	err := scan((*key)(&p.SessionID), (*key)(&p.ID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, (*key)(&owner), &features, &status, &stores)
 	if err != nil {
 		return access.Record{}, err
 	}
@@ -133,7 +170,7 @@ func readSession(scan scan) (access.Record, error) {
 	p.AccountOwner = owner == p.ID
 	p.ExpiresAt = end.Time
 	return access.Record{
-		Principal: p, Features: split[scope.Feature](features),
+		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
 		Ended: !ended.IsZero() || !p.AccountOwner && len(p.OwnedStores) == 0,
 		Ends:  [2]time.Time{end.Time},
 	}, nil

@@ -2,6 +2,7 @@ package gormdb_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/access"
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
@@ -35,7 +37,7 @@ func TestTokenByDigest(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				made, value := issue(t, db, w, tc.store, tc.edit)
-				got, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value))
+				got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -44,7 +46,8 @@ func TestTokenByDigest(t *testing.T) {
 						Kind: auth.APIToken, ID: made.ID, Name: made.Name, AccountID: w.Account.ID, StoreID: tc.store, Scopes: made.Scopes,
 						ExpiresAt: made.ExpiresAt, AllowedIPRanges: made.AllowedIPRanges,
 					},
-					Features: w.Account.Features, Ends: [2]time.Time{{}, made.ExpiresAt},
+					Features: w.Account.Features, ClientID: made.ClientID, StoreHash: made.StoreHash, IssuedAt: noon,
+					Ends: [2]time.Time{{}, made.ExpiresAt},
 				})
 			})
 		}
@@ -70,15 +73,15 @@ func TestDigestsThatAreNotKept(t *testing.T) {
 			{"of the other sort", keys.Candidates(session), keys.Candidates(value)},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				_, err := db.Access().TokenByDigest(t.Context(), tc.token)
+				_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, tc.token)
 				mustBe(t, err, fault.NotFound)
-				_, err = db.Access().SessionByDigest(t.Context(), tc.session)
+				_, err = db.Access().Credential(t.Context(), secret.UserSession, tc.session)
 				mustBe(t, err, fault.NotFound)
 			})
 		}
 		t.Run("one of several is", func(t *testing.T) {
 			several := slices.Concat(otherKeys.Candidates(value), keys.Candidates(value))
-			if got, err := db.Access().TokenByDigest(t.Context(), several); err != nil || got.Principal.AccountID != w.Account.ID {
+			if got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, several); err != nil || got.Principal.AccountID != w.Account.ID {
 				t.Errorf("got %v, %v", got, err)
 			}
 		})
@@ -107,7 +110,7 @@ func TestSessionByDigest(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				s, value := startSession(t, db, w, tc.by)
-				got, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(value))
+				got, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(value))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -117,7 +120,7 @@ func TestSessionByDigest(t *testing.T) {
 						Kind: auth.Session, ID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
 						AccountOwner: tc.owner, OwnedStores: tc.stores, ExpiresAt: s.ExpiresAt,
 					},
-					Features: w.Account.Features, Ended: tc.ended, Ends: [2]time.Time{s.ExpiresAt},
+					Features: w.Account.Features, IssuedAt: s.CreatedAt, Ended: tc.ended, Ends: [2]time.Time{s.ExpiresAt},
 				})
 			})
 		}
@@ -137,10 +140,10 @@ func TestLookUpsAreOneStatement(t *testing.T) {
 		_, value := issue(t, db, w, uuid.Nil)
 		_, session := startSession(t, db, w, w.Owner)
 		count = 0
-		if _, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value)); err != nil {
+		if _, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(session)); err != nil {
+		if _, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(session)); err != nil {
 			t.Fatal(err)
 		}
 		if count != 2 {
@@ -256,5 +259,50 @@ func TestKeepManyUses(t *testing.T) {
 				t.Fatalf("last used %v, want %v", got.LastUsedAt, later(39*time.Second))
 			}
 		}
+	})
+}
+
+// While an account or a store is suspended, what opens it says so.
+func TestSuspended(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Stores: 2}.Make(t, db)
+		_, ofAccount := issue(t, db, w, uuid.Nil)
+		_, here := issue(t, db, w, w.Stores[0].ID)
+		_, there := issue(t, db, w, w.Stores[1].ID)
+		_, session := startSession(t, db, w, w.Owner)
+		for _, tc := range []struct {
+			name           string
+			account, store account.Status
+			whole, here    bool // whether the account is suspended, and the first store
+		}{
+			{"both in business", account.Active, account.Active, false, false},
+			{"a store suspended", account.Active, account.Suspended, false, true},
+			{"the account suspended", account.Suspended, account.Active, true, true},
+			{"in business again", account.Active, account.Active, false, false},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				w.Account.Status, w.Stores[0].Status = tc.account, tc.store
+				if err := errors.Join(db.Manifest().SaveAccount(t.Context(), w.Account), db.Manifest().SaveStore(t.Context(), w.Stores[0])); err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range []struct {
+					value secret.Secret
+					want  bool
+				}{{ofAccount, tc.whole}, {here, tc.here}, {there, tc.whole}, {session, tc.whole}} {
+					got, err := db.Access().Credential(t.Context(), c.value.Kind(), keys.Candidates(c.value))
+					if err != nil || got.Suspended != c.want {
+						t.Errorf("%s is suspended: %v, %v, want %v", c.value.Hint(), got.Suspended, err, c.want)
+					}
+				}
+				for i, want := range []bool{tc.here, tc.whole} {
+					got, err := db.Access().Store(t.Context(), w.Stores[i].Hash)
+					if want := (access.Store{ID: w.Stores[i].ID, AccountID: w.Account.ID, Suspended: want}); err != nil || got != want {
+						t.Errorf("got %+v, %v, want %+v", got, err, want)
+					}
+				}
+			})
+		}
+		_, err := db.Access().Store(t.Context(), "nowhere")
+		mustBe(t, err, fault.NotFound)
 	})
 }

@@ -25,6 +25,7 @@ type accountRow struct {
 	Name      string
 	OwnerID   uuid.UUID
 	Features  string
+	Status    string
 	CreatedAt instant
 }
 
@@ -32,7 +33,10 @@ type accountRow struct {
 func (accountRow) TableName() string { return "accounts" }
 
 func (r accountRow) account() account.Account {
-	return account.Account{ID: r.ID, Name: r.Name, OwnerID: r.OwnerID, Features: split[scope.Feature](r.Features), CreatedAt: r.CreatedAt.Time}
+	return account.Account{
+		ID: r.ID, Name: r.Name, OwnerID: r.OwnerID, Features: split[scope.Feature](r.Features), Status: account.Status(r.Status),
+		CreatedAt: r.CreatedAt.Time,
+	}
 }
 
 type storeRow struct {
@@ -41,6 +45,7 @@ type storeRow struct {
 	Hash      string
 	Name      string
 	OwnerID   uuid.UUID
+	Status    string
 	CreatedAt instant
 }
 
@@ -48,7 +53,10 @@ type storeRow struct {
 func (storeRow) TableName() string { return "stores" }
 
 func (r storeRow) store() account.Store {
-	return account.Store{ID: r.ID, AccountID: r.AccountID, Hash: r.Hash, Name: r.Name, OwnerID: r.OwnerID, CreatedAt: r.CreatedAt.Time}
+	return account.Store{
+		ID: r.ID, AccountID: r.AccountID, Hash: r.Hash, Name: r.Name, OwnerID: r.OwnerID, Status: account.Status(r.Status),
+		CreatedAt: r.CreatedAt.Time,
+	}
 }
 
 type appRow struct {
@@ -82,8 +90,9 @@ func one[R any](q *gorm.DB, missing error) (R, error) {
 // Issuing reads the account, and the store if there is one, before it can
 // judge: these statements are written by hand.
 const (
-	accountByID = `SELECT a.id, a.name, a.owner_id, a.features, a.created_at FROM accounts AS a WHERE a.id = $1`
-	storeByRef  = `SELECT a.id, a.name, a.owner_id, a.features, a.created_at, s.id, s.hash, s.name, s.owner_id, s.created_at
+	accountByID = `SELECT a.id, a.name, a.owner_id, a.features, a.status, a.created_at FROM accounts AS a WHERE a.id = $1`
+	storeByRef  = `SELECT a.id, a.name, a.owner_id, a.features, a.status, a.created_at,
+			s.id, s.hash, s.name, s.owner_id, s.status, s.created_at
 		FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.account_id = $1 AND `
 	storeByID   = storeByRef + `s.id = $2`
 	storeByHash = storeByRef + `s.hash = $2`
@@ -91,20 +100,15 @@ const (
 
 // to is where to scan the columns of an account.
 func (r *accountRow) to() []any {
-	return []any{(*key)(&r.ID), &r.Name, (*key)(&r.OwnerID), &r.Features, &r.CreatedAt}
+	return []any{(*key)(&r.ID), &r.Name, (*key)(&r.OwnerID), &r.Features, &r.Status, &r.CreatedAt}
 }
 
 // Account finds an account.
 func (a accounts) Account(ctx context.Context, id uuid.UUID) (account.Account, error) {
-	var row accountRow
-	found := false
-	err := a.engine.query(ctx, accountByID, []any{id}, func(scan scan) error {
-		found = true
-		return scan(row.to()...)
-	})
-	if err == nil && !found {
-		err = noAccount()
-	}
+	row, err := onlyRow(ctx, a.engine, accountByID, []any{id}, func(scan scan) (row accountRow, err error) {
+		err = scan(row.to()...)
+		return row, err
+	}, noAccount())
 	return row.account(), failed(ctx, "read account", err)
 }
 
@@ -119,7 +123,7 @@ func (a accounts) Store(ctx context.Context, accountID uuid.UUID, ref account.St
 	found := false
 	err := a.engine.query(ctx, statement, []any{accountID, name}, func(scan scan) error {
 		found = true
-		return scan(append(owner.to(), (*key)(&st.ID), &st.Hash, &st.Name, (*key)(&st.OwnerID), &st.CreatedAt)...)
+		return scan(append(owner.to(), (*key)(&st.ID), &st.Hash, &st.Name, (*key)(&st.OwnerID), &st.Status, &st.CreatedAt)...)
 	})
 	if err == nil && !found {
 		err = account.ErrNoStore()

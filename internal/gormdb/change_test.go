@@ -78,11 +78,11 @@ func TestChangeRotates(t *testing.T) {
 			}
 			same(t, tc.name, live[made.ID], tc.want)
 		}
-		record, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(old))
+		record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(old))
 		if err != nil || !record.Ends[0].Equal(later(time.Hour)) || !record.Principal.ExpiresAt.Equal(later(time.Hour)) {
 			t.Errorf("the old one: %+v, %v", record, err)
 		}
-		record, err = db.Access().TokenByDigest(t.Context(), keys.Candidates(fresh))
+		record, err = db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(fresh))
 		if err != nil || !record.Ends[0].IsZero() || record.Principal.ID != made.ID {
 			t.Errorf("the new one: %+v, %v", record, err)
 		}

@@ -146,17 +146,23 @@ func (m manifests) MemberApps(ctx context.Context, accountID, memberID uuid.UUID
 
 // SaveAccount keeps an account; its owner must be kept already.
 func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
-	row := accountRow{ID: a.ID, Name: a.Name, OwnerID: a.OwnerID, Features: joined(a.Features), CreatedAt: instant{a.CreatedAt}}
+	row := accountRow{
+		ID: a.ID, Name: a.Name, OwnerID: a.OwnerID, Features: joined(a.Features), Status: string(a.Status),
+		CreatedAt: instant{a.CreatedAt},
+	}
 	return m.save(ctx, a.ID, func(tx *gorm.DB) *gorm.DB {
-		return tx.Clauses(replace([]string{"id"}, "name", "owner_id", "features")).Create(&row)
+		return tx.Clauses(replace([]string{"id"}, "name", "owner_id", "features", "status")).Create(&row)
 	})
 }
 
 // SaveStore keeps a store of an account that is kept already.
 func (m manifests) SaveStore(ctx context.Context, s account.Store) error {
-	row := storeRow{AccountID: s.AccountID, ID: s.ID, Hash: s.Hash, Name: s.Name, OwnerID: s.OwnerID, CreatedAt: instant{s.CreatedAt}}
+	row := storeRow{
+		AccountID: s.AccountID, ID: s.ID, Hash: s.Hash, Name: s.Name, OwnerID: s.OwnerID, Status: string(s.Status),
+		CreatedAt: instant{s.CreatedAt},
+	}
 	return m.save(ctx, s.AccountID, func(tx *gorm.DB) *gorm.DB {
-		return tx.Clauses(replace([]string{"account_id", "id"}, "hash", "name", "owner_id")).Create(&row)
+		return tx.Clauses(replace([]string{"account_id", "id"}, "hash", "name", "owner_id", "status")).Create(&row)
 	})
 }
 

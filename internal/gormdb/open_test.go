@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/secret"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -150,7 +151,10 @@ func TestOnStatement(t *testing.T) {
 		reads := map[string]func() error{
 			"hand-written": func() error { _, err := db.Users().Users(t.Context(), w.Account.ID, all); return err },
 			"gorm":         func() error { _, err := db.Users().CountUsers(t.Context(), w.Account.ID); return err },
-			"digest":       func() error { _, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value)); return err },
+			"digest": func() error {
+				_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
+				return err
+			},
 		}
 		if err := db.Tokens().Insert(t.Context(), d); err != nil {
 			t.Fatal(err)

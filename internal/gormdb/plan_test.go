@@ -40,12 +40,12 @@ func TestPlans(t *testing.T) {
 		index []string
 	}{
 		{"a digest", func() error {
-			_, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value))
+			_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
 			return ignore(err)
 		},
 			[]any{digest}, []string{"access_tokens_digest_key", "api_tokens_pkey"}},
 		{"a session", func() error {
-			_, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(value))
+			_, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(value))
 			return ignore(err)
 		},
 			[]any{digest}, []string{"sessions_digest_key"}},
@@ -145,8 +145,8 @@ func TestSQLitePlans(t *testing.T) {
 			}
 		}
 	}
-	_, tokenErr := db.Access().TokenByDigest(t.Context(), keys.Candidates(value))
-	_, sessionErr := db.Access().SessionByDigest(t.Context(), keys.Candidates(session))
+	_, tokenErr := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
+	_, sessionErr := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(session))
 	_, ownerErr := db.Users().Ownership(t.Context(), user.Fold(w.Owner.Email))
 	if err := errors.Join(tokenErr, sessionErr, ownerErr); err != nil {
 		t.Fatal(err)

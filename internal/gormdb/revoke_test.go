@@ -11,6 +11,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/secret"
 	"latchkey/internal/token"
 )
 
@@ -56,7 +57,7 @@ func TestRevoke(t *testing.T) {
 			}
 			sameTokens(t, "revoked", []token.Token{got}, []token.Token{want})
 		}
-		if record, err := db.Access().TokenByDigest(t.Context(), keys.Candidates(value)); err != nil || !record.Ended {
+		if record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value)); err != nil || !record.Ended {
 			t.Errorf("the verifier is told %+v, %v", record, err)
 		}
 		if got, err := db.Tokens().Token(t.Context(), w.Account.ID, c.ID); err != nil || got.Revocation != nil {

@@ -136,7 +136,7 @@ func TestStartSession(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{}.Make(t, db)
 		s, value := startSession(t, db, w, w.Owner)
-		record, err := db.Access().SessionByDigest(t.Context(), keys.Candidates(value))
+		record, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(value))
 		if err != nil || record.Principal.SessionID != s.ID {
 			t.Errorf("found %v, %v", record, err)
 		}

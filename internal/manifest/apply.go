@@ -140,7 +140,7 @@ func (a *application) account(ctx context.Context, d Account) error {
 		action, is = audit.AccountCreated, account.Account{ID: d.ID, CreatedAt: a.now}
 	}
 	owner := a.people[d.Owner]
-	details := []audit.Detail{set("name", &is.Name, d.Name), a.setFeatures(&is, d.Features)}
+	details := []audit.Detail{set("name", &is.Name, d.Name), setStatus(&is.Status, d.Status), a.setFeatures(&is, d.Features)}
 	if is.OwnerID != owner.ID {
 		if known {
 			a.formerOwners[d.ID] = is.OwnerID

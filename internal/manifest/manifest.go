@@ -36,10 +36,12 @@ type Account struct {
 	// Features are all that the account is to have; nil where the file is
 	// silent.
 	Features []scope.Feature
-	Owner    string
-	Users    []string
-	Apps     []App
-	Stores   []Store
+	// Status is empty where the file is silent.
+	Status account.Status
+	Owner  string
+	Users  []string
+	Apps   []App
+	Stores []Store
 }
 
 // App is an app that an account offers.
@@ -55,6 +57,8 @@ type App struct {
 type Store struct {
 	Line       int
 	Hash, Name string
+	// Status is empty where the file is silent.
+	Status account.Status
 	// Owner is empty where the file is silent.
 	Owner string
 	Users []Member

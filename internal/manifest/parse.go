@@ -18,10 +18,11 @@ import (
 
 // What the file calls things.
 var (
-	features = map[string]scope.Feature{"automated_billing": scope.FeatureAutomatedBilling}
-	appStati = map[string]account.AppStatus{"draft": account.AppDraft, "published": account.AppPublished}
-	stati    = map[string]user.Status{"active": user.Active, "inactive": user.Inactive}
-	hash     = regexp.MustCompile(`^[a-z0-9]{4,32}$`)
+	features   = map[string]scope.Feature{"automated_billing": scope.FeatureAutomatedBilling}
+	appStati   = map[string]account.AppStatus{"draft": account.AppDraft, "published": account.AppPublished}
+	stati      = map[string]user.Status{"active": user.Active, "inactive": user.Inactive}
+	inBusiness = map[string]account.Status{"active": account.Active, "suspended": account.Suspended}
+	hash       = regexp.MustCompile(`^[a-z0-9]{4,32}$`)
 )
 
 // maxName bounds the names of accounts, stores and apps, in characters.
@@ -64,8 +65,8 @@ type parser struct {
 }
 
 func (p *parser) account(n *yaml.Node) Account {
-	m := p.mapping(n, "an account", "uuid", "name", "features", "owner", "users", "apps", "stores")
-	a := Account{Line: n.Line, Name: m.text("name", true, validName, nameRule)}
+	m := p.mapping(n, "an account", "uuid", "name", "status", "features", "owner", "users", "apps", "stores")
+	a := Account{Line: n.Line, Name: m.text("name", true, validName, nameRule), Status: choice(m, "status", inBusiness)}
 	if text := m.text("uuid", true, validUUID, "is no UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"); text != "" {
 		a.ID = uuid.MustParse(text)
 		p.accounts.again(&p.faults, a.ID, m.lineOf("uuid"), "account "+a.ID.String())
@@ -121,8 +122,8 @@ func (p *parser) app(n *yaml.Node) App {
 }
 
 func (p *parser) store(n *yaml.Node, a Account) Store {
-	m := p.mapping(n, "a store", "hash", "name", "owner", "users", "apps")
-	s := Store{Line: n.Line, Name: m.text("name", true, validName, nameRule), Apps: p.appRefs(m)}
+	m := p.mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps")
+	s := Store{Line: n.Line, Name: m.text("name", true, validName, nameRule), Status: choice(m, "status", inBusiness), Apps: p.appRefs(m)}
 	if s.Hash = m.text("hash", true, hash.MatchString, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
 		p.stores.again(&p.faults, s.Hash, m.lineOf("hash"), "store "+s.Hash)
 	}

@@ -32,7 +32,7 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 		a.add(s.Line, "store %s belongs to another account, and a store cannot move", s.Hash)
 		return nil
 	}
-	details := []audit.Detail{set("name", &is.Name, s.Name), a.setStoreOwner(&is, d, s)}
+	details := []audit.Detail{set("name", &is.Name, s.Name), setStatus(&is.Status, s.Status), a.setStoreOwner(&is, d, s)}
 	if changed(details...) {
 		if err := a.repo.SaveStore(ctx, is); err != nil {
 			return err
@@ -45,6 +45,15 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 		return err
 	}
 	return a.storeUsers(ctx, is, s.Users)
+}
+
+// setStatus puts an account or a store in business or out of it; a new one is
+// in business.
+func setStatus(is *account.Status, declared account.Status) audit.Detail {
+	if *is == "" {
+		*is = account.Active
+	}
+	return set("status", is, declared)
 }
 
 // setStoreOwner decides who owns a store: whom the file names. Where it names

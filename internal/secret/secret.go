@@ -19,6 +19,9 @@ const (
 	AccountAccessToken Kind = "lka_"
 	// StoreAccessToken is the access token of a store-level API token.
 	StoreAccessToken Kind = "lks_"
+	// OAuthAccessToken is an access token that a client got for its client
+	// secret (RFC 6749, section 4.4).
+	OAuthAccessToken Kind = "lko_"
 	// ClientSecret is the client secret of an API token of either level.
 	ClientSecret Kind = "lkc_"
 	// UserSession is the session of a person.
@@ -117,7 +120,7 @@ func (s Secret) Hint() string {
 
 func (k Kind) known() bool {
 	switch k {
-	case AccountAccessToken, StoreAccessToken, ClientSecret, UserSession, GatewayKey:
+	case AccountAccessToken, StoreAccessToken, OAuthAccessToken, ClientSecret, UserSession, GatewayKey:
 		return true
 	default:
 		return false
