@@ -88,6 +88,7 @@ func TestRefusals(t *testing.T) {
 		{"a session that was never kept", func(g *gate) string { return g.secret(secret.UserSession).Reveal() }, "unknown", 1},
 		{"a client secret", func(g *gate) string { return g.secret(secret.ClientSecret).Reveal() }, "wrong kind", 0},
 		{"a gateway's key", func(g *gate) string { return g.secret(secret.GatewayKey).Reveal() }, "wrong kind", 0},
+		{"a token whose account or store is suspended", owned(func(r *access.Record) { r.Suspended = true }), "suspended", 1},
 		{"a revoked token", owned(func(r *access.Record) { r.Ended = true }), "revoked or ended", 1},
 		{"an access token at its end", owned(expired(0)), "expired", 1},
 		{"an API token at its end", owned(expired(1)), "expired", 1},

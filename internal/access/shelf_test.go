@@ -1,0 +1,219 @@
+package access_test
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+)
+
+// together lets n verifications of the secret wait for one look-up that goes on until release is called, and returns how
+// many succeeded.
+func (g *gate) together(n int, s secret.Secret, release func()) int64 {
+	var succeeded atomic.Int64
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if _, err := g.Verify(ctx, s.Reveal(), auth.Origin{}); err == nil {
+				succeeded.Add(1)
+			}
+		})
+	}
+	synctest.Wait()
+	release()
+	all.Wait()
+	return succeeded.Load()
+}
+
+// held makes look-ups wait until release is called.
+func (g *gate) held() (release func()) {
+	gone := make(chan struct{})
+	g.repo.reading = func() { <-gone }
+	return func() { close(gone) }
+}
+
+// Of those who miss the same at the same time, one asks the database.
+func TestMissesShareOneLookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t)
+		s := g.token(nil)
+		if n := g.together(50, s, g.held()); n != 50 {
+			t.Errorf("%d of 50 verifications succeeded", n)
+		}
+		if n := g.repo.asked.Load(); n != 1 {
+			t.Errorf("the database was asked %d times, want once", n)
+		}
+		g.memory.Close()
+	})
+}
+
+// Whoever comes after a change was heard does not get what was being read before it.
+func TestNoLookUpIsSharedAcrossAChange(t *testing.T) {
+	for name, deed := range map[string]func(*gate){
+		"changed": func(g *gate) { g.memory.Changed(account) },
+		"missed":  func(g *gate) { g.memory.Forget() },
+		"deaf":    func(g *gate) { g.deaf.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := open(t)
+				s := g.token(nil)
+				release := g.held()
+				var first sync.WaitGroup
+				first.Go(func() { g.verify(s) })
+				synctest.Wait()
+				g.rename(s, "after")
+				deed(g)
+				names := make(chan string, 10)
+				var later sync.WaitGroup
+				for range cap(names) {
+					later.Go(func() {
+						p, err := g.Verify(ctx, s.Reveal(), auth.Origin{})
+						if err == nil {
+							names <- p.Name
+						}
+					})
+				}
+				synctest.Wait()
+				release()
+				first.Wait()
+				later.Wait()
+				close(names)
+				count := 0
+				for name := range names {
+					count++
+					if name != "after" {
+						t.Errorf("got %q, read before the change", name)
+					}
+				}
+				if count != cap(names) {
+					t.Errorf("%d of %d verifications succeeded", count, cap(names))
+				}
+				g.memory.Close()
+			})
+		})
+	}
+}
+
+// A failure can be the own fault of whoever asked, whose request was given up for instance: the others ask again.
+func TestFailuresAreNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t)
+		s := g.token(nil)
+		g.repo.failing = errors.New("the request was given up")
+		if n := g.together(10, s, g.held()); n != 0 || g.repo.asked.Load() != 10 {
+			t.Errorf("%d succeeded, asked %d times, want each once", n, g.repo.asked.Load())
+		}
+		g.repo.failing = nil
+		g.verify(s)
+		g.memory.Close()
+	})
+}
+
+// What is not there is asked for once in a while, and again after anything changed.
+func TestAbsenceIsRememberedShortly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t)
+		s := g.secret(secret.StoreAccessToken)
+		for _, step := range []struct {
+			name  string
+			deed  func()
+			asked int64
+		}{
+			{"at first", func() {}, 1},
+			{"again", func() {}, 1},
+			{"after a change of any account", func() { g.memory.Changed(uuid.New()) }, 2},
+			{"again after it", func() {}, 2},
+			{"after changes were missed", func() { g.memory.Forget() }, 3},
+			{"within its time", func() { time.Sleep(4 * time.Second) }, 3},
+			{"after its time", func() { time.Sleep(2 * time.Second) }, 4},
+			{"hearing nothing", func() { g.deaf.Store(true) }, 5},
+			{"hearing nothing, again", func() {}, 6},
+		} {
+			step.deed()
+			if _, err := g.Verify(ctx, s.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			if n := g.repo.asked.Load(); n != step.asked {
+				t.Errorf("%s: asked %d times, want %d", step.name, n, step.asked)
+			}
+		}
+		g.memory.Close()
+	})
+}
+
+// However many secrets somebody makes up, those that are true stay remembered.
+func TestAbsencePushesNothingOut(t *testing.T) {
+	g := openWith(t, 100, time.Hour)
+	known := make([]secret.Secret, 50)
+	for i := range known {
+		known[i] = g.token(nil)
+		g.verify(known[i])
+		g.verify(known[i])
+	}
+	for range 2000 {
+		_, _ = g.Verify(ctx, g.secret(secret.StoreAccessToken).Reveal(), auth.Origin{})
+	}
+	asked := g.repo.asked.Load()
+	for _, s := range known {
+		g.verify(s)
+	}
+	if n := g.repo.asked.Load() - asked; n > 0 {
+		t.Errorf("%d of %d were forgotten", n, len(known))
+	}
+}
+
+func TestStore(t *testing.T) {
+	g := open(t)
+	want := access.Store{ID: uuid.New(), AccountID: account}
+	g.repo.stores["acme1us"] = want
+	for _, step := range []struct {
+		name  string
+		deed  func()
+		hash  string
+		found bool
+		asked int64
+	}{
+		{"at first", func() {}, "acme1us", true, 1},
+		{"remembered", func() {}, "acme1us", true, 1},
+		{"one that is not there", func() {}, "acme2eu", false, 2},
+		{"remembered as not there", func() {}, "acme2eu", false, 2},
+		{"one that was added", func() { g.repo.stores["acme2eu"] = want; g.memory.Changed(account) }, "acme2eu", true, 3},
+		{"after the change", func() {}, "acme1us", true, 4},
+	} {
+		step.deed()
+		got, err := g.Store(ctx, step.hash)
+		if step.found && (err != nil || *got != want) || !step.found && fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: got %v, %v", step.name, got, err)
+		}
+		if n := g.repo.asked.Load(); n != step.asked {
+			t.Errorf("%s: asked %d times, want %d", step.name, n, step.asked)
+		}
+	}
+}
+
+// A client's secret opens nothing for gateways, and a gateway's key nothing for clients.
+func TestGateway(t *testing.T) {
+	g := open(t)
+	key, token := g.secret(secret.GatewayKey), g.token(nil)
+	id := uuid.New()
+	g.keep(key, access.Record{Principal: auth.Principal{Kind: auth.Gateway, ID: id, Name: "edge"}})
+	if r, err := g.Gateway(ctx, key.Reveal(), auth.Origin{}); err != nil || r.Principal.ID != id {
+		t.Errorf("the key: %v, %v", r, err)
+	}
+	if _, err := g.Gateway(ctx, token.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
+		t.Errorf("a token in place of a key: %v", err)
+	}
+	if _, err := g.Verify(ctx, key.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
+		t.Errorf("a key in place of a token: %v", err)
+	}
+}
