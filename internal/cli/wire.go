@@ -75,7 +75,7 @@ func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, lo
 			return nil, err
 		}
 	}
-	db, err := gormdb.Open(ctx, gormdb.Config{URL: cfg.Database, MaxConnections: cfg.MaxConnections, Log: log})
+	db, err := gormdb.Open(ctx, gormdb.Config{URL: cfg.Database, FeedURL: cfg.FeedDatabase, MaxConnections: cfg.MaxConnections, Log: log})
 	if err != nil {
 		return nil, err
 	}

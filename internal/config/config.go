@@ -16,6 +16,9 @@ type Config struct {
 	// Database is the URL of the database. It may hold a password: it must
 	// not be printed.
 	Database string
+	// FeedDatabase is the direct URL of the same database, as private, for a
+	// Database that is reached through a pooler; empty for Database itself.
+	FeedDatabase string
 	// MaxConnections is the size of the pool of connections to the database.
 	MaxConnections int
 	// KeyFile is the file of the server's keys; KeyFileGiven says that the

@@ -114,6 +114,8 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"unknown database", "database", "mysql://root:pass-word@h/d", "sqlite:FILE"},
 		{"SQLite without a file", "database", "sqlite:", "name a file"},
 		{"SQLite in memory", "database", "sqlite::memory:", "name a file"},
+		{"feed of another database", "feed-database", "mysql://root:pass-word@h/d", "postgres://"},
+		{"feed beside SQLite", "feed-database", "postgres://root:pass-word@h/d", "SQLite needs no feed"},
 		{"proxy that is a name", "trusted-proxies", "10.0.0.0/8,proxy", "CIDRs"},
 		{"duration without unit", "cache-age", "5", "duration"},
 		{"duration out of bounds", "last-use-interval", "5m", "from 1s to 1m"},

@@ -75,6 +75,9 @@ func (c *Config) checkTogether(needs Needs) fault.List {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must be given with PostgreSQL: every server of one database needs the same keys. Make a file with \"latchkey key create FILE\".").On(called("key-file")))
 	}
+	if _, ok := c.SQLiteFile(); ok && c.FeedDatabase != "" {
+		faults = append(faults, fault.Errorf(fault.Invalid, "is for PostgreSQL; SQLite needs no feed.").On(called("feed-database")))
+	}
 	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
 		faults = append(faults, fault.Errorf(fault.Invalid, "must not be that of the public listener.").On(called("admin-addr")))
 	}

@@ -51,6 +51,8 @@ func dataSettings() []Setting {
 	return []Setting{
 		{Flag: "database", Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db", private: true,
 			Usage: "database: sqlite:FILE or postgres://…", keep: database},
+		{Flag: "feed-database", Env: "LATCHKEY_FEED_DATABASE_URL", private: true, Serving: true,
+			Usage: "the same database's direct URL, postgres://…, when --database goes through a pooler such as pgbouncer", keep: feedDatabase},
 		{Flag: "max-connections", Default: "16", Usage: "connections to the database at most",
 			keep: number(func(c *Config) *int { return &c.MaxConnections }, 2, 1000)},
 		{Flag: "key-file", Usage: "file of the server's keys (default: made beside an SQLite database; needed with PostgreSQL)", keep: keyFile},

@@ -107,10 +107,23 @@ func database(c *Config, text string) error {
 		}
 		return nil
 	}
-	if u, err := url.Parse(text); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
+	if isPostgres(text) {
 		return nil
 	}
 	return errors.New("must be sqlite:FILE or a URL postgres://…")
+}
+
+func feedDatabase(c *Config, text string) error {
+	if !isPostgres(text) {
+		return errors.New("must be a URL postgres://…")
+	}
+	c.FeedDatabase = text
+	return nil
+}
+
+func isPostgres(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql")
 }
 
 func keyFile(c *Config, text string) error {

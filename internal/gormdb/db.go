@@ -33,6 +33,10 @@ const DefaultConnections = 16
 type Config struct {
 	// URL is "sqlite:" and a path, or a PostgreSQL URL (postgres://…).
 	URL string
+	// FeedURL is where the feed connects to the PostgreSQL database that URL
+	// names, if that is the address of a pooler that hands connections out by
+	// the transaction, as pgbouncer may; empty for URL itself.
+	FeedURL string
 	// MaxConnections bounds the pool, 2 or more; zero is DefaultConnections.
 	// With SQLite it bounds those that read, of which there are no more than
 	// processors: one connection writes.
@@ -95,8 +99,8 @@ type dialect struct {
 }
 
 // Open connects to the database that c names. It returns fault.Invalid on the
-// field "database" for a URL that names none. The URL's password is in no
-// error.
+// field "database" or "feed-database" for a URL that names none. The URLs'
+// passwords are in no error.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

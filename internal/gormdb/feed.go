@@ -2,12 +2,15 @@ package gormdb
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"latchkey/internal/fault"
 )
 
 // Bounds of the feed. A revocation is heard by every process within
@@ -39,6 +42,9 @@ type Feed struct {
 	// proof is a moment of which it is known that every change committed
 	// before it was heard; nil while nothing is known.
 	proof atomic.Pointer[time.Time]
+	// obstacle is why the feed hears nothing, where an operator can mend it.
+	obstacle      atomic.Pointer[fault.Error]
+	interruptions atomic.Uint64
 }
 
 // listener is the part of the feed that each database does in its own way.
@@ -82,6 +88,10 @@ func (f *Feed) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		f.interruptions.Add(1)
+		var obstacle *fault.Error
+		errors.As(err, &obstacle)
+		f.obstacle.Store(obstacle)
 		if time.Since(started) > longestPause {
 			pause = firstPause
 		}
@@ -107,6 +117,32 @@ func (f *Feed) Hearing() bool {
 	// The monotonic clock goes on while this process is stopped but not while
 	// the machine sleeps; the wall clock does, but can be set back.
 	return now.Sub(*proof) < lease && now.Round(0).Sub(proof.Round(0)) < lease
+}
+
+// Check returns nil while the feed hears, and otherwise fault.Conflict, which
+// says so and why, if the operator can mend it.
+func (f *Feed) Check() error {
+	if f.Hearing() {
+		return nil
+	}
+	text := "The revocation feed is interrupted; every credential is looked up in the database."
+	if obstacle := f.obstacle.Load(); obstacle != nil {
+		text += " " + obstacle.Message
+	}
+	return fault.Errorf(fault.Conflict, "%s", text)
+}
+
+// Interruptions returns how often the feed failed, to connect or later.
+func (f *Feed) Interruptions() uint64 { return f.interruptions.Load() }
+
+// ProofAge returns how old the latest proof is that everything was heard, and
+// false while there is none.
+func (f *Feed) ProofAge() (time.Duration, bool) {
+	proof := f.proof.Load()
+	if proof == nil {
+		return 0, false
+	}
+	return time.Since(*proof), true
 }
 
 // heard notes that all changes committed before the moment have been told.

@@ -1,9 +1,9 @@
 package gormdb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +14,8 @@ import (
 	"github.com/pressly/goose/v3"
 	gormpostgres "gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"latchkey/internal/fault"
 )
 
 // postgres is the engine over PostgreSQL: one pool of pgx connections, which
@@ -23,6 +25,8 @@ type postgres struct {
 	sql      *sql.DB // a view of the pool
 	gorm     *gorm.DB
 	notifier notifier
+	// feed says how the feed connects.
+	feed *pgx.ConnConfig
 }
 
 var _ engine = (*postgres)(nil)
@@ -44,8 +48,11 @@ var postgresDialect = dialect{
 func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	config, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
-		// The cause is left out: it may quote the URL, and with it a password.
-		return nil, invalidDatabase("This is no PostgreSQL URL. Write postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded.")
+		return nil, noPostgresURL("database")
+	}
+	feed, err := pgx.ParseConfig(cmp.Or(c.FeedURL, c.URL))
+	if err != nil {
+		return nil, noPostgresURL("feed-database")
 	}
 	config.MaxConns = int32(c.MaxConnections)
 	if c.OnStatement != nil {
@@ -54,12 +61,17 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pooled, err := survey(ctx, config.ConnConfig)
 	if err != nil {
 		return nil, failed(ctx, "open the database", err)
 	}
-	if err := checkIsolation(ctx, pool); err != nil {
-		pool.Close()
+	if pooled && config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		// A statement that is prepared by name may be on another connection by
+		// the time it is run; one that is sent whole never is.
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
 		return nil, failed(ctx, "open the database", err)
 	}
 	view := stdlib.OpenDBFromPool(pool)
@@ -68,21 +80,39 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		pool.Close()
 		return nil, failed(ctx, "open the database", err)
 	}
-	return &postgres{pool: pool, sql: view, gorm: g, notifier: notifier{pool: pool, log: c.Log, pending: map[uuid.UUID]bool{}}}, nil
+	return &postgres{pool: pool, sql: view, gorm: g, feed: feed,
+		notifier: notifier{pool: pool, log: c.Log, pending: map[uuid.UUID]bool{}}}, nil
 }
 
-// checkIsolation refuses a database whose transactions are not READ COMMITTED
-// by default. The limit of live tokens counts, in a statement of its own, what
-// others committed while the one before waited for their lock.
-func checkIsolation(ctx context.Context, pool *pgxpool.Pool) error {
+// noPostgresURL leaves the cause out: it may quote the URL, and with it a
+// password.
+func noPostgresURL(field string) error {
+	return fault.Errorf(fault.Invalid,
+		"This is no PostgreSQL URL. Write postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded.").On(field)
+}
+
+// survey looks at the database before the pool is made, over a connection of
+// its own. It refuses a database whose transactions are not READ COMMITTED by
+// default: the limit of live tokens counts, in a statement of its own, what
+// others committed while the one before waited for their lock. It reports
+// whether a pooler stands between: then the process that answers is not the
+// one that was announced when the connection was made.
+func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error) {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it was only asked
 	var level string
-	if err := pool.QueryRow(ctx, "SELECT current_setting('default_transaction_isolation')").Scan(&level); err != nil {
-		return err
+	var process uint32
+	const question = "SELECT current_setting('default_transaction_isolation'), pg_backend_pid()"
+	if err := conn.QueryRow(ctx, question, pgx.QueryExecModeSimpleProtocol).Scan(&level, &process); err != nil {
+		return false, err
 	}
 	if level != "read committed" {
-		return invalidDatabase("This database has default_transaction_isolation set to %q. Latchkey needs \"read committed\", which is PostgreSQL's own default.", level)
+		return false, invalidDatabase("This database has default_transaction_isolation set to %q. Latchkey needs \"read committed\", which is PostgreSQL's own default.", level)
 	}
-	return nil
+	return process != conn.PgConn().PID(), nil
 }
 
 func (p *postgres) dialect() dialect                    { return postgresDialect }
@@ -118,20 +148,15 @@ const migrationLock int64 = 0x6c617463686b6579
 
 func (p *postgres) migrations() (goose.Dialect, *sql.DB) { return goose.DialectPostgres, p.sql }
 
-func (p *postgres) alone(ctx context.Context, work func() error) (err error) {
-	conn, err := p.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
-		return err
-	}
-	defer func() {
-		_, unlockErr := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
-		err = errors.Join(err, unlockErr)
-	}()
-	return work()
+// alone holds the lock by a transaction that does nothing else: through a
+// pooler, nothing but a transaction keeps its connection.
+func (p *postgres) alone(ctx context.Context, work func() error) error {
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", migrationLock); err != nil {
+			return err
+		}
+		return work()
+	})
 }
 
 // pgID is a UUID as an argument that pgx need not turn into text; the zero

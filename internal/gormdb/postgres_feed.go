@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
+
+	"latchkey/internal/fault"
 )
 
 // A transaction that takes a right away keeps that in the table changes. That
@@ -52,11 +54,21 @@ func (p *postgres) listen(ctx context.Context, f *Feed) error {
 	}
 }
 
+// errDeaf is a connection on which nothing can be heard: a pooler that hands
+// out connections by the transaction has none to listen on.
+func errDeaf() error {
+	return fault.Errorf(fault.Conflict, "Nothing that is notified in --database is heard at the feed's address. "+
+		"Behind a pooler such as pgbouncer, give the direct address of the same database in --feed-database.")
+}
+
+// connectListener makes a connection on which notifications are heard, and
+// proves that they are, with one that goes the way of all others.
 func (p *postgres) connectListener(ctx context.Context, f *Feed) (*pgx.Conn, error) {
-	config := p.pool.Config().ConnConfig
-	config.Tracer = nil
+	config := p.feed.Copy()
 	config.RuntimeParams["application_name"] = "latchkey feed"
+	probe, proved := "hear me "+uuid.NewString(), false
 	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
+		proved = proved || n.Payload == probe
 		// Anybody may notify; the table tells what is true.
 		if accountID, err := uuid.Parse(n.Payload); err == nil {
 			f.ears.Changed(accountID)
@@ -68,7 +80,17 @@ func (p *postgres) connectListener(ctx context.Context, f *Feed) (*pgx.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+	_, err = conn.Exec(ctx, "LISTEN "+channel)
+	if err == nil {
+		_, err = p.pool.Exec(context.WithValue(ctx, background{}, true), "SELECT pg_notify($1, $2)", channel, probe)
+	}
+	for err == nil && !proved {
+		err = conn.PgConn().WaitForNotification(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errDeaf()
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))
 	}
 	return conn, nil

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
 )
@@ -41,7 +43,9 @@ type Config struct {
 	WriteError func(http.ResponseWriter, *http.Request, error)
 	// Checks are what must hold for the server to be ready.
 	Checks []Check
-	Log    *slog.Logger
+	// Collectors are metrics of other parts, shown beside the server's own.
+	Collectors []prometheus.Collector
+	Log        *slog.Logger
 }
 
 // Server serves both listeners.
@@ -61,7 +65,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("make HTTP server: a limit is missing")
 	}
 	stopping := &atomic.Bool{}
-	m := newMetrics()
+	m := newMetrics(c.Collectors)
 	return &Server{
 		public:    newServer(c, newPublic(c, m)),
 		admin:     newServer(c, newAdmin(c, m, stopping)),

@@ -1,0 +1,72 @@
+package cli_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// shows waits until the admin listener's answer holds the text.
+func (s *server) shows(t *testing.T, path, text string) {
+	t.Helper()
+	var body []byte
+	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(string(body), text); time.Sleep(10 * time.Millisecond) {
+		res, err := http.Get(s.admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err = io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s never shows %s: %s", path, text, body)
+		}
+	}
+}
+
+// Behind a pgbouncer that pools by the transaction everything works. With the
+// direct address beside it, the feed hears; without, the server says what it
+// lacks, and believes nothing it remembers.
+func TestServeBehindPgbouncer(t *testing.T) {
+	direct := dbtest.PostgresDSN(t)
+	env := environment(t, dbtest.PgbouncerURL(t, direct))
+	run(t, env, "migrate")
+	for name, tc := range map[string]struct {
+		feed                string
+		ready, says, metric string
+	}{
+		"direct address for the feed": {direct, `{"ready":true`, "", "\nlatchkey_feed_hearing 1\n"},
+		"no direct address":           {"", `{"ready":false`, "--feed-database", "\nlatchkey_feed_hearing 0\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env["LATCHKEY_FEED_DATABASE_URL"] = tc.feed
+			s, session := demo(t, env)
+			s.shows(t, "/readyz", tc.ready)
+			s.shows(t, "/readyz", tc.says)
+			s.shows(t, "/metrics", tc.metric)
+			for range 5 {
+				var made issued
+				s.must(t, session, issue("Pooled", `scopes: ["account_read"]`), &made)
+				token := made.APIToken.CreateAPIToken
+				for range 3 {
+					if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil || answer.status != http.StatusOK {
+						t.Fatalf("%d, %v", answer.status, err)
+					}
+				}
+				s.must(t, session, revoke(token.APIToken.ID), &struct{}{})
+				if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil || answer.status != http.StatusUnauthorized {
+					t.Fatalf("%d, %v", answer.status, err)
+				}
+			}
+			if code := s.stop(t); code != 0 {
+				t.Errorf("exit status %d", code)
+			}
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package gormdb_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+)
+
+// Behind a pooler that hands out connections by the transaction everything
+// works as it does without one, if the feed has the direct address.
+func TestBehindPgbouncer(t *testing.T) {
+	direct := dbtest.PostgresDSN(t)
+	pooled := dbtest.PgbouncerURL(t, direct)
+	here := dbtest.OpenWith(t, gormdb.Config{URL: pooled, FeedURL: direct, MaxConnections: 8})
+	there := dbtest.OpenWith(t, gormdb.Config{URL: pooled, FeedURL: direct, MaxConnections: 8})
+	var migrations sync.WaitGroup
+	for _, db := range []*gormdb.DB{here, there} {
+		migrations.Go(func() {
+			if _, err := db.Migrate(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	migrations.Wait()
+	w := dbtest.Seed{}.Make(t, here)
+	l := listen(t, here)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for range 10 {
+				d, value := draft(w, uuid.Nil)
+				if err := there.Tokens().Insert(t.Context(), d); err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := here.Access().Credential(t.Context(), value.Kind(), keys.Candidates(value)); err != nil {
+					t.Error(err)
+				}
+				if unknown, err := there.Tokens().Revoke(t.Context(), ending([]uuid.UUID{d.Token.ID}, d.Token)); err != nil || len(unknown) > 0 {
+					t.Error(unknown, err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	within(t, lease, "the revocations", func() bool { return l.hears(w.Account.ID, 1) })
+	if err := l.Check(); err != nil || l.Interruptions() != 0 {
+		t.Errorf("%d interruptions, %v", l.Interruptions(), err)
+	}
+}
+
+// A feed that was given no direct address would hear nothing, or what another
+// database says. It does not take that for silence.
+func TestFeedThatCannotHear(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	for _, tc := range []struct {
+		name   string
+		config gormdb.Config
+	}{
+		{"pooler", gormdb.Config{URL: dbtest.PgbouncerURL(t, url)}},
+		{"another database", gormdb.Config{URL: url, FeedURL: dbtest.PostgresURL(t)}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			l := listen(t, dbtest.OpenWith(t, tc.config))
+			within(t, 10*time.Second, "an interruption", func() bool { return l.Interruptions() > 0 })
+			err := l.Check()
+			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") || l.Hearing() {
+				t.Errorf("hearing %v, %v", l.Hearing(), err)
+			}
+		})
+	}
+}
