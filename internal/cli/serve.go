@@ -126,7 +126,10 @@ type verification struct {
 // newVerification makes a verifier whose memory hears of the changes that this
 // process makes, from the repositories, and of all others, from the feed.
 func newVerification(b *backend, log *slog.Logger) (*verification, error) {
-	v := &verification{uses: access.NewUses(b.db.Uses())}
+	v := &verification{}
+	if b.cfg.LastUseInterval > 0 {
+		v.uses = access.NewUses(b.db.Uses())
+	}
 	memory, err := access.NewMemory(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() })
 	if err != nil {
 		return nil, fmt.Errorf("make the memory of credentials: %w", err)
@@ -149,11 +152,13 @@ func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.L
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { v.feed.Run(ctx) })
-	running.Go(func() {
-		v.uses.Run(ctx, cfg.LastUseInterval, flushGrace, func(err error) {
-			log.ErrorContext(ctx, "last uses could not be written", "error", err)
+	if v.uses != nil {
+		running.Go(func() {
+			v.uses.Run(ctx, cfg.LastUseInterval, flushGrace, func(err error) {
+				log.ErrorContext(ctx, "last uses could not be written", "error", err)
+			})
 		})
-	})
+	}
 	return func() {
 		cancel()
 		running.Wait()

@@ -93,9 +93,15 @@ func TestDemoTwice(t *testing.T) {
 
 // At stop everything is written that waited: last uses, and the log.
 func TestStop(t *testing.T) {
+	for _, interval := range []string{"1m", "off"} {
+		t.Run("last uses "+interval, func(t *testing.T) { testStop(t, interval) })
+	}
+}
+
+func testStop(t *testing.T, interval string) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
-		s, session := demo(t, env, "--last-use-interval", "1m")
+		s, session := demo(t, env, "--last-use-interval", interval)
 		var made issued
 		s.must(t, session, issue("First", `scopes: ["account_read"]`), &made)
 		var viewer struct{ Viewer struct{ Kind string } }
@@ -118,8 +124,12 @@ func TestStop(t *testing.T) {
 		if err := json.Unmarshal([]byte(run(t, env, "token", "list", "--account", acmeID, "--output", "json")), &list); err != nil {
 			t.Fatal(err)
 		}
-		if len(list.APITokens) != 1 || list.APITokens[0].LastUsedAt == nil || list.APITokens[0].LastUsedIP != "127.0.0.1" {
-			t.Errorf("the last use is not kept: %+v", list)
+		if len(list.APITokens) != 1 {
+			t.Fatalf("the list is %+v", list)
+		}
+		kept := list.APITokens[0].LastUsedAt != nil && list.APITokens[0].LastUsedIP == "127.0.0.1"
+		if kept != (interval != "off") {
+			t.Errorf("the last use is kept: %v", kept)
 		}
 	})
 }

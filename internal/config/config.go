@@ -36,7 +36,8 @@ type Config struct {
 	// CacheSize and CacheAge bound what is remembered of credentials.
 	CacheSize int
 	CacheAge  time.Duration
-	// LastUseInterval is how often the last uses of tokens are kept.
+	// LastUseInterval is how often the last uses of tokens are kept; zero keeps
+	// none.
 	LastUseInterval time.Duration
 	// ShutdownGrace is how long requests in flight have to finish at stop.
 	ShutdownGrace time.Duration

@@ -119,6 +119,7 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"proxy that is a name", "trusted-proxies", "10.0.0.0/8,proxy", "CIDRs"},
 		{"duration without unit", "cache-age", "5", "duration"},
 		{"duration out of bounds", "last-use-interval", "5m", "from 1s to 1m"},
+		{"duration or off", "last-use-interval", "never", "or off"},
 		{"number with text", "query-depth", "10x", "whole number"},
 		{"empty key file", "key-file", "", "name a file"},
 		{"one address twice", "admin-addr", "127.0.0.1:8080", "public listener"},

@@ -53,6 +53,21 @@ func duration(field func(*Config) *time.Duration, least, most string) func(*Conf
 	}
 }
 
+// orOff is a duration that may also be "off", which is zero.
+func orOff(field func(*Config) *time.Duration, least, most string) func(*Config, string) error {
+	keep := duration(field, least, most)
+	return func(c *Config, text string) error {
+		if text == "off" {
+			*field(c) = 0
+			return nil
+		}
+		if err := keep(c, text); err != nil {
+			return fmt.Errorf("%w, or off", err)
+		}
+		return nil
+	}
+}
+
 func prefixes(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
 	return func(c *Config, text string) error {
 		var all []netip.Prefix
