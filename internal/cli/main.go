@@ -50,6 +50,8 @@ func (p *program) root() *cobra.Command {
 		group("session", "Sessions of people", p.sessionCreateCommand()),
 		group("token", "API tokens of an account and its stores",
 			p.tokenCreateCommand(), p.tokenListCommand(), p.tokenRotateCommand(), p.tokenRevokeCommand()),
+		group("gateway", "Keys of gateways, which ask about tokens",
+			p.gatewayCreateCommand(), p.gatewayListCommand(), p.gatewayRevokeCommand()),
 		group("key", "Server keys", p.keyCreateCommand()),
 		p.versionCommand(),
 	)

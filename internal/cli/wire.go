@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
+	"latchkey/internal/gateway"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/manifest"
 	"latchkey/internal/scope"
@@ -33,6 +34,7 @@ type backend struct {
 	accounts  *account.Service
 	users     *user.Service
 	tokens    *token.Service
+	gateways  *gateway.Service
 	manifests *manifest.Service
 }
 
@@ -60,6 +62,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.accounts = account.NewService(b.db.Accounts())
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now)
 	b.tokens = token.NewService(b.db.Tokens(), policy, b.keys, rand.Reader, time.Now)
+	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
 	b.manifests = manifest.NewService(b.db.Manifest(), time.Now)
 	return b, nil
 }

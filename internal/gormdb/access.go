@@ -43,6 +43,8 @@ func lookupOf(kind secret.Kind) (lookup, bool) {
 		return lookup{tokenByDigest, readToken}, true
 	case secret.UserSession:
 		return lookup{sessionByDigest, readSession}, true
+	case secret.GatewayKey:
+		return lookup{gatewayByDigest, readGateway}, true
 	}
 	return lookup{}, false
 }
