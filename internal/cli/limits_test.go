@@ -127,3 +127,38 @@ func TestAllowedAddresses(t *testing.T) {
 		})
 	}
 }
+
+// One request too many is told so, and what it may do again when; whoever has
+// a good credential goes on while others from the same address fail.
+func TestRateLimits(t *testing.T) {
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--rate-limits", "on", "--token-rate", "2/1h", "--failure-rate", "1/1h")
+	for i, tc := range []struct {
+		name, credential string
+		status           int
+		left             string
+	}{
+		{"a good credential", session, 200, "1"},
+		{"one that does not work", "lku_mistyped", 401, ""},
+		{"one too many that do not work", "lku_mistyped", 429, "0"},
+		{"the good one, from the same address", session, 200, "0"},
+		{"the good one once too often", session, 429, "0"},
+	} {
+		req, err := http.NewRequest("GET", s.public+"/accounts/"+acmeID+"/graphql?query={viewer{kind}}", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Auth-Token", tc.credential)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != tc.status || res.Header.Get("X-Rate-Limit-Requests-Left") != tc.left {
+			t.Errorf("%d, %s: got %d, %v, %s, %v", i, tc.name, res.StatusCode, res.Header, text, err)
+		}
+		if limited := strings.Contains(string(text), `"code":"RATE_LIMITED"`); limited != (tc.status == 429) || limited != (res.Header.Get("Retry-After") != "") {
+			t.Errorf("%d, %s: got %v, %s", i, tc.name, res.Header, text)
+		}
+	}
+}

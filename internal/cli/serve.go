@@ -71,7 +71,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		return err
 	}
 	server, err := httpserver.New(httpserver.Config{
-		Public: public, Admin: admin, Limits: b.cfg.HTTP, TrustedProxies: b.cfg.TrustedProxies,
+		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, TrustedProxies: b.cfg.TrustedProxies,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), Grace: b.cfg.ShutdownGrace,
 		Verifier: v.verifier, API: api, WriteError: graph.WriteError, Checks: checks(b, v.feed), Collectors: feedMetrics(v.feed), Log: log,
 	})

@@ -45,6 +45,7 @@ type Config struct {
 	// are believed.
 	TrustedProxies []netip.Prefix
 	HTTP           HTTP
+	Rates          Rates
 	Query          Query
 	Log            Log
 }
@@ -57,6 +58,22 @@ type HTTP struct {
 	// from its header to the end of the answer, IdleTimeout the wait for the
 	// next one, and RequestTimeout the work on one request.
 	ReadTimeout, WriteTimeout, IdleTimeout, RequestTimeout time.Duration
+}
+
+// Rates are how often requests may be made of one process.
+type Rates struct {
+	// On says that requests are counted at all.
+	On bool
+	// Token and Account are for the requests of one API token or person, and
+	// of all in one account; Failure is for the failed authentications of one
+	// address.
+	Token, Account, Failure Rate
+}
+
+// Rate is how many requests are allowed in a window.
+type Rate struct {
+	Requests int
+	Window   time.Duration
 }
 
 // Query bounds what one GraphQL operation may ask.

@@ -124,6 +124,11 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"empty key file", "key-file", "", "name a file"},
 		{"one address twice", "admin-addr", "127.0.0.1:8080", "public listener"},
 		{"answers cut off", "write-timeout", "5s", "--request-timeout"},
+		{"rate without a window", "token-rate", "100", "100/1m"},
+		{"rate without a number", "account-rate", "/1m", "100/1m"},
+		{"rate of nothing", "account-rate", "0/1m", "from 1 to"},
+		{"rate in a window too short", "failure-rate", "1/1ms", "from 1s to 24h"},
+		{"rate limits neither on nor off", "rate-limits", "yes", "on or off"},
 		{"log format", "log-format", "xml", "text or json"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -135,6 +140,20 @@ func TestFaultsOfOneSetting(t *testing.T) {
 				t.Errorf("%v shows a password", err)
 			}
 		})
+	}
+}
+
+func TestRates(t *testing.T) {
+	if c := load(t, nil, nil); !c.Rates.On || c.Rates.Token != (config.Rate{Requests: 10000, Window: 30 * time.Second}) {
+		t.Errorf("defaults %+v", c.Rates)
+	}
+	c := load(t, map[string]string{"rate-limits": "off", "token-rate": "1/24h", "account-rate": "10000000/1s", "failure-rate": "7/90s"}, nil)
+	want := config.Rates{
+		Token: config.Rate{Requests: 1, Window: 24 * time.Hour}, Account: config.Rate{Requests: 10_000_000, Window: time.Second},
+		Failure: config.Rate{Requests: 7, Window: 90 * time.Second},
+	}
+	if c.Rates != want {
+		t.Errorf("got %+v, want %+v", c.Rates, want)
 	}
 }
 

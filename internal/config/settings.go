@@ -30,7 +30,7 @@ type Setting struct {
 
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
-	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), querySettings(), logSettings())
+	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(), querySettings(), logSettings())
 }
 
 func placeSettings() []Setting {
@@ -92,6 +92,19 @@ func httpSettings() []Setting {
 			keep: duration(func(c *Config) *time.Duration { return &c.HTTP.WriteTimeout }, "1s", "20m")},
 		{Flag: "idle-timeout", Default: "2m", Serving: true, Usage: "how long a connection may wait for its next request",
 			keep: duration(func(c *Config) *time.Duration { return &c.HTTP.IdleTimeout }, "1s", "1h")},
+	}
+}
+
+func rateSettings() []Setting {
+	return []Setting{
+		{Flag: "rate-limits", Default: "on", Serving: true, Usage: "whether requests are limited by rate: on or off",
+			keep: onOff(func(c *Config) *bool { return &c.Rates.On })},
+		{Flag: "token-rate", Default: "10000/30s", Serving: true, Usage: "requests of one API token, or of one person, in a window",
+			keep: rate(func(c *Config) *Rate { return &c.Rates.Token })},
+		{Flag: "account-rate", Default: "50000/30s", Serving: true, Usage: "requests of one account in a window",
+			keep: rate(func(c *Config) *Rate { return &c.Rates.Account })},
+		{Flag: "failure-rate", Default: "100/1m", Serving: true, Usage: "credentials from one address that do not work, in a window",
+			keep: rate(func(c *Config) *Rate { return &c.Rates.Failure })},
 	}
 }
 

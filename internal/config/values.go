@@ -68,6 +68,31 @@ func orOff(field func(*Config) *time.Duration, least, most string) func(*Config,
 	}
 }
 
+func onOff(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		*field(c) = text == "on"
+		if text != "on" && text != "off" {
+			return errors.New("must be on or off")
+		}
+		return nil
+	}
+}
+
+// rate reads a number of requests and a window, as in 100/1m.
+func rate(field func(*Config) *Rate) func(*Config, string) error {
+	const mostRequests, leastWindow, mostWindow = 10_000_000, time.Second, 24 * time.Hour
+	return func(c *Config, text string) error {
+		count, window, _ := strings.Cut(text, "/")
+		n, err := strconv.Atoi(count)
+		d, errWindow := time.ParseDuration(window)
+		if err != nil || errWindow != nil || n < 1 || n > mostRequests || d < leastWindow || d > mostWindow {
+			return errors.New("must be a number of requests from 1 to 10000000, a slash, and a window from 1s to 24h, such as 100/1m")
+		}
+		*field(c) = Rate{n, d}
+		return nil
+	}
+}
+
 func prefixes(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
 	return func(c *Config, text string) error {
 		var all []netip.Prefix

@@ -21,6 +21,11 @@ type exchange struct {
 	principal *auth.Principal
 	status    int
 	bytes     int
+	// rates are the values of the headers that say how the client stands.
+	rates [2]string
+	// limited says that the request is one too many. It is counted, and has no
+	// line in the log: a flood of requests must not be one of lines, too.
+	limited bool
 	// broken says that the answer began and will not be finished.
 	broken bool
 }
@@ -51,7 +56,7 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 // and nothing of what it said. Paths are left out, too, for the route: people
 // paste tokens in the oddest places.
 func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, took time.Duration) {
-	if !log.Enabled(ctx, slog.LevelInfo) {
+	if x.limited || !log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	// A record made by hand does without the look for the caller's line.

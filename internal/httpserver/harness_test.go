@@ -30,13 +30,18 @@ const (
 
 var tokenID = uuid.MustParse("01980000-0000-7000-8000-000000000001")
 
-// verifier knows one token, and breaks on another.
+// secondToken is another token of the same account.
+const secondToken = "lka_second"
+
+// verifier knows two tokens, and breaks on another.
 type verifier struct{}
 
 func (verifier) Verify(_ context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
 	switch presented {
 	case goodToken:
 		return &auth.Principal{Kind: auth.APIToken, ID: tokenID, Name: "secret name", Origin: origin}, nil
+	case secondToken:
+		return &auth.Principal{Kind: auth.APIToken, ID: uuid.Max, Origin: origin}, nil
 	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -45,7 +50,7 @@ func (verifier) Verify(_ context.Context, presented string, origin auth.Origin) 
 
 // writeError is as much of the API's as these tests need.
 func writeError(w http.ResponseWriter, _ *http.Request, err error) {
-	status := map[fault.Kind]int{fault.Unauthenticated: 401, fault.Invalid: 400, fault.Internal: 500}[fault.KindOf(err)]
+	status := map[fault.Kind]int{fault.Unauthenticated: 401, fault.Invalid: 400, fault.RateLimited: 429, fault.Internal: 500}[fault.KindOf(err)]
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"message": fault.Flatten(err)[0].Message}}})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"latchkey/internal/config"
 	"latchkey/internal/fault"
 )
 
@@ -16,6 +17,7 @@ type metrics struct {
 	requests      *prometheus.CounterVec
 	durations     *prometheus.HistogramVec
 	verifications *prometheus.CounterVec
+	limited       *prometheus.CounterVec
 }
 
 func newMetrics(others []prometheus.Collector) *metrics {
@@ -31,11 +33,22 @@ func newMetrics(others []prometheus.Collector) *metrics {
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "latchkey_verifications_total", Help: "Credentials judged: accepted, refused, missing, or not judged for an error.",
 		}, []string{"outcome"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_rate_limited_total", Help: "Requests refused for being too many, by whose they were: of one token or person, account or address.",
+		}, []string{"limit"}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.verifications,
+	m.registry.MustRegister(m.requests, m.durations, m.verifications, m.limited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(others...)
 	return m
+}
+
+// limit returns what the answers and the metrics say of a rate.
+func (m *metrics) limit(name string, r config.Rate) limit {
+	return limit{
+		name: name, refused: m.limited.WithLabelValues(name),
+		quota: []string{strconv.Itoa(r.Requests)}, window: []string{strconv.FormatInt(r.Window.Milliseconds(), 10)},
+	}
 }
 
 // verified counts the outcome of a verification.

@@ -28,11 +28,12 @@ type public struct {
 	mux       *http.ServeMux
 	headers   []header
 	metrics   *metrics
+	rates     *rates
 	unmatched *route
 }
 
-func newPublic(c Config, m *metrics) *public {
-	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m}
+func newPublic(c Config, m *metrics, r *rates) *public {
+	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r}
 	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
 	p.unmatched = p.handle("/", notFound)
 	return p
@@ -113,14 +114,29 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 	x.problem(http.StatusInternalServerError, fault.Internal, fault.Flatten(fmt.Errorf("panic"))[0].Message)
 }
 
-// api authenticates before anything of the request's body is read, and hands
-// it on with its principal and its end.
-func (p *public) api(x *exchange, r *http.Request) {
+// authenticate finds out who presents the request's credential, unless the
+// client's address presented too many that do not work. It returns what was
+// presented, and the error of the verifier or of whatever came before it.
+func (p *public) authenticate(x *exchange, r *http.Request) (string, error) {
 	presented, err := credential(r.Header)
+	if limited := p.rates.admit(r.Context(), x, presented); limited != nil {
+		return presented, limited
+	}
 	if err == nil {
 		x.principal, err = p.Verifier.Verify(r.Context(), presented, auth.Origin{IP: x.client, RequestID: x.requestID})
 	}
+	p.rates.judged(x, presented, err)
 	p.metrics.verified(presented, err)
+	return presented, err
+}
+
+// api authenticates and counts before anything of the request's body is read,
+// and hands it on with its principal and its end.
+func (p *public) api(x *exchange, r *http.Request) {
+	presented, err := p.authenticate(x, r)
+	if err == nil {
+		err = p.rates.spend(r.Context(), x, x.principal)
+	}
 	if err != nil {
 		p.refuse(x, r, presented, err)
 		return
@@ -135,7 +151,7 @@ func (p *public) api(x *exchange, r *http.Request) {
 	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal))) //nolint:contextcheck // ctx is made of the request's //nolint:contextcheck // the deadline's parent is the request's
 }
 
-// refuse answers a request whose credential was not accepted.
+// refuse answers a request that is not served for its credential's sake.
 func (p *public) refuse(x *exchange, r *http.Request, presented string, err error) {
 	switch fault.KindOf(err) {
 	case fault.Unauthenticated:

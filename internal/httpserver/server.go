@@ -29,6 +29,8 @@ type Config struct {
 	Public, Admin net.Listener
 	// Limits bound each request. All must be positive.
 	Limits config.HTTP
+	// Rates bound how often requests are made.
+	Rates config.Rates
 	// TrustedProxies are whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
 	// HTTPS says that clients reach the public listener through TLS.
@@ -66,8 +68,12 @@ func New(c Config) (*Server, error) {
 	}
 	stopping := &atomic.Bool{}
 	m := newMetrics(c.Collectors)
+	rates, err := newRates(c.Rates, m, c.Log)
+	if err != nil {
+		return nil, err
+	}
 	return &Server{
-		public:    newServer(c, newPublic(c, m)),
+		public:    newServer(c, newPublic(c, m, rates)),
 		admin:     newServer(c, newAdmin(c, m, stopping)),
 		listeners: [2]net.Listener{c.Public, c.Admin},
 		grace:     c.Grace, stopping: stopping, log: c.Log,

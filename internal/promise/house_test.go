@@ -66,6 +66,7 @@ func (h *house) setting(name string) (string, bool) {
 		"LATCHKEY_DATABASE_URL": h.url, "LATCHKEY_KEY_FILE": h.key, "LATCHKEY_PUBLIC_URL": "https://keys.example",
 		"LATCHKEY_ADDR": "127.0.0.1:0", "LATCHKEY_ADMIN_ADDR": "127.0.0.1:0", "LATCHKEY_LOG_FORMAT": "json", "LATCHKEY_LOG_LEVEL": "debug",
 		"LATCHKEY_LAST_USE_INTERVAL": "1m", "LATCHKEY_TRUSTED_PROXIES": "127.0.0.1/32",
+		"LATCHKEY_RATE_LIMITS": "off",
 	}[name]
 	return value, set
 }

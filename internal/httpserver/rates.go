@@ -1,0 +1,151 @@
+package httpserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/config"
+	"latchkey/internal/fault"
+	"latchkey/internal/ratelimit"
+)
+
+// ratesKept is how many tokens, accounts, addresses and credentials are told
+// apart at once.
+const ratesKept = 100_000
+
+// rates refuses requests that are too many. What it counts is this process's.
+// A nil *rates counts and refuses nothing.
+type rates struct {
+	tokens, accounts *ratelimit.Buckets[uuid.UUID]
+	failures         *ratelimit.Failures
+	// token, account and address say of which of the three an answer speaks.
+	token, account, address limit
+	log                     *slog.Logger
+}
+
+// limit is what is the same in all answers that speak of one rate.
+type limit struct {
+	name          string
+	quota, window []string // values of headers
+	refused       prometheus.Counter
+}
+
+// newRates returns nil when rates are not limited.
+func newRates(c config.Rates, m *metrics, log *slog.Logger) (*rates, error) {
+	if !c.On {
+		return nil, nil //nolint:nilnil // a nil *rates refuses nothing, which is what was asked for
+	}
+	r := &rates{
+		token: m.limit("token", c.Token), account: m.limit("account", c.Account), address: m.limit("address", c.Failure), log: log,
+	}
+	var err error
+	if r.failures, err = ratelimit.NewFailures(ratelimit.Rate(c.Failure), ratesKept); err != nil {
+		return nil, fmt.Errorf("limit failures: %w", err)
+	}
+	if r.tokens, err = ratelimit.New[uuid.UUID](ratelimit.Rate(c.Token), ratesKept); err != nil {
+		return nil, fmt.Errorf("limit tokens: %w", err)
+	}
+	if r.accounts, err = ratelimit.New[uuid.UUID](ratelimit.Rate(c.Account), ratesKept); err != nil {
+		return nil, fmt.Errorf("limit accounts: %w", err)
+	}
+	return r, nil
+}
+
+// admit returns fault.RateLimited for a credential that is not to be judged,
+// since too many from the client's address did not work. It is asked before
+// the credential costs anything.
+func (r *rates) admit(ctx context.Context, x *exchange, presented string) error {
+	if r == nil || presented == "" {
+		return nil
+	}
+	state, admitted := r.failures.Admit(x.client, presented, x.started)
+	if admitted {
+		return nil
+	}
+	if r.failures.Tell(x.client, x.started) {
+		r.tell(ctx, x, r.address, slog.String("client", addressText(x.client)))
+	}
+	return r.refuse(x, r.address, state)
+}
+
+// judged hears what came of a credential that was admitted.
+func (r *rates) judged(x *exchange, presented string, err error) {
+	switch {
+	case r == nil || presented == "":
+	case err == nil:
+		r.failures.Worked(presented)
+	case fault.KindOf(err) == fault.Unauthenticated:
+		r.failures.Failed(x.client, presented, x.started)
+	}
+}
+
+// spend takes one of the requests that the principal and its account may make,
+// and says in the answer's header how it stands: with whichever has fewer
+// left. It returns fault.RateLimited when there is none.
+func (r *rates) spend(ctx context.Context, x *exchange, p *auth.Principal) error {
+	if r == nil {
+		return nil
+	}
+	state, taken := r.tokens.Take(p.ID, x.started)
+	if !taken {
+		// The account does not pay for it: one token that asks without end
+		// must not use up what the others have.
+		if r.tokens.Tell(p.ID, x.started) {
+			r.tell(ctx, x, r.token, slog.String("principal_id", p.ID.String()))
+		}
+		return r.refuse(x, r.token, state)
+	}
+	ofAccount, taken := r.accounts.Take(p.AccountID, x.started)
+	switch {
+	case !taken:
+		if r.accounts.Tell(p.AccountID, x.started) {
+			r.tell(ctx, x, r.account, slog.String("account_id", p.AccountID.String()))
+		}
+		return r.refuse(x, r.account, ofAccount)
+	case ofAccount.Left < state.Left:
+		x.stands(r.account, ofAccount)
+	default:
+		x.stands(r.token, state)
+	}
+	return nil
+}
+
+// refuse makes the answer one to a request too many.
+func (r *rates) refuse(x *exchange, l limit, s ratelimit.State) error {
+	l.refused.Inc()
+	x.limited = true
+	x.stands(l, s)
+	// RFC 9110, section 10.2.3: whole seconds.
+	seconds := max(1, int((s.Wait+time.Second-1)/time.Second))
+	x.Header()["Retry-After"] = []string{strconv.Itoa(seconds)}
+	return fault.Errorf(fault.RateLimited, "Too many requests. Wait for as many seconds as the header Retry-After says, and try again.")
+}
+
+// tell logs that requests are refused: once for a window, whoever's they are.
+func (r *rates) tell(ctx context.Context, x *exchange, l limit, whose slog.Attr) {
+	r.log.LogAttrs(ctx, slog.LevelInfo, "rate limit reached", slog.String("limit", l.name), whose,
+		slog.String("request_id", x.requestID))
+}
+
+// stands says in the answer's header how the client stands, in the words of
+// the original API.
+func (x *exchange) stands(l limit, s ratelimit.State) {
+	var room [40]byte
+	text := strconv.AppendInt(room[:0], int64(s.Left), 10)
+	end := len(text)
+	text = strconv.AppendInt(text, (s.Full + time.Millisecond - 1).Milliseconds(), 10)
+	both := string(text)
+	x.rates = [2]string{both[:end], both[end:]}
+	h := x.Header()
+	h["X-Rate-Limit-Requests-Quota"] = l.quota
+	h["X-Rate-Limit-Requests-Left"] = x.rates[0:1:1]
+	h["X-Rate-Limit-Time-Reset-Ms"] = x.rates[1:2:2]
+	h["X-Rate-Limit-Time-Window-Ms"] = l.window
+}

@@ -1,0 +1,164 @@
+package httpserver_test
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/config"
+	"latchkey/internal/httpserver"
+)
+
+const minutes = 30 * time.Minute
+
+// limited is a server with the given quotas in half an hour, so that nothing
+// comes back while a test runs.
+func limited(t *testing.T, token, account, failure int) *running {
+	t.Helper()
+	return start(t, whoami, func(c *httpserver.Config) {
+		c.TrustedProxies = prefixes("127.0.0.0/8")
+		c.Rates = config.Rates{
+			On: true, Token: config.Rate{Requests: token, Window: minutes},
+			Account: config.Rate{Requests: account, Window: minutes}, Failure: config.Rate{Requests: failure, Window: minutes},
+		}
+	})
+}
+
+// standing is what an answer says of a rate: quota, left and window.
+func standing(a answer) string {
+	h := a.Header
+	return h.Get("X-Rate-Limit-Requests-Quota") + " " + h.Get("X-Rate-Limit-Requests-Left") + " " + h.Get("X-Rate-Limit-Time-Window-Ms")
+}
+
+func within(t *testing.T, what, text string, least, most int) {
+	t.Helper()
+	if n, err := strconv.Atoi(text); err != nil || n < least || n > most {
+		t.Errorf("%s is %q, not from %d to %d", what, text, least, most)
+	}
+}
+
+func TestRateOfAToken(t *testing.T) {
+	server := limited(t, 2, 100, 100)
+	for _, want := range []string{"2 1 1800000", "2 0 1800000"} {
+		got := server.api(t, "X-Auth-Token: "+goodToken)
+		if got.StatusCode != 200 || standing(got) != want || got.Header.Get("Retry-After") != "" {
+			t.Errorf("got %d, %q, want %q", got.StatusCode, standing(got), want)
+		}
+	}
+	for range 3 {
+		got := server.api(t, "X-Auth-Token: "+goodToken)
+		if got.StatusCode != 429 || standing(got) != "2 0 1800000" || !strings.Contains(got.text, "Retry-After") {
+			t.Errorf("got %d, %q, %s", got.StatusCode, standing(got), got.text)
+		}
+		within(t, "Retry-After", got.Header.Get("Retry-After"), 880, 900)
+		within(t, "X-Rate-Limit-Time-Reset-Ms", got.Header.Get("X-Rate-Limit-Time-Reset-Ms"), 1_780_000, 1_800_000)
+	}
+	if got := server.api(t, "X-Auth-Token: "+secondToken); got.StatusCode != 200 {
+		t.Errorf("another token is answered %d", got.StatusCode)
+	}
+	server.toldOnce(t, "limit=token", `limit="token"} 3`)
+}
+
+func TestRateOfAnAccount(t *testing.T) {
+	server := limited(t, 3, 4, 100)
+	for i, want := range []string{"3 2 1800000", "3 1 1800000", "3 0 1800000", "3 0 1800000"} {
+		if got := server.api(t, "X-Auth-Token: "+goodToken); standing(got) != want || (got.StatusCode == 200) != (i < 3) {
+			t.Errorf("got %d, %q, want %q", got.StatusCode, standing(got), want)
+		}
+	}
+	// What the first token was refused took nothing from the account.
+	for _, want := range []string{"4 0 1800000", "4 0 1800000"} {
+		if got := server.api(t, "X-Auth-Token: "+secondToken); standing(got) != want {
+			t.Errorf("got %d, %q, want %q", got.StatusCode, standing(got), want)
+		}
+	}
+	server.toldOnce(t, "limit=account", `limit="account"} 1`)
+}
+
+func TestRateOfFailures(t *testing.T) {
+	server := limited(t, 100, 100, 3)
+	from := func(client, credential string) answer {
+		return server.api(t, "X-Auth-Token: "+credential, "X-Forwarded-For: "+client)
+	}
+	for _, step := range []struct {
+		name, client, credential string
+		status                   int
+	}{
+		{"good, and remembered", "192.0.2.1", goodToken, 200},
+		{"first failure", "192.0.2.1", "lka_bad", 401},
+		{"our own failure is not the client's", "192.0.2.1", "lka_broken", 500},
+		{"nothing presented is no failure", "192.0.2.1", "", 401},
+		{"second failure", "192.0.2.1", "lka_worse", 401},
+		{"third failure", "192.0.2.1", "lka_bad", 401},
+		{"over", "192.0.2.1", "lka_bad", 429},
+		{"over, with nothing to judge", "192.0.2.1", "", 401},
+		{"over, the good one", "192.0.2.1", goodToken, 200},
+		{"over, a good one that is new", "192.0.2.1", secondToken, 429},
+		{"elsewhere, the new one", "192.0.2.2", secondToken, 200},
+		{"over, and not new any more", "192.0.2.1", secondToken, 200},
+		{"elsewhere, a bad one", "192.0.2.2", "lka_bad", 401},
+	} {
+		if got := from(step.client, step.credential); got.StatusCode != step.status {
+			t.Errorf("%s: got %d, want %d", step.name, got.StatusCode, step.status)
+		}
+	}
+	got := from("192.0.2.1", "lka_bad")
+	if standing(got) != "3 0 1800000" {
+		t.Errorf("got %q", standing(got))
+	}
+	within(t, "Retry-After", got.Header.Get("Retry-After"), 580, 600)
+	if got := server.api(t, "Authorization: Bearer a b", "X-Forwarded-For: 192.0.2.1"); got.StatusCode != 429 {
+		t.Errorf("over, a bearer that is no token: got %d", got.StatusCode)
+	}
+	server.toldOnce(t, "limit=address", `limit="address"} 4`)
+}
+
+// toldOnce checks that the log has one line for all that was refused, and the
+// metrics the number.
+func (r *running) toldOnce(t *testing.T, which, count string) {
+	t.Helper()
+	name, value, _ := strings.Cut(which, "=")
+	log := r.log.String()
+	if n := strings.Count(log, `"rate limit reached","`+name+`":"`+value+`"`); n != 1 {
+		t.Errorf("told %d times of %s in %s", n, which, log)
+	}
+	if strings.Contains(log, `"status":429`) {
+		t.Error("a refused request has a line in the log")
+	}
+	if got := r.do(t, "GET", r.admin+"/metrics", ""); !strings.Contains(got.text, "latchkey_rate_limited_total{"+count+"\n") {
+		t.Errorf("%s is not in the metrics", count)
+	}
+}
+
+func TestOneTooManyIsRefusedBeforeTheBodyIsRead(t *testing.T) {
+	server := limited(t, 1, 1, 1)
+	server.api(t, "X-Auth-Token: "+goodToken)
+	body, writer := io.Pipe() // never a byte
+	defer writer.Close()
+	req, err := http.NewRequest("POST", server.public+apiPath, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = 1 << 20
+	req.Header.Set("X-Auth-Token", goodToken)
+	res, err := server.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 429 {
+		t.Errorf("got %d", res.StatusCode)
+	}
+}
+
+func TestNoRates(t *testing.T) {
+	got := start(t, whoami, nil).api(t, "X-Auth-Token: "+goodToken)
+	for name := range got.Header {
+		if strings.HasPrefix(name, "X-Rate-Limit") {
+			t.Errorf("there is a %s", name)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+// Package ratelimit counts requests against rates: one bucket for each key,
+// such as an API token or a client's address. A bucket starts full, loses one
+// for each request and fills evenly, so that a rate of 100 a minute allows 100
+// requests at once, and then one every 600 ms.
+//
+// The buckets are those of one process. Several replicas behind a load
+// balancer allow up to that many times the rate.
+package ratelimit
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// Rate is how many requests a key may make in a window. Both are positive.
+type Rate struct {
+	Requests int
+	Window   time.Duration
+}
+
+// State is how a key stands with its rate.
+type State struct {
+	// Left is how many requests it may make at once.
+	Left int
+	// Full is the time until it may make all of them again.
+	Full time.Duration
+	// Wait is the time until it may make the next one; zero while some are
+	// left.
+	Wait time.Duration
+}
+
+// Buckets are the buckets of one rate. They are safe for concurrent use, and
+// have nothing that must be closed.
+type Buckets[K comparable] struct {
+	// full is what a full bucket is worth, and each is what one request costs.
+	// Both are times: a bucket is known by how long it takes until it is full.
+	full, each time.Duration
+	requests   int
+	buckets    *otter.Cache[K, *bucket]
+}
+
+// bucket is two moments, in Unix time in nanoseconds. One moment is enough to
+// say how full a bucket is, and is changed without a lock.
+type bucket struct {
+	fullAt atomic.Int64
+	told   atomic.Int64
+}
+
+// New returns buckets for at most most keys. With more keys than that, those
+// that are seldom used start anew. It returns an error for a rate or a number
+// that is not positive, and for more than a request per nanosecond.
+func New[K comparable](r Rate, most int) (*Buckets[K], error) {
+	if r.Requests <= 0 || most <= 0 || r.Window < time.Duration(r.Requests) {
+		return nil, errors.New("make rate limit: the rate and the number of keys must be positive")
+	}
+	buckets, err := otter.New(&otter.Options[K, *bucket]{MaximumSize: most})
+	if err != nil {
+		return nil, err
+	}
+	each := r.Window / time.Duration(r.Requests)
+	return &Buckets[K]{full: each * time.Duration(r.Requests), each: each, requests: r.Requests, buckets: buckets}, nil
+}
+
+// Take takes one request from the key's bucket, and reports how the key stands
+// then and whether there was one.
+func (b *Buckets[K]) Take(key K, now time.Time) (State, bool) {
+	one, known := b.buckets.GetIfPresent(key)
+	if !known {
+		one, _ = b.buckets.ComputeIfAbsent(key, func() (*bucket, bool) { return &bucket{}, false })
+	}
+	for {
+		before := one.fullAt.Load()
+		missing := max(0, time.Duration(before-now.UnixNano()))
+		if missing+b.each > b.full {
+			return b.state(missing), false
+		}
+		after := now.Add(missing + b.each).UnixNano()
+		if one.fullAt.CompareAndSwap(before, after) {
+			return b.state(missing + b.each), true
+		}
+	}
+}
+
+// Look reports how the key stands, without taking anything.
+func (b *Buckets[K]) Look(key K, now time.Time) State {
+	one, known := b.buckets.GetIfPresent(key)
+	if !known {
+		return State{Left: b.requests}
+	}
+	return b.state(max(0, time.Duration(one.fullAt.Load()-now.UnixNano())))
+}
+
+// state is how a key stands whose bucket is full in the time that is missing.
+func (b *Buckets[K]) state(missing time.Duration) State {
+	return State{
+		Left: max(0, int((b.full-missing)/b.each)),
+		Full: missing,
+		Wait: max(0, missing+b.each-b.full),
+	}
+}
+
+// Tell reports whether a refusal of the key is worth a word: it is the first
+// for a window.
+func (b *Buckets[K]) Tell(key K, now time.Time) bool {
+	one, known := b.buckets.GetIfPresent(key)
+	if !known {
+		return false
+	}
+	last := one.told.Load()
+	return time.Duration(now.UnixNano()-last) >= b.full && one.told.CompareAndSwap(last, now.UnixNano())
+}

@@ -1,0 +1,213 @@
+package ratelimit_test
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"latchkey/internal/ratelimit"
+)
+
+// clock is set by hand.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time                    { return time.Unix(1_800_000_000, 0).Add(time.Duration(c.at.Load())) }
+func (c *clock) passes(d time.Duration)            { c.at.Add(int64(d)) }
+func rateOf(n int, w time.Duration) ratelimit.Rate { return ratelimit.Rate{Requests: n, Window: w} }
+
+func buckets(t *testing.T, r ratelimit.Rate) *ratelimit.Buckets[string] {
+	t.Helper()
+	b, err := ratelimit.New[string](r, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestTake(t *testing.T) {
+	var c clock
+	b := buckets(t, rateOf(4, 8*time.Second))
+	for _, step := range []struct {
+		name       string
+		after      time.Duration
+		key        string
+		taken      bool
+		left       int
+		full, wait time.Duration
+	}{
+		{"first", 0, "a", true, 3, 2 * time.Second, 0},
+		{"second", 0, "a", true, 2, 4 * time.Second, 0},
+		{"another key", 0, "b", true, 3, 2 * time.Second, 0},
+		{"third", 0, "a", true, 1, 6 * time.Second, 0},
+		{"last", 0, "a", true, 0, 8 * time.Second, 2 * time.Second},
+		{"one too many", 0, "a", false, 0, 8 * time.Second, 2 * time.Second},
+		{"too early", 1500 * time.Millisecond, "a", false, 0, 6500 * time.Millisecond, 500 * time.Millisecond},
+		{"one has come", 500 * time.Millisecond, "a", true, 0, 8 * time.Second, 2 * time.Second},
+		{"all have come, and no more", time.Hour, "a", true, 3, 2 * time.Second, 0},
+	} {
+		c.passes(step.after)
+		got, taken := b.Take(step.key, c.now())
+		want := ratelimit.State{Left: step.left, Full: step.full, Wait: step.wait}
+		if taken != step.taken || got != want {
+			t.Errorf("%s: got %v, %+v, want %v, %+v", step.name, taken, got, step.taken, want)
+		}
+		if looked := b.Look(step.key, c.now()); looked != want {
+			t.Errorf("%s: a look sees %+v", step.name, looked)
+		}
+	}
+}
+
+func TestLookAtNothing(t *testing.T) {
+	b := buckets(t, rateOf(4, time.Second))
+	if got := b.Look("never seen", time.Now()); got.Left != 4 || got.Wait != 0 || got.Full != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTellOncePerWindow(t *testing.T) {
+	var c clock
+	b := buckets(t, rateOf(1, time.Minute))
+	b.Take("a", c.now())
+	var told []bool
+	for _, after := range []time.Duration{0, 0, 30 * time.Second, 29 * time.Second, time.Second, 0} {
+		c.passes(after)
+		told = append(told, b.Tell("a", c.now()))
+	}
+	if want := "[true false false false true false]"; fmt.Sprint(told) != want {
+		t.Errorf("got %v, want %s", told, want)
+	}
+	if b.Tell("b", c.now()) {
+		t.Error("told of a key that was never refused")
+	}
+}
+
+// In no stretch of time are more requests allowed than the bucket holds and
+// the stretch brings.
+func TestNeverMoreThanTheRate(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var c clock
+		r := rateOf(rapid.IntRange(1, 50).Draw(rt, "requests"), time.Duration(rapid.IntRange(1, 100_000).Draw(rt, "window"))*time.Millisecond)
+		b, err := ratelimit.New[string](r, 10)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		taken := 0
+		for range rapid.IntRange(1, 200).Draw(rt, "tries") {
+			c.passes(time.Duration(rapid.Int64Range(0, int64(r.Window/10)).Draw(rt, "pause")))
+			state, ok := b.Take("a", c.now())
+			if ok {
+				taken++
+			}
+			if !ok && state.Wait <= 0 || state.Left < 0 || state.Left >= r.Requests || state.Full > r.Window || state.Full < state.Wait {
+				rt.Fatalf("taken %v leaves %+v", ok, state)
+			}
+			most := float64(r.Requests)*(1+float64(c.at.Load())/float64(r.Window)) + 1e-6
+			if float64(taken) > most {
+				rt.Fatalf("%d were allowed in %v at %+v", taken, time.Duration(c.at.Load()), r)
+			}
+		}
+	})
+}
+
+func TestTakenAtOnce(t *testing.T) {
+	var c clock
+	b := buckets(t, rateOf(100, time.Minute))
+	var taken atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if _, ok := b.Take("a", c.now()); ok {
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() != 100 {
+		t.Errorf("%d of 100 were taken", taken.Load())
+	}
+}
+
+func TestNotPositive(t *testing.T) {
+	for name, make := range map[string]func() error{
+		"requests":                             func() error { _, err := ratelimit.New[string](rateOf(0, time.Second), 1); return err },
+		"window":                               func() error { _, err := ratelimit.New[string](rateOf(1, 0), 1); return err },
+		"a request per less than a nanosecond": func() error { _, err := ratelimit.New[string](rateOf(2, 1), 1); return err },
+		"keys":                                 func() error { _, err := ratelimit.New[string](rateOf(1, time.Second), 0); return err },
+		"addresses":                            func() error { _, err := ratelimit.NewFailures(rateOf(1, time.Second), 0); return err },
+	} {
+		if make() == nil {
+			t.Errorf("%s: zero was taken", name)
+		}
+	}
+}
+
+func failures(t *testing.T, r ratelimit.Rate) *ratelimit.Failures {
+	t.Helper()
+	f, err := ratelimit.NewFailures(r, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestFailures(t *testing.T) {
+	var c clock
+	f := failures(t, rateOf(2, 10*time.Second))
+	here, elsewhere := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	expect := func(what string, from netip.Addr, credential string, want bool) {
+		t.Helper()
+		if _, got := f.Admit(from, credential, c.now()); got != want {
+			t.Errorf("%s: admitted is %v", what, got)
+		}
+	}
+	f.Worked("good")
+	f.Worked("revoked later")
+	f.Failed(here, "bad", c.now())
+	expect("one is left", here, "bad", true)
+	f.Failed(here, "bad", c.now())
+	expect("over", here, "bad", false)
+	expect("over, a credential that was never seen", here, "new", false)
+	expect("over, a credential that worked", here, "good", true)
+	expect("another address", elsewhere, "bad", true)
+	expect("over, it worked until now", here, "revoked later", true)
+	f.Failed(here, "revoked later", c.now())
+	expect("over, it works no more", here, "revoked later", false)
+	if !f.Tell(here, c.now()) || f.Tell(here, c.now()) || f.Tell(elsewhere, c.now()) {
+		t.Error("refusals are not told of once")
+	}
+	c.passes(10 * time.Second)
+	expect("a window later", here, "bad", true)
+}
+
+func TestFailuresShareANetwork(t *testing.T) {
+	for _, tc := range []struct {
+		name, failing, other string
+		shared               bool
+	}{
+		{"IPv4 addresses", "192.0.2.1", "192.0.2.2", false},
+		{"IPv4 within IPv6", "::ffff:192.0.2.1", "192.0.2.1", true},
+		{"IPv4 within IPv6, others", "::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		{"one /64", "2001:db8::1", "2001:db8::ffff:1:2:3", true},
+		{"another /64", "2001:db8::1", "2001:db8:0:1::1", false},
+		{"a zone", "fe80::1%eth0", "fe80::2", true},
+		{"unknown addresses", "", "", true},
+		{"unknown and known", "", "::", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := failures(t, rateOf(1, time.Hour))
+			failing, _ := netip.ParseAddr(tc.failing)
+			other, _ := netip.ParseAddr(tc.other)
+			f.Failed(failing, "bad", time.Now())
+			if _, admitted := f.Admit(other, "bad", time.Now()); admitted == tc.shared {
+				t.Errorf("admitted is %v", admitted)
+			}
+		})
+	}
+}
