@@ -14,12 +14,13 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/strictyaml"
 	"latchkey/internal/user"
 )
 
 // application is one run over a manifest, inside its transaction.
 type application struct {
-	faults
+	strictyaml.Faults
 	repo Repository
 	by   *auth.Principal
 	now  time.Time
@@ -44,11 +45,11 @@ func (a *application) apply(ctx context.Context, m Manifest) error {
 	steps := []func() error{
 		func() error { return each(m.People, func(p Person) error { return a.person(ctx, p) }) },
 		// Without its people nothing else can be judged.
-		a.err,
+		a.Err,
 		func() error { return each(m.Accounts, func(d Account) error { return a.account(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.apps(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.stores(ctx, d) }) },
-		a.err,
+		a.Err,
 	}
 	return each(steps, func(step func() error) error { return step() })
 }
@@ -110,7 +111,7 @@ func (a *application) person(ctx context.Context, p Person) error {
 	action := audit.UserUpdated
 	if !known {
 		if p.FirstName == "" || p.LastName == "" || p.Locale == "" {
-			a.add(p.Line, "nobody is known as %s yet; give first_name, last_name and locale", p.Email)
+			a.Add(p.Line, "nobody is known as %s yet; give first_name, last_name and locale", p.Email)
 			return nil
 		}
 		action = audit.UserCreated
@@ -208,7 +209,7 @@ func (a *application) app(ctx context.Context, accountID uuid.UUID, d App) error
 			d.Status = account.AppDraft
 		}
 	case is.AccountID != accountID:
-		a.add(d.Line, "app %d belongs to another account, and an app cannot move", d.ID)
+		a.Add(d.Line, "app %d belongs to another account, and an app cannot move", d.ID)
 		return nil
 	}
 	details := []audit.Detail{set("name", &is.Name, d.Name), set("status", &is.Status, d.Status)}

@@ -4,15 +4,16 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"go.yaml.in/yaml/v3"
 
 	"latchkey/internal/account"
 	"latchkey/internal/scope"
+	"latchkey/internal/strictyaml"
 	"latchkey/internal/user"
 )
 
@@ -25,6 +26,9 @@ var (
 	hash       = regexp.MustCompile(`^[a-z0-9]{4,32}$`)
 )
 
+// maxSize is the largest manifest read, in bytes: some hundred thousand people.
+const maxSize = 32 << 20
+
 // maxName bounds the names of accounts, stores and apps, in characters.
 const maxName = 100
 
@@ -32,139 +36,131 @@ const maxName = 100
 // returns fault.Invalid with everything that is wrong with the file, each
 // with its line.
 func Parse(r io.Reader) (Manifest, error) {
-	root, err := document(r)
+	root, err := strictyaml.Read(r, "manifest", maxSize)
 	if err != nil {
 		return Manifest{}, err
 	}
 	p := &parser{
-		people: people{at: map[string]*mention{}}, accounts: seen[uuid.UUID]{}, stores: seen[string]{}, apps: seen[int64]{},
+		people: people{at: map[string]*mention{}}, accounts: strictyaml.Seen[uuid.UUID]{}, stores: strictyaml.Seen[string]{}, apps: strictyaml.Seen[int64]{},
 	}
 	var m Manifest
-	top := p.mapping(root, "a manifest", "accounts")
-	list, given := top.list("accounts")
-	if top.values != nil && top.values["accounts"] == nil {
-		p.add(root.Line, "a manifest needs %q", "accounts")
-	}
-	if given {
-		for _, n := range list {
-			m.Accounts = append(m.Accounts, p.account(n))
-		}
+	top := p.Mapping(root, "a manifest", "accounts")
+	top.Required("accounts")
+	list, _ := top.List("accounts")
+	for _, n := range list {
+		m.Accounts = append(m.Accounts, p.account(n))
 	}
 	m.People = p.people.all()
-	return m, p.err()
+	return m, p.Err()
 }
 
 // parser gathers the manifest, everything wrong with it, and where things
 // that can be there only once were first seen.
 type parser struct {
-	faults
+	strictyaml.Faults
 	people   people
-	accounts seen[uuid.UUID]
-	stores   seen[string]
-	apps     seen[int64]
+	accounts strictyaml.Seen[uuid.UUID]
+	stores   strictyaml.Seen[string]
+	apps     strictyaml.Seen[int64]
 }
 
-func (p *parser) account(n *yaml.Node) Account {
-	m := p.mapping(n, "an account", "uuid", "name", "status", "features", "owner", "users", "apps", "stores")
-	a := Account{Line: n.Line, Name: m.text("name", true, validName, nameRule), Status: choice(m, "status", inBusiness)}
-	if text := m.text("uuid", true, validUUID, "is no UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"); text != "" {
+func (p *parser) account(n *strictyaml.Node) Account {
+	m := p.Mapping(n, "an account", "uuid", "name", "status", "features", "owner", "users", "apps", "stores")
+	a := Account{Line: n.Line, Name: m.Text("name", validName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness)}
+	if text := m.Text("uuid", validUUID, "is no UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"); text != "" {
 		a.ID = uuid.MustParse(text)
-		p.accounts.again(&p.faults, a.ID, m.lineOf("uuid"), "account "+a.ID.String())
+		p.accounts.Again(&p.Faults, a.ID, m.LineOf("uuid"), "account "+a.ID.String())
 	}
-	if list, given := m.list("features"); given {
-		a.Features = p.features(m, list)
+	if list, given := m.List("features"); given {
+		a.Features = p.features(list)
 	}
-	if owner := m.values["owner"]; owner != nil {
-		a.Owner = p.person(p.mapping(owner, "an owner", personKeys...), a.ID)
-	} else if m.values != nil {
-		p.add(n.Line, "an account needs %q", "owner")
+	if owner := m.Required("owner"); owner != nil {
+		a.Owner = p.person(p.Mapping(owner, "an owner", personKeys...), a.ID)
 	}
-	inAccount := seen[string]{}
-	users, _ := m.list("users")
+	inAccount := strictyaml.Seen[string]{}
+	users, _ := m.List("users")
 	for _, n := range users {
-		if email := p.person(p.mapping(n, "a user", personKeys...), a.ID); email != "" && !inAccount.again(&p.faults, email, n.Line, "user "+email) {
+		if email := p.person(p.Mapping(n, "a user", personKeys...), a.ID); email != "" && !inAccount.Again(&p.Faults, email, n.Line, "user "+email) {
 			a.Users = append(a.Users, email)
 		}
 	}
-	apps, _ := m.list("apps")
+	apps, _ := m.List("apps")
 	for _, n := range apps {
 		a.Apps = append(a.Apps, p.app(n))
 	}
-	stores, _ := m.list("stores")
+	stores, _ := m.List("stores")
 	for _, n := range stores {
 		a.Stores = append(a.Stores, p.store(n, a))
 	}
 	return a
 }
 
-func (p *parser) features(m fields, list []*yaml.Node) []scope.Feature {
+func (p *parser) features(list []*strictyaml.Node) []scope.Feature {
 	all := []scope.Feature{} // given, and so not nil
-	once := seen[scope.Feature]{}
+	once := strictyaml.Seen[scope.Feature]{}
 	for _, n := range list {
-		if f := choose(m, n, "feature", features); f != "" && !once.again(&p.faults, f, n.Line, "feature "+n.Value) {
+		if f := strictyaml.Choose(&p.Faults, n, "feature", features); f != "" && !once.Again(&p.Faults, f, n.Line, "feature "+n.Value) {
 			all = append(all, f)
 		}
 	}
 	return all
 }
 
-func (p *parser) app(n *yaml.Node) App {
-	m := p.mapping(n, "an app", "id", "name", "status")
-	a := App{Line: n.Line, Name: m.text("name", true, validName, nameRule), Status: choice(m, "status", appStati)}
-	if id := m.values["id"]; id != nil {
+func (p *parser) app(n *strictyaml.Node) App {
+	m := p.Mapping(n, "an app", "id", "name", "status")
+	a := App{Line: n.Line, Name: m.Text("name", validName, nameRule), Status: strictyaml.Choice(m, "status", appStati)}
+	if id := m.Required("id"); id != nil {
 		if a.ID = p.number(id); a.ID != 0 {
-			p.apps.again(&p.faults, a.ID, id.Line, fmt.Sprintf("app %d", a.ID))
+			p.apps.Again(&p.Faults, a.ID, id.Line, fmt.Sprintf("app %d", a.ID))
 		}
-	} else if m.values != nil {
-		p.add(n.Line, "an app needs %q", "id")
 	}
 	return a
 }
 
-func (p *parser) store(n *yaml.Node, a Account) Store {
-	m := p.mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps")
-	s := Store{Line: n.Line, Name: m.text("name", true, validName, nameRule), Status: choice(m, "status", inBusiness), Apps: p.appRefs(m)}
-	if s.Hash = m.text("hash", true, hash.MatchString, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
-		p.stores.again(&p.faults, s.Hash, m.lineOf("hash"), "store "+s.Hash)
+func (p *parser) store(n *strictyaml.Node, a Account) Store {
+	m := p.Mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps")
+	s := Store{Line: n.Line, Name: m.Text("name", validName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
+	if s.Hash = m.Text("hash", hash.MatchString, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
+		p.stores.Again(&p.Faults, s.Hash, m.LineOf("hash"), "store "+s.Hash)
 	}
-	if owner := m.values["owner"]; owner != nil {
-		s.Owner = p.person(p.mapping(owner, "an owner", personKeys...), a.ID)
+	if owner := m.Value("owner"); owner != nil {
+		s.Owner = p.person(p.Mapping(owner, "an owner", personKeys...), a.ID)
 	}
-	inStore := seen[string]{}
-	users, _ := m.list("users")
+	inStore := strictyaml.Seen[string]{}
+	users, _ := m.List("users")
 	for _, n := range users {
 		member := p.member(n, a.ID)
-		if member.Email != "" && !inStore.again(&p.faults, member.Email, n.Line, "user "+member.Email) {
+		if member.Email != "" && !inStore.Again(&p.Faults, member.Email, n.Line, "user "+member.Email) {
 			s.Users = append(s.Users, member)
 		}
 	}
 	return s
 }
 
-func (p *parser) member(n *yaml.Node, accountID uuid.UUID) Member {
-	m := p.mapping(n, "a store's user", append([]string{"status", "permissions", "apps"}, personKeys...)...)
-	member := Member{Line: n.Line, Email: p.person(m, accountID), Status: choice(m, "status", stati), Apps: p.appRefs(m)}
-	list, given := m.list("permissions")
+func (p *parser) member(n *strictyaml.Node, accountID uuid.UUID) Member {
+	m := p.Mapping(n, "a store's user", append([]string{"status", "permissions", "apps"}, personKeys...)...)
+	member := Member{Line: n.Line, Email: p.person(m, accountID), Status: strictyaml.Choice(m, "status", stati), Apps: p.appRefs(m)}
+	list, given := m.List("permissions")
 	if !given {
 		return member
 	}
 	member.Permissions = []string{}
-	once := seen[string]{}
+	once := strictyaml.Seen[string]{}
 	for _, n := range list {
-		name := m.scalar(n, "permission", user.IsPermission, "is unknown; docs/manifest.md lists all")
-		if name != "" && !once.again(&p.faults, name, n.Line, "permission "+name) {
+		name := p.Text(n, "permission", user.IsPermission, "is unknown; docs/manifest.md lists all")
+		if name != "" && !once.Again(&p.Faults, name, n.Line, "permission "+name) {
 			member.Permissions = append(member.Permissions, name)
 		}
 	}
 	return member
 }
 
-func (p *parser) appRefs(m fields) []AppRef {
-	list, _ := m.list("apps")
+func (p *parser) appRefs(m strictyaml.Mapping) []AppRef {
+	list, _ := m.List("apps")
 	var refs []AppRef
-	once := seen[int64]{}
+	once := strictyaml.Seen[int64]{}
 	for _, n := range list {
-		if id := p.number(n); id != 0 && !once.again(&p.faults, id, n.Line, fmt.Sprintf("app %d", id)) {
+		if id := p.number(n); id != 0 && !once.Again(&p.Faults, id, n.Line, fmt.Sprintf("app %d", id)) {
 			refs = append(refs, AppRef{Line: n.Line, ID: id})
 		}
 	}
@@ -182,4 +178,14 @@ func validName(text string) bool {
 func validUUID(text string) bool {
 	id, err := uuid.Parse(text)
 	return err == nil && len(text) == 36 && id != uuid.Nil
+}
+
+// number reads n as the number of an app.
+func (p *parser) number(n *strictyaml.Node) int64 {
+	id, err := strconv.ParseInt(n.Value, 10, 64)
+	if n.ShortTag() != "!!int" || err != nil || id <= 0 || strconv.FormatInt(id, 10) != n.Value {
+		p.Add(n.Line, "an app's id must be a whole number greater than 0")
+		return 0
+	}
+	return id
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/strictyaml"
 	"latchkey/internal/user"
 )
 
@@ -25,19 +26,19 @@ type mention struct {
 
 // person reads a mention and returns the folded address, or nothing when
 // there is no good one.
-func (p *parser) person(m fields, accountID uuid.UUID) string {
-	email := m.text("email", true, user.ValidEmail, "is no e-mail address")
+func (p *parser) person(m strictyaml.Mapping, accountID uuid.UUID) string {
+	email := m.Text("email", user.ValidEmail, "is no e-mail address")
 	nameRule := fmt.Sprintf("is not one line of 1 to %d characters without space around it", user.MaxName)
-	first := m.text("first_name", false, user.ValidName, nameRule)
-	last := m.text("last_name", false, user.ValidName, nameRule)
-	locale := m.text("locale", false, user.ValidLocale, "is no language tag such as en or pt-BR")
+	first := m.OptionalText("first_name", user.ValidName, nameRule)
+	last := m.OptionalText("last_name", user.ValidName, nameRule)
+	locale := m.OptionalText("locale", user.ValidLocale, "is no language tag such as en or pt-BR")
 	if email == "" {
 		return ""
 	}
 	folded := user.Fold(email)
 	known := p.people.at[folded]
 	if known == nil {
-		known = &mention{Person: Person{Line: m.line, AccountID: accountID, Email: email}}
+		known = &mention{Person: Person{Line: m.Line, AccountID: accountID, Email: email}}
 		p.people.at[folded] = known
 		p.people.order = append(p.people.order, folded)
 	}
@@ -48,13 +49,13 @@ func (p *parser) person(m fields, accountID uuid.UUID) string {
 }
 
 // agree adds what a mention says to what is known, which must not differ.
-func (p *parser) agree(m fields, key, said string, known *string, line *int, email string) {
+func (p *parser) agree(m strictyaml.Mapping, key, said string, known *string, line *int, email string) {
 	switch {
 	case said == "":
 	case *known == "":
-		*known, *line = said, m.lineOf(key)
+		*known, *line = said, m.LineOf(key)
 	case *known != said:
-		p.add(m.lineOf(key), "%s of %s is %q here and %q on line %d", key, email, said, *known, *line)
+		p.Add(m.LineOf(key), "%s of %s is %q here and %q on line %d", key, email, said, *known, *line)
 	}
 }
 

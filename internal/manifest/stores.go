@@ -29,7 +29,7 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 	case !known:
 		action, is = audit.StoreCreated, account.Store{ID: uuid.Must(uuid.NewV7()), AccountID: d.ID, Hash: s.Hash, CreatedAt: a.now}
 	case is.AccountID != d.ID:
-		a.add(s.Line, "store %s belongs to another account, and a store cannot move", s.Hash)
+		a.Add(s.Line, "store %s belongs to another account, and a store cannot move", s.Hash)
 		return nil
 	}
 	details := []audit.Detail{set("name", &is.Name, s.Name), setStatus(&is.Status, s.Status), a.setStoreOwner(&is, d, s)}
@@ -113,7 +113,7 @@ func (a *application) appExists(ctx context.Context, ref AppRef) (bool, error) {
 	_, err := a.repo.AppByID(ctx, ref.ID)
 	exists, err := found(err)
 	if err == nil && !exists {
-		a.add(ref.Line, "there is no app %d", ref.ID)
+		a.Add(ref.Line, "there is no app %d", ref.ID)
 	}
 	return exists, err
 }
@@ -134,7 +134,7 @@ func (a *application) storeUsers(ctx context.Context, s account.Store, declared 
 		if u.ID == s.OwnerID {
 			listed = true
 			if m.Status == user.Inactive || m.Permissions != nil {
-				a.add(m.Line, "user %s is the store's owner, who is active and has every permission; leave status and permissions out", m.Email)
+				a.Add(m.Line, "user %s is the store's owner, who is active and has every permission; leave status and permissions out", m.Email)
 				continue
 			}
 			m.Status, m.Permissions = user.Active, user.Permissions()
@@ -211,7 +211,7 @@ func (a *application) grant(ctx context.Context, s account.Store, m user.StoreMe
 	for _, ref := range refs {
 		switch {
 		case !slices.Contains(installed, ref.ID):
-			a.add(ref.Line, "app %d is not installed in store %s", ref.ID, s.Hash)
+			a.Add(ref.Line, "app %d is not installed in store %s", ref.ID, s.Hash)
 		case !slices.Contains(granted, ref.ID):
 			added = append(added, ref.ID)
 		}

@@ -12,7 +12,7 @@ func (p *parser) checkImplied() {
 		for i, implied := range e.grant.Implies {
 			p.checkOne(e, implied, e.implied[i])
 			if slices.Contains(e.grant.Implies[:i], implied) {
-				p.fail(e.implied[i], "scope %q is implied twice", implied)
+				p.Add(e.implied[i], "scope %q is implied twice", implied)
 			}
 		}
 	}
@@ -25,13 +25,13 @@ func (p *parser) checkOne(e entry, implied string, line int) {
 	other, known := p.scopes[implied]
 	switch {
 	case !known:
-		p.fail(line, "implied scope %q is not in the catalogue", implied)
+		p.Add(line, "implied scope %q is not in the catalogue", implied)
 	case other.grant.Level != "" && e.grant.Level != "" && !e.grant.Level.holds(other.grant.Level):
-		p.fail(line, "store scope %q cannot imply account scope %q", e.grant.Scope, implied)
+		p.Add(line, "store scope %q cannot imply account scope %q", e.grant.Scope, implied)
 	case other.grant.Feature != "" && other.grant.Feature != e.grant.Feature:
-		p.fail(line, "scope %q cannot imply %q, which needs a feature that it does not need itself", e.grant.Scope, implied)
+		p.Add(line, "scope %q cannot imply %q, which needs a feature that it does not need itself", e.grant.Scope, implied)
 	case e.grant.Delegable && !other.grant.Delegable:
-		p.fail(line, "scope %q cannot imply %q, which is not delegable, while it is delegable itself", e.grant.Scope, implied)
+		p.Add(line, "scope %q cannot imply %q, which is not delegable, while it is delegable itself", e.grant.Scope, implied)
 	}
 }
 
@@ -48,7 +48,7 @@ func (p *parser) checkCircles() {
 			return
 		case underway:
 			circle := append(slices.Clone(path[slices.Index(path, name):]), name)
-			p.fail(p.scopes[name].line, "scopes imply each other in a circle: %s", strings.Join(circle, " → "))
+			p.Add(p.scopes[name].line, "scopes imply each other in a circle: %s", strings.Join(circle, " → "))
 			return
 		}
 		state[name] = underway

@@ -1,16 +1,12 @@
 package scope
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
-	"latchkey/internal/fault"
+	"latchkey/internal/strictyaml"
 )
 
 // catalogueLimit is the largest catalogue read, in bytes: more than ten times
@@ -30,54 +26,26 @@ var (
 // scopes that do not exist, go in a circle or would give more than their own
 // scope may.
 func Parse(r io.Reader) (*Catalogue, error) {
-	text, err := io.ReadAll(io.LimitReader(r, catalogueLimit+1))
-	if err != nil {
-		return nil, fmt.Errorf("read catalogue of scopes: %w", err)
-	}
-	if len(text) > catalogueLimit {
-		return nil, fault.Errorf(fault.Invalid, "the catalogue of scopes is larger than %d bytes", catalogueLimit)
-	}
-	root, err := document(string(text))
+	root, err := strictyaml.Read(r, "catalogue of scopes", catalogueLimit)
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{scopes: map[string]entry{}, keys: map[string]int{}}
+	p := &parser{scopes: map[string]entry{}, keys: strictyaml.Seen[string]{}}
 	p.catalogue(root)
 	p.checkImplied()
-	if err := p.sorted().Err(); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return &Catalogue{resources: p.resources, grants: p.grants()}, nil
 }
 
-// document returns the root of the one YAML document in text.
-func document(text string) (*yaml.Node, error) {
-	decoder := yaml.NewDecoder(strings.NewReader(text))
-	var first, second yaml.Node
-	err := decoder.Decode(&first)
-	if errors.Is(err, io.EOF) {
-		return nil, fault.Errorf(fault.Invalid, "the catalogue of scopes is empty")
-	}
-	if err == nil {
-		err = decoder.Decode(&second)
-	}
-	switch {
-	case errors.Is(err, io.EOF):
-		return first.Content[0], nil
-	case err != nil:
-		return nil, fault.Wrap(err, fault.Invalid, "the catalogue of scopes is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
-	default:
-		return nil, fault.Errorf(fault.Invalid, "line %d: a second document; a catalogue of scopes is one", second.Line)
-	}
-}
-
 // parser gathers the resources of a catalogue and everything wrong with it.
 type parser struct {
+	strictyaml.Faults
 	resources []Resource
-	order     []string         // scopes, in the order of the file
-	scopes    map[string]entry // by scope
-	keys      map[string]int   // line by key of resource
-	faults    []located
+	order     []string                // scopes, in the order of the file
+	scopes    map[string]entry        // by scope
+	keys      strictyaml.Seen[string] // of resources
 }
 
 // entry is a scope, what the file says of it, and where.
@@ -87,31 +55,17 @@ type entry struct {
 	implied []int // lines of Implies
 }
 
-// located is a fault and its line.
-type located struct {
-	line  int
-	fault *fault.Error
-}
+// blankRule is said of a text that is not notBlank.
+const blankRule = "must not be blank"
 
-// fail records a fault at a line.
-func (p *parser) fail(line int, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	p.faults = append(p.faults, located{line, fault.Errorf(fault.Invalid, "line %d: %s", line, text)})
-}
+func notBlank(text string) bool { return strings.TrimSpace(text) != "" }
 
-// sorted returns the faults in the order of their lines.
-func (p *parser) sorted() fault.List {
-	slices.SortStableFunc(p.faults, func(a, b located) int { return a.line - b.line })
-	var list fault.List
-	for _, f := range p.faults {
-		list = append(list, f.fault)
-	}
-	return list
-}
+// text returns the text at key, which must be there and not be blank.
+func text(m strictyaml.Mapping, key string) string { return m.Text(key, notBlank, blankRule) }
 
-func (p *parser) catalogue(root *yaml.Node) {
-	f := p.mapping(root, "the catalogue", "resources")
-	for _, n := range f.list("resources") {
+func (p *parser) catalogue(root *strictyaml.Node) {
+	m := p.Mapping(root, "the catalogue", "resources")
+	for _, n := range m.Some("resources") {
 		if r, ok := p.resource(n); ok {
 			p.resources = append(p.resources, r)
 		}
@@ -119,61 +73,55 @@ func (p *parser) catalogue(root *yaml.Node) {
 }
 
 // resource reads one resource, and says whether it is one at all.
-func (p *parser) resource(n *yaml.Node) (Resource, bool) {
-	f := p.mapping(n, "a resource", "key", "name", "section", "level", "feature", "description", "permissions")
-	if f.values == nil {
+func (p *parser) resource(n *strictyaml.Node) (Resource, bool) {
+	m := p.Mapping(n, "a resource", "key", "name", "section", "level", "feature", "description", "permissions")
+	if !m.Is() {
 		return Resource{}, false
 	}
 	r := Resource{
-		Key:         f.text("key"),
-		Name:        f.text("name"),
-		Section:     f.text("section"),
-		Description: f.text("description"),
-		Level:       choice(f, "level", levels),
+		Key:         text(m, "key"),
+		Name:        text(m, "name"),
+		Section:     text(m, "section"),
+		Description: text(m, "description"),
+		Level:       strictyaml.Choice(m, "level", levels),
+		Feature:     strictyaml.Choice(m, "feature", features),
 	}
-	if f.has("feature") {
-		r.Feature = choice(f, "feature", features)
-	}
+	m.Required("level")
 	if r.Key != "" {
-		p.resourceKey(f.values["key"], r.Key)
+		p.resourceKey(m.LineOf("key"), r.Key)
 	}
-	names := map[string]int{}
-	for _, n := range f.list("permissions") {
+	names := strictyaml.Seen[string]{}
+	for _, n := range m.Some("permissions") {
 		permission, line := p.permission(n, r)
-		if first, twice := names[permission.Name]; twice && permission.Name != "" {
-			p.fail(line, "permission %q is on line %d already", permission.Name, first)
+		if permission.Name != "" {
+			names.Again(&p.Faults, permission.Name, line, fmt.Sprintf("permission %q", permission.Name))
 		}
-		names[permission.Name] = line
 		r.Permissions = append(r.Permissions, permission)
 	}
 	return r, true
 }
 
 // resourceKey checks the key of a resource and that it is the only one.
-func (p *parser) resourceKey(n *yaml.Node, key string) {
+func (p *parser) resourceKey(line int, key string) {
 	if !validKey.MatchString(key) {
-		p.fail(n.Line, "key %q is not made of lower-case letters, digits and \"_\"", key)
+		p.Add(line, "key %q is not made of lower-case letters, digits and \"_\"", key)
 	}
-	if first, twice := p.keys[key]; twice {
-		p.fail(n.Line, "resource %q is on line %d already", key, first)
-		return
-	}
-	p.keys[key] = n.Line
+	p.keys.Again(&p.Faults, key, line, fmt.Sprintf("resource %q", key))
 }
 
 // permission reads one permission of r and the line of its name.
-func (p *parser) permission(n *yaml.Node, r Resource) (Permission, int) {
-	f := p.mapping(n, "a permission", "name", "scope", "description", "implies", "delegable")
-	if f.values == nil {
+func (p *parser) permission(n *strictyaml.Node, r Resource) (Permission, int) {
+	m := p.Mapping(n, "a permission", "name", "scope", "description", "implies", "delegable")
+	if !m.Is() {
 		return Permission{}, n.Line
 	}
-	permission := Permission{Name: f.text("name"), Scope: f.text("scope"), Description: f.text("description")}
+	permission := Permission{Name: text(m, "name"), Scope: text(m, "scope"), Description: text(m, "description")}
 	e := entry{line: n.Line, grant: Grant{
-		Scope: permission.Scope, Level: r.Level, Feature: r.Feature, Delegable: !f.has("delegable") || f.boolean("delegable"),
+		Scope: permission.Scope, Level: r.Level, Feature: r.Feature, Delegable: m.Boolean("delegable", true),
 	}}
-	if f.has("implies") {
-		for _, implied := range f.list("implies") {
-			if name := f.scalar(implied, "a scope in implies"); name != "" {
+	if m.Value("implies") != nil {
+		for _, implied := range m.Some("implies") {
+			if name := p.Text(implied, "a scope in implies", notBlank, blankRule); name != "" {
 				permission.Implies = append(permission.Implies, name)
 				e.implied = append(e.implied, implied.Line)
 			}
@@ -181,7 +129,7 @@ func (p *parser) permission(n *yaml.Node, r Resource) (Permission, int) {
 	}
 	e.grant.Implies = permission.Implies
 	if permission.Scope != "" {
-		p.scope(f.values["scope"].Line, e)
+		p.scope(m.LineOf("scope"), e)
 	}
 	return permission, n.Line
 }
@@ -190,15 +138,15 @@ func (p *parser) permission(n *yaml.Node, r Resource) (Permission, int) {
 func (p *parser) scope(line int, e entry) {
 	name := e.grant.Scope
 	if !validToken(name) {
-		p.fail(line, "scope %q is not printable ASCII without spaces, double quotes and backslashes (RFC 6749, section 3.3)", name)
+		p.Add(line, "scope %q is not printable ASCII without spaces, double quotes and backslashes (RFC 6749, section 3.3)", name)
 	}
 	// Promised to owners, and so not for the file to decide: no token can make
 	// one mightier than itself.
 	if name == AccountAPITokensWrite && e.grant.Delegable {
-		p.fail(line, "scope %q must have \"delegable: false\"", name)
+		p.Add(line, "scope %q must have \"delegable: false\"", name)
 	}
 	if first, twice := p.scopes[name]; twice {
-		p.fail(line, "scope %q is on line %d already", name, first.line)
+		p.Add(line, "scope %q is on line %d already", name, first.line)
 		return
 	}
 	e.line = line

@@ -35,7 +35,7 @@ func TestParseFaults(t *testing.T) {
 		{"comments alone", "# nothing\n", []string{"is empty"}},
 		{"no YAML", "resources: [\n", []string{"is not YAML: line 1: did not find"}},
 		{"two documents", head + plain + "---\n" + head, []string{"line 9: a second document"}},
-		{"list at the top", "- x\n", []string{"line 1: the catalogue must have the keys resources"}},
+		{"list at the top", "- x\n", []string{"line 1: the catalogue has the keys resources"}},
 		{"no resources", "{}", []string{`line 1: the catalogue needs "resources"`}},
 		{"empty resources", "resources: []", []string{"line 1: resources must be a list with at least one element"}},
 		{"resources are text", "resources: all", []string{"line 1: resources must be a list"}},
@@ -44,16 +44,16 @@ func TestParseFaults(t *testing.T) {
 		{"unknown key in a permission", head + entry("x", "store", allow("a", "a", "implied: [b]")), []string{`line 8: unknown key "implied"; a permission has`}},
 		{"merge key", head + plain + "    <<: {level: account}\n", []string{`line 9: unknown key "<<"`}},
 		{"key twice", head + plain + "    level: account\n", []string{`line 9: key "level" is on line 5 already`}},
-		{"resource is text", head + "  - x\n", []string{"line 2: a resource must have the keys"}},
-		{"resource is an alias", head + strings.Replace(plain, "- key", "- &x\n    key", 1) + "  - *x\n", []string{"line 10: a resource must have the keys"}},
-		{"permission is text", head + entry("x", "store", "      - read"), []string{"line 8: a permission must have the keys"}},
+		{"resource is text", head + "  - x\n", []string{"line 2: a resource has the keys"}},
+		{"resource is an alias", head + strings.Replace(plain, "- key", "- &x\n    key", 1) + "  - *x\n", []string{"line 10: a resource has the keys"}},
+		{"permission is text", head + entry("x", "store", "      - read"), []string{"line 8: a permission has the keys"}},
 		{"everything missing", head + "  - {}\n", []string{
 			`line 2: a resource needs "key"`, `"name"`, `"section"`, `"description"`, `"level"`, `"permissions"`}},
 		{"permission without anything", head + entry("x", "store", "      - {}"), []string{
 			`line 8: a permission needs "name"`, `"scope"`, `"description"`}},
 		{"no permissions", head + strings.Replace(entry("x", "store"), "permissions:", "permissions: []", 1), []string{"line 7: permissions must be a list"}},
 		{"name is a number", head + strings.Replace(plain, "name: N", "name: 12", 1), []string{"line 3: name must be text; quote it"}},
-		{"name is blank", head + strings.Replace(plain, "name: N", `name: " "`, 1), []string{"line 3: name must be text"}},
+		{"name is blank", head + strings.Replace(plain, "name: N", `name: " "`, 1), []string{`line 3: name " " must not be blank`}},
 		{"name is a list", head + strings.Replace(plain, "name: N", "name: [N]", 1), []string{"line 3: name must be text"}},
 		{"unknown level", head + entry("x", "STORE", read), []string{`line 5: level "STORE" is unknown; it can be account or store`}},
 		{"unknown feature", head + plain + "    feature: beta\n", []string{`line 9: feature "beta" is unknown; it can be automated_billing`}},
@@ -86,7 +86,7 @@ func TestParseFaults(t *testing.T) {
 			"line 2: key", "line 5: level"}},
 		{"several kinds", head + entry("x", "store", write, "      - y") + "    feature: beta\n", []string{
 			"line 8: implied", "line 9: a permission", "line 10: feature"}},
-		{"too large", strings.Repeat("# padding\n", 30_000), []string{"larger than 262144 bytes"}},
+		{"too large", strings.Repeat("# padding\n", 30_000), []string{"more than 262144 bytes"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := scope.Parse(strings.NewReader(test.text))
