@@ -60,18 +60,23 @@ type Repository interface {
 	Store(ctx context.Context, hash string) (Store, error)
 }
 
-// reason is why a secret was refused: for logs, never for the caller.
-type reason string
+// Reason is why a secret was refused: for logs and metrics, never for the
+// caller. It is the cause of the error that Verify returns.
+type Reason string
 
+// The reasons.
 const (
-	reasonMalformed reason = "malformed"
-	reasonUnknown   reason = "unknown"
-	reasonKind      reason = "wrong kind"
-	reasonEnded     reason = "revoked or ended"
-	reasonSuspended reason = "suspended"
-	reasonExpired   reason = "expired"
-	reasonAddress   reason = "address not allowed"
+	ReasonMalformed Reason = "malformed"
+	ReasonUnknown   Reason = "unknown"
+	ReasonKind      Reason = "wrong kind"
+	ReasonEnded     Reason = "revoked or ended"
+	ReasonSuspended Reason = "suspended"
+	ReasonExpired   Reason = "expired"
+	ReasonAddress   Reason = "address not allowed"
 )
+
+// Error is the reason.
+func (r Reason) Error() string { return string(r) }
 
 // Verifier turns secrets into principals.
 type Verifier struct {
@@ -135,14 +140,14 @@ func (v *Verifier) Gateway(ctx context.Context, presented string, origin auth.Or
 func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record, error) {
 	value, err := secret.Parse(presented)
 	if err != nil {
-		return nil, v.refuse(ctx, reasonMalformed, uuid.Nil, origin)
+		return nil, v.refuse(ctx, ReasonMalformed, uuid.Nil, origin)
 	}
 	if !slices.Contains(kinds, value.Kind()) {
-		return nil, v.refuse(ctx, reasonKind, uuid.Nil, origin)
+		return nil, v.refuse(ctx, ReasonKind, uuid.Nil, origin)
 	}
 	record, err := v.record(ctx, value)
 	if fault.KindOf(err) == fault.NotFound {
-		return nil, v.refuse(ctx, reasonUnknown, uuid.Nil, origin)
+		return nil, v.refuse(ctx, ReasonUnknown, uuid.Nil, origin)
 	}
 	if err != nil {
 		return nil, err
@@ -228,16 +233,16 @@ func without(s scope.Set, lost []string) scope.Set {
 // refusal says why the record does not admit a use from the address now, or
 // nothing. It is asked anew at every use, so that memory honours each end at
 // its exact instant.
-func (r *Record) refusal(now time.Time, from netip.Addr) reason {
+func (r *Record) refusal(now time.Time, from netip.Addr) Reason {
 	switch {
 	case r.Ended:
-		return reasonEnded
+		return ReasonEnded
 	case r.Suspended:
-		return reasonSuspended
+		return ReasonSuspended
 	}
 	for _, end := range r.Ends {
 		if !end.IsZero() && !now.Before(end) {
-			return reasonExpired
+			return ReasonExpired
 		}
 	}
 	allowed := r.Principal.AllowedIPRanges
@@ -248,16 +253,17 @@ func (r *Record) refusal(now time.Time, from netip.Addr) reason {
 	if slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(from) }) {
 		return ""
 	}
-	return reasonAddress
+	return ReasonAddress
 }
 
-func (v *Verifier) refuse(ctx context.Context, why reason, id uuid.UUID, origin auth.Origin) error {
+func (v *Verifier) refuse(ctx context.Context, why Reason, id uuid.UUID, origin auth.Origin) error {
 	attrs := []slog.Attr{slog.String("reason", string(why)), slog.String("request_id", origin.RequestID)}
 	if id != uuid.Nil {
 		attrs = append(attrs, slog.String("credential_of", id.String()))
 	}
 	v.log.LogAttrs(ctx, slog.LevelInfo, "credential refused", attrs...)
-	return ErrRefused()
+	refused := ErrRefused()
+	return fault.Wrap(why, refused.Kind, "%s", refused.Message)
 }
 
 // ErrRefused is the answer to every credential that does not work, so that it

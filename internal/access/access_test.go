@@ -108,6 +108,9 @@ func TestRefusals(t *testing.T) {
 			if p != nil || fault.KindOf(err) != fault.Unauthenticated || err.Error() != access.ErrRefused().Error() {
 				t.Errorf("got %v, %v, want %v", p, err, access.ErrRefused())
 			}
+			if why := access.Reason(tc.reason); !errors.Is(err, why) {
+				t.Errorf("the cause of %v is not %q", err, why)
+			}
 			var line struct {
 				Reason       string `json:"reason"`
 				CredentialOf string `json:"credential_of"`

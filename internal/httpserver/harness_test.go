@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
@@ -45,7 +46,7 @@ func (verifier) Verify(_ context.Context, presented string, origin auth.Origin) 
 	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
 	}
-	return nil, fault.Errorf(fault.Unauthenticated, "refused")
+	return nil, fault.Wrap(access.ReasonUnknown, fault.Unauthenticated, "refused")
 }
 
 // writeError is as much of the API's as these tests need.

@@ -1,12 +1,14 @@
 package httpserver
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"latchkey/internal/access"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
 )
@@ -31,8 +33,8 @@ func newMetrics(others []prometheus.Collector) *metrics {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"route"}),
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "latchkey_verifications_total", Help: "Credentials judged: accepted, refused, missing, or not judged for an error.",
-		}, []string{"outcome"}),
+			Name: "latchkey_verifications_total", Help: "Credentials judged: accepted, refused and why, missing, or not judged for an error.",
+		}, []string{"outcome", "reason"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "latchkey_rate_limited_total", Help: "Requests refused for being too many, by whose they were: of one token or person, account or address.",
 		}, []string{"limit"}),
@@ -51,9 +53,9 @@ func (m *metrics) limit(name string, r config.Rate) limit {
 	}
 }
 
-// verified counts the outcome of a verification.
+// verified counts the outcome of a verification, and of a refusal the reason.
 func (m *metrics) verified(presented string, err error) {
-	outcome := "accepted"
+	outcome, reason := "accepted", access.Reason("")
 	switch kind := fault.KindOf(err); {
 	case kind == "":
 	case kind == fault.Unauthenticated && presented == "":
@@ -62,8 +64,11 @@ func (m *metrics) verified(presented string, err error) {
 		outcome = "error"
 	default:
 		outcome = "refused"
+		if !errors.As(err, &reason) {
+			reason = access.ReasonMalformed // no credential could be made of it
+		}
 	}
-	m.verifications.WithLabelValues(outcome).Inc()
+	m.verifications.WithLabelValues(outcome, string(reason)).Inc()
 }
 
 // routeMetrics are the metrics of one route.

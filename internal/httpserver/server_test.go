@@ -68,7 +68,7 @@ func TestAdmin(t *testing.T) {
 		{"/readyz", 503, []string{`"ready":false`, `{"name":"serving","ok":true}`, `{"name":"database","ok":false,"reason":"It failed`,
 			`{"name":"schema","ok":false,"reason":"behind"}`, `{"name":"feed","ok":true}`}},
 		{"/metrics", 200, []string{`latchkey_http_requests_total{route="/accounts/{account_uuid}/graphql",status="200"} 1`,
-			`latchkey_verifications_total{outcome="accepted"} 1`, `latchkey_verifications_total{outcome="refused"} 1`,
+			`latchkey_verifications_total{outcome="accepted",reason=""} 1`, `latchkey_verifications_total{outcome="refused",reason="unknown"} 1`,
 			`latchkey_http_request_duration_seconds_count{route="/accounts/{account_uuid}/graphql"} 2`, "go_goroutines"}},
 		{"/other", 404, []string{"/healthz"}},
 	} {
