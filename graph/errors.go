@@ -70,6 +70,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	defer a.release()
 	a.media, _ = negotiate(r.Header["Accept"])
 	refused := &refusal{status: statusOf(fault.KindOf(err))}
+	if errors.Is(err, fault.ErrUnavailable) {
+		refused.status = http.StatusServiceUnavailable
+		w.Header()["Retry-After"] = []string{"1"}
+	}
 	for _, f := range fault.Flatten(err) {
 		refused.problems = append(refused.problems, problem{Error: f})
 	}

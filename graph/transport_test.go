@@ -275,6 +275,13 @@ func TestWriteError(t *testing.T) {
 			}
 		})
 	}
+	t.Run("unavailable", func(t *testing.T) {
+		w := httptest.NewRecorder()
+		graph.WriteError(w, httptest.NewRequest("POST", "/", http.NoBody), fmt.Errorf("%w: %w", fault.ErrUnavailable, errWire))
+		if w.Code != 503 || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"code":"INTERNAL"`) || strings.Contains(w.Body.String(), "wire") {
+			t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
+		}
+	})
 	t.Run("no fault", func(t *testing.T) {
 		w := httptest.NewRecorder()
 		graph.WriteError(w, httptest.NewRequest("POST", "/", http.NoBody), errWire)

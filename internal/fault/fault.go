@@ -41,6 +41,11 @@ const (
 	Internal Kind = "INTERNAL"
 )
 
+// ErrUnavailable is the cause, or among the causes, of an error that is
+// internal and will pass: what is needed cannot be reached, or does not answer
+// in time. Trying again soon is worth it.
+var ErrUnavailable = errors.New("the database is unavailable")
+
 // Error is a failure with a message for its caller.
 type Error struct {
 	// Kind is what programs act on.

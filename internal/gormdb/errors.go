@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 
 	gosqlite "github.com/glebarez/go-sqlite"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,6 +18,11 @@ import (
 const (
 	// PostgreSQL, appendix A.
 	pgUniqueViolation = "23505"
+	pgTooManyConns    = "53300"
+	pgAdminShutdown   = "57P01"
+	pgCrashShutdown   = "57P02"
+	pgCannotConnect   = "57P03"
+	pgConnectionClass = "08"
 
 	// SQLite, "Result and Error Codes".
 	sqliteReadOnly   = 8
@@ -27,20 +35,38 @@ const (
 
 // failed judges an error that came up while doing what: nil stays nil, a fault
 // stays itself, a key that is taken becomes fault.Conflict, and all else is
-// internal. The end of ctx can be told from the result, whichever error the
-// driver made of it.
+// internal; of that, what will pass is fault.ErrUnavailable. The end of ctx
+// can be told from the result, whichever error the driver made of it.
 func failed(ctx context.Context, what string, err error) error {
 	if err == nil || isFault(err) {
 		return err
 	}
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
-		return fmt.Errorf("%s: %w: %w", what, ended, err)
+		err = fmt.Errorf("%w: %w", ended, err)
 	}
-	err = fmt.Errorf("%s: %w", what, err)
 	if isDuplicate(err) {
-		return fault.Wrap(err, fault.Conflict, "Something else has this key already.")
+		return fault.Wrap(fmt.Errorf("%s: %w", what, err), fault.Conflict, "Something else has this key already.")
 	}
-	return err
+	if isUnavailable(err) {
+		return fmt.Errorf("%s: %w: %w", what, fault.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// isUnavailable says whether the database could not be reached, went away, or
+// did not answer in the time that there was. What it answered otherwise is no
+// such error, even if it is that it lets nobody in.
+func isUnavailable(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case pgTooManyConns, pgAdminShutdown, pgCrashShutdown, pgCannotConnect:
+			return true
+		}
+		return strings.HasPrefix(pg.Code, pgConnectionClass)
+	}
+	var network net.Error // also that of the end of ctx, if it was for time
+	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || pgconn.SafeToRetry(err)
 }
 
 func isFault(err error) bool {

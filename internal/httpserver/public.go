@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -117,13 +118,13 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 // authenticate finds out who presents the request's credential, unless the
 // client's address presented too many that do not work. It returns what was
 // presented, and the error of the verifier or of whatever came before it.
-func (p *public) authenticate(x *exchange, r *http.Request) (string, error) {
-	presented, err := credential(r.Header)
-	if limited := p.rates.admit(r.Context(), x, presented); limited != nil {
+func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (string, error) {
+	presented, err := credential(h)
+	if limited := p.rates.admit(ctx, x, presented); limited != nil {
 		return presented, limited
 	}
 	if err == nil {
-		x.principal, err = p.Verifier.Verify(r.Context(), presented, auth.Origin{IP: x.client, RequestID: x.requestID})
+		x.principal, err = p.Verifier.Verify(ctx, presented, auth.Origin{IP: x.client, RequestID: x.requestID})
 	}
 	p.rates.judged(x, presented, err)
 	p.metrics.verified(presented, err)
@@ -133,7 +134,9 @@ func (p *public) authenticate(x *exchange, r *http.Request) (string, error) {
 // api authenticates and counts before anything of the request's body is read,
 // and hands it on with its principal and its end.
 func (p *public) api(x *exchange, r *http.Request) {
-	presented, err := p.authenticate(x, r)
+	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
+	defer ctx.release()
+	presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
 	if err == nil {
 		err = p.rates.spend(r.Context(), x, x.principal)
 	}
@@ -146,9 +149,7 @@ func (p *public) api(x *exchange, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
-	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
-	defer ctx.release()
-	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal))) //nolint:contextcheck // ctx is made of the request's //nolint:contextcheck // the deadline's parent is the request's
+	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal))) //nolint:contextcheck // the deadline's parent is the request's
 }
 
 // refuse answers a request that is not served for its credential's sake.

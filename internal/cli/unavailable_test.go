@@ -1,0 +1,75 @@
+package cli_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// A database that is away is nobody's fault among the clients: they are told
+// to try again, and nothing of why.
+func TestUnavailableDatabase(t *testing.T) {
+	cluster, err := dbtest.StartCluster(dbtest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	url, err := cluster.CreateDatabase(t.Context(), "latchkey")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := environment(t, url)
+	run(t, env, "migrate")
+	s, session := demo(t, env, "--request-timeout", "5s")
+	ask := func() (*http.Response, string) {
+		t.Helper()
+		req, err := http.NewRequest("GET", s.public+"/accounts/"+acmeID+"/graphql?query={viewer{kind}}", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Auth-Token", session)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res, string(text)
+	}
+	await := func(status int) (*http.Response, string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			res, text := ask()
+			if res.StatusCode == status {
+				return res, text
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("still %d, %s", res.StatusCode, text)
+			}
+		}
+	}
+	await(200)
+	if err := cluster.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	res, text := await(503) // once the server no longer trusts its memory
+	const want = `{"errors":[{"message":"Something went wrong on our side. Try again, and give the request id if it stays.","extensions":{"code":"INTERNAL","requestId":"`
+	if !strings.HasPrefix(text, want) || res.Header.Get("Retry-After") != "1" {
+		t.Errorf("got %v, %s", res.Header, text)
+	}
+	if err := cluster.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	await(200)
+}

@@ -1,0 +1,97 @@
+package gormdb_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/secret"
+)
+
+// lookUp asks the database for a credential that it does not have.
+func lookUp(ctx context.Context, db *gormdb.DB) error {
+	_, err := db.Access().Credential(ctx, secret.UserSession, []secret.KeyedDigest{{}})
+	return err
+}
+
+// A database that is away is told from one that is broken, however the
+// connection ended, and works again when it is back.
+func TestUnavailable(t *testing.T) {
+	cluster, err := dbtest.StartCluster(dbtest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	url, err := cluster.CreateDatabase(t.Context(), "latchkey")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProxy(t, url)
+	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: p.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	works := func(when string) {
+		t.Helper()
+		if err := lookUp(t.Context(), db); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: got %v", when, err)
+		}
+	}
+	works("at first")
+
+	p.freeze()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	err = lookUp(ctx, db)
+	cancel()
+	p.thaw()
+	if !errors.Is(err, fault.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("no answer in time: got %v", err)
+	}
+	works("after a pause")
+
+	if err := cluster.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is no connection left to lose
+		if err := lookUp(t.Context(), db); !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
+			t.Errorf("stopped: got %v", err)
+		}
+	}
+	if err := cluster.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	works("restarted")
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := lookUp(gone, db); !errors.Is(err, context.Canceled) || errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("nobody waits any more: got %v", err)
+	}
+}
+
+// What the database answers is an error of another sort.
+func TestBrokenIsNotUnavailable(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		execute(t, url, "DROP TABLE sessions")
+		if err := lookUp(t.Context(), db); err == nil || fault.KindOf(err) != fault.Internal || errors.Is(err, fault.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
