@@ -60,8 +60,8 @@ func (op *operation) check(variables map[string]any, limits Limits) *refusal {
 // below __schema for about every type that there is. The query of GraphiQL has
 // some 250.
 const (
-	perSchemaSelection = 20
-	perTypeSelection   = 2
+	perSchemaSelection = 150
+	perTypeSelection   = 10
 )
 
 // costs counts the fields that selections can make the server answer.

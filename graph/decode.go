@@ -78,6 +78,9 @@ func tokenUpdate(key uuid.UUID, input model.UpdateAPITokenInput) token.Update {
 	return u
 }
 
+// maxActions bounds a filter of events. There are fewer actions.
+const maxActions = 100
+
 // auditFilter reads a filter of events. It returns every fault at once.
 func auditFilter(f *model.AuditEventFilterInput) (audit.Filter, error) {
 	if f == nil {
@@ -88,6 +91,9 @@ func auditFilter(f *model.AuditEventFilterInput) (audit.Filter, error) {
 		filter.Actions = append(filter.Actions, audit.Action(action))
 	}
 	var faults fault.List
+	if len(filter.Actions) > maxActions {
+		faults = append(faults, fault.Errorf(fault.Invalid, "Name at most %d actions.", maxActions).On("filter.actions"))
+	}
 	if f.ActorID != nil {
 		key, err := object.ParseActor(*f.ActorID)
 		faults = append(faults, faultsOn(err, "filter.actorId")...)

@@ -12,6 +12,9 @@ func decodeParams(body []byte) (params, *refusal) {
 	if !json.Valid(body) {
 		return params{}, badRequest("The request's body is not JSON.")
 	}
+	if !utf8.Valid(body) {
+		return params{}, badRequest("The request's body is not in UTF-8.")
+	}
 	s := scanner{body, skipSpace(body, 0)}
 	switch body[s.at] {
 	case '{':

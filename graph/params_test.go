@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"testing"
+	"unicode/utf8"
 
 	"latchkey/graph"
 )
@@ -13,7 +14,7 @@ import (
 // reference reads what DecodeParams reads, with encoding/json alone.
 func reference(body []byte) (query, operationName string, variables map[string]any, ok bool) {
 	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil || members == nil {
+	if !utf8.Valid(body) || json.Unmarshal(body, &members) != nil || members == nil {
 		return "", "", nil, false
 	}
 	var extensions map[string]any

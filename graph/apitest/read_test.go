@@ -115,6 +115,11 @@ func TestReadStoresRefuses(t *testing.T) {
 				errors:    []string{"account.stores: INVALID filter.ids.1: A text cannot hold the character NUL."},
 			},
 			{
+				name: "what is no text", by: w.robot, query: hashes, data: `null`,
+				variables: map[string]any{"filter": map[string]any{"storeHashes": []any{12345}}},
+				errors:    []string{"account.stores: INVALID filter.storeHashes.0: A text was expected here. Put the value in quotes."},
+			},
+			{
 				name: "as many as a page has", by: w.robot, query: hashes, variables: map[string]any{"filter": map[string]any{"ids": many[:250]}},
 				data: `{"account": {"stores": {"edges": [{"node": {"storeHash": "<store0.hash>"}}]}}}`,
 			},

@@ -11,10 +11,17 @@ import (
 // MarshalString writes a text as the scalar String.
 func MarshalString(s string) graphql.Marshaler { return graphql.MarshalString(s) }
 
-// UnmarshalString reads a text. It returns fault.Invalid for one that holds
+// UnmarshalString reads a text. It returns fault.Invalid for what is no text
+// (GraphQL, section 3.5.3: String, input coercion), and for one that holds
 // NUL: PostgreSQL keeps and compares no such text, so nothing has it for its
 // name.
-func UnmarshalString(v any) (string, error) { return withoutNUL(graphql.UnmarshalString(v)) }
+func UnmarshalString(v any) (string, error) {
+	text, is := v.(string)
+	if !is {
+		return "", fault.Errorf(fault.Invalid, "A text was expected here. Put the value in quotes.")
+	}
+	return withoutNUL(text, nil)
+}
 
 // MarshalID writes the text of an id as the scalar ID.
 func MarshalID(id string) graphql.Marshaler { return graphql.MarshalID(id) }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -44,8 +45,6 @@ func newApplication(repo Repository, by *auth.Principal, now time.Time) *applica
 func (a *application) apply(ctx context.Context, m Manifest) error {
 	steps := []func() error{
 		func() error { return each(m.People, func(p Person) error { return a.person(ctx, p) }) },
-		// Without its people nothing else can be judged.
-		a.Err,
 		func() error { return each(m.Accounts, func(d Account) error { return a.account(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.apps(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.stores(ctx, d) }) },
@@ -112,7 +111,8 @@ func (a *application) person(ctx context.Context, p Person) error {
 	if !known {
 		if p.FirstName == "" || p.LastName == "" || p.Locale == "" {
 			a.Add(p.Line, "nobody is known as %s yet; give first_name, last_name and locale", p.Email)
-			return nil
+			// Somebody stands in, so that all else can be judged; nothing of it stays.
+			p.FirstName, p.LastName, p.Locale = cmp.Or(p.FirstName, "?"), cmp.Or(p.LastName, "?"), cmp.Or(p.Locale, "en")
 		}
 		action = audit.UserCreated
 		u = user.User{ID: uuid.Must(uuid.NewV7()), Email: p.Email, CreatedAt: a.now}

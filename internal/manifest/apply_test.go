@@ -177,6 +177,8 @@ func TestContradictions(t *testing.T) {
 		{"app of another account", other + "    apps: [{id: 4711, name: A}]\n", []string{"line 5: app 4711 belongs to another account"}},
 		{"unknown people", head + "    owner: {email: a@b.example}\n    users: [{email: c@d.example, first_name: C, locale: en}]\n",
 			[]string{"line 4: nobody is known as a@b.example yet", "line 5: nobody is known as c@d.example yet"}},
+		{"unknown people and what else is wrong", head + "    owner: {email: a@b.example}\n    stores: [{hash: acme1us, name: Acme US, apps: [1]}]\n",
+			[]string{"line 4: nobody is known as a@b.example yet", "line 5: there is no app 1"}},
 		{"apps", head + owner + "    stores: [{hash: acme1us, name: Acme US, apps: [1], users: [{email: clerk@acme.example, apps: [4711]}]}]\n",
 			[]string{"line 5: there is no app 1", "line 5: app 4711 is not installed in store acme1us"}},
 		{"an owner with less than all", head + owner +

@@ -5,9 +5,6 @@ import (
 	"io"
 	"regexp"
 	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -28,9 +25,6 @@ var (
 
 // maxSize is the largest manifest read, in bytes: some hundred thousand people.
 const maxSize = 32 << 20
-
-// maxName bounds the names of accounts, stores and apps, in characters.
-const maxName = 100
 
 // Parse reads a manifest, in the form that docs/manifest.md explains. It
 // returns fault.Invalid with everything that is wrong with the file, each
@@ -66,7 +60,7 @@ type parser struct {
 
 func (p *parser) account(n *strictyaml.Node) Account {
 	m := p.Mapping(n, "an account", "uuid", "name", "status", "features", "owner", "users", "apps", "stores")
-	a := Account{Line: n.Line, Name: m.Text("name", validName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness)}
+	a := Account{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness)}
 	if text := m.Text("uuid", validUUID, "is no UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"); text != "" {
 		a.ID = uuid.MustParse(text)
 		p.accounts.Again(&p.Faults, a.ID, m.LineOf("uuid"), "account "+a.ID.String())
@@ -108,7 +102,7 @@ func (p *parser) features(list []*strictyaml.Node) []scope.Feature {
 
 func (p *parser) app(n *strictyaml.Node) App {
 	m := p.Mapping(n, "an app", "id", "name", "status")
-	a := App{Line: n.Line, Name: m.Text("name", validName, nameRule), Status: strictyaml.Choice(m, "status", appStati)}
+	a := App{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", appStati)}
 	if id := m.Required("id"); id != nil {
 		if a.ID = p.number(id); a.ID != 0 {
 			p.apps.Again(&p.Faults, a.ID, id.Line, fmt.Sprintf("app %d", a.ID))
@@ -119,7 +113,7 @@ func (p *parser) app(n *strictyaml.Node) App {
 
 func (p *parser) store(n *strictyaml.Node, a Account) Store {
 	m := p.Mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps")
-	s := Store{Line: n.Line, Name: m.Text("name", validName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
+	s := Store{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
 	if s.Hash = m.Text("hash", hash.MatchString, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
 		p.stores.Again(&p.Faults, s.Hash, m.LineOf("hash"), "store "+s.Hash)
 	}
@@ -167,12 +161,7 @@ func (p *parser) appRefs(m strictyaml.Mapping) []AppRef {
 	return refs
 }
 
-var nameRule = fmt.Sprintf("is not one line of 1 to %d characters without space around it", maxName)
-
-func validName(text string) bool {
-	n := utf8.RuneCountInString(text)
-	return n >= 1 && n <= maxName && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unicode.IsControl)
-}
+var nameRule = fmt.Sprintf("is not one line of 1 to %d characters without space around it", user.MaxName)
 
 // validUUID takes the one usual form (RFC 9562, section 4) and not the nil UUID.
 func validUUID(text string) bool {

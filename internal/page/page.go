@@ -106,9 +106,9 @@ func Cut[T any](w Window, fetched []Item[T]) Page[T] {
 	}
 	if w.Backward {
 		slices.Reverse(fetched)
-		return Page[T]{Items: fetched, HasPrevious: more, HasNext: w.Before != nil}
+		return Page[T]{Items: fetched, HasPrevious: more || w.After != nil, HasNext: w.Before != nil}
 	}
-	return Page[T]{Items: fetched, HasNext: more, HasPrevious: w.After != nil}
+	return Page[T]{Items: fetched, HasNext: more || w.Before != nil, HasPrevious: w.After != nil}
 }
 
 // Cursor encodes a key as an opaque cursor.

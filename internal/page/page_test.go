@@ -157,9 +157,11 @@ func TestCut(t *testing.T) {
 			}
 		}
 		more := len(inside) > w.Size
-		next, previous := more, w.After != nil
+		next, previous := w.Before != nil, w.After != nil // what bounds the list lies beyond the page
 		if w.Backward {
-			next, previous = w.Before != nil, more
+			previous = previous || more
+		} else {
+			next = next || more
 		}
 		if got.HasNext != next || got.HasPrevious != previous {
 			t.Fatalf("next %v, previous %v; want %v, %v", got.HasNext, got.HasPrevious, next, previous)

@@ -53,6 +53,9 @@ func (p Policy) narrowScopes(t *Token, names []string) fault.List {
 	if len(names) == 0 {
 		return fault.List{fault.Errorf(fault.Invalid, "Name at least one scope. To end the token, revoke it.").On("scopes")}
 	}
+	if len(names) > MaxScopes {
+		return fault.List{fault.Errorf(fault.Invalid, "Name at most %d scopes.", MaxScopes).On("scopes")}
+	}
 	wanted := p.Catalogue.Expand(names...)
 	var faults fault.List
 	for _, name := range t.Scopes.Missing(distinct(append(wanted.Names(), names...))...) {

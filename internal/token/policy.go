@@ -19,6 +19,8 @@ const (
 	MaxName = 100
 	// MaxIPRanges is the most ranges one token may name.
 	MaxIPRanges = 100
+	// MaxScopes is the most scopes a request may name: more than there are.
+	MaxScopes = 250
 	// MaxReason bounds the reason of a revocation, in characters.
 	MaxReason = 500
 	// DefaultMaxLive is the most live tokens per store and per account.
@@ -89,8 +91,11 @@ func (p Policy) Check(by *auth.Principal, req Request, now time.Time) (Grant, er
 }
 
 func (p Policy) checkScopes(by *auth.Principal, req Request) (scope.Set, fault.List) {
-	if len(req.Scopes) == 0 {
+	switch n := len(req.Scopes); {
+	case n == 0:
 		return scope.Set{}, fault.List{fault.Errorf(fault.Invalid, "Name at least one scope.").On("scopes")}
+	case n > MaxScopes:
+		return scope.Set{}, fault.List{fault.Errorf(fault.Invalid, "Name at most %d scopes.", MaxScopes).On("scopes")}
 	}
 	var faults fault.List
 	for _, name := range distinct(req.Scopes) {
@@ -137,7 +142,7 @@ func (p Policy) checkExpiry(by *auth.Principal, at, now time.Time) fault.List {
 		broken(fault.Invalid, "The expiry lies in the past. Name a later time, or none.")
 	}
 	if p.MaxLifetime > 0 && (at.IsZero() || at.After(now.Add(p.MaxLifetime))) {
-		broken(fault.Invalid, "A token lives at most %s here. Name an earlier time.", p.MaxLifetime)
+		broken(fault.Invalid, "A token lives at most %s here. Name a time before its end.", p.MaxLifetime)
 	}
 	if by.Kind == auth.APIToken && !by.ExpiresAt.IsZero() && (at.IsZero() || at.After(by.ExpiresAt)) {
 		broken(fault.Forbidden, "This token ends at %s and cannot issue one that lives longer.", by.ExpiresAt.Format(time.RFC3339))

@@ -127,6 +127,10 @@ func TestRulesForAll(t *testing.T) {
 		{"a bad range", func(r *token.Request) { r.AllowedIPRanges = []string{"10.0.0.0/33"} }, []string{"INVALID allowedIpRanges"}},
 		{"each bad range", func(r *token.Request) { r.AllowedIPRanges = []string{"a", "10.0.0.0/8", "b"} },
 			[]string{"INVALID allowedIpRanges", "INVALID allowedIpRanges"}},
+		{"more scopes than there are", func(r *token.Request) { r.Scopes = slices.Repeat([]string{"nope"}, token.MaxScopes+1) }, []string{"INVALID scopes"}},
+		{"a name that nobody sees", func(r *token.Request) { r.Name = "\u200b\u200b\u200b\u200b" }, []string{"INVALID name"}},
+		{"a name that reads as another", func(r *token.Request) { r.Name = "abc\u202edef" }, []string{"INVALID name"}},
+		{"a name joined without a space", func(r *token.Request) { r.Name = "می\u200cخواهم" }, nil},
 		{"as many ranges as there may be", func(r *token.Request) { r.AllowedIPRanges = ranges(token.MaxIPRanges) }, nil},
 		{"one range too many", func(r *token.Request) { r.AllowedIPRanges = ranges(token.MaxIPRanges + 1) }, []string{"INVALID allowedIpRanges"}},
 

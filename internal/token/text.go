@@ -41,9 +41,12 @@ func checkText(what, text string, least, most int) *fault.Error {
 }
 
 // oneLine reports whether text is plain text without control characters, such
-// as NUL, which PostgreSQL cannot keep, and without anything that ends a line.
+// as NUL, which PostgreSQL cannot keep, without anything that ends a line, and
+// without what nobody sees, which can make it read as another text.
 func oneLine(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) })
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && !unicode.Is(unicode.Join_Control, r)
+	})
 }
 
 // holdsSecret reports whether a credential is among the words of text. People

@@ -28,14 +28,21 @@ var locale = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 func ValidEmail(text string) bool {
 	address, err := mail.ParseAddress(text)
 	return err == nil && address.Address == text && len(text) <= MaxEmail && utf8.ValidString(text) &&
-		!strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '"' })
+		!strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unprintable(r) || r == '"' })
 }
 
-// ValidName reports whether text is fit for a first or last name: one line of
+// ValidName reports whether text is fit for the name of a person or a thing: one line of
 // plain text, 1 to MaxName characters, with no space around it.
 func ValidName(text string) bool {
 	n := utf8.RuneCountInString(text)
-	return n >= 1 && n <= MaxName && utf8.ValidString(text) && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unicode.IsControl)
+	return n >= 1 && n <= MaxName && utf8.ValidString(text) && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unprintable)
+}
+
+// unprintable reports whether r is a control character, ends a line, or is one
+// that nobody sees, which can make a text read as another. Some scripts need
+// the joiners.
+func unprintable(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && !unicode.Is(unicode.Join_Control, r)
 }
 
 // ValidLocale reports whether text has the shape of a BCP 47 language tag.
