@@ -160,7 +160,7 @@ func (r *apiTokenMutationsResolver) RevokeAPITokens(ctx context.Context, obj *mo
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}
-	return &model.RevokeAPITokensResult{RevokedIds: object.TokenIDs(keys), RevokedAt: at}, nil
+	return &model.RevokeAPITokensResult{RevokedIds: object.TokenIDs(keys), RevokedAt: at, Receipt: r.receipt(ctx, input.WaitForReplicas)}, nil
 }
 
 func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error) {

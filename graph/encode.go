@@ -9,6 +9,7 @@ import (
 
 	"latchkey/graph/model"
 	"latchkey/graph/object"
+	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
@@ -178,4 +179,12 @@ func (r *Resolver) issued(i token.Issued) *model.CreateAPITokenResult {
 			APIPath: shown.APIPath(), File: model.CredentialsFile{Name: name, Content: content},
 		},
 	}
+}
+
+func receiptOf(r access.Receipt) *model.RevocationReceipt {
+	shown := &model.RevocationReceipt{ElapsedMs: int(r.Elapsed.Milliseconds())}
+	for _, a := range r.Replicas {
+		shown.Replicas = append(shown.Replicas, model.ReplicaAcknowledgement{Name: a.Replica, AcknowledgedAt: moment(a.At)})
+	}
+	return shown
 }

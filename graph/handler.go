@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"latchkey/graph/generated"
+	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
@@ -28,11 +29,19 @@ type Config struct {
 	Users     *user.Service
 	Tokens    *token.Service
 	Audit     audit.Reader
+	Replicas  Replicas
 	Catalogue *scope.Catalogue
 	// PublicURL is how clients reach the service, without a slash at its end.
 	PublicURL string
 	Limits    Limits
 	Log       *slog.Logger
+}
+
+// Replicas are the servers that share the database.
+type Replicas interface {
+	// Confirm asks all of them whether they refuse what was revoked before,
+	// and returns what they say. It returns an error if they cannot be asked.
+	Confirm(context.Context) (access.Receipt, error)
 }
 
 // NewHandler returns the handler of the Account API. It expects requests with

@@ -2,9 +2,11 @@ package graph
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/google/uuid"
 
+	"latchkey/graph/model"
 	"latchkey/graph/object"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
@@ -22,6 +24,8 @@ type Resolver struct {
 	users     *user.Service
 	tokens    *token.Service
 	audit     audit.Reader
+	replicas  Replicas
+	log       *slog.Logger
 	catalogue *scope.Catalogue
 	publicURL string
 	rules     *Rules
@@ -29,7 +33,7 @@ type Resolver struct {
 
 func newResolver(c Config, rules *Rules) *Resolver {
 	return &Resolver{
-		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, audit: c.Audit,
+		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, audit: c.Audit, replicas: c.Replicas, log: c.Log,
 		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules,
 	}
 }
@@ -42,6 +46,20 @@ func (r *Resolver) view() object.View {
 // paging is the arguments of every connection, in the order of the schema.
 func paging(before, after *string, first, last *int) page.Request {
 	return page.Request{First: first, Last: last, After: after, Before: before}
+}
+
+// receipt asks the replicas, if that is wanted. That they cannot be asked makes
+// no failure of what was done before: the receipt is null then.
+func (r *Resolver) receipt(ctx context.Context, wanted *bool) *model.RevocationReceipt {
+	if wanted == nil || !*wanted {
+		return nil
+	}
+	found, err := r.replicas.Confirm(ctx)
+	if err != nil {
+		r.log.WarnContext(ctx, "the replicas could not be asked for a receipt", "error", err)
+		return nil
+	}
+	return receiptOf(found)
 }
 
 // question stands for a field of a list's elements with its arguments, to be

@@ -3,6 +3,7 @@ package apitest_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -54,6 +55,9 @@ type api struct {
 	users    *user.Service
 	verifier *access.Verifier
 	handler  http.Handler
+	// confirm is what the replicas say: that of the only one, unless a test
+	// says otherwise.
+	confirm confirm
 	// statements counts what was asked of the database.
 	statements *statements
 	requests   int
@@ -112,15 +116,22 @@ func newAPI(t *testing.T, url string, limits graph.Limits) *api {
 	a.verifier = access.NewVerifier(access.Config{
 		Repository: a.db.Access(), Keys: keys, Catalogue: scope.Default(), Memory: memory, Log: log, Now: a.clock.now,
 	})
+	a.confirm = a.db.NewFeed(access.Replica{Name: "only-one"}, gormdb.Ears{}, log).Confirm
 	a.handler, err = graph.NewHandler(graph.Config{
 		Accounts: account.NewService(a.db.Accounts()), Users: a.users, Tokens: a.tokens, Audit: a.db.Audit(),
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
+		Replicas: &a.confirm,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
+
+// confirm answers for the replicas.
+type confirm func(context.Context) (access.Receipt, error)
+
+func (c *confirm) Confirm(ctx context.Context) (access.Receipt, error) { return (*c)(ctx) }
 
 // complaints fails the test for what is logged as a failure of ours, and for secrets in the log.
 type complaints struct{ t *testing.T }

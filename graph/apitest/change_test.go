@@ -1,6 +1,8 @@
 package apitest_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 )
@@ -213,6 +216,34 @@ func TestRevokeTokens(t *testing.T) {
 			by: w.owner, query: `{ account { apiToken(id: "<Till>") { revokedAt revokedBy { id } revocationReason } } }`,
 			data: `{"account": {"apiToken": {"revokedAt": "2026-03-04T12:00:00.123456Z", "revokedBy": {"id": "<owner>"}, "revocationReason": "lost"}}}`,
 		})
+	})
+}
+
+func TestReceiptOfARevocation(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		const query = `mutation($wait: Boolean) { apiToken { revokeApiTokens(input: {ids: ["<Till>"], waitForReplicas: $wait}) {
+			receipt { replicas { name acknowledgedAt } elapsedMs } } } }`
+		answer := func(receipt string) string {
+			return `{"apiToken": {"revokeApiTokens": {"receipt": ` + receipt + `}}}`
+		}
+		w.keepLives(t)
+		at := time.Date(2026, 3, 4, 12, 0, 1, 0, time.UTC)
+		asked := 0
+		w.confirm = func(context.Context) (access.Receipt, error) {
+			asked++
+			return access.Receipt{Elapsed: 2500 * time.Millisecond, Replicas: []access.Acknowledgement{{Replica: "a", At: at}, {Replica: "b"}}}, nil
+		}
+		w.check(t, scenario{by: w.owner, query: query, variables: map[string]any{"wait": true}, data: answer(
+			`{"replicas": [{"name": "a", "acknowledgedAt": "2026-03-04T12:00:01Z"}, {"name": "b", "acknowledgedAt": null}], "elapsedMs": 2500}`)})
+		w.check(t, scenario{by: w.owner, query: query, variables: map[string]any{"wait": false}, data: answer("null")})
+		w.check(t, scenario{by: w.owner, query: query, data: answer("null")})
+		if asked != 1 {
+			t.Errorf("the replicas were asked %d times", asked)
+		}
+		w.confirm = func(context.Context) (access.Receipt, error) {
+			return access.Receipt{}, errors.New("the database is away")
+		}
+		w.check(t, scenario{by: w.owner, query: query, variables: map[string]any{"wait": true}, data: answer("null")})
 	})
 }
 

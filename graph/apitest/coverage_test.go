@@ -132,7 +132,7 @@ func (s survey) rich(way route) func(step) string {
 		case "Account.auditEvents":
 			return "first: 50"
 		case "ApiTokenMutations.revokeApiTokens":
-			return s.fill(`input: {ids: ["<Gone>"]}`) // a repeat: the others are needed
+			return s.fill(`input: {ids: ["<Gone>"], waitForReplicas: true}`) // a repeat: the others are needed
 		}
 		return s.effect(st)
 	}

@@ -386,11 +386,26 @@ var plainTypes = plain.Types{
 			"user":    {Number: 2, Object: "User"},
 		},
 	},
+	"ReplicaAcknowledgement": {
+		Conditions: []string{"ReplicaAcknowledgement"},
+		Fields: map[string]plain.Field{
+			"name":           {Number: 1},
+			"acknowledgedAt": {Number: 2},
+		},
+	},
+	"RevocationReceipt": {
+		Conditions: []string{"RevocationReceipt"},
+		Fields: map[string]plain.Field{
+			"replicas":  {Number: 1, Object: "ReplicaAcknowledgement"},
+			"elapsedMs": {Number: 2},
+		},
+	},
 	"RevokeApiTokensResult": {
 		Conditions: []string{"RevokeApiTokensResult"},
 		Fields: map[string]plain.Field{
 			"revokedIds": {Number: 1},
 			"revokedAt":  {Number: 2},
+			"receipt":    {Number: 3, Object: "RevocationReceipt"},
 		},
 	},
 	"RotateApiTokenResult": {
@@ -1871,6 +1886,61 @@ func (ec *executionContext) plainRemoveUserFromStoreResult(ctx context.Context, 
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainReplicaAcknowledgement(ctx context.Context, b []byte, sel plain.Selection, obj *model.ReplicaAcknowledgement) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ReplicaAcknowledgement"`...)
+		case 1: // name
+			b = plain.AppendString(b, obj.Name)
+
+		case 2: // acknowledgedAt
+			if obj.AcknowledgedAt == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = scalar.AppendDateTime(b, *obj.AcknowledgedAt); !ok {
+					b = plain.AppendNull(b)
+				}
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainRevocationReceipt(ctx context.Context, b []byte, sel plain.Selection, obj *model.RevocationReceipt) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"RevocationReceipt"`...)
+		case 1: // replicas
+			b = append(b, '[')
+			for i0 := range obj.Replicas {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainReplicaAcknowledgement(ctx, b, f.Sub, &obj.Replicas[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		case 2: // elapsedMs
+			b = strconv.AppendInt(b, int64(obj.ElapsedMs), 10)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainRevokeApiTokensResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.RevokeAPITokensResult) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1893,6 +1963,15 @@ func (ec *executionContext) plainRevokeApiTokensResult(ctx context.Context, b []
 		case 2: // revokedAt
 			if b, ok = scalar.AppendDateTime(b, obj.RevokedAt); !ok {
 				return b, false
+			}
+
+		case 3: // receipt
+			if obj.Receipt == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainRevocationReceipt(ctx, b, f.Sub, obj.Receipt); !ok {
+					return b, false
+				}
 			}
 
 		}
@@ -3118,6 +3197,50 @@ func (ec *executionContext) marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInf
 	return ec._PageInfo(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNReplicaAcknowledgement2latchkeyᚋgraphᚋmodelᚐReplicaAcknowledgement(ctx context.Context, sel ast.SelectionSet, v model.ReplicaAcknowledgement) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ReplicaAcknowledgement", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainReplicaAcknowledgement(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ReplicaAcknowledgement(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNReplicaAcknowledgement2ᚕlatchkeyᚋgraphᚋmodelᚐReplicaAcknowledgementᚄ(ctx context.Context, sel ast.SelectionSet, v []model.ReplicaAcknowledgement) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ReplicaAcknowledgement", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainReplicaAcknowledgement(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReplicaAcknowledgement2latchkeyᚋgraphᚋmodelᚐReplicaAcknowledgement(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
 func (ec *executionContext) marshalNScopePermission2latchkeyᚋgraphᚋobjectᚐScopePermission(ctx context.Context, sel ast.SelectionSet, v object.ScopePermission) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ScopePermission", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
@@ -4008,6 +4131,20 @@ func (ec *executionContext) marshalORemoveUserFromStoreResult2ᚖlatchkeyᚋgrap
 		}
 	}
 	return ec._RemoveUserFromStoreResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalORevocationReceipt2ᚖlatchkeyᚋgraphᚋmodelᚐRevocationReceipt(ctx context.Context, sel ast.SelectionSet, v *model.RevocationReceipt) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "RevocationReceipt", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainRevocationReceipt(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._RevocationReceipt(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalORevokeApiTokensResult2ᚖlatchkeyᚋgraphᚋmodelᚐRevokeAPITokensResult(ctx context.Context, sel ast.SelectionSet, v *model.RevokeAPITokensResult) graphql.Marshaler {

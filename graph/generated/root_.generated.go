@@ -648,6 +648,11 @@ input RevokeApiTokensInput {
   ids: [ID!]!
   "Why, for the record and the audit log."
   reason: String
+  """
+  Whether to answer only when every server of the service refuses the tokens, and to say so in ` + "`" + `receipt` + "`" + `. That takes
+  milliseconds or, where a server does not answer, up to three seconds.
+  """
+  waitForReplicas: Boolean
 }
 
 "The API tokens that were revoked."
@@ -659,6 +664,30 @@ type RevokeApiTokensResult @requires(scopes: [], ownStore: true) {
   states. A token that was revoked before keeps the moment of then in its record.
   """
   revokedAt: DateTime!
+  """
+  Which servers refuse the tokens already; null unless ` + "`" + `waitForReplicas` + "`" + ` asked for it, or if they could not be asked.
+  The tokens are revoked either way.
+  """
+  receipt: RevocationReceipt
+}
+
+"What the servers of the service said when they were asked whether they refuse what was revoked."
+type RevocationReceipt @requires(scopes: [], ownStore: true) {
+  "Every server, this one among them, in the order of their names."
+  replicas: [ReplicaAcknowledgement!]!
+  "How long asking took, in milliseconds."
+  elapsedMs: Int!
+}
+
+"A server's answer to whether it refuses what was revoked."
+type ReplicaAcknowledgement @requires(scopes: [], ownStore: true) {
+  "The server's name."
+  name: String!
+  """
+  Since when, at the latest, it refuses the tokens; null if it did not answer. Then it is gone, or it hears of no
+  revocations and looks every token up in the database by now.
+  """
+  acknowledgedAt: DateTime
 }
 `, BuiltIn: false},
 	{Name: "../schema/app.graphqls", Input: `extend type Account {
@@ -2582,12 +2611,34 @@ func (ec *executionContext) childFields_RemoveUserFromStoreResult(ctx context.Co
 	return nil, fmt.Errorf("no field named %q was found under type RemoveUserFromStoreResult", field.Name)
 }
 
+func (ec *executionContext) childFields_ReplicaAcknowledgement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ReplicaAcknowledgement_name(ctx, field)
+	case "acknowledgedAt":
+		return ec.fieldContext_ReplicaAcknowledgement_acknowledgedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplicaAcknowledgement", field.Name)
+}
+
+func (ec *executionContext) childFields_RevocationReceipt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "replicas":
+		return ec.fieldContext_RevocationReceipt_replicas(ctx, field)
+	case "elapsedMs":
+		return ec.fieldContext_RevocationReceipt_elapsedMs(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevocationReceipt", field.Name)
+}
+
 func (ec *executionContext) childFields_RevokeApiTokensResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "revokedIds":
 		return ec.fieldContext_RevokeApiTokensResult_revokedIds(ctx, field)
 	case "revokedAt":
 		return ec.fieldContext_RevokeApiTokensResult_revokedAt(ctx, field)
+	case "receipt":
+		return ec.fieldContext_RevokeApiTokensResult_receipt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RevokeApiTokensResult", field.Name)
 }

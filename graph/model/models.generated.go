@@ -437,12 +437,32 @@ type RemoveUserFromStoreResult struct {
 	User *object.User `json:"user,omitempty"`
 }
 
+// A server's answer to whether it refuses what was revoked.
+type ReplicaAcknowledgement struct {
+	// The server's name.
+	Name string `json:"name"`
+	// Since when, at the latest, it refuses the tokens; null if it did not answer. Then it is gone, or it hears of no
+	// revocations and looks every token up in the database by now.
+	AcknowledgedAt *time.Time `json:"acknowledgedAt,omitempty"`
+}
+
+// What the servers of the service said when they were asked whether they refuse what was revoked.
+type RevocationReceipt struct {
+	// Every server, this one among them, in the order of their names.
+	Replicas []ReplicaAcknowledgement `json:"replicas"`
+	// How long asking took, in milliseconds.
+	ElapsedMs int `json:"elapsedMs"`
+}
+
 // Which API tokens to revoke.
 type RevokeAPITokensInput struct {
 	// The tokens' ids, 1 to 250.
 	Ids []string `json:"ids"`
 	// Why, for the record and the audit log.
 	Reason *string `json:"reason,omitempty"`
+	// Whether to answer only when every server of the service refuses the tokens, and to say so in `receipt`. That takes
+	// milliseconds or, where a server does not answer, up to three seconds.
+	WaitForReplicas *bool `json:"waitForReplicas,omitempty"`
 }
 
 // The API tokens that were revoked.
@@ -452,6 +472,9 @@ type RevokeAPITokensResult struct {
 	// From this moment on, at the latest, the tokens are refused here, and everywhere else within the bound the service
 	// states. A token that was revoked before keeps the moment of then in its record.
 	RevokedAt time.Time `json:"revokedAt"`
+	// Which servers refuse the tokens already; null unless `waitForReplicas` asked for it, or if they could not be asked.
+	// The tokens are revoked either way.
+	Receipt *RevocationReceipt `json:"receipt,omitempty"`
 }
 
 // Which API token to rotate.

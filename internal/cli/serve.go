@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"os/signal"
 	"strings"
 	"sync"
@@ -62,11 +63,15 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer public.Close()
 	defer admin.Close()
 	baseURL := b.cfg.BaseURL(public.Addr().String())
-	v, err := newVerification(b, log)
+	self, err := replica(b.cfg, public.Addr())
 	if err != nil {
 		return err
 	}
-	api, err := newAPI(b, baseURL, log)
+	v, err := newVerification(b, self, log)
+	if err != nil {
+		return err
+	}
+	api, err := newAPI(b, v.feed, baseURL, log)
 	if err != nil {
 		return err
 	}
@@ -104,13 +109,23 @@ func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener,
 	return public, admin, nil
 }
 
+// replica is this server among those that share its database.
+func replica(cfg config.Config, listening net.Addr) (access.Replica, error) {
+	machine, err := os.Hostname()
+	if err != nil {
+		return access.Replica{}, fmt.Errorf("find the machine's name: %w", err)
+	}
+	name, url := cfg.Replica(machine, listening.String())
+	return access.Replica{Name: name, URL: url}, nil
+}
+
 func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", flag, err) }
 
 // newAPI makes the handler of the Account API.
-func newAPI(b *backend, baseURL string, log *slog.Logger) (http.Handler, error) {
+func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logger) (http.Handler, error) {
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Audit: b.db.Audit(), Catalogue: b.catalogue, PublicURL: baseURL,
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log,
 	})
 }
@@ -125,7 +140,7 @@ type verification struct {
 
 // newVerification makes a verifier whose memory hears of the changes that this
 // process makes, from the repositories, and of all others, from the feed.
-func newVerification(b *backend, log *slog.Logger) (*verification, error) {
+func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verification, error) {
 	v := &verification{}
 	if b.cfg.LastUseInterval > 0 {
 		v.uses = access.NewUses(b.db.Uses())
@@ -136,7 +151,7 @@ func newVerification(b *backend, log *slog.Logger) (*verification, error) {
 	}
 	v.memory = memory
 	b.db.OnChange(memory.Changed)
-	v.feed = b.db.NewFeed(gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
+	v.feed = b.db.NewFeed(self, gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
 	v.verifier = access.NewVerifier(access.Config{
 		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: v.uses, Log: log, Now: time.Now,
 	})

@@ -13,6 +13,11 @@ type Config struct {
 	// PublicURL is how clients reach the public listener, without a slash at
 	// its end; empty when it follows from the address listened on (BaseURL).
 	PublicURL string
+	// ReplicaName is how this server is called among those that share its
+	// database, and ReplicaURL how they reach its public listener, without a
+	// slash at its end; empty where they follow from the address listened on
+	// (Replica).
+	ReplicaName, ReplicaURL string
 	// Database is the URL of the database. It may hold a password: it must
 	// not be printed.
 	Database string

@@ -111,6 +111,8 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"URL without scheme", "public-url", "keys.example", "URL such as"},
 		{"URL with query", "public-url", "https://keys.example?x=1", "without user, query"},
 		{"URL with user", "public-url", "https://a@keys.example", "without user, query"},
+		{"replica's URL without scheme", "replica-url", "10.0.0.1:8080", "URL such as"},
+		{"replica's name of several lines", "replica-name", "a\nb", "printable"},
 		{"unknown database", "database", "mysql://root:pass-word@h/d", "sqlite:FILE"},
 		{"SQLite without a file", "database", "sqlite:", "name a file"},
 		{"SQLite in memory", "database", "sqlite::memory:", "name a file"},
@@ -194,6 +196,26 @@ func TestBaseURL(t *testing.T) {
 		t.Run(addr, func(t *testing.T) {
 			if got := new(config.Config).BaseURL(addr); got != want {
 				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestReplica(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		set     config.Config
+		addr    string
+		is, url string
+	}{
+		{"one address", config.Config{}, "10.0.0.1:8080", "box:8080", "http://10.0.0.1:8080"},
+		{"every address", config.Config{}, "0.0.0.0:80", "box:80", "http://box:80"},
+		{"every address of IPv6", config.Config{}, "[::]:80", "box:80", "http://box:80"},
+		{"set", config.Config{ReplicaName: "eu-1", ReplicaURL: "https://eu-1.example"}, ":80", "eu-1", "https://eu-1.example"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if is, url := tc.set.Replica("box", tc.addr); is != tc.is || url != tc.url {
+				t.Errorf("got %s, %s", is, url)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -108,15 +109,27 @@ func (c *Config) SQLiteFile() (string, bool) {
 // that was set, otherwise http and the address, as localhost when that means
 // every address of the machine.
 func (c *Config) BaseURL(addr string) string {
-	if c.PublicURL != "" {
-		return c.PublicURL
-	}
-	host, port, err := net.SplitHostPort(addr)
+	return cmp.Or(c.PublicURL, httpURL(addr, "localhost"))
+}
+
+// Replica returns the name and the URL of a server that listens on addr of a
+// machine, among those that share its database: those that were set, otherwise
+// the machine's name and the port, and http and the address, as that of the
+// machine when it means every address there.
+func (c *Config) Replica(machine, addr string) (name, url string) {
+	_, port, _ := net.SplitHostPort(addr)
+	return cmp.Or(c.ReplicaName, net.JoinHostPort(machine, port)), cmp.Or(c.ReplicaURL, httpURL(addr, machine))
+}
+
+// httpURL makes a URL of an address, in which host stands for every address of
+// the machine.
+func httpURL(addr, host string) string {
+	given, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "http://" + addr
 	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = "localhost"
+	if ip, err := netip.ParseAddr(given); given != "" && (err != nil || !ip.IsUnspecified()) {
+		host = given
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }

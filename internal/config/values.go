@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // The functions here make the keep of a Setting. Each says what a good value
@@ -125,15 +126,26 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return prefix.Masked(), nil
 }
 
-func publicURL(c *Config, text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return errors.New("must be a URL such as https://keys.example.com")
+func webURL(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return errors.New("must be a URL such as https://keys.example.com")
+		}
+		if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+			return errors.New("must be a URL without user, query and fragment")
+		}
+		*field(c) = strings.TrimRight(text, "/")
+		return nil
 	}
-	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return errors.New("must be a URL without user, query and fragment")
+}
+
+func replicaName(c *Config, text string) error {
+	const longest = 100
+	if text == "" || len(text) > longest || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("must be 1 to %d bytes of printable text", longest)
 	}
-	c.PublicURL = strings.TrimRight(text, "/")
+	c.ReplicaName = text
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"latchkey/internal/access"
 	"latchkey/internal/fault"
 )
 
@@ -23,6 +24,9 @@ const (
 	proofInterval = 500 * time.Millisecond
 	// firstPause and longestPause bound the wait before connecting again.
 	firstPause, longestPause = 50 * time.Millisecond, 2 * time.Second
+	// patience is how long replicas have to acknowledge. One that has not by
+	// then has no good proof any more, and trusts its memory of nothing.
+	patience = lease + proofInterval
 )
 
 // Ears is what a Feed tells of changes: access.Memory's methods. Both return
@@ -34,11 +38,17 @@ type Ears struct {
 	Forget func()
 }
 
-// Feed hears of the changes that other processes make to the database.
+// Feed hears of the changes that other processes make to the database, and is
+// this process's place among the replicas.
 type Feed struct {
 	engine engine
-	ears   Ears
-	log    *slog.Logger
+	// self is this replica, registered under the id while the feed runs.
+	self access.Replica
+	id   uuid.UUID
+	ears Ears
+	log  *slog.Logger
+	// questions are this replica's own.
+	questions questions
 	// proof is a moment of which it is known that every change committed
 	// before it was heard; nil while nothing is known.
 	proof atomic.Pointer[time.Time]
@@ -57,6 +67,12 @@ type listener interface {
 	// listen hears changes until ctx ends or it cannot hear any more. It calls
 	// ears.Forget once it hears, before the first proof.
 	listen(ctx context.Context, f *Feed) error
+	// replicas returns those that are registered, by their ids, in the order
+	// of their names.
+	replicas(ctx context.Context) ([]registered, error)
+	// ask puts the question to all replicas, which answer when they have heard
+	// everything that was committed before.
+	ask(ctx context.Context, question uuid.UUID) error
 }
 
 // tell tells this process, and then others, of a transaction that ended with
@@ -72,9 +88,10 @@ func (db *DB) tell(err error, accountIDs ...uuid.UUID) {
 	db.engine.hurry(accountIDs)
 }
 
-// NewFeed returns a feed that tells ears. It hears nothing until it runs.
-func (db *DB) NewFeed(ears Ears, log *slog.Logger) *Feed {
-	return &Feed{engine: db.engine, ears: ears, log: log}
+// NewFeed returns a feed that tells ears. It hears nothing, and nobody knows
+// of this replica, until it runs.
+func (db *DB) NewFeed(self access.Replica, ears Ears, log *slog.Logger) *Feed {
+	return &Feed{engine: db.engine, self: self, id: uuid.New(), ears: ears, log: log, questions: questions{open: map[uuid.UUID]chan uuid.UUID{}}}
 }
 
 // Run hears changes until ctx ends, over a connection of its own that it makes

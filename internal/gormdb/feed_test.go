@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"latchkey/internal/access"
 	"latchkey/internal/audit"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
@@ -31,7 +32,7 @@ type listening struct {
 func listen(t testing.TB, db *gormdb.DB) *listening {
 	t.Helper()
 	l := &listening{}
-	l.Feed = db.NewFeed(gormdb.Ears{Changed: l.changed, Forget: func() { l.forgets.Add(1) }}, slog.New(slog.DiscardHandler))
+	l.Feed = db.NewFeed(access.Replica{Name: t.Name()}, gormdb.Ears{Changed: l.changed, Forget: func() { l.forgets.Add(1) }}, slog.New(slog.DiscardHandler))
 	if l.Hearing() {
 		t.Error("a feed that does not run hears")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/access"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 )
@@ -42,7 +43,7 @@ func replica(url string) int {
 	}
 	defer func() { _ = db.Close() }()
 	var heard atomic.Int64
-	feed := db.NewFeed(gormdb.Ears{Changed: func(uuid.UUID) { heard.Add(1) }, Forget: func() { heard.Add(1) }}, slog.New(slog.DiscardHandler))
+	feed := db.NewFeed(access.Replica{Name: "paused"}, gormdb.Ears{Changed: func(uuid.UUID) { heard.Add(1) }, Forget: func() { heard.Add(1) }}, slog.New(slog.DiscardHandler))
 	go feed.Run(ctx)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		hearing := feed.Hearing() // asked first, as a verifier does

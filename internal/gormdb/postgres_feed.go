@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,9 +30,10 @@ func (p *postgres) hurry(accountIDs []uuid.UUID) { p.notifier.add(accountIDs) }
 // listen hears on a connection outside the pool. Each time it has read the
 // table, everything committed before it asked has been told. A process that
 // was stopped for a while therefore works off what it slept through before it
-// counts as hearing again.
+// counts as hearing again. It is registered before it hears, so that whoever
+// looks for those that may remember something finds it.
 func (p *postgres) listen(ctx context.Context, f *Feed) error {
-	conn, err := p.connectListener(ctx, f)
+	s, err := p.connectSession(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -39,19 +41,42 @@ func (p *postgres) listen(ctx context.Context, f *Feed) error {
 		f.proof.Store(nil) // before anything that takes time
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 		defer cancel()
-		_ = conn.Close(closing) // it failed, or is not needed any more
+		_ = s.conn.Close(closing) // it failed, or is not needed any more
+		if ctx.Err() != nil {
+			p.unregister(closing, f)
+		}
 	}()
-	reader := changeReader{conn: conn, ears: f.ears}
+	reader := changeReader{conn: s.conn, ears: f.ears}
 	for {
+		if err := s.register(ctx); err != nil {
+			return err
+		}
+		asked := s.takeQuestions()
 		sent := time.Now()
 		if err := reader.read(ctx, sent); err != nil {
 			return err
 		}
 		f.heard(sent)
-		if err := wait(ctx, conn); err != nil {
+		if err := s.answer(ctx, asked); err != nil {
+			return err
+		}
+		if err := s.wait(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// session is one connection of the feed, and what came in over it. All of it
+// is used by one goroutine: notifications are taken while it reads.
+type session struct {
+	conn *pgx.Conn
+	feed *Feed
+	// probe is what must be heard before anything else counts.
+	probe  string
+	proved bool
+	// asked are questions of replicas that were not answered yet.
+	asked        []uuid.UUID
+	registeredAt time.Time
 }
 
 // errDeaf is a connection on which nothing can be heard: a pooler that hands
@@ -61,30 +86,26 @@ func errDeaf() error {
 		"Behind a pooler such as pgbouncer, give the direct address of the same database in --feed-database.")
 }
 
-// connectListener makes a connection on which notifications are heard, and
-// proves that they are, with one that goes the way of all others.
-func (p *postgres) connectListener(ctx context.Context, f *Feed) (*pgx.Conn, error) {
+// connectSession makes a connection on which notifications are heard, and
+// proves that they are, with one that goes the way of all others. Nothing that
+// this connection does needs to be durable.
+func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error) {
+	s := &session{feed: f, probe: "hear " + uuid.NewString()}
 	config := p.feed.Copy()
 	config.RuntimeParams["application_name"] = "latchkey feed"
-	probe, proved := "hear me "+uuid.NewString(), false
-	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
-		proved = proved || n.Payload == probe
-		// Anybody may notify; the table tells what is true.
-		if accountID, err := uuid.Parse(n.Payload); err == nil {
-			f.ears.Changed(accountID)
-		}
-	}
+	config.OnNotification = s.take
 	ctx, cancel := context.WithTimeout(ctx, 2*lease)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	_, err = conn.Exec(ctx, "LISTEN "+channel)
+	s.conn = conn
+	_, err = conn.Exec(ctx, "SET synchronous_commit = off; LISTEN "+changesChannel+"; LISTEN "+replicasChannel)
 	if err == nil {
-		_, err = p.pool.Exec(context.WithValue(ctx, background{}, true), "SELECT pg_notify($1, $2)", channel, probe)
+		err = p.notify(ctx, s.probe)
 	}
-	for err == nil && !proved {
+	for err == nil && !s.proved {
 		err = conn.PgConn().WaitForNotification(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = errDeaf()
@@ -93,15 +114,43 @@ func (p *postgres) connectListener(ctx context.Context, f *Feed) (*pgx.Conn, err
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))
 	}
-	return conn, nil
+	return s, nil
 }
 
-// wait lets notifications come in until it is time for another proof.
-func wait(ctx context.Context, conn *pgx.Conn) error {
+// take takes a notification in. Anybody may notify, so none is believed more
+// than does no harm: the table tells what is true.
+func (s *session) take(_ *pgconn.PgConn, n *pgconn.Notification) {
+	if n.Channel == changesChannel {
+		if accountID, err := uuid.Parse(n.Payload); err == nil {
+			s.feed.ears.Changed(accountID)
+		}
+		return
+	}
+	what, rest, _ := strings.Cut(n.Payload, " ")
+	switch what {
+	case "hear":
+		s.proved = s.proved || n.Payload == s.probe
+	case "ask":
+		if question, err := uuid.Parse(rest); err == nil {
+			s.asked = append(s.asked, question)
+		}
+	case "ack":
+		question, replica, _ := strings.Cut(rest, " ")
+		q, qErr := uuid.Parse(question)
+		r, rErr := uuid.Parse(replica)
+		if qErr == nil && rErr == nil {
+			s.feed.questions.answered(q, r)
+		}
+	}
+}
+
+// wait lets notifications come in until it is time for another proof, which is
+// at once when somebody asks for one.
+func (s *session) wait(ctx context.Context) error {
 	interval, cancel := context.WithTimeout(ctx, proofInterval)
 	defer cancel()
-	for {
-		err := conn.PgConn().WaitForNotification(interval)
+	for len(s.asked) == 0 {
+		err := s.conn.PgConn().WaitForNotification(interval)
 		switch {
 		case err == nil:
 			continue
@@ -111,75 +160,5 @@ func wait(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-}
-
-// staleAfter is how long a reader may pause and still find every row: much
-// less than rows are kept (see pruneChanges).
-const staleAfter = time.Minute
-
-// readChanges reads the rows of transactions that may not have been committed
-// when the last snapshot was taken, by the number of the oldest one that was
-// running then, and the same number for next time. Transactions get numbers
-// when they begin to write, but end in any order: to look for numbers higher
-// than those seen would miss some.
-const readChanges = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, c.xid::text, c.account_id
-	FROM (VALUES (1)) AS always LEFT JOIN changes AS c ON c.xid >= $1::text::xid8`
-
-// noTransaction is above every number of a transaction.
-const noTransaction = "18446744073709551615"
-
-// change is a row of the table.
-type change struct {
-	xid       string
-	accountID uuid.UUID
-}
-
-// changeReader tells of each row of the table once.
-type changeReader struct {
-	conn *pgx.Conn
-	ears Ears
-	xmin string
-	last time.Time // zero before the first snapshot
-	// told are the rows told of that are read again while a transaction older
-	// than they are goes on.
-	told map[change]bool
-}
-
-// read tells what is new. It gives up after a lease: a later answer would
-// prove nothing.
-func (r *changeReader) read(ctx context.Context, now time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, lease)
-	defer cancel()
-	// The wall clock, since it goes on while the machine sleeps.
-	fresh := r.last.IsZero() || now.Round(0).Sub(r.last.Round(0)).Abs() > staleAfter
-	if fresh {
-		r.xmin = noTransaction
-	}
-	rows, err := r.conn.Query(ctx, readChanges, r.xmin)
-	if err != nil {
-		return err
-	}
-	seen := map[change]bool{}
-	var xid *string
-	var c change
-	_, err = pgx.ForEachRow(rows, []any{&r.xmin, &xid, (*key)(&c.accountID)}, func() error {
-		if xid == nil {
-			return nil // nothing is new
-		}
-		c.xid = *xid
-		if !r.told[c] {
-			r.ears.Changed(c.accountID)
-		}
-		seen[c] = true
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if fresh {
-		// What was committed before the snapshot is not read any more.
-		r.ears.Forget()
-	}
-	r.told, r.last = seen, now
 	return nil
 }

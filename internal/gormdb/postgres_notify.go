@@ -10,8 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// channel is where changes are notified. The payload is the account's UUID.
-const channel = "latchkey_changes"
+// changesChannel is where changes are notified. The payload is the account's
+// UUID.
+const changesChannel = "latchkey_changes"
 
 const (
 	// notifyChanges need not be durable: it only hurries.
@@ -62,7 +63,7 @@ func (n *notifier) close() {
 
 func (n *notifier) run() {
 	for accounts := n.take(); accounts != nil; accounts = n.take() {
-		n.execute(notifyChanges, channel, accounts)
+		n.execute(notifyChanges, changesChannel, accounts)
 		if time.Since(n.pruned) > pruneInterval {
 			n.execute(pruneChanges)
 			n.pruned = time.Now()

@@ -17,6 +17,11 @@ func (s *sqlite) announce(*gorm.DB, uuid.UUID) error { return nil }
 
 func (s *sqlite) hurry([]uuid.UUID) {}
 
+// replicas has none to list: an SQLite file has one server, which knows itself.
+func (s *sqlite) replicas(context.Context) ([]registered, error) { return nil, nil }
+
+func (s *sqlite) ask(context.Context, uuid.UUID) error { return nil }
+
 // listen asks for PRAGMA data_version, which differs when a connection other
 // than the one that asks has committed. It does not tell what, so everything
 // is forgotten. The one that asks is the one that writes for this process:
