@@ -1,0 +1,144 @@
+package route
+
+import (
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"latchkey/internal/scope"
+	"latchkey/internal/strictyaml"
+)
+
+// sizeLimit is the largest file read, in bytes: more than a hundred times the
+// built-in one.
+const sizeLimit = 1 << 20
+
+var (
+	literal  = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
+	variable = regexp.MustCompile(`^\{[a-z][a-z0-9_]*\}$`)
+)
+
+// Parse reads a table in the form that the built-in one explains. It returns
+// fault.Invalid with everything that is wrong with it, each with its line:
+// unknown keys, malformed paths, paths named twice, scopes that are not in the
+// catalogue, routes that need nothing.
+func Parse(r io.Reader, catalogue *scope.Catalogue) (*Table, error) {
+	root, err := strictyaml.Read(r, "table of routes", sizeLimit)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{catalogue: catalogue, table: &Table{}, paths: strictyaml.Seen[string]{}}
+	top := p.Mapping(root, "a table of routes", "routes")
+	for _, n := range top.Some("routes") {
+		p.route(n)
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	return p.table, nil
+}
+
+type parser struct {
+	strictyaml.Faults
+	catalogue *scope.Catalogue
+	table     *Table
+	paths     strictyaml.Seen[string]
+}
+
+func (p *parser) route(n *strictyaml.Node) {
+	m := p.Mapping(n, "a route", "paths", "read", "modify")
+	if !m.Is() {
+		return
+	}
+	modify := p.scopes(m, "modify")
+	// Whoever may modify may read.
+	r := &rule{read: slices.Concat(p.scopes(m, "read"), modify), modify: modify}
+	if m.Value("read") == nil && m.Value("modify") == nil {
+		p.Add(m.Line, "a route needs %q or %q", "read", "modify")
+	}
+	for _, path := range m.Some("paths") {
+		p.path(path, r)
+	}
+}
+
+// scopes reads the scopes at key: one, or a list of them. Nil is none.
+func (p *parser) scopes(m strictyaml.Mapping, key string) []string {
+	n := m.Value(key)
+	if n == nil {
+		return nil
+	}
+	elements := []*strictyaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		elements = m.Some(key)
+	}
+	known := func(name string) bool { _, known := p.catalogue.Lookup(name); return known || name == anyCredential }
+	var all []string
+	for _, element := range elements {
+		if name := p.Text(element, key, known, "is not in the catalogue of scopes"); name != "" {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// path puts a path with its rule into the table.
+func (p *parser) path(n *strictyaml.Node, r *rule) {
+	path := p.Text(n, "a path", validPath, "is not made of a slash and a segment each time: letters, digits and -._~, or {name}, or ** at the end")
+	if path == "" {
+		return
+	}
+	segments := strings.Split(path[1:], "/")
+	for i, segment := range segments {
+		if variable.MatchString(segment) {
+			segments[i] = "{}" // whatever it is called
+		}
+	}
+	if p.paths.Again(&p.Faults, strings.Join(segments, "/"), n.Line, "path "+path) {
+		return
+	}
+	at := &p.table.root
+	for _, segment := range segments {
+		if segment == "**" {
+			at.below = r
+			return
+		}
+		at = at.next(segment)
+	}
+	at.here = r
+}
+
+// next returns where a segment of a route leads.
+func (n *node) next(segment string) *node {
+	if segment == "{}" {
+		if n.any == nil {
+			n.any = &node{}
+		}
+		return n.any
+	}
+	if n.literal == nil {
+		n.literal = map[string]*node{}
+	}
+	if n.literal[segment] == nil {
+		n.literal[segment] = &node{}
+	}
+	return n.literal[segment]
+}
+
+func validPath(path string) bool {
+	rest, rooted := strings.CutPrefix(path, "/")
+	if !rooted {
+		return false
+	}
+	segments := strings.Split(rest, "/")
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		dots := segment == "." || segment == ".."
+		if (dots || !literal.MatchString(segment)) && !variable.MatchString(segment) && !(last && segment == "**") {
+			return false
+		}
+	}
+	return true
+}

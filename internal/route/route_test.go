@@ -1,0 +1,239 @@
+package route_test
+
+import (
+	"net/url"
+	"path"
+	"strings"
+	"testing"
+	"unicode"
+
+	"latchkey/internal/route"
+	"latchkey/internal/scope"
+)
+
+// The scopes that each call of the store APIs lacks for one who holds none;
+// "-" is a call that is admitted without any, "refused" one that nothing admits.
+func TestBuiltIn(t *testing.T) {
+	for _, tc := range []struct{ method, path, want string }{
+		{"GET", "/v3/catalog/products", "store_v2_products_read_only"},
+		{"HEAD", "/v3/catalog/products", "store_v2_products_read_only"},
+		{"GET", "/v3/catalog/products/77/metafields?limit=5", "store_v2_products_read_only"},
+		{"PUT", "/v3/catalog/products/77", "store_v2_products"},
+		{"POST", "/v3/catalog/brands", "store_v2_products"},
+		{"OPTIONS", "/v3/catalog/products", "store_v2_products"},
+		{"get", "/v3/catalog/products", "store_v2_products"},
+		{"DELETE", "/v2/categories/4", "store_v2_products"},
+		{"GET", "/v2/orders", "store_v2_orders_read_only"},
+		{"GET", "/v2/orders/count", "store_v2_orders_read_only"},
+		{"POST", "/v2/orders/100/shipping_addresses", "store_v2_orders"},
+		{"GET", "/v2/orders/100/transactions", "store_v2_transactions_read_only"},
+		{"GET", "/v2/orders/100/transactions/7", "store_v2_orders_read_only"},
+		{"POST", "/v3/orders/100/payment_actions/refunds", "store_v2_transactions"},
+		{"GET", "/v3/orders/payment_actions/refunds", "store_v2_transactions_read_only"},
+		{"GET", "/v2/orders/100/shipments", "store_order_fulfillment_read_only"},
+		{"POST", "/v2/orders/100/shipments", "store_order_fulfillment_manage"},
+		{"POST", "/v3/orders/pickups", "store_order_fulfillment_manage"},
+		{"GET", "/v3/customers", "store_v2_customers_read_only"},
+		{"POST", "/v2/customer_groups", "store_v2_customers"},
+		{"POST", "/v3/customers/validate-credentials", "store_v2_customers_login"},
+		{"GET", "/v3/customers/5/stored-instruments", "store_stored_payment_instruments_read_only"},
+		{"POST", "/v3/carts", "store_cart"},
+		{"GET", "/v3/checkouts/abc-1", "store_checkout_read_only"},
+		{"GET", "/v3/checkouts/settings", "store_content_checkout_read_only"},
+		{"GET", "/v2/payments/methods", "store_payments_methods_read"},
+		{"POST", "/v2/payments/methods", "refused"},
+		{"POST", "/v3/payments/access_tokens", "store_payments_access_token_create"},
+		{"PUT", "/v3/channels/1", "store_channel_settings"},
+		{"PUT", "/v3/channels/1/listings", "store_channel_listings"},
+		{"GET", "/v3/channels/1/site", "store_sites_read_only"},
+		{"GET", "/v3/sites/3/routes", "store_sites_read_only"},
+		{"PUT", "/v3/inventory/adjustments/absolute", "store_inventory"},
+		{"GET", "/v3/inventory/locations/2", "store_locations_read_only"},
+		{"GET", "/v3/inventory/locations/2/items", "store_inventory_read_only"},
+		{"POST", "/v2/coupons", "store_v2_marketing"},
+		{"GET", "/v3/promotions/3/codes", "store_v2_marketing_read_only"},
+		{"GET", "/v2/blog/posts", "store_v2_content_read_only"},
+		{"POST", "/v3/content/scripts", "store_v2_content"},
+		{"POST", "/v3/themes", "store_themes_manage"},
+		{"GET", "/v3/translations", "store_translations_read_only"},
+		{"GET", "/v2/store", "store_v2_information_read_only"},
+		{"PUT", "/v3/settings/store/profile", "store_v2_information"},
+		{"GET", "/v3/tax/rates", "store_v2_information_read_only"},
+		{"GET", "/v2/shipping/zones", "store_fulfillment_methods_read_only"},
+		{"POST", "/v3/storefront/api-token", "store_storefront_api"},
+		{"DELETE", "/v3/storefront/api-token/a.b", "store_storefront_api"},
+		{"POST", "/v3/storefront/api-token-customer-impersonation", "store_storefront_api_customer_impersonation"},
+		{"POST", "/v3/hooks", "-"},
+		{"GET", "/v2/hooks/1", "-"},
+		{"GET", "/v2/time", "-"},
+		{"POST", "/v2/time", "refused"},
+		{"", "/v3/hooks", "refused"},
+		{"GET", "/v3/orders", "store_v2_orders_read_only"},
+		{"GET", "/v3/catalog", "refused"},
+		{"GET", "/v3", "refused"},
+		{"GET", "/v4/orders", "refused"},
+		{"GET", "/V2/orders", "refused"},
+		{"GET", "/v2/Orders", "refused"},
+		{"GET", "/graphql", "refused"},
+	} {
+		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
+			got := "refused"
+			if m, ok := route.Default().Match(tc.method, "/stores/acme1us"+tc.path); ok {
+				if m.Store != "acme1us" {
+					t.Errorf("of store %q", m.Store)
+				}
+				if got = m.Missing(scope.Set{}); got == "" {
+					got = "-"
+				} else if lacks := m.Missing(scope.NewSet(got)); lacks != "" {
+					t.Errorf("%s is not enough: %s", got, lacks)
+				}
+			}
+			if got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestModifyReadsToo(t *testing.T) {
+	m, ok := route.Default().Match("GET", "/stores/s/v2/orders/1/shipments")
+	if !ok {
+		t.Fatal("refused")
+	}
+	for _, held := range []string{"store_order_fulfillment_read_only", "store_order_fulfillment_manage", "store_v2_orders_read_only", "store_v2_orders"} {
+		if missing := m.Missing(scope.NewSet(held, "store_cart")); missing != "" {
+			t.Errorf("with %s: %s is missing", held, missing)
+		}
+	}
+	if m.Missing(scope.NewSet("store_cart")) == "" {
+		t.Error("another scope is enough")
+	}
+}
+
+// own is a table with more and less particular routes.
+const own = `routes:
+  - {paths: [/a, /a/b/c, "/a/{x}/d", /a/**], read: store_cart_read_only, modify: store_cart}
+  - {paths: [/a/b/**, "/a/{y}"], read: any}
+`
+
+func TestTargets(t *testing.T) {
+	table, err := route.Parse(strings.NewReader(own), scope.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, target, want string
+	}{
+		{"plain", "/stores/s1/a", "s1 store_cart_read_only"},
+		{"a query, whatever is in it", "/stores/s1/a?x=/../%zz#&;", "s1 store_cart_read_only"},
+		{"literal before variable", "/stores/s1/a/b/c", "s1 store_cart_read_only"},
+		{"variable", "/stores/s1/a/z", "s1 "},
+		{"literal before variable, unto the end", "/stores/s1/a/b/d", "s1 "},
+		{"back to a variable", "/stores/s1/a/z/d", "s1 store_cart_read_only"},
+		{"back to all that is below", "/stores/s1/a/z/e/f", "s1 store_cart_read_only"},
+		{"a letter that is encoded", "/stores/s1/%61/%62/x", "s1 "},
+		{"a space and an umlaut", "/stores/s1/a/%20%C3%BC", "s1 "},
+		{"what may stand in a path", "/stores/s1/a/-._~!$&'()*+,=:@", "s1 "},
+		{"three dots", "/stores/s1/a/...", "s1 "},
+		{"an encoded dot in a name", "/stores/s1/a/x%2ejson", "s1 "},
+		{"the hash with case", "/stores/S1/a", "S1 store_cart_read_only"},
+
+		{"nothing", "", "refused"},
+		{"a query alone", "?", "refused"},
+		{"no slash", "stores/s1/a", "refused"},
+		{"a URL", "http://host/stores/s1/a", "refused"},
+		{"an asterisk", "*", "refused"},
+		{"no store", "/stores", "refused"},
+		{"no path in the store", "/stores/s1", "refused"},
+		{"something else", "/accounts/s1/a", "refused"},
+		{"another case", "/Stores/s1/a", "refused"},
+		{"a route of another case", "/stores/s1/A", "refused"},
+		{"no route", "/stores/s1/b", "refused"},
+		{"a slash at the end", "/stores/s1/a/", "refused"},
+		{"two slashes", "/stores/s1//a", "refused"},
+		{"two slashes first", "//stores/s1/a", "refused"},
+		{"no hash", "/stores//a", "refused"},
+		{"a dot", "/stores/s1/./a", "refused"},
+		{"dots", "/stores/s1/a/../a", "refused"},
+		{"dots at the end", "/stores/s1/a/..", "refused"},
+		{"dots for the hash", "/stores/../a", "refused"},
+		{"encoded dots", "/stores/s1/a/%2e%2E/a", "refused"},
+		{"a dot and an encoded one", "/stores/s1/a/.%2e/a", "refused"},
+		{"an encoded dot", "/stores/s1/%2e/a", "refused"},
+		{"an encoded slash", "/stores/s1/a%2fb", "refused"},
+		{"an encoded slash before dots", "/stores/s1/a/x%2F..%2Fb", "refused"},
+		{"a backslash", `/stores/s1/a\b`, "refused"},
+		{"an encoded backslash", "/stores/s1/a/%5c", "refused"},
+		{"encoded twice", "/stores/s1/a/%252e%252e/a", "refused"},
+		{"an encoded percent sign", "/stores/s1/a/100%25", "refused"},
+		{"half an escape", "/stores/s1/a/%2", "refused"},
+		{"a percent sign alone", "/stores/s1/a/%", "refused"},
+		{"no digits", "/stores/s1/a/%zz", "refused"},
+		{"a sign for a digit", "/stores/s1/a/%+1", "refused"},
+		{"NUL", "/stores/s1/a/%00", "refused"},
+		{"a line's end", "/stores/s1/a/x%0d%0a", "refused"},
+		{"delete", "/stores/s1/a/%7f", "refused"},
+		{"a control character of Unicode", "/stores/s1/a/%C2%85", "refused"},
+		{"no UTF-8", "/stores/s1/a/%ff", "refused"},
+		{"overlong UTF-8", "/stores/s1/a/%c0%ae%c0%ae", "refused"},
+		{"half of UTF-8", "/stores/s1/a/%c3/x", "refused"},
+		{"bytes that are not ASCII", "/stores/s1/a/ü", "refused"},
+		{"a space", "/stores/s1/a/x y", "refused"},
+		{"a fragment", "/stores/s1/a#b", "refused"},
+		{"an encoded number sign", "/stores/s1/a/x%23", "refused"},
+		{"an encoded question mark", "/stores/s1/a/x%3Fy", "refused"},
+		{"a parameter", "/stores/s1/a/..;/b", "refused"},
+		{"an encoded semicolon", "/stores/s1/a/..%3b", "refused"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := "refused"
+			if m, ok := table.Match("GET", tc.target); ok {
+				got = m.Store + " " + m.Missing(scope.Set{})
+			}
+			if got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestMatchAllocatesNothing(t *testing.T) {
+	held := scope.NewSet("store_v2_products_read_only")
+	n := testing.AllocsPerRun(100, func() {
+		m, ok := route.Default().Match("GET", "/stores/acme1us/v3/catalog/products/77/variants?limit=50")
+		if !ok || m.Missing(held) != "" {
+			t.Error("refused")
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Whatever is admitted reads the same to whoever decodes it once, cleans it or
+// decodes it again.
+func FuzzMatch(f *testing.F) {
+	for _, seed := range []string{
+		"/stores/s/v3/catalog/products", "/stores/s/v2/orders/%31/../x", "/stores/s/v3/hooks/%2e%2e;a?b", "/stores/s/v2/hooks/%c3%bc", "/stores/%73/v2/hooks/1/",
+	} {
+		f.Add("GET", seed)
+	}
+	f.Fuzz(func(t *testing.T, method, target string) {
+		m, ok := route.Default().Match(method, target)
+		if !ok {
+			return
+		}
+		raw, _, _ := strings.Cut(target, "?")
+		decoded, err := url.PathUnescape(raw)
+		if err != nil || path.Clean(decoded) != decoded || strings.ContainsAny(decoded, `\%;?#`) || strings.ContainsFunc(decoded, unicode.IsControl) {
+			t.Fatalf("%q is admitted as %q, %v", target, decoded, err)
+		}
+		parsed, err := url.ParseRequestURI(target)
+		if err != nil || parsed.Path != decoded {
+			t.Fatalf("%q is admitted, and others read %v, %v", target, parsed, err)
+		}
+		if m.Store == "" || strings.Contains(m.Store, "/") || !strings.HasPrefix(decoded, "/stores/"+m.Store+"/v") {
+			t.Fatalf("%q is of store %q", target, m.Store)
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package route
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// plain are the characters that stand for themselves in a path (RFC 3986,
+// section 3.3: pchar), and the slash. The semicolon is left out: some servers
+// take what follows it for a parameter and cut it off.
+const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@/"
+
+// isPlain is plain as a table.
+var isPlain = func() (table [256]bool) {
+	for _, c := range []byte(plain) {
+		table[c] = true
+	}
+	return table
+}()
+
+// decode returns the path of a request target, percent-decoded once. It
+// refuses a path that does not begin with a slash, has empty segments or dot
+// segments, encoded or not, has characters that may not stand in a path, or
+// whose encoding is broken or hides what another reader could decode again or
+// take for a separator.
+func decode(target string) (string, bool) {
+	path := target
+	if query := strings.IndexByte(path, '?'); query >= 0 {
+		path = path[:query]
+	}
+	encoded := false
+	for i := range len(path) {
+		if !isPlain[path[i]] {
+			if path[i] != '%' {
+				return "", false
+			}
+			encoded = true
+		}
+	}
+	if encoded {
+		var ok bool
+		if path, ok = unescape(path); !ok {
+			return "", false
+		}
+	}
+	return path, wellSegmented(path)
+}
+
+// wellSegmented says whether path is segments with a slash before each, none
+// of them empty or of dots with a meaning (RFC 3986, section 5.2.4).
+func wellSegmented(path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
+	}
+	start := 1
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		switch path[start:i] {
+		case "", ".", "..":
+			return false
+		}
+		start = i + 1
+	}
+	return true
+}
+
+// unescape decodes a path once. What it decodes to may be any text but
+// separators, control characters and the sign that leads an escape.
+func unescape(path string) (string, bool) {
+	text := make([]byte, 0, len(path))
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		if c == '%' {
+			if i+2 >= len(path) {
+				return "", false
+			}
+			high, low := hex(path[i+1]), hex(path[i+2])
+			c = high<<4 | low
+			if high > 15 || low > 15 || strings.IndexByte(`/\%;?#`, c) >= 0 {
+				return "", false
+			}
+			i += 2
+		}
+		text = append(text, c)
+	}
+	decoded := string(text)
+	return decoded, utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, unicode.IsControl)
+}
+
+// hex returns the value of a hexadecimal digit, and 255 for anything else.
+func hex(c byte) byte {
+	switch {
+	case c-'0' < 10:
+		return c - '0'
+	case c-'a' < 6:
+		return c - 'a' + 10
+	case c-'A' < 6:
+		return c - 'A' + 10
+	}
+	return 255
+}
