@@ -40,8 +40,10 @@ type Record struct {
 	// end and its API token's. Zero times do not end it.
 	Ends [2]time.Time
 	// ScopeText is the principal's scopes with a space between any two, as
-	// OAuth writes them (RFC 6749, section 3.3). The verifier fills it in.
-	ScopeText string
+	// OAuth writes them (RFC 6749, section 3.3); AccountText and IDText are its
+	// account and its own id as text. The verifier fills them in, once for all
+	// uses.
+	ScopeText, AccountText, IDText string
 }
 
 // Store is what the database says of one store.
@@ -192,11 +194,13 @@ func (v *Verifier) Store(ctx context.Context, hash string) (*Store, error) {
 	return v.memory.stores.recall(hash, load)
 }
 
-// complete fills in the scopes: for the account's owner every one that the
-// account can see, for a token those of its own that the account still sees.
+// complete fills in the texts and the scopes: for the account's owner every
+// one that the account can see, for a token those of its own that the account
+// still sees.
 func (v *Verifier) complete(r *Record) {
 	r.Principal.Scopes = v.scopes(r)
 	r.ScopeText = r.Principal.Scopes.String()
+	r.AccountText, r.IDText = r.Principal.AccountID.String(), r.Principal.ID.String()
 }
 
 func (v *Verifier) scopes(r *Record) scope.Set {

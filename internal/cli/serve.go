@@ -63,6 +63,10 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer public.Close()
 	defer admin.Close()
 	baseURL := b.cfg.BaseURL(public.Addr().String())
+	routes, err := readRoutes(b.cfg.Routes, b.catalogue)
+	if err != nil {
+		return err
+	}
 	self, err := replica(b.cfg, public.Addr())
 	if err != nil {
 		return err
@@ -77,6 +81,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	server, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, TrustedProxies: b.cfg.TrustedProxies,
+		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), Grace: b.cfg.ShutdownGrace,
 		Verifier: v.verifier, API: api, WriteError: graph.WriteError, Checks: checks(b, v.feed), Collectors: feedMetrics(v.feed), Log: log,
 	})

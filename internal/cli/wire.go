@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"latchkey/internal/manifest"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/storeapi"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
@@ -172,20 +174,33 @@ func readCatalogue(path string) (*scope.Catalogue, error) {
 	if path == "" {
 		return scope.Default(), nil
 	}
+	return readFile("--catalogue", path, scope.Parse)
+}
+
+// readRoutes reads the operator's own routes, if there are any.
+func readRoutes(path string, catalogue *scope.Catalogue) (*storeapi.Table, error) {
+	if path == "" {
+		return storeapi.Default(), nil
+	}
+	return readFile("--routes", path, func(r io.Reader) (*storeapi.Table, error) { return storeapi.Parse(r, catalogue) })
+}
+
+// readFile parses a file of the operator's that a flag names.
+func readFile[T any](flag, path string, parse func(io.Reader) (*T, error)) (*T, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, cannotRead("--catalogue", path, err)
+		return nil, cannotRead(flag, path, err)
 	}
 	defer file.Close()
-	catalogue, err := scope.Parse(file)
+	parsed, err := parse(file)
 	if err != nil && fault.KindOf(err) == fault.Invalid {
 		var faults fault.List
 		for _, f := range fault.Flatten(err) {
-			faults = append(faults, f.On("--catalogue"))
+			faults = append(faults, f.On(flag))
 		}
 		return nil, faults
 	}
-	return catalogue, err
+	return parsed, err
 }
 
 // cannotRead says why a file of the operator's cannot be read.

@@ -33,6 +33,9 @@ type Config struct {
 	// Catalogue is the file of the operator's own catalogue of scopes; empty
 	// for the built-in one.
 	Catalogue string
+	// Routes is the file of the operator's own routes of the APIs behind
+	// gateways; empty for the built-in ones.
+	Routes string
 	// MaxTokensPerStore and MaxTokensPerAccount bound the live API tokens.
 	MaxTokensPerStore, MaxTokensPerAccount int
 	// MaxTokenLifetime is the longest an API token may live; zero sets no
@@ -49,10 +52,12 @@ type Config struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For and X-Request-Id
 	// are believed.
 	TrustedProxies []netip.Prefix
-	HTTP           HTTP
-	Rates          Rates
-	Query          Query
-	Log            Log
+	// GatewayAddresses are those from which gateways ask without a key.
+	GatewayAddresses []netip.Prefix
+	HTTP             HTTP
+	Rates            Rates
+	Query            Query
+	Log              Log
 }
 
 // HTTP bounds what one request may take.

@@ -47,6 +47,8 @@ func placeSettings() []Setting {
 			keep: webURL(func(c *Config) *string { return &c.ReplicaURL })},
 		{Flag: "trusted-proxies", Serving: true, Usage: "CIDRs of proxies whose X-Forwarded-For and X-Request-Id are believed, separated by commas",
 			keep: prefixes(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies })},
+		{Flag: "gateway-addresses", Serving: true, Usage: "CIDRs from which gateways may ask without a key, separated by commas",
+			keep: prefixes(func(c *Config) *[]netip.Prefix { return &c.GatewayAddresses })},
 		{Flag: "shutdown-grace", Default: "20s", Serving: true, Usage: "how long requests in flight have to finish at stop",
 			keep: duration(func(c *Config) *time.Duration { return &c.ShutdownGrace }, "1s", "10m")},
 	}
@@ -63,6 +65,8 @@ func dataSettings() []Setting {
 		{Flag: "key-file", Usage: "file of the server's keys (default: made beside an SQLite database; needed with PostgreSQL)", keep: keyFile},
 		{Flag: "catalogue", Usage: "file of your own catalogue of scopes (default: built in)",
 			keep: func(c *Config, text string) error { c.Catalogue = text; return nil }},
+		{Flag: "routes", Serving: true, Usage: "file of your own routes: which scope the APIs behind gateways ask for (default: built in)",
+			keep: func(c *Config, text string) error { c.Routes = text; return nil }},
 		{Flag: "cache-size", Default: "100000", Serving: true, Usage: "credentials remembered at most",
 			keep: number(func(c *Config) *int { return &c.CacheSize }, 1, 100_000_000)},
 		{Flag: "cache-age", Default: "5m", Serving: true, Usage: "how long a credential is remembered at most",

@@ -21,8 +21,10 @@ func peerAddress(r *http.Request) netip.Addr {
 // IPv6 carried it, and without a zone.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-func (p *public) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(p.TrustedProxies, func(proxy netip.Prefix) bool { return proxy.Contains(a) })
+func (p *public) trusts(a netip.Addr) bool { return within(p.TrustedProxies, a) }
+
+func within(ranges []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Contains(a) })
 }
 
 // clientBehind returns the address of the client behind a trusted proxy. Each

@@ -17,15 +17,21 @@ type exchange struct {
 	started   time.Time
 	route     *route
 	requestID string
-	client    netip.Addr
-	principal *auth.Principal
-	status    int
-	bytes     int
+	// peer is at the other end of the connection, and client the one for whom
+	// it speaks where it may.
+	peer, client netip.Addr
+	principal    *auth.Principal
+	status       int
+	bytes        int
 	// rates are the values of the headers that say how the client stands.
 	rates [2]string
+	// found are the values of the headers that tell a gateway what was found.
+	found [4]string
 	// limited says that the request is one too many. It is counted, and has no
 	// line in the log: a flood of requests must not be one of lines, too.
 	limited bool
+	// why says for what a request was refused that a credential came with.
+	why string
 	// broken says that the answer began and will not be finished.
 	broken bool
 }
@@ -52,15 +58,22 @@ func (x *exchange) Write(p []byte) (int, error) {
 // Unwrap serves http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
+// origin is where the request came from.
+func (x *exchange) origin() auth.Origin { return auth.Origin{IP: x.client, RequestID: x.requestID} }
+
 // record writes the request's line in the log: what it was and how it ended,
 // and nothing of what it said. Paths are left out, too, for the route: people
 // paste tokens in the oddest places.
 func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, took time.Duration) {
-	if x.limited || !log.Enabled(ctx, slog.LevelInfo) {
+	level := slog.LevelInfo
+	if x.route.quiet && x.status < http.StatusBadRequest {
+		level = slog.LevelDebug
+	}
+	if x.limited || !log.Enabled(ctx, level) {
 		return
 	}
 	// A record made by hand does without the look for the caller's line.
-	r := slog.NewRecord(x.started.Add(took), slog.LevelInfo, "request", 0)
+	r := slog.NewRecord(x.started.Add(took), level, "request", 0)
 	r.AddAttrs(
 		slog.String("method", plainMethod(method)),
 		slog.String("route", x.route.pattern),
@@ -72,6 +85,9 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 	)
 	if x.principal != nil {
 		r.AddAttrs(slog.String("principal", string(x.principal.Kind)), slog.String("principal_id", x.principal.ID.String()))
+	}
+	if x.why != "" {
+		r.AddAttrs(slog.String("refused_for", x.why))
 	}
 	// A log that cannot be written has nobody to tell.
 	_ = log.Handler().Handle(ctx, r)

@@ -35,14 +35,14 @@ var tokenID = uuid.MustParse("01980000-0000-7000-8000-000000000001")
 const secondToken = "lka_second"
 
 // verifier knows two tokens, and breaks on another.
-type verifier struct{}
+type verifier struct{ httpserver.Verifier }
 
-func (verifier) Verify(_ context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
+func (verifier) Look(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
 	switch presented {
 	case goodToken:
-		return &auth.Principal{Kind: auth.APIToken, ID: tokenID, Name: "secret name", Origin: origin}, nil
+		return &access.Record{Principal: auth.Principal{Kind: auth.APIToken, ID: tokenID, Name: "secret name"}}, nil
 	case secondToken:
-		return &auth.Principal{Kind: auth.APIToken, ID: uuid.Max, Origin: origin}, nil
+		return &access.Record{Principal: auth.Principal{Kind: auth.APIToken, ID: uuid.Max}}, nil
 	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -51,7 +51,7 @@ func (verifier) Verify(_ context.Context, presented string, origin auth.Origin) 
 
 // writeError is as much of the API's as these tests need.
 func writeError(w http.ResponseWriter, _ *http.Request, err error) {
-	status := map[fault.Kind]int{fault.Unauthenticated: 401, fault.Invalid: 400, fault.RateLimited: 429, fault.Internal: 500}[fault.KindOf(err)]
+	status := map[fault.Kind]int{fault.Unauthenticated: 401, fault.Invalid: 400, fault.Forbidden: 403, fault.RateLimited: 429, fault.Internal: 500}[fault.KindOf(err)]
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"message": fault.Flatten(err)[0].Message}}})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 )
@@ -21,6 +22,8 @@ type route struct {
 	methods []string
 	serve   func(*exchange, *http.Request)
 	metrics routeMetrics
+	// quiet says that good answers are no news: their lines are for debugging.
+	quiet bool
 }
 
 // public is the handler of the public listener.
@@ -36,6 +39,7 @@ type public struct {
 func newPublic(c Config, m *metrics, r *rates) *public {
 	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r}
 	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
+	p.handle("/gateway/check", p.gatewayCheck).quiet = true
 	p.unmatched = p.handle("/", notFound)
 	return p
 }
@@ -67,7 +71,7 @@ func notFound(x *exchange, _ *http.Request) {
 func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	peer := peerAddress(r)
 	trusted := p.trusts(peer)
-	x := &exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, client: peer}
+	x := &exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, peer: peer, client: peer}
 	if trusted {
 		x.client = p.clientBehind(peer, r.Header)
 	}
@@ -116,19 +120,24 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 }
 
 // authenticate finds out who presents the request's credential, unless the
-// client's address presented too many that do not work. It returns what was
-// presented, and the error of the verifier or of whatever came before it.
-func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (string, error) {
-	presented, err := credential(h)
+// client's address presented too many that do not work, and takes the request
+// from those that they may make. It returns what was presented whatever comes
+// of it.
+func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (record *access.Record, presented string, err error) {
+	presented, err = credential(h)
 	if limited := p.rates.admit(ctx, x, presented); limited != nil {
-		return presented, limited
+		return nil, presented, limited
 	}
 	if err == nil {
-		x.principal, err = p.Verifier.Verify(ctx, presented, auth.Origin{IP: x.client, RequestID: x.requestID})
+		record, err = p.Verifier.Look(ctx, presented, x.origin())
 	}
 	p.rates.judged(x, presented, err)
 	p.metrics.verified(presented, err)
-	return presented, err
+	if err != nil {
+		return nil, presented, err
+	}
+	x.principal = &record.Principal
+	return record, presented, p.rates.spend(ctx, x, x.principal)
 }
 
 // api authenticates and counts before anything of the request's body is read,
@@ -136,10 +145,7 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 func (p *public) api(x *exchange, r *http.Request) {
 	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
 	defer ctx.release()
-	presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
-	if err == nil {
-		err = p.rates.spend(r.Context(), x, x.principal)
-	}
+	record, presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
 	if err != nil {
 		p.refuse(x, r, presented, err)
 		return
@@ -149,7 +155,9 @@ func (p *public) api(x *exchange, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
-	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, x.principal))) //nolint:contextcheck // the deadline's parent is the request's
+	by := record.Principal // the record is shared with other requests
+	by.Origin = x.origin()
+	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, &by))) //nolint:contextcheck // the deadline's parent is the request's
 }
 
 // refuse answers a request that is not served for its credential's sake.

@@ -9,15 +9,19 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
 )
 
 // anybody takes every credential for the same token's.
-type anybody struct{ principal *auth.Principal }
+type anybody struct {
+	Verifier
+	record *access.Record
+}
 
-func (a anybody) Verify(context.Context, string, auth.Origin) (*auth.Principal, error) {
-	return a.principal, nil
+func (a anybody) Look(context.Context, string, auth.Origin) (*access.Record, error) {
+	return a.record, nil
 }
 
 // unread is a ResponseWriter that nobody reads.
@@ -40,7 +44,7 @@ func BenchmarkRates(b *testing.B) {
 			}
 			p := newPublic(Config{
 				Limits: config.HTTP{MaxBody: 1, RequestTimeout: time.Second}, Log: log,
-				Verifier: anybody{&auth.Principal{ID: uuid.Max, AccountID: uuid.Max}},
+				Verifier: anybody{record: &access.Record{Principal: auth.Principal{ID: uuid.Max, AccountID: uuid.Max}}},
 				API: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					w.Header()["Content-Type"], w.Header()["Content-Length"] = nil, nil
 				}),

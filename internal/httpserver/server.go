@@ -13,14 +13,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/storeapi"
 )
 
-// Verifier turns a presented secret into a principal. It returns
-// fault.Unauthenticated for one that does not work.
+// Verifier says whom secrets stand for. It is access.Verifier, whose methods
+// say which errors they return.
 type Verifier interface {
-	Verify(ctx context.Context, presented string, origin auth.Origin) (*auth.Principal, error)
+	Look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	Gateway(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	Store(ctx context.Context, hash string) (*access.Store, error)
 }
 
 // Config is what a Server is made of.
@@ -33,6 +37,10 @@ type Config struct {
 	Rates config.Rates
 	// TrustedProxies are whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
+	// GatewayAddresses are those of gateways that need no key.
+	GatewayAddresses []netip.Prefix
+	// Routes are what the APIs behind gateways ask for.
+	Routes *storeapi.Table
 	// HTTPS says that clients reach the public listener through TLS.
 	HTTPS bool
 	// Grace is how long requests in flight have to finish at stop.

@@ -1,7 +1,7 @@
-// Package route knows what the store APIs behind a gateway ask of whoever
+// Package storeapi knows what the store APIs behind a gateway ask of whoever
 // calls them: which scope a method needs on a path. What it knows is data, a
 // YAML file (routes.yaml).
-package route
+package storeapi
 
 import (
 	_ "embed"

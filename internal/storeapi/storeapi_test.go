@@ -1,4 +1,4 @@
-package route_test
+package storeapi_test
 
 import (
 	"net/url"
@@ -7,8 +7,8 @@ import (
 	"testing"
 	"unicode"
 
-	"latchkey/internal/route"
 	"latchkey/internal/scope"
+	"latchkey/internal/storeapi"
 )
 
 // The scopes that each call of the store APIs lacks for one who holds none;
@@ -78,7 +78,7 @@ func TestBuiltIn(t *testing.T) {
 	} {
 		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
 			got := "refused"
-			if m, ok := route.Default().Match(tc.method, "/stores/acme1us"+tc.path); ok {
+			if m, ok := storeapi.Default().Match(tc.method, "/stores/acme1us"+tc.path); ok {
 				if m.Store != "acme1us" {
 					t.Errorf("of store %q", m.Store)
 				}
@@ -96,7 +96,7 @@ func TestBuiltIn(t *testing.T) {
 }
 
 func TestModifyReadsToo(t *testing.T) {
-	m, ok := route.Default().Match("GET", "/stores/s/v2/orders/1/shipments")
+	m, ok := storeapi.Default().Match("GET", "/stores/s/v2/orders/1/shipments")
 	if !ok {
 		t.Fatal("refused")
 	}
@@ -117,7 +117,7 @@ const own = `routes:
 `
 
 func TestTargets(t *testing.T) {
-	table, err := route.Parse(strings.NewReader(own), scope.Default())
+	table, err := storeapi.Parse(strings.NewReader(own), scope.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestTargets(t *testing.T) {
 func TestMatchAllocatesNothing(t *testing.T) {
 	held := scope.NewSet("store_v2_products_read_only")
 	n := testing.AllocsPerRun(100, func() {
-		m, ok := route.Default().Match("GET", "/stores/acme1us/v3/catalog/products/77/variants?limit=50")
+		m, ok := storeapi.Default().Match("GET", "/stores/acme1us/v3/catalog/products/77/variants?limit=50")
 		if !ok || m.Missing(held) != "" {
 			t.Error("refused")
 		}
@@ -219,7 +219,7 @@ func FuzzMatch(f *testing.F) {
 		f.Add("GET", seed)
 	}
 	f.Fuzz(func(t *testing.T, method, target string) {
-		m, ok := route.Default().Match(method, target)
+		m, ok := storeapi.Default().Match(method, target)
 		if !ok {
 			return
 		}

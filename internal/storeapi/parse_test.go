@@ -1,4 +1,4 @@
-package route_test
+package storeapi_test
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"testing/iotest"
 
 	"latchkey/internal/fault"
-	"latchkey/internal/route"
 	"latchkey/internal/scope"
+	"latchkey/internal/storeapi"
 )
 
 func TestParseFaults(t *testing.T) {
@@ -41,7 +41,7 @@ func TestParseFaults(t *testing.T) {
 		{"several", "routes:\n  - {paths: [a], read: b}\n  - c", []string{"line 2: read", "line 2: a path", "line 3: a route has the keys"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			table, err := route.Parse(strings.NewReader(tc.text), scope.Default())
+			table, err := storeapi.Parse(strings.NewReader(tc.text), scope.Default())
 			faults := fault.Flatten(err)
 			if table != nil || fault.KindOf(err) != fault.Invalid || len(faults) != len(tc.want) {
 				t.Fatalf("got %v, %v", table, err)
@@ -57,7 +57,7 @@ func TestParseFaults(t *testing.T) {
 
 func TestParseReportsABrokenReader(t *testing.T) {
 	broken := errors.New("disk is gone")
-	if table, err := route.Parse(iotest.ErrReader(broken), scope.Default()); table != nil || !errors.Is(err, broken) {
+	if table, err := storeapi.Parse(iotest.ErrReader(broken), scope.Default()); table != nil || !errors.Is(err, broken) {
 		t.Errorf("got %v, %v", table, err)
 	}
 }

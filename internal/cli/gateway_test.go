@@ -1,0 +1,123 @@
+package cli_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// check asks as a gateway, and returns the status.
+func (s *server) check(t *testing.T, key, token, method, uri string) int {
+	t.Helper()
+	req, err := http.NewRequest("GET", s.public+"/gateway/check", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"X-Latchkey-Gateway": key, "X-Auth-Token": token, "X-Original-Method": method, "X-Original-URI": uri,
+	} {
+		req.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// eventually waits for a check to be answered with the status.
+func (s *server) eventually(t *testing.T, want int, key, token, method, uri string) {
+	t.Helper()
+	got := 0
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if got = s.check(t, key, token, method, uri); got == want {
+			return
+		}
+	}
+	t.Fatalf("%s %s is answered %d, want %d", method, uri, got, want)
+}
+
+// What a gateway is told follows what happens to tokens, stores and keys.
+func TestGateway(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		if !strings.HasPrefix(url, "sqlite:") {
+			run(t, env, "migrate")
+		}
+		s, session := demo(t, env)
+		key := strings.TrimSpace(run(t, env, "gateway", "create", "--name", "edge"))
+		var made issued
+		s.must(t, session, issue("Carts", `scopes: ["store_cart"]`), &made)
+		token := made.APIToken.CreateAPIToken.Credentials.AccessToken
+
+		const carts = "/stores/acme1us/v3/carts"
+		for _, step := range []struct {
+			name, key, token, method, uri string
+			want                          int
+		}{
+			{"allowed", key, token, "POST", carts, 204},
+			{"another scope", key, token, "GET", "/stores/acme1us/v2/orders", 403},
+			{"a session", key, session, "GET", carts, 403},
+			{"a store that is not there", key, token, "GET", "/stores/acmenew/v3/carts", 403},
+			{"a token for a key", token, token, "GET", carts, 401},
+			{"a key for a token", key, key, "GET", carts, 401},
+		} {
+			if got := s.check(t, step.key, step.token, step.method, step.uri); got != step.want {
+				t.Errorf("%s: got %d, want %d", step.name, got, step.want)
+			}
+		}
+
+		file := filepath.Join(t.TempDir(), "more.yaml")
+		more := strings.Replace(oneAccount, "Acme Retail\n", "Acme Retail\n    stores: [{hash: acmenew, name: New}]\n", 1)
+		if err := os.WriteFile(file, []byte(more), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run(t, env, "apply", "-f", file)
+		s.eventually(t, 204, key, token, "GET", "/stores/acmenew/v3/carts")
+
+		var revoked any
+		s.must(t, session, revoke(made.APIToken.CreateAPIToken.APIToken.ID), &revoked)
+		if got := s.check(t, key, token, "POST", carts); got != 401 {
+			t.Errorf("revoked: got %d", got)
+		}
+		s.must(t, session, issue("Others", `scopes: ["store_cart"]`), &made)
+		token = made.APIToken.CreateAPIToken.Credentials.AccessToken
+		if got := s.check(t, key, token, "POST", carts); got != 204 {
+			t.Errorf("another token: got %d", got)
+		}
+		id := strings.Fields(strings.Split(run(t, env, "gateway", "list"), "\n")[1])[0]
+		run(t, env, "gateway", "revoke", id)
+		s.eventually(t, 401, key, token, "POST", carts)
+	})
+}
+
+func TestOwnRoutes(t *testing.T) {
+	env := environment(t, dbtest.SQLiteURL(t))
+	file := filepath.Join(t.TempDir(), "routes.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("routes:\n  - paths: [/v3/carts, carts]\n    read: store_everything\n")
+	_, errs, code := attempt(t, env, "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--routes", file)
+	if code != 2 || !strings.Contains(errs, `--routes: line 2: a path "carts"`) || !strings.Contains(errs, `--routes: line 3: read "store_everything" is not in the catalogue`) {
+		t.Errorf("got %d, %s", code, errs)
+	}
+	write("routes:\n  - paths: ['/x/{id}']\n    read: any\n")
+	s, session := demo(t, env, "--routes", file, "--gateway-addresses", "127.0.0.0/8")
+	var made issued
+	s.must(t, session, issue("Carts", `scopes: ["store_cart"]`), &made)
+	token := made.APIToken.CreateAPIToken.Credentials.AccessToken
+	for uri, want := range map[string]int{"/stores/acme1us/x/1": 204, "/stores/acme1us/v3/carts": 403} {
+		if got := s.check(t, "", token, "GET", uri); got != want {
+			t.Errorf("%s: got %d, want %d", uri, got, want)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package httpserver
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+)
+
+// The headers in which gateways say who they are and what is wanted: the ones
+// that are usual with nginx, and those of Caddy and Traefik. Names are in
+// canonical form.
+const (
+	gatewayHeader   = "X-Latchkey-Gateway"
+	originalURI     = "X-Original-Uri"
+	originalMethod  = "X-Original-Method"
+	forwardedURI    = "X-Forwarded-Uri"
+	forwardedMethod = "X-Forwarded-Method"
+)
+
+// gatewayCheck answers a gateway's question whether the client's credential
+// may do what the client wants (docs/gateway.md). What is wrong with the
+// gateway is told first, and then nothing of the client's credential.
+func (p *public) gatewayCheck(x *exchange, r *http.Request) {
+	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
+	defer ctx.release()
+	if err := p.admitGateway(ctx, x, r.Header); err != nil { //nolint:contextcheck // the deadline's parent is the request's
+		if fault.KindOf(err) == fault.Unauthenticated {
+			x.Header()["Www-Authenticate"] = []string{`Latchkey-Gateway realm="latchkey"`}
+		}
+		p.WriteError(x, r, err)
+		return
+	}
+	x.client = p.clientOfGateway(x.peer, r.Header)
+	record, presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
+	if err == nil {
+		err = p.permit(ctx, x, record, r.Header) //nolint:contextcheck // the deadline's parent is the request's
+	}
+	if err != nil {
+		p.refuse(x, r, presented, err)
+		return
+	}
+	x.WriteHeader(http.StatusNoContent)
+}
+
+// admitGateway returns fault.Unauthenticated for whoever is no gateway: shows
+// no key that works, and does not ask from a gateway's address.
+func (p *public) admitGateway(ctx context.Context, x *exchange, h http.Header) error {
+	if within(p.GatewayAddresses, x.peer) {
+		return nil
+	}
+	keys := h[gatewayHeader]
+	if len(keys) != 1 {
+		return fault.Errorf(fault.Unauthenticated, "Only gateways may ask. Send one key of a gateway in X-Latchkey-Gateway.")
+	}
+	key := keys[0]
+	if err := p.rates.admit(ctx, x, key); err != nil {
+		return err
+	}
+	_, err := p.Verifier.Gateway(ctx, key, x.origin())
+	p.rates.judged(x, key, err)
+	if fault.KindOf(err) == fault.Unauthenticated {
+		p.metrics.verified(key, err)
+		return fault.Wrap(err, fault.Unauthenticated, "The key in X-Latchkey-Gateway is unknown or does not work any more.")
+	}
+	return err
+}
+
+// clientOfGateway is the address of the client for whom the gateway asks: the
+// last entry of X-Forwarded-For is what the gateway saw. Where there is none
+// the client's address is unknown, which is within no range: the gateway's own
+// must not stand for it.
+func (p *public) clientOfGateway(peer netip.Addr, h http.Header) netip.Addr {
+	if len(h["X-Forwarded-For"]) == 0 {
+		return netip.Addr{}
+	}
+	return p.clientBehind(peer, h)
+}
+
+// permit says in the answer's header whose the record is, if that may do what
+// is wanted. Otherwise it returns fault.Forbidden, and has named the missing
+// scope in the header if nothing else is missing.
+func (p *public) permit(ctx context.Context, x *exchange, record *access.Record, h http.Header) error {
+	target, err := wanted(h[originalURI], h[forwardedURI])
+	if err != nil {
+		return err
+	}
+	method, err := wanted(h[originalMethod], h[forwardedMethod])
+	if err != nil {
+		return err
+	}
+	match, ok := p.Routes.Match(method, target)
+	if !ok {
+		return x.deny("no route")
+	}
+	if who := &record.Principal; who.Kind != auth.APIToken {
+		return x.deny("not an API token") // people's sessions are for the Account API
+	}
+	reached, err := p.reaches(ctx, record, match.Store)
+	if err != nil {
+		return err
+	}
+	if !reached {
+		return x.deny("store")
+	}
+	if missing := match.Missing(record.Principal.Scopes); missing != "" {
+		// RFC 6750, section 3.1. No scope has characters that would have to be
+		// quoted (RFC 6749, section 3.3).
+		x.Header()["Www-Authenticate"] = []string{`Bearer realm="latchkey", error="insufficient_scope", scope="` + missing + `"`}
+		return x.deny("scope", missing)
+	}
+	x.tell(record, match.Store)
+	return nil
+}
+
+// deny notes for the log why a request is refused, and returns what its client
+// is told.
+func (x *exchange) deny(why string, missing ...string) error {
+	x.why = why
+	return auth.Denied(missing...)
+}
+
+// wanted returns what the gateway's headers say, in either of two: all that
+// they say must be the same, since a client may have sent the other one. It
+// returns fault.Invalid where they say nothing.
+func wanted(original, forwarded []string) (string, error) {
+	said := ""
+	for _, values := range [2][]string{original, forwarded} {
+		for _, value := range values {
+			if said != "" && value != said {
+				return "", auth.Denied()
+			}
+			said = value
+		}
+	}
+	if said == "" {
+		return "", fault.Errorf(fault.Invalid,
+			"The gateway does not say what is wanted. It must send X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method.")
+	}
+	return said, nil
+}
+
+// reaches says whether an API token works in the store.
+func (p *public) reaches(ctx context.Context, record *access.Record, hash string) (bool, error) {
+	if record.Principal.StoreID != uuid.Nil {
+		return record.StoreHash == hash, nil // no token of a suspended store works at all
+	}
+	store, err := p.Verifier.Store(ctx, hash)
+	if fault.KindOf(err) == fault.NotFound {
+		return false, nil
+	}
+	return err == nil && store.AccountID == record.Principal.AccountID && !store.Suspended, err
+}
+
+// tell says in the answer's header what was found, for the servers behind the
+// gateway.
+func (x *exchange) tell(record *access.Record, hash string) {
+	x.found = [4]string{record.AccountText, hash, record.IDText, record.ScopeText}
+	h := x.Header()
+	h["X-Latchkey-Account"] = x.found[0:1:1]
+	h["X-Latchkey-Store"] = x.found[1:2:2]
+	h["X-Latchkey-Token"] = x.found[2:3:3]
+	h["X-Latchkey-Scopes"] = x.found[3:4:4]
+}
