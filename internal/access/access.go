@@ -207,17 +207,7 @@ func (v *Verifier) scopes(r *Record) scope.Set {
 	if r.Principal.AccountOwner {
 		return v.visible(r.Features)
 	}
-	var lost []string
-	for _, name := range r.Principal.Scopes.Names() {
-		grant, known := v.catalogue.Lookup(name)
-		if known && grant.Feature != "" && !slices.Contains(r.Features, grant.Feature) {
-			lost = append(lost, name)
-		}
-	}
-	if lost == nil {
-		return r.Principal.Scopes
-	}
-	return without(r.Principal.Scopes, lost)
+	return v.catalogue.Visible(r.Principal.Scopes, r.Features)
 }
 
 func (v *Verifier) visible(features []scope.Feature) scope.Set {
@@ -228,10 +218,6 @@ func (v *Verifier) visible(features []scope.Feature) scope.Set {
 		}
 	}
 	return scope.NewSet(names...)
-}
-
-func without(s scope.Set, lost []string) scope.Set {
-	return scope.NewSet(slices.DeleteFunc(slices.Clone(s.Names()), func(name string) bool { return slices.Contains(lost, name) })...)
 }
 
 // refusal says why the record does not admit a use from the address now, or

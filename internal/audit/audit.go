@@ -39,16 +39,20 @@ const (
 	APITokenUpdated Action = "api_token.updated"
 	APITokenRotated Action = "api_token.rotated"
 	APITokenRevoked Action = "api_token.revoked"
-	SessionStarted  Action = "session.started"
-	AccountCreated  Action = "account.created"
-	AccountUpdated  Action = "account.updated"
-	StoreCreated    Action = "store.created"
-	StoreUpdated    Action = "store.updated"
-	AppCreated      Action = "app.created"
-	AppUpdated      Action = "app.updated"
-	UserCreated     Action = "user.created"
-	UserUpdated     Action = "user.updated"
-	UserAdded       Action = "user.added"
+	// An access token that a client got for its client secret, or one of
+	// either sort that its client ended. The target is the API token.
+	AccessTokenGranted Action = "access_token.granted"
+	AccessTokenRevoked Action = "access_token.revoked"
+	SessionStarted     Action = "session.started"
+	AccountCreated     Action = "account.created"
+	AccountUpdated     Action = "account.updated"
+	StoreCreated       Action = "store.created"
+	StoreUpdated       Action = "store.updated"
+	AppCreated         Action = "app.created"
+	AppUpdated         Action = "app.updated"
+	UserCreated        Action = "user.created"
+	UserUpdated        Action = "user.updated"
+	UserAdded          Action = "user.added"
 )
 
 // TargetKind says what sort of thing was changed.

@@ -66,7 +66,11 @@ type Principal struct {
 	// AllowedIPRanges are where an API token may be used from; none is
 	// anywhere.
 	AllowedIPRanges []netip.Prefix
-	Origin          Origin
+	// Granted says that an API token acts by an access token that its client
+	// got for its client secret: for a short time, and perhaps with fewer
+	// scopes than the API token holds.
+	Granted bool
+	Origin  Origin
 }
 
 // OperatorPrincipal is the principal of the operator's commands.

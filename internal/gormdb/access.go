@@ -41,6 +41,8 @@ func lookupOf(kind secret.Kind) (lookup, bool) {
 	switch kind {
 	case secret.AccountAccessToken, secret.StoreAccessToken:
 		return lookup{tokenByDigest, readToken}, true
+	case secret.OAuthAccessToken:
+		return lookup{grantByDigest, readGrant}, true
 	case secret.UserSession:
 		return lookup{sessionByDigest, readSession}, true
 	case secret.GatewayKey:

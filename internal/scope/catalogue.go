@@ -98,3 +98,28 @@ func (c *Catalogue) Expand(names ...string) Set {
 	}
 	return own(all)
 }
+
+// Visible returns those of the scopes that an account with the features sees.
+// Names that are not in the catalogue stay.
+func (c *Catalogue) Visible(s Set, features []Feature) Set {
+	hidden := func(name string) bool {
+		feature := c.grants[name].Feature
+		return feature != "" && !slices.Contains(features, feature)
+	}
+	if !slices.ContainsFunc(s.names, hidden) {
+		return s
+	}
+	return Set{names: slices.DeleteFunc(slices.Clone(s.names), hidden)}
+}
+
+// Names returns every scope that accounts see without having to be enrolled in
+// something, in the catalogue's order.
+func (c *Catalogue) Names() []string {
+	var names []string
+	for _, r := range c.Resources(LevelAccount, nil) {
+		for _, p := range r.Permissions {
+			names = append(names, p.Scope)
+		}
+	}
+	return names
+}

@@ -67,6 +67,14 @@ func (s Set) Missing(names ...string) []string {
 	return missing
 }
 
+// Intersect returns the scopes that both sets hold.
+func (s Set) Intersect(other Set) Set {
+	if other.Contains(s) {
+		return s
+	}
+	return Set{names: slices.DeleteFunc(slices.Clone(s.names), func(name string) bool { return !other.Has(name) })}
+}
+
 // Equal says whether both sets hold the same scopes.
 func (s Set) Equal(other Set) bool { return slices.Equal(s.names, other.names) }
 

@@ -110,9 +110,10 @@ const (
 
 // CheckRotation judges whether the principal may have a new access token of t
 // at the moment now. An API token may rotate itself, though not by an access
-// token whose own end an earlier rotation has set; another only if it could
-// have issued that one (mission: no token can create one mightier than
-// itself). It returns fault.Forbidden, fault.Conflict or fault.Invalid.
+// token whose own end an earlier rotation has set, nor by one that its client
+// was granted; another only if it could have issued that one (mission: no
+// token can create one mightier than itself). It returns fault.Forbidden,
+// fault.Conflict or fault.Invalid.
 func (p Policy) CheckRotation(by *auth.Principal, t Token, overlap time.Duration, now time.Time) error {
 	if err := mayManage(by, t); err != nil {
 		return err
@@ -135,6 +136,10 @@ func (p Policy) checkAttenuation(by *auth.Principal, t Token) fault.List {
 	if !by.ExpiresAt.IsZero() && (t.ExpiresAt.IsZero() || t.ExpiresAt.After(by.ExpiresAt)) {
 		faults = append(faults, fault.Errorf(fault.Forbidden,
 			"This access token ends at %s and cannot renew one that lives longer.", by.ExpiresAt.Format(time.RFC3339)).On("id"))
+	}
+	if by.ID == t.ID && by.Granted {
+		return append(faults, fault.Errorf(fault.Forbidden,
+			"A granted access token (lko_…) cannot renew its own API token, which may hold more. Use the API token's access token.").On("id"))
 	}
 	if by.ID == t.ID {
 		return faults

@@ -1,0 +1,200 @@
+package gormdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/oauth"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+)
+
+// grants implements oauth.Repository.
+type grants struct{ *DB }
+
+var _ oauth.Repository = grants{}
+
+// Grants returns the repository of granted access tokens.
+func (db *DB) Grants() oauth.Repository { return grants{db} }
+
+// grantByDigest finds a granted access token, and clientByID the API token of
+// a client. All that they read besides is found by primary key.
+const (
+	grantByDigest = `SELECT t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
+			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.scopes
+		FROM access_grants AS x
+		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
+		JOIN accounts AS a ON a.id = x.account_id
+		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
+		WHERE x.digest IN `
+	clientByID = `SELECT t.id, t.name, t.account_id, t.store_id, t.scopes, t.allowed_ip_ranges, t.revoked_at, t.expires_at,
+			t.client_secret_digest, t.client_secret_key, a.features, a.status, s.status
+		FROM api_tokens AS t
+		JOIN accounts AS a ON a.id = t.account_id
+		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
+		WHERE t.client_id = $1`
+)
+
+// readGrant reads the API token as readToken does. The principal holds what
+// was granted and the API token still holds.
+func readGrant(scan scan) (access.Record, error) {
+	var granted string
+	record, err := readToken(func(dest ...any) error { return scan(append(dest, &granted)...) })
+	if err != nil {
+		return access.Record{}, err
+	}
+	p := &record.Principal
+	p.Granted = true
+	p.Scopes = p.Scopes.Intersect(scope.ParseSet(granted))
+	return record, nil
+}
+
+// Client finds a client by its id.
+func (g grants) Client(ctx context.Context, clientID string) (oauth.Client, error) {
+	none := fault.Errorf(fault.NotFound, "There is no such client.")
+	c, err := onlyRow(ctx, g.engine, clientByID, []any{clientID}, readClient, none)
+	return c, failed(ctx, "look a client up", err)
+}
+
+func readClient(scan scan) (oauth.Client, error) {
+	c := oauth.Client{Principal: auth.Principal{Kind: auth.APIToken}}
+	p := &c.Principal
+	var scopes, ranges, keyID, features, status string
+	var digest []byte
+	var storeStatus *string
+	var revoked, end instant
+	err := scan((*key)(&p.ID), &p.Name, (*key)(&p.AccountID), (*key)(&p.StoreID), &scopes, &ranges, &revoked, &end,
+		&digest, &keyID, &features, &status, &storeStatus)
+	if err != nil {
+		return oauth.Client{}, err
+	}
+	if p.AllowedIPRanges, err = splitRanges(ranges); err != nil {
+		return oauth.Client{}, err
+	}
+	p.Scopes, p.ExpiresAt = scope.ParseSet(scopes), end.Time
+	c.Secret.Key = secret.KeyID(keyID)
+	copy(c.Secret.Digest[:], digest)
+	c.Features, c.Revoked = split[scope.Feature](features), !revoked.IsZero()
+	c.Suspended = suspended(status) || suspended(textOf(storeStatus))
+	return c, nil
+}
+
+type grantRow struct {
+	AccountID  uuid.UUID
+	APITokenID uuid.UUID
+	ID         uuid.UUID
+	Digest     []byte
+	DigestKey  string
+	Hint       string
+	Scopes     string
+	CreatedAt  instant
+	ExpiresAt  instant
+}
+
+// TableName tells gorm the table.
+func (grantRow) TableName() string { return "access_grants" }
+
+// Grant keeps a granted access token within the limit of its API token, whose
+// row keeps others from counting meanwhile.
+func (g grants) Grant(ctx context.Context, d oauth.Draft) error {
+	event, err := newEventRow(d.Event)
+	if err != nil {
+		return err
+	}
+	row := grantRow{
+		AccountID: d.AccountID, APITokenID: d.TokenID, ID: d.ID, Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key),
+		Hint: d.Hint, Scopes: d.Scopes.String(), CreatedAt: instant{d.CreatedAt}, ExpiresAt: instant{d.ExpiresAt},
+	}
+	err = g.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := pruneGrants(tx, d.AccountID, d.CreatedAt); err != nil {
+			return err
+		}
+		if err := mustHaveRoom(tx, d); err != nil {
+			return err
+		}
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return tx.Create(&event).Error
+	})
+	return failed(ctx, "keep a granted access token", err)
+}
+
+// Rows of granted access tokens that ended are deleted with every new one:
+// more at once than are added, so that they become fewer, and few enough to
+// take no time. The clocks of replicas differ by less than the slack.
+const (
+	grantsPruned = 10
+	grantSlack   = time.Minute
+)
+
+// pruneGrants leaves rows alone that another transaction is deleting.
+func pruneGrants(tx *gorm.DB, accountID uuid.UUID, now time.Time) error {
+	var ended [][]byte
+	lock := clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}
+	q := tx.Table("access_grants").Clauses(lock).Where("account_id = ? AND expires_at < ?", accountID, instant{now.Add(-grantSlack)})
+	if err := q.Order("expires_at").Limit(grantsPruned).Pluck("digest", &ended).Error; err != nil || len(ended) == 0 {
+		return err
+	}
+	return tx.Where("digest IN ?", ended).Delete(&grantRow{}).Error
+}
+
+// mustHaveRoom locks the API token and counts what was granted to it.
+func mustHaveRoom(tx *gorm.DB, d oauth.Draft) error {
+	var live []uuid.UUID
+	lock := clause.Locking{Strength: "NO KEY UPDATE"}
+	q := tx.Table("api_tokens").Clauses(lock).Where("account_id = ? AND id = ? AND revoked_at IS NULL", d.AccountID, d.TokenID)
+	if err := q.Pluck("id", &live).Error; err != nil {
+		return err
+	}
+	if len(live) == 0 {
+		return fault.Errorf(fault.NotFound, "There is no such API token.")
+	}
+	var count int64
+	err := tx.Table("access_grants").Where("account_id = ? AND api_token_id = ? AND expires_at > ?", d.AccountID, d.TokenID, instant{d.CreatedAt}).
+		Count(&count).Error
+	if err == nil && count >= int64(d.MaxLive) {
+		err = fault.Errorf(fault.LimitReached,
+			"This API token has %d live access tokens from here, the most it may have. Use one until it ends, and revoke those that are not needed.", d.MaxLive)
+	}
+	return err
+}
+
+// End ends an access token of either sort: a granted one is deleted, as it
+// will be anyway, and of a durable one the end is kept.
+func (g grants) End(ctx context.Context, e oauth.Ending) error {
+	event, err := newEventRow(e.Event)
+	if err != nil {
+		return err
+	}
+	digests := make([][]byte, len(e.Candidates))
+	for i, c := range e.Candidates {
+		digests[i] = c.Digest[:]
+	}
+	err = g.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
+		if e.Kind == secret.OAuthAccessToken {
+			theirs = theirs.Where("expires_at > ?", instant{e.At}).Delete(&grantRow{})
+		} else {
+			theirs = theirs.Where("(expires_at IS NULL OR expires_at > ?)", instant{e.At}).Model(&accessRow{}).Update("expires_at", instant{e.At})
+		}
+		if theirs.Error != nil || theirs.RowsAffected == 0 {
+			return theirs.Error
+		}
+		if err := g.engine.announce(tx, e.AccountID); err != nil {
+			return err
+		}
+		return tx.Create(&event).Error
+	})
+	// A repeat of what another replica did may reach this one before the feed
+	// does, so this is told even when nothing was left to change.
+	g.tell(err, e.AccountID)
+	return failed(ctx, "end an access token", err)
+}

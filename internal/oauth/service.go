@@ -1,0 +1,208 @@
+package oauth
+
+import (
+	"context"
+	"crypto/subtle"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+)
+
+// Service authenticates clients, and grants and ends their access tokens.
+type Service struct {
+	repo      Repository
+	catalogue *scope.Catalogue
+	keys      *secret.Keyring
+	lifetime  time.Duration
+	random    io.Reader
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Repository Repository
+	// Catalogue says which scopes come with which.
+	Catalogue *scope.Catalogue
+	Keys      *secret.Keyring
+	// Lifetime is how long a granted access token lives, if its API token
+	// lives as long: more than none and at most MaxLifetime.
+	Lifetime time.Duration
+	// Random is a cryptographic source.
+	Random io.Reader
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// NewService returns a service.
+func NewService(c Config) *Service {
+	return &Service{
+		repo: c.Repository, catalogue: c.Catalogue, keys: c.Keys, lifetime: min(c.Lifetime, MaxLifetime),
+		random: c.Random, log: c.Log, now: c.Now,
+	}
+}
+
+// Authenticate returns the API token whose client has the id and the secret,
+// as a principal with the scopes that it holds now. It returns
+// fault.Unauthenticated for every client that is not let in, with the same
+// message whatever the reason: the reason is logged.
+func (s *Service) Authenticate(ctx context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error) {
+	if presented.Kind() != secret.ClientSecret || !plausible(id) {
+		return nil, s.refuse(ctx, "malformed", uuid.Nil, from)
+	}
+	client, err := s.repo.Client(ctx, id)
+	unknown := fault.KindOf(err) == fault.NotFound
+	if err != nil && !unknown {
+		return nil, err
+	}
+	// The secret of a client that is not there is compared as any other, so
+	// that both take as long.
+	if !s.matches(client.Secret, presented) || unknown {
+		return nil, s.refuse(ctx, "unknown, or the wrong secret", client.Principal.ID, from)
+	}
+	p := client.Principal
+	if why := s.refusal(&client, from.IP); why != "" {
+		return nil, s.refuse(ctx, why, p.ID, from)
+	}
+	p.Scopes = s.catalogue.Visible(p.Scopes, client.Features)
+	p.Origin = from
+	return &p, nil
+}
+
+// plausible says whether a client could have the id: 1 to 128 visible letters
+// of ASCII (RFC 6749, appendix A.1), which databases have no trouble with.
+func plausible(id string) bool {
+	strange := func(r rune) bool { return r <= ' ' || r > '~' }
+	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, strange)
+}
+
+// matches says whether the secret is the one that is kept. It takes as long
+// whatever the answer.
+func (s *Service) matches(kept secret.KeyedDigest, presented secret.Secret) bool {
+	match := 0
+	for _, c := range s.keys.Candidates(presented) {
+		match |= subtle.ConstantTimeCompare([]byte(c.Key), []byte(kept.Key)) & subtle.ConstantTimeCompare(c.Digest[:], kept.Digest[:])
+	}
+	return match == 1
+}
+
+// refusal says why the API token of a client does not admit a request from the
+// address now, or nothing.
+func (s *Service) refusal(c *Client, from netip.Addr) string {
+	p := &c.Principal
+	from = from.Unmap().WithZone("")
+	switch {
+	case c.Revoked:
+		return "revoked"
+	case c.Suspended:
+		return "suspended"
+	case !p.ExpiresAt.IsZero() && !s.now().Before(p.ExpiresAt):
+		return "expired"
+	case len(p.AllowedIPRanges) > 0 && !slices.ContainsFunc(p.AllowedIPRanges, func(r netip.Prefix) bool { return r.Contains(from) }):
+		return "address not allowed"
+	}
+	return ""
+}
+
+func (s *Service) refuse(ctx context.Context, why string, id uuid.UUID, from auth.Origin) error {
+	attrs := []slog.Attr{slog.String("reason", why), slog.String("request_id", from.RequestID)}
+	if id != uuid.Nil {
+		attrs = append(attrs, slog.String("client_of", id.String()))
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "client refused", attrs...)
+	return errClient()
+}
+
+// Grant gives a client that Authenticate let in a new access token. asked are
+// scopes with a space between any two (RFC 6749, section 3.3); none asks for
+// all that the API token holds. It returns fault.Invalid on "scope" for a
+// scope that the API token does not hold or that there is not,
+// fault.Unauthenticated when the API token ended meanwhile, and
+// fault.LimitReached when MaxLive granted access tokens live.
+func (s *Service) Grant(ctx context.Context, client *auth.Principal, asked string) (Granted, error) {
+	scopes, err := s.narrow(client.Scopes, asked)
+	if err != nil {
+		return Granted{}, err
+	}
+	now := s.now().UTC().Truncate(time.Microsecond)
+	ends := now.Add(s.lifetime)
+	if !client.ExpiresAt.IsZero() && client.ExpiresAt.Before(ends) {
+		ends = client.ExpiresAt
+	}
+	value, err := secret.Generate(s.random, secret.OAuthAccessToken)
+	if err != nil {
+		return Granted{}, err
+	}
+	err = s.repo.Grant(ctx, Draft{
+		AccountID: client.AccountID, TokenID: client.ID, ID: uuid.Must(uuid.NewV7()),
+		Digest: s.keys.Digest(value), Hint: value.Hint(), Scopes: scopes, CreatedAt: now, ExpiresAt: ends, MaxLive: MaxLive,
+		Event: newEvent(client, audit.AccessTokenGranted, now, audit.Detail{Name: "hint", Value: value.Hint()},
+			audit.Detail{Name: "scopes", Value: scopes.String()}, audit.Detail{Name: "expiresAt", Value: ends.Format(time.RFC3339Nano)}),
+	})
+	if fault.KindOf(err) == fault.NotFound {
+		return Granted{}, s.refuse(ctx, "revoked", client.ID, client.Origin)
+	}
+	if err != nil {
+		return Granted{}, err
+	}
+	return Granted{AccessToken: value, Scopes: scopes, Lifetime: ends.Sub(now)}, nil
+}
+
+// narrow returns the scopes asked for, with those of the held that come with
+// them.
+func (s *Service) narrow(held scope.Set, asked string) (scope.Set, error) {
+	names := strings.Fields(asked)
+	if len(names) == 0 {
+		return held, nil
+	}
+	if len(held.Missing(names...)) > 0 {
+		return scope.Set{}, fault.Errorf(fault.Invalid,
+			"A scope is unknown, or the API token does not hold it. Ask for fewer, or for none, which stands for all that it holds.").On("scope")
+	}
+	return held.Intersect(s.catalogue.Expand(names...)), nil
+}
+
+// Revoke ends an access token of a client that Authenticate let in, granted
+// or not. A token that is not the client's, or that lives no more, is left
+// alone, which is no error (RFC 7009, section 2.2).
+func (s *Service) Revoke(ctx context.Context, client *auth.Principal, presented string) error {
+	value, err := secret.Parse(presented)
+	if err != nil {
+		return nil //nolint:nilerr // what is no token has ended already
+	}
+	switch value.Kind() {
+	case secret.OAuthAccessToken, secret.AccountAccessToken, secret.StoreAccessToken:
+	default:
+		return nil
+	}
+	now := s.now().UTC().Truncate(time.Microsecond)
+	return s.repo.End(ctx, Ending{
+		AccountID: client.AccountID, TokenID: client.ID, Kind: value.Kind(), Candidates: s.keys.Candidates(value), At: now,
+		Event: newEvent(client, audit.AccessTokenRevoked, now, audit.Detail{Name: "hint", Value: value.Hint()}),
+	})
+}
+
+// newEvent makes the audit event of what a client does to an access token of
+// its API token.
+func newEvent(client *auth.Principal, action audit.Action, at time.Time, details ...audit.Detail) audit.Event {
+	e := audit.Event{
+		ID: uuid.Must(uuid.NewV7()), AccountID: client.AccountID, At: at, Actor: audit.ActorOf(client.Subject()), Action: action,
+		Target:    audit.Target{Kind: audit.TargetAPIToken, Key: client.ID.String(), Name: client.Name},
+		RequestID: client.Origin.RequestID, Details: details,
+	}
+	if client.Origin.IP.IsValid() {
+		e.IP = client.Origin.IP.String()
+	}
+	return e
+}
