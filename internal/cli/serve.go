@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"latchkey/internal/config"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/httpserver"
+	"latchkey/internal/oauth"
 	"latchkey/internal/seed"
 )
 
@@ -82,8 +84,9 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	server, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, TrustedProxies: b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
-		HTTPS: strings.HasPrefix(baseURL, "https://"), Grace: b.cfg.ShutdownGrace,
-		Verifier: v.verifier, API: api, WriteError: graph.WriteError, Checks: checks(b, v.feed), Collectors: feedMetrics(v.feed), Log: log,
+		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Grace: b.cfg.ShutdownGrace,
+		Verifier: v.verifier, OAuth: newOAuth(b, log), Scopes: b.catalogue.Names(), API: api, WriteError: graph.WriteError,
+		Checks: checks(b, v.feed), Collectors: feedMetrics(v.feed), Log: log,
 	})
 	if err != nil {
 		return err
@@ -132,6 +135,14 @@ func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logge
 	return graph.NewHandler(graph.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log,
+	})
+}
+
+// newOAuth makes the service that the endpoints of OAuth stand on.
+func newOAuth(b *backend, log *slog.Logger) *oauth.Service {
+	return oauth.NewService(oauth.Config{
+		Repository: b.db.Grants(), Catalogue: b.catalogue, Keys: b.keys, Lifetime: b.cfg.OAuthTokenLifetime,
+		Random: rand.Reader, Log: log, Now: time.Now,
 	})
 }
 

@@ -41,6 +41,9 @@ type Config struct {
 	// MaxTokenLifetime is the longest an API token may live; zero sets no
 	// bound.
 	MaxTokenLifetime time.Duration
+	// OAuthTokenLifetime is how long an access token of the OAuth token
+	// endpoint lives.
+	OAuthTokenLifetime time.Duration
 	// CacheSize and CacheAge bound what is remembered of credentials.
 	CacheSize int
 	CacheAge  time.Duration

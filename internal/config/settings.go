@@ -84,6 +84,8 @@ func tokenSettings() []Setting {
 			keep: number(func(c *Config) *int { return &c.MaxTokensPerAccount }, 1, 1_000_000)},
 		{Flag: "max-token-lifetime", Usage: "how long a new API token may live at most; makes an expiry mandatory (default: no bound)",
 			keep: duration(func(c *Config) *time.Duration { return &c.MaxTokenLifetime }, "1m", "87600h")},
+		{Flag: "oauth-token-lifetime", Default: "1h", Serving: true, Usage: "how long an access token of the OAuth token endpoint lives",
+			keep: duration(func(c *Config) *time.Duration { return &c.OAuthTokenLifetime }, "1m", "1h")},
 	}
 }
 

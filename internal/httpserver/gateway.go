@@ -58,7 +58,12 @@ func (p *public) admitGateway(ctx context.Context, x *exchange, h http.Header) e
 	if len(keys) != 1 {
 		return fault.Errorf(fault.Unauthenticated, "Only gateways may ask. Send one key of a gateway in X-Latchkey-Gateway.")
 	}
-	key := keys[0]
+	return p.judgeGateway(ctx, x, keys[0])
+}
+
+// judgeGateway returns fault.Unauthenticated for a key that does not work.
+// Those are counted as any other credential.
+func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) error {
 	if err := p.rates.admit(ctx, x, key); err != nil {
 		return err
 	}
@@ -66,7 +71,7 @@ func (p *public) admitGateway(ctx context.Context, x *exchange, h http.Header) e
 	p.rates.judged(x, key, err)
 	if fault.KindOf(err) == fault.Unauthenticated {
 		p.metrics.verified(key, err)
-		return fault.Wrap(err, fault.Unauthenticated, "The key in X-Latchkey-Gateway is unknown or does not work any more.")
+		return fault.Wrap(err, fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")
 	}
 	return err
 }

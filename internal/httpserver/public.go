@@ -40,6 +40,7 @@ func newPublic(c Config, m *metrics, r *rates) *public {
 	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r}
 	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
 	p.handle("/gateway/check", p.gatewayCheck).quiet = true
+	p.handleOAuth()
 	p.unmatched = p.handle("/", notFound)
 	return p
 }

@@ -46,7 +46,15 @@ type Config struct {
 	// Grace is how long requests in flight have to finish at stop.
 	Grace time.Duration
 
+	// PublicURL is how clients reach the public listener, without a slash at
+	// its end.
+	PublicURL string
+
 	Verifier Verifier
+	// OAuth serves the clients of API tokens.
+	OAuth OAuth
+	// Scopes are those that the metadata of OAuth lists.
+	Scopes []string
 	// API answers the Account API for the principal in the context.
 	API http.Handler
 	// WriteError answers an error as the API would.

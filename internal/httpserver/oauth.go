@@ -1,0 +1,191 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	plainjson "latchkey/graph/plain"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/oauth"
+	"latchkey/internal/secret"
+)
+
+// OAuth gives the clients of API tokens access tokens, and ends them. It is
+// oauth.Service, whose methods say which errors they return.
+type OAuth interface {
+	Authenticate(ctx context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error)
+	Grant(ctx context.Context, client *auth.Principal, asked string) (oauth.Granted, error)
+	Revoke(ctx context.Context, client *auth.Principal, presented string) error
+}
+
+// The paths of the endpoints of OAuth 2.0.
+const (
+	tokenPath      = "/oauth2/token"
+	introspectPath = "/oauth2/introspect"
+	revokePath     = "/oauth2/revoke"
+	metadataPath   = "/.well-known/oauth-authorization-server"
+)
+
+func (p *public) handleOAuth() {
+	p.handle(tokenPath, p.oauthToken, http.MethodPost)
+	p.handle(introspectPath, p.oauthIntrospect, http.MethodPost).quiet = true
+	p.handle(revokePath, p.oauthRevoke, http.MethodPost)
+	p.handleMetadata()
+}
+
+// oauthError is an error in the form of RFC 6749, section 5.2.
+type oauthError struct {
+	status int
+	// code is one of the RFC's.
+	code string
+	// description is in the RFC's letters: ASCII without quotes and
+	// backslashes.
+	description string
+}
+
+// Error is the description.
+func (e *oauthError) Error() string { return e.description }
+
+func badRequest(description string) error {
+	return &oauthError{http.StatusBadRequest, "invalid_request", description}
+}
+
+// asOAuth puts an error into the form of OAuth. Of an error that is no fault
+// it tells nothing.
+func asOAuth(err error) *oauthError {
+	var known *oauthError
+	if errors.As(err, &known) {
+		return known
+	}
+	message := fault.Flatten(err)[0].Message
+	switch fault.KindOf(err) {
+	case fault.Internal:
+		if errors.Is(err, fault.ErrUnavailable) {
+			return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", message}
+		}
+	case fault.Unauthenticated:
+		return &oauthError{http.StatusUnauthorized, "invalid_client", message}
+	case fault.Invalid: // of all that the service is given, a scope alone can be
+		return &oauthError{http.StatusBadRequest, "invalid_scope", message}
+	case fault.LimitReached, fault.RateLimited:
+		// The RFC has no code for this and the like here; these are of its
+		// section 4.1.2.1.
+		return &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", message}
+	}
+	return &oauthError{http.StatusInternalServerError, "server_error", message}
+}
+
+// oauthProblem answers an error of an endpoint of OAuth, and logs one that is
+// ours.
+func (p *public) oauthProblem(x *exchange, r *http.Request, err error) {
+	e := asOAuth(err)
+	switch e.status {
+	case http.StatusUnauthorized:
+		if x.Header()["Www-Authenticate"] == nil {
+			x.Header()["Www-Authenticate"] = []string{`Basic realm="latchkey"`}
+		}
+	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
+		x.Header().Set("Connection", "close")
+	case http.StatusInternalServerError, http.StatusServiceUnavailable:
+		p.Log.LogAttrs(r.Context(), slog.LevelError, "an endpoint of OAuth failed", slog.String("request_id", x.requestID), slog.Any("error", err))
+	}
+	writeJSON(x, e.status, struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}{e.code, e.description})
+}
+
+// oauthClient is the part of the token and revocation endpoints that is the
+// same: it reads the request and lets its client in. Nothing of an answer is
+// to be kept (RFC 6749, section 5.1).
+func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request) (*form, error) {
+	x.Header()["Pragma"] = []string{"no-cache"}
+	f, err := p.readForm(x, r)
+	if err != nil {
+		return nil, err
+	}
+	client, err := clientCredentialsOf(r.Header, f)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever fails too often is told by what it presents.
+	presented := client.id + ":" + client.secret.Reveal()
+	if err := p.rates.admit(ctx, x, presented); err != nil {
+		return nil, err
+	}
+	x.principal, err = p.OAuth.Authenticate(ctx, client.id, client.secret, x.origin())
+	p.rates.judged(x, presented, err)
+	if err == nil {
+		err = p.rates.spend(ctx, x, x.principal)
+	}
+	return f, err
+}
+
+// oauthToken is the token endpoint, of which there is the client credentials
+// grant (RFC 6749, section 4.4).
+func (p *public) oauthToken(x *exchange, r *http.Request) {
+	ctx := p.bounded(x, r)
+	defer ctx.release()
+	granted, err := p.grant(ctx, x, r) //nolint:contextcheck // the deadline's parent is the request's
+	if err != nil {
+		p.oauthProblem(x, r, err)
+		return
+	}
+	body := append(make([]byte, 0, 512), `{"access_token":`...)
+	body = plainjson.AppendString(body, granted.AccessToken.Reveal())
+	body = append(body, `,"token_type":"Bearer","expires_in":`...)
+	body = strconv.AppendInt(body, int64(granted.Lifetime/time.Second), 10)
+	body = append(body, `,"scope":`...)
+	body = plainjson.AppendString(body, granted.Scopes.String())
+	x.json(append(body, '}'))
+}
+
+func (p *public) grant(ctx context.Context, x *exchange, r *http.Request) (oauth.Granted, error) {
+	f, err := p.oauthClient(ctx, x, r)
+	if err != nil {
+		return oauth.Granted{}, err
+	}
+	switch f.get("grant_type") {
+	case "client_credentials":
+		return p.OAuth.Grant(ctx, x.principal, f.get("scope"))
+	case "":
+		return oauth.Granted{}, badRequest("The parameter grant_type is missing. Send grant_type=client_credentials in the body.")
+	}
+	return oauth.Granted{}, &oauthError{http.StatusBadRequest, "unsupported_grant_type", "There is the grant type client_credentials only."}
+}
+
+// oauthRevoke is the revocation endpoint (RFC 7009).
+func (p *public) oauthRevoke(x *exchange, r *http.Request) {
+	ctx := p.bounded(x, r)
+	defer ctx.release()
+	f, err := p.oauthClient(ctx, x, r) //nolint:contextcheck // the deadline's parent is the request's
+	if err == nil && f.get("token") == "" {
+		err = badRequest("The parameter token is missing.")
+	}
+	if err == nil {
+		err = p.OAuth.Revoke(ctx, x.principal, f.get("token")) //nolint:contextcheck // the deadline's parent is the request's
+	}
+	if err != nil {
+		p.oauthProblem(x, r, err)
+		return
+	}
+	x.WriteHeader(http.StatusOK)
+}
+
+// bounded is the request's context, which ends when its time is up. Release
+// it.
+func (p *public) bounded(x *exchange, r *http.Request) *deadline {
+	return newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
+}
+
+// json answers with a body of JSON.
+func (x *exchange) json(body []byte) {
+	x.Header()["Content-Type"] = []string{"application/json"}
+	// A client that is gone is no failure of ours.
+	_, _ = x.Write(body)
+}

@@ -1,0 +1,69 @@
+package httpserver
+
+import (
+	"net/http"
+	"strings"
+
+	"latchkey/internal/secret"
+)
+
+// clientCredentials are a client's id and secret. The secret is zero where
+// there is none that could be one of ours.
+type clientCredentials struct {
+	id     string
+	secret secret.Secret
+}
+
+// clientCredentialsOf reads how a client authenticates (RFC 6749, section
+// 2.3.1): HTTP Basic or parameters of the body, and not both.
+func clientCredentialsOf(h http.Header, f *form) (clientCredentials, error) {
+	lines := h["Authorization"]
+	id, presented := f.get("client_id"), f.get("client_secret")
+	switch {
+	case len(lines) > 1:
+		return clientCredentials{}, badRequest("There are several Authorization headers. Send one.")
+	case len(lines) == 0 && (id == "" || presented == ""):
+		return clientCredentials{}, noClient("Authenticate with the client id and client secret, by HTTP Basic or in the body as client_id and client_secret.")
+	case len(lines) == 0:
+		return newClientCredentials(id, presented), nil
+	case presented != "":
+		return clientCredentials{}, badRequest("The client authenticates by HTTP Basic and in the body. Use one of the two.")
+	}
+	c, ok := basicCredentials(lines[0])
+	if !ok {
+		return clientCredentials{}, noClient("The Authorization header is not HTTP Basic with the form-encoded client id and client secret.")
+	}
+	if id != "" && id != c.id {
+		return clientCredentials{}, badRequest("The parameter client_id is not the client that authenticates.")
+	}
+	return c, nil
+}
+
+func noClient(description string) error {
+	return &oauthError{http.StatusUnauthorized, "invalid_client", description}
+}
+
+func newClientCredentials(id, presented string) clientCredentials {
+	c := clientCredentials{id: id}
+	if s, err := secret.Parse(presented); err == nil {
+		c.secret = s
+	}
+	return c
+}
+
+// basicCredentials reads HTTP Basic (RFC 7617), whose user name and password
+// are form-encoded here (RFC 6749, appendix B).
+func basicCredentials(header string) (clientCredentials, bool) {
+	scheme, rest, _ := strings.Cut(header, " ")
+	decoded, ok := decodeBase64(strings.TrimLeft(rest, " "))
+	if !ok || !strings.EqualFold(scheme, "Basic") {
+		return clientCredentials{}, false
+	}
+	user, password, paired := strings.Cut(decoded, ":")
+	id, idOK := unescape(user)
+	presented, secretOK := unescape(password)
+	if !paired || !idOK || !secretOK {
+		return clientCredentials{}, false
+	}
+	return newClientCredentials(id, presented), true
+}

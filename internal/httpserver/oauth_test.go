@@ -1,0 +1,273 @@
+package httpserver_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/config"
+	"latchkey/internal/httpserver"
+)
+
+const formType = "Content-Type: application/x-www-form-urlencoded"
+
+// basic is HTTP Basic as RFC 6749, section 2.3.1 has it.
+func basic(id, password string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(password)))
+}
+
+// form makes a body of names and values in turn.
+func form(pairs ...string) string {
+	var parts []string
+	for i := 0; i < len(pairs); i += 2 {
+		parts = append(parts, url.QueryEscape(pairs[i])+"="+url.QueryEscape(pairs[i+1]))
+	}
+	return strings.Join(parts, "&")
+}
+
+// A token is answered in the shape of RFC 6749, section 5.1.
+func TestTokenEndpoint(t *testing.T) {
+	c := newClients(t)
+	server := oauthServer(t, c)
+	byBasic := basic(clientID, c.secret.Reveal())
+	for _, tc := range []struct {
+		name, body string
+		headers    []string
+		asked      string
+	}{
+		{"by Basic", "grant_type=client_credentials", []string{byBasic}, ""},
+		{"by Basic in another case", "grant_type=client_credentials", []string{strings.Replace(byBasic, "Basic", "bASIC", 1)}, ""},
+		{"by Basic, with its id in the body", form("grant_type", "client_credentials", "client_id", clientID), []string{byBasic}, ""},
+		{"in the body", form("grant_type", "client_credentials", "client_id", clientID, "client_secret", c.secret.Reveal(), "scope", "a b"), nil, "a b"},
+		{"parameters that nobody knows", "grant_type=client_credentials&audience=x&resource=y&&scope=", []string{byBasic}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c.calls = nil
+			got := server.do(t, "POST", server.public+"/oauth2/token", tc.body, append(tc.headers, formType+"; charset=UTF-8", "X-Forwarded-For: 192.0.2.9")...)
+			want := `{"access_token":"` + c.granted.Reveal() + `","token_type":"Bearer","expires_in":90,"scope":"a b"}`
+			if got.StatusCode != 200 || got.text != want {
+				t.Errorf("got %d %s", got.StatusCode, got.text)
+			}
+			for name, want := range map[string]string{"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "application/json"} {
+				if value := got.Header.Get(name); value != want {
+					t.Errorf("%s: %q, want %q", name, value, want)
+				}
+			}
+			if want := fmt.Sprintf("grant %q to %s at 192.0.2.9", tc.asked, tokenID); !slices.Equal(c.calls, []string{want}) {
+				t.Errorf("asked %q, want %q", c.calls, want)
+			}
+		})
+	}
+}
+
+// Every error is in the form of RFC 6749, section 5.2.
+func TestOAuthErrors(t *testing.T) {
+	c := newClients(t)
+	server := oauthServer(t, c)
+	right, grant := basic(clientID, c.secret.Reveal()), "grant_type=client_credentials"
+	inBody := form("client_id", clientID, "client_secret", c.secret.Reveal())
+	raw := func(text string) string {
+		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(text))
+	}
+	type testCase struct {
+		name, body string
+		headers    []string
+		status     int
+		code       string
+	}
+	both := []testCase{ // at the token and the revocation endpoint
+		{"no authentication", grant, nil, 401, "invalid_client"},
+		{"an id without a secret", form("client_id", clientID), nil, 401, "invalid_client"},
+		{"a secret without an id", form("client_secret", c.secret.Reveal()), nil, 401, "invalid_client"},
+		{"the wrong secret", grant, []string{basic(clientID, "lkc_wrong")}, 401, "invalid_client"},
+		{"the wrong secret in the body", form("client_id", clientID, "client_secret", "lkc_wrong"), nil, 401, "invalid_client"},
+		{"an unknown client", grant, []string{basic("nobody", c.secret.Reveal())}, 401, "invalid_client"},
+		{"an id that is not encoded", grant, []string{raw(clientID + ":" + c.secret.Reveal())}, 401, "invalid_client"},
+		{"an id that is encoded wrongly", grant, []string{raw("100%:secret")}, 401, "invalid_client"},
+		{"Basic without a colon", grant, []string{raw("client")}, 401, "invalid_client"},
+		{"Basic that is not Base64", grant, []string{"Authorization: Basic ?"}, 401, "invalid_client"},
+		{"another scheme", grant, []string{"Authorization: Bearer lka_good"}, 401, "invalid_client"},
+		{"by Basic and in the body", inBody, []string{right}, 400, "invalid_request"},
+		{"by Basic and with a secret in the body", form("client_secret", "x"), []string{right}, 400, "invalid_request"},
+		{"the id of another in the body", form("client_id", "other"), []string{right}, 400, "invalid_request"},
+		{"twice by Basic", grant, []string{right, right}, 400, "invalid_request"},
+		{"a parameter twice", grant + "&x=1&x=2", []string{right}, 400, "invalid_request"},
+		{"the same parameter twice", grant + "&" + grant, []string{right}, 400, "invalid_request"},
+		{"no form", "grant_type=%zz", []string{right}, 400, "invalid_request"},
+		{"a body too large", "x=" + strings.Repeat("y", 16<<10), []string{right}, 413, "invalid_request"},
+		{"too many parameters", "a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&i=1&j=1&k=1&l=1&m=1&n=1&o=1&p=1&q=1", []string{right}, 400, "invalid_request"},
+		{"the database away", grant, []string{basic("unavailable", c.secret.Reveal())}, 503, "temporarily_unavailable"},
+		{"a failure of ours", grant, []string{basic("broken", c.secret.Reveal())}, 500, "server_error"},
+	}
+	ofToken := append(slices.Clone(both), []testCase{
+		{"no grant type", "scope=a", []string{right}, 400, "invalid_request"},
+		{"an empty grant type", "grant_type=", []string{right}, 400, "invalid_request"},
+		{"another grant type", "grant_type=authorization_code", []string{right}, 400, "unsupported_grant_type"},
+		{"a scope out of reach", form("grant_type", "client_credentials", "scope", "unknown"), []string{right}, 400, "invalid_scope"},
+		{"too many tokens", form("grant_type", "client_credentials", "scope", "too many"), []string{right}, 429, "temporarily_unavailable"},
+		{"granting fails", form("grant_type", "client_credentials", "scope", "broken"), []string{right}, 500, "server_error"},
+	}...)
+	ofRevocation := append(slices.Clone(both), []testCase{
+		{"no token", "token_type_hint=access_token", []string{right}, 400, "invalid_request"},
+		{"revoking fails", "token=broken", []string{right}, 500, "server_error"},
+	}...)
+	for path, cases := range map[string][]testCase{"/oauth2/token": ofToken, "/oauth2/revoke": ofRevocation} {
+		for _, tc := range cases {
+			t.Run(path+"/"+tc.name, func(t *testing.T) {
+				got := server.do(t, "POST", server.public+path, tc.body, append(tc.headers, formType)...)
+				if code := errorOf(t, got); got.StatusCode != tc.status || code != tc.code {
+					t.Errorf("got %d %s: %s", got.StatusCode, code, got.text)
+				}
+				challenge := ""
+				if tc.status == 401 {
+					challenge = `Basic realm="latchkey"`
+				}
+				if h := got.Header; h.Get("WWW-Authenticate") != challenge || h.Get("Cache-Control") != "no-store" || h.Get("Pragma") != "no-cache" {
+					t.Errorf("headers %v", h)
+				}
+				if strings.Contains(got.text, "internals") {
+					t.Errorf("internals in %s", got.text)
+				}
+			})
+		}
+	}
+}
+
+// Only a form by POST is read.
+func TestOAuthRequests(t *testing.T) {
+	c := newClients(t)
+	server := oauthServer(t, c)
+	right, grant := basic(clientID, c.secret.Reveal()), "grant_type=client_credentials"
+	for _, media := range []string{"", "application/json", "text/plain", "multipart/form-data; boundary=x"} {
+		got := server.do(t, "POST", server.public+"/oauth2/token", grant, right, "Content-Type: "+media)
+		if code := errorOf(t, got); got.StatusCode != 400 || code != "invalid_request" {
+			t.Errorf("%q: %d %s", media, got.StatusCode, got.text)
+		}
+	}
+	for path, allow := range map[string]string{
+		"/oauth2/token": "POST", "/oauth2/introspect": "POST", "/oauth2/revoke": "POST", "/.well-known/oauth-authorization-server": "GET, HEAD",
+	} {
+		got := server.do(t, "DELETE", server.public+path, "")
+		if got.StatusCode != 405 || got.Header.Get("Allow") != allow || !json.Valid([]byte(got.text)) {
+			t.Errorf("DELETE %s: %d, %q, %s", path, got.StatusCode, got.Header.Get("Allow"), got.text)
+		}
+	}
+	got := server.do(t, "POST", server.public+"/oauth2/token?"+grant, "", right, formType)
+	if code := errorOf(t, got); code != "invalid_request" {
+		t.Errorf("parameters in the address: %s", got.text)
+	}
+}
+
+// Whatever becomes of it, revoking is answered alike (RFC 7009, section 2.2).
+func TestRevocationEndpoint(t *testing.T) {
+	c := newClients(t)
+	server := oauthServer(t, c)
+	got := server.do(t, "POST", server.public+"/oauth2/revoke", "token=lko_x&token_type_hint=refresh_token", basic(clientID, c.secret.Reveal()), formType)
+	if got.StatusCode != 200 || got.text != "" || !slices.Equal(c.calls, []string{fmt.Sprintf(`revoke "lko_x" of %s`, tokenID)}) {
+		t.Errorf("got %d %q, asked %q", got.StatusCode, got.text, c.calls)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	server := oauthServer(t, newClients(t))
+	const want = `{"issuer":"https://keys.example/latchkey","token_endpoint":"https://keys.example/latchkey/oauth2/token",` +
+		`"scopes_supported":["account_read","store_cart"],"response_types_supported":[],"grant_types_supported":["client_credentials"],` +
+		`"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
+		`"revocation_endpoint":"https://keys.example/latchkey/oauth2/revoke",` +
+		`"revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
+		`"introspection_endpoint":"https://keys.example/latchkey/oauth2/introspect",` +
+		`"introspection_endpoint_auth_methods_supported":["Bearer"]}`
+	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/latchkey"} {
+		got := server.do(t, "GET", server.public+path, "")
+		if got.StatusCode != 200 || strings.TrimSpace(got.text) != want || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/json") {
+			t.Errorf("%s: %d %s", path, got.StatusCode, got.text)
+		}
+	}
+}
+
+func TestIntrospection(t *testing.T) {
+	server := oauthServer(t, newClients(t))
+	byHeader, byBearer := "X-Latchkey-Gateway: "+gatewayKey, "Authorization: Bearer "+gatewayKey
+	const (
+		inactive = `{"active":false}`
+		ids      = `"sub":"` + "01980000-0000-7000-8000-000000000001" + `","iss":"` + publicURL + `","account_uuid":"0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"`
+		ofStore  = `{"active":true,"scope":"store_cart store_cart_read_only","client_id":"client1","token_type":"Bearer","exp":1700003600,"iat":1700000000,` +
+			ids + `,"store_hash":"acme1us","level":"STORE"}`
+		confined = `{"active":true,"scope":"","client_id":"client2","token_type":"Bearer","iat":1700000000,` + ids + `,"level":"ACCOUNT"}`
+		person   = `{"active":true,"scope":"account_read","username":"o\"wner@acme.example","token_type":"Bearer","exp":1700000060,"iat":1700000000,` + ids + `}`
+		bare     = `Bearer realm="latchkey"`
+		wrong    = `Bearer realm="latchkey", error="invalid_token"`
+	)
+	for _, tc := range []struct {
+		name, body string
+		headers    []string
+		status     int
+		want       string // the body, or the code of the error
+		challenge  string
+	}{
+		{"a token, by the header", "token=lks_store", []string{byHeader}, 200, ofStore, ""},
+		{"a token, by bearer", "token=lks_store&token_type_hint=access_token", []string{byBearer}, 200, ofStore, ""},
+		{"a session", "token=lku_person", []string{byHeader}, 200, person, ""},
+		{"an unknown token", "token=lka_unknown", []string{byHeader}, 200, inactive, ""},
+		{"a key of a gateway", "token=" + gatewayKey, []string{byHeader}, 200, inactive, ""},
+		{"a confined token from an address of its own", "token=lka_confined&client_ip=203.0.113.9", []string{byHeader}, 200, confined, ""},
+		{"the same, by IPv6", "token=lka_confined&client_ip=%3A%3Affff%3A203.0.113.9", []string{byHeader}, 200, confined, ""},
+		{"a confined token from elsewhere", "token=lka_confined&client_ip=198.51.100.1", []string{byHeader}, 200, inactive, ""},
+		{"a confined token from nowhere", "token=lka_confined", []string{byHeader, "X-Forwarded-For: 203.0.113.9"}, 200, inactive, ""},
+		{"itself", "token=lks_store", []string{"Authorization: Bearer lks_store"}, 200, ofStore, ""},
+		{"itself, from where it may be used", "token=lka_confined", []string{"Authorization: Bearer lka_confined", "X-Forwarded-For: 203.0.113.9"}, 200, confined, ""},
+		{"itself, from elsewhere", "token=lka_confined&client_ip=203.0.113.9", []string{"Authorization: Bearer lka_confined"}, 401, "invalid_token", wrong},
+		{"itself, unknown", "token=lka_unknown", []string{"Authorization: Bearer lka_unknown"}, 401, "invalid_token", wrong},
+		{"another", "token=lks_store", []string{"Authorization: Bearer lku_person"}, 401, "invalid_token", wrong},
+		{"nobody", "token=lks_store", nil, 401, "invalid_token", bare},
+		{"a client", "token=lks_store", []string{basic("client1", "x")}, 401, "invalid_token", bare},
+		{"an empty key", "token=lks_store", []string{"X-Latchkey-Gateway: "}, 401, "invalid_token", bare},
+		{"an unknown key", "token=lks_store", []string{"X-Latchkey-Gateway: lkg_unknown"}, 401, "invalid_token", wrong},
+		{"a token for a key", "token=lks_store", []string{"X-Latchkey-Gateway: lks_store"}, 401, "invalid_token", wrong},
+		{"a key and a token", "token=lks_store", []string{byHeader, "Authorization: Bearer lks_store"}, 400, "invalid_request", ""},
+		{"two keys", "token=lks_store", []string{byHeader, byHeader}, 400, "invalid_request", ""},
+		{"two bearers", "token=lks_store", []string{byBearer, byBearer}, 400, "invalid_request", ""},
+		{"no token", "token=", []string{byHeader}, 400, "invalid_request", ""},
+		{"two tokens", "token=lks_store&token=lku_person", []string{byHeader}, 400, "invalid_request", ""},
+		{"an address that is none", "token=lks_store&client_ip=here", []string{byHeader}, 400, "invalid_request", ""},
+		{"a failure over the token", "token=lka_broken", []string{byHeader}, 500, "server_error", ""},
+		{"a failure over the key", "token=lks_store", []string{"X-Latchkey-Gateway: lkg_broken"}, 500, "server_error", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := server.do(t, "POST", server.public+"/oauth2/introspect", tc.body, append(tc.headers, formType)...)
+			found := got.text
+			if tc.status != 200 {
+				found = errorOf(t, got)
+			} else if !json.Valid([]byte(found)) {
+				t.Error("this is not JSON")
+			}
+			if got.StatusCode != tc.status || found != tc.want || got.Header.Get("WWW-Authenticate") != tc.challenge {
+				t.Errorf("got %d, %q, %s\nwant %s", got.StatusCode, got.Header.Get("WWW-Authenticate"), found, tc.want)
+			}
+		})
+	}
+	server.stop()
+	if log := server.log.String(); strings.Contains(log, `"status":200`) || !strings.Contains(log, `"status":401`) {
+		t.Errorf("the log has a line for what was served, or none for what was not: %s", log)
+	}
+}
+
+// Whoever guesses client secrets is slowed down, and told so as by the API.
+func TestClientsAreLimited(t *testing.T) {
+	c := newClients(t)
+	server := start(t, whoami, func(hc *httpserver.Config) {
+		enough, few := config.Rate{Requests: 1000, Window: minutes}, config.Rate{Requests: 5, Window: minutes}
+		hc.OAuth, hc.Rates = c, config.Rates{On: true, Token: enough, Account: enough, Failure: few}
+	})
+	var last answer
+	for range 6 {
+		last = server.do(t, "POST", server.public+"/oauth2/token", "grant_type=client_credentials", basic(clientID, "lkc_guess"), formType)
+	}
+	if code := errorOf(t, last); last.StatusCode != 429 || code != "temporarily_unavailable" || last.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d %s, %v", last.StatusCode, last.text, last.Header)
+	}
+}

@@ -1,0 +1,157 @@
+package httpserver_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/httpserver"
+	"latchkey/internal/oauth"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+)
+
+const (
+	gatewayKey = "lkg_gateway"
+	publicURL  = "https://keys.example/latchkey"
+)
+
+var storeAccount = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
+
+// records are what the verifier of these tests knows of tokens.
+func records() map[string]*access.Record {
+	issued := time.Unix(1_700_000_000, 0)
+	token := auth.Principal{Kind: auth.APIToken, ID: tokenID, Name: "secret name", AccountID: storeAccount}
+	ofStore, confined := token, token
+	ofStore.StoreID, ofStore.ExpiresAt = uuid.Max, issued.Add(time.Hour)
+	confined.AllowedIPRanges = prefixes("203.0.113.0/24")
+	person := auth.Principal{Kind: auth.Session, ID: tokenID, Name: "o\"wner@acme.example", AccountID: storeAccount, ExpiresAt: issued.Add(time.Minute)}
+	id, account := tokenID.String(), storeAccount.String()
+	return map[string]*access.Record{
+		"lks_store":    {Principal: ofStore, ClientID: "client1", StoreHash: "acme1us", ScopeText: "store_cart store_cart_read_only", IssuedAt: issued, IDText: id, AccountText: account},
+		"lka_confined": {Principal: confined, ClientID: "client2", IssuedAt: issued, IDText: id, AccountText: account},
+		"lku_person":   {Principal: person, ScopeText: "account_read", IssuedAt: issued, IDText: id, AccountText: account},
+	}
+}
+
+// asked is the verifier of these tests.
+type asked struct{ httpserver.Verifier }
+
+// Look knows these records, and breaks on another token.
+func (asked) Look(_ context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+	if presented == "lka_broken" {
+		return nil, io.ErrUnexpectedEOF
+	}
+	r, known := records()[presented]
+	if !known || len(r.Principal.AllowedIPRanges) > 0 && !r.Principal.AllowedIPRanges[0].Contains(origin.IP) {
+		return nil, access.ErrRefused()
+	}
+	return r, nil
+}
+
+// Gateway knows one key, and breaks on another.
+func (asked) Gateway(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
+	switch presented {
+	case gatewayKey:
+		return &access.Record{Principal: auth.Principal{Kind: auth.Gateway, ID: uuid.Max}}, nil
+	case "lkg_broken":
+		return nil, io.ErrUnexpectedEOF
+	}
+	return nil, access.ErrRefused()
+}
+
+// clients is an oauth.Service in memory, with one client and one that breaks.
+type clients struct {
+	secret  secret.Secret
+	granted secret.Secret
+	// calls are what was asked for.
+	calls []string
+}
+
+const clientID = "client:1 & only" // one that needs both encodings
+
+func newClients(t testing.TB) *clients {
+	t.Helper()
+	c := &clients{}
+	for kind, place := range map[secret.Kind]*secret.Secret{secret.ClientSecret: &c.secret, secret.OAuthAccessToken: &c.granted} {
+		var err error
+		if *place, err = secret.Generate(rand.Reader, kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func (c *clients) Authenticate(_ context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error) {
+	if id == "unavailable" {
+		return nil, fmt.Errorf("look up: %w: %w", fault.ErrUnavailable, errors.New("internals"))
+	}
+	if id == "broken" {
+		return nil, errors.New("internals")
+	}
+	if id != clientID || presented.Reveal() != c.secret.Reveal() {
+		return nil, fault.Errorf(fault.Unauthenticated, "refused")
+	}
+	return &auth.Principal{Kind: auth.APIToken, ID: tokenID, AccountID: storeAccount, Origin: from}, nil
+}
+
+func (c *clients) Grant(_ context.Context, client *auth.Principal, asked string) (oauth.Granted, error) {
+	c.calls = append(c.calls, fmt.Sprintf("grant %q to %s at %s", asked, client.ID, client.Origin.IP))
+	switch asked {
+	case "broken":
+		return oauth.Granted{}, errors.New("internals")
+	case "too many":
+		return oauth.Granted{}, fault.Errorf(fault.LimitReached, "too many")
+	case "unknown":
+		return oauth.Granted{}, fault.Errorf(fault.Invalid, "no such scope").On("scope")
+	}
+	return oauth.Granted{AccessToken: c.granted, Scopes: scope.NewSet("a", "b"), Lifetime: 90*time.Second + time.Millisecond}, nil
+}
+
+func (c *clients) Revoke(_ context.Context, client *auth.Principal, presented string) error {
+	c.calls = append(c.calls, fmt.Sprintf("revoke %q of %s", presented, client.ID))
+	if presented == "broken" {
+		return errors.New("internals")
+	}
+	return nil
+}
+
+// oauthServer is a server whose clients are these.
+func oauthServer(t *testing.T, c *clients) *running {
+	t.Helper()
+	return start(t, whoami, func(config *httpserver.Config) {
+		config.Verifier = asked{}
+		config.OAuth, config.PublicURL, config.Scopes = c, publicURL, []string{"account_read", "store_cart"}
+		config.Limits.MaxBody = 1 << 20
+		config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+}
+
+// errorOf reads an error in the form of RFC 6749, section 5.2, and fails
+// unless it is one: these two members, in these letters.
+func errorOf(t *testing.T, a answer) string {
+	t.Helper()
+	var body map[string]string
+	if err := json.Unmarshal([]byte(a.text), &body); err != nil || len(body) != 2 || body["error_description"] == "" {
+		t.Fatalf("no error: %s: %v", a.text, err)
+	}
+	for _, member := range body {
+		for _, r := range member {
+			if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
+				t.Errorf("the letter %q in %s", r, a.text)
+			}
+		}
+	}
+	return body["error"]
+}
