@@ -16,11 +16,12 @@ type header struct {
 }
 
 // securityHeaders are for browsers that come across the API: nothing here is
-// a page, nothing may be kept, framed, guessed at or told to others.
+// a page, nothing may be kept, framed, guessed at or told to others. The first
+// is the one for answers without content.
 func securityHeaders(https bool) []header {
 	all := []header{
-		{"X-Content-Type-Options", []string{"nosniff"}},
 		{"Cache-Control", []string{"no-store"}},
+		{"X-Content-Type-Options", []string{"nosniff"}},
 		{"Content-Security-Policy", []string{"default-src 'none'; frame-ancestors 'none'"}},
 		{"Referrer-Policy", []string{"no-referrer"}},
 	}

@@ -23,6 +23,8 @@ type exchange struct {
 	principal    *auth.Principal
 	status       int
 	bytes        int
+	// always are the headers that every answer has.
+	always []header
 	// rates are the values of the headers that say how the client stands.
 	rates [2]string
 	// found are the values of the headers that tell a gateway what was found.
@@ -36,19 +38,37 @@ type exchange struct {
 	broken bool
 }
 
-// WriteHeader notes the status.
+// WriteHeader notes the status and completes the header.
 func (x *exchange) WriteHeader(status int) {
 	// An informational status is not the answer's (RFC 9110, section 15.2).
 	if x.status == 0 && status >= http.StatusOK {
 		x.status = status
+		x.complete()
 	}
 	x.ResponseWriter.WriteHeader(status)
+}
+
+// complete adds to the header what every answer has, unless it is there. An
+// answer without content has nothing that could be misread: what says whether
+// it may be kept is all that it needs.
+func (x *exchange) complete() {
+	always := x.always
+	if x.status == http.StatusNoContent {
+		always = always[:1]
+	}
+	headers := x.Header()
+	for _, h := range always {
+		if _, there := headers[h.name]; !there {
+			headers[h.name] = h.values
+		}
+	}
+	headers["X-Request-Id"] = []string{x.requestID}
 }
 
 // Write counts the bytes.
 func (x *exchange) Write(p []byte) (int, error) {
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.WriteHeader(http.StatusOK)
 	}
 	n, err := x.ResponseWriter.Write(p)
 	x.bytes += n

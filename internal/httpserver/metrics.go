@@ -3,6 +3,7 @@ package httpserver
 import (
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,8 @@ type metrics struct {
 	durations     *prometheus.HistogramVec
 	verifications *prometheus.CounterVec
 	limited       *prometheus.CounterVec
+	// accepted is the one of verifications that counts most often.
+	accepted prometheus.Counter
 }
 
 func newMetrics(others []prometheus.Collector) *metrics {
@@ -39,6 +42,7 @@ func newMetrics(others []prometheus.Collector) *metrics {
 			Name: "latchkey_rate_limited_total", Help: "Requests refused for being too many, by whose they were: of one token or person, account or address.",
 		}, []string{"limit"}),
 	}
+	m.accepted = m.verifications.WithLabelValues("accepted", "")
 	m.registry.MustRegister(m.requests, m.durations, m.verifications, m.limited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(others...)
@@ -55,9 +59,12 @@ func (m *metrics) limit(name string, r config.Rate) limit {
 
 // verified counts the outcome of a verification, and of a refusal the reason.
 func (m *metrics) verified(presented string, err error) {
-	outcome, reason := "accepted", access.Reason("")
+	if err == nil {
+		m.accepted.Inc()
+		return
+	}
+	outcome, reason := "", access.Reason("")
 	switch kind := fault.KindOf(err); {
-	case kind == "":
 	case kind == fault.Unauthenticated && presented == "":
 		outcome = "missing"
 	case kind == fault.Internal:
@@ -76,13 +83,25 @@ type routeMetrics struct {
 	pattern  string
 	requests *prometheus.CounterVec
 	duration prometheus.Observer
+	// byStatus are the counters of requests that were needed so far.
+	byStatus sync.Map
 }
 
-func (m *metrics) route(pattern string) routeMetrics {
-	return routeMetrics{pattern, m.requests, m.durations.WithLabelValues(pattern)}
+func (m *metrics) route(pattern string) *routeMetrics {
+	return &routeMetrics{pattern: pattern, requests: m.requests, duration: m.durations.WithLabelValues(pattern)}
 }
 
-func (m routeMetrics) observe(status int, took time.Duration) {
-	m.requests.WithLabelValues(m.pattern, strconv.Itoa(status)).Inc()
+func (m *routeMetrics) observe(status int, took time.Duration) {
+	m.counter(status).Inc()
 	m.duration.Observe(took.Seconds())
+}
+
+func (m *routeMetrics) counter(status int) prometheus.Counter {
+	if known, ok := m.byStatus.Load(status); ok {
+		counter, _ := known.(prometheus.Counter)
+		return counter
+	}
+	counter := m.requests.WithLabelValues(m.pattern, strconv.Itoa(status))
+	m.byStatus.Store(status, counter)
+	return counter
 }

@@ -21,7 +21,7 @@ type route struct {
 	pattern string
 	methods []string
 	serve   func(*exchange, *http.Request)
-	metrics routeMetrics
+	metrics *routeMetrics
 	// quiet says that good answers are no news: their lines are for debugging.
 	quiet bool
 }
@@ -72,16 +72,11 @@ func notFound(x *exchange, _ *http.Request) {
 func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	peer := peerAddress(r)
 	trusted := p.trusts(peer)
-	x := &exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, peer: peer, client: peer}
+	x := &exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, peer: peer, client: peer, always: p.headers}
 	if trusted {
 		x.client = p.clientBehind(peer, r.Header)
 	}
 	x.requestID = requestID(trusted, r.Header)
-	headers := w.Header()
-	for _, h := range p.headers {
-		headers[h.name] = h.values
-	}
-	headers["X-Request-Id"] = []string{x.requestID}
 	defer p.finish(x, r)
 	p.mux.ServeHTTP(x, r)
 }
@@ -93,7 +88,7 @@ func (p *public) finish(x *exchange, r *http.Request) {
 		p.panicked(x, r, panicked)
 	}
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.WriteHeader(http.StatusOK)
 	}
 	took := time.Since(x.started)
 	x.route.metrics.observe(x.status, took)
