@@ -155,6 +155,9 @@ func TestFeedConnectsAgain(t *testing.T) {
 		}
 		within(t, time.Second, "not hearing", func() bool { return !l.Hearing() })
 		within(t, 5*time.Second, "hearing again", l.Hearing)
+		if got := l.Interruptions(); got < uint64(round+1) {
+			t.Errorf("%d interruptions were counted", got)
+		}
 		if got := l.forgets.Load(); got != round+2 {
 			t.Errorf("forgot %d times, want %d", got, round+2)
 		}
