@@ -145,6 +145,7 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("X-Auth-Token", session)
+	req.Header.Set("Expect", "100-continue") // so that the body is begun when the server waits for it
 	req.Header.Set("Content-Type", "application/json")
 	go func() {
 		if res, err := http.DefaultClient.Do(req); err == nil {
