@@ -6,7 +6,8 @@ SHELL := bash
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
-AUDITS := internal/httpserver/testdata/graphqlhttp
+# Clients and audits of others, that tests run on Node.
+STRANGERS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
 # How many rounds `make bench` runs, for how long it measures in each, and a part of the name of the work to measure.
@@ -35,12 +36,12 @@ generate: ## Regenerate the GraphQL layer from the schema
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
 	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer
-	@$(MAKE) --no-print-directory $(AUDITS)/node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory $(STRANGERS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/dbtest/cmd/testcluster ./tools/testsummary
 	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json -race -count=1 -timeout 15m ./...
 
-$(AUDITS)/node_modules/.package-lock.json: $(AUDITS)/package-lock.json
-	npm ci --no-audit --no-fund --prefix $(AUDITS)
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm ci --no-audit --no-fund --prefix $*
 
 .PHONY: lint
 lint: bin/golangci-lint ## Check formatting, vet and the linters of .golangci.yml
