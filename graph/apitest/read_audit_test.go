@@ -123,7 +123,7 @@ accounts:
 			t.Fatal(err)
 		}
 		operator := auth.OperatorPrincipal()
-		if _, err := manifest.NewService(a.db.Manifest(), a.clock.now).Apply(t.Context(), &operator, m, false); err != nil {
+		if _, err := manifest.NewService(a.db.Manifest(), nil, a.clock.now).Apply(t.Context(), &operator, m, false); err != nil {
 			t.Fatal(err)
 		}
 		accountID := uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")

@@ -147,7 +147,28 @@ func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origi
 	if !slices.Contains(kinds, value.Kind()) {
 		return nil, v.refuse(ctx, ReasonKind, uuid.Nil, origin)
 	}
-	record, err := v.record(ctx, value)
+	record, err := v.recall(v.keys.Digest(value).Digest, func() (Record, error) {
+		return v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
+	})
+	return v.judge(ctx, record, err, origin)
+}
+
+// VerifyBasic returns the record of the legacy API account that a user name
+// and a token stand for at the store that has the hash (RFC 7617), and errors
+// as Verify does. The record is shared and must not be changed.
+func (v *Verifier) VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*Record, error) {
+	value, err := secret.ParseBasic(storeHash, username, token)
+	if err != nil {
+		return nil, v.refuse(ctx, ReasonMalformed, uuid.Nil, origin)
+	}
+	record, err := v.recall(v.keys.DigestBasic(value).Digest, func() (Record, error) {
+		return v.repo.Credential(ctx, secret.LegacyAccount, v.keys.BasicCandidates(value))
+	})
+	return v.judge(ctx, record, err, origin)
+}
+
+// judge decides on a use of what was found.
+func (v *Verifier) judge(ctx context.Context, record *Record, err error, origin auth.Origin) (*Record, error) {
 	if fault.KindOf(err) == fault.NotFound {
 		return nil, v.refuse(ctx, ReasonUnknown, uuid.Nil, origin)
 	}
@@ -158,17 +179,20 @@ func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origi
 	if why := record.refusal(now, origin.IP); why != "" {
 		return nil, v.refuse(ctx, why, record.Principal.ID, origin)
 	}
-	if v.uses != nil && record.Principal.Kind == auth.APIToken {
-		v.uses.Note(Use{AccountID: record.Principal.AccountID, TokenID: record.Principal.ID, At: now, IP: origin.IP})
+	kind := record.Principal.Kind
+	if v.uses != nil && (kind == auth.APIToken || kind == auth.LegacyAccount) {
+		v.uses.Note(Use{
+			AccountID: record.Principal.AccountID, TokenID: record.Principal.ID, At: now, IP: origin.IP, Legacy: kind == auth.LegacyAccount,
+		})
 	}
 	return record, nil
 }
 
-// record returns what is known of the secret, from memory where that can be
-// trusted.
-func (v *Verifier) record(ctx context.Context, value secret.Secret) (*Record, error) {
+// recall returns what is known of the secret that has the digest: from memory
+// where that can be trusted, otherwise what find returns.
+func (v *Verifier) recall(digest secret.Digest, find func() (Record, error)) (*Record, error) {
 	load := func() (*Record, error) {
-		r, err := v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
+		r, err := find()
 		if err != nil {
 			return nil, err
 		}
@@ -178,7 +202,7 @@ func (v *Verifier) record(ctx context.Context, value secret.Secret) (*Record, er
 	if v.memory == nil {
 		return load()
 	}
-	return v.memory.records.recall(v.keys.Digest(value).Digest, load)
+	return v.memory.records.recall(digest, load)
 }
 
 // Store returns the store that has the hash. It returns fault.NotFound when

@@ -15,6 +15,8 @@ type Use struct {
 	TokenID   uuid.UUID
 	At        time.Time
 	IP        netip.Addr
+	// Legacy says that TokenID is that of a legacy API account.
+	Legacy bool
 }
 
 // UseRepository keeps last uses.

@@ -53,6 +53,10 @@ const (
 	UserCreated        Action = "user.created"
 	UserUpdated        Action = "user.updated"
 	UserAdded          Action = "user.added"
+
+	LegacyAccountCreated Action = "legacy_account.created"
+	LegacyAccountUpdated Action = "legacy_account.updated"
+	LegacyAccountDeleted Action = "legacy_account.deleted"
 )
 
 // TargetKind says what sort of thing was changed.
@@ -66,6 +70,8 @@ const (
 	TargetUser     TargetKind = "user"
 	TargetAPIToken TargetKind = "apiToken"
 	TargetSession  TargetKind = "session"
+
+	TargetLegacyAccount TargetKind = "legacyAccount"
 )
 
 // Target is the thing that was changed, named as at that moment.

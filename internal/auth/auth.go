@@ -23,6 +23,9 @@ const (
 	APIToken Kind = "API_TOKEN"
 	// Session: a person, by a session of theirs in one account.
 	Session Kind = "SESSION"
+	// LegacyAccount: a program, by a legacy API account of one store. It holds
+	// no scopes.
+	LegacyAccount Kind = "LEGACY_ACCOUNT"
 	// Gateway: a proxy or service that asks about others' credentials, by its
 	// key. It acts in no account.
 	Gateway Kind = "GATEWAY"

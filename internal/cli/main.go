@@ -52,6 +52,8 @@ func (p *program) root() *cobra.Command {
 			p.tokenCreateCommand(), p.tokenListCommand(), p.tokenRotateCommand(), p.tokenRevokeCommand()),
 		group("gateway", "Keys of gateways, which ask about tokens",
 			p.gatewayCreateCommand(), p.gatewayListCommand(), p.gatewayRevokeCommand()),
+		group("legacy", "Legacy API accounts of an account's stores",
+			p.legacyListCommand(), p.legacyCreateCommand(), p.legacyConvertCommand(), p.legacyDeleteCommand()),
 		group("key", "Server keys", p.keyCreateCommand()),
 		p.versionCommand(),
 	)

@@ -90,15 +90,16 @@ func must(err error) {
 }
 
 func (p *program) apply(c *cobra.Command, file string, dry bool) error {
-	cfg, err := p.settings(c, config.Needs{})
-	if err != nil {
-		return err
-	}
 	declared, err := p.readManifest(file)
 	if err != nil {
 		return err
 	}
-	b, err := open(c.Context(), cfg, config.Needs{}, p.commandLog())
+	needs := config.Needs{Keys: declared.HasLegacyAccounts()}
+	cfg, err := p.settings(c, needs)
+	if err != nil {
+		return err
+	}
+	b, err := open(c.Context(), cfg, needs, p.commandLog())
 	if err != nil {
 		return err
 	}

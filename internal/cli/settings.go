@@ -26,6 +26,9 @@ func offer(c *cobra.Command, serving bool) {
 			usage += " (default " + s.Default + ")"
 		}
 		c.Flags().String(s.Flag, "", usage)
+		if s.Bare {
+			c.Flags().Lookup(s.Flag).NoOptDefVal = "on"
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/gateway"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/legacy"
 	"latchkey/internal/manifest"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
@@ -37,6 +38,7 @@ type backend struct {
 	users     *user.Service
 	tokens    *token.Service
 	gateways  *gateway.Service
+	legacy    *legacy.Service
 	manifests *manifest.Service
 }
 
@@ -65,7 +67,8 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now)
 	b.tokens = token.NewService(b.db.Tokens(), policy, b.keys, rand.Reader, time.Now)
 	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
-	b.manifests = manifest.NewService(b.db.Manifest(), time.Now)
+	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, time.Now, cfg.Legacy.Allowed)
+	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, time.Now)
 	return b, nil
 }
 

@@ -57,6 +57,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// GatewayAddresses are those from which gateways ask without a key.
 	GatewayAddresses []netip.Prefix
+	Legacy           Legacy
 	HTTP             HTTP
 	Rates            Rates
 	Query            Query
@@ -71,6 +72,16 @@ type HTTP struct {
 	// from its header to the end of the answer, IdleTimeout the wait for the
 	// next one, and RequestTimeout the work on one request.
 	ReadTimeout, WriteTimeout, IdleTimeout, RequestTimeout time.Duration
+}
+
+// Legacy is how legacy API accounts are dealt with.
+type Legacy struct {
+	// Allowed says that new ones may be made.
+	Allowed bool
+	// DeprecatedAt and SunsetAt are what answers made for them say: since when
+	// they are deprecated (RFC 9745), and from when on they are expected to
+	// work no more (RFC 8594). They work until they are deleted.
+	DeprecatedAt, SunsetAt time.Time
 }
 
 // Rates are how often requests may be made of one process.

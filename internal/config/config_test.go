@@ -131,6 +131,9 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"rate of nothing", "account-rate", "0/1m", "from 1 to"},
 		{"rate in a window too short", "failure-rate", "1/1ms", "from 1s to 24h"},
 		{"rate limits neither on nor off", "rate-limits", "yes", "on or off"},
+		{"new legacy accounts neither allowed nor not", "allow-legacy", "maybe", "on or off"},
+		{"deprecated at no time", "legacy-deprecated-at", "2026-01-01", "time such as"},
+		{"gone before it is deprecated", "legacy-sunset-at", "2025-12-31T00:00:00Z", "--legacy-deprecated-at"},
 		{"log format", "log-format", "xml", "text or json"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -86,6 +86,10 @@ func (c *Config) checkTogether(needs Needs) fault.List {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must not be shorter than --request-timeout, or no slow answer could be sent.").On(called("write-timeout")))
 	}
+	if c.Legacy.SunsetAt.Before(c.Legacy.DeprecatedAt) {
+		// RFC 9745, section 4.
+		faults = append(faults, fault.Errorf(fault.Invalid, "must not be before --legacy-deprecated-at.").On(called("legacy-sunset-at")))
+	}
 	return faults
 }
 

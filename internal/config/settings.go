@@ -22,6 +22,9 @@ type Setting struct {
 	// no flag for it.
 	Serving bool
 
+	// Bare says that the flag alone, without a value, means "on".
+	Bare bool
+
 	// keep checks text and keeps its value.
 	keep func(c *Config, text string) error
 	// private values are not repeated in messages.
@@ -30,7 +33,7 @@ type Setting struct {
 
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
-	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(), querySettings(), logSettings())
+	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(), legacySettings(), querySettings(), logSettings())
 }
 
 func placeSettings() []Setting {
@@ -116,6 +119,17 @@ func rateSettings() []Setting {
 			keep: rate(func(c *Config) *Rate { return &c.Rates.Account })},
 		{Flag: "failure-rate", Default: "100/1m", Serving: true, Usage: "credentials from one address that do not work, in a window",
 			keep: rate(func(c *Config) *Rate { return &c.Rates.Failure })},
+	}
+}
+
+func legacySettings() []Setting {
+	return []Setting{
+		{Flag: "allow-legacy", Default: "off", Bare: true, Usage: "whether new legacy API accounts may be made: on or off",
+			keep: onOff(func(c *Config) *bool { return &c.Legacy.Allowed })},
+		{Flag: "legacy-deprecated-at", Default: "2026-01-01T00:00:00Z", Serving: true, Usage: "since when legacy API accounts are deprecated",
+			keep: moment(func(c *Config) *time.Time { return &c.Legacy.DeprecatedAt })},
+		{Flag: "legacy-sunset-at", Default: "2027-12-31T00:00:00Z", Serving: true, Usage: "from when on legacy API accounts are expected to work no more",
+			keep: moment(func(c *Config) *time.Time { return &c.Legacy.SunsetAt })},
 	}
 }
 

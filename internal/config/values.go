@@ -79,6 +79,17 @@ func onOff(field func(*Config) *bool) func(*Config, string) error {
 	}
 }
 
+func moment(field func(*Config) *time.Time) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+			return errors.New("must be a time such as 2027-12-31T00:00:00Z")
+		}
+		*field(c) = t.UTC()
+		return nil
+	}
+}
+
 // rate reads a number of requests and a window, as in 100/1m.
 func rate(field func(*Config) *Rate) func(*Config, string) error {
 	const mostRequests, leastWindow, mostWindow = 10_000_000, time.Second, 24 * time.Hour

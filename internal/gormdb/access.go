@@ -47,6 +47,8 @@ func lookupOf(kind secret.Kind) (lookup, bool) {
 		return lookup{sessionByDigest, readSession}, true
 	case secret.GatewayKey:
 		return lookup{gatewayByDigest, readGateway}, true
+	case secret.LegacyAccount:
+		return lookup{legacyByDigest, readLegacy}, true
 	}
 	return lookup{}, false
 }
@@ -197,6 +199,8 @@ type use struct {
 	accountID, tokenID uuid.UUID
 	at                 time.Time
 	ip                 *string
+	// legacy says that tokenID is that of a legacy API account.
+	legacy bool
 }
 
 // KeepUses keeps each token's last use. The order is that of the key, so that
@@ -207,14 +211,19 @@ func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 		if !each.At.After(latest[each.TokenID].at) {
 			continue
 		}
-		kept := use{accountID: each.AccountID, tokenID: each.TokenID, at: each.At}
+		kept := use{accountID: each.AccountID, tokenID: each.TokenID, at: each.At, legacy: each.Legacy}
 		if each.IP.IsValid() {
 			kept.ip = optionalText(each.IP.Unmap().String())
 		}
 		latest[each.TokenID] = kept
 	}
+	var ofLegacy []use
 	ordered := make([]use, 0, len(latest))
 	for _, each := range latest {
+		if each.legacy {
+			ofLegacy = append(ofLegacy, each)
+			continue
+		}
 		ordered = append(ordered, each)
 	}
 	slices.SortFunc(ordered, func(a, b use) int {
@@ -225,5 +234,5 @@ func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 			return failed(ctx, "keep last uses", err)
 		}
 	}
-	return nil
+	return failed(ctx, "keep last uses", u.keepLegacyUses(ctx, ofLegacy))
 }

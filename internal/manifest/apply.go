@@ -15,6 +15,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/secret"
 	"latchkey/internal/strictyaml"
 	"latchkey/internal/user"
 )
@@ -23,6 +24,7 @@ import (
 type application struct {
 	strictyaml.Faults
 	repo Repository
+	keys *secret.Keyring
 	by   *auth.Principal
 	now  time.Time
 	// people are all whom the file mentions: by folded address, and by id.
@@ -33,9 +35,9 @@ type application struct {
 	events       []audit.Event
 }
 
-func newApplication(repo Repository, by *auth.Principal, now time.Time) *application {
+func newApplication(repo Repository, keys *secret.Keyring, by *auth.Principal, now time.Time) *application {
 	return &application{
-		repo: repo, by: by, now: now, people: map[string]user.User{}, byID: map[uuid.UUID]user.User{},
+		repo: repo, keys: keys, by: by, now: now, people: map[string]user.User{}, byID: map[uuid.UUID]user.User{},
 		formerOwners: map[uuid.UUID]uuid.UUID{},
 	}
 }

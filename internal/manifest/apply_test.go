@@ -38,7 +38,7 @@ func apply(t *testing.T, db *gormdb.DB, text string) []string {
 
 func applied(t *testing.T, db *gormdb.DB, text string, dry bool) ([]audit.Event, error) {
 	t.Helper()
-	service := manifest.NewService(db.Manifest(), func() time.Time { return start })
+	service := manifest.NewService(db.Manifest(), nil, func() time.Time { return start })
 	return service.Apply(t.Context(), &operator, parse(t, text), dry)
 }
 
@@ -231,7 +231,7 @@ func TestChangesAreHeard(t *testing.T) {
 }
 
 func TestOperatorOnly(t *testing.T) {
-	_, err := manifest.NewService(nil, time.Now).Apply(t.Context(), &auth.Principal{Kind: auth.Session}, manifest.Manifest{}, false)
+	_, err := manifest.NewService(nil, nil, time.Now).Apply(t.Context(), &auth.Principal{Kind: auth.Session}, manifest.Manifest{}, false)
 	if fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("got %v", err)
 	}

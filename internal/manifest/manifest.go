@@ -1,10 +1,13 @@
 package manifest
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
 	"latchkey/internal/account"
 	"latchkey/internal/scope"
+	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
@@ -63,6 +66,24 @@ type Store struct {
 	Owner string
 	Users []Member
 	Apps  []AppRef
+	// LegacyAccounts are those to be kept; others of the store stay.
+	LegacyAccounts []LegacyAccount
+}
+
+// LegacyAccount is a legacy API account as declared.
+type LegacyAccount struct {
+	Line     int
+	Username string
+	// Presented is user name and token as they will be presented.
+	Presented secret.Basic
+}
+
+// HasLegacyAccounts reports whether any are declared: they cannot be kept
+// without the server's keys.
+func (m Manifest) HasLegacyAccounts() bool {
+	return slices.ContainsFunc(m.Accounts, func(a Account) bool {
+		return slices.ContainsFunc(a.Stores, func(s Store) bool { return len(s.LegacyAccounts) > 0 })
+	})
 }
 
 // Member is a person's place in a store as declared.

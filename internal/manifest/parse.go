@@ -112,7 +112,7 @@ func (p *parser) app(n *strictyaml.Node) App {
 }
 
 func (p *parser) store(n *strictyaml.Node, a Account) Store {
-	m := p.Mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps")
+	m := p.Mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps", "legacy_api_accounts")
 	s := Store{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
 	if s.Hash = m.Text("hash", hash.MatchString, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
 		p.stores.Again(&p.Faults, s.Hash, m.LineOf("hash"), "store "+s.Hash)
@@ -128,6 +128,7 @@ func (p *parser) store(n *strictyaml.Node, a Account) Store {
 			s.Users = append(s.Users, member)
 		}
 	}
+	s.LegacyAccounts = p.legacyAccounts(m, s.Hash)
 	return s
 }
 

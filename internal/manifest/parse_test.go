@@ -32,6 +32,9 @@ const acme = `accounts:
       - {id: 4711, name: Acme Subscriptions, status: published}
 `
 
+// oldToken is the token of a legacy API account.
+const oldToken = "e5a1c0ffee5a1c0ffee5a1c0ffee5a1c0ffee5a1"
+
 func parse(t *testing.T, text string) manifest.Manifest {
 	t.Helper()
 	m, err := manifest.Parse(strings.NewReader(text))
@@ -116,6 +119,12 @@ func TestFaults(t *testing.T) {
 		{"hash too short", 9, "      - {hash: abc, name: Acme US}", "line 9: hash", 0},
 		{"hash that is a number", 9, "      - {hash: 12345, name: Acme US}", "line 9: hash must be text; quote it", 0},
 		{"store twice", 9, "      - {hash: acme2eu, name: Acme US}", "line 10: store acme2eu is on line 9 already", 0},
+		{"legacy account without a token", 9, "      - {hash: acme1us, name: Acme US, legacy_api_accounts: [{username: erp}]}", `line 9: a legacy API account needs "token"`, 0},
+		{"legacy token too short", 9, "      - {hash: acme1us, name: Acme US, legacy_api_accounts: [{username: erp, token: hunter2}]}", "line 9: token is not 20 to 200 letters", 0},
+		{"legacy token that is a number", 9, "      - {hash: acme1us, name: Acme US, legacy_api_accounts: [{username: erp, token: 12345678901234567890}]}", "line 9: token must be text; quote it", 0},
+		{"legacy name with a colon", 9, "      - {hash: acme1us, name: Acme US, legacy_api_accounts: [{username: 'a:b', token: " + oldToken + "}]}", "line 9: username \"a:b\" is not one line", 0},
+		{"legacy account twice", 9, "      - {hash: acme1us, name: Acme US, legacy_api_accounts: [{username: erp, token: " + oldToken + "}, {username: erp, token: " + oldToken + "}]}",
+			"line 9: legacy API account erp is on line 9 already", 0},
 		{"app that is text", 13, "        apps: [\"4711\"]", "line 13: an app's id must be a whole number", 0},
 		{"app in octal", 13, "        apps: [0o11]", "line 13: an app's id", 0},
 		{"negative app", 13, "        apps: [-1]", "line 13: an app's id", 0},
@@ -136,6 +145,9 @@ func TestFaults(t *testing.T) {
 			_, err := manifest.Parse(strings.NewReader(strings.Join(lines, "\n")))
 			if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("got %v, want %s", err, tc.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), oldToken) || strings.Contains(err.Error(), "1234567890") {
+				t.Errorf("%v shows a token", err)
 			}
 			if found := fault.Flatten(err); len(found) != 1+tc.further {
 				t.Errorf("%d faults: %v", len(found), err)

@@ -8,6 +8,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/legacy"
 	"latchkey/internal/user"
 )
 
@@ -34,6 +35,8 @@ type Repository interface {
 	InstalledApps(ctx context.Context, accountID, storeID uuid.UUID) ([]int64, error)
 	// MemberApps returns the ids of the apps that a member of a store may use.
 	MemberApps(ctx context.Context, accountID, memberID uuid.UUID) ([]int64, error)
+	// LegacyAccount finds a store's legacy API account by its user name.
+	LegacyAccount(ctx context.Context, accountID, storeID uuid.UUID, username string) (legacy.Account, error)
 
 	SaveAccount(ctx context.Context, a account.Account) error
 	SaveStore(ctx context.Context, s account.Store) error
@@ -45,6 +48,7 @@ type Repository interface {
 	InstallApps(ctx context.Context, accountID, storeID uuid.UUID, appIDs []int64) error
 	// GrantApps lets a store's member use apps; those granted already stay.
 	GrantApps(ctx context.Context, accountID, memberID uuid.UUID, appIDs []int64) error
+	SaveLegacyAccount(ctx context.Context, a legacy.Account) error
 	// Record keeps an audit event.
 	Record(ctx context.Context, e audit.Event) error
 }

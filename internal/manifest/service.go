@@ -7,17 +7,20 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/secret"
 )
 
 // Service makes the database agree with a manifest.
 type Service struct {
 	repo Repository
+	keys *secret.Keyring
 	now  func() time.Time
 }
 
-// NewService returns a service over the repository.
-func NewService(repo Repository, now func() time.Time) *Service {
-	return &Service{repo: repo, now: now}
+// NewService returns a service over the repository. Manifests with legacy API
+// accounts need keys; others do without.
+func NewService(repo Repository, keys *secret.Keyring, now func() time.Time) *Service {
+	return &Service{repo: repo, keys: keys, now: now}
 }
 
 // errDry takes back the transaction of a dry run.
@@ -37,7 +40,7 @@ func (s *Service) Apply(ctx context.Context, by *auth.Principal, m Manifest, dry
 	}
 	var events []audit.Event
 	err := s.repo.Atomically(ctx, func(repo Repository) error {
-		a := newApplication(repo, by, s.now().UTC().Truncate(time.Microsecond))
+		a := newApplication(repo, s.keys, by, s.now().UTC().Truncate(time.Microsecond))
 		if err := a.apply(ctx, m); err != nil {
 			return err
 		}

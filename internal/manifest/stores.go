@@ -44,7 +44,10 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 	if err := a.install(ctx, is, s.Apps); err != nil {
 		return err
 	}
-	return a.storeUsers(ctx, is, s.Users)
+	if err := a.storeUsers(ctx, is, s.Users); err != nil {
+		return err
+	}
+	return each(s.LegacyAccounts, func(l LegacyAccount) error { return a.legacyAccount(ctx, is, l) })
 }
 
 // setStatus puts an account or a store in business or out of it; a new one is

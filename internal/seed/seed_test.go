@@ -22,7 +22,7 @@ func TestMake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		manifests := manifest.NewService(db.Manifest(), time.Now)
+		manifests := manifest.NewService(db.Manifest(), nil, time.Now)
 		users := user.NewService(db.Users(), keys, rand.Reader, time.Now)
 		first, err := seed.Make(t.Context(), manifests, users)
 		if err != nil {

@@ -1,0 +1,86 @@
+package access_test
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+)
+
+const storeHash, legacyToken = "acme1us", "0123456789abcdef0123456789abcdef"
+
+// legacy keeps a record of a legacy API account.
+func (g *gate) legacy(change func(*access.Record)) {
+	g.t.Helper()
+	r := access.Record{Principal: auth.Principal{Kind: auth.LegacyAccount, ID: uuid.New(), Name: "erp", AccountID: account}, StoreHash: storeHash}
+	if change != nil {
+		change(&r)
+	}
+	b, err := secret.ParseBasic(storeHash, "erp", legacyToken)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.repo.records[secret.LegacyAccount] = map[secret.Digest]access.Record{g.keys.DigestBasic(b).Digest: r}
+}
+
+func TestVerifyBasic(t *testing.T) {
+	g := open(t)
+	g.legacy(nil)
+	ip := netip.MustParseAddr("192.0.2.1")
+	for range 2 { // from the database, and from memory
+		r, err := g.VerifyBasic(ctx, storeHash, "erp", legacyToken, auth.Origin{IP: ip})
+		if err != nil || r.Principal.Kind != auth.LegacyAccount || r.StoreHash != storeHash || r.ScopeText != "" {
+			t.Fatalf("got %+v, %v", r, err)
+		}
+	}
+	if n := g.repo.asked.Load(); n != 1 {
+		t.Errorf("the database was asked %d times", n)
+	}
+	if err := g.uses.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if kept := g.used.kept; len(kept) != 1 || len(kept[0]) != 1 || !kept[0][0].Legacy || kept[0][0].IP != ip {
+		t.Errorf("kept the uses %+v", kept)
+	}
+	g.legacy(func(r *access.Record) { r.Suspended = true })
+	g.memory.Changed(account)
+	if _, err := g.VerifyBasic(ctx, storeHash, "erp", legacyToken, auth.Origin{}); !errors.Is(err, access.ReasonSuspended) {
+		t.Errorf("suspended: got %v", err)
+	}
+}
+
+func TestVerifyBasicRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		name, store, username, token string
+		reason                       access.Reason
+		asks                         int64
+	}{
+		{"nothing", storeHash, "", "", access.ReasonMalformed, 0},
+		{"too short to be a token", storeHash, "erp", "secret", access.ReasonMalformed, 0},
+		{"another token", storeHash, "erp", strings.ToUpper(legacyToken), access.ReasonUnknown, 1},
+		{"another name", storeHash, "ERP", legacyToken, access.ReasonUnknown, 1},
+		{"another store", "acme2eu", "erp", legacyToken, access.ReasonUnknown, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := open(t)
+			g.legacy(nil)
+			_, err := g.VerifyBasic(ctx, tc.store, tc.username, tc.token, auth.Origin{})
+			if fault.KindOf(err) != fault.Unauthenticated || !errors.Is(err, tc.reason) || err.Error() != access.ErrRefused().Error() {
+				t.Errorf("got %v", err)
+			}
+			if n := g.repo.asked.Load(); n != tc.asks {
+				t.Errorf("the database was asked %d times, want %d", n, tc.asks)
+			}
+			if tc.token != "" && strings.Contains(g.log.String(), tc.token) {
+				t.Errorf("the log shows the token: %s", &g.log)
+			}
+		})
+	}
+}
