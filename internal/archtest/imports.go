@@ -60,7 +60,7 @@ var reserved = []importedBy{
 		reason: "SQL is gormdb's, and its tests' and yardsticks'"},
 	{imports: []string{"github.com/99designs/gqlgen", "github.com/vektah"}, by: []string{"graph", "internal/graphgen"},
 		reason: "rules must be usable by the commands and the panel, without GraphQL"},
-	{imports: []string{"net/http"}, by: []string{"graph", "internal/panel", "internal/httpserver", "internal/cli", "internal/bench"},
+	{imports: []string{"net/http"}, by: []string{"graph", "internal/panel", "internal/httpserver", "internal/canary", "internal/cli", "internal/bench"},
 		reason: "capabilities do not know how they are called"},
 	{imports: []string{"./internal/ratelimit"}, by: []string{"internal/httpserver"},
 		reason: "requests are counted where they arrive: what the operator's commands do is not limited"},

@@ -20,6 +20,7 @@ import (
 
 	"latchkey/graph"
 	"latchkey/internal/access"
+	"latchkey/internal/canary"
 	"latchkey/internal/config"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/httpserver"
@@ -81,12 +82,13 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
+	bird := canary.New(b.gateways, v.feed.Replicas, time.Now, log)
 	server, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, TrustedProxies: b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Grace: b.cfg.ShutdownGrace,
 		Verifier: v.verifier, OAuth: newOAuth(b, log), Scopes: b.catalogue.Names(), API: api, WriteError: graph.WriteError,
-		Checks: checks(b, v.feed), Collectors: feedMetrics(v.feed), Log: log,
+		Checks: checks(b, v.feed), Collectors: append(feedMetrics(v.feed), bird.Collectors()...), Log: log,
 	})
 	if err != nil {
 		return err
@@ -101,6 +103,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		"database", b.db.Dialect(), "version", version)
 	// Whatever requests did on their way out is written after they ended.
 	defer stop()
+	defer release(ctx, bird, b.cfg.CanaryInterval)()
 	return server.Run(ctx)
 }
 
@@ -172,6 +175,20 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: v.uses, Log: log, Now: time.Now,
 	})
 	return v, nil
+}
+
+// release lets the canary fly, if it is to, until the function that it returns
+// is called.
+func release(ctx context.Context, bird *canary.Canary, interval time.Duration) (recall func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var flying sync.WaitGroup
+	if interval > 0 {
+		flying.Go(func() { bird.Run(ctx, interval) })
+	}
+	return func() {
+		cancel()
+		flying.Wait()
+	}
 }
 
 // flushGrace is how long the last uses of tokens have to be written at stop.

@@ -47,6 +47,9 @@ type Config struct {
 	// CacheSize and CacheAge bound what is remembered of credentials.
 	CacheSize int
 	CacheAge  time.Duration
+	// CanaryInterval is how often the lag of revocations is measured; zero
+	// measures nothing.
+	CanaryInterval time.Duration
 	// LastUseInterval is how often the last uses of tokens are kept; zero keeps
 	// none.
 	LastUseInterval time.Duration

@@ -74,6 +74,8 @@ func dataSettings() []Setting {
 			keep: number(func(c *Config) *int { return &c.CacheSize }, 1, 100_000_000)},
 		{Flag: "cache-age", Default: "5m", Serving: true, Usage: "how long a credential is remembered at most",
 			keep: duration(func(c *Config) *time.Duration { return &c.CacheAge }, "1s", "24h")},
+		{Flag: "canary-interval", Default: "1m", Serving: true, Usage: "how often it is measured how long a revocation takes to reach every server; or off",
+			keep: orOff(func(c *Config) *time.Duration { return &c.CanaryInterval }, "100ms", "24h")},
 		{Flag: "last-use-interval", Default: "10s", Serving: true, Usage: "how often the last uses of tokens are written; off keeps none",
 			keep: orOff(func(c *Config) *time.Duration { return &c.LastUseInterval }, "1s", "1m")},
 	}

@@ -1,0 +1,36 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+
+	"latchkey/internal/dbtest"
+)
+
+// Every server measures every server, itself included, and leaves nothing.
+func TestCanary(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		names := []string{"a", "b"}
+		if strings.HasPrefix(url, "sqlite:") {
+			names = names[:1]
+		}
+		var servers []*server
+		for _, name := range names {
+			servers = append(servers, serve(t, env, "--replica-name", name, "--canary-interval", "200ms"))
+		}
+		for _, s := range servers {
+			for _, name := range names {
+				s.shows(t, "/metrics", `latchkey_revocation_lag_seconds_count{replica="`+name+`"} 3`)
+			}
+		}
+		for _, s := range servers {
+			if code := s.stop(t); code != 0 {
+				t.Errorf("exit status %d", code)
+			}
+		}
+		if left := run(t, env, "gateway", "list", "--output", "json"); strings.Contains(left, "canary") {
+			t.Errorf("left are %s", left)
+		}
+	})
+}
