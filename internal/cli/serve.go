@@ -84,7 +84,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	bird := canary.New(b.gateways, v.feed.Replicas, time.Now, log)
 	server, err := httpserver.New(httpserver.Config{
-		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, TrustedProxies: b.cfg.TrustedProxies,
+		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Grace: b.cfg.ShutdownGrace,
 		Verifier: v.verifier, OAuth: newOAuth(b, log), Scopes: b.catalogue.Names(), API: api, WriteError: graph.WriteError,

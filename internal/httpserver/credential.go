@@ -61,10 +61,14 @@ func b64token(text string) bool {
 	return body != ""
 }
 
-// challenge says how to authenticate (RFC 6750, section 3), and that a
-// credential was there but does not work.
-func challenge(presented bool) []string {
-	if presented {
+// challenge says how to authenticate (RFC 6750, section 3; RFC 7617, section
+// 2, where that is what was presented), and that a credential was there but
+// does not work.
+func challenge(presented string) []string {
+	switch {
+	case strings.HasPrefix(presented, basicScheme):
+		return []string{`Basic realm="latchkey", charset="UTF-8"`}
+	case presented != "":
 		return []string{`Bearer realm="latchkey", error="invalid_token"`}
 	}
 	return []string{`Bearer realm="latchkey"`}

@@ -10,6 +10,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/storeapi"
 )
 
 // The headers in which gateways say who they are and what is wanted: the ones
@@ -37,10 +38,7 @@ func (p *public) gatewayCheck(x *exchange, r *http.Request) {
 		return
 	}
 	x.client = p.clientOfGateway(x.peer, r.Header)
-	record, presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
-	if err == nil {
-		err = p.permit(ctx, x, record, r.Header) //nolint:contextcheck // the deadline's parent is the request's
-	}
+	presented, err := p.permit(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
 	if err != nil {
 		p.refuse(x, r, presented, err)
 		return
@@ -87,21 +85,45 @@ func (p *public) clientOfGateway(peer netip.Addr, h http.Header) netip.Addr {
 	return p.clientBehind(peer, h)
 }
 
-// permit says in the answer's header whose the record is, if that may do what
-// is wanted. Otherwise it returns fault.Forbidden, and has named the missing
-// scope in the header if nothing else is missing.
-func (p *public) permit(ctx context.Context, x *exchange, record *access.Record, h http.Header) error {
+// permit says in the answer's header whose credential the request presents, if
+// that may do what is wanted. It returns what was presented whatever comes of
+// it.
+func (p *public) permit(ctx context.Context, x *exchange, h http.Header) (presented string, err error) {
+	if username, token, is := basic(h); is {
+		return p.permitLegacy(ctx, x, h, username, token)
+	}
+	record, presented, err := p.authenticate(ctx, x, h)
+	if err == nil {
+		err = p.permitToken(ctx, x, record, h)
+	}
+	return presented, err
+}
+
+// match returns what the gateway says is wanted. It returns fault.Forbidden
+// for what no route names.
+func (p *public) match(x *exchange, h http.Header) (storeapi.Match, error) {
 	target, err := wanted(h[originalURI], h[forwardedURI])
 	if err != nil {
-		return err
+		return storeapi.Match{}, err
 	}
 	method, err := wanted(h[originalMethod], h[forwardedMethod])
 	if err != nil {
-		return err
+		return storeapi.Match{}, err
 	}
 	match, ok := p.Routes.Match(method, target)
 	if !ok {
-		return x.deny("no route")
+		return storeapi.Match{}, x.deny("no route")
+	}
+	return match, nil
+}
+
+// permitToken says in the answer's header whose the record is, if that may do
+// what is wanted. Otherwise it returns fault.Forbidden, and has named the
+// missing scope in the header if nothing else is missing.
+func (p *public) permitToken(ctx context.Context, x *exchange, record *access.Record, h http.Header) error {
+	match, err := p.match(x, h)
+	if err != nil {
+		return err
 	}
 	if who := &record.Principal; who.Kind != auth.APIToken {
 		return x.deny("not an API token") // people's sessions are for the Account API

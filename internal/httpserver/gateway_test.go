@@ -57,6 +57,20 @@ func (d *desk) Gateway(_ context.Context, presented string, _ auth.Origin) (*acc
 	return nil, fault.Wrap(access.ReasonUnknown, fault.Unauthenticated, "refused")
 }
 
+func (d *desk) VerifyBasic(_ context.Context, storeHash, username, token string, origin auth.Origin) (*access.Record, error) {
+	d.from = append(d.from, origin.IP.String())
+	switch {
+	case username == "broken":
+		return nil, errors.New("no connection")
+	case storeHash != "acme1us" || username != "erp" || token != "of:old":
+		return nil, fault.Wrap(access.ReasonUnknown, fault.Unauthenticated, "refused")
+	}
+	return &access.Record{
+		Principal:   auth.Principal{Kind: auth.LegacyAccount, ID: tokenID, AccountID: acme, StoreID: uuid.Max},
+		AccountText: acme.String(), IDText: tokenID.String(), StoreHash: storeHash,
+	}, nil
+}
+
 func (d *desk) Store(_ context.Context, hash string) (*access.Store, error) {
 	stores := map[string]access.Store{
 		"acme1us": {AccountID: acme}, "acme2eu": {AccountID: acme}, "closed1": {AccountID: acme, Suspended: true}, "others1": {AccountID: others},

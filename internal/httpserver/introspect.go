@@ -125,7 +125,7 @@ func (x *exchange) challenged(presented string, err error) error {
 	if fault.KindOf(err) != fault.Unauthenticated {
 		return err
 	}
-	x.Header()["Www-Authenticate"] = challenge(presented != "")
+	x.Header()["Www-Authenticate"] = challenge(presented)
 	return &oauthError{http.StatusUnauthorized, "invalid_token", fault.Flatten(err)[0].Message}
 }
 

@@ -29,15 +29,17 @@ type route struct {
 // public is the handler of the public listener.
 type public struct {
 	Config
-	mux       *http.ServeMux
-	headers   []header
-	metrics   *metrics
-	rates     *rates
+	mux     *http.ServeMux
+	headers []header
+	metrics *metrics
+	rates   *rates
+	// legacy are headers of answers made for legacy API accounts.
+	legacy    []header
 	unmatched *route
 }
 
 func newPublic(c Config, m *metrics, r *rates) *public {
-	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r}
+	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r, legacy: legacyHeaders(c.Legacy)}
 	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
 	p.handle("/gateway/check", p.gatewayCheck).quiet = true
 	p.handleOAuth()
@@ -160,7 +162,7 @@ func (p *public) api(x *exchange, r *http.Request) {
 func (p *public) refuse(x *exchange, r *http.Request, presented string, err error) {
 	switch fault.KindOf(err) {
 	case fault.Unauthenticated:
-		x.Header()["Www-Authenticate"] = challenge(presented != "")
+		x.Header()["Www-Authenticate"] = challenge(presented)
 	case fault.Internal:
 		p.Log.LogAttrs(r.Context(), slog.LevelError, "credential could not be verified",
 			slog.String("request_id", x.requestID), slog.Any("error", err))

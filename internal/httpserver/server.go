@@ -24,6 +24,7 @@ import (
 type Verifier interface {
 	Look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
 	Gateway(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*access.Record, error)
 	Store(ctx context.Context, hash string) (*access.Store, error)
 }
 
@@ -35,6 +36,8 @@ type Config struct {
 	Limits config.HTTP
 	// Rates bound how often requests are made.
 	Rates config.Rates
+	// Legacy is what answers made for legacy API accounts say of them.
+	Legacy config.Legacy
 	// TrustedProxies are whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
 	// GatewayAddresses are those of gateways that need no key.

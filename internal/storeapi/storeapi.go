@@ -49,9 +49,10 @@ func Default() *Table { return defaultTable() }
 
 // Match is what a request is about and needs.
 type Match struct {
-	// Store is the hash of the store that the path names.
-	Store   string
-	accepts []string
+	// Store is the hash of the store that the path names, and Path what
+	// follows it, decoded, from a slash on.
+	Store, Path string
+	accepts     []string
 }
 
 // Match returns what a request with the method for the target, a path with or
@@ -76,7 +77,7 @@ func (t *Table) Match(method, target string) (Match, bool) {
 	if found == nil {
 		return Match{}, false
 	}
-	m := Match{Store: hash[:length], accepts: found.modify}
+	m := Match{Store: hash[:length], Path: below[length:], accepts: found.modify}
 	if method == "GET" || method == "HEAD" {
 		m.accepts = found.read
 	}

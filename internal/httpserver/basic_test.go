@@ -1,0 +1,101 @@
+package httpserver_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/config"
+	"latchkey/internal/httpserver"
+)
+
+// basicAuth is the header line of a user name and a token.
+func basicAuth(scheme, username, token string) string {
+	return "Authorization: " + scheme + " " + base64.StdEncoding.EncodeToString([]byte(username+":"+token))
+}
+
+func legacyGateway(t *testing.T, adjust func(*httpserver.Config)) *running {
+	t.Helper()
+	server, _ := gateway(t, func(c *httpserver.Config) {
+		c.Legacy = config.Legacy{
+			DeprecatedAt: time.Date(2023, 6, 30, 23, 59, 59, 0, time.UTC), SunsetAt: time.Date(2027, 12, 31, 0, 0, 0, 0, time.UTC),
+		}
+		if adjust != nil {
+			adjust(c)
+		}
+	})
+	return server
+}
+
+func TestGatewayTakesLegacyAccounts(t *testing.T) {
+	const (
+		orders  = "X-Original-URI: /stores/acme1us/v2/orders"
+		invalid = `Basic realm="latchkey", charset="UTF-8"`
+		none    = `Bearer realm="latchkey"`
+	)
+	good := basicAuth("Basic", "erp", "of:old")
+	server := legacyGateway(t, nil)
+	for _, tc := range []struct {
+		name      string
+		lines     []string
+		status    int
+		challenge string
+	}{
+		{"read", []string{good, orders}, 204, ""},
+		{"modify", []string{good, orders, "X-Original-Method: DELETE"}, 204, ""},
+		{"scheme in another case", []string{basicAuth("bAsIc", "erp", "of:old"), orders}, 204, ""},
+		{"version 3", []string{good}, 403, ""},
+		{"version 3, by a way round", []string{good, "X-Original-URI: /stores/acme1us/v2/../v3/carts"}, 403, ""},
+		{"version 2 in another case", []string{good, "X-Original-URI: /stores/acme1us/V2/orders"}, 403, ""},
+		{"no route", []string{good, "X-Original-URI: /stores/acme1us/v2/nothing-like-it"}, 403, ""},
+		{"another store", []string{good, "X-Original-URI: /stores/acme2eu/v2/orders"}, 401, invalid},
+		{"another token", []string{basicAuth("Basic", "erp", "of:new"), orders}, 401, invalid},
+		{"nothing wanted", []string{good, "-X-Original-URI"}, 400, ""},
+		{"no base64", []string{"Authorization: Basic erp:of:old", orders}, 401, none},
+		{"two of them", []string{good, basicAuth("Basic", "erp", "of:new"), orders}, 401, none},
+		{"cannot be judged", []string{basicAuth("Basic", "broken", "of:old"), orders}, 500, ""},
+		{"no key of a gateway", []string{good, orders, "-X-Latchkey-Gateway"}, 401, `Latchkey-Gateway realm="latchkey"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := server.check(t, append(tc.lines, "-X-Auth-Token")...)
+			if got.StatusCode != tc.status || got.Header.Get("WWW-Authenticate") != tc.challenge {
+				t.Errorf("got %d, %q, want %d, %q", got.StatusCode, got.Header.Get("WWW-Authenticate"), tc.status, tc.challenge)
+			}
+			h := got.Header
+			dated := h.Get("Deprecation") == "@1688169599" && h.Get("Sunset") == "Fri, 31 Dec 2027 00:00:00 GMT"
+			told := h.Get("X-Latchkey-Store") == "acme1us" && h.Get("X-Latchkey-Token") == tokenID.String() && len(h["X-Latchkey-Scopes"]) == 1 && h.Get("X-Latchkey-Scopes") == ""
+			if allowed := tc.status == 204; dated != allowed || told != allowed {
+				t.Errorf("the answer says %v", h)
+			}
+		})
+	}
+	if text := server.log.String(); strings.Contains(text, "of:old") || strings.Contains(text, "b2Y6") {
+		t.Errorf("the log shows a token: %s", text)
+	}
+}
+
+func TestLegacyAccountsThatFailAreLimited(t *testing.T) {
+	server := legacyGateway(t, func(c *httpserver.Config) {
+		c.Rates = config.Rates{
+			On: true, Token: config.Rate{Requests: 1, Window: minutes}, Account: config.Rate{Requests: 1, Window: minutes},
+			Failure: config.Rate{Requests: 1, Window: time.Hour},
+		}
+	})
+	for i, tc := range []struct {
+		token string
+		want  int
+	}{{"of:old", 204}, {"wrong", 401}, {"wrong", 429}, {"another", 429}, {"of:old", 204}} {
+		got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", tc.token), "X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
+		if got.StatusCode != tc.want {
+			t.Errorf("request %d: got %d, want %d", i, got.StatusCode, tc.want)
+		}
+	}
+}
+
+func TestTheAccountAPITakesNoBasic(t *testing.T) {
+	server := legacyGateway(t, nil)
+	if got := server.api(t, basicAuth("Basic", "erp", "of:old")); got.StatusCode != 401 || got.Header.Get("WWW-Authenticate") != `Bearer realm="latchkey"` {
+		t.Errorf("got %d, %v", got.StatusCode, got.Header)
+	}
+}
