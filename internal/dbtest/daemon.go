@@ -1,0 +1,111 @@
+package dbtest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Daemon is a program of others' that tests run beside ours: one that takes connections on a port of 127.0.0.1, runs in
+// the foreground, and ends on SIGTERM.
+type Daemon struct {
+	// Program is its name, looked up in PATH and where Debian keeps programs for root, and Package Debian's package of it.
+	Program, Package string
+	// Args are its arguments. It runs in a folder of its own, as a user without rights where the tests run as root.
+	Args []string
+	// Env is added to PATH, HOME, which is its folder, and LC_ALL.
+	Env []string
+	// Files are the contents of the files in its folder, by name.
+	Files map[string]string
+	// Port is where it listens.
+	Port int
+}
+
+// Start runs d until the test ends, and returns once it takes connections.
+func (d Daemon) Start(t testing.TB) {
+	t.Helper()
+	if err := d.start(t); err != nil {
+		t.Fatalf("dbtest: start %s (on Debian: apt-get install %s): %v", d.Program, d.Package, err)
+	}
+}
+
+// FreePort returns a port of 127.0.0.1 on which nothing listens.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	return port
+}
+
+func (d Daemon) start(t testing.TB) error {
+	program, err := exec.LookPath(d.Program)
+	if err != nil {
+		if program, err = exec.LookPath("/usr/sbin/" + d.Program); err != nil {
+			return err
+		}
+	}
+	owner, err := findPrograms()
+	if err != nil {
+		return err
+	}
+	dir, err := owner.makeDir(os.TempDir())
+	if err != nil {
+		return err
+	}
+	guard, err := startGuard(dir)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	t.Cleanup(func() { _ = guard.release() })
+	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(d.Files[name]), 0o644); err != nil {
+			return err
+		}
+	}
+	cmd := owner.command(dir, d.Program, d.Args...)
+	cmd.Path, cmd.Env = program, append(cmd.Env, d.Env...)
+	return d.run(t, guard, cmd)
+}
+
+// run returns when the program takes connections.
+func (d Daemon) run(t testing.TB, guard *guard, cmd *exec.Cmd) error {
+	log, err := os.Create(filepath.Join(cmd.Dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	running, err := startInstance(cmd, log)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() {
+		if err := running.end(syscall.SIGTERM); err != nil {
+			t.Errorf("dbtest: stop %s: %v", d.Program, err)
+		}
+		_ = guard.watch(0)
+	})
+	if err := guard.watch(cmd.Process.Pid); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(startTimeout); ; {
+		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port)))
+		if err == nil {
+			return conn.Close()
+		}
+		if running.gone(pollInterval) || time.Now().After(deadline) {
+			said, _ := os.ReadFile(log.Name())
+			return fmt.Errorf("it does not listen: %s", said)
+		}
+	}
+}
