@@ -118,9 +118,8 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 }
 
 // authenticate finds out who presents the request's credential, unless the
-// client's address presented too many that do not work, and takes the request
-// from those that they may make. It returns what was presented whatever comes
-// of it.
+// client's address presented too many that do not work. It returns what was
+// presented whatever comes of it.
 func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (record *access.Record, presented string, err error) {
 	presented, err = credential(h)
 	if limited := p.rates.admit(ctx, x, presented); limited != nil {
@@ -135,7 +134,7 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 		return nil, presented, err
 	}
 	x.principal = &record.Principal
-	return record, presented, p.rates.spend(ctx, x, x.principal)
+	return record, presented, nil
 }
 
 // api authenticates and counts before anything of the request's body is read,
@@ -144,6 +143,9 @@ func (p *public) api(x *exchange, r *http.Request) {
 	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
 	defer ctx.release()
 	record, presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
+	if err == nil {
+		err = p.rates.spend(r.Context(), x, x.principal)
+	}
 	if err != nil {
 		p.refuse(x, r, presented, err)
 		return

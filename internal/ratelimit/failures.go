@@ -13,7 +13,7 @@ import (
 // Once an address is over its rate, its credentials are not judged any more,
 // with one exception: a credential that worked before. Many clients share an
 // address behind a proxy or NAT, and one of them that fails all the time must
-// not lock the others out.
+// not lock the others out. For the same reason unknown addresses have no limit.
 type Failures struct {
 	byAddress *Buckets[netip.Addr]
 	// worked holds hashes of credentials, not the credentials. The hash is
@@ -42,7 +42,7 @@ func NewFailures(r Rate, most int) (*Failures, error) {
 // the address stands.
 func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (State, bool) {
 	state := f.byAddress.Look(network(from), now)
-	if state.Left > 0 {
+	if state.Left > 0 || !from.IsValid() {
 		return state, true
 	}
 	_, known := f.worked.GetIfPresent(f.hash(credential))
@@ -51,7 +51,9 @@ func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (Sta
 
 // Failed counts a credential that did not work.
 func (f *Failures) Failed(from netip.Addr, credential string, now time.Time) {
-	f.byAddress.Take(network(from), now)
+	if from.IsValid() {
+		f.byAddress.Take(network(from), now)
+	}
 	f.worked.Invalidate(f.hash(credential))
 }
 
@@ -72,7 +74,7 @@ func (f *Failures) Tell(from netip.Addr, now time.Time) bool {
 func (f *Failures) hash(credential string) uint64 { return maphash.String(f.seed, credential) }
 
 // network is whom an address stands for. Whoever has one address of IPv6 has
-// the rest of its /64, too (RFC 6177). Unknown addresses are as one.
+// the rest of its /64, too (RFC 6177).
 func network(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if !a.Is6() {
