@@ -142,7 +142,7 @@ func TestFeedTellsNothingElse(t *testing.T) {
 
 func TestFeedConnectsAgain(t *testing.T) {
 	url := dbtest.PostgresURL(t)
-	db := dbtest.Open(t, url)
+	db := dbtest.Open(t, url+"&pool_max_conn_idle_time=1m") // of which the feed's connection knows nothing
 	l := listen(t, db)
 	within(t, 5*time.Second, "hearing", l.Hearing)
 	conn := connect(t, url)

@@ -45,6 +45,15 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestOpenRefusesTheFeedsAddress(t *testing.T) {
+	_, err := gormdb.Open(t.Context(), gormdb.Config{URL: "postgres://host/db", FeedURL: "postgres://user:hunter2@host:port/db"})
+	mustBe(t, err, fault.Invalid)
+	if f := fault.Flatten(err); len(f) != 1 || f[0].Field != "feed-database" {
+		t.Errorf("got %+v, want the field feed-database", f)
+	}
+	assertSilent(t, err)
+}
+
 func TestOpenUnreachable(t *testing.T) {
 	_, err := gormdb.Open(t.Context(), gormdb.Config{URL: "postgres://user:hunter2@127.0.0.1:1/db"})
 	mustBe(t, err, fault.Internal)

@@ -46,20 +46,13 @@ var postgresDialect = dialect{
 }
 
 func openPostgres(ctx context.Context, c Config) (*postgres, error) {
-	config, err := pgxpool.ParseConfig(c.URL)
+	config, err := parsePostgres(c.URL, "database")
 	if err != nil {
-		return nil, noPostgresURL("database")
+		return nil, err
 	}
-	feed, err := pgx.ParseConfig(cmp.Or(c.FeedURL, c.URL))
+	feed, err := parsePostgres(cmp.Or(c.FeedURL, c.URL), "feed-database")
 	if err != nil {
-		return nil, noPostgresURL("feed-database")
-	}
-	config.MaxConns = int32(c.MaxConnections)
-	if c.OnStatement != nil {
-		config.ConnConfig.Tracer = tracer{c.OnStatement}
-	}
-	if config.ConnConfig.RuntimeParams["application_name"] == "" {
-		config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
+		return nil, err
 	}
 	pooled, err := survey(ctx, config.ConnConfig)
 	if err != nil {
@@ -69,6 +62,10 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		// A statement that is prepared by name may be on another connection by
 		// the time it is run; one that is sent whole never is.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	config.MaxConns = int32(c.MaxConnections)
+	if c.OnStatement != nil {
+		config.ConnConfig.Tracer = tracer{c.OnStatement}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -80,15 +77,23 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		pool.Close()
 		return nil, failed(ctx, "open the database", err)
 	}
-	return &postgres{pool: pool, sql: view, gorm: g, feed: feed,
+	return &postgres{pool: pool, sql: view, gorm: g, feed: feed.ConnConfig,
 		notifier: notifier{pool: pool, log: c.Log, pending: map[uuid.UUID]bool{}}}, nil
 }
 
-// noPostgresURL leaves the cause out: it may quote the URL, and with it a
-// password.
-func noPostgresURL(field string) error {
-	return fault.Errorf(fault.Invalid,
-		"This is no PostgreSQL URL. Write postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded.").On(field)
+// parsePostgres reads a URL with the parameters of connections and of pools. It
+// returns fault.Invalid on the field for one that is none, and leaves the cause
+// out: it may quote the URL, and with it a password.
+func parsePostgres(url, field string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fault.Errorf(fault.Invalid,
+			"This is no PostgreSQL URL. Write postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded.").On(field)
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
+	}
+	return config, nil
 }
 
 // survey looks at the database before the pool is made, over a connection of
