@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -36,10 +35,9 @@ func (f *form) get(name string) string {
 	return ""
 }
 
-// parseForm reads a form. A parameter without a value counts as not sent, and
-// none may be sent twice (RFC 6749, section 3.2).
-func parseForm(body string) (*form, error) {
-	f := &form{}
+// parse adds the parameters of a body. One without a value counts as not sent,
+// and none may be sent twice (RFC 6749, section 3.2).
+func (f *form) parse(body string) error {
 	for more := body != ""; more; {
 		var pair string
 		pair, body, more = strings.Cut(body, "&")
@@ -51,18 +49,18 @@ func parseForm(body string) (*form, error) {
 		value, valueOK := unescape(value)
 		switch {
 		case !nameOK || !valueOK:
-			return nil, badRequest("The body is not application/x-www-form-urlencoded.")
+			return badRequest("The body is not application/x-www-form-urlencoded.")
 		case value == "":
 			continue
 		case f.get(name) != "":
-			return nil, badRequest("A parameter is there twice. Send each once.")
+			return badRequest("A parameter is there twice. Send each once.")
 		case f.size == maxParameters:
-			return nil, badRequest(fmt.Sprintf("There are more than %d parameters.", maxParameters))
+			return badRequest(fmt.Sprintf("There are more than %d parameters.", maxParameters))
 		}
 		f.names[f.size], f.values[f.size] = name, value
 		f.size++
 	}
-	return f, nil
+	return nil
 }
 
 // unescape undoes the encoding of forms, and says whether it is one.
@@ -74,31 +72,27 @@ func unescape(text string) (string, bool) {
 	return decoded, err == nil
 }
 
-func decodeBase64(text string) (string, bool) {
-	decoded, err := base64.StdEncoding.DecodeString(text)
-	return string(decoded), err == nil
-}
-
-// readForm reads the request's body, which must be a form.
-func (p *public) readForm(x *exchange, r *http.Request) (*form, error) {
+// readForm reads the request's body, which must be a form, into f: its caller
+// has room for that where nothing has to be cleaned up.
+func (p *public) readForm(x *exchange, r *http.Request, f *form) error {
 	if !isForm(r.Header["Content-Type"]) {
-		return nil, badRequest("Send the parameters in the body, with Content-Type: application/x-www-form-urlencoded.")
+		return badRequest("Send the parameters in the body, with Content-Type: application/x-www-form-urlencoded.")
 	}
 	limit := min(maxForm, p.Limits.MaxBody)
 	if r.ContentLength > int64(limit) {
-		return nil, tooLong(limit)
+		return tooLong(limit)
 	}
 	body, err := readBody(x, r, limit)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, tooLong(limit)
+		return tooLong(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &oauthError{http.StatusRequestTimeout, "invalid_request", "The body did not arrive in time."}
+		return &oauthError{http.StatusRequestTimeout, "invalid_request", "The body did not arrive in time."}
 	case err != nil:
-		return nil, badRequest("The body cannot be read.")
+		return badRequest("The body cannot be read.")
 	}
-	return parseForm(string(body))
+	return f.parse(string(body))
 }
 
 func tooLong(limit int) error {

@@ -30,7 +30,7 @@ func (p *public) oauthIntrospect(x *exchange, r *http.Request) {
 	case record == nil:
 		x.json([]byte(`{"active":false}`))
 	default:
-		x.json(p.appendActive(make([]byte, 0, 768), record))
+		x.json(p.appendActive(make([]byte, 0, 448+len(record.ScopeText)), record))
 	}
 }
 
@@ -48,8 +48,8 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	if err != nil {
 		return nil, x.challenged(presented, err)
 	}
-	f, err := p.readForm(x, r)
-	if err != nil {
+	var f form
+	if err := p.readForm(x, r, &f); err != nil {
 		return nil, err
 	}
 	token := f.get("token")
@@ -59,7 +59,7 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	if !gateway {
 		return p.introspectItself(ctx, x, presented, token)
 	}
-	from, err := clientIP(f)
+	from, err := clientIP(&f)
 	if err != nil {
 		return nil, err
 	}

@@ -103,27 +103,26 @@ func (p *public) oauthProblem(x *exchange, r *http.Request, err error) {
 // oauthClient is the part of the token and revocation endpoints that is the
 // same: it reads the request and lets its client in. Nothing of an answer is
 // to be kept (RFC 6749, section 5.1).
-func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request) (*form, error) {
+func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, f *form) error {
 	x.Header()["Pragma"] = []string{"no-cache"}
-	f, err := p.readForm(x, r)
-	if err != nil {
-		return nil, err
+	if err := p.readForm(x, r, f); err != nil {
+		return err
 	}
 	client, err := clientCredentialsOf(r.Header, f)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Whoever fails too often is told by what it presents.
 	presented := client.id + ":" + client.secret.Reveal()
 	if err := p.rates.admit(ctx, x, presented); err != nil {
-		return nil, err
+		return err
 	}
 	x.principal, err = p.OAuth.Authenticate(ctx, client.id, client.secret, x.origin())
 	p.rates.judged(x, presented, err)
 	if err == nil {
 		err = p.rates.spend(ctx, x, x.principal)
 	}
-	return f, err
+	return err
 }
 
 // oauthToken is the token endpoint, of which there is the client credentials
@@ -146,8 +145,8 @@ func (p *public) oauthToken(x *exchange, r *http.Request) {
 }
 
 func (p *public) grant(ctx context.Context, x *exchange, r *http.Request) (oauth.Granted, error) {
-	f, err := p.oauthClient(ctx, x, r)
-	if err != nil {
+	var f form
+	if err := p.oauthClient(ctx, x, r, &f); err != nil {
 		return oauth.Granted{}, err
 	}
 	switch f.get("grant_type") {
@@ -163,7 +162,8 @@ func (p *public) grant(ctx context.Context, x *exchange, r *http.Request) (oauth
 func (p *public) oauthRevoke(x *exchange, r *http.Request) {
 	ctx := p.bounded(x, r)
 	defer ctx.release()
-	f, err := p.oauthClient(ctx, x, r) //nolint:contextcheck // the deadline's parent is the request's
+	var f form
+	err := p.oauthClient(ctx, x, r, &f) //nolint:contextcheck // the deadline's parent is the request's
 	if err == nil && f.get("token") == "" {
 		err = badRequest("The parameter token is missing.")
 	}
@@ -183,9 +183,12 @@ func (p *public) bounded(x *exchange, r *http.Request) *deadline {
 	return newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
 }
 
+// jsonType is shared by all answers and never changed.
+var jsonType = []string{"application/json"}
+
 // json answers with a body of JSON.
 func (x *exchange) json(body []byte) {
-	x.Header()["Content-Type"] = []string{"application/json"}
+	x.Header()["Content-Type"] = jsonType
 	// A client that is gone is no failure of ours.
 	_, _ = x.Write(body)
 }

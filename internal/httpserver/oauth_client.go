@@ -2,7 +2,6 @@ package httpserver
 
 import (
 	"net/http"
-	"strings"
 
 	"latchkey/internal/secret"
 )
@@ -29,7 +28,7 @@ func clientCredentialsOf(h http.Header, f *form) (clientCredentials, error) {
 	case presented != "":
 		return clientCredentials{}, badRequest("The client authenticates by HTTP Basic and in the body. Use one of the two.")
 	}
-	c, ok := basicCredentials(lines[0])
+	c, ok := basicCredentials(h)
 	if !ok {
 		return clientCredentials{}, noClient("The Authorization header is not HTTP Basic with the form-encoded client id and client secret.")
 	}
@@ -53,16 +52,12 @@ func newClientCredentials(id, presented string) clientCredentials {
 
 // basicCredentials reads HTTP Basic (RFC 7617), whose user name and password
 // are form-encoded here (RFC 6749, appendix B).
-func basicCredentials(header string) (clientCredentials, bool) {
-	scheme, rest, _ := strings.Cut(header, " ")
-	decoded, ok := decodeBase64(strings.TrimLeft(rest, " "))
-	if !ok || !strings.EqualFold(scheme, "Basic") {
-		return clientCredentials{}, false
-	}
-	user, password, paired := strings.Cut(decoded, ":")
+func basicCredentials(h http.Header) (clientCredentials, bool) {
+	r := http.Request{Header: h}
+	user, password, ok := r.BasicAuth()
 	id, idOK := unescape(user)
 	presented, secretOK := unescape(password)
-	if !paired || !idOK || !secretOK {
+	if !ok || !idOK || !secretOK {
 		return clientCredentials{}, false
 	}
 	return newClientCredentials(id, presented), true

@@ -1,0 +1,71 @@
+package httpserver
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"latchkey/internal/secret"
+)
+
+func newClientSecret(t testing.TB) secret.Secret {
+	t.Helper()
+	s, err := secret.Generate(rand.Reader, secret.ClientSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// The credentials of a client are read, or refused in the form of RFC 6749,
+// whatever is sent.
+func FuzzClientCredentials(f *testing.F) {
+	for _, seed := range [][3]string{
+		{"", "", ""},
+		{"Basic Y2xpZW50OnNlY3JldA==", "grant_type=client_credentials", "client"},
+		{"basic  Y2xpZW50Og==", "client_id=client&client_secret=lkc_x", "a:b&c d"},
+		{"Basic JTAwOiUwMA==", "client_id=%00&client_id=%00", "\x00"},
+		{"Basic OjoA", "%zz", "é+%"},
+		{"Bearer lko_x", "&&=&a==b", ""},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	own := newClientSecret(f)
+	f.Fuzz(func(t *testing.T, header, body, id string) {
+		var sent, posted form
+		if err := sent.parse(body); err != nil {
+			wantOAuthError(t, err, http.StatusBadRequest)
+		} else {
+			c, err := clientCredentialsOf(http.Header{"Authorization": {header}}, &sent)
+			if err != nil {
+				wantOAuthError(t, err, http.StatusBadRequest, http.StatusUnauthorized)
+			}
+			if err != nil && (c.id != "" || c.secret.Kind() != "") {
+				t.Error("there are credentials with the error")
+			}
+		}
+		// What a client encodes by the RFC is read as it was.
+		encoded := url.QueryEscape(id) + ":" + url.QueryEscape(own.Reveal())
+		c, ok := basicCredentials(http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(encoded))}})
+		if !ok || c.id != id || c.secret.Reveal() != own.Reveal() {
+			t.Errorf("%q is read as %q, %v", id, c.id, ok)
+		}
+		err := posted.parse(url.Values{"client_id": {id}, "client_secret": {own.Reveal()}}.Encode())
+		if err != nil || posted.get("client_id") != id || posted.get("client_secret") != own.Reveal() {
+			t.Errorf("%q is posted as %q, %v", id, posted.get("client_id"), err)
+		}
+	})
+}
+
+func wantOAuthError(t *testing.T, err error, statuses ...int) {
+	t.Helper()
+	e := asOAuth(err)
+	for _, status := range statuses {
+		if e.status == status {
+			return
+		}
+	}
+	t.Errorf("%d %s: %v", e.status, e.code, err)
+}
