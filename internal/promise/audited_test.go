@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -111,6 +112,14 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			{"created by command", command("token", "create", "--account", acme, "--name", "Fourth", "--scope", "store_cart"), byOperator.did("api_token.created", "Fourth"), 1},
 			{"refused", send(made.access, create, token("Fifth", "account_read")), event{}, 0},
 			{"invalid", send(owner, create, token("x", "account_read")), event{}, 0},
+			{"granted to its client", func() answer {
+				return n.asClient(made, ip, "/oauth2/token", url.Values{"grant_type": {"client_credentials"}})
+			},
+				byToken.did("access_token.granted", "Provisioning"), 1},
+			{"not granted", func() answer { return n.asClient(made, ip, "/oauth2/token", url.Values{"grant_type": {"password"}}) }, event{}, 0},
+			{"an access token revoked by its client", func() answer { return n.asClient(made, ip, "/oauth2/revoke", url.Values{"token": {made.access}}) },
+				byToken.did("access_token.revoked", "Provisioning"), 1},
+			{"and again", func() answer { return n.asClient(made, ip, "/oauth2/revoke", url.Values{"token": {made.access}}) }, event{}, 0},
 			{"rotated", send(owner, rotate, vars{"id": made.id}), byOwner.did("api_token.rotated", "Provisioning"), 1},
 			{"rotated by command", command("token", "rotate", made.id, "--account", acme), byOperator.did("api_token.rotated", "Provisioning"), 1},
 			{"renamed", send(owner, update, vars{"id": made.id, "name": "Renamed"}), byOwner.did("api_token.updated", "Renamed"), 1},
@@ -190,7 +199,7 @@ func wantBalance(t *testing.T, dump string) {
 		table, row, _ := strings.Cut(line, " ")
 		rows[table]++
 		if table == "audit_events" {
-			for _, action := range []string{"api_token.created", "api_token.rotated", "api_token.revoked", "session.started", "account.created", "store.created",
+			for _, action := range []string{"api_token.created", "api_token.rotated", "api_token.revoked", "access_token.granted", "session.started", "account.created", "store.created",
 				"store.updated", "app.created", "app.updated", "user.created", "user.added", "legacy_account.created"} {
 				events[action] += strings.Count(row, action)
 			}
@@ -199,7 +208,8 @@ func wantBalance(t *testing.T, dump string) {
 	events["account.created"] -= events["legacy_account.created"] // which ends in the same words
 	want := map[string]int{
 		"api_tokens": events["api_token.created"], "access_tokens": events["api_token.created"] + events["api_token.rotated"],
-		"sessions": events["session.started"], "accounts": events["account.created"], "stores": events["store.created"],
+		"access_grants": events["access_token.granted"],
+		"sessions":      events["session.started"], "accounts": events["account.created"], "stores": events["store.created"],
 		"legacy_accounts": events["legacy_account.created"],
 		"apps":            events["app.created"], "users": events["user.created"],
 		"members": events["user.added"], // of accounts and of stores

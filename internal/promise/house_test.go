@@ -3,10 +3,12 @@ package promise_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -168,8 +170,10 @@ type answer struct {
 	status    int
 	body      string
 	requestID string
-	Data      map[string]any
-	Errors    []struct {
+	// AccessToken is what an endpoint of OAuth answered.
+	AccessToken string `json:"access_token"`
+	Data        map[string]any
+	Errors      []struct {
 		Message    string
 		Extensions struct {
 			Code, Field    string
@@ -267,14 +271,34 @@ const (
 )
 
 // issued is a token with its secrets.
-type issued struct{ id, access, clientSecret string }
+type issued struct{ id, access, clientID, clientSecret string }
 
 // issue creates a token.
 func (n *node) issue(by, account string, in vars) issued {
 	n.t.Helper()
 	a := n.must(by, account, create, vars{"in": in})
 	const made = "apiToken.createApiToken."
-	return issued{a.text(made + "apiToken.id"), a.text(made + "credentials.accessToken"), a.text(made + "credentials.clientSecret")}
+	const credentials = made + "credentials."
+	return issued{a.text(made + "apiToken.id"), a.text(credentials + "accessToken"), a.text(credentials + "clientId"), a.text(credentials + "clientSecret")}
+}
+
+// asClient posts a form to an endpoint of OAuth as the client of a token.
+func (n *node) asClient(i issued, ip, path string, form url.Values) answer {
+	n.t.Helper()
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(i.clientID+":"+i.clientSecret))
+	return n.send(http.MethodPost, path, form.Encode(), map[string]string{
+		"Authorization": basic, "Content-Type": "application/x-www-form-urlencoded", "X-Forwarded-For": ip,
+	})
+}
+
+// granted is an access token that the client of a token gets.
+func (n *node) granted(i issued) string {
+	n.t.Helper()
+	a := n.asClient(i, "", "/oauth2/token", url.Values{"grant_type": {"client_credentials"}})
+	if a.status != http.StatusOK || a.AccessToken == "" {
+		n.t.Fatalf("nothing is granted: status %d", a.status)
+	}
+	return a.AccessToken
 }
 
 // works reports whether a credential still opens the account's API.

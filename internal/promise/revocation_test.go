@@ -2,6 +2,7 @@ package promise_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,19 @@ func deeds(t *testing.T, h *house, n *node, session string) map[string]func() (r
 					n.must(session, acme, rotate, vars{"in": vars{"id": made.id, "overlapSeconds": 3600}})
 				}
 			}
+		},
+		"granted to the client, whose token is revoked": func() (right, func()) {
+			made := issue("account_read")
+			return gone(n.granted(made)), func() { n.must(session, acme, revoke, vars{"in": vars{"ids": []string{made.id}}}) }
+		},
+		"granted to the client, which revokes it": func() (right, func()) {
+			made := issue("account_read")
+			granted := n.granted(made)
+			return gone(granted), func() { n.asClient(made, "", "/oauth2/revoke", url.Values{"token": {granted}}) }
+		},
+		"revoked by its client": func() (right, func()) {
+			made := issue("account_read")
+			return gone(made.access), func() { n.asClient(made, "", "/oauth2/revoke", url.Values{"token": {made.access}}) }
 		},
 		"narrowed to fewer scopes": func() (right, func()) {
 			made := issue("account_read", "account_stores_read")
