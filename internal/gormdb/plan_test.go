@@ -7,12 +7,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"latchkey/internal/audit"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/oauth"
 	"latchkey/internal/page"
 	"latchkey/internal/secret"
 	"latchkey/internal/token"
@@ -49,6 +52,13 @@ func TestPlans(t *testing.T) {
 			return ignore(err)
 		},
 			[]any{digest}, []string{"sessions_digest_key"}},
+		{"a granted access token", func() error {
+			_, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keys.Candidates(value))
+			return ignore(err)
+		},
+			[]any{digest}, []string{"access_grants_digest_key", "api_tokens_pkey"}},
+		{"a client", func() error { _, err := db.Grants().Client(t.Context(), "client1"); return ignore(err) },
+			[]any{"client1"}, []string{"api_tokens_client_id_key"}},
 		{"a page of users at depth", func() error {
 			_, err := db.Users().Users(t.Context(), w.Account.ID, page.Window{Size: 50, After: &middle})
 			return err
@@ -72,7 +82,7 @@ func TestPlans(t *testing.T) {
 					t.Errorf("%s is not used:\n%s", index, plan)
 				}
 			}
-			for _, table := range []string{"access_tokens", "api_tokens", "users", "account_users"} {
+			for _, table := range []string{"access_tokens", "access_grants", "api_tokens", "users", "account_users"} {
 				if strings.Contains(plan, "Seq Scan on "+table) {
 					t.Errorf("the plan walks over %s:\n%s", table, plan)
 				}
@@ -104,6 +114,8 @@ func crowd(t testing.TB, db *gormdb.DB, url string, w dbtest.World, n int) {
 			FROM MANY`,
 		`INSERT INTO access_tokens (account_id, api_token_id, id, digest, digest_key, hint, created_at)
 			SELECT OWNER, KEY, KEY, sha256(n::text::bytea), 'k', 'lka_…', now() FROM MANY`,
+		`INSERT INTO access_grants (account_id, api_token_id, id, digest, digest_key, hint, scopes, created_at, expires_at)
+			SELECT OWNER, KEY, KEY, sha256(n::text::bytea), 'k', 'lko_…', '', now(), now() FROM MANY`,
 		`INSERT INTO sessions (account_id, id, user_id, digest, digest_key, created_at, expires_at)
 			SELECT OWNER, KEY, KEY, sha256(n::text::bytea), 'k', now(), now() FROM MANY`,
 		`ANALYZE`,
@@ -149,6 +161,18 @@ func TestSQLitePlans(t *testing.T) {
 	_, sessionErr := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(session))
 	_, ownerErr := db.Users().Ownership(t.Context(), user.Fold(w.Owner.Email))
 	if err := errors.Join(tokenErr, sessionErr, ownerErr); err != nil {
+		t.Fatal(err)
+	}
+	draft, granted := grantDraft(made, noon, 10)
+	draft.ExpiresAt = noon // so that the next one prunes it
+	next, _ := grantDraft(made, later(time.Hour), 10)
+	end := oauth.Ending{AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken, Candidates: keys.Candidates(granted), At: noon, Event: event(made, audit.AccessTokenRevoked)}
+	durable := end
+	durable.Kind, durable.Candidates, durable.Event.ID = secret.StoreAccessToken, keys.Candidates(value), uuid.New()
+	_, clientErr := db.Grants().Client(t.Context(), made.ClientID)
+	_, grantErr := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keys.Candidates(granted))
+	if err := errors.Join(clientErr, ignore(grantErr), db.Grants().Grant(t.Context(), draft), db.Grants().Grant(t.Context(), next),
+		db.Grants().End(t.Context(), end), db.Grants().End(t.Context(), durable)); err != nil {
 		t.Fatal(err)
 	}
 	revoke(t, db, made)

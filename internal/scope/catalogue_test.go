@@ -230,3 +230,26 @@ func TestExpand(t *testing.T) {
 		t.Errorf("a implies %q", grant.Implies)
 	}
 }
+
+func TestVisible(t *testing.T) {
+	c, beta := scope.Default(), []scope.Feature{scope.FeatureAutomatedBilling}
+	held := scope.NewSet("account_read", "account_subscriptions_read", "scope_of_old")
+	for _, test := range []struct {
+		name     string
+		features []scope.Feature
+		want     string
+	}{
+		{"enrolled", beta, held.String()},
+		{"not enrolled", nil, "account_read scope_of_old"},
+	} {
+		if got := c.Visible(held, test.features).String(); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if held.Len() != 3 {
+		t.Errorf("the set is changed into %q", held)
+	}
+	if names := c.Names(); !slices.Contains(names, "store_cart") || slices.Contains(names, "account_subscriptions_read") {
+		t.Errorf("everybody sees %q", names)
+	}
+}

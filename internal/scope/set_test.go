@@ -53,6 +53,15 @@ func TestSetComparesWithAnother(t *testing.T) {
 		if sa.Contains(sb) != (len(missing) == 0) || sa.HasAll(b...) != (len(missing) == 0) {
 			t.Fatalf("Contains is %v with %q missing", sa.Contains(sb), missing)
 		}
+		both := sa.Intersect(sb)
+		for _, name := range slices.Concat(a, b) {
+			if both.Has(name) != (sa.Has(name) && sb.Has(name)) {
+				t.Fatalf("both hold %q", both)
+			}
+		}
+		if !sa.Contains(both) || !sb.Contains(both) || !sa.Equal(scope.NewSet(a...)) {
+			t.Fatalf("both hold %q", both)
+		}
 		if sa.Equal(sb) != (sa.Contains(sb) && sb.Contains(sa)) {
 			t.Fatalf("Equal is %v", sa.Equal(sb))
 		}

@@ -205,6 +205,10 @@ func TestRotation(t *testing.T) {
 			self(by, t)
 			by.ExpiresAt, t.ExpiresAt = now.Add(day), now.Add(day)
 		}, 0, nil},
+		{"of itself, by an access token that its client was granted", func(by *auth.Principal, t *token.Token) {
+			self(by, t)
+			by.Granted, by.ExpiresAt, t.ExpiresAt = true, now.Add(time.Hour), now.Add(time.Hour)
+		}, 0, []string{"FORBIDDEN id"}},
 		{"of itself, by an access token that is being phased out", phasedOut, 0, []string{"FORBIDDEN id"}},
 		{"of itself, by one that ends before the API token", func(by *auth.Principal, t *token.Token) {
 			phasedOut(by, t)
