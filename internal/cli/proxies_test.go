@@ -95,7 +95,7 @@ func gatewayOf(t *testing.T, proxy string) *edge {
 	behind := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(behind.Close)
 	env := environment(t, dbtest.SQLiteURL(t))
-	s, session := demo(t, env, "--rate-limits", "on", "--token-rate", fmt.Sprintf("%d/1h", rate))
+	s, session := demo(t, env, "--rate-limits", "on", "--failure-rate", fmt.Sprintf("%d/1h", rate))
 	key := strings.TrimSpace(run(t, env, "gateway", "create", "--name", proxy))
 	port := dbtest.FreePort(t)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
@@ -140,7 +140,7 @@ func (e *edge) call(t *testing.T, method, uri, token, body string, headers ...st
 	return res, got
 }
 
-// rate is how many calls a token may make while a test runs.
+// rate is how many calls may fail for their credential while a test runs.
 const rate = 40
 
 const products = "/stores/acme1us/v3/catalog/products"
@@ -254,17 +254,25 @@ func (e *edge) minds(t *testing.T) {
 	}
 }
 
-// A client that asks too often is told so, and when to come back.
+// A client whose credentials do not work is told when to come back. What works
+// goes on.
 func (e *edge) limits(t *testing.T) {
 	_, token := e.issue(t, `scopes: ["store_v2_products"]`)
-	for range rate + 1 {
-		res, _ := e.call(t, "GET", products, token, "")
-		if res.StatusCode == 429 {
-			if res.Header.Get("Retry-After") == "" {
-				t.Error("there is no Retry-After")
-			}
-			return
+	if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
+		t.Fatalf("got %d", res.StatusCode)
+	}
+	status := 0
+	for i := 0; i <= rate && status != 429; i++ {
+		res, _ := e.call(t, "GET", products, "lks_mistyped", "")
+		status = res.StatusCode
+		if status == 429 && res.Header.Get("Retry-After") == "" {
+			t.Error("there is no Retry-After")
 		}
 	}
-	t.Error("it may go on for ever")
+	if status != 429 {
+		t.Errorf("it may go on for ever: got %d", status)
+	}
+	if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
+		t.Errorf("a token that works: got %d", res.StatusCode)
+	}
 }
