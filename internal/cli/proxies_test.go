@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -88,6 +89,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 type edge struct {
 	*server
 	session, url string
+	env          map[string]string
 }
 
 func gatewayOf(t *testing.T, proxy string) *edge {
@@ -101,7 +103,7 @@ func gatewayOf(t *testing.T, proxy string) *edge {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	proxies[proxy](t, key, strings.NewReplacer("127.0.0.1:8000", address,
 		"127.0.0.1:8080", strings.TrimPrefix(s.public, "http://"), "127.0.0.1:9000", strings.TrimPrefix(behind.URL, "http://")), port).Start(t)
-	return &edge{s, session, "http://" + address}
+	return &edge{s, session, "http://" + address, env}
 }
 
 // issue returns the id and access token of a new API token.
@@ -153,6 +155,7 @@ func TestProxies(t *testing.T) {
 			t.Run("refused", e.refuses)
 			t.Run("revoked", e.forgets)
 			t.Run("address", e.minds)
+			t.Run("legacy", func(t *testing.T) { e.dates(t, proxy == "nginx") })
 			t.Run("too many", e.limits)
 		})
 	}
@@ -251,6 +254,19 @@ func (e *edge) minds(t *testing.T) {
 				t.Errorf("claiming %q: got %d, want %d", claim, res.StatusCode, want)
 			}
 		}
+	}
+}
+
+// A legacy API account passes in version 2 alone, and nginx hands on until when.
+func (e *edge) dates(t *testing.T, handedOn bool) {
+	token := strings.TrimSpace(run(t, e.env, "legacy", "create", "--account", acmeID, "--store", "acme1us", "--username", "erp", "--allow-legacy"))
+	identity := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("erp:"+token))
+	res, got := e.call(t, "GET", "/stores/acme1us/v2/orders", "", "", identity)
+	if res.StatusCode != 200 || got.Header.Get("X-Latchkey-Store") != "acme1us" || (res.Header.Get("Sunset") != "") != handedOn {
+		t.Errorf("got %d, %v; behind, %v", res.StatusCode, res.Header, got.Header)
+	}
+	if res, _ := e.call(t, "GET", products, "", "", identity); res.StatusCode != 403 || res.Header.Get("Sunset") != "" {
+		t.Errorf("in version 3: got %d, %v", res.StatusCode, res.Header)
 	}
 }
 
