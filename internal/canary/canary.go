@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -123,7 +124,12 @@ func (c *Canary) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	warm := c.each(ctx, replicas, func(r access.Replica) error { return c.warm(ctx, r, value) })
+	warm := c.each(ctx, replicas, func(r access.Replica) error {
+		if shared(replicas, r) {
+			return errors.New("another replica has the same URL, so nobody knows who answers: set --replica-url")
+		}
+		return c.warm(ctx, r, value)
+	})
 	// The key goes, whatever has become of ctx.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -133,6 +139,13 @@ func (c *Canary) round(ctx context.Context) error {
 	deleted := c.now()
 	c.each(ctx, warm, func(r access.Replica) error { return c.measure(ctx, r, value, deleted) })
 	return nil
+}
+
+// shared reports whether a replica of another name has the same URL, as those
+// do that listen on the loopback addresses of several machines. One of the same
+// name is the same, before a crash.
+func shared(replicas []access.Replica, r access.Replica) bool {
+	return slices.ContainsFunc(replicas, func(other access.Replica) bool { return other.URL == r.URL && other.Name != r.Name })
 }
 
 // sweep deletes the keys of canaries that died in the middle of a round.

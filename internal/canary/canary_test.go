@@ -203,6 +203,17 @@ func TestRoundCountsFailures(t *testing.T) {
 			t.Errorf("%v failures, %d keys", failures, len(w.keys.list))
 		}
 	})
+	t.Run("several have one URL", func(t *testing.T) {
+		w := newWorld(t)
+		w.serve(t, "a", w.lagging(0))
+		w.replicas = append(w.replicas, access.Replica{Name: "b", URL: w.replicas[0].URL})
+		w.serve(t, "c", w.lagging(0))
+		w.Round(t.Context())
+		lags, failures := w.measured(t)
+		if _, good := lags["c"]; !good || len(lags) != 1 || failures != 2 || !strings.Contains(w.log.String(), "--replica-url") {
+			t.Errorf("lags %v, %v failures: %s", lags, failures, &w.log)
+		}
+	})
 	t.Run("no key can be made", func(t *testing.T) {
 		w := newWorld(t)
 		w.keys.fail = fault.Errorf(fault.Internal, "the database is away")
