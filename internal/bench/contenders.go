@@ -24,6 +24,12 @@ const (
 	usersWork       = "list of 50 users, 6 fields"
 	viewerWork      = "`{viewer{scopes}}`, warm"
 	issueSQLiteWork = "issue on SQLite, synchronous=FULL"
+	checkWork       = "gateway check, warm"
+	introspectWork  = "introspection, warm"
+	coldWork        = "gateway check, cold, 1,000,000 tokens"
+	coldFewWork     = "gateway check, cold, 1,000 tokens"
+	mistypedWork    = "refusing a mistyped secret"
+	untrackedWork   = "gateway check, warm, last use off"
 	bareYardstick   = "bare"
 	rawYardstick    = "raw"
 	handYardstick   = "hand"
@@ -42,6 +48,12 @@ func (s *suite) contenders() []contender {
 		{usersWork, s.users},
 		{bareYardstick, s.bareAnswers},
 		{viewerWork, s.viewer},
+		{checkWork, s.checkWarm},
+		{untrackedWork, s.checkUntracked},
+		{introspectWork, s.introspect},
+		{mistypedWork, s.checkMistyped},
+		{coldFewWork, s.checkFew},
+		{coldWork, s.checkMany},
 		{rawSQLite, s.rawSQLite},
 		{issueSQLiteWork, s.issueSQLite},
 	}
@@ -50,6 +62,12 @@ func (s *suite) contenders() []contender {
 // pairs are the comparisons and what is aimed at.
 func pairs() []pair {
 	return []pair{
+		{work: checkWork, against: bareYardstick, target: 0.70, stretch: 0.85},
+		{work: introspectWork, against: bareYardstick, target: 0.50, stretch: 0.60},
+		{work: coldFewWork, against: bareYardstick, target: 0.20, stretch: 0.25},
+		{work: coldWork, against: coldFewWork, target: 0.85, stretch: 0.95},
+		{work: mistypedWork, against: bareYardstick, target: 0.80, stretch: 0.90},
+		{work: checkWork, against: untrackedWork, target: 0.97, stretch: 1.00},
 		{work: issueWork, against: rawYardstick, target: 0.40, stretch: 0.55},
 		{work: revokeWork, against: rawYardstick, target: 0.30, stretch: 0.40},
 		// Fifty may take three times as long as one.

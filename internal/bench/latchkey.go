@@ -28,25 +28,34 @@ type latchkey struct {
 
 // install prepares a database and a key file in dir and applies a manifest.
 func install(ctx context.Context, binary, dir, database, manifest string) (*latchkey, error) {
-	keyFile := filepath.Join(dir, "bench.key")
-	l := &latchkey{binary: binary, dir: dir, env: []string{
+	l := &latchkey{binary: binary, dir: dir}
+	l.env = []string{
 		"LATCHKEY_DATABASE_URL=" + database,
-		"LATCHKEY_KEY_FILE=" + keyFile,
+		"LATCHKEY_KEY_FILE=" + l.keyFile(),
 		"LATCHKEY_RATE_LIMITS=off",
+		"LATCHKEY_CANARY_INTERVAL=off",
 		// A store gets a few dozen tokens in a run. Where the machine is fast enough for more, that must not end it.
 		"LATCHKEY_MAX_TOKENS_PER_STORE=100000",
-	}}
+	}
 	manifestFile := filepath.Join(dir, "platform.yaml")
 	if err := os.WriteFile(manifestFile, []byte(manifest), 0o600); err != nil {
 		return nil, err
 	}
-	for _, args := range [][]string{{"key", "create", keyFile}, {"migrate"}, {"apply", "-f", manifestFile}} {
+	for _, args := range [][]string{{"key", "create", l.keyFile()}, {"migrate"}, {"apply", "-f", manifestFile}} {
 		if _, err := l.command(ctx, args...); err != nil {
 			return nil, err
 		}
 	}
 	return l, nil
 }
+
+// on returns another installation of the program with the same keys, on another database or with other settings.
+func (l *latchkey) on(database string, settings ...string) *latchkey {
+	env := append(slices.Clone(l.env), "LATCHKEY_DATABASE_URL="+database) // of two settings the later counts
+	return &latchkey{binary: l.binary, dir: l.dir, env: append(env, settings...)}
+}
+
+func (l *latchkey) keyFile() string { return filepath.Join(l.dir, "bench.key") }
 
 // command runs one of the program's commands and returns what it writes to stdout.
 func (l *latchkey) command(ctx context.Context, args ...string) (string, error) {

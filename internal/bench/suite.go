@@ -30,6 +30,12 @@ type suite struct {
 	sessions, embeddedSessions map[string]string
 	token                      string // account-level, of the first account, on PostgreSQL
 
+	gatewayKey    string
+	warm, revoked []known // tokens to be asked about again and again, and to be revoked
+	few, many     *cold   // with a thousand and a million tokens
+	untracked     *latchkey
+	others        []*latchkey // replicas of postgres
+
 	bare, hand       *process
 	bareURL, handURL string
 	revokeRates      map[int]float64 // calls a second that the last round reached, by tokens in a call
@@ -39,7 +45,7 @@ type suite struct {
 func (s *suite) prepare(ctx context.Context) error {
 	s.accounts = accounts()
 	s.revokeRates = map[int]float64{}
-	for _, step := range []func(context.Context) error{s.prepareDatabase, s.preparePostgres, s.prepareSQLite, s.prepareYardsticks} {
+	for _, step := range []func(context.Context) error{s.prepareDatabase, s.preparePostgres, s.prepareSQLite, s.prepareGateway, s.prepareYardsticks} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -166,6 +172,7 @@ func (s *suite) close() error {
 			errs = append(errs, p.stop())
 		}
 	}
+	errs = append(errs, s.stopGateway())
 	for _, l := range []*latchkey{s.postgres, s.embedded} {
 		if l != nil {
 			errs = append(errs, l.stop())
@@ -204,12 +211,17 @@ func (s *suite) figures(ctx context.Context, each time.Duration) ([]figure, erro
 		return nil, err
 	}
 	busy, err := s.residentUnderLoad(ctx, each)
+	if err != nil {
+		return nil, err
+	}
+	lags, err := s.revocationLag(ctx)
 	const megabyte = 1 << 20
 	return []figure{
 		{"start to ready, existing SQLite", float64(ready) / float64(time.Millisecond), "ms", 60, 30},
 		{"resident memory, idle", float64(idle) / megabyte, "MB", 45, 30},
-		{"resident memory, under `{viewer{scopes}}`", float64(busy) / megabyte, "MB", 80, 50},
+		{"resident memory, under the warm check", float64(busy) / megabyte, "MB", 80, 50},
 		{"binary, stripped", float64(info.Size()) / megabyte, "MB", 45, 30},
+		{"revocation answered → refused by all of 3 replicas, p99", float64(percentile(lags, 99)) / float64(time.Millisecond), "ms", 50, 15},
 	}, err
 }
 
@@ -235,7 +247,7 @@ func (s *suite) residentUnderLoad(ctx context.Context, each time.Duration) (int6
 	loaded := make(chan error, 1)
 	go func() {
 		defer finish()
-		_, err := s.viewer(ctx, each)
+		_, err := s.checkWarm(ctx, each)
 		loaded <- err
 	}()
 	most, err := s.postgres.server.mostResident(done)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,12 +25,16 @@ const (
 //go:embed wrk.lua
 var wrkScript []byte
 
-// request is one HTTP request for wrk to send. Token and body may be empty.
-type request struct{ method, path, token, body string }
+// request is one HTTP request for wrk to send. All but method and path may be empty. Headers are in the form "Name: value".
+type request struct {
+	method, path, token, body string
+	headers                   []string
+}
 
 // wrk is a load of HTTP requests.
 type wrk struct {
 	url    string // scheme and host
+	status int    // of every good answer; 0 is 200
 	wanted string // in the body of every good answer
 	once   bool   // each request may be sent only once
 }
@@ -48,8 +54,9 @@ func (w wrk) run(ctx context.Context, dir string, requests []request, d time.Dur
 	if w.once {
 		mode = "once"
 	}
+	status := cmp.Or(w.status, http.StatusOK)
 	cmd := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(wrkThreads), "-c", strconv.Itoa(wrkConnections),
-		"-d", d.String(), "-s", script, w.url, "--", file, w.wanted, mode, strconv.Itoa(wrkThreads))
+		"-d", d.String(), "-s", script, w.url, "--", file, w.wanted, mode, strconv.Itoa(wrkThreads), strconv.Itoa(status))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return measurement{}, fmt.Errorf("wrk: %w: %s", err, out)
@@ -96,7 +103,7 @@ func parseWrk(out string) (measurement, error) {
 func writeRequests(file string, requests []request) error {
 	var lines strings.Builder
 	for _, r := range requests {
-		fmt.Fprintf(&lines, "%s\t%s\t%s\t%s\n", r.method, r.path, r.token, r.body)
+		fmt.Fprintf(&lines, "%s\t%s\t%s\t%s\t%s\n", r.method, r.path, r.token, strings.Join(r.headers, "|"), r.body)
 	}
 	return os.WriteFile(file, []byte(lines.String()), 0o600)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,6 +46,7 @@ func (p *program) serveCommand() *cobra.Command {
 		defer stop()
 		// The first signal is heard; the next one is left to the system.
 		context.AfterFunc(ctx, stop)
+		p.collectSeldom()
 		lines := newLineWriter(p.stderr)
 		defer lines.Flush()
 		log := newLog(cfg.Log, lines)
@@ -55,6 +57,17 @@ func (p *program) serveCommand() *cobra.Command {
 		return errors.Join(p.serve(ctx, b, log, *demo), b.Close())
 	})
 	return c
+}
+
+// collectSeldom lets the heap grow to five times what lives in it before
+// garbage is collected, and not to twice as by default: little lives in it, and
+// requests are so short that collecting would take a good part of their time.
+// An operator who knows better sets GOGC or GOMEMLIMIT (package runtime).
+func (p *program) collectSeldom() {
+	const percent = 400
+	if _, set := p.env("GOGC"); !set {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // serve runs everything that a server consists of until ctx ends.
