@@ -114,8 +114,11 @@ func (e *edge) issue(t *testing.T, more string) (id, token string) {
 	return made.APIToken.CreateAPIToken.APIToken.ID, made.APIToken.CreateAPIToken.Credentials.AccessToken
 }
 
+// reply is an answer whose body is read and closed.
+type reply struct{ *http.Response }
+
 // call makes a call of the API behind the gateway. Headers are "Name: value".
-func (e *edge) call(t *testing.T, method, uri, token, body string, headers ...string) (*http.Response, seen) {
+func (e *edge) call(t *testing.T, method, uri, token, body string, headers ...string) (reply, seen) {
 	t.Helper()
 	req, err := http.NewRequest(method, e.url+uri, strings.NewReader(body))
 	if err != nil {
@@ -139,7 +142,7 @@ func (e *edge) call(t *testing.T, method, uri, token, body string, headers ...st
 			t.Fatal(err)
 		}
 	}
-	return res, got
+	return reply{res}, got
 }
 
 // rate is how many calls may fail for their credential while a test runs.
