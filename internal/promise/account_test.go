@@ -45,7 +45,7 @@ func (h *house) town() town {
 func TestNobodyActsOutsideTheirAccount(t *testing.T) {
 	eachHouse(t, func(t *testing.T, h *house) {
 		w := h.town()
-		before := dbtest.Dump(t, h.url)
+		before := kept(t, h)
 		for name, tc := range map[string]struct{ token, account string }{
 			"another account's owner":             {w.sessions[globexOwner], acme},
 			"another account's token":             {w.globex.access, acme},
@@ -91,9 +91,16 @@ func wantDenied(t *testing.T, what string, a answer) {
 	}
 }
 
+// kept is what is in the database, but for the servers' signs of life.
+func kept(t *testing.T, h *house) string {
+	t.Helper()
+	lines := slices.Collect(strings.Lines(dbtest.Dump(t, h.url)))
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "replicas ") }), "")
+}
+
 func wantUnchanged(t *testing.T, h *house, before string) {
 	t.Helper()
-	if after := dbtest.Dump(t, h.url); after != before {
+	if after := kept(t, h); after != before {
 		t.Errorf("something was changed:\n%s\nwas\n%s", after, before)
 	}
 }
@@ -113,7 +120,7 @@ func TestWhatIsAnothersIsNowhere(t *testing.T) {
 			ids = append(ids, "bc/account/"+kind+"/"+key)
 		}
 		ids = append(ids, "bc/account/store/globex1", w.globex.id, w.globexStoreToken.id)
-		before := dbtest.Dump(t, h.url)
+		before := kept(t, h)
 		outsiders := map[string]string{"the account's owner": w.sessions[acmeOwner], "a token that may do everything": w.acme.access}
 		for name, token := range outsiders {
 			t.Run(name, func(t *testing.T) {
@@ -164,7 +171,7 @@ func TestNoTokenMakesAMightierOne(t *testing.T) {
 		end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 		small := w.issue(owner, acme, vars{"name": "Provisioning", "scopes": []string{"account_api_tokens_write", "account_users_read", "store_cart_read_only"},
 			"expiresAt": end, "allowedIpRanges": []string{"127.0.0.0/8"}})
-		before := dbtest.Dump(t, h.url)
+		before := kept(t, h)
 		good := vars{"name": "Made by a token", "scopes": []string{"account_users_read", "store_cart_read_only"}, "expiresAt": end, "allowedIpRanges": []string{"127.0.0.1"}}
 		for name, worse := range map[string]vars{
 			"a scope it does not hold":      {"scopes": []string{"account_read"}},
