@@ -31,10 +31,7 @@ func (p *public) gatewayCheck(x *exchange, r *http.Request) {
 	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
 	defer ctx.release()
 	if err := p.admitGateway(ctx, x, r.Header); err != nil { //nolint:contextcheck // the deadline's parent is the request's
-		if fault.KindOf(err) == fault.Unauthenticated {
-			x.Header()["Www-Authenticate"] = []string{`Latchkey-Gateway realm="latchkey"`}
-		}
-		p.WriteError(x, r, err)
+		p.refuseGateway(x, r, err)
 		return
 	}
 	x.client = p.clientOfGateway(x.peer, r.Header)
@@ -72,6 +69,16 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) erro
 		return fault.Wrap(err, fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")
 	}
 	return err
+}
+
+// refuseGateway answers whoever is no gateway, or not known to be one.
+func (p *public) refuseGateway(x *exchange, r *http.Request, err error) {
+	if fault.KindOf(err) != fault.Unauthenticated {
+		p.refuse(x, r, "", err)
+		return
+	}
+	x.Header()["Www-Authenticate"] = []string{`Latchkey-Gateway realm="latchkey"`}
+	p.WriteError(x, r, err)
 }
 
 // clientOfGateway is the address of the client for whom the gateway asks: the

@@ -272,6 +272,20 @@ func TestGatewayInTheLog(t *testing.T) {
 
 // What a token may ask of the platform's APIs is for those to say. Failures
 // are limited here.
+// Our own failures are in the log with their cause, whoever's credential they came up with.
+func TestGatewayLogsFailures(t *testing.T) {
+	server, _ := gateway(t, nil)
+	for _, line := range []string{"X-Latchkey-Gateway: broken", "X-Auth-Token: broken"} {
+		before := len(server.log.String())
+		if got := server.check(t, line); got.StatusCode != 500 {
+			t.Errorf("%s: %d", line, got.StatusCode)
+		}
+		if text := server.log.String()[before:]; !strings.Contains(text, "no connection") {
+			t.Errorf("%s: the log: %s", line, text)
+		}
+	}
+}
+
 func TestGatewayIsLimited(t *testing.T) {
 	server, _ := gateway(t, func(c *httpserver.Config) {
 		c.Rates = config.Rates{

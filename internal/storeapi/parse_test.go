@@ -61,3 +61,21 @@ func TestParseReportsABrokenReader(t *testing.T) {
 		t.Errorf("got %v, %v", table, err)
 	}
 }
+
+func FuzzParse(f *testing.F) {
+	f.Add(own)
+	f.Add("routes:\n  - {paths: ['/{a}/**'], read: any}")
+	f.Add("routes: [{paths: [*a]}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		table, err := storeapi.Parse(strings.NewReader(text), scope.Default())
+		if err != nil {
+			if table != nil || fault.KindOf(err) != fault.Invalid {
+				t.Fatalf("got %v, %v", table, err)
+			}
+			return
+		}
+		if _, ok := table.Match("GET", "/stores/s/../x"); ok {
+			t.Fatal("dots are admitted")
+		}
+	})
+}
