@@ -61,10 +61,12 @@ func BenchmarkGatewayCheck(b *testing.B) {
 	for _, limited := range []bool{false, true} {
 		b.Run(fmt.Sprintf("check/limited=%v", limited), func(b *testing.B) {
 			ctx, stop := context.WithCancel(context.Background())
-			address, ended := gatewayServer(b, ctx, limited)
+			address, ended := gatewayServer(ctx, b, limited)
 			ask(b, address, question, "204")
 			stop()
-			<-ended
+			if err := <-ended; err != nil {
+				b.Error(err)
+			}
 		})
 	}
 }
@@ -87,7 +89,7 @@ func listener(b *testing.B) net.Listener {
 	return l
 }
 
-func gatewayServer(b *testing.B, ctx context.Context, limited bool) (address string, ended chan error) {
+func gatewayServer(ctx context.Context, b *testing.B, limited bool) (address string, ended chan error) {
 	b.Helper()
 	keys, err := secret.NewKeyring(rand.Reader)
 	if err != nil {
