@@ -43,7 +43,7 @@ func (x *exchange) problem(status int, code fault.Kind, message string) {
 		Message    string     `json:"message"`
 		Extensions extensions `json:"extensions"`
 	}
-	writeJSON(x, status, map[string][]apiError{"errors": {{message, extensions{code, x.requestID}}}})
+	writeJSON(x, status, map[string][]apiError{"errors": {{message, extensions{code, x.requestID[0]}}}})
 }
 
 func (x *exchange) tooLarge(limit int) {

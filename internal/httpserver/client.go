@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // peerAddress returns the address at the other end of the connection.
@@ -72,13 +74,29 @@ func forwardedAddress(entry string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// ids makes the ids of requests: the server's own, which is random, and the
+// request's number. They need not be secret, only unlike all others.
+type ids struct {
+	server string
+	number atomic.Uint64
+}
+
+func newIDs() *ids { return &ids{server: rand.Text() + "-"} }
+
+func (i *ids) next() string {
+	var room [48]byte
+	return string(strconv.AppendUint(append(room[:0], i.server...), i.number.Add(1), 36))
+}
+
 // requestID returns the request's id: the one that a trusted proxy gave it,
 // if it is fit for a log, otherwise a new one.
-func requestID(trusted bool, h http.Header) string {
-	if given := h["X-Request-Id"]; trusted && len(given) == 1 && saneID(given[0]) {
-		return given[0]
+func (p *public) requestID(trusted bool, h http.Header) string {
+	if trusted {
+		if given := h["X-Request-Id"]; len(given) == 1 && saneID(given[0]) {
+			return given[0]
+		}
 	}
-	return rand.Text()
+	return p.ids.next()
 }
 
 // saneID says whether an id is 8 to 64 letters, digits, "-", "_" and ".", and

@@ -14,9 +14,10 @@ import (
 // server finds out, in one value. It is the ResponseWriter of the handlers.
 type exchange struct {
 	http.ResponseWriter
-	started   time.Time
-	route     *route
-	requestID string
+	started time.Time
+	route   *route
+	// requestID is one, in the form of a header's values.
+	requestID [1]string
 	// peer is at the other end of the connection, and client the one for whom
 	// it speaks where it may.
 	peer, client netip.Addr
@@ -49,20 +50,20 @@ func (x *exchange) WriteHeader(status int) {
 }
 
 // complete adds to the header what every answer has, unless it is there. An
-// answer without content has nothing that could be misread: what says whether
-// it may be kept is all that it needs.
+// answer without content has nothing that could be misread or asked about: what
+// says whether it may be kept is all that it needs.
 func (x *exchange) complete() {
-	always := x.always
+	headers, always := x.Header(), x.always
 	if x.status == http.StatusNoContent {
 		always = always[:1]
+	} else {
+		headers["X-Request-Id"] = x.requestID[:]
 	}
-	headers := x.Header()
 	for _, h := range always {
 		if _, there := headers[h.name]; !there {
 			headers[h.name] = h.values
 		}
 	}
-	headers["X-Request-Id"] = []string{x.requestID}
 }
 
 // Write counts the bytes.
@@ -79,7 +80,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // origin is where the request came from.
-func (x *exchange) origin() auth.Origin { return auth.Origin{IP: x.client, RequestID: x.requestID} }
+func (x *exchange) origin() auth.Origin { return auth.Origin{IP: x.client, RequestID: x.requestID[0]} }
 
 // record writes the request's line in the log: what it was and how it ended,
 // and nothing of what it said. Paths are left out, too, for the route: people
@@ -100,7 +101,7 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 		slog.Int("status", x.status),
 		slog.Int64("duration_us", took.Microseconds()),
 		slog.Int("bytes", x.bytes),
-		slog.String("request_id", x.requestID),
+		slog.String("request_id", x.requestID[0]),
 		slog.String("client", addressText(x.client)),
 	)
 	if x.principal != nil {

@@ -63,7 +63,7 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	if err != nil {
 		return nil, err
 	}
-	record, err := p.Verifier.Look(ctx, token, auth.Origin{IP: from, RequestID: x.requestID})
+	record, err := p.Verifier.Look(ctx, token, auth.Origin{IP: from, RequestID: x.requestID[0]})
 	p.metrics.verified(token, err)
 	if fault.KindOf(err) == fault.Unauthenticated {
 		return nil, nil //nolint:nilnil // not live, which is an answer

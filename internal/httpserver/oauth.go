@@ -92,7 +92,7 @@ func (p *public) oauthProblem(x *exchange, r *http.Request, err error) {
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		x.Header().Set("Connection", "close")
 	case http.StatusInternalServerError, http.StatusServiceUnavailable:
-		p.Log.LogAttrs(r.Context(), slog.LevelError, "an endpoint of OAuth failed", slog.String("request_id", x.requestID), slog.Any("error", err))
+		p.Log.LogAttrs(r.Context(), slog.LevelError, "an endpoint of OAuth failed", slog.String("request_id", x.requestID[0]), slog.Any("error", err))
 	}
 	writeJSON(x, e.status, struct {
 		Code        string `json:"error"`

@@ -33,13 +33,14 @@ type public struct {
 	headers []header
 	metrics *metrics
 	rates   *rates
+	ids     *ids
 	// legacy are headers of answers made for legacy API accounts.
 	legacy    []header
 	unmatched *route
 }
 
 func newPublic(c Config, m *metrics, r *rates) *public {
-	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r, legacy: legacyHeaders(c.Legacy)}
+	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r, ids: newIDs(), legacy: legacyHeaders(c.Legacy)}
 	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
 	p.handle("/gateway/check", p.gatewayCheck).quiet = true
 	p.handleOAuth()
@@ -78,7 +79,7 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if trusted {
 		x.client = p.clientBehind(peer, r.Header)
 	}
-	x.requestID = requestID(trusted, r.Header)
+	x.requestID[0] = p.requestID(trusted, r.Header)
 	defer p.finish(x, r)
 	p.mux.ServeHTTP(x, r)
 }
@@ -109,7 +110,7 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 		what = err.Error()
 	}
 	p.Log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", slog.String("panic", what),
-		slog.String("request_id", x.requestID), slog.String("route", x.route.pattern), slog.String("stack", string(debug.Stack())))
+		slog.String("request_id", x.requestID[0]), slog.String("route", x.route.pattern), slog.String("stack", string(debug.Stack())))
 	if x.status != 0 {
 		x.broken = true
 		return
@@ -167,7 +168,7 @@ func (p *public) refuse(x *exchange, r *http.Request, presented string, err erro
 		x.Header()["Www-Authenticate"] = challenge(presented)
 	case fault.Internal:
 		p.Log.LogAttrs(r.Context(), slog.LevelError, "credential could not be verified",
-			slog.String("request_id", x.requestID), slog.Any("error", err))
+			slog.String("request_id", x.requestID[0]), slog.Any("error", err))
 	}
 	p.WriteError(x, r, err)
 }

@@ -131,7 +131,7 @@ func (r *rates) refuse(x *exchange, l limit, s ratelimit.State) error {
 // tell logs that requests are refused: once for a window, whoever's they are.
 func (r *rates) tell(ctx context.Context, x *exchange, l limit, whose slog.Attr) {
 	r.log.LogAttrs(ctx, slog.LevelInfo, "rate limit reached", slog.String("limit", l.name), whose,
-		slog.String("request_id", x.requestID))
+		slog.String("request_id", x.requestID[0]))
 }
 
 // stands says in the answer's header how the client stands, in the words of
