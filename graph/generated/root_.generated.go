@@ -515,7 +515,7 @@ input ApiTokenFilterInput {
   statuses: [ApiTokenStatus!]
   "Only tokens that may use this scope, by itself or because another of theirs includes it."
   scope: String
-  "Only tokens that were not used since this moment, those never used among them."
+  "Only tokens that were not used since this moment; those never used count from when they were made."
   unusedSince: DateTime
 }
 

@@ -75,7 +75,7 @@ type APITokenFilterInput struct {
 	Statuses []token.Status `json:"statuses,omitempty"`
 	// Only tokens that may use this scope, by itself or because another of theirs includes it.
 	Scope *string `json:"scope,omitempty"`
-	// Only tokens that were not used since this moment, those never used among them.
+	// Only tokens that were not used since this moment; those never used count from when they were made.
 	UnusedSince *time.Time `json:"unusedSince,omitempty"`
 }
 

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os/exec"
@@ -272,5 +273,31 @@ func TestSecretsInOddPlaces(t *testing.T) {
 	}
 	if code := s.stop(t); code != 0 {
 		t.Errorf("exit status %d", code)
+	}
+}
+
+// Whoever is refused can name the request: the id in the answer is the header's.
+func TestRefusalsNameTheRequest(t *testing.T) {
+	s, _ := demo(t, environment(t, dbtest.SQLiteURL(t)))
+	for _, path := range []string{"/accounts/" + acmeID + "/graphql", "/gateway/check", "/nowhere"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.public+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Auth-Token", "junk")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body struct {
+			Errors []struct{ Extensions struct{ RequestID string } }
+		}
+		if err := errors.Join(json.NewDecoder(answer.Body).Decode(&body), answer.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		id := answer.Header.Get("X-Request-Id")
+		if id == "" || len(body.Errors) != 1 || body.Errors[0].Extensions.RequestID != id {
+			t.Errorf("%s: the header has %q, the answer %+v", path, id, body)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,14 +17,20 @@ const legacyPaths = "/v2/"
 const basicScheme = "Basic "
 
 // basic returns the user name and the token that a request presents by HTTP
-// Basic (RFC 7617), if it presents nothing else.
-func basic(h http.Header) (username, token string, ok bool) {
+// Basic (RFC 7617), if it does. It returns fault.Invalid for a request that
+// presents another credential besides: what is behind the gateway may look at
+// the other one.
+func basic(h http.Header) (username, token string, is bool, err error) {
 	values := h["Authorization"]
-	if len(h["X-Auth-Token"]) > 0 || len(values) != 1 || !hasScheme(values[0], basicScheme) {
-		return "", "", false
+	if !slices.ContainsFunc(values, func(value string) bool { return hasScheme(value, basicScheme) }) {
+		return "", "", false, nil
+	}
+	if len(h["X-Auth-Token"]) > 0 || len(values) > 1 {
+		return "", "", false, errDiffer()
 	}
 	r := http.Request{Header: h}
-	return r.BasicAuth()
+	username, token, is = r.BasicAuth()
+	return username, token, is, nil
 }
 
 // hasScheme says whether a value begins with the scheme, in whatever case (RFC

@@ -53,7 +53,8 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 		{"another token", []string{basicAuth("Basic", "erp", "of:new"), orders}, 401, invalid},
 		{"nothing wanted", []string{good, "-X-Original-URI"}, 400, ""},
 		{"no base64", []string{"Authorization: Basic erp:of:old", orders}, 401, none},
-		{"two of them", []string{good, basicAuth("Basic", "erp", "of:new"), orders}, 401, none},
+		{"two of them", []string{good, basicAuth("Basic", "erp", "of:new"), orders}, 400, ""},
+		{"beside a bearer token", []string{good, "Authorization: Bearer lks_live", orders}, 400, ""},
 		{"cannot be judged", []string{basicAuth("Basic", "broken", "of:old"), orders}, 500, ""},
 		{"no key of a gateway", []string{good, orders, "-X-Latchkey-Gateway"}, 401, `Latchkey-Gateway realm="latchkey"`},
 	} {

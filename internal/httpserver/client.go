@@ -92,7 +92,7 @@ func (i *ids) next() string {
 // if it is fit for a log, otherwise a new one.
 func (p *public) requestID(trusted bool, h http.Header) string {
 	if trusted {
-		if given := h["X-Request-Id"]; len(given) == 1 && saneID(given[0]) {
+		if given := h[requestIDHeader]; len(given) == 1 && saneID(given[0]) {
 			return given[0]
 		}
 	}

@@ -10,6 +10,9 @@ import (
 	"latchkey/internal/auth"
 )
 
+// requestIDHeader is in canonical form.
+const requestIDHeader = "X-Request-Id"
+
 // exchange is one request and its answer: everything that the way through the
 // server finds out, in one value. It is the ResponseWriter of the handlers.
 type exchange struct {
@@ -56,8 +59,7 @@ func (x *exchange) complete() {
 	headers, always := x.Header(), x.always
 	if x.status == http.StatusNoContent {
 		always = always[:1]
-	} else {
-		headers["X-Request-Id"] = x.requestID[:]
+		delete(headers, requestIDHeader)
 	}
 	for _, h := range always {
 		if _, there := headers[h.name]; !there {

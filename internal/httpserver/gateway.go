@@ -96,7 +96,11 @@ func (p *public) clientOfGateway(peer netip.Addr, h http.Header) netip.Addr {
 // that may do what is wanted. It returns what was presented whatever comes of
 // it.
 func (p *public) permit(ctx context.Context, x *exchange, h http.Header) (presented string, err error) {
-	if username, token, is := basic(h); is {
+	username, token, is, err := basic(h)
+	switch {
+	case err != nil:
+		return "", err
+	case is:
 		return p.permitLegacy(ctx, x, h, username, token)
 	}
 	record, presented, err := p.authenticate(ctx, x, h)

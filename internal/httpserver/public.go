@@ -80,6 +80,7 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.client = p.clientBehind(peer, r.Header)
 	}
 	x.requestID[0] = p.requestID(trusted, r.Header)
+	w.Header()[requestIDHeader] = x.requestID[:] // where handlers look for it
 	defer p.finish(x, r)
 	p.mux.ServeHTTP(x, r)
 }

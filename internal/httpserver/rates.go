@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
@@ -81,6 +83,8 @@ func (r *rates) judged(x *exchange, presented string, err error) {
 	case r == nil || presented == "":
 	case err == nil:
 		r.failures.Worked(presented)
+	case errors.Is(err, access.ReasonSuspended), errors.Is(err, access.ReasonAddress):
+		// Nobody guesses here: the credential works at another time or place.
 	case fault.KindOf(err) == fault.Unauthenticated:
 		r.failures.Failed(x.client, presented, x.started)
 	}
