@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,21 +90,14 @@ func (p *program) gatewayListCommand() *cobra.Command {
 			for _, k := range keys {
 				views = append(views, gatewayViewOf(k))
 			}
-			return p.printed(map[string][]gatewayView{"gatewayKeys": views}, gatewayTable(views), func() {})
+			return p.printed(map[string][]gatewayView{"gatewayKeys": views}, table("ID\tNAME\tKEY\tCREATED\tREVOKED", views), func() {})
 		})
 	})
 	return c
 }
 
-func gatewayTable(views []gatewayView) string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tKEY\tCREATED\tREVOKED")
-	for _, v := range views {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Hint, dayOf(&v.CreatedAt), dayOf(v.RevokedAt))
-	}
-	_ = w.Flush() // a strings.Builder takes everything
-	return text.String()
+func (v gatewayView) row() []string {
+	return []string{v.ID.String(), v.Name, v.Hint, dayOf(&v.CreatedAt), dayOf(v.RevokedAt)}
 }
 
 func (p *program) gatewayRevokeCommand() *cobra.Command {

@@ -88,19 +88,7 @@ func TestKilled(t *testing.T) {
 		survive(t, environment(t, dbtest.SQLiteURL(t)), func() {})
 	})
 	t.Run("postgres", func(t *testing.T) {
-		cluster, err := dbtest.StartCluster(dbtest.Options{Durable: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := cluster.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		url, err := cluster.CreateDatabase(t.Context(), "latchkey")
-		if err != nil {
-			t.Fatal(err)
-		}
+		cluster, url := dbtest.OwnCluster(t, dbtest.Options{Durable: true})
 		env := environment(t, url)
 		run(t, env, "migrate")
 		survive(t, env, func() {

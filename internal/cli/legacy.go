@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,21 +47,14 @@ func (p *program) legacyListCommand() *cobra.Command {
 			for _, a := range all {
 				views = append(views, legacyViewOf(a))
 			}
-			return p.printed(map[string][]legacyView{"legacyAccounts": views}, legacyTable(views), func() {})
+			return p.printed(map[string][]legacyView{"legacyAccounts": views}, table("ID\tSTORE\tUSER NAME\tCREATED\tLAST USED", views), func() {})
 		})
 	})
 	return c
 }
 
-func legacyTable(views []legacyView) string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTORE\tUSER NAME\tCREATED\tLAST USED")
-	for _, v := range views {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.ID, v.StoreHash, v.Username, dayOf(&v.CreatedAt), dayOf(v.LastUsedAt))
-	}
-	_ = w.Flush() // a strings.Builder takes everything
-	return text.String()
+func (v legacyView) row() []string {
+	return []string{v.ID.String(), v.StoreHash, v.Username, dayOf(&v.CreatedAt), dayOf(v.LastUsedAt)}
 }
 
 func (p *program) legacyCreateCommand() *cobra.Command {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"latchkey/internal/fault"
 )
@@ -195,4 +196,17 @@ func writeJSON(w io.Writer, value any) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
+}
+
+// table is a list for people: a line of titles with tabs between them, and one
+// for each entry.
+func table[T interface{ row() []string }](titles string, entries []T) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, titles)
+	for _, entry := range entries {
+		fmt.Fprintln(w, strings.Join(entry.row(), "\t"))
+	}
+	_ = w.Flush() // a strings.Builder takes everything
+	return text.String()
 }

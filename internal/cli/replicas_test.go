@@ -27,19 +27,8 @@ type replicas struct {
 
 func startReplicas(t *testing.T) *replicas {
 	t.Helper()
-	cluster, err := dbtest.StartCluster(dbtest.Options{Durable: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	r := &replicas{cluster: cluster}
-	if r.url, err = cluster.CreateDatabase(t.Context(), "latchkey"); err != nil {
-		t.Fatal(err)
-	}
+	r := &replicas{}
+	r.cluster, r.url = dbtest.OwnCluster(t, dbtest.Options{Durable: true})
 	env := environment(t, r.url)
 	run(t, env, "migrate")
 	a, session := demo(t, env, "--replica-name", "a")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,7 +64,7 @@ func (t *tokenCommand) list(ctx context.Context, b *backend, by *auth.Principal,
 	for _, one := range tokens {
 		views = append(views, viewOf(one, baseURL, q.Now))
 	}
-	return t.printed(map[string][]tokenView{"apiTokens": views}, table(views), func() {})
+	return t.printed(map[string][]tokenView{"apiTokens": views}, table("ID\tNAME\tSTATUS\tCREATED\tEXPIRES\tLAST USED\tSCOPES", views), func() {})
 }
 
 // every walks through all pages of a list.
@@ -95,15 +94,8 @@ func cursor(w page.Window) *string {
 	return &c
 }
 
-func table(views []tokenView) string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tSTATUS\tCREATED\tEXPIRES\tLAST USED\tSCOPES")
-	for _, v := range views {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Status, dayOf(&v.CreatedAt), dayOf(v.ExpiresAt), dayOf(v.LastUsedAt), strings.Join(v.Scopes, " "))
-	}
-	_ = w.Flush() // a strings.Builder takes everything
-	return text.String()
+func (v tokenView) row() []string {
+	return []string{v.ID, v.Name, v.Status, dayOf(&v.CreatedAt), dayOf(v.ExpiresAt), dayOf(v.LastUsedAt), strings.Join(v.Scopes, " ")}
 }
 
 func dayOf(t *time.Time) string {

@@ -13,19 +13,7 @@ import (
 // A database that is away is nobody's fault among the clients: they are told
 // to try again, and nothing of why.
 func TestUnavailableDatabase(t *testing.T) {
-	cluster, err := dbtest.StartCluster(dbtest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	url, err := cluster.CreateDatabase(t.Context(), "latchkey")
-	if err != nil {
-		t.Fatal(err)
-	}
+	cluster, url := dbtest.OwnCluster(t, dbtest.Options{})
 	env := environment(t, url)
 	run(t, env, "migrate")
 	s, session := demo(t, env, "--request-timeout", "5s")

@@ -59,6 +59,25 @@ func SQLiteURL(t testing.TB) string {
 	return url
 }
 
+// OwnCluster starts a PostgreSQL of the test's own, which the test may stop, kill and restart and which ends with it, and
+// returns it with the URL of an empty database.
+func OwnCluster(t testing.TB, o Options) (cluster *Cluster, url string) {
+	t.Helper()
+	cluster, err := StartCluster(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if url, err = cluster.CreateDatabase(t.Context(), "latchkey"); err != nil {
+		t.Fatal(err)
+	}
+	return cluster, url
+}
+
 // PostgresURL returns the URL of a fresh PostgreSQL database with the whole schema, dropped when t ends.
 func PostgresURL(t testing.TB) string {
 	t.Helper()

@@ -21,19 +21,7 @@ func lookUp(ctx context.Context, db *gormdb.DB) error {
 // A database that is away is told from one that is broken, however the
 // connection ended, and works again when it is back.
 func TestUnavailable(t *testing.T) {
-	cluster, err := dbtest.StartCluster(dbtest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	url, err := cluster.CreateDatabase(t.Context(), "latchkey")
-	if err != nil {
-		t.Fatal(err)
-	}
+	cluster, url := dbtest.OwnCluster(t, dbtest.Options{})
 	p := startProxy(t, url)
 	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: p.url})
 	if err != nil {
