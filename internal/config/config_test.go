@@ -148,6 +148,18 @@ func TestFaultsOfOneSetting(t *testing.T) {
 	}
 }
 
+// What is wrong by itself is not judged together with others as well.
+func TestOneFaultForOneMistake(t *testing.T) {
+	for flag, value := range map[string]string{
+		"legacy-sunset-at": "x", "legacy-deprecated-at": "x", "write-timeout": "x", "request-timeout": "x", "database": "x", "feed-database": "x",
+	} {
+		_, err := config.Load(from(map[string]string{flag: value}, nil), config.Needs{Keys: true})
+		if list := fault.Flatten(err); len(list) != 1 || !strings.Contains(list[0].Field, flag) {
+			t.Errorf("--%s %s: %v", flag, value, err)
+		}
+	}
+}
+
 func TestRates(t *testing.T) {
 	if c := load(t, nil, nil); !c.Rates.On || c.Rates.Token != (config.Rate{Requests: 10000, Window: 30 * time.Second}) {
 		t.Errorf("defaults %+v", c.Rates)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"latchkey/internal/fault"
@@ -31,16 +32,20 @@ type Needs struct {
 func Load(from Source, needs Needs) (Config, error) {
 	var c Config
 	var faults fault.List
+	wrong := map[string]bool{}
 	for _, s := range Settings() {
 		text, set := s.text(from)
 		if !set && text == "" {
 			continue
 		}
 		if err := s.keep(&c, text); err != nil {
+			wrong[s.Flag] = true
 			faults = append(faults, fault.Errorf(fault.Invalid, "%s.", s.complaint(text, err)).On(s.name()))
 		}
 	}
-	faults = append(faults, c.checkTogether(needs)...)
+	faults = append(faults, c.checkTogether(needs, func(flags ...string) bool {
+		return !slices.ContainsFunc(flags, func(flag string) bool { return wrong[flag] })
+	})...)
 	return c, faults.Err()
 }
 
@@ -63,8 +68,9 @@ func (s Setting) complaint(text string, err error) string {
 	return err.Error() + ", not \"" + text + "\""
 }
 
-// checkTogether judges what no setting can be judged on alone.
-func (c *Config) checkTogether(needs Needs) fault.List {
+// checkTogether judges what no setting can be judged on alone, where each of
+// those concerned is right by itself: of one that is not, nothing was kept.
+func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fault.List {
 	var faults fault.List
 	if c.KeyFileGiven && c.KeyFile == "" {
 		faults = append(faults, fault.Errorf(fault.Invalid, "must name a file.").On(called("key-file")))
@@ -72,7 +78,7 @@ func (c *Config) checkTogether(needs Needs) fault.List {
 	if file, ok := c.SQLiteFile(); ok && !c.KeyFileGiven {
 		c.KeyFile = strings.TrimSuffix(file, filepath.Ext(file)) + ".key"
 	}
-	if _, ok := c.SQLiteFile(); !ok && needs.Keys && !c.KeyFileGiven {
+	if _, ok := c.SQLiteFile(); !ok && needs.Keys && !c.KeyFileGiven && right("database") {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must be given with PostgreSQL: every server of one database needs the same keys. Make a file with \"latchkey key create FILE\".").On(called("key-file")))
 	}
@@ -82,11 +88,11 @@ func (c *Config) checkTogether(needs Needs) fault.List {
 	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
 		faults = append(faults, fault.Errorf(fault.Invalid, "must not be that of the public listener.").On(called("admin-addr")))
 	}
-	if c.HTTP.WriteTimeout < c.HTTP.RequestTimeout {
+	if right("write-timeout", "request-timeout") && c.HTTP.WriteTimeout < c.HTTP.RequestTimeout {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must not be shorter than --request-timeout, or no slow answer could be sent.").On(called("write-timeout")))
 	}
-	if c.Legacy.SunsetAt.Before(c.Legacy.DeprecatedAt) {
+	if right("legacy-sunset-at", "legacy-deprecated-at") && c.Legacy.SunsetAt.Before(c.Legacy.DeprecatedAt) {
 		// RFC 9745, section 4.
 		faults = append(faults, fault.Errorf(fault.Invalid, "must not be before --legacy-deprecated-at.").On(called("legacy-sunset-at")))
 	}
