@@ -44,6 +44,7 @@ const (
 	AccessTokenGranted Action = "access_token.granted"
 	AccessTokenRevoked Action = "access_token.revoked"
 	SessionStarted     Action = "session.started"
+	SessionEnded       Action = "session.ended"
 	AccountCreated     Action = "account.created"
 	AccountUpdated     Action = "account.updated"
 	StoreCreated       Action = "store.created"

@@ -47,7 +47,7 @@ func Main(ctx context.Context, args []string, env func(string) (string, bool), s
 func (p *program) root() *cobra.Command {
 	root := group("latchkey", "API credentials for multi-store merchants: issued, used, rotated, revoked",
 		p.serveCommand(), p.migrateCommand(), p.applyCommand(),
-		group("session", "Sessions of people", p.sessionCreateCommand()),
+		group("session", "Sessions of people", p.sessionCreateCommand(), p.sessionListCommand(), p.sessionEndCommand()),
 		group("token", "API tokens of an account and its stores",
 			p.tokenCreateCommand(), p.tokenListCommand(), p.tokenRotateCommand(), p.tokenRevokeCommand()),
 		group("gateway", "Keys of gateways, which ask about tokens",

@@ -8,10 +8,8 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"latchkey/internal/audit"
 	"latchkey/internal/fault"
 	"latchkey/internal/page"
-	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
@@ -195,37 +193,4 @@ func (u users) Ownership(ctx context.Context, foldedEmail string) (user.Ownershi
 	}
 	slices.SortFunc(owned, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	return user.Ownership{User: row.user(), AccountIDs: owned}, nil
-}
-
-type sessionRow struct {
-	AccountID uuid.UUID
-	ID        uuid.UUID
-	UserID    uuid.UUID
-	Digest    []byte
-	DigestKey string
-	CreatedAt instant
-	ExpiresAt instant
-	EndedAt   instant
-}
-
-// TableName tells gorm the table.
-func (sessionRow) TableName() string { return "sessions" }
-
-// StartSession keeps a session.
-func (u users) StartSession(ctx context.Context, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
-	event, err := newEventRow(e)
-	if err != nil {
-		return err
-	}
-	row := sessionRow{
-		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, Digest: digest.Digest[:], DigestKey: string(digest.Key),
-		CreatedAt: instant{s.CreatedAt}, ExpiresAt: instant{s.ExpiresAt},
-	}
-	err = u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := tx.Create(&row).Error; err != nil {
-			return err
-		}
-		return tx.Create(&event).Error
-	})
-	return failed(ctx, "keep session", err)
 }

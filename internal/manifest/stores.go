@@ -74,6 +74,9 @@ func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit
 	if owner == is.OwnerID {
 		return audit.Detail{}
 	}
+	if is.OwnerID != uuid.Nil {
+		a.left[d.ID] = true
+	}
 	is.OwnerID = owner
 	return audit.Detail{Name: "owner", Value: a.people[cmp.Or(s.Owner, d.Owner)].Email}
 }

@@ -129,6 +129,8 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			{"revoked again", send(owner, revoke, vars{"ids": []string{made.id}}), event{}, 0},
 			{"all others revoked", func() answer { return n.from(ip, owner, revoke, vars{"ids": n.ids(owner)}) }, byOwner.did("api_token.revoked", "*"), 4},
 			{"a session", command("session", "create", "--email", shopOwner), byOperator.did("session.started", shopOwner), 1},
+			{"all of a person's sessions ended", command("session", "end", "--email", shopOwner), byOperator.did("session.ended", shopOwner), 2},
+			{"and again", command("session", "end", "--email", shopOwner), event{}, 0},
 			{"a legacy account", command("legacy", "create", "--account", acme, "--store", "acme2eu", "--username", "Old", "--allow-legacy"),
 				byOperator.did("legacy_account.created", "Old"), 1},
 			{"only read", send(owner, "query { account { accountInfo { name } } }", nil), event{}, 0},

@@ -33,6 +33,15 @@ type Repository interface {
 	Ownership(ctx context.Context, foldedEmail string) (Ownership, error)
 	// StartSession keeps a session by its digest, with its event.
 	StartSession(ctx context.Context, s Session, digest secret.KeyedDigest, e audit.Event) error
+	// Sessions returns those of the selection that are live at the moment,
+	// newest first.
+	Sessions(ctx context.Context, which SessionSelection, at time.Time) ([]Session, error)
+	// EndSessions ends those of the selection that are live at the moment, for
+	// good, each with its event, and returns them, newest first. When it
+	// returns, every verifier of this process has heard of it. It returns
+	// fault.NotFound, and ends none, when one of the selection's ids names no
+	// session there.
+	EndSessions(ctx context.Context, which SessionSelection, at time.Time, event func(Session) audit.Event) ([]Session, error)
 }
 
 // Ownership is a person with the accounts where they own the account itself
@@ -42,7 +51,7 @@ type Ownership struct {
 	AccountIDs []uuid.UUID
 }
 
-// Service answers about people and starts their sessions.
+// Service answers about people, and starts and ends their sessions.
 type Service struct {
 	repo   Repository
 	keys   *secret.Keyring
@@ -121,10 +130,7 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 	if req.TTL < time.Minute || req.TTL > MaxSessionTTL {
 		return Session{}, secret.Secret{}, fault.Errorf(fault.Invalid, "A session lasts 1 minute to 30 days.").On("ttl")
 	}
-	owner, err := s.repo.Ownership(ctx, Fold(req.Email))
-	if fault.KindOf(err) == fault.NotFound {
-		return Session{}, secret.Secret{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
-	}
+	owner, err := s.person(ctx, req.Email)
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
@@ -144,13 +150,10 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 }
 
 func (s *Service) keep(ctx context.Context, by *auth.Principal, u User, accountID uuid.UUID, ttl time.Duration, value secret.Secret) (Session, error) {
-	now := s.now().UTC().Truncate(time.Microsecond)
-	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: accountID, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl)}
-	event := audit.Event{
-		ID: uuid.Must(uuid.NewV7()), AccountID: accountID, At: now, Actor: audit.ActorOf(by.Subject()),
-		Action: audit.SessionStarted, Target: audit.Target{Kind: audit.TargetSession, Key: session.ID.String(), Name: u.Email},
-		Details: []audit.Detail{{Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)}},
-	}
+	now := s.moment()
+	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: accountID, UserID: u.ID, Email: u.Email, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	event := sessionEvent(by, session, audit.SessionStarted, now)
+	event.Details = []audit.Detail{{Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)}}
 	return session, s.repo.StartSession(ctx, session, s.keys.Digest(value), event)
 }
 

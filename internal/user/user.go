@@ -53,6 +53,8 @@ type Session struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
 	UserID    uuid.UUID
+	// Email is the person's address.
+	Email     string
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }

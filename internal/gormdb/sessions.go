@@ -1,0 +1,200 @@
+package gormdb
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/manifest"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+type sessionRow struct {
+	AccountID uuid.UUID
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	Digest    []byte
+	DigestKey string
+	CreatedAt instant
+	ExpiresAt instant
+	EndedAt   instant
+}
+
+// TableName tells gorm the table.
+func (sessionRow) TableName() string { return "sessions" }
+
+// StartSession keeps a session.
+func (u users) StartSession(ctx context.Context, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
+	event, err := newEventRow(e)
+	if err != nil {
+		return err
+	}
+	row := sessionRow{
+		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, Digest: digest.Digest[:], DigestKey: string(digest.Key),
+		CreatedAt: instant{s.CreatedAt}, ExpiresAt: instant{s.ExpiresAt},
+	}
+	err = u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return tx.Create(&event).Error
+	})
+	return failed(ctx, "keep session", err)
+}
+
+// sessionColumns are the columns of sessions that a user.Session is made of.
+const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, sessions.created_at, sessions.expires_at,
+	(SELECT email FROM users WHERE users.id = sessions.user_id) AS email`
+
+// liveSession is the condition that a session is live at a moment.
+const liveSession = "sessions.ended_at IS NULL AND sessions.expires_at > ?"
+
+// strandedSession is the condition that the person of a session owns nothing
+// in its account.
+const strandedSession = `NOT EXISTS (SELECT 1 FROM accounts AS a WHERE a.id = sessions.account_id AND a.owner_id = sessions.user_id)
+	AND NOT EXISTS (SELECT 1 FROM stores AS s WHERE s.account_id = sessions.account_id AND s.owner_id = sessions.user_id)`
+
+// condition is part of a statement, with its arguments.
+type condition struct {
+	sql  string
+	args []any
+}
+
+func (c *condition) and(sql string, args ...any) {
+	c.sql += " AND " + sql
+	c.args = append(c.args, args...)
+}
+
+// picked is the condition that a session is of the selection and live at the
+// moment.
+func picked(which user.SessionSelection, at time.Time) condition {
+	c := condition{liveSession, []any{instant{at}}}
+	if len(which.IDs) > 0 {
+		c.and("sessions.id IN ?", which.IDs)
+	}
+	if which.UserID != uuid.Nil {
+		c.and("sessions.user_id = ?", which.UserID)
+	}
+	if which.AccountID != uuid.Nil {
+		c.and("sessions.account_id = ?", which.AccountID)
+	}
+	return c
+}
+
+// sessionsOf reads the sessions that a query finds, newest first.
+func sessionsOf(q *gorm.DB) ([]user.Session, error) {
+	var rows []struct {
+		ID, AccountID, UserID uuid.UUID
+		CreatedAt, ExpiresAt  instant
+		Email                 string
+	}
+	if err := q.Scan(&rows).Error; err != nil {
+		return nil, err
+	}
+	all := make([]user.Session, len(rows))
+	for i, r := range rows {
+		all[i] = user.Session{ID: r.ID, AccountID: r.AccountID, UserID: r.UserID, Email: r.Email, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time}
+	}
+	slices.SortFunc(all, func(a, b user.Session) int { return slices.Compare(b.ID[:], a.ID[:]) })
+	return all, nil
+}
+
+// Sessions returns the live sessions of a selection.
+func (u users) Sessions(ctx context.Context, which user.SessionSelection, at time.Time) ([]user.Session, error) {
+	c := picked(which, at)
+	all, err := sessionsOf(u.engine.reader(ctx).Raw("SELECT "+sessionColumns+" FROM sessions WHERE "+c.sql, c.args...))
+	return all, failed(ctx, "list sessions", err)
+}
+
+// EndSessions ends the live sessions of a selection.
+func (u users) EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+	var ended []user.Session
+	err := u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		var err error
+		if ended, err = endSessions(tx, picked(which, at), at, event); err != nil {
+			return err
+		}
+		for _, id := range accountsOf(ended) {
+			if err := u.engine.announce(tx, id); err != nil {
+				return err
+			}
+		}
+		return allKnown(tx, which)
+	})
+	u.tell(err, accountsOf(ended)...)
+	if err != nil {
+		return nil, failed(ctx, "end sessions", err)
+	}
+	return ended, nil
+}
+
+// endSessions ends the live sessions that meet the condition, with their
+// events. Who holds the transaction announces their accounts in it, and tells
+// of them after it.
+func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+	args := append([]any{instant{at}}, c.args...)
+	ended, err := sessionsOf(tx.Raw("UPDATE sessions SET ended_at = ? WHERE "+c.sql+" RETURNING "+sessionColumns, args...))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range ended {
+		row, err := newEventRow(event(s))
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.Create(&row).Error; err != nil {
+			return nil, err
+		}
+	}
+	return ended, nil
+}
+
+// accountsOf returns the accounts of sessions, each once.
+func accountsOf(sessions []user.Session) []uuid.UUID {
+	var ids []uuid.UUID
+	for _, s := range sessions {
+		if !slices.Contains(ids, s.AccountID) {
+			ids = append(ids, s.AccountID)
+		}
+	}
+	return ids
+}
+
+// allKnown returns user.ErrNoSession if an id of the selection names none.
+func allKnown(tx *gorm.DB, which user.SessionSelection) error {
+	if len(which.IDs) == 0 {
+		return nil
+	}
+	q := tx.Model(&sessionRow{}).Where("id IN ?", which.IDs)
+	if which.AccountID != uuid.Nil {
+		q = q.Where("account_id = ?", which.AccountID)
+	}
+	var known []uuid.UUID
+	if err := q.Pluck("id", &known).Error; err != nil {
+		return err
+	}
+	for _, id := range which.IDs {
+		if !slices.Contains(known, id) {
+			return user.ErrNoSession(id)
+		}
+	}
+	return nil
+}
+
+// EndStrandedSessions ends the live sessions of people who own nothing in the
+// account.
+func (m manifests) EndStrandedSessions(ctx context.Context, accountID uuid.UUID, at time.Time, event func(user.Session) audit.Event) error {
+	if m.tx == nil {
+		return m.Atomically(ctx, func(r manifest.Repository) error { return r.EndStrandedSessions(ctx, accountID, at, event) })
+	}
+	m.saved[accountID] = true
+	c := picked(user.SessionSelection{AccountID: accountID}, at)
+	c.and(strandedSession)
+	_, err := endSessions(m.tx.WithContext(ctx), c, at, event)
+	return failed(ctx, "end the sessions of those who own nothing", err)
+}

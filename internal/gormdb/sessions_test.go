@@ -1,0 +1,143 @@
+package gormdb_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/manifest"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+// endedEvent is the event of a session that ended.
+func endedEvent(s user.Session) audit.Event {
+	return audit.Event{
+		ID: uuid.Must(uuid.NewV7()), AccountID: s.AccountID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
+		Action: audit.SessionEnded, Target: audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: s.Email},
+	}
+}
+
+func ended(t *testing.T, db *gormdb.DB, value secret.Secret) bool {
+	t.Helper()
+	record, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(value))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record.Ended
+}
+
+func TestEndSessions(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		here := dbtest.Seed{StoreOwner: true}.Make(t, db)
+		there := dbtest.Seed{StoreOwner: true}.Make(t, db)
+		first, a := startSession(t, db, here, here.Owner)
+		second, b := startSession(t, db, here, here.Owner)
+		elsewhere, _ := startSession(t, db, there, here.Owner)
+		others, d := startSession(t, db, here, here.StoreOwner)
+		var r recorder
+		db.OnChange(r.changed)
+		list := func(which user.SessionSelection) []uuid.UUID {
+			t.Helper()
+			all, err := db.Users().Sessions(t.Context(), which, noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids := make([]uuid.UUID, len(all))
+			for i, s := range all {
+				ids[i] = s.ID
+			}
+			return ids
+		}
+		end := func(which user.SessionSelection) []user.Session {
+			t.Helper()
+			all, err := db.Users().EndSessions(t.Context(), which, noon, endedEvent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		same(t, "all of a person", list(user.SessionSelection{UserID: here.Owner.ID}), []uuid.UUID{elsewhere.ID, second.ID, first.ID})
+		same(t, "all of an account", list(user.SessionSelection{AccountID: here.Account.ID}), []uuid.UUID{others.ID, second.ID, first.ID})
+		if late, err := db.Users().Sessions(t.Context(), user.SessionSelection{}, later(time.Hour)); err != nil || len(late) > 0 {
+			t.Errorf("expired ones are listed: %v, %v", late, err)
+		}
+
+		none := user.SessionSelection{IDs: []uuid.UUID{first.ID, uuid.New()}}
+		_, err := db.Users().EndSessions(t.Context(), none, noon, endedEvent)
+		mustBe(t, err, fault.NotFound)
+		if ended(t, db, a) || len(r.take()) > 0 {
+			t.Error("one of two was ended, though the other is unknown")
+		}
+		gone := end(user.SessionSelection{UserID: here.Owner.ID, AccountID: here.Account.ID})
+		if len(gone) != 2 || gone[0].Email != here.Owner.Email || !gone[1].ExpiresAt.Equal(first.ExpiresAt) {
+			t.Errorf("ended %+v", gone)
+		}
+		if told := r.take(); !slices.Equal(told, []uuid.UUID{here.Account.ID}) {
+			t.Errorf("told of %v", told)
+		}
+		if !ended(t, db, a) || !ended(t, db, b) || ended(t, db, d) {
+			t.Error("not those of the person in the account are ended")
+		}
+		same(t, "what is left", list(user.SessionSelection{}), []uuid.UUID{others.ID, elsewhere.ID})
+		if again := end(user.SessionSelection{IDs: []uuid.UUID{first.ID, second.ID}}); len(again) > 0 || len(r.take()) > 0 {
+			t.Errorf("ended once more: %v", again)
+		}
+		n, err := db.Audit().CountEvents(t.Context(), here.Account.ID, audit.Filter{Actions: []audit.Action{audit.SessionEnded}})
+		if err != nil || n != 2 {
+			t.Errorf("%d events of an end, %v", n, err)
+		}
+		end(user.SessionSelection{UserID: here.Owner.ID})
+		same(t, "what is left of the others", list(user.SessionSelection{}), []uuid.UUID{others.ID})
+	})
+}
+
+// Other processes hear of an end as of every right that is taken away.
+func TestFeedHearsOfEndedSessions(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		here, there := dbtest.Open(t, url), dbtest.Open(t, url)
+		w := dbtest.Seed{}.Make(t, there)
+		s, _ := startSession(t, there, w, w.Owner)
+		l := listen(t, here)
+		within(t, 5*time.Second, "hearing", l.Hearing)
+		forgets := l.forgets.Load()
+		if _, err := there.Users().EndSessions(t.Context(), user.SessionSelection{IDs: []uuid.UUID{s.ID}}, noon, endedEvent); err != nil {
+			t.Fatal(err)
+		}
+		within(t, lease, "the end", func() bool { return l.hears(w.Account.ID, forgets) })
+	})
+}
+
+func TestEndStrandedSessions(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 1, StoreOwner: true}.Make(t, db)
+		_, owners := startSession(t, db, w, w.Owner)
+		_, storeOwners := startSession(t, db, w, w.StoreOwner)
+		_, nobodys := startSession(t, db, w, w.Users[2])
+		strand := func(r manifest.Repository) error {
+			return r.EndStrandedSessions(t.Context(), w.Account.ID, noon, endedEvent)
+		}
+		cause := errors.New("taken back")
+		err := db.Manifest().Atomically(t.Context(), func(r manifest.Repository) error { return errors.Join(strand(r), cause) })
+		if !errors.Is(err, cause) {
+			t.Fatal(err)
+		}
+		if err := strand(db.Manifest()); err != nil {
+			t.Fatal(err)
+		}
+		if ended(t, db, owners) || ended(t, db, storeOwners) {
+			t.Error("an owner's session was ended")
+		}
+		n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{Actions: []audit.Action{audit.SessionEnded}})
+		if err != nil || n != 1 || !ended(t, db, nobodys) {
+			t.Errorf("%d sessions of nobody's were ended, %v", n, err)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package user_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/user"
+)
+
+// ending is a repository that notes which sessions are to end.
+type ending struct {
+	*people
+
+	which *user.SessionSelection
+	event audit.Event
+}
+
+func (e *ending) EndSessions(_ context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+	s := user.Session{ID: uuid.New(), AccountID: home, Email: "One@acme.example", CreatedAt: at}
+	e.which, e.event = &which, event(s)
+	return []user.Session{s}, nil
+}
+
+func (e *ending) Sessions(_ context.Context, which user.SessionSelection, _ time.Time) ([]user.Session, error) {
+	e.which = &which
+	return nil, nil
+}
+
+func TestEndSessions(t *testing.T) {
+	repo := &ending{people: acmePeople()}
+	s, _ := service(t, repo)
+	operator := auth.OperatorPrincipal()
+	ended, err := s.EndSessions(ctx, &operator, user.SessionFilter{Email: " ONE@acme.example", AccountID: home})
+	if err != nil || len(ended) != 1 {
+		t.Fatal(ended, err)
+	}
+	one := repo.owners["one@acme.example"].User.ID
+	if repo.which.UserID != one || repo.which.AccountID != home || repo.which.IDs != nil {
+		t.Errorf("ended those of %+v", repo.which)
+	}
+	e := repo.event
+	if e.Action != audit.SessionEnded || e.AccountID != home || e.At != now || e.Actor.Kind != audit.ActorOperator ||
+		e.Target != (audit.Target{Kind: audit.TargetSession, Key: ended[0].ID.String(), Name: "One@acme.example"}) {
+		t.Errorf("the event is %+v", e)
+	}
+	if _, err := s.Sessions(ctx, &operator, user.SessionFilter{AccountID: other}); err != nil || repo.which.AccountID != other || repo.which.UserID != uuid.Nil {
+		t.Errorf("listed those of %+v, %v", repo.which, err)
+	}
+}
+
+func TestEndSessionsRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		by     auth.Kind
+		filter user.SessionFilter
+		kind   fault.Kind
+		field  string
+	}{
+		{"anyone but the operator", auth.Session, user.SessionFilter{Email: "one@acme.example"}, fault.Forbidden, ""},
+		{"nothing named", auth.Operator, user.SessionFilter{}, fault.Invalid, "ids"},
+		{"an account alone", auth.Operator, user.SessionFilter{AccountID: home}, fault.Invalid, "ids"},
+		{"an address of spaces", auth.Operator, user.SessionFilter{Email: " "}, fault.Invalid, "ids"},
+		{"sessions and a person", auth.Operator, user.SessionFilter{IDs: []uuid.UUID{home}, Email: "one@acme.example"}, fault.Invalid, "ids"},
+		{"nobody's address", auth.Operator, user.SessionFilter{Email: "nobody@acme.example"}, fault.NotFound, "email"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			repo := &ending{people: acmePeople()}
+			s, _ := service(t, repo)
+			_, err := s.EndSessions(ctx, &auth.Principal{Kind: tc.by, AccountID: home, AccountOwner: true}, tc.filter)
+			failures := fault.Flatten(err)
+			if len(failures) != 1 || failures[0].Kind != tc.kind || failures[0].Field != tc.field || repo.which != nil {
+				t.Errorf("got %v, want %s on %q; ended %v", err, tc.kind, tc.field, repo.which)
+			}
+		})
+	}
+	s, _ := service(t, &ending{people: acmePeople()})
+	if _, err := s.Sessions(ctx, &auth.Principal{Kind: auth.APIToken}, user.SessionFilter{}); fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("listed for a token: %v", err)
+	}
+}
