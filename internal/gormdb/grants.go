@@ -178,6 +178,7 @@ func (g grants) End(ctx context.Context, e oauth.Ending) error {
 	for i, c := range e.Candidates {
 		digests[i] = c.Digest[:]
 	}
+	ended := false
 	err = g.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
 		theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
 		if e.Kind == secret.OAuthAccessToken {
@@ -188,6 +189,7 @@ func (g grants) End(ctx context.Context, e oauth.Ending) error {
 		if theirs.Error != nil || theirs.RowsAffected == 0 {
 			return theirs.Error
 		}
+		ended = true
 		if err := g.engine.announce(tx, e.AccountID); err != nil {
 			return err
 		}
@@ -196,5 +198,20 @@ func (g grants) End(ctx context.Context, e oauth.Ending) error {
 	// A repeat of what another replica did may reach this one before the feed
 	// does, so this is told even when nothing was left to change.
 	g.tell(err, e.AccountID)
+	if err == nil && !ended {
+		err = g.notAnothers(ctx, e)
+	}
 	return failed(ctx, "end an access token", err)
+}
+
+// notAnothers returns the fault of an access token that is another API token's.
+func (g grants) notAnothers(ctx context.Context, e oauth.Ending) error {
+	record, err := g.Access().Credential(ctx, e.Kind, e.Candidates)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return nil
+	case err == nil && record.Principal.ID != e.TokenID:
+		return oauth.ErrAnothers()
+	}
+	return err
 }

@@ -32,9 +32,17 @@ func securityHeaders(https bool) []header {
 	return all
 }
 
-// problem answers an error of HTTP in the form of the API's errors, so that a
-// client needs to know one form only.
+// problem answers an error of HTTP in the form of the errors of the API, or of
+// OAuth where that is spoken, so that a client needs to know one form only.
 func (x *exchange) problem(status int, code fault.Kind, message string) {
+	if x.route.oauth {
+		known := "invalid_request"
+		if code == fault.Internal {
+			known = "server_error"
+		}
+		x.oauthError(&oauthError{status, known, message})
+		return
+	}
 	type extensions struct {
 		Code      fault.Kind `json:"code"`
 		RequestID string     `json:"requestId"`

@@ -33,8 +33,8 @@ func (p *public) handleMetadata() {
 		Introspection: p.PublicURL + introspectPath, IntrospectionAuth: []string{"Bearer"},
 	}
 	serve := func(x *exchange, _ *http.Request) { writeJSON(x, http.StatusOK, m) }
-	p.handle(metadataPath, serve, http.MethodGet, http.MethodHead)
+	p.handleForOAuth(metadataPath, serve, http.MethodGet, http.MethodHead)
 	if issuer, err := url.Parse(p.PublicURL); err == nil && issuer.Path != "" {
-		p.handle(metadataPath+issuer.Path, serve, http.MethodGet, http.MethodHead)
+		p.handleForOAuth(metadataPath+issuer.Path, serve, http.MethodGet, http.MethodHead)
 	}
 }

@@ -32,10 +32,23 @@ const (
 )
 
 func (p *public) handleOAuth() {
-	p.handle(tokenPath, p.oauthToken, http.MethodPost)
-	p.handle(introspectPath, p.oauthIntrospect, http.MethodPost).quiet = true
-	p.handle(revokePath, p.oauthRevoke, http.MethodPost)
+	p.handleForOAuth(tokenPath, p.oauthToken, http.MethodPost)
+	p.handleForOAuth(introspectPath, p.oauthIntrospect, http.MethodPost).quiet = true
+	p.handleForOAuth(revokePath, p.oauthRevoke, http.MethodPost)
 	p.handleMetadata()
+	for _, below := range []string{"/oauth2", "/oauth2/"} {
+		p.handleForOAuth(below, func(x *exchange, _ *http.Request) {
+			x.problem(http.StatusNotFound, fault.NotFound, "There is nothing at this address. POST to "+tokenPath+", "+introspectPath+" or "+revokePath+".")
+		})
+	}
+}
+
+// handleForOAuth makes a route whose errors, whoever answers them, have the
+// form that clients of OAuth read.
+func (p *public) handleForOAuth(pattern string, serve func(*exchange, *http.Request), methods ...string) *route {
+	rt := p.handle(pattern, serve, methods...)
+	rt.oauth = true
+	return rt
 }
 
 // oauthError is an error in the form of RFC 6749, section 5.2.
@@ -72,6 +85,8 @@ func asOAuth(err error) *oauthError {
 		return &oauthError{http.StatusUnauthorized, "invalid_client", message}
 	case fault.Invalid: // of all that the service is given, a scope alone can be
 		return &oauthError{http.StatusBadRequest, "invalid_scope", message}
+	case fault.Forbidden: // to end what was issued to another client
+		return &oauthError{http.StatusBadRequest, "invalid_grant", message}
 	case fault.LimitReached, fault.RateLimited:
 		// The RFC has no code for this and the like here; these are of its
 		// section 4.1.2.1.
@@ -91,9 +106,16 @@ func (p *public) oauthProblem(x *exchange, r *http.Request, err error) {
 		}
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		x.Header().Set("Connection", "close")
-	case http.StatusInternalServerError, http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable:
+		x.Header()["Retry-After"] = []string{"1"} // as the API answers
+		fallthrough
+	case http.StatusInternalServerError:
 		p.Log.LogAttrs(r.Context(), slog.LevelError, "an endpoint of OAuth failed", slog.String("request_id", x.requestID[0]), slog.Any("error", err))
 	}
+	x.oauthError(e)
+}
+
+func (x *exchange) oauthError(e *oauthError) {
 	writeJSON(x, e.status, struct {
 		Code        string `json:"error"`
 		Description string `json:"error_description"`
@@ -169,6 +191,9 @@ func (p *public) oauthRevoke(x *exchange, r *http.Request) {
 	}
 	if err == nil {
 		err = p.OAuth.Revoke(ctx, x.principal, f.get("token")) //nolint:contextcheck // the deadline's parent is the request's
+		if fault.KindOf(err) == fault.Forbidden {
+			x.why = "another client's token"
+		}
 	}
 	if err != nil {
 		p.oauthProblem(x, r, err)

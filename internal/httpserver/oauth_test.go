@@ -4,10 +4,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/internal/config"
 	"latchkey/internal/httpserver"
@@ -152,8 +155,16 @@ func TestOAuthRequests(t *testing.T) {
 		"/oauth2/token": "POST", "/oauth2/introspect": "POST", "/oauth2/revoke": "POST", "/.well-known/oauth-authorization-server": "GET, HEAD",
 	} {
 		got := server.do(t, "DELETE", server.public+path, "")
-		if got.StatusCode != 405 || got.Header.Get("Allow") != allow || !json.Valid([]byte(got.text)) {
+		if code := errorOf(t, got); got.StatusCode != 405 || got.Header.Get("Allow") != allow || code != "invalid_request" {
 			t.Errorf("DELETE %s: %d, %q, %s", path, got.StatusCode, got.Header.Get("Allow"), got.text)
+		}
+	}
+	for _, path := range []string{"/oauth2", "/oauth2/", "/oauth2/tokens", "/oauth2/token/", "/oauth2/authorize?response_type=code"} {
+		for _, method := range []string{"GET", "POST"} {
+			got := server.do(t, method, server.public+path, grant, right, formType)
+			if code := errorOf(t, got); got.StatusCode != 404 || code != "invalid_request" {
+				t.Errorf("%s %s: %d %s", method, path, got.StatusCode, got.text)
+			}
 		}
 	}
 	got := server.do(t, "POST", server.public+"/oauth2/token?"+grant, "", right, formType)
@@ -162,13 +173,73 @@ func TestOAuthRequests(t *testing.T) {
 	}
 }
 
-// Whatever becomes of it, revoking is answered alike (RFC 7009, section 2.2).
+// Who waits in vain, for the body or for us, and who meets a failure is told
+// so in the same form.
+func TestOAuthFailures(t *testing.T) {
+	c := newClients(t)
+	server := start(t, whoami, func(hc *httpserver.Config) {
+		hc.Verifier, hc.OAuth = asked{}, c
+		hc.Limits.ReadTimeout, hc.Limits.RequestTimeout = 200*time.Millisecond, 200*time.Millisecond
+	})
+	const grant = "grant_type=client_credentials"
+	for _, tc := range []struct {
+		name, path, body, authorization string
+		status                          int
+		code, retryAfter                string
+	}{
+		{"the database away", "token", grant, basic("unavailable", c.secret.Reveal()), 503, "temporarily_unavailable", "1"},
+		{"a slow database", "token", grant, basic("slow", c.secret.Reveal()), 503, "temporarily_unavailable", "1"},
+		{"a slow database at revocation", "revoke", "token=x", basic("slow", c.secret.Reveal()), 503, "temporarily_unavailable", "1"},
+		{"a slow database at introspection", "introspect", "token=lka_slow", "Authorization: Bearer " + gatewayKey, 503, "temporarily_unavailable", "1"},
+		{"a panic", "token", grant, basic("panics", c.secret.Reveal()), 500, "server_error", ""},
+		{"a body over the limit of all", "introspect", strings.Repeat("x", 1001), "Authorization: Bearer " + gatewayKey, 413, "invalid_request", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := server.do(t, "POST", server.public+"/oauth2/"+tc.path, tc.body, tc.authorization, formType)
+			if code := errorOf(t, got); got.StatusCode != tc.status || code != tc.code || got.Header.Get("Retry-After") != tc.retryAfter {
+				t.Errorf("got %d %s, %v", got.StatusCode, got.text, got.Header)
+			}
+		})
+	}
+	t.Run("a slow body", func(t *testing.T) {
+		body, stalled := io.Pipe()
+		defer stalled.Close()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.public+"/oauth2/token", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+		res, err := server.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if code := errorOf(t, answer{res, string(text)}); err != nil || res.StatusCode != 408 || code != "invalid_request" {
+			t.Errorf("got %d %s, %v", res.StatusCode, text, err)
+		}
+	})
+}
+
+// What is ended, or was never there, is answered alike (RFC 7009, section
+// 2.2); what is another client's is refused (section 2.1).
 func TestRevocationEndpoint(t *testing.T) {
 	c := newClients(t)
 	server := oauthServer(t, c)
 	got := server.do(t, "POST", server.public+"/oauth2/revoke", "token=lko_x&token_type_hint=refresh_token", basic(clientID, c.secret.Reveal()), formType)
 	if got.StatusCode != 200 || got.text != "" || !slices.Equal(c.calls, []string{fmt.Sprintf(`revoke "lko_x" of %s`, tokenID)}) {
 		t.Errorf("got %d %q, asked %q", got.StatusCode, got.text, c.calls)
+	}
+	got = server.do(t, "POST", server.public+"/oauth2/revoke", "token=another's", basic(clientID, c.secret.Reveal()), formType)
+	if code := errorOf(t, got); got.StatusCode != 400 || code != "invalid_grant" {
+		t.Errorf("got %d %s", got.StatusCode, got.text)
+	}
+	server.stop()
+	if err := <-server.ended; err != nil {
+		t.Error(err)
+	}
+	if text := server.log.String(); !strings.Contains(text, `"refused_for":"another client's token"`) {
+		t.Errorf("the log: %s", text)
 	}
 }
 

@@ -48,10 +48,13 @@ func records() map[string]*access.Record {
 // asked is the verifier of these tests.
 type asked struct{ httpserver.Verifier }
 
-// Look knows these records, and breaks on another token.
-func (asked) Look(_ context.Context, presented string, origin auth.Origin) (*access.Record, error) {
-	if presented == "lka_broken" {
+// Look knows these records, and breaks or waits on others.
+func (asked) Look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+	switch presented {
+	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
+	case "lka_slow":
+		return nil, await(ctx)
 	}
 	r, known := records()[presented]
 	if !known || len(r.Principal.AllowedIPRanges) > 0 && !r.Principal.AllowedIPRanges[0].Contains(origin.IP) {
@@ -71,7 +74,7 @@ func (asked) Gateway(_ context.Context, presented string, _ auth.Origin) (*acces
 	return nil, access.ErrRefused()
 }
 
-// clients is an oauth.Service in memory, with one client and one that breaks.
+// clients is an oauth.Service in memory, with one client and some that break.
 type clients struct {
 	secret  secret.Secret
 	granted secret.Secret
@@ -93,11 +96,16 @@ func newClients(t testing.TB) *clients {
 	return c
 }
 
-func (c *clients) Authenticate(_ context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error) {
+func (c *clients) Authenticate(ctx context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error) {
 	if id == "unavailable" {
 		return nil, fmt.Errorf("look up: %w: %w", fault.ErrUnavailable, errors.New("internals"))
 	}
-	if id == "broken" {
+	switch id {
+	case "slow":
+		return nil, await(ctx)
+	case "panics":
+		panic("internals")
+	case "broken":
 		return nil, errors.New("internals")
 	}
 	if id != clientID || presented.Reveal() != c.secret.Reveal() {
@@ -121,10 +129,19 @@ func (c *clients) Grant(_ context.Context, client *auth.Principal, asked string)
 
 func (c *clients) Revoke(_ context.Context, client *auth.Principal, presented string) error {
 	c.calls = append(c.calls, fmt.Sprintf("revoke %q of %s", presented, client.ID))
-	if presented == "broken" {
+	switch presented {
+	case "broken":
 		return errors.New("internals")
+	case "another's":
+		return oauth.ErrAnothers()
 	}
 	return nil
+}
+
+// await answers as the database does that does not in time.
+func await(ctx context.Context) error {
+	<-ctx.Done()
+	return fmt.Errorf("look up: %w: %w", fault.ErrUnavailable, ctx.Err())
 }
 
 // oauthServer is a server whose clients are these.

@@ -24,6 +24,8 @@ type route struct {
 	metrics *routeMetrics
 	// quiet says that good answers are no news: their lines are for debugging.
 	quiet bool
+	// oauth says that errors have the form of OAuth, not of the API.
+	oauth bool
 }
 
 // public is the handler of the public listener.

@@ -79,7 +79,8 @@ type Repository interface {
 	// the API token is revoked.
 	Grant(ctx context.Context, d Draft) error
 	// End ends the access token if it is the API token's and lives. Otherwise
-	// it changes nothing, which is no error.
+	// it changes nothing, which is no error unless the access token is another
+	// API token's, whether it lives or not: then it returns ErrAnothers.
 	End(ctx context.Context, e Ending) error
 }
 
@@ -96,4 +97,11 @@ type Granted struct {
 func errClient() *fault.Error {
 	return fault.Errorf(fault.Unauthenticated,
 		"The client is unknown, its secret is wrong, or its API token does not work, or no longer, or not from here.")
+}
+
+// ErrAnothers is the answer to a client that asks to end what was not issued
+// to it (RFC 7009, section 2.1). It says nothing of whose that is, nor of
+// whether it works.
+func ErrAnothers() *fault.Error {
+	return fault.Errorf(fault.Forbidden, "This was not issued to the client that asks, so it may not end it.")
 }

@@ -174,8 +174,9 @@ func (s *Service) narrow(held scope.Set, asked string) (scope.Set, error) {
 }
 
 // Revoke ends an access token of a client that Authenticate let in, granted
-// or not. A token that is not the client's, or that lives no more, is left
-// alone, which is no error (RFC 7009, section 2.2).
+// or not. A token that lives no more, or that there is not, is left alone,
+// which is no error (RFC 7009, section 2.2). It returns fault.Forbidden for
+// another client's and for whatever is issued to no client (section 2.1).
 func (s *Service) Revoke(ctx context.Context, client *auth.Principal, presented string) error {
 	value, err := secret.Parse(presented)
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *Service) Revoke(ctx context.Context, client *auth.Principal, presented 
 	switch value.Kind() {
 	case secret.OAuthAccessToken, secret.AccountAccessToken, secret.StoreAccessToken:
 	default:
-		return nil
+		return ErrAnothers() // nobody looks whether there is such a one
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
 	return s.repo.End(ctx, Ending{

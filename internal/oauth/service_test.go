@@ -287,27 +287,35 @@ func TestRevoke(t *testing.T) {
 			mine, theirs := h.issue(level, []string{"store_cart"}), h.issue(level, []string{"store_cart"})
 			granted, kept, foreign := h.grant(mine, ""), h.grant(mine, ""), h.grant(theirs, "")
 			before := len(h.events())
+			dead, none := h.issue(level, []string{"store_cart"}), secret.Secret{}
+			if _, err := h.tokens.Revoke(t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{dead.Token.ID}}); err != nil {
+				t.Fatal(err)
+			}
 			for _, tc := range []struct {
 				name      string
 				presented string
 				ended     secret.Secret // one that must not work any more
+				want      fault.Kind
 			}{
-				{"a granted one", granted.AccessToken.Reveal(), granted.AccessToken},
-				{"again", granted.AccessToken.Reveal(), secret.Secret{}},
-				{"the durable one", mine.AccessToken.Reveal(), mine.AccessToken},
-				{"the durable one again", mine.AccessToken.Reveal(), secret.Secret{}},
-				{"another's", foreign.AccessToken.Reveal(), secret.Secret{}},
-				{"another's durable one", theirs.AccessToken.Reveal(), secret.Secret{}},
-				{"one that there is not", other(t, secret.OAuthAccessToken).Reveal(), secret.Secret{}},
-				{"its own secret", mine.ClientSecret.Reveal(), secret.Secret{}},
-				{"no secret at all", "token", secret.Secret{}},
+				{"a granted one", granted.AccessToken.Reveal(), granted.AccessToken, ""},
+				{"again", granted.AccessToken.Reveal(), none, ""},
+				{"the durable one", mine.AccessToken.Reveal(), mine.AccessToken, ""},
+				{"the durable one again", mine.AccessToken.Reveal(), none, ""},
+				{"another's", foreign.AccessToken.Reveal(), none, fault.Forbidden},
+				{"another's durable one", theirs.AccessToken.Reveal(), none, fault.Forbidden},
+				{"another's that is revoked, which is not told", dead.AccessToken.Reveal(), none, fault.Forbidden},
+				{"a granted one that there is not", other(t, secret.OAuthAccessToken).Reveal(), none, ""},
+				{"a durable one that there is not", other(t, secret.StoreAccessToken).Reveal(), none, ""},
+				{"its own secret", mine.ClientSecret.Reveal(), none, fault.Forbidden},
+				{"a session, whether there is one or not", other(t, secret.UserSession).Reveal(), none, fault.Forbidden},
+				{"no secret at all", "token", none, ""},
 			} {
 				events := len(h.events())
 				if tc.ended.Kind() != "" {
 					h.mustWork(tc.ended)
 				}
-				if err := h.Revoke(t.Context(), h.client(mine), tc.presented); err != nil {
-					t.Fatalf("%s: %v", tc.name, err)
+				if err := h.Revoke(t.Context(), h.client(mine), tc.presented); fault.KindOf(err) != tc.want {
+					t.Fatalf("%s: %v, want %q", tc.name, err, tc.want)
 				}
 				logged := len(h.events()) - events
 				if tc.ended.Kind() == "" {
