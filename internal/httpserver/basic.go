@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"latchkey/internal/config"
+	"latchkey/internal/fault"
 )
 
 // legacyPaths are where legacy API accounts work, below their store.
@@ -16,30 +17,33 @@ const legacyPaths = "/v2/"
 // basicScheme leads what is presented by HTTP Basic.
 const basicScheme = "Basic "
 
+// triesBasic says whether a request presents something by HTTP Basic, fit or
+// not. Schemes have no case (RFC 9110, section 11.1).
+func triesBasic(h http.Header) bool {
+	return slices.ContainsFunc(h["Authorization"], func(value string) bool {
+		scheme, _, _ := strings.Cut(value, " ")
+		return strings.EqualFold(scheme, strings.TrimSpace(basicScheme))
+	})
+}
+
 // basic returns the user name and the token that a request presents by HTTP
-// Basic (RFC 7617), if it does. It returns fault.Invalid for a request that
-// presents another credential besides: what is behind the gateway may look at
-// the other one.
-func basic(h http.Header) (username, token string, is bool, err error) {
-	values := h["Authorization"]
-	if !slices.ContainsFunc(values, func(value string) bool { return hasScheme(value, basicScheme) }) {
-		return "", "", false, nil
-	}
-	if len(h["X-Auth-Token"]) > 0 || len(values) > 1 {
-		return "", "", false, errDiffer()
+// Basic (RFC 7617). It returns fault.Invalid for a request that presents
+// another credential besides, since what is behind the gateway may look at the
+// other one, and fault.Unauthenticated for what is not of the form.
+func basic(h http.Header) (username, token string, err error) {
+	if len(h["X-Auth-Token"]) > 0 || len(h["Authorization"]) > 1 {
+		return "", "", errDiffer()
 	}
 	r := http.Request{Header: h}
-	username, token, is = r.BasicAuth()
-	return username, token, is, nil
+	username, token, is := r.BasicAuth()
+	if !is {
+		return "", "", fault.Errorf(fault.Unauthenticated,
+			"Send \"Authorization: Basic\", a space, and the base64 of user name, colon and token (RFC 7617).")
+	}
+	return username, token, nil
 }
 
-// hasScheme says whether a value begins with the scheme, in whatever case (RFC
-// 9110, section 11.1).
-func hasScheme(value, scheme string) bool {
-	return len(value) >= len(scheme) && strings.EqualFold(value[:len(scheme)], scheme)
-}
-
-// legacyHeaders are those of answers made for legacy API accounts: since when
+// legacyHeaders are those of answers to whoever presents HTTP Basic: since when
 // they are deprecated (RFC 9745, section 2.1), and when they end (RFC 8594,
 // section 3).
 func legacyHeaders(c config.Legacy) []header {
@@ -49,33 +53,53 @@ func legacyHeaders(c config.Legacy) []header {
 	}
 }
 
+// permitBasic answers for what a request presents by HTTP Basic. The answer
+// has the dates of legacy API accounts whatever comes of it: they are about
+// the way to authenticate, so they do not tell whose accounts there are.
+func (p *public) permitBasic(ctx context.Context, x *exchange, h http.Header) (presented string, err error) {
+	for _, one := range p.legacy {
+		x.Header()[one.name] = one.values
+	}
+	username, token, err := basic(h)
+	switch fault.KindOf(err) {
+	case fault.Invalid:
+		p.metrics.verified("", err)
+		return "", x.ambiguous(err)
+	case fault.Unauthenticated:
+		presented = basicScheme + h["Authorization"][0]
+		if limited := p.rates.admit(ctx, x, presented); limited != nil {
+			return presented, limited
+		}
+		p.rates.judged(x, presented, err)
+		p.metrics.verified(presented, err)
+		return presented, err
+	}
+	return basicScheme + username + ":" + token, p.permitLegacy(ctx, x, h, username, token)
+}
+
 // permitLegacy says in the answer's header whose a user name and a token are,
 // if they may do what is wanted: everything in version 2 of their store's API,
 // since they are older than scopes. The store is part of what is verified, so
-// that what is wanted is judged first. It returns what was presented whatever
-// comes of it.
-func (p *public) permitLegacy(ctx context.Context, x *exchange, h http.Header, username, token string) (presented string, err error) {
-	presented = basicScheme + username + ":" + token
+// that what is wanted is judged first.
+func (p *public) permitLegacy(ctx context.Context, x *exchange, h http.Header, username, token string) error {
 	match, err := p.match(x, h)
 	if err != nil {
-		return presented, err
+		return err
 	}
 	if !strings.HasPrefix(match.Path, legacyPaths) {
-		return presented, x.deny("not version 2")
+		return x.deny("not version 2")
 	}
+	presented := basicScheme + username + ":" + token
 	if err := p.rates.admit(ctx, x, presented); err != nil {
-		return presented, err
+		return err
 	}
 	record, err := p.Verifier.VerifyBasic(ctx, match.Store, username, token, x.origin())
 	p.rates.judged(x, presented, err)
 	p.metrics.verified(presented, err)
 	if err != nil {
-		return presented, err
+		return err
 	}
 	x.principal = &record.Principal
 	x.tell(record, match.Store)
-	for _, one := range p.legacy {
-		x.Header()[one.name] = one.values
-	}
-	return presented, nil
+	return nil
 }

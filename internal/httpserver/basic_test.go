@@ -2,6 +2,7 @@ package httpserver_test
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +33,10 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 	const (
 		orders  = "X-Original-URI: /stores/acme1us/v2/orders"
 		invalid = `Basic realm="latchkey", charset="UTF-8"`
-		none    = `Bearer realm="latchkey"`
+		two     = `Bearer realm="latchkey", error="invalid_request", error_description="The request carries two different credentials. Send one."`
 	)
 	good := basicAuth("Basic", "erp", "of:old")
+	malformed := map[string]bool{"no base64": true, "no colon": true, "nothing": true}
 	server := legacyGateway(t, nil)
 	for _, tc := range []struct {
 		name      string
@@ -52,22 +54,33 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 		{"another store", []string{good, "X-Original-URI: /stores/acme2eu/v2/orders"}, 401, invalid},
 		{"another token", []string{basicAuth("Basic", "erp", "of:new"), orders}, 401, invalid},
 		{"nothing wanted", []string{good, "-X-Original-URI"}, 400, ""},
-		{"no base64", []string{"Authorization: Basic erp:of:old", orders}, 401, none},
-		{"two of them", []string{good, basicAuth("Basic", "erp", "of:new"), orders}, 400, ""},
-		{"beside a bearer token", []string{good, "Authorization: Bearer lks_live", orders}, 400, ""},
+		{"no base64", []string{"Authorization: Basic erp:of:old", orders}, 401, invalid},
+		{"no colon", []string{"Authorization: basic ZXJw", orders}, 401, invalid},
+		{"nothing", []string{"Authorization: Basic", orders}, 401, invalid},
+		{"two of them", []string{good, basicAuth("Basic", "erp", "of:new"), orders}, 401, two},
+		{"beside a bearer token", []string{good, "Authorization: Bearer lks_live", orders}, 401, two},
+		{"beside a token in its header", []string{good, "X-Auth-Token: store", orders}, 401, two},
 		{"cannot be judged", []string{basicAuth("Basic", "broken", "of:old"), orders}, 500, ""},
 		{"no key of a gateway", []string{good, orders, "-X-Latchkey-Gateway"}, 401, `Latchkey-Gateway realm="latchkey"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := server.check(t, append(tc.lines, "-X-Auth-Token")...)
+			if !slices.Contains(tc.lines, "X-Auth-Token: store") {
+				tc.lines = append(tc.lines, "-X-Auth-Token")
+			}
+			got := server.check(t, tc.lines...)
 			if got.StatusCode != tc.status || got.Header.Get("WWW-Authenticate") != tc.challenge {
 				t.Errorf("got %d, %q, want %d, %q", got.StatusCode, got.Header.Get("WWW-Authenticate"), tc.status, tc.challenge)
 			}
 			h := got.Header
 			dated := h.Get("Deprecation") == "@1688169599" && h.Get("Sunset") == "Fri, 31 Dec 2027 00:00:00 GMT"
 			told := h.Get("X-Latchkey-Store") == "acme1us" && h.Get("X-Latchkey-Token") == tokenID.String() && len(h["X-Latchkey-Scopes"]) == 1 && h.Get("X-Latchkey-Scopes") == ""
-			if allowed := tc.status == 204; dated != allowed || told != allowed {
+			// Whom the gateway asks for is told, whatever comes of it; to
+			// no gateway nothing is.
+			if ofClient := !strings.HasPrefix(tc.challenge, "Latchkey-Gateway"); dated != ofClient || told != (tc.status == 204) {
 				t.Errorf("the answer says %v", h)
+			}
+			if strings.Contains(got.text, "RFC 7617") != malformed[tc.name] {
+				t.Errorf("it is told %s", got.text)
 			}
 		})
 	}
@@ -90,6 +103,23 @@ func TestLegacyAccountsThatFailAreLimited(t *testing.T) {
 		got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", tc.token), "X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
 		if got.StatusCode != tc.want {
 			t.Errorf("request %d: got %d, want %d", i, got.StatusCode, tc.want)
+		}
+	}
+}
+
+// Who sends what is no Basic, over and over, is slowed down as well, and hears
+// of the dates even then.
+func TestMalformedBasicIsLimited(t *testing.T) {
+	server := legacyGateway(t, func(c *httpserver.Config) {
+		c.Rates = config.Rates{
+			On: true, Token: config.Rate{Requests: 1, Window: minutes}, Account: config.Rate{Requests: 1, Window: minutes},
+			Failure: config.Rate{Requests: 1, Window: time.Hour},
+		}
+	})
+	for _, want := range []int{401, 429} {
+		got := server.check(t, "-X-Auth-Token", "Authorization: Basic ?", "X-Forwarded-For: 192.0.2.1")
+		if got.StatusCode != want || got.Header.Get("Sunset") == "" {
+			t.Errorf("got %d, want %d, %v", got.StatusCode, want, got.Header)
 		}
 	}
 }

@@ -73,12 +73,12 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) erro
 
 // refuseGateway answers whoever is no gateway, or not known to be one.
 func (p *public) refuseGateway(x *exchange, r *http.Request, err error) {
-	if fault.KindOf(err) != fault.Unauthenticated {
-		p.refuse(x, r, "", err)
-		return
+	switch fault.KindOf(err) {
+	case fault.Unauthenticated, fault.RateLimited:
+		// By this a proxy tells that its client is not meant.
+		x.Header()["Www-Authenticate"] = []string{`Latchkey-Gateway realm="latchkey"`}
 	}
-	x.Header()["Www-Authenticate"] = []string{`Latchkey-Gateway realm="latchkey"`}
-	p.WriteError(x, r, err)
+	p.refuse(x, r, "", err)
 }
 
 // clientOfGateway is the address of the client for whom the gateway asks: the
@@ -96,18 +96,27 @@ func (p *public) clientOfGateway(peer netip.Addr, h http.Header) netip.Addr {
 // that may do what is wanted. It returns what was presented whatever comes of
 // it.
 func (p *public) permit(ctx context.Context, x *exchange, h http.Header) (presented string, err error) {
-	username, token, is, err := basic(h)
-	switch {
-	case err != nil:
-		return "", err
-	case is:
-		return p.permitLegacy(ctx, x, h, username, token)
+	if triesBasic(h) {
+		return p.permitBasic(ctx, x, h)
 	}
 	record, presented, err := p.authenticate(ctx, x, h)
-	if err == nil {
+	switch fault.KindOf(err) {
+	case "":
 		err = p.permitToken(ctx, x, record, h)
+	case fault.Invalid:
+		err = x.ambiguous(err)
 	}
 	return presented, err
+}
+
+// ambiguous makes a 401 of the refusal to choose among credentials, and says
+// why in the challenge (RFC 6750, section 3). The RFC would have a 400, but
+// proxies take a 401 and a 403 alone for the client's fault, and any other
+// status for the gateway's.
+func (x *exchange) ambiguous(err error) error {
+	message := fault.Flatten(err)[0].Message
+	x.Header()["Www-Authenticate"] = []string{`Bearer realm="latchkey", error="invalid_request", error_description="` + message + `"`}
+	return fault.Wrap(err, fault.Unauthenticated, "%s", message)
 }
 
 // match returns what the gateway says is wanted. It returns fault.Forbidden

@@ -118,6 +118,7 @@ func TestGatewayCheck(t *testing.T) {
 		ofGateway = `Latchkey-Gateway realm="latchkey"`
 		none      = `Bearer realm="latchkey"`
 		invalid   = `Bearer realm="latchkey", error="invalid_token"`
+		two       = `Bearer realm="latchkey", error="invalid_request", error_description="The request carries two different credentials. Send one."`
 		lacks     = `Bearer realm="latchkey", error="insufficient_scope", scope=`
 	)
 	server, _ := gateway(t, nil)
@@ -146,7 +147,13 @@ func TestGatewayCheck(t *testing.T) {
 
 		{"no credential", []string{"-X-Auth-Token"}, 401, none},
 		{"a dead credential", []string{"X-Auth-Token: dead"}, 401, invalid},
-		{"two credentials", []string{"Authorization: Bearer account"}, 400, ""},
+		{"two credentials", []string{"Authorization: Bearer account"}, 401, two},
+		{"two tokens in one header", []string{"X-Auth-Token: store", "X-Auth-Token: account"}, 401, two},
+		{"two bearer tokens", []string{"-X-Auth-Token", "Authorization: Bearer account", "Authorization: Bearer store"}, 401, two},
+		{"a bearer token that is none", []string{"-X-Auth-Token", "Authorization: Bearer a b"}, 401, invalid},
+		{"bearer alone", []string{"-X-Auth-Token", "Authorization: Bearer"}, 401, invalid},
+		{"a scheme that is not ours", []string{"-X-Auth-Token", `Authorization: Digest username="erp"`}, 401, none},
+		{"an oversized credential", []string{"X-Auth-Token: " + strings.Repeat("x", 7000)}, 401, invalid},
 		{"a credential that cannot be judged", []string{"X-Auth-Token: broken"}, 500, ""},
 
 		{"nothing wanted", []string{"-X-Original-URI", "-X-Original-Method"}, 400, ""},
@@ -156,6 +163,8 @@ func TestGatewayCheck(t *testing.T) {
 		{"two methods", []string{"X-Forwarded-Method: POST"}, 403, ""},
 		{"the same header twice", []string{"X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-URI: /stores/acme1us/v3/carts"}, 403, ""},
 		{"no route", []string{"X-Original-URI: /stores/acme1us/v9/carts"}, 403, ""},
+		{"a target that does not decode", []string{"X-Original-URI: /stores/acme1us/v3/%zz"}, 403, ""},
+		{"a target that is no path", []string{"X-Original-URI: *", "X-Original-Method: OPTIONS"}, 403, ""},
 		{"encoded dots", []string{"X-Original-URI: /stores/acme1us/v3/hooks/%2e%2e/carts"}, 403, ""},
 
 		{"a session", []string{"X-Auth-Token: session"}, 403, ""},
@@ -308,8 +317,9 @@ func TestGatewayIsLimited(t *testing.T) {
 		}
 	}
 	for i, want := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
-		if got := server.check(t, "X-Latchkey-Gateway: bad"); got.StatusCode != want {
-			t.Errorf("bad key %d: got %d, want %d", i, got.StatusCode, want)
+		got := server.check(t, "X-Latchkey-Gateway: bad")
+		if got.StatusCode != want || got.Header.Get("WWW-Authenticate") != `Latchkey-Gateway realm="latchkey"` {
+			t.Errorf("bad key %d: got %d, want %d, %v", i, got.StatusCode, want, got.Header)
 		}
 	}
 }

@@ -36,7 +36,7 @@ type public struct {
 	metrics *metrics
 	rates   *rates
 	ids     *ids
-	// legacy are headers of answers made for legacy API accounts.
+	// legacy are headers of answers to whoever presents HTTP Basic.
 	legacy    []header
 	unmatched *route
 }
@@ -168,7 +168,9 @@ func (p *public) api(x *exchange, r *http.Request) {
 func (p *public) refuse(x *exchange, r *http.Request, presented string, err error) {
 	switch fault.KindOf(err) {
 	case fault.Unauthenticated:
-		x.Header()["Www-Authenticate"] = challenge(presented)
+		if x.Header()["Www-Authenticate"] == nil {
+			x.Header()["Www-Authenticate"] = challenge(presented)
+		}
 	case fault.Internal:
 		p.Log.LogAttrs(r.Context(), slog.LevelError, "credential could not be verified",
 			slog.String("request_id", x.requestID[0]), slog.Any("error", err))

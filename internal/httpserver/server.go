@@ -36,7 +36,7 @@ type Config struct {
 	Limits config.HTTP
 	// Rates bound how often requests are made.
 	Rates config.Rates
-	// Legacy is what answers made for legacy API accounts say of them.
+	// Legacy is what answers to whoever presents HTTP Basic say of it.
 	Legacy config.Legacy
 	// TrustedProxies are whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
