@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"latchkey/internal/dbtest"
@@ -99,11 +101,18 @@ func gatewayOf(t *testing.T, proxy string) *edge {
 	env := environment(t, dbtest.SQLiteURL(t))
 	s, session := demo(t, env, "--rate-limits", "on", "--failure-rate", fmt.Sprintf("%d/1h", rate))
 	key := strings.TrimSpace(run(t, env, "gateway", "create", "--name", proxy))
+	return &edge{s, session, startProxy(t, proxy, key, s.public, behind.URL), env}
+}
+
+// startProxy starts the proxy between a Latchkey and what is behind it, and
+// returns its URL.
+func startProxy(t *testing.T, proxy, key, latchkey, behind string) string {
+	t.Helper()
 	port := dbtest.FreePort(t)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	proxies[proxy](t, key, strings.NewReplacer("127.0.0.1:8000", address,
-		"127.0.0.1:8080", strings.TrimPrefix(s.public, "http://"), "127.0.0.1:9000", strings.TrimPrefix(behind.URL, "http://")), port).Start(t)
-	return &edge{s, session, "http://" + address, env}
+		"127.0.0.1:8080", strings.TrimPrefix(latchkey, "http://"), "127.0.0.1:9000", strings.TrimPrefix(behind, "http://")), port).Start(t)
+	return "http://" + address
 }
 
 // issue returns the id and access token of a new API token.
@@ -154,17 +163,18 @@ func TestProxies(t *testing.T) {
 	for proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			e := gatewayOf(t, proxy)
-			t.Run("allowed", e.allows)
+			t.Run("allowed", func(t *testing.T) { e.allows(t, proxy == "nginx") })
 			t.Run("refused", e.refuses)
 			t.Run("revoked", e.forgets)
 			t.Run("address", e.minds)
-			t.Run("legacy", func(t *testing.T) { e.dates(t, proxy == "nginx") })
+			t.Run("legacy", e.dates)
 			t.Run("too many", e.limits)
 		})
 	}
 }
 
-func (e *edge) allows(t *testing.T) {
+// Names of Latchkey's that it does not use itself go on where othersGoOn.
+func (e *edge) allows(t *testing.T, othersGoOn bool) {
 	_, token := e.issue(t, `scopes: ["store_v2_products"]`)
 	for _, tc := range []struct{ method, uri, body string }{
 		{"GET", products + "?limit=5&x=%2e%2e", ""},
@@ -173,6 +183,7 @@ func (e *edge) allows(t *testing.T) {
 	} {
 		res, got := e.call(t, tc.method, tc.uri, token, tc.body,
 			"X-Latchkey-Account: mallory", "X-Latchkey-Scopes: everything", "X-Latchkey-Gateway: mallory", "X-Latchkey-Store: others", "X-Latchkey-Token: another",
+			"X-Latchkey-Other: mallory", "X_Latchkey_Account: mallory", "X-Latchkey_Store: others",
 			"X-HTTP-Method-Override: PUT")
 		if res.StatusCode != 200 || got.Method != tc.method || got.URI != tc.uri || got.Body != tc.body {
 			t.Fatalf("%s %s is answered %d; behind, it is %s %s %q", tc.method, tc.uri, res.StatusCode, got.Method, got.URI, got.Body)
@@ -187,10 +198,13 @@ func (e *edge) allows(t *testing.T) {
 		if id := got.Header.Values("X-Latchkey-Token"); len(id) != 1 || len(id[0]) != 36 {
 			t.Errorf("X-Latchkey-Token is %q", id)
 		}
-		for _, name := range []string{"X-Latchkey-Gateway", "X-Http-Method-Override"} {
+		for _, name := range []string{"X-Latchkey-Gateway", "X-Http-Method-Override", "X_latchkey_account", "X-Latchkey_store"} {
 			if got.Header.Get(name) != "" {
 				t.Errorf("%s goes through", name)
 			}
+		}
+		if goesOn := got.Header.Get("X-Latchkey-Other") != ""; goesOn != othersGoOn {
+			t.Errorf("X-Latchkey-Other goes on: %t", goesOn)
 		}
 	}
 }
@@ -218,15 +232,34 @@ func (e *edge) refuses(t *testing.T) {
 		{"another path in a header", "GET", "/stores/acme1us/v2/orders", reader, []string{"X-Forwarded-Uri: " + products}, 403, "insufficient_scope"},
 		{"another path in another header", "GET", "/stores/acme1us/v2/orders", reader, []string{"X-Original-URI: " + products}, 403, "insufficient_scope"},
 		{"the check itself", "GET", "/gateway/check", reader, nil, 403, ""},
+		{"what does not decode", "GET", products + "?%zz", "lka_dead", nil, 401, `Bearer realm="latchkey", error="invalid_token"`},
+		{"two credentials", "GET", products, reader, []string{"Authorization: Bearer lka_dead"}, 401, `Bearer realm="latchkey", error="invalid_request"`},
+		{"Basic beside a token", "GET", products, reader, []string{"Authorization: Basic ZXJwOm9mOm9sZA=="}, 401, `Bearer realm="latchkey", error="invalid_request"`},
+		{"no Basic", "GET", products, "", []string{"Authorization: Basic erp"}, 401, `Basic realm="latchkey"`},
+		{"no bearer token", "GET", products, "", []string{"Authorization: Bearer a b"}, 401, `Bearer realm="latchkey", error="invalid_token"`},
+		{"an oversized credential", "GET", products, strings.Repeat("x", 7000), nil, 401, `Bearer realm="latchkey", error="invalid_token"`},
+		{"more headers than Latchkey reads", "GET", products, reader, oversized("X-First", "X-Second", "X-Third", "X-Fourth"), 431, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			res, _ := e.call(t, tc.method, tc.uri, tc.token, "", tc.headers...)
+			if n := len(res.Header.Values("WWW-Authenticate")); n > 1 {
+				t.Errorf("%d challenges: %q", n, res.Header)
+			}
 			challenge := res.Header.Get("WWW-Authenticate")
 			if res.StatusCode != tc.status || !strings.Contains(challenge, tc.challenge) || tc.challenge == "" && challenge != "" {
 				t.Errorf("got %d, %q", res.StatusCode, challenge)
 			}
 		})
 	}
+}
+
+// oversized are headers that are each within bounds.
+func oversized(names ...string) []string {
+	lines := make([]string, len(names))
+	for i, name := range names {
+		lines[i] = name + ": " + strings.Repeat("x", 7000)
+	}
+	return lines
 }
 
 // A revocation counts from the moment in which it is answered.
@@ -260,16 +293,35 @@ func (e *edge) minds(t *testing.T) {
 	}
 }
 
-// A legacy API account passes in version 2 alone, and nginx hands on until when.
-func (e *edge) dates(t *testing.T, handedOn bool) {
+// A legacy API account passes in version 2 alone, and hears until when.
+func (e *edge) dates(t *testing.T) {
 	token := strings.TrimSpace(run(t, e.env, "legacy", "create", "--account", acmeID, "--store", "acme1us", "--username", "erp", "--allow-legacy"))
-	identity := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("erp:"+token))
-	res, got := e.call(t, "GET", "/stores/acme1us/v2/orders", "", "", identity)
-	if res.StatusCode != 200 || got.Header.Get("X-Latchkey-Store") != "acme1us" || (res.Header.Get("Sunset") != "") != handedOn {
-		t.Errorf("got %d, %v; behind, %v", res.StatusCode, res.Header, got.Header)
+	good := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("erp:"+token))
+	wrong := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("erp:"+strings.Repeat("x", 40)))
+	for _, tc := range []struct {
+		name, uri, identity string
+		status              int
+		challenge           string
+	}{
+		{"served", "/stores/acme1us/v2/orders", good, 200, ""},
+		{"in version 3", products, good, 403, ""},
+		{"no route", "/stores/acme1us/v2/nothing", good, 403, ""},
+		{"another token", "/stores/acme1us/v2/orders", wrong, 401, `Basic realm="latchkey", charset="UTF-8"`},
+		{"no Basic", "/stores/acme1us/v2/orders", "Authorization: Basic ?", 401, `Basic realm="latchkey", charset="UTF-8"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			res, got := e.call(t, "GET", tc.uri, "", "", tc.identity)
+			if res.StatusCode != tc.status || res.Header.Get("WWW-Authenticate") != tc.challenge || tc.status == 200 && got.Header.Get("X-Latchkey-Store") != "acme1us" {
+				t.Errorf("got %d, %v; behind, %v", res.StatusCode, res.Header, got.Header)
+			}
+			if since, until := res.Header.Values("Deprecation"), res.Header.Values("Sunset"); len(since) != 1 || since[0][0] != '@' || len(until) != 1 || !strings.HasSuffix(until[0], "GMT") {
+				t.Errorf("the dates are %q and %q", since, until)
+			}
+		})
 	}
-	if res, _ := e.call(t, "GET", products, "", "", identity); res.StatusCode != 403 || res.Header.Get("Sunset") != "" {
-		t.Errorf("in version 3: got %d, %v", res.StatusCode, res.Header)
+	_, other := e.issue(t, `scopes: ["store_v2_products"]`)
+	if res, _ := e.call(t, "GET", products, other, ""); res.StatusCode != 200 || res.Header.Values("Deprecation") != nil || res.Header.Values("Sunset") != nil {
+		t.Errorf("an API token: got %d, %v", res.StatusCode, res.Header)
 	}
 }
 
@@ -284,8 +336,13 @@ func (e *edge) limits(t *testing.T) {
 	for i := 0; i <= rate && status != 429; i++ {
 		res, _ := e.call(t, "GET", products, "lks_mistyped", "")
 		status = res.StatusCode
-		if status == 429 && res.Header.Get("Retry-After") == "" {
-			t.Error("there is no Retry-After")
+		if status != 429 {
+			continue
+		}
+		for _, name := range []string{"Retry-After", "X-Rate-Limit-Requests-Quota", "X-Rate-Limit-Requests-Left", "X-Rate-Limit-Time-Reset-Ms", "X-Rate-Limit-Time-Window-Ms"} {
+			if values := res.Header.Values(name); len(values) != 1 || values[0] == "" {
+				t.Errorf("%s is %q", name, values)
+			}
 		}
 	}
 	if status != 429 {
@@ -293,5 +350,51 @@ func (e *edge) limits(t *testing.T) {
 	}
 	if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
 		t.Errorf("a token that works: got %d", res.StatusCode)
+	}
+}
+
+// What the gateway does wrong, or Latchkey, is no client's fault: the client
+// hears of a 5xx, and nothing passes.
+func TestProxiesKeepTheirFaults(t *testing.T) {
+	const ofGateway = `Latchkey-Gateway realm="latchkey"`
+	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		wanted := r.Header.Get("X-Original-Uri") + r.Header.Get("X-Forwarded-Uri") // of which a proxy sends one
+		status, err := strconv.Atoi(strings.Trim(wanted, "/"))
+		if err != nil {
+			status = http.StatusTeapot
+		}
+		if status == 401 || status == 429 {
+			w.Header().Set("WWW-Authenticate", ofGateway)
+		}
+		if status == 302 {
+			w.Header().Set("Location", "/204")
+		}
+		if status == 503 {
+			w.Header().Set("Retry-After", "1")
+		}
+		w.WriteHeader(status)
+	})
+	var passed atomic.Int32
+	behind := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed.Add(1) }))
+	defer behind.Close()
+	for proxy := range proxies {
+		t.Run(proxy, func(t *testing.T) {
+			latchkey := httptest.NewServer(answers)
+			defer latchkey.Close()
+			e := &edge{url: startProxy(t, proxy, "key", latchkey.URL, behind.URL)}
+			for _, status := range []int{400, 401, 429, 302, 404, 405, 408, 418, 500, 501, 503, 504} {
+				res, _ := e.call(t, "GET", fmt.Sprintf("/%d", status), "", "")
+				if res.StatusCode < 500 || status == 503 && res.Header.Get("Retry-After") != "1" {
+					t.Errorf("%d becomes %d, %v", status, res.StatusCode, res.Header)
+				}
+			}
+			latchkey.Close()
+			if res, _ := e.call(t, "GET", "/204", "", ""); res.StatusCode < 500 {
+				t.Errorf("without Latchkey: %d", res.StatusCode)
+			}
+			if n := passed.Load(); n != 0 {
+				t.Errorf("%d pass", n)
+			}
+		})
 	}
 }
