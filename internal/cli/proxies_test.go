@@ -1,10 +1,12 @@
 package cli_test
 
 import (
+	"bufio"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -168,6 +170,7 @@ func TestProxies(t *testing.T) {
 			t.Run("revoked", e.forgets)
 			t.Run("address", e.minds)
 			t.Run("legacy", e.dates)
+			t.Run("no HTTP", e.garbles)
 			t.Run("too many", e.limits)
 		})
 	}
@@ -325,6 +328,26 @@ func (e *edge) dates(t *testing.T) {
 	}
 }
 
+// A header that is none is the client's fault: nginx hands it on to Latchkey.
+func (e *edge) garbles(t *testing.T) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET "+products+" HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: a\x01b\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 400 {
+		t.Errorf("got %d", res.StatusCode)
+	}
+}
+
 // A client whose credentials do not work is told when to come back. What works
 // goes on.
 func (e *edge) limits(t *testing.T) {
@@ -365,6 +388,9 @@ func TestProxiesKeepTheirFaults(t *testing.T) {
 		}
 		if status == 401 || status == 429 {
 			w.Header().Set("WWW-Authenticate", ofGateway)
+		}
+		if status == 400 {
+			w.Header().Set("X-Request-Id", "of-latchkey")
 		}
 		if status == 302 {
 			w.Header().Set("Location", "/204")
