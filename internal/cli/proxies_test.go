@@ -9,70 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"latchkey/internal/dbtest"
 )
-
-// proxies are those that the examples configure. The configurations are the
-// examples themselves, with other addresses.
-var proxies = map[string]func(t *testing.T, key string, addresses *strings.Replacer, port int) dbtest.Daemon{
-	"nginx": func(t *testing.T, key string, addresses *strings.Replacer, port int) dbtest.Daemon {
-		return dbtest.Daemon{
-			Program: "nginx", Package: "nginx", Args: []string{"-p", ".", "-c", "nginx.conf", "-e", "stderr"}, Port: port,
-			Files: map[string]string{
-				"nginx.conf":       nginxAround,
-				"latchkey.conf":    addresses.Replace(example(t, "nginx/latchkey.conf")),
-				"latchkey-key.inc": fmt.Sprintf("proxy_set_header X-Latchkey-Gateway %q;\n", key),
-			},
-		}
-	},
-	"caddy": func(t *testing.T, key string, addresses *strings.Replacer, port int) dbtest.Daemon {
-		return dbtest.Daemon{
-			Program: "caddy", Package: "caddy", Args: []string{"run", "--config", "Caddyfile", "--adapter", "caddyfile"}, Port: port,
-			Env:   []string{"LATCHKEY_GATEWAY_KEY=" + key},
-			Files: map[string]string{"Caddyfile": "{\n\tadmin off\n}\n" + addresses.Replace(example(t, "caddy/Caddyfile"))},
-		}
-	},
-}
-
-// nginxAround is what nginx needs besides to run in the foreground, without
-// rights and in one folder.
-const nginxAround = `daemon off;
-worker_processes 1;
-error_log stderr;
-pid nginx.pid;
-events {}
-http {
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    include latchkey.conf;
-}
-`
-
-// example reads a file in examples, which must have the addresses that tests
-// put others for.
-func example(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile("../../examples/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, address := range []string{"127.0.0.1:8000", "127.0.0.1:8080", "127.0.0.1:9000"} {
-		if strings.Count(string(text), address) != 1 {
-			t.Fatalf("%s is not once in %s", address, name)
-		}
-	}
-	return string(text)
-}
 
 // seen is what the server behind a gateway got to see.
 type seen struct {
@@ -104,17 +45,6 @@ func gatewayOf(t *testing.T, proxy string) *edge {
 	s, session := demo(t, env, "--rate-limits", "on", "--failure-rate", fmt.Sprintf("%d/1h", rate))
 	key := strings.TrimSpace(run(t, env, "gateway", "create", "--name", proxy))
 	return &edge{s, session, startProxy(t, proxy, key, s.public, behind.URL), env}
-}
-
-// startProxy starts the proxy between a Latchkey and what is behind it, and
-// returns its URL.
-func startProxy(t *testing.T, proxy, key, latchkey, behind string) string {
-	t.Helper()
-	port := dbtest.FreePort(t)
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	proxies[proxy](t, key, strings.NewReplacer("127.0.0.1:8000", address,
-		"127.0.0.1:8080", strings.TrimPrefix(latchkey, "http://"), "127.0.0.1:9000", strings.TrimPrefix(behind, "http://")), port).Start(t)
-	return "http://" + address
 }
 
 // issue returns the id and access token of a new API token.
@@ -373,54 +303,5 @@ func (e *edge) limits(t *testing.T) {
 	}
 	if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
 		t.Errorf("a token that works: got %d", res.StatusCode)
-	}
-}
-
-// What the gateway does wrong, or Latchkey, is no client's fault: the client
-// hears of a 5xx, and nothing passes.
-func TestProxiesKeepTheirFaults(t *testing.T) {
-	const ofGateway = `Latchkey-Gateway realm="latchkey"`
-	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wanted := r.Header.Get("X-Original-Uri") + r.Header.Get("X-Forwarded-Uri") // of which a proxy sends one
-		status, err := strconv.Atoi(strings.Trim(wanted, "/"))
-		if err != nil {
-			status = http.StatusTeapot
-		}
-		if status == 401 || status == 429 {
-			w.Header().Set("WWW-Authenticate", ofGateway)
-		}
-		if status == 400 {
-			w.Header().Set("X-Request-Id", "of-latchkey")
-		}
-		if status == 302 {
-			w.Header().Set("Location", "/204")
-		}
-		if status == 503 {
-			w.Header().Set("Retry-After", "1")
-		}
-		w.WriteHeader(status)
-	})
-	var passed atomic.Int32
-	behind := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed.Add(1) }))
-	defer behind.Close()
-	for proxy := range proxies {
-		t.Run(proxy, func(t *testing.T) {
-			latchkey := httptest.NewServer(answers)
-			defer latchkey.Close()
-			e := &edge{url: startProxy(t, proxy, "key", latchkey.URL, behind.URL)}
-			for _, status := range []int{400, 401, 429, 302, 404, 405, 408, 418, 500, 501, 503, 504} {
-				res, _ := e.call(t, "GET", fmt.Sprintf("/%d", status), "", "")
-				if res.StatusCode < 500 || status == 503 && res.Header.Get("Retry-After") != "1" {
-					t.Errorf("%d becomes %d, %v", status, res.StatusCode, res.Header)
-				}
-			}
-			latchkey.Close()
-			if res, _ := e.call(t, "GET", "/204", "", ""); res.StatusCode < 500 {
-				t.Errorf("without Latchkey: %d", res.StatusCode)
-			}
-			if n := passed.Load(); n != 0 {
-				t.Errorf("%d pass", n)
-			}
-		})
 	}
 }
