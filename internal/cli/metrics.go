@@ -30,5 +30,8 @@ func feedMetrics(feed *gormdb.Feed) []prometheus.Collector {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "latchkey_feed_interruptions_total", Help: "Failures of the feed's connection, and of attempts to make it again.",
 		}, func() float64 { return float64(feed.Interruptions()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "latchkey_replica_namesakes", Help: "Other servers that run by the name of this one; 0 unless names are mixed up.",
+		}, func() float64 { return float64(feed.Namesakes()) }),
 	}
 }

@@ -121,7 +121,7 @@ func lineOf(message string) int {
 func flagOf(field string) string {
 	flags := map[string]string{
 		"name": "--name", "scopes": "--scope", "expiresAt": "--expires-at", "allowedIpRanges": "--allow-ip", "overlapSeconds": "--overlap",
-		"reason": "--reason", "email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy", "ttl": "--ttl", "database": "--database",
+		"reason": "--reason", "email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy", "ttl": "--ttl", "database": "--database", "replica-name": "--replica-name",
 	}
 	if flag, known := flags[field]; known {
 		return flag

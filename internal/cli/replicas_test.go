@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -259,5 +260,33 @@ func testStopped(t *testing.T, r *replicas) {
 		if status := <-statuses; status != http.StatusUnauthorized {
 			t.Errorf("the replica that was stopped answers %d", status)
 		}
+	}
+}
+
+// Two servers of one name would be taken for one. After a crash, the same
+// server starts again.
+func TestOneNameIsOneServer(t *testing.T) {
+	env := environment(t, dbtest.PostgresDSN(t))
+	run(t, env, "migrate")
+	first := serve(t, env, "--replica-name", "a")
+	second := launch(t, env, "--replica-name", "a")
+	<-second.ended
+	if code := second.process.ProcessState.ExitCode(); code != 4 || !strings.Contains(second.logged(), `latchkey: --replica-name: A server named "a" runs on this database already.`) {
+		t.Errorf("the second one ended with status %d: %s", code, second.logged())
+	}
+	first.kill()
+	again := serve(t, env, "--replica-name", "a")
+	again.shows(t, "/readyz", `{"ready":true`)
+	again.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
+}
+
+// What is wrong with the feed's address is said where the operator looks.
+func TestReadinessTellsWhatIsWrongWithTheFeed(t *testing.T) {
+	env := environment(t, dbtest.PostgresDSN(t))
+	run(t, env, "migrate")
+	s := serve(t, env, "--feed-database", "postgres://someone:pass-word@127.0.0.1:1/latchkey")
+	s.shows(t, "/readyz", "dial tcp 127.0.0.1:1: connect: connection refused")
+	if strings.Contains(s.logged(), "pass-word") {
+		t.Error("the log holds the password")
 	}
 }

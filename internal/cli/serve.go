@@ -106,16 +106,18 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
+	if err := v.feed.Join(ctx); err != nil {
+		return err
+	}
+	// Whatever requests did on their way out is written after they ended.
+	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err
 		}
 	}
-	stop := v.start(context.WithoutCancel(ctx), b.cfg, log)
 	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(), "public_url", baseURL,
 		"database", b.db.Dialect(), "version", version)
-	// Whatever requests did on their way out is written after they ended.
-	defer stop()
 	defer release(ctx, bird, b.cfg.CanaryInterval)()
 	return server.Run(ctx)
 }

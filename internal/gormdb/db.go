@@ -69,6 +69,7 @@ type engine interface {
 	query(ctx context.Context, sql string, args []any, row func(scan) error) error
 	tokenWriter
 	listener
+	registry
 
 	ping(context.Context) error
 	close() error

@@ -18,6 +18,7 @@ import (
 const (
 	// PostgreSQL, appendix A.
 	pgUniqueViolation = "23505"
+	pgUndefinedTable  = "42P01"
 	pgTooManyConns    = "53300"
 	pgAdminShutdown   = "57P01"
 	pgCrashShutdown   = "57P02"

@@ -2,8 +2,8 @@ package gormdb
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,9 +52,12 @@ type Feed struct {
 	// proof is a moment of which it is known that every change committed
 	// before it was heard; nil while nothing is known.
 	proof atomic.Pointer[time.Time]
-	// obstacle is why the feed hears nothing, where an operator can mend it.
+	// obstacle is why the feed heard nothing any more, or nothing at all, when
+	// it last tried.
 	obstacle      atomic.Pointer[fault.Error]
 	interruptions atomic.Uint64
+	// namesakes is how many other replicas of this one's name run.
+	namesakes atomic.Int64
 }
 
 // listener is the part of the feed that each database does in its own way.
@@ -67,12 +70,6 @@ type listener interface {
 	// listen hears changes until ctx ends or it cannot hear any more. It calls
 	// ears.Forget once it hears, before the first proof.
 	listen(ctx context.Context, f *Feed) error
-	// replicas returns those that are registered, by their ids, in the order
-	// of their names.
-	replicas(ctx context.Context) ([]registered, error)
-	// ask puts the question to all replicas, which answer when they have heard
-	// everything that was committed before.
-	ask(ctx context.Context, question uuid.UUID) error
 }
 
 // tell tells this process, and then others, of a transaction that ended with
@@ -88,15 +85,26 @@ func (db *DB) tell(err error, accountIDs ...uuid.UUID) {
 	db.engine.hurry(accountIDs)
 }
 
-// NewFeed returns a feed that tells ears. It hears nothing, and nobody knows
-// of this replica, until it runs.
+// NewFeed returns a feed that tells ears. It hears nothing until it runs, and
+// nobody knows of this replica until it joins or runs.
 func (db *DB) NewFeed(self access.Replica, ears Ears, log *slog.Logger) *Feed {
 	return &Feed{engine: db.engine, self: self, id: uuid.New(), ears: ears, log: log, questions: questions{open: map[uuid.UUID]chan uuid.UUID{}}}
 }
 
 // Run hears changes until ctx ends, over a connection of its own that it makes
-// again whenever it fails.
+// again whenever it fails. Until then this replica is registered, whether it
+// hears or not.
 func (f *Feed) Run(ctx context.Context) {
+	var attending sync.WaitGroup
+	attending.Go(func() { f.engine.attend(ctx, f) })
+	f.hear(ctx)
+	attending.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
+	defer cancel()
+	f.engine.leave(closing, f)
+}
+
+func (f *Feed) hear(ctx context.Context) {
 	pause := firstPause
 	for {
 		started := time.Now()
@@ -106,9 +114,7 @@ func (f *Feed) Run(ctx context.Context) {
 			return
 		}
 		f.interruptions.Add(1)
-		var obstacle *fault.Error
-		errors.As(err, &obstacle)
-		f.obstacle.Store(obstacle)
+		f.obstacle.Store(obstacleOf(err))
 		if time.Since(started) > longestPause {
 			pause = firstPause
 		}
@@ -130,14 +136,19 @@ func (f *Feed) Hearing() bool {
 	if proof == nil {
 		return false
 	}
+	return elapsed(*proof) < lease
+}
+
+// elapsed returns how much time has passed, at least. The monotonic clock goes
+// on while this process is stopped but not while the machine sleeps; the wall
+// clock does, but can be set back.
+func elapsed(since time.Time) time.Duration {
 	now := time.Now()
-	// The monotonic clock goes on while this process is stopped but not while
-	// the machine sleeps; the wall clock does, but can be set back.
-	return now.Sub(*proof) < lease && now.Round(0).Sub(proof.Round(0)) < lease
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }
 
 // Check returns nil while the feed hears, and otherwise fault.Conflict, which
-// says so and why, if the operator can mend it.
+// says so and why. It names no password.
 func (f *Feed) Check() error {
 	if f.Hearing() {
 		return nil

@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"time"
 
@@ -42,17 +43,14 @@ func (p *postgres) listen(ctx context.Context, f *Feed) error {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 		defer cancel()
 		_ = s.conn.Close(closing) // it failed, or is not needed any more
-		if ctx.Err() != nil {
-			p.unregister(closing, f)
-		}
 	}()
 	reader := changeReader{conn: s.conn, ears: f.ears}
 	for {
+		sent := time.Now() // before it registers: see silence
 		if err := s.register(ctx); err != nil {
 			return err
 		}
 		asked := s.takeQuestions()
-		sent := time.Now()
 		if err := reader.read(ctx, sent); err != nil {
 			return err
 		}
@@ -86,6 +84,32 @@ func errDeaf() error {
 		"Behind a pooler such as pgbouncer, give the direct address of the same database in --feed-database.")
 }
 
+// errElsewhere is a connection to another database.
+func errElsewhere() error {
+	return fault.Errorf(fault.Conflict, "The feed's address is that of another database. Give the direct address of the one in --database, in --feed-database.")
+}
+
+// obstacleOf is what can be shown of an error of the feed: what PostgreSQL or
+// the network said, which names no password.
+func obstacleOf(err error) *fault.Error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	reason := "the log says why"
+	var pg *pgconn.PgError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		reason = "PostgreSQL says: " + pg.Message + " (SQLSTATE " + pg.Code + ")"
+	case errors.Is(err, context.DeadlineExceeded):
+		reason = "nothing answers in time"
+	case errors.As(err, &network):
+		reason = network.Error()
+	}
+	return fault.Errorf(fault.Conflict, "Its connection, to --feed-database or otherwise --database, failed: %s.", reason)
+}
+
 // connectSession makes a connection on which notifications are heard, and
 // proves that they are, with one that goes the way of all others. Nothing that
 // this connection does needs to be durable.
@@ -103,7 +127,7 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 	s.conn = conn
 	_, err = conn.Exec(ctx, "SET synchronous_commit = off; LISTEN "+changesChannel+"; LISTEN "+replicasChannel)
 	if err == nil {
-		err = p.notify(ctx, s.probe)
+		err = p.meet(ctx, s)
 	}
 	for err == nil && !s.proved {
 		err = conn.PgConn().WaitForNotification(ctx)
@@ -115,6 +139,24 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 		return nil, errors.Join(err, conn.Close(ctx))
 	}
 	return s, nil
+}
+
+// meet makes sure that the connection is to the database of the pool, and lets
+// the probe be notified there.
+func (p *postgres) meet(ctx context.Context, s *session) error {
+	if err := p.register(ctx, s.feed); err != nil {
+		return err
+	}
+	var same bool
+	err := s.conn.QueryRow(ctx, isRegistered, pgID(s.feed.id)).Scan(&same)
+	var pg *pgconn.PgError
+	if err == nil && !same || errors.As(err, &pg) && pg.Code == pgUndefinedTable {
+		return errElsewhere()
+	}
+	if err != nil {
+		return err
+	}
+	return p.notify(ctx, s.probe)
 }
 
 // take takes a notification in. Anybody may notify, so none is believed more

@@ -5,29 +5,198 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"latchkey/internal/fault"
 )
 
 // replicasChannel is where replicas ask each other: "ask QUESTION" by whoever
 // wants to know, "ack QUESTION REPLICA" by each that has heard all there was
-// when it was asked.
+// when it was asked. Questions and answers are in a table besides, for those
+// that hear nothing.
 const replicasChannel = "latchkey_replicas"
 
-// registerInterval is how often a replica renews its row.
-const registerInterval = time.Second
+const (
+	// registerInterval is how often a replica renews its row.
+	registerInterval = time.Second
+	// silence is for how long a replica has not renewed its row when another
+	// of its name may take its place. It has trusted its memory of nothing
+	// by then for a second: its last proof is at most registerInterval younger
+	// than the row, and good for a lease. Should it go on, it registers first.
+	silence = 2 * lease
+)
 
 const (
 	// register renews a replica's row, and removes those of replicas that have
-	// ended without a word, leaving alone what another is removing.
+	// ended without a word and old questions, leaving alone what another is
+	// removing. It tells how many others of the name run.
 	register = `WITH gone AS (
 			DELETE FROM replicas WHERE id IN (
 				SELECT id FROM replicas WHERE id <> $1 AND seen_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)
+		), old AS (
+			DELETE FROM replica_questions WHERE (question, replica_id) IN (
+				SELECT question, replica_id FROM replica_questions WHERE asked_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)
 		) INSERT INTO replicas (id, name, url, seen_at) VALUES ($1, $2, $3, now())
-		ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`
-	unregister   = `DELETE FROM replicas WHERE id = $1`
-	listReplicas = `SELECT id, name, url FROM replicas ORDER BY name, id`
-	notifyOne    = `SELECT pg_notify($1, $2)`
-	acknowledge  = `SELECT pg_notify($1, 'ack ' || question::text || ' ' || $3::text) FROM unnest($2::uuid[]) AS question`
+		ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+		RETURNING (SELECT count(*) FROM replicas AS other WHERE other.name = $2 AND other.id <> $1 AND other.seen_at > now() - $4::interval)`
+	isRegistered  = `SELECT EXISTS (SELECT FROM replicas WHERE id = $1)`
+	unregister    = `DELETE FROM replicas WHERE id = $1`
+	listReplicas  = `SELECT id, name, url FROM replicas ORDER BY name, id`
+	lockReplicas  = `LOCK TABLE replicas IN SHARE ROW EXCLUSIVE MODE`
+	removeSilent  = `DELETE FROM replicas WHERE name = $1 AND id <> $2 AND seen_at <= now() - $3::interval`
+	listNamesakes = `SELECT id, seen_at FROM replicas WHERE name = $1 AND id <> $2`
+	notifyOne     = `SELECT pg_notify($1, $2)`
+	askReplicas   = `WITH asked AS (INSERT INTO replica_questions (question, replica_id) SELECT $1::uuid, id FROM unnest($2::uuid[]) AS id)
+		SELECT pg_notify($3, 'ask ' || $1::text)`
+	acknowledge = `WITH answered AS (UPDATE replica_questions SET answered = true WHERE question = ANY ($2::uuid[]) AND replica_id = $3)
+		SELECT pg_notify($1, 'ack ' || question::text || ' ' || $3::text) FROM unnest($2::uuid[]) AS question`
+	openQuestions  = `SELECT question FROM replica_questions WHERE replica_id = $1 AND NOT answered`
+	listAnswers    = `SELECT replica_id FROM replica_questions WHERE question = $1 AND answered`
+	settleQuestion = `DELETE FROM replica_questions WHERE question = $1`
 )
+
+// executor is a connection or the pool.
+type executor interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// registerBy makes or renews the replica's row.
+func registerBy(ctx context.Context, by executor, f *Feed) error {
+	var namesakes int64
+	if err := by.QueryRow(ctx, register, pgID(f.id), f.self.Name, f.self.URL, silence).Scan(&namesakes); err != nil {
+		return err
+	}
+	if was := f.namesakes.Swap(namesakes); was == 0 && namesakes > 0 {
+		f.log.ErrorContext(ctx, "another server runs by the name of this one; give each a name of its own with --replica-name", "name", f.self.Name)
+	}
+	return nil
+}
+
+func (p *postgres) register(ctx context.Context, f *Feed) error {
+	return registerBy(inBackground(ctx), p.pool, f)
+}
+
+// inBackground marks statements that no caller's work consists of.
+func inBackground(ctx context.Context) context.Context {
+	return context.WithValue(ctx, background{}, true)
+}
+
+// join waits until nobody else of the name is on the list that may be running:
+// who renews its row does run.
+func (p *postgres) join(ctx context.Context, f *Feed) error {
+	ctx = inBackground(ctx)
+	first := map[uuid.UUID]time.Time{}
+	for {
+		others, err := p.claim(ctx, f)
+		if err != nil || len(others) == 0 {
+			return err
+		}
+		for id, seen := range others {
+			switch before, known := first[id]; {
+			case !known:
+				first[id] = seen
+				f.log.InfoContext(ctx, "a server of this one's name was here a moment ago; waiting for its next sign of life", "name", f.self.Name)
+			case !seen.Equal(before):
+				return fault.Errorf(fault.Conflict, "A server named %q runs on this database already. "+
+					"Stop that one, or give this one a name of its own.", f.self.Name).On("replica-name")
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lookInterval):
+		}
+	}
+}
+
+// claim registers the replica in the place of those of its name that are
+// silent, and returns when others were last seen, if there are any. No two do
+// so at the same time.
+func (p *postgres) claim(ctx context.Context, f *Feed) (others map[uuid.UUID]time.Time, err error) {
+	others = map[uuid.UUID]time.Time{}
+	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockReplicas); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, removeSilent, f.self.Name, pgID(f.id), silence); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, listNamesakes, f.self.Name, pgID(f.id))
+		if err != nil {
+			return err
+		}
+		var id key
+		var seen time.Time
+		_, err = pgx.ForEachRow(rows, []any{&id, &seen}, func() error {
+			others[uuid.UUID(id)] = seen
+			return nil
+		})
+		if err != nil || len(others) > 0 {
+			return err
+		}
+		return registerBy(ctx, tx, f)
+	})
+	return others, err
+}
+
+// attend does by the pool what listen does by its connection while it hears.
+// A replica that does not hear can answer all the same: once it has forgotten
+// everything, it remembers nothing from before the question.
+func (p *postgres) attend(ctx context.Context, f *Feed) {
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	var registeredAt time.Time
+	for {
+		if !f.Hearing() {
+			if elapsed(registeredAt) >= registerInterval && p.briefly(ctx, f, p.register) {
+				registeredAt = time.Now()
+			}
+			p.briefly(ctx, f, p.answerDeaf)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// briefly runs work for a lease at most, and says whether it succeeded. What
+// keeps it from it keeps the database from answering, which is told elsewhere.
+func (p *postgres) briefly(ctx context.Context, f *Feed, work func(context.Context, *Feed) error) bool {
+	brief, cancel := context.WithTimeout(ctx, lease)
+	defer cancel()
+	err := work(brief, f)
+	if err != nil && ctx.Err() == nil {
+		f.log.DebugContext(ctx, "this replica could not show that it is there", "error", err)
+	}
+	return err == nil
+}
+
+// answerDeaf answers the questions to a replica that does not hear them.
+func (p *postgres) answerDeaf(ctx context.Context, f *Feed) error {
+	ctx = inBackground(ctx)
+	asked, err := p.ids(ctx, openQuestions, f.id)
+	if err != nil || len(asked) == 0 {
+		return err
+	}
+	f.ears.Forget()
+	return acknowledgeBy(ctx, p.pool, f, asked)
+}
+
+func acknowledgeBy(ctx context.Context, by executor, f *Feed, asked []uuid.UUID) error {
+	_, err := by.Exec(ctx, acknowledge, replicasChannel, pgIDs(asked), pgID(f.id))
+	return err
+}
+
+// leave takes the row away. Should that fail, the others will.
+func (p *postgres) leave(ctx context.Context, f *Feed) {
+	if _, err := p.pool.Exec(inBackground(ctx), unregister, pgID(f.id)); err != nil {
+		f.log.WarnContext(ctx, "this replica could not be taken off the list; the others do that within a minute", "error", err)
+	}
+}
 
 func (p *postgres) replicas(ctx context.Context) ([]registered, error) {
 	var list []registered
@@ -40,34 +209,48 @@ func (p *postgres) replicas(ctx context.Context) ([]registered, error) {
 	return list, err
 }
 
-func (p *postgres) ask(ctx context.Context, question uuid.UUID) error {
-	return p.notify(ctx, "ask "+question.String())
+func (p *postgres) ask(ctx context.Context, question uuid.UUID, replicas []uuid.UUID) error {
+	_, err := p.pool.Exec(inBackground(ctx), askReplicas, pgID(question), pgIDs(replicas), replicasChannel)
+	return err
+}
+
+func (p *postgres) answers(ctx context.Context, question uuid.UUID) ([]uuid.UUID, error) {
+	return p.ids(inBackground(ctx), listAnswers, question)
+}
+
+func (p *postgres) settle(ctx context.Context, question uuid.UUID) error {
+	_, err := p.pool.Exec(inBackground(ctx), settleQuestion, pgID(question))
+	return err
+}
+
+// ids returns the ids that a statement finds by one.
+func (p *postgres) ids(ctx context.Context, statement string, by uuid.UUID) ([]uuid.UUID, error) {
+	var found []uuid.UUID
+	err := p.query(ctx, statement, []any{pgID(by)}, func(scan scan) error {
+		var id key
+		err := scan(&id)
+		found = append(found, uuid.UUID(id))
+		return err
+	})
+	return found, err
 }
 
 // notify tells all replicas, this one included.
 func (p *postgres) notify(ctx context.Context, text string) error {
-	_, err := p.pool.Exec(context.WithValue(ctx, background{}, true), notifyOne, replicasChannel, text)
+	_, err := p.pool.Exec(inBackground(ctx), notifyOne, replicasChannel, text)
 	return err
 }
 
 // register makes or renews this replica's row when it is time to.
 func (s *session) register(ctx context.Context) error {
-	if time.Since(s.registeredAt) < registerInterval {
+	if elapsed(s.registeredAt) < registerInterval {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
-	self := s.feed.self
-	_, err := s.conn.Exec(ctx, register, pgID(s.feed.id), self.Name, self.URL)
+	err := registerBy(ctx, s.conn, s.feed)
 	s.registeredAt = time.Now()
 	return err
-}
-
-// unregister takes the row away. Should that fail, the others will.
-func (p *postgres) unregister(ctx context.Context, f *Feed) {
-	if _, err := p.pool.Exec(context.WithValue(ctx, background{}, true), unregister, pgID(f.id)); err != nil {
-		f.log.WarnContext(ctx, "this replica could not be taken off the list; the others do that within a minute", "error", err)
-	}
 }
 
 // takeQuestions returns the questions that have come in. What is read after
@@ -84,6 +267,5 @@ func (s *session) answer(ctx context.Context, asked []uuid.UUID) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
-	_, err := s.conn.Exec(ctx, acknowledge, replicasChannel, pgIDs(asked), s.feed.id.String())
-	return err
+	return acknowledgeBy(ctx, s.conn, s.feed, asked)
 }

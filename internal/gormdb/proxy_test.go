@@ -15,6 +15,9 @@ type proxy struct {
 	server string
 	mu     sync.Mutex // held while frozen
 	conns  sync.WaitGroup
+	// cut closes the listener and the connections of clients.
+	cut     func()
+	clients sync.Map // of net.Conn
 }
 
 func startProxy(t *testing.T, target string) *proxy {
@@ -30,6 +33,13 @@ func startProxy(t *testing.T, target string) *proxy {
 	p := &proxy{server: u.Host}
 	u.Host = listener.Addr().String()
 	p.url = u.String()
+	p.cut = func() {
+		_ = listener.Close()
+		p.clients.Range(func(conn, _ any) bool {
+			_ = conn.(net.Conn).Close()
+			return true
+		})
+	}
 	p.conns.Go(func() {
 		for {
 			client, err := listener.Accept()
@@ -49,7 +59,11 @@ func startProxy(t *testing.T, target string) *proxy {
 func (p *proxy) freeze() { p.mu.Lock() }
 func (p *proxy) thaw()   { p.mu.Unlock() }
 
+// close ends every connection, and lets none be made again.
+func (p *proxy) close() { p.cut() }
+
 func (p *proxy) serve(client net.Conn) {
+	p.clients.Store(client, nil)
 	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", p.server)
 	if err != nil {

@@ -17,6 +17,43 @@ type registered struct {
 	access.Replica
 }
 
+// registry is the list of replicas, and what they ask each other.
+type registry interface {
+	// join registers a replica, or returns fault.Conflict when another one of
+	// its name runs.
+	join(ctx context.Context, f *Feed) error
+	// attend keeps the replica registered while it does not hear, and answers
+	// for it, until ctx ends. While it hears, listen does both.
+	attend(ctx context.Context, f *Feed)
+	// leave takes the replica off the list.
+	leave(ctx context.Context, f *Feed)
+	// replicas returns those that are registered, by their ids, in the order
+	// of their names.
+	replicas(ctx context.Context) ([]registered, error)
+	// ask puts a question to replicas, which answer when they have heard
+	// everything that was committed before, or remember nothing.
+	ask(ctx context.Context, question uuid.UUID, replicas []uuid.UUID) error
+	// answers returns who has answered the question, and settle forgets it.
+	answers(ctx context.Context, question uuid.UUID) ([]uuid.UUID, error)
+	settle(ctx context.Context, question uuid.UUID) error
+}
+
+// lookInterval is how often answers are looked for that were not heard, and
+// questions by a replica that hears nothing.
+const lookInterval = 200 * time.Millisecond
+
+// Join registers this replica before it runs. It returns fault.Conflict on
+// the field "replica-name" when another one of its name runs. One of that name
+// that ended without a word is waited for, for some seconds, until it is known
+// to be gone.
+func (f *Feed) Join(ctx context.Context) error {
+	return failed(ctx, "register this replica", f.engine.join(ctx, f))
+}
+
+// Namesakes returns how many other replicas run by the name of this one: none,
+// unless one that was taken for gone has come back.
+func (f *Feed) Namesakes() int64 { return f.namesakes.Load() }
+
 // Replicas returns the replicas of the database, this one among them. One that
 // ended without a word is listed for up to a minute more.
 func (f *Feed) Replicas(ctx context.Context) ([]access.Replica, error) {
@@ -43,10 +80,10 @@ func (f *Feed) Confirm(ctx context.Context) (access.Receipt, error) {
 	// The one that asks has forgotten before its own commit was answered.
 	at := map[uuid.UUID]time.Time{f.id: started}
 	if len(list) > 1 {
-		if err := f.engine.ask(ctx, question); err != nil {
+		if err := f.engine.ask(ctx, question, others(list, f.id)); err != nil {
 			return access.Receipt{}, failed(ctx, "ask the replicas", err)
 		}
-		await(ctx, list, at, answers)
+		f.await(ctx, question, list, at, answers)
 	}
 	receipt := access.Receipt{Elapsed: time.Since(started)}
 	for _, r := range list {
@@ -55,19 +92,54 @@ func (f *Feed) Confirm(ctx context.Context) (access.Receipt, error) {
 	return receipt, nil
 }
 
-// await notes in at when those of the list answer that have not.
-func await(ctx context.Context, list []registered, at map[uuid.UUID]time.Time, answers <-chan uuid.UUID) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func others(list []registered, self uuid.UUID) []uuid.UUID {
+	var ids []uuid.UUID
+	for _, r := range list {
+		if r.id != self {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}
+
+// await notes in at when those of the list answer that have not. Answers are
+// heard within milliseconds; those that are not, because this replica's feed
+// is interrupted or theirs is, are found by looking.
+func (f *Feed) await(ctx context.Context, question uuid.UUID, list []registered, at map[uuid.UUID]time.Time, answers <-chan uuid.UUID) {
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	defer f.settle(ctx, question)
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	note := func(id uuid.UUID) {
+		if at[id].IsZero() {
+			at[id] = time.Now()
+		}
+	}
 	for slices.ContainsFunc(list, func(r registered) bool { return at[r.id].IsZero() }) {
 		select {
 		case id := <-answers:
-			if at[id].IsZero() {
-				at[id] = time.Now()
+			note(id)
+		case <-look.C:
+			found, err := f.engine.answers(waiting, question)
+			if err != nil && waiting.Err() == nil {
+				f.log.WarnContext(ctx, "the replicas' answers could not be read", "error", err)
 			}
-		case <-ctx.Done():
+			for _, id := range found {
+				note(id)
+			}
+		case <-waiting.Done():
 			return
 		}
+	}
+}
+
+// settle forgets a question. Should that fail, replicas do so within a minute.
+func (f *Feed) settle(ctx context.Context, question uuid.UUID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
+	defer cancel()
+	if err := f.engine.settle(ctx, question); err != nil {
+		f.log.WarnContext(ctx, "a question to the replicas could not be removed", "error", err)
 	}
 }
 

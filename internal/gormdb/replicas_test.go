@@ -3,8 +3,11 @@ package gormdb_test
 import (
 	"context"
 	"log/slog"
+	"path"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 )
 
@@ -136,6 +140,187 @@ func TestReplicaThatIsGone(t *testing.T) {
 	a, _ := join(t, dbtest.Open(t, url), "a", gormdb.Ears{})
 	if _, no, _ := confirm(t, a); !slices.Equal(no, []string{"recent"}) {
 		t.Errorf("not acknowledged by %q", no)
+	}
+}
+
+// cutFeed cuts the feed's connection, and lets none be made again. The pool
+// keeps its own.
+func cutFeed(t *testing.T, db *gormdb.DB, p *proxy, f *gormdb.Feed) {
+	t.Helper()
+	p.close()
+	within(t, 5*time.Second, "not hearing", func() bool { return !f.Hearing() })
+	if err := db.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// apart opens a database whose feed goes through a proxy of its own.
+func apart(t *testing.T, url string) (*gormdb.DB, *proxy) {
+	t.Helper()
+	p := startProxy(t, url)
+	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url, FeedURL: p.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db, p
+}
+
+// Who asks learns of the answers also when the own feed is cut, and who hears
+// no question answers all the same, for it remembers nothing.
+func TestConfirmWithoutAFeed(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	here, p := apart(t, url)
+	a, _ := join(t, here, "a", gormdb.Ears{})
+	b, _ := join(t, dbtest.Open(t, url), "b", gormdb.Ears{})
+	cutFeed(t, here, p, a)
+	for name, f := range map[string]*gormdb.Feed{"of which the feed is cut": a, "of which it is not": b} {
+		yes, no, took := confirm(t, f)
+		if !slices.Equal(yes, []string{"a", "b"}) || len(no) > 0 || took > lease/2 {
+			t.Errorf("asked by the replica %s: acknowledged by %q, not by %q, within %s", name, yes, no, took)
+		}
+	}
+	var left int
+	if err := connect(t, url).QueryRow(t.Context(), "SELECT count(*) FROM replica_questions").Scan(&left); err != nil || left > 0 {
+		t.Errorf("%d questions are left, %v", left, err)
+	}
+}
+
+// A replica whose feed never came up is on the list, forgets before it
+// answers, and leaves the list.
+func TestReplicaThatNeverHears(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	deafDB, p := apart(t, url)
+	p.close()
+	a, _ := join(t, dbtest.Open(t, url), "a", gormdb.Ears{})
+	var forgets atomic.Int32
+	deaf := deafDB.NewFeed(access.Replica{Name: "deaf"}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() { forgets.Add(1) }}, slog.New(slog.DiscardHandler))
+	if err := deaf.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		deaf.Run(ctx)
+	}()
+	time.Sleep(1500 * time.Millisecond) // longer than a row is young
+	yes, no, took := confirm(t, a)
+	if !slices.Equal(yes, []string{"a", "deaf"}) || len(no) > 0 || took > lease/2 || forgets.Load() == 0 || deaf.Hearing() {
+		t.Errorf("acknowledged by %q, not by %q, within %s; forgot %d times", yes, no, took, forgets.Load())
+	}
+	cancel()
+	<-ended
+	if list, err := a.Replicas(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("the replicas are %+v, %v", list, err)
+	}
+}
+
+// No two servers run by one name. Who starts again after a crash takes its
+// former place, as soon as that is known to be free.
+func TestJoin(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	db := dbtest.Open(t, url)
+	again := func() (*gormdb.Feed, time.Duration, error) {
+		started := time.Now()
+		f := dbtest.Open(t, url).NewFeed(access.Replica{Name: "a"}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() {}}, slog.New(slog.DiscardHandler))
+		err := f.Join(t.Context())
+		return f, time.Since(started), err
+	}
+	_, leave := join(t, db, "a", gormdb.Ears{})
+	_, took, err := again()
+	mustBe(t, err, fault.Conflict)
+	if took > lease || !strings.Contains(err.Error(), `"a"`) {
+		t.Errorf("after %s: %v", took, err)
+	}
+	leave()
+	first, took, err := again()
+	if err != nil || took > lease/2 {
+		t.Fatalf("after a clean stop it took %s, %v", took, err)
+	}
+	if _, took, err := again(); err != nil || took < lease || took > 3*lease {
+		t.Errorf("after one that is silent it took %s, %v", took, err)
+	}
+	// The one that was taken for gone goes on.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		first.Run(ctx)
+	}()
+	within(t, lease, "the namesake", func() bool { return first.Namesakes() == 1 })
+	cancel()
+	<-ended
+}
+
+// Of several that start at once by one name, one runs.
+func TestJoinAtOnce(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	var starting sync.WaitGroup
+	var running, refused atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 4 {
+		db := dbtest.Open(t, url)
+		starting.Go(func() {
+			f := db.NewFeed(access.Replica{Name: "a"}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() {}}, slog.New(slog.DiscardHandler))
+			if err := f.Join(ctx); err != nil {
+				if fault.KindOf(err) != fault.Conflict {
+					t.Error(err)
+				}
+				if refused.Add(1) == 3 {
+					cancel()
+				}
+				return
+			}
+			running.Add(1)
+			f.Run(ctx)
+		})
+	}
+	starting.Wait()
+	cancel()
+	if running.Load() != 1 || refused.Load() != 3 {
+		t.Errorf("%d run, %d were refused", running.Load(), refused.Load())
+	}
+}
+
+// What is wrong with the feed's address is told, without its password.
+func TestObstacle(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	elsewhere := dbtest.PostgresURL(t)
+	nowhere := startProxy(t, url)
+	nowhere.close()
+	for _, tc := range []struct{ name, feed, want string }{
+		{"nobody answers", nowhere.url, "connection refused"},
+		{"another database", elsewhere, "another database"},
+		{"a database that there is not", strings.Replace(url, path.Base(strings.Split(url, "?")[0]), "nowhere", 1), "does not exist (SQLSTATE 3D000)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url, FeedURL: tc.feed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := db.NewFeed(access.Replica{Name: t.Name()}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() {}}, slog.New(slog.DiscardHandler))
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				f.Run(ctx)
+			}()
+			within(t, 5*time.Second, "the reason", func() bool { return strings.Contains(f.Check().Error(), tc.want) })
+			if text := f.Check().Error(); strings.Contains(text, "postgres://") {
+				t.Errorf("it shows a URL: %s", text)
+			}
+			cancel()
+			<-ended
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -20,7 +20,12 @@ func (s *sqlite) hurry([]uuid.UUID) {}
 // replicas has none to list: an SQLite file has one server, which knows itself.
 func (s *sqlite) replicas(context.Context) ([]registered, error) { return nil, nil }
 
-func (s *sqlite) ask(context.Context, uuid.UUID) error { return nil }
+func (s *sqlite) join(context.Context, *Feed) error                       { return nil }
+func (s *sqlite) attend(context.Context, *Feed)                           {}
+func (s *sqlite) leave(context.Context, *Feed)                            {}
+func (s *sqlite) ask(context.Context, uuid.UUID, []uuid.UUID) error       { return nil }
+func (s *sqlite) settle(context.Context, uuid.UUID) error                 { return nil }
+func (s *sqlite) answers(context.Context, uuid.UUID) ([]uuid.UUID, error) { return []uuid.UUID{}, nil }
 
 // listen asks for PRAGMA data_version, which differs when a connection other
 // than the one that asks has committed. It does not tell what, so everything

@@ -95,7 +95,7 @@ func wantDenied(t *testing.T, what string, a answer) {
 func kept(t *testing.T, h *house) string {
 	t.Helper()
 	lines := slices.Collect(strings.Lines(dbtest.Dump(t, h.url)))
-	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "replicas ") }), "")
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "replica") }), "")
 }
 
 func wantUnchanged(t *testing.T, h *house, before string) {
