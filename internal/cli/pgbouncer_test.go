@@ -42,7 +42,7 @@ func TestServeBehindPgbouncer(t *testing.T) {
 		ready, says, metric string
 	}{
 		"direct address for the feed": {direct, `{"ready":true`, "", "\nlatchkey_feed_hearing 1\n"},
-		"no direct address":           {"", `{"ready":false`, "--feed-database", "\nlatchkey_feed_hearing 0\n"},
+		"no direct address":           {"", `{"ready":false`, "Behind a pooler such as pgbouncer", "\nlatchkey_feed_hearing 0\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env["LATCHKEY_FEED_DATABASE_URL"] = tc.feed

@@ -148,7 +148,9 @@ func (p *postgres) meet(ctx context.Context, s *session) error {
 		return err
 	}
 	var same bool
-	err := s.conn.QueryRow(ctx, isRegistered, pgID(s.feed.id)).Scan(&same)
+	// Sent whole: through a pooler, a statement prepared before may be on
+	// another connection.
+	err := s.conn.QueryRow(ctx, isRegistered, pgx.QueryExecModeSimpleProtocol, pgID(s.feed.id)).Scan(&same)
 	var pg *pgconn.PgError
 	if err == nil && !same || errors.As(err, &pg) && pg.Code == pgUndefinedTable {
 		return errElsewhere()
