@@ -70,7 +70,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	defer a.release()
 	a.media, _ = negotiate(r.Header["Accept"])
 	refused := &refusal{status: statusOf(fault.KindOf(err))}
-	if errors.Is(err, fault.ErrUnavailable) {
+	if refused.status == http.StatusInternalServerError && errors.Is(err, fault.ErrUnavailable) {
 		refused.status = http.StatusServiceUnavailable
 		w.Header()["Retry-After"] = []string{"1"}
 	}

@@ -114,7 +114,7 @@ func newAPI(t *testing.T, url string, limits graph.Limits) *api {
 	a.tokens = token.NewService(a.db.Tokens(), policy, keys, rand.Reader, a.clock.now)
 	a.users = user.NewService(a.db.Users(), keys, rand.Reader, a.clock.now)
 	a.verifier = access.NewVerifier(access.Config{
-		Repository: a.db.Access(), Keys: keys, Catalogue: scope.Default(), Memory: memory, Log: log, Now: a.clock.now,
+		Repository: a.db.Access(), Keys: keys, Catalogue: scope.Default(), Memory: memory, Now: a.clock.now,
 	})
 	a.confirm = a.db.NewFeed(access.Replica{Name: "only-one"}, gormdb.Ears{}, log).Confirm
 	a.handler, err = graph.NewHandler(graph.Config{

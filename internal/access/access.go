@@ -8,7 +8,7 @@ package access
 
 import (
 	"context"
-	"log/slog"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -62,8 +62,31 @@ type Repository interface {
 	Store(ctx context.Context, hash string) (Store, error)
 }
 
-// Reason is why a secret was refused: for logs and metrics, never for the
+// Refusal is why a secret was refused: for logs and metrics, never for the
 // caller. It is the cause of the error that Verify returns.
+type Refusal struct {
+	Reason Reason
+	// Of is the id of whomever the secret stands for, where that is known.
+	Of uuid.UUID
+}
+
+// Error is the reason.
+func (r *Refusal) Error() string { return r.Reason.Error() }
+
+// Unwrap returns the reason, for errors.Is.
+func (r *Refusal) Unwrap() error { return r.Reason }
+
+// RefusalIn returns the refusal that is among the causes of an error, or nil.
+func RefusalIn(err error) *Refusal {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if r, ok := err.(*Refusal); ok { //nolint:errorlint // errors.As is slow, and refusing is to cost nothing
+			return r
+		}
+	}
+	return nil
+}
+
+// Reason is one of the few that there are for refusing a secret.
 type Reason string
 
 // The reasons.
@@ -77,6 +100,11 @@ const (
 	ReasonAddress   Reason = "address not allowed"
 )
 
+// Reasons returns all reasons.
+func Reasons() []Reason {
+	return []Reason{ReasonMalformed, ReasonUnknown, ReasonKind, ReasonEnded, ReasonSuspended, ReasonExpired, ReasonAddress}
+}
+
 // Error is the reason.
 func (r Reason) Error() string { return string(r) }
 
@@ -87,7 +115,6 @@ type Verifier struct {
 	catalogue *scope.Catalogue
 	memory    *Memory
 	uses      *Uses
-	log       *slog.Logger
 	now       func() time.Time
 }
 
@@ -100,13 +127,12 @@ type Config struct {
 	Memory *Memory
 	// Uses gathers the last use of API tokens; nil gathers none.
 	Uses *Uses
-	Log  *slog.Logger
 	Now  func() time.Time
 }
 
 // NewVerifier returns a verifier.
 func NewVerifier(c Config) *Verifier {
-	return &Verifier{repo: c.Repository, keys: c.Keys, catalogue: c.Catalogue, memory: c.Memory, uses: c.Uses, log: c.Log, now: c.Now}
+	return &Verifier{repo: c.Repository, keys: c.Keys, catalogue: c.Catalogue, memory: c.Memory, uses: c.Uses, now: c.Now}
 }
 
 // The kinds of secret that clients present, and gateways.
@@ -117,7 +143,7 @@ var (
 
 // Verify returns the principal of a client's secret that is used from the
 // origin. It returns fault.Unauthenticated for every secret that does not
-// work, with the same message whatever the reason: the reason is logged.
+// work, with the same message whatever the reason, and a *Refusal as its cause.
 func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
 	r, err := v.Look(ctx, presented, origin)
 	if err != nil {
@@ -142,15 +168,15 @@ func (v *Verifier) Gateway(ctx context.Context, presented string, origin auth.Or
 func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record, error) {
 	value, err := secret.Parse(presented)
 	if err != nil {
-		return nil, v.refuse(ctx, ReasonMalformed, uuid.Nil, origin)
+		return nil, refuse(ReasonMalformed, uuid.Nil)
 	}
 	if !slices.Contains(kinds, value.Kind()) {
-		return nil, v.refuse(ctx, ReasonKind, uuid.Nil, origin)
+		return nil, refuse(ReasonKind, uuid.Nil)
 	}
 	record, err := v.recall(v.keys.Digest(value).Digest, func() (Record, error) {
 		return v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
 	})
-	return v.judge(ctx, record, err, origin)
+	return v.judge(record, err, origin)
 }
 
 // VerifyBasic returns the record of the legacy API account that a user name
@@ -159,25 +185,25 @@ func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origi
 func (v *Verifier) VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*Record, error) {
 	value, err := secret.ParseBasic(storeHash, username, token)
 	if err != nil {
-		return nil, v.refuse(ctx, ReasonMalformed, uuid.Nil, origin)
+		return nil, refuse(ReasonMalformed, uuid.Nil)
 	}
 	record, err := v.recall(v.keys.DigestBasic(value).Digest, func() (Record, error) {
 		return v.repo.Credential(ctx, secret.LegacyAccount, v.keys.BasicCandidates(value))
 	})
-	return v.judge(ctx, record, err, origin)
+	return v.judge(record, err, origin)
 }
 
 // judge decides on a use of what was found.
-func (v *Verifier) judge(ctx context.Context, record *Record, err error, origin auth.Origin) (*Record, error) {
+func (v *Verifier) judge(record *Record, err error, origin auth.Origin) (*Record, error) {
 	if fault.KindOf(err) == fault.NotFound {
-		return nil, v.refuse(ctx, ReasonUnknown, uuid.Nil, origin)
+		return nil, refuse(ReasonUnknown, uuid.Nil)
 	}
 	if err != nil {
 		return nil, err
 	}
 	now := v.now()
 	if why := record.refusal(now, origin.IP); why != "" {
-		return nil, v.refuse(ctx, why, record.Principal.ID, origin)
+		return nil, refuse(why, record.Principal.ID)
 	}
 	kind := record.Principal.Kind
 	if v.uses != nil && (kind == auth.APIToken || kind == auth.LegacyAccount) {
@@ -270,18 +296,10 @@ func (r *Record) refusal(now time.Time, from netip.Addr) Reason {
 	return ReasonAddress
 }
 
-func (v *Verifier) refuse(ctx context.Context, why Reason, id uuid.UUID, origin auth.Origin) error {
-	attrs := []slog.Attr{slog.String("reason", string(why)), slog.String("request_id", origin.RequestID)}
-	if id != uuid.Nil {
-		attrs = append(attrs, slog.String("credential_of", id.String()))
-	}
-	v.log.LogAttrs(ctx, slog.LevelInfo, "credential refused", attrs...)
-	refused := ErrRefused()
-	return fault.Wrap(why, refused.Kind, "%s", refused.Message)
-}
+func refuse(why Reason, of uuid.UUID) error { return ErrRefused().Because(&Refusal{why, of}) }
 
-// ErrRefused is the answer to every credential that does not work, so that it
-// tells nobody whether a guess was close.
-func ErrRefused() *fault.Error {
-	return fault.Errorf(fault.Unauthenticated, "The credential is unknown or does not work, or no longer, or not from here.")
-}
+// errRefused tells nobody whether a guess was close.
+var errRefused = fault.Errorf(fault.Unauthenticated, "The credential is unknown or does not work, or no longer, or not from here.")
+
+// ErrRefused is the answer to every credential that does not work.
+func ErrRefused() *fault.Error { return errRefused }

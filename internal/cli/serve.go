@@ -187,7 +187,7 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 	b.db.OnChange(memory.Changed)
 	v.feed = b.db.NewFeed(self, gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
 	v.verifier = access.NewVerifier(access.Config{
-		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: v.uses, Log: log, Now: time.Now,
+		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: v.uses, Now: time.Now,
 	})
 	return v, nil
 }

@@ -94,8 +94,7 @@ func (p *public) permitLegacy(ctx context.Context, x *exchange, h http.Header, u
 		return err
 	}
 	record, err := p.Verifier.VerifyBasic(ctx, match.Store, username, token, x.origin())
-	p.rates.judged(x, presented, err)
-	p.metrics.verified(presented, err)
+	p.judged(x, presented, err)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 )
 
@@ -36,8 +39,10 @@ type exchange struct {
 	// limited says that the request is one too many. It is counted, and has no
 	// line in the log: a flood of requests must not be one of lines, too.
 	limited bool
-	// why says for what a request was refused that a credential came with.
+	// why says for what a request or a credential was refused, and of whose the
+	// credential is, if that is known.
 	why string
+	of  uuid.UUID
 	// broken says that the answer began and will not be finished.
 	broken bool
 }
@@ -86,10 +91,11 @@ func (x *exchange) origin() auth.Origin { return auth.Origin{IP: x.client, Reque
 
 // record writes the request's line in the log: what it was and how it ended,
 // and nothing of what it said. Paths are left out, too, for the route: people
-// paste tokens in the oddest places.
+// paste tokens in the oddest places. What cannot be a credential is counted,
+// and no news: it costs its sender nothing, and must not cost more here.
 func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, took time.Duration) {
 	level := slog.LevelInfo
-	if x.route.quiet && x.status < http.StatusBadRequest {
+	if x.route.quiet && x.status < http.StatusBadRequest || x.why == string(access.ReasonMalformed) {
 		level = slog.LevelDebug
 	}
 	if x.limited || !log.Enabled(ctx, level) {
@@ -111,6 +117,9 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 	}
 	if x.why != "" {
 		r.AddAttrs(slog.String("refused_for", x.why))
+	}
+	if x.of != uuid.Nil {
+		r.AddAttrs(slog.String("credential_of", x.of.String()))
 	}
 	// A log that cannot be written has nobody to tell.
 	_ = log.Handler().Handle(ctx, r)

@@ -65,7 +65,7 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) erro
 	_, err := p.Verifier.Gateway(ctx, key, x.origin())
 	p.rates.judged(x, key, err)
 	if fault.KindOf(err) == fault.Unauthenticated {
-		p.metrics.verified(key, err)
+		p.verified(x, key, err)
 		return fault.Wrap(err, fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")
 	}
 	return err

@@ -102,7 +102,7 @@ func gatewayServer(ctx context.Context, b *testing.B, limited bool) (address str
 	b.Cleanup(memory.Close)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	verifier := access.NewVerifier(access.Config{
-		Repository: shelf{}, Keys: keys, Catalogue: scope.Default(), Memory: memory, Uses: access.NewUses(shelf{}), Log: log, Now: time.Now,
+		Repository: shelf{}, Keys: keys, Catalogue: scope.Default(), Memory: memory, Uses: access.NewUses(shelf{}), Now: time.Now,
 	})
 	many := config.Rate{Requests: 1_000_000_000, Window: time.Second}
 	public := listener(b)

@@ -41,7 +41,7 @@ func (d *desk) Look(_ context.Context, presented string, origin auth.Origin) (*a
 	case "broken":
 		return nil, errors.New("no connection")
 	default:
-		return nil, fault.Wrap(access.ReasonUnknown, fault.Unauthenticated, "refused")
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 	}
 	r.Principal = p
 	return r, nil
@@ -54,7 +54,7 @@ func (d *desk) Gateway(_ context.Context, presented string, _ auth.Origin) (*acc
 	case "broken":
 		return nil, errors.New("no connection")
 	}
-	return nil, fault.Wrap(access.ReasonUnknown, fault.Unauthenticated, "refused")
+	return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 }
 
 func (d *desk) VerifyBasic(_ context.Context, storeHash, username, token string, origin auth.Origin) (*access.Record, error) {
@@ -63,7 +63,7 @@ func (d *desk) VerifyBasic(_ context.Context, storeHash, username, token string,
 	case username == "broken":
 		return nil, errors.New("no connection")
 	case storeHash != "acme1us" || username != "erp" || token != "of:old":
-		return nil, fault.Wrap(access.ReasonUnknown, fault.Unauthenticated, "refused")
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 	}
 	return &access.Record{
 		Principal:   auth.Principal{Kind: auth.LegacyAccount, ID: tokenID, AccountID: acme, StoreID: uuid.Max},

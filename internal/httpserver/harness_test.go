@@ -46,7 +46,7 @@ func (verifier) Look(_ context.Context, presented string, _ auth.Origin) (*acces
 	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
 	}
-	return nil, fault.Wrap(access.ReasonUnknown, fault.Unauthenticated, "refused")
+	return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 }
 
 // writeError is as much of the API's as these tests need.

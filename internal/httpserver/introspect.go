@@ -67,7 +67,7 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 		return nil, err
 	}
 	record, err := p.Verifier.Look(ctx, token, auth.Origin{IP: from, RequestID: x.requestID[0]})
-	p.metrics.verified(token, err)
+	p.verified(x, token, err)
 	if fault.KindOf(err) == fault.Unauthenticated {
 		return nil, nil //nolint:nilnil // not live, which is an answer
 	}
@@ -83,8 +83,7 @@ func (p *public) introspectItself(ctx context.Context, x *exchange, presented, t
 		return nil, err
 	}
 	record, err := p.Verifier.Look(ctx, token, x.origin())
-	p.rates.judged(x, presented, err)
-	p.metrics.verified(token, err)
+	p.judged(x, presented, err)
 	if err == nil {
 		err = p.rates.spend(ctx, x, &record.Principal)
 	}

@@ -61,7 +61,7 @@ func BenchmarkIntrospection(b *testing.B) {
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	p := newPublic(Config{
 		Limits: config.HTTP{MaxBody: 1 << 20, RequestTimeout: time.Second}, Log: log, PublicURL: "https://keys.example.com",
-		Verifier: access.NewVerifier(access.Config{Repository: repository, Keys: keys, Catalogue: scope.Default(), Memory: memory, Log: log, Now: time.Now}),
+		Verifier: access.NewVerifier(access.Config{Repository: repository, Keys: keys, Catalogue: scope.Default(), Memory: memory, Now: time.Now}),
 	}, newMetrics(nil), nil)
 	body := []byte("token=" + values[1].Reveal() + "&client_ip=203.0.113.7")
 	request, err := http.NewRequest(http.MethodPost, introspectPath, http.NoBody)

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -21,12 +20,15 @@ type metrics struct {
 	durations     *prometheus.HistogramVec
 	verifications *prometheus.CounterVec
 	limited       *prometheus.CounterVec
-	// accepted is the one of verifications that counts most often.
-	accepted prometheus.Counter
+	// accepted, missing and failed are outcomes of verifications, and refused
+	// those by their reason: looked up once, since anybody can cause them.
+	accepted, missing, failed prometheus.Counter
+	refused                   map[access.Reason]prometheus.Counter
 }
 
 func newMetrics(others []prometheus.Collector) *metrics {
 	m := &metrics{
+		refused:  map[access.Reason]prometheus.Counter{},
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "latchkey_http_requests_total", Help: "Requests answered, by route and status.",
@@ -43,6 +45,11 @@ func newMetrics(others []prometheus.Collector) *metrics {
 		}, []string{"limit"}),
 	}
 	m.accepted = m.verifications.WithLabelValues("accepted", "")
+	m.missing = m.verifications.WithLabelValues("missing", "")
+	m.failed = m.verifications.WithLabelValues("error", "")
+	for _, reason := range access.Reasons() {
+		m.refused[reason] = m.verifications.WithLabelValues("refused", string(reason))
+	}
 	m.registry.MustRegister(m.requests, m.durations, m.verifications, m.limited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(others...)
@@ -57,25 +64,20 @@ func (m *metrics) limit(name string, r config.Rate) limit {
 	}
 }
 
-// verified counts the outcome of a verification, and of a refusal the reason.
-func (m *metrics) verified(presented string, err error) {
-	if err == nil {
+// verified counts the outcome of a verification.
+func (m *metrics) verified(presented string, err error, refusal *access.Refusal) {
+	switch {
+	case err == nil:
 		m.accepted.Inc()
-		return
-	}
-	outcome, reason := "", access.Reason("")
-	switch kind := fault.KindOf(err); {
-	case kind == fault.Unauthenticated && presented == "":
-		outcome = "missing"
-	case kind == fault.Internal:
-		outcome = "error"
+	case refusal != nil:
+		m.refused[refusal.Reason].Inc()
+	case fault.KindOf(err) == fault.Internal:
+		m.failed.Inc()
+	case fault.KindOf(err) == fault.Unauthenticated && presented == "":
+		m.missing.Inc()
 	default:
-		outcome = "refused"
-		if !errors.As(err, &reason) {
-			reason = access.ReasonMalformed // no credential could be made of it
-		}
+		m.refused[access.ReasonMalformed].Inc() // no credential could be made of it
 	}
-	m.verifications.WithLabelValues(outcome, string(reason)).Inc()
 }
 
 // routeMetrics are the metrics of one route.

@@ -132,13 +132,28 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 	if err == nil {
 		record, err = p.Verifier.Look(ctx, presented, x.origin())
 	}
-	p.rates.judged(x, presented, err)
-	p.metrics.verified(presented, err)
+	p.judged(x, presented, err)
 	if err != nil {
 		return nil, presented, err
 	}
 	x.principal = &record.Principal
 	return record, presented, nil
+}
+
+// judged hears what came of a credential that was looked at: for the rates,
+// the metrics and the request's line in the log.
+func (p *public) judged(x *exchange, presented string, err error) {
+	p.rates.judged(x, presented, err)
+	p.verified(x, presented, err)
+}
+
+// verified is judged for a credential whose failure is not its presenter's.
+func (p *public) verified(x *exchange, presented string, err error) {
+	refusal := access.RefusalIn(err)
+	p.metrics.verified(presented, err, refusal)
+	if refusal != nil {
+		x.why, x.of = string(refusal.Reason), refusal.Of
+	}
 }
 
 // api authenticates and counts before anything of the request's body is read,

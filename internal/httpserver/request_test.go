@@ -152,7 +152,7 @@ func TestSecurityHeaders(t *testing.T) {
 func checkSecurityHeaders(t *testing.T, got http.Header, https bool) {
 	t.Helper()
 	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
 		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 	} {
 		if got.Get(name) != want {

@@ -76,7 +76,7 @@ func newHouse(t *testing.T, url string) *house {
 	t.Cleanup(memory.Close)
 	h.db.OnChange(memory.Changed)
 	h.verifier = access.NewVerifier(access.Config{
-		Repository: h.db.Access(), Keys: h.keys, Catalogue: scope.Default(), Memory: memory, Log: slog.New(slog.DiscardHandler), Now: clock,
+		Repository: h.db.Access(), Keys: h.keys, Catalogue: scope.Default(), Memory: memory, Now: clock,
 	})
 	h.Service = oauth.NewService(oauth.Config{
 		Repository: h.db.Grants(), Catalogue: scope.Default(), Keys: h.keys, Lifetime: time.Hour, Random: rand.Reader,
@@ -215,6 +215,6 @@ func newSibling(t *testing.T, h *house) sibling {
 		}
 	}
 	return sibling{access.NewVerifier(access.Config{
-		Repository: db.Access(), Keys: h.keys, Catalogue: scope.Default(), Memory: memory, Log: log, Now: func() time.Time { return h.clock },
+		Repository: db.Access(), Keys: h.keys, Catalogue: scope.Default(), Memory: memory, Now: func() time.Time { return h.clock },
 	})}
 }
