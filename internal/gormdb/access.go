@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,51 +18,56 @@ import (
 )
 
 // credentials implements access.Repository.
-type credentials struct{ *DB }
+type credentials struct {
+	*DB
+	gathered map[secret.Kind]*gathering
+}
 
 var _ access.Repository = credentials{}
 
 // Access returns the repository of credentials.
-func (db *DB) Access() access.Repository { return credentials{db} }
+func (db *DB) Access() access.Repository {
+	c := credentials{db, map[secret.Kind]*gathering{}}
+	for kind, l := range lookups() {
+		c.gathered[kind] = &gathering{engine: db.engine, lookup: l}
+	}
+	return c
+}
 
 func noCredential() error { return fault.Errorf(fault.NotFound, "There is no such credential.") }
 
 // lookup is how credentials of one kind are found: a statement that ends in a
-// list of digests, on which there is a unique index, and the reader of its row.
+// list of digests, on which there is a unique index, and the reader of its
+// rows, but for their first column, which is the digest.
 type lookup struct {
 	statement string
 	read      func(scan) (access.Record, error)
 }
 
-// lookupOf returns how credentials of the kind are found; not every kind is
-// kept.
-func lookupOf(kind secret.Kind) (lookup, bool) {
-	switch kind {
-	case secret.AccountAccessToken, secret.StoreAccessToken:
-		return lookup{tokenByDigest, readToken}, true
-	case secret.OAuthAccessToken:
-		return lookup{grantByDigest, readGrant}, true
-	case secret.UserSession:
-		return lookup{sessionByDigest, readSession}, true
-	case secret.GatewayKey:
-		return lookup{gatewayByDigest, readGateway}, true
-	case secret.LegacyAccount:
-		return lookup{legacyByDigest, readLegacy}, true
+// lookups are how the kinds that are kept are found.
+func lookups() map[secret.Kind]lookup {
+	token := lookup{tokenByDigest, readToken}
+	return map[secret.Kind]lookup{
+		secret.AccountAccessToken: token,
+		secret.StoreAccessToken:   token,
+		secret.OAuthAccessToken:   {grantByDigest, readGrant},
+		secret.UserSession:        {sessionByDigest, readSession},
+		secret.GatewayKey:         {gatewayByDigest, readGateway},
+		secret.LegacyAccount:      {legacyByDigest, readLegacy},
 	}
-	return lookup{}, false
 }
 
 // All that these read besides the digest is found by primary key, but for the
 // stores of a person, which are found by the index of owners.
 const (
-	tokenByDigest = `SELECT t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
+	tokenByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
 			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status
 		FROM access_tokens AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
 		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
 		WHERE x.digest IN `
-	sessionByDigest = `SELECT s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, a.owner_id, a.features, a.status,
+	sessionByDigest = `SELECT s.digest, s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, a.owner_id, a.features, a.status,
 			coalesce((SELECT string_agg(CAST(o.id AS text), ' ') FROM stores AS o
 				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), '')
 		FROM sessions AS s
@@ -73,26 +77,19 @@ const (
 	findStore = `SELECT s.account_id, s.id, s.status, a.status FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.hash = $1`
 )
 
-// digests are the parameters of a list of digests: its text and its values.
-func digests(candidates []secret.KeyedDigest) (string, []any) {
-	places := make([]string, len(candidates))
-	args := make([]any, len(candidates))
-	for i, c := range candidates {
-		places[i] = "$" + strconv.Itoa(i+1)
-		args[i] = c.Digest[:]
-	}
-	return "(" + strings.Join(places, ", ") + ")", args
-}
-
 // Credential finds what a secret stands for.
 func (c credentials) Credential(ctx context.Context, kind secret.Kind, candidates []secret.KeyedDigest) (access.Record, error) {
-	l, kept := lookupOf(kind)
-	if !kept || len(candidates) == 0 {
+	g, kept := c.gathered[kind]
+	if !kept {
 		return access.Record{}, noCredential()
 	}
-	list, args := digests(candidates)
-	record, err := onlyRow(ctx, c.engine, l.statement+list, args, l.read, noCredential())
-	return record, failed(ctx, "look a credential up", err)
+	for few := range slices.Chunk(candidates, partySize) {
+		record, err := g.find(ctx, few)
+		if fault.KindOf(err) != fault.NotFound {
+			return record, failed(ctx, "look a credential up", err)
+		}
+	}
+	return access.Record{}, noCredential()
 }
 
 // Store finds a store by its hash.

@@ -100,7 +100,7 @@ func (g gateways) ending(ctx context.Context, work func(*gorm.DB) error) error {
 	return err
 }
 
-const gatewayByDigest = `SELECT g.id, g.name, g.created_at, g.revoked_at FROM gateway_keys AS g WHERE g.digest IN `
+const gatewayByDigest = `SELECT g.digest, g.id, g.name, g.created_at, g.revoked_at FROM gateway_keys AS g WHERE g.digest IN `
 
 func readGateway(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.Gateway}

@@ -27,7 +27,7 @@ func (db *DB) Grants() oauth.Repository { return grants{db} }
 // grantByDigest finds a granted access token, and clientByID the API token of
 // a client. All that they read besides is found by primary key.
 const (
-	grantByDigest = `SELECT t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
+	grantByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
 			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.scopes
 		FROM access_grants AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id

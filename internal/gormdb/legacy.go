@@ -157,7 +157,7 @@ func (m manifests) SaveLegacyAccount(ctx context.Context, a legacy.Account) erro
 	})
 }
 
-const legacyByDigest = `SELECT l.id, l.username, l.account_id, l.store_id, l.created_at, a.status, s.hash, s.status
+const legacyByDigest = `SELECT l.digest, l.id, l.username, l.account_id, l.store_id, l.created_at, a.status, s.hash, s.status
 	FROM legacy_accounts AS l
 	JOIN accounts AS a ON a.id = l.account_id
 	JOIN stores AS s ON s.account_id = l.account_id AND s.id = l.store_id

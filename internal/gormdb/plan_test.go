@@ -47,6 +47,11 @@ func TestPlans(t *testing.T) {
 			return ignore(err)
 		},
 			[]any{digest}, []string{"access_tokens_digest_key", "api_tokens_pkey"}},
+		{"a party of digests", func() error {
+			_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, append(keys.Candidates(value), kept, kept))
+			return ignore(err)
+		},
+			[]any{digest, digest, digest, digest, digest, digest, digest, digest}, []string{"access_tokens_digest_key", "api_tokens_pkey"}},
 		{"a session", func() error {
 			_, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(value))
 			return ignore(err)

@@ -1,0 +1,142 @@
+package gormdb
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"latchkey/internal/access"
+	"latchkey/internal/secret"
+)
+
+// Look-ups that come while others are under way go together: a statement costs
+// the database and the way to it far more than one row more in it. Nothing
+// waits for company, so that a look-up on its own is as fast as can be.
+const (
+	// atOnce is how many statements of one kind are under way while none is
+	// full: with more of them, each has fewer look-ups in it.
+	atOnce = 2
+	// partySize is how many digests one statement looks for. There are only
+	// statements for one and for that many: a database plans few texts once
+	// and any number of them again and again.
+	partySize = 8
+	// lookupTimeout ends a statement for which nobody may be waiting any more.
+	lookupTimeout = 30 * time.Second
+)
+
+// gathering looks credentials of one kind up.
+type gathering struct {
+	engine engine
+	lookup
+
+	mu      sync.Mutex
+	next    *party
+	running int
+}
+
+// party is who goes together. What was found is there once done is closed.
+type party struct {
+	digests []secret.Digest
+	done    chan struct{}
+	found   map[secret.Digest]finding
+	err     error
+}
+
+// finding is one row, or why it could not be read.
+type finding struct {
+	record access.Record
+	err    error
+}
+
+// find returns the record that one of the digests stands for, of which there
+// are partySize at most, or fault.NotFound. Its statement begins after it was
+// called, so that it sees all that was committed before.
+func (g *gathering) find(ctx context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
+	p := g.join(candidates)
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return access.Record{}, ctx.Err()
+	}
+	for _, c := range candidates {
+		if f, ok := p.found[c.Digest]; ok {
+			return f.record, f.err
+		}
+	}
+	if p.err != nil {
+		return access.Record{}, p.err
+	}
+	return access.Record{}, noCredential()
+}
+
+// join adds digests to the next party. One that is full sets out by itself.
+func (g *gathering) join(candidates []secret.KeyedDigest) *party {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.next
+	if p == nil || len(p.digests)+len(candidates) > partySize {
+		if p != nil {
+			go g.ask(p)
+		}
+		p = &party{done: make(chan struct{})}
+		g.next = p
+	}
+	for _, c := range candidates {
+		p.digests = append(p.digests, c.Digest)
+	}
+	if g.running < atOnce {
+		g.running++
+		go g.run()
+	}
+	return p
+}
+
+// run asks for one party after the other until there is none.
+func (g *gathering) run() {
+	for p := g.take(); p != nil; p = g.take() {
+		g.ask(p)
+	}
+}
+
+func (g *gathering) take() *party {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.next
+	g.next = nil
+	if p == nil {
+		g.running--
+	}
+	return p
+}
+
+func (g *gathering) ask(p *party) {
+	defer close(p.done)
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	defer cancel()
+	list, args := digestList(p.digests)
+	p.found = make(map[secret.Digest]finding, len(p.digests))
+	p.err = g.engine.query(ctx, g.statement+list, args, func(scan scan) error {
+		var digest []byte
+		record, err := g.read(func(dest ...any) error { return scan(append([]any{&digest}, dest...)...) })
+		if len(digest) != len(secret.Digest{}) {
+			return err
+		}
+		p.found[secret.Digest(digest)] = finding{record, err}
+		return nil
+	})
+}
+
+var digestLists = map[int]string{1: "($1)", partySize: "($1, $2, $3, $4, $5, $6, $7, $8)"}
+
+// digestList is a list of digests in a statement: its text and its values.
+func digestList(digests []secret.Digest) (string, []any) {
+	size := 1
+	if len(digests) > 1 {
+		size = partySize
+	}
+	args := make([]any, size)
+	for i := range args {
+		args[i] = digests[min(i, len(digests)-1)][:]
+	}
+	return digestLists[size], args
+}
