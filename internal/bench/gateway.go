@@ -125,7 +125,7 @@ func (s *suite) checkMistyped(ctx context.Context, d time.Duration) (measurement
 	}
 	var requests []request
 	for _, t := range mistyped {
-		requests = append(requests, request{method: http.MethodGet, path: s.accounts[0].path(), token: t.value})
+		requests = append(requests, request{method: http.MethodGet, path: apiPath(s.accounts[0]), token: t.value})
 	}
 	return wrk{url: s.postgres.url, status: http.StatusUnauthorized}.run(ctx, s.dir, requests, d)
 }

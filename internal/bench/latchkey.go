@@ -154,10 +154,13 @@ func (l *latchkey) query(ctx context.Context, r request, result any) error {
 	return json.Unmarshal(body, &answer)
 }
 
+// apiPath is where the account's API is.
+func apiPath(a account) string { return "/accounts/" + a.uuid + "/graphql" }
+
 // graphql returns the request for a document and its variables.
 func graphql(a account, credential, document string, variables any) (request, error) {
 	body, err := json.Marshal(map[string]any{"query": document, "variables": variables})
-	return request{method: http.MethodPost, path: "/accounts/" + a.uuid + "/graphql", token: credential, body: string(body)}, err
+	return request{method: http.MethodPost, path: apiPath(a), token: credential, body: string(body)}, err
 }
 
 func freeAddress() (string, error) {

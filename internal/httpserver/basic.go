@@ -63,15 +63,14 @@ func (p *public) permitBasic(ctx context.Context, x *exchange, h http.Header) (p
 	username, token, err := basic(h)
 	switch fault.KindOf(err) {
 	case fault.Invalid:
-		p.metrics.verified("", err)
+		p.verified(x, "", err)
 		return "", x.ambiguous(err)
 	case fault.Unauthenticated:
 		presented = basicScheme + h["Authorization"][0]
 		if limited := p.rates.admit(ctx, x, presented); limited != nil {
 			return presented, limited
 		}
-		p.rates.judged(x, presented, err)
-		p.metrics.verified(presented, err)
+		p.judged(x, presented, err)
 		return presented, err
 	}
 	return basicScheme + username + ":" + token, p.permitLegacy(ctx, x, h, username, token)

@@ -40,6 +40,10 @@ func (d *desk) Look(_ context.Context, presented string, origin auth.Origin) (*a
 		p.Kind, p.AccountOwner = auth.Session, true
 	case "broken":
 		return nil, errors.New("no connection")
+	case "malformed":
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonMalformed})
+	case "revoked":
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonEnded, Of: tokenID})
 	default:
 		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 	}
@@ -279,8 +283,34 @@ func TestGatewayInTheLog(t *testing.T) {
 	}
 }
 
-// What a token may ask of the platform's APIs is for those to say. Failures
-// are limited here.
+// The line of a refused request says why the credential was refused, and whose it is where that is known. What anybody can
+// make up is counted only: a flood of it must not be one of lines.
+func TestRefusedCredentialsInTheLog(t *testing.T) {
+	server, _ := gateway(t, nil)
+	for _, tc := range []struct {
+		token string
+		want  []string
+	}{
+		{"malformed", nil},
+		{"nobody's", []string{`"refused_for":"unknown"`}},
+		{"revoked", []string{`"refused_for":"revoked or ended"`, `"credential_of":"` + tokenID.String() + `"`}},
+	} {
+		before := len(server.log.String())
+		if got := server.check(t, "X-Auth-Token: "+tc.token); got.StatusCode != 401 {
+			t.Errorf("%s: %d", tc.token, got.StatusCode)
+		}
+		text := server.log.String()[before:]
+		if lines := strings.Count(text, "\n"); lines != min(len(tc.want), 1) || strings.Contains(text, tc.token+`"`) {
+			t.Errorf("%s: %d lines: %s", tc.token, lines, text)
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %s in the log: %s", tc.token, want, text)
+			}
+		}
+	}
+}
+
 // Our own failures are in the log with their cause, whoever's credential they came up with.
 func TestGatewayLogsFailures(t *testing.T) {
 	server, _ := gateway(t, nil)
@@ -295,6 +325,8 @@ func TestGatewayLogsFailures(t *testing.T) {
 	}
 }
 
+// What a token may ask of the platform's APIs is for those to say. Failures
+// are limited here.
 func TestGatewayIsLimited(t *testing.T) {
 	server, _ := gateway(t, func(c *httpserver.Config) {
 		c.Rates = config.Rates{
