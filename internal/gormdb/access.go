@@ -29,7 +29,7 @@ var _ access.Repository = credentials{}
 func (db *DB) Access() access.Repository {
 	c := credentials{db, map[secret.Kind]*gathering{}}
 	for kind, l := range lookups() {
-		c.gathered[kind] = &gathering{engine: db.engine, lookup: l}
+		c.gathered[kind] = newGathering(db.engine, l)
 	}
 	return c
 }

@@ -15,6 +15,7 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,10 +94,22 @@ type dialect struct {
 	// among is the condition that a value is among those of a subquery, in the
 	// form in which the database looks each of them up.
 	among func(subquery string) string
+	// party makes a statement that ends in a list of digests one that looks
+	// for each of size of them by the index, however few rows there are.
+	party func(statement string, size int) string
 	// moment and id are a time and a UUID as a statement's argument; zero
 	// values are null.
 	moment func(time.Time) any
 	id     func(uuid.UUID) any
+}
+
+// places are the parameters of a list: $1, $2 and so on, each with a suffix.
+func places(size int, suffix string) string {
+	all := make([]string, size)
+	for i := range all {
+		all[i] = "$" + strconv.Itoa(i+1) + suffix
+	}
+	return strings.Join(all, ", ")
 }
 
 // Open connects to the database that c names. It returns fault.Invalid on the

@@ -17,8 +17,7 @@ const (
 	// full: with more of them, each has fewer look-ups in it.
 	atOnce = 2
 	// partySize is how many digests one statement looks for. There are only
-	// statements for one and for that many: a database plans few texts once
-	// and any number of them again and again.
+	// statements for one and for that many, each of which is planned once.
 	partySize = 8
 	// lookupTimeout ends a statement for which nobody may be waiting any more.
 	lookupTimeout = 30 * time.Second
@@ -27,7 +26,9 @@ const (
 // gathering looks credentials of one kind up.
 type gathering struct {
 	engine engine
-	lookup
+	read   func(scan) (access.Record, error)
+	// statements find by one digest, and by as many as a party has.
+	one, many string
 
 	mu      sync.Mutex
 	next    *party
@@ -46,6 +47,10 @@ type party struct {
 type finding struct {
 	record access.Record
 	err    error
+}
+
+func newGathering(e engine, l lookup) *gathering {
+	return &gathering{engine: e, read: l.read, one: l.statement + "($1)", many: e.dialect().party(l.statement, partySize)}
 }
 
 // find returns the record that one of the digests stands for, of which there
@@ -113,9 +118,12 @@ func (g *gathering) ask(p *party) {
 	defer close(p.done)
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
-	list, args := digestList(p.digests)
+	statement, args := g.one, []any{p.digests[0][:]}
+	if len(p.digests) > 1 {
+		statement, args = g.many, partyOf(p.digests)
+	}
 	p.found = make(map[secret.Digest]finding, len(p.digests))
-	p.err = g.engine.query(ctx, g.statement+list, args, func(scan scan) error {
+	p.err = g.engine.query(ctx, statement, args, func(scan scan) error {
 		var digest []byte
 		record, err := g.read(func(dest ...any) error { return scan(append([]any{&digest}, dest...)...) })
 		if len(digest) != len(secret.Digest{}) {
@@ -126,17 +134,15 @@ func (g *gathering) ask(p *party) {
 	})
 }
 
-var digestLists = map[int]string{1: "($1)", partySize: "($1, $2, $3, $4, $5, $6, $7, $8)"}
-
-// digestList is a list of digests in a statement: its text and its values.
-func digestList(digests []secret.Digest) (string, []any) {
-	size := 1
-	if len(digests) > 1 {
-		size = partySize
-	}
-	args := make([]any, size)
+// partyOf are the digests as arguments. What is missing is made up by a digest
+// that nothing has.
+func partyOf(digests []secret.Digest) []any {
+	args := make([]any, partySize)
 	for i := range args {
-		args[i] = digests[min(i, len(digests)-1)][:]
+		args[i] = []byte{}
+		if i < len(digests) {
+			args[i] = digests[i][:]
+		}
 	}
-	return digestLists[size], args
+	return args
 }

@@ -36,6 +36,12 @@ var postgresDialect = dialect{
 	find: "strpos",
 	// With IN, the planner is free to read the whole table instead.
 	among: func(subquery string) string { return "= ANY (ARRAY(" + subquery + "))" },
+	// With a list, the planner is free to read the whole table where that is
+	// small, and would compare every row with every digest.
+	party: func(statement string, size int) string {
+		return "SELECT found.* FROM unnest(ARRAY[" + places(size, "::bytea") + "]) AS wanted (digest) CROSS JOIN LATERAL (" +
+			statement + "(wanted.digest) LIMIT 1) AS found"
+	},
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

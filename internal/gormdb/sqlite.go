@@ -36,6 +36,7 @@ var sqliteDialect = dialect{
 	name:  "sqlite",
 	find:  "instr",
 	among: func(subquery string) string { return "IN (" + subquery + ")" },
+	party: func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

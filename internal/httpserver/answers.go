@@ -16,14 +16,13 @@ type header struct {
 }
 
 // securityHeaders are for browsers that come across the API: nothing here is
-// a page, and nothing may be kept, framed or guessed at. They are few, since
-// writing them is a good part of what it costs to refuse a request. The first
-// is the one for answers without content.
+// a page, nothing may be taken for one, and nothing may be kept. They are few,
+// since writing and reading them is a good part of what it costs to refuse a
+// request. The first is the one for answers without content.
 func securityHeaders(https bool) []header {
 	all := []header{
 		{"Cache-Control", []string{"no-store"}},
 		{"X-Content-Type-Options", []string{"nosniff"}},
-		{"Content-Security-Policy", []string{"default-src 'none'; frame-ancestors 'none'"}},
 	}
 	if https {
 		// RFC 6797: a year. Only where https is known to work.
