@@ -54,6 +54,10 @@ const (
 	UserCreated        Action = "user.created"
 	UserUpdated        Action = "user.updated"
 	UserAdded          Action = "user.added"
+	UserRemoved        Action = "user.removed"
+	// OwnershipTransferred tells that an account or a store, its target, has
+	// another owner.
+	OwnershipTransferred Action = "ownership.transferred"
 
 	LegacyAccountCreated Action = "legacy_account.created"
 	LegacyAccountUpdated Action = "legacy_account.updated"

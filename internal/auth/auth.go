@@ -64,6 +64,10 @@ type Principal struct {
 	AccountOwner bool
 	// OwnedStores are the stores whose owner this session belongs to.
 	OwnedStores []uuid.UUID
+	// Places are the stores that the person whose session this is works in,
+	// and what they may do there. People who are inactive in a store have no
+	// place there.
+	Places []Place
 	// ExpiresAt is when the credential ends; zero for never.
 	ExpiresAt time.Time
 	// AllowedIPRanges are where an API token may be used from; none is

@@ -21,7 +21,7 @@ func (p *program) sessionCreateCommand() *cobra.Command {
 		Example: "  TOKEN=$(latchkey session create --email owner@acme.example)",
 	}
 	c.Flags().StringVar(&email, "email", "", "the owner's e-mail address")
-	c.Flags().StringVar(&accountID, "account", "", "the account's UUID; needed when the person owns things in several")
+	c.Flags().StringVar(&accountID, "account", "", "the account's UUID; needed when the person is in several")
 	c.Flags().StringVar(&ttl, "ttl", user.DefaultSessionTTL.String(), "how long the session lasts, 1m to 30d")
 	must(c.MarkFlagRequired("email"))
 	offer(c, false)

@@ -111,9 +111,9 @@ func (w *World) addStore(i int, unique string, members []user.User, at time.Time
 	}
 	w.Stores = append(w.Stores, st)
 	for _, u := range members {
-		w.Members[st.ID] = append(w.Members[st.ID], user.StoreMember{
-			ID: uuid.Must(uuid.NewV7()), StoreID: st.ID, User: u, Status: user.Active, Permissions: []string{"Add_Brands", "Add_Orders"}, UpdatedAt: at,
-		})
+		w.Members[st.ID] = append(w.Members[st.ID], user.StoreMember{User: u, Place: user.Place{
+			ID: uuid.Must(uuid.NewV7()), StoreID: st.ID, Status: user.Active, Permissions: []string{"Add_Brands", "Add_Orders"}, UpdatedAt: at,
+		}})
 	}
 }
 

@@ -58,7 +58,7 @@ func lookups() map[secret.Kind]lookup {
 }
 
 // All that these read besides the digest is found by primary key, but for the
-// stores of a person, which are found by the index of owners.
+// stores of a person, which are found by indexes of owners and of places.
 const (
 	tokenByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
 			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status
@@ -69,7 +69,10 @@ const (
 		WHERE x.digest IN `
 	sessionByDigest = `SELECT s.digest, s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, a.owner_id, a.features, a.status,
 			coalesce((SELECT string_agg(CAST(o.id AS text), ' ') FROM stores AS o
-				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), '')
+				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), ''),
+			coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';') FROM store_users AS p
+				WHERE p.user_id = s.user_id AND p.account_id = s.account_id AND p.status = 'ACTIVE'), ''),
+			EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id)
 		FROM sessions AS s
 		JOIN users AS u ON u.id = s.user_id
 		JOIN accounts AS a ON a.id = s.account_id
@@ -152,14 +155,16 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// readSession reads a person's session. A session of a person who owns
-// nothing in the account any more has ended.
+// readSession reads a person's session. Owners are in their account, and a
+// session of a person who is not in it any more has ended.
 func readSession(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.Session}
-	var features, status, stores string
+	var features, status, stores, places string
+	var member bool
 	var ended, issued, end instant
 	var owner uuid.UUID
-	err := scan((*key)(&p.SessionID), (*key)(&p.ID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, (*key)(&owner), &features, &status, &stores)
+	err := scan((*key)(&p.SessionID), (*key)(&p.ID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, (*key)(&owner), &features, &status,
+		&stores, &places, &member)
 	if err != nil {
 		return access.Record{}, err
 	}
@@ -170,13 +175,34 @@ func readSession(scan scan) (access.Record, error) {
 		}
 		p.OwnedStores = append(p.OwnedStores, id)
 	}
+	if p.Places, err = readPlaces(places); err != nil {
+		return access.Record{}, err
+	}
 	p.AccountOwner = owner == p.ID
 	p.ExpiresAt = end.Time
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
-		Ended: !ended.IsZero() || !p.AccountOwner && len(p.OwnedStores) == 0,
+		Ended: !ended.IsZero() || !member,
 		Ends:  [2]time.Time{end.Time},
 	}, nil
+}
+
+// readPlaces reads places in stores with ";" between any two, each the store
+// and then the permissions.
+func readPlaces(text string) ([]auth.Place, error) {
+	var places []auth.Place
+	for one := range strings.SplitSeq(text, ";") {
+		words := strings.Fields(one)
+		if len(words) == 0 {
+			continue
+		}
+		storeID, err := uuid.Parse(words[0])
+		if err != nil {
+			return nil, err
+		}
+		places = append(places, auth.Place{StoreID: storeID, May: auth.ParsePermissions(words[1:])})
+	}
+	return places, nil
 }
 
 // uses implements access.UseRepository.

@@ -97,16 +97,25 @@ func TestSessionByDigest(t *testing.T) {
 		if err := db.Manifest().SaveStore(t.Context(), shared); err != nil {
 			t.Fatal(err)
 		}
+		for store, place := range map[int]user.Place{
+			1: {Status: user.Active, Permissions: []string{"Add_Brands", "Add_User"}},
+			2: {Status: user.Inactive, Permissions: []string{"Delete_Users"}},
+		} {
+			place.ID, place.StoreID, place.UpdatedAt = uuid.Must(uuid.NewV7()), w.Stores[store].ID, noon
+			if err := db.Manifest().SaveStoreMember(t.Context(), w.Account.ID, user.StoreMember{Place: place, User: w.Users[2]}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for _, tc := range []struct {
 			name   string
 			by     user.User
 			owner  bool
 			stores []uuid.UUID
-			ended  bool
+			places []auth.Place
 		}{
-			{"the account's owner", w.Owner, true, []uuid.UUID{w.Stores[1].ID, w.Stores[2].ID}, false},
-			{"a store's owner", w.StoreOwner, false, []uuid.UUID{w.Stores[0].ID}, false},
-			{"one who owns nothing here any more", w.Users[2], false, nil, true},
+			{"the account's owner", w.Owner, true, []uuid.UUID{w.Stores[1].ID, w.Stores[2].ID}, nil},
+			{"a store's owner", w.StoreOwner, false, []uuid.UUID{w.Stores[0].ID}, nil},
+			{"staff, who owns a store of another account", w.Users[2], false, nil, []auth.Place{{StoreID: w.Stores[1].ID, May: auth.AddUsers | auth.ManageUsers}}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				s, value := startSession(t, db, w, tc.by)
@@ -118,9 +127,9 @@ func TestSessionByDigest(t *testing.T) {
 				same(t, "record", got, access.Record{
 					Principal: auth.Principal{
 						Kind: auth.Session, ID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
-						AccountOwner: tc.owner, OwnedStores: tc.stores, ExpiresAt: s.ExpiresAt,
+						AccountOwner: tc.owner, OwnedStores: tc.stores, Places: tc.places, ExpiresAt: s.ExpiresAt,
 					},
-					Features: w.Account.Features, IssuedAt: s.CreatedAt, Ended: tc.ended, Ends: [2]time.Time{s.ExpiresAt},
+					Features: w.Account.Features, IssuedAt: s.CreatedAt, Ends: [2]time.Time{s.ExpiresAt},
 				})
 			})
 		}

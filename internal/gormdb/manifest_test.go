@@ -132,7 +132,7 @@ func TestManifestConflicts(t *testing.T) {
 		}
 		for what, err := range map[string]error{
 			"a store's member who is not in the account": r.SaveStoreMember(ctx, w.Account.ID, user.StoreMember{
-				ID: uuid.New(), StoreID: w.Stores[0].ID, User: other.Owner, Status: user.Active, UpdatedAt: noon}),
+				Place: user.Place{ID: uuid.New(), StoreID: w.Stores[0].ID, Status: user.Active, UpdatedAt: noon}, User: other.Owner}),
 			"an app that is not there": r.InstallApps(ctx, w.Account.ID, w.Stores[0].ID, []int64{1}),
 		} {
 			if fault.KindOf(err) != fault.Internal {

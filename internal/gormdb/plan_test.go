@@ -164,7 +164,7 @@ func TestSQLitePlans(t *testing.T) {
 	}
 	_, tokenErr := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
 	_, sessionErr := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(session))
-	_, ownerErr := db.Users().Ownership(t.Context(), user.Fold(w.Owner.Email))
+	_, ownerErr := db.Users().Memberships(t.Context(), user.Fold(w.Owner.Email))
 	if err := errors.Join(tokenErr, sessionErr, ownerErr); err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,10 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"latchkey/internal/audit"
-	"latchkey/internal/manifest"
+	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
@@ -39,6 +40,15 @@ func (u users) StartSession(ctx context.Context, s user.Session, digest secret.K
 		CreatedAt: instant{s.CreatedAt}, ExpiresAt: instant{s.ExpiresAt},
 	}
 	err = u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		// Who is being taken out of the account waits, or is gone already.
+		var member []uuid.UUID
+		q := tx.Table("account_users").Clauses(clause.Locking{Strength: "KEY SHARE"}).Where("account_id = ? AND user_id = ?", s.AccountID, s.UserID)
+		if err := q.Pluck("user_id", &member).Error; err != nil {
+			return err
+		}
+		if len(member) == 0 {
+			return fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
+		}
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
@@ -53,11 +63,6 @@ const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, sess
 
 // liveSession is the condition that a session is live at a moment.
 const liveSession = "sessions.ended_at IS NULL AND sessions.expires_at > ?"
-
-// strandedSession is the condition that the person of a session owns nothing
-// in its account.
-const strandedSession = `NOT EXISTS (SELECT 1 FROM accounts AS a WHERE a.id = sessions.account_id AND a.owner_id = sessions.user_id)
-	AND NOT EXISTS (SELECT 1 FROM stores AS s WHERE s.account_id = sessions.account_id AND s.owner_id = sessions.user_id)`
 
 // condition is part of a statement, with its arguments.
 type condition struct {
@@ -184,17 +189,4 @@ func allKnown(tx *gorm.DB, which user.SessionSelection) error {
 		}
 	}
 	return nil
-}
-
-// EndStrandedSessions ends the live sessions of people who own nothing in the
-// account.
-func (m manifests) EndStrandedSessions(ctx context.Context, accountID uuid.UUID, at time.Time, event func(user.Session) audit.Event) error {
-	if m.tx == nil {
-		return m.Atomically(ctx, func(r manifest.Repository) error { return r.EndStrandedSessions(ctx, accountID, at, event) })
-	}
-	m.saved[accountID] = true
-	c := picked(user.SessionSelection{AccountID: accountID}, at)
-	c.and(strandedSession)
-	_, err := endSessions(m.tx.WithContext(ctx), c, at, event)
-	return failed(ctx, "end the sessions of those who own nothing", err)
 }

@@ -2,7 +2,6 @@ package gormdb
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -94,10 +93,11 @@ func usersStatement(d dialect, accountID uuid.UUID, w page.Window) (string, []an
 		" ORDER BY id " + direction(w), args
 }
 
-// CountUsers returns how many users the account has.
+// CountUsers returns how many users the account has, which is counted as they
+// come and go.
 func (u users) CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error) {
 	var n int64
-	err := u.engine.reader(ctx).Table("account_users").Where("account_id = ?", accountID).Count(&n).Error
+	err := u.engine.reader(ctx).Table("accounts").Where("id = ?", accountID).Select("user_count").Scan(&n).Error
 	return n, failed(ctx, "count users", err)
 }
 
@@ -132,6 +132,13 @@ type storeUserRow struct {
 // TableName tells gorm the table.
 func (storeUserRow) TableName() string { return "store_users" }
 
+func (r storeUserRow) place() user.Place {
+	return user.Place{
+		ID: r.ID, StoreID: r.StoreID, Status: user.Status(r.Status), Permissions: split[string](r.Permissions),
+		LastLoginAt: r.LastLoginAt.Time, UpdatedAt: r.UpdatedAt.Time,
+	}
+}
+
 // memberRow is a store's member with the person.
 type memberRow struct {
 	Place     storeUserRow `gorm:"embedded"`
@@ -149,10 +156,7 @@ const memberColumns = `m.account_id, m.id, m.store_id, m.user_id, m.status, m.pe
 
 func (r memberRow) member() user.StoreMember {
 	person := userRow{ID: r.Place.UserID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt}
-	return user.StoreMember{
-		ID: r.Place.ID, StoreID: r.Place.StoreID, User: person.user(), Status: user.Status(r.Place.Status),
-		Permissions: split[string](r.Place.Permissions), LastLoginAt: r.Place.LastLoginAt.Time, UpdatedAt: r.Place.UpdatedAt.Time,
-	}
+	return user.StoreMember{Place: r.Place.place(), User: person.user()}
 }
 
 // membersOf is a query for the members of stores.
@@ -178,19 +182,14 @@ func (u users) CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeID
 	return counts, failed(ctx, "count users of stores", err)
 }
 
-// Ownership returns what the person of that address owns.
-func (u users) Ownership(ctx context.Context, foldedEmail string) (user.Ownership, error) {
+// Memberships returns the accounts that the person of that address is in.
+func (u users) Memberships(ctx context.Context, foldedEmail string) (user.Memberships, error) {
 	missing := fault.Errorf(fault.NotFound, "Nobody has this e-mail address.")
 	row, err := one[userRow](u.engine.reader(ctx).Where("email_folded = ?", foldedEmail), missing)
 	if err != nil {
-		return user.Ownership{}, failed(ctx, "read user", err)
+		return user.Memberships{}, failed(ctx, "read user", err)
 	}
-	var owned []uuid.UUID
-	err = u.engine.reader(ctx).Raw(`SELECT id FROM accounts WHERE owner_id = ? UNION SELECT account_id FROM stores WHERE owner_id = ?`,
-		row.ID, row.ID).Scan(&owned).Error
-	if err != nil {
-		return user.Ownership{}, failed(ctx, "read what a user owns", err)
-	}
-	slices.SortFunc(owned, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	return user.Ownership{User: row.user(), AccountIDs: owned}, nil
+	var accounts []uuid.UUID
+	err = u.engine.reader(ctx).Table("account_users").Where("user_id = ?", row.ID).Order("account_id").Pluck("account_id", &accounts).Error
+	return user.Memberships{User: row.user(), AccountIDs: accounts}, failed(ctx, "read a user's accounts", err)
 }

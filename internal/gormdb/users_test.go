@@ -2,6 +2,7 @@ package gormdb_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,13 +86,11 @@ func TestStoreUsers(t *testing.T) {
 	})
 }
 
-func TestOwnership(t *testing.T) {
+func TestMemberships(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		w := dbtest.Seed{Users: 1, Stores: 3, StoreOwner: true}.Make(t, db)
-		second := dbtest.Seed{StoreOwner: true}.Make(t, db)
-		shared := second.Stores[0]
-		shared.OwnerID = w.Owner.ID
-		if err := db.Manifest().SaveStore(t.Context(), shared); err != nil {
+		w := dbtest.Seed{Users: 1, StoreOwner: true}.Make(t, db)
+		second := dbtest.Seed{}.Make(t, db)
+		if err := db.Manifest().AddMember(t.Context(), second.Account.ID, w.Users[2].ID, noon); err != nil {
 			t.Fatal(err)
 		}
 		for _, tc := range []struct {
@@ -99,20 +98,20 @@ func TestOwnership(t *testing.T) {
 			u    user.User
 			want []uuid.UUID
 		}{
-			{"of an account and its stores, and a store elsewhere", w.Owner, []uuid.UUID{w.Account.ID, second.Account.ID}},
-			{"of a store", w.StoreOwner, []uuid.UUID{w.Account.ID}},
-			{"of nothing", w.Users[2], nil},
-			{"of nothing any more", second.StoreOwner, nil},
+			{"an owner", w.Owner, []uuid.UUID{w.Account.ID}},
+			{"a store's owner", w.StoreOwner, []uuid.UUID{w.Account.ID}},
+			{"somebody in two", w.Users[2], []uuid.UUID{w.Account.ID, second.Account.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				got, err := db.Users().Ownership(t.Context(), user.Fold(tc.u.Email))
+				got, err := db.Users().Memberships(t.Context(), user.Fold(tc.u.Email))
 				if err != nil {
 					t.Fatal(err)
 				}
-				same(t, "ownership", got, user.Ownership{User: tc.u, AccountIDs: tc.want})
+				slices.SortFunc(tc.want, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+				same(t, "memberships", got, user.Memberships{User: tc.u, AccountIDs: tc.want})
 			})
 		}
-		_, err := db.Users().Ownership(t.Context(), "nobody@example.com")
+		_, err := db.Users().Memberships(t.Context(), "nobody@example.com")
 		mustBe(t, err, fault.NotFound)
 	})
 }

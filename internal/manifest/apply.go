@@ -32,15 +32,13 @@ type application struct {
 	byID   map[uuid.UUID]user.User
 	// formerOwners are the owners of accounts that got another.
 	formerOwners map[uuid.UUID]uuid.UUID
-	// left are the accounts where somebody ceased to own something.
-	left   map[uuid.UUID]bool
-	events []audit.Event
+	events       []audit.Event
 }
 
 func newApplication(repo Repository, keys *secret.Keyring, by *auth.Principal, now time.Time) *application {
 	return &application{
 		repo: repo, keys: keys, by: by, now: now, people: map[string]user.User{}, byID: map[uuid.UUID]user.User{},
-		formerOwners: map[uuid.UUID]uuid.UUID{}, left: map[uuid.UUID]bool{},
+		formerOwners: map[uuid.UUID]uuid.UUID{},
 	}
 }
 
@@ -52,7 +50,6 @@ func (a *application) apply(ctx context.Context, m Manifest) error {
 		func() error { return each(m.Accounts, func(d Account) error { return a.account(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.apps(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.stores(ctx, d) }) },
-		func() error { return each(m.Accounts, func(d Account) error { return a.endSessions(ctx, d.ID) }) },
 		a.Err,
 	}
 	return each(steps, func(step func() error) error { return step() })
@@ -89,19 +86,6 @@ func (a *application) record(ctx context.Context, accountID uuid.UUID, action au
 	}
 	a.events = append(a.events, e)
 	return a.repo.Record(ctx, e)
-}
-
-// endSessions ends the sessions of people who have come to own nothing in the
-// account.
-func (a *application) endSessions(ctx context.Context, accountID uuid.UUID) error {
-	if !a.left[accountID] {
-		return nil
-	}
-	return a.repo.EndStrandedSessions(ctx, accountID, a.now, func(s user.Session) audit.Event {
-		e := user.SessionEnded(a.by, s, a.now)
-		a.events = append(a.events, e)
-		return e
-	})
 }
 
 // set puts what is declared in the place of what is, unless it is the same or
@@ -162,7 +146,7 @@ func (a *application) account(ctx context.Context, d Account) error {
 	details := []audit.Detail{set("name", &is.Name, d.Name), setStatus(&is.Status, d.Status), a.setFeatures(&is, d.Features)}
 	if is.OwnerID != owner.ID {
 		if known {
-			a.formerOwners[d.ID], a.left[d.ID] = is.OwnerID, true
+			a.formerOwners[d.ID] = is.OwnerID
 		}
 		is.OwnerID = owner.ID
 		details = append(details, audit.Detail{Name: "owner", Value: owner.Email})

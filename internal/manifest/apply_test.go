@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"latchkey/internal/gormdb"
 	"latchkey/internal/manifest"
 	"latchkey/internal/page"
-	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
@@ -229,43 +227,6 @@ func TestChangesAreHeard(t *testing.T) {
 		if fmt.Sprint(heard) != fmt.Sprint([]uuid.UUID{acmeID}) {
 			t.Errorf("heard of %v", heard)
 		}
-	})
-}
-
-// A session of somebody who ceases to be an owner is over for good, also when
-// they become one again.
-func TestSessionsOfFormerOwnersEnd(t *testing.T) {
-	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		apply(t, db, acme)
-		keys, err := secret.NewKeyring(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		people := user.NewService(db.Users(), keys, rand.Reader, time.Now)
-		for _, email := range []string{"owner@acme.example", "eu@acme.example"} {
-			if _, _, err := people.StartSession(t.Context(), &operator, user.SessionRequest{Email: email, TTL: time.Hour}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		live := func() (emails []string) {
-			all, err := people.Sessions(t.Context(), &operator, user.SessionFilter{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range all {
-				emails = append(emails, s.Email)
-			}
-			return emails
-		}
-		const owner, stores = "    owner: {email: owner@acme.example}\n", "    stores: [{hash: acme2eu, name: Acme EU, owner: {email: %s@acme.example}}]\n"
-		expect(t, apply(t, db, head+owner+fmt.Sprintf(stores, "clerk")),
-			"store.updated Acme EU owner=clerk@acme.example storeHash=acme2eu",
-			"user.updated clerk@acme.example status=ACTIVE permissions=all storeHash=acme2eu",
-			"session.ended eu@acme.example")
-		apply(t, db, head+owner+fmt.Sprintf(stores, "eu"))
-		expect(t, live(), "owner@acme.example")
-		apply(t, db, head+"    owner: {email: clerk@acme.example}\n") // a store is still the former owner's
-		expect(t, live(), "owner@acme.example")
 	})
 }
 

@@ -49,10 +49,6 @@ type Repository interface {
 	// GrantApps lets a store's member use apps; those granted already stay.
 	GrantApps(ctx context.Context, accountID, memberID uuid.UUID, appIDs []int64) error
 	SaveLegacyAccount(ctx context.Context, a legacy.Account) error
-	// EndStrandedSessions ends the sessions that are live at the moment of
-	// people who own nothing in the account, each with its event. They would
-	// begin anew if these people came to own something again.
-	EndStrandedSessions(ctx context.Context, accountID uuid.UUID, at time.Time, event func(user.Session) audit.Event) error
 	// Record keeps an audit event.
 	Record(ctx context.Context, e audit.Event) error
 }

@@ -75,7 +75,6 @@ func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit
 		return audit.Detail{}
 	}
 	if is.OwnerID != uuid.Nil {
-		a.left[d.ID] = true
 	}
 	is.OwnerID = owner
 	return audit.Detail{Name: "owner", Value: a.people[cmp.Or(s.Owner, d.Owner)].Email}
@@ -169,7 +168,7 @@ func (a *application) storeUser(ctx context.Context, s account.Store, u user.Use
 	action := audit.UserUpdated
 	if !known {
 		action = audit.UserAdded
-		is = user.StoreMember{ID: uuid.Must(uuid.NewV7()), StoreID: s.ID, User: u}
+		is = user.StoreMember{Place: user.Place{ID: uuid.Must(uuid.NewV7()), StoreID: s.ID}, User: u}
 		m.Status = cmp.Or(m.Status, user.Active)
 	}
 	details := []audit.Detail{set("status", &is.Status, m.Status), setPermissions(&is, m.Permissions)}

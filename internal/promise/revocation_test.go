@@ -102,7 +102,7 @@ func deeds(t *testing.T, h *house, n *node, session string) map[string]func() (r
 		},
 		"no owner any more": func() (right, func()) {
 			out, _ := h.run("", "session", "create", "--email", globexOwner, "--account", globex)
-			owned := right{strings.TrimSpace(out), globex, viewer, http.StatusUnauthorized, "UNAUTHENTICATED"}
+			owned := right{strings.TrimSpace(out), globex, `{ account { accountInfo { name } } }`, http.StatusOK, "FORBIDDEN"}
 			return owned, func() {
 				h.run(strings.ReplaceAll(manifest, globexOwner, "new.owner@globex.example"), "apply", "-f", "-")
 			}

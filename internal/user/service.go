@@ -29,9 +29,16 @@ type Repository interface {
 	StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error)
 	CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error)
 
-	// Ownership returns what the person of that folded e-mail address owns.
-	Ownership(ctx context.Context, foldedEmail string) (Ownership, error)
-	// StartSession keeps a session by its digest, with its event.
+	// Change runs work on the account's people. It returns fault.NotFound when
+	// there is no such account, and what work returns. When it returns nil,
+	// every verifier of this process has heard of it.
+	Change(ctx context.Context, accountID uuid.UUID, work func(Change) error) error
+
+	// Memberships returns the accounts of the person of that folded e-mail
+	// address.
+	Memberships(ctx context.Context, foldedEmail string) (Memberships, error)
+	// StartSession keeps a session by its digest, with its event. It returns
+	// fault.NotFound when the person is not in the account.
 	StartSession(ctx context.Context, s Session, digest secret.KeyedDigest, e audit.Event) error
 	// Sessions returns those of the selection that are live at the moment,
 	// newest first.
@@ -44,9 +51,8 @@ type Repository interface {
 	EndSessions(ctx context.Context, which SessionSelection, at time.Time, event func(Session) audit.Event) ([]Session, error)
 }
 
-// Ownership is a person with the accounts where they own the account itself
-// or a store of it.
-type Ownership struct {
+// Memberships are a person and the accounts they are in.
+type Memberships struct {
 	User       User
 	AccountIDs []uuid.UUID
 }
@@ -109,12 +115,11 @@ const (
 	MaxSessionTTL = 30 * 24 * time.Hour
 )
 
-// SessionRequest asks for a session of the owner of an account, or of stores
-// in it.
+// SessionRequest asks for a session of a person in an account.
 type SessionRequest struct {
-	// Email is the owner's address, compared without case.
+	// Email is the person's address, compared without case.
 	Email string
-	// AccountID may be zero when the person owns things in one account only.
+	// AccountID may be zero when the person is in one account only.
 	AccountID uuid.UUID
 	// TTL is how long the session lasts: a minute to MaxSessionTTL.
 	TTL time.Duration
@@ -122,7 +127,7 @@ type SessionRequest struct {
 
 // StartSession starts a session and returns its secret, which cannot be had
 // again. It returns fault.Invalid for input that breaks a rule, naming each
-// field, and fault.NotFound when nobody of that address owns anything there.
+// field, and fault.NotFound when nobody of that address is in the account.
 func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req SessionRequest) (Session, secret.Secret, error) {
 	if by.Kind != auth.Operator {
 		return Session{}, secret.Secret{}, auth.Denied()
@@ -130,11 +135,11 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 	if req.TTL < time.Minute || req.TTL > MaxSessionTTL {
 		return Session{}, secret.Secret{}, fault.Errorf(fault.Invalid, "A session lasts 1 minute to 30 days.").On("ttl")
 	}
-	owner, err := s.person(ctx, req.Email)
+	person, err := s.person(ctx, req.Email)
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
-	accountID, err := owner.account(req.AccountID)
+	accountID, err := person.account(req.AccountID)
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
@@ -142,7 +147,7 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
-	session, err := s.keep(ctx, by, owner.User, accountID, req.TTL, value)
+	session, err := s.keep(ctx, by, person.User, accountID, req.TTL, value)
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
@@ -158,21 +163,21 @@ func (s *Service) keep(ctx context.Context, by *auth.Principal, u User, accountI
 }
 
 // account picks the account of a session: the one asked for, or the only one.
-func (o Ownership) account(asked uuid.UUID) (uuid.UUID, error) {
-	if asked == uuid.Nil && len(o.AccountIDs) == 1 {
-		return o.AccountIDs[0], nil
+func (m Memberships) account(asked uuid.UUID) (uuid.UUID, error) {
+	if asked == uuid.Nil && len(m.AccountIDs) == 1 {
+		return m.AccountIDs[0], nil
 	}
-	for _, id := range o.AccountIDs {
+	for _, id := range m.AccountIDs {
 		if id == asked {
 			return id, nil
 		}
 	}
 	switch {
-	case len(o.AccountIDs) == 0:
-		return uuid.Nil, fault.Errorf(fault.NotFound, "This person owns no account and no store.").On("email")
+	case len(m.AccountIDs) == 0:
+		return uuid.Nil, fault.Errorf(fault.NotFound, "This person is in no account.").On("email")
 	case asked == uuid.Nil:
-		return uuid.Nil, fault.Errorf(fault.Invalid, "This person owns things in several accounts. Name one.").On("account")
+		return uuid.Nil, fault.Errorf(fault.Invalid, "This person is in several accounts. Name one.").On("account")
 	default:
-		return uuid.Nil, fault.Errorf(fault.NotFound, "This person owns neither this account nor a store of it.").On("account")
+		return uuid.Nil, fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
 	}
 }

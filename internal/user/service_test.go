@@ -31,7 +31,7 @@ var (
 type people struct {
 	user.Repository
 
-	owners  map[string]user.Ownership // by folded address
+	owners  map[string]user.Memberships // by folded address
 	kept    []user.Session
 	digests []secret.KeyedDigest
 	events  []audit.Event
@@ -40,11 +40,11 @@ type people struct {
 	window  *page.Window // and its window
 }
 
-func (p *people) Ownership(_ context.Context, email string) (user.Ownership, error) {
+func (p *people) Memberships(_ context.Context, email string) (user.Memberships, error) {
 	if owner, ok := p.owners[email]; ok {
 		return owner, nil
 	}
-	return user.Ownership{}, fault.Errorf(fault.NotFound, "no row")
+	return user.Memberships{}, fault.Errorf(fault.NotFound, "no row")
 }
 
 func (p *people) StartSession(_ context.Context, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
@@ -62,7 +62,7 @@ func (p *people) Users(_ context.Context, accountID uuid.UUID, w page.Window) (p
 
 func acmePeople() *people {
 	person := func(email string) user.User { return user.User{ID: uuid.New(), Email: email} }
-	return &people{owners: map[string]user.Ownership{
+	return &people{owners: map[string]user.Memberships{
 		"one@acme.example":   {User: person("One@acme.example"), AccountIDs: []uuid.UUID{home}},
 		"two@acme.example":   {User: person("two@acme.example"), AccountIDs: []uuid.UUID{home, other}},
 		"staff@acme.example": {User: person("staff@acme.example")},
@@ -130,8 +130,8 @@ func TestStartSessionRefuses(t *testing.T) {
 		{"too long a time", auth.Operator, user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL + 1}, fault.Invalid, "ttl"},
 		{"nobody's address", auth.Operator, user.SessionRequest{Email: "nobody@acme.example", TTL: hour}, fault.NotFound, "email"},
 		{"no address", auth.Operator, user.SessionRequest{TTL: hour}, fault.NotFound, "email"},
-		{"somebody who owns nothing", auth.Operator, user.SessionRequest{Email: "staff@acme.example", TTL: hour}, fault.NotFound, "email"},
-		{"somebody who owns nothing, in an account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", AccountID: home, TTL: hour}, fault.NotFound, "email"},
+		{"somebody in no account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", TTL: hour}, fault.NotFound, "email"},
+		{"somebody in no account, in an account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", AccountID: home, TTL: hour}, fault.NotFound, "email"},
 		{"several accounts and none named", auth.Operator, user.SessionRequest{Email: "two@acme.example", TTL: hour}, fault.Invalid, "account"},
 		{"another account", auth.Operator, user.SessionRequest{Email: "one@acme.example", AccountID: elsewhere, TTL: hour}, fault.NotFound, "account"},
 	} {
@@ -192,6 +192,9 @@ func TestFold(t *testing.T) {
 		{"owner@acme.example", "owner@acme.example"},
 		{" Owner@ACME.example\t", "owner@acme.example"},
 		{"ÄRGER@Straße.example", "ärger@straße.example"},
+		{"A\u0308rger@STRAẞE.example", "ärger@straße.example"},      // composed first
+		{"\u212aelvin@ΟΔΥΣΣΕΥΣ.example", "kelvin@οδυσσευσ.example"}, // the sign of kelvins, and both small sigmas
+		{"kelvin@οδυσσευς.example", "kelvin@οδυσσευσ.example"},
 	} {
 		if got := user.Fold(tc.email); got != tc.want {
 			t.Errorf("%q folds to %q, want %q", tc.email, got, tc.want)

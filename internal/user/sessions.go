@@ -83,13 +83,13 @@ func (s *Service) selection(ctx context.Context, by *auth.Principal, f SessionFi
 	return which, err
 }
 
-// person returns who has the address, and what they own.
-func (s *Service) person(ctx context.Context, email string) (Ownership, error) {
-	owner, err := s.repo.Ownership(ctx, Fold(email))
+// person returns who has the address, and their accounts.
+func (s *Service) person(ctx context.Context, email string) (Memberships, error) {
+	person, err := s.repo.Memberships(ctx, Fold(email))
 	if fault.KindOf(err) == fault.NotFound {
-		return Ownership{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+		return Memberships{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
 	}
-	return owner, err
+	return person, err
 }
 
 // ErrNoSession is the answer to ids of sessions that there are not.

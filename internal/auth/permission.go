@@ -1,0 +1,89 @@
+package auth
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Permission is a set of things that a person can be allowed in a store: of
+// those that Latchkey itself acts on. All others are for the platform to act
+// on, and only kept here (package user).
+type Permission uint16
+
+// The permissions.
+const (
+	// AddUsers: take people into the store.
+	AddUsers Permission = 1 << iota
+	// EditUsers: change people's permissions and statuses there.
+	EditUsers
+	// DeleteUsers: take people out of it.
+	DeleteUsers
+	// ManageUsers: see who is in it. Those above imply that.
+	ManageUsers
+	// CreateTokens: issue the store's API tokens, narrow and rotate them.
+	CreateTokens
+	// ListTokens: see them.
+	ListTokens
+	// DeleteTokens: revoke them.
+	DeleteTokens
+)
+
+// permissionNames are the permissions by the names that the control panel
+// uses (account-api.md: StoreUser.permissions).
+var permissionNames = map[string]Permission{
+	"Add_User":                AddUsers,
+	"Edit_Users":              EditUsers,
+	"Delete_Users":            DeleteUsers,
+	"Manage_Users":            ManageUsers,
+	"Create_Store_API_Tokens": CreateTokens,
+	"List_Store_API_Tokens":   ListTokens,
+	"Delete_Store_API_Tokens": DeleteTokens,
+}
+
+// ParsePermissions returns those that the names stand for. Names of others are
+// left out.
+func ParsePermissions(names []string) Permission {
+	var set Permission
+	for _, name := range names {
+		set |= permissionNames[name]
+	}
+	if set&(AddUsers|EditUsers|DeleteUsers) != 0 {
+		set |= ManageUsers
+	}
+	return set
+}
+
+// Place is what a person may do in one store.
+type Place struct {
+	StoreID uuid.UUID
+	May     Permission
+}
+
+// May reports whether p may do in the store all that the permission says: as
+// whoever owns it, or by the permissions of the person whose session it is.
+func (p *Principal) May(accountID, storeID uuid.UUID, what Permission) bool {
+	if p.OwnsStore(accountID, storeID) {
+		return true
+	}
+	return p.AccountID == accountID && slices.ContainsFunc(p.Places, func(place Place) bool {
+		return place.StoreID == storeID && place.May&what == what
+	})
+}
+
+// MaySomewhere reports whether p is the session of a person who may do what
+// the permission says in one store or another.
+func (p *Principal) MaySomewhere(what Permission) bool { return len(p.StoresWhere(what)) > 0 }
+
+// StoresWhere returns the stores in which the person whose session p is may do
+// what the permission says, those included that they own. Of the account's
+// owner that says nothing.
+func (p *Principal) StoresWhere(what Permission) []uuid.UUID {
+	stores := slices.Clone(p.OwnedStores)
+	for _, place := range p.Places {
+		if place.May&what == what && !slices.Contains(stores, place.StoreID) {
+			stores = append(stores, place.StoreID)
+		}
+	}
+	return stores
+}

@@ -1,0 +1,342 @@
+package gormdb
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/user"
+)
+
+// peoplePerStatement bounds how many rows one statement is about: SQLite and
+// PostgreSQL bound its arguments (32,766 and 65,535).
+const peoplePerStatement = 1000
+
+// peopleChange implements user.Change.
+type peopleChange struct {
+	*DB
+	tx        *gorm.DB
+	accountID uuid.UUID
+}
+
+var _ user.Change = peopleChange{}
+
+// Change lets work change the people of an account. The account's row is
+// locked meanwhile, in a way that lets others refer to it; on SQLite the
+// transaction itself keeps other writers out.
+func (u users) Change(ctx context.Context, accountID uuid.UUID, work func(user.Change) error) error {
+	err := u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		c := peopleChange{u.DB, tx, accountID}
+		if err := c.lock(); err != nil {
+			return err
+		}
+		if err := work(c); err != nil {
+			return err
+		}
+		return u.engine.announce(tx, accountID)
+	})
+	u.tell(err, accountID)
+	return failed(ctx, "change people", err)
+}
+
+func (c peopleChange) lock() error {
+	var held []uuid.UUID
+	lock := clause.Locking{Strength: "NO KEY UPDATE"}
+	if err := c.tx.Table("accounts").Clauses(lock).Where("id = ?", c.accountID).Pluck("id", &held).Error; err != nil {
+		return err
+	}
+	if len(held) == 0 {
+		return noAccount()
+	}
+	return nil
+}
+
+// Account returns the account.
+func (c peopleChange) Account(ctx context.Context) (account.Account, error) {
+	row, err := one[accountRow](c.tx.Where("id = ?", c.accountID), noAccount())
+	return row.account(), failed(ctx, "read account", err)
+}
+
+// Stores returns stores of the account.
+func (c peopleChange) Stores(ctx context.Context, refs []account.StoreRef) ([]account.Store, error) {
+	var ids []uuid.UUID
+	var hashes []string
+	for _, ref := range refs {
+		if ref.ID != uuid.Nil {
+			ids = append(ids, ref.ID)
+			continue
+		}
+		hashes = append(hashes, ref.Hash)
+	}
+	byID, err := storesWhere(c, "id", ids)
+	byHash, hashErr := storesWhere(c, "hash", hashes)
+	all := slices.CompactFunc(slices.SortedFunc(slices.Values(append(byID, byHash...)), byStoreID), func(a, b account.Store) bool { return a.ID == b.ID })
+	return all, failed(ctx, "read stores", errors.Join(err, hashErr))
+}
+
+// OwnedStores returns the stores that people own.
+func (c peopleChange) OwnedStores(ctx context.Context, userIDs []uuid.UUID) ([]account.Store, error) {
+	stores, err := storesWhere(c, "owner_id", userIDs)
+	return stores, failed(ctx, "read what people own", err)
+}
+
+func byStoreID(a, b account.Store) int { return slices.Compare(a.ID[:], b.ID[:]) }
+
+// storesWhere returns the account's stores whose column has one of the values.
+func storesWhere[V any](c peopleChange, column string, values []V) ([]account.Store, error) {
+	var stores []account.Store
+	for chunk := range slices.Chunk(values, peoplePerStatement) {
+		var rows []storeRow
+		if err := c.tx.Where("account_id = ? AND "+column+" IN ?", c.accountID, chunk).Find(&rows).Error; err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			stores = append(stores, r.store())
+		}
+	}
+	return stores, nil
+}
+
+// personRow is a person with their place in an account, if they have one.
+type personRow struct {
+	Person     userRow `gorm:"embedded"`
+	Member     bool
+	ExternalID string
+	JoinedAt   instant
+	UpdatedAt  instant
+	Elsewhere  bool
+}
+
+// personColumns are the columns of a personRow, of users AS u and
+// account_users AS m, which may be missing. Its argument is the account.
+const personColumns = `u.id, u.email, u.email_folded, u.first_name, u.last_name, u.locale, u.created_at,
+	m.user_id IS NOT NULL AS member, coalesce(m.external_id, '') AS external_id, m.created_at AS joined_at, m.updated_at,
+	EXISTS (SELECT 1 FROM account_users AS o WHERE o.user_id = u.id AND o.account_id <> ?) AS elsewhere`
+
+func (r personRow) person() user.Person {
+	return user.Person{
+		User: r.Person.user(), Member: r.Member, ExternalID: r.ExternalID, JoinedAt: r.JoinedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+		Elsewhere: r.Elsewhere,
+	}
+}
+
+// anybody is a query for people, in the account or not.
+func (c peopleChange) anybody() *gorm.DB {
+	return c.tx.Table("users AS u").Joins("LEFT JOIN account_users AS m ON m.account_id = ? AND m.user_id = u.id", c.accountID)
+}
+
+// members is a query for people in the account.
+func (c peopleChange) members() *gorm.DB {
+	return c.tx.Table("account_users AS m").Joins("JOIN users AS u ON u.id = m.user_id").Where("m.account_id = ?", c.accountID)
+}
+
+// PeopleByEmail returns the people of the addresses.
+func (c peopleChange) PeopleByEmail(ctx context.Context, folded []string) ([]user.Person, error) {
+	return among(ctx, c, c.anybody, "u.email_folded", folded)
+}
+
+// Members returns people of the account.
+func (c peopleChange) Members(ctx context.Context, ids []uuid.UUID) ([]user.Person, error) {
+	return among(ctx, c, c.members, "m.user_id", ids)
+}
+
+// MembersByExternalID returns people of the account.
+func (c peopleChange) MembersByExternalID(ctx context.Context, externalIDs []string) ([]user.Person, error) {
+	return among(ctx, c, c.members, "m.external_id", externalIDs)
+}
+
+// OtherMembers returns the people of the account but for some. Those are left
+// out here and not by the statement: there may be more of them than it could
+// name.
+func (c peopleChange) OtherMembers(ctx context.Context, except []uuid.UUID, most int) ([]user.Person, error) {
+	left := make(map[uuid.UUID]bool, len(except))
+	for _, id := range except {
+		left[id] = true
+	}
+	q := c.members().Order("m.user_id DESC").Limit(most + len(left))
+	found, err := c.people(ctx, q)
+	found = slices.DeleteFunc(found, func(p user.Person) bool { return left[p.ID] })
+	return found[:min(most, len(found))], err
+}
+
+func among[V any](ctx context.Context, c peopleChange, q func() *gorm.DB, column string, values []V) ([]user.Person, error) {
+	var all []user.Person
+	for chunk := range slices.Chunk(values, peoplePerStatement) {
+		found, err := c.people(ctx, q().Where(column+" IN ?", chunk))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// people reads the people of a query, with their places.
+func (c peopleChange) people(ctx context.Context, q *gorm.DB) ([]user.Person, error) {
+	var rows []personRow
+	if err := q.Select(personColumns, c.accountID).Scan(&rows).Error; err != nil {
+		return nil, failed(ctx, "read people", err)
+	}
+	people := make([]user.Person, len(rows))
+	at := make(map[uuid.UUID]int, len(rows))
+	var ids []uuid.UUID
+	for i, r := range rows {
+		people[i] = r.person()
+		at[r.Person.ID] = i
+		if r.Member {
+			ids = append(ids, r.Person.ID)
+		}
+	}
+	for chunk := range slices.Chunk(ids, peoplePerStatement) {
+		var places []storeUserRow
+		if err := c.tx.Where("account_id = ? AND user_id IN ?", c.accountID, chunk).Order("id").Find(&places).Error; err != nil {
+			return nil, failed(ctx, "read people's places", err)
+		}
+		for _, p := range places {
+			person := &people[at[p.UserID]]
+			person.Places = append(person.Places, p.place())
+		}
+	}
+	return people, nil
+}
+
+// CreateUsers keeps people.
+func (c peopleChange) CreateUsers(ctx context.Context, list []user.NewUser) error {
+	type newUserRow struct {
+		Person       userRow `gorm:"embedded"`
+		PasswordHash *string
+	}
+	rows := make([]newUserRow, len(list))
+	for i, u := range list {
+		rows[i] = newUserRow{rowOf(u.User), optionalText(u.PasswordHash)}
+	}
+	return c.keep(ctx, "keep people", c.tx.Table("users"), rows)
+}
+
+func rowOf(u user.User) userRow {
+	return userRow{
+		ID: u.ID, Email: u.Email, EmailFolded: user.Fold(u.Email), FirstName: u.FirstName, LastName: u.LastName,
+		Locale: u.Locale, CreatedAt: instant{u.CreatedAt},
+	}
+}
+
+// UpdateUsers replaces what is known of people.
+func (c peopleChange) UpdateUsers(ctx context.Context, list []user.User) error {
+	rows := make([]userRow, len(list))
+	for i, u := range list {
+		rows[i] = rowOf(u)
+	}
+	return c.keep(ctx, "keep people", c.tx.Clauses(replace([]string{"id"}, "first_name", "last_name", "locale")), rows)
+}
+
+// SaveMembers keeps places in the account.
+func (c peopleChange) SaveMembers(ctx context.Context, members []user.Membership) error {
+	type row struct {
+		AccountID, UserID    uuid.UUID
+		ExternalID           *string
+		CreatedAt, UpdatedAt instant
+	}
+	rows := make([]row, len(members))
+	for i, m := range members {
+		rows[i] = row{c.accountID, m.UserID, optionalText(m.ExternalID), instant{m.JoinedAt}, instant{m.UpdatedAt}}
+	}
+	replacing := replace([]string{"account_id", "user_id"}, "external_id", "updated_at")
+	return c.keep(ctx, "keep members", c.tx.Table("account_users").Clauses(replacing), rows)
+}
+
+// SavePlaces keeps places in stores.
+func (c peopleChange) SavePlaces(ctx context.Context, places map[uuid.UUID][]user.Place) error {
+	var rows []storeUserRow
+	for userID, list := range places {
+		for _, p := range list {
+			rows = append(rows, storeUserRow{
+				AccountID: c.accountID, ID: p.ID, StoreID: p.StoreID, UserID: userID, Status: string(p.Status),
+				Permissions: joined(p.Permissions), LastLoginAt: instant{p.LastLoginAt}, UpdatedAt: instant{p.UpdatedAt},
+			})
+		}
+	}
+	replacing := replace([]string{"account_id", "id"}, "status", "permissions", "last_login_at", "updated_at")
+	return c.keep(ctx, "keep places in stores", c.tx.Clauses(replacing), rows)
+}
+
+// keep inserts rows, a slice of them.
+func (c peopleChange) keep(ctx context.Context, what string, q *gorm.DB, rows any) error {
+	err := q.WithContext(ctx).CreateInBatches(rows, peoplePerStatement).Error
+	if errors.Is(err, gorm.ErrEmptySlice) {
+		err = nil
+	}
+	return failed(ctx, what, err)
+}
+
+// RemovePlaces takes people out of stores.
+func (c peopleChange) RemovePlaces(ctx context.Context, ids []uuid.UUID) error {
+	for chunk := range slices.Chunk(ids, peoplePerStatement) {
+		for _, statement := range []string{
+			"DELETE FROM store_user_apps WHERE account_id = ? AND member_id IN ?",
+			"DELETE FROM store_users WHERE account_id = ? AND id IN ?",
+		} {
+			if err := c.tx.WithContext(ctx).Exec(statement, c.accountID, chunk).Error; err != nil {
+				return failed(ctx, "remove people from stores", err)
+			}
+		}
+	}
+	return nil
+}
+
+// RemoveMembers takes people out of the account.
+func (c peopleChange) RemoveMembers(ctx context.Context, ids []uuid.UUID) error {
+	for chunk := range slices.Chunk(ids, peoplePerStatement) {
+		err := c.tx.WithContext(ctx).Exec("DELETE FROM account_users WHERE account_id = ? AND user_id IN ?", c.accountID, chunk).Error
+		if err != nil {
+			return failed(ctx, "remove people from the account", err)
+		}
+	}
+	return nil
+}
+
+// EndSessions ends people's sessions.
+func (c peopleChange) EndSessions(ctx context.Context, userIDs []uuid.UUID, at time.Time, event func(user.Session) audit.Event) error {
+	for chunk := range slices.Chunk(userIDs, peoplePerStatement) {
+		these := picked(user.SessionSelection{AccountID: c.accountID}, at)
+		these.and("sessions.user_id IN ?", chunk)
+		if _, err := endSessions(c.tx.WithContext(ctx), these, at, event); err != nil {
+			return failed(ctx, "end sessions", err)
+		}
+	}
+	return nil
+}
+
+// SetOwner gives the account, or a store of it, another owner.
+func (c peopleChange) SetOwner(ctx context.Context, storeID, userID uuid.UUID) error {
+	q := c.tx.WithContext(ctx).Table("accounts").Where("id = ?", c.accountID)
+	missing := noAccount()
+	if storeID != uuid.Nil {
+		q = c.tx.WithContext(ctx).Table("stores").Where("account_id = ? AND id = ?", c.accountID, storeID)
+		missing = fault.Errorf(fault.NotFound, "There is no such store.")
+	}
+	done := q.Update("owner_id", userID)
+	if done.Error == nil && done.RowsAffected == 0 {
+		return missing
+	}
+	return failed(ctx, "change the owner", done.Error)
+}
+
+// Record keeps audit events.
+func (c peopleChange) Record(ctx context.Context, list []audit.Event) error {
+	rows := make([]eventRow, len(list))
+	for i, e := range list {
+		var err error
+		if rows[i], err = newEventRow(e); err != nil {
+			return err
+		}
+	}
+	return c.keep(ctx, "keep audit events", c.tx.Model(&eventRow{}), rows)
+}

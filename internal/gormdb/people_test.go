@@ -1,0 +1,211 @@
+package gormdb_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/user"
+)
+
+// change runs work on the people of w's account and wants it to succeed.
+func change(t *testing.T, db *gormdb.DB, w dbtest.World, work func(user.Change) error) {
+	t.Helper()
+	if err := db.Users().Change(t.Context(), w.Account.ID, work); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newcomers are n people whom nobody knows.
+func newcomers(n int) []user.NewUser {
+	list := make([]user.NewUser, n)
+	for i := range list {
+		id := uuid.Must(uuid.NewV7())
+		list[i].User = user.User{ID: id, Email: fmt.Sprintf("New-%s@Acme.example", id), FirstName: "New", LastName: "Comer", Locale: "en", CreatedAt: noon}
+	}
+	return list
+}
+
+// What a change writes it reads again, by whatever is asked, and so does the next one.
+func TestChangePeople(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Stores: 2}.Make(t, db)
+		elsewhere := dbtest.Seed{Users: 1}.Make(t, db)
+		stranger := elsewhere.Users[1]
+		fresh := newcomers(2500) // more than go into one statement
+		want := make(map[uuid.UUID]user.Person, len(fresh))
+		var folded, external []string
+		var ids []uuid.UUID
+		change(t, db, w, func(c user.Change) error {
+			var members []user.Membership
+			places := map[uuid.UUID][]user.Place{}
+			for i, u := range fresh {
+				p := user.Person{User: u.User, Member: true, ExternalID: fmt.Sprintf("hr-%d", i), JoinedAt: noon, UpdatedAt: later(time.Hour)}
+				p.Places = []user.Place{{ID: uuid.Must(uuid.NewV7()), StoreID: w.Stores[i%2].ID, Status: user.Active, Permissions: []string{"Add_Brands"}, UpdatedAt: noon}}
+				want[u.ID], places[u.ID] = p, p.Places
+				members = append(members, user.Membership{UserID: u.ID, ExternalID: p.ExternalID, JoinedAt: p.JoinedAt, UpdatedAt: p.UpdatedAt})
+				folded, external, ids = append(folded, user.Fold(u.Email)), append(external, p.ExternalID), append(ids, u.ID)
+			}
+			return errors.Join(c.CreateUsers(t.Context(), fresh), c.SaveMembers(t.Context(), members), c.SavePlaces(t.Context(), places))
+		})
+		change(t, db, w, func(c user.Change) error {
+			byEmail, err := c.PeopleByEmail(t.Context(), append(folded, user.Fold(stranger.Email), "nobody@example.com"))
+			byID, idErr := c.Members(t.Context(), append(ids, stranger.ID, uuid.New()))
+			byExternal, externalErr := c.MembersByExternalID(t.Context(), append(external, "nobody"))
+			others, othersErr := c.OtherMembers(t.Context(), []uuid.UUID{w.Owner.ID}, 10_000)
+			for _, p := range byEmail {
+				if p.ID == stranger.ID {
+					same(t, "a stranger", p, user.Person{User: stranger, Elsewhere: true})
+				}
+			}
+			for name, found := range map[string][]user.Person{"e-mail": byEmail, "id": byID, "external id": byExternal, "the others": others} {
+				n := 0
+				for _, p := range found {
+					if p.ID != stranger.ID {
+						same(t, name, p, want[p.ID])
+						n++
+					}
+				}
+				if n != len(want) {
+					t.Errorf("by %s: %d people, want %d", name, n, len(want))
+				}
+			}
+			some, someErr := c.OtherMembers(t.Context(), ids[:2400], 7)
+			if len(some) != 7 {
+				t.Errorf("%d others, want 7", len(some))
+			}
+			return errors.Join(err, idErr, externalErr, othersErr, someErr)
+		})
+	})
+}
+
+// How many people an account has is known after everything that can change it.
+func TestCountUsersFollows(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 3}.Make(t, db)
+		counted := func(want int64) {
+			t.Helper()
+			if n, err := db.Users().CountUsers(t.Context(), w.Account.ID); err != nil || n != want {
+				t.Errorf("%d, %v, want %d", n, err, want)
+			}
+		}
+		counted(4)
+		fresh := newcomers(5)
+		change(t, db, w, func(c user.Change) error {
+			var members []user.Membership
+			for _, u := range fresh {
+				members = append(members, user.Membership{UserID: u.ID, JoinedAt: noon, UpdatedAt: noon})
+			}
+			return errors.Join(c.CreateUsers(t.Context(), fresh), c.SaveMembers(t.Context(), members), c.SaveMembers(t.Context(), members[:2]))
+		})
+		counted(9)
+		change(t, db, w, func(c user.Change) error {
+			return c.RemoveMembers(t.Context(), []uuid.UUID{fresh[0].ID, fresh[1].ID, uuid.New()})
+		})
+		counted(7)
+		taken := errors.New("taken back")
+		err := db.Users().Change(t.Context(), w.Account.ID, func(c user.Change) error {
+			return errors.Join(c.RemoveMembers(t.Context(), []uuid.UUID{fresh[2].ID}), taken)
+		})
+		if !errors.Is(err, taken) {
+			t.Fatal(err)
+		}
+		counted(7)
+	})
+}
+
+func TestRemovePeople(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Stores: 2, Users: 2, MembersPerStore: 2, Apps: 1}.Make(t, db)
+		gone := w.Users[1]
+		_, session := startSession(t, db, w, gone)
+		_, kept := startSession(t, db, w, w.Users[2])
+		change(t, db, w, func(c user.Change) error {
+			people, err := c.Members(t.Context(), []uuid.UUID{gone.ID})
+			if err != nil {
+				return err
+			}
+			var places []uuid.UUID
+			for _, p := range people[0].Places {
+				places = append(places, p.ID)
+			}
+			if len(places) != 2 {
+				t.Errorf("%d places, want 2", len(places))
+			}
+			return errors.Join(c.RemovePlaces(t.Context(), places), c.EndSessions(t.Context(), []uuid.UUID{gone.ID}, noon, endedEvent),
+				c.RemoveMembers(t.Context(), []uuid.UUID{gone.ID}))
+		})
+		if !ended(t, db, session) || ended(t, db, kept) {
+			t.Error("the session lives, or another's does not")
+		}
+		s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: gone.ID, CreatedAt: noon, ExpiresAt: later(time.Hour)}
+		mustBe(t, db.Users().StartSession(t.Context(), s, keys.Digest(session), audit.Event{}), fault.NotFound)
+	})
+}
+
+func TestChangeOwners(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Stores: 2, Users: 1}.Make(t, db)
+		next := w.Users[1].ID
+		change(t, db, w, func(c user.Change) error {
+			if err := errors.Join(c.SetOwner(t.Context(), uuid.Nil, next), c.SetOwner(t.Context(), w.Stores[1].ID, next)); err != nil {
+				return err
+			}
+			mustBe(t, c.SetOwner(t.Context(), uuid.New(), next), fault.NotFound)
+			a, err := c.Account(t.Context())
+			owned, ownedErr := c.OwnedStores(t.Context(), []uuid.UUID{next})
+			if a.OwnerID != next || len(owned) != 1 || owned[0].ID != w.Stores[1].ID {
+				t.Errorf("the account's owner is %s, and owns %v", a.OwnerID, owned)
+			}
+			stores, storesErr := c.Stores(t.Context(), []account.StoreRef{{ID: w.Stores[0].ID}, {Hash: w.Stores[1].Hash}, {Hash: w.Stores[0].Hash}, {Hash: "none"}})
+			if len(stores) != 2 {
+				t.Errorf("%d stores, want 2", len(stores))
+			}
+			return errors.Join(err, ownedErr, storesErr)
+		})
+		mustBe(t, db.Users().Change(t.Context(), uuid.New(), func(user.Change) error { return nil }), fault.NotFound)
+	})
+}
+
+// Two who change an account's people at once do so one after the other, in several processes, too.
+func TestChangesAreOneAfterTheOther(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		dbs := []*gormdb.DB{dbtest.OpenWith(t, gormdb.Config{URL: url}), dbtest.OpenWith(t, gormdb.Config{URL: url})}
+		w := dbtest.Seed{}.Make(t, dbs[0])
+		const each = 8
+		var wait sync.WaitGroup
+		for i := range 2 * each {
+			wait.Go(func() {
+				err := dbs[i%2].Users().Change(t.Context(), w.Account.ID, func(c user.Change) error {
+					people, err := c.Members(t.Context(), []uuid.UUID{w.Owner.ID})
+					if err != nil {
+						return err
+					}
+					p := people[0]
+					return c.SaveMembers(t.Context(), []user.Membership{{UserID: p.ID, ExternalID: p.ExternalID + "x", UpdatedAt: noon}})
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		change(t, dbs[0], w, func(c user.Change) error {
+			people, err := c.Members(t.Context(), []uuid.UUID{w.Owner.ID})
+			if !slices.ContainsFunc(people, func(p user.Person) bool { return len(p.ExternalID) == 2*each }) {
+				t.Errorf("the owner is %+v", people)
+			}
+			return err
+		})
+	})
+}

@@ -1,0 +1,82 @@
+package user
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+)
+
+// Membership is a person's place in an account, about to be kept.
+type Membership struct {
+	UserID uuid.UUID
+	// ExternalID is empty for a person whom no other system knows.
+	ExternalID string
+	JoinedAt   time.Time
+	UpdatedAt  time.Time
+}
+
+// NewUser is a person about to be kept.
+type NewUser struct {
+	User
+
+	// PasswordHash is a hash in PHC's form; empty for a person without a
+	// password.
+	PasswordHash string
+}
+
+// Change is a transaction over the people of one account: nobody else changes
+// them meanwhile, it takes effect as a whole or not at all, and what it reads
+// is as it has left it. Everything goes by the set, so that a thousand people
+// take as many statements as one.
+//
+// A read leaves out what there is not. A write of nothing does nothing.
+type Change interface {
+	// Account returns the account.
+	Account(ctx context.Context) (account.Account, error)
+	// Stores returns the account's stores by id and by hash.
+	Stores(ctx context.Context, refs []account.StoreRef) ([]account.Store, error)
+	// OwnedStores returns those of the account's stores that one of the people
+	// owns.
+	OwnedStores(ctx context.Context, userIDs []uuid.UUID) ([]account.Store, error)
+	// PeopleByEmail returns the people of the folded addresses, wherever they
+	// are.
+	PeopleByEmail(ctx context.Context, folded []string) ([]Person, error)
+	// Members returns those of the people who are in the account.
+	Members(ctx context.Context, ids []uuid.UUID) ([]Person, error)
+	// MembersByExternalID returns the account's people of those ids.
+	MembersByExternalID(ctx context.Context, externalIDs []string) ([]Person, error)
+	// OtherMembers returns people who are in the account and not among those
+	// named, most of them at most.
+	OtherMembers(ctx context.Context, except []uuid.UUID, most int) ([]Person, error)
+
+	// CreateUsers keeps people. It returns fault.Conflict when somebody else
+	// came to have one of the addresses meanwhile.
+	CreateUsers(ctx context.Context, users []NewUser) error
+	// UpdateUsers replaces what is known of people, but for their addresses.
+	UpdateUsers(ctx context.Context, users []User) error
+	// SaveMembers puts people into the account, or replaces their external ids
+	// and times. It returns fault.Conflict when another member has one of the
+	// external ids.
+	SaveMembers(ctx context.Context, members []Membership) error
+	// SavePlaces puts people of the account into stores of it, or replaces
+	// their statuses, permissions and times there.
+	SavePlaces(ctx context.Context, places map[uuid.UUID][]Place) error
+	// RemovePlaces takes people out of stores, with the apps that they may use
+	// there, by the ids of the places.
+	RemovePlaces(ctx context.Context, ids []uuid.UUID) error
+	// RemoveMembers takes people who have no place in a store any more out of
+	// the account.
+	RemoveMembers(ctx context.Context, ids []uuid.UUID) error
+	// EndSessions ends the live sessions of people in the account, each with
+	// its event.
+	EndSessions(ctx context.Context, userIDs []uuid.UUID, at time.Time, event func(Session) audit.Event) error
+	// SetOwner makes a member the owner of a store, or of the account where
+	// storeID is zero.
+	SetOwner(ctx context.Context, storeID, userID uuid.UUID) error
+	// Record keeps audit events.
+	Record(ctx context.Context, events []audit.Event) error
+}

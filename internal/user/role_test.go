@@ -1,0 +1,62 @@
+package user_test
+
+import (
+	"slices"
+	"testing"
+
+	"latchkey/internal/user"
+)
+
+// Each role may do what the next one may, and more; only the owner's has what is of high risk.
+func TestRoles(t *testing.T) {
+	all := user.Roles()
+	for i, r := range all {
+		set := r.Permissions()
+		if !slices.IsSorted(set) || len(slices.Compact(slices.Clone(set))) != len(set) {
+			t.Errorf("%s: %v", r, set)
+		}
+		for _, p := range set {
+			if !user.IsPermission(p) || user.HighRisk(p) && r != user.StoreOwner {
+				t.Errorf("%s may %s", r, p)
+			}
+		}
+		if i == 0 {
+			continue
+		}
+		above := all[i-1].Permissions()
+		for _, p := range set {
+			if !slices.Contains(above, p) {
+				t.Errorf("%s may %s, and %s may not", r, p, all[i-1])
+			}
+		}
+		if len(above) <= len(set) {
+			t.Errorf("%s may no more than %s", all[i-1], r)
+		}
+	}
+}
+
+func TestRoleOf(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		permissions []string
+		owner       bool
+		want        user.Role
+	}{
+		{"the owner, whatever is kept", nil, true, user.StoreOwner},
+		{"all that an owner has, without being one", user.Permissions(), false, user.Custom},
+		{"an administrator", user.StoreAdministrator.Permissions(), false, user.StoreAdministrator},
+		{"a manager", user.SalesManager.Permissions(), false, user.SalesManager},
+		{"staff", user.SalesStaff.Permissions(), false, user.SalesStaff},
+		{"staff and more", slices.Sorted(slices.Values(append(user.SalesStaff.Permissions(), "Add_Brands"))), false, user.Custom},
+		{"nothing", nil, false, user.Custom},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := user.RoleOf(tc.permissions, tc.owner); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+	if got := user.StoreAdministrator.Name(); got != "Store Administrator" {
+		t.Errorf("the name is %q", got)
+	}
+}
