@@ -31,6 +31,7 @@ const (
 	mistypedWork    = "refusing a mistyped secret"
 	untrackedWork   = "gateway check, warm, last use off"
 	bareYardstick   = "bare"
+	bareRefusal     = "bare, refusing"
 	rawYardstick    = "raw"
 	handYardstick   = "hand"
 	rawSQLite       = "raw on SQLite"
@@ -47,6 +48,7 @@ func (s *suite) contenders() []contender {
 		{handYardstick, s.handUsers},
 		{usersWork, s.users},
 		{bareYardstick, s.bareAnswers},
+		{bareRefusal, s.bareRefuses},
 		{viewerWork, s.viewer},
 		{checkWork, s.checkWarm},
 		{untrackedWork, s.checkUntracked},
@@ -67,6 +69,7 @@ func pairs() []pair {
 		{work: coldFewWork, against: bareYardstick, target: 0.20, stretch: 0.25},
 		{work: coldWork, against: coldFewWork, target: 0.85, stretch: 0.95},
 		{work: mistypedWork, against: bareYardstick, target: 0.80, stretch: 0.90},
+		{work: mistypedWork, against: bareRefusal, target: 0.80, stretch: 0.90},
 		{work: checkWork, against: untrackedWork, target: 0.97, stretch: 1.00},
 		{work: issueWork, against: rawYardstick, target: 0.40, stretch: 0.55},
 		{work: revokeWork, against: rawYardstick, target: 0.30, stretch: 0.40},
@@ -212,6 +215,12 @@ func (s *suite) handUsers(ctx context.Context, d time.Duration) (measurement, er
 
 func (s *suite) bareAnswers(ctx context.Context, d time.Duration) (measurement, error) {
 	return wrk{url: s.bareURL, wanted: bareWanted}.run(ctx, s.dir, []request{{method: http.MethodGet, path: "/"}}, d)
+}
+
+// bareRefuses gets the answer that a mistyped secret gets.
+func (s *suite) bareRefuses(ctx context.Context, d time.Duration) (measurement, error) {
+	load := wrk{url: s.bareURL, status: http.StatusUnauthorized, wanted: "UNAUTHENTICATED"}
+	return load.run(ctx, s.dir, []request{{method: http.MethodGet, path: refusalPath, token: s.warm[0].value}}, d)
 }
 
 // viewer asks for the least there is, with a credential that is remembered.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,15 +45,38 @@ func serveYardstick(ctx context.Context, name, address, database string) error {
 // bareWanted is in every answer of bare.
 const bareWanted = `"padding"`
 
-// bareHandler answers 200 fixed bytes of JSON: what net/http itself costs.
+// refusalPath is where bare answers what Latchkey answers to a mistyped secret.
+const refusalPath = "/refusal"
+
+// bareHandler answers 200 fixed bytes of JSON, or a refusal: what net/http itself costs.
 func bareHandler() http.Handler {
 	const size = 200
 	open, end := `{`+bareWanted+`:"`, `"}`
 	body := []byte(open + strings.Repeat("x", size-len(open)-len(end)) + end)
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == refusalPath {
+			bareRefuse(w)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(body)
 	})
+}
+
+// refusal is as long as Latchkey's, and has as many headers.
+const refusal = `{"errors":[{"message":"The credential is unknown or does not work, or no longer, or not from here.",` +
+	`"extensions":{"code":"UNAUTHENTICATED","requestId":"LFGJU5USGAQZ3ZMYAHL7KBLTB2-1d2x"}}]}` + "\n"
+
+func bareRefuse(w http.ResponseWriter) {
+	h := w.Header()
+	h["Cache-Control"] = []string{"no-store"}
+	h["Content-Length"] = []string{strconv.Itoa(len(refusal))}
+	h["Content-Type"] = []string{"application/json; charset=utf-8"}
+	h["Www-Authenticate"] = []string{`Bearer realm="latchkey", error="invalid_token"`}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["X-Request-Id"] = []string{"LFGJU5USGAQZ3ZMYAHL7KBLTB2-1d2x"}
+	w.WriteHeader(http.StatusUnauthorized)
+	_, _ = io.WriteString(w, refusal)
 }
 
 // page is the answer to usersQuery, written by hand.
