@@ -1,0 +1,148 @@
+package roster
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"latchkey/internal/fault"
+)
+
+// table reads CSV.
+type table struct {
+	bounded *bounded
+	rows    *csv.Reader
+	// titles are the columns of the file, in its order.
+	titles []string
+	// following is the line after the latest row.
+	following int
+}
+
+// bounded reads no more than may be read, and a bit.
+type bounded struct {
+	from io.Reader
+	// read is how much was, and most how much may be, in bytes.
+	read, most int64
+}
+
+var errTooLong = errors.New("the row is too long")
+
+// Read reads unless all that may be read was.
+func (b *bounded) Read(into []byte) (int, error) {
+	if b.read > b.most {
+		return 0, errTooLong
+	}
+	n, err := b.from.Read(into)
+	b.read += int64(n)
+	return n, err
+}
+
+func newTable(r io.Reader) (*table, error) {
+	t := &table{bounded: &bounded{from: r}, following: 1}
+	t.rows = csv.NewReader(t.bounded)
+	t.rows.FieldsPerRecord = -1 // told in our words, and not of the first line
+	head, _, err := t.read()
+	if errors.Is(err, io.EOF) {
+		return nil, fault.Errorf(fault.Invalid, "The file is empty. Its first line names the columns: %s", strings.Join(columns(), ","))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, t.entitle(head)
+}
+
+// entitle reads the first line.
+func (t *table) entitle(head []string) error {
+	var faults fault.List
+	wrong := func(format string, args ...any) {
+		faults = append(faults, fault.Errorf(fault.Invalid, "line 1: "+format, args...))
+	}
+	head[0] = withoutBOM(head[0])
+	for _, cell := range head {
+		title, _ := tidy(cell)
+		switch {
+		case !slices.Contains(columns(), title):
+			wrong("There is no column %.40q; the columns are %s, with commas between them.", title, strings.Join(columns(), ","))
+		case slices.Contains(t.titles, title):
+			wrong("The column %q is there twice.", title)
+		}
+		t.titles = append(t.titles, title)
+	}
+	if !slices.Contains(t.titles, email) {
+		wrong("The column %q is missing.", email)
+	}
+	return faults.Err()
+}
+
+// read returns a row's cells and the line where it begins.
+func (t *table) read() ([]string, int, error) {
+	t.bounded.most = t.rows.InputOffset() + MaxRow
+	cells, err := t.rows.Read()
+	var broken *csv.ParseError
+	switch {
+	case errors.Is(err, errTooLong):
+		return nil, 0, tooLong(t.following)
+	case errors.As(err, &broken):
+		return nil, 0, fault.Wrap(err, fault.Invalid,
+			"line %d: The quotes are not in order: a cell with quotes, commas or line breaks stands in quotes, and a quote in it is written twice.", broken.StartLine)
+	case errors.Is(err, io.EOF):
+		return nil, 0, io.EOF
+	case err != nil:
+		return nil, 0, fmt.Errorf("read the file: %w", err)
+	}
+	line, _ := t.rows.FieldPos(0)
+	t.following = line + 1 + strings.Count(strings.Join(cells, ""), "\n")
+	return cells, line, nil
+}
+
+// next reads a person.
+func (t *table) next() (Person, error) {
+	cells, line, err := t.read()
+	if err != nil {
+		return Person{}, err
+	}
+	p := Person{Line: line}
+	if len(cells) != len(t.titles) {
+		return Person{}, &RowError{line, "", fault.List{fault.Errorf(fault.Invalid,
+			"The row has %d cells, and the first line names %d columns.", len(cells), len(t.titles))}}
+	}
+	var faults fault.List
+	var roleText string
+	for i, title := range t.titles {
+		cell, isText := tidy(cells[i])
+		if !isText {
+			faults = append(faults, fault.Errorf(fault.Invalid, notText).On(title))
+			continue
+		}
+		switch title {
+		case stores:
+			p.Stores = listed(strings.Split(cell, ";"))
+		case role:
+			roleText = cell
+		default:
+			*p.text(title) = cell
+		}
+	}
+	return p.check(roleText, faults)
+}
+
+// text is what the column of that name is kept in; nil for the columns that
+// hold something else than a text.
+func (p *Person) text(column string) *string {
+	switch column {
+	case email:
+		return &p.Email
+	case firstName:
+		return &p.FirstName
+	case lastName:
+		return &p.LastName
+	case locale:
+		return &p.Locale
+	case externalID:
+		return &p.ExternalID
+	}
+	return nil
+}
