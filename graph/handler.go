@@ -18,6 +18,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -28,6 +29,7 @@ type Config struct {
 	Accounts  *account.Service
 	Users     *user.Service
 	Tokens    *token.Service
+	Offboard  *offboard.Service
 	Audit     audit.Reader
 	Replicas  Replicas
 	Catalogue *scope.Catalogue

@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
 	"latchkey/internal/page"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
@@ -24,6 +24,7 @@ type Resolver struct {
 	accounts  *account.Service
 	users     *user.Service
 	tokens    *token.Service
+	offboard  *offboard.Service
 	audit     audit.Reader
 	replicas  Replicas
 	log       *slog.Logger
@@ -34,7 +35,7 @@ type Resolver struct {
 
 func newResolver(c Config, rules *Rules) *Resolver {
 	return &Resolver{
-		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, audit: c.Audit, replicas: c.Replicas, log: c.Log,
+		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, offboard: c.Offboard, audit: c.Audit, replicas: c.Replicas, log: c.Log,
 		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules,
 	}
 }
@@ -109,34 +110,4 @@ func storeKeys(stores []account.Store) []uuid.UUID {
 		keys[i] = s.ID
 	}
 	return keys
-}
-
-func userKeys(people []user.User) []uuid.UUID {
-	keys := make([]uuid.UUID, len(people))
-	for i, u := range people {
-		keys[i] = u.ID
-	}
-	return keys
-}
-
-// userFilter reads a filter of people. It returns every fault at once, that of
-// a store that is not there among them.
-func (r *Resolver) userFilter(ctx context.Context, by *auth.Principal, f *model.UserFilterInput) (user.Filter, error) {
-	if f == nil {
-		return user.Filter{}, nil
-	}
-	filter := user.Filter{
-		Emails: f.Emails, Search: textOf(f.Search), ExternalIDs: f.ExternalIds, UpdatedAfter: timeOf(f.UpdatedAfter),
-		WithoutStores: f.WithoutStores != nil && *f.WithoutStores,
-	}
-	if f.StoreID == nil {
-		return filter, nil
-	}
-	_, store, err := r.accounts.StoreOfPeople(ctx, by, object.ParseStore(*f.StoreID))
-	if fault.KindOf(err) == fault.NotFound {
-		faults := fault.List(fault.Flatten(onField(err, "filter.storeId")))
-		return user.Filter{}, append(faults, fault.Flatten(fault.Under(filter.Check(), "filter"))...).Err()
-	}
-	filter.StoreID = store.ID
-	return filter, err
 }

@@ -36,7 +36,7 @@ func guardedFields() []guarded {
 				return s.name() != target.name() && slices.ContainsFunc(needed, func(n string) bool { return slices.Contains(scopes, n) })
 			}
 			root := schema.Query
-			if isMutation(target) {
+			if isMutation(target) || routeTo(root, target, leadsNowhere) == nil {
 				root = schema.Mutation
 			}
 			way := routeTo(root, target, func(s step) bool { return leadsNowhere(s) || needsThem(s) })
@@ -91,6 +91,24 @@ func refusalAt(r route, i int, scopes ...string) string {
 	return at + " [" + strings.Join(scopes, " ") + "]"
 }
 
+// refusal is what the route says to somebody whom steps refuse for want of scopes: the first of them. A mutation refuses for
+// all that is selected of its result, before it has an effect.
+func (r route) refusal(refuses func(step) []string) []string {
+	at := r.first(func(s step) bool { return len(refuses(s)) > 0 })
+	if at < 0 {
+		return nil
+	}
+	scopes := refuses(r[at])
+	if mutation := r.first(isMutation); mutation >= 0 && at >= mutation {
+		scopes = nil
+		for _, s := range r[mutation:] {
+			scopes = append(scopes, refuses(s)...)
+		}
+		at = mutation
+	}
+	return []string{refusalAt(r, at, slices.Compact(slices.Sorted(slices.Values(scopes)))...)}
+}
+
 // A field is refused for want of each scope that it needs, just it and just for that, and is answered to whoever holds
 // what it needs and nothing else.
 func TestEveryFieldNeedsItsScopes(t *testing.T) {
@@ -104,12 +122,14 @@ func TestEveryFieldNeedsItsScopes(t *testing.T) {
 			t.Run(f.String(), func(t *testing.T) {
 				query := f.query(1, w.given)
 				for _, lacking := range f.scopes {
-					at := f.first(func(s step) bool {
-						needed, _ := s.requires()
-						return slices.Contains(needed, lacking)
-					})
+					refuses := func(s step) []string {
+						if needed, _ := s.requires(); slices.Contains(needed, lacking) {
+							return []string{lacking}
+						}
+						return nil
+					}
 					got := w.ask(t, w.home.Account.ID, w.holding(without(everyScope(), lacking)...), query, nil)
-					if want := []string{refusalAt(f.route, at, lacking)}; !slices.Equal(got.failures(), want) {
+					if want := f.refusal(refuses); !slices.Equal(got.failures(), want) {
 						t.Errorf("without %s: %q, want %q, of %s", lacking, got.failures(), want, query)
 					}
 				}
@@ -131,20 +151,20 @@ func TestSessionsReachWhatIsTheirs(t *testing.T) {
 		nobody := &auth.Principal{Kind: auth.Session, ID: w.home.Users[3].ID, AccountID: w.home.Account.ID, Scopes: scope.NewSet()}
 		for _, f := range guardedFields() {
 			query := f.query(1, w.given)
-			all := f.first(func(s step) bool { scopes, _ := s.requires(); return len(scopes) > 0 })
 			got := w.ask(t, w.home.Account.ID, nobody, query, nil)
-			scopes, _ := f.route[all].requires()
-			if want := []string{refusalAt(f.route, all, scopes...)}; !slices.Equal(got.failures(), want) {
+			if want := f.refusal(func(s step) []string { scopes, _ := s.requires(); return scopes }); !slices.Equal(got.failures(), want) {
 				t.Errorf("nobody in particular: %q, want %q, of %s", got.failures(), want, query)
 			}
 			if f.String() == "apiToken.createApiToken" {
 				continue // depends on the input: a store's owner may create tokens for the store, and here none is named
 			}
-			var want []string
-			if own := f.first(func(s step) bool { _, ownStore := s.requires(); return !ownStore }); own >= 0 {
-				scopes, _ := f.route[own].requires()
-				want = []string{refusalAt(f.route, own, scopes...)}
-			}
+			want := f.refusal(func(s step) []string {
+				scopes, ownStore := s.requires()
+				if ownStore {
+					return nil
+				}
+				return scopes
+			})
 			if got := forbidden(w.ask(t, w.home.Account.ID, w.storeOwner, query, nil)); !slices.Equal(got, want) {
 				t.Errorf("a store's owner: %q, want %q, of %s", got, want, query)
 			}

@@ -27,6 +27,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 	"latchkey/internal/token"
@@ -53,6 +54,7 @@ type api struct {
 	clock    *clock
 	tokens   *token.Service
 	users    *user.Service
+	offboard *offboard.Service
 	verifier *access.Verifier
 	handler  http.Handler
 	// confirm is what the replicas say: that of the only one, unless a test
@@ -113,12 +115,13 @@ func newAPI(t *testing.T, url string, limits graph.Limits) *api {
 	}
 	a.tokens = token.NewService(a.db.Tokens(), policy, keys, rand.Reader, a.clock.now)
 	a.users = user.NewService(a.db.Users(), keys, rand.Reader, a.clock.now)
+	a.offboard = offboard.NewService(a.db.Offboard(), a.clock.now)
 	a.verifier = access.NewVerifier(access.Config{
 		Repository: a.db.Access(), Keys: keys, Catalogue: scope.Default(), Memory: memory, Now: a.clock.now,
 	})
 	a.confirm = a.db.NewFeed(access.Replica{Name: "only-one"}, gormdb.Ears{}, log).Confirm
 	a.handler, err = graph.NewHandler(graph.Config{
-		Accounts: account.NewService(a.db.Accounts()), Users: a.users, Tokens: a.tokens, Audit: a.db.Audit(),
+		Accounts: account.NewService(a.db.Accounts()), Users: a.users, Tokens: a.tokens, Offboard: a.offboard, Audit: a.db.Audit(),
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,
 	})

@@ -51,8 +51,6 @@ func (ec *executionContext) runQuery(ctx context.Context, set ast.SelectionSet) 
 		return plain.Lone(field.Alias, ec._Query_viewer(root, field), true)
 	case "scopeCatalog":
 		return plain.Lone(field.Alias, ec._Query_scopeCatalog(root, field), true)
-	case "storeRoles":
-		return plain.Lone(field.Alias, ec._Query_storeRoles(root, field), true)
 	default:
 		return ec._Query(ctx, set)
 	}
@@ -358,6 +356,14 @@ var plainTypes = plain.Types{
 			"affectedWebhooksIds":  {Number: 2},
 		},
 	},
+	"DeprovisionUsersResult": {
+		Conditions: []string{"DeprovisionUsersResult"},
+		Fields: map[string]plain.Field{
+			"items":  {Number: 1, Object: "ProvisionedUser"},
+			"counts": {Number: 2, Object: "ProvisionCounts"},
+			"dryRun": {Number: 3},
+		},
+	},
 	"Money": {
 		Conditions: []string{"Money"},
 		Fields: map[string]plain.Field{
@@ -374,11 +380,45 @@ var plainTypes = plain.Types{
 			"endCursor":       {Number: 4},
 		},
 	},
+	"ProvisionCounts": {
+		Conditions: []string{"ProvisionCounts"},
+		Fields: map[string]plain.Field{
+			"created":   {Number: 1},
+			"updated":   {Number: 2},
+			"added":     {Number: 3},
+			"unchanged": {Number: 4},
+			"removed":   {Number: 5},
+			"failed":    {Number: 6},
+		},
+	},
+	"ProvisionUsersResult": {
+		Conditions: []string{"ProvisionUsersResult"},
+		Fields: map[string]plain.Field{
+			"items":  {Number: 1, Object: "ProvisionedUser"},
+			"counts": {Number: 2, Object: "ProvisionCounts"},
+			"dryRun": {Number: 3},
+		},
+	},
+	"ProvisionedUser": {
+		Conditions: []string{"ProvisionedUser"},
+		Fields: map[string]plain.Field{
+			"email":             {Number: 1},
+			"user":              {Number: 2, Object: "User"},
+			"action":            {Number: 3},
+			"changes":           {Number: 4, Object: "UserChange"},
+			"field":             {Number: 5},
+			"code":              {Number: 6},
+			"message":           {Number: 7},
+			"apiTokensToReview": {Number: 8, Object: "ApiToken"},
+		},
+	},
 	"RemoveUserFromAccountResult": {
 		Conditions: []string{"RemoveUserFromAccountResult"},
 		Fields: map[string]plain.Field{
-			"accountId": {Number: 1},
-			"userId":    {Number: 2},
+			"accountId":          {Number: 1},
+			"userId":             {Number: 2},
+			"apiTokensToReview":  {Number: 3, Object: "ApiToken"},
+			"revokedApiTokenIds": {Number: 4},
 		},
 	},
 	"RemoveUserFromStoreResult": {
@@ -458,14 +498,6 @@ var plainTypes = plain.Types{
 			"cursor": {Number: 2},
 		},
 	},
-	"StoreRoleInfo": {
-		Conditions: []string{"StoreRoleInfo"},
-		Fields: map[string]plain.Field{
-			"role":        {Number: 1},
-			"name":        {Number: 2},
-			"permissions": {Number: 3},
-		},
-	},
 	"StoreUser": {
 		Conditions: []string{"StoreUser"},
 		Fields: map[string]plain.Field{
@@ -476,9 +508,8 @@ var plainTypes = plain.Types{
 			"locale":      {Number: 5},
 			"lastLoginAt": {Number: 6},
 			"permissions": {Number: 7},
-			"role":        {Number: 8},
-			"status":      {Number: 9},
-			"updatedAt":   {Number: 10},
+			"status":      {Number: 8},
+			"updatedAt":   {Number: 9},
 		},
 	},
 	"StoreUserConnection": {
@@ -564,7 +595,14 @@ var plainTypes = plain.Types{
 			"firstName": {Number: 3},
 			"lastName":  {Number: 4},
 			"locale":    {Number: 5},
-			"createdAt": {Number: 6},
+		},
+	},
+	"UserChange": {
+		Conditions: []string{"UserChange"},
+		Fields: map[string]plain.Field{
+			"field":  {Number: 1},
+			"before": {Number: 2},
+			"after":  {Number: 3},
 		},
 	},
 	"UserConnection": {
@@ -584,32 +622,6 @@ var plainTypes = plain.Types{
 	"UserMutations": {
 		Conditions: []string{"UserMutations"},
 		Fields:     map[string]plain.Field{},
-	},
-	"UserStore": {
-		Conditions: []string{"UserStore"},
-		Fields: map[string]plain.Field{
-			"id":          {Number: 1},
-			"store":       {Number: 2, Object: "Store"},
-			"status":      {Number: 3},
-			"permissions": {Number: 4},
-			"role":        {Number: 5},
-			"lastLoginAt": {Number: 6},
-			"updatedAt":   {Number: 7},
-		},
-	},
-	"UserStoreConnection": {
-		Conditions: []string{"UserStoreConnection"},
-		Fields: map[string]plain.Field{
-			"pageInfo": {Number: 1, Object: "PageInfo"},
-			"edges":    {Number: 2, Object: "UserStoreEdge"},
-		},
-	},
-	"UserStoreEdge": {
-		Conditions: []string{"UserStoreEdge"},
-		Fields: map[string]plain.Field{
-			"node":   {Number: 1, Object: "UserStore"},
-			"cursor": {Number: 2},
-		},
 	},
 	"Viewer": {
 		Conditions: []string{"Viewer"},
@@ -1822,6 +1834,40 @@ func (ec *executionContext) plainDeleteEventSourceResult(ctx context.Context, b 
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainDeprovisionUsersResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.DeprovisionUsersResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"DeprovisionUsersResult"`...)
+		case 1: // items
+			b = append(b, '[')
+			for i0 := range obj.Items {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainProvisionedUser(ctx, b, f.Sub, &obj.Items[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		case 2: // counts
+			if b, ok = ec.plainProvisionCounts(ctx, b, f.Sub, &obj.Counts); !ok {
+				return b, false
+			}
+
+		case 3: // dryRun
+			b = strconv.AppendBool(b, obj.DryRun)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainMoney(ctx context.Context, b []byte, sel plain.Selection, obj *model.Money) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1878,6 +1924,146 @@ func (ec *executionContext) plainPageInfo(ctx context.Context, b []byte, sel pla
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainProvisionCounts(ctx context.Context, b []byte, sel plain.Selection, obj *model.ProvisionCounts) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ProvisionCounts"`...)
+		case 1: // created
+			b = strconv.AppendInt(b, int64(obj.Created), 10)
+
+		case 2: // updated
+			b = strconv.AppendInt(b, int64(obj.Updated), 10)
+
+		case 3: // added
+			b = strconv.AppendInt(b, int64(obj.Added), 10)
+
+		case 4: // unchanged
+			b = strconv.AppendInt(b, int64(obj.Unchanged), 10)
+
+		case 5: // removed
+			b = strconv.AppendInt(b, int64(obj.Removed), 10)
+
+		case 6: // failed
+			b = strconv.AppendInt(b, int64(obj.Failed), 10)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainProvisionUsersResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.ProvisionUsersResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ProvisionUsersResult"`...)
+		case 1: // items
+			b = append(b, '[')
+			for i0 := range obj.Items {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainProvisionedUser(ctx, b, f.Sub, &obj.Items[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		case 2: // counts
+			if b, ok = ec.plainProvisionCounts(ctx, b, f.Sub, &obj.Counts); !ok {
+				return b, false
+			}
+
+		case 3: // dryRun
+			b = strconv.AppendBool(b, obj.DryRun)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainProvisionedUser(ctx context.Context, b []byte, sel plain.Selection, obj *model.ProvisionedUser) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ProvisionedUser"`...)
+		case 1: // email
+			b = plain.AppendString(b, obj.Email)
+
+		case 2: // user
+			if obj.User == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainUser(ctx, b, f.Sub, obj.User); !ok {
+					return b, false
+				}
+			}
+
+		case 3: // action
+			b = plain.AppendString(b, string(obj.Action))
+
+		case 4: // changes
+			b = append(b, '[')
+			for i0 := range obj.Changes {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainUserChange(ctx, b, f.Sub, &obj.Changes[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		case 5: // field
+			if obj.Field == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *obj.Field)
+			}
+
+		case 6: // code
+			if obj.Code == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *obj.Code)
+			}
+
+		case 7: // message
+			if obj.Message == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *obj.Message)
+			}
+
+		case 8: // apiTokensToReview
+			b = append(b, '[')
+			for i0 := range obj.APITokensToReview {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainApiToken(ctx, b, f.Sub, &obj.APITokensToReview[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainRemoveUserFromAccountResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.RemoveUserFromAccountResult) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1892,6 +2078,28 @@ func (ec *executionContext) plainRemoveUserFromAccountResult(ctx context.Context
 
 		case 2: // userId
 			b = plain.AppendString(b, obj.UserID)
+
+		case 3: // apiTokensToReview
+			b = append(b, '[')
+			for i0 := range obj.APITokensToReview {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainApiToken(ctx, b, f.Sub, &obj.APITokensToReview[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		case 4: // revokedApiTokenIds
+			b = append(b, '[')
+			for i0 := range obj.RevokedAPITokenIds {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				b = plain.AppendString(b, obj.RevokedAPITokenIds[i0])
+			}
+			b = append(b, ']')
 
 		}
 	}
@@ -2201,38 +2409,6 @@ func (ec *executionContext) plainStoreEdge(ctx context.Context, b []byte, sel pl
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainStoreRoleInfo(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreRoleInfo) ([]byte, bool) {
-	var ok bool
-	_ = ok
-	for i := range sel {
-		f := &sel[i]
-		b = append(b, f.Key...)
-		switch f.Number {
-		case plain.Typename:
-			b = append(b, `"StoreRoleInfo"`...)
-		case 1: // role
-			b = plain.AppendString(b, string(obj.Role))
-
-		case 2: // name
-			v := obj.Name()
-			b = plain.AppendString(b, v)
-
-		case 3: // permissions
-			v := obj.Permissions()
-			b = append(b, '[')
-			for i0 := range v {
-				if i0 > 0 {
-					b = append(b, ',')
-				}
-				b = plain.AppendString(b, v[i0])
-			}
-			b = append(b, ']')
-
-		}
-	}
-	return sel.Close(b), true
-}
-
 func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreUser) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -2279,14 +2455,10 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 			}
 			b = append(b, ']')
 
-		case 8: // role
-			v := obj.Role()
-			b = plain.AppendString(b, string(v))
-
-		case 9: // status
+		case 8: // status
 			b = plain.AppendString(b, string(obj.Status))
 
-		case 10: // updatedAt
+		case 9: // updatedAt
 			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
 				b = plain.AppendNull(b)
 			}
@@ -2627,9 +2799,35 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 		case 5: // locale
 			b = plain.AppendString(b, obj.Locale)
 
-		case 6: // createdAt
-			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
-				return b, false
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainUserChange(ctx context.Context, b []byte, sel plain.Selection, obj *model.UserChange) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UserChange"`...)
+		case 1: // field
+			b = plain.AppendString(b, obj.Field)
+
+		case 2: // before
+			if obj.Before == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *obj.Before)
+			}
+
+		case 3: // after
+			if obj.After == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *obj.After)
 			}
 
 		}
@@ -2707,120 +2905,6 @@ func (ec *executionContext) plainUserMutations(ctx context.Context, b []byte, se
 		switch f.Number {
 		case plain.Typename:
 			b = append(b, `"UserMutations"`...)
-		}
-	}
-	return sel.Close(b), true
-}
-
-func (ec *executionContext) plainUserStore(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserStore) ([]byte, bool) {
-	var ok bool
-	_ = ok
-	for i := range sel {
-		f := &sel[i]
-		b = append(b, f.Key...)
-		switch f.Number {
-		case plain.Typename:
-			b = append(b, `"UserStore"`...)
-		case 1: // id
-			v := obj.GlobalID()
-			if b, ok = scalar.AppendNodeID(b, v); !ok {
-				return b, false
-			}
-
-		case 2: // store
-			v := obj.InStore()
-			if b, ok = ec.plainStore(ctx, b, f.Sub, &v); !ok {
-				return b, false
-			}
-
-		case 3: // status
-			b = plain.AppendString(b, string(obj.Status))
-
-		case 4: // permissions
-			b = append(b, '[')
-			for i0 := range obj.Permissions {
-				if i0 > 0 {
-					b = append(b, ',')
-				}
-				b = plain.AppendString(b, obj.Permissions[i0])
-			}
-			b = append(b, ']')
-
-		case 5: // role
-			v := obj.Role()
-			b = plain.AppendString(b, string(v))
-
-		case 6: // lastLoginAt
-			if b, ok = scalar.AppendDateTime(b, obj.LastLoginAt); !ok {
-				b = plain.AppendNull(b)
-			}
-
-		case 7: // updatedAt
-			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
-				b = plain.AppendNull(b)
-			}
-
-		}
-	}
-	return sel.Close(b), true
-}
-
-func (ec *executionContext) plainUserStoreConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserStoreConnection) ([]byte, bool) {
-	var ok bool
-	_ = ok
-	for i := range sel {
-		f := &sel[i]
-		b = append(b, f.Key...)
-		switch f.Number {
-		case plain.Typename:
-			b = append(b, `"UserStoreConnection"`...)
-		case 1: // pageInfo
-			if b, ok = ec.plainPageInfo(ctx, b, f.Sub, &obj.PageInfo); !ok {
-				return b, false
-			}
-
-		case 2: // edges
-			if obj.Edges == nil {
-				b = plain.AppendNull(b)
-			} else {
-				b = append(b, '[')
-				for i0 := range obj.Edges {
-					if i0 > 0 {
-						b = append(b, ',')
-					}
-					if obj.Edges[i0] == nil {
-						b = plain.AppendNull(b)
-					} else {
-						if b, ok = ec.plainUserStoreEdge(ctx, b, f.Sub, obj.Edges[i0]); !ok {
-							return b, false
-						}
-					}
-				}
-				b = append(b, ']')
-			}
-
-		}
-	}
-	return sel.Close(b), true
-}
-
-func (ec *executionContext) plainUserStoreEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserStoreEdge) ([]byte, bool) {
-	var ok bool
-	_ = ok
-	for i := range sel {
-		f := &sel[i]
-		b = append(b, f.Key...)
-		switch f.Number {
-		case plain.Typename:
-			b = append(b, `"UserStoreEdge"`...)
-		case 1: // node
-			if b, ok = ec.plainUserStore(ctx, b, f.Sub, &obj.Node); !ok {
-				return b, false
-			}
-
-		case 2: // cursor
-			b = plain.AppendString(b, obj.Cursor)
-
 		}
 	}
 	return sel.Close(b), true
@@ -3010,6 +3094,39 @@ func (ec *executionContext) marshalNApiToken2latchkeyᚋgraphᚋobjectᚐAPIToke
 		}
 	}
 	return ec._ApiToken(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNApiToken2ᚕlatchkeyᚋgraphᚋobjectᚐAPITokenᚄ(ctx context.Context, sel ast.SelectionSet, v []object.APIToken) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ApiToken", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainApiToken(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNApiToken2latchkeyᚋgraphᚋobjectᚐAPIToken(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
 }
 
 func (ec *executionContext) marshalNApiTokenConnection2latchkeyᚋgraphᚋobjectᚐAPITokenConnection(ctx context.Context, sel ast.SelectionSet, v object.APITokenConnection) graphql.Marshaler {
@@ -3390,6 +3507,61 @@ func (ec *executionContext) marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInf
 	return ec._PageInfo(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNProvisionCounts2latchkeyᚋgraphᚋmodelᚐProvisionCounts(ctx context.Context, sel ast.SelectionSet, v model.ProvisionCounts) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ProvisionCounts", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainProvisionCounts(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ProvisionCounts(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNProvisionedUser2latchkeyᚋgraphᚋmodelᚐProvisionedUser(ctx context.Context, sel ast.SelectionSet, v model.ProvisionedUser) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ProvisionedUser", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainProvisionedUser(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ProvisionedUser(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNProvisionedUser2ᚕlatchkeyᚋgraphᚋmodelᚐProvisionedUserᚄ(ctx context.Context, sel ast.SelectionSet, v []model.ProvisionedUser) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ProvisionedUser", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainProvisionedUser(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNProvisionedUser2latchkeyᚋgraphᚋmodelᚐProvisionedUser(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
 func (ec *executionContext) marshalNReplicaAcknowledgement2latchkeyᚋgraphᚋmodelᚐReplicaAcknowledgement(ctx context.Context, sel ast.SelectionSet, v model.ReplicaAcknowledgement) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "ReplicaAcknowledgement", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
@@ -3559,50 +3731,6 @@ func (ec *executionContext) marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋobject
 		}
 	}
 	return ec._StoreConnection(ctx, sel, v)
-}
-
-func (ec *executionContext) marshalNStoreRoleInfo2latchkeyᚋgraphᚋobjectᚐStoreRoleInfo(ctx context.Context, sel ast.SelectionSet, v object.StoreRoleInfo) graphql.Marshaler {
-	if s, ok := plainTypes.Select(ec.OperationContext, "StoreRoleInfo", sel); ok {
-		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
-			return ec.plainStoreRoleInfo(ctx, b, s, &v)
-		}); m != nil {
-			return m
-		}
-	}
-	return ec._StoreRoleInfo(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNStoreRoleInfo2ᚕlatchkeyᚋgraphᚋobjectᚐStoreRoleInfoᚄ(ctx context.Context, sel ast.SelectionSet, v []object.StoreRoleInfo) graphql.Marshaler {
-	if s, ok := plainTypes.Select(ec.OperationContext, "StoreRoleInfo", sel); ok {
-		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
-			var ok bool
-			b = append(b, '[')
-			for i0 := range v {
-				if i0 > 0 {
-					b = append(b, ',')
-				}
-				if b, ok = ec.plainStoreRoleInfo(ctx, b, s, &v[i0]); !ok {
-					return b, false
-				}
-			}
-			b = append(b, ']')
-
-			return b, true
-		}); m != nil {
-			return m
-		}
-	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNStoreRoleInfo2latchkeyᚋgraphᚋobjectᚐStoreRoleInfo(ctx, sel, v[i])
-	})
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-	return ret
 }
 
 func (ec *executionContext) marshalNStoreUser2latchkeyᚋgraphᚋobjectᚐStoreUser(ctx context.Context, sel ast.SelectionSet, v object.StoreUser) graphql.Marshaler {
@@ -3789,6 +3917,50 @@ func (ec *executionContext) marshalNUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx
 	return ec._User(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNUserChange2latchkeyᚋgraphᚋmodelᚐUserChange(ctx context.Context, sel ast.SelectionSet, v model.UserChange) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserChange", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUserChange(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UserChange(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNUserChange2ᚕlatchkeyᚋgraphᚋmodelᚐUserChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []model.UserChange) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserChange", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainUserChange(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNUserChange2latchkeyᚋgraphᚋmodelᚐUserChange(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
 func (ec *executionContext) marshalNUserConnection2latchkeyᚋgraphᚋobjectᚐUserConnection(ctx context.Context, sel ast.SelectionSet, v object.UserConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "UserConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
@@ -3843,45 +4015,6 @@ func (ec *executionContext) marshalNUserMutations2ᚖlatchkeyᚋgraphᚋmodelᚐ
 		}
 	}
 	return ec._UserMutations(ctx, sel, v)
-}
-
-func (ec *executionContext) marshalNUserStore2latchkeyᚋgraphᚋobjectᚐUserStore(ctx context.Context, sel ast.SelectionSet, v object.UserStore) graphql.Marshaler {
-	if s, ok := plainTypes.Select(ec.OperationContext, "UserStore", sel); ok {
-		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
-			return ec.plainUserStore(ctx, b, s, &v)
-		}); m != nil {
-			return m
-		}
-	}
-	return ec._UserStore(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNUserStoreConnection2latchkeyᚋgraphᚋobjectᚐUserStoreConnection(ctx context.Context, sel ast.SelectionSet, v object.UserStoreConnection) graphql.Marshaler {
-	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreConnection", sel); ok {
-		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
-			return ec.plainUserStoreConnection(ctx, b, s, &v)
-		}); m != nil {
-			return m
-		}
-	}
-	return ec._UserStoreConnection(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNUserStoreConnection2ᚖlatchkeyᚋgraphᚋobjectᚐUserStoreConnection(ctx context.Context, sel ast.SelectionSet, v *object.UserStoreConnection) graphql.Marshaler {
-	if v == nil {
-		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
-			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
-		}
-		return graphql.Null
-	}
-	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreConnection", sel); ok {
-		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
-			return ec.plainUserStoreConnection(ctx, b, s, v)
-		}); m != nil {
-			return m
-		}
-	}
-	return ec._UserStoreConnection(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNViewer2latchkeyᚋgraphᚋmodelᚐViewer(ctx context.Context, sel ast.SelectionSet, v model.Viewer) graphql.Marshaler {
@@ -4367,6 +4500,20 @@ func (ec *executionContext) marshalODeleteEventSourceResult2ᚖlatchkeyᚋgraph�
 	return ec._DeleteEventSourceResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalODeprovisionUsersResult2ᚖlatchkeyᚋgraphᚋmodelᚐDeprovisionUsersResult(ctx context.Context, sel ast.SelectionSet, v *model.DeprovisionUsersResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeprovisionUsersResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeprovisionUsersResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeprovisionUsersResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOMoney2ᚖlatchkeyᚋgraphᚋmodelᚐMoney(ctx context.Context, sel ast.SelectionSet, v *model.Money) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -4379,6 +4526,20 @@ func (ec *executionContext) marshalOMoney2ᚖlatchkeyᚋgraphᚋmodelᚐMoney(ct
 		}
 	}
 	return ec._Money(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOProvisionUsersResult2ᚖlatchkeyᚋgraphᚋmodelᚐProvisionUsersResult(ctx context.Context, sel ast.SelectionSet, v *model.ProvisionUsersResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ProvisionUsersResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainProvisionUsersResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ProvisionUsersResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalORemoveUserFromAccountResult2ᚖlatchkeyᚋgraphᚋmodelᚐRemoveUserFromAccountResult(ctx context.Context, sel ast.SelectionSet, v *model.RemoveUserFromAccountResult) graphql.Marshaler {
@@ -4687,53 +4848,4 @@ func (ec *executionContext) marshalOUserEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUser
 		}
 	}
 	return ec._UserEdge(ctx, sel, v)
-}
-
-func (ec *executionContext) marshalOUserStoreEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐUserStoreEdge(ctx context.Context, sel ast.SelectionSet, v []*object.UserStoreEdge) graphql.Marshaler {
-	if v == nil {
-		return graphql.Null
-	}
-	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreEdge", sel); ok {
-		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
-			var ok bool
-			b = append(b, '[')
-			for i0 := range v {
-				if i0 > 0 {
-					b = append(b, ',')
-				}
-				if v[i0] == nil {
-					b = plain.AppendNull(b)
-				} else {
-					if b, ok = ec.plainUserStoreEdge(ctx, b, s, v[i0]); !ok {
-						return b, false
-					}
-				}
-			}
-			b = append(b, ']')
-
-			return b, true
-		}); m != nil {
-			return m
-		}
-	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalOUserStoreEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUserStoreEdge(ctx, sel, v[i])
-	})
-	return ret
-}
-
-func (ec *executionContext) marshalOUserStoreEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUserStoreEdge(ctx context.Context, sel ast.SelectionSet, v *object.UserStoreEdge) graphql.Marshaler {
-	if v == nil {
-		return graphql.Null
-	}
-	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreEdge", sel); ok {
-		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
-			return ec.plainUserStoreEdge(ctx, b, s, v)
-		}); m != nil {
-			return m
-		}
-	}
-	return ec._UserStoreEdge(ctx, sel, v)
 }

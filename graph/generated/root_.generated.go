@@ -34,7 +34,6 @@ type ResolverRoot interface {
 	Store() StoreResolver
 	StoreUser() StoreUserResolver
 	SubscriptionMutations() SubscriptionMutationsResolver
-	User() UserResolver
 	UserMutations() UserMutationsResolver
 	Viewer() ViewerResolver
 }
@@ -78,8 +77,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCreateUserInput,
 		ec.unmarshalInputCreateUserWithPasswordInput,
 		ec.unmarshalInputDeleteEventSourceInput,
+		ec.unmarshalInputDeprovisionUsersInput,
 		ec.unmarshalInputMoneyInput,
 		ec.unmarshalInputPricingPlanInput,
+		ec.unmarshalInputProvisionUserInput,
+		ec.unmarshalInputProvisionUsersInput,
 		ec.unmarshalInputRemoveUserFromAccountInput,
 		ec.unmarshalInputRemoveUserFromStoreInput,
 		ec.unmarshalInputRevokeApiTokensInput,
@@ -87,7 +89,6 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputStoreFilterInput,
 		ec.unmarshalInputSubscriptionFiltersInput,
 		ec.unmarshalInputUpdateApiTokenInput,
-		ec.unmarshalInputUserFilterInput,
 		ec.unmarshalInputUserIdentifierInput,
 	)
 	first := true
@@ -1799,8 +1800,6 @@ type ScopePermission @requires(scopes: [], ownStore: true) {
 	{Name: "../schema/user.graphqls", Input: `extend type Account {
   "The people of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `."
   users(
-    "Which people; all of them by default."
-    filter: UserFilterInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
@@ -1838,107 +1837,6 @@ type User implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["
   lastName: String!
   "The language the person is written to in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
   locale: String!
-  "The id by which another system of the account knows the person; null if it does not, and for somebody who is no longer in the account."
-  externalId: String
-  "When the person was created, in whichever account that was."
-  createdAt: DateTime!
-  "When anything changed last of what the account sees of the person; for somebody who is no longer in the account, when they were created."
-  updatedAt: DateTime!
-  "The person's places in stores of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `; a store's owner sees those in the stores they own."
-  stores(
-    "Only entries before this cursor."
-    before: String
-    "Only entries after this cursor."
-    after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
-    first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
-    last: Int
-  ): UserStoreConnection! @requires(scopes: ["account_users_read"], ownStore: true)
-}
-
-"""
-Which people: those who meet everything that is given. Naming addresses, ids or a store costs the same in an account of
-any size; the rest looks at one person of the account after the other until the page is full.
-"""
-input UserFilterInput {
-  "Only people with one of these e-mail addresses, compared without case; 250 at most."
-  emails: [String!]
-  "Only people of whose address, or first and last name, this is a part, compared without case: 2 to 100 characters. An empty text finds everybody."
-  search: String
-  "Only people with one of these external ids; 250 at most."
-  externalIds: [String!]
-  "Only people who have a place in this store, by its id or its hash. One that the account does not have is ` + "`" + `NOT_FOUND` + "`" + `."
-  storeId: ID
-  "Only people of whom anything changed after this moment (` + "`" + `User.updatedAt` + "`" + `)."
-  updatedAfter: DateTime
-  "If true, only people who have a place in no store. Not together with ` + "`" + `storeId` + "`" + `."
-  withoutStores: Boolean
-}
-
-"A page of a person's places in stores."
-type UserStoreConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
-  pageInfo: PageInfo!
-  "The page's entries."
-  edges: [UserStoreEdge]
-  "Figures about the whole list."
-  collectionInfo: CollectionInfo
-}
-
-"A place in a list of a person's places in stores."
-type UserStoreEdge @requires(scopes: [], ownStore: true) {
-  "The place in the store."
-  node: UserStore!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
-  cursor: String!
-}
-
-"One store that a person works in, and what they may do there."
-type UserStore @requires(scopes: [], ownStore: true) {
-  "The store's id, the same as its ` + "`" + `Store` + "`" + ` has."
-  id: ID!
-  "The store. Its fields need ` + "`" + `account_stores_read` + "`" + `."
-  store: Store!
-  "Whether the person can sign in to the store."
-  status: StoreUserStatus
-  "What the person may do in the store, by the names the control panel uses."
-  permissions: [String!]!
-  "The role that the permissions amount to."
-  role: StoreRole!
-  "When the person last signed in to the store; null if they never did."
-  lastLoginAt: DateTime
-  "When the person's place in the store was last changed."
-  updatedAt: DateTime
-}
-
-"A named set of what a person may do in a store."
-enum StoreRole {
-  "The store's owner, who may do everything."
-  STORE_OWNER
-  "Everything but what only the owner grants."
-  STORE_ADMINISTRATOR
-  "Orders, customers, goods and promotions."
-  SALES_MANAGER
-  "Orders and customers."
-  SALES_STAFF
-  "Any other set of permissions."
-  CUSTOM
-}
-
-"A role, and what it stands for."
-type StoreRoleInfo @requires(scopes: [], ownStore: true) {
-  "The role."
-  role: StoreRole!
-  "The role's name for people."
-  name: String!
-  "What somebody in the role may do, by the names the control panel uses; none for ` + "`" + `CUSTOM` + "`" + `."
-  permissions: [String!]!
-}
-
-extend type Query {
-  "The roles in stores, the mightiest first. Any credential of the account may read them."
-  storeRoles: [StoreRoleInfo!]! @requires(scopes: [], ownStore: true)
 }
 
 "A page of people."
@@ -1975,8 +1873,6 @@ type StoreUser @requires(scopes: [], ownStore: true) {
   lastLoginAt: DateTime
   "What the person may do in this store, by the names the control panel uses."
   permissions: [String!]!
-  "The role that the permissions amount to."
-  role: StoreRole!
   "Whether the person can sign in to this store."
   status: StoreUserStatus
   "When the person's place in this store was last changed."
@@ -2021,13 +1917,173 @@ type AccountMutations {
   ): AddUserToAccountResult @requires(scopes: ["account_users_write"])
 
   """
-  Takes a person out of the account and out of every store of it. The account's owner cannot be taken out: ` + "`" + `CONFLICT` + "`" + `.
-  Needs ` + "`" + `account_users_delete` + "`" + `.
+  Takes a person out of the account and out of every store of it, and ends their sessions there. Owners cannot be taken
+  out, neither of the account nor of a store: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_delete` + "`" + `.
   """
   removeUserFromAccount(
     "Whom."
     input: RemoveUserFromAccountInput!
   ): RemoveUserFromAccountResult @requires(scopes: ["account_users_delete"])
+
+  """
+  Brings people to what the input says of them: creates those whom nobody knows, takes others into the account and into
+  stores, and changes what differs. Each item is done as a whole or not at all, and the items that are wrong leave the
+  others alone; sent again, it changes nothing. Needs ` + "`" + `account_users_write` + "`" + `, and with ` + "`" + `removeOthers` + "`" + `
+  ` + "`" + `account_users_delete` + "`" + ` as well.
+  """
+  provisionUsers(
+    "The people."
+    input: ProvisionUsersInput!
+  ): ProvisionUsersResult @requires(scopes: ["account_users_write"])
+
+  """
+  Takes people out of the account and out of every store of it, each as a whole or not at all. Somebody of an address who
+  is not in the account is ` + "`" + `UNCHANGED` + "`" + `, so that it can be sent again. Needs ` + "`" + `account_users_delete` + "`" + `.
+  """
+  deprovisionUsers(
+    "The people."
+    input: DeprovisionUsersInput!
+  ): DeprovisionUsersResult @requires(scopes: ["account_users_delete"])
+}
+
+"Who shall be in the account, and how."
+input ProvisionUsersInput {
+  "The people, 1 to 1,000."
+  users: [ProvisionUserInput!]!
+  "Only tell what would be done."
+  dryRun: Boolean
+  """
+  Take everybody else out of the account, but for owners, who stay as ` + "`" + `FAILED` + "`" + `. It is refused as a whole when an item is
+  wrong, since that may be a mistyped address of somebody who would be removed for it; also when more than 1,000 people
+  would be removed. Needs ` + "`" + `account_users_delete` + "`" + `.
+  """
+  removeOthers: Boolean
+}
+
+"What shall be so of one person. What is left out stays as it is."
+input ProvisionUserInput {
+  "The person's e-mail address."
+  email: String!
+  "The first name; needed of a person whom nobody knows."
+  firstName: String
+  "The last name; needed of a person whom nobody knows."
+  lastName: String
+  "The language to write to the person in, as an IETF tag; ` + "`" + `en` + "`" + ` for a person whom nobody knows."
+  locale: String
+  "The id that another system knows the person by, unique in the account. Empty takes it away."
+  externalId: String
+  "Stores that the person shall have a place in, by id or by hash. Their places in other stores stay."
+  stores: [ID!]
+  "What the person shall be in these stores; ` + "`" + `CUSTOM` + "`" + ` only together with ` + "`" + `permissions` + "`" + `. Without either, new places have no permissions, and others keep theirs."
+  role: StoreRole
+  "What the person may do in these stores, by the names the control panel uses."
+  permissions: [String!]
+}
+
+"A named set of permissions in a store."
+enum StoreRole {
+  "All permissions: the store's owner has them, and nobody else."
+  STORE_OWNER
+  "All but the high-risk ones, which the owner alone grants."
+  STORE_ADMINISTRATOR
+  "Those of people who sell, and whatever concerns goods and customers."
+  SALES_MANAGER
+  "Those of people who sell."
+  SALES_STAFF
+  "Any other set."
+  CUSTOM
+}
+
+"What became of each item, and how often."
+type ProvisionUsersResult @requires(scopes: [], ownStore: true) {
+  "The items, in the order of the input; behind them the others who were removed."
+  items: [ProvisionedUser!]!
+  "How many items came to what."
+  counts: ProvisionCounts!
+  "Whether nothing was done, and this only tells what would be."
+  dryRun: Boolean!
+}
+
+"What became of one person."
+type ProvisionedUser @requires(scopes: [], ownStore: true) {
+  "The address, as the input has it; of somebody who is named by an id, theirs."
+  email: String!
+  "The person; null for somebody who is not in the account, nor was."
+  user: User
+  "What was done, or in a dry run would be."
+  action: ProvisionAction!
+  "What of the person is not as it was."
+  changes: [UserChange!]!
+  "Of an item that failed: the input that it failed for, such as ` + "`" + `users.3.email` + "`" + `."
+  field: String
+  "Of an item that failed: the code, as of errors."
+  code: String
+  "Of an item that failed: why, and what to do."
+  message: String
+  "Of somebody who left: the API tokens that still worked and that they created, or whose secret they saw. Needs ` + "`" + `account_api_tokens_read` + "`" + `."
+  apiTokensToReview: [ApiToken!]! @requires(scopes: ["account_api_tokens_read"])
+}
+
+"One thing of a person that is not as it was."
+type UserChange @requires(scopes: [], ownStore: true) {
+  "What: a field of the input; ` + "`" + `stores` + "`" + ` for a place in a store, by its hash; ` + "`" + `stores.HASH.permissions` + "`" + ` for what they may do there, by the role's name if it is one's."
+  field: String!
+  "As it was; null for nothing, and of somebody who was not in the account."
+  before: String
+  "As it is; null for nothing."
+  after: String
+}
+
+"What can become of a person."
+enum ProvisionAction {
+  "Nobody knew them, and they are in the account now."
+  CREATED
+  "They are in the account, and something of them changed."
+  UPDATED
+  "They were known elsewhere, and are in the account now."
+  ADDED
+  "Nothing was to be done."
+  UNCHANGED
+  "They are out of the account."
+  REMOVED
+  "It could not be done, and nothing of it was."
+  FAILED
+}
+
+"How many items came to what."
+type ProvisionCounts @requires(scopes: [], ownStore: true) {
+  "Those ` + "`" + `CREATED` + "`" + `."
+  created: Int!
+  "Those ` + "`" + `UPDATED` + "`" + `."
+  updated: Int!
+  "Those ` + "`" + `ADDED` + "`" + `."
+  added: Int!
+  "Those ` + "`" + `UNCHANGED` + "`" + `."
+  unchanged: Int!
+  "Those ` + "`" + `REMOVED` + "`" + `."
+  removed: Int!
+  "Those ` + "`" + `FAILED` + "`" + `."
+  failed: Int!
+}
+
+"Whom to take out of the account."
+input DeprovisionUsersInput {
+  "The people, 1 to 1,000."
+  users: [UserIdentifierInput!]!
+  "Only tell what would be done."
+  dryRun: Boolean
+  "Revoke at once the API tokens that they created or whose secret they saw. Needs ` + "`" + `account_api_tokens_write` + "`" + `."
+  revokeApiTokens: Boolean
+}
+
+"What became of each item, and how often."
+type DeprovisionUsersResult @requires(scopes: [], ownStore: true) {
+  "The items, in the order of the input."
+  items: [ProvisionedUser!]!
+  "How many items came to what."
+  counts: ProvisionCounts!
+  "Whether nothing was done, and this only tells what would be."
+  dryRun: Boolean!
 }
 
 "Whom to take into the account."
@@ -2048,6 +2104,8 @@ input RemoveUserFromAccountInput {
   email: String
   "The person's id."
   userId: ID
+  "Revoke at once the API tokens that the person created or whose secret they saw. Needs ` + "`" + `account_api_tokens_write` + "`" + `."
+  revokeApiTokens: Boolean
 }
 
 "Who was taken out of which account."
@@ -2056,6 +2114,10 @@ type RemoveUserFromAccountResult @requires(scopes: [], ownStore: true) {
   accountId: ID!
   "The person's id."
   userId: ID!
+  "The API tokens that still worked and that the person created, or whose secret they saw. Needs ` + "`" + `account_api_tokens_read` + "`" + `."
+  apiTokensToReview: [ApiToken!]! @requires(scopes: ["account_api_tokens_read"])
+  "Those of them that were revoked now, because the input said so."
+  revokedApiTokenIds: [ID!]!
 }
 
 "Changes to people, and to who belongs to a store."
@@ -2234,6 +2296,10 @@ func (ec *executionContext) childFields_AccountMutations(ctx context.Context, fi
 		return ec.fieldContext_AccountMutations_addUserToAccount(ctx, field)
 	case "removeUserFromAccount":
 		return ec.fieldContext_AccountMutations_removeUserFromAccount(ctx, field)
+	case "provisionUsers":
+		return ec.fieldContext_AccountMutations_provisionUsers(ctx, field)
+	case "deprovisionUsers":
+		return ec.fieldContext_AccountMutations_deprovisionUsers(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AccountMutations", field.Name)
 }
@@ -2674,6 +2740,18 @@ func (ec *executionContext) childFields_DeleteEventSourceResult(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type DeleteEventSourceResult", field.Name)
 }
 
+func (ec *executionContext) childFields_DeprovisionUsersResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "items":
+		return ec.fieldContext_DeprovisionUsersResult_items(ctx, field)
+	case "counts":
+		return ec.fieldContext_DeprovisionUsersResult_counts(ctx, field)
+	case "dryRun":
+		return ec.fieldContext_DeprovisionUsersResult_dryRun(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeprovisionUsersResult", field.Name)
+}
+
 func (ec *executionContext) childFields_Money(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "currencyCode":
@@ -2698,12 +2776,68 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
+func (ec *executionContext) childFields_ProvisionCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "created":
+		return ec.fieldContext_ProvisionCounts_created(ctx, field)
+	case "updated":
+		return ec.fieldContext_ProvisionCounts_updated(ctx, field)
+	case "added":
+		return ec.fieldContext_ProvisionCounts_added(ctx, field)
+	case "unchanged":
+		return ec.fieldContext_ProvisionCounts_unchanged(ctx, field)
+	case "removed":
+		return ec.fieldContext_ProvisionCounts_removed(ctx, field)
+	case "failed":
+		return ec.fieldContext_ProvisionCounts_failed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProvisionCounts", field.Name)
+}
+
+func (ec *executionContext) childFields_ProvisionUsersResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "items":
+		return ec.fieldContext_ProvisionUsersResult_items(ctx, field)
+	case "counts":
+		return ec.fieldContext_ProvisionUsersResult_counts(ctx, field)
+	case "dryRun":
+		return ec.fieldContext_ProvisionUsersResult_dryRun(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProvisionUsersResult", field.Name)
+}
+
+func (ec *executionContext) childFields_ProvisionedUser(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_ProvisionedUser_email(ctx, field)
+	case "user":
+		return ec.fieldContext_ProvisionedUser_user(ctx, field)
+	case "action":
+		return ec.fieldContext_ProvisionedUser_action(ctx, field)
+	case "changes":
+		return ec.fieldContext_ProvisionedUser_changes(ctx, field)
+	case "field":
+		return ec.fieldContext_ProvisionedUser_field(ctx, field)
+	case "code":
+		return ec.fieldContext_ProvisionedUser_code(ctx, field)
+	case "message":
+		return ec.fieldContext_ProvisionedUser_message(ctx, field)
+	case "apiTokensToReview":
+		return ec.fieldContext_ProvisionedUser_apiTokensToReview(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProvisionedUser", field.Name)
+}
+
 func (ec *executionContext) childFields_RemoveUserFromAccountResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "accountId":
 		return ec.fieldContext_RemoveUserFromAccountResult_accountId(ctx, field)
 	case "userId":
 		return ec.fieldContext_RemoveUserFromAccountResult_userId(ctx, field)
+	case "apiTokensToReview":
+		return ec.fieldContext_RemoveUserFromAccountResult_apiTokensToReview(ctx, field)
+	case "revokedApiTokenIds":
+		return ec.fieldContext_RemoveUserFromAccountResult_revokedApiTokenIds(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RemoveUserFromAccountResult", field.Name)
 }
@@ -2830,18 +2964,6 @@ func (ec *executionContext) childFields_StoreEdge(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type StoreEdge", field.Name)
 }
 
-func (ec *executionContext) childFields_StoreRoleInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-	switch field.Name {
-	case "role":
-		return ec.fieldContext_StoreRoleInfo_role(ctx, field)
-	case "name":
-		return ec.fieldContext_StoreRoleInfo_name(ctx, field)
-	case "permissions":
-		return ec.fieldContext_StoreRoleInfo_permissions(ctx, field)
-	}
-	return nil, fmt.Errorf("no field named %q was found under type StoreRoleInfo", field.Name)
-}
-
 func (ec *executionContext) childFields_StoreUser(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -2858,8 +2980,6 @@ func (ec *executionContext) childFields_StoreUser(ctx context.Context, field gra
 		return ec.fieldContext_StoreUser_lastLoginAt(ctx, field)
 	case "permissions":
 		return ec.fieldContext_StoreUser_permissions(ctx, field)
-	case "role":
-		return ec.fieldContext_StoreUser_role(ctx, field)
 	case "status":
 		return ec.fieldContext_StoreUser_status(ctx, field)
 	case "updatedAt":
@@ -2998,16 +3118,20 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_lastName(ctx, field)
 	case "locale":
 		return ec.fieldContext_User_locale(ctx, field)
-	case "externalId":
-		return ec.fieldContext_User_externalId(ctx, field)
-	case "createdAt":
-		return ec.fieldContext_User_createdAt(ctx, field)
-	case "updatedAt":
-		return ec.fieldContext_User_updatedAt(ctx, field)
-	case "stores":
-		return ec.fieldContext_User_stores(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
+}
+
+func (ec *executionContext) childFields_UserChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_UserChange_field(ctx, field)
+	case "before":
+		return ec.fieldContext_UserChange_before(ctx, field)
+	case "after":
+		return ec.fieldContext_UserChange_after(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserChange", field.Name)
 }
 
 func (ec *executionContext) childFields_UserConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3044,48 +3168,6 @@ func (ec *executionContext) childFields_UserMutations(ctx context.Context, field
 		return ec.fieldContext_UserMutations_removeUserFromStore(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserMutations", field.Name)
-}
-
-func (ec *executionContext) childFields_UserStore(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-	switch field.Name {
-	case "id":
-		return ec.fieldContext_UserStore_id(ctx, field)
-	case "store":
-		return ec.fieldContext_UserStore_store(ctx, field)
-	case "status":
-		return ec.fieldContext_UserStore_status(ctx, field)
-	case "permissions":
-		return ec.fieldContext_UserStore_permissions(ctx, field)
-	case "role":
-		return ec.fieldContext_UserStore_role(ctx, field)
-	case "lastLoginAt":
-		return ec.fieldContext_UserStore_lastLoginAt(ctx, field)
-	case "updatedAt":
-		return ec.fieldContext_UserStore_updatedAt(ctx, field)
-	}
-	return nil, fmt.Errorf("no field named %q was found under type UserStore", field.Name)
-}
-
-func (ec *executionContext) childFields_UserStoreConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-	switch field.Name {
-	case "pageInfo":
-		return ec.fieldContext_UserStoreConnection_pageInfo(ctx, field)
-	case "edges":
-		return ec.fieldContext_UserStoreConnection_edges(ctx, field)
-	case "collectionInfo":
-		return ec.fieldContext_UserStoreConnection_collectionInfo(ctx, field)
-	}
-	return nil, fmt.Errorf("no field named %q was found under type UserStoreConnection", field.Name)
-}
-
-func (ec *executionContext) childFields_UserStoreEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-	switch field.Name {
-	case "node":
-		return ec.fieldContext_UserStoreEdge_node(ctx, field)
-	case "cursor":
-		return ec.fieldContext_UserStoreEdge_cursor(ctx, field)
-	}
-	return nil, fmt.Errorf("no field named %q was found under type UserStoreEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -9,6 +9,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/auth"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 	"strconv"
 	"time"
 
@@ -379,6 +380,26 @@ type DeleteEventSourceResult struct {
 	AffectedWebhooksIds []string `json:"affectedWebhooksIds"`
 }
 
+// Whom to take out of the account.
+type DeprovisionUsersInput struct {
+	// The people, 1 to 1,000.
+	Users []UserIdentifierInput `json:"users"`
+	// Only tell what would be done.
+	DryRun *bool `json:"dryRun,omitempty"`
+	// Revoke at once the API tokens that they created or whose secret they saw. Needs `account_api_tokens_write`.
+	RevokeAPITokens *bool `json:"revokeApiTokens,omitempty"`
+}
+
+// What became of each item, and how often.
+type DeprovisionUsersResult struct {
+	// The items, in the order of the input.
+	Items []ProvisionedUser `json:"items"`
+	// How many items came to what.
+	Counts ProvisionCounts `json:"counts"`
+	// Whether nothing was done, and this only tells what would be.
+	DryRun bool `json:"dryRun"`
+}
+
 // An amount of money.
 type Money struct {
 	// The currency, by its ISO 4217 code.
@@ -405,12 +426,92 @@ type PricingPlanInput struct {
 	TrialDays *int `json:"trialDays,omitempty"`
 }
 
+// How many items came to what.
+type ProvisionCounts struct {
+	// Those `CREATED`.
+	Created int `json:"created"`
+	// Those `UPDATED`.
+	Updated int `json:"updated"`
+	// Those `ADDED`.
+	Added int `json:"added"`
+	// Those `UNCHANGED`.
+	Unchanged int `json:"unchanged"`
+	// Those `REMOVED`.
+	Removed int `json:"removed"`
+	// Those `FAILED`.
+	Failed int `json:"failed"`
+}
+
+// What shall be so of one person. What is left out stays as it is.
+type ProvisionUserInput struct {
+	// The person's e-mail address.
+	Email string `json:"email"`
+	// The first name; needed of a person whom nobody knows.
+	FirstName *string `json:"firstName,omitempty"`
+	// The last name; needed of a person whom nobody knows.
+	LastName *string `json:"lastName,omitempty"`
+	// The language to write to the person in, as an IETF tag; `en` for a person whom nobody knows.
+	Locale *string `json:"locale,omitempty"`
+	// The id that another system knows the person by, unique in the account. Empty takes it away.
+	ExternalID *string `json:"externalId,omitempty"`
+	// Stores that the person shall have a place in, by id or by hash. Their places in other stores stay.
+	Stores []string `json:"stores,omitempty"`
+	// What the person shall be in these stores; `CUSTOM` only together with `permissions`. Without either, new places have no permissions, and others keep theirs.
+	Role *user.Role `json:"role,omitempty"`
+	// What the person may do in these stores, by the names the control panel uses.
+	Permissions []string `json:"permissions,omitempty"`
+}
+
+// Who shall be in the account, and how.
+type ProvisionUsersInput struct {
+	// The people, 1 to 1,000.
+	Users []ProvisionUserInput `json:"users"`
+	// Only tell what would be done.
+	DryRun *bool `json:"dryRun,omitempty"`
+	// Take everybody else out of the account, but for owners, who stay as `FAILED`. It is refused as a whole when an item is
+	// wrong, since that may be a mistyped address of somebody who would be removed for it; also when more than 1,000 people
+	// would be removed. Needs `account_users_delete`.
+	RemoveOthers *bool `json:"removeOthers,omitempty"`
+}
+
+// What became of each item, and how often.
+type ProvisionUsersResult struct {
+	// The items, in the order of the input; behind them the others who were removed.
+	Items []ProvisionedUser `json:"items"`
+	// How many items came to what.
+	Counts ProvisionCounts `json:"counts"`
+	// Whether nothing was done, and this only tells what would be.
+	DryRun bool `json:"dryRun"`
+}
+
+// What became of one person.
+type ProvisionedUser struct {
+	// The address, as the input has it; of somebody who is named by an id, theirs.
+	Email string `json:"email"`
+	// The person; null for somebody who is not in the account, nor was.
+	User *object.User `json:"user,omitempty"`
+	// What was done, or in a dry run would be.
+	Action user.ProvisionAction `json:"action"`
+	// What of the person is not as it was.
+	Changes []UserChange `json:"changes"`
+	// Of an item that failed: the input that it failed for, such as `users.3.email`.
+	Field *string `json:"field,omitempty"`
+	// Of an item that failed: the code, as of errors.
+	Code *string `json:"code,omitempty"`
+	// Of an item that failed: why, and what to do.
+	Message *string `json:"message,omitempty"`
+	// Of somebody who left: the API tokens that still worked and that they created, or whose secret they saw. Needs `account_api_tokens_read`.
+	APITokensToReview []object.APIToken `json:"apiTokensToReview"`
+}
+
 // Whom to take out of the account, by one of the two; given both, they must be the same person's.
 type RemoveUserFromAccountInput struct {
 	// The person's e-mail address.
 	Email *string `json:"email,omitempty"`
 	// The person's id.
 	UserID *string `json:"userId,omitempty"`
+	// Revoke at once the API tokens that the person created or whose secret they saw. Needs `account_api_tokens_write`.
+	RevokeAPITokens *bool `json:"revokeApiTokens,omitempty"`
 }
 
 // Who was taken out of which account.
@@ -419,6 +520,10 @@ type RemoveUserFromAccountResult struct {
 	AccountID string `json:"accountId"`
 	// The person's id.
 	UserID string `json:"userId"`
+	// The API tokens that still worked and that the person created, or whose secret they saw. Needs `account_api_tokens_read`.
+	APITokensToReview []object.APIToken `json:"apiTokensToReview"`
+	// Those of them that were revoked now, because the input said so.
+	RevokedAPITokenIds []string `json:"revokedApiTokenIds"`
 }
 
 // Whom to take out of which store.
@@ -613,21 +718,14 @@ type UpdateAPITokenResult struct {
 	APIToken object.APIToken `json:"apiToken"`
 }
 
-// Which people: those who meet everything that is given. Naming addresses, ids or a store costs the same in an account of
-// any size; the rest looks at one person of the account after the other until the page is full.
-type UserFilterInput struct {
-	// Only people with one of these e-mail addresses, compared without case; 250 at most.
-	Emails []string `json:"emails,omitempty"`
-	// Only people of whose address, or first and last name, this is a part, compared without case: 2 to 100 characters. An empty text finds everybody.
-	Search *string `json:"search,omitempty"`
-	// Only people with one of these external ids; 250 at most.
-	ExternalIds []string `json:"externalIds,omitempty"`
-	// Only people who have a place in this store, by its id or its hash. One that the account does not have is `NOT_FOUND`.
-	StoreID *string `json:"storeId,omitempty"`
-	// Only people of whom anything changed after this moment (`User.updatedAt`).
-	UpdatedAfter *time.Time `json:"updatedAfter,omitempty"`
-	// If true, only people who have a place in no store. Not together with `storeId`.
-	WithoutStores *bool `json:"withoutStores,omitempty"`
+// One thing of a person that is not as it was.
+type UserChange struct {
+	// What: a field of the input; `stores` for a place in a store, by its hash; `stores.HASH.permissions` for what they may do there, by the role's name if it is one's.
+	Field string `json:"field"`
+	// As it was; null for nothing, and of somebody who was not in the account.
+	Before *string `json:"before,omitempty"`
+	// As it is; null for nothing.
+	After *string `json:"after,omitempty"`
 }
 
 // A person, by one of the two; given both, they must be the same person's.

@@ -25,7 +25,6 @@ type (
 	AppsEdge       edge[App]
 	UserEdge       edge[User]
 	StoreUserEdge  edge[StoreUser]
-	UserStoreEdge  edge[UserStore]
 	APITokenEdge   edge[APIToken]
 	AuditEventEdge edge[AuditEvent]
 )
@@ -63,18 +62,6 @@ type StoreUserConnection struct {
 
 // CollectionInfo counts the whole list.
 func (c StoreUserConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
-	return c.Count.info(ctx)
-}
-
-// UserStoreConnection is a page of a person's places in stores.
-type UserStoreConnection struct {
-	PageInfo PageInfo
-	Edges    []*UserStoreEdge
-	Count    Counter
-}
-
-// CollectionInfo counts the whole list.
-func (c UserStoreConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
 	return c.Count.info(ctx)
 }
 

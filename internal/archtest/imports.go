@@ -42,6 +42,8 @@ var allowed = []mayImport{
 	{packages: []string{"internal/account", "internal/token", "internal/user", "internal/billing", "internal/access", "internal/gateway", "internal/oauth", "internal/legacy"},
 		ours:   append(slices.Clone(vocabulary), "internal/account"),
 		reason: "capabilities do not know each other: work that crosses them is a package of its own above them"},
+	{packages: []string{"internal/offboard"}, ours: append(slices.Clone(vocabulary), "internal/user", "internal/token"),
+		reason: "it joins two capabilities and needs no others"},
 	{packages: []string{"internal/ratelimit"},
 		reason: "counting is the same whatever is counted"},
 	{packages: []string{"internal/storeapi"}, ours: []string{"internal/fault", "internal/strictyaml", "internal/scope"},

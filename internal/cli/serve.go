@@ -151,7 +151,7 @@ func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", fl
 func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logger) (http.Handler, error) {
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log,
 	})
 }

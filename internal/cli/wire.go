@@ -21,6 +21,7 @@ import (
 	"latchkey/internal/gormdb"
 	"latchkey/internal/legacy"
 	"latchkey/internal/manifest"
+	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 	"latchkey/internal/storeapi"
@@ -37,6 +38,7 @@ type backend struct {
 	accounts  *account.Service
 	users     *user.Service
 	tokens    *token.Service
+	offboard  *offboard.Service
 	gateways  *gateway.Service
 	legacy    *legacy.Service
 	manifests *manifest.Service
@@ -66,6 +68,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.accounts = account.NewService(b.db.Accounts())
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now)
 	b.tokens = token.NewService(b.db.Tokens(), policy, b.keys, rand.Reader, time.Now)
+	b.offboard = offboard.NewService(b.db.Offboard(), time.Now)
 	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, time.Now, cfg.Legacy.Allowed)
 	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, time.Now)

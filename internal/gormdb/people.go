@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
 	"latchkey/internal/user"
 )
 
@@ -25,26 +26,46 @@ type peopleChange struct {
 	*DB
 	tx        *gorm.DB
 	accountID uuid.UUID
+	// wrote is set by whatever is written.
+	wrote *bool
 }
 
-var _ user.Change = peopleChange{}
+var (
+	_ user.Change     = peopleChange{}
+	_ offboard.Change = peopleChange{}
+)
 
 // Change lets work change the people of an account. The account's row is
 // locked meanwhile, in a way that lets others refer to it; on SQLite the
 // transaction itself keeps other writers out.
 func (u users) Change(ctx context.Context, accountID uuid.UUID, work func(user.Change) error) error {
-	err := u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		c := peopleChange{u.DB, tx, accountID}
+	return u.changePeople(ctx, accountID, func(c peopleChange) error { return work(c) })
+}
+
+// changePeople runs work in a transaction. Work that only read is nothing to
+// tell of.
+func (db *DB) changePeople(ctx context.Context, accountID uuid.UUID, work func(peopleChange) error) error {
+	wrote := false
+	err := db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		c := peopleChange{db, tx, accountID, &wrote}
 		if err := c.lock(); err != nil {
 			return err
 		}
-		if err := work(c); err != nil {
+		if err := work(c); err != nil || !wrote {
 			return err
 		}
-		return u.engine.announce(tx, accountID)
+		return db.engine.announce(tx, accountID)
 	})
-	u.tell(err, accountID)
+	if wrote {
+		db.tell(err, accountID)
+	}
 	return failed(ctx, "change people", err)
+}
+
+// writing returns the transaction to write in.
+func (c peopleChange) writing(ctx context.Context) *gorm.DB {
+	*c.wrote = true
+	return c.tx.WithContext(ctx)
 }
 
 func (c peopleChange) lock() error {
@@ -218,7 +239,7 @@ func (c peopleChange) CreateUsers(ctx context.Context, list []user.NewUser) erro
 	for i, u := range list {
 		rows[i] = newUserRow{rowOf(u.User), optionalText(u.PasswordHash)}
 	}
-	return c.keep(ctx, "keep people", c.tx.Table("users"), rows)
+	return keep(ctx, c, "keep people", c.tx.Table("users"), rows)
 }
 
 func rowOf(u user.User) userRow {
@@ -234,7 +255,7 @@ func (c peopleChange) UpdateUsers(ctx context.Context, list []user.User) error {
 	for i, u := range list {
 		rows[i] = rowOf(u)
 	}
-	return c.keep(ctx, "keep people", c.tx.Clauses(replace([]string{"id"}, "first_name", "last_name", "locale")), rows)
+	return keep(ctx, c, "keep people", c.tx.Clauses(replace([]string{"id"}, "first_name", "last_name", "locale")), rows)
 }
 
 // SaveMembers keeps places in the account.
@@ -249,7 +270,7 @@ func (c peopleChange) SaveMembers(ctx context.Context, members []user.Membership
 		rows[i] = row{c.accountID, m.UserID, optionalText(m.ExternalID), instant{m.JoinedAt}, instant{m.UpdatedAt}}
 	}
 	replacing := replace([]string{"account_id", "user_id"}, "external_id", "updated_at")
-	return c.keep(ctx, "keep members", c.tx.Table("account_users").Clauses(replacing), rows)
+	return keep(ctx, c, "keep members", c.tx.Table("account_users").Clauses(replacing), rows)
 }
 
 // SavePlaces keeps places in stores.
@@ -264,16 +285,16 @@ func (c peopleChange) SavePlaces(ctx context.Context, places map[uuid.UUID][]use
 		}
 	}
 	replacing := replace([]string{"account_id", "id"}, "status", "permissions", "last_login_at", "updated_at")
-	return c.keep(ctx, "keep places in stores", c.tx.Clauses(replacing), rows)
+	return keep(ctx, c, "keep places in stores", c.tx.Clauses(replacing), rows)
 }
 
-// keep inserts rows, a slice of them.
-func (c peopleChange) keep(ctx context.Context, what string, q *gorm.DB, rows any) error {
-	err := q.WithContext(ctx).CreateInBatches(rows, peoplePerStatement).Error
-	if errors.Is(err, gorm.ErrEmptySlice) {
-		err = nil
+// keep inserts rows, if there are any.
+func keep[R any](ctx context.Context, c peopleChange, what string, q *gorm.DB, rows []R) error {
+	if len(rows) == 0 {
+		return nil
 	}
-	return failed(ctx, what, err)
+	*c.wrote = true
+	return failed(ctx, what, q.WithContext(ctx).CreateInBatches(rows, peoplePerStatement).Error)
 }
 
 // RemovePlaces takes people out of stores.
@@ -283,7 +304,7 @@ func (c peopleChange) RemovePlaces(ctx context.Context, ids []uuid.UUID) error {
 			"DELETE FROM store_user_apps WHERE account_id = ? AND member_id IN ?",
 			"DELETE FROM store_users WHERE account_id = ? AND id IN ?",
 		} {
-			if err := c.tx.WithContext(ctx).Exec(statement, c.accountID, chunk).Error; err != nil {
+			if err := c.writing(ctx).Exec(statement, c.accountID, chunk).Error; err != nil {
 				return failed(ctx, "remove people from stores", err)
 			}
 		}
@@ -294,7 +315,7 @@ func (c peopleChange) RemovePlaces(ctx context.Context, ids []uuid.UUID) error {
 // RemoveMembers takes people out of the account.
 func (c peopleChange) RemoveMembers(ctx context.Context, ids []uuid.UUID) error {
 	for chunk := range slices.Chunk(ids, peoplePerStatement) {
-		err := c.tx.WithContext(ctx).Exec("DELETE FROM account_users WHERE account_id = ? AND user_id IN ?", c.accountID, chunk).Error
+		err := c.writing(ctx).Exec("DELETE FROM account_users WHERE account_id = ? AND user_id IN ?", c.accountID, chunk).Error
 		if err != nil {
 			return failed(ctx, "remove people from the account", err)
 		}
@@ -307,7 +328,7 @@ func (c peopleChange) EndSessions(ctx context.Context, userIDs []uuid.UUID, at t
 	for chunk := range slices.Chunk(userIDs, peoplePerStatement) {
 		these := picked(user.SessionSelection{AccountID: c.accountID}, at)
 		these.and("sessions.user_id IN ?", chunk)
-		if _, err := endSessions(c.tx.WithContext(ctx), these, at, event); err != nil {
+		if _, err := endSessions(c.writing(ctx), these, at, event); err != nil {
 			return failed(ctx, "end sessions", err)
 		}
 	}
@@ -316,10 +337,10 @@ func (c peopleChange) EndSessions(ctx context.Context, userIDs []uuid.UUID, at t
 
 // SetOwner gives the account, or a store of it, another owner.
 func (c peopleChange) SetOwner(ctx context.Context, storeID, userID uuid.UUID) error {
-	q := c.tx.WithContext(ctx).Table("accounts").Where("id = ?", c.accountID)
+	q := c.writing(ctx).Table("accounts").Where("id = ?", c.accountID)
 	missing := noAccount()
 	if storeID != uuid.Nil {
-		q = c.tx.WithContext(ctx).Table("stores").Where("account_id = ? AND id = ?", c.accountID, storeID)
+		q = c.writing(ctx).Table("stores").Where("account_id = ? AND id = ?", c.accountID, storeID)
 		missing = fault.Errorf(fault.NotFound, "There is no such store.")
 	}
 	done := q.Update("owner_id", userID)
@@ -338,5 +359,5 @@ func (c peopleChange) Record(ctx context.Context, list []audit.Event) error {
 			return err
 		}
 	}
-	return c.keep(ctx, "keep audit events", c.tx.Model(&eventRow{}), rows)
+	return keep(ctx, c, "keep audit events", c.tx.Model(&eventRow{}), rows)
 }

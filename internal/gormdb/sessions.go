@@ -147,16 +147,16 @@ func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range ended {
-		row, err := newEventRow(event(s))
-		if err != nil {
-			return nil, err
-		}
-		if err := tx.Create(&row).Error; err != nil {
+	rows := make([]eventRow, len(ended))
+	for i, s := range ended {
+		if rows[i], err = newEventRow(event(s)); err != nil {
 			return nil, err
 		}
 	}
-	return ended, nil
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	return ended, tx.CreateInBatches(rows, peoplePerStatement).Error
 }
 
 // accountsOf returns the accounts of sessions, each once.

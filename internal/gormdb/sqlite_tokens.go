@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"latchkey/internal/audit"
 	"latchkey/internal/token"
 )
 
@@ -85,46 +84,6 @@ func (s *sqlite) revokeTokens(ctx context.Context, e token.Ending) (unknown []uu
 		return endTokens(tx, e, live)
 	})
 	return unknown, err
-}
-
-func tokensByID(tx *gorm.DB, accountID uuid.UUID, ids []uuid.UUID) ([]token.Token, error) {
-	var rows []tokenRow
-	if err := tokensOf(tx, accountID).Select(tokenColumns).Where("t.id IN ?", ids).Order("t.id").Scan(&rows).Error; err != nil {
-		return nil, err
-	}
-	found := make([]token.Token, len(rows))
-	for i, row := range rows {
-		t, err := row.token()
-		if err != nil {
-			return nil, err
-		}
-		found[i] = t
-	}
-	return found, nil
-}
-
-func endTokens(tx *gorm.DB, e token.Ending, live []token.Token) error {
-	ids := make([]uuid.UUID, len(live))
-	logged := make([]eventRow, len(live))
-	for i, t := range live {
-		event := e.Event
-		event.ID = uuid.Must(uuid.NewV7())
-		event.Target = audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}
-		row, err := newEventRow(event)
-		if err != nil {
-			return err
-		}
-		ids[i], logged[i] = t.ID, row
-	}
-	r := e.Revocation
-	end := map[string]any{
-		"revoked_at": instant{r.At}, "revoked_by_kind": string(r.By.Kind), "revoked_by_id": optional(r.By.ID),
-		"revoked_by_name": r.By.Name, "revocation_reason": r.Reason,
-	}
-	if err := tx.Table("api_tokens").Where("account_id = ? AND id IN ?", e.AccountID, ids).Updates(end).Error; err != nil {
-		return err
-	}
-	return tx.Create(&logged).Error
 }
 
 // keepUses hands the batch over as one value: the driver looks a parameter up

@@ -87,6 +87,7 @@ type accessRow struct {
 	Hint       string
 	CreatedAt  instant
 	ExpiresAt  instant
+	SeenBy     uuid.NullUUID
 }
 
 // accessColumns are those that an access token is made of. The digest is not
@@ -100,7 +101,7 @@ func newAccessRow(accountID uuid.UUID, d token.AccessDraft) accessRow {
 	return accessRow{
 		AccountID: accountID, APITokenID: d.Record.APITokenID, ID: d.Record.ID,
 		Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key), Hint: d.Record.Hint,
-		CreatedAt: instant{d.Record.CreatedAt}, ExpiresAt: instant{d.Record.ExpiresAt},
+		CreatedAt: instant{d.Record.CreatedAt}, ExpiresAt: instant{d.Record.ExpiresAt}, SeenBy: optional(d.SeenBy),
 	}
 }
 

@@ -268,6 +268,11 @@ const (
 	update = `mutation($in: UpdateApiTokenInput!) { apiToken { updateApiToken(input: $in) { apiToken { id name scopes } } } }`
 	rotate = `mutation($in: RotateApiTokenInput!) { apiToken { rotateApiToken(input: $in) { apiToken { id } accessToken previousExpiresAt } } }`
 	revoke = `mutation($in: RevokeApiTokensInput!) { apiToken { revokeApiTokens(input: $in) { revokedIds revokedAt } } }`
+
+	provision   = `mutation($in: ProvisionUsersInput!) { account { provisionUsers(input: $in) { items { action code message } } } }`
+	deprovision = `mutation($in: DeprovisionUsersInput!) { account { deprovisionUsers(input: $in) { items { action code message } } } }`
+	remove      = `mutation($in: RemoveUserFromAccountInput!) { account { removeUserFromAccount(input: $in) {
+		userId apiTokensToReview { id name } revokedApiTokenIds } } }`
 )
 
 // issued is a token with its secrets.

@@ -32,6 +32,8 @@ type Draft struct {
 type AccessDraft struct {
 	Record AccessToken
 	Digest secret.KeyedDigest
+	// SeenBy is the person who gets to see it, zero where it is no person.
+	SeenBy uuid.UUID
 }
 
 // Repository keeps API tokens. Its writes take effect as a whole or not at
@@ -138,7 +140,7 @@ func (s *Service) draft(by *auth.Principal, g Grant, now time.Time) (Issued, Dra
 		Name: g.Name, ClientID: clientID, Scopes: g.Scopes, AllowedIPRanges: g.AllowedIPRanges,
 		CreatedAt: now, CreatedBy: audit.ActorOf(by.Subject()), ExpiresAt: g.ExpiresAt,
 	}
-	value, access, err := s.accessToken(row.secretKind, t.ID, now)
+	value, access, err := s.accessToken(by, row.secretKind, t.ID, now)
 	if err != nil {
 		return Issued{}, Draft{}, err
 	}
@@ -149,13 +151,17 @@ func (s *Service) draft(by *auth.Principal, g Grant, now time.Time) (Issued, Dra
 	return Issued{Token: t, AccessToken: value, ClientSecret: clientSecret}, draft, nil
 }
 
-func (s *Service) accessToken(kind secret.Kind, tokenID uuid.UUID, now time.Time) (secret.Secret, AccessDraft, error) {
+func (s *Service) accessToken(by *auth.Principal, kind secret.Kind, tokenID uuid.UUID, now time.Time) (secret.Secret, AccessDraft, error) {
 	value, err := secret.Generate(s.random, kind)
 	if err != nil {
 		return secret.Secret{}, AccessDraft{}, err
 	}
 	record := AccessToken{ID: uuid.Must(uuid.NewV7()), APITokenID: tokenID, Hint: value.Hint(), CreatedAt: now}
-	return value, AccessDraft{Record: record, Digest: s.keys.Digest(value)}, nil
+	draft := AccessDraft{Record: record, Digest: s.keys.Digest(value)}
+	if by.Kind == auth.Session {
+		draft.SeenBy = by.ID
+	}
+	return value, draft, nil
 }
 
 // Update narrows a token. It returns fault.Forbidden for a principal that
@@ -194,7 +200,7 @@ func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 		if err := s.policy.CheckRotation(by, t, lasts, now); err != nil {
 			return Change{}, err
 		}
-		value, access, err := s.accessToken(rowOf(t.Level()).secretKind, t.ID, now)
+		value, access, err := s.accessToken(by, rowOf(t.Level()).secretKind, t.ID, now)
 		if err != nil {
 			return Change{}, err
 		}
@@ -261,13 +267,9 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequ
 	if err != nil {
 		return time.Time{}, err
 	}
-	r := Revocation{At: now, By: audit.ActorOf(by.Subject()), Reason: reason}
-	ids := slices.Clone(req.IDs)
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	unknown, err := s.repo.Revoke(ctx, Ending{
-		AccountID: by.AccountID, IDs: slices.Compact(ids), OnlyStores: only, Revocation: r,
-		Event: newEvent(by, audit.APITokenRevoked, Token{AccountID: by.AccountID}, now, reasonDetail(reason)...),
-	})
+	ending := NewEnding(by, req.IDs, reason, now)
+	ending.OnlyStores = only
+	unknown, err := s.repo.Revoke(ctx, ending)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -279,6 +281,22 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequ
 	}
 	return now, faults.Err()
 }
+
+// NewEnding is the end of tokens of the principal's account at a moment, for
+// any reason or none. Whether the principal may is for the caller to judge.
+func NewEnding(by *auth.Principal, ids []uuid.UUID, reason string, at time.Time) Ending {
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+	return Ending{
+		AccountID: by.AccountID, IDs: slices.Compact(ids),
+		Revocation: Revocation{At: at, By: audit.ActorOf(by.Subject()), Reason: reason},
+		Event:      newEvent(by, audit.APITokenRevoked, Token{AccountID: by.AccountID}, at, reasonDetail(reason)...),
+	}
+}
+
+// MayRevokeAll returns fault.Forbidden unless the principal may revoke every
+// token of its account.
+func MayRevokeAll(by *auth.Principal) error { return mayManage(by, Token{AccountID: by.AccountID}) }
 
 // managed returns the stores whose tokens alone the principal manages, nil for
 // all of the account. It returns fault.Forbidden for one that manages none.

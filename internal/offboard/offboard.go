@@ -1,0 +1,287 @@
+// Package offboard is what happens when people leave an account, one or by the
+// thousand: they are out of every store and of the account, their sessions
+// there have ended, and the API tokens whose secrets they know are named, or
+// revoked, all in one transaction. It also brings an account's people to what
+// another system says of them, since that may take people out as well.
+//
+// It stands above the people (package user) and the tokens (package token),
+// which do not know each other.
+package offboard
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// Change is a transaction over the people of one account and the tokens that
+// they know.
+type Change interface {
+	user.Change
+	// TokensKnownTo returns the tokens live at the moment that each of the
+	// people created, or one of whose live access tokens they saw.
+	TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.Token, error)
+	// EndTokens ends those of the account's tokens that are not revoked yet,
+	// each with its event, and returns them.
+	EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error)
+}
+
+// Repository runs changes.
+type Repository interface {
+	// Change runs work on the account's people. It returns fault.NotFound when
+	// there is no such account, and what work returns. When it returns nil,
+	// every verifier of this process has heard of it.
+	Change(ctx context.Context, accountID uuid.UUID, work func(Change) error) error
+}
+
+// Service provisions people and takes them out of accounts.
+type Service struct {
+	repo Repository
+	now  func() time.Time
+}
+
+// NewService returns a service over the repository.
+func NewService(repo Repository, now func() time.Time) *Service {
+	return &Service{repo: repo, now: now}
+}
+
+// moment is now as it is kept.
+func (s *Service) moment() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
+
+// reason is that of every token revoked for somebody's leaving.
+const reason = "Somebody who knew its secret left the account."
+
+// Removal asks for one person to be taken out of the principal's account.
+type Removal struct {
+	Whom user.Whom
+	// RevokeTokens revokes the tokens that the person knows at once. It needs
+	// the right to revoke any token of the account.
+	RevokeTokens bool
+}
+
+// Removed is what became of a removal.
+type Removed struct {
+	Person user.Person
+	// Review are the tokens that were live and that the person created, or
+	// whose secret they saw; also those revoked now, as they are now.
+	Review []token.Token
+	// Revoked are those that were revoked now.
+	Revoked []uuid.UUID
+}
+
+// Remove takes a person out of every store of the account and out of it, and
+// ends their sessions there. It returns fault.Forbidden for a principal that
+// may not, or may not revoke and was asked to; fault.Invalid when not one
+// person is named; fault.NotFound for one who is not in the account; and
+// fault.Conflict for an owner. Fields are "email" and "id".
+func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (Removed, error) {
+	if err := mayRemove(by, r.RevokeTokens); err != nil {
+		return Removed{}, err
+	}
+	var removed Removed
+	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
+		leavers, err := user.FindLeavers(ctx, c, []user.Whom{r.Whom})
+		if err != nil {
+			return err
+		}
+		if removed.Person, err = leavers.Find(r.Whom); err != nil {
+			return err
+		}
+		now := s.moment()
+		known, revoked, err := leave(ctx, c, by, []user.Person{removed.Person}, r.RevokeTokens, now)
+		removed.Review, removed.Revoked = known[removed.Person.ID], revoked
+		return err
+	})
+	if err != nil {
+		return Removed{}, err
+	}
+	return removed, nil
+}
+
+// mayRemove judges who takes people out, and revokes their tokens if asked to.
+func mayRemove(by *auth.Principal, revoke bool) error {
+	if err := user.MayInBulk(by, scope.AccountUsersDelete); err != nil {
+		return err
+	}
+	if revoke {
+		return token.MayRevokeAll(by)
+	}
+	return nil
+}
+
+// leave takes people out of the account who may leave it, and returns the
+// tokens that each knows, and those that were revoked.
+func leave(ctx context.Context, c Change, by *auth.Principal, people []user.Person, revoke bool, now time.Time) (map[uuid.UUID][]token.Token, []uuid.UUID, error) {
+	known, err := knownTo(ctx, c, people, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := user.Leave(ctx, c, by, people, now); err != nil || !revoke {
+		return known, nil, err
+	}
+	revoked, err := end(ctx, c, by, known, now)
+	return known, revoked, err
+}
+
+// knownTo returns the tokens that people know.
+func knownTo(ctx context.Context, c Change, people []user.Person, now time.Time) (map[uuid.UUID][]token.Token, error) {
+	ids := make([]uuid.UUID, len(people))
+	for i, p := range people {
+		ids[i] = p.ID
+	}
+	return c.TokensKnownTo(ctx, ids, now)
+}
+
+// end revokes all of the tokens, and lets them show it.
+func end(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, now time.Time) ([]uuid.UUID, error) {
+	var ids []uuid.UUID
+	for _, list := range known {
+		for _, t := range list {
+			ids = append(ids, t.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	ending := token.NewEnding(by, ids, reason, now)
+	ended, err := c.EndTokens(ctx, ending)
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range known {
+		for i := range list {
+			if slices.Contains(ended, list[i].ID) {
+				list[i].Revocation = &ending.Revocation
+			}
+		}
+	}
+	return ended, nil
+}
+
+// Report is what a bulk came to.
+type Report struct {
+	Items  []Item
+	DryRun bool
+}
+
+// Item is what became of one person, and the tokens that they know who left.
+type Item struct {
+	user.Outcome
+
+	Review []token.Token
+}
+
+// Count returns how many items came to that.
+func (r Report) Count(action user.ProvisionAction) int {
+	n := 0
+	for _, item := range r.Items {
+		if item.Action == action {
+			n++
+		}
+	}
+	return n
+}
+
+func report(outcomes []user.Outcome, known map[uuid.UUID][]token.Token, dryRun bool) Report {
+	r := Report{Items: make([]Item, len(outcomes)), DryRun: dryRun}
+	for i, o := range outcomes {
+		r.Items[i].Outcome = o
+		if o.Action == user.Removed && o.Person != nil {
+			r.Items[i].Review = known[o.Person.ID]
+		}
+	}
+	return r
+}
+
+// attempts bounds how often a provisioning is planned anew because another
+// account took an address meanwhile: each time that is somebody else's.
+const attempts = 5
+
+// Provision brings people of the principal's account to what the request says,
+// each as a whole or not at all, and reports on each. It returns
+// fault.Forbidden for a principal that may not; fault.Invalid for too many
+// people or none, and with RemoveOthers for any wrong item.
+func (s *Service) Provision(ctx context.Context, by *auth.Principal, req user.ProvisionRequest) (Report, error) {
+	if err := user.CheckProvisioning(by, req); err != nil {
+		return Report{}, err
+	}
+	for n := 1; ; n++ {
+		r, err := s.provision(ctx, by, req)
+		if fault.KindOf(err) != fault.Conflict || n == attempts {
+			return r, err
+		}
+	}
+}
+
+func (s *Service) provision(ctx context.Context, by *auth.Principal, req user.ProvisionRequest) (Report, error) {
+	var r Report
+	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
+		now := s.moment()
+		plan, err := user.Plan(ctx, c, by, req, now)
+		if err != nil {
+			return err
+		}
+		known, err := knownTo(ctx, c, plan.Leaving, now)
+		if err != nil {
+			return err
+		}
+		if !req.DryRun {
+			err = plan.Write(ctx, c)
+		}
+		r = report(plan.Outcomes, known, req.DryRun)
+		return err
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	return r, nil
+}
+
+// DeprovisionRequest asks for people to be taken out of the account.
+type DeprovisionRequest struct {
+	// Users are 1 to user.MaxBulk people.
+	Users []user.Whom
+	// DryRun asks what would be done, and does nothing.
+	DryRun bool
+	// RevokeTokens revokes the tokens that they know at once, as for a
+	// Removal.
+	RevokeTokens bool
+}
+
+// Deprovision takes people out of the principal's account, each as a whole or
+// not at all, and reports on each. Somebody of an address who is not in it is
+// user.Unchanged. It returns fault.Forbidden for a principal that may not, and
+// fault.Invalid for too many people or none.
+func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req DeprovisionRequest) (Report, error) {
+	if err := mayRemove(by, req.RevokeTokens); err != nil {
+		return Report{}, err
+	}
+	var r Report
+	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
+		outcomes, leaving, err := user.PlanLeaving(ctx, c, req.Users)
+		if err != nil {
+			return err
+		}
+		now := s.moment()
+		var known map[uuid.UUID][]token.Token
+		if req.DryRun {
+			known, err = knownTo(ctx, c, leaving, now)
+		} else {
+			known, _, err = leave(ctx, c, by, leaving, req.RevokeTokens, now)
+		}
+		r = report(outcomes, known, req.DryRun)
+		return err
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	return r, nil
+}
