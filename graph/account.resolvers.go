@@ -13,7 +13,6 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/scope"
-	"latchkey/internal/user"
 
 	"github.com/google/uuid"
 )
@@ -60,17 +59,14 @@ func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filte
 }
 
 func (r *storeResolver) Owner(ctx context.Context, obj *object.Store) (*object.User, error) {
-	owners, err := object.Ask(obj.Siblings, question{field: "owner"}, func(stores []account.Store) (map[uuid.UUID]user.User, error) {
-		ids := make([]uuid.UUID, len(stores))
-		for i, s := range stores {
-			ids[i] = s.OwnerID
-		}
-		return r.users.ByID(ctx, ids)
+	owners, err := object.Ask(obj.Siblings, question{field: "owner"}, func(stores []account.Store) (map[uuid.UUID]object.User, error) {
+		return r.ownersOf(ctx, stores)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &object.User{User: owners[obj.OwnerID]}, nil
+	owner := owners[obj.OwnerID]
+	return &owner, nil
 }
 
 func (r *Resolver) Account() generated.AccountResolver { return &accountResolver{r} }

@@ -25,7 +25,7 @@ type people struct {
 	page page.Page[user.User]
 }
 
-func (p people) Users(context.Context, uuid.UUID, page.Window) (page.Page[user.User], error) {
+func (p people) Users(context.Context, uuid.UUID, user.Filter, page.Window) (page.Page[user.User], error) {
 	return p.page, nil
 }
 
@@ -137,7 +137,7 @@ func BenchmarkListByHand(b *testing.B) {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		found, _ := repo.Users(r.Context(), uuid.Nil, page.Window{})
+		found, _ := repo.Users(r.Context(), uuid.Nil, user.Filter{}, page.Window{})
 		edges := make([]edge, 0, len(found.Items))
 		for _, item := range found.Items {
 			u := item.Node

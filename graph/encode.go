@@ -2,6 +2,8 @@ package graph
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,40 @@ func (r *Resolver) person(ctx context.Context, id uuid.UUID) (*object.User, erro
 		return nil, err
 	}
 	return &object.User{User: people[id]}, nil
+}
+
+// ownersOf returns the owners of stores, by id.
+func (r *Resolver) ownersOf(ctx context.Context, stores []account.Store) (map[uuid.UUID]object.User, error) {
+	ids := make([]uuid.UUID, len(stores))
+	for i, s := range stores {
+		ids[i] = s.OwnerID
+	}
+	people, err := r.users.ByID(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	node := object.NewUsers(slices.Collect(maps.Values(people)))
+	owners := make(map[uuid.UUID]object.User, len(people))
+	for id, u := range people {
+		owners[id] = node(u)
+	}
+	return owners, nil
+}
+
+// membership is the person's place in the principal's account: for somebody who
+// is not in it, what there is to say of them besides.
+func (r *Resolver) membership(ctx context.Context, u *object.User) (user.Membership, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return user.Membership{}, err
+	}
+	found, err := object.Ask(u.Siblings(), question{field: "membership"}, func(people []user.User) (map[uuid.UUID]user.Membership, error) {
+		return r.users.MembershipsByID(ctx, by, userKeys(people))
+	})
+	if in, there := found[u.ID]; there || err != nil {
+		return in, err
+	}
+	return user.Membership{UserID: u.ID, JoinedAt: u.CreatedAt, UpdatedAt: u.CreatedAt}, nil
 }
 
 func moment(t time.Time) *time.Time {
@@ -71,6 +107,28 @@ func (r *Resolver) storeUsers(ctx context.Context, by *auth.Principal, siblings 
 		info, edges := object.Connect[object.StoreUserEdge](members[s.ID], node)
 		connections[s.ID] = &object.StoreUserConnection{
 			PageInfo: info, Edges: edges, Count: counted(siblings, question{field: "users count"}, s.ID, count),
+		}
+	}
+	return connections
+}
+
+// userStores makes the connections of people's places in stores, likewise.
+func (r *Resolver) userStores(ctx context.Context, by *auth.Principal, siblings *object.Siblings[user.User], people []user.User,
+	places map[uuid.UUID]page.Page[user.StorePlace],
+) map[uuid.UUID]*object.UserStoreConnection {
+	var all []user.StorePlace
+	for _, u := range people {
+		all = append(all, object.Nodes(places[u.ID])...)
+	}
+	node := object.NewUserStores(all)
+	count := func(people []user.User) (map[uuid.UUID]int64, error) {
+		return r.users.CountUserPlaces(ctx, by, userKeys(people))
+	}
+	connections := make(map[uuid.UUID]*object.UserStoreConnection, len(people))
+	for _, u := range people {
+		info, edges := object.Connect[object.UserStoreEdge](places[u.ID], node)
+		connections[u.ID] = &object.UserStoreConnection{
+			PageInfo: info, Edges: edges, Count: counted(siblings, question{field: "stores count"}, u.ID, count),
 		}
 	}
 	return connections

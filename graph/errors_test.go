@@ -25,7 +25,7 @@ type refusing struct {
 	users func(ctx context.Context) error
 }
 
-func (r refusing) Users(ctx context.Context, _ uuid.UUID, _ page.Window) (page.Page[user.User], error) {
+func (r refusing) Users(ctx context.Context, _ uuid.UUID, _ user.Filter, _ page.Window) (page.Page[user.User], error) {
 	return page.Page[user.User]{}, r.users(ctx)
 }
 

@@ -126,9 +126,11 @@ func (r *Resolver) appNodes(ctx context.Context, by *auth.Principal, keys []stri
 
 func (r *Resolver) userNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
 	people, err := r.users.MembersByID(ctx, by, uuids(keys))
+	node := object.NewUsers(slices.Collect(maps.Values(people)))
 	found := map[string]model.Node{}
 	for id, u := range people {
-		found[id.String()] = &object.User{User: u}
+		shown := node(u)
+		found[id.String()] = &shown
 	}
 	return found, err
 }

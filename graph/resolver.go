@@ -11,6 +11,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/fault"
 	"latchkey/internal/offboard"
 	"latchkey/internal/page"
 	"latchkey/internal/scope"
@@ -110,4 +111,34 @@ func storeKeys(stores []account.Store) []uuid.UUID {
 		keys[i] = s.ID
 	}
 	return keys
+}
+
+func userKeys(people []user.User) []uuid.UUID {
+	keys := make([]uuid.UUID, len(people))
+	for i, u := range people {
+		keys[i] = u.ID
+	}
+	return keys
+}
+
+// userFilter reads a filter of people. It returns every fault at once, that of
+// a store that is not there among them.
+func (r *Resolver) userFilter(ctx context.Context, by *auth.Principal, f *model.UserFilterInput) (user.Filter, error) {
+	if f == nil {
+		return user.Filter{}, nil
+	}
+	filter := user.Filter{
+		Emails: f.Emails, Search: textOf(f.Search), ExternalIDs: f.ExternalIds, UpdatedAfter: timeOf(f.UpdatedAfter),
+		WithoutStores: f.WithoutStores != nil && *f.WithoutStores,
+	}
+	if f.StoreID == nil {
+		return filter, nil
+	}
+	_, store, err := r.accounts.StoreOfPeople(ctx, by, object.ParseStore(*f.StoreID))
+	if fault.KindOf(err) == fault.NotFound {
+		faults := fault.List(fault.Flatten(onField(err, "filter.storeId")))
+		return user.Filter{}, append(faults, fault.Flatten(fault.Under(filter.Check(), "filter"))...).Err()
+	}
+	filter.StoreID = store.ID
+	return filter, err
 }

@@ -14,21 +14,26 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/user"
+	"time"
 
 	"github.com/google/uuid"
 )
 
-func (r *accountResolver) Users(ctx context.Context, obj *object.Account, before *string, after *string, first *int, last *int) (*object.UserConnection, error) {
+func (r *accountResolver) Users(ctx context.Context, obj *object.Account, filter *model.UserFilterInput, before *string, after *string, first *int, last *int) (*object.UserConnection, error) {
 	by, err := auth.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	people, err := r.Resolver.users.Users(ctx, by, paging(before, after, first, last))
+	asked, err := r.userFilter(ctx, by, filter)
 	if err != nil {
 		return nil, err
 	}
-	info, edges := object.Connect[object.UserEdge](people, func(u user.User) object.User { return object.User{User: u} })
-	count := func(ctx context.Context) (int64, error) { return r.Resolver.users.CountUsers(ctx, by) }
+	people, err := r.Resolver.users.Users(ctx, by, asked, paging(before, after, first, last))
+	if err != nil {
+		return nil, err
+	}
+	info, edges := object.Connect[object.UserEdge](people, object.NewUsers(object.Nodes(people)))
+	count := func(ctx context.Context) (int64, error) { return r.Resolver.users.CountUsers(ctx, by, asked) }
 	return &object.UserConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
 
@@ -72,6 +77,14 @@ func (r *accountMutationsResolver) DeprovisionUsers(ctx context.Context, obj *mo
 	return &model.DeprovisionUsersResult{Items: r.provisioned(report), Counts: countsOf(report), DryRun: report.DryRun}, nil
 }
 
+func (r *queryResolver) StoreRoles(ctx context.Context) ([]object.StoreRoleInfo, error) {
+	var roles []object.StoreRoleInfo
+	for _, role := range user.Roles() {
+		roles = append(roles, object.StoreRoleInfo{Role: role})
+	}
+	return roles, nil
+}
+
 func (r *storeResolver) Users(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.StoreUserConnection, error) {
 	by, w, err := asked(ctx, before, after, first, last)
 	if err != nil {
@@ -83,6 +96,37 @@ func (r *storeResolver) Users(ctx context.Context, obj *object.Store, before *st
 			return nil, err
 		}
 		return r.storeUsers(ctx, by, obj.Siblings, stores, members), nil
+	})
+	return pages[obj.ID], err
+}
+
+func (r *userResolver) ExternalID(ctx context.Context, obj *object.User) (*string, error) {
+	in, err := r.membership(ctx, obj)
+	if err != nil || in.ExternalID == "" {
+		return nil, err
+	}
+	return &in.ExternalID, nil
+}
+
+func (r *userResolver) UpdatedAt(ctx context.Context, obj *object.User) (*time.Time, error) {
+	in, err := r.membership(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	return &in.UpdatedAt, nil
+}
+
+func (r *userResolver) Stores(ctx context.Context, obj *object.User, before *string, after *string, first *int, last *int) (*object.UserStoreConnection, error) {
+	by, w, err := asked(ctx, before, after, first, last)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := object.Ask(obj.Siblings(), about("stores", "", w), func(people []user.User) (map[uuid.UUID]*object.UserStoreConnection, error) {
+		places, err := r.users.UserPlaces(ctx, by, userKeys(people), w)
+		if err != nil {
+			return nil, err
+		}
+		return r.userStores(ctx, by, obj.Siblings(), people, places), nil
 	})
 	return pages[obj.ID], err
 }
@@ -109,10 +153,13 @@ func (r *Resolver) AccountMutations() generated.AccountMutationsResolver {
 
 func (r *Resolver) StoreUser() generated.StoreUserResolver { return &storeUserResolver{r} }
 
+func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }
+
 func (r *Resolver) UserMutations() generated.UserMutationsResolver { return &userMutationsResolver{r} }
 
 type (
 	accountMutationsResolver struct{ *Resolver }
 	storeUserResolver        struct{ *Resolver }
+	userResolver             struct{ *Resolver }
 	userMutationsResolver    struct{ *Resolver }
 )

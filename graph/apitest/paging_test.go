@@ -25,6 +25,7 @@ var connections = map[string]string{
 	"Store.users":         `{ account { stores(last: 1) { edges { node { users PAGE } } } } }`,
 	"Store.apps":          `{ account { stores(last: 1) { edges { node { apps PAGE } } } } }`,
 	"Store.apiTokens":     `{ account { stores(last: 1) { edges { node { apiTokens PAGE } } } } }`,
+	"User.stores":         `{ account { users(first: 1) { edges { node { stores PAGE } } } } }`,
 	"StoreUser.apps":      `{ account { stores(last: 1) { edges { node { users(last: 1) { edges { node { apps PAGE } } } } } } } }`,
 }
 

@@ -30,7 +30,7 @@ type AccountResolver interface {
 	AuditEvents(ctx context.Context, obj *object.Account, filter *model.AuditEventFilterInput, before *string, after *string, first *int, last *int) (*object.AuditEventConnection, error)
 	Checkout(ctx context.Context, obj *object.Account, id string) (*model.Checkout, error)
 	Subscriptions(ctx context.Context, obj *object.Account, filters *model.SubscriptionFiltersInput, before *string, after *string, first *int, last *int) (*model.SubscriptionConnection, error)
-	Users(ctx context.Context, obj *object.Account, before *string, after *string, first *int, last *int) (*object.UserConnection, error)
+	Users(ctx context.Context, obj *object.Account, filter *model.UserFilterInput, before *string, after *string, first *int, last *int) (*object.UserConnection, error)
 }
 type StoreResolver interface {
 	Owner(ctx context.Context, obj *object.Store) (*object.User, error)
@@ -296,38 +296,46 @@ func (ec *executionContext) field_Account_subscriptions_args(ctx context.Context
 func (ec *executionContext) field_Account_users_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*model.UserFilterInput, error) {
+			return ec.unmarshalOUserFilterInput2ᚖlatchkeyᚋgraphᚋmodelᚐUserFilterInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "before",
 		func(ctx context.Context, v any) (*string, error) {
 			return ec.unmarshalOString2ᚖstring(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["before"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+	args["before"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
 		func(ctx context.Context, v any) (*string, error) {
 			return ec.unmarshalOString2ᚖstring(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["after"] = arg1
-	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+	args["after"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "first",
 		func(ctx context.Context, v any) (*int, error) {
 			return ec.unmarshalOInt2ᚖint(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["first"] = arg2
-	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+	args["first"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "last",
 		func(ctx context.Context, v any) (*int, error) {
 			return ec.unmarshalOInt2ᚖint(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["last"] = arg3
+	args["last"] = arg4
 	return args, nil
 }
 
@@ -885,7 +893,7 @@ func (ec *executionContext) _Account_users(ctx context.Context, field graphql.Co
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Account().Users(ctx, obj, fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
+			return ec.Resolvers.Account().Users(ctx, obj, fc.Args["filter"].(*model.UserFilterInput), fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *object.UserConnection) graphql.Marshaler {

@@ -51,6 +51,8 @@ func (ec *executionContext) runQuery(ctx context.Context, set ast.SelectionSet) 
 		return plain.Lone(field.Alias, ec._Query_viewer(root, field), true)
 	case "scopeCatalog":
 		return plain.Lone(field.Alias, ec._Query_scopeCatalog(root, field), true)
+	case "storeRoles":
+		return plain.Lone(field.Alias, ec._Query_storeRoles(root, field), true)
 	default:
 		return ec._Query(ctx, set)
 	}
@@ -498,6 +500,14 @@ var plainTypes = plain.Types{
 			"cursor": {Number: 2},
 		},
 	},
+	"StoreRoleInfo": {
+		Conditions: []string{"StoreRoleInfo"},
+		Fields: map[string]plain.Field{
+			"role":        {Number: 1},
+			"name":        {Number: 2},
+			"permissions": {Number: 3},
+		},
+	},
 	"StoreUser": {
 		Conditions: []string{"StoreUser"},
 		Fields: map[string]plain.Field{
@@ -508,8 +518,9 @@ var plainTypes = plain.Types{
 			"locale":      {Number: 5},
 			"lastLoginAt": {Number: 6},
 			"permissions": {Number: 7},
-			"status":      {Number: 8},
-			"updatedAt":   {Number: 9},
+			"role":        {Number: 8},
+			"status":      {Number: 9},
+			"updatedAt":   {Number: 10},
 		},
 	},
 	"StoreUserConnection": {
@@ -595,6 +606,7 @@ var plainTypes = plain.Types{
 			"firstName": {Number: 3},
 			"lastName":  {Number: 4},
 			"locale":    {Number: 5},
+			"createdAt": {Number: 6},
 		},
 	},
 	"UserChange": {
@@ -622,6 +634,32 @@ var plainTypes = plain.Types{
 	"UserMutations": {
 		Conditions: []string{"UserMutations"},
 		Fields:     map[string]plain.Field{},
+	},
+	"UserStore": {
+		Conditions: []string{"UserStore"},
+		Fields: map[string]plain.Field{
+			"id":          {Number: 1},
+			"store":       {Number: 2, Object: "Store"},
+			"status":      {Number: 3},
+			"permissions": {Number: 4},
+			"role":        {Number: 5},
+			"lastLoginAt": {Number: 6},
+			"updatedAt":   {Number: 7},
+		},
+	},
+	"UserStoreConnection": {
+		Conditions: []string{"UserStoreConnection"},
+		Fields: map[string]plain.Field{
+			"pageInfo": {Number: 1, Object: "PageInfo"},
+			"edges":    {Number: 2, Object: "UserStoreEdge"},
+		},
+	},
+	"UserStoreEdge": {
+		Conditions: []string{"UserStoreEdge"},
+		Fields: map[string]plain.Field{
+			"node":   {Number: 1, Object: "UserStore"},
+			"cursor": {Number: 2},
+		},
 	},
 	"Viewer": {
 		Conditions: []string{"Viewer"},
@@ -2409,6 +2447,38 @@ func (ec *executionContext) plainStoreEdge(ctx context.Context, b []byte, sel pl
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainStoreRoleInfo(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreRoleInfo) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"StoreRoleInfo"`...)
+		case 1: // role
+			b = plain.AppendString(b, string(obj.Role))
+
+		case 2: // name
+			v := obj.Name()
+			b = plain.AppendString(b, v)
+
+		case 3: // permissions
+			v := obj.Permissions()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				b = plain.AppendString(b, v[i0])
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreUser) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -2455,10 +2525,14 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 			}
 			b = append(b, ']')
 
-		case 8: // status
+		case 8: // role
+			v := obj.Role()
+			b = plain.AppendString(b, string(v))
+
+		case 9: // status
 			b = plain.AppendString(b, string(obj.Status))
 
-		case 9: // updatedAt
+		case 10: // updatedAt
 			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
 				b = plain.AppendNull(b)
 			}
@@ -2799,6 +2873,11 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 		case 5: // locale
 			b = plain.AppendString(b, obj.Locale)
 
+		case 6: // createdAt
+			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
+				return b, false
+			}
+
 		}
 	}
 	return sel.Close(b), true
@@ -2905,6 +2984,120 @@ func (ec *executionContext) plainUserMutations(ctx context.Context, b []byte, se
 		switch f.Number {
 		case plain.Typename:
 			b = append(b, `"UserMutations"`...)
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainUserStore(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserStore) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UserStore"`...)
+		case 1: // id
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
+
+		case 2: // store
+			v := obj.InStore()
+			if b, ok = ec.plainStore(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 3: // status
+			b = plain.AppendString(b, string(obj.Status))
+
+		case 4: // permissions
+			b = append(b, '[')
+			for i0 := range obj.Permissions {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				b = plain.AppendString(b, obj.Permissions[i0])
+			}
+			b = append(b, ']')
+
+		case 5: // role
+			v := obj.Role()
+			b = plain.AppendString(b, string(v))
+
+		case 6: // lastLoginAt
+			if b, ok = scalar.AppendDateTime(b, obj.LastLoginAt); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 7: // updatedAt
+			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainUserStoreConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserStoreConnection) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UserStoreConnection"`...)
+		case 1: // pageInfo
+			if b, ok = ec.plainPageInfo(ctx, b, f.Sub, &obj.PageInfo); !ok {
+				return b, false
+			}
+
+		case 2: // edges
+			if obj.Edges == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = append(b, '[')
+				for i0 := range obj.Edges {
+					if i0 > 0 {
+						b = append(b, ',')
+					}
+					if obj.Edges[i0] == nil {
+						b = plain.AppendNull(b)
+					} else {
+						if b, ok = ec.plainUserStoreEdge(ctx, b, f.Sub, obj.Edges[i0]); !ok {
+							return b, false
+						}
+					}
+				}
+				b = append(b, ']')
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainUserStoreEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.UserStoreEdge) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UserStoreEdge"`...)
+		case 1: // node
+			if b, ok = ec.plainUserStore(ctx, b, f.Sub, &obj.Node); !ok {
+				return b, false
+			}
+
+		case 2: // cursor
+			b = plain.AppendString(b, obj.Cursor)
+
 		}
 	}
 	return sel.Close(b), true
@@ -3733,6 +3926,50 @@ func (ec *executionContext) marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋobject
 	return ec._StoreConnection(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNStoreRoleInfo2latchkeyᚋgraphᚋobjectᚐStoreRoleInfo(ctx context.Context, sel ast.SelectionSet, v object.StoreRoleInfo) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "StoreRoleInfo", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainStoreRoleInfo(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._StoreRoleInfo(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNStoreRoleInfo2ᚕlatchkeyᚋgraphᚋobjectᚐStoreRoleInfoᚄ(ctx context.Context, sel ast.SelectionSet, v []object.StoreRoleInfo) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "StoreRoleInfo", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainStoreRoleInfo(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNStoreRoleInfo2latchkeyᚋgraphᚋobjectᚐStoreRoleInfo(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
 func (ec *executionContext) marshalNStoreUser2latchkeyᚋgraphᚋobjectᚐStoreUser(ctx context.Context, sel ast.SelectionSet, v object.StoreUser) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "StoreUser", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
@@ -4015,6 +4252,45 @@ func (ec *executionContext) marshalNUserMutations2ᚖlatchkeyᚋgraphᚋmodelᚐ
 		}
 	}
 	return ec._UserMutations(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNUserStore2latchkeyᚋgraphᚋobjectᚐUserStore(ctx context.Context, sel ast.SelectionSet, v object.UserStore) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserStore", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUserStore(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UserStore(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNUserStoreConnection2latchkeyᚋgraphᚋobjectᚐUserStoreConnection(ctx context.Context, sel ast.SelectionSet, v object.UserStoreConnection) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUserStoreConnection(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UserStoreConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNUserStoreConnection2ᚖlatchkeyᚋgraphᚋobjectᚐUserStoreConnection(ctx context.Context, sel ast.SelectionSet, v *object.UserStoreConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUserStoreConnection(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UserStoreConnection(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNViewer2latchkeyᚋgraphᚋmodelᚐViewer(ctx context.Context, sel ast.SelectionSet, v model.Viewer) graphql.Marshaler {
@@ -4848,4 +5124,53 @@ func (ec *executionContext) marshalOUserEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUser
 		}
 	}
 	return ec._UserEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOUserStoreEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐUserStoreEdge(ctx context.Context, sel ast.SelectionSet, v []*object.UserStoreEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if v[i0] == nil {
+					b = plain.AppendNull(b)
+				} else {
+					if b, ok = ec.plainUserStoreEdge(ctx, b, s, v[i0]); !ok {
+						return b, false
+					}
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalOUserStoreEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUserStoreEdge(ctx, sel, v[i])
+	})
+	return ret
+}
+
+func (ec *executionContext) marshalOUserStoreEdge2ᚖlatchkeyᚋgraphᚋobjectᚐUserStoreEdge(ctx context.Context, sel ast.SelectionSet, v *object.UserStoreEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserStoreEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUserStoreEdge(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UserStoreEdge(ctx, sel, v)
 }

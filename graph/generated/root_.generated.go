@@ -34,6 +34,7 @@ type ResolverRoot interface {
 	Store() StoreResolver
 	StoreUser() StoreUserResolver
 	SubscriptionMutations() SubscriptionMutationsResolver
+	User() UserResolver
 	UserMutations() UserMutationsResolver
 	Viewer() ViewerResolver
 }
@@ -89,6 +90,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputStoreFilterInput,
 		ec.unmarshalInputSubscriptionFiltersInput,
 		ec.unmarshalInputUpdateApiTokenInput,
+		ec.unmarshalInputUserFilterInput,
 		ec.unmarshalInputUserIdentifierInput,
 	)
 	first := true
@@ -1800,6 +1802,8 @@ type ScopePermission @requires(scopes: [], ownStore: true) {
 	{Name: "../schema/user.graphqls", Input: `extend type Account {
   "The people of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `."
   users(
+    "Which people; all of them by default."
+    filter: UserFilterInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
@@ -1837,6 +1841,107 @@ type User implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["
   lastName: String!
   "The language the person is written to in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
   locale: String!
+  "The id by which another system of the account knows the person; null if it does not, and for somebody who is no longer in the account."
+  externalId: String
+  "When the person was created, in whichever account that was."
+  createdAt: DateTime!
+  "When anything changed last of what the account sees of the person; for somebody who is no longer in the account, when they were created."
+  updatedAt: DateTime!
+  "The person's places in stores of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `; a store's owner sees those in the stores they own."
+  stores(
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    first: Int
+    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): UserStoreConnection! @requires(scopes: ["account_users_read"], ownStore: true)
+}
+
+"""
+Which people: those who meet everything that is given. Naming addresses, ids or a store costs the same in an account of
+any size; the rest looks at one person of the account after the other until the page is full.
+"""
+input UserFilterInput {
+  "Only people with one of these e-mail addresses, compared without case; 250 at most."
+  emails: [String!]
+  "Only people of whose address, or first and last name, this is a part, compared without case: 2 to 100 characters. An empty text finds everybody."
+  search: String
+  "Only people with one of these external ids; 250 at most."
+  externalIds: [String!]
+  "Only people who have a place in this store, by its id or its hash. One that the account does not have is ` + "`" + `NOT_FOUND` + "`" + `."
+  storeId: ID
+  "Only people of whom anything changed after this moment (` + "`" + `User.updatedAt` + "`" + `)."
+  updatedAfter: DateTime
+  "If true, only people who have a place in no store. Not together with ` + "`" + `storeId` + "`" + `."
+  withoutStores: Boolean
+}
+
+"A page of a person's places in stores."
+type UserStoreConnection @requires(scopes: [], ownStore: true) {
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "The page's entries."
+  edges: [UserStoreEdge]
+  "Figures about the whole list."
+  collectionInfo: CollectionInfo
+}
+
+"A place in a list of a person's places in stores."
+type UserStoreEdge @requires(scopes: [], ownStore: true) {
+  "The place in the store."
+  node: UserStore!
+  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  cursor: String!
+}
+
+"One store that a person works in, and what they may do there."
+type UserStore @requires(scopes: [], ownStore: true) {
+  "The store's id, the same as its ` + "`" + `Store` + "`" + ` has."
+  id: ID!
+  "The store. Its fields need ` + "`" + `account_stores_read` + "`" + `."
+  store: Store!
+  "Whether the person can sign in to the store."
+  status: StoreUserStatus
+  "What the person may do in the store, by the names the control panel uses."
+  permissions: [String!]!
+  "The role that the permissions amount to."
+  role: StoreRole!
+  "When the person last signed in to the store; null if they never did."
+  lastLoginAt: DateTime
+  "When the person's place in the store was last changed."
+  updatedAt: DateTime
+}
+
+"A named set of what a person may do in a store."
+enum StoreRole {
+  "The store's owner, who may do everything."
+  STORE_OWNER
+  "Everything but what only the owner grants."
+  STORE_ADMINISTRATOR
+  "Orders, customers, goods and promotions."
+  SALES_MANAGER
+  "Orders and customers."
+  SALES_STAFF
+  "Any other set of permissions."
+  CUSTOM
+}
+
+"A role, and what it stands for."
+type StoreRoleInfo @requires(scopes: [], ownStore: true) {
+  "The role."
+  role: StoreRole!
+  "The role's name for people."
+  name: String!
+  "What somebody in the role may do, by the names the control panel uses; none for ` + "`" + `CUSTOM` + "`" + `."
+  permissions: [String!]!
+}
+
+extend type Query {
+  "The roles in stores, the mightiest first. Any credential of the account may read them."
+  storeRoles: [StoreRoleInfo!]! @requires(scopes: [], ownStore: true)
 }
 
 "A page of people."
@@ -1873,6 +1978,8 @@ type StoreUser @requires(scopes: [], ownStore: true) {
   lastLoginAt: DateTime
   "What the person may do in this store, by the names the control panel uses."
   permissions: [String!]!
+  "The role that the permissions amount to."
+  role: StoreRole!
   "Whether the person can sign in to this store."
   status: StoreUserStatus
   "When the person's place in this store was last changed."
@@ -1978,20 +2085,6 @@ input ProvisionUserInput {
   role: StoreRole
   "What the person may do in these stores, by the names the control panel uses."
   permissions: [String!]
-}
-
-"A named set of permissions in a store."
-enum StoreRole {
-  "All permissions: the store's owner has them, and nobody else."
-  STORE_OWNER
-  "All but the high-risk ones, which the owner alone grants."
-  STORE_ADMINISTRATOR
-  "Those of people who sell, and whatever concerns goods and customers."
-  SALES_MANAGER
-  "Those of people who sell."
-  SALES_STAFF
-  "Any other set."
-  CUSTOM
 }
 
 "What became of each item, and how often."
@@ -2964,6 +3057,18 @@ func (ec *executionContext) childFields_StoreEdge(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type StoreEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_StoreRoleInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "role":
+		return ec.fieldContext_StoreRoleInfo_role(ctx, field)
+	case "name":
+		return ec.fieldContext_StoreRoleInfo_name(ctx, field)
+	case "permissions":
+		return ec.fieldContext_StoreRoleInfo_permissions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StoreRoleInfo", field.Name)
+}
+
 func (ec *executionContext) childFields_StoreUser(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -2980,6 +3085,8 @@ func (ec *executionContext) childFields_StoreUser(ctx context.Context, field gra
 		return ec.fieldContext_StoreUser_lastLoginAt(ctx, field)
 	case "permissions":
 		return ec.fieldContext_StoreUser_permissions(ctx, field)
+	case "role":
+		return ec.fieldContext_StoreUser_role(ctx, field)
 	case "status":
 		return ec.fieldContext_StoreUser_status(ctx, field)
 	case "updatedAt":
@@ -3118,6 +3225,14 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_lastName(ctx, field)
 	case "locale":
 		return ec.fieldContext_User_locale(ctx, field)
+	case "externalId":
+		return ec.fieldContext_User_externalId(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_User_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_User_updatedAt(ctx, field)
+	case "stores":
+		return ec.fieldContext_User_stores(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }
@@ -3168,6 +3283,48 @@ func (ec *executionContext) childFields_UserMutations(ctx context.Context, field
 		return ec.fieldContext_UserMutations_removeUserFromStore(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserMutations", field.Name)
+}
+
+func (ec *executionContext) childFields_UserStore(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_UserStore_id(ctx, field)
+	case "store":
+		return ec.fieldContext_UserStore_store(ctx, field)
+	case "status":
+		return ec.fieldContext_UserStore_status(ctx, field)
+	case "permissions":
+		return ec.fieldContext_UserStore_permissions(ctx, field)
+	case "role":
+		return ec.fieldContext_UserStore_role(ctx, field)
+	case "lastLoginAt":
+		return ec.fieldContext_UserStore_lastLoginAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_UserStore_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserStore", field.Name)
+}
+
+func (ec *executionContext) childFields_UserStoreConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "pageInfo":
+		return ec.fieldContext_UserStoreConnection_pageInfo(ctx, field)
+	case "edges":
+		return ec.fieldContext_UserStoreConnection_edges(ctx, field)
+	case "collectionInfo":
+		return ec.fieldContext_UserStoreConnection_collectionInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserStoreConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_UserStoreEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_UserStoreEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_UserStoreEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserStoreEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

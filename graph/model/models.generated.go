@@ -728,6 +728,23 @@ type UserChange struct {
 	After *string `json:"after,omitempty"`
 }
 
+// Which people: those who meet everything that is given. Naming addresses, ids or a store costs the same in an account of
+// any size; the rest looks at one person of the account after the other until the page is full.
+type UserFilterInput struct {
+	// Only people with one of these e-mail addresses, compared without case; 250 at most.
+	Emails []string `json:"emails,omitempty"`
+	// Only people of whose address, or first and last name, this is a part, compared without case: 2 to 100 characters. An empty text finds everybody.
+	Search *string `json:"search,omitempty"`
+	// Only people with one of these external ids; 250 at most.
+	ExternalIds []string `json:"externalIds,omitempty"`
+	// Only people who have a place in this store, by its id or its hash. One that the account does not have is `NOT_FOUND`.
+	StoreID *string `json:"storeId,omitempty"`
+	// Only people of whom anything changed after this moment (`User.updatedAt`).
+	UpdatedAfter *time.Time `json:"updatedAfter,omitempty"`
+	// If true, only people who have a place in no store. Not together with `storeId`.
+	WithoutStores *bool `json:"withoutStores,omitempty"`
+}
+
 // A person, by one of the two; given both, they must be the same person's.
 type UserIdentifierInput struct {
 	// The person's e-mail address.

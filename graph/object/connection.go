@@ -25,6 +25,7 @@ type (
 	AppsEdge       edge[App]
 	UserEdge       edge[User]
 	StoreUserEdge  edge[StoreUser]
+	UserStoreEdge  edge[UserStore]
 	APITokenEdge   edge[APIToken]
 	AuditEventEdge edge[AuditEvent]
 )
@@ -62,6 +63,18 @@ type StoreUserConnection struct {
 
 // CollectionInfo counts the whole list.
 func (c StoreUserConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
+	return c.Count.info(ctx)
+}
+
+// UserStoreConnection is a page of a person's places in stores.
+type UserStoreConnection struct {
+	PageInfo PageInfo
+	Edges    []*UserStoreEdge
+	Count    Counter
+}
+
+// CollectionInfo counts the whole list.
+func (c UserStoreConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
 	return c.Count.info(ctx)
 }
 

@@ -58,14 +58,70 @@ func (App) IsNode() {}
 // GlobalID is the app's id.
 func (a App) GlobalID() scalar.AppID { return scalar.AppID(a.ID) }
 
-// User is a person.
-type User struct{ user.User }
+// User is a person among their siblings.
+type User struct {
+	user.User
+
+	siblings *Siblings[user.User]
+}
+
+// NewUsers returns people as each other's siblings.
+func NewUsers(people []user.User) func(user.User) User {
+	siblings := NewSiblings(people)
+	return func(u user.User) User { return User{u, siblings} }
+}
+
+// Siblings are the people of the person's level: nobody else for one of whom
+// no others were told.
+func (u User) Siblings() *Siblings[user.User] {
+	if u.siblings == nil {
+		return NewSiblings([]user.User{u.User})
+	}
+	return u.siblings
+}
 
 // IsNode marks a Node.
 func (User) IsNode() {}
 
 // GlobalID is the person's id.
 func (u User) GlobalID() scalar.NodeID { return id(scalar.User, u.ID) }
+
+// UserStore is a person's place in a store, which is one of the stores of its
+// level.
+type UserStore struct {
+	user.StorePlace
+
+	stores *Siblings[account.Store]
+}
+
+// NewUserStores returns places in stores, the stores as each other's siblings.
+func NewUserStores(places []user.StorePlace) func(user.StorePlace) UserStore {
+	known := map[uuid.UUID]bool{}
+	var stores []account.Store
+	for _, p := range places {
+		if !known[p.StoreID] {
+			known[p.StoreID] = true
+			stores = append(stores, p.Store)
+		}
+	}
+	siblings := NewSiblings(stores)
+	return func(p user.StorePlace) UserStore { return UserStore{p, siblings} }
+}
+
+// GlobalID is the store's id, the same as Store has.
+func (p UserStore) GlobalID() scalar.NodeID { return id(scalar.Store, p.StoreID) }
+
+// InStore is the store.
+func (p UserStore) InStore() Store { return Store{p.Store, p.stores} }
+
+// StoreRoleInfo is a role in a store.
+type StoreRoleInfo struct{ Role user.Role }
+
+// Name is the role's name for people.
+func (r StoreRoleInfo) Name() string { return r.Role.Name() }
+
+// Permissions are what somebody in the role may do.
+func (r StoreRoleInfo) Permissions() []string { return append([]string{}, r.Role.Permissions()...) }
 
 // StoreUser is a member of a store among its siblings.
 type StoreUser struct {

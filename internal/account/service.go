@@ -59,6 +59,12 @@ func (s *Service) StoreToIssueFor(ctx context.Context, by *auth.Principal, ref S
 	return s.storeFor(ctx, by, ref, scope.AccountAPITokensWrite)
 }
 
+// StoreOfPeople is Store for whoever asks for a store's people: the sight of
+// the account's people is sight enough of its stores.
+func (s *Service) StoreOfPeople(ctx context.Context, by *auth.Principal, ref StoreRef) (Account, Store, error) {
+	return s.storeFor(ctx, by, ref, scope.AccountUsersRead)
+}
+
 func (s *Service) storeFor(ctx context.Context, by *auth.Principal, ref StoreRef, sight string) (Account, Store, error) {
 	a, st, err := s.repo.Store(ctx, by.AccountID, ref)
 	if err != nil {

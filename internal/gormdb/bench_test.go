@@ -162,7 +162,7 @@ func BenchmarkUsers(b *testing.B) {
 		db := dbtest.Open(b, url)
 		w := dbtest.Seed{Users: 2000}.Make(b, db)
 		raw := newRaw(b, url)
-		list, err := db.Users().Users(b.Context(), w.Account.ID, page.Window{Size: page.MaxSize})
+		list, err := db.Users().Users(b.Context(), w.Account.ID, user.Filter{}, page.Window{Size: page.MaxSize})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func BenchmarkUsers(b *testing.B) {
 		execute(b, url, "ANALYZE") // as PostgreSQL does by itself within a minute
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(int64) error {
-				_, err := db.Users().Users(b.Context(), w.Account.ID, page.Window{Size: 50, After: &depth})
+				_, err := db.Users().Users(b.Context(), w.Account.ID, user.Filter{}, page.Window{Size: 50, After: &depth})
 				return err
 			})
 		})

@@ -123,7 +123,7 @@ func (m manifests) IsMember(ctx context.Context, accountID, userID uuid.UUID) (b
 // StoreMember finds a person's place in a store.
 func (m manifests) StoreMember(ctx context.Context, accountID, storeID, userID uuid.UUID) (user.StoreMember, error) {
 	q := membersOf(m.read(ctx), accountID, []uuid.UUID{storeID}).Select(memberColumns).
-		Joins("JOIN users AS u ON u.id = m.user_id").Where("m.user_id = ?", userID)
+		Joins("JOIN users AS u ON u.id = m.user_id").Joins(storeOfPlace).Where("m.user_id = ?", userID)
 	row, err := one[memberRow](q, fault.Errorf(fault.NotFound, "This person is not in the store."))
 	return row.member(), failed(ctx, "read membership of a store", err)
 }
@@ -188,7 +188,7 @@ func (m manifests) SaveUser(ctx context.Context, u user.User) error {
 
 // AddMember puts a person into an account; one who is in it stays.
 func (m manifests) AddMember(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error {
-	row := accountUserRow{AccountID: accountID, UserID: userID, CreatedAt: instant{at}}
+	row := accountUserRow{AccountID: accountID, UserID: userID, CreatedAt: instant{at}, UpdatedAt: instant{at}}
 	return m.add(ctx, accountID, []accountUserRow{row})
 }
 

@@ -103,6 +103,7 @@ func TestManifestReplaces(t *testing.T) {
 		gotU, err4 := db.Manifest().UserByEmail(ctx, user.Fold(u.Email))
 		same(t, "user", gotU, u)
 		gotM, err5 := db.Manifest().StoreMember(ctx, a.ID, st.ID, m.User.ID)
+		m.Owner = true // as the store has it now
 		same(t, "member", gotM, m)
 		apps, err6 := db.Manifest().InstalledApps(ctx, a.ID, st.ID)
 		want := []int64{app.ID, other.Apps[0].ID}

@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
+	"latchkey/internal/user"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -126,7 +127,7 @@ func TestClosedDatabaseAnswersErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustBe(t, db.Ping(t.Context()), fault.Internal)
-		_, err = db.Users().CountUsers(t.Context(), [16]byte{1})
+		_, err = db.Users().CountUsers(t.Context(), [16]byte{1}, user.Filter{})
 		mustBe(t, err, fault.Internal)
 	})
 }
@@ -137,7 +138,7 @@ func TestEndedContextIsRecognised(t *testing.T) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		d, _ := draft(w, w.Stores[0].ID)
-		_, err := db.Users().Users(ended, w.Account.ID, all)
+		_, err := db.Users().Users(ended, w.Account.ID, user.Filter{}, all)
 		for what, err := range map[string]error{"read": err, "write": db.Tokens().Insert(ended, d), "ping": db.Ping(ended)} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v, want the context's error", what, err)
@@ -158,8 +159,8 @@ func TestOnStatement(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		d, value := draft(w, w.Stores[0].ID)
 		reads := map[string]func() error{
-			"hand-written": func() error { _, err := db.Users().Users(t.Context(), w.Account.ID, all); return err },
-			"gorm":         func() error { _, err := db.Users().CountUsers(t.Context(), w.Account.ID); return err },
+			"hand-written": func() error { _, err := db.Users().Users(t.Context(), w.Account.ID, user.Filter{}, all); return err },
+			"gorm":         func() error { _, err := db.Users().UsersByID(t.Context(), nil); return err },
 			"digest": func() error {
 				_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
 				return err

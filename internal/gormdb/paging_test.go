@@ -14,6 +14,7 @@ import (
 	"latchkey/internal/gormdb"
 	"latchkey/internal/page"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
 // lister fetches a page of some list.
@@ -59,7 +60,19 @@ func lists(db *gormdb.DB, w dbtest.World) map[string]lister {
 		"apps of a member": oneOf(member, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[account.App], error) {
 			return db.Accounts().AppsOfMembers(ctx, id, members, v)
 		}),
-		"users":            listOf(userLister(db, id)),
+		"users": listOf(userLister(db, id)),
+		"users of a store, filtered": listOf(func(ctx context.Context, v page.Window) (page.Page[user.User], error) {
+			return db.Users().Users(ctx, id, user.Filter{StoreID: first}, v)
+		}),
+		"users of some addresses": listOf(func(ctx context.Context, v page.Window) (page.Page[user.User], error) {
+			return db.Users().Users(ctx, id, user.Filter{Emails: emailsOf(w)}, v)
+		}),
+		"users who changed": listOf(func(ctx context.Context, v page.Window) (page.Page[user.User], error) {
+			return db.Users().Users(ctx, id, user.Filter{UpdatedAfter: noon.AddDate(-1, 0, 0)}, v)
+		}),
+		"places of a user": oneOf(w.Members[first][0].User.ID, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[user.StorePlace], error) {
+			return db.Users().UserPlaces(ctx, id, []uuid.UUID{w.Members[first][0].User.ID, w.Owner.ID}, nil, v)
+		}),
 		"users of a store": oneOf(first, storeUserLister(db, id, stores)),
 		"account tokens": listOf(func(ctx context.Context, v page.Window) (page.Page[token.Token], error) {
 			return db.Tokens().AccountTokens(ctx, id, query, v)
@@ -71,6 +84,14 @@ func lists(db *gormdb.DB, w dbtest.World) map[string]lister {
 			return db.Audit().Events(ctx, id, audit.Filter{}, v)
 		}),
 	}
+}
+
+func emailsOf(w dbtest.World) []string {
+	var emails []string
+	for _, u := range w.Users {
+		emails = append(emails, u.Email)
+	}
+	return emails
 }
 
 // Whatever the size of the pages, and from either end, a walk over them meets

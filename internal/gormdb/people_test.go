@@ -95,7 +95,7 @@ func TestCountUsersFollows(t *testing.T) {
 		w := dbtest.Seed{Users: 3}.Make(t, db)
 		counted := func(want int64) {
 			t.Helper()
-			if n, err := db.Users().CountUsers(t.Context(), w.Account.ID); err != nil || n != want {
+			if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, user.Filter{}); err != nil || n != want {
 				t.Errorf("%d, %v, want %d", n, err, want)
 			}
 		}

@@ -36,6 +36,9 @@ func TestPlans(t *testing.T) {
 	kept := keys.Digest(value)
 	digest := kept.Digest[:]
 	middle := uuid.MustParse("01900000-0000-7000-8000-0000000009c4")
+	filtered := func(f user.Filter, window page.Window) func() error {
+		return func() error { _, err := db.Users().Users(t.Context(), w.Account.ID, f, window); return err }
+	}
 	for _, tc := range []struct {
 		name  string
 		run   func() error
@@ -65,13 +68,27 @@ func TestPlans(t *testing.T) {
 		{"a client", func() error { _, err := db.Grants().Client(t.Context(), "client1"); return ignore(err) },
 			[]any{"client1"}, []string{"api_tokens_client_id_key"}},
 		{"a page of users at depth", func() error {
-			_, err := db.Users().Users(t.Context(), w.Account.ID, page.Window{Size: 50, After: &middle})
+			_, err := db.Users().Users(t.Context(), w.Account.ID, user.Filter{}, page.Window{Size: 50, After: &middle})
 			return err
 		}, []any{w.Account.ID, middle}, []string{"account_users_pkey", "users_pkey"}},
 		{"the last page of users", func() error {
-			_, err := db.Users().Users(t.Context(), w.Account.ID, page.Window{Size: 50, Backward: true})
+			_, err := db.Users().Users(t.Context(), w.Account.ID, user.Filter{}, page.Window{Size: 50, Backward: true})
 			return err
 		}, []any{w.Account.ID}, []string{"account_users_pkey", "users_pkey"}},
+		{"a page of a store's users at depth", filtered(user.Filter{StoreID: w.Stores[0].ID}, page.Window{Size: 50, After: &middle}),
+			[]any{w.Account.ID, w.Stores[0].ID, middle}, []string{"Index Only Scan Backward using store_users_account_id_store_id_user_id_key", "users_pkey"}},
+		{"users of some addresses", filtered(user.Filter{Emails: []string{"a", "b"}}, page.Window{Size: 50}),
+			[]any{w.Account.ID, "a", "b"}, []string{"users_email_folded_key", "users_pkey"}},
+		{"users of some external ids", filtered(user.Filter{ExternalIDs: []string{"a", "b"}}, page.Window{Size: 50}),
+			[]any{w.Account.ID, "a", "b"}, []string{"account_users_external", "users_pkey"}},
+		{"users who changed of late", filtered(user.Filter{UpdatedAfter: noon}, page.Window{Size: 50}),
+			[]any{w.Account.ID, noon.AddDate(100, 0, 0)}, []string{"account_users_updated", "users_pkey"}},
+		{"users without stores", filtered(user.Filter{WithoutStores: true}, page.Window{Size: 50}),
+			[]any{w.Account.ID}, []string{"account_users_pkey", "users_pkey"}},
+		{"places of people", func() error {
+			_, err := db.Users().UserPlaces(t.Context(), w.Account.ID, []uuid.UUID{middle, w.Owner.ID}, nil, page.Window{Size: 10})
+			return err
+		}, []any{w.Account.ID, middle, w.Owner.ID, 11}, []string{"store_users_person"}},
 		{"a page of tokens", func() error {
 			_, err := db.Tokens().AccountTokens(t.Context(), w.Account.ID, token.Query{Now: noon}, page.Window{Size: 10, After: &middle})
 			return err
@@ -87,7 +104,7 @@ func TestPlans(t *testing.T) {
 					t.Errorf("%s is not used:\n%s", index, plan)
 				}
 			}
-			for _, table := range []string{"access_tokens", "access_grants", "api_tokens", "users", "account_users"} {
+			for _, table := range []string{"access_tokens", "access_grants", "api_tokens", "users", "account_users", "store_users"} {
 				if strings.Contains(plan, "Seq Scan on "+table) {
 					t.Errorf("the plan walks over %s:\n%s", table, plan)
 				}
@@ -106,6 +123,7 @@ func crowd(t testing.TB, db *gormdb.DB, url string, w dbtest.World, n int) {
 	conn := connect(t, url)
 	fill := strings.NewReplacer(
 		"OWNER", "CASE WHEN n % 20 = 0 THEN '"+w.Account.ID.String()+"'::uuid ELSE '"+other.Account.ID.String()+"'::uuid END",
+		"STORE", "CASE WHEN n % 20 = 0 THEN '"+w.Stores[0].ID.String()+"'::uuid ELSE '"+other.Stores[0].ID.String()+"'::uuid END",
 		"KEY", `('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`,
 		"MANY", fmt.Sprintf("generate_series(1, %d) AS n", n),
 	)
@@ -113,6 +131,9 @@ func crowd(t testing.TB, db *gormdb.DB, url string, w dbtest.World, n int) {
 		`INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at)
 			SELECT KEY, 'crowd' || n || '@Acme.example', 'crowd' || n || '@acme.example', 'First', 'Last', 'en', now() FROM MANY`,
 		`INSERT INTO account_users (account_id, user_id, created_at) SELECT OWNER, KEY, now() FROM MANY`,
+		`INSERT INTO store_users (account_id, id, store_id, user_id, status, permissions, updated_at)
+			SELECT OWNER, KEY, STORE, KEY, 'ACTIVE', '', now() FROM MANY`,
+		`UPDATE account_users SET external_id = user_id::text`,
 		`INSERT INTO api_tokens (account_id, id, name, client_id, client_secret_digest, client_secret_key, scopes, allowed_ip_ranges,
 				created_at, created_by_kind, created_by_name, revoked_at)
 			SELECT OWNER, KEY, 'Token', 'client' || n, '', 'k', 'store_cart', '', now(), 'OPERATOR', 'operator', CASE WHEN n % 3 = 0 THEN now() END

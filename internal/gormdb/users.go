@@ -2,7 +2,6 @@ package gormdb
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -41,6 +40,7 @@ type accountUserRow struct {
 	AccountID uuid.UUID
 	UserID    uuid.UUID
 	CreatedAt instant
+	UpdatedAt instant
 }
 
 // TableName tells gorm the table.
@@ -51,54 +51,6 @@ func (u users) MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.
 	q := u.engine.reader(ctx).Joins("JOIN account_users AS m ON m.user_id = users.id").
 		Where("m.account_id = ? AND m.user_id IN ?", accountID, ids)
 	return people(ctx, q)
-}
-
-// Users returns a page of the account's users. This list is long, and asked
-// for often.
-func (u users) Users(ctx context.Context, accountID uuid.UUID, w page.Window) (page.Page[user.User], error) {
-	items := make([]page.Item[user.User], 0, w.Size+1)
-	var created instant
-	sql, args := usersStatement(u.engine.dialect(), accountID, w)
-	err := u.engine.query(ctx, sql, args, func(scan scan) error {
-		items = append(items, page.Item[user.User]{})
-		item := &items[len(items)-1]
-		to := &item.Node
-		err := scan((*key)(&to.ID), &to.Email, &to.FirstName, &to.LastName, &to.Locale, &created)
-		item.Key, to.CreatedAt = to.ID, created.Time
-		return err
-	})
-	if err != nil {
-		return page.Page[user.User]{}, failed(ctx, "list users", err)
-	}
-	return page.Cut(w, items), nil
-}
-
-// usersStatement fetches the users of w. The page is cut before people are
-// looked up by its keys, so that no plan looks at more people than the page
-// has, whatever else is in the tables. The limit stands in the text, so that
-// PostgreSQL plans once and not at every call.
-func usersStatement(d dialect, accountID uuid.UUID, w page.Window) (string, []any) {
-	keys := "SELECT user_id FROM account_users WHERE account_id = $1"
-	args := []any{accountID}
-	if w.After != nil {
-		args = append(args, *w.After)
-		keys += " AND user_id < $" + strconv.Itoa(len(args))
-	}
-	if w.Before != nil {
-		args = append(args, *w.Before)
-		keys += " AND user_id > $" + strconv.Itoa(len(args))
-	}
-	keys += " ORDER BY user_id " + direction(w) + " LIMIT " + strconv.Itoa(w.Size+1)
-	return "SELECT id, email, first_name, last_name, locale, created_at FROM users WHERE id " + d.among(keys) +
-		" ORDER BY id " + direction(w), args
-}
-
-// CountUsers returns how many users the account has, which is counted as they
-// come and go.
-func (u users) CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error) {
-	var n int64
-	err := u.engine.reader(ctx).Table("accounts").Where("id = ?", accountID).Select("user_count").Scan(&n).Error
-	return n, failed(ctx, "count users", err)
 }
 
 // UsersByID returns the people that ids name.
@@ -147,16 +99,17 @@ type memberRow struct {
 	LastName  string
 	Locale    string
 	CreatedAt instant
+	Owner     bool
 }
 
-// memberColumns are the columns of a memberRow, of store_users AS m and users
-// AS u.
+// memberColumns are the columns of a memberRow, of store_users AS m, users AS u
+// and stores AS s.
 const memberColumns = `m.account_id, m.id, m.store_id, m.user_id, m.status, m.permissions, m.last_login_at, m.updated_at,
-	u.email, u.first_name, u.last_name, u.locale, u.created_at`
+	u.email, u.first_name, u.last_name, u.locale, u.created_at, s.owner_id = m.user_id AS owner`
 
 func (r memberRow) member() user.StoreMember {
 	person := userRow{ID: r.Place.UserID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt}
-	return user.StoreMember{Place: r.Place.place(), User: person.user()}
+	return user.StoreMember{Place: r.Place.place(), User: person.user(), Owner: r.Owner}
 }
 
 // membersOf is a query for the members of stores.
@@ -166,7 +119,7 @@ func membersOf(q *gorm.DB, accountID uuid.UUID, storeIDs []uuid.UUID) *gorm.DB {
 
 // StoreUsers returns a page of each store's members.
 func (u users) StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {
-	q := membersOf(u.engine.reader(ctx), accountID, storeIDs).Joins("JOIN users AS u ON u.id = m.user_id")
+	q := membersOf(u.engine.reader(ctx), accountID, storeIDs).Joins("JOIN users AS u ON u.id = m.user_id").Joins(storeOfPlace)
 	var rows []memberRow
 	if err := windowOfEach(q, memberColumns, "m.store_id", "m.id", w).Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "list users of stores", err)

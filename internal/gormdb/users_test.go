@@ -19,7 +19,7 @@ import (
 
 func userLister(db *gormdb.DB, accountID uuid.UUID) func(context.Context, page.Window) (page.Page[user.User], error) {
 	return func(ctx context.Context, w page.Window) (page.Page[user.User], error) {
-		return db.Users().Users(ctx, accountID, w)
+		return db.Users().Users(ctx, accountID, user.Filter{}, w)
 	}
 }
 
@@ -35,12 +35,12 @@ func TestUsers(t *testing.T) {
 		other := dbtest.Seed{}.Make(t, db)
 		ctx, repo := t.Context(), db.Users()
 
-		got, err := repo.Users(ctx, w.Account.ID, all)
+		got, err := repo.Users(ctx, w.Account.ID, user.Filter{}, all)
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, "users", nodes(got), newestFirst(w.Users))
-		if n, err := repo.CountUsers(ctx, w.Account.ID); err != nil || n != int64(len(w.Users)) {
+		if n, err := repo.CountUsers(ctx, w.Account.ID, user.Filter{}); err != nil || n != int64(len(w.Users)) {
 			t.Errorf("counted %d, %v", n, err)
 		}
 

@@ -38,7 +38,7 @@ func TestMake(t *testing.T) {
 		if until := time.Until(second.ExpiresAt); until < 23*time.Hour || until > 24*time.Hour {
 			t.Errorf("the session lasts %s", until)
 		}
-		people, err := db.Users().Users(t.Context(), first.AccountID, page.Window{Size: 100})
+		people, err := db.Users().Users(t.Context(), first.AccountID, user.Filter{}, page.Window{Size: 100})
 		if err != nil || len(people.Items) != 5 {
 			t.Errorf("%d people, %v", len(people.Items), err)
 		}

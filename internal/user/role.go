@@ -3,6 +3,7 @@ package user
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Role is a named set of permissions in a store.
@@ -72,16 +73,24 @@ func (r Role) Name() string {
 // Roles returns all roles, the mightiest first.
 func Roles() []Role { return []Role{StoreOwner, StoreAdministrator, SalesManager, SalesStaff, Custom} }
 
+// named are the roles by their permissions: whoever lists people asks for each
+// of them.
+var named = sync.OnceValue(func() map[string]Role {
+	roles := map[string]Role{}
+	for _, r := range []Role{StoreAdministrator, SalesManager, SalesStaff} {
+		roles[strings.Join(r.Permissions(), " ")] = r
+	}
+	return roles
+})
+
 // RoleOf returns the role of somebody in a store with these permissions, in
 // alphabetical order: that of its owner, or the one with exactly this set.
 func RoleOf(permissions []string, owner bool) Role {
 	if owner {
 		return StoreOwner
 	}
-	for _, r := range []Role{StoreAdministrator, SalesManager, SalesStaff} {
-		if slices.Equal(r.Permissions(), permissions) {
-			return r
-		}
+	if role, known := named()[strings.Join(permissions, " ")]; known {
+		return role
 	}
 	return Custom
 }

@@ -20,14 +20,22 @@ import (
 type Repository interface {
 	// MembersByID returns those of the people who are in the account.
 	MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
-	// Users returns a page of the account's users.
-	Users(ctx context.Context, accountID uuid.UUID, w page.Window) (page.Page[User], error)
-	CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error)
+	// MembershipsByID returns the places in the account of those of the people
+	// who are in it.
+	MembershipsByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Membership, error)
+	// Users returns a page of those of the account's users that the filter
+	// admits.
+	Users(ctx context.Context, accountID uuid.UUID, f Filter, w page.Window) (page.Page[User], error)
+	CountUsers(ctx context.Context, accountID uuid.UUID, f Filter) (int64, error)
 	// UsersByID returns people by id, whatever account they are in.
 	UsersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User, error)
 	// StoreUsers returns a page of each store's members.
 	StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error)
 	CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error)
+	// UserPlaces returns a page of each person's places in the account's
+	// stores. A non-nil only narrows it to those stores, an empty one to nothing.
+	UserPlaces(ctx context.Context, accountID uuid.UUID, userIDs, only []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StorePlace], error)
+	CountUserPlaces(ctx context.Context, accountID uuid.UUID, userIDs, only []uuid.UUID) (map[uuid.UUID]int64, error)
 
 	// Change runs work on the account's people. It returns fault.NotFound when
 	// there is no such account, and what work returns. When it returns nil,
@@ -69,42 +77,6 @@ type Service struct {
 // under keys.
 func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time) *Service {
 	return &Service{repo: repo, keys: keys, random: random, now: now}
-}
-
-// MembersByID returns those of the people who are in the principal's account.
-func (s *Service) MembersByID(ctx context.Context, by *auth.Principal, ids []uuid.UUID) (map[uuid.UUID]User, error) {
-	return s.repo.MembersByID(ctx, by.AccountID, ids)
-}
-
-// Users returns a page of the users of the principal's account.
-func (s *Service) Users(ctx context.Context, by *auth.Principal, r page.Request) (page.Page[User], error) {
-	w, err := r.Window(page.MaxSize)
-	if err != nil {
-		return page.Page[User]{}, err
-	}
-	return s.repo.Users(ctx, by.AccountID, w)
-}
-
-// CountUsers returns how many users the principal's account has.
-func (s *Service) CountUsers(ctx context.Context, by *auth.Principal) (int64, error) {
-	return s.repo.CountUsers(ctx, by.AccountID)
-}
-
-// ByID returns people by id: owners and the like, whose ids the caller got
-// from records of the principal's account.
-func (s *Service) ByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User, error) {
-	return s.repo.UsersByID(ctx, ids)
-}
-
-// StoreUsers returns a page of each store's members, for stores that the
-// principal reached already.
-func (s *Service) StoreUsers(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error) {
-	return s.repo.StoreUsers(ctx, by.AccountID, storeIDs, w)
-}
-
-// CountStoreUsers returns how many members each of the stores has.
-func (s *Service) CountStoreUsers(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
-	return s.repo.CountStoreUsers(ctx, by.AccountID, storeIDs)
 }
 
 // Lifetimes of sessions.

@@ -55,7 +55,7 @@ func (p *people) StartSession(_ context.Context, s user.Session, digest secret.K
 	return nil
 }
 
-func (p *people) Users(_ context.Context, accountID uuid.UUID, w page.Window) (page.Page[user.User], error) {
+func (p *people) Users(_ context.Context, accountID uuid.UUID, _ user.Filter, w page.Window) (page.Page[user.User], error) {
 	p.asked, p.window = accountID, &w
 	return page.Page[user.User]{}, nil
 }
@@ -179,10 +179,10 @@ func TestStartSessionFails(t *testing.T) {
 func TestUsersAreThoseOfTheAccount(t *testing.T) {
 	repo := acmePeople()
 	s, _ := service(t, repo)
-	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, page.Request{First: new(page.MaxSize)}); err != nil || repo.asked != home || repo.window.Size != page.MaxSize {
+	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{}, page.Request{First: new(page.MaxSize)}); err != nil || repo.asked != home || repo.window.Size != page.MaxSize {
 		t.Errorf("asked for %v of %s, %v", repo.window, repo.asked, err)
 	}
-	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, page.Request{First: new(page.MaxSize + 1)}); fault.KindOf(err) != fault.Invalid {
+	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{}, page.Request{First: new(page.MaxSize + 1)}); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("a page too large: %v", err)
 	}
 }
@@ -210,11 +210,11 @@ func TestPeopleOfTheAccount(t *testing.T) {
 		w, other := seed.Make(t, db), seed.Make(t, db)
 		s, _ := service(t, db.Users())
 		by := &auth.Principal{Kind: auth.APIToken, AccountID: w.Account.ID}
-		listed, err := s.Users(ctx, by, page.Request{First: new(100)})
+		listed, err := s.Users(ctx, by, user.Filter{}, page.Request{First: new(100)})
 		if err != nil || len(listed.Items) != len(w.Users) || listed.Items[0].Node.ID != w.Users[len(w.Users)-1].ID {
 			t.Errorf("listed %+v, %v", listed, err)
 		}
-		if n, err := s.CountUsers(ctx, by); err != nil || n != int64(len(w.Users)) {
+		if n, err := s.CountUsers(ctx, by, user.Filter{}); err != nil || n != int64(len(w.Users)) {
 			t.Errorf("counted %d, %v", n, err)
 		}
 		ids := []uuid.UUID{w.Users[0].ID, other.Users[0].ID, uuid.New()}

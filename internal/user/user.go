@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
+
+	"latchkey/internal/account"
 )
 
 // User is a person, one per e-mail address on the whole platform.
@@ -67,7 +69,23 @@ type StoreMember struct {
 	Place
 
 	User User
+	// Owner says whether the person owns the store.
+	Owner bool
 }
+
+// Role is the person's role in the store.
+func (m StoreMember) Role() Role { return RoleOf(m.Permissions, m.Owner) }
+
+// StorePlace is a person's place in a store, with the store.
+type StorePlace struct {
+	Place
+
+	UserID uuid.UUID
+	Store  account.Store
+}
+
+// Role is the person's role in the store.
+func (p StorePlace) Role() Role { return RoleOf(p.Permissions, p.Store.OwnerID == p.UserID) }
 
 // Person is somebody, and their place in one account.
 type Person struct {

@@ -1,0 +1,147 @@
+package gormdb_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/page"
+	"latchkey/internal/user"
+)
+
+// Whatever the filter, a walk by small pages meets everybody it admits, in order, from either end, and as many as are
+// counted. Names are compared as addresses are, whatever the database makes of their case.
+func TestUsersFiltered(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 12, Stores: 2, MembersPerStore: 7}.Make(t, db)
+		other := dbtest.Seed{Users: 3, MembersPerStore: 3}.Make(t, db)
+		people := w.Users[1:]
+		named := people[3]
+		named.FirstName, named.LastName = "ÄNNE", "Σίσυφος"
+		members := make([]user.Membership, len(people))
+		for i, u := range people {
+			members[i] = user.Membership{UserID: u.ID, ExternalID: fmt.Sprint("e", i), JoinedAt: noon, UpdatedAt: later(time.Duration(i) * time.Second)}
+		}
+		change(t, db, w, func(c user.Change) error {
+			return errors.Join(c.UpdateUsers(t.Context(), []user.User{named}), c.SaveMembers(t.Context(), members))
+		})
+		people[3] = named
+		for _, tc := range []struct {
+			name string
+			f    user.Filter
+			want []user.User
+		}{
+			{"addresses", user.Filter{Emails: []string{people[1].Email, strings.ToUpper(people[8].Email), other.Owner.Email}}, []user.User{people[1], people[8]}},
+			{"no address", user.Filter{Emails: []string{}}, nil},
+			{"external ids", user.Filter{ExternalIDs: []string{"e2", "e11", "E3"}}, []user.User{people[2], people[11]}},
+			{"no external id", user.Filter{ExternalIDs: []string{}}, nil},
+			{"a store", user.Filter{StoreID: w.Stores[1].ID}, people[:7]},
+			{"another's store", user.Filter{StoreID: other.Stores[0].ID}, nil},
+			{"without stores", user.Filter{WithoutStores: true}, append([]user.User{w.Owner}, people[7:]...)},
+			{"what changed", user.Filter{UpdatedAfter: later(4 * time.Second)}, people[5:]},
+			{"what changed of a store's", user.Filter{StoreID: w.Stores[0].ID, UpdatedAfter: later(4 * time.Second)}, people[5:7]},
+			{"a name in another case", user.Filter{Search: "änne σΊ"}, []user.User{named}},
+			{"a part that all have", user.Filter{Search: "rst USER"}, slices.Concat(people[:3], people[4:])},
+			{"a part that nobody has", user.Filter{Search: "%"}, nil},
+			{"all of it", user.Filter{
+				StoreID: w.Stores[0].ID, Emails: []string{people[5].Email, people[6].Email, people[9].Email}, ExternalIDs: []string{"e5", "e6"},
+				UpdatedAfter: later(5 * time.Second), Search: "user",
+			}, people[6:7]},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				want := newestFirst(tc.want)
+				for _, size := range []int{1, 3, 50} {
+					same(t, "forward", walkUsers(t, db, w, tc.f, page.Window{Size: size}), want)
+					same(t, "backward", walkUsers(t, db, w, tc.f, page.Window{Size: size, Backward: true}), want)
+				}
+				if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, tc.f); err != nil || n != int64(len(want)) {
+					t.Errorf("counted %d, %v", n, err)
+				}
+			})
+		}
+	})
+}
+
+func walkUsers(t *testing.T, db *gormdb.DB, w dbtest.World, f user.Filter, window page.Window) []user.User {
+	t.Helper()
+	var all []user.User
+	for range 50 {
+		p, err := db.Users().Users(t.Context(), w.Account.ID, f, window)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if window.Backward {
+			all = append(nodes(p), all...)
+		} else {
+			all = append(all, nodes(p)...)
+		}
+		switch {
+		case window.Backward && p.HasPrevious:
+			window.Before = &p.Items[0].Key
+		case !window.Backward && p.HasNext:
+			window.After = &p.Items[len(p.Items)-1].Key
+		default:
+			return all
+		}
+	}
+	t.Fatal("the list does not end")
+	return nil
+}
+
+func TestUserPlaces(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 3, Stores: 3, StoreOwner: true, MembersPerStore: 2}.Make(t, db)
+		dbtest.Seed{Users: 1, MembersPerStore: 1}.Make(t, db)
+		ids := []uuid.UUID{w.Users[2].ID, w.Users[4].ID, w.Owner.ID}
+		owned := w.Members[w.Stores[0].ID][0]
+		change(t, db, w, func(c user.Change) error {
+			return errors.Join(c.SetOwner(t.Context(), w.Stores[0].ID, w.Users[2].ID),
+				c.SaveMembers(t.Context(), []user.Membership{{UserID: w.Users[2].ID, ExternalID: "e", JoinedAt: noon, UpdatedAt: later(time.Second)}}))
+		})
+		w.Stores[0].OwnerID = w.Users[2].ID
+		for _, tc := range []struct {
+			name string
+			only []uuid.UUID
+			want []int // the stores, newest first
+		}{
+			{"all", nil, []int{2, 1, 0}},
+			{"in some stores", []uuid.UUID{w.Stores[0].ID, w.Stores[1].ID}, []int{1, 0}},
+			{"in none", []uuid.UUID{}, []int{}},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				pages, err := db.Users().UserPlaces(t.Context(), w.Account.ID, ids, tc.only, all)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := []user.StorePlace{}
+				for _, i := range tc.want {
+					want = append(want, user.StorePlace{Place: w.Members[w.Stores[i].ID][0].Place, UserID: ids[0], Store: w.Stores[i]})
+				}
+				same(t, "places", append([]user.StorePlace{}, nodes(pages[ids[0]])...), want)
+				counts, err := db.Users().CountUserPlaces(t.Context(), w.Account.ID, ids, tc.only)
+				if err != nil || counts[ids[0]] != int64(len(want)) || counts[ids[1]] != 0 {
+					t.Errorf("counts %v, %v", counts, err)
+				}
+			})
+		}
+		pages, err := db.Users().StoreUsers(t.Context(), w.Account.ID, []uuid.UUID{w.Stores[0].ID}, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members := nodes(pages[w.Stores[0].ID])
+		if len(members) != 2 || members[1].ID != owned.ID || members[1].Role() != user.StoreOwner || members[0].Role() != user.Custom {
+			t.Errorf("the members are %+v", members)
+		}
+		found, err := db.Users().MembershipsByID(t.Context(), w.Account.ID, append(ids, uuid.New()))
+		if err != nil || len(found) != 3 || found[ids[0]].ExternalID != "e" || found[ids[0]].UpdatedAt != later(time.Second) || found[ids[1]].ExternalID != "" {
+			t.Errorf("memberships %+v, %v", found, err)
+		}
+	})
+}
