@@ -25,7 +25,7 @@ type importedBy struct {
 }
 
 // vocabulary are the packages that name things and decide nothing for others.
-var vocabulary = []string{"internal/fault", "internal/page", "internal/secret", "internal/scope", "internal/audit", "internal/auth"}
+var vocabulary = []string{"internal/fault", "internal/page", "internal/secret", "internal/scope", "internal/audit", "internal/auth", "internal/password"}
 
 // allowed is design.md's "Imports", bottom up.
 var allowed = []mayImport{
@@ -35,6 +35,8 @@ var allowed = []mayImport{
 		reason: "it knows of files and not of what stands in them"},
 	{packages: []string{"internal/page", "internal/secret", "internal/scope"}, ours: []string{"internal/fault", "internal/strictyaml"},
 		reason: "the vocabulary of all capabilities stands below them"},
+	{packages: []string{"internal/password"}, ours: []string{"internal/fault", "internal/secret"},
+		reason: "a password is judged and kept without knowing whose it is"},
 	{packages: []string{"internal/audit"}, ours: []string{"internal/fault", "internal/page"},
 		reason: "an event must be writable by every capability, whatever it is about"},
 	{packages: []string{"internal/auth"}, ours: []string{"internal/fault", "internal/scope"},

@@ -1,0 +1,117 @@
+// Package password judges and keeps passwords: what people may choose, and
+// argon2id hashes of what they chose.
+package password
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+)
+
+// Bounds of a password, in characters (NIST SP 800-63B, section 5.1.1.2: at
+// least 8, and at least 64 must be allowed).
+const (
+	MinLength = 8
+	MaxLength = 256
+)
+
+// Check returns every rule that the choice of a password breaks, on the fields
+// "password" and "passwordConfirmation". There are none about kinds of
+// characters (NIST SP 800-63B, section 5.1.1.2).
+func Check(chosen, confirmation secret.Password, email string) fault.List {
+	var faults fault.List
+	text := chosen.Reveal()
+	n := utf8.RuneCountInString(text)
+	switch {
+	case !utf8.ValidString(text):
+		faults = append(faults, fault.Errorf(fault.Invalid, "The password is not valid UTF-8.").On("password"))
+	case n < MinLength || n > MaxLength:
+		faults = append(faults, fault.Errorf(fault.Invalid, "A password has %d to %d characters.", MinLength, MaxLength).On("password"))
+	case fold(text) == fold(email):
+		faults = append(faults, fault.Errorf(fault.Invalid, "The e-mail address is no password.").On("password"))
+	}
+	if subtle.ConstantTimeCompare([]byte(text), []byte(confirmation.Reveal())) != 1 {
+		faults = append(faults, fault.Errorf(fault.Invalid, "The two passwords differ.").On("passwordConfirmation"))
+	}
+	return faults
+}
+
+func fold(text string) string { return cases.Fold().String(norm.NFC.String(strings.TrimSpace(text))) }
+
+// The cost of a hash: what OWASP's Password Storage Cheat Sheet asks for at
+// least, of argon2id (RFC 9106).
+const (
+	memory   = 19 * 1024 // KiB
+	passes   = 2
+	lanes    = 1
+	saltSize = 16
+	sumSize  = 32
+)
+
+// AtOnce is how many hashes are made at a time. Each takes memory, so many at
+// once would be a way to take all of it.
+const AtOnce = 2
+
+// Hasher makes hashes of passwords and compares passwords with them, at most
+// AtOnce at a time; others wait.
+type Hasher struct {
+	random io.Reader
+	slots  chan struct{}
+}
+
+// NewHasher returns a hasher that draws salts from random, a cryptographic
+// source.
+func NewHasher(random io.Reader) *Hasher {
+	return &Hasher{random: random, slots: make(chan struct{}, AtOnce)}
+}
+
+// Hash returns a new hash of the password in PHC's form. It returns the error
+// of ctx when that ends first.
+func (h *Hasher) Hash(ctx context.Context, p secret.Password) (string, error) {
+	made := phc{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, saltSize)}
+	if _, err := io.ReadFull(h.random, made.salt); err != nil {
+		return "", fmt.Errorf("draw a salt: %w", err)
+	}
+	var err error
+	made.sum, err = h.derive(ctx, p, made, sumSize)
+	if err != nil {
+		return "", err
+	}
+	return made.String(), nil
+}
+
+// Verify reports whether the password is the one of the hash, in a time that
+// does not depend on how they differ. The cost is the one that the hash was
+// made with. It returns an error for a hash that is none, which says nothing of
+// it, and that of ctx when it ends first.
+func (h *Hasher) Verify(ctx context.Context, p secret.Password, hash string) (bool, error) {
+	kept, err := parse(hash)
+	if err != nil {
+		return false, err
+	}
+	sum, err := h.derive(ctx, p, kept, uint32(len(kept.sum)))
+	return err == nil && subtle.ConstantTimeCompare(sum, kept.sum) == 1, err
+}
+
+// derive hashes the password under the parameters. The same characters can be
+// typed as different bytes, so they are brought to one form (NIST SP 800-63B,
+// section 5.1.1.2).
+func (h *Hasher) derive(ctx context.Context, p secret.Password, by phc, size uint32) ([]byte, error) {
+	select {
+	case h.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-h.slots }()
+	return argon2.IDKey([]byte(norm.NFKC.String(p.Reveal())), by.salt, by.passes, by.memory, by.lanes, size), nil
+}

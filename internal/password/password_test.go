@@ -1,0 +1,112 @@
+package password_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/password"
+	"latchkey/internal/secret"
+)
+
+func TestCheck(t *testing.T) {
+	const email = "Ann.Ames@acme.example"
+	for _, c := range []struct {
+		name, chosen, confirmation string
+		want                       []string
+	}{
+		{name: "a sentence", chosen: "correct horse"},
+		{name: "eight characters", chosen: "äöüäöüäö"},
+		{name: "256 characters", chosen: strings.Repeat("ä", 256)},
+		{name: "anything that prints or not", chosen: " \t\x00🔑 a \u200d "},
+		{name: "seven", chosen: "1234567", want: []string{"password"}},
+		{name: "257", chosen: strings.Repeat("a", 257), want: []string{"password"}},
+		{name: "no UTF-8", chosen: "12345678\xff", want: []string{"password"}},
+		{name: "the address", chosen: email, want: []string{"password"}},
+		{name: "the address in another case", chosen: " ann.AMES@acme.example", want: []string{"password"}},
+		{name: "typed differently", chosen: "correct horse", confirmation: "correct hörse", want: []string{"passwordConfirmation"}},
+		{name: "all at once", chosen: "short", confirmation: "shorter", want: []string{"password", "passwordConfirmation"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.confirmation == "" {
+				c.confirmation = c.chosen
+			}
+			var fields []string
+			for _, f := range password.Check(secret.NewPassword(c.chosen), secret.NewPassword(c.confirmation), email) {
+				fields = append(fields, f.Field)
+			}
+			if !slices.Equal(fields, c.want) {
+				t.Errorf("faults on %q, want %q", fields, c.want)
+			}
+		})
+	}
+}
+
+func TestHashAndVerify(t *testing.T) {
+	h := password.NewHasher(rand.Reader)
+	hash, err := h.Hash(t.Context(), secret.NewPassword("correct hörse"))
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Fatalf("%s, %v", hash, err)
+	}
+	again, err := h.Hash(t.Context(), secret.NewPassword("correct hörse"))
+	if err != nil || again == hash {
+		t.Errorf("two hashes are the same, %v", err)
+	}
+	for typed, want := range map[string]bool{
+		"correct hörse": true, "correct ho\u0308rse": true, // the same characters, composed or not
+		"correct horse": false, "": false, "correct hörse ": false,
+	} {
+		if got, err := h.Verify(t.Context(), secret.NewPassword(typed), hash); got != want || err != nil {
+			t.Errorf("%q: %t, %v", typed, got, err)
+		}
+	}
+	if same, err := h.Verify(t.Context(), secret.Password{}, "correct hörse"); same || err == nil || strings.Contains(err.Error(), "hörse") {
+		t.Errorf("what is no hash: %t, %v", same, err)
+	}
+	if _, err := password.NewHasher(strings.NewReader("short")).Hash(t.Context(), secret.NewPassword("correct horse")); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("without randomness: %v", err)
+	}
+}
+
+// Hashes made elsewhere, with other costs, are read with those: one of the reference implementation.
+func TestVerifyOthersHashes(t *testing.T) {
+	const reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+	h := password.NewHasher(rand.Reader)
+	for typed, want := range map[string]bool{"password": true, "Password": false} {
+		if got, err := h.Verify(t.Context(), secret.NewPassword(typed), reference); got != want || err != nil {
+			t.Errorf("%s: %t, %v", typed, got, err)
+		}
+	}
+}
+
+// More than AtOnce wait for their turn, and stop waiting when nobody does for them.
+func TestFewHashesAtOnce(t *testing.T) {
+	entered := make(chan struct{}, 10)
+	h := password.NewHasher(rand.Reader)
+	release := h.Occupy()
+	var wait sync.WaitGroup
+	for range 3 {
+		wait.Go(func() {
+			if _, err := h.Hash(t.Context(), secret.NewPassword("correct horse")); err != nil {
+				t.Error(err)
+			}
+			entered <- struct{}{}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := h.Hash(ctx, secret.NewPassword("correct horse")); !errors.Is(err, context.DeadlineExceeded) || len(entered) > 0 {
+		t.Errorf("%v, and %d have been made", err, len(entered))
+	}
+	release()
+	wait.Wait()
+	if len(entered) != 3 {
+		t.Errorf("%d of 3 have been made", len(entered))
+	}
+}
