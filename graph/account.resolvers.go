@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/scope"
+	"latchkey/internal/user"
 
 	"github.com/google/uuid"
 )
@@ -59,6 +60,13 @@ func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filte
 }
 
 func (r *storeResolver) Owner(ctx context.Context, obj *object.Store) (*object.User, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := user.MayList(by, obj.Store); err != nil {
+		return nil, err
+	}
 	owners, err := object.Ask(obj.Siblings, question{field: "owner"}, func(stores []account.Store) (map[uuid.UUID]object.User, error) {
 		return r.ownersOf(ctx, stores)
 	})

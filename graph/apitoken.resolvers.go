@@ -168,6 +168,9 @@ func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter
 	if err != nil {
 		return nil, err
 	}
+	if err := token.MayList(by, obj.AccountID, obj.ID); err != nil {
+		return nil, err
+	}
 	q, err := r.tokens.Query(tokenFilter(filter))
 	if err != nil {
 		return nil, err

@@ -15,14 +15,30 @@ import (
 type requirement struct {
 	scopes   []string
 	ownStore bool
+	// permission is the name of one that passes as well; empty for none. It
+	// stands for what people may do.
+	permission string
+	may        auth.Permission
 }
 
 // missing returns the scopes that the principal lacks, nil if it may pass.
 func (r requirement) missing(by *auth.Principal) []string {
-	if r.ownStore && by.OwnsAStore() {
+	if by.Kind == auth.Session && r.passes(by) {
 		return nil
 	}
 	return by.Missing(r.scopes...)
+}
+
+// passes reports whether somebody's session needs no scopes. Where no
+// permission is required, which includes being in a store, anybody's does.
+func (r requirement) passes(by *auth.Principal) bool {
+	switch {
+	case r.permission != "":
+		return r.may == auth.NoPermission || by.MaySomewhere(r.may)
+	case r.ownStore:
+		return by.OwnsAStore()
+	}
+	return false
 }
 
 // ruleSet is a set of requirements: bit i stands for rules.all[i].
@@ -99,7 +115,9 @@ func (r *Rules) addObject(def *ast.Definition) error {
 		}
 		switch {
 		case declared != nil:
-			r.fields[f] = r.number(readRequirement(declared))
+			req, err := readRequirement(declared)
+			faults = append(faults, err)
+			r.fields[f] = r.number(req)
 		case strings.HasPrefix(f.Name, "__") || strings.HasPrefix(def.Name, "__"):
 			r.fields[f] = 0 // introspection is for everyone
 		default:
@@ -107,7 +125,9 @@ func (r *Rules) addObject(def *ast.Definition) error {
 		}
 	}
 	if node := def.Directives.ForName("node"); node != nil {
-		r.nodes[def.Name] = readRequirement(node)
+		req, err := readRequirement(node)
+		faults = append(faults, err)
+		r.nodes[def.Name] = req
 	} else if slices.Contains(def.Interfaces, "Node") {
 		faults = append(faults, fmt.Errorf("%s: a Node that does not say by @node who may read it", def.Name))
 	}
@@ -122,7 +142,11 @@ func (r *Rules) addInterface(def *ast.Definition) error {
 		if declared == nil {
 			return fmt.Errorf("%s.%s: the field does not say what it @requires", def.Name, f.Name)
 		}
-		set := r.number(readRequirement(declared))
+		req, err := readRequirement(declared)
+		if err != nil {
+			return err
+		}
+		set := r.number(req)
 		for _, object := range r.schema.GetPossibleTypes(def) {
 			set |= r.fields[object.Fields.ForName(f.Name)]
 		}
@@ -138,7 +162,7 @@ func (r *Rules) number(req requirement) ruleSet {
 		return 0
 	}
 	i := slices.IndexFunc(r.all, func(known requirement) bool {
-		return known.ownStore == req.ownStore && slices.Equal(known.scopes, req.scopes)
+		return known.ownStore == req.ownStore && known.permission == req.permission && slices.Equal(known.scopes, req.scopes)
 	})
 	if i < 0 {
 		i = len(r.all)
@@ -147,9 +171,9 @@ func (r *Rules) number(req requirement) ruleSet {
 	return 1 << i
 }
 
-// readRequirement reads the arguments of a directive, which the parser of the
-// schema has checked.
-func readRequirement(d *ast.Directive) requirement {
+// readRequirement reads the arguments of a directive, whose types the parser
+// of the schema has checked.
+func readRequirement(d *ast.Directive) (requirement, error) {
 	var req requirement
 	for _, child := range d.Arguments.ForName("scopes").Value.Children {
 		req.scopes = append(req.scopes, child.Value.Raw)
@@ -157,7 +181,14 @@ func readRequirement(d *ast.Directive) requirement {
 	if own := d.Arguments.ForName("ownStore"); own != nil {
 		req.ownStore = own.Value.Raw == "true"
 	}
-	return req
+	if p := d.Arguments.ForName("permission"); p != nil {
+		what, known := auth.PermissionNamed(p.Value.Raw)
+		if !known {
+			return req, fmt.Errorf("%s: %q is no permission that anything here depends on", d.Position.Src.Name, p.Value.Raw)
+		}
+		req.permission, req.may = p.Value.Raw, what
+	}
+	return req, nil
 }
 
 // of returns the rules of a selected field.

@@ -38,7 +38,14 @@ func (r *accountResolver) Users(ctx context.Context, obj *object.Account, filter
 }
 
 func (r *accountMutationsResolver) AddUserToAccount(ctx context.Context, obj *model.AccountMutations, input model.AddUserToAccountInput) (*model.AddUserToAccountResult, error) {
-	return nil, notImplemented("AccountMutations.addUserToAccount")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.users.AddToAccount(ctx, by, input.Email); err != nil {
+		return nil, inInput(err)
+	}
+	return &model.AddUserToAccountResult{Account: r.account(ctx, by)}, nil
 }
 
 func (r *accountMutationsResolver) RemoveUserFromAccount(ctx context.Context, obj *model.AccountMutations, input model.RemoveUserFromAccountInput) (*model.RemoveUserFromAccountResult, error) {
@@ -51,6 +58,22 @@ func (r *accountMutationsResolver) RemoveUserFromAccount(ctx context.Context, ob
 		return nil, fault.Under(renamed(err, "id", "userId"), "input")
 	}
 	return r.removed(by, removed), nil
+}
+
+func (r *accountMutationsResolver) TransferOwnership(ctx context.Context, obj *model.AccountMutations, input model.TransferOwnershipInput) (*model.TransferOwnershipResult, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ref, to, err := transferOf(input)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	done, err := r.users.TransferOwnership(ctx, by, to, ref)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return r.transferred(ctx, by, done), nil
 }
 
 func (r *accountMutationsResolver) ProvisionUsers(ctx context.Context, obj *model.AccountMutations, input model.ProvisionUsersInput) (*model.ProvisionUsersResult, error) {
@@ -88,6 +111,9 @@ func (r *queryResolver) StoreRoles(ctx context.Context) ([]object.StoreRoleInfo,
 func (r *storeResolver) Users(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.StoreUserConnection, error) {
 	by, w, err := asked(ctx, before, after, first, last)
 	if err != nil {
+		return nil, err
+	}
+	if err := user.MayList(by, obj.Store); err != nil {
 		return nil, err
 	}
 	pages, err := object.Ask(obj.Siblings, about("users", "", w), func(stores []account.Store) (map[uuid.UUID]*object.StoreUserConnection, error) {
@@ -132,19 +158,108 @@ func (r *userResolver) Stores(ctx context.Context, obj *object.User, before *str
 }
 
 func (r *userMutationsResolver) CreateUser(ctx context.Context, obj *model.UserMutations, input model.CreateUserInput) (*model.CreateUserResult, error) {
-	return nil, notImplemented("UserMutations.createUser")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	created, err := r.users.Create(ctx, by, user.Details(input))
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.CreateUserResult{User: &object.User{User: created.User}}, nil
 }
 
 func (r *userMutationsResolver) CreateUserWithPassword(ctx context.Context, obj *model.UserMutations, input model.CreateUserWithPasswordInput) (*model.CreateUserWithPasswordResult, error) {
-	return nil, notImplemented("UserMutations.createUserWithPassword")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	details := user.Details{Email: input.Email, FirstName: input.FirstName, LastName: input.LastName, Locale: input.Locale}
+	created, err := r.users.CreateWithPassword(ctx, by, details, choiceOf(input))
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.CreateUserWithPasswordResult{User: &object.User{User: created.User}}, nil
 }
 
 func (r *userMutationsResolver) AddUserToStore(ctx context.Context, obj *model.UserMutations, input model.AddUserToStoreInput) (*model.AddUserToStoreResult, error) {
-	return nil, notImplemented("UserMutations.addUserToStore")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	who, err := identifierOf(input.User)
+	if err != nil {
+		return nil, fault.Under(err, "input.user")
+	}
+	in, _, err := r.users.AddToStore(ctx, by, object.ParseStore(input.StoreID), who)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.AddUserToStoreResult{StoreID: storeID(in)}, nil
 }
 
 func (r *userMutationsResolver) RemoveUserFromStore(ctx context.Context, obj *model.UserMutations, input model.RemoveUserFromStoreInput) (*model.RemoveUserFromStoreResult, error) {
-	return nil, notImplemented("UserMutations.removeUserFromStore")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := userKey(input.UserID, "input.userId")
+	if err != nil {
+		return nil, err
+	}
+	from, removed, err := r.users.RemoveFromStore(ctx, by, object.ParseStore(input.StoreID), key)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.RemoveUserFromStoreResult{StoreID: storeID(from), User: &object.User{User: removed.User}}, nil
+}
+
+func (r *userMutationsResolver) UpdateUser(ctx context.Context, obj *model.UserMutations, input model.UpdateUserInput) (*model.UpdateUserResult, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u, err := userUpdate(input)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	updated, err := r.users.Update(ctx, by, u)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.UpdateUserResult{User: &object.User{User: updated.User}}, nil
+}
+
+func (r *userMutationsResolver) SetStoreUserPermissions(ctx context.Context, obj *model.UserMutations, input model.SetStoreUserPermissionsInput) (*model.SetStoreUserPermissionsResult, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := userKey(input.UserID, "input.userId")
+	if err != nil {
+		return nil, err
+	}
+	member, err := r.users.SetStorePermissions(ctx, by, object.ParseStore(input.StoreID), key, input.Permissions)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.SetStoreUserPermissionsResult{StoreUser: storeUser(member)}, nil
+}
+
+func (r *userMutationsResolver) SetStoreUserStatus(ctx context.Context, obj *model.UserMutations, input model.SetStoreUserStatusInput) (*model.SetStoreUserStatusResult, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := userKey(input.UserID, "input.userId")
+	if err != nil {
+		return nil, err
+	}
+	member, err := r.users.SetStoreStatus(ctx, by, object.ParseStore(input.StoreID), key, input.Status)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.SetStoreUserStatusResult{StoreUser: storeUser(member)}, nil
 }
 
 func (r *Resolver) AccountMutations() generated.AccountMutationsResolver {

@@ -2,6 +2,7 @@ package apitest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,8 @@ type survey struct {
 	*world
 
 	unavailable map[string]bool
+	// times is how often a mutation was asked for that cannot be repeated.
+	times *int
 }
 
 // Every field of the schema is answered with what is there, or says that it is not available yet. Nothing else: no made-up
@@ -32,7 +35,7 @@ func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
 		if len(got.errors) > 0 {
 			t.Fatal(got.failures())
 		}
-		s := survey{w, map[string]bool{}}
+		s := survey{w, map[string]bool{}, new(int)}
 		answered := 0
 		for _, def := range objects() {
 			for _, f := range fieldsOf(def) {
@@ -145,6 +148,10 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 			return "first: 50"
 		case "ApiTokenMutations.revokeApiTokens":
 			return s.fill(`input: {ids: ["<Gone>"], waitForReplicas: true}`) // a repeat: the others are needed
+		case "UserMutations.createUser", "UserMutations.createUserWithPassword", "UserMutations.removeUserFromStore":
+			*s.times++
+			return s.fill(strings.NewReplacer("made@", fmt.Sprintf("made%d@", *s.times), "<user1>", fmt.Sprintf("<user%d>", *s.times%2),
+				"<store1>", fmt.Sprintf("<store%d>", *s.times/2%3)).Replace(effective[st.name()]))
 		}
 		return s.effect(st)
 	}

@@ -8,12 +8,22 @@ import (
 	"latchkey/internal/dbtest"
 )
 
-// effective are inputs with which the mutations of API tokens have an effect.
+// effective are inputs with which mutations have an effect.
 var effective = map[string]string{
 	"ApiTokenMutations.createApiToken":  `input: {name: "Made", scopes: ["store_cart"], storeId: "<store0>"}`,
 	"ApiTokenMutations.updateApiToken":  `input: {id: "<Till>", name: "Narrower"}`,
 	"ApiTokenMutations.rotateApiToken":  `input: {id: "<Till>"}`,
 	"ApiTokenMutations.revokeApiTokens": `input: {ids: ["<Till>"]}`,
+
+	"AccountMutations.addUserToAccount":     `input: {email: "<away.user0.email>"}`,
+	"AccountMutations.transferOwnership":    `input: {userId: "<user2>", storeId: "<store2>"}`,
+	"UserMutations.createUser":              `input: {email: "made@acme.example", firstName: "Made", lastName: "Here", locale: "en"}`,
+	"UserMutations.createUserWithPassword":  `input: {email: "made@acme.example", firstName: "Made", lastName: "Here", locale: "en", password: "a long sentence", passwordConfirmation: "a long sentence"}`,
+	"UserMutations.addUserToStore":          `input: {storeId: "<store0>", user: {id: "<user2>"}}`,
+	"UserMutations.removeUserFromStore":     `input: {storeId: "<store1>", userId: "<user1>"}`,
+	"UserMutations.updateUser":              `input: {userId: "<user1>", firstName: "Another"}`,
+	"UserMutations.setStoreUserPermissions": `input: {storeId: "<store0>", userId: "<user0>", permissions: ["Add_Pages"]}`,
+	"UserMutations.setStoreUserStatus":      `input: {storeId: "<store0>", userId: "<user0>", status: INACTIVE}`,
 }
 
 func (w *world) effect(s step) string {

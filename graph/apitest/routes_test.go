@@ -35,7 +35,8 @@ func (s step) below() *ast.Definition {
 	return nil
 }
 
-// requires are the scopes that the step needs, by the directives of the schema, and whether a store's owner needs them.
+// requires are the scopes that the step needs, by the directives of the schema, and whether a store's owner may do without them,
+// if not everybody with a place in the store.
 func (s step) requires() (scopes []string, ownStore bool) {
 	declared := []*ast.Directive{s.field.Directives.ForName("requires")}
 	if declared[0] == nil {
@@ -49,11 +50,29 @@ func (s step) requires() (scopes []string, ownStore bool) {
 		for _, scope := range d.Arguments.ForName("scopes").Value.Children {
 			scopes = append(scopes, scope.Value.Raw)
 		}
-		if own := d.Arguments.ForName("ownStore"); own == nil || own.Value.Raw != "true" {
+		own := d.Arguments.ForName("ownStore")
+		if (own == nil || own.Value.Raw != "true") && d.Arguments.ForName("permission") == nil {
 			ownStore = false
 		}
 	}
 	return scopes, ownStore
+}
+
+// open reports whether everybody's session may do without scopes in the stores they have a place in.
+func (s step) open() bool {
+	scopes, _ := s.requires()
+	if len(scopes) == 0 {
+		return true
+	}
+	declared := s.field.Directives.ForName("requires")
+	if s.as != nil {
+		declared = s.as.Directives.ForName("node")
+	}
+	if declared == nil {
+		declared = s.parent.Directives.ForName("requires")
+	}
+	permission := declared.Arguments.ForName("permission")
+	return permission != nil && permission.Value.Raw == "No_Permission_Required"
 }
 
 // route is the way from a root to a field.

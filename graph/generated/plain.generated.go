@@ -478,6 +478,18 @@ var plainTypes = plain.Types{
 			"permissions": {Number: 5, Object: "ScopePermission"},
 		},
 	},
+	"SetStoreUserPermissionsResult": {
+		Conditions: []string{"SetStoreUserPermissionsResult"},
+		Fields: map[string]plain.Field{
+			"storeUser": {Number: 1, Object: "StoreUser"},
+		},
+	},
+	"SetStoreUserStatusResult": {
+		Conditions: []string{"SetStoreUserStatusResult"},
+		Fields: map[string]plain.Field{
+			"storeUser": {Number: 1, Object: "StoreUser"},
+		},
+	},
 	"Store": {
 		Conditions: []string{"Store", "Node"},
 		Fields: map[string]plain.Field{
@@ -592,10 +604,23 @@ var plainTypes = plain.Types{
 			"time": {Number: 1},
 		},
 	},
+	"TransferOwnershipResult": {
+		Conditions: []string{"TransferOwnershipResult"},
+		Fields: map[string]plain.Field{
+			"account": {Number: 1, Object: "Account"},
+			"store":   {Number: 2, Object: "Store"},
+		},
+	},
 	"UpdateApiTokenResult": {
 		Conditions: []string{"UpdateApiTokenResult"},
 		Fields: map[string]plain.Field{
 			"apiToken": {Number: 1, Object: "ApiToken"},
+		},
+	},
+	"UpdateUserResult": {
+		Conditions: []string{"UpdateUserResult"},
+		Fields: map[string]plain.Field{
+			"user": {Number: 1, Object: "User"},
 		},
 	},
 	"User": {
@@ -2360,6 +2385,52 @@ func (ec *executionContext) plainScopeResource(ctx context.Context, b []byte, se
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainSetStoreUserPermissionsResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.SetStoreUserPermissionsResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"SetStoreUserPermissionsResult"`...)
+		case 1: // storeUser
+			if obj.StoreUser == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainStoreUser(ctx, b, f.Sub, obj.StoreUser); !ok {
+					return b, false
+				}
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainSetStoreUserStatusResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.SetStoreUserStatusResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"SetStoreUserStatusResult"`...)
+		case 1: // storeUser
+			if obj.StoreUser == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainStoreUser(ctx, b, f.Sub, obj.StoreUser); !ok {
+					return b, false
+				}
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainStore(ctx context.Context, b []byte, sel plain.Selection, obj *object.Store) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -2827,6 +2898,34 @@ func (ec *executionContext) plainSystem(ctx context.Context, b []byte, sel plain
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainTransferOwnershipResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.TransferOwnershipResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"TransferOwnershipResult"`...)
+		case 1: // account
+			if b, ok = ec.plainAccount(ctx, b, f.Sub, &obj.Account); !ok {
+				return b, false
+			}
+
+		case 2: // store
+			if obj.Store == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainStore(ctx, b, f.Sub, obj.Store); !ok {
+					return b, false
+				}
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainUpdateApiTokenResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.UpdateAPITokenResult) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -2839,6 +2938,29 @@ func (ec *executionContext) plainUpdateApiTokenResult(ctx context.Context, b []b
 		case 1: // apiToken
 			if b, ok = ec.plainApiToken(ctx, b, f.Sub, &obj.APIToken); !ok {
 				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainUpdateUserResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.UpdateUserResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UpdateUserResult"`...)
+		case 1: // user
+			if obj.User == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainUser(ctx, b, f.Sub, obj.User); !ok {
+					return b, false
+				}
 			}
 
 		}
@@ -4888,6 +5010,34 @@ func (ec *executionContext) marshalORotateApiTokenResult2ᚖlatchkeyᚋgraphᚋm
 	return ec._RotateApiTokenResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOSetStoreUserPermissionsResult2ᚖlatchkeyᚋgraphᚋmodelᚐSetStoreUserPermissionsResult(ctx context.Context, sel ast.SelectionSet, v *model.SetStoreUserPermissionsResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "SetStoreUserPermissionsResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSetStoreUserPermissionsResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._SetStoreUserPermissionsResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSetStoreUserStatusResult2ᚖlatchkeyᚋgraphᚋmodelᚐSetStoreUserStatusResult(ctx context.Context, sel ast.SelectionSet, v *model.SetStoreUserStatusResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "SetStoreUserStatusResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSetStoreUserStatusResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._SetStoreUserStatusResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOStore2ᚖlatchkeyᚋgraphᚋobjectᚐStore(ctx context.Context, sel ast.SelectionSet, v *object.Store) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -4949,6 +5099,20 @@ func (ec *executionContext) marshalOStoreEdge2ᚖlatchkeyᚋgraphᚋobjectᚐSto
 		}
 	}
 	return ec._StoreEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOStoreUser2ᚖlatchkeyᚋgraphᚋobjectᚐStoreUser(ctx context.Context, sel ast.SelectionSet, v *object.StoreUser) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "StoreUser", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainStoreUser(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._StoreUser(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOStoreUserEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐStoreUserEdge(ctx context.Context, sel ast.SelectionSet, v []*object.StoreUserEdge) graphql.Marshaler {
@@ -5049,6 +5213,20 @@ func (ec *executionContext) marshalOSubscriptionEdge2ᚖlatchkeyᚋgraphᚋmodel
 	return ec._SubscriptionEdge(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOTransferOwnershipResult2ᚖlatchkeyᚋgraphᚋmodelᚐTransferOwnershipResult(ctx context.Context, sel ast.SelectionSet, v *model.TransferOwnershipResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "TransferOwnershipResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainTransferOwnershipResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._TransferOwnershipResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOUpdateApiTokenResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateAPITokenResult(ctx context.Context, sel ast.SelectionSet, v *model.UpdateAPITokenResult) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5061,6 +5239,20 @@ func (ec *executionContext) marshalOUpdateApiTokenResult2ᚖlatchkeyᚋgraphᚋm
 		}
 	}
 	return ec._UpdateApiTokenResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOUpdateUserResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateUserResult(ctx context.Context, sel ast.SelectionSet, v *model.UpdateUserResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "UpdateUserResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUpdateUserResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UpdateUserResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx context.Context, sel ast.SelectionSet, v *object.User) graphql.Marshaler {

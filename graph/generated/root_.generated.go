@@ -87,9 +87,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRemoveUserFromStoreInput,
 		ec.unmarshalInputRevokeApiTokensInput,
 		ec.unmarshalInputRotateApiTokenInput,
+		ec.unmarshalInputSetStoreUserPermissionsInput,
+		ec.unmarshalInputSetStoreUserStatusInput,
 		ec.unmarshalInputStoreFilterInput,
 		ec.unmarshalInputSubscriptionFiltersInput,
+		ec.unmarshalInputTransferOwnershipInput,
 		ec.unmarshalInputUpdateApiTokenInput,
+		ec.unmarshalInputUpdateUserInput,
 		ec.unmarshalInputUserFilterInput,
 		ec.unmarshalInputUserIdentifierInput,
 	)
@@ -179,6 +183,11 @@ directive @requires(
   the stores that person owns.
   """
   ownStore: Boolean! = false
+  """
+  A permission in stores: the session of a person who has it in some store, or owns one, passes as well. It reaches no further
+  than those stores. ` + "`" + `No_Permission_Required` + "`" + `: every person's session, which reaches the stores the person has a place in.
+  """
+  permission: String
 ) on FIELD_DEFINITION | OBJECT
 
 "What reading an object of this type through ` + "`" + `node` + "`" + ` or ` + "`" + `nodes` + "`" + ` needs."
@@ -187,6 +196,8 @@ directive @node(
   scopes: [String!]!
   "Whether the session of a store's owner passes as well, for objects of the stores that person owns."
   ownStore: Boolean! = false
+  "A permission in stores: the session of a person who has it in some store passes as well, for objects of such stores."
+  permission: String
 ) on OBJECT
 
 "A moment in ISO 8601, in UTC: ` + "`" + `2026-01-31T09:30:00Z` + "`" + `. Input with another offset is converted to UTC."
@@ -319,7 +330,7 @@ type Account implements Node @node(scopes: [], ownStore: true) {
   "What the account takes part in beyond the ordinary. Needs ` + "`" + `account_read` + "`" + `."
   features: [AccountFeature!]! @requires(scopes: ["account_read"])
 
-  "The account's stores, newest first. Needs ` + "`" + `account_stores_read` + "`" + `; a store's owner sees the stores they own."
+  "The account's stores, newest first. Needs ` + "`" + `account_stores_read` + "`" + `; a person's session sees the stores they own or have a place in."
   stores(
     "Which stores; all of them by default."
     filter: StoreFilterInput
@@ -331,7 +342,7 @@ type Account implements Node @node(scopes: [], ownStore: true) {
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): StoreConnection! @requires(scopes: ["account_stores_read"], ownStore: true)
+  ): StoreConnection! @requires(scopes: ["account_stores_read"], permission: "No_Permission_Required")
 }
 
 "What is known about a business."
@@ -346,8 +357,8 @@ enum AccountFeature {
   AUTOMATED_BILLING
 }
 
-"A shop of the account. Its fields need ` + "`" + `account_stores_read` + "`" + ` where they do not say otherwise; a store's owner reads the stores they own."
-type Store implements Node @requires(scopes: ["account_stores_read"], ownStore: true) @node(scopes: ["account_stores_read"], ownStore: true) {
+"A shop of the account. Its fields need ` + "`" + `account_stores_read` + "`" + ` where they do not say otherwise; a person's session reads the stores they own or have a place in."
+type Store implements Node @requires(scopes: ["account_stores_read"], permission: "No_Permission_Required") @node(scopes: ["account_stores_read"], permission: "No_Permission_Required") {
   "The store's id, ` + "`" + `bc/account/store/{key}` + "`" + `. Where a store's id is asked for, its hash is taken as well."
   id: ID!
 
@@ -357,8 +368,8 @@ type Store implements Node @requires(scopes: ["account_stores_read"], ownStore: 
   "The short name of the store in the addresses of its API: ` + "`" + `/stores/{storeHash}/v3/` + "`" + `."
   storeHash: String!
 
-  "The person the store belongs to: the one who may issue API tokens for it. Needs ` + "`" + `account_users_read` + "`" + `."
-  owner: User! @requires(scopes: ["account_users_read"], ownStore: true)
+  "The person the store belongs to: the one who may issue API tokens for it. Needs ` + "`" + `account_users_read` + "`" + `, or the permission ` + "`" + `Manage_Users` + "`" + ` there."
+  owner: User! @requires(scopes: ["account_users_read"], permission: "Manage_Users")
 }
 
 "A page of stores."
@@ -404,7 +415,7 @@ input StoreFilterInput {
   apiToken(
     "The token's id, ` + "`" + `bc/account/apiToken/{uuid}` + "`" + `."
     id: ID!
-  ): ApiToken @requires(scopes: ["account_api_tokens_read"], ownStore: true)
+  ): ApiToken @requires(scopes: ["account_api_tokens_read"], permission: "List_Store_API_Tokens")
 }
 
 extend type Store {
@@ -420,7 +431,7 @@ extend type Store {
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): ApiTokenConnection! @requires(scopes: ["account_api_tokens_read"], ownStore: true)
+  ): ApiTokenConnection! @requires(scopes: ["account_api_tokens_read"], permission: "List_Store_API_Tokens")
 }
 
 """
@@ -535,7 +546,7 @@ type ApiTokenMutations {
   createApiToken(
     "The token."
     input: CreateApiTokenInput!
-  ): CreateApiTokenResult @requires(scopes: ["account_api_tokens_write"], ownStore: true)
+  ): CreateApiTokenResult @requires(scopes: ["account_api_tokens_write"], permission: "Create_Store_API_Tokens")
 
   """
   Changes an API token, which can only lose by it: scopes can be taken away, the expiry brought nearer, networks made
@@ -544,7 +555,7 @@ type ApiTokenMutations {
   updateApiToken(
     "What to change."
     input: UpdateApiTokenInput!
-  ): UpdateApiTokenResult @requires(scopes: ["account_api_tokens_write"], ownStore: true)
+  ): UpdateApiTokenResult @requires(scopes: ["account_api_tokens_write"], permission: "Create_Store_API_Tokens")
 
   """
   Makes a new access token for an API token and answers it, once and never again. The old one works on for the overlap
@@ -553,7 +564,7 @@ type ApiTokenMutations {
   rotateApiToken(
     "Which token, and how long both shall work."
     input: RotateApiTokenInput!
-  ): RotateApiTokenResult @requires(scopes: ["account_api_tokens_write"], ownStore: true)
+  ): RotateApiTokenResult @requires(scopes: ["account_api_tokens_write"], permission: "Create_Store_API_Tokens")
 
   """
   Ends API tokens at once: all of them or, if one cannot be found or revoked, none. A token that is revoked already stays
@@ -562,7 +573,7 @@ type ApiTokenMutations {
   revokeApiTokens(
     "Which tokens, and why."
     input: RevokeApiTokensInput!
-  ): RevokeApiTokensResult @requires(scopes: ["account_api_tokens_write"], ownStore: true)
+  ): RevokeApiTokensResult @requires(scopes: ["account_api_tokens_write"], permission: "Delete_Store_API_Tokens")
 }
 
 "An API token to create."
@@ -710,7 +721,7 @@ type ReplicaAcknowledgement @requires(scopes: [], ownStore: true) {
 }
 
 extend type Store {
-  "The apps installed in the store, newest first. Needs ` + "`" + `account_apps_read` + "`" + `."
+  "The apps installed in the store, newest first. Needs ` + "`" + `account_apps_read` + "`" + `; a person's session sees those of their own stores."
   apps(
     "Only entries before this cursor."
     before: String
@@ -720,11 +731,11 @@ extend type Store {
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): AppsConnection! @requires(scopes: ["account_apps_read"], ownStore: true)
+  ): AppsConnection! @requires(scopes: ["account_apps_read"], permission: "No_Permission_Required")
 }
 
 extend type StoreUser {
-  "The apps the person may use in the store, newest first. Needs ` + "`" + `account_apps_read` + "`" + `."
+  "The apps the person may use in the store, newest first. Needs ` + "`" + `account_apps_read` + "`" + `, or the permission ` + "`" + `Manage_Users` + "`" + ` there."
   apps(
     "Only entries before this cursor."
     before: String
@@ -734,7 +745,7 @@ extend type StoreUser {
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): AppsConnection! @requires(scopes: ["account_apps_read"], ownStore: true)
+  ): AppsConnection! @requires(scopes: ["account_apps_read"], permission: "Manage_Users")
 }
 
 "A program that works with stores, and that merchants can install. Lists of apps need ` + "`" + `account_apps_read` + "`" + `."
@@ -1816,7 +1827,7 @@ type ScopePermission @requires(scopes: [], ownStore: true) {
 }
 
 extend type Store {
-  "The people of the store, newest first, each with their place in it. Needs ` + "`" + `account_users_read` + "`" + `."
+  "The people of the store, newest first, each with their place in it. Needs ` + "`" + `account_users_read` + "`" + `, or the permission ` + "`" + `Manage_Users` + "`" + ` there."
   users(
     "Only entries before this cursor."
     before: String
@@ -1826,7 +1837,7 @@ extend type Store {
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): StoreUserConnection! @requires(scopes: ["account_users_read"], ownStore: true)
+  ): StoreUserConnection! @requires(scopes: ["account_users_read"], permission: "Manage_Users")
 }
 
 "A person, who may belong to several accounts and stores. There is one for every e-mail address. Lists of people need ` + "`" + `account_users_read` + "`" + `."
@@ -1847,7 +1858,7 @@ type User implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["
   createdAt: DateTime!
   "When anything changed last of what the account sees of the person; for somebody who is no longer in the account, when they were created."
   updatedAt: DateTime!
-  "The person's places in stores of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `; a store's owner sees those in the stores they own."
+  "The person's places in stores of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `; a person's session sees those in the stores they own, or have ` + "`" + `Manage_Users` + "`" + ` in."
   stores(
     "Only entries before this cursor."
     before: String
@@ -1857,7 +1868,7 @@ type User implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["
     first: Int
     "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
     last: Int
-  ): UserStoreConnection! @requires(scopes: ["account_users_read"], ownStore: true)
+  ): UserStoreConnection! @requires(scopes: ["account_users_read"], permission: "Manage_Users")
 }
 
 """
@@ -2033,6 +2044,16 @@ type AccountMutations {
   ): RemoveUserFromAccountResult @requires(scopes: ["account_users_delete"])
 
   """
+  Makes a person of the account the owner of the account, or of a store of it. A store's next owner may do everything there;
+  the former one stays in it as an administrator. Only a session may do this: that of the account's owner, or for a store
+  that of the store's owner. API tokens never may.
+  """
+  transferOwnership(
+    "What, and to whom."
+    input: TransferOwnershipInput!
+  ): TransferOwnershipResult @requires(scopes: [], ownStore: true)
+
+  """
   Brings people to what the input says of them: creates those whom nobody knows, takes others into the account and into
   stores, and changes what differs. Each item is done as a whole or not at all, and the items that are wrong leave the
   others alone; sent again, it changes nothing. Needs ` + "`" + `account_users_write` + "`" + `, and with ` + "`" + `removeOthers` + "`" + `
@@ -2179,6 +2200,22 @@ type DeprovisionUsersResult @requires(scopes: [], ownStore: true) {
   dryRun: Boolean!
 }
 
+"What to give to another owner."
+input TransferOwnershipInput {
+  "The id of the next owner, a person of the account."
+  userId: ID!
+  "The id or the hash of the store to give; the account itself if left out."
+  storeId: ID
+}
+
+"What has another owner."
+type TransferOwnershipResult @requires(scopes: [], ownStore: true) {
+  "The account."
+  account: Account!
+  "The store that was given; null if it was the account."
+  store: Store
+}
+
 "Whom to take into the account."
 input AddUserToAccountInput {
   "The person's e-mail address."
@@ -2217,33 +2254,118 @@ type RemoveUserFromAccountResult @requires(scopes: [], ownStore: true) {
 type UserMutations {
   """
   Creates a person and takes them into the account. They are invited by e-mail to choose a password. An address that is
-  taken is ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `.
+  taken is ` + "`" + `CONFLICT` + "`" + `: take that person in by ` + "`" + `addUserToAccount` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + `
+  in some store.
   """
   createUser(
     "The person."
     input: CreateUserInput!
-  ): CreateUserResult @requires(scopes: ["account_users_write"])
+  ): CreateUserResult @requires(scopes: ["account_users_write"], permission: "Add_User")
 
-  "Creates a person with a password that somebody else chose, and takes them into the account. Needs ` + "`" + `account_users_write` + "`" + `."
+  """
+  Creates a person with a password that somebody else chose, and takes them into the account. A password has 8 to 256
+  characters and is not the e-mail address. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` in some store.
+  """
   createUserWithPassword(
     "The person and the password."
     input: CreateUserWithPasswordInput!
-  ): CreateUserWithPasswordResult @requires(scopes: ["account_users_write"]) @deprecated(reason: "Use ` + "`" + `createUser` + "`" + `: the person then chooses a password that nobody else knows.")
+  ): CreateUserWithPasswordResult @requires(scopes: ["account_users_write"], permission: "Add_User") @deprecated(reason: "Use ` + "`" + `createUser` + "`" + `: the person then chooses a password that nobody else knows.")
 
   """
   Takes a person into a store. By e-mail address they are taken into the account as well; by id only people who are in
-  the account already can be taken in, any other id is ` + "`" + `NOT_FOUND` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `.
+  the account already can be taken in, any other id is ` + "`" + `NOT_FOUND` + "`" + `. They are active there, without any permission; a person
+  who is there already stays as they are. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` there.
   """
   addUserToStore(
     "Whom, and into which store."
     input: AddUserToStoreInput!
-  ): AddUserToStoreResult @requires(scopes: ["account_users_write"])
+  ): AddUserToStoreResult @requires(scopes: ["account_users_write"], permission: "Add_User")
 
-  "Takes a person out of a store; they stay in the account. The store's owner cannot be taken out: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_delete` + "`" + `."
+  "Takes a person out of a store; they stay in the account. The store's owner cannot be taken out: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_delete` + "`" + `, or the permission ` + "`" + `Delete_Users` + "`" + ` there."
   removeUserFromStore(
     "Whom, and out of which store."
     input: RemoveUserFromStoreInput!
-  ): RemoveUserFromStoreResult @requires(scopes: ["account_users_delete"])
+  ): RemoveUserFromStoreResult @requires(scopes: ["account_users_delete"], permission: "Delete_Users")
+
+  """
+  Changes what is known of a person; what is left out stays as it is. The names of a person who is in another account as
+  well are theirs alone to change: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `; with a session people change their own names.
+  """
+  updateUser(
+    "Whom, and what."
+    input: UpdateUserInput!
+  ): UpdateUserResult @requires(scopes: ["account_users_write"], permission: "No_Permission_Required")
+
+  """
+  Replaces what a person may do in a store. Nobody gives or takes a permission that they do not have there themselves; those
+  about API tokens and installing apps only the store's owner gives and takes, by a session. The store's owner keeps all:
+  ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Edit_Users` + "`" + ` there.
+  """
+  setStoreUserPermissions(
+    "Whose, where, and which."
+    input: SetStoreUserPermissionsInput!
+  ): SetStoreUserPermissionsResult @requires(scopes: ["account_users_write"], permission: "Edit_Users")
+
+  """
+  Says whether a person may work in a store. To let somebody in again takes the right to give them what they may do there.
+  The store's owner stays active: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Edit_Users` + "`" + ` there.
+  """
+  setStoreUserStatus(
+    "Whose, where, and which."
+    input: SetStoreUserStatusInput!
+  ): SetStoreUserStatusResult @requires(scopes: ["account_users_write"], permission: "Edit_Users")
+}
+
+"What to change of a person."
+input UpdateUserInput {
+  "The person's id."
+  userId: ID!
+  "The first name."
+  firstName: String
+  "The last name."
+  lastName: String
+  "The language to write to the person in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
+  locale: String
+  "How another system of the account's knows the person, unique in the account; null takes it away."
+  externalId: String
+}
+
+"The person after the change."
+type UpdateUserResult @requires(scopes: [], ownStore: true) {
+  "The person."
+  user: User
+}
+
+"What a person shall be able to do in a store."
+input SetStoreUserPermissionsInput {
+  "The store's id, or its hash."
+  storeId: ID!
+  "The id of a person who is in the store."
+  userId: ID!
+  "All the permissions they shall have there, by the names the control panel uses; none if empty."
+  permissions: [String!]!
+}
+
+"A person's place in a store, after their permissions were set."
+type SetStoreUserPermissionsResult @requires(scopes: [], ownStore: true) {
+  "The person in the store."
+  storeUser: StoreUser
+}
+
+"Whether a person shall be able to work in a store."
+input SetStoreUserStatusInput {
+  "The store's id, or its hash."
+  storeId: ID!
+  "The id of a person who is in the store."
+  userId: ID!
+  "Whether they can."
+  status: StoreUserStatus!
+}
+
+"A person's place in a store, after their status was set."
+type SetStoreUserStatusResult @requires(scopes: [], ownStore: true) {
+  "The person in the store."
+  storeUser: StoreUser
 }
 
 "A person to create."
@@ -2389,6 +2511,8 @@ func (ec *executionContext) childFields_AccountMutations(ctx context.Context, fi
 		return ec.fieldContext_AccountMutations_addUserToAccount(ctx, field)
 	case "removeUserFromAccount":
 		return ec.fieldContext_AccountMutations_removeUserFromAccount(ctx, field)
+	case "transferOwnership":
+		return ec.fieldContext_AccountMutations_transferOwnership(ctx, field)
 	case "provisionUsers":
 		return ec.fieldContext_AccountMutations_provisionUsers(ctx, field)
 	case "deprovisionUsers":
@@ -3017,6 +3141,22 @@ func (ec *executionContext) childFields_ScopeResource(ctx context.Context, field
 	return nil, fmt.Errorf("no field named %q was found under type ScopeResource", field.Name)
 }
 
+func (ec *executionContext) childFields_SetStoreUserPermissionsResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "storeUser":
+		return ec.fieldContext_SetStoreUserPermissionsResult_storeUser(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetStoreUserPermissionsResult", field.Name)
+}
+
+func (ec *executionContext) childFields_SetStoreUserStatusResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "storeUser":
+		return ec.fieldContext_SetStoreUserStatusResult_storeUser(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetStoreUserStatusResult", field.Name)
+}
+
 func (ec *executionContext) childFields_Store(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -3205,12 +3345,30 @@ func (ec *executionContext) childFields_System(ctx context.Context, field graphq
 	return nil, fmt.Errorf("no field named %q was found under type System", field.Name)
 }
 
+func (ec *executionContext) childFields_TransferOwnershipResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "account":
+		return ec.fieldContext_TransferOwnershipResult_account(ctx, field)
+	case "store":
+		return ec.fieldContext_TransferOwnershipResult_store(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TransferOwnershipResult", field.Name)
+}
+
 func (ec *executionContext) childFields_UpdateApiTokenResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "apiToken":
 		return ec.fieldContext_UpdateApiTokenResult_apiToken(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateApiTokenResult", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateUserResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_UpdateUserResult_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateUserResult", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3281,6 +3439,12 @@ func (ec *executionContext) childFields_UserMutations(ctx context.Context, field
 		return ec.fieldContext_UserMutations_addUserToStore(ctx, field)
 	case "removeUserFromStore":
 		return ec.fieldContext_UserMutations_removeUserFromStore(ctx, field)
+	case "updateUser":
+		return ec.fieldContext_UserMutations_updateUser(ctx, field)
+	case "setStoreUserPermissions":
+		return ec.fieldContext_UserMutations_setStoreUserPermissions(ctx, field)
+	case "setStoreUserStatus":
+		return ec.fieldContext_UserMutations_setStoreUserStatus(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserMutations", field.Name)
 }

@@ -23,6 +23,7 @@ import (
 type AccountMutationsResolver interface {
 	AddUserToAccount(ctx context.Context, obj *model.AccountMutations, input model.AddUserToAccountInput) (*model.AddUserToAccountResult, error)
 	RemoveUserFromAccount(ctx context.Context, obj *model.AccountMutations, input model.RemoveUserFromAccountInput) (*model.RemoveUserFromAccountResult, error)
+	TransferOwnership(ctx context.Context, obj *model.AccountMutations, input model.TransferOwnershipInput) (*model.TransferOwnershipResult, error)
 	ProvisionUsers(ctx context.Context, obj *model.AccountMutations, input model.ProvisionUsersInput) (*model.ProvisionUsersResult, error)
 	DeprovisionUsers(ctx context.Context, obj *model.AccountMutations, input model.DeprovisionUsersInput) (*model.DeprovisionUsersResult, error)
 }
@@ -40,6 +41,9 @@ type UserMutationsResolver interface {
 	CreateUserWithPassword(ctx context.Context, obj *model.UserMutations, input model.CreateUserWithPasswordInput) (*model.CreateUserWithPasswordResult, error)
 	AddUserToStore(ctx context.Context, obj *model.UserMutations, input model.AddUserToStoreInput) (*model.AddUserToStoreResult, error)
 	RemoveUserFromStore(ctx context.Context, obj *model.UserMutations, input model.RemoveUserFromStoreInput) (*model.RemoveUserFromStoreResult, error)
+	UpdateUser(ctx context.Context, obj *model.UserMutations, input model.UpdateUserInput) (*model.UpdateUserResult, error)
+	SetStoreUserPermissions(ctx context.Context, obj *model.UserMutations, input model.SetStoreUserPermissionsInput) (*model.SetStoreUserPermissionsResult, error)
+	SetStoreUserStatus(ctx context.Context, obj *model.UserMutations, input model.SetStoreUserStatusInput) (*model.SetStoreUserStatusResult, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -94,6 +98,20 @@ func (ec *executionContext) field_AccountMutations_removeUserFromAccount_args(ct
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.RemoveUserFromAccountInput, error) {
 			return ec.unmarshalNRemoveUserFromAccountInput2latchkeyᚋgraphᚋmodelᚐRemoveUserFromAccountInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_AccountMutations_transferOwnership_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.TransferOwnershipInput, error) {
+			return ec.unmarshalNTransferOwnershipInput2latchkeyᚋgraphᚋmodelᚐTransferOwnershipInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -188,6 +206,48 @@ func (ec *executionContext) field_UserMutations_removeUserFromStore_args(ctx con
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.RemoveUserFromStoreInput, error) {
 			return ec.unmarshalNRemoveUserFromStoreInput2latchkeyᚋgraphᚋmodelᚐRemoveUserFromStoreInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_UserMutations_setStoreUserPermissions_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SetStoreUserPermissionsInput, error) {
+			return ec.unmarshalNSetStoreUserPermissionsInput2latchkeyᚋgraphᚋmodelᚐSetStoreUserPermissionsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_UserMutations_setStoreUserStatus_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SetStoreUserStatusInput, error) {
+			return ec.unmarshalNSetStoreUserStatusInput2latchkeyᚋgraphᚋmodelᚐSetStoreUserStatusInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_UserMutations_updateUser_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.UpdateUserInput, error) {
+			return ec.unmarshalNUpdateUserInput2latchkeyᚋgraphᚋmodelᚐUpdateUserInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -320,6 +380,50 @@ func (ec *executionContext) fieldContext_AccountMutations_removeUserFromAccount(
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_AccountMutations_removeUserFromAccount_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AccountMutations_transferOwnership(ctx context.Context, field graphql.CollectedField, obj *model.AccountMutations) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AccountMutations_transferOwnership(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.AccountMutations().TransferOwnership(ctx, obj, fc.Args["input"].(model.TransferOwnershipInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.TransferOwnershipResult) graphql.Marshaler {
+			return ec.marshalOTransferOwnershipResult2ᚖlatchkeyᚋgraphᚋmodelᚐTransferOwnershipResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AccountMutations_transferOwnership(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AccountMutations",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TransferOwnershipResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_AccountMutations_transferOwnership_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -1212,6 +1316,70 @@ func (ec *executionContext) fieldContext_RemoveUserFromStoreResult_user(_ contex
 	return fc, nil
 }
 
+func (ec *executionContext) _SetStoreUserPermissionsResult_storeUser(ctx context.Context, field graphql.CollectedField, obj *model.SetStoreUserPermissionsResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SetStoreUserPermissionsResult_storeUser(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StoreUser, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *object.StoreUser) graphql.Marshaler {
+			return ec.marshalOStoreUser2ᚖlatchkeyᚋgraphᚋobjectᚐStoreUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SetStoreUserPermissionsResult_storeUser(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SetStoreUserPermissionsResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StoreUser(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SetStoreUserStatusResult_storeUser(ctx context.Context, field graphql.CollectedField, obj *model.SetStoreUserStatusResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SetStoreUserStatusResult_storeUser(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StoreUser, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *object.StoreUser) graphql.Marshaler {
+			return ec.marshalOStoreUser2ᚖlatchkeyᚋgraphᚋobjectᚐStoreUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SetStoreUserStatusResult_storeUser(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SetStoreUserStatusResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StoreUser(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _StoreRoleInfo_role(ctx context.Context, field graphql.CollectedField, obj *object.StoreRoleInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1704,6 +1872,102 @@ func (ec *executionContext) _StoreUserEdge_cursor(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_StoreUserEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("StoreUserEdge", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _TransferOwnershipResult_account(ctx context.Context, field graphql.CollectedField, obj *model.TransferOwnershipResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TransferOwnershipResult_account(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Account, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v object.Account) graphql.Marshaler {
+			return ec.marshalNAccount2latchkeyᚋgraphᚋobjectᚐAccount(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TransferOwnershipResult_account(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TransferOwnershipResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TransferOwnershipResult_store(ctx context.Context, field graphql.CollectedField, obj *model.TransferOwnershipResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TransferOwnershipResult_store(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Store, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *object.Store) graphql.Marshaler {
+			return ec.marshalOStore2ᚖlatchkeyᚋgraphᚋobjectᚐStore(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TransferOwnershipResult_store(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TransferOwnershipResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Store(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UpdateUserResult_user(ctx context.Context, field graphql.CollectedField, obj *model.UpdateUserResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UpdateUserResult_user(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.User, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *object.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UpdateUserResult_user(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UpdateUserResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _User_id(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
@@ -2324,6 +2588,138 @@ func (ec *executionContext) fieldContext_UserMutations_removeUserFromStore(ctx c
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_UserMutations_removeUserFromStore_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UserMutations_updateUser(ctx context.Context, field graphql.CollectedField, obj *model.UserMutations) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UserMutations_updateUser(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.UserMutations().UpdateUser(ctx, obj, fc.Args["input"].(model.UpdateUserInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.UpdateUserResult) graphql.Marshaler {
+			return ec.marshalOUpdateUserResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateUserResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UserMutations_updateUser(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UserMutations",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UpdateUserResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_UserMutations_updateUser_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UserMutations_setStoreUserPermissions(ctx context.Context, field graphql.CollectedField, obj *model.UserMutations) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UserMutations_setStoreUserPermissions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.UserMutations().SetStoreUserPermissions(ctx, obj, fc.Args["input"].(model.SetStoreUserPermissionsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SetStoreUserPermissionsResult) graphql.Marshaler {
+			return ec.marshalOSetStoreUserPermissionsResult2ᚖlatchkeyᚋgraphᚋmodelᚐSetStoreUserPermissionsResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UserMutations_setStoreUserPermissions(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UserMutations",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SetStoreUserPermissionsResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_UserMutations_setStoreUserPermissions_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UserMutations_setStoreUserStatus(ctx context.Context, field graphql.CollectedField, obj *model.UserMutations) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UserMutations_setStoreUserStatus(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.UserMutations().SetStoreUserStatus(ctx, obj, fc.Args["input"].(model.SetStoreUserStatusInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SetStoreUserStatusResult) graphql.Marshaler {
+			return ec.marshalOSetStoreUserStatusResult2ᚖlatchkeyᚋgraphᚋmodelᚐSetStoreUserStatusResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_UserMutations_setStoreUserStatus(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UserMutations",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SetStoreUserStatusResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_UserMutations_setStoreUserStatus_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -3086,6 +3482,189 @@ func (ec *executionContext) unmarshalInputRemoveUserFromStoreInput(ctx context.C
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputSetStoreUserPermissionsInput(ctx context.Context, obj any) (model.SetStoreUserPermissionsInput, error) {
+	var it model.SetStoreUserPermissionsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"storeId", "userId", "permissions"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "storeId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("storeId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StoreID = data
+		case "userId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("userId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UserID = data
+		case "permissions":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("permissions"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Permissions = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputSetStoreUserStatusInput(ctx context.Context, obj any) (model.SetStoreUserStatusInput, error) {
+	var it model.SetStoreUserStatusInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"storeId", "userId", "status"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "storeId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("storeId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StoreID = data
+		case "userId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("userId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UserID = data
+		case "status":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("status"))
+			data, err := ec.unmarshalNStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Status = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputTransferOwnershipInput(ctx context.Context, obj any) (model.TransferOwnershipInput, error) {
+	var it model.TransferOwnershipInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"userId", "storeId"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "userId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("userId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UserID = data
+		case "storeId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("storeId"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StoreID = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputUpdateUserInput(ctx context.Context, obj any) (model.UpdateUserInput, error) {
+	var it model.UpdateUserInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"userId", "firstName", "lastName", "locale", "externalId"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "userId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("userId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UserID = data
+		case "firstName":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("firstName"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FirstName = data
+		case "lastName":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("lastName"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LastName = data
+		case "locale":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("locale"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Locale = data
+		case "externalId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("externalId"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExternalID = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputUserFilterInput(ctx context.Context, obj any) (model.UserFilterInput, error) {
 	var it model.UserFilterInput
 	if obj == nil {
@@ -3215,6 +3794,11 @@ func (ec *executionContext) _AccountMutations(ctx context.Context, sel ast.Selec
 			}
 		case "removeUserFromAccount":
 			out.Values[i] = ec._AccountMutations_removeUserFromAccount(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "transferOwnership":
+			out.Values[i] = ec._AccountMutations_transferOwnership(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -3729,6 +4313,82 @@ func (ec *executionContext) _RemoveUserFromStoreResult(ctx context.Context, sel 
 	return out
 }
 
+var setStoreUserPermissionsResultImplementors = []string{"SetStoreUserPermissionsResult"}
+
+func (ec *executionContext) _SetStoreUserPermissionsResult(ctx context.Context, sel ast.SelectionSet, obj *model.SetStoreUserPermissionsResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, setStoreUserPermissionsResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SetStoreUserPermissionsResult")
+		case "storeUser":
+			out.Values[i] = ec._SetStoreUserPermissionsResult_storeUser(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var setStoreUserStatusResultImplementors = []string{"SetStoreUserStatusResult"}
+
+func (ec *executionContext) _SetStoreUserStatusResult(ctx context.Context, sel ast.SelectionSet, obj *model.SetStoreUserStatusResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, setStoreUserStatusResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SetStoreUserStatusResult")
+		case "storeUser":
+			out.Values[i] = ec._SetStoreUserStatusResult_storeUser(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var storeRoleInfoImplementors = []string{"StoreRoleInfo"}
 
 func (ec *executionContext) _StoreRoleInfo(ctx context.Context, sel ast.SelectionSet, obj *object.StoreRoleInfo) graphql.Marshaler {
@@ -3999,6 +4659,87 @@ func (ec *executionContext) _StoreUserEdge(ctx context.Context, sel ast.Selectio
 		case "cursor":
 			out.Values[i] = ec._StoreUserEdge_cursor(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var transferOwnershipResultImplementors = []string{"TransferOwnershipResult"}
+
+func (ec *executionContext) _TransferOwnershipResult(ctx context.Context, sel ast.SelectionSet, obj *model.TransferOwnershipResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, transferOwnershipResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TransferOwnershipResult")
+		case "account":
+			out.Values[i] = ec._TransferOwnershipResult_account(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "store":
+			out.Values[i] = ec._TransferOwnershipResult_store(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var updateUserResultImplementors = []string{"UpdateUserResult"}
+
+func (ec *executionContext) _UpdateUserResult(ctx context.Context, sel ast.SelectionSet, obj *model.UpdateUserResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, updateUserResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UpdateUserResult")
+		case "user":
+			out.Values[i] = ec._UpdateUserResult_user(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -4403,6 +5144,21 @@ func (ec *executionContext) _UserMutations(ctx context.Context, sel ast.Selectio
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "updateUser":
+			out.Values[i] = ec._UserMutations_updateUser(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "setStoreUserPermissions":
+			out.Values[i] = ec._UserMutations_setStoreUserPermissions(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "setStoreUserStatus":
+			out.Values[i] = ec._UserMutations_setStoreUserStatus(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4696,6 +5452,16 @@ func (ec *executionContext) unmarshalNRemoveUserFromStoreInput2latchkeyᚋgraph�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNSetStoreUserPermissionsInput2latchkeyᚋgraphᚋmodelᚐSetStoreUserPermissionsInput(ctx context.Context, v any) (model.SetStoreUserPermissionsInput, error) {
+	res, err := ec.unmarshalInputSetStoreUserPermissionsInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNSetStoreUserStatusInput2latchkeyᚋgraphᚋmodelᚐSetStoreUserStatusInput(ctx context.Context, v any) (model.SetStoreUserStatusInput, error) {
+	res, err := ec.unmarshalInputSetStoreUserStatusInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNStoreRole2latchkeyᚋinternalᚋuserᚐRole(ctx context.Context, v any) (user.Role, error) {
 	tmp, err := scalar.UnmarshalString(v)
 	res := user.Role(tmp)
@@ -4711,6 +5477,33 @@ func (ec *executionContext) marshalNStoreRole2latchkeyᚋinternalᚋuserᚐRole(
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx context.Context, v any) (user.Status, error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := user.Status(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNStoreUserStatus2latchkeyᚋinternalᚋuserᚐStatus(ctx context.Context, sel ast.SelectionSet, v user.Status) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNTransferOwnershipInput2latchkeyᚋgraphᚋmodelᚐTransferOwnershipInput(ctx context.Context, v any) (model.TransferOwnershipInput, error) {
+	res, err := ec.unmarshalInputTransferOwnershipInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNUpdateUserInput2latchkeyᚋgraphᚋmodelᚐUpdateUserInput(ctx context.Context, v any) (model.UpdateUserInput, error) {
+	res, err := ec.unmarshalInputUpdateUserInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNUserIdentifierInput2latchkeyᚋgraphᚋmodelᚐUserIdentifierInput(ctx context.Context, v any) (model.UserIdentifierInput, error) {

@@ -600,6 +600,38 @@ type RotateAPITokenResult struct {
 	PreviousExpiresAt time.Time `json:"previousExpiresAt"`
 }
 
+// What a person shall be able to do in a store.
+type SetStoreUserPermissionsInput struct {
+	// The store's id, or its hash.
+	StoreID string `json:"storeId"`
+	// The id of a person who is in the store.
+	UserID string `json:"userId"`
+	// All the permissions they shall have there, by the names the control panel uses; none if empty.
+	Permissions []string `json:"permissions"`
+}
+
+// A person's place in a store, after their permissions were set.
+type SetStoreUserPermissionsResult struct {
+	// The person in the store.
+	StoreUser *object.StoreUser `json:"storeUser,omitempty"`
+}
+
+// Whether a person shall be able to work in a store.
+type SetStoreUserStatusInput struct {
+	// The store's id, or its hash.
+	StoreID string `json:"storeId"`
+	// The id of a person who is in the store.
+	UserID string `json:"userId"`
+	// Whether they can.
+	Status user.Status `json:"status"`
+}
+
+// A person's place in a store, after their status was set.
+type SetStoreUserStatusResult struct {
+	// The person in the store.
+	StoreUser *object.StoreUser `json:"storeUser,omitempty"`
+}
+
 // Which stores. Given both lists, a store must be in each.
 type StoreFilterInput struct {
 	// Only stores with one of these ids, 250 at most. A store's hash is taken as its id too.
@@ -698,6 +730,22 @@ type System struct {
 	Time int64 `json:"time"`
 }
 
+// What to give to another owner.
+type TransferOwnershipInput struct {
+	// The id of the next owner, a person of the account.
+	UserID string `json:"userId"`
+	// The id or the hash of the store to give; the account itself if left out.
+	StoreID *string `json:"storeId,omitempty"`
+}
+
+// What has another owner.
+type TransferOwnershipResult struct {
+	// The account.
+	Account object.Account `json:"account"`
+	// The store that was given; null if it was the account.
+	Store *object.Store `json:"store,omitempty"`
+}
+
 // What to change of an API token. What is left out stays as it is.
 type UpdateAPITokenInput struct {
 	// The token's id.
@@ -716,6 +764,26 @@ type UpdateAPITokenInput struct {
 type UpdateAPITokenResult struct {
 	// The token's record.
 	APIToken object.APIToken `json:"apiToken"`
+}
+
+// What to change of a person.
+type UpdateUserInput struct {
+	// The person's id.
+	UserID string `json:"userId"`
+	// The first name.
+	FirstName *string `json:"firstName,omitempty"`
+	// The last name.
+	LastName *string `json:"lastName,omitempty"`
+	// The language to write to the person in, as an IETF tag: `en`, `de-CH`.
+	Locale *string `json:"locale,omitempty"`
+	// How another system of the account's knows the person, unique in the account; null takes it away.
+	ExternalID graphql.Omittable[*string] `json:"externalId,omitempty"`
+}
+
+// The person after the change.
+type UpdateUserResult struct {
+	// The person.
+	User *object.User `json:"user,omitempty"`
 }
 
 // One thing of a person that is not as it was.

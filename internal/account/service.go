@@ -35,8 +35,8 @@ type Repository interface {
 
 // Service answers what a principal may see of accounts and stores. The scope
 // that a field needs is checked where the field is declared; the service
-// narrows to what the principal reaches, so that the owner of one store sees
-// that store and no other.
+// narrows to what the principal reaches, so that whoever owns one store, or works
+// in it, sees that store and no other.
 type Service struct{ repo Repository }
 
 // NewService returns a service over the repository.
@@ -90,7 +90,7 @@ func (s *Service) Stores(ctx context.Context, by *auth.Principal, f StoreFilter,
 	}
 	var only []uuid.UUID
 	if len(by.Missing(scope.AccountStoresRead)) > 0 {
-		only = append([]uuid.UUID{}, by.OwnedStores...)
+		only = by.StoresWhere(auth.NoPermission)
 	}
 	return s.repo.Stores(ctx, by.AccountID, f, only, w)
 }

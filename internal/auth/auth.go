@@ -109,9 +109,9 @@ func (p *Principal) OwnsAStore() bool { return p.Kind == Session && len(p.OwnedS
 
 // Reaches reports whether p may see the store at all, given the scope that
 // the sight of stores needs: with the scope every store of the account,
-// otherwise the stores it owns.
+// otherwise the stores it owns and those it has a place in.
 func (p *Principal) Reaches(accountID, storeID uuid.UUID, sight string) bool {
-	return p.OwnsStore(accountID, storeID) || p.AccountID == accountID && p.Scopes.Has(sight)
+	return p.May(accountID, storeID, NoPermission) || p.AccountID == accountID && p.Scopes.Has(sight)
 }
 
 // Subject is who p is in the words of the audit log: kind, id, name.

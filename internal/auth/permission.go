@@ -11,6 +11,9 @@ import (
 // on, and only kept here (package user).
 type Permission uint16
 
+// NoPermission is what whoever has a place in a store may do.
+const NoPermission Permission = 0
+
 // The permissions.
 const (
 	// AddUsers: take people into the store.
@@ -39,6 +42,16 @@ var permissionNames = map[string]Permission{
 	"Create_Store_API_Tokens": CreateTokens,
 	"List_Store_API_Tokens":   ListTokens,
 	"Delete_Store_API_Tokens": DeleteTokens,
+}
+
+// PermissionNamed returns the one of that name, if Latchkey acts on it.
+// No_Permission_Required is NoPermission.
+func PermissionNamed(name string) (Permission, bool) {
+	if name == "No_Permission_Required" {
+		return NoPermission, true
+	}
+	what, known := permissionNames[name]
+	return what, known
 }
 
 // ParsePermissions returns those that the names stand for. Names of others are
@@ -71,15 +84,27 @@ func (p *Principal) May(accountID, storeID uuid.UUID, what Permission) bool {
 	})
 }
 
+// Require refuses p where it neither may do in the store what the permission
+// says nor holds the scope, which goes for every store of the account. It
+// returns fault.Forbidden, or nil.
+func (p *Principal) Require(accountID, storeID uuid.UUID, what Permission, scope string) error {
+	if p.AccountID == accountID && p.Scopes.Has(scope) || p.May(accountID, storeID, what) {
+		return nil
+	}
+	return Denied(scope)
+}
+
 // MaySomewhere reports whether p is the session of a person who may do what
 // the permission says in one store or another.
-func (p *Principal) MaySomewhere(what Permission) bool { return len(p.StoresWhere(what)) > 0 }
+func (p *Principal) MaySomewhere(what Permission) bool {
+	return len(p.OwnedStores) > 0 || slices.ContainsFunc(p.Places, func(place Place) bool { return place.May&what == what })
+}
 
 // StoresWhere returns the stores in which the person whose session p is may do
 // what the permission says, those included that they own. Of the account's
-// owner that says nothing.
+// owner that says nothing. The list is not nil.
 func (p *Principal) StoresWhere(what Permission) []uuid.UUID {
-	stores := slices.Clone(p.OwnedStores)
+	stores := append([]uuid.UUID{}, p.OwnedStores...)
 	for _, place := range p.Places {
 		if place.May&what == what && !slices.Contains(stores, place.StoreID) {
 			stores = append(stores, place.StoreID)

@@ -258,6 +258,17 @@ func (c peopleChange) UpdateUsers(ctx context.Context, list []user.User) error {
 	return keep(ctx, c, "keep people", c.tx.Clauses(replace([]string{"id"}, "first_name", "last_name", "locale")), rows)
 }
 
+// Touch dates people's places in all of their accounts.
+func (c peopleChange) Touch(ctx context.Context, userIDs []uuid.UUID, at time.Time) error {
+	for chunk := range slices.Chunk(userIDs, peoplePerStatement) {
+		err := c.tx.WithContext(ctx).Exec("UPDATE account_users SET updated_at = ? WHERE user_id IN ?", instant{at}, chunk).Error
+		if err != nil {
+			return failed(ctx, "date what people's accounts know of them", err)
+		}
+	}
+	return nil
+}
+
 // SaveMembers keeps places in the account.
 func (c peopleChange) SaveMembers(ctx context.Context, members []user.Membership) error {
 	type row struct {

@@ -5,7 +5,8 @@
 //   - A secret is shown once, and kept nowhere: TestASecretIsShownOnceAndKeptNowhere.
 //     Besides, the database of every test of the whole suite is searched for
 //     secrets when the test ends (package dbtest), and so is all that the suite
-//     prints (tools/testsummary).
+//     prints (tools/testsummary). A password is kept nowhere either:
+//     TestAPasswordIsKeptNowhere.
 //   - Once a revocation is answered it holds everywhere, within a bound:
 //     TestARevocationHoldsEverywhere, and TestAReplicaThatCannotHearTrustsNothing.
 //   - What was acknowledged survives a crash: TestKilled, of package cli, ends
@@ -16,6 +17,7 @@
 //     token makes a mightier one: TestNobodyActsOutsideTheirAccount,
 //     TestNoTokenMakesAMightierOne and, over every chain of deeds,
 //     TestNoChainYieldsMorePower of package token.
-//   - Every change is in the audit log: TestEveryChangeIsAudited; in the same
+//   - Every change is in the audit log: TestEveryChangeIsAudited,
+//     TestEveryChangeOfPeopleIsAudited; in the same
 //     transaction: TestNoChangeWithoutItsEvent of package token.
 package promise

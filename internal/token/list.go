@@ -51,12 +51,19 @@ type Lister interface {
 }
 
 // sees reports whether the principal may look at the token: with the scope at
-// all of the account, as a store's owner at the store's.
+// all of the account, otherwise at those of stores where it may list them.
 func sees(by *auth.Principal, t Token) bool {
-	if t.Level() == scope.LevelStore {
-		return by.Reaches(t.AccountID, t.StoreID, scope.AccountAPITokensRead)
+	return may(by, t, auth.ListTokens, scope.AccountAPITokensRead) == nil ||
+		by.AccountID == t.AccountID && by.Scopes.Has(scope.AccountAPITokensRead)
+}
+
+// MayList refuses principals that may not see the tokens of the store. It
+// returns fault.Forbidden, or nil.
+func MayList(by *auth.Principal, accountID, storeID uuid.UUID) error {
+	if sees(by, Token{AccountID: accountID, StoreID: storeID}) {
+		return nil
 	}
-	return by.OwnsAccount(t.AccountID) || by.AccountID == t.AccountID && by.Scopes.Has(scope.AccountAPITokensRead)
+	return auth.Denied(scope.AccountAPITokensRead)
 }
 
 // Get returns a token that the principal sees, of either level. Any other is
@@ -111,7 +118,8 @@ func (s *Service) CountAccountTokens(ctx context.Context, by *auth.Principal, q 
 }
 
 // StoreTokens returns for each store a page of its store-level tokens, for
-// stores that the principal reached already.
+// stores that the principal reached already. Whoever shows one asks MayList
+// first.
 func (s *Service) StoreTokens(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID, q Query, w page.Window) (map[uuid.UUID]page.Page[Token], error) {
 	return s.repo.StoreTokens(ctx, by.AccountID, storeIDs, q, w)
 }

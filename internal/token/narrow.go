@@ -13,7 +13,7 @@ import (
 // returns the narrowed token, or every broken rule: fault.Conflict when the
 // token is no longer live, fault.Invalid for whatever would widen it.
 func (p Policy) CheckUpdate(by *auth.Principal, t Token, u Update, now time.Time) (Token, error) {
-	if err := mayManage(by, t); err != nil {
+	if err := mayChange(by, t); err != nil {
 		return Token{}, err
 	}
 	if err := mustLive(t, now); err != nil {
@@ -115,7 +115,7 @@ const (
 // token can create one mightier than itself). It returns fault.Forbidden,
 // fault.Conflict or fault.Invalid.
 func (p Policy) CheckRotation(by *auth.Principal, t Token, overlap time.Duration, now time.Time) error {
-	if err := mayManage(by, t); err != nil {
+	if err := mayChange(by, t); err != nil {
 		return err
 	}
 	if err := mustLive(t, now); err != nil {

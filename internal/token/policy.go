@@ -51,20 +51,26 @@ type Grant struct {
 // MayIssue refuses principals that issue no tokens for the owner. It returns
 // fault.Forbidden, or nil.
 func (p Policy) MayIssue(by *auth.Principal, o Owner) error {
-	return mayManage(by, Token{AccountID: o.account.ID, StoreID: o.store.ID})
+	return may(by, Token{AccountID: o.account.ID, StoreID: o.store.ID}, auth.CreateTokens, scope.AccountAPITokensWrite)
 }
 
-// mayManage refuses principals that manage no tokens where t belongs: the
-// account's owner and the holder of account_api_tokens_write manage all of
-// the account, a store's owner those of the store (design: "Issuing").
-func mayManage(by *auth.Principal, t Token) error {
-	if by.OwnsAccount(t.AccountID) || t.Level() == scope.LevelStore && by.OwnsStore(t.AccountID, t.StoreID) {
+// may refuses principals that may not do with t what the permission of its
+// store says. The account's owner and API tokens that hold the scope may do it
+// with all tokens of the account; a store's owner, and people who were given the
+// permission there, with those of the store (design: "Issuing").
+func may(by *auth.Principal, t Token, what auth.Permission, scopeName string) error {
+	if by.OwnsAccount(t.AccountID) || t.Level() == scope.LevelStore && by.May(t.AccountID, t.StoreID, what) {
 		return nil
 	}
-	if by.Kind == auth.APIToken && by.AccountID == t.AccountID && len(by.Missing(scope.AccountAPITokensWrite)) == 0 {
+	if by.Kind == auth.APIToken && by.AccountID == t.AccountID && by.Scopes.Has(scopeName) {
 		return nil
 	}
-	return auth.Denied(scope.AccountAPITokensWrite)
+	return auth.Denied(scopeName)
+}
+
+// mayChange refuses principals that could not have issued t.
+func mayChange(by *auth.Principal, t Token) error {
+	return may(by, t, auth.CreateTokens, scope.AccountAPITokensWrite)
 }
 
 // Check judges a request of the principal at the moment now. It returns the

@@ -237,11 +237,11 @@ func endings(existing []AccessToken, now, until time.Time) map[uuid.UUID]time.Ti
 // change runs decide on a token that the principal can see, if it manages any.
 // A token that is not there and one out of sight get one and the same answer.
 func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error {
-	if _, err := managed(by); err != nil {
+	if _, err := storesWhere(by, auth.CreateTokens); err != nil {
 		return err
 	}
 	err := s.repo.Change(ctx, by.AccountID, id, func(t Token, existing []AccessToken) (Change, error) {
-		if mayManage(by, t) != nil && !sees(by, t) {
+		if mayChange(by, t) != nil && !sees(by, t) {
 			return Change{}, ErrNoToken()
 		}
 		return decide(t, existing)
@@ -255,11 +255,11 @@ func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 // Revoke ends tokens at once, all or none, and returns when. Tokens that are
 // revoked already stay as they are, so a repeat is safe. It returns
 // fault.Forbidden for a principal that manages no tokens, fault.Invalid for a
-// request out of bounds, and fault.NotFound for each id that the principal
-// cannot see.
+// request out of bounds, and fault.NotFound for each id that is not of a token
+// which the principal may revoke.
 func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequest) (time.Time, error) {
 	now := s.Now()
-	only, err := managed(by)
+	only, err := storesWhere(by, auth.DeleteTokens)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -296,18 +296,20 @@ func NewEnding(by *auth.Principal, ids []uuid.UUID, reason string, at time.Time)
 
 // MayRevokeAll returns fault.Forbidden unless the principal may revoke every
 // token of its account.
-func MayRevokeAll(by *auth.Principal) error { return mayManage(by, Token{AccountID: by.AccountID}) }
+func MayRevokeAll(by *auth.Principal) error { return mayChange(by, Token{AccountID: by.AccountID}) }
 
-// managed returns the stores whose tokens alone the principal manages, nil for
-// all of the account. It returns fault.Forbidden for one that manages none.
-func managed(by *auth.Principal) ([]uuid.UUID, error) {
-	if mayManage(by, Token{AccountID: by.AccountID}) == nil {
+// storesWhere returns the stores with whose tokens alone the principal may do
+// what the permission says, nil for all of the account. It returns
+// fault.Forbidden for one that may do it nowhere.
+func storesWhere(by *auth.Principal, what auth.Permission) ([]uuid.UUID, error) {
+	denied := may(by, Token{AccountID: by.AccountID}, what, scope.AccountAPITokensWrite)
+	if denied == nil {
 		return nil, nil
 	}
-	if by.OwnsAStore() {
-		return by.OwnedStores, nil
+	if by.Kind == auth.Session && by.MaySomewhere(what) {
+		return by.StoresWhere(what), nil
 	}
-	return nil, auth.Denied(scope.AccountAPITokensWrite)
+	return nil, denied
 }
 
 func checkRevocation(req RevokeRequest) (reason string, err error) {

@@ -58,6 +58,9 @@ type Change interface {
 	CreateUsers(ctx context.Context, users []NewUser) error
 	// UpdateUsers replaces what is known of people, but for their addresses.
 	UpdateUsers(ctx context.Context, users []User) error
+	// Touch says of people that something changed which each of their accounts
+	// sees, this one and others.
+	Touch(ctx context.Context, userIDs []uuid.UUID, at time.Time) error
 	// SaveMembers puts people into the account, or replaces their external ids
 	// and times. It returns fault.Conflict when another member has one of the
 	// external ids.

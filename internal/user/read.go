@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/page"
@@ -108,8 +109,14 @@ func (s *Service) ByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User
 	return s.repo.UsersByID(ctx, ids)
 }
 
+// MayList refuses principals that may not see who is in the store. It returns
+// fault.Forbidden, or nil.
+func MayList(by *auth.Principal, s account.Store) error {
+	return by.Require(s.AccountID, s.ID, auth.ManageUsers, scope.AccountUsersRead)
+}
+
 // StoreUsers returns a page of each store's members, for stores that the
-// principal reached already.
+// principal reached already. Whoever shows one asks MayList first.
 func (s *Service) StoreUsers(ctx context.Context, by *auth.Principal, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error) {
 	return s.repo.StoreUsers(ctx, by.AccountID, storeIDs, w)
 }
@@ -136,5 +143,5 @@ func peopledStores(by *auth.Principal) []uuid.UUID {
 	if len(by.Missing(scope.AccountUsersRead)) == 0 || by.OwnsAccount(by.AccountID) {
 		return nil
 	}
-	return append([]uuid.UUID{}, by.StoresWhere(auth.ManageUsers)...)
+	return by.StoresWhere(auth.ManageUsers)
 }

@@ -11,6 +11,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/page"
+	"latchkey/internal/password"
 	"latchkey/internal/secret"
 )
 
@@ -71,12 +72,14 @@ type Service struct {
 	keys   *secret.Keyring
 	random io.Reader
 	now    func() time.Time
+
+	passwords *password.Hasher
 }
 
 // NewService returns a service over the repository that keeps session secrets
 // under keys.
 func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time) *Service {
-	return &Service{repo: repo, keys: keys, random: random, now: now}
+	return &Service{repo: repo, keys: keys, random: random, now: now, passwords: password.NewHasher(random)}
 }
 
 // Lifetimes of sessions.

@@ -1,0 +1,125 @@
+package user
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/password"
+	"latchkey/internal/secret"
+)
+
+// Details are what is said of a person who is created.
+type Details struct {
+	Email, FirstName, LastName, Locale string
+}
+
+// PasswordChoice is a password that somebody chose, and typed twice.
+type PasswordChoice struct {
+	Password, Confirmation secret.Password
+}
+
+// Create creates a person and takes them into the account. It returns
+// fault.Forbidden for whoever neither may add people to some store nor holds
+// account_users_write, fault.Invalid for every field that breaks a rule, and
+// fault.Conflict on "email" for an address that somebody has: they are added.
+func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Person, error) {
+	if err := mayCreate(by); err != nil {
+		return Person{}, err
+	}
+	if err := CheckDetails(d).Err(); err != nil {
+		return Person{}, err
+	}
+	return s.create(ctx, by, d, "")
+}
+
+// CreateWithPassword is Create for a person with a password. It returns
+// fault.Invalid on "password" and "passwordConfirmation" besides.
+func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d Details, chosen PasswordChoice) (Person, error) {
+	if err := mayCreate(by); err != nil {
+		return Person{}, err
+	}
+	faults := append(CheckDetails(d), password.Check(chosen.Password, chosen.Confirmation, d.Email)...)
+	if err := faults.Err(); err != nil {
+		return Person{}, err
+	}
+	hash, err := s.passwords.Hash(ctx, chosen.Password)
+	if err != nil {
+		return Person{}, err
+	}
+	return s.create(ctx, by, d, hash)
+}
+
+func mayCreate(by *auth.Principal) error {
+	if by.MaySomewhere(auth.AddUsers) {
+		return nil
+	}
+	return mayInAccount(by, scopeWrite)
+}
+
+// CheckDetails returns every field that breaks a rule.
+func CheckDetails(d Details) fault.List {
+	var faults fault.List
+	if !ValidEmail(d.Email) {
+		faults = append(faults, invalidEmail())
+	}
+	return append(faults, checkNames(&d.FirstName, &d.LastName, &d.Locale)...)
+}
+
+// checkNames judges those that are given.
+func checkNames(firstName, lastName, locale *string) fault.List {
+	var faults fault.List
+	for _, name := range []struct {
+		field string
+		text  *string
+	}{{"firstName", firstName}, {"lastName", lastName}} {
+		if name.text != nil && !ValidName(*name.text) {
+			faults = append(faults, fault.Errorf(fault.Invalid, "Write one line of 1 to %d characters, without space around it.", MaxName).On(name.field))
+		}
+	}
+	if locale != nil && !ValidLocale(*locale) {
+		faults = append(faults, fault.Errorf(fault.Invalid, "Write a language tag, such as en or pt-BR.").On("locale"))
+	}
+	return faults
+}
+
+func invalidEmail() *fault.Error {
+	return fault.Errorf(fault.Invalid, "This is no e-mail address. Write name@example.com, at most %d characters.", MaxEmail).On("email")
+}
+
+func emailTaken() *fault.Error {
+	return fault.Errorf(fault.Conflict, "Somebody has this e-mail address already. Take them into the account by account.addUserToAccount.").On("email")
+}
+
+func (s *Service) create(ctx context.Context, by *auth.Principal, d Details, passwordHash string) (Person, error) {
+	var created Person
+	err := s.edit(ctx, by, func(e *edit) error {
+		same, err := e.PeopleByEmail(ctx, []string{Fold(d.Email)})
+		if err != nil {
+			return err
+		}
+		if len(same) > 0 {
+			return emailTaken()
+		}
+		u := User{ID: uuid.Must(uuid.NewV7()), Email: d.Email, FirstName: d.FirstName, LastName: d.LastName, Locale: d.Locale, CreatedAt: e.now}
+		err = e.CreateUsers(ctx, []NewUser{{User: u, PasswordHash: passwordHash}})
+		if fault.KindOf(err) == fault.Conflict {
+			return emailTaken().Because(err) // in another account, this very moment
+		}
+		if err != nil {
+			return err
+		}
+		created = Person{User: u}
+		e.tell(audit.UserCreated, u.Target(), nameDetails(u)...)
+		return e.join(ctx, &created)
+	})
+	return created, err
+}
+
+// nameDetails tells a person's names as details of an event.
+func nameDetails(u User) []audit.Detail {
+	return []audit.Detail{{Name: "firstName", Value: u.FirstName}, {Name: "lastName", Value: u.LastName}, {Name: "locale", Value: u.Locale}}
+}

@@ -1,0 +1,104 @@
+package user
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+)
+
+// SetStorePermissions replaces what a person may do in a store. It returns
+// fault.Forbidden for whoever neither may edit people there nor holds
+// account_users_write, and on "permissions" for each that they may not give or
+// take (Grantable); fault.Invalid for what is no permission; fault.NotFound on
+// "storeId" or "userId"; and fault.Conflict on "userId" for the store's owner.
+func (s *Service) SetStorePermissions(ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID, names []string) (StoreMember, error) {
+	return s.editPlace(ctx, by, ref, userID, func(e *edit, in account.Store, place *Place) ([]audit.Detail, error) {
+		wanted, err := CheckPermissions(names)
+		if err != nil || slices.Equal(wanted, place.Permissions) {
+			return nil, err
+		}
+		if err := e.mayGrant(ctx, in, place.Permissions, wanted); err != nil {
+			return nil, err
+		}
+		place.Permissions = wanted
+		return []audit.Detail{{Name: "permissions", Value: strings.Join(wanted, " ")}}, nil
+	})
+}
+
+// SetStoreStatus says whether a person may work in a store. To let somebody in
+// again is to give them what they may do there, so it takes the right to
+// (Grantable). It returns errors as SetStorePermissions does.
+func (s *Service) SetStoreStatus(ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID, status Status) (StoreMember, error) {
+	return s.editPlace(ctx, by, ref, userID, func(e *edit, in account.Store, place *Place) ([]audit.Detail, error) {
+		if status == place.Status {
+			return nil, nil
+		}
+		if status == Active {
+			if err := e.mayGrant(ctx, in, nil, place.Permissions); err != nil {
+				return nil, err
+			}
+		}
+		place.Status = status
+		return []audit.Detail{{Name: "status", Value: string(status)}}, nil
+	})
+}
+
+// editPlace lets change alter somebody's place in a store; without details of
+// what changed nothing did. The place of the store's owner stays as it is.
+func (s *Service) editPlace(
+	ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID,
+	change func(*edit, account.Store, *Place) ([]audit.Detail, error),
+) (StoreMember, error) {
+	var member StoreMember
+	err := s.edit(ctx, by, func(e *edit) error {
+		in, err := e.storeWhere(ctx, ref, auth.EditUsers, scopeWrite)
+		if err != nil {
+			return err
+		}
+		p, place, err := e.memberIn(ctx, in, userID)
+		if err != nil {
+			return err
+		}
+		details, err := change(e, in, &place)
+		if err != nil {
+			return err
+		}
+		if len(details) > 0 {
+			if err := CheckStoreOwner(in, userID); err != nil {
+				return fault.Flatten(err)[0].On("userId")
+			}
+			e.tell(audit.UserUpdated, p.Target(), append(details, inStore(in))...)
+			if err := e.savePlace(ctx, &p, &place); err != nil {
+				return err
+			}
+		}
+		member = StoreMember{Place: place, User: p.User, Owner: in.OwnerID == p.ID}
+		return nil
+	})
+	return member, err
+}
+
+// mayGrant judges a change of permissions by what the principal may grant in
+// the store: as of now, not as of when its session was looked up.
+func (e *edit) mayGrant(ctx context.Context, in account.Store, before, after []string) error {
+	var own []string
+	if e.by.Kind == auth.Session {
+		self, err := e.Members(ctx, []uuid.UUID{e.by.ID})
+		if err != nil {
+			return err
+		}
+		for _, p := range self {
+			if place, there := p.Place(in.ID); there && place.Status == Active {
+				own = place.Permissions
+			}
+		}
+	}
+	return CheckGrant(Grantable(e.by, in.ID, own), before, after)
+}

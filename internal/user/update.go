@@ -1,0 +1,132 @@
+package user
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+)
+
+// Update asks for a person to be changed. What is nil stays as it is.
+type Update struct {
+	UserID                      uuid.UUID
+	FirstName, LastName, Locale *string
+	// ExternalID is how another system of the account's knows the person;
+	// empty takes it away.
+	ExternalID *string
+}
+
+func (u Update) names() bool { return u.FirstName != nil || u.LastName != nil || u.Locale != nil }
+
+// Update changes a person of the account. People change their own names;
+// otherwise that takes the account's owner or account_users_write, and a person
+// who is in no other account. It returns fault.Forbidden, fault.Invalid for
+// every field that breaks a rule, fault.NotFound on "userId", and
+// fault.Conflict for names that are not the account's to change, or an external
+// id that somebody else has.
+func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Person, error) {
+	self := by.Kind == auth.Session && by.ID == u.UserID
+	if err := mayInAccount(by, scopeWrite); err != nil && (!self || u.ExternalID != nil) {
+		return Person{}, err
+	}
+	if err := u.check().Err(); err != nil {
+		return Person{}, err
+	}
+	var updated Person
+	err := s.edit(ctx, by, func(e *edit) error {
+		before, err := e.member(ctx, u.UserID, "userId")
+		if err != nil {
+			return err
+		}
+		updated = u.apply(before)
+		if err := e.checkExternalID(ctx, before, updated); err != nil {
+			return err
+		}
+		if updated.User != before.User && before.Elsewhere && !self {
+			return u.notYours()
+		}
+		return e.update(ctx, before, &updated)
+	})
+	return updated, err
+}
+
+func (u Update) check() fault.List {
+	if !u.names() && u.ExternalID == nil {
+		return fault.List{fault.Errorf(fault.Invalid, "Name at least one thing to change.")}
+	}
+	faults := checkNames(u.FirstName, u.LastName, u.Locale)
+	if u.ExternalID != nil && *u.ExternalID != "" && !ValidName(*u.ExternalID) {
+		faults = append(faults, fault.Errorf(fault.Invalid, "Write one line of 1 to %d characters, without space around it; nothing takes the id away.", MaxName).On("externalId"))
+	}
+	return faults
+}
+
+func (u Update) apply(p Person) Person {
+	for _, change := range []struct{ to, from *string }{
+		{&p.FirstName, u.FirstName}, {&p.LastName, u.LastName}, {&p.Locale, u.Locale}, {&p.ExternalID, u.ExternalID},
+	} {
+		if change.from != nil {
+			*change.to = *change.from
+		}
+	}
+	return p
+}
+
+// notYours refuses each of the names that are asked for.
+func (u Update) notYours() error {
+	var faults fault.List
+	for _, name := range []struct {
+		field string
+		asked *string
+	}{{"firstName", u.FirstName}, {"lastName", u.LastName}, {"locale", u.Locale}} {
+		if name.asked != nil {
+			faults = append(faults, ErrElsewhere().On(name.field))
+		}
+	}
+	return faults.Err()
+}
+
+// ErrElsewhere is the answer to changing the name of a person who is in
+// another account as well.
+func ErrElsewhere() *fault.Error {
+	return fault.Errorf(fault.Conflict, "This person is in another account as well, so only they themselves can change their name.")
+}
+
+// checkExternalID refuses one that somebody else in the account has.
+func (e *edit) checkExternalID(ctx context.Context, before, after Person) error {
+	if after.ExternalID == "" || after.ExternalID == before.ExternalID {
+		return nil
+	}
+	others, err := e.MembersByExternalID(ctx, []string{after.ExternalID})
+	if err == nil && len(others) > 0 {
+		err = fault.Errorf(fault.Conflict, "Somebody else in this account has this external id.").On("externalId")
+	}
+	return err
+}
+
+// update keeps a person as they are after a change.
+func (e *edit) update(ctx context.Context, before Person, after *Person) error {
+	var details []audit.Detail
+	was := append(nameDetails(before.User), audit.Detail{Name: "externalId", Value: before.ExternalID})
+	for i, is := range append(nameDetails(after.User), audit.Detail{Name: "externalId", Value: after.ExternalID}) {
+		if is != was[i] {
+			details = append(details, is)
+		}
+	}
+	if len(details) == 0 {
+		return nil
+	}
+	e.tell(audit.UserUpdated, after.Target(), details...)
+	if after.User != before.User {
+		if err := e.UpdateUsers(ctx, []User{after.User}); err != nil {
+			return err
+		}
+		if err := e.Touch(ctx, []uuid.UUID{after.ID}, e.now); err != nil {
+			return err
+		}
+	}
+	return e.saveMember(ctx, after)
+}
