@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,7 @@ func (p *program) root() *cobra.Command {
 		group("session", "Sessions of people", p.sessionCreateCommand(), p.sessionListCommand(), p.sessionEndCommand()),
 		group("token", "API tokens of an account and its stores",
 			p.tokenCreateCommand(), p.tokenListCommand(), p.tokenRotateCommand(), p.tokenRevokeCommand()),
+		group("user", "People of an account", p.userListCommand()),
 		group("gateway", "Keys of gateways, which ask about tokens",
 			p.gatewayCreateCommand(), p.gatewayListCommand(), p.gatewayRevokeCommand()),
 		group("legacy", "Legacy API accounts of an account's stores",
@@ -60,7 +62,7 @@ func (p *program) root() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
-	root.PersistentFlags().StringVar(&p.format, "output", "text", "form of the output: text or json")
+	root.PersistentFlags().StringVar(&p.format, "output", "text", "form of the output: text or json, and for user list also csv, ndjson or table")
 	return root
 }
 
@@ -118,9 +120,15 @@ func (f failure) Unwrap() error { return f.error }
 
 // runs makes a command's RunE of a function that is given its settings.
 func (p *program) runs(work func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return p.runsAs([]string{"text", "json"}, work)
+}
+
+// runsAs is runs for a command that has its own forms of the output.
+func (p *program) runsAs(forms []string, work func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		if p.format != "text" && p.format != "json" {
-			return errors.New("--output must be text or json")
+		if !slices.Contains(forms, p.format) {
+			last := len(forms) - 1
+			return errors.New("--output must be " + strings.Join(forms[:last], ", ") + " or " + forms[last])
 		}
 		if err := work(c, args); err != nil {
 			return failure{err}

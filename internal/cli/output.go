@@ -122,6 +122,7 @@ func flagOf(field string) string {
 	flags := map[string]string{
 		"name": "--name", "scopes": "--scope", "expiresAt": "--expires-at", "allowedIpRanges": "--allow-ip", "overlapSeconds": "--overlap",
 		"reason": "--reason", "email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy", "ttl": "--ttl", "database": "--database", "replica-name": "--replica-name",
+		"server": "--server", "filter.search": "--search", "filter.storeId": "--store", "filter.withoutStores": "--without-stores", "filter.updatedAfter": "--updated-after",
 	}
 	if flag, known := flags[field]; known {
 		return flag

@@ -56,6 +56,7 @@ func TestUnwrittenResult(t *testing.T) {
 		{"version", []string{"version"}, ""},
 		{"help", []string{"--help"}, ""},
 		{"list", []string{"token", "list", "--account", acmeID}, ""},
+		{"people", []string{"user", "list", "--account", acmeID}, ""},
 		{"session", []string{"session", "create", "--email", "owner@acme.example"}, "could not be shown and cannot be had again: start another"},
 		{"gateway", []string{"gateway", "create", "--name", "edge"}, "the key is lost, so it was removed: make another"},
 		{"rotate", []string{"token", "rotate", id, "--account", acmeID}, `the new access token of "Seen" could not be shown and cannot be had again: rotate again`},

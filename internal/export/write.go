@@ -1,0 +1,175 @@
+package export
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Writer writes people down in some form. Whatever it is given is written when
+// Write returns; Close writes what ends the form, and closes nothing.
+type Writer interface {
+	Write(people []Person) error
+	Close() error
+}
+
+// Formats are the forms by name.
+func Formats() []string { return []string{"table", "csv", "json", "ndjson"} }
+
+// NewWriter returns a writer of the form of that name, and table for any other.
+func NewWriter(format string, to io.Writer) Writer {
+	switch format {
+	case "csv":
+		lines := csv.NewWriter(to)
+		lines.UseCRLF = true // RFC 4180, section 2
+		return &csvWriter{lines: lines}
+	case "json":
+		return &jsonWriter{to: to, open: "{\"users\": [\n", between: ",", end: "]}\n"}
+	case "ndjson":
+		return &jsonWriter{to: to}
+	default:
+		return &tableWriter{to: tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)}
+	}
+}
+
+// columns are the CSV's, and stay: others may come after them.
+var columns = []string{
+	"user_id", "email", "first_name", "last_name", "locale", "external_id", "created_at", "updated_at",
+	"store_hash", "store_name", "role", "status", "last_login_at",
+}
+
+// csvWriter writes a line for each place in a store, and one for a person
+// without any.
+type csvWriter struct {
+	lines  *csv.Writer
+	headed bool
+}
+
+// Write writes lines.
+func (w *csvWriter) Write(people []Person) error {
+	if !w.headed {
+		w.headed = true
+		_ = w.lines.Write(columns) // Flush remembers what went wrong
+	}
+	for _, p := range people {
+		whole := []string{
+			p.ID, p.Email, p.FirstName, p.LastName, p.Locale, textOf(p.ExternalID), moment(&p.CreatedAt), moment(&p.UpdatedAt), "", "", "", "", "",
+		}
+		if len(p.Stores) == 0 {
+			_ = w.lines.Write(harmless(whole)) // as above
+		}
+		for _, in := range p.Stores {
+			copy(whole[8:], []string{in.StoreHash, in.StoreName, in.Role, in.Status, moment(in.LastLoginAt)})
+			_ = w.lines.Write(harmless(whole)) // as above
+		}
+	}
+	w.lines.Flush()
+	return w.lines.Error()
+}
+
+// Close writes nothing.
+func (w *csvWriter) Close() error { return nil }
+
+// harmless keeps spreadsheets from running a cell as a formula, by an
+// apostrophe before it, as they do it themselves (OWASP: CSV Injection).
+func harmless(cells []string) []string {
+	safe := make([]string, len(cells))
+	for i, cell := range cells {
+		if cell != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(cell)[0]) {
+			cell = "'" + cell
+		}
+		safe[i] = cell
+	}
+	return safe
+}
+
+func textOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func moment(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// jsonWriter writes an object a line.
+type jsonWriter struct {
+	to                 io.Writer
+	open, between, end string
+	lines              int
+}
+
+// Write writes objects.
+func (w *jsonWriter) Write(people []Person) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	for _, p := range people {
+		if w.lines > 0 {
+			text.WriteString(w.between)
+		} else {
+			text.WriteString(w.open)
+		}
+		w.lines++
+		if err := encoder.Encode(p); err != nil {
+			return err
+		}
+	}
+	_, err := w.to.Write(text.Bytes())
+	return err
+}
+
+// Close ends the list.
+func (w *jsonWriter) Close() error {
+	end := w.end
+	if w.lines == 0 {
+		end = w.open + end
+	}
+	_, err := io.WriteString(w.to, end)
+	return err
+}
+
+// tableWriter writes a table for people, whose columns are as wide as a page
+// needs them.
+type tableWriter struct {
+	to     *tabwriter.Writer
+	headed bool
+}
+
+// Write writes lines.
+func (w *tableWriter) Write(people []Person) error {
+	var text strings.Builder
+	if !w.headed {
+		w.headed = true
+		text.WriteString("E-MAIL\tNAME\tEXTERNAL ID\tSTORES\tUPDATED\n")
+	}
+	for _, p := range people {
+		var stores []string
+		for _, in := range p.Stores {
+			stores = append(stores, in.StoreHash+":"+in.Role+map[bool]string{true: ":INACTIVE"}[in.Status == "INACTIVE"])
+		}
+		cells := []string{p.Email, p.FirstName + " " + p.LastName, textOf(p.ExternalID), strings.Join(stores, " "), p.UpdatedAt.UTC().Format("2006-01-02 15:04")}
+		for i, cell := range cells {
+			if cell == "" {
+				cells[i] = "-"
+			}
+		}
+		text.WriteString(strings.Join(cells, "\t") + "\n")
+	}
+	if _, err := io.WriteString(w.to, text.String()); err != nil {
+		return err
+	}
+	return w.to.Flush()
+}
+
+// Close writes nothing.
+func (w *tableWriter) Close() error { return nil }
