@@ -81,13 +81,18 @@ func (r *Resolver) removed(by *auth.Principal, of offboard.Removed) *model.Remov
 	}
 }
 
-// provisioned shows what became of people. All of their tokens are one level.
+// provisioned shows what became of people. All of them are one level, and so
+// are all of their tokens.
 func (r *Resolver) provisioned(report offboard.Report) []model.ProvisionedUser {
 	var all []token.Token
+	var people []user.User
 	for _, item := range report.Items {
 		all = append(all, item.Review...)
+		if item.Person != nil {
+			people = append(people, item.Person.User)
+		}
 	}
-	node := r.view().Tokens(all)
+	node, person := r.view().Tokens(all), object.NewUsers(people)
 	shown := make([]model.ProvisionedUser, len(report.Items))
 	for i, item := range report.Items {
 		shown[i] = model.ProvisionedUser{
@@ -95,7 +100,8 @@ func (r *Resolver) provisioned(report offboard.Report) []model.ProvisionedUser {
 			APITokensToReview: shownTokens(item.Review, node),
 		}
 		if item.Person != nil {
-			shown[i].User = &object.User{User: item.Person.User}
+			u := person(item.Person.User)
+			shown[i].User = &u
 		}
 		for k, c := range item.Changes {
 			shown[i].Changes[k] = model.UserChange(c)

@@ -3,6 +3,7 @@ package offboard_test
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/offboard"
+	"latchkey/internal/page"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 	"latchkey/internal/token"
@@ -72,6 +74,21 @@ func (w *world) as(u user.User) *auth.Principal {
 	return &auth.Principal{Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: w.Account.ID, AccountOwner: true, Scopes: scope.NewSet(scope.AccountRead, scope.AccountUsersWrite)}
 }
 
+// holding is a token with just those scopes.
+func (w *world) holding(scopes ...string) *auth.Principal {
+	return &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "Some", AccountID: w.Account.ID, Scopes: scope.NewSet(scopes...)}
+}
+
+// issue makes a token of the account's as somebody.
+func (w *world) issue(t *testing.T, as user.User, name string) token.Token {
+	t.Helper()
+	issued, err := w.tokens.Create(t.Context(), w.as(as), token.Request{Owner: token.AccountOwner(w.Account), Name: name, Scopes: []string{scope.AccountRead}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued.Token
+}
+
 // provision runs a request that is not refused.
 func (w *world) provision(t *testing.T, by *auth.Principal, req user.ProvisionRequest) offboard.Report {
 	t.Helper()
@@ -108,6 +125,25 @@ func text(s *string) string {
 	return *s
 }
 
+// emails are the addresses of everybody in the account, sorted.
+func (w *world) emails(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for after := (*uuid.UUID)(nil); ; {
+		p, err := w.db.Users().Users(t.Context(), w.Account.ID, user.Filter{}, page.Window{Size: 250, After: after})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range p.Items {
+			all = append(all, item.Node.Email)
+		}
+		if !p.HasNext {
+			return slices.Sorted(slices.Values(all))
+		}
+		after = &p.Items[len(p.Items)-1].Key
+	}
+}
+
 func wantText(t *testing.T, what, got, want string) {
 	t.Helper()
 	if got != want {
@@ -116,3 +152,6 @@ func wantText(t *testing.T, what, got, want string) {
 }
 
 func ref(s account.Store) account.StoreRef { return account.StoreRef{Hash: s.Hash} }
+
+// random is where secrets are drawn from.
+var random = rand.Reader
