@@ -131,5 +131,5 @@ func endTokens(tx *gorm.DB, e token.Ending, live []token.Token) error {
 	if err := tx.Table("api_tokens").Where("account_id = ? AND id IN ?", e.AccountID, ids).Updates(end).Error; err != nil {
 		return err
 	}
-	return tx.CreateInBatches(logged, peoplePerStatement).Error
+	return tx.CreateInBatches(logged, rowsPerInsert).Error
 }

@@ -21,6 +21,12 @@ import (
 // PostgreSQL bound its arguments (32,766 and 65,535).
 const peoplePerStatement = 1000
 
+// rowsPerInsert bounds the rows of one insert further: SQLite's driver looks
+// each argument up by walking along all of them, so that twice the rows take
+// four times as long. Measured on a thousand people, 250 take a third of the
+// time that 1,000 do.
+const rowsPerInsert = 250
+
 // peopleChange implements user.Change.
 type peopleChange struct {
 	*DB
@@ -305,7 +311,7 @@ func keep[R any](ctx context.Context, c peopleChange, what string, q *gorm.DB, r
 		return nil
 	}
 	*c.wrote = true
-	return failed(ctx, what, q.WithContext(ctx).CreateInBatches(rows, peoplePerStatement).Error)
+	return failed(ctx, what, q.WithContext(ctx).CreateInBatches(rows, rowsPerInsert).Error)
 }
 
 // RemovePlaces takes people out of stores.

@@ -156,7 +156,7 @@ func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	return ended, tx.CreateInBatches(rows, peoplePerStatement).Error
+	return ended, tx.CreateInBatches(rows, rowsPerInsert).Error
 }
 
 // accountsOf returns the accounts of sessions, each once.
