@@ -91,7 +91,11 @@ func problems(err error) []problem {
 	}
 	var all []problem
 	for _, one := range fault.Flatten(err) {
-		all = append(all, problem{Code: string(one.Kind), Message: inCommandTerms(one.Message), Field: flagOf(one.Field), Line: lineOf(one.Message)})
+		message := inCommandTerms(one.Message)
+		if len(one.RequiredScopes) > 0 {
+			message += " It needs " + strings.Join(one.RequiredScopes, " and ") + "."
+		}
+		all = append(all, problem{Code: string(one.Kind), Message: message, Field: flagOf(one.Field), Line: lineOf(one.Message)})
 	}
 	return all
 }
@@ -122,7 +126,7 @@ func flagOf(field string) string {
 	flags := map[string]string{
 		"name": "--name", "scopes": "--scope", "expiresAt": "--expires-at", "allowedIpRanges": "--allow-ip", "overlapSeconds": "--overlap",
 		"reason": "--reason", "email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy", "ttl": "--ttl", "database": "--database", "replica-name": "--replica-name",
-		"server": "--server", "filter.search": "--search", "filter.storeId": "--store", "filter.withoutStores": "--without-stores", "filter.updatedAfter": "--updated-after",
+		"server": "--server", "filter.search": "--search", "filter.storeId": "--store", "filter.withoutStores": "--without-stores", "filter.updatedAfter": "--updated-after", "removeOthers": "--remove-others",
 	}
 	if flag, known := flags[field]; known {
 		return flag

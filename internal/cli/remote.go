@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"io"
 	"os"
 
 	"github.com/google/uuid"
@@ -60,7 +59,7 @@ func (r *remote) token() (secret.Secret, error) {
 		r.adviseOn(file)
 		from = file
 	}
-	return apiclient.ReadToken(io.Reader(from))
+	return apiclient.ReadToken(from)
 }
 
 // adviseOn says that others can read a file with a token. It is no failure:

@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs each script in testdata/script on both databases, each
-// time with a fresh one.
+// time with a fresh one. A script that says serving has a server on it, at
+// $SERVER.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -53,7 +54,12 @@ func runScript(t *testing.T, script, url string) {
 			env.Setenv("LATCHKEY_PUBLIC_URL", "https://keys.example")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "first": first},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": status, "first": first, "keep": keep,
+			"serving": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Setenv("SERVER", serve(t, map[string]string{"LATCHKEY_DATABASE_URL": url, "LATCHKEY_KEY_FILE": key}).public)
+			},
+		},
 	})
 }
 
@@ -100,6 +106,11 @@ func first(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no %s in the output", args[1])
 	}
 	ts.Setenv(args[0], found[1])
+}
+
+// keep writes a variable to a file that its owner alone may read: keep ID file
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.Getenv(args[0])+"\n"), 0o600))
 }
 
 // run runs the program within the test, which fails if the program does, and

@@ -199,22 +199,31 @@ func readFile[T any](flag, path string, parse func(io.Reader) (*T, error)) (*T, 
 	}
 	defer file.Close()
 	parsed, err := parse(file)
-	if err != nil && fault.KindOf(err) == fault.Invalid {
-		var faults fault.List
-		for _, f := range fault.Flatten(err) {
-			faults = append(faults, f.On(flag))
-		}
-		return nil, faults
+	return parsed, allOn(flag, err)
+}
+
+// allOn says of everything that is wrong with a file which flag named it.
+// Other errors stay as they are.
+func allOn(flag string, err error) error {
+	if fault.KindOf(err) != fault.Invalid {
+		return err
 	}
-	return parsed, err
+	var faults fault.List
+	for _, f := range fault.Flatten(err) {
+		faults = append(faults, f.On(flag))
+	}
+	return faults.Err()
 }
 
 // cannotRead says why a file of the operator's cannot be read.
-func cannotRead(flag, path string, err error) error {
+func cannotRead(flag, path string, err error) error { return cannot("read", flag, path, err) }
+
+// cannot says why something cannot be done with a file of the operator's.
+func cannot(do, flag, path string, err error) error {
 	reason := err
 	var onPath *fs.PathError
 	if errors.As(err, &onPath) {
 		reason = onPath.Err
 	}
-	return fault.Wrap(err, fault.Invalid, "%s", fmt.Sprintf("cannot read %s: %v", path, reason)).On(flag)
+	return fault.Wrap(err, fault.Invalid, "%s", fmt.Sprintf("cannot %s %s: %v", do, path, reason)).On(flag)
 }

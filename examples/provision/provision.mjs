@@ -1,0 +1,129 @@
+#!/usr/bin/env node
+// Puts the people of a CSV file into an account, or takes them out of it.
+//
+//     provision.mjs provision people.csv [--dry-run]
+//     provision.mjs deprovision people.csv [--dry-run]
+//
+// It needs Node 18 and no packages. LATCHKEY_URL, LATCHKEY_ACCOUNT (a UUID) and
+// LATCHKEY_TOKEN come from the environment. The exit status is 0 when all is
+// done, 1 when rows or the request failed, 2 for wrong use. Running it again
+// is safe: what is done is UNCHANGED.
+
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const BATCH = 1000; // the most that one request takes
+
+const query = (input, mutation, more) => `mutation($input: ${input}!) { account { result: ${mutation}(input: $input) {
+  items { email action field code message ${more} }
+  counts { created updated added unchanged removed failed } } } }`;
+
+const QUERIES = {
+  provision: query("ProvisionUsersInput", "provisionUsers", ""),
+  // Which API tokens leavers know takes the scope account_api_tokens_read.
+  deprovision: query("DeprovisionUsersInput", "deprovisionUsers", "apiTokensToReview { id name }"),
+};
+
+// The file's columns, as the API calls them.
+const COLUMNS = new Map(Object.entries({
+  email: "email", first_name: "firstName", last_name: "lastName", locale: "locale",
+  external_id: "externalId", stores: "stores", role: "role",
+}));
+
+// rows splits CSV (RFC 4180) into cells. A cell in quotes may hold commas, line
+// breaks and, doubled, quotes.
+function* rows(text) {
+  const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
+  let cells = [];
+  while (cell.lastIndex < text.length || cells.length > 0) {
+    const at = cell.lastIndex;
+    const found = cell.exec(text);
+    if (!found) throw new Error(`the quotes are not in order at ${JSON.stringify(text.slice(at, at + 20))}`);
+    cells.push(found[1]?.replaceAll('""', '"') ?? found[2]);
+    if (found[3] === ",") continue;
+    if (cells.length > 1 || cells[0] !== "") yield cells;
+    cells = [];
+  }
+}
+
+// people returns the people of the file. Cells that are empty say nothing.
+function people(path) {
+  const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)); // which takes a byte order mark away
+  const [titles = [], ...lines] = rows(text);
+  const unknown = titles.filter((title) => !COLUMNS.has(title));
+  if (unknown.length > 0 || !titles.includes("email")) {
+    throw new Error(`the columns are ${[...COLUMNS.keys()]}, email among them; not ${unknown}`);
+  }
+  return lines.map((cells) => {
+    if (cells.length !== titles.length) throw new Error(`a row has not as many cells as the first line: ${cells}`);
+    const person = {};
+    cells.forEach((cell, i) => {
+      const value = cell.trim();
+      if (value !== "" || titles[i] === "email") person[COLUMNS.get(titles[i])] = value;
+    });
+    if (person.stores) person.stores = person.stores.split(";").map((store) => store.trim()).filter(Boolean);
+    return person;
+  });
+}
+
+// ask posts a query, again while the server is busy or away, and returns its data.
+async function ask(query, variables) {
+  const url = `${process.env.LATCHKEY_URL.replace(/\/+$/, "")}/accounts/${process.env.LATCHKEY_ACCOUNT}/graphql`;
+  const request = {
+    method: "POST",
+    redirect: "error", // the token is for this server alone
+    headers: { "Content-Type": "application/json", "X-Auth-Token": process.env.LATCHKEY_TOKEN },
+    body: JSON.stringify({ query, variables }),
+  };
+  for (let attempt = 0; ; attempt++) {
+    let pause = 2 ** attempt;
+    try {
+      const response = await fetch(url, { ...request, signal: AbortSignal.timeout(60_000) });
+      if (![429, 502, 503, 504].includes(response.status) || attempt === 5) {
+        // What the API refuses, it explains in the same form whatever the status.
+        const answer = await response.json().catch(() => ({}));
+        if (!answer.errors && answer.data) return answer.data;
+        const reasons = (answer.errors ?? []).map((e) => [e.extensions?.field, e.message].filter(Boolean).join(": "));
+        throw Object.assign(new Error(reasons.join("; ") || `HTTP ${response.status}`), { final: true });
+      }
+      pause = Math.min(Number(response.headers.get("Retry-After")) || pause, 60);
+    } catch (error) {
+      if (error.final || attempt === 5) throw error;
+    }
+    await sleep(pause * 1000);
+  }
+}
+
+async function main(args) {
+  const dryRun = args.includes("--dry-run");
+  const [mode, path, ...rest] = args.filter((arg) => arg !== "--dry-run");
+  const missing = ["LATCHKEY_URL", "LATCHKEY_ACCOUNT", "LATCHKEY_TOKEN"].filter((name) => !process.env[name]);
+  if (!QUERIES[mode] || !path || rest.length > 0 || missing.length > 0) {
+    console.error(missing.length > 0 ? `set ${missing}` : "usage: provision.mjs provision|deprovision people.csv [--dry-run]");
+    return 2;
+  }
+  const counts = {};
+  try {
+    const all = people(path);
+    for (let i = 0; i < all.length; i += BATCH) {
+      const batch = all.slice(i, i + BATCH);
+      const users = mode === "deprovision" ? batch.map(({ email }) => ({ email })) : batch;
+      const { result } = (await ask(QUERIES[mode], { input: { users, dryRun } })).account;
+      for (const [action, number] of Object.entries(result.counts)) counts[action] = (counts[action] ?? 0) + number;
+      for (const item of result.items) {
+        if (item.action === "FAILED") console.error(`${item.email}: ${item.field}: ${item.message} (${item.code})`);
+        else if (dryRun && item.action !== "UNCHANGED") console.log(item.action, item.email);
+        for (const token of item.apiTokensToReview ?? []) console.log(`review ${token.id} "${token.name}", which ${item.email} knows`);
+      }
+    }
+  } catch (error) {
+    console.error(`provision.mjs: ${error.message}${error.cause ? `: ${error.cause.message}` : ""}`);
+    return 1;
+  } finally {
+    // What is done is done, whatever stopped the rest.
+    console.log(Object.entries(counts).map(([action, number]) => `${number} ${action}`).join(", ") || "nothing done");
+  }
+  return counts.failed > 0 ? 1 : 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));

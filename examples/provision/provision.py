@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Puts the people of a CSV file into an account, or takes them out of it.
+
+    provision.py provision people.csv [--dry-run]
+    provision.py deprovision people.csv [--dry-run]
+
+It needs Python 3.9 and nothing else. LATCHKEY_URL, LATCHKEY_ACCOUNT (a UUID)
+and LATCHKEY_TOKEN come from the environment. The exit status is 0 when all is
+done, 1 when rows or the request failed, 2 for wrong use. Running it again is
+safe: what is done is UNCHANGED.
+"""
+
+import csv
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+
+BATCH = 1000  # the most that one request takes
+
+QUERY = """mutation($input: %s!) { account { result: %s(input: $input) {
+  items { email action field code message %s }
+  counts { created updated added unchanged removed failed } } } }"""
+
+QUERIES = {
+    "provision": QUERY % ("ProvisionUsersInput", "provisionUsers", ""),
+    # Which API tokens leavers know takes the scope account_api_tokens_read.
+    "deprovision": QUERY % ("DeprovisionUsersInput", "deprovisionUsers", "apiTokensToReview { id name }"),
+}
+
+COLUMNS = {  # of the file, as the API calls them
+    "email": "email", "first_name": "firstName", "last_name": "lastName", "locale": "locale",
+    "external_id": "externalId", "stores": "stores", "role": "role",
+}
+
+
+def people(path):
+    """Yields the people of the file. Cells that are empty say nothing."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file, strict=True)
+        unknown = set(rows.fieldnames or []) - set(COLUMNS)
+        if unknown or "email" not in (rows.fieldnames or []):
+            raise ValueError(f"the columns are {','.join(COLUMNS)}, email among them; not {', '.join(sorted(unknown))}")
+        for row in rows:
+            if None in row or None in row.values():
+                raise ValueError(f"line {rows.line_num} has not as many cells as the first line")
+            person = {COLUMNS[column]: cell.strip() for column, cell in row.items() if cell.strip() or column == "email"}
+            if "stores" in person:
+                person["stores"] = [store.strip() for store in person["stores"].split(";") if store.strip()]
+            yield person
+
+
+def batches(items):
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def ask(query, variables):
+    """Posts a query, again while the server is busy or away, and returns its data."""
+    url = f"{os.environ['LATCHKEY_URL'].rstrip('/')}/accounts/{os.environ['LATCHKEY_ACCOUNT']}/graphql"
+    request = urllib.request.Request(
+        url, json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json", "X-Auth-Token": os.environ["LATCHKEY_TOKEN"]},
+    )
+    for attempt in range(6):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                answer = json.load(response)
+            break
+        except urllib.error.HTTPError as error:
+            if error.code not in (429, 502, 503, 504) or attempt == 5:
+                # What the API refuses, it explains in the same form as ever.
+                text = error.read().decode(errors="replace")
+                raise RuntimeError(messages(text) or f"HTTP {error.code}") from None
+            time.sleep(min(int(error.headers.get("Retry-After") or 2**attempt), 60))
+        except OSError as error:
+            if attempt == 5:
+                raise RuntimeError(f"{url}: {error}") from None
+            time.sleep(2**attempt)
+    if answer.get("errors"):
+        raise RuntimeError(messages(json.dumps(answer)))
+    return answer["data"]
+
+
+def messages(text):
+    """The messages of an answer's errors, each with the field it is about."""
+    try:
+        errors = json.loads(text)["errors"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return "; ".join(": ".join(filter(None, [e.get("extensions", {}).get("field"), e["message"]])) for e in errors)
+
+
+def main(arguments):
+    dry_run = "--dry-run" in arguments
+    words = [word for word in arguments if word != "--dry-run"]
+    missing = [name for name in ("LATCHKEY_URL", "LATCHKEY_ACCOUNT", "LATCHKEY_TOKEN") if not os.environ.get(name)]
+    if len(words) != 2 or words[0] not in QUERIES or missing:
+        print(f"set {', '.join(missing)}" if missing else __doc__, file=sys.stderr)
+        return 2
+    mode, path = words
+    counts = {}
+    try:
+        for batch in batches(people(path)):
+            if mode == "deprovision":
+                batch = [{"email": person["email"]} for person in batch]
+            result = ask(QUERIES[mode], {"input": {"users": batch, "dryRun": dry_run}})["account"]["result"]
+            for action, number in result["counts"].items():
+                counts[action] = counts.get(action, 0) + number
+            for item in result["items"]:
+                if item["action"] == "FAILED":
+                    print(f"{item['email']}: {item['field']}: {item['message']} ({item['code']})", file=sys.stderr)
+                elif dry_run and item["action"] != "UNCHANGED":
+                    print(item["action"], item["email"])
+                for token in item.get("apiTokensToReview", []):
+                    print(f"review {token['id']} {token['name']!r}, which {item['email']} knows")
+    except (ValueError, RuntimeError, OSError, csv.Error) as error:
+        print(f"provision.py: {error}", file=sys.stderr)
+        return 1
+    finally:  # what is done is done, whatever stopped the rest
+        print(", ".join(f"{number} {action}" for action, number in counts.items()) or "nothing done")
+    return 1 if counts.get("failed") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

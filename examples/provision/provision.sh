@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Puts the people of a CSV file into an account, or takes them out of it.
+#
+#     provision.sh provision people.csv [--dry-run]
+#     provision.sh deprovision people.csv [--dry-run]
+#
+# It needs bash, curl 7.71 and jq 1.6. LATCHKEY_URL, LATCHKEY_ACCOUNT (a UUID) and LATCHKEY_TOKEN come from the
+# environment. The exit status is 0 when all is done, 1 when rows or the request failed, 2 for wrong use. Running it
+# again is safe: what is done is UNCHANGED. Cells may stand in quotes, but hold no line breaks.
+set -euo pipefail
+
+if [[ ! ${1:-} =~ ^(de)?provision$ || $# -lt 2 || ${3:---dry-run} != --dry-run ]]; then
+	echo "usage: $0 provision|deprovision people.csv [--dry-run]" >&2
+	exit 2
+fi
+: "${LATCHKEY_URL:?}" "${LATCHKEY_ACCOUNT:?}" "${LATCHKEY_TOKEN:?}"
+mode=$1 people=$2
+dry_run=$([[ $# -gt 2 ]] && echo true || echo false)
+
+# Which API tokens leavers know takes the scope account_api_tokens_read.
+if [[ $mode == provision ]]; then
+	input=ProvisionUsersInput mutation=provisionUsers more=
+else
+	input=DeprovisionUsersInput mutation=deprovisionUsers more='apiTokensToReview { id name }'
+fi
+query="mutation(\$input: $input!) { account { result: $mutation(input: \$input) {
+	items { email action field code message $more }
+	counts { created updated added unchanged removed failed } } } }"
+
+# requests prints one request on each line, with 1,000 people at most. Cells that are empty say nothing.
+requests() {
+	jq --raw-input --slurp --compact-output --arg query "$query" --arg mode "$mode" --argjson dryRun "$dry_run" '
+		def trimmed: sub("^\\s+"; "") | sub("\\s+$"; "");
+		# The comma before the first cell lets every cell begin with one.
+		def cells: ["," + . | scan(",(\"(?:[^\"]|\"\")*\"|[^,]*)")[0]
+			| if startswith("\"") then .[1:-1] | gsub("\"\""; "\"") else . end | trimmed];
+		{email: "email", first_name: "firstName", last_name: "lastName", locale: "locale",
+			external_id: "externalId", stores: "stores", role: "role"} as $columns
+		| [ltrimstr("\ufeff") | split("\n")[] | rtrimstr("\r") | select(. != "") | cells] | . as [$titles]
+		| if $titles == null or ($titles - ($columns | keys) != []) or ($titles | index("email") == null)
+			then error("the columns are \($columns | keys_unsorted | join(",")), email among them") else . end
+		| .[1:] | map(if length != ($titles | length) then error("a row has not as many cells as the first line: \(.)") else . end
+			| [$titles, .] | transpose | map(select(.[1] != "" or .[0] == "email") | {($columns[.[0]]): .[1]}) | add
+			| if .stores then .stores |= (split(";") | map(trimmed | select(. != ""))) else . end
+			| if $mode == "deprovision" then {email} else . end)
+		| range(0; length; 1000) as $i
+		| {$query, variables: {input: {users: .[$i:$i + 1000], $dryRun}}}' "$people"
+}
+
+# ask posts the request on standard input, again while the server is busy or away, and keeps the answer. The token goes
+# through a file of settings, since everybody on a machine sees the arguments of programs.
+ask() {
+	curl --silent --show-error --retry 5 --retry-connrefused --max-time 60 --header 'Content-Type: application/json' \
+		--config <(printf 'header = "X-Auth-Token: %s"\n' "$LATCHKEY_TOKEN") \
+		--data-binary @- --output "$work/answer" "${LATCHKEY_URL%/}/accounts/$LATCHKEY_ACCOUNT/graphql"
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+requests >"$work/requests" || exit 1
+status=0
+while IFS= read -r request; do
+	# What the API refuses, it explains in the same form whatever the status.
+	if ! ask <<<"$request" || ! jq --exit-status '.data.account.result' "$work/answer" >/dev/null 2>&1; then
+		jq --raw-output '.errors[] | [.extensions.field // empty, .message] | join(": ")' "$work/answer" >&2 || cat "$work/answer" >&2 || true
+		status=1
+		break
+	fi
+	cat "$work/answer" >>"$work/answers"
+	jq --raw-output '.data.account.result.items[] | select(.action == "FAILED") | "\(.email): \(.field): \(.message) (\(.code))"' "$work/answer" >&2
+	jq --raw-output --argjson dryRun "$dry_run" '.data.account.result.items[]
+		| if $dryRun and ([.action] | inside(["UNCHANGED", "FAILED"]) | not) then "\(.action) \(.email)" else empty end,
+			(.email as $email | .apiTokensToReview[]? | "review \(.id) \"\(.name)\", which \($email) knows")' "$work/answer"
+done <"$work/requests"
+
+# What is done is done, whatever stopped the rest.
+touch "$work/answers"
+jq --raw-output --slurp 'map(.data.account.result.counts) | if . == [] then "nothing done" else
+	[(.[0] | keys_unsorted[]) as $action | "\(map(.[$action]) | add) \($action)"] | join(", ") end' "$work/answers"
+jq --exit-status --slurp 'map(.data.account.result.counts.failed) | add // 0 | . == 0' "$work/answers" >/dev/null || status=1
+exit "$status"

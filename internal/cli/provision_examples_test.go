@@ -1,0 +1,155 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// scripts are the examples that provision people.
+var scripts = []string{"provision.py", "provision.mjs", "provision.sh"}
+
+// hr is what a script of an enterprise's is told.
+type hr struct {
+	script string
+	env    []string
+}
+
+// ended is how a script ended.
+type ended struct {
+	stdout, stderr string
+	status         int
+}
+
+func (h hr) run(t *testing.T, args ...string) ended {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c := exec.CommandContext(t.Context(), "../../examples/provision/"+h.script, args...)
+	c.Env = append(os.Environ(), h.env...)
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return ended{out.String(), errs.String(), c.ProcessState.ExitCode()}
+}
+
+// expect runs a script that must end well and say so.
+func (h hr) expect(t *testing.T, want string, args ...string) {
+	t.Helper()
+	began := time.Now()
+	if got := h.run(t, args...); got != (ended{want + "\n", "", 0}) {
+		t.Fatalf("%s %s ends with status %d:\n%.2000s%.2000s", h.script, strings.Join(args, " "), got.status, got.stdout, got.stderr)
+	}
+	t.Logf("%s %s: %s in %s", h.script, args[0], want, time.Since(began).Round(10*time.Millisecond))
+}
+
+// startHR starts a server and returns what a script is told of it, with a token
+// of the scopes.
+func startHR(t *testing.T, url string, scopes ...string) hr {
+	t.Helper()
+	env := environment(t, url)
+	s, session := demo(t, env)
+	var made issued
+	s.must(t, session, issue("HR sync", fmt.Sprintf(`scopes: ["%s"]`, strings.Join(scopes, `", "`))), &made)
+	return hr{env: []string{"LATCHKEY_URL=" + s.public, "LATCHKEY_ACCOUNT=" + acmeID, "LATCHKEY_TOKEN=" + made.APIToken.CreateAPIToken.Credentials.AccessToken}}
+}
+
+// staff writes a file of so many people, who are of a place of that name.
+func staff(t *testing.T, place string, people int) string {
+	t.Helper()
+	var text strings.Builder
+	text.WriteString("email,first_name,last_name,locale,external_id,stores,role\r\n")
+	for i := range people {
+		fmt.Fprintf(&text, "p%d@%s.example,First %d,\"Last, \"\"%d\"\"\",en-GB,%s-%d,acme1us,SALES_STAFF\r\n", i, place, i, i, place, i)
+	}
+	return written(t, text.String())
+}
+
+func written(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "people.csv")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Each script provisions people and takes them out again, and finds nothing to
+// do the second time: one on each database 10,000, which takes the most of a
+// minute, and the others 1,000 and a few, which are two requests.
+func TestExamplesProvisionThousands(t *testing.T) {
+	const many, some = 10_000, 1_003
+	most := map[string]string{"provision.py": "sqlite", "provision.mjs": "postgres"}
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		h := startHR(t, url, "account_users_write", "account_users_delete", "account_api_tokens_read")
+		for _, script := range scripts {
+			people := some
+			if strings.HasSuffix(t.Name(), "/"+most[script]) && most[script] != "" {
+				people = many
+			}
+			h.script = script
+			h.comeAndGo(t, people)
+		}
+	})
+}
+
+// comeAndGo lets new people come and go, each twice.
+func (h hr) comeAndGo(t *testing.T, people int) {
+	t.Helper()
+	file := staff(t, h.script, people)
+	const tell = "%d created, 0 updated, 0 added, %d unchanged, %d removed, 0 failed"
+	h.expect(t, fmt.Sprintf(tell, people, 0, 0), "provision", file)
+	h.expect(t, fmt.Sprintf(tell, 0, people, 0), "provision", file)
+	h.expect(t, fmt.Sprintf(tell, 0, 0, people), "deprovision", file)
+	h.expect(t, fmt.Sprintf(tell, 0, people, 0), "deprovision", file)
+}
+
+func TestExamplesTellWhatIsWrong(t *testing.T) {
+	h := startHR(t, dbtest.SQLiteURL(t), "account_users_write")
+	file := written(t, "\ufeffemail,first_name,last_name,stores\nann@staff.example,Ann,\"O\"\"Hara, Jr.\",acme1us\n,No,Body,\nbob@staff.example,Bob,,elsewhere\n")
+	for _, script := range scripts {
+		t.Run(script, func(t *testing.T) {
+			h := h
+			h.script = script
+			for _, tc := range []struct {
+				name           string
+				args           []string
+				status         int
+				stdout, stderr string
+			}{
+				{"rows that fail", []string{"provision", file, "--dry-run"}, 1,
+					"CREATED ann@staff.example\n1 created, 0 updated, 0 added, 0 unchanged, 0 removed, 2 failed\n", "bob@staff.example: users.2."},
+				{"a missing scope", []string{"deprovision", file}, 1, "nothing done\n", "You do not have permission to do this operation."},
+				{"other columns", []string{"provision", written(t, "mail\nx\n")}, 1, "", "the columns are"},
+				{"a row that is too short", []string{"provision", written(t, "email,role\nx\n")}, 1, "", "not as many cells"},
+				{"no file", []string{"provision", "missing.csv"}, 1, "", "missing.csv"},
+				{"wrong use", []string{"provisioning", file}, 2, "", "provision people.csv [--dry-run]|provision|deprovision"},
+			} {
+				t.Run(tc.name, func(t *testing.T) {
+					got := h.run(t, tc.args...)
+					told := false
+					for _, text := range strings.Split(tc.stderr, "|") {
+						told = told || strings.Contains(got.stderr, text)
+					}
+					if got.status != tc.status || tc.stdout != "" && got.stdout != tc.stdout || !told {
+						t.Errorf("status %d\n%s%s", got.status, got.stdout, got.stderr)
+					}
+				})
+			}
+			h.env = append(h.env[:2:2], "LATCHKEY_TOKEN=nonsense")
+			if got := h.run(t, "provision", file); got.status != 1 || !strings.Contains(got.stderr, "credential") {
+				t.Errorf("a wrong token: status %d\n%s%s", got.status, got.stdout, got.stderr)
+			}
+		})
+	}
+}
