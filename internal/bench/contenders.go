@@ -22,6 +22,10 @@ const (
 	revokeWork      = "revoke one"
 	revokeManyWork  = "revoke 50 in one call"
 	usersWork       = "list of 50 users, 6 fields"
+	deepWork        = "page 10,000 of 1,000,000 users"
+	firstPageWork   = "page 1 of 1,000,000 users"
+	totalWork       = "how many 1,000,000 users are"
+	totalFewWork    = "how many 51 users are"
 	viewerWork      = "`{viewer{scopes}}`, warm"
 	issueSQLiteWork = "issue on SQLite, synchronous=FULL"
 	checkWork       = "gateway check, warm"
@@ -47,6 +51,10 @@ func (s *suite) contenders() []contender {
 		{revokeManyWork, func(ctx context.Context, d time.Duration) (measurement, error) { return s.revoke(ctx, d, manyRevoked) }},
 		{handYardstick, s.handUsers},
 		{usersWork, s.users},
+		{firstPageWork, s.firstPage},
+		{deepWork, s.deepPage},
+		{totalFewWork, s.totalOfFew},
+		{totalWork, s.totalOfMany},
 		{bareYardstick, s.bareAnswers},
 		{bareRefusal, s.bareRefuses},
 		{viewerWork, s.viewer},
@@ -76,6 +84,8 @@ func pairs() []pair {
 		// Fifty may take three times as long as one.
 		{work: revokeManyWork, against: revokeWork, target: 1.0 / 3, stretch: 1.0 / 3},
 		{work: usersWork, against: handYardstick, target: 0.35, stretch: 1.0},
+		{work: deepWork, against: firstPageWork, target: 0.67, stretch: 0.95},
+		{work: totalWork, against: totalFewWork, target: 0.85, stretch: 0.95},
 		{work: viewerWork, against: bareYardstick, target: 0.45, stretch: 0.60},
 		{work: issueSQLiteWork, against: rawSQLite, target: 0.40, stretch: 0.60},
 	}

@@ -83,6 +83,9 @@ func (s *suite) prepareGateway(ctx context.Context) error {
 	if s.many, err = s.prepareCold(ctx, "many", keys, manyPerStore, askedAmongMany); err != nil {
 		return err
 	}
+	if err := addCrowd(ctx, s.cluster.DSN("many"), s.crowdAccount(), crowdSize); err != nil {
+		return err
+	}
 	// The others remember: one that does not keep last uses, and two more that share the database.
 	dsn := s.cluster.DSN("latchkey")
 	s.untracked = s.postgres.on(dsn, "LATCHKEY_LAST_USE_INTERVAL=off")
