@@ -1,0 +1,159 @@
+package apitest_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/scope"
+	"latchkey/internal/user"
+)
+
+// right is who may run a mutation: API tokens with one of the scopes, and sessions of people with the permission in the
+// store that it is about, or who own it.
+type right struct {
+	scopes     []string
+	permission string
+	// storeOwner says that a store's owner may, where no permission says so.
+	storeOwner bool
+}
+
+var rights = map[string]right{
+	"AccountMutations.addUserToAccount":      {scopes: []string{"account_users_write"}},
+	"AccountMutations.removeUserFromAccount": {scopes: []string{"account_users_delete"}},
+	"AccountMutations.provisionUsers":        {scopes: []string{"account_users_write"}},
+	"AccountMutations.deprovisionUsers":      {scopes: []string{"account_users_delete"}},
+	"AccountMutations.transferOwnership":     {storeOwner: true},
+
+	"UserMutations.createUser":              {scopes: []string{"account_users_write"}, permission: "Add_User"},
+	"UserMutations.createUserWithPassword":  {scopes: []string{"account_users_write"}, permission: "Add_User"},
+	"UserMutations.addUserToStore":          {scopes: []string{"account_users_write"}, permission: "Add_User"},
+	"UserMutations.removeUserFromStore":     {scopes: []string{"account_users_delete"}, permission: "Delete_Users"},
+	"UserMutations.updateUser":              {scopes: []string{"account_users_write"}},
+	"UserMutations.setStoreUserPermissions": {scopes: []string{"account_users_write"}, permission: "Edit_Users"},
+	"UserMutations.setStoreUserStatus":      {scopes: []string{"account_users_write"}, permission: "Edit_Users"},
+
+	"ApiTokenMutations.createApiToken":  {scopes: []string{"account_api_tokens_write"}, permission: "Create_Store_API_Tokens"},
+	"ApiTokenMutations.updateApiToken":  {scopes: []string{"account_api_tokens_write"}, permission: "Create_Store_API_Tokens"},
+	"ApiTokenMutations.rotateApiToken":  {scopes: []string{"account_api_tokens_write"}, permission: "Create_Store_API_Tokens"},
+	"ApiTokenMutations.revokeApiTokens": {scopes: []string{"account_api_tokens_write"}, permission: "Delete_Store_API_Tokens"},
+
+	"CheckoutMutations.createCheckout":         {scopes: []string{"account_checkouts_create"}},
+	"SubscriptionMutations.cancelSubscription": {scopes: []string{"account_subscriptions_cancel"}},
+	"AppMutations.createEventSource":           {scopes: []string{"account_apps_read"}},
+	"AppMutations.deleteEventSource":           {scopes: []string{"account_apps_read"}},
+}
+
+// mutations are all of the schema. Each has its row of rights.
+func mutations(t *testing.T) []route {
+	t.Helper()
+	var all []route
+	for _, group := range fieldsOf(schema.Mutation) {
+		of := schema.Types[group.Type.Name()]
+		for _, f := range fieldsOf(of) {
+			r := route{{parent: schema.Mutation, field: group}, {parent: of, field: f}}
+			if _, known := rights[r[1].name()]; !known {
+				t.Errorf("nothing says who may %s", r[1].name())
+			}
+			all = append(all, r)
+		}
+	}
+	if len(all) != len(rights) {
+		t.Errorf("%d mutations, %d rows of rights", len(all), len(rights))
+	}
+	return all
+}
+
+// inFirstStore is the effective input of a mutation, about the first store.
+func (w *world) inFirstStore(s step) string {
+	return w.fill(strings.NewReplacer("<store1>", "<store0>", "<store2>", "<store0>").Replace(effective[s.name()]))
+}
+
+// letIn reports whether a mutation was not refused for who asks, as what they do not see is by not being found. What is
+// wrong with the input besides is no matter here.
+func (w *world) letIn(t *testing.T, by *auth.Principal, r route) bool {
+	t.Helper()
+	got := w.ask(t, w.home.Account.ID, by, r.query(1, w.inFirstStore), nil)
+	return !slices.ContainsFunc(got.failures(), func(f string) bool {
+		return strings.Contains(f, ": FORBIDDEN") && !strings.Contains(f, " input.") || strings.Contains(f, "NOT_FOUND input.storeId") || strings.Contains(f, "NOT_FOUND input.id")
+	})
+}
+
+// Each scope of the catalogue by itself, and each mutation: it is let in where the table says so, and refused without
+// effect everywhere else (account-api.md: "Scopes").
+func TestEveryMutationByEveryScope(t *testing.T) {
+	all := mutations(t)
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.keep(t)
+		before := dbtest.Dump(t, w.url)
+		for _, r := range all {
+			for _, held := range everyScope() {
+				if !slices.Contains(rights[r[1].name()].scopes, held) && w.letIn(t, w.holding(held), r) {
+					t.Errorf("%s lets %s in", r, held)
+				}
+			}
+		}
+		if dbtest.Dump(t, w.url) != before {
+			t.Error("what was refused changed something")
+		}
+		for _, r := range all {
+			for _, held := range rights[r[1].name()].scopes {
+				if !w.letIn(t, w.holding(held), r) {
+					t.Errorf("%s refuses %s", r, held)
+				}
+			}
+		}
+	})
+}
+
+// worker is the session of somebody who may do this in a store.
+func (w *world) worker(i int, permissions ...string) *auth.Principal {
+	return &auth.Principal{
+		Kind: auth.Session, ID: w.home.Users[2].ID, AccountID: w.home.Account.ID, Scopes: scope.NewSet(),
+		Places: []auth.Place{{StoreID: w.home.Stores[i].ID, May: auth.ParsePermissions(permissions)}},
+	}
+}
+
+// Each permission by itself, and each mutation: likewise for people's sessions. What they may do in another store is
+// nothing in this one.
+func TestEveryMutationByEveryPermission(t *testing.T) {
+	all := mutations(t)
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.keep(t)
+		before := dbtest.Dump(t, w.url)
+		for _, r := range all {
+			row := rights[r[1].name()]
+			for _, held := range append(user.Permissions(), "") {
+				if held != row.permission && w.letIn(t, w.worker(0, held), r) {
+					t.Errorf("%s lets %q in", r, held)
+				}
+			}
+			if own := row.storeOwner || row.permission != ""; !own && w.letIn(t, w.storeOwner, r) {
+				t.Errorf("%s lets a store's owner in", r)
+			}
+			// People are created in the account, by whoever may add them to any store.
+			if anyStore := strings.HasPrefix(r[1].field.Name, "createUser"); !anyStore && w.letIn(t, w.worker(1, user.Permissions()...), r) {
+				t.Errorf("%s lets somebody of another store in", r)
+			}
+		}
+		if dbtest.Dump(t, w.url) != before {
+			t.Error("what was refused changed something")
+		}
+		for _, r := range all {
+			row := rights[r[1].name()]
+			if row.permission != "" && !w.letIn(t, w.worker(0, row.permission), r) {
+				t.Errorf("%s refuses %s", r, row.permission)
+			}
+			if (row.permission != "" || row.storeOwner) && !w.letIn(t, w.storeOwner, r) {
+				t.Errorf("%s refuses the store's owner", r)
+			}
+		}
+		for _, r := range all {
+			if !w.letIn(t, w.owner, r) {
+				t.Errorf("%s refuses the account's owner", r)
+			}
+		}
+	})
+}

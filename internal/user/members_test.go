@@ -1,0 +1,278 @@
+package user_test
+
+import (
+	"crypto/rand"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+// staff is an account's people, and those who change them.
+type staff struct {
+	dbtest.World
+
+	db      *gormdb.DB
+	users   *user.Service
+	owner   *auth.Principal
+	program *auth.Principal
+}
+
+// eachStaff runs test in an account with an owner, three people and two stores, of which the first has an owner of its
+// own and the first two people work in each.
+func eachStaff(t *testing.T, test func(*testing.T, staff)) {
+	t.Helper()
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		s := staff{World: dbtest.Seed{Stores: 2, StoreOwner: true, Users: 3, MembersPerStore: 2}.Make(t, db), db: db}
+		key, err := secret.NewKeyring(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.users = user.NewService(db.Users(), key, rand.Reader, time.Now)
+		s.owner = s.session(s.Owner, auth.Principal{AccountOwner: true})
+		s.program = &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "Program", AccountID: s.Account.ID,
+			Scopes: scope.NewSet(scope.AccountUsersWrite, scope.AccountUsersDelete)}
+		test(t, s)
+	})
+}
+
+func (s staff) session(of user.User, p auth.Principal) *auth.Principal {
+	p.Kind, p.ID, p.Name, p.AccountID = auth.Session, of.ID, of.Email, s.Account.ID
+	return &p
+}
+
+// person is one of the three.
+func (s staff) person(i int) user.User { return s.Users[2+i] }
+
+func (s staff) ref(i int) account.StoreRef { return account.StoreRef{ID: s.Stores[i].ID} }
+
+// known is what the account knows of a person.
+func (s staff) known(t *testing.T, id uuid.UUID) user.Person {
+	t.Helper()
+	var known user.Person
+	err := s.db.Users().Change(t.Context(), s.Account.ID, func(c user.Change) error {
+		found, err := c.Members(t.Context(), []uuid.UUID{id})
+		if len(found) > 0 {
+			known = found[0]
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
+}
+
+// failing wants the fields of an error's faults, and that the error is of the kind.
+func failing(t *testing.T, err error, kind fault.Kind, fields ...string) {
+	t.Helper()
+	var got []string
+	for _, f := range fault.Flatten(err) {
+		got = append(got, f.Field)
+	}
+	if fault.KindOf(err) != kind || !slices.Equal(got, fields) {
+		t.Errorf("%v (%s on %q), want %s on %q", err, fault.KindOf(err), got, kind, fields)
+	}
+}
+
+// Whoever is somewhere else as well has a name of their own, and their accounts see when they change it.
+func TestNamesOfPeopleWhoAreElsewhere(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		elsewhere := dbtest.Seed{Users: 1}.Make(t, s.db)
+		guest := elsewhere.Users[1]
+		if _, err := s.users.AddToAccount(t.Context(), s.program, guest.Email); err != nil {
+			t.Fatal(err)
+		}
+		name, id := "Other", "hr-1"
+		_, err := s.users.Update(t.Context(), s.program, user.Update{UserID: guest.ID, FirstName: &name, Locale: &name})
+		failing(t, err, fault.Conflict, "firstName", "locale")
+		if _, err := s.users.Update(t.Context(), s.program, user.Update{UserID: guest.ID, FirstName: &guest.FirstName, ExternalID: &id}); err != nil {
+			t.Errorf("nothing but the external id changes: %v", err)
+		}
+		before := staff{World: elsewhere, db: s.db}.known(t, guest.ID)
+		self := s.session(guest, auth.Principal{})
+		if _, err := s.users.Update(t.Context(), self, user.Update{UserID: guest.ID, FirstName: &name}); err != nil {
+			t.Fatal(err)
+		}
+		after := staff{World: elsewhere, db: s.db}.known(t, guest.ID)
+		if after.FirstName != name || !after.UpdatedAt.After(before.UpdatedAt) || s.known(t, guest.ID).ExternalID != id {
+			t.Errorf("the other account knows %+v", after)
+		}
+		_, err = s.users.Update(t.Context(), self, user.Update{UserID: guest.ID, ExternalID: &name})
+		failing(t, err, fault.Forbidden, "")
+		_, err = s.users.Update(t.Context(), s.program, user.Update{UserID: s.person(0).ID, ExternalID: &id})
+		failing(t, err, fault.Conflict, "externalId")
+	})
+}
+
+// Every fault of an input is told at once, and the ids of nobody and of strangers are alike.
+func TestWhatIsWrongWithPeople(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		stranger := dbtest.Seed{}.Make(t, s.db)
+		_, err := s.users.Create(t.Context(), s.program, user.Details{Email: "a\nb@c.example", FirstName: " ", LastName: "B\x00", Locale: "?"})
+		failing(t, err, fault.Invalid, "email", "firstName", "lastName", "locale")
+		_, err = s.users.Create(t.Context(), s.program, user.Details{Email: stranger.Owner.Email, FirstName: "A", LastName: "B", Locale: "en"})
+		failing(t, err, fault.Conflict, "email")
+		_, err = s.users.AddToAccount(t.Context(), s.program, "nobody@acme.example")
+		failing(t, err, fault.NotFound, "email")
+		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{})
+		failing(t, err, fault.Invalid, "user.email")
+		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: s.person(0).ID, Email: s.person(1).Email})
+		failing(t, err, fault.Invalid, "user.id")
+		_, _, unknown := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: uuid.New()})
+		failing(t, unknown, fault.NotFound, "user.id")
+		if _, _, foreign := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: stranger.Owner.ID}); foreign == nil || foreign.Error() != unknown.Error() {
+			t.Errorf("%v, and of a stranger %v", unknown, foreign)
+		}
+		_, _, err = s.users.AddToStore(t.Context(), s.program, account.StoreRef{ID: stranger.Stores[0].ID}, user.Identifier{ID: s.person(0).ID})
+		failing(t, err, fault.NotFound, "storeId")
+		_, _, err = s.users.RemoveFromStore(t.Context(), s.program, s.ref(0), s.person(2).ID)
+		failing(t, err, fault.NotFound, "userId")
+		_, err = s.users.SetStorePermissions(t.Context(), s.program, s.ref(0), s.person(0).ID, []string{"Fly", "Add_Pages", "Swim"})
+		failing(t, err, fault.Invalid, "permissions", "permissions")
+		_, err = s.users.TransferOwnership(t.Context(), s.owner, stranger.Owner.ID, nil)
+		failing(t, err, fault.NotFound, "userId")
+		_, err = s.users.TransferOwnership(t.Context(), s.program, s.person(0).ID, nil)
+		failing(t, err, fault.Forbidden, "")
+	})
+}
+
+// Nobody hands on the right to issue: not whoever has it, not whoever may edit people, not by letting somebody back in.
+func TestHighRiskIsTheOwners(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		editor, other := s.session(s.person(0), auth.Principal{Places: []auth.Place{{StoreID: s.Stores[0].ID, May: auth.EditUsers}}}), s.person(1).ID
+		set := func(by *auth.Principal, of uuid.UUID, names ...string) error {
+			_, err := s.users.SetStorePermissions(t.Context(), by, s.ref(0), of, names)
+			return err
+		}
+		const risky, plain = "Create_Store_API_Tokens", "Add_Pages"
+		if err := set(s.owner, editor.ID, "Edit_Users", plain, risky, "Grant_High_Risk_Store_Permissions"); err != nil {
+			t.Fatal(err)
+		}
+		failing(t, set(editor, other, "Add_Brands", "Add_Orders", risky), fault.Forbidden, "permissions")
+		failing(t, set(s.program, other, "Add_Brands", "Add_Orders", risky), fault.Forbidden, "permissions")
+		failing(t, set(editor, other), fault.Forbidden, "permissions", "permissions") // takes two that the editor has not
+		if err := set(editor, other, "Add_Brands", "Add_Orders", plain); err != nil {
+			t.Errorf("what the editor has: %v", err)
+		}
+		if err := set(s.session(s.StoreOwner, auth.Principal{OwnedStores: []uuid.UUID{s.Stores[0].ID}}), other, risky); err != nil {
+			t.Fatal(err)
+		}
+		status := func(by *auth.Principal, to user.Status) error {
+			_, err := s.users.SetStoreStatus(t.Context(), by, s.ref(0), other, to)
+			return err
+		}
+		if err := status(s.program, user.Inactive); err != nil {
+			t.Fatal(err)
+		}
+		failing(t, status(s.program, user.Active), fault.Forbidden, "permissions")
+		failing(t, status(editor, user.Active), fault.Forbidden, "permissions")
+		if err := status(s.owner, user.Active); err != nil {
+			t.Error(err)
+		}
+		if _, _, err := s.users.RemoveFromStore(t.Context(), s.program, s.ref(0), other); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: other}); err != nil {
+			t.Fatal(err)
+		}
+		if place, there := s.known(t, other).Place(s.Stores[0].ID); !there || len(place.Permissions) > 0 {
+			t.Errorf("who comes back has %+v", place)
+		}
+	})
+}
+
+// A store that is given leaves its former owner there as an administrator, and what was theirs alone is the next one's.
+func TestTransferOwnership(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		shop, next, ref := s.session(s.StoreOwner, auth.Principal{OwnedStores: []uuid.UUID{s.Stores[0].ID}}), s.person(2), s.ref(0)
+		_, err := s.users.TransferOwnership(t.Context(), shop, next.ID, nil)
+		failing(t, err, fault.Forbidden, "")
+		other := s.ref(1)
+		_, err = s.users.TransferOwnership(t.Context(), shop, next.ID, &other)
+		failing(t, err, fault.NotFound, "storeId")
+		done, err := s.users.TransferOwnership(t.Context(), shop, next.ID, &ref)
+		if err != nil || done.Store == nil || done.Store.OwnerID != next.ID {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		for id, role := range map[uuid.UUID]user.Role{next.ID: user.StoreOwner, s.StoreOwner.ID: user.StoreAdministrator} {
+			if place, _ := s.known(t, id).Place(s.Stores[0].ID); !slices.Equal(place.Permissions, role.Permissions()) || place.Status != user.Active {
+				t.Errorf("the place of the %s is %+v", role, place)
+			}
+		}
+		_, err = s.users.TransferOwnership(t.Context(), shop, s.person(0).ID, &ref) // by a session from before
+		failing(t, err, fault.Forbidden, "")
+		_, err = s.users.SetStoreStatus(t.Context(), s.owner, ref, next.ID, user.Inactive)
+		failing(t, err, fault.Conflict, "userId")
+		_, err = s.users.SetStorePermissions(t.Context(), s.owner, ref, next.ID, nil)
+		failing(t, err, fault.Conflict, "userId")
+		_, _, err = s.users.RemoveFromStore(t.Context(), s.owner, ref, next.ID)
+		failing(t, err, fault.Conflict, "userId")
+		if _, err := s.users.TransferOwnership(t.Context(), s.owner, next.ID, nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Many who do the same at once do it once; a store is given away or its next owner is taken out of it, never both.
+func TestRacesOverPeople(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		var wait sync.WaitGroup
+		created := make(chan error, 8)
+		for range cap(created) {
+			wait.Go(func() {
+				_, err := s.users.Create(t.Context(), s.program, user.Details{Email: "same@acme.example", FirstName: "A", LastName: "B", Locale: "en"})
+				created <- err
+			})
+			wait.Go(func() {
+				if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{Email: s.person(2).Email}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		close(created)
+		done := 0
+		for err := range created {
+			if err == nil {
+				done++
+			} else if fault.KindOf(err) != fault.Conflict {
+				t.Error(err)
+			}
+		}
+		if places := s.known(t, s.person(2).ID).Places; done != 1 || len(places) != 1 {
+			t.Errorf("created %d times, added %d times", done, len(places))
+		}
+		for i := range 6 {
+			next, ref := s.person(i%2).ID, s.ref(0)
+			wait.Go(func() {
+				if _, err := s.users.TransferOwnership(t.Context(), s.owner, next, &ref); err != nil {
+					t.Error(err)
+				}
+			})
+			wait.Go(func() { // NotFound, if it was done before, or Conflict
+				_, _, _ = s.users.RemoveFromStore(t.Context(), s.program, ref, next)
+			})
+			wait.Wait()
+			in, err := s.db.Accounts().StoresByID(t.Context(), s.Account.ID, []uuid.UUID{s.Stores[0].ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			owner := in[s.Stores[0].ID].OwnerID
+			if place, there := s.known(t, owner).Place(s.Stores[0].ID); !there || owner != next || !slices.Equal(place.Permissions, user.Permissions()) {
+				t.Errorf("the owner %s, of %s, has %+v", owner, next, place)
+			}
+		}
+	})
+}
