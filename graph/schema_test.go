@@ -91,13 +91,14 @@ func TestEveryFieldHasARule(t *testing.T) {
 
 func TestNewRulesNamesWhatIsNotCovered(t *testing.T) {
 	const directives = `
-		directive @requires(scopes: [String!]!, ownStore: Boolean! = false) on FIELD_DEFINITION | OBJECT
+		directive @requires(scopes: [String!]!, ownStore: Boolean! = false, permission: String) on FIELD_DEFINITION | OBJECT
 		directive @node(scopes: [String!]!, ownStore: Boolean! = false) on OBJECT
 		interface Node { id: ID! @requires(scopes: []) }
 	`
 	tests := []struct{ name, sdl, want string }{
 		{"field", `type Query { a: Int @requires(scopes: ["x"]) b: Int }`, "Query.b"},
 		{"node", `type Query @requires(scopes: []) { a: A } type A implements Node @requires(scopes: []) { id: ID! }`, "A: a Node"},
+		{"permission", `type Query { a: Int @requires(scopes: ["x"], permission: "Add_Usr") }`, "Add_Usr"},
 		{"field of an interface", `type Query @requires(scopes: []) { a: Other } interface Other { c: Int }`, "Other.c"},
 	}
 	for _, tt := range tests {

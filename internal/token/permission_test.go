@@ -1,0 +1,60 @@
+package token_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+)
+
+// Every deed with tokens of both levels, by somebody who has each permission, in the token's store and in another: a store's
+// tokens are changed by who may create there, seen by who may list and ended by who may delete; the account's by none.
+func TestDeedsByPermission(t *testing.T) {
+	needs := map[string]auth.Permission{
+		"create": auth.CreateTokens, "update": auth.CreateTokens, "rotate": auth.CreateTokens,
+		"get": auth.ListTokens, "list": auth.ListTokens, "revoke": auth.DeleteTokens,
+	}
+	held := map[string]auth.Permission{
+		"nothing": auth.NoPermission, "all about users": auth.AddUsers | auth.EditUsers | auth.DeleteUsers | auth.ManageUsers,
+		"create": auth.CreateTokens, "list": auth.ListTokens, "delete": auth.DeleteTokens,
+		"all": auth.CreateTokens | auth.ListTokens | auth.DeleteTokens,
+	}
+	eachHouse(t, func(t *testing.T, h *house) {
+		for _, level := range levels {
+			for i, st := range h.world.Stores {
+				for name, may := range held {
+					by := &auth.Principal{Kind: auth.Session, ID: uuid.New(), Name: "staff", AccountID: h.world.Account.ID, Places: []auth.Place{{StoreID: st.ID, May: may}}}
+					for deed, err := range h.try(t, by, level) {
+						// The tokens are the first store's.
+						if want := level == scope.LevelStore && i == 0 && may&needs[deed] != 0; (err == nil) != want {
+							t.Errorf("%s of a token of the %s, by who has %s in store %d: %v", deed, level, name, i, err)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// try does everything with a fresh token of the level.
+func (h *house) try(t *testing.T, by *auth.Principal, level scope.Level) map[string]error {
+	t.Helper()
+	at := h.create(h.request(level)).Token
+	renamed := "Renamed"
+	_, created := h.Create(t.Context(), by, h.request(level))
+	_, updated := h.Update(t.Context(), by, token.Update{ID: at.ID, Name: &renamed})
+	_, rotated := h.Rotate(t.Context(), by, at.ID, nil)
+	_, got := h.Get(t.Context(), by, at.ID)
+	_, revoked := h.Revoke(t.Context(), by, token.RevokeRequest{IDs: []uuid.UUID{at.ID}})
+	errs := map[string]error{"create": created, "update": updated, "rotate": rotated, "get": got, "revoke": revoked}
+	if level == scope.LevelStore {
+		errs["list"] = token.MayList(by, at.AccountID, at.StoreID)
+	}
+	if _, err := h.Revoke(t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{at.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	return errs
+}
