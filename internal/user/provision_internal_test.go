@@ -1,0 +1,110 @@
+package user
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/scope"
+)
+
+// planned is what items come to, one after another, in an account with two stores and these people in it: "member" with a
+// place in store a, "owner" who owns it, "shared" who is elsewhere too, and besides "elsewhere", who is only there.
+func planned(by *auth.Principal, items ...ProvisionItem) []string {
+	a := account.Store{ID: uuid.UUID{1}, AccountID: uuid.UUID{9}, Hash: "a", OwnerID: uuid.UUID{2}}
+	b := account.Store{ID: uuid.UUID{2}, AccountID: uuid.UUID{9}, Hash: "b", OwnerID: uuid.UUID{8}}
+	s := newProvisionState(by, account.Account{ID: uuid.UUID{9}, OwnerID: uuid.UUID{8}})
+	s.addStores([]account.Store{a, b})
+	person := func(n byte, name string, member, elsewhere bool) Person {
+		u := User{ID: uuid.UUID{n}, Email: name + "@x.example", FirstName: "F", LastName: "L", Locale: "en"}
+		return Person{User: u, Member: member, Elsewhere: elsewhere}
+	}
+	member := person(1, "member", true, false)
+	member.ExternalID = "7"
+	member.Places = []Place{{ID: uuid.UUID{1}, StoreID: a.ID, Status: Inactive, Permissions: []string{"Add_Pages", "List_Store_API_Tokens"}}}
+	s.addHolders([]Person{member})
+	for _, p := range []Person{member, person(2, "owner", true, false), person(3, "shared", true, true), person(4, "elsewhere", false, true)} {
+		s.people[p.Email] = p
+	}
+	var lines []string
+	for i, item := range items {
+		item.Email += "@x.example"
+		d := s.decide(i, item)
+		line := string(d.action)
+		if d.fault != nil {
+			line += " " + d.fault.Field + " " + string(d.fault.Kind)
+		}
+		for _, c := range d.changes {
+			line += fmt.Sprintf(" %s:%s>%s", c.Field, shown(c.Before), shown(c.After))
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func shown(s *string) string {
+	if s == nil {
+		return "-"
+	}
+	return *s
+}
+
+func TestPlan(t *testing.T) {
+	robot := &auth.Principal{Kind: auth.APIToken, AccountID: uuid.UUID{9}, Scopes: scope.NewSet(scope.AccountUsersWrite)}
+	owner := &auth.Principal{Kind: auth.Session, AccountID: uuid.UUID{9}, AccountOwner: true}
+	a, b, none := account.StoreRef{Hash: "a"}, account.StoreRef{ID: uuid.UUID{2}}, account.StoreRef{Hash: "z"}
+	in := func(refs ...account.StoreRef) []account.StoreRef { return refs }
+	fresh := ProvisionItem{Email: "new", FirstName: new("N"), LastName: new("W")}
+	for _, c := range []struct {
+		name  string
+		by    *auth.Principal
+		items []ProvisionItem
+		want  string
+	}{
+		{"nothing asked of a member", robot, []ProvisionItem{{Email: "MEMBER"}}, "UNCHANGED"},
+		{"what is so already", robot, []ProvisionItem{{Email: "member", FirstName: new("F"), Locale: new("en"), ExternalID: new("7"), Stores: in(a)}}, "UNCHANGED"},
+		{"somebody new", robot, []ProvisionItem{fresh}, "CREATED firstName:->N lastName:->W locale:->en"},
+		{"somebody new without a name", robot, []ProvisionItem{{Email: "new", LastName: new("W")}}, "FAILED users.0.firstName INVALID"},
+		{"somebody new of a bad locale", robot, []ProvisionItem{{Email: "new", FirstName: new("N"), LastName: new("W"), Locale: new("e_n")}}, "FAILED users.0.locale INVALID"},
+		{"no address", robot, []ProvisionItem{{Email: "a b", FirstName: new("N"), LastName: new("W")}}, "FAILED users.0.email INVALID"},
+		{"somebody known elsewhere", robot, []ProvisionItem{{Email: "elsewhere", Stores: in(b)}}, "ADDED stores:->b"},
+		{"a name that is not the account's to change", robot, []ProvisionItem{{Email: "shared", LastName: new("X")}}, "FAILED users.0.lastName CONFLICT"},
+		{"the external id of somebody else's place", robot, []ProvisionItem{{Email: "shared", ExternalID: new("8")}}, "UPDATED externalId:->8"},
+		{"an external id that is taken", robot, []ProvisionItem{{Email: "shared", ExternalID: new("7")}}, "FAILED users.0.externalId CONFLICT"},
+		{"one that was taken", robot, []ProvisionItem{{Email: "member", ExternalID: new("")}, {Email: "shared", ExternalID: new("7")}}, "UPDATED externalId:7>-; UPDATED externalId:->7"},
+		{"one that is taken by now", robot, []ProvisionItem{{Email: "shared", ExternalID: new("8")}, {Email: "member", ExternalID: new("8")}},
+			"UPDATED externalId:->8; FAILED users.1.externalId CONFLICT"},
+		{"a store that is not there", robot, []ProvisionItem{{Email: "member", Stores: in(b, none)}}, "FAILED users.0.stores.1 NOT_FOUND"},
+		{"too many stores", robot, []ProvisionItem{{Email: "member", Stores: make([]account.StoreRef, MaxItemStores+1)}}, "FAILED users.0.stores INVALID"},
+		{"one store by both names", robot, []ProvisionItem{{Email: "shared", Stores: in(b, account.StoreRef{Hash: "b"})}}, "UPDATED stores:->b"},
+		{"a role", robot, []ProvisionItem{{Email: "shared", Stores: in(b), Role: new(SalesStaff)}}, "UPDATED stores:->b stores.b.permissions:->SALES_STAFF"},
+		{"a role without stores", robot, []ProvisionItem{{Email: "shared", Role: new(SalesStaff)}}, "FAILED users.0.role INVALID"},
+		{"a role and permissions", robot, []ProvisionItem{{Email: "shared", Stores: in(b), Role: new(SalesStaff), Permissions: []string{}}}, "FAILED users.0.role INVALID"},
+		{"the owner's role", owner, []ProvisionItem{{Email: "shared", Stores: in(b), Role: new(StoreOwner)}}, "FAILED users.0.role INVALID"},
+		{"a role of one's own that says nothing", robot, []ProvisionItem{{Email: "shared", Stores: in(b), Role: new(Custom)}}, "FAILED users.0.role INVALID"},
+		{"a role of one's own", robot, []ProvisionItem{{Email: "shared", Stores: in(b), Role: new(Custom), Permissions: []string{"Add_Pages", "Add_Pages"}}},
+			"UPDATED stores:->b stores.b.permissions:->Add_Pages"},
+		{"no permission of that name", robot, []ProvisionItem{{Email: "shared", Stores: in(b), Permissions: []string{"Fly"}}}, "FAILED users.0.permissions INVALID"},
+		{"high risk by a token", robot, []ProvisionItem{{Email: "shared", Stores: in(b), Permissions: []string{"Create_Store_API_Tokens"}}}, "FAILED users.0.permissions FORBIDDEN"},
+		{"high risk taken by a token", robot, []ProvisionItem{{Email: "member", Stores: in(a), Role: new(SalesStaff)}}, "FAILED users.0.role FORBIDDEN"},
+		{"high risk kept by a token", robot, []ProvisionItem{{Email: "member", Stores: in(a), Permissions: []string{"List_Store_API_Tokens"}}},
+			"UPDATED stores.a.permissions:Add_Pages List_Store_API_Tokens>List_Store_API_Tokens"},
+		{"high risk by the owner", owner, []ProvisionItem{{Email: "shared", Stores: in(b), Permissions: []string{"Create_Store_API_Tokens"}}},
+			"UPDATED stores:->b stores.b.permissions:->Create_Store_API_Tokens"},
+		{"a store's owner there", robot, []ProvisionItem{{Email: "owner", Stores: in(a)}}, "UNCHANGED"},
+		{"a store's owner stripped", owner, []ProvisionItem{{Email: "owner", Stores: in(a), Role: new(SalesStaff)}}, "FAILED users.0.role CONFLICT"},
+		{"the same twice", robot, []ProvisionItem{fresh, fresh}, "CREATED firstName:->N lastName:->W locale:->en; UNCHANGED"},
+		{"one person asked for in two ways", robot, []ProvisionItem{fresh, {Email: "NEW", Locale: new("de")}},
+			"CREATED firstName:->N lastName:->W locale:->en; FAILED users.1.email CONFLICT"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(planned(c.by, c.items...), "; "); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
