@@ -112,7 +112,6 @@ type Provisioning struct {
 
 	by        *auth.Principal
 	now       time.Time
-	accountID uuid.UUID
 	hashes    map[uuid.UUID]string
 	decisions []decision
 }
@@ -158,7 +157,7 @@ func Plan(ctx context.Context, c Change, by *auth.Principal, req ProvisionReques
 	if err != nil {
 		return nil, err
 	}
-	p := &Provisioning{by: by, now: now, accountID: state.account.ID, hashes: state.hashes}
+	p := &Provisioning{by: by, now: now, hashes: state.hashes}
 	for i, item := range req.Users {
 		d := state.decide(i, item)
 		o := d.outcome(req.DryRun)

@@ -101,7 +101,7 @@ func (d decision) settled(now time.Time) (Person, []Place) {
 func (p *Provisioning) tell(d decision, after Person, places []Place) []audit.Event {
 	var events []audit.Event
 	note := func(action audit.Action, details ...audit.Detail) {
-		events = append(events, personEvent(p.by, action, p.accountID, after.User, p.now, details...))
+		events = append(events, Event(p.by, action, after.Target(), p.now, details...))
 	}
 	known := details(d.changes)
 	if d.action == Created {
@@ -159,9 +159,9 @@ func Leave(ctx context.Context, c Change, by *auth.Principal, people []Person, n
 		for _, place := range p.Places {
 			places = append(places, place.ID)
 			in := audit.Detail{Name: "storeHash", Value: hashes[place.StoreID]}
-			events = append(events, personEvent(by, audit.UserRemoved, by.AccountID, p.User, now, in))
+			events = append(events, Event(by, audit.UserRemoved, p.Target(), now, in))
 		}
-		events = append(events, personEvent(by, audit.UserRemoved, by.AccountID, p.User, now))
+		events = append(events, Event(by, audit.UserRemoved, p.Target(), now))
 	}
 	ids := idsOf(people)
 	ended := func(s Session) audit.Event { return SessionEnded(by, s, now) }
@@ -190,17 +190,4 @@ func placeHashes(ctx context.Context, c Change, people []Person) (map[uuid.UUID]
 		hashes[st.ID] = st.Hash
 	}
 	return hashes, err
-}
-
-// personEvent is the event of a change to a person.
-func personEvent(by *auth.Principal, action audit.Action, accountID uuid.UUID, u User, at time.Time, details ...audit.Detail) audit.Event {
-	e := audit.Event{
-		ID: uuid.Must(uuid.NewV7()), AccountID: accountID, At: at, Actor: audit.ActorOf(by.Subject()), Action: action,
-		Target:    audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email},
-		RequestID: by.Origin.RequestID, Details: details,
-	}
-	if by.Origin.IP.IsValid() {
-		e.IP = by.Origin.IP.String()
-	}
-	return e
 }
