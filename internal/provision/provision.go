@@ -192,6 +192,9 @@ func (j *Job) each(ctx context.Context, from Source, call func(context.Context, 
 		if more = err == nil; err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
+		if ctx.Err() != nil { // while standard input had nothing to say
+			return ErrInterrupted
+		}
 		if len(people) > 0 {
 			// What was begun is ended, so that nobody has to guess.
 			answered, err := call(context.WithoutCancel(ctx), people)
