@@ -96,6 +96,7 @@ func TestProxies(t *testing.T) {
 		t.Run(proxy, func(t *testing.T) {
 			e := gatewayOf(t, proxy)
 			t.Run("allowed", func(t *testing.T) { e.allows(t, proxy == "nginx") })
+			t.Run("hop by hop", e.keepsAll)
 			t.Run("refused", e.refuses)
 			t.Run("revoked", e.forgets)
 			t.Run("address", e.minds)
@@ -116,13 +117,15 @@ func (e *edge) allows(t *testing.T, othersGoOn bool) {
 	} {
 		res, got := e.call(t, tc.method, tc.uri, token, tc.body,
 			"X-Latchkey-Account: mallory", "X-Latchkey-Scopes: everything", "X-Latchkey-Gateway: mallory", "X-Latchkey-Store: others", "X-Latchkey-Token: another",
-			"X-Latchkey-Other: mallory", "X_Latchkey_Account: mallory", "X-Latchkey_Store: others",
-			"X-HTTP-Method-Override: PUT")
+			"X-Latchkey-Other: mallory", "X-Latchkey-Kind: LEGACY_ACCOUNT", "X_Latchkey_Account: mallory", "X-Latchkey_Store: others",
+			"X-HTTP-Method-Override: PUT", "X-Original-Uri: /mallory", "X-Original-Method: PUT", "X-Forwarded-Uri: /mallory", "X-Forwarded-Method: PUT",
+			"X-Forwarded-Proto: gopher", "X-Forwarded-Host: mallory")
 		if res.StatusCode != 200 || got.Method != tc.method || got.URI != tc.uri || got.Body != tc.body {
 			t.Fatalf("%s %s is answered %d; behind, it is %s %s %q", tc.method, tc.uri, res.StatusCode, got.Method, got.URI, got.Body)
 		}
 		for name, want := range map[string]string{
 			"X-Latchkey-Account": acmeID, "X-Latchkey-Store": "acme1us", "X-Latchkey-Scopes": "store_v2_products store_v2_products_read_only",
+			"X-Latchkey-Kind": "API_TOKEN", "X-Forwarded-Proto": "http",
 		} {
 			if values := got.Header.Values(name); len(values) != 1 || values[0] != want {
 				t.Errorf("%s is %q, want %q", name, values, want)
@@ -131,13 +134,36 @@ func (e *edge) allows(t *testing.T, othersGoOn bool) {
 		if id := got.Header.Values("X-Latchkey-Token"); len(id) != 1 || len(id[0]) != 36 {
 			t.Errorf("X-Latchkey-Token is %q", id)
 		}
-		for _, name := range []string{"X-Latchkey-Gateway", "X-Http-Method-Override", "X_latchkey_account", "X-Latchkey_store"} {
+		if got.Header.Get("X-Forwarded-Host") == "mallory" {
+			t.Error("X-Forwarded-Host goes through")
+		}
+		for _, name := range []string{"X-Original-Uri", "X-Original-Method", "X-Forwarded-Uri", "X-Forwarded-Method",
+			"X-Latchkey-Gateway", "X-Http-Method-Override", "X_latchkey_account", "X-Latchkey_store"} {
 			if got.Header.Get(name) != "" {
 				t.Errorf("%s goes through", name)
 			}
 		}
 		if goesOn := got.Header.Get("X-Latchkey-Other") != ""; goesOn != othersGoOn {
 			t.Errorf("X-Latchkey-Other goes on: %t", goesOn)
+		}
+	}
+}
+
+// A client that calls headers its connection's own (RFC 9110, section 7.6.1)
+// takes none from the server behind, nor from Latchkey.
+func (e *edge) keepsAll(t *testing.T) {
+	_, token := e.issue(t, `scopes: ["store_v2_products_read_only"], allowedIpRanges: ["127.0.0.1"]`)
+	all := []string{"X-Latchkey-Kind", "X-Latchkey-Account", "X-Latchkey-Store", "X-Latchkey-Token", "X-Latchkey-Scopes"}
+	for _, names := range []string{strings.Join(all, ", "), "keep-alive, x-latchkey-scopes", "close, X-Latchkey-Kind, X-Latchkey-Scopes",
+		"X-Auth-Token, X-Latchkey-Gateway, X-Forwarded-Uri, X-Forwarded-Method, X-Original-URI, X-Original-Method, X-Forwarded-For"} {
+		res, got := e.call(t, "GET", products, token, "", "Connection: "+names)
+		if res.StatusCode != 200 {
+			t.Errorf("Connection: %s is answered %d", names, res.StatusCode)
+		}
+		for _, name := range all {
+			if len(got.Header.Values(name)) != 1 {
+				t.Errorf("Connection: %s leaves %s as %q", names, name, got.Header.Values(name))
+			}
 		}
 	}
 }
@@ -244,7 +270,7 @@ func (e *edge) dates(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			res, got := e.call(t, "GET", tc.uri, "", "", tc.identity)
-			if res.StatusCode != tc.status || res.Header.Get("WWW-Authenticate") != tc.challenge || tc.status == 200 && got.Header.Get("X-Latchkey-Store") != "acme1us" {
+			if res.StatusCode != tc.status || res.Header.Get("WWW-Authenticate") != tc.challenge || tc.status == 200 && (got.Header.Get("X-Latchkey-Store") != "acme1us" || got.Header.Get("X-Latchkey-Kind") != "LEGACY_ACCOUNT") {
 				t.Errorf("got %d, %v; behind, %v", res.StatusCode, res.Header, got.Header)
 			}
 			if since, until := res.Header.Values("Deprecation"), res.Header.Values("Sunset"); len(since) != 1 || since[0][0] != '@' || len(until) != 1 || !strings.HasSuffix(until[0], "GMT") {
