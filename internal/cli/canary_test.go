@@ -25,6 +25,7 @@ func TestCanary(t *testing.T) {
 			}
 		}
 		for _, s := range servers {
+			s.shows(t, "/metrics", `latchkey_verifications_total{outcome="refused",reason="unknown"} 0`)
 			if code := s.stop(t); code != 0 {
 				t.Errorf("exit status %d", code)
 			}

@@ -100,7 +100,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Grace: b.cfg.ShutdownGrace,
-		Verifier: v.verifier, OAuth: newOAuth(b, log), Scopes: b.catalogue.Names(), API: api, WriteError: graph.WriteError,
+		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, WriteError: graph.WriteError,
 		Checks: checks(b, v.feed), Collectors: append(feedMetrics(v.feed), bird.Collectors()...), Log: log,
 	})
 	if err != nil {
@@ -157,10 +157,10 @@ func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logge
 }
 
 // newOAuth makes the service that the endpoints of OAuth stand on.
-func newOAuth(b *backend, log *slog.Logger) *oauth.Service {
+func newOAuth(b *backend) *oauth.Service {
 	return oauth.NewService(oauth.Config{
 		Repository: b.db.Grants(), Catalogue: b.catalogue, Keys: b.keys, Lifetime: b.cfg.OAuthTokenLifetime,
-		Random: rand.Reader, Log: log, Now: time.Now,
+		Random: rand.Reader, Now: time.Now,
 	})
 }
 

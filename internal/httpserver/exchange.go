@@ -92,10 +92,11 @@ func (x *exchange) origin() auth.Origin { return auth.Origin{IP: x.client, Reque
 // record writes the request's line in the log: what it was and how it ended,
 // and nothing of what it said. Paths are left out, too, for the route: people
 // paste tokens in the oddest places. What cannot be a credential is counted,
-// and no news: it costs its sender nothing, and must not cost more here.
+// and no news: it costs its sender nothing, and must not cost more here. Nor is
+// it news that a canary hears what it waits for.
 func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, took time.Duration) {
 	level := slog.LevelInfo
-	if x.route.quiet && x.status < http.StatusBadRequest || x.why == string(access.ReasonMalformed) {
+	if x.route.quiet && x.status < http.StatusBadRequest || x.why == string(access.ReasonMalformed) || x.why == whyCanary {
 		level = slog.LevelDebug
 	}
 	if x.limited || !log.Enabled(ctx, level) {

@@ -51,6 +51,7 @@ func (p *public) admitGateway(ctx context.Context, x *exchange, h http.Header) e
 	}
 	keys := h[gatewayHeader]
 	if len(keys) != 1 {
+		x.why = "not a gateway"
 		return fault.Errorf(fault.Unauthenticated, "Only gateways may ask. Send one key of a gateway in X-Latchkey-Gateway.")
 	}
 	return p.judgeGateway(ctx, x, keys[0])
@@ -62,9 +63,17 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) erro
 	if err := p.rates.admit(ctx, x, key); err != nil {
 		return err
 	}
-	_, err := p.Verifier.Gateway(ctx, key, x.origin())
+	record, err := p.Verifier.Gateway(ctx, key, x.origin())
+	refused := fault.KindOf(err) == fault.Unauthenticated
+	switch {
+	case err == nil && p.Canary != "" && record.Principal.Name == p.Canary:
+		p.canaries.worked(key)
+	case refused && p.canaries.knows(key):
+		x.why = whyCanary
+		return err
+	}
 	p.rates.judged(x, key, err)
-	if fault.KindOf(err) == fault.Unauthenticated {
+	if refused {
 		p.verified(x, key, err)
 		return fault.Wrap(err, fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")
 	}
@@ -122,11 +131,11 @@ func (x *exchange) ambiguous(err error) error {
 // match returns what the gateway says is wanted. It returns fault.Forbidden
 // for what no route names.
 func (p *public) match(x *exchange, h http.Header) (storeapi.Match, error) {
-	target, err := wanted(h[originalURI], h[forwardedURI])
+	target, err := x.wanted(h[originalURI], h[forwardedURI])
 	if err != nil {
 		return storeapi.Match{}, err
 	}
-	method, err := wanted(h[originalMethod], h[forwardedMethod])
+	method, err := x.wanted(h[originalMethod], h[forwardedMethod])
 	if err != nil {
 		return storeapi.Match{}, err
 	}
@@ -175,12 +184,12 @@ func (x *exchange) deny(why string, missing ...string) error {
 // wanted returns what the gateway's headers say, in either of two: all that
 // they say must be the same, since a client may have sent the other one. It
 // returns fault.Invalid where they say nothing.
-func wanted(original, forwarded []string) (string, error) {
+func (x *exchange) wanted(original, forwarded []string) (string, error) {
 	said := ""
 	for _, values := range [2][]string{original, forwarded} {
 		for _, value := range values {
 			if said != "" && value != said {
-				return "", auth.Denied()
+				return "", x.deny("headers differ")
 			}
 			said = value
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,6 +310,68 @@ func TestRefusedCredentialsInTheLog(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Every refusal says what for.
+func TestRefusalsHaveReasons(t *testing.T) {
+	server, _ := gateway(t, nil)
+	for _, tc := range []struct {
+		lines []string
+		want  string
+	}{
+		{[]string{"X-Forwarded-Uri: /stores/acme1us/v3/hooks"}, "headers differ"},
+		{[]string{"X-Forwarded-Method: PUT"}, "headers differ"},
+		{[]string{"Authorization: Bearer another"}, "two credentials"},
+		{[]string{"Authorization: Basic ZXJwOm9mOm9sZA=="}, "two credentials"},
+		{[]string{"-X-Auth-Token"}, "no credential"},
+		{[]string{"-X-Latchkey-Gateway"}, "not a gateway"},
+		{[]string{"X-Latchkey-Gateway: another"}, "unknown"},
+	} {
+		before := len(server.log.String())
+		got := server.check(t, tc.lines...)
+		if text := server.log.String()[before:]; got.StatusCode/100 != 4 || !strings.Contains(text, `"refused_for":"`+tc.want+`"`) {
+			t.Errorf("%v: %d, the log: %s", tc.lines, got.StatusCode, text)
+		}
+	}
+}
+
+// A canary hears what it waits for: that is neither logged nor counted. A key
+// that never worked here is not believed to be one's.
+func TestCanariesAreNoAttack(t *testing.T) {
+	flown := &canary{}
+	server, _ := gateway(t, func(c *httpserver.Config) { c.Verifier, c.Canary = flown, "tweet" })
+	refused := func(times string) {
+		t.Helper()
+		if got := server.check(t, "X-Latchkey-Gateway: canary"); got.StatusCode != 401 {
+			t.Errorf("got %d", got.StatusCode)
+		}
+		if text := server.do(t, "GET", server.admin+"/metrics", "").text; !strings.Contains(text, `outcome="refused",reason="unknown"} `+times) {
+			t.Error("the refusals counted are others")
+		}
+	}
+	refused("1")
+	flown.lives.Store(true)
+	server.check(t, "X-Latchkey-Gateway: canary")
+	flown.lives.Store(false)
+	before := len(server.log.String())
+	refused("1")
+	if text := server.log.String()[before:]; text != "" {
+		t.Errorf("the log: %s", text)
+	}
+}
+
+// canary knows a key while it lives.
+type canary struct {
+	desk
+
+	lives atomic.Bool
+}
+
+func (c *canary) Gateway(ctx context.Context, presented string, from auth.Origin) (*access.Record, error) {
+	if presented == "canary" && c.lives.Load() {
+		return &access.Record{Principal: auth.Principal{Kind: auth.Gateway, Name: "tweet"}}, nil
+	}
+	return c.desk.Gateway(ctx, presented, from)
 }
 
 // Our own failures are in the log with their cause, whoever's credential they came up with.

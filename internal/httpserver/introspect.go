@@ -77,6 +77,7 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 // introspectItself answers a token that authenticates by itself, and no other.
 func (p *public) introspectItself(ctx context.Context, x *exchange, presented, token string) (*access.Record, error) {
 	if presented != token {
+		x.why = "another token"
 		return nil, x.challenged(presented, access.ErrRefused())
 	}
 	if err := p.rates.admit(ctx, x, presented); err != nil {
@@ -128,6 +129,9 @@ func (x *exchange) challenged(presented string, err error) error {
 		return err
 	}
 	x.Header()["Www-Authenticate"] = challenge(presented)
+	if presented == "" {
+		x.why = whyNone
+	}
 	return &oauthError{http.StatusUnauthorized, "invalid_token", fault.Flatten(err)[0].Message}
 }
 

@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	plainjson "latchkey/graph/plain"
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/oauth"
@@ -132,6 +134,9 @@ func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, 
 	}
 	client, err := clientCredentialsOf(r.Header, f)
 	if err != nil {
+		if fault.KindOf(err) == fault.Unauthenticated {
+			p.verified(x, strings.Join(r.Header["Authorization"], ""), err)
+		}
 		return err
 	}
 	// Whoever fails too often is told by what it presents.
@@ -140,11 +145,25 @@ func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, 
 		return err
 	}
 	x.principal, err = p.OAuth.Authenticate(ctx, client.id, client.secret, x.origin())
-	p.rates.judged(x, presented, err)
+	p.judged(x, presented, refusedClient(err))
 	if err == nil {
 		err = p.rates.spend(ctx, x, x.principal)
 	}
 	return err
+}
+
+// refusedClient returns the refusal of a client as that of a credential, which
+// it is, and any other error as it is.
+func refusedClient(err error) error {
+	var r *oauth.Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	reasons := map[oauth.Reason]access.Reason{
+		oauth.ReasonMalformed: access.ReasonMalformed, oauth.ReasonUnknown: access.ReasonUnknown, oauth.ReasonRevoked: access.ReasonEnded,
+		oauth.ReasonSuspended: access.ReasonSuspended, oauth.ReasonExpired: access.ReasonExpired, oauth.ReasonAddress: access.ReasonAddress,
+	}
+	return access.ErrRefused().Because(&access.Refusal{Reason: reasons[r.Reason], Of: r.Of})
 }
 
 // oauthToken is the token endpoint, of which there is the client credentials

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"net/http"
 
+	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 )
 
@@ -39,7 +40,7 @@ func clientCredentialsOf(h http.Header, f *form) (clientCredentials, error) {
 }
 
 func noClient(description string) error {
-	return &oauthError{http.StatusUnauthorized, "invalid_client", description}
+	return fault.Errorf(fault.Unauthenticated, "%s", description)
 }
 
 func newClientCredentials(id, presented string) clientCredentials {

@@ -243,6 +243,49 @@ func TestRevocationEndpoint(t *testing.T) {
 	}
 }
 
+// Clients count as any other credentials, and the line of a refused request
+// says why and from where.
+func TestClientsAreCounted(t *testing.T) {
+	c := newClients(t)
+	server := oauthServer(t, c)
+	for _, path := range []string{"/oauth2/token", "/oauth2/revoke"} {
+		for _, tc := range []struct {
+			name  string
+			lines []string
+			want  []string
+		}{
+			{"let in", []string{basic(clientID, c.secret.Reveal())}, nil},
+			{"wrong", []string{basic(clientID, "wrong")}, []string{`"refused_for":"unknown"`, `"client":"127.0.0.1"`}},
+			{"revoked", []string{basic("revoked", c.secret.Reveal())}, []string{`"refused_for":"revoked or ended"`, `"credential_of":"` + tokenID.String()}},
+			{"none", nil, []string{`"refused_for":"no credential"`}},
+		} {
+			before := len(server.log.String())
+			server.do(t, "POST", server.public+path, "grant_type=client_credentials&token=lko_x", append(tc.lines, formType)...)
+			text := server.log.String()[before:]
+			if strings.Count(text, "\n") != 1 {
+				t.Errorf("%s, %s: the log: %s", path, tc.name, text)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s, %s: no %s in the log: %s", path, tc.name, want, text)
+				}
+			}
+		}
+		before := len(server.log.String())
+		server.do(t, "POST", server.public+path, "", "Authorization: Basic ?", formType)
+		if text := server.log.String()[before:]; text != "" {
+			t.Errorf("%s, no Basic: the log: %s", path, text)
+		}
+	}
+	metrics := server.do(t, "GET", server.admin+"/metrics", "").text
+	for _, want := range []string{`outcome="accepted",reason=""} 2`, `outcome="refused",reason="unknown"} 2`,
+		`outcome="refused",reason="revoked or ended"} 2`, `outcome="missing",reason=""} 2`, `outcome="refused",reason="malformed"} 2`, `outcome="error",reason=""} 0`} {
+		if !strings.Contains(metrics, "latchkey_verifications_total{"+want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	server := oauthServer(t, newClients(t))
 	const want = `{"issuer":"https://keys.example/latchkey","token_endpoint":"https://keys.example/latchkey/oauth2/token",` +

@@ -108,8 +108,11 @@ func (c *clients) Authenticate(ctx context.Context, id string, presented secret.
 	case "broken":
 		return nil, errors.New("internals")
 	}
+	if id == "revoked" {
+		return nil, fault.Errorf(fault.Unauthenticated, "refused").Because(&oauth.Refusal{Reason: oauth.ReasonRevoked, Of: tokenID})
+	}
 	if id != clientID || presented.Reveal() != c.secret.Reveal() {
-		return nil, fault.Errorf(fault.Unauthenticated, "refused")
+		return nil, fault.Errorf(fault.Unauthenticated, "refused").Because(&oauth.Refusal{Reason: oauth.ReasonUnknown})
 	}
 	return &auth.Principal{Kind: auth.APIToken, ID: tokenID, AccountID: storeAccount, Origin: from}, nil
 }

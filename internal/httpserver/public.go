@@ -36,6 +36,8 @@ type public struct {
 	metrics *metrics
 	rates   *rates
 	ids     *ids
+	// canaries are told from others whose keys are refused.
+	canaries canaries
 	// legacy are headers of answers to whoever presents HTTP Basic.
 	legacy    []header
 	unmatched *route
@@ -140,6 +142,9 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 	return record, presented, nil
 }
 
+// whyNone is why a request is refused that presents nothing.
+const whyNone = "no credential"
+
 // judged hears what came of a credential that was looked at: for the rates,
 // the metrics and the request's line in the log.
 func (p *public) judged(x *exchange, presented string, err error) {
@@ -151,8 +156,15 @@ func (p *public) judged(x *exchange, presented string, err error) {
 func (p *public) verified(x *exchange, presented string, err error) {
 	refusal := access.RefusalIn(err)
 	p.metrics.verified(presented, err, refusal)
-	if refusal != nil {
+	switch kind := fault.KindOf(err); {
+	case refusal != nil:
 		x.why, x.of = string(refusal.Reason), refusal.Of
+	case kind == fault.Invalid:
+		x.why = "two credentials"
+	case kind == fault.Unauthenticated && presented == "":
+		x.why = whyNone
+	case kind == fault.Unauthenticated: // no credential could be made of it
+		x.why = string(access.ReasonMalformed)
 	}
 }
 

@@ -56,6 +56,8 @@ type Config struct {
 	Verifier Verifier
 	// OAuth serves the clients of API tokens.
 	OAuth OAuth
+	// Canary is the name of the keys by which canaries ask; empty for none.
+	Canary string
 	// Scopes are those that the metadata of OAuth lists.
 	Scopes []string
 	// API answers the Account API for the principal in the context.

@@ -92,6 +92,31 @@ type Granted struct {
 	Lifetime time.Duration
 }
 
+// Refusal is why a client was not let in: for logs and metrics, never for the
+// client.
+type Refusal struct {
+	Reason Reason
+	// Of is the API token whose client it claims to be, if there is one.
+	Of uuid.UUID
+}
+
+// Error is the reason.
+func (r *Refusal) Error() string { return string(r.Reason) }
+
+// Reason is one of the few that there are for refusing a client.
+type Reason string
+
+// The reasons.
+const (
+	ReasonMalformed Reason = "malformed"
+	// ReasonUnknown stands for a wrong secret, too.
+	ReasonUnknown   Reason = "unknown"
+	ReasonRevoked   Reason = "revoked"
+	ReasonSuspended Reason = "suspended"
+	ReasonExpired   Reason = "expired"
+	ReasonAddress   Reason = "address not allowed"
+)
+
 // errClient is the answer to every client that is not let in, so that it tells
 // nobody whether a guess was close.
 func errClient() *fault.Error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"io"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,7 +25,6 @@ type Service struct {
 	keys      *secret.Keyring
 	lifetime  time.Duration
 	random    io.Reader
-	log       *slog.Logger
 	now       func() time.Time
 }
 
@@ -41,7 +39,6 @@ type Config struct {
 	Lifetime time.Duration
 	// Random is a cryptographic source.
 	Random io.Reader
-	Log    *slog.Logger
 	Now    func() time.Time
 }
 
@@ -49,17 +46,17 @@ type Config struct {
 func NewService(c Config) *Service {
 	return &Service{
 		repo: c.Repository, catalogue: c.Catalogue, keys: c.Keys, lifetime: min(c.Lifetime, MaxLifetime),
-		random: c.Random, log: c.Log, now: c.Now,
+		random: c.Random, now: c.Now,
 	}
 }
 
 // Authenticate returns the API token whose client has the id and the secret,
 // as a principal with the scopes that it holds now. It returns
 // fault.Unauthenticated for every client that is not let in, with the same
-// message whatever the reason: the reason is logged.
+// message whatever the reason, and a *Refusal as its cause.
 func (s *Service) Authenticate(ctx context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error) {
 	if presented.Kind() != secret.ClientSecret || !plausible(id) {
-		return nil, s.refuse(ctx, "malformed", uuid.Nil, from)
+		return nil, refuse(ReasonMalformed, uuid.Nil)
 	}
 	client, err := s.repo.Client(ctx, id)
 	unknown := fault.KindOf(err) == fault.NotFound
@@ -69,11 +66,11 @@ func (s *Service) Authenticate(ctx context.Context, id string, presented secret.
 	// The secret of a client that is not there is compared as any other, so
 	// that both take as long.
 	if !s.matches(client.Secret, presented) || unknown {
-		return nil, s.refuse(ctx, "unknown, or the wrong secret", client.Principal.ID, from)
+		return nil, refuse(ReasonUnknown, client.Principal.ID)
 	}
 	p := client.Principal
 	if why := s.refusal(&client, from.IP); why != "" {
-		return nil, s.refuse(ctx, why, p.ID, from)
+		return nil, refuse(why, p.ID)
 	}
 	p.Scopes = s.catalogue.Visible(p.Scopes, client.Features)
 	p.Origin = from
@@ -99,30 +96,23 @@ func (s *Service) matches(kept secret.KeyedDigest, presented secret.Secret) bool
 
 // refusal says why the API token of a client does not admit a request from the
 // address now, or nothing.
-func (s *Service) refusal(c *Client, from netip.Addr) string {
+func (s *Service) refusal(c *Client, from netip.Addr) Reason {
 	p := &c.Principal
 	from = from.Unmap().WithZone("")
 	switch {
 	case c.Revoked:
-		return "revoked"
+		return ReasonRevoked
 	case c.Suspended:
-		return "suspended"
+		return ReasonSuspended
 	case !p.ExpiresAt.IsZero() && !s.now().Before(p.ExpiresAt):
-		return "expired"
+		return ReasonExpired
 	case len(p.AllowedIPRanges) > 0 && !slices.ContainsFunc(p.AllowedIPRanges, func(r netip.Prefix) bool { return r.Contains(from) }):
-		return "address not allowed"
+		return ReasonAddress
 	}
 	return ""
 }
 
-func (s *Service) refuse(ctx context.Context, why string, id uuid.UUID, from auth.Origin) error {
-	attrs := []slog.Attr{slog.String("reason", why), slog.String("request_id", from.RequestID)}
-	if id != uuid.Nil {
-		attrs = append(attrs, slog.String("client_of", id.String()))
-	}
-	s.log.LogAttrs(ctx, slog.LevelInfo, "client refused", attrs...)
-	return errClient()
-}
+func refuse(why Reason, of uuid.UUID) error { return errClient().Because(&Refusal{why, of}) }
 
 // Grant gives a client that Authenticate let in a new access token. asked are
 // scopes with a space between any two (RFC 6749, section 3.3); none asks for
@@ -151,7 +141,7 @@ func (s *Service) Grant(ctx context.Context, client *auth.Principal, asked strin
 			audit.Detail{Name: "scopes", Value: scopes.String()}, audit.Detail{Name: "expiresAt", Value: ends.Format(time.RFC3339Nano)}),
 	})
 	if fault.KindOf(err) == fault.NotFound {
-		return Granted{}, s.refuse(ctx, "revoked", client.ID, client.Origin)
+		return Granted{}, refuse(ReasonRevoked, client.ID)
 	}
 	if err != nil {
 		return Granted{}, err

@@ -1,7 +1,6 @@
 package oauth_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -47,7 +46,6 @@ type house struct {
 	verifier *access.Verifier
 	owner    *auth.Principal
 	clock    time.Time
-	log      bytes.Buffer
 }
 
 func eachHouse(t *testing.T, test func(*testing.T, *house)) {
@@ -80,7 +78,7 @@ func newHouse(t *testing.T, url string) *house {
 	})
 	h.Service = oauth.NewService(oauth.Config{
 		Repository: h.db.Grants(), Catalogue: scope.Default(), Keys: h.keys, Lifetime: time.Hour, Random: rand.Reader,
-		Log: slog.New(slog.NewJSONHandler(&h.log, nil)), Now: clock,
+		Now: clock,
 	})
 	return h
 }
@@ -110,7 +108,7 @@ func (h *house) client(i token.Issued) *auth.Principal {
 	h.t.Helper()
 	p, err := h.Authenticate(h.t.Context(), i.Token.ClientID, i.ClientSecret, home)
 	if err != nil {
-		h.t.Fatalf("%v: %s", err, &h.log)
+		h.t.Fatal(err)
 	}
 	return p
 }
