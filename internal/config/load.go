@@ -7,11 +7,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/internal/fault"
 )
 
-const sqlitePrefix = "sqlite:"
+const (
+	sqlitePrefix = "sqlite:"
+	// receiptTime is how much longer a request may take that waits for the
+	// other servers, with time to send the answer.
+	receiptTime = 5 * time.Second
+)
 
 // Source is where settings come from. Each function returns the text set
 // under a name, and whether it is set at all.
@@ -88,9 +94,9 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
 		faults = append(faults, fault.Errorf(fault.Invalid, "must not be that of the public listener.").On(called("admin-addr")))
 	}
-	if right("write-timeout", "request-timeout") && c.HTTP.WriteTimeout < c.HTTP.RequestTimeout {
+	if right("write-timeout", "request-timeout") && c.HTTP.WriteTimeout < c.HTTP.RequestTimeout+receiptTime {
 		faults = append(faults, fault.Errorf(fault.Invalid,
-			"must not be shorter than --request-timeout, or no slow answer could be sent.").On(called("write-timeout")))
+			"must be at least 5s longer than --request-timeout, or no slow answer could be sent, nor the receipt of a revocation.").On(called("write-timeout")))
 	}
 	if right("legacy-sunset-at", "legacy-deprecated-at") && c.Legacy.SunsetAt.Before(c.Legacy.DeprecatedAt) {
 		// RFC 9745, section 4.

@@ -97,6 +97,8 @@ func (c credentials) Credential(ctx context.Context, kind secret.Kind, candidate
 
 // Store finds a store by its hash.
 func (c credentials) Store(ctx context.Context, hash string) (access.Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	s, err := onlyRow(ctx, c.engine, findStore, []any{hash}, readStore, fault.Errorf(fault.NotFound, "There is no such store."))
 	return s, failed(ctx, "look a store up", err)
 }

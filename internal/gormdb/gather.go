@@ -19,8 +19,10 @@ const (
 	// partySize is how many digests one statement looks for. There are only
 	// statements for one and for that many, each of which is planned once.
 	partySize = 8
-	// lookupTimeout ends a statement for which nobody may be waiting any more.
-	lookupTimeout = 30 * time.Second
+	// lookupTimeout is how long a look-up may take, from when it was asked for:
+	// thousands of times as long as one does. A database that takes longer
+	// hangs, and a gateway's clients had better hear so than wait.
+	lookupTimeout = 5 * time.Second
 )
 
 // gathering looks credentials of one kind up.
@@ -38,6 +40,7 @@ type gathering struct {
 // party is who goes together. What was found is there once done is closed.
 type party struct {
 	digests []secret.Digest
+	until   time.Time
 	done    chan struct{}
 	found   map[secret.Digest]finding
 	err     error
@@ -83,7 +86,7 @@ func (g *gathering) join(candidates []secret.KeyedDigest) *party {
 		if p != nil {
 			go g.ask(p)
 		}
-		p = &party{done: make(chan struct{})}
+		p = &party{until: time.Now().Add(lookupTimeout), done: make(chan struct{})}
 		g.next = p
 	}
 	for _, c := range candidates {
@@ -116,7 +119,7 @@ func (g *gathering) take() *party {
 
 func (g *gathering) ask(p *party) {
 	defer close(p.done)
-	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), p.until)
 	defer cancel()
 	statement, args := g.one, []any{p.digests[0][:]}
 	if len(p.digests) > 1 {

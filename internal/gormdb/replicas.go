@@ -67,9 +67,13 @@ func (f *Feed) Replicas(ctx context.Context) ([]access.Replica, error) {
 
 // Confirm asks every replica whether it has forgotten all that was committed
 // before, and returns when all have said so, or the rest can trust their
-// memory no more, or ctx ends. It holds no connection while it waits.
+// memory no more. It takes its own time for that, whenever ctx ends: an answer
+// before would say of those that are missing what is not so yet. It holds no
+// connection while it waits.
 func (f *Feed) Confirm(ctx context.Context) (access.Receipt, error) {
 	started := time.Now()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+lease)
+	defer cancel()
 	list, err := f.known(ctx)
 	if err != nil {
 		return access.Receipt{}, err

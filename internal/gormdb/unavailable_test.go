@@ -49,6 +49,25 @@ func TestUnavailable(t *testing.T) {
 	}
 	works("after a pause")
 
+	p.freeze()
+	began, waiting := time.Now(), make(chan error, 20)
+	for range cap(waiting) {
+		go func() { waiting <- lookUp(t.Context(), db) }()
+	}
+	if _, err := db.Access().Store(t.Context(), "acme1us"); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("a store of a database that hangs: got %v", err)
+	}
+	for range cap(waiting) {
+		if err := <-waiting; !errors.Is(err, fault.ErrUnavailable) {
+			t.Errorf("a database that hangs: got %v", err)
+		}
+	}
+	p.thaw()
+	if took := time.Since(began); took > 7*time.Second {
+		t.Errorf("a database that hangs is waited for %s", took)
+	}
+	works("after it hung")
+
 	if err := cluster.Stop(); err != nil {
 		t.Fatal(err)
 	}
