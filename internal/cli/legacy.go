@@ -39,6 +39,9 @@ func (p *program) legacyListCommand() *cobra.Command {
 	t := p.tokenCommand(c)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		return t.act(c, func(b *backend, by *auth.Principal) error {
+			if err := b.there(c.Context(), by.AccountID); err != nil {
+				return err
+			}
 			all, err := b.legacy.List(c.Context(), by)
 			if err != nil {
 				return err

@@ -275,9 +275,36 @@ func TestOneNameIsOneServer(t *testing.T) {
 		t.Errorf("the second one ended with status %d: %s", code, second.logged())
 	}
 	first.kill()
+	early := launch(t, env, "--replica-name", "a")
+	for !strings.Contains(early.logged(), "waiting for its next sign of life") {
+		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-early.ended:
+			t.Fatalf("it does not wait: %s", early.logged())
+		default:
+		}
+	}
+	if code := early.stop(t); code != 0 {
+		t.Errorf("told to stop while it waits, it ends with status %d: %s", code, early.logged())
+	}
 	again := serve(t, env, "--replica-name", "a")
 	again.shows(t, "/readyz", `{"ready":true`)
 	again.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
+}
+
+// A receipt says of a server that does not answer what is so, however little
+// time requests have: it comes when that one can honour nothing any more.
+func TestReceiptTakesItsTime(t *testing.T) {
+	env := environment(t, dbtest.PostgresDSN(t))
+	run(t, env, "migrate")
+	a, session := demo(t, env, "--replica-name", "a", "--request-timeout", "1s")
+	r := &replicas{all: []*server{a}, session: session}
+	serve(t, env, "--replica-name", "b").kill()
+	began := time.Now()
+	answered, yes, no := r.revoke(t, r.issue(t), true)
+	if took := answered.Sub(began); took < bound || !slices.Equal(yes, []string{"a"}) || !slices.Equal(no, []string{"b"}) {
+		t.Errorf("after %s: acknowledged by %q, not by %q", took, yes, no)
+	}
 }
 
 // What is wrong with the feed's address is said where the operator looks.

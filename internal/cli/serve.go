@@ -107,6 +107,9 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		return err
 	}
 	if err := v.feed.Join(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while it waited for its name
+		}
 		return err
 	}
 	// Whatever requests did on their way out is written after they ended.

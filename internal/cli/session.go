@@ -62,6 +62,9 @@ func (p *program) createSession(c *cobra.Command, req user.SessionRequest) error
 		return err
 	}
 	defer b.Close()
+	if err := b.there(c.Context(), req.AccountID); err != nil {
+		return err
+	}
 	s, value, err := b.users.StartSession(c.Context(), operator(req.AccountID), req)
 	if err != nil {
 		return err
@@ -157,6 +160,9 @@ func (f *sessionFilter) act(c *cobra.Command, ids []string, work func(context.Co
 		return err
 	}
 	defer b.Close()
+	if err := b.there(c.Context(), filter.AccountID); err != nil {
+		return err
+	}
 	return work(c.Context(), b.users, filter)
 }
 

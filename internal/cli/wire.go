@@ -103,6 +103,16 @@ func operator(accountID uuid.UUID) *auth.Principal {
 	return &by
 }
 
+// there returns fault.NotFound for an account that was named by --account and
+// is not there. None was named where the id is zero.
+func (b *backend) there(ctx context.Context, accountID uuid.UUID) error {
+	if accountID == uuid.Nil {
+		return nil
+	}
+	_, err := b.accounts.Account(ctx, operator(accountID))
+	return about("--account", err)
+}
+
 // agree makes sure that schema and keys are those of this program. It returns
 // fault.Conflict if they are not.
 func (b *backend) agree(ctx context.Context) error {
