@@ -63,11 +63,10 @@ func SessionEnded(by *auth.Principal, s Session, at time.Time) audit.Event {
 }
 
 func sessionEvent(by *auth.Principal, s Session, action audit.Action, at time.Time) audit.Event {
-	return audit.Event{
-		ID: uuid.Must(uuid.NewV7()), AccountID: s.AccountID, At: at, Actor: audit.ActorOf(by.Subject()), Action: action,
-		Target:    audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: s.Email},
-		RequestID: by.Origin.RequestID,
-	}
+	e := Event(by, action, audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: s.Email}, at)
+	// The operator, who may end it, is in no account.
+	e.AccountID = s.AccountID
+	return e
 }
 
 func (s *Service) selection(ctx context.Context, by *auth.Principal, f SessionFilter) (SessionSelection, error) {

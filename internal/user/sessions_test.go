@@ -2,6 +2,7 @@ package user_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ func TestEndSessions(t *testing.T) {
 	repo := &ending{people: acmePeople()}
 	s, _ := service(t, repo)
 	operator := auth.OperatorPrincipal()
+	operator.Origin = auth.Origin{IP: netip.MustParseAddr("192.0.2.7"), RequestID: "r-1"}
 	ended, err := s.EndSessions(ctx, &operator, user.SessionFilter{Email: " ONE@acme.example", AccountID: home})
 	if err != nil || len(ended) != 1 {
 		t.Fatal(ended, err)
@@ -45,7 +47,7 @@ func TestEndSessions(t *testing.T) {
 		t.Errorf("ended those of %+v", repo.which)
 	}
 	e := repo.event
-	if e.Action != audit.SessionEnded || e.AccountID != home || e.At != now || e.Actor.Kind != audit.ActorOperator ||
+	if e.Action != audit.SessionEnded || e.AccountID != home || e.At != now || e.Actor.Kind != audit.ActorOperator || e.IP != "192.0.2.7" || e.RequestID != "r-1" ||
 		e.Target != (audit.Target{Kind: audit.TargetSession, Key: ended[0].ID.String(), Name: "One@acme.example"}) {
 		t.Errorf("the event is %+v", e)
 	}
