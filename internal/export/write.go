@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"latchkey/internal/spreadsheet"
 )
 
 // Writer writes people down in some form. Whatever it is given is written when
@@ -60,11 +62,11 @@ func (w *csvWriter) Write(people []Person) error {
 			p.ID, p.Email, p.FirstName, p.LastName, p.Locale, textOf(p.ExternalID), moment(&p.CreatedAt), moment(&p.UpdatedAt), "", "", "", "", "",
 		}
 		if len(p.Stores) == 0 {
-			_ = w.lines.Write(harmless(whole)) // as above
+			_ = w.lines.Write(spreadsheet.Harmless(whole)) // as above
 		}
 		for _, in := range p.Stores {
 			copy(whole[8:], []string{in.StoreHash, in.StoreName, in.Role, in.Status, moment(in.LastLoginAt)})
-			_ = w.lines.Write(harmless(whole)) // as above
+			_ = w.lines.Write(spreadsheet.Harmless(whole)) // as above
 		}
 	}
 	w.lines.Flush()
@@ -73,19 +75,6 @@ func (w *csvWriter) Write(people []Person) error {
 
 // Close writes nothing.
 func (w *csvWriter) Close() error { return nil }
-
-// harmless keeps spreadsheets from running a cell as a formula, by an
-// apostrophe before it, as they do it themselves (OWASP: CSV Injection).
-func harmless(cells []string) []string {
-	safe := make([]string, len(cells))
-	for i, cell := range cells {
-		if cell != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(cell)[0]) {
-			cell = "'" + cell
-		}
-		safe[i] = cell
-	}
-	return safe
-}
 
 func textOf(s *string) string {
 	if s == nil {

@@ -191,12 +191,13 @@ func TestReport(t *testing.T) {
 	for _, one := range []provision.Result{
 		{Line: 7, Email: "ann@acme.example", Field: "role", Code: "INVALID", Message: `There is no role "Boss", alas.`},
 		{Email: "b", Code: "CONFLICT", Message: "No."},
+		{Line: 9, Email: "=1+1", Field: "email", Code: "INVALID", Message: "No."},
 	} {
 		if err := r.Add(one); err != nil {
 			t.Fatal(err)
 		}
 	}
-	const want = "line,email,field,code,message\n7,ann@acme.example,role,INVALID,\"There is no role \"\"Boss\"\", alas.\"\n,b,,CONFLICT,No.\n"
+	const want = "line,email,field,code,message\n7,ann@acme.example,role,INVALID,\"There is no role \"\"Boss\"\", alas.\"\n,b,,CONFLICT,No.\n9,'=1+1,email,INVALID,No.\n"
 	if text.String() != want {
 		t.Errorf("got %s", text.String())
 	}

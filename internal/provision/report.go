@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"latchkey/internal/spreadsheet"
 )
 
 // Report is a CSV file of what failed: line,email,field,code,message. It is
@@ -27,7 +29,7 @@ func (r *Report) Add(failed Result) error {
 }
 
 func (r *Report) write(cells ...string) error {
-	if err := r.rows.Write(cells); err != nil {
+	if err := r.rows.Write(spreadsheet.Harmless(cells)); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	r.rows.Flush()
