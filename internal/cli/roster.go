@@ -30,6 +30,8 @@ type rosterCommand struct {
 	accountID, file, fileFormat, reportFile string
 	batch                                   int
 	dryRun                                  bool
+	// unseen says that the server did not show the API tokens to review.
+	unseen bool
 	// size and read are of the file, in bytes; 0 where nobody knows.
 	size int64
 	read *counter
@@ -149,7 +151,7 @@ func (c *counter) Read(into []byte) (int, error) {
 func (r *rosterCommand) target(c *cobra.Command, over bool, accountID uuid.UUID) (provision.Target, func(), error) {
 	if over {
 		api, err := r.remote.client(accountID)
-		return provision.Server{API: api}, func() {}, err
+		return provision.Server{API: api, Unseen: func() { r.unseen = true }}, func() {}, err
 	}
 	needs := config.Needs{Keys: true}
 	cfg, err := r.settings(c, needs)

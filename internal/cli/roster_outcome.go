@@ -8,6 +8,7 @@ import (
 
 	"latchkey/internal/fault"
 	"latchkey/internal/provision"
+	"latchkey/internal/scope"
 )
 
 // mostTold bounds how many failed rows are told on standard error: a report
@@ -89,13 +90,16 @@ func (o *outcome) close(err error) error {
 	if more := counts.Failed - mostTold; more > 0 && o.format == "text" {
 		o.say("and %d more that failed; a report (--report FILE) has them all", more)
 	}
-	result := rosterResult{o.dryRun, counts, o.items}
+	result := rosterResult{o.dryRun, counts, o.items, o.unseen}
 	text := ""
 	if len(o.tokens) > 0 {
 		text = table("API TOKEN TO REVIEW\tNAME\tPERSON", o.tokens)
 	}
 	unwritten := o.printed(result, text, func() {
 		o.say("%s", counts)
+		if o.unseen {
+			o.say("the API tokens to review are not listed: the token lacks %s, which shows them", scope.AccountAPITokensRead)
+		}
 		if o.dryRun {
 			o.say("dry run: nothing was changed")
 		}
@@ -115,6 +119,8 @@ type rosterResult struct {
 	DryRun bool               `json:"dryRun"`
 	Counts provision.Counts   `json:"counts"`
 	Items  []provision.Result `json:"items"`
+	// Unseen says that the token may not see the API tokens to review.
+	Unseen bool `json:"apiTokensToReviewHidden,omitempty"`
 }
 
 // tokenToReview is an API token that somebody knows who left.

@@ -15,7 +15,12 @@ import (
 )
 
 // Server is the account of a running server.
-type Server struct{ API *apiclient.Client }
+type Server struct {
+	API *apiclient.Client
+	// Unseen, if there is one, is called when API tokens to review are left out
+	// because the token lacks scope.AccountAPITokensRead: once for each batch.
+	Unseen func()
+}
 
 var _ Target = Server{}
 
@@ -61,6 +66,9 @@ func (s Server) Deprovision(ctx context.Context, emails []string, leave Leave) (
 	results, err := s.deprovision(ctx, emails, leave, "apiTokensToReview { id name }")
 	var refused *fault.Error
 	if errors.As(err, &refused) && slices.Contains(refused.RequiredScopes, scope.AccountAPITokensRead) {
+		if s.Unseen != nil {
+			s.Unseen()
+		}
 		return s.deprovision(ctx, emails, leave, "")
 	}
 	return results, err

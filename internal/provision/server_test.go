@@ -71,8 +71,10 @@ func TestServerProvisions(t *testing.T) {
 func TestServerDeprovisionsWithoutSeeingAPITokens(t *testing.T) {
 	s, asked := api(t, `{"errors":[{"message":"No.","extensions":{"code":"FORBIDDEN","requiredScopes":["account_api_tokens_read"]}}]}`,
 		`{"data":{"account":{"deprovisionUsers":{"items":[{"email":"a","action":"REMOVED"}]}}}}`)
+	unseen := 0
+	s.Unseen = func() { unseen++ }
 	got, err := s.Deprovision(t.Context(), []string{"a"}, provision.Leave{RevokeAPITokens: true})
-	if err != nil || !reflect.DeepEqual(got, []provision.Result{{Email: "a", Action: provision.Removed}}) {
+	if err != nil || unseen != 1 || !reflect.DeepEqual(got, []provision.Result{{Email: "a", Action: provision.Removed}}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	const sent = `{"input":{"dryRun":false,"revokeApiTokens":true,"users":[{"email":"a"}]}}`
