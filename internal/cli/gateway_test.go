@@ -107,7 +107,7 @@ func TestOwnRoutes(t *testing.T) {
 	}
 	write("routes:\n  - paths: [/v3/carts, carts]\n    read: store_everything\n")
 	_, errs, code := attempt(t, env, "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--routes", file)
-	if code != 2 || !strings.Contains(errs, `--routes: line 2: a path "carts"`) || !strings.Contains(errs, `--routes: line 3: read "store_everything" is not in the catalogue`) {
+	if code != 2 || !strings.Contains(errs, `--routes (LATCHKEY_ROUTES): line 2: a path "carts"`) || !strings.Contains(errs, `--routes (LATCHKEY_ROUTES): line 3: read "store_everything" is not in the catalogue`) {
 		t.Errorf("got %d, %s", code, errs)
 	}
 	write("routes:\n  - paths: ['/x/{id}']\n    read: any\n")

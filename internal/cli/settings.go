@@ -32,7 +32,8 @@ func offer(c *cobra.Command, serving bool) {
 	}
 }
 
-// settings reads the settings for a command.
+// settings reads the settings for a command, and makes sure of the files that
+// they name. It returns fault.Invalid with every fault of both.
 func (p *program) settings(c *cobra.Command, needs config.Needs) (config.Config, error) {
 	flags := func(name string) (string, bool) {
 		f := c.Flags().Lookup(name)
@@ -41,7 +42,26 @@ func (p *program) settings(c *cobra.Command, needs config.Needs) (config.Config,
 		}
 		return f.Value.String(), true
 	}
-	return config.Load(config.Source{Flag: flags, Env: p.env}, needs)
+	cfg, err := config.Load(config.Source{Flag: flags, Env: p.env}, needs)
+	serving := c.Flags().Lookup("routes") != nil
+	return cfg, append(fault.List(fault.Flatten(err)), fileFaults(cfg, needs, serving)...).Err()
+}
+
+// fileFaults returns what is wrong with the files that settings name and the
+// command uses.
+func fileFaults(cfg config.Config, needs config.Needs, serving bool) fault.List {
+	catalogue, err := readCatalogue(cfg.Catalogue)
+	faults := fault.List(fault.Flatten(err))
+	if serving {
+		_, err := readRoutes(cfg.Routes, catalogue)
+		faults = append(faults, fault.Flatten(err)...)
+	}
+	// Where no file is named and one must be, that is known already.
+	if usesKeys(cfg, needs) && cfg.KeyFile != "" && !makesKeys(cfg) {
+		_, err := readKeys(cfg)
+		faults = append(faults, fault.Flatten(err)...)
+	}
+	return faults
 }
 
 // inputs reads the values of a command's own flags and gathers what is wrong

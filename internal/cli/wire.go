@@ -81,7 +81,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
 	var keys *secret.Keyring
 	var err error
-	if _, embedded := cfg.SQLiteFile(); embedded || needs.Keys {
+	if usesKeys(cfg, needs) {
 		if keys, err = readKeys(cfg); err != nil {
 			return nil, err
 		}
@@ -146,25 +146,38 @@ func schemaFault(have, want int64) error {
 	return nil
 }
 
-// readKeys reads the server's keys. Keys are made only together with the
-// SQLite database that they belong to: new ones for a database that exists
-// would end every token without a word.
-func readKeys(cfg config.Config) (*secret.Keyring, error) {
+// usesKeys says whether a command reads the server's keys.
+func usesKeys(cfg config.Config, needs config.Needs) bool {
+	_, embedded := cfg.SQLiteFile()
+	return embedded || needs.Keys
+}
+
+// makesKeys says whether the server's keys are still to be made. They are made
+// only together with the SQLite database that they belong to: new ones for a
+// database that exists would end every token without a word.
+func makesKeys(cfg config.Config) bool {
 	file, embedded := cfg.SQLiteFile()
-	if embedded && !cfg.KeyFileGiven && !exists(file) && !exists(cfg.KeyFile) {
+	return embedded && !cfg.KeyFileGiven && !exists(file) && !exists(cfg.KeyFile)
+}
+
+// readKeys reads the server's keys, and makes them first where they are to be
+// made.
+func readKeys(cfg config.Config) (*secret.Keyring, error) {
+	if makesKeys(cfg) {
 		if err := makeKeys(cfg.KeyFile); err != nil {
 			return nil, err
 		}
 	}
+	setting := config.Called("key-file")
 	keys, err := secret.ReadKeyring(cfg.KeyFile)
 	if fault.KindOf(err) != fault.NotFound {
-		return keys, err
+		return keys, allOn(setting, err)
 	}
-	if embedded && !cfg.KeyFileGiven {
+	if file, embedded := cfg.SQLiteFile(); embedded && !cfg.KeyFileGiven {
 		return nil, fault.Errorf(fault.Invalid,
-			"The database %s is there and its key file %s is not. Without it no token works: put it back, or name it.", file, cfg.KeyFile).On("--key-file")
+			"The database %s is there and its key file %s is not. Without it no token works: put it back, or name it.", file, cfg.KeyFile).On(setting)
 	}
-	return nil, fault.Errorf(fault.Invalid, "%s", fault.Flatten(err)[0].Message).On("--key-file")
+	return nil, fault.Errorf(fault.Invalid, "%s", fault.Flatten(err)[0].Message).On(setting)
 }
 
 // makeKeys makes a key file; one that another process made meanwhile is as
@@ -190,26 +203,36 @@ func readCatalogue(path string) (*scope.Catalogue, error) {
 	if path == "" {
 		return scope.Default(), nil
 	}
-	return readFile("--catalogue", path, scope.Parse)
+	return readFile(config.Called("catalogue"), path, scope.Parse)
 }
 
-// readRoutes reads the operator's own routes, if there are any.
+// readRoutes reads the operator's own routes, if there are any. They name
+// scopes of the catalogue: where that cannot be read (nil), it is only found
+// out whether the file is there.
 func readRoutes(path string, catalogue *scope.Catalogue) (*storeapi.Table, error) {
 	if path == "" {
 		return storeapi.Default(), nil
 	}
-	return readFile("--routes", path, func(r io.Reader) (*storeapi.Table, error) { return storeapi.Parse(r, catalogue) })
+	return readFile(config.Called("routes"), path, func(r io.Reader) (*storeapi.Table, error) {
+		if catalogue == nil {
+			return storeapi.Default(), nil
+		}
+		return storeapi.Parse(r, catalogue)
+	})
 }
 
-// readFile parses a file of the operator's that a flag names.
-func readFile[T any](flag, path string, parse func(io.Reader) (*T, error)) (*T, error) {
+// readFile parses a file of the operator's that a setting names.
+func readFile[T any](setting, path string, parse func(io.Reader) (*T, error)) (*T, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, cannotRead(flag, path, err)
+		return nil, cannotRead(setting, path, err)
 	}
 	defer file.Close()
 	parsed, err := parse(file)
-	return parsed, allOn(flag, err)
+	if fault.KindOf(err) == fault.Internal {
+		return nil, cannotRead(setting, path, err)
+	}
+	return parsed, allOn(setting, err)
 }
 
 // allOn says of everything that is wrong with a file which flag named it.

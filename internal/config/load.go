@@ -79,34 +79,35 @@ func (s Setting) complaint(text string, err error) string {
 func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fault.List {
 	var faults fault.List
 	if c.KeyFileGiven && c.KeyFile == "" {
-		faults = append(faults, fault.Errorf(fault.Invalid, "must name a file.").On(called("key-file")))
+		faults = append(faults, fault.Errorf(fault.Invalid, "must name a file.").On(Called("key-file")))
 	}
 	if file, ok := c.SQLiteFile(); ok && !c.KeyFileGiven {
 		c.KeyFile = strings.TrimSuffix(file, filepath.Ext(file)) + ".key"
 	}
 	if _, ok := c.SQLiteFile(); !ok && needs.Keys && !c.KeyFileGiven && right("database") {
 		faults = append(faults, fault.Errorf(fault.Invalid,
-			"must be given with PostgreSQL: every server of one database needs the same keys. Make a file with \"latchkey key create FILE\".").On(called("key-file")))
+			"must be given with PostgreSQL: every server of one database needs the same keys. Make a file with \"latchkey key create FILE\".").On(Called("key-file")))
 	}
 	if _, ok := c.SQLiteFile(); ok && c.FeedDatabase != "" {
-		faults = append(faults, fault.Errorf(fault.Invalid, "is for PostgreSQL; SQLite needs no feed.").On(called("feed-database")))
+		faults = append(faults, fault.Errorf(fault.Invalid, "is for PostgreSQL; SQLite needs no feed.").On(Called("feed-database")))
 	}
 	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
-		faults = append(faults, fault.Errorf(fault.Invalid, "must not be that of the public listener.").On(called("admin-addr")))
+		faults = append(faults, fault.Errorf(fault.Invalid, "must not be that of the public listener.").On(Called("admin-addr")))
 	}
 	if right("write-timeout", "request-timeout") && c.HTTP.WriteTimeout < c.HTTP.RequestTimeout+receiptTime {
 		faults = append(faults, fault.Errorf(fault.Invalid,
-			"must be at least 5s longer than --request-timeout, or no slow answer could be sent, nor the receipt of a revocation.").On(called("write-timeout")))
+			"must be at least 5s longer than --request-timeout, or no slow answer could be sent, nor the receipt of a revocation.").On(Called("write-timeout")))
 	}
 	if right("legacy-sunset-at", "legacy-deprecated-at") && c.Legacy.SunsetAt.Before(c.Legacy.DeprecatedAt) {
 		// RFC 9745, section 4.
-		faults = append(faults, fault.Errorf(fault.Invalid, "must not be before --legacy-deprecated-at.").On(called("legacy-sunset-at")))
+		faults = append(faults, fault.Errorf(fault.Invalid, "must not be before --legacy-deprecated-at.").On(Called("legacy-sunset-at")))
 	}
 	return faults
 }
 
-// called is how messages call the setting of that flag.
-func called(flag string) string {
+// Called is how messages call the setting of that flag: by the flag and the
+// variable.
+func Called(flag string) string {
 	for _, s := range Settings() {
 		if s.Flag == flag {
 			return s.name()
