@@ -22,13 +22,13 @@ func userKey(text, field string) (uuid.UUID, error) {
 }
 
 // identifierOf reads who is meant. It returns a fault on "id".
-func identifierOf(input model.UserIdentifierInput) (user.Identifier, error) {
-	who := user.Identifier{Email: textOf(input.Email)}
+func identifierOf(input model.UserIdentifierInput) (user.Whom, error) {
+	who := user.Whom{Email: input.Email}
 	if input.ID == nil {
 		return who, nil
 	}
-	var err error
-	who.ID, err = userKey(*input.ID, "id")
+	key, err := userKey(*input.ID, "id")
+	who.ID = &key
 	return who, err
 }
 

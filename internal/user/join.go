@@ -11,15 +11,6 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Identifier names a person, by one of the two or by both.
-type Identifier struct {
-	// Email is compared without case.
-	Email string
-	// ID is that of a person of the account: of others ids are no way to find
-	// anything out.
-	ID uuid.UUID
-}
-
 // AddToAccount takes the person of the e-mail address into the account. One
 // who is in it already stays as they are. It returns fault.Forbidden for whoever
 // is neither the account's owner nor holds account_users_write,
@@ -57,7 +48,7 @@ func (e *edit) join(ctx context.Context, p *Person) error {
 // It returns fault.Forbidden for whoever neither may add people to the store nor
 // holds account_users_write; fault.NotFound on "storeId", "user.email" or
 // "user.id"; fault.Invalid when the person is not named, or two are.
-func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref account.StoreRef, who Identifier) (account.Store, Person, error) {
+func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref account.StoreRef, who Whom) (account.Store, Person, error) {
 	var in account.Store
 	var added Person
 	err := s.edit(ctx, by, func(e *edit) (err error) {
@@ -84,18 +75,18 @@ func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref accoun
 	return in, added, err
 }
 
-// identified returns the person whom an identifier names.
-func (e *edit) identified(ctx context.Context, who Identifier) (p Person, err error) {
-	if who.Email == "" && who.ID == uuid.Nil {
+// identified returns the person who is named.
+func (e *edit) identified(ctx context.Context, who Whom) (p Person, err error) {
+	if who.Email == nil && who.ID == nil {
 		return p, fault.Errorf(fault.Invalid, "Name the person by the e-mail address or by the id.").On("email")
 	}
-	if who.ID != uuid.Nil {
-		if p, err = e.member(ctx, who.ID, "id"); err != nil || who.Email == "" {
+	if who.ID != nil {
+		if p, err = e.member(ctx, *who.ID, "id"); err != nil || who.Email == nil {
 			return p, err
 		}
 	}
-	byEmail, err := e.known(ctx, who.Email)
-	if err == nil && who.ID != uuid.Nil && byEmail.ID != p.ID {
+	byEmail, err := e.known(ctx, *who.Email)
+	if err == nil && who.ID != nil && byEmail.ID != p.ID {
 		err = fault.Errorf(fault.Invalid, "The e-mail address and the id are not the same person's.").On("id")
 	}
 	return byEmail, err

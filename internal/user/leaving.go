@@ -9,11 +9,12 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Whom names a person of the account, by either or both.
+// Whom names a person, by either or both.
 type Whom struct {
 	// Email is an address, compared without case.
 	Email *string
-	// ID is the person's; the zero UUID is nobody's.
+	// ID is that of a person of the account: of others ids are no way to find
+	// anything out. The zero UUID is nobody's.
 	ID *uuid.UUID
 }
 

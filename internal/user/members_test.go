@@ -126,16 +126,16 @@ func TestWhatIsWrongWithPeople(t *testing.T) {
 		failing(t, err, fault.Conflict, "email")
 		_, err = s.users.AddToAccount(t.Context(), s.program, "nobody@acme.example")
 		failing(t, err, fault.NotFound, "email")
-		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{})
+		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{})
 		failing(t, err, fault.Invalid, "user.email")
-		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: s.person(0).ID, Email: s.person(1).Email})
+		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(s.person(0).ID), Email: new(s.person(1).Email)})
 		failing(t, err, fault.Invalid, "user.id")
-		_, _, unknown := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: uuid.New()})
+		_, _, unknown := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(uuid.New())})
 		failing(t, unknown, fault.NotFound, "user.id")
-		if _, _, foreign := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: stranger.Owner.ID}); foreign == nil || foreign.Error() != unknown.Error() {
+		if _, _, foreign := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(stranger.Owner.ID)}); foreign == nil || foreign.Error() != unknown.Error() {
 			t.Errorf("%v, and of a stranger %v", unknown, foreign)
 		}
-		_, _, err = s.users.AddToStore(t.Context(), s.program, account.StoreRef{ID: stranger.Stores[0].ID}, user.Identifier{ID: s.person(0).ID})
+		_, _, err = s.users.AddToStore(t.Context(), s.program, account.StoreRef{ID: stranger.Stores[0].ID}, user.Whom{ID: new(s.person(0).ID)})
 		failing(t, err, fault.NotFound, "storeId")
 		_, _, err = s.users.RemoveFromStore(t.Context(), s.program, s.ref(0), s.person(2).ID)
 		failing(t, err, fault.NotFound, "userId")
@@ -184,7 +184,7 @@ func TestHighRiskIsTheOwners(t *testing.T) {
 		if _, _, err := s.users.RemoveFromStore(t.Context(), s.program, s.ref(0), other); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{ID: other}); err != nil {
+		if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(other)}); err != nil {
 			t.Fatal(err)
 		}
 		if place, there := s.known(t, other).Place(s.Stores[0].ID); !there || len(place.Permissions) > 0 {
@@ -236,7 +236,7 @@ func TestRacesOverPeople(t *testing.T) {
 				created <- err
 			})
 			wait.Go(func() {
-				if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Identifier{Email: s.person(2).Email}); err != nil {
+				if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{Email: new(s.person(2).Email)}); err != nil {
 					t.Error(err)
 				}
 			})
