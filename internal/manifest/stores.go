@@ -74,8 +74,6 @@ func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit
 	if owner == is.OwnerID {
 		return audit.Detail{}
 	}
-	if is.OwnerID != uuid.Nil {
-	}
 	is.OwnerID = owner
 	return audit.Detail{Name: "owner", Value: a.people[cmp.Or(s.Owner, d.Owner)].Email}
 }

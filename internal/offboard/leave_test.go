@@ -210,8 +210,10 @@ func TestSessionsOfLeavers(t *testing.T) {
 			_, err := verifier.Verify(t.Context(), value.Reveal(), auth.Origin{})
 			return err == nil
 		}
-		if !works() || !works() {
-			t.Fatal("the session does not work")
+		for range 2 { // the second time from memory
+			if !works() {
+				t.Fatal("the session does not work")
+			}
 		}
 		if _, err := w.offboard.Deprovision(t.Context(), w.robot, offboard.DeprovisionRequest{Users: []user.Whom{byID(leaver)}}); err != nil {
 			t.Fatal(err)
