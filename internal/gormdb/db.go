@@ -97,6 +97,15 @@ type dialect struct {
 	// party makes a statement that ends in a list of digests one that looks
 	// for each of size of them by the index, however few rows there are.
 	party func(statement string, size int) string
+	// each is what to select from to have the rows of a table, under an alias,
+	// on which condition holds for a value of a JSON list, wanted.value. The
+	// rows are looked up value by value, whatever the database believes to know
+	// of the table: what it knows of one that was filled a moment ago is wrong,
+	// and it would compare every row with every value. The list is the first
+	// parameter, those of condition follow.
+	each func(table, alias, condition string) string
+	// wantedID is wanted.value as a UUID.
+	wantedID string
 	// moment and id are a time and a UUID as a statement's argument; zero
 	// values are null.
 	moment func(time.Time) any

@@ -42,6 +42,12 @@ var postgresDialect = dialect{
 		return "SELECT found.* FROM unnest(ARRAY[" + places(size, "::bytea") + "]) AS wanted (digest) CROSS JOIN LATERAL (" +
 			statement + "(wanted.digest) LIMIT 1) AS found"
 	},
+	// OFFSET keeps the planner from turning the look-ups into a join of its choice.
+	each: func(table, alias, condition string) string {
+		return "jsonb_array_elements_text(?::jsonb) AS wanted (value) CROSS JOIN LATERAL (SELECT " + alias + ".* FROM " +
+			table + " AS " + alias + " WHERE " + condition + " OFFSET 0) AS " + alias
+	},
+	wantedID: "wanted.value::uuid",
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

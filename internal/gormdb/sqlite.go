@@ -37,6 +37,11 @@ var sqliteDialect = dialect{
 	find:  "instr",
 	among: func(subquery string) string { return "IN (" + subquery + ")" },
 	party: func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
+	// SQLite takes the tables of a CROSS JOIN in the order in which they stand.
+	each: func(table, alias, condition string) string {
+		return "json_each(?) AS wanted CROSS JOIN " + table + " AS " + alias + " ON " + condition
+	},
+	wantedID: "wanted.value",
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil
