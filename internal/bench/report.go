@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,6 +70,11 @@ func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
 
+// remains says why a target is missed that still is.
+//
+//go:embed remains.md
+var remains string
+
 // page is docs/benchmarks.md.
 func (r report) page() string {
 	return `# Benchmarks
@@ -85,7 +91,7 @@ users with net/http, pgx and encoding/json; **raw on SQLite** inserts the rows o
 transaction after the other. wrk drives the servers with 2 threads and 32 connections, pgbench has as many. PostgreSQL runs
 as it comes, with fsync, synchronous_commit and full_page_writes on.
 
-` + r.markdown()
+` + r.markdown() + remains
 }
 
 // machine describes what the numbers were measured on.
