@@ -18,9 +18,13 @@ import (
 type objects struct {
 	lines *bufio.Reader
 	line  int
+	// addresses says that only that key counts.
+	addresses bool
 }
 
-func newObjects(r io.Reader) *objects { return &objects{lines: bufio.NewReaderSize(r, MaxRow)} }
+func newObjects(r io.Reader, addresses bool) *objects {
+	return &objects{lines: bufio.NewReaderSize(r, MaxRow), addresses: addresses}
+}
 
 // next reads a person. Lines with nothing on them are left out.
 func (o *objects) next() (Person, error) {
@@ -28,6 +32,8 @@ func (o *objects) next() (Person, error) {
 		text, err := o.lines.ReadSlice('\n')
 		o.line++
 		switch {
+		case o.line == 1 && bytes.ContainsRune(bytes.TrimSpace(text), '\r') && (errors.Is(err, bufio.ErrBufferFull) || errors.Is(err, io.EOF)):
+			return Person{}, oldLineEnds()
 		case errors.Is(err, bufio.ErrBufferFull):
 			return Person{}, tooLong(o.line)
 		case errors.Is(err, io.EOF) && len(text) == 0:
@@ -70,6 +76,9 @@ func (o *objects) person(text []byte) (Person, error) {
 			return wrong("The line is not JSON.")
 		}
 		name := fmt.Sprint(key)
+		if o.addresses && name != email {
+			continue
+		}
 		if slices.Contains(seen, name) {
 			faults = append(faults, fault.Errorf(fault.Invalid, "The key is there twice.").On(name))
 		}
@@ -99,9 +108,12 @@ func (p *Person) set(key string, value any, roleText *string) *fault.Error {
 		return fault.Errorf(fault.Invalid, "There is no such key; the keys are %s.", strings.Join(columns(), ", ")).On(fmt.Sprintf("%.40s", key))
 	}
 	cell, is := value.(string)
-	cell, isText := tidy(cell)
-	if value != nil && !is || !isText {
+	if value != nil && !is {
 		return fault.Errorf(fault.Invalid, "The value must be a text.").On(key)
+	}
+	cell, wrong := tidy(cell)
+	if wrong != "" {
+		return fault.Errorf(fault.Invalid, "%s", wrong).On(key)
 	}
 	*kept = cell
 	return nil

@@ -8,6 +8,7 @@
 package roster
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -89,6 +90,8 @@ type Reader struct {
 	rows source
 	// met are the rows so far, by address without case.
 	met map[string]row
+	// addresses says that nothing else of a row counts.
+	addresses bool
 }
 
 // row is enough of a row to recognise it.
@@ -100,13 +103,30 @@ type row struct {
 // NewReader reads a file of the format from r. It returns fault.Invalid for a
 // CSV file whose first line does not name columns, with all that is wrong.
 func NewReader(r io.Reader, format Format) (*Reader, error) {
-	reader := &Reader{met: map[string]row{}}
+	return newReader(r, format, false)
+}
+
+// NewAddressReader reads a file as NewReader does, but for the addresses
+// alone: whatever else it holds is ignored, known or not. Lines with the same
+// address are one, so that an export with a line for each store (docs/users.md:
+// "Export") will do.
+func NewAddressReader(r io.Reader, format Format) (*Reader, error) {
+	return newReader(r, format, true)
+}
+
+func newReader(r io.Reader, format Format, addresses bool) (*Reader, error) {
+	reader := &Reader{met: map[string]row{}, addresses: addresses}
+	text := bufio.NewReader(r)
+	// An error of reading comes back when the rows are read.
+	if mark, _ := text.Peek(2); slices.Contains([]string{"\xff\xfe", "\xfe\xff"}, string(mark)) {
+		return nil, fault.Errorf(fault.Invalid, "The file is UTF-16. %s", saveIt)
+	}
 	var err error
 	switch format {
 	case CSV:
-		reader.rows, err = newTable(r)
+		reader.rows, err = newTable(text, addresses)
 	case NDJSON:
-		reader.rows = newObjects(r)
+		reader.rows = newObjects(text, addresses)
 	default:
 		err = fault.Errorf(fault.Invalid, "A file of people is csv or ndjson.")
 	}
@@ -129,16 +149,16 @@ func (r *Reader) Next() (Person, error) {
 		case !known:
 			r.met[user.Fold(p.Email)] = this
 			return p, nil
-		case earlier.digest != this.digest:
+		case !r.addresses && earlier.digest != this.digest:
 			return Person{}, &RowError{p.Line, p.Email, fault.List{fault.Errorf(fault.Invalid,
 				"Line %d has the same address and says something else of the person.", earlier.line).On(email)}}
 		}
 	}
 }
 
-// digest is the same for rows that say the same.
+// digest is the same for rows that mean the same: stores have no order.
 func (p Person) digest() [sha256.Size]byte {
-	said := append([]string{user.Fold(p.Email), p.FirstName, p.LastName, p.Locale, p.ExternalID, string(p.Role)}, p.Stores...)
+	said := append([]string{user.Fold(p.Email), p.FirstName, p.LastName, p.Locale, p.ExternalID, string(p.Role)}, slices.Sorted(slices.Values(p.Stores))...)
 	return sha256.Sum256(fmt.Appendf(nil, "%q", said))
 }
 
@@ -176,9 +196,15 @@ func roleNames() string {
 	return strings.Join(names, ", ")
 }
 
-// tidy is a cell without space around it, and whether it is text at all.
-func tidy(cell string) (string, bool) {
-	return strings.TrimSpace(cell), utf8.ValidString(cell) && !strings.ContainsRune(cell, 0)
+// tidy is a cell without space around it, or what keeps it from being text.
+func tidy(cell string) (text, wrong string) {
+	switch {
+	case !utf8.ValidString(cell):
+		return "", notText
+	case strings.ContainsRune(cell, 0):
+		return "", "There is a NUL character in it, which no text has."
+	}
+	return strings.TrimSpace(cell), ""
 }
 
 // listed are the elements of a list that are not empty, each once.
@@ -192,7 +218,16 @@ func listed(elements []string) []string {
 	return list
 }
 
-const notText = "This is not UTF-8 text. Save the file as UTF-8."
+const (
+	notText = "This is not UTF-8 text. Save the file as UTF-8."
+	saveIt  = "Save it as UTF-8 text with ordinary line ends (LF or CRLF)."
+)
+
+// oldLineEnds tells of a file whose lines end as on the first Macintosh, which
+// some spreadsheets still offer.
+func oldLineEnds() error {
+	return fault.Errorf(fault.Invalid, "line 1: The file has no line ends but carriage returns (CR). %s", saveIt)
+}
 
 func tooLong(line int) error {
 	return fault.Errorf(fault.Invalid, "line %d: A row has at most %d bytes. Is a quote left open?", line, MaxRow)

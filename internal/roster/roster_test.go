@@ -59,6 +59,9 @@ func TestRead(t *testing.T) {
 		{"a line break in a cell", roster.CSV, "email,first_name\n\"a@b.example\",\"A\nB\"\nbob@acme.example,B\n",
 			[]roster.Person{{Line: 2, Email: "a@b.example", FirstName: "A\nB"}, {Line: 4, Email: "bob@acme.example", FirstName: "B"}}},
 		{"nobody", roster.CSV, header, nil},
+		{"titles without case", roster.CSV, " Email ,FIRST_NAME\nbo@acme.example,Bo\n", []roster.Person{{Line: 2, Email: "bo@acme.example", FirstName: "Bo"}}},
+		{"the same in other words", roster.CSV, "email,stores,role\na@b.example,x;y,SALES_STAFF\nA@b.example,y; x,Sales Staff\n",
+			[]roster.Person{{Line: 2, Email: "a@b.example", Stores: []string{"x", "y"}, Role: user.SalesStaff}}},
 		{"the same again", roster.CSV, "email,role\na@b.example,\n\nA@b.example,\n", []roster.Person{{Line: 2, Email: "a@b.example"}}},
 		{"objects", roster.NDJSON, "\ufeff\n" + `{"email":"ann@acme.example","first_name":"Ann","last_name":"O\"Hara, Jr.","locale":"en-GB",` +
 			`"external_id":"4711","stores":["acme1us","acme2eu"],"role":"Sales_Staff"}` + "\r\n" + `{"email":" bob@acme.example ","stores":null,"role":null}`, []roster.Person{ann, bob}},
@@ -87,6 +90,8 @@ func TestWrongRows(t *testing.T) {
 		{"another encoding", roster.CSV, "email,last_name\na@b.example,M\xfcller\n", "line 2: last_name: This is not UTF-8 text. Save the file as UTF-8."},
 		{"another encoding of the address", roster.CSV, "email\n\xfc@b.example\n", "line 2: email: This is not UTF-8 text. Save the file as UTF-8."},
 		{"two of one address", roster.CSV, "email,role\na@b.example,\nA@b.example,SALES_STAFF\n", "line 3: email: Line 2 has the same address and says something else of the person."},
+		{"a NUL", roster.CSV, "email,last_name\na@b.example,M\x00ller\n", "line 2: last_name: There is a NUL character in it, which no text has."},
+		{"a NUL in an object", roster.NDJSON, `{"email":"a@b.example","last_name":"\u0000"}`, "line 1: last_name: There is a NUL character in it, which no text has."},
 		{"no object", roster.NDJSON, "[]", `line 1: Each line is a JSON object such as {"email": "ann@acme.example"}.`},
 		{"half an object", roster.NDJSON, `{"email":"a@b.example"`, "line 1: The line is not JSON."},
 		{"more than an object", roster.NDJSON, `{"email":"a@b.example"} {}`, "line 1: There is something after the object: each line is one."},
@@ -117,7 +122,47 @@ func TestWrongRows(t *testing.T) {
 	}
 }
 
+// A row that is wrong is not what another repeats: each is told of by itself.
+func TestWrongRowsAgain(t *testing.T) {
+	people, wrong, err := read("email,role\na@b.example,Boss\na@b.example,Boss\na@b.example,\n", roster.CSV)
+	if err != nil || len(wrong) != 2 || strings.Contains(wrong[1], "same address") || len(people) != 1 || people[0].Line != 4 {
+		t.Errorf("%+v, %q, %v", people, wrong, err)
+	}
+}
+
+// Of leavers nothing but the address counts.
+func TestAddresses(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		format roster.Format
+		text   string
+	}{
+		{"an export", roster.CSV, "user_id,email,role,role,\n1,a@b.example,Boss,,\n1,A@b.example,SALES_STAFF,\xff,\n2,'+c@b.example,,,\n"},
+		{"objects", roster.NDJSON, `{"id":1,"email":"a@b.example","stores":[{"hash":"x"}],"role":"Boss"}` + "\n" + `{"email":"a@b.example"}` + "\n" + `{"email":"+c@b.example","email_":0}`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := roster.NewAddressReader(strings.NewReader(tc.text), tc.format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, firstErr := r.Next()
+			second, secondErr := r.Next()
+			_, end := r.Next()
+			if err := errors.Join(firstErr, secondErr); err != nil || first.Email != "a@b.example" || second.Email != "+c@b.example" || !errors.Is(end, io.EOF) {
+				t.Errorf("%+v, %+v, %v, %v", first, second, err, end)
+			}
+		})
+	}
+	for _, text := range []string{"user_id\n1\n", "email,Email\na@b.example,c@b.example\n"} {
+		if _, err := roster.NewAddressReader(strings.NewReader(text), roster.CSV); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestUnreadableFiles(t *testing.T) {
+	const saveIt = "Save it as UTF-8 text with ordinary line ends (LF or CRLF)."
+	const oldLineEnds = "line 1: The file has no line ends but carriage returns (CR). " + saveIt
 	long := strings.Repeat("x", 2*roster.MaxRow)
 	for _, tc := range []struct {
 		name   string
@@ -133,6 +178,12 @@ func TestUnreadableFiles(t *testing.T) {
 		{"a long row", roster.CSV, "email\na@b.example\n" + long, "line 3: A row has at most 65536 bytes. Is a quote left open?"},
 		{"a long cell", roster.CSV, "email\n\"a\nb\"\n\"" + strings.Repeat("x\n", roster.MaxRow), "line 4: A row has at most 65536 bytes. Is a quote left open?"},
 		{"a long object", roster.NDJSON, "{}\n" + long, "line 2: A row has at most 65536 bytes. Is a quote left open?"},
+		{"UTF-16, little end first", roster.CSV, "\xff\xfee\x00m\x00", "The file is UTF-16. " + saveIt},
+		{"UTF-16, big end first", roster.NDJSON, "\xfe\xff\x00{", "The file is UTF-16. " + saveIt},
+		{"old line ends", roster.CSV, "email,role\ra@b.example,\rb@b.example,\r", oldLineEnds},
+		{"old line ends and quotes", roster.CSV, "email,first_name\r\"a@b.example\",\"A \"\"a\"\"\"\r", oldLineEnds},
+		{"old line ends in a long file", roster.CSV, "email\r" + strings.Repeat("a@b.example\r", roster.MaxRow/10), oldLineEnds},
+		{"old line ends of objects", roster.NDJSON, `{"email":"a@b.example"}` + "\r" + `{"email":"b@b.example"}` + "\r", oldLineEnds},
 		{"another format", "xls", "", "A file of people is csv or ndjson."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

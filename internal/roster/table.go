@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/spreadsheet"
 )
 
 // table reads CSV.
@@ -19,6 +21,8 @@ type table struct {
 	titles []string
 	// following is the line after the latest row.
 	following int
+	// addresses says that only that column counts.
+	addresses bool
 }
 
 // bounded reads no more than may be read, and a bit.
@@ -26,6 +30,8 @@ type bounded struct {
 	from io.Reader
 	// read is how much was, and most how much may be, in bytes.
 	read, most int64
+	// cr and lf say which characters were met that end lines.
+	cr, lf bool
 }
 
 var errTooLong = errors.New("the row is too long")
@@ -37,16 +43,20 @@ func (b *bounded) Read(into []byte) (int, error) {
 	}
 	n, err := b.from.Read(into)
 	b.read += int64(n)
+	b.cr, b.lf = b.cr || bytes.IndexByte(into[:n], '\r') >= 0, b.lf || bytes.IndexByte(into[:n], '\n') >= 0
 	return n, err
 }
 
-func newTable(r io.Reader) (*table, error) {
-	t := &table{bounded: &bounded{from: r}, following: 1}
+func newTable(r io.Reader, addresses bool) (*table, error) {
+	t := &table{bounded: &bounded{from: r}, following: 1, addresses: addresses}
 	t.rows = csv.NewReader(t.bounded)
 	t.rows.FieldsPerRecord = -1 // told in our words, and not of the first line
 	head, _, err := t.read()
 	if errors.Is(err, io.EOF) {
 		return nil, fault.Errorf(fault.Invalid, "The file is empty. Its first line names the columns: %s", strings.Join(columns(), ","))
+	}
+	if t.bounded.cr && !t.bounded.lf && (fault.KindOf(err) == fault.Invalid || strings.ContainsRune(strings.Join(head, ""), '\r')) {
+		return nil, oldLineEnds()
 	}
 	if err != nil {
 		return nil, err
@@ -62,11 +72,13 @@ func (t *table) entitle(head []string) error {
 	}
 	head[0] = withoutBOM(head[0])
 	for _, cell := range head {
-		title, _ := tidy(cell)
+		cell = strings.TrimSpace(cell)
+		title := strings.ToLower(cell)
+		ignored := t.addresses && title != email
 		switch {
-		case !slices.Contains(columns(), title):
-			wrong("There is no column %.40q; the columns are %s, with commas between them.", title, strings.Join(columns(), ","))
-		case slices.Contains(t.titles, title):
+		case !ignored && !slices.Contains(columns(), title):
+			wrong("There is no column %.40q; the columns are %s, with commas between them.", cell, strings.Join(columns(), ","))
+		case !ignored && slices.Contains(t.titles, title):
 			wrong("The column %q is there twice.", title)
 		}
 		t.titles = append(t.titles, title)
@@ -112,10 +124,16 @@ func (t *table) next() (Person, error) {
 	var faults fault.List
 	var roleText string
 	for i, title := range t.titles {
-		cell, isText := tidy(cells[i])
-		if !isText {
-			faults = append(faults, fault.Errorf(fault.Invalid, notText).On(title))
+		if t.addresses && title != email {
 			continue
+		}
+		cell, wrong := tidy(cells[i])
+		if wrong != "" {
+			faults = append(faults, fault.Errorf(fault.Invalid, "%s", wrong).On(title))
+			continue
+		}
+		if t.addresses {
+			cell = spreadsheet.Original(cell) // the exports make cells harmless
 		}
 		switch title {
 		case stores:

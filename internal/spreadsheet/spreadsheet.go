@@ -13,10 +13,24 @@ import (
 func Harmless(cells []string) []string {
 	safe := make([]string, len(cells))
 	for i, cell := range cells {
-		if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", first) {
+		if begins(cell) {
 			cell = "'" + cell
 		}
 		safe[i] = cell
 	}
 	return safe
+}
+
+// Original returns the cell of which Harmless made this one.
+func Original(cell string) string {
+	if rest, marked := strings.CutPrefix(cell, "'"); marked && begins(rest) {
+		return rest
+	}
+	return cell
+}
+
+// begins reports whether a spreadsheet would run the cell.
+func begins(cell string) bool {
+	first, _ := utf8.DecodeRuneInString(cell)
+	return cell != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", first)
 }

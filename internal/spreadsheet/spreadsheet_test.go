@@ -17,4 +17,9 @@ func TestHarmless(t *testing.T) {
 	if !slices.Equal(cells, before) {
 		t.Error("what was given is changed")
 	}
+	for i, cell := range want {
+		if got := spreadsheet.Original(cell); cells[i] != "'=1" && got != cells[i] {
+			t.Errorf("%q is made of %q and not of %q", cell, cells[i], got)
+		}
+	}
 }
