@@ -20,9 +20,10 @@ const query = (input, mutation, more) => `mutation($input: ${input}!) { account 
 
 const QUERIES = {
   provision: query("ProvisionUsersInput", "provisionUsers", ""),
-  // Which API tokens leavers know takes the scope account_api_tokens_read.
   deprovision: query("DeprovisionUsersInput", "deprovisionUsers", "apiTokensToReview { id name }"),
 };
+
+const SEES_TOKENS = "account_api_tokens_read"; // the scope that apiTokensToReview takes
 
 // The file's columns, as the API calls them.
 const COLUMNS = new Map(Object.entries({
@@ -30,40 +31,54 @@ const COLUMNS = new Map(Object.entries({
   external_id: "externalId", stores: "stores", role: "role",
 }));
 
-// rows splits CSV (RFC 4180) into cells. A cell in quotes may hold commas, line
-// breaks and, doubled, quotes.
+// rows splits CSV (RFC 4180) into cells, with the line where each row begins. A
+// cell in quotes may hold commas, line breaks and, doubled, quotes.
 function* rows(text) {
   const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
   let cells = [];
+  let line = 1;
+  let next = 1;
   while (cell.lastIndex < text.length || cells.length > 0) {
     const at = cell.lastIndex;
     const found = cell.exec(text);
     if (!found) throw new Error(`the quotes are not in order at ${JSON.stringify(text.slice(at, at + 20))}`);
     cells.push(found[1]?.replaceAll('""', '"') ?? found[2]);
+    next += found[0].split("\n").length - 1;
     if (found[3] === ",") continue;
-    if (cells.length > 1 || cells[0] !== "") yield cells;
+    if (cells.length > 1 || cells[0] !== "") yield { line, cells };
     cells = [];
+    line = next;
   }
 }
 
-// people returns the people of the file. Cells that are empty say nothing.
-function people(path) {
+// people returns the people of the file. Cells that are empty say nothing. A row
+// that is wrong is handed to fail.
+function people(path, fail) {
   const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)); // which takes a byte order mark away
-  const [titles = [], ...lines] = rows(text);
+  const [{ cells: titles } = { cells: [] }, ...lines] = rows(text);
   const unknown = titles.filter((title) => !COLUMNS.has(title));
   if (unknown.length > 0 || !titles.includes("email")) {
     throw new Error(`the columns are ${[...COLUMNS.keys()]}, email among them; not ${unknown}`);
   }
-  return lines.map((cells) => {
-    if (cells.length !== titles.length) throw new Error(`a row has not as many cells as the first line: ${cells}`);
+  return lines.flatMap(({ line, cells }) => {
+    if (cells.length !== titles.length) {
+      fail({ email: `line ${line}`, code: "INVALID", message: "The row has not as many cells as the first line." });
+      return [];
+    }
     const person = {};
     cells.forEach((cell, i) => {
       const value = cell.trim();
       if (value !== "" || titles[i] === "email") person[COLUMNS.get(titles[i])] = value;
     });
     if (person.stores) person.stores = person.stores.split(";").map((store) => store.trim()).filter(Boolean);
-    return person;
+    if (person.role) person.role = person.role.toUpperCase().split(/[\s_]+/).filter(Boolean).join("_"); // Sales Staff is SALES_STAFF
+    return [person];
   });
+}
+
+// reason is one of the API's errors, with the field it is about and the scopes it takes.
+function reason({ message, extensions: { field, requiredScopes: scopes = [] } = {} }) {
+  return [field, message].filter(Boolean).join(": ") + (scopes.length > 0 ? ` It needs ${scopes.join(" and ")}.` : "");
 }
 
 // ask posts a query, again while the server is busy or away, and returns its data.
@@ -83,8 +98,9 @@ async function ask(query, variables) {
         // What the API refuses, it explains in the same form whatever the status.
         const answer = await response.json().catch(() => ({}));
         if (!answer.errors && answer.data) return answer.data;
-        const reasons = (answer.errors ?? []).map((e) => [e.extensions?.field, e.message].filter(Boolean).join(": "));
-        throw Object.assign(new Error(reasons.join("; ") || `HTTP ${response.status}`), { final: true });
+        const errors = answer.errors ?? [];
+        const scopes = errors.flatMap((e) => e.extensions?.requiredScopes ?? []); // those that the token lacks
+        throw Object.assign(new Error(errors.map(reason).join("; ") || `HTTP ${response.status}`), { final: true, scopes });
       }
       pause = Math.min(Number(response.headers.get("Retry-After")) || pause, 60);
     } catch (error) {
@@ -92,6 +108,18 @@ async function ask(query, variables) {
     }
     await sleep(pause * 1000);
   }
+}
+
+// send sends a batch. A token that may not see API tokens removes people all the same.
+async function send(mode, users, dryRun) {
+  try {
+    return (await ask(QUERIES[mode], { input: { users, dryRun } })).account.result;
+  } catch (error) {
+    if (!error.scopes?.includes(SEES_TOKENS) || !QUERIES[mode].includes("apiTokensToReview")) throw error;
+  }
+  console.error(`the API tokens to review are not listed: the token lacks ${SEES_TOKENS}, which shows them`);
+  QUERIES[mode] = QUERIES[mode].replace("apiTokensToReview { id name }", "");
+  return send(mode, users, dryRun);
 }
 
 async function main(args) {
@@ -102,16 +130,20 @@ async function main(args) {
     console.error(missing.length > 0 ? `set ${missing}` : "usage: provision.mjs provision|deprovision people.csv [--dry-run]");
     return 2;
   }
-  const counts = {};
+  const counts = { created: 0, updated: 0, added: 0, unchanged: 0, removed: 0, failed: 0 };
+  const failed = ({ email, field, message, code }) => console.error(`${[email, field, message].filter(Boolean).join(": ")} (${code})`);
   try {
-    const all = people(path);
+    const all = people(path, (row) => {
+      counts.failed++;
+      failed(row);
+    });
     for (let i = 0; i < all.length; i += BATCH) {
       const batch = all.slice(i, i + BATCH);
       const users = mode === "deprovision" ? batch.map(({ email }) => ({ email })) : batch;
-      const { result } = (await ask(QUERIES[mode], { input: { users, dryRun } })).account;
-      for (const [action, number] of Object.entries(result.counts)) counts[action] = (counts[action] ?? 0) + number;
+      const result = await send(mode, users, dryRun);
+      for (const [action, number] of Object.entries(result.counts)) counts[action] += number;
       for (const item of result.items) {
-        if (item.action === "FAILED") console.error(`${item.email}: ${item.field}: ${item.message} (${item.code})`);
+        if (item.action === "FAILED") failed(item);
         else if (dryRun && item.action !== "UNCHANGED") console.log(item.action, item.email);
         for (const token of item.apiTokensToReview ?? []) console.log(`review ${token.id} "${token.name}", which ${item.email} knows`);
       }
@@ -121,7 +153,8 @@ async function main(args) {
     return 1;
   } finally {
     // What is done is done, whatever stopped the rest.
-    console.log(Object.entries(counts).map(([action, number]) => `${number} ${action}`).join(", ") || "nothing done");
+    const done = Object.values(counts).some(Boolean);
+    console.log(done ? Object.entries(counts).map(([action, number]) => `${number} ${action}`).join(", ") : "nothing done");
   }
   return counts.failed > 0 ? 1 : 0;
 }

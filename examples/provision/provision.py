@@ -26,9 +26,10 @@ QUERY = """mutation($input: %s!) { account { result: %s(input: $input) {
 
 QUERIES = {
     "provision": QUERY % ("ProvisionUsersInput", "provisionUsers", ""),
-    # Which API tokens leavers know takes the scope account_api_tokens_read.
     "deprovision": QUERY % ("DeprovisionUsersInput", "deprovisionUsers", "apiTokensToReview { id name }"),
 }
+
+SEES_TOKENS = "account_api_tokens_read"  # the scope that apiTokensToReview takes
 
 COLUMNS = {  # of the file, as the API calls them
     "email": "email", "first_name": "firstName", "last_name": "lastName", "locale": "locale",
@@ -36,8 +37,23 @@ COLUMNS = {  # of the file, as the API calls them
 }
 
 
-def people(path):
-    """Yields the people of the file. Cells that are empty say nothing."""
+class Refused(RuntimeError):
+    """What the API refuses, with the scopes that the token lacks."""
+
+    def __init__(self, errors):
+        self.scopes = {scope for error in errors for scope in error.get("extensions", {}).get("requiredScopes") or []}
+        super().__init__("; ".join(map(reason, errors)))
+
+
+def reason(error):
+    """One of the API's errors, with the field it is about and the scopes it takes."""
+    more = error.get("extensions", {})
+    needs = f" It needs {' and '.join(more['requiredScopes'])}." if more.get("requiredScopes") else ""
+    return ": ".join(filter(None, [more.get("field"), error["message"]])) + needs
+
+
+def people(path, fail):
+    """Yields the people of the file. Cells that are empty say nothing. A row that is wrong is handed to fail."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file, strict=True)
         unknown = set(rows.fieldnames or []) - set(COLUMNS)
@@ -45,10 +61,13 @@ def people(path):
             raise ValueError(f"the columns are {','.join(COLUMNS)}, email among them; not {', '.join(sorted(unknown))}")
         for row in rows:
             if None in row or None in row.values():
-                raise ValueError(f"line {rows.line_num} has not as many cells as the first line")
+                fail({"email": f"line {rows.line_num}", "code": "INVALID", "message": "The row has not as many cells as the first line."})
+                continue
             person = {COLUMNS[column]: cell.strip() for column, cell in row.items() if cell.strip() or column == "email"}
             if "stores" in person:
                 person["stores"] = [store.strip() for store in person["stores"].split(";") if store.strip()]
+            if "role" in person:  # Sales Staff is SALES_STAFF
+                person["role"] = "_".join(person["role"].upper().replace("_", " ").split())
             yield person
 
 
@@ -78,25 +97,33 @@ def ask(query, variables):
         except urllib.error.HTTPError as error:
             if error.code not in (429, 502, 503, 504) or attempt == 5:
                 # What the API refuses, it explains in the same form as ever.
-                text = error.read().decode(errors="replace")
-                raise RuntimeError(messages(text) or f"HTTP {error.code}") from None
+                try:
+                    answer = json.loads(error.read())
+                except ValueError:
+                    answer = None
+                if not isinstance(answer, dict) or not answer.get("errors"):
+                    raise RuntimeError(f"HTTP {error.code}") from None
+                break
             time.sleep(min(int(error.headers.get("Retry-After") or 2**attempt), 60))
         except OSError as error:
             if attempt == 5:
                 raise RuntimeError(f"{url}: {error}") from None
             time.sleep(2**attempt)
     if answer.get("errors"):
-        raise RuntimeError(messages(json.dumps(answer)))
+        raise Refused(answer["errors"])
     return answer["data"]
 
 
-def messages(text):
-    """The messages of an answer's errors, each with the field it is about."""
+def send(mode, users, dry_run):
+    """Sends a batch. A token that may not see API tokens removes people all the same."""
     try:
-        errors = json.loads(text)["errors"]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return "; ".join(": ".join(filter(None, [e.get("extensions", {}).get("field"), e["message"]])) for e in errors)
+        return ask(QUERIES[mode], {"input": {"users": users, "dryRun": dry_run}})["account"]["result"]
+    except Refused as refused:
+        if mode == "provision" or SEES_TOKENS not in refused.scopes or "apiTokensToReview" not in QUERIES[mode]:
+            raise
+    print(f"the API tokens to review are not listed: the token lacks {SEES_TOKENS}, which shows them", file=sys.stderr)
+    QUERIES[mode] = QUERIES[mode].replace("apiTokensToReview { id name }", "")
+    return send(mode, users, dry_run)
 
 
 def main(arguments):
@@ -107,17 +134,25 @@ def main(arguments):
         print(f"set {', '.join(missing)}" if missing else __doc__, file=sys.stderr)
         return 2
     mode, path = words
-    counts = {}
+    counts = dict.fromkeys(("created", "updated", "added", "unchanged", "removed", "failed"), 0)
+
+    def failed(item):
+        print(": ".join(filter(None, [item["email"], item.get("field"), item["message"]])), f"({item['code']})", file=sys.stderr)
+
+    def ragged(item):
+        counts["failed"] += 1
+        failed(item)
+
     try:
-        for batch in batches(people(path)):
+        for batch in batches(people(path, ragged)):
             if mode == "deprovision":
                 batch = [{"email": person["email"]} for person in batch]
-            result = ask(QUERIES[mode], {"input": {"users": batch, "dryRun": dry_run}})["account"]["result"]
+            result = send(mode, batch, dry_run)
             for action, number in result["counts"].items():
-                counts[action] = counts.get(action, 0) + number
+                counts[action] += number
             for item in result["items"]:
                 if item["action"] == "FAILED":
-                    print(f"{item['email']}: {item['field']}: {item['message']} ({item['code']})", file=sys.stderr)
+                    failed(item)
                 elif dry_run and item["action"] != "UNCHANGED":
                     print(item["action"], item["email"])
                 for token in item.get("apiTokensToReview", []):
@@ -126,8 +161,8 @@ def main(arguments):
         print(f"provision.py: {error}", file=sys.stderr)
         return 1
     finally:  # what is done is done, whatever stopped the rest
-        print(", ".join(f"{number} {action}" for action, number in counts.items()) or "nothing done")
-    return 1 if counts.get("failed") else 0
+        print(", ".join(f"{number} {action}" for action, number in counts.items()) if any(counts.values()) else "nothing done")
+    return 1 if counts["failed"] else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ fi
 mode=$1 people=$2
 dry_run=$([[ $# -gt 2 ]] && echo true || echo false)
 
-# Which API tokens leavers know takes the scope account_api_tokens_read.
 if [[ $mode == provision ]]; then
 	input=ProvisionUsersInput mutation=provisionUsers more=
 else
@@ -27,7 +26,8 @@ query="mutation(\$input: $input!) { account { result: $mutation(input: \$input) 
 	items { email action field code message $more }
 	counts { created updated added unchanged removed failed } } } }"
 
-# requests prints one request on each line, with 1,000 people at most. Cells that are empty say nothing.
+# requests prints one request on each line, with 1,000 people at most. Cells that are empty say nothing. Before them it
+# prints, in the form of an answer, which rows are wrong.
 requests() {
 	jq --raw-input --slurp --compact-output --arg query "$query" --arg mode "$mode" --argjson dryRun "$dry_run" '
 		def trimmed: sub("^\\s+"; "") | sub("\\s+$"; "");
@@ -36,15 +36,20 @@ requests() {
 			| if startswith("\"") then .[1:-1] | gsub("\"\""; "\"") else . end | trimmed];
 		{email: "email", first_name: "firstName", last_name: "lastName", locale: "locale",
 			external_id: "externalId", stores: "stores", role: "role"} as $columns
-		| [ltrimstr("\ufeff") | split("\n")[] | rtrimstr("\r") | select(. != "") | cells] | . as [$titles]
+		| ltrimstr("\ufeff") | [split("\n") | to_entries[] | .value |= rtrimstr("\r") | select(.value != "") | {line: (.key + 1), cells: (.value | cells)}]
+		| .[0].cells as $titles
 		| if $titles == null or ($titles - ($columns | keys) != []) or ($titles | index("email") == null)
 			then error("the columns are \($columns | keys_unsorted | join(",")), email among them") else . end
-		| .[1:] | map(if length != ($titles | length) then error("a row has not as many cells as the first line: \(.)") else . end
+		| .[1:] | (map(select((.cells | length) != ($titles | length))) | select(. != []) | {data: {account: {result: {
+				items: map({email: "line \(.line)", action: "FAILED", code: "INVALID", message: "The row has not as many cells as the first line."}),
+				counts: {created: 0, updated: 0, added: 0, unchanged: 0, removed: 0, failed: length}}}}}),
+		(map(.cells | select(length == ($titles | length))
 			| [$titles, .] | transpose | map(select(.[1] != "" or .[0] == "email") | {($columns[.[0]]): .[1]}) | add
 			| if .stores then .stores |= (split(";") | map(trimmed | select(. != ""))) else . end
+			| if .role then .role |= (ascii_upcase | [scan("[^\\s_]+")] | join("_")) else . end # Sales Staff is SALES_STAFF
 			| if $mode == "deprovision" then {email} else . end)
 		| range(0; length; 1000) as $i
-		| {$query, variables: {input: {users: .[$i:$i + 1000], $dryRun}}}' "$people"
+		| {$query, variables: {input: {users: .[$i:$i + 1000], $dryRun}}})' "$people"
 }
 
 # ask posts the request on standard input, again while the server is busy or away, and keeps the answer. The token goes
@@ -55,19 +60,42 @@ ask() {
 		--data-binary @- --output "$work/answer" "${LATCHKEY_URL%/}/accounts/$LATCHKEY_ACCOUNT/graphql"
 }
 
+# answer keeps the answer to the line on standard input. A token that may not see API tokens, for which it takes a scope,
+# removes people all the same.
+answer() {
+	local request
+	IFS= read -r request
+	if [[ $request == '{"data":'* ]]; then # which rows are wrong
+		printf '%s\n' "$request" >"$work/answer"
+	elif [[ -e $work/unseen ]]; then
+		ask <<<"${request/apiTokensToReview \{ id name \}/}" || return
+	else
+		ask <<<"$request" || return
+	fi
+	if [[ ! -e $work/unseen ]] && jq --exit-status '[.errors[]?.extensions.requiredScopes[]?] | index("account_api_tokens_read")' "$work/answer" >/dev/null 2>&1; then
+		echo 'the API tokens to review are not listed: the token lacks account_api_tokens_read, which shows them' >&2
+		touch "$work/unseen"
+		answer <<<"$request"
+		return
+	fi
+	jq --exit-status '.data.account.result' "$work/answer" >/dev/null 2>&1
+}
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 requests >"$work/requests" || exit 1
 status=0
 while IFS= read -r request; do
 	# What the API refuses, it explains in the same form whatever the status.
-	if ! ask <<<"$request" || ! jq --exit-status '.data.account.result' "$work/answer" >/dev/null 2>&1; then
-		jq --raw-output '.errors[] | [.extensions.field // empty, .message] | join(": ")' "$work/answer" >&2 || cat "$work/answer" >&2 || true
+	if ! answer <<<"$request"; then
+		jq --raw-output '.errors[] | ([.extensions.field // empty, .message] | join(": "))
+			+ (.extensions.requiredScopes // [] | if . == [] then "" else " It needs \(join(" and "))." end)' "$work/answer" >&2 || cat "$work/answer" >&2 || true
 		status=1
 		break
 	fi
 	cat "$work/answer" >>"$work/answers"
-	jq --raw-output '.data.account.result.items[] | select(.action == "FAILED") | "\(.email): \(.field): \(.message) (\(.code))"' "$work/answer" >&2
+	jq --raw-output '.data.account.result.items[] | select(.action == "FAILED")
+		| "\([.email, .field // empty, .message] | join(": ")) (\(.code))"' "$work/answer" >&2
 	jq --raw-output --argjson dryRun "$dry_run" '.data.account.result.items[]
 		| if $dryRun and ([.action] | inside(["UNCHANGED", "FAILED"]) | not) then "\(.action) \(.email)" else empty end,
 			(.email as $email | .apiTokensToReview[]? | "review \(.id) \"\(.name)\", which \($email) knows")' "$work/answer"

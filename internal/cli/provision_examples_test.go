@@ -142,7 +142,7 @@ func TestExamplesTellWhatIsWrong(t *testing.T) {
 			}{
 				{"rows that fail", []string{"provision", file, "--dry-run"}, 1,
 					"CREATED ann@staff.example\n1 created, 0 updated, 0 added, 0 unchanged, 0 removed, 2 failed\n", "bob@staff.example: users.2."},
-				{"a missing scope", []string{"deprovision", file}, 1, "nothing done\n", "You do not have permission to do this operation."},
+				{"a missing scope", []string{"deprovision", file}, 1, "nothing done\n", "You do not have permission to do this operation. It needs account_users_delete."},
 				{"other columns", []string{"provision", written(t, "mail\nx\n")}, 1, "", "the columns are"},
 				{"a row that is too short", []string{"provision", written(t, "email,role\nx\n")}, 1, "", "not as many cells"},
 				{"no file", []string{"provision", "missing.csv"}, 1, "", "missing.csv"},
@@ -162,6 +162,33 @@ func TestExamplesTellWhatIsWrong(t *testing.T) {
 			h.env = append(h.env[:2:2], "LATCHKEY_TOKEN=nonsense")
 			if got := h.run(t, "provision", file); got.status != 1 || !strings.Contains(got.stderr, "credential") {
 				t.Errorf("a wrong token: status %d\n%s%s", got.status, got.stdout, got.stderr)
+			}
+		})
+	}
+}
+
+// What the command understands the examples do, too.
+func TestExamplesDoAsTheCommand(t *testing.T) {
+	h := startHR(t, dbtest.SQLiteURL(t), "account_users_write", "account_users_delete")
+	inWords := written(t, "email,first_name,last_name,stores,role\nann@staff.example,Ann,One,acme1us,Sales  staff\n\nshort\nbob@staff.example,Bob,Two,acme1us,sales_manager\n")
+	leavers := staff(t, "elsewhere", 1_001)
+	for _, script := range scripts {
+		t.Run(script, func(t *testing.T) {
+			h := h
+			h.script = script
+			want := ended{
+				"CREATED ann@staff.example\nCREATED bob@staff.example\n2 created, 0 updated, 0 added, 0 unchanged, 0 removed, 1 failed\n",
+				"line 4: The row has not as many cells as the first line. (INVALID)\n", 1,
+			}
+			if got := h.run(t, "provision", inWords, "--dry-run"); got != want {
+				t.Errorf("a role in words, and a row that is too short: %+v", got)
+			}
+			want = ended{
+				"0 created, 0 updated, 0 added, 1001 unchanged, 0 removed, 0 failed\n",
+				"the API tokens to review are not listed: the token lacks account_api_tokens_read, which shows them\n", 0,
+			}
+			if got := h.run(t, "deprovision", leavers); got != want {
+				t.Errorf("a token that may not see API tokens: %+v", got)
 			}
 		})
 	}
