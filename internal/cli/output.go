@@ -16,13 +16,14 @@ import (
 	"text/tabwriter"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/provision"
 )
 
 // The exit statuses (docs/commands.md: "Exit status").
 const (
 	exitOK       = 0
 	exitFailure  = 1 // not the caller's fault: a database that does not answer
-	exitInvalid  = 2 // wrong use, settings or input
+	exitInvalid  = 2 // wrong use, settings or input, or a token that may not
 	exitNotFound = 3
 	exitConflict = 4 // right input that the present state does not admit
 )
@@ -37,7 +38,7 @@ func exitOf(err error) int {
 		return exitInvalid
 	}
 	switch fault.KindOf(err) {
-	case fault.Invalid:
+	case fault.Invalid, fault.Unauthenticated, fault.Forbidden:
 		return exitInvalid
 	case fault.NotFound:
 		return exitNotFound
@@ -85,6 +86,9 @@ func problems(err error) []problem {
 	var f failure
 	if !errors.As(err, &f) {
 		return []problem{{Code: "USAGE", Message: err.Error()}}
+	}
+	if errors.Is(err, provision.ErrInterrupted) {
+		return []problem{{Code: "INTERRUPTED", Message: err.Error()}}
 	}
 	if fault.KindOf(err) == fault.Internal {
 		return []problem{{Code: string(fault.Internal), Message: err.Error()}}

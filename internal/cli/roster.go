@@ -32,6 +32,12 @@ type rosterCommand struct {
 	dryRun                                  bool
 	// unseen says that the server did not show the API tokens to review.
 	unseen bool
+	// addresses says that nothing but addresses counts in the file.
+	addresses bool
+	// input is the file of people; nil where that is no regular file.
+	input os.FileInfo
+	// staying are owners who are not in the file, and are not removed.
+	staying []string
 	// size and read are of the file, in bytes; 0 where nobody knows.
 	size int64
 	read *counter
@@ -72,6 +78,9 @@ func (r *rosterCommand) act(c *cobra.Command, emails []string, work func(context
 		return err
 	}
 	defer closeFile()
+	if err := r.sparing(); err != nil {
+		return err
+	}
 	target, closeTarget, err := r.target(c, over, accountID)
 	if err != nil {
 		return err
@@ -100,18 +109,36 @@ func (r *rosterCommand) source(emails []string) (provision.Source, func(), error
 		if err != nil {
 			return nil, nil, cannotRead("--file", r.file, err)
 		}
-		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-			r.size = info.Size()
-		}
 		from, closeFile = file, func() { _ = file.Close() } // it was read only
 	}
+	r.know(from)
 	r.read.from = from
-	people, err := roster.NewReader(r.read, r.formatOf())
+	read := roster.NewReader
+	if r.addresses {
+		read = roster.NewAddressReader
+	}
+	people, err := read(r.read, r.formatOf())
 	if err != nil {
 		closeFile()
 		return nil, nil, allOn("--file", err)
 	}
 	return rows{people}, closeFile, nil
+}
+
+// know keeps what must be known of the file of people before it is read.
+func (r *rosterCommand) know(from io.Reader) {
+	file, is := from.(*os.File)
+	if !is {
+		return
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	r.input = info
+	if r.file != "-" {
+		r.size = info.Size()
+	}
 }
 
 func (r *rosterCommand) formatOf() roster.Format {

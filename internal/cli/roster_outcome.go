@@ -47,6 +47,18 @@ func (r *rosterCommand) outcome() (*outcome, error) {
 	return o, nil
 }
 
+// sparing refuses a report that would overwrite what the command reads, by
+// whichever path.
+func (r *rosterCommand) sparing() error {
+	// A report that is not there yet is no other file.
+	report, err := os.Stat(r.reportFile)
+	token, tokenErr := os.Stat(r.remote.tokenFile)
+	if err == nil && (os.SameFile(report, r.input) || tokenErr == nil && os.SameFile(report, token)) {
+		return fault.Errorf(fault.Invalid, "%s is a file that the command reads, and would be overwritten. Name another one.", r.reportFile).On("--report")
+	}
+	return nil
+}
+
 // tell tells of one person: a line of the diff, or of what failed.
 func (o *outcome) tell(r provision.Result) error {
 	if done := o.job.Counts.All(); done%o.batch == 0 {
@@ -84,13 +96,13 @@ func (o *outcome) failed(r provision.Result) error {
 func (o *outcome) close(err error) error {
 	o.bar.hide()
 	if o.file != nil {
-		err = errors.Join(err, o.file.Close())
+		err = errors.Join(err, o.brokenOff(err), o.file.Close())
 	}
 	counts := o.job.Counts
 	if more := counts.Failed - mostTold; more > 0 && o.format == "text" {
 		o.say("and %d more that failed; a report (--report FILE) has them all", more)
 	}
-	result := rosterResult{o.dryRun, counts, o.items, o.unseen}
+	result := rosterResult{o.dryRun, counts, o.items, o.unseen, o.staying}
 	text := ""
 	if len(o.tokens) > 0 {
 		text = table("API TOKEN TO REVIEW\tNAME\tPERSON", o.tokens)
@@ -100,6 +112,9 @@ func (o *outcome) close(err error) error {
 		if o.unseen {
 			o.say("the API tokens to review are not listed: the token lacks %s, which shows them", scope.AccountAPITokensRead)
 		}
+		if len(o.staying) > 0 {
+			o.say("not in the file, and staying, since they own the account or a store: %s", some(o.staying, mostTold))
+		}
 		if o.dryRun {
 			o.say("dry run: nothing was changed")
 		}
@@ -108,7 +123,30 @@ func (o *outcome) close(err error) error {
 	case err != nil || unwritten != nil:
 		return errors.Join(err, unwritten)
 	case counts.Failed > 0:
-		return fault.Errorf(fault.Invalid, "%d of %d failed; the others are done.", counts.Failed, counts.All())
+		return fault.Errorf(fault.Invalid, "%s", o.failures(counts))
+	}
+	return nil
+}
+
+// failures tells how much failed, and what that means for the rest.
+func (r *rosterCommand) failures(counts provision.Counts) string {
+	if r.dryRun {
+		return fmt.Sprintf("%d of %d would fail; nothing was changed.", counts.Failed, counts.All())
+	}
+	return fmt.Sprintf("%d of %d failed; the others are done.", counts.Failed, counts.All())
+}
+
+// brokenOff ends the report with the line after which nothing more could be
+// read of the file, if that is what err says.
+func (o *outcome) brokenOff(err error) error {
+	if fault.KindOf(err) != fault.Invalid {
+		return nil
+	}
+	for _, f := range fault.Flatten(err) {
+		if line := lineOf(f.Message); line > 0 {
+			message := strings.TrimPrefix(f.Message, fmt.Sprintf("line %d: ", line))
+			return o.report.Add(provision.Result{Line: line, Code: string(f.Kind), Message: message})
+		}
 	}
 	return nil
 }
@@ -121,6 +159,8 @@ type rosterResult struct {
 	Items  []provision.Result `json:"items"`
 	// Unseen says that the token may not see the API tokens to review.
 	Unseen bool `json:"apiTokensToReviewHidden,omitempty"`
+	// Staying are owners who are not in the file.
+	Staying []string `json:"ownersNotInFile,omitempty"`
 }
 
 // tokenToReview is an API token that somebody knows who left.

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,20 +39,37 @@ func (p *program) userProvisionCommand() *cobra.Command {
 
 // removeOthers takes everybody out of the account whom the job was not told of.
 func (r *rosterCommand) removeOthers(ctx context.Context, j *provision.Job, yes bool) error {
-	if failed := j.Counts.Failed; failed > 0 {
-		return fault.Errorf(fault.Invalid, "%d of %d failed; the others are done. Nobody was removed: what is mistyped there may be somebody "+
-			"who would be removed for it.", failed, j.Counts.All())
+	if j.Counts.Failed > 0 {
+		return fault.Errorf(fault.Invalid, "%s Nobody is removed: what is mistyped there may be somebody who would be removed for it.", r.failures(j.Counts))
 	}
-	others, err := j.Others(ctx)
-	if err != nil || len(others) == 0 {
+	leaving, owners, err := j.Others(ctx)
+	if err != nil {
 		return err
 	}
-	if !yes && !r.dryRun {
-		const mostNamed = 5
-		return fault.Errorf(fault.Conflict, "In the account and not in the file: %d (%s%s). Nobody was removed; with --yes they are.",
-			len(others), strings.Join(others[:min(len(others), mostNamed)], ", "), map[bool]string{true: ", …"}[len(others) > mostNamed]).On("--remove-others")
+	r.staying = owners
+	if len(leaving) > 0 && !yes && !r.dryRun {
+		return asked(leaving, owners)
 	}
-	return j.Deprovision(ctx, provision.Emails(others), provision.Leave{DryRun: r.dryRun})
+	return j.Deprovision(ctx, provision.Emails(leaving), provision.Leave{DryRun: r.dryRun})
+}
+
+// asked says what --yes would do.
+func asked(leaving, owners []string) error {
+	const mostNamed = 5
+	others, stay := slices.Concat(leaving, owners), ""
+	if len(owners) > 0 {
+		stay = fmt.Sprintf(" Of these, owners who stay: %d.", len(owners))
+	}
+	return fault.Errorf(fault.Conflict, "In the account and not in the file: %d (%s).%s Nobody was removed; with --yes %d are.",
+		len(others), some(others, mostNamed), stay, len(leaving)).On("--remove-others")
+}
+
+// some names the first of many.
+func some(names []string, most int) string {
+	if len(names) > most {
+		names = append(slices.Clone(names[:most]), "…")
+	}
+	return strings.Join(names, ", ")
 }
 
 func (p *program) userDeprovisionCommand() *cobra.Command {
@@ -60,6 +79,7 @@ func (p *program) userDeprovisionCommand() *cobra.Command {
 		Example: "  latchkey user deprovision --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 leaver@acme.example --revoke-api-tokens",
 	}
 	r := p.rosterCommand(c)
+	r.addresses = true
 	revokes := c.Flags().Bool("revoke-api-tokens", false, "end the API tokens at once that they know")
 	c.RunE = p.runs(func(c *cobra.Command, emails []string) error {
 		if (len(emails) > 0) == c.Flags().Changed("file") {

@@ -5,6 +5,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,19 +168,43 @@ func (j *Job) Deprovision(ctx context.Context, from Source, leave Leave) error {
 }
 
 // Others returns the addresses of those who are in the account and whom
-// Provision was not told of. It returns fault.Invalid when Provision was told
-// of nobody: a file that is empty by mistake must not empty the account.
-func (j *Job) Others(ctx context.Context) ([]string, error) {
+// Provision was not told of: those who can be removed, and owners, who stay. It
+// returns fault.Invalid when Provision was told of nobody: a file that is empty
+// by mistake must not empty the account.
+func (j *Job) Others(ctx context.Context) (leaving, owners []string, err error) {
 	if len(j.named) == 0 {
-		return nil, fault.Errorf(fault.Invalid, "The file names nobody, so everybody would be removed.").On("removeOthers")
+		return nil, nil, fault.Errorf(fault.Invalid, "The file names nobody, so everybody would be removed.").On("removeOthers")
 	}
 	var others []string
-	err := j.Target.Members(ctx, func(email string) {
+	err = j.Target.Members(ctx, func(email string) {
 		if !j.named[user.Fold(email)] {
 			others = append(others, email)
 		}
 	})
-	return others, err
+	if ctx.Err() != nil {
+		return nil, nil, ErrInterrupted
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for batch := range slices.Chunk(others, j.Batch) {
+		if ctx.Err() != nil {
+			return nil, nil, ErrInterrupted
+		}
+		results, err := j.Target.Deprovision(context.WithoutCancel(ctx), batch, Leave{DryRun: true})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, r := range results {
+			// Only owners are refused for the present state (user.CheckRemoval).
+			if r.Action == Failed && r.Code == string(fault.Conflict) {
+				owners = append(owners, r.Email)
+			} else {
+				leaving = append(leaving, r.Email)
+			}
+		}
+	}
+	return leaving, owners, nil
 }
 
 // each works through the source.
@@ -190,7 +215,7 @@ func (j *Job) each(ctx context.Context, from Source, call func(context.Context, 
 		}
 		people, results, err := j.gather(from)
 		if more = err == nil; err != nil && !errors.Is(err, io.EOF) {
-			return err
+			return cmp.Or(j.tell(results), err)
 		}
 		if ctx.Err() != nil { // while standard input had nothing to say
 			return ErrInterrupted
@@ -210,11 +235,18 @@ func (j *Job) each(ctx context.Context, from Source, call func(context.Context, 
 			}
 		}
 		slices.SortStableFunc(results, func(a, b Result) int { return a.Line - b.Line })
-		for _, r := range results {
-			j.Counts.add(r.Action)
-			if err := j.Tell(r); err != nil {
-				return err
-			}
+		if err := j.tell(results); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *Job) tell(results []Result) error {
+	for _, r := range results {
+		j.Counts.add(r.Action)
+		if err := j.Tell(r); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 // memory is an account that is nowhere but in memory.
 type memory struct {
 	members []string
+	owner   string
 	// calls are how many people each call was about.
 	calls []int
 	// after is called after each call.
@@ -45,7 +46,9 @@ func (m *memory) Deprovision(ctx context.Context, emails []string, leave provisi
 	var all []provision.Result
 	for _, email := range emails {
 		r := provision.Result{Email: email, Action: provision.Unchanged}
-		if i := slices.Index(m.members, email); i >= 0 {
+		if i := slices.Index(m.members, email); email == m.owner {
+			r.Action, r.Code = provision.Failed, "CONFLICT"
+		} else if i >= 0 {
 			r.Action = provision.Removed
 			if !leave.DryRun {
 				m.members = slices.Delete(m.members, i, i+1)
@@ -94,7 +97,7 @@ func source(t *testing.T, text string) provision.Source {
 const file = "email,role\na,\nb,\nc,Boss\nbad,\nd,\n"
 
 func TestProvision(t *testing.T) {
-	m := &memory{members: []string{"b", "old"}}
+	m := &memory{members: []string{"b", "old", "boss"}, owner: "boss"}
 	j, told := job(m, 2)
 	if err := j.Provision(t.Context(), source(t, file), false); err != nil {
 		t.Fatal(err)
@@ -105,14 +108,14 @@ func TestProvision(t *testing.T) {
 	if want := (provision.Counts{Created: 2, Unchanged: 1, Failed: 2}); j.Counts != want || j.Counts.All() != 5 || !slices.Equal(m.calls, []int{2, 1, 1}) {
 		t.Errorf("%s in calls of %v", j.Counts, m.calls)
 	}
-	others, err := j.Others(t.Context())
-	if err != nil || !slices.Equal(others, []string{"old"}) {
-		t.Errorf("the others are %q, %v", others, err)
+	others, owners, err := j.Others(t.Context())
+	if err != nil || !slices.Equal(others, []string{"old"}) || !slices.Equal(owners, []string{"boss"}) {
+		t.Errorf("the others are %q and %q, %v", others, owners, err)
 	}
 	if err := j.Deprovision(t.Context(), provision.Emails(others), provision.Leave{}); err != nil || j.Counts.Removed != 1 {
 		t.Errorf("removing them: %v, %s", err, j.Counts)
 	}
-	if !slices.Equal(m.members, []string{"b", "a", "d"}) {
+	if !slices.Equal(m.members, []string{"b", "boss", "a", "d"}) {
 		t.Errorf("in the account: %q", m.members)
 	}
 }
@@ -137,8 +140,8 @@ func TestNobodyIsNoReasonToRemoveEverybody(t *testing.T) {
 	if err := j.Provision(t.Context(), source(t, "email\n"), false); err != nil {
 		t.Fatal(err)
 	}
-	if others, err := j.Others(t.Context()); fault.KindOf(err) != fault.Invalid || len(others) > 0 {
-		t.Errorf("%q, %v", others, err)
+	if others, owners, err := j.Others(t.Context()); fault.KindOf(err) != fault.Invalid || len(others)+len(owners) > 0 {
+		t.Errorf("%q, %q, %v", others, owners, err)
 	}
 }
 
@@ -146,10 +149,14 @@ func TestNobodyIsNoReasonToRemoveEverybody(t *testing.T) {
 func TestInterruption(t *testing.T) {
 	m := &memory{}
 	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
 	m.after = interrupt
 	j, told := job(m, 2)
 	if err := j.Provision(ctx, source(t, "email\na\nb\nc\n"), false); !errors.Is(err, provision.ErrInterrupted) || len(*told) != 2 {
 		t.Errorf("%v, told %q", err, *told)
+	}
+	if _, _, err := j.Others(ctx); !errors.Is(err, provision.ErrInterrupted) {
+		t.Errorf("the others: %v", err)
 	}
 	j, _ = job(m, 2)
 	if err := j.Provision(t.Context(), source(t, "email\na\nb\nc\n"), false); err != nil || j.Counts != (provision.Counts{Created: 1, Unchanged: 2}) {
@@ -177,6 +184,12 @@ func TestWhatEndsAJob(t *testing.T) {
 		m := &memory{}
 		j, told := job(m, 1)
 		if err := j.Provision(t.Context(), source(t, "email\na\n\"b\n"), false); fault.KindOf(err) != fault.Invalid || !reflect.DeepEqual(*told, []string{"2 a CREATED"}) {
+			t.Errorf("%v, told %q", err, *told)
+		}
+	})
+	t.Run("the file, after rows that are wrong", func(t *testing.T) {
+		j, told := job(&memory{}, 100)
+		if err := j.Provision(t.Context(), source(t, "email,role\na,Boss\nb,\n\"c\n"), false); fault.KindOf(err) != fault.Invalid || !reflect.DeepEqual(*told, []string{"2 a FAILED"}) {
 			t.Errorf("%v, told %q", err, *told)
 		}
 	})
