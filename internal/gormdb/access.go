@@ -58,7 +58,8 @@ func lookups() map[secret.Kind]lookup {
 }
 
 // All that these read besides the digest is found by primary key, but for the
-// stores of a person, which are found by indexes of owners and of places.
+// stores of a person, which are found by indexes of owners and of places. Of
+// what somebody owns, their place there says no more, and is long.
 const (
 	tokenByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
 			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status
@@ -71,7 +72,8 @@ const (
 			coalesce((SELECT string_agg(CAST(o.id AS text), ' ') FROM stores AS o
 				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), ''),
 			coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';') FROM store_users AS p
-				WHERE p.user_id = s.user_id AND p.account_id = s.account_id AND p.status = 'ACTIVE'), ''),
+				WHERE p.user_id = s.user_id AND p.account_id = s.account_id AND p.status = 'ACTIVE' AND a.owner_id <> s.user_id
+					AND NOT EXISTS (SELECT 1 FROM stores AS o WHERE o.account_id = p.account_id AND o.id = p.store_id AND o.owner_id = s.user_id)), ''),
 			EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id)
 		FROM sessions AS s
 		JOIN users AS u ON u.id = s.user_id
