@@ -91,9 +91,11 @@ func pairs() []pair {
 	}
 }
 
-// chosen returns the pairs whose work's name contains part, and the contenders that they need.
-func chosen(part string, all []contender) ([]pair, []contender) {
-	pairs := slices.DeleteFunc(pairs(), func(p pair) bool { return !strings.Contains(p.work, part) })
+// chosen returns the pairs whose work's name contains one of the parts, which have commas between them, and the contenders that they need.
+func chosen(parts string, all []contender) ([]pair, []contender) {
+	pairs := slices.DeleteFunc(pairs(), func(p pair) bool {
+		return !slices.ContainsFunc(strings.Split(parts, ","), func(part string) bool { return strings.Contains(p.work, part) })
+	})
 	contenders := slices.DeleteFunc(all, func(c contender) bool {
 		return !slices.ContainsFunc(pairs, func(p pair) bool { return c.name == p.work || c.name == p.against })
 	})

@@ -35,7 +35,7 @@ type exchange struct {
 	// rates are the values of the headers that say how the client stands.
 	rates [2]string
 	// found are the values of the headers that tell a gateway what was found.
-	found [5]string
+	found [4]string
 	// limited says that the request is one too many. It is counted, and has no
 	// line in the log: a flood of requests must not be one of lines, too.
 	limited bool
