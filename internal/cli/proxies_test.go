@@ -125,11 +125,14 @@ func (e *edge) allows(t *testing.T, othersGoOn bool) {
 		}
 		for name, want := range map[string]string{
 			"X-Latchkey-Account": acmeID, "X-Latchkey-Store": "acme1us", "X-Latchkey-Scopes": "store_v2_products store_v2_products_read_only",
-			"X-Latchkey-Kind": "", "X-Forwarded-Proto": "http",
+			"X-Forwarded-Proto": "http",
 		} {
 			if values := got.Header.Values(name); len(values) != 1 || values[0] != want {
 				t.Errorf("%s is %q, want %q", name, values, want)
 			}
+		}
+		if kind, there := got.Header["X-Latchkey-Kind"]; there {
+			t.Errorf("an API token has X-Latchkey-Kind %q", kind)
 		}
 		if id := got.Header.Values("X-Latchkey-Token"); len(id) != 1 || len(id[0]) != 36 {
 			t.Errorf("X-Latchkey-Token is %q", id)
@@ -153,7 +156,7 @@ func (e *edge) allows(t *testing.T, othersGoOn bool) {
 // takes none from the server behind, nor from Latchkey.
 func (e *edge) keepsAll(t *testing.T) {
 	_, token := e.issue(t, `scopes: ["store_v2_products_read_only"], allowedIpRanges: ["127.0.0.1"]`)
-	all := []string{"X-Latchkey-Kind", "X-Latchkey-Account", "X-Latchkey-Store", "X-Latchkey-Token", "X-Latchkey-Scopes"}
+	all := []string{"X-Latchkey-Account", "X-Latchkey-Store", "X-Latchkey-Token", "X-Latchkey-Scopes"}
 	for _, names := range []string{strings.Join(all, ", "), "keep-alive, x-latchkey-scopes", "close, X-Latchkey-Kind, X-Latchkey-Scopes",
 		"X-Auth-Token, X-Latchkey-Gateway, X-Forwarded-Uri, X-Forwarded-Method, X-Original-URI, X-Original-Method, X-Forwarded-For"} {
 		res, got := e.call(t, "GET", products, token, "", "Connection: "+names)

@@ -73,7 +73,7 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 			}
 			h := got.Header
 			dated := h.Get("Deprecation") == "@1688169599" && h.Get("Sunset") == "Fri, 31 Dec 2027 00:00:00 GMT"
-			told := h.Get("X-Latchkey-Store") == "acme1us" && h.Get("X-Latchkey-Token") == tokenID.String() && len(h["X-Latchkey-Scopes"]) == 1 && h.Get("X-Latchkey-Scopes") == ""
+			told := h.Get("X-Latchkey-Kind") == "LEGACY_ACCOUNT" && h.Get("X-Latchkey-Store") == "acme1us" && h.Get("X-Latchkey-Token") == tokenID.String() && len(h["X-Latchkey-Scopes"]) == 1 && h.Get("X-Latchkey-Scopes") == ""
 			// Whom the gateway asks for is told, whatever comes of it; to
 			// no gateway nothing is.
 			if ofClient := !strings.HasPrefix(tc.challenge, "Latchkey-Gateway"); dated != ofClient || told != (tc.status == 204) {
