@@ -91,6 +91,7 @@ func (d *documents) read(text string) (*document, *refusal) {
 func (d *documents) unparsed(err error) *refusal {
 	var e *gqlerror.Error
 	if errors.As(err, &e) && len(e.Locations) > 0 {
+		e.Message = withoutLiteral(e.Message)
 		return invalid(gqlerror.List{e})
 	}
 	// The only error without a place.

@@ -117,8 +117,12 @@ func badVariable(err error) *refusal {
 		return refuse(0, fault.Invalid, "The variables are not as the operation declares them.")
 	}
 	field := inputPath(e.Path[1:]) // the first element is "variable"
+	message := e.Message
+	if at := strings.LastIndex(message, notAValid); at >= 0 {
+		message = message[at:]
+	}
 	return &refusal{problems: []problem{{
-		Error: fault.Errorf(fault.Invalid, "Variable $%s: %s.", field, shorten(e.Message)).On(field),
+		Error: fault.Errorf(fault.Invalid, "Variable $%s: %s.", field, shorten(message)).On(field),
 	}}}
 }
 

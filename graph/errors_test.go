@@ -148,15 +148,15 @@ func TestBadInput(t *testing.T) {
 		{"a variable's part is unknown", create, map[string]any{"input": map[string]any{"name": "a", "scopes": []any{}, "scope": "x"}},
 			`{"message":"Variable $input.scope: unknown field.","extensions":{"code":"INVALID","field":"input.scope"}}`},
 		{"a value of an enum, written in another way", `query($level: ApiTokenLevel!) { scopeCatalog(level: $level) { key } }`, map[string]any{"level": "account"},
-			`{"message":"Variable $level: account is not a valid ApiTokenLevel.","extensions":{"code":"INVALID","field":"level"}}`},
+			`{"message":"Variable $level: is not a valid ApiTokenLevel.","extensions":{"code":"INVALID","field":"level"}}`},
 		{"in a list, in an input", filtered, map[string]any{"filter": map[string]any{"statuses": []any{"ACTIVE", "Expired"}}},
-			`{"message":"Variable $filter.statuses.1: Expired is not a valid ApiTokenStatus.","extensions":{"code":"INVALID","field":"filter.statuses.1"}}`},
+			`{"message":"Variable $filter.statuses.1: is not a valid ApiTokenStatus.","extensions":{"code":"INVALID","field":"filter.statuses.1"}}`},
 		{"one for a list", filtered, map[string]any{"filter": map[string]any{"statuses": "active"}},
-			`{"message":"Variable $filter.statuses: active is not a valid ApiTokenStatus.","extensions":{"code":"INVALID","field":"filter.statuses"}}`},
+			`{"message":"Variable $filter.statuses: is not a valid ApiTokenStatus.","extensions":{"code":"INVALID","field":"filter.statuses"}}`},
 		{"null for a condition", `query($yes: Boolean = true) { __typename @include(if: $yes) }`, map[string]any{"yes": nil},
 			`{"message":"Variable $yes: cannot be null. Leave it out for its default.","extensions":{"code":"INVALID","field":"yes"}}`},
 		{"a literal of another type", `{ node(id: true) { id } }`, nil,
-			`{"message":"ID cannot represent a non-string and non-integer value: true","locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID"}}`},
+			`{"message":"Expected a value of type \"ID!\", found a boolean.","locations":[{"line":1,"column":12}],"extensions":{"code":"INVALID"}}`},
 		{"a name that may have been meant", `{ viewr { kind } }`, nil,
 			`{"message":"Cannot query field \"viewr\" on type \"Query\". Did you mean \"viewer\"?","locations":[{"line":1,"column":3}],"extensions":{"code":"INVALID"}}`},
 	}
@@ -186,5 +186,53 @@ func TestErrorsAreBounded(t *testing.T) {
 		if got := a.query(holding(), query, nil); len(got) > 20_000 || !strings.Contains(got, "INVALID") {
 			t.Errorf("%s: %d bytes: %.200s", name, len(got), got)
 		}
+	}
+}
+
+// What is written where something else belongs is not repeated, whatever it is: it may be a password.
+func TestWrongValuesAreNotRepeated(t *testing.T) {
+	const password = `mutation { user { createUserWithPassword(input: {email: "a@b.example", firstName: "A", lastName: "B", locale: "en",
+		password: %s, passwordConfirmation: "x"}) { user { id } } } }`
+	in := func(literal string) string { return fmt.Sprintf(password, literal) }
+	const storeStatus = `mutation { user { setStoreUserStatus(input: {storeId: "a", userId: "b", status: %s}) { storeUser { id } } } }`
+	for _, tt := range []struct{ name, query, want string }{
+		{"a whole number", in("9876543210"), `Expected a value of type \"String!\", found a whole number.`},
+		{"a number too large", in("98765432109876543210987"), `Expected a value of type \"String!\", found a whole number.`},
+		{"a number", in("98765.43210"), `Expected a value of type \"String!\", found a number.`},
+		{"a boolean", in("true"), `Expected a value of type \"String!\", found a boolean.`},
+		{"null", in("null"), `Expected a value of type \"String!\", found null.`},
+		{"a name", in("DefSecret44"), `Expected a value of type \"String!\", found a name.`},
+		{"a list", in(`["DefSecret44", 9876543210]`), `Expected a value of type \"String!\", found a list.`},
+		{"an object", in(`{DefSecret44: 9876543210}`), `Expected a value of type \"String!\", found an object.`},
+		{"two strings", in(`"x" "DefSecret44"`), `found String`},
+		{"two numbers", in(`"x" 9876543210`), `found Int`},
+		{"a string out of place", `"DefSecret44" query { viewer { kind } }`, `Unexpected`},
+		{"the default of a variable", `query($p: String! = DefSecret44) { viewer { kind } }`, `Expected a value of type \"String!\", found a name.`},
+		{"a default that is too large", `query($p: DateTime = 98765432109876543210987) { account { users(filter: {updatedAfter: $p}) { edges { cursor } } } }`, `Expected a value of type \"UserFilterInput\", found an object.`},
+		{"a string for an enum", fmt.Sprintf(storeStatus, `"DefSecret44"`), `Expected a value of type \"StoreUserStatus!\" (ACTIVE, INACTIVE), found a string.`},
+		{"no value of an enum", fmt.Sprintf(storeStatus, `DefSecret44`), `Expected a value of type \"StoreUserStatus!\" (ACTIVE, INACTIVE), found another name.`},
+		{"a string for an input", `mutation { user { createUser(input: "DefSecret44") { user { id } } } }`, `Expected a value of type \"CreateUserInput!\", found a string.`},
+		{"a string for a number", `{ account { users(first: "DefSecret44") { edges { cursor } } } }`, `Expected a value of type \"Int\", found a string.`},
+		{"a block for a boolean", `{ viewer @include(if: """DefSecret44""") { kind } }`, `Expected a value of type \"Boolean!\", found a string.`},
+		{"a field that an input has not", `mutation { user { createUser(input: {emial: "DefSecret44"}) { user { id } } } }`, `Field \"emial\" is not defined by type \"CreateUserInput\". Did you mean \"email\"?`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAPI(t, nil)
+			for _, query := range []string{tt.query, tt.query + strings.Repeat(" ", 20<<10)} { // the second without suggestions
+				got := a.query(holding("account_users_write", "account_users_read"), query, nil)
+				want, _, _ := strings.Cut(tt.want, " Did you mean")
+				if query == tt.query {
+					want = tt.want
+				}
+				if !strings.Contains(got, want) || !strings.Contains(got, `"code":"INVALID"`) {
+					t.Errorf("got %s, want %s", got, want)
+				}
+				for _, value := range []string{"DefSecret44", "98765"} {
+					if strings.Contains(got, value) {
+						t.Errorf("%s is repeated: %s", value, got)
+					}
+				}
+			}
+		})
 	}
 }

@@ -1,8 +1,11 @@
 package graph
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -64,11 +67,16 @@ func (v validation) check(doc *ast.QueryDocument, list []core.Rule) (errs gqlerr
 		}
 	}()
 	observers := &core.Events{}
+	var judged *ast.Value
+	observers.OnValue(func(_ *core.Walker, value *ast.Value) { judged = value })
 	for _, rule := range list {
 		rule.RuleFunc(observers, func(options ...core.ErrorOption) {
 			e := &gqlerror.Error{}
 			for _, option := range options {
 				option(e)
+			}
+			if rule.Name == rules.ValuesOfCorrectTypeRule.Name {
+				e.Message = wrongValue(judged, e.Message)
 			}
 			if errs = append(errs, e); len(errs) == mostErrors {
 				panic(enough{})
@@ -83,3 +91,52 @@ func (v validation) check(doc *ast.QueryDocument, list []core.Rule) (errs gqlerr
 	}
 	return errs
 }
+
+// wrongValue is what is told of a value that is not what its place takes: what
+// that is, and what kind of value was found. The rule's own message repeats the
+// value, which may be a password; what it says of the fields of an input stays.
+func wrongValue(v *ast.Value, message string) string {
+	if v.Kind == ast.ObjectValue && v.Definition.Kind == ast.InputObject && !strings.HasPrefix(message, "Expected value") {
+		return message
+	}
+	expected := fmt.Sprintf("%q", v.ExpectedType.String())
+	if v.Definition.Kind == ast.Enum {
+		var names []string
+		for _, one := range v.Definition.EnumValues {
+			names = append(names, one.Name)
+		}
+		expected += " (" + strings.Join(names, ", ") + ")"
+	}
+	return fmt.Sprintf("Expected a value of type %s, found %s.", expected, kindOf(v))
+}
+
+// kindOf says what sort of value was written.
+func kindOf(v *ast.Value) string {
+	switch v.Kind {
+	case ast.IntValue:
+		return "a whole number"
+	case ast.FloatValue:
+		return "a number"
+	case ast.StringValue, ast.BlockValue:
+		return "a string"
+	case ast.BooleanValue:
+		return "a boolean"
+	case ast.NullValue:
+		return "null"
+	case ast.ListValue:
+		return "a list"
+	case ast.ObjectValue:
+		return "an object"
+	}
+	if v.Definition.Kind == ast.Enum {
+		return "another name"
+	}
+	return "a name"
+}
+
+// literalFound matches what the parser says of a literal where there should be none.
+var literalFound = regexp.MustCompile(`^((?:Unexpected|Expected "\w+", found) (?:String|BlockString|Int|Float)) ".*`)
+
+// withoutLiteral is what the parser says of a document, likewise without the
+// value that it stopped at.
+func withoutLiteral(message string) string { return literalFound.ReplaceAllString(message, "$1") }

@@ -8,6 +8,10 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 )
 
+// notAValid is how the parser begins to say of which enum a value is none. It
+// puts the value before it, which is not for telling.
+const notAValid = "is not a valid "
+
 // variableValues holds the variables of a request against what the operation
 // declares, and returns them with the defaults of those left out.
 func variableValues(schema *ast.Schema, op *ast.OperationDefinition, given map[string]any) (map[string]any, error) {
@@ -43,7 +47,7 @@ func checkEnums(schema *ast.Schema, t *ast.Type, value any, path ast.Path) error
 	case string:
 		def := schema.Types[t.Name()]
 		if def.Kind == ast.Enum && def.EnumValues.ForName(v) == nil {
-			return gqlerror.ErrorPathf(slices.Clone(path), "%s is not a valid %s", v, def.Name)
+			return gqlerror.ErrorPathf(slices.Clone(path), notAValid+"%s", def.Name)
 		}
 	}
 	return nil
