@@ -204,6 +204,20 @@ func (m manifests) SaveStoreMember(ctx context.Context, accountID uuid.UUID, s u
 	})
 }
 
+// Touch dates a person's place in the account, or in all of their accounts
+// where accountID is zero.
+func (m manifests) Touch(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error {
+	return m.save(ctx, accountID, func(tx *gorm.DB) *gorm.DB {
+		q := tx.Table("account_users").Where("user_id = ?", userID)
+		if accountID != uuid.Nil {
+			q = q.Where("account_id = ?", accountID)
+		}
+		done := q.Update("updated_at", instant{at})
+		done.RowsAffected = 1 // it is no conflict that the person is in no account
+		return done
+	})
+}
+
 type storeAppRow struct {
 	AccountID uuid.UUID
 	StoreID   uuid.UUID

@@ -129,6 +129,9 @@ func (a *application) person(ctx context.Context, p Person) error {
 	if err := a.repo.SaveUser(ctx, u); err != nil {
 		return err
 	}
+	if err := a.repo.Touch(ctx, uuid.Nil, u.ID, a.now); err != nil {
+		return err
+	}
 	return a.record(ctx, p.AccountID, action, audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}, details...)
 }
 

@@ -166,6 +166,62 @@ const partner = `  - uuid: 5d1f0a52-0f7c-4d3a-8a52-6f0b6d1c2e02
     apps: [{id: 8080, name: Mailer}]
 `
 
+// Whoever a manifest changes is found by when, in every account that sees it, and nobody else is.
+func TestChangesDatePeople(t *testing.T) {
+	const owner = "    owner: {email: owner@acme.example}\n"
+	clerk := func(more string) string {
+		return head + owner + "    stores: [{hash: acme2eu, name: Acme EU, users: [{email: clerk@acme.example" + more + "}]}]\n"
+	}
+	partnerID := uuid.MustParse("5d1f0a52-0f7c-4d3a-8a52-6f0b6d1c2e02")
+	for _, tc := range []struct{ name, text, acme, partner string }{
+		{"nothing", head + owner + partner, "", ""},
+		{"names", head + "    owner: {email: owner@acme.example, last_name: Other}\n", "owner@acme.example", "owner@acme.example"},
+		{"permissions", clerk(", permissions: [Add_Pages]"), "clerk@acme.example", ""},
+		{"a status", clerk(", status: active"), "clerk@acme.example", ""},
+		{"what is so already", clerk(", status: inactive, permissions: [Add_Orders, Add_Brands], apps: [4711]"), "", ""},
+		{"a place", head + owner + "    stores: [{hash: acme1us, name: Acme US, users: [{email: clerk@acme.example}]}]\n", "clerk@acme.example", ""},
+		{"an app", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, users: [{email: eu@acme.example, apps: [4711]}]}]\n", "eu@acme.example", ""},
+		{"a store's owner", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, owner: {email: owner@acme.example}}]\n", "eu@acme.example owner@acme.example", ""},
+		{"a store's name", head + owner + "    stores: [{hash: acme2eu, name: Acme Europe}]\n", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+				apply(t, db, acme+partner)
+				later := manifest.NewService(db.Manifest(), nil, func() time.Time { return start.Add(time.Hour) })
+				for range 2 { // the second time nothing changes, and nothing is dated anew
+					if _, err := later.Apply(t.Context(), &operator, parse(t, tc.text), false); err != nil {
+						t.Fatal(err)
+					}
+					later = manifest.NewService(db.Manifest(), nil, func() time.Time { return start.Add(2 * time.Hour) })
+				}
+				for id, want := range map[uuid.UUID]string{acmeID: tc.acme, partnerID: tc.partner} {
+					if got := changedAfter(t, db, id, start); got != want {
+						t.Errorf("changed are %q, want %q", got, want)
+					}
+					if got := changedAfter(t, db, id, start.Add(time.Hour)); got != "" {
+						t.Errorf("changed by the same again are %q", got)
+					}
+				}
+			})
+		})
+	}
+}
+
+// changedAfter are the addresses of those of an account's people of whom something changed since.
+func changedAfter(t *testing.T, db *gormdb.DB, id uuid.UUID, at time.Time) string {
+	t.Helper()
+	people, err := db.Users().Users(t.Context(), id, user.Filter{UpdatedAfter: at}, page.Window{Size: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var emails []string
+	for _, item := range people.Items {
+		emails = append(emails, item.Node.Email)
+	}
+	slices.Sort(emails)
+	return strings.Join(emails, " ")
+}
+
 func TestContradictions(t *testing.T) {
 	const owner = "    owner: {email: owner@acme.example}\n"
 	other := strings.Replace(head, "0b2c1a6e", "ffffffff", 1) + owner

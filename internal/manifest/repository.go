@@ -44,6 +44,9 @@ type Repository interface {
 	SaveUser(ctx context.Context, u user.User) error
 	AddMember(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error
 	SaveStoreMember(ctx context.Context, accountID uuid.UUID, m user.StoreMember) error
+	// Touch says of a person that something changed which the account sees;
+	// where accountID is zero, which each of their accounts sees.
+	Touch(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error
 	// InstallApps adds apps to a store; those installed already stay.
 	InstallApps(ctx context.Context, accountID, storeID uuid.UUID, appIDs []int64) error
 	// GrantApps lets a store's member use apps; those granted already stay.

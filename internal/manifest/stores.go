@@ -32,9 +32,13 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 		a.Add(s.Line, "store %s belongs to another account, and a store cannot move", s.Hash)
 		return nil
 	}
+	former := is.OwnerID
 	details := []audit.Detail{set("name", &is.Name, s.Name), setStatus(&is.Status, s.Status), a.setStoreOwner(&is, d, s)}
 	if changed(details...) {
 		if err := a.repo.SaveStore(ctx, is); err != nil {
+			return err
+		}
+		if err := a.touchOwners(ctx, is, former); err != nil {
 			return err
 		}
 		if err := a.record(ctx, d.ID, action, storeTarget(is), append(details, storeHash(is))...); err != nil {
@@ -48,6 +52,15 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 		return err
 	}
 	return each(s.LegacyAccounts, func(l LegacyAccount) error { return a.legacyAccount(ctx, is, l) })
+}
+
+// touchOwners says of a store's former and next owner that they have other
+// roles there.
+func (a *application) touchOwners(ctx context.Context, s account.Store, former uuid.UUID) error {
+	if former == uuid.Nil || s.OwnerID == former {
+		return nil
+	}
+	return each([]uuid.UUID{former, s.OwnerID}, func(id uuid.UUID) error { return a.repo.Touch(ctx, s.AccountID, id, a.now) })
 }
 
 // setStatus puts an account or a store in business or out of it; a new one is
@@ -175,6 +188,9 @@ func (a *application) storeUser(ctx context.Context, s account.Store, u user.Use
 		if err := a.repo.SaveStoreMember(ctx, s.AccountID, is); err != nil {
 			return err
 		}
+		if err := a.repo.Touch(ctx, s.AccountID, u.ID, a.now); err != nil {
+			return err
+		}
 		target := audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}
 		if err := a.record(ctx, s.AccountID, action, target, append(details, storeHash(s))...); err != nil {
 			return err
@@ -223,6 +239,9 @@ func (a *application) grant(ctx context.Context, s account.Store, m user.StoreMe
 		return nil
 	}
 	if err := a.repo.GrantApps(ctx, s.AccountID, m.ID, added); err != nil {
+		return err
+	}
+	if err := a.repo.Touch(ctx, s.AccountID, m.User.ID, a.now); err != nil {
 		return err
 	}
 	target := audit.Target{Kind: audit.TargetUser, Key: m.User.ID.String(), Name: m.User.Email}
