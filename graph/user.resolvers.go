@@ -65,6 +65,9 @@ func (r *accountMutationsResolver) TransferOwnership(ctx context.Context, obj *m
 	if err != nil {
 		return nil, err
 	}
+	if err := user.MayTransfer(by); err != nil {
+		return nil, err
+	}
 	ref, to, err := transferOf(input)
 	if err != nil {
 		return nil, inInput(err)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+
+	"latchkey/internal/user"
 )
 
 // bulkQuery asks for all that there is to know of each item.
@@ -62,6 +64,49 @@ func TestRemoveUser(t *testing.T) {
 			{
 				name: "again", by: w.robot, query: query, variables: in(map[string]any{"email": email}),
 				errors: []string{"account.removeUserFromAccount: NOT_FOUND input.email: There is no such person in this account."},
+			},
+		})
+	})
+}
+
+// People are seen by whoever may see them: a right to remove them shows nobody.
+func TestRemovingIsNotSeeing(t *testing.T) {
+	const query = `mutation($in: DeprovisionUsersInput!) { account { deprovisionUsers(input: $in) { items { email action %s } } } }`
+	eachWorld(t, func(t *testing.T, w *world) {
+		in := map[string]any{"in": map[string]any{"dryRun": true, "users": []any{map[string]any{"id": "<user0>"}, map[string]any{"email": "<user1.email>"}}}}
+		remover := w.holding("account_users_delete")
+		w.place(t, w.home.StoreOwner, user.Membership{}, user.Place{StoreID: w.home.Stores[0].ID, Permissions: user.Permissions()})
+		w.run(t, []scenario{
+			{
+				name: "what was sent comes back", by: remover, query: fmt.Sprintf(query, ""), variables: in,
+				data: `{"account": {"deprovisionUsers": {"items": [{"email": "", "action": "REMOVED"}, {"email": "<user1.email>", "action": "REMOVED"}]}}}`,
+			},
+			{
+				name: "the person", by: remover, query: fmt.Sprintf(query, "user { firstName }"), variables: in, data: `{"account": {"deprovisionUsers": null}}`,
+				errors: []string{"account.deprovisionUsers: FORBIDDEN [account_users_read]"},
+			},
+			{
+				name: "by who may see people", by: w.holding("account_users_delete", "account_users_read"), query: fmt.Sprintf(query, "user { email }"), variables: in,
+				data: `{"account": {"deprovisionUsers": {"items": [{"email": "<user0.email>", "action": "REMOVED", "user": {"email": "<user0.email>"}},
+					{"email": "<user1.email>", "action": "REMOVED", "user": {"email": "<user1.email>"}}]}}}`,
+			},
+			{
+				name: "a person as a store", by: w.robot, query: bulkQuery, has: []string{`"field":"users.0.stores.0","code":"INVALID"`}, variables: map[string]any{"in": map[string]any{
+					"users": []any{map[string]any{"email": "<user0.email>", "stores": []string{"<user0>"}}},
+				}},
+			},
+			{
+				name: "ownership, by a token", by: w.robot, query: `mutation { account { transferOwnership(input: {userId: "nobody"}) { account { id } } } }`,
+				data: `{"account": {"transferOwnership": null}}`, errors: []string{"account.transferOwnership: FORBIDDEN"},
+			},
+			{
+				name: "ownership, to what is nobody", by: w.owner, query: `mutation { account { transferOwnership(input: {userId: "nobody"}) { account { id } } } }`,
+				errors: []string{`account.transferOwnership: INVALID input.userId: "nobody" is no id of this kind: bc/account/user/….`},
+			},
+			{
+				name: "permissions of a store's owner, by a token", by: w.robot,
+				query:  `mutation { user { setStoreUserPermissions(input: {storeId: "<store0>", userId: "<storeOwner>", permissions: ["Add_Pages"]}) { storeUser { id } } } }`,
+				errors: []string{"user.setStoreUserPermissions: CONFLICT input.userId: This person owns the store <store0.hash>. Give it to somebody else first, by account.transferOwnership."},
 			},
 		})
 	})

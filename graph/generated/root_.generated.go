@@ -2092,7 +2092,7 @@ input ProvisionUsersInput {
 input ProvisionUserInput {
   "The person's e-mail address."
   email: String!
-  "The first name; needed of a person whom nobody knows."
+  "The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account, or not yet in this one, are left alone."
   firstName: String
   "The last name; needed of a person whom nobody knows."
   lastName: String
@@ -2120,10 +2120,10 @@ type ProvisionUsersResult @requires(scopes: [], ownStore: true) {
 
 "What became of one person."
 type ProvisionedUser @requires(scopes: [], ownStore: true) {
-  "The address, as the input has it; of somebody who is named by an id, theirs."
+  "The address, as the input has it; of somebody whom it does not name by one, theirs, and empty without ` + "`" + `account_users_read` + "`" + `."
   email: String!
-  "The person; null for somebody who is not in the account, nor was."
-  user: User
+  "The person; null for somebody who is not in the account, nor was. Needs ` + "`" + `account_users_read` + "`" + `."
+  user: User @requires(scopes: ["account_users_read"])
   "What was done, or in a dry run would be."
   action: ProvisionAction!
   "What of the person is not as it was."
@@ -2288,8 +2288,8 @@ type UserMutations {
   ): RemoveUserFromStoreResult @requires(scopes: ["account_users_delete"], permission: "Delete_Users")
 
   """
-  Changes what is known of a person; what is left out stays as it is. The names of a person who is in another account as
-  well are theirs alone to change: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `; with a session people change their own names.
+  Changes what is known of a person; what is left out stays as it is. The names and the language of a person who is in
+  another account are theirs alone to change: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `; with a session people change their own.
   """
   updateUser(
     "Whom, and what."
@@ -2298,8 +2298,8 @@ type UserMutations {
 
   """
   Replaces what a person may do in a store. Nobody gives or takes a permission that they do not have there themselves; those
-  about API tokens and installing apps only the store's owner gives and takes, by a session. The store's owner keeps all:
-  ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Edit_Users` + "`" + ` there.
+  about API tokens and installing apps only the owner of the store or of the account gives and takes, by a session. The
+  store's owner keeps all: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Edit_Users` + "`" + ` there.
   """
   setStoreUserPermissions(
     "Whose, where, and which."

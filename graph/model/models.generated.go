@@ -446,7 +446,7 @@ type ProvisionCounts struct {
 type ProvisionUserInput struct {
 	// The person's e-mail address.
 	Email string `json:"email"`
-	// The first name; needed of a person whom nobody knows.
+	// The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account, or not yet in this one, are left alone.
 	FirstName *string `json:"firstName,omitempty"`
 	// The last name; needed of a person whom nobody knows.
 	LastName *string `json:"lastName,omitempty"`
@@ -486,9 +486,9 @@ type ProvisionUsersResult struct {
 
 // What became of one person.
 type ProvisionedUser struct {
-	// The address, as the input has it; of somebody who is named by an id, theirs.
+	// The address, as the input has it; of somebody whom it does not name by one, theirs, and empty without `account_users_read`.
 	Email string `json:"email"`
-	// The person; null for somebody who is not in the account, nor was.
+	// The person; null for somebody who is not in the account, nor was. Needs `account_users_read`.
 	User *object.User `json:"user,omitempty"`
 	// What was done, or in a dry run would be.
 	Action user.ProvisionAction `json:"action"`

@@ -155,6 +155,34 @@ func TestDeprovision(t *testing.T) {
 	})
 }
 
+// Whoever may remove people and not see them learns no address from an id.
+func TestDeprovisionTellsNoAddress(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		req := offboard.DeprovisionRequest{DryRun: true, Users: []user.Whom{byID(w.Users[2]), byEmail(w.Users[3]), byID(w.Owner), {}}}
+		for _, c := range []struct {
+			by          *auth.Principal
+			first, last string
+		}{
+			{w.holding(scope.AccountUsersDelete), "", ""},
+			{w.holding(scope.AccountUsersDelete, scope.AccountUsersRead), w.Users[2].Email, w.Owner.Email},
+			{w.owner, w.Users[2].Email, w.Owner.Email},
+		} {
+			done, err := w.offboard.Deprovision(t.Context(), c.by, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "REMOVED " + c.first + "\nREMOVED " + w.Users[3].Email + "\nFAILED " + c.last + " users.2 CONFLICT\nFAILED  users.3 INVALID"
+			wantText(t, "told", told(done), want)
+		}
+		others := user.ProvisionRequest{DryRun: true, RemoveOthers: true, Users: []user.ProvisionItem{{Email: w.Users[2].Email}}}
+		for _, item := range w.provision(t, w.holding(scope.AccountUsersWrite, scope.AccountUsersDelete), others).Items[1:] {
+			if item.Email != "" {
+				t.Errorf("told of %s", item.Email)
+			}
+		}
+	})
+}
+
 // The rest leaves, but for owners; a wrong item keeps everybody.
 func TestRemoveOthers(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {

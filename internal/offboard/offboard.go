@@ -266,7 +266,7 @@ func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req Depro
 	}
 	var r Report
 	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
-		outcomes, leaving, err := user.PlanLeaving(ctx, c, req.Users)
+		outcomes, leaving, err := user.PlanLeaving(ctx, c, by, req.Users)
 		if err != nil {
 			return err
 		}

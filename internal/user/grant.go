@@ -33,7 +33,7 @@ func CheckGrant(grantable, before, after []string) error {
 		switch {
 		case slices.Contains(grantable, name):
 		case HighRisk(name):
-			faults = append(faults, fault.Errorf(fault.Forbidden, "Only the store's owner gives and takes %s.", name).On("permissions"))
+			faults = append(faults, fault.Errorf(fault.Forbidden, "Only the owner of the store or of the account gives and takes %s.", name).On("permissions"))
 		default:
 			faults = append(faults, fault.Errorf(fault.Forbidden, "You do not have %s in this store, so you can neither give nor take it.", name).On("permissions"))
 		}

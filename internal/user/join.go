@@ -104,7 +104,7 @@ func (s *Service) RemoveFromStore(ctx context.Context, by *auth.Principal, ref a
 			return err
 		}
 		if err := CheckStoreOwner(out, userID); err != nil {
-			return fault.Flatten(err)[0].On("userId")
+			return err
 		}
 		p, place, err := e.memberIn(ctx, out, userID)
 		if err != nil {

@@ -6,7 +6,9 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/account"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/scope"
 )
 
 // Whom names a person, by either or both.
@@ -100,10 +102,10 @@ func (l *Leavers) Find(w Whom) (Person, error) {
 	return Person{}, errNotIn().On("id")
 }
 
-// PlanLeaving returns what becomes of those named, in their order, and who
+// PlanLeaving returns, for the principal who asks, what becomes of those named, in their order, and who
 // leaves. Somebody of an address who is not in the account is gone already:
 // that is no failure, so that a request can be sent again.
-func PlanLeaving(ctx context.Context, c Change, named []Whom) (outcomes []Outcome, leaving []Person, err error) {
+func PlanLeaving(ctx context.Context, c Change, by *auth.Principal, named []Whom) (outcomes []Outcome, leaving []Person, err error) {
 	if err := checkBulk(len(named)); err != nil {
 		return nil, nil, err
 	}
@@ -114,9 +116,12 @@ func PlanLeaving(ctx context.Context, c Change, named []Whom) (outcomes []Outcom
 	gone := map[uuid.UUID]bool{}
 	for i, w := range named {
 		p, err := l.Find(w)
-		o := Outcome{Email: p.Email}
-		if w.Email != nil {
+		var o Outcome
+		switch {
+		case w.Email != nil:
 			o.Email = *w.Email
+		case mayInAccount(by, scope.AccountUsersRead) == nil:
+			o.Email = p.Email
 		}
 		if p.Member {
 			o.Person = &p

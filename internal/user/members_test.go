@@ -193,6 +193,26 @@ func TestHighRiskIsTheOwners(t *testing.T) {
 	})
 }
 
+// What a store's owner may do there is nobody's to change, and whoever tries is told what to do first.
+func TestPermissionsOfAStoresOwner(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		owner, ref := s.person(2).ID, s.ref(0)
+		if _, err := s.users.TransferOwnership(t.Context(), s.owner, owner, &ref); err != nil {
+			t.Fatal(err)
+		}
+		editor := s.session(s.person(0), auth.Principal{Places: []auth.Place{{StoreID: s.Stores[0].ID, May: auth.EditUsers}}})
+		for _, by := range []*auth.Principal{editor, s.program, s.owner} {
+			for _, names := range [][]string{nil, {"Add_Pages", "Create_Store_API_Tokens"}} {
+				_, err := s.users.SetStorePermissions(t.Context(), by, ref, owner, names)
+				failing(t, err, fault.Conflict, "userId")
+			}
+			if _, err := s.users.SetStorePermissions(t.Context(), by, ref, owner, user.Permissions()); err != nil {
+				t.Errorf("what is so already: %v", err)
+			}
+		}
+	})
+}
+
 // A store that is given leaves its former owner there as an administrator, and what was theirs alone is the next one's.
 func TestTransferOwnership(t *testing.T) {
 	eachStaff(t, func(t *testing.T, s staff) {

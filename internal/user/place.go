@@ -10,7 +10,6 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/fault"
 )
 
 // SetStorePermissions replaces what a person may do in a store. It returns
@@ -22,6 +21,10 @@ func (s *Service) SetStorePermissions(ctx context.Context, by *auth.Principal, r
 	return s.editPlace(ctx, by, ref, userID, func(e *edit, in account.Store, place *Place) ([]audit.Detail, error) {
 		wanted, err := CheckPermissions(names)
 		if err != nil || slices.Equal(wanted, place.Permissions) {
+			return nil, err
+		}
+		// What to do comes before who may: with the owner nobody may.
+		if err := CheckStoreOwner(in, userID); err != nil {
 			return nil, err
 		}
 		if err := e.mayGrant(ctx, in, place.Permissions, wanted); err != nil {
@@ -72,7 +75,7 @@ func (s *Service) editPlace(
 		}
 		if len(details) > 0 {
 			if err := CheckStoreOwner(in, userID); err != nil {
-				return fault.Flatten(err)[0].On("userId")
+				return err
 			}
 			e.tell(audit.UserUpdated, p.Target(), append(details, inStore(in))...)
 			if err := e.savePlace(ctx, &p, &place); err != nil {

@@ -39,7 +39,9 @@ type ProvisionRequest struct {
 type ProvisionItem struct {
 	// Email is the person's address, compared without case.
 	Email string
-	// FirstName and LastName are needed of a person whom nobody knows.
+	// FirstName and LastName are needed of a person whom nobody knows. With
+	// Locale they hold for them and for people of this account alone; those of
+	// others are left as they are, whatever they are.
 	FirstName, LastName *string
 	// Locale is "en" for a person whom nobody knows, unless given.
 	Locale *string
@@ -88,7 +90,8 @@ type FieldChange struct {
 // Outcome is what became of one person in a bulk, or would in a dry run.
 type Outcome struct {
 	// Email is as the item has it; of a person who was named by nothing but
-	// their id, or by nothing, the person's own.
+	// their id, or by nothing, the person's own. To a principal that may not
+	// see people it is empty then.
 	Email string
 	// Person is the person as they are now, nil where there is none to show:
 	// whom a dry run would create or add is nobody of the account's yet.
@@ -179,7 +182,10 @@ func Plan(ctx context.Context, c Change, by *auth.Principal, req ProvisionReques
 // leave adds everybody whom the request does not name.
 func (p *Provisioning) leave(state *provisionState) {
 	for _, person := range state.others {
-		o := Outcome{Email: person.Email, Person: &person, Action: Removed}
+		o := Outcome{Person: &person, Action: Removed}
+		if mayInAccount(p.by, scope.AccountUsersRead) == nil {
+			o.Email = person.Email
+		}
 		if err := state.leaves(person); err != nil {
 			o.Action, o.Fault = Failed, fault.Flatten(err)[0].On("removeOthers")
 		} else {
@@ -225,9 +231,7 @@ func readState(ctx context.Context, c Change, by *auth.Principal, req ProvisionR
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range people {
-		s.people[Fold(p.Email)] = p
-	}
+	s.addPeople(people)
 	if req.RemoveOthers {
 		if err := s.readOthers(ctx, c, people); err != nil {
 			return nil, err

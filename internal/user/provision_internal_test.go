@@ -13,7 +13,7 @@ import (
 )
 
 // planned is what items come to, one after another, in an account with two stores and these people in it: "member" with a
-// place in store a, "owner" who owns it, "shared" who is elsewhere too, and besides "elsewhere", who is only there.
+// place in store a, "owner" who owns it, "shared" who is elsewhere too, and besides "elsewhere", who is only there, and "gone", who is nowhere any more.
 func planned(by *auth.Principal, items ...ProvisionItem) []string {
 	a := account.Store{ID: uuid.UUID{1}, AccountID: uuid.UUID{9}, Hash: "a", OwnerID: uuid.UUID{2}}
 	b := account.Store{ID: uuid.UUID{2}, AccountID: uuid.UUID{9}, Hash: "b", OwnerID: uuid.UUID{8}}
@@ -27,9 +27,7 @@ func planned(by *auth.Principal, items ...ProvisionItem) []string {
 	member.ExternalID = "7"
 	member.Places = []Place{{ID: uuid.UUID{1}, StoreID: a.ID, Status: Inactive, Permissions: []string{"Add_Pages", "List_Store_API_Tokens"}}}
 	s.addHolders([]Person{member})
-	for _, p := range []Person{member, person(2, "owner", true, false), person(3, "shared", true, true), person(4, "elsewhere", false, true)} {
-		s.people[p.Email] = p
-	}
+	s.addPeople([]Person{member, person(2, "owner", true, false), person(3, "shared", true, true), person(4, "elsewhere", false, true), person(5, "gone", false, false)})
 	var lines []string
 	for i, item := range items {
 		item.Email += "@x.example"
@@ -72,7 +70,15 @@ func TestPlan(t *testing.T) {
 		{"somebody new of a bad locale", robot, []ProvisionItem{{Email: "new", FirstName: new("N"), LastName: new("W"), Locale: new("e_n")}}, "FAILED users.0.locale INVALID"},
 		{"no address", robot, []ProvisionItem{{Email: "a b", FirstName: new("N"), LastName: new("W")}}, "FAILED users.0.email INVALID"},
 		{"somebody known elsewhere", robot, []ProvisionItem{{Email: "elsewhere", Stores: in(b)}}, "ADDED stores:->b"},
-		{"a name that is not the account's to change", robot, []ProvisionItem{{Email: "shared", LastName: new("X")}}, "FAILED users.0.lastName CONFLICT"},
+		{"names that are not the account's to change", robot, []ProvisionItem{{Email: "shared", LastName: new("X"), Locale: new("de"), ExternalID: new("8")}}, "UPDATED externalId:->8"},
+		{"nothing but such names", robot, []ProvisionItem{{Email: "shared", FirstName: new("X")}}, "UNCHANGED"},
+		{"nothing but such names, as they are", robot, []ProvisionItem{{Email: "shared", FirstName: new("F"), LastName: new("L"), Locale: new("en")}}, "UNCHANGED"},
+		{"names of somebody known elsewhere", robot, []ProvisionItem{{Email: "elsewhere", FirstName: new("X"), LastName: new("X"), Stores: in(b)}}, "ADDED stores:->b"},
+		{"names of somebody known elsewhere, as they are", robot, []ProvisionItem{{Email: "elsewhere", FirstName: new("F"), LastName: new("L"), Stores: in(b)}}, "ADDED stores:->b"},
+		{"names of somebody who is nowhere, twice", robot, []ProvisionItem{{Email: "gone", FirstName: new("X")}, {Email: "gone", FirstName: new("X")}}, "ADDED; UNCHANGED"},
+		{"no name, of somebody known elsewhere", robot, []ProvisionItem{{Email: "elsewhere", FirstName: new("")}}, "FAILED users.0.firstName INVALID"},
+		{"names of the account's own", robot, []ProvisionItem{{Email: "member", FirstName: new("X"), Locale: new("de")}}, "UPDATED firstName:F>X locale:en>de"},
+		{"an id of something else for a store", robot, []ProvisionItem{{Email: "member", Stores: in(b, account.StoreRef{Hash: "bc/account/user/x"})}}, "FAILED users.0.stores.1 INVALID"},
 		{"the external id of somebody else's place", robot, []ProvisionItem{{Email: "shared", ExternalID: new("8")}}, "UPDATED externalId:->8"},
 		{"an external id that is taken", robot, []ProvisionItem{{Email: "shared", ExternalID: new("7")}}, "FAILED users.0.externalId CONFLICT"},
 		{"one that was taken", robot, []ProvisionItem{{Email: "member", ExternalID: new("")}, {Email: "shared", ExternalID: new("7")}}, "UPDATED externalId:7>-; UPDATED externalId:->7"},

@@ -48,6 +48,15 @@ func (s *provisionState) addStores(stores []account.Store) {
 	}
 }
 
+// addPeople notes who is known. Somebody who is not in the account is not its
+// to name, in this request, even if no other account has them.
+func (s *provisionState) addPeople(people []Person) {
+	for _, p := range people {
+		p.Elsewhere = p.Elsewhere || !p.Member
+		s.people[Fold(p.Email)] = p
+	}
+}
+
 // addHolders notes who has an external id, but for those who leave it behind.
 func (s *provisionState) addHolders(holders []Person) {
 	leaving := map[uuid.UUID]bool{}
@@ -171,7 +180,9 @@ func (s *provisionState) plan(before Person, item ProvisionItem) (Person, []Plac
 	return after, changed, faults
 }
 
-// planUser returns what is known of the person when the item is done.
+// planUser returns what is known of the person when the item is done. Names of
+// somebody from elsewhere are left alone without a word: to refuse those that
+// differ would tell which they are.
 func planUser(before Person, item ProvisionItem) (User, fault.List) {
 	known := before.known()
 	u := before.User
@@ -196,12 +207,10 @@ func planUser(before Person, item ProvisionItem) (User, fault.List) {
 		switch {
 		case part.want == nil && *part.to == "" && !known:
 			faults = append(faults, fault.Errorf(fault.Invalid, "Nobody has this e-mail address yet, so first name and last name are needed.").On(part.field))
-		case part.want == nil || *part.want == *part.to:
+		case part.want == nil || *part.want == *part.to && !before.Elsewhere:
 		case !part.valid(*part.want):
 			faults = append(faults, fault.Errorf(fault.Invalid, "%s", part.rule).On(part.field))
-		case known && before.Elsewhere:
-			faults = append(faults, fault.Errorf(fault.Conflict, "This person is in another account as well, so only they themselves can change their name.").On(part.field))
-		default:
+		case !before.Elsewhere:
 			*part.to = *part.want
 		}
 	}
@@ -270,7 +279,7 @@ func (s *provisionState) itemStores(item ProvisionItem) ([]account.Store, fault.
 	for i, ref := range item.Stores {
 		st, known := s.stores[ref]
 		if !known {
-			faults = append(faults, fault.Flatten(account.ErrNoStore())[0].On("stores."+strconv.Itoa(i)))
+			faults = append(faults, noStore(ref).On("stores."+strconv.Itoa(i)))
 			continue
 		}
 		if !slices.ContainsFunc(stores, func(other account.Store) bool { return other.ID == st.ID }) {
@@ -278,6 +287,15 @@ func (s *provisionState) itemStores(item ProvisionItem) ([]account.Store, fault.
 		}
 	}
 	return stores, faults
+}
+
+// noStore is the answer for a store that is not in the account. What has a
+// slash is no hash, but the id of something else.
+func noStore(ref account.StoreRef) *fault.Error {
+	if strings.Contains(ref.Hash, "/") {
+		return fault.Errorf(fault.Invalid, "This is no id of a store. Name a store by its id, bc/account/store/…, or by its hash.")
+	}
+	return account.ErrNoStore()
 }
 
 // planPlace returns the person's place in the store with the permissions, and

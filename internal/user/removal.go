@@ -35,11 +35,11 @@ func CheckRemoval(a account.Account, owned []account.Store, p Person) error {
 }
 
 // CheckStoreOwner refuses to take the store's owner out of it, to deactivate
-// them there, or to take permissions from them. It returns fault.Conflict,
-// which says what to do first.
+// them there, or to take permissions from them. It returns fault.Conflict
+// on the field "userId", which says what to do first.
 func CheckStoreOwner(s account.Store, userID uuid.UUID) error {
 	if s.OwnerID == userID {
-		return ownsIt("the store " + s.Hash)
+		return ownsIt("the store " + s.Hash).On("userId")
 	}
 	return nil
 }

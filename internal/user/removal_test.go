@@ -30,7 +30,7 @@ func TestOwnersStay(t *testing.T) {
 			conflicts(t, user.CheckRemoval(c.account, c.owned, user.Person{User: user.User{ID: owner}}), c.want)
 		})
 	}
-	conflicts(t, user.CheckStoreOwner(mine, owner), "This person owns the store b."+first)
+	conflicts(t, user.CheckStoreOwner(mine, owner), "userId: This person owns the store b."+first)
 	conflicts(t, user.CheckStoreOwner(mine, other), "")
 }
 

@@ -25,8 +25,8 @@ type Transfer struct {
 // the account's owner, that of the store's owner for the store, and the
 // operator; fault.NotFound on "storeId" or "userId".
 func (s *Service) TransferOwnership(ctx context.Context, by *auth.Principal, userID uuid.UUID, ref *account.StoreRef) (Transfer, error) {
-	if by.Kind != auth.Session && by.Kind != auth.Operator {
-		return Transfer{}, auth.Denied()
+	if err := MayTransfer(by); err != nil {
+		return Transfer{}, err
 	}
 	var done Transfer
 	err := s.edit(ctx, by, func(e *edit) (err error) {
@@ -47,6 +47,15 @@ func (s *Service) TransferOwnership(ctx context.Context, by *auth.Principal, use
 		return e.giveStore(ctx, done.Account, done.Store, userID)
 	})
 	return done, err
+}
+
+// MayTransfer refuses principals that never make anybody an owner, whatever is
+// to be given: API tokens. It returns fault.Forbidden.
+func MayTransfer(by *auth.Principal) error {
+	if by.Kind != auth.Session && by.Kind != auth.Operator {
+		return auth.Denied()
+	}
+	return nil
 }
 
 // mayGive refuses whoever owns neither of the two as of now: a session may

@@ -92,7 +92,7 @@ func (u Update) notYours() error {
 // ErrElsewhere is the answer to changing the name of a person who is in
 // another account as well.
 func ErrElsewhere() *fault.Error {
-	return fault.Errorf(fault.Conflict, "This person is in another account as well, so only they themselves can change their name.")
+	return fault.Errorf(fault.Conflict, "This person is in another account, so only they themselves can change their name and language.")
 }
 
 // checkExternalID refuses one that somebody else in the account has.
