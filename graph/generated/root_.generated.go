@@ -2092,7 +2092,7 @@ input ProvisionUsersInput {
 input ProvisionUserInput {
   "The person's e-mail address."
   email: String!
-  "The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account, or not yet in this one, are left alone."
+  "The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account are left alone."
   firstName: String
   "The last name; needed of a person whom nobody knows."
   lastName: String
@@ -2126,7 +2126,7 @@ type ProvisionedUser @requires(scopes: [], ownStore: true) {
   user: User @requires(scopes: ["account_users_read"])
   "What was done, or in a dry run would be."
   action: ProvisionAction!
-  "What of the person is not as it was."
+  "What of the person is not as it was; of somebody added, without their names and language."
   changes: [UserChange!]!
   "Of an item that failed: the input that it failed for, such as ` + "`" + `users.3.email` + "`" + `."
   field: String

@@ -446,7 +446,7 @@ type ProvisionCounts struct {
 type ProvisionUserInput struct {
 	// The person's e-mail address.
 	Email string `json:"email"`
-	// The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account, or not yet in this one, are left alone.
+	// The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account are left alone.
 	FirstName *string `json:"firstName,omitempty"`
 	// The last name; needed of a person whom nobody knows.
 	LastName *string `json:"lastName,omitempty"`
@@ -492,7 +492,7 @@ type ProvisionedUser struct {
 	User *object.User `json:"user,omitempty"`
 	// What was done, or in a dry run would be.
 	Action user.ProvisionAction `json:"action"`
-	// What of the person is not as it was.
+	// What of the person is not as it was; of somebody added, without their names and language.
 	Changes []UserChange `json:"changes"`
 	// Of an item that failed: the input that it failed for, such as `users.3.email`.
 	Field *string `json:"field,omitempty"`

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/dbtest"
+	"latchkey/internal/offboard"
 	"latchkey/internal/user"
 )
 
@@ -48,5 +49,22 @@ UNCHANGED new@ACME.example`, first.Hash, second.Hash, elsewhere.Email, w.Users[2
 		if again.Count(user.Unchanged) != 5 || again.Count(user.Failed) != 1 || dbtest.Dump(t, w.url) != after {
 			t.Errorf("again: %s", told(again))
 		}
+	})
+}
+
+// Somebody who comes back is added under the name that is given, and the same request again changes nothing.
+func TestProvisionAReturner(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		gone := w.Users[2]
+		if _, err := w.offboard.Remove(t.Context(), w.robot, offboard.Removal{Whom: user.Whom{Email: &gone.Email}}); err != nil {
+			t.Fatal(err)
+		}
+		req := user.ProvisionRequest{Users: []user.ProvisionItem{{Email: gone.Email, FirstName: new("Back"), LastName: new("Again")}}}
+		back := w.provision(t, w.robot, req)
+		wantText(t, "back", told(back), "ADDED "+gone.Email)
+		if p := back.Items[0].Person; p.ID != gone.ID || p.FirstName != "Back" {
+			t.Errorf("came back as %+v", p)
+		}
+		wantText(t, "again", told(w.provision(t, w.robot, req)), "UNCHANGED "+gone.Email)
 	})
 }

@@ -75,6 +75,7 @@ func TestPlan(t *testing.T) {
 		{"nothing but such names, as they are", robot, []ProvisionItem{{Email: "shared", FirstName: new("F"), LastName: new("L"), Locale: new("en")}}, "UNCHANGED"},
 		{"names of somebody known elsewhere", robot, []ProvisionItem{{Email: "elsewhere", FirstName: new("X"), LastName: new("X"), Stores: in(b)}}, "ADDED stores:->b"},
 		{"names of somebody known elsewhere, as they are", robot, []ProvisionItem{{Email: "elsewhere", FirstName: new("F"), LastName: new("L"), Stores: in(b)}}, "ADDED stores:->b"},
+		{"names of somebody who is nowhere, and others", robot, []ProvisionItem{{Email: "gone", FirstName: new("X")}, {Email: "gone", FirstName: new("Y")}}, "ADDED; FAILED users.1.email CONFLICT"},
 		{"names of somebody who is nowhere, twice", robot, []ProvisionItem{{Email: "gone", FirstName: new("X")}, {Email: "gone", FirstName: new("X")}}, "ADDED; UNCHANGED"},
 		{"no name, of somebody known elsewhere", robot, []ProvisionItem{{Email: "elsewhere", FirstName: new("")}}, "FAILED users.0.firstName INVALID"},
 		{"names of the account's own", robot, []ProvisionItem{{Email: "member", FirstName: new("X"), Locale: new("de")}}, "UPDATED firstName:F>X locale:en>de"},

@@ -48,11 +48,9 @@ func (s *provisionState) addStores(stores []account.Store) {
 	}
 }
 
-// addPeople notes who is known. Somebody who is not in the account is not its
-// to name, in this request, even if no other account has them.
+// addPeople notes who is known.
 func (s *provisionState) addPeople(people []Person) {
 	for _, p := range people {
-		p.Elsewhere = p.Elsewhere || !p.Member
 		s.people[Fold(p.Email)] = p
 	}
 }
@@ -181,8 +179,8 @@ func (s *provisionState) plan(before Person, item ProvisionItem) (Person, []Plac
 }
 
 // planUser returns what is known of the person when the item is done. Names of
-// somebody from elsewhere are left alone without a word: to refuse those that
-// differ would tell which they are.
+// somebody who is in another account are left alone without a word: to refuse
+// those that differ would tell which they are.
 func planUser(before Person, item ProvisionItem) (User, fault.List) {
 	known := before.known()
 	u := before.User
@@ -353,9 +351,13 @@ func (s *provisionState) changes(before, after Person) []FieldChange {
 		}
 		all = append(all, c)
 	}
-	note("firstName", before.FirstName, after.FirstName)
-	note("lastName", before.LastName, after.LastName)
-	note("locale", before.Locale, after.Locale)
+	// Of somebody who comes, to tell which parts of a name differ would tell
+	// what the name was.
+	if before.Member || !before.known() {
+		note("firstName", before.FirstName, after.FirstName)
+		note("lastName", before.LastName, after.LastName)
+		note("locale", before.Locale, after.Locale)
+	}
 	note("externalId", before.ExternalID, after.ExternalID)
 	for _, place := range after.Places {
 		hash := s.hashes[place.StoreID]
