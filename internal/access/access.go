@@ -33,6 +33,11 @@ type Record struct {
 	ClientID, StoreHash string
 	// IssuedAt is when the secret was made.
 	IssuedAt time.Time
+	// Method is how the person proved who they are whose session it is, in the
+	// words of package signin, and AuthenticatedAt when they last did. Both are
+	// empty for a session that the operator started.
+	Method          string
+	AuthenticatedAt time.Time
 	// Ended says that the token is revoked, or the session ended; Suspended
 	// that the account is, or the store of a store-level token.
 	Ended, Suspended bool

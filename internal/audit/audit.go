@@ -55,6 +55,8 @@ const (
 	UserUpdated        Action = "user.updated"
 	UserAdded          Action = "user.added"
 	UserRemoved        Action = "user.removed"
+	// PasswordSet tells that a person has another password.
+	PasswordSet Action = "password.set"
 	// OwnershipTransferred tells that an account or a store, its target, has
 	// another owner.
 	OwnershipTransferred Action = "ownership.transferred"

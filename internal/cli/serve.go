@@ -26,6 +26,7 @@ import (
 	"latchkey/internal/gormdb"
 	"latchkey/internal/httpserver"
 	"latchkey/internal/oauth"
+	"latchkey/internal/panel"
 	"latchkey/internal/seed"
 )
 
@@ -95,12 +96,16 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
+	pages, err := newPanel(b, v, api, baseURL, log)
+	if err != nil {
+		return err
+	}
 	bird := canary.New(b.gateways, v.feed.Replicas, time.Now, log)
 	server, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Grace: b.cfg.ShutdownGrace,
-		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, WriteError: graph.WriteError,
+		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, Panel: pages, WriteError: graph.WriteError,
 		Checks: checks(b, v.feed), Collectors: append(feedMetrics(v.feed), bird.Collectors()...), Log: log,
 	})
 	if err != nil {
@@ -156,6 +161,14 @@ func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logge
 	return graph.NewHandler(graph.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log,
+	})
+}
+
+// newPanel makes the control panel.
+func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) (*panel.Panel, error) {
+	return panel.New(panel.Config{
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, SignIn: b.signIn, Audit: b.db.Audit(), Catalogue: b.catalogue,
+		Look: v.verifier.Look, API: api, PublicURL: baseURL, Now: time.Now, Log: log,
 	})
 }
 
@@ -249,7 +262,7 @@ func checks(b *backend, feed *gormdb.Feed) []httpserver.Check {
 
 // welcome makes the demo's data and tells how to try it out.
 func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error {
-	demo, err := seed.Make(ctx, b.manifests, b.users)
+	demo, err := seed.Make(ctx, b.manifests, b.users, b.signIn)
 	if err != nil {
 		return fmt.Errorf("make the demo: %w", err)
 	}
@@ -257,8 +270,9 @@ func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error
 		URL          string    `json:"url"`
 		AccountID    uuid.UUID `json:"accountId"`
 		OwnerEmail   string    `json:"ownerEmail"`
+		Password     string    `json:"password"`
 		SessionToken string    `json:"sessionToken"`
 		ExpiresAt    time.Time `json:"expiresAt"`
 	}
-	return p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Session.Reveal(), demo.ExpiresAt}, demo.Welcome(baseURL), func() {})
+	return p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Password.Reveal(), demo.Session.Reveal(), demo.ExpiresAt}, demo.Welcome(baseURL), func() {})
 }

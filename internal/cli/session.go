@@ -174,6 +174,9 @@ type sessionView struct {
 	Email     string    `json:"email"`
 	CreatedAt time.Time `json:"createdAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
+	// Method and IP are those of a sign-in; empty for the operator's.
+	Method string `json:"method"`
+	IP     string `json:"ip"`
 }
 
 func (v sessionView) row() []string {
@@ -183,7 +186,9 @@ func (v sessionView) row() []string {
 func sessionViews(sessions []user.Session) []sessionView {
 	views := []sessionView{}
 	for _, s := range sessions {
-		views = append(views, sessionView(s))
+		views = append(views, sessionView{
+			ID: s.ID, AccountID: s.AccountID, UserID: s.UserID, Email: s.Email, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, Method: s.Method, IP: s.IP,
+		})
 	}
 	return views
 }

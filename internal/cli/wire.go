@@ -24,6 +24,7 @@ import (
 	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/signin"
 	"latchkey/internal/storeapi"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -39,6 +40,7 @@ type backend struct {
 	users     *user.Service
 	tokens    *token.Service
 	offboard  *offboard.Service
+	signIn    *signin.Service
 	gateways  *gateway.Service
 	legacy    *legacy.Service
 	manifests *manifest.Service
@@ -71,6 +73,12 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.offboard = offboard.NewService(b.db.Offboard(), time.Now)
 	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, time.Now, cfg.Legacy.Allowed)
+	b.signIn, err = signin.NewService(signin.Config{
+		Repository: b.db.SignIn(), Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: signin.DefaultLifetime,
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
 	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, time.Now)
 	return b, nil
 }

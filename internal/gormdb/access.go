@@ -68,7 +68,7 @@ const (
 		JOIN accounts AS a ON a.id = x.account_id
 		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
 		WHERE x.digest IN `
-	sessionByDigest = `SELECT s.digest, s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, a.owner_id, a.features, a.status,
+	sessionByDigest = `SELECT s.digest, s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, a.owner_id, a.features, a.status,
 			coalesce((SELECT string_agg(CAST(o.id AS text), ' ') FROM stores AS o
 				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), ''),
 			coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';') FROM store_users AS p
@@ -163,11 +163,11 @@ func earlier(a, b time.Time) time.Time {
 // session of a person who is not in it any more has ended.
 func readSession(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.Session}
-	var features, status, stores, places string
+	var features, status, stores, places, method string
 	var member bool
-	var ended, issued, end instant
+	var ended, issued, end, authenticated instant
 	var owner uuid.UUID
-	err := scan((*key)(&p.SessionID), (*key)(&p.ID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, (*key)(&owner), &features, &status,
+	err := scan((*key)(&p.SessionID), (*key)(&p.ID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, &method, &authenticated, (*key)(&owner), &features, &status,
 		&stores, &places, &member)
 	if err != nil {
 		return access.Record{}, err
@@ -186,6 +186,7 @@ func readSession(scan scan) (access.Record, error) {
 	p.ExpiresAt = end.Time
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
+		Method: method, AuthenticatedAt: authenticated.Time,
 		Ended: !ended.IsZero() || !member,
 		Ends:  [2]time.Time{end.Time},
 	}, nil

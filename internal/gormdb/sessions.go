@@ -24,6 +24,11 @@ type sessionRow struct {
 	CreatedAt instant
 	ExpiresAt instant
 	EndedAt   instant
+
+	Method          string
+	AuthenticatedAt instant
+	IP              string
+	UserAgent       string
 }
 
 // TableName tells gorm the table.
@@ -35,30 +40,35 @@ func (u users) StartSession(ctx context.Context, s user.Session, digest secret.K
 	if err != nil {
 		return err
 	}
+	err = u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error { return startSession(tx, s, digest, event) })
+	return failed(ctx, "keep session", err)
+}
+
+// startSession keeps a session of somebody who is in its account.
+func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, event eventRow) error {
 	row := sessionRow{
 		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, Digest: digest.Digest[:], DigestKey: string(digest.Key),
 		CreatedAt: instant{s.CreatedAt}, ExpiresAt: instant{s.ExpiresAt},
+		Method: s.Method, AuthenticatedAt: instant{s.AuthenticatedAt}, IP: s.IP, UserAgent: s.UserAgent,
 	}
-	err = u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		// Who is being taken out of the account waits, or is gone already.
-		var member []uuid.UUID
-		q := tx.Table("account_users").Clauses(clause.Locking{Strength: "KEY SHARE"}).Where("account_id = ? AND user_id = ?", s.AccountID, s.UserID)
-		if err := q.Pluck("user_id", &member).Error; err != nil {
-			return err
-		}
-		if len(member) == 0 {
-			return fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
-		}
-		if err := tx.Create(&row).Error; err != nil {
-			return err
-		}
-		return tx.Create(&event).Error
-	})
-	return failed(ctx, "keep session", err)
+	// Who is being taken out of the account waits, or is gone already.
+	var member []uuid.UUID
+	q := tx.Table("account_users").Clauses(clause.Locking{Strength: "KEY SHARE"}).Where("account_id = ? AND user_id = ?", s.AccountID, s.UserID)
+	if err := q.Pluck("user_id", &member).Error; err != nil {
+		return err
+	}
+	if len(member) == 0 {
+		return fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
+	}
+	if err := tx.Create(&row).Error; err != nil {
+		return err
+	}
+	return tx.Create(&event).Error
 }
 
 // sessionColumns are the columns of sessions that a user.Session is made of.
 const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, sessions.created_at, sessions.expires_at,
+	sessions.method, sessions.authenticated_at, sessions.ip, sessions.user_agent,
 	(SELECT email FROM users WHERE users.id = sessions.user_id) AS email`
 
 // liveSession is the condition that a session is live at a moment.
@@ -97,13 +107,19 @@ func sessionsOf(q *gorm.DB) ([]user.Session, error) {
 		ID, AccountID, UserID uuid.UUID
 		CreatedAt, ExpiresAt  instant
 		Email                 string
+		Method                string
+		AuthenticatedAt       instant
+		IP, UserAgent         string
 	}
 	if err := q.Scan(&rows).Error; err != nil {
 		return nil, err
 	}
 	all := make([]user.Session, len(rows))
 	for i, r := range rows {
-		all[i] = user.Session{ID: r.ID, AccountID: r.AccountID, UserID: r.UserID, Email: r.Email, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time}
+		all[i] = user.Session{
+			ID: r.ID, AccountID: r.AccountID, UserID: r.UserID, Email: r.Email, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+			Method: r.Method, AuthenticatedAt: r.AuthenticatedAt.Time, IP: r.IP, UserAgent: r.UserAgent,
+		}
 	}
 	slices.SortFunc(all, func(a, b user.Session) int { return slices.Compare(b.ID[:], a.ID[:]) })
 	return all, nil

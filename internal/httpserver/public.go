@@ -48,7 +48,7 @@ func newPublic(c Config, m *metrics, r *rates) *public {
 	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
 	p.handle("/gateway/check", p.gatewayCheck).quiet = true
 	p.handleOAuth()
-	p.unmatched = p.handle("/", notFound)
+	p.handlePanel()
 	return p
 }
 

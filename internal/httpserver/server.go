@@ -62,6 +62,8 @@ type Config struct {
 	Scopes []string
 	// API answers the Account API for the principal in the context.
 	API http.Handler
+	// Panel serves people's browsers; nil serves none.
+	Panel Panel
 	// WriteError answers an error as the API would.
 	WriteError func(http.ResponseWriter, *http.Request, error)
 	// Checks are what must hold for the server to be ready.

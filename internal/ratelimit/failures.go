@@ -41,7 +41,7 @@ func NewFailures(r Rate, most int) (*Failures, error) {
 // Admit reports whether a credential from the address is to be judged, and how
 // the address stands.
 func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (State, bool) {
-	state := f.byAddress.Look(network(from), now)
+	state := f.byAddress.Look(Network(from), now)
 	if state.Left > 0 || !from.IsValid() {
 		return state, true
 	}
@@ -52,7 +52,7 @@ func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (Sta
 // Failed counts a credential that did not work.
 func (f *Failures) Failed(from netip.Addr, credential string, now time.Time) {
 	if from.IsValid() {
-		f.byAddress.Take(network(from), now)
+		f.byAddress.Take(Network(from), now)
 	}
 	f.worked.Invalidate(f.hash(credential))
 }
@@ -68,14 +68,14 @@ func (f *Failures) Worked(credential string) {
 // Tell reports whether a refusal of the address is worth a word: it is the
 // first for a window.
 func (f *Failures) Tell(from netip.Addr, now time.Time) bool {
-	return f.byAddress.Tell(network(from), now)
+	return f.byAddress.Tell(Network(from), now)
 }
 
 func (f *Failures) hash(credential string) uint64 { return maphash.String(f.seed, credential) }
 
-// network is whom an address stands for. Whoever has one address of IPv6 has
+// Network is whom an address stands for. Whoever has one address of IPv6 has
 // the rest of its /64, too (RFC 6177).
-func network(a netip.Addr) netip.Addr {
+func Network(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if !a.Is6() {
 		return a

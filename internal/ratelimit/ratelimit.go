@@ -112,3 +112,6 @@ func (b *Buckets[K]) Tell(key K, now time.Time) bool {
 	last := one.told.Load()
 	return time.Duration(now.UnixNano()-last) >= b.full && one.told.CompareAndSwap(last, now.UnixNano())
 }
+
+// Forget fills the key's bucket.
+func (b *Buckets[K]) Forget(key K) { b.buckets.Invalidate(key) }

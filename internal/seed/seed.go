@@ -4,6 +4,7 @@ package seed
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"fmt"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/manifest"
 	"latchkey/internal/secret"
+	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
@@ -23,18 +25,24 @@ var demo string
 // sessionTTL is long enough for a day of trying things out.
 const sessionTTL = 24 * time.Hour
 
+// passwordLength is short enough to type and has 80 random bits.
+const passwordLength = 16
+
 // Demo is what a newcomer needs to begin with.
 type Demo struct {
 	AccountID   uuid.UUID
 	AccountName string
 	OwnerEmail  string
-	Session     secret.Secret
-	ExpiresAt   time.Time
+	// Password is the owner's in the control panel: another one at each start,
+	// since a demo is sometimes found by others.
+	Password  secret.Password
+	Session   secret.Secret
+	ExpiresAt time.Time
 }
 
-// Make puts the demo's data into the database, where it is missing, and
-// starts a session of the first account's owner.
-func Make(ctx context.Context, manifests *manifest.Service, users *user.Service) (Demo, error) {
+// Make puts the demo's data into the database, where it is missing, gives the
+// first account's owner a password, and starts a session of theirs.
+func Make(ctx context.Context, manifests *manifest.Service, users *user.Service, signIn *signin.Service) (Demo, error) {
 	declared, err := manifest.Parse(strings.NewReader(demo))
 	if err != nil {
 		return Demo{}, fmt.Errorf("the demo's manifest: %w", err)
@@ -45,11 +53,15 @@ func Make(ctx context.Context, manifests *manifest.Service, users *user.Service)
 	}
 	first := declared.Accounts[0]
 	by.AccountID = first.ID
+	password := secret.NewPassword(strings.ToLower(rand.Text()[:passwordLength]))
+	if err := signIn.GivePassword(ctx, &by, first.Owner, password); err != nil {
+		return Demo{}, err
+	}
 	session, value, err := users.StartSession(ctx, &by, user.SessionRequest{Email: first.Owner, AccountID: first.ID, TTL: sessionTTL})
 	if err != nil {
 		return Demo{}, err
 	}
-	return Demo{AccountID: first.ID, AccountName: first.Name, OwnerEmail: first.Owner, Session: value, ExpiresAt: session.ExpiresAt}, nil
+	return Demo{AccountID: first.ID, AccountName: first.Name, OwnerEmail: first.Owner, Password: password, Session: value, ExpiresAt: session.ExpiresAt}, nil
 }
 
 // Welcome is what the demo tells a newcomer: where it is, who they are, and a
@@ -59,11 +71,16 @@ func (d Demo) Welcome(baseURL string) string {
 	api := strings.TrimRight(baseURL, "/") + "/accounts/" + d.AccountID.String() + "/graphql"
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("Latchkey is at      %s", baseURL)
-	line("The account is      %s (%s)", d.AccountID, d.AccountName)
-	line("Its owner is        %s", d.OwnerEmail)
-	line("The owner's session %s", d.Session.Reveal())
-	line("  until             %s", d.ExpiresAt.Format(time.RFC3339))
+	line("Open the control panel at %s", baseURL)
+	line("")
+	line("  Sign in as        %s", d.OwnerEmail)
+	line("  with the password %s", d.Password.Reveal())
+	line("")
+	line("Or go on here, with the Account API and curl:")
+	line("")
+	line("  The account is      %s (%s)", d.AccountID, d.AccountName)
+	line("  The owner's session %s", d.Session.Reveal())
+	line("    until             %s", d.ExpiresAt.Format(time.RFC3339))
 	line("")
 	owner := "'X-Auth-Token: " + d.Session.Reveal() + "'"
 	line("Issue a first account-level API token, as the owner:")

@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/page"
 	"latchkey/internal/secret"
 	"latchkey/internal/seed"
+	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
@@ -24,11 +25,15 @@ func TestMake(t *testing.T) {
 		}
 		manifests := manifest.NewService(db.Manifest(), nil, time.Now)
 		users := user.NewService(db.Users(), keys, rand.Reader, time.Now)
-		first, err := seed.Make(t.Context(), manifests, users)
+		signIn, err := signin.NewService(signin.Config{Repository: db.SignIn(), Keys: keys, Random: rand.Reader, Now: time.Now, Lifetime: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := seed.Make(t.Context(), manifests, users)
+		first, err := seed.Make(t.Context(), manifests, users, signIn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := seed.Make(t.Context(), manifests, users, signIn)
 		if err != nil {
 			t.Fatal(err)
 		}

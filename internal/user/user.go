@@ -128,4 +128,13 @@ type Session struct {
 	Email     string
 	CreatedAt time.Time
 	ExpiresAt time.Time
+
+	// Method is how the person proved who they are, in the words of package
+	// signin; empty for a session that the operator started.
+	Method string
+	// AuthenticatedAt is when they last did; zero likewise.
+	AuthenticatedAt time.Time
+	// IP is the address they did it from, and UserAgent what their browser
+	// calls itself; both may be empty.
+	IP, UserAgent string
 }

@@ -1,0 +1,198 @@
+package panel
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+//go:embed templates static messages
+var files embed.FS
+
+// looks is all that makes pages of what handlers say: templates, messages and
+// static files.
+type looks struct {
+	messages messages
+	pages    map[string]*template.Template
+	assets   map[string]asset
+}
+
+// asset is a static file.
+type asset struct {
+	content []byte
+	kind    string
+	// version changes with the content.
+	version string
+}
+
+func newLooks() (*looks, error) {
+	l := &looks{pages: map[string]*template.Template{}, assets: map[string]asset{}}
+	var err error
+	if l.messages, err = readMessages(files, "messages/en"); err != nil {
+		return nil, err
+	}
+	if err := l.readAssets(); err != nil {
+		return nil, err
+	}
+	return l, l.readPages()
+}
+
+func (l *looks) readAssets() error {
+	return fs.WalkDir(files, "static", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		l.assets[strings.TrimPrefix(name, "static/")] = asset{content, mime.TypeByExtension(path.Ext(name)), hex.EncodeToString(sum[:6])}
+		return nil
+	})
+}
+
+// readPages reads templates/*.html, each a page, with the layout and the parts
+// that all of them share, templates/shared/*.html.
+func (l *looks) readPages() error {
+	shared, err := template.New("").Option("missingkey=error").Funcs(l.functions()).ParseFS(files, "templates/shared/*.html")
+	if err != nil {
+		return err
+	}
+	names, err := fs.Glob(files, "templates/*.html")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		page, err := shared.Clone()
+		if err != nil {
+			return err
+		}
+		if page, err = page.ParseFS(files, name); err != nil {
+			return err
+		}
+		l.pages[strings.TrimSuffix(path.Base(name), ".html")] = page
+	}
+	return nil
+}
+
+// functions are what templates call.
+func (l *looks) functions() template.FuncMap {
+	return template.FuncMap{
+		"t":     l.messages.text,
+		"tn":    l.messages.count,
+		"asset": l.address,
+		"icon":  l.icon,
+		"time":  moment,
+		"args":  arguments,
+		"join":  strings.Join,
+	}
+}
+
+// address is where a browser finds a static file: at another place once its
+// content is another, so that it may be kept for good.
+func (l *looks) address(name string) (string, error) {
+	a, there := l.assets[name]
+	if !there {
+		return "", fmt.Errorf("there is no static file %s", name)
+	}
+	return "/static/" + name + "?v=" + a.version, nil
+}
+
+// icon is a drawing to stand beside a text, or in a button that has a label.
+func (l *looks) icon(name string) (template.HTML, error) {
+	a, there := l.assets["icons/"+name+".svg"]
+	if !there {
+		return "", fmt.Errorf("there is no icon %s", name)
+	}
+	return template.HTML(a.content), nil //nolint:gosec // a file of ours
+}
+
+// moment is a time in the viewer's zone, which programs can read, too.
+func moment(zone *time.Location, at time.Time) template.HTML {
+	local := at.In(zone)
+	return template.HTML(fmt.Sprintf(`<time datetime=%q title=%q>%s</time>`, //nolint:gosec // made of digits and letters
+		at.UTC().Format(time.RFC3339), local.Format("Monday, 2 January 2006, 15:04:05 MST"), local.Format("2 Jan 2006, 15:04")))
+}
+
+// arguments makes a map of pairs, for a template that is given several things.
+func arguments(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("args: %d is not an even number", len(pairs))
+	}
+	all := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("args: %v is no name", pairs[i])
+		}
+		all[name] = pairs[i+1]
+	}
+	return all, nil
+}
+
+// view is what the layout shows around each page. The page's own is in Data.
+type view struct {
+	Account  string
+	Accounts int
+	Email    string
+	Nav      []section
+	Notice   string
+	Zone     *time.Location
+	Path     string
+	Data     any
+}
+
+// page answers with a page.
+func (v *visit) page(status int, name string, data any) error {
+	page, there := v.looks.pages[name]
+	if !there {
+		return fmt.Errorf("there is no page %s", name)
+	}
+	shown := view{Zone: v.zone, Data: data, Notice: v.notice(), Path: v.r.URL.Path}
+	if v.by != nil && v.account.ID == v.by.AccountID {
+		shown.Account, shown.Accounts, shown.Email, shown.Nav = v.account.Name, v.accounts, v.by.Name, v.nav()
+	}
+	var text bytes.Buffer
+	if err := page.ExecuteTemplate(&text, "layout", shown); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	_, err := v.w.Write(text.Bytes())
+	if err != nil {
+		return nil // the browser is gone
+	}
+	return nil
+}
+
+// static serves a file that every page may need.
+func (v *visit) static() error {
+	name := v.r.PathValue("file")
+	found, there := v.looks.assets[name]
+	if !there {
+		return errNoPage()
+	}
+	if v.r.URL.Query().Get("v") == found.version {
+		v.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		v.w.Header().Set("Cache-Control", "no-cache")
+	}
+	v.w.Header().Set("Content-Type", found.kind)
+	http.ServeContent(v.w, v.r, "", time.Time{}, bytes.NewReader(found.content))
+	return nil
+}
+
+func (v *visit) favicon() error {
+	v.r.SetPathValue("file", "favicon.svg")
+	return v.static()
+}

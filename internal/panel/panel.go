@@ -1,0 +1,189 @@
+// Package panel is the control panel: pages for people, made on the server.
+//
+// Every page works without JavaScript, but for copying. What people read stands
+// in messages, what they look at in templates and static. The pages call the
+// services that the API calls, and decide nothing themselves: whether somebody
+// may do something is asked of the services.
+package panel
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/internal/access"
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
+	"latchkey/internal/scope"
+	"latchkey/internal/signin"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// Config is what a Panel is made of.
+type Config struct {
+	Accounts  *account.Service
+	Users     *user.Service
+	Tokens    *token.Service
+	Offboard  *offboard.Service
+	SignIn    *signin.Service
+	Audit     audit.Reader
+	Catalogue *scope.Catalogue
+	// Look verifies the secret of a session.
+	Look func(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	// API answers the Account API for the principal in the context.
+	API http.Handler
+	// PublicURL is how browsers reach the panel, without a slash at its end.
+	PublicURL string
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Visit is what the server knows of a request before the panel sees it.
+type Visit struct {
+	// Record is that of the session; nil where nobody is signed in.
+	Record *access.Record
+	Origin auth.Origin
+	// Err is why nothing can be answered, if that is so.
+	Err error
+}
+
+// Panel serves the pages.
+type Panel struct {
+	Config
+
+	routes map[string]map[string]route // by pattern and method
+	looks  *looks
+	csrf   *http.CrossOriginProtection
+}
+
+// New returns a panel. It returns an error for templates or messages that are
+// broken, which tests find.
+func New(c Config) (*Panel, error) {
+	looks, err := newLooks()
+	if err != nil {
+		return nil, fmt.Errorf("make the control panel: %w", err)
+	}
+	p := &Panel{Config: c, looks: looks, csrf: http.NewCrossOriginProtection(), routes: map[string]map[string]route{}}
+	for _, r := range routes() {
+		if p.routes[r.pattern] == nil {
+			p.routes[r.pattern] = map[string]route{}
+		}
+		p.routes[r.pattern][r.method] = r
+	}
+	return p, nil
+}
+
+// Patterns are those of the panel's pages, in the form of http.ServeMux, each
+// once.
+func (p *Panel) Patterns() []string {
+	var patterns []string
+	for pattern := range p.routes {
+		patterns = append(patterns, pattern)
+	}
+	slices.Sort(patterns)
+	return patterns
+}
+
+// ServeVisit answers a request that matched one of the patterns, or none.
+func (p *Panel) ServeVisit(w http.ResponseWriter, r *http.Request, who Visit) {
+	protect(w.Header())
+	v := p.visit(w, r, who)
+	if err := v.serve(); err != nil {
+		v.fail(err)
+	}
+}
+
+// protect sets what keeps a page from being framed, from running what is not
+// ours, and from telling others where it was. Nothing of it is kept.
+func protect(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "+
+		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Cache-Control", "no-store")
+}
+
+// access says for whom a page is.
+type audience int
+
+const (
+	// anyone: nobody need be signed in.
+	anyone audience = iota
+	// someone: whoever is signed in, in whatever account.
+	someone
+	// insider: whoever is signed in in the account of the page's address.
+	insider
+)
+
+// route is one page, or what one form does.
+type route struct {
+	method, pattern string
+	audience        audience
+	serve           func(*visit) error
+	// fresh says that it does what cannot be undone, so that whoever proved
+	// too long ago who they are must prove it again.
+	fresh bool
+}
+
+// serve finds the route of the visit, and sees to what all of them need.
+func (v *visit) serve() error {
+	if v.who.Err != nil {
+		return v.who.Err
+	}
+	if err := v.csrf.Check(v.r); err != nil {
+		return fault.Wrap(err, fault.Forbidden, "%s", v.text("errors.cross_origin"))
+	}
+	methods, known := v.routes[v.r.Pattern]
+	if !known {
+		return errNoPage()
+	}
+	method := v.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	found, known := methods[method]
+	if !known {
+		var allowed []string
+		for each := range methods {
+			allowed = append(allowed, each)
+		}
+		slices.Sort(allowed)
+		v.w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return v.page(http.StatusMethodNotAllowed, "error", problem{Title: v.text("errors.method.title"), Text: v.text("errors.method.text")})
+	}
+	return v.enter(found)
+}
+
+// enter lets in whom the route is for.
+func (v *visit) enter(to route) error {
+	if to.audience == anyone {
+		return to.serve(v)
+	}
+	if v.by == nil {
+		return v.toSignIn()
+	}
+	if err := v.settle(); err != nil {
+		return err
+	}
+	if to.audience == insider && v.r.PathValue("account") != v.by.AccountID.String() {
+		return v.elsewhere()
+	}
+	if to.fresh && v.r.Method == http.MethodPost {
+		if again, err := v.again(); again || err != nil {
+			return err
+		}
+	}
+	return to.serve(v)
+}
+
+func errNoPage() error { return fault.Errorf(fault.NotFound, "There is no such page.") }

@@ -1,0 +1,22 @@
+package panel
+
+import "net/http"
+
+// routes are all pages of the panel.
+func routes() []route {
+	const in = "/accounts/{account}"
+	return []route{
+		{method: http.MethodGet, pattern: "/{$}", audience: someone, serve: (*visit).home},
+		{method: http.MethodGet, pattern: "/static/{file...}", serve: (*visit).static},
+		{method: http.MethodGet, pattern: "/favicon.ico", serve: (*visit).favicon},
+
+		{method: http.MethodGet, pattern: "/signin", serve: (*visit).signInForm},
+		{method: http.MethodPost, pattern: "/signin", serve: (*visit).signIn},
+		{method: http.MethodPost, pattern: "/signout", audience: someone, serve: (*visit).signOut},
+
+		{method: http.MethodGet, pattern: "/accounts", audience: someone, serve: (*visit).accountList},
+		{method: http.MethodPost, pattern: "/accounts", audience: someone, serve: (*visit).switchAccount},
+		{method: http.MethodGet, pattern: in + "/{$}", audience: insider, serve: (*visit).home},
+		{method: http.MethodGet, pattern: in + "/stores", audience: insider, serve: (*visit).storeList},
+	}
+}

@@ -1,0 +1,139 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+// signInPage is what the page to sign in shows.
+type signInPage struct {
+	Email, Next string
+	Errors      []string
+}
+
+func (v *visit) signInForm() error {
+	if v.by != nil {
+		return v.redirect(v.next())
+	}
+	return v.page(http.StatusOK, "signin", signInPage{Next: v.next()})
+}
+
+func (v *visit) signIn() error {
+	email := strings.TrimSpace(v.r.PostFormValue("email"))
+	who, err := v.SignIn.Password(v.r.Context(), email, secret.NewPassword(v.r.PostFormValue("password")), v.visitor())
+	if err == nil {
+		session, value, started := v.SignIn.Begin(v.r.Context(), who, v.account.ID, signin.ByPassword, v.visitor())
+		if err = started; err == nil {
+			if err := v.keepSession(session, value); err != nil {
+				return err
+			}
+			return v.arrive()
+		}
+	}
+	if fault.KindOf(err) == fault.Internal {
+		return err
+	}
+	status := http.StatusUnprocessableEntity
+	if fault.KindOf(err) == fault.RateLimited {
+		status = http.StatusTooManyRequests
+	}
+	return v.page(status, "signin", signInPage{Email: email, Next: v.next(), Errors: sentences(err)})
+}
+
+// sentences are what an error says to people.
+func sentences(err error) []string {
+	var all []string
+	for _, f := range fault.Flatten(err) {
+		all = append(all, f.Message)
+	}
+	return all
+}
+
+// arrive sends somebody who just signed in to what they wanted to see: the
+// choice of their accounts, where there are several and they said nothing.
+func (v *visit) arrive() error {
+	next := v.next()
+	if next != "/" {
+		return v.redirect(next)
+	}
+	all, err := v.SignIn.Accounts(v.r.Context(), v.by.ID)
+	if err != nil {
+		return err
+	}
+	if len(all) > 1 {
+		return v.redirect("/accounts")
+	}
+	return v.redirect(v.in("/"))
+}
+
+func (v *visit) signOut() error {
+	if _, err := v.SignIn.End(v.r.Context(), v.by, v.by.SessionID); err != nil {
+		return err
+	}
+	v.dropCookie(sessionCookie)
+	return v.done("/signin", "signed_out", 1)
+}
+
+// againField is the field of the password that is asked for again.
+const againField = "password_again"
+
+// againPage asks for the password once more, and keeps what was sent.
+type againPage struct {
+	Action string
+	Fields []field
+	Email  string
+	Errors []string
+}
+
+// field is a field of a form that was sent.
+type field struct{ Name, Value string }
+
+// again asks a visitor who proved too long ago who they are to do so again, and
+// reports whether it answered. The form that they sent is sent again with the
+// answer, and then goes on in a new session.
+func (v *visit) again() (answered bool, err error) {
+	if v.SignIn.IsFresh(v.who.Record.AuthenticatedAt) {
+		return false, nil
+	}
+	if err := v.r.ParseForm(); err != nil {
+		return false, fault.Errorf(fault.Invalid, "The form cannot be read.")
+	}
+	shown := againPage{Action: v.r.URL.RequestURI(), Fields: fieldsOf(v.r.PostForm), Email: v.by.Name}
+	if !v.r.PostForm.Has(againField) {
+		return true, v.page(http.StatusOK, "again", shown)
+	}
+	_, err = v.SignIn.Password(v.r.Context(), v.by.Name, secret.NewPassword(v.r.PostFormValue(againField)), v.visitor())
+	if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.RateLimited {
+		shown.Errors = sentences(err)
+		return true, v.page(http.StatusUnprocessableEntity, "again", shown)
+	}
+	if err != nil {
+		return true, err
+	}
+	session, value, err := v.SignIn.Renew(v.r.Context(), v.by, signin.ByPassword, v.visitor())
+	if err != nil {
+		return true, err
+	}
+	return false, v.keepSession(session, value)
+}
+
+// fieldsOf are the fields of a form but for the password, in order.
+func fieldsOf(form url.Values) []field {
+	var all []field
+	for name, values := range form {
+		if name == againField {
+			continue
+		}
+		for _, value := range values {
+			all = append(all, field{name, value})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b field) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}

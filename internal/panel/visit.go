@@ -1,0 +1,261 @@
+package panel
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // the viewer's zone, wherever the program runs
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+// The cookies. The first holds the session's secret; "__Host-" binds it to this
+// host and to TLS (RFC 6265bis, section 4.1.3.2), for which browsers take a
+// server on their own machine, too. The second is the viewer's time zone, which
+// the panel's script tells.
+const (
+	sessionCookie = "__Host-latchkey"
+	zoneCookie    = "latchkey-zone"
+)
+
+// Credential returns the secret of the session that a request presents; empty
+// for none.
+func (p *Panel) Credential(r *http.Request) string {
+	cookie, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// visit is one request to the panel and its answer.
+type visit struct {
+	*Panel
+
+	w   http.ResponseWriter
+	r   *http.Request
+	who Visit
+	// by is who is signed in; nil for nobody. It carries the visit's origin.
+	by *auth.Principal
+	// account is the one that they are signed in to, and accounts how many they
+	// are in.
+	account  account.Account
+	accounts int
+	// zone is the viewer's time zone.
+	zone *time.Location
+}
+
+func (p *Panel) visit(w http.ResponseWriter, r *http.Request, who Visit) *visit {
+	v := &visit{Panel: p, w: w, r: r, zone: zoneOf(r)}
+	v.meet(who)
+	return v
+}
+
+// meet takes note of who is signed in.
+func (v *visit) meet(who Visit) {
+	v.who, v.by = who, nil
+	if who.Record == nil || who.Record.Principal.Kind != auth.Session {
+		return
+	}
+	by := who.Record.Principal // the record is shared with other requests
+	by.Origin = who.Origin
+	v.by = &by
+}
+
+// settle reads what every page for people who are signed in shows.
+func (v *visit) settle() error {
+	all, err := v.SignIn.Accounts(v.r.Context(), v.by.ID)
+	if err != nil {
+		return err
+	}
+	v.accounts = len(all)
+	for _, a := range all {
+		if a.ID == v.by.AccountID {
+			v.account = a
+			return nil
+		}
+	}
+	return v.forgetSession()
+}
+
+// zoneOf returns the zone that a request names, or UTC.
+func zoneOf(r *http.Request) *time.Location {
+	cookie, err := r.Cookie(zoneCookie)
+	if err != nil || len(cookie.Value) > 64 {
+		return time.UTC
+	}
+	name, err := url.QueryUnescape(cookie.Value)
+	if err != nil || name == "Local" {
+		return time.UTC
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// visitor is the visit in the words of package signin.
+func (v *visit) visitor() signin.Visitor {
+	return signin.Visitor{Origin: v.who.Origin, UserAgent: v.r.UserAgent()}
+}
+
+// keepSession gives the browser a session to keep, and goes on in it.
+func (v *visit) keepSession(s user.Session, value secret.Secret) error {
+	v.setCookie(sessionCookie, value.Reveal(), s.ExpiresAt)
+	record, err := v.Look(v.r.Context(), value.Reveal(), v.who.Origin)
+	if err != nil {
+		return err
+	}
+	v.meet(Visit{Record: record, Origin: v.who.Origin})
+	return nil
+}
+
+// forgetSession lets the browser forget its session, which does not work.
+func (v *visit) forgetSession() error {
+	v.dropCookie(sessionCookie)
+	v.by = nil
+	return v.toSignIn()
+}
+
+// setCookie sets a cookie that no script reads and that other sites' forms do
+// not send.
+func (v *visit) setCookie(name, value string, until time.Time) {
+	http.SetCookie(v.w, &http.Cookie{
+		Name: name, Value: value, Path: "/", Expires: until, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+func (v *visit) dropCookie(name string) {
+	http.SetCookie(v.w, &http.Cookie{
+		Name: name, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// redirect sends the browser to another page of the panel (RFC 9110, section
+// 15.4.4).
+func (v *visit) redirect(to string) error {
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	return nil
+}
+
+// done is redirect with a notice for the next page: the key of a message under
+// "notices", of which there are the forms for one and for other numbers.
+func (v *visit) done(to, notice string, n int) error {
+	return v.redirect(to + "?" + url.Values{"notice": {notice}, "n": {strconv.Itoa(n)}}.Encode())
+}
+
+// in is the address of a page of the visit's account.
+func (v *visit) in(path string) string { return "/accounts/" + v.by.AccountID.String() + path }
+
+// next is where to go after signing in: the page asked for, if it is one of the
+// panel, otherwise the first.
+func (v *visit) next() string { return localPath(v.r.FormValue("next")) }
+
+// localPath returns a path on this server, and "/" for anything that a browser
+// could take for an address elsewhere.
+func localPath(text string) string {
+	parsed, err := url.Parse(text)
+	clean := err == nil && parsed.Scheme == "" && parsed.Host == "" && parsed.User == nil &&
+		strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && !strings.ContainsAny(text, "\\\t\r\n")
+	if !clean {
+		return "/"
+	}
+	return text
+}
+
+// toSignIn asks the visitor to sign in, and brings them back afterwards to what
+// they wanted to see.
+func (v *visit) toSignIn() error {
+	to := "/signin"
+	if v.r.Method == http.MethodGet && v.r.URL.Path != "/" {
+		to += "?" + url.Values{"next": {v.r.URL.RequestURI()}}.Encode()
+	}
+	return v.redirect(to)
+}
+
+// fail answers an error with a page.
+func (v *visit) fail(err error) {
+	kind := fault.KindOf(err)
+	if kind == fault.Internal {
+		v.Log.LogAttrs(v.r.Context(), slog.LevelError, "a page of the control panel failed",
+			slog.String("route", v.r.Pattern), slog.String("request_id", v.who.Origin.RequestID), slog.Any("error", err))
+	}
+	if kind == fault.Unauthenticated {
+		_ = v.forgetSession()
+		return
+	}
+	shown := v.problem(kind, err)
+	if err := v.page(statuses[kind], "error", shown); err != nil {
+		v.Log.LogAttrs(v.r.Context(), slog.LevelError, "the page of an error failed", slog.Any("error", err))
+	}
+}
+
+// statuses are those of HTTP for the kinds of faults; the one for all others is
+// 500.
+var statuses = map[fault.Kind]int{
+	fault.Forbidden: http.StatusForbidden, fault.NotFound: http.StatusNotFound, fault.Invalid: http.StatusUnprocessableEntity,
+	fault.Conflict: http.StatusConflict, fault.LimitReached: http.StatusConflict, fault.RateLimited: http.StatusTooManyRequests,
+	fault.Internal: http.StatusInternalServerError,
+}
+
+// problem is what the page of an error shows.
+type problem struct {
+	Title, Text string
+	// Helpers are who can help.
+	Helpers []helper
+	// RequestID finds the request in the logs; empty where that helps nobody.
+	RequestID string
+}
+
+// helper is somebody who can help.
+type helper struct{ Name, Email string }
+
+func (v *visit) problem(kind fault.Kind, err error) problem {
+	switch kind {
+	case fault.Forbidden:
+		return problem{Title: v.text("errors.forbidden.title"), Text: v.forbidden(err), Helpers: v.helpers()}
+	case fault.NotFound:
+		return problem{Title: v.text("errors.not_found.title"), Text: fault.Flatten(err)[0].Message}
+	case fault.Internal:
+		if errors.Is(err, fault.ErrUnavailable) {
+			return problem{Title: v.text("errors.unavailable.title"), Text: v.text("errors.unavailable.text")}
+		}
+		return problem{Title: v.text("errors.internal.title"), Text: v.text("errors.internal.text"), RequestID: v.who.Origin.RequestID}
+	}
+	return problem{Title: v.text("errors.other.title"), Text: fault.Flatten(err)[0].Message}
+}
+
+// forbidden says why something is refused, in the panel's words where the
+// refusal is the one that programs know.
+func (v *visit) forbidden(err error) string {
+	if message := fault.Flatten(err)[0].Message; message != auth.Denied().Message {
+		return message
+	}
+	return v.text("errors.forbidden.text")
+}
+
+// helpers are the owner of the visit's account.
+func (v *visit) helpers() []helper {
+	if v.by == nil || v.account.OwnerID == v.by.ID {
+		return nil
+	}
+	people, err := v.Users.ByID(v.r.Context(), owners(v.account))
+	if err != nil {
+		return nil // the page is about another error, and shows it without
+	}
+	var found []helper
+	for _, u := range people {
+		found = append(found, helper{fullName(u), u.Email})
+	}
+	return found
+}

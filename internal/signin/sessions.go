@@ -1,0 +1,161 @@
+package signin
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+// Begin starts a session of a person who proved who they are, in the account
+// or, where that is zero, in the first of theirs that is in business. It returns
+// fault.Forbidden for a person who is in no such account.
+func (s *Service) Begin(ctx context.Context, who user.User, accountID uuid.UUID, by Method, v Visitor) (user.Session, secret.Secret, error) {
+	return s.begin(ctx, who, accountID, user.Session{Method: string(by), AuthenticatedAt: s.moment()}, uuid.Nil, v)
+}
+
+// Renew starts a session in the place of one whose person just proved again who
+// they are.
+func (s *Service) Renew(ctx context.Context, by *auth.Principal, proof Method, v Visitor) (user.Session, secret.Secret, error) {
+	return s.replace(ctx, by, by.AccountID, user.Session{Method: string(proof), AuthenticatedAt: s.moment()}, v)
+}
+
+// Switch starts a session of the same person in another account in the place of
+// the principal's, as fresh as that is. It returns fault.NotFound when the person
+// is not in the account, or that is suspended.
+func (s *Service) Switch(ctx context.Context, by *auth.Principal, accountID uuid.UUID, method Method, authenticatedAt time.Time, v Visitor) (user.Session, secret.Secret, error) {
+	kept := user.Session{Method: string(method), AuthenticatedAt: authenticatedAt, ExpiresAt: by.ExpiresAt}
+	return s.replace(ctx, by, accountID, kept, v)
+}
+
+func (s *Service) replace(ctx context.Context, by *auth.Principal, accountID uuid.UUID, kept user.Session, v Visitor) (user.Session, secret.Secret, error) {
+	if by.Kind != auth.Session {
+		return user.Session{}, secret.Secret{}, auth.Denied()
+	}
+	person, err := s.Repository.PersonByID(ctx, by.ID)
+	if err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	return s.begin(ctx, person.User, accountID, kept, by.SessionID, v)
+}
+
+func (s *Service) begin(ctx context.Context, who user.User, accountID uuid.UUID, session user.Session, replaces uuid.UUID, v Visitor) (user.Session, secret.Secret, error) {
+	accounts, err := s.Accounts(ctx, who.ID)
+	if err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	if accountID, err = choose(accounts, accountID); err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	value, err := secret.Generate(s.Random, secret.UserSession)
+	if err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	session.ID, session.AccountID, session.UserID, session.Email = uuid.Must(uuid.NewV7()), accountID, who.ID, who.Email
+	session.CreatedAt = s.moment()
+	if session.ExpiresAt.IsZero() {
+		session.ExpiresAt = session.CreatedAt.Add(s.Lifetime)
+	}
+	if v.Origin.IP.IsValid() {
+		session.IP = v.Origin.IP.String()
+	}
+	session.UserAgent = shortened(v.UserAgent)
+	actor := &auth.Principal{Kind: auth.Session, ID: who.ID, Name: who.Email, AccountID: accountID, Origin: v.Origin}
+	started := sessionEvent(actor, session, audit.SessionStarted, session.CreatedAt)
+	started.Details = []audit.Detail{
+		{Name: "method", Value: session.Method}, {Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)},
+	}
+	ended := func(old user.Session) audit.Event { return user.SessionEnded(actor, old, session.CreatedAt) }
+	return session, value, s.Repository.Begin(ctx, session, s.Keys.Digest(value), started, replaces, ended)
+}
+
+func sessionEvent(by *auth.Principal, s user.Session, action audit.Action, at time.Time) audit.Event {
+	return user.Event(by, action, audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: s.Email}, at)
+}
+
+// shortened is as much of what a browser calls itself as is kept.
+func shortened(agent string) string {
+	agent = strings.ToValidUTF8(strings.ReplaceAll(agent, "\x00", ""), "")
+	for i := range agent {
+		if i+utf8.UTFMax > maxUserAgent {
+			return agent[:i]
+		}
+	}
+	return agent
+}
+
+// choose picks the account of a session.
+func choose(accounts []account.Account, asked uuid.UUID) (uuid.UUID, error) {
+	for _, a := range accounts {
+		if a.ID == asked || asked == uuid.Nil {
+			return a.ID, nil
+		}
+	}
+	if asked == uuid.Nil {
+		return uuid.Nil, fault.Errorf(fault.Forbidden, "You are in no account that is in business. Ask the owner of one to add you.")
+	}
+	return uuid.Nil, fault.Errorf(fault.NotFound, "You are not in this account.")
+}
+
+// Accounts returns the accounts that a person can have a session in, by name.
+func (s *Service) Accounts(ctx context.Context, userID uuid.UUID) ([]account.Account, error) {
+	all, err := s.Repository.Accounts(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	var open []account.Account
+	for _, a := range all {
+		if a.Status != account.Suspended {
+			open = append(open, a)
+		}
+	}
+	return open, nil
+}
+
+// IsFresh reports whether what was proved at the moment is recent enough for
+// what cannot be undone.
+func (s *Service) IsFresh(authenticatedAt time.Time) bool {
+	return !authenticatedAt.IsZero() && s.Now().Sub(authenticatedAt) <= Fresh
+}
+
+// Sessions returns the live sessions of the person whose session the principal
+// is, in whatever account, newest first.
+func (s *Service) Sessions(ctx context.Context, by *auth.Principal) ([]user.Session, error) {
+	if by.Kind != auth.Session {
+		return nil, auth.Denied()
+	}
+	return s.Repository.Sessions(ctx, user.SessionSelection{UserID: by.ID}, s.moment())
+}
+
+// End ends sessions of the principal's own person: those of the ids, or all but
+// the principal's where there are none. It returns how many it ended, and
+// fault.NotFound for an id that names no session of theirs.
+func (s *Service) End(ctx context.Context, by *auth.Principal, ids ...uuid.UUID) (int, error) {
+	own, err := s.Sessions(ctx, by)
+	if err != nil {
+		return 0, err
+	}
+	if len(ids) == 0 {
+		for _, each := range own {
+			if each.ID != by.SessionID {
+				ids = append(ids, each.ID)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	now := s.moment()
+	which := user.SessionSelection{IDs: ids, UserID: by.ID}
+	ended, err := s.Repository.EndSessions(ctx, which, now, func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })
+	return len(ended), err
+}

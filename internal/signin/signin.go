@@ -1,0 +1,159 @@
+// Package signin finds out who is at a browser, and starts, changes and ends
+// their sessions. What a person may do in a session is said elsewhere (package
+// auth); that it is theirs is said here.
+//
+// A session is of one person in one account. Whoever works in several goes from
+// one to another by a new session, and the old one ends.
+package signin
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/password"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+// Method is how a person proved who they are.
+type Method string
+
+// The methods.
+const (
+	ByPassword Method = "password"
+	ByLink     Method = "link"
+	ByProvider Method = "openid_connect"
+	ByPasskey  Method = "passkey"
+)
+
+// Bounds of sessions.
+const (
+	// DefaultLifetime is how long a session in a browser lasts unless set
+	// otherwise.
+	DefaultLifetime = 12 * time.Hour
+	// Fresh is how long after a person proved who they are they may do what
+	// cannot be undone without proving it again.
+	Fresh = 15 * time.Minute
+	// maxUserAgent is how much is kept of what a browser calls itself, in bytes.
+	maxUserAgent = 200
+)
+
+// Visitor is who sends a request, as far as the request says.
+type Visitor struct {
+	Origin auth.Origin
+	// UserAgent is what the browser calls itself (RFC 9110, section 10.1.5).
+	UserAgent string
+}
+
+// Person is somebody, with what is kept to know them by.
+type Person struct {
+	user.User
+
+	// PasswordHash is in PHC's form; empty for nobody's password.
+	PasswordHash string
+}
+
+// Repository keeps what people are known by, and their sessions. A look-up of
+// one thing returns fault.NotFound when there is none.
+type Repository interface {
+	// Person returns who has the folded e-mail address.
+	Person(ctx context.Context, foldedEmail string) (Person, error)
+	// PersonByID returns a person, whatever account they are in.
+	PersonByID(ctx context.Context, id uuid.UUID) (Person, error)
+	// Accounts returns the accounts that a person is in, by name.
+	Accounts(ctx context.Context, userID uuid.UUID) ([]account.Account, error)
+	// SetPassword replaces a person's password and ends all of their sessions
+	// but the one to keep, each with its event; own are the password's own.
+	// When it returns, every verifier of this process has heard of it.
+	SetPassword(ctx context.Context, userID uuid.UUID, hash string, keep uuid.UUID, at time.Time, own []audit.Event, ended func(user.Session) audit.Event) error
+
+	// Begin keeps a session by its digest, with its event, notes the sign-in at
+	// the person's places in the account, and ends the session that it
+	// replaces, if that is not zero. It returns fault.NotFound when the person
+	// is not in the account. When it returns, every verifier of this process
+	// has heard of it.
+	Begin(ctx context.Context, s user.Session, digest secret.KeyedDigest, started audit.Event, replaces uuid.UUID, ended func(user.Session) audit.Event) error
+	// Sessions returns the live sessions of a selection, newest first.
+	Sessions(ctx context.Context, which user.SessionSelection, at time.Time) ([]user.Session, error)
+	// EndSessions is user.Repository's.
+	EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error)
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Repository Repository
+	Keys       *secret.Keyring
+	Random     io.Reader
+	Now        func() time.Time
+	// Lifetime is how long a session lasts.
+	Lifetime time.Duration
+}
+
+// Service signs people in and out.
+type Service struct {
+	Config
+
+	passwords *password.Hasher
+	attempts  *attempts
+}
+
+// NewService returns a service.
+func NewService(c Config) (*Service, error) {
+	limits, err := newAttempts()
+	if err != nil {
+		return nil, err
+	}
+	return &Service{Config: c, passwords: password.NewHasher(c.Random), attempts: limits}, nil
+}
+
+// errWrong is the answer to every pair of address and password that is not
+// somebody's: it does not say which of the two is wrong.
+func errWrong() *fault.Error {
+	return fault.Errorf(fault.Unauthenticated, "The e-mail address or the password is wrong.")
+}
+
+// Password returns who has the address and the password. It returns
+// fault.Unauthenticated where nobody does, and fault.RateLimited after too many
+// attempts from the address of the request or on the person.
+func (s *Service) Password(ctx context.Context, email string, typed secret.Password, v Visitor) (user.User, error) {
+	folded := user.Fold(email)
+	if err := s.attempts.admit(v.Origin.IP, folded, s.Now()); err != nil {
+		return user.User{}, err
+	}
+	person, err := s.Repository.Person(ctx, folded)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return user.User{}, err
+	}
+	right, err := s.matches(ctx, typed, person.PasswordHash)
+	if err != nil {
+		return user.User{}, err
+	}
+	if !right {
+		return user.User{}, errWrong()
+	}
+	s.attempts.worked(folded)
+	return person.User, nil
+}
+
+// nobodys is the hash of a password that nobody has. Comparing with it takes
+// as long as comparing with another, so that the time an answer takes does not
+// say who has a password here.
+const nobodys = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+func (s *Service) matches(ctx context.Context, typed secret.Password, hash string) (bool, error) {
+	if hash == "" {
+		_, err := s.passwords.Verify(ctx, typed, nobodys)
+		return false, err
+	}
+	return s.passwords.Verify(ctx, typed, hash)
+}
+
+// moment is now as it is kept.
+func (s *Service) moment() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
