@@ -31,11 +31,13 @@ func runPgbench(ctx context.Context, program, dir, database string, owners int, 
 	cmd := exec.CommandContext(ctx, program, "--no-vacuum", "--protocol=prepared", "--file", script,
 		"--define", fmt.Sprintf("owners=%d", owners), "--client", strconv.Itoa(wrkConnections), "--jobs", strconv.Itoa(wrkThreads),
 		"--time", strconv.Itoa(int(d.Seconds())), "--log", "--log-prefix", prefix, "--sampling-rate=0.1", database)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return measurement{}, fmt.Errorf("pgbench: %w: %s", err, out)
-	}
-	m, err := parsePgbench(string(out))
+	m, err := working(func() (measurement, error) {
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return measurement{}, fmt.Errorf("pgbench: %w: %s", err, out)
+		}
+		return parsePgbench(string(out))
+	})
 	if err != nil {
 		return m, err
 	}

@@ -10,6 +10,9 @@ import (
 type measurement struct {
 	perSecond float64
 	p50, p99  time.Duration
+	// processor is the time that the machine worked for each answer: server, client, database and kernel together, on all
+	// cores. Unlike a rate it does not count what a host gave to others meanwhile. Zero where the system does not tell.
+	processor time.Duration
 }
 
 // summarize returns the medians of several measurements of the same thing.
@@ -18,25 +21,39 @@ func summarize(all []measurement) measurement {
 		perSecond: median(mapped(all, func(m measurement) float64 { return m.perSecond })),
 		p50:       median(mapped(all, func(m measurement) time.Duration { return m.p50 })),
 		p99:       median(mapped(all, func(m measurement) time.Duration { return m.p99 })),
+		processor: median(mapped(all, func(m measurement) time.Duration { return m.processor })),
 	}
 }
 
-// ratio is how the rates of two programs, measured in turn, compare.
-type ratio struct{ median, least, most float64 }
+// working runs a load, and adds to what it came to how long the machine worked for each answer.
+func working(load func() (measurement, error)) (measurement, error) {
+	before, started := processorTime(), time.Now()
+	m, err := load()
+	if answers := m.perSecond * time.Since(started).Seconds(); answers >= 1 {
+		m.processor = time.Duration(float64(processorTime()-before) / answers)
+	}
+	return m, err
+}
+
+// ratio is how the rates of two programs, measured in turn, compare, and how the processor time of their answers does.
+type ratio struct{ median, least, most, processor float64 }
 
 // compare divides round by round. Only what was measured within seconds of each other is compared, since the machine may be
 // faster in one round than in the next.
 func compare(ours, theirs []measurement) ratio {
-	var ratios []float64
+	var ratios, processor []float64
 	for i := range min(len(ours), len(theirs)) {
 		if theirs[i].perSecond > 0 {
 			ratios = append(ratios, ours[i].perSecond/theirs[i].perSecond)
+		}
+		if ours[i].processor > 0 {
+			processor = append(processor, float64(theirs[i].processor)/float64(ours[i].processor))
 		}
 	}
 	if len(ratios) == 0 {
 		return ratio{}
 	}
-	return ratio{median: median(ratios), least: slices.Min(ratios), most: slices.Max(ratios)}
+	return ratio{median: median(ratios), least: slices.Min(ratios), most: slices.Max(ratios), processor: median(processor)}
 }
 
 // median returns the middle value, the mean of the two middle ones if their number is even, and 0 if there is none.

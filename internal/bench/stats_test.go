@@ -70,6 +70,10 @@ func TestCompareGoesRoundByRound(t *testing.T) {
 		{name: "a machine that slows down does not change a ratio", ours: rates(50, 25, 5), theirs: rates(100, 50, 10),
 			want: ratio{median: 0.5, least: 0.5, most: 0.5}},
 		{name: "range", ours: rates(40, 60, 50), theirs: rates(100, 100, 100), want: ratio{median: 0.5, least: 0.4, most: 0.6}},
+		{name: "of processor time, the less the better",
+			ours:   []measurement{{perSecond: 50, processor: 40}, {perSecond: 50, processor: 80}},
+			theirs: []measurement{{perSecond: 50, processor: 20}, {perSecond: 50, processor: 40}},
+			want:   ratio{median: 1, least: 1, most: 1, processor: 0.5}},
 		{name: "nothing to compare with", ours: rates(1), theirs: rates(0), want: ratio{}},
 	}
 	for _, test := range tests {

@@ -57,11 +57,13 @@ func (w wrk) run(ctx context.Context, dir string, requests []request, d time.Dur
 	status := cmp.Or(w.status, http.StatusOK)
 	cmd := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(wrkThreads), "-c", strconv.Itoa(wrkConnections),
 		"-d", d.String(), "-s", script, w.url, "--", file, w.wanted, mode, strconv.Itoa(wrkThreads), strconv.Itoa(status))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return measurement{}, fmt.Errorf("wrk: %w: %s", err, out)
-	}
-	return parseWrk(string(out))
+	return working(func() (measurement, error) {
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return measurement{}, fmt.Errorf("wrk: %w: %s", err, out)
+		}
+		return parseWrk(string(out))
+	})
 }
 
 // errExhausted says that a load would have sent more than what was prepared for it.
