@@ -9,6 +9,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/user"
 )
 
 // signInPage is what the page to sign in shows.
@@ -28,12 +29,8 @@ func (v *visit) signIn() error {
 	email := strings.TrimSpace(v.r.PostFormValue("email"))
 	who, err := v.SignIn.Password(v.r.Context(), email, secret.NewPassword(v.r.PostFormValue("password")), v.visitor())
 	if err == nil {
-		session, value, started := v.SignIn.Begin(v.r.Context(), who, v.account.ID, signin.ByPassword, v.visitor())
-		if err = started; err == nil {
-			if err := v.keepSession(session, value); err != nil {
-				return err
-			}
-			return v.arrive()
+		if err = v.proved(who, signin.ByPassword); err == nil {
+			return nil
 		}
 	}
 	if fault.KindOf(err) == fault.Internal {
@@ -44,6 +41,27 @@ func (v *visit) signIn() error {
 		status = http.StatusTooManyRequests
 	}
 	return v.page(status, "signin", signInPage{Email: email, Next: v.next(), Errors: sentences(err)})
+}
+
+// proved goes on with somebody who just proved who they are, by whatever
+// method: their session begins, in the place of the one that the browser had,
+// and they go where they wanted to. It returns fault.Forbidden for a person who
+// is in no account, and then has answered nothing.
+func (v *visit) proved(who user.User, by signin.Method) error {
+	before := v.by
+	session, value, err := v.SignIn.Begin(v.r.Context(), who, v.account.ID, by, v.visitor())
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		if _, err := v.SignIn.End(v.r.Context(), before, before.SessionID); err != nil {
+			return err
+		}
+	}
+	if err := v.keepSession(session, value); err != nil {
+		return err
+	}
+	return v.arrive()
 }
 
 // sentences are what an error says to people.
