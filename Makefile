@@ -32,11 +32,12 @@ build: ## Build bin/latchkey, one static binary
 generate: ## Regenerate the GraphQL layer from the schema
 	go generate ./...
 
-# The race detector needs a C compiler, the audits of GraphQL over HTTP need Node, the benchmark's own tests wrk.
+# The race detector needs a C compiler, the audits of GraphQL over HTTP need Node, the benchmark's own tests wrk, the
+# control panel's Chromium. Pictures of its pages are in tmp/screenshots afterwards.
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
 	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer nginx=nginx caddy=caddy \
-		curl=curl jq=jq python3=python3
+		curl=curl jq=jq python3=python3 chromium=chromium
 	@$(MAKE) --no-print-directory $(STRANGERS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/dbtest/cmd/testcluster ./tools/testsummary
 	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json -race -count=1 -timeout 15m ./...

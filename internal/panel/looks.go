@@ -168,10 +168,7 @@ func (v *visit) page(status int, name string, data any) error {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, err := v.w.Write(text.Bytes())
-	if err != nil {
-		return nil // the browser is gone
-	}
+	_, _ = v.w.Write(text.Bytes()) // a browser that is gone misses nothing
 	return nil
 }
 

@@ -1,0 +1,24 @@
+package panel_test
+
+import "testing"
+
+// A person signs in by the keyboard alone, sees their accounts and signs out.
+func TestSignInByKeyboard(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.browser(t)
+		b.open("/accounts")
+		b.look("signin")
+		if got := b.focused(); got != "E-mail address" {
+			t.Errorf("%q has the focus", got)
+		}
+		b.press(s.OwnerEmail)
+		b.tabTo("Password")
+		b.press(s.Password)
+		b.enter()
+		b.see("Choose an account")
+		b.look("accounts")
+		b.tabTo("Sign out")
+		b.enter()
+		b.see("You are signed out.")
+	})
+}

@@ -1,0 +1,183 @@
+package panel_test
+
+// How to test pages without a browser. The whole program serves a database,
+// and a visitor asks for pages and sends forms as a browser would:
+//
+//	eachServer(t, func(t *testing.T, s *server) {
+//		owner := s.signedIn(s.OwnerEmail)
+//		page := owner.open("/accounts")                      // follows redirects
+//		page = owner.submit(page, "Sign out")                // the form with that button
+//		page = owner.post("/accounts", "account", s.Account) // any form, follows no redirect
+//		page.wants(http.StatusSeeOther, "")
+//	})
+//
+// The server has the demo's data (internal/seed/demo.yaml); apply adds to them,
+// and known gives people a password and returns it. For what needs a browser see
+// browser_test.go.
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/cli"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+// server is the whole program, which serves a database.
+type server struct {
+	t *testing.T
+	// URL is where it is, without a slash at its end.
+	URL string
+	// Account is the demo's first account, Acme Retail, whose owner has the
+	// e-mail address, the password and a session.
+	Account      string `json:"accountId"`
+	OwnerEmail   string
+	Password     string
+	SessionToken string
+
+	// database is its URL.
+	database  string
+	settings  map[string]string
+	log       logBuffer
+	passwords map[string]string
+	visitors  int
+}
+
+// eachServer runs test on a server of its own on each database. Settings are
+// those of the environment, as NAME=value.
+func eachServer(t *testing.T, test func(t *testing.T, s *server), settings ...string) {
+	t.Helper()
+	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, serve(t, url, settings...)) })
+}
+
+// serve runs the program over a migrated database until the test ends. Nothing
+// that it logged may be a secret.
+func serve(t *testing.T, database string, settings ...string) *server {
+	t.Helper()
+	s := &server{t: t, database: database, passwords: map[string]string{}, settings: map[string]string{
+		"LATCHKEY_DATABASE_URL": database, "LATCHKEY_KEY_FILE": filepath.Join(t.TempDir(), "test.key"),
+		"LATCHKEY_ADDR": "127.0.0.1:0", "LATCHKEY_ADMIN_ADDR": "127.0.0.1:0", "LATCHKEY_LOG_LEVEL": "debug",
+		"LATCHKEY_TRUSTED_PROXIES": "127.0.0.1/32", "LATCHKEY_CACHE_AGE": remembered.String(),
+	}}
+	for _, each := range settings {
+		name, value, _ := strings.Cut(each, "=")
+		s.settings[name] = value
+	}
+	s.run("", "key", "create", s.settings["LATCHKEY_KEY_FILE"])
+	ctx, stop := context.WithCancel(context.Background())
+	stdout, output := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Main(ctx, []string{"serve", "--demo", "--output", "json"}, s.setting, &bytes.Buffer{}, output, &s.log)
+		_ = output.Close()
+	}()
+	t.Cleanup(func() {
+		stop()
+		select {
+		case code := <-ended:
+			if code != 0 {
+				t.Errorf("exit status %d: %s", code, s.log.String())
+			}
+		case <-time.After(time.Minute):
+			t.Error("the program does not stop")
+		}
+		dbtest.NoSecrets(t, "the log", []byte(s.log.String()))
+	})
+	if err := json.NewDecoder(stdout).Decode(s); err != nil {
+		t.Fatalf("%v: %s", err, s.log.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends with the program
+	s.passwords[s.OwnerEmail] = s.Password
+	return s
+}
+
+// setting answers for the environment.
+func (s *server) setting(name string) (string, bool) {
+	value, set := s.settings[name]
+	return value, set
+}
+
+// run runs a command that must succeed, and returns what it printed.
+func (s *server) run(stdin string, args ...string) string {
+	s.t.Helper()
+	var stdout, stderr strings.Builder
+	if code := cli.Main(s.t.Context(), args, s.setting, strings.NewReader(stdin), &stdout, &stderr); code != 0 {
+		s.t.Fatalf("latchkey %s: exit status %d: %s", strings.Join(args, " "), code, &stderr)
+	}
+	return strings.TrimSpace(stdout.String())
+}
+
+// apply applies a manifest.
+func (s *server) apply(manifest string) {
+	s.t.Helper()
+	s.run(manifest, "apply", "-f", "-")
+}
+
+// known gives somebody a password, if they have none yet, and returns it.
+func (s *server) known(email string) string {
+	s.t.Helper()
+	if text, known := s.passwords[email]; known {
+		return text
+	}
+	service, err := signin.NewService(signin.Config{Repository: dbtest.Open(s.t, s.database).SignIn(), Random: rand.Reader, Now: time.Now})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	text, by := "a pass phrase of "+email, auth.OperatorPrincipal()
+	if err := service.GivePassword(s.t.Context(), &by, email, secret.NewPassword(text)); err != nil {
+		s.t.Fatalf("give %s a password: %v", email, err)
+	}
+	s.passwords[email] = text
+	return text
+}
+
+// remembered is how long the servers under test remember a session at most.
+const remembered = time.Second
+
+// age makes all sessions so much older than they are: those who have them
+// proved who they are so long ago. It returns when the server no longer
+// remembers anything else.
+func (s *server) age(by time.Duration) {
+	s.t.Helper()
+	dbtest.Exec(s.t, s.database,
+		fmt.Sprintf("UPDATE sessions SET authenticated_at = authenticated_at - %d", by.Microseconds()),
+		fmt.Sprintf("UPDATE sessions SET authenticated_at = authenticated_at - interval '%d microseconds'", by.Microseconds()))
+	time.Sleep(remembered + 50*time.Millisecond)
+}
+
+// address returns another address of a client each time, so that the limits on
+// attempts, which are on addresses, do not join what tests do.
+func (s *server) address() string {
+	s.visitors++
+	return fmt.Sprintf("198.51.%d.%d", 100+s.visitors/250, 1+s.visitors%250)
+}
+
+// logBuffer is a log that a test can read while it is written.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

@@ -1,0 +1,389 @@
+package panel_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+// visitor is somebody at a browser without scripts: it keeps cookies and sends
+// the headers that browsers send.
+type visitor struct {
+	t      *testing.T
+	server *server
+	client *http.Client
+	jar    secureJar
+	// from is the address of the visitor's machine.
+	from string
+}
+
+// visitor is somebody who is not signed in.
+func (s *server) visitor() *visitor {
+	s.t.Helper()
+	kept, err := cookiejar.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	jar := secureJar{kept}
+	return &visitor{t: s.t, server: s, jar: jar, from: s.address(), client: &http.Client{
+		Transport: transport, Jar: jar, Timeout: time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// signedIn is a visitor who signed in as somebody, by the form. Who is in
+// several accounts is in the first of them.
+func (s *server) signedIn(email string) *visitor {
+	s.t.Helper()
+	v := s.visitor()
+	password := s.known(email)
+	if r := v.post("/signin", "email", email, "password", password); r.status != http.StatusSeeOther {
+		s.t.Fatalf("%s cannot sign in: %d %s", email, r.status, r.text())
+	}
+	return v
+}
+
+// secureJar keeps cookies as browsers do for a server on their own machine,
+// which they trust as if it were reached over TLS.
+type secureJar struct{ http.CookieJar }
+
+func overTLS(u *url.URL) *url.URL {
+	secure := *u
+	secure.Scheme = "https"
+	return &secure
+}
+
+func (j secureJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
+	j.CookieJar.SetCookies(overTLS(u), cookies)
+}
+
+func (j secureJar) Cookies(u *url.URL) []*http.Cookie { return j.CookieJar.Cookies(overTLS(u)) }
+
+// cookie is the value of a cookie that the visitor keeps; empty for none.
+func (v *visitor) cookie(name string) string {
+	at, err := url.Parse(v.server.URL)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for _, c := range v.jar.Cookies(at) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// keep has the visitor keep a cookie.
+func (v *visitor) keep(name, value string) {
+	at, err := url.Parse(v.server.URL)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.jar.SetCookies(at, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
+}
+
+// get asks for an address, a path of the server, and follows no redirect.
+func (v *visitor) get(address string) *reply {
+	v.t.Helper()
+	return v.send(v.request(http.MethodGet, address, nil))
+}
+
+// open asks for an address and follows redirects.
+func (v *visitor) open(address string) *reply {
+	v.t.Helper()
+	r := v.get(address)
+	for range 10 {
+		if r.status != http.StatusSeeOther {
+			return r
+		}
+		r = v.get(r.header.Get("Location"))
+	}
+	v.t.Fatalf("%s leads nowhere", address)
+	return nil
+}
+
+// post sends a form of pairs of name and value, as a page of the server itself
+// would, and follows no redirect.
+func (v *visitor) post(address string, pairs ...string) *reply {
+	v.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Add(pairs[i], pairs[i+1])
+	}
+	return v.postForm(address, form)
+}
+
+func (v *visitor) postForm(address string, form url.Values) *reply {
+	v.t.Helper()
+	return v.send(v.request(http.MethodPost, address, form))
+}
+
+// request is a request as a page of the server would send it.
+func (v *visitor) request(method, address string, form url.Values) *http.Request {
+	v.t.Helper()
+	if strings.HasPrefix(address, "/") {
+		address = v.server.URL + address
+	}
+	r, err := http.NewRequestWithContext(v.t.Context(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Test")
+	r.Header.Set("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("X-Forwarded-For", v.from)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", v.server.URL)
+	}
+	return r
+}
+
+// send sends a request with the visitor's cookies.
+func (v *visitor) send(r *http.Request) *reply {
+	v.t.Helper()
+	answer, err := v.client.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return &reply{t: v.t, method: r.Method, url: r.URL.RequestURI(), status: answer.StatusCode, header: answer.Header, body: string(body)}
+}
+
+// submit sends the form of a page that has a button of a name, with what it
+// holds but for the pairs given.
+func (v *visitor) submit(page *reply, button string, pairs ...string) *reply {
+	v.t.Helper()
+	for _, f := range page.forms() {
+		if !slices.Contains(f.buttons, button) {
+			continue
+		}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			f.values.Del(pairs[i])
+		}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			f.values.Add(pairs[i], pairs[i+1])
+		}
+		if f.method == http.MethodGet {
+			return v.get(f.action + "?" + f.values.Encode())
+		}
+		return v.postForm(f.action, f.values)
+	}
+	v.t.Fatalf("%s has no form with a button %q: %s", page.url, button, page.body)
+	return nil
+}
+
+// reply is an answer of the server.
+type reply struct {
+	t *testing.T
+	// method and url, from the root, are the request's.
+	method, url string
+	status      int
+	header      http.Header
+	body        string
+}
+
+// wants fails the test for an answer of another status, or without a text that
+// people read.
+func (r *reply) wants(status int, text string) *reply {
+	r.t.Helper()
+	if r.status != status || !strings.Contains(r.text(), text) {
+		r.t.Fatalf("%s %s answered %d, want %d and %q in: %s", r.method, r.url, r.status, status, text, r.text())
+	}
+	return r
+}
+
+// lacks fails the test for an answer with a text.
+func (r *reply) lacks(text string) *reply {
+	r.t.Helper()
+	if strings.Contains(r.text(), text) || strings.Contains(r.body, text) {
+		r.t.Fatalf("%s %s says %q: %s", r.method, r.url, text, r.text())
+	}
+	return r
+}
+
+// goes fails the test for an answer that is no redirect to an address.
+func (r *reply) goes(to string) *reply {
+	r.t.Helper()
+	if got := r.header.Get("Location"); r.status != http.StatusSeeOther || got != to {
+		r.t.Fatalf("%s %s answered %d to %q, want 303 to %q: %s", r.method, r.url, r.status, got, to, r.text())
+	}
+	return r
+}
+
+// document is the page, parsed as browsers do.
+func (r *reply) document() *html.Node {
+	r.t.Helper()
+	doc, err := html.Parse(strings.NewReader(r.body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return doc
+}
+
+// text is what people read on the page.
+func (r *reply) text() string { return textOf(r.document()) }
+
+// all are the elements of the page of a name.
+func (r *reply) all(element string) []*html.Node {
+	var found []*html.Node
+	for n := range r.document().Descendants() {
+		if n.Type == html.ElementNode && n.Data == element {
+			found = append(found, n)
+		}
+	}
+	return found
+}
+
+// links are the addresses that the page leads to, as from the root.
+func (r *reply) links() []string {
+	var found []string
+	for _, a := range r.all("a") {
+		if to, given := attribute(a, "href"); given {
+			found = append(found, r.absolute(to))
+		}
+	}
+	return found
+}
+
+// absolute is an address on the page as from the root, or as it is where it is
+// elsewhere.
+func (r *reply) absolute(to string) string {
+	base, err := url.Parse(r.url)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	at, err := base.Parse(to)
+	if err != nil {
+		r.t.Errorf("%s leads to %q: %v", r.url, to, err)
+		return to
+	}
+	at.Fragment = ""
+	return at.String()
+}
+
+// formOnPage is a form with what it holds.
+type formOnPage struct {
+	method, action string
+	values         url.Values
+	// fields are its controls.
+	fields []*html.Node
+	// buttons are what its buttons are called.
+	buttons []string
+}
+
+// forms are those of the page.
+func (r *reply) forms() []formOnPage {
+	var found []formOnPage
+	for _, element := range r.all("form") {
+		f := formOnPage{method: http.MethodGet, action: r.url, values: url.Values{}}
+		if to, given := attribute(element, "action"); given {
+			f.action = r.absolute(to)
+		}
+		if method, _ := attribute(element, "method"); strings.EqualFold(method, "post") {
+			f.method = http.MethodPost
+		}
+		id, _ := attribute(element, "id")
+		for n := range r.document().Descendants() {
+			if owner, given := attribute(n, "form"); given && owner == id && id != "" {
+				f.take(n)
+			}
+		}
+		for n := range element.Descendants() {
+			if _, elsewhere := attribute(n, "form"); !elsewhere {
+				f.take(n)
+			}
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// take adds a control of the form with what it holds.
+func (f *formOnPage) take(n *html.Node) {
+	name, _ := attribute(n, "name")
+	value, valued := attribute(n, "value")
+	kind, _ := attribute(n, "type")
+	switch {
+	case n.Type != html.ElementNode:
+	case n.Data == "button":
+		label, _ := attribute(n, "aria-label")
+		if label == "" {
+			label = textOf(n)
+		}
+		f.buttons = append(f.buttons, label)
+	case name == "":
+	case n.Data == "input":
+		f.fields = append(f.fields, n)
+		_, checked := attribute(n, "checked")
+		if (kind == "checkbox" || kind == "radio") && !valued {
+			value = "on"
+		}
+		if kind != "checkbox" && kind != "radio" || checked {
+			f.values.Add(name, value)
+		}
+	case n.Data == "textarea":
+		f.fields = append(f.fields, n)
+		f.values.Add(name, textOf(n))
+	case n.Data == "select":
+		f.fields = append(f.fields, n)
+		if chosen, there := chosenOf(n); there {
+			f.values.Add(name, chosen)
+		}
+	}
+}
+
+// chosenOf is the option of a select that is chosen: the first, if none says so.
+func chosenOf(n *html.Node) (value string, there bool) {
+	for o := range n.Descendants() {
+		if o.Type != html.ElementNode || o.Data != "option" {
+			continue
+		}
+		own, given := attribute(o, "value")
+		if !given {
+			own = textOf(o)
+		}
+		if _, selected := attribute(o, "selected"); selected {
+			return own, true
+		}
+		if !there {
+			value, there = own, true
+		}
+	}
+	return value, there
+}
+
+func attribute(n *html.Node, name string) (value string, given bool) {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val, true
+		}
+	}
+	return "", false
+}
+
+// textOf is the text in an element, its space as people see it.
+func textOf(n *html.Node) string {
+	var words []string
+	for d := range n.Descendants() {
+		hidden := d.Parent != nil && (d.Parent.Data == "script" || d.Parent.Data == "style" || d.Parent.Data == "title" && d.Parent.Namespace == "")
+		if d.Type == html.TextNode && !hidden {
+			words = append(words, strings.Fields(d.Data)...)
+		}
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,278 @@
+package panel_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	cdpbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// open goes to a path of the server and returns the status of its page.
+func (b *browser) open(path string) int {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	answer, err := chromedp.Run(ctx, chromedp.NavigateResponse(b.server.URL+path))
+	return b.loaded("open "+path, answer, err)
+}
+
+// follow clicks on a link or button that loads a page, and returns its status.
+func (b *browser) follow(name string) int {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	answer, err := chromedp.RunResponse(ctx, chromedp.Click(b.named("press", name)))
+	return b.loaded("follow "+name, answer, err)
+}
+
+// enter presses Enter where the focus is, which loads a page, and returns its
+// status.
+func (b *browser) enter() int {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	answer, err := chromedp.RunResponse(ctx, chromedp.KeyEvent(kb.Enter))
+	return b.loaded("press Enter", answer, err)
+}
+
+// back goes back to the page before, which may come from the browser's memory
+// and not from the server.
+func (b *browser) back() {
+	b.t.Helper()
+	b.left++
+	left := fmt.Sprintf("window.left !== %d && document.readyState === 'complete'", b.left)
+	evaluate[chromedp.Void](b, fmt.Sprintf("window.left = %d", b.left))
+	b.must("go back", chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		history, err := cdp.Call(ctx, tab, page.GetNavigationHistory, cdp.Empty{})
+		if err != nil {
+			return err
+		}
+		before := page.NavigateToHistoryEntryParams{EntryID: history.Entries[history.CurrentIndex-1].ID}
+		_, err = cdp.Call(ctx, tab, page.NavigateToHistoryEntry, before)
+		return err
+	}))
+	b.await("the page before", left)
+}
+
+// reload loads the page again, and returns its status.
+func (b *browser) reload() int {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	answer, err := chromedp.RunResponse(ctx, chromedp.Reload())
+	return b.loaded("load the page again", answer, err)
+}
+
+// loaded looks at what the server answered.
+func (b *browser) loaded(what string, answer *network.Response, err error) int {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatalf("%s: %v; on %s", what, err, b.shown())
+	}
+	if answer == nil {
+		return 0 // from the browser's own memory
+	}
+	if answer.Status >= 500 {
+		b.t.Errorf("%s: the server answered %d; on %s", what, answer.Status, b.shown())
+	}
+	return int(answer.Status)
+}
+
+// signIn signs in as somebody, by the form.
+func (b *browser) signIn(email string) {
+	b.t.Helper()
+	password := b.server.known(email)
+	b.open("/signin")
+	b.fill("E-mail address", email)
+	b.fill("Password", password)
+	b.follow("Sign in")
+	b.see("Sign out")
+}
+
+// click clicks on a link or button that loads no page.
+func (b *browser) click(name string) {
+	b.t.Helper()
+	b.must("click "+name, chromedp.Click(b.named("press", name)))
+}
+
+// fill puts a text into the field of a label, in the place of what is there.
+func (b *browser) fill(label, text string) {
+	b.t.Helper()
+	field := b.named("enter", label)
+	b.must("fill "+label, chromedp.Clear(field), chromedp.SendKeys(field, text))
+}
+
+// check clicks on the check box or radio button of a label.
+func (b *browser) check(label string) {
+	b.t.Helper()
+	b.must("check "+label, chromedp.Click(b.named("enter", label)))
+}
+
+// choose chooses an option, by its text, of the select of a label.
+func (b *browser) choose(label, option string) {
+	b.t.Helper()
+	field := b.named("enter", label)
+	b.must("choose "+option, chromedp.Focus(field), chromedp.KeyEvent(option))
+	if got := evaluate[string](b, string(field)+".selectedOptions[0].text.trim()"); got != option {
+		b.t.Fatalf("%s has no option %q: it is %q", label, option, got)
+	}
+}
+
+// value is what stands in the field of a label.
+func (b *browser) value(label string) string {
+	b.t.Helper()
+	field := b.named("enter", label)
+	b.must("find "+label, chromedp.WaitReady(field))
+	return evaluate[string](b, string(field)+".value")
+}
+
+// press presses keys (package kb), where the focus is.
+func (b *browser) press(keys ...string) {
+	b.t.Helper()
+	for _, key := range keys {
+		b.must("press a key", chromedp.KeyEvent(key))
+	}
+}
+
+// focused is what has the focus is called; its element where it has no name.
+func (b *browser) focused() string {
+	b.t.Helper()
+	return evaluate[string](b, `(`+naming+`)(document.activeElement) || document.activeElement.localName`)
+}
+
+// tabTo presses Tab until what is called so has the focus.
+func (b *browser) tabTo(name string) {
+	b.t.Helper()
+	for range 200 {
+		if b.focused() == name {
+			return
+		}
+		b.press(kb.Tab)
+	}
+	b.t.Fatalf("Tab never comes to %q; on %s", name, b.shown())
+}
+
+// text is what stands in the first element of a CSS selector.
+func (b *browser) text(css string) string {
+	b.t.Helper()
+	b.must("find "+css, chromedp.WaitVisible(chromedp.CSS(css)))
+	return evaluate[string](b, "document.querySelector("+quoted(css)+").innerText.trim()")
+}
+
+// count is how many elements of a CSS selector are to be seen.
+func (b *browser) count(css string) int {
+	b.t.Helper()
+	return evaluate[int](b, "[...document.querySelectorAll("+quoted(css)+")].filter((e) => e.checkVisibility()).length")
+}
+
+// at is the path and query of the page.
+func (b *browser) at() string {
+	b.t.Helper()
+	return evaluate[string](b, "location.pathname + location.search")
+}
+
+// see waits until the page says something.
+func (b *browser) see(text string) {
+	b.t.Helper()
+	b.await("the page to say "+text, "document.body.innerText.includes("+quoted(text)+")")
+}
+
+// miss waits until the page does not say something.
+func (b *browser) miss(text string) {
+	b.t.Helper()
+	b.await("the page not to say "+text, "!document.body.innerText.includes("+quoted(text)+")")
+}
+
+// await waits until a script's condition holds, on whatever page comes.
+func (b *browser) await(what, condition string) {
+	b.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
+		cancel()
+		if err == nil && holds { // an error is a page that is going
+			return
+		}
+	}
+	b.t.Fatalf("waited for %s; on %s", what, b.shown())
+}
+
+// downloaded waits for a file to be there, and returns its name and content.
+// Take it before the next one comes.
+func (b *browser) downloaded() (name, content string) {
+	b.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		found, err := os.ReadDir(b.folder)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, each := range found {
+			if strings.HasSuffix(each.Name(), ".crdownload") || strings.HasPrefix(each.Name(), ".") {
+				continue
+			}
+			path := filepath.Join(b.folder, each.Name())
+			text, err := os.ReadFile(path)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			if err := os.Remove(path); err != nil {
+				b.t.Fatal(err)
+			}
+			return each.Name(), string(text)
+		}
+	}
+	b.t.Fatalf("nothing was downloaded; on %s", b.shown())
+	return "", ""
+}
+
+// clipboard is what was copied. All windows share it.
+func (b *browser) clipboard() string {
+	b.t.Helper()
+	b.atBrowser(func(ctx context.Context) error {
+		_, err := chromedp.CallBrowser(ctx, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
+			Permission: &cdpbrowser.PermissionDescriptor{Name: "clipboard-read"}, Setting: cdpbrowser.PermissionSettingGranted,
+			Origin: b.server.URL, BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
+		})
+		return err
+	})
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("navigator.clipboard.readText()", chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return text
+}
+
+// naming is a function that says what an element is called (a part of
+// Accessible Name and Description Computation 1.2, as much as pages here use).
+const naming = `(e) => {
+	const plain = (text) => (text || "").replace(/\s+/g, " ").trim();
+	const by = (e.getAttribute("aria-labelledby") || "").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ");
+	const labels = [...(e.labels || [])].map((l) => l.innerText).join(" ");
+	const own = e.matches("input, select, textarea") ? "" : e.textContent;
+	return plain(by) || plain(e.getAttribute("aria-label")) || plain(labels) || plain(own) || plain(e.title);
+}`
+
+// kinds are the selectors of what can be pressed and of what can be entered.
+var kinds = map[string]string{
+	"press": "a[href], button, summary",
+	"enter": "input:not([type=hidden]), select, textarea",
+}
+
+// named is the first element of a kind to be seen that is called so, in the
+// dialog that is open over the page, if one is.
+func (b *browser) named(kind, name string) chromedp.JSPath {
+	return chromedp.JSPath(`((root) => [...root.querySelectorAll(` + quoted(kinds[kind]) + `)]
+		.find((e) => (` + naming + `)(e) === ` + quoted(name) + ` && e.checkVisibility()))
+		([...document.querySelectorAll("dialog")].find((d) => d.matches(":modal")) || document)`)
+}
