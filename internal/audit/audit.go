@@ -55,6 +55,8 @@ const (
 	UserUpdated        Action = "user.updated"
 	UserAdded          Action = "user.added"
 	UserRemoved        Action = "user.removed"
+	// UserInvited tells that a person, its target, was given a one-time link.
+	UserInvited Action = "user.invited"
 	// PasswordSet tells that a person has another password.
 	PasswordSet Action = "password.set"
 	// OwnershipTransferred tells that an account or a store, its target, has

@@ -80,6 +80,9 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer public.Close()
 	defer admin.Close()
 	baseURL := b.cfg.BaseURL(public.Addr().String())
+	if err := b.signInAt(baseURL); err != nil {
+		return err
+	}
 	routes, err := readRoutes(b.cfg.Routes, b.catalogue)
 	if err != nil {
 		return err

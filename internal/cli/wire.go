@@ -73,14 +73,20 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.offboard = offboard.NewService(b.db.Offboard(), time.Now)
 	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, time.Now, cfg.Legacy.Allowed)
-	b.signIn, err = signin.NewService(signin.Config{
-		Repository: b.db.SignIn(), Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: signin.DefaultLifetime,
-	})
-	if err != nil {
+	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, time.Now)
+	if err := b.signInAt(cfg.BaseURL(cfg.Addr)); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, time.Now)
 	return b, nil
+}
+
+// signInAt makes the service that signs people in, in a panel that is reached
+// by the URL.
+func (b *backend) signInAt(baseURL string) (err error) {
+	b.signIn, err = signin.NewService(signin.Config{
+		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: signin.DefaultLifetime,
+	})
+	return err
 }
 
 // openDatabase opens the database and reads the keys that belong to it, in

@@ -137,10 +137,11 @@ func (c peopleChange) CreateUsers(ctx context.Context, list []user.NewUser) erro
 	type newUserRow struct {
 		Person       userRow `gorm:"embedded"`
 		PasswordHash *string
+		VouchedBy    uuid.NullUUID
 	}
 	rows := make([]newUserRow, len(list))
 	for i, u := range list {
-		rows[i] = newUserRow{rowOf(u.User), optionalText(u.PasswordHash)}
+		rows[i] = newUserRow{rowOf(u.User), optionalText(u.PasswordHash), optional(u.VouchedBy)}
 	}
 	return keep(ctx, c, "keep people", c.tx.Table("users"), rows)
 }
@@ -226,12 +227,15 @@ func (c peopleChange) RemovePlaces(ctx context.Context, ids []uuid.UUID) error {
 	return nil
 }
 
-// RemoveMembers takes people out of the account.
+// RemoveMembers takes people out of the account, with the links by which it
+// invited them.
 func (c peopleChange) RemoveMembers(ctx context.Context, ids []uuid.UUID) error {
 	for chunk := range slices.Chunk(ids, peoplePerStatement) {
-		err := c.writing(ctx).Exec("DELETE FROM account_users WHERE account_id = ? AND user_id IN ?", c.accountID, chunk).Error
-		if err != nil {
-			return failed(ctx, "remove people from the account", err)
+		for _, table := range []string{"links", "account_users"} {
+			err := c.writing(ctx).Exec("DELETE FROM "+table+" WHERE account_id = ? AND user_id IN ?", c.accountID, chunk).Error
+			if err != nil {
+				return failed(ctx, "remove people from the account", err)
+			}
 		}
 	}
 	return nil

@@ -2,12 +2,11 @@ package gormdb
 
 import (
 	"context"
-	"time"
+	"errors"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
@@ -27,6 +26,11 @@ func (db *DB) SignIn() signin.Repository { return signIns{users{db}} }
 type knownRow struct {
 	User         userRow `gorm:"embedded"`
 	PasswordHash *string
+	VouchedBy    uuid.NullUUID
+}
+
+func (r knownRow) person() signin.Person {
+	return signin.Person{User: r.User.user(), PasswordHash: textOf(r.PasswordHash), VouchedBy: r.VouchedBy.UUID}
 }
 
 // TableName tells gorm the table.
@@ -48,46 +52,67 @@ func (s signIns) person(ctx context.Context, where string, key any) (signin.Pers
 	if err != nil {
 		return signin.Person{}, failed(ctx, "read a person", err)
 	}
-	return signin.Person{User: row.User.user(), PasswordHash: textOf(row.PasswordHash)}, nil
+	return row.person(), nil
 }
 
 // Accounts returns the accounts that a person is in.
-func (s signIns) Accounts(ctx context.Context, userID uuid.UUID) ([]account.Account, error) {
-	var rows []accountRow
-	q := s.engine.reader(ctx).Joins("JOIN account_users AS m ON m.account_id = accounts.id").Where("m.user_id = ?", userID)
-	if err := q.Order("accounts.name, accounts.id").Find(&rows).Error; err != nil {
+func (s signIns) Accounts(ctx context.Context, userID uuid.UUID) ([]signin.Membership, error) {
+	var rows []struct {
+		Account accountRow `gorm:"embedded"`
+		Barred  bool
+	}
+	q := s.engine.reader(ctx).Table("accounts").Select("accounts.*, u.vouched_by IS NOT NULL AND u.vouched_by <> accounts.id AS barred").
+		Joins("JOIN account_users AS m ON m.account_id = accounts.id").Joins("JOIN users AS u ON u.id = m.user_id").Where("m.user_id = ?", userID)
+	if err := q.Order("accounts.name, accounts.id").Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "read a person's accounts", err)
 	}
-	all := make([]account.Account, len(rows))
+	all := make([]signin.Membership, len(rows))
 	for i, row := range rows {
-		all[i] = row.account()
+		all[i] = signin.Membership{Account: row.Account.account(), Barred: row.Barred}
 	}
 	return all, nil
 }
 
 // SetPassword replaces a person's password.
-func (s signIns) SetPassword(ctx context.Context, userID uuid.UUID, hash string, keep uuid.UUID, at time.Time, own []audit.Event, ended func(user.Session) audit.Event) error {
+func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
 	return s.endingSessions(ctx, "keep a password", func(tx *gorm.DB) ([]user.Session, error) {
-		changed := tx.Model(&userRow{}).Where("id = ?", userID).Update("password_hash", hash)
+		// Whoever takes the link away sets the password; others come too late.
+		if p.Link != uuid.Nil {
+			if used := tx.Delete(&linkRow{}, "id = ?", p.Link); used.Error != nil || used.RowsAffected == 0 {
+				return nil, errors.Join(used.Error, noLink())
+			}
+		}
+		changed := tx.Table("users").Where("id = ?", p.UserID).Updates(map[string]any{"password_hash": p.Hash, "vouched_by": optional(p.VouchedBy)})
 		if changed.Error != nil {
 			return nil, changed.Error
 		}
 		if changed.RowsAffected == 0 {
 			return nil, fault.Errorf(fault.NotFound, "There is no such person.")
 		}
-		for _, e := range own {
-			row, err := newEventRow(e)
-			if err != nil {
-				return nil, err
-			}
-			if err := tx.Create(&row).Error; err != nil {
-				return nil, err
-			}
+		if err := tx.Delete(&linkRow{}, "user_id = ?", p.UserID).Error; err != nil {
+			return nil, err
 		}
-		others := picked(user.SessionSelection{UserID: userID}, at)
-		others.and("sessions.id <> ?", keep)
-		return endSessions(tx, others, at, ended)
+		if err := recordAll(tx, p.Own); err != nil {
+			return nil, err
+		}
+		others := picked(user.SessionSelection{UserID: p.UserID}, p.At)
+		others.and("sessions.id <> ?", p.Keep)
+		return endSessions(tx, others, p.At, p.Ended)
 	})
+}
+
+// recordAll keeps audit events.
+func recordAll(tx *gorm.DB, events []audit.Event) error {
+	for _, e := range events {
+		row, err := newEventRow(e)
+		if err != nil {
+			return err
+		}
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Begin keeps a session, and ends the one that it replaces.

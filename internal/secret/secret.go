@@ -28,6 +28,9 @@ const (
 	UserSession Kind = "lku_"
 	// GatewayKey is the key with which a gateway asks about tokens.
 	GatewayKey Kind = "lkg_"
+	// OneTimeLink is the part of a link in which its holder proves, once, who
+	// they are.
+	OneTimeLink Kind = "lkl_"
 )
 
 // alphabet is in ASCII order, so that equally long base62 numbers compare as
@@ -120,7 +123,7 @@ func (s Secret) Hint() string {
 
 func (k Kind) known() bool {
 	switch k {
-	case AccountAccessToken, StoreAccessToken, OAuthAccessToken, ClientSecret, UserSession, GatewayKey:
+	case AccountAccessToken, StoreAccessToken, OAuthAccessToken, ClientSecret, UserSession, GatewayKey, OneTimeLink:
 		return true
 	default:
 		return false

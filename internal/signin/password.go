@@ -28,16 +28,23 @@ func (s *Service) GivePassword(ctx context.Context, by *auth.Principal, email st
 	if err != nil {
 		return err
 	}
-	return s.setPassword(ctx, by, person.User, chosen, chosen, uuid.Nil)
+	return s.setPassword(ctx, by, person.User, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}})
+}
+
+// passwordChange is a password that somebody chose, and by what right.
+type passwordChange struct {
+	Chosen user.PasswordChoice
+	// VouchedBy, Link and Keep are those of NewPassword.
+	VouchedBy, Link, Keep uuid.UUID
 }
 
 // setPassword replaces a password, tells of it in all accounts of the person,
-// and ends their sessions but the one to keep.
-func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.User, chosen, confirmation secret.Password, keep uuid.UUID) error {
-	if err := password.Check(chosen, confirmation, u.Email).Err(); err != nil {
+// and ends their links, and their sessions but the one to keep.
+func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.User, c passwordChange) error {
+	if err := password.Check(c.Chosen.Password, c.Chosen.Confirmation, u.Email).Err(); err != nil {
 		return err
 	}
-	hash, err := s.passwords.Hash(ctx, chosen)
+	hash, err := s.passwords.Hash(ctx, c.Chosen.Password)
 	if err != nil {
 		return err
 	}
@@ -51,5 +58,8 @@ func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.Us
 		events[i] = user.Event(by, audit.PasswordSet, u.Target(), now)
 		events[i].AccountID = a.ID
 	}
-	return s.Repository.SetPassword(ctx, u.ID, hash, keep, now, events, func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })
+	return s.Repository.SetPassword(ctx, NewPassword{
+		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, At: now, Own: events,
+		Ended: func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
+	})
 }

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -49,11 +50,11 @@ func (s *Service) replace(ctx context.Context, by *auth.Principal, accountID uui
 }
 
 func (s *Service) begin(ctx context.Context, who user.User, accountID uuid.UUID, session user.Session, replaces uuid.UUID, v Visitor) (user.Session, secret.Secret, error) {
-	accounts, err := s.Accounts(ctx, who.ID)
+	all, err := s.Repository.Accounts(ctx, who.ID)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	if accountID, err = choose(accounts, accountID); err != nil {
+	if accountID, err = choose(all, accountID); err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
 	value, err := secret.Generate(s.Random, secret.UserSession)
@@ -94,11 +95,14 @@ func shortened(agent string) string {
 }
 
 // choose picks the account of a session.
-func choose(accounts []account.Account, asked uuid.UUID) (uuid.UUID, error) {
-	for _, a := range accounts {
+func choose(all []Membership, asked uuid.UUID) (uuid.UUID, error) {
+	for _, a := range openOf(all) {
 		if a.ID == asked || asked == uuid.Nil {
 			return a.ID, nil
 		}
+	}
+	if slices.ContainsFunc(all, func(m Membership) bool { return m.Barred && (m.ID == asked || asked == uuid.Nil) }) {
+		return uuid.Nil, fault.Errorf(fault.Forbidden, "Others may know your password, so it does not open this account. Ask for a new one as for a forgotten password.")
 	}
 	if asked == uuid.Nil {
 		return uuid.Nil, fault.Errorf(fault.Forbidden, "You are in no account that is in business. Ask the owner of one to add you.")
@@ -112,13 +116,20 @@ func (s *Service) Accounts(ctx context.Context, userID uuid.UUID) ([]account.Acc
 	if err != nil {
 		return nil, err
 	}
+	return openOf(all), nil
+}
+
+// openOf are the accounts that a person can have a session in. However they
+// prove who they are, those are not open that their password does not open:
+// whoever knows that could have registered a passkey.
+func openOf(all []Membership) []account.Account {
 	var open []account.Account
-	for _, a := range all {
-		if a.Status != account.Suspended {
-			open = append(open, a)
+	for _, m := range all {
+		if m.Status != account.Suspended && !m.Barred {
+			open = append(open, m.Account)
 		}
 	}
-	return open, nil
+	return open
 }
 
 // IsFresh reports whether what was proved at the moment is recent enough for

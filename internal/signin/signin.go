@@ -58,6 +58,23 @@ type Person struct {
 
 	// PasswordHash is in PHC's form; empty for nobody's password.
 	PasswordHash string
+	// VouchedBy is the account whose people may know the password, which
+	// therefore opens no other account; zero for none.
+	VouchedBy uuid.UUID
+}
+
+// enters reports whether the person has a password that opens the account.
+func (p Person) enters(accountID uuid.UUID) bool {
+	return p.PasswordHash != "" && (p.VouchedBy == uuid.Nil || p.VouchedBy == accountID)
+}
+
+// Membership is an account that a person is in.
+type Membership struct {
+	account.Account
+
+	// Barred says that the person cannot sign in to it: the people of another
+	// account may know their password.
+	Barred bool
 }
 
 // Repository keeps what people are known by, and their sessions. A look-up of
@@ -68,11 +85,21 @@ type Repository interface {
 	// PersonByID returns a person, whatever account they are in.
 	PersonByID(ctx context.Context, id uuid.UUID) (Person, error)
 	// Accounts returns the accounts that a person is in, by name.
-	Accounts(ctx context.Context, userID uuid.UUID) ([]account.Account, error)
-	// SetPassword replaces a person's password and ends all of their sessions
-	// but the one to keep, each with its event; own are the password's own.
-	// When it returns, every verifier of this process has heard of it.
-	SetPassword(ctx context.Context, userID uuid.UUID, hash string, keep uuid.UUID, at time.Time, own []audit.Event, ended func(user.Session) audit.Event) error
+	Accounts(ctx context.Context, userID uuid.UUID) ([]Membership, error)
+	// SetPassword replaces a person's password, and ends their one-time links
+	// and all of their sessions but the one to keep. It returns fault.NotFound
+	// when the link by which it is set is gone. When it returns, every verifier
+	// of this process has heard of it.
+	SetPassword(ctx context.Context, p NewPassword) error
+
+	// KeepLink keeps a link by its digest, with its events, and ends those that
+	// it replaces: its person's of the same purpose, or its server's.
+	KeepLink(ctx context.Context, l Link, digest secret.KeyedDigest, own []audit.Event) error
+	// Link returns the link of a digest that has not expired at the moment, with
+	// what is to be known to judge it.
+	Link(ctx context.Context, candidates []secret.KeyedDigest, at time.Time) (OpenLink, error)
+	// EndLink ends a link. One that is gone is no failure.
+	EndLink(ctx context.Context, id uuid.UUID) error
 
 	// Begin keeps a session by its digest, with its event, notes the sign-in at
 	// the person's places in the account, and ends the session that it
@@ -86,9 +113,34 @@ type Repository interface {
 	EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error)
 }
 
+// NewPassword is a password about to be kept.
+type NewPassword struct {
+	UserID uuid.UUID
+	// Hash is in PHC's form.
+	Hash string
+	// VouchedBy is the account whose people may know the password; zero for
+	// none.
+	VouchedBy uuid.UUID
+	// Link is the one-time link by which it is set; zero for none.
+	Link uuid.UUID
+	// Keep is the session that goes on; zero for none.
+	Keep uuid.UUID
+	At   time.Time
+	// Own are the events of the password, and Ended is that of a session that
+	// ends.
+	Own   []audit.Event
+	Ended func(user.Session) audit.Event
+}
+
 // Config is what a Service is made of.
 type Config struct {
 	Repository Repository
+	// Users makes and adds the people who are invited.
+	Users *user.Service
+	// Mail tells people of their links; nil where no mail is set up.
+	Mail Mail
+	// PublicURL is how browsers reach the panel, without a slash at its end.
+	PublicURL string
 	Keys       *secret.Keyring
 	Random     io.Reader
 	Now        func() time.Time

@@ -26,6 +26,8 @@ type NewUser struct {
 	// PasswordHash is a hash in PHC's form; empty for a person without a
 	// password.
 	PasswordHash string
+	// VouchedBy is the account whose people know the password; zero for none.
+	VouchedBy uuid.UUID
 }
 
 // Change is a transaction over the people of one account: nobody else changes
@@ -71,7 +73,8 @@ type Change interface {
 	// RemovePlaces takes people out of stores, with the apps that they may use
 	// there, by the ids of the places.
 	RemovePlaces(ctx context.Context, ids []uuid.UUID) error
-	// RemoveMembers takes people who have no place in a store any more out of
+	// RemoveMembers ends the one-time links of the account's to people who have no
+	// place in a store any more, and takes them out of
 	// the account.
 	RemoveMembers(ctx context.Context, ids []uuid.UUID) error
 	// EndSessions ends the live sessions of people in the account, each with

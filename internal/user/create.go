@@ -27,19 +27,21 @@ type PasswordChoice struct {
 // account_users_write, fault.Invalid for every field that breaks a rule, and
 // fault.Conflict on "email" for an address that somebody has: they are added.
 func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Person, error) {
-	if err := mayCreate(by); err != nil {
+	if err := MayCreate(by); err != nil {
 		return Person{}, err
 	}
 	if err := CheckDetails(d).Err(); err != nil {
 		return Person{}, err
 	}
-	return s.create(ctx, by, d, "")
+	return s.create(ctx, by, NewUser{User: d.user()})
 }
 
-// CreateWithPassword is Create for a person with a password. It returns
-// fault.Invalid on "password" and "passwordConfirmation" besides.
+// CreateWithPassword is Create for a person with a password. Whoever chose it
+// knows it, so it opens no other account than the principal's, unless that is
+// the operator. It returns fault.Invalid on "password" and
+// "passwordConfirmation" besides.
 func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d Details, chosen PasswordChoice) (Person, error) {
-	if err := mayCreate(by); err != nil {
+	if err := MayCreate(by); err != nil {
 		return Person{}, err
 	}
 	faults := append(CheckDetails(d), password.Check(chosen.Password, chosen.Confirmation, d.Email)...)
@@ -50,10 +52,20 @@ func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d 
 	if err != nil {
 		return Person{}, err
 	}
-	return s.create(ctx, by, d, hash)
+	created := NewUser{User: d.user(), PasswordHash: hash}
+	if by.Kind != auth.Operator {
+		created.VouchedBy = by.AccountID
+	}
+	return s.create(ctx, by, created)
 }
 
-func mayCreate(by *auth.Principal) error {
+func (d Details) user() User {
+	return User{Email: d.Email, FirstName: d.FirstName, LastName: d.LastName, Locale: d.Locale}
+}
+
+// MayCreate refuses principals that may not create people. It returns
+// fault.Forbidden, or nil.
+func MayCreate(by *auth.Principal) error {
 	if by.MaySomewhere(auth.AddUsers) {
 		return nil
 	}
@@ -94,26 +106,26 @@ func emailTaken() *fault.Error {
 	return fault.Errorf(fault.Conflict, "Somebody has this e-mail address already. Take them into the account by account.addUserToAccount.").On("email")
 }
 
-func (s *Service) create(ctx context.Context, by *auth.Principal, d Details, passwordHash string) (Person, error) {
+func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Person, error) {
 	var created Person
 	err := s.edit(ctx, by, func(e *edit) error {
-		same, err := e.PeopleByEmail(ctx, []string{Fold(d.Email)})
+		same, err := e.PeopleByEmail(ctx, []string{Fold(u.Email)})
 		if err != nil {
 			return err
 		}
 		if len(same) > 0 {
 			return emailTaken()
 		}
-		u := User{ID: uuid.Must(uuid.NewV7()), Email: d.Email, FirstName: d.FirstName, LastName: d.LastName, Locale: d.Locale, CreatedAt: e.now}
-		err = e.CreateUsers(ctx, []NewUser{{User: u, PasswordHash: passwordHash}})
+		u.ID, u.CreatedAt = uuid.Must(uuid.NewV7()), e.now
+		err = e.CreateUsers(ctx, []NewUser{u})
 		if fault.KindOf(err) == fault.Conflict {
 			return emailTaken().Because(err) // in another account, this very moment
 		}
 		if err != nil {
 			return err
 		}
-		created = Person{User: u}
-		e.tell(audit.UserCreated, u.Target(), nameDetails(u)...)
+		created = Person{User: u.User}
+		e.tell(audit.UserCreated, u.Target(), nameDetails(u.User)...)
 		return e.join(ctx, &created)
 	})
 	return created, err

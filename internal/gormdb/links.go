@@ -1,0 +1,97 @@
+package gormdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+type linkRow struct {
+	ID        uuid.UUID
+	Purpose   string
+	UserID    uuid.NullUUID
+	AccountID uuid.NullUUID
+	ShownTo   uuid.NullUUID
+	Server    string
+	Digest    []byte
+	DigestKey string
+	CreatedAt instant
+	ExpiresAt instant
+}
+
+// TableName tells gorm the table.
+func (linkRow) TableName() string { return "links" }
+
+func noLink() *fault.Error { return signin.ErrNoLink() }
+
+func (r linkRow) link() signin.Link {
+	return signin.Link{
+		ID: r.ID, Purpose: signin.Purpose(r.Purpose), UserID: r.UserID.UUID, AccountID: r.AccountID.UUID, ShownTo: r.ShownTo.UUID,
+		Server: r.Server, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+	}
+}
+
+// KeepLink keeps a link, and ends those that it replaces and those that have
+// expired.
+func (s signIns) KeepLink(ctx context.Context, l signin.Link, digest secret.KeyedDigest, own []audit.Event) error {
+	row := linkRow{
+		ID: l.ID, Purpose: string(l.Purpose), UserID: optional(l.UserID), AccountID: optional(l.AccountID), ShownTo: optional(l.ShownTo),
+		Server: l.Server, Digest: digest.Digest[:], DigestKey: string(digest.Key), CreatedAt: instant{l.CreatedAt}, ExpiresAt: instant{l.ExpiresAt},
+	}
+	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		replaced := tx.Where("expires_at <= ?", instant{l.CreatedAt})
+		if l.UserID != uuid.Nil {
+			replaced = replaced.Or("user_id = ? AND purpose = ?", l.UserID, row.Purpose)
+		} else {
+			replaced = replaced.Or("user_id IS NULL AND server = ?", l.Server)
+		}
+		if err := tx.Where(replaced).Delete(&linkRow{}).Error; err != nil {
+			return err
+		}
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return recordAll(tx, own)
+	})
+	return failed(ctx, "keep a link", err)
+}
+
+// Link returns the link of a digest.
+func (s signIns) Link(ctx context.Context, candidates []secret.KeyedDigest, at time.Time) (signin.OpenLink, error) {
+	digests := make([][]byte, len(candidates))
+	for i, c := range candidates {
+		digests[i] = c.Digest[:]
+	}
+	row, err := one[linkRow](s.engine.reader(ctx).Where("digest IN ? AND expires_at > ?", digests, instant{at}), noLink())
+	if err != nil {
+		return signin.OpenLink{}, failed(ctx, "read a link", err)
+	}
+	found := signin.OpenLink{Link: row.link()}
+	if found.UserID == uuid.Nil {
+		return found, nil
+	}
+	if found.Person, err = s.PersonByID(ctx, found.UserID); err != nil {
+		return signin.OpenLink{}, err
+	}
+	all, err := s.Accounts(ctx, found.UserID)
+	for _, a := range all {
+		if a.ID != found.AccountID {
+			found.Elsewhere = true
+			continue
+		}
+		found.AccountName, found.AccountOwner = a.Name, a.OwnerID
+	}
+	return found, err
+}
+
+// EndLink ends a link.
+func (s signIns) EndLink(ctx context.Context, id uuid.UUID) error {
+	return failed(ctx, "end a link", s.engine.writer(ctx).Delete(&linkRow{}, "id = ?", id).Error)
+}

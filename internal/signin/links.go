@@ -1,0 +1,147 @@
+package signin
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+// Purpose is what a one-time link is for.
+type Purpose string
+
+// The purposes.
+const (
+	// Invitation is for a person who has no password, or none that opens the
+	// account that invites them.
+	Invitation Purpose = "invitation"
+	// Reset is for a person who forgot theirs.
+	Reset Purpose = "reset"
+	// Setup is for whoever makes the first account.
+	Setup Purpose = "setup"
+)
+
+// Lifetime is how long a link of the purpose works. A reset is asked for and
+// used at once; an invitation may lie over a week-end and a journey.
+func (p Purpose) Lifetime() time.Duration {
+	switch p {
+	case Invitation:
+		return 7 * 24 * time.Hour
+	case Reset:
+		return time.Hour
+	case Setup:
+		return 30 * time.Minute
+	}
+	return 0
+}
+
+// Link is a one-time link: whoever has its secret is who it is for, once.
+type Link struct {
+	ID      uuid.UUID
+	Purpose Purpose
+	// UserID is whom it is for; zero for the setup of the first account.
+	UserID uuid.UUID
+	// AccountID is the account that invites; zero for none.
+	AccountID uuid.UUID
+	// ShownTo is the owner of the account who was shown it, to pass it on; zero
+	// for a link that was mailed, or that the operator was shown.
+	ShownTo uuid.UUID
+	// Server is the one that offers the setup; empty for all else.
+	Server               string
+	CreatedAt, ExpiresAt time.Time
+}
+
+// OpenLink is a link, with what is to be known to judge it.
+type OpenLink struct {
+	Link
+
+	// Person is whom it is for; zero for none.
+	Person Person
+	// AccountName and AccountOwner are of the account that invites.
+	AccountName  string
+	AccountOwner uuid.UUID
+	// Elsewhere says that the person is in an account that does not invite.
+	Elsewhere bool
+}
+
+// works reports whether the link may still be used. One that an owner was
+// shown would let them in as the person: so it works for as long as they own
+// the account, and the person has neither a password nor another account.
+func (l OpenLink) works() bool {
+	return l.ShownTo == uuid.Nil || l.ShownTo == l.AccountOwner && l.Person.PasswordHash == "" && !l.Elsewhere
+}
+
+// vouchedBy is the account whose people may know the password that is set by
+// the link.
+func (l OpenLink) vouchedBy() uuid.UUID {
+	if l.ShownTo == uuid.Nil {
+		return uuid.Nil
+	}
+	return l.AccountID
+}
+
+// ErrNoLink is the answer to links that do not work, for whatever reason.
+func ErrNoLink() *fault.Error {
+	return fault.Errorf(fault.NotFound, "This link has been used or has expired.")
+}
+
+// Address is where a browser opens a link that is for a person.
+func (s *Service) Address(value secret.Secret) string { return s.PublicURL + "/link/" + value.Reveal() }
+
+// Link returns the link of a secret. It changes nothing: programs that guard
+// mailboxes open links, too. It returns fault.NotFound for one that does not
+// work.
+func (s *Service) Link(ctx context.Context, presented string) (OpenLink, error) {
+	l, err := s.open(ctx, presented)
+	if err != nil {
+		return OpenLink{}, err
+	}
+	if l.Purpose == Setup || !l.works() {
+		return OpenLink{}, ErrNoLink()
+	}
+	return l, nil
+}
+
+func (s *Service) open(ctx context.Context, presented string) (OpenLink, error) {
+	value, err := secret.Parse(presented)
+	if err != nil || value.Kind() != secret.OneTimeLink {
+		return OpenLink{}, ErrNoLink()
+	}
+	return s.Repository.Link(ctx, s.Keys.Candidates(value), s.moment())
+}
+
+// Redeem sets the password of the person whom a link is for, and uses it up.
+// Their sessions end, and their other links. It returns who they are;
+// fault.NotFound for a link that does not work, and fault.Invalid on "password"
+// and "passwordConfirmation", in which case the link stays.
+func (s *Service) Redeem(ctx context.Context, presented string, chosen user.PasswordChoice, v Visitor) (user.User, error) {
+	l, err := s.Link(ctx, presented)
+	if err != nil {
+		return user.User{}, err
+	}
+	by := actor(l.Person.User, l.AccountID, v)
+	err = s.setPassword(ctx, by, l.Person.User, passwordChange{Chosen: chosen, Link: l.ID, VouchedBy: l.vouchedBy()})
+	return l.Person.User, err
+}
+
+// actor is a person as the principal of what they do without a session.
+func actor(u user.User, accountID uuid.UUID, v Visitor) *auth.Principal {
+	return &auth.Principal{Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: accountID, Origin: v.Origin}
+}
+
+// keepLink makes a link, and ends those that it replaces.
+func (s *Service) keepLink(ctx context.Context, l Link, own []audit.Event) (Link, secret.Secret, error) {
+	value, err := secret.Generate(s.Random, secret.OneTimeLink)
+	if err != nil {
+		return Link{}, secret.Secret{}, err
+	}
+	l.ID, l.CreatedAt = uuid.Must(uuid.NewV7()), s.moment()
+	l.ExpiresAt = l.CreatedAt.Add(l.Purpose.Lifetime())
+	return l, value, s.Repository.KeepLink(ctx, l, s.Keys.Digest(value), own)
+}
