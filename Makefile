@@ -6,8 +6,8 @@ SHELL := bash
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
-# Clients and audits of others, that tests run on Node.
-STRANGERS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth
+# Clients and audits of others, that tests run on Node or in a browser.
+STRANGERS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth internal/panel/testdata/axe
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
 # How many rounds `make bench` runs, for how long it measures in each, and a part of the name of the work to measure.

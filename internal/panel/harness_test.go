@@ -40,6 +40,7 @@ func exhibition(t *testing.T) *server {
 		"/lacks":   "<script src=/static/nothing.js></script>",
 		"/broad":   "<!doctype html><meta name=viewport content='width=device-width'><p style='width: 500px'>broad",
 		"/refused": "No",
+		"/hidden":  "<!doctype html><html lang=en><title>Hidden</title><main><h1>Hidden</h1><input><p style='color: #ccc; background: #fff'>pale</p></main>",
 	}
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page, there := pages[r.URL.Path]
@@ -140,6 +141,15 @@ func TestBrowserNotices(t *testing.T) {
 		b.resize(narrow)
 		if out := b.sticksOut(); len(out) != 1 || !strings.Contains(out[0], "broad") {
 			t.Errorf("sticks out: %q", out)
+		}
+	})
+	t.Run("/hidden", func(t *testing.T) {
+		b := exhibition(t).browser(t)
+		b.open("/hidden")
+		b.bringAxe()
+		found := strings.Join(b.violations(), "\n")
+		if !strings.Contains(found, "label: <input>") || !strings.Contains(found, "color-contrast: <p") {
+			t.Errorf("axe finds %s", found)
 		}
 	})
 }
