@@ -51,7 +51,7 @@ func (p *program) root() *cobra.Command {
 		group("session", "Sessions of people", p.sessionCreateCommand(), p.sessionListCommand(), p.sessionEndCommand()),
 		group("token", "API tokens of an account and its stores",
 			p.tokenCreateCommand(), p.tokenListCommand(), p.tokenRotateCommand(), p.tokenRevokeCommand()),
-		group("user", "People of an account", p.userListCommand(), p.userProvisionCommand(), p.userDeprovisionCommand()),
+		group("user", "People of an account", p.userListCommand(), p.userInviteCommand(), p.userProvisionCommand(), p.userDeprovisionCommand()),
 		group("gateway", "Keys of gateways, which ask about tokens",
 			p.gatewayCreateCommand(), p.gatewayListCommand(), p.gatewayRevokeCommand()),
 		group("legacy", "Legacy API accounts of an account's stores",

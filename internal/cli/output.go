@@ -129,7 +129,7 @@ func lineOf(message string) int {
 func flagOf(field string) string {
 	flags := map[string]string{
 		"name": "--name", "scopes": "--scope", "expiresAt": "--expires-at", "allowedIpRanges": "--allow-ip", "overlapSeconds": "--overlap",
-		"reason": "--reason", "email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy", "ttl": "--ttl", "database": "--database", "replica-name": "--replica-name",
+		"reason": "--reason", "firstName": "--first-name", "lastName": "--last-name", "locale": "--locale", "email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy", "ttl": "--ttl", "database": "--database", "replica-name": "--replica-name",
 		"server": "--server", "filter.search": "--search", "filter.storeId": "--store", "filter.withoutStores": "--without-stores", "filter.updatedAfter": "--updated-after", "removeOthers": "--remove-others",
 	}
 	if flag, known := flags[field]; known {

@@ -1,11 +1,14 @@
 package panel
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // routes are all pages of the panel.
 func routes() []route {
 	const in = "/accounts/{account}"
-	return []route{
+	own := []route{
 		{method: http.MethodGet, pattern: "/{$}", audience: someone, serve: (*visit).home},
 		{method: http.MethodGet, pattern: "/static/{file...}", serve: (*visit).static},
 		{method: http.MethodGet, pattern: "/favicon.ico", serve: (*visit).favicon},
@@ -19,4 +22,7 @@ func routes() []route {
 		{method: http.MethodGet, pattern: in + "/{$}", audience: insider, serve: (*visit).home},
 		{method: http.MethodGet, pattern: in + "/stores", audience: insider, serve: (*visit).storeList},
 	}
+	return slices.Concat(own,
+		linkRoutes(),
+	)
 }

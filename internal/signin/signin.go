@@ -141,9 +141,9 @@ type Config struct {
 	Mail Mail
 	// PublicURL is how browsers reach the panel, without a slash at its end.
 	PublicURL string
-	Keys       *secret.Keyring
-	Random     io.Reader
-	Now        func() time.Time
+	Keys      *secret.Keyring
+	Random    io.Reader
+	Now       func() time.Time
 	// Lifetime is how long a session lasts.
 	Lifetime time.Duration
 }

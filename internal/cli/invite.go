@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"latchkey/internal/config"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+func (p *program) userInviteCommand() *cobra.Command {
+	var in inputs
+	var accountID string
+	var details user.Details
+	c := &cobra.Command{
+		Use: "invite --account UUID --email E", Short: "Print a link by which a person chooses a password, first or again", Args: cobra.NoArgs,
+		Example: "  latchkey user invite --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --email clerk@acme.example",
+	}
+	c.Flags().StringVar(&accountID, "account", "", "the account's UUID")
+	c.Flags().StringVar(&details.Email, "email", "", "the person's e-mail address")
+	c.Flags().StringVar(&details.FirstName, "first-name", "", "the first name of a person who is not known yet")
+	c.Flags().StringVar(&details.LastName, "last-name", "", "the last name of a person who is not known yet")
+	c.Flags().StringVar(&details.Locale, "locale", "en", "the language of a person who is not known yet, such as en or pt-BR")
+	must(c.MarkFlagRequired("account"))
+	must(c.MarkFlagRequired("email"))
+	offer(c, false)
+	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
+		id := in.id("--account", accountID)
+		if strings.TrimSpace(details.Email) == "" {
+			in.wrong("--email", "must be an e-mail address.")
+		}
+		if err := in.faults.Err(); err != nil {
+			return err
+		}
+		return p.invite(c, id, signin.Invitee{Details: details, Show: true})
+	})
+	return c
+}
+
+// invited is what user invite prints as JSON.
+type invited struct {
+	UserID    uuid.UUID `json:"userId"`
+	Email     string    `json:"email"`
+	AccountID uuid.UUID `json:"accountId"`
+	// Outcome is "shown", with the link, or "mailed".
+	Outcome   string    `json:"outcome"`
+	Link      string    `json:"link,omitempty"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+func (p *program) invite(c *cobra.Command, accountID uuid.UUID, who signin.Invitee) error {
+	needs := config.Needs{Keys: true}
+	cfg, err := p.settings(c, needs)
+	if err != nil {
+		return err
+	}
+	b, err := open(c.Context(), cfg, needs, p.commandLog())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := b.there(c.Context(), accountID); err != nil {
+		return err
+	}
+	done, err := b.signIn.Invite(c.Context(), operator(accountID), who)
+	if err != nil {
+		return err
+	}
+	text := ""
+	if done.Address != "" {
+		text = done.Address + "\n"
+	}
+	err = p.printed(invited{done.Person.ID, done.Person.Email, accountID, string(done.Outcome), done.Address, done.ExpiresAt}, text, func() {
+		p.say("%s is in account %s; the link is %s and works once, until %s", done.Person.Email, accountID, done.Outcome, done.ExpiresAt.Format(time.RFC3339))
+	})
+	if err != nil {
+		return fmt.Errorf("%w; nobody has the link: invite the person again", err)
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package signin_test
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+// invites has somebody invited, and returns the secret of the link that is
+// shown.
+func (w *world) invites(by *auth.Principal, email string) string {
+	w.Helper()
+	done, err := w.signIn.Invite(w.Context(), by, signin.Invitee{
+		Details: user.Details{Email: email, FirstName: "Nora", LastName: "New"}, Show: true,
+	})
+	w.must(err)
+	if done.Outcome != signin.Shown || !strings.HasPrefix(done.Address, "https://keys.example/link/lkl_") {
+		w.Fatalf("%s is %s", email, done.Outcome)
+	}
+	return secretIn(done.Address)
+}
+
+func (w *world) redeems(link string) error {
+	_, err := w.signIn.Redeem(w.Context(), link, twice(phrase), here)
+	return err
+}
+
+func TestInviteAndRedeem(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		link := w.invites(owner(w.home), "nora@acme.example")
+		found, err := w.signIn.Link(w.Context(), link)
+		w.must(err)
+		if found.Purpose != signin.Invitation || found.Person.FirstName != "Nora" || found.AccountName != w.home.Account.Name {
+			w.Errorf("the link is %+v", found)
+		}
+		_, err = w.signIn.Redeem(w.Context(), link, twice("short"), here)
+		w.wants(err, fault.Invalid, "password")
+		who, err := w.signIn.Redeem(w.Context(), link, twice(phrase), here)
+		w.must(err)
+		if who.Email != "nora@acme.example" {
+			w.Errorf("the link is %s's", who.Email)
+		}
+		w.wants(w.redeems(link), fault.NotFound, "")
+		if _, err := w.signIn.Password(w.Context(), "NORA@acme.example", secret.NewPassword(phrase), here); err != nil {
+			w.Error(err)
+		}
+		if told := w.events(w.home, audit.UserInvited); len(told) != 1 || told[0].Actor.ID != w.home.Owner.ID || told[0].Target.Name != "nora@acme.example" || told[0].Details[0].Value != "shown" {
+			w.Errorf("the log tells of the invitation: %+v", told)
+		}
+		if told := w.events(w.home, audit.PasswordSet); len(told) != 1 || told[0].Actor.ID != who.ID || told[0].IP != "192.0.2.1" {
+			w.Errorf("the log tells of the password: %+v", told)
+		}
+	})
+}
+
+// Of many at the same time one sets the password.
+func TestRedeemAtOnce(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		link := w.invites(operator(w.home), "nora@acme.example")
+		var done atomic.Int64
+		var all sync.WaitGroup
+		for range 6 {
+			all.Go(func() {
+				switch err := w.redeems(link); fault.KindOf(err) {
+				case "":
+					done.Add(1)
+				case fault.NotFound:
+				default:
+					w.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 || w.told(w.home, audit.PasswordSet) != 1 {
+			w.Errorf("%d set the password, the log tells of %d", done.Load(), w.told(w.home, audit.PasswordSet))
+		}
+	})
+}
+
+// A link ends before anybody uses it.
+func TestLinksEnd(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		end  func(w *world, u user.User)
+	}{
+		{"by time", func(w *world, _ user.User) { w.passes(7*24*time.Hour + time.Second) }},
+		{"by a newer one", func(w *world, u user.User) { w.invites(operator(w.home), u.Email) }},
+		{"by a password", func(w *world, u user.User) { w.gives(u) }},
+		{"by leaving the account", func(w *world, u user.User) {
+			_, err := offboard.NewService(w.db.Offboard(), w.now).Remove(w.Context(), owner(w.home), offboard.Removal{Whom: user.Whom{Email: &u.Email}})
+			w.must(err)
+			_, err = w.users.AddToAccount(w.Context(), owner(w.home), u.Email) // to come back is no way to have it again
+			w.must(err)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			eachWorld(t, func(w *world) {
+				u := w.home.Users[2]
+				link := w.invites(operator(w.home), u.Email)
+				tc.end(w, u)
+				_, err := w.signIn.Link(w.Context(), link)
+				w.wants(err, fault.NotFound, "")
+				w.wants(w.redeems(link), fault.NotFound, "")
+			})
+		})
+	}
+}
+
+// Links for one purpose do not end those for another.
+func TestPurposesDoNotMix(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		invitation := w.invites(operator(w.home), w.home.Users[2].Email)
+		other := w.invites(operator(w.home), w.home.Users[3].Email)
+		for _, link := range []string{invitation, other} {
+			if _, err := w.signIn.Link(w.Context(), link); err != nil {
+				w.Error(err)
+			}
+		}
+	})
+}
+
+// Nobody acts in somebody else's account by a link that they were shown
+// (mission: promise 4).
+func TestShownLinkStaysWithinTheAccount(t *testing.T) {
+	t.Run("it ends with another account", func(t *testing.T) {
+		eachWorld(t, func(w *world) {
+			link := w.invites(owner(w.home), "nora@acme.example")
+			_, err := w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			w.must(err)
+			w.wants(w.redeems(link), fault.NotFound, "")
+		})
+	})
+	t.Run("it ends with the account's owner", func(t *testing.T) {
+		eachWorld(t, func(w *world) {
+			link := w.invites(owner(w.home), "nora@acme.example")
+			_, err := w.users.TransferOwnership(w.Context(), owner(w.home), w.home.Users[1].ID, nil)
+			w.must(err)
+			w.wants(w.redeems(link), fault.NotFound, "")
+		})
+	})
+	t.Run("its password opens no other account", func(t *testing.T) {
+		eachWorld(t, func(w *world) {
+			w.must(w.redeems(w.invites(owner(w.home), "nora@acme.example")))
+			_, err := w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			w.must(err)
+			w.confined("nora@acme.example", phrase)
+		})
+	})
+	t.Run("nor does one that the account chose", func(t *testing.T) {
+		eachWorld(t, func(w *world) {
+			_, err := w.users.CreateWithPassword(w.Context(), owner(w.home),
+				user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New", Locale: "en"}, twice(phrase))
+			w.must(err)
+			_, err = w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			w.must(err)
+			w.confined("nora@acme.example", phrase)
+		})
+	})
+}
+
+// confined makes sure that a password opens the home account alone, until the
+// person proved that the address is theirs.
+func (w *world) confined(email, text string) {
+	w.Helper()
+	who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), here)
+	w.must(err)
+	_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, signin.ByPassword, here)
+	w.wants(err, fault.Forbidden, "")
+	by := w.begins(who, w.home.Account.ID)
+	_, _, err = w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, w.now(), here)
+	w.wants(err, fault.Forbidden, "")
+	if open, err := w.signIn.Accounts(w.Context(), who.ID); err != nil || len(open) != 1 || open[0].ID != w.home.Account.ID {
+		w.Errorf("open are %v, %v", open, err)
+	}
+	done, err := w.signIn.Invite(w.Context(), owner(w.away), signin.Invitee{Details: user.Details{Email: email}})
+	w.must(err)
+	if done.Outcome != signin.NeedsOperator || done.Address != "" {
+		w.Errorf("the other account's owner is told %s", done.Outcome)
+	}
+	w.must(w.redeems(w.invites(operator(w.away), email)))
+	if open, err := w.signIn.Accounts(w.Context(), who.ID); err != nil || len(open) != 2 {
+		w.Errorf("open are %v, %v", open, err)
+	}
+}
+
+func TestWhoIsShownALink(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		member, signsIn := w.home.Users[1], w.home.Users[2]
+		w.gives(signsIn)
+		admin := &auth.Principal{Kind: auth.Session, ID: member.ID, Name: member.Email, AccountID: w.home.Account.ID,
+			Places: []auth.Place{{StoreID: w.home.Stores[0].ID, May: auth.AddUsers | auth.ManageUsers}}}
+		store := account.StoreRef{ID: w.home.Stores[0].ID}
+		fresh := user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New"}
+		for _, tc := range []struct {
+			name string
+			by   *auth.Principal
+			in   signin.Invitee
+			want signin.Outcome
+		}{
+			{"who signs in already", owner(w.home), signin.Invitee{Details: user.Details{Email: signsIn.Email}}, signin.SignsIn},
+			{"who forgot, by the operator", operator(w.home), signin.Invitee{Details: user.Details{Email: signsIn.Email}, Show: true}, signin.Shown},
+			{"somebody of another account", owner(w.home), signin.Invitee{Details: user.Details{Email: w.away.Users[1].Email}}, signin.NeedsOperator},
+			{"by somebody who may add people", admin, signin.Invitee{Details: fresh, Store: store}, signin.NeedsOwner},
+			{"the account's owner, by them", admin, signin.Invitee{Details: user.Details{Email: w.home.Owner.Email}, Store: store}, signin.NeedsOwner},
+			{"again, by the owner", owner(w.home), signin.Invitee{Details: user.Details{Email: "Nora@acme.example"}}, signin.Shown},
+		} {
+			done, err := w.signIn.Invite(w.Context(), tc.by, tc.in)
+			if err != nil || done.Outcome != tc.want || (done.Address != "") != (tc.want == signin.Shown) {
+				w.Errorf("%s: %s, %v; want %s", tc.name, done.Outcome, err, tc.want)
+			}
+		}
+	})
+}
+
+func TestInviteRefused(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		nobody := &auth.Principal{Kind: auth.Session, ID: w.home.Users[1].ID, AccountID: w.home.Account.ID}
+		_, err := w.signIn.Invite(w.Context(), nobody, signin.Invitee{Details: user.Details{Email: "nora@acme.example"}})
+		w.wants(err, fault.Forbidden, "")
+		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: "nora"}})
+		w.wants(err, fault.Invalid, "email")
+		if n := len(fault.Flatten(err)); n != 3 {
+			w.Errorf("%d faults: %v", n, err)
+		}
+		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{
+			Details: user.Details{Email: w.home.Users[1].Email}, Store: account.StoreRef{ID: w.away.Stores[0].ID},
+		})
+		w.wants(err, fault.NotFound, "storeId")
+	})
+}
+
+// What is no link of a person's opens nothing, and a link opens nothing else.
+func TestOtherSecretsAreNoLinks(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		_, session, err := w.signIn.Begin(w.Context(), w.home.Owner, w.home.Account.ID, signin.ByPassword, here)
+		w.must(err)
+		for _, presented := range []string{"", "lkl_", session.Reveal()} {
+			_, err := w.signIn.Link(w.Context(), presented)
+			w.wants(err, fault.NotFound, "")
+		}
+		value, err := secret.Parse(w.invites(operator(w.home), w.home.Owner.Email))
+		w.must(err)
+		_, err = w.look(value)
+		w.wants(err, fault.Unauthenticated, "")
+	})
+}
