@@ -81,6 +81,30 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// Of the tokens that whoever leaves knows, those are revoked that somebody chose; one that they do not know stops all of it.
+func TestRemoveWithChosenTokens(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		leaver := w.Users[2]
+		ends, stays, others := w.issue(t, leaver, "ends"), w.issue(t, leaver, "stays"), w.issue(t, w.Users[3], "others")
+		before := dbtest.Dump(t, w.url)
+		_, err := w.offboard.Remove(t.Context(), w.owner, offboard.Removal{Whom: byID(leaver), Tokens: []uuid.UUID{ends.ID, others.ID}})
+		if f := fault.Flatten(err); len(f) != 1 || f[0].Kind != fault.Conflict || f[0].Field != "tokens" || dbtest.Dump(t, w.url) != before {
+			t.Fatalf("with another's token: %v", err)
+		}
+		_, err = w.offboard.Remove(t.Context(), w.holding(scope.AccountUsersDelete), offboard.Removal{Whom: byID(leaver), Tokens: []uuid.UUID{ends.ID}})
+		if fault.KindOf(err) != fault.Forbidden || dbtest.Dump(t, w.url) != before {
+			t.Fatalf("by whoever may revoke none: %v", err)
+		}
+		removed, err := w.offboard.Remove(t.Context(), w.owner, offboard.Removal{Whom: byID(leaver), Tokens: []uuid.UUID{ends.ID}})
+		if err != nil || len(removed.Review) != 2 || !slices.Equal(removed.Revoked, []uuid.UUID{ends.ID}) {
+			t.Errorf("%+v, %v", removed, err)
+		}
+		if w.status(t, ends.ID) != token.Revoked || w.status(t, stays.ID) != token.Active || w.status(t, others.ID) != token.Active {
+			t.Error("the wrong tokens are revoked")
+		}
+	})
+}
+
 func TestRemoveRefuses(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		stranger := dbtest.Seed{Users: 1}.Make(t, w.db).Users[1]

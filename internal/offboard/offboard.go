@@ -65,6 +65,9 @@ type Removal struct {
 	// RevokeTokens revokes the tokens that the person knows at once. It needs
 	// the right to revoke any token of the account.
 	RevokeTokens bool
+	// Tokens are those of the tokens that the person knows to be revoked, where
+	// RevokeTokens is false: at once, by the same right.
+	Tokens []uuid.UUID
 }
 
 // Removed is what became of a removal.
@@ -81,9 +84,10 @@ type Removed struct {
 // ends their sessions there. It returns fault.Forbidden for a principal that
 // may not, or may not revoke and was asked to; fault.Invalid when not one
 // person is named; fault.NotFound for one who is not in the account; and
-// fault.Conflict for an owner. Fields are "email" and "id".
+// fault.Conflict for an owner, and on "tokens" for a token that the person does
+// not know. Fields are "email", "id" and "tokens".
 func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (Removed, error) {
-	if err := mayRemove(by, r.RevokeTokens); err != nil {
+	if err := MayRemove(by, r.RevokeTokens || len(r.Tokens) > 0); err != nil {
 		return Removed{}, err
 	}
 	var removed Removed
@@ -97,6 +101,9 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (Re
 		}
 		now := s.moment()
 		known, revoked, err := leave(ctx, c, by, []user.Person{removed.Person}, r.RevokeTokens, now)
+		if err == nil && len(r.Tokens) > 0 && !r.RevokeTokens {
+			revoked, err = endSome(ctx, c, by, known, r.Tokens, now)
+		}
 		removed.Review, removed.Revoked = known[removed.Person.ID], revoked
 		return err
 	})
@@ -106,8 +113,10 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (Re
 	return removed, nil
 }
 
-// mayRemove judges who takes people out, and revokes their tokens if asked to.
-func mayRemove(by *auth.Principal, revoke bool) error {
+// MayRemove refuses principals that may not take people out of their account
+// or, if that is asked, not revoke the tokens that those know. It returns
+// fault.Forbidden, or nil.
+func MayRemove(by *auth.Principal, revoke bool) error {
 	if err := user.MayInBulk(by, scope.AccountUsersDelete); err != nil {
 		return err
 	}
@@ -127,7 +136,7 @@ func leave(ctx context.Context, c Change, by *auth.Principal, people []user.Pers
 	if err := user.Leave(ctx, c, by, people, now); err != nil || !revoke {
 		return known, nil, err
 	}
-	revoked, err := end(ctx, c, by, known, now)
+	revoked, err := end(ctx, c, by, known, idsOf(known), now)
 	return known, revoked, err
 }
 
@@ -140,14 +149,31 @@ func knownTo(ctx context.Context, c Change, people []user.Person, now time.Time)
 	return c.TokensKnownTo(ctx, ids, now)
 }
 
-// end revokes all of the tokens, and lets them show it.
-func end(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, now time.Time) ([]uuid.UUID, error) {
+// idsOf are those of all the tokens.
+func idsOf(known map[uuid.UUID][]token.Token) []uuid.UUID {
 	var ids []uuid.UUID
 	for _, list := range known {
 		for _, t := range list {
 			ids = append(ids, t.ID)
 		}
 	}
+	return ids
+}
+
+// endSome revokes some of the tokens. One that is not among them is known no
+// more, as it was when somebody chose it: then it is for them to look again.
+func endSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, chosen []uuid.UUID, now time.Time) ([]uuid.UUID, error) {
+	all := idsOf(known)
+	for _, id := range chosen {
+		if !slices.Contains(all, id) {
+			return nil, fault.Errorf(fault.Conflict, "The API tokens that this person knows are not the same any more. Look through them again.").On("tokens")
+		}
+	}
+	return end(ctx, c, by, known, chosen, now)
+}
+
+// end revokes those of the tokens, and lets them show it.
+func end(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, ids []uuid.UUID, now time.Time) ([]uuid.UUID, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -261,7 +287,7 @@ type DeprovisionRequest struct {
 // user.Unchanged. It returns fault.Forbidden for a principal that may not, and
 // fault.Invalid for too many people or none.
 func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req DeprovisionRequest) (Report, error) {
-	if err := mayRemove(by, req.RevokeTokens); err != nil {
+	if err := MayRemove(by, req.RevokeTokens); err != nil {
 		return Report{}, err
 	}
 	var r Report

@@ -87,3 +87,9 @@ func (f *form) General() []string {
 	}
 	return all
 }
+
+// wrong says what is wrong with a field that the panel itself judges: what is
+// asked of people and not of programs.
+func (f *form) wrong(name, message string) {
+	f.faults = append(f.faults, fault.Errorf(fault.Invalid, "%s", message).On(name))
+}

@@ -33,6 +33,7 @@ func (v *visit) nav() []section {
 		settings.Links = append(settings.Links, v.link("nav.account_tokens", "key", "/tokens"))
 	}
 	settings.Links = append(settings.Links, v.link("nav.stores", "store", "/stores"))
+	settings.Links = append(settings.Links, v.peopleLinks()...)
 	return []section{settings}
 }
 

@@ -24,5 +24,6 @@ func routes() []route {
 	}
 	return slices.Concat(own,
 		linkRoutes(),
+		peopleRoutes(),
 	)
 }

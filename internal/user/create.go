@@ -108,7 +108,7 @@ func emailTaken() *fault.Error {
 
 func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Person, error) {
 	var created Person
-	err := s.edit(ctx, by, func(e *edit) error {
+	err := s.edit(ctx, by, func(e *edit) (err error) {
 		same, err := e.PeopleByEmail(ctx, []string{Fold(u.Email)})
 		if err != nil {
 			return err
@@ -116,19 +116,26 @@ func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Pe
 		if len(same) > 0 {
 			return emailTaken()
 		}
-		u.ID, u.CreatedAt = uuid.Must(uuid.NewV7()), e.now
-		err = e.CreateUsers(ctx, []NewUser{u})
-		if fault.KindOf(err) == fault.Conflict {
-			return emailTaken().Because(err) // in another account, this very moment
-		}
-		if err != nil {
+		if created, err = e.create(ctx, u); err != nil {
 			return err
 		}
-		created = Person{User: u.User}
-		e.tell(audit.UserCreated, u.Target(), nameDetails(u.User)...)
 		return e.join(ctx, &created)
 	})
 	return created, err
+}
+
+// create creates a person whom nobody knows.
+func (e *edit) create(ctx context.Context, u NewUser) (Person, error) {
+	u.ID, u.CreatedAt = uuid.Must(uuid.NewV7()), e.now
+	err := e.CreateUsers(ctx, []NewUser{u})
+	if fault.KindOf(err) == fault.Conflict {
+		return Person{}, emailTaken().Because(err) // in another account, this very moment
+	}
+	if err != nil {
+		return Person{}, err
+	}
+	e.tell(audit.UserCreated, u.Target(), nameDetails(u.User)...)
+	return Person{User: u.User}, nil
 }
 
 // nameDetails tells a person's names as details of an event.

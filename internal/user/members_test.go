@@ -33,18 +33,21 @@ type staff struct {
 // own and the first two people work in each.
 func eachStaff(t *testing.T, test func(*testing.T, staff)) {
 	t.Helper()
-	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		s := staff{World: dbtest.Seed{Stores: 2, StoreOwner: true, Users: 3, MembersPerStore: 2}.Make(t, db), db: db}
-		key, err := secret.NewKeyring(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.users = user.NewService(db.Users(), key, rand.Reader, time.Now)
-		s.owner = s.session(s.Owner, auth.Principal{AccountOwner: true})
-		s.program = &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "Program", AccountID: s.Account.ID,
-			Scopes: scope.NewSet(scope.AccountUsersWrite, scope.AccountUsersDelete)}
-		test(t, s)
-	})
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) { test(t, newStaff(t, db)) })
+}
+
+func newStaff(t *testing.T, db *gormdb.DB) staff {
+	t.Helper()
+	s := staff{World: dbtest.Seed{Stores: 2, StoreOwner: true, Users: 3, MembersPerStore: 2}.Make(t, db), db: db}
+	key, err := secret.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.users = user.NewService(db.Users(), key, rand.Reader, time.Now)
+	s.owner = s.session(s.Owner, auth.Principal{AccountOwner: true})
+	s.program = &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "Program", AccountID: s.Account.ID,
+		Scopes: scope.NewSet(scope.AccountUsersWrite, scope.AccountUsersDelete)}
+	return s
 }
 
 func (s staff) session(of user.User, p auth.Principal) *auth.Principal {

@@ -1,0 +1,313 @@
+package panel_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The demo's people besides the account's owner: who owns a store, works in a store, and is inactive in one.
+const (
+	euOwner = "eu@acme.example"
+	ana     = "ana@acme.example"
+	ben     = "ben@acme.example"
+	chloe   = "chloe@acme.example"
+)
+
+// clerkOfEU lets Chloé see and change who is in Acme EU.
+func clerkOfEU(s *server) *visitor {
+	s.apply(`accounts:
+  - uuid: ` + s.Account + `
+    name: Acme Retail
+    owner: {email: ` + s.OwnerEmail + `}
+    users:
+      - {email: ` + chloe + `}
+      - {email: ` + ana + `}
+    stores:
+      - hash: acme2eu
+        name: Acme EU
+        owner: {email: ` + euOwner + `}
+        users:
+          - {email: ` + chloe + `, permissions: [Manage_Users, Add_User, Edit_Users, Delete_Users, Add_Orders, Add_Brands]}
+          - {email: ` + ana + `, permissions: [Add_Orders, IntegratedApps_LoadApp]}
+`)
+	return s.signedIn(chloe)
+}
+
+// page is the address of a page of the account.
+func (s *server) page(path string) string { return "/accounts/" + s.Account + path }
+
+// personAt is the address of the page of a person whose name a list has.
+func personAt(t *testing.T, list *reply, name string) string {
+	t.Helper()
+	for _, a := range list.all("a") {
+		if to, _ := attribute(a, "href"); textOf(a) == name && strings.Contains(to, "/users/") {
+			return to
+		}
+	}
+	t.Fatalf("%s is not in %s", name, list.text())
+	return ""
+}
+
+func TestPeople(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		all := owner.get(s.page("/users"))
+		all.wants(http.StatusOK, "5 people")
+		for _, text := range []string{"Ana Alvarez", ana, "Acme US: Chosen permissions", "Acme EU: Store owner", "Account owner", "Inactive", "Never"} {
+			all.wants(http.StatusOK, text)
+		}
+		found := owner.submit(all, "Search", "q", "CARON")
+		found.wants(http.StatusOK, "1 person found").wants(http.StatusOK, chloe).lacks(ana)
+		owner.get(s.page("/users?q=nobody+at+all")).wants(http.StatusOK, "Nobody of this name")
+		owner.get(s.page("/users?q=x")).wants(http.StatusUnprocessableEntity, "Search for 2 to 100 characters.").lacks(ana)
+		owner.get(s.page("/users?after=x")).wants(http.StatusUnprocessableEntity, "This is no cursor.")
+		owner.get(s.page("/stores/acme1us/users")).wants(http.StatusOK, "3 people").wants(http.StatusOK, ben).lacks(chloe)
+		owner.get(s.page("/stores/nowhere/users")).wants(http.StatusNotFound, "no such store")
+	})
+}
+
+// Lists turn their pages both ways, and keep what narrows them.
+func TestPeoplePages(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		var list strings.Builder
+		list.WriteString("email,first_name,last_name\n")
+		for n := range 60 {
+			list.WriteString("many" + string(rune('a'+n/26)) + string(rune('a'+n%26)) + "@acme.example,Many,Person\n")
+		}
+		s.run(list.String(), "user", "provision", "--account", s.Account, "--file", "-", "--format", "csv")
+		owner := s.signedIn(s.OwnerEmail)
+		first := owner.get(s.page("/users?q=many"))
+		first.wants(http.StatusOK, "60 people found").lacks("manyaa@")
+		older := owner.get(linkCalled(t, first, "Older"))
+		older.wants(http.StatusOK, "manyaa@acme.example").wants(http.StatusOK, "60 people found").lacks("Older")
+		back := owner.get(linkCalled(t, older, "Newer"))
+		if back.lacks("Newer"); len(back.all("tr")) != len(first.all("tr")) {
+			t.Errorf("%d rows, and %d before", len(back.all("tr")), len(first.all("tr")))
+		}
+	})
+}
+
+func linkCalled(t *testing.T, page *reply, name string) string {
+	t.Helper()
+	for _, a := range page.all("a") {
+		if to, _ := attribute(a, "href"); textOf(a) == name {
+			return page.absolute(to)
+		}
+	}
+	t.Fatalf("no link %q on %s", name, page.text())
+	return ""
+}
+
+// Whoever sees the people of one store sees those, and nothing of others.
+func TestPeopleOfAClerk(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		clerk := clerkOfEU(s)
+		list := clerk.open(s.page("/users"))
+		list.wants(http.StatusOK, "Users of Acme EU").wants(http.StatusOK, ana).lacks(ben).lacks("Acme US")
+		shown := clerk.get(personAt(t, list, "Ana Alvarez"))
+		shown.wants(http.StatusOK, "Stores that you see").lacks("Acme US").lacks("Remove from the account").lacks("Details").lacks("Make an owner")
+		owner := s.signedIn(s.OwnerEmail)
+		hidden := personAt(t, owner.get(s.page("/users")), "Ben Becker")
+		clerk.get(hidden).wants(http.StatusNotFound, "no such person")
+		clerk.get(s.page("/users/nobody")).wants(http.StatusNotFound, "no such person")
+		clerk.get(s.page("/stores/acme1us/users")).wants(http.StatusNotFound, "no such store")
+		nobody := s.signedIn(ben)
+		nobody.get(s.page("/users")).wants(http.StatusForbidden, s.OwnerEmail)
+		nobody.get(s.page("/stores")).lacks("Users")
+	})
+}
+
+func TestPersonDetails(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		s.apply(`accounts:
+  - uuid: 3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02
+    name: Blue Bicycles
+    owner: {email: owner@bicycles.example}
+    users: [{email: ` + ben + `}]
+`)
+		owner := s.signedIn(s.OwnerEmail)
+		list := owner.get(s.page("/users"))
+		at := personAt(t, list, "Ana Alvarez")
+		wrong := owner.submit(owner.get(at), "Save", "firstName", " ", "lastName", "Kept", "locale", "no language")
+		wrong.wants(http.StatusUnprocessableEntity, "Write one line of 1 to 100 characters").wants(http.StatusUnprocessableEntity, "Write a language tag")
+		if kept := wrong.forms(); !strings.Contains(wrong.body, `value="Kept"`) || len(kept) == 0 {
+			t.Error("what was entered is gone")
+		}
+		saved := owner.submit(owner.get(at), "Save", "firstName", "Anna", "externalId", "hr-7")
+		saved.goes(at + "?n=1&notice=person_saved")
+		owner.get(saved.header.Get("Location")).wants(http.StatusOK, "The details are saved.").wants(http.StatusOK, "Anna Alvarez")
+		owner.get(s.page("/users")).wants(http.StatusOK, "hr-7")
+		other := owner.get(personAt(t, list, "Ben Becker"))
+		other.wants(http.StatusOK, "only they themselves can change their name")
+		owner.submit(other, "Save", "externalId", "hr-7").wants(http.StatusUnprocessableEntity, "Somebody else in this account has this external id.")
+		owner.submit(other, "Save", "externalId", "hr-8", "firstName", "Mine").goes(personAt(t, list, "Ben Becker") + "?n=1&notice=person_saved")
+		owner.get(s.page("/users")).wants(http.StatusOK, "Ben Becker").lacks("Mine")
+	})
+}
+
+// What somebody may do in a store is changed by roles and boxes, and they are taken in and out.
+func TestPlaces(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		at := personAt(t, owner.get(s.page("/users")), "Ana Alvarez")
+		owner.submit(owner.get(at), "Add", "stores", "acme2eu", "role", "SALES_STAFF").goes(at + "?n=1&notice=person_in_store")
+		owner.get(at).wants(http.StatusOK, "Acme EU Sales staff Active")
+		owner.post(at+"/stores", "stores", "acme2eu").wants(http.StatusUnprocessableEntity, "is in the store Acme EU already")
+		place := at + "/stores/acme2eu"
+		owner.submit(owner.get(place), "Give this role", "role", "STORE_ADMINISTRATOR").goes(place + "?n=1&notice=place_saved")
+		owner.get(at).wants(http.StatusOK, "Acme EU Store administrator Active")
+		owner.submit(owner.get(place), "Save the permissions", "permissions", "Add_Orders", "permissions", "Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
+		owner.get(place).wants(http.StatusOK, "Orders 1 of 13").wants(http.StatusOK, "API tokens and apps 1 of 7").wants(http.StatusOK, "High risk")
+		owner.post(place, "permissions", "Fly").wants(http.StatusUnprocessableEntity, "There is no permission")
+		owner.submit(owner.get(place), "Deactivate").goes(place + "?n=1&notice=place_saved")
+		owner.get(at).wants(http.StatusOK, "Acme EU Chosen permissions Inactive")
+		owner.submit(owner.get(place), "Activate").goes(place + "?n=1&notice=place_saved")
+		asked := owner.get(linkCalled(t, owner.get(place), "Remove from this store"))
+		owner.submit(asked.wants(http.StatusOK, "Remove Ana Alvarez from Acme EU?"), "Remove from the store").goes(at + "?n=1&notice=person_out_of_store")
+		owner.get(at).lacks("Chosen permissions Inactive")
+		owner.get(place).wants(http.StatusNotFound, "not in the store")
+		own := personAt(t, owner.get(s.page("/users")), "Acme Owner") + "/stores/acme1us"
+		owner.get(own).wants(http.StatusOK, "This person owns the store").lacks("Deactivate")
+		owner.post(own+"/status", "status", "INACTIVE").wants(http.StatusUnprocessableEntity, "This person owns the store")
+	})
+}
+
+// A clerk gives and takes what is their own, and what is not stays as it is.
+func TestPlacesByAClerk(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		clerk := clerkOfEU(s)
+		place := personAt(t, clerk.open(s.page("/users")), "Ana Alvarez") + "/stores/acme2eu"
+		shown := clerk.get(place)
+		shown.wants(http.StatusOK, "Some permissions cannot be changed by you.").lacks("Give this role")
+		clerk.submit(shown, "Save the permissions", "permissions", "Add_Brands").goes(place + "?n=1&notice=place_saved")
+		clerk.get(place).wants(http.StatusOK, "API tokens and apps 1 of 7").wants(http.StatusOK, "Products, categories, brands and reviews 1 of 22").wants(http.StatusOK, "Orders 0 of 13")
+		clerk.post(place, "permissions", "Delete_Brands").wants(http.StatusForbidden, "You do not have Delete_Brands")
+		clerk.post(place, "permissions", "Create_Store_API_Tokens").wants(http.StatusForbidden, "Only the owner")
+		clerk.post(place, "role", "STORE_ADMINISTRATOR").wants(http.StatusForbidden, "You do not have")
+		clerk.submit(clerk.get(place), "Deactivate").goes(place + "?n=1&notice=place_saved")
+		// Back in they would do what only owners give.
+		clerk.get(place).lacks("Activate")
+		clerk.post(place+"/status", "status", "ACTIVE").wants(http.StatusForbidden, "Only the owner")
+		clerk.post(place + "/remove").goes(s.page("/users") + "?n=1&notice=person_out_of_store")
+	})
+}
+
+// Whoever leaves is gone with their sessions, and the tokens go that are ticked.
+func TestRemovePerson(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, leaver := s.signedIn(s.OwnerEmail), s.signedIn(euOwner)
+		for _, name := range []string{"goes", "stays"} {
+			s.issued(leaver, "acme2eu", name+" with them")
+		}
+		list := owner.get(s.page("/users"))
+		at := personAt(t, list, "Store Owner")
+		owner.get(at+"/remove").wants(http.StatusOK, "Store Owner owns Acme EU.").lacks("At once")
+		heir := personAt(t, list, "Ana Alvarez")
+		give := owner.get(heir + "/owner")
+		owner.submit(give, "Make them the owner").wants(http.StatusUnprocessableEntity, "Choose what they shall own.").wants(http.StatusUnprocessableEntity, "Confirm that you know this.")
+		owner.submit(give, "Make them the owner", "what", "acme2eu", "sure", "yes").goes(heir + "?n=1&notice=owner_of_store")
+		asked := owner.get(at + "/remove")
+		asked.wants(http.StatusOK, "1 session of theirs").wants(http.StatusOK, "goes with them").wants(http.StatusOK, "stays with them").wants(http.StatusOK, "Acme EU (Store administrator)")
+		var ids []string
+		for _, f := range asked.forms() {
+			if len(f.values["tokens"]) > 0 {
+				ids = f.values["tokens"]
+			}
+		}
+		if len(ids) != 2 {
+			t.Fatalf("%d tokens are ticked", len(ids))
+		}
+		owner.submit(asked, "Remove from the account", "tokens", ids[0]).goes(s.page("/users") + "?n=1&notice=person_removed_with_tokens")
+		owner.get(s.page("/users?n=1&notice=person_removed_with_tokens")).wants(http.StatusOK, "1 API token is revoked").lacks(euOwner)
+		if r := leaver.get(s.page("/stores")); r.status != http.StatusSeeOther {
+			t.Errorf("a leaver sees %s", r.text())
+		}
+		owner.get(at).wants(http.StatusNotFound, "no such person")
+	})
+}
+
+// What cannot be undone asks again for the password of whoever signed in a while ago.
+func TestRemoveAsksAgain(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		at := personAt(t, owner.get(s.page("/users")), "Ben Becker")
+		asked, give := owner.get(at+"/remove"), owner.get(at+"/owner")
+		place := owner.get(at + "/stores/acme1us/remove")
+		s.age(16 * time.Minute)
+		owner.submit(place, "Remove from the store").wants(http.StatusOK, "Is it still you?")
+		owner.submit(give, "Make them the owner", "what", "acme1us", "sure", "yes").wants(http.StatusOK, "Is it still you?")
+		again := owner.submit(asked, "Remove from the account").wants(http.StatusOK, "Is it still you?")
+		owner.get(at).wants(http.StatusOK, ben)
+		owner.submit(again, "Go on", "password_again", s.known(s.OwnerEmail)).goes(s.page("/users") + "?n=1&notice=person_removed")
+	})
+}
+
+// Nobody does what is not theirs to do, whatever they send.
+func TestPeopleRefuse(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		list := owner.get(s.page("/users"))
+		target, clerkPage := personAt(t, list, "Ana Alvarez"), personAt(t, list, "Chloé Caron")
+		clerk, storeOwner, nobody := clerkOfEU(s), s.signedIn(euOwner), s.signedIn(ben)
+		stranger := s.signedIn("owner@bicycles.example")
+		for _, c := range []struct {
+			name, path string
+			form       []string
+			// What the clerk of Acme EU, its owner and somebody without any
+			// permission get.
+			clerk, storeOwner, nobody int
+		}{
+			{"details", target, []string{"firstName", "X", "lastName", "Y", "locale", "en"}, 403, 403, 403},
+			{"own place in another store", clerkPage + "/stores/acme1us", []string{"role", "SALES_STAFF"}, 404, 404, 403},
+			{"another store", target + "/stores", []string{"stores", "acme1us", "role", "SALES_STAFF"}, 422, 422, 403},
+			{"another store's place", target + "/stores/acme1us", []string{"role", "SALES_STAFF"}, 404, 404, 403},
+			{"another store's status", target + "/stores/acme1us/status", []string{"status", "INACTIVE"}, 404, 404, 403},
+			{"out of another store", target + "/stores/acme1us/remove", nil, 404, 404, 403},
+			{"the account's owner", target + "/owner", []string{"what", "*", "sure", "yes"}, 403, 403, 403},
+			{"a store's owner", target + "/owner", []string{"what", "acme1us", "sure", "yes"}, 404, 404, 403},
+			{"out of the account", target + "/remove", nil, 403, 403, 403},
+		} {
+			for who, each := range map[string]struct {
+				v    *visitor
+				want int
+			}{"clerk": {clerk, c.clerk}, "store owner": {storeOwner, c.storeOwner}, "nobody": {nobody, c.nobody}, "stranger": {stranger, http.StatusNotFound}} {
+				if r := each.v.post(c.path, c.form...); r.status != each.want {
+					t.Errorf("%s by %s: %d, want %d: %s", c.name, who, r.status, each.want, r.text())
+				}
+			}
+		}
+		owner.get(target).wants(http.StatusOK, "Ana Alvarez").wants(http.StatusOK, "Acme US Chosen permissions Active")
+	})
+}
+
+// issued issues a token as a visitor, over the API: of the store, or of the account where that is empty. It returns the
+// access token.
+func (s *server) issued(v *visitor, store, name string) string {
+	s.t.Helper()
+	in := map[string]any{"name": name, "scopes": []string{"store_cart_read_only"}}
+	if store != "" {
+		in["storeId"] = store
+	}
+	body, err := json.Marshal(map[string]any{"variables": map[string]any{"in": in}, "query": `mutation($in: CreateApiTokenInput!) {
+		apiToken { createApiToken(input: $in) { credentials { accessToken } } } }`})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.URL+s.page("/graphql"), bytes.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Auth-Token", v.cookie("__Host-latchkey"))
+	answer := v.send(r)
+	_, rest, found := strings.Cut(answer.body, `"accessToken":"`)
+	secret, _, _ := strings.Cut(rest, `"`)
+	if !found {
+		s.t.Fatalf("no token: %s", answer.body)
+	}
+	return secret
+}

@@ -1,0 +1,213 @@
+package user_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/user"
+)
+
+// clerk is a session of the first of the three, who may do that in the second store.
+func (s staff) clerk(t *testing.T, may ...string) *auth.Principal {
+	t.Helper()
+	if _, err := s.users.SetStorePermissions(t.Context(), s.owner, s.ref(1), s.person(0).ID, may); err != nil {
+		t.Fatal(err)
+	}
+	return s.session(s.person(0), auth.Principal{Places: []auth.Place{{StoreID: s.Stores[1].ID, May: auth.ParsePermissions(may)}}})
+}
+
+func newcomer(email string) user.Details {
+	return user.Details{Email: email, FirstName: "New", LastName: "Comer", Locale: "en"}
+}
+
+// Somebody is taken in with all of their places at once, whether anybody knew them or not.
+func TestAdmit(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		guest := dbtest.Seed{Users: 1}.Make(t, s.db).Users[1]
+		sales := user.SalesStaff.Permissions()
+		seats := []user.Seat{{Store: s.ref(0), Permissions: sales}, {Store: s.ref(1)}}
+		for _, d := range []user.Details{newcomer("new@" + s.Account.ID.String() + ".example"), {Email: guest.Email}} {
+			admitted, err := s.users.Admit(t.Context(), s.owner, user.Admission{Details: d, Seats: seats})
+			if err != nil {
+				t.Fatal(err)
+			}
+			known := s.known(t, admitted.ID)
+			first, there := known.Place(s.Stores[0].ID)
+			second, too := known.Place(s.Stores[1].ID)
+			if !known.Member || !there || !too || !slices.Equal(first.Permissions, sales) || len(second.Permissions) > 0 || first.Status != user.Active {
+				t.Errorf("%s is %+v", d.Email, known)
+			}
+		}
+		if known := s.known(t, guest.ID); known.FirstName != guest.FirstName {
+			t.Errorf("a guest's name is %s now", known.FirstName)
+		}
+		_, err := s.users.Admit(t.Context(), s.owner, user.Admission{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
+		if err != nil {
+			t.Errorf("into the account alone: %v", err)
+		}
+	})
+}
+
+// Whoever may add people to a store takes them into that one, and gives what is their own to give.
+func TestAdmitByClerk(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		adds := s.clerk(t, "Add_User", "Add_Orders")
+		one := newcomer("one@" + s.Account.ID.String() + ".example")
+		if _, err := s.users.Admit(t.Context(), adds, user.Admission{Details: one, Seats: []user.Seat{{Store: s.ref(1)}}}); err != nil {
+			t.Errorf("into the store: %v", err)
+		}
+		two := newcomer("two@" + s.Account.ID.String() + ".example")
+		_, err := s.users.Admit(t.Context(), adds, user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}})
+		failing(t, err, fault.Forbidden, "stores.0.permissions")
+		both := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
+		if _, err := s.users.Admit(t.Context(), both, user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}}); err != nil {
+			t.Errorf("with what is their own: %v", err)
+		}
+	})
+}
+
+// What is refused leaves nothing, nor does half of it.
+func TestAdmitRefuses(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		s := newStaff(t, dbtest.Open(t, url))
+		clerk := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
+		good := newcomer("good@" + s.Account.ID.String() + ".example")
+		before := dbtest.Dump(t, url)
+		seat := func(store int, names ...string) user.Seat { return user.Seat{Store: s.ref(store), Permissions: names} }
+		for _, c := range []struct {
+			name    string
+			by      *auth.Principal
+			details user.Details
+			seats   []user.Seat
+			kind    fault.Kind
+			fields  []string
+		}{
+			{"by nobody who may", s.session(s.person(1), auth.Principal{}), good, []user.Seat{seat(1)}, fault.Forbidden, []string{""}},
+			{"by a clerk, into no store", clerk, good, nil, fault.Invalid, []string{"stores"}},
+			{"by a clerk, into a store of others", clerk, good, []user.Seat{seat(1), seat(0)}, fault.NotFound, []string{"stores.1.storeId"}},
+			{"by a clerk, with more than their own", clerk, good, []user.Seat{seat(1, "Add_Brands")}, fault.Forbidden, []string{"stores.0.permissions"}},
+			{"no address", s.owner, newcomer("good"), nil, fault.Invalid, []string{"email"}},
+			{"no names", s.owner, user.Details{Email: good.Email}, nil, fault.Invalid, []string{"firstName", "lastName", "locale"}},
+			{"no permission", s.owner, good, []user.Seat{seat(0), seat(1, "Fly")}, fault.Invalid, []string{"stores.1.permissions"}},
+			{"who is there", s.owner, user.Details{Email: s.person(1).Email}, []user.Seat{seat(0), seat(1)}, fault.Conflict, []string{"stores.0.storeId", "stores.1.storeId"}},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				_, err := s.users.Admit(t.Context(), c.by, user.Admission{Details: c.details, Seats: c.seats})
+				failing(t, err, c.kind, c.fields...)
+			})
+		}
+		if dbtest.Dump(t, url) != before {
+			t.Error("what was refused changed something")
+		}
+	})
+}
+
+// A person is shown as far as somebody may see them.
+func TestProfile(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		clerk, blind := s.clerk(t, "Manage_Users"), s.session(s.person(1), auth.Principal{})
+		outsider := dbtest.Seed{Users: 1}.Make(t, s.db).Users[1]
+		for _, c := range []struct {
+			name   string
+			by     *auth.Principal
+			of     user.User
+			places int
+			kind   fault.Kind
+		}{
+			{"the owner", s.owner, s.person(1), 2, ""},
+			{"the owner, somebody in no store", s.owner, s.person(2), 0, ""},
+			{"a clerk", clerk, s.person(1), 1, ""},
+			{"a clerk, somebody in no store of theirs", clerk, s.person(2), 0, fault.NotFound},
+			{"a stranger", s.owner, outsider, 0, fault.NotFound},
+			{"by somebody who sees nobody", blind, s.person(1), 0, fault.Forbidden},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				p, err := s.users.Profile(t.Context(), c.by, c.of.ID)
+				if fault.KindOf(err) != c.kind || len(p.In) != c.places || len(p.Places) != c.places {
+					t.Errorf("%d places, %v", len(p.In), err)
+				}
+			})
+		}
+		p, err := s.users.Profile(t.Context(), s.owner, s.person(0).ID)
+		if err != nil || p.In[0].Store.Name != "Store 0" || p.In[1].Store.Name != "Store 1" || p.Email != s.person(0).Email {
+			t.Errorf("%+v, %v", p, err)
+		}
+	})
+}
+
+func TestGrantableIn(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		clerk := s.clerk(t, "Edit_Users", "Add_Orders", "Create_Store_API_Tokens")
+		for _, c := range []struct {
+			name  string
+			by    *auth.Principal
+			store int
+			want  []string
+		}{
+			{"the owner", s.owner, 1, user.Permissions()},
+			{"a program", s.program, 1, user.StoreAdministrator.Permissions()},
+			{"a clerk: their own but of high risk", clerk, 1, []string{"Add_Orders", "Edit_Users"}},
+			{"a clerk elsewhere: what they have there", clerk, 0, []string{"Add_Brands", "Add_Orders"}},
+		} {
+			got, err := s.users.GrantableIn(t.Context(), c.by, s.Stores[c.store].ID)
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s: %q, %v, want %q", c.name, got, err, c.want)
+			}
+		}
+		if _, err := s.users.SetStoreStatus(t.Context(), s.owner, s.ref(1), s.person(0).ID, user.Inactive); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.users.GrantableIn(t.Context(), clerk, s.Stores[1].ID); err != nil || len(got) > 0 {
+			t.Errorf("one who is inactive may give %q, %v", got, err)
+		}
+	})
+}
+
+func TestSessionsOf(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		operator := auth.OperatorPrincipal()
+		for range 2 {
+			if _, _, err := s.users.StartSession(t.Context(), &operator, user.SessionRequest{Email: s.person(0).Email, TTL: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found, err := s.users.SessionsOf(t.Context(), s.owner, s.person(0).ID); err != nil || len(found) != 2 {
+			t.Errorf("%d sessions, %v", len(found), err)
+		}
+		if found, err := s.users.SessionsOf(t.Context(), s.owner, s.person(1).ID); err != nil || len(found) != 0 {
+			t.Errorf("%d sessions of somebody else, %v", len(found), err)
+		}
+		_, err := s.users.SessionsOf(t.Context(), s.clerk(t, "Delete_Users"), s.person(0).ID)
+		failing(t, err, fault.Forbidden, "")
+	})
+}
+
+func TestWhoMay(t *testing.T) {
+	eachStaff(t, func(t *testing.T, s staff) {
+		clerk := s.clerk(t, "Add_User")
+		type answers struct{ listAll, changeAnybody, create, add, edit bool }
+		for _, c := range []struct {
+			name string
+			by   *auth.Principal
+			want answers
+		}{
+			{"the owner", s.owner, answers{true, true, true, true, true}},
+			{"a program that writes", s.program, answers{false, true, true, true, true}},
+			{"a clerk who adds", clerk, answers{false, false, true, true, false}},
+			{"anybody", s.session(s.person(1), auth.Principal{}), answers{}},
+		} {
+			store := s.Stores[1].ID
+			got := answers{
+				user.MayListAll(c.by) == nil, user.MayChangeAnybody(c.by) == nil, user.MayCreate(c.by) == nil,
+				user.MayIn(c.by, store, auth.AddUsers) == nil, user.MayIn(c.by, store, auth.EditUsers) == nil,
+			}
+			if got != c.want {
+				t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+			}
+		}
+	})
+}
