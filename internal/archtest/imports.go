@@ -48,6 +48,8 @@ var allowed = []mayImport{
 		reason: "it joins two capabilities and needs no others"},
 	{packages: []string{"internal/signin"}, ours: append(slices.Clone(vocabulary), "internal/account", "internal/user", "internal/ratelimit"),
 		reason: "it starts sessions, which are people's, and knows nothing of pages"},
+	{packages: []string{"internal/setup"}, ours: append(slices.Clone(vocabulary), "internal/user", "internal/signin", "internal/manifest"),
+		reason: "the first account is a manifest and somebody who signs in"},
 	{packages: []string{"internal/ratelimit"},
 		reason: "counting is the same whatever is counted"},
 	{packages: []string{"internal/storeapi"}, ours: []string{"internal/fault", "internal/strictyaml", "internal/scope"},

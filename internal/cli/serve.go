@@ -23,6 +23,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/canary"
 	"latchkey/internal/config"
+	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/httpserver"
 	"latchkey/internal/oauth"
@@ -127,6 +128,9 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 			return err
 		}
 	}
+	if err := p.offerSetup(ctx, b, self.Name); err != nil {
+		return err
+	}
 	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(), "public_url", baseURL,
 		"database", b.db.Dialect(), "version", version)
 	defer release(ctx, bird, b.cfg.CanaryInterval)()
@@ -170,7 +174,7 @@ func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logge
 // newPanel makes the control panel.
 func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) (*panel.Panel, error) {
 	return panel.New(panel.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, SignIn: b.signIn, Audit: b.db.Audit(), Catalogue: b.catalogue,
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, SignIn: b.signIn, Setup: b.setup, Audit: b.db.Audit(), Catalogue: b.catalogue,
 		Look: v.verifier.Look, API: api, PublicURL: baseURL, Now: time.Now, Log: log,
 	})
 }
@@ -278,4 +282,24 @@ func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error
 		ExpiresAt    time.Time `json:"expiresAt"`
 	}
 	return p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Password.Reveal(), demo.Session.Reveal(), demo.ExpiresAt}, demo.Welcome(baseURL), func() {})
+}
+
+// offerSetup prints the link by which the first account is made, where there is
+// none: alone, and nowhere else, since whoever has it owns the account.
+func (p *program) offerSetup(ctx context.Context, b *backend, server string) error {
+	address, until, err := b.setup.Offer(ctx, server)
+	switch {
+	case fault.KindOf(err) == fault.Conflict || ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return fmt.Errorf("offer to make the first account: %w", err)
+	}
+	type offer struct {
+		SetupURL  string    `json:"setupUrl"`
+		ExpiresAt time.Time `json:"expiresAt"`
+	}
+	return p.printed(offer{address, until}, address+"\n", func() {
+		p.say("There is no account yet. Open the link above in a browser to make the first one. It works once, until %s; a restart prints another.",
+			until.Format(time.RFC3339))
+	})
 }

@@ -24,6 +24,7 @@ import (
 	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/setup"
 	"latchkey/internal/signin"
 	"latchkey/internal/storeapi"
 	"latchkey/internal/token"
@@ -44,6 +45,7 @@ type backend struct {
 	gateways  *gateway.Service
 	legacy    *legacy.Service
 	manifests *manifest.Service
+	setup     *setup.Service
 }
 
 // open builds the services over the database, whose schema must be this
@@ -86,6 +88,7 @@ func (b *backend) signInAt(baseURL string) (err error) {
 	b.signIn, err = signin.NewService(signin.Config{
 		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: signin.DefaultLifetime,
 	})
+	b.setup = setup.NewService(b.db.Setup(), b.signIn, b.manifests)
 	return err
 }
 

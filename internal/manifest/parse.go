@@ -164,6 +164,9 @@ func (p *parser) appRefs(m strictyaml.Mapping) []AppRef {
 
 var nameRule = fmt.Sprintf("is not one line of 1 to %d characters without space around it", user.MaxName)
 
+// ValidHash reports whether text can be the hash of a store.
+func ValidHash(text string) bool { return hash.MatchString(text) }
+
 // validUUID takes the one usual form (RFC 9562, section 4) and not the nil UUID.
 func validUUID(text string) bool {
 	id, err := uuid.Parse(text)

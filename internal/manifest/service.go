@@ -39,19 +39,24 @@ func (s *Service) Apply(ctx context.Context, by *auth.Principal, m Manifest, dry
 		return nil, auth.Denied()
 	}
 	var events []audit.Event
-	err := s.repo.Atomically(ctx, func(repo Repository) error {
-		a := newApplication(repo, s.keys, by, s.now().UTC().Truncate(time.Microsecond))
-		if err := a.apply(ctx, m); err != nil {
-			return err
+	err := s.repo.Atomically(ctx, func(repo Repository) (err error) {
+		if events, err = s.ApplyWithin(ctx, repo, by, m); err == nil && dry {
+			err = errDry
 		}
-		events = a.events
-		if dry {
-			return errDry
-		}
-		return nil
+		return err
 	})
 	if err != nil && !errors.Is(err, errDry) {
 		return nil, err
 	}
 	return events, nil
+}
+
+// ApplyWithin is Apply in a transaction of the caller's.
+func (s *Service) ApplyWithin(ctx context.Context, repo Repository, by *auth.Principal, m Manifest) ([]audit.Event, error) {
+	if by.Kind != auth.Operator {
+		return nil, auth.Denied()
+	}
+	a := newApplication(repo, s.keys, by, s.now().UTC().Truncate(time.Microsecond))
+	err := a.apply(ctx, m)
+	return a.events, err
 }

@@ -22,6 +22,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
+	"latchkey/internal/setup"
 	"latchkey/internal/signin"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -34,6 +35,7 @@ type Config struct {
 	Tokens    *token.Service
 	Offboard  *offboard.Service
 	SignIn    *signin.Service
+	Setup     *setup.Service
 	Audit     audit.Reader
 	Catalogue *scope.Catalogue
 	// Look verifies the secret of a session.

@@ -25,5 +25,6 @@ func routes() []route {
 	return slices.Concat(own,
 		linkRoutes(),
 		peopleRoutes(),
+		setupRoutes(),
 	)
 }

@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -46,6 +47,8 @@ type server struct {
 	OwnerEmail   string
 	Password     string
 	SessionToken string
+	// SetupURL is where the first account is made of a server without the demo.
+	SetupURL string
 
 	// database is its URL.
 	database  string
@@ -66,6 +69,14 @@ func eachServer(t *testing.T, test func(t *testing.T, s *server), settings ...st
 // that it logged may be a secret.
 func serve(t *testing.T, database string, settings ...string) *server {
 	t.Helper()
+	s := start(t, database, []string{"serve", "--demo", "--output", "json"}, settings)
+	s.passwords[s.OwnerEmail] = s.Password
+	return s
+}
+
+// start runs the program with arguments, which make it print JSON.
+func start(t *testing.T, database string, args, settings []string) *server {
+	t.Helper()
 	s := &server{t: t, database: database, passwords: map[string]string{}, settings: map[string]string{
 		"LATCHKEY_DATABASE_URL": database, "LATCHKEY_KEY_FILE": filepath.Join(t.TempDir(), "test.key"),
 		"LATCHKEY_ADDR": "127.0.0.1:0", "LATCHKEY_ADMIN_ADDR": "127.0.0.1:0", "LATCHKEY_LOG_LEVEL": "debug",
@@ -75,12 +86,14 @@ func serve(t *testing.T, database string, settings ...string) *server {
 		name, value, _ := strings.Cut(each, "=")
 		s.settings[name] = value
 	}
-	s.run("", "key", "create", s.settings["LATCHKEY_KEY_FILE"])
+	if _, err := os.Stat(s.settings["LATCHKEY_KEY_FILE"]); err != nil {
+		s.run("", "key", "create", s.settings["LATCHKEY_KEY_FILE"])
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	stdout, output := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- cli.Main(ctx, []string{"serve", "--demo", "--output", "json"}, s.setting, &bytes.Buffer{}, output, &s.log)
+		ended <- cli.Main(ctx, args, s.setting, &bytes.Buffer{}, output, &s.log)
 		_ = output.Close()
 	}()
 	t.Cleanup(func() {
@@ -99,7 +112,6 @@ func serve(t *testing.T, database string, settings ...string) *server {
 		t.Fatalf("%v: %s", err, s.log.String())
 	}
 	go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends with the program
-	s.passwords[s.OwnerEmail] = s.Password
 	return s
 }
 

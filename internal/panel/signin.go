@@ -16,13 +16,19 @@ import (
 type signInPage struct {
 	Email, Next string
 	Errors      []string
+	// Empty says that there is no account yet.
+	Empty bool
 }
 
 func (v *visit) signInForm() error {
 	if v.by != nil {
 		return v.redirect(v.next())
 	}
-	return v.page(http.StatusOK, "signin", signInPage{Next: v.next()})
+	empty, err := v.Setup.Needed(v.r.Context())
+	if err != nil {
+		return err
+	}
+	return v.page(http.StatusOK, "signin", signInPage{Next: v.next(), Empty: empty})
 }
 
 func (v *visit) signIn() error {

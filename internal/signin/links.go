@@ -145,3 +145,23 @@ func (s *Service) keepLink(ctx context.Context, l Link, own []audit.Event) (Link
 	l.ExpiresAt = l.CreatedAt.Add(l.Purpose.Lifetime())
 	return l, value, s.Repository.KeepLink(ctx, l, s.Keys.Digest(value), own)
 }
+
+// OfferSetup makes the link by which the first account is made, in the place of
+// the one that the server of that name offered before. It returns the address
+// with the secret, and until when it works.
+func (s *Service) OfferSetup(ctx context.Context, server string) (address string, until time.Time, err error) {
+	l, value, err := s.keepLink(ctx, Link{Purpose: Setup, Server: server}, nil)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return s.PublicURL + "/setup/" + value.Reveal(), l.ExpiresAt, nil
+}
+
+// SetupLink is Link for one that makes the first account.
+func (s *Service) SetupLink(ctx context.Context, presented string) (Link, error) {
+	l, err := s.open(ctx, presented)
+	if err == nil && l.Purpose != Setup {
+		err = ErrNoLink()
+	}
+	return l.Link, err
+}

@@ -21,14 +21,11 @@ func (s *Service) GivePassword(ctx context.Context, by *auth.Principal, email st
 	if by.Kind != auth.Operator {
 		return auth.Denied()
 	}
-	person, err := s.Repository.Person(ctx, user.Fold(email))
-	if fault.KindOf(err) == fault.NotFound {
-		return fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
-	}
+	who, err := s.Known(ctx, email)
 	if err != nil {
 		return err
 	}
-	return s.setPassword(ctx, by, person.User, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}})
+	return s.setPassword(ctx, by, who, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}})
 }
 
 // passwordChange is a password that somebody chose, and by what right.
@@ -41,10 +38,7 @@ type passwordChange struct {
 // setPassword replaces a password, tells of it in all accounts of the person,
 // and ends their links, and their sessions but the one to keep.
 func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.User, c passwordChange) error {
-	if err := password.Check(c.Chosen.Password, c.Chosen.Confirmation, u.Email).Err(); err != nil {
-		return err
-	}
-	hash, err := s.passwords.Hash(ctx, c.Chosen.Password)
+	hash, err := s.HashPassword(ctx, c.Chosen, u.Email)
 	if err != nil {
 		return err
 	}
@@ -62,4 +56,23 @@ func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.Us
 		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, At: now, Own: events,
 		Ended: func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
 	})
+}
+
+// HashPassword returns the hash of a password that the person of the address
+// chose. It returns fault.Invalid on "password" and "passwordConfirmation".
+func (s *Service) HashPassword(ctx context.Context, chosen user.PasswordChoice, email string) (string, error) {
+	if err := password.Check(chosen.Password, chosen.Confirmation, email).Err(); err != nil {
+		return "", err
+	}
+	return s.passwords.Hash(ctx, chosen.Password)
+}
+
+// Known returns who has the e-mail address. It returns fault.NotFound on
+// "email" for nobody.
+func (s *Service) Known(ctx context.Context, email string) (user.User, error) {
+	person, err := s.Repository.Person(ctx, user.Fold(email))
+	if fault.KindOf(err) == fault.NotFound {
+		return user.User{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+	}
+	return person.User, err
 }

@@ -1,0 +1,104 @@
+package panel_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"latchkey/internal/dbtest"
+)
+
+// eachEmpty runs test on a server of its own over an empty database of each
+// kind.
+func eachEmpty(t *testing.T, test func(t *testing.T, s *server)) {
+	t.Helper()
+	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, startEmpty(t, url)) })
+}
+
+func startEmpty(t *testing.T, database string, settings ...string) *server {
+	t.Helper()
+	s := start(t, database, []string{"serve", "--output", "json"}, settings)
+	s.URL, _, _ = strings.Cut(s.SetupURL, "/setup/")
+	return s
+}
+
+// setup is the path of the page on which the first account is made.
+func (s *server) setup() string { return strings.TrimPrefix(s.SetupURL, s.URL) }
+
+// business is a first account, as the form sends it.
+func business(changes ...string) []string {
+	return append(changes, "accountName", "Acme Retail", "storeName", "Acme US", "storeHash", "", "firstName", "Ada", "lastName", "Owner",
+		"email", "ada@acme.example", "password", "correct horse battery", "passwordConfirmation", "correct horse battery")
+}
+
+func TestSetup(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, s *server) {
+		v := s.visitor()
+		v.open("/").wants(http.StatusOK, "There is no account here yet.")
+		page := v.open(s.setup()).wants(http.StatusOK, "Make the first account")
+		page = v.submit(page, "Make the account and sign in", "accountName", "", "storeName", "Acme US", "storeHash", "NO", "email", "ada", "firstName", "Ada", "password", "tiny").
+			wants(http.StatusUnprocessableEntity, "Write one line of 1 to 100 characters").
+			wants(http.StatusUnprocessableEntity, "Write 4 to 32 lowercase letters and digits").
+			wants(http.StatusUnprocessableEntity, "This is no e-mail address.").
+			wants(http.StatusUnprocessableEntity, "A password has 8 to 256 characters.").lacks("tiny")
+		if got := len(page.forms()); got != 1 || page.forms()[0].values.Get("storeName") != "Acme US" {
+			t.Error("what was entered is lost")
+		}
+		to := v.submit(page, "Make the account and sign in", business()...).header.Get("Location")
+		if !strings.HasPrefix(to, "/accounts/") {
+			t.Fatalf("the owner is sent to %q", to)
+		}
+		v.open("/accounts").wants(http.StatusOK, "Acme Retail")
+		v.open(to+"stores").wants(http.StatusOK, "acmeus")
+		v.open(s.setup()).wants(http.StatusNotFound, "This link does not work any more")
+		s.visitor().open("/").lacks("There is no account here yet.")
+		s.visitor().post("/signin", "email", "ada@acme.example", "password", "correct horse battery").goes(to)
+		if logged := s.log.String(); strings.Contains(logged, strings.TrimPrefix(s.setup(), "/setup/")) {
+			t.Error("the log holds the secret of the link")
+		}
+	})
+}
+
+// However the first account is made, the link ends.
+func TestSetupEndsWithAnAccount(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, s *server) {
+		v := s.visitor()
+		page := v.open(s.setup())
+		s.apply("accounts:\n  - uuid: 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01\n    name: Other\n    owner: {email: o@other.example, first_name: O, last_name: O, locale: en}\n")
+		v.submit(page, "Make the account and sign in", business()...).wants(http.StatusNotFound, "This link does not work any more")
+		v.open(s.setup()).wants(http.StatusNotFound, "sign in")
+	})
+}
+
+// Servers of one database offer it each; one setup succeeds.
+func TestSetupOnSeveralServers(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		key := "LATCHKEY_KEY_FILE=" + t.TempDir() + "/shared.key"
+		servers := []*server{startEmpty(t, url, key)}
+		if strings.HasPrefix(url, "postgres") {
+			servers = append(servers, startEmpty(t, url, key), startEmpty(t, url, key))
+		}
+		visitors := make([]*visitor, 4)
+		for i := range visitors {
+			visitors[i] = servers[i%len(servers)].visitor()
+		}
+		var made atomic.Int64
+		var all sync.WaitGroup
+		for i, v := range visitors {
+			all.Go(func() {
+				if v.post(servers[i%len(servers)].setup(), business()...).status == http.StatusSeeOther {
+					made.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if made.Load() != 1 {
+			t.Errorf("%d accounts were made", made.Load())
+		}
+		for _, s := range servers {
+			s.visitor().open(s.setup()).wants(http.StatusNotFound, "This link does not work any more")
+		}
+	})
+}
