@@ -26,6 +26,8 @@ const (
 	ClientSecret Kind = "lkc_"
 	// UserSession is the session of a person.
 	UserSession Kind = "lku_"
+	// Flow is what a browser holds between two steps of proving who somebody is.
+	Flow Kind = "lkf_"
 	// GatewayKey is the key with which a gateway asks about tokens.
 	GatewayKey Kind = "lkg_"
 	// OneTimeLink is the part of a link in which its holder proves, once, who
@@ -123,7 +125,7 @@ func (s Secret) Hint() string {
 
 func (k Kind) known() bool {
 	switch k {
-	case AccountAccessToken, StoreAccessToken, OAuthAccessToken, ClientSecret, UserSession, GatewayKey, OneTimeLink:
+	case AccountAccessToken, StoreAccessToken, OAuthAccessToken, ClientSecret, UserSession, Flow, GatewayKey, OneTimeLink:
 		return true
 	default:
 		return false

@@ -20,7 +20,7 @@ import (
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 var kinds = []secret.Kind{
-	secret.AccountAccessToken, secret.StoreAccessToken, secret.ClientSecret, secret.UserSession, secret.GatewayKey,
+	secret.AccountAccessToken, secret.StoreAccessToken, secret.ClientSecret, secret.UserSession, secret.Flow, secret.GatewayKey,
 }
 
 // generate makes a random secret.
