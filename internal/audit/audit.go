@@ -59,6 +59,16 @@ const (
 	UserInvited Action = "user.invited"
 	// PasswordSet tells that a person has another password.
 	PasswordSet Action = "password.set"
+	// What a person proves who they are with besides a password: codes of an
+	// authenticator app, recovery codes, passkeys, identities at a provider.
+	TOTPEnabled          Action = "totp.enabled"
+	TOTPDisabled         Action = "totp.disabled"
+	RecoveryCodesRenewed Action = "recovery_codes.renewed"
+	RecoveryCodeUsed     Action = "recovery_code.used"
+	PasskeyAdded         Action = "passkey.added"
+	PasskeyRemoved       Action = "passkey.removed"
+	IdentityLinked       Action = "identity.linked"
+	IdentityUnlinked     Action = "identity.unlinked"
 	// OwnershipTransferred tells that an account or a store, its target, has
 	// another owner.
 	OwnershipTransferred Action = "ownership.transferred"

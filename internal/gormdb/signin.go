@@ -82,6 +82,9 @@ func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
 				return nil, errors.Join(used.Error, noLink())
 			}
 		}
+		if err := dropKnown(tx, p); err != nil {
+			return nil, err
+		}
 		changed := tx.Table("users").Where("id = ?", p.UserID).Updates(map[string]any{"password_hash": p.Hash, "vouched_by": optional(p.VouchedBy)})
 		if changed.Error != nil {
 			return nil, changed.Error

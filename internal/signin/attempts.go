@@ -49,6 +49,15 @@ func (a *attempts) admit(from netip.Addr, foldedEmail string, now time.Time) err
 	return nil
 }
 
+// address counts an attempt of nobody in particular from an address, as admit
+// does.
+func (a *attempts) address(from netip.Addr, now time.Time) error {
+	if state, ok := a.addresses.Take(ratelimit.Network(from), now); !ok && from.IsValid() {
+		return tooMany(state.Wait)
+	}
+	return nil
+}
+
 func tooMany(wait time.Duration) error {
 	return fault.Errorf(fault.RateLimited, "There were too many attempts. Try again in %s.", wait.Round(time.Second)+time.Second)
 }

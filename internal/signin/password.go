@@ -54,7 +54,8 @@ func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.Us
 	}
 	return s.Repository.SetPassword(ctx, NewPassword{
 		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, At: now, Own: events,
-		Ended: func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
+		Ended:   func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
+		Removed: func(gone Removed) []audit.Event { return removalEvents(by, u, gone, idsOf(accounts), now) },
 	})
 }
 

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -19,8 +20,12 @@ import (
 
 // Begin starts a session of a person who proved who they are, in the account
 // or, where that is zero, in the first of theirs that is in business. It returns
-// fault.Forbidden for a person who is in no such account.
+// fault.Forbidden for a person who is in no such account, or who owes a code
+// (NeedsCode).
 func (s *Service) Begin(ctx context.Context, who user.User, accountID uuid.UUID, by Method, v Visitor) (user.Session, secret.Secret, error) {
+	if owes, err := s.NeedsCode(ctx, who.ID, by); err != nil || owes {
+		return user.Session{}, secret.Secret{}, cmp.Or(err, error(errNeedsCode()))
+	}
 	return s.begin(ctx, who, accountID, user.Session{Method: string(by), AuthenticatedAt: s.moment()}, uuid.Nil, v)
 }
 

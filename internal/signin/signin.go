@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 
 	"latchkey/internal/account"
@@ -31,6 +32,9 @@ const (
 	ByLink     Method = "link"
 	ByProvider Method = "openid_connect"
 	ByPasskey  Method = "passkey"
+	// A code of an authenticator app came second.
+	ByPasswordAndCode Method = "password_and_code"
+	ByLinkAndCode     Method = "link_and_code"
 )
 
 // Bounds of sessions.
@@ -80,6 +84,8 @@ type Membership struct {
 // Repository keeps what people are known by, and their sessions. A look-up of
 // one thing returns fault.NotFound when there is none.
 type Repository interface {
+	FactorRepository
+
 	// Person returns who has the folded e-mail address.
 	Person(ctx context.Context, foldedEmail string) (Person, error)
 	// PersonByID returns a person, whatever account they are in.
@@ -126,10 +132,12 @@ type NewPassword struct {
 	// Keep is the session that goes on; zero for none.
 	Keep uuid.UUID
 	At   time.Time
-	// Own are the events of the password, and Ended is that of a session that
-	// ends.
-	Own   []audit.Event
-	Ended func(user.Session) audit.Event
+	// Own are the events of the password, Ended is that of a session that ends,
+	// and Removed are those of what else the person is known by, which goes with
+	// a password that others may have known: it may be theirs.
+	Own     []audit.Event
+	Ended   func(user.Session) audit.Event
+	Removed func(Removed) []audit.Event
 }
 
 // Config is what a Service is made of.
@@ -140,12 +148,17 @@ type Config struct {
 	// Mail tells people of their links; nil where no mail is set up.
 	Mail Mail
 	// PublicURL is how browsers reach the panel, without a slash at its end.
+	// Passkeys are good for its host.
 	PublicURL string
 	Keys      *secret.Keyring
 	Random    io.Reader
 	Now       func() time.Time
 	// Lifetime is how long a session lasts.
 	Lifetime time.Duration
+	// Provider is asked who somebody is; nil for none.
+	Provider Provider
+	// NoPasswords says that nobody signs in with a password.
+	NoPasswords bool
 }
 
 // Service signs people in and out.
@@ -154,6 +167,9 @@ type Service struct {
 
 	passwords *password.Hasher
 	attempts  *attempts
+	// authn judges passkeys, which are good for the site; nil for none.
+	authn *webauthn.WebAuthn
+	site  string
 }
 
 // NewService returns a service.
@@ -162,7 +178,11 @@ func NewService(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, passwords: password.NewHasher(c.Random), attempts: limits}, nil
+	authn, site, err := newAuthn(c.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site}, nil
 }
 
 // errWrong is the answer to every pair of address and password that is not
@@ -173,8 +193,12 @@ func errWrong() *fault.Error {
 
 // Password returns who has the address and the password. It returns
 // fault.Unauthenticated where nobody does, and fault.RateLimited after too many
-// attempts from the address of the request or on the person.
+// attempts from the address of the request or on the person, and
+// fault.Forbidden where nobody signs in with a password.
 func (s *Service) Password(ctx context.Context, email string, typed secret.Password, v Visitor) (user.User, error) {
+	if s.NoPasswords {
+		return user.User{}, fault.Errorf(fault.Forbidden, "Nobody signs in with a password here.")
+	}
 	folded := user.Fold(email)
 	if err := s.attempts.admit(v.Origin.IP, folded, s.Now()); err != nil {
 		return user.User{}, err

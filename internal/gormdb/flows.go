@@ -1,0 +1,83 @@
+package gormdb
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+type flowRow struct {
+	Digest    []byte
+	DigestKey string
+	Purpose   string
+	Sealed    []byte
+	SealedKey string
+	ExpiresAt instant
+}
+
+// TableName tells gorm the table.
+func (flowRow) TableName() string { return "signin_flows" }
+
+// KeepFlow keeps a flow, and drops those that are over.
+func (s signIns) KeepFlow(ctx context.Context, f signin.Flow, at time.Time) error {
+	row := flowRow{
+		Digest: f.Digest.Digest[:], DigestKey: string(f.Digest.Key), Purpose: f.Purpose,
+		Sealed: f.Content.Text, SealedKey: string(f.Content.Key), ExpiresAt: instant{f.ExpiresAt},
+	}
+	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := tx.Where("expires_at <= ?", instant{at}).Delete(&flowRow{}).Error; err != nil {
+			return err
+		}
+		return tx.Create(&row).Error
+	})
+	return failed(ctx, "keep a flow", err)
+}
+
+// Flow returns a flow.
+func (s signIns) Flow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (signin.Flow, error) {
+	q := s.engine.reader(ctx).Where("digest IN ? AND purpose = ? AND expires_at > ?", digestsOf(candidates), purpose, instant{at})
+	row, err := one[flowRow](q, noFlow())
+	if err != nil {
+		return signin.Flow{}, failed(ctx, "read a flow", err)
+	}
+	return row.flow(), nil
+}
+
+// TakeFlow returns a flow and deletes it, in one statement: a second taker
+// finds nothing.
+func (s signIns) TakeFlow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (signin.Flow, error) {
+	const take = `DELETE FROM signin_flows WHERE digest IN ? AND purpose = ? AND expires_at > ?
+		RETURNING digest, digest_key, purpose, sealed, sealed_key, expires_at`
+	var rows []flowRow
+	if err := s.engine.writer(ctx).Raw(take, digestsOf(candidates), purpose, instant{at}).Scan(&rows).Error; err != nil {
+		return signin.Flow{}, failed(ctx, "take a flow", err)
+	}
+	if len(rows) == 0 {
+		return signin.Flow{}, noFlow()
+	}
+	return rows[0].flow(), nil
+}
+
+func noFlow() error { return fault.Errorf(fault.NotFound, "There is no such flow.") }
+
+func (r flowRow) flow() signin.Flow {
+	return signin.Flow{
+		Digest: secret.KeyedDigest{Key: secret.KeyID(r.DigestKey), Digest: secret.Digest(r.Digest)}, Purpose: r.Purpose,
+		Content: secret.Sealed{Key: secret.KeyID(r.SealedKey), Text: r.Sealed}, ExpiresAt: r.ExpiresAt.Time,
+	}
+}
+
+// digestsOf are the digests that a secret may be kept under. The key's id need
+// not be compared: no two keys make one digest.
+func digestsOf(candidates []secret.KeyedDigest) [][]byte {
+	all := make([][]byte, len(candidates))
+	for i, c := range candidates {
+		all[i] = c.Digest[:]
+	}
+	return all
+}
