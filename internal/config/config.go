@@ -61,6 +61,7 @@ type Config struct {
 	// GatewayAddresses are those from which gateways ask without a key.
 	GatewayAddresses []netip.Prefix
 	Legacy           Legacy
+	SignIn           SignIn
 	HTTP             HTTP
 	Rates            Rates
 	Query            Query
@@ -85,6 +86,16 @@ type Legacy struct {
 	// they are deprecated (RFC 9745), and from when on they are expected to
 	// work no more (RFC 8594). They work until they are deleted.
 	DeprecatedAt, SunsetAt time.Time
+}
+
+// SignIn is how people sign in to the panel.
+type SignIn struct {
+	// Passwords says that they can with a password.
+	Passwords bool
+	// Issuer is the OpenID Connect provider's; empty for none. ClientID and
+	// ClientSecret are what Latchkey is there, and Name is what people call it.
+	// The secret must not be printed.
+	Issuer, ClientID, ClientSecret, Name string
 }
 
 // Rates are how often requests may be made of one process.

@@ -136,6 +136,13 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"deprecated at no time", "legacy-deprecated-at", "2026-01-01", "time such as"},
 		{"gone before it is deprecated", "legacy-sunset-at", "2025-12-31T00:00:00Z", "--legacy-deprecated-at"},
 		{"log format", "log-format", "xml", "text or json"},
+		{"provider without a client id", "oidc-issuer", "https://id.example", "together with --oidc-client-id"},
+		{"client id without a provider", "oidc-client-id", "latchkey", "together with --oidc-client-id"},
+		{"provider without TLS", "oidc-issuer", "http://id.example", "begin with https://"},
+		{"provider on another machine without TLS", "oidc-issuer", "http://192.0.2.1", "begin with https://"},
+		{"provider that is no URL", "oidc-issuer", "id.example", "URL such as"},
+		{"provider's secret of two lines", "oidc-client-secret", "pass-word\n", "on one line"},
+		{"nobody could sign in", "password-sign-in", "off", "could not sign in"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Load(from(map[string]string{tc.flag: tc.value}, nil), config.Needs{})
@@ -188,6 +195,18 @@ func TestValues(t *testing.T) {
 	}
 	if !c.Log.JSON || c.Log.Level != slog.LevelDebug || c.KeyFile != "/var/lib/latchkey/data.key" || c.MaxTokenLifetime != 720*time.Hour {
 		t.Errorf("%+v", c)
+	}
+}
+
+func TestSignIn(t *testing.T) {
+	if c := load(t, nil, nil); !c.SignIn.Passwords || c.SignIn.Issuer != "" {
+		t.Errorf("defaults %+v", c.SignIn)
+	}
+	for _, issuer := range []string{"https://id.example/realms/a/", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]"} {
+		c := load(t, map[string]string{"oidc-issuer": issuer, "oidc-client-id": "a", "password-sign-in": "off"}, map[string]string{"LATCHKEY_OIDC_CLIENT_SECRET": "b"})
+		if c.SignIn != (config.SignIn{Issuer: issuer, ClientID: "a", ClientSecret: "b", Name: "OpenID Connect"}) {
+			t.Errorf("%+v", c.SignIn)
+		}
 	}
 }
 

@@ -102,6 +102,19 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 		// RFC 9745, section 4.
 		faults = append(faults, fault.Errorf(fault.Invalid, "must not be before --legacy-deprecated-at.").On(Called("legacy-sunset-at")))
 	}
+	return append(faults, c.SignIn.check(right)...)
+}
+
+// check judges how people sign in: somebody must be able to.
+func (s SignIn) check(right func(flags ...string) bool) fault.List {
+	var faults fault.List
+	if right("oidc-issuer", "oidc-client-id") && (s.Issuer == "") != (s.ClientID == "") {
+		faults = append(faults, fault.Errorf(fault.Invalid, "must be given together with --oidc-client-id, or not at all.").On(Called("oidc-issuer")))
+	}
+	if right("oidc-issuer", "password-sign-in") && !s.Passwords && s.Issuer == "" {
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"must be on where there is no --oidc-issuer: those who have no passkey yet could not sign in.").On(Called("password-sign-in")))
+	}
 	return faults
 }
 

@@ -33,7 +33,7 @@ type Setting struct {
 
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
-	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(), legacySettings(), querySettings(), logSettings())
+	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(), signInSettings(), legacySettings(), querySettings(), logSettings())
 }
 
 func placeSettings() []Setting {
@@ -121,6 +121,22 @@ func rateSettings() []Setting {
 			keep: rate(func(c *Config) *Rate { return &c.Rates.Account })},
 		{Flag: "failure-rate", Default: "100/1m", Serving: true, Usage: "credentials from one address that do not work, in a window",
 			keep: rate(func(c *Config) *Rate { return &c.Rates.Failure })},
+	}
+}
+
+func signInSettings() []Setting {
+	return []Setting{
+		{Flag: "password-sign-in", Default: "on", Serving: true, Usage: "whether people sign in with passwords: on or off",
+			keep: onOff(func(c *Config) *bool { return &c.SignIn.Passwords })},
+		{Flag: "oidc-issuer", Serving: true, Usage: "URL of an OpenID Connect provider where people sign in, too; it redirects to the public URL and /signin/openid/callback",
+			keep: issuer},
+		{Flag: "oidc-client-id", Serving: true, Usage: "what Latchkey is called at the provider",
+			keep: oneLine(func(c *Config) *string { return &c.SignIn.ClientID }, 500)},
+		{Flag: "oidc-client-secret", private: true, Serving: true,
+			Usage: "its secret there, better given by the variable: others on the machine see flags",
+			keep:  oneLine(func(c *Config) *string { return &c.SignIn.ClientSecret }, 500)},
+		{Flag: "oidc-name", Default: "OpenID Connect", Serving: true, Usage: "what people call the provider",
+			keep: oneLine(func(c *Config) *string { return &c.SignIn.Name }, 50)},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The functions here make the keep of a Setting. Each says what a good value
@@ -158,6 +159,32 @@ func replicaName(c *Config, text string) error {
 	}
 	c.ReplicaName = text
 	return nil
+}
+
+// issuer takes an address with TLS, as issuers have (OpenID Connect Discovery,
+// section 3), or on this machine, to try things out. It is kept as it is: the
+// provider's tokens repeat it letter by letter.
+func issuer(c *Config, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("must be a URL such as https://id.example.com, without user, query and fragment")
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return errors.New("must begin with https:// unless the provider is on this machine")
+	}
+	c.SignIn.Issuer = text
+	return nil
+}
+
+// oneLine takes text of at most so many characters that print.
+func oneLine(field func(*Config) *string, most int) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		if utf8.RuneCountInString(text) > most || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return fmt.Errorf("must be at most %d characters on one line", most)
+		}
+		*field(c) = text
+		return nil
+	}
 }
 
 // database looks at the form only; the driver judges the rest. The messages
