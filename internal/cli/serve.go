@@ -131,10 +131,28 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err := p.offerSetup(ctx, b, self.Name); err != nil {
 		return err
 	}
+	if err := b.whoGetsIn(ctx, log); err != nil {
+		return err
+	}
 	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(), "public_url", baseURL,
 		"database", b.db.Dialect(), "version", version)
 	defer release(ctx, bird, b.cfg.CanaryInterval)()
 	return server.Run(ctx)
+}
+
+// whoGetsIn says in the log who could still sign in where nobody does with a
+// password.
+func (b *backend) whoGetsIn(ctx context.Context, log *slog.Logger) error {
+	if b.cfg.SignIn.Passwords {
+		return nil
+	}
+	owners, ready, err := b.signIn.OwnersWithoutPassword(ctx)
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "nobody signs in with a password: owners have a passkey or a linked sign-in, or need a confirmed address at the provider",
+		"owners", owners, "with_passkey_or_link", ready)
+	return nil
 }
 
 // listen opens both listeners, so that a port that is taken is known before

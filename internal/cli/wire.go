@@ -22,6 +22,8 @@ import (
 	"latchkey/internal/legacy"
 	"latchkey/internal/manifest"
 	"latchkey/internal/offboard"
+	"latchkey/internal/openid"
+	"latchkey/internal/panel"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 	"latchkey/internal/setup"
@@ -85,9 +87,16 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 // signInAt makes the service that signs people in, in a panel that is reached
 // by the URL.
 func (b *backend) signInAt(baseURL string) (err error) {
-	b.signIn, err = signin.NewService(signin.Config{
+	c := signin.Config{
 		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: signin.DefaultLifetime,
-	})
+		NoPasswords: !b.cfg.SignIn.Passwords,
+	}
+	if p := b.cfg.SignIn; p.Issuer != "" {
+		c.Provider = openid.New(openid.Config{
+			Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: p.ClientSecret, Name: p.Name, RedirectURL: baseURL + panel.ProviderPath, Now: time.Now,
+		})
+	}
+	b.signIn, err = signin.NewService(c)
 	b.setup = setup.NewService(b.db.Setup(), b.signIn, b.manifests)
 	return err
 }

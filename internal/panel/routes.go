@@ -24,6 +24,7 @@ func routes() []route {
 	}
 	return slices.Concat(own,
 		linkRoutes(),
+		factorRoutes(),
 		peopleRoutes(),
 		setupRoutes(),
 	)

@@ -18,6 +18,7 @@ type signInPage struct {
 	Errors      []string
 	// Empty says that there is no account yet.
 	Empty bool
+	Doors doors
 }
 
 func (v *visit) signInForm() error {
@@ -28,7 +29,7 @@ func (v *visit) signInForm() error {
 	if err != nil {
 		return err
 	}
-	return v.page(http.StatusOK, "signin", signInPage{Next: v.next(), Empty: empty})
+	return v.page(http.StatusOK, "signin", signInPage{Next: v.next(), Empty: empty, Doors: v.doors()})
 }
 
 func (v *visit) signIn() error {
@@ -46,14 +47,18 @@ func (v *visit) signIn() error {
 	if fault.KindOf(err) == fault.RateLimited {
 		status = http.StatusTooManyRequests
 	}
-	return v.page(status, "signin", signInPage{Email: email, Next: v.next(), Errors: sentences(err)})
+	return v.page(status, "signin", signInPage{Email: email, Next: v.next(), Errors: sentences(err), Doors: v.doors()})
 }
 
 // proved goes on with somebody who just proved who they are, by whatever
 // method: their session begins, in the place of the one that the browser had,
-// and they go where they wanted to. It returns fault.Forbidden for a person who
-// is in no account, and then has answered nothing.
+// and they go where they wanted to; or they are asked for a code first. It
+// returns fault.Forbidden for a person who is in no account, and then has
+// answered nothing.
 func (v *visit) proved(who user.User, by signin.Method) error {
+	if owes, err := v.owesCode(who, by); owes || err != nil {
+		return err
+	}
 	before := v.by
 	session, value, err := v.SignIn.Begin(v.r.Context(), who, v.account.ID, by, v.visitor())
 	if err != nil {
@@ -104,15 +109,21 @@ func (v *visit) signOut() error {
 	return v.done("/signin", "signed_out", 1)
 }
 
-// againField is the field of the password that is asked for again.
-const againField = "password_again"
+// The fields of a proof that is asked for again: the password, or what an
+// authenticator signed.
+const (
+	againField        = "password_again"
+	againPasskeyField = "passkey_again"
+)
 
-// againPage asks for the password once more, and keeps what was sent.
+// againPage asks for a proof once more, and keeps what was sent.
 type againPage struct {
 	Action string
 	Fields []field
 	Email  string
 	Errors []string
+	Proofs signin.Proofs
+	Doors  doors
 }
 
 // field is a field of a form that was sent.
@@ -120,7 +131,8 @@ type field struct{ Name, Value string }
 
 // again asks a visitor who proved too long ago who they are to do so again, and
 // reports whether it answered. The form that they sent is sent again with the
-// answer, and then goes on in a new session.
+// answer, and then goes on in a new session. Whoever has no password proves it
+// by a passkey, or in another window at the provider.
 func (v *visit) again() (answered bool, err error) {
 	if v.SignIn.IsFresh(v.who.Record.AuthenticatedAt) {
 		return false, nil
@@ -128,11 +140,15 @@ func (v *visit) again() (answered bool, err error) {
 	if err := v.r.ParseForm(); err != nil {
 		return false, fault.Errorf(fault.Invalid, "The form cannot be read.")
 	}
-	shown := againPage{Action: v.r.URL.RequestURI(), Fields: fieldsOf(v.r.PostForm), Email: v.by.Name}
-	if !v.r.PostForm.Has(againField) {
+	proofs, err := v.SignIn.Proofs(v.r.Context(), v.by)
+	if err != nil {
+		return false, err
+	}
+	shown := againPage{Action: v.r.URL.RequestURI(), Fields: fieldsOf(v.r.PostForm), Email: v.by.Name, Proofs: proofs, Doors: v.doors()}
+	if !v.r.PostForm.Has(againField) && !v.r.PostForm.Has(againPasskeyField) {
 		return true, v.page(http.StatusOK, "again", shown)
 	}
-	_, err = v.SignIn.Password(v.r.Context(), v.by.Name, secret.NewPassword(v.r.PostFormValue(againField)), v.visitor())
+	method, err := v.provedAgainBy()
 	if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.RateLimited {
 		shown.Errors = sentences(err)
 		return true, v.page(http.StatusUnprocessableEntity, "again", shown)
@@ -140,18 +156,14 @@ func (v *visit) again() (answered bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	session, value, err := v.SignIn.Renew(v.r.Context(), v.by, signin.ByPassword, v.visitor())
-	if err != nil {
-		return true, err
-	}
-	return false, v.keepSession(session, value)
+	return false, v.renew(method)
 }
 
-// fieldsOf are the fields of a form but for the password, in order.
+// fieldsOf are the fields of a form but for the proofs, in order.
 func fieldsOf(form url.Values) []field {
 	var all []field
 	for name, values := range form {
-		if name == againField {
+		if name == againField || name == againPasskeyField {
 			continue
 		}
 		for _, value := range values {

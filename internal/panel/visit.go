@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -52,6 +53,8 @@ type visit struct {
 	accounts int
 	// zone is the viewer's time zone.
 	zone *time.Location
+	// after is where to go after signing in, as a flow kept it.
+	after string
 }
 
 func (p *Panel) visit(w http.ResponseWriter, r *http.Request, who Visit) *visit {
@@ -159,7 +162,7 @@ func (v *visit) in(path string) string { return "/accounts/" + v.by.AccountID.St
 
 // next is where to go after signing in: the page asked for, if it is one of the
 // panel, otherwise the first.
-func (v *visit) next() string { return localPath(v.r.FormValue("next")) }
+func (v *visit) next() string { return localPath(cmp.Or(v.after, v.r.FormValue("next"))) }
 
 // localPath returns a path on this server, and "/" for anything that a browser
 // could take for an address elsewhere.
@@ -185,6 +188,9 @@ func (v *visit) toSignIn() error {
 
 // fail answers an error with a page.
 func (v *visit) fail(err error) {
+	if v.refused(err) {
+		return
+	}
 	kind := fault.KindOf(err)
 	if kind == fault.Internal {
 		v.Log.LogAttrs(v.r.Context(), slog.LevelError, "a page of the control panel failed",

@@ -1,0 +1,106 @@
+package panel_test
+
+import (
+	"encoding/base32"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+)
+
+// app is an authenticator app.
+type app struct {
+	t      *testing.T
+	secret string
+}
+
+// newApp adds an app for somebody who is signed in, and returns it with the
+// recovery codes.
+func newApp(t *testing.T, v *visitor) (*app, []string) {
+	t.Helper()
+	v.post("/profile/security/app/new").goes("/profile/security/app")
+	page := v.get("/profile/security/app").wants(http.StatusOK, "Add an authenticator app")
+	secret := strings.ReplaceAll(regexp.MustCompile(`[A-Z2-7]{4}( [A-Z2-7]{4}){7}`).FindString(page.text()), " ", "")
+	if raw, err := base32.StdEncoding.DecodeString(secret); err != nil || len(raw) != 20 {
+		t.Fatalf("the secret has %d bytes: %v", len(raw), err)
+	}
+	a := &app{t, secret}
+	v.submit(page, "Add the app", "code", "000000").wants(http.StatusUnprocessableEntity, "This is not the code that the app shows now.")
+	page = v.submit(page, "Add the app", "code", a.code(0)).wants(http.StatusOK, "Your recovery codes")
+	codes := regexp.MustCompile(`\b[0-9a-z]{4}-[0-9a-z]{4}-[0-9a-z]{4}\b`).FindAllString(page.text(), -1)
+	if len(codes) != 10 {
+		t.Fatalf("%d recovery codes: %s", len(codes), page.text())
+	}
+	return a, codes
+}
+
+// code is what the app shows so many steps from now.
+func (a *app) code(steps int) string {
+	a.t.Helper()
+	code, err := totp.GenerateCode(a.secret, time.Now().Add(time.Duration(steps)*30*time.Second))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return code
+}
+
+func TestCodes(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		v := s.signedIn(s.OwnerEmail)
+		app, recovery := newApp(t, v)
+		v.get("/profile/security").wants(http.StatusOK, "10 recovery codes are left")
+		v.post("/profile/security/app/new").wants(http.StatusConflict, "You have an authenticator app already")
+
+		owes := s.visitor()
+		owes.post("/signin", "email", s.OwnerEmail, "password", s.Password, "next", "/accounts").goes("/signin/code")
+		if owes.cookie("__Host-latchkey") != "" {
+			t.Error("a session began with half of the proof")
+		}
+		flow := owes.cookie("__Host-latchkey-flow")
+		page := owes.get("/signin/code").wants(http.StatusOK, "One more step")
+		owes.submit(page, "Sign in", "code", app.code(0)).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+		owes.submit(page, "Sign in", "code", " "+app.code(1)[:3]+" "+app.code(1)[3:]).goes("/accounts")
+		owes.get("/accounts").wants(http.StatusOK, "Choose an account")
+
+		thief := s.visitor()
+		thief.keep("__Host-latchkey-flow", flow)
+		thief.post("/signin/code", "code", recovery[0]).wants(http.StatusUnprocessableEntity, "This took too long")
+
+		again := s.visitor()
+		again.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/signin/code")
+		again.post("/signin/code", "code", strings.ToUpper(recovery[0])).goes("/accounts/" + s.Account + "/")
+		once := s.visitor()
+		once.post("/signin", "email", s.OwnerEmail, "password", s.Password)
+		once.post("/signin/code", "code", recovery[0]).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+		again.get("/profile/security").wants(http.StatusOK, "9 recovery codes are left")
+
+		page = again.get("/profile/security")
+		again.submit(page, "Make new recovery codes").wants(http.StatusOK, "Your recovery codes")
+		once.post("/signin/code", "code", recovery[1]).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+
+		s.age(time.Hour)
+		again.submit(page, "Remove the app").wants(http.StatusOK, "Is it still you?")
+		asked := again.submit(page, "Remove the app")
+		again.submit(asked, "Go on", "password_again", s.Password).goes("/profile/security?n=1&notice=app_removed")
+		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
+	})
+}
+
+// Whoever knows the password gets no more tries at the code by it.
+func TestCodesAreTriedSeldom(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		newApp(t, s.signedIn(s.OwnerEmail))
+		last := http.StatusUnprocessableEntity
+		for range 12 {
+			v := s.visitor()
+			v.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/signin/code")
+			last = v.post("/signin/code", "code", "123456").status
+		}
+		if last != http.StatusTooManyRequests {
+			t.Errorf("the last of many wrong codes got %d", last)
+		}
+	})
+}
