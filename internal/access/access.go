@@ -31,6 +31,9 @@ type Record struct {
 	// ClientID is the API token's, and StoreHash that of its store if it has
 	// one.
 	ClientID, StoreHash string
+	// AccessTokenID is that of the API token's access token; zero for one that
+	// a client was granted.
+	AccessTokenID uuid.UUID
 	// IssuedAt is when the secret was made.
 	IssuedAt time.Time
 	// Method is how the person proved who they are whose session it is, in the
@@ -213,7 +216,8 @@ func (v *Verifier) judge(record *Record, err error, origin auth.Origin) (*Record
 	kind := record.Principal.Kind
 	if v.uses != nil && (kind == auth.APIToken || kind == auth.LegacyAccount) {
 		v.uses.Note(Use{
-			AccountID: record.Principal.AccountID, TokenID: record.Principal.ID, At: now, IP: origin.IP, Legacy: kind == auth.LegacyAccount,
+			AccountID: record.Principal.AccountID, TokenID: record.Principal.ID, AccessTokenID: record.AccessTokenID,
+			At: now, IP: origin.IP, Legacy: kind == auth.LegacyAccount,
 		})
 	}
 	return record, nil

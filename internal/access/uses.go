@@ -13,25 +13,30 @@ import (
 type Use struct {
 	AccountID uuid.UUID
 	TokenID   uuid.UUID
-	At        time.Time
-	IP        netip.Addr
+	// AccessTokenID is the access token that was used; zero for one that a
+	// client was granted.
+	AccessTokenID uuid.UUID
+	At            time.Time
+	IP            netip.Addr
 	// Legacy says that TokenID is that of a legacy API account.
 	Legacy bool
 }
 
 // UseRepository keeps last uses.
 type UseRepository interface {
-	// KeepUses keeps for each token the use if it is later than the one kept.
+	// KeepUses keeps for each API token, and for each of its access tokens, the
+	// use if it is later than the one kept.
 	KeepUses(ctx context.Context, uses []Use) error
 }
 
-// Uses gathers the last use of each API token in memory and keeps them in
-// batches, so that a verification writes nothing.
+// Uses gathers the last use of each access token in memory and keeps them in
+// batches, so that a verification writes nothing. The last use of an API token
+// is that of its access tokens which was used last.
 type Uses struct {
 	repo UseRepository
 
 	mu      sync.Mutex
-	pending map[uuid.UUID]Use
+	pending map[uuid.UUID]Use // by key
 }
 
 // NewUses returns an empty gathering over the repository.
@@ -39,12 +44,22 @@ func NewUses(repo UseRepository) *Uses {
 	return &Uses{repo: repo, pending: map[uuid.UUID]Use{}}
 }
 
+// key is what a use is the last one of: the access token, and where it has
+// none that is kept, the API token.
+func (u Use) key() uuid.UUID {
+	if u.AccessTokenID != uuid.Nil {
+		return u.AccessTokenID
+	}
+	return u.TokenID
+}
+
 // Note remembers a use until the next Flush.
 func (u *Uses) Note(use Use) {
+	key := use.key()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if use.At.After(u.pending[use.TokenID].At) {
-		u.pending[use.TokenID] = use
+	if use.At.After(u.pending[key].At) {
+		u.pending[key] = use
 	}
 }
 

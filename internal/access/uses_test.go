@@ -44,7 +44,8 @@ func use(id uuid.UUID, at time.Time, ip string) access.Use {
 
 func TestVerifyNotesUsesOfTokens(t *testing.T) {
 	g := open(t)
-	s := g.token(nil)
+	accessID := uuid.New()
+	s := g.token(func(r *access.Record) { r.AccessTokenID = accessID })
 	session := g.secret(secret.UserSession)
 	g.keep(session, access.Record{Principal: auth.Principal{Kind: auth.Session, ID: uuid.New(), AccountID: account, AccountOwner: true}})
 	g.verify(session)
@@ -61,8 +62,40 @@ func TestVerifyNotesUsesOfTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []access.Use{use(id, now.Add(2*time.Second), "192.0.2.2")}
+	want[0].AccessTokenID = accessID
 	if len(g.used.kept) != 1 || !slices.Equal(g.used.kept[0], want) {
 		t.Errorf("kept %v, want %v", g.used.kept, want)
+	}
+}
+
+// Two access tokens of one API token, and one that its client was granted, are
+// noted apart.
+func TestUsesOfAccessTokens(t *testing.T) {
+	repo, id, before, after := &useTable{}, uuid.New(), uuid.New(), uuid.New()
+	u := access.NewUses(repo)
+	by := func(accessID uuid.UUID, at time.Time) access.Use {
+		each := use(id, at, "192.0.2.1")
+		each.AccessTokenID = accessID
+		return each
+	}
+	want := []access.Use{by(before, now.Add(2*time.Second)), by(after, now.Add(time.Second)), by(uuid.Nil, now.Add(3*time.Second))}
+	for _, each := range want {
+		earlier := each
+		earlier.At = now
+		u.Note(earlier)
+		u.Note(each)
+		u.Note(earlier)
+	}
+	if err := u.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(repo.kept) != 1 || len(repo.kept[0]) != len(want) {
+		t.Fatalf("kept %v", repo.kept)
+	}
+	for _, each := range want {
+		if !slices.Contains(repo.kept[0], each) {
+			t.Errorf("%v is not among what was kept: %v", each, repo.kept[0])
+		}
 	}
 }
 

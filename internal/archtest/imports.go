@@ -52,6 +52,8 @@ var allowed = []mayImport{
 		reason: "the first account is a manifest and somebody who signs in"},
 	{packages: []string{"internal/openid"}, ours: []string{"internal/signin"},
 		reason: "it knows of a provider what everybody does, and of us what it is asked"},
+	{packages: []string{"internal/once"}, ours: []string{"internal/fault", "internal/auth"},
+		reason: "that a form was sent does not depend on what it is for"},
 	{packages: []string{"internal/ratelimit"},
 		reason: "counting is the same whatever is counted"},
 	{packages: []string{"internal/storeapi"}, ours: []string{"internal/fault", "internal/strictyaml", "internal/scope"},

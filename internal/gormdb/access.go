@@ -46,7 +46,7 @@ type lookup struct {
 
 // lookups are how the kinds that are kept are found.
 func lookups() map[secret.Kind]lookup {
-	token := lookup{tokenByDigest, readToken}
+	token := lookup{tokenByDigest, readAccess}
 	return map[secret.Kind]lookup{
 		secret.AccountAccessToken: token,
 		secret.StoreAccessToken:   token,
@@ -62,7 +62,7 @@ func lookups() map[secret.Kind]lookup {
 // what somebody owns, their place there says no more, and is long.
 const (
 	tokenByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
-			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status
+			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id
 		FROM access_tokens AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
@@ -130,6 +130,16 @@ func readStore(scan scan) (access.Store, error) {
 
 func suspended(status string) bool { return status == string(account.Suspended) }
 
+// readAccess reads an access token and its API token.
+func readAccess(scan scan) (access.Record, error) {
+	var id uuid.UUID
+	record, err := readToken(func(dest ...any) error { return scan(append(dest, (*key)(&id))...) })
+	record.AccessTokenID = id
+	return record, err
+}
+
+// readToken reads an API token, and when what was presented of it was made and
+// ends.
 func readToken(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.APIToken}
 	var clientID, scopes, ranges, features, status string
@@ -225,42 +235,63 @@ const usesPerStatement = 1000
 // use is an access.Use as it is kept.
 type use struct {
 	accountID, tokenID uuid.UUID
-	at                 time.Time
-	ip                 *string
-	// legacy says that tokenID is that of a legacy API account.
-	legacy bool
+	// accessID is zero where only the use of the API token is kept.
+	accessID uuid.UUID
+	at       time.Time
+	ip       *string
 }
 
-// KeepUses keeps each token's last use. The order is that of the key, so that
-// two replicas at once wait for each other and do not lock each other out.
+// KeepUses keeps the last uses of API tokens and of their access tokens. The
+// order is that of the keys, so that two replicas at once wait for each other
+// and do not lock each other out.
 func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
-	latest := make(map[uuid.UUID]use, len(list))
-	for _, each := range list {
-		if !each.At.After(latest[each.TokenID].at) {
-			continue
-		}
-		kept := use{accountID: each.AccountID, tokenID: each.TokenID, at: each.At, legacy: each.Legacy}
+	var ofLegacy, ordered []use
+	for _, each := range latestOf(list) {
+		kept := use{accountID: each.AccountID, tokenID: each.TokenID, accessID: each.AccessTokenID, at: each.At}
 		if each.IP.IsValid() {
 			kept.ip = optionalText(each.IP.Unmap().String())
 		}
-		latest[each.TokenID] = kept
-	}
-	var ofLegacy []use
-	ordered := make([]use, 0, len(latest))
-	for _, each := range latest {
-		if each.legacy {
-			ofLegacy = append(ofLegacy, each)
+		if each.Legacy {
+			ofLegacy = append(ofLegacy, kept)
 			continue
 		}
-		ordered = append(ordered, each)
+		ordered = append(ordered, kept)
 	}
 	slices.SortFunc(ordered, func(a, b use) int {
-		return cmp.Or(slices.Compare(a.accountID[:], b.accountID[:]), slices.Compare(a.tokenID[:], b.tokenID[:]))
+		return cmp.Or(slices.Compare(a.accountID[:], b.accountID[:]), slices.Compare(a.tokenID[:], b.tokenID[:]), slices.Compare(a.accessID[:], b.accessID[:]))
 	})
 	for chunk := range slices.Chunk(ordered, usesPerStatement) {
-		if err := u.engine.keepUses(ctx, chunk); err != nil {
+		if err := u.engine.keepUses(ctx, lastOfTokens(chunk), chunk); err != nil {
 			return failed(ctx, "keep last uses", err)
 		}
 	}
 	return failed(ctx, "keep last uses", u.keepLegacyUses(ctx, ofLegacy))
+}
+
+// latestOf returns the last use of each access token of each API token.
+func latestOf(list []access.Use) map[[2]uuid.UUID]access.Use {
+	last := make(map[[2]uuid.UUID]access.Use, len(list))
+	for _, each := range list {
+		key := [2]uuid.UUID{each.TokenID, each.AccessTokenID}
+		if each.At.After(last[key].At) {
+			last[key] = each
+		}
+	}
+	return last
+}
+
+// lastOfTokens returns the last use of each API token among uses that are
+// ordered by API token.
+func lastOfTokens(ordered []use) []use {
+	var last []use
+	for _, each := range ordered {
+		n := len(last)
+		switch {
+		case n == 0 || last[n-1].tokenID != each.tokenID || last[n-1].accountID != each.accountID:
+			last = append(last, each)
+		case each.at.After(last[n-1].at):
+			last[n-1] = each
+		}
+	}
+	return last
 }

@@ -3,6 +3,7 @@ package gormdb_test
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/account"
+	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
@@ -36,7 +38,11 @@ func TestTokenByDigest(t *testing.T) {
 			{"every field", w.Stores[0].ID, full},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				made, value := issue(t, db, w, tc.store, tc.edit)
+				d, value := draft(w, tc.store, tc.edit)
+				if err := db.Tokens().Insert(t.Context(), d); err != nil {
+					t.Fatal(err)
+				}
+				made := d.Token
 				got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
 				if err != nil {
 					t.Fatal(err)
@@ -46,7 +52,8 @@ func TestTokenByDigest(t *testing.T) {
 						Kind: auth.APIToken, ID: made.ID, Name: made.Name, AccountID: w.Account.ID, StoreID: tc.store, Scopes: made.Scopes,
 						ExpiresAt: made.ExpiresAt, AllowedIPRanges: made.AllowedIPRanges,
 					},
-					Features: w.Account.Features, ClientID: made.ClientID, StoreHash: made.StoreHash, IssuedAt: noon,
+					Features: w.Account.Features, ClientID: made.ClientID, StoreHash: made.StoreHash,
+					AccessTokenID: d.Access.Record.ID, IssuedAt: noon,
 					Ends: [2]time.Time{{}, made.ExpiresAt},
 				})
 			})
@@ -218,6 +225,68 @@ func TestKeepUses(t *testing.T) {
 			t.Errorf("one that was never used: %+v", got)
 		}
 	})
+}
+
+// The last use is kept of each access token, and of its API token that of
+// whichever was used last.
+func TestKeepUsesOfAccessTokens(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
+		d, _ := draft(w, uuid.Nil)
+		if err := db.Tokens().Insert(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		next := accessDraft(d.Token.ID, newSecret(secret.AccountAccessToken))
+		err := db.Tokens().Change(t.Context(), w.Account.ID, d.Token.ID, func(tok token.Token, _ []token.AccessToken) (token.Change, error) {
+			return token.Change{Access: &next, Event: event(tok, audit.APITokenRotated)}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, after := d.Access.Record.ID, next.Record.ID
+		use := func(accountID, accessID uuid.UUID, minutes int, ip string) access.Use {
+			return access.Use{AccountID: accountID, TokenID: d.Token.ID, AccessTokenID: accessID, At: later(time.Duration(minutes) * time.Minute), IP: netip.MustParseAddr(ip)}
+		}
+		here := w.Account.ID
+		for _, step := range []struct {
+			name                string
+			uses                []access.Use
+			before, after, both string
+		}{
+			{"one of them", []access.Use{use(here, before, 5, "192.0.2.5")}, "5 192.0.2.5", "never", "5 192.0.2.5"},
+			{"the other one, earlier", []access.Use{use(here, after, 3, "192.0.2.3")}, "5 192.0.2.5", "3 192.0.2.3", "5 192.0.2.5"},
+			{"both, one backwards", []access.Use{use(here, before, 4, "192.0.2.4"), use(here, after, 7, "::ffff:192.0.2.7")}, "5 192.0.2.5", "7 192.0.2.7", "7 192.0.2.7"},
+			{"both at once", []access.Use{use(here, before, 8, "192.0.2.8"), use(here, after, 9, "192.0.2.9")}, "8 192.0.2.8", "9 192.0.2.9", "9 192.0.2.9"},
+			{"one that was granted", []access.Use{use(here, uuid.Nil, 10, "192.0.2.10")}, "8 192.0.2.8", "9 192.0.2.9", "10 192.0.2.10"},
+			{"of another account", []access.Use{use(other.Account.ID, before, 11, "192.0.2.11")}, "8 192.0.2.8", "9 192.0.2.9", "10 192.0.2.10"},
+		} {
+			t.Run(step.name, func(t *testing.T) {
+				if err := db.Uses().KeepUses(t.Context(), step.uses); err != nil {
+					t.Fatal(err)
+				}
+				live, err := db.Tokens().AccessTokens(t.Context(), here, []uuid.UUID{d.Token.ID}, noon)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := map[uuid.UUID]string{}
+				for _, each := range live[d.Token.ID] {
+					got[each.ID] = lastUsed(each.LastUsedAt, each.LastUsedIP)
+				}
+				tok := lastUse(t, db, d.Token.ID, d.Token)
+				if whole := lastUsed(tok.LastUsedAt, tok.LastUsedIP); got[before] != step.before || got[after] != step.after || whole != step.both {
+					t.Errorf("last used %s, %s and %s; want %s, %s and %s", got[before], got[after], whole, step.before, step.after, step.both)
+				}
+			})
+		}
+	})
+}
+
+// lastUsed is a last use as minutes after noon and address.
+func lastUsed(at time.Time, from netip.Addr) string {
+	if at.IsZero() {
+		return "never"
+	}
+	return fmt.Sprintf("%.0f %s", at.Sub(noon).Minutes(), from)
 }
 
 func lastUse(t *testing.T, db *gormdb.DB, id uuid.UUID, of ...token.Token) token.Token {

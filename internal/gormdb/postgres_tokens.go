@@ -122,22 +122,44 @@ func newIDs(n int) []pgtype.UUID {
 	return ids
 }
 
-// keepLatest changes rows in the order of their key (see uses.KeepUses).
-const keepLatest = `UPDATE api_tokens AS t SET last_used_at = o.at, last_used_ip = o.ip
-	FROM (SELECT t.account_id, t.id, u.at, u.ip FROM api_tokens AS t
-		JOIN unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) AS u (account_id, id, at, ip)
-			ON t.account_id = u.account_id AND t.id = u.id
-		ORDER BY t.account_id, t.id FOR NO KEY UPDATE OF t) AS o
-	WHERE t.account_id = o.account_id AND t.id = o.id AND (t.last_used_at IS NULL OR t.last_used_at < o.at)`
+// keepLatest changes rows in the order of their keys (see uses.KeepUses), first
+// those of API tokens, as rotations do.
+const keepLatest = `WITH tokens AS (
+		UPDATE api_tokens AS t SET last_used_at = o.at, last_used_ip = o.ip
+		FROM (SELECT t.account_id, t.id, u.at, u.ip FROM api_tokens AS t
+			JOIN unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) AS u (account_id, id, at, ip)
+				ON t.account_id = u.account_id AND t.id = u.id
+			ORDER BY t.account_id, t.id FOR NO KEY UPDATE OF t) AS o
+		WHERE t.account_id = o.account_id AND t.id = o.id AND (t.last_used_at IS NULL OR t.last_used_at < o.at)
+		RETURNING 1
+	), first AS MATERIALIZED (SELECT count(*) AS n FROM tokens)
+	UPDATE access_tokens AS x SET last_used_at = o.at, last_used_ip = o.ip
+	FROM (SELECT x.account_id, x.api_token_id, x.id, u.at, u.ip FROM first CROSS JOIN access_tokens AS x
+		JOIN unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::timestamptz[], $9::text[]) AS u (account_id, api_token_id, id, at, ip)
+			ON x.account_id = u.account_id AND x.api_token_id = u.api_token_id AND x.id = u.id
+		ORDER BY x.account_id, x.api_token_id, x.id FOR NO KEY UPDATE OF x) AS o
+	WHERE x.account_id = o.account_id AND x.api_token_id = o.api_token_id AND x.id = o.id AND (x.last_used_at IS NULL OR x.last_used_at < o.at)`
 
-func (p *postgres) keepUses(ctx context.Context, list []use) error {
-	accounts, ids := make([]pgtype.UUID, len(list)), make([]pgtype.UUID, len(list))
-	times, ips := make([]time.Time, len(list)), make([]*string, len(list))
-	for i, u := range list {
-		accounts[i], ids[i], times[i], ips[i] = pgID(u.accountID), pgID(u.tokenID), u.at.UTC(), u.ip
-	}
-	_, err := p.pool.Exec(ctx, keepLatest, accounts, ids, times, ips)
+func (p *postgres) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
+	t, x := columnsOf(ofTokens), columnsOf(ofAccess)
+	_, err := p.pool.Exec(ctx, keepLatest, t.accounts, t.tokens, t.times, t.ips, x.accounts, x.tokens, x.accesses, x.times, x.ips)
 	return err
+}
+
+// useColumns are uses column by column, as arrays that a statement joins with.
+type useColumns struct {
+	accounts, tokens, accesses []pgtype.UUID
+	times                      []time.Time
+	ips                        []*string
+}
+
+func columnsOf(list []use) useColumns {
+	var c useColumns
+	for _, u := range list {
+		c.accounts, c.tokens, c.accesses = append(c.accounts, pgID(u.accountID)), append(c.tokens, pgID(u.tokenID)), append(c.accesses, pgID(u.accessID))
+		c.times, c.ips = append(c.times, u.at.UTC()), append(c.ips, u.ip)
+	}
+	return c
 }
 
 func pgIDs(ids []uuid.UUID) []pgtype.UUID {

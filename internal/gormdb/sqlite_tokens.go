@@ -86,24 +86,41 @@ func (s *sqlite) revokeTokens(ctx context.Context, e token.Ending) (unknown []uu
 	return unknown, err
 }
 
-// keepUses hands the batch over as one value: the driver looks a parameter up
+// keepUses hands each batch over as one value: the driver looks a parameter up
 // by walking along all of them, which thousands would make slow.
-func (s *sqlite) keepUses(ctx context.Context, list []use) error {
-	type row struct {
-		AccountID, TokenID uuid.UUID
-		At                 int64
-		IP                 *string
-	}
-	rows := make([]row, len(list))
-	for i, u := range list {
-		rows[i] = row{u.accountID, u.tokenID, u.at.UnixMicro(), u.ip}
-	}
-	batch, err := json.Marshal(rows)
+func (s *sqlite) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
+	tokens, err := usesAsJSON(ofTokens)
 	if err != nil {
 		return err
 	}
-	return s.writer(ctx).Exec(`UPDATE api_tokens AS t SET last_used_at = u.at, last_used_ip = u.ip
-		FROM (SELECT value ->> 'AccountID' AS account_id, value ->> 'TokenID' AS id, value ->> 'At' AS at, value ->> 'IP' AS ip
-			FROM json_each(?)) AS u
-		WHERE t.account_id = u.account_id AND t.id = u.id AND (t.last_used_at IS NULL OR t.last_used_at < u.at)`, string(batch)).Error
+	accesses, err := usesAsJSON(ofAccess)
+	if err != nil {
+		return err
+	}
+	return s.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := tx.Exec(`UPDATE api_tokens AS t SET last_used_at = u.at, last_used_ip = u.ip `+fromUses+
+			`WHERE t.account_id = u.account_id AND t.id = u.token_id AND (t.last_used_at IS NULL OR t.last_used_at < u.at)`, tokens).Error; err != nil {
+			return err
+		}
+		return tx.Exec(`UPDATE access_tokens AS x SET last_used_at = u.at, last_used_ip = u.ip `+fromUses+
+			`WHERE x.account_id = u.account_id AND x.api_token_id = u.token_id AND x.id = u.access_id
+				AND (x.last_used_at IS NULL OR x.last_used_at < u.at)`, accesses).Error
+	})
+}
+
+const fromUses = `FROM (SELECT value ->> 'AccountID' AS account_id, value ->> 'TokenID' AS token_id, value ->> 'AccessID' AS access_id,
+		value ->> 'At' AS at, value ->> 'IP' AS ip FROM json_each(?)) AS u `
+
+func usesAsJSON(list []use) (string, error) {
+	type row struct {
+		AccountID, TokenID, AccessID uuid.UUID
+		At                           int64
+		IP                           *string
+	}
+	rows := make([]row, len(list))
+	for i, u := range list {
+		rows[i] = row{u.accountID, u.tokenID, u.accessID, u.at.UnixMicro(), u.ip}
+	}
+	batch, err := json.Marshal(rows)
+	return string(batch), err
 }

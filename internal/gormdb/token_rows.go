@@ -88,11 +88,13 @@ type accessRow struct {
 	CreatedAt  instant
 	ExpiresAt  instant
 	SeenBy     uuid.NullUUID
+	LastUsedAt instant
+	LastUsedIP *string
 }
 
 // accessColumns are those that an access token is made of. The digest is not
 // read.
-var accessColumns = []string{"api_token_id", "id", "hint", "created_at", "expires_at"}
+var accessColumns = []string{"api_token_id", "id", "hint", "created_at", "expires_at", "last_used_at", "last_used_ip"}
 
 // TableName tells gorm the table.
 func (accessRow) TableName() string { return "access_tokens" }
@@ -105,6 +107,13 @@ func newAccessRow(accountID uuid.UUID, d token.AccessDraft) accessRow {
 	}
 }
 
-func (r accessRow) accessToken() token.AccessToken {
-	return token.AccessToken{ID: r.ID, APITokenID: r.APITokenID, Hint: r.Hint, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time}
+func (r accessRow) accessToken() (token.AccessToken, error) {
+	lastIP, err := parseAddr(textOf(r.LastUsedIP))
+	if err != nil {
+		return token.AccessToken{}, fmt.Errorf("an address as kept: %w", err)
+	}
+	return token.AccessToken{
+		ID: r.ID, APITokenID: r.APITokenID, Hint: r.Hint, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+		LastUsedAt: r.LastUsedAt.Time, LastUsedIP: lastIP,
+	}, nil
 }

@@ -29,8 +29,10 @@ type tokenWriter interface {
 	insertToken(ctx context.Context, d token.Draft) (insertion, error)
 	// revokeTokens does the work of token.Repository.Revoke.
 	revokeTokens(ctx context.Context, e token.Ending) (unknown []uuid.UUID, err error)
-	// keepUses keeps one batch of uses, each of another token.
-	keepUses(ctx context.Context, uses []use) error
+	// keepUses keeps one batch of uses: those of API tokens, each of another,
+	// and those of access tokens, each of another. All are ordered by their keys.
+	// A use without an access token has none to be kept of it.
+	keepUses(ctx context.Context, ofTokens, ofAccess []use) error
 }
 
 // insertion is what became of a draft.
@@ -122,7 +124,9 @@ func lockToken(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.Acces
 	}
 	existing := make([]token.AccessToken, len(rows))
 	for i, r := range rows {
-		existing[i] = r.accessToken()
+		if existing[i], err = r.accessToken(); err != nil {
+			return token.Token{}, nil, err
+		}
 	}
 	return t, existing, nil
 }
@@ -280,7 +284,11 @@ func (t tokens) AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs 
 	}
 	live := make(map[uuid.UUID][]token.AccessToken, len(tokenIDs))
 	for _, r := range rows {
-		live[r.APITokenID] = append(live[r.APITokenID], r.accessToken())
+		each, err := r.accessToken()
+		if err != nil {
+			return nil, failed(ctx, "read access tokens", err)
+		}
+		live[r.APITokenID] = append(live[r.APITokenID], each)
 	}
 	return live, nil
 }

@@ -88,6 +88,9 @@ type AccessToken struct {
 	CreatedAt time.Time
 	// ExpiresAt is when a rotation ends it; zero while none has.
 	ExpiresAt time.Time
+	// LastUsedAt and LastUsedIP are zero for one that was never used.
+	LastUsedAt time.Time
+	LastUsedIP netip.Addr
 }
 
 // levelRow is all that differs between the levels.
