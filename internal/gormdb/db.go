@@ -91,6 +91,9 @@ type dialect struct {
 	name string
 	// find is the function that finds its second argument in its first.
 	find string
+	// lower is a text with the letters A to Z, and no others, in lower case,
+	// ordered by its bytes.
+	lower func(text string) string
 	// among is the condition that a value is among those of a subquery, in the
 	// form in which the database looks each of them up.
 	among func(subquery string) string

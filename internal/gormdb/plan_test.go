@@ -93,6 +93,14 @@ func TestPlans(t *testing.T) {
 			_, err := db.Tokens().AccountTokens(t.Context(), w.Account.ID, token.Query{Now: noon}, page.Window{Size: 10, After: &middle})
 			return err
 		}, []any{w.Account.ID, middle, 11}, []string{"Index Scan Backward using api_tokens"}},
+		{"a search for tokens", func() error {
+			_, err := db.Tokens().Find(t.Context(), w.Account.ID, uuid.Nil, token.Search{Query: token.Query{Now: noon}, Text: "o", Sort: token.ByName, Size: 25})
+			return err
+		}, []any{w.Account.ID, "o", "o", 25}, []string{"api_tokens_"}},
+		{"a search that finds none of a store's tokens", func() error {
+			_, err := db.Tokens().Find(t.Context(), w.Account.ID, w.Stores[0].ID, token.Search{Query: token.Query{Now: noon}, Sort: token.ByLastUse, Size: 25})
+			return err
+		}, []any{w.Account.ID, w.Stores[0].ID}, []string{"api_tokens_"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := tc.run(); err != nil {
@@ -175,6 +183,16 @@ func TestSQLitePlans(t *testing.T) {
 	made, value := issue(t, db, w, w.Stores[0].ID)
 	issue(t, db, w, uuid.Nil)
 	_, session := startSession(t, db, w, w.Owner)
+	for _, storeID := range []uuid.UUID{uuid.Nil, w.Stores[0].ID} {
+		for _, sort := range []token.Sort{token.ByCreated, token.ByName, token.ByLastUse, token.ByExpiry} {
+			if _, err := db.Tokens().Find(t.Context(), w.Account.ID, storeID, token.Search{Query: token.Query{Now: noon}, Text: "o", Sort: sort, Size: 5}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := db.SentForms().Claim(t.Context(), w.Account.ID, uuid.New(), noon, noon); err != nil {
+		t.Fatal(err)
+	}
 	keepUse(t, db, made, noon)
 	for name, list := range lists(db, dbtest.World{Account: w.Account, Stores: append(w.Stores, w.Stores...), Members: w.Members}) {
 		for _, window := range []page.Window{{Size: 5, After: &made.ID}, {Size: 5, Backward: true}} {

@@ -34,6 +34,8 @@ var _ engine = (*postgres)(nil)
 var postgresDialect = dialect{
 	name: "postgres",
 	find: "strpos",
+	// In the collation "C" the case of other letters is not known.
+	lower: func(text string) string { return "lower(" + text + ` COLLATE "C")` },
 	// With IN, the planner is free to read the whole table instead.
 	among: func(subquery string) string { return "= ANY (ARRAY(" + subquery + "))" },
 	// With a list, the planner is free to read the whole table where that is

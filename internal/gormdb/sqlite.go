@@ -35,6 +35,7 @@ var _ engine = (*sqlite)(nil)
 var sqliteDialect = dialect{
 	name:  "sqlite",
 	find:  "instr",
+	lower: func(text string) string { return "lower(" + text + ")" },
 	among: func(subquery string) string { return "IN (" + subquery + ")" },
 	party: func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
 	// SQLite takes the tables of a CROSS JOIN in the order in which they stand.

@@ -123,3 +123,40 @@ func (c *Catalogue) Names() []string {
 	}
 	return names
 }
+
+// Told is what a set of scopes allows, in words.
+type Told struct {
+	// Resources are those that the set gives something on, in the catalogue's
+	// order, each with the permissions given and without those that another of
+	// the set implies.
+	Resources []Resource
+	// Unknown are the scopes that are not in the catalogue.
+	Unknown []string
+}
+
+// Tell says what a set of scopes allows.
+func (c *Catalogue) Tell(s Set) Told {
+	var told Told
+	implied := map[string]bool{}
+	for _, name := range s.names {
+		grant, known := c.grants[name]
+		if !known {
+			told.Unknown = append(told.Unknown, name)
+		}
+		for _, other := range grant.Implies {
+			implied[other] = true
+		}
+	}
+	for _, r := range c.resources {
+		var given []Permission
+		for _, p := range r.Permissions {
+			if s.Has(p.Scope) && !implied[p.Scope] {
+				given = append(given, p)
+			}
+		}
+		if r.Permissions = given; len(given) > 0 {
+			told.Resources = append(told.Resources, r)
+		}
+	}
+	return told
+}

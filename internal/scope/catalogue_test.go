@@ -253,3 +253,34 @@ func TestVisible(t *testing.T) {
 		t.Errorf("everybody sees %q", names)
 	}
 }
+
+func TestTell(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		scopes []string
+		want   []string
+	}{
+		{"nothing", nil, nil},
+		{"one", []string{"account_users_read"}, []string{"Account Users: read-only"}},
+		{"one implied", []string{"account_users_read", "account_users_write"}, []string{"Account Users: modify"}},
+		{"several, of which one is implied", []string{"account_users_delete", "account_users_read", "account_users_write"}, []string{"Account Users: modify, remove"}},
+		{"several, none of them implied", []string{"account_users_delete", "account_users_read"}, []string{"Account Users: read-only, remove"}},
+		{"in the catalogue's order", []string{"store_cart", "account_read"}, []string{"Account: read-only", "Carts: modify"}},
+		{"unknown", []string{"gone", "store_cart"}, []string{"Carts: modify", "gone"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			told := scope.Default().Tell(scope.NewSet(tc.scopes...))
+			var got []string
+			for _, r := range told.Resources {
+				var names []string
+				for _, p := range r.Permissions {
+					names = append(names, p.Name)
+				}
+				got = append(got, r.Name+": "+strings.Join(names, ", "))
+			}
+			if got = append(got, told.Unknown...); !slices.Equal(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

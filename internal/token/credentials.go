@@ -1,10 +1,12 @@
 package token
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"latchkey/internal/scope"
+	"latchkey/internal/secret"
 )
 
 // APIPath returns where a token is used, below the public URL of this
@@ -18,21 +20,77 @@ func APIPath(publicURL string, t Token) string {
 	return base + "/accounts/" + t.AccountID.String() + "/graphql"
 }
 
+// File is a file that holds credentials: secrets, which nobody can have again.
+type File struct {
+	// Name holds no secret.
+	Name string
+	// Type is the media type.
+	Type    string
+	Content string
+}
+
 // File returns the credentials as the text file that their owner keeps: a line
 // for each, led by a label. It holds the secrets, and nobody can have it again.
 func (i Issued) File(publicURL string) (name, content string) {
-	lines := []struct{ label, value string }{
-		{"ACCESS TOKEN", i.AccessToken.Reveal()},
-		{"CLIENT NAME", i.Token.Name},
-		{"API PATH", APIPath(publicURL, i.Token)},
-		{"CLIENT ID", i.Token.ClientID},
-		{"CLIENT SECRET", i.ClientSecret.Reveal()},
+	file := i.Files(publicURL)[0]
+	return file.Name, file.Content
+}
+
+// Files returns the credentials in every form in which their owner can keep
+// them: text, a file of variables for shells and what reads .env files, and JSON.
+func (i Issued) Files(publicURL string) []File {
+	return filesOf(i.Token, append(credentialsOf(i.Token, i.AccessToken, publicURL), credential{"CLIENT SECRET", i.ClientSecret.Reveal()}))
+}
+
+// Files does so for the new access token of a rotation. The client secret stays
+// what it was, and is not there.
+func (r Rotation) Files(publicURL string) []File {
+	return filesOf(r.Token, credentialsOf(r.Token, r.AccessToken, publicURL))
+}
+
+// credential is one value of a file and its label.
+type credential struct{ label, value string }
+
+// key is the label as a name for programs.
+func (c credential) key() string { return strings.ReplaceAll(c.label, " ", "_") }
+
+func credentialsOf(t Token, accessToken secret.Secret, publicURL string) []credential {
+	return []credential{
+		{"ACCESS TOKEN", accessToken.Reveal()},
+		{"CLIENT NAME", t.Name},
+		{"API PATH", APIPath(publicURL, t)},
+		{"CLIENT ID", t.ClientID},
 	}
-	var text strings.Builder
-	for _, line := range lines {
-		fmt.Fprintf(&text, "%s: %s\n", line.label, line.value)
+}
+
+func filesOf(t Token, all []credential) []File {
+	var text, variables strings.Builder
+	values := map[string]string{}
+	for _, c := range all {
+		fmt.Fprintf(&text, "%s: %s\n", c.label, c.value)
+		fmt.Fprintf(&variables, "%s=%s\n", c.key(), quoted(c.value))
+		values[strings.ToLower(c.key())] = c.value
 	}
-	return "latchkey-credentials-" + fileWord(i.Token) + ".txt", text.String()
+	object, err := json.MarshalIndent(values, "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("token: texts that are no JSON: %v", err)) // no map of texts is
+	}
+	base := "latchkey-credentials-" + fileWord(t)
+	return []File{
+		{base + ".txt", "text/plain", text.String()},
+		{base + ".env", "text/plain", variables.String()},
+		{base + ".json", "application/json", string(object) + "\n"},
+	}
+}
+
+// quoted writes a value so that a shell, and what else reads .env files, reads
+// it as it is. In single quotes nothing has a meaning but those themselves; a
+// value that holds one stands in double quotes (POSIX, XCU 2.2.2 and 2.2.3).
+func quoted(value string) string {
+	if !strings.Contains(value, "'") {
+		return "'" + value + "'"
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value) + `"`
 }
 
 // fileWord is the token's name in letters that every file system accepts, or

@@ -2,6 +2,12 @@ package token_test
 
 import (
 	"crypto/rand"
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -62,4 +68,56 @@ func generate(t *testing.T, kind secret.Kind) secret.Secret {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Whatever the token is called, a shell and a reader of JSON read the same
+// values, and no name of a file holds a secret.
+func TestCredentialsFiles(t *testing.T) {
+	for _, name := range []string{
+		"Leavers & joiners", `It's "quoted"`, "$HOME `id` $(id) \\", `both ' " $HOME \" \\' end\`, "# no comment", "a=b;c|d>e", "従業員's 🔑", "%s %q", "-n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			access := generate(t, secret.StoreAccessToken)
+			of := token.Token{AccountID: uuid.MustParse(accountUUID), Name: name, ClientID: "client7"}
+			issued := token.Issued{Token: of, AccessToken: access, ClientSecret: generate(t, secret.ClientSecret)}
+			want := map[string]string{
+				"access_token": access.Reveal(), "client_name": name, "client_id": "client7",
+				"api_path": "https://keys.example/accounts/" + accountUUID + "/graphql", "client_secret": issued.ClientSecret.Reveal(),
+			}
+			wantFiles(t, issued.Files("https://keys.example"), want)
+			delete(want, "client_secret")
+			wantFiles(t, token.Rotation{Token: of, AccessToken: access}.Files("https://keys.example"), want)
+		})
+	}
+}
+
+func wantFiles(t *testing.T, files []token.File, want map[string]string) {
+	t.Helper()
+	if len(files) != 3 || !strings.HasSuffix(files[0].Name, ".txt") || !strings.HasSuffix(files[1].Name, ".env") || !strings.HasSuffix(files[2].Name, ".json") {
+		t.Fatalf("the files are %v", len(files))
+	}
+	for _, f := range files {
+		for _, value := range []string{want["access_token"], want["client_secret"]} {
+			if value != "" && strings.Contains(f.Name, value) {
+				t.Error("the name of a file holds a secret")
+			}
+		}
+	}
+	var read map[string]string
+	if err := json.Unmarshal([]byte(files[2].Content), &read); err != nil || !maps.Equal(read, want) {
+		t.Errorf("the JSON does not say what it should: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, []byte(files[1].Content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range want {
+		out, err := exec.Command("sh", "-c", `. "$0"; eval "printf %s \"\$$1\""`, path, strings.ToUpper(key)).Output()
+		if err != nil || string(out) != value {
+			t.Errorf("a shell reads %s as something else: %v", key, err)
+		}
+	}
+	if got := strings.Count(files[1].Content, "\n"); got != len(want) {
+		t.Errorf("%d variables, want %d", got, len(want))
+	}
 }

@@ -45,6 +45,9 @@ type Lister interface {
 	// StoreTokens returns for each store a page of its store-level tokens.
 	StoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q Query, w page.Window) (map[uuid.UUID]page.Page[Token], error)
 	CountStoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q Query) (map[uuid.UUID]int64, error)
+	// Find returns a part of the tokens of a store, or of the account where
+	// that is zero.
+	Find(ctx context.Context, accountID, storeID uuid.UUID, s Search) (Found, error)
 	// AccessTokens returns the access tokens of each API token that live at
 	// now, newest first.
 	AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]AccessToken, error)

@@ -16,6 +16,7 @@ func TestDeedsByPermission(t *testing.T) {
 	needs := map[string]auth.Permission{
 		"create": auth.CreateTokens, "update": auth.CreateTokens, "rotate": auth.CreateTokens,
 		"get": auth.ListTokens, "list": auth.ListTokens, "revoke": auth.DeleteTokens,
+		"find": auth.ListTokens, "ask for room": auth.ListTokens | auth.CreateTokens, "may issue": auth.CreateTokens, "may revoke": auth.DeleteTokens,
 	}
 	held := map[string]auth.Permission{
 		"nothing": auth.NoPermission, "all about users": auth.AddUsers | auth.EditUsers | auth.DeleteUsers | auth.ManageUsers,
@@ -49,7 +50,13 @@ func (h *house) try(t *testing.T, by *auth.Principal, level scope.Level) map[str
 	_, rotated := h.Rotate(t.Context(), by, at.ID, nil)
 	_, got := h.Get(t.Context(), by, at.ID)
 	_, revoked := h.Revoke(t.Context(), by, token.RevokeRequest{IDs: []uuid.UUID{at.ID}})
-	errs := map[string]error{"create": created, "update": updated, "rotate": rotated, "get": got, "revoke": revoked}
+	o := h.request(level).Owner
+	_, found := h.Find(t.Context(), by, o, token.Search{})
+	_, room := h.Room(t.Context(), by, o)
+	errs := map[string]error{
+		"find": found, "ask for room": room, "may issue": h.MayIssue(by, o), "may revoke": token.MayRevoke(by, o),
+		"create": created, "update": updated, "rotate": rotated, "get": got, "revoke": revoked,
+	}
 	if level == scope.LevelStore {
 		errs["list"] = token.MayList(by, at.AccountID, at.StoreID)
 	}

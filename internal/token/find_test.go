@@ -1,0 +1,68 @@
+package token_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/token"
+)
+
+func TestFind(t *testing.T) {
+	eachHouse(t, func(t *testing.T, h *house) {
+		for _, level := range levels {
+			o := h.request(level).Owner
+			var made []token.Token
+			for i := range 3 {
+				req := h.request(level)
+				req.Name = fmt.Sprintf("Token %d", i)
+				made = append(made, h.create(req).Token)
+			}
+			if _, err := h.Revoke(t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{made[2].ID}}); err != nil {
+				t.Fatal(err)
+			}
+			for _, tc := range []struct {
+				name   string
+				search token.Search
+				want   string
+				total  int
+			}{
+				{"as it comes", token.Search{Size: 10}, "Token 0, Token 1", 2},
+				{"no size is one", token.Search{}, "Token 0", 2},
+				{"skipping backwards", token.Search{Size: 10, Skip: -1}, "Token 0, Token 1", 2},
+				{"text with space around", token.Search{Size: 10, Text: " token 1\t"}, "Token 1", 1},
+				{"revoked", token.Search{Size: 10, Query: token.Query{Filter: token.Filter{Statuses: []token.Status{token.Revoked}}}}, "Token 2", 1},
+			} {
+				t.Run(fmt.Sprint(level, " ", tc.name), func(t *testing.T) {
+					found, err := h.Find(t.Context(), h.owner, o, tc.search)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var names []string
+					for _, each := range found.Tokens {
+						names = append(names, each.Name)
+						if !o.Holds(each) {
+							t.Errorf("%s is not the owner's", each.Name)
+						}
+					}
+					if got := strings.Join(names, ", "); got != tc.want || found.Total != tc.total {
+						t.Errorf("found %q of %d, want %q of %d", got, found.Total, tc.want, tc.total)
+					}
+				})
+			}
+			if room, err := h.Room(t.Context(), h.owner, o); err != nil || room != (token.Room{Live: 2, Most: token.DefaultMaxLive}) || room.Full() {
+				t.Errorf("there is room %+v, %v", room, err)
+			}
+			for _, text := range []string{strings.Repeat("é", token.MaxSearchText+1), "a\x00b", "\xff"} {
+				_, err := h.Find(t.Context(), h.owner, o, token.Search{Text: text})
+				wantFaults(t, err, string(fault.Invalid)+" search")
+			}
+		}
+		if r := (token.Room{Live: 50, Most: 50}); !r.Full() {
+			t.Error("50 of 50 leave room")
+		}
+	})
+}
