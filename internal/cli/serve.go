@@ -192,7 +192,8 @@ func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logge
 // newPanel makes the control panel.
 func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) (*panel.Panel, error) {
 	return panel.New(panel.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, SignIn: b.signIn, Setup: b.setup, Audit: b.db.Audit(), Catalogue: b.catalogue,
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, SignIn: b.signIn, Setup: b.setup, Forms: b.forms,
+		Audit: b.db.Audit(), Catalogue: b.catalogue,
 		Look: v.verifier.Look, API: api, PublicURL: baseURL, Now: time.Now, Log: log,
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"latchkey/internal/legacy"
 	"latchkey/internal/manifest"
 	"latchkey/internal/offboard"
+	"latchkey/internal/once"
 	"latchkey/internal/openid"
 	"latchkey/internal/panel"
 	"latchkey/internal/scope"
@@ -43,6 +44,7 @@ type backend struct {
 	users     *user.Service
 	tokens    *token.Service
 	offboard  *offboard.Service
+	forms     *once.Forms
 	signIn    *signin.Service
 	gateways  *gateway.Service
 	legacy    *legacy.Service
@@ -75,6 +77,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now)
 	b.tokens = token.NewService(b.db.Tokens(), policy, b.keys, rand.Reader, time.Now)
 	b.offboard = offboard.NewService(b.db.Offboard(), time.Now)
+	b.forms = once.NewForms(b.db.SentForms(), time.Now)
 	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, time.Now, cfg.Legacy.Allowed)
 	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, time.Now)

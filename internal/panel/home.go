@@ -141,8 +141,6 @@ func (v *visit) storeList() error {
 	return v.page(http.StatusOK, "stores", shown)
 }
 
-func owners(a account.Account) []uuid.UUID { return []uuid.UUID{a.OwnerID} }
-
 // fullName is what to call a person: the address where there is no name.
 func fullName(u user.User) string {
 	switch {

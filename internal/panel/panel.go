@@ -21,6 +21,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/offboard"
+	"latchkey/internal/once"
 	"latchkey/internal/scope"
 	"latchkey/internal/setup"
 	"latchkey/internal/signin"
@@ -36,6 +37,7 @@ type Config struct {
 	Offboard  *offboard.Service
 	SignIn    *signin.Service
 	Setup     *setup.Service
+	Forms     *once.Forms
 	Audit     audit.Reader
 	Catalogue *scope.Catalogue
 	// Look verifies the secret of a session.

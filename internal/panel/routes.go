@@ -27,5 +27,6 @@ func routes() []route {
 		factorRoutes(),
 		peopleRoutes(),
 		setupRoutes(),
+		tokenRoutes(),
 	)
 }

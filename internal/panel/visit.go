@@ -6,10 +6,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // the viewer's zone, wherever the program runs
+
+	"github.com/google/uuid"
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
@@ -51,6 +54,8 @@ type visit struct {
 	// are in.
 	account  account.Account
 	accounts int
+	// store is the one that the page is about; zero for one about the account.
+	store account.Store
 	// zone is the viewer's time zone.
 	zone *time.Location
 	// after is where to go after signing in, as a flow kept it.
@@ -154,7 +159,12 @@ func (v *visit) redirect(to string) error {
 // done is redirect with a notice for the next page: the key of a message under
 // "notices", of which there are the forms for one and for other numbers.
 func (v *visit) done(to, notice string, n int) error {
-	return v.redirect(to + "?" + url.Values{"notice": {notice}, "n": {strconv.Itoa(n)}}.Encode())
+	return v.redirect(withNotice(to, notice, n))
+}
+
+// withNotice is the address of a page with a notice (see done).
+func withNotice(to, notice string, n int) string {
+	return to + "?" + url.Values{"notice": {notice}, "n": {strconv.Itoa(n)}}.Encode()
 }
 
 // in is the address of a page of the visit's account.
@@ -250,18 +260,26 @@ func (v *visit) forbidden(err error) string {
 	return v.text("errors.forbidden.text")
 }
 
-// helpers are the owner of the visit's account.
+// helpers are the owners of the store that the page is about, if there is one,
+// and of the visit's account: those of them who are not the visitor.
 func (v *visit) helpers() []helper {
-	if v.by == nil || v.account.OwnerID == v.by.ID {
+	if v.by == nil {
 		return nil
 	}
-	people, err := v.Users.ByID(v.r.Context(), owners(v.account))
-	if err != nil {
-		return nil // the page is about another error, and shows it without
-	}
 	var found []helper
-	for _, u := range people {
-		found = append(found, helper{fullName(u), u.Email})
+	var asked []uuid.UUID
+	for _, id := range []uuid.UUID{v.store.OwnerID, v.account.OwnerID} {
+		if id == uuid.Nil || id == v.by.ID || slices.Contains(asked, id) {
+			continue
+		}
+		asked = append(asked, id)
+		people, err := v.Users.ByID(v.r.Context(), []uuid.UUID{id})
+		if err != nil {
+			return found // the page is about another error, and shows it without
+		}
+		for _, u := range people {
+			found = append(found, helper{fullName(u), u.Email})
+		}
 	}
 	return found
 }

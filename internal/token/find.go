@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -91,6 +92,9 @@ func (s *Service) Room(ctx context.Context, by *auth.Principal, o Owner) (Room, 
 	found, err := s.repo.Find(ctx, o.account.ID, o.store.ID, live)
 	return Room{Live: found.Total, Most: s.policy.MaxLive[o.Level()]}, err
 }
+
+// MaxLifetime is the longest that a new token may live; zero for no bound.
+func (s *Service) MaxLifetime() time.Duration { return s.policy.MaxLifetime }
 
 // MayIssue refuses principals that issue no tokens for the owner, nor narrow
 // and rotate those it has. It returns fault.Forbidden, or nil.

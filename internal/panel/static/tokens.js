@@ -1,0 +1,95 @@
+// The pages about API tokens, where scripts run: all boxes at once, a summary
+// as one chooses, forms that are sent once, and the dialog of secrets. Without
+// this file the pages do the same by themselves.
+
+// All boxes of a table at once.
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-all]")) return;
+  for (const box of event.target.closest("table").querySelectorAll("tbody input[type=checkbox]")) box.checked = event.target.checked;
+});
+
+// A form that is sent once: the button that sends it works once, until the page
+// is shown again.
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-once]")) return;
+  const buttons = [...event.target.querySelectorAll("button")];
+  setTimeout(() => buttons.forEach((b) => (b.disabled = true)));
+  addEventListener("pageshow", () => buttons.forEach((b) => (b.disabled = false)), { once: true });
+});
+
+// What the token will be able to do, as it is chosen.
+const choosing = document.querySelector("form[data-summary]");
+if (choosing) {
+  const list = document.getElementById("summary-list");
+  const summarise = () => {
+    const chosen = [...choosing.querySelectorAll("input[data-resource]:checked")];
+    const implied = new Set(chosen.flatMap((c) => c.dataset.implies.split(" ")));
+    const lines = new Map();
+    for (const c of chosen.filter((c) => !implied.has(c.value))) {
+      const line = lines.get(c.dataset.resource) || { permissions: [], sentences: [] };
+      line.permissions.push(c.dataset.permission);
+      line.sentences.push(c.dataset.sentence);
+      lines.set(c.dataset.resource, line);
+    }
+    list.replaceChildren(...[...lines].map(([resource, line]) => {
+      const item = document.createElement("li");
+      const hint = document.createElement("span");
+      hint.className = "hint";
+      hint.textContent = line.sentences.join(" ");
+      item.append(`${resource}: ${line.permissions.join(", ")}`, hint);
+      return item;
+    }));
+    document.getElementById("summary-nothing").hidden = lines.size > 0;
+    const date = choosing.elements.expiresAt.value;
+    const choice = choosing.elements.expiresIn;
+    if (date || choice) document.getElementById("summary-end").textContent = date ? date.replace("T", ", ") : choice.selectedOptions[0].text;
+  };
+  choosing.addEventListener("change", summarise);
+  addEventListener("pageshow", summarise);
+}
+
+// Secrets are shown once: over the page, at an address that shows them never
+// again, and gone from the page when it is left. Whoever copied nothing and
+// downloaded nothing is asked before that. The file that is kept by itself does
+// not count, since nobody knows whether the browser did keep it.
+const secrets = document.getElementById("secrets");
+if (secrets) {
+  const leave = document.getElementById("leave");
+  const { address, done } = secrets.dataset;
+  let kept = false;
+  let leaving = false;
+  history.replaceState(null, "", address);
+  secrets.removeAttribute("open");
+  secrets.showModal();
+  document.getElementById("secrets-title").focus();
+
+  const keep = () => { kept = true; };
+  const go = () => {
+    leaving = true;
+    location.replace(done);
+  };
+  const close = () => { if (kept) go(); else if (!leave.open) leave.showModal(); };
+
+  secrets.addEventListener("copied", keep);
+  for (const link of secrets.querySelectorAll("[data-file]")) link.addEventListener("click", (event) => { if (event.isTrusted) keep(); });
+  document.getElementById("done").addEventListener("click", (event) => { event.preventDefault(); close(); });
+  document.getElementById("stay").addEventListener("click", () => leave.close());
+  document.getElementById("go").addEventListener("click", (event) => { event.preventDefault(); go(); });
+  secrets.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
+  // A browser closes a dialog that does not let itself be closed all the same.
+  secrets.addEventListener("close", () => {
+    if (leaving) return;
+    secrets.showModal();
+    close();
+  });
+  addEventListener("beforeunload", (event) => { if (!kept && !leaving) event.preventDefault(); });
+  addEventListener("pagehide", () => {
+    leaving = true;
+    secrets.replaceChildren();
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.replace(address); });
+
+  secrets.querySelector("[data-file=txt]").click();
+  const downloaded = document.getElementById("downloaded");
+  downloaded.textContent = downloaded.dataset.text;
+}
