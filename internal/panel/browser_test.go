@@ -169,7 +169,7 @@ func (s *server) browser(t *testing.T) *browser {
 		if _, err = cdp.Call(ctx, tab, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 			return err
 		}
-		headers := network.Headers{"X-Forwarded-For": s.address()}
+		headers := network.Headers{"X-Forwarded-For": s.machine()}
 		_, err = cdp.Call(ctx, tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: headers})
 		return err
 	}))

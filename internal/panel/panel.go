@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"latchkey/internal/access"
 	"latchkey/internal/account"
@@ -147,6 +148,9 @@ func (v *visit) serve() error {
 	if err := v.csrf.Check(v.r); err != nil {
 		return fault.Wrap(err, fault.Forbidden, "%s", v.text("errors.cross_origin"))
 	}
+	if err := v.legible(); err != nil {
+		return err
+	}
 	methods, known := v.routes[v.r.Pattern]
 	if !known {
 		return errNoPage()
@@ -162,11 +166,31 @@ func (v *visit) serve() error {
 			allowed = append(allowed, each)
 		}
 		slices.Sort(allowed)
+		v.locate()
 		v.w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return v.page(http.StatusMethodNotAllowed, "error", problem{Title: v.text("errors.method.title"), Text: v.text("errors.method.text")})
 	}
 	return v.enter(found)
 }
+
+// legible returns fault.Invalid for what no database keeps as text: the
+// address, the query and the form of a request are UTF-8 without NUL.
+func (v *visit) legible() error {
+	if !isText(v.r.URL.Path) {
+		return errNoPage()
+	}
+	if err := v.r.ParseForm(); err != nil {
+		return fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
+	}
+	for name, values := range v.r.Form {
+		if !isText(name) || !isText(strings.Join(values, "")) {
+			return fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
+		}
+	}
+	return nil
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // enter lets in whom the route is for.
 func (v *visit) enter(to route) error {

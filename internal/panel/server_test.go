@@ -24,6 +24,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,7 +107,17 @@ func start(t *testing.T, database string, args, settings []string) *server {
 		case <-time.After(time.Minute):
 			t.Error("the program does not stop")
 		}
+		for line := range strings.Lines(s.log.String()) {
+			if t.Failed() && strings.Contains(line, "ERROR") {
+				t.Log(line)
+			}
+		}
 		dbtest.NoSecrets(t, "the log", []byte(s.log.String()))
+		for email, password := range s.passwords {
+			if strings.Contains(s.log.String(), password) {
+				t.Errorf("the log has the password of %s", email)
+			}
+		}
 	})
 	if err := json.NewDecoder(stdout).Decode(s); err != nil {
 		t.Fatalf("%v: %s", err, s.log.String())
@@ -155,6 +166,29 @@ func (s *server) known(email string) string {
 	return text
 }
 
+// contents are all rows of the database but those that servers keep about
+// themselves.
+func (s *server) contents() []string {
+	s.t.Helper()
+	return slices.DeleteFunc(strings.Split(dbtest.Dump(s.t, s.database), "\n"), func(row string) bool {
+		return strings.HasPrefix(row, "replicas ") || strings.HasPrefix(row, "changes ")
+	})
+}
+
+// unchanged fails the test for rows that there were not before, or are no more.
+func (s *server) unchanged(before []string) {
+	s.t.Helper()
+	after := s.contents()
+	for _, row := range after {
+		if !slices.Contains(before, row) {
+			s.t.Errorf("there is now a row %s", row)
+		}
+	}
+	if len(after) < len(before) {
+		s.t.Errorf("there were %d rows, and there are %d", len(before), len(after))
+	}
+}
+
 // remembered is how long the servers under test remember a session at most.
 const remembered = time.Second
 
@@ -169,9 +203,9 @@ func (s *server) age(by time.Duration) {
 	time.Sleep(remembered + 50*time.Millisecond)
 }
 
-// address returns another address of a client each time, so that the limits on
-// attempts, which are on addresses, do not join what tests do.
-func (s *server) address() string {
+// machine returns the address of another visitor's machine each time, so that
+// the limits on attempts, which are on addresses, do not join what tests do.
+func (s *server) machine() string {
 	s.visitors++
 	return fmt.Sprintf("198.51.%d.%d", 100+s.visitors/250, 1+s.visitors%250)
 }

@@ -92,7 +92,14 @@ func (v *visit) settle() error {
 			return nil
 		}
 	}
-	return v.forgetSession()
+	return fault.Errorf(fault.Unauthenticated, "%s is no longer in the account.", v.by.Name)
+}
+
+// locate has the page of an error show where the visitor is, if that is known.
+func (v *visit) locate() {
+	if v.by != nil && v.account.ID != v.by.AccountID && v.settle() != nil {
+		v.by = nil
+	}
 }
 
 // zoneOf returns the zone that a request names, or UTC.
@@ -210,6 +217,7 @@ func (v *visit) fail(err error) {
 		_ = v.forgetSession()
 		return
 	}
+	v.locate()
 	shown := v.problem(kind, err)
 	if err := v.page(statuses[kind], "error", shown); err != nil {
 		v.Log.LogAttrs(v.r.Context(), slog.LevelError, "the page of an error failed", slog.Any("error", err))

@@ -34,7 +34,7 @@ func (s *server) visitor() *visitor {
 	transport := &http.Transport{}
 	s.t.Cleanup(transport.CloseIdleConnections)
 	jar := secureJar{kept}
-	return &visitor{t: s.t, server: s, jar: jar, from: s.address(), client: &http.Client{
+	return &visitor{t: s.t, server: s, jar: jar, from: s.machine(), client: &http.Client{
 		Transport: transport, Jar: jar, Timeout: time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -249,11 +249,12 @@ func (r *reply) all(element string) []*html.Node {
 	return found
 }
 
-// links are the addresses that the page leads to, as from the root.
+// links are the addresses of other pages that the page leads to, as from the
+// root.
 func (r *reply) links() []string {
 	var found []string
 	for _, a := range r.all("a") {
-		if to, given := attribute(a, "href"); given {
+		if to, given := attribute(a, "href"); given && !strings.HasPrefix(to, "#") {
 			found = append(found, r.absolute(to))
 		}
 	}

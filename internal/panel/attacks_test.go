@@ -1,0 +1,250 @@
+package panel_test
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/panel"
+)
+
+// session is the name of the cookie that holds a session.
+const session = "__Host-latchkey"
+
+var wildcard = regexp.MustCompile(`\{[^}]+\}`)
+
+// address is an address that a pattern matches: the demo's account and store
+// where it has any, and what is nowhere for everything else.
+func (s *server) address(pattern string) string {
+	filled := strings.NewReplacer("{account}", s.Account, "{store}", "acme1us", "{$}", "").Replace(pattern)
+	return wildcard.ReplaceAllString(filled, "0b2c1a6e-6a7e-4f4e-9c1f-000000000000")
+}
+
+// Nothing that other sites have a browser send does anything (http.CrossOriginProtection).
+func TestCrossSiteRequestsAreRefused(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		before := s.contents()
+		for _, route := range panel.Routes() {
+			if route.Method == http.MethodGet {
+				continue
+			}
+			for name, headers := range map[string]map[string]string{
+				"another site":            {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+				"another site, no origin": {"Sec-Fetch-Site": "cross-site", "Origin": ""},
+				"another host of a site":  {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"},
+				"an old browser":          {"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
+				"an opaque origin":        {"Sec-Fetch-Site": "", "Origin": "null"},
+			} {
+				r := owner.request(route.Method, s.address(route.Pattern), url.Values{"email": {s.OwnerEmail}, "password": {s.Password}, "account": {s.Account}})
+				for header, value := range headers {
+					r.Header.Set(header, value)
+					if value == "" {
+						r.Header.Del(header)
+					}
+				}
+				answer := owner.send(r)
+				if answer.status != http.StatusForbidden || answer.header.Get("Set-Cookie") != "" || !strings.Contains(answer.text(), "another site") {
+					t.Errorf("%s %s from %s: %d %s", route.Method, route.Pattern, name, answer.status, answer.text())
+				}
+			}
+		}
+		s.unchanged(before)
+		owner.post("/signout").wants(http.StatusSeeOther, "")
+	})
+}
+
+// Every sign-in makes a session that nobody knew before, and ends the one that
+// the browser had.
+func TestSessionsCannotBePlanted(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		s.known("eu@acme.example")
+		attacker := s.signedIn("eu@acme.example")
+		planted := attacker.cookie(session)
+		victim := s.visitor()
+		victim.keep(session, planted)
+		victim.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusSeeOther, "")
+		own := victim.cookie(session)
+		if own == planted || own == "" {
+			t.Error("the session is the one that was planted")
+		}
+		attacker.get("/accounts").goes("/signin?next=%2Faccounts")
+
+		victim.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusSeeOther, "")
+		if victim.cookie(session) == own {
+			t.Error("signing in again left the session as it was")
+		}
+		old := s.visitor()
+		old.keep(session, own)
+		old.get("/accounts").goes("/signin?next=%2Faccounts")
+
+		unknown := s.visitor()
+		unknown.keep(session, "chosen-by-an-attacker")
+		unknown.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusSeeOther, "")
+		if unknown.cookie(session) == "chosen-by-an-attacker" {
+			t.Error("the session is the one that was chosen")
+		}
+	})
+}
+
+// A session that was signed out of works for nobody.
+func TestSignedOutSessionsEnd(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		v, thief := s.signedIn(s.OwnerEmail), s.visitor()
+		thief.keep(session, v.cookie(session))
+		thief.get("/accounts").wants(http.StatusOK, "Acme Retail")
+		gone := v.post("/signout").goes("/signin?n=1&notice=signed_out")
+		if got := gone.header.Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") || v.cookie(session) != "" {
+			t.Errorf("the cookie stays: %s", got)
+		}
+		thief.get("/accounts").goes("/signin?next=%2Faccounts")
+	})
+}
+
+// The session's cookie is for this host alone, over TLS, hidden from scripts,
+// and not sent with other sites' forms.
+func TestCookies(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		v := s.visitor()
+		answer := v.post("/signin", "email", s.OwnerEmail, "password", s.Password)
+		kept := (&http.Response{Header: answer.header}).Cookies()
+		if len(kept) != 1 {
+			t.Fatalf("%d cookies", len(kept))
+		}
+		c := kept[0]
+		if c.Name != session || c.Path != "/" || c.Domain != "" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+			t.Errorf("the cookie is %s", strings.ReplaceAll(c.String(), c.Value, "…"))
+		}
+		if left := time.Until(c.Expires); left < 11*time.Hour || left > 12*time.Hour {
+			t.Errorf("it is kept for %s", left)
+		}
+	})
+}
+
+// Every answer says that it may not be framed, kept or guessed at, whatever it
+// answers and to whom.
+func TestEveryAnswerIsProtected(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, staff, nobody := s.signedIn(s.OwnerEmail), s.signedIn("chloe@acme.example"), s.visitor()
+		for _, v := range []*visitor{owner, staff, nobody} {
+			for _, r := range []*reply{
+				v.get("/"), v.get("/accounts"), v.get("/signin"), v.get("/nowhere"), v.get("/accounts/" + s.Account + "/nowhere"), v.get("/accounts/nonsense/stores"),
+				v.get("/signout"), v.post("/nowhere"), v.post("/accounts/" + s.Account + "/stores"), v.get("/accounts?a=%00"), v.get("/%00"),
+				v.send(v.request(http.MethodDelete, "/accounts", nil)), v.post("/accounts", "account", "nonsense"),
+			} {
+				for _, each := range flaws(r) {
+					t.Errorf("%s %s (%d) %s", r.method, r.url, r.status, each)
+				}
+			}
+		}
+		owner.get("/signout").wants(http.StatusMethodNotAllowed, "Acme Retail") // they see where they are
+		owner.get("/nowhere").wants(http.StatusNotFound, "Acme Retail")
+		if got := owner.get("/signout").header.Get("Allow"); got != http.MethodPost {
+			t.Errorf("allowed is %q", got)
+		}
+	})
+}
+
+// elsewheres are what attackers would have people sent to.
+var elsewheres = []string{
+	"//evil.example", "///evil.example", "////evil.example", "https://evil.example", "HTTPS:evil.example", "https:/evil.example", "http:evil.example",
+	`\\evil.example`, `/\evil.example`, `\/evil.example`, `/\/evil.example`, "/\t/evil.example", "/\n/evil.example", "/\r/evil.example", "\t//evil.example",
+	" //evil.example", "/ /evil.example", "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:x",
+	"/%2f/evil.example", "/%5cevil.example", "%2f%2fevil.example", "/.//evil.example", "/..//evil.example", "/./\\evil.example", "//evil.example@127.0.0.1",
+	"//127.0.0.1@evil.example", "/@evil.example", ".evil.example", "@evil.example", "/\x00/evil.example", "/\u2028/evil.example", "/\uff0fevil.example",
+	"?//evil.example", "#//evil.example", "", "accounts", "/accounts\r\nSet-Cookie: evil=1", "/accounts%0d%0aSet-Cookie: evil=1", "/;//evil.example",
+}
+
+// Nobody is sent to another server by signing in or choosing an account, as a
+// browser understands addresses.
+func TestNobodyIsSentElsewhere(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		s.apply(morePeople)
+		v, b := s.signedIn("both@agency.example"), s.browser(t)
+		b.open("/signin")
+		stays := func(what string, r *reply) {
+			t.Helper()
+			to := r.header.Get("Location")
+			if r.status == http.StatusUnprocessableEntity {
+				return
+			}
+			origin := evaluate[string](b, "new URL("+quoted(to)+", location.href).origin")
+			if r.status != http.StatusSeeOther || origin != s.URL || r.header.Get("Set-Cookie") == "evil=1" {
+				t.Errorf("%s: %d to %q, which is at %s", what, r.status, to, origin)
+			}
+		}
+		for i, next := range elsewheres {
+			stays("signed in, next="+next, v.get("/signin?next="+url.QueryEscape(next)))
+			account := []string{s.Account, "3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02"}[i%2]
+			stays("switching, next="+next, v.post("/accounts", "account", account, "next", next))
+			page := s.visitor().get("/signin?next=" + url.QueryEscape(next))
+			if page.status == http.StatusOK {
+				stays("the form to sign in, next="+next, &reply{t: t, status: http.StatusSeeOther, header: http.Header{"Location": {page.forms()[0].values.Get("next")}}})
+			}
+		}
+		for _, next := range []string{"//evil.example", "/accounts"} {
+			stays("signing in, next="+next, s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password, "next", next))
+		}
+	})
+}
+
+func FuzzLocalPath(f *testing.F) {
+	for _, each := range append(elsewheres, "/accounts", "/accounts?a=b&c=//d", "/a/b%2Fc") {
+		f.Add(each)
+	}
+	base, err := url.Parse("https://latchkey.example/signin")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := panel.LocalPath(text)
+		if got != "/" && got != text {
+			t.Fatalf("%q became %q", text, got)
+		}
+		// What browsers strip or take for a slash (URL Standard, section 4.4).
+		plain := strings.ReplaceAll(strings.Trim(strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(got), "\x00 "), `\`, "/")
+		if !strings.HasPrefix(plain, "/") || strings.HasPrefix(plain, "//") {
+			t.Fatalf("%q is elsewhere", got)
+		}
+		to, err := base.Parse(got)
+		if err != nil || to.Host != base.Host || to.Scheme != base.Scheme {
+			t.Fatalf("%q leads to %v: %v", got, to, err)
+		}
+	})
+}
+
+// What a request says of its host appears nowhere.
+func TestHostHeadersAreNotRepeated(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		for _, v := range []*visitor{s.visitor(), s.signedIn(s.OwnerEmail)} {
+			for _, address := range []string{"/", "/signin", "/accounts", "/nowhere", "/accounts/" + s.Account + "/stores"} {
+				r := v.request(http.MethodGet, address, nil)
+				r.Host = "evil.example"
+				maps.Copy(r.Header, http.Header{"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Original-Url": {"/evil.example"}})
+				answer := v.send(r)
+				if strings.Contains(answer.body, "evil.example") || strings.Contains(answer.header.Get("Location"), "evil.example") {
+					t.Errorf("%s repeats the host: %s", address, answer.body)
+				}
+			}
+		}
+	})
+}
+
+// Back shows nothing of what was there before signing out.
+func TestBackAfterSigningOut(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.browser(t)
+		b.signIn(s.OwnerEmail)
+		b.open("/accounts")
+		b.see("Acme Retail")
+		b.follow("Sign out")
+		b.see("You are signed out.")
+		b.back()
+		b.see("Password")
+		b.miss("Acme Retail")
+	})
+}
