@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/internal/config"
+	"latchkey/internal/fault"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
@@ -28,6 +29,7 @@ func (p *program) userInviteCommand() *cobra.Command {
 	c.Flags().StringVar(&details.Locale, "locale", "en", "the language of a person who is not known yet, such as en or pt-BR")
 	must(c.MarkFlagRequired("account"))
 	must(c.MarkFlagRequired("email"))
+	mails := c.Flags().Bool("mail", false, "mail the link to the person, and do not print it; needs --smtp-url")
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		id := in.id("--account", accountID)
@@ -37,7 +39,7 @@ func (p *program) userInviteCommand() *cobra.Command {
 		if err := in.faults.Err(); err != nil {
 			return err
 		}
-		return p.invite(c, id, signin.Invitee{Details: details, Show: true})
+		return p.invite(c, id, signin.Invitee{Details: details, Show: !*mails})
 	})
 	return c
 }
@@ -58,6 +60,9 @@ func (p *program) invite(c *cobra.Command, accountID uuid.UUID, who signin.Invit
 	cfg, err := p.settings(c, needs)
 	if err != nil {
 		return err
+	}
+	if !who.Show && cfg.Mail.Host == "" {
+		return fault.Errorf(fault.Invalid, "needs --smtp-url, the server that takes mails.").On("--mail")
 	}
 	b, err := open(c.Context(), cfg, needs, p.commandLog())
 	if err != nil {

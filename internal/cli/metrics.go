@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"context"
+	"log/slog"
 	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/signin"
 )
 
 // feedMetrics tell how the feed of revocations does.
@@ -34,4 +38,34 @@ func feedMetrics(feed *gormdb.Feed) []prometheus.Collector {
 			Name: "latchkey_replica_namesakes", Help: "Other servers that run by the name of this one; 0 unless names are mixed up.",
 		}, func() float64 { return float64(feed.Namesakes()) }),
 	}
+}
+
+// newSignIns counts attempts to sign in, and logs those that are refused: by
+// the id of the person, if it is one, and never by what was typed, which may be
+// a password that slipped into the wrong field.
+func newSignIns(log *slog.Logger) (*prometheus.CounterVec, func(signin.Attempt)) {
+	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "latchkey_sign_ins_total", Help: "Attempts to sign in to the control panel, by method and result.",
+	}, []string{"method", "result"})
+	return counted, func(a signin.Attempt) {
+		result := resultOf(a.Err)
+		counted.WithLabelValues(string(a.Method), result).Inc()
+		if a.Err != nil {
+			log.LogAttrs(context.Background(), slog.LevelInfo, "sign-in refused", slog.String("method", string(a.Method)), slog.String("result", result),
+				slog.String("user_id", a.UserID.String()), slog.String("client_ip", a.Origin.IP.String()), slog.String("request_id", a.Origin.RequestID))
+		}
+	}
+}
+
+// resultOf is an attempt's result in a word.
+func resultOf(err error) string {
+	switch fault.KindOf(err) {
+	case "":
+		return "ok"
+	case fault.Internal:
+		return "failed"
+	case fault.RateLimited:
+		return "limited"
+	}
+	return "refused"
 }

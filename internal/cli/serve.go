@@ -81,6 +81,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer public.Close()
 	defer admin.Close()
 	baseURL := b.cfg.BaseURL(public.Addr().String())
+	signIns, onAttempt := newSignIns(log)
+	b.onAttempt = onAttempt
 	if err := b.signInAt(baseURL); err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Grace: b.cfg.ShutdownGrace,
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, Panel: pages, WriteError: graph.WriteError,
-		Checks: checks(b, v.feed), Collectors: append(feedMetrics(v.feed), bird.Collectors()...), Log: log,
+		Checks: checks(b, v.feed), Collectors: append(append(feedMetrics(v.feed), signIns), bird.Collectors()...), Log: log,
 	})
 	if err != nil {
 		return err
@@ -123,6 +125,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	// Whatever requests did on their way out is written after they ended.
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
+	defer mailing(ctx, b, log)()
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err
@@ -321,4 +324,18 @@ func (p *program) offerSetup(ctx context.Context, b *backend, server string) err
 		p.say("There is no account yet. Open the link above in a browser to make the first one. It works once, until %s; a restart prints another.",
 			until.Format(time.RFC3339))
 	})
+}
+
+// mailing mails those who forgot their passwords until the function that it
+// returns is called.
+func mailing(ctx context.Context, b *backend, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		b.signIn.Run(ctx, func(err error) { log.ErrorContext(ctx, "a mail could not be sent", "error", err) })
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }

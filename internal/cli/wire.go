@@ -20,6 +20,7 @@ import (
 	"latchkey/internal/gateway"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/legacy"
+	"latchkey/internal/mail"
 	"latchkey/internal/manifest"
 	"latchkey/internal/offboard"
 	"latchkey/internal/once"
@@ -50,6 +51,8 @@ type backend struct {
 	legacy    *legacy.Service
 	manifests *manifest.Service
 	setup     *setup.Service
+	// onAttempt hears of attempts to sign in; nil does not.
+	onAttempt func(signin.Attempt)
 }
 
 // open builds the services over the database, whose schema must be this
@@ -91,8 +94,11 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 // by the URL.
 func (b *backend) signInAt(baseURL string) (err error) {
 	c := signin.Config{
-		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: signin.DefaultLifetime,
-		NoPasswords: !b.cfg.SignIn.Passwords,
+		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: b.cfg.SessionLifetime,
+		NoPasswords: !b.cfg.SignIn.Passwords, Unlimited: !b.cfg.Rates.On, OnAttempt: b.onAttempt,
+	}
+	if b.cfg.Mail.Host != "" {
+		c.Mail = mail.New(mail.Config(b.cfg.Mail))
 	}
 	if p := b.cfg.SignIn; p.Issuer != "" {
 		c.Provider = openid.New(openid.Config{

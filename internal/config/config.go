@@ -66,6 +66,10 @@ type Config struct {
 	Rates            Rates
 	Query            Query
 	Log              Log
+	Mail             Mail
+	// SessionLifetime is how long somebody who signs in to the control panel
+	// stays signed in.
+	SessionLifetime time.Duration
 }
 
 // HTTP bounds what one request may take.
@@ -112,6 +116,19 @@ type Rates struct {
 type Rate struct {
 	Requests int
 	Window   time.Duration
+}
+
+// Mail is how mails are sent; without a host none are.
+type Mail struct {
+	Host string
+	Port int
+	// TLS says that the connection begins with TLS.
+	TLS bool
+	// User and Password are what to sign in with. The password must not be
+	// printed.
+	User, Password string
+	// From is the address that mails come from.
+	From string
 }
 
 // Query bounds what one GraphQL operation may ask.

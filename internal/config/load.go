@@ -91,6 +91,9 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 	if _, ok := c.SQLiteFile(); ok && c.FeedDatabase != "" {
 		faults = append(faults, fault.Errorf(fault.Invalid, "is for PostgreSQL; SQLite needs no feed.").On(Called("feed-database")))
 	}
+	if c.Mail.Host != "" && c.Mail.From == "" && right("mail-from") {
+		faults = append(faults, fault.Errorf(fault.Invalid, "must be given with --smtp-url.").On(Called("mail-from")))
+	}
 	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
 		faults = append(faults, fault.Errorf(fault.Invalid, "must not be that of the public listener.").On(Called("admin-addr")))
 	}

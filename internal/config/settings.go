@@ -33,7 +33,7 @@ type Setting struct {
 
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
-	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(), signInSettings(), legacySettings(), querySettings(), logSettings())
+	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(), signInSettings(), mailSettings(), legacySettings(), querySettings(), logSettings())
 }
 
 func placeSettings() []Setting {
@@ -91,6 +91,17 @@ func tokenSettings() []Setting {
 			keep: duration(func(c *Config) *time.Duration { return &c.MaxTokenLifetime }, "1m", "87600h")},
 		{Flag: "oauth-token-lifetime", Default: "1h", Serving: true, Usage: "how long an access token of the OAuth token endpoint lives",
 			keep: duration(func(c *Config) *time.Duration { return &c.OAuthTokenLifetime }, "1m", "1h")},
+	}
+}
+
+func mailSettings() []Setting {
+	return []Setting{
+		{Flag: "session-lifetime", Default: "12h", Serving: true, Usage: "how long somebody who signs in to the control panel stays signed in",
+			keep: duration(func(c *Config) *time.Duration { return &c.SessionLifetime }, "5m", "720h")},
+		{Flag: "smtp-url", private: true, Usage: "the server that takes mails: smtp://USER:PASSWORD@HOST:587, with STARTTLS, or smtps://…:465 (default: no mails)",
+			keep: smtpURL},
+		{Flag: "mail-from", Usage: "the address that mails come from, such as keys@example.com; needed with --smtp-url",
+			keep: mailFrom},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -236,5 +237,34 @@ func logLevel(c *Config, text string) error {
 		return errors.New("must be debug, info, warn or error")
 	}
 	c.Log.Level = level
+	return nil
+}
+
+// smtpURL reads where mails are sent. The messages do not repeat the URL, which
+// may hold a password.
+func smtpURL(c *Config, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must be a URL such as smtp://USER:PASSWORD@HOST:587, its user and password percent-encoded")
+	}
+	c.Mail.Host, c.Mail.TLS, c.Mail.Port = u.Hostname(), u.Scheme == "smtps", 587
+	if c.Mail.TLS {
+		c.Mail.Port = 465
+	}
+	if u.Port() != "" {
+		if c.Mail.Port, err = strconv.Atoi(u.Port()); err != nil || c.Mail.Port < 1 || c.Mail.Port > 65535 {
+			return errors.New("must have a port of 1 to 65535")
+		}
+	}
+	c.Mail.User = u.User.Username()
+	c.Mail.Password, _ = u.User.Password()
+	return nil
+}
+
+func mailFrom(c *Config, text string) error {
+	if _, err := mail.ParseAddress(text); err != nil {
+		return errors.New("must be an e-mail address, such as keys@example.com")
+	}
+	c.Mail.From = text
 	return nil
 }

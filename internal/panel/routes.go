@@ -27,6 +27,8 @@ func routes() []route {
 		factorRoutes(),
 		peopleRoutes(),
 		setupRoutes(),
+		forgotRoutes(),
+		profileRoutes(),
 		tokenRoutes(),
 	)
 }

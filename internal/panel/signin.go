@@ -18,7 +18,9 @@ type signInPage struct {
 	Errors      []string
 	// Empty says that there is no account yet.
 	Empty bool
-	Doors doors
+	// Forgotten says that the browser did not keep the session.
+	Forgotten bool
+	Doors     doors
 }
 
 func (v *visit) signInForm() error {
@@ -29,7 +31,7 @@ func (v *visit) signInForm() error {
 	if err != nil {
 		return err
 	}
-	return v.page(http.StatusOK, "signin", signInPage{Next: v.next(), Empty: empty, Doors: v.doors()})
+	return v.page(http.StatusOK, "signin", signInPage{Next: v.next(), Empty: empty, Forgotten: v.forgotten(), Doors: v.doors()})
 }
 
 func (v *visit) signIn() error {
@@ -46,6 +48,7 @@ func (v *visit) signIn() error {
 	status := http.StatusUnprocessableEntity
 	if fault.KindOf(err) == fault.RateLimited {
 		status = http.StatusTooManyRequests
+		v.retryAfter(err)
 	}
 	return v.page(status, "signin", signInPage{Email: email, Next: v.next(), Errors: sentences(err), Doors: v.doors()})
 }
@@ -70,6 +73,9 @@ func (v *visit) proved(who user.User, by signin.Method) error {
 		}
 	}
 	if err := v.keepSession(session, value); err != nil {
+		return err
+	}
+	if err := v.knowBrowser(); err != nil {
 		return err
 	}
 	return v.arrive()
@@ -106,6 +112,7 @@ func (v *visit) signOut() error {
 		return err
 	}
 	v.dropCookie(sessionCookie)
+	v.dropCookie(arrivingCookie)
 	return v.done("/signin", "signed_out", 1)
 }
 
@@ -150,6 +157,7 @@ func (v *visit) again() (answered bool, err error) {
 	}
 	method, err := v.provedAgainBy()
 	if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.RateLimited {
+		v.retryAfter(err)
 		shown.Errors = sentences(err)
 		return true, v.page(http.StatusUnprocessableEntity, "again", shown)
 	}

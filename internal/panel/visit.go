@@ -25,10 +25,15 @@ import (
 // The cookies. The first holds the session's secret; "__Host-" binds it to this
 // host and to TLS (RFC 6265bis, section 4.1.3.2), for which browsers take a
 // server on their own machine, too. The second is the viewer's time zone, which
-// the panel's script tells.
+// the panel's script tells. The third knows a browser again that its person
+// signed in with. The fourth, which is kept without TLS as well, says that
+// somebody just signed in: where it comes alone, the browser did not keep the
+// first.
 const (
-	sessionCookie = "__Host-latchkey"
-	zoneCookie    = "latchkey-zone"
+	sessionCookie  = "__Host-latchkey"
+	zoneCookie     = "latchkey-zone"
+	deviceCookie   = "__Host-latchkey-device"
+	arrivingCookie = "latchkey-arriving"
 )
 
 // Credential returns the secret of the session that a request presents; empty
@@ -121,7 +126,11 @@ func zoneOf(r *http.Request) *time.Location {
 
 // visitor is the visit in the words of package signin.
 func (v *visit) visitor() signin.Visitor {
-	return signin.Visitor{Origin: v.who.Origin, UserAgent: v.r.UserAgent()}
+	known := signin.Visitor{Origin: v.who.Origin, UserAgent: v.r.UserAgent()}
+	if cookie, err := v.r.Cookie(deviceCookie); err == nil {
+		known.Device = cookie.Value
+	}
+	return known
 }
 
 // keepSession gives the browser a session to keep, and goes on in it.
@@ -218,6 +227,7 @@ func (v *visit) fail(err error) {
 		return
 	}
 	v.locate()
+	v.retryAfter(err)
 	shown := v.problem(kind, err)
 	if err := v.page(statuses[kind], "error", shown); err != nil {
 		v.Log.LogAttrs(v.r.Context(), slog.LevelError, "the page of an error failed", slog.Any("error", err))
@@ -290,4 +300,30 @@ func (v *visit) helpers() []helper {
 		}
 	}
 	return found
+}
+
+// retryAfter says when to come again who made too many attempts (RFC 9110,
+// section 10.2.3).
+func (v *visit) retryAfter(err error) {
+	if wait := signin.Wait(err); wait > 0 {
+		v.w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
+	}
+}
+
+// knowBrowser lets the browser be known as one that the visitor signed in with.
+func (v *visit) knowBrowser() error {
+	device, err := v.SignIn.Device(v.by.ID)
+	if err != nil {
+		return err
+	}
+	v.setCookie(deviceCookie, device, v.Now().Add(signin.DeviceLifetime))
+	http.SetCookie(v.w, &http.Cookie{Name: arrivingCookie, Value: "1", Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // it is to be kept without TLS
+	return nil
+}
+
+// forgotten reports whether the browser did not keep the session that it was
+// given a moment ago.
+func (v *visit) forgotten() bool {
+	_, err := v.r.Cookie(arrivingCookie)
+	return err == nil && v.by == nil
 }

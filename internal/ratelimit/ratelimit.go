@@ -113,5 +113,17 @@ func (b *Buckets[K]) Tell(key K, now time.Time) bool {
 	return time.Duration(now.UnixNano()-last) >= b.full && one.told.CompareAndSwap(last, now.UnixNano())
 }
 
+// Return gives one request back to the key's bucket.
+func (b *Buckets[K]) Return(key K, now time.Time) {
+	one, known := b.buckets.GetIfPresent(key)
+	for known {
+		before := one.fullAt.Load()
+		after := max(before-int64(b.each), now.UnixNano())
+		if after >= before || one.fullAt.CompareAndSwap(before, after) {
+			return
+		}
+	}
+}
+
 // Forget fills the key's bucket.
 func (b *Buckets[K]) Forget(key K) { b.buckets.Invalidate(key) }

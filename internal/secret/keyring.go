@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -63,6 +64,21 @@ func (k *Keyring) Candidates(s Secret) []KeyedDigest {
 	return digests
 }
 
+// Sign returns what proves that a text of that use is this server's. No use is
+// that of another, and none is a secret's digest: it begins as no secret does.
+func (k *Keyring) Sign(use, text string) KeyedDigest { return k.keys[0].sign(use, text) }
+
+// Signed reports whether d proves that a text of that use is this server's.
+func (k *Keyring) Signed(use, text string, d KeyedDigest) bool {
+	for _, key := range k.keys {
+		if key.id == d.Key {
+			own := key.sign(use, text)
+			return hmac.Equal(own.Digest[:], d.Digest[:])
+		}
+	}
+	return false
+}
+
 // IDs returns the ids of the keys, the current one first.
 func (k *Keyring) IDs() []KeyID {
 	ids := make([]KeyID, len(k.keys))
@@ -118,4 +134,12 @@ func (k serverKey) digest(s Secret) KeyedDigest {
 	copy(outer[:], *k.outer)
 	copy(outer[sha256.BlockSize:], first[:])
 	return KeyedDigest{Key: k.id, Digest: sha256.Sum256(outer[:])}
+}
+
+func (k serverKey) sign(use, text string) KeyedDigest {
+	d := KeyedDigest{Key: k.id}
+	mac := hmac.New(sha256.New, []byte(*k.raw))
+	mac.Write([]byte("latchkey signature\n" + counted(use) + counted(text)))
+	mac.Sum(d.Digest[:0])
+	return d
 }

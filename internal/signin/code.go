@@ -161,7 +161,7 @@ func (s *Service) judgeCode(ctx context.Context, who user.User, typed string, v 
 	if err := judge(ctx, who, bare, v); err != nil {
 		return err
 	}
-	s.attempts.worked(counted)
+	s.attempts.worked(v.Origin.IP, counted, s.Now())
 	return nil
 }
 

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -116,25 +117,30 @@ func (s *Service) takeIn(ctx context.Context, by *auth.Principal, in Invitee) er
 	if in.Locale == "" {
 		in.Locale = "en"
 	}
-	_, err := s.Repository.Person(ctx, user.Fold(in.Email))
-	unknown := fault.KindOf(err) == fault.NotFound
-	if err != nil && !unknown {
-		return err
-	}
-	if unknown {
-		if _, err := s.Users.Create(ctx, by, in.Details); err != nil {
-			return err
-		}
+	there, err := s.isIn(ctx, by.AccountID, in.Email)
+	if fault.KindOf(err) == fault.NotFound {
+		_, err = s.Users.Create(ctx, by, in.Details)
+		there = true
 	}
 	switch {
+	case err != nil:
 	case in.Store != (account.StoreRef{}):
 		_, _, err = s.Users.AddToStore(ctx, by, in.Store, user.Whom{Email: &in.Email})
-	case !unknown:
+	case !there:
 		_, err = s.Users.AddToAccount(ctx, by, in.Email)
-	default:
-		err = nil
 	}
 	return err
+}
+
+// isIn reports whether the person of an address is in an account. It returns
+// fault.NotFound when nobody has the address.
+func (s *Service) isIn(ctx context.Context, accountID uuid.UUID, email string) (bool, error) {
+	person, err := s.Repository.Person(ctx, user.Fold(email))
+	if err != nil {
+		return false, err
+	}
+	all, err := s.Repository.Accounts(ctx, person.ID)
+	return slices.ContainsFunc(all, func(m Membership) bool { return m.ID == accountID }), err
 }
 
 // outcome decides how the person gets in.

@@ -123,10 +123,12 @@ func (s *Service) open(ctx context.Context, presented string) (OpenLink, error) 
 func (s *Service) Redeem(ctx context.Context, presented string, chosen user.PasswordChoice, v Visitor) (user.User, error) {
 	l, err := s.Link(ctx, presented)
 	if err != nil {
+		s.Observe(Attempt{Method: ByLink, Origin: v.Origin, Err: err})
 		return user.User{}, err
 	}
 	by := actor(l.Person.User, l.AccountID, v)
 	err = s.setPassword(ctx, by, l.Person.User, passwordChange{Chosen: chosen, Link: l.ID, VouchedBy: l.vouchedBy()})
+	s.Observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
 	return l.Person.User, err
 }
 

@@ -77,3 +77,22 @@ func (s *Service) Known(ctx context.Context, email string) (user.User, error) {
 	}
 	return person.User, err
 }
+
+// ChangePassword gives the principal's person another password. It asks for the
+// present one, as Password does, and ends all of their sessions but the
+// principal's. It returns fault.Invalid on "password" and
+// "passwordConfirmation".
+func (s *Service) ChangePassword(ctx context.Context, by *auth.Principal, present secret.Password, chosen user.PasswordChoice, v Visitor) error {
+	if by.Kind != auth.Session {
+		return auth.Denied()
+	}
+	person, err := s.Repository.PersonByID(ctx, by.ID)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Password(ctx, person.Email, present, v); err != nil {
+		return err
+	}
+	// Whoever may have known the present one may have changed it.
+	return s.setPassword(ctx, by, person.User, passwordChange{Chosen: chosen, VouchedBy: person.VouchedBy, Keep: by.SessionID})
+}

@@ -54,6 +54,8 @@ type Visitor struct {
 	Origin auth.Origin
 	// UserAgent is what the browser calls itself (RFC 9110, section 10.1.5).
 	UserAgent string
+	// Device is what the browser presents as a Device; empty for nothing.
+	Device string
 }
 
 // Person is somebody, with what is kept to know them by.
@@ -159,6 +161,27 @@ type Config struct {
 	Provider Provider
 	// NoPasswords says that nobody signs in with a password.
 	NoPasswords bool
+	// Unlimited says that attempts are not counted.
+	Unlimited bool
+	// OnAttempt hears of each attempt; nil does not.
+	OnAttempt func(Attempt)
+}
+
+// Attempt is somebody's attempt to prove who they are.
+type Attempt struct {
+	Method Method
+	// UserID is who they would be; zero for nobody.
+	UserID uuid.UUID
+	Origin auth.Origin
+	// Err is why it failed; nil if it did not.
+	Err error
+}
+
+// Observe tells of an attempt, for metrics and the log.
+func (s *Service) Observe(a Attempt) {
+	if s.OnAttempt != nil {
+		s.OnAttempt(a)
+	}
 }
 
 // Service signs people in and out.
@@ -170,11 +193,13 @@ type Service struct {
 	// authn judges passkeys, which are good for the site; nil for none.
 	authn *webauthn.WebAuthn
 	site  string
+	// forgotten are addresses to which links are to be mailed.
+	forgotten chan string
 }
 
 // NewService returns a service.
 func NewService(c Config) (*Service, error) {
-	limits, err := newAttempts()
+	limits, err := newAttempts(c.Unlimited)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +207,9 @@ func NewService(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site}, nil
+	return &Service{
+		Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site, forgotten: make(chan string, mostWaiting),
+	}, nil
 }
 
 // errWrong is the answer to every pair of address and password that is not
@@ -193,28 +220,25 @@ func errWrong() *fault.Error {
 
 // Password returns who has the address and the password. It returns
 // fault.Unauthenticated where nobody does, and fault.RateLimited after too many
-// attempts from the address of the request or on the person, and
-// fault.Forbidden where nobody signs in with a password.
+// wrong ones (Wait), and fault.Forbidden where nobody signs in with a password.
 func (s *Service) Password(ctx context.Context, email string, typed secret.Password, v Visitor) (user.User, error) {
 	if s.NoPasswords {
 		return user.User{}, fault.Errorf(fault.Forbidden, "Nobody signs in with a password here.")
 	}
 	folded := user.Fold(email)
-	if err := s.attempts.admit(v.Origin.IP, folded, s.Now()); err != nil {
-		return user.User{}, err
-	}
 	person, err := s.Repository.Person(ctx, folded)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return user.User{}, err
 	}
-	right, err := s.matches(ctx, typed, person.PasswordHash)
+	t := try{from: v.Origin.IP, person: folded, browser: s.knows(v.Device, person.ID)}
+	right, err := s.attempts.judge(ctx, t, s.Now, func() (bool, error) { return s.matches(ctx, typed, person.PasswordHash) })
+	if err == nil && !right {
+		err = errWrong()
+	}
+	s.Observe(Attempt{Method: ByPassword, UserID: person.ID, Origin: v.Origin, Err: err})
 	if err != nil {
 		return user.User{}, err
 	}
-	if !right {
-		return user.User{}, errWrong()
-	}
-	s.attempts.worked(folded)
 	return person.User, nil
 }
 

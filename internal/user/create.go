@@ -98,6 +98,14 @@ func checkNames(firstName, lastName, locale *string) fault.List {
 	return faults
 }
 
+// CheckEmail returns fault.Invalid on "email" for what is no e-mail address.
+func CheckEmail(text string) error {
+	if !ValidEmail(text) {
+		return invalidEmail()
+	}
+	return nil
+}
+
 func invalidEmail() *fault.Error {
 	return fault.Errorf(fault.Invalid, "This is no e-mail address. Write name@example.com, at most %d characters.", MaxEmail).On("email")
 }

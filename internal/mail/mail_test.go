@@ -1,0 +1,83 @@
+package mail_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+	"latchkey/internal/mail"
+	"latchkey/internal/user"
+)
+
+var (
+	nora  = user.User{Email: "nora@acme.example", FirstName: "Nora"}
+	until = time.Date(2026, 12, 1, 8, 30, 0, 0, time.UTC)
+)
+
+func TestMails(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		send func(*mail.Sender) error
+		want []string
+	}{
+		{"invitation", func(s *mail.Sender) error {
+			return s.Invited(t.Context(), nora, "Acme Retail", "https://keys.example/link/abc", until)
+		}, []string{"Subject: Acme Retail invites you to Latchkey", "Hello Nora,", "https://keys.example/link/abc", "until 1 December 2026, 08:30 UTC"}},
+		{"forgotten password", func(s *mail.Sender) error {
+			return s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until)
+		}, []string{"Subject: Choose another password for Latchkey", "password for nora@acme.example", "https://keys.example/link/abc"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := dbtest.StartSMTP(t)
+			if err := tc.send(mail.New(mail.Config{Host: server.Host, Port: server.Port, From: "Latchkey <keys@acme.example>", User: "u", Password: "p"})); err != nil {
+				t.Fatal(err)
+			}
+			got := server.Next(t)
+			for _, text := range append(tc.want, "From: \"Latchkey\" <keys@acme.example>", "To: <nora@acme.example>", "Auto-Submitted: auto-generated") {
+				if !strings.Contains(got, text) {
+					t.Errorf("no %q in\n%s", text, got)
+				}
+			}
+			if strings.Contains(got, "{") {
+				t.Errorf("something is not filled in:\n%s", got)
+			}
+		})
+	}
+}
+
+// A name with a line's end cannot add a header.
+func TestNoHeaderIsAdded(t *testing.T) {
+	server := dbtest.StartSMTP(t)
+	s := mail.New(mail.Config{Host: server.Host, Port: server.Port, From: "keys@acme.example"})
+	if err := s.Invited(t.Context(), nora, "Acme\r\nBcc: evil@example.com", "https://keys.example/link/abc", until); err != nil {
+		return // refused is as well
+	}
+	if got, _, _ := strings.Cut(server.Next(t), "\r\n\r\n"); strings.Contains(got, "\r\nBcc:") {
+		t.Errorf("a header was added:\n%s", got)
+	}
+}
+
+// A server that says nothing, or is not there, is given up.
+func TestNoServer(t *testing.T) {
+	silent := dbtest.StartSilent(t)
+	s := mail.New(mail.Config{Host: silent.Host, Port: silent.Port, From: "keys@acme.example"})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := s.Forgot(ctx, nora, "https://keys.example/link/abc", until); err == nil || time.Since(began) > 5*time.Second {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+}
+
+// Without TLS nothing is said to a server elsewhere.
+func TestTLSIsRequired(t *testing.T) {
+	server := dbtest.StartSMTP(t)
+	for host, plain := range map[string]bool{server.Host: true, "localhost": true, "localhost.": false} {
+		s := mail.New(mail.Config{Host: host, Port: server.Port, From: "keys@acme.example"})
+		if err := s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until); (err == nil) != plain {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package signin
+
+import (
+	"context"
+
+	"latchkey/internal/fault"
+	"latchkey/internal/user"
+)
+
+// mostWaiting is how many wishes for another password may wait to be worked on.
+const mostWaiting = 100
+
+// CanMail reports whether people can be mailed links.
+func (s *Service) CanMail() bool { return s.Mail != nil }
+
+// Forgot mails whoever has the address a link to choose another password. It
+// tells nothing of whether somebody does, and returns at once: what it takes is
+// done by Run. It returns fault.RateLimited for too many wishes from the
+// visitor's address; too many for one person are left undone.
+func (s *Service) Forgot(email string, v Visitor) error {
+	allowed, err := s.attempts.admitForgot(v.Origin.IP, user.Fold(email), s.Now())
+	if err != nil || !allowed || s.Mail == nil {
+		return err
+	}
+	select {
+	case s.forgotten <- email:
+	default: // so many at once are no people
+	}
+	return nil
+}
+
+// Run does until ctx ends what the service put off. Tell hears of mails that
+// could not be sent.
+func (s *Service) Run(ctx context.Context, tell func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case email := <-s.forgotten:
+			if err := s.mailReset(ctx, email); err != nil && ctx.Err() == nil {
+				tell(err)
+			}
+		}
+	}
+}
+
+// mailReset mails a person a link, if there is such a person, who is in an
+// account: what somebody else typed is mailed to nobody.
+func (s *Service) mailReset(ctx context.Context, email string) error {
+	person, err := s.Repository.Person(ctx, user.Fold(email))
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all, err := s.Repository.Accounts(ctx, person.ID)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	l, value, err := s.keepLink(ctx, Link{Purpose: Reset, UserID: person.ID}, nil)
+	if err != nil {
+		return err
+	}
+	return s.Mail.Forgot(ctx, person.User, s.Address(value), l.ExpiresAt)
+}
