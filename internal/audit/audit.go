@@ -5,6 +5,7 @@ package audit
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,6 +79,25 @@ const (
 	LegacyAccountDeleted Action = "legacy_account.deleted"
 )
 
+// Actions are all of the vocabulary, those about the same sort of thing
+// together.
+func Actions() []Action {
+	return []Action{
+		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, AccessTokenGranted, AccessTokenRevoked,
+		UserCreated, UserInvited, UserAdded, UserUpdated, UserRemoved, OwnershipTransferred,
+		SessionStarted, SessionEnded, PasswordSet, TOTPEnabled, TOTPDisabled, RecoveryCodesRenewed, RecoveryCodeUsed,
+		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
+		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, AppCreated, AppUpdated,
+		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,
+	}
+}
+
+// Thing is what an action is about: what stands before its dot.
+func (a Action) Thing() string {
+	thing, _, _ := strings.Cut(string(a), ".")
+	return thing
+}
+
 // TargetKind says what sort of thing was changed.
 type TargetKind string
 
@@ -122,9 +142,13 @@ type Event struct {
 
 // Filter narrows a list of events. Zero fields do not narrow.
 type Filter struct {
-	Actions   []Action
-	ActorID   uuid.UUID
-	TargetKey string
+	Actions []Action
+	ActorID uuid.UUID
+	// ActorName and TargetName are names as at the moment of the event, so that
+	// they find those who have left, too.
+	ActorName  string
+	TargetKey  string
+	TargetName string
 	// After and Before are exclusive bounds on the time of the event.
 	After, Before time.Time
 }

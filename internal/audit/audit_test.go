@@ -1,6 +1,11 @@
 package audit_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/uuid"
@@ -25,5 +30,41 @@ func TestActorOf(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+// No action of the vocabulary is left out of the list of them.
+func TestActions(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "audit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []audit.Action
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, is := n.(*ast.ValueSpec)
+		if !is || spec.Type == nil {
+			return true
+		}
+		if name, is := spec.Type.(*ast.Ident); !is || name.Name != "Action" {
+			return true
+		}
+		for _, value := range spec.Values {
+			literal, is := value.(*ast.BasicLit)
+			if !is {
+				t.Fatalf("%v is no text", value)
+			}
+			text, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			declared = append(declared, audit.Action(text))
+		}
+		return true
+	})
+	listed := audit.Actions()
+	slices.Sort(declared)
+	slices.Sort(listed)
+	if len(declared) < 20 || !slices.Equal(declared, listed) {
+		t.Errorf("declared are %q, and listed %q", declared, listed)
 	}
 }

@@ -94,6 +94,15 @@ func (p *Principal) Require(accountID, storeID uuid.UUID, what Permission, scope
 	return Denied(scope)
 }
 
+// RequireScopes refuses p where it does not hold all of the scopes. It returns
+// fault.Forbidden, or nil.
+func (p *Principal) RequireScopes(scopes ...string) error {
+	if missing := p.Missing(scopes...); len(missing) > 0 {
+		return Denied(missing...)
+	}
+	return nil
+}
+
 // MaySomewhere reports whether p is the session of a person who may do what
 // the permission says in one store or another.
 func (p *Principal) MaySomewhere(what Permission) bool {

@@ -67,8 +67,10 @@ func (e events) admitted(ctx context.Context, accountID uuid.UUID, f audit.Filte
 	if f.ActorID != uuid.Nil {
 		q = q.Where("actor_id = ?", f.ActorID)
 	}
-	if f.TargetKey != "" {
-		q = q.Where("target_key = ?", f.TargetKey)
+	for column, text := range map[string]string{"actor_name": f.ActorName, "target_key": f.TargetKey, "target_name": f.TargetName} {
+		if text != "" {
+			q = q.Where(column+" = ?", text)
+		}
 	}
 	if !f.After.IsZero() {
 		q = q.Where("at > ?", instant{f.After})

@@ -91,8 +91,11 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // finish answers for a handler that panicked, and records the request.
 func (p *public) finish(x *exchange, r *http.Request) {
-	panicked := recover()
-	if panicked != nil {
+	switch panicked := recover(); panicked {
+	case nil:
+	case http.ErrAbortHandler: // which the handler said what of there is to say
+		x.broken = true
+	default:
 		p.panicked(x, r, panicked)
 	}
 	if x.status == 0 {

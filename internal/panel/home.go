@@ -34,6 +34,7 @@ func (v *visit) nav() []section {
 	}
 	settings.Links = append(settings.Links, v.link("nav.stores", "store", "/stores"))
 	settings.Links = append(settings.Links, v.peopleLinks()...)
+	settings.Links = append(settings.Links, v.auditLinks()...)
 	return []section{settings}
 }
 

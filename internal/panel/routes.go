@@ -30,5 +30,6 @@ func routes() []route {
 		forgotRoutes(),
 		profileRoutes(),
 		tokenRoutes(),
+		auditRoutes(),
 	)
 }

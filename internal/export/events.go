@@ -1,0 +1,49 @@
+package export
+
+import (
+	"encoding/csv"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/spreadsheet"
+)
+
+// EventWriter writes audit events as CSV, a line each, with a header.
+type EventWriter struct{ lines *csv.Writer }
+
+// NewEventWriter returns a writer of events that has written its header when
+// the first of them are.
+func NewEventWriter(to io.Writer) *EventWriter {
+	lines := csv.NewWriter(to)
+	lines.UseCRLF = true // RFC 4180, section 2
+	// What goes wrong is remembered for Write.
+	_ = lines.Write([]string{
+		"time", "actor_kind", "actor_id", "actor", "action", "target_kind", "target_id", "target", "ip", "request_id", "details",
+	})
+	return &EventWriter{lines}
+}
+
+// Write writes events. All that it was given is written when it returns.
+func (w *EventWriter) Write(events []audit.Event) error {
+	for _, e := range events {
+		details := make([]string, len(e.Details))
+		for i, d := range e.Details {
+			details[i] = d.Name + "=" + d.Value
+		}
+		actor := ""
+		if e.Actor.ID != uuid.Nil {
+			actor = e.Actor.ID.String()
+		}
+		// As above.
+		_ = w.lines.Write(spreadsheet.Harmless([]string{
+			e.At.UTC().Format(time.RFC3339Nano), string(e.Actor.Kind), actor, e.Actor.Name, string(e.Action),
+			string(e.Target.Kind), e.Target.Key, e.Target.Name, e.IP, e.RequestID, strings.Join(details, "; "),
+		}))
+	}
+	w.lines.Flush()
+	return w.lines.Error()
+}

@@ -1,0 +1,39 @@
+package export_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/export"
+)
+
+func TestEvents(t *testing.T) {
+	id := uuid.MustParse("01980000-0000-7000-8000-000000000001")
+	at := time.Date(2026, 3, 4, 23, 0, 0, 5000, time.FixedZone("", 3600))
+	var text bytes.Buffer
+	w := export.NewEventWriter(&text)
+	for range 2 {
+		err := w.Write([]audit.Event{
+			{At: at, Actor: audit.Actor{Kind: audit.ActorAPIToken, ID: id, Name: "=1+1"}, Action: audit.UserUpdated,
+				Target: audit.Target{Kind: audit.TargetUser, Key: "k", Name: "@ann, \"O\""}, IP: "192.0.2.1", RequestID: "-r",
+				Details: []audit.Detail{{Name: "firstName", Value: "=x"}, {Name: "to", Value: "b"}}},
+			{At: at, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"}, Action: audit.AccountCreated, Details: []audit.Detail{{Name: "=", Value: "1"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := "2026-03-04T22:00:00.000005Z,API_TOKEN,01980000-0000-7000-8000-000000000001,'=1+1,user.updated,user,k,\"'@ann, \"\"O\"\"\",192.0.2.1,'-r,firstName==x; to=b\r\n" +
+		"2026-03-04T22:00:00.000005Z,OPERATOR,,operator,account.created,,,,,,'==1\r\n"
+	want := "time,actor_kind,actor_id,actor,action,target_kind,target_id,target,ip,request_id,details\r\n" + lines + lines
+	if got := text.String(); got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+	if err := export.NewEventWriter(&narrow{40}).Write(nil); err == nil {
+		t.Error("what was not written is no failure")
+	}
+}

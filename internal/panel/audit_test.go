@@ -1,0 +1,145 @@
+package panel_test
+
+import (
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/dbtest"
+)
+
+// eventful has something done by the owner, by the owner of Acme EU and by the operator, and returns the owner and the other.
+func eventful(s *server) (owner, storeOwner *visitor) {
+	owner, storeOwner = s.signedIn(s.OwnerEmail), s.signedIn(euOwner)
+	s.issued(owner, "", "Nightly export")
+	s.issued(storeOwner, "acme2eu", "Till one")
+	return owner, storeOwner
+}
+
+func TestAudit(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, _ := eventful(s)
+		all := owner.get(s.page("/audit"))
+		for _, text := range []string{
+			s.OwnerEmail + " created the API token Nightly export", euOwner + " created the API token Till one",
+			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU", "On the server itself", "Scopes", "store_cart_read_only",
+		} {
+			all.wants(http.StatusOK, text)
+		}
+		for _, c := range []struct {
+			query       string
+			has, hasNot string
+		}{
+			{"who=" + url.QueryEscape(strings.ToUpper(euOwner)), "Till one", "Nightly export"},
+			{"who=The+operator", "The operator created the store", "Till one"},
+			{"who=operator", "The operator created the store", "Till one"},
+			{"who=nobody", "Nothing of this kind was done.", "Till one"},
+			{"action=api_token.created", "Till one", "started a session"},
+			{"action=session", "started a session", "Till one"},
+			{"target=Till+one", "created the API token Till one", "created the API token Nightly"},
+			{"from=2020-01-01&to=2020-01-02T10:00", "Nothing of this kind", "Till one"},
+			{"from=2020-01-01", "Till one", "Nothing of this kind"},
+			{"to=2020-01-01", "Nothing of this kind", "Till one"},
+			{"action=api_token.created&who=" + euOwner, "Till one", "Nightly"},
+		} {
+			r := owner.get(s.page("/audit?"+c.query)).wants(http.StatusOK, c.has)
+			if events := r.all("ol"); len(events) > 0 && strings.Contains(textOf(events[0]), c.hasNot) {
+				t.Errorf("%s shows %q", c.query, c.hasNot)
+			}
+		}
+		for query, text := range map[string]string{"from=yesterday": "Write a day and a time", "to=x": "Write a day and a time", "action=fly": "There is no such action"} {
+			owner.get(s.page("/audit?"+query)).wants(http.StatusUnprocessableEntity, text)
+			owner.get(s.page("/audit/export.csv?"+query)).wants(http.StatusUnprocessableEntity, text)
+		}
+		owner.get(linkCalled(t, owner.get(s.page("/audit?target=Acme+EU")), "Acme EU")).wants(http.StatusOK, "Users of Acme EU")
+		one := owner.get(linkCalled(t, owner.get(s.page("/audit?target=Till+one")), "All about this"))
+		one.wants(http.StatusOK, "Only changes to one thing are shown.").wants(http.StatusOK, "created the API token Till one")
+	})
+}
+
+// Times are the viewer's, to read and to ask by.
+func TestAuditZone(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, _ := eventful(s)
+		owner.keep("latchkey-zone", "Pacific/Kiritimati") // 14 hours ahead
+		there, err := time.LoadLocation("Pacific/Kiritimati")
+		if err != nil {
+			t.Fatal(err)
+		}
+		later, before := time.Now().In(there).Add(2*time.Minute).Format("2006-01-02T15:04"), time.Now().In(there).Add(-2*time.Minute).Format("2006-01-02T15:04")
+		owner.get(s.page("/audit?from="+later)).wants(http.StatusOK, "Nothing of this kind")
+		owner.get(s.page("/audit?from="+before)).wants(http.StatusOK, "Till one").wants(http.StatusOK, "Pacific/Kiritimati")
+		owner.get(linkCalled(t, owner.get(s.page("/audit")), "the last hour")).wants(http.StatusOK, "Till one")
+	})
+}
+
+// Only those read the audit log who may over the API, and nobody another account's.
+func TestAuditRefuses(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		_, storeOwner := eventful(s)
+		for who, c := range map[string]struct {
+			v    *visitor
+			want int
+		}{
+			"a store's owner": {storeOwner, http.StatusForbidden}, "a clerk": {clerkOfEU(s), http.StatusForbidden},
+			"nobody": {s.signedIn(ben), http.StatusForbidden}, "a stranger": {s.signedIn("owner@bicycles.example"), http.StatusNotFound},
+			"somebody who is not signed in": {s.visitor(), http.StatusSeeOther},
+		} {
+			for _, path := range []string{"/audit", "/audit/export.csv"} {
+				if r := c.v.get(s.page(path)); r.status != c.want || strings.Contains(r.body, "Till one") {
+					t.Errorf("%s at %s: %d", who, path, r.status)
+				}
+			}
+			if r := c.v.open(s.page("/stores")); who != "a stranger" && strings.Contains(r.text(), "Audit log") {
+				t.Errorf("%s is shown the way to the audit log", who)
+			}
+		}
+	})
+}
+
+// logged puts events into the account's log, the last of them newest.
+func (s *server) logged(n int) {
+	s.t.Helper()
+	const row = `INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key, target_name, ip, request_id, details)`
+	var sqlite, postgres strings.Builder
+	for i := range n {
+		id := uuid.Must(uuid.NewV7())
+		at := time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC).UnixMicro()
+		values := fmt.Sprintf("'API_TOKEN', NULL, '=bulk', '%s', 'user', '', 'person %d', '', '', '[]')", audit.UserUpdated, i)
+		fmt.Fprintf(&sqlite, "%s VALUES ('%s', '%s', %d, %s;", row, s.Account, id, at, values)
+		fmt.Fprintf(&postgres, "%s VALUES ('%s', '%s', to_timestamp(%d), %s;", row, s.Account, id, at/1_000_000, values)
+	}
+	dbtest.Exec(s.t, s.database, sqlite.String(), postgres.String())
+}
+
+// The export is all that the filter admits, however many pages that are, and nothing that a spreadsheet runs.
+func TestAuditExport(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, _ := eventful(s)
+		const many = 2345
+		s.logged(many)
+		page := owner.get(s.page("/audit?who=%3Dbulk"))
+		r := owner.get(linkCalled(t, page, "Export as CSV"))
+		if kind, how := r.header.Get("Content-Type"), r.header.Get("Content-Disposition"); r.status != http.StatusOK || !strings.HasPrefix(kind, "text/csv") || !strings.HasPrefix(how, "attachment; filename=audit-20") {
+			t.Fatalf("%d %s %s", r.status, kind, how)
+		}
+		lines, err := csv.NewReader(strings.NewReader(r.body)).ReadAll()
+		if err != nil || len(lines) != many+1 || lines[0][0] != "time" {
+			t.Fatalf("%d lines, %v", len(lines), err)
+		}
+		if first, last := lines[1], lines[many]; first[7] != fmt.Sprintf("person %d", many-1) || last[7] != "person 0" || last[0] != "2026-01-01T00:00:00Z" || last[3] != "'=bulk" {
+			t.Errorf("from %q to %q", first, last)
+		}
+		second := owner.get(linkCalled(t, page, "Older"))
+		if text := textOf(second.all("ol")[0]); !strings.Contains(text, fmt.Sprintf("person %d ", many-51)) || strings.Contains(text, fmt.Sprintf("person %d ", many-50)) {
+			t.Errorf("the second page is %s", text)
+		}
+	})
+}

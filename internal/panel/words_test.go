@@ -1,0 +1,48 @@
+package panel
+
+import (
+	"testing"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/user"
+)
+
+// Every action of the audit log has words, in lists and as a sentence, and so has what it is about.
+func TestActionsHaveWords(t *testing.T) {
+	l, err := newLooks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range audit.Actions() {
+		for _, key := range []string{"audit.says." + string(a), "audit.names." + string(a), "audit.things." + a.Thing()} {
+			if _, err := l.messages.text(key); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// Every permission is in one group, and both have words.
+func TestPermissionsHaveWords(t *testing.T) {
+	l, err := newLooks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	grouped := map[string]int{}
+	for _, g := range permissionGroups() {
+		if _, err := l.messages.text("permissions.groups." + g.key); err != nil {
+			t.Error(err)
+		}
+		for _, name := range g.names {
+			grouped[name]++
+			if _, err := l.messages.text("permissions.names." + name); err != nil || !user.IsPermission(name) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	for _, name := range user.Permissions() {
+		if grouped[name] != 1 {
+			t.Errorf("%s is in %d groups", name, grouped[name])
+		}
+	}
+}
