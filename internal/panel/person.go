@@ -35,6 +35,9 @@ type personPage struct {
 	// MayRemove and MayGive say whether the visitor may take them out of the
 	// account, and make them an owner.
 	MayRemove, MayGive bool
+	// InviteForm is the id of the form that makes them a link to sign in; empty
+	// for whoever may not.
+	InviteForm string
 }
 
 func detailsForm(p user.Profile) *form {
@@ -65,6 +68,9 @@ func (v *visit) showPerson(status int, p user.Profile, details, add *form) error
 	}
 	shown.MayRemove = offboard.MayRemove(v.by, false) == nil
 	shown.MayGive = !shown.You && user.MayTransfer(v.by) == nil && (v.by.OwnsAccount(v.by.AccountID) || v.by.OwnsAStore())
+	if _, denied := v.mayInvite(p); denied == nil && !shown.You {
+		shown.InviteForm = v.Forms.New()
+	}
 	var err error
 	if shown.Stores, err = v.storesToAdd(p); err != nil {
 		return err
