@@ -1,0 +1,144 @@
+package signin_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// authenticator keeps one passkey, and signs whatever it is told to (Web
+// Authentication, section 6).
+type authenticator struct {
+	*testing.T
+
+	key    *ecdsa.PrivateKey
+	id     []byte
+	handle []byte
+	count  uint32
+
+	// What it says of itself and of the page, which a test may change.
+	origin, site string
+	flags        byte
+}
+
+// The flags of authenticator data (Web Authentication, section 6.1).
+const (
+	userPresent  = 0x01
+	userVerified = 0x04
+	hasKey       = 0x40
+)
+
+func newAuthenticator(t *testing.T) *authenticator {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authenticator{T: t, key: key, id: []byte(rand.Text()), origin: "https://keys.example", site: "keys.example", flags: userPresent | userVerified}
+}
+
+// options are what a page hands to the browser.
+type options struct {
+	Challenge string `json:"challenge"`
+	User      struct {
+		ID string `json:"id"`
+	} `json:"user"`
+	UserVerification       string `json:"userVerification"`
+	AuthenticatorSelection struct {
+		ResidentKey      string `json:"residentKey"`
+		UserVerification string `json:"userVerification"`
+	} `json:"authenticatorSelection"`
+}
+
+func (a *authenticator) read(text []byte) options {
+	a.Helper()
+	var o options
+	if err := json.Unmarshal(text, &o); err != nil {
+		a.Fatal(err)
+	}
+	return o
+}
+
+func encoded(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
+
+// client is what the browser says of the page (section 5.8.1).
+func (a *authenticator) client(kind, challenge string) []byte {
+	text, err := json.Marshal(map[string]any{"type": kind, "challenge": challenge, "origin": a.origin, "crossOrigin": false})
+	if err != nil {
+		a.Fatal(err)
+	}
+	return text
+}
+
+// data is what the authenticator says (section 6.1).
+func (a *authenticator) data(flags byte) []byte {
+	site := sha256.Sum256([]byte(a.site))
+	a.count++
+	return binary.BigEndian.AppendUint32(append(site[:], flags), a.count)
+}
+
+// makes makes the passkey, and answers as the browser does.
+func (a *authenticator) makes(text []byte) string {
+	a.Helper()
+	o := a.read(text)
+	if o.AuthenticatorSelection.ResidentKey != "required" || o.AuthenticatorSelection.UserVerification != "required" {
+		a.Errorf("the options are %s", text)
+	}
+	var err error
+	if a.handle, err = base64.RawURLEncoding.DecodeString(o.User.ID); err != nil {
+		a.Fatal(err)
+	}
+	point, err := a.key.PublicKey.ECDH()
+	if err != nil {
+		a.Fatal(err)
+	}
+	raw := point.Bytes() // 4, x, y
+	public, err := cbor.Marshal(map[int]any{1: 2, 3: -7, -1: 1, -2: raw[1:33], -3: raw[33:]})
+	if err != nil {
+		a.Fatal(err)
+	}
+	data := append(a.data(a.flags|hasKey), make([]byte, 16)...) // no model
+	data = append(binary.BigEndian.AppendUint16(data, uint16(len(a.id))), a.id...)
+	object, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": append(data, public...)})
+	if err != nil {
+		a.Fatal(err)
+	}
+	return a.answer(map[string]any{"clientDataJSON": encoded(a.client("webauthn.create", o.Challenge)), "attestationObject": encoded(object), "transports": []string{"internal"}})
+}
+
+// signs proves that it has the passkey, and answers as the browser does.
+func (a *authenticator) signs(text []byte) string {
+	a.Helper()
+	o := a.read(text)
+	if o.UserVerification != "required" {
+		a.Errorf("the options are %s", text)
+	}
+	client, data := a.client("webauthn.get", o.Challenge), a.data(a.flags)
+	sum := sha256.Sum256(client)
+	sum = sha256.Sum256(append(data, sum[:]...))
+	signature, err := a.key.Sign(rand.Reader, sum[:], crypto.SHA256)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return a.answer(map[string]any{
+		"clientDataJSON": encoded(client), "authenticatorData": encoded(data), "signature": encoded(signature), "userHandle": encoded(a.handle),
+	})
+}
+
+func (a *authenticator) answer(response map[string]any) string {
+	text, err := json.Marshal(map[string]any{
+		"id": encoded(a.id), "rawId": encoded(a.id), "type": "public-key", "response": response, "clientExtensionResults": map[string]any{},
+	})
+	if err != nil {
+		a.Fatal(err)
+	}
+	return string(text)
+}

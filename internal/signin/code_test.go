@@ -1,0 +1,243 @@
+package signin_test
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+// adds adds an authenticator app of the owner at home, and returns its secret
+// and the recovery codes.
+func (w *world) adds() (string, []secret.Password) {
+	w.Helper()
+	by := owner(w.home)
+	flow, err := w.signIn.AskTOTP(w.Context(), by)
+	w.must(err)
+	told, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+	w.must(err)
+	app := strings.ReplaceAll(told.Secret, " ", "")
+	codes, err := w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
+	w.must(err)
+	return app, codes
+}
+
+// shown is the code that an app shows so many steps from now.
+func (w *world) shown(app string, steps int) string {
+	w.Helper()
+	code, err := totp.GenerateCode(app, w.now().Add(time.Duration(steps)*30*time.Second))
+	w.must(err)
+	return code
+}
+
+// owes is the flow of the owner at home, who gave their password.
+func (w *world) owes() string {
+	w.Helper()
+	flow, err := w.signIn.AskCode(w.Context(), w.home.Owner, signin.ByPassword, "/next")
+	w.must(err)
+	return flow.Reveal()
+}
+
+func (w *world) enters(flow, code string) error {
+	_, _, err := w.signIn.Code(w.Context(), flow, code, here)
+	return err
+}
+
+// why is the reason of a refusal.
+func (w *world) why(err error, want signin.Why) {
+	w.Helper()
+	refused, is := err.(*signin.Refused) //nolint:errorlint // it is returned as it is
+	if !is || refused.Why != want {
+		w.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestCode(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		app, _ := w.adds()
+		w.passes(10 * time.Minute)
+		for _, method := range []signin.Method{signin.ByPassword, signin.ByLink, signin.ByPasskey, signin.ByProvider} {
+			needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, method)
+			w.must(err)
+			if want := method == signin.ByPassword || method == signin.ByLink; needs != want {
+				w.Errorf("after %s: %t", method, needs)
+			}
+		}
+		_, _, err := w.signIn.Begin(w.Context(), w.home.Owner, w.home.Account.ID, signin.ByPassword, here)
+		w.wants(err, fault.Forbidden, "")
+
+		flow := w.owes()
+		w.wants(w.enters(flow, w.shown(app, -2)), fault.Invalid, "code")
+		w.wants(w.enters(flow, w.shown(app, 2)), fault.Invalid, "code")
+		w.wants(w.enters(flow, "12345"), fault.Invalid, "code")
+		w.wants(w.enters(flow, ""), fault.Invalid, "code")
+		who, half, err := w.signIn.Code(w.Context(), flow, w.shown(app, 0), here)
+		w.must(err)
+		if who.ID != w.home.Owner.ID || half.First != signin.ByPasswordAndCode || half.Next != "/next" {
+			w.Errorf("%s, %+v", who.Email, half)
+		}
+		w.why(w.enters(flow, w.shown(app, 1)), signin.WhyOver)
+		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
+		w.wants(w.enters(w.owes(), w.shown(app, -1)), fault.Invalid, "code") // before the one that was used
+		w.must(w.enters(w.owes(), w.shown(app, 1)))
+		if _, _, err := w.signIn.Begin(w.Context(), who, w.home.Account.ID, half.First, here); err != nil {
+			w.Error(err)
+		}
+
+		slow := w.owes()
+		w.passes(10*time.Minute + time.Second)
+		w.why(w.enters(slow, w.shown(app, 0)), signin.WhyOver)
+	})
+}
+
+// Of many who enter one code at the same time, one is let in.
+func TestCodeAtOnce(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		app, recovery := w.adds()
+		w.passes(time.Minute)
+		for name, code := range map[string]string{"code": w.shown(app, 0), "recovery code": recovery[0].Reveal()} {
+			const racers = 6
+			var flows [racers]string
+			for i := range flows {
+				flows[i] = w.owes()
+			}
+			var in atomic.Int32
+			var all sync.WaitGroup
+			for _, flow := range flows {
+				all.Go(func() {
+					switch err := w.enters(flow, code); fault.KindOf(err) {
+					case "":
+						in.Add(1)
+					case fault.Invalid:
+					default:
+						w.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if in.Load() != 1 {
+				w.Errorf("%d came in by one %s", in.Load(), name)
+			}
+		}
+		if n := w.told(w.home, audit.RecoveryCodeUsed); n != 1 {
+			w.Errorf("the log tells of %d recovery codes", n)
+		}
+	})
+}
+
+// Of many who finish one flow at the same time, one does.
+func TestFlowAtOnce(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		_, recovery := w.adds()
+		flow := w.owes()
+		var in atomic.Int32
+		var all sync.WaitGroup
+		for i := range 5 {
+			all.Go(func() {
+				if err := w.enters(flow, recovery[i].Reveal()); err == nil {
+					in.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if in.Load() != 1 {
+			w.Errorf("%d came in by one flow", in.Load())
+		}
+	})
+}
+
+func TestRecoveryCodes(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		app, codes := w.adds()
+		if len(codes) != signin.RecoveryCodes {
+			w.Fatalf("%d codes", len(codes))
+		}
+		w.must(w.enters(w.owes(), "  "+strings.ToUpper(strings.ReplaceAll(codes[3].Reveal(), "-", " "))+" "))
+		w.wants(w.enters(w.owes(), codes[3].Reveal()), fault.Invalid, "code")
+		renewed, err := w.signIn.RenewCodes(w.Context(), owner(w.home))
+		w.must(err)
+		w.wants(w.enters(w.owes(), codes[4].Reveal()), fault.Invalid, "code")
+		w.must(w.enters(w.owes(), renewed[0].Reveal()))
+		all, err := w.signIn.Security(w.Context(), owner(w.home))
+		w.must(err)
+		if all.RecoveryCodes != 9 || all.TOTPSince.IsZero() {
+			w.Errorf("%+v", all)
+		}
+
+		w.must(w.signIn.DisableTOTP(w.Context(), owner(w.home)))
+		w.wants(w.signIn.DisableTOTP(w.Context(), owner(w.home)), fault.NotFound, "")
+		_, err = w.signIn.RenewCodes(w.Context(), owner(w.home))
+		w.wants(err, fault.NotFound, "")
+		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.NotFound, "")
+		for action, want := range map[audit.Action]int{
+			audit.TOTPEnabled: 1, audit.TOTPDisabled: 1, audit.RecoveryCodesRenewed: 1, audit.RecoveryCodeUsed: 2,
+		} {
+			if got := w.told(w.home, action); got != want {
+				w.Errorf("the log tells %d times of %s", got, action)
+			}
+		}
+	})
+}
+
+func TestAddingAnApp(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		by, other := owner(w.home), owner(w.away)
+		flow, err := w.signIn.AskTOTP(w.Context(), by)
+		w.must(err)
+		told, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+		w.must(err)
+		if !strings.HasPrefix(string(told.Picture), "\x89PNG") {
+			w.Error("no picture")
+		}
+		app := strings.ReplaceAll(told.Secret, " ", "")
+		_, err = w.signIn.AskedTOTP(w.Context(), other, flow.Reveal())
+		w.why(err, signin.WhyOver)
+		_, err = w.signIn.EnableTOTP(w.Context(), other, flow.Reveal(), w.shown(app, 0))
+		w.why(err, signin.WhyOver)
+		_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), "000000")
+		w.wants(err, fault.Invalid, "code")
+		_, err = w.signIn.EnableTOTP(w.Context(), by, w.owes(), w.shown(app, 0)) // a flow of another purpose
+		w.why(err, signin.WhyOver)
+		second, err := w.signIn.AskTOTP(w.Context(), by)
+		w.must(err)
+		toldAgain, err := w.signIn.AskedTOTP(w.Context(), by, second.Reveal())
+		w.must(err)
+		_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
+		w.must(err)
+		// The code with which it was added is used up.
+		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
+		_, err = w.signIn.AskTOTP(w.Context(), by)
+		w.wants(err, fault.Conflict, "")
+		_, err = w.signIn.EnableTOTP(w.Context(), by, second.Reveal(), w.shown(strings.ReplaceAll(toldAgain.Secret, " ", ""), 0))
+		w.wants(err, fault.Conflict, "")
+	})
+}
+
+// Whoever guesses gets few tries, and a right password gives no more.
+func TestCodesAreLimited(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.adds()
+		w.gives(w.home.Owner)
+		var limited int
+		for range 15 {
+			_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), visitor("192.0.2.2"))
+			w.must(err)
+			if err := w.enters(w.owes(), "123456"); fault.KindOf(err) == fault.RateLimited {
+				limited++
+			}
+		}
+		if limited < 5 {
+			w.Errorf("only %d of 15 tries were too many", limited)
+		}
+		w.passes(10 * time.Minute)
+		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
+	})
+}

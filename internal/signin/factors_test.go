@@ -1,0 +1,153 @@
+package signin_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+func noPasswords(c *signin.Config) { c.NoPasswords = true }
+
+// Nobody removes the last way in which they can sign in.
+func TestRemoveButOne(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		by := owner(w.home)
+		w.gives(w.home.Owner) // of no use here
+		w.registers(by, "Telephone")
+		_, err := w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
+		w.must(err)
+		all, err := w.signIn.Security(w.Context(), by)
+		w.must(err)
+		var gone atomic.Int32
+		var both sync.WaitGroup
+		for _, id := range []uuid.UUID{all.Passkeys[0].ID, all.Identities[0].ID} {
+			both.Go(func() {
+				switch err := w.signIn.Remove(w.Context(), by, id); fault.KindOf(err) {
+				case "":
+					gone.Add(1)
+				case fault.Conflict:
+				default:
+					w.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		if gone.Load() != 1 || w.told(w.home, audit.PasskeyRemoved)+w.told(w.home, audit.IdentityUnlinked) != 1 {
+			w.Errorf("%d of two were removed", gone.Load())
+		}
+	}, noPasswords)
+}
+
+// A password is a way to sign in, unless passwords are none.
+func TestRemoveAll(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		by := owner(w.home)
+		w.registers(by, "Telephone")
+		all, err := w.signIn.Security(w.Context(), by)
+		w.must(err)
+		w.wants(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID), fault.Conflict, "")
+		proofs, err := w.signIn.Proofs(w.Context(), by)
+		w.must(err)
+		if proofs != (signin.Proofs{Passkey: true}) {
+			w.Errorf("%+v", proofs)
+		}
+		w.gives(w.home.Owner)
+		w.must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
+		if proofs, err = w.signIn.Proofs(w.Context(), by); err != nil || proofs != (signin.Proofs{Password: true}) {
+			w.Errorf("%+v, %v", proofs, err)
+		}
+	})
+}
+
+func TestNoPasswords(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		w.gives(w.home.Owner)
+		_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), here)
+		w.wants(err, fault.Forbidden, "")
+		if all, ready, err := w.signIn.OwnersWithoutPassword(w.Context()); err != nil || all != 2 || ready != 0 {
+			w.Errorf("%d of %d, %v", ready, all, err)
+		}
+		w.registers(owner(w.home), "Telephone")
+		_, err = w.comes(o, owner(w.away), signin.ToLink, signin.Claims{Subject: "1"})
+		w.must(err)
+		if all, ready, err := w.signIn.OwnersWithoutPassword(w.Context()); err != nil || all != 2 || ready != 2 {
+			w.Errorf("%d of %d, %v", ready, all, err)
+		}
+	}, noPasswords)
+}
+
+func TestResetFactors(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		by := owner(w.home)
+		w.adds()
+		w.registers(by, "Telephone")
+		_, err := w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1", Email: "there@id.example"})
+		w.must(err)
+		_, err = w.signIn.ResetFactors(w.Context(), by, w.home.Owner.Email)
+		w.wants(err, fault.Forbidden, "")
+		_, err = w.signIn.ResetFactors(w.Context(), operator(w.home), "nobody@acme.example")
+		w.wants(err, fault.NotFound, "email")
+		gone, err := w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email)
+		w.must(err)
+		if !gone.TOTP || gone.RecoveryCodes != 10 || len(gone.Passkeys) != 1 || len(gone.Identities) != 1 {
+			w.Errorf("%+v", gone)
+		}
+		for _, action := range []audit.Action{audit.TOTPDisabled, audit.PasskeyRemoved, audit.IdentityUnlinked} {
+			if told := w.events(w.home, action); len(told) != 1 || told[0].Actor.Kind != audit.ActorOperator {
+				w.Errorf("the log tells of %s: %+v", action, told)
+			}
+		}
+		if gone, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email); err != nil || gone.TOTP || len(gone.Passkeys) > 0 {
+			w.Errorf("%+v, %v", gone, err)
+		}
+	})
+}
+
+// Who was shown an invitation may have accepted it in the person's place, and
+// may have added a passkey. When the person's own password takes the place of
+// that one, what was added goes with it; what they add themselves then stays.
+func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		const email = "nora@acme.example"
+		w.must(w.redeems(w.invites(owner(w.home), email)))
+		person, err := w.db.SignIn().Person(w.Context(), email)
+		w.must(err)
+		by := owner(w.home)
+		by.ID, by.Name, by.AccountOwner = person.ID, person.Email, false
+		a := w.registers(by, "Not mine")
+		_, err = w.proves(a)
+		w.must(err)
+		w.gives(person.User)
+		_, err = w.proves(a)
+		w.why(err, signin.WhyPasskey)
+		if n := w.told(w.home, audit.PasskeyRemoved); n != 1 {
+			w.Errorf("the log tells of %d passkeys", n)
+		}
+		own := w.registers(by, "Mine")
+		w.gives(person.User)
+		_, err = w.proves(own)
+		w.must(err)
+	})
+}
+
+// Servers that share a database go on with each other's flows.
+func TestFlowsAreShared(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		app, _ := w.adds()
+		w.passes(time.Minute)
+		flow := w.owes()
+		other, err := signin.NewService(w.signIn.Config)
+		w.must(err)
+		if _, _, err := other.Code(w.Context(), flow, w.shown(app, 0), here); err != nil {
+			w.Error(err)
+		}
+	})
+}

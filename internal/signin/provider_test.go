@@ -1,0 +1,201 @@
+package signin_test
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+// oracle is a provider that says what it is told to.
+type oracle struct {
+	says signin.Claims
+	err  error
+	// last is what it was asked.
+	last signin.Question
+}
+
+func (*oracle) Issuer() string { return "https://id.example" }
+func (*oracle) Name() string   { return "Example ID" }
+
+func (o *oracle) Address(_ context.Context, q signin.Question) (string, error) {
+	o.last = q
+	return "https://id.example/?" + url.Values{"state": {q.State}}.Encode(), o.err
+}
+
+func (o *oracle) Redeem(_ context.Context, _ string, q signin.Question) (signin.Claims, error) {
+	if q != o.last {
+		return signin.Claims{}, signin.Refuse(signin.WhyUntrusted, nil)
+	}
+	return o.says, o.err
+}
+
+func eachOracle(t *testing.T, test func(*world, *oracle), settings ...func(*signin.Config)) {
+	t.Helper()
+	o := &oracle{}
+	eachWorld(t, func(w *world) { *o = oracle{}; test(w, o) }, append(settings, func(c *signin.Config) { c.Provider = o })...)
+}
+
+// comes goes to the provider and back.
+func (w *world) comes(o *oracle, by *auth.Principal, goal signin.Goal, says signin.Claims) (signin.Arrival, error) {
+	w.Helper()
+	_, flow, err := w.signIn.AskProvider(w.Context(), by, goal, "/next", here)
+	w.must(err)
+	o.says = says
+	return w.signIn.Answered(w.Context(), by, flow.Reveal(), signin.Answer{State: o.last.State, Code: "code"}, here)
+}
+
+func TestKnownAtProvider(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		says := signin.Claims{Subject: "1", Email: w.home.Owner.Email}
+		_, err := w.comes(o, nil, signin.ToSignIn, says)
+		w.why(err, signin.WhyUnverified)
+		says.EmailVerified = true
+		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		w.must(err)
+		if arrived.User.ID != w.home.Owner.ID || arrived.Next != "/next" || arrived.Goal != signin.ToSignIn {
+			w.Errorf("%+v", arrived)
+		}
+		told := w.events(w.home, audit.IdentityLinked)
+		if len(told) != 1 || told[0].Actor.ID != w.home.Owner.ID || told[0].Details[0].Value != o.Issuer() {
+			w.Errorf("the log tells %+v", told)
+		}
+		// From then on the subject counts, whatever the address is.
+		arrived, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1", Email: w.away.Owner.Email, EmailVerified: true})
+		w.must(err)
+		if arrived.User.ID != w.home.Owner.ID {
+			w.Errorf("the subject is %s", arrived.User.Email)
+		}
+		says.Subject = "2"
+		_, err = w.comes(o, nil, signin.ToSignIn, says)
+		w.why(err, signin.WhyTaken)
+		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "3", Email: "nobody@acme.example", EmailVerified: true})
+		w.why(err, signin.WhyUnknown)
+	})
+}
+
+func TestLinkAtProvider(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		_, err := w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "1"})
+		w.must(err)
+		_, err = w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "1"})
+		w.must(err) // once more changes nothing
+		_, err = w.comes(o, owner(w.away), signin.ToLink, signin.Claims{Subject: "1"})
+		w.why(err, signin.WhyLinked)
+		_, err = w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "2"})
+		w.why(err, signin.WhyTaken)
+		_, _, err = w.signIn.AskProvider(w.Context(), nil, signin.ToLink, "", here)
+		w.wants(err, fault.Forbidden, "")
+
+		// Begun by one, finished by another.
+		_, flow, err := w.signIn.AskProvider(w.Context(), owner(w.home), signin.ToLink, "", here)
+		w.must(err)
+		_, err = w.signIn.Answered(w.Context(), owner(w.away), flow.Reveal(), signin.Answer{State: o.last.State, Code: "code"}, here)
+		w.why(err, signin.WhyOther)
+		if n := w.told(w.home, audit.IdentityLinked) + w.told(w.away, audit.IdentityLinked); n != 1 {
+			w.Errorf("the log tells of %d links", n)
+		}
+	})
+}
+
+func TestProvedAgainAtProvider(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		by := owner(w.home)
+		_, err := w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now()})
+		w.why(err, signin.WhyOther)
+		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
+		w.must(err)
+		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now()})
+		w.must(err)
+		if !o.last.Again {
+			w.Error("the provider was not asked to ask")
+		}
+		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now().Add(-2 * time.Minute)})
+		w.why(err, signin.WhyStale)
+		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1"})
+		w.why(err, signin.WhyStale)
+		_, err = w.comes(o, owner(w.away), signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now()})
+		w.why(err, signin.WhyOther)
+	})
+}
+
+func TestAnswersThatAreRefused(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		good := func() signin.Answer { return signin.Answer{State: o.last.State, Code: "code", Issuer: o.Issuer()} }
+		tests := []struct {
+			name   string
+			change func(*signin.Answer)
+			want   signin.Why
+		}{
+			{"another state", func(a *signin.Answer) { a.State = "another" }, signin.WhyState},
+			{"no state", func(a *signin.Answer) { a.State = "" }, signin.WhyState},
+			{"said no", func(a *signin.Answer) { a.Error = "access_denied" }, signin.WhyDenied},
+			{"an error", func(a *signin.Answer) { a.Error = "login_required" }, signin.WhyProvider},
+			{"no code", func(a *signin.Answer) { a.Code = "" }, signin.WhyProvider},
+			{"another issuer", func(a *signin.Answer) { a.Issuer = "https://other.example" }, signin.WhyUntrusted},
+		}
+		for _, test := range tests {
+			_, flow, err := w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.7"))
+			w.must(err)
+			o.says = signin.Claims{Subject: "1", Email: w.home.Owner.Email, EmailVerified: true}
+			answer := good()
+			test.change(&answer)
+			_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), answer, here)
+			w.why(err, test.want)
+			// Only a wrong state leaves the flow as it was.
+			_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), good(), here)
+			if test.want == signin.WhyState {
+				w.must(err)
+			} else {
+				w.why(err, signin.WhyOver)
+			}
+		}
+		for _, flow := range []string{"", "nonsense", w.owes()} {
+			_, err := w.signIn.Answered(w.Context(), nil, flow, good(), here)
+			w.why(err, signin.WhyOver)
+		}
+		_, flow, err := w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+		w.must(err)
+		w.passes(10*time.Minute + time.Second)
+		_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), good(), here)
+		w.why(err, signin.WhyOver)
+
+		o.err = signin.Refuse(signin.WhyAway, nil)
+		_, _, err = w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+		w.why(err, signin.WhyAway)
+	})
+}
+
+// Going to the provider again and again from one address is limited: each time
+// leaves a row.
+func TestAskingIsLimited(t *testing.T) {
+	eachOracle(t, func(w *world, _ *oracle) {
+		var last error
+		for range 40 {
+			_, _, last = w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.9"))
+		}
+		w.wants(last, fault.RateLimited, "")
+		for range 40 {
+			_, _, last = w.signIn.AskPasskey(w.Context(), visitor("192.0.2.10"))
+		}
+		w.wants(last, fault.RateLimited, "")
+	})
+}
+
+// Whoever has no account left is nobody here.
+func TestNoAccountAtProvider(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		leaver := w.home.Users[len(w.home.Users)-1]
+		_, err := offboard.NewService(w.db.Offboard(), w.now).Remove(w.Context(), owner(w.home), offboard.Removal{Whom: user.Whom{Email: &leaver.Email}})
+		w.must(err)
+		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1", Email: leaver.Email, EmailVerified: true})
+		w.why(err, signin.WhyUnknown)
+	})
+}
