@@ -2,6 +2,7 @@ package panel_test
 
 import (
 	"encoding/base32"
+	"encoding/hex"
 	"net/http"
 	"regexp"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pquerna/otp/totp"
+
+	"latchkey/internal/dbtest"
 )
 
 // app is an authenticator app.
@@ -23,18 +26,25 @@ func newApp(t *testing.T, v *visitor) (*app, []string) {
 	t.Helper()
 	v.post("/profile/security/app/new").goes("/profile/security/app")
 	page := v.get("/profile/security/app").wants(http.StatusOK, "Add an authenticator app")
-	secret := strings.ReplaceAll(regexp.MustCompile(`[A-Z2-7]{4}( [A-Z2-7]{4}){7}`).FindString(page.text()), " ", "")
+	secret := spaceless(regexp.MustCompile(`[A-Z2-7]{4}( [A-Z2-7]{4}){7}`).FindString(page.text()))
 	if raw, err := base32.StdEncoding.DecodeString(secret); err != nil || len(raw) != 20 {
 		t.Fatalf("the secret has %d bytes: %v", len(raw), err)
 	}
 	a := &app{t, secret}
 	v.submit(page, "Add the app", "code", "000000").wants(http.StatusUnprocessableEntity, "This is not the code that the app shows now.")
 	page = v.submit(page, "Add the app", "code", a.code(0)).wants(http.StatusOK, "Your recovery codes")
-	codes := regexp.MustCompile(`\b[0-9a-z]{4}-[0-9a-z]{4}-[0-9a-z]{4}\b`).FindAllString(page.text(), -1)
+	codes := recoveryCodes(page.text())
 	if len(codes) != 10 {
 		t.Fatalf("%d recovery codes: %s", len(codes), page.text())
 	}
 	return a, codes
+}
+
+func spaceless(text string) string { return strings.ReplaceAll(text, " ", "") }
+
+// recoveryCodes are those in a text.
+func recoveryCodes(text string) []string {
+	return regexp.MustCompile(`\b[0-9a-z]{4}-[0-9a-z]{4}-[0-9a-z]{4}\b`).FindAllString(text, -1)
 }
 
 // code is what the app shows so many steps from now.
@@ -47,11 +57,31 @@ func (a *app) code(steps int) string {
 	return code
 }
 
+// isNowhere makes sure that the database holds neither the app's secret nor a
+// recovery code in any form that can be read.
+func (a *app) isNowhere(s *server, recovery []string) {
+	a.t.Helper()
+	raw, err := base32.StdEncoding.DecodeString(a.secret)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	kept := strings.ToLower(dbtest.Dump(a.t, s.database))
+	if !strings.Contains(kept, "totp_secrets ") {
+		a.t.Error("the dump has no app")
+	}
+	for _, text := range append([]string{a.secret, string(raw), strings.ReplaceAll(recovery[0], "-", "")}, recovery...) {
+		if strings.Contains(kept, strings.ToLower(text)) || strings.Contains(kept, hex.EncodeToString([]byte(text))) {
+			a.t.Error("the database holds a secret of an app, or a recovery code")
+		}
+	}
+}
+
 func TestCodes(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.signedIn(s.OwnerEmail)
 		app, recovery := newApp(t, v)
 		v.get("/profile/security").wants(http.StatusOK, "10 recovery codes are left")
+		app.isNowhere(s, recovery)
 		v.post("/profile/security/app/new").wants(http.StatusConflict, "You have an authenticator app already")
 
 		owes := s.visitor()
