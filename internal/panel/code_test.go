@@ -134,3 +134,16 @@ func TestCodesAreTriedSeldom(t *testing.T) {
 		}
 	})
 }
+
+// Whoever runs the server lets somebody in again who lost everything.
+func TestResetFactors(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		newApp(t, s.signedIn(s.OwnerEmail))
+		v := s.visitor()
+		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/signin/code")
+		if said := s.run("", "user", "reset-factors", "--email", s.OwnerEmail); said != "authenticator app, with recovery codes: 10" {
+			t.Errorf("the command says %q", said)
+		}
+		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
+	})
+}
