@@ -213,7 +213,7 @@ func (s *Service) claims(ctx context.Context, a Answer, q asked) (Claims, error)
 	case a.Error == accessDenied:
 		return Claims{}, refused(WhyDenied, nil)
 	case a.Error != "" || a.Code == "":
-		return Claims{}, refused(WhyProvider, errors.New("the provider answered no code"))
+		return Claims{}, refused(WhyProvider, fmt.Errorf("the provider answered no code, and the error %.100q", a.Error))
 	}
 	return s.Provider.Redeem(ctx, a.Code, q.Question)
 }
