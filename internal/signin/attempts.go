@@ -22,6 +22,8 @@ var (
 	wrongPerPerson      = ratelimit.Rate{Requests: 10, Window: 10 * time.Minute}
 	forgottenPerAddress = ratelimit.Rate{Requests: 20, Window: 10 * time.Minute}
 	forgottenPerPerson  = ratelimit.Rate{Requests: 3, Window: time.Hour}
+	// begunPerAddress is that of flows, each of which leaves a row for a while.
+	begunPerAddress = ratelimit.Rate{Requests: 300, Window: time.Minute}
 )
 
 // attempts bounds how often somebody may be wrong. Only what is wrong counts: a
@@ -34,6 +36,7 @@ type attempts struct {
 	browsers   *ratelimit.Buckets[string]
 	askedFrom  *ratelimit.Buckets[netip.Addr]
 	askedAbout *ratelimit.Buckets[string]
+	begunFrom  *ratelimit.Buckets[netip.Addr]
 	// judging are those who are being judged: with few of them, few tries are
 	// taken and not given back yet.
 	judging chan struct{}
@@ -43,12 +46,13 @@ type attempts struct {
 
 func newAttempts(off bool) (*attempts, error) {
 	a := &attempts{judging: make(chan struct{}, password.AtOnce), off: off}
-	var errs [5]error
+	var errs [6]error
 	a.addresses, errs[0] = ratelimit.New[netip.Addr](wrongPerAddress, mostCounted)
 	a.people, errs[1] = ratelimit.New[string](wrongPerPerson, mostCounted)
 	a.browsers, errs[2] = ratelimit.New[string](wrongPerPerson, mostCounted)
 	a.askedFrom, errs[3] = ratelimit.New[netip.Addr](forgottenPerAddress, mostCounted)
 	a.askedAbout, errs[4] = ratelimit.New[string](forgottenPerPerson, mostCounted)
+	a.begunFrom, errs[5] = ratelimit.New[netip.Addr](begunPerAddress, mostCounted)
 	return a, errors.Join(errs[:]...)
 }
 
@@ -179,13 +183,13 @@ func Wait(err error) time.Duration {
 	return w.wait
 }
 
-// address counts an attempt of nobody in particular from an address, as admit
-// does.
-func (a *attempts) address(from netip.Addr, now time.Time) error {
-	if state, ok := a.addresses.Take(ratelimit.Network(from), now); !ok && from.IsValid() {
-		return tooMany(state.Wait)
+// begin counts a flow that nobody in particular begins from an address. It
+// returns fault.RateLimited for one too many.
+func (a *attempts) begin(from netip.Addr, now time.Time) error {
+	if a.off || !from.IsValid() {
+		return nil
 	}
-	return nil
+	return taken(a.begunFrom.Take(ratelimit.Network(from), now))
 }
 
 func tooMany(wait time.Duration) error {

@@ -287,13 +287,15 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 	if e.UserID != by.ID {
 		return nil, refused(WhyOver, nil)
 	}
-	if err := s.attempts.admit(by.Origin.IP, "code of "+user.Fold(by.Name), s.Now()); err != nil {
+	counted := "code of " + user.Fold(by.Name)
+	if err := s.attempts.admit(by.Origin.IP, counted, s.Now()); err != nil {
 		return nil, err
 	}
 	used, right := s.stepOf(e.Secret, strings.ReplaceAll(strings.TrimSpace(typed), " ", ""))
 	if !right {
 		return nil, fault.Errorf(fault.Invalid, "This is not the code that the app shows now. Look whether its clock and the secret are right.").On("code")
 	}
+	s.attempts.worked(by.Origin.IP, counted, s.Now())
 	if err := s.takeFlow(ctx, forTOTP, flow, &e); err != nil {
 		return nil, err
 	}

@@ -104,7 +104,7 @@ func TestCodeAtOnce(t *testing.T) {
 		app, recovery := w.adds()
 		w.passes(time.Minute)
 		for name, code := range map[string]string{"code": w.shown(app, 0), "recovery code": recovery[0].Reveal()} {
-			const racers = 6
+			const racers = 4
 			var flows [racers]string
 			for i := range flows {
 				flows[i] = w.owes()

@@ -147,7 +147,7 @@ func (s *Service) AskPasskey(ctx context.Context, v Visitor) ([]byte, secret.Sec
 	if err := s.needAuthn(); err != nil {
 		return nil, secret.Secret{}, err
 	}
-	if err := s.attempts.address(v.Origin.IP, s.Now()); err != nil {
+	if err := s.attempts.begin(v.Origin.IP, s.Now()); err != nil {
 		return nil, secret.Secret{}, err
 	}
 	options, session, err := s.authn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))

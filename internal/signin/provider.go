@@ -113,7 +113,7 @@ func (s *Service) AskProvider(ctx context.Context, by *auth.Principal, goal Goal
 	if s.Provider == nil {
 		return "", secret.Secret{}, fault.Errorf(fault.NotFound, "No other place to sign in is set up.")
 	}
-	if err := s.attempts.address(v.Origin.IP, s.Now()); err != nil {
+	if err := s.attempts.begin(v.Origin.IP, s.Now()); err != nil {
 		return "", secret.Secret{}, err
 	}
 	flow := asked{Goal: goal, Next: next, At: s.moment()}

@@ -178,11 +178,11 @@ func TestAnswersThatAreRefused(t *testing.T) {
 func TestAskingIsLimited(t *testing.T) {
 	eachOracle(t, func(w *world, _ *oracle) {
 		var last error
-		for range 40 {
+		for range 320 {
 			_, _, last = w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.9"))
 		}
 		w.wants(last, fault.RateLimited, "")
-		for range 40 {
+		for range 320 {
 			_, _, last = w.signIn.AskPasskey(w.Context(), visitor("192.0.2.10"))
 		}
 		w.wants(last, fault.RateLimited, "")
