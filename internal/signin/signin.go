@@ -184,11 +184,17 @@ func (s *Service) Observe(a Attempt) {
 	}
 }
 
+// hasher is password.Hasher, whose methods say more.
+type hasher interface {
+	Hash(ctx context.Context, p secret.Password) (string, error)
+	Verify(ctx context.Context, p secret.Password, hash string) (bool, error)
+}
+
 // Service signs people in and out.
 type Service struct {
 	Config
 
-	passwords *password.Hasher
+	passwords hasher
 	attempts  *attempts
 	// authn judges passkeys, which are good for the site; nil for none.
 	authn *webauthn.WebAuthn

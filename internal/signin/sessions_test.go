@@ -1,0 +1,119 @@
+package signin_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+func TestBegin(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		v := here
+		v.UserAgent = "Test\x00 " + strings.Repeat("ü", 300)
+		session, value, err := w.signIn.Begin(w.Context(), w.home.Owner, uuid.Nil, signin.ByPassword, v)
+		w.must(err)
+		if session.AccountID != w.home.Account.ID || session.ExpiresAt.Sub(session.CreatedAt) != 12*time.Hour || session.IP != "192.0.2.1" ||
+			len(session.UserAgent) > 200 || !strings.HasPrefix(session.UserAgent, "Test ü") {
+			w.Errorf("the session is %+v", session)
+		}
+		by, err := w.look(value)
+		w.must(err)
+		if by.SessionID != session.ID || !by.AccountOwner {
+			w.Errorf("the principal is %+v", by)
+		}
+		if told := w.events(w.home, audit.SessionStarted); len(told) != 1 || told[0].Details[0].Value != "password" || told[0].IP != "192.0.2.1" {
+			w.Errorf("the log tells %+v", told)
+		}
+		_, _, err = w.signIn.Begin(w.Context(), w.home.Owner, w.away.Account.ID, signin.ByPassword, v)
+		w.wants(err, fault.NotFound, "")
+		w.passes(12*time.Hour + time.Second)
+		_, err = w.look(value)
+		w.wants(err, fault.Unauthenticated, "")
+	})
+}
+
+// Switching keeps how fresh the proof is and when the session ends; proving
+// again makes it fresh. Either ends the session before.
+func TestSwitchAndRenew(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		_, err := w.users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
+		w.must(err)
+		by := w.begins(w.home.Owner, w.home.Account.ID)
+		proved := w.now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
+		there, value, err := w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, proved, here)
+		w.must(err)
+		if there.AccountID != w.away.Account.ID || !there.AuthenticatedAt.Equal(proved) || !there.ExpiresAt.Equal(by.ExpiresAt) || w.live(w.home.Owner) != 1 {
+			w.Errorf("the session there is %+v, and %d are live", there, w.live(w.home.Owner))
+		}
+		if w.signIn.IsFresh(there.AuthenticatedAt) || !w.signIn.IsFresh(w.now()) || w.signIn.IsFresh(time.Time{}) {
+			w.Error("what is fresh is not")
+		}
+		by, err = w.look(value)
+		w.must(err)
+		again, _, err := w.signIn.Renew(w.Context(), by, signin.ByPassword, here)
+		w.must(err)
+		if !w.signIn.IsFresh(again.AuthenticatedAt) || again.AccountID != w.away.Account.ID || w.live(w.home.Owner) != 1 {
+			w.Errorf("the session is %+v, and %d are live", again, w.live(w.home.Owner))
+		}
+		_, _, err = w.signIn.Switch(w.Context(), by, uuid.New(), signin.ByPassword, proved, here)
+		w.wants(err, fault.NotFound, "")
+		_, _, err = w.signIn.Renew(w.Context(), operator(w.home), signin.ByPassword, here)
+		w.wants(err, fault.Forbidden, "")
+	})
+}
+
+func TestEnd(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		by, second := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)
+		w.begins(w.home.Owner, w.home.Account.ID)
+		stranger := w.begins(w.home.Users[1], w.home.Account.ID)
+		if n, err := w.signIn.End(w.Context(), by, second.SessionID); n != 1 || err != nil {
+			w.Errorf("%d, %v", n, err)
+		}
+		// Somebody else's is not theirs to end.
+		if n, err := w.signIn.End(w.Context(), by, stranger.SessionID); n != 0 || w.live(w.home.Users[1]) != 1 {
+			w.Errorf("%d, %v", n, err)
+		}
+		if n, err := w.signIn.End(w.Context(), by); n != 1 || err != nil || w.live(w.home.Owner) != 1 {
+			w.Errorf("%d, %v; %d are live", n, err, w.live(w.home.Owner))
+		}
+		if n, err := w.signIn.End(w.Context(), by); n != 0 || err != nil {
+			w.Errorf("%d, %v", n, err)
+		}
+		_, err := w.signIn.Sessions(w.Context(), operator(w.home))
+		w.wants(err, fault.Forbidden, "")
+	})
+}
+
+func TestPasswords(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.wants(w.signIn.GivePassword(w.Context(), owner(w.home), w.home.Owner.Email, secret.NewPassword(phrase)), fault.Forbidden, "")
+		w.wants(w.signIn.GivePassword(w.Context(), operator(w.home), "nobody@acme.example", secret.NewPassword(phrase)), fault.NotFound, "email")
+		w.gives(w.home.Owner)
+		by, _ := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)
+		change := func(by *auth.Principal, present string, chosen user.PasswordChoice) error {
+			return w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(present), chosen, here)
+		}
+		w.wants(change(by, "not it", twice("another phrase")), fault.Unauthenticated, "")
+		w.wants(change(by, phrase, user.PasswordChoice{Password: secret.NewPassword("another phrase"), Confirmation: secret.NewPassword("other")}), fault.Invalid, "passwordConfirmation")
+		w.wants(change(operator(w.home), phrase, twice("another phrase")), fault.Forbidden, "")
+		w.must(change(by, phrase, twice("another phrase")))
+		if live, err := w.signIn.Sessions(w.Context(), by); err != nil || len(live) != 1 || live[0].ID != by.SessionID {
+			w.Errorf("live are %v, %v", live, err)
+		}
+		w.wants(w.tries(w.home.Owner.Email, phrase, here), fault.Unauthenticated, "")
+		w.must(w.tries(w.home.Owner.Email, "another phrase", here))
+		if n := w.told(w.home, audit.PasswordSet); n != 2 {
+			w.Errorf("the log tells of %d passwords", n)
+		}
+	})
+}
