@@ -1,0 +1,70 @@
+package httpserver
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/config"
+	"latchkey/internal/panel"
+	"latchkey/internal/storeapi"
+)
+
+// spied is the panel, as far as it has addresses.
+type spied struct {
+	Panel
+	asked int
+}
+
+func (s *spied) Credential(*http.Request) string { s.asked++; return "" }
+
+func (s *spied) ServeVisit(http.ResponseWriter, *http.Request, panel.Visit) { s.asked++ }
+
+// That there is a panel costs the API, the gateways and OAuth nothing: none of
+// its code runs for them, and they allocate what they allocate without it.
+func TestPanelCostsOthersNothing(t *testing.T) {
+	pages, err := panel.New(panel.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	serving := func(p Panel) *public {
+		return newPublic(Config{
+			Limits: config.HTTP{MaxBody: 1 << 20, RequestTimeout: time.Second}, Log: log, Routes: storeapi.Default(), Panel: p,
+			Verifier: anybody{record: &access.Record{Principal: auth.Principal{ID: uuid.Max, AccountID: uuid.Max}}},
+			API:      http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), WriteError: func(http.ResponseWriter, *http.Request, error) {},
+		}, newMetrics(nil), nil)
+	}
+	spy := &spied{Panel: pages}
+	with, without := serving(spy), serving(nil)
+	for _, tc := range []struct{ method, address string }{
+		{http.MethodPost, "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql"},
+		{http.MethodGet, "/gateway/check"},
+		{http.MethodPost, introspectPath},
+		{http.MethodGet, "/.well-known/oauth-authorization-server"},
+		{http.MethodGet, "/nowhere"},
+	} {
+		request, err := http.NewRequest(tc.method, tc.address, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.RemoteAddr = "127.0.0.1:1234"
+		request.Header.Set("X-Auth-Token", "a credential of fifty-odd letters, as all of ours are")
+		answer := func(p *public) func() {
+			return func() { p.ServeHTTP(unread{make(http.Header)}, request) }
+		}
+		plain, paged := testing.AllocsPerRun(200, answer(without)), testing.AllocsPerRun(200, answer(with))
+		if paged > plain {
+			t.Errorf("%s %s makes %v allocations, and %v without the panel", tc.method, tc.address, paged, plain)
+		}
+		if spy.asked > 0 {
+			t.Fatalf("%s %s runs the panel", tc.method, tc.address)
+		}
+	}
+}
