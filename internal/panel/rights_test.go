@@ -1,0 +1,104 @@
+package panel_test
+
+import (
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Everybody follows every link and sends every form that they are offered. None
+// fails, none is dead, and what others are offered is refused to whoever is
+// not.
+func TestCrawl(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		s.apply(morePeople)
+		s.issueSome()
+		crawls := make([]*crawl, len(people))
+		for i, each := range people {
+			crawls[i] = newCrawl(t, s, each.who, each.email)
+			crawls[i].read("/", "/signin", "/accounts")
+			t.Logf("%s: %d pages, %d forms", each.who, len(crawls[i].pages), len(crawls[i].posts(mostForms)))
+		}
+		before := s.contents()
+		for _, from := range crawls[1:] { // what nobody may see, all may
+			for _, to := range crawls {
+				to.denied(from)
+			}
+		}
+		for _, each := range crawls {
+			each.err("3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02")
+		}
+		s.unchanged(before)
+		for _, each := range crawls {
+			each.act()
+		}
+	})
+}
+
+// issueSome issues API tokens of both levels, so that there is something to see.
+func (s *server) issueSome() {
+	s.t.Helper()
+	for _, each := range [][]string{
+		{"--name", "Provisioning script", "--scope", "account_users_read,account_users_write"},
+		{"--name", "Storefront", "--store", "acme1us", "--scope", "store_v2_products_read_only"},
+		{"--name", "Warehouse", "--store", "acme2eu", "--scope", "store_v2_orders"},
+	} {
+		s.run("", append([]string{"token", "create", "--account", s.Account}, each...)...)
+	}
+}
+
+// unlinked are pages that people may see and are not led to, by the ends of
+// their addresses.
+var unlinked = []struct{ who, page string }{
+	{"the account's owner", "/stores/acme2eu/users"}, // owners are led to all people, whatever their stores
+	{"a store's owner", "/owner"},                    // theirs is of others: of themselves it changes nothing
+}
+
+// mayUnled reports whether a page is one of those.
+func (c *crawl) mayUnled(address string) bool {
+	for _, each := range unlinked {
+		if each.who == c.who && strings.HasSuffix(address, each.page) {
+			return true
+		}
+	}
+	return false
+}
+
+// denied asks for what another person came to and this one did not: every page
+// and every form.
+func (c *crawl) denied(other *crawl) {
+	c.t.Helper()
+	own, forms := map[string]bool{}, map[string]bool{}
+	for address := range c.pages {
+		own[path(address)] = true
+		own[path(c.pages[address].url)] = true
+	}
+	for _, f := range c.posts(math.MaxInt) {
+		forms[path(f.action)] = true
+	}
+	for address, there := range other.pages {
+		if address = path(address); !own[address] && !c.mayUnled(address) && there.status == http.StatusOK {
+			c.refused(other, c.v.get(address))
+		}
+	}
+	for _, f := range other.posts(mostAlike) {
+		own := strings.HasPrefix(f.action, "/profile") // everybody has one, of themselves
+		if !own && !forms[path(f.action)] {
+			c.refused(other, c.v.postForm(f.action, f.plausible("a pass phrase that is not theirs")))
+		}
+	}
+}
+
+// refused fails the test for an answer that is no refusal.
+func (c *crawl) refused(other *crawl, r *reply) {
+	c.t.Helper()
+	c.check(r)
+	to := r.header.Get("Location")
+	switch {
+	case r.status == http.StatusForbidden, r.status == http.StatusNotFound, r.status == http.StatusConflict && strings.Contains(r.text(), "another account"):
+	case r.status == http.StatusSeeOther && (strings.HasPrefix(to, "/signin") || r.method == http.MethodGet && c.pages[to] != nil):
+	default:
+		c.t.Errorf("%s: %s %s, which is for %s, answers %d %s: %s", c.who, r.method, r.url, other.who, r.status, to, r.text())
+	}
+}
