@@ -1,0 +1,74 @@
+package panel_test
+
+import (
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/dbtest"
+)
+
+// Every page that somebody comes to by links is fit to be seen, wide and narrow,
+// in light and dark, and by people who see little or nothing. What databases
+// differ in is not to be seen, so one is enough.
+func TestEveryPageIsFitToBeSeen(t *testing.T) {
+	s := serve(t, dbtest.SQLiteURL(t))
+	s.apply(morePeople)
+	s.issueSome()
+	seen := map[string]bool{}
+	for _, each := range []struct{ who, email string }{
+		{"owner", s.OwnerEmail}, {"staff", "keeper@acme.example"}, {"nobody", ""}, {"both", "both@agency.example"},
+	} {
+		c := newCrawl(t, s, each.who, each.email)
+		c.read("/", "/signin", "/accounts")
+		b := s.browser(t)
+		if each.email != "" {
+			b.signIn(each.email)
+		}
+		for _, address := range slices.Sorted(maps.Keys(c.pages)) {
+			name := c.who + "-" + pictured(c.pages[address].url)
+			if seen[name] || !isPage(c.pages[address]) || strings.Contains(address, "?") {
+				continue
+			}
+			seen[name] = true
+			b.open(address)
+			b.look(name)
+		}
+		b.open("/nowhere")
+		b.look(each.who + "-nowhere")
+	}
+}
+
+var segments = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|acme1us|acme2eu|bluebike`)
+
+// pictured is what pictures of an address are called.
+func pictured(address string) string {
+	words := strings.FieldsFunc(segments.ReplaceAllString(path(address), "one"), func(r rune) bool { return r == '/' })
+	return strings.Join(append(words, "page"), "-")
+}
+
+// The page that asks for the password again keeps what was sent.
+func TestAgain(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.browser(t)
+		b.signIn(s.OwnerEmail)
+		b.open("/accounts/" + s.Account + "/tokens/new")
+		b.look("token-new")
+		b.fill("Name", "Kept while asking")
+		b.check("Account Users: read-only")
+		s.age(16 * 60 * 1e9)
+		b.follow("Create API token")
+		b.see("Is it still you?")
+		b.look("again")
+		b.fill("Password", "not the one")
+		if status := b.follow("Go on"); status != http.StatusUnprocessableEntity {
+			t.Errorf("status %d for the wrong password", status)
+		}
+		b.fill("Password", s.Password)
+		b.follow("Go on")
+		b.see("Kept while asking")
+	})
+}
