@@ -49,7 +49,8 @@ type Replicas interface {
 // NewHandler returns the handler of the Account API. It expects requests with
 // their principal in the context (package auth), the account they are about as
 // the path's value "account_uuid", and X-Request-Id in the answer's header. It
-// returns an error for a schema whose fields do not all say who may read them.
+// refuses mutations where the context is read-only (auth.ReadOnly). It returns
+// an error for a schema whose fields do not all say who may read them.
 func NewHandler(c Config) (http.Handler, error) {
 	schema := withoutDefer(generated.NewExecutableSchema(generated.Config{}).Schema())
 	rules, err := NewRules(schema)
@@ -122,9 +123,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(refused)
 		return
 	}
+	if refused := heldBack(r.Context(), op); refused != nil {
+		a.refuse(refused)
+		return
+	}
 	run := &run{handler: h, started: started, requestID: a.requestID}
 	run.execute(r.Context(), op, by, isStranger(by, r.PathValue("account_uuid")))
 	a.write(http.StatusOK, run.problems, run.data)
+}
+
+// heldBack refuses what changes something where nothing may be changed
+// (auth.ReadOnly). It looks at the very operation that would run.
+func heldBack(ctx context.Context, op *graphql.OperationContext) *refusal {
+	if op.Operation.Operation == ast.Query {
+		return nil
+	}
+	why := auth.MayWrite(ctx)
+	if why == nil {
+		return nil
+	}
+	return &refusal{status: statusOf(why.Kind), problems: []problem{{Error: why}}}
 }
 
 // isStranger reports whether the principal has no business at the account's

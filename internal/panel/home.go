@@ -35,6 +35,7 @@ func (v *visit) nav() []section {
 	settings.Links = append(settings.Links, v.link("nav.stores", "store", "/stores"))
 	settings.Links = append(settings.Links, v.peopleLinks()...)
 	settings.Links = append(settings.Links, v.auditLinks()...)
+	settings.Links = append(settings.Links, v.link("graphiql.title", "code", "/graphiql"))
 	return []section{settings}
 }
 

@@ -31,5 +31,6 @@ func routes() []route {
 		profileRoutes(),
 		tokenRoutes(),
 		auditRoutes(),
+		explorerRoutes(),
 	)
 }
