@@ -100,6 +100,9 @@ func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
 		}
 		others := picked(user.SessionSelection{UserID: p.UserID}, p.At)
 		others.and("sessions.id <> ?", p.Keep)
+		if p.SignedIn {
+			others.and("sessions.method <> ''")
+		}
 		return endSessions(tx, others, p.At, p.Ended)
 	})
 }

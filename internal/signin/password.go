@@ -14,7 +14,8 @@ import (
 )
 
 // GivePassword gives the person of an e-mail address another password, and ends
-// all of their sessions. It is the operator's alone: fault.Forbidden for anybody
+// all of their sessions but those that the operator started, for which no
+// password was asked. It is the operator's alone: fault.Forbidden for anybody
 // else, fault.Invalid on "password" for one that breaks a rule, and
 // fault.NotFound on "email" when nobody has the address.
 func (s *Service) GivePassword(ctx context.Context, by *auth.Principal, email string, chosen secret.Password) error {
@@ -25,7 +26,7 @@ func (s *Service) GivePassword(ctx context.Context, by *auth.Principal, email st
 	if err != nil {
 		return err
 	}
-	return s.setPassword(ctx, by, who, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}})
+	return s.setPassword(ctx, by, who, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}, SignedIn: true})
 }
 
 // passwordChange is a password that somebody chose, and by what right.
@@ -33,6 +34,8 @@ type passwordChange struct {
 	Chosen user.PasswordChoice
 	// VouchedBy, Link and Keep are those of NewPassword.
 	VouchedBy, Link, Keep uuid.UUID
+	// SignedIn is that of NewPassword.
+	SignedIn bool
 }
 
 // setPassword replaces a password, tells of it in all accounts of the person,
@@ -53,7 +56,7 @@ func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.Us
 		events[i].AccountID = a.ID
 	}
 	return s.Repository.SetPassword(ctx, NewPassword{
-		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, At: now, Own: events,
+		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, SignedIn: c.SignedIn, At: now, Own: events,
 		Ended:   func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
 		Removed: func(gone Removed) []audit.Event { return removalEvents(by, u, gone, idsOf(accounts), now) },
 	})

@@ -140,6 +140,8 @@ type NewPassword struct {
 	Own     []audit.Event
 	Ended   func(user.Session) audit.Event
 	Removed func(Removed) []audit.Event
+	// SignedIn says that only sessions end that a person signed in to.
+	SignedIn bool
 }
 
 // Config is what a Service is made of.
