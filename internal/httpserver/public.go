@@ -127,7 +127,8 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 }
 
 // authenticate finds out who presents the request's credential, unless the
-// client's address presented too many that do not work. It returns what was
+// client's address presented too many that do not work. The session of a
+// browser is the control panel's alone. It returns what was
 // presented whatever comes of it.
 func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (record *access.Record, presented string, err error) {
 	presented, err = credential(h)
@@ -136,6 +137,10 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 	}
 	if err == nil {
 		record, err = p.Verifier.Look(ctx, presented, x.origin())
+	}
+	if err == nil && record.Method != "" {
+		// Out of its cookie it would do what the panel asks for another proof for.
+		err = access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonKind, Of: record.Principal.ID})
 	}
 	p.judged(x, presented, err)
 	if err != nil {

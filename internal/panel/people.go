@@ -24,22 +24,24 @@ func peopleRoutes() []route {
 		person = in + "/{user}"
 		place  = person + "/stores/{store}"
 	)
+	// Whoever gives rights could give them to somebody who then does in their
+	// place what takes a proof: so that takes one, too.
 	return []route{
 		{method: http.MethodGet, pattern: in, audience: insider, serve: (*visit).people},
 		{method: http.MethodGet, pattern: "/accounts/{account}/stores/{store}/users", audience: insider, serve: (*visit).storePeople},
 		{method: http.MethodGet, pattern: person, audience: insider, serve: (*visit).person},
 		{method: http.MethodPost, pattern: person, audience: insider, serve: (*visit).changePerson},
 		{method: http.MethodGet, pattern: in + "/invite", audience: insider, serve: (*visit).inviteForm},
-		{method: http.MethodPost, pattern: in + "/invite", audience: insider, serve: (*visit).invite},
-		{method: http.MethodPost, pattern: person + "/invite", audience: insider, serve: (*visit).inviteAgain},
+		{method: http.MethodPost, pattern: in + "/invite", audience: insider, serve: (*visit).invite, fresh: true},
+		{method: http.MethodPost, pattern: person + "/invite", audience: insider, serve: (*visit).inviteAgain, fresh: true},
 		{method: http.MethodGet, pattern: person + "/remove", audience: insider, serve: (*visit).removeForm},
 		{method: http.MethodPost, pattern: person + "/remove", audience: insider, serve: (*visit).remove, fresh: true},
 		{method: http.MethodGet, pattern: person + "/owner", audience: insider, serve: (*visit).ownerForm},
 		{method: http.MethodPost, pattern: person + "/owner", audience: insider, serve: (*visit).makeOwner, fresh: true},
-		{method: http.MethodPost, pattern: person + "/stores", audience: insider, serve: (*visit).addToStore},
+		{method: http.MethodPost, pattern: person + "/stores", audience: insider, serve: (*visit).addToStore, fresh: true},
 		{method: http.MethodGet, pattern: place, audience: insider, serve: (*visit).place},
-		{method: http.MethodPost, pattern: place, audience: insider, serve: (*visit).changePlace},
-		{method: http.MethodPost, pattern: place + "/status", audience: insider, serve: (*visit).changeStatus},
+		{method: http.MethodPost, pattern: place, audience: insider, serve: (*visit).changePlace, fresh: true},
+		{method: http.MethodPost, pattern: place + "/status", audience: insider, serve: (*visit).changeStatus, fresh: true},
 		{method: http.MethodGet, pattern: place + "/remove", audience: insider, serve: (*visit).leaveStoreForm},
 		{method: http.MethodPost, pattern: place + "/remove", audience: insider, serve: (*visit).leaveStore, fresh: true},
 	}

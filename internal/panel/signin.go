@@ -159,7 +159,11 @@ func (v *visit) again() (answered bool, err error) {
 	if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.RateLimited {
 		v.retryAfter(err)
 		shown.Errors = sentences(err)
-		return true, v.page(http.StatusUnprocessableEntity, "again", shown)
+		status := http.StatusUnprocessableEntity
+		if kind == fault.RateLimited {
+			status = http.StatusTooManyRequests
+		}
+		return true, v.page(status, "again", shown)
 	}
 	if err != nil {
 		return true, err
