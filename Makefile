@@ -40,7 +40,7 @@ test: ## Set up and run every test, on SQLite and on PostgreSQL
 		curl=curl jq=jq python3=python3 chromium=chromium
 	@$(MAKE) --no-print-directory $(STRANGERS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/dbtest/cmd/testcluster ./tools/testsummary
-	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json -race -count=1 -timeout 15m ./...
+	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json -race -count=1 -timeout 25m ./...
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	npm ci --no-audit --no-fund --prefix $*

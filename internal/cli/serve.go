@@ -310,10 +310,10 @@ func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error
 // none: alone, and nowhere else, since whoever has it owns the account.
 func (p *program) offerSetup(ctx context.Context, b *backend, server string) error {
 	address, until, err := b.setup.Offer(ctx, server)
-	switch {
-	case fault.KindOf(err) == fault.Conflict || ctx.Err() != nil:
-		return nil
-	case err != nil:
+	if fault.KindOf(err) == fault.Conflict || ctx.Err() != nil {
+		return nil //nolint:nilerr // there is an account, or it is time to stop
+	}
+	if err != nil {
 		return fmt.Errorf("offer to make the first account: %w", err)
 	}
 	type offer struct {

@@ -38,7 +38,7 @@ func StartSilent(t testing.TB) *SMTP {
 
 func listen(t testing.TB, talk func(net.Conn)) (host string, port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("dbtest: %v", err)
 	}

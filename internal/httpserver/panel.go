@@ -47,9 +47,9 @@ func (p *public) panelPage(x *exchange, r *http.Request) {
 	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
 	who := panel.Visit{Origin: x.origin()}
 	if presented := p.Panel.Credential(r); presented != "" {
-		who.Record, who.Err = p.session(x, r, presented) //nolint:contextcheck // the deadline's parent is the request's
+		who.Record, who.Err = p.session(x, r, presented)
 	}
-	p.Panel.ServeVisit(x, r.WithContext(ctx), who)
+	p.Panel.ServeVisit(x, r.WithContext(ctx), who) //nolint:contextcheck // the deadline's parent is the request's
 }
 
 // session returns the record of the session that a secret opens; nil for a

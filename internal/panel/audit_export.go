@@ -65,7 +65,7 @@ func (v *visit) export(filter audit.Filter, p page.Page[audit.Event]) error {
 		for i, item := range p.Items {
 			events[i] = item.Node
 		}
-		if err := control.SetWriteDeadline(time.Now().Add(exportStep)); err != nil {
+		if err := control.SetWriteDeadline(v.Now().Add(exportStep)); err != nil {
 			return err
 		}
 		if err := out.Write(events); err != nil {

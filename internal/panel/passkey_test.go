@@ -19,7 +19,7 @@ import (
 // named serves under a name, where there are passkeys.
 func named(t *testing.T, database string, settings ...string) *server {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ type world struct {
 	keys       *secret.Keyring
 	users      *user.Service
 	signIn     *signin.Service
-	// passed is how far the clock is ahead, in nanoseconds.
+	// began is when the test did, and passed how long ago that is, in nanoseconds.
+	began  time.Time
 	passed atomic.Int64
 }
 
@@ -45,7 +46,7 @@ func eachWorld(t *testing.T, test func(*world), settings ...func(*signin.Config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{T: t, db: db, keys: keys}
+		w := &world{T: t, db: db, keys: keys, began: time.Now()}
 		w.home, w.away = dbtest.Seed{Users: 3, MembersPerStore: 1}.Make(t, db), dbtest.Seed{Users: 1}.Make(t, db)
 		w.users = user.NewService(db.Users(), keys, rand.Reader, w.now)
 		c := signin.Config{
@@ -61,7 +62,8 @@ func eachWorld(t *testing.T, test func(*world), settings ...func(*signin.Config)
 	})
 }
 
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.passed.Load())) }
+// now stands still until a test lets time pass, so that nothing depends on how fast the machine is.
+func (w *world) now() time.Time { return w.began.Add(time.Duration(w.passed.Load())) }
 
 func (w *world) passes(d time.Duration) { w.passed.Add(int64(d)) }
 
