@@ -20,7 +20,7 @@ func (p *program) userInviteCommand() *cobra.Command {
 	var details user.Details
 	c := &cobra.Command{
 		Use: "invite --account UUID --email E", Short: "Print a link by which a person chooses a password, first or again", Args: cobra.NoArgs,
-		Example: "  latchkey user invite --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --email clerk@acme.example",
+		Example: "  latchkey user invite --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --email clerk@acme.example --first-name Clara --last-name Clerk",
 	}
 	c.Flags().StringVar(&accountID, "account", "", "the account's UUID")
 	c.Flags().StringVar(&details.Email, "email", "", "the person's e-mail address")

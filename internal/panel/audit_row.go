@@ -58,7 +58,7 @@ func (v *visit) auditRows(found page.Page[audit.Event]) ([]auditRow, error) {
 			row.OfTarget = v.asking("of", e.Target.Key)
 		}
 		for _, d := range e.Details {
-			row.Details = append(row.Details, labelled{v.auditDetail(d.Name), d.Value})
+			row.Details = append(row.Details, labelled{v.auditDetail(d.Name), v.valueOf(d)})
 		}
 		rows[i] = row
 	}

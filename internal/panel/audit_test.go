@@ -29,7 +29,7 @@ func TestAudit(t *testing.T) {
 		all := owner.get(s.page("/audit"))
 		for _, text := range []string{
 			s.OwnerEmail + " created the API token Nightly export", euOwner + " created the API token Till one",
-			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU", "On the server itself", "Scopes", "store_cart_read_only",
+			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU", "On the server itself", "Scopes", "Carts: read-only",
 		} {
 			all.wants(http.StatusOK, text)
 		}

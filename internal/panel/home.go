@@ -133,12 +133,17 @@ func (v *visit) storeList() error {
 		Rows []row
 		Next string
 		In   string
+		// Helpers are who can give the visitor a place in a store.
+		Helpers []helper
 	}{In: v.in("")}
 	for _, item := range found.Items {
 		shown.Rows = append(shown.Rows, row{item.Node, token.MayList(v.by, v.by.AccountID, item.Node.ID) == nil, item.Node.Status == account.Suspended})
 	}
 	if found.HasNext {
 		shown.Next = found.Items[len(found.Items)-1].Cursor()
+	}
+	if len(shown.Rows) == 0 {
+		shown.Helpers = v.helpers()
 	}
 	return v.page(http.StatusOK, "stores", shown)
 }

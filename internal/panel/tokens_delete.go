@@ -70,6 +70,9 @@ func (v *visit) confirmDeletion() error {
 	if len(live)+len(gone) == 0 {
 		return v.showTokenList(p, http.StatusUnprocessableEntity, v.text("tokens.none_chosen"))
 	}
+	if len(live) == 0 {
+		return v.done(p.After(), "tokens_deleted_before", len(gone))
+	}
 	return v.showDeletion(http.StatusOK, p, newForm("reason"), live, gone)
 }
 

@@ -182,21 +182,27 @@ func (v *visit) detail(d audit.Detail) string {
 	if !slices.Contains(toldDetails, d.Name) {
 		return ""
 	}
-	value := d.Value
-	if at, err := time.Parse(time.RFC3339Nano, value); err == nil {
-		value = at.In(v.zone).Format("2 Jan 2006, 15:04")
-	}
-	if d.Name == "scopes" {
-		var words []string
-		for _, line := range v.scopeLines(scope.ParseSet(d.Value)) {
-			words = append(words, line.Name+": "+line.Words())
-		}
-		value = strings.Join(words, "; ")
-	}
+	value := v.valueOf(d)
 	if value == "" {
 		value = v.text("tokens.detail.none")
 	}
 	return v.text("tokens.detail."+d.Name, "value", value)
+}
+
+// valueOf is the value of a detail of an event for people: times in their zone,
+// and scopes in words.
+func (v *visit) valueOf(d audit.Detail) string {
+	if at, err := time.Parse(time.RFC3339Nano, d.Value); err == nil {
+		return at.In(v.zone).Format("2 Jan 2006, 15:04")
+	}
+	if d.Name != "scopes" {
+		return d.Value
+	}
+	var words []string
+	for _, line := range v.scopeLines(scope.ParseSet(d.Value)) {
+		words = append(words, line.Name+": "+line.Words())
+	}
+	return strings.Join(words, "; ")
 }
 
 // narrowToken takes rights from a token.
@@ -247,6 +253,16 @@ func (v *visit) updateOf(t token.Token, f *form) (token.Update, error) {
 	return u, err
 }
 
+// overlap is how long the access token of before shall go on working.
+func (v *visit) overlap(f *form) (time.Duration, error) {
+	for _, o := range overlaps {
+		if o.key == f.Value("overlap") {
+			return o.time, nil
+		}
+	}
+	return 0, v.noChoice("overlap")
+}
+
 // rotateToken gives a token another access token.
 func (v *visit) rotateToken() error {
 	p, err := v.placeToIssue()
@@ -261,11 +277,9 @@ func (v *visit) rotateToken() error {
 	if err != nil {
 		return err
 	}
-	overlap := token.DefaultOverlap
-	for _, o := range overlaps {
-		if o.key == f.Value("overlap") {
-			overlap = o.time
-		}
+	overlap, err := v.overlap(f)
+	if err != nil {
+		return err
 	}
 	if err := v.Forms.Claim(v.r.Context(), v.by, f.Value("form")); err != nil {
 		if fault.KindOf(err) == fault.Conflict {

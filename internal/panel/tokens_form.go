@@ -122,19 +122,28 @@ func (v *visit) moment(f *form, field string) (time.Time, error) {
 	return time.Time{}, fault.Errorf(fault.Invalid, "%s", v.text("tokens.new.no_time")).On(field)
 }
 
+// noChoice is the answer to a value that a field does not offer.
+func (v *visit) noChoice(field string) error {
+	return fault.Errorf(fault.Invalid, "%s", v.text("errors.choice")).On(field)
+}
+
 // tokenRequest is what a form asks for.
 func (v *visit) tokenRequest(p *tokenPlace, f *form) (token.Request, error) {
 	req := token.Request{Owner: p.owner, Name: f.Value("name"), Scopes: f.chosenScopes(), AllowedIPRanges: f.ranges()}
+	at, err := v.moment(f, "expiresAt")
+	if err != nil || !at.IsZero() {
+		req.ExpiresAt = at
+		return req, err
+	}
 	for _, l := range lifetimes {
-		if l.key == f.Value("expiresIn") && l.days > 0 {
-			req.ExpiresAt = v.Tokens.Now().AddDate(0, 0, l.days)
+		if l.key == f.Value("expiresIn") {
+			if l.days > 0 {
+				req.ExpiresAt = v.Tokens.Now().AddDate(0, 0, l.days)
+			}
+			return req, nil
 		}
 	}
-	at, err := v.moment(f, "expiresAt")
-	if !at.IsZero() {
-		req.ExpiresAt = at
-	}
-	return req, err
+	return req, v.noChoice("expiresIn")
 }
 
 // check looks a form over: what is wrong with it is shown at its fields.

@@ -221,6 +221,7 @@ func TestTokenFormErrors(t *testing.T) {
 			{"no scope that there is", []string{"scopes.x", "nothing"}, "scopes", "There is no scope"},
 			{"the past", []string{"expiresAt", "2001-01-01T00:00"}, "expiresAt", "The expiry lies in the past."},
 			{"no date", []string{"expiresAt", "soon"}, "expiresAt", "This is no date and time."},
+			{"no lifetime that is offered", []string{"expiresIn", "soon"}, "expiresIn", "Choose one of what is offered."},
 			{"no range", []string{"allowedIpRanges", "192.0.2.1\nhome\n"}, "allowedIpRanges", "is no address range"},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
