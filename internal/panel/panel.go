@@ -65,6 +65,8 @@ type Panel struct {
 	Config
 
 	routes map[string]map[string]route // by pattern and method
+	// opened matches the pages that somebody who is signed in can open.
+	opened *http.ServeMux
 	looks  *looks
 	csrf   *http.CrossOriginProtection
 }
@@ -76,8 +78,11 @@ func New(c Config) (*Panel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the control panel: %w", err)
 	}
-	p := &Panel{Config: c, looks: looks, csrf: http.NewCrossOriginProtection(), routes: map[string]map[string]route{}}
+	p := &Panel{Config: c, looks: looks, csrf: http.NewCrossOriginProtection(), routes: map[string]map[string]route{}, opened: http.NewServeMux()}
 	for _, r := range routes() {
+		if r.method == http.MethodGet && r.audience != anyone {
+			p.opened.Handle(r.pattern, http.NotFoundHandler())
+		}
 		if p.routes[r.pattern] == nil {
 			p.routes[r.pattern] = map[string]route{}
 		}

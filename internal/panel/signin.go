@@ -20,7 +20,9 @@ type signInPage struct {
 	Empty bool
 	// Forgotten says that the browser did not keep the session.
 	Forgotten bool
-	Doors     doors
+	// Unsaved says that a form came without a session, and was not acted on.
+	Unsaved bool
+	Doors   doors
 }
 
 func (v *visit) signInForm() error {
@@ -31,7 +33,10 @@ func (v *visit) signInForm() error {
 	if err != nil {
 		return err
 	}
-	return v.page(http.StatusOK, "signin", signInPage{Next: v.next(), Empty: empty, Forgotten: v.forgotten(), Doors: v.doors()})
+	forgotten := v.forgotten()
+	return v.page(http.StatusOK, "signin", signInPage{
+		Next: v.next(), Empty: empty, Forgotten: forgotten, Unsaved: !forgotten && v.r.URL.Query().Has("unsaved"), Doors: v.doors(),
+	})
 }
 
 func (v *visit) signIn() error {
@@ -107,9 +112,12 @@ func (v *visit) arrive() error {
 	return v.redirect(v.in("/"))
 }
 
+// signOut ends the visitor's session. Whoever has none is signed out already.
 func (v *visit) signOut() error {
-	if _, err := v.SignIn.End(v.r.Context(), v.by, v.by.SessionID); err != nil {
-		return err
+	if v.by != nil {
+		if _, err := v.SignIn.End(v.r.Context(), v.by, v.by.SessionID); err != nil {
+			return err
+		}
 	}
 	v.dropCookie(sessionCookie)
 	v.dropCookie(arrivingCookie)

@@ -2,6 +2,7 @@ package panel_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -51,5 +52,53 @@ func TestGivingRightsTakesAProof(t *testing.T) {
 			v.post(to, "permissions", "Create_Store_API_Tokens").wants(http.StatusOK, "Is it still you?")
 		}
 		s.unchanged(before)
+	})
+}
+
+// Whoever was signed out while they filled in a form is told that it was not acted on, and comes back to it.
+func TestFormsSentAfterSigningOut(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		page := owner.get(s.page("/tokens/new"))
+		owner.post("/signout").goes("/signin?n=1&notice=signed_out")
+		before := s.contents()
+		sent := owner.submit(page, "Create API token", "name", "Nightly import", "scopes.account_users", "account_users_read")
+		sent.goes("/signin?next=" + url.QueryEscape(s.page("/tokens")) + "&unsaved=1")
+		s.unchanged(before)
+		asked := owner.get(sent.header.Get("Location")).wants(http.StatusOK, "You were signed out. Sign in to go on. What you had entered was not saved")
+		owner.submit(asked, "Sign in", "email", s.OwnerEmail, "password", s.Password).goes(s.page("/tokens"))
+
+		nobody := s.visitor()
+		for _, tc := range []struct{ to, from, next string }{
+			{s.page("/tokens"), s.URL + s.page("/tokens/new?notice=token_created&n=1"), s.page("/tokens/new")},
+			{s.page("/tokens/delete"), s.URL + s.page("/tokens/delete?id=a&id=b"), s.page("/tokens/delete?id=a&id=b")},
+			{s.page("/tokens/7/rotate"), s.URL + s.page("/tokens/7/rotate"), s.page("/tokens/7")},
+			{"/profile/password", "https://evil.example/accounts", "/profile"},
+			{"/profile/password", "//evil.example/accounts", "/profile"},
+		} {
+			r := nobody.request(http.MethodPost, tc.to, url.Values{})
+			r.Header.Set("Referer", tc.from)
+			nobody.send(r).goes("/signin?" + url.Values{"next": {tc.next}, "unsaved": {"1"}}.Encode())
+		}
+		nobody.post("/accounts").goes("/signin?next=%2Faccounts&unsaved=1")
+		nobody.post("/signout").goes("/signin?n=1&notice=signed_out")
+	})
+}
+
+// After signing in people come to pages, and not to what only forms can be sent to.
+func TestNextIsAPage(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		home := "/accounts/" + s.Account + "/"
+		for _, tc := range []struct{ next, to string }{
+			{"/signout", home},
+			{"/profile/password", home},
+			{"/nowhere", home},
+			{"/signin", home},
+			{"/static/panel.css", home},
+			{"/profile?notice=x", "/profile?notice=x"},
+			{s.page("/audit"), s.page("/audit")},
+		} {
+			s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password, "next", tc.next).goes(tc.to)
+		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,7 +189,20 @@ func (v *visit) in(path string) string { return "/accounts/" + v.by.AccountID.St
 
 // next is where to go after signing in: the page asked for, if it is one of the
 // panel, otherwise the first.
-func (v *visit) next() string { return localPath(cmp.Or(v.after, v.r.FormValue("next"))) }
+func (v *visit) next() string { return v.opens(cmp.Or(v.after, v.r.FormValue("next"))) }
+
+// opens returns an address if it is that of a page that somebody who is signed
+// in can open, and "/" for any other.
+func (p *Panel) opens(address string) string {
+	at, err := url.Parse(localPath(address))
+	if err != nil {
+		return "/"
+	}
+	if _, pattern := p.opened.Handler(&http.Request{Method: http.MethodGet, URL: at}); pattern == "" {
+		return "/"
+	}
+	return localPath(address)
+}
 
 // localPath returns a path on this server, and "/" for anything that a browser
 // could take for an address elsewhere.
@@ -203,13 +217,38 @@ func localPath(text string) string {
 }
 
 // toSignIn asks the visitor to sign in, and brings them back afterwards to what
-// they wanted to see.
+// they wanted to see. A form that they sent is not acted on: whoever signs in
+// may be somebody else.
 func (v *visit) toSignIn() error {
-	to := "/signin"
-	if v.r.Method == http.MethodGet && v.r.URL.Path != "/" {
-		to += "?" + url.Values{"next": {v.r.URL.RequestURI()}}.Encode()
+	query, next := url.Values{}, v.r.URL.RequestURI()
+	if v.r.Method == http.MethodPost {
+		query.Set("unsaved", "1")
+		next = v.formPage()
 	}
-	return v.redirect(to)
+	if next = v.opens(next); next != "/" {
+		query.Set("next", next)
+	}
+	return v.redirect((&url.URL{Path: "/signin", RawQuery: query.Encode()}).String())
+}
+
+// formPage is the page that the form stands on that the visitor sent: the one
+// that the browser says (RFC 9110, section 10.1.3), or the next above what the
+// form does.
+func (v *visit) formPage() string {
+	if from, err := url.Parse(v.r.Referer()); err == nil && from.Host == v.r.Host {
+		query := from.Query()
+		query.Del("notice")
+		query.Del("n")
+		if to := v.opens((&url.URL{Path: from.Path, RawQuery: query.Encode()}).String()); to != "/" {
+			return to
+		}
+	}
+	for at := v.r.URL.Path; at != "/"; at = path.Dir(at) {
+		if to := v.opens(at); to != "/" {
+			return to
+		}
+	}
+	return "/"
 }
 
 // fail answers an error with a page.
