@@ -151,7 +151,8 @@ func (v *visit) serve() error {
 		return v.who.Err
 	}
 	if err := v.csrf.Check(v.r); err != nil {
-		return fault.Wrap(err, fault.Forbidden, "%s", v.text("errors.cross_origin"))
+		v.locate()
+		return v.page(http.StatusForbidden, "error", problem{Title: v.text("errors.cross_origin.title"), Text: v.text("errors.cross_origin.text")})
 	}
 	if err := v.legible(); err != nil {
 		return err
