@@ -77,8 +77,10 @@ func (v *visit) invite() error {
 	}
 	admission := user.Admission{Details: user.Details{Email: f.Value("email"), FirstName: f.Value("firstName"), LastName: f.Value("lastName"), Locale: "en"}}
 	for _, hash := range f.Values["stores"] {
-		seat := user.Seat{Store: account.StoreRef{Hash: hash}, Permissions: user.Role(f.Value("role." + hash)).Permissions()}
-		admission.Seats = append(admission.Seats, seat)
+		admission.Seats = append(admission.Seats, user.Seat{Store: account.StoreRef{Hash: hash}, Permissions: v.roleOf(f, "role."+hash, "stores")})
+	}
+	if f.Refused() {
+		return v.showInvite(http.StatusUnprocessableEntity, f)
 	}
 	if err = v.Forms.Claim(v.r.Context(), v.by, f.Value("form")); err == nil {
 		_, err = v.Users.Admit(v.r.Context(), v.by, admission)
@@ -94,6 +96,16 @@ func (v *visit) invite() error {
 		in = admission.Seats[0].Store
 	}
 	return v.giveLink(admission.Email, in)
+}
+
+// roleOf returns the permissions of the role that was chosen in a field, none
+// for no role. Any other role is shown to be wrong.
+func (v *visit) roleOf(f *form, field, shownAt string) []string {
+	role := user.Role(f.Value(field))
+	if role != "" && !slices.Contains(givenRoles(), role) {
+		f.wrong(shownAt, v.text("people.no_role"))
+	}
+	return role.Permissions()
 }
 
 // inviteAgain gives somebody who is there another link.

@@ -12,9 +12,12 @@ func TestInvite(t *testing.T) {
 		owner := s.signedIn(s.OwnerEmail)
 		form := owner.get(linkCalled(t, owner.get(s.page("/stores/acme1us/users")), "Invite somebody"))
 		wrong := owner.submit(form, "Invite", "email", "dora", "firstName", "Dora", "lastName", "")
-		wrong.wants(http.StatusUnprocessableEntity, "This is no e-mail address.").wants(http.StatusUnprocessableEntity, "Write one line of 1 to 100")
+		wrong.wants(http.StatusUnprocessableEntity, "This is no e-mail address.").wants(http.StatusUnprocessableEntity, "Enter the last name: one line of at most 100")
 		if !strings.Contains(wrong.body, `value="Dora"`) || !strings.Contains(wrong.body, `value="acme1us" checked`) {
 			t.Error("what was entered is gone")
+		}
+		for _, role := range []string{"nonsense", "STORE_OWNER"} {
+			owner.submit(wrong, "Invite", "email", "dora@acme.example", "lastName", "Dahl", "role.acme1us", role).wants(http.StatusUnprocessableEntity, "There is no such role.")
 		}
 		sent := []string{"email", "dora@acme.example", "lastName", "Dahl", "role.acme1us", "SALES_STAFF"}
 		done := owner.submit(wrong, "Invite", sent...)

@@ -133,7 +133,7 @@ func TestPersonDetails(t *testing.T) {
 		list := owner.get(s.page("/users"))
 		at := personAt(t, list, "Ana Alvarez")
 		wrong := owner.submit(owner.get(at), "Save", "firstName", " ", "lastName", "Kept", "locale", "no language")
-		wrong.wants(http.StatusUnprocessableEntity, "Write one line of 1 to 100 characters").wants(http.StatusUnprocessableEntity, "Write a language tag")
+		wrong.wants(http.StatusUnprocessableEntity, "Enter the first name: one line of at most 100 characters").wants(http.StatusUnprocessableEntity, "Write a language tag")
 		if kept := wrong.forms(); !strings.Contains(wrong.body, `value="Kept"`) || len(kept) == 0 {
 			t.Error("what was entered is gone")
 		}
@@ -158,6 +158,8 @@ func TestPlaces(t *testing.T) {
 		owner.get(at).wants(http.StatusOK, "Acme EU Sales staff Active")
 		owner.post(at+"/stores", "stores", "acme2eu").wants(http.StatusUnprocessableEntity, "is in the store Acme EU already")
 		place := at + "/stores/acme2eu"
+		owner.post(place, "role", "nonsense").wants(http.StatusUnprocessableEntity, "There is no such role.").wants(http.StatusUnprocessableEntity, "Orders 5 of 13")
+		owner.post(at+"/stores", "stores", "acme2eu", "role", "nonsense").wants(http.StatusUnprocessableEntity, "There is no such role.")
 		owner.submit(owner.get(place), "Give this role", "role", "STORE_ADMINISTRATOR").goes(place + "?n=1&notice=place_saved")
 		owner.get(at).wants(http.StatusOK, "Acme EU Store administrator Active")
 		owner.submit(owner.get(place), "Save the permissions", "permissions", "Add_Orders", "permissions", "Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
@@ -221,6 +223,11 @@ func TestRemovePerson(t *testing.T) {
 		if len(ids) != 2 {
 			t.Fatalf("%d tokens are ticked", len(ids))
 		}
+		before := s.contents()
+		for _, sent := range [][]string{nil, {"shown", ids[0]}, {"tokens", ids[0]}, {"shown", ids[0], "tokens", ids[0]}} {
+			owner.post(at+"/remove", sent...).wants(http.StatusUnprocessableEntity, "you have not seen all of these API tokens").wants(http.StatusUnprocessableEntity, "stays with them")
+		}
+		s.unchanged(before)
 		owner.submit(asked, "Remove from the account", "tokens", ids[0]).goes(s.page("/users") + "?n=1&notice=person_removed_with_tokens")
 		owner.get(s.page("/users?n=1&notice=person_removed_with_tokens")).wants(http.StatusOK, "1 API token is revoked").lacks(euOwner)
 		if r := leaver.get(s.page("/stores")); r.status != http.StatusSeeOther {

@@ -155,7 +155,10 @@ func (v *visit) addToStore() error {
 	if err != nil {
 		return err
 	}
-	seat := user.Seat{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: user.Role(f.Value("role")).Permissions()}
+	seat := user.Seat{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: v.roleOf(f, "role", "role")}
+	if f.Refused() {
+		return v.showPerson(http.StatusUnprocessableEntity, p, detailsForm(p), f)
+	}
 	_, err = v.Users.Admit(v.r.Context(), v.by, user.Admission{Details: user.Details{Email: p.Email}, Seats: []user.Seat{seat}})
 	if err != nil {
 		if err := f.refuse(err); err != nil {

@@ -81,7 +81,7 @@ func (v *visit) showPlace(status int, p user.Profile, place user.StorePlace, f *
 	shown.MayStatus = shown.MayEdit && (place.Status == user.Active || user.CheckGrant(grantable, nil, place.Permissions) == nil)
 	shown.MayRemove = !owner && user.MayIn(v.by, place.StoreID, auth.DeleteUsers) == nil
 	held := place.Permissions
-	if f.Refused() {
+	if f.Refused() && f.Value("role") == "" {
 		held = f.Values["permissions"]
 	}
 	if !shown.MayEdit {
@@ -125,13 +125,14 @@ func (v *visit) changePlace() error {
 	if err != nil {
 		return err
 	}
-	wanted := f.Values["permissions"]
-	if role := user.Role(f.Value("role")); role != "" {
-		if wanted = role.Permissions(); wanted == nil {
-			return fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
+	wanted := v.roleOf(f, "role", "role")
+	if f.Refused() {
+		return v.showPlace(http.StatusUnprocessableEntity, p, place, f)
+	}
+	if f.Value("role") == "" {
+		if wanted, err = v.ticked(place, f.Values["permissions"]); err != nil {
+			return err
 		}
-	} else if wanted, err = v.ticked(place, wanted); err != nil {
-		return err
 	}
 	return v.changed(p, place, f, func(in account.StoreRef) error {
 		_, err := v.Users.SetStorePermissions(v.r.Context(), v.by, in, p.ID, wanted)

@@ -16,7 +16,7 @@ func TestProfile(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v, other := s.signedIn(s.OwnerEmail), s.signedIn(s.OwnerEmail)
 		page := v.open("/profile").wants(http.StatusOK, s.OwnerEmail)
-		page = v.submit(page, "Save", "firstName", "", "locale", "?").wants(http.StatusUnprocessableEntity, "Write one line of 1 to 100 characters").
+		page = v.submit(page, "Save", "firstName", "", "locale", "?").wants(http.StatusUnprocessableEntity, "Enter the first name: one line of at most 100 characters").
 			wants(http.StatusUnprocessableEntity, "Write a language tag")
 		v.submit(page, "Save", "firstName", "Ada", "locale", "de").goes("/profile?n=1&notice=profile_saved")
 		if page = v.open("/profile"); page.forms()[1].values.Get("firstName") != "Ada" {

@@ -53,11 +53,10 @@ func (v *visit) showRemoval(status int, p user.Profile, f *form, kept []uuid.UUI
 		return err
 	}
 	shown := removePage{Person: p, Name: fullName(p.User), In: v.in("/users"), Form: f}
-	preview, err := v.Offboard.Deprovision(ctx, v.by, offboard.DeprovisionRequest{Users: []user.Whom{{ID: &p.ID}}, DryRun: true})
+	item, err := v.previewRemoval(p)
 	if err != nil {
 		return err
 	}
-	item := preview.Items[0]
 	if item.Fault != nil {
 		if item.Fault.Kind != fault.Conflict {
 			return item.Fault
@@ -75,6 +74,15 @@ func (v *visit) showRemoval(status int, p user.Profile, f *form, kept []uuid.UUI
 		return err
 	}
 	return v.page(status, "person-remove", shown)
+}
+
+// previewRemoval is what would happen if a person left the account.
+func (v *visit) previewRemoval(p user.Profile) (offboard.Item, error) {
+	preview, err := v.Offboard.Deprovision(v.r.Context(), v.by, offboard.DeprovisionRequest{Users: []user.Whom{{ID: &p.ID}}, DryRun: true})
+	if err != nil {
+		return offboard.Item{}, err
+	}
+	return preview.Items[0], nil
 }
 
 func (v *visit) reviewed(tokens []token.Token, kept []uuid.UUID) ([]reviewedToken, error) {
@@ -96,6 +104,14 @@ func (v *visit) reviewed(tokens []token.Token, kept []uuid.UUID) ([]reviewedToke
 	return list, nil
 }
 
+// unseen reports whether a person knows the secrets of tokens that the visitor
+// was not shown: without having seen them, nobody decides that they go on
+// working.
+func (v *visit) unseen(p user.Profile, shown []uuid.UUID) (bool, error) {
+	item, err := v.previewRemoval(p)
+	return slices.ContainsFunc(item.Review, func(t token.Token) bool { return !slices.Contains(shown, t.ID) }), err
+}
+
 // remove takes a person out of the account, and revokes the tokens that are
 // ticked, at once.
 func (v *visit) remove() error {
@@ -115,12 +131,20 @@ func (v *visit) remove() error {
 	if err != nil {
 		return err
 	}
+	kept := slices.DeleteFunc(slices.Clone(shown), func(id uuid.UUID) bool { return slices.Contains(chosen, id) })
+	unseen, err := v.unseen(p, shown)
+	if err != nil {
+		return err
+	}
+	if unseen {
+		f.wrong("tokens", v.text("removal.unseen"))
+		return v.showRemoval(http.StatusUnprocessableEntity, p, f, kept)
+	}
 	removed, err := v.Offboard.Remove(v.r.Context(), v.by, offboard.Removal{Whom: user.Whom{ID: &p.ID}, Tokens: chosen})
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		kept := slices.DeleteFunc(shown, func(id uuid.UUID) bool { return slices.Contains(chosen, id) })
 		return v.showRemoval(http.StatusUnprocessableEntity, p, f, kept)
 	}
 	if n := len(removed.Revoked); n > 0 {

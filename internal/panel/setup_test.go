@@ -39,7 +39,7 @@ func TestSetup(t *testing.T) {
 		v.open("/").wants(http.StatusOK, "There is no account here yet.")
 		page := v.open(s.setup()).wants(http.StatusOK, "Make the first account")
 		page = v.submit(page, "Make the account and sign in", "accountName", "", "storeName", "Acme US", "storeHash", "NO", "email", "ada", "firstName", "Ada", "password", "tiny").
-			wants(http.StatusUnprocessableEntity, "Write one line of 1 to 100 characters").
+			wants(http.StatusUnprocessableEntity, "Enter the name of the account: one line of at most 100 characters").
 			wants(http.StatusUnprocessableEntity, "Write 4 to 32 lowercase letters and digits").
 			wants(http.StatusUnprocessableEntity, "This is no e-mail address.").
 			wants(http.StatusUnprocessableEntity, "A password has 8 to 256 characters.").lacks("tiny")

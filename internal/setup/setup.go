@@ -136,9 +136,9 @@ func (s *Service) Finish(ctx context.Context, presented string, f First) (user.U
 // check returns every field that breaks a rule.
 func (f First) check() fault.List {
 	var faults fault.List
-	for _, name := range []struct{ field, text string }{{"accountName", f.AccountName}, {"storeName", f.StoreName}} {
+	for _, name := range []struct{ field, called, text string }{{"accountName", "account", f.AccountName}, {"storeName", "store", f.StoreName}} {
 		if !user.ValidName(name.text) {
-			faults = append(faults, fault.Errorf(fault.Invalid, "Write one line of 1 to %d characters, without space around it.", user.MaxName).On(name.field))
+			faults = append(faults, fault.Errorf(fault.Invalid, "Enter the name of the %s: one line of at most %d characters, without space around it.", name.called, user.MaxName).On(name.field))
 		}
 	}
 	if !manifest.ValidHash(f.StoreHash) {

@@ -85,11 +85,11 @@ func CheckDetails(d Details) fault.List {
 func checkNames(firstName, lastName, locale *string) fault.List {
 	var faults fault.List
 	for _, name := range []struct {
-		field string
-		text  *string
-	}{{"firstName", firstName}, {"lastName", lastName}} {
+		field, called string
+		text          *string
+	}{{"firstName", "first name", firstName}, {"lastName", "last name", lastName}} {
 		if name.text != nil && !ValidName(*name.text) {
-			faults = append(faults, fault.Errorf(fault.Invalid, "Write one line of 1 to %d characters, without space around it.", MaxName).On(name.field))
+			faults = append(faults, fault.Errorf(fault.Invalid, "Enter the %s: one line of at most %d characters, without space around it.", name.called, MaxName).On(name.field))
 		}
 	}
 	if locale != nil && !ValidLocale(*locale) {

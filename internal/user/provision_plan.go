@@ -222,7 +222,7 @@ func (s *provisionState) checkExternalID(id, folded string) fault.List {
 		return nil
 	}
 	if !ValidName(id) {
-		return fault.List{fault.Errorf(fault.Invalid, "Write one line of 1 to %d characters, without space around it; nothing takes the id away.", MaxName).On("externalId")}
+		return fault.List{fault.Errorf(fault.Invalid, "Enter the external id on one line of at most %d characters, without space around it, or nothing to take it away.", MaxName).On("externalId")}
 	}
 	if holder, held := s.holders[id]; held && holder != folded {
 		return fault.List{fault.Errorf(fault.Conflict, "Somebody else in this account has this external id.").On("externalId")}

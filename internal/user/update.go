@@ -59,7 +59,7 @@ func (u Update) check() fault.List {
 	}
 	faults := checkNames(u.FirstName, u.LastName, u.Locale)
 	if u.ExternalID != nil && *u.ExternalID != "" && !ValidName(*u.ExternalID) {
-		faults = append(faults, fault.Errorf(fault.Invalid, "Write one line of 1 to %d characters, without space around it; nothing takes the id away.", MaxName).On("externalId"))
+		faults = append(faults, fault.Errorf(fault.Invalid, "Enter the external id on one line of at most %d characters, without space around it, or nothing to take it away.", MaxName).On("externalId"))
 	}
 	return faults
 }
