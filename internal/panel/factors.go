@@ -108,7 +108,7 @@ func (v *visit) code() error {
 	case fault.Invalid:
 		return v.page(http.StatusUnprocessableEntity, "code", codePage{half.Email, sentences(err)})
 	case fault.RateLimited:
-		return v.page(http.StatusTooManyRequests, "code", codePage{half.Email, sentences(err)})
+		return v.page(http.StatusTooManyRequests, "code", codePage{half.Email, sentences(v.waiting(err))})
 	}
 	if err != nil {
 		return err

@@ -98,6 +98,15 @@ func (v *visit) text(key string, pairs ...any) string {
 	return text
 }
 
+// count is text for a message that differs with a number.
+func (v *visit) count(key string, n int) string {
+	text, err := v.looks.messages.count(key, n)
+	if err != nil {
+		return key
+	}
+	return text
+}
+
 // notice is what the page before has to say: a message under "notices". An
 // address can be anybody's work, so nothing else of it is repeated than a
 // number.

@@ -141,8 +141,7 @@ func (v *visit) changePassword() error {
 	case fault.Unauthenticated:
 		err = fault.Errorf(fault.Invalid, "%s", v.text("profile.wrong")).On(presentField)
 	case fault.RateLimited:
-		v.retryAfter(err)
-		status, err = http.StatusTooManyRequests, fault.Errorf(fault.Invalid, "%s", sentences(err)[0]).On(presentField)
+		status, err = http.StatusTooManyRequests, fault.Errorf(fault.Invalid, "%s", sentences(v.waiting(err))[0]).On(presentField)
 	}
 	if err := f.refuse(err); err != nil {
 		return err

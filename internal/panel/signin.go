@@ -53,9 +53,8 @@ func (v *visit) signIn() error {
 	status := http.StatusUnprocessableEntity
 	if fault.KindOf(err) == fault.RateLimited {
 		status = http.StatusTooManyRequests
-		v.retryAfter(err)
 	}
-	return v.page(status, "signin", signInPage{Email: email, Next: v.next(), Errors: sentences(err), Doors: v.doors()})
+	return v.page(status, "signin", signInPage{Email: email, Next: v.next(), Errors: sentences(v.waiting(err)), Doors: v.doors()})
 }
 
 // proved goes on with somebody who just proved who they are, by whatever
@@ -165,8 +164,7 @@ func (v *visit) again() (answered bool, err error) {
 	}
 	method, err := v.provedAgainBy()
 	if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.RateLimited {
-		v.retryAfter(err)
-		shown.Errors = sentences(err)
+		shown.Errors = sentences(v.waiting(err))
 		status := http.StatusUnprocessableEntity
 		if kind == fault.RateLimited {
 			status = http.StatusTooManyRequests

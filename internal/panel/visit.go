@@ -266,8 +266,7 @@ func (v *visit) fail(err error) {
 		return
 	}
 	v.locate()
-	v.retryAfter(err)
-	shown := v.problem(kind, err)
+	shown := v.problem(kind, v.waiting(err))
 	if err := v.page(statuses[kind], "error", shown); err != nil {
 		v.Log.LogAttrs(v.r.Context(), slog.LevelError, "the page of an error failed", slog.Any("error", err))
 	}
@@ -341,12 +340,25 @@ func (v *visit) helpers() []helper {
 	return found
 }
 
-// retryAfter says when to come again who made too many attempts (RFC 9110,
-// section 10.2.3).
-func (v *visit) retryAfter(err error) {
+// waiting returns an error as it is, but for too many attempts or requests: then
+// it says in words when to come again, and the header Retry-After in seconds
+// (RFC 9110, section 10.2.3), unless the server set it already.
+func (v *visit) waiting(err error) error {
+	if fault.KindOf(err) != fault.RateLimited {
+		return err
+	}
 	if wait := signin.Wait(err); wait > 0 {
 		v.w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
 	}
+	seconds, unread := strconv.Atoi(v.w.Header().Get("Retry-After"))
+	if unread != nil {
+		return err
+	}
+	text := v.count("errors.wait.seconds", seconds)
+	if seconds >= 60 {
+		text = v.count("errors.wait.minutes", (seconds+59)/60)
+	}
+	return fault.Wrap(err, fault.RateLimited, "%s", text)
 }
 
 // knowBrowser lets the browser be known as one that the visitor signed in with.

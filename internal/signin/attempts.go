@@ -194,5 +194,5 @@ func (a *attempts) begin(from netip.Addr, now time.Time) error {
 
 func tooMany(wait time.Duration) error {
 	wait = wait.Truncate(time.Second) + time.Second
-	return fault.Wrap(waiting{wait}, fault.RateLimited, "There were too many attempts. Try again in %s.", wait)
+	return fault.Wrap(waiting{wait}, fault.RateLimited, "There were too many attempts. Try again later.")
 }
