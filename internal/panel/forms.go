@@ -88,6 +88,24 @@ func (f *form) General() []string {
 	return all
 }
 
+// Problems are all that is wrong: with the form as a whole, and then with its
+// fields.
+func (f *form) Problems() []trouble {
+	var all []trouble
+	for _, text := range f.General() {
+		all = append(all, trouble{"", text})
+	}
+	for _, name := range f.fields {
+		for _, text := range f.Errors(name) {
+			all = append(all, trouble{name, text})
+		}
+	}
+	return all
+}
+
+// trouble is something that is wrong: with a field, or with a form as a whole.
+type trouble struct{ Field, Text string }
+
 // wrong says what is wrong with a field that the panel itself judges: what is
 // asked of people and not of programs.
 func (f *form) wrong(name, message string) {

@@ -33,7 +33,7 @@ type invitedPage struct {
 	Errors                            []string
 }
 
-var inviteFields = []string{"email", "firstName", "lastName", "stores", "form"}
+var inviteFields = []string{"email", "firstName", "lastName", "stores"}
 
 func (v *visit) inviteForm() error {
 	if err := user.MayCreate(v.by); err != nil {

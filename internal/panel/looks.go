@@ -149,7 +149,9 @@ type view struct {
 	Notice   string
 	Zone     *time.Location
 	Path     string
-	Data     any
+	// Refused says that what was sent is shown again with what is wrong.
+	Refused bool
+	Data    any
 }
 
 // page answers with a page.
@@ -158,7 +160,7 @@ func (v *visit) page(status int, name string, data any) error {
 	if !there {
 		return fmt.Errorf("there is no page %s", name)
 	}
-	shown := view{Zone: v.zone, Data: data, Notice: v.notice(), Path: v.r.URL.Path}
+	shown := view{Zone: v.zone, Data: data, Notice: v.notice(), Path: v.r.URL.Path, Refused: status == http.StatusUnprocessableEntity}
 	if v.by != nil && v.account.ID == v.by.AccountID {
 		shown.Account, shown.Accounts, shown.Email, shown.Nav = v.account.Name, v.accounts, v.by.Name, v.nav()
 	}

@@ -1,0 +1,101 @@
+package panel_test
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// refuses fails the test for a page that does not say first what is wrong with its form: in its title, and in a list that gets the focus
+// and leads to the fields.
+func (r *reply) refuses(fields ...string) {
+	r.t.Helper()
+	if title := textOf(r.all("title")[0]); r.status != http.StatusUnprocessableEntity || !strings.HasPrefix(r.all("title")[0].FirstChild.Data, "Not done: ") {
+		r.t.Errorf("%s answers %d with the title %q", r.url, r.status, title)
+	}
+	var led []string
+	for _, div := range r.all("div") {
+		if class, _ := attribute(div, "class"); class != "problems" {
+			continue
+		}
+		if _, first := attribute(div, "autofocus"); !first {
+			r.t.Errorf("%s: the list of problems gets no focus", r.url)
+		}
+		for a := range div.Descendants() {
+			if to, is := attribute(a, "href"); is {
+				led = append(led, strings.TrimPrefix(to, "#"))
+			}
+		}
+	}
+	if !slices.Equal(led, fields) {
+		r.t.Errorf("%s leads to %q, want %q: %s", r.url, led, fields, r.text())
+	}
+	for _, each := range led {
+		if !strings.Contains(r.body, ` id="`+each+`"`) {
+			r.t.Errorf("%s leads to %s, which is not there", r.url, each)
+		}
+	}
+}
+
+func TestProblemsComeFirst(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		list := owner.get(s.page("/users"))
+		ben := personAt(t, list, "Ben Becker")
+		owner.get(s.page("/tokens/new")).lacks("Not done:")
+		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "a", "allowedIpRanges", "nowhere").refuses("name", "scopes", "allowedIpRanges")
+		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "abcd", "scopes.account_users", "account_users_read", "expiresAt", "soon").refuses("expiresAt")
+		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora", "stores", "acme1us", "role.acme1us", "x").refuses("stores")
+		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora").refuses("email", "firstName", "lastName")
+		owner.submit(owner.get(ben), "Save", "firstName", "", "locale", "?").refuses("firstName", "locale")
+		owner.post(ben+"/stores", "stores", "nowhere", "role", "x").refuses("role")
+		owner.post(ben+"/stores", "stores", "nowhere").refuses("stores")
+		owner.post(ben+"/owner").refuses("what", "sure")
+		owner.post(ben+"/stores/acme1us", "role", "x").refuses("role")
+		owner.post(ben+"/stores/acme1us", "permissions", "Fly").refuses("permissions")
+		owner.post("/profile", "firstName", "", "lastName", "", "locale", "").refuses("firstName", "lastName", "locale")
+		owner.post("/profile/password", "present", "x", "password", "a", "passwordConfirmation", "b").refuses("present")
+		owner.get(s.page("/audit?action=x&from=y&to=z")).refuses("action", "from", "to")
+	})
+}
+
+// Every field of a form has a name to be called by where it is wrong.
+func TestFieldsHaveNames(t *testing.T) {
+	lists := regexp.MustCompile(`(?:newForm|\.sent)\(([^)]*)\)|Fields\s*= \[\]string\{([^}]*)\}`)
+	unseen := []string{"shown", "overlap", "query", "variables", "operationName", "who", "target", "of"} // nothing is ever wrong with them in a list
+	keys := messageKeys(t)
+	found := 0
+	for file, source := range sources(t) {
+		for _, list := range lists.FindAllStringSubmatch(source, -1) {
+			for _, name := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(list[1]+list[2], -1) {
+				if found++; keys["fields.names."+name[1]] == "" && !slices.Contains(unseen, name[1]) {
+					t.Errorf("%s has a field %s, which has no name", file, name[1])
+				}
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("%d fields were found", found)
+	}
+}
+
+// Whoever sends a long form with errors sees them first, and follows one to its field.
+func TestProblemsAreSeen(t *testing.T) {
+	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
+		b.open(s.page("/tokens/new"))
+		b.fill("Name", "a")
+		b.follow("Create API token")
+		if got := evaluate[string](b, "document.activeElement.className"); got != "problems" {
+			t.Errorf("the focus is on %q", got)
+		}
+		if !evaluate[bool](b, "document.activeElement.getBoundingClientRect().top >= 0 && document.activeElement.getBoundingClientRect().bottom <= innerHeight") {
+			t.Error("the problems are out of sight")
+		}
+		b.click("What it may do")
+		if got := evaluate[string](b, "document.querySelector(':target').id"); got != "scopes" {
+			t.Errorf("the link leads to %q", got)
+		}
+	})
+}
