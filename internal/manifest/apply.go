@@ -79,6 +79,9 @@ func (a *application) record(ctx context.Context, accountID uuid.UUID, action au
 		ID: uuid.Must(uuid.NewV7()), AccountID: accountID, At: a.now, Actor: audit.ActorOf(a.by.Subject()),
 		Action: action, Target: target, RequestID: a.by.Origin.RequestID,
 	}
+	if a.by.Origin.IP.IsValid() {
+		e.IP = a.by.Origin.IP.String()
+	}
 	for _, d := range details {
 		if d.Name != "" {
 			e.Details = append(e.Details, d)

@@ -9,6 +9,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/page"
+	"latchkey/internal/setup"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
@@ -66,13 +67,7 @@ func (v *visit) auditRows(found page.Page[audit.Event]) ([]auditRow, error) {
 }
 
 // auditDetail is what a detail is called, or its name where nobody gave it another.
-func (v *visit) auditDetail(name string) string {
-	key := "audit.details." + name
-	if text := v.text(key); text != key {
-		return text
-	}
-	return name
-}
+func (v *visit) auditDetail(name string) string { return v.told("audit.details.", name) }
 
 // sentence tells an event. An action without words of its own is told by its
 // name.
@@ -83,7 +78,10 @@ func (v *visit) sentence(e audit.Event, target string) []piece {
 		text = "{actor}: " + string(e.Action) + " {target}"
 	}
 	actor := piece{Text: e.Actor.Name, Address: v.asking("who", e.Actor.Name), Name: true}
-	if e.Actor.Kind == audit.ActorOperator {
+	switch {
+	case e.Actor.Kind == audit.ActorOperator && e.Actor.Name == setup.ActorName:
+		actor.Text = v.text("audit.first_start")
+	case e.Actor.Kind == audit.ActorOperator:
 		actor.Text = v.text("audit.operator")
 	}
 	names := map[string]piece{"actor": actor, "target": {Text: e.Target.Name, Address: target, Name: true}}

@@ -26,10 +26,15 @@ func eventful(s *server) (owner, storeOwner *visitor) {
 func TestAudit(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, _ := eventful(s)
+		place := personAt(t, owner.get(s.page("/users")), "Ana Alvarez") + "/stores/acme1us"
+		owner.post(place, "permissions", "Add_Orders", "permissions", "Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
+		owner.post(place+"/status", "status", "INACTIVE").goes(place + "?n=1&notice=place_saved")
 		all := owner.get(s.page("/audit"))
+		all.lacks("Create_Store_API_Tokens").lacks("INACTIVE").lacks("STORE").lacks("store_cart_read_only")
 		for _, text := range []string{
 			s.OwnerEmail + " created the API token Nightly export", euOwner + " created the API token Till one",
 			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU", "On the server itself", "Scopes", "Carts: read-only",
+			"Permissions Add orders, Create API tokens for the store", "Status inactive", "Level a store", "Proof password",
 		} {
 			all.wants(http.StatusOK, text)
 		}

@@ -93,6 +93,7 @@ func (l *looks) functions() template.FuncMap {
 		"asset": l.address,
 		"icon":  l.icon,
 		"time":  moment,
+		"short": shortTime,
 		"args":  arguments,
 		"join":  strings.Join,
 	}
@@ -117,11 +118,15 @@ func (l *looks) icon(name string) (template.HTML, error) {
 	return template.HTML(a.content), nil //nolint:gosec // a file of ours
 }
 
+// shortTime is how pages write a time, in the viewer's zone.
+func shortTime(zone *time.Location, at time.Time) string {
+	return at.In(zone).Format("2 Jan 2006, 15:04")
+}
+
 // moment is a time in the viewer's zone, which programs can read, too.
 func moment(zone *time.Location, at time.Time) template.HTML {
-	local := at.In(zone)
 	return template.HTML(fmt.Sprintf(`<time datetime=%q title=%q>%s</time>`, //nolint:gosec // made of digits and letters
-		at.UTC().Format(time.RFC3339), local.Format("Monday, 2 January 2006, 15:04:05 MST"), local.Format("2 Jan 2006, 15:04")))
+		at.UTC().Format(time.RFC3339), at.In(zone).Format("Monday, 2 January 2006, 15:04:05 MST"), shortTime(zone, at)))
 }
 
 // arguments makes a map of pairs, for a template that is given several things.

@@ -98,6 +98,16 @@ func (v *visit) text(key string, pairs ...any) string {
 	return text
 }
 
+// told is the message that a name of the API has among those whose keys begin
+// alike; the name itself where it has none.
+func (v *visit) told(begins, name string) string {
+	text, err := v.looks.messages.text(begins + name)
+	if err != nil {
+		return name
+	}
+	return text
+}
+
 // count is text for a message that differs with a number.
 func (v *visit) count(key string, n int) string {
 	text, err := v.looks.messages.count(key, n)

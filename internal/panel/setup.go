@@ -35,7 +35,7 @@ func (v *visit) setUp() error {
 		return err
 	}
 	owner := user.Details{Email: f.Value("email"), FirstName: f.Value("firstName"), LastName: f.Value("lastName"), Locale: "en"}
-	first, err := v.Setup.Finish(v.r.Context(), v.r.PathValue("secret"), setup.First{
+	first, err := v.Setup.Finish(v.r.Context(), v.r.PathValue("secret"), v.who.Origin, setup.First{
 		AccountName: f.Value("accountName"), StoreName: f.Value("storeName"), StoreHash: f.Value("storeHash"), Owner: owner, Password: chosen(f),
 	})
 	switch {

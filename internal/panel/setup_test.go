@@ -52,6 +52,9 @@ func TestSetup(t *testing.T) {
 		}
 		v.open("/accounts").wants(http.StatusOK, "Acme Retail")
 		v.open(to+"stores").wants(http.StatusOK, "acmeus")
+		logged := v.get(to+"audit").wants(http.StatusOK, "Whoever opened the first-start link created the account Acme Retail").wants(http.StatusOK, v.from)
+		logged.lacks("The operator created").lacks("On the server itself")
+		v.get(linkCalled(t, logged, "Whoever opened the first-start link")).wants(http.StatusOK, "created the store Acme US")
 		v.open(s.setup()).wants(http.StatusNotFound, "This link does not work any more")
 		s.visitor().open("/").lacks("There is no account here yet.")
 		s.visitor().post("/signin", "email", "ada@acme.example", "password", "correct horse battery").goes(to)

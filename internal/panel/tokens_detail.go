@@ -69,8 +69,12 @@ func (v *visit) tokenDetail() error {
 // showDetail shows a token, with the form to narrow it as it was sent, if it
 // was.
 func (v *visit) showDetail(status int, p *tokenPlace, t token.Token, sent *form) error {
+	told, err := v.showToken(p, t)
+	if err != nil {
+		return err
+	}
 	shown := tokenPage{
-		form: sent, Place: p, Token: v.showToken(p, t), APIPath: token.APIPath(v.PublicURL, t), Ranges: rangesOf(t), Zone: v.zone.String(),
+		form: sent, Place: p, Token: told, APIPath: token.APIPath(v.PublicURL, t), Ranges: rangesOf(t), Zone: v.zone.String(),
 		MayNarrow: p.MayIssue && t.Status(v.Tokens.Now()) == token.Active, FormID: v.Forms.New(),
 	}
 	chosen := t.Scopes.Names()
@@ -190,19 +194,25 @@ func (v *visit) detail(d audit.Detail) string {
 }
 
 // valueOf is the value of a detail of an event for people: times in their zone,
-// and scopes in words.
+// scopes, permissions and other names of the API in words.
 func (v *visit) valueOf(d audit.Detail) string {
 	if at, err := time.Parse(time.RFC3339Nano, d.Value); err == nil {
-		return at.In(v.zone).Format("2 Jan 2006, 15:04")
-	}
-	if d.Name != "scopes" {
-		return d.Value
+		return shortTime(v.zone, at)
 	}
 	var words []string
-	for _, line := range v.scopeLines(scope.ParseSet(d.Value)) {
-		words = append(words, line.Name+": "+line.Words())
+	switch d.Name {
+	case "permissions":
+		for _, name := range strings.Fields(d.Value) {
+			words = append(words, v.told("permissions.names.", name))
+		}
+		return strings.Join(words, ", ")
+	case "scopes":
+		for _, line := range v.scopeLines(scope.ParseSet(d.Value)) {
+			words = append(words, line.Name+": "+line.Words())
+		}
+		return strings.Join(words, "; ")
 	}
-	return strings.Join(words, "; ")
+	return v.told("audit.values."+d.Name+".", d.Value)
 }
 
 // narrowToken takes rights from a token.

@@ -100,11 +100,14 @@ type First struct {
 	Password  user.PasswordChoice
 }
 
-// Finish makes the first account, its owner and its first store, all at once.
-// It returns the owner; fault.NotFound for a link that does not work, and
+// ActorName is whom the audit log names for what is done by the link.
+const ActorName = "first-start link"
+
+// Finish makes the first account, its owner and its first store, all at once,
+// for whoever comes from that origin with the secret of the link. It returns the owner; fault.NotFound for a link that does not work, and
 // fault.Invalid on "accountName", "storeName", "storeHash", "firstName",
 // "lastName", "locale", "email", "password" and "passwordConfirmation".
-func (s *Service) Finish(ctx context.Context, presented string, f First) (user.User, error) {
+func (s *Service) Finish(ctx context.Context, presented string, from auth.Origin, f First) (user.User, error) {
 	l, err := s.Open(ctx, presented)
 	if err != nil {
 		return user.User{}, err
@@ -120,7 +123,7 @@ func (s *Service) Finish(ctx context.Context, presented string, f First) (user.U
 		return user.User{}, err
 	}
 	declared := f.manifest()
-	by := auth.OperatorPrincipal()
+	by := auth.Principal{Kind: auth.Operator, Name: ActorName, Origin: from}
 	err = s.repo.First(ctx, l.ID, func(c Change) error {
 		if _, err := s.manifests.ApplyWithin(ctx, c, &by, declared); err != nil {
 			return err
