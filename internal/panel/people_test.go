@@ -234,6 +234,11 @@ func TestRemovePerson(t *testing.T) {
 			t.Errorf("a leaver sees %s", r.text())
 		}
 		owner.get(at).wants(http.StatusNotFound, "no such person")
+		tokens := owner.get(s.page("/stores/acme2eu/tokens")).wants(http.StatusOK, "by "+euOwner+" left the account")
+		owner.get(linkCalled(t, tokens, "stays with them")).wants(http.StatusOK, "by "+euOwner+" left the account")
+		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens?status=deleted")), "goes with them")).wants(http.StatusOK, "left the account")
+		s.issued(owner, "acme2eu", "made by the owner")
+		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens")), "made by the owner")).lacks("left the account")
 	})
 }
 

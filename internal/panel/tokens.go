@@ -163,6 +163,8 @@ type shownToken struct {
 	token.Token
 
 	Address, Creator, Revoker string
+	// Left says that whoever created it is no longer in the account.
+	Left bool
 	// State is its status as a part of messages' keys, and Badge the class that
 	// shows it.
 	State, Badge string
@@ -177,21 +179,42 @@ func (t shownToken) Rest() []scopeLine { return t.Scopes[min(len(t.Scopes), 3):]
 
 var badges = map[token.Status]string{token.Active: "good", token.Expired: "warn", token.Revoked: "bad"}
 
-func (v *visit) showToken(p *tokenPlace, t token.Token) shownToken {
+func (v *visit) showToken(p *tokenPlace, t token.Token) (shownToken, error) {
+	shown, err := v.showTokens(p, []token.Token{t})
+	if err != nil {
+		return shownToken{}, err
+	}
+	return shown[0], nil
+}
+
+func (v *visit) showTokens(p *tokenPlace, tokens []token.Token) ([]shownToken, error) {
+	var creators []uuid.UUID
+	for _, t := range tokens {
+		if t.CreatedBy.Kind == audit.ActorUser {
+			creators = append(creators, t.CreatedBy.ID)
+		}
+	}
+	members, err := v.Users.MembersByID(v.r.Context(), v.by, creators)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]shownToken, len(tokens))
+	for i, t := range tokens {
+		_, there := members[t.CreatedBy.ID]
+		shown[i] = v.inWords(p, t)
+		shown[i].Left = t.CreatedBy.Kind == audit.ActorUser && !there
+	}
+	return shown, nil
+}
+
+// inWords is a token in words.
+func (v *visit) inWords(p *tokenPlace, t token.Token) shownToken {
 	status := t.Status(v.Tokens.Now())
 	shown := shownToken{
 		Token: t, Address: p.Address(t), Creator: v.actor(t.CreatedBy), State: string(status), Badge: badges[status], Scopes: v.scopeLines(t.Scopes),
 	}
 	if t.Revocation != nil {
 		shown.Revoker = v.actor(t.Revocation.By)
-	}
-	return shown
-}
-
-func (v *visit) showTokens(p *tokenPlace, tokens []token.Token) []shownToken {
-	shown := make([]shownToken, len(tokens))
-	for i, t := range tokens {
-		shown[i] = v.showToken(p, t)
 	}
 	return shown
 }

@@ -77,7 +77,15 @@ func (v *visit) confirmDeletion() error {
 }
 
 func (v *visit) showDeletion(status int, p *tokenPlace, f *form, live, gone []token.Token) error {
-	return v.page(status, "token-delete", deletePage{f, p, v.showTokens(p, live), v.showTokens(p, gone), token.MaxReason})
+	asked, err := v.showTokens(p, live)
+	if err != nil {
+		return err
+	}
+	before, err := v.showTokens(p, gone)
+	if err != nil {
+		return err
+	}
+	return v.page(status, "token-delete", deletePage{f, p, asked, before, token.MaxReason})
 }
 
 // deleteTokens revokes tokens, all or none.

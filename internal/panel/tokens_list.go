@@ -172,10 +172,14 @@ func (v *visit) showTokenList(p *tokenPlace, status int, problems ...string) err
 	} else if err != nil {
 		return err
 	}
-	shown.Rows, shown.Total = v.showTokens(p, found.Tokens), found.Total
+	understood := err == nil
+	if shown.Rows, err = v.showTokens(p, found.Tokens); err != nil {
+		return err
+	}
+	shown.Total = found.Total
 	shown.Pages = max(1, (found.Total+tokensPerPage-1)/tokensPerPage)
 	shown.turn(p.Base)
-	shown.Blank = found.Total == 0 && state.address("") == "" && err == nil
+	shown.Blank = found.Total == 0 && state.address("") == "" && understood
 	return v.page(status, "tokens", shown)
 }
 

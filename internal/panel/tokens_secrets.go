@@ -48,7 +48,7 @@ func filesShown(files []token.File) []shownFile {
 
 func newSecrets(v *visit, p *tokenPlace, i token.Issued) secretsPage {
 	return secretsPage{
-		Place: p, Token: v.showToken(p, i.Token), Kind: "created", Files: filesShown(i.Files(v.PublicURL)),
+		Place: p, Token: v.inWords(p, i.Token), Kind: "created", Files: filesShown(i.Files(v.PublicURL)),
 		Shown: []shownValue{
 			{"client_id", i.Token.ClientID}, {"client_secret", i.ClientSecret.Reveal()}, {"access_token", i.AccessToken.Reveal()},
 			{"api_path", token.APIPath(v.PublicURL, i.Token)},
@@ -60,7 +60,7 @@ func newSecrets(v *visit, p *tokenPlace, i token.Issued) secretsPage {
 func rotatedSecrets(v *visit, p *tokenPlace, r token.Rotation) secretsPage {
 	at := p.Address(r.Token)
 	return secretsPage{
-		Place: p, Token: v.showToken(p, r.Token), Kind: "rotated", Files: filesShown(r.Files(v.PublicURL)),
+		Place: p, Token: v.inWords(p, r.Token), Kind: "rotated", Files: filesShown(r.Files(v.PublicURL)),
 		Shown:   []shownValue{{"access_token", r.AccessToken.Reveal()}, {"api_path", token.APIPath(v.PublicURL, r.Token)}},
 		Address: at, Done: withNotice(at, "token_rotated", 1), PreviousEnds: r.PreviousExpiresAt,
 	}
