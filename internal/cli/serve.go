@@ -102,10 +102,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
-	pages, err := newPanel(b, v, api, baseURL, log)
-	if err != nil {
-		return err
-	}
+	pages := newPanel(b, v, api, baseURL, log)
 	bird := canary.New(b.gateways, v.feed.Replicas, time.Now, log)
 	server, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies,
@@ -193,7 +190,7 @@ func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logge
 }
 
 // newPanel makes the control panel.
-func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) (*panel.Panel, error) {
+func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) *panel.Panel {
 	return panel.New(panel.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, SignIn: b.signIn, Setup: b.setup, Forms: b.forms,
 		Audit: b.db.Audit(), Catalogue: b.catalogue,

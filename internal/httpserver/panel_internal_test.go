@@ -26,13 +26,20 @@ func (s *spied) Credential(*http.Request) string { s.asked++; return "" }
 
 func (s *spied) ServeVisit(http.ResponseWriter, *http.Request, panel.Visit) { s.asked++ }
 
+// leastAllocations is what f allocates when it finds all in the pools that
+// net/http keeps, of which the race detector and the collector take at random.
+func leastAllocations(f func()) float64 {
+	least := testing.AllocsPerRun(1, f)
+	for range 200 {
+		least = min(least, testing.AllocsPerRun(1, f))
+	}
+	return least
+}
+
 // That there is a panel costs the API, the gateways and OAuth nothing: none of
 // its code runs for them, and they allocate what they allocate without it.
 func TestPanelCostsOthersNothing(t *testing.T) {
-	pages, err := panel.New(panel.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pages := panel.New(panel.Config{})
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	serving := func(p Panel) *public {
 		return newPublic(Config{
@@ -59,7 +66,7 @@ func TestPanelCostsOthersNothing(t *testing.T) {
 		answer := func(p *public) func() {
 			return func() { p.ServeHTTP(unread{make(http.Header)}, request) }
 		}
-		plain, paged := testing.AllocsPerRun(200, answer(without)), testing.AllocsPerRun(200, answer(with))
+		plain, paged := leastAllocations(answer(without)), leastAllocations(answer(with))
 		if paged > plain {
 			t.Errorf("%s %s makes %v allocations, and %v without the panel", tc.method, tc.address, paged, plain)
 		}

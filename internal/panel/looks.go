@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -33,6 +34,17 @@ type asset struct {
 	// version changes with the content.
 	version string
 }
+
+// theLooks are made when the first page is asked for: a server that answers
+// programs alone neither waits for them nor keeps them in memory. They panic if
+// one of the files is broken, which no page would survive in a test.
+var theLooks = sync.OnceValue(func() *looks {
+	l, err := newLooks()
+	if err != nil {
+		panic(fmt.Errorf("make the control panel: %w", err))
+	}
+	return l
+})
 
 func newLooks() (*looks, error) {
 	l := &looks{pages: map[string]*template.Template{}, assets: map[string]asset{}}
@@ -161,7 +173,7 @@ type view struct {
 
 // page answers with a page.
 func (v *visit) page(status int, name string, data any) error {
-	page, there := v.looks.pages[name]
+	page, there := theLooks().pages[name]
 	if !there {
 		return fmt.Errorf("there is no page %s", name)
 	}
@@ -182,7 +194,7 @@ func (v *visit) page(status int, name string, data any) error {
 // static serves a file that every page may need.
 func (v *visit) static() error {
 	name := v.r.PathValue("file")
-	found, there := v.looks.assets[name]
+	found, there := theLooks().assets[name]
 	if !there {
 		return errNoPage()
 	}

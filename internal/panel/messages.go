@@ -91,7 +91,7 @@ func (m messages) count(key string, n int, pairs ...any) (string, error) {
 // text is a message for the visitor. One that is not there shows its key, which
 // a test that looks for the keys in the code does not let happen.
 func (v *visit) text(key string, pairs ...any) string {
-	text, err := v.looks.messages.text(key, pairs...)
+	text, err := theLooks().messages.text(key, pairs...)
 	if err != nil {
 		return key
 	}
@@ -101,7 +101,7 @@ func (v *visit) text(key string, pairs ...any) string {
 // told is the message that a name of the API has among those whose keys begin
 // alike; the name itself where it has none.
 func (v *visit) told(begins, name string) string {
-	text, err := v.looks.messages.text(begins + name)
+	text, err := theLooks().messages.text(begins + name)
 	if err != nil {
 		return name
 	}
@@ -110,7 +110,7 @@ func (v *visit) told(begins, name string) string {
 
 // count is text for a message that differs with a number.
 func (v *visit) count(key string, n int) string {
-	text, err := v.looks.messages.count(key, n)
+	text, err := theLooks().messages.count(key, n)
 	if err != nil {
 		return key
 	}
@@ -126,7 +126,7 @@ func (v *visit) notice() string {
 	if err != nil {
 		n = 1
 	}
-	text, err := v.looks.messages.count("notices."+query.Get("notice"), n)
+	text, err := theLooks().messages.count("notices."+query.Get("notice"), n)
 	if err != nil {
 		return ""
 	}

@@ -8,7 +8,6 @@ package panel
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -67,18 +66,12 @@ type Panel struct {
 	routes map[string]map[string]route // by pattern and method
 	// opened matches the pages that somebody who is signed in can open.
 	opened *http.ServeMux
-	looks  *looks
 	csrf   *http.CrossOriginProtection
 }
 
-// New returns a panel. It returns an error for templates or messages that are
-// broken, which tests find.
-func New(c Config) (*Panel, error) {
-	looks, err := newLooks()
-	if err != nil {
-		return nil, fmt.Errorf("make the control panel: %w", err)
-	}
-	p := &Panel{Config: c, looks: looks, csrf: http.NewCrossOriginProtection(), routes: map[string]map[string]route{}, opened: http.NewServeMux()}
+// New returns a panel.
+func New(c Config) *Panel {
+	p := &Panel{Config: c, csrf: http.NewCrossOriginProtection(), routes: map[string]map[string]route{}, opened: http.NewServeMux()}
 	for _, r := range routes() {
 		if r.method == http.MethodGet && r.audience != anyone {
 			p.opened.Handle(r.pattern, http.NotFoundHandler())
@@ -88,7 +81,7 @@ func New(c Config) (*Panel, error) {
 		}
 		p.routes[r.pattern][r.method] = r
 	}
-	return p, nil
+	return p
 }
 
 // Patterns are those of the panel's pages, in the form of http.ServeMux, each

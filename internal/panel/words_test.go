@@ -9,10 +9,7 @@ import (
 
 // Every action of the audit log has words, in lists and as a sentence, and so has what it is about.
 func TestActionsHaveWords(t *testing.T) {
-	l, err := newLooks()
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := theLooks()
 	for _, a := range audit.Actions() {
 		for _, key := range []string{"audit.says." + string(a), "audit.names." + string(a), "audit.things." + a.Thing()} {
 			if _, err := l.messages.text(key); err != nil {
@@ -24,10 +21,7 @@ func TestActionsHaveWords(t *testing.T) {
 
 // Every permission is in one group, and both have words.
 func TestPermissionsHaveWords(t *testing.T) {
-	l, err := newLooks()
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := theLooks()
 	grouped := map[string]int{}
 	for _, g := range permissionGroups() {
 		if _, err := l.messages.text("permissions.groups." + g.key); err != nil {
