@@ -3,9 +3,12 @@ package dbtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"latchkey/internal/gormdb"
@@ -50,14 +53,35 @@ func OpenWith(t testing.TB, c gormdb.Config) *gormdb.DB {
 // SQLiteURL returns the URL of a fresh SQLite database with the whole schema, in a file that is gone when t ends.
 func SQLiteURL(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "test.db")
-	guardSQLite(t, path)
-	url := "sqlite:" + path
-	if err := migrate(t.Context(), url); err != nil {
+	content, err := emptySQLite()
+	if err != nil {
 		t.Fatalf("dbtest: make a database: %v", err)
 	}
-	return url
+	path := filepath.Join(t.TempDir(), "test.db")
+	guardSQLite(t, path)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatalf("dbtest: make a database: %v", err)
+	}
+	return "sqlite:" + path
 }
+
+// emptySQLite is the file of a database with the whole schema and no rows. It is made once, since migrating takes longer
+// than most tests.
+var emptySQLite = sync.OnceValues(func() (content []byte, err error) {
+	folder, err := os.MkdirTemp("", "latchkey-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	path := filepath.Join(folder, "test.db")
+	if err := migrate(context.Background(), "sqlite:"+path); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not the whole database: %w", path, err)
+	}
+	return os.ReadFile(path)
+})
 
 // OwnCluster starts a PostgreSQL of the test's own, which the test may stop, kill and restart and which ends with it, and
 // returns it with the URL of an empty database.
