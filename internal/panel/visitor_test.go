@@ -195,6 +195,8 @@ type reply struct {
 	status      int
 	header      http.Header
 	body        string
+	// parsed is the document, once it was asked for.
+	parsed *html.Node
 }
 
 // wants fails the test for an answer of another status, or without a text that
@@ -228,11 +230,14 @@ func (r *reply) goes(to string) *reply {
 // document is the page, parsed as browsers do.
 func (r *reply) document() *html.Node {
 	r.t.Helper()
-	doc, err := html.Parse(strings.NewReader(r.body))
-	if err != nil {
-		r.t.Fatal(err)
+	if r.parsed == nil {
+		doc, err := html.Parse(strings.NewReader(r.body))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.parsed = doc
 	}
-	return doc
+	return r.parsed
 }
 
 // text is what people read on the page.
