@@ -2,6 +2,7 @@ package panel_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,22 +10,115 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// In a browser: an example, a query of one's own, the documentation and back, a
-// mutation that asks who it is first, and the same without scripts.
-func TestExplorerInABrowser(t *testing.T) {
+// Buttons of GraphiQL, as it calls them.
+const (
+	run      = "Execute query (Ctrl-Enter)"
+	showDocs = "Show Documentation Explorer"
+	hideDocs = "Hide Documentation Explorer"
+)
+
+// write puts a text into one of GraphiQL's editors and the focus with it.
+func (b *browser) write(editor, text string) {
+	b.t.Helper()
+	found := b.editor(editor)
+	b.await(editor+" to be there", "!!"+found)
+	evaluate[chromedp.Void](b, found+".setValue("+quoted(text)+"); "+found+".focus()")
+}
+
+// written is what stands in one of GraphiQL's editors.
+func (b *browser) written(editor string) string {
+	b.t.Helper()
+	b.await(editor+" to be there", "!!"+b.editor(editor))
+	return evaluate[string](b, b.editor(editor)+".getValue()")
+}
+
+func (b *browser) editor(name string) string {
+	return `[...document.querySelectorAll(".CodeMirror")].map((e) => e.CodeMirror).find((e) => e.getInputField().ariaLabel === ` + quoted(name) + `)`
+}
+
+func (b *browser) ctrl(key string) {
+	b.t.Helper()
+	b.must("press Ctrl", chromedp.KeyEvent(key, chromedp.KeyModifiers(kb.ModifierCtrl)))
+}
+
+// In a browser: an example, the documentation, completion, one of several
+// operations, tabs, dialogs, and the way out by keyboard.
+func TestGraphiQL(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.follow("API explorer")
-		b.click("Run")
-		b.see("Status 200, after")
+		b.click(run)
 		b.see(`"kind": "SESSION"`)
+		b.click(showDocs)
+		b.see("All Schema Types")
 		b.look("explorer")
+		b.click("Query")
+		b.see("Whoever the credential of this request stands for.")
+		b.click(hideDocs)
 
-		b.fill("Query or mutation", "query A {__typename} query B {system {time}}")
-		b.fill("Operation", "B")
-		b.must("press Ctrl+Enter", chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(kb.ModifierCtrl)))
+		b.write("Query Editor", "query A {__typename} query B {system {time}}")
+		b.await("the operations to be known", `!!document.querySelector(".graphiql-execute-button[aria-haspopup]")`)
+		b.click(run)
+		b.await("a menu", `!!document.querySelector("[role=menuitem]")`)
+		b.look("explorer-operations")
+		b.press(kb.End, kb.Enter)
 		b.see(`"time": `)
+
+		b.write("Query Editor", "{acc}")
+		evaluate[chromedp.Void](b, b.editor("Query Editor")+".setCursor(0, 3)")
+		b.press("o")
+		b.await("completions", `document.querySelector("[aria-label=Completions]")?.innerText.includes("account")`)
+		b.look("explorer-completions")
+		b.press(kb.Escape)
+		b.write("Query Editor", "{account {accountInfo {name}}}")
+		b.ctrl(kb.Enter)
+		b.see(`"name": "Acme Retail"`)
+		b.tabTo(run)
+
+		b.click("Add tab")
+		b.click("Open settings dialog")
+		b.see("Remove all locally stored data")
+		b.look("explorer-settings")
+		b.press(kb.Escape)
+		b.click("Open short keys dialog")
+		b.see("Short Key")
+		b.press(kb.Escape)
+		b.miss("Short Key")
+		b.look("explorer-tabs")
+
+		evaluate[chromedp.Void](b, `document.getElementById("graphiql").hidden = !(document.getElementById("by-form").hidden = false)`)
+		b.look("explorer-form")
+	})
+}
+
+// A mutation is held in an old session until the person proves who they are, and
+// what they wrote stays; but its variables are not kept.
+func TestGraphiQLHeld(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.browser(t)
+		b.signIn(s.OwnerEmail)
+		s.age(16 * time.Minute)
+		b.follow("API explorer")
+		b.click(run)
+		b.see(`"kind": "SESSION"`)
+		b.follow("Create an API token")
+		b.see("Nightly export")
+		b.write("Variables", `{"input": {"name": "By hand", "scopes": ["account_stores_read"]}}`)
+		b.click(run)
+		b.see("It is more than 15 minutes")
+		b.look("explorer-held")
+		b.follow("Confirm that it is you")
+		b.fill("Password", s.Password)
+		b.follow("Go on")
+		b.see("Confirmed. You can run it now.")
+		b.click(run)
+		b.see(`"name": "By hand"`)
+		b.miss("It is more than 15 minutes")
+
+		mutation := b.written("Query Editor")
+		b.await("the mutation to be kept in one tab", `(JSON.parse(sessionStorage.getItem(location.origin + `+quoted(s.page("/graphiql"))+
+			` + " graphiql:tabState"))?.tabs ?? []).filter((tab) => tab.query?.includes("createApiToken")).length === 1`)
 		b.follow("Documentation")
 		b.look("explorer-schema")
 		b.fill("Search types and fields", "apitokens")
@@ -34,33 +128,47 @@ func TestExplorerInABrowser(t *testing.T) {
 		b.look("explorer-type")
 		b.follow("ApiTokenConnection")
 		b.follow("API explorer")
-		if got := b.value("Query or mutation"); got != "query A {__typename} query B {system {time}}" {
-			t.Errorf("the query is %q", got)
+		if got := b.written("Query Editor"); got != mutation || !strings.Contains(got, "createApiToken") {
+			t.Errorf("the query is %q, and was %q", got, mutation)
 		}
+		if kept := evaluate[string](b, "JSON.stringify({...sessionStorage, ...localStorage})"); strings.Contains(kept, "By hand") {
+			t.Errorf("kept: %s", kept)
+		}
+	})
+}
 
-		s.age(16 * time.Minute)
+// Without scripts there is a form.
+func TestExplorerWithoutScripts(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.browser(t)
+		b.signIn(s.OwnerEmail)
+		b.scripts(false)
+		b.follow("API explorer")
 		b.follow("Create an API token")
 		b.fill("Variables", "{")
 		if status := b.follow("Run"); status != http.StatusUnprocessableEntity {
 			t.Errorf("status %d", status)
 		}
 		b.see("This is no JSON.")
-		b.fill("Variables", `{"input": {"name": "By hand", "scopes": ["account_stores_read"]}}`)
-		b.click("Run")
-		b.see("It is more than 15 minutes")
-		b.look("explorer-held")
-		b.follow("Confirm that it is you")
-		b.fill("Password", s.Password)
-		b.follow("Go on")
-		b.see("Confirmed. You can run it now.")
-		b.click("Run")
-		b.see(`"name": "By hand"`)
-		b.miss("It is more than 15 minutes")
-
-		b.scripts(false)
-		b.follow("API explorer")
 		b.fill("Query or mutation", "{nothing}")
+		b.fill("Variables", "")
 		b.follow("Run")
 		b.see(`"code": "INVALID"`)
+	})
+}
+
+// Somebody who was signed out meanwhile is told.
+func TestGraphiQLSignedOut(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.browser(t)
+		b.signIn(s.OwnerEmail)
+		b.follow("API explorer")
+		b.click(run)
+		b.see(`"kind": "SESSION"`)
+		evaluate[chromedp.Void](b, `void fetch("/signout", {method: "POST"}).then(() => { window.out = true })`)
+		b.await("the session to end", "window.out === true")
+		b.click(run)
+		b.see("The answer did not arrive.")
+		_ = b.taken() // the browser says so, too
 	})
 }

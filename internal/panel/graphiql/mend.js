@@ -1,0 +1,44 @@
+// What GraphiQL lacks for people who hear it or use a keyboard: names, a way out
+// of its editors by Tab, and tabs that are what they do. It is done as its
+// elements come.
+
+// mend sees to all of GraphiQL in a place, now and later. The words are what to
+// call things.
+export function mend(place, words) {
+  const look = () => {
+    each(place, ".CodeMirror:not([data-mended])", mendEditor);
+    each(place, ".graphiql-tabs", mendTabs);
+    // They are called what they show.
+    each(place, ".graphiql-history-item-label[aria-label]", (item) => item.removeAttribute("aria-label"));
+    each(document, ".CodeMirror-hints:not([aria-label])", (list) => {
+      list.setAttribute("aria-label", words.completions);
+      list.tabIndex = 0; // it scrolls
+    });
+    each(document, ".CodeMirror-info, .CodeMirror-lint-tooltip, [data-radix-popper-content-wrapper]:has([role=tooltip])", (note) => note.setAttribute("role", "status"));
+    each(document, "[data-radix-popper-content-wrapper]:has([role=menu])", (menu) => {
+      menu.setAttribute("role", "dialog");
+      menu.setAttribute("aria-label", words.operations);
+    });
+  };
+  new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });
+}
+
+const each = (root, selector, act) => root.querySelectorAll(selector).forEach(act);
+
+function mendEditor(element) {
+  element.dataset.mended = "";
+  const editor = element.CodeMirror;
+  editor.setOption("screenReaderLabel", element.closest("section[aria-label]").getAttribute("aria-label"));
+  editor.addKeyMap({ Tab: false, "Shift-Tab": false });
+  element.querySelector(".CodeMirror-scroll").tabIndex = 0;
+}
+
+// mendTabs makes a group of buttons of tabs that have buttons in them.
+function mendTabs(list) {
+  list.setAttribute("role", "group");
+  each(list, "li", (tab) => {
+    tab.setAttribute("role", "none");
+    tab.removeAttribute("aria-selected");
+    tab.querySelector("button").setAttribute("aria-pressed", tab.classList.contains("graphiql-tab-active"));
+  });
+}
