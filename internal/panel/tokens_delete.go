@@ -2,6 +2,7 @@ package panel
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -30,7 +31,9 @@ func (v *visit) chosenTokens(p *tokenPlace, ids []string) (live, gone []token.To
 		if err != nil {
 			return nil, nil, token.ErrNoToken()
 		}
-		keys = append(keys, id)
+		if !slices.Contains(keys, id) {
+			keys = append(keys, id)
+		}
 	}
 	found, err := v.Tokens.TokensByID(v.r.Context(), v.by, keys)
 	if err != nil {
@@ -38,21 +41,14 @@ func (v *visit) chosenTokens(p *tokenPlace, ids []string) (live, gone []token.To
 	}
 	for _, id := range keys {
 		t, there := found[id]
-		if !there {
-			continue // named twice
-		}
-		delete(found, id)
 		switch {
-		case !p.owner.Holds(t):
+		case !there || !p.owner.Holds(t):
 			return nil, nil, token.ErrNoToken()
 		case t.Revocation != nil:
 			gone = append(gone, t)
 		default:
 			live = append(live, t)
 		}
-	}
-	if len(live)+len(gone) == 0 && len(ids) > 0 {
-		return nil, nil, token.ErrNoToken()
 	}
 	return live, gone, nil
 }

@@ -1,7 +1,9 @@
 package panel_test
 
 import (
+	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"latchkey/internal/dbtest"
 	"latchkey/internal/once"
 )
 
@@ -48,10 +53,27 @@ func TestCreateToken(t *testing.T) {
 		if got := page.header.Get("Cache-Control"); got != "no-store" {
 			t.Errorf("kept by the browser: %q", got)
 		}
+		kept := map[string]string{}
+		for _, a := range page.all("a") {
+			if name, is := attribute(a, "download"); is {
+				to, _ := attribute(a, "href")
+				_, content, _ := strings.Cut(to, ";base64,")
+				text, err := base64.StdEncoding.DecodeString(content)
+				if err != nil {
+					t.Error(err)
+				}
+				kept[textOf(a)+" "+name] = string(text)
+			}
+		}
 		list := owner.open(at).wants(http.StatusOK, "Nightly import").wants(http.StatusOK, "1 of 50 used").wants(http.StatusOK, "Carts: modify")
 		for _, n := range page.all("code") {
 			if id, _ := attribute(n, "id"); id == "access_token" || id == "client_secret" {
 				list.lacks(textOf(n))
+				for _, file := range []string{"text latchkey-credentials-nightly-import.txt", ".env latchkey-credentials-nightly-import.env", "JSON latchkey-credentials-nightly-import.json"} {
+					if !strings.Contains(kept["Download as "+file], textOf(n)) {
+						t.Errorf("%s lacks the %s: there are %v", file, id, slices.Collect(maps.Keys(kept)))
+					}
+				}
 				if strings.Contains(s.log.String(), textOf(n)) {
 					t.Errorf("%s is in the log", id)
 				}
@@ -301,7 +323,11 @@ func TestTokenFormSentOnce(t *testing.T) {
 		page := owner.postForm(at, old).wants(http.StatusUnprocessableEntity, "This form was open for too long")
 		owner.submit(page, "Create API token").wants(http.StatusOK, "This is the only time")
 		rotation := owner.open(at + "/" + idOf(owner, at, "Just one"))
-		owner.submit(rotation, "Make another access token").wants(http.StatusOK, "This is the only time")
+		owner.submit(rotation, "Make another access token", "overlap", "soon").wants(http.StatusUnprocessableEntity, "Choose one of what is offered.")
+		rotated := owner.submit(rotation, "Make another access token").wants(http.StatusOK, "This is the only time")
+		for _, each := range flaws(rotated) {
+			t.Errorf("the page of the new access token %s", each)
+		}
 		owner.submit(rotation, "Make another access token").wants(http.StatusConflict, "This form was sent already")
 		if once.OpenFor < time.Hour {
 			t.Error("forms are open for too short a time")
@@ -342,9 +368,18 @@ func TestDeleteTokens(t *testing.T) {
 			owner.get(base+"/delete?id="+first).wants(http.StatusNotFound, "no such API token")
 			owner.get(base+"/"+first).wants(http.StatusNotFound, "no such API token")
 			owner.post(base+"/delete", "id", first).wants(http.StatusNotFound, "no such API token")
-			_ = other
+			elsewhere := "Of the " + other
+			owner.create(base, elsewhere)
+			for _, stranger := range []string{idOf(owner, base, elsewhere), uuid.NewString(), "x"} {
+				owner.get(at+"/delete?id="+first+"&id="+stranger).wants(http.StatusNotFound, "no such API token")
+				owner.post(at+"/delete", "id", first, "id", stranger).wants(http.StatusNotFound, "no such API token")
+			}
 		}
-		asked := owner.open(at+"/delete?id="+first+"&id="+second).wants(http.StatusOK, "It was never used.")
+		owner.open(at+"/"+first).wants(http.StatusOK, "Take rights away")
+		dbtest.Exec(t, s.database, "UPDATE api_tokens SET last_used_at = 1767225600000000, last_used_ip = '203.0.113.77' WHERE id = '"+second+"'",
+			"UPDATE api_tokens SET last_used_at = to_timestamp(1767225600), last_used_ip = '203.0.113.77' WHERE id = '"+second+"'")
+		asked := owner.open(at+"/delete?id="+first+"&id="+second).wants(http.StatusOK, "First Last used It was never used.")
+		asked.wants(http.StatusOK, "Second Last used 1 Jan 2026, 00:00 from 203.0.113.77 It may Carts: modify")
 		owner.submit(asked, "Delete all 2", "reason", strings.Repeat("x", 501)).wants(http.StatusUnprocessableEntity, "A reason has 0 to 500 characters.")
 		owner.post(at+"/delete", "id", first, "reason", "Over").goes(at + "?n=1&notice=tokens_deleted")
 		owner.open(at+"/delete?id="+first+"&id="+second).wants(http.StatusOK, "First, deleted by owner@acme.example")
@@ -356,46 +391,28 @@ func TestDeleteTokens(t *testing.T) {
 	})
 }
 
-// A token loses rights and gains none, and the form offers nothing else.
-func TestNarrowToken(t *testing.T) {
-	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
-		owner.create(at, "Broad", "scopes.store_orders", "store_v2_orders", "allowedIpRanges", "203.0.113.0/24", "expiresIn", "month")
-		page := owner.open(at+"/"+idOf(owner, at, "Broad")).wants(http.StatusOK, "203.0.113.0/24")
-		page.lacks("scopes.store_products")
-		owner.submit(page, "Save").wants(http.StatusUnprocessableEntity, "Name at least one thing to change.")
-		for pair, want := range map[[2]string]string{
-			{"scopes.store_products", "store_v2_products"}: "An update only narrows",
-			{"allowedIpRanges", "0.0.0.0/0"}:               "An update only narrows",
-			{"expiresAt", "2099-01-01T00:00"}:              "An update only narrows",
-			{"expiresAt", ""}:                              "An update only narrows",
-			{"name", "x"}:                                  "A name has 4 to 100 characters.",
-		} {
-			owner.submit(page, "Save", pair[0], pair[1]).wants(http.StatusUnprocessableEntity, want)
-		}
-		to := owner.submit(page, "Save", "name", "Narrow", "scopes.store_orders", "store_v2_orders_read_only", "scopes.store_carts", "", "allowedIpRanges", "203.0.113.8/29")
-		page = owner.open(to.header.Get("Location")).wants(http.StatusOK, "The change is saved.")
-		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK, "Works from 203.0.113.8/29").wants(http.StatusOK, "changed Name: Narrow")
-		page.lacks(`value="store_cart"`)
-	})
-}
-
 // Search, order and status are in the address, and hold for more tokens than
 // fit on a page.
 func TestTokenListState(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
 		for i := range 27 {
-			owner.create(at, fmt.Sprintf("Token %02d", i))
+			owner.create(at, fmt.Sprintf("Token %02d", 5*i%27)) // not by name
 		}
 		page := owner.open(at).wants(http.StatusOK, "27 of 50 used").wants(http.StatusOK, "Page 1 of 2").wants(http.StatusOK, "Token 26")
-		page.lacks("Token 01")
-		owner.open(at+"?page=2").wants(http.StatusOK, "Token 01").wants(http.StatusOK, "Page 2 of 2")
-		owner.open(at+"?search=token+01").wants(http.StatusOK, "1 token").wants(http.StatusOK, "Token 01")
+		page.lacks("Token 05")
+		owner.open(at+"?page=2").wants(http.StatusOK, "Token 05").wants(http.StatusOK, "Page 2 of 2")
+		owner.open(at+"?search=token+01").wants(http.StatusOK, "1 token").wants(http.StatusOK, "Token 01").lacks("Token 02")
 		owner.open(at+"?search=nothing").wants(http.StatusOK, "Nothing was found.")
 		owner.get(at+"?search="+strings.Repeat("x", 101)).wants(http.StatusUnprocessableEntity, "Look for a text of at most 100 characters.")
 		page = owner.open(at+"?sort=name&search=token").wants(http.StatusOK, "Token 00")
 		for _, th := range page.all("th") {
 			if sorted, given := attribute(th, "aria-sort"); given && (sorted != "ascending" || textOf(th) != "Name") {
 				t.Errorf("%s is sorted %s", textOf(th), sorted)
+			}
+		}
+		for order, first := range map[string]string{"": "Token 00", "&order=down": "Token 26"} {
+			if rows := owner.open(at + "?sort=name" + order).all("tr"); !strings.HasPrefix(textOf(rows[1]), first) {
+				t.Errorf("by name%s the first is %s, want %s", order, textOf(rows[1]), first)
 			}
 		}
 		offers(t, page, at, true)
