@@ -2,6 +2,8 @@ package mail_test
 
 import (
 	"context"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -71,13 +73,48 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// Without TLS nothing is said to a server elsewhere.
+// Without TLS nothing is said to a server elsewhere, for which an address stands here that leads to this machine and is not
+// one of its own.
 func TestTLSIsRequired(t *testing.T) {
 	server := dbtest.StartSMTP(t)
-	for host, plain := range map[string]bool{server.Host: true, "localhost": true, "localhost.": false} {
+	for host, plain := range map[string]bool{server.Host: true, "localhost": true, "0.0.0.0": false} {
 		s := mail.New(mail.Config{Host: host, Port: server.Port, From: "keys@acme.example"})
-		if err := s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until); (err == nil) != plain {
+		err := s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until)
+		if (err == nil) != plain || err != nil && !strings.Contains(err.Error(), "STARTTLS") {
 			t.Errorf("%s: %v", host, err)
 		}
+	}
+}
+
+// With TLS from the first byte on, that is a handshake (RFC 8446, section 5.1), on this machine as well.
+func TestTLSFromTheFirstByte(t *testing.T) {
+	here, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	first := make(chan byte, 1)
+	go func() {
+		defer close(first)
+		c, err := here.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		said := make([]byte, 1)
+		if _, err := io.ReadFull(c, said); err == nil {
+			first <- said[0]
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	at := here.Addr().(*net.TCPAddr) //nolint:forcetypeassert // of TCP
+	s := mail.New(mail.Config{Host: "127.0.0.1", Port: at.Port, TLS: true, From: "keys@acme.example"})
+	if err := s.Forgot(ctx, nora, "https://keys.example/link/abc", until); err == nil {
+		t.Error("sent to a server that says nothing")
+	}
+	const handshake = 22
+	if got := <-first; got != handshake {
+		t.Errorf("the first byte is %d", got)
 	}
 }

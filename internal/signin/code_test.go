@@ -160,6 +160,9 @@ func TestRecoveryCodes(t *testing.T) {
 		if len(codes) != signin.RecoveryCodes {
 			w.Fatalf("%d codes", len(codes))
 		}
+		others, err := w.signIn.AskCode(w.Context(), w.away.Owner, signin.ByPassword, "")
+		w.must(err)
+		w.wants(w.enters(others.Reveal(), codes[3].Reveal()), fault.Invalid, "code")
 		w.must(w.enters(w.owes(), "  "+strings.ToUpper(strings.ReplaceAll(codes[3].Reveal(), "-", " "))+" "))
 		w.wants(w.enters(w.owes(), codes[3].Reveal()), fault.Invalid, "code")
 		renewed, err := w.signIn.RenewCodes(w.Context(), owner(w.home))
@@ -239,5 +242,12 @@ func TestCodesAreLimited(t *testing.T) {
 		}
 		w.passes(10 * time.Minute)
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
+
+		flow, err := w.signIn.AskTOTP(w.Context(), owner(w.away))
+		w.must(err)
+		for range 15 {
+			_, err = w.signIn.EnableTOTP(w.Context(), owner(w.away), flow.Reveal(), "123456")
+		}
+		w.wants(err, fault.RateLimited, "")
 	})
 }

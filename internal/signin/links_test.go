@@ -1,11 +1,14 @@
 package signin_test
 
 import (
+	"crypto/rand"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
@@ -60,6 +63,19 @@ func TestInviteAndRedeem(t *testing.T) {
 		}
 		if told := w.events(w.home, audit.PasswordSet); len(told) != 1 || told[0].Actor.ID != who.ID || told[0].IP != "192.0.2.1" {
 			w.Errorf("the log tells of the password: %+v", told)
+		}
+	})
+}
+
+// Whoever was signed in as somebody is out when they choose another password by a link.
+func TestRedeemEndsSessions(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		u := w.home.Users[2]
+		w.begins(u, w.home.Account.ID)
+		w.begins(w.home.Owner, w.home.Account.ID)
+		w.must(w.redeems(w.invites(operator(w.home), u.Email)))
+		if w.live(u) != 0 || w.live(w.home.Owner) != 1 {
+			w.Errorf("%d sessions of theirs are live, and %d of others", w.live(u), w.live(w.home.Owner))
 		}
 	})
 }
@@ -157,6 +173,17 @@ func TestShownLinkStaysWithinTheAccount(t *testing.T) {
 			w.confined("nora@acme.example", phrase)
 		})
 	})
+	t.Run("nor does what they change it to", func(t *testing.T) {
+		eachWorld(t, func(w *world) {
+			w.must(w.redeems(w.invites(owner(w.home), "nora@acme.example")))
+			who, err := w.signIn.Password(w.Context(), "nora@acme.example", secret.NewPassword(phrase), here)
+			w.must(err)
+			w.must(w.signIn.ChangePassword(w.Context(), w.begins(who, w.home.Account.ID), secret.NewPassword(phrase), twice("another phrase"), here))
+			_, err = w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			w.must(err)
+			w.confined("nora@acme.example", "another phrase")
+		})
+	})
 	t.Run("nor does one that the account chose", func(t *testing.T) {
 		eachWorld(t, func(w *world) {
 			_, err := w.users.CreateWithPassword(w.Context(), owner(w.home),
@@ -166,6 +193,22 @@ func TestShownLinkStaysWithinTheAccount(t *testing.T) {
 			w.must(err)
 			w.confined("nora@acme.example", phrase)
 		})
+	})
+}
+
+// A link that an owner was shown is worth nothing beside a password, whichever came first.
+func TestShownLinkBesideAPassword(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		u := w.home.Users[2]
+		w.gives(u)
+		value, err := secret.Generate(rand.Reader, secret.OneTimeLink)
+		w.must(err)
+		link := signin.Link{
+			ID: uuid.New(), Purpose: signin.Invitation, UserID: u.ID, AccountID: w.home.Account.ID, ShownTo: w.home.Owner.ID,
+			CreatedAt: w.now(), ExpiresAt: w.now().Add(time.Hour),
+		}
+		w.must(w.db.SignIn().KeepLink(w.Context(), link, w.keys.Digest(value), nil))
+		w.wants(w.redeems(value.Reveal()), fault.NotFound, "")
 	})
 }
 
@@ -202,6 +245,11 @@ func TestWhoIsShownALink(t *testing.T) {
 			Places: []auth.Place{{StoreID: w.home.Stores[0].ID, May: auth.AddUsers | auth.ManageUsers}}}
 		store := account.StoreRef{ID: w.home.Stores[0].ID}
 		fresh := user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New"}
+		moved := user.Details{Email: "mo@acme.example", FirstName: "Mo", LastName: "Moved", Locale: "en"} // has a password of an account that they left
+		_, err := w.users.CreateWithPassword(w.Context(), owner(w.away), moved, twice(phrase))
+		w.must(err)
+		_, err = offboard.NewService(w.db.Offboard(), w.now).Remove(w.Context(), owner(w.away), offboard.Removal{Whom: user.Whom{Email: &moved.Email}})
+		w.must(err)
 		for _, tc := range []struct {
 			name string
 			by   *auth.Principal
@@ -211,6 +259,7 @@ func TestWhoIsShownALink(t *testing.T) {
 			{"who signs in already", owner(w.home), signin.Invitee{Details: user.Details{Email: signsIn.Email}}, signin.SignsIn},
 			{"who forgot, by the operator", operator(w.home), signin.Invitee{Details: user.Details{Email: signsIn.Email}, Show: true}, signin.Shown},
 			{"somebody of another account", owner(w.home), signin.Invitee{Details: user.Details{Email: w.away.Users[1].Email}}, signin.NeedsOperator},
+			{"somebody whose password others chose", owner(w.home), signin.Invitee{Details: moved}, signin.NeedsOperator},
 			{"by somebody who may add people", admin, signin.Invitee{Details: fresh, Store: store}, signin.NeedsOwner},
 			{"the account's owner, by them", admin, signin.Invitee{Details: user.Details{Email: w.home.Owner.Email}, Store: store}, signin.NeedsOwner},
 			{"again, by the owner", owner(w.home), signin.Invitee{Details: user.Details{Email: "Nora@acme.example"}}, signin.Shown},
@@ -250,6 +299,12 @@ func TestOtherSecretsAreNoLinks(t *testing.T) {
 			_, err := w.signIn.Link(w.Context(), presented)
 			w.wants(err, fault.NotFound, "")
 		}
+		address, _, err := w.signIn.OfferSetup(w.Context(), "server")
+		w.must(err)
+		_, err = w.signIn.Link(w.Context(), secretIn(address))
+		w.wants(err, fault.NotFound, "")
+		_, err = w.signIn.SetupLink(w.Context(), w.invites(operator(w.home), w.home.Users[1].Email))
+		w.wants(err, fault.NotFound, "")
 		value, err := secret.Parse(w.invites(operator(w.home), w.home.Owner.Email))
 		w.must(err)
 		_, err = w.look(value)

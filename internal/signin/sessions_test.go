@@ -48,6 +48,7 @@ func TestSwitchAndRenew(t *testing.T) {
 		_, err := w.users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
 		w.must(err)
 		by := w.begins(w.home.Owner, w.home.Account.ID)
+		w.passes(time.Minute)
 		proved := w.now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
 		there, value, err := w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, proved, here)
 		w.must(err)
