@@ -3,6 +3,7 @@ package panel_test
 import (
 	"encoding/csv"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -64,8 +65,15 @@ func TestAudit(t *testing.T) {
 			owner.get(s.page("/audit/export.csv?"+query)).wants(http.StatusUnprocessableEntity, text)
 		}
 		owner.get(linkCalled(t, owner.get(s.page("/audit?target=Acme+EU")), "Acme EU")).wants(http.StatusOK, "Users of Acme EU")
-		one := owner.get(linkCalled(t, owner.get(s.page("/audit?target=Till+one")), "All about this"))
+		about, err := url.Parse(linkCalled(t, owner.get(s.page("/audit?target=Till+one")), "All about this"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := owner.get(s.page("/audit?of=" + about.Query().Get("of")))
 		one.wants(http.StatusOK, "Only changes to one thing are shown.").wants(http.StatusOK, "created the API token Till one")
+		if text := textOf(one.all("ol")[0]); strings.Contains(text, "Nightly export") {
+			t.Errorf("of one thing it tells %s", text)
+		}
 	})
 }
 
@@ -82,6 +90,65 @@ func TestAuditZone(t *testing.T) {
 		owner.get(s.page("/audit?from="+later)).wants(http.StatusOK, "Nothing of this kind")
 		owner.get(s.page("/audit?from="+before)).wants(http.StatusOK, "Till one").wants(http.StatusOK, "Pacific/Kiritimati")
 		owner.get(linkCalled(t, owner.get(s.page("/audit")), "the last hour")).wants(http.StatusOK, "Till one")
+	})
+}
+
+// A time is meant as long as it is: a day to its end, a minute to its end, in the viewer's zone.
+func TestAuditBounds(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		s.logged(3) // at midnight in UTC, a second apart
+		for _, c := range []struct {
+			zone, query string
+			want        int
+		}{
+			{"UTC", "from=2026-01-01&to=2026-01-01", 3},
+			{"UTC", "from=2026-01-01T00:00&to=2026-01-01T00:00", 3},
+			{"UTC", "from=2026-01-01T00:00:01&to=2026-01-01T00:00:01", 1},
+			{"UTC", "from=2026-01-01T00:00:01", 2},
+			{"UTC", "to=2025-12-31", 0},
+			{"UTC", "from=2026-01-01T00:01", 0},
+			{"Pacific/Kiritimati", "from=2026-01-01T14:00&to=2026-01-01T14:00", 3},
+			{"Pacific/Kiritimati", "from=2026-01-01T14:00:01&to=2026-01-01T14:00:02", 2},
+			{"Pacific/Kiritimati", "to=2026-01-01T13:59", 0},
+			{"America/New_York", "from=2025-12-31&to=2025-12-31", 3},
+			{"America/New_York", "from=2026-01-01", 0},
+		} {
+			owner.keep("latchkey-zone", c.zone)
+			shown := owner.get(s.page("/audit?who=%3Dbulk&"+c.query)).wants(http.StatusOK, c.zone)
+			lines, err := csv.NewReader(strings.NewReader(owner.get(s.page("/audit/export.csv?who=%3Dbulk&" + c.query)).body)).ReadAll()
+			if got := strings.Count(shown.text(), "=bulk changed person"); err != nil || got != c.want || len(lines) != c.want+1 {
+				t.Errorf("%s in %s shows %d and exports %d, want %d: %v", c.query, c.zone, got, len(lines)-1, c.want, err)
+			}
+		}
+	})
+}
+
+// An export that cannot be finished is cut off, so that nobody takes what there is of it for all; one that cannot begin is an error.
+func TestAuditExportFails(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		s.logged(1500)
+		breaks := func(who string) {
+			broken := "UPDATE audit_events SET details = '{}' WHERE target_name = '" + who + "'"
+			dbtest.Exec(t, s.database, broken, broken)
+		}
+		breaks("person 0")
+		answer, err := owner.client.Do(owner.request(http.MethodGet, s.page("/audit/export.csv?who=%3Dbulk"), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if body, err := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK || err == nil || !strings.Contains(string(body), "person 1499") {
+			t.Errorf("%d with %d bytes, %v", answer.StatusCode, len(body), err)
+		}
+		s.logs("an export of the audit log was cut off", 1)
+		breaks("person 1499")
+		whole := owner.get(s.page("/audit/export.csv?who=%3Dbulk"))
+		whole.wants(http.StatusInternalServerError, "").lacks("person 1")
+		if kind := whole.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/html") {
+			t.Errorf("an error is of the type %s", kind)
+		}
 	})
 }
 

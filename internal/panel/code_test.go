@@ -33,6 +33,9 @@ func newApp(t *testing.T, v *visitor) (*app, []string) {
 	a := &app{t, secret}
 	v.submit(page, "Add the app", "code", "000000").wants(http.StatusUnprocessableEntity, "This is not the code that the app shows now.")
 	page = v.submit(page, "Add the app", "code", a.code(0)).wants(http.StatusOK, "Your recovery codes")
+	for _, each := range flaws(page) {
+		t.Errorf("the page of the recovery codes %s", each)
+	}
 	codes := recoveryCodes(page.text())
 	if len(codes) != 10 {
 		t.Fatalf("%d recovery codes: %s", len(codes), page.text())

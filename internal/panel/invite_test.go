@@ -2,8 +2,11 @@ package panel_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 // Somebody who is invited chooses a password by the link, and may do what was chosen.
@@ -36,7 +39,9 @@ func TestInvite(t *testing.T) {
 			t.Errorf("the link shows %d %s", page.status, page.text())
 		}
 		at := personAt(t, owner.get(s.page("/users")), "Dora Dahl")
-		owner.submit(owner.get(at), "Make a link to sign in").wants(http.StatusOK, "Send them this link.")
+		person := owner.get(at)
+		owner.submit(person, "Make a link to sign in").wants(http.StatusOK, "Send them this link.")
+		owner.submit(person, "Make a link to sign in").wants(http.StatusConflict, "This form was sent already.").lacks("lkl_")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores", "acme1us").wants(http.StatusUnprocessableEntity, "is in the store Acme US already")
 	})
 }
@@ -56,5 +61,40 @@ func TestInviteByOthers(t *testing.T) {
 		clerk.get(s.page("/stores/acme2eu/users")).wants(http.StatusOK, "Dora Dahl")
 		nobody.get(s.page("/users/invite")).wants(http.StatusForbidden, s.OwnerEmail)
 		nobody.post(s.page("/users/invite"), person...).wants(http.StatusForbidden, s.OwnerEmail)
+	})
+}
+
+// Whoever adds people to one store does not by that invite into another whose people they see, nor those people.
+func TestInviteIntoAnotherStore(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		s.apply(`accounts:
+  - uuid: ` + s.Account + `
+    name: Acme Retail
+    owner: {email: ` + s.OwnerEmail + `}
+    users:
+      - {email: ` + chloe + `}
+    stores:
+      - hash: acme1us
+        name: Acme US
+        users:
+          - {email: ` + chloe + `, permissions: [Add_User]}
+      - hash: acme2eu
+        name: Acme EU
+        owner: {email: ` + euOwner + `}
+        users:
+          - {email: ` + chloe + `, permissions: [Manage_Users]}
+`)
+		clerk := s.signedIn(chloe)
+		form := clerk.get(s.page("/users/invite")).wants(http.StatusOK, "Acme US").lacks("Acme EU")
+		at := personAt(t, clerk.get(s.page("/stores/acme2eu/users")), "Store Owner")
+		clerk.get(at).wants(http.StatusOK, euOwner).lacks("Make a link to sign in")
+		before := s.contents()
+		clerk.submit(form, "Invite", "email", "dora@acme.example", "firstName", "Dora", "lastName", "Dahl", "stores", "acme2eu").wants(http.StatusForbidden, s.OwnerEmail)
+		clerk.post(at+"/invite", "form", uuid.Must(uuid.NewV7()).String()).wants(http.StatusForbidden, s.OwnerEmail)
+		for _, row := range s.contents() {
+			if !slices.Contains(before, row) && !strings.HasPrefix(row, "sent_forms ") {
+				t.Errorf("there is now a row %s", row)
+			}
+		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,8 +95,10 @@ func TestPasskeys(t *testing.T) {
 		b.follow("Add an authenticator app")
 		b.see("Is it still you?")
 		b.look("again-passkey")
+		dbtest.Exec(t, database, "UPDATE passkeys SET sign_count = 1000", "UPDATE passkeys SET sign_count = 1000")
 		b.click("Go on with a passkey")
 		b.see("Scan the picture")
+		s.logs("there may be a copy of it", 1)
 
 		b.open("/profile/security")
 		b.fill("Name of the passkey This laptop", "Old laptop")
@@ -111,6 +114,35 @@ func TestPasskeys(t *testing.T) {
 		b.click("Sign in with a passkey")
 		b.see("This passkey does not work here")
 		b.look("refused")
+	})
+}
+
+// A passkey of somebody else does not prove that it is still the one who is signed in, not even sent by hand.
+func TestPasskeyOfSomebodyElse(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, database string) {
+		s := named(t, database)
+		b := s.browser(t)
+		b.keyed()
+		b.signIn(ana)
+		b.open("/profile/security")
+		b.follow("Add a passkey")
+		b.fill("Name", "Hers")
+		b.click("Add a passkey")
+		b.see("The passkey is added.")
+		b.follow("Sign out")
+		b.signIn(s.OwnerEmail)
+		s.age(time.Hour)
+		b.open("/profile/security")
+		evaluate[bool](b, `(async () => {
+			const options = await (await fetch("/signin/passkey/options", {method: "POST"})).json();
+			const signed = await navigator.credentials.get({publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options)});
+			const sent = await fetch("/profile/security/app/new", {method: "POST", body: new URLSearchParams({passkey_again: JSON.stringify(signed)})});
+			window.answer = await sent.text();
+		})().catch((e) => { window.answer = String(e); }), true`)
+		b.await("an answer", "window.answer !== undefined")
+		if answer := evaluate[string](b, "window.answer"); !strings.Contains(answer, "That is somebody else") {
+			t.Errorf("answered %s", answer)
+		}
 	})
 }
 

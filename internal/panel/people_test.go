@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -239,6 +240,43 @@ func TestRemovePerson(t *testing.T) {
 		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens?status=deleted")), "goes with them")).wants(http.StatusOK, "left the account")
 		s.issued(owner, "acme2eu", "made by the owner")
 		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens")), "made by the owner")).lacks("left the account")
+	})
+}
+
+// What was unticked stays so where the page is shown again, since a token was deleted meanwhile; then nobody is removed.
+func TestRemovalShownAgain(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		s.apply(staff)
+		owner, maker := s.signedIn(s.OwnerEmail), s.signedIn("maker@acme.example")
+		for _, name := range []string{"goes", "stays", "is gone"} {
+			s.issued(maker, "acme1us", name+" with them")
+		}
+		at := personAt(t, owner.get(s.page("/users")), "M M")
+		asked := owner.get(at + "/remove")
+		of := func(name string) string { return idOf(owner, tokensOf(s)["store"], name+" with them") }
+		stays, goes, gone := of("stays"), of("goes"), of("is gone")
+		owner.post(tokensOf(s)["store"]+"/delete", "id", gone)
+		again := owner.submit(asked, "Remove from the account", "tokens", goes, "tokens", gone).wants(http.StatusUnprocessableEntity, "Look through them again.")
+		for _, f := range again.forms() {
+			if slices.Contains(f.buttons, "Remove from the account") && (!slices.Equal(f.values["tokens"], []string{goes}) || !slices.Contains(f.values["shown"], stays)) {
+				t.Errorf("%v are ticked of %v", f.values["tokens"], f.values["shown"])
+			}
+		}
+		owner.get(at).wants(http.StatusOK, "M M")
+	})
+}
+
+// Whoever is deactivated does nothing more, from the next request on.
+func TestDeactivate(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		clerk, owner := clerkOfEU(s), s.signedIn(s.OwnerEmail)
+		at := personAt(t, owner.get(s.page("/users")), "Chloé Caron") + "/stores/acme2eu"
+		list := s.page("/stores/acme2eu/users")
+		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
+		owner.submit(owner.get(at), "Deactivate").goes(at + "?n=1&notice=place_saved")
+		clerk.get(list).wants(http.StatusNotFound, "no such store")
+		owner.submit(owner.get(at), "Activate").goes(at + "?n=1&notice=place_saved")
+		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
 	})
 }
 

@@ -112,6 +112,10 @@ func TestProviderRefuses(t *testing.T) {
 				v.get("/accounts").goes("/signin?next=%2Faccounts")
 			})
 		}
+		p.Know(openidtest.Person{Subject: "ana-1", Email: ana})
+		p.Behave(openidtest.Behaviour{Apart: true})
+		unconfirmed := s.visitor()
+		unconfirmed.get(unconfirmed.atProvider(unconfirmed.get("/signin/openid"), ana)).wants(http.StatusUnprocessableEntity, "Your address is not confirmed")
 		p.Behave(openidtest.Behaviour{})
 
 		v := s.visitor()

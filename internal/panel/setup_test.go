@@ -1,6 +1,7 @@
 package panel_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -91,7 +92,8 @@ func TestSetupOnSeveralServers(t *testing.T) {
 		var all sync.WaitGroup
 		for i, v := range visitors {
 			all.Go(func() {
-				if v.post(servers[i%len(servers)].setup(), business()...).status == http.StatusSeeOther {
+				other := business("storeHash", fmt.Sprintf("acme%dus", i), "email", fmt.Sprintf("ada%d@acme.example", i))
+				if v.post(servers[i%len(servers)].setup(), other...).status == http.StatusSeeOther {
 					made.Add(1)
 				}
 			})

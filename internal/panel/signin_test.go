@@ -22,6 +22,51 @@ func TestSignIn(t *testing.T) {
 	})
 }
 
+// Attempts are counted, and those refused are logged by who it would have been, never by what was typed.
+func TestSignInsAreCounted(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		v := s.visitor()
+		v.post("/signin", "email", s.OwnerEmail, "password", "not the one").wants(http.StatusUnprocessableEntity, "wrong")
+		v.post("/signin", "email", "slipped-phrase@acme.example", "password", "x").wants(http.StatusUnprocessableEntity, "wrong")
+		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
+		_, admin, _ := strings.Cut(s.logs("listening", 1)[0], "admin_address=")
+		admin, _, _ = strings.Cut(admin, " ")
+		metrics := v.send(v.request(http.MethodGet, "http://"+admin+"/metrics", nil)).body
+		for _, line := range []string{`latchkey_sign_ins_total{method="password",result="ok"} 1`, `latchkey_sign_ins_total{method="password",result="refused"} 2`} {
+			if !strings.Contains(metrics, line+"\n") {
+				t.Errorf("the metrics lack %s", line)
+			}
+		}
+		owner := personAt(t, v.get(s.page("/users")), "Acme Owner")
+		lines := s.logs("sign-in refused", 2)
+		if len(lines) != 2 || !strings.Contains(lines[0], "user_id="+owner[strings.LastIndex(owner, "/")+1:]) || !strings.Contains(lines[0], "client_ip="+v.from) || !strings.Contains(lines[0], "result=refused") {
+			t.Errorf("the log tells %q", lines)
+		}
+		if logged := s.log.String(); strings.Contains(logged, "slipped-phrase") || strings.Contains(logged, s.OwnerEmail) {
+			t.Error("the log holds what was typed")
+		}
+	})
+}
+
+// logs are the lines of the log that have a text, of which there are to be so many: the log is written in a short while.
+func (s *server) logs(text string, n int) []string {
+	s.t.Helper()
+	var lines []string
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		lines = nil
+		for line := range strings.Lines(s.log.String()) {
+			if strings.Contains(line, text) {
+				lines = append(lines, line)
+			}
+		}
+		if len(lines) >= n {
+			return lines
+		}
+	}
+	s.t.Fatalf("the log says %q %d times, want %d", text, len(lines), n)
+	return nil
+}
+
 // The secret in a browser's cookie opens the control panel alone: over the API it would do what the panel asks for another
 // proof for.
 func TestSessionsOfBrowsersAreThePanels(t *testing.T) {
@@ -35,6 +80,18 @@ func TestSessionsOfBrowsersAreThePanels(t *testing.T) {
 		r.Header.Set("X-Auth-Token", v.cookie("__Host-latchkey"))
 		s.visitor().send(r).wants(http.StatusUnauthorized, "UNAUTHENTICATED")
 		v.get(s.page("/tokens")).wants(http.StatusOK, "Account API tokens")
+	})
+}
+
+// An account that is suspended opens to nobody, and no other to who is in that alone.
+func TestSuspendedAccount(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		const bicycles = "owner@bicycles.example"
+		password := s.known(bicycles)
+		s.apply("accounts:\n  - uuid: 3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02\n    name: Blue Bicycles\n    status: suspended\n    owner: {email: " + bicycles + "}\n")
+		v := s.visitor()
+		v.post("/signin", "email", bicycles, "password", password).wants(http.StatusUnprocessableEntity, "You are in no account that is in business.")
+		v.get("/accounts").goes("/signin?next=%2Faccounts")
 	})
 }
 
