@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -91,7 +92,14 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		b.see("Account Users: modify")
 		b.check("Account Users: remove")
 		b.see("Account Users: modify, remove")
-		b.choose("It expires", "in 90 days")
+		b.choose("It expires", "In 90 days")
+		const enter = `(f, value) => { f.value = value; f.dispatchEvent(new Event("change", {bubbles: true})); return document.getElementById("summary-end").textContent; }`
+		for date, want := range map[string]string{"2031-12-04T18:30": `^4 Dec 2031, 18:30$`, "": `^\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d$`} {
+			if got := evaluate[string](b, "("+enter+")(document.getElementById('expiresAt'), '"+date+"')"); !regexp.MustCompile(want).MatchString(got) {
+				t.Errorf("the end is told as %q, want %q", got, want)
+			}
+			evaluate[string](b, "("+enter+")(document.getElementById('expiresAt'), '')")
+		}
 		b.look("tokens-new")
 		b.follow("Create API token")
 		b.see("This is the only time")

@@ -25,10 +25,20 @@ var tokenFields = []string{"name", "scopes", "expiresIn", "expiresAt", "allowedI
 var choices = map[scope.Level]string{scope.LevelAccount: "checkbox", scope.LevelStore: "radio"}
 
 // lifetimes are the choices of how long a token lives. Zero is for good.
-var lifetimes = []struct {
+var lifetimes = []lifetimeChoice{{"never", 0}, {"week", 7}, {"month", 30}, {"quarter", 90}, {"half", 182}, {"year", 365}}
+
+type lifetimeChoice struct {
 	key  string
 	days int
-}{{"never", 0}, {"week", 7}, {"month", 30}, {"quarter", 90}, {"half", 182}, {"year", 365}}
+}
+
+// end is when a token ends that is made now.
+func (l lifetimeChoice) end(now time.Time) time.Time {
+	if l.days == 0 {
+		return time.Time{}
+	}
+	return now.AddDate(0, 0, l.days)
+}
 
 // scopeSection is a part of the table of scopes.
 type scopeSection struct {
@@ -137,9 +147,7 @@ func (v *visit) tokenRequest(p *tokenPlace, f *form) (token.Request, error) {
 	}
 	for _, l := range lifetimes {
 		if l.key == f.Value("expiresIn") {
-			if l.days > 0 {
-				req.ExpiresAt = v.Tokens.Now().AddDate(0, 0, l.days)
-			}
+			req.ExpiresAt = l.end(v.Tokens.Now())
 			return req, nil
 		}
 	}
@@ -159,6 +167,12 @@ func (v *visit) check(f *form, req token.Request, parsed error) error {
 	return nil
 }
 
+// lifetime is a choice of when a token ends; zero for never.
+type lifetime struct {
+	Key string
+	End time.Time
+}
+
 // newTokenPage is the form of a new token.
 type newTokenPage struct {
 	*form
@@ -169,7 +183,7 @@ type newTokenPage struct {
 	Control  string
 	Sections []scopeSection
 	// Lifetimes are the choices, and Longest the most days, if there are any.
-	Lifetimes []string
+	Lifetimes []lifetime
 	Longest   int
 	Zone      string
 	// Earliest and Latest bound the date and time.
@@ -233,7 +247,7 @@ func (v *visit) tokenForm(status int, p *tokenPlace, f *form, req token.Request,
 	}
 	for _, l := range lifetimes {
 		if days := time.Duration(l.days) * 24 * time.Hour; longest == 0 || days > 0 && days <= longest {
-			shown.Lifetimes = append(shown.Lifetimes, l.key)
+			shown.Lifetimes = append(shown.Lifetimes, lifetime{l.key, l.end(now)})
 		}
 	}
 	return v.page(status, "token-new", shown)

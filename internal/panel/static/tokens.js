@@ -17,6 +17,13 @@ document.addEventListener("submit", (event) => {
   addEventListener("pageshow", () => buttons.forEach((b) => (b.disabled = false)), { once: true });
 });
 
+// A field's date and time as pages write them.
+const asTime = (text) => {
+  const [, year, month, day, clock] = /^(\d+)-(\d+)-(\d+)T(\d+:\d+)/.exec(text);
+  const name = new Date(Date.UTC(2000, month - 1, 1)).toLocaleString(document.documentElement.lang, { month: "short", timeZone: "UTC" });
+  return `${Number(day)} ${name} ${year}, ${clock}`;
+};
+
 // What the token will be able to do, as it is chosen.
 const choosing = document.querySelector("form[data-summary]");
 if (choosing) {
@@ -42,7 +49,8 @@ if (choosing) {
     document.getElementById("summary-nothing").hidden = lines.size > 0;
     const date = choosing.elements.expiresAt.value;
     const choice = choosing.elements.expiresIn;
-    if (date || choice) document.getElementById("summary-end").textContent = date ? date.replace("T", ", ") : choice.selectedOptions[0].text;
+    const chosenEnd = choice && (choice.selectedOptions[0].dataset.end || choice.selectedOptions[0].text);
+    if (date || choice) document.getElementById("summary-end").textContent = date ? asTime(date) : chosenEnd;
   };
   choosing.addEventListener("change", summarise);
   addEventListener("pageshow", summarise);
