@@ -51,7 +51,7 @@ func TestRemoveUser(t *testing.T) {
 		w.run(t, []scenario{
 			{
 				name: "an owner", by: w.robot, query: query, variables: in(map[string]any{"userId": w.fill("<owner>")}),
-				errors: []string{"account.removeUserFromAccount: CONFLICT: This person owns the account. Give it to somebody else first, by account.transferOwnership."},
+				errors: []string{"account.removeUserFromAccount: CONFLICT: This person owns the account. Make somebody else its owner first."},
 			},
 			{
 				name: "an id of another account", by: w.robot, query: query, variables: in(map[string]any{"userId": w.fill("<away.user0>")}),
@@ -106,7 +106,7 @@ func TestRemovingIsNotSeeing(t *testing.T) {
 			{
 				name: "permissions of a store's owner, by a token", by: w.robot,
 				query:  `mutation { user { setStoreUserPermissions(input: {storeId: "<store0>", userId: "<storeOwner>", permissions: ["Add_Pages"]}) { storeUser { id } } } }`,
-				errors: []string{"user.setStoreUserPermissions: CONFLICT input.userId: This person owns the store <store0.hash>. Give it to somebody else first, by account.transferOwnership."},
+				errors: []string{"user.setStoreUserPermissions: CONFLICT input.userId: This person owns the store <store0.hash>. Make somebody else its owner first."},
 			},
 		})
 	})

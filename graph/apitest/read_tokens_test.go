@@ -158,7 +158,7 @@ func TestListTokens(t *testing.T) {
 				}
 			})
 		}
-		const noScope = `INVALID filter.scope: There is no scope "store_carts". The field scopeCatalog lists all.`
+		const noScope = `INVALID filter.scope: There is no scope "store_carts". The catalogue of scopes lists all.`
 		w.run(t, []scenario{
 			{
 				name: "an unknown scope", by: w.robot, query: `query($filter: ApiTokenFilterInput) { account { apiTokens(filter: $filter) { edges { cursor } } } }`,

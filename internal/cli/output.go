@@ -106,7 +106,7 @@ func problems(err error) []problem {
 
 // inCommandTerms is a message of the API for somebody who has no API at hand.
 func inCommandTerms(message string) string {
-	return strings.Replace(message, "The field scopeCatalog lists all.",
+	return strings.Replace(message, "The catalogue of scopes lists all.",
 		"The Account API lists all in its field scopeCatalog; a catalogue of your own is named with --catalogue.", 1)
 }
 

@@ -239,12 +239,12 @@ func TestTokenFormErrors(t *testing.T) {
 			want  string
 		}{
 			{"a short name", []string{"name", "abc"}, "name", "A name has 4 to 100 characters."},
-			{"no scope", []string{"scopes.store_carts", ""}, "scopes", "Name at least one scope."},
+			{"no scope", []string{"scopes.store_carts", ""}, "scopes", "Choose at least one scope."},
 			{"no scope that there is", []string{"scopes.x", "nothing"}, "scopes", "There is no scope"},
-			{"the past", []string{"expiresAt", "2001-01-01T00:00"}, "expiresAt", "The expiry lies in the past."},
+			{"the past", []string{"expiresAt", "2001-01-01T00:00"}, "expiresAt", "This time has passed."},
 			{"no date", []string{"expiresAt", "soon"}, "expiresAt", "This is no date and time."},
 			{"no lifetime that is offered", []string{"expiresIn", "soon"}, "expiresIn", "Choose one of what is offered."},
-			{"no range", []string{"allowedIpRanges", "192.0.2.1\nhome\n"}, "allowedIpRanges", "is no address range"},
+			{"no range", []string{"allowedIpRanges", "192.0.2.1\nhome\n"}, "allowedIpRanges", "is no IP address"},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				for _, button := range []string{"Create API token", "Show what it will be able to do"} {

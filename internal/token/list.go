@@ -99,7 +99,7 @@ func (s *Service) Query(f Filter) (Query, error) {
 	}
 	if f.Scope != "" {
 		if _, known := s.policy.Catalogue.Lookup(f.Scope); !known {
-			return Query{}, fault.Errorf(fault.Invalid, "There is no scope %.64q. The field scopeCatalog lists all.", f.Scope).On("filter.scope")
+			return Query{}, fault.Errorf(fault.Invalid, "There is no scope %.64q. The catalogue of scopes lists all.", f.Scope).On("filter.scope")
 		}
 	}
 	f.Statuses = slices.Compact(slices.Sorted(slices.Values(f.Statuses)))

@@ -20,7 +20,7 @@ func (p Policy) CheckUpdate(by *auth.Principal, t Token, u Update, now time.Time
 		return Token{}, err
 	}
 	if u.Name == nil && u.Scopes == nil && u.ExpiresAt == nil && u.AllowedIPRanges == nil {
-		return Token{}, fault.Errorf(fault.Invalid, "Name at least one thing to change.")
+		return Token{}, fault.Errorf(fault.Invalid, "Nothing would change. Change at least one thing.")
 	}
 	var faults fault.List
 	if u.Name != nil {
@@ -51,16 +51,16 @@ func mustLive(t Token, now time.Time) error {
 
 func (p Policy) narrowScopes(t *Token, names []string) fault.List {
 	if len(names) == 0 {
-		return fault.List{fault.Errorf(fault.Invalid, "Name at least one scope. To end the token, revoke it.").On("scopes")}
+		return fault.List{fault.Errorf(fault.Invalid, "Choose at least one scope. To take all away, delete the token.").On("scopes")}
 	}
 	if len(names) > MaxScopes {
-		return fault.List{fault.Errorf(fault.Invalid, "Name at most %d scopes.", MaxScopes).On("scopes")}
+		return fault.List{fault.Errorf(fault.Invalid, "Choose at most %d scopes.", MaxScopes).On("scopes")}
 	}
 	wanted := p.Catalogue.Expand(names...)
 	var faults fault.List
 	for _, name := range t.Scopes.Missing(distinct(append(wanted.Names(), names...))...) {
 		faults = append(faults, fault.Errorf(fault.Invalid,
-			"An update only narrows, and the token does not hold %.64q. Create another token for more.", name).On("scopes"))
+			"A token never gains rights, and this one does not hold %.64q. Create another one for more.", name).On("scopes"))
 	}
 	t.Scopes = wanted
 	return faults
@@ -72,9 +72,9 @@ func narrowExpiry(t *Token, at, now time.Time) fault.List {
 	switch {
 	case widens:
 		return fault.List{fault.Errorf(fault.Invalid,
-			"An update only narrows: name a time not later than %s.", t.ExpiresAt.Format(time.RFC3339)).On("expiresAt")}
+			"A token never gains time: choose an end no later than %s.", t.ExpiresAt.Format(time.RFC3339)).On("expiresAt")}
 	case !at.IsZero() && !at.After(now):
-		return fault.List{fault.Errorf(fault.Invalid, "The expiry lies in the past. To end the token now, revoke it.").On("expiresAt")}
+		return fault.List{fault.Errorf(fault.Invalid, "This time has passed. To end the token now, delete it.").On("expiresAt")}
 	}
 	t.ExpiresAt = at
 	return nil
@@ -83,12 +83,12 @@ func narrowExpiry(t *Token, at, now time.Time) fault.List {
 func narrowRanges(t *Token, ranges []string) fault.List {
 	prefixes, faults := checkRanges(ranges)
 	if len(t.AllowedIPRanges) > 0 && len(ranges) == 0 {
-		return fault.List{fault.Errorf(fault.Invalid, "An update only narrows: name at least one range.").On("allowedIpRanges")}
+		return fault.List{fault.Errorf(fault.Invalid, "A token never gains rights: leave it at least one range of addresses.").On("allowedIpRanges")}
 	}
 	for _, prefix := range prefixes {
 		if len(t.AllowedIPRanges) > 0 && !within(prefix, t.AllowedIPRanges) {
 			faults = append(faults, fault.Errorf(fault.Invalid,
-				"An update only narrows, and %s lies outside the token's ranges.", prefix).On("allowedIpRanges"))
+				"A token never gains rights, and %s lies outside its ranges.", prefix).On("allowedIpRanges"))
 		}
 	}
 	t.AllowedIPRanges = prefixes

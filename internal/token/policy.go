@@ -3,6 +3,7 @@ package token
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,9 +100,9 @@ func (p Policy) Check(by *auth.Principal, req Request, now time.Time) (Grant, er
 func (p Policy) checkScopes(by *auth.Principal, req Request) (scope.Set, fault.List) {
 	switch n := len(req.Scopes); {
 	case n == 0:
-		return scope.Set{}, fault.List{fault.Errorf(fault.Invalid, "Name at least one scope.").On("scopes")}
+		return scope.Set{}, fault.List{fault.Errorf(fault.Invalid, "Choose at least one scope.").On("scopes")}
 	case n > MaxScopes:
-		return scope.Set{}, fault.List{fault.Errorf(fault.Invalid, "Name at most %d scopes.", MaxScopes).On("scopes")}
+		return scope.Set{}, fault.List{fault.Errorf(fault.Invalid, "Choose at most %d scopes.", MaxScopes).On("scopes")}
 	}
 	var faults fault.List
 	for _, name := range distinct(req.Scopes) {
@@ -123,7 +124,7 @@ func (p Policy) checkScope(by *auth.Principal, o Owner, name string) *fault.Erro
 	grant, known := p.Catalogue.Lookup(name)
 	switch {
 	case !known:
-		return fault.Errorf(fault.Invalid, "There is no scope %.64q. The field scopeCatalog lists all.", name)
+		return fault.Errorf(fault.Invalid, "There is no scope %.64q. The catalogue of scopes lists all.", name)
 	case !slices.Contains(rowOf(o.Level()).grantable, grant.Level):
 		return fault.Errorf(fault.Invalid, "A %s-level token cannot hold %s.", rowOf(o.Level()).place, name)
 	case grant.Feature != "" && !o.account.Has(grant.Feature):
@@ -145,10 +146,10 @@ func (p Policy) checkExpiry(by *auth.Principal, at, now time.Time) fault.List {
 		faults = append(faults, fault.Errorf(kind, format, args...).On("expiresAt"))
 	}
 	if !at.IsZero() && !at.After(now) {
-		broken(fault.Invalid, "The expiry lies in the past. Name a later time, or none.")
+		broken(fault.Invalid, "This time has passed. Choose a later one, or none.")
 	}
 	if p.MaxLifetime > 0 && (at.IsZero() || at.After(now.Add(p.MaxLifetime))) {
-		broken(fault.Invalid, "A token lives at most %s here. Name a time before its end.", p.MaxLifetime)
+		broken(fault.Invalid, "A token lives at most %s here. Choose an earlier end.", inDays(p.MaxLifetime))
 	}
 	if by.Kind == auth.APIToken && !by.ExpiresAt.IsZero() && (at.IsZero() || at.After(by.ExpiresAt)) {
 		broken(fault.Forbidden, "This token ends at %s and cannot issue one that lives longer.", by.ExpiresAt.Format(time.RFC3339))
@@ -156,9 +157,21 @@ func (p Policy) checkExpiry(by *auth.Principal, at, now time.Time) fault.List {
 	return faults
 }
 
+// inDays is a span of time in words, as people count it.
+func inDays(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "1 day"
+	case d%day == 0:
+		return strconv.Itoa(int(d/day)) + " days"
+	}
+	return d.String()
+}
+
 func checkRanges(ranges []string) ([]netip.Prefix, fault.List) {
 	if len(ranges) > MaxIPRanges {
-		return nil, fault.List{fault.Errorf(fault.Invalid, "A token names at most %d ranges.", MaxIPRanges).On("allowedIpRanges")}
+		return nil, fault.List{fault.Errorf(fault.Invalid, "A token has at most %d ranges.", MaxIPRanges).On("allowedIpRanges")}
 	}
 	var faults fault.List
 	var prefixes []netip.Prefix
@@ -166,7 +179,7 @@ func checkRanges(ranges []string) ([]netip.Prefix, fault.List) {
 		prefix, err := parseRange(strings.TrimSpace(text))
 		if err != nil {
 			faults = append(faults, fault.Errorf(fault.Invalid,
-				"%.64q is no address range. Write CIDR, such as 203.0.113.0/24 or 2001:db8::/32.", text).On("allowedIpRanges"))
+				"%.64q is no IP address and no range of them. Write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32, for instance.", text).On("allowedIpRanges"))
 			continue
 		}
 		if !slices.Contains(prefixes, prefix) {

@@ -45,5 +45,5 @@ func CheckStoreOwner(s account.Store, userID uuid.UUID) error {
 }
 
 func ownsIt(what string) *fault.Error {
-	return fault.Errorf(fault.Conflict, "This person owns %s. Give it to somebody else first, by account.transferOwnership.", what)
+	return fault.Errorf(fault.Conflict, "This person owns %s. Make somebody else its owner first.", what)
 }

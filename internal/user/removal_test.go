@@ -14,7 +14,7 @@ func TestOwnersStay(t *testing.T) {
 	owner, other := uuid.New(), uuid.New()
 	mine, second := account.Store{Hash: "b", OwnerID: owner}, account.Store{Hash: "a", OwnerID: owner}
 	theirs := account.Store{Hash: "c", OwnerID: other}
-	const first = " Give it to somebody else first, by account.transferOwnership."
+	const first = " Make somebody else its owner first."
 	for _, c := range []struct {
 		name    string
 		account account.Account

@@ -55,7 +55,7 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Per
 
 func (u Update) check() fault.List {
 	if !u.names() && u.ExternalID == nil {
-		return fault.List{fault.Errorf(fault.Invalid, "Name at least one thing to change.")}
+		return fault.List{fault.Errorf(fault.Invalid, "Nothing would change. Change at least one thing.")}
 	}
 	faults := checkNames(u.FirstName, u.LastName, u.Locale)
 	if u.ExternalID != nil && *u.ExternalID != "" && !ValidName(*u.ExternalID) {
