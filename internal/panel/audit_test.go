@@ -35,7 +35,7 @@ func TestAudit(t *testing.T) {
 		for _, text := range []string{
 			s.OwnerEmail + " created the API token Nightly export", euOwner + " created the API token Till one",
 			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU", "On the server itself", "Scopes", "Carts: read-only",
-			"Permissions Add orders, Create API tokens for the store", "Status inactive", "Level a store", "Proof password",
+			"Permissions Add orders, Create API tokens for the store", "Status Inactive", "Level Store API account", "Proof Password",
 		} {
 			all.wants(http.StatusOK, text)
 		}

@@ -15,6 +15,8 @@ type form struct {
 
 	fields []string
 	faults []*fault.Error
+	// worded makes what services say fit for people; nil leaves it as it is.
+	worded func(string) string
 }
 
 // newForm is an empty form of these fields, as they are called in the form and
@@ -27,7 +29,7 @@ func (v *visit) sent(fields ...string) (*form, error) {
 	if err := v.r.ParseForm(); err != nil {
 		return nil, fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
 	}
-	return &form{Values: v.r.PostForm, fields: fields}, nil
+	return &form{Values: v.r.PostForm, fields: fields, worded: v.worded}, nil
 }
 
 // Value is what was entered into a field, without space around it.
@@ -40,6 +42,11 @@ func (f *form) Has(name, choice string) bool { return slices.Contains(f.Values[n
 // error it returns: it has a page of its own.
 func (f *form) refuse(err error) error {
 	for _, one := range fault.Flatten(err) {
+		if f.worded != nil {
+			told := *one
+			told.Message = f.worded(one.Message)
+			one = &told
+		}
 		switch one.Kind {
 		case fault.Invalid, fault.Conflict, fault.LimitReached:
 			f.faults = append(f.faults, one)

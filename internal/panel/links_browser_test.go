@@ -30,7 +30,7 @@ func TestSetupInBrowser(t *testing.T) {
 		b.follow("Make the account and sign in")
 		b.see("Acme Retail")
 		b.follow("ada@acme.example")
-		b.see("this one")
+		b.see("This one")
 		b.look("profile")
 		b.open(s.setup())
 		b.see("This link does not work any more")

@@ -188,7 +188,7 @@ func TestPlacesByAClerk(t *testing.T) {
 		shown.wants(http.StatusOK, "Some permissions cannot be changed by you.").lacks("Give this role")
 		clerk.submit(shown, "Save the permissions", "permissions", "Add_Brands").goes(place + "?n=1&notice=place_saved")
 		clerk.get(place).wants(http.StatusOK, "API tokens and apps 1 of 7").wants(http.StatusOK, "Products, categories, brands and reviews 1 of 22").wants(http.StatusOK, "Orders 0 of 13")
-		clerk.post(place, "permissions", "Delete_Brands").wants(http.StatusForbidden, "You do not have Delete_Brands")
+		clerk.post(place, "permissions", "Delete_Brands").wants(http.StatusForbidden, "You do not have “Delete brands” in this store")
 		clerk.post(place, "permissions", "Create_Store_API_Tokens").wants(http.StatusForbidden, "Only the owner")
 		clerk.post(place, "role", "STORE_ADMINISTRATOR").wants(http.StatusForbidden, "You do not have")
 		clerk.submit(clerk.get(place), "Deactivate").goes(place + "?n=1&notice=place_saved")
@@ -230,16 +230,16 @@ func TestRemovePerson(t *testing.T) {
 		}
 		s.unchanged(before)
 		owner.submit(asked, "Remove from the account", "tokens", ids[0]).goes(s.page("/users") + "?n=1&notice=person_removed_with_tokens")
-		owner.get(s.page("/users?n=1&notice=person_removed_with_tokens")).wants(http.StatusOK, "1 API token is revoked").lacks(euOwner)
+		owner.get(s.page("/users?n=1&notice=person_removed_with_tokens")).wants(http.StatusOK, "1 API token is deleted").lacks(euOwner)
 		if r := leaver.get(s.page("/stores")); r.status != http.StatusSeeOther {
 			t.Errorf("a leaver sees %s", r.text())
 		}
 		owner.get(at).wants(http.StatusNotFound, "no such person")
-		tokens := owner.get(s.page("/stores/acme2eu/tokens")).wants(http.StatusOK, "by "+euOwner+" left the account")
-		owner.get(linkCalled(t, tokens, "stays with them")).wants(http.StatusOK, "by "+euOwner+" left the account")
-		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens?status=deleted")), "goes with them")).wants(http.StatusOK, "left the account")
+		tokens := owner.get(s.page("/stores/acme2eu/tokens")).wants(http.StatusOK, "by "+euOwner+" Left the account")
+		owner.get(linkCalled(t, tokens, "stays with them")).wants(http.StatusOK, "by "+euOwner+" Left the account")
+		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens?status=deleted")), "goes with them")).wants(http.StatusOK, "Left the account")
 		s.issued(owner, "acme2eu", "made by the owner")
-		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens")), "made by the owner")).lacks("left the account")
+		owner.get(linkCalled(t, owner.get(s.page("/stores/acme2eu/tokens")), "made by the owner")).lacks("Left the account")
 	})
 }
 

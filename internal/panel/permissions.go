@@ -1,6 +1,37 @@
 package panel
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"latchkey/internal/user"
+)
+
+// What services say of permissions and times: by the names of the API, and as
+// RFC 3339 has them.
+var (
+	namedInAPI = regexp.MustCompile(`\b[A-Z][A-Za-z]*(?:_[A-Za-z]+)+\b`)
+	timeInAPI  = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)`)
+)
+
+// worded is what a service says in the words of the panel: permissions are
+// called as their boxes are, and times are the viewer's.
+func (v *visit) worded(text string) string {
+	text = namedInAPI.ReplaceAllStringFunc(text, func(name string) string {
+		if !user.IsPermission(name) {
+			return name
+		}
+		return v.text("permissions.quoted", "name", v.told("permissions.names.", name))
+	})
+	return timeInAPI.ReplaceAllStringFunc(text, func(at string) string {
+		moment, err := time.Parse(time.RFC3339Nano, at)
+		if err != nil {
+			return at
+		}
+		return shortTime(v.zone, moment)
+	})
+}
 
 // grouped are the permissions of a topic, in the order in which they are shown.
 type grouped struct {

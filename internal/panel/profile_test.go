@@ -40,7 +40,7 @@ func TestProfile(t *testing.T) {
 func TestSessionsOfOneself(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v, second, third := s.signedIn(s.OwnerEmail), s.signedIn(s.OwnerEmail), s.signedIn(s.OwnerEmail)
-		page := v.open("/profile").wants(http.StatusOK, "this one").wants(http.StatusOK, "Started by the operator").wants(http.StatusOK, "Acme Retail")
+		page := v.open("/profile").wants(http.StatusOK, "This one").wants(http.StatusOK, "Started by the operator").wants(http.StatusOK, "Acme Retail")
 		var ids []string
 		for _, f := range page.forms() {
 			if id := f.values.Get("session"); id != "" && id != "others" {
@@ -52,16 +52,16 @@ func TestSessionsOfOneself(t *testing.T) {
 		}
 		v.post("/profile/sessions", "session", ids[0]).goes("/profile?n=1&notice=sessions_ended")
 		third.get("/profile").goes("/signin?next=%2Fprofile")
-		second.get("/profile").wants(http.StatusOK, "this one")
+		second.get("/profile").wants(http.StatusOK, "This one")
 		v.submit(v.open("/profile"), "End all others").goes("/profile?n=2&notice=sessions_ended")
 		second.get("/profile").goes("/signin?next=%2Fprofile")
-		v.open("/profile").wants(http.StatusOK, "this one").lacks("End all others")
+		v.open("/profile").wants(http.StatusOK, "This one").lacks("End all others")
 		// Nobody ends somebody else's.
 		member := s.signedIn("ana@acme.example")
-		_ = member.open("/profile").wants(http.StatusOK, "this one")
+		_ = member.open("/profile").wants(http.StatusOK, "This one")
 		v.post("/profile/sessions", "session", "0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01").wants(http.StatusNotFound, "There is no session")
 		v.post("/profile/sessions", "session", s.sessionOf("ana@acme.example"))
-		member.open("/profile").wants(http.StatusOK, "this one")
+		member.open("/profile").wants(http.StatusOK, "This one")
 	})
 }
 
@@ -100,7 +100,7 @@ func TestForgot(t *testing.T) {
 		post.None(t)
 		page = v.open(link).wants(http.StatusOK, "Choose another password.")
 		v.submit(page, "Set the password and sign in", "password", "another phrase", "passwordConfirmation", "another phrase").goes("/accounts/" + s.Account + "/")
-		v.open("/profile").wants(http.StatusOK, "this one")
+		v.open("/profile").wants(http.StatusOK, "This one")
 	})
 }
 

@@ -311,7 +311,7 @@ func (v *visit) problem(kind fault.Kind, err error) problem {
 // refusal is the one that programs know.
 func (v *visit) forbidden(err error) string {
 	if message := fault.Flatten(err)[0].Message; message != auth.Denied().Message {
-		return message
+		return v.worded(message)
 	}
 	return v.text("errors.forbidden.text")
 }
