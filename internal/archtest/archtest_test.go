@@ -97,6 +97,11 @@ func TestRulesCanBeBroken(t *testing.T) {
 		{"home", "no traces of a machine", "deploy/run.sh", "#!/bin/sh\ncd /ho" + "me/alice/latchkey\n", "deploy/run.sh:2"},
 		{"like a home but not one", "no traces of a machine", "docs/api.md", "GET https://example.com/home/alice\n", ""},
 
+		{"a program", "no binaries", "cmd/latchkey/latchkey", "\x7fELF\x02", "cmd/latchkey/latchkey: is a program"},
+		{"a program that is ignored", "no binaries", "latchkey", "\x7fELF\x02", ""},
+		{"a program beside the one ignored", "no binaries", "latchkey2", "\x7fELF\x02", "latchkey2: is a program"},
+		{"a large file", "no binaries", "docs/film.txt", strings.Repeat("x", 1<<20+1), "docs/film.txt: is a program, or larger"},
+		{"a database that is ignored", "no binaries", "docs/mine.db", strings.Repeat("x", 1<<20+1), ""},
 		{"unknown target", "make targets", "README.md", "Run `make coffee`.\n", "README.md:1: the Makefile has no target coffee"},
 		{"unknown target in a block", "make targets", "docs/guide.md", "```sh\n$ make coffee\n```\n", "docs/guide.md:2"},
 		{"known target", "make targets", "README.md", "Run `make test`, and do not make coffee.\n", ""},
@@ -156,6 +161,7 @@ func writeFixture(t *testing.T, path, text string) string {
 	root := t.TempDir()
 	files := map[string]string{
 		"go.mod":                   "module latchkey\n",
+		".gitignore":               "/latchkey\n*.db\n",
 		"Makefile":                 "test: ## Test\n\ttrue\n",
 		"internal/fault/doc.go":    "// Package fault is a fixture.\npackage fault\n",
 		"node_modules/x/bad.go":    "package",

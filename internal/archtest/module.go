@@ -24,7 +24,9 @@ type Module struct {
 	Path    string // as in go.mod
 	GoFiles []GoFile
 	Texts   []Text
-	fset    *token.FileSet
+	// Heavy are the paths of programs and of other files that are larger than source is.
+	Heavy []string
+	fset  *token.FileSet
 }
 
 // GoFile is one parsed file of Go code.
@@ -60,6 +62,9 @@ func (f Finding) String() string {
 // notSource are folders whose content is made, fetched or a person's own.
 var notSource = []string{".git", "bin", "tmp", "node_modules"}
 
+// mostBytes is how large a file is at most that somebody wrote, or a program for them.
+const mostBytes = 1 << 20
+
 // Load reads the module at root. It returns an error for a file that cannot be read or is not valid Go.
 func Load(root string) (Module, error) {
 	m := Module{fset: token.NewFileSet()}
@@ -89,6 +94,9 @@ func (m *Module) add(relative, file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return err
+	}
+	if len(content) > mostBytes || bytes.HasPrefix(content, []byte("\x7fELF")) {
+		m.Heavy = append(m.Heavy, relative)
 	}
 	if bytes.IndexByte(content, 0) >= 0 {
 		return nil

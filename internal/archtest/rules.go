@@ -26,6 +26,8 @@ func Rules() []Rule {
 			Reason: "work to do is tracked where it is seen, not in comments"},
 		{Name: "no traces of a machine", Check: checkNoMachineTraces,
 			Reason: "a clone must work where nothing of its author's machine is"},
+		{Name: "no binaries", Check: checkNoBinaries,
+			Reason: "nobody can review one, and history keeps it for good"},
 		{Name: "make targets", Check: checkMakeTargets,
 			Reason: "a guide that names a command which is not there costs a newcomer the first hour"},
 	}

@@ -82,3 +82,30 @@ func checkMakeTargets(m Module) []Finding {
 	}
 	return findings
 }
+
+// checkNoBinaries finds programs and files of their size, but for those that .gitignore keeps out of the repository.
+func checkNoBinaries(m Module) []Finding {
+	var ignored []string
+	for _, text := range m.Texts {
+		if text.Path == ".gitignore" {
+			ignored = strings.Fields(text.Content)
+		}
+	}
+	var findings []Finding
+	for _, file := range m.Heavy {
+		if !slices.ContainsFunc(ignored, func(pattern string) bool { return matches(pattern, file) }) {
+			findings = append(findings, Finding{file, 0, "is a program, or larger than 1 MB"})
+		}
+	}
+	return findings
+}
+
+// matches reports whether a pattern of .gitignore names a file: by its path if it begins with a slash, otherwise by its name.
+func matches(pattern, file string) bool {
+	name, anchored := strings.CutPrefix(pattern, "/")
+	if !anchored {
+		file = path.Base(file)
+	}
+	match, err := path.Match(name, file)
+	return err == nil && match
+}
