@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"latchkey/internal/cli"
+	"latchkey/internal/dbtest"
 )
 
 // demo is the whole program, which serves the demo's data.
@@ -35,7 +36,7 @@ func serveDemo(t *testing.T, database string) *demo {
 	d.run("key", "create", d.settings["LATCHKEY_KEY_FILE"])
 	ctx, stop := context.WithCancel(context.Background())
 	stdout, output := io.Pipe()
-	var log logBuffer
+	var log dbtest.Log
 	ended := make(chan int, 1)
 	go func() {
 		ended <- cli.Main(ctx, []string{"serve", "--demo", "--output", "json"}, d.setting, &bytes.Buffer{}, output, &log)

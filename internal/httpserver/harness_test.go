@@ -1,7 +1,6 @@
 package httpserver_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/httpserver"
 )
@@ -56,24 +55,6 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"message": fault.Flatten(err)[0].Message}}})
 }
 
-// logBuffer is a log that a test can read while it is written.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 func limits() config.HTTP {
 	return config.HTTP{
 		MaxBody: 1000, MaxHeader: 8192, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
@@ -84,7 +65,7 @@ func limits() config.HTTP {
 // running is a server under test.
 type running struct {
 	public, admin string // base URLs
-	log           *logBuffer
+	log           *dbtest.Log
 	stop          context.CancelFunc
 	ended         chan error
 	client        *http.Client
@@ -100,7 +81,7 @@ func start(t *testing.T, api http.HandlerFunc, adjust func(*httpserver.Config)) 
 		}
 		return l
 	}
-	r := &running{log: &logBuffer{}, ended: make(chan error, 1), client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
+	r := &running{log: &dbtest.Log{}, ended: make(chan error, 1), client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
 	c := httpserver.Config{
 		Public: listen(), Admin: listen(), Limits: limits(), Grace: 5 * time.Second, Verifier: verifier{}, API: api,
 		WriteError: writeError, Log: slog.New(slog.NewJSONHandler(r.log, nil)),

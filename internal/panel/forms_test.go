@@ -63,7 +63,7 @@ func TestProblemsComeFirst(t *testing.T) {
 
 // Every field of a form has a name to be called by where it is wrong.
 func TestFieldsHaveNames(t *testing.T) {
-	lists := regexp.MustCompile(`(?:newForm|\.sent)\(([^)]*)\)|Fields\s*= \[\]string\{([^}]*)\}`)
+	lists := regexp.MustCompile(`(?:newForm|\.sent|\.tokenSent)\(([^)]*)\)|Fields\s*= \[\]string\{([^}]*)\}`)
 	unseen := []string{"shown", "overlap", "query", "variables", "operationName", "who", "target", "of"} // nothing is ever wrong with them in a list
 	keys := messageKeys(t)
 	found := 0

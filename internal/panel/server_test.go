@@ -26,7 +26,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -54,7 +53,7 @@ type server struct {
 	// database is its URL.
 	database  string
 	settings  map[string]string
-	log       logBuffer
+	log       dbtest.Log
 	passwords map[string]string
 	visitors  int
 }
@@ -208,22 +207,4 @@ func (s *server) age(by time.Duration) {
 func (s *server) machine() string {
 	s.visitors++
 	return fmt.Sprintf("198.51.%d.%d", 100+s.visitors/250, 1+s.visitors%250)
-}
-
-// logBuffer is a log that a test can read while it is written.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

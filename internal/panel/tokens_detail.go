@@ -215,17 +215,24 @@ func (v *visit) valueOf(d audit.Detail) string {
 	return v.told("audit.values."+d.Name+".", d.Value)
 }
 
-// narrowToken takes rights from a token.
-func (v *visit) narrowToken() error {
+// tokenSent is a form that was sent about the token of the address, with where
+// it is, for whoever may issue tokens there.
+func (v *visit) tokenSent(fields ...string) (*tokenPlace, token.Token, *form, error) {
 	p, err := v.placeToIssue()
 	if err != nil {
-		return err
+		return nil, token.Token{}, nil, err
 	}
 	t, err := v.tokenAt(p)
 	if err != nil {
-		return err
+		return nil, token.Token{}, nil, err
 	}
-	f, err := v.sent(tokenFields...)
+	f, err := v.sent(fields...)
+	return p, t, f, err
+}
+
+// narrowToken takes rights from a token.
+func (v *visit) narrowToken() error {
+	p, t, f, err := v.tokenSent(tokenFields...)
 	if err != nil {
 		return err
 	}
@@ -275,15 +282,7 @@ func (v *visit) overlap(f *form) (time.Duration, error) {
 
 // rotateToken gives a token another access token.
 func (v *visit) rotateToken() error {
-	p, err := v.placeToIssue()
-	if err != nil {
-		return err
-	}
-	t, err := v.tokenAt(p)
-	if err != nil {
-		return err
-	}
-	f, err := v.sent("overlap")
+	p, t, f, err := v.tokenSent("overlap")
 	if err != nil {
 		return err
 	}

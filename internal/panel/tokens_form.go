@@ -206,19 +206,26 @@ func (v *visit) newToken() error {
 	return v.tokenForm(http.StatusOK, p, newForm(tokenFields...), token.Request{}, false)
 }
 
-// reviewToken shows what a token would be able to do, and what is wrong with
-// the form, without making one.
-func (v *visit) reviewToken() error {
+// newTokenSent is the form of a new token that was sent, looked over: where, with
+// what is wrong, and what it asks for.
+func (v *visit) newTokenSent() (*tokenPlace, *form, token.Request, error) {
 	p, err := v.placeToIssue()
 	if err != nil {
-		return err
+		return nil, nil, token.Request{}, err
 	}
 	f, err := v.sent(tokenFields...)
 	if err != nil {
-		return err
+		return nil, nil, token.Request{}, err
 	}
 	req, parsed := v.tokenRequest(p, f)
-	if err := v.check(f, req, parsed); err != nil {
+	return p, f, req, v.check(f, req, parsed)
+}
+
+// reviewToken shows what a token would be able to do, and what is wrong with
+// the form, without making one.
+func (v *visit) reviewToken() error {
+	p, f, req, err := v.newTokenSent()
+	if err != nil {
 		return err
 	}
 	status := http.StatusOK
@@ -254,16 +261,8 @@ func (v *visit) tokenForm(status int, p *tokenPlace, f *form, req token.Request,
 }
 
 func (v *visit) createToken() error {
-	p, err := v.placeToIssue()
+	p, f, req, err := v.newTokenSent()
 	if err != nil {
-		return err
-	}
-	f, err := v.sent(tokenFields...)
-	if err != nil {
-		return err
-	}
-	req, parsed := v.tokenRequest(p, f)
-	if err := v.check(f, req, parsed); err != nil {
 		return err
 	}
 	if f.Refused() {
