@@ -94,7 +94,7 @@ func checkNoBinaries(m Module) []Finding {
 	var findings []Finding
 	for _, file := range m.Heavy {
 		if !slices.ContainsFunc(ignored, func(pattern string) bool { return matches(pattern, file) }) {
-			findings = append(findings, Finding{file, 0, "is a program, or larger than 1 MB"})
+			findings = append(findings, Finding{file, 0, "is a program, or larger than 2 MB"})
 		}
 	}
 	return findings

@@ -24,3 +24,7 @@ document.addEventListener("click", async (event) => {
     if (status) status.textContent = button.dataset.failed;
   }
 });
+
+// What pages kept in this window is for whoever is signed in: nobody else finds
+// it once they are out.
+if (!document.querySelector('form[action="/signout"]')) sessionStorage.clear();
