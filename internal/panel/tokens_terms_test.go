@@ -14,12 +14,12 @@ func TestNarrowToken(t *testing.T) {
 		owner.create(at, "Broad", "scopes.store_orders", "store_v2_orders", "allowedIpRanges", "203.0.113.0/24", "expiresIn", "month")
 		page := owner.open(at+"/"+idOf(owner, at, "Broad")).wants(http.StatusOK, "203.0.113.0/24")
 		page.lacks("scopes.store_products")
-		owner.submit(page, "Save").wants(http.StatusUnprocessableEntity, "Name at least one thing to change.")
+		owner.submit(page, "Save").wants(http.StatusUnprocessableEntity, "Nothing would change. Change at least one thing.")
 		for pair, want := range map[[2]string]string{
-			{"scopes.store_products", "store_v2_products"}: "An update only narrows",
-			{"allowedIpRanges", "0.0.0.0/0"}:               "An update only narrows",
-			{"expiresAt", "2099-01-01T00:00"}:              "An update only narrows",
-			{"expiresAt", ""}:                              "An update only narrows",
+			{"scopes.store_products", "store_v2_products"}: "A token never gains",
+			{"allowedIpRanges", "0.0.0.0/0"}:               "A token never gains",
+			{"expiresAt", "2099-01-01T00:00"}:              "A token never gains",
+			{"expiresAt", ""}:                              "A token never gains",
 			{"name", "x"}:                                  "A name has 4 to 100 characters.",
 		} {
 			owner.submit(page, "Save", pair[0], pair[1]).wants(http.StatusUnprocessableEntity, want)
@@ -34,7 +34,7 @@ func TestNarrowToken(t *testing.T) {
 		}
 		to := owner.submit(page, "Save", "name", "Narrow", "scopes.store_orders", "store_v2_orders_read_only", "scopes.store_carts", "", "allowedIpRanges", "203.0.113.8/29")
 		page = owner.open(to.header.Get("Location")).wants(http.StatusOK, "The change is saved.")
-		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK, "Works from 203.0.113.8/29").wants(http.StatusOK, "changed Name: Narrow")
+		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK, "Works from 203.0.113.8/29").wants(http.StatusOK, "Changed Name: Narrow")
 		page.lacks(`value="store_cart"`)
 	})
 }
