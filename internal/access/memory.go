@@ -14,10 +14,10 @@ import (
 // change that could take a right away.
 //
 // It counts the changes it hears. What is remembered has the count from before
-// it was read from the database, and each account the count of its latest
-// change: it is good if no change of its account came after it was read.
-// Accounts share slots, which costs a needless read now and then and bounds
-// the room they take.
+// it was read from the database, and each account and API token the count of
+// its latest change: it is good if no change of its account, nor of itself,
+// came after it was read. Accounts and tokens share slots, which costs a
+// needless read now and then and bounds the room they take.
 type Memory struct {
 	records *shelf[secret.Digest, Record]
 	stores  *shelf[string, Store]
@@ -34,11 +34,11 @@ func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error
 	m := &Memory{hearing: hearing}
 	var err error
 	m.records, err = newShelf(m, size, age, func(d secret.Digest) string { return string(d[:]) },
-		func(r *Record) uuid.UUID { return r.Principal.AccountID })
+		func(r *Record) [2]uuid.UUID { return [2]uuid.UUID{r.Principal.AccountID, r.Principal.ID} })
 	if err != nil {
 		return nil, err
 	}
-	m.stores, err = newShelf(m, size, age, func(hash string) string { return hash }, func(s *Store) uuid.UUID { return s.AccountID })
+	m.stores, err = newShelf(m, size, age, func(hash string) string { return hash }, func(s *Store) [2]uuid.UUID { return [2]uuid.UUID{s.AccountID, s.AccountID} })
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +52,12 @@ func (m *Memory) Close() {
 	m.stores.close()
 }
 
-// Changed tells the memory that something of the account changed. When it
-// returns, nothing remembered of the account is used again.
-func (m *Memory) Changed(accountID uuid.UUID) {
+// Changed tells the memory that something of an account changed, or of one
+// principal in it, such as an API token. When it returns, nothing remembered of
+// the account or the principal is used again.
+func (m *Memory) Changed(id uuid.UUID) {
 	count := m.heard.Add(1)
-	raise(&m.latest[slot(accountID)], count)
+	raise(&m.latest[slot(id)], count)
 }
 
 // Forget tells the memory that changes may have been missed.
@@ -72,12 +73,12 @@ func raise(counter *atomic.Uint64, count uint64) {
 	}
 }
 
-func slot(accountID uuid.UUID) uint16 {
-	return binary.BigEndian.Uint16(accountID[14:]) % 4096
+func slot(id uuid.UUID) uint16 {
+	return binary.BigEndian.Uint16(id[14:]) % 4096
 }
 
-// good says whether what was read of an account, when before changes had been
-// heard, is still true.
-func (m *Memory) good(before uint64, accountID uuid.UUID) bool {
-	return before >= m.floor.Load() && before >= m.latest[slot(accountID)].Load()
+// good says whether what was read of an account and a principal, when before
+// changes had been heard, is still true.
+func (m *Memory) good(before uint64, of [2]uuid.UUID) bool {
+	return before >= m.floor.Load() && before >= m.latest[slot(of[0])].Load() && before >= m.latest[slot(of[1])].Load()
 }

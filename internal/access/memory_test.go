@@ -33,20 +33,20 @@ func TestWhatEndsMemory(t *testing.T) {
 	other := uuid.New()
 	for _, tc := range []struct {
 		name string
-		deed func(*gate)
+		deed func(*gate, auth.Principal)
 		asks int64 // for the second verification
 	}{
-		{"nothing", func(*gate) {}, 0},
-		{"a change of the account", func(g *gate) { g.memory.Changed(account) }, 1},
-		{"a change of another account", func(g *gate) { g.memory.Changed(other) }, 0},
-		{"changes that may have been missed", func(g *gate) { g.memory.Forget() }, 1},
-		{"hearing nothing", func(g *gate) { g.deaf.Store(true) }, 1},
+		{"nothing", func(*gate, auth.Principal) {}, 0},
+		{"a change of the account", func(g *gate, _ auth.Principal) { g.memory.Changed(account) }, 1},
+		{"a change of the token", func(g *gate, p auth.Principal) { g.memory.Changed(p.ID) }, 1},
+		{"a change of another account or token", func(g *gate, _ auth.Principal) { g.memory.Changed(other) }, 0},
+		{"changes that may have been missed", func(g *gate, _ auth.Principal) { g.memory.Forget() }, 1},
+		{"hearing nothing", func(g *gate, _ auth.Principal) { g.deaf.Store(true) }, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := open(t)
 			s := g.token(nil)
-			g.verify(s)
-			tc.deed(g)
+			tc.deed(g, *g.verify(s))
 			g.verify(s)
 			if n := g.repo.asked.Load() - 1; n != tc.asks {
 				t.Errorf("the database was asked %d times, want %d", n, tc.asks)

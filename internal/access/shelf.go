@@ -25,9 +25,9 @@ type shelf[K comparable, V any] struct {
 	there   *otter.Cache[K, remembered[V]]
 	absent  *otter.Cache[K, uint64]
 	flights singleflight.Group
-	// name makes a text of a key, and account tells whose a value is.
-	name    func(K) string
-	account func(*V) uuid.UUID
+	// name makes a text of a key, and of tells whose changes end a value.
+	name func(K) string
+	of   func(*V) [2]uuid.UUID
 }
 
 type remembered[V any] struct {
@@ -36,7 +36,7 @@ type remembered[V any] struct {
 	before uint64
 }
 
-func newShelf[K comparable, V any](m *Memory, size int, age time.Duration, name func(K) string, account func(*V) uuid.UUID) (*shelf[K, V], error) {
+func newShelf[K comparable, V any](m *Memory, size int, age time.Duration, name func(K) string, of func(*V) [2]uuid.UUID) (*shelf[K, V], error) {
 	there, err := otter.New(&otter.Options[K, remembered[V]]{MaximumSize: size, ExpiryCalculator: otter.ExpiryWriting[K, remembered[V]](age)})
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func newShelf[K comparable, V any](m *Memory, size int, age time.Duration, name 
 	if err != nil {
 		return nil, err
 	}
-	return &shelf[K, V]{memory: m, there: there, absent: absent, name: name, account: account}, nil
+	return &shelf[K, V]{memory: m, there: there, absent: absent, name: name, of: of}, nil
 }
 
 func (s *shelf[K, V]) close() {
@@ -117,4 +117,4 @@ func (s *shelf[K, V]) load(key K, load func() (*V, error)) (remembered[V], error
 	return r, nil
 }
 
-func (s *shelf[K, V]) good(r remembered[V]) bool { return s.memory.good(r.before, s.account(r.value)) }
+func (s *shelf[K, V]) good(r remembered[V]) bool { return s.memory.good(r.before, s.of(r.value)) }

@@ -178,7 +178,7 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) Close() error { return db.engine.close() }
 
 // OnChange has changed called in this process after each commit that takes a
-// right away or may do so, with the account concerned, before the call that
+// right away or may do so, with the account or the API token concerned, before the call that
 // committed returns. It is also called when the outcome of a commit is not
 // known. Call OnChange before the repositories are used; the last call counts.
-func (db *DB) OnChange(changed func(accountID uuid.UUID)) { db.changed = changed }
+func (db *DB) OnChange(changed func(id uuid.UUID)) { db.changed = changed }

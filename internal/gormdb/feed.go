@@ -32,8 +32,9 @@ const (
 // Ears is what a Feed tells of changes: access.Memory's methods. Both return
 // when nothing that the change concerns is remembered any more.
 type Ears struct {
-	// Changed says that a right may have been taken away in the account.
-	Changed func(accountID uuid.UUID)
+	// Changed says that a right may have been taken away in an account, or from
+	// one API token.
+	Changed func(id uuid.UUID)
 	// Forget says that changes may have been missed, of any account.
 	Forget func()
 }
@@ -66,23 +67,23 @@ type listener interface {
 	announce(tx *gorm.DB, accountID uuid.UUID) error
 	// hurry tells other processes of changes that are committed, soon and in
 	// the background. Should it not, they hear all the same, only later.
-	hurry(accountIDs []uuid.UUID)
+	hurry(ids []uuid.UUID)
 	// listen hears changes until ctx ends or it cannot hear any more. It calls
 	// ears.Forget once it hears, before the first proof.
 	listen(ctx context.Context, f *Feed) error
 }
 
 // tell tells this process, and then others, of a transaction that ended with
-// err. A fault has changed nothing. After any other error the transaction may
+// err, and of the accounts or the API token that it concerns. A fault has changed nothing. After any other error the transaction may
 // have been committed all the same.
-func (db *DB) tell(err error, accountIDs ...uuid.UUID) {
+func (db *DB) tell(err error, ids ...uuid.UUID) {
 	if isFault(err) {
 		return
 	}
-	for _, id := range accountIDs {
+	for _, id := range ids {
 		db.changed(id)
 	}
-	db.engine.hurry(accountIDs)
+	db.engine.hurry(ids)
 }
 
 // NewFeed returns a feed that tells ears. It hears nothing until it runs, and

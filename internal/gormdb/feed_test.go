@@ -52,11 +52,12 @@ func listen(t testing.TB, db *gormdb.DB) *listening {
 	return l
 }
 
-// hears reports whether the account's change was told, by name or among all.
-func (l *listening) hears(account uuid.UUID, forgets int32) bool {
+// hears reports whether a change was told of the account or the API token that
+// it concerns, by name or among all.
+func (l *listening) hears(concerned uuid.UUID, forgets int32) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Contains(l.told, account) || l.forgets.Load() > forgets
+	return slices.Contains(l.told, concerned) || l.forgets.Load() > forgets
 }
 
 // within waits until done.
@@ -76,22 +77,25 @@ func TestFeedHearsOtherReplicas(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, here)
 		a, _ := issue(t, here, w, uuid.Nil)
 		b, _ := issue(t, here, w, uuid.Nil)
+		c, _ := issue(t, here, w, uuid.Nil)
 		l := listen(t, here)
 		within(t, 5*time.Second, "hearing", l.Hearing)
 		if l.forgets.Load() != 1 {
 			t.Errorf("it forgot %d times before it heard, want once", l.forgets.Load())
 		}
 		for _, tc := range []struct {
-			name string
-			work func() error
+			name      string
+			concerned uuid.UUID
+			work      func() error
 		}{
-			{"revoke one", func() error { revoke(t, there, a); return nil }},
-			{"narrow or rotate", func() error {
+			{"revoke one", a.ID, func() error { revoke(t, there, a); return nil }},
+			{"revoke several", w.Account.ID, func() error { revoke(t, there, a, c); return nil }},
+			{"narrow or rotate", w.Account.ID, func() error {
 				return there.Tokens().Change(t.Context(), w.Account.ID, b.ID, func(got token.Token, _ []token.AccessToken) (token.Change, error) {
 					return token.Change{Token: &got, Event: event(got, audit.APITokenUpdated)}, nil
 				})
 			}},
-			{"a manifest", func() error {
+			{"a manifest", w.Account.ID, func() error {
 				return there.Manifest().Atomically(t.Context(), func(r manifest.Repository) error { return r.SaveStore(t.Context(), w.Stores[0]) })
 			}},
 		} {
@@ -101,7 +105,7 @@ func TestFeedHearsOtherReplicas(t *testing.T) {
 				if err := tc.work(); err != nil {
 					t.Fatal(err)
 				}
-				within(t, lease, "the change", func() bool { return l.hears(w.Account.ID, forgets) })
+				within(t, lease, "the change", func() bool { return l.hears(tc.concerned, forgets) })
 				if !l.Hearing() {
 					t.Error("it does not hear any more")
 				}
@@ -215,12 +219,12 @@ func TestFeedOverASilentConnection(t *testing.T) {
 	revoked := time.Now()
 	within(t, lease+200*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
 	t.Logf("refused to hear %s after the revocation", time.Since(revoked).Round(time.Millisecond))
-	if l.hears(w.Account.ID, 1) {
+	if l.hears(made.ID, 1) {
 		t.Fatal("it heard over a frozen connection")
 	}
 	p.thaw()
 	within(t, 10*time.Second, "hearing again", func() bool { return l.Hearing() })
-	if !l.hears(w.Account.ID, 1) {
+	if !l.hears(made.ID, 1) {
 		t.Error("it hears again, but not what happened meanwhile")
 	}
 }

@@ -17,7 +17,7 @@ const staleAfter = time.Minute
 // running then, and the same number for next time. Transactions get numbers
 // when they begin to write, but end in any order: to look for numbers higher
 // than those seen would miss some.
-const readChanges = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, c.xid::text, c.account_id
+const readChanges = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, c.xid::text, coalesce(c.concerned_id, c.account_id)
 	FROM (VALUES (1)) AS always LEFT JOIN changes AS c ON c.xid >= $1::text::xid8`
 
 // noTransaction is above every number of a transaction.
@@ -26,7 +26,7 @@ const noTransaction = "18446744073709551615"
 // change is a row of the table.
 type change struct {
 	xid       string
-	accountID uuid.UUID
+	concerned uuid.UUID
 }
 
 // changeReader tells of each row of the table once.
@@ -57,13 +57,13 @@ func (r *changeReader) read(ctx context.Context, now time.Time) error {
 	seen := map[change]bool{}
 	var xid *string
 	var c change
-	_, err = pgx.ForEachRow(rows, []any{&r.xmin, &xid, (*key)(&c.accountID)}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.xmin, &xid, (*key)(&c.concerned)}, func() error {
 		if xid == nil {
 			return nil // nothing is new
 		}
 		c.xid = *xid
 		if !r.told[c] {
-			r.ears.Changed(c.accountID)
+			r.ears.Changed(c.concerned)
 		}
 		seen[c] = true
 		return nil

@@ -26,7 +26,7 @@ func (p *postgres) announce(tx *gorm.DB, accountID uuid.UUID) error {
 	return tx.Exec("INSERT INTO changes (account_id) VALUES (?)", accountID).Error
 }
 
-func (p *postgres) hurry(accountIDs []uuid.UUID) { p.notifier.add(accountIDs) }
+func (p *postgres) hurry(ids []uuid.UUID) { p.notifier.add(ids) }
 
 // listen hears on a connection outside the pool. Each time it has read the
 // table, everything committed before it asked has been told. A process that
@@ -165,8 +165,8 @@ func (p *postgres) meet(ctx context.Context, s *session) error {
 // than does no harm: the table tells what is true.
 func (s *session) take(_ *pgconn.PgConn, n *pgconn.Notification) {
 	if n.Channel == changesChannel {
-		if accountID, err := uuid.Parse(n.Payload); err == nil {
-			s.feed.ears.Changed(accountID)
+		if id, err := uuid.Parse(n.Payload); err == nil {
+			s.feed.ears.Changed(id)
 		}
 		return
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// changesChannel is where changes are notified. The payload is the account's
-// UUID.
+// changesChannel is where changes are notified. The payload is the UUID of the
+// account or the API token concerned.
 const changesChannel = "latchkey_changes"
 
 const (
 	// notifyChanges need not be durable: it only hurries.
-	notifyChanges = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, account) FROM unnest($2::text[]) AS account`
+	notifyChanges = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, concerned) FROM unnest($2::text[]) AS concerned`
 
 	// pruneChanges deletes old rows, some at a time.
 	pruneChanges = `DELETE FROM changes WHERE xid IN (SELECT xid FROM changes ORDER BY xid LIMIT 5000)
@@ -38,13 +38,13 @@ type notifier struct {
 	pruned  time.Time
 }
 
-func (n *notifier) add(accountIDs []uuid.UUID) {
+func (n *notifier) add(ids []uuid.UUID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return
 	}
-	for _, id := range accountIDs {
+	for _, id := range ids {
 		n.pending[id] = true
 	}
 	if !n.working && len(n.pending) > 0 {
@@ -62,8 +62,8 @@ func (n *notifier) close() {
 }
 
 func (n *notifier) run() {
-	for accounts := n.take(); accounts != nil; accounts = n.take() {
-		n.execute(notifyChanges, changesChannel, accounts)
+	for concerned := n.take(); concerned != nil; concerned = n.take() {
+		n.execute(notifyChanges, changesChannel, concerned)
 		if time.Since(n.pruned) > pruneInterval {
 			n.execute(pruneChanges)
 			n.pruned = time.Now()
@@ -76,13 +76,13 @@ func (n *notifier) run() {
 func (n *notifier) take() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var accounts []string
+	var concerned []string
 	for id := range n.pending {
-		accounts = append(accounts, id.String())
+		concerned = append(concerned, id.String())
 	}
 	clear(n.pending)
-	n.working = accounts != nil
-	return accounts
+	n.working = concerned != nil
+	return concerned
 }
 
 // background marks the context of statements that no caller's work consists of.

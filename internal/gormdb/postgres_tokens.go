@@ -86,7 +86,7 @@ const revokeTokens = `WITH asked AS MATERIALIZED (
 		SELECT $1, e.id, $9, $10, $11, $12, $13, $14, ended.id::text, ended.name, $15, $16, $17
 		FROM ended JOIN unnest($2, $18::uuid[]) AS e (token_id, id) ON e.token_id = ended.id
 	), told AS (
-		INSERT INTO changes (account_id) SELECT $1 WHERE EXISTS (SELECT FROM ended)
+		INSERT INTO changes (account_id, concerned_id) SELECT $1, $19::uuid WHERE EXISTS (SELECT FROM ended)
 	) SELECT id FROM asked`
 
 func (p *postgres) revokeTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
@@ -102,7 +102,7 @@ func (p *postgres) revokeTokens(ctx context.Context, e token.Ending) ([]uuid.UUI
 	rows, err := p.pool.Query(ctx, revokeTokens, pgID(e.AccountID), pgIDs(e.IDs), only,
 		r.At.UTC(), string(r.By.Kind), pgID(r.By.ID), r.By.Name, r.Reason,
 		event.At.UTC(), string(event.Actor.Kind), pgID(event.Actor.ID), event.Actor.Name, string(event.Action), string(audit.TargetAPIToken),
-		event.IP, event.RequestID, details, newIDs(len(e.IDs)))
+		event.IP, event.RequestID, details, newIDs(len(e.IDs)), pgID(concernedBy(e)))
 	if err != nil {
 		return nil, err
 	}

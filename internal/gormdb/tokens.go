@@ -79,9 +79,19 @@ func (t tokens) Revoke(ctx context.Context, e token.Ending) ([]uuid.UUID, error)
 	if len(unknown) == 0 {
 		// A repeat of what another replica did may reach this one before the
 		// feed does, so this is told even when nothing was left to change.
-		t.tell(err, e.AccountID)
+		t.tell(err, concernedBy(e))
 	}
 	return unknown, failed(ctx, "revoke API tokens", err)
+}
+
+// concernedBy is what has to be forgotten of tokens that end: a single one
+// itself, so that nobody else in the account need be looked up again, and for
+// several their account, which is told once.
+func concernedBy(e token.Ending) uuid.UUID {
+	if len(e.IDs) == 1 {
+		return e.IDs[0]
+	}
+	return e.AccountID
 }
 
 // Change lets decide change a token that no other writer can reach meanwhile.
