@@ -41,6 +41,10 @@ func Find(text []byte) []Finding {
 	var findings []Finding
 	end := 0 // of the latest finding
 	for i := 0; i+length <= len(text); {
+		if text[i] != 'l' && text[i] != '6' { // as nearly everywhere
+			i++
+			continue
+		}
 		value, size := at(text[i:])
 		if size == 0 {
 			i++
@@ -56,7 +60,7 @@ func Find(text []byte) []Finding {
 // at returns the secret with which text begins, and how many bytes it takes; 0
 // if it begins with none.
 func at(text []byte) (secret.Secret, int) {
-	if text[0] == 'l' {
+	if text[0] == 'l' && text[1] == 'k' {
 		if value, err := secret.Parse(string(text[:length])); err == nil {
 			return value, length
 		}
