@@ -41,18 +41,20 @@ func insertIntoSQLite(ctx context.Context, file string, owners []owner, d time.D
 		return measurement{}, err
 	}
 
-	var latencies []time.Duration
-	start := time.Now()
-	for i := 0; time.Since(start) < d; i++ {
-		before := time.Now()
-		if err := insertOnce(ctx, conn, statements, owners[i%len(owners)]); err != nil {
-			return measurement{}, err
+	return working(func() (measurement, error) {
+		var latencies []time.Duration
+		start := time.Now()
+		for i := 0; time.Since(start) < d; i++ {
+			before := time.Now()
+			if err := insertOnce(ctx, conn, statements, owners[i%len(owners)]); err != nil {
+				return measurement{}, err
+			}
+			latencies = append(latencies, time.Since(before))
 		}
-		latencies = append(latencies, time.Since(before))
-	}
-	perSecond := float64(len(latencies)) / time.Since(start).Seconds()
-	slices.Sort(latencies)
-	return measurement{perSecond: perSecond, p50: percentile(latencies, 50), p99: percentile(latencies, 99)}, nil
+		perSecond := float64(len(latencies)) / time.Since(start).Seconds()
+		slices.Sort(latencies)
+		return measurement{perSecond: perSecond, p50: percentile(latencies, 50), p99: percentile(latencies, 99)}, nil
+	})
 }
 
 // openSQLite opens a database as durable as Latchkey's own.
