@@ -3,6 +3,7 @@ package panel
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey/internal/account"
@@ -79,6 +80,7 @@ func (v *visit) invite() error {
 	for _, hash := range f.Values["stores"] {
 		admission.Seats = append(admission.Seats, user.Seat{Store: account.StoreRef{Hash: hash}, Permissions: v.roleOf(f, "role."+hash, "stores")})
 	}
+	v.seatEveryRole(f)
 	if f.Refused() {
 		return v.showInvite(http.StatusUnprocessableEntity, f)
 	}
@@ -96,6 +98,18 @@ func (v *visit) invite() error {
 		in = admission.Seats[0].Store
 	}
 	return v.giveLink(admission.Email, in)
+}
+
+// seatEveryRole shows a role that was chosen in a store which was not: one of
+// the two was meant otherwise.
+func (v *visit) seatEveryRole(f *form) {
+	for field := range f.Values {
+		hash, is := strings.CutPrefix(field, "role.")
+		if is && f.Value(field) != "" && !slices.Contains(f.Values["stores"], hash) {
+			f.wrong("stores", v.text("invite.role_without_store"))
+			return
+		}
+	}
 }
 
 // roleOf returns the permissions of the role that was chosen in a field, none

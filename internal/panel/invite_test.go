@@ -22,6 +22,8 @@ func TestInvite(t *testing.T) {
 		for _, role := range []string{"nonsense", "STORE_OWNER"} {
 			owner.submit(wrong, "Invite", "email", "dora@acme.example", "lastName", "Dahl", "role.acme1us", role).wants(http.StatusUnprocessableEntity, "There is no such role.")
 		}
+		forgotten := []string{"email", "dora@acme.example", "lastName", "Dahl", "role.acme2eu", "SALES_STAFF"}
+		owner.submit(wrong, "Invite", forgotten...).wants(http.StatusUnprocessableEntity, "A role is chosen in a store that is not ticked.")
 		sent := []string{"email", "dora@acme.example", "lastName", "Dahl", "role.acme1us", "SALES_STAFF"}
 		done := owner.submit(wrong, "Invite", sent...)
 		done.wants(http.StatusOK, "Dora Dahl is in")

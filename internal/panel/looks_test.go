@@ -42,6 +42,26 @@ func TestEveryPageIsFitToBeSeen(t *testing.T) {
 	}
 }
 
+// Names as long as they may be, without a space, fit on every page that shows
+// them.
+func TestLongNamesFit(t *testing.T) {
+	s := serve(t, dbtest.SQLiteURL(t))
+	long := strings.Repeat("W", 90)
+	owner, b := s.signedIn(s.OwnerEmail), s.browser(t)
+	b.signIn(s.OwnerEmail)
+	owner.create(s.page("/tokens"), long)
+	owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "w@acme.example", "firstName", "Walt", "lastName", long).wants(http.StatusOK, "is in")
+	person := personAt(t, owner.get(s.page("/users")), "Walt "+long)
+	b.open(s.page("/tokens"))
+	b.look("long-tokens")
+	b.follow(long)
+	b.look("long-token")
+	for name, address := range map[string]string{"users": s.page("/users"), "user": person, "remove": person + "/remove", "audit": s.page("/audit")} {
+		b.open(address)
+		b.look("long-" + name)
+	}
+}
+
 var segments = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|acme1us|acme2eu|bluebike`)
 
 // pictured is what pictures of an address are called.

@@ -166,6 +166,8 @@ func TestPlaces(t *testing.T) {
 		owner.submit(owner.get(place), "Save the permissions", "permissions", "Add_Orders", "permissions", "Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
 		owner.get(place).wants(http.StatusOK, "Orders 1 of 13").wants(http.StatusOK, "API tokens and apps 1 of 7").wants(http.StatusOK, "High risk")
 		owner.post(place, "permissions", "Fly").wants(http.StatusUnprocessableEntity, "There is no permission")
+		owner.submit(owner.get(place), "Give this role", "role", "").wants(http.StatusUnprocessableEntity, "Choose the role to give.").wants(http.StatusUnprocessableEntity, "Orders 1 of 13")
+		owner.get(place).wants(http.StatusOK, "Orders 1 of 13")
 		owner.submit(owner.get(place), "Deactivate").goes(place + "?n=1&notice=place_saved")
 		owner.get(at).wants(http.StatusOK, "Acme EU Chosen permissions Inactive")
 		owner.submit(owner.get(place), "Activate").goes(place + "?n=1&notice=place_saved")
@@ -173,7 +175,10 @@ func TestPlaces(t *testing.T) {
 		owner.submit(asked.wants(http.StatusOK, "Remove Ana Alvarez from Acme EU?"), "Remove from the store").goes(at + "?n=1&notice=person_out_of_store")
 		owner.get(at).lacks("Chosen permissions Inactive")
 		owner.get(place).wants(http.StatusNotFound, "not in the store")
-		own := personAt(t, owner.get(s.page("/users")), "Acme Owner") + "/stores/acme1us"
+		self := personAt(t, owner.get(s.page("/users")), "Acme Owner")
+		owner.get(self).wants(http.StatusOK, "can leave once somebody else does").lacks("Remove from the account")
+		owner.get(linkCalled(t, owner.get(self), "Make an owner")).wants(http.StatusOK, "Acme EU") // which is taken back there
+		own := self + "/stores/acme1us"
 		owner.get(own).wants(http.StatusOK, "This person owns the store").lacks("Deactivate")
 		owner.post(own+"/status", "status", "INACTIVE").wants(http.StatusUnprocessableEntity, "This person owns the store")
 	})

@@ -66,8 +66,10 @@ func (v *visit) showPerson(status int, p user.Profile, details, add *form) error
 	if user.MayChangeAnybody(v.by) == nil {
 		shown.Details = details
 	}
-	shown.MayRemove = offboard.MayRemove(v.by, false) == nil
-	shown.MayGive = !shown.You && user.MayTransfer(v.by) == nil && (v.by.OwnsAccount(v.by.AccountID) || v.by.OwnsAStore())
+	shown.MayRemove = offboard.MayRemove(v.by, false) == nil && len(shown.OwnerOf) == 0
+	// The account's owner takes stores back on their own page.
+	ownsAll := v.by.OwnsAccount(v.by.AccountID)
+	shown.MayGive = user.MayTransfer(v.by) == nil && (ownsAll || v.by.OwnsAStore() && !shown.You)
 	if _, denied := v.mayInvite(p); denied == nil && !shown.You {
 		shown.InviteForm = v.Forms.New()
 	}

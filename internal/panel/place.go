@@ -81,7 +81,7 @@ func (v *visit) showPlace(status int, p user.Profile, place user.StorePlace, f *
 	shown.MayStatus = shown.MayEdit && (place.Status == user.Active || user.CheckGrant(grantable, nil, place.Permissions) == nil)
 	shown.MayRemove = !owner && user.MayIn(v.by, place.StoreID, auth.DeleteUsers) == nil
 	held := place.Permissions
-	if f.Refused() && f.Value("role") == "" {
+	if f.Refused() && !v.r.PostForm.Has("role") {
 		held = f.Values["permissions"]
 	}
 	if !shown.MayEdit {
@@ -125,11 +125,15 @@ func (v *visit) changePlace() error {
 	if err != nil {
 		return err
 	}
+	ofRole := v.r.PostForm.Has("role") // which the form of permissions does not have
 	wanted := v.roleOf(f, "role", "role")
+	if ofRole && f.Value("role") == "" {
+		f.wrong("role", v.text("place.choose_role_first"))
+	}
 	if f.Refused() {
 		return v.showPlace(http.StatusUnprocessableEntity, p, place, f)
 	}
-	if f.Value("role") == "" {
+	if !ofRole {
 		if wanted, err = v.ticked(place, f.Values["permissions"]); err != nil {
 			return err
 		}

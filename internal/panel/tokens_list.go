@@ -3,6 +3,7 @@ package panel
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"latchkey/internal/fault"
@@ -131,7 +132,9 @@ type tokenListPage struct {
 	Filters []string
 	Columns []column
 	Rows    []shownToken
-	Room    token.Room
+	// Deletable says that one of the tokens on the page is not deleted yet.
+	Deletable bool
+	Room      token.Room
 	// Total is how many tokens were found, Page of Pages which of them these
 	// are. Previous and Next are the addresses of other pages.
 	Total, Page, Pages int
@@ -176,6 +179,7 @@ func (v *visit) showTokenList(p *tokenPlace, status int, problems ...string) err
 	if shown.Rows, err = v.showTokens(p, found.Tokens); err != nil {
 		return err
 	}
+	shown.Deletable = slices.ContainsFunc(shown.Rows, func(t shownToken) bool { return t.State != string(token.Revoked) })
 	shown.Total = found.Total
 	shown.Pages = max(1, (found.Total+tokensPerPage-1)/tokensPerPage)
 	shown.turn(p.Base)

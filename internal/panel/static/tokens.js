@@ -17,6 +17,10 @@ document.addEventListener("submit", (event) => {
   addEventListener("pageshow", () => buttons.forEach((b) => (b.disabled = false)), { once: true });
 });
 
+// Enter in a field presses the first button of a form, also one that is not
+// shown.
+for (const button of document.querySelectorAll("button.unscripted")) button.type = "button";
+
 // A field's date and time as pages write them.
 const asTime = (text) => {
   const [, year, month, day, clock] = /^(\d+)-(\d+)-(\d+)T(\d+:\d+)/.exec(text);
