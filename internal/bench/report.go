@@ -86,8 +86,9 @@ is checked; a run with a single wrong one fails. **Of processor time** is the sa
 for each answer, server, client, database and kernel together: what a busy host takes from a virtual machine changes rates
 from one second to the next, and that hardly.
 
-The yardsticks are made for the comparison and do nothing else: **bare** answers 200 fixed bytes of JSON with net/http, and **bare,
-refusing** the answer that a mistyped secret gets, as long and under the same headers, which is as fast as net/http can be;
+The yardsticks are made for the comparison and do nothing else: **bare** answers 200 fixed bytes of JSON with net/http, **bare,
+refusing** the answer that a mistyped secret gets, as long and under the same headers, which is as fast as net/http can be, and
+**bare, permitting** in the same way what a gateway gets that asks about a token which may;
 **raw** is pgbench inserting the rows that issuing a token keeps, one statement a transaction; **hand** answers the same 50
 users with net/http, pgx and encoding/json; **raw on SQLite** inserts the rows of a token with the driver alone, one
 transaction after the other. wrk drives the servers with 2 threads and 32 connections, pgbench has as many. PostgreSQL runs

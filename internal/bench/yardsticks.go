@@ -48,14 +48,21 @@ const bareWanted = `"padding"`
 // refusalPath is where bare answers what Latchkey answers to a mistyped secret.
 const refusalPath = "/refusal"
 
-// bareHandler answers 200 fixed bytes of JSON, or a refusal: what net/http itself costs.
+// permissionPath is where bare answers what a gateway gets that asks about a token which may.
+const permissionPath = "/permission"
+
+// bareHandler answers 200 fixed bytes of JSON, a refusal or a permission: what net/http itself costs.
 func bareHandler() http.Handler {
 	const size = 200
 	open, end := `{`+bareWanted+`:"`, `"}`
 	body := []byte(open + strings.Repeat("x", size-len(open)-len(end)) + end)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == refusalPath {
+		switch r.URL.Path {
+		case refusalPath:
 			bareRefuse(w)
+			return
+		case permissionPath:
+			barePermit(w)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -77,6 +84,17 @@ func bareRefuse(w http.ResponseWriter) {
 	h["X-Request-Id"] = []string{"LFGJU5USGAQZ3ZMYAHL7KBLTB2-1d2x"}
 	w.WriteHeader(http.StatusUnauthorized)
 	_, _ = io.WriteString(w, refusal)
+}
+
+// barePermit answers as long as Latchkey does, and under as many headers.
+func barePermit(w http.ResponseWriter) {
+	h := w.Header()
+	h["Cache-Control"] = []string{"no-store"}
+	h["X-Latchkey-Account"] = []string{"0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"}
+	h["X-Latchkey-Scopes"] = []string{"store_v2_orders store_v2_orders_read_only store_v2_products_read_only"}
+	h["X-Latchkey-Store"] = []string{"benchst1"}
+	h["X-Latchkey-Token"] = []string{"0193a1b2-6a7e-7f4e-9c1f-0a1f4f4b7a01"}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // page is the answer to usersQuery, written by hand.

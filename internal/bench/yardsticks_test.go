@@ -210,9 +210,14 @@ func count(t *testing.T, db *pgx.Conn, table string) int {
 	return n
 }
 
-// A yardstick that answers less than Latchkey does would measure nothing.
-func TestBareRefusal(t *testing.T) {
+// Yardsticks that answer less than Latchkey does would measure nothing.
+func TestBareAnswersAsLatchkeyDoes(t *testing.T) {
 	w := httptest.NewRecorder()
+	bareHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, permissionPath, http.NoBody))
+	if w.Code != http.StatusNoContent || len(w.Header()) != 5 || w.Body.Len() > 0 {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	w = httptest.NewRecorder()
 	bareHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, refusalPath, http.NoBody))
 	if w.Code != http.StatusUnauthorized || len(w.Header()) != 6 || !json.Valid(w.Body.Bytes()) || w.Header().Get("Content-Length") != fmt.Sprint(w.Body.Len()) {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
