@@ -12,6 +12,8 @@ STRANGERS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testda
 # under its own locks, and would take most of the time of the tests.
 UNWATCHED := -race=false -d=checkptr=0
 RACE := -race -gcflags='modernc.org/sqlite/lib=$(UNWATCHED)' -gcflags='modernc.org/libc=$(UNWATCHED)'
+# What takes longest is started first, so that the rest runs beside it and not before.
+LONGEST := ./internal/panel ./internal/cli
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
 # How many rounds `make bench` runs, for how long it measures in each, and a part of the name of the work to measure.
@@ -51,7 +53,7 @@ test: ## Set up and run every test, on SQLite and on PostgreSQL
 		curl=curl jq=jq python3=python3 chromium=chromium
 	@$(MAKE) --no-print-directory $(STRANGERS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/dbtest/cmd/testcluster ./tools/testsummary
-	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json $(RACE) -count=1 -timeout 25m ./...
+	bin/testcluster bin/testsummary -databases sqlite,postgres go test -json $(RACE) -count=1 -timeout 25m $(LONGEST) ./...
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	npm ci --no-audit --no-fund --prefix $*
