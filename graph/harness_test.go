@@ -1,19 +1,18 @@
 package graph_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"latchkey/graph"
 	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
 )
 
 const (
@@ -46,30 +45,12 @@ func body(query string, variables map[string]any) string {
 // api is a handler under test with what it logs.
 type api struct {
 	http.Handler
-	log *logged
-}
-
-// logged is a log that may be written by several requests at once.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log *dbtest.Log
 }
 
 func newAPI(tb testing.TB, adjust func(*graph.Config)) api {
 	tb.Helper()
-	a := api{log: &logged{}}
+	a := api{log: &dbtest.Log{}}
 	c := graph.Config{Log: slog.New(slog.NewJSONHandler(a.log, nil))}
 	if adjust != nil {
 		adjust(&c)
