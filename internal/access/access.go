@@ -174,6 +174,11 @@ func (v *Verifier) Gateway(ctx context.Context, presented string, origin auth.Or
 }
 
 func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record, error) {
+	if v.memory != nil {
+		if record := v.memory.familiar.recall(presented, kinds, v.now()); record != nil {
+			return v.judge(record, nil, origin)
+		}
+	}
 	value, err := secret.Parse(presented)
 	if err != nil {
 		return nil, refuse(ReasonMalformed, uuid.Nil)
@@ -181,9 +186,13 @@ func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origi
 	if !slices.Contains(kinds, value.Kind()) {
 		return nil, refuse(ReasonKind, uuid.Nil)
 	}
-	record, err := v.recall(v.keys.Digest(value).Digest, func() (Record, error) {
+	fingerprint := secret.Fingerprint(presented)
+	record, err := v.recall(fingerprint, func() (Record, error) {
 		return v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
 	})
+	if err == nil && v.memory != nil {
+		v.memory.familiar.keep(value, fingerprint, v.now())
+	}
 	return v.judge(record, err, origin)
 }
 

@@ -19,12 +19,14 @@ import (
 // came after it was read. Accounts and tokens share slots, which costs a
 // needless read now and then and bounds the room they take.
 type Memory struct {
-	records *shelf[secret.Digest, Record]
+	records *shelf[secret.Digest, Record] // by fingerprint, or by digest where there is none
 	stores  *shelf[string, Store]
-	heard   atomic.Uint64
-	floor   atomic.Uint64
-	latest  [4096]atomic.Uint64
-	hearing func() bool
+	// familiar are some of the records, in front of them all.
+	familiar familiar
+	heard    atomic.Uint64
+	floor    atomic.Uint64
+	latest   [4096]atomic.Uint64
+	hearing  func() bool
 }
 
 // NewMemory returns a memory of at most size credentials, and as many stores,
@@ -32,8 +34,9 @@ type Memory struct {
 // heard; see Changed and Forget for what the hearer calls.
 func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error) {
 	m := &Memory{hearing: hearing}
+	m.familiar = familiar{memory: m, slots: make([]atomic.Pointer[acquaintance], max(0, min(size/4, mostFamiliar)))}
 	var err error
-	m.records, err = newShelf(m, size, age, func(d secret.Digest) string { return string(d[:]) },
+	m.records, err = newShelf(m, size-len(m.familiar.slots), age, func(d secret.Digest) string { return string(d[:]) },
 		func(r *Record) [2]uuid.UUID { return [2]uuid.UUID{r.Principal.AccountID, r.Principal.ID} })
 	if err != nil {
 		return nil, err

@@ -43,15 +43,17 @@ func TestWhatEndsMemory(t *testing.T) {
 		{"changes that may have been missed", func(g *gate, _ auth.Principal) { g.memory.Forget() }, 1},
 		{"hearing nothing", func(g *gate, _ auth.Principal) { g.deaf.Store(true) }, 1},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			g := open(t)
-			s := g.token(nil)
-			tc.deed(g, *g.verify(s))
-			g.verify(s)
-			if n := g.repo.asked.Load() - 1; n != tc.asks {
-				t.Errorf("the database was asked %d times, want %d", n, tc.asks)
-			}
-		})
+		for _, size := range []int{3, 1000} { // too small for familiar secrets, and not
+			t.Run(fmt.Sprintf("%s/%d", tc.name, size), func(t *testing.T) {
+				g := openWith(t, size, time.Hour)
+				s := g.token(nil)
+				tc.deed(g, *g.verify(s))
+				g.verify(s)
+				if n := g.repo.asked.Load() - 1; n != tc.asks {
+					t.Errorf("the database was asked %d times, want %d", n, tc.asks)
+				}
+			})
+		}
 	}
 }
 
@@ -215,7 +217,7 @@ func TestRecordsAge(t *testing.T) {
 			after time.Duration
 			asked int64
 		}{{0, 1}, {59 * time.Second, 1}, {2 * time.Second, 2}, {59 * time.Second, 2}, {2 * time.Second, 3}} {
-			time.Sleep(tc.after)
+			g.sleep(tc.after)
 			g.verify(s)
 			if n := g.repo.asked.Load(); n != tc.asked {
 				t.Fatalf("%v later the database was asked %d times, want %d: a record's age counts from when it was read", tc.after, n, tc.asked)

@@ -144,6 +144,12 @@ func (g *gate) token(change func(*access.Record)) secret.Secret {
 	return s
 }
 
+// sleep lets time pass, for the memory and for the verifier.
+func (g *gate) sleep(d time.Duration) {
+	time.Sleep(d)
+	g.clock = g.clock.Add(d)
+}
+
 // verify verifies a secret that must work.
 func (g *gate) verify(s secret.Secret) *auth.Principal {
 	g.t.Helper()

@@ -100,14 +100,17 @@ func (s *suite) run(ctx context.Context, o options) (report, error) {
 	if r.figures, err = s.figures(ctx, o.each); err != nil {
 		return r, err
 	}
-	r.results, err = runRounds(ctx, contenders, o)
+	r.results, err = runRounds(ctx, contenders, s.renew, o)
 	return r, err
 }
 
-// runRounds measures every contender once in each round, after a short round that only warms up.
-func runRounds(ctx context.Context, contenders []contender, o options) (map[string][]measurement, error) {
+// runRounds measures every contender once in each round, after a short round that only warms up. Each round begins with renew.
+func runRounds(ctx context.Context, contenders []contender, renew func(context.Context) error, o options) (map[string][]measurement, error) {
 	results := map[string][]measurement{}
 	for round := range o.rounds + 1 {
+		if err := renew(ctx); err != nil {
+			return nil, err
+		}
 		each := o.each
 		if round == 0 {
 			each = time.Second

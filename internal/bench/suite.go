@@ -164,6 +164,23 @@ func (s *suite) prepareYardsticks(ctx context.Context) error {
 	return err
 }
 
+// renew starts every server anew that is measured. Where a process comes to lie in memory makes it faster or slower by some
+// percent for as long as it lives, so that two of the same program differ.
+func (s *suite) renew(ctx context.Context) error {
+	for _, l := range []*latchkey{s.postgres, s.embedded, s.few.latchkey, s.many.latchkey, s.untracked} {
+		if err := l.stop(); err != nil {
+			return err
+		}
+		if _, err := l.start(ctx); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.bare.stop(), s.hand.stop()); err != nil {
+		return err
+	}
+	return s.prepareYardsticks(ctx)
+}
+
 // close ends everything that prepare started, however far it came.
 func (s *suite) close() error {
 	var errs []error

@@ -226,6 +226,20 @@ func TestGatewayAnswersEveryMethod(t *testing.T) {
 	}
 }
 
+// Nothing is the check but its own path, however it is written.
+func TestGatewayHasOneAddress(t *testing.T) {
+	server, _ := gateway(t, nil)
+	for path, want := range map[string]int{
+		"/gateway/check": 204, "/gateway/check?a=b": 204, "/gateway%2Fcheck": 404, "/gateway/check/": 404, "/gateway/Check": 404, "/gateway": 404,
+	} {
+		got := server.do(t, http.MethodGet, server.public+path, "", "X-Latchkey-Gateway: key", "X-Auth-Token: store",
+			"X-Original-URI: /stores/acme1us/v3/carts", "X-Original-Method: GET")
+		if got.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, got.StatusCode, want)
+		}
+	}
+}
+
 func TestGatewayByAddress(t *testing.T) {
 	for _, tc := range []struct {
 		name, of, trusted, line string

@@ -32,6 +32,7 @@ type route struct {
 type public struct {
 	Config
 	mux     *http.ServeMux
+	check   *route // of gateways
 	headers []header
 	metrics *metrics
 	rates   *rates
@@ -46,7 +47,8 @@ type public struct {
 func newPublic(c Config, m *metrics, r *rates) *public {
 	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r, ids: newIDs(), legacy: legacyHeaders(c.Legacy)}
 	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
-	p.handle("/gateway/check", p.gatewayCheck).quiet = true
+	p.check = p.handle("/gateway/check", p.gatewayCheck)
+	p.check.quiet = true
 	p.handleOAuth()
 	p.handlePanel()
 	return p
@@ -60,15 +62,20 @@ func (p *public) handle(pattern string, serve func(*exchange, *http.Request), me
 		if !ok {
 			panic("httpserver: a route was reached past ServeHTTP")
 		}
-		x.route = rt
-		if len(rt.methods) > 0 && !slices.Contains(rt.methods, r.Method) {
-			x.Header().Set("Allow", strings.Join(rt.methods, ", "))
-			x.problem(http.StatusMethodNotAllowed, fault.Invalid, "This address answers "+strings.Join(rt.methods, " and ")+" only.")
-			return
-		}
-		rt.serve(x, r)
+		rt.answer(x, r)
 	})
 	return rt
+}
+
+// answer serves a request, if it is of one of the route's methods.
+func (rt *route) answer(x *exchange, r *http.Request) {
+	x.route = rt
+	if len(rt.methods) > 0 && !slices.Contains(rt.methods, r.Method) {
+		x.Header().Set("Allow", strings.Join(rt.methods, ", "))
+		x.problem(http.StatusMethodNotAllowed, fault.Invalid, "This address answers "+strings.Join(rt.methods, " and ")+" only.")
+		return
+	}
+	rt.serve(x, r)
 }
 
 func notFound(x *exchange, _ *http.Request) {
@@ -86,6 +93,12 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.requestID[0] = p.requestID(trusted, r.Header)
 	w.Header()[requestIDHeader] = x.requestID[:] // where handlers look for it
 	defer p.finish(x, r)
+	// What is asked with every call of the platform's APIs does without the
+	// mux, which would find the same.
+	if r.URL.Path == p.check.pattern && r.URL.RawPath == "" {
+		p.check.answer(x, r)
+		return
+	}
 	p.mux.ServeHTTP(x, r)
 }
 

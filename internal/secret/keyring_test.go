@@ -60,6 +60,23 @@ func TestDigestIsHMAC(t *testing.T) {
 	})
 }
 
+// What is remembered by its fingerprint must be of that secret alone, and no digest that is stored.
+func TestFingerprint(t *testing.T) {
+	ring, s, other := ringOf(t, 1), generate(t, secret.GatewayKey), generate(t, secret.GatewayKey)
+	of := secret.Fingerprint
+	if of(s.Reveal()) != of(strings.Clone(s.Reveal())) || of(s.Reveal()) == of(other.Reveal()) || of(s.Reveal()) == of(mistype(s.Reveal())) {
+		t.Error("fingerprints do not tell secrets apart")
+	}
+	if of(s.Reveal()) == ring.Digest(s).Digest {
+		t.Error("the fingerprint is what is stored")
+	}
+	for _, foreign := range []string{"", s.Reveal()[1:], s.Reveal() + "x"} {
+		if of(foreign) != (secret.Digest{}) {
+			t.Errorf("%q, which is no secret, has a fingerprint", foreign)
+		}
+	}
+}
+
 func TestDigestIsUnderTheCurrentKey(t *testing.T) {
 	s := generate(t, secret.StoreAccessToken)
 	before, after := ringOf(t, 1), ringOf(t, 2, 1)

@@ -1,0 +1,12 @@
+package access
+
+import (
+	"time"
+
+	"latchkey/internal/secret"
+)
+
+// Familiar reports whether the secret has a place in front of the records.
+func (m *Memory) Familiar(s secret.Secret, now time.Time) bool {
+	return m.familiar.recall(s.Reveal(), []secret.Kind{s.Kind()}, now) != nil
+}
