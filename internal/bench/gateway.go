@@ -50,13 +50,14 @@ type cold struct {
 	tokens []known
 }
 
-// prepareCold copies the database, fills the copy and starts a server on it that asks the database every time.
+// prepareCold copies the database, fills the copy and starts a server on it that asks the database every time. It keeps no
+// last uses, which would be those of more tokens where more are asked about: they have a row of their own.
 func (s *suite) prepareCold(ctx context.Context, name string, keys *secret.Keyring, ofStore, asked int) (*cold, error) {
 	dsn, err := s.copyDatabase(ctx, "raw", name)
 	if err != nil {
 		return nil, err
 	}
-	c := &cold{latchkey: s.postgres.on(dsn, "LATCHKEY_CACHE_SIZE=1", "LATCHKEY_GATEWAY_ADDRESSES=127.0.0.1/32")}
+	c := &cold{latchkey: s.postgres.on(dsn, "LATCHKEY_CACHE_SIZE=1", "LATCHKEY_LAST_USE_INTERVAL=off", "LATCHKEY_GATEWAY_ADDRESSES=127.0.0.1/32")}
 	if c.tokens, err = addTokens(ctx, dsn, keys, ofStore, asked); err != nil {
 		return nil, err
 	}
@@ -100,6 +101,11 @@ func (s *suite) prepareGateway(ctx context.Context) error {
 
 func (s *suite) checkWarm(ctx context.Context, d time.Duration) (measurement, error) {
 	return s.check(ctx, s.postgres, s.warm, http.StatusNoContent, d)
+}
+
+// checkTracked is checkWarm on a server that has done nothing else in the round, as the one without last uses has not.
+func (s *suite) checkTracked(ctx context.Context, d time.Duration) (measurement, error) {
+	return s.check(ctx, s.others[0], s.warm, http.StatusNoContent, d)
 }
 
 func (s *suite) checkUntracked(ctx context.Context, d time.Duration) (measurement, error) {

@@ -167,7 +167,7 @@ func (s *suite) prepareYardsticks(ctx context.Context) error {
 // renew starts every server anew that is measured. Where a process comes to lie in memory makes it faster or slower by some
 // percent for as long as it lives, so that two of the same program differ.
 func (s *suite) renew(ctx context.Context) error {
-	for _, l := range []*latchkey{s.postgres, s.embedded, s.few.latchkey, s.many.latchkey, s.untracked} {
+	for _, l := range []*latchkey{s.postgres, s.embedded, s.few.latchkey, s.many.latchkey, s.untracked, s.others[0]} {
 		if err := l.stop(); err != nil {
 			return err
 		}
