@@ -21,8 +21,7 @@ type familiar struct {
 
 const (
 	familiarAge = time.Second
-	// mostFamiliar is more secrets than are in use within a second where
-	// knowing them again is worth anything.
+	// mostFamiliar bounds the room that they take to some 100 KB.
 	mostFamiliar = 1024
 )
 
