@@ -105,7 +105,7 @@ func (r *accountRow) to() []any {
 
 // Account finds an account.
 func (a accounts) Account(ctx context.Context, id uuid.UUID) (account.Account, error) {
-	row, err := onlyRow(ctx, a.engine, accountByID, []any{id}, func(scan scan) (row accountRow, err error) {
+	row, err := onlyRow(ctx, a.engine, accountByID, []any{a.engine.dialect().id(id)}, func(scan scan) (row accountRow, err error) {
 		err = scan(row.to()...)
 		return row, err
 	}, noAccount())
@@ -114,14 +114,15 @@ func (a accounts) Account(ctx context.Context, id uuid.UUID) (account.Account, e
 
 // Store finds a store of the account, and the account with it.
 func (a accounts) Store(ctx context.Context, accountID uuid.UUID, ref account.StoreRef) (account.Account, account.Store, error) {
+	to := a.engine.dialect()
 	statement, name := storeByHash, any(ref.Hash)
 	if ref.ID != uuid.Nil {
-		statement, name = storeByID, ref.ID
+		statement, name = storeByID, to.id(ref.ID)
 	}
 	var owner accountRow
 	st := storeRow{AccountID: accountID}
 	found := false
-	err := a.engine.query(ctx, statement, []any{accountID, name}, func(scan scan) error {
+	err := a.engine.query(ctx, statement, []any{to.id(accountID), name}, func(scan scan) error {
 		found = true
 		return scan(append(owner.to(), (*key)(&st.ID), &st.Hash, &st.Name, (*key)(&st.OwnerID), &st.Status, &st.CreatedAt)...)
 	})

@@ -32,14 +32,16 @@ type File struct {
 // File returns the credentials as the text file that their owner keeps: a line
 // for each, led by a label. It holds the secrets, and nobody can have it again.
 func (i Issued) File(publicURL string) (name, content string) {
-	file := i.Files(publicURL)[0]
+	file := textFile(i.Token, i.credentials(publicURL))
 	return file.Name, file.Content
 }
 
 // Files returns the credentials in every form in which their owner can keep
 // them: text, a file of variables for shells and what reads .env files, and JSON.
-func (i Issued) Files(publicURL string) []File {
-	return filesOf(i.Token, append(credentialsOf(i.Token, i.AccessToken, publicURL), credential{"CLIENT SECRET", i.ClientSecret.Reveal()}))
+func (i Issued) Files(publicURL string) []File { return filesOf(i.Token, i.credentials(publicURL)) }
+
+func (i Issued) credentials(publicURL string) []credential {
+	return append(credentialsOf(i.Token, i.AccessToken, publicURL), credential{"CLIENT SECRET", i.ClientSecret.Reveal()})
 }
 
 // Files does so for the new access token of a rotation. The client secret stays
@@ -64,23 +66,38 @@ func credentialsOf(t Token, accessToken secret.Secret, publicURL string) []crede
 }
 
 func filesOf(t Token, all []credential) []File {
-	var text, variables strings.Builder
+	return []File{textFile(t, all), variablesFile(t, all), jsonFile(t, all)}
+}
+
+// fileName is the name of a file of t's credentials, without its ending.
+func fileName(t Token) string { return "latchkey-credentials-" + fileWord(t) }
+
+func textFile(t Token, all []credential) File {
+	var text strings.Builder
+	for _, c := range all {
+		text.WriteString(c.label + ": " + c.value + "\n")
+	}
+	return File{fileName(t) + ".txt", "text/plain", text.String()}
+}
+
+func variablesFile(t Token, all []credential) File {
+	var variables strings.Builder
+	for _, c := range all {
+		variables.WriteString(c.key() + "=" + quoted(c.value) + "\n")
+	}
+	return File{fileName(t) + ".env", "text/plain", variables.String()}
+}
+
+func jsonFile(t Token, all []credential) File {
 	values := map[string]string{}
 	for _, c := range all {
-		fmt.Fprintf(&text, "%s: %s\n", c.label, c.value)
-		fmt.Fprintf(&variables, "%s=%s\n", c.key(), quoted(c.value))
 		values[strings.ToLower(c.key())] = c.value
 	}
 	object, err := json.MarshalIndent(values, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("token: texts that are no JSON: %v", err)) // no map of texts is
 	}
-	base := "latchkey-credentials-" + fileWord(t)
-	return []File{
-		{base + ".txt", "text/plain", text.String()},
-		{base + ".env", "text/plain", variables.String()},
-		{base + ".json", "application/json", string(object) + "\n"},
-	}
+	return File{fileName(t) + ".json", "application/json", string(object) + "\n"}
 }
 
 // quoted writes a value so that a shell, and what else reads .env files, reads
