@@ -32,6 +32,7 @@ type route struct {
 type public struct {
 	Config
 	mux     *http.ServeMux
+	account *route // of the Account API
 	check   *route // of gateways
 	headers []header
 	metrics *metrics
@@ -46,7 +47,7 @@ type public struct {
 
 func newPublic(c Config, m *metrics, r *rates) *public {
 	p := &public{Config: c, mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, rates: r, ids: newIDs(), legacy: legacyHeaders(c.Legacy)}
-	p.handle("/accounts/{account_uuid}/graphql", p.api, http.MethodGet, http.MethodPost)
+	p.account = p.handle(accountPrefix+"{account_uuid}"+accountSuffix, p.api, http.MethodGet, http.MethodPost)
 	p.check = p.handle("/gateway/check", p.gatewayCheck)
 	p.check.quiet = true
 	p.handleOAuth()
@@ -93,13 +94,39 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.requestID[0] = p.requestID(trusted, r.Header)
 	w.Header()[requestIDHeader] = x.requestID[:] // where handlers look for it
 	defer p.finish(x, r)
-	// What is asked with every call of the platform's APIs does without the
-	// mux, which would find the same.
-	if r.URL.Path == p.check.pattern && r.URL.RawPath == "" {
-		p.check.answer(x, r)
+	if rt := p.straight(r); rt != nil {
+		rt.answer(x, r)
 		return
 	}
 	p.mux.ServeHTTP(x, r)
+}
+
+// An address of the Account API is the account's UUID between these.
+const (
+	accountPrefix = "/accounts/"
+	accountSuffix = "/graphql"
+)
+
+// straight returns the route of what machines ask all the time, as they write
+// it. The mux would find the same, and takes longer; what is written in any
+// other way is left to it.
+func (p *public) straight(r *http.Request) *route {
+	const length = len("00000000-0000-0000-0000-000000000000")
+	path := r.URL.Path
+	switch {
+	case r.URL.RawPath != "":
+		return nil
+	case path == p.check.pattern:
+		return p.check
+	case len(path) != len(accountPrefix)+length+len(accountSuffix) || !strings.HasPrefix(path, accountPrefix) || !strings.HasSuffix(path, accountSuffix):
+		return nil
+	}
+	account := path[len(accountPrefix):][:length]
+	if strings.Contains(account, "/") {
+		return nil
+	}
+	r.SetPathValue("account_uuid", account)
+	return p.account
 }
 
 // finish answers for a handler that panicked, and records the request.
