@@ -43,33 +43,38 @@ const (
 	rawSQLite       = "raw on SQLite"
 )
 
-// contenders are all that is measured, in the order of a round: what is compared stands together, so that little time
-// passes between the two.
-func (s *suite) contenders() []contender {
-	return []contender{
-		{rawYardstick, s.raw},
-		{issueWork, s.issue},
-		{revokeWork, func(ctx context.Context, d time.Duration) (measurement, error) { return s.revoke(ctx, d, 1) }},
-		{revokeManyWork, func(ctx context.Context, d time.Duration) (measurement, error) { return s.revoke(ctx, d, manyRevoked) }},
-		{handYardstick, s.handUsers},
-		{usersWork, s.users},
-		{firstPageWork, s.firstPage},
-		{deepWork, s.deepPage},
-		{totalFewWork, s.totalOfFew},
-		{totalWork, s.totalOfMany},
-		{bareYardstick, s.bareAnswers},
-		{bareRefusal, s.bareRefuses},
-		{viewerWork, s.viewer},
-		{barePermission, s.barePermits},
-		{checkWork, s.checkWarm},
-		{trackedWork, s.checkTracked},
-		{untrackedWork, s.checkUntracked},
-		{introspectWork, s.introspect},
-		{mistypedWork, s.checkMistyped},
-		{coldFewWork, s.checkFew},
-		{coldWork, s.checkMany},
-		{rawSQLite, s.rawSQLite},
-		{issueSQLiteWork, s.issueSQLite},
+// contenders are all that is measured, in the order of a round, those together that take turns. What is compared stands
+// close together, so that little time passes between the two. PostgreSQL's connections of pgbench, and what there is to
+// revoke, are new each time: these and what is compared with them get all of their time at once.
+func (s *suite) contenders() [][]contender {
+	return [][]contender{
+		{{rawYardstick, s.raw}},
+		{{issueWork, s.issue}},
+		{{revokeWork, func(ctx context.Context, d time.Duration) (measurement, error) { return s.revoke(ctx, d, 1) }}},
+		{{revokeManyWork, func(ctx context.Context, d time.Duration) (measurement, error) { return s.revoke(ctx, d, manyRevoked) }}},
+		{
+			{handYardstick, s.handUsers},
+			{usersWork, s.users},
+			{firstPageWork, s.firstPage},
+			{deepWork, s.deepPage},
+			{totalFewWork, s.totalOfFew},
+			{totalWork, s.totalOfMany},
+		},
+		{
+			{bareYardstick, s.bareAnswers},
+			{bareRefusal, s.bareRefuses},
+			{viewerWork, s.viewer},
+			{barePermission, s.barePermits},
+			{checkWork, s.checkWarm},
+			{trackedWork, s.checkTracked},
+			{untrackedWork, s.checkUntracked},
+			{introspectWork, s.introspect},
+			{mistypedWork, s.checkMistyped},
+			{coldFewWork, s.checkFew},
+			{coldWork, s.checkMany},
+		},
+		{{rawSQLite, s.rawSQLite}},
+		{{issueSQLiteWork, s.issueSQLite}},
 	}
 }
 
@@ -97,15 +102,18 @@ func pairs() []pair {
 	}
 }
 
-// chosen returns the pairs whose work's name contains one of the parts, which have commas between them, and the contenders that they need.
-func chosen(parts string, all []contender) ([]pair, []contender) {
+// chosen returns the pairs whose work's name contains one of the parts, which have commas between them, and the contenders that
+// they need, in their groups.
+func chosen(parts string, all [][]contender) ([]pair, [][]contender) {
 	pairs := slices.DeleteFunc(pairs(), func(p pair) bool {
 		return !slices.ContainsFunc(strings.Split(parts, ","), func(part string) bool { return strings.Contains(p.work, part) })
 	})
-	contenders := slices.DeleteFunc(all, func(c contender) bool {
-		return !slices.ContainsFunc(pairs, func(p pair) bool { return c.name == p.work || c.name == p.against })
+	needed := mapped(all, func(group []contender) []contender {
+		return slices.DeleteFunc(group, func(c contender) bool {
+			return !slices.ContainsFunc(pairs, func(p pair) bool { return c.name == p.work || c.name == p.against })
+		})
 	})
-	return pairs, contenders
+	return pairs, slices.DeleteFunc(needed, func(group []contender) bool { return len(group) == 0 })
 }
 
 const (

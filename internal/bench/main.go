@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -85,8 +86,8 @@ func measure(ctx context.Context, o options) error {
 // run prepares the suite, measures the single figures, which want a fresh server, and then the rounds.
 func (s *suite) run(ctx context.Context, o options) (report, error) {
 	var r report
-	var contenders []contender
-	r.pairs, contenders = chosen(o.only, s.contenders())
+	var groups [][]contender
+	r.pairs, groups = chosen(o.only, s.contenders())
 	if len(r.pairs) == 0 {
 		return r, fmt.Errorf("no work is called like %q", o.only)
 	}
@@ -100,12 +101,12 @@ func (s *suite) run(ctx context.Context, o options) (report, error) {
 	if r.figures, err = s.figures(ctx, o.each); err != nil {
 		return r, err
 	}
-	r.results, err = runRounds(ctx, contenders, s.renew, o)
+	r.results, err = runRounds(ctx, groups, s.renew, o)
 	return r, err
 }
 
 // runRounds measures every contender once in each round, after a short round that only warms up. Each round begins with renew.
-func runRounds(ctx context.Context, contenders []contender, renew func(context.Context) error, o options) (map[string][]measurement, error) {
+func runRounds(ctx context.Context, groups [][]contender, renew func(context.Context) error, o options) (map[string][]measurement, error) {
 	results := map[string][]measurement{}
 	for round := range o.rounds + 1 {
 		if err := renew(ctx); err != nil {
@@ -115,17 +116,42 @@ func runRounds(ctx context.Context, contenders []contender, renew func(context.C
 		if round == 0 {
 			each = time.Second
 		}
-		for _, c := range contenders {
-			m, err := c.load(ctx, each)
+		for _, group := range groups {
+			measured, err := byTurns(ctx, group, each)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.name, err)
+				return nil, err
 			}
-			if round > 0 {
-				results[c.name] = append(results[c.name], m)
+			for i, m := range measured {
+				name := group[i].name
+				if round > 0 {
+					results[name] = append(results[name], m)
+				}
+				fmt.Fprintf(os.Stderr, "round %d of %d  %-40s %8.0f/s  p50 %s  p99 %s\n",
+					round, o.rounds, name, m.perSecond, milliseconds(m.p50), milliseconds(m.p99))
 			}
-			fmt.Fprintf(os.Stderr, "round %d of %d  %-40s %8.0f/s  p50 %s  p99 %s\n",
-				round, o.rounds, c.name, m.perSecond, milliseconds(m.p50), milliseconds(m.p99))
 		}
 	}
 	return results, nil
+}
+
+// byTurns measures each contender of a group for so long. If there are several, they take turns, about a second each: a shared
+// machine can be faster by a half in one minute than in the next, but hardly in one second than in the next. Each turn has an
+// order of its own: who comes after a load like one's own finds the processor's caches full of what helps.
+func byTurns(ctx context.Context, group []contender, each time.Duration) ([]measurement, error) {
+	turns := 1
+	if len(group) > 1 {
+		turns = max(1, int(each/time.Second))
+	}
+	parts := make([][]measurement, len(group))
+	for range turns {
+		for _, i := range rand.Perm(len(group)) {
+			c := group[i]
+			m, err := c.load(ctx, each/time.Duration(turns))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name, err)
+			}
+			parts[i] = append(parts[i], m)
+		}
+	}
+	return mapped(parts, together), nil
 }

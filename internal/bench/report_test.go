@@ -44,7 +44,7 @@ func TestMarkdown(t *testing.T) {
 // A pair whose work nobody does would be reported as missed without having been measured.
 func TestEveryPairIsMeasured(t *testing.T) {
 	measured := map[string]bool{}
-	for _, c := range new(suite).contenders() {
+	for _, c := range slices.Concat(new(suite).contenders()...) {
 		if measured[c.name] {
 			t.Errorf("two contenders are called %q", c.name)
 		}
@@ -60,18 +60,20 @@ func TestEveryPairIsMeasured(t *testing.T) {
 func TestChosen(t *testing.T) {
 	tests := []struct {
 		name, part string
-		want       []string // contenders
+		want       []string // contenders, a group each
 	}{
-		{name: "one work and its yardstick", part: "viewer", want: []string{bareYardstick, viewerWork}},
-		{name: "two with one yardstick", part: "revoke", want: []string{rawYardstick, revokeWork, revokeManyWork}},
+		{name: "one work and its yardstick, which take turns", part: "viewer", want: []string{bareYardstick + ", " + viewerWork}},
+		{name: "two with one yardstick, each alone", part: "revoke", want: []string{rawYardstick, revokeWork, revokeManyWork}},
 		{name: "none", part: "coffee"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, contenders := chosen(test.part, new(suite).contenders())
-			got := mapped(contenders, func(c contender) string { return c.name })
+			_, groups := chosen(test.part, new(suite).contenders())
+			got := mapped(groups, func(group []contender) string {
+				return strings.Join(mapped(group, func(c contender) string { return c.name }), ", ")
+			})
 			if !slices.Equal(got, test.want) {
-				t.Errorf("contenders %q, want %q", got, test.want)
+				t.Errorf("groups %q, want %q", got, test.want)
 			}
 		})
 	}

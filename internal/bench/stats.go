@@ -25,6 +25,22 @@ func summarize(all []measurement) measurement {
 	}
 }
 
+// together returns what the parts of a measurement, all equally long, come to: the answers of all in the time of all. The
+// percentiles are the medians of the parts', since of all answers together they are not known.
+func together(parts []measurement) measurement {
+	whole := summarize(parts)
+	var answers, processor float64
+	for _, p := range parts {
+		answers += p.perSecond
+		processor += p.perSecond * float64(p.processor)
+	}
+	if answers > 0 {
+		whole.perSecond = answers / float64(len(parts))
+		whole.processor = time.Duration(processor / answers)
+	}
+	return whole
+}
+
 // working runs a load, and adds to what it came to how long the machine worked for each answer.
 func working(load func() (measurement, error)) (measurement, error) {
 	before, started := processorTime(), time.Now()

@@ -6,11 +6,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +47,11 @@ func (w wrk) run(ctx context.Context, dir string, requests []request, d time.Dur
 	script := filepath.Join(dir, "wrk.lua")
 	if err := os.WriteFile(script, wrkScript, 0o600); err != nil {
 		return measurement{}, err
+	}
+	if !w.once && len(requests) > 0 {
+		// Short loads that all began alike would ask about the first few only.
+		first := rand.IntN(len(requests))
+		requests = slices.Concat(requests[first:], requests[:first])
 	}
 	file := filepath.Join(dir, "requests.tsv")
 	if err := writeRequests(file, requests); err != nil {
