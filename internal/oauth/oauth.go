@@ -80,7 +80,8 @@ type Repository interface {
 	Grant(ctx context.Context, d Draft) error
 	// End ends the access token if it is the API token's and lives. Otherwise
 	// it changes nothing, which is no error unless the access token is another
-	// API token's, whether it lives or not: then it returns ErrAnothers.
+	// API token's, whether it lives or not, and not yet forgotten: then it
+	// returns ErrAnothers.
 	End(ctx context.Context, e Ending) error
 }
 

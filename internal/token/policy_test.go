@@ -129,6 +129,8 @@ func TestRulesForAll(t *testing.T) {
 			[]string{"INVALID allowedIpRanges", "INVALID allowedIpRanges"}},
 		{"more scopes than there are", func(r *token.Request) { r.Scopes = slices.Repeat([]string{"nope"}, token.MaxScopes+1) }, []string{"INVALID scopes"}},
 		{"a name that nobody sees", func(r *token.Request) { r.Name = "\u200b\u200b\u200b\u200b" }, []string{"INVALID name"}},
+		{"a name that was half a character", func(r *token.Request) { r.Name = "Night\ufffdly" }, []string{"INVALID name"}},
+		{"a name that is no UTF-8", func(r *token.Request) { r.Name = "Night\xffly" }, []string{"INVALID name"}},
 		{"a name that reads as another", func(r *token.Request) { r.Name = "abc\u202edef" }, []string{"INVALID name"}},
 		{"a name joined without a space", func(r *token.Request) { r.Name = "می\u200cخواهم" }, nil},
 		{"as many ranges as there may be", func(r *token.Request) { r.AllowedIPRanges = ranges(token.MaxIPRanges) }, nil},

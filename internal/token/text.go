@@ -42,10 +42,11 @@ func checkText(what, text string, least, most int) *fault.Error {
 
 // oneLine reports whether text is plain text without control characters, such
 // as NUL, which PostgreSQL cannot keep, without anything that ends a line, and
-// without what nobody sees, which can make it read as another text.
+// without what nobody sees, which can make it read as another text. U+FFFD is
+// what a reader of JSON puts for half a character, so it is not what was sent.
 func oneLine(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
-		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && !unicode.Is(unicode.Join_Control, r)
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && !unicode.Is(unicode.Join_Control, r)
 	})
 }
 

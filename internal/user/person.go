@@ -35,14 +35,14 @@ func ValidEmail(text string) bool {
 // plain text, 1 to MaxName characters, with no space around it.
 func ValidName(text string) bool {
 	n := utf8.RuneCountInString(text)
-	return n >= 1 && n <= MaxName && utf8.ValidString(text) && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unprintable)
+	return n >= 1 && n <= MaxName && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unprintable)
 }
 
 // unprintable reports whether r is a control character, ends a line, or is one
 // that nobody sees, which can make a text read as another. Some scripts need
-// the joiners.
+// the joiners. U+FFFD stands for what is no character, as half of one in JSON.
 func unprintable(r rune) bool {
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && !unicode.Is(unicode.Join_Control, r)
+	return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && !unicode.Is(unicode.Join_Control, r)
 }
 
 // ValidLocale reports whether text has the shape of a BCP 47 language tag.

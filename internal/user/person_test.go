@@ -21,7 +21,7 @@ func TestValid(t *testing.T) {
 				"\"a b\"@acme.example", "a\x00@acme.example", "a\u200b@acme.example", strings.Repeat("a", 250) + "@b.example"}},
 		{"name", user.ValidName,
 			[]string{"A", "Jean-Luc", "O'Neil", "山田 太郎", strings.Repeat("ä", 100)},
-			[]string{"", " ", " A", "A ", "A\nB", "A\x00", "A\u202eB", "\u200b", "A\u2028B", "\xff", strings.Repeat("ä", 101)}},
+			[]string{"", " ", " A", "A ", "A\nB", "A\x00", "A\u202eB", "\u200b", "A\u2028B", "\xff", "A\ufffdB", strings.Repeat("ä", 101)}},
 		{"locale", user.ValidLocale,
 			[]string{"en", "de", "en-US", "zh-Hant-TW", "es-419", "sl-rozaj-biske-1994"},
 			[]string{"", "e", "en_US", "en-", "-en", "12", "en US", "en-" + strings.Repeat("a", 9), "en" + strings.Repeat("-abcdefgh", 5)}},
