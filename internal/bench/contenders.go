@@ -44,8 +44,8 @@ const (
 )
 
 // contenders are all that is measured, in the order of a round, those together that take turns. What is compared stands
-// close together, so that little time passes between the two. PostgreSQL's connections of pgbench, and what there is to
-// revoke, are new each time: these and what is compared with them get all of their time at once.
+// close together, so that little time passes between the two. The connections of pgbench and of raw on SQLite, and what
+// there is to revoke, are new each time: these and what is compared with them get all of their time at once.
 func (s *suite) contenders() [][]contender {
 	return [][]contender{
 		{{rawYardstick, s.raw}},

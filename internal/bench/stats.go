@@ -54,8 +54,7 @@ func working(load func() (measurement, error)) (measurement, error) {
 // ratio is how the rates of two programs, measured in turn, compare, and how the processor time of their answers does.
 type ratio struct{ median, least, most, processor float64 }
 
-// compare divides round by round. Only what was measured within seconds of each other is compared, since the machine may be
-// faster in one round than in the next.
+// compare divides round by round, since the machine may be faster in one round than in the next.
 func compare(ours, theirs []measurement) ratio {
 	var ratios, processor []float64
 	for i := range min(len(ours), len(theirs)) {
