@@ -59,6 +59,10 @@ func (a *answer) refuse(why *refusal) {
 	a.write(status, why.problems, nil)
 }
 
+// countedFor is how many bytes long an answer may be for net/http to count it
+// by itself, which costs less than to tell it.
+const countedFor = 2 << 10
+
 // write writes the answer, at once. Without data there is no entry for it, as
 // the specification has it for requests that were not run.
 func (a *answer) write(status int, problems []problem, data graphql.Marshaler) {
@@ -76,7 +80,9 @@ func (a *answer) write(status int, problems []problem, data graphql.Marshaler) {
 	a.out.WriteString("}\n")
 	header := a.w.Header()
 	header["Content-Type"] = a.media.contentType()
-	header["Content-Length"] = []string{strconv.Itoa(a.out.Len())}
+	if a.out.Len() > countedFor {
+		header["Content-Length"] = []string{strconv.Itoa(a.out.Len())}
+	}
 	a.w.WriteHeader(status)
 	// A client that is gone is no failure of ours.
 	_, _ = a.w.Write(a.out.Bytes())

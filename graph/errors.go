@@ -69,15 +69,16 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	a := newAnswer(w)
 	defer a.release()
 	a.media, _ = negotiate(r.Header["Accept"])
-	refused := &refusal{status: statusOf(fault.KindOf(err))}
-	if refused.status == http.StatusInternalServerError && errors.Is(err, fault.ErrUnavailable) {
-		refused.status = http.StatusServiceUnavailable
+	status := statusOf(fault.KindOf(err))
+	if status == http.StatusInternalServerError && errors.Is(err, fault.ErrUnavailable) {
+		status = http.StatusServiceUnavailable
 		w.Header()["Retry-After"] = []string{"1"}
 	}
+	problems := make([]problem, 0, 1) // there is one, and refusing is to cost nothing
 	for _, f := range fault.Flatten(err) {
-		refused.problems = append(refused.problems, problem{Error: f})
+		problems = append(problems, problem{Error: f})
 	}
-	a.refuse(refused)
+	a.write(status, problems, nil)
 }
 
 // invalid is what a document is refused for that does not parse or validate.

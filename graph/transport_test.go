@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"latchkey/graph"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 )
 
@@ -297,5 +299,29 @@ func TestWithoutPrincipal(t *testing.T) {
 	newAPI(t, nil).ServeHTTP(w, newRequest("POST", "", `{"query":"{viewr}"}`))
 	if w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "viewr") {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+// Every answer says how long it is, the short ones that net/http counts and
+// the long ones that it would send in chunks.
+func TestAnswersTellTheirLength(t *testing.T) {
+	a := newAPI(t, nil)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.ServeHTTP(w, r.WithContext(auth.With(r.Context(), holding())))
+	}))
+	defer server.Close()
+	const frame = len(`{"data":{"":"Query"}}` + "\n")
+	for _, size := range []int{60, 2047, 2048, 2049, 4096, 5000} {
+		answer, err := http.Post(server.URL, jsonType, strings.NewReader(body("{"+strings.Repeat("a", size-frame)+":__typename}", nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if len(text) != size || answer.ContentLength != int64(size) {
+			t.Errorf("an answer of %d bytes is said to be of %d, want %d", len(text), answer.ContentLength, size)
+		}
 	}
 }

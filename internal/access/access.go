@@ -175,16 +175,16 @@ func (v *Verifier) Gateway(ctx context.Context, presented string, origin auth.Or
 
 func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record, error) {
 	if v.memory != nil {
-		if record := v.memory.familiar.recall(presented, kinds, v.now()); record != nil {
+		if record := v.memory.familiar.recall(presented, kinds, v.now); record != nil {
 			return v.judge(record, nil, origin)
 		}
 	}
 	value, err := secret.Parse(presented)
 	if err != nil {
-		return nil, refuse(ReasonMalformed, uuid.Nil)
+		return nil, errMalformed
 	}
 	if !slices.Contains(kinds, value.Kind()) {
-		return nil, refuse(ReasonKind, uuid.Nil)
+		return nil, errKind
 	}
 	fingerprint := secret.Fingerprint(presented)
 	record, err := v.recall(fingerprint, func() (Record, error) {
@@ -202,7 +202,7 @@ func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origi
 func (v *Verifier) VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*Record, error) {
 	value, err := secret.ParseBasic(storeHash, username, token)
 	if err != nil {
-		return nil, refuse(ReasonMalformed, uuid.Nil)
+		return nil, errMalformed
 	}
 	record, err := v.recall(v.keys.DigestBasic(value).Digest, func() (Record, error) {
 		return v.repo.Credential(ctx, secret.LegacyAccount, v.keys.BasicCandidates(value))
@@ -213,7 +213,7 @@ func (v *Verifier) VerifyBasic(ctx context.Context, storeHash, username, token s
 // judge decides on a use of what was found.
 func (v *Verifier) judge(record *Record, err error, origin auth.Origin) (*Record, error) {
 	if fault.KindOf(err) == fault.NotFound {
-		return nil, refuse(ReasonUnknown, uuid.Nil)
+		return nil, errUnknown
 	}
 	if err != nil {
 		return nil, err
@@ -315,6 +315,13 @@ func (r *Record) refusal(now time.Time, from netip.Addr) Reason {
 }
 
 func refuse(why Reason, of uuid.UUID) error { return ErrRefused().Because(&Refusal{why, of}) }
+
+// The refusals of what stands for nobody, made once: anybody can present it.
+var (
+	errMalformed = refuse(ReasonMalformed, uuid.Nil)
+	errKind      = refuse(ReasonKind, uuid.Nil)
+	errUnknown   = refuse(ReasonUnknown, uuid.Nil)
+)
 
 // errRefused tells nobody whether a guess was close.
 var errRefused = fault.Errorf(fault.Unauthenticated, "The credential is unknown or does not work, or no longer, or not from here.")

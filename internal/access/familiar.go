@@ -45,13 +45,13 @@ func (f *familiar) slot(presented string) *atomic.Pointer[acquaintance] {
 
 // recall returns what is remembered of the secret, if it is of one of the
 // kinds, or nil.
-func (f *familiar) recall(presented string, kinds []secret.Kind, now time.Time) *Record {
+func (f *familiar) recall(presented string, kinds []secret.Kind, now func() time.Time) *Record {
 	slot := f.slot(presented)
 	if slot == nil {
 		return nil
 	}
 	a := slot.Load()
-	if a == nil || !f.good(a, now) || a.fingerprint != secret.Fingerprint(presented) || !slices.Contains(kinds, a.kind) {
+	if a == nil || !f.good(a, now()) || a.fingerprint != secret.Fingerprint(presented) || !slices.Contains(kinds, a.kind) {
 		return nil
 	}
 	return a.record.value

@@ -147,8 +147,11 @@ func KindOf(err error) Kind {
 	if err == nil {
 		return ""
 	}
-	e, ok := err.(*Error) //nolint:errorlint // the usual case: errors.As costs more than all else here
-	if ok || errors.As(err, &e) {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // the usual case: errors.As costs more than all else here
+		return e.Kind
+	}
+	var e *Error
+	if errors.As(err, &e) {
 		return e.Kind
 	}
 	return Internal
@@ -172,8 +175,11 @@ func Flatten(err error) []*Error {
 	if err == nil {
 		return nil
 	}
-	found, ok := err.(failures) //nolint:errorlint // the usual case: errors.As costs more than all else here
-	if ok || errors.As(err, &found) {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // the usual case: errors.As costs more than all else here
+		return e.failures()
+	}
+	var found failures
+	if errors.As(err, &found) {
 		return found.failures()
 	}
 	return []*Error{Wrap(err, Internal, "Something went wrong on our side. Try again, and give the request id if it stays.")}

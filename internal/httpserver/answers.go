@@ -18,17 +18,15 @@ type header struct {
 // securityHeaders are for browsers that come across the API: nothing here is
 // a page, nothing may be taken for one, and nothing may be kept. They are few,
 // since writing and reading them is a good part of what it costs to refuse a
-// request. The first is the one for answers without content.
+// request: the first is the only one for answers without content, and the last
+// is none for refusals (see exchange.complete).
 func securityHeaders(https bool) []header {
-	all := []header{
-		{"Cache-Control", []string{"no-store"}},
-		{"X-Content-Type-Options", []string{"nosniff"}},
-	}
+	all := []header{{"Cache-Control", []string{"no-store"}}}
 	if https {
 		// RFC 6797: a year. Only where https is known to work.
 		all = append(all, header{"Strict-Transport-Security", []string{"max-age=31536000"}})
 	}
-	return all
+	return append(all, header{"X-Content-Type-Options", []string{"nosniff"}})
 }
 
 // problem answers an error of HTTP in the form of the errors of the API, or of

@@ -41,8 +41,10 @@ func credential(h http.Header) (string, error) {
 	case bearer != "":
 		return bearer, nil
 	}
-	return "", fault.Errorf(fault.Unauthenticated, "Send a credential in X-Auth-Token or Authorization: Bearer.")
+	return "", errNoCredential
 }
+
+var errNoCredential = fault.Errorf(fault.Unauthenticated, "Send a credential in X-Auth-Token or Authorization: Bearer.")
 
 // errDiffer refuses to choose (RFC 6750, section 2: no more than one method).
 func errDiffer() error {
@@ -67,9 +69,17 @@ func b64token(text string) bool {
 func challenge(presented string) []string {
 	switch {
 	case strings.HasPrefix(presented, basicScheme):
-		return []string{`Basic realm="latchkey", charset="UTF-8"`}
+		return challengeBasic
 	case presented != "":
-		return []string{`Bearer realm="latchkey", error="invalid_token"`}
+		return challengeInvalid
 	}
-	return []string{`Bearer realm="latchkey"`}
+	return challengeBearer
 }
+
+// Values of headers are shared by all answers and never changed.
+var (
+	challengeBasic   = []string{`Basic realm="latchkey", charset="UTF-8"`}
+	challengeInvalid = []string{`Bearer realm="latchkey", error="invalid_token"`}
+	challengeBearer  = []string{`Bearer realm="latchkey"`}
+	challengeGateway = []string{`Latchkey-Gateway realm="latchkey"`}
+)

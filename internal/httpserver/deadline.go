@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -9,7 +10,8 @@ import (
 // deadline is a context that ends with its parent, or at a moment. Unlike
 // that of context.WithDeadline it has no timer until somebody waits for its
 // end: a request that is answered from memory waits for nothing, and a timer
-// would be a good part of its cost. It is safe for concurrent use.
+// would be a good part of its cost. It is made by public.bounded, and safe for
+// concurrent use.
 type deadline struct {
 	context.Context
 	at time.Time
@@ -19,8 +21,10 @@ type deadline struct {
 	cancel context.CancelFunc
 }
 
-func newDeadline(parent context.Context, at time.Time) *deadline {
-	return &deadline{Context: parent, at: at}
+// bounded is the request's context, which ends when its time is up. Release
+// it.
+func (p *public) bounded(x *exchange, r *http.Request) *deadline {
+	return &deadline{Context: r.Context(), at: x.started.Add(p.Limits.RequestTimeout)}
 }
 
 // Deadline returns the moment.

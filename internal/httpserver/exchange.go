@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,11 +18,15 @@ import (
 const requestIDHeader = "X-Request-Id"
 
 // exchange is one request and its answer: everything that the way through the
-// server finds out, in one value. It is the ResponseWriter of the handlers.
+// server finds out, in one value. It is the ResponseWriter of the handlers,
+// and as theirs it is nobody's any more once they have returned.
 type exchange struct {
 	http.ResponseWriter
 	started time.Time
 	route   *route
+	// account is the one in the path of the Account API, if the mux did not
+	// find it there.
+	account string
 	// requestID is one, in the form of a header's values.
 	requestID [1]string
 	// peer is at the other end of the connection, and client the one for whom
@@ -36,6 +41,9 @@ type exchange struct {
 	rates [2]string
 	// found are the values of the headers that tell a gateway what was found.
 	found [4]string
+	// refused says that the request was not let in, and that the body says so
+	// with the request's id.
+	refused bool
 	// limited says that the request is one too many. It is counted, and has no
 	// line in the log: a flood of requests must not be one of lines, too.
 	limited bool
@@ -46,6 +54,10 @@ type exchange struct {
 	// broken says that the answer began and will not be finished.
 	broken bool
 }
+
+// exchanges are there to be used again: what a request allocates is a good
+// part of what it costs to refuse one.
+var exchanges = sync.Pool{New: func() any { return &exchange{} }}
 
 // WriteHeader notes the status and completes the header.
 func (x *exchange) WriteHeader(status int) {
@@ -59,11 +71,18 @@ func (x *exchange) WriteHeader(status int) {
 
 // complete adds to the header what every answer has, unless it is there. An
 // answer without content has nothing that could be misread or asked about: what
-// says whether it may be kept is all that it needs.
+// says whether it may be kept is all that it needs. A refusal has its id in the
+// body, and browsers do not sniff it: it is JSON (MIME Sniffing Standard,
+// section 7), and as an error never run as a script (HTML Standard, "fetch a
+// classic script").
 func (x *exchange) complete() {
 	headers, always := x.Header(), x.always
-	if x.status == http.StatusNoContent {
+	switch {
+	case x.status == http.StatusNoContent:
 		always = always[:1]
+		delete(headers, requestIDHeader)
+	case x.refused:
+		always = always[:len(always)-1]
 		delete(headers, requestIDHeader)
 	}
 	for _, h := range always {

@@ -28,7 +28,7 @@ const (
 // may do what the client wants (docs/gateway.md). What is wrong with the
 // gateway is told first, and then nothing of the client's credential.
 func (p *public) gatewayCheck(x *exchange, r *http.Request) {
-	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
+	ctx := p.bounded(x, r)
 	defer ctx.release()
 	if err := p.admitGateway(ctx, x, r.Header); err != nil { //nolint:contextcheck // the deadline's parent is the request's
 		p.refuseGateway(x, r, err)
@@ -75,17 +75,19 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) erro
 	p.rates.judged(x, key, err)
 	if refused {
 		p.verified(x, key, err)
-		return fault.Wrap(err, fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")
+		return errGatewayKey.Because(err)
 	}
 	return err
 }
+
+var errGatewayKey = fault.Errorf(fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")
 
 // refuseGateway answers whoever is no gateway, or not known to be one.
 func (p *public) refuseGateway(x *exchange, r *http.Request, err error) {
 	switch fault.KindOf(err) {
 	case fault.Unauthenticated, fault.RateLimited:
 		// By this a proxy tells that its client is not meant.
-		x.Header()["Www-Authenticate"] = []string{`Latchkey-Gateway realm="latchkey"`}
+		x.Header()["Www-Authenticate"] = challengeGateway
 	}
 	p.refuse(x, r, "", err)
 }

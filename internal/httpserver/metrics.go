@@ -1,8 +1,9 @@
 package httpserver
 
 import (
+	"slices"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,12 +86,20 @@ type routeMetrics struct {
 	pattern  string
 	requests *prometheus.CounterVec
 	duration prometheus.Observer
-	// byStatus are the counters of requests that were needed so far.
-	byStatus sync.Map
+	// byStatus are the counters of requests that were needed so far: so few
+	// that looking through them is the fastest way to find one.
+	byStatus atomic.Pointer[[]statusCounter]
+}
+
+type statusCounter struct {
+	status int
+	prometheus.Counter
 }
 
 func (m *metrics) route(pattern string) *routeMetrics {
-	return &routeMetrics{pattern: pattern, requests: m.requests, duration: m.durations.WithLabelValues(pattern)}
+	of := &routeMetrics{pattern: pattern, requests: m.requests, duration: m.durations.WithLabelValues(pattern)}
+	of.byStatus.Store(&[]statusCounter{})
+	return of
 }
 
 func (m *routeMetrics) observe(status int, took time.Duration) {
@@ -99,11 +108,14 @@ func (m *routeMetrics) observe(status int, took time.Duration) {
 }
 
 func (m *routeMetrics) counter(status int) prometheus.Counter {
-	if known, ok := m.byStatus.Load(status); ok {
-		counter, _ := known.(prometheus.Counter)
-		return counter
+	known := m.byStatus.Load()
+	for _, counter := range *known {
+		if counter.status == status {
+			return counter.Counter
+		}
 	}
 	counter := m.requests.WithLabelValues(m.pattern, strconv.Itoa(status))
-	m.byStatus.Store(status, counter)
+	more := append(slices.Clip(*known), statusCounter{status, counter})
+	m.byStatus.CompareAndSwap(known, &more) // otherwise the next request will
 	return counter
 }

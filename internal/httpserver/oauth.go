@@ -221,12 +221,6 @@ func (p *public) oauthRevoke(x *exchange, r *http.Request) {
 	x.WriteHeader(http.StatusOK)
 }
 
-// bounded is the request's context, which ends when its time is up. Release
-// it.
-func (p *public) bounded(x *exchange, r *http.Request) *deadline {
-	return newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
-}
-
 // jsonType is shared by all answers and never changed.
 var jsonType = []string{"application/json"}
 

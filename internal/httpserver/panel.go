@@ -42,7 +42,7 @@ func (p *public) nowhere(x *exchange, r *http.Request) {
 // panelPage finds out whose session the browser presents. One that does not
 // work is none: its person signs in again.
 func (p *public) panelPage(x *exchange, r *http.Request) {
-	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
+	ctx := p.bounded(x, r)
 	defer ctx.release()
 	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
 	who := panel.Visit{Origin: x.origin()}

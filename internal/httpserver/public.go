@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -87,14 +88,16 @@ func notFound(x *exchange, _ *http.Request) {
 func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	peer := peerAddress(r)
 	trusted := p.trusts(peer)
-	x := &exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, peer: peer, client: peer, always: p.headers}
+	x := exchanges.Get().(*exchange)
+	*x = exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, peer: peer, client: peer, always: p.headers}
 	if trusted {
 		x.client = p.clientBehind(peer, r.Header)
 	}
 	x.requestID[0] = p.requestID(trusted, r.Header)
 	w.Header()[requestIDHeader] = x.requestID[:] // where handlers look for it
 	defer p.finish(x, r)
-	if rt := p.straight(r); rt != nil {
+	if rt, account := p.straight(r.URL); rt != nil {
+		x.account = account
 		rt.answer(x, r)
 		return
 	}
@@ -108,25 +111,24 @@ const (
 )
 
 // straight returns the route of what machines ask all the time, as they write
-// it. The mux would find the same, and takes longer; what is written in any
-// other way is left to it.
-func (p *public) straight(r *http.Request) *route {
+// it, and the account in the path. The mux would find the same, and takes
+// longer; what is written in any other way is left to it.
+func (p *public) straight(u *url.URL) (rt *route, account string) {
 	const length = len("00000000-0000-0000-0000-000000000000")
-	path := r.URL.Path
+	path := u.Path
 	switch {
-	case r.URL.RawPath != "":
-		return nil
+	case u.RawPath != "":
+		return nil, ""
 	case path == p.check.pattern:
-		return p.check
+		return p.check, ""
 	case len(path) != len(accountPrefix)+length+len(accountSuffix) || !strings.HasPrefix(path, accountPrefix) || !strings.HasSuffix(path, accountSuffix):
-		return nil
+		return nil, ""
 	}
-	account := path[len(accountPrefix):][:length]
+	account = path[len(accountPrefix):][:length]
 	if strings.Contains(account, "/") {
-		return nil
+		return nil, ""
 	}
-	r.SetPathValue("account_uuid", account)
-	return p.account
+	return p.account, account
 }
 
 // finish answers for a handler that panicked, and records the request.
@@ -144,7 +146,10 @@ func (p *public) finish(x *exchange, r *http.Request) {
 	took := time.Since(x.started)
 	x.route.metrics.observe(x.status, took)
 	x.record(r.Context(), p.Log, r.Method, took)
-	if x.broken {
+	broken := x.broken
+	*x = exchange{} // whoever still uses it shall notice, and nothing of the request stays
+	exchanges.Put(x)
+	if broken {
 		// Part of an answer is out: nobody must take it for a whole one.
 		panic(http.ErrAbortHandler)
 	}
@@ -219,13 +224,14 @@ func (p *public) verified(x *exchange, presented string, err error) {
 // api authenticates and counts before anything of the request's body is read,
 // and hands it on with its principal and its end.
 func (p *public) api(x *exchange, r *http.Request) {
-	ctx := newDeadline(r.Context(), x.started.Add(p.Limits.RequestTimeout))
+	ctx := p.bounded(x, r)
 	defer ctx.release()
 	record, presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
 	if err == nil {
 		err = p.rates.spend(r.Context(), x, x.principal)
 	}
 	if err != nil {
+		x.refused = true
 		p.refuse(x, r, presented, err)
 		return
 	}
@@ -236,6 +242,9 @@ func (p *public) api(x *exchange, r *http.Request) {
 	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
 	by := record.Principal // the record is shared with other requests
 	by.Origin = x.origin()
+	if x.account != "" {
+		r.SetPathValue("account_uuid", x.account) // as the mux does
+	}
 	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, &by))) //nolint:contextcheck // the deadline's parent is the request's
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/internal/access"
 	"latchkey/internal/config"
 	"latchkey/internal/panel"
 	"latchkey/internal/storeapi"
@@ -78,8 +79,7 @@ func goesStraight(t *testing.T, p *public, target string) bool {
 	asked := func() *http.Request {
 		return &http.Request{Method: http.MethodGet, URL: address, Host: "keys.example", RequestURI: target}
 	}
-	r := asked()
-	found := p.straight(r)
+	found, account := p.straight(address)
 	if found == nil {
 		return false
 	}
@@ -90,7 +90,7 @@ func goesStraight(t *testing.T, p *public, target string) bool {
 	mux := http.NewServeMux()
 	mux.HandleFunc(found.pattern, func(_ http.ResponseWriter, by *http.Request) {
 		reached = true
-		if got, want := r.PathValue("account_uuid"), by.PathValue("account_uuid"); got != want {
+		if got, want := account, by.PathValue("account_uuid"); got != want {
 			t.Errorf("%q: the account is %q, and by the mux %q", target, got, want)
 		}
 	})
@@ -99,4 +99,30 @@ func goesStraight(t *testing.T, p *public, target string) bool {
 		t.Errorf("%q: the mux does not reach the route", target)
 	}
 	return true
+}
+
+// The Account API hears which account is meant, however its route was found.
+func TestAccountReachesTheAPI(t *testing.T) {
+	const account = "0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"
+	heard := ""
+	p := newPublic(Config{
+		Limits: config.HTTP{MaxBody: 1, RequestTimeout: time.Second}, Log: slog.New(slog.DiscardHandler),
+		Verifier: anybody{record: &access.Record{}},
+		API:      http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard = r.PathValue("account_uuid") }),
+	}, newMetrics(nil), nil)
+	for target, straight := range map[string]bool{
+		"/accounts/" + account + "/graphql":                           true,
+		"/accounts/%30" + account[1:] + "/graphql":                    false,
+		"/accounts/" + account[:8] + "%2D" + account[9:] + "/graphql": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
+		r.Header.Set("X-Auth-Token", "any")
+		if rt, _ := p.straight(r.URL); (rt != nil) != straight {
+			t.Errorf("%s goes straight: %v, want %v", target, !straight, straight)
+		}
+		heard = ""
+		if p.ServeHTTP(httptest.NewRecorder(), r); heard != account {
+			t.Errorf("%s: the API hears of account %q, want %s", target, heard, account)
+		}
+	}
 }

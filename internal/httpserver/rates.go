@@ -2,7 +2,6 @@ package httpserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -79,11 +78,13 @@ func (r *rates) admit(ctx context.Context, x *exchange, presented string) error 
 
 // judged hears what came of a credential that was admitted.
 func (r *rates) judged(x *exchange, presented string, err error) {
-	switch {
-	case r == nil || presented == "":
+	if r == nil || presented == "" {
+		return
+	}
+	switch refusal := access.RefusalIn(err); {
 	case err == nil:
 		r.failures.Worked(presented)
-	case errors.Is(err, access.ReasonSuspended), errors.Is(err, access.ReasonAddress):
+	case refusal != nil && (refusal.Reason == access.ReasonSuspended || refusal.Reason == access.ReasonAddress):
 		// Nobody guesses here: the credential works at another time or place.
 	case fault.KindOf(err) == fault.Unauthenticated:
 		r.failures.Failed(x.client, presented, x.started)

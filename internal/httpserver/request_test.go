@@ -143,7 +143,17 @@ func TestSecurityHeaders(t *testing.T) {
 		t.Run(fmt.Sprintf("https %v", https), func(t *testing.T) {
 			server := start(t, whoami, func(c *httpserver.Config) { c.HTTPS = https })
 			for _, path := range []string{apiPath, "/nowhere"} {
-				checkSecurityHeaders(t, server.do(t, "GET", server.public+path, "").Header, https)
+				got := server.do(t, "GET", server.public+path, "", "X-Auth-Token: "+goodToken).Header
+				checkSecurityHeaders(t, got, https)
+				if got.Get("X-Content-Type-Options") != "nosniff" || got.Get("X-Request-Id") == "" {
+					t.Errorf("%s: got %v", path, got)
+				}
+			}
+			// A refusal has what its client needs, and no more.
+			got := server.do(t, "GET", server.public+apiPath, "").Header
+			checkSecurityHeaders(t, got, https)
+			if got.Get("Www-Authenticate") == "" || got.Get("X-Content-Type-Options") != "" || got.Get("X-Request-Id") != "" {
+				t.Errorf("a refusal: got %v", got)
 			}
 		})
 	}
@@ -151,12 +161,8 @@ func TestSecurityHeaders(t *testing.T) {
 
 func checkSecurityHeaders(t *testing.T, got http.Header, https bool) {
 	t.Helper()
-	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
-	} {
-		if got.Get(name) != want {
-			t.Errorf("%s is %q", name, got.Get(name))
-		}
+	if got.Get("Cache-Control") != "no-store" {
+		t.Errorf("Cache-Control is %q", got.Get("Cache-Control"))
 	}
 	if (got.Get("Strict-Transport-Security") != "") != https {
 		t.Errorf("Strict-Transport-Security is %q", got.Get("Strict-Transport-Security"))
