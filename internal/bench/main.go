@@ -95,6 +95,7 @@ func (s *suite) run(ctx context.Context, o options) (report, error) {
 	if r.header, err = machine(s.binary, s.pgbench, s.dir, time.Now()); err != nil {
 		return r, err
 	}
+	r.header = append(r.header, fmt.Sprintf("%d rounds of %s for each line", o.rounds, o.each))
 	if err := s.prepare(ctx); err != nil {
 		return r, fmt.Errorf("prepare: %w", err)
 	}

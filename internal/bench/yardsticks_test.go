@@ -219,7 +219,7 @@ func TestBareAnswersAsLatchkeyDoes(t *testing.T) {
 	}
 	w = httptest.NewRecorder()
 	bareHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, refusalPath, http.NoBody))
-	if w.Code != http.StatusUnauthorized || len(w.Header()) != 6 || !json.Valid(w.Body.Bytes()) || w.Header().Get("Content-Length") != fmt.Sprint(w.Body.Len()) {
+	if w.Code != http.StatusUnauthorized || len(w.Header()) != 3 || !json.Valid(w.Body.Bytes()) {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
