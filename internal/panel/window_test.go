@@ -108,7 +108,13 @@ func (b *browser) click(name string) {
 func (b *browser) fill(label, text string) {
 	b.t.Helper()
 	field := b.named("enter", label)
-	b.must("fill "+label, chromedp.Clear(field), chromedp.SendKeys(field, text))
+	if text == "" {
+		text = kb.Delete
+	}
+	// Not chromedp.SendKeys: it reads the field's attributes while events write them.
+	b.must("find "+label, chromedp.Focus(field, chromedp.NodeVisible))
+	evaluate[chromedp.Void](b, string(field)+".select()")
+	b.must("fill "+label, chromedp.KeyEvent(text))
 }
 
 // check clicks on the check box or radio button of a label.
