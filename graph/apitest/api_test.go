@@ -121,7 +121,7 @@ func newAPI(t *testing.T, url string, limits graph.Limits) *api {
 	})
 	a.confirm = a.db.NewFeed(access.Replica{Name: "only-one"}, gormdb.Ears{}, log).Confirm
 	a.handler, err = graph.NewHandler(graph.Config{
-		Accounts: account.NewService(a.db.Accounts()), Users: a.users, Tokens: a.tokens, Offboard: a.offboard, Audit: a.db.Audit(),
+		Accounts: account.NewService(memory.Accounts(a.db.Accounts())), Users: a.users, Tokens: a.tokens, Offboard: a.offboard, Audit: a.db.Audit(),
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,
 	})

@@ -1,6 +1,7 @@
 package apitest_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +261,36 @@ func TestMutationsRunInOrder(t *testing.T) {
 		w.check(t, scenario{
 			by: w.owner, query: `{ account { stores(filter: {ids: ["<store1>"]}) { edges { node { apiTokens(first: 50) { edges { node { name } } } } } } } }`, data: want.String(),
 		})
+	})
+}
+
+// A store that tokens are issued for one after the other is read once, and
+// again when the operator changed it.
+func TestStoreToIssueForIsRemembered(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		reads := func() int {
+			return len(slices.DeleteFunc(w.statements.take(), func(sql string) bool { return !strings.Contains(sql, "FROM stores AS s JOIN accounts") }))
+		}
+		issued := func() string {
+			input := map[string]any{"name": "Order sync", "scopes": []string{"store_cart"}, "storeId": "<store0>"}
+			return w.create(t, w.owner, input).Credentials.APIPath
+		}
+		st := w.home.Stores[0]
+		for i, hash := range []string{st.Hash, st.Hash + "x"} {
+			if st.Hash = hash; i > 0 {
+				if err := w.db.Manifest().SaveStore(t.Context(), st); err != nil {
+					t.Fatal(err)
+				}
+			}
+			reads()
+			for range 3 {
+				if got, want := issued(), publicURL+"/stores/"+hash+"/v3/"; got != want {
+					t.Errorf("issued for %s, want %s", got, want)
+				}
+			}
+			if n := reads(); n != 1 {
+				t.Errorf("the store was read %d times for three tokens, want once", n)
+			}
+		}
 	})
 }

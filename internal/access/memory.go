@@ -21,6 +21,7 @@ import (
 type Memory struct {
 	records *shelf[secret.Digest, Record] // by fingerprint, or by digest where there is none
 	stores  *shelf[string, Store]
+	places  *shelf[placeName, place]
 	// familiar are some of the records, in front of them all.
 	familiar familiar
 	heard    atomic.Uint64
@@ -29,8 +30,8 @@ type Memory struct {
 	hearing  func() bool
 }
 
-// NewMemory returns a memory of at most size credentials, and as many stores,
-// each at most age old. It is used only while hearing reports that changes are
+// NewMemory returns a memory of at most size credentials, and as many stores of
+// either sort, each at most age old. It is used only while hearing reports that changes are
 // heard; see Changed and Forget for what the hearer calls.
 func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error) {
 	m := &Memory{hearing: hearing}
@@ -45,6 +46,9 @@ func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error
 	if err != nil {
 		return nil, err
 	}
+	if m.places, err = newShelf(m, size, age, placeName.text, (*place).changesWith); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -53,6 +57,7 @@ func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error
 func (m *Memory) Close() {
 	m.records.close()
 	m.stores.close()
+	m.places.close()
 }
 
 // Changed tells the memory that something of an account changed, or of one

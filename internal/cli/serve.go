@@ -21,6 +21,7 @@ import (
 
 	"latchkey/graph"
 	"latchkey/internal/access"
+	"latchkey/internal/account"
 	"latchkey/internal/canary"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
@@ -215,7 +216,8 @@ type verification struct {
 }
 
 // newVerification makes a verifier whose memory hears of the changes that this
-// process makes, from the repositories, and of all others, from the feed.
+// process makes, from the repositories, and of all others, from the feed. The
+// backend's accounts are looked up through the same memory from then on.
 func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verification, error) {
 	v := &verification{}
 	if b.cfg.LastUseInterval > 0 {
@@ -226,6 +228,7 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 		return nil, fmt.Errorf("make the memory of credentials: %w", err)
 	}
 	v.memory = memory
+	b.accounts = account.NewService(memory.Accounts(b.db.Accounts()))
 	b.db.OnChange(memory.Changed)
 	v.feed = b.db.NewFeed(self, gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
 	v.verifier = access.NewVerifier(access.Config{

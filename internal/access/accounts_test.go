@@ -1,0 +1,117 @@
+package access_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	accounts "latchkey/internal/account"
+	"latchkey/internal/fault"
+)
+
+// stock is a repository of stores that counts how often it is asked for one.
+type stock struct {
+	accounts.Repository
+	name    atomic.Pointer[string] // of the one store that there is
+	failing error
+	asked   int
+}
+
+var shop = accounts.StoreRef{Hash: "shop1"}
+
+func (s *stock) Store(_ context.Context, accountID uuid.UUID, ref accounts.StoreRef) (accounts.Account, accounts.Store, error) {
+	s.asked++
+	name := s.name.Load()
+	switch {
+	case s.failing != nil:
+		return accounts.Account{}, accounts.Store{}, s.failing
+	case name == nil || accountID != account || ref != shop:
+		return accounts.Account{}, accounts.Store{}, accounts.ErrNoStore()
+	}
+	return accounts.Account{ID: accountID}, accounts.Store{AccountID: accountID, Hash: ref.Hash, Name: *name}, nil
+}
+
+func (s *stock) rename(name string) { s.name.Store(&name) }
+
+// A deed that may change what is remembered of a store, or of there being none.
+func TestWhatEndsMemoryOfStores(t *testing.T) {
+	for _, there := range []bool{true, false} {
+		for _, tc := range []struct {
+			name string
+			deed func(*gate)
+			// asks of the second look-up: where the store is there, and where not
+			asks, absent int
+		}{
+			{"nothing", func(*gate) {}, 0, 0},
+			{"a change of the account", func(g *gate) { g.memory.Changed(account) }, 1, 1},
+			{"a change of another account", func(g *gate) { g.memory.Changed(uuid.New()) }, 0, 1},
+			{"changes that may have been missed", func(g *gate) { g.memory.Forget() }, 1, 1},
+			{"hearing nothing", func(g *gate) { g.deaf.Store(true) }, 1, 1},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				g, s := open(t), &stock{}
+				remembering := g.memory.Accounts(s)
+				if there {
+					s.rename("before")
+				}
+				_, _, _ = remembering.Store(ctx, account, shop)
+				s.rename("after")
+				tc.deed(g)
+				_, st, err := remembering.Store(ctx, account, shop)
+				want, name := tc.asks, "before"
+				if !there {
+					want, name = tc.absent, ""
+				}
+				if want > 0 {
+					name = "after"
+				}
+				if st.Name != name || (err == nil) != (name != "") {
+					t.Errorf("there before: %v: got %q, %v, want %q", there, st.Name, err, name)
+				}
+				if got := s.asked - 1; got != want {
+					t.Errorf("there before: %v: the database was asked %d times, want %d", there, got, want)
+				}
+			})
+		}
+	}
+}
+
+// What is remembered of one account's store is no answer about another's, nor
+// about another store, and one that is not there is what it was without memory.
+func TestStoresAreRememberedByAccount(t *testing.T) {
+	g, s := open(t), &stock{}
+	s.rename("Shop")
+	remembering := g.memory.Accounts(s)
+	for range 2 {
+		if a, st, err := remembering.Store(ctx, account, shop); err != nil || a.ID != account || st.Name != "Shop" {
+			t.Errorf("got %v %v %v", a, st, err)
+		}
+		for _, other := range []struct {
+			account uuid.UUID
+			ref     accounts.StoreRef
+		}{{uuid.New(), shop}, {account, accounts.StoreRef{Hash: "shop"}}, {account, accounts.StoreRef{ID: uuid.New()}}} {
+			_, _, err := remembering.Store(ctx, other.account, other.ref)
+			if fault.KindOf(err) != fault.NotFound || err.Error() != accounts.ErrNoStore().Error() {
+				t.Errorf("%v: got %v, want %v", other, err, accounts.ErrNoStore())
+			}
+		}
+	}
+}
+
+// A failure is told as it is, and not remembered.
+func TestFailedLookUpsOfStores(t *testing.T) {
+	g, s := openWith(t, 10, time.Minute), &stock{failing: errors.New("the database is away")}
+	remembering := g.memory.Accounts(s)
+	if _, _, err := remembering.Store(ctx, account, shop); !errors.Is(err, s.failing) {
+		t.Errorf("got %v", err)
+	}
+	s.failing = nil
+	s.rename("Shop")
+	if _, st, err := remembering.Store(ctx, account, shop); err != nil || st.Name != "Shop" {
+		t.Errorf("got %v %v", st, err)
+	}
+}
