@@ -11,10 +11,12 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
@@ -252,6 +254,9 @@ func (v *Verifier) recall(digest secret.Digest, find func() (Record, error)) (*R
 // Store returns the store that has the hash. It returns fault.NotFound when
 // there is none.
 func (v *Verifier) Store(ctx context.Context, hash string) (*Store, error) {
+	if !account.ValidHash(hash) {
+		return nil, errAbsent() // and nothing to remember: it can be of any length
+	}
 	load := func() (*Store, error) {
 		s, err := v.repo.Store(ctx, hash)
 		return &s, err
@@ -259,7 +264,8 @@ func (v *Verifier) Store(ctx context.Context, hash string) (*Store, error) {
 	if v.memory == nil {
 		return load()
 	}
-	return v.memory.stores.recall(hash, load)
+	// A part of a request would keep the whole of it in memory.
+	return v.memory.stores.recall(strings.Clone(hash), load)
 }
 
 // complete fills in the texts and the scopes: for the account's owner every

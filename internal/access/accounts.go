@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -38,6 +39,12 @@ type remembering struct {
 
 // Store returns the account's store together with the account.
 func (r *remembering) Store(ctx context.Context, accountID uuid.UUID, ref account.StoreRef) (account.Account, account.Store, error) {
+	if ref.ID == uuid.Nil {
+		if !account.ValidHash(ref.Hash) {
+			return account.Account{}, account.Store{}, account.ErrNoStore() // see Verifier.Store
+		}
+		ref.Hash = strings.Clone(ref.Hash)
+	}
 	found, err := r.memory.places.recall(placeName{accountID, ref}, func() (*place, error) {
 		a, s, err := r.Repository.Store(ctx, accountID, ref)
 		return &place{a, s}, err

@@ -3,12 +3,16 @@ package access_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/access"
 	accounts "latchkey/internal/account"
 	"latchkey/internal/fault"
 )
@@ -114,4 +118,64 @@ func TestFailedLookUpsOfStores(t *testing.T) {
 	if _, st, err := remembering.Store(ctx, account, shop); err != nil || st.Name != "Shop" {
 		t.Errorf("got %v %v", st, err)
 	}
+}
+
+// finders are the ways to look up a store by its hash; they count together how
+// often the database is asked.
+func finders(g *gate) (find map[string]func(hash string) error, asked func() int64) {
+	s := &stock{}
+	s.rename("Shop")
+	remembering := g.memory.Accounts(s)
+	find = map[string]func(string) error{
+		"a gateway": func(hash string) error {
+			_, err := g.Store(ctx, hash)
+			return err
+		},
+		"an issuer": func(hash string) error {
+			_, _, err := remembering.Store(ctx, account, accounts.StoreRef{Hash: hash})
+			return err
+		},
+	}
+	return find, func() int64 { return int64(s.asked) + g.repo.asked.Load() }
+}
+
+// What can be no store's hash is looked up nowhere and has no place in memory,
+// which such names, of any length, could fill.
+func TestWhatIsNoHashIsNotRemembered(t *testing.T) {
+	g := open(t)
+	find, asked := finders(g)
+	for who, find := range find {
+		for _, hash := range []string{"", "abc", "Shop1", "shop-1", strings.Repeat("a", 33), strings.Repeat("a", 1<<20)} {
+			if err := find(hash); fault.KindOf(err) != fault.NotFound {
+				t.Errorf("%s, %.40q: got %v", who, hash, err)
+			}
+		}
+	}
+	if n := asked(); n != 0 {
+		t.Errorf("the database was asked %d times", n)
+	}
+}
+
+// Of the request that named a store nothing but the name stays in memory,
+// whether the store is there or not.
+func TestOnlyTheNameIsRemembered(t *testing.T) {
+	const requests, size = 64, 1 << 20
+	g := open(t)
+	g.repo.stores["there0"] = access.Store{AccountID: account}
+	find, _ := finders(g)
+	for who, find := range find {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range requests {
+			request := "there" + strconv.Itoa(i) + strings.Repeat("x", size)
+			_ = find(strings.TrimRight(request, "x"))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > requests*size/4 {
+			t.Errorf("%s: %d bytes are kept of %d requests of %d", who, kept, requests, size)
+		}
+	}
+	runtime.KeepAlive(g)
 }

@@ -50,6 +50,17 @@ type Store struct {
 	CreatedAt time.Time
 }
 
+// ValidHash reports whether text can be the hash of a store: 4 to 32 lowercase
+// letters and digits.
+func ValidHash(text string) bool {
+	for _, c := range []byte(text) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return 4 <= len(text) && len(text) <= 32
+}
+
 // AppStatus is how far an app is on its way to the marketplace.
 type AppStatus string
 

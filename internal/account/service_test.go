@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -168,6 +169,17 @@ func TestPagesTooLarge(t *testing.T) {
 	for _, err := range []error{stores, apps, refs} {
 		if fault.KindOf(err) != fault.Invalid {
 			t.Errorf("got %v, want %s", err, fault.Invalid)
+		}
+	}
+}
+
+func TestValidHash(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "abc": false, "abcd": true, "0a9z": true, "acme1us": true, strings.Repeat("a", 32): true, strings.Repeat("a", 33): false,
+		"Acme": false, "ac-me": false, "ac me": false, "acmé": false, "acme\n": false, "/acme": false, "`abc": false, "abc{": false, "abc:": false,
+	} {
+		if got := account.ValidHash(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
 		}
 	}
 }

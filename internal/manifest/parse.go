@@ -3,7 +3,6 @@ package manifest
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -20,7 +19,6 @@ var (
 	appStati   = map[string]account.AppStatus{"draft": account.AppDraft, "published": account.AppPublished}
 	stati      = map[string]user.Status{"active": user.Active, "inactive": user.Inactive}
 	inBusiness = map[string]account.Status{"active": account.Active, "suspended": account.Suspended}
-	hash       = regexp.MustCompile(`^[a-z0-9]{4,32}$`)
 )
 
 // maxSize is the largest manifest read, in bytes: some hundred thousand people.
@@ -114,7 +112,7 @@ func (p *parser) app(n *strictyaml.Node) App {
 func (p *parser) store(n *strictyaml.Node, a Account) Store {
 	m := p.Mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps", "legacy_api_accounts")
 	s := Store{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
-	if s.Hash = m.Text("hash", hash.MatchString, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
+	if s.Hash = m.Text("hash", ValidHash, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
 		p.stores.Again(&p.Faults, s.Hash, m.LineOf("hash"), "store "+s.Hash)
 	}
 	if owner := m.Value("owner"); owner != nil {
@@ -165,7 +163,7 @@ func (p *parser) appRefs(m strictyaml.Mapping) []AppRef {
 var nameRule = fmt.Sprintf("is not one line of 1 to %d characters without space around it", user.MaxName)
 
 // ValidHash reports whether text can be the hash of a store.
-func ValidHash(text string) bool { return hash.MatchString(text) }
+func ValidHash(text string) bool { return account.ValidHash(text) }
 
 // validUUID takes the one usual form (RFC 9562, section 4) and not the nil UUID.
 func validUUID(text string) bool {
