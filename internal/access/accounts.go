@@ -45,14 +45,18 @@ func (r *remembering) Store(ctx context.Context, accountID uuid.UUID, ref accoun
 		}
 		ref.Hash = strings.Clone(ref.Hash)
 	}
-	found, err := r.memory.places.recall(placeName{accountID, ref}, func() (*place, error) {
+	asked := false
+	read := func() (*place, error) {
+		asked = true
 		a, s, err := r.Repository.Store(ctx, accountID, ref)
 		return &place{a, s}, err
-	})
-	switch {
-	case fault.KindOf(err) == fault.NotFound:
-		return account.Account{}, account.Store{}, account.ErrNoStore()
-	case err != nil:
+	}
+	found, err := r.memory.places.recall(placeName{accountID, ref}, read)
+	if fault.KindOf(err) == fault.NotFound && !asked {
+		// Whoever tries, has the store added and tries again is not put off.
+		found, err = read()
+	}
+	if err != nil {
 		return account.Account{}, account.Store{}, err
 	}
 	return found.account, found.store, nil
