@@ -84,9 +84,9 @@ of a pair run in turn on the same machine, in every round, and share its cores w
 with bare or with hand takes turns within a round, too, a second each and in a new order every time. Each round starts them
 anew, since where a process comes to lie in memory makes it faster or slower by some percent. A rate is the median
 of the rounds, a ratio the median of the rounds' ratios, which need not be that of the two rates in its line, with the least and the
-greatest beside it. Every answer is checked; a run with a single wrong one fails. **Of processor time** is the same ratio by the time that the machine worked for each
-answer, server, client, database and kernel together: what a busy host takes from a virtual machine changes rates from one
-second to the next, and that hardly.
+greatest beside it. Every answer is checked; a run with a single wrong one fails. **Of processor time** is the same ratio by the
+time that the machine worked for each answer, server, client, database and kernel together: what a busy host takes from a virtual
+machine changes rates from one second to the next, and that hardly.
 
 The yardsticks are made for the comparison and do nothing else: **bare** answers 200 fixed bytes of JSON with net/http, **bare,
 refusing** the answer that a mistyped secret gets, as long and under the same headers, which is as fast as net/http can be, and
