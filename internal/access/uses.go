@@ -34,15 +34,15 @@ type UseRepository interface {
 // is that of its access tokens which was used last.
 type Uses struct {
 	repo UseRepository
-
-	mu      sync.Mutex
-	pending map[uuid.UUID]Use // by key
+	// parts are by key, so that those who note uses seldom wait for each other.
+	parts [64]struct {
+		mu      sync.Mutex
+		pending map[uuid.UUID]*Use // by key
+	}
 }
 
 // NewUses returns an empty gathering over the repository.
-func NewUses(repo UseRepository) *Uses {
-	return &Uses{repo: repo, pending: map[uuid.UUID]Use{}}
-}
+func NewUses(repo UseRepository) *Uses { return &Uses{repo: repo} }
 
 // key is what a use is the last one of: the access token, and where it has
 // none that is kept, the API token.
@@ -56,25 +56,43 @@ func (u Use) key() uuid.UUID {
 // Note remembers a use until the next Flush.
 func (u *Uses) Note(use Use) {
 	key := use.key()
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if use.At.After(u.pending[key].At) {
-		u.pending[key] = use
+	part := &u.parts[int(key[15])%len(u.parts)]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	known := part.pending[key]
+	if known == nil {
+		if part.pending == nil {
+			part.pending = map[uuid.UUID]*Use{}
+		}
+		known = &Use{}
+		part.pending[key] = known
 	}
+	if use.At.After(known.At) {
+		*known = use
+	}
+}
+
+// take returns what was gathered, which is none of the gathering any more.
+func (u *Uses) take() []Use {
+	var uses []Use
+	for i := range u.parts {
+		part := &u.parts[i]
+		part.mu.Lock()
+		taken := part.pending
+		part.pending = nil
+		part.mu.Unlock()
+		for _, use := range taken {
+			uses = append(uses, *use)
+		}
+	}
+	return uses
 }
 
 // Flush keeps what was gathered. What cannot be kept stays for the next time.
 func (u *Uses) Flush(ctx context.Context) error {
-	u.mu.Lock()
-	taken := u.pending
-	u.pending = make(map[uuid.UUID]Use, len(taken))
-	u.mu.Unlock()
-	if len(taken) == 0 {
+	uses := u.take()
+	if len(uses) == 0 {
 		return nil
-	}
-	uses := make([]Use, 0, len(taken))
-	for _, use := range taken {
-		uses = append(uses, use)
 	}
 	err := u.repo.KeepUses(ctx, uses)
 	if err != nil {
