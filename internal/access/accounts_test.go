@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 // stock is a repository of stores that counts how often it is asked for one.
 type stock struct {
 	accounts.Repository
-	name    atomic.Pointer[string] // of the one store that there is
+	name    string // of the one store that there is; empty if there is none
 	failing error
 	asked   int
 }
@@ -29,17 +28,14 @@ var shop = accounts.StoreRef{Hash: "shop1"}
 
 func (s *stock) Store(_ context.Context, accountID uuid.UUID, ref accounts.StoreRef) (accounts.Account, accounts.Store, error) {
 	s.asked++
-	name := s.name.Load()
 	switch {
 	case s.failing != nil:
 		return accounts.Account{}, accounts.Store{}, s.failing
-	case name == nil || accountID != account || ref != shop:
+	case s.name == "" || accountID != account || ref != shop:
 		return accounts.Account{}, accounts.Store{}, accounts.ErrNoStore()
 	}
-	return accounts.Account{ID: accountID}, accounts.Store{AccountID: accountID, Hash: ref.Hash, Name: *name}, nil
+	return accounts.Account{ID: accountID}, accounts.Store{AccountID: accountID, Hash: ref.Hash, Name: s.name}, nil
 }
-
-func (s *stock) rename(name string) { s.name.Store(&name) }
 
 // A deed that may change what is remembered of a store. That there is none is
 // not believed without asking.
@@ -60,10 +56,10 @@ func TestWhatEndsMemoryOfStores(t *testing.T) {
 				g, s := open(t), &stock{}
 				remembering := g.memory.Accounts(s)
 				if there {
-					s.rename("before")
+					s.name = "before"
 				}
 				_, _, _ = remembering.Store(ctx, account, shop)
-				s.rename("after")
+				s.name = "after"
 				tc.deed(g)
 				_, st, err := remembering.Store(ctx, account, shop)
 				want, name := tc.asks, "before"
@@ -88,7 +84,7 @@ func TestWhatEndsMemoryOfStores(t *testing.T) {
 // about another store, and one that is not there is what it was without memory.
 func TestStoresAreRememberedByAccount(t *testing.T) {
 	g, s := open(t), &stock{}
-	s.rename("Shop")
+	s.name = "Shop"
 	remembering := g.memory.Accounts(s)
 	for range 2 {
 		if a, st, err := remembering.Store(ctx, account, shop); err != nil || a.ID != account || st.Name != "Shop" {
@@ -114,7 +110,7 @@ func TestFailedLookUpsOfStores(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	s.failing = nil
-	s.rename("Shop")
+	s.name = "Shop"
 	if _, st, err := remembering.Store(ctx, account, shop); err != nil || st.Name != "Shop" {
 		t.Errorf("got %v %v", st, err)
 	}
@@ -124,7 +120,7 @@ func TestFailedLookUpsOfStores(t *testing.T) {
 // often the database is asked.
 func finders(g *gate) (find map[string]func(hash string) error, asked func() int64) {
 	s := &stock{}
-	s.rename("Shop")
+	s.name = "Shop"
 	remembering := g.memory.Accounts(s)
 	find = map[string]func(string) error{
 		"a gateway": func(hash string) error {

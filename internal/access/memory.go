@@ -31,8 +31,8 @@ type Memory struct {
 }
 
 // NewMemory returns a memory of at most size credentials, and as many stores of
-// either sort, each at most age old. It is used only while hearing reports that changes are
-// heard; see Changed and Forget for what the hearer calls.
+// either sort, each at most age old. It is used only while hearing reports that
+// changes are heard; see Changed and Forget for what the hearer calls.
 func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error) {
 	m := &Memory{hearing: hearing}
 	m.familiar = familiar{memory: m, slots: make([]atomic.Pointer[acquaintance], max(0, min(size/4, mostFamiliar)))}
