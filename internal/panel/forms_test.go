@@ -87,8 +87,7 @@ func TestProblemsAreSeen(t *testing.T) {
 		b.open(s.page("/tokens/new"))
 		b.fill("Name", "a")
 		b.follow("Create API token")
-		// The browser gives autofocus and scrolls with the page's next frame, which may come after its load.
-		b.await("the focus on the problems", "document.activeElement.matches('.problems')")
+		b.await("the focus on the problems", "document.activeElement.matches('.problems')") // see focuses
 		b.await("the problems in sight", "document.activeElement.getBoundingClientRect().top >= 0 && document.activeElement.getBoundingClientRect().bottom <= innerHeight")
 		b.click("What it may do")
 		b.await("the link to lead to its field", "document.querySelector(':target')?.id === 'scopes'")

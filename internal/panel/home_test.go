@@ -8,9 +8,7 @@ func TestSignInByKeyboard(t *testing.T) {
 		b := s.browser(t)
 		b.open("/accounts")
 		b.look("signin")
-		if got := b.focused(); got != "E-mail address" {
-			t.Errorf("%q has the focus", got)
-		}
+		b.focuses("E-mail address")
 		b.press(s.OwnerEmail)
 		b.tabTo("Password")
 		b.press(s.Password)

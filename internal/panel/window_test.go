@@ -149,17 +149,22 @@ func (b *browser) press(keys ...string) {
 	}
 }
 
-// focused is what has the focus is called; its element where it has no name.
-func (b *browser) focused() string {
+// focused is a script's expression of what has the focus is called; its element
+// where it has no name.
+const focused = `((` + naming + `)(document.activeElement) || document.activeElement.localName)`
+
+// focuses waits until what is called so has the focus. Autofocus is given with
+// the page's next frame, which may come after its load.
+func (b *browser) focuses(name string) {
 	b.t.Helper()
-	return evaluate[string](b, `(`+naming+`)(document.activeElement) || document.activeElement.localName`)
+	b.await("the focus on "+name, focused+" === "+quoted(name))
 }
 
 // tabTo presses Tab until what is called so has the focus.
 func (b *browser) tabTo(name string) {
 	b.t.Helper()
 	for range 200 {
-		if b.focused() == name {
+		if evaluate[string](b, focused) == name {
 			return
 		}
 		b.press(kb.Tab)
