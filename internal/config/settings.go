@@ -63,7 +63,7 @@ func dataSettings() []Setting {
 			Usage: "database: sqlite:FILE or postgres://…", keep: database},
 		{Flag: "feed-database", Env: "LATCHKEY_FEED_DATABASE_URL", private: true, Serving: true,
 			Usage: "the same database's direct URL, postgres://…, when --database goes through a pooler such as pgbouncer", keep: feedDatabase},
-		{Flag: "max-connections", Default: "16", Usage: "connections to the database at most",
+		{Flag: "max-connections", Default: "16", Usage: "connections to the database at most, a quarter of which look-ups of credentials have for themselves",
 			keep: number(func(c *Config) *int { return &c.MaxConnections }, 2, 1000)},
 		{Flag: "key-file", Usage: "file of the server's keys (default: made beside an SQLite database; needed with PostgreSQL)", keep: keyFile},
 		{Flag: "catalogue", Usage: "file of your own catalogue of scopes (default: built in)",

@@ -109,7 +109,7 @@ func (c credentials) Store(ctx context.Context, hash string) (access.Store, erro
 // none.
 func onlyRow[T any](ctx context.Context, e engine, statement string, args []any, read func(scan) (T, error), none error) (row T, err error) {
 	found := false
-	err = e.query(ctx, statement, args, func(scan scan) (err error) {
+	err = e.lookUp(ctx, statement, args, func(scan scan) (err error) {
 		row, err = read(scan)
 		found = true
 		return err

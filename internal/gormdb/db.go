@@ -38,7 +38,8 @@ type Config struct {
 	// names, if that is the address of a pooler that hands connections out by
 	// the transaction, as pgbouncer may; empty for URL itself.
 	FeedURL string
-	// MaxConnections bounds the pool, 2 or more; zero is DefaultConnections.
+	// MaxConnections bounds the pools, 2 or more; zero is DefaultConnections. On
+	// PostgreSQL one in four never waits for whoever writes (postgres.prompt).
 	// With SQLite it bounds those that read, of which there are no more than
 	// processors: one connection writes.
 	MaxConnections int
@@ -68,6 +69,9 @@ type engine interface {
 	// query runs a hand-written statement, its parameters $1 and so on, and
 	// hands the scan of each row to row.
 	query(ctx context.Context, sql string, args []any, row func(scan) error) error
+	// lookUp does as query does, and waits for nobody who writes, even for a
+	// connection.
+	lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error
 	tokenWriter
 	listener
 	registry

@@ -18,6 +18,7 @@ import (
 const (
 	// PostgreSQL, appendix A.
 	pgUniqueViolation = "23505"
+	pgIdleTooLong     = "25P03"
 	pgUndefinedTable  = "42P01"
 	pgTooManyConns    = "53300"
 	pgAdminShutdown   = "57P01"
@@ -61,7 +62,7 @@ func isUnavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
-		case pgTooManyConns, pgAdminShutdown, pgCrashShutdown, pgCannotConnect:
+		case pgIdleTooLong, pgTooManyConns, pgAdminShutdown, pgCrashShutdown, pgCannotConnect:
 			return true
 		}
 		return strings.HasPrefix(pg.Code, pgConnectionClass)

@@ -126,7 +126,7 @@ func (g *gathering) ask(p *party) {
 		statement, args = g.many, partyOf(p.digests)
 	}
 	p.found = make(map[secret.Digest]finding, len(p.digests))
-	p.err = g.engine.query(ctx, statement, args, func(scan scan) error {
+	p.err = g.engine.lookUp(ctx, statement, args, func(scan scan) error {
 		var digest []byte
 		record, err := g.read(func(dest ...any) error { return scan(append([]any{&digest}, dest...)...) })
 		if len(digest) != len(secret.Digest{}) {

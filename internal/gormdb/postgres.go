@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,11 +19,16 @@ import (
 	"latchkey/internal/fault"
 )
 
-// postgres is the engine over PostgreSQL: one pool of pgx connections, which
-// gorm borrows from and the hand-written statements use directly.
+// postgres is the engine over PostgreSQL: a pool of pgx connections, which gorm
+// borrows from and the hand-written statements use directly, and a small one
+// beside it.
 type postgres struct {
-	pool     *pgxpool.Pool
-	sql      *sql.DB // a view of the pool
+	pool *pgxpool.Pool
+	// prompt has connections for statements that wait for nobody's lock: what
+	// judges credentials, and what replicas tell each other. Whoever waits in
+	// the other pool for one row, however many they are, keeps nobody from those.
+	prompt   *pgxpool.Pool
+	sql      *sql.DB // a view of pool
 	gorm     *gorm.DB
 	notifier notifier
 	// feed says how the feed connects.
@@ -77,22 +83,63 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		// the time it is run; one that is sent whole never is.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	config.MaxConns = int32(c.MaxConnections)
 	if c.OnStatement != nil {
 		config.ConnConfig.Tracer = tracer{c.OnStatement}
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	promptly := config.Copy()
+	promptly.MaxConns = int32(max(1, c.MaxConnections/promptShare))
+	config.MaxConns = int32(c.MaxConnections) - promptly.MaxConns
+	p := &postgres{feed: feed.ConnConfig, notifier: notifier{log: c.Log, pending: map[uuid.UUID]bool{}}}
+	if err := p.connect(ctx, config, promptly); err != nil {
 		return nil, failed(ctx, "open the database", err)
 	}
-	view := stdlib.OpenDBFromPool(pool)
-	g, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: view}), gormConfig())
-	if err != nil {
-		pool.Close()
-		return nil, failed(ctx, "open the database", err)
+	return p, nil
+}
+
+// promptShare is of how many connections one is for prompt statements.
+const promptShare = 4
+
+// connect makes the pools. No connection is made before it is needed.
+func (p *postgres) connect(ctx context.Context, config, promptly *pgxpool.Config) (err error) {
+	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return err
 	}
-	return &postgres{pool: pool, sql: view, gorm: g, feed: feed.ConnConfig,
-		notifier: notifier{pool: pool, log: c.Log, pending: map[uuid.UUID]bool{}}}, nil
+	if p.prompt, err = pgxpool.NewWithConfig(ctx, promptly); err != nil {
+		p.pool.Close()
+		return err
+	}
+	p.notifier.pool = p.prompt
+	p.sql = stdlib.OpenDBFromPool(p.pool)
+	if p.gorm, err = gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: impatient{p.sql}}), gormConfig()); err != nil {
+		p.pool.Close()
+		p.prompt.Close()
+	}
+	return err
+}
+
+// boundIdle has PostgreSQL end a transaction whose process sends nothing for a
+// while. One that was stopped in the middle would otherwise keep its locks for
+// as long as its kernel answers, and nobody could revoke a token that it has
+// locked. It is much longer than anything done between two statements, and
+// much shorter than a request may take.
+const boundIdle = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
+
+// impatient begins transactions that are under boundIdle. That is said in each
+// of them, since behind a pooler their connections are not ours to set.
+type impatient struct{ *sql.DB }
+
+var _ gorm.TxBeginner = impatient{}
+
+// BeginTx begins a transaction.
+func (i impatient) BeginTx(ctx context.Context, options *sql.TxOptions) (*sql.Tx, error) {
+	tx, err := i.DB.BeginTx(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(inBackground(ctx), boundIdle); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return tx, nil
 }
 
 // parsePostgres reads a URL with the parameters of connections and of pools. It
@@ -137,17 +184,26 @@ func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error
 func (p *postgres) dialect() dialect                    { return postgresDialect }
 func (p *postgres) reader(ctx context.Context) *gorm.DB { return p.gorm.WithContext(ctx) }
 func (p *postgres) writer(ctx context.Context) *gorm.DB { return p.gorm.WithContext(ctx) }
-func (p *postgres) ping(ctx context.Context) error      { return p.pool.Ping(ctx) }
+func (p *postgres) ping(ctx context.Context) error      { return p.prompt.Ping(ctx) }
 
 func (p *postgres) close() error {
 	p.notifier.close()
 	err := p.sql.Close()
 	p.pool.Close()
+	p.prompt.Close()
 	return err
 }
 
 func (p *postgres) query(ctx context.Context, sql string, args []any, row func(scan) error) error {
-	rows, err := p.pool.Query(ctx, sql, args...)
+	return queryBy(ctx, p.pool, sql, args, row)
+}
+
+func (p *postgres) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
+	return queryBy(ctx, p.prompt, sql, args, row)
+}
+
+func queryBy(ctx context.Context, by *pgxpool.Pool, sql string, args []any, row func(scan) error) error {
+	rows, err := by.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
@@ -167,10 +223,17 @@ const migrationLock int64 = 0x6c617463686b6579
 
 func (p *postgres) migrations() (goose.Dialect, *sql.DB) { return goose.DialectPostgres, p.sql }
 
-// alone holds the lock by a transaction that does nothing else: through a
-// pooler, nothing but a transaction keeps its connection.
-func (p *postgres) alone(ctx context.Context, work func() error) error {
-	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+// alone holds the lock by a transaction that does nothing else, however long
+// that takes: through a pooler, nothing but a transaction keeps its connection.
+// It is a connection of its own, so that work has those of the pools.
+func (p *postgres) alone(ctx context.Context, work func() error) (err error) {
+	conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0"}
+	return pgx.BeginTxFunc(ctx, conn, begin, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", migrationLock); err != nil {
 			return err
 		}

@@ -135,6 +135,9 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 			err = errDeaf()
 		}
 	}
+	if err == nil { // what was asked while nobody listened
+		s.asked, err = p.ids(inBackground(ctx), openQuestions, f.id)
+	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))
 	}

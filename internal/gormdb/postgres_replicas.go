@@ -43,7 +43,7 @@ const (
 	isRegistered  = `SELECT EXISTS (SELECT FROM replicas WHERE id = $1)`
 	unregister    = `DELETE FROM replicas WHERE id = $1`
 	listReplicas  = `SELECT id, name, url FROM replicas ORDER BY name, id`
-	lockReplicas  = `LOCK TABLE replicas IN SHARE ROW EXCLUSIVE MODE`
+	lockJoining   = `SELECT pg_advisory_xact_lock($1)`
 	removeSilent  = `DELETE FROM replicas WHERE name = $1 AND id <> $2 AND seen_at <= now() - $3::interval`
 	listNamesakes = `SELECT id, seen_at FROM replicas WHERE name = $1 AND id <> $2`
 	notifyOne     = `SELECT pg_notify($1, $2)`
@@ -75,7 +75,7 @@ func registerBy(ctx context.Context, by executor, f *Feed) error {
 }
 
 func (p *postgres) register(ctx context.Context, f *Feed) error {
-	return registerBy(inBackground(ctx), p.pool, f)
+	return registerBy(inBackground(ctx), p.prompt, f)
 }
 
 // inBackground marks statements that no caller's work consists of.
@@ -111,13 +111,17 @@ func (p *postgres) join(ctx context.Context, f *Feed) error {
 	}
 }
 
+// joiningLock is the number of the advisory lock of a replica that joins: the
+// letters "replicas".
+const joiningLock int64 = 0x7265706c69636173
+
 // claim registers the replica in the place of those of its name that are
 // silent, and returns when others were last seen, if there are any. No two do
-// so at the same time.
+// so at the same time; those that run already renew their rows meanwhile.
 func (p *postgres) claim(ctx context.Context, f *Feed) (others map[uuid.UUID]time.Time, err error) {
 	others = map[uuid.UUID]time.Time{}
-	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockReplicas); err != nil {
+	err = pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{BeginQuery: "BEGIN; " + boundIdle}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockJoining, joiningLock); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, removeSilent, f.self.Name, pgID(f.id), silence); err != nil {
@@ -183,7 +187,7 @@ func (p *postgres) answerDeaf(ctx context.Context, f *Feed) error {
 		return err
 	}
 	f.ears.Forget()
-	return acknowledgeBy(ctx, p.pool, f, asked)
+	return acknowledgeBy(ctx, p.prompt, f, asked)
 }
 
 func acknowledgeBy(ctx context.Context, by executor, f *Feed, asked []uuid.UUID) error {
@@ -193,14 +197,14 @@ func acknowledgeBy(ctx context.Context, by executor, f *Feed, asked []uuid.UUID)
 
 // leave takes the row away. Should that fail, the others will.
 func (p *postgres) leave(ctx context.Context, f *Feed) {
-	if _, err := p.pool.Exec(inBackground(ctx), unregister, pgID(f.id)); err != nil {
+	if _, err := p.prompt.Exec(inBackground(ctx), unregister, pgID(f.id)); err != nil {
 		f.log.WarnContext(ctx, "this replica could not be taken off the list; the others do that within a minute", "error", err)
 	}
 }
 
 func (p *postgres) replicas(ctx context.Context) ([]registered, error) {
 	var list []registered
-	err := p.query(ctx, listReplicas, nil, func(scan scan) error {
+	err := p.lookUp(ctx, listReplicas, nil, func(scan scan) error {
 		var r registered
 		err := scan((*key)(&r.id), &r.Name, &r.URL)
 		list = append(list, r)
@@ -210,7 +214,7 @@ func (p *postgres) replicas(ctx context.Context) ([]registered, error) {
 }
 
 func (p *postgres) ask(ctx context.Context, question uuid.UUID, replicas []uuid.UUID) error {
-	_, err := p.pool.Exec(inBackground(ctx), askReplicas, pgID(question), pgIDs(replicas), replicasChannel)
+	_, err := p.prompt.Exec(inBackground(ctx), askReplicas, pgID(question), pgIDs(replicas), replicasChannel)
 	return err
 }
 
@@ -219,14 +223,14 @@ func (p *postgres) answers(ctx context.Context, question uuid.UUID) ([]uuid.UUID
 }
 
 func (p *postgres) settle(ctx context.Context, question uuid.UUID) error {
-	_, err := p.pool.Exec(inBackground(ctx), settleQuestion, pgID(question))
+	_, err := p.prompt.Exec(inBackground(ctx), settleQuestion, pgID(question))
 	return err
 }
 
 // ids returns the ids that a statement finds by one.
 func (p *postgres) ids(ctx context.Context, statement string, by uuid.UUID) ([]uuid.UUID, error) {
 	var found []uuid.UUID
-	err := p.query(ctx, statement, []any{pgID(by)}, func(scan scan) error {
+	err := p.lookUp(ctx, statement, []any{pgID(by)}, func(scan scan) error {
 		var id key
 		err := scan(&id)
 		found = append(found, uuid.UUID(id))
@@ -237,7 +241,7 @@ func (p *postgres) ids(ctx context.Context, statement string, by uuid.UUID) ([]u
 
 // notify tells all replicas, this one included.
 func (p *postgres) notify(ctx context.Context, text string) error {
-	_, err := p.pool.Exec(inBackground(ctx), notifyOne, replicasChannel, text)
+	_, err := p.prompt.Exec(inBackground(ctx), notifyOne, replicasChannel, text)
 	return err
 }
 

@@ -187,6 +187,10 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(sca
 	return rows.Err()
 }
 
+func (s *sqlite) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
+	return s.query(ctx, sql, args, row) // none of its readers waits for the writer
+}
+
 func (s *sqlite) migrations() (goose.Dialect, *sql.DB) { return goose.DialectSQLite3, s.writeSQL }
 
 func (s *sqlite) alone(_ context.Context, work func() error) error { return work() }
