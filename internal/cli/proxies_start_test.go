@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"latchkey/internal/dbtest"
 )
@@ -86,6 +87,10 @@ func TestProxiesKeepTheirFaults(t *testing.T) {
 	const ofGateway = `Latchkey-Gateway realm="latchkey"`
 	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		wanted := r.Header.Get("X-Original-Uri") + r.Header.Get("X-Forwarded-Uri") // of which a proxy sends one
+		if wanted == "/silent" {
+			<-r.Context().Done() // until the proxy gives up
+			return
+		}
 		status, err := strconv.Atoi(strings.Trim(wanted, "/"))
 		if err != nil {
 			status = http.StatusTeapot
@@ -117,6 +122,10 @@ func TestProxiesKeepTheirFaults(t *testing.T) {
 				if res.StatusCode < 500 || status == 503 && res.Header.Get("Retry-After") != "1" {
 					t.Errorf("%d becomes %d, %v", status, res.StatusCode, res.Header)
 				}
+			}
+			began := time.Now()
+			if res, _ := e.call(t, "GET", "/silent", "", ""); res.StatusCode < 500 || time.Since(began) > 10*time.Second {
+				t.Errorf("a Latchkey that does not answer: %d after %s", res.StatusCode, time.Since(began))
 			}
 			latchkey.Close()
 			if res, _ := e.call(t, "GET", "/204", "", ""); res.StatusCode < 500 {
