@@ -181,7 +181,7 @@ func (r *run) internal(ctx context.Context, f *fault.Error, path ast.Path) *faul
 	case errors.Is(f, errPanicked):
 		return f
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		f = fault.Wrap(f, fault.Internal, "The request took longer than %s. Ask for less at once.", r.allowed(ctx))
+		f = fault.Wrap(f, fault.Internal, "The request took longer than %s. Ask for less at once, or try again.", r.allowed(ctx))
 	case ctx.Err() != nil:
 		return f // the client is gone
 	}

@@ -105,7 +105,7 @@ func TestTimeIsUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	w := a.send(newRequest("POST", "", body(usersQuery, nil)).WithContext(ctx), holding("account_users_read"))
-	want := `{"errors":[{"message":"The request took longer than 200ms. Ask for less at once.",` + at + `,"extensions":{"code":"INTERNAL","requestId":"r-1"}}],"data":null}`
+	want := `{"errors":[{"message":"The request took longer than 200ms. Ask for less at once, or try again.",` + at + `,"extensions":{"code":"INTERNAL","requestId":"r-1"}}],"data":null}`
 	if got := strings.TrimSpace(w.Body.String()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
