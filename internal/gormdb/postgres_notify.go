@@ -18,9 +18,11 @@ const (
 	// notifyChanges need not be durable: it only hurries.
 	notifyChanges = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, concerned) FROM unnest($2::text[]) AS concerned`
 
-	// pruneChanges deletes old rows, some at a time.
-	pruneChanges = `DELETE FROM changes WHERE xid IN (SELECT xid FROM changes ORDER BY xid LIMIT 5000)
+	// pruneChanges deletes old rows, prunedAtOnce at a time: after an interval,
+	// and after the next notification while there are that many.
+	pruneChanges = `DELETE FROM changes WHERE xid IN (SELECT xid FROM changes ORDER BY xid LIMIT $1)
 		AND at < clock_timestamp() - interval '10 minutes'`
+	prunedAtOnce  = 5000
 	pruneInterval = 10 * time.Second
 )
 
@@ -64,8 +66,7 @@ func (n *notifier) close() {
 func (n *notifier) run() {
 	for concerned := n.take(); concerned != nil; concerned = n.take() {
 		n.execute(notifyChanges, changesChannel, concerned)
-		if time.Since(n.pruned) > pruneInterval {
-			n.execute(pruneChanges)
+		if time.Since(n.pruned) > pruneInterval && n.execute(pruneChanges, prunedAtOnce) < prunedAtOnce {
 			n.pruned = time.Now()
 		}
 	}
@@ -88,10 +89,13 @@ func (n *notifier) take() []string {
 // background marks the context of statements that no caller's work consists of.
 type background struct{}
 
-func (n *notifier) execute(statement string, args ...any) {
+// execute returns how many rows the statement was about.
+func (n *notifier) execute(statement string, args ...any) int64 {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), background{}, true), lease)
 	defer cancel()
-	if _, err := n.pool.Exec(ctx, statement, args...); err != nil {
+	done, err := n.pool.Exec(ctx, statement, args...)
+	if err != nil {
 		n.log.WarnContext(ctx, "other replicas could not be hurried; they hear of the change all the same", "error", err)
 	}
+	return done.RowsAffected()
 }
