@@ -49,7 +49,7 @@ func duration(field func(*Config) *time.Duration, least, most string) func(*Conf
 	return func(c *Config, text string) error {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < lower || d > upper {
-			return fmt.Errorf("must be a duration from %s to %s, such as 30s or 5m", least, most)
+			return fmt.Errorf("must be a duration from %s to %s, written like these", least, most)
 		}
 		*field(c) = d
 		return nil
