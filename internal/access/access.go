@@ -43,8 +43,9 @@ type Record struct {
 	// empty for a session that the operator started.
 	Method          string
 	AuthenticatedAt time.Time
-	// Ended says that the token is revoked, or the session ended; Suspended
-	// that the account is, or the store of a store-level token.
+	// Ended says that the token is revoked, or its access token or the session
+	// ended, whatever the time is; Suspended that the account is, or the store
+	// of a store-level token.
 	Ended, Suspended bool
 	// Ends are the moments after which the secret no longer works: its own
 	// end and its API token's. Zero times do not end it.

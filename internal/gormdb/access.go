@@ -62,7 +62,7 @@ func lookups() map[secret.Kind]lookup {
 // what somebody owns, their place there says no more, and is long.
 const (
 	tokenByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
-			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id
+			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id, x.ended_at
 		FROM access_tokens AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
@@ -133,8 +133,9 @@ func suspended(status string) bool { return status == string(account.Suspended) 
 // readAccess reads an access token and its API token.
 func readAccess(scan scan) (access.Record, error) {
 	var id uuid.UUID
-	record, err := readToken(func(dest ...any) error { return scan(append(dest, (*key)(&id))...) })
-	record.AccessTokenID = id
+	var ended instant
+	record, err := readToken(func(dest ...any) error { return scan(append(dest, (*key)(&id), &ended)...) })
+	record.AccessTokenID, record.Ended = id, record.Ended || !ended.IsZero()
 	return record, err
 }
 

@@ -14,6 +14,8 @@ import (
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/oauth"
+	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 	"latchkey/internal/token"
@@ -87,6 +89,115 @@ func TestChangeRotates(t *testing.T) {
 			t.Errorf("the new one: %+v, %v", record, err)
 		}
 	})
+}
+
+// endings are what ends an access token at once, at a moment.
+var endings = map[string]func(*testing.T, *gormdb.DB, token.Token, token.AccessDraft, time.Time) error{
+	"by a change": func(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft, at time.Time) error {
+		return db.Tokens().Change(t.Context(), of.AccountID, of.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
+			e := event(of, audit.APITokenRotated)
+			e.At = at
+			return token.Change{Ended: []uuid.UUID{x.Record.ID}, Event: e}, nil
+		})
+	},
+	"by its client": func(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft, at time.Time) error {
+		return db.Grants().End(t.Context(), oauth.Ending{
+			AccountID: of.AccountID, TokenID: of.ID, Kind: secret.AccountAccessToken, Candidates: []secret.KeyedDigest{x.Digest}, At: at,
+			Event: event(of, audit.AccessTokenRevoked),
+		})
+	},
+}
+
+// What ended at once has ended at any time, and is no more among the access
+// tokens. Its date is then the earlier one, for servers that know of no other
+// end.
+func TestEndedAtOnce(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 1}.Make(t, db)
+		other := w.Users[len(w.Users)-1].ID
+		for name, end := range endings {
+			for kept, date := range map[string]time.Time{"no date": {}, "an earlier date": later(time.Minute), "a later date": later(time.Hour)} {
+				t.Run(name+", "+kept, func(t *testing.T) {
+					made, _ := issue(t, db, w, uuid.Nil)
+					x := accessDraft(made.ID, newSecret(secret.AccountAccessToken))
+					x.Record.ExpiresAt, x.SeenBy = date, other
+					add := func(token.Token, []token.AccessToken) (token.Change, error) {
+						return token.Change{Access: &x, Event: event(made, audit.APITokenRotated)}, nil
+					}
+					if err := db.Tokens().Change(t.Context(), made.AccountID, made.ID, add); err != nil {
+						t.Fatal(err)
+					}
+					if n := knownTo(t, db, w, other); n != 1 {
+						t.Errorf("%d known before, want 1", n)
+					}
+					at := later(30 * time.Minute)
+					for range 2 { // of which the second changes nothing
+						if err := end(t, db, made, x, at); err != nil {
+							t.Fatal(err)
+						}
+						at = at.Add(time.Minute)
+					}
+					wantEnded(t, db, made, x, earliest(date, later(30*time.Minute)))
+					if n := knownTo(t, db, w, other); n != 0 {
+						t.Errorf("%d known after, want none", n)
+					}
+				})
+			}
+		}
+		n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{Actions: []audit.Action{audit.AccessTokenRevoked}})
+		if err != nil || n != 3 {
+			t.Errorf("%d events of an end by a client, %v; want one each", n, err)
+		}
+	})
+}
+
+func earliest(a, b time.Time) time.Time {
+	if !a.IsZero() && a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// wantEnded fails unless an access token has ended whatever the time is, with
+// the date.
+func wantEnded(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft, date time.Time) {
+	t.Helper()
+	record, err := db.Access().Credential(t.Context(), secret.AccountAccessToken, []secret.KeyedDigest{x.Digest})
+	if err != nil || !record.Ended || !record.Ends[0].Equal(date) {
+		t.Errorf("ended %v at %v, %v; want at %v", record.Ended, record.Ends[0], err, date)
+	}
+	without := func(where string, list []token.AccessToken) {
+		t.Helper()
+		if len(list) != 1 || list[0].ID == x.Record.ID {
+			t.Errorf("%s: %+v", where, list)
+		}
+	}
+	live, err := db.Tokens().AccessTokens(t.Context(), of.AccountID, []uuid.UUID{of.ID}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without("listed", live[of.ID])
+	err = db.Tokens().Change(t.Context(), of.AccountID, of.ID, func(_ token.Token, existing []token.AccessToken) (token.Change, error) {
+		without("handed over", existing)
+		return token.Change{Event: event(of, audit.APITokenUpdated)}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// knownTo is how many live API tokens a person knows at noon.
+func knownTo(t *testing.T, db *gormdb.DB, w dbtest.World, userID uuid.UUID) int {
+	t.Helper()
+	var known map[uuid.UUID][]token.Token
+	err := db.Offboard().Change(t.Context(), w.Account.ID, func(c offboard.Change) (err error) {
+		known, err = c.TokensKnownTo(t.Context(), []uuid.UUID{userID}, noon)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(known[userID])
 }
 
 func TestChangeRefused(t *testing.T) {

@@ -167,8 +167,7 @@ func mustHaveRoom(tx *gorm.DB, d oauth.Draft) error {
 	return err
 }
 
-// End ends an access token of either sort: a granted one is deleted, as it
-// will be anyway, and of a durable one the end is kept.
+// End ends an access token of either sort, whatever its date.
 func (g grants) End(ctx context.Context, e oauth.Ending) error {
 	event, err := newEventRow(e.Event)
 	if err != nil {
@@ -178,18 +177,13 @@ func (g grants) End(ctx context.Context, e oauth.Ending) error {
 	for i, c := range e.Candidates {
 		digests[i] = c.Digest[:]
 	}
-	ended := false
+	var ended int64
 	err = g.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		var err error
 		theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
-		if e.Kind == secret.OAuthAccessToken {
-			theirs = theirs.Where("expires_at > ?", instant{e.At}).Delete(&grantRow{})
-		} else {
-			theirs = theirs.Where("(expires_at IS NULL OR expires_at > ?)", instant{e.At}).Model(&accessRow{}).Update("expires_at", instant{e.At})
+		if ended, err = endOne(theirs, e); err != nil || ended == 0 {
+			return err
 		}
-		if theirs.Error != nil || theirs.RowsAffected == 0 {
-			return theirs.Error
-		}
-		ended = true
 		if err := g.engine.announce(tx, e.AccountID); err != nil {
 			return err
 		}
@@ -198,10 +192,21 @@ func (g grants) End(ctx context.Context, e oauth.Ending) error {
 	// A repeat of what another replica did may reach this one before the feed
 	// does, so this is told even when nothing was left to change.
 	g.tell(err, e.AccountID)
-	if err == nil && !ended {
+	if err == nil && ended == 0 {
 		err = g.notAnothers(ctx, e)
 	}
 	return failed(ctx, "end an access token", err)
+}
+
+// endOne ends the access token that q finds, and returns how many did. A
+// granted one is deleted, as it will be anyway; of a durable one the end is
+// kept.
+func endOne(q *gorm.DB, e oauth.Ending) (int64, error) {
+	if e.Kind != secret.OAuthAccessToken {
+		return endAccess(q, e.At)
+	}
+	deleted := q.Delete(&grantRow{})
+	return deleted.RowsAffected, deleted.Error
 }
 
 // notAnothers returns the fault of an access token that is another API token's.

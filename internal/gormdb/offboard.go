@@ -36,7 +36,7 @@ func (c peopleChange) TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, no
 			AND t.created_by_kind = 'USER' AND t.created_by_id IN @people
 		UNION SELECT x.seen_by, t.id FROM api_tokens AS t JOIN access_tokens AS x ON x.account_id = t.account_id AND x.api_token_id = t.id
 			WHERE t.account_id = @account AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > @now)
-			AND x.seen_by IN @people AND (x.expires_at IS NULL OR x.expires_at > @now)`
+			AND x.seen_by IN @people AND x.ended_at IS NULL AND (x.expires_at IS NULL OR x.expires_at > @now)`
 	holders := map[uuid.UUID][]uuid.UUID{}
 	var ids []uuid.UUID
 	for chunk := range slices.Chunk(userIDs, peoplePerStatement) {

@@ -244,7 +244,7 @@ func (c peopleChange) RemoveMembers(ctx context.Context, ids []uuid.UUID) error 
 // EndSessions ends people's sessions.
 func (c peopleChange) EndSessions(ctx context.Context, userIDs []uuid.UUID, at time.Time, event func(user.Session) audit.Event) error {
 	for chunk := range slices.Chunk(userIDs, peoplePerStatement) {
-		these := picked(user.SessionSelection{AccountID: c.accountID}, at)
+		these := picked(user.SessionSelection{AccountID: c.accountID})
 		these.and("sessions.user_id IN ?", chunk)
 		if _, err := endSessions(c.writing(ctx), these, at, event); err != nil {
 			return failed(ctx, "end sessions", err)

@@ -71,9 +71,6 @@ const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, sess
 	sessions.method, sessions.authenticated_at, sessions.ip, sessions.user_agent,
 	(SELECT email FROM users WHERE users.id = sessions.user_id) AS email`
 
-// liveSession is the condition that a session is live at a moment.
-const liveSession = "sessions.ended_at IS NULL AND sessions.expires_at > ?"
-
 // condition is part of a statement, with its arguments.
 type condition struct {
 	sql  string
@@ -85,10 +82,10 @@ func (c *condition) and(sql string, args ...any) {
 	c.args = append(c.args, args...)
 }
 
-// picked is the condition that a session is of the selection and live at the
-// moment.
-func picked(which user.SessionSelection, at time.Time) condition {
-	c := condition{liveSession, []any{instant{at}}}
+// picked is the condition that a session is of the selection and was not
+// ended, expired or not.
+func picked(which user.SessionSelection) condition {
+	c := condition{sql: "sessions.ended_at IS NULL"}
 	if len(which.IDs) > 0 {
 		c.and("sessions.id IN ?", which.IDs)
 	}
@@ -127,17 +124,19 @@ func sessionsOf(q *gorm.DB) ([]user.Session, error) {
 
 // Sessions returns the live sessions of a selection.
 func (u users) Sessions(ctx context.Context, which user.SessionSelection, at time.Time) ([]user.Session, error) {
-	c := picked(which, at)
+	c := picked(which)
+	c.and("sessions.expires_at > ?", instant{at})
 	all, err := sessionsOf(u.engine.reader(ctx).Raw("SELECT "+sessionColumns+" FROM sessions WHERE "+c.sql, c.args...))
 	return all, failed(ctx, "list sessions", err)
 }
 
-// EndSessions ends the live sessions of a selection.
+// EndSessions ends the sessions of a selection, and returns those that were
+// live.
 func (u users) EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
 	var ended []user.Session
 	err := u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
 		var err error
-		if ended, err = endSessions(tx, picked(which, at), at, event); err != nil {
+		if ended, err = endSessions(tx, picked(which), at, event); err != nil {
 			return err
 		}
 		for _, id := range accountsOf(ended) {
@@ -151,26 +150,39 @@ func (u users) EndSessions(ctx context.Context, which user.SessionSelection, at 
 	if err != nil {
 		return nil, failed(ctx, "end sessions", err)
 	}
-	return ended, nil
+	return liveAt(ended, at), nil
 }
 
-// endSessions ends the live sessions that meet the condition, with their
-// events. Who holds the transaction announces their accounts in it, and tells
-// of them after it.
+// liveAt returns those of the sessions that expire after the moment.
+func liveAt(sessions []user.Session, at time.Time) []user.Session {
+	var live []user.Session
+	for _, s := range sessions {
+		if s.ExpiresAt.After(at) {
+			live = append(live, s)
+		}
+	}
+	return live
+}
+
+// endSessions ends the sessions that meet the condition, and returns them. An
+// expired one is ended, too, since by the clock of another server it may be
+// live; it has no event. Who holds the transaction announces their accounts in
+// it, and tells of them after it.
 func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
 	args := append([]any{instant{at}}, c.args...)
 	ended, err := sessionsOf(tx.Raw("UPDATE sessions SET ended_at = ? WHERE "+c.sql+" RETURNING "+sessionColumns, args...))
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]eventRow, len(ended))
-	for i, s := range ended {
+	live := liveAt(ended, at)
+	rows := make([]eventRow, len(live))
+	for i, s := range live {
 		if rows[i], err = newEventRow(event(s)); err != nil {
 			return nil, err
 		}
 	}
 	if len(rows) == 0 {
-		return nil, nil
+		return ended, nil
 	}
 	return ended, tx.CreateInBatches(rows, rowsPerInsert).Error
 }

@@ -11,7 +11,9 @@ import (
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/offboard"
 	"latchkey/internal/secret"
+	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
@@ -97,6 +99,52 @@ func TestEndSessions(t *testing.T) {
 		}
 		end(user.SessionSelection{UserID: here.Owner.ID})
 		same(t, "what is left of the others", list(user.SessionSelection{}), []uuid.UUID{others.ID})
+	})
+}
+
+// A session that has expired is ended, too, since by another server's clock it
+// may be live. Nothing is said of it.
+func TestEndExpiredSessions(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		var r recorder
+		db.OnChange(r.changed)
+		late := later(2 * time.Hour)
+		for name, end := range map[string]func(user.Session) error{
+			"by a selection": func(s user.Session) error {
+				gone, err := db.Users().EndSessions(t.Context(), user.SessionSelection{UserID: s.UserID}, late, endedEvent)
+				if len(gone) > 0 {
+					t.Errorf("returned %+v", gone)
+				}
+				return err
+			},
+			"with a person's other ones": func(s user.Session) error {
+				return db.SignIn().SetPassword(t.Context(), signin.NewPassword{UserID: s.UserID, Hash: "hash", At: late, Ended: endedEvent})
+			},
+			"with the person's place": func(s user.Session) error {
+				return db.Offboard().Change(t.Context(), w.Account.ID, func(c offboard.Change) error {
+					return c.EndSessions(t.Context(), []uuid.UUID{s.UserID}, late, endedEvent)
+				})
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, value := startSession(t, db, w, w.Owner)
+				r.take()
+				if err := end(s); err != nil {
+					t.Fatal(err)
+				}
+				if !ended(t, db, value) {
+					t.Error("it was not ended")
+				}
+				if told := r.take(); !slices.Equal(told, []uuid.UUID{w.Account.ID}) {
+					t.Errorf("told of %v", told)
+				}
+			})
+		}
+		n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{Actions: []audit.Action{audit.SessionEnded}})
+		if err != nil || n > 0 {
+			t.Errorf("%d events of an end, %v", n, err)
+		}
 	})
 }
 

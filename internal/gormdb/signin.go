@@ -98,7 +98,7 @@ func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
 		if err := recordAll(tx, p.Own); err != nil {
 			return nil, err
 		}
-		others := picked(user.SessionSelection{UserID: p.UserID}, p.At)
+		others := picked(user.SessionSelection{UserID: p.UserID})
 		others.and("sessions.id <> ?", p.Keep)
 		if p.SignedIn {
 			others.and("sessions.method <> ''")
@@ -136,7 +136,7 @@ func (s signIns) Begin(ctx context.Context, started user.Session, digest secret.
 			return nil, err
 		}
 		which := user.SessionSelection{IDs: []uuid.UUID{replaces}, UserID: started.UserID}
-		return endSessions(tx, picked(which, started.CreatedAt), started.CreatedAt, ended)
+		return endSessions(tx, picked(which), started.CreatedAt, ended)
 	})
 }
 

@@ -2,8 +2,10 @@ package gormdb
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/page"
@@ -87,6 +89,7 @@ type accessRow struct {
 	Hint       string
 	CreatedAt  instant
 	ExpiresAt  instant
+	EndedAt    instant
 	SeenBy     uuid.NullUUID
 	LastUsedAt instant
 	LastUsedIP *string
@@ -116,4 +119,17 @@ func (r accessRow) accessToken() (token.AccessToken, error) {
 		ID: r.ID, APITokenID: r.APITokenID, Hint: r.Hint, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
 		LastUsedAt: r.LastUsedAt.Time, LastUsedIP: lastIP,
 	}, nil
+}
+
+// endAccess ends those of the access tokens that q finds and that were not
+// ended before, and returns how many those are. It asks for no date: what has
+// expired by this server's clock may not have by another's. expires_at, which
+// never becomes later, is set for servers of an earlier version, which go by it
+// alone.
+func endAccess(q *gorm.DB, at time.Time) (int64, error) {
+	end := instant{at}
+	ended := q.Model(&accessRow{}).Where("ended_at IS NULL").Updates(map[string]any{
+		"ended_at": end, "expires_at": gorm.Expr("CASE WHEN expires_at < ? THEN expires_at ELSE ? END", end, end),
+	})
+	return ended.RowsAffected, ended.Error
 }

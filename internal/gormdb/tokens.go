@@ -114,8 +114,8 @@ func (t tokens) Change(ctx context.Context, accountID, id uuid.UUID, decide func
 	return failed(ctx, "change API token", err)
 }
 
-// lockToken reads a token and its access tokens. On SQLite the transaction
-// itself keeps other writers out.
+// lockToken reads a token and those of its access tokens that were not ended.
+// On SQLite the transaction itself keeps other writers out.
 func lockToken(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.AccessToken, error) {
 	var held []uuid.UUID
 	lock := clause.Locking{Strength: "NO KEY UPDATE"}
@@ -128,7 +128,7 @@ func lockToken(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.Acces
 		return token.Token{}, nil, err
 	}
 	var rows []accessRow
-	q := tx.Select(accessColumns).Where("account_id = ? AND api_token_id = ?", accountID, id)
+	q := tx.Select(accessColumns).Where("account_id = ? AND api_token_id = ? AND ended_at IS NULL", accountID, id)
 	if err := q.Order("id DESC").Find(&rows).Error; err != nil {
 		return token.Token{}, nil, err
 	}
@@ -152,8 +152,14 @@ func keepChange(tx *gorm.DB, t token.Token, c token.Change) error {
 		}
 	}
 	for id, end := range c.Ends {
-		ended := tx.Table("access_tokens").Where("account_id = ? AND api_token_id = ? AND id = ?", t.AccountID, t.ID, id)
-		if err := ended.Update("expires_at", instant{end}).Error; err != nil {
+		dated := tx.Table("access_tokens").Where("account_id = ? AND api_token_id = ? AND id = ?", t.AccountID, t.ID, id)
+		if err := dated.Update("expires_at", instant{end}).Error; err != nil {
+			return err
+		}
+	}
+	if len(c.Ended) > 0 {
+		theirs := tx.Where("account_id = ? AND api_token_id = ? AND id IN ?", t.AccountID, t.ID, c.Ended)
+		if _, err := endAccess(theirs, c.Event.At); err != nil {
 			return err
 		}
 	}
@@ -288,7 +294,7 @@ func (t tokens) CountStoreTokens(ctx context.Context, accountID uuid.UUID, store
 func (t tokens) AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.AccessToken, error) {
 	var rows []accessRow
 	q := t.engine.reader(ctx).Select(accessColumns).Where("account_id = ? AND api_token_id IN ?", accountID, tokenIDs).
-		Where("(expires_at IS NULL OR expires_at > ?)", instant{now})
+		Where("ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", instant{now})
 	if err := q.Order("id DESC").Find(&rows).Error; err != nil {
 		return nil, failed(ctx, "read access tokens", err)
 	}

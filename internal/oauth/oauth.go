@@ -78,10 +78,11 @@ type Repository interface {
 	// ended. It returns fault.LimitReached otherwise, and fault.NotFound when
 	// the API token is revoked.
 	Grant(ctx context.Context, d Draft) error
-	// End ends the access token if it is the API token's and lives. Otherwise
-	// it changes nothing, which is no error unless the access token is another
-	// API token's, whether it lives or not, and not yet forgotten: then it
-	// returns ErrAnothers.
+	// End ends the access token, at once by every server's clock, if it is the
+	// API token's and was not ended before. Its own date may have passed: by
+	// another server's clock it may not have. Otherwise it changes nothing,
+	// which is no error unless the access token is another API token's, whether
+	// it lives or not, and not yet forgotten: then it returns ErrAnothers.
 	End(ctx context.Context, e Ending) error
 }
 

@@ -164,7 +164,7 @@ func (s *Service) narrow(held scope.Set, asked string) (scope.Set, error) {
 }
 
 // Revoke ends an access token of a client that Authenticate let in, granted
-// or not. A token that lives no more, or that there is not, is left alone,
+// or not. A token that was ended before, or that there is not, is left alone,
 // which is no error (RFC 7009, section 2.2). It returns fault.Forbidden for
 // another client's and for whatever is issued to no client (section 2.1).
 func (s *Service) Revoke(ctx context.Context, client *auth.Principal, presented string) error {

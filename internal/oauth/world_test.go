@@ -192,8 +192,8 @@ func other(t testing.TB, kind secret.Kind) secret.Secret {
 type sibling struct{ verifier *access.Verifier }
 
 // newSibling opens the database once more and hears its feed until the test
-// ends.
-func newSibling(t *testing.T, h *house) sibling {
+// ends. Its clock is behind that of the house.
+func newSibling(t *testing.T, h *house, behind time.Duration) sibling {
 	t.Helper()
 	db := dbtest.Open(t, h.url)
 	var feed *gormdb.Feed
@@ -213,6 +213,22 @@ func newSibling(t *testing.T, h *house) sibling {
 		}
 	}
 	return sibling{access.NewVerifier(access.Config{
-		Repository: db.Access(), Keys: h.keys, Catalogue: scope.Default(), Memory: memory, Now: func() time.Time { return h.clock },
+		Repository: db.Access(), Keys: h.keys, Catalogue: scope.Default(), Memory: memory, Now: func() time.Time { return h.clock.Add(-behind) },
 	})}
+}
+
+func (s sibling) look(value secret.Secret) error {
+	_, err := s.verifier.Look(context.Background(), value.Reveal(), home)
+	return err
+}
+
+// mustRefuse waits until the sibling refuses what was ended, which takes it as
+// long as to hear of it.
+func (s sibling) mustRefuse(t *testing.T, value secret.Secret) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); fault.KindOf(s.look(value)) != fault.Unauthenticated; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is honoured elsewhere")
+		}
+	}
 }

@@ -48,9 +48,10 @@ func until(end time.Time) time.Time {
 func (s *shelf) powerOf(c credential, at time.Time) (power, bool) {
 	t := s.tokens[c.tokenID]
 	i := slices.IndexFunc(s.access[c.tokenID], func(a token.AccessToken) bool { return a.ID == c.accessID })
-	ends := []time.Time{t.ExpiresAt, s.access[c.tokenID][i].ExpiresAt}
+	access := s.access[c.tokenID][i]
+	ends := []time.Time{t.ExpiresAt, access.ExpiresAt}
 	end := slices.MinFunc(ends, func(a, b time.Time) int { return until(a).Compare(until(b)) })
-	return power{t.Scopes, end, t.AllowedIPRanges}, t.Status(at) == token.Active && at.Before(until(end))
+	return power{t.Scopes, end, t.AllowedIPRanges}, t.Status(at) == token.Active && !s.hasEnded(access) && at.Before(until(end))
 }
 
 // attack is a run of the property: a shelf of tokens, and the credentials that grew out of one.

@@ -48,9 +48,10 @@ type Repository interface {
 	// nothing and returns the ids that are not in the account, or that
 	// OnlyStores excludes, if there are any.
 	Revoke(ctx context.Context, e Ending) (unknown []uuid.UUID, err error)
-	// Change hands the token, locked against other writers, to decide and
-	// keeps what it returns in the same transaction. An error of decide
-	// changes nothing and is returned.
+	// Change hands the token, locked against other writers, to decide, with
+	// those of its access tokens that nothing has ended, expired or not, and
+	// keeps what it returns in the same transaction. An error of decide changes
+	// nothing and is returned.
 	Change(ctx context.Context, accountID, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error
 	Lister
 }
@@ -75,6 +76,9 @@ type Change struct {
 	Token *Token
 	// Ends sets the expiry of access tokens, by id.
 	Ends map[uuid.UUID]time.Time
+	// Ended are the access tokens that end at once, by every server's clock:
+	// at the moment of Event.
+	Ended []uuid.UUID
 	// Access is an access token to add; nil adds none.
 	Access *AccessDraft
 	Event  audit.Event
@@ -210,7 +214,8 @@ func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 		}
 		rotation = Rotation{Token: t, AccessToken: value, PreviousExpiresAt: previous}
 		details := []audit.Detail{{Name: "previousExpiresAt", Value: previous.Format(time.RFC3339)}, {Name: "hint", Value: access.Record.Hint}}
-		return Change{Ends: endings(existing, now, previous), Access: &access, Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
+		ends, ended := endings(existing, now, previous)
+		return Change{Ends: ends, Ended: ended, Access: &access, Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
 	})
 	if err != nil {
 		return Rotation{}, err
@@ -218,20 +223,20 @@ func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 	return rotation, nil
 }
 
-// endings dates the end of the access tokens that a rotation leaves behind:
-// the current one, which no rotation has dated yet, at until; all others now.
-// It goes by that and not by which is newest, since clocks of replicas differ.
-func endings(existing []AccessToken, now, until time.Time) map[uuid.UUID]time.Time {
-	ends := map[uuid.UUID]time.Time{}
+// endings returns the ends of the access tokens that a rotation leaves behind:
+// the current one, which no rotation has dated yet, ends at until if that is
+// yet to come; all others end at once. It goes by that, and neither by which is
+// newest nor by which have expired, since clocks of replicas differ.
+func endings(existing []AccessToken, now, until time.Time) (ends map[uuid.UUID]time.Time, ended []uuid.UUID) {
+	ends = map[uuid.UUID]time.Time{}
 	for _, a := range existing {
-		switch {
-		case a.ExpiresAt.IsZero():
+		if a.ExpiresAt.IsZero() && until.After(now) {
 			ends[a.ID] = until
-		case a.ExpiresAt.After(now):
-			ends[a.ID] = now
+		} else {
+			ended = append(ended, a.ID)
 		}
 	}
-	return ends
+	return ends, ended
 }
 
 // change runs decide on a token that the principal can see, if it manages any.

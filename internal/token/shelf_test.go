@@ -23,6 +23,7 @@ type shelf struct {
 	mu      sync.Mutex
 	tokens  map[uuid.UUID]token.Token
 	access  map[uuid.UUID][]token.AccessToken // by API token, as they were added
+	ended   []uuid.UUID                       // the access tokens that ended at once
 	owner   map[secret.Digest]uuid.UUID       // the access token of each digest
 	events  []audit.Event
 	drafts  []token.Draft
@@ -90,7 +91,7 @@ func (s *shelf) Change(_ context.Context, accountID, id uuid.UUID, decide func(t
 	if !ok || t.AccountID != accountID {
 		return errNone
 	}
-	change, err := decide(t, slices.Clone(s.access[id]))
+	change, err := decide(t, slices.DeleteFunc(slices.Clone(s.access[id]), s.hasEnded))
 	if err != nil {
 		return err
 	}
@@ -101,10 +102,11 @@ func (s *shelf) Change(_ context.Context, accountID, id uuid.UUID, decide func(t
 		s.tokens[id] = *change.Token
 	}
 	for i, a := range s.access[id] {
-		if end, ended := change.Ends[a.ID]; ended {
+		if end, dated := change.Ends[a.ID]; dated {
 			s.access[id][i].ExpiresAt = end
 		}
 	}
+	s.ended = append(s.ended, change.Ended...)
 	if change.Access != nil {
 		s.add(*change.Access)
 	}
@@ -119,10 +121,12 @@ func (s *shelf) Token(_ context.Context, accountID, id uuid.UUID) (token.Token, 
 	return token.Token{}, errNone
 }
 
+func (s *shelf) hasEnded(a token.AccessToken) bool { return slices.Contains(s.ended, a.ID) }
+
 // live returns the access tokens of an API token that work at the moment.
 func (s *shelf) live(id uuid.UUID, at time.Time) []token.AccessToken {
 	return slices.DeleteFunc(slices.Clone(s.access[id]), func(a token.AccessToken) bool {
-		return !a.ExpiresAt.IsZero() && !at.Before(a.ExpiresAt)
+		return s.hasEnded(a) || !a.ExpiresAt.IsZero() && !at.Before(a.ExpiresAt)
 	})
 }
 

@@ -77,8 +77,8 @@ type Change interface {
 	// place in a store any more, and takes them out of
 	// the account.
 	RemoveMembers(ctx context.Context, ids []uuid.UUID) error
-	// EndSessions ends the live sessions of people in the account, each with
-	// its event.
+	// EndSessions ends the sessions of people in the account, by every server's
+	// clock, those that are live at the moment with an event each.
 	EndSessions(ctx context.Context, userIDs []uuid.UUID, at time.Time, event func(Session) audit.Event) error
 	// SetOwner makes a member the owner of a store, or of the account where
 	// storeID is zero.

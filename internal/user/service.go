@@ -52,11 +52,11 @@ type Repository interface {
 	// Sessions returns those of the selection that are live at the moment,
 	// newest first.
 	Sessions(ctx context.Context, which SessionSelection, at time.Time) ([]Session, error)
-	// EndSessions ends those of the selection that are live at the moment, for
-	// good, each with its event, and returns them, newest first. When it
-	// returns, every verifier of this process has heard of it. It returns
-	// fault.NotFound, and ends none, when one of the selection's ids names no
-	// session there.
+	// EndSessions ends those of the selection, for good and by every server's
+	// clock, and returns those that were live at the moment, newest first, each
+	// of which has its event. When it returns, every verifier of this process
+	// has heard of it. It returns fault.NotFound, and ends none, when one of the
+	// selection's ids names no session there.
 	EndSessions(ctx context.Context, which SessionSelection, at time.Time, event func(Session) audit.Event) ([]Session, error)
 }
 
