@@ -24,7 +24,7 @@ var (
 // Parse reads a table in the form that the built-in one explains. It returns
 // fault.Invalid with everything that is wrong with it, each with its line:
 // unknown keys, malformed paths, paths named twice, scopes that are not in the
-// catalogue, routes that need nothing.
+// catalogue, routes that need nothing or any credential among others.
 func Parse(r io.Reader, catalogue *scope.Catalogue) (*Table, error) {
 	root, err := strictyaml.Read(r, "table of routes", sizeLimit)
 	if err != nil {
@@ -81,6 +81,9 @@ func (p *parser) scopes(m strictyaml.Mapping, key string) []string {
 			all = append(all, name)
 		}
 	}
+	if len(elements) > 1 && slices.Contains(all, anyCredential) {
+		p.Add(n.Line, "%q lets every credential in, so name it alone or leave it out", anyCredential)
+	}
 	return all
 }
 
@@ -89,6 +92,9 @@ func (p *parser) path(n *strictyaml.Node, r *rule) {
 	path := p.Text(n, "a path", validPath, "is not made of a slash and a segment each time: letters, digits and -._~, or {name}, or ** at the end")
 	if path == "" {
 		return
+	}
+	if strings.HasPrefix(path, "/stores/{") {
+		p.Add(n.Line, "the path %q is to be written as it stands after /stores/{hash}", path)
 	}
 	segments := strings.Split(path[1:], "/")
 	for i, segment := range segments {

@@ -38,6 +38,8 @@ func TestParseFaults(t *testing.T) {
 		{"asterisks before the end", "routes:\n  - {paths: [/**/a], read: any}", []string{malformed}},
 		{"a name without an end", "routes:\n  - {paths: ['/{a'], read: any}", []string{malformed}},
 		{"a path twice", "routes:\n  - {paths: ['/a/{x}'], read: any}\n  - {paths: ['/a/{y}'], read: any}", []string{"line 3: path /a/{y} is on line 2 already"}},
+		{"any among others", "routes:\n  - {paths: [/a], read: [store_cart, any]}", []string{`line 2: "any" lets every credential in`}},
+		{"below the store", "routes:\n  - {paths: ['/stores/{hash}/v3/a'], read: any}", []string{"as it stands after /stores/{hash}"}},
 		{"several", "routes:\n  - {paths: [a], read: b}\n  - c", []string{"line 2: read", "line 2: a path", "line 3: a route has the keys"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
