@@ -114,8 +114,8 @@ func (f *Feed) hear(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.interruptions.Add(1)
 		f.obstacle.Store(obstacleOf(err))
+		f.interruptions.Add(1)
 		if time.Since(started) > longestPause {
 			pause = firstPause
 		}
