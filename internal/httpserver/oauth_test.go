@@ -326,6 +326,8 @@ func TestIntrospection(t *testing.T) {
 		{"a token, by the header", "token=lks_store", []string{byHeader}, 200, ofStore, ""},
 		{"a token, by bearer", "token=lks_store&token_type_hint=access_token", []string{byBearer}, 200, ofStore, ""},
 		{"a session", "token=lku_person", []string{byHeader}, 200, person, ""},
+		{"a session of a browser", "token=lku_browser", []string{byHeader}, 200, inactive, ""},
+		{"a session of a browser, itself", "token=lku_browser", []string{"Authorization: Bearer lku_browser"}, 401, "invalid_token", wrong},
 		{"an unknown token", "token=lka_unknown", []string{byHeader}, 200, inactive, ""},
 		{"a key of a gateway", "token=" + gatewayKey, []string{byHeader}, 200, inactive, ""},
 		{"a confined token from an address of its own", "token=lka_confined&client_ip=203.0.113.9", []string{byHeader}, 200, confined, ""},

@@ -172,8 +172,7 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 }
 
 // authenticate finds out who presents the request's credential, unless the
-// client's address presented too many that do not work. The session of a
-// browser is the control panel's alone. It returns what was
+// client's address presented too many that do not work. It returns what was
 // presented whatever comes of it.
 func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (record *access.Record, presented string, err error) {
 	presented, err = credential(h)
@@ -181,11 +180,7 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 		return nil, presented, limited
 	}
 	if err == nil {
-		record, err = p.Verifier.Look(ctx, presented, x.origin())
-	}
-	if err == nil && record.Method != "" {
-		// Out of its cookie it would do what the panel asks for another proof for.
-		err = access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonKind, Of: record.Principal.ID})
+		record, err = p.look(ctx, presented, x.origin())
 	}
 	p.judged(x, presented, err)
 	if err != nil {
@@ -193,6 +188,17 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 	}
 	x.principal = &record.Principal
 	return record, presented, nil
+}
+
+// look is Verifier.Look for everything but the control panel, whose alone the
+// session of a browser is: out of its cookie it would do what the panel asks
+// for another proof for.
+func (p *public) look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+	record, err := p.Verifier.Look(ctx, presented, origin)
+	if err == nil && record.Method != "" {
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonKind, Of: record.Principal.ID})
+	}
+	return record, err
 }
 
 // whyNone is why a request is refused that presents nothing.
