@@ -39,6 +39,7 @@ func (p *public) oauthIntrospect(x *exchange, r *http.Request) {
 func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (*access.Record, error) {
 	presented, err := asking(r.Header)
 	if err != nil {
+		x.why = whySeveral // unless there is none, which challenged knows
 		return nil, x.challenged(presented, err)
 	}
 	gateway := r.Header[gatewayHeader] != nil || strings.HasPrefix(presented, string(secret.GatewayKey))

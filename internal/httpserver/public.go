@@ -201,8 +201,11 @@ func (p *public) look(ctx context.Context, presented string, origin auth.Origin)
 	return record, err
 }
 
-// whyNone is why a request is refused that presents nothing.
-const whyNone = "no credential"
+// Why a request is refused that presents nothing, or more than one thing.
+const (
+	whyNone    = "no credential"
+	whySeveral = "two credentials"
+)
 
 // judged hears what came of a credential that was looked at: for the rates,
 // the metrics and the request's line in the log.
@@ -219,7 +222,7 @@ func (p *public) verified(x *exchange, presented string, err error) {
 	case refusal != nil:
 		x.why, x.of = string(refusal.Reason), refusal.Of
 	case kind == fault.Invalid:
-		x.why = "two credentials"
+		x.why = whySeveral
 	case kind == fault.Unauthenticated && presented == "":
 		x.why = whyNone
 	case kind == fault.Unauthenticated: // no credential could be made of it
