@@ -102,7 +102,7 @@ func newAPI(t *testing.T, url string, limits graph.Limits) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory, err := access.NewMemory(1000, time.Hour, func() bool { return true })
+	memory, err := access.NewMemory(1000, time.Hour, func() bool { return true }, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -247,7 +247,7 @@ func (v *Verifier) recall(digest secret.Digest, find func() (Record, error)) (*R
 		return &r, nil
 	}
 	if v.memory == nil {
-		return load()
+		return prompt(v.now, load)
 	}
 	return v.memory.records.recall(digest, load)
 }
@@ -263,7 +263,7 @@ func (v *Verifier) Store(ctx context.Context, hash string) (*Store, error) {
 		return &s, err
 	}
 	if v.memory == nil {
-		return load()
+		return prompt(v.now, load)
 	}
 	// A part of a request would keep the whole of it in memory.
 	return v.memory.stores.recall(strings.Clone(hash), load)

@@ -28,13 +28,15 @@ type Memory struct {
 	floor    atomic.Uint64
 	latest   [4096]atomic.Uint64
 	hearing  func() bool
+	now      func() time.Time
 }
 
 // NewMemory returns a memory of at most size credentials, and as many stores of
 // either sort, each at most age old. It is used only while hearing reports that
-// changes are heard; see Changed and Forget for what the hearer calls.
-func NewMemory(size int, age time.Duration, hearing func() bool) (*Memory, error) {
-	m := &Memory{hearing: hearing}
+// changes are heard; see Changed and Forget for what the hearer calls. The time
+// that reading takes is told by now.
+func NewMemory(size int, age time.Duration, hearing func() bool, now func() time.Time) (*Memory, error) {
+	m := &Memory{hearing: hearing, now: now}
 	m.familiar = familiar{memory: m, slots: make([]atomic.Pointer[acquaintance], max(0, min(size/4, mostFamiliar)))}
 	var err error
 	m.records, err = newShelf(m, size-len(m.familiar.slots), age, func(d secret.Digest) string { return string(d[:]) },

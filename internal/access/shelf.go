@@ -57,7 +57,7 @@ func (s *shelf[K, V]) close() {
 // otherwise what load returns. It returns fault.NotFound when there is nothing.
 func (s *shelf[K, V]) recall(key K, load func() (*V, error)) (*V, error) {
 	if !s.memory.hearing() {
-		return load()
+		return prompt(s.memory.now, load)
 	}
 	if r, ok := s.there.GetIfPresent(key); ok && s.good(r) {
 		return r.value, nil
@@ -78,8 +78,9 @@ func (s *shelf[K, V]) isAbsent(key K) bool {
 func errAbsent() error { return fault.Errorf(fault.NotFound, "There is no such thing.") }
 
 // once lets one of those who ask at the same time load, and the others have
-// what it found. Whoever came later than a change that it may not have seen,
-// or finds that it failed, loads alone: a failure can be the other's own.
+// what it found. If a change came meanwhile that it may not have seen, or could
+// have come unheard, each of them loads alone, and so do the others if it
+// failed: a failure can be its own.
 func (s *shelf[K, V]) once(key K, load func() (*V, error)) (*V, error) {
 	mine := false
 	found, err, _ := s.flights.Do(s.name(key), func() (any, error) {
@@ -88,15 +89,15 @@ func (s *shelf[K, V]) once(key K, load func() (*V, error)) (*V, error) {
 	})
 	r, _ := found.(remembered[V])
 	switch {
-	case mine:
-		return r.value, err
+	case mine && err != nil:
+		return nil, err
 	case !s.memory.hearing():
 	case err == nil && s.good(r):
 		return r.value, nil
 	case fault.KindOf(err) == fault.NotFound && s.isAbsent(key):
 		return nil, err
 	}
-	return load()
+	return prompt(s.memory.now, load)
 }
 
 // load reads, and remembers what it found unless it may be old already.

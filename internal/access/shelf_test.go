@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 )
 
@@ -102,6 +103,81 @@ func TestNoLookUpIsSharedAcrossAChange(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a request read is not believed when its server stood still meanwhile, or heard of a change: the token was revoked.
+func TestWhatWasReadIsOld(t *testing.T) {
+	stopped := func(*gate) { time.Sleep(2 * time.Second) }
+	for _, tc := range []struct {
+		name string
+		// deaf says that the server hears nothing from the start; meanwhile
+		// happens while it reads for the first time, later while it reads again.
+		deaf             bool
+		meanwhile, later func(*gate)
+		want             fault.Kind
+		asked            int64
+	}{
+		{"stopped, and deaf since", false, func(g *gate) { stopped(g); g.deaf.Store(true) }, nil, fault.Unauthenticated, 2},
+		{"stopped, and the change heard", false, func(g *gate) { stopped(g); g.memory.Changed(account) }, nil, fault.Unauthenticated, 2},
+		{"a change heard", false, func(g *gate) { g.memory.Changed(account) }, nil, fault.Unauthenticated, 2},
+		{"changes missed", false, func(g *gate) { g.memory.Forget() }, nil, fault.Unauthenticated, 2},
+		{"a change of another account heard", false, func(g *gate) { g.memory.Changed(uuid.New()) }, nil, "", 1},
+		{"slow", false, stopped, nil, "", 1},
+		{"deaf", true, func(*gate) { time.Sleep(1900 * time.Millisecond) }, nil, "", 1},
+		{"deaf and stopped", true, stopped, nil, fault.Unauthenticated, 2},
+		{"deaf and stopped twice", true, stopped, stopped, fault.Internal, 2},
+		{"stopped twice, and deaf since", false, func(g *gate) { stopped(g); g.deaf.Store(true) }, stopped, fault.Unauthenticated, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := open(t)
+				s := g.token(nil)
+				g.deaf.Store(tc.deaf)
+				g.repo.reading = func() {
+					deed := tc.meanwhile
+					switch g.repo.asked.Load() {
+					case 1:
+						g.keep(s, access.Record{Principal: auth.Principal{Kind: auth.APIToken, AccountID: account}, Ended: true})
+					case 2:
+						deed = tc.later
+					default:
+						return
+					}
+					if deed != nil {
+						deed(g)
+					}
+				}
+				_, err := g.Verify(ctx, s.Reveal(), auth.Origin{})
+				if err == nil && tc.want != "" || err != nil && fault.KindOf(err) != tc.want {
+					t.Errorf("got %v, want kind %q", err, tc.want)
+				}
+				if tc.want == fault.Internal && !errors.Is(err, fault.ErrUnavailable) {
+					t.Errorf("got %v, want fault.ErrUnavailable", err)
+				}
+				if n := g.repo.asked.Load(); n != tc.asked {
+					t.Errorf("asked %d times, want %d", n, tc.asked)
+				}
+				g.memory.Close()
+			})
+		})
+	}
+}
+
+func TestWhatWasReadIsOldWithoutMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t)
+		s := g.token(nil)
+		g.repo.stores["acme1us"] = access.Store{ID: uuid.New(), AccountID: account}
+		v := access.NewVerifier(access.Config{Repository: g.repo, Keys: g.keys, Catalogue: scope.Default(), Now: time.Now})
+		g.repo.reading = func() { time.Sleep(2 * time.Second) }
+		if _, err := v.Verify(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, fault.ErrUnavailable) || g.repo.asked.Load() != 2 {
+			t.Errorf("got %v, asked %d times", err, g.repo.asked.Load())
+		}
+		if _, err := v.Store(ctx, "acme1us"); err != nil {
+			t.Errorf("a store, at once: %v", err)
+		}
+		g.memory.Close()
+	})
 }
 
 // A failure can be the own fault of whoever asked, whose request was given up for instance: the others ask again.

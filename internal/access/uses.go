@@ -88,12 +88,21 @@ func (u *Uses) take() []Use {
 	return uses
 }
 
-// Flush keeps what was gathered. What cannot be kept stays for the next time.
+// flushTime is how long a flush may take. One that hangs, on a connection that
+// is dead or a row that is locked, must not keep those after it waiting: with
+// an interval of ten seconds, what was used is kept within a minute even if
+// two of them hang.
+const flushTime = 20 * time.Second
+
+// Flush keeps what was gathered. What cannot be kept, or not in flushTime,
+// stays for the next time.
 func (u *Uses) Flush(ctx context.Context) error {
 	uses := u.take()
 	if len(uses) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
 	err := u.repo.KeepUses(ctx, uses)
 	if err != nil {
 		for _, use := range uses {

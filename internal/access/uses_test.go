@@ -22,6 +22,7 @@ type useTable struct {
 	mu      sync.Mutex
 	kept    [][]access.Use
 	failing error
+	hanging int       // how many calls do not return before their context ends
 	ended   bool      // whether the context of the latest call had ended
 	until   time.Time // the deadline of that context
 }
@@ -31,6 +32,11 @@ func (r *useTable) KeepUses(ctx context.Context, uses []access.Use) error {
 	defer r.mu.Unlock()
 	r.ended = ctx.Err() != nil
 	r.until, _ = ctx.Deadline()
+	if r.hanging > 0 {
+		r.hanging--
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if r.failing != nil {
 		return r.failing
 	}
@@ -199,6 +205,34 @@ func TestRunFlushesAtIntervalsAndAtTheEnd(t *testing.T) {
 		}
 		if repo.ended || repo.until.IsZero() || time.Until(repo.until) > 5*time.Second {
 			t.Errorf("the last batch: its context had ended: %v, and runs until %v", repo.ended, repo.until)
+		}
+	})
+}
+
+// Flushes that hang end, and what they had is kept with what came meanwhile,
+// all within a minute.
+func TestFlushesHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo, first, later := &useTable{hanging: 2}, uuid.New(), uuid.New()
+		u := access.NewUses(repo)
+		ctx, cancel := context.WithCancel(t.Context())
+		var failures []error
+		ended := make(chan struct{})
+		go func() {
+			u.Run(ctx, 10*time.Second, time.Second, func(err error) { failures = append(failures, err) })
+			close(ended)
+		}()
+		u.Note(use(first, now, "192.0.2.1"))
+		time.Sleep(15 * time.Second) // the first one hangs
+		u.Note(use(later, now, "192.0.2.2"))
+		time.Sleep(45 * time.Second)
+		cancel()
+		<-ended
+		if len(repo.kept) != 1 || !slices.Contains(repo.kept[0], use(first, now, "192.0.2.1")) || !slices.Contains(repo.kept[0], use(later, now, "192.0.2.2")) {
+			t.Errorf("kept %v", repo.kept)
+		}
+		if len(failures) != 2 || !errors.Is(failures[0], context.DeadlineExceeded) {
+			t.Errorf("failures %v, want one for each that hung", failures)
 		}
 	})
 }

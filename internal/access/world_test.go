@@ -99,7 +99,7 @@ func openWith(t testing.TB, size int, age time.Duration) *gate {
 	if g.keys, err = secret.NewKeyring(rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	if g.memory, err = access.NewMemory(size, age, func() bool { return !g.deaf.Load() }); err != nil {
+	if g.memory, err = access.NewMemory(size, age, func() bool { return !g.deaf.Load() }, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.memory.Close)

@@ -74,7 +74,7 @@ func New(keys Keys, replicas func(context.Context) ([]access.Replica, error), no
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "latchkey_revocation_lag_seconds", Help: "Time from the answer to a revocation until the replica refused the credential, measured by this server's canary.",
+			Name: "latchkey_revocation_lag_seconds", Help: "Time from the answer to a revocation until the replica refused the credential, or was last seen to honour it, measured by this server's canary.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5},
 		}, []string{"replica"}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
@@ -202,27 +202,51 @@ func (c *Canary) warm(ctx context.Context, r access.Replica, key secret.Secret) 
 	return nil
 }
 
-// measure asks until the key is refused, and notes when that was answered.
+// measure notes how long after its deletion the key was refused and, where it
+// was not, how long it was honoured, if that breaks the bound.
 func (c *Canary) measure(ctx context.Context, r access.Replica, key secret.Secret, deleted time.Time) error {
+	lag, err := c.watch(ctx, r, key, deleted)
+	if err == nil || lag > access.Lease {
+		c.lag.WithLabelValues(r.Name).Observe(lag.Seconds())
+	}
+	return err
+}
+
+// watch asks until the key is refused, and returns how long after its deletion
+// that was answered. With an error it returns for how long after its deletion
+// the key was seen to be honoured.
+func (c *Canary) watch(ctx context.Context, r access.Replica, key secret.Secret, deleted time.Time) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var honoured time.Duration
 	for {
+		asked := c.now()
 		status, err := c.ask(ctx, r, key)
 		switch {
 		case err == nil && status == http.StatusUnauthorized:
-			c.lag.WithLabelValues(r.Name).Observe(c.now().Sub(deleted).Seconds())
-			return nil
+			return c.now().Sub(deleted), nil
 		case err == nil && status != http.StatusOK:
-			return fmt.Errorf("it answers %d to a key that was deleted", status)
-		case err != nil && ctx.Err() == nil:
-			return err
+			return honoured, fmt.Errorf("it answers %d to a key that was deleted", status)
+		case err == nil:
+			honoured = asked.Sub(deleted)
+		case ctx.Err() == nil:
+			return honoured, err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("it honoured a deleted key for %s", patience)
+			return honoured, unrefused(honoured)
 		case <-time.After(pollInterval):
 		}
 	}
+}
+
+// unrefused says what was seen of a replica whose refusal was waited for in
+// vain.
+func unrefused(honoured time.Duration) error {
+	if honoured == 0 {
+		return fmt.Errorf("it has not answered within %s after a key was deleted", patience)
+	}
+	return fmt.Errorf("it honoured a key %s after that was deleted, and has not refused it within %s", honoured.Round(time.Millisecond), patience)
 }
 
 // ask asks a replica about the key, by the key. No error holds it.

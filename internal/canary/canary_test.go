@@ -117,6 +117,21 @@ func (w *world) lagging(lag time.Duration) http.HandlerFunc {
 	}
 }
 
+// breaking is a replica that honours a deleted key for some time, and from then on answers as it is told.
+func (w *world) breaking(after time.Duration, then http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		if key := r.FormValue("token"); !w.keys.works(key, after) {
+			then(rw, r)
+		}
+	}
+}
+
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func unavailable(rw http.ResponseWriter, _ *http.Request) {
+	rw.WriteHeader(http.StatusServiceUnavailable)
+}
+
 // measured returns the metrics: the sum of lags by replica, and the failures.
 func (w *world) measured(t *testing.T) (lags map[string]float64, failures float64) {
 	t.Helper()
@@ -153,13 +168,42 @@ func TestRoundMeasuresEachReplica(t *testing.T) {
 	}
 }
 
+// A replica that breaks the bound is measured as one that does, whether it is seen to refuse in the end or not.
+func TestRoundMeasuresWhatBreaksTheBound(t *testing.T) {
+	for _, tc := range []struct {
+		name, says  string
+		replica     func(w *world) http.HandlerFunc
+		least, most float64 // of the lag, in seconds
+		failures    float64
+	}{
+		{"it refuses late", "", func(w *world) http.HandlerFunc { return w.lagging(2500 * time.Millisecond) }, 2.5, 4, 0},
+		{"it never refuses", "has not refused it within 5s", func(w *world) http.HandlerFunc { return w.lagging(time.Hour) }, 4, 5.5, 1},
+		{"it honours the key for long, and breaks", "503", func(w *world) http.HandlerFunc { return w.breaking(2500*time.Millisecond, unavailable) }, 2.1, 2.5, 1},
+		{"it honours the key for long, and hangs", "has not refused it within 5s", func(w *world) http.HandlerFunc { return w.breaking(2500*time.Millisecond, hang) }, 2.1, 2.5, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.serve(t, "bad", tc.replica(w))
+			w.Round(t.Context())
+			lags, failures := w.measured(t)
+			if got := lags["bad"]; got < tc.least || got > tc.most || failures != tc.failures || !strings.Contains(w.log.String(), tc.says) {
+				t.Errorf("lags %v, %v failures: %s", lags, failures, &w.log)
+			}
+		})
+	}
+}
+
 // What cannot be measured is counted and said, and spoils nothing of the rest.
 func TestRoundCountsFailures(t *testing.T) {
 	for _, tc := range []struct {
 		name, says string
 		replica    func(w *world) http.HandlerFunc
 	}{
-		{"it never refuses", "honoured a deleted key", func(w *world) http.HandlerFunc { return w.lagging(time.Hour) }},
+		{"it answers nothing any more", "has not answered within 5s", func(w *world) http.HandlerFunc { return w.breaking(0, hang) }},
+		{"it honours the key for a moment, and answers nothing any more", "has not refused it within 5s", func(w *world) http.HandlerFunc {
+			return w.breaking(100*time.Millisecond, hang)
+		}},
 		{"it refuses a key that works", "401 to a key that works", func(*world) http.HandlerFunc {
 			return func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) }
 		}},
@@ -168,17 +212,7 @@ func TestRoundCountsFailures(t *testing.T) {
 				http.Redirect(rw, r, w.replicas[0].URL+r.URL.Path, http.StatusTemporaryRedirect)
 			}
 		}},
-		{"it breaks", "503 to a key that was deleted", func(w *world) http.HandlerFunc {
-			lagging := w.lagging(0)
-			return func(rw http.ResponseWriter, r *http.Request) {
-				key, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-				if !w.keys.works(key, 0) {
-					rw.WriteHeader(http.StatusServiceUnavailable)
-					return
-				}
-				lagging(rw, r)
-			}
-		}},
+		{"it breaks", "503 to a key that was deleted", func(w *world) http.HandlerFunc { return w.breaking(0, unavailable) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -223,7 +223,7 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 	if b.cfg.LastUseInterval > 0 {
 		v.uses = access.NewUses(b.db.Uses())
 	}
-	memory, err := access.NewMemory(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() })
+	memory, err := access.NewMemory(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() }, time.Now)
 	if err != nil {
 		return nil, fmt.Errorf("make the memory of credentials: %w", err)
 	}

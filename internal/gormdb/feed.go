@@ -19,7 +19,7 @@ import (
 // trusts its memory of nothing lease later.
 const (
 	// lease is how long a proof that all was heard is good for.
-	lease = 2 * time.Second
+	lease = access.Lease
 	// proofInterval is how often a proof is sought.
 	proofInterval = 500 * time.Millisecond
 	// firstPause and longestPause bound the wait before connecting again.
@@ -114,8 +114,8 @@ func (f *Feed) hear(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.interruptions.Add(1)
 		f.obstacle.Store(obstacleOf(err))
+		f.interruptions.Add(1)
 		if time.Since(started) > longestPause {
 			pause = firstPause
 		}
@@ -140,13 +140,7 @@ func (f *Feed) Hearing() bool {
 	return elapsed(*proof) < lease
 }
 
-// elapsed returns how much time has passed, at least. The monotonic clock goes
-// on while this process is stopped but not while the machine sleeps; the wall
-// clock does, but can be set back.
-func elapsed(since time.Time) time.Duration {
-	now := time.Now()
-	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
-}
+func elapsed(since time.Time) time.Duration { return access.Elapsed(since, time.Now()) }
 
 // Check returns nil while the feed hears, and otherwise fault.Conflict, which
 // says so and why. It names no password.

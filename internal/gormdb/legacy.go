@@ -2,6 +2,7 @@ package gormdb
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -173,14 +174,36 @@ func readLegacy(scan scan) (access.Record, error) {
 	return r, err
 }
 
-// keepLegacyUses keeps the last uses of legacy API accounts, which are few.
+// keepLegacyUses keeps the last uses of legacy API accounts, each of another.
 func (u uses) keepLegacyUses(ctx context.Context, list []use) error {
-	for _, each := range list {
-		row := u.engine.writer(ctx).Table("legacy_accounts").Where("account_id = ? AND id = ?", each.accountID, each.tokenID).
-			Where("last_used_at IS NULL OR last_used_at < ?", instant{each.at})
-		if err := row.Updates(map[string]any{"last_used_at": instant{each.at}, "last_used_ip": each.ip}).Error; err != nil {
+	for chunk := range slices.Chunk(list, usesPerStatement) {
+		if err := u.engine.keepLegacyUses(ctx, chunk); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keepLatestOfLegacy changes rows in the order of their keys, so that two
+// replicas at once wait for each other and do not lock each other out.
+const keepLatestOfLegacy = `UPDATE legacy_accounts AS l SET last_used_at = o.at, last_used_ip = o.ip
+	FROM (SELECT l.account_id, l.id, u.at, u.ip FROM legacy_accounts AS l
+		JOIN unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) AS u (account_id, id, at, ip)
+			ON l.account_id = u.account_id AND l.id = u.id
+		ORDER BY l.account_id, l.id FOR NO KEY UPDATE OF l) AS o
+	WHERE l.account_id = o.account_id AND l.id = o.id AND (l.last_used_at IS NULL OR l.last_used_at < o.at)`
+
+func (p *postgres) keepLegacyUses(ctx context.Context, list []use) error {
+	c := columnsOf(list)
+	_, err := p.pool.Exec(ctx, keepLatestOfLegacy, c.accounts, c.tokens, c.times, c.ips)
+	return err
+}
+
+func (s *sqlite) keepLegacyUses(ctx context.Context, list []use) error {
+	batch, err := usesAsJSON(list)
+	if err != nil {
+		return err
+	}
+	return s.writer(ctx).Exec(`UPDATE legacy_accounts AS l SET last_used_at = u.at, last_used_ip = u.ip `+fromUses+
+		`WHERE l.account_id = u.account_id AND l.id = u.token_id AND (l.last_used_at IS NULL OR l.last_used_at < u.at)`, batch).Error
 }

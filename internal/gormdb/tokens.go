@@ -33,6 +33,9 @@ type tokenWriter interface {
 	// and those of access tokens, each of another. All are ordered by their keys.
 	// A use without an access token has none to be kept of it.
 	keepUses(ctx context.Context, ofTokens, ofAccess []use) error
+	// keepLegacyUses keeps one batch of uses of legacy API accounts, each of
+	// another.
+	keepLegacyUses(ctx context.Context, list []use) error
 }
 
 // insertion is what became of a draft.

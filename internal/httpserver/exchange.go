@@ -110,12 +110,11 @@ func (x *exchange) origin() auth.Origin { return auth.Origin{IP: x.client, Reque
 
 // record writes the request's line in the log: what it was and how it ended,
 // and nothing of what it said. Paths are left out, too, for the route: people
-// paste tokens in the oddest places. What cannot be a credential is counted,
-// and no news: it costs its sender nothing, and must not cost more here. Nor is
-// it news that a canary hears what it waits for.
+// paste tokens in the oddest places. What is refused for free is counted, and no
+// news.
 func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, took time.Duration) {
 	level := slog.LevelInfo
-	if x.route.quiet && x.status < http.StatusBadRequest || x.why == string(access.ReasonMalformed) || x.why == whyCanary {
+	if x.route.quiet && x.status < http.StatusBadRequest || x.free() {
 		level = slog.LevelDebug
 	}
 	if x.limited || !log.Enabled(ctx, level) {
@@ -143,6 +142,18 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 	}
 	// A log that cannot be written has nobody to tell.
 	_ = log.Handler().Handle(ctx, r)
+}
+
+// free says whether the request was refused before any credential was judged:
+// it presents none, several, or nothing that can be one, or is wrong in another
+// way. That costs its sender nothing and no rate limits it, so that it must not
+// cost more here. Nor must a canary that hears what it waits for.
+func (x *exchange) free() bool {
+	switch access.Reason(x.why) {
+	case "", access.ReasonUnknown, access.ReasonKind, access.ReasonEnded, access.ReasonSuspended, access.ReasonExpired, access.ReasonAddress:
+		return false
+	}
+	return x.principal == nil
 }
 
 // plainMethod is a method for the log: one of those that exist (RFC 9110,

@@ -95,7 +95,7 @@ func gatewayServer(ctx context.Context, b *testing.B, limited bool) (address str
 	if err != nil {
 		b.Fatal(err)
 	}
-	memory, err := access.NewMemory(1000, time.Hour, func() bool { return time.Now().Unix() > 0 })
+	memory, err := access.NewMemory(1000, time.Hour, func() bool { return time.Now().Unix() > 0 }, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}

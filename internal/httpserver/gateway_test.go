@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/httpserver"
 	"latchkey/internal/scope"
@@ -326,24 +328,37 @@ func TestRefusedCredentialsInTheLog(t *testing.T) {
 	}
 }
 
-// Every refusal says what for.
+// Every refusal says what for. Where no credential was judged it is no news: whoever fills the log must at least have one
+// that is counted when it fails.
 func TestRefusalsHaveReasons(t *testing.T) {
-	server, _ := gateway(t, nil)
+	log := &dbtest.Log{}
+	server, _ := gateway(t, func(c *httpserver.Config) {
+		c.Log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	const erp = "Authorization: Basic ZXJwOm9mOm9sZA=="
 	for _, tc := range []struct {
 		lines []string
+		level string
 		want  string
 	}{
-		{[]string{"X-Forwarded-Uri: /stores/acme1us/v3/hooks"}, "headers differ"},
-		{[]string{"X-Forwarded-Method: PUT"}, "headers differ"},
-		{[]string{"Authorization: Bearer another"}, "two credentials"},
-		{[]string{"Authorization: Basic ZXJwOm9mOm9sZA=="}, "two credentials"},
-		{[]string{"-X-Auth-Token"}, "no credential"},
-		{[]string{"-X-Latchkey-Gateway"}, "not a gateway"},
-		{[]string{"X-Latchkey-Gateway: another"}, "unknown"},
+		{[]string{"X-Forwarded-Uri: /stores/acme1us/v3/hooks"}, "INFO", "headers differ"},
+		{[]string{"X-Forwarded-Method: PUT"}, "INFO", "headers differ"},
+		{[]string{"X-Original-URI: /stores/acme1us/v4/hooks"}, "INFO", "no route"},
+		{[]string{"X-Latchkey-Gateway: another"}, "INFO", "unknown"},
+		{[]string{"X-Auth-Token: nobody's"}, "INFO", "unknown"},
+		{[]string{"Authorization: Bearer another"}, "DEBUG", "two credentials"},
+		{[]string{erp}, "DEBUG", "two credentials"},
+		{[]string{"-X-Auth-Token"}, "DEBUG", "no credential"},
+		{[]string{"-X-Auth-Token", erp}, "DEBUG", "not version 2"},
+		{[]string{"-X-Auth-Token", erp, "X-Forwarded-Method: PUT"}, "DEBUG", "headers differ"},
+		{[]string{"-X-Auth-Token", erp, "X-Original-URI: /stores/acme1us/v4/hooks"}, "DEBUG", "no route"},
+		{[]string{"-X-Latchkey-Gateway"}, "DEBUG", "not a gateway"},
+		{[]string{"X-Latchkey-Gateway: key", "X-Latchkey-Gateway: another"}, "DEBUG", "not a gateway"},
 	} {
-		before := len(server.log.String())
+		before := len(log.String())
 		got := server.check(t, tc.lines...)
-		if text := server.log.String()[before:]; got.StatusCode/100 != 4 || !strings.Contains(text, `"refused_for":"`+tc.want+`"`) {
+		text := log.String()[before:]
+		if got.StatusCode/100 != 4 || !strings.Contains(text, `"refused_for":"`+tc.want+`"`) || !strings.Contains(text, `"level":"`+tc.level+`"`) {
 			t.Errorf("%v: %d, the log: %s", tc.lines, got.StatusCode, text)
 		}
 	}

@@ -39,6 +39,7 @@ func (p *public) oauthIntrospect(x *exchange, r *http.Request) {
 func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (*access.Record, error) {
 	presented, err := asking(r.Header)
 	if err != nil {
+		x.why = whySeveral // unless there is none, which challenged knows
 		return nil, x.challenged(presented, err)
 	}
 	gateway := r.Header[gatewayHeader] != nil || strings.HasPrefix(presented, string(secret.GatewayKey))
@@ -66,7 +67,7 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	if err != nil {
 		return nil, err
 	}
-	record, err := p.Verifier.Look(ctx, token, auth.Origin{IP: from, RequestID: x.requestID[0]})
+	record, err := p.look(ctx, token, auth.Origin{IP: from, RequestID: x.requestID[0]})
 	p.verified(x, token, err)
 	if fault.KindOf(err) == fault.Unauthenticated {
 		return nil, nil //nolint:nilnil // not live, which is an answer
@@ -83,7 +84,7 @@ func (p *public) introspectItself(ctx context.Context, x *exchange, presented, t
 	if err := p.rates.admit(ctx, x, presented); err != nil {
 		return nil, err
 	}
-	record, err := p.Verifier.Look(ctx, token, x.origin())
+	record, err := p.look(ctx, token, x.origin())
 	p.judged(x, presented, err)
 	if err == nil {
 		err = p.rates.spend(ctx, x, &record.Principal)

@@ -53,7 +53,7 @@ func BenchmarkIntrospection(b *testing.B) {
 			Kind: auth.APIToken, ID: uuid.New(), AccountID: uuid.New(), Scopes: scope.NewSet("store_cart", "store_v2_products"), ExpiresAt: time.Now().Add(time.Hour),
 		}},
 	}
-	memory, err := access.NewMemory(100, time.Hour, func() bool { return true })
+	memory, err := access.NewMemory(100, time.Hour, func() bool { return true }, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -134,6 +134,7 @@ func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, 
 	}
 	client, err := clientCredentialsOf(r.Header, f)
 	if err != nil {
+		x.why = whySeveral
 		if fault.KindOf(err) == fault.Unauthenticated {
 			p.verified(x, strings.Join(r.Header["Authorization"], ""), err)
 		}

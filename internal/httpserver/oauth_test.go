@@ -257,7 +257,6 @@ func TestClientsAreCounted(t *testing.T) {
 			{"let in", []string{basic(clientID, c.secret.Reveal())}, nil},
 			{"wrong", []string{basic(clientID, "wrong")}, []string{`"refused_for":"unknown"`, `"client":"127.0.0.1"`}},
 			{"revoked", []string{basic("revoked", c.secret.Reveal())}, []string{`"refused_for":"revoked or ended"`, `"credential_of":"` + tokenID.String()}},
-			{"none", nil, []string{`"refused_for":"no credential"`}},
 		} {
 			before := len(server.log.String())
 			server.do(t, "POST", server.public+path, "grant_type=client_credentials&token=lko_x", append(tc.lines, formType)...)
@@ -273,8 +272,10 @@ func TestClientsAreCounted(t *testing.T) {
 		}
 		before := len(server.log.String())
 		server.do(t, "POST", server.public+path, "", "Authorization: Basic ?", formType)
+		server.do(t, "POST", server.public+path, "", formType)
+		server.do(t, "POST", server.public+path, "client_secret=x", basic(clientID, "wrong"), formType)
 		if text := server.log.String()[before:]; text != "" {
-			t.Errorf("%s, no Basic: the log: %s", path, text)
+			t.Errorf("%s, no Basic, none and two: the log: %s", path, text)
 		}
 	}
 	metrics := server.do(t, "GET", server.admin+"/metrics", "").text
@@ -326,6 +327,8 @@ func TestIntrospection(t *testing.T) {
 		{"a token, by the header", "token=lks_store", []string{byHeader}, 200, ofStore, ""},
 		{"a token, by bearer", "token=lks_store&token_type_hint=access_token", []string{byBearer}, 200, ofStore, ""},
 		{"a session", "token=lku_person", []string{byHeader}, 200, person, ""},
+		{"a session of a browser", "token=lku_browser", []string{byHeader}, 200, inactive, ""},
+		{"a session of a browser, itself", "token=lku_browser", []string{"Authorization: Bearer lku_browser"}, 401, "invalid_token", wrong},
 		{"an unknown token", "token=lka_unknown", []string{byHeader}, 200, inactive, ""},
 		{"a key of a gateway", "token=" + gatewayKey, []string{byHeader}, 200, inactive, ""},
 		{"a confined token from an address of its own", "token=lka_confined&client_ip=203.0.113.9", []string{byHeader}, 200, confined, ""},
@@ -365,8 +368,14 @@ func TestIntrospection(t *testing.T) {
 		})
 	}
 	server.stop()
-	if log := server.log.String(); strings.Contains(log, `"status":200`) || !strings.Contains(log, `"status":401`) {
+	log := server.log.String()
+	if strings.Contains(log, `"status":200`) || !strings.Contains(log, `"status":401`) {
 		t.Errorf("the log has a line for what was served, or none for what was not: %s", log)
+	}
+	for _, free := range []string{"no credential", "two credentials", "another token"} {
+		if strings.Contains(log, free) {
+			t.Errorf("the log has a line for %s: %s", free, log)
+		}
 	}
 }
 

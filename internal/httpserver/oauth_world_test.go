@@ -37,11 +37,13 @@ func records() map[string]*access.Record {
 	ofStore.StoreID, ofStore.ExpiresAt = uuid.Max, issued.Add(time.Hour)
 	confined.AllowedIPRanges = prefixes("203.0.113.0/24")
 	person := auth.Principal{Kind: auth.Session, ID: tokenID, Name: "o\"wner@acme.example", AccountID: storeAccount, ExpiresAt: issued.Add(time.Minute)}
+	browser := &access.Record{Principal: person, Method: "password"}
 	id, account := tokenID.String(), storeAccount.String()
 	return map[string]*access.Record{
 		"lks_store":    {Principal: ofStore, ClientID: "client1", StoreHash: "acme1us", ScopeText: "store_cart store_cart_read_only", IssuedAt: issued, IDText: id, AccountText: account},
 		"lka_confined": {Principal: confined, ClientID: "client2", IssuedAt: issued, IDText: id, AccountText: account},
 		"lku_person":   {Principal: person, ScopeText: "account_read", IssuedAt: issued, IDText: id, AccountText: account},
+		"lku_browser":  browser,
 	}
 }
 

@@ -172,8 +172,7 @@ func (p *public) panicked(x *exchange, r *http.Request, value any) {
 }
 
 // authenticate finds out who presents the request's credential, unless the
-// client's address presented too many that do not work. The session of a
-// browser is the control panel's alone. It returns what was
+// client's address presented too many that do not work. It returns what was
 // presented whatever comes of it.
 func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (record *access.Record, presented string, err error) {
 	presented, err = credential(h)
@@ -181,11 +180,7 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 		return nil, presented, limited
 	}
 	if err == nil {
-		record, err = p.Verifier.Look(ctx, presented, x.origin())
-	}
-	if err == nil && record.Method != "" {
-		// Out of its cookie it would do what the panel asks for another proof for.
-		err = access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonKind, Of: record.Principal.ID})
+		record, err = p.look(ctx, presented, x.origin())
 	}
 	p.judged(x, presented, err)
 	if err != nil {
@@ -195,8 +190,22 @@ func (p *public) authenticate(ctx context.Context, x *exchange, h http.Header) (
 	return record, presented, nil
 }
 
-// whyNone is why a request is refused that presents nothing.
-const whyNone = "no credential"
+// look is Verifier.Look for everything but the control panel, whose alone the
+// session of a browser is: out of its cookie it would do what the panel asks
+// for another proof for.
+func (p *public) look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+	record, err := p.Verifier.Look(ctx, presented, origin)
+	if err == nil && record.Method != "" {
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonKind, Of: record.Principal.ID})
+	}
+	return record, err
+}
+
+// Why a request is refused that presents nothing, or more than one thing.
+const (
+	whyNone    = "no credential"
+	whySeveral = "two credentials"
+)
 
 // judged hears what came of a credential that was looked at: for the rates,
 // the metrics and the request's line in the log.
@@ -213,7 +222,7 @@ func (p *public) verified(x *exchange, presented string, err error) {
 	case refusal != nil:
 		x.why, x.of = string(refusal.Reason), refusal.Of
 	case kind == fault.Invalid:
-		x.why = "two credentials"
+		x.why = whySeveral
 	case kind == fault.Unauthenticated && presented == "":
 		x.why = whyNone
 	case kind == fault.Unauthenticated: // no credential could be made of it

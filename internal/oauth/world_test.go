@@ -67,7 +67,7 @@ func newHouse(t *testing.T, url string) *house {
 	clock := func() time.Time { return h.clock }
 	policy := token.Policy{Catalogue: scope.Default(), MaxLive: map[scope.Level]int{scope.LevelAccount: 50, scope.LevelStore: 50}}
 	h.tokens = token.NewService(h.db.Tokens(), policy, h.keys, rand.Reader, clock)
-	memory, err := access.NewMemory(100, time.Hour, func() bool { return true })
+	memory, err := access.NewMemory(100, time.Hour, func() bool { return true }, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func newSibling(t *testing.T, h *house, behind time.Duration) sibling {
 	t.Helper()
 	db := dbtest.Open(t, h.url)
 	var feed *gormdb.Feed
-	memory, err := access.NewMemory(100, time.Hour, func() bool { return feed.Hearing() })
+	memory, err := access.NewMemory(100, time.Hour, func() bool { return feed.Hearing() }, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -249,7 +249,7 @@ func TestSessionsOfLeavers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		memory, err := access.NewMemory(100, time.Hour, func() bool { return true })
+		memory, err := access.NewMemory(100, time.Hour, func() bool { return true }, time.Now)
 		if err != nil {
 			t.Fatal(err)
 		}

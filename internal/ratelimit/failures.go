@@ -13,7 +13,10 @@ import (
 // Once an address is over its rate, its credentials are not judged any more,
 // with one exception: a credential that worked before. Many clients share an
 // address behind a proxy or NAT, and one of them that fails all the time must
-// not lock the others out. For the same reason unknown addresses have no limit.
+// not lock the others out. For the same reason unknown addresses have no limit,
+// and a failure counts only once it is one: those that are judged at the same
+// moment can be more than the rate. Counted before, a hundred good credentials
+// at once that this process does not know yet would be a hundred failures.
 type Failures struct {
 	byAddress *Buckets[netip.Addr]
 	// worked holds hashes of credentials, not the credentials. The hash is

@@ -5,6 +5,9 @@
 //
 // The buckets are those of one process. Several replicas behind a load
 // balancer allow up to that many times the rate.
+//
+// A clock that is set back lets requests wait longer, by half a window at most:
+// buckets that would then take longer to fill count as full.
 package ratelimit
 
 import (
@@ -73,7 +76,7 @@ func (b *Buckets[K]) Take(key K, now time.Time) (State, bool) {
 	}
 	for {
 		before := one.fullAt.Load()
-		missing := max(0, time.Duration(before-now.UnixNano()))
+		missing := b.missing(before, now)
 		if missing+b.each > b.full {
 			return b.state(missing), false
 		}
@@ -90,7 +93,19 @@ func (b *Buckets[K]) Look(key K, now time.Time) State {
 	if !known {
 		return State{Left: b.requests}
 	}
-	return b.state(max(0, time.Duration(one.fullAt.Load()-now.UnixNano())))
+	return b.state(b.missing(one.fullAt.Load(), now))
+}
+
+// missing is the time from now until fullAt, when a bucket is full. Requests
+// at once come with moments a little apart, so it can be a little more than an
+// empty bucket takes. A moment that is half a window further away than that was
+// taken from a clock that was set back since, and means nothing any more.
+func (b *Buckets[K]) missing(fullAt int64, now time.Time) time.Duration {
+	missing := time.Duration(fullAt - now.UnixNano())
+	if missing < 0 || missing > b.full+b.full/2 {
+		return 0
+	}
+	return missing
 }
 
 // state is how a key stands whose bucket is full in the time that is missing.
@@ -110,7 +125,7 @@ func (b *Buckets[K]) Tell(key K, now time.Time) bool {
 		return false
 	}
 	last := one.told.Load()
-	return time.Duration(now.UnixNano()-last) >= b.full && one.told.CompareAndSwap(last, now.UnixNano())
+	return time.Duration(now.UnixNano()-last).Abs() >= b.full && one.told.CompareAndSwap(last, now.UnixNano())
 }
 
 // Return gives one request back to the key's bucket.
@@ -118,7 +133,7 @@ func (b *Buckets[K]) Return(key K, now time.Time) {
 	one, known := b.buckets.GetIfPresent(key)
 	for known {
 		before := one.fullAt.Load()
-		after := max(before-int64(b.each), now.UnixNano())
+		after := now.Add(max(0, b.missing(before, now)-b.each)).UnixNano()
 		if after >= before || one.fullAt.CompareAndSwap(before, after) {
 			return
 		}

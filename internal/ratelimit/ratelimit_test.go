@@ -86,6 +86,63 @@ func TestTellOncePerWindow(t *testing.T) {
 	}
 }
 
+// A clock that is set back makes nobody wait for it to get there again.
+func TestClockSetBack(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		by         time.Duration
+		left       int
+		full, wait time.Duration
+	}{
+		{"by an hour", time.Hour, 4, 0, 0},
+		{"by a window", 8 * time.Second, 4, 0, 0},
+		{"by more than half a window", 4*time.Second + 1, 4, 0, 0},
+		{"by half a window", 4 * time.Second, 0, 12 * time.Second, 6 * time.Second},
+		{"by a second", time.Second, 0, 9 * time.Second, 3 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var c clock
+			b := buckets(t, rateOf(4, 8*time.Second))
+			for range 5 {
+				b.Take("a", c.now())
+			}
+			b.Tell("a", c.now())
+			c.passes(-tc.by)
+			if got, want := b.Look("a", c.now()), (ratelimit.State{Left: tc.left, Full: tc.full, Wait: tc.wait}); got != want {
+				t.Errorf("a look sees %+v, want %+v", got, want)
+			}
+			if told := b.Tell("a", c.now()); told != (tc.by >= 8*time.Second) {
+				t.Errorf("a refusal is told of: %v", told)
+			}
+			if _, taken := b.Take("a", c.now()); taken != (tc.left > 0) {
+				t.Errorf("taken is %v", taken)
+			}
+			if tc.left > 0 {
+				b.Return("a", c.now())
+			}
+			c.passes(tc.wait)
+			if state, taken := b.Take("a", c.now()); !taken {
+				t.Errorf("nothing to take after the wait: %+v", state)
+			}
+		})
+	}
+}
+
+func TestReturnWithClockSetBack(t *testing.T) {
+	var c clock
+	b := buckets(t, rateOf(4, 8*time.Second))
+	b.Take("a", c.now())
+	c.passes(-time.Hour)
+	b.Return("a", c.now())
+	if got := b.Look("a", c.now()); got.Left != 4 {
+		t.Errorf("got %+v", got)
+	}
+	c.passes(time.Hour)
+	if got := b.Look("a", c.now()); got.Left != 4 {
+		t.Errorf("an hour later: got %+v", got)
+	}
+}
+
 // In no stretch of time are more requests allowed than the bucket holds and
 // the stretch brings.
 func TestNeverMoreThanTheRate(t *testing.T) {

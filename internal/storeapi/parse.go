@@ -129,6 +129,7 @@ func (n *node) next(segment string) *node {
 	}
 	if n.literal[segment] == nil {
 		n.literal[segment] = &node{}
+		n.names = append(n.names, segment)
 	}
 	return n.literal[segment]
 }

@@ -6,8 +6,10 @@ package storeapi
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"latchkey/internal/scope"
 )
@@ -19,9 +21,14 @@ const anyCredential = "any"
 // says that the methods are not admitted.
 type rule struct{ read, modify []string }
 
+// nowhere admits nothing.
+var nowhere = &rule{}
+
 // node is where paths have come to, segment by segment.
 type node struct {
 	literal map[string]*node
+	// names are the keys of literal, which are looked through faster here.
+	names []string
 	// any is followed by every segment that literal does not lead on from.
 	any *node
 	// here is the rule of a path that ends here, and below that of all longer
@@ -59,7 +66,8 @@ type Match struct {
 // without a query, needs. It returns false for every target that Latchkey and
 // the server behind the gateway could read differently (RFC 3986, section 3.3,
 // and what servers make of it), is not below /stores/{hash}, or that no route
-// names for the method. Methods and paths are compared with case.
+// names for the method. Methods and paths are compared with case; what a server
+// that does not could take for a literal segment of a route is refused.
 func (t *Table) Match(method, target string) (Match, bool) {
 	path, ok := decode(target)
 	if !ok {
@@ -105,7 +113,11 @@ func (n *node) find(path string) *rule {
 	if i := strings.IndexByte(segment, '/'); i >= 0 {
 		segment, rest = segment[:i], segment[i:]
 	}
-	if next := n.literal[segment]; next != nil {
+	next := n.literal[segment]
+	if next == nil && n.resembled(segment) {
+		return nowhere
+	}
+	if next != nil {
 		if r := next.find(rest); r != nil {
 			return r
 		}
@@ -116,4 +128,26 @@ func (n *node) find(path string) *rule {
 		}
 	}
 	return n.below
+}
+
+// resembled says whether a literal could be meant by the segment.
+func (n *node) resembled(segment string) bool {
+	return slices.ContainsFunc(n.names, func(literal string) bool { return resembles(segment, literal) })
+}
+
+// resembles says whether the segment is the literal, which is ASCII, but for
+// case, or but for something after it that does not go on a name: some servers
+// take "Transactions" and "transactions.json" for "transactions".
+func resembles(segment, literal string) bool {
+	for _, r := range segment {
+		if literal == "" {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '_'
+		}
+		l := rune(literal[0])
+		if unicode.ToLower(r) != unicode.ToLower(l) && unicode.ToUpper(r) != unicode.ToUpper(l) {
+			return false
+		}
+		literal = literal[1:]
+	}
+	return literal == ""
 }

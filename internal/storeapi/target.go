@@ -21,9 +21,9 @@ var isPlain = func() (table [256]bool) {
 
 // decode returns the path of a request target, percent-decoded once. It
 // refuses a path that does not begin with a slash, has empty segments or dot
-// segments, encoded or not, has characters that may not stand in a path, or
-// whose encoding is broken or hides what another reader could decode again or
-// take for a separator.
+// segments, encoded or not, or segments with a space around them, has characters
+// that may not stand in a path or do not print, or whose encoding is broken or
+// hides what another reader could decode again or take for a separator.
 func decode(target string) (string, bool) {
 	path := target
 	if query := strings.IndexByte(path, '?'); query >= 0 {
@@ -48,7 +48,8 @@ func decode(target string) (string, bool) {
 }
 
 // wellSegmented says whether path is segments with a slash before each, none
-// of them empty or of dots with a meaning (RFC 3986, section 5.2.4).
+// of them empty, of dots with a meaning (RFC 3986, section 5.2.4) or with a
+// space at an end, which some servers cut off.
 func wellSegmented(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
@@ -58,8 +59,8 @@ func wellSegmented(path string) bool {
 		if i < len(path) && path[i] != '/' {
 			continue
 		}
-		switch path[start:i] {
-		case "", ".", "..":
+		segment := path[start:i]
+		if segment == "" || segment == "." || segment == ".." || segment[0] == ' ' || segment[len(segment)-1] == ' ' {
 			return false
 		}
 		start = i + 1
@@ -68,7 +69,8 @@ func wellSegmented(path string) bool {
 }
 
 // unescape decodes a path once. What it decodes to may be any text but
-// separators, control characters and the sign that leads an escape.
+// separators, the sign that leads an escape, and characters that do not print:
+// of white space there is the plain one only, and nothing that nobody sees.
 func unescape(path string) (string, bool) {
 	text := make([]byte, 0, len(path))
 	for i := 0; i < len(path); i++ {
@@ -87,7 +89,7 @@ func unescape(path string) (string, bool) {
 		text = append(text, c)
 	}
 	decoded := string(text)
-	return decoded, utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, unicode.IsControl)
+	return decoded, utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // hex returns the value of a hexadecimal digit, and 255 for anything else.
