@@ -2,8 +2,10 @@ package httpserver
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -52,9 +54,21 @@ func (p *public) admitGateway(ctx context.Context, x *exchange, h http.Header) e
 	keys := h[gatewayHeader]
 	if len(keys) != 1 {
 		x.why = "not a gateway"
+		p.tellKeyless(ctx, x)
 		return fault.Errorf(fault.Unauthenticated, "Only gateways may ask. Send one key of a gateway in X-Latchkey-Gateway.")
 	}
 	return p.judgeGateway(ctx, x, keys[0])
+}
+
+// tellKeyless logs, once a minute, that somebody asks without one key. The
+// requests themselves have no line at info, since they are free for anybody;
+// but who has set a gateway up without its key should find that here.
+func (p *public) tellKeyless(ctx context.Context, x *exchange) {
+	last := p.keylessTold.Load()
+	if x.started.Sub(time.UnixMicro(last)).Abs() >= time.Minute && p.keylessTold.CompareAndSwap(last, x.started.UnixMicro()) {
+		p.Log.LogAttrs(ctx, slog.LevelInfo, "a check was asked for without one gateway's key; this is said once a minute",
+			slog.String("client", addressText(x.peer)), slog.String("request_id", x.requestID[0]))
+	}
 }
 
 // judgeGateway returns fault.Unauthenticated for a key that does not work.

@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -43,6 +44,8 @@ func (d *desk) Look(_ context.Context, presented string, origin auth.Origin) (*a
 		p.Kind, p.AccountOwner = auth.Session, true
 	case "broken":
 		return nil, errors.New("no connection")
+	case "gone":
+		return nil, fmt.Errorf("look up: %w", context.Canceled)
 	case "malformed":
 		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonMalformed})
 	case "revoked":
@@ -361,6 +364,23 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		if got.StatusCode/100 != 4 || !strings.Contains(text, `"refused_for":"`+tc.want+`"`) || !strings.Contains(text, `"level":"`+tc.level+`"`) {
 			t.Errorf("%v: %d, the log: %s", tc.lines, got.StatusCode, text)
 		}
+	}
+}
+
+// Whoever forgets a gateway's key, and whoever goes away, does not fill the log:
+// of the former there is one line, of the latter none.
+func TestWhatCostsNothingIsNoNews(t *testing.T) {
+	server, _ := gateway(t, nil)
+	for range 3 {
+		server.check(t, "-X-Latchkey-Gateway")
+		server.check(t, "X-Auth-Token: gone")
+	}
+	text := server.log.String()
+	if strings.Count(text, "without one gateway's key") != 1 || strings.Contains(text, "ERROR") || strings.Contains(text, "not a gateway") {
+		t.Errorf("the log: %s", text)
+	}
+	if server.check(t, "X-Auth-Token: broken"); !strings.Contains(server.log.String(), "credential could not be verified") {
+		t.Errorf("nothing is said of what is broken")
 	}
 }
 

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"latchkey/internal/access"
@@ -41,6 +43,8 @@ type public struct {
 	ids     *ids
 	// canaries are told from others whose keys are refused.
 	canaries canaries
+	// keylessTold is when tellKeyless last did, in microseconds of Unix time.
+	keylessTold atomic.Int64
 	// legacy are headers of answers to whoever presents HTTP Basic.
 	legacy    []header
 	unmatched *route
@@ -265,7 +269,11 @@ func (p *public) refuse(x *exchange, r *http.Request, presented string, err erro
 			x.Header()["Www-Authenticate"] = challenge(presented)
 		}
 	case fault.Internal:
-		p.Log.LogAttrs(r.Context(), slog.LevelError, "credential could not be verified",
+		level := slog.LevelError
+		if errors.Is(err, context.Canceled) { // the client is gone
+			level = slog.LevelDebug
+		}
+		p.Log.LogAttrs(r.Context(), level, "credential could not be verified",
 			slog.String("request_id", x.requestID[0]), slog.Any("error", err))
 	}
 	p.WriteError(x, r, err)
