@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -90,10 +88,8 @@ func (r *rosterCommand) act(c *cobra.Command, emails []string, work func(context
 	if err != nil {
 		return err
 	}
-	// The first signal is heard; the next one is left to the system.
-	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := stoppable(c.Context())
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	o.job.Target = target
 	return o.close(work(ctx, o.job, source))
 }

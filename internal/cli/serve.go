@@ -35,7 +35,7 @@ import (
 func (p *program) serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Serve the Account API", Args: cobra.NoArgs,
-		Long: "Serve the Account API until SIGTERM or SIGINT. Requests in flight then finish; a second signal ends the program at once.",
+		Long: "Serve the Account API until SIGTERM or SIGINT. Requests in flight then finish; another signal, a second later, ends the program at once.",
 	}
 	demo := c.Flags().Bool("demo", false, "make demo data, and print how to try it out")
 	offer(c, true)
@@ -45,10 +45,8 @@ func (p *program) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
+		ctx, stop := stoppable(c.Context())
 		defer stop()
-		// The first signal is heard; the next one is left to the system.
-		context.AfterFunc(ctx, stop)
 		p.collectSeldom()
 		lines := newLineWriter(p.stderr)
 		defer lines.Flush()
@@ -60,6 +58,15 @@ func (p *program) serveCommand() *cobra.Command {
 		return errors.Join(p.serve(ctx, b, log, *demo), b.Close())
 	})
 	return c
+}
+
+// stoppable returns a context that the first signal to stop ends. What comes a
+// second later is left to the system, and ends the program at once; within that
+// second it is the same wish: timeout(1) sends its signal twice.
+func stoppable(ctx context.Context) (stopping context.Context, release func()) {
+	stopping, release = signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(stopping, func() { time.AfterFunc(time.Second, release) })
+	return stopping, release
 }
 
 // collectSeldom lets the heap grow to five times what lives in it before

@@ -135,7 +135,8 @@ func testStop(t *testing.T, interval string) {
 	})
 }
 
-// A second signal ends a program that takes too long to stop.
+// A second signal ends a program that takes too long to stop, unless it comes
+// together with the first.
 func TestSecondSignal(t *testing.T) {
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)))
 	// A request whose body never comes is in flight.
@@ -164,6 +165,12 @@ func TestSecondSignal(t *testing.T) {
 	signal()
 	for !strings.Contains(s.logged(), "stopping") {
 		time.Sleep(5 * time.Millisecond)
+	}
+	signal()
+	select {
+	case <-s.ended:
+		t.Fatal("the same signal, sent twice, ends the program")
+	case <-time.After(1100 * time.Millisecond):
 	}
 	signal()
 	select {
