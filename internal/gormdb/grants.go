@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
@@ -101,32 +100,6 @@ type grantRow struct {
 // TableName tells gorm the table.
 func (grantRow) TableName() string { return "access_grants" }
 
-// Grant keeps a granted access token within the limit of its API token, whose
-// row keeps others from counting meanwhile.
-func (g grants) Grant(ctx context.Context, d oauth.Draft) error {
-	event, err := newEventRow(d.Event)
-	if err != nil {
-		return err
-	}
-	row := grantRow{
-		AccountID: d.AccountID, APITokenID: d.TokenID, ID: d.ID, Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key),
-		Hint: d.Hint, Scopes: d.Scopes.String(), CreatedAt: instant{d.CreatedAt}, ExpiresAt: instant{d.ExpiresAt},
-	}
-	err = g.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := pruneGrants(tx, d.AccountID, d.CreatedAt); err != nil {
-			return err
-		}
-		if err := mustHaveRoom(tx, d); err != nil {
-			return err
-		}
-		if err := tx.Create(&row).Error; err != nil {
-			return err
-		}
-		return tx.Create(&event).Error
-	})
-	return failed(ctx, "keep a granted access token", err)
-}
-
 // Rows of granted access tokens that ended are deleted with every new one:
 // more at once than are added, so that they become fewer, and few enough to
 // take no time. The clocks of replicas differ by less than the slack.
@@ -135,36 +108,19 @@ const (
 	grantSlack   = time.Minute
 )
 
-// pruneGrants leaves rows alone that another transaction is deleting.
-func pruneGrants(tx *gorm.DB, accountID uuid.UUID, now time.Time) error {
-	var ended [][]byte
-	lock := clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"}
-	q := tx.Table("access_grants").Clauses(lock).Where("account_id = ? AND expires_at < ?", accountID, instant{now.Add(-grantSlack)})
-	if err := q.Order("expires_at").Limit(grantsPruned).Pluck("digest", &ended).Error; err != nil || len(ended) == 0 {
-		return err
-	}
-	return tx.Where("digest IN ?", ended).Delete(&grantRow{}).Error
-}
-
-// mustHaveRoom locks the API token and counts what was granted to it.
-func mustHaveRoom(tx *gorm.DB, d oauth.Draft) error {
-	var live []uuid.UUID
-	lock := clause.Locking{Strength: "NO KEY UPDATE"}
-	q := tx.Table("api_tokens").Clauses(lock).Where("account_id = ? AND id = ? AND revoked_at IS NULL", d.AccountID, d.TokenID)
-	if err := q.Pluck("id", &live).Error; err != nil {
-		return err
-	}
-	if len(live) == 0 {
+// Grant keeps a granted access token within the limit of its API token.
+func (g grants) Grant(ctx context.Context, d oauth.Draft) error {
+	outcome, err := g.engine.insertGrant(ctx, d)
+	switch {
+	case err != nil:
+		return failed(ctx, "keep a granted access token", err)
+	case outcome == ownerMissing:
 		return fault.Errorf(fault.NotFound, "There is no such API token.")
+	case outcome == limitReached:
+		return fault.Errorf(fault.LimitReached,
+			"This API token has %d live access tokens that were granted to it, the most it may have. Use one until it ends, and revoke those that are not needed.", d.MaxLive)
 	}
-	var count int64
-	err := tx.Table("access_grants").Where("account_id = ? AND api_token_id = ? AND expires_at > ?", d.AccountID, d.TokenID, instant{d.CreatedAt}).
-		Count(&count).Error
-	if err == nil && count >= int64(d.MaxLive) {
-		err = fault.Errorf(fault.LimitReached,
-			"This API token has %d live access tokens from here, the most it may have. Use one until it ends, and revoke those that are not needed.", d.MaxLive)
-	}
-	return err
+	return nil
 }
 
 // End ends an access token of either sort, whatever its date.

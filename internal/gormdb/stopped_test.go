@@ -5,16 +5,18 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"latchkey/internal/access"
+	"latchkey/internal/audit"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/token"
 )
 
 // idleLimit is how long a transaction may do nothing.
@@ -31,16 +33,17 @@ func TestStoppedInATransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			made, _ := issue(t, there, w, uuid.Nil)
-			stopped, goOn := make(chan struct{}), make(chan struct{})
-			here := dbtest.OpenWith(t, gormdb.Config{URL: url, FeedURL: direct, OnStatement: func(sql string) {
-				if strings.Contains(sql, `INSERT INTO "access_grants"`) {
+			stopped, goOn, changed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+			here := dbtest.OpenWith(t, gormdb.Config{URL: url, FeedURL: direct})
+			go func() {
+				changed <- here.Tokens().Change(context.Background(), made.AccountID, made.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
 					close(stopped)
 					<-goOn
-				}
-			}})
-			granted := make(chan error, 1)
-			d, value := grantDraft(made, time.Now(), 500)
-			go func() { granted <- here.Grants().Grant(context.Background(), d) }()
+					renamed := made
+					renamed.Name = "Renamed"
+					return token.Change{Token: &renamed, Event: event(made, audit.APITokenUpdated)}, nil
+				})
+			}()
 			<-stopped
 			began := time.Now()
 			revoke(t, there, made)
@@ -48,12 +51,49 @@ func TestStoppedInATransaction(t *testing.T) {
 				t.Errorf("revoking took %s", took)
 			}
 			close(goOn)
-			if err := <-granted; !errors.Is(err, fault.ErrUnavailable) {
+			if err := <-changed; !errors.Is(err, fault.ErrUnavailable) {
 				t.Errorf("the one that was stopped: got %v", err)
 			}
-			_, err := there.Access().Credential(t.Context(), value.Kind(), keys.Candidates(value))
-			mustBe(t, err, fault.NotFound)
+			kept, err := there.Tokens().Token(t.Context(), made.AccountID, made.ID)
+			if err != nil || kept.Name != made.Name || kept.Revocation == nil {
+				t.Errorf("kept %+v, %v", kept, err)
+			}
 		})
+	}
+}
+
+// A process that stands still while it grants access tokens, all of them to one
+// API token, holds no lock on that: there is nothing to wait for.
+func TestStoppedWhileGranting(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	p := startProxy(t, url)
+	here, there := dbtest.Open(t, p.url), dbtest.Open(t, url)
+	w := dbtest.Seed{}.Make(t, there)
+	for range 5 {
+		made, _ := issue(t, there, w, uuid.Nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		var clients sync.WaitGroup
+		for range gormdb.DefaultConnections {
+			clients.Go(func() {
+				for ctx.Err() == nil {
+					d, _ := grantDraft(made, time.Now(), 1_000_000)
+					if err := here.Grants().Grant(ctx, d); err != nil && ctx.Err() == nil && fault.KindOf(err) != fault.NotFound {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(200 * time.Millisecond)
+		p.freeze()
+		began := time.Now()
+		revoke(t, there, made)
+		if took := time.Since(began); took > idleLimit/2 {
+			t.Errorf("revoking took %s", took)
+		}
+		p.thaw()
+		cancel()
+		clients.Wait()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/oauth"
 	"latchkey/internal/page"
 	"latchkey/internal/token"
 )
@@ -33,6 +34,9 @@ type tokenWriter interface {
 	// and those of access tokens, each of another. All are ordered by their keys.
 	// A use without an access token has none to be kept of it.
 	keepUses(ctx context.Context, ofTokens, ofAccess []use) error
+	// insertGrant keeps a granted access token and its event if the API token is
+	// not revoked and has room for it, and deletes some that ended.
+	insertGrant(ctx context.Context, d oauth.Draft) (insertion, error)
 	// keepLegacyUses keeps one batch of uses of legacy API accounts, each of
 	// another.
 	keepLegacyUses(ctx context.Context, list []use) error

@@ -89,7 +89,13 @@ func unescape(path string) (string, bool) {
 		text = append(text, c)
 	}
 	decoded := string(text)
-	return decoded, utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, func(r rune) bool { return !unicode.IsPrint(r) })
+	return decoded, utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, isUnseen)
+}
+
+// isUnseen says whether nothing is to be seen of a character, the space apart:
+// some of those are letters (Unicode, section 5.21).
+func isUnseen(r rune) bool {
+	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // hex returns the value of a hexadecimal digit, and 255 for anything else.

@@ -1,0 +1,56 @@
+package gormdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/oauth"
+)
+
+// insertGrant is a transaction of several statements: it is SQLite's one writer
+// for as long as it takes.
+func (s *sqlite) insertGrant(ctx context.Context, d oauth.Draft) (outcome insertion, err error) {
+	event, err := newEventRow(d.Event)
+	if err != nil {
+		return 0, err
+	}
+	row := grantRow{
+		AccountID: d.AccountID, APITokenID: d.TokenID, ID: d.ID, Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key),
+		Hint: d.Hint, Scopes: d.Scopes.String(), CreatedAt: instant{d.CreatedAt}, ExpiresAt: instant{d.ExpiresAt},
+	}
+	err = s.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := pruneGrants(tx, d.AccountID, d.CreatedAt); err != nil {
+			return err
+		}
+		if outcome, err = roomForGrant(tx, d); err != nil || outcome != inserted {
+			return err
+		}
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return tx.Create(&event).Error
+	})
+	return outcome, err
+}
+
+func pruneGrants(tx *gorm.DB, accountID uuid.UUID, now time.Time) error {
+	ended := tx.Table("access_grants").Select("digest").Where("account_id = ? AND expires_at < ?", accountID, instant{now.Add(-grantSlack)})
+	return tx.Where("digest IN (?)", ended.Order("expires_at").Limit(grantsPruned)).Delete(&grantRow{}).Error
+}
+
+// roomForGrant returns what would become of the draft.
+func roomForGrant(tx *gorm.DB, d oauth.Draft) (insertion, error) {
+	var live, granted int64
+	token := tx.Table("api_tokens").Where("account_id = ? AND id = ? AND revoked_at IS NULL", d.AccountID, d.TokenID)
+	if err := token.Count(&live).Error; err != nil || live == 0 {
+		return ownerMissing, err
+	}
+	theirs := tx.Table("access_grants").Where("account_id = ? AND api_token_id = ? AND expires_at > ?", d.AccountID, d.TokenID, instant{d.CreatedAt})
+	if err := theirs.Count(&granted).Error; err != nil || granted >= int64(d.MaxLive) {
+		return limitReached, err
+	}
+	return inserted, nil
+}
