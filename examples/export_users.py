@@ -11,6 +11,7 @@ The file holds an account-level access token with the scopes account_users_read 
 import argparse
 import csv
 import json
+import re
 import sys
 import time
 import urllib.error
@@ -83,9 +84,13 @@ def stored(node):
     return {"storeHash": store["storeHash"], "storeName": store["name"], **node}
 
 
-def harmless(cell):
-    """Keeps spreadsheets from running a cell as a formula."""
-    return "'" + cell if cell and cell[0] in "=+-@\t\r＝＋－＠" else cell
+# Where a spreadsheet could evaluate a cell, or a part of it after a separator, as a formula.
+FORMULA = re.compile(r"(?:(?<=[;\t\r\n])|^)(?='*[=+\-@\t\r＝＋－＠])")
+
+
+def escaped(cell):
+    """The cell with an apostrophe before each formula. `latchkey user provision` removes it again."""
+    return FORMULA.sub("'", cell)
 
 
 def second(moment):
@@ -99,7 +104,7 @@ def rows(person):
              second(person["createdAt"]), second(person["updatedAt"])]
     for place in person["stores"] or [None]:
         there = [place["storeHash"], place["storeName"], place["role"], place["status"], second(place["lastLoginAt"])] if place else [""] * 5
-        yield [harmless(cell) for cell in known + there]
+        yield [escaped(cell) for cell in known + there]
 
 
 def main():
@@ -115,7 +120,7 @@ def main():
         api = API(given.server, given.account, file.read().strip())
     narrow = {name: value for name, value in (("storeId", given.store), ("updatedAfter", given.updated_after)) if value}
     sys.stdout.reconfigure(encoding="utf-8", newline="")
-    lines = csv.writer(sys.stdout, lineterminator="\r\n")
+    lines = csv.writer(sys.stdout, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     if given.output == "csv":
         lines.writerow(COLUMNS)
     count, shows = 0, sys.stderr.isatty()

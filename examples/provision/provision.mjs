@@ -31,10 +31,22 @@ const COLUMNS = new Map(Object.entries({
   external_id: "externalId", stores: "stores", role: "role",
 }));
 
+// An apostrophe before a formula, which Latchkey's exports and spreadsheets add so that none is evaluated.
+const ESCAPE = /(?<=^|[;\t\r\n])'(?='*[=+\-@\t\r＝＋－＠])/g;
+
+// delimiter returns the character between the titles: spreadsheets write
+// semicolons where the comma separates decimals.
+function delimiter(text) {
+  const titles = text.split(/\r?\n/, 1)[0].replaceAll(/"[^"]*"/g, "");
+  return titles.split(";").length > titles.split(",").length ? ";" : ",";
+}
+
 // rows splits CSV (RFC 4180) into cells, with the line where each row begins. A
-// cell in quotes may hold commas, line breaks and, doubled, quotes.
+// cell in quotes may hold delimiters, line breaks and, doubled, quotes. Rows of
+// empty cells are left out.
 function* rows(text) {
-  const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
+  const between = delimiter(text);
+  const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^"${between}\\r\\n]*))(${between}|\\r?\\n|$)`, "y");
   let cells = [];
   let line = 1;
   let next = 1;
@@ -44,14 +56,14 @@ function* rows(text) {
     if (!found) throw new Error(`the quotes are not in order at ${JSON.stringify(text.slice(at, at + 20))}`);
     cells.push(found[1]?.replaceAll('""', '"') ?? found[2]);
     next += found[0].split("\n").length - 1;
-    if (found[3] === ",") continue;
-    if (cells.length > 1 || cells[0] !== "") yield { line, cells };
+    if (found[3] === between) continue;
+    if (cells.some((text) => text.trim() !== "")) yield { line, cells };
     cells = [];
     line = next;
   }
 }
 
-// people returns the people of the file. Cells that are empty say nothing. A row
+// people returns the people of the file. Empty cells are left out. A row
 // that is wrong is handed to fail.
 function people(path, fail) {
   const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)); // which takes a byte order mark away
@@ -67,7 +79,7 @@ function people(path, fail) {
     }
     const person = {};
     cells.forEach((cell, i) => {
-      const value = cell.trim();
+      const value = cell.trim().replaceAll(ESCAPE, "");
       if (value !== "" || titles[i] === "email") person[COLUMNS.get(titles[i])] = value;
     });
     if (person.stores) person.stores = person.stores.split(";").map((store) => store.trim()).filter(Boolean);

@@ -13,6 +13,7 @@ safe: what is done is UNCHANGED.
 import csv
 import json
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -52,18 +53,33 @@ def reason(error):
     return ": ".join(filter(None, [more.get("field"), error["message"]])) + needs
 
 
+# An apostrophe before a formula, which Latchkey's exports and spreadsheets add so that none is evaluated.
+ESCAPE = re.compile(r"(?:(?<=[;\t\r\n])|^)'(?='*[=+\-@\t\r＝＋－＠])")
+
+
+def delimiter(head):
+    """The character between the titles: spreadsheets write semicolons where the comma separates decimals."""
+    bare = re.sub(r'"[^"]*"', "", head)
+    return ";" if bare.count(";") > bare.count(",") else ","
+
+
 def people(path, fail):
-    """Yields the people of the file. Cells that are empty say nothing. A row that is wrong is handed to fail."""
+    """Yields the people of the file. Empty cells and rows are left out. A row that is wrong is handed to fail."""
     with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file, strict=True)
+        between = delimiter(file.readline())
+        file.seek(0)
+        rows = csv.DictReader(file, strict=True, delimiter=between)
         unknown = set(rows.fieldnames or []) - set(COLUMNS)
         if unknown or "email" not in (rows.fieldnames or []):
             raise ValueError(f"the columns are {','.join(COLUMNS)}, email among them; not {', '.join(sorted(unknown))}")
         for row in rows:
+            if not any(cell.strip() for cell in row.values() if isinstance(cell, str)):
+                continue
             if None in row or None in row.values():
                 fail({"email": f"line {rows.line_num}", "code": "INVALID", "message": "The row has not as many cells as the first line."})
                 continue
-            person = {COLUMNS[column]: cell.strip() for column, cell in row.items() if cell.strip() or column == "email"}
+            cells = {column: ESCAPE.sub("", cell.strip()) for column, cell in row.items()}
+            person = {COLUMNS[column]: cell for column, cell in cells.items() if cell or column == "email"}
             if "stores" in person:
                 person["stores"] = [store.strip() for store in person["stores"].split(";") if store.strip()]
             if "role" in person:  # Sales Staff is SALES_STAFF

@@ -26,17 +26,25 @@ query="mutation(\$input: $input!) { account { result: $mutation(input: \$input) 
 	items { email action field code message $more }
 	counts { created updated added unchanged removed failed } } } }"
 
-# requests prints one request on each line, with 1,000 people at most. Cells that are empty say nothing. Before them it
+# requests prints one request on each line, with 1,000 people at most. Empty cells and rows are left out. Before them it
 # prints, in the form of an answer, which rows are wrong.
 requests() {
 	jq --raw-input --slurp --compact-output --arg query "$query" --arg mode "$mode" --argjson dryRun "$dry_run" '
 		def trimmed: sub("^\\s+"; "") | sub("\\s+$"; "");
-		# The comma before the first cell lets every cell begin with one.
-		def cells: ["," + . | scan(",(\"(?:[^\"]|\"\")*\"|[^,]*)")[0]
-			| if startswith("\"") then .[1:-1] | gsub("\"\""; "\"") else . end | trimmed];
+		# Spreadsheets write semicolons where the comma separates decimals.
+		def delimiter: gsub("\"[^\"]*\""; "") | if (split(";") | length) > (split(",") | length) then ";" else "," end;
+		# An apostrophe before a formula is what exports and spreadsheets add so that none is evaluated.
+		def unescaped: . as $cell
+			| [match("(?:(?<=[;\\t\\r\\n])|\\A)\u0027(?=\u0027*[=+\\-@\\t\\r＝＋－＠])"; "g").offset] as $escapes
+			| [range(length)] - $escapes | map($cell[.:. + 1]) | add // "";
+		# The delimiter before the first cell lets every cell begin with one.
+		def cells($between): [$between + . | scan($between + "(\"(?:[^\"]|\"\")*\"|[^" + $between + "]*)")[0]
+			| if startswith("\"") then .[1:-1] | gsub("\"\""; "\"") else . end | trimmed | unescaped];
 		{email: "email", first_name: "firstName", last_name: "lastName", locale: "locale",
 			external_id: "externalId", stores: "stores", role: "role"} as $columns
-		| ltrimstr("\ufeff") | [split("\n") | to_entries[] | .value |= rtrimstr("\r") | select(.value != "") | {line: (.key + 1), cells: (.value | cells)}]
+		| ltrimstr("\ufeff") | (split("\n")[0] | delimiter) as $between
+		| [split("\n") | to_entries[] | .value |= rtrimstr("\r") | {line: (.key + 1), cells: (.value | cells($between))}
+			| select(.cells | any(. != ""))]
 		| .[0].cells as $titles
 		| if $titles == null or ($titles - ($columns | keys) != []) or ($titles | index("email") == null)
 			then error("the columns are \($columns | keys_unsorted | join(",")), email among them") else . end

@@ -57,8 +57,13 @@ func (h hr) expect(t *testing.T, want string, args ...string) {
 // of the scopes.
 func startHR(t *testing.T, url string, scopes ...string) hr {
 	t.Helper()
-	env := environment(t, url)
-	s, session := demo(t, env)
+	s, session := demo(t, environment(t, url))
+	return startHRAt(t, s, session, scopes...)
+}
+
+// startHRAt is startHR for a server that runs already.
+func startHRAt(t *testing.T, s *server, session string, scopes ...string) hr {
+	t.Helper()
 	var made issued
 	s.must(t, session, issue("HR sync", fmt.Sprintf(`scopes: ["%s"]`, strings.Join(scopes, `", "`))), &made)
 	return hr{env: []string{"LATCHKEY_URL=" + s.public, "LATCHKEY_ACCOUNT=" + acmeID, "LATCHKEY_TOKEN=" + made.APIToken.CreateAPIToken.Credentials.AccessToken}}
@@ -125,6 +130,34 @@ func (h hr) comeAndGo(t *testing.T, people int) {
 	h.expect(t, fmt.Sprintf(tell, 0, people, 0), "provision", file)
 	h.expect(t, fmt.Sprintf(tell, 0, 0, people), "deprovision", file)
 	h.expect(t, fmt.Sprintf(tell, 0, people, 0), "deprovision", file)
+}
+
+// The scripts read what spreadsheets, PowerShell and Latchkey's own exports
+// write, as the command does.
+func TestExamplesReadWhatProgramsWrite(t *testing.T) {
+	env := environment(t, dbtest.SQLiteURL(t))
+	s, session := demo(t, env)
+	h := startHRAt(t, s, session, "account_users_write")
+	for name, text := range map[string]string{
+		"a byte order mark before quotes": "\ufeff\"email\",\"first_name\",\"last_name\",\"external_id\"\r\n" +
+			"\"'+%[1]s@staff.example\",\"'=1+1\",\"''=x\",\"'-47%[1]s\"\r\n",
+		"semicolons and empty rows": "\ufeffemail;first_name;last_name;external_id\r\n;;;\r\n" +
+			"+%[1]s@staff.example;=1+1;''=x;-47%[1]s\r\n\"\"; ;;\r\n",
+	} {
+		for _, script := range scripts {
+			t.Run(name+"/"+script, func(t *testing.T) {
+				h.script = script
+				id := strings.ReplaceAll(script+"."+name[:1], " ", "")
+				h.expect(t, "1 created, 0 updated, 0 added, 0 unchanged, 0 removed, 0 failed", "provision", written(t, fmt.Sprintf(text, id)))
+				list := run(t, env, "user", "list", "--account", acmeID, "--search", "+"+id, "--output", "ndjson")
+				for _, want := range []string{`"email":"+` + id + `@staff.example"`, `"firstName":"=1+1"`, `"lastName":"'=x"`, `"externalId":"-47` + id + `"`} {
+					if !strings.Contains(list, want) {
+						t.Errorf("%s is not in %s", want, list)
+					}
+				}
+			})
+		}
+	}
 }
 
 func TestExamplesTellWhatIsWrong(t *testing.T) {

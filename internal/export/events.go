@@ -1,7 +1,6 @@
 package export
 
 import (
-	"encoding/csv"
 	"io"
 	"strings"
 	"time"
@@ -13,15 +12,13 @@ import (
 )
 
 // EventWriter writes audit events as CSV, a line each, with a header.
-type EventWriter struct{ lines *csv.Writer }
+type EventWriter struct{ lines *spreadsheet.Writer }
 
 // NewEventWriter returns a writer of events that has written its header when
 // the first of them are.
 func NewEventWriter(to io.Writer) *EventWriter {
-	lines := csv.NewWriter(to)
-	lines.UseCRLF = true // RFC 4180, section 2
-	// What goes wrong is remembered for Write.
-	_ = lines.Write([]string{
+	lines := spreadsheet.NewWriter(to)
+	lines.Write([]string{
 		"time", "actor_kind", "actor_id", "actor", "action", "target_kind", "target_id", "target", "ip", "request_id", "details",
 	})
 	return &EventWriter{lines}
@@ -38,12 +35,10 @@ func (w *EventWriter) Write(events []audit.Event) error {
 		if e.Actor.ID != uuid.Nil {
 			actor = e.Actor.ID.String()
 		}
-		// As above.
-		_ = w.lines.Write(spreadsheet.Harmless([]string{
+		w.lines.Write([]string{
 			e.At.UTC().Format(time.RFC3339Nano), string(e.Actor.Kind), actor, e.Actor.Name, string(e.Action),
 			string(e.Target.Kind), e.Target.Key, e.Target.Name, e.IP, e.RequestID, strings.Join(details, "; "),
-		}))
+		})
 	}
-	w.lines.Flush()
-	return w.lines.Error()
+	return w.lines.Flush()
 }

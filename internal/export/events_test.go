@@ -27,9 +27,11 @@ func TestEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lines := "2026-03-04T22:00:00.000005Z,API_TOKEN,01980000-0000-7000-8000-000000000001,'=1+1,user.updated,user,k,\"'@ann, \"\"O\"\"\",192.0.2.1,'-r,firstName==x; to=b\r\n" +
-		"2026-03-04T22:00:00.000005Z,OPERATOR,,operator,account.created,,,,,,'==1\r\n"
-	want := "time,actor_kind,actor_id,actor,action,target_kind,target_id,target,ip,request_id,details\r\n" + lines + lines
+	lines := row("2026-03-04T22:00:00.000005Z", "API_TOKEN", "01980000-0000-7000-8000-000000000001", "'=1+1", "user.updated",
+		"user", "k", `'@ann, ""O""`, "192.0.2.1", "'-r", "firstName==x; to=b") +
+		row("2026-03-04T22:00:00.000005Z", "OPERATOR", "", "operator", "account.created", "", "", "", "", "", "'==1")
+	want := row("time", "actor_kind", "actor_id", "actor", "action", "target_kind", "target_id", "target", "ip", "request_id",
+		"details") + lines + lines
 	if got := text.String(); got != want {
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}

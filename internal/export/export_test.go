@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"latchkey/internal/export"
+	"latchkey/internal/spreadsheet"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
@@ -53,13 +55,20 @@ func paged(pages ...[]export.Person) export.Source {
 	}
 }
 
-const header = "user_id,email,first_name,last_name,locale,external_id,created_at,updated_at,store_hash,store_name,role,status,last_login_at\r\n"
+// row is a line of CSV with every cell in quotes.
+func row(cells ...string) string { return `"` + strings.Join(cells, `","`) + "\"\r\n" }
+
+var header = row("user_id", "email", "first_name", "last_name", "locale", "external_id", "created_at", "updated_at",
+	"store_hash", "store_name", "role", "status", "last_login_at")
 
 func TestCSV(t *testing.T) {
+	ann := []string{"bc/account/user/1", "'+ann@acme.example", "'=1+1", `O""Neil, Ann`, "en", "'-7",
+		"2026-03-04T12:00:00Z", "2026-03-04T13:00:00Z"}
 	want := header +
-		"bc/account/user/1,'+ann@acme.example,'=1+1,\"O\"\"Neil, Ann\",en,'-7,2026-03-04T12:00:00Z,2026-03-04T13:00:00Z,us,'@Acme,SALES_STAFF,ACTIVE,2026-03-04T12:00:00Z\r\n" +
-		"bc/account/user/1,'+ann@acme.example,'=1+1,\"O\"\"Neil, Ann\",en,'-7,2026-03-04T12:00:00Z,2026-03-04T13:00:00Z,eu,\"Ünder\r\nline\",CUSTOM,INACTIVE,\r\n" +
-		"bc/account/user/2,bo@acme.example,Bo,<B>,de,,2026-03-04T12:00:00Z,2026-03-04T12:00:00Z,,,,,\r\n"
+		row(append(slices.Clone(ann), "us", "'@Acme", "SALES_STAFF", "ACTIVE", "2026-03-04T12:00:00Z")...) +
+		row(append(slices.Clone(ann), "eu", "Ünder\r\nline", "CUSTOM", "INACTIVE", "")...) +
+		row("bc/account/user/2", "bo@acme.example", "Bo", "<B>", "de", "", "2026-03-04T12:00:00Z", "2026-03-04T12:00:00Z",
+			"", "", "", "", "")
 	if got := written(t, "csv", acme()); got != want {
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
@@ -177,6 +186,12 @@ func FuzzCSV(f *testing.F) {
 		records, err := csv.NewReader(&text).ReadAll()
 		if err != nil || len(records) != 2 {
 			t.Fatalf("%q, %v", records, err)
+		}
+		for i, want := range []string{first, last, external} {
+			written := strings.ReplaceAll(spreadsheet.Escape(want), "\r\n", "\n") // as encoding/csv reads it
+			if got := records[1][2+i+i/2]; got != written {
+				t.Errorf("cell %d is read as %q, want %q", i, got, written)
+			}
 		}
 		for _, cell := range records[1] {
 			if cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r") {

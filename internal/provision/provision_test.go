@@ -210,7 +210,11 @@ func TestReport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const want = "line,email,field,code,message\n7,ann@acme.example,role,INVALID,\"There is no role \"\"Boss\"\", alas.\"\n,b,,CONFLICT,No.\n9,'=1+1,email,INVALID,No.\n"
+	want := strings.ReplaceAll(`"line","email","field","code","message"
+"7","ann@acme.example","role","INVALID","There is no role ""Boss"", alas."
+"","b","","CONFLICT","No."
+"9","'=1+1","email","INVALID","No."
+`, "\n", "\r\n")
 	if text.String() != want {
 		t.Errorf("got %s", text.String())
 	}

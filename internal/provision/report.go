@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,11 +10,11 @@ import (
 
 // Report is a CSV file of what failed: line,email,field,code,message. It is
 // written row by row, so that it holds what failed so far whenever a job ends.
-type Report struct{ rows *csv.Writer }
+type Report struct{ rows *spreadsheet.Writer }
 
 // NewReport begins a report with its header.
 func NewReport(w io.Writer) (*Report, error) {
-	r := &Report{csv.NewWriter(w)}
+	r := &Report{spreadsheet.NewWriter(w)}
 	return r, r.write("line", "email", "field", "code", "message")
 }
 
@@ -29,11 +28,8 @@ func (r *Report) Add(failed Result) error {
 }
 
 func (r *Report) write(cells ...string) error {
-	if err := r.rows.Write(spreadsheet.Harmless(cells)); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	r.rows.Flush()
-	if err := r.rows.Error(); err != nil {
+	r.rows.Write(cells)
+	if err := r.rows.Flush(); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

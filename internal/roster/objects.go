@@ -42,7 +42,7 @@ func (o *objects) next() (Person, error) {
 			return Person{}, fmt.Errorf("read the file: %w", err)
 		}
 		if o.line == 1 {
-			text = []byte(withoutBOM(string(text)))
+			text = bytes.TrimPrefix(text, []byte(byteOrderMark))
 		}
 		if text = bytes.TrimSpace(text); len(text) > 0 {
 			return o.person(text)

@@ -116,7 +116,7 @@ func NewAddressReader(r io.Reader, format Format) (*Reader, error) {
 
 func newReader(r io.Reader, format Format, addresses bool) (*Reader, error) {
 	reader := &Reader{met: map[string]row{}, addresses: addresses}
-	text := bufio.NewReader(r)
+	text := bufio.NewReaderSize(r, MaxRow)
 	// An error of reading comes back when the rows are read.
 	if mark, _ := text.Peek(2); slices.Contains([]string{"\xff\xfe", "\xfe\xff"}, string(mark)) {
 		return nil, fault.Errorf(fault.Invalid, "The file is UTF-16. %s", saveIt)
@@ -233,6 +233,5 @@ func tooLong(line int) error {
 	return fault.Errorf(fault.Invalid, "line %d: A row has at most %d bytes. Is a quote left open?", line, MaxRow)
 }
 
-// withoutBOM leaves out the byte order mark with which spreadsheets begin
-// files in UTF-8.
-func withoutBOM(text string) string { return strings.TrimPrefix(text, "\ufeff") }
+// byteOrderMark begins files in UTF-8 that some programs write.
+const byteOrderMark = "\ufeff"

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/csv"
 	"errors"
@@ -47,9 +48,14 @@ func (b *bounded) Read(into []byte) (int, error) {
 	return n, err
 }
 
-func newTable(r io.Reader, addresses bool) (*table, error) {
-	t := &table{bounded: &bounded{from: r}, following: 1, addresses: addresses}
+// newTable reads the first line of a file. text holds at least MaxRow bytes at
+// a time.
+func newTable(text *bufio.Reader, addresses bool) (*table, error) {
+	discardBOM(text)
+	t := &table{bounded: &bounded{from: text}, following: 1, addresses: addresses}
+	comma := delimiter(text)
 	t.rows = csv.NewReader(t.bounded)
+	t.rows.Comma = comma
 	t.rows.FieldsPerRecord = -1 // told in our words, and not of the first line
 	head, _, err := t.read()
 	if errors.Is(err, io.EOF) {
@@ -64,13 +70,45 @@ func newTable(r io.Reader, addresses bool) (*table, error) {
 	return t, t.entitle(head)
 }
 
+// discardBOM skips the byte order mark with which spreadsheets and PowerShell
+// begin files in UTF-8. It comes before the quotes of a quoted title, so the
+// parser must not see it.
+func discardBOM(text *bufio.Reader) {
+	if start, _ := text.Peek(len(byteOrderMark)); string(start) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark)) // the bytes are in the buffer
+	}
+}
+
+// delimiter returns the character that separates the titles: a semicolon,
+// which spreadsheets write in countries where the comma separates decimals, if
+// the first line has more of them outside quotes than commas, and otherwise a
+// comma.
+func delimiter(text *bufio.Reader) rune {
+	start, _ := text.Peek(MaxRow) // an error of reading comes back with the first row
+	quoted, count := false, map[byte]int{}
+	for _, c := range start {
+		if c == '"' {
+			quoted = !quoted
+		}
+		if !quoted && (c == '\n' || c == '\r') {
+			break
+		}
+		if !quoted {
+			count[c]++
+		}
+	}
+	if count[';'] > count[','] {
+		return ';'
+	}
+	return ','
+}
+
 // entitle reads the first line.
 func (t *table) entitle(head []string) error {
 	var faults fault.List
 	wrong := func(format string, args ...any) {
 		faults = append(faults, fault.Errorf(fault.Invalid, "line 1: "+format, args...))
 	}
-	head[0] = withoutBOM(head[0])
 	for _, cell := range head {
 		cell = strings.TrimSpace(cell)
 		title := strings.ToLower(cell)
@@ -110,9 +148,13 @@ func (t *table) read() ([]string, int, error) {
 	return cells, line, nil
 }
 
-// next reads a person.
+// next reads a person. Rows of empty cells, which spreadsheets write below a
+// list, are skipped.
 func (t *table) next() (Person, error) {
 	cells, line, err := t.read()
+	for err == nil && strings.TrimSpace(strings.Join(cells, "")) == "" {
+		cells, line, err = t.read()
+	}
 	if err != nil {
 		return Person{}, err
 	}
@@ -132,9 +174,7 @@ func (t *table) next() (Person, error) {
 			faults = append(faults, fault.Errorf(fault.Invalid, "%s", wrong).On(title))
 			continue
 		}
-		if t.addresses {
-			cell = spreadsheet.Original(cell) // the exports make cells harmless
-		}
+		cell = spreadsheet.Unescape(cell) // the exports escape cells
 		switch title {
 		case stores:
 			p.Stores = listed(strings.Split(cell, ";"))

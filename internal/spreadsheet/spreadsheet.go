@@ -1,36 +1,93 @@
-// Package spreadsheet keeps CSV files from being run as programs by what opens
-// them.
+// Package spreadsheet writes and reads CSV cells so that no spreadsheet runs a
+// cell as a formula (OWASP: "CSV Injection").
 package spreadsheet
 
 import (
+	"bytes"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
 
-// Harmless returns the cells with an apostrophe before each that a spreadsheet
-// would run as a formula, as spreadsheets do it themselves (OWASP: CSV
-// Injection).
-func Harmless(cells []string) []string {
-	safe := make([]string, len(cells))
+// formula are the characters at the start of a cell that make a spreadsheet
+// evaluate it, in their ASCII and their full-width forms.
+const formula = "=+-@\t\r＝＋－＠"
+
+// separators are the characters after which a spreadsheet may start a new cell
+// when it is told to split at something else than commas.
+const separators = ";\t\r\n"
+
+// Writer writes CSV (RFC 4180). Every cell is quoted and escaped.
+type Writer struct {
+	to     io.Writer
+	buffer bytes.Buffer
+}
+
+// NewWriter returns a Writer that writes to w when it is flushed.
+func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
+
+// Write adds a row to what the next Flush writes.
+func (w *Writer) Write(cells []string) {
 	for i, cell := range cells {
-		if begins(cell) {
-			cell = "'" + cell
+		if i > 0 {
+			w.buffer.WriteByte(',')
 		}
-		safe[i] = cell
+		w.buffer.WriteByte('"')
+		w.buffer.WriteString(strings.ReplaceAll(Escape(cell), `"`, `""`))
+		w.buffer.WriteByte('"')
 	}
-	return safe
+	w.buffer.WriteString("\r\n")
 }
 
-// Original returns the cell of which Harmless made this one.
-func Original(cell string) string {
-	if rest, marked := strings.CutPrefix(cell, "'"); marked && begins(rest) {
+// Flush writes the rows added since the last Flush. It returns the error of
+// the underlying writer.
+func (w *Writer) Flush() error {
+	_, err := w.buffer.WriteTo(w.to)
+	return err
+}
+
+// Escape returns the cell with an apostrophe before each text that a
+// spreadsheet could evaluate: at the start and after each separator within the
+// cell. A text that already has apostrophes there gets one more, so that
+// Unescape restores every cell exactly.
+func Escape(cell string) string {
+	return rewrite(cell, func(out *strings.Builder, rest string) string {
+		if isFormula(strings.TrimLeft(rest, "'")) {
+			out.WriteByte('\'')
+		}
 		return rest
-	}
-	return cell
+	})
 }
 
-// begins reports whether a spreadsheet would run the cell.
-func begins(cell string) bool {
-	first, _ := utf8.DecodeRuneInString(cell)
-	return cell != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", first)
+// Unescape reverses Escape. A cell that Escape did not write is returned as it
+// is, unless it has an apostrophe before a formula, which spreadsheets also
+// add when a person types one to enter text.
+func Unescape(cell string) string {
+	return rewrite(cell, func(_ *strings.Builder, rest string) string {
+		if after, quoted := strings.CutPrefix(rest, "'"); quoted && isFormula(strings.TrimLeft(after, "'")) {
+			return after
+		}
+		return rest
+	})
+}
+
+// rewrite copies the cell and calls at wherever a spreadsheet may start a cell,
+// with the rest of the text. The copy goes on with what at returns.
+func rewrite(cell string, at func(out *strings.Builder, rest string) string) string {
+	var out strings.Builder
+	rest := at(&out, cell)
+	for {
+		i := strings.IndexAny(rest, separators)
+		if i < 0 {
+			out.WriteString(rest)
+			return out.String()
+		}
+		out.WriteString(rest[:i+1])
+		rest = at(&out, rest[i+1:])
+	}
+}
+
+func isFormula(text string) bool {
+	first, _ := utf8.DecodeRuneInString(text)
+	return text != "" && strings.ContainsRune(formula, first)
 }
