@@ -17,13 +17,31 @@ const legacyPaths = "/v2/"
 // basicScheme leads what is presented by HTTP Basic.
 const basicScheme = "Basic "
 
-// triesBasic says whether a request presents something by HTTP Basic, fit or
-// not. Schemes have no case (RFC 9110, section 11.1).
+// triesBasic reports whether a request presents something by HTTP Basic, well
+// formed or not.
 func triesBasic(h http.Header) bool {
 	return slices.ContainsFunc(h["Authorization"], func(value string) bool {
-		scheme, _, _ := strings.Cut(value, " ")
-		return strings.EqualFold(scheme, strings.TrimSpace(basicScheme))
+		_, is := cutScheme(value, strings.TrimSpace(basicScheme))
+		return is
 	})
+}
+
+// cutScheme returns what follows the scheme in the value of an Authorization
+// header, and whether it has that scheme. Schemes have no case, and end at the
+// first character that no scheme has (RFC 9110, section 11.1): a server behind
+// the gateway may accept a tab there, so it does not make another scheme.
+func cutScheme(value, scheme string) (rest string, is bool) {
+	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+		return "", false
+	}
+	rest = value[len(scheme):]
+	return rest, rest == "" || !isTokenByte(rest[0])
+}
+
+// isTokenByte reports whether c may be part of a token (RFC 9110, section
+// 5.6.2).
+func isTokenByte(c byte) bool {
+	return c-'0' < 10 || c-'A' < 26 || c-'a' < 26 || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 // basic returns the user name and the token that a request presents by HTTP

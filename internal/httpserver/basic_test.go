@@ -36,7 +36,8 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 		two     = `Bearer realm="latchkey", error="invalid_request", error_description="The request carries two different credentials. Send one."`
 	)
 	good := basicAuth("Basic", "erp", "of:old")
-	malformed := map[string]bool{"no base64": true, "no colon": true, "nothing": true}
+	malformed := map[string]bool{"no base64": true, "no colon": true, "nothing": true,
+		"a tab after the scheme": true, "a comma after the scheme": true}
 	server := legacyGateway(t, nil)
 	for _, tc := range []struct {
 		name      string
@@ -57,6 +58,10 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 		{"no base64", []string{"Authorization: Basic erp:of:old", orders}, 401, invalid},
 		{"no colon", []string{"Authorization: basic ZXJw", orders}, 401, invalid},
 		{"nothing", []string{"Authorization: Basic", orders}, 401, invalid},
+		{"a tab after the scheme", []string{strings.Replace(good, "Basic ", "Basic\t", 1), orders}, 401, invalid},
+		{"a comma after the scheme", []string{"Authorization: Basic,ZXJwOm9mOm9sZA==", orders}, 401, invalid},
+		{"a tab after the scheme, beside a token in its header",
+			[]string{strings.Replace(good, "Basic ", "Basic\t", 1), "X-Auth-Token: store", orders}, 401, two},
 		{"two of them", []string{good, basicAuth("Basic", "erp", "of:new"), orders}, 401, two},
 		{"beside a bearer token", []string{good, "Authorization: Bearer lks_live", orders}, 401, two},
 		{"beside a token in its header", []string{good, "X-Auth-Token: store", orders}, 401, two},

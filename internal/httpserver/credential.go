@@ -20,12 +20,13 @@ func credential(h http.Header) (string, error) {
 		token = value
 	}
 	for _, value := range h["Authorization"] {
-		scheme, rest, _ := strings.Cut(value, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
+		rest, is := cutScheme(value, "Bearer")
+		if !is {
 			continue
 		}
+		spaced := strings.HasPrefix(rest, " ")
 		rest = strings.TrimLeft(rest, " ")
-		if !b64token(rest) {
+		if !spaced || !b64token(rest) {
 			return value, fault.Errorf(fault.Unauthenticated, "Send \"Authorization: Bearer\", a space, and the token.")
 		}
 		if bearer != "" && rest != bearer {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unicode"
 
+	"golang.org/x/text/unicode/norm"
+
 	"latchkey/internal/scope"
 	"latchkey/internal/storeapi"
 )
@@ -219,6 +221,16 @@ func TestTargets(t *testing.T) {
 		{"a literal of another case, below a variable", "/stores/s1/a/z/D", "refused"},
 		{"a literal with a suffix", "/stores/s1/a/b.json", "refused"},
 		{"a literal with a suffix, below a variable", "/stores/s1/a/z/d.x/y", "refused"},
+		{"a plus sign within a segment", "/stores/s1/a/x+y", "s1 "},
+		{"a composed letter", "/stores/s1/a/%C3%A9", "s1 "},
+		{"a letter and a combining accent", "/stores/s1/a/e%CC%81", "refused"},
+		{"a full-width letter", "/stores/s1/a/%EF%BD%82", "refused"},
+		{"a ligature", "/stores/s1/a/%EF%AC%81", "refused"},
+		{"a raised digit", "/stores/s1/a/x%C2%B2", "refused"},
+		{"a plus sign first", "/stores/s1/a/+x", "refused"},
+		{"a plus sign last", "/stores/s1/a/x+", "refused"},
+		{"an encoded plus sign last", "/stores/s1/a/x%2B/d", "refused"},
+		{"a plus sign alone", "/stores/s1/a/+", "refused"},
 		{"no UTF-8", "/stores/s1/a/%ff", "refused"},
 		{"overlong UTF-8", "/stores/s1/a/%c0%ae%c0%ae", "refused"},
 		{"half of UTF-8", "/stores/s1/a/%c3/x", "refused"},
@@ -273,6 +285,9 @@ func FuzzMatch(f *testing.F) {
 		decoded, err := url.PathUnescape(raw)
 		if err != nil || path.Clean(decoded) != decoded || strings.ContainsAny(decoded, `\%;?#`) || strings.ContainsFunc(decoded, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Fatalf("%q is admitted as %q, %v", target, decoded, err)
+		}
+		if !norm.NFKC.IsNormalString(decoded) || strings.Contains("/"+decoded+"/", "/+") || strings.Contains(decoded+"/", "+/") {
+			t.Fatalf("%q is admitted as %q", target, decoded)
 		}
 		parsed, err := url.ParseRequestURI(raw)
 		if err != nil || parsed.Path != decoded {

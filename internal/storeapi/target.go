@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // plain are the characters that stand for themselves in a path (RFC 3986,
@@ -49,7 +51,8 @@ func decode(target string) (string, bool) {
 
 // wellSegmented says whether path is segments with a slash before each, none
 // of them empty, of dots with a meaning (RFC 3986, section 5.2.4) or with a
-// space at an end, which some servers cut off.
+// space at an end, which some servers cut off. A plus sign counts as a space,
+// since servers that decode paths as forms read it so.
 func wellSegmented(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
@@ -60,7 +63,7 @@ func wellSegmented(path string) bool {
 			continue
 		}
 		segment := path[start:i]
-		if segment == "" || segment == "." || segment == ".." || segment[0] == ' ' || segment[len(segment)-1] == ' ' {
+		if segment == "" || segment == "." || segment == ".." || isSpace(segment[0]) || isSpace(segment[len(segment)-1]) {
 			return false
 		}
 		start = i + 1
@@ -68,9 +71,13 @@ func wellSegmented(path string) bool {
 	return true
 }
 
+func isSpace(c byte) bool { return c == ' ' || c == '+' }
+
 // unescape decodes a path once. What it decodes to may be any text but
 // separators, the sign that leads an escape, and characters that do not print:
-// of white space there is the plain one only, and nothing that nobody sees.
+// of white space there is the plain one only, and nothing that nobody sees. It
+// must be in NFKC (Unicode, section 3.11), since a server that normalizes names
+// would read "ｔransactions" as "transactions".
 func unescape(path string) (string, bool) {
 	text := make([]byte, 0, len(path))
 	for i := 0; i < len(path); i++ {
@@ -89,7 +96,7 @@ func unescape(path string) (string, bool) {
 		text = append(text, c)
 	}
 	decoded := string(text)
-	return decoded, utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, isUnseen)
+	return decoded, utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, isUnseen) && norm.NFKC.IsNormalString(decoded)
 }
 
 // isUnseen says whether nothing is to be seen of a character, the space apart:
