@@ -74,16 +74,25 @@ type listener interface {
 }
 
 // tell tells this process, and then others, of a transaction that ended with
-// err, and of the accounts or the API token that it concerns. A fault has changed nothing. After any other error the transaction may
-// have been committed all the same.
+// err, and of the accounts or API tokens that it concerns. After an error that
+// is no fault the transaction may have been committed all the same.
 func (db *DB) tell(err error, ids ...uuid.UUID) {
-	if isFault(err) {
+	db.forget(err, ids...)
+	if !isFault(err) && len(ids) > 0 {
+		db.engine.hurry(ids)
+	}
+}
+
+// forget is tell for this process alone. A fault has changed nothing, but after
+// fault.NotFound another replica may have removed what was asked for a moment
+// ago, unheard by this one.
+func (db *DB) forget(err error, ids ...uuid.UUID) {
+	if isFault(err) && fault.KindOf(err) != fault.NotFound {
 		return
 	}
 	for _, id := range ids {
 		db.changed(id)
 	}
-	db.engine.hurry(ids)
 }
 
 // NewFeed returns a feed that tells ears. It hears nothing until it runs, and

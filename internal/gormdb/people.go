@@ -48,8 +48,9 @@ func (u users) Change(ctx context.Context, accountID uuid.UUID, work func(user.C
 	return u.changePeople(ctx, accountID, func(c peopleChange) error { return work(c) })
 }
 
-// changePeople runs work in a transaction. Work that only read is nothing to
-// tell of.
+// changePeople runs work in a transaction. This process forgets the account
+// whatever was left to change, or refused because it is gone: another replica
+// may have made the same change a moment ago, unheard by this one.
 func (db *DB) changePeople(ctx context.Context, accountID uuid.UUID, work func(peopleChange) error) error {
 	wrote := false
 	err := db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
@@ -62,8 +63,9 @@ func (db *DB) changePeople(ctx context.Context, accountID uuid.UUID, work func(p
 		}
 		return db.engine.announce(tx, accountID)
 	})
-	if wrote {
-		db.tell(err, accountID)
+	db.forget(err, accountID)
+	if wrote && !isFault(err) {
+		db.engine.hurry([]uuid.UUID{accountID})
 	}
 	return failed(ctx, "change people", err)
 }

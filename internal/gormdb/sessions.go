@@ -134,6 +134,7 @@ func (u users) Sessions(ctx context.Context, which user.SessionSelection, at tim
 // live.
 func (u users) EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
 	var ended []user.Session
+	var concerned []uuid.UUID
 	err := u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
 		var err error
 		if ended, err = endSessions(tx, picked(which), at, event); err != nil {
@@ -144,9 +145,13 @@ func (u users) EndSessions(ctx context.Context, which user.SessionSelection, at 
 				return err
 			}
 		}
-		return allKnown(tx, which)
+		concerned, err = selected(tx, which)
+		return err
 	})
-	u.tell(err, accountsOf(ended)...)
+	if !isFault(err) { // all or none
+		// Another replica may have ended them a moment ago, unheard by this one.
+		u.tell(err, union(accountsOf(ended), concerned)...)
+	}
 	if err != nil {
 		return nil, failed(ctx, "end sessions", err)
 	}
@@ -198,23 +203,46 @@ func accountsOf(sessions []user.Session) []uuid.UUID {
 	return ids
 }
 
-// allKnown returns user.ErrNoSession if an id of the selection names none.
-func allKnown(tx *gorm.DB, which user.SessionSelection) error {
-	if len(which.IDs) == 0 {
-		return nil
+// selected returns the ids under which sessions of the selection are cached,
+// ended or not: a user's, or those of accounts. It returns user.ErrNoSession if
+// an id of the selection names no session.
+func selected(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
+	var concerned []uuid.UUID
+	switch {
+	case which.UserID != uuid.Nil:
+		concerned = []uuid.UUID{which.UserID}
+	case which.AccountID != uuid.Nil:
+		concerned = []uuid.UUID{which.AccountID}
 	}
-	q := tx.Model(&sessionRow{}).Where("id IN ?", which.IDs)
+	if len(which.IDs) == 0 {
+		return concerned, nil
+	}
+	q := tx.Table("sessions").Select("id, account_id").Where("id IN ?", which.IDs)
 	if which.AccountID != uuid.Nil {
 		q = q.Where("account_id = ?", which.AccountID)
 	}
-	var known []uuid.UUID
-	if err := q.Pluck("id", &known).Error; err != nil {
-		return err
+	var rows []struct{ ID, AccountID uuid.UUID }
+	if err := q.Scan(&rows).Error; err != nil {
+		return nil, err
 	}
-	for _, id := range which.IDs {
-		if !slices.Contains(known, id) {
-			return user.ErrNoSession(id)
+	known := make([]uuid.UUID, len(rows))
+	for i, r := range rows {
+		known[i] = r.ID
+		concerned = union(concerned, []uuid.UUID{r.AccountID})
+	}
+	if unknown := missing(which.IDs, known); len(unknown) > 0 {
+		return nil, user.ErrNoSession(unknown[0])
+	}
+	return concerned, nil
+}
+
+// union returns the ids of both lists, each once.
+func union(a, b []uuid.UUID) []uuid.UUID {
+	all := slices.Clone(a)
+	for _, id := range b {
+		if !slices.Contains(all, id) {
+			all = append(all, id)
 		}
 	}
-	return nil
+	return all
 }

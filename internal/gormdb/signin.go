@@ -75,7 +75,7 @@ func (s signIns) Accounts(ctx context.Context, userID uuid.UUID) ([]signin.Membe
 
 // SetPassword replaces a person's password.
 func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
-	return s.endingSessions(ctx, "keep a password", func(tx *gorm.DB) ([]user.Session, error) {
+	return s.endingSessions(ctx, "keep a password", p.UserID, func(tx *gorm.DB) ([]user.Session, error) {
 		// Whoever takes the link away sets the password; others come too late.
 		if p.Link != uuid.Nil {
 			if used := tx.Delete(&linkRow{}, "id = ?", p.Link); used.Error != nil || used.RowsAffected == 0 {
@@ -127,7 +127,11 @@ func (s signIns) Begin(ctx context.Context, started user.Session, digest secret.
 	if err != nil {
 		return err
 	}
-	return s.endingSessions(ctx, "begin a session", func(tx *gorm.DB) ([]user.Session, error) {
+	var concerned uuid.UUID
+	if replaces != uuid.Nil {
+		concerned = started.UserID
+	}
+	return s.endingSessions(ctx, "begin a session", concerned, func(tx *gorm.DB) ([]user.Session, error) {
 		if err := startSession(tx, started, digest, event); err != nil {
 			return nil, err
 		}
@@ -140,8 +144,10 @@ func (s signIns) Begin(ctx context.Context, started user.Session, digest secret.
 	})
 }
 
-// endingSessions runs a transaction that ends sessions, and tells of them.
-func (s signIns) endingSessions(ctx context.Context, doing string, work func(*gorm.DB) ([]user.Session, error)) error {
+// endingSessions runs a transaction that ends sessions of a user, and tells of
+// them. The user is told of whatever was left to end, since another replica may
+// have ended the rest a moment ago, unheard by this one; a zero userID is not.
+func (s signIns) endingSessions(ctx context.Context, doing string, userID uuid.UUID, work func(*gorm.DB) ([]user.Session, error)) error {
 	var ended []user.Session
 	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) (err error) {
 		if ended, err = work(tx); err != nil {
@@ -154,6 +160,10 @@ func (s signIns) endingSessions(ctx context.Context, doing string, work func(*go
 		}
 		return nil
 	})
-	s.tell(err, accountsOf(ended)...)
+	concerned := accountsOf(ended)
+	if userID != uuid.Nil {
+		concerned = append(concerned, userID)
+	}
+	s.tell(err, concerned...)
 	return failed(ctx, doing, err)
 }
