@@ -26,7 +26,7 @@ type Memory struct {
 	familiar familiar
 	heard    atomic.Uint64
 	floor    atomic.Uint64
-	latest   [4096]atomic.Uint64
+	latest   [65536]atomic.Uint64
 	hearing  func() bool
 	now      func() time.Time
 }
@@ -84,7 +84,7 @@ func raise(counter *atomic.Uint64, count uint64) {
 }
 
 func slot(id uuid.UUID) uint16 {
-	return binary.BigEndian.Uint16(id[14:]) % 4096
+	return binary.BigEndian.Uint16(id[14:])
 }
 
 // good says whether what was read of an account and a principal, when before

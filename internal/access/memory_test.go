@@ -247,3 +247,21 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// A change of one account leaves what is cached of others, of which there may
+// be tens of thousands.
+func TestChangeOfAnotherAccount(t *testing.T) {
+	g := open(t)
+	var account, other uuid.UUID
+	account[14], other[14] = 0x10, 0x20
+	value := g.token(func(r *access.Record) { r.Principal.AccountID = account })
+	for range 2 {
+		if _, err := g.Verify(ctx, value.Reveal(), auth.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+		g.memory.Changed(other)
+	}
+	if n := g.repo.asked.Load(); n != 1 {
+		t.Errorf("the database was asked %d times, want once", n)
+	}
+}

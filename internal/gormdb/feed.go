@@ -65,9 +65,9 @@ type Feed struct {
 type listener interface {
 	// announce keeps in tx that something of the account changes with it.
 	announce(tx *gorm.DB, accountID uuid.UUID) error
-	// hurry tells other processes of changes that are committed, soon and in
-	// the background. Should it not, they hear all the same, only later.
-	hurry(ids []uuid.UUID)
+	// hurry tells other processes that changes are committed, soon and in the
+	// background. Should it not, they hear all the same, only later.
+	hurry()
 	// listen hears changes until ctx ends or it cannot hear any more. It calls
 	// ears.Forget once it hears, before the first proof.
 	listen(ctx context.Context, f *Feed) error
@@ -79,7 +79,7 @@ type listener interface {
 func (db *DB) tell(err error, ids ...uuid.UUID) {
 	db.forget(err, ids...)
 	if !isFault(err) && len(ids) > 0 {
-		db.engine.hurry(ids)
+		db.engine.hurry()
 	}
 }
 

@@ -228,23 +228,3 @@ func TestFeedOverASilentConnection(t *testing.T) {
 		t.Error("it hears again, but not what happened meanwhile")
 	}
 }
-
-// Old rows of the table of changes go as fast as they come, however fast that is.
-func TestChangesArePruned(t *testing.T) {
-	url := dbtest.PostgresURL(t)
-	db := dbtest.Open(t, url)
-	for range 12 {
-		execute(t, url, "INSERT INTO changes (account_id, at) SELECT gen_random_uuid(), now() - interval '11 minutes' FROM generate_series(1, 1000)")
-	}
-	w := dbtest.Seed{}.Make(t, db)
-	observer := connect(t, url)
-	within(t, 8*time.Second, "the old rows are gone", func() bool { // less than the interval
-		made, _ := issue(t, db, w, uuid.Nil)
-		revoke(t, db, made)
-		var old int
-		if err := observer.QueryRow(t.Context(), "SELECT count(*) FROM changes WHERE at < now() - interval '10 minutes'").Scan(&old); err != nil {
-			t.Fatal(err)
-		}
-		return old == 0
-	})
-}

@@ -65,7 +65,7 @@ func (db *DB) changePeople(ctx context.Context, accountID uuid.UUID, work func(p
 	})
 	db.forget(err, accountID)
 	if wrote && !isFault(err) {
-		db.engine.hurry([]uuid.UUID{accountID})
+		db.engine.hurry()
 	}
 	return failed(ctx, "change people", err)
 }

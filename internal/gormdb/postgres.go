@@ -33,6 +33,8 @@ type postgres struct {
 	notifier notifier
 	// feed says how the feed connects.
 	feed *pgx.ConnConfig
+	// changesKept is for the pruner.
+	changesKept time.Duration
 }
 
 var _ engine = (*postgres)(nil)
@@ -89,7 +91,7 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	promptly := config.Copy()
 	promptly.MaxConns = int32(max(1, c.MaxConnections/promptShare))
 	config.MaxConns = int32(c.MaxConnections) - promptly.MaxConns
-	p := &postgres{feed: feed.ConnConfig, notifier: notifier{log: c.Log, pending: map[uuid.UUID]bool{}}}
+	p := &postgres{feed: feed.ConnConfig, notifier: newNotifier(c.Log), changesKept: defaultChangesKept}
 	if err := p.connect(ctx, config, promptly); err != nil {
 		return nil, failed(ctx, "open the database", err)
 	}

@@ -2,6 +2,8 @@ package gormdb
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -9,35 +11,49 @@ import (
 )
 
 // staleAfter is how long a reader may pause and still find every row: much
-// less than rows are kept (see pruneChanges).
+// less than rows are kept (defaultChangesKept).
 const staleAfter = time.Minute
 
-// readChanges reads the rows of transactions that may not have been committed
-// when the last snapshot was taken, by the number of the oldest one that was
-// running then, and the same number for next time. Transactions get numbers
-// when they begin to write, but end in any order: to look for numbers higher
-// than those seen would miss some.
-const readChanges = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, c.xid::text, coalesce(c.concerned_id, c.account_id)
-	FROM (VALUES (1)) AS always LEFT JOIN changes AS c ON c.xid >= $1::text::xid8`
+// readChanges reads the rows that a snapshot sees and the previous one did not,
+// and the snapshot for next time. Transactions get their numbers when they
+// begin to write, but end in any order: what is new are the numbers that had
+// not been given out ($1 and above) and those that were in progress ($2).
+const readChanges = `SELECT pg_current_snapshot()::text, c.concerned
+	FROM (VALUES (1)) AS always LEFT JOIN (
+		SELECT coalesce(concerned_id, account_id) AS concerned FROM changes WHERE xid >= $1::text::xid8
+		UNION ALL
+		SELECT coalesce(concerned_id, account_id) FROM changes WHERE xid = ANY ($2::text[]::xid8[]) AND xid < $1::text::xid8
+	) AS c ON true`
+
+// snapshot is what pg_current_snapshot returns (PostgreSQL: "Transaction ID and
+// Snapshot Information Functions"): numbers below xmax have ended, but for those
+// in progress.
+type snapshot struct {
+	xmax       string
+	inProgress []string
+}
 
 // noTransaction is above every number of a transaction.
 const noTransaction = "18446744073709551615"
 
-// change is a row of the table.
-type change struct {
-	xid       string
-	concerned uuid.UUID
+func parseSnapshot(text string) (snapshot, error) {
+	parts := strings.Split(text, ":") // xmin:xmax:xip,xip
+	if len(parts) != 3 {
+		return snapshot{}, fmt.Errorf("read a snapshot: %q", text)
+	}
+	s := snapshot{xmax: parts[1], inProgress: []string{}}
+	if parts[2] != "" {
+		s.inProgress = strings.Split(parts[2], ",")
+	}
+	return s, nil
 }
 
 // changeReader tells of each row of the table once.
 type changeReader struct {
 	conn *pgx.Conn
 	ears Ears
-	xmin string
+	seen snapshot
 	last time.Time // zero before the first snapshot
-	// told are the rows told of that are read again while a transaction older
-	// than they are goes on.
-	told map[change]bool
 }
 
 // read tells what is new. It gives up after a lease: a later answer would
@@ -45,29 +61,26 @@ type changeReader struct {
 func (r *changeReader) read(ctx context.Context, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
-	// The wall clock, since it goes on while the machine sleeps.
-	fresh := r.last.IsZero() || now.Round(0).Sub(r.last.Round(0)).Abs() > staleAfter
+	fresh := r.last.IsZero() || stale(now.Sub(r.last), now.Round(0).Sub(r.last.Round(0)))
 	if fresh {
-		r.xmin = noTransaction
+		r.seen = snapshot{xmax: noTransaction, inProgress: []string{}}
 	}
-	rows, err := r.conn.Query(ctx, readChanges, r.xmin)
+	rows, err := r.conn.Query(ctx, readChanges, r.seen.xmax, r.seen.inProgress)
 	if err != nil {
 		return err
 	}
-	seen := map[change]bool{}
-	var xid *string
-	var c change
-	_, err = pgx.ForEachRow(rows, []any{&r.xmin, &xid, (*key)(&c.concerned)}, func() error {
-		if xid == nil {
-			return nil // nothing is new
+	var text string
+	var concerned *uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&text, &concerned}, func() error {
+		if concerned != nil {
+			r.ears.Changed(*concerned)
 		}
-		c.xid = *xid
-		if !r.told[c] {
-			r.ears.Changed(c.concerned)
-		}
-		seen[c] = true
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	seen, err := parseSnapshot(text)
 	if err != nil {
 		return err
 	}
@@ -75,6 +88,13 @@ func (r *changeReader) read(ctx context.Context, now time.Time) error {
 		// What was committed before the snapshot is not read any more.
 		r.ears.Forget()
 	}
-	r.told, r.last = seen, now
+	r.seen, r.last = seen, now
 	return nil
+}
+
+// stale reports whether rows may have been deleted since the last reading, by
+// the monotonic clock or by the wall clock: only the latter goes on while the
+// machine sleeps, and it may be set back. Each sees what the other misses.
+func stale(byMonotonic, byWall time.Duration) bool {
+	return max(byMonotonic, byWall.Abs()) > staleAfter
 }

@@ -20,13 +20,14 @@ import (
 // replicas hear within milliseconds, the process that committed sends a
 // notification besides, afterwards: a transaction that notifies in itself
 // keeps all others that do so from being committed together with it, which
-// costs most of the speed of revoking.
+// costs most of the speed of revoking. What a notification says is only that
+// it is time to read the table.
 
 func (p *postgres) announce(tx *gorm.DB, accountID uuid.UUID) error {
 	return tx.Exec("INSERT INTO changes (account_id) VALUES (?)", accountID).Error
 }
 
-func (p *postgres) hurry(ids []uuid.UUID) { p.notifier.add(ids) }
+func (p *postgres) hurry() { p.notifier.add() }
 
 // listen hears on a connection outside the pool. Each time it has read the
 // table, everything committed before it asked has been told. A process that
@@ -50,6 +51,7 @@ func (p *postgres) listen(ctx context.Context, f *Feed) error {
 		if err := s.register(ctx); err != nil {
 			return err
 		}
+		s.changed = false
 		asked := s.takeQuestions()
 		if err := reader.read(ctx, sent); err != nil {
 			return err
@@ -72,6 +74,8 @@ type session struct {
 	// probe is what must be heard before anything else counts.
 	probe  string
 	proved bool
+	// changed is set when it was notified of changes, until they are read.
+	changed bool
 	// asked are questions of replicas that were not answered yet.
 	asked        []uuid.UUID
 	registeredAt time.Time
@@ -112,7 +116,8 @@ func obstacleOf(err error) *fault.Error {
 
 // connectSession makes a connection on which notifications are heard, and
 // proves that they are, with one that goes the way of all others. Nothing that
-// this connection does needs to be durable.
+// this connection does needs to be durable. It never scans a table: what the
+// planner knows of changes is often old.
 func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error) {
 	s := &session{feed: f, probe: "hear " + uuid.NewString()}
 	config := p.feed.Copy()
@@ -125,7 +130,7 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 		return nil, err
 	}
 	s.conn = conn
-	_, err = conn.Exec(ctx, "SET synchronous_commit = off; LISTEN "+changesChannel+"; LISTEN "+replicasChannel)
+	_, err = conn.Exec(ctx, "SET synchronous_commit = off; SET enable_seqscan = off; LISTEN "+changesChannel+"; LISTEN "+replicasChannel)
 	if err == nil {
 		err = p.meet(ctx, s)
 	}
@@ -168,9 +173,7 @@ func (p *postgres) meet(ctx context.Context, s *session) error {
 // than does no harm: the table tells what is true.
 func (s *session) take(_ *pgconn.PgConn, n *pgconn.Notification) {
 	if n.Channel == changesChannel {
-		if id, err := uuid.Parse(n.Payload); err == nil {
-			s.feed.ears.Changed(id)
-		}
+		s.changed = true
 		return
 	}
 	what, rest, _ := strings.Cut(n.Payload, " ")
@@ -191,12 +194,12 @@ func (s *session) take(_ *pgconn.PgConn, n *pgconn.Notification) {
 	}
 }
 
-// wait lets notifications come in until it is time for another proof, which is
-// at once when somebody asks for one.
+// wait lets notifications come in until it is time for another reading, which
+// is at once when there are changes or questions.
 func (s *session) wait(ctx context.Context) error {
 	interval, cancel := context.WithTimeout(ctx, proofInterval)
 	defer cancel()
-	for len(s.asked) == 0 {
+	for len(s.asked) == 0 && !s.changed {
 		err := s.conn.PgConn().WaitForNotification(interval)
 		switch {
 		case err == nil:

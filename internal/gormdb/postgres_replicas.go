@@ -2,6 +2,7 @@ package gormdb
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -147,8 +148,12 @@ func (p *postgres) claim(ctx context.Context, f *Feed) (others map[uuid.UUID]tim
 
 // attend does by the pool what listen does by its connection while it hears.
 // A replica that does not hear can answer all the same: once it has forgotten
-// everything, it remembers nothing from before the question.
+// everything, it remembers nothing from before the question. Meanwhile old rows
+// of changes are deleted.
 func (p *postgres) attend(ctx context.Context, f *Feed) {
+	var pruning sync.WaitGroup
+	defer pruning.Wait()
+	pruning.Go(func() { p.pruneUntil(ctx, f) })
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	var registeredAt time.Time

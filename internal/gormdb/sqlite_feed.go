@@ -15,7 +15,7 @@ const pollInterval = 100 * time.Millisecond
 // announce has nothing to do: other processes notice every commit.
 func (s *sqlite) announce(*gorm.DB, uuid.UUID) error { return nil }
 
-func (s *sqlite) hurry([]uuid.UUID) {}
+func (s *sqlite) hurry() {}
 
 // replicas has none to list: an SQLite file has one server, which knows itself.
 func (s *sqlite) replicas(context.Context) ([]registered, error) { return nil, nil }

@@ -1,0 +1,13 @@
+package gormdb
+
+import "time"
+
+// KeepChanges has replicas over db keep rows of the table changes for a time of
+// the test's.
+func KeepChanges(db *DB, kept time.Duration) { db.engine.(*postgres).changesKept = kept }
+
+// Stale is what decides that a reader has paused for too long.
+var Stale = stale
+
+// NotifySpacing is how long after one notification the next may be sent.
+const NotifySpacing = notifySpacing
