@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
-	_ "github.com/glebarez/go-sqlite" // the driver that Latchkey uses
 	"github.com/google/uuid"
+	_ "modernc.org/sqlite" // the driver that Latchkey uses
 )
 
 // The rows that issuing a token keeps. Their arguments are what must differ: see insertOnce.

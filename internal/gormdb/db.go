@@ -93,6 +93,8 @@ type scan func(dest ...any) error
 type dialect struct {
 	// name is "sqlite" or "postgres".
 	name string
+	// tables counts the tables of a name.
+	tables string
 	// find is the function that finds its second argument in its first.
 	find string
 	// lower is a text with the letters A to Z, and no others, in lower case,

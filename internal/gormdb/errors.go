@@ -8,8 +8,8 @@ import (
 	"net"
 	"strings"
 
-	gosqlite "github.com/glebarez/go-sqlite"
 	"github.com/jackc/pgx/v5/pgconn"
+	sqlitedriver "modernc.org/sqlite"
 
 	"latchkey/internal/fault"
 )
@@ -87,7 +87,7 @@ func isDuplicate(err error) bool {
 }
 
 func sqliteCode(err error) int {
-	var e *gosqlite.Error
+	var e *sqlitedriver.Error
 	if errors.As(err, &e) {
 		return e.Code()
 	}

@@ -94,11 +94,11 @@ func (db *DB) SchemaState(ctx context.Context) (have, want int64, err error) {
 
 func (db *DB) version(ctx context.Context) (int64, error) {
 	reader := db.engine.reader(ctx)
-	if !reader.Migrator().HasTable(goose.DefaultTablename) {
-		// The answer is the same for a database that does not answer at all.
-		return 0, db.engine.ping(ctx)
+	var tables, version int64
+	err := reader.Raw(db.engine.dialect().tables, goose.DefaultTablename).Scan(&tables).Error
+	if err != nil || tables == 0 {
+		return 0, err
 	}
-	var version int64
-	err := reader.Table(goose.DefaultTablename).Select("coalesce(max(version_id), 0)").Scan(&version).Error
+	err = reader.Table(goose.DefaultTablename).Select("coalesce(max(version_id), 0)").Scan(&version).Error
 	return version, err
 }

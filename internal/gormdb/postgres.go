@@ -40,8 +40,9 @@ type postgres struct {
 var _ engine = (*postgres)(nil)
 
 var postgresDialect = dialect{
-	name: "postgres",
-	find: "strpos",
+	name:   "postgres",
+	tables: "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?",
+	find:   "strpos",
 	// In the collation "C" the case of other letters is not known.
 	lower: func(text string) string { return "lower(" + text + ` COLLATE "C")` },
 	// With IN, the planner is free to read the whole table instead.

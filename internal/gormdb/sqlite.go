@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
-	glebarez "github.com/glebarez/sqlite"
 	"github.com/google/uuid"
 	"github.com/pressly/goose/v3"
 	"gorm.io/gorm"
+	_ "modernc.org/sqlite" // the driver
 )
 
 // sqlite is the engine over an SQLite file. SQLite has one writer at a time,
@@ -28,16 +29,21 @@ type sqlite struct {
 	readSQL, writeSQL *sql.DB
 	read, write       *gorm.DB
 	onStatement       func(string)
+
+	mu sync.Mutex
+	// lookUps are the prepared statements of lookUp, by their text.
+	lookUps map[string]*sql.Stmt
 }
 
 var _ engine = (*sqlite)(nil)
 
 var sqliteDialect = dialect{
-	name:  "sqlite",
-	find:  "instr",
-	lower: func(text string) string { return "lower(" + text + ")" },
-	among: func(subquery string) string { return "IN (" + subquery + ")" },
-	party: func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
+	name:   "sqlite",
+	tables: "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
+	find:   "instr",
+	lower:  func(text string) string { return "lower(" + text + ")" },
+	among:  func(subquery string) string { return "IN (" + subquery + ")" },
+	party:  func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
 	// SQLite takes the tables of a CROSS JOIN in the order in which they stand.
 	each: func(table, alias, condition string) string {
 		return "json_each(?) AS wanted CROSS JOIN " + table + " AS " + alias + " ON " + condition
@@ -68,7 +74,7 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	s := &sqlite{path: path, onStatement: c.OnStatement}
+	s := &sqlite{path: path, onStatement: c.OnStatement, lookUps: map[string]*sql.Stmt{}}
 	if s.onStatement == nil {
 		s.onStatement = func(string) {}
 	}
@@ -117,13 +123,13 @@ func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
 }
 
 func (s *sqlite) pool(ctx context.Context, size int, option string) (*sql.DB, *gorm.DB, error) {
-	pool, err := sql.Open(glebarez.DriverName, dataSource(s.path, option))
+	pool, err := sql.Open(sqliteDriver, dataSource(s.path, option))
 	if err != nil {
 		return nil, nil, err
 	}
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
-	g, err := gorm.Open(&glebarez.Dialector{Conn: pool}, gormConfig())
+	g, err := gorm.Open(gormSQLite{pool}, gormConfig())
 	if err == nil {
 		err = errors.Join(pool.PingContext(ctx), s.observe(g))
 	}
@@ -171,24 +177,49 @@ func (s *sqlite) close() error {
 	return errors.Join(errs...)
 }
 
-func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(scan) error) (err error) {
+func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(scan) error) error {
 	s.onStatement(sql)
 	rows, err := s.readSQL.QueryContext(ctx, sql, args...)
+	return eachRow(rows, err, row)
+}
+
+// lookUp prepares a statement once per connection: parsing it takes longer than
+// running it. No reader waits for the writer.
+func (s *sqlite) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
+	s.onStatement(sql)
+	statement, err := s.prepare(ctx, sql)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	scan := rows.Scan
+	rows, err := statement.QueryContext(ctx, args...)
+	return eachRow(rows, err, row)
+}
+
+func (s *sqlite) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if statement, ok := s.lookUps[text]; ok {
+		return statement, nil
+	}
+	statement, err := s.readSQL.PrepareContext(ctx, text)
+	if err == nil {
+		s.lookUps[text] = statement
+	}
+	return statement, err
+}
+
+// eachRow passes the rows of a query to row, and closes them.
+func eachRow(rows *sql.Rows, err error, row func(scan) error) error {
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err tells of what went wrong
 	for rows.Next() {
-		if err := row(scan); err != nil {
+		if err := row(rows.Scan); err != nil {
 			return err
 		}
 	}
 	return rows.Err()
-}
-
-func (s *sqlite) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
-	return s.query(ctx, sql, args, row) // none of its readers waits for the writer
 }
 
 func (s *sqlite) migrations() (goose.Dialect, *sql.DB) { return goose.DialectSQLite3, s.writeSQL }
