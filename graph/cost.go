@@ -1,13 +1,10 @@
 package graph
 
 import (
-	"encoding/json"
 	"strconv"
-	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"latchkey/internal/fault"
 	"latchkey/internal/page"
 )
 
@@ -18,32 +15,18 @@ type operation struct {
 	// cost is that of the operation, unless variables decide.
 	cost      int
 	variables bool
-	// conditions are variables that may be null by their declaration but not
-	// where they are used: as the condition of @skip or @include.
-	conditions []string
+	usage
 }
 
-func newOperation(def *ast.OperationDefinition) operation {
+func newOperation(def *ast.OperationDefinition, use usage) operation {
 	w := costs{}
-	op := operation{OperationDefinition: def, cost: w.set(def.SelectionSet, page.DefaultSize)}
+	op := operation{OperationDefinition: def, usage: use, cost: w.set(def.SelectionSet, page.DefaultSize)}
 	op.variables = w.variable
-	for _, v := range def.VariableDefinitions {
-		if !v.Type.NonNull && v.Type.NamedType == "Boolean" && v.DefaultValue != nil {
-			op.conditions = append(op.conditions, v.Variable)
-		}
-	}
 	return op
 }
 
 // check holds an operation with these variables against the limits.
 func (op *operation) check(variables map[string]any, limits Limits) *refusal {
-	for _, name := range op.conditions {
-		if value, given := variables[name]; given && value == nil {
-			return &refusal{problems: []problem{{
-				Error: fault.Errorf(fault.Invalid, "Variable $%s: cannot be null. Leave it out for its default.", name).On(name),
-			}}}
-		}
-	}
 	cost := op.cost
 	if op.variables {
 		w := costs{values: variables}
@@ -155,22 +138,13 @@ func (c *costs) pageSize(f *ast.Field) int {
 	return page.DefaultSize
 }
 
-// number is the value of an argument that is a number, if it has one.
+// number is the value of an argument that is an Int, if it has one.
 func (c *costs) number(v *ast.Value) (int, bool) {
-	text := v.Raw
 	if v.Kind == ast.Variable {
 		c.variable = true
-		switch value := c.values[v.Raw].(type) {
-		case int64:
-			return int(value), true
-		case json.Number:
-			text = value.String()
-		case string:
-			text = value
-		default:
-			return 0, false
-		}
+		n, ok := c.values[v.Raw].(int64)
+		return int(n), ok
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(text))
+	n, err := strconv.Atoi(v.Raw)
 	return n, err == nil
 }

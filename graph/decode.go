@@ -70,12 +70,9 @@ func filterText(q token.Query) string {
 }
 
 func tokenUpdate(key uuid.UUID, input model.UpdateAPITokenInput) token.Update {
-	u := token.Update{ID: key, Name: input.Name, Scopes: input.Scopes, AllowedIPRanges: input.AllowedIPRanges}
-	if expiry, given := input.ExpiresAt.ValueOK(); given {
-		end := timeOf(expiry)
-		u.ExpiresAt = &end
+	return token.Update{
+		ID: key, Name: input.Name, Scopes: input.Scopes, AllowedIPRanges: input.AllowedIPRanges, ExpiresAt: input.ExpiresAt,
 	}
-	return u
 }
 
 // maxActions bounds a filter of events. There are fewer actions.

@@ -66,7 +66,11 @@ func (d *documents) get(text string) (*document, *refusal) {
 // read parses and validates a text. The limits come before validation, whose
 // rules take time that is more than in proportion to the text.
 func (d *documents) read(text string) (*document, *refusal) {
-	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, d.limits.Tokens)
+	escapes, bad := readEscapes(text)
+	if bad != nil {
+		return nil, invalid(gqlerror.List{bad})
+	}
+	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: escapes.text}, d.limits.Tokens)
 	if err != nil {
 		return nil, d.unparsed(err)
 	}
@@ -78,12 +82,16 @@ func (d *documents) read(text string) (*document, *refusal) {
 	if len(text) > largestText {
 		held = d.validation.silent
 	}
-	if errs := d.validation.check(parsed, held); len(errs) > 0 {
+	if errs := d.validation.check(parsed, held, escapes); len(errs) > 0 {
 		return nil, invalid(errs)
 	}
 	doc := &document{QueryDocument: parsed, selections: survey.selections}
 	for _, def := range parsed.Operations {
-		doc.operations = append(doc.operations, newOperation(def))
+		use, problems := readArguments(def)
+		if len(problems) > 0 {
+			return nil, &refusal{problems: problems}
+		}
+		doc.operations = append(doc.operations, newOperation(def, use))
 	}
 	return doc, nil
 }

@@ -110,23 +110,6 @@ func inputPath(path ast.Path) string {
 	return shorten(strings.Join(elements, "."))
 }
 
-// badVariable is what an operation is refused for whose variables are not as
-// it declares them.
-func badVariable(err error) *refusal {
-	var e *gqlerror.Error
-	if !errors.As(err, &e) || len(e.Path) < 2 {
-		return refuse(0, fault.Invalid, "The variables are not as the operation declares them.")
-	}
-	field := inputPath(e.Path[1:]) // the first element is "variable"
-	message := e.Message
-	if at := strings.LastIndex(message, notAValid); at >= 0 {
-		message = message[at:]
-	}
-	return &refusal{problems: []problem{{
-		Error: fault.Errorf(fault.Invalid, "Variable $%s: %s.", field, shorten(message)).On(field),
-	}}}
-}
-
 // present puts an error that came up while an operation ran at its place. An
 // error of reading an argument comes with the path of the input below that of
 // the field, and becomes a fault about that input.

@@ -169,22 +169,24 @@ func (h *handler) prepare(method string, p params) (*graphql.OperationContext, *
 	if method == http.MethodGet && op.Operation != ast.Query {
 		return nil, notOverGET()
 	}
-	var variables map[string]any
-	if len(op.VariableDefinitions) > 0 {
-		var err error
-		if variables, err = variableValues(h.schema, op.OperationDefinition, p.variables); err != nil {
-			return nil, badVariable(err)
-		}
+	variables, refused := variableValues(h.schema, op, p.variables)
+	if refused != nil {
+		return nil, refused
 	}
 	if refused := op.check(variables, h.documents.limits); refused != nil {
 		return nil, refused
+	}
+	query, definition := doc.QueryDocument, op.OperationDefinition
+	if op.leavesOut(variables) {
+		o := omission{variables}
+		query, definition = o.document(query), o.operation(definition)
 	}
 	return &graphql.OperationContext{
 		RawQuery:               p.query,
 		OperationName:          p.operationName,
 		Variables:              variables,
-		Doc:                    doc.QueryDocument,
-		Operation:              op.OperationDefinition,
+		Doc:                    query,
+		Operation:              definition,
 		ResolverMiddleware:     func(ctx context.Context, next graphql.Resolver) (any, error) { return next(ctx) },
 		RootResolverMiddleware: func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) },
 	}, nil

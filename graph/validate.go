@@ -59,8 +59,9 @@ func listed(all *rules.Rules) []core.Rule {
 type enough struct{}
 
 // check returns what is wrong with the document, mostErrors at most. It stops
-// there, lest a document take as long as it has room for errors.
-func (v validation) check(doc *ast.QueryDocument, list []core.Rule) (errs gqlerror.List) {
+// there, lest a document take as long as it has room for errors. Strings get the
+// values of their escapes.
+func (v validation) check(doc *ast.QueryDocument, list []core.Rule, escapes escapes) (errs gqlerror.List) {
 	defer func() {
 		if stopped := recover(); stopped != nil && stopped != (enough{}) {
 			panic(stopped)
@@ -68,7 +69,10 @@ func (v validation) check(doc *ast.QueryDocument, list []core.Rule) (errs gqlerr
 	}()
 	observers := &core.Events{}
 	var judged *ast.Value
-	observers.OnValue(func(_ *core.Walker, value *ast.Value) { judged = value })
+	observers.OnValue(func(_ *core.Walker, value *ast.Value) {
+		judged = value
+		escapes.restore(value)
+	})
 	for _, rule := range list {
 		rule.RuleFunc(observers, func(options ...core.ErrorOption) {
 			e := &gqlerror.Error{}
@@ -101,11 +105,7 @@ func wrongValue(v *ast.Value, message string) string {
 	}
 	expected := fmt.Sprintf("%q", v.ExpectedType.String())
 	if v.Definition.Kind == ast.Enum {
-		var names []string
-		for _, one := range v.Definition.EnumValues {
-			names = append(names, one.Name)
-		}
-		expected += " (" + strings.Join(names, ", ") + ")"
+		expected += " (" + enumNames(v.Definition) + ")"
 	}
 	return fmt.Sprintf("Expected a value of type %s, found %s.", expected, kindOf(v))
 }

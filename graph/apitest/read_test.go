@@ -110,14 +110,14 @@ func TestReadStoresRefuses(t *testing.T) {
 				},
 			},
 			{
-				name: "what no database keeps", by: w.robot, query: hashes, data: `null`,
+				name: "what no database keeps", by: w.robot, query: hashes,
 				variables: map[string]any{"filter": map[string]any{"ids": []string{"<store0>", "\x00"}}},
-				errors:    []string{"account.stores: INVALID filter.ids.1: A text cannot hold the character NUL."},
+				errors:    []string{`: INVALID filter.ids.1: Variable $filter.ids.1: "\u0000" is not of type ID. A text cannot hold the character NUL.`},
 			},
 			{
-				name: "what is no text", by: w.robot, query: hashes, data: `null`,
+				name: "what is no text", by: w.robot, query: hashes,
 				variables: map[string]any{"filter": map[string]any{"storeHashes": []any{12345}}},
-				errors:    []string{"account.stores: INVALID filter.storeHashes.0: A text was expected here. Put the value in quotes."},
+				errors:    []string{": INVALID filter.storeHashes.0: Variable $filter.storeHashes.0: 12345 is not of type String. A text was expected here. Put the value in quotes."},
 			},
 			{
 				name: "as many as a page has", by: w.robot, query: hashes, variables: map[string]any{"filter": map[string]any{"ids": many[:250]}},

@@ -1722,7 +1722,7 @@ func (ec *executionContext) unmarshalInputUpdateApiTokenInput(ctx context.Contex
 			if err != nil {
 				return it, err
 			}
-			it.ExpiresAt = graphql.OmittableOf(data)
+			it.ExpiresAt = data
 		case "allowedIpRanges":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("allowedIpRanges"))
 			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)

@@ -200,7 +200,7 @@ directive @node(
   permission: String
 ) on OBJECT
 
-"A moment in ISO 8601, in UTC: ` + "`" + `2026-01-31T09:30:00Z` + "`" + `. Input with another offset is converted to UTC."
+"A moment in RFC 3339, in UTC: ` + "`" + `2026-01-31T09:30:00Z` + "`" + `. Input with another offset is converted to UTC."
 scalar DateTime
 
 "A decimal number of any precision, written as a JSON number: ` + "`" + `19.99` + "`" + `. Input may also be a string, which no client rounds."
@@ -628,7 +628,7 @@ input UpdateApiTokenInput {
   name: String
   "All the scopes it shall keep: at least one, and none that it could not use before."
   scopes: [String!]
-  "When it shall stop working: a moment to come, and no later than now set."
+  "When it shall stop working: a moment to come, and no later than now set. Null leaves it as it is."
   expiresAt: DateTime
   "All the networks it may still be used from, in CIDR notation: within those it has now, and not none where there were some."
   allowedIpRanges: [String!]

@@ -754,8 +754,8 @@ type UpdateAPITokenInput struct {
 	Name *string `json:"name,omitempty"`
 	// All the scopes it shall keep: at least one, and none that it could not use before.
 	Scopes []string `json:"scopes,omitempty"`
-	// When it shall stop working: a moment to come, and no later than now set.
-	ExpiresAt graphql.Omittable[*time.Time] `json:"expiresAt,omitempty"`
+	// When it shall stop working: a moment to come, and no later than now set. Null leaves it as it is.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 	// All the networks it may still be used from, in CIDR notation: within those it has now, and not none where there were some.
 	AllowedIPRanges []string `json:"allowedIpRanges,omitempty"`
 }

@@ -9,6 +9,7 @@ package scalar
 import (
 	"encoding/json"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -40,18 +41,46 @@ func AppendDateTime(b []byte, t time.Time) ([]byte, bool) {
 	return append(b, '"'), true
 }
 
-// UnmarshalDateTime reads a moment with any offset and returns it in UTC. It
-// returns fault.Invalid for anything that is not one, and for two that are:
-// the zero time, which programs send that have none, and which would ask for
-// no expiry or no filter; and one beyond the year 9999, which ISO 8601 writes
-// with more digits than readers take.
+// UnmarshalDateTime reads a moment as RFC 3339 has it, with any offset, and
+// returns it in UTC. It returns fault.Invalid for anything that is not one, and
+// for two that are: the zero time, which programs send that have none, and
+// which would ask for no expiry or no filter; and one beyond the year 9999,
+// which RFC 3339 cannot write.
 func UnmarshalDateTime(v any) (time.Time, error) {
 	if s, ok := v.(string); ok {
-		if t, err := time.Parse(time.RFC3339Nano, s); err == nil && !t.IsZero() && t.UTC().Year() <= 9999 {
-			return t.UTC(), nil
+		if t, ok := parseRFC3339(s); ok && !t.IsZero() && t.Year() <= 9999 {
+			return t, nil
 		}
 	}
-	return time.Time{}, fault.Errorf(fault.Invalid, "A DateTime is a string in ISO 8601 with an offset: 2026-01-31T09:30:00Z.")
+	return time.Time{}, fault.Errorf(fault.Invalid, "A DateTime is a string in RFC 3339: 2026-01-31T09:30:00Z.")
+}
+
+// rfc3339 is the grammar of RFC 3339, section 5.6. time.Parse takes more: hours
+// of one digit, a comma before the fraction, offsets of more than a day.
+var rfc3339 = regexp.MustCompile(
+	`^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$`)
+
+// parseRFC3339 reads a moment and returns it in UTC. A leap second is the
+// moment at which it ends, as in the clocks of all computers here.
+func parseRFC3339(s string) (time.Time, bool) {
+	m := rfc3339.FindStringSubmatch(s)
+	if m == nil {
+		return time.Time{}, false
+	}
+	date, clock, second, fraction, offset := m[1], m[2], m[3], m[4], strings.ToUpper(m[5])
+	leap := second == "60"
+	if leap {
+		second, fraction = "59", ""
+	}
+	t, err := time.Parse(time.RFC3339Nano, date+"T"+clock+second+fraction+offset)
+	t = t.UTC()
+	if leap {
+		t = t.Add(time.Second)
+		if t.Day() != 1 || t.Hour() != 0 || t.Minute() != 0 { // section 5.7
+			return time.Time{}, false
+		}
+	}
+	return t, err == nil
 }
 
 // MarshalBigDecimal writes a decimal number as the scalar BigDecimal, a JSON

@@ -1,6 +1,8 @@
 package scalar
 
 import (
+	"encoding/json"
+	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -26,9 +28,22 @@ func UnmarshalString(v any) (string, error) {
 // MarshalID writes the text of an id as the scalar ID.
 func MarshalID(id string) graphql.Marshaler { return graphql.MarshalID(id) }
 
-// UnmarshalID reads the text of an id of any kind, and refuses what
-// UnmarshalString refuses.
-func UnmarshalID(v any) (string, error) { return withoutNUL(graphql.UnmarshalID(v)) }
+// UnmarshalID reads the text of an id of any kind: a string, or a whole number
+// (GraphQL, section 3.5.5: ID, input coercion). It returns fault.Invalid for
+// anything else, and for a text that UnmarshalString refuses.
+func UnmarshalID(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return withoutNUL(v, nil)
+	case json.Number:
+		if strings.Trim(v.String(), "-0123456789") == "" {
+			return v.String(), nil
+		}
+	case int64: // a literal in the query
+		return strconv.FormatInt(v, 10), nil
+	}
+	return "", fault.Errorf(fault.Invalid, "An ID is a string or a whole number.")
+}
 
 func withoutNUL(text string, err error) (string, error) {
 	if err == nil && strings.IndexByte(text, 0) >= 0 {

@@ -1,0 +1,184 @@
+package graph
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// escapes are the strings of a document that the parser cannot read: it knows
+// neither the escape \u{1F600} nor surrogate pairs (GraphQL, "String Value").
+type escapes struct {
+	// text is the document with other characters in the place of those
+	// escapes, as many as there were, so that every position stays.
+	text string
+	// values are the values of the strings, by the position of their first
+	// quote in characters.
+	values map[int]string
+}
+
+// readEscapes finds the strings of a document. It returns an error for an
+// escape that stands for no character.
+func readEscapes(text string) (escapes, *gqlerror.Error) {
+	if !strings.Contains(text, `\u`) {
+		return escapes{text: text}, nil
+	}
+	r := escapeReader{text: text, masked: []byte(text), values: map[int]string{}}
+	for r.at < len(text) {
+		rest := text[r.at:]
+		switch {
+		case strings.HasPrefix(rest, `"""`):
+			r.skip(blockEnd(rest))
+		case rest[0] == '"':
+			if bad := r.string(); bad >= 0 {
+				return escapes{}, errEscape(text, bad)
+			}
+		case rest[0] == '#':
+			r.skip(lineEnd(rest))
+		default:
+			_, n := utf8.DecodeRuneInString(rest)
+			r.skip(n)
+		}
+	}
+	return escapes{text: string(r.masked), values: r.values}, nil
+}
+
+// restore gives a string that the parser read its value.
+func (e escapes) restore(v *ast.Value) {
+	if v.Kind != ast.StringValue || v.Position == nil {
+		return
+	}
+	if value, ok := e.values[v.Position.Start]; ok {
+		v.Raw = value
+	}
+}
+
+type escapeReader struct {
+	text   string
+	masked []byte
+	values map[int]string
+	// at is an offset in bytes, characters the same in characters.
+	at, characters int
+}
+
+func (r *escapeReader) skip(n int) {
+	r.characters += utf8.RuneCountInString(r.text[r.at : r.at+n])
+	r.at += n
+}
+
+// string reads a string. It returns the offset of an escape that stands for no
+// character, or -1. An escape of another form is left for the parser to refuse.
+func (r *escapeReader) string() (bad int) {
+	begin := r.characters
+	var value strings.Builder
+	r.skip(1)
+	for r.at < len(r.text) {
+		rest := r.text[r.at:]
+		n := 1
+		switch c := rest[0]; {
+		case c == '"':
+			r.values[begin] = value.String()
+			r.skip(1)
+			return -1
+		case c == '\n' || c == '\r':
+			return -1
+		case strings.HasPrefix(rest, `\u`):
+			char, size, wellFormed := unicodeEscape(rest)
+			if !wellFormed {
+				return -1
+			}
+			if !utf8.ValidRune(char) {
+				return r.at
+			}
+			value.WriteRune(char)
+			copy(r.masked[r.at:], strings.Repeat("_", size))
+			n = size
+		case c == '\\' && len(rest) > 1:
+			n = 2
+			value.WriteByte(simpleEscapes[rest[1]])
+		default:
+			_, n = utf8.DecodeRuneInString(rest)
+			value.WriteString(rest[:n])
+		}
+		r.skip(n)
+	}
+	return -1
+}
+
+// simpleEscapes are the escapes of one character.
+var simpleEscapes = map[byte]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
+
+// unicodeEscape reads the escape that s begins with: \u{1F600}, or \uD83D\uDE00,
+// or \u00E9. It returns a character that is not valid for one that stands for
+// none, and reports whether the escape is well-formed.
+func unicodeEscape(s string) (char rune, size int, wellFormed bool) {
+	if inner, braced := strings.CutPrefix(s, `\u{`); braced {
+		digits, _, closed := strings.Cut(inner, "}")
+		n, isHex := hex(digits)
+		return n, len(`\u{}`) + len(digits), closed && isHex
+	}
+	first, ok := hexUnit(s)
+	if !ok || !utf16.IsSurrogate(first) {
+		return first, len(`\u0000`), ok
+	}
+	second, _ := hexUnit(s[len(`\u0000`):])
+	if pair := utf16.DecodeRune(first, second); pair != utf8.RuneError {
+		return pair, 2 * len(`\u0000`), true
+	}
+	return first, len(`\u0000`), true
+}
+
+func hexUnit(s string) (rune, bool) {
+	const size = len(`\u0000`)
+	if len(s) < size || s[:2] != `\u` {
+		return 0, false
+	}
+	return hex(s[2:size])
+}
+
+// hex reads a number in hexadecimal digits. One that is larger than any
+// character comes back as such.
+func hex(digits string) (rune, bool) {
+	if digits == "" || strings.Trim(digits, "0123456789abcdefABCDEF") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(digits, 16, 32)
+	if err != nil {
+		return utf8.MaxRune + 1, true
+	}
+	return rune(n), true
+}
+
+// blockEnd is how long the block string is that s begins with.
+func blockEnd(s string) int {
+	for i := len(`"""`); i < len(s); i++ {
+		switch {
+		case strings.HasPrefix(s[i:], `\"""`):
+			i += len(`"""`)
+		case strings.HasPrefix(s[i:], `"""`):
+			return i + len(`"""`)
+		}
+	}
+	return len(s)
+}
+
+// lineEnd is how long the line is that s begins with.
+func lineEnd(s string) int {
+	if i := strings.IndexAny(s, "\n\r"); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
+func errEscape(text string, offset int) *gqlerror.Error {
+	before := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text[:offset])
+	line := strings.LastIndexByte(before, '\n') + 1
+	return gqlerror.ErrorLocf("", 1+strings.Count(before, "\n"), 1+utf8.RuneCountInString(before[line:]),
+		"Invalid character escape sequence: it stands for no character.")
+}
