@@ -60,6 +60,8 @@ const (
 	UserInvited Action = "user.invited"
 	// PasswordSet tells that a person has another password.
 	PasswordSet Action = "password.set"
+	// PasswordRemoved tells that a password is gone that others may have known.
+	PasswordRemoved Action = "password.removed"
 	// What a person proves who they are with besides a password: codes of an
 	// authenticator app, recovery codes, passkeys, identities at a provider.
 	TOTPEnabled          Action = "totp.enabled"
@@ -85,7 +87,7 @@ func Actions() []Action {
 	return []Action{
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, AccessTokenGranted, AccessTokenRevoked,
 		UserCreated, UserInvited, UserAdded, UserUpdated, UserRemoved, OwnershipTransferred,
-		SessionStarted, SessionEnded, PasswordSet, TOTPEnabled, TOTPDisabled, RecoveryCodesRenewed, RecoveryCodeUsed,
+		SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled, RecoveryCodesRenewed, RecoveryCodeUsed,
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
 		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, AppCreated, AppUpdated,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,

@@ -46,9 +46,12 @@ func (s signIns) TOTP(ctx context.Context, userID uuid.UUID) (signin.TOTP, error
 }
 
 // KeepTOTP keeps a secret with recovery codes.
-func (s signIns) KeepTOTP(ctx context.Context, t signin.TOTP, codes []secret.KeyedDigest, events []audit.Event) error {
+func (s signIns) KeepTOTP(ctx context.Context, t signin.TOTP, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
 	row := totpRow{UserID: t.UserID, Sealed: t.Secret.Text, SealedKey: string(t.Secret.Key), LastStep: t.LastStep, CreatedAt: instant{t.CreatedAt}}
 	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+		if err := hold(tx, g); err != nil {
+			return err
+		}
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
@@ -68,25 +71,31 @@ func (s signIns) UseStep(ctx context.Context, userID uuid.UUID, step int64) erro
 }
 
 // RemoveTOTP removes the secret and the recovery codes.
-func (s signIns) RemoveTOTP(ctx context.Context, userID uuid.UUID, events []audit.Event) error {
+func (s signIns) RemoveTOTP(ctx context.Context, g signin.Grounds, events []audit.Event) error {
 	err := s.telling(ctx, events, func(tx *gorm.DB) error {
-		if err := tx.Where("user_id = ?", userID).Delete(&codeRow{}).Error; err != nil {
+		if err := hold(tx, g); err != nil {
 			return err
 		}
-		return missingUnless(tx.Where("user_id = ?", userID).Delete(&totpRow{}), noTOTP())
+		if err := tx.Where("user_id = ?", g.UserID).Delete(&codeRow{}).Error; err != nil {
+			return err
+		}
+		return missingUnless(tx.Where("user_id = ?", g.UserID).Delete(&totpRow{}), noTOTP())
 	})
 	return failed(ctx, "remove the secret of codes", err)
 }
 
 // ReplaceCodes replaces the recovery codes.
-func (s signIns) ReplaceCodes(ctx context.Context, userID uuid.UUID, codes []secret.KeyedDigest, events []audit.Event) error {
+func (s signIns) ReplaceCodes(ctx context.Context, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
 	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+		if err := hold(tx, g); err != nil {
+			return err
+		}
 		// To write the row, as it is, makes another request wait that removes it.
-		held := tx.Model(&totpRow{}).Where("user_id = ?", userID).Update("last_step", gorm.Expr("last_step"))
+		held := tx.Model(&totpRow{}).Where("user_id = ?", g.UserID).Update("last_step", gorm.Expr("last_step"))
 		if err := missingUnless(held, noTOTP()); err != nil {
 			return err
 		}
-		return replaceCodes(tx, userID, codes)
+		return replaceCodes(tx, g.UserID, codes)
 	})
 	return failed(ctx, "replace recovery codes", err)
 }

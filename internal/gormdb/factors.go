@@ -77,21 +77,31 @@ func passkeysOf(q *gorm.DB, userID uuid.UUID) ([]signin.Passkey, error) {
 }
 
 // AddPasskey keeps a passkey.
-func (s signIns) AddPasskey(ctx context.Context, p signin.Passkey, events []audit.Event) error {
+func (s signIns) AddPasskey(ctx context.Context, p signin.Passkey, g signin.Grounds, events []audit.Event) error {
 	row := passkeyRow{
 		ID: p.ID, UserID: p.UserID, Name: p.Name, Site: p.Site, CredentialID: p.CredentialID, PublicKey: p.PublicKey, SignCount: int64(p.SignCount),
 		Transports: joined(p.Transports), BackupEligible: p.BackupEligible, CreatedAt: instant{p.CreatedAt}, LastUsedAt: instant{p.LastUsedAt},
 	}
-	err := s.telling(ctx, events, func(tx *gorm.DB) error { return tx.Create(&row).Error })
+	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+		if err := hold(tx, g); err != nil {
+			return err
+		}
+		return tx.Create(&row).Error
+	})
 	return failed(ctx, "keep a passkey", err)
 }
 
 func noPasskey() error { return fault.Errorf(fault.NotFound, "You have no such passkey.") }
 
 // RenamePasskey gives a passkey another name.
-func (s signIns) RenamePasskey(ctx context.Context, userID, id uuid.UUID, name string) error {
-	named := s.engine.writer(ctx).Model(&passkeyRow{}).Where("user_id = ? AND id = ?", userID, id).Update("name", name)
-	return failed(ctx, "rename a passkey", missingUnless(named, noPasskey()))
+func (s signIns) RenamePasskey(ctx context.Context, g signin.Grounds, id uuid.UUID, name string) error {
+	err := s.telling(ctx, nil, func(tx *gorm.DB) error {
+		if err := hold(tx, g); err != nil {
+			return err
+		}
+		return missingUnless(tx.Model(&passkeyRow{}).Where("user_id = ? AND id = ?", g.UserID, id).Update("name", name), noPasskey())
+	})
+	return failed(ctx, "rename a passkey", err)
 }
 
 // UsedPasskey notes a use of a passkey.
@@ -126,11 +136,16 @@ func identitiesOf(q *gorm.DB, userID uuid.UUID) ([]signin.Identity, error) {
 }
 
 // LinkIdentity keeps an identity.
-func (s signIns) LinkIdentity(ctx context.Context, i signin.Identity, events []audit.Event) error {
+func (s signIns) LinkIdentity(ctx context.Context, i signin.Identity, g signin.Grounds, events []audit.Event) error {
 	row := identityRow{
 		ID: i.ID, UserID: i.UserID, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, CreatedAt: instant{i.CreatedAt}, LastUsedAt: instant{i.LastUsedAt},
 	}
-	err := s.telling(ctx, events, func(tx *gorm.DB) error { return tx.Create(&row).Error })
+	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+		if err := hold(tx, g); err != nil {
+			return err
+		}
+		return tx.Create(&row).Error
+	})
 	return failed(ctx, "link an identity", err)
 }
 
@@ -141,9 +156,12 @@ func (s signIns) UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) e
 }
 
 // Remove removes a passkey or an identity.
-func (s signIns) Remove(ctx context.Context, userID, id uuid.UUID, check func(signin.Ways) error, event func(signin.Removed) []audit.Event) error {
+func (s signIns) Remove(ctx context.Context, g signin.Grounds, id uuid.UUID, check func(signin.Ways) error, event func(signin.Removed) []audit.Event) error {
 	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		all, ways, err := holdFactors(tx, userID)
+		if err := hold(tx, g); err != nil {
+			return err
+		}
+		all, ways, err := holdFactors(tx, g.UserID)
 		if err != nil {
 			return err
 		}

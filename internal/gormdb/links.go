@@ -24,6 +24,8 @@ type linkRow struct {
 	DigestKey string
 	CreatedAt instant
 	ExpiresAt instant
+	// ByOperator reports whether the operator was shown the link.
+	ByOperator bool
 }
 
 // TableName tells gorm the table.
@@ -34,7 +36,7 @@ func noLink() *fault.Error { return signin.ErrNoLink() }
 func (r linkRow) link() signin.Link {
 	return signin.Link{
 		ID: r.ID, Purpose: signin.Purpose(r.Purpose), UserID: r.UserID.UUID, AccountID: r.AccountID.UUID, ShownTo: r.ShownTo.UUID,
-		Server: r.Server, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+		Server: r.Server, ByOperator: r.ByOperator, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
 	}
 }
 
@@ -44,6 +46,7 @@ func (s signIns) KeepLink(ctx context.Context, l signin.Link, digest secret.Keye
 	row := linkRow{
 		ID: l.ID, Purpose: string(l.Purpose), UserID: optional(l.UserID), AccountID: optional(l.AccountID), ShownTo: optional(l.ShownTo),
 		Server: l.Server, Digest: digest.Digest[:], DigestKey: string(digest.Key), CreatedAt: instant{l.CreatedAt}, ExpiresAt: instant{l.ExpiresAt},
+		ByOperator: l.ByOperator,
 	}
 	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
 		replaced := tx.Where("expires_at <= ?", instant{l.CreatedAt})

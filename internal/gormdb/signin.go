@@ -9,7 +9,6 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/fault"
-	"latchkey/internal/secret"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
@@ -82,10 +81,15 @@ func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
 				return nil, errors.Join(used.Error, noLink())
 			}
 		}
+		if p.Grounds != (signin.Grounds{}) {
+			if err := hold(tx, p.Grounds); err != nil {
+				return nil, err
+			}
+		}
 		if err := dropKnown(tx, p); err != nil {
 			return nil, err
 		}
-		changed := tx.Table("users").Where("id = ?", p.UserID).Updates(map[string]any{"password_hash": p.Hash, "vouched_by": optional(p.VouchedBy)})
+		changed := tx.Table("users").Where("id = ?", p.UserID).Updates(map[string]any{"password_hash": newHash(p), "vouched_by": optional(p.VouchedBy)})
 		if changed.Error != nil {
 			return nil, changed.Error
 		}
@@ -107,6 +111,14 @@ func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
 	})
 }
 
+// newHash is what the column of a password becomes.
+func newHash(p signin.NewPassword) any {
+	if p.Hash == "" {
+		return gorm.Expr("CASE WHEN vouched_by IS NULL THEN password_hash END")
+	}
+	return p.Hash
+}
+
 // recordAll keeps audit events.
 func recordAll(tx *gorm.DB, events []audit.Event) error {
 	for _, e := range events {
@@ -122,25 +134,29 @@ func recordAll(tx *gorm.DB, events []audit.Event) error {
 }
 
 // Begin keeps a session, and ends the one that it replaces.
-func (s signIns) Begin(ctx context.Context, started user.Session, digest secret.KeyedDigest, e audit.Event, replaces uuid.UUID, ended func(user.Session) audit.Event) error {
-	event, err := newEventRow(e)
+func (s signIns) Begin(ctx context.Context, n signin.NewSession) error {
+	event, err := newEventRow(n.Started)
 	if err != nil {
 		return err
 	}
 	var concerned uuid.UUID
-	if replaces != uuid.Nil {
-		concerned = started.UserID
+	if n.Grounds.Session != uuid.Nil {
+		concerned = n.UserID
 	}
 	return s.endingSessions(ctx, "begin a session", concerned, func(tx *gorm.DB) ([]user.Session, error) {
-		if err := startSession(tx, started, digest, event); err != nil {
+		if err := hold(tx, n.Grounds); err != nil {
 			return nil, err
 		}
-		places := tx.Table("store_users").Where("account_id = ? AND user_id = ?", started.AccountID, started.UserID)
-		if err := places.Update("last_login_at", instant{started.CreatedAt}).Error; err != nil || replaces == uuid.Nil {
+		if err := startSession(tx, n.Session, n.Digest, event); err != nil {
 			return nil, err
 		}
-		which := user.SessionSelection{IDs: []uuid.UUID{replaces}, UserID: started.UserID}
-		return endSessions(tx, picked(which), started.CreatedAt, ended)
+		replaces := n.Grounds.Session
+		places := tx.Table("store_users").Where("account_id = ? AND user_id = ?", n.AccountID, n.UserID)
+		if err := places.Update("last_login_at", instant{n.CreatedAt}).Error; err != nil || replaces == uuid.Nil {
+			return nil, err
+		}
+		which := user.SessionSelection{IDs: []uuid.UUID{replaces}, UserID: n.UserID}
+		return endSessions(tx, picked(which), n.CreatedAt, n.Ended)
 	})
 }
 

@@ -75,8 +75,12 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// Invited tells somebody that an account invites them.
+// Invited tells somebody that an account invites them, by a link that works
+// until then, or to the page to sign in where until is zero.
 func (s *Sender) Invited(ctx context.Context, to user.User, accountName, address string, until time.Time) error {
+	if until.IsZero() {
+		return s.send(ctx, "invited_to_sign_in", to, "{account}", accountName, "{address}", address)
+	}
 	return s.send(ctx, "invited", to, "{account}", accountName, "{address}", address, "{until}", moment(until))
 }
 

@@ -8,7 +8,6 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
-	"latchkey/internal/user"
 )
 
 // flowCookie holds the secret of a flow: what a browser shows between two steps
@@ -75,12 +74,12 @@ func (v *visit) flow() string {
 
 // owesCode asks somebody for a code who gave the first proof and has an
 // authenticator app, and reports whether it did.
-func (v *visit) owesCode(who user.User, by signin.Method) (bool, error) {
-	owes, err := v.SignIn.NeedsCode(v.r.Context(), who.ID, by)
+func (v *visit) owesCode(first signin.Proof) (bool, error) {
+	owes, err := v.SignIn.NeedsCode(v.r.Context(), first.User.ID, first.Method)
 	if err != nil || !owes {
 		return false, err
 	}
-	flow, err := v.SignIn.AskCode(v.r.Context(), who, by, v.next())
+	flow, err := v.SignIn.AskCode(v.r.Context(), first, v.next())
 	if err != nil {
 		return false, err
 	}
@@ -103,7 +102,7 @@ func (v *visit) codeForm() error {
 }
 
 func (v *visit) code() error {
-	who, half, err := v.SignIn.Code(v.r.Context(), v.flow(), v.r.PostFormValue("code"), v.visitor())
+	proof, half, err := v.SignIn.Code(v.r.Context(), v.flow(), v.r.PostFormValue("code"), v.visitor())
 	switch fault.KindOf(err) {
 	case fault.Invalid:
 		return v.page(http.StatusUnprocessableEntity, "code", codePage{half.Email, sentences(err)})
@@ -115,7 +114,7 @@ func (v *visit) code() error {
 	}
 	v.dropCookie(flowCookie)
 	v.after = half.Next
-	return v.proved(who, half.First)
+	return v.proved(proof)
 }
 
 // toProvider sends somebody to the provider who wants to sign in there.
@@ -152,17 +151,17 @@ func (v *visit) fromProvider() error {
 	case signin.ToLink:
 		return v.done("/profile/security", "linked", 1)
 	case signin.ToProveAgain:
-		if err := v.renew(signin.ByProvider); err != nil {
+		if err := v.renew(arrived.Proof); err != nil {
 			return err
 		}
 		return v.page(http.StatusOK, "proved", nil)
 	}
-	return v.proved(arrived.User, signin.ByProvider)
+	return v.proved(arrived.Proof)
 }
 
 // renew begins a new session for somebody who proved again who they are.
-func (v *visit) renew(by signin.Method) error {
-	session, value, err := v.SignIn.Renew(v.r.Context(), v.by, by, v.visitor())
+func (v *visit) renew(p signin.Proof) error {
+	session, value, err := v.SignIn.Renew(v.r.Context(), v.by, p, v.visitor())
 	if err != nil {
 		return err
 	}
@@ -187,7 +186,7 @@ func (v *visit) passkey() error {
 	if err != nil {
 		return err
 	}
-	return v.proved(proof.User, signin.ByPasskey)
+	return v.proved(proof.Proof)
 }
 
 // passkeyProof judges what an authenticator signed, in a field of the form.
@@ -207,19 +206,18 @@ func (v *visit) passkeyProof(field string) (signin.PasskeyProof, error) {
 
 // provedAgainBy tries the proof that stands in the form of a visitor who was
 // asked to prove again who they are.
-func (v *visit) provedAgainBy() (signin.Method, error) {
+func (v *visit) provedAgainBy() (signin.Proof, error) {
 	if v.r.PostForm.Has(againPasskeyField) {
 		proof, err := v.passkeyProof(againPasskeyField)
 		if err != nil {
-			return "", err
+			return signin.Proof{}, err
 		}
 		if proof.User.ID != v.by.ID {
-			return "", signin.Refuse(signin.WhyOther, nil)
+			return signin.Proof{}, signin.Refuse(signin.WhyOther, nil)
 		}
-		return signin.ByPasskey, nil
+		return proof.Proof, nil
 	}
-	_, err := v.SignIn.Password(v.r.Context(), v.by.Name, secret.NewPassword(v.r.PostFormValue(againField)), v.visitor())
-	return signin.ByPassword, err
+	return v.SignIn.Password(v.r.Context(), v.by.Name, secret.NewPassword(v.r.PostFormValue(againField)), v.visitor())
 }
 
 // refusal is what the page shows of somebody who could not prove who they are.

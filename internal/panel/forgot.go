@@ -19,10 +19,16 @@ type forgotPage struct {
 	Form *form
 	// CanMail says that links are mailed here, and Sent that one was asked for.
 	CanMail, Sent bool
+	Doors         doors
+	Next          string
 }
 
 func (v *visit) forgotForm() error {
-	return v.page(http.StatusOK, "forgot", forgotPage{Form: newForm("email"), CanMail: v.SignIn.CanMail()})
+	return v.forgotPage(http.StatusOK, newForm("email"), false)
+}
+
+func (v *visit) forgotPage(status int, f *form, sent bool) error {
+	return v.page(status, "forgot", forgotPage{Form: f, CanMail: v.SignIn.CanMail(), Sent: sent, Doors: v.doors(), Next: "/"})
 }
 
 // forgot asks for a link to be mailed. The answer is the same for every
@@ -36,10 +42,10 @@ func (v *visit) forgot() error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.page(http.StatusUnprocessableEntity, "forgot", forgotPage{Form: f, CanMail: v.SignIn.CanMail()})
+		return v.forgotPage(http.StatusUnprocessableEntity, f, false)
 	}
 	if err := v.SignIn.Forgot(f.Value("email"), v.visitor()); err != nil {
 		return err
 	}
-	return v.page(http.StatusOK, "forgot", forgotPage{Form: f, CanMail: v.SignIn.CanMail(), Sent: true})
+	return v.forgotPage(http.StatusOK, f, true)
 }

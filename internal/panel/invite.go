@@ -32,6 +32,8 @@ type invitedPage struct {
 	In, Name, Email, Outcome, Address string
 	Until                             time.Time
 	Errors                            []string
+	// Provider is what people call the one at which they sign in.
+	Provider string
 }
 
 var inviteFields = []string{"email", "firstName", "lastName", "stores"}
@@ -158,7 +160,7 @@ func (v *visit) mayInvite(p user.Profile) (account.StoreRef, error) {
 
 func (v *visit) giveLink(email string, in account.StoreRef) error {
 	invited, err := v.SignIn.Invite(v.r.Context(), v.by, signin.Invitee{Details: user.Details{Email: email}, Store: in})
-	shown := invitedPage{In: v.in("/users"), Email: email, Name: email}
+	shown := invitedPage{In: v.in("/users"), Email: email, Name: email, Provider: v.doors().Provider}
 	if err != nil {
 		f := newForm()
 		if err := f.refuse(err); err != nil {
@@ -168,5 +170,8 @@ func (v *visit) giveLink(email string, in account.StoreRef) error {
 		return v.page(http.StatusUnprocessableEntity, "invited", shown)
 	}
 	shown.Name, shown.Outcome, shown.Address, shown.Until = fullName(invited.Person), string(invited.Outcome), invited.Address, invited.ExpiresAt
+	if invited.Outcome == signin.Mailed && invited.ExpiresAt.IsZero() {
+		shown.Outcome = "mailed_to_sign_in"
+	}
 	return v.page(http.StatusOK, "invited", shown)
 }

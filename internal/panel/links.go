@@ -29,6 +29,7 @@ type linkPage struct {
 	Email   string
 	Account string
 	Reset   bool
+	Doors   doors
 }
 
 // hideAddress keeps the address of the page, which holds a secret, from all
@@ -48,10 +49,11 @@ func (v *visit) linkForm() error {
 }
 
 func (v *visit) linkPage(status int, f *form, l signin.OpenLink) error {
-	return v.page(status, "link", linkPage{Form: f, Email: l.Person.Email, Account: l.AccountName, Reset: l.Purpose == signin.Reset})
+	return v.page(status, "link", linkPage{Form: f, Email: l.Person.Email, Account: l.AccountName, Reset: l.Purpose == signin.Reset, Doors: v.doors()})
 }
 
-// redeemLink sets the password, and signs the person in.
+// redeemLink sets the password, unless they are turned off, and signs the person
+// in.
 func (v *visit) redeemLink() error {
 	v.hideAddress()
 	f, err := v.sent(passwordField, confirmationField)
@@ -63,7 +65,7 @@ func (v *visit) redeemLink() error {
 	if err != nil {
 		return v.deadLink(err)
 	}
-	who, err := v.SignIn.Redeem(v.r.Context(), presented, chosen(f), v.visitor())
+	proof, err := v.SignIn.Redeem(v.r.Context(), presented, chosen(f), v.visitor())
 	if fault.KindOf(err) == fault.NotFound {
 		return v.deadLink(err)
 	}
@@ -73,7 +75,7 @@ func (v *visit) redeemLink() error {
 		}
 		return v.linkPage(http.StatusUnprocessableEntity, f, l)
 	}
-	return v.proved(who, signin.ByLink)
+	return v.proved(proof)
 }
 
 // chosen is the password that a form chooses: as typed, with all space.
@@ -84,10 +86,14 @@ func chosen(f *form) user.PasswordChoice {
 	}
 }
 
-// deadLink says what to do with a link that does not work.
+// deadLink says what to do with a link that does not work. Where passwords are
+// turned off it leads to the provider.
 func (v *visit) deadLink(err error) error {
 	if fault.KindOf(err) != fault.NotFound {
 		return err
 	}
-	return v.page(http.StatusNotFound, "link_dead", nil)
+	return v.page(http.StatusNotFound, "link_dead", struct {
+		Doors doors
+		Next  string
+	}{v.doors(), "/"})
 }

@@ -35,6 +35,7 @@ type profilePage struct {
 	Names, Password *form
 	Sessions        []sessionShown
 	Others          bool
+	Doors           doors
 }
 
 // sessionShown is a session in words.
@@ -51,7 +52,7 @@ func (v *visit) profile() error {
 
 // profilePage shows the profile: with what is kept where there are no names.
 func (v *visit) profilePage(status int, names, password *form) error {
-	shown := profilePage{Email: v.by.Name, Names: names, Password: password}
+	shown := profilePage{Email: v.by.Name, Names: names, Password: password, Doors: v.doors()}
 	if names == nil {
 		people, err := v.Users.ByID(v.r.Context(), []uuid.UUID{v.by.ID})
 		if err != nil {

@@ -218,3 +218,30 @@ func TestLinkProvider(t *testing.T) {
 		gone.get(gone.atProvider(gone.get("/signin/openid"), "stranger@elsewhere.example")).wants(http.StatusUnprocessableEntity, "Ask an owner to invite you")
 	})
 }
+
+// Where passwords are off, no page asks for one: whoever forgot theirs, or has a
+// link that was mailed, is led to the provider. The operator's link signs in.
+func TestPagesWithoutPasswords(t *testing.T) {
+	eachWithProvider(t, func(t *testing.T, s *server, _ *openidtest.Provider) {
+		v := s.visitor()
+		page := v.get("/forgot").wants(http.StatusOK, "Passwords are turned off here. Sign in with Example ID")
+		page.lacks("Mail me a link")
+		v.post("/forgot", "email", s.OwnerEmail).wants(http.StatusOK, "Passwords are turned off here")
+		v.get("/link/lkl_x").wants(http.StatusNotFound, "Passwords are turned off here").lacks("Forgot")
+		link := s.invite(s.OwnerEmail)
+		page = v.get(link).wants(http.StatusOK, "Passwords are turned off here. This link signs you in once")
+		if strings.Contains(page.body, `type="password"`) {
+			t.Error("a password is asked for")
+		}
+		v.submit(page, "Sign in").goes("/accounts/" + s.Account + "/")
+		profile := v.get("/profile")
+		if strings.Contains(profile.body, `type="password"`) {
+			t.Error("the profile asks for a password")
+		}
+		v.post("/profile/password", "present", s.Password, "password", "another phrase", "passwordConfirmation", "another phrase").
+			wants(http.StatusForbidden, "Nobody signs in with a password here.")
+		v.get(link).wants(http.StatusNotFound, "no link that was mailed signs anybody in")
+		v.submit(v.get(s.page("/users/invite")), "Invite", "email", "nell@acme.example", "firstName", "Nell", "lastName", "New").
+			wants(http.StatusOK, "ask them to sign in with Example ID, as nell@acme.example")
+	}, "LATCHKEY_PASSWORD_SIGN_IN=off")
+}

@@ -5,7 +5,6 @@ import (
 
 	"latchkey/internal/fault"
 	"latchkey/internal/setup"
-	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
@@ -24,7 +23,7 @@ func (v *visit) setupForm() error {
 	if _, err := v.Setup.Open(v.r.Context(), v.r.PathValue("secret")); err != nil {
 		return v.deadSetup(err)
 	}
-	return v.page(http.StatusOK, "setup", newForm(setupFields...))
+	return v.setupPage(http.StatusOK, newForm(setupFields...))
 }
 
 // setUp makes the first account, and signs its owner in.
@@ -45,9 +44,17 @@ func (v *visit) setUp() error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.page(http.StatusUnprocessableEntity, "setup", f)
+		return v.setupPage(http.StatusUnprocessableEntity, f)
 	}
-	return v.proved(first, signin.ByLink)
+	return v.proved(first)
+}
+
+// setupPage asks for a password unless they are turned off.
+func (v *visit) setupPage(status int, f *form) error {
+	return v.page(status, "setup", struct {
+		Form  *form
+		Doors doors
+	}{f, v.doors()})
 }
 
 func (v *visit) deadSetup(err error) error {

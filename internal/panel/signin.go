@@ -9,7 +9,6 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
-	"latchkey/internal/user"
 )
 
 // signInPage is what the page to sign in shows.
@@ -41,9 +40,9 @@ func (v *visit) signInForm() error {
 
 func (v *visit) signIn() error {
 	email := strings.TrimSpace(v.r.PostFormValue("email"))
-	who, err := v.SignIn.Password(v.r.Context(), email, secret.NewPassword(v.r.PostFormValue("password")), v.visitor())
+	proof, err := v.SignIn.Password(v.r.Context(), email, secret.NewPassword(v.r.PostFormValue("password")), v.visitor())
 	if err == nil {
-		if err = v.proved(who, signin.ByPassword); err == nil {
+		if err = v.proved(proof); err == nil {
 			return nil
 		}
 	}
@@ -62,12 +61,12 @@ func (v *visit) signIn() error {
 // and they go where they wanted to; or they are asked for a code first. It
 // returns fault.Forbidden for a person who is in no account, and then has
 // answered nothing.
-func (v *visit) proved(who user.User, by signin.Method) error {
-	if owes, err := v.owesCode(who, by); owes || err != nil {
+func (v *visit) proved(p signin.Proof) error {
+	if owes, err := v.owesCode(p); owes || err != nil {
 		return err
 	}
 	before := v.by
-	session, value, err := v.SignIn.Begin(v.r.Context(), who, v.account.ID, by, v.visitor())
+	session, value, err := v.SignIn.Begin(v.r.Context(), p, v.account.ID, v.visitor())
 	if err != nil {
 		return err
 	}
@@ -162,7 +161,7 @@ func (v *visit) again() (answered bool, err error) {
 	if !v.r.PostForm.Has(againField) && !v.r.PostForm.Has(againPasskeyField) {
 		return true, v.page(http.StatusOK, "again", shown)
 	}
-	method, err := v.provedAgainBy()
+	proof, err := v.provedAgainBy()
 	if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.RateLimited {
 		shown.Errors = sentences(v.waiting(err))
 		status := http.StatusUnprocessableEntity
@@ -174,7 +173,7 @@ func (v *visit) again() (answered bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	return false, v.renew(method)
+	return false, v.renew(proof)
 }
 
 // fieldsOf are the fields of a form but for the proofs, in order.

@@ -104,23 +104,25 @@ type First struct {
 const ActorName = "first-start link"
 
 // Finish makes the first account, its owner and its first store, all at once,
-// for whoever comes from that origin with the secret of the link. It returns the owner; fault.NotFound for a link that does not work, and
+// for whoever comes from that origin with the secret of the link. Where
+// passwords are turned off it sets none. It returns the proof of the owner;
+// fault.NotFound for a link that does not work, and
 // fault.Invalid on "accountName", "storeName", "storeHash", "firstName",
 // "lastName", "locale", "email", "password" and "passwordConfirmation".
-func (s *Service) Finish(ctx context.Context, presented string, from auth.Origin, f First) (user.User, error) {
+func (s *Service) Finish(ctx context.Context, presented string, from auth.Origin, f First) (signin.Proof, error) {
 	l, err := s.Open(ctx, presented)
 	if err != nil {
-		return user.User{}, err
+		return signin.Proof{}, err
 	}
 	if f.StoreHash == "" {
 		f.StoreHash = HashFor(f.StoreName)
 	}
-	hash, err := s.signIn.HashPassword(ctx, f.Password, f.Owner.Email)
+	hash, err := s.hash(ctx, f)
 	if fault.KindOf(err) == fault.Internal {
-		return user.User{}, err
+		return signin.Proof{}, err
 	}
 	if err := append(f.check(), fault.Flatten(err)...).Err(); err != nil {
-		return user.User{}, err
+		return signin.Proof{}, err
 	}
 	declared := f.manifest()
 	by := auth.Principal{Kind: auth.Operator, Name: ActorName, Origin: from}
@@ -128,12 +130,24 @@ func (s *Service) Finish(ctx context.Context, presented string, from auth.Origin
 		if _, err := s.manifests.ApplyWithin(ctx, c, &by, declared); err != nil {
 			return err
 		}
+		if hash == "" {
+			return nil
+		}
 		return c.SetPassword(ctx, user.Fold(f.Owner.Email), hash)
 	})
 	if err != nil {
-		return user.User{}, err
+		return signin.Proof{}, err
 	}
-	return s.signIn.Known(ctx, f.Owner.Email)
+	return s.signIn.OperatorProof(ctx, f.Owner.Email)
+}
+
+// hash returns the hash of the owner's password; empty where passwords are
+// turned off.
+func (s *Service) hash(ctx context.Context, f First) (string, error) {
+	if s.signIn.NoPasswords {
+		return "", nil
+	}
+	return s.signIn.HashPassword(ctx, f.Password, f.Owner.Email)
 }
 
 // check returns every field that breaks a rule.

@@ -54,17 +54,20 @@ type CodeRepository interface {
 	// TOTP returns the secret of a person's codes.
 	TOTP(ctx context.Context, userID uuid.UUID) (TOTP, error)
 	// KeepTOTP keeps a secret with recovery codes in the place of all earlier
-	// ones. It returns fault.Conflict when the person has a secret.
-	KeepTOTP(ctx context.Context, t TOTP, codes []secret.KeyedDigest, events []audit.Event) error
+	// ones. It returns fault.Conflict when the person has a secret, and Refused
+	// with WhyChanged when the grounds no longer hold.
+	KeepTOTP(ctx context.Context, t TOTP, g Grounds, codes []secret.KeyedDigest, events []audit.Event) error
 	// UseStep notes that a code was used. It returns fault.NotFound when that
 	// or a later one was used before; of several at once one wins.
 	UseStep(ctx context.Context, userID uuid.UUID, step int64) error
-	// RemoveTOTP removes the secret and the recovery codes. It returns
-	// fault.NotFound when there is no secret.
-	RemoveTOTP(ctx context.Context, userID uuid.UUID, events []audit.Event) error
-	// ReplaceCodes replaces the recovery codes of somebody who has a secret, or
-	// returns fault.NotFound.
-	ReplaceCodes(ctx context.Context, userID uuid.UUID, codes []secret.KeyedDigest, events []audit.Event) error
+	// RemoveTOTP removes the secret and the recovery codes of the user of the
+	// grounds. It returns fault.NotFound when there is no secret, and Refused
+	// with WhyChanged when the grounds no longer hold.
+	RemoveTOTP(ctx context.Context, g Grounds, events []audit.Event) error
+	// ReplaceCodes replaces the recovery codes of the user of the grounds. It
+	// returns fault.NotFound for one without a secret, and Refused with
+	// WhyChanged when the grounds no longer hold.
+	ReplaceCodes(ctx context.Context, g Grounds, codes []secret.KeyedDigest, events []audit.Event) error
 	// UseCode removes a recovery code, or returns fault.NotFound; of several at
 	// once one wins.
 	UseCode(ctx context.Context, userID uuid.UUID, candidates []secret.KeyedDigest, events []audit.Event) error
@@ -100,12 +103,21 @@ type HalfWay struct {
 	First Method
 	// Next is the page that they want to see.
 	Next string
+	// Password is the version of their password when they did, and ByOperator
+	// reports whether it was by a link that the operator was shown.
+	Password   PasswordVersion
+	ByOperator bool
 }
 
 // AskCode remembers that a person gave the first proof, and returns the secret
-// of the flow, for their browser.
-func (s *Service) AskCode(ctx context.Context, who user.User, first Method, next string) (secret.Secret, error) {
-	return s.beginFlow(ctx, forCode, HalfWay{who.ID, who.Email, first, next})
+// of the flow, for their browser. It returns fault.Forbidden for a way to sign
+// in that is turned off.
+func (s *Service) AskCode(ctx context.Context, first Proof, next string) (secret.Secret, error) {
+	if err := s.admit(first); err != nil {
+		return secret.Secret{}, err
+	}
+	who := first.User
+	return s.beginFlow(ctx, forCode, HalfWay{who.ID, who.Email, first.Method, next, first.grounds.Password, first.byOperator})
 }
 
 // AskedCode returns who owes a code in the flow. It returns Refused when there
@@ -117,28 +129,32 @@ func (s *Service) AskedCode(ctx context.Context, flow string) (HalfWay, error) {
 
 // Code ends a flow with a code of the app or a recovery code. It returns who it
 // is and how they proved it; fault.Invalid on "code" for one that is wrong,
-// fault.RateLimited after too many, and Refused when there is no such flow.
-func (s *Service) Code(ctx context.Context, flow, typed string, v Visitor) (user.User, HalfWay, error) {
+// fault.RateLimited after too many, and Refused when there is no such flow, or
+// the password was changed after it was begun.
+func (s *Service) Code(ctx context.Context, flow, typed string, v Visitor) (Proof, HalfWay, error) {
 	half, err := s.AskedCode(ctx, flow)
 	if err != nil {
-		return user.User{}, half, err
+		return Proof{}, half, err
 	}
 	person, err := s.Repository.PersonByID(ctx, half.UserID)
 	if err != nil {
-		return user.User{}, half, err
+		return Proof{}, half, err
+	}
+	if person.version() != half.Password {
+		return Proof{}, half, refused(WhyChanged, nil)
 	}
 	if err := s.judgeCode(ctx, person.User, typed, v); err != nil {
-		return user.User{}, half, err
+		return Proof{}, half, err
 	}
 	if err := s.takeFlow(ctx, forCode, flow, &half); err != nil {
-		return user.User{}, half, err
+		return Proof{}, half, err
 	}
+	proof := prove(person, ByPasswordAndCode)
 	if half.First == ByLink {
-		half.First = ByLinkAndCode
-	} else {
-		half.First = ByPasswordAndCode
+		proof.Method = ByLinkAndCode
 	}
-	return person.User, half, nil
+	proof.byOperator = half.ByOperator
+	return proof, half, nil
 }
 
 // judgeCode uses up a code. How often codes are tried is counted apart from
@@ -222,6 +238,8 @@ func (s *Service) useRecoveryCode(ctx context.Context, who user.User, typed stri
 type enrolment struct {
 	UserID uuid.UUID
 	Secret string // in base32
+	// Password is the version of their password.
+	Password PasswordVersion
 }
 
 // Enrolment is what an authenticator app has to be told.
@@ -235,6 +253,10 @@ type Enrolment struct {
 // AskTOTP begins to add an authenticator app, and returns the secret of the
 // flow. It returns fault.Conflict when the person has one.
 func (s *Service) AskTOTP(ctx context.Context, by *auth.Principal) (secret.Secret, error) {
+	g, err := s.grounds(ctx, by)
+	if err != nil {
+		return secret.Secret{}, err
+	}
 	has, err := s.NeedsCode(ctx, by.ID, ByPassword)
 	if err != nil {
 		return secret.Secret{}, err
@@ -246,7 +268,7 @@ func (s *Service) AskTOTP(ctx context.Context, by *auth.Principal) (secret.Secre
 	if _, err := io.ReadFull(s.Random, raw); err != nil {
 		return secret.Secret{}, fmt.Errorf("read random bytes for an app: %w", err)
 	}
-	return s.beginFlow(ctx, forTOTP, enrolment{by.ID, base32.StdEncoding.EncodeToString(raw)})
+	return s.beginFlow(ctx, forTOTP, enrolment{by.ID, base32.StdEncoding.EncodeToString(raw), g.Password})
 }
 
 // AskedTOTP returns what the app has to be told in the flow. It returns Refused
@@ -311,22 +333,31 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 	if err != nil {
 		return nil, err
 	}
-	return codes, s.Repository.KeepTOTP(ctx, TOTP{UserID: by.ID, Secret: sealed, LastStep: used, CreatedAt: s.moment()}, digests, events)
+	g := Grounds{UserID: by.ID, Password: e.Password, Session: by.SessionID}
+	return codes, s.Repository.KeepTOTP(ctx, TOTP{UserID: by.ID, Secret: sealed, LastStep: used, CreatedAt: s.moment()}, g, digests, events)
 }
 
 // DisableTOTP removes the principal's authenticator app and recovery codes. It
 // returns fault.NotFound when there is none.
 func (s *Service) DisableTOTP(ctx context.Context, by *auth.Principal) error {
+	g, err := s.grounds(ctx, by)
+	if err != nil {
+		return err
+	}
 	events, err := s.ownEvents(ctx, by, audit.TOTPDisabled)
 	if err != nil {
 		return err
 	}
-	return s.Repository.RemoveTOTP(ctx, by.ID, events)
+	return s.Repository.RemoveTOTP(ctx, g, events)
 }
 
 // RenewCodes replaces the principal's recovery codes. It returns fault.NotFound
 // when they have no authenticator app.
 func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal) ([]secret.Password, error) {
+	g, err := s.grounds(ctx, by)
+	if err != nil {
+		return nil, err
+	}
 	codes, digests, err := s.newCodes(by.ID)
 	if err != nil {
 		return nil, err
@@ -335,7 +366,7 @@ func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal) ([]secret.
 	if err != nil {
 		return nil, err
 	}
-	return codes, s.Repository.ReplaceCodes(ctx, by.ID, digests, events)
+	return codes, s.Repository.ReplaceCodes(ctx, g, digests, events)
 }
 
 // Recovery codes: how many a person gets, and of how many characters. 60 random

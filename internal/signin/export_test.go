@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"latchkey/internal/secret"
+	"latchkey/internal/user"
 )
 
 // counting counts the passwords that are compared.
@@ -25,3 +26,12 @@ func (s *Service) CountHashes() func() int64 {
 	s.passwords = c
 	return c.n.Load
 }
+
+// Proved returns the proof of a user as if they had just given it.
+func (s *Service) Proved(ctx context.Context, u user.User, by Method) (Proof, error) {
+	person, err := s.Repository.PersonByID(ctx, u.ID)
+	return prove(person, by), err
+}
+
+// Waiting returns how many mails wait to be sent.
+func (s *Service) Waiting() int { return len(s.forgotten) }

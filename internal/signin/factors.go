@@ -36,10 +36,11 @@ type FactorRepository interface {
 	CodeRepository
 	PasskeyRepository
 	IdentityRepository
-	// Remove removes a passkey or an identity of a person's, whichever has the
-	// id, if check agrees to what stays. Nothing changes for the person in
-	// between. It returns fault.NotFound when the person has no such thing.
-	Remove(ctx context.Context, userID, id uuid.UUID, check func(stays Ways) error, event func(Removed) []audit.Event) error
+	// Remove removes a passkey or an identity of the user of the grounds,
+	// whichever has the id, if check agrees to what stays. Nothing changes for
+	// the user in between. It returns fault.NotFound when there is no such thing,
+	// and Refused with WhyChanged when the grounds no longer hold.
+	Remove(ctx context.Context, g Grounds, id uuid.UUID, check func(stays Ways) error, event func(Removed) []audit.Event) error
 	// RemoveAll removes all that this repository keeps of a person, and
 	// returns what that was.
 	RemoveAll(ctx context.Context, userID uuid.UUID, event func(Removed) []audit.Event) (Removed, error)
@@ -114,12 +115,16 @@ func (s *Service) Proofs(ctx context.Context, by *auth.Principal) (Proofs, error
 // fault.NotFound when there is none of the id, and fault.Conflict when it is
 // the last way in which they can sign in.
 func (s *Service) Remove(ctx context.Context, by *auth.Principal, id uuid.UUID) error {
+	g, err := s.grounds(ctx, by)
+	if err != nil {
+		return err
+	}
 	accounts, err := s.Repository.Accounts(ctx, by.ID)
 	if err != nil {
 		return err
 	}
 	now := s.moment()
-	return s.Repository.Remove(ctx, by.ID, id, s.mayLose, func(gone Removed) []audit.Event {
+	return s.Repository.Remove(ctx, g, id, s.mayLose, func(gone Removed) []audit.Event {
 		return removalEvents(by, self(by), gone, idsOf(accounts), now)
 	})
 }

@@ -135,6 +135,8 @@ const (
 	WhyOther Why = "other"
 	// WhyStale: the provider did not ask again who it is.
 	WhyStale Why = "stale"
+	// WhyChanged: what it rests on was changed or removed since it was begun.
+	WhyChanged Why = "changed"
 	// WhyPasskey: the passkey is not known here, or did not sign what it should.
 	WhyPasskey Why = "passkey"
 )
@@ -143,7 +145,7 @@ const (
 func Whys() []Why {
 	return []Why{
 		WhyOver, WhyState, WhyDenied, WhyProvider, WhyAway, WhyUntrusted, WhyUnverified, WhyUnknown,
-		WhyTaken, WhyLinked, WhyOther, WhyStale, WhyPasskey,
+		WhyTaken, WhyLinked, WhyOther, WhyStale, WhyChanged, WhyPasskey,
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 // mostWaiting is how many wishes for another password may wait to be worked on.
 const mostWaiting = 100
 
-// CanMail reports whether people can be mailed links.
-func (s *Service) CanMail() bool { return s.Mail != nil }
+// CanMail reports whether people can be mailed links by which they choose a
+// password.
+func (s *Service) CanMail() bool { return s.Mail != nil && !s.NoPasswords }
 
 // Forgot mails whoever has the address a link to choose another password. It
 // tells nothing of whether somebody does, and returns at once: what it takes is
@@ -19,7 +20,7 @@ func (s *Service) CanMail() bool { return s.Mail != nil }
 // visitor's address; too many for one person are left undone.
 func (s *Service) Forgot(email string, v Visitor) error {
 	allowed, err := s.attempts.admitForgot(v.Origin.IP, user.Fold(email), s.Now())
-	if err != nil || !allowed || s.Mail == nil {
+	if err != nil || !allowed || !s.CanMail() {
 		return err
 	}
 	select {

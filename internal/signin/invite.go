@@ -18,7 +18,9 @@ import (
 // Mail tells people of links by e-mail, each within a bounded time. Errors are
 // for whoever caused the mail; their text names no secret.
 type Mail interface {
-	// Invited tells somebody that an account invites them.
+	// Invited tells somebody that an account invites them. The address is that
+	// of a link that works until then, or, where until is zero, of the page to
+	// sign in.
 	Invited(ctx context.Context, to user.User, accountName, address string, until time.Time) error
 	// Forgot gives somebody the link to choose another password.
 	Forgot(ctx context.Context, to user.User, address string, until time.Time) error
@@ -49,6 +51,8 @@ const (
 	Mailed Outcome = "mailed"
 	// SignsIn: they can sign in already.
 	SignsIn Outcome = "signs_in"
+	// AtProvider: passwords are turned off, and they sign in at the provider.
+	AtProvider Outcome = "at_provider"
 	// NeedsOwner: they are in the account, and its owner is to invite them
 	// again, since a link is shown to owners alone.
 	NeedsOwner Outcome = "needs_owner"
@@ -74,7 +78,8 @@ type Invited struct {
 // A link is mailed where mail is set up. Otherwise it is shown to whoever
 // invites, who could use it themselves: so it is shown to the account's owner
 // alone, of a person who has no password and is in no other account; the
-// operator is shown any.
+// operator is shown any. Where passwords are turned off, nobody else is given a
+// link: the mail leads to the page to sign in.
 //
 // It returns fault.Forbidden for whoever may not create or add people,
 // fault.Invalid on "email", "firstName", "lastName" and "locale",
@@ -96,6 +101,9 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (I
 		return Invited{}, err
 	}
 	how := s.outcome(by, in, person, all)
+	if how == Mailed && s.NoPasswords {
+		return Invited{Person: person.User, Outcome: how}, s.mailInvitation(ctx, person.User, nameOf(all, by.AccountID), Link{}, s.PublicURL+"/signin")
+	}
 	if how != Shown && how != Mailed {
 		return Invited{Person: person.User, Outcome: how}, nil
 	}
@@ -108,7 +116,7 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (I
 		done.Address = s.Address(value)
 		return done, nil
 	}
-	return done, s.mailInvitation(ctx, person.User, nameOf(all, by.AccountID), l, value)
+	return done, s.mailInvitation(ctx, person.User, nameOf(all, by.AccountID), l, s.Address(value))
 }
 
 // takeIn makes sure that the person is in the account, and in the store if one
@@ -147,12 +155,14 @@ func (s *Service) isIn(ctx context.Context, accountID uuid.UUID, email string) (
 func (s *Service) outcome(by *auth.Principal, in Invitee, p Person, all []Membership) Outcome {
 	operator := by.Kind == auth.Operator
 	switch {
-	case p.enters(by.AccountID) && !operator:
+	case p.enters(by.AccountID) && !operator && !s.NoPasswords:
 		return SignsIn
 	case s.Mail != nil && (!in.Show || !operator):
 		return Mailed
 	case operator:
 		return Shown
+	case s.NoPasswords:
+		return AtProvider
 	case p.PasswordHash != "" || len(all) > 1:
 		return NeedsOperator
 	case !by.OwnsAccount(by.AccountID):
@@ -167,7 +177,10 @@ func (s *Service) invite(ctx context.Context, by *auth.Principal, p Person, how 
 	if p.PasswordHash != "" {
 		l.Purpose = Reset
 	}
-	if how == Shown && by.Kind != auth.Operator {
+	switch {
+	case how == Shown && by.Kind == auth.Operator:
+		l.ByOperator = true
+	case how == Shown:
 		l.ShownTo = by.ID
 	}
 	details := []audit.Detail{{Name: "link", Value: string(how)}, {Name: "purpose", Value: string(l.Purpose)}}
@@ -175,8 +188,8 @@ func (s *Service) invite(ctx context.Context, by *auth.Principal, p Person, how 
 }
 
 // mailInvitation mails a link, and ends one that could not be mailed.
-func (s *Service) mailInvitation(ctx context.Context, to user.User, accountName string, l Link, value secret.Secret) error {
-	err := s.Mail.Invited(ctx, to, accountName, s.Address(value), l.ExpiresAt)
+func (s *Service) mailInvitation(ctx context.Context, to user.User, accountName string, l Link, address string) error {
+	err := s.Mail.Invited(ctx, to, accountName, address, l.ExpiresAt)
 	if err == nil {
 		return nil
 	}

@@ -52,6 +52,9 @@ type Link struct {
 	// ShownTo is the owner of the account who was shown it, to pass it on; zero
 	// for a link that was mailed, or that the operator was shown.
 	ShownTo uuid.UUID
+	// ByOperator reports whether the operator was shown it. Only such a link
+	// signs anybody in where passwords are turned off.
+	ByOperator bool
 	// Server is the one that offers the setup; empty for all else.
 	Server               string
 	CreatedAt, ExpiresAt time.Time
@@ -96,13 +99,14 @@ func (s *Service) Address(value secret.Secret) string { return s.PublicURL + "/l
 
 // Link returns the link of a secret. It changes nothing: programs that guard
 // mailboxes open links, too. It returns fault.NotFound for one that does not
-// work.
+// work, as none does that the operator was not shown where passwords are turned
+// off.
 func (s *Service) Link(ctx context.Context, presented string) (OpenLink, error) {
 	l, err := s.open(ctx, presented)
 	if err != nil {
 		return OpenLink{}, err
 	}
-	if l.Purpose == Setup || !l.works() {
+	if l.Purpose == Setup || !l.works() || s.NoPasswords && !l.ByOperator {
 		return OpenLink{}, ErrNoLink()
 	}
 	return l, nil
@@ -117,19 +121,27 @@ func (s *Service) open(ctx context.Context, presented string) (OpenLink, error) 
 }
 
 // Redeem sets the password of the person whom a link is for, and uses it up.
-// Their sessions end, and their other links. It returns who they are;
-// fault.NotFound for a link that does not work, and fault.Invalid on "password"
-// and "passwordConfirmation", in which case the link stays.
-func (s *Service) Redeem(ctx context.Context, presented string, chosen user.PasswordChoice, v Visitor) (user.User, error) {
+// Where passwords are turned off it sets none, and what is chosen is ignored.
+// Their sessions end, and their other links. It returns the proof of who they
+// are; fault.NotFound for a link that does not work, and fault.Invalid on
+// "password" and "passwordConfirmation", in which case the link stays.
+func (s *Service) Redeem(ctx context.Context, presented string, chosen user.PasswordChoice, v Visitor) (Proof, error) {
 	l, err := s.Link(ctx, presented)
 	if err != nil {
 		s.Observe(Attempt{Method: ByLink, Origin: v.Origin, Err: err})
-		return user.User{}, err
+		return Proof{}, err
 	}
+	proof := prove(l.Person, ByLink)
+	proof.byOperator = l.ByOperator
 	by := actor(l.Person.User, l.AccountID, v)
-	err = s.setPassword(ctx, by, l.Person.User, passwordChange{Chosen: chosen, Link: l.ID, VouchedBy: l.vouchedBy()})
+	change := passwordChange{Chosen: chosen, Link: l.ID, VouchedBy: l.vouchedBy()}
+	if s.NoPasswords {
+		proof.grounds.Password, err = s.withoutPassword(ctx, by, l.Person, change)
+	} else {
+		proof.grounds.Password, err = s.setPassword(ctx, by, l.Person.User, change)
+	}
 	s.Observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
-	return l.Person.User, err
+	return proof, err
 }
 
 // actor is a person as the principal of what they do without a session.

@@ -51,8 +51,8 @@ func TestInviteAndRedeem(t *testing.T) {
 		w.wants(err, fault.Invalid, "password")
 		who, err := w.signIn.Redeem(w.Context(), link, twice(phrase), here)
 		w.must(err)
-		if who.Email != "nora@acme.example" {
-			w.Errorf("the link is %s's", who.Email)
+		if who.User.Email != "nora@acme.example" {
+			w.Errorf("the link is %s's", who.User.Email)
 		}
 		w.wants(w.redeems(link), fault.NotFound, "")
 		if _, err := w.signIn.Password(w.Context(), "NORA@acme.example", secret.NewPassword(phrase), here); err != nil {
@@ -61,7 +61,7 @@ func TestInviteAndRedeem(t *testing.T) {
 		if told := w.events(w.home, audit.UserInvited); len(told) != 1 || told[0].Actor.ID != w.home.Owner.ID || told[0].Target.Name != "nora@acme.example" || told[0].Details[0].Value != "shown" {
 			w.Errorf("the log tells of the invitation: %+v", told)
 		}
-		if told := w.events(w.home, audit.PasswordSet); len(told) != 1 || told[0].Actor.ID != who.ID || told[0].IP != "192.0.2.1" {
+		if told := w.events(w.home, audit.PasswordSet); len(told) != 1 || told[0].Actor.ID != who.User.ID || told[0].IP != "192.0.2.1" {
 			w.Errorf("the log tells of the password: %+v", told)
 		}
 	})
@@ -178,7 +178,7 @@ func TestShownLinkStaysWithinTheAccount(t *testing.T) {
 			w.must(w.redeems(w.invites(owner(w.home), "nora@acme.example")))
 			who, err := w.signIn.Password(w.Context(), "nora@acme.example", secret.NewPassword(phrase), here)
 			w.must(err)
-			w.must(w.signIn.ChangePassword(w.Context(), w.begins(who, w.home.Account.ID), secret.NewPassword(phrase), twice("another phrase"), here))
+			w.must(w.signIn.ChangePassword(w.Context(), w.begins(who.User, w.home.Account.ID), secret.NewPassword(phrase), twice("another phrase"), here))
 			_, err = w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
 			w.must(err)
 			w.confined("nora@acme.example", "another phrase")
@@ -218,12 +218,12 @@ func (w *world) confined(email, text string) {
 	w.Helper()
 	who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), here)
 	w.must(err)
-	_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, signin.ByPassword, here)
+	_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)
 	w.wants(err, fault.Forbidden, "")
-	by := w.begins(who, w.home.Account.ID)
+	by := w.begins(who.User, w.home.Account.ID)
 	_, _, err = w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, w.now(), here)
 	w.wants(err, fault.Forbidden, "")
-	if open, err := w.signIn.Accounts(w.Context(), who.ID); err != nil || len(open) != 1 || open[0].ID != w.home.Account.ID {
+	if open, err := w.signIn.Accounts(w.Context(), who.User.ID); err != nil || len(open) != 1 || open[0].ID != w.home.Account.ID {
 		w.Errorf("open are %v, %v", open, err)
 	}
 	done, err := w.signIn.Invite(w.Context(), owner(w.away), signin.Invitee{Details: user.Details{Email: email}})
@@ -232,7 +232,7 @@ func (w *world) confined(email, text string) {
 		w.Errorf("the other account's owner is told %s", done.Outcome)
 	}
 	w.must(w.redeems(w.invites(operator(w.away), email)))
-	if open, err := w.signIn.Accounts(w.Context(), who.ID); err != nil || len(open) != 2 {
+	if open, err := w.signIn.Accounts(w.Context(), who.User.ID); err != nil || len(open) != 2 {
 		w.Errorf("open are %v, %v", open, err)
 	}
 }
@@ -293,7 +293,7 @@ func TestInviteRefused(t *testing.T) {
 func TestOtherSecretsAreNoLinks(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		w.gives(w.home.Owner)
-		_, session, err := w.signIn.Begin(w.Context(), w.home.Owner, w.home.Account.ID, signin.ByPassword, here)
+		_, session, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.home.Account.ID, here)
 		w.must(err)
 		for _, presented := range []string{"", "lkl_", session.Reveal()} {
 			_, err := w.signIn.Link(w.Context(), presented)

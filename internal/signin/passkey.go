@@ -50,10 +50,12 @@ type Passkey struct {
 type PasskeyRepository interface {
 	// Passkeys returns a person's, oldest first.
 	Passkeys(ctx context.Context, userID uuid.UUID) ([]Passkey, error)
-	// AddPasskey keeps one. It returns fault.Conflict when it is kept already.
-	AddPasskey(ctx context.Context, p Passkey, events []audit.Event) error
-	// RenamePasskey gives one of a person's another name.
-	RenamePasskey(ctx context.Context, userID, id uuid.UUID, name string) error
+	// AddPasskey keeps one. It returns fault.Conflict when it is kept already,
+	// and Refused with WhyChanged when the grounds no longer hold.
+	AddPasskey(ctx context.Context, p Passkey, g Grounds, events []audit.Event) error
+	// RenamePasskey gives one of the user of the grounds another name. It returns
+	// Refused with WhyChanged when the grounds no longer hold.
+	RenamePasskey(ctx context.Context, g Grounds, id uuid.UUID, name string) error
 	// UsedPasskey notes that one signed, and the count that it came to.
 	UsedPasskey(ctx context.Context, id uuid.UUID, count uint32, at time.Time) error
 }
@@ -134,9 +136,11 @@ func (p Passkey) credential() webauthn.Credential {
 
 // ceremony is what is kept while a browser asks an authenticator.
 type ceremony struct {
-	// UserID is who is signed in; zero for nobody.
-	UserID  uuid.UUID
-	Session webauthn.SessionData
+	// UserID is who is signed in, and Password the version of their password;
+	// zero for nobody.
+	UserID   uuid.UUID
+	Password PasswordVersion
+	Session  webauthn.SessionData
 }
 
 // AskPasskey begins a proof by passkey, whoever it may be. It returns the
@@ -168,7 +172,8 @@ func (s *Service) beginCeremony(ctx context.Context, p purpose, c ceremony, opti
 
 // PasskeyProof is somebody who proved who they are by a passkey.
 type PasskeyProof struct {
-	User    user.User
+	Proof
+
 	Passkey Passkey
 	// Cloned says that the passkey counted fewer uses than it should have: there
 	// may be a copy of it (Web Authentication, section 6.1.1).
@@ -190,7 +195,7 @@ func (s *Service) Passkey(ctx context.Context, flow, answer string) (PasskeyProo
 	if err != nil {
 		return proof, refused(WhyPasskey, err)
 	}
-	who, kept, err := s.holderOf(ctx, parsed.Response.UserHandle)
+	person, who, kept, err := s.holderOf(ctx, parsed.Response.UserHandle)
 	if err != nil {
 		return proof, err
 	}
@@ -200,7 +205,8 @@ func (s *Service) Passkey(ctx context.Context, flow, answer string) (PasskeyProo
 	}
 	for _, p := range kept {
 		if string(p.CredentialID) == string(used.ID) {
-			proof = PasskeyProof{User: who.who, Passkey: p, Cloned: used.Authenticator.CloneWarning}
+			proof = PasskeyProof{Proof: prove(person, ByPasskey), Passkey: p, Cloned: used.Authenticator.CloneWarning}
+			proof.grounds.Passkey = p.ID
 			return proof, s.Repository.UsedPasskey(ctx, p.ID, used.Authenticator.SignCount, s.moment())
 		}
 	}
@@ -208,19 +214,20 @@ func (s *Service) Passkey(ctx context.Context, flow, answer string) (PasskeyProo
 }
 
 // holderOf returns whom a passkey says that it is of.
-func (s *Service) holderOf(ctx context.Context, handle []byte) (holder, []Passkey, error) {
+func (s *Service) holderOf(ctx context.Context, handle []byte) (Person, holder, []Passkey, error) {
 	id, err := uuid.FromBytes(handle)
 	if err != nil {
-		return holder{}, nil, refused(WhyPasskey, err)
+		return Person{}, holder{}, nil, refused(WhyPasskey, err)
 	}
 	person, err := s.Repository.PersonByID(ctx, id)
 	if fault.KindOf(err) == fault.NotFound {
-		return holder{}, nil, refused(WhyPasskey, err)
+		return Person{}, holder{}, nil, refused(WhyPasskey, err)
 	}
 	if err != nil {
-		return holder{}, nil, err
+		return Person{}, holder{}, nil, err
 	}
-	return s.holder(ctx, person.User)
+	h, kept, err := s.holder(ctx, person.User)
+	return person, h, kept, err
 }
 
 // reasonOf is an error of the library with all that it says.
@@ -240,6 +247,10 @@ func (s *Service) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte
 	if err := s.needAuthn(); err != nil {
 		return nil, secret.Secret{}, err
 	}
+	g, err := s.grounds(ctx, by)
+	if err != nil {
+		return nil, secret.Secret{}, err
+	}
 	h, kept, err := s.holder(ctx, self(by))
 	if err != nil {
 		return nil, secret.Secret{}, err
@@ -251,7 +262,7 @@ func (s *Service) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("ask for a new passkey: %w", err)
 	}
-	return s.beginCeremony(ctx, forNewPasskey, ceremony{by.ID, *session}, options.Response)
+	return s.beginCeremony(ctx, forNewPasskey, ceremony{by.ID, g.Password, *session}, options.Response)
 }
 
 // AddPasskey ends the flow with the browser's answer (RegistrationResponseJSON).
@@ -291,7 +302,7 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 	if err != nil {
 		return err
 	}
-	err = s.Repository.AddPasskey(ctx, p, events)
+	err = s.Repository.AddPasskey(ctx, p, Grounds{UserID: by.ID, Password: c.Password, Session: by.SessionID}, events)
 	if fault.KindOf(err) == fault.Conflict {
 		return fault.Errorf(fault.Conflict, "This passkey is added already.")
 	}
@@ -313,5 +324,9 @@ func (s *Service) RenamePasskey(ctx context.Context, by *auth.Principal, id uuid
 	if err := checkName(name); err != nil {
 		return err
 	}
-	return s.Repository.RenamePasskey(ctx, by.ID, id, name)
+	g, err := s.grounds(ctx, by)
+	if err != nil {
+		return err
+	}
+	return s.Repository.RenamePasskey(ctx, g, id, name)
 }

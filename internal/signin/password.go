@@ -22,41 +22,57 @@ func (s *Service) GivePassword(ctx context.Context, by *auth.Principal, email st
 	if by.Kind != auth.Operator {
 		return auth.Denied()
 	}
-	who, err := s.Known(ctx, email)
+	who, err := s.known(ctx, email)
 	if err != nil {
 		return err
 	}
-	return s.setPassword(ctx, by, who, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}, SignedIn: true})
+	_, err = s.setPassword(ctx, by, who.User, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}, SignedIn: true})
+	return err
 }
 
 // passwordChange is a password that somebody chose, and by what right.
 type passwordChange struct {
 	Chosen user.PasswordChoice
-	// VouchedBy, Link and Keep are those of NewPassword.
+	// VouchedBy, Link, Keep and Grounds are those of NewPassword.
 	VouchedBy, Link, Keep uuid.UUID
+	Grounds               Grounds
 	// SignedIn is that of NewPassword.
 	SignedIn bool
 }
 
 // setPassword replaces a password, tells of it in all accounts of the person,
-// and ends their links, and their sessions but the one to keep.
-func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.User, c passwordChange) error {
+// and ends their links, and their sessions but the one to keep. It returns the
+// version of the new password.
+func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.User, c passwordChange) (PasswordVersion, error) {
 	hash, err := s.HashPassword(ctx, c.Chosen, u.Email)
 	if err != nil {
-		return err
+		return "", err
 	}
+	return VersionOf(hash), s.keepPassword(ctx, by, u, hash, c, audit.PasswordSet)
+}
+
+// withoutPassword does what setPassword does but for the password: the user's
+// own stays, and one that others may know is removed.
+func (s *Service) withoutPassword(ctx context.Context, by *auth.Principal, p Person, c passwordChange) (PasswordVersion, error) {
+	if p.VouchedBy == uuid.Nil {
+		return p.version(), s.keepPassword(ctx, by, p.User, "", c)
+	}
+	return VersionOf(""), s.keepPassword(ctx, by, p.User, "", c, audit.PasswordRemoved)
+}
+
+// keepPassword keeps a hash and its events, in every account of the user.
+func (s *Service) keepPassword(ctx context.Context, by *auth.Principal, u user.User, hash string, c passwordChange, tell ...audit.Action) error {
 	accounts, err := s.Repository.Accounts(ctx, u.ID)
 	if err != nil {
 		return err
 	}
 	now := s.moment()
-	events := make([]audit.Event, len(accounts))
-	for i, a := range accounts {
-		events[i] = user.Event(by, audit.PasswordSet, u.Target(), now)
-		events[i].AccountID = a.ID
+	var own []audit.Event
+	for _, action := range tell {
+		own = append(own, eventsIn(idsOf(accounts), by, u, now, action)...)
 	}
 	return s.Repository.SetPassword(ctx, NewPassword{
-		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, SignedIn: c.SignedIn, At: now, Own: events,
+		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, Grounds: c.Grounds, SignedIn: c.SignedIn, At: now, Own: own,
 		Ended:   func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
 		Removed: func(gone Removed) []audit.Event { return removalEvents(by, u, gone, idsOf(accounts), now) },
 	})
@@ -71,14 +87,14 @@ func (s *Service) HashPassword(ctx context.Context, chosen user.PasswordChoice, 
 	return s.passwords.Hash(ctx, chosen.Password)
 }
 
-// Known returns who has the e-mail address. It returns fault.NotFound on
+// known returns who has the e-mail address. It returns fault.NotFound on
 // "email" for nobody.
-func (s *Service) Known(ctx context.Context, email string) (user.User, error) {
+func (s *Service) known(ctx context.Context, email string) (Person, error) {
 	person, err := s.Repository.Person(ctx, user.Fold(email))
 	if fault.KindOf(err) == fault.NotFound {
-		return user.User{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+		return Person{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
 	}
-	return person.User, err
+	return person, err
 }
 
 // ChangePassword gives the principal's person another password. It asks for the
@@ -93,9 +109,13 @@ func (s *Service) ChangePassword(ctx context.Context, by *auth.Principal, presen
 	if err != nil {
 		return err
 	}
-	if _, err := s.Password(ctx, person.Email, present, v); err != nil {
+	proof, err := s.Password(ctx, person.Email, present, v)
+	if err != nil {
 		return err
 	}
+	proof.grounds.Session = by.SessionID
 	// Whoever may have known the present one may have changed it.
-	return s.setPassword(ctx, by, person.User, passwordChange{Chosen: chosen, VouchedBy: person.VouchedBy, Keep: by.SessionID})
+	change := passwordChange{Chosen: chosen, VouchedBy: person.VouchedBy, Keep: by.SessionID, Grounds: proof.grounds}
+	_, err = s.setPassword(ctx, by, person.User, change)
+	return err
 }

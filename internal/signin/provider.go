@@ -75,8 +75,9 @@ type IdentityRepository interface {
 	// Identities returns a person's, oldest first.
 	Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error)
 	// LinkIdentity keeps an identity. It returns fault.Conflict when the subject is
-	// somebody's, or the person another at the issuer.
-	LinkIdentity(ctx context.Context, i Identity, events []audit.Event) error
+	// somebody's, or the person another at the issuer, and Refused with
+	// WhyChanged when the grounds no longer hold.
+	LinkIdentity(ctx context.Context, i Identity, g Grounds, events []audit.Event) error
 	// UsedIdentity notes that somebody signed in with it.
 	UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) error
 }
@@ -99,10 +100,12 @@ type asked struct {
 	Question
 
 	Goal Goal
-	// UserID is whose session it was begun in; zero to sign in.
-	UserID uuid.UUID
-	Next   string
-	At     time.Time
+	// UserID is whose session it was begun in, and Password the version of their
+	// password; zero to sign in.
+	UserID   uuid.UUID
+	Password PasswordVersion
+	Next     string
+	At       time.Time
 }
 
 // AskProvider begins a flow at the provider, and returns the address to go to
@@ -122,10 +125,11 @@ func (s *Service) AskProvider(ctx context.Context, by *auth.Principal, goal Goal
 		return "", secret.Secret{}, err
 	}
 	if goal != ToSignIn {
-		if by == nil || by.Kind != auth.Session {
-			return "", secret.Secret{}, auth.Denied()
+		g, err := s.grounds(ctx, by)
+		if err != nil {
+			return "", secret.Secret{}, err
 		}
-		flow.UserID = by.ID
+		flow.UserID, flow.Password = g.UserID, g.Password
 	}
 	address, err := s.Provider.Address(ctx, flow.Question)
 	if err != nil {
@@ -159,7 +163,8 @@ type Answer struct {
 
 // Arrival is somebody who came back from the provider.
 type Arrival struct {
-	User user.User
+	Proof
+
 	Goal Goal
 	Next string
 }
@@ -194,14 +199,17 @@ func (s *Service) Answered(ctx context.Context, by *auth.Principal, flow string,
 	if q.Goal != ToSignIn && (by == nil || by.ID != q.UserID) {
 		return arrival, refused(WhyOther, nil)
 	}
-	switch q.Goal {
-	case ToLink:
-		arrival.User, err = self(by), s.linkIdentity(ctx, by, self(by), claims)
-	case ToProveAgain:
-		arrival.User, err = self(by), s.provedAgain(ctx, by, claims, q.At)
-	default:
-		arrival.User, err = s.known(ctx, claims, v)
+	if q.Goal == ToSignIn {
+		arrival.Proof, err = s.identified(ctx, claims, v)
+		return arrival, err
 	}
+	g := Grounds{UserID: by.ID, Password: q.Password, Session: by.SessionID}
+	if q.Goal == ToLink {
+		_, err = s.linkIdentity(ctx, by, self(by), g, claims)
+		return arrival, err
+	}
+	g.Identity, err = s.provedAgain(ctx, by, claims, q.At)
+	arrival.Proof = Proof{User: self(by), Method: ByProvider, grounds: g}
 	return arrival, err
 }
 
@@ -218,83 +226,88 @@ func (s *Service) claims(ctx context.Context, a Answer, q asked) (Claims, error)
 	return s.Provider.Redeem(ctx, a.Code, q.Question)
 }
 
-// known returns who the claims are of: who was linked to the subject, and
-// otherwise who has the address, if the provider made sure that it is theirs.
-// They are linked then: from then on the address no longer matters.
-func (s *Service) known(ctx context.Context, c Claims, v Visitor) (user.User, error) {
+// identified returns the proof of who the claims are of: who was linked to the
+// subject, and otherwise who has the address, if the provider made sure that it
+// is theirs. They are linked then: from then on the address no longer matters.
+func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, error) {
 	found, err := s.Repository.Identity(ctx, s.Provider.Issuer(), c.Subject)
 	switch {
 	case err == nil:
 		person, err := s.Repository.PersonByID(ctx, found.UserID)
 		if err != nil {
-			return user.User{}, err
+			return Proof{}, err
 		}
-		return person.User, s.Repository.UsedIdentity(ctx, found.ID, s.moment())
+		proof := prove(person, ByProvider)
+		proof.grounds.Identity = found.ID
+		return proof, s.Repository.UsedIdentity(ctx, found.ID, s.moment())
 	case fault.KindOf(err) != fault.NotFound:
-		return user.User{}, err
+		return Proof{}, err
 	case c.Email == "" || !c.EmailVerified:
-		return user.User{}, refused(WhyUnverified, nil)
+		return Proof{}, refused(WhyUnverified, nil)
 	}
 	person, err := s.Repository.Person(ctx, user.Fold(c.Email))
 	if fault.KindOf(err) == fault.NotFound {
-		return user.User{}, refused(WhyUnknown, nil)
+		return Proof{}, refused(WhyUnknown, nil)
 	}
 	if err != nil {
-		return user.User{}, err
+		return Proof{}, err
 	}
 	accounts, err := s.Accounts(ctx, person.ID)
 	if err != nil {
-		return user.User{}, err
+		return Proof{}, err
 	}
 	if len(accounts) == 0 {
-		return user.User{}, refused(WhyUnknown, nil)
+		return Proof{}, refused(WhyUnknown, nil)
 	}
-	return person.User, s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, c)
+	proof := prove(person, ByProvider)
+	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, proof.grounds, c)
+	return proof, err
 }
 
-// linkIdentity remembers who a person is at the provider. Somebody who is known there
-// by another subject is not linked anew: an address there may have gone to
-// somebody else.
-func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user.User, c Claims) error {
+// linkIdentity remembers who a person is at the provider, and returns the id of
+// the identity. Somebody who is known there by another subject is not linked
+// anew: an address there may have gone to somebody else.
+func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user.User, g Grounds, c Claims) (uuid.UUID, error) {
 	now := s.moment()
 	identity := Identity{
 		ID: uuid.Must(uuid.NewV7()), UserID: who.ID, Issuer: s.Provider.Issuer(), Subject: c.Subject, Email: c.Email, CreatedAt: now, LastUsedAt: now,
 	}
 	events, err := s.events(ctx, by, who, audit.IdentityLinked, identity.details()...)
 	if err != nil {
-		return err
+		return uuid.Nil, err
 	}
-	err = s.Repository.LinkIdentity(ctx, identity, events)
+	err = s.Repository.LinkIdentity(ctx, identity, g, events)
 	if fault.KindOf(err) != fault.Conflict {
-		return err
+		return identity.ID, err
 	}
 	other, missing := s.Repository.Identity(ctx, identity.Issuer, identity.Subject)
 	switch {
 	case fault.KindOf(missing) == fault.NotFound:
-		return refused(WhyTaken, err)
+		return uuid.Nil, refused(WhyTaken, err)
 	case missing != nil:
-		return missing
+		return uuid.Nil, missing
 	case other.UserID != who.ID:
-		return refused(WhyLinked, err)
+		return uuid.Nil, refused(WhyLinked, err)
 	}
-	return nil // another request of the same person was faster
+	return other.ID, nil // another request of the same person was faster
 }
 
 // clockSkew is how far the provider's clock may be behind.
 const clockSkew = time.Minute
 
 // provedAgain makes sure that the claims are of the principal's person, who
-// proved who they are after they were asked to.
-func (s *Service) provedAgain(ctx context.Context, by *auth.Principal, c Claims, askedAt time.Time) error {
+// proved who they are after they were asked to, and returns the id of their
+// identity.
+func (s *Service) provedAgain(ctx context.Context, by *auth.Principal, c Claims, askedAt time.Time) (uuid.UUID, error) {
 	found, err := s.Repository.Identity(ctx, s.Provider.Issuer(), c.Subject)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
-		return err
+		return uuid.Nil, err
 	}
 	if err != nil || found.UserID != by.ID {
-		return refused(WhyOther, err)
+		return uuid.Nil, refused(WhyOther, err)
 	}
 	if c.AuthenticatedAt.Before(askedAt.Add(-clockSkew)) {
-		return refused(WhyStale, nil)
+		return uuid.Nil, refused(WhyStale, nil)
 	}
-	return s.Repository.UsedIdentity(ctx, found.ID, s.moment())
+	return found.ID, s.Repository.UsedIdentity(ctx, found.ID, s.moment())
 }

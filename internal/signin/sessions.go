@@ -20,30 +20,38 @@ import (
 
 // Begin starts a session of a person who proved who they are, in the account
 // or, where that is zero, in the first of theirs that is in business. It returns
-// fault.Forbidden for a person who is in no such account, or who owes a code
-// (NeedsCode).
-func (s *Service) Begin(ctx context.Context, who user.User, accountID uuid.UUID, by Method, v Visitor) (user.Session, secret.Secret, error) {
-	if owes, err := s.NeedsCode(ctx, who.ID, by); err != nil || owes {
+// fault.Forbidden for a person who is in no such account, who owes a code
+// (NeedsCode), or whose way to sign in is turned off, and Refused with
+// WhyChanged where what the proof rests on was changed or removed meanwhile.
+func (s *Service) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Visitor) (user.Session, secret.Secret, error) {
+	if err := s.admit(p); err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	if owes, err := s.NeedsCode(ctx, p.User.ID, p.Method); err != nil || owes {
 		return user.Session{}, secret.Secret{}, cmp.Or(err, error(errNeedsCode()))
 	}
-	return s.begin(ctx, who, accountID, user.Session{Method: string(by), AuthenticatedAt: s.moment()}, uuid.Nil, v)
+	return s.begin(ctx, p.User, accountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
 }
 
-// Renew starts a session in the place of one whose person just proved again who
-// they are.
-func (s *Service) Renew(ctx context.Context, by *auth.Principal, proof Method, v Visitor) (user.Session, secret.Secret, error) {
-	return s.replace(ctx, by, by.AccountID, user.Session{Method: string(proof), AuthenticatedAt: s.moment()}, v)
+// Renew starts a session in the place of the principal's, whose person just
+// proved again who they are. It returns Refused with WhyChanged if the session
+// has ended, or what the proof rests on was changed or removed.
+func (s *Service) Renew(ctx context.Context, by *auth.Principal, p Proof, v Visitor) (user.Session, secret.Secret, error) {
+	if err := s.admit(p); err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	if by.Kind != auth.Session || p.User.ID != by.ID {
+		return user.Session{}, secret.Secret{}, auth.Denied()
+	}
+	p.grounds.Session = by.SessionID
+	return s.begin(ctx, p.User, by.AccountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
 }
 
 // Switch starts a session of the same person in another account in the place of
 // the principal's, as fresh as that is. It returns fault.NotFound when the person
-// is not in the account, or that is suspended.
+// is not in the account, or that is suspended, and Refused with WhyChanged if
+// the session has ended.
 func (s *Service) Switch(ctx context.Context, by *auth.Principal, accountID uuid.UUID, method Method, authenticatedAt time.Time, v Visitor) (user.Session, secret.Secret, error) {
-	kept := user.Session{Method: string(method), AuthenticatedAt: authenticatedAt, ExpiresAt: by.ExpiresAt}
-	return s.replace(ctx, by, accountID, kept, v)
-}
-
-func (s *Service) replace(ctx context.Context, by *auth.Principal, accountID uuid.UUID, kept user.Session, v Visitor) (user.Session, secret.Secret, error) {
 	if by.Kind != auth.Session {
 		return user.Session{}, secret.Secret{}, auth.Denied()
 	}
@@ -51,10 +59,11 @@ func (s *Service) replace(ctx context.Context, by *auth.Principal, accountID uui
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	return s.begin(ctx, person.User, accountID, kept, by.SessionID, v)
+	kept := user.Session{Method: string(method), AuthenticatedAt: authenticatedAt, ExpiresAt: by.ExpiresAt}
+	return s.begin(ctx, person.User, accountID, kept, Grounds{UserID: person.ID, Password: person.version(), Session: by.SessionID}, v)
 }
 
-func (s *Service) begin(ctx context.Context, who user.User, accountID uuid.UUID, session user.Session, replaces uuid.UUID, v Visitor) (user.Session, secret.Secret, error) {
+func (s *Service) begin(ctx context.Context, who user.User, accountID uuid.UUID, session user.Session, g Grounds, v Visitor) (user.Session, secret.Secret, error) {
 	all, err := s.Repository.Accounts(ctx, who.ID)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
@@ -81,7 +90,7 @@ func (s *Service) begin(ctx context.Context, who user.User, accountID uuid.UUID,
 		{Name: "method", Value: session.Method}, {Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)},
 	}
 	ended := func(old user.Session) audit.Event { return user.SessionEnded(actor, old, session.CreatedAt) }
-	return session, value, s.Repository.Begin(ctx, session, s.Keys.Digest(value), started, replaces, ended)
+	return session, value, s.Repository.Begin(ctx, NewSession{Session: session, Digest: s.Keys.Digest(value), Grounds: g, Started: started, Ended: ended})
 }
 
 func sessionEvent(by *auth.Principal, s user.Session, action audit.Action, at time.Time) audit.Event {

@@ -19,7 +19,7 @@ func TestBegin(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		v := here
 		v.UserAgent = "Test\x00 " + strings.Repeat("ü", 300)
-		session, value, err := w.signIn.Begin(w.Context(), w.home.Owner, uuid.Nil, signin.ByPassword, v)
+		session, value, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), uuid.Nil, v)
 		w.must(err)
 		if session.AccountID != w.home.Account.ID || session.ExpiresAt.Sub(session.CreatedAt) != 12*time.Hour || session.IP != "192.0.2.1" ||
 			len(session.UserAgent) > 200 || !strings.HasPrefix(session.UserAgent, "Test ü") {
@@ -33,7 +33,7 @@ func TestBegin(t *testing.T) {
 		if told := w.events(w.home, audit.SessionStarted); len(told) != 1 || told[0].Details[0].Value != "password" || told[0].IP != "192.0.2.1" {
 			w.Errorf("the log tells %+v", told)
 		}
-		_, _, err = w.signIn.Begin(w.Context(), w.home.Owner, w.away.Account.ID, signin.ByPassword, v)
+		_, _, err = w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.away.Account.ID, v)
 		w.wants(err, fault.NotFound, "")
 		w.passes(12*time.Hour + time.Second)
 		_, err = w.look(value)
@@ -60,14 +60,14 @@ func TestSwitchAndRenew(t *testing.T) {
 		}
 		by, err = w.look(value)
 		w.must(err)
-		again, _, err := w.signIn.Renew(w.Context(), by, signin.ByPassword, here)
+		again, _, err := w.signIn.Renew(w.Context(), by, w.proof(w.home.Owner), here)
 		w.must(err)
 		if !w.signIn.IsFresh(again.AuthenticatedAt) || again.AccountID != w.away.Account.ID || w.live(w.home.Owner) != 1 {
 			w.Errorf("the session is %+v, and %d are live", again, w.live(w.home.Owner))
 		}
 		_, _, err = w.signIn.Switch(w.Context(), by, uuid.New(), signin.ByPassword, proved, here)
 		w.wants(err, fault.NotFound, "")
-		_, _, err = w.signIn.Renew(w.Context(), operator(w.home), signin.ByPassword, here)
+		_, _, err = w.signIn.Renew(w.Context(), operator(w.home), w.proof(w.home.Owner), here)
 		w.wants(err, fault.Forbidden, "")
 	})
 }

@@ -37,6 +37,11 @@ const (
 	ByLinkAndCode     Method = "link_and_code"
 )
 
+// Methods returns all methods.
+func Methods() []Method {
+	return []Method{ByPassword, ByLink, ByProvider, ByPasskey, ByPasswordAndCode, ByLinkAndCode}
+}
+
 // Bounds of sessions.
 const (
 	// DefaultLifetime is how long a session in a browser lasts unless set
@@ -96,8 +101,9 @@ type Repository interface {
 	Accounts(ctx context.Context, userID uuid.UUID) ([]Membership, error)
 	// SetPassword replaces a person's password, and ends their one-time links
 	// and all of their sessions but the one to keep. It returns fault.NotFound
-	// when the link by which it is set is gone. When it returns, every verifier
-	// of this process has heard of it.
+	// when the link by which it is set is gone, and Refused with WhyChanged when
+	// the grounds no longer hold. When it returns, every verifier of this
+	// process has heard of it.
 	SetPassword(ctx context.Context, p NewPassword) error
 
 	// KeepLink keeps a link by its digest, with its events, and ends those that
@@ -109,23 +115,38 @@ type Repository interface {
 	// EndLink ends a link. One that is gone is no failure.
 	EndLink(ctx context.Context, id uuid.UUID) error
 
-	// Begin keeps a session by its digest, with its event, notes the sign-in at
-	// the person's places in the account, and ends the session that it
-	// replaces, if that is not zero. It returns fault.NotFound when the person
-	// is not in the account. When it returns, every verifier of this process
-	// has heard of it.
-	Begin(ctx context.Context, s user.Session, digest secret.KeyedDigest, started audit.Event, replaces uuid.UUID, ended func(user.Session) audit.Event) error
+	// Begin keeps a session with its event, notes the sign-in at the person's
+	// places in the account, and ends the session of its grounds, if there is
+	// one. It returns Refused with WhyChanged when the grounds no longer hold,
+	// and fault.NotFound when the person is not in the account. When it
+	// returns, every verifier of this process has heard of it.
+	Begin(ctx context.Context, n NewSession) error
 	// Sessions returns the live sessions of a selection, newest first.
 	Sessions(ctx context.Context, which user.SessionSelection, at time.Time) ([]user.Session, error)
 	// EndSessions is user.Repository's.
 	EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error)
 }
 
+// NewSession is a session about to be kept.
+type NewSession struct {
+	user.Session
+
+	Digest secret.KeyedDigest
+	// Grounds are what it rests on; it replaces their session.
+	Grounds Grounds
+	Started audit.Event
+	// Ended returns the event of the session that is replaced.
+	Ended func(user.Session) audit.Event
+}
+
 // NewPassword is a password about to be kept.
 type NewPassword struct {
 	UserID uuid.UUID
-	// Hash is in PHC's form.
+	// Hash is in PHC's form. An empty one sets no password: one that others may
+	// know is removed, and one that only the user knows stays.
 	Hash string
+	// Grounds are what the change rests on; zero for none.
+	Grounds Grounds
 	// VouchedBy is the account whose people may know the password; zero for
 	// none.
 	VouchedBy uuid.UUID
@@ -161,7 +182,8 @@ type Config struct {
 	Lifetime time.Duration
 	// Provider is asked who somebody is; nil for none.
 	Provider Provider
-	// NoPasswords says that nobody signs in with a password.
+	// NoPasswords turns passwords off: nobody signs in with one or sets one, and
+	// no link that is mailed, or that an owner is shown, signs anybody in.
 	NoPasswords bool
 	// Unlimited says that attempts are not counted.
 	Unlimited bool
@@ -226,17 +248,17 @@ func errWrong() *fault.Error {
 	return fault.Errorf(fault.Unauthenticated, "The e-mail address or the password is wrong.")
 }
 
-// Password returns who has the address and the password. It returns
+// Password returns the proof of who has the address and the password. It returns
 // fault.Unauthenticated where nobody does, and fault.RateLimited after too many
 // wrong ones (Wait), and fault.Forbidden where nobody signs in with a password.
-func (s *Service) Password(ctx context.Context, email string, typed secret.Password, v Visitor) (user.User, error) {
+func (s *Service) Password(ctx context.Context, email string, typed secret.Password, v Visitor) (Proof, error) {
 	if s.NoPasswords {
-		return user.User{}, fault.Errorf(fault.Forbidden, "Nobody signs in with a password here.")
+		return Proof{}, errNoPasswords()
 	}
 	folded := user.Fold(email)
 	person, err := s.Repository.Person(ctx, folded)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
-		return user.User{}, err
+		return Proof{}, err
 	}
 	t := try{from: v.Origin.IP, person: folded, browser: s.knows(v.Device, person.ID)}
 	right, err := s.attempts.judge(ctx, t, s.Now, func() (bool, error) { return s.matches(ctx, typed, person.PasswordHash) })
@@ -245,9 +267,9 @@ func (s *Service) Password(ctx context.Context, email string, typed secret.Passw
 	}
 	s.Observe(Attempt{Method: ByPassword, UserID: person.ID, Origin: v.Origin, Err: err})
 	if err != nil {
-		return user.User{}, err
+		return Proof{}, err
 	}
-	return person.User, nil
+	return prove(person, ByPassword), nil
 }
 
 // nobodys is the hash of a password that nobody has. Comparing with it takes

@@ -32,6 +32,7 @@ type world struct {
 	keys       *secret.Keyring
 	users      *user.Service
 	signIn     *signin.Service
+	config     signin.Config
 	// began is when the test did, and passed how long ago that is, in nanoseconds.
 	began  time.Time
 	passed atomic.Int64
@@ -55,11 +56,20 @@ func eachWorld(t *testing.T, test func(*world), settings ...func(*signin.Config)
 		for _, set := range settings {
 			set(&c)
 		}
-		if w.signIn, err = signin.NewService(c); err != nil {
-			t.Fatal(err)
-		}
+		w.config = c
+		w.signIn = w.service(func(*signin.Config) {})
 		test(w)
 	})
+}
+
+// service is another server of the same database, with other settings.
+func (w *world) service(set func(*signin.Config)) *signin.Service {
+	w.Helper()
+	c := w.config
+	set(&c)
+	s, err := signin.NewService(c)
+	w.must(err)
+	return s
 }
 
 // now stands still until a test lets time pass, so that nothing depends on how fast the machine is.
@@ -110,11 +120,19 @@ func (w *world) gives(u user.User) {
 // verifier makes of its secret.
 func (w *world) begins(u user.User, in uuid.UUID) *auth.Principal {
 	w.Helper()
-	_, value, err := w.signIn.Begin(w.Context(), u, in, signin.ByPassword, here)
+	_, value, err := w.signIn.Begin(w.Context(), w.proof(u), in, here)
 	w.must(err)
 	by, err := w.look(value)
 	w.must(err)
 	return by
+}
+
+// proof is that of a user who just entered their password.
+func (w *world) proof(u user.User) signin.Proof {
+	w.Helper()
+	p, err := w.signIn.Proved(w.Context(), u, signin.ByPassword)
+	w.must(err)
+	return p
 }
 
 func (w *world) look(value secret.Secret) (*auth.Principal, error) {

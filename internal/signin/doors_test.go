@@ -1,0 +1,287 @@
+package signin_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+// mailbox keeps the addresses that are mailed.
+type mailbox struct{ addresses chan string }
+
+func (m mailbox) Invited(_ context.Context, _ user.User, _, address string, _ time.Time) error {
+	m.addresses <- address
+	return nil
+}
+
+func (m mailbox) Forgot(_ context.Context, _ user.User, address string, _ time.Time) error {
+	m.addresses <- address
+	return nil
+}
+
+// door is a way to a session, or to a password that would open one.
+type door struct {
+	name   string
+	method signin.Method
+	// app says that the user has an authenticator app.
+	app bool
+	// begin goes as far as the server before the setting was changed led, and
+	// returns the rest of the way.
+	begin func(w *world, u user.User, app string) func(s *signin.Service) (signin.Proof, error)
+	// open says that the door is open where passwords are turned off.
+	open bool
+}
+
+// doors are all there are.
+var doors = []door{
+	{name: "password", method: signin.ByPassword, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		return func(s *signin.Service) (signin.Proof, error) {
+			return s.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		}
+	}},
+	{name: "password that was judged before", method: signin.ByPassword, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		p := w.proof(u)
+		return func(*signin.Service) (signin.Proof, error) { return p, nil }
+	}},
+	{name: "code after a password", method: signin.ByPasswordAndCode, app: true, begin: func(w *world, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
+		return w.code(w.proof(u), app)
+	}},
+	{name: "link that was mailed to who forgot", method: signin.ByLink, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		w.must(w.signIn.Forgot(u.Email, visitor("192.0.2.77")))
+		w.delivers()
+		return w.redeemed(<-w.config.Mail.(mailbox).addresses)
+	}},
+	{name: "link that was mailed to who is invited", method: signin.ByLink, begin: func(w *world, _ user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		email := uuid.NewString() + "@acme.example"
+		_, err := w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: email, FirstName: "N", LastName: "N"}})
+		w.must(err)
+		return w.redeemed(<-w.config.Mail.(mailbox).addresses)
+	}},
+	{name: "link that the operator had mailed", method: signin.ByLink, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		_, err := w.signIn.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: u.Email}})
+		w.must(err)
+		return w.redeemed(<-w.config.Mail.(mailbox).addresses)
+	}},
+	{name: "link that the owner was shown", method: signin.ByLink, begin: func(w *world, _ user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		without := w.service(func(c *signin.Config) { c.Mail = nil })
+		done, err := without.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: uuid.NewString() + "@acme.example", FirstName: "N", LastName: "N"}})
+		w.must(err)
+		return w.redeemed(done.Address)
+	}},
+	{name: "code after a mailed link", method: signin.ByLinkAndCode, app: true, begin: func(w *world, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
+		_, err := w.signIn.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: u.Email}})
+		w.must(err)
+		p, err := w.redeemed(<-w.config.Mail.(mailbox).addresses)(w.signIn)
+		w.must(err)
+		return w.code(p, app)
+	}},
+	{name: "link that the operator was shown", method: signin.ByLink, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		return w.redeemed(w.invites(operator(w.home), u.Email))
+	}},
+	{name: "code after the operator's link", method: signin.ByLinkAndCode, app: true, open: true, begin: func(w *world, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
+		p, err := w.redeemed(w.invites(operator(w.home), u.Email))(w.signIn)
+		w.must(err)
+		return w.code(p, app)
+	}},
+	{name: "first-start link", method: signin.ByLink, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		return func(s *signin.Service) (signin.Proof, error) { return s.OperatorProof(w.Context(), u.Email) }
+	}},
+	{name: "provider", method: signin.ByProvider, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		return func(s *signin.Service) (signin.Proof, error) {
+			o := w.config.Provider.(*oracle)
+			_, flow, err := s.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+			w.must(err)
+			o.says = signin.Claims{Subject: u.ID.String(), Email: u.Email, EmailVerified: true}
+			arrived, err := s.Answered(w.Context(), nil, flow.Reveal(), signin.Answer{State: o.last.State, Code: "code"}, here)
+			return arrived.Proof, err
+		}
+	}},
+	{name: "passkey", method: signin.ByPasskey, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+		a := w.registers(w.begins(u, w.home.Account.ID), "Key")
+		return func(s *signin.Service) (signin.Proof, error) {
+			options, flow, err := s.AskPasskey(w.Context(), here)
+			w.must(err)
+			proof, err := s.Passkey(w.Context(), flow.Reveal(), a.signs(options))
+			return proof.Proof, err
+		}
+	}},
+}
+
+// code begins the second step after a first proof.
+func (w *world) code(first signin.Proof, app string) func(*signin.Service) (signin.Proof, error) {
+	flow, err := w.signIn.AskCode(w.Context(), first, "")
+	w.must(err)
+	return func(s *signin.Service) (signin.Proof, error) {
+		p, _, err := s.Code(w.Context(), flow.Reveal(), w.shown(app, 1), here)
+		return p, err
+	}
+}
+
+// redeemed redeems a link that was made before.
+func (w *world) redeemed(address string) func(*signin.Service) (signin.Proof, error) {
+	return func(s *signin.Service) (signin.Proof, error) {
+		return s.Redeem(w.Context(), secretIn(address), twice(phrase), here)
+	}
+}
+
+// delivers sends the mails that wait.
+func (w *world) delivers() {
+	w.Helper()
+	ctx, stop := context.WithCancel(w.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.signIn.Run(ctx, func(err error) { w.Error(err) })
+	}()
+	for end := time.Now().Add(10 * time.Second); len(w.config.Mail.(mailbox).addresses) == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	<-ended
+}
+
+// newcomer is a user of the account with a password, and with an app if asked.
+func (w *world) newcomer(app bool) (user.User, string) {
+	w.Helper()
+	made, err := w.users.CreateWithPassword(w.Context(), operator(w.home),
+		user.Details{Email: uuid.NewString() + "@acme.example", FirstName: "N", LastName: "N", Locale: "en"}, twice(phrase))
+	w.must(err)
+	if !app {
+		return made.User, ""
+	}
+	by := w.begins(made.User, w.home.Account.ID)
+	text, _ := w.enrols(by)
+	return made.User, text
+}
+
+// Whatever the way and wherever it was begun, it ends in a session exactly where
+// the setting lets it.
+func TestEveryDoorByEverySetting(t *testing.T) {
+	box := mailbox{make(chan string, 10)}
+	eachOracle(t, func(w *world, _ *oracle) {
+		for _, off := range []bool{false, true} {
+			s := w.service(func(c *signin.Config) { c.NoPasswords = off })
+			for _, d := range doors {
+				u, app := w.newcomer(d.app)
+				before, err := w.db.SignIn().PersonByID(w.Context(), u.ID)
+				w.must(err)
+				finish := d.begin(w, u, app)
+				middle, err := w.db.SignIn().PersonByID(w.Context(), u.ID)
+				w.must(err)
+				p, err := finish(s)
+				if err == nil && p.Method != d.method {
+					w.Errorf("%s: proved by %s", d.name, p.Method)
+				}
+				if err == nil {
+					_, _, err = s.Begin(w.Context(), p, w.home.Account.ID, here)
+				}
+				if want := !off || d.open; (err == nil) != want {
+					w.Errorf("%s, passwords off %t: %v, want open %t", d.name, off, err, want)
+				}
+				if err != nil && !slices.Contains([]fault.Kind{fault.Forbidden, fault.NotFound}, fault.KindOf(err)) {
+					w.Errorf("%s: %v", d.name, err)
+				}
+				after, err := w.db.SignIn().PersonByID(w.Context(), u.ID)
+				w.must(err)
+				if off && after.PasswordHash != middle.PasswordHash || before.PasswordHash == "" {
+					w.Errorf("%s: a password was set although they are off", d.name)
+				}
+			}
+		}
+		for _, m := range signin.Methods() {
+			if !slices.ContainsFunc(doors, func(d door) bool { return d.method == m }) {
+				w.Errorf("no door is tried by %s", m)
+			}
+		}
+	}, func(c *signin.Config) { c.Mail, c.Unlimited = box, true })
+}
+
+// A session is not renewed by a way that is turned off, nor is a password
+// changed.
+func TestPasswordsOffInASession(t *testing.T) {
+	eachOracle(t, func(w *world, _ *oracle) {
+		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
+		w.gives(w.home.Owner)
+		by, p := w.begins(w.home.Owner, w.home.Account.ID), w.proof(w.home.Owner)
+		_, _, err := off.Renew(w.Context(), by, p, here)
+		w.wants(err, fault.Forbidden, "")
+		w.wants(off.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here), fault.Forbidden, "")
+		_, err = off.AskCode(w.Context(), p, "")
+		w.wants(err, fault.Forbidden, "")
+		if proofs, err := off.Proofs(w.Context(), by); err != nil || proofs.Password {
+			w.Errorf("%+v, %v", proofs, err)
+		}
+	})
+}
+
+// Where passwords are off no mail holds a secret: it leads to the page to sign
+// in. An owner is shown no link either.
+func TestNothingMailsAWayIn(t *testing.T) {
+	box := mailbox{make(chan string, 10)}
+	eachOracle(t, func(w *world, _ *oracle) {
+		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
+		w.must(off.Forgot(w.home.Owner.Email, here))
+		if off.Waiting() != 0 || off.CanMail() {
+			w.Error("a link is to be mailed")
+		}
+		for _, email := range []string{nora.Email, w.home.Users[1].Email} {
+			for _, by := range []*auth.Principal{owner(w.home), operator(w.home)} {
+				done, err := off.Invite(w.Context(), by, signin.Invitee{Details: user.Details{Email: email, FirstName: "N", LastName: "N"}})
+				w.must(err)
+				if got := <-box.addresses; done.Outcome != signin.Mailed || got != "https://keys.example/signin" || !done.ExpiresAt.IsZero() {
+					w.Errorf("%+v is mailed %s", done, got)
+				}
+			}
+		}
+		silent := w.service(func(c *signin.Config) { c.NoPasswords, c.Mail = true, nil })
+		done, err := silent.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: "nell@acme.example", FirstName: "N", LastName: "N"}})
+		w.must(err)
+		if done.Outcome != signin.AtProvider || done.Address != "" {
+			w.Errorf("%+v", done)
+		}
+		done, err = silent.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: "nell@acme.example"}, Show: true})
+		w.must(err)
+		if done.Outcome != signin.Shown || done.Address == "" {
+			w.Errorf("%+v", done)
+		}
+	}, func(c *signin.Config) { c.Mail = box })
+}
+
+// The operator's link takes a password away that others may have known, with
+// what they may have added, and leaves one alone that is the user's.
+func TestOperatorsLinkWithoutPasswords(t *testing.T) {
+	eachOracle(t, func(w *world, _ *oracle) {
+		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
+		own, vouched := w.home.Users[1], w.home.Users[2]
+		w.gives(own)
+		w.must(w.db.SignIn().SetPassword(w.Context(), signin.NewPassword{UserID: vouched.ID, Hash: "known", VouchedBy: w.home.Account.ID, At: w.now()}))
+		w.registers(w.begins(vouched, w.home.Account.ID), "Theirs")
+		for _, u := range []user.User{own, vouched} {
+			p, err := off.Redeem(w.Context(), w.invites(operator(w.home), u.Email), user.PasswordChoice{}, here)
+			w.must(err)
+			if w.live(u) != 0 {
+				w.Error("their sessions live on")
+			}
+			_, _, err = off.Begin(w.Context(), p, uuid.Nil, here)
+			w.must(err)
+		}
+		kept, err := w.db.SignIn().PersonByID(w.Context(), own.ID)
+		w.must(err)
+		taken, err := w.db.SignIn().PersonByID(w.Context(), vouched.ID)
+		w.must(err)
+		passkeys, err := w.db.SignIn().Passkeys(w.Context(), vouched.ID)
+		w.must(err)
+		if kept.PasswordHash == "" || taken.PasswordHash != "" || taken.VouchedBy != uuid.Nil || len(passkeys) != 0 {
+			w.Errorf("%q, %q vouched by %s, %d passkeys", kept.PasswordHash, taken.PasswordHash, taken.VouchedBy, len(passkeys))
+		}
+	})
+}

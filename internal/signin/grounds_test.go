@@ -1,0 +1,188 @@
+package signin_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+// A proof is worth nothing once what it rests on was changed or removed, however
+// far the sign-in had come.
+func TestProofsDoNotOutliveTheirGrounds(t *testing.T) {
+	another := twice("another phrase entirely")
+	changes := []struct {
+		name string
+		make func(w *world, by *auth.Principal)
+	}{
+		{"their own change", func(w *world, by *auth.Principal) {
+			w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), another, here))
+		}},
+		{"the operator's change", func(w *world, _ *auth.Principal) {
+			w.must(w.signIn.GivePassword(w.Context(), operator(w.home), w.home.Owner.Email, another.Password))
+		}},
+		{"a change to the same text", func(w *world, _ *auth.Principal) { w.gives(w.home.Owner) }},
+		{"a reset", func(w *world, _ *auth.Principal) {
+			_, err := w.signIn.Redeem(w.Context(), w.invites(operator(w.home), w.home.Owner.Email), another, here)
+			w.must(err)
+		}},
+	}
+	for _, change := range changes {
+		t.Run(change.name, func(t *testing.T) {
+			eachOracle(t, func(w *world, _ *oracle) {
+				w.gives(w.home.Owner)
+				by := w.begins(w.home.Owner, w.home.Account.ID)
+				app, _ := w.enrols(by)
+				w.passes(time.Minute)
+				flow, err := w.signIn.AskCode(w.Context(), w.proof(w.home.Owner), "")
+				w.must(err)
+				second, err := w.signIn.AskCode(w.Context(), w.proof(w.home.Owner), "")
+				w.must(err)
+				halfway, _, err := w.signIn.Code(w.Context(), second.Reveal(), w.shown(app, 0), here)
+				w.must(err)
+				change.make(w, by)
+				_, _, err = w.signIn.Code(w.Context(), flow.Reveal(), w.shown(app, 1), here)
+				w.why(err, signin.WhyChanged)
+				_, _, err = w.signIn.Begin(w.Context(), halfway, uuid.Nil, here)
+				w.why(err, signin.WhyChanged)
+			})
+		})
+	}
+	t.Run("a passkey that is removed", func(t *testing.T) {
+		eachWorld(t, func(w *world) {
+			w.gives(w.home.Owner)
+			by := w.begins(w.home.Owner, w.home.Account.ID)
+			proof, err := w.proves(w.registers(by, "Key"))
+			w.must(err)
+			w.must(w.signIn.Remove(w.Context(), by, proof.Passkey.ID))
+			_, _, err = w.signIn.Begin(w.Context(), proof.Proof, uuid.Nil, here)
+			w.why(err, signin.WhyChanged)
+			_, _, err = w.signIn.Renew(w.Context(), by, proof.Proof, here)
+			w.why(err, signin.WhyChanged)
+		})
+	})
+	t.Run("an identity that is unlinked", func(t *testing.T) {
+		eachOracle(t, func(w *world, o *oracle) {
+			arrived, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1", Email: w.home.Owner.Email, EmailVerified: true})
+			w.must(err)
+			_, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email)
+			w.must(err)
+			_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, uuid.Nil, here)
+			w.why(err, signin.WhyChanged)
+		})
+	})
+}
+
+// What is begun in a session does not go on after it, nor after a change of the
+// password: neither a way to sign in that is added or removed, nor the next
+// session.
+func TestNothingGoesOnAfterTheSession(t *testing.T) {
+	ends := []struct {
+		name string
+		end  func(w *world, by *auth.Principal)
+	}{
+		{"session", func(w *world, by *auth.Principal) {
+			_, err := w.signIn.End(w.Context(), by, by.SessionID)
+			w.must(err)
+		}},
+		{"password", func(w *world, _ *auth.Principal) { w.gives(w.home.Owner) }},
+	}
+	for _, end := range ends {
+		t.Run(end.name, func(t *testing.T) {
+			eachOracle(t, func(w *world, o *oracle) {
+				w.gives(w.home.Owner)
+				first, by := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)
+				app, _ := w.enrols(first)
+				kept := w.registers(first, "Kept")
+				all, err := w.signIn.Security(w.Context(), first)
+				w.must(err)
+
+				a := newAuthenticator(w.T)
+				options, adding, err := w.signIn.AskNewPasskey(w.Context(), by)
+				w.must(err)
+				_, linking, err := w.signIn.AskProvider(w.Context(), by, signin.ToLink, "", here)
+				w.must(err)
+				state := o.last.State
+				o.says = signin.Claims{Subject: "1"}
+				proof, err := w.proves(kept)
+				w.must(err)
+				end.end(w, by)
+
+				w.why(w.signIn.AddPasskey(w.Context(), by, adding.Reveal(), "Late", a.makes(options)), signin.WhyChanged)
+				_, err = w.signIn.Answered(w.Context(), by, linking.Reveal(), signin.Answer{State: state, Code: "code"}, here)
+				w.why(err, signin.WhyChanged)
+				_, _, err = w.signIn.Renew(w.Context(), by, proof.Proof, here)
+				w.why(err, signin.WhyChanged)
+				_, _, err = w.signIn.Switch(w.Context(), by, w.home.Account.ID, signin.ByPassword, w.now(), here)
+				w.why(err, signin.WhyChanged)
+				w.why(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID), signin.WhyChanged)
+				w.why(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Other"), signin.WhyChanged)
+				_, err = w.signIn.RenewCodes(w.Context(), by)
+				w.why(err, signin.WhyChanged)
+				w.why(w.signIn.DisableTOTP(w.Context(), by), signin.WhyChanged)
+				w.why(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here), signin.WhyChanged)
+
+				now, err := w.signIn.Security(w.Context(), first)
+				w.must(err)
+				if len(now.Passkeys) != 1 || now.Passkeys[0].Name != "Kept" || now.TOTPSince.IsZero() || len(now.Identities) != 0 || app == "" {
+					w.Errorf("%+v", now)
+				}
+			})
+		})
+		t.Run(end.name+", authenticator app", func(t *testing.T) {
+			eachWorld(t, func(w *world) {
+				w.gives(w.home.Owner)
+				by := w.begins(w.home.Owner, w.home.Account.ID)
+				flow, err := w.signIn.AskTOTP(w.Context(), by)
+				w.must(err)
+				told, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+				w.must(err)
+				end.end(w, by)
+				_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(bare(told.Secret), 0))
+				w.why(err, signin.WhyChanged)
+			})
+		})
+	}
+}
+
+// Sessions that begin while the password changes have ended when the change is
+// answered, whichever came first.
+func TestBeginsBesideAChange(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		for range 5 {
+			proof := w.proof(w.home.Owner)
+			by := w.begins(w.home.Owner, w.home.Account.ID)
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					_, _, err := w.signIn.Begin(w.Context(), proof, uuid.Nil, here)
+					w.changedOr(err)
+				})
+			}
+			all.Go(func() {
+				_, _, err := w.signIn.Switch(w.Context(), by, w.home.Account.ID, signin.ByPassword, w.now(), here)
+				w.changedOr(err)
+			})
+			all.Go(func() { w.gives(w.home.Owner) })
+			all.Wait()
+			if n := w.live(w.home.Owner); n != 0 {
+				w.Fatalf("%d sessions outlive the password that began them", n)
+			}
+		}
+	})
+}
+
+// changedOr fails the test for an error but that the grounds have changed.
+func (w *world) changedOr(err error) {
+	var refused *signin.Refused
+	if err != nil && (!errors.As(err, &refused) || refused.Why != signin.WhyChanged) {
+		w.Error(err)
+	}
+}
