@@ -13,7 +13,12 @@ import (
 	"latchkey/internal/dbtest"
 )
 
-const bumpSchema = "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)"
+// expandSchema and contractSchema make the schema a newer one: one that works
+// with this program, and then one that does not.
+const (
+	expandSchema   = "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)"
+	contractSchema = "UPDATE schema_support SET oldest_program = 999"
+)
 
 func expectRefusal(t *testing.T, env map[string]string, status int, want string, args ...string) {
 	t.Helper()
@@ -45,7 +50,13 @@ func TestPostgresSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close(context.Background()) }()
-	if _, err := db.Exec(t.Context(), bumpSchema); err != nil {
+	if _, err := db.Exec(t.Context(), expandSchema); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][]string{{"migrate"}, {"migrate", "--status"}, {"apply", "-f", "../seed/demo.yaml"}, {"token", "list", "--account", acmeID}} {
+		run(t, env, c...)
+	}
+	if _, err := db.Exec(t.Context(), contractSchema); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range append(commands, []string{"migrate"}) {
@@ -87,7 +98,11 @@ func TestSQLiteFirstStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(bumpSchema); err != nil {
+	if _, err := db.Exec(expandSchema); err != nil {
+		t.Fatal(err)
+	}
+	run(t, env, "session", "create", "--email", "owner@acme.example")
+	if _, err := db.Exec(contractSchema); err != nil {
 		t.Fatal(err)
 	}
 	expectRefusal(t, env, 4, "Run the newer Latchkey.", "session", "create", "--email", "owner@acme.example")

@@ -25,7 +25,7 @@ func (p *program) commandLog() *slog.Logger {
 
 func (p *program) migrateCommand() *cobra.Command {
 	c := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to this program's version", Args: cobra.NoArgs}
-	status := c.Flags().Bool("status", false, "tell the versions and change nothing; exit status 4 when they differ")
+	status := c.Flags().Bool("status", false, "print the versions and change nothing; exit status 4 if this program does not work with the schema")
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error { return p.migrate(c, *status) })
 	return c
@@ -41,35 +41,40 @@ func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
 		return err
 	}
 	defer b.Close()
-	have, want, err := b.db.SchemaState(c.Context())
+	schema, err := b.db.Schema(c.Context())
 	if err != nil {
 		return err
 	}
 	applied := []string{}
-	if !statusOnly && have <= want {
+	if !statusOnly && !schema.Newer() {
 		made, err := b.db.Migrate(c.Context())
 		if err != nil {
 			return err
 		}
-		applied, have = append(applied, made...), want
+		applied, schema.Have = append(applied, made...), schema.Want
 	}
 	type result struct {
 		Have    int64    `json:"have"`
 		Want    int64    `json:"want"`
 		Applied []string `json:"applied"`
 	}
-	err = p.printed(result{have, want, applied}, "", func() {
+	unfit := schema.Check()
+	err = p.printed(result{schema.Have, schema.Want, applied}, "", func() {
 		for _, name := range applied {
 			p.say("applied %s", name)
 		}
-		if have == want {
-			p.say("the schema is up to date (version %d)", have)
+		switch {
+		case unfit != nil:
+		case schema.Newer():
+			p.say("the schema is newer (version %d) than this program (%d), and works with it", schema.Have, schema.Want)
+		default:
+			p.say("the schema is up to date (version %d)", schema.Have)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	return schemaFault(have, want)
+	return unfit
 }
 
 func (p *program) applyCommand() *cobra.Command {

@@ -286,11 +286,11 @@ func checks(b *backend, feed *gormdb.Feed) []httpserver.Check {
 	return []httpserver.Check{
 		{Name: "database", Run: b.db.Ping},
 		{Name: "schema", Run: func(ctx context.Context) error {
-			have, want, err := b.db.SchemaState(ctx)
+			schema, err := b.db.Schema(ctx)
 			if err != nil {
 				return err
 			}
-			return schemaFault(have, want)
+			return schema.Check()
 		}},
 		{Name: "feed", Run: func(context.Context) error { return feed.Check() }},
 	}

@@ -39,6 +39,7 @@ import (
 type backend struct {
 	cfg       config.Config
 	db        *gormdb.DB
+	log       *slog.Logger
 	keys      *secret.Keyring
 	catalogue *scope.Catalogue
 	accounts  *account.Service
@@ -55,9 +56,9 @@ type backend struct {
 	onAttempt func(signin.Attempt)
 }
 
-// open builds the services over the database, whose schema must be this
-// program's: an SQLite file is brought there, a PostgreSQL database never but
-// by the operator's own command. Close the backend.
+// open builds the services over the database, whose schema must work with this
+// program: an SQLite file that is behind is migrated, a PostgreSQL database
+// only by the operator's own command. Close the backend.
 func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
 	catalogue, err := readCatalogue(cfg.Catalogue)
 	if err != nil {
@@ -125,7 +126,7 @@ func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, lo
 	if err != nil {
 		return nil, err
 	}
-	return &backend{cfg: cfg, db: db, keys: keys}, nil
+	return &backend{cfg: cfg, db: db, log: log, keys: keys}, nil
 }
 
 // Close ends the connections to the database.
@@ -148,8 +149,8 @@ func (b *backend) there(ctx context.Context, accountID uuid.UUID) error {
 	return about("--account", err)
 }
 
-// agree makes sure that schema and keys are those of this program. It returns
-// fault.Conflict if they are not.
+// agree returns fault.Conflict unless this program works with the schema and
+// its keys belong to the database.
 func (b *backend) agree(ctx context.Context) error {
 	if err := b.agreeOnSchema(ctx); err != nil || b.keys == nil {
 		return err
@@ -157,28 +158,21 @@ func (b *backend) agree(ctx context.Context) error {
 	return b.db.AgreeOnKeys(ctx, b.keys.IDs(), time.Now())
 }
 
-// agreeOnSchema returns fault.Conflict for a schema that is not this program's.
+// agreeOnSchema returns fault.Conflict for a schema that this program does not
+// work with.
 func (b *backend) agreeOnSchema(ctx context.Context) error {
-	have, want, err := b.db.SchemaState(ctx)
+	schema, err := b.db.Schema(ctx)
 	if err != nil {
 		return err
 	}
-	if _, embedded := b.cfg.SQLiteFile(); embedded && have < want {
+	if _, embedded := b.cfg.SQLiteFile(); embedded && schema.Have < schema.Want {
 		_, err := b.db.Migrate(ctx)
 		return err
 	}
-	return schemaFault(have, want)
-}
-
-func schemaFault(have, want int64) error {
-	switch {
-	case have < want:
-		return fault.Errorf(fault.Conflict, "The database's schema is at version %d and this program needs %d. Run \"latchkey migrate\".", have, want)
-	case have > want:
-		return fault.Errorf(fault.Conflict,
-			"The database's schema is at version %d, which is newer than this program knows (%d). Run the newer Latchkey.", have, want)
+	if schema.Newer() {
+		b.log.InfoContext(ctx, "the schema is newer than this program", "version", schema.Have, "program", schema.Want, "oldest_program", schema.OldestProgram)
 	}
-	return nil
+	return schema.Check()
 }
 
 // usesKeys says whether a command reads the server's keys.

@@ -109,7 +109,7 @@ func PostgresURL(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("dbtest: read the migrations: %v", err)
 	}
-	return PostgresFrom(t, key, func(dsn string) error { return migrate(t.Context(), dsn) })
+	return PostgresFrom(t, key+os.Getenv(EnvAhead), func(dsn string) error { return migrate(t.Context(), dsn) })
 }
 
 func migrate(ctx context.Context, url string) error {
@@ -118,7 +118,10 @@ func migrate(ctx context.Context, url string) error {
 		return err
 	}
 	_, err = db.Migrate(ctx)
-	return errors.Join(err, db.Close())
+	if err = errors.Join(err, db.Close()); err != nil || os.Getenv(EnvAhead) == "" {
+		return err
+	}
+	return MakeAhead(ctx, url)
 }
 
 // schemaText is all that the migrations of a dialect say: databases made by different ones are no copies of each other.

@@ -9,6 +9,8 @@ import (
 	"path"
 
 	"github.com/pressly/goose/v3"
+
+	"latchkey/internal/fault"
 )
 
 //go:embed migrations
@@ -80,16 +82,47 @@ func newest(p *goose.Provider) int64 {
 	return sources[len(sources)-1].Version
 }
 
-// SchemaState returns the version of the schema that the database has, zero
-// for an empty one, and the version that this program wants. It changes
-// nothing.
-func (db *DB) SchemaState(ctx context.Context) (have, want int64, err error) {
+// Schema says how the database's schema compares to this program.
+type Schema struct {
+	// Have is the version of the schema in the database; 0 for an empty one.
+	Have int64
+	// Want is the version that this program was written for.
+	Want int64
+	// OldestProgram is the oldest version whose programs work with a schema
+	// that is newer than this program. It is 0 unless the schema is newer.
+	OldestProgram int64
+}
+
+// Check returns nil if this program works with the schema: if the schema is
+// the program's own, or newer and declared to work with it. Otherwise it
+// returns fault.Conflict, which says what to do.
+func (s Schema) Check() error {
+	switch {
+	case s.Have < s.Want:
+		return fault.Errorf(fault.Conflict, "The database's schema is at version %d and this program needs %d. Run \"latchkey migrate\".", s.Have, s.Want)
+	case s.Newer() && s.OldestProgram > s.Want:
+		return fault.Errorf(fault.Conflict,
+			"The database's schema is at version %d, which works with programs from version %d on; this program is at %d. Run the newer Latchkey.",
+			s.Have, s.OldestProgram, s.Want)
+	}
+	return nil
+}
+
+// Newer reports whether the schema is newer than this program.
+func (s Schema) Newer() bool { return s.Have > s.Want }
+
+// Schema compares the database's schema to this program. It changes nothing.
+func (db *DB) Schema(ctx context.Context) (Schema, error) {
 	provider, err := db.provider()
 	if err != nil {
-		return 0, 0, err
+		return Schema{}, err
 	}
-	have, err = db.version(ctx)
-	return have, newest(provider), failed(ctx, "read the schema's version", err)
+	s := Schema{Want: newest(provider)}
+	s.Have, err = db.version(ctx)
+	if err == nil && s.Newer() {
+		err = db.engine.reader(ctx).Table("schema_support").Select("oldest_program").Scan(&s.OldestProgram).Error
+	}
+	return s, failed(ctx, "read the schema's version", err)
 }
 
 func (db *DB) version(ctx context.Context) (int64, error) {

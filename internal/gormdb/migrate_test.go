@@ -3,6 +3,7 @@ package gormdb_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 )
 
@@ -26,9 +28,9 @@ func eachEmpty(t *testing.T, test func(t *testing.T, url string)) {
 func TestMigrate(t *testing.T) {
 	eachEmpty(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
-		have, want, err := db.SchemaState(t.Context())
-		if err != nil || have != 0 || want < 1 {
-			t.Fatalf("an empty database is at %d of %d, %v", have, want, err)
+		schema, err := db.Schema(t.Context())
+		if err != nil || schema.Have != 0 || schema.Want < 1 || fault.KindOf(schema.Check()) != fault.Conflict {
+			t.Fatalf("an empty database is at %+v, %v", schema, err)
 		}
 		files, err := gormdb.Migrations(db.Dialect())
 		if err != nil {
@@ -41,8 +43,8 @@ func TestMigrate(t *testing.T) {
 		if applied, err := db.Migrate(t.Context()); err != nil || !slices.Equal(applied, all) {
 			t.Fatalf("applied %q, %v; want %q", applied, err, all)
 		}
-		if have, _, err := db.SchemaState(t.Context()); err != nil || have != want {
-			t.Fatalf("a migrated database is at %d of %d, %v", have, want, err)
+		if now, err := db.Schema(t.Context()); err != nil || now.Have != schema.Want || now.Check() != nil {
+			t.Fatalf("a migrated database is at %+v, %v", now, err)
 		}
 		if applied, err := db.Migrate(t.Context()); err != nil || len(applied) > 0 {
 			t.Errorf("a second time applied %q, %v", applied, err)
@@ -71,16 +73,25 @@ func TestMigrateAtOnce(t *testing.T) {
 	})
 }
 
+// A newer schema is refused only if it says that it does not work with this
+// program.
 func TestSchemaOfANewerProgram(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
-		_, want, err := db.SchemaState(t.Context())
+		own, err := db.Schema(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		execute(t, url, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
-		if have, now, err := db.SchemaState(t.Context()); err != nil || have != 999 || now != want {
-			t.Errorf("at %d of %d, %v; want 999 of %d", have, now, err, want)
+		for _, tc := range []struct {
+			oldest int64
+			want   fault.Kind
+		}{{own.Want - 1, ""}, {own.Want, ""}, {own.Want + 1, fault.Conflict}} {
+			execute(t, url, fmt.Sprintf("UPDATE schema_support SET oldest_program = %d", tc.oldest))
+			got, err := db.Schema(t.Context())
+			if err != nil || got != (gormdb.Schema{Have: 999, Want: own.Want, OldestProgram: tc.oldest}) || fault.KindOf(got.Check()) != tc.want {
+				t.Errorf("%+v, %v, %v; want %q", got, err, got.Check(), tc.want)
+			}
 		}
 		if applied, err := db.Migrate(t.Context()); err != nil || len(applied) > 0 {
 			t.Errorf("applied %q, %v", applied, err)

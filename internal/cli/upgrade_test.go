@@ -1,0 +1,38 @@
+package cli_test
+
+import (
+	"net/http"
+	"testing"
+
+	"latchkey/internal/dbtest"
+)
+
+// While the database is migrated to the next version, the servers of this one
+// go on, and one that starts afterwards serves too, as after a rollback. A
+// schema that does not work with this version any more ends that.
+func TestServersOutliveAnUpgrade(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		before, session := demo(t, env, "--replica-name", "before")
+		before.shows(t, "/readyz", `{"ready":true`)
+		if err := dbtest.MakeAhead(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		after := serve(t, env, "--replica-name", "after")
+		for _, s := range []*server{before, after} {
+			s.shows(t, "/readyz", `{"ready":true`)
+			var made issued
+			s.must(t, session, issue("After the migration", `scopes: ["account_read"]`), &made)
+			token := made.APIToken.CreateAPIToken
+			if answer, err := s.ask(token.Credentials.AccessToken, viewerScopes); err != nil || answer.status != http.StatusOK {
+				t.Errorf("the token is answered %d, %v", answer.status, err)
+			}
+			s.must(t, session, revoke(token.APIToken.ID), &struct{}{})
+		}
+		dbtest.Exec(t, url, contractSchema, contractSchema)
+		for _, s := range []*server{before, after} {
+			s.shows(t, "/readyz", `{"name":"schema","ok":false,"reason":"The database's schema is at version`)
+		}
+		expectRefusal(t, env, 4, "Run the newer Latchkey.", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+	})
+}
