@@ -1,16 +1,7 @@
 package password
 
-// Occupy takes all places of h, until they are given back.
-func (h *Hasher) Occupy() (release func()) {
-	for range AtOnce {
-		h.slots <- struct{}{}
-	}
-	return func() {
-		for range AtOnce {
-			<-h.slots
-		}
-	}
-}
+// NewGatedHasher returns a hasher behind a gate of its own.
+func NewGatedHasher(h *Hasher, g *Gate) *Hasher { return &Hasher{random: h.random, gate: g} }
 
 // Parse parses a hash and writes it again.
 func Parse(text string) (string, error) {
@@ -20,3 +11,6 @@ func Parse(text string) (string, error) {
 	}
 	return h.String(), nil
 }
+
+// Hashing is the gate of the process.
+func Hashing() *Gate { return hashing }

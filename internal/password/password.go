@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
@@ -58,25 +57,23 @@ const (
 	sumSize  = 32
 )
 
-// AtOnce is how many hashes are made at a time. Each takes memory, so many at
-// once would be a way to take all of it.
-const AtOnce = 2
-
-// Hasher makes hashes of passwords and compares passwords with them, at most
-// AtOnce at a time; others wait.
+// Hasher makes hashes of passwords and compares passwords with them. All
+// hashers of a process share the same Gate, because they share its memory.
 type Hasher struct {
 	random io.Reader
-	slots  chan struct{}
+	gate   *Gate
 }
+
+// hashing bounds the hashes of this process.
+var hashing = NewGate()
 
 // NewHasher returns a hasher that draws salts from random, a cryptographic
 // source.
-func NewHasher(random io.Reader) *Hasher {
-	return &Hasher{random: random, slots: make(chan struct{}, AtOnce)}
-}
+func NewHasher(random io.Reader) *Hasher { return &Hasher{random: random, gate: hashing} }
 
-// Hash returns a new hash of the password in PHC's form. It returns the error
-// of ctx when that ends first.
+// Hash returns a new hash of the password in PHC's form. It returns
+// fault.RateLimited when too many wait already, and the error of ctx when that
+// ends first.
 func (h *Hasher) Hash(ctx context.Context, p secret.Password) (string, error) {
 	made := phc{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, saltSize)}
 	if _, err := io.ReadFull(h.random, made.salt); err != nil {
@@ -93,7 +90,7 @@ func (h *Hasher) Hash(ctx context.Context, p secret.Password) (string, error) {
 // Verify reports whether the password is the one of the hash, in a time that
 // does not depend on how they differ. The cost is the one that the hash was
 // made with. It returns an error for a hash that is none, which says nothing of
-// it, and that of ctx when it ends first.
+// it, and errors as Hash does.
 func (h *Hasher) Verify(ctx context.Context, p secret.Password, hash string) (bool, error) {
 	kept, err := parse(hash)
 	if err != nil {
@@ -107,11 +104,10 @@ func (h *Hasher) Verify(ctx context.Context, p secret.Password, hash string) (bo
 // typed as different bytes, so they are brought to one form (NIST SP 800-63B,
 // section 5.1.1.2).
 func (h *Hasher) derive(ctx context.Context, p secret.Password, by phc, size uint32) ([]byte, error) {
-	select {
-	case h.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	leave, err := h.gate.Enter(ctx)
+	if err != nil {
+		return nil, err
 	}
-	defer func() { <-h.slots }()
-	return argon2.IDKey([]byte(norm.NFKC.String(p.Reveal())), by.salt, by.passes, by.memory, by.lanes, size), nil
+	defer leave()
+	return deriveKey([]byte(norm.NFKC.String(p.Reveal())), by, size), nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/internal/fault"
 	"latchkey/internal/password"
 	"latchkey/internal/secret"
 )
@@ -85,11 +86,19 @@ func TestVerifyOthersHashes(t *testing.T) {
 	}
 }
 
-// More than AtOnce wait for their turn, and stop waiting when nobody does for them.
+// More than AtOnce wait for their turn, and stop waiting when nobody does for them. Too many are refused at once.
 func TestFewHashesAtOnce(t *testing.T) {
 	entered := make(chan struct{}, 10)
-	h := password.NewHasher(rand.Reader)
-	release := h.Occupy()
+	gate := password.NewGate()
+	h := password.NewGatedHasher(password.NewHasher(rand.Reader), gate)
+	var leave []func()
+	for range password.AtOnce {
+		out, err := gate.Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, out)
+	}
 	var wait sync.WaitGroup
 	for range 3 {
 		wait.Go(func() {
@@ -104,9 +113,62 @@ func TestFewHashesAtOnce(t *testing.T) {
 	if _, err := h.Hash(ctx, secret.NewPassword("correct horse")); !errors.Is(err, context.DeadlineExceeded) || len(entered) > 0 {
 		t.Errorf("%v, and %d have been made", err, len(entered))
 	}
-	release()
+	for _, out := range leave {
+		out()
+	}
 	wait.Wait()
 	if len(entered) != 3 {
 		t.Errorf("%d of 3 have been made", len(entered))
+	}
+}
+
+// A flood fills the queue and no more: those who come then are refused without waiting.
+func TestMostWaiting(t *testing.T) {
+	gate := password.NewGate()
+	for range password.AtOnce {
+		if _, err := gate.Enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	results := make(chan error)
+	for range password.MostWaiting + 10 {
+		go func() {
+			_, err := gate.Enter(ctx)
+			results <- err
+		}()
+	}
+	for range 10 {
+		if err := <-results; fault.KindOf(err) != fault.RateLimited {
+			t.Errorf("one too many: %v", err)
+		}
+	}
+	cancel()
+	for range password.MostWaiting {
+		if err := <-results; !errors.Is(err, context.Canceled) {
+			t.Errorf("one that waited: %v", err)
+		}
+	}
+}
+
+// All hashers of a process share one bound.
+func TestHashersShareTheGate(t *testing.T) {
+	var leave []func()
+	for range password.AtOnce {
+		out, err := password.Hashing().Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 {
+		if _, err := password.NewHasher(rand.Reader).Hash(ctx, secret.NewPassword("correct horse")); !errors.Is(err, context.Canceled) {
+			t.Errorf("a hasher does not wait: %v", err)
+		}
+	}
+	for _, out := range leave {
+		out()
 	}
 }
