@@ -45,6 +45,12 @@ graphiql: ## Bundle GraphiQL for the control panel, from the npm packages of its
 	npm ci --no-audit --no-fund --ignore-scripts --prefix internal/panel/graphiql
 	node internal/panel/graphiql/bundle.mjs
 
+.PHONY: passwords
+passwords: ## Write the list of common passwords, from the npm package of its lock file
+	@tools/need node=nodejs npm=npm
+	npm ci --no-audit --no-fund --ignore-scripts --prefix internal/password/common
+	node internal/password/common/common.mjs
+
 # The race detector needs a C compiler, the audits of GraphQL over HTTP need Node, the benchmark's own tests wrk, the
 # control panel's Chromium. Pictures of its pages are in tmp/screenshots afterwards.
 .PHONY: test
@@ -72,9 +78,9 @@ bin/golangci-lint: tools/lint.mod tools/lint.sum
 verify: ## Check that generated files, go.mod and go.sum are what their sources make
 	go mod tidy -diff
 	go mod verify
-	$(MAKE) --no-print-directory generate graphiql
+	$(MAKE) --no-print-directory generate graphiql passwords
 	@git diff --exit-code && test -z "$$(git status --porcelain)" \
-		|| { git status --short; echo "The tree differs from the last commit: commit what 'make generate graphiql' makes of its sources."; exit 1; }
+		|| { git status --short; echo "The tree differs from the last commit: commit what 'make generate graphiql passwords' makes of its sources."; exit 1; }
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)

@@ -2264,7 +2264,8 @@ type UserMutations {
 
   """
   Creates a person with a password that somebody else chose, and takes them into the account. A password has 8 to 256
-  characters and is not the e-mail address. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` in some store.
+  characters. It is not a common one, a repetition or a sequence, and not made of the service's, the account's or the
+  person's names. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` in some store.
   """
   createUserWithPassword(
     "The person and the password."

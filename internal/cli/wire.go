@@ -78,7 +78,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	}
 	b.catalogue = catalogue
 	b.accounts = account.NewService(b.db.Accounts())
-	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now)
+	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now, cfg.BaseURL(cfg.Addr))
 	b.tokens = token.NewService(b.db.Tokens(), policy, b.keys, rand.Reader, time.Now)
 	b.offboard = offboard.NewService(b.db.Offboard(), time.Now)
 	b.forms = once.NewForms(b.db.SentForms(), time.Now)

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"latchkey/internal/account"
 	"latchkey/internal/fault"
 	"latchkey/internal/page"
 	"latchkey/internal/user"
@@ -18,6 +19,11 @@ var _ user.Repository = users{}
 
 // Users returns the repository of people, memberships and sessions.
 func (db *DB) Users() user.Repository { return users{db} }
+
+// Account finds an account.
+func (u users) Account(ctx context.Context, id uuid.UUID) (account.Account, error) {
+	return u.Accounts().Account(ctx, id)
+}
 
 type userRow struct {
 	ID          uuid.UUID

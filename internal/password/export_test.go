@@ -1,5 +1,7 @@
 package password
 
+import "strings"
+
 // NewGatedHasher returns a hasher behind a gate of its own.
 func NewGatedHasher(h *Hasher, g *Gate) *Hasher { return &Hasher{random: h.random, gate: g} }
 
@@ -14,3 +16,14 @@ func Parse(text string) (string, error) {
 
 // Hashing is the gate of the process.
 func Hashing() *Gate { return hashing }
+
+// CountCommon returns how many common passwords there are.
+func CountCommon() int {
+	n := 0
+	for line := range strings.Lines(common) {
+		if !strings.HasPrefix(line, "# ") && line != "#\n" {
+			n++
+		}
+	}
+	return n
+}

@@ -7,10 +7,9 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 	"unicode/utf8"
 
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"latchkey/internal/fault"
@@ -26,26 +25,42 @@ const (
 
 // Check returns every rule that the choice of a password breaks, on the fields
 // "password" and "passwordConfirmation". There are none about kinds of
-// characters (NIST SP 800-63B, section 5.1.1.2).
-func Check(chosen, confirmation secret.Password, email string) fault.List {
+// characters. Refused are common passwords, repetitions and sequences, and what
+// consists of names: the service's and those given, such as the user's e-mail
+// address and name and the account's name (NIST SP 800-63B, section 5.1.1.2).
+func Check(chosen, confirmation secret.Password, names ...string) fault.List {
 	var faults fault.List
-	text := chosen.Reveal()
-	n := utf8.RuneCountInString(text)
-	switch {
-	case !utf8.ValidString(text):
-		faults = append(faults, fault.Errorf(fault.Invalid, "The password is not valid UTF-8.").On("password"))
-	case n < MinLength || n > MaxLength:
-		faults = append(faults, fault.Errorf(fault.Invalid, "A password has %d to %d characters.", MinLength, MaxLength).On("password"))
-	case fold(text) == fold(email):
-		faults = append(faults, fault.Errorf(fault.Invalid, "The e-mail address is no password.").On("password"))
+	if message := refusal(chosen.Reveal(), names); message != "" {
+		faults = append(faults, fault.Errorf(fault.Invalid, "%s", message).On("password"))
 	}
-	if subtle.ConstantTimeCompare([]byte(text), []byte(confirmation.Reveal())) != 1 {
+	if subtle.ConstantTimeCompare([]byte(chosen.Reveal()), []byte(confirmation.Reveal())) != 1 {
 		faults = append(faults, fault.Errorf(fault.Invalid, "The two passwords differ.").On("passwordConfirmation"))
 	}
 	return faults
 }
 
-func fold(text string) string { return cases.Fold().String(norm.NFC.String(strings.TrimSpace(text))) }
+// refusal returns why a password cannot be chosen, or "".
+func refusal(text string, names []string) string {
+	n := utf8.RuneCountInString(text)
+	if !utf8.ValidString(text) {
+		return "The password is not valid UTF-8."
+	}
+	if n < MinLength || n > MaxLength {
+		return fmt.Sprintf("A password has %d to %d characters.", MinLength, MaxLength)
+	}
+	folded := fold(text)
+	switch {
+	case isCommon(folded):
+		return "This is one of the most common passwords, which are tried first. Choose another."
+	case repeats([]rune(folded)):
+		return "This password only repeats a few characters. Choose another."
+	case isSequence([]rune(folded)):
+		return "This password is made of sequences, such as \"abcd\" or \"4321\". Choose another."
+	case isNames(folded, append(slices.Clone(names), serviceName)):
+		return "This password is made of names: the service's, the account's, or the user's name or e-mail address. Choose another."
+	}
+	return ""
+}
 
 // The cost of a hash: what OWASP's Password Storage Cheat Sheet asks for at
 // least, of argon2id (RFC 9106).

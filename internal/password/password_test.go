@@ -23,11 +23,11 @@ func TestCheck(t *testing.T) {
 		want                       []string
 	}{
 		{name: "a sentence", chosen: "correct horse"},
-		{name: "eight characters", chosen: "äöüäöüäö"},
-		{name: "256 characters", chosen: strings.Repeat("ä", 256)},
+		{name: "eight characters", chosen: "äöüßéñøå"},
+		{name: "256 characters", chosen: varied(256)},
 		{name: "anything that prints or not", chosen: " \t\x00🔑 a \u200d "},
 		{name: "seven", chosen: "1234567", want: []string{"password"}},
-		{name: "257", chosen: strings.Repeat("a", 257), want: []string{"password"}},
+		{name: "257", chosen: varied(257), want: []string{"password"}},
 		{name: "no UTF-8", chosen: "12345678\xff", want: []string{"password"}},
 		{name: "the address", chosen: email, want: []string{"password"}},
 		{name: "the address in another case", chosen: " ann.AMES@acme.example", want: []string{"password"}},
@@ -46,6 +46,44 @@ func TestCheck(t *testing.T) {
 				t.Errorf("faults on %q, want %q", fields, c.want)
 			}
 		})
+	}
+}
+
+// varied is a text of n characters that says something.
+func varied(n int) string {
+	var text strings.Builder
+	for i := range n {
+		text.WriteRune(rune('à' + i*i%97))
+	}
+	return text.String()
+}
+
+// Refused are passwords that are tried first, whatever is put around them, and no others.
+func TestCheckGuessable(t *testing.T) {
+	names := []string{"ann-marie.ames@acme-shops.example", "Ann-Marie", "Ames", "Acme Shops", "keys.example.com"}
+	for _, c := range []struct {
+		why     string
+		refused []string
+		taken   []string
+	}{
+		{"common", []string{"password", "PassWord1", "Sunshine!", "iloveyou2026", "trustno1", "1qaz2wsx", "\uff50assword"}, []string{"sunshine over hills", "a sentence", "a long sentence"}},
+		{"repeats", []string{"aaaaaaaa", "abcxabcxab", "xk9xk9xk9", strings.Repeat("no", 100)}, []string{"abcxabcy", "correct horse correct horse"}},
+		{"sequences", []string{"abcdefgh", "87654321", "aaaabbbb", "abcd4321", "qwer4321", "asdfghjk!", "ÄÄÄabcdef", "xabcdefg1"}, []string{"abcd horse", "aaaargh no"}},
+		{"names", []string{
+			"ann-marie.ames@acme-shops.example", " ANN-marie.Ames@acme-shops.example", "annmarie2026", "Ames.Acme.26", "acmeshops!", "latchkey2026!", "Latchkey-Acme",
+			"keys.example", "example1234567"[:12], "ann-ames",
+		}, []string{"annotate it", "planning tool", "acme sells boots", "ann83719203746192"}},
+	} {
+		for want, list := range map[int][]string{1: c.refused, 0: c.taken} {
+			for _, text := range list {
+				if found := password.Check(secret.NewPassword(text), secret.NewPassword(text), names...); len(found) != want {
+					t.Errorf("%s: %q: %v", c.why, text, found)
+				}
+			}
+		}
+	}
+	if n := password.CountCommon(); n < 10_000 {
+		t.Errorf("%d common passwords are known", n)
 	}
 }
 

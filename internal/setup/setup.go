@@ -147,7 +147,7 @@ func (s *Service) hash(ctx context.Context, f First) (string, error) {
 	if s.signIn.NoPasswords {
 		return "", nil
 	}
-	return s.signIn.HashPassword(ctx, f.Password, f.Owner.Email)
+	return s.signIn.HashPassword(ctx, f.Password, f.Owner.Email, f.Owner.FirstName, f.Owner.LastName, f.AccountName)
 }
 
 // check returns every field that breaks a rule.

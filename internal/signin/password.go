@@ -44,7 +44,15 @@ type passwordChange struct {
 // and ends their links, and their sessions but the one to keep. It returns the
 // version of the new password.
 func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.User, c passwordChange) (PasswordVersion, error) {
-	hash, err := s.HashPassword(ctx, c.Chosen, u.Email)
+	accounts, err := s.Repository.Accounts(ctx, u.ID)
+	if err != nil {
+		return "", err
+	}
+	names := []string{u.Email, u.FirstName, u.LastName}
+	for _, a := range accounts {
+		names = append(names, a.Name)
+	}
+	hash, err := s.HashPassword(ctx, c.Chosen, names...)
 	if err != nil {
 		return "", err
 	}
@@ -78,10 +86,11 @@ func (s *Service) keepPassword(ctx context.Context, by *auth.Principal, u user.U
 	})
 }
 
-// HashPassword returns the hash of a password that the person of the address
-// chose. It returns fault.Invalid on "password" and "passwordConfirmation".
-func (s *Service) HashPassword(ctx context.Context, chosen user.PasswordChoice, email string) (string, error) {
-	if err := password.Check(chosen.Password, chosen.Confirmation, email).Err(); err != nil {
+// HashPassword returns the hash of a password that the user of the names chose:
+// their address, their own and their accounts' names. It returns fault.Invalid
+// on "password" and "passwordConfirmation".
+func (s *Service) HashPassword(ctx context.Context, chosen user.PasswordChoice, names ...string) (string, error) {
+	if err := password.Check(chosen.Password, chosen.Confirmation, append(names, s.PublicURL)...).Err(); err != nil {
 		return "", err
 	}
 	return s.passwords.Hash(ctx, chosen.Password)

@@ -106,6 +106,10 @@ func TestPasswords(t *testing.T) {
 		}
 		w.wants(change(by, "not it", twice("another phrase")), fault.Unauthenticated, "")
 		w.wants(change(by, phrase, user.PasswordChoice{Password: secret.NewPassword("another phrase"), Confirmation: secret.NewPassword("other")}), fault.Invalid, "passwordConfirmation")
+		name := strings.TrimPrefix(w.home.Account.Name, "Account ")
+		for _, guessable := range []string{"sunshine", "Sunshine.2026", "abcdefgh1", w.home.Owner.FirstName + "1!", name + "-2026", "keys.example", "Latchkey2026"} {
+			w.wants(change(by, phrase, twice(guessable)), fault.Invalid, "password")
+		}
 		w.wants(change(operator(w.home), phrase, twice("another phrase")), fault.Forbidden, "")
 		w.must(change(by, phrase, twice("another phrase")))
 		if live, err := w.signIn.Sessions(w.Context(), by); err != nil || len(live) != 1 || live[0].ID != by.SessionID {

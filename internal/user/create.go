@@ -44,7 +44,12 @@ func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d 
 	if err := MayCreate(by); err != nil {
 		return Person{}, err
 	}
-	faults := append(CheckDetails(d), password.Check(chosen.Password, chosen.Confirmation, d.Email)...)
+	in, err := s.repo.Account(ctx, by.AccountID)
+	if err != nil {
+		return Person{}, err
+	}
+	names := append([]string{in.Name, d.Email, d.FirstName, d.LastName}, s.serviceNames...)
+	faults := append(CheckDetails(d), password.Check(chosen.Password, chosen.Confirmation, names...)...)
 	if err := faults.Err(); err != nil {
 		return Person{}, err
 	}

@@ -127,6 +127,11 @@ func TestWhatIsWrongWithPeople(t *testing.T) {
 		failing(t, err, fault.Invalid, "email", "firstName", "lastName", "locale")
 		_, err = s.users.Create(t.Context(), s.program, user.Details{Email: stranger.Owner.Email, FirstName: "A", LastName: "B", Locale: "en"})
 		failing(t, err, fault.Conflict, "email")
+		for _, guessable := range []string{"password1", s.Account.Name + "!", "Grace.Hopper", "grace@navy.example", "latchkey.example"} {
+			chosen := user.PasswordChoice{Password: secret.NewPassword(guessable), Confirmation: secret.NewPassword(guessable)}
+			_, err = s.users.CreateWithPassword(t.Context(), s.program, user.Details{Email: "grace@navy.example", FirstName: "Grace", LastName: "Hopper", Locale: "en"}, chosen)
+			failing(t, err, fault.Invalid, "password")
+		}
 		_, err = s.users.AddToAccount(t.Context(), s.program, "nobody@acme.example")
 		failing(t, err, fault.NotFound, "email")
 		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
@@ -19,6 +20,8 @@ import (
 // returns fault.NotFound when there is none; a batch leaves out what there is
 // not.
 type Repository interface {
+	// Account returns an account, or fault.NotFound.
+	Account(ctx context.Context, id uuid.UUID) (account.Account, error)
 	// MembersByID returns those of the people who are in the account.
 	MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
 	// MembershipsByID returns the places in the account of those of the people
@@ -73,13 +76,15 @@ type Service struct {
 	random io.Reader
 	now    func() time.Time
 
-	passwords *password.Hasher
+	passwords    *password.Hasher
+	serviceNames []string
 }
 
 // NewService returns a service over the repository that keeps session secrets
-// under keys.
-func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time) *Service {
-	return &Service{repo: repo, keys: keys, random: random, now: now, passwords: password.NewHasher(random)}
+// under keys. No password may consist of the names of the service, such as its
+// public URL.
+func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time, serviceNames ...string) *Service {
+	return &Service{repo: repo, keys: keys, random: random, now: now, passwords: password.NewHasher(random), serviceNames: serviceNames}
 }
 
 // Lifetimes of sessions.
