@@ -149,7 +149,7 @@ func TestEveryFieldNeedsItsScopes(t *testing.T) {
 func TestSessionsReachWhatIsTheirs(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		w.keep(t)
-		nobody := &auth.Principal{Kind: auth.Session, ID: w.home.Users[3].ID, AccountID: w.home.Account.ID, Scopes: scope.NewSet(),
+		nobody := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: w.home.Users[3].ID, AccountID: w.home.Account.ID, Scopes: scope.NewSet(),
 			Places: []auth.Place{{StoreID: w.home.Stores[0].ID}}}
 		for _, f := range guardedFields() {
 			query := f.query(1, w.given)

@@ -26,7 +26,7 @@ func (w *world) place(t *testing.T, u user.User, in user.Membership, places ...u
 		places[i].ID = uuid.Must(uuid.NewV7())
 		places[i].Status, places[i].UpdatedAt = user.Active, w.clock.now()
 	}
-	err := w.db.Users().Change(t.Context(), w.home.Account.ID, func(c user.Change) error {
+	err := w.db.Users().Change(t.Context(), auth.NoActor("a test"), w.home.Account.ID, func(c user.Change) error {
 		return errors.Join(c.SaveMembers(t.Context(), []user.Membership{in}), c.SavePlaces(t.Context(), map[uuid.UUID][]user.Place{u.ID: places}))
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func TestReadPeople(t *testing.T) {
 // A person who is in the account no more has nothing of it to show.
 func TestReadFormerMember(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
-		if err := w.db.Users().Change(t.Context(), w.home.Account.ID, func(c user.Change) error {
+		if err := w.db.Users().Change(t.Context(), auth.NoActor("a test"), w.home.Account.ID, func(c user.Change) error {
 			return errors.Join(c.SetOwner(t.Context(), uuid.Nil, w.away.Owner.ID))
 		}); err != nil {
 			t.Fatal(err)

@@ -110,7 +110,7 @@ func TestEveryMutationByEveryScope(t *testing.T) {
 
 // worker is the session of somebody who may do this in a store.
 func (w *world) worker(i int, permissions ...string) *auth.Principal {
-	return &auth.Principal{
+	return &auth.Principal{NoCredential: "a test",
 		Kind: auth.Session, ID: w.home.Users[2].ID, AccountID: w.home.Account.ID, Scopes: scope.NewSet(),
 		Places: []auth.Place{{StoreID: w.home.Stores[i].ID, May: auth.ParsePermissions(permissions)}},
 	}

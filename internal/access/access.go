@@ -161,7 +161,7 @@ func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Ori
 		return nil, err
 	}
 	p := r.Principal
-	p.Origin = origin
+	p.Origin, p.Credential.VerifiedAt = origin, v.now()
 	return &p, nil
 }
 
@@ -299,16 +299,8 @@ func (v *Verifier) visible(features []scope.Feature) scope.Set {
 // nothing. It is asked anew at every use, so that memory honours each end at
 // its exact instant.
 func (r *Record) refusal(now time.Time, from netip.Addr) Reason {
-	switch {
-	case r.Ended:
-		return ReasonEnded
-	case r.Suspended:
-		return ReasonSuspended
-	}
-	for _, end := range r.Ends {
-		if !end.IsZero() && !now.Before(end) {
-			return ReasonExpired
-		}
+	if why := r.ending(now); why != "" {
+		return why
 	}
 	allowed := r.Principal.AllowedIPRanges
 	if len(allowed) == 0 {
@@ -320,6 +312,25 @@ func (r *Record) refusal(now time.Time, from netip.Addr) Reason {
 	}
 	return ReasonAddress
 }
+
+// ending says why the secret works from no address at the moment, or nothing.
+func (r *Record) ending(now time.Time) Reason {
+	switch {
+	case r.Ended:
+		return ReasonEnded
+	case r.Suspended:
+		return ReasonSuspended
+	}
+	for _, end := range r.Ends {
+		if !end.IsZero() && !now.Before(end) {
+			return ReasonExpired
+		}
+	}
+	return ""
+}
+
+// Works reports whether the secret works at the moment, from some address.
+func (r *Record) Works(at time.Time) bool { return r.ending(at) == "" }
 
 func refuse(why Reason, of uuid.UUID) error { return ErrRefused().Because(&Refusal{why, of}) }
 

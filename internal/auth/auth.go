@@ -78,10 +78,17 @@ type Principal struct {
 	// scopes than the API token holds.
 	Granted bool
 	Origin  Origin
+	// Credential is what was presented. Writes check it again (see Actor).
+	Credential Credential
+	// NoCredential is why nothing was presented that writes could check; empty
+	// for every principal that was verified.
+	NoCredential string
 }
 
 // OperatorPrincipal is the principal of the operator's commands.
-func OperatorPrincipal() Principal { return Principal{Kind: Operator, Name: "operator"} }
+func OperatorPrincipal() Principal {
+	return Principal{Kind: Operator, Name: "operator", NoCredential: "the operator runs the command on the server"}
+}
 
 // Missing returns those of the scopes that p does not hold, nil when it holds
 // all. The operator holds every scope.

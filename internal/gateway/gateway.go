@@ -40,15 +40,15 @@ type Key struct {
 // Repository keeps keys.
 type Repository interface {
 	// Insert keeps a key by the digest of its secret.
-	Insert(ctx context.Context, k Key, digest secret.KeyedDigest) error
+	Insert(ctx context.Context, by auth.Actor, k Key, digest secret.KeyedDigest) error
 	// List returns all keys, newest first.
 	List(ctx context.Context) ([]Key, error)
 	// Revoke ends a key at the moment, unless it has ended, and returns it as
 	// it is then. It returns fault.NotFound when there is none.
-	Revoke(ctx context.Context, id uuid.UUID, at time.Time) (Key, error)
+	Revoke(ctx context.Context, by auth.Actor, id uuid.UUID, at time.Time) (Key, error)
 	// Delete removes a key without a trace. It returns fault.NotFound when
 	// there is none.
-	Delete(ctx context.Context, id uuid.UUID) error
+	Delete(ctx context.Context, by auth.Actor, id uuid.UUID) error
 }
 
 // Service makes and ends keys. Only the operator may: every method returns
@@ -82,7 +82,7 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, name string) (
 		return Key{}, secret.Secret{}, err
 	}
 	k := Key{ID: uuid.Must(uuid.NewV7()), Name: name, Hint: value.Hint(), CreatedAt: s.moment()}
-	if err := s.repo.Insert(ctx, k, s.keys.Digest(value)); err != nil {
+	if err := s.repo.Insert(ctx, by.Actor(), k, s.keys.Digest(value)); err != nil {
 		return Key{}, secret.Secret{}, err
 	}
 	return k, value, nil
@@ -102,7 +102,7 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	if by.Kind != auth.Operator {
 		return Key{}, auth.Denied()
 	}
-	return s.repo.Revoke(ctx, id, s.moment())
+	return s.repo.Revoke(ctx, by.Actor(), id, s.moment())
 }
 
 // Delete ends a key at once and keeps nothing of it: for keys that were made
@@ -111,7 +111,7 @@ func (s *Service) Delete(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	if by.Kind != auth.Operator {
 		return auth.Denied()
 	}
-	return s.repo.Delete(ctx, id)
+	return s.repo.Delete(ctx, by.Actor(), id)
 }
 
 // ErrNoKey is the answer to ids of keys that there are not.

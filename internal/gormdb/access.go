@@ -61,24 +61,29 @@ func lookups() map[secret.Kind]lookup {
 // stores of a person, which are found by indexes of owners and of places. Of
 // what somebody owns, their place there says no more, and is long.
 const (
-	tokenByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
-			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id, x.ended_at
+	tokenFacts = `t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
+			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id, x.ended_at` + fromAccess
+	fromAccess = `
 		FROM access_tokens AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
-		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
-		WHERE x.digest IN `
-	sessionByDigest = `SELECT s.digest, s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, a.owner_id, a.features, a.status,
-			coalesce((SELECT string_agg(CAST(o.id AS text), ' ') FROM stores AS o
-				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), ''),
-			coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';') FROM store_users AS p
+		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
+	tokenByDigest = `SELECT x.digest, ` + tokenFacts + ` WHERE x.digest IN `
+
+	sessionFacts = `s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, a.owner_id, a.features, a.status,
+			` + ownedStores + `, ` + placesElsewhere + `, ` + isMember + fromSessions
+	ownedStores = `coalesce((SELECT string_agg(CAST(o.id AS text), ' ' ORDER BY o.id) FROM stores AS o
+				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), '')`
+	placesElsewhere = `coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';' ORDER BY p.store_id) FROM store_users AS p
 				WHERE p.user_id = s.user_id AND p.account_id = s.account_id AND p.status = 'ACTIVE' AND a.owner_id <> s.user_id
-					AND NOT EXISTS (SELECT 1 FROM stores AS o WHERE o.account_id = p.account_id AND o.id = p.store_id AND o.owner_id = s.user_id)), ''),
-			EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id)
+					AND NOT EXISTS (SELECT 1 FROM stores AS o WHERE o.account_id = p.account_id AND o.id = p.store_id AND o.owner_id = s.user_id)), '')`
+	isMember     = `EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id)`
+	fromSessions = `
 		FROM sessions AS s
 		JOIN users AS u ON u.id = s.user_id
-		JOIN accounts AS a ON a.id = s.account_id
-		WHERE s.digest IN `
+		JOIN accounts AS a ON a.id = s.account_id`
+	sessionByDigest = `SELECT s.digest, ` + sessionFacts + ` WHERE s.digest IN `
+
 	findStore = `SELECT s.account_id, s.id, s.status, a.status FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.hash = $1`
 )
 
@@ -136,6 +141,7 @@ func readAccess(scan scan) (access.Record, error) {
 	var ended instant
 	record, err := readToken(func(dest ...any) error { return scan(append(dest, (*key)(&id), &ended)...) })
 	record.AccessTokenID, record.Ended = id, record.Ended || !ended.IsZero()
+	record.Principal.Credential.Kind, record.Principal.Credential.ID = auth.AccessToken, id
 	return record, err
 }
 
@@ -155,6 +161,7 @@ func readToken(scan scan) (access.Record, error) {
 		return access.Record{}, err
 	}
 	p.Scopes = scope.ParseSet(scopes)
+	p.Credential.Rights = rightsOf(scopes, ranges, features)
 	p.ExpiresAt = earlier(accessEnd.Time, tokenEnd.Time)
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](features), ClientID: clientID, StoreHash: textOf(storeHash), IssuedAt: issued.Time,
@@ -195,6 +202,7 @@ func readSession(scan scan) (access.Record, error) {
 	}
 	p.AccountOwner = owner == p.ID
 	p.ExpiresAt = end.Time
+	p.Credential = auth.Credential{Kind: auth.UserSession, ID: p.SessionID, Rights: rightsOf(ownerMark(p.AccountOwner), features, stores, places)}
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
 		Method: method, AuthenticatedAt: authenticated.Time,

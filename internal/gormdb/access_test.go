@@ -39,7 +39,7 @@ func TestTokenByDigest(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				d, value := draft(w, tc.store, tc.edit)
-				if err := db.Tokens().Insert(t.Context(), d); err != nil {
+				if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
 					t.Fatal(err)
 				}
 				made := d.Token
@@ -51,6 +51,7 @@ func TestTokenByDigest(t *testing.T) {
 					Principal: auth.Principal{
 						Kind: auth.APIToken, ID: made.ID, Name: made.Name, AccountID: w.Account.ID, StoreID: tc.store, Scopes: made.Scopes,
 						ExpiresAt: made.ExpiresAt, AllowedIPRanges: made.AllowedIPRanges,
+						Credential: auth.Credential{Kind: auth.AccessToken, ID: d.Access.Record.ID, Rights: got.Principal.Credential.Rights},
 					},
 					Features: w.Account.Features, ClientID: made.ClientID, StoreHash: made.StoreHash,
 					AccessTokenID: d.Access.Record.ID, IssuedAt: noon,
@@ -135,6 +136,7 @@ func TestSessionByDigest(t *testing.T) {
 					Principal: auth.Principal{
 						Kind: auth.Session, ID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
 						AccountOwner: tc.owner, OwnedStores: tc.stores, Places: tc.places, ExpiresAt: s.ExpiresAt,
+						Credential: auth.Credential{Kind: auth.UserSession, ID: s.ID, Rights: got.Principal.Credential.Rights},
 					},
 					Features: w.Account.Features, IssuedAt: s.CreatedAt, Ends: [2]time.Time{s.ExpiresAt},
 				})
@@ -233,11 +235,11 @@ func TestKeepUsesOfAccessTokens(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		d, _ := draft(w, uuid.Nil)
-		if err := db.Tokens().Insert(t.Context(), d); err != nil {
+		if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
 			t.Fatal(err)
 		}
 		next := accessDraft(d.Token.ID, newSecret(secret.AccountAccessToken))
-		err := db.Tokens().Change(t.Context(), w.Account.ID, d.Token.ID, func(tok token.Token, _ []token.AccessToken) (token.Change, error) {
+		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, d.Token.ID, func(tok token.Token, _ []token.AccessToken) (token.Change, error) {
 			return token.Change{Access: &next, Event: event(tok, audit.APITokenRotated)}, nil
 		})
 		if err != nil {

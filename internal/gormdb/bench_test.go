@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"latchkey/internal/access"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/page"
@@ -90,7 +91,7 @@ func BenchmarkInsert(b *testing.B) {
 			return d
 		}
 		b.Run("ours", func(b *testing.B) {
-			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), next(i)) })
+			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
 		})
 		b.Run("raw", func(b *testing.B) {
 			parallel(b, func(i int64) error { return raw.insert(b.Context(), next(i)) })
@@ -115,7 +116,7 @@ func BenchmarkRevoke(b *testing.B) {
 				}
 				parallel(b, func(i int64) error {
 					some := made[int(i-1)*size : int(i)*size]
-					unknown, err := db.Tokens().Revoke(b.Context(), ending(idsOf(some), some[0]))
+					unknown, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), ending(idsOf(some), some[0]))
 					if len(unknown) > 0 {
 						return errors.New("unknown tokens")
 					}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -30,7 +31,7 @@ func TestChangeNarrows(t *testing.T) {
 		want := made
 		want.Name, want.Scopes, want.ExpiresAt = "Renamed", scope.NewSet("store_cart"), later(time.Hour)
 		want.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-		err := db.Tokens().Change(t.Context(), w.Account.ID, made.ID, func(got token.Token, access []token.AccessToken) (token.Change, error) {
+		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, made.ID, func(got token.Token, access []token.AccessToken) (token.Change, error) {
 			sameTokens(t, "handed over", []token.Token{got}, []token.Token{made})
 			if len(access) != 1 || access[0].Hint != value.Hint() || !access[0].ExpiresAt.IsZero() {
 				t.Errorf("handed over %+v", access)
@@ -57,7 +58,7 @@ func TestChangeRotates(t *testing.T) {
 		fresh := newSecret(secret.AccountAccessToken)
 		added := accessDraft(made.ID, fresh)
 		var previous token.AccessToken
-		err := db.Tokens().Change(t.Context(), w.Account.ID, made.ID, func(_ token.Token, access []token.AccessToken) (token.Change, error) {
+		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, made.ID, func(_ token.Token, access []token.AccessToken) (token.Change, error) {
 			previous = access[0]
 			ends := map[uuid.UUID]time.Time{previous.ID: later(time.Hour)}
 			return token.Change{Ends: ends, Access: &added, Event: event(made, audit.APITokenRotated)}, nil
@@ -94,14 +95,14 @@ func TestChangeRotates(t *testing.T) {
 // endings are what ends an access token at once, at a moment.
 var endings = map[string]func(*testing.T, *gormdb.DB, token.Token, token.AccessDraft, time.Time) error{
 	"by a change": func(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft, at time.Time) error {
-		return db.Tokens().Change(t.Context(), of.AccountID, of.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
+		return db.Tokens().Change(t.Context(), auth.NoActor("a test"), of.AccountID, of.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
 			e := event(of, audit.APITokenRotated)
 			e.At = at
 			return token.Change{Ended: []uuid.UUID{x.Record.ID}, Event: e}, nil
 		})
 	},
 	"by its client": func(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft, at time.Time) error {
-		return db.Grants().End(t.Context(), oauth.Ending{
+		return db.Grants().End(t.Context(), auth.NoActor("a test"), oauth.Ending{
 			AccountID: of.AccountID, TokenID: of.ID, Kind: secret.AccountAccessToken, Candidates: []secret.KeyedDigest{x.Digest}, At: at,
 			Event: event(of, audit.AccessTokenRevoked),
 		})
@@ -124,7 +125,7 @@ func TestEndedAtOnce(t *testing.T) {
 					add := func(token.Token, []token.AccessToken) (token.Change, error) {
 						return token.Change{Access: &x, Event: event(made, audit.APITokenRotated)}, nil
 					}
-					if err := db.Tokens().Change(t.Context(), made.AccountID, made.ID, add); err != nil {
+					if err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), made.AccountID, made.ID, add); err != nil {
 						t.Fatal(err)
 					}
 					if n := knownTo(t, db, w, other); n != 1 {
@@ -177,7 +178,7 @@ func wantEnded(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft,
 		t.Fatal(err)
 	}
 	without("listed", live[of.ID])
-	err = db.Tokens().Change(t.Context(), of.AccountID, of.ID, func(_ token.Token, existing []token.AccessToken) (token.Change, error) {
+	err = db.Tokens().Change(t.Context(), auth.NoActor("a test"), of.AccountID, of.ID, func(_ token.Token, existing []token.AccessToken) (token.Change, error) {
 		without("handed over", existing)
 		return token.Change{Event: event(of, audit.APITokenUpdated)}, nil
 	})
@@ -190,7 +191,7 @@ func wantEnded(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft,
 func knownTo(t *testing.T, db *gormdb.DB, w dbtest.World, userID uuid.UUID) int {
 	t.Helper()
 	var known map[uuid.UUID][]token.Token
-	err := db.Offboard().Change(t.Context(), w.Account.ID, func(c offboard.Change) (err error) {
+	err := db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(c offboard.Change) (err error) {
 		known, err = c.TokensKnownTo(t.Context(), []uuid.UUID{userID}, noon)
 		return err
 	})
@@ -205,7 +206,7 @@ func TestChangeRefused(t *testing.T) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		made, _ := issue(t, db, w, uuid.Nil)
 		refused := errors.New("refused")
-		err := db.Tokens().Change(t.Context(), w.Account.ID, made.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
+		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, made.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
 			return token.Change{}, fault.Wrap(refused, fault.Conflict, "No.")
 		})
 		if !errors.Is(err, refused) || fault.KindOf(err) != fault.Conflict {
@@ -215,10 +216,10 @@ func TestChangeRefused(t *testing.T) {
 			t.Error("decided on a token that is not there")
 			return token.Change{}, nil
 		}
-		mustBe(t, db.Tokens().Change(t.Context(), w.Account.ID, uuid.New(), never), fault.NotFound)
-		mustBe(t, db.Tokens().Change(t.Context(), other.Account.ID, made.ID, never), fault.NotFound)
+		mustBe(t, db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, uuid.New(), never), fault.NotFound)
+		mustBe(t, db.Tokens().Change(t.Context(), auth.NoActor("a test"), other.Account.ID, made.ID, never), fault.NotFound)
 		t.Run("an error while keeping takes all back", func(t *testing.T) {
-			err := db.Tokens().Change(t.Context(), w.Account.ID, made.ID, func(got token.Token, access []token.AccessToken) (token.Change, error) {
+			err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, made.ID, func(got token.Token, access []token.AccessToken) (token.Change, error) {
 				got.Name = "Half"
 				return token.Change{Token: &got, Access: &token.AccessDraft{Record: access[0]}, Event: event(got, audit.APITokenUpdated)}, nil
 			})
@@ -241,7 +242,7 @@ func TestChangesComeInTurn(t *testing.T) {
 		var group errgroup.Group
 		for i := range changes {
 			group.Go(func() error {
-				return handles[i%2].Tokens().Change(t.Context(), w.Account.ID, made.ID, func(got token.Token, _ []token.AccessToken) (token.Change, error) {
+				return handles[i%2].Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, made.ID, func(got token.Token, _ []token.AccessToken) (token.Change, error) {
 					n, err := strconv.Atoi(got.Name)
 					got.Name = strconv.Itoa(n + 1)
 					return token.Change{Token: &got, Event: event(got, audit.APITokenUpdated)}, err

@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
@@ -46,9 +47,9 @@ func (s signIns) TOTP(ctx context.Context, userID uuid.UUID) (signin.TOTP, error
 }
 
 // KeepTOTP keeps a secret with recovery codes.
-func (s signIns) KeepTOTP(ctx context.Context, t signin.TOTP, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
+func (s signIns) KeepTOTP(ctx context.Context, by auth.Actor, t signin.TOTP, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
 	row := totpRow{UserID: t.UserID, Sealed: t.Secret.Text, SealedKey: string(t.Secret.Key), LastStep: t.LastStep, CreatedAt: instant{t.CreatedAt}}
-	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+	err := s.telling(ctx, by, t.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -63,16 +64,16 @@ func (s signIns) KeepTOTP(ctx context.Context, t signin.TOTP, g signin.Grounds, 
 // UseStep notes that a code was used. The statement both asks and notes, so
 // that of two at once the second finds the first's.
 func (s signIns) UseStep(ctx context.Context, userID uuid.UUID, step int64) error {
-	used := s.engine.writer(ctx).Model(&totpRow{}).Where("user_id = ? AND last_step < ?", userID, step).Update("last_step", step)
-	if used.Error == nil && used.RowsAffected == 0 {
-		return fault.Errorf(fault.NotFound, "The code was used.")
-	}
-	return failed(ctx, "use a code", used.Error)
+	err := s.write(ctx, proving, held{}, func(tx *gorm.DB) error {
+		used := tx.Model(&totpRow{}).Where("user_id = ? AND last_step < ?", userID, step).Update("last_step", step)
+		return missingUnless(used, fault.Errorf(fault.NotFound, "The code was used."))
+	})
+	return failed(ctx, "use a code", err)
 }
 
 // RemoveTOTP removes the secret and the recovery codes.
-func (s signIns) RemoveTOTP(ctx context.Context, g signin.Grounds, events []audit.Event) error {
-	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+func (s signIns) RemoveTOTP(ctx context.Context, by auth.Actor, g signin.Grounds, events []audit.Event) error {
+	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -85,8 +86,8 @@ func (s signIns) RemoveTOTP(ctx context.Context, g signin.Grounds, events []audi
 }
 
 // ReplaceCodes replaces the recovery codes.
-func (s signIns) ReplaceCodes(ctx context.Context, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
-	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+func (s signIns) ReplaceCodes(ctx context.Context, by auth.Actor, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
+	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -113,7 +114,7 @@ func replaceCodes(tx *gorm.DB, userID uuid.UUID, codes []secret.KeyedDigest) err
 
 // UseCode removes a recovery code.
 func (s signIns) UseCode(ctx context.Context, userID uuid.UUID, candidates []secret.KeyedDigest, events []audit.Event) error {
-	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+	err := s.telling(ctx, proving, userID, events, func(tx *gorm.DB) error {
 		used := tx.Where("user_id = ? AND digest IN ?", userID, digestsOf(candidates)).Delete(&codeRow{})
 		return missingUnless(used, fault.Errorf(fault.NotFound, "There is no such recovery code."))
 	})
@@ -127,9 +128,12 @@ func (s signIns) CountCodes(ctx context.Context, userID uuid.UUID) (int, error) 
 	return int(n), failed(ctx, "count recovery codes", err)
 }
 
-// telling runs a transaction with its events.
-func (s signIns) telling(ctx context.Context, events []audit.Event, work func(*gorm.DB) error) error {
-	return s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+// proving is the actor of what is noted while a person proves who they are.
+var proving = auth.NoActor("the person is about to prove who they are")
+
+// telling runs a transaction about a person with its events.
+func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, events []audit.Event, work func(*gorm.DB) error) error {
+	return s.write(ctx, by, held{person: userID}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
 			return err
 		}

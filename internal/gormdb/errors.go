@@ -19,6 +19,7 @@ const (
 	// PostgreSQL, appendix A.
 	pgUniqueViolation = "23505"
 	pgIdleTooLong     = "25P03"
+	pgDeadlock        = "40P01"
 	pgUndefinedTable  = "42P01"
 	pgTooManyConns    = "53300"
 	pgAdminShutdown   = "57P01"

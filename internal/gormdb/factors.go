@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/signin"
 )
@@ -77,12 +78,12 @@ func passkeysOf(q *gorm.DB, userID uuid.UUID) ([]signin.Passkey, error) {
 }
 
 // AddPasskey keeps a passkey.
-func (s signIns) AddPasskey(ctx context.Context, p signin.Passkey, g signin.Grounds, events []audit.Event) error {
+func (s signIns) AddPasskey(ctx context.Context, by auth.Actor, p signin.Passkey, g signin.Grounds, events []audit.Event) error {
 	row := passkeyRow{
 		ID: p.ID, UserID: p.UserID, Name: p.Name, Site: p.Site, CredentialID: p.CredentialID, PublicKey: p.PublicKey, SignCount: int64(p.SignCount),
 		Transports: joined(p.Transports), BackupEligible: p.BackupEligible, CreatedAt: instant{p.CreatedAt}, LastUsedAt: instant{p.LastUsedAt},
 	}
-	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -94,8 +95,8 @@ func (s signIns) AddPasskey(ctx context.Context, p signin.Passkey, g signin.Grou
 func noPasskey() error { return fault.Errorf(fault.NotFound, "You have no such passkey.") }
 
 // RenamePasskey gives a passkey another name.
-func (s signIns) RenamePasskey(ctx context.Context, g signin.Grounds, id uuid.UUID, name string) error {
-	err := s.telling(ctx, nil, func(tx *gorm.DB) error {
+func (s signIns) RenamePasskey(ctx context.Context, by auth.Actor, g signin.Grounds, id uuid.UUID, name string) error {
+	err := s.telling(ctx, by, g.UserID, nil, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -106,8 +107,11 @@ func (s signIns) RenamePasskey(ctx context.Context, g signin.Grounds, id uuid.UU
 
 // UsedPasskey notes a use of a passkey.
 func (s signIns) UsedPasskey(ctx context.Context, id uuid.UUID, count uint32, at time.Time) error {
-	used := s.engine.writer(ctx).Model(&passkeyRow{}).Where("id = ?", id).Updates(map[string]any{"sign_count": int64(count), "last_used_at": instant{at}})
-	return failed(ctx, "note the use of a passkey", missingUnless(used, noPasskey()))
+	err := s.write(ctx, proving, held{}, func(tx *gorm.DB) error {
+		used := tx.Model(&passkeyRow{}).Where("id = ?", id).Updates(map[string]any{"sign_count": int64(count), "last_used_at": instant{at}})
+		return missingUnless(used, noPasskey())
+	})
+	return failed(ctx, "note the use of a passkey", err)
 }
 
 // Identity returns who has the subject at the issuer.
@@ -136,11 +140,11 @@ func identitiesOf(q *gorm.DB, userID uuid.UUID) ([]signin.Identity, error) {
 }
 
 // LinkIdentity keeps an identity.
-func (s signIns) LinkIdentity(ctx context.Context, i signin.Identity, g signin.Grounds, events []audit.Event) error {
+func (s signIns) LinkIdentity(ctx context.Context, by auth.Actor, i signin.Identity, g signin.Grounds, events []audit.Event) error {
 	row := identityRow{
 		ID: i.ID, UserID: i.UserID, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, CreatedAt: instant{i.CreatedAt}, LastUsedAt: instant{i.LastUsedAt},
 	}
-	err := s.telling(ctx, events, func(tx *gorm.DB) error {
+	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -151,13 +155,15 @@ func (s signIns) LinkIdentity(ctx context.Context, i signin.Identity, g signin.G
 
 // UsedIdentity notes a use of an identity.
 func (s signIns) UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) error {
-	used := s.engine.writer(ctx).Model(&identityRow{}).Where("id = ?", id).Update("last_used_at", instant{at})
-	return failed(ctx, "note the use of an identity", used.Error)
+	err := s.write(ctx, proving, held{}, func(tx *gorm.DB) error {
+		return tx.Model(&identityRow{}).Where("id = ?", id).Update("last_used_at", instant{at}).Error
+	})
+	return failed(ctx, "note the use of an identity", err)
 }
 
 // Remove removes a passkey or an identity.
-func (s signIns) Remove(ctx context.Context, g signin.Grounds, id uuid.UUID, check func(signin.Ways) error, event func(signin.Removed) []audit.Event) error {
-	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id uuid.UUID, check func(signin.Ways) error, event func(signin.Removed) []audit.Event) error {
+	err := s.write(ctx, by, held{person: g.UserID}, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -224,9 +230,9 @@ func removeFactors(tx *gorm.DB, gone signin.Removed, event func(signin.Removed) 
 
 // RemoveAll removes all that a person proves who they are with besides a
 // password.
-func (s signIns) RemoveAll(ctx context.Context, userID uuid.UUID, event func(signin.Removed) []audit.Event) (signin.Removed, error) {
+func (s signIns) RemoveAll(ctx context.Context, by auth.Actor, userID uuid.UUID, event func(signin.Removed) []audit.Event) (signin.Removed, error) {
 	var gone signin.Removed
-	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) (err error) {
+	err := s.write(ctx, by, held{person: userID}, func(tx *gorm.DB) (err error) {
 		gone, err = removeAll(tx, userID, event)
 		return err
 	})

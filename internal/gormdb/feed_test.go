@@ -13,6 +13,7 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/manifest"
@@ -91,7 +92,7 @@ func TestFeedHearsOtherReplicas(t *testing.T) {
 			{"revoke one", a.ID, func() error { revoke(t, there, a); return nil }},
 			{"revoke several", w.Account.ID, func() error { revoke(t, there, a, c); return nil }},
 			{"narrow or rotate", w.Account.ID, func() error {
-				return there.Tokens().Change(t.Context(), w.Account.ID, b.ID, func(got token.Token, _ []token.AccessToken) (token.Change, error) {
+				return there.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, b.ID, func(got token.Token, _ []token.AccessToken) (token.Change, error) {
 					return token.Change{Token: &got, Event: event(got, audit.APITokenUpdated)}, nil
 				})
 			}},
@@ -129,7 +130,7 @@ func TestFeedTellsNothingElse(t *testing.T) {
 		}
 		l := listen(t, here)
 		within(t, 5*time.Second, "hearing", l.Hearing)
-		if unknown, err := there.Tokens().Revoke(t.Context(), ending([]uuid.UUID{made.ID, uuid.New()}, made)); err != nil || len(unknown) != 1 {
+		if unknown, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending([]uuid.UUID{made.ID, uuid.New()}, made)); err != nil || len(unknown) != 1 {
 			t.Fatal(unknown, err)
 		}
 		if _, err := there.Tokens().Token(t.Context(), w.Account.ID, made.ID); err != nil {

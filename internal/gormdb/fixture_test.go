@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -90,7 +91,7 @@ func event(t token.Token, action audit.Action) audit.Event {
 func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits ...func(*token.Draft)) (token.Token, secret.Secret) {
 	t.Helper()
 	d, value := draft(w, storeID, edits...)
-	if err := db.Tokens().Insert(t.Context(), d); err != nil {
+	if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
 		t.Fatalf("insert: %v", err)
 	}
 	return d.Token, value
@@ -99,7 +100,7 @@ func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits
 // revoke revokes tokens, all of which must be there.
 func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
 	t.Helper()
-	unknown, err := db.Tokens().Revoke(t.Context(), ending(idsOf(tokens), tokens[0]))
+	unknown, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf(tokens), tokens[0]))
 	if err != nil || len(unknown) > 0 {
 		t.Fatalf("revoke: %v, %v", unknown, err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
@@ -24,12 +25,12 @@ type flowRow struct {
 func (flowRow) TableName() string { return "signin_flows" }
 
 // KeepFlow keeps a flow, and drops those that are over.
-func (s signIns) KeepFlow(ctx context.Context, f signin.Flow, at time.Time) error {
+func (s signIns) KeepFlow(ctx context.Context, by auth.Actor, f signin.Flow, at time.Time) error {
 	row := flowRow{
 		Digest: f.Digest.Digest[:], DigestKey: string(f.Digest.Key), Purpose: f.Purpose,
 		Sealed: f.Content.Text, SealedKey: string(f.Content.Key), ExpiresAt: instant{f.ExpiresAt},
 	}
-	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err := s.write(ctx, by, held{}, func(tx *gorm.DB) error {
 		if err := tx.Where("expires_at <= ?", instant{at}).Delete(&flowRow{}).Error; err != nil {
 			return err
 		}
@@ -54,7 +55,10 @@ func (s signIns) TakeFlow(ctx context.Context, purpose string, candidates []secr
 	const take = `DELETE FROM signin_flows WHERE digest IN ? AND purpose = ? AND expires_at > ?
 		RETURNING digest, digest_key, purpose, sealed, sealed_key, expires_at`
 	var rows []flowRow
-	if err := s.engine.writer(ctx).Raw(take, digestsOf(candidates), purpose, instant{at}).Scan(&rows).Error; err != nil {
+	err := s.write(ctx, proving, held{}, func(tx *gorm.DB) error {
+		return tx.Raw(take, digestsOf(candidates), purpose, instant{at}).Scan(&rows).Error
+	})
+	if err != nil {
 		return signin.Flow{}, failed(ctx, "take a flow", err)
 	}
 	if len(rows) == 0 {

@@ -39,12 +39,13 @@ func (r gatewayRow) key() gateway.Key {
 }
 
 // Insert keeps a key.
-func (g gateways) Insert(ctx context.Context, k gateway.Key, digest secret.KeyedDigest) error {
+func (g gateways) Insert(ctx context.Context, by auth.Actor, k gateway.Key, digest secret.KeyedDigest) error {
 	row := gatewayRow{
 		ID: k.ID, Name: k.Name, Digest: digest.Digest[:], DigestKey: string(digest.Key), Hint: k.Hint,
 		CreatedAt: instant{k.CreatedAt}, RevokedAt: instant{k.RevokedAt},
 	}
-	return failed(ctx, "keep a gateway's key", g.engine.writer(ctx).Create(&row).Error)
+	err := g.write(ctx, by, held{}, func(tx *gorm.DB) error { return tx.Create(&row).Error })
+	return failed(ctx, "keep a gateway's key", err)
 }
 
 // List returns all keys.
@@ -61,9 +62,9 @@ func (g gateways) List(ctx context.Context) ([]gateway.Key, error) {
 }
 
 // Revoke ends a key.
-func (g gateways) Revoke(ctx context.Context, id uuid.UUID, at time.Time) (gateway.Key, error) {
+func (g gateways) Revoke(ctx context.Context, by auth.Actor, id uuid.UUID, at time.Time) (gateway.Key, error) {
 	var k gateway.Key
-	err := g.ending(ctx, func(tx *gorm.DB) error {
+	err := g.ending(ctx, by, func(tx *gorm.DB) error {
 		err := tx.Model(&gatewayRow{}).Where("id = ? AND revoked_at IS NULL", id).Update("revoked_at", instant{at}).Error
 		if err != nil {
 			return err
@@ -76,8 +77,8 @@ func (g gateways) Revoke(ctx context.Context, id uuid.UUID, at time.Time) (gatew
 }
 
 // Delete removes a key.
-func (g gateways) Delete(ctx context.Context, id uuid.UUID) error {
-	err := g.ending(ctx, func(tx *gorm.DB) error {
+func (g gateways) Delete(ctx context.Context, by auth.Actor, id uuid.UUID) error {
+	err := g.ending(ctx, by, func(tx *gorm.DB) error {
 		deleted := tx.Where("id = ?", id).Delete(&gatewayRow{})
 		if deleted.Error == nil && deleted.RowsAffected == 0 {
 			return gateway.ErrNoKey()
@@ -89,8 +90,8 @@ func (g gateways) Delete(ctx context.Context, id uuid.UUID) error {
 
 // ending runs work that ends a key, and tells everybody who may remember it.
 // Keys are of no account, and are remembered under the zero UUID.
-func (g gateways) ending(ctx context.Context, work func(*gorm.DB) error) error {
-	err := g.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+func (g gateways) ending(ctx context.Context, by auth.Actor, work func(*gorm.DB) error) error {
+	err := g.write(ctx, by, held{}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
 			return err
 		}

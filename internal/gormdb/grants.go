@@ -26,31 +26,36 @@ func (db *DB) Grants() oauth.Repository { return grants{db} }
 // grantByDigest finds a granted access token, and clientByID the API token of
 // a client. All that they read besides is found by primary key.
 const (
-	grantByDigest = `SELECT x.digest, t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
-			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.scopes
+	grantFacts = `t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
+			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.scopes, x.id` + fromGrants
+	fromGrants = `
 		FROM access_grants AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
-		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
-		WHERE x.digest IN `
-	clientByID = `SELECT t.id, t.name, t.account_id, t.store_id, t.scopes, t.allowed_ip_ranges, t.revoked_at, t.expires_at,
-			t.client_secret_digest, t.client_secret_key, a.features, a.status, s.status
+		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
+	grantByDigest = `SELECT x.digest, ` + grantFacts + ` WHERE x.digest IN `
+
+	clientFacts = `t.id, t.name, t.account_id, t.store_id, t.scopes, t.allowed_ip_ranges, t.revoked_at, t.expires_at,
+			t.client_secret_digest, t.client_secret_key, a.features, a.status, s.status` + fromClients
+	fromClients = `
 		FROM api_tokens AS t
 		JOIN accounts AS a ON a.id = t.account_id
-		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id
-		WHERE t.client_id = $1`
+		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
+	clientByID = `SELECT ` + clientFacts + ` WHERE t.client_id = $1`
 )
 
 // readGrant reads the API token as readToken does. The principal holds what
 // was granted and the API token still holds.
 func readGrant(scan scan) (access.Record, error) {
 	var granted string
-	record, err := readToken(func(dest ...any) error { return scan(append(dest, &granted)...) })
+	var id uuid.UUID
+	record, err := readToken(func(dest ...any) error { return scan(append(dest, &granted, (*key)(&id))...) })
 	if err != nil {
 		return access.Record{}, err
 	}
 	p := &record.Principal
 	p.Granted = true
+	p.Credential.Kind, p.Credential.ID = auth.GrantedAccessToken, id
 	p.Scopes = p.Scopes.Intersect(scope.ParseSet(granted))
 	return record, nil
 }
@@ -78,6 +83,7 @@ func readClient(scan scan) (oauth.Client, error) {
 		return oauth.Client{}, err
 	}
 	p.Scopes, p.ExpiresAt = scope.ParseSet(scopes), end.Time
+	p.Credential = auth.Credential{Kind: auth.ClientSecret, Rights: rightsOf(scopes, ranges, features)}
 	c.Secret.Key = secret.KeyID(keyID)
 	copy(c.Secret.Digest[:], digest)
 	c.Features, c.Revoked = split[scope.Feature](features), !revoked.IsZero()
@@ -109,11 +115,14 @@ const (
 )
 
 // Grant keeps a granted access token within the limit of its API token.
-func (g grants) Grant(ctx context.Context, d oauth.Draft) error {
-	outcome, err := g.engine.insertGrant(ctx, d)
+func (g grants) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error {
+	outcome, err := g.engine.insertGrant(ctx, by, d)
+	g.stale(by, err)
 	switch {
 	case err != nil:
 		return failed(ctx, "keep a granted access token", err)
+	case outcome == actorRefused:
+		return g.refused(ctx, by)
 	case outcome == ownerMissing:
 		return fault.Errorf(fault.NotFound, "There is no such API token.")
 	case outcome == limitReached:
@@ -124,7 +133,7 @@ func (g grants) Grant(ctx context.Context, d oauth.Draft) error {
 }
 
 // End ends an access token of either sort, whatever its date.
-func (g grants) End(ctx context.Context, e oauth.Ending) error {
+func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
 	event, err := newEventRow(e.Event)
 	if err != nil {
 		return err
@@ -134,7 +143,7 @@ func (g grants) End(ctx context.Context, e oauth.Ending) error {
 		digests[i] = c.Digest[:]
 	}
 	var ended int64
-	err = g.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err = g.write(ctx, by, held{tokensOf: e.AccountID, tokens: []uuid.UUID{e.TokenID}}, func(tx *gorm.DB) error {
 		var err error
 		theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
 		if ended, err = endOne(theirs, e); err != nil || ended == 0 {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -45,7 +46,7 @@ func TestGrantLimitHoldsAmongReplicas(t *testing.T) {
 		for i := range attempts {
 			d, _ := grantDraft(made, noon, most)
 			group.Go(func() error {
-				err := handles[i%replicas].Grants().Grant(t.Context(), d)
+				err := handles[i%replicas].Grants().Grant(t.Context(), auth.NoActor("a test"), d)
 				switch fault.KindOf(err) {
 				case "":
 					kept.Add(1)
@@ -68,7 +69,7 @@ func TestGrantLimitHoldsAmongReplicas(t *testing.T) {
 			"an hour later":     func() (oauth.Draft, secret.Secret) { return grantDraft(made, later(time.Hour), most) },
 		} {
 			draft, _ := d()
-			if err := handles[0].Grants().Grant(t.Context(), draft); err != nil {
+			if err := handles[0].Grants().Grant(t.Context(), auth.NoActor("a test"), draft); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -87,7 +88,7 @@ func TestGrantsArePruned(t *testing.T) {
 		grant := func(of token.Token, at time.Time) {
 			t.Helper()
 			d, _ := grantDraft(of, at, 100)
-			if err := db.Grants().Grant(t.Context(), d); err != nil {
+			if err := db.Grants().Grant(t.Context(), auth.NoActor("a test"), d); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -128,19 +129,19 @@ func TestGrantAndEventAreOne(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		made, _ := issue(t, db, w, uuid.Nil)
 		first, value := grantDraft(made, noon, 10)
-		if err := db.Grants().Grant(t.Context(), first); err != nil {
+		if err := db.Grants().Grant(t.Context(), auth.NoActor("a test"), first); err != nil {
 			t.Fatal(err)
 		}
 		second, unkept := grantDraft(made, noon, 10)
 		second.Event.ID = first.Event.ID
-		mustBe(t, db.Grants().Grant(t.Context(), second), fault.Conflict)
+		mustBe(t, db.Grants().Grant(t.Context(), auth.NoActor("a test"), second), fault.Conflict)
 		_, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keys.Candidates(unkept))
 		mustBe(t, err, fault.NotFound)
 		end := oauth.Ending{
 			AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken, Candidates: keys.Candidates(value), At: noon,
 			Event: first.Event,
 		}
-		mustBe(t, db.Grants().End(t.Context(), end), fault.Conflict)
+		mustBe(t, db.Grants().End(t.Context(), auth.NoActor("a test"), end), fault.Conflict)
 		if _, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keys.Candidates(value)); err != nil {
 			t.Errorf("it ended without its event: %v", err)
 		}

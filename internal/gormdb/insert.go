@@ -23,6 +23,9 @@ const (
 	eventValues = `$22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34`
 )
 
+// insertParameters is how many insertArguments there are.
+const insertParameters = 35
+
 // insertArguments are the values of a draft: 1 to 14 the token's, 15 the
 // limit, to 21 the access token's, to 34 the event's, 35 who sees the access
 // token.

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 )
@@ -35,7 +36,7 @@ func (db *DB) AgreeOnKeys(ctx context.Context, ids []secret.KeyID, now time.Time
 		return nil
 	}
 	err = db.engine.alone(ctx, func() error {
-		return db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error { return db.keepKeys(tx, ids, now) })
+		return db.write(ctx, auth.NoActor("the server says which keys it has"), held{}, func(tx *gorm.DB) error { return db.keepKeys(tx, ids, now) })
 	})
 	return failed(ctx, "keep the ids of server keys", err)
 }

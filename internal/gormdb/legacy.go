@@ -69,9 +69,9 @@ func legaciesOf(q *gorm.DB, accountID uuid.UUID) *gorm.DB {
 }
 
 // Insert keeps a legacy API account.
-func (l legacies) Insert(ctx context.Context, a legacy.Account, e audit.Event) error {
+func (l legacies) Insert(ctx context.Context, by auth.Actor, a legacy.Account, e audit.Event) error {
 	row := newLegacyRow(a)
-	err := l.change(ctx, e, func(tx *gorm.DB) error { return tx.Create(&row).Error })
+	err := l.change(ctx, by, e, func(tx *gorm.DB) error { return tx.Create(&row).Error })
 	if isDuplicate(err) {
 		return fault.Wrap(err, fault.Conflict, "The store has a legacy API account with this user name already.").On("username")
 	}
@@ -110,8 +110,8 @@ func oneLegacy(q *gorm.DB) (legacy.Account, error) {
 }
 
 // Delete ends a legacy API account.
-func (l legacies) Delete(ctx context.Context, a legacy.Account, e audit.Event) error {
-	err := l.change(ctx, e, func(tx *gorm.DB) error {
+func (l legacies) Delete(ctx context.Context, by auth.Actor, a legacy.Account, e audit.Event) error {
+	err := l.change(ctx, by, e, func(tx *gorm.DB) error {
 		deleted := tx.Where("account_id = ? AND id = ?", a.AccountID, a.ID).Delete(&legacyRow{})
 		if deleted.Error == nil && deleted.RowsAffected == 0 {
 			return legacy.ErrNoAccount()
@@ -123,12 +123,12 @@ func (l legacies) Delete(ctx context.Context, a legacy.Account, e audit.Event) e
 
 // change runs work with its event in one transaction, and tells everybody who
 // may remember what it changes.
-func (l legacies) change(ctx context.Context, e audit.Event, work func(*gorm.DB) error) error {
+func (l legacies) change(ctx context.Context, by auth.Actor, e audit.Event, work func(*gorm.DB) error) error {
 	event, err := newEventRow(e)
 	if err != nil {
 		return err
 	}
-	err = l.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err = l.write(ctx, by, held{}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
 			return err
 		}
@@ -204,6 +204,8 @@ func (s *sqlite) keepLegacyUses(ctx context.Context, list []use) error {
 	if err != nil {
 		return err
 	}
-	return s.writer(ctx).Exec(`UPDATE legacy_accounts AS l SET last_used_at = u.at, last_used_ip = u.ip `+fromUses+
-		`WHERE l.account_id = u.account_id AND l.id = u.token_id AND (l.last_used_at IS NULL OR l.last_used_at < u.at)`, batch).Error
+	return write(ctx, s, noting, held{}, func(tx *gorm.DB) error {
+		return tx.Exec(`UPDATE legacy_accounts AS l SET last_used_at = u.at, last_used_ip = u.ip `+fromUses+
+			`WHERE l.account_id = u.account_id AND l.id = u.token_id AND (l.last_used_at IS NULL OR l.last_used_at < u.at)`, batch).Error
+	})
 }

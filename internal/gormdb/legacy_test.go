@@ -12,6 +12,7 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/legacy"
@@ -30,7 +31,7 @@ func keepLegacy(t *testing.T, db *gormdb.DB, w dbtest.World, username string) le
 		ID: uuid.Must(uuid.NewV7()), AccountID: a.AccountID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
 		Action: audit.LegacyAccountCreated,
 	}
-	if err := db.Legacy().Insert(t.Context(), a, e); err != nil {
+	if err := db.Legacy().Insert(t.Context(), auth.NoActor("a test"), a, e); err != nil {
 		t.Fatal(err)
 	}
 	return a

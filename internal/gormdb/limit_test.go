@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -38,7 +39,7 @@ func TestLimitHoldsAmongReplicas(t *testing.T) {
 				for i := range attempts {
 					d, _ := draft(w, tc.store)
 					group.Go(func() error {
-						err := handles[i%replicas].Tokens().Insert(t.Context(), d)
+						err := handles[i%replicas].Tokens().Insert(t.Context(), auth.NoActor("a test"), d)
 						switch {
 						case err == nil:
 							kept.Add(1)
@@ -99,7 +100,7 @@ func TestLimitCountsLiveTokensOnly(t *testing.T) {
 				second, _ := issue(t, db, w, tc.store, limit)
 				refused := func(what string, edits ...func(*token.Draft)) {
 					d, _ := draft(w, tc.store, append(edits, limit)...)
-					if err := db.Tokens().Insert(t.Context(), d); fault.KindOf(err) != fault.LimitReached {
+					if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); fault.KindOf(err) != fault.LimitReached {
 						t.Errorf("%s: %v, want the limit", what, err)
 					}
 				}

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
@@ -42,13 +43,13 @@ func (r linkRow) link() signin.Link {
 
 // KeepLink keeps a link, and ends those that it replaces and those that have
 // expired.
-func (s signIns) KeepLink(ctx context.Context, l signin.Link, digest secret.KeyedDigest, own []audit.Event) error {
+func (s signIns) KeepLink(ctx context.Context, by auth.Actor, l signin.Link, digest secret.KeyedDigest, own []audit.Event) error {
 	row := linkRow{
 		ID: l.ID, Purpose: string(l.Purpose), UserID: optional(l.UserID), AccountID: optional(l.AccountID), ShownTo: optional(l.ShownTo),
 		Server: l.Server, Digest: digest.Digest[:], DigestKey: string(digest.Key), CreatedAt: instant{l.CreatedAt}, ExpiresAt: instant{l.ExpiresAt},
 		ByOperator: l.ByOperator,
 	}
-	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err := s.write(ctx, by, held{}, func(tx *gorm.DB) error {
 		replaced := tx.Where("expires_at <= ?", instant{l.CreatedAt})
 		if l.UserID != uuid.Nil {
 			replaced = replaced.Or("user_id = ? AND purpose = ?", l.UserID, row.Purpose)
@@ -96,5 +97,8 @@ func (s signIns) Link(ctx context.Context, candidates []secret.KeyedDigest, at t
 
 // EndLink ends a link.
 func (s signIns) EndLink(ctx context.Context, id uuid.UUID) error {
-	return failed(ctx, "end a link", s.engine.writer(ctx).Delete(&linkRow{}, "id = ?", id).Error)
+	err := s.write(ctx, auth.NoActor("a link that reached nobody is taken back"), held{}, func(tx *gorm.DB) error {
+		return tx.Delete(&linkRow{}, "id = ?", id).Error
+	})
+	return failed(ctx, "end a link", err)
 }

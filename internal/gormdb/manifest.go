@@ -12,6 +12,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/manifest"
 	"latchkey/internal/user"
@@ -31,13 +32,16 @@ var _ manifest.Repository = manifests{}
 // Manifest returns the repository of what the operator declares.
 func (db *DB) Manifest() manifest.Repository { return manifests{DB: db} }
 
+// operating is the actor of what the operator declares.
+var operating = auth.NoActor("the operator declares it")
+
 // Atomically runs work in one transaction. Inside a transaction it joins it.
 func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository) error) error {
 	if m.tx != nil {
 		return work(m)
 	}
 	inside := manifests{DB: m.DB, saved: map[uuid.UUID]bool{}}
-	err := m.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err := m.write(ctx, operating, held{}, func(tx *gorm.DB) error {
 		inside.tx = tx
 		if err := work(inside); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/offboard"
 	"latchkey/internal/token"
 )
@@ -24,8 +25,8 @@ var _ offboard.Repository = offboarding{}
 func (db *DB) Offboard() offboard.Repository { return offboarding{db} }
 
 // Change runs work on the account's people and what they know of its tokens.
-func (o offboarding) Change(ctx context.Context, accountID uuid.UUID, work func(offboard.Change) error) error {
-	return o.changePeople(ctx, accountID, func(c peopleChange) error { return work(c) })
+func (o offboarding) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+	return o.changePeople(ctx, by, accountID, func(c peopleChange) error { return work(c) })
 }
 
 // TokensKnownTo returns the live tokens that people know.
@@ -72,8 +73,9 @@ func (c peopleChange) EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUI
 	var ended []uuid.UUID
 	for chunk := range slices.Chunk(e.IDs, peoplePerStatement) {
 		tx := c.writing(ctx)
-		// In the order of their ids, as any revocation locks them.
-		lock := tx.Table("api_tokens").Clauses(clause.Locking{Strength: "NO KEY UPDATE"})
+		// In the order of their ids, and against those who act by them, as any
+		// revocation locks them.
+		lock := tx.Table("api_tokens").Clauses(clause.Locking{Strength: "UPDATE"})
 		var live []uuid.UUID
 		err := lock.Where("account_id = ? AND id IN ? AND revoked_at IS NULL", c.accountID, chunk).Order("id").Pluck("id", &live).Error
 		if err != nil {

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/once"
 )
 
@@ -29,11 +31,18 @@ func (sentFormRow) TableName() string { return "sent_forms" }
 
 // Claim keeps a row for the form, if there is none. That old rows are deleted
 // has no part in the answer, so it is a statement of its own.
-func (s sentForms) Claim(ctx context.Context, accountID, formID uuid.UUID, at, forget time.Time) (bool, error) {
-	kept := s.engine.writer(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&sentFormRow{accountID, formID, instant{at}})
-	if kept.Error != nil {
-		return false, failed(ctx, "note that a form was sent", kept.Error)
+func (s sentForms) Claim(ctx context.Context, by auth.Actor, accountID, formID uuid.UUID, at, forget time.Time) (bool, error) {
+	first := false
+	err := s.write(ctx, by, held{}, func(tx *gorm.DB) error {
+		kept := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&sentFormRow{accountID, formID, instant{at}})
+		first = kept.RowsAffected == 1
+		return kept.Error
+	})
+	if err != nil {
+		return false, failed(ctx, "note that a form was sent", err)
 	}
-	err := s.engine.writer(ctx).Where("sent_at < ?", instant{forget}).Delete(&sentFormRow{}).Error
-	return kept.RowsAffected == 1, failed(ctx, "forget forms", err)
+	err = s.write(ctx, auth.NoActor("forms that are too old to be sent are forgotten"), held{}, func(tx *gorm.DB) error {
+		return tx.Where("sent_at < ?", instant{forget}).Delete(&sentFormRow{}).Error
+	})
+	return first, failed(ctx, "forget forms", err)
 }

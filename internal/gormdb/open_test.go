@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -139,7 +140,7 @@ func TestEndedContextIsRecognised(t *testing.T) {
 		cancel()
 		d, _ := draft(w, w.Stores[0].ID)
 		_, err := db.Users().Users(ended, w.Account.ID, user.Filter{}, all)
-		for what, err := range map[string]error{"read": err, "write": db.Tokens().Insert(ended, d), "ping": db.Ping(ended)} {
+		for what, err := range map[string]error{"read": err, "write": db.Tokens().Insert(ended, auth.NoActor("a test"), d), "ping": db.Ping(ended)} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v, want the context's error", what, err)
 			}
@@ -166,7 +167,7 @@ func TestOnStatement(t *testing.T) {
 				return err
 			},
 		}
-		if err := db.Tokens().Insert(t.Context(), d); err != nil {
+		if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
 			t.Fatal(err)
 		}
 		for name, read := range reads {

@@ -8,10 +8,10 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/offboard"
 	"latchkey/internal/user"
@@ -44,18 +44,18 @@ var (
 // Change lets work change the people of an account. The account's row is
 // locked meanwhile, in a way that lets others refer to it; on SQLite the
 // transaction itself keeps other writers out.
-func (u users) Change(ctx context.Context, accountID uuid.UUID, work func(user.Change) error) error {
-	return u.changePeople(ctx, accountID, func(c peopleChange) error { return work(c) })
+func (u users) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(user.Change) error) error {
+	return u.changePeople(ctx, by, accountID, func(c peopleChange) error { return work(c) })
 }
 
 // changePeople runs work in a transaction. This process forgets the account
 // whatever was left to change, or refused because it is gone: another replica
 // may have made the same change a moment ago, unheard by this one.
-func (db *DB) changePeople(ctx context.Context, accountID uuid.UUID, work func(peopleChange) error) error {
+func (db *DB) changePeople(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(peopleChange) error) error {
 	wrote := false
-	err := db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err := db.write(ctx, by, held{account: accountID}, func(tx *gorm.DB) error {
 		c := peopleChange{db, tx, accountID, &wrote}
-		if err := c.lock(); err != nil {
+		if _, err := c.Account(ctx); err != nil {
 			return err
 		}
 		if err := work(c); err != nil || !wrote {
@@ -74,18 +74,6 @@ func (db *DB) changePeople(ctx context.Context, accountID uuid.UUID, work func(p
 func (c peopleChange) writing(ctx context.Context) *gorm.DB {
 	*c.wrote = true
 	return c.tx.WithContext(ctx)
-}
-
-func (c peopleChange) lock() error {
-	var held []uuid.UUID
-	lock := clause.Locking{Strength: "NO KEY UPDATE"}
-	if err := c.tx.Table("accounts").Clauses(lock).Where("id = ?", c.accountID).Pluck("id", &held).Error; err != nil {
-		return err
-	}
-	if len(held) == 0 {
-		return noAccount()
-	}
-	return nil
 }
 
 // Account returns the account.

@@ -12,6 +12,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -21,7 +22,7 @@ import (
 // change runs work on the people of w's account and wants it to succeed.
 func change(t *testing.T, db *gormdb.DB, w dbtest.World, work func(user.Change) error) {
 	t.Helper()
-	if err := db.Users().Change(t.Context(), w.Account.ID, work); err != nil {
+	if err := db.Users().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, work); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -114,7 +115,7 @@ func TestCountUsersFollows(t *testing.T) {
 		})
 		counted(7)
 		taken := errors.New("taken back")
-		err := db.Users().Change(t.Context(), w.Account.ID, func(c user.Change) error {
+		err := db.Users().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(c user.Change) error {
 			return errors.Join(c.RemoveMembers(t.Context(), []uuid.UUID{fresh[2].ID}), taken)
 		})
 		if !errors.Is(err, taken) {
@@ -149,7 +150,7 @@ func TestRemovePeople(t *testing.T) {
 			t.Error("the session lives, or another's does not")
 		}
 		s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: gone.ID, CreatedAt: noon, ExpiresAt: later(time.Hour)}
-		mustBe(t, db.Users().StartSession(t.Context(), s, keys.Digest(session), audit.Event{}), fault.NotFound)
+		mustBe(t, db.Users().StartSession(t.Context(), auth.NoActor("a test"), s, keys.Digest(session), audit.Event{}), fault.NotFound)
 	})
 }
 
@@ -173,7 +174,7 @@ func TestChangeOwners(t *testing.T) {
 			}
 			return errors.Join(err, ownedErr, storesErr)
 		})
-		mustBe(t, db.Users().Change(t.Context(), uuid.New(), func(user.Change) error { return nil }), fault.NotFound)
+		mustBe(t, db.Users().Change(t.Context(), auth.NoActor("a test"), uuid.New(), func(user.Change) error { return nil }), fault.NotFound)
 	})
 }
 
@@ -186,7 +187,7 @@ func TestChangesAreOneAfterTheOther(t *testing.T) {
 		var wait sync.WaitGroup
 		for i := range 2 * each {
 			wait.Go(func() {
-				err := dbs[i%2].Users().Change(t.Context(), w.Account.ID, func(c user.Change) error {
+				err := dbs[i%2].Users().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(c user.Change) error {
 					people, err := c.Members(t.Context(), []uuid.UUID{w.Owner.ID})
 					if err != nil {
 						return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -39,14 +40,14 @@ func TestBehindPgbouncer(t *testing.T) {
 			for j := range revoked[i] {
 				d, value := draft(w, uuid.Nil)
 				revoked[i][j] = d.Token.ID
-				if err := there.Tokens().Insert(t.Context(), d); err != nil {
+				if err := there.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
 					t.Error(err)
 					return
 				}
 				if _, err := here.Access().Credential(t.Context(), value.Kind(), keys.Candidates(value)); err != nil {
 					t.Error(err)
 				}
-				if unknown, err := there.Tokens().Revoke(t.Context(), ending([]uuid.UUID{d.Token.ID}, d.Token)); err != nil || len(unknown) > 0 {
+				if unknown, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending([]uuid.UUID{d.Token.ID}, d.Token)); err != nil || len(unknown) > 0 {
 					t.Error(unknown, err)
 				}
 			}

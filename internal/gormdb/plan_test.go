@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/oauth"
@@ -190,7 +191,7 @@ func TestSQLitePlans(t *testing.T) {
 			}
 		}
 	}
-	if _, err := db.SentForms().Claim(t.Context(), w.Account.ID, uuid.New(), noon, noon); err != nil {
+	if _, err := db.SentForms().Claim(t.Context(), auth.NoActor("a test"), w.Account.ID, uuid.New(), noon, noon); err != nil {
 		t.Fatal(err)
 	}
 	keepUse(t, db, made, noon)
@@ -215,8 +216,8 @@ func TestSQLitePlans(t *testing.T) {
 	durable.Kind, durable.Candidates, durable.Event.ID = secret.StoreAccessToken, keys.Candidates(value), uuid.New()
 	_, clientErr := db.Grants().Client(t.Context(), made.ClientID)
 	_, grantErr := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keys.Candidates(granted))
-	if err := errors.Join(clientErr, ignore(grantErr), db.Grants().Grant(t.Context(), draft), db.Grants().Grant(t.Context(), next),
-		db.Grants().End(t.Context(), end), db.Grants().End(t.Context(), durable)); err != nil {
+	if err := errors.Join(clientErr, ignore(grantErr), db.Grants().Grant(t.Context(), auth.NoActor("a test"), draft), db.Grants().Grant(t.Context(), auth.NoActor("a test"), next),
+		db.Grants().End(t.Context(), auth.NoActor("a test"), end), db.Grants().End(t.Context(), auth.NoActor("a test"), durable)); err != nil {
 		t.Fatal(err)
 	}
 	revoke(t, db, made)

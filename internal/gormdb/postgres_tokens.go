@@ -10,73 +10,164 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/token"
 )
 
 // Issuing takes one round trip: two statements, sent together, that PostgreSQL
 // runs as one transaction. The first waits until no other transaction issues
-// for the same owner. The second, under READ COMMITTED, sees what those others
-// committed, counts, and inserts if there is room.
-const (
-	lockAccount = `SELECT id FROM accounts WHERE id = $1 FOR NO KEY UPDATE`
-	lockStore   = `SELECT id FROM stores WHERE account_id = $1 AND id = $2 FOR NO KEY UPDATE`
+// for the same owner, and for those that take something from the actor. The
+// second, under READ COMMITTED, sees what those others committed: it judges the
+// actor again, counts, and inserts if there is room.
+type issuing struct{ lock, insert string }
 
-	insertAccountDraft = insertIfAbove + countAccountTokens + insertRest
-	insertStoreDraft   = insertIfAbove + countStoreTokens + insertRest
+// issuings are the statements by the kind of the actor's credential and whether
+// the owner is a store.
+var issuings = func() map[auth.CredentialKind]map[bool]issuing {
+	all := map[auth.CredentialKind]map[bool]issuing{}
+	for _, kind := range []auth.CredentialKind{"", auth.AccessToken, auth.GrantedAccessToken, auth.ClientSecret, auth.UserSession} {
+		insert := func(count string) string {
+			return `WITH actor AS MATERIALIZED (` + guardFor(kind, insertParameters+1) + `),
+				kept AS (` + intoTokens + `SELECT ` + tokenValues + ` WHERE EXISTS (SELECT FROM actor) AND $15 > (` + count + `) RETURNING id),
+				accessed AS (` + intoAccess + `SELECT ` + accessValues + ` FROM kept),
+				logged AS (` + intoEvents + `SELECT ` + eventValues + ` FROM kept)
+				SELECT (SELECT count(*) FROM actor), (SELECT count(*) FROM kept)`
+		}
+		row := actorRows[kind]
+		all[kind] = map[bool]issuing{
+			false: {lockActor(row, "NO KEY UPDATE", ""), insert(countAccountTokens)},
+			true:  {lockActor(row, row.account, "NO KEY UPDATE"), insert(countStoreTokens)},
+		}
+	}
+	return all
+}()
 
-	insertIfAbove = `WITH kept AS (` + intoTokens + `SELECT ` + tokenValues + ` WHERE $15 > (`
-	insertRest    = `) RETURNING id),
-		accessed AS (` + intoAccess + `SELECT ` + accessValues + ` FROM kept),
-		logged AS (` + intoEvents + `SELECT ` + eventValues + ` FROM kept)
-		SELECT count(*) FROM kept`
-)
+// actorRow is the row that an actor locks, and how it locks its account's: the
+// same as lockFor.
+type actorRow struct{ table, account string }
 
-func (p *postgres) insertToken(ctx context.Context, d token.Draft) (insertion, error) {
+var actorRows = map[auth.CredentialKind]actorRow{
+	"":                      {account: "KEY SHARE"},
+	auth.AccessToken:        {"api_tokens", "KEY SHARE"},
+	auth.GrantedAccessToken: {"api_tokens", "KEY SHARE"},
+	auth.ClientSecret:       {"api_tokens", "KEY SHARE"},
+	auth.UserSession:        {"sessions", "SHARE"},
+}
+
+// lockActor locks the account ($1), a store ($3) unless its lock is empty, and
+// the actor's row ($2), in this order.
+func lockActor(row actorRow, account, store string) string {
+	from, where, locks := `accounts AS a`, `a.id = $1`, `FOR `+account+` OF a`
+	if store != "" {
+		from, where, locks = from+`, stores AS s`, where+` AND s.account_id = $1 AND s.id = $3`, locks+` FOR `+store+` OF s`
+	}
+	if row.table == "" {
+		where += ` AND $2::uuid IS NULL`
+	} else {
+		from, where, locks = from+`, `+row.table+` AS x`, where+` AND x.account_id = $1 AND x.id = $2`, locks+` FOR KEY SHARE OF x`
+	}
+	return `SELECT a.id FROM ` + from + ` WHERE ` + where + ` ` + locks
+}
+
+// actorID is the id of the row that an actor locks, null for none.
+func actorID(by auth.Actor) pgtype.UUID {
+	switch {
+	case by.NoCredential != "":
+		return pgID(uuid.Nil)
+	case by.Credential.Kind == auth.UserSession:
+		return pgID(by.Credential.ID)
+	}
+	return pgID(by.ID)
+}
+
+// guardValues are the arguments of the actor's guard. A write without a
+// credential has none.
+func guardValues(by auth.Actor) []any {
+	if by.NoCredential != "" {
+		return nil
+	}
+	return []any{pgID(by.AccountID), pgID(by.ID), pgID(by.Credential.ID), by.Credential.VerifiedAt.UTC(), by.Credential.Rights[:]}
+}
+
+// kindOf is the kind by which statements are chosen. It returns an error for an
+// actor that is none.
+func kindOf(by auth.Actor) (auth.CredentialKind, error) {
+	if by.NoCredential != "" {
+		return "", nil
+	}
+	if _, known := actorGuards[by.Credential.Kind]; !known {
+		return "", errNoActor
+	}
+	return by.Credential.Kind, nil
+}
+
+func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft) (insertion, error) {
+	kind, err := kindOf(by)
+	if err != nil {
+		return 0, err
+	}
 	args, err := insertArguments(postgresDialect, d)
 	if err != nil {
 		return 0, err
 	}
+	statements := issuings[kind][d.Token.StoreID != uuid.Nil]
+	locked := []any{args[0], actorID(by)}
+	if d.Token.StoreID != uuid.Nil {
+		locked = append(locked, args[2])
+	}
 	var batch pgx.Batch
-	if d.Token.StoreID == uuid.Nil {
-		batch.Queue(lockAccount, args[0])
-		batch.Queue(insertAccountDraft, args...)
-	} else {
-		batch.Queue(lockStore, args[0], args[2])
-		batch.Queue(insertStoreDraft, args...)
-	}
+	batch.Queue(statements.lock, locked...)
+	batch.Queue(statements.insert, append(args, guardValues(by)...)...)
 	results := p.pool.SendBatch(ctx, &batch)
-	var owner key
-	if err := results.QueryRow().Scan(&owner); errors.Is(err, pgx.ErrNoRows) {
-		// The second statement fails on a foreign key, as it must.
-		_ = results.Close()
-		return ownerMissing, nil
-	} else if err != nil {
-		return 0, errors.Join(err, results.Close())
-	}
-	var kept int64
-	err = results.QueryRow().Scan(&kept)
+	outcome, err := insertOutcome(results)
 	// What closing reports is whether the transaction was committed.
-	if err := errors.Join(err, results.Close()); err != nil {
-		return 0, err
+	if closed := results.Close(); outcome != ownerMissing {
+		err = errors.Join(err, closed)
 	}
-	if kept == 0 {
+	return outcome, err
+}
+
+// insertOutcome reads what became of both statements. Where there is no owner to
+// lock, the second one fails on a foreign key, unless it refuses the actor.
+func insertOutcome(results pgx.BatchResults) (insertion, error) {
+	var owner key
+	lockErr := results.QueryRow().Scan(&owner)
+	if lockErr != nil && !errors.Is(lockErr, pgx.ErrNoRows) {
+		return 0, lockErr
+	}
+	var actors, kept int64
+	err := results.QueryRow().Scan(&actors, &kept)
+	switch {
+	case err == nil && actors == 0:
+		return actorRefused, nil
+	case lockErr != nil:
+		return ownerMissing, nil
+	case err != nil:
+		return 0, err
+	case kept == 0:
 		return limitReached, nil
 	}
 	return inserted, nil
 }
 
-// Revoking takes one statement, and so one round trip and no transaction of
-// several. It locks the tokens in the order of their ids, lest two revocations
-// of the same tokens wait for each other, and ends those that are live if all
-// that were asked for are there. It answers with the ones that are.
+// Revoking takes one round trip, too: two statements that run as one
+// transaction. The first locks the actor's row. The second locks the tokens in
+// the order of their ids, lest two revocations of the same tokens wait for each
+// other, and against those who act by them. It judges the actor again, and ends
+// the tokens that are live if all that were asked for are there. It answers with
+// the ones that are.
+//
+// Two tokens that revoke each other must not wait for each other either: an
+// actor that is not before all of the tokens locks its row with theirs.
 //
 // The list of ids is a subquery, whose length the planner does not look at:
 // otherwise it would plan anew for each list, which takes longer than to run
 // the plan.
-const revokeTokens = `WITH asked AS MATERIALIZED (
+const revokeTokens = `, asked AS MATERIALIZED (
 		SELECT id, name, revoked_at IS NULL AS live FROM api_tokens
 		WHERE account_id = $1 AND id = ANY ((SELECT $2::uuid[])::uuid[]) AND ($3::uuid[] IS NULL OR store_id = ANY ($3))
-		ORDER BY id FOR NO KEY UPDATE
+			AND EXISTS (SELECT FROM actor)
+		ORDER BY id FOR UPDATE
 	), ended AS (
 		UPDATE api_tokens AS t
 		SET revoked_at = $4, revoked_by_kind = $5, revoked_by_id = $6, revoked_by_name = $7, revocation_reason = $8
@@ -87,9 +178,28 @@ const revokeTokens = `WITH asked AS MATERIALIZED (
 		FROM ended JOIN unnest($2, $18::uuid[]) AS e (token_id, id) ON e.token_id = ended.id
 	), told AS (
 		INSERT INTO changes (account_id, concerned_id) SELECT $1, $19::uuid WHERE EXISTS (SELECT FROM ended)
-	) SELECT id FROM asked`
+	) SELECT NULL FROM actor UNION ALL SELECT id FROM asked`
 
-func (p *postgres) revokeTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
+// revokeParameters is how many parameters revokeTokens has before the guard's.
+const revokeParameters = 19
+
+// revocations are the statements by the kind of the actor's credential.
+var revocations = func() map[auth.CredentialKind]string {
+	all := map[auth.CredentialKind]string{}
+	for kind := range actorRows {
+		all[kind] = `WITH actor AS MATERIALIZED (` + guardFor(kind, revokeParameters+1) + `)` + revokeTokens
+	}
+	return all
+}()
+
+const lockActorAmong = `SELECT t.id FROM accounts AS a, api_tokens AS t
+	WHERE a.id = $1 AND t.account_id = $1 AND t.id = ANY ($2::uuid[]) ORDER BY t.id FOR KEY SHARE OF a FOR UPDATE OF t`
+
+func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) ([]uuid.UUID, error) {
+	kind, err := kindOf(by)
+	if err != nil {
+		return nil, err
+	}
 	details, err := encodeDetails(e.Event.Details)
 	if err != nil {
 		return nil, err
@@ -99,18 +209,66 @@ func (p *postgres) revokeTokens(ctx context.Context, e token.Ending) ([]uuid.UUI
 		only = pgIDs(e.OnlyStores)
 	}
 	r, event := e.Revocation, e.Event
-	rows, err := p.pool.Query(ctx, revokeTokens, pgID(e.AccountID), pgIDs(e.IDs), only,
+	args := []any{
+		pgID(e.AccountID), pgIDs(e.IDs), only,
 		r.At.UTC(), string(r.By.Kind), pgID(r.By.ID), r.By.Name, r.Reason,
 		event.At.UTC(), string(event.Actor.Kind), pgID(event.Actor.ID), event.Actor.Name, string(event.Action), string(audit.TargetAPIToken),
-		event.IP, event.RequestID, details, newIDs(len(e.IDs)), pgID(concernedBy(e)))
-	if err != nil {
-		return nil, err
+		event.IP, event.RequestID, details, newIDs(len(e.IDs)), pgID(concernedBy(e)),
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	var batch pgx.Batch
+	queueActorLock(&batch, kind, by, e.IDs)
+	batch.Queue(revocations[kind], append(args, guardValues(by)...)...)
+	found, err := collectFound(p.pool.SendBatch(ctx, &batch), batch.Len())
 	if err != nil {
 		return nil, err
 	}
 	return missing(e.IDs, found), nil
+}
+
+// queueActorLock locks the actor's row, with the tokens where their order asks
+// for that.
+func queueActorLock(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, tokens []uuid.UUID) {
+	row := actorRows[kind]
+	before, _ := around(by.ID, tokens)
+	switch {
+	case row.table == "":
+	case row.table == "api_tokens" && len(before) > 0:
+		batch.Queue(lockActorAmong, pgID(by.AccountID), pgIDs(append([]uuid.UUID{by.ID}, tokens...)))
+	default:
+		batch.Queue(lockActor(row, row.account, ""), pgID(by.AccountID), actorID(by))
+	}
+}
+
+// collectFound reads the answer of the last of several statements: a null for
+// the actor, and the ids that were found.
+func collectFound(results pgx.BatchResults, statements int) ([]uuid.UUID, error) {
+	for range statements - 1 {
+		if _, err := results.Exec(); err != nil {
+			return nil, errors.Join(err, results.Close())
+		}
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, errors.Join(err, results.Close())
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.NullUUID])
+	// What closing reports is whether the transaction was committed.
+	if err := errors.Join(err, results.Close()); err != nil {
+		return nil, err
+	}
+	var ids []uuid.UUID
+	refused := true
+	for _, id := range found {
+		if !id.Valid {
+			refused = false
+			continue
+		}
+		ids = append(ids, id.UUID)
+	}
+	if refused {
+		return nil, errActorRefused
+	}
+	return ids, nil
 }
 
 // newIDs returns n fresh ids, in their order.

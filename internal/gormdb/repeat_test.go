@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gateway"
@@ -49,10 +50,10 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 				return user.SessionSelection{AccountID: s.AccountID}
 			}), "", []uuid.UUID{w.Account.ID}},
 			{"a password", func(db *gormdb.DB) error {
-				return db.SignIn().SetPassword(t.Context(), signin.NewPassword{UserID: w.Owner.ID, Hash: "hash", At: noon, Ended: endedEvent})
+				return db.SignIn().SetPassword(t.Context(), auth.NoActor("a test"), signin.NewPassword{UserID: w.Owner.ID, Hash: "hash", At: noon, Ended: endedEvent})
 			}, "", []uuid.UUID{w.Owner.ID}},
 			{"a removal", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), w.Account.ID, func(c offboard.Change) error {
+				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(c offboard.Change) error {
 					members, err := c.Members(t.Context(), []uuid.UUID{leaver.ID})
 					if err != nil || len(members) == 0 {
 						return err
@@ -61,12 +62,12 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 				})
 			}, "", []uuid.UUID{w.Account.ID}},
 			{"a removal of a user who is not there", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), w.Account.ID, func(offboard.Change) error {
+				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(offboard.Change) error {
 					return fault.Errorf(fault.NotFound, "There is no such user.")
 				})
 			}, fault.NotFound, []uuid.UUID{w.Account.ID}},
-			{"a gateway's key", func(db *gormdb.DB) error { return db.Gateways().Delete(t.Context(), key.ID) }, fault.NotFound, []uuid.UUID{uuid.Nil}},
-			{"a legacy API account", func(db *gormdb.DB) error { return db.Legacy().Delete(t.Context(), old, gone) }, fault.NotFound, []uuid.UUID{w.Account.ID}},
+			{"a gateway's key", func(db *gormdb.DB) error { return db.Gateways().Delete(t.Context(), auth.NoActor("a test"), key.ID) }, fault.NotFound, []uuid.UUID{uuid.Nil}},
+			{"a legacy API account", func(db *gormdb.DB) error { return db.Legacy().Delete(t.Context(), auth.NoActor("a test"), old, gone) }, fault.NotFound, []uuid.UUID{w.Account.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				if err := tc.end(first); err != nil && tc.again == "" {
@@ -91,7 +92,7 @@ func endSessionsBy(t *testing.T, db *gormdb.DB, w dbtest.World, by func(user.Ses
 	t.Helper()
 	s, _ := startSession(t, db, w, w.Owner)
 	return func(db *gormdb.DB) error {
-		_, err := db.Users().EndSessions(t.Context(), by(s), noon, endedEvent)
+		_, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"), by(s), noon, endedEvent)
 		return err
 	}
 }
@@ -101,7 +102,7 @@ func gatewayKey(t *testing.T, db *gormdb.DB) gateway.Key {
 	t.Helper()
 	value := newSecret(secret.GatewayKey)
 	k := gateway.Key{ID: uuid.Must(uuid.NewV7()), Name: "gateway", Hint: value.Hint(), CreatedAt: noon}
-	if err := db.Gateways().Insert(t.Context(), k, keys.Digest(value)); err != nil {
+	if err := db.Gateways().Insert(t.Context(), auth.NoActor("a test"), k, keys.Digest(value)); err != nil {
 		t.Fatal(err)
 	}
 	return k

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
@@ -68,7 +69,7 @@ func TestRevoke(t *testing.T) {
 		t.Run("again, with one more", func(t *testing.T) {
 			again := ending(idsOf([]token.Token{a, c}), a)
 			again.Revocation.At, again.Revocation.Reason = later(time.Hour), "again"
-			unknown, err := db.Tokens().Revoke(t.Context(), again)
+			unknown, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), again)
 			if err != nil || len(unknown) > 0 {
 				t.Fatal(unknown, err)
 			}
@@ -129,7 +130,7 @@ func TestRevokeAllOrNone(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				e := ending(tc.ids, here)
 				e.OnlyStores = tc.only
-				unknown, err := db.Tokens().Revoke(t.Context(), e)
+				unknown, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), e)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -155,7 +156,7 @@ func TestRevokeFailsWhole(t *testing.T) {
 		const once = "CREATE UNIQUE INDEX once ON audit_events (account_id) WHERE action = 'api_token.revoked'"
 		dbtest.Exec(t, url, once, once)
 		for range 3 {
-			_, err := db.Tokens().Revoke(t.Context(), ending(idsOf([]token.Token{a, b}), a))
+			_, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf([]token.Token{a, b}), a))
 			mustBe(t, err, "CONFLICT")
 		}
 		for _, each := range []token.Token{a, b} {
@@ -186,7 +187,7 @@ func TestRevokeAtOnce(t *testing.T) {
 				ids = newestFirst(ids)
 			}
 			group.Go(func() error {
-				_, err := handles[i%3].Tokens().Revoke(t.Context(), ending(ids, made[0]))
+				_, err := handles[i%3].Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(ids, made[0]))
 				return err
 			})
 		}

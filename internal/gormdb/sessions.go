@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
@@ -35,12 +36,12 @@ type sessionRow struct {
 func (sessionRow) TableName() string { return "sessions" }
 
 // StartSession keeps a session.
-func (u users) StartSession(ctx context.Context, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
+func (u users) StartSession(ctx context.Context, by auth.Actor, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
 	event, err := newEventRow(e)
 	if err != nil {
 		return err
 	}
-	err = u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error { return startSession(tx, s, digest, event) })
+	err = u.write(ctx, by, held{}, func(tx *gorm.DB) error { return startSession(tx, s, digest, event) })
 	return failed(ctx, "keep session", err)
 }
 
@@ -132,10 +133,10 @@ func (u users) Sessions(ctx context.Context, which user.SessionSelection, at tim
 
 // EndSessions ends the sessions of a selection, and returns those that were
 // live.
-func (u users) EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
 	var ended []user.Session
 	var concerned []uuid.UUID
-	err := u.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err := u.write(ctx, by, held{person: which.UserID}, func(tx *gorm.DB) error {
 		var err error
 		if ended, err = endSessions(tx, picked(which), at, event); err != nil {
 			return err
@@ -174,6 +175,12 @@ func liveAt(sessions []user.Session, at time.Time) []user.Session {
 // live; it has no event. Who holds the transaction announces their accounts in
 // it, and tells of them after it.
 func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+	// In the order of their ids, and against those who act by them.
+	var locked []uuid.UUID
+	lock := tx.Table("sessions").Clauses(clause.Locking{Strength: "UPDATE"}).Where(c.sql, c.args...)
+	if err := lock.Order("id").Pluck("id", &locked).Error; err != nil {
+		return nil, err
+	}
 	args := append([]any{instant{at}}, c.args...)
 	ended, err := sessionsOf(tx.Raw("UPDATE sessions SET ended_at = ? WHERE "+c.sql+" RETURNING "+sessionColumns, args...))
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -61,7 +62,7 @@ func TestEndSessions(t *testing.T) {
 		}
 		end := func(which user.SessionSelection) []user.Session {
 			t.Helper()
-			all, err := db.Users().EndSessions(t.Context(), which, noon, endedEvent)
+			all, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"), which, noon, endedEvent)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +75,7 @@ func TestEndSessions(t *testing.T) {
 		}
 
 		none := user.SessionSelection{IDs: []uuid.UUID{first.ID, uuid.New()}}
-		_, err := db.Users().EndSessions(t.Context(), none, noon, endedEvent)
+		_, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"), none, noon, endedEvent)
 		mustBe(t, err, fault.NotFound)
 		if ended(t, db, a) || len(r.take()) > 0 {
 			t.Error("one of two was ended, though the other is unknown")
@@ -113,17 +114,17 @@ func TestEndExpiredSessions(t *testing.T) {
 		late := later(2 * time.Hour)
 		for name, end := range map[string]func(user.Session) error{
 			"by a selection": func(s user.Session) error {
-				gone, err := db.Users().EndSessions(t.Context(), user.SessionSelection{UserID: s.UserID}, late, endedEvent)
+				gone, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"), user.SessionSelection{UserID: s.UserID}, late, endedEvent)
 				if len(gone) > 0 {
 					t.Errorf("returned %+v", gone)
 				}
 				return err
 			},
 			"with a person's other ones": func(s user.Session) error {
-				return db.SignIn().SetPassword(t.Context(), signin.NewPassword{UserID: s.UserID, Hash: "hash", At: late, Ended: endedEvent})
+				return db.SignIn().SetPassword(t.Context(), auth.NoActor("a test"), signin.NewPassword{UserID: s.UserID, Hash: "hash", At: late, Ended: endedEvent})
 			},
 			"with the person's place": func(s user.Session) error {
-				return db.Offboard().Change(t.Context(), w.Account.ID, func(c offboard.Change) error {
+				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(c offboard.Change) error {
 					return c.EndSessions(t.Context(), []uuid.UUID{s.UserID}, late, endedEvent)
 				})
 			},
@@ -158,7 +159,7 @@ func TestFeedHearsOfEndedSessions(t *testing.T) {
 		l := listen(t, here)
 		within(t, 5*time.Second, "hearing", l.Hearing)
 		forgets := l.forgets.Load()
-		if _, err := there.Users().EndSessions(t.Context(), user.SessionSelection{IDs: []uuid.UUID{s.ID}}, noon, endedEvent); err != nil {
+		if _, err := there.Users().EndSessions(t.Context(), auth.NoActor("a test"), user.SessionSelection{IDs: []uuid.UUID{s.ID}}, noon, endedEvent); err != nil {
 			t.Fatal(err)
 		}
 		within(t, lease, "the end", func() bool { return l.hears(w.Account.ID, forgets) })

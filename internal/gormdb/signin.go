@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
@@ -73,8 +74,8 @@ func (s signIns) Accounts(ctx context.Context, userID uuid.UUID) ([]signin.Membe
 }
 
 // SetPassword replaces a person's password.
-func (s signIns) SetPassword(ctx context.Context, p signin.NewPassword) error {
-	return s.endingSessions(ctx, "keep a password", p.UserID, func(tx *gorm.DB) ([]user.Session, error) {
+func (s signIns) SetPassword(ctx context.Context, by auth.Actor, p signin.NewPassword) error {
+	return s.endingSessions(ctx, by, "keep a password", p.UserID, func(tx *gorm.DB) ([]user.Session, error) {
 		// Whoever takes the link away sets the password; others come too late.
 		if p.Link != uuid.Nil {
 			if used := tx.Delete(&linkRow{}, "id = ?", p.Link); used.Error != nil || used.RowsAffected == 0 {
@@ -134,7 +135,7 @@ func recordAll(tx *gorm.DB, events []audit.Event) error {
 }
 
 // Begin keeps a session, and ends the one that it replaces.
-func (s signIns) Begin(ctx context.Context, n signin.NewSession) error {
+func (s signIns) Begin(ctx context.Context, by auth.Actor, n signin.NewSession) error {
 	event, err := newEventRow(n.Started)
 	if err != nil {
 		return err
@@ -143,7 +144,7 @@ func (s signIns) Begin(ctx context.Context, n signin.NewSession) error {
 	if n.Grounds.Session != uuid.Nil {
 		concerned = n.UserID
 	}
-	return s.endingSessions(ctx, "begin a session", concerned, func(tx *gorm.DB) ([]user.Session, error) {
+	return s.endingSessions(ctx, by, "begin a session", concerned, func(tx *gorm.DB) ([]user.Session, error) {
 		if err := hold(tx, n.Grounds); err != nil {
 			return nil, err
 		}
@@ -163,9 +164,9 @@ func (s signIns) Begin(ctx context.Context, n signin.NewSession) error {
 // endingSessions runs a transaction that ends sessions of a user, and tells of
 // them. The user is told of whatever was left to end, since another replica may
 // have ended the rest a moment ago, unheard by this one; a zero userID is not.
-func (s signIns) endingSessions(ctx context.Context, doing string, userID uuid.UUID, work func(*gorm.DB) ([]user.Session, error)) error {
+func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string, userID uuid.UUID, work func(*gorm.DB) ([]user.Session, error)) error {
 	var ended []user.Session
-	err := s.engine.writer(ctx).Transaction(func(tx *gorm.DB) (err error) {
+	err := s.write(ctx, by, held{person: userID}, func(tx *gorm.DB) (err error) {
 		if ended, err = work(tx); err != nil {
 			return err
 		}

@@ -7,12 +7,13 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/oauth"
 )
 
 // insertGrant is a transaction of several statements: it is SQLite's one writer
 // for as long as it takes.
-func (s *sqlite) insertGrant(ctx context.Context, d oauth.Draft) (outcome insertion, err error) {
+func (s *sqlite) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) (outcome insertion, err error) {
 	event, err := newEventRow(d.Event)
 	if err != nil {
 		return 0, err
@@ -21,7 +22,7 @@ func (s *sqlite) insertGrant(ctx context.Context, d oauth.Draft) (outcome insert
 		AccountID: d.AccountID, APITokenID: d.TokenID, ID: d.ID, Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key),
 		Hint: d.Hint, Scopes: d.Scopes.String(), CreatedAt: instant{d.CreatedAt}, ExpiresAt: instant{d.ExpiresAt},
 	}
-	err = s.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	err = write(ctx, s, by, held{}, func(tx *gorm.DB) error {
 		if err := pruneGrants(tx, d.AccountID, d.CreatedAt); err != nil {
 			return err
 		}

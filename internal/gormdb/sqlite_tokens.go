@@ -10,10 +10,11 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/token"
 )
 
-func (s *sqlite) insertToken(ctx context.Context, d token.Draft) (outcome insertion, err error) {
+func (s *sqlite) insertToken(ctx context.Context, by auth.Actor, d token.Draft) (outcome insertion, err error) {
 	args, err := insertArguments(sqliteDialect, d)
 	if err != nil {
 		return 0, err
@@ -22,7 +23,9 @@ func (s *sqlite) insertToken(ctx context.Context, d token.Draft) (outcome insert
 	if err != nil {
 		return 0, err
 	}
-	outcome, err = s.insertIn(ctx, tx, d, args)
+	if err = mayStill(ctx, sqliteDialect, tx, by); err == nil {
+		outcome, err = s.insertIn(ctx, tx, d, args)
+	}
 	if err != nil || outcome != inserted {
 		return outcome, errors.Join(err, tx.Rollback())
 	}
@@ -61,8 +64,8 @@ func (s *sqlite) insertIn(ctx context.Context, tx *sql.Tx, d token.Draft, args [
 	return inserted, nil
 }
 
-func (s *sqlite) revokeTokens(ctx context.Context, e token.Ending) (unknown []uuid.UUID, err error) {
-	err = s.writer(ctx).Transaction(func(tx *gorm.DB) error {
+func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error) {
+	err = write(ctx, s, by, held{}, func(tx *gorm.DB) error {
 		asked, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
 			return err
@@ -86,6 +89,9 @@ func (s *sqlite) revokeTokens(ctx context.Context, e token.Ending) (unknown []uu
 	return unknown, err
 }
 
+// noting is the actor of last uses, which are noted after the requests.
+var noting = auth.NoActor("last uses are noted")
+
 // keepUses hands each batch over as one value: the driver looks a parameter up
 // by walking along all of them, which thousands would make slow.
 func (s *sqlite) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
@@ -97,7 +103,7 @@ func (s *sqlite) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
 	if err != nil {
 		return err
 	}
-	return s.writer(ctx).Transaction(func(tx *gorm.DB) error {
+	return write(ctx, s, noting, held{}, func(tx *gorm.DB) error {
 		if err := tx.Exec(`UPDATE api_tokens AS t SET last_used_at = u.at, last_used_ip = u.ip `+fromUses+
 			`WHERE t.account_id = u.account_id AND t.id = u.token_id AND (t.last_used_at IS NULL OR t.last_used_at < u.at)`, tokens).Error; err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -36,7 +37,7 @@ func TestStoppedInATransaction(t *testing.T) {
 			stopped, goOn, changed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 			here := dbtest.OpenWith(t, gormdb.Config{URL: url, FeedURL: direct})
 			go func() {
-				changed <- here.Tokens().Change(context.Background(), made.AccountID, made.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
+				changed <- here.Tokens().Change(context.Background(), auth.NoActor("a test"), made.AccountID, made.ID, func(token.Token, []token.AccessToken) (token.Change, error) {
 					close(stopped)
 					<-goOn
 					renamed := made
@@ -77,7 +78,7 @@ func TestStoppedWhileGranting(t *testing.T) {
 			clients.Go(func() {
 				for ctx.Err() == nil {
 					d, _ := grantDraft(made, time.Now(), 1_000_000)
-					if err := here.Grants().Grant(ctx, d); err != nil && ctx.Err() == nil && fault.KindOf(err) != fault.NotFound {
+					if err := here.Grants().Grant(ctx, auth.NoActor("a test"), d); err != nil && ctx.Err() == nil && fault.KindOf(err) != fault.NotFound {
 						t.Error(err)
 						return
 					}
@@ -115,7 +116,7 @@ func TestLookUpsWaitForNoWriter(t *testing.T) {
 	granted := make(chan error, writers)
 	for range writers {
 		d, _ := grantDraft(made, time.Now(), writers)
-		go func() { granted <- db.Grants().Grant(t.Context(), d) }()
+		go func() { granted <- db.Grants().Grant(t.Context(), auth.NoActor("a test"), d) }()
 	}
 	observer := connect(t, url)
 	within(t, 10*time.Second, "every connection that writes waits for the row", func() bool {

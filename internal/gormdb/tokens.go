@@ -2,12 +2,13 @@ package gormdb
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/oauth"
 	"latchkey/internal/page"
@@ -27,16 +28,16 @@ func (db *DB) Tokens() token.Repository { return tokens{db} }
 type tokenWriter interface {
 	// insertToken keeps the draft if its owner is there and has fewer than
 	// MaxLive live tokens, and says which of that was so.
-	insertToken(ctx context.Context, d token.Draft) (insertion, error)
+	insertToken(ctx context.Context, by auth.Actor, d token.Draft) (insertion, error)
 	// revokeTokens does the work of token.Repository.Revoke.
-	revokeTokens(ctx context.Context, e token.Ending) (unknown []uuid.UUID, err error)
+	revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error)
 	// keepUses keeps one batch of uses: those of API tokens, each of another,
 	// and those of access tokens, each of another. All are ordered by their keys.
 	// A use without an access token has none to be kept of it.
 	keepUses(ctx context.Context, ofTokens, ofAccess []use) error
 	// insertGrant keeps a granted access token and its event if the API token is
 	// not revoked and has room for it, and deletes some that ended.
-	insertGrant(ctx context.Context, d oauth.Draft) (insertion, error)
+	insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) (insertion, error)
 	// keepLegacyUses keeps one batch of uses of legacy API accounts, each of
 	// another.
 	keepLegacyUses(ctx context.Context, list []use) error
@@ -49,14 +50,19 @@ const (
 	inserted insertion = iota
 	ownerMissing
 	limitReached
+	// actorRefused: mayStill says why.
+	actorRefused
 )
 
 // Insert keeps a draft within its owner's limit.
-func (t tokens) Insert(ctx context.Context, d token.Draft) error {
-	outcome, err := t.engine.insertToken(ctx, d)
+func (t tokens) Insert(ctx context.Context, by auth.Actor, d token.Draft) error {
+	outcome, err := t.engine.insertToken(ctx, by, d)
+	t.stale(by, err)
 	switch {
 	case err != nil:
 		return failed(ctx, "keep API token", err)
+	case outcome == actorRefused:
+		return t.refused(ctx, by)
 	case outcome == ownerMissing:
 		return noOwner(d.Token)
 	case outcome == limitReached:
@@ -81,8 +87,11 @@ func placeOf(t token.Token) string {
 }
 
 // Revoke ends tokens, all or none.
-func (t tokens) Revoke(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
-	unknown, err := t.engine.revokeTokens(ctx, e)
+func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) ([]uuid.UUID, error) {
+	unknown, err := t.engine.revokeTokens(ctx, by, e)
+	if errors.Is(err, errActorRefused) {
+		err = t.refused(ctx, by)
+	}
 	if len(unknown) == 0 {
 		// A repeat of what another replica did may reach this one before the
 		// feed does, so this is told even when nothing was left to change.
@@ -102,9 +111,9 @@ func concernedBy(e token.Ending) uuid.UUID {
 }
 
 // Change lets decide change a token that no other writer can reach meanwhile.
-func (t tokens) Change(ctx context.Context, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
-	err := t.engine.writer(ctx).Transaction(func(tx *gorm.DB) error {
-		locked, existing, err := lockToken(tx, accountID, id)
+func (t tokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
+	err := t.write(ctx, by, held{tokensOf: accountID, tokens: []uuid.UUID{id}}, func(tx *gorm.DB) error {
+		locked, existing, err := tokenToChange(tx, accountID, id)
 		if err != nil {
 			return err
 		}
@@ -121,15 +130,9 @@ func (t tokens) Change(ctx context.Context, accountID, id uuid.UUID, decide func
 	return failed(ctx, "change API token", err)
 }
 
-// lockToken reads a token and those of its access tokens that were not ended.
-// On SQLite the transaction itself keeps other writers out.
-func lockToken(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.AccessToken, error) {
-	var held []uuid.UUID
-	lock := clause.Locking{Strength: "NO KEY UPDATE"}
-	err := tx.Table("api_tokens").Clauses(lock).Where("account_id = ? AND id = ?", accountID, id).Pluck("id", &held).Error
-	if err != nil {
-		return token.Token{}, nil, err
-	}
+// tokenToChange reads a token that is locked, and those of its access tokens
+// that were not ended.
+func tokenToChange(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.AccessToken, error) {
 	t, err := oneToken(tx, accountID, id)
 	if err != nil {
 		return token.Token{}, nil, err

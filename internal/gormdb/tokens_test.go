@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -58,7 +59,7 @@ func TestInsertedTokensAreAsTheyWere(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				d, _ := draft(w, tc.store, tc.edit)
-				if err := db.Tokens().Insert(t.Context(), d); err != nil {
+				if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
 					t.Fatal(err)
 				}
 				got, err := db.Tokens().Token(t.Context(), w.Account.ID, d.Token.ID)
@@ -86,7 +87,7 @@ func TestInsertIsWholeOrNotAtAll(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		other := dbtest.Seed{}.Make(t, db)
 		kept, _ := draft(w, w.Stores[0].ID)
-		if err := db.Tokens().Insert(t.Context(), kept); err != nil {
+		if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), kept); err != nil {
 			t.Fatal(err)
 		}
 		for _, tc := range []struct {
@@ -105,7 +106,7 @@ func TestInsertIsWholeOrNotAtAll(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				d, _ := draft(w, w.Stores[0].ID)
 				tc.edit(&d)
-				mustBe(t, db.Tokens().Insert(t.Context(), d), tc.want)
+				mustBe(t, db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d), tc.want)
 				_, err := db.Tokens().Token(t.Context(), d.Token.AccountID, d.Token.ID)
 				mustBe(t, err, fault.NotFound)
 				if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{}); err != nil || n != 1 {

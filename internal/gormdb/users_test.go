@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -125,7 +126,7 @@ func startSession(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User) (use
 		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
 		Action: audit.SessionStarted, Target: audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: u.Email},
 	}
-	if err := db.Users().StartSession(t.Context(), s, keys.Digest(value), e); err != nil {
+	if err := db.Users().StartSession(t.Context(), auth.NoActor("a test"), s, keys.Digest(value), e); err != nil {
 		t.Fatal(err)
 	}
 	return s, value
@@ -147,7 +148,7 @@ func TestStartSession(t *testing.T) {
 			again := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: w.Owner.ID, CreatedAt: noon, ExpiresAt: noon}
 			e := events.Items[0].Node
 			e.ID = uuid.Must(uuid.NewV7())
-			mustBe(t, db.Users().StartSession(t.Context(), again, keys.Digest(value), e), fault.Conflict)
+			mustBe(t, db.Users().StartSession(t.Context(), auth.NoActor("a test"), again, keys.Digest(value), e), fault.Conflict)
 			if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{}); err != nil || n != 1 {
 				t.Errorf("%d events, %v", n, err)
 			}

@@ -34,7 +34,7 @@ type desk struct{ from []string }
 
 func (d *desk) Look(_ context.Context, presented string, origin auth.Origin) (*access.Record, error) {
 	d.from = append(d.from, origin.IP.String())
-	p := auth.Principal{Kind: auth.APIToken, ID: tokenID, AccountID: acme, Scopes: scope.NewSet("store_cart", "store_v2_products_read_only")}
+	p := auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, AccountID: acme, Scopes: scope.NewSet("store_cart", "store_v2_products_read_only")}
 	r := &access.Record{ScopeText: p.Scopes.String(), AccountText: acme.String(), IDText: tokenID.String()}
 	switch presented {
 	case "account":

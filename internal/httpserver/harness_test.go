@@ -39,9 +39,9 @@ type verifier struct{ httpserver.Verifier }
 func (verifier) Look(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
 	switch presented {
 	case goodToken:
-		return &access.Record{Principal: auth.Principal{Kind: auth.APIToken, ID: tokenID, Name: "secret name"}}, nil
+		return &access.Record{Principal: auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: "secret name"}}, nil
 	case secondToken:
-		return &access.Record{Principal: auth.Principal{Kind: auth.APIToken, ID: uuid.Max}}, nil
+		return &access.Record{Principal: auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.Max}}, nil
 	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
 	}

@@ -32,11 +32,11 @@ var storeAccount = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
 // records are what the verifier of these tests knows of tokens.
 func records() map[string]*access.Record {
 	issued := time.Unix(1_700_000_000, 0)
-	token := auth.Principal{Kind: auth.APIToken, ID: tokenID, Name: "secret name", AccountID: storeAccount}
+	token := auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: "secret name", AccountID: storeAccount}
 	ofStore, confined := token, token
 	ofStore.StoreID, ofStore.ExpiresAt = uuid.Max, issued.Add(time.Hour)
 	confined.AllowedIPRanges = prefixes("203.0.113.0/24")
-	person := auth.Principal{Kind: auth.Session, ID: tokenID, Name: "o\"wner@acme.example", AccountID: storeAccount, ExpiresAt: issued.Add(time.Minute)}
+	person := auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: tokenID, Name: "o\"wner@acme.example", AccountID: storeAccount, ExpiresAt: issued.Add(time.Minute)}
 	browser := &access.Record{Principal: person, Method: "password"}
 	id, account := tokenID.String(), storeAccount.String()
 	return map[string]*access.Record{
@@ -116,7 +116,7 @@ func (c *clients) Authenticate(ctx context.Context, id string, presented secret.
 	if id != clientID || presented.Reveal() != c.secret.Reveal() {
 		return nil, fault.Errorf(fault.Unauthenticated, "refused").Because(&oauth.Refusal{Reason: oauth.ReasonUnknown})
 	}
-	return &auth.Principal{Kind: auth.APIToken, ID: tokenID, AccountID: storeAccount, Origin: from}, nil
+	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, AccountID: storeAccount, Origin: from}, nil
 }
 
 func (c *clients) Grant(_ context.Context, client *auth.Principal, asked string) (oauth.Granted, error) {

@@ -43,14 +43,14 @@ type Account struct {
 type Repository interface {
 	// Insert keeps a. It returns fault.Conflict for a user name that the store
 	// has already.
-	Insert(ctx context.Context, a Account, e audit.Event) error
+	Insert(ctx context.Context, by auth.Actor, a Account, e audit.Event) error
 	// List returns those of an account, by store and then name.
 	List(ctx context.Context, accountID uuid.UUID) ([]Account, error)
 	// Find returns one. It returns fault.NotFound when the account has none
 	// with the id.
 	Find(ctx context.Context, accountID, id uuid.UUID) (Account, error)
 	// Delete ends one at once. It returns fault.NotFound as Find does.
-	Delete(ctx context.Context, a Account, e audit.Event) error
+	Delete(ctx context.Context, by auth.Actor, a Account, e audit.Event) error
 }
 
 // Service makes, lists and ends legacy API accounts. Only the operator may:
@@ -96,7 +96,7 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, store account.
 		return Account{}, "", err
 	}
 	a := New(store, username, s.keys.DigestBasic(presented), s.moment())
-	if err := s.repo.Insert(ctx, a, s.event(by, audit.LegacyAccountCreated, a)); err != nil {
+	if err := s.repo.Insert(ctx, by.Actor(), a, s.event(by, audit.LegacyAccountCreated, a)); err != nil {
 		return Account{}, "", err
 	}
 	return a, token, nil
@@ -139,7 +139,7 @@ func (s *Service) Delete(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	if err != nil {
 		return Account{}, err
 	}
-	return a, s.repo.Delete(ctx, a, s.event(by, audit.LegacyAccountDeleted, a))
+	return a, s.repo.Delete(ctx, by.Actor(), a, s.event(by, audit.LegacyAccountDeleted, a))
 }
 
 // ErrNoAccount is the answer to ids of legacy API accounts that there are not.

@@ -287,7 +287,7 @@ func TestChangesAreHeard(t *testing.T) {
 }
 
 func TestOperatorOnly(t *testing.T) {
-	_, err := manifest.NewService(nil, nil, time.Now).Apply(t.Context(), &auth.Principal{Kind: auth.Session}, manifest.Manifest{}, false)
+	_, err := manifest.NewService(nil, nil, time.Now).Apply(t.Context(), &auth.Principal{NoCredential: "a test", Kind: auth.Session}, manifest.Manifest{}, false)
 	if fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("got %v", err)
 	}

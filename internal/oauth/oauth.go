@@ -68,7 +68,8 @@ type Ending struct {
 
 // Repository keeps granted access tokens. Its writes take effect as a whole
 // or not at all, and are durable and heard by every verifier of this process
-// when they return.
+// when they return. They return fault.Unauthenticated where the actor's
+// credential does not work any more, and fault.Conflict where its rights changed.
 type Repository interface {
 	// Client finds a client by its id, with one query on a unique index. It
 	// returns fault.NotFound when there is none.
@@ -77,13 +78,13 @@ type Repository interface {
 	// API token live at its creation, and forgets some of the account's that
 	// ended. It returns fault.LimitReached otherwise, and fault.NotFound when
 	// the API token is revoked.
-	Grant(ctx context.Context, d Draft) error
+	Grant(ctx context.Context, by auth.Actor, d Draft) error
 	// End ends the access token, at once by every server's clock, if it is the
 	// API token's and was not ended before. Its own date may have passed: by
 	// another server's clock it may not have. Otherwise it changes nothing,
 	// which is no error unless the access token is another API token's, whether
 	// it lives or not, and not yet forgotten: then it returns ErrAnothers.
-	End(ctx context.Context, e Ending) error
+	End(ctx context.Context, by auth.Actor, e Ending) error
 }
 
 // Granted is an access token as its client gets it, once.

@@ -73,7 +73,7 @@ func (s *Service) Authenticate(ctx context.Context, id string, presented secret.
 		return nil, refuse(why, p.ID)
 	}
 	p.Scopes = s.catalogue.Visible(p.Scopes, client.Features)
-	p.Origin = from
+	p.Origin, p.Credential.VerifiedAt = from, s.now()
 	return &p, nil
 }
 
@@ -134,16 +134,13 @@ func (s *Service) Grant(ctx context.Context, client *auth.Principal, asked strin
 	if err != nil {
 		return Granted{}, err
 	}
-	err = s.repo.Grant(ctx, Draft{
+	err = s.repo.Grant(ctx, client.Actor(), Draft{
 		AccountID: client.AccountID, TokenID: client.ID, ID: uuid.Must(uuid.NewV7()),
 		Digest: s.keys.Digest(value), Hint: value.Hint(), Scopes: scopes, CreatedAt: now, ExpiresAt: ends, MaxLive: MaxLive,
 		Event: newEvent(client, audit.AccessTokenGranted, now, audit.Detail{Name: "hint", Value: value.Hint()},
 			audit.Detail{Name: "scopes", Value: scopes.String()}, audit.Detail{Name: "expiresAt", Value: ends.Format(time.RFC3339Nano)}),
 	})
-	if fault.KindOf(err) == fault.NotFound {
-		return Granted{}, refuse(ReasonRevoked, client.ID)
-	}
-	if err != nil {
+	if err := ended(err, client); err != nil {
 		return Granted{}, err
 	}
 	return Granted{AccessToken: value, Scopes: scopes, Lifetime: ends.Sub(now)}, nil
@@ -178,10 +175,21 @@ func (s *Service) Revoke(ctx context.Context, client *auth.Principal, presented 
 		return ErrAnothers() // nobody looks whether there is such a one
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
-	return s.repo.End(ctx, Ending{
+	err = s.repo.End(ctx, client.Actor(), Ending{
 		AccountID: client.AccountID, TokenID: client.ID, Kind: value.Kind(), Candidates: s.keys.Candidates(value), At: now,
 		Event: newEvent(client, audit.AccessTokenRevoked, now, audit.Detail{Name: "hint", Value: value.Hint()}),
 	})
+	return ended(err, client)
+}
+
+// ended makes the error of a client whose API token ended after Authenticate
+// the one that Authenticate returns for it.
+func ended(err error, client *auth.Principal) error {
+	switch fault.KindOf(err) {
+	case fault.NotFound, fault.Unauthenticated:
+		return refuse(ReasonRevoked, client.ID)
+	}
+	return err
 }
 
 // newEvent makes the audit event of what a client does to an access token of

@@ -36,6 +36,7 @@ func TestGrant(t *testing.T) {
 			durable, r := h.mustWork(issued.AccessToken), h.mustWork(g.AccessToken)
 			want := durable.Principal
 			want.Granted, want.ExpiresAt = true, now.Add(time.Hour)
+			want.Credential = auth.Credential{Kind: auth.GrantedAccessToken, ID: r.Principal.Credential.ID, Rights: want.Credential.Rights}
 			if got := r.Principal; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 				t.Errorf("the principal is\n%+v\nwant\n%+v", got, want)
 			}

@@ -57,7 +57,7 @@ func newHouse(t *testing.T, url string) *house {
 	t.Helper()
 	h := &house{t: t, url: url, db: dbtest.Open(t, url), clock: now}
 	h.world = dbtest.Seed{Features: []scope.Feature{scope.FeatureAutomatedBilling}}.Make(t, h.db)
-	h.owner = &auth.Principal{
+	h.owner = &auth.Principal{NoCredential: "a test",
 		Kind: auth.Session, ID: h.world.Owner.ID, Name: h.world.Owner.Email, AccountID: h.world.Account.ID, AccountOwner: true, Origin: home,
 	}
 	var err error

@@ -110,7 +110,7 @@ func TestRemoveRefuses(t *testing.T) {
 		stranger := dbtest.Seed{Users: 1}.Make(t, w.db).Users[1]
 		somebody := w.Users[2]
 		w.issue(t, somebody, "made")
-		clerk := &auth.Principal{Kind: auth.Session, ID: somebody.ID, AccountID: w.Account.ID, Places: []auth.Place{{StoreID: w.Stores[0].ID, May: auth.DeleteUsers}}}
+		clerk := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: somebody.ID, AccountID: w.Account.ID, Places: []auth.Place{{StoreID: w.Stores[0].ID, May: auth.DeleteUsers}}}
 		before := dbtest.Dump(t, w.url)
 		for _, c := range []struct {
 			name   string

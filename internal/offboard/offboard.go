@@ -39,7 +39,7 @@ type Repository interface {
 	// Change runs work on the account's people. It returns fault.NotFound when
 	// there is no such account, and what work returns. When it returns nil,
 	// every verifier of this process has heard of it.
-	Change(ctx context.Context, accountID uuid.UUID, work func(Change) error) error
+	Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
 }
 
 // Service provisions people and takes them out of accounts.
@@ -91,7 +91,7 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (Re
 		return Removed{}, err
 	}
 	var removed Removed
-	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
+	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
 		leavers, err := user.FindLeavers(ctx, c, []user.Whom{r.Whom})
 		if err != nil {
 			return err
@@ -249,7 +249,7 @@ func (s *Service) Provision(ctx context.Context, by *auth.Principal, req user.Pr
 
 func (s *Service) provision(ctx context.Context, by *auth.Principal, req user.ProvisionRequest) (Report, error) {
 	var r Report
-	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
+	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
 		now := s.moment()
 		plan, err := user.Plan(ctx, c, by, req, now)
 		if err != nil {
@@ -291,7 +291,7 @@ func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req Depro
 		return Report{}, err
 	}
 	var r Report
-	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
+	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
 		outcomes, leaving, err := user.PlanLeaving(ctx, c, by, req.Users)
 		if err != nil {
 			return err

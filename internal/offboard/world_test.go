@@ -65,18 +65,18 @@ func newWorld(t *testing.T, url string) *world {
 			names = append(names, p.Scope)
 		}
 	}
-	w.robot = &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "HR", AccountID: w.Account.ID, Scopes: scope.NewSet(names...)}
+	w.robot = &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "HR", AccountID: w.Account.ID, Scopes: scope.NewSet(names...)}
 	return w
 }
 
 // as is a session of somebody who may issue tokens.
 func (w *world) as(u user.User) *auth.Principal {
-	return &auth.Principal{Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: w.Account.ID, AccountOwner: true, Scopes: scope.NewSet(scope.AccountRead, scope.AccountUsersWrite)}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: w.Account.ID, AccountOwner: true, Scopes: scope.NewSet(scope.AccountRead, scope.AccountUsersWrite)}
 }
 
 // holding is a token with just those scopes.
 func (w *world) holding(scopes ...string) *auth.Principal {
-	return &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "Some", AccountID: w.Account.ID, Scopes: scope.NewSet(scopes...)}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "Some", AccountID: w.Account.ID, Scopes: scope.NewSet(scopes...)}
 }
 
 // issue makes a token of the account's as somebody.

@@ -25,7 +25,7 @@ type Repository interface {
 	// already, and reports whether it was new. Of any number of calls for one
 	// form, in however many processes, one gets that it was. It forgets forms
 	// that were sent before the moment forget.
-	Claim(ctx context.Context, accountID, formID uuid.UUID, at, forget time.Time) (first bool, err error)
+	Claim(ctx context.Context, by auth.Actor, accountID, formID uuid.UUID, at, forget time.Time) (first bool, err error)
 }
 
 // Forms gives forms their ids and takes note of those that were sent.
@@ -53,7 +53,7 @@ func (f *Forms) Claim(ctx context.Context, by *auth.Principal, id string) error 
 	if age := now.Sub(shown); age > OpenFor || age < -OpenFor {
 		return fault.Errorf(fault.Invalid, "This form was open for too long, and nothing was done. Look it over and send it again.")
 	}
-	first, err := f.repo.Claim(ctx, by.AccountID, formID, now, now.Add(-remembered))
+	first, err := f.repo.Claim(ctx, by.Actor(), by.AccountID, formID, now, now.Add(-remembered))
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func TestClaim(t *testing.T) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		now := time.Now()
 		forms := once.NewForms(db.SentForms(), func() time.Time { return now })
-		by, stranger := &auth.Principal{AccountID: w.Account.ID}, &auth.Principal{AccountID: other.Account.ID}
+		by, stranger := &auth.Principal{NoCredential: "a test", AccountID: w.Account.ID}, &auth.Principal{NoCredential: "a test", AccountID: other.Account.ID}
 		id, old := forms.New(), idAt(now.Add(-once.OpenFor+time.Minute))
 		for _, step := range []struct {
 			name string
@@ -63,7 +63,7 @@ func TestClaim(t *testing.T) {
 				}
 			})
 		}
-		if first, err := db.SentForms().Claim(t.Context(), w.Account.ID, uuid.MustParse(id), now, now); err != nil || !first {
+		if first, err := db.SentForms().Claim(t.Context(), auth.NoActor("a test"), w.Account.ID, uuid.MustParse(id), now, now); err != nil || !first {
 			t.Errorf("an old form is still remembered: %v, %v", first, err)
 		}
 	})
@@ -74,7 +74,7 @@ func TestClaimOnce(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		first, second := dbtest.Open(t, url), dbtest.Open(t, url)
 		w := dbtest.Seed{}.Make(t, first)
-		by := &auth.Principal{AccountID: w.Account.ID}
+		by := &auth.Principal{NoCredential: "a test", AccountID: w.Account.ID}
 		replicas := []*once.Forms{once.NewForms(first.SentForms(), time.Now), once.NewForms(second.SentForms(), time.Now)}
 		for range 20 {
 			id := replicas[0].New()

@@ -56,18 +56,18 @@ type CodeRepository interface {
 	// KeepTOTP keeps a secret with recovery codes in the place of all earlier
 	// ones. It returns fault.Conflict when the person has a secret, and Refused
 	// with WhyChanged when the grounds no longer hold.
-	KeepTOTP(ctx context.Context, t TOTP, g Grounds, codes []secret.KeyedDigest, events []audit.Event) error
+	KeepTOTP(ctx context.Context, by auth.Actor, t TOTP, g Grounds, codes []secret.KeyedDigest, events []audit.Event) error
 	// UseStep notes that a code was used. It returns fault.NotFound when that
 	// or a later one was used before; of several at once one wins.
 	UseStep(ctx context.Context, userID uuid.UUID, step int64) error
 	// RemoveTOTP removes the secret and the recovery codes of the user of the
 	// grounds. It returns fault.NotFound when there is no secret, and Refused
 	// with WhyChanged when the grounds no longer hold.
-	RemoveTOTP(ctx context.Context, g Grounds, events []audit.Event) error
+	RemoveTOTP(ctx context.Context, by auth.Actor, g Grounds, events []audit.Event) error
 	// ReplaceCodes replaces the recovery codes of the user of the grounds. It
 	// returns fault.NotFound for one without a secret, and Refused with
 	// WhyChanged when the grounds no longer hold.
-	ReplaceCodes(ctx context.Context, g Grounds, codes []secret.KeyedDigest, events []audit.Event) error
+	ReplaceCodes(ctx context.Context, by auth.Actor, g Grounds, codes []secret.KeyedDigest, events []audit.Event) error
 	// UseCode removes a recovery code, or returns fault.NotFound; of several at
 	// once one wins.
 	UseCode(ctx context.Context, userID uuid.UUID, candidates []secret.KeyedDigest, events []audit.Event) error
@@ -117,7 +117,7 @@ func (s *Service) AskCode(ctx context.Context, first Proof, next string) (secret
 		return secret.Secret{}, err
 	}
 	who := first.User
-	return s.beginFlow(ctx, forCode, HalfWay{who.ID, who.Email, first.Method, next, first.grounds.Password, first.byOperator})
+	return s.beginFlow(ctx, proving(), forCode, HalfWay{who.ID, who.Email, first.Method, next, first.grounds.Password, first.byOperator})
 }
 
 // AskedCode returns who owes a code in the flow. It returns Refused when there
@@ -268,7 +268,7 @@ func (s *Service) AskTOTP(ctx context.Context, by *auth.Principal) (secret.Secre
 	if _, err := io.ReadFull(s.Random, raw); err != nil {
 		return secret.Secret{}, fmt.Errorf("read random bytes for an app: %w", err)
 	}
-	return s.beginFlow(ctx, forTOTP, enrolment{by.ID, base32.StdEncoding.EncodeToString(raw), g.Password})
+	return s.beginFlow(ctx, by.Actor(), forTOTP, enrolment{by.ID, base32.StdEncoding.EncodeToString(raw), g.Password})
 }
 
 // AskedTOTP returns what the app has to be told in the flow. It returns Refused
@@ -334,7 +334,7 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 		return nil, err
 	}
 	g := Grounds{UserID: by.ID, Password: e.Password, Session: by.SessionID}
-	return codes, s.Repository.KeepTOTP(ctx, TOTP{UserID: by.ID, Secret: sealed, LastStep: used, CreatedAt: s.moment()}, g, digests, events)
+	return codes, s.Repository.KeepTOTP(ctx, by.Actor(), TOTP{UserID: by.ID, Secret: sealed, LastStep: used, CreatedAt: s.moment()}, g, digests, events)
 }
 
 // DisableTOTP removes the principal's authenticator app and recovery codes. It
@@ -348,7 +348,7 @@ func (s *Service) DisableTOTP(ctx context.Context, by *auth.Principal) error {
 	if err != nil {
 		return err
 	}
-	return s.Repository.RemoveTOTP(ctx, g, events)
+	return s.Repository.RemoveTOTP(ctx, by.Actor(), g, events)
 }
 
 // RenewCodes replaces the principal's recovery codes. It returns fault.NotFound
@@ -366,7 +366,7 @@ func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal) ([]secret.
 	if err != nil {
 		return nil, err
 	}
-	return codes, s.Repository.ReplaceCodes(ctx, g, digests, events)
+	return codes, s.Repository.ReplaceCodes(ctx, by.Actor(), g, digests, events)
 }
 
 // Recovery codes: how many a person gets, and of how many characters. 60 random

@@ -263,7 +263,7 @@ func TestOperatorsLinkWithoutPasswords(t *testing.T) {
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
 		own, vouched := w.home.Users[1], w.home.Users[2]
 		w.gives(own)
-		w.must(w.db.SignIn().SetPassword(w.Context(), signin.NewPassword{UserID: vouched.ID, Hash: "known", VouchedBy: w.home.Account.ID, At: w.now()}))
+		w.must(w.db.SignIn().SetPassword(w.Context(), auth.NoActor("a test"), signin.NewPassword{UserID: vouched.ID, Hash: "known", VouchedBy: w.home.Account.ID, At: w.now()}))
 		w.registers(w.begins(vouched, w.home.Account.ID), "Theirs")
 		for _, u := range []user.User{own, vouched} {
 			p, err := off.Redeem(w.Context(), w.invites(operator(w.home), u.Email), user.PasswordChoice{}, here)

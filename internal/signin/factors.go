@@ -40,10 +40,10 @@ type FactorRepository interface {
 	// whichever has the id, if check agrees to what stays. Nothing changes for
 	// the user in between. It returns fault.NotFound when there is no such thing,
 	// and Refused with WhyChanged when the grounds no longer hold.
-	Remove(ctx context.Context, g Grounds, id uuid.UUID, check func(stays Ways) error, event func(Removed) []audit.Event) error
+	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, check func(stays Ways) error, event func(Removed) []audit.Event) error
 	// RemoveAll removes all that this repository keeps of a person, and
 	// returns what that was.
-	RemoveAll(ctx context.Context, userID uuid.UUID, event func(Removed) []audit.Event) (Removed, error)
+	RemoveAll(ctx context.Context, by auth.Actor, userID uuid.UUID, event func(Removed) []audit.Event) (Removed, error)
 	// CountOwners returns how many people own an account, and how many of them
 	// have a passkey of the site or an identity at the issuer.
 	CountOwners(ctx context.Context, site, issuer string) (all, ready int, err error)
@@ -124,7 +124,7 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 		return err
 	}
 	now := s.moment()
-	return s.Repository.Remove(ctx, g, id, s.mayLose, func(gone Removed) []audit.Event {
+	return s.Repository.Remove(ctx, by.Actor(), g, id, s.mayLose, func(gone Removed) []audit.Event {
 		return removalEvents(by, self(by), gone, idsOf(accounts), now)
 	})
 }
@@ -178,7 +178,7 @@ func (s *Service) ResetFactors(ctx context.Context, by *auth.Principal, email st
 		return Removed{}, err
 	}
 	now := s.moment()
-	return s.Repository.RemoveAll(ctx, person.ID, func(gone Removed) []audit.Event {
+	return s.Repository.RemoveAll(ctx, by.Actor(), person.ID, func(gone Removed) []audit.Event {
 		return removalEvents(by, person.User, gone, idsOf(accounts), now)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 )
@@ -42,7 +43,7 @@ type Flow struct {
 // none of that purpose under one of the digests that lives at the moment.
 type FlowRepository interface {
 	// KeepFlow keeps a flow, and drops those that are over at the moment.
-	KeepFlow(ctx context.Context, f Flow, at time.Time) error
+	KeepFlow(ctx context.Context, by auth.Actor, f Flow, at time.Time) error
 	// Flow returns a flow.
 	Flow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (Flow, error)
 	// TakeFlow returns a flow and deletes it. Of several at once one gets it.
@@ -51,7 +52,7 @@ type FlowRepository interface {
 
 // beginFlow keeps content for the next step, and returns the secret that it is
 // found by.
-func (s *Service) beginFlow(ctx context.Context, p purpose, content any) (secret.Secret, error) {
+func (s *Service) beginFlow(ctx context.Context, by auth.Actor, p purpose, content any) (secret.Secret, error) {
 	value, err := secret.Generate(s.Random, secret.Flow)
 	if err != nil {
 		return secret.Secret{}, err
@@ -65,7 +66,7 @@ func (s *Service) beginFlow(ctx context.Context, p purpose, content any) (secret
 	if flow.Content, err = s.Keys.Seal(s.Random, plain, sealedFlow(flow)); err != nil {
 		return secret.Secret{}, err
 	}
-	return value, s.Repository.KeepFlow(ctx, flow, now)
+	return value, s.Repository.KeepFlow(ctx, by, flow, now)
 }
 
 // lookFlow reads the content of a flow, which goes on.

@@ -59,7 +59,7 @@ func (s *Service) mailReset(ctx context.Context, email string) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	l, value, err := s.keepLink(ctx, Link{Purpose: Reset, UserID: person.ID}, nil)
+	l, value, err := s.keepLink(ctx, proving(), Link{Purpose: Reset, UserID: person.ID}, nil)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
 )
@@ -114,19 +115,19 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				w.must(err)
 				end.end(w, by)
 
-				w.why(w.signIn.AddPasskey(w.Context(), by, adding.Reveal(), "Late", a.makes(options)), signin.WhyChanged)
+				w.late(w.signIn.AddPasskey(w.Context(), by, adding.Reveal(), "Late", a.makes(options)))
 				_, err = w.signIn.Answered(w.Context(), by, linking.Reveal(), signin.Answer{State: state, Code: "code"}, here)
-				w.why(err, signin.WhyChanged)
+				w.late(err)
 				_, _, err = w.signIn.Renew(w.Context(), by, proof.Proof, here)
-				w.why(err, signin.WhyChanged)
+				w.late(err)
 				_, _, err = w.signIn.Switch(w.Context(), by, w.home.Account.ID, signin.ByPassword, w.now(), here)
-				w.why(err, signin.WhyChanged)
-				w.why(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID), signin.WhyChanged)
-				w.why(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Other"), signin.WhyChanged)
+				w.late(err)
+				w.late(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
+				w.late(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Other"))
 				_, err = w.signIn.RenewCodes(w.Context(), by)
-				w.why(err, signin.WhyChanged)
-				w.why(w.signIn.DisableTOTP(w.Context(), by), signin.WhyChanged)
-				w.why(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here), signin.WhyChanged)
+				w.late(err)
+				w.late(w.signIn.DisableTOTP(w.Context(), by))
+				w.late(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here))
 
 				now, err := w.signIn.Security(w.Context(), first)
 				w.must(err)
@@ -145,9 +146,18 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				w.must(err)
 				end.end(w, by)
 				_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(bare(told.Secret), 0))
-				w.why(err, signin.WhyChanged)
+				w.late(err)
 			})
 		})
+	}
+}
+
+// late is the refusal of what comes after its session: by the actor that the
+// write checks, or by the grounds that the proof rests on.
+func (w *world) late(err error) {
+	w.Helper()
+	if fault.KindOf(err) != fault.Unauthenticated || !errors.Is(err, auth.ErrStale) {
+		w.why(err, signin.WhyChanged)
 	}
 }
 
@@ -179,10 +189,11 @@ func TestBeginsBesideAChange(t *testing.T) {
 	})
 }
 
-// changedOr fails the test for an error but that the grounds have changed.
+// changedOr fails the test for an error but that the grounds have changed, or the
+// session has ended.
 func (w *world) changedOr(err error) {
 	var refused *signin.Refused
-	if err != nil && (!errors.As(err, &refused) || refused.Why != signin.WhyChanged) {
+	if err != nil && !errors.Is(err, auth.ErrStale) && (!errors.As(err, &refused) || refused.Why != signin.WhyChanged) {
 		w.Error(err)
 	}
 }

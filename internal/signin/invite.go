@@ -184,7 +184,7 @@ func (s *Service) invite(ctx context.Context, by *auth.Principal, p Person, how 
 		l.ShownTo = by.ID
 	}
 	details := []audit.Detail{{Name: "link", Value: string(how)}, {Name: "purpose", Value: string(l.Purpose)}}
-	return s.keepLink(ctx, l, []audit.Event{user.Event(by, audit.UserInvited, p.Target(), s.moment(), details...)})
+	return s.keepLink(ctx, by.Actor(), l, []audit.Event{user.Event(by, audit.UserInvited, p.Target(), s.moment(), details...)})
 }
 
 // mailInvitation mails a link, and ends one that could not be mailed.

@@ -146,25 +146,31 @@ func (s *Service) Redeem(ctx context.Context, presented string, chosen user.Pass
 
 // actor is a person as the principal of what they do without a session.
 func actor(u user.User, accountID uuid.UUID, v Visitor) *auth.Principal {
-	return &auth.Principal{Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: accountID, Origin: v.Origin}
+	return &auth.Principal{
+		Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: accountID, Origin: v.Origin, NoCredential: proving().NoCredential,
+	}
 }
 
+// proving is the actor of what a person does to prove who they are. There is no
+// credential to check yet; the proof itself is checked where it is used up.
+func proving() auth.Actor { return auth.NoActor("the person is about to prove who they are") }
+
 // keepLink makes a link, and ends those that it replaces.
-func (s *Service) keepLink(ctx context.Context, l Link, own []audit.Event) (Link, secret.Secret, error) {
+func (s *Service) keepLink(ctx context.Context, by auth.Actor, l Link, own []audit.Event) (Link, secret.Secret, error) {
 	value, err := secret.Generate(s.Random, secret.OneTimeLink)
 	if err != nil {
 		return Link{}, secret.Secret{}, err
 	}
 	l.ID, l.CreatedAt = uuid.Must(uuid.NewV7()), s.moment()
 	l.ExpiresAt = l.CreatedAt.Add(l.Purpose.Lifetime())
-	return l, value, s.Repository.KeepLink(ctx, l, s.Keys.Digest(value), own)
+	return l, value, s.Repository.KeepLink(ctx, by, l, s.Keys.Digest(value), own)
 }
 
 // OfferSetup makes the link by which the first account is made, in the place of
 // the one that the server of that name offered before. It returns the address
 // with the secret, and until when it works.
 func (s *Service) OfferSetup(ctx context.Context, server string) (address string, until time.Time, err error) {
-	l, value, err := s.keepLink(ctx, Link{Purpose: Setup, Server: server}, nil)
+	l, value, err := s.keepLink(ctx, auth.NoActor("the server offers to make the first account"), Link{Purpose: Setup, Server: server}, nil)
 	if err != nil {
 		return "", time.Time{}, err
 	}

@@ -207,7 +207,7 @@ func TestShownLinkBesideAPassword(t *testing.T) {
 			ID: uuid.New(), Purpose: signin.Invitation, UserID: u.ID, AccountID: w.home.Account.ID, ShownTo: w.home.Owner.ID,
 			CreatedAt: w.now(), ExpiresAt: w.now().Add(time.Hour),
 		}
-		w.must(w.db.SignIn().KeepLink(w.Context(), link, w.keys.Digest(value), nil))
+		w.must(w.db.SignIn().KeepLink(w.Context(), auth.NoActor("a test"), link, w.keys.Digest(value), nil))
 		w.wants(w.redeems(value.Reveal()), fault.NotFound, "")
 	})
 }
@@ -241,7 +241,7 @@ func TestWhoIsShownALink(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		member, signsIn := w.home.Users[1], w.home.Users[2]
 		w.gives(signsIn)
-		admin := &auth.Principal{Kind: auth.Session, ID: member.ID, Name: member.Email, AccountID: w.home.Account.ID,
+		admin := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: member.ID, Name: member.Email, AccountID: w.home.Account.ID,
 			Places: []auth.Place{{StoreID: w.home.Stores[0].ID, May: auth.AddUsers | auth.ManageUsers}}}
 		store := account.StoreRef{ID: w.home.Stores[0].ID}
 		fresh := user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New"}
@@ -274,7 +274,7 @@ func TestWhoIsShownALink(t *testing.T) {
 
 func TestInviteRefused(t *testing.T) {
 	eachWorld(t, func(w *world) {
-		nobody := &auth.Principal{Kind: auth.Session, ID: w.home.Users[1].ID, AccountID: w.home.Account.ID}
+		nobody := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: w.home.Users[1].ID, AccountID: w.home.Account.ID}
 		_, err := w.signIn.Invite(w.Context(), nobody, signin.Invitee{Details: user.Details{Email: "nora@acme.example"}})
 		w.wants(err, fault.Forbidden, "")
 		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: "nora"}})

@@ -52,10 +52,10 @@ type PasskeyRepository interface {
 	Passkeys(ctx context.Context, userID uuid.UUID) ([]Passkey, error)
 	// AddPasskey keeps one. It returns fault.Conflict when it is kept already,
 	// and Refused with WhyChanged when the grounds no longer hold.
-	AddPasskey(ctx context.Context, p Passkey, g Grounds, events []audit.Event) error
+	AddPasskey(ctx context.Context, by auth.Actor, p Passkey, g Grounds, events []audit.Event) error
 	// RenamePasskey gives one of the user of the grounds another name. It returns
 	// Refused with WhyChanged when the grounds no longer hold.
-	RenamePasskey(ctx context.Context, g Grounds, id uuid.UUID, name string) error
+	RenamePasskey(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, name string) error
 	// UsedPasskey notes that one signed, and the count that it came to.
 	UsedPasskey(ctx context.Context, id uuid.UUID, count uint32, at time.Time) error
 }
@@ -158,15 +158,15 @@ func (s *Service) AskPasskey(ctx context.Context, v Visitor) ([]byte, secret.Sec
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("ask for a passkey: %w", err)
 	}
-	return s.beginCeremony(ctx, forPasskey, ceremony{Session: *session}, options.Response)
+	return s.beginCeremony(ctx, proving(), forPasskey, ceremony{Session: *session}, options.Response)
 }
 
-func (s *Service) beginCeremony(ctx context.Context, p purpose, c ceremony, options any) ([]byte, secret.Secret, error) {
+func (s *Service) beginCeremony(ctx context.Context, by auth.Actor, p purpose, c ceremony, options any) ([]byte, secret.Secret, error) {
 	text, err := json.Marshal(options)
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("write options: %w", err)
 	}
-	value, err := s.beginFlow(ctx, p, c)
+	value, err := s.beginFlow(ctx, by, p, c)
 	return text, value, err
 }
 
@@ -262,7 +262,7 @@ func (s *Service) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("ask for a new passkey: %w", err)
 	}
-	return s.beginCeremony(ctx, forNewPasskey, ceremony{by.ID, g.Password, *session}, options.Response)
+	return s.beginCeremony(ctx, by.Actor(), forNewPasskey, ceremony{by.ID, g.Password, *session}, options.Response)
 }
 
 // AddPasskey ends the flow with the browser's answer (RegistrationResponseJSON).
@@ -302,8 +302,8 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 	if err != nil {
 		return err
 	}
-	err = s.Repository.AddPasskey(ctx, p, Grounds{UserID: by.ID, Password: c.Password, Session: by.SessionID}, events)
-	if fault.KindOf(err) == fault.Conflict {
+	err = s.Repository.AddPasskey(ctx, by.Actor(), p, Grounds{UserID: by.ID, Password: c.Password, Session: by.SessionID}, events)
+	if fault.KindOf(err) == fault.Conflict && !errors.Is(err, auth.ErrStale) {
 		return fault.Errorf(fault.Conflict, "This passkey is added already.")
 	}
 	return err
@@ -328,5 +328,5 @@ func (s *Service) RenamePasskey(ctx context.Context, by *auth.Principal, id uuid
 	if err != nil {
 		return err
 	}
-	return s.Repository.RenamePasskey(ctx, g, id, name)
+	return s.Repository.RenamePasskey(ctx, by.Actor(), g, id, name)
 }

@@ -79,7 +79,7 @@ func (s *Service) keepPassword(ctx context.Context, by *auth.Principal, u user.U
 	for _, action := range tell {
 		own = append(own, eventsIn(idsOf(accounts), by, u, now, action)...)
 	}
-	return s.Repository.SetPassword(ctx, NewPassword{
+	return s.Repository.SetPassword(ctx, by.Actor(), NewPassword{
 		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, Grounds: c.Grounds, SignedIn: c.SignedIn, At: now, Own: own,
 		Ended:   func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
 		Removed: func(gone Removed) []audit.Event { return removalEvents(by, u, gone, idsOf(accounts), now) },

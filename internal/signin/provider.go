@@ -77,7 +77,7 @@ type IdentityRepository interface {
 	// LinkIdentity keeps an identity. It returns fault.Conflict when the subject is
 	// somebody's, or the person another at the issuer, and Refused with
 	// WhyChanged when the grounds no longer hold.
-	LinkIdentity(ctx context.Context, i Identity, g Grounds, events []audit.Event) error
+	LinkIdentity(ctx context.Context, by auth.Actor, i Identity, g Grounds, events []audit.Event) error
 	// UsedIdentity notes that somebody signed in with it.
 	UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) error
 }
@@ -124,18 +124,19 @@ func (s *Service) AskProvider(ctx context.Context, by *auth.Principal, goal Goal
 	if flow.Question, err = s.newQuestion(goal == ToProveAgain); err != nil {
 		return "", secret.Secret{}, err
 	}
+	asks := proving()
 	if goal != ToSignIn {
 		g, err := s.grounds(ctx, by)
 		if err != nil {
 			return "", secret.Secret{}, err
 		}
-		flow.UserID, flow.Password = g.UserID, g.Password
+		flow.UserID, flow.Password, asks = g.UserID, g.Password, by.Actor()
 	}
 	address, err := s.Provider.Address(ctx, flow.Question)
 	if err != nil {
 		return "", secret.Secret{}, err
 	}
-	value, err := s.beginFlow(ctx, forProvider, flow)
+	value, err := s.beginFlow(ctx, asks, forProvider, flow)
 	return address, value, err
 }
 
@@ -276,8 +277,8 @@ func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user
 	if err != nil {
 		return uuid.Nil, err
 	}
-	err = s.Repository.LinkIdentity(ctx, identity, g, events)
-	if fault.KindOf(err) != fault.Conflict {
+	err = s.Repository.LinkIdentity(ctx, by.Actor(), identity, g, events)
+	if fault.KindOf(err) != fault.Conflict || errors.Is(err, auth.ErrStale) {
 		return identity.ID, err
 	}
 	other, missing := s.Repository.Identity(ctx, identity.Issuer, identity.Subject)

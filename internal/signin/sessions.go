@@ -30,7 +30,7 @@ func (s *Service) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Vis
 	if owes, err := s.NeedsCode(ctx, p.User.ID, p.Method); err != nil || owes {
 		return user.Session{}, secret.Secret{}, cmp.Or(err, error(errNeedsCode()))
 	}
-	return s.begin(ctx, p.User, accountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
+	return s.begin(ctx, proving(), p.User, accountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
 }
 
 // Renew starts a session in the place of the principal's, whose person just
@@ -44,7 +44,7 @@ func (s *Service) Renew(ctx context.Context, by *auth.Principal, p Proof, v Visi
 		return user.Session{}, secret.Secret{}, auth.Denied()
 	}
 	p.grounds.Session = by.SessionID
-	return s.begin(ctx, p.User, by.AccountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
+	return s.begin(ctx, by.Actor(), p.User, by.AccountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
 }
 
 // Switch starts a session of the same person in another account in the place of
@@ -60,10 +60,10 @@ func (s *Service) Switch(ctx context.Context, by *auth.Principal, accountID uuid
 		return user.Session{}, secret.Secret{}, err
 	}
 	kept := user.Session{Method: string(method), AuthenticatedAt: authenticatedAt, ExpiresAt: by.ExpiresAt}
-	return s.begin(ctx, person.User, accountID, kept, Grounds{UserID: person.ID, Password: person.version(), Session: by.SessionID}, v)
+	return s.begin(ctx, by.Actor(), person.User, accountID, kept, Grounds{UserID: person.ID, Password: person.version(), Session: by.SessionID}, v)
 }
 
-func (s *Service) begin(ctx context.Context, who user.User, accountID uuid.UUID, session user.Session, g Grounds, v Visitor) (user.Session, secret.Secret, error) {
+func (s *Service) begin(ctx context.Context, by auth.Actor, who user.User, accountID uuid.UUID, session user.Session, g Grounds, v Visitor) (user.Session, secret.Secret, error) {
 	all, err := s.Repository.Accounts(ctx, who.ID)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
@@ -84,13 +84,13 @@ func (s *Service) begin(ctx context.Context, who user.User, accountID uuid.UUID,
 		session.IP = v.Origin.IP.String()
 	}
 	session.UserAgent = shortened(v.UserAgent)
-	actor := &auth.Principal{Kind: auth.Session, ID: who.ID, Name: who.Email, AccountID: accountID, Origin: v.Origin}
+	actor := actor(who, accountID, v)
 	started := sessionEvent(actor, session, audit.SessionStarted, session.CreatedAt)
 	started.Details = []audit.Detail{
 		{Name: "method", Value: session.Method}, {Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)},
 	}
 	ended := func(old user.Session) audit.Event { return user.SessionEnded(actor, old, session.CreatedAt) }
-	return session, value, s.Repository.Begin(ctx, NewSession{Session: session, Digest: s.Keys.Digest(value), Grounds: g, Started: started, Ended: ended})
+	return session, value, s.Repository.Begin(ctx, by, NewSession{Session: session, Digest: s.Keys.Digest(value), Grounds: g, Started: started, Ended: ended})
 }
 
 func sessionEvent(by *auth.Principal, s user.Session, action audit.Action, at time.Time) audit.Event {
@@ -181,6 +181,6 @@ func (s *Service) End(ctx context.Context, by *auth.Principal, ids ...uuid.UUID)
 	}
 	now := s.moment()
 	which := user.SessionSelection{IDs: ids, UserID: by.ID}
-	ended, err := s.Repository.EndSessions(ctx, which, now, func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })
+	ended, err := s.Repository.EndSessions(ctx, by.Actor(), which, now, func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })
 	return len(ended), err
 }

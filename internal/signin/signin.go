@@ -89,7 +89,9 @@ type Membership struct {
 }
 
 // Repository keeps what people are known by, and their sessions. A look-up of
-// one thing returns fault.NotFound when there is none.
+// one thing returns fault.NotFound when there is none. A write returns
+// fault.Unauthenticated where the actor's credential does not work any more, and
+// fault.Conflict where its rights changed.
 type Repository interface {
 	FactorRepository
 
@@ -104,11 +106,11 @@ type Repository interface {
 	// when the link by which it is set is gone, and Refused with WhyChanged when
 	// the grounds no longer hold. When it returns, every verifier of this
 	// process has heard of it.
-	SetPassword(ctx context.Context, p NewPassword) error
+	SetPassword(ctx context.Context, by auth.Actor, p NewPassword) error
 
 	// KeepLink keeps a link by its digest, with its events, and ends those that
 	// it replaces: its person's of the same purpose, or its server's.
-	KeepLink(ctx context.Context, l Link, digest secret.KeyedDigest, own []audit.Event) error
+	KeepLink(ctx context.Context, by auth.Actor, l Link, digest secret.KeyedDigest, own []audit.Event) error
 	// Link returns the link of a digest that has not expired at the moment, with
 	// what is to be known to judge it.
 	Link(ctx context.Context, candidates []secret.KeyedDigest, at time.Time) (OpenLink, error)
@@ -120,11 +122,11 @@ type Repository interface {
 	// one. It returns Refused with WhyChanged when the grounds no longer hold,
 	// and fault.NotFound when the person is not in the account. When it
 	// returns, every verifier of this process has heard of it.
-	Begin(ctx context.Context, n NewSession) error
+	Begin(ctx context.Context, by auth.Actor, n NewSession) error
 	// Sessions returns the live sessions of a selection, newest first.
 	Sessions(ctx context.Context, which user.SessionSelection, at time.Time) ([]user.Session, error)
 	// EndSessions is user.Repository's.
-	EndSessions(ctx context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error)
+	EndSessions(ctx context.Context, by auth.Actor, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error)
 }
 
 // NewSession is a session about to be kept.

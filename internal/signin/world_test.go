@@ -92,7 +92,7 @@ func operator(in dbtest.World) *auth.Principal {
 
 // owner is a session of an account's owner.
 func owner(of dbtest.World) *auth.Principal {
-	return &auth.Principal{Kind: auth.Session, ID: of.Owner.ID, Name: of.Owner.Email, AccountID: of.Account.ID, AccountOwner: true, Origin: here.Origin}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: of.Owner.ID, Name: of.Owner.Email, AccountID: of.Account.ID, AccountOwner: true, Origin: here.Origin}
 }
 
 func (w *world) must(err error) {

@@ -45,13 +45,13 @@ func newHouse(t *testing.T, url string, onStatement func(string)) *house {
 	h := &house{t: t, url: url, clock: now, db: dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: onStatement})}
 	h.world = dbtest.Seed{Stores: 2, StoreOwner: true}.Make(t, h.db)
 	h.Service = service(t, h.db.Tokens(), &h.clock)
-	h.owner = &auth.Principal{Kind: auth.Session, ID: h.world.Owner.ID, Name: h.world.Owner.Email, AccountID: h.world.Account.ID,
+	h.owner = &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: h.world.Owner.ID, Name: h.world.Owner.Email, AccountID: h.world.Account.ID,
 		AccountOwner: true, Origin: auth.Origin{IP: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}}
 	return h
 }
 
 func (h *house) storeOwner(i int) *auth.Principal {
-	return &auth.Principal{Kind: auth.Session, ID: h.world.StoreOwner.ID, AccountID: h.world.Account.ID, OwnedStores: []uuid.UUID{h.world.Stores[i].ID}}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: h.world.StoreOwner.ID, AccountID: h.world.Account.ID, OwnedStores: []uuid.UUID{h.world.Stores[i].ID}}
 }
 
 // request is a good one for a token of the level, of the first store if it is the store's.
@@ -193,7 +193,7 @@ func TestLists(t *testing.T) {
 		}
 		h.clock = now.Add(time.Hour)
 		stores := []uuid.UUID{h.world.Stores[0].ID, h.world.Stores[1].ID}
-		stranger := &auth.Principal{Kind: auth.Session, AccountID: dbtest.Seed{}.Make(t, h.db).Account.ID, AccountOwner: true}
+		stranger := &auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: dbtest.Seed{}.Make(t, h.db).Account.ID, AccountOwner: true}
 		for _, tc := range []struct {
 			name   string
 			filter token.Filter
@@ -286,7 +286,7 @@ func TestLimit(t *testing.T) {
 func TestOutOfSightIsNowhere(t *testing.T) {
 	eachHouse(t, func(t *testing.T, h *house) {
 		target := h.create(h.request(scope.LevelStore)).Token.ID
-		stranger := &auth.Principal{Kind: auth.Session, AccountID: dbtest.Seed{}.Make(t, h.db).Account.ID, AccountOwner: true}
+		stranger := &auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: dbtest.Seed{}.Make(t, h.db).Account.ID, AccountOwner: true}
 		for name, by := range map[string]*auth.Principal{"another account's owner": stranger, "another store's owner": h.storeOwner(1)} {
 			for deed, try := range map[string]func(id uuid.UUID) error{
 				"get": func(id uuid.UUID) error { _, err := h.Get(t.Context(), by, id); return err },
@@ -317,8 +317,8 @@ func TestTokensByID(t *testing.T) {
 		account, us, eu := h.create(h.request(scope.LevelAccount)).Token, h.create(h.request(scope.LevelStore)).Token,
 			h.create(request(ownerOf(h.world.Account, h.world.Stores[1]))).Token
 		ids := []uuid.UUID{account.ID, us.ID, eu.ID, uuid.New()}
-		blind := &auth.Principal{Kind: auth.APIToken, ID: us.ID, AccountID: h.world.Account.ID, StoreID: us.StoreID, Scopes: us.Scopes}
-		stranger := &auth.Principal{Kind: auth.Session, AccountID: dbtest.Seed{}.Make(t, h.db).Account.ID, AccountOwner: true}
+		blind := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: us.ID, AccountID: h.world.Account.ID, StoreID: us.StoreID, Scopes: us.Scopes}
+		stranger := &auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: dbtest.Seed{}.Make(t, h.db).Account.ID, AccountOwner: true}
 		for name, tc := range map[string]struct {
 			by   *auth.Principal
 			want []uuid.UUID

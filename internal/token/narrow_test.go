@@ -138,7 +138,7 @@ func manages(level scope.Level) map[string]struct {
 		"token that may issue":      {issuer(acme, everyScope().Names()...), true},
 		"token that may only read":  {apiToken(acme, scope.AccountAPITokensRead), false},
 		"token of another account":  {issuer(globex, everyScope().Names()...), false},
-		"somebody who owns nothing": {&auth.Principal{Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()}, false},
+		"somebody who owns nothing": {&auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()}, false},
 	}
 }
 

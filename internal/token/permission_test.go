@@ -27,7 +27,7 @@ func TestDeedsByPermission(t *testing.T) {
 		for _, level := range levels {
 			for i, st := range h.world.Stores {
 				for name, may := range held {
-					by := &auth.Principal{Kind: auth.Session, ID: uuid.New(), Name: "staff", AccountID: h.world.Account.ID, Places: []auth.Place{{StoreID: st.ID, May: may}}}
+					by := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "staff", AccountID: h.world.Account.ID, Places: []auth.Place{{StoreID: st.ID, May: may}}}
 					for deed, err := range h.try(t, by, level) {
 						// The tokens are the first store's.
 						if want := level == scope.LevelStore && i == 0 && may&needs[deed] != 0; (err == nil) != want {

@@ -92,7 +92,7 @@ func (a *attack) request() token.Request {
 // principal is whom the verifier makes of a credential.
 func (a *attack) principal(c credential, p power) *auth.Principal {
 	t := a.repo.tokens[c.tokenID]
-	return &auth.Principal{Kind: auth.APIToken, ID: t.ID, AccountID: t.AccountID, StoreID: t.StoreID,
+	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: t.ID, AccountID: t.AccountID, StoreID: t.StoreID,
 		Scopes: p.scopes, ExpiresAt: p.end, AllowedIPRanges: p.ranges}
 }
 

@@ -94,7 +94,7 @@ func TestRevokeOfAnothersTokens(t *testing.T) {
 		{"the owner of another account", accountOwner(globex), []string{"NOT_FOUND ids.0", "NOT_FOUND ids.1", "NOT_FOUND ids.2"}},
 		{"a token that may issue", issuer(acme), nil},
 		{"a token that may not", apiToken(acme, scope.AccountAPITokensRead), []string{"FORBIDDEN"}},
-		{"somebody who owns nothing", &auth.Principal{Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()}, []string{"FORBIDDEN"}},
+		{"somebody who owns nothing", &auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()}, []string{"FORBIDDEN"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			repo, clock := newShelf(), now

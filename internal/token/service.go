@@ -38,21 +38,22 @@ type AccessDraft struct {
 
 // Repository keeps API tokens. Its writes take effect as a whole or not at
 // all, and are durable and heard by every verifier of this process when they
-// return.
+// return. They return fault.Unauthenticated where the actor's credential does
+// not work any more, and fault.Conflict where its rights changed.
 type Repository interface {
 	// Insert keeps the draft if fewer than MaxLive tokens of its owner live
 	// at the draft's creation. It returns fault.LimitReached otherwise, and
 	// no race of two inserts, in however many processes, passes both.
-	Insert(ctx context.Context, d Draft) error
+	Insert(ctx context.Context, by auth.Actor, d Draft) error
 	// Revoke ends those of the tokens that are not revoked yet. It changes
 	// nothing and returns the ids that are not in the account, or that
 	// OnlyStores excludes, if there are any.
-	Revoke(ctx context.Context, e Ending) (unknown []uuid.UUID, err error)
+	Revoke(ctx context.Context, by auth.Actor, e Ending) (unknown []uuid.UUID, err error)
 	// Change hands the token, locked against other writers, to decide, with
 	// those of its access tokens that nothing has ended, expired or not, and
 	// keeps what it returns in the same transaction. An error of decide changes
 	// nothing and is returned.
-	Change(ctx context.Context, accountID, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error
+	Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error
 	Lister
 }
 
@@ -123,7 +124,7 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, req Request) (
 	if err != nil {
 		return Issued{}, err
 	}
-	if err := s.repo.Insert(ctx, draft); err != nil {
+	if err := s.repo.Insert(ctx, by.Actor(), draft); err != nil {
 		return Issued{}, err
 	}
 	return issued, nil
@@ -245,7 +246,7 @@ func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 	if _, err := storesWhere(by, auth.CreateTokens); err != nil {
 		return err
 	}
-	err := s.repo.Change(ctx, by.AccountID, id, func(t Token, existing []AccessToken) (Change, error) {
+	err := s.repo.Change(ctx, by.Actor(), by.AccountID, id, func(t Token, existing []AccessToken) (Change, error) {
 		if mayChange(by, t) != nil && !sees(by, t) {
 			return Change{}, ErrNoToken()
 		}
@@ -274,7 +275,7 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequ
 	}
 	ending := NewEnding(by, req.IDs, reason, now)
 	ending.OnlyStores = only
-	unknown, err := s.repo.Revoke(ctx, ending)
+	unknown, err := s.repo.Revoke(ctx, by.Actor(), ending)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/token"
@@ -39,7 +40,7 @@ func newShelf() *shelf {
 	return &shelf{tokens: map[uuid.UUID]token.Token{}, access: map[uuid.UUID][]token.AccessToken{}, owner: map[secret.Digest]uuid.UUID{}}
 }
 
-func (s *shelf) Insert(_ context.Context, d token.Draft) error {
+func (s *shelf) Insert(_ context.Context, _ auth.Actor, d token.Draft) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failing != nil {
@@ -57,7 +58,7 @@ func (s *shelf) add(d token.AccessDraft) {
 	s.owner[d.Digest.Digest] = d.Record.ID
 }
 
-func (s *shelf) Revoke(_ context.Context, e token.Ending) ([]uuid.UUID, error) {
+func (s *shelf) Revoke(_ context.Context, _ auth.Actor, e token.Ending) ([]uuid.UUID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked, s.only = e.IDs, e.OnlyStores
@@ -84,7 +85,7 @@ func (s *shelf) Revoke(_ context.Context, e token.Ending) ([]uuid.UUID, error) {
 	return nil, nil
 }
 
-func (s *shelf) Change(_ context.Context, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
+func (s *shelf) Change(_ context.Context, _ auth.Actor, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.tokens[id]

@@ -58,11 +58,11 @@ func inAccount(a account.Account, by *auth.Principal) *auth.Principal {
 }
 
 func accountOwner(a account.Account) *auth.Principal {
-	return &auth.Principal{Kind: auth.Session, ID: uuid.New(), Name: "owner@example.com", AccountID: a.ID, AccountOwner: true, Scopes: everyScope()}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "owner@example.com", AccountID: a.ID, AccountOwner: true, Scopes: everyScope()}
 }
 
 func storeOwner(s account.Store) *auth.Principal {
-	return &auth.Principal{Kind: auth.Session, ID: uuid.New(), Name: "shop@example.com", AccountID: s.AccountID, OwnedStores: []uuid.UUID{s.ID}}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "shop@example.com", AccountID: s.AccountID, OwnedStores: []uuid.UUID{s.ID}}
 }
 
 // issuer is an account-level API token that holds account_api_tokens_write and these scopes.
@@ -71,7 +71,7 @@ func issuer(a account.Account, scopes ...string) *auth.Principal {
 }
 
 func apiToken(a account.Account, scopes ...string) *auth.Principal {
-	return &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "Provisioning", AccountID: a.ID, Scopes: scope.Default().Expand(scopes...)}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "Provisioning", AccountID: a.ID, Scopes: scope.Default().Expand(scopes...)}
 }
 
 // everyScope is all there is in the catalogue, the beta's included.

@@ -25,7 +25,7 @@ type edit struct {
 
 // edit runs work in a transaction, with the events that it gathers.
 func (s *Service) edit(ctx context.Context, by *auth.Principal, work func(*edit) error) error {
-	return s.repo.Change(ctx, by.AccountID, func(c Change) error {
+	return s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
 		e := &edit{Change: c, by: by, now: s.moment()}
 		if err := work(e); err != nil {
 			return err

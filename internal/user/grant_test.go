@@ -33,7 +33,7 @@ func TestWhoGrantsWhat(t *testing.T) {
 		{"the operator", &operator, []string{has, lacks, risky, pass}},
 		{"another store's owner", session(auth.Principal{OwnedStores: []uuid.UUID{other}}), []string{has}},
 		{"somebody who works there", session(auth.Principal{}), []string{has}},
-		{"a program", &auth.Principal{Kind: auth.APIToken, AccountID: account}, []string{has, lacks}},
+		{"a program", &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: account}, []string{has, lacks}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			grantable := user.Grantable(c.by, store, own)

@@ -45,13 +45,13 @@ func newStaff(t *testing.T, db *gormdb.DB) staff {
 	}
 	s.users = user.NewService(db.Users(), key, rand.Reader, time.Now)
 	s.owner = s.session(s.Owner, auth.Principal{AccountOwner: true})
-	s.program = &auth.Principal{Kind: auth.APIToken, ID: uuid.New(), Name: "Program", AccountID: s.Account.ID,
+	s.program = &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "Program", AccountID: s.Account.ID,
 		Scopes: scope.NewSet(scope.AccountUsersWrite, scope.AccountUsersDelete)}
 	return s
 }
 
 func (s staff) session(of user.User, p auth.Principal) *auth.Principal {
-	p.Kind, p.ID, p.Name, p.AccountID = auth.Session, of.ID, of.Email, s.Account.ID
+	p.NoCredential, p.Kind, p.ID, p.Name, p.AccountID = "a test", auth.Session, of.ID, of.Email, s.Account.ID
 	return &p
 }
 
@@ -64,7 +64,7 @@ func (s staff) ref(i int) account.StoreRef { return account.StoreRef{ID: s.Store
 func (s staff) known(t *testing.T, id uuid.UUID) user.Person {
 	t.Helper()
 	var known user.Person
-	err := s.db.Users().Change(t.Context(), s.Account.ID, func(c user.Change) error {
+	err := s.db.Users().Change(t.Context(), auth.NoActor("a test"), s.Account.ID, func(c user.Change) error {
 		found, err := c.Members(t.Context(), []uuid.UUID{id})
 		if len(found) > 0 {
 			known = found[0]

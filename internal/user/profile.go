@@ -29,7 +29,7 @@ func (s *Service) Profile(ctx context.Context, by *auth.Principal, id uuid.UUID)
 		return Profile{}, err
 	}
 	var found Profile
-	err := s.repo.Change(ctx, by.AccountID, func(c Change) error {
+	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
 		people, err := c.Members(ctx, []uuid.UUID{id})
 		if err != nil {
 			return err

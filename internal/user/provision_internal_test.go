@@ -52,8 +52,8 @@ func shown(s *string) string {
 }
 
 func TestPlan(t *testing.T) {
-	robot := &auth.Principal{Kind: auth.APIToken, AccountID: uuid.UUID{9}, Scopes: scope.NewSet(scope.AccountUsersWrite)}
-	owner := &auth.Principal{Kind: auth.Session, AccountID: uuid.UUID{9}, AccountOwner: true}
+	robot := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: uuid.UUID{9}, Scopes: scope.NewSet(scope.AccountUsersWrite)}
+	owner := &auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: uuid.UUID{9}, AccountOwner: true}
 	a, b, none := account.StoreRef{Hash: "a"}, account.StoreRef{ID: uuid.UUID{2}}, account.StoreRef{Hash: "z"}
 	in := func(refs ...account.StoreRef) []account.StoreRef { return refs }
 	fresh := ProvisionItem{Email: "new", FirstName: new("N"), LastName: new("W")}

@@ -44,14 +44,14 @@ type Repository interface {
 	// Change runs work on the account's people. It returns fault.NotFound when
 	// there is no such account, and what work returns. When it returns nil,
 	// every verifier of this process has heard of it.
-	Change(ctx context.Context, accountID uuid.UUID, work func(Change) error) error
+	Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
 
 	// Memberships returns the accounts of the person of that folded e-mail
 	// address.
 	Memberships(ctx context.Context, foldedEmail string) (Memberships, error)
 	// StartSession keeps a session by its digest, with its event. It returns
 	// fault.NotFound when the person is not in the account.
-	StartSession(ctx context.Context, s Session, digest secret.KeyedDigest, e audit.Event) error
+	StartSession(ctx context.Context, by auth.Actor, s Session, digest secret.KeyedDigest, e audit.Event) error
 	// Sessions returns those of the selection that are live at the moment,
 	// newest first.
 	Sessions(ctx context.Context, which SessionSelection, at time.Time) ([]Session, error)
@@ -60,7 +60,7 @@ type Repository interface {
 	// of which has its event. When it returns, every verifier of this process
 	// has heard of it. It returns fault.NotFound, and ends none, when one of the
 	// selection's ids names no session there.
-	EndSessions(ctx context.Context, which SessionSelection, at time.Time, event func(Session) audit.Event) ([]Session, error)
+	EndSessions(ctx context.Context, by auth.Actor, which SessionSelection, at time.Time, event func(Session) audit.Event) ([]Session, error)
 }
 
 // Memberships are a person and the accounts they are in.
@@ -139,7 +139,7 @@ func (s *Service) keep(ctx context.Context, by *auth.Principal, u User, accountI
 	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: accountID, UserID: u.ID, Email: u.Email, CreatedAt: now, ExpiresAt: now.Add(ttl)}
 	event := sessionEvent(by, session, audit.SessionStarted, now)
 	event.Details = []audit.Detail{{Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)}}
-	return session, s.repo.StartSession(ctx, session, s.keys.Digest(value), event)
+	return session, s.repo.StartSession(ctx, by.Actor(), session, s.keys.Digest(value), event)
 }
 
 // account picks the account of a session: the one asked for, or the only one.

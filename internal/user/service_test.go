@@ -47,7 +47,7 @@ func (p *people) Memberships(_ context.Context, email string) (user.Memberships,
 	return user.Memberships{}, fault.Errorf(fault.NotFound, "no row")
 }
 
-func (p *people) StartSession(_ context.Context, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
+func (p *people) StartSession(_ context.Context, _ auth.Actor, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
 	if p.failing != nil {
 		return p.failing
 	}
@@ -209,7 +209,7 @@ func TestPeopleOfTheAccount(t *testing.T) {
 		seed := dbtest.Seed{Users: 2, MembersPerStore: 2, StoreOwner: true}
 		w, other := seed.Make(t, db), seed.Make(t, db)
 		s, _ := service(t, db.Users())
-		by := &auth.Principal{Kind: auth.APIToken, AccountID: w.Account.ID}
+		by := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: w.Account.ID}
 		listed, err := s.Users(ctx, by, user.Filter{}, page.Request{First: new(100)})
 		if err != nil || len(listed.Items) != len(w.Users) || listed.Items[0].Node.ID != w.Users[len(w.Users)-1].ID {
 			t.Errorf("listed %+v, %v", listed, err)

@@ -53,7 +53,7 @@ func (s *Service) EndSessions(ctx context.Context, by *auth.Principal, f Session
 		return nil, err
 	}
 	now := s.moment()
-	return s.repo.EndSessions(ctx, which, now, func(ended Session) audit.Event { return SessionEnded(by, ended, now) })
+	return s.repo.EndSessions(ctx, by.Actor(), which, now, func(ended Session) audit.Event { return SessionEnded(by, ended, now) })
 }
 
 // SessionEnded is the event of a session that the principal ended at the

@@ -22,7 +22,7 @@ type ending struct {
 	event audit.Event
 }
 
-func (e *ending) EndSessions(_ context.Context, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+func (e *ending) EndSessions(_ context.Context, _ auth.Actor, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
 	s := user.Session{ID: uuid.New(), AccountID: home, Email: "One@acme.example", CreatedAt: at}
 	e.which, e.event = &which, event(s)
 	return []user.Session{s}, nil
@@ -82,7 +82,7 @@ func TestEndSessionsRefuses(t *testing.T) {
 		})
 	}
 	s, _ := service(t, &ending{people: acmePeople()})
-	if _, err := s.Sessions(ctx, &auth.Principal{Kind: auth.APIToken}, user.SessionFilter{}); fault.KindOf(err) != fault.Forbidden {
+	if _, err := s.Sessions(ctx, &auth.Principal{NoCredential: "a test", Kind: auth.APIToken}, user.SessionFilter{}); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("listed for a token: %v", err)
 	}
 }

@@ -1,0 +1,88 @@
+package gormdb
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+)
+
+// rightsOf is the digest of what a credential may do, from the columns that say
+// so. The verifier's look-ups and the writes' checks compare it, so both make it
+// here or, in hand-written statements, with sqlRights.
+func rightsOf(columns ...string) auth.Rights {
+	return sha256.Sum256([]byte(strings.Join(columns, rightsSeparator)))
+}
+
+// rightsSeparator stands in none of the columns.
+const rightsSeparator = "\x1f"
+
+// sqlRights is rightsOf in PostgreSQL's words.
+func sqlRights(columns ...string) string {
+	return `sha256(convert_to(concat_ws(E'\x1f', ` + strings.Join(columns, ", ") + `), 'UTF8'))`
+}
+
+func ownerMark(owner bool) string {
+	if owner {
+		return "owner"
+	}
+	return ""
+}
+
+// actorRead finds a credential by the keys of its actor (account, API token or
+// user, credential), of which the statement takes the first few or all.
+type actorRead struct {
+	statement string
+	keys      int
+	read      func(scan) (access.Record, error)
+}
+
+// actorReads are those of the kinds of credentials. They read what the
+// verifier's look-ups do (lookups).
+var actorReads = map[auth.CredentialKind]actorRead{
+	auth.AccessToken:        {`SELECT ` + tokenFacts + ` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readAccess},
+	auth.GrantedAccessToken: {`SELECT ` + grantFacts + ` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readGrant},
+	auth.ClientSecret:       {`SELECT ` + clientFacts + ` WHERE t.account_id = $1 AND t.id = $2`, 2, readClientRecord},
+	auth.UserSession:        {`SELECT ` + sessionFacts + ` WHERE s.account_id = $1 AND s.user_id = $2 AND s.id = $3`, 3, readSession},
+}
+
+// actorGuards are the conditions of actorReads and of mayStill as subqueries of
+// PostgreSQL, which find one row if the actor may still act. Their parameters
+// are account, id, credential, the moment of the verification and the rights.
+var actorGuards = map[auth.CredentialKind]string{
+	auth.AccessToken: `SELECT 1` + fromAccess + `
+		WHERE x.account_id = $%[1]d AND x.api_token_id = $%[2]d AND x.id = $%[3]d AND x.ended_at IS NULL AND (x.expires_at IS NULL OR x.expires_at > $%[4]d)
+			AND ` + tokenWorks,
+	auth.GrantedAccessToken: `SELECT 1` + fromGrants + `
+		WHERE x.account_id = $%[1]d AND x.api_token_id = $%[2]d AND x.id = $%[3]d AND x.expires_at > $%[4]d AND ` + tokenWorks,
+	auth.ClientSecret: `SELECT 1` + fromClients + `
+		WHERE t.account_id = $%[1]d AND t.id = $%[2]d AND $%[3]d::uuid IS NULL AND ` + tokenWorks,
+	auth.UserSession: `SELECT 1` + fromSessions + `
+		WHERE s.account_id = $%[1]d AND s.user_id = $%[2]d AND s.id = $%[3]d AND s.ended_at IS NULL AND s.expires_at > $%[4]d
+			AND a.status <> 'suspended' AND ` + isMember + ` AND ` + sqlRights(
+		"CASE WHEN a.owner_id = s.user_id THEN 'owner' ELSE '' END", "a.features", ownedStores, placesElsewhere) + ` = $%[5]d`,
+}
+
+var tokenWorks = `t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $%[4]d)
+			AND a.status <> 'suspended' AND s.status IS DISTINCT FROM 'suspended' AND ` + sqlRights("t.scopes", "t.allowed_ip_ranges", "a.features") + ` = $%[5]d`
+
+// guardArguments is how many parameters a guard has.
+const guardArguments = 5
+
+// guardFor is the guard of an actor whose first parameter has the number. A
+// write without a credential has one that always finds a row.
+func guardFor(kind auth.CredentialKind, first int) string {
+	guard, known := actorGuards[kind]
+	if !known {
+		return `SELECT 1`
+	}
+	return fmt.Sprintf(guard, first, first+1, first+2, first+3, first+4)
+}
+
+func readClientRecord(scan scan) (access.Record, error) {
+	c, err := readClient(scan)
+	return access.Record{Principal: c.Principal, Ended: c.Revoked, Suspended: c.Suspended, Ends: [2]time.Time{c.Principal.ExpiresAt}}, err
+}
