@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
 # Clients and audits of others, that tests run on Node or in a browser.
 STRANGERS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth internal/panel/testdata/axe

@@ -204,14 +204,41 @@ func (p *program) keyCreateCommand() *cobra.Command {
 	}
 }
 
-// version is set by the linker (Makefile).
-var version = "unknown"
+// version is set by the linker (Makefile); empty for a program built otherwise.
+var version string
+
+// programVersion returns the version that the linker set, or otherwise the
+// revision that the Go toolchain recorded, or "unknown".
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	build, _ := debug.ReadBuildInfo()
+	return revisionOf(build)
+}
+
+// revisionOf returns the first 12 digits of the revision that a program was
+// built from, with "-dirty" if files were changed, as git describe does.
+func revisionOf(build *debug.BuildInfo) string {
+	revision, dirty := "unknown", ""
+	if build != nil {
+		for _, s := range build.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				revision = s.Value[:min(12, len(s.Value))]
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = "-dirty"
+			}
+		}
+	}
+	return revision + dirty
+}
 
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Tell this program's version", Args: cobra.NoArgs,
 		RunE: p.runs(func(*cobra.Command, []string) error {
-			info := map[string]string{"version": version, "go": runtime.Version()}
+			info := map[string]string{"version": programVersion(), "go": runtime.Version()}
 			if build, ok := debug.ReadBuildInfo(); ok {
 				for _, s := range build.Settings {
 					if s.Key == "vcs.revision" {
@@ -219,7 +246,7 @@ func (p *program) versionCommand() *cobra.Command {
 					}
 				}
 			}
-			return p.printed(info, "latchkey "+version+" ("+info["go"]+")\n", func() {})
+			return p.printed(info, "latchkey "+programVersion()+" ("+info["go"]+")\n", func() {})
 		}),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,6 +12,16 @@ import (
 	"latchkey/internal/gormdb"
 	"latchkey/internal/signin"
 )
+
+// buildInfo is a gauge whose labels say which program runs.
+func buildInfo() prometheus.Collector {
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "latchkey_build_info", Help: "Always 1; the labels say which program runs.",
+		ConstLabels: prometheus.Labels{"version": programVersion(), "go": runtime.Version()},
+	})
+	gauge.Set(1)
+	return gauge
+}
 
 // feedMetrics tell how the feed of revocations does.
 func feedMetrics(feed *gormdb.Feed) []prometheus.Collector {

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -35,7 +37,8 @@ import (
 func (p *program) serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Serve the Account API", Args: cobra.NoArgs,
-		Long: "Serve the Account API until SIGTERM or SIGINT. Requests in flight then finish; another signal, a second later, ends the program at once.",
+		Long: "Serve the Account API until SIGTERM or SIGINT. The server then serves for --shutdown-delay more, no longer ready, and finishes the requests " +
+			"in flight; another signal, a second later, ends the program at once.",
 	}
 	demo := c.Flags().Bool("demo", false, "make demo data, and print how to try it out")
 	offer(c, true)
@@ -44,6 +47,9 @@ func (p *program) serveCommand() *cobra.Command {
 		cfg, err := p.settings(c, needs)
 		if err != nil {
 			return err
+		}
+		if *demo && !config.IsSet(p.source(c), "shutdown-delay") {
+			cfg.ShutdownDelay = 0 // no load balancer sends anybody to a demo
 		}
 		ctx, stop := stoppable(c.Context())
 		defer stop()
@@ -55,7 +61,7 @@ func (p *program) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return errors.Join(p.serve(ctx, b, log, *demo), b.Close())
+		return inTime(ctx, cfg.ShutdownDelay+cfg.ShutdownGrace, func() error { return errors.Join(p.serve(ctx, b, log, *demo), b.Close()) })
 	})
 	return c
 }
@@ -68,6 +74,26 @@ func stoppable(ctx context.Context) (stopping context.Context, release func()) {
 	context.AfterFunc(stopping, func() { time.AfterFunc(time.Second, release) })
 	return stopping, release
 }
+
+// inTime runs work and returns its error, or another one if work has not
+// returned that long after the end of ctx: a database that does not answer can
+// keep connections from being closed. The program must end then.
+func inTime(ctx context.Context, most time.Duration, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	overdue := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(most, func() { close(overdue) }) })()
+	select {
+	case err := <-done:
+		return err
+	case <-overdue:
+		return fmt.Errorf("the server did not stop within %s of the signal; the database may not answer", most)
+	}
+}
+
+// requestGrace is how much of the grace requests in flight have: all but what
+// it takes to write last uses and to close connections.
+func requestGrace(grace time.Duration) time.Duration { return grace - min(flushGrace, grace/4) }
 
 // collectSeldom lets the heap grow to five times what lives in it before
 // garbage is collected, and not to twice as by default: little lives in it, and
@@ -89,6 +115,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer public.Close()
 	defer admin.Close()
 	baseURL := b.cfg.BaseURL(public.Addr().String())
+	warnOfPlainHTTP(ctx, log, baseURL, public.Addr())
 	signIns, onAttempt := newSignIns(log)
 	b.onAttempt = onAttempt
 	if err := b.signInAt(baseURL); err != nil {
@@ -115,9 +142,9 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	server, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
-		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Grace: b.cfg.ShutdownGrace,
+		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay, Grace: requestGrace(b.cfg.ShutdownGrace),
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, Panel: pages, WriteError: graph.WriteError,
-		Checks: checks(b, v.feed), Collectors: append(append(feedMetrics(v.feed), signIns), bird.Collectors()...), Log: log,
+		Checks: checks(b, v.feed), Collectors: append(append(feedMetrics(v.feed), buildInfo(), signIns), bird.Collectors()...), Log: log,
 	})
 	if err != nil {
 		return err
@@ -143,7 +170,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		return err
 	}
 	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(), "public_url", baseURL,
-		"database", b.db.Dialect(), "version", version)
+		"database", b.db.Dialect(), "version", programVersion())
 	defer release(ctx, bird, b.cfg.CanaryInterval)()
 	return server.Run(ctx)
 }
@@ -163,14 +190,34 @@ func (b *backend) whoGetsIn(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
+// warnOfPlainHTTP warns of a server that others than this machine reach without
+// TLS.
+func warnOfPlainHTTP(ctx context.Context, log *slog.Logger, baseURL string, listening net.Addr) {
+	u, err := url.Parse(baseURL)
+	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) && isLoopback(hostOf(listening)) {
+		return
+	}
+	log.WarnContext(ctx, "clients reach this server over plain http, which shows their credentials to the network; "+
+		"put a proxy with TLS before it and set --public-url to its https:// address", "public_url", baseURL, "address", listening.String())
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func hostOf(address net.Addr) string {
+	host, _, _ := net.SplitHostPort(address.String())
+	return host
+}
+
 // listen opens both listeners, so that a port that is taken is known before
 // anything else is done.
 func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener, err error) {
-	var l net.ListenConfig
-	if public, err = l.Listen(ctx, "tcp", cfg.Addr); err != nil {
+	if public, err = httpserver.Listen(ctx, cfg.Addr); err != nil {
 		return nil, nil, cannotListen("--addr", err)
 	}
-	if admin, err = l.Listen(ctx, "tcp", cfg.AdminAddr); err != nil {
+	if admin, err = httpserver.Listen(ctx, cfg.AdminAddr); err != nil {
 		return nil, nil, errors.Join(cannotListen("--admin-addr", err), public.Close())
 	}
 	return public, admin, nil

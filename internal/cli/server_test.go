@@ -38,7 +38,7 @@ func environment(t *testing.T, url string) map[string]string {
 	t.Helper()
 	key := filepath.Join(t.TempDir(), "test.key")
 	run(t, nil, "key", "create", key)
-	return map[string]string{"LATCHKEY_DATABASE_URL": url, "LATCHKEY_KEY_FILE": key, "LATCHKEY_RATE_LIMITS": "off"}
+	return map[string]string{"LATCHKEY_DATABASE_URL": url, "LATCHKEY_KEY_FILE": key, "LATCHKEY_RATE_LIMITS": "off", "LATCHKEY_SHUTDOWN_DELAY": "0s"}
 }
 
 // serve starts a server and waits until it listens. It is killed when the

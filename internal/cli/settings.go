@@ -35,6 +35,13 @@ func offer(c *cobra.Command, serving bool) {
 // settings reads the settings for a command, and makes sure of the files that
 // they name. It returns fault.Invalid with every fault of both.
 func (p *program) settings(c *cobra.Command, needs config.Needs) (config.Config, error) {
+	cfg, err := config.Load(p.source(c), needs)
+	serving := c.Flags().Lookup("routes") != nil
+	return cfg, append(fault.List(fault.Flatten(err)), fileFaults(cfg, needs, serving)...).Err()
+}
+
+// source is where a command's settings come from.
+func (p *program) source(c *cobra.Command) config.Source {
 	flags := func(name string) (string, bool) {
 		f := c.Flags().Lookup(name)
 		if f == nil || !f.Changed {
@@ -42,9 +49,7 @@ func (p *program) settings(c *cobra.Command, needs config.Needs) (config.Config,
 		}
 		return f.Value.String(), true
 	}
-	cfg, err := config.Load(config.Source{Flag: flags, Env: p.env}, needs)
-	serving := c.Flags().Lookup("routes") != nil
-	return cfg, append(fault.List(fault.Flatten(err)), fileFaults(cfg, needs, serving)...).Err()
+	return config.Source{Flag: flags, Env: p.env}
 }
 
 // fileFaults returns what is wrong with the files that settings name and the

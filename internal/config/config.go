@@ -53,7 +53,10 @@ type Config struct {
 	// LastUseInterval is how often the last uses of tokens are kept; zero keeps
 	// none.
 	LastUseInterval time.Duration
-	// ShutdownGrace is how long requests in flight have to finish at stop.
+	// ShutdownDelay is how long the server goes on serving at stop, not ready.
+	ShutdownDelay time.Duration
+	// ShutdownGrace is how long the server then has to finish the requests in
+	// flight and to end.
 	ShutdownGrace time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For and X-Request-Id
 	// are believed.

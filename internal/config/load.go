@@ -121,6 +121,14 @@ func (s SignIn) check(right func(flags ...string) bool) fault.List {
 	return faults
 }
 
+// IsSet reports whether the setting of that flag is set, and not the default.
+func IsSet(from Source, flag string) bool {
+	return slices.ContainsFunc(Settings(), func(s Setting) bool {
+		_, set := s.text(from)
+		return s.Flag == flag && set
+	})
+}
+
 // Called is how messages call the setting of that flag: by the flag and the
 // variable.
 func Called(flag string) string {

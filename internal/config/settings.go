@@ -52,7 +52,10 @@ func placeSettings() []Setting {
 			keep: prefixes(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies })},
 		{Flag: "gateway-addresses", Serving: true, Usage: "CIDRs from which gateways may ask without a key, separated by commas",
 			keep: prefixes(func(c *Config) *[]netip.Prefix { return &c.GatewayAddresses })},
-		{Flag: "shutdown-grace", Default: "20s", Serving: true, Usage: "how long requests in flight have to finish at stop",
+		{Flag: "shutdown-delay", Default: "5s", Serving: true,
+			Usage: "how long the server goes on serving at stop, not ready, until load balancers have noticed (serve --demo: 0s)",
+			keep:  duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, "0s", "5m")},
+		{Flag: "shutdown-grace", Default: "25s", Serving: true, Usage: "how long the server then has to finish requests in flight and to end",
 			keep: duration(func(c *Config) *time.Duration { return &c.ShutdownGrace }, "1s", "10m")},
 	}
 }

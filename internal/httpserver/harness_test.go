@@ -75,7 +75,7 @@ type running struct {
 func start(t *testing.T, api http.HandlerFunc, adjust func(*httpserver.Config)) *running {
 	t.Helper()
 	listen := func() net.Listener {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := httpserver.Listen(t.Context(), "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

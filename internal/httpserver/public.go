@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime"
 	"runtime/debug"
@@ -48,6 +49,11 @@ type public struct {
 	// legacy are headers of answers to whoever presents HTTP Basic.
 	legacy    []header
 	unmatched *route
+	// forwardedTold says that tellForwarded has been called.
+	forwardedTold atomic.Bool
+	// stopping says that the server stops: it serves, and wants no connection
+	// to be used again.
+	stopping atomic.Bool
 }
 
 func newPublic(c Config, m *metrics, r *rates) *public {
@@ -96,10 +102,15 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	*x = exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, peer: peer, client: peer, always: p.headers}
 	if trusted {
 		x.client = p.clientBehind(peer, r.Header)
+	} else if !p.forwardedTold.Load() && r.Header["X-Forwarded-For"] != nil {
+		p.tellForwarded(r.Context(), peer)
 	}
 	x.requestID[0] = p.requestID(trusted, r.Header)
 	w.Header()[requestIDHeader] = x.requestID[:] // where handlers look for it
 	defer p.finish(x, r)
+	if p.stopping.Load() || mayBeSmuggled(r) {
+		w.Header()["Connection"] = closeConnection
+	}
 	if rt, account := p.straight(r.URL); rt != nil {
 		x.account = account
 		rt.answer(x, r)
@@ -107,6 +118,23 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mux.ServeHTTP(x, r)
 }
+
+// tellForwarded warns, once, of a peer whose X-Forwarded-For is not believed. It
+// may be the operator's proxy, and then all its clients have one address.
+func (p *public) tellForwarded(ctx context.Context, peer netip.Addr) {
+	if p.forwardedTold.CompareAndSwap(false, true) {
+		p.Log.WarnContext(ctx, "X-Forwarded-For is ignored: it comes from an address that is not among --trusted-proxies; "+
+			"if it is a proxy of yours, all its clients share one address until you add it", "peer", addressText(peer))
+	}
+}
+
+var closeConnection = []string{"close"}
+
+// mayBeSmuggled reports whether a request may have had both Transfer-Encoding
+// and Content-Length. The connection must be closed after the answer to one
+// that had (RFC 9112, section 6.1). net/http removes the Content-Length, so
+// that every request with a Transfer-Encoding is taken for one.
+func mayBeSmuggled(r *http.Request) bool { return len(r.TransferEncoding) > 0 }
 
 // An address of the Account API is the account's UUID between these.
 const (

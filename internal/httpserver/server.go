@@ -30,7 +30,7 @@ type Verifier interface {
 
 // Config is what a Server is made of.
 type Config struct {
-	// Public and Admin are open listeners, which the server closes.
+	// Public and Admin are open listeners (Listen), which the server closes.
 	Public, Admin net.Listener
 	// Limits bound each request. All must be positive.
 	Limits config.HTTP
@@ -46,7 +46,10 @@ type Config struct {
 	Routes *storeapi.Table
 	// HTTPS says that clients reach the public listener through TLS.
 	HTTPS bool
-	// Grace is how long requests in flight have to finish at stop.
+	// Delay is how long both listeners go on serving at stop, so that load
+	// balancers notice that the server is not ready. It may be zero.
+	Delay time.Duration
+	// Grace is how long requests in flight then have to finish.
 	Grace time.Duration
 
 	// PublicURL is how clients reach the public listener, without a slash at
@@ -77,9 +80,17 @@ type Config struct {
 type Server struct {
 	public, admin *http.Server
 	listeners     [2]net.Listener
-	grace         time.Duration
+	delay, grace  time.Duration
 	stopping      *atomic.Bool
 	log           *slog.Logger
+}
+
+// Listen listens on a TCP address. The listener takes no part in Multipath TCP,
+// whose sockets cannot hold off new connections at stop.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	var l net.ListenConfig
+	l.SetMultipathTCP(false)
+	return l.Listen(ctx, "tcp", address)
 }
 
 // New returns a server that serves nothing yet. It returns an error for
@@ -89,17 +100,17 @@ func New(c Config) (*Server, error) {
 	if l.MaxBody <= 0 || l.MaxHeader <= 0 || min(l.ReadTimeout, l.WriteTimeout, l.IdleTimeout, l.RequestTimeout, c.Grace) <= 0 {
 		return nil, errors.New("make HTTP server: a limit is missing")
 	}
-	stopping := &atomic.Bool{}
 	m := newMetrics(c.Collectors)
 	rates, err := newRates(c.Rates, m, c.Log)
 	if err != nil {
 		return nil, err
 	}
+	public := newPublic(c, m, rates)
 	return &Server{
-		public:    newServer(c, newPublic(c, m, rates)),
-		admin:     newServer(c, newAdmin(c, m, stopping)),
+		public:    newServer(c, public),
+		admin:     newServer(c, newAdmin(c, m, &public.stopping)),
 		listeners: [2]net.Listener{c.Public, c.Admin},
-		grace:     c.Grace, stopping: stopping, log: c.Log,
+		delay:     c.Delay, grace: c.Grace, stopping: &public.stopping, log: c.Log,
 	}, nil
 }
 
@@ -116,8 +127,9 @@ func newServer(c Config, h http.Handler) *http.Server {
 }
 
 // Run serves until ctx ends or a listener fails, and then stops in order: it
-// is no longer ready, takes no more connections, and lets the requests in
-// flight finish. It returns nil when all of them did within the grace.
+// is no longer ready but serves for the delay, takes no more connections, and
+// lets the requests in flight finish. It returns nil when all of them did
+// within the grace.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	for i, server := range []*http.Server{s.public, s.admin} {
@@ -131,6 +143,9 @@ func (s *Server) Run(ctx context.Context) error {
 		running--
 		failure = fmt.Errorf("serve: %w", err)
 	}
+	if failure != nil {
+		s.delay = 0
+	}
 	failure = errors.Join(failure, s.stop(context.WithoutCancel(ctx)))
 	for range running {
 		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
@@ -143,7 +158,11 @@ func (s *Server) Run(ctx context.Context) error {
 // stop ends the public server first, so that the admin one can tell of it.
 func (s *Server) stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	s.log.InfoContext(ctx, "stopping", "grace", s.grace.String())
+	s.log.InfoContext(ctx, "stopping", "delay", s.delay.String(), "grace", s.grace.String())
+	time.Sleep(s.delay)
+	if err := settle(s.listeners[0]); err != nil {
+		s.log.WarnContext(ctx, "new connections cannot be held off before the listener closes", "error", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
 	err := s.public.Shutdown(ctx)
