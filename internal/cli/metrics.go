@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"runtime"
@@ -70,6 +71,10 @@ func newSignIns(log *slog.Logger) (*prometheus.CounterVec, func(signin.Attempt))
 
 // resultOf is an attempt's result in a word.
 func resultOf(err error) string {
+	var refused *signin.Refused
+	if errors.As(err, &refused) && refused.Why != signin.WhyAway && refused.Why != signin.WhyProvider {
+		return "refused"
+	}
 	switch fault.KindOf(err) {
 	case "":
 		return "ok"

@@ -191,7 +191,7 @@ func (v *visit) passkey() error {
 
 // passkeyProof judges what an authenticator signed, in a field of the form.
 func (v *visit) passkeyProof(field string) (signin.PasskeyProof, error) {
-	proof, err := v.SignIn.Passkey(v.r.Context(), v.flow(), v.r.PostFormValue(field))
+	proof, err := v.SignIn.Passkey(v.r.Context(), v.flow(), v.r.PostFormValue(field), v.visitor())
 	if err != nil {
 		return proof, err
 	}

@@ -204,9 +204,16 @@ func (p *Panel) opens(address string) string {
 	return localPath(address)
 }
 
+// longestPath bounds, in bytes, the path that a visitor wants to see after they
+// sign in. Flows keep it, whoever begins them.
+const longestPath = 2048
+
 // localPath returns a path on this server, and "/" for anything that a browser
 // could take for an address elsewhere.
 func localPath(text string) string {
+	if len(text) > longestPath {
+		return "/"
+	}
 	parsed, err := url.Parse(text)
 	clean := err == nil && parsed.Scheme == "" && parsed.Host == "" && parsed.User == nil &&
 		strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && !strings.ContainsAny(text, "\\\t\r\n")
@@ -363,7 +370,7 @@ func (v *visit) waiting(err error) error {
 
 // knowBrowser lets the browser be known as one that the visitor signed in with.
 func (v *visit) knowBrowser() error {
-	device, err := v.SignIn.Device(v.by.ID)
+	device, err := v.SignIn.Device(v.r.Context(), v.by.ID)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ type Buckets[K comparable] struct {
 	full, each time.Duration
 	requests   int
 	buckets    *otter.Cache[K, *bucket]
+	// added counts the buckets that were added since the last sweep.
+	added atomic.Int64
 }
 
 // bucket is two moments, in Unix time in nanoseconds. One moment is enough to
@@ -72,6 +74,7 @@ func New[K comparable](r Rate, most int) (*Buckets[K], error) {
 func (b *Buckets[K]) Take(key K, now time.Time) (State, bool) {
 	one, known := b.buckets.GetIfPresent(key)
 	if !known {
+		b.sweep(now)
 		one, _ = b.buckets.ComputeIfAbsent(key, func() (*bucket, bool) { return &bucket{}, false })
 	}
 	for {
@@ -83,6 +86,25 @@ func (b *Buckets[K]) Take(key K, now time.Time) (State, bool) {
 		after := now.Add(missing + b.each).UnixNano()
 		if one.fullAt.CompareAndSwap(before, after) {
 			return b.state(missing + b.each), true
+		}
+	}
+}
+
+// fewestAdded is how many buckets are added at least between two sweeps.
+const fewestAdded = 1024
+
+// sweep drops the buckets that are full again, which say nothing, once half as
+// many were added as there are: so adding one stays cheap. A request that is taken
+// from a full bucket at this very moment may not be counted.
+func (b *Buckets[K]) sweep(now time.Time) {
+	added := b.added.Add(1)
+	if added < int64(max(fewestAdded, b.buckets.EstimatedSize()/2)) || !b.added.CompareAndSwap(added, 0) {
+		return
+	}
+	for key, one := range b.buckets.All() {
+		told := time.Duration(now.UnixNano() - one.told.Load()).Abs()
+		if b.missing(one.fullAt.Load(), now) == 0 && told >= b.full {
+			b.buckets.Invalidate(key)
 		}
 	}
 }

@@ -2,70 +2,131 @@ package signin
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey/internal/fault"
 	"latchkey/internal/password"
 	"latchkey/internal/ratelimit"
 )
 
-// mostCounted is how many addresses, people and browsers are counted at most.
+// mostCounted is how many addresses, users and browsers are counted at most.
 const mostCounted = 100_000
 
-// The rates of passwords that are wrong, and of wishes for another password.
-// Buckets fill again with time, so that nobody is locked out for good.
+// The rates of wrong attempts, and of requests for another password. Buckets
+// fill again with time, so that nobody is locked out for good.
 var (
 	wrongPerAddress = ratelimit.Rate{Requests: 30, Window: time.Minute}
-	// wrongPerPerson is also that of one browser that its person used before.
-	wrongPerPerson      = ratelimit.Rate{Requests: 10, Window: 10 * time.Minute}
+	wrongPerUser    = ratelimit.Rate{Requests: 10, Window: 10 * time.Minute}
+	// wrongPerBrowser is that of a browser which its user signed in with before.
+	// After it, the browser is like any other.
+	wrongPerBrowser = ratelimit.Rate{Requests: 10, Window: DeviceLifetime}
+	// Both ceilings together are the 100 failures in a row of NIST SP 800-63B,
+	// section 5.2.2. Further attempts are one an hour. A browser that the user
+	// signed in with before has a ceiling of its own, which nobody else reaches.
+	ceiling      = ratelimit.Rate{Requests: 80, Window: 80 * time.Hour}
+	knownCeiling = ratelimit.Rate{Requests: 20, Window: 20 * time.Hour}
+
 	forgottenPerAddress = ratelimit.Rate{Requests: 20, Window: 10 * time.Minute}
-	forgottenPerPerson  = ratelimit.Rate{Requests: 3, Window: time.Hour}
+	forgottenPerUser    = ratelimit.Rate{Requests: 3, Window: time.Hour}
 	// begunPerAddress is that of flows, each of which leaves a row for a while.
 	begunPerAddress = ratelimit.Rate{Requests: 300, Window: time.Minute}
 )
+
+// subject is what attempts are counted by: a hash, so that nothing of what a
+// client sends is kept, however long it is.
+type subject [sha256.Size]byte
+
+// subjectOf returns the subject of a text among those of a sort.
+func subjectOf(sort, text string) subject { return sha256.Sum256([]byte(sort + "\x00" + text)) }
+
+// buckets are those of one rate.
+type buckets = ratelimit.Buckets[subject]
 
 // attempts bounds how often somebody may be wrong. Only what is wrong counts: a
 // thousand people behind one address sign in at nine. What is tried is taken
 // from the buckets before it is judged, and given back when it is right, so that
 // many at once do not get further than one after another.
 type attempts struct {
-	addresses  *ratelimit.Buckets[netip.Addr]
-	people     *ratelimit.Buckets[string]
-	browsers   *ratelimit.Buckets[string]
-	askedFrom  *ratelimit.Buckets[netip.Addr]
-	askedAbout *ratelimit.Buckets[string]
-	begunFrom  *ratelimit.Buckets[netip.Addr]
-	// judging are those who are being judged: with few of them, few tries are
+	addresses, users, browsers, ceiling, knownCeiling *buckets
+	askedFrom, askedAbout, begunFrom                  *buckets
+	// gate holds those who are being judged: with few of them, few tries are
 	// taken and not given back yet.
-	judging chan struct{}
+	gate *password.Gate
 	// off says that nothing is counted.
 	off bool
 }
 
 func newAttempts(off bool) (*attempts, error) {
-	a := &attempts{judging: make(chan struct{}, password.AtOnce), off: off}
-	var errs [6]error
-	a.addresses, errs[0] = ratelimit.New[netip.Addr](wrongPerAddress, mostCounted)
-	a.people, errs[1] = ratelimit.New[string](wrongPerPerson, mostCounted)
-	a.browsers, errs[2] = ratelimit.New[string](wrongPerPerson, mostCounted)
-	a.askedFrom, errs[3] = ratelimit.New[netip.Addr](forgottenPerAddress, mostCounted)
-	a.askedAbout, errs[4] = ratelimit.New[string](forgottenPerPerson, mostCounted)
-	a.begunFrom, errs[5] = ratelimit.New[netip.Addr](begunPerAddress, mostCounted)
-	return a, errors.Join(errs[:]...)
+	a := &attempts{gate: password.NewGate(), off: off}
+	var errs []error
+	for _, each := range []struct {
+		of   **buckets
+		rate ratelimit.Rate
+	}{
+		{&a.addresses, wrongPerAddress}, {&a.users, wrongPerUser}, {&a.browsers, wrongPerBrowser},
+		{&a.ceiling, ceiling}, {&a.knownCeiling, knownCeiling},
+		{&a.askedFrom, forgottenPerAddress}, {&a.askedAbout, forgottenPerUser}, {&a.begunFrom, begunPerAddress},
+	} {
+		made, err := ratelimit.New[subject](each.rate, mostCounted)
+		*each.of = made
+		errs = append(errs, err)
+	}
+	return a, errors.Join(errs...)
 }
 
-// try is one attempt of somebody.
-type try struct {
-	from netip.Addr
-	// person is the folded address that is tried.
-	person string
-	// browser is one that the person signed in with before; empty for none. It
-	// has a bucket of its own: whoever empties the person's, or the office's,
-	// does not keep them out (OWASP, "Slow Down Online Guessing Attacks with
-	// Device Cookies").
-	browser string
+// charge is a bucket that an attempt is taken from.
+type charge struct {
+	of *buckets
+	by subject
+}
+
+// try is one attempt: what it is taken from, and which ceilings it resets when
+// it is right.
+type try struct{ charges, resets []charge }
+
+// Sorts of attempts, which are counted apart: knowing the password gives no
+// tries of a code, and wrong codes do not keep anybody from the password.
+const (
+	sortPassword = "password"
+	sortCode     = "code"
+	sortRecovery = "recovery code"
+)
+
+// newTry returns an attempt on a user, who is named by their id, or by the
+// address for nobody. A browser that the user signed in with before has buckets
+// of its own: whoever empties the user's, or the office's, does not keep them
+// out (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
+func (a *attempts) newTry(sort string, from netip.Addr, name, browser string, now time.Time) try {
+	whom := subjectOf(sort, name)
+	t := try{resets: []charge{{a.ceiling, whom}, {a.knownCeiling, whom}}}
+	// What a browser fails at counts whatever it is: ten failures end it.
+	if by := subjectOf("browser", browser); browser != "" && a.browsers.Look(by, now).Left > 0 {
+		t.charges = []charge{{a.browsers, by}, {a.knownCeiling, whom}}
+		return t
+	}
+	t.charges = append(a.fromAddress(sort, from), charge{a.users, whom}, charge{a.ceiling, whom})
+	return t
+}
+
+// recoveryTry returns an attempt with a recovery code. Such codes cannot be
+// guessed, so only addresses are counted: nobody can keep a user from theirs.
+func (a *attempts) recoveryTry(from netip.Addr) try {
+	return try{charges: a.fromAddress(sortRecovery, from)}
+}
+
+func (a *attempts) fromAddress(sort string, from netip.Addr) []charge {
+	if !from.IsValid() {
+		return nil
+	}
+	if sort != sortRecovery { // passwords and codes are guessed from the same addresses
+		sort = "guess"
+	}
+	return []charge{{a.addresses, subjectOf(sort, ratelimit.Network(from).String())}}
 }
 
 // judge lets work judge a try, unless there were too many wrong ones: then it
@@ -74,55 +135,65 @@ func (a *attempts) judge(ctx context.Context, t try, now func() time.Time, work 
 	if a.off {
 		return work()
 	}
-	if err := a.look(t, now()); err != nil {
+	if err := t.look(now()); err != nil {
 		return false, err
 	}
-	select {
-	case a.judging <- struct{}{}:
-	case <-ctx.Done():
-		return false, ctx.Err()
+	leave, err := a.gate.Enter(ctx)
+	if err != nil {
+		return false, err
 	}
-	defer func() { <-a.judging }()
-	if err := a.take(t, now()); err != nil {
+	defer leave()
+	if err := t.take(now()); err != nil {
 		return false, err
 	}
 	right, err := work()
 	if right || err != nil {
-		a.giveBack(t, now())
+		t.giveBack(now())
+	}
+	if right {
+		t.reset()
 	}
 	return right, err
 }
 
+// admit is judge for what takes no time to judge: work returns fault.Invalid for
+// what is wrong.
+func (a *attempts) admit(t try, now func() time.Time, work func() error) error {
+	if a.off {
+		return work()
+	}
+	if err := t.take(now()); err != nil {
+		return err
+	}
+	err := work()
+	if fault.KindOf(err) != fault.Invalid {
+		t.giveBack(now())
+	}
+	if err == nil {
+		t.reset()
+	}
+	return err
+}
+
 // look refuses without waiting those who would be refused after it.
-func (a *attempts) look(t try, now time.Time) error {
-	if t.browser != "" {
-		return spent(a.browsers.Look(t.browser, now))
+func (t try) look(now time.Time) error {
+	for _, c := range t.charges {
+		if s := c.of.Look(c.by, now); s.Left == 0 {
+			return tooMany(s.Wait)
+		}
 	}
-	if t.from.IsValid() {
-		if err := spent(a.addresses.Look(ratelimit.Network(t.from), now)); err != nil {
+	return nil
+}
+
+// take takes the try from all of its buckets, or from none.
+func (t try) take(now time.Time) error {
+	for i, c := range t.charges {
+		if err := taken(c.of.Take(c.by, now)); err != nil {
+			try{charges: t.charges[:i]}.giveBack(now)
 			return err
 		}
 	}
-	return spent(a.people.Look(t.person, now))
-}
-
-func spent(s ratelimit.State) error {
-	if s.Left > 0 {
-		return nil
-	}
-	return tooMany(s.Wait)
-}
-
-func (a *attempts) take(t try, now time.Time) error {
-	if t.browser != "" {
-		return taken(a.browsers.Take(t.browser, now))
-	}
-	if t.from.IsValid() {
-		if err := taken(a.addresses.Take(ratelimit.Network(t.from), now)); err != nil {
-			return err
-		}
-	}
-	return taken(a.people.Take(t.person, now))
+	return nil
 }
 
 func taken(s ratelimit.State, ok bool) error {
@@ -132,41 +203,41 @@ func taken(s ratelimit.State, ok bool) error {
 	return tooMany(s.Wait)
 }
 
-func (a *attempts) giveBack(t try, now time.Time) {
-	if t.browser != "" {
-		a.browsers.Return(t.browser, now)
-		return
+func (t try) giveBack(now time.Time) {
+	for _, c := range t.charges {
+		c.of.Return(c.by, now)
 	}
-	a.addresses.Return(ratelimit.Network(t.from), now)
-	a.people.Return(t.person, now)
 }
 
-// admit counts a try of what takes no time to judge. It returns
-// fault.RateLimited for one too many.
-func (a *attempts) admit(from netip.Addr, person string, now time.Time) error {
-	if a.off {
-		return nil
+// reset forgets the failures in a row, which a success ends.
+func (t try) reset() {
+	for _, c := range t.resets {
+		c.of.Forget(c.by)
 	}
-	return a.take(try{from: from, person: person}, now)
 }
 
-// worked takes back a try that admit counted, since it was right.
-func (a *attempts) worked(from netip.Addr, person string, now time.Time) {
-	a.giveBack(try{from: from, person: person}, now)
+// nameOfUser is what a user's attempts are counted by: their id, or the address
+// that somebody tried where there is no such user.
+func nameOfUser(id uuid.UUID, foldedEmail string) string {
+	if id == uuid.Nil {
+		return foldedEmail
+	}
+	return id.String()
 }
 
-// admitForgot counts a wish for another password. It returns fault.RateLimited
-// for too many from an address, and whether the person may be mailed again.
+// admitForgot counts a request for another password. It returns
+// fault.RateLimited for too many from an address, and whether the user may be
+// mailed again.
 func (a *attempts) admitForgot(from netip.Addr, foldedEmail string, now time.Time) (bool, error) {
 	if a.off {
 		return true, nil
 	}
 	if from.IsValid() {
-		if err := taken(a.askedFrom.Take(ratelimit.Network(from), now)); err != nil {
+		if err := taken(a.askedFrom.Take(subjectOf("forgot", ratelimit.Network(from).String()), now)); err != nil {
 			return false, err
 		}
 	}
-	_, ok := a.askedAbout.Take(foldedEmail, now)
+	_, ok := a.askedAbout.Take(subjectOf("forgot", foldedEmail), now)
 	return ok, nil
 }
 
@@ -189,7 +260,7 @@ func (a *attempts) begin(from netip.Addr, now time.Time) error {
 	if a.off || !from.IsValid() {
 		return nil
 	}
-	return taken(a.begunFrom.Take(ratelimit.Network(from), now))
+	return taken(a.begunFrom.Take(subjectOf("begin", ratelimit.Network(from).String()), now))
 }
 
 func tooMany(wait time.Duration) error {

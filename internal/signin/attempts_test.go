@@ -24,9 +24,9 @@ func (w *world) tries(email, text string, v signin.Visitor) error {
 func TestWrongPasswordsOfAPerson(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		w.gives(w.home.Owner)
-		device, err := w.signIn.Device(w.home.Owner.ID)
+		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
 		w.must(err)
-		others, err := w.signIn.Device(w.home.Users[1].ID)
+		others, err := w.signIn.Device(w.Context(), w.home.Users[1].ID)
 		w.must(err)
 		for range 10 {
 			w.wants(w.tries(w.home.Owner.Email, "a guess", here), fault.Unauthenticated, "")
@@ -183,4 +183,119 @@ func TestForgotLimits(t *testing.T) {
 			w.Error("no mail to another person")
 		}
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
+}
+
+// A browser that is known ends with ten failures and with the password, and all of a person's together have a ceiling:
+// who hoarded them while the password was theirs gets no further.
+func TestHoardedBrowsers(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		hoard := make([]string, 25)
+		for i := range hoard {
+			var err error
+			hoard[i], err = w.signIn.Device(w.Context(), w.home.Owner.ID)
+			w.must(err)
+		}
+		judged := 0
+		for i := range 250 {
+			if err := w.triesOn(hoard[i%len(hoard)], "a guess"); fault.KindOf(err) == fault.Unauthenticated {
+				judged++
+			}
+		}
+		if judged > 30 { // 20 of all known browsers, 10 of the others
+			w.Errorf("%d guesses were judged", judged)
+		}
+		w.passes(100 * time.Hour)
+		w.must(w.triesOn(hoard[0], phrase))
+		w.gives(w.home.Owner) // the same text is another password
+		for range 10 {
+			w.wants(w.tries(w.home.Owner.Email, "a guess", here), fault.Unauthenticated, "")
+		}
+		w.wants(w.triesOn(hoard[1], phrase), fault.RateLimited, "")
+	})
+}
+
+// A person's password is guessed at most a hundred times in a row, however slowly and from wherever; what is right ends
+// the row, and a browser that is known is not kept out by others.
+func TestCeilingOfAPerson(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
+		w.must(err)
+		guess := func() (judged int) {
+			for i := range 200 {
+				if fault.KindOf(w.tries(w.home.Owner.Email, "a guess", visitor(fmt.Sprintf("198.51.100.%d", i)))) == fault.Unauthenticated {
+					judged++
+				}
+				w.passes(time.Minute)
+			}
+			return judged
+		}
+		if n := guess(); n < 80 || n > 84 { // one more in each hour
+			w.Errorf("%d guesses were judged", n)
+		}
+		w.must(w.triesOn(device, phrase))
+		if n := guess(); n < 80 || n > 84 {
+			w.Errorf("%d guesses were judged after a success", n)
+		}
+	})
+}
+
+// What can be no address costs nothing and is kept nowhere, and what is kept of others does not grow with them.
+func TestNoAddress(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		hashes := w.signIn.CountHashes()
+		for _, email := range []string{strings.Repeat("a", 1<<20) + "@acme.example", "", "nobody", "a@b\x00c.example", "\xff@acme.example"} {
+			for range 20 {
+				w.wants(w.tries(email, "a guess", here), fault.Unauthenticated, "")
+			}
+		}
+		if hashes() != 0 {
+			w.Errorf("%d passwords were compared", hashes())
+		}
+		w.gives(w.home.Owner)
+		w.must(w.tries(w.home.Owner.Email, phrase, here))
+	})
+}
+
+// Whoever has only the password cannot keep the person from their code in a browser that is known, nor from their
+// recovery codes anywhere.
+func TestCodesAreNotLockedOut(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		app, recovery := w.adds()
+		w.passes(time.Minute)
+		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
+		w.must(err)
+		for i := range 40 {
+			_, _, err = w.signIn.Code(w.Context(), w.owes(), "123456", visitor(fmt.Sprintf("198.51.100.%d", i)))
+		}
+		w.wants(err, fault.RateLimited, "")
+		for range 40 {
+			_, _, err = w.signIn.Code(w.Context(), w.owes(), "no-recovery-code", visitor("198.51.100.1"))
+		}
+		w.wants(err, fault.RateLimited, "")
+		known := here
+		known.Device = device
+		_, _, err = w.signIn.Code(w.Context(), w.owes(), w.shown(app, 0), known)
+		w.must(err)
+		_, _, err = w.signIn.Code(w.Context(), w.owes(), recovery[0].Reveal(), here)
+		w.must(err)
+	})
+}
+
+// Every way to sign in is counted.
+func TestAttemptsAreCounted(t *testing.T) {
+	told := map[signin.Method]int{}
+	eachWorld(t, func(w *world) {
+		clear(told)
+		w.gives(w.home.Owner)
+		w.adds()
+		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
+		_, err := w.signIn.Passkey(w.Context(), "", "{}", here)
+		w.why(err, signin.WhyOver)
+		if told[signin.ByPasswordAndCode] != 1 || told[signin.ByPasskey] != 1 {
+			w.Errorf("told of %v", told)
+		}
+	}, func(c *signin.Config) { c.OnAttempt = func(a signin.Attempt) { told[a.Method]++ } })
 }

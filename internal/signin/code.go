@@ -143,42 +143,43 @@ func (s *Service) Code(ctx context.Context, flow, typed string, v Visitor) (Proo
 	if person.version() != half.Password {
 		return Proof{}, half, refused(WhyChanged, nil)
 	}
-	if err := s.judgeCode(ctx, person.User, typed, v); err != nil {
+	err = s.judgeCode(ctx, person, typed, v)
+	s.Observe(Attempt{Method: withCode(half.First), UserID: person.ID, Origin: v.Origin, Err: err})
+	if err != nil {
 		return Proof{}, half, err
 	}
 	if err := s.takeFlow(ctx, forCode, flow, &half); err != nil {
 		return Proof{}, half, err
 	}
-	proof := prove(person, ByPasswordAndCode)
-	if half.First == ByLink {
-		proof.Method = ByLinkAndCode
-	}
+	proof := prove(person, withCode(half.First))
 	proof.byOperator = half.ByOperator
 	return proof, half, nil
 }
 
-// judgeCode uses up a code. How often codes are tried is counted apart from
-// passwords: whoever knows the password must not win tries by it.
-func (s *Service) judgeCode(ctx context.Context, who user.User, typed string, v Visitor) error {
-	counted := "code of " + user.Fold(who.Email)
-	if err := s.attempts.admit(v.Origin.IP, counted, s.Now()); err != nil {
-		return err
+// withCode is the method of a first proof and a code.
+func withCode(first Method) Method {
+	if first == ByLink {
+		return ByLinkAndCode
 	}
+	return ByPasswordAndCode
+}
+
+// judgeCode uses up a code. How often codes are tried is counted apart from
+// passwords: whoever knows the password must not win tries by it. Whoever has
+// only the password can use up the tries of browsers that are not known, but not
+// those of the user's own, nor those of recovery codes.
+func (s *Service) judgeCode(ctx context.Context, who Person, typed string, v Visitor) error {
 	bare := strings.Map(func(r rune) rune {
 		if r == ' ' || r == '-' {
 			return -1
 		}
 		return r
 	}, strings.ToLower(strings.TrimSpace(typed)))
-	judge := s.useRecoveryCode
+	judge, t := s.useRecoveryCode, s.attempts.recoveryTry(v.Origin.IP)
 	if len(bare) == codeLength && strings.Trim(bare, "0123456789") == "" {
-		judge = s.useCode
+		judge, t = s.useCode, s.attempts.newTry(sortCode, v.Origin.IP, who.ID.String(), s.knows(v.Device, who), s.Now())
 	}
-	if err := judge(ctx, who, bare, v); err != nil {
-		return err
-	}
-	s.attempts.worked(v.Origin.IP, counted, s.Now())
-	return nil
+	return s.attempts.admit(t, s.Now, func() error { return judge(ctx, who.User, bare, v) })
 }
 
 func errWrongCode() *fault.Error {
@@ -309,15 +310,14 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 	if e.UserID != by.ID {
 		return nil, refused(WhyOver, nil)
 	}
-	counted := "code of " + user.Fold(by.Name)
-	if err := s.attempts.admit(by.Origin.IP, counted, s.Now()); err != nil {
+	var used int64
+	t := s.attempts.newTry(sortCode, by.Origin.IP, by.ID.String(), "", s.Now())
+	if err := s.attempts.admit(t, s.Now, func() (err error) {
+		used, err = s.firstCode(e.Secret, typed)
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	used, right := s.stepOf(e.Secret, strings.ReplaceAll(strings.TrimSpace(typed), " ", ""))
-	if !right {
-		return nil, fault.Errorf(fault.Invalid, "This is not the code that the app shows now. Look whether its clock and the secret are right.").On("code")
-	}
-	s.attempts.worked(by.Origin.IP, counted, s.Now())
 	if err := s.takeFlow(ctx, forTOTP, flow, &e); err != nil {
 		return nil, err
 	}
@@ -335,6 +335,16 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 	}
 	g := Grounds{UserID: by.ID, Password: e.Password, Session: by.SessionID}
 	return codes, s.Repository.KeepTOTP(ctx, by.Actor(), TOTP{UserID: by.ID, Secret: sealed, LastStep: used, CreatedAt: s.moment()}, g, digests, events)
+}
+
+// firstCode returns the step of the code that an app shows which is being added,
+// and fault.Invalid on "code" for a wrong one.
+func (s *Service) firstCode(base32Secret, typed string) (int64, error) {
+	used, right := s.stepOf(base32Secret, strings.ReplaceAll(strings.TrimSpace(typed), " ", ""))
+	if !right {
+		return 0, fault.Errorf(fault.Invalid, "This is not the code that the app shows now. Look whether its clock and the secret are right.").On("code")
+	}
+	return used, nil
 }
 
 // DisableTOTP removes the principal's authenticator app and recovery codes. It

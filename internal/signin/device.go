@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -23,21 +24,30 @@ const deviceUse = "device"
 // Device returns what the person's browser is to keep, so that it is known again
 // when they next sign in: who they are, a number of the browser's own, when, and
 // a signature. It lets nobody in; it keeps others from locking the person out.
-func (s *Service) Device(userID uuid.UUID) (string, error) {
+// It ends with the password that the person has now, and after ten failures.
+func (s *Service) Device(ctx context.Context, userID uuid.UUID) (string, error) {
+	person, err := s.Repository.PersonByID(ctx, userID)
+	if err != nil {
+		return "", err
+	}
 	var number [16]byte
 	if _, err := io.ReadFull(s.Random, number[:]); err != nil {
 		return "", fmt.Errorf("draw the number of a browser: %w", err)
 	}
 	text := userID.String() + "." + hex.EncodeToString(number[:]) + "." + strconv.FormatInt(s.Now().Unix(), 10)
-	signed := s.Keys.Sign(deviceUse, text)
+	signed := s.Keys.Sign(deviceUse, signedDevice(text, person))
 	return text + "." + string(signed.Key) + "." + hex.EncodeToString(signed.Digest[:]), nil
 }
 
+// signedDevice is what is signed for a browser: not only its text, but the
+// version of the password as well.
+func signedDevice(text string, p Person) string { return text + "." + string(p.version()) }
+
 // knows returns what the browser is counted by that presents a text as one that
 // the person signed in with; empty if it is none.
-func (s *Service) knows(presented string, userID uuid.UUID) string {
+func (s *Service) knows(presented string, p Person) string {
 	parts := strings.Split(presented, ".")
-	if len(parts) != 5 || userID == uuid.Nil || parts[0] != userID.String() {
+	if len(parts) != 5 || p.ID == uuid.Nil || parts[0] != p.ID.String() {
 		return ""
 	}
 	signature := secret.KeyedDigest{Key: secret.KeyID(parts[3])}
@@ -47,7 +57,7 @@ func (s *Service) knows(presented string, userID uuid.UUID) string {
 	}
 	text := strings.Join(parts[:3], ".")
 	since, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || !s.Keys.Signed(deviceUse, text, signature) || s.Now().Sub(time.Unix(since, 0)) > DeviceLifetime {
+	if err != nil || !s.Keys.Signed(deviceUse, signedDevice(text, p), signature) || s.Now().Sub(time.Unix(since, 0)) > DeviceLifetime {
 		return ""
 	}
 	return text

@@ -110,7 +110,7 @@ var doors = []door{
 		return func(s *signin.Service) (signin.Proof, error) {
 			options, flow, err := s.AskPasskey(w.Context(), here)
 			w.must(err)
-			proof, err := s.Passkey(w.Context(), flow.Reveal(), a.signs(options))
+			proof, err := s.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
 			return proof.Proof, err
 		}
 	}},

@@ -182,7 +182,13 @@ type PasskeyProof struct {
 
 // Passkey ends the flow with the browser's answer (AuthenticationResponseJSON),
 // and returns who it is of. It returns Refused when it proves nothing.
-func (s *Service) Passkey(ctx context.Context, flow, answer string) (PasskeyProof, error) {
+func (s *Service) Passkey(ctx context.Context, flow, answer string, v Visitor) (PasskeyProof, error) {
+	proof, err := s.judgePasskey(ctx, flow, answer)
+	s.Observe(Attempt{Method: ByPasskey, UserID: proof.User.ID, Origin: v.Origin, Err: err})
+	return proof, err
+}
+
+func (s *Service) judgePasskey(ctx context.Context, flow, answer string) (PasskeyProof, error) {
 	var proof PasskeyProof
 	if err := s.needAuthn(); err != nil {
 		return proof, err

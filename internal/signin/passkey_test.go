@@ -32,7 +32,7 @@ func (w *world) proves(a *authenticator) (signin.PasskeyProof, error) {
 	w.passes(time.Minute) // the limit is not what these tests are about
 	options, flow, err := w.signIn.AskPasskey(w.Context(), here)
 	w.must(err)
-	return w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(options))
+	return w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
 }
 
 func TestPasskey(t *testing.T) {
@@ -55,13 +55,13 @@ func TestPasskey(t *testing.T) {
 		options, flow, err := w.signIn.AskPasskey(w.Context(), here)
 		w.must(err)
 		answer := a.signs(options)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer)
+		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer)
+		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here)
 		w.why(err, signin.WhyOver)
 		_, flow, err = w.signIn.AskPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer) // the answer to another challenge
+		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here) // the answer to another challenge
 		w.why(err, signin.WhyPasskey)
 	})
 }
@@ -93,7 +93,7 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 		w.why(w.keeps(owner(w.home), elsewhere, "elsewhere"), signin.WhyPasskey)
 		_, flow, err := w.signIn.AskPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), "{}")
+		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), "{}", here)
 		w.why(err, signin.WhyPasskey)
 	})
 }

@@ -178,6 +178,14 @@ const accessDenied = "access_denied"
 // anybody is. It returns Refused when it is not proved who came back, or they
 // are nobody here. Whoever has the goal ToLink is linked then.
 func (s *Service) Answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival, error) {
+	arrival, err := s.answered(ctx, by, flow, a, v)
+	if arrival.Goal != ToLink {
+		s.Observe(Attempt{Method: ByProvider, UserID: arrival.Proof.User.ID, Origin: v.Origin, Err: err})
+	}
+	return arrival, err
+}
+
+func (s *Service) answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival, error) {
 	if s.Provider == nil {
 		return Arrival{}, fault.Errorf(fault.NotFound, "No other place to sign in is set up.")
 	}

@@ -9,6 +9,7 @@ package signin
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -257,12 +258,18 @@ func (s *Service) Password(ctx context.Context, email string, typed secret.Passw
 	if s.NoPasswords {
 		return Proof{}, errNoPasswords()
 	}
+	email = strings.TrimSpace(email)
+	if !user.ValidEmail(email) {
+		// It is nobody's, however long it is, so it may cost nothing.
+		s.Observe(Attempt{Method: ByPassword, Origin: v.Origin, Err: errWrong()})
+		return Proof{}, errWrong()
+	}
 	folded := user.Fold(email)
 	person, err := s.Repository.Person(ctx, folded)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return Proof{}, err
 	}
-	t := try{from: v.Origin.IP, person: folded, browser: s.knows(v.Device, person.ID)}
+	t := s.attempts.newTry(sortPassword, v.Origin.IP, nameOfUser(person.ID, folded), s.knows(v.Device, person), s.Now())
 	right, err := s.attempts.judge(ctx, t, s.Now, func() (bool, error) { return s.matches(ctx, typed, person.PasswordHash) })
 	if err == nil && !right {
 		err = errWrong()
