@@ -45,6 +45,9 @@ func (verifier) Look(_ context.Context, presented string, _ auth.Origin) (*acces
 	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
 	}
+	if strings.HasPrefix(presented, "lka_typo") {
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonMalformed})
+	}
 	return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 }
 

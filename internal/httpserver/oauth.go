@@ -177,6 +177,7 @@ func (p *public) oauthToken(x *exchange, r *http.Request) {
 		p.oauthProblem(x, r, err)
 		return
 	}
+	p.rates.issued(granted.AccessToken.Reveal())
 	body := append(make([]byte, 0, 512), `{"access_token":`...)
 	body = plainjson.AppendString(body, granted.AccessToken.Reveal())
 	body = append(body, `,"token_type":"Bearer","expires_in":`...)

@@ -84,10 +84,22 @@ func (r *rates) judged(x *exchange, presented string, err error) {
 	switch refusal := access.RefusalIn(err); {
 	case err == nil:
 		r.failures.Worked(presented)
+	case refusal != nil && refusal.Reason == access.ReasonMalformed:
+		// It fails its check part, so it is a typing error and not a guess, and
+		// was refused without a look-up. Counting it would keep out what others
+		// at the address present for the first time.
 	case refusal != nil && (refusal.Reason == access.ReasonSuspended || refusal.Reason == access.ReasonAddress):
 		// Nobody guesses here: the credential works at another time or place.
 	case fault.KindOf(err) == fault.Unauthenticated:
 		r.failures.Failed(x.client, presented, x.started)
+	}
+}
+
+// issued hears of a credential that the server has just issued: it works, also
+// from an address with too many failures.
+func (r *rates) issued(credential string) {
+	if r != nil {
+		r.failures.Worked(credential)
 	}
 }
 

@@ -162,3 +162,16 @@ func TestNoRates(t *testing.T) {
 		}
 	}
 }
+
+// What fails its check part is no guess: it locks out nobody at its address.
+func TestTypingErrorsAreNotCounted(t *testing.T) {
+	server := limited(t, 100, 100, 3)
+	for i := range 20 {
+		if got := server.api(t, "X-Auth-Token: lka_typo"+strconv.Itoa(i)); got.StatusCode != 401 {
+			t.Fatalf("attempt %d: got %d", i, got.StatusCode)
+		}
+	}
+	if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 200 {
+		t.Errorf("a good one that is new: got %d", got.StatusCode)
+	}
+}
