@@ -66,7 +66,13 @@ func (m manifests) save(ctx context.Context, accountID uuid.UUID, statement func
 			return r.(manifests).save(ctx, accountID, statement)
 		})
 	}
-	if accountID != uuid.Nil {
+	if accountID != uuid.Nil && !m.saved[accountID] {
+		// Sessions act by what is declared of the account: their writes are before
+		// this or after it.
+		l := locker{tx: m.tx.WithContext(ctx)}
+		if l.lock("accounts", "NO KEY UPDATE", "id = ?", accountID); l.err != nil {
+			return failed(ctx, "lock account", l.err)
+		}
 		m.saved[accountID] = true
 	}
 	done := statement(m.tx.WithContext(ctx))
@@ -155,6 +161,13 @@ func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
 		CreatedAt: instant{a.CreatedAt},
 	}
 	return m.save(ctx, a.ID, func(tx *gorm.DB) *gorm.DB {
+		// API tokens act by these two columns: their writes are before this or
+		// after it. To lock so only where one changes lets others refer to the row.
+		l := locker{tx: tx}
+		if l.lock("accounts", "UPDATE", "id = ? AND (status <> ? OR features <> ?)", a.ID, row.Status, row.Features); l.err != nil {
+			_ = tx.AddError(l.err) //nolint:errcheck // it is what tx holds now
+			return tx
+		}
 		return tx.Clauses(replace([]string{"id"}, "name", "owner_id", "features", "status")).Create(&row)
 	})
 }

@@ -1,9 +1,11 @@
 package httpserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -280,7 +282,16 @@ func (p *public) api(x *exchange, r *http.Request) {
 		x.tooLarge(p.Limits.MaxBody)
 		return
 	}
-	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
+	r.Body = arrived(http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody)))
+	// The body may have taken seconds to arrive: what was revoked meanwhile does
+	// not act, and what was narrowed acts as it is now.
+	if record, err = p.look(ctx, presented, x.origin()); err != nil { //nolint:contextcheck // the deadline's parent is the request's
+		x.refused = true
+		p.verified(x, presented, err)
+		p.refuse(x, r, presented, err)
+		return
+	}
+	x.principal = &record.Principal
 	by := record.Principal // the record is shared with other requests
 	by.Origin = x.origin()
 	if x.account != "" {
@@ -288,6 +299,25 @@ func (p *public) api(x *exchange, r *http.Request) {
 	}
 	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, &by))) //nolint:contextcheck // the deadline's parent is the request's
 }
+
+// arrived waits until all of a body is there, or the reason why it is not, and
+// returns a body that reads the same.
+func arrived(body io.ReadCloser) io.ReadCloser {
+	all, err := io.ReadAll(body)
+	if err == nil {
+		err = io.EOF
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(all), failing{err}), body}
+}
+
+// failing is a reader that has nothing but an error.
+type failing struct{ err error }
+
+// Read returns the error.
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // refuse answers a request that is not served for its credential's sake.
 func (p *public) refuse(x *exchange, r *http.Request, presented string, err error) {
