@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strconv"
@@ -52,13 +53,27 @@ func basic(h http.Header) (username, token string, err error) {
 	if len(h["X-Auth-Token"]) > 0 || len(h["Authorization"]) > 1 {
 		return "", "", errDiffer()
 	}
-	r := http.Request{Header: h}
-	username, token, is := r.BasicAuth()
+	username, token, is := basicAuth(h)
 	if !is {
 		return "", "", fault.Errorf(fault.Unauthenticated,
 			"Send \"Authorization: Basic\", a space, and the base64 of user name, colon and token (RFC 7617).")
 	}
 	return username, token, nil
+}
+
+// basicAuth returns the user name and the password that a request presents by
+// HTTP Basic. Unlike net/http it takes any number of spaces behind the scheme
+// (RFC 9110, section 11.4).
+func basicAuth(h http.Header) (username, password string, ok bool) {
+	encoded, is := cutScheme(h.Get("Authorization"), strings.TrimSpace(basicScheme))
+	if !is || !strings.HasPrefix(encoded, " ") {
+		return "", "", false
+	}
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimLeft(encoded, " "))
+	if err != nil {
+		return "", "", false
+	}
+	return strings.Cut(string(decoded), ":")
 }
 
 // legacyHeaders are those of answers to whoever presents HTTP Basic: since when

@@ -57,7 +57,8 @@ func (p *public) admitGateway(ctx context.Context, x *exchange, h http.Header) e
 		p.tellKeyless(ctx, x)
 		return fault.Errorf(fault.Unauthenticated, "Only gateways may ask. Send one key of a gateway in X-Latchkey-Gateway.")
 	}
-	return p.judgeGateway(ctx, x, keys[0])
+	_, err := p.judgeGateway(ctx, x, keys[0])
+	return err
 }
 
 // tellKeyless logs, once a minute, that somebody asks without one key. The
@@ -71,11 +72,12 @@ func (p *public) tellKeyless(ctx context.Context, x *exchange) {
 	}
 }
 
-// judgeGateway returns fault.Unauthenticated for a key that does not work.
-// Those are counted as any other credential.
-func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) error {
+// judgeGateway returns the record of a gateway's key. It returns
+// fault.Unauthenticated for one that does not work; those are counted as any
+// other credential.
+func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) (*access.Record, error) {
 	if err := p.rates.admit(ctx, x, key); err != nil {
-		return err
+		return nil, err
 	}
 	record, err := p.Verifier.Gateway(ctx, key, x.origin())
 	refused := fault.KindOf(err) == fault.Unauthenticated
@@ -84,14 +86,14 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) erro
 		p.canaries.worked(key)
 	case refused && p.canaries.knows(key):
 		x.why = whyCanary
-		return err
+		return nil, err
 	}
 	p.rates.judged(x, key, err)
 	if refused {
 		p.verified(x, key, err)
-		return errGatewayKey.Because(err)
+		return nil, errGatewayKey.Because(err)
 	}
-	return err
+	return record, err
 }
 
 var errGatewayKey = fault.Errorf(fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")

@@ -174,6 +174,8 @@ func TestGatewayCheck(t *testing.T) {
 		{"the same header twice", []string{"X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-URI: /stores/acme1us/v3/carts"}, 403, ""},
 		{"no route", []string{"X-Original-URI: /stores/acme1us/v9/carts"}, 403, ""},
 		{"a target that does not decode", []string{"X-Original-URI: /stores/acme1us/v3/%zz"}, 403, ""},
+		{"a preflight, where the token may modify", []string{"X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-Method: OPTIONS"}, 204, ""},
+		{"a preflight, which carries no credential", []string{"-X-Auth-Token", "X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-Method: OPTIONS"}, 401, none},
 		{"a target that is no path", []string{"X-Original-URI: *", "X-Original-Method: OPTIONS"}, 403, ""},
 		{"encoded dots", []string{"X-Original-URI: /stores/acme1us/v3/hooks/%2e%2e/carts"}, 403, ""},
 

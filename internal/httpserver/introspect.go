@@ -19,7 +19,8 @@ import (
 )
 
 // oauthIntrospect is the introspection endpoint (RFC 7662). It answers
-// gateways, about any token, and a token about itself.
+// gateways about any token, a client about the tokens of its API token, and a
+// token about itself.
 func (p *public) oauthIntrospect(x *exchange, r *http.Request) {
 	ctx := p.bounded(x, r)
 	defer ctx.release()
@@ -34,9 +35,12 @@ func (p *public) oauthIntrospect(x *exchange, r *http.Request) {
 	}
 }
 
-// introspect returns what is known of the token that is asked about; nil for
-// one that is not live.
+// introspect returns the record of the token that is asked about; nil for one
+// that is not live, or not the client's that asks.
 func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (*access.Record, error) {
+	if r.Header[gatewayHeader] == nil && (len(r.Header["Authorization"]) == 0 || triesBasic(r.Header)) {
+		return p.introspectForClient(ctx, x, r)
+	}
 	presented, err := asking(r.Header)
 	if err != nil {
 		x.why = whySeveral // unless there is none, which challenged knows
@@ -44,7 +48,7 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	}
 	gateway := r.Header[gatewayHeader] != nil || strings.HasPrefix(presented, string(secret.GatewayKey))
 	if gateway {
-		err = p.judgeGateway(ctx, x, presented)
+		_, err = p.judgeGateway(ctx, x, presented)
 	}
 	if err != nil {
 		return nil, x.challenged(presented, err)
@@ -53,17 +57,74 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	if err := p.readForm(x, r, &f); err != nil {
 		return nil, err
 	}
-	token := f.get("token")
-	if token == "" {
-		return nil, badRequest("The parameter token is missing.")
-	}
-	if !gateway {
+	switch token := f.get("token"); {
+	case f.get("client_secret") != "":
+		return nil, badRequest("The request carries several credentials. Send one.")
+	case token == "":
+		return nil, errNoToken
+	case !gateway:
 		return p.introspectItself(ctx, x, presented, token)
 	}
+	return p.introspected(ctx, x, &f)
+}
+
+var errNoToken = badRequest("The parameter token is missing.")
+
+// introspectForClient answers a request whose client authenticates as at the
+// token endpoint (RFC 7662, section 2.1): a gateway by its id and key, about
+// any token, or the client of an API token, about the tokens of its own.
+func (p *public) introspectForClient(ctx context.Context, x *exchange, r *http.Request) (*access.Record, error) {
+	var f form
+	if err := p.readForm(x, r, &f); err != nil {
+		return nil, err
+	}
+	if len(r.Header["Authorization"]) == 0 && f.get("client_secret") == "" {
+		presented, err := asking(r.Header)
+		return nil, x.challenged(presented, err)
+	}
+	c, err := p.clientCredentials(x, r.Header, &f)
+	if err != nil {
+		return nil, err
+	}
+	var client *auth.Principal // nil for a gateway
+	if c.gatewayKey != "" {
+		err = p.authenticateGateway(ctx, x, c)
+	} else {
+		err = p.authenticateClient(ctx, x, c)
+		client = x.principal
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.get("token") == "" {
+		return nil, errNoToken
+	}
+	record, err := p.introspected(ctx, x, &f)
+	if client != nil && record != nil && (record.Principal.Kind != auth.APIToken || record.Principal.ID != client.ID) {
+		return nil, nil //nolint:nilnil // another's, of which nothing is told
+	}
+	return record, err
+}
+
+// authenticateGateway returns fault.Unauthenticated unless the client is a
+// gateway: its id is that of the key that is its secret.
+func (p *public) authenticateGateway(ctx context.Context, x *exchange, c clientCredentials) error {
+	record, err := p.judgeGateway(ctx, x, c.gatewayKey)
+	if err == nil && c.id != record.Principal.ID.String() {
+		x.why = "another gateway's id"
+		return errGatewayKey
+	}
+	return err
+}
+
+// introspected returns the record of the token in the form, for whoever may
+// ask about it; nil for one that is not live.
+func (p *public) introspected(ctx context.Context, x *exchange, f *form) (*access.Record, error) {
+	token := f.get("token")
 	if strings.HasPrefix(token, string(secret.GatewayKey)) {
 		return nil, nil //nolint:nilnil // a gateway's key is no token, and asked about by the canary over and over
 	}
-	from, err := clientIP(&f)
+	from, err := clientIP(f)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +181,7 @@ func bearer(h http.Header) (string, error) {
 			return strings.TrimLeft(token, " "), nil
 		}
 	}
-	return "", fault.Errorf(fault.Unauthenticated, "Send the key of a gateway in X-Latchkey-Gateway or as a bearer token, or the token itself as one.")
+	return "", fault.Errorf(fault.Unauthenticated, "Authenticate as a client, or send the key of a gateway in X-Latchkey-Gateway or as a bearer token, or the token itself as one.")
 }
 
 // challenged asks for a bearer token along with the error (RFC 6750, section
@@ -153,8 +214,10 @@ func clientIP(f *form) (netip.Addr, error) {
 // appendActive appends what is told of a live token (RFC 7662, section 2.2).
 func (p *public) appendActive(b []byte, r *access.Record) []byte {
 	who := &r.Principal
-	b = append(b, `{"active":true,"scope":`...)
-	b = plainjson.AppendString(b, r.ScopeText)
+	b = append(b, `{"active":true`...)
+	if r.ScopeText != "" { // a scope has one token at least (RFC 6749, section 3.3)
+		b = plainjson.AppendString(append(b, `,"scope":`...), r.ScopeText)
+	}
 	if r.ClientID != "" {
 		b = plainjson.AppendString(append(b, `,"client_id":`...), r.ClientID)
 	}

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // metadata is what RFC 8414, section 2 says of an authorization server.
@@ -16,7 +17,8 @@ type metadata struct {
 	RevocationEndpoint string   `json:"revocation_endpoint"`
 	RevocationAuth     []string `json:"revocation_endpoint_auth_methods_supported"`
 	Introspection      string   `json:"introspection_endpoint"`
-	// IntrospectionAuth are names of the registry of access token types.
+	// IntrospectionAuth are methods of client authentication, and names of the
+	// registry of access token types.
 	IntrospectionAuth []string `json:"introspection_endpoint_auth_methods_supported"`
 }
 
@@ -30,7 +32,7 @@ func (p *public) handleMetadata() {
 		// There is no authorization endpoint, and so no type of its responses.
 		ResponseTypes: []string{}, GrantTypes: []string{"client_credentials"}, TokenAuth: clients,
 		RevocationEndpoint: p.PublicURL + revokePath, RevocationAuth: clients,
-		Introspection: p.PublicURL + introspectPath, IntrospectionAuth: []string{"Bearer"},
+		Introspection: p.PublicURL + introspectPath, IntrospectionAuth: append(slices.Clone(clients), "Bearer"),
 	}
 	serve := func(x *exchange, _ *http.Request) { writeJSON(x, http.StatusOK, m) }
 	p.handleForOAuth(metadataPath, serve, http.MethodGet, http.MethodHead)

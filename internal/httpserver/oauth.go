@@ -132,19 +132,35 @@ func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, 
 	if err := p.readForm(x, r, f); err != nil {
 		return err
 	}
-	client, err := clientCredentialsOf(r.Header, f)
+	client, err := p.clientCredentials(x, r.Header, f)
+	if err != nil {
+		return err
+	}
+	return p.authenticateClient(ctx, x, client)
+}
+
+// clientCredentials reads how the client authenticates, and notes it where it
+// does not.
+func (p *public) clientCredentials(x *exchange, h http.Header, f *form) (clientCredentials, error) {
+	client, err := clientCredentialsOf(h, f)
 	if err != nil {
 		x.why = whySeveral
 		if fault.KindOf(err) == fault.Unauthenticated {
-			p.verified(x, strings.Join(r.Header["Authorization"], ""), err)
+			p.verified(x, strings.Join(h["Authorization"], ""), err)
 		}
-		return err
 	}
+	return client, err
+}
+
+// authenticateClient finds the API token that the client is, and makes it the
+// principal of the request. It returns fault.Unauthenticated if there is none.
+func (p *public) authenticateClient(ctx context.Context, x *exchange, client clientCredentials) error {
 	// Whoever fails too often is told by what it presents.
 	presented := client.id + ":" + client.secret.Reveal()
 	if err := p.rates.admit(ctx, x, presented); err != nil {
 		return err
 	}
+	var err error
 	x.principal, err = p.OAuth.Authenticate(ctx, client.id, client.secret, x.origin())
 	p.judged(x, presented, refusedClient(err))
 	if err == nil {
@@ -181,7 +197,8 @@ func (p *public) oauthToken(x *exchange, r *http.Request) {
 	body := append(make([]byte, 0, 512), `{"access_token":`...)
 	body = plainjson.AppendString(body, granted.AccessToken.Reveal())
 	body = append(body, `,"token_type":"Bearer","expires_in":`...)
-	body = strconv.AppendInt(body, int64(granted.Lifetime/time.Second), 10)
+	// A token of the last second of its API token lives less, and 0 would read as ended.
+	body = strconv.AppendInt(body, max(1, int64(granted.Lifetime/time.Second)), 10)
 	body = append(body, `,"scope":`...)
 	body = plainjson.AppendString(body, granted.Scopes.String())
 	x.json(append(body, '}'))

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"net/http"
+	"strings"
 
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
@@ -12,6 +13,9 @@ import (
 type clientCredentials struct {
 	id     string
 	secret secret.Secret
+	// gatewayKey is what was presented for a secret, where that is the key of a
+	// gateway or looks like one.
+	gatewayKey string
 }
 
 // clientCredentialsOf reads how a client authenticates (RFC 6749, section
@@ -48,14 +52,16 @@ func newClientCredentials(id, presented string) clientCredentials {
 	if s, err := secret.Parse(presented); err == nil {
 		c.secret = s
 	}
+	if strings.HasPrefix(presented, string(secret.GatewayKey)) {
+		c.gatewayKey = presented
+	}
 	return c
 }
 
 // basicCredentials reads HTTP Basic (RFC 7617), whose user name and password
 // are form-encoded here (RFC 6749, appendix B).
 func basicCredentials(h http.Header) (clientCredentials, bool) {
-	r := http.Request{Header: h}
-	user, password, ok := r.BasicAuth()
+	user, password, ok := basicAuth(h)
 	id, idOK := unescape(user)
 	presented, secretOK := unescape(password)
 	if !ok || !idOK || !secretOK {

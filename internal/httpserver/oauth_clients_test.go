@@ -21,11 +21,16 @@ import (
 func TestStrangerOnNode(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		d := serveDemo(t, url)
-		c := d.issue("account_read", "store_cart").Credentials
+		c, other := d.issue("account_read", "store_cart").Credentials, d.issue("account_read").Credentials
+		var gateway struct{ ID, Key string }
+		if err := json.Unmarshal([]byte(d.run("gateway", "create", "--name", "stranger", "--output", "json")), &gateway); err != nil {
+			t.Fatal(err)
+		}
 		out := node(t, "testdata/oauth", "oauth4webapi", "client.mjs", "LATCHKEY_ISSUER="+d.URL, "LATCHKEY_CLIENT_ID="+c.ClientID,
-			"LATCHKEY_CLIENT_SECRET="+c.ClientSecret, "LATCHKEY_GATEWAY_KEY="+d.run("gateway", "create", "--name", "stranger"))
-		if n := strings.Count(out, "ok "); n != 10 {
-			t.Errorf("%d of 10 steps: %s", n, out)
+			"LATCHKEY_CLIENT_SECRET="+c.ClientSecret, "LATCHKEY_GATEWAY_ID="+gateway.ID, "LATCHKEY_GATEWAY_KEY="+gateway.Key,
+			"LATCHKEY_OTHER_TOKEN="+other.AccessToken)
+		if n := strings.Count(out, "ok "); n != 12 {
+			t.Errorf("%d of 12 steps: %s", n, out)
 		}
 	})
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/config"
 	"latchkey/internal/httpserver"
 )
@@ -44,6 +46,7 @@ func TestTokenEndpoint(t *testing.T) {
 	}{
 		{"by Basic", "grant_type=client_credentials", []string{byBasic}, ""},
 		{"by Basic in another case", "grant_type=client_credentials", []string{strings.Replace(byBasic, "Basic", "bASIC", 1)}, ""},
+		{"by Basic with several spaces", "grant_type=client_credentials", []string{strings.Replace(byBasic, "Basic ", "Basic   ", 1)}, ""},
 		{"by Basic, with its id in the body", form("grant_type", "client_credentials", "client_id", clientID), []string{byBasic}, ""},
 		{"in the body", form("grant_type", "client_credentials", "client_id", clientID, "client_secret", c.secret.Reveal(), "scope", "a b"), nil, "a b"},
 		{"parameters that nobody knows", "grant_type=client_credentials&audience=x&resource=y&&scope=", []string{byBasic}, ""},
@@ -64,6 +67,17 @@ func TestTokenEndpoint(t *testing.T) {
 				t.Errorf("asked %q, want %q", c.calls, want)
 			}
 		})
+	}
+}
+
+// A token that lives for less than a second is not told to have ended.
+func TestExpiresInIsAtLeastOne(t *testing.T) {
+	c := newClients(t)
+	c.lifetime = time.Millisecond
+	server := oauthServer(t, c)
+	got := server.do(t, "POST", server.public+"/oauth2/token", "grant_type=client_credentials", basic(clientID, c.secret.Reveal()), formType)
+	if !strings.Contains(got.text, `"expires_in":1,`) {
+		t.Errorf("got %s", got.text)
 	}
 }
 
@@ -295,7 +309,7 @@ func TestMetadata(t *testing.T) {
 		`"revocation_endpoint":"https://keys.example/latchkey/oauth2/revoke",` +
 		`"revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
 		`"introspection_endpoint":"https://keys.example/latchkey/oauth2/introspect",` +
-		`"introspection_endpoint_auth_methods_supported":["Bearer"]}`
+		`"introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","Bearer"]}`
 	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/latchkey"} {
 		got := server.do(t, "GET", server.public+path, "")
 		if got.StatusCode != 200 || strings.TrimSpace(got.text) != want || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/json") {
@@ -305,17 +319,22 @@ func TestMetadata(t *testing.T) {
 }
 
 func TestIntrospection(t *testing.T) {
-	server := oauthServer(t, newClients(t))
+	c := newClients(t)
+	server := oauthServer(t, c)
+	gatewayID, own := uuid.Max.String(), c.secret.Reveal()
 	byHeader, byBearer := "X-Latchkey-Gateway: "+gatewayKey, "Authorization: Bearer "+gatewayKey
 	const (
 		inactive = `{"active":false}`
 		ids      = `"sub":"` + "01980000-0000-7000-8000-000000000001" + `","iss":"` + publicURL + `","account_uuid":"0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"`
 		ofStore  = `{"active":true,"scope":"store_cart store_cart_read_only","client_id":"client1","token_type":"Bearer","exp":1700003600,"iat":1700000000,` +
 			ids + `,"store_hash":"acme1us","level":"STORE"}`
-		confined = `{"active":true,"scope":"","client_id":"client2","token_type":"Bearer","iat":1700000000,` + ids + `,"level":"ACCOUNT"}`
+		confined = `{"active":true,"client_id":"client2","token_type":"Bearer","iat":1700000000,` + ids + `,"level":"ACCOUNT"}`
 		person   = `{"active":true,"scope":"account_read","username":"o\"wner@acme.example","token_type":"Bearer","exp":1700000060,"iat":1700000000,` + ids + `}`
-		bare     = `Bearer realm="latchkey"`
-		wrong    = `Bearer realm="latchkey", error="invalid_token"`
+		another  = `{"active":true,"scope":"account_read","client_id":"client3","token_type":"Bearer","iat":1700000000,"sub":"ffffffff-ffff-ffff-ffff-ffffffffffff",` +
+			`"iss":"` + publicURL + `","account_uuid":"0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01","level":"ACCOUNT"}`
+		client = `Basic realm="latchkey"`
+		bare   = `Bearer realm="latchkey"`
+		wrong  = `Bearer realm="latchkey", error="invalid_token"`
 	)
 	for _, tc := range []struct {
 		name, body string
@@ -341,7 +360,24 @@ func TestIntrospection(t *testing.T) {
 		{"itself, unknown", "token=lka_unknown", []string{"Authorization: Bearer lka_unknown"}, 401, "invalid_token", wrong},
 		{"another", "token=lks_store", []string{"Authorization: Bearer lku_person"}, 401, "invalid_token", wrong},
 		{"nobody", "token=lks_store", nil, 401, "invalid_token", bare},
-		{"a client", "token=lks_store", []string{basic("client1", "x")}, 401, "invalid_token", bare},
+		{"a gateway as a client, by Basic", "token=lka_another", []string{basic(gatewayID, gatewayKey)}, 200, another, ""},
+		{"the same, with several spaces", "token=lka_another", []string{strings.Replace(basic(gatewayID, gatewayKey), "Basic ", "Basic  ", 1)}, 200, another, ""},
+		{"a gateway as a client, in the body", form("token", "lks_store", "client_id", gatewayID, "client_secret", gatewayKey), nil, 200, ofStore, ""},
+		{"a gateway as a client, about a session", "token=lku_person", []string{basic(gatewayID, gatewayKey)}, 200, person, ""},
+		{"a gateway as a client, with the id of another", "token=lks_store", []string{basic(tokenID.String(), gatewayKey)}, 401, "invalid_client", client},
+		{"a gateway as a client, with an unknown key", "token=lks_store", []string{basic(gatewayID, "lkg_unknown")}, 401, "invalid_client", client},
+		{"a client, by Basic", "token=lks_store", []string{basic(clientID, own)}, 200, ofStore, ""},
+		{"a client, in the body", form("token", "lks_store", "client_id", clientID, "client_secret", own), nil, 200, ofStore, ""},
+		{"a client, about another's", "token=lka_another", []string{basic(clientID, own)}, 200, inactive, ""},
+		{"a client, about a session", "token=lku_person", []string{basic(clientID, own)}, 200, inactive, ""},
+		{"a client, about an unknown token", "token=lka_unknown", []string{basic(clientID, own)}, 200, inactive, ""},
+		{"a client, about one from where it may be used", "token=lka_confined&client_ip=203.0.113.9", []string{basic(clientID, own)}, 200, confined, ""},
+		{"a client, about one from nowhere", "token=lka_confined", []string{basic(clientID, own)}, 200, inactive, ""},
+		{"a client with the wrong secret", "token=lks_store", []string{basic(clientID, "lkc_x")}, 401, "invalid_client", client},
+		{"a client without a token", "x=y", []string{basic(clientID, own)}, 400, "invalid_request", ""},
+		{"a client, twice", form("token", "lks_store", "client_id", clientID, "client_secret", own), []string{basic(clientID, own)}, 400, "invalid_request", ""},
+		{"a key and a client", form("token", "lks_store", "client_id", clientID, "client_secret", own), []string{byHeader}, 400, "invalid_request", ""},
+		{"Basic after a tab", "token=lks_store", []string{strings.Replace(basic(clientID, own), "Basic ", "Basic\t", 1)}, 401, "invalid_client", client},
 		{"an empty key", "token=lks_store", []string{"X-Latchkey-Gateway: "}, 401, "invalid_token", bare},
 		{"an unknown key", "token=lks_store", []string{"X-Latchkey-Gateway: lkg_unknown"}, 401, "invalid_token", wrong},
 		{"a token for a key", "token=lks_store", []string{"X-Latchkey-Gateway: lks_store"}, 401, "invalid_token", wrong},

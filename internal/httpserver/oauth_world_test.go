@@ -33,7 +33,8 @@ var storeAccount = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
 func records() map[string]*access.Record {
 	issued := time.Unix(1_700_000_000, 0)
 	token := auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: "secret name", AccountID: storeAccount}
-	ofStore, confined := token, token
+	ofStore, confined, another := token, token, token
+	another.ID = uuid.Max
 	ofStore.StoreID, ofStore.ExpiresAt = uuid.Max, issued.Add(time.Hour)
 	confined.AllowedIPRanges = prefixes("203.0.113.0/24")
 	person := auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: tokenID, Name: "o\"wner@acme.example", AccountID: storeAccount, ExpiresAt: issued.Add(time.Minute)}
@@ -44,6 +45,7 @@ func records() map[string]*access.Record {
 		"lka_confined": {Principal: confined, ClientID: "client2", IssuedAt: issued, IDText: id, AccountText: account},
 		"lku_person":   {Principal: person, ScopeText: "account_read", IssuedAt: issued, IDText: id, AccountText: account},
 		"lku_browser":  browser,
+		"lka_another":  {Principal: another, ClientID: "client3", ScopeText: "account_read", IssuedAt: issued, IDText: uuid.Max.String(), AccountText: account},
 	}
 }
 
@@ -80,6 +82,8 @@ func (asked) Gateway(_ context.Context, presented string, _ auth.Origin) (*acces
 type clients struct {
 	secret  secret.Secret
 	granted secret.Secret
+	// lifetime is that of what is granted.
+	lifetime time.Duration
 	// calls are what was asked for.
 	calls []string
 }
@@ -88,7 +92,7 @@ const clientID = "client:1 & only" // one that needs both encodings
 
 func newClients(t testing.TB) *clients {
 	t.Helper()
-	c := &clients{}
+	c := &clients{lifetime: 90*time.Second + time.Millisecond}
 	for kind, place := range map[secret.Kind]*secret.Secret{secret.ClientSecret: &c.secret, secret.OAuthAccessToken: &c.granted} {
 		var err error
 		if *place, err = secret.Generate(rand.Reader, kind); err != nil {
@@ -129,7 +133,7 @@ func (c *clients) Grant(_ context.Context, client *auth.Principal, asked string)
 	case "unknown":
 		return oauth.Granted{}, fault.Errorf(fault.Invalid, "no such scope").On("scope")
 	}
-	return oauth.Granted{AccessToken: c.granted, Scopes: scope.NewSet("a", "b"), Lifetime: 90*time.Second + time.Millisecond}, nil
+	return oauth.Granted{AccessToken: c.granted, Scopes: scope.NewSet("a", "b"), Lifetime: c.lifetime}, nil
 }
 
 func (c *clients) Revoke(_ context.Context, client *auth.Principal, presented string) error {

@@ -115,9 +115,9 @@ func (s *Service) refusal(c *Client, from netip.Addr) Reason {
 func refuse(why Reason, of uuid.UUID) error { return errClient().Because(&Refusal{why, of}) }
 
 // Grant gives a client that Authenticate let in a new access token. asked are
-// scopes with a space between any two (RFC 6749, section 3.3); none asks for
-// all that the API token holds. It returns fault.Invalid on "scope" for a
-// scope that the API token does not hold or that there is not,
+// scopes with a space between any two (RFC 6749, section 3.3); the empty text
+// asks for all that the API token holds. It returns fault.Invalid on "scope" for
+// blanks, and for a scope that the API token does not hold or that there is not,
 // fault.Unauthenticated when the API token ended meanwhile, and
 // fault.LimitReached when MaxLive granted access tokens live.
 func (s *Service) Grant(ctx context.Context, client *auth.Principal, asked string) (Granted, error) {
@@ -149,9 +149,14 @@ func (s *Service) Grant(ctx context.Context, client *auth.Principal, asked strin
 // narrow returns the scopes asked for, with those of the held that come with
 // them.
 func (s *Service) narrow(held scope.Set, asked string) (scope.Set, error) {
-	names := strings.Fields(asked)
-	if len(names) == 0 {
+	if asked == "" {
 		return held, nil
+	}
+	// Spaces alone stand between scopes (RFC 6749, section 3.3). What stands
+	// beside another character is part of a name that there is not.
+	names := strings.FieldsFunc(asked, func(r rune) bool { return r == ' ' })
+	if len(names) == 0 {
+		return scope.Set{}, fault.Errorf(fault.Invalid, "The scope is blank. Leave it out for all that the API token holds.").On("scope")
 	}
 	if len(held.Missing(names...)) > 0 {
 		return scope.Set{}, fault.Errorf(fault.Invalid,

@@ -78,6 +78,11 @@ func TestScopes(t *testing.T) {
 			{"one that there is not", "account_read everything", ""},
 			{"in other letters", "ACCOUNT_READ", ""},
 			{"with commas", "account_read,store_cart", ""},
+			{"with several spaces", "account_read  store_cart_read_only", "account_read store_cart_read_only"},
+			{"blank", " ", ""},
+			{"a tab between", "account_read\tstore_cart", ""},
+			{"a line break after", "account_read\n", ""},
+			{"a space that is not ASCII", "account_read\u00a0store_cart", ""},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				g, err := h.Grant(t.Context(), h.client(issued), tc.asked)

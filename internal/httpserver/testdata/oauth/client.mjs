@@ -1,31 +1,32 @@
 // Uses a running server as a client of OAuth 2.0 does that knows nothing of it but its issuer, with the package
 // oauth4webapi, which checks every answer against the RFCs:
 //
-//   LATCHKEY_ISSUER=http://127.0.0.1:8080 LATCHKEY_CLIENT_ID=… LATCHKEY_CLIENT_SECRET=lkc_… LATCHKEY_GATEWAY_KEY=lkg_… node client.mjs
+//   LATCHKEY_ISSUER=http://127.0.0.1:8080 LATCHKEY_CLIENT_ID=… LATCHKEY_CLIENT_SECRET=lkc_… LATCHKEY_GATEWAY_ID=… LATCHKEY_GATEWAY_KEY=lkg_… LATCHKEY_OTHER_TOKEN=lka_… node client.mjs
 //
 // The client's API token must hold account_read and store_cart. A line for each step; the first that fails ends it.
 import assert from 'node:assert/strict';
 import * as oauth from 'oauth4webapi';
 
-const { LATCHKEY_ISSUER, LATCHKEY_CLIENT_ID, LATCHKEY_CLIENT_SECRET, LATCHKEY_GATEWAY_KEY } = process.env;
+const { LATCHKEY_ISSUER, LATCHKEY_CLIENT_ID, LATCHKEY_CLIENT_SECRET, LATCHKEY_GATEWAY_ID, LATCHKEY_GATEWAY_KEY, LATCHKEY_OTHER_TOKEN } = process.env;
 const issuer = new URL(LATCHKEY_ISSUER);
 const client = { client_id: LATCHKEY_CLIENT_ID };
 const options = { [oauth.allowInsecureRequests]: true, signal: () => AbortSignal.timeout(30_000) };
 
 const step = (name) => console.log(`ok ${name}`);
 
-// A gateway, or a token about itself, is no client: it authenticates with a bearer token.
+// A gateway may authenticate with a bearer token as well as a client does, and a token about itself does.
 const bearer = (value) => (_as, _client, _body, headers) => headers.set('authorization', `Bearer ${value}`);
 
 const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { ...options, algorithm: 'oauth2' }));
+assert.deepEqual(as.introspection_endpoint_auth_methods_supported, ['client_secret_basic', 'client_secret_post', 'Bearer']);
 assert.deepEqual(as.token_endpoint_auth_methods_supported, ['client_secret_basic', 'client_secret_post']);
 assert.ok(as.scopes_supported.includes('store_cart'));
 step('discovery');
 
 const grant = async (auth, parameters) =>
   oauth.processClientCredentialsResponse(as, client, await oauth.clientCredentialsGrantRequest(as, client, auth, parameters, options));
-const introspect = async (auth, token, additionalParameters = {}) =>
-  oauth.processIntrospectionResponse(as, client, await oauth.introspectionRequest(as, client, auth, token, { ...options, additionalParameters }));
+const introspect = async (auth, token, by = client) =>
+  oauth.processIntrospectionResponse(as, by, await oauth.introspectionRequest(as, by, auth, token, options));
 const revoke = async (auth, token) =>
   oauth.processRevocationResponse(await oauth.revocationRequest(as, client, auth, token, options));
 
@@ -47,6 +48,13 @@ for (const [name, method] of [['client_secret_basic', oauth.ClientSecretBasic], 
   assert.ok(told.exp - told.iat === 3600 && Math.abs(told.iat - Date.now() / 1000) < 60);
   assert.deepEqual(await introspect(bearer(part.access_token), part.access_token), told);
   step(`${name}: introspection`);
+
+  const gateway = { client_id: LATCHKEY_GATEWAY_ID };
+  assert.deepEqual(await introspect(method(LATCHKEY_GATEWAY_KEY), part.access_token, gateway), told);
+  assert.deepEqual(await introspect(auth, part.access_token), told);
+  assert.deepEqual(await introspect(auth, LATCHKEY_OTHER_TOKEN), { active: false });
+  assert.equal((await introspect(method(LATCHKEY_GATEWAY_KEY), LATCHKEY_OTHER_TOKEN, gateway)).active, true);
+  step(`${name}: introspection by client authentication`);
 
   await revoke(auth, part.access_token);
   await revoke(auth, part.access_token);
