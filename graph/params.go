@@ -45,7 +45,8 @@ func decodeEach(query, operationName, variables, extensions []byte) (p params, r
 		return params{}, refused
 	}
 	if p.query == "" {
-		return params{}, missingQuery()
+		named, _ := readMap("extensions", extensions)
+		return params{}, missingQuery(named)
 	}
 	if p.operationName, refused = readText("operationName", operationName); refused != nil {
 		return params{}, refused

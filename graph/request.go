@@ -16,7 +16,7 @@ import (
 )
 
 // params are the parameters of a request (GraphQL over HTTP, section "Request
-// Parameters"). Extensions may be sent and stand for nothing.
+// Parameters"). Extensions may be sent and are ignored where there is a query.
 type params struct {
 	query         string
 	operationName string
@@ -76,8 +76,9 @@ func unread(err error) *refusal {
 	}
 }
 
-// isJSON says whether a Content-Type is one that requests may have. Without a
-// charset the text is UTF-8, as JSON is.
+// isJSON reports whether a Content-Type is one that requests may have. Without a
+// charset the text is UTF-8, as JSON is. ASCII is part of UTF-8, and "utf8" is
+// what some programs call it.
 func isJSON(contentType []string) bool {
 	if len(contentType) != 1 {
 		return false
@@ -87,7 +88,15 @@ func isJSON(contentType []string) bool {
 	}
 	name, parameters, err := mime.ParseMediaType(contentType[0])
 	charset, given := parameters["charset"]
-	return err == nil && name == "application/json" && (!given || strings.EqualFold(charset, "utf-8"))
+	if err != nil || name != "application/json" {
+		return false
+	}
+	switch strings.ToLower(charset) {
+	case "utf-8", "utf8", "us-ascii":
+		return true
+	default:
+		return !given
+	}
 }
 
 // readURL reads the parameters of a GET request.
@@ -102,18 +111,27 @@ func readURL(rawQuery string) (params, *refusal) {
 		}
 	}
 	p := params{query: values.Get("query"), operationName: values.Get("operationName")}
-	if p.query == "" {
-		return params{}, missingQuery()
-	}
-	if _, refused := readMap("extensions", []byte(values.Get("extensions"))); refused != nil {
+	extensions, refused := readMap("extensions", []byte(values.Get("extensions")))
+	if refused != nil {
 		return params{}, refused
 	}
-	var refused *refusal
+	if p.query == "" {
+		return params{}, missingQuery(extensions)
+	}
 	p.variables, refused = readMap("variables", []byte(values.Get("variables")))
 	return p, refused
 }
 
-func missingQuery() *refusal {
+// persistedQueryNotSupported is the code that clients of Apollo's automatic
+// persisted queries act on: they send the query itself then.
+const persistedQueryNotSupported fault.Kind = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+// missingQuery refuses a request without a query. One that names a persisted
+// query by its hash is answered as Apollo Server does that keeps none.
+func missingQuery(extensions map[string]any) *refusal {
+	if extensions["persistedQuery"] != nil {
+		return refuse(http.StatusOK, persistedQueryNotSupported, "PersistedQueryNotSupported")
+	}
 	return badRequest("The request has no query. Send it as the parameter \"query\".")
 }
 

@@ -68,7 +68,8 @@ func TestStatuses(t *testing.T) {
 		{"a list for variables", "POST", "", `{"query":"{__typename}","variables":[]}`, 400, 400, false},
 		{"a string for variables", "POST", "", `{"query":"{__typename}","variables":"{}"}`, 400, 400, false},
 		{"a string for extensions", "POST", "", `{"query":"{__typename}","extensions":""}`, 400, 400, false},
-		{"a hash instead of a query", "POST", "", `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, 400, 400, false},
+		{"a hash instead of a query", "POST", "", `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}`, 200, 200, false},
+		{"no query and other extensions", "POST", "", `{"extensions":{"persistedQuery":null,"a":1}}`, 400, 400, false},
 		{"no query in the address", "GET", "", "", 400, 400, false},
 		{"variables in the address that are no JSON", "GET", inURL("query", "{__typename}", "variables", "{"), "", 400, 400, false},
 		{"variables in the address with more after them", "GET", inURL("query", "{__typename}", "variables", "{}{"), "", 400, 400, false},
@@ -207,6 +208,9 @@ func TestContentTypes(t *testing.T) {
 		{"other parameters", "application/json; profile=x", "", 200},
 		{"nothing done to it", "application/json", "identity", 200},
 		{"none", "", "", 415},
+		{"UTF-8, as some programs call it", "application/json; charset=utf8", "", 200},
+		{"ASCII, a part of UTF-8", "application/json; charset=US-ASCII", "", 200},
+		{"no charset in spite of its name", "application/json; charset=\"\"", "", 415},
 		{"another charset", "application/json; charset=latin1", "", 415},
 		{"text", "text/plain", "", 415},
 		{"a form", "application/x-www-form-urlencoded", "", 415},
@@ -323,5 +327,29 @@ func TestAnswersTellTheirLength(t *testing.T) {
 		if len(text) != size || answer.ContentLength != int64(size) {
 			t.Errorf("an answer of %d bytes is said to be of %d, want %d", len(text), answer.ContentLength, size)
 		}
+	}
+}
+
+// Clients of Apollo's automatic persisted queries send the query itself when
+// they are told in this form that hashes are not known here.
+func TestPersistedQueryNotSupported(t *testing.T) {
+	const extensions = `{"persistedQuery":{"version":1,"sha256Hash":"ecf4edb46db40b5132295c0291d62fb65d6759a9eedfa4d5d612dd5ec54a6b38"}}`
+	const want = `{"errors":[{"message":"PersistedQueryNotSupported","extensions":{"code":"PERSISTED_QUERY_NOT_SUPPORTED","requestId":"r-1"}}]}`
+	a := newAPI(t, nil)
+	for name, r := range map[string]*http.Request{
+		"in the body":               newRequest("POST", "", `{"operationName":"a","variables":{},"extensions":`+extensions+`}`),
+		"with a query that is null": newRequest("POST", "", `{"query":null,"extensions":`+extensions+`}`),
+		"in the address":            newRequest("GET", inURL("operationName", "a", "extensions", extensions), ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := a.send(r, holding())
+			if got := strings.TrimSpace(w.Body.String()); w.Code != http.StatusOK || got != want {
+				t.Errorf("got %d %s, want %s", w.Code, got, want)
+			}
+		})
+	}
+	r := newRequest("POST", "", `{"query":"{__typename}","extensions":`+extensions+`}`)
+	if got := a.send(r, holding()).Body.String(); !strings.Contains(got, `"data"`) {
+		t.Errorf("with the query: %s", got)
 	}
 }
