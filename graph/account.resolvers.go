@@ -51,11 +51,11 @@ func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filte
 	if err != nil {
 		return nil, err
 	}
-	stores, err := r.accounts.Stores(ctx, by, named, paging(before, after, first, last))
+	stores, err := r.accounts.Stores(ctx, by, named, paging(object.AccountStores, before, after, first, last))
 	if err != nil {
 		return nil, err
 	}
-	info, edges := object.Connect[object.StoreEdge](stores, object.NewStores(object.Nodes(stores)))
+	info, edges := object.Connect[object.StoreEdge](object.AccountStores, stores, object.NewStores(object.Nodes(stores)))
 	return &object.StoreConnection{PageInfo: info, Edges: edges}, nil
 }
 

@@ -28,11 +28,11 @@ func (r *accountResolver) APITokens(ctx context.Context, obj *object.Account, fi
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.tokens.AccountTokens(ctx, by, q, paging(before, after, first, last))
+	found, err := r.tokens.AccountTokens(ctx, by, q, paging(object.AccountAPITokens, before, after, first, last))
 	if err != nil {
 		return nil, err
 	}
-	info, edges := object.Connect[object.APITokenEdge](found, r.view().Tokens(object.Nodes(found)))
+	info, edges := object.Connect[object.APITokenEdge](object.AccountAPITokens, found, r.view().Tokens(object.Nodes(found)))
 	count := func(ctx context.Context) (int64, error) { return r.tokens.CountAccountTokens(ctx, by, q) }
 	return &object.APITokenConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
@@ -164,7 +164,7 @@ func (r *apiTokenMutationsResolver) RevokeAPITokens(ctx context.Context, obj *mo
 }
 
 func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error) {
-	by, w, err := asked(ctx, before, after, first, last)
+	by, w, err := asked(ctx, object.StoreAPITokens, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}

@@ -23,11 +23,11 @@ func (r *accountResolver) Apps(ctx context.Context, obj *object.Account, before 
 	if err != nil {
 		return nil, err
 	}
-	apps, err := r.accounts.Apps(ctx, by, paging(before, after, first, last))
+	apps, err := r.accounts.Apps(ctx, by, paging(object.AccountApps, before, after, first, last))
 	if err != nil {
 		return nil, err
 	}
-	return appsConnection(apps), nil
+	return appsConnection(object.AccountApps, apps), nil
 }
 
 func (r *appResolver) EventSources(ctx context.Context, obj *object.App, before *string, after *string, first *int, last *int) (*model.AWSEventSourcesConnection, error) {
@@ -43,7 +43,7 @@ func (r *appMutationsResolver) DeleteEventSource(ctx context.Context, obj *model
 }
 
 func (r *storeResolver) Apps(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
-	by, w, err := asked(ctx, before, after, first, last)
+	by, w, err := asked(ctx, object.StoreApps, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +53,11 @@ func (r *storeResolver) Apps(ctx context.Context, obj *object.Store, before *str
 	if err != nil {
 		return nil, err
 	}
-	return appsConnection(pages[obj.ID]), nil
+	return appsConnection(object.StoreApps, pages[obj.ID]), nil
 }
 
 func (r *storeUserResolver) Apps(ctx context.Context, obj *object.StoreUser, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
-	by, w, err := asked(ctx, before, after, first, last)
+	by, w, err := asked(ctx, object.StoreUserApps, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (r *storeUserResolver) Apps(ctx context.Context, obj *object.StoreUser, bef
 	if err != nil {
 		return nil, err
 	}
-	return appsConnection(pages[obj.ID]), nil
+	return appsConnection(object.StoreUserApps, pages[obj.ID]), nil
 }
 
 func (r *Resolver) App() generated.AppResolver { return &appResolver{r} }

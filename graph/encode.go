@@ -78,8 +78,8 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-func appsConnection(apps page.Page[account.App]) *object.AppsConnection {
-	info, edges := object.Connect[object.AppsEdge](apps, func(a account.App) object.App { return object.App{App: a} })
+func appsConnection(list object.List, apps page.Page[account.App]) *object.AppsConnection {
+	info, edges := object.Connect[object.AppsEdge](list, apps, func(a account.App) object.App { return object.App{App: a} })
 	return &object.AppsConnection{PageInfo: info, Edges: edges}
 }
 
@@ -104,7 +104,7 @@ func (r *Resolver) storeUsers(ctx context.Context, by *auth.Principal, siblings 
 	}
 	connections := make(map[uuid.UUID]*object.StoreUserConnection, len(stores))
 	for _, s := range stores {
-		info, edges := object.Connect[object.StoreUserEdge](members[s.ID], node)
+		info, edges := object.Connect[object.StoreUserEdge](object.StoreUsers, members[s.ID], node)
 		connections[s.ID] = &object.StoreUserConnection{
 			PageInfo: info, Edges: edges, Count: counted(siblings, question{field: "users count"}, s.ID, count),
 		}
@@ -126,7 +126,7 @@ func (r *Resolver) userStores(ctx context.Context, by *auth.Principal, siblings 
 	}
 	connections := make(map[uuid.UUID]*object.UserStoreConnection, len(people))
 	for _, u := range people {
-		info, edges := object.Connect[object.UserStoreEdge](places[u.ID], node)
+		info, edges := object.Connect[object.UserStoreEdge](object.UserStores, places[u.ID], node)
 		connections[u.ID] = &object.UserStoreConnection{
 			PageInfo: info, Edges: edges, Count: counted(siblings, question{field: "stores count"}, u.ID, count),
 		}
@@ -144,7 +144,7 @@ func (r *Resolver) storeTokens(ctx context.Context, by *auth.Principal, siblings
 	}
 	connections := make(map[uuid.UUID]*object.APITokenConnection, len(stores))
 	for _, s := range stores {
-		info, edges := object.Connect[object.APITokenEdge](tokens[s.ID], node)
+		info, edges := object.Connect[object.APITokenEdge](object.StoreAPITokens, tokens[s.ID], node)
 		connections[s.ID] = &object.APITokenConnection{
 			PageInfo: info, Edges: edges,
 			Count: counted(siblings, question{field: "apiTokens count", filter: filterText(q)}, s.ID, count),

@@ -47,8 +47,8 @@ func (r *Resolver) view() object.View {
 }
 
 // paging is the arguments of every connection, in the order of the schema.
-func paging(before, after *string, first, last *int) page.Request {
-	return page.Request{First: first, Last: last, After: after, Before: before}
+func paging(list object.List, before, after *string, first, last *int) page.Request {
+	return page.Request{First: first, Last: last, After: list.Position(after), Before: list.Position(before)}
 }
 
 // receipt asks the replicas, if that is wanted. That they cannot be asked makes
@@ -88,12 +88,12 @@ func about(field, filter string, w page.Window) question {
 }
 
 // asked is what the principal asks of a nested connection.
-func asked(ctx context.Context, before, after *string, first, last *int) (*auth.Principal, page.Window, error) {
+func asked(ctx context.Context, list object.List, before, after *string, first, last *int) (*auth.Principal, page.Window, error) {
 	by, err := auth.From(ctx)
 	if err != nil {
 		return nil, page.Window{}, err
 	}
-	w, err := paging(before, after, first, last).Window(page.MaxSize)
+	w, err := paging(list, before, after, first, last).Window(page.MaxSize)
 	return by, w, err
 }
 

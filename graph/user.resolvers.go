@@ -28,11 +28,11 @@ func (r *accountResolver) Users(ctx context.Context, obj *object.Account, filter
 	if err != nil {
 		return nil, err
 	}
-	people, err := r.Resolver.users.Users(ctx, by, asked, paging(before, after, first, last))
+	people, err := r.Resolver.users.Users(ctx, by, asked, paging(object.AccountUsers, before, after, first, last))
 	if err != nil {
 		return nil, err
 	}
-	info, edges := object.Connect[object.UserEdge](people, object.NewUsers(object.Nodes(people)))
+	info, edges := object.Connect[object.UserEdge](object.AccountUsers, people, object.NewUsers(object.Nodes(people)))
 	count := func(ctx context.Context) (int64, error) { return r.Resolver.users.CountUsers(ctx, by, asked) }
 	return &object.UserConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
@@ -112,7 +112,7 @@ func (r *queryResolver) StoreRoles(ctx context.Context) ([]object.StoreRoleInfo,
 }
 
 func (r *storeResolver) Users(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.StoreUserConnection, error) {
-	by, w, err := asked(ctx, before, after, first, last)
+	by, w, err := asked(ctx, object.StoreUsers, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (r *userResolver) UpdatedAt(ctx context.Context, obj *object.User) (*time.T
 }
 
 func (r *userResolver) Stores(ctx context.Context, obj *object.User, before *string, after *string, first *int, last *int) (*object.UserStoreConnection, error) {
-	by, w, err := asked(ctx, before, after, first, last)
+	by, w, err := asked(ctx, object.UserStores, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}

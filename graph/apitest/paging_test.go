@@ -235,6 +235,7 @@ func TestPagingRefuses(t *testing.T) {
 			{"an empty cursor", map[string]any{"after": ""}, []string{"INVALID after: " + cursor}},
 			{"no cursor", map[string]any{"before": "MTIzNDU="}, []string{"INVALID before: " + cursor}},
 			{"a cursor of another service", map[string]any{"after": "YXJyYXljb25uZWN0aW9uOjA="}, []string{"INVALID after: " + cursor}},
+			{"a cursor of another list", map[string]any{"after": page.Cursor(uuid.Nil) + "x"}, []string{"INVALID after: " + cursor}},
 			{"everything", map[string]any{"first": -1, "last": 251, "after": "x", "before": "y"}, []string{
 				"INVALID after: " + cursor, "INVALID before: " + cursor, "INVALID first: " + size,
 				"INVALID last: " + size, "INVALID last: Give first or last, not both.",
@@ -249,6 +250,28 @@ func TestPagingRefuses(t *testing.T) {
 			slices.Sort(tc.want)
 			if !slices.Equal(failures, tc.want) {
 				t.Errorf("%s: %q, want %q", tc.name, failures, tc.want)
+			}
+		}
+	})
+}
+
+// Every list refuses the cursors of every other, and only those.
+func TestCursorsOfAnotherListAreRefused(t *testing.T) {
+	letters := map[string]string{}
+	eachConnection(t, func(t *testing.T, p pages) {
+		c := p.get(t, map[string]any{"first": 1})
+		cursor := c.Edges[0].Cursor
+		list := cursor[len(cursor)-1:]
+		if other, taken := letters[list]; taken && other != p.query {
+			t.Errorf("%s has cursors like %s", p.query, other)
+		}
+		letters[list] = p.query
+		p.get(t, map[string]any{"after": cursor})
+		p.get(t, map[string]any{"after": cursor[:len(cursor)-1]}) // as they were before they named their list
+		for other := range strings.SplitSeq("u s a t e U A T B S", " ") {
+			got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query), map[string]any{"before": cursor[:len(cursor)-1] + other})
+			if refused := len(got.errors) > 0; refused == (other == list) {
+				t.Errorf("%s: a cursor of the list %q: %s", p.query, other, got.text)
 			}
 		}
 	})

@@ -102,21 +102,21 @@ func (c AuditEventConnection) CollectionInfo(ctx context.Context) (*CollectionIn
 	return c.Count.info(ctx)
 }
 
-// Connect makes the edges and the page info of a page, and of each item a
-// node.
+// Connect makes the edges and the page info of a page of the list, and of each
+// item a node.
 func Connect[E ~struct {
 	Node   N
 	Cursor string
-}, N, T any](p page.Page[T], node func(T) N) (PageInfo, []*E) {
+}, N, T any](list List, p page.Page[T], node func(T) N) (PageInfo, []*E) {
 	info := PageInfo{HasNextPage: p.HasNext, HasPreviousPage: p.HasPrevious}
 	all := make([]E, len(p.Items))
 	edges := make([]*E, len(p.Items))
 	for i, item := range p.Items {
-		all[i] = E{Node: node(item.Node), Cursor: item.Cursor()}
+		all[i] = E{Node: node(item.Node), Cursor: list.cursor(item.Cursor())}
 		edges[i] = &all[i]
 	}
 	if n := len(p.Items); n > 0 {
-		first, last := p.Items[0].Cursor(), p.Items[n-1].Cursor()
+		first, last := list.cursor(p.Items[0].Cursor()), list.cursor(p.Items[n-1].Cursor())
 		info.StartCursor, info.EndCursor = &first, &last
 	}
 	return info, edges
