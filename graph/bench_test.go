@@ -29,6 +29,10 @@ func (p people) Users(context.Context, uuid.UUID, user.Filter, page.Window) (pag
 	return p.page, nil
 }
 
+func (p people) CountUsers(context.Context, uuid.UUID, user.Filter) (int64, error) {
+	return int64(len(p.page.Items)), nil
+}
+
 func newPeople(n int) people {
 	var p people
 	for i := range n {

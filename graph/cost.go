@@ -13,29 +13,43 @@ import (
 type operation struct {
 	*ast.OperationDefinition
 	// cost is that of the operation, unless variables decide.
-	cost      int
+	cost      price
 	variables bool
 	usage
 }
 
 func newOperation(def *ast.OperationDefinition, use usage) operation {
 	w := costs{}
-	op := operation{OperationDefinition: def, usage: use, cost: w.set(def.SelectionSet, page.DefaultSize)}
+	op := operation{OperationDefinition: def, usage: use, cost: w.price(def)}
 	op.variables = w.variable
 	return op
 }
 
-// check holds an operation with these variables against the limits.
-func (op *operation) check(variables map[string]any, limits Limits) *refusal {
+// price is what an operation costs.
+type price struct {
+	// fields is how many fields it could answer.
+	fields int
+	// walks is how often it looks at all users of the account.
+	walks int
+}
+
+func (c *costs) price(def *ast.OperationDefinition) price {
+	fields := c.set(def.SelectionSet, page.DefaultSize)
+	return price{fields, c.walked}
+}
+
+// check holds an operation with these variables against the limits, and
+// returns what it costs.
+func (op *operation) check(variables map[string]any, limits Limits) (price, *refusal) {
 	cost := op.cost
 	if op.variables {
 		w := costs{values: variables}
-		cost = w.set(op.SelectionSet, page.DefaultSize)
+		cost = w.price(op.OperationDefinition)
 	}
-	if cost > limits.Complexity {
-		return tooMuch("The operation could answer %d fields, and %d are the most. Ask for smaller pages, or for less of each element.", cost, limits.Complexity)
+	if cost.fields > limits.Complexity {
+		return cost, tooMuch("The operation could answer %d fields, and %d are the most. Ask for smaller pages, or for less of each element.", cost.fields, limits.Complexity)
 	}
-	return nil
+	return cost, nil
 }
 
 // Introspection reads nothing but the schema, and a rule of validation bounds
@@ -52,6 +66,8 @@ type costs struct {
 	values map[string]any
 	// variable reports that the count depends on a variable.
 	variable bool
+	// walked counts the walks through all users.
+	walked int
 }
 
 // set counts the fields of an object. Size is how many edges it has, if it is
@@ -84,7 +100,10 @@ func (c *costs) field(f *ast.Field, size int) int {
 	if f.Definition.Type.Elem != nil {
 		elements = c.elements(f, size)
 	}
-	return add(1, multiply(elements, c.set(f.SelectionSet, c.pageSize(f))))
+	before := c.walked
+	fields := c.set(f.SelectionSet, c.pageSize(f))
+	c.walked = add(before, add(c.walksOf(f), multiply(elements, c.walked-before)))
+	return add(1, multiply(elements, fields))
 }
 
 // written counts selections, those of fragments wherever they stand.

@@ -66,7 +66,7 @@ func NewHandler(c Config) (http.Handler, error) {
 		return nil, errors.New("make GraphQL handler: the generated code has no Run")
 	}
 	return &handler{
-		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, log: c.Log,
+		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, users: c.Users, log: c.Log,
 	}, nil
 }
 
@@ -94,6 +94,7 @@ type handler struct {
 	documents  *documents
 	authorize  Authorization
 	executable executable
+	users      *user.Service
 	log        *slog.Logger
 }
 
@@ -118,7 +119,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(refused)
 		return
 	}
-	op, refused := h.prepare(r.Method, params)
+	op, cost, refused := h.prepare(r.Method, params)
 	if refused != nil {
 		a.refuse(refused)
 		return
@@ -127,8 +128,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(refused)
 		return
 	}
+	stranger := isStranger(by, r.PathValue("account_uuid"))
+	if !stranger {
+		refused = h.afford(r.Context(), by, cost)
+	}
+	if refused != nil {
+		a.refuse(refused)
+		return
+	}
 	run := &run{handler: h, started: started, requestID: a.requestID}
-	run.execute(r.Context(), op, by, isStranger(by, r.PathValue("account_uuid")))
+	run.execute(r.Context(), op, by, stranger)
 	a.write(http.StatusOK, run.problems, run.data)
 }
 
@@ -156,25 +165,27 @@ func isStranger(by *auth.Principal, accountUUID string) bool {
 	return err != nil || id != by.AccountID
 }
 
-// prepare turns a request into the operation to run, or says why it is not.
-func (h *handler) prepare(method string, p params) (*graphql.OperationContext, *refusal) {
+// prepare turns a request into the operation to run and its price, or says why
+// it is not run.
+func (h *handler) prepare(method string, p params) (*graphql.OperationContext, price, *refusal) {
 	doc, refused := h.documents.get(p.query)
 	if refused != nil {
-		return nil, refused
+		return nil, price{}, refused
 	}
 	op, refused := doc.operation(p.operationName)
 	if refused != nil {
-		return nil, refused
+		return nil, price{}, refused
 	}
 	if method == http.MethodGet && op.Operation != ast.Query {
-		return nil, notOverGET()
+		return nil, price{}, notOverGET()
 	}
 	variables, refused := variableValues(h.schema, op, p.variables)
 	if refused != nil {
-		return nil, refused
+		return nil, price{}, refused
 	}
-	if refused := op.check(variables, h.documents.limits); refused != nil {
-		return nil, refused
+	cost, refused := op.check(variables, h.documents.limits)
+	if refused != nil {
+		return nil, price{}, refused
 	}
 	query, definition := doc.QueryDocument, op.OperationDefinition
 	if op.leavesOut(variables) {
@@ -189,7 +200,7 @@ func (h *handler) prepare(method string, p params) (*graphql.OperationContext, *
 		Operation:              definition,
 		ResolverMiddleware:     func(ctx context.Context, next graphql.Resolver) (any, error) { return next(ctx) },
 		RootResolverMiddleware: func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) },
-	}, nil
+	}, cost, nil
 }
 
 // run is one operation while it runs, and what came of it.

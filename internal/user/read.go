@@ -94,12 +94,26 @@ func (s *Service) Users(ctx context.Context, by *auth.Principal, f Filter, r pag
 	if err := faults.Err(); err != nil {
 		return page.Page[User]{}, err
 	}
+	if f.walks() {
+		end, err := s.walks.begin(ctx, by.AccountID)
+		if err != nil {
+			return page.Page[User]{}, err
+		}
+		defer end()
+	}
 	return s.repo.Users(ctx, by.AccountID, f, w)
 }
 
 // CountUsers returns how many users of the principal's account the filter
 // admits.
 func (s *Service) CountUsers(ctx context.Context, by *auth.Principal, f Filter) (int64, error) {
+	if f.walks() {
+		end, err := s.walks.begin(ctx, by.AccountID)
+		if err != nil {
+			return 0, err
+		}
+		defer end()
+	}
 	return s.repo.CountUsers(ctx, by.AccountID, f)
 }
 

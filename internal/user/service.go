@@ -78,13 +78,17 @@ type Service struct {
 
 	passwords    *password.Hasher
 	serviceNames []string
+	walks        *walks
 }
 
 // NewService returns a service over the repository that keeps session secrets
 // under keys. No password may consist of the names of the service, such as its
 // public URL.
 func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time, serviceNames ...string) *Service {
-	return &Service{repo: repo, keys: keys, random: random, now: now, passwords: password.NewHasher(random), serviceNames: serviceNames}
+	return &Service{
+		repo: repo, keys: keys, random: random, now: now,
+		passwords: password.NewHasher(random), serviceNames: serviceNames, walks: newWalks(),
+	}
 }
 
 // Lifetimes of sessions.

@@ -1,0 +1,94 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/scope"
+	"latchkey/internal/user"
+)
+
+// The price of a walk through the users of an account: a search, and a filter
+// that no index serves, look at one user after the other. Ten of them take
+// about as long as one field that is answered. The most that one walk costs
+// lets an operation search once and count what it found in any account.
+const (
+	usersPerField = 10
+	mostPerWalk   = 20_000
+)
+
+// walksOf returns how many walks the field Account.users takes: one for its
+// page, and one more for the total if that is selected.
+func (c *costs) walksOf(f *ast.Field) int {
+	if f.Name != "users" || f.ObjectDefinition == nil || f.ObjectDefinition.Name != "Account" {
+		return 0
+	}
+	filter := f.Arguments.ForName("filter")
+	if filter == nil || !c.walks(filter.Value) {
+		return 0
+	}
+	if selects(f.SelectionSet, "collectionInfo") {
+		return 2
+	}
+	return 1
+}
+
+// walks reports whether a UserFilterInput has no names that an index serves,
+// and something else that is looked for.
+func (c *costs) walks(filter *ast.Value) bool {
+	c.variable = c.variable || filter.Kind == ast.Variable
+	for _, child := range filter.Children {
+		c.variable = c.variable || child.Value.Kind == ast.Variable
+	}
+	value, err := filter.Value(c.values)
+	fields, is := value.(map[string]any)
+	if err != nil || !is || fields["emails"] != nil || fields["externalIds"] != nil {
+		return false
+	}
+	search, _ := fields["search"].(string)
+	withoutStores, _ := fields["withoutStores"].(bool)
+	return search != "" || fields["updatedAfter"] != nil || withoutStores
+}
+
+// selects reports whether the field is selected of an object, in fragments too.
+func selects(set ast.SelectionSet, name string) bool {
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			if s.Name == name {
+				return true
+			}
+		case *ast.InlineFragment:
+			if selects(s.SelectionSet, name) {
+				return true
+			}
+		case *ast.FragmentSpread:
+			if selects(s.Definition.SelectionSet, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// afford refuses an operation that walks through more users than its price
+// allows. The number of users is kept with the account, so that asking for it
+// costs little. Where it cannot be had the operation fails by itself.
+func (h *handler) afford(ctx context.Context, by *auth.Principal, p price) *refusal {
+	if p.walks == 0 || len(by.Missing(scope.AccountUsersRead)) > 0 { // then the fields are refused, and nothing says how many users there are
+		return nil
+	}
+	people, err := h.users.CountUsers(ctx, by, user.Filter{})
+	if err != nil {
+		return nil //nolint:nilerr // the same database is asked by the operation
+	}
+	each := int(min(people/usersPerField, mostPerWalk))
+	total := add(p.fields, multiply(p.walks, each))
+	if limit := h.documents.limits.Complexity; total > limit {
+		return tooMuch("The operation looks at all users of the account %d times, which costs as much as %d fields, and %d are the most. "+
+			"Search once in a request, or name addresses or ids.", p.walks, total, limit)
+	}
+	return nil
+}
