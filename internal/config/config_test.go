@@ -126,7 +126,7 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"empty key file", "key-file", "", "name a file"},
 		{"one address twice", "admin-addr", "127.0.0.1:8080", "public listener"},
 		{"answers cut off", "write-timeout", "5s", "--request-timeout"},
-		{"receipts cut off", "write-timeout", "24s", "--request-timeout"},
+		{"receipts cut off", "write-timeout", "26s", "--request-timeout"},
 		{"rate without a window", "token-rate", "100", "100/1m"},
 		{"rate without a number", "account-rate", "/1m", "100/1m"},
 		{"rate of nothing", "account-rate", "0/1m", "from 1 to"},

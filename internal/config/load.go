@@ -16,7 +16,7 @@ const (
 	sqlitePrefix = "sqlite:"
 	// receiptTime is how much longer a request may take that waits for the
 	// other servers, with time to send the answer.
-	receiptTime = 5 * time.Second
+	receiptTime = 7 * time.Second
 )
 
 // Source is where settings come from. Each function returns the text set
@@ -99,7 +99,7 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 	}
 	if right("write-timeout", "request-timeout") && c.HTTP.WriteTimeout < c.HTTP.RequestTimeout+receiptTime {
 		faults = append(faults, fault.Errorf(fault.Invalid,
-			"must be at least 5s longer than --request-timeout, or no slow answer could be sent, nor the receipt of a revocation.").On(Called("write-timeout")))
+			"must be at least 7s longer than --request-timeout, or no slow answer could be sent, nor the receipt of a revocation.").On(Called("write-timeout")))
 	}
 	if right("legacy-sunset-at", "legacy-deprecated-at") && c.Legacy.SunsetAt.Before(c.Legacy.DeprecatedAt) {
 		// RFC 9745, section 4.

@@ -27,7 +27,7 @@ const (
 
 // Options say what kind of cluster to start.
 type Options struct {
-	// Durable keeps fsync, synchronous_commit and full_page_writes on, as in production: for crash tests and
+	// Durable keeps fsync and full_page_writes on, as in production: for crash tests and
 	// measurements. Otherwise they are off, which makes tests fast and a crash of the machine fatal to their data.
 	Durable bool
 
@@ -69,6 +69,52 @@ func StartCluster(o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Replicated are settings of a cluster that a standby can follow.
+func Replicated() map[string]string {
+	return map[string]string{"wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on"}
+}
+
+// StartStandby makes a hot standby that streams from c, which must be running with the settings of Replicated, under an
+// application_name that c's synchronous_standby_names can name. Promote makes it a primary.
+func (c *Cluster) StartStandby(name string) (*Cluster, error) {
+	dir, err := c.programs.makeDir(filepath.Dir(c.dir))
+	if err != nil {
+		return nil, err
+	}
+	guard, err := startGuard(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s := &Cluster{programs: c.programs, dir: dir, guard: guard, settings: Options{Settings: Replicated()}.arguments(dir)}
+	from := fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=%s", c.port, name)
+	backup := s.programs.command(dir, "pg_basebackup", "--pgdata", s.data(), "--dbname", from, "--wal-method", "stream",
+		"--checkpoint", "fast", "--write-recovery-conf", "--no-sync")
+	if out, err := backup.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("pg_basebackup: %w: %s", err, out), s.Close())
+	}
+	if err := s.startAnywhere(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Promote ends a standby's recovery and returns when it takes writes.
+func (c *Cluster) Promote(ctx context.Context) error {
+	conn, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var done bool
+	if err := conn.QueryRow(ctx, "SELECT pg_promote()").Scan(&done); err != nil {
+		return err
+	}
+	if !done {
+		return errors.New("the standby was not promoted in time")
+	}
+	return nil
+}
+
 // memoryDir is where Linux keeps a file system in memory.
 const memoryDir = "/dev/shm"
 
@@ -93,7 +139,7 @@ func (o Options) arguments(dir string) []string {
 	}
 	if !o.Durable {
 		for name, value := range map[string]string{
-			"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off",
+			"fsync": "off", "full_page_writes": "off", "autovacuum": "off",
 			"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "256MB", // the log may lie in memory
 		} {
 			settings[name] = value
@@ -116,6 +162,11 @@ func (c *Cluster) initialize() error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
+	return c.startAnywhere()
+}
+
+// startAnywhere starts the server on a free port.
+func (c *Cluster) startAnywhere() error {
 	// Between finding a free port and using it another process may take it: a few attempts make that harmless.
 	var err error
 	for range 5 {

@@ -18,6 +18,7 @@ import (
 const (
 	// PostgreSQL, appendix A.
 	pgUniqueViolation = "23505"
+	pgReadOnly        = "25006"
 	pgIdleTooLong     = "25P03"
 	pgDeadlock        = "40P01"
 	pgUndefinedTable  = "42P01"
@@ -63,13 +64,14 @@ func isUnavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
-		case pgIdleTooLong, pgTooManyConns, pgAdminShutdown, pgCrashShutdown, pgCannotConnect:
+		case pgReadOnly, pgIdleTooLong, pgTooManyConns, pgAdminShutdown, pgCrashShutdown, pgCannotConnect:
 			return true
 		}
 		return strings.HasPrefix(pg.Code, pgConnectionClass)
 	}
 	var network net.Error // also that of the end of ctx, if it was for time
-	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || pgconn.SafeToRetry(err)
+	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, pgconn.ErrStandbyConnection) || pgconn.SafeToRetry(err)
 }
 
 func isFault(err error) bool {

@@ -46,8 +46,10 @@ type Feed struct {
 	// self is this replica, registered under the id while the feed runs.
 	self access.Replica
 	id   uuid.UUID
-	ears Ears
-	log  *slog.Logger
+	// process is what it runs in, see thisProcess.
+	process string
+	ears    Ears
+	log     *slog.Logger
 	// questions are this replica's own.
 	questions questions
 	// proof is a moment of which it is known that every change committed
@@ -57,6 +59,10 @@ type Feed struct {
 	// it last tried.
 	obstacle      atomic.Pointer[fault.Error]
 	interruptions atomic.Uint64
+	// connected says that the feed's connection hears and answers questions.
+	connected atomic.Bool
+	// age is of the registry.
+	age registryAge
 	// namesakes is how many other replicas of this one's name run.
 	namesakes atomic.Int64
 }
@@ -98,7 +104,7 @@ func (db *DB) forget(err error, ids ...uuid.UUID) {
 // NewFeed returns a feed that tells ears. It hears nothing until it runs, and
 // nobody knows of this replica until it joins or runs.
 func (db *DB) NewFeed(self access.Replica, ears Ears, log *slog.Logger) *Feed {
-	return &Feed{engine: db.engine, self: self, id: uuid.New(), ears: ears, log: log, questions: questions{open: map[uuid.UUID]chan uuid.UUID{}}}
+	return &Feed{engine: db.engine, self: self, id: uuid.New(), ears: ears, log: log, process: thisProcess(), questions: questions{open: map[uuid.UUID]chan uuid.UUID{}}}
 }
 
 // Run hears changes until ctx ends, over a connection of its own that it makes
@@ -108,6 +114,7 @@ func (f *Feed) Run(ctx context.Context) {
 	var attending sync.WaitGroup
 	attending.Go(func() { f.engine.attend(ctx, f) })
 	f.hear(ctx)
+	f.proof.Store(nil)
 	attending.Wait()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 	defer cancel()
@@ -118,8 +125,9 @@ func (f *Feed) hear(ctx context.Context) {
 	pause := firstPause
 	for {
 		started := time.Now()
+		// A proof outlives the connection: what it proves stays true.
 		err := f.engine.listen(ctx, f)
-		f.proof.Store(nil)
+		f.connected.Store(false)
 		if ctx.Err() != nil {
 			return
 		}
@@ -128,7 +136,7 @@ func (f *Feed) hear(ctx context.Context) {
 		if time.Since(started) > longestPause {
 			pause = firstPause
 		}
-		f.log.WarnContext(ctx, "the revocation feed is interrupted; credentials are looked up in the database meanwhile",
+		f.log.WarnContext(ctx, "the revocation feed is interrupted; once its last proof is old, credentials are looked up in the database",
 			"error", err, "retry_in", pause)
 		select {
 		case <-ctx.Done():

@@ -158,14 +158,9 @@ func TestFeedConnectsAgain(t *testing.T) {
 		if err != nil || ended != 1 {
 			t.Fatalf("%d connections were the feed's, %v", ended, err)
 		}
-		within(t, time.Second, "not hearing", func() bool { return !l.Hearing() })
-		within(t, 5*time.Second, "hearing again", l.Hearing)
-		if got := l.Interruptions(); got < uint64(round+1) {
-			t.Errorf("%d interruptions were counted", got)
-		}
-		if got := l.forgets.Load(); got != round+2 {
-			t.Errorf("forgot %d times, want %d", got, round+2)
-		}
+		within(t, time.Second, "the interruption", func() bool { return l.Interruptions() > uint64(round) })
+		within(t, 5*time.Second, "everything is forgotten", func() bool { return l.forgets.Load() == round+2 })
+		within(t, 5*time.Second, "hearing", l.Hearing)
 	}
 }
 
@@ -227,5 +222,30 @@ func TestFeedOverASilentConnection(t *testing.T) {
 	within(t, 10*time.Second, "hearing again", func() bool { return l.Hearing() })
 	if !l.hears(made.ID, 1) {
 		t.Error("it hears again, but not what happened meanwhile")
+	}
+}
+
+// Whenever the feed's connection is cut, its last proof is good for the rest of
+// the lease, and no longer.
+func TestProofOutlivesTheConnection(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	for i := range 8 {
+		delay := time.Duration(i) * 80 * time.Millisecond
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			db, p := apart(t, url)
+			l := listen(t, db)
+			within(t, 30*time.Second, "hearing", l.Hearing)
+			time.Sleep(delay)
+			cut := time.Now()
+			p.close()
+			within(t, lease, "the interruption", func() bool { return l.Interruptions() > 0 })
+			hearing := l.Hearing() // asked first: it ends by itself
+			age, known := l.ProofAge()
+			if !known || !hearing && age < lease {
+				t.Errorf("a proof is not good any more at the age of %s", age)
+			}
+			within(t, lease+100*time.Millisecond-time.Since(cut), "not hearing", func() bool { return !l.Hearing() })
+		})
 	}
 }

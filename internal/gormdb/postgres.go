@@ -32,7 +32,8 @@ type postgres struct {
 	gorm     *gorm.DB
 	notifier notifier
 	// feed says how the feed connects.
-	feed *pgx.ConnConfig
+	feed  *pgx.ConnConfig
+	pulse pulse
 	// changesKept is for the pruner.
 	changesKept time.Duration
 }
@@ -111,7 +112,7 @@ func (p *postgres) connect(ctx context.Context, config, promptly *pgxpool.Config
 		p.pool.Close()
 		return err
 	}
-	p.notifier.pool = p.prompt
+	p.notifier.pool, p.pulse.pool, p.pulse.id = p.prompt, p.prompt, uuid.New()
 	p.sql = stdlib.OpenDBFromPool(p.pool)
 	if p.gorm, err = gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: impatient{p.sql}}), gormConfig()); err != nil {
 		p.pool.Close()
@@ -154,6 +155,9 @@ func parsePostgres(url, field string) (*pgxpool.Config, error) {
 		return nil, fault.Errorf(fault.Invalid,
 			"This is no PostgreSQL URL. Write postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded.").On(field)
 	}
+	if err := onlyPrimary(config.ConnConfig, url, field); err != nil {
+		return nil, err
+	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
 	}
@@ -163,7 +167,8 @@ func parsePostgres(url, field string) (*pgxpool.Config, error) {
 // survey looks at the database before the pool is made, over a connection of
 // its own. It refuses a database whose transactions are not READ COMMITTED by
 // default: the limit of live tokens counts, in a statement of its own, what
-// others committed while the one before waited for their lock. It reports
+// others committed while the one before waited for their lock. Nor does it take
+// one that answers before a commit is durable. It reports
 // whether a pooler stands between: then the process that answers is not the
 // one that was announced when the connection was made.
 func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error) {
@@ -181,7 +186,7 @@ func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error
 	if level != "read committed" {
 		return false, invalidDatabase("This database has default_transaction_isolation set to %q. Latchkey needs \"read committed\", which is PostgreSQL's own default.", level)
 	}
-	return process != conn.PgConn().PID(), nil
+	return process != conn.PgConn().PID(), heedsCommits(ctx, conn)
 }
 
 func (p *postgres) dialect() dialect                    { return postgresDialect }
@@ -201,15 +206,16 @@ func (p *postgres) query(ctx context.Context, sql string, args []any, row func(s
 	return queryBy(ctx, p.pool, sql, args, row)
 }
 
-func (p *postgres) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
-	return queryBy(ctx, p.prompt, sql, args, row)
-}
-
 func queryBy(ctx context.Context, by *pgxpool.Pool, sql string, args []any, row func(scan) error) error {
 	rows, err := by.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
+	return eachPgRow(rows, row)
+}
+
+// eachPgRow hands the scan of each row to row.
+func eachPgRow(rows pgx.Rows, row func(scan) error) error {
 	defer rows.Close()
 	scan := rows.Scan
 	for rows.Next() {
@@ -273,8 +279,10 @@ func (tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatch
 }
 
 // TraceBatchQuery tells of a statement of a batch.
-func (t tracer) TraceBatchQuery(_ context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
-	t.onStatement(d.SQL)
+func (t tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
+	if ctx.Value(background{}) == nil && d.SQL != readHeart {
+		t.onStatement(d.SQL)
+	}
 }
 
 // TraceBatchEnd does nothing.

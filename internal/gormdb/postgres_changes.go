@@ -18,7 +18,7 @@ const staleAfter = time.Minute
 // and the snapshot for next time. Transactions get their numbers when they
 // begin to write, but end in any order: what is new are the numbers that had
 // not been given out ($1 and above) and those that were in progress ($2).
-const readChanges = `SELECT pg_current_snapshot()::text, c.concerned
+const readChanges = `SELECT pg_current_snapshot()::text, coalesce((SELECT beat FROM heartbeats WHERE id = $3), 0), c.concerned
 	FROM (VALUES (1)) AS always LEFT JOIN (
 		SELECT coalesce(concerned_id, account_id) AS concerned FROM changes WHERE xid >= $1::text::xid8
 		UNION ALL
@@ -52,44 +52,46 @@ func parseSnapshot(text string) (snapshot, error) {
 type changeReader struct {
 	conn *pgx.Conn
 	ears Ears
-	seen snapshot
-	last time.Time // zero before the first snapshot
+	// heart is whose heartbeat it reads, too.
+	heart uuid.UUID
+	seen  snapshot
+	last  time.Time // zero before the first snapshot
 }
 
-// read tells what is new. It gives up after a lease: a later answer would
-// prove nothing.
-func (r *changeReader) read(ctx context.Context, now time.Time) error {
+// read tells what is new, and returns the latest heartbeat that was there. It
+// gives up after a lease: a later answer would prove nothing.
+func (r *changeReader) read(ctx context.Context, now time.Time) (beat int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lease)
 	defer cancel()
 	fresh := r.last.IsZero() || stale(now.Sub(r.last), now.Round(0).Sub(r.last.Round(0)))
 	if fresh {
 		r.seen = snapshot{xmax: noTransaction, inProgress: []string{}}
 	}
-	rows, err := r.conn.Query(ctx, readChanges, r.seen.xmax, r.seen.inProgress)
+	rows, err := r.conn.Query(ctx, readChanges, r.seen.xmax, r.seen.inProgress, pgID(r.heart))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var text string
 	var concerned *uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&text, &concerned}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&text, &beat, &concerned}, func() error {
 		if concerned != nil {
 			r.ears.Changed(*concerned)
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	seen, err := parseSnapshot(text)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if fresh {
 		// What was committed before the snapshot is not read any more.
 		r.ears.Forget()
 	}
 	r.seen, r.last = seen, now
-	return nil
+	return beat, nil
 }
 
 // stale reports whether rows may have been deleted since the last reading, by

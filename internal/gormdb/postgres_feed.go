@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -37,31 +38,39 @@ func (p *postgres) hurry() { p.notifier.add() }
 func (p *postgres) listen(ctx context.Context, f *Feed) error {
 	s, err := p.connectSession(ctx, f)
 	if err != nil {
-		return err
+		return fmt.Errorf("connect: %w", err)
 	}
 	defer func() {
-		f.proof.Store(nil) // before anything that takes time
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 		defer cancel()
 		_ = s.conn.Close(closing) // it failed, or is not needed any more
 	}()
-	reader := changeReader{conn: s.conn, ears: f.ears}
+	reader := changeReader{conn: s.conn, ears: f.ears, heart: p.pulse.id}
 	for {
 		sent := time.Now() // before it registers: see silence
 		if err := s.register(ctx); err != nil {
-			return err
+			return fmt.Errorf("register: %w", err)
 		}
+		if err := s.beat(ctx); err != nil {
+			return fmt.Errorf("commit a heartbeat: %w", err)
+		}
+		f.connected.Store(true)
 		s.changed = false
 		asked := s.takeQuestions()
-		if err := reader.read(ctx, sent); err != nil {
-			return err
+		pool := p.pulse.latest.Load()
+		seen, err := reader.read(ctx, sent)
+		if err != nil {
+			return fmt.Errorf("read changes: %w", err)
 		}
-		f.heard(sent)
+		if pool != nil && seen < pool.number {
+			return errApart()
+		}
+		f.heard(s.begun)
 		if err := s.answer(ctx, asked); err != nil {
-			return err
+			return fmt.Errorf("acknowledge: %w", err)
 		}
 		if err := s.wait(ctx); err != nil {
-			return err
+			return fmt.Errorf("wait for notifications: %w", err)
 		}
 	}
 }
@@ -79,6 +88,33 @@ type session struct {
 	// asked are questions of replicas that were not answered yet.
 	asked        []uuid.UUID
 	registeredAt time.Time
+	// begun is when its latest heartbeat began, which it numbers by beats.
+	begun time.Time
+	beats int64
+}
+
+// beat commits a heartbeat when it is time to. What is read after it is proof
+// of what was committed before it began: a former primary, which hears of
+// nothing any more, commits none that needs its standby.
+func (s *session) beat(ctx context.Context) error {
+	if elapsed(s.begun) < proofInterval {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lease)
+	defer cancel()
+	begun := time.Now()
+	s.beats++
+	if _, err := s.conn.Exec(ctx, beatHeart, pgID(s.feed.id), s.beats); err != nil {
+		return err
+	}
+	s.begun = begun
+	return nil
+}
+
+// errApart is a connection to another server than those of the pool: one of
+// them is no primary any more.
+func errApart() error {
+	return fault.Errorf(fault.Conflict, "The feed's connection and those of --database lead to different servers.")
 }
 
 // errDeaf is a connection on which nothing can be heard: a pooler that hands
@@ -106,6 +142,8 @@ func obstacleOf(err error) *fault.Error {
 	switch {
 	case errors.As(err, &pg):
 		reason = "PostgreSQL says: " + pg.Message + " (SQLSTATE " + pg.Code + ")"
+	case errors.Is(err, pgconn.ErrStandbyConnection):
+		reason = "the server is a standby"
 	case errors.Is(err, context.DeadlineExceeded):
 		reason = "nothing answers in time"
 	case errors.As(err, &network):
@@ -132,6 +170,9 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 	s.conn = conn
 	_, err = conn.Exec(ctx, "SET synchronous_commit = off; SET enable_seqscan = off; LISTEN "+changesChannel+"; LISTEN "+replicasChannel)
 	if err == nil {
+		if f.interruptions.Load() > 0 {
+			p.reset() // its connections may lead to the primary before a failover
+		}
 		err = p.meet(ctx, s)
 	}
 	for err == nil && !s.proved {
@@ -152,6 +193,9 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 // meet makes sure that the connection is to the database of the pool, and lets
 // the probe be notified there.
 func (p *postgres) meet(ctx context.Context, s *session) error {
+	if err := p.pulse.beat(ctx); err != nil {
+		return err
+	}
 	if err := p.register(ctx, s.feed); err != nil {
 		return err
 	}
@@ -197,7 +241,7 @@ func (s *session) take(_ *pgconn.PgConn, n *pgconn.Notification) {
 // wait lets notifications come in until it is time for another reading, which
 // is at once when there are changes or questions.
 func (s *session) wait(ctx context.Context) error {
-	interval, cancel := context.WithTimeout(ctx, proofInterval)
+	interval, cancel := context.WithTimeout(ctx, proofInterval-min(elapsed(s.begun), proofInterval))
 	defer cancel()
 	for len(s.asked) == 0 && !s.changed {
 		err := s.conn.PgConn().WaitForNotification(interval)

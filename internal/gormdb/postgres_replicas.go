@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"latchkey/internal/fault"
 )
@@ -21,32 +22,40 @@ const replicasChannel = "latchkey_replicas"
 const (
 	// registerInterval is how often a replica renews its row.
 	registerInterval = time.Second
-	// silence is for how long a replica has not renewed its row when another
-	// of its name may take its place. It has trusted its memory of nothing
-	// by then for a second: its last proof is at most registerInterval younger
-	// than the row, and good for a lease. Should it go on, it registers first.
-	silence = 2 * lease
+	// silence is how old a replica's row is, by the database's clock, when
+	// another of its name takes its place without having watched it.
+	silence = 3 * lease
+	// stillness is for how long a row has not moved, by one's own monotonic clock,
+	// when another of its name takes its place. Its replica has trusted its
+	// memory of nothing by then: its last proof is at most registerInterval
+	// younger than the row, and good for a lease. Should it go on, it registers
+	// first.
+	stillness = 2 * lease
 )
 
 const (
 	// register renews a replica's row, and removes those of replicas that have
 	// ended without a word and old questions, leaving alone what another is
-	// removing. It tells how many others of the name run.
+	// removing. It says when the registry was born, if it is empty, and tells how
+	// many others of the name run.
 	register = `WITH gone AS (
 			DELETE FROM replicas WHERE id IN (
 				SELECT id FROM replicas WHERE id <> $1 AND seen_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)
 		), old AS (
 			DELETE FROM replica_questions WHERE (question, replica_id) IN (
 				SELECT question, replica_id FROM replica_questions WHERE asked_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)
-		) INSERT INTO replicas (id, name, url, seen_at) VALUES ($1, $2, $3, now())
+		), born AS (
+			INSERT INTO registry DEFAULT VALUES ON CONFLICT DO NOTHING
+		) INSERT INTO replicas (id, name, url, seen_at, process) VALUES ($1, $2, $3, now(), $5)
 		ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
 		RETURNING (SELECT count(*) FROM replicas AS other WHERE other.name = $2 AND other.id <> $1 AND other.seen_at > now() - $4::interval)`
-	isRegistered  = `SELECT EXISTS (SELECT FROM replicas WHERE id = $1)`
-	unregister    = `DELETE FROM replicas WHERE id = $1`
-	listReplicas  = `SELECT id, name, url FROM replicas ORDER BY name, id`
+	isRegistered = `SELECT EXISTS (SELECT FROM replicas WHERE id = $1)`
+	unregister   = `DELETE FROM replicas WHERE id = $1`
+	listReplicas = `SELECT g.id, coalesce(extract(epoch FROM clock_timestamp() - g.born), 0)::float8, r.id, coalesce(r.name, ''), coalesce(r.url, '')
+		FROM (VALUES (1)) AS always LEFT JOIN registry AS g ON true LEFT JOIN replicas AS r ON true ORDER BY r.name, r.id`
 	lockJoining   = `SELECT pg_advisory_xact_lock($1)`
-	removeSilent  = `DELETE FROM replicas WHERE name = $1 AND id <> $2 AND seen_at <= now() - $3::interval`
-	listNamesakes = `SELECT id, seen_at FROM replicas WHERE name = $1 AND id <> $2`
+	removeSilent  = `DELETE FROM replicas WHERE name = $1 AND id <> $2 AND (seen_at <= now() - $3::interval OR id = ANY ($4::uuid[]))`
+	listNamesakes = `SELECT id, seen_at, process FROM replicas WHERE name = $1 AND id <> $2`
 	notifyOne     = `SELECT pg_notify($1, $2)`
 	askReplicas   = `WITH asked AS (INSERT INTO replica_questions (question, replica_id) SELECT $1::uuid, id FROM unnest($2::uuid[]) AS id)
 		SELECT pg_notify($3, 'ask ' || $1::text)`
@@ -66,7 +75,7 @@ type executor interface {
 // registerBy makes or renews the replica's row.
 func registerBy(ctx context.Context, by executor, f *Feed) error {
 	var namesakes int64
-	if err := by.QueryRow(ctx, register, pgID(f.id), f.self.Name, f.self.URL, silence).Scan(&namesakes); err != nil {
+	if err := by.QueryRow(ctx, register, pgID(f.id), f.self.Name, f.self.URL, silence, f.process).Scan(&namesakes); err != nil {
 		return err
 	}
 	if was := f.namesakes.Swap(namesakes); was == 0 && namesakes > 0 {
@@ -84,22 +93,25 @@ func inBackground(ctx context.Context) context.Context {
 	return context.WithValue(ctx, background{}, true)
 }
 
-// join waits until nobody else of the name is on the list that may be running:
-// who renews its row does run.
+// join takes the place of this replica's name once no other replica of it can
+// be running: those that renew their rows do run.
 func (p *postgres) join(ctx context.Context, f *Feed) error {
 	ctx = inBackground(ctx)
-	first := map[uuid.UUID]time.Time{}
+	if err := p.pulse.beat(ctx); err != nil {
+		return err
+	}
+	watched := map[uuid.UUID]namesake{}
 	for {
-		others, err := p.claim(ctx, f)
+		others, err := p.claim(ctx, f, watched)
 		if err != nil || len(others) == 0 {
 			return err
 		}
-		for id, seen := range others {
-			switch before, known := first[id]; {
+		for id, other := range others {
+			switch before, known := watched[id]; {
 			case !known:
-				first[id] = seen
+				watched[id] = other
 				f.log.InfoContext(ctx, "a server of this one's name was here a moment ago; waiting for its next sign of life", "name", f.self.Name)
-			case !seen.Equal(before):
+			case !other.seen.Equal(before.seen):
 				return fault.Errorf(fault.Conflict, "A server named %q runs on this database already. "+
 					"Stop that one, or give this one a name of its own.", f.self.Name).On("replica-name")
 			}
@@ -116,29 +128,47 @@ func (p *postgres) join(ctx context.Context, f *Feed) error {
 // letters "replicas".
 const joiningLock int64 = 0x7265706c69636173
 
+// namesake is a row of another replica of this one's name.
+type namesake struct {
+	// seen is when it was renewed, by the database's clock.
+	seen time.Time
+	// process is what it runs in.
+	process string
+	// since is when this replica first saw it like that.
+	since time.Time
+}
+
+// hasGone reports whether the replica of the row cannot be running.
+func (n namesake) hasGone(watched map[uuid.UUID]namesake, id uuid.UUID) bool {
+	if hasEnded(n.process) {
+		return true
+	}
+	before, known := watched[id]
+	return known && n.seen.Equal(before.seen) && n.since.Sub(before.since) >= stillness
+}
+
 // claim registers the replica in the place of those of its name that are
-// silent, and returns when others were last seen, if there are any. No two do
-// so at the same time; those that run already renew their rows meanwhile.
-func (p *postgres) claim(ctx context.Context, f *Feed) (others map[uuid.UUID]time.Time, err error) {
-	others = map[uuid.UUID]time.Time{}
+// gone, and returns the others, if there are any. No two do so at the same
+// time; those that run already renew their rows meanwhile.
+func (p *postgres) claim(ctx context.Context, f *Feed, watched map[uuid.UUID]namesake) (others map[uuid.UUID]namesake, err error) {
 	err = pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{BeginQuery: "BEGIN; " + boundIdle}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockJoining, joiningLock); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, removeSilent, f.self.Name, pgID(f.id), silence); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, listNamesakes, f.self.Name, pgID(f.id))
+		all, err := namesakes(ctx, tx, f)
 		if err != nil {
 			return err
 		}
-		var id key
-		var seen time.Time
-		_, err = pgx.ForEachRow(rows, []any{&id, &seen}, func() error {
-			others[uuid.UUID(id)] = seen
-			return nil
-		})
-		if err != nil || len(others) > 0 {
+		var gone []uuid.UUID
+		for id, other := range all {
+			if other.hasGone(watched, id) {
+				gone = append(gone, id)
+			}
+		}
+		if _, err := tx.Exec(ctx, removeSilent, f.self.Name, pgID(f.id), silence, pgIDs(gone)); err != nil {
+			return err
+		}
+		if others, err = namesakes(ctx, tx, f); err != nil || len(others) > 0 {
 			return err
 		}
 		return registerBy(ctx, tx, f)
@@ -146,19 +176,37 @@ func (p *postgres) claim(ctx context.Context, f *Feed) (others map[uuid.UUID]tim
 	return others, err
 }
 
+// namesakes returns the other rows of the replica's name.
+func namesakes(ctx context.Context, tx pgx.Tx, f *Feed) (map[uuid.UUID]namesake, error) {
+	rows, err := tx.Query(ctx, listNamesakes, f.self.Name, pgID(f.id))
+	if err != nil {
+		return nil, err
+	}
+	all := map[uuid.UUID]namesake{}
+	var id key
+	var n namesake
+	_, err = pgx.ForEachRow(rows, []any{&id, &n.seen, &n.process}, func() error {
+		n.since = time.Now()
+		all[uuid.UUID(id)] = n
+		return nil
+	})
+	return all, err
+}
+
 // attend does by the pool what listen does by its connection while it hears.
 // A replica that does not hear can answer all the same: once it has forgotten
-// everything, it remembers nothing from before the question. Meanwhile old rows
-// of changes are deleted.
+// everything, it remembers nothing from before the question. Meanwhile
+// heartbeats are committed and old rows of changes deleted.
 func (p *postgres) attend(ctx context.Context, f *Feed) {
-	var pruning sync.WaitGroup
-	defer pruning.Wait()
-	pruning.Go(func() { p.pruneUntil(ctx, f) })
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { p.pruneUntil(ctx, f) })
+	background.Go(func() { p.pulse.keepBeating(ctx) })
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	var registeredAt time.Time
 	for {
-		if !f.Hearing() {
+		if !f.connected.Load() || !f.Hearing() {
 			if elapsed(registeredAt) >= registerInterval && p.briefly(ctx, f, p.register) {
 				registeredAt = time.Now()
 			}
@@ -205,17 +253,25 @@ func (p *postgres) leave(ctx context.Context, f *Feed) {
 	if _, err := p.prompt.Exec(inBackground(ctx), unregister, pgID(f.id)); err != nil {
 		f.log.WarnContext(ctx, "this replica could not be taken off the list; the others do that within a minute", "error", err)
 	}
+	if _, err := p.prompt.Exec(inBackground(ctx), stopHeart, []pgtype.UUID{pgID(f.id), pgID(p.pulse.id)}); err != nil {
+		f.log.DebugContext(ctx, "the last heartbeats could not be deleted", "error", err)
+	}
 }
 
-func (p *postgres) replicas(ctx context.Context) ([]registered, error) {
+func (p *postgres) replicas(ctx context.Context) ([]registered, registryState, error) {
 	var list []registered
+	var state registryState
 	err := p.lookUp(ctx, listReplicas, nil, func(scan scan) error {
 		var r registered
-		err := scan((*key)(&r.id), &r.Name, &r.URL)
-		list = append(list, r)
+		var seconds float64
+		err := scan((*key)(&state.id), &seconds, (*key)(&r.id), &r.Name, &r.URL)
+		state.age = time.Duration(min(seconds, time.Hour.Seconds()) * float64(time.Second))
+		if r.id != uuid.Nil {
+			list = append(list, r)
+		}
 		return err
 	})
-	return list, err
+	return list, state, err
 }
 
 func (p *postgres) ask(ctx context.Context, question uuid.UUID, replicas []uuid.UUID) error {

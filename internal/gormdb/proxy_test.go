@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -12,12 +13,12 @@ import (
 // without closing anything, as a broken network does.
 type proxy struct {
 	url    string
-	server string
+	server atomic.Pointer[string]
 	mu     sync.Mutex // held while frozen
 	conns  sync.WaitGroup
-	// cut closes the listener and the connections of clients.
-	cut     func()
-	clients sync.Map // of net.Conn
+	// cut closes the listener and the connections of clients, drop those alone.
+	cut, drop func()
+	clients   sync.Map // of net.Conn
 }
 
 func startProxy(t *testing.T, target string) *proxy {
@@ -30,11 +31,16 @@ func startProxy(t *testing.T, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{server: u.Host}
+	p := &proxy{}
+	host := u.Host
+	p.server.Store(&host)
 	u.Host = listener.Addr().String()
 	p.url = u.String()
 	p.cut = func() {
 		_ = listener.Close()
+		p.drop()
+	}
+	p.drop = func() {
 		p.clients.Range(func(conn, _ any) bool {
 			_ = conn.(net.Conn).Close()
 			return true
@@ -62,10 +68,20 @@ func (p *proxy) thaw()   { p.mu.Unlock() }
 // close ends every connection, and lets none be made again.
 func (p *proxy) close() { p.cut() }
 
+// leadTo has new connections lead to another server.
+func (p *proxy) leadTo(t *testing.T, target string) {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.server.Store(&u.Host)
+}
+
 func (p *proxy) serve(client net.Conn) {
 	p.clients.Store(client, nil)
 	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", p.server)
+	server, err := net.Dial("tcp", *p.server.Load())
 	if err != nil {
 		return
 	}

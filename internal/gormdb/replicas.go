@@ -28,14 +28,45 @@ type registry interface {
 	// leave takes the replica off the list.
 	leave(ctx context.Context, f *Feed)
 	// replicas returns those that are registered, by their ids, in the order
-	// of their names.
-	replicas(ctx context.Context) ([]registered, error)
+	// of their names, and how long the registry has had them.
+	replicas(ctx context.Context) ([]registered, registryState, error)
 	// ask puts a question to replicas, which answer when they have heard
 	// everything that was committed before, or remember nothing.
 	ask(ctx context.Context, question uuid.UUID, replicas []uuid.UUID) error
 	// answers returns who has answered the question, and settle forgets it.
 	answers(ctx context.Context, question uuid.UUID) ([]uuid.UUID, error)
 	settle(ctx context.Context, question uuid.UUID) error
+}
+
+// registryState tells one registry from the one after it, which begins empty
+// after a crash or a failover.
+type registryState struct {
+	id  uuid.UUID
+	age time.Duration // by the database's clock
+}
+
+// registryAge notes when this replica found that the registry is another one.
+// It is safe for concurrent use.
+type registryAge struct {
+	mu    sync.Mutex
+	id    uuid.UUID
+	since time.Time
+}
+
+// isYoung reports whether a replica may be missing that trusts its memory still.
+// Each registers before it hears anew, and a proof from before the registry was
+// emptied is good for a lease. Either clock can tell: the database's, which
+// may jump, and this replica's own, if it has seen the one before.
+func (a *registryAge) isYoung(state registryState) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.id != state.id {
+		if a.id != uuid.Nil {
+			a.since = time.Now()
+		}
+		a.id = state.id
+	}
+	return state.age < lease || !a.since.IsZero() && elapsed(a.since) < lease
 }
 
 // lookInterval is how often answers are looked for that were not heard, and
@@ -57,7 +88,7 @@ func (f *Feed) Namesakes() int64 { return f.namesakes.Load() }
 // Replicas returns the replicas of the database, this one among them. One that
 // ended without a word is listed for up to a minute more.
 func (f *Feed) Replicas(ctx context.Context) ([]access.Replica, error) {
-	list, err := f.known(ctx)
+	list, _, err := f.known(ctx)
 	replicas := make([]access.Replica, len(list))
 	for i, r := range list {
 		replicas[i] = r.Replica
@@ -69,12 +100,13 @@ func (f *Feed) Replicas(ctx context.Context) ([]access.Replica, error) {
 // before, and returns when all have said so, or the rest can trust their
 // memory no more. It takes its own time for that, whenever ctx ends: an answer
 // before would say of those that are missing what is not so yet. It holds no
-// connection while it waits.
+// connection while it waits. After a crash or a failover of the database it
+// waits until every replica that trusts its memory is registered again.
 func (f *Feed) Confirm(ctx context.Context) (access.Receipt, error) {
 	started := time.Now()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+lease)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+2*lease)
 	defer cancel()
-	list, err := f.known(ctx)
+	list, err := f.complete(ctx)
 	if err != nil {
 		return access.Receipt{}, err
 	}
@@ -148,16 +180,33 @@ func (f *Feed) settle(ctx context.Context, question uuid.UUID) {
 }
 
 // known returns the registered replicas. This one is known to itself, whatever
-// the registry says.
-func (f *Feed) known(ctx context.Context) ([]registered, error) {
-	list, err := f.engine.replicas(ctx)
+// the registry says. A young registry may not have all of them yet.
+func (f *Feed) known(ctx context.Context) (list []registered, young bool, err error) {
+	list, state, err := f.engine.replicas(ctx)
 	if err != nil {
-		return nil, failed(ctx, "list the replicas", err)
+		return nil, false, failed(ctx, "list the replicas", err)
 	}
+	young = f.age.isYoung(state)
 	if slices.ContainsFunc(list, func(r registered) bool { return r.id == f.id }) {
-		return list, nil
+		return list, young, nil
 	}
-	return append([]registered{{f.id, f.self}}, list...), nil
+	return append([]registered{{f.id, f.self}}, list...), young, nil
+}
+
+// complete returns the replicas that may trust their memory. It waits a lease
+// while the registry is young.
+func (f *Feed) complete(ctx context.Context) ([]registered, error) {
+	list, young, err := f.known(ctx)
+	if err != nil || !young {
+		return list, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, failed(ctx, "wait for the replicas to register", ctx.Err())
+	case <-time.After(lease):
+	}
+	list, _, err = f.known(ctx)
+	return list, err
 }
 
 // questions are those that wait for the replicas' answers.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -257,6 +258,59 @@ func TestJoin(t *testing.T) {
 	within(t, lease, "the namesake", func() bool { return first.Namesakes() == 1 })
 	cancel()
 	<-ended
+}
+
+// Who starts again on the machine on which its process was killed takes its
+// place at once.
+func TestJoinAfterAKill(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	r := startReplica(t, url)
+	within(t, 20*time.Second, "hearing", func() bool { hearing, _ := r.ask(t, 1); return hearing })
+	r.signal(t, syscall.SIGKILL)
+	_ = r.cmd.Wait()
+	f := dbtest.Open(t, url).NewFeed(access.Replica{Name: "paused"}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() {}}, slog.New(slog.DiscardHandler))
+	started := time.Now()
+	if err := f.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(started); took > lease/2 {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// Whose row does not move is gone after four seconds by one's own clock,
+// whatever the database's clock says.
+func TestJoinWhenTheClockWentBack(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	execute(t, url, "INSERT INTO replicas (id, name, url, seen_at) VALUES ($1, 'a', '', now() + interval '1 hour')", uuid.New())
+	f := dbtest.Open(t, url).NewFeed(access.Replica{Name: "a"}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() {}}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	started := time.Now()
+	if err := f.Join(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(started); took < 2*lease || took > 3*lease {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// After a crash of the database or a failover the list of replicas is empty. A
+// receipt waits for those that run.
+func TestConfirmWithAYoungRegistry(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	a, _ := join(t, dbtest.Open(t, url), "a", gormdb.Ears{})
+	join(t, dbtest.Open(t, url), "b", gormdb.Ears{})
+	for range 3 {
+		execute(t, url, "TRUNCATE replicas, registry") // as a crash does
+		if yes, no, took := confirm(t, a); !slices.Equal(yes, []string{"a", "b"}) || len(no) > 0 || took < lease {
+			t.Errorf("acknowledged by %q, not by %q, within %s", yes, no, took)
+		}
+	}
+	time.Sleep(lease)
+	if yes, _, took := confirm(t, a); len(yes) != 2 || took > lease {
+		t.Errorf("once it is old: acknowledged by %q within %s", yes, took)
+	}
 }
 
 // Of several that start at once by one name, one runs.

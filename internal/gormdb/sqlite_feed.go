@@ -18,7 +18,9 @@ func (s *sqlite) announce(*gorm.DB, uuid.UUID) error { return nil }
 func (s *sqlite) hurry() {}
 
 // replicas has none to list: an SQLite file has one server, which knows itself.
-func (s *sqlite) replicas(context.Context) ([]registered, error) { return nil, nil }
+func (s *sqlite) replicas(context.Context) ([]registered, registryState, error) {
+	return nil, registryState{age: lease}, nil
+}
 
 func (s *sqlite) join(context.Context, *Feed) error                       { return nil }
 func (s *sqlite) attend(context.Context, *Feed)                           {}

@@ -1,0 +1,251 @@
+package gormdb_test
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/secret"
+)
+
+// pair is a primary and a standby that streams from it.
+type pair struct {
+	primary, standby *dbtest.Cluster
+	// primaryURL and standbyURL are of the same database, with the whole schema.
+	primaryURL, standbyURL string
+}
+
+func replicated(t *testing.T) *pair {
+	t.Helper()
+	var p pair
+	p.primary, p.primaryURL = dbtest.OwnCluster(t, dbtest.Options{Settings: dbtest.Replicated()})
+	if _, err := dbtest.Open(t, p.primaryURL).Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if p.standby, err = p.primary.StartStandby("b"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.standby.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p.standbyURL = p.standby.DSN("latchkey")
+	return &p
+}
+
+// followed waits until the standby has what the primary has now.
+func (p *pair) followed(t *testing.T) {
+	t.Helper()
+	var at string
+	if err := connect(t, p.primaryURL).QueryRow(t.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&at); err != nil {
+		t.Fatal(err)
+	}
+	there := connect(t, p.standbyURL)
+	within(t, 20*time.Second, "the standby has followed", func() bool {
+		var done bool
+		err := there.QueryRow(t.Context(), "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", at).Scan(&done)
+		return err == nil && done
+	})
+}
+
+// promote makes the standby a primary. The former one goes on.
+func (p *pair) promote(t *testing.T) {
+	t.Helper()
+	if err := p.standby.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pause keeps the standby from replaying what it gets.
+func (p *pair) pause(t *testing.T) { execute(t, p.standbyURL, "SELECT pg_wal_replay_pause()") }
+
+// synchronous has the primary wait for the standby.
+func (p *pair) synchronous(t *testing.T) {
+	t.Helper()
+	conn := connect(t, p.primaryURL)
+	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'b'", "SELECT pg_reload_conf()"} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, 10*time.Second, "it waits for the standby", func() bool {
+		var state string
+		err := conn.QueryRow(t.Context(), "SELECT sync_state FROM pg_stat_replication").Scan(&state)
+		return err == nil && state == "sync"
+	})
+}
+
+// honours reports whether a look-up says that the secret works, and fails
+// unless an error says that the database is unavailable.
+func honours(t *testing.T, db *gormdb.DB, value secret.Secret) (works, answered bool) {
+	t.Helper()
+	r, err := db.Access().Credential(t.Context(), value.Kind(), keys.Candidates(value))
+	if err != nil {
+		if !errors.Is(err, fault.ErrUnavailable) {
+			t.Errorf("the look-up: %v", err)
+		}
+		return false, false
+	}
+	return !r.Ended, true
+}
+
+// Of several hosts the primary is used, in whatever order they are named.
+func TestSeveralHosts(t *testing.T) {
+	p := replicated(t)
+	u, err := url.Parse(p.primaryURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	standby, err := url.Parse(p.standbyURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = standby.Host + "," + u.Host
+	db := dbtest.Open(t, u.String())
+	w := dbtest.Seed{}.Make(t, db)
+	made, value := issue(t, db, w, uuid.Nil)
+	p.followed(t)
+	p.pause(t)
+	l := listen(t, db)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	revoke(t, db, made)
+	for range 20 {
+		if works, answered := honours(t, db, value); works || !answered {
+			t.Fatalf("a revoked token works: %v, answered: %v", works, answered)
+		}
+	}
+	query := u.Query()
+	query.Set("target_session_attrs", "prefer-standby")
+	u.RawQuery = query.Encode()
+	_, err = gormdb.Open(t.Context(), gormdb.Config{URL: u.String()})
+	mustBe(t, err, fault.Invalid)
+}
+
+// A proxy that leads to a reader for a while is noticed: nothing is looked up
+// there.
+func TestProxyToAStandby(t *testing.T) {
+	p := replicated(t)
+	proxy := startProxy(t, p.primaryURL)
+	db, there := dbtest.Open(t, proxy.url), dbtest.Open(t, p.primaryURL)
+	w := dbtest.Seed{}.Make(t, there)
+	made, value := issue(t, there, w, uuid.Nil)
+	l := listen(t, db)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	p.followed(t)
+	p.pause(t)
+	proxy.leadTo(t, p.standbyURL)
+	proxy.drop()
+	revoke(t, there, made)
+	for end := time.Now().Add(lease + lease/2); time.Now().Before(end); {
+		if works, _ := honours(t, db, value); works {
+			t.Fatal("a standby is believed")
+		}
+	}
+	if l.Hearing() {
+		t.Error("it hears of a standby")
+	}
+	proxy.leadTo(t, p.primaryURL)
+	within(t, 10*time.Second, "hearing again", l.Hearing)
+	if works, answered := honours(t, db, value); works || !answered {
+		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
+	}
+}
+
+// A former primary that still runs, and cannot reach the standby that was
+// promoted, is believed for no longer than a lease.
+func TestFormerPrimary(t *testing.T) {
+	p := replicated(t)
+	p.synchronous(t)
+	proxy := startProxy(t, p.primaryURL)
+	db := dbtest.Open(t, proxy.url)
+	w := dbtest.Seed{}.Make(t, db)
+	made, value := issue(t, db, w, uuid.Nil)
+	l := listen(t, db)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	p.followed(t)
+	p.promote(t)
+	revoke(t, dbtest.Open(t, p.standbyURL), made)
+	revoked := time.Now()
+	within(t, lease+100*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
+	for {
+		asked := time.Now()
+		works, answered := honours(t, db, value)
+		if works && asked.Sub(revoked) > lease {
+			t.Fatalf("%s after the revocation, a former primary is believed", asked.Sub(revoked))
+		}
+		if asked.Sub(revoked) > lease && !answered {
+			break
+		}
+	}
+	proxy.leadTo(t, p.standbyURL)
+	within(t, 15*time.Second, "hearing again", l.Hearing)
+	if works, answered := honours(t, db, value); works || !answered {
+		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
+	}
+}
+
+// A feed whose connection has stayed on a former primary notices that the pool
+// has moved.
+func TestFeedApartFromThePool(t *testing.T) {
+	p := replicated(t)
+	proxy := startProxy(t, p.primaryURL)
+	db := dbtest.OpenWith(t, gormdb.Config{URL: proxy.url, FeedURL: p.primaryURL})
+	dbtest.Seed{}.Make(t, db)
+	l := listen(t, db)
+	within(t, 5*time.Second, "hearing", l.Hearing)
+	p.followed(t)
+	p.promote(t)
+	proxy.leadTo(t, p.standbyURL)
+	proxy.drop()
+	within(t, 5*lease, "the reason", func() bool {
+		err := l.Check()
+		return err != nil && (strings.Contains(err.Error(), "different servers") || strings.Contains(err.Error(), "another database"))
+	})
+}
+
+// A database that answers before a commit is durable is refused.
+func TestDatabaseWithoutDurableCommits(t *testing.T) {
+	u := dbtest.PostgresURL(t)
+	parsed, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, u, "ALTER DATABASE "+strings.TrimPrefix(parsed.Path, "/")+" SET synchronous_commit = off")
+	_, err = gormdb.Open(t.Context(), gormdb.Config{URL: u})
+	mustBe(t, err, fault.Invalid)
+	if !strings.Contains(err.Error(), "synchronous_commit") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// A connection that can only read is dropped when it is to write, so that one
+// that was made at a bad moment does no harm later.
+func TestReadOnlyConnectionsAreDropped(t *testing.T) {
+	u := dbtest.PostgresURL(t)
+	parsed, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(parsed.Path, "/")
+	w := dbtest.Seed{}.Make(t, dbtest.Open(t, u))
+	db := dbtest.Open(t, u)
+	execute(t, u, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
+	d, _ := draft(w, uuid.Nil)
+	if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); !errors.Is(err, fault.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	execute(t, u+"&default_transaction_read_only=off", "ALTER DATABASE "+name+" RESET default_transaction_read_only")
+	if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
+		t.Error(err)
+	}
+}
