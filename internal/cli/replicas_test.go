@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -275,7 +276,9 @@ func TestOneNameIsOneServer(t *testing.T) {
 		t.Errorf("the second one ended with status %d: %s", code, second.logged())
 	}
 	first.kill()
-	early := launch(t, env, "--replica-name", "a")
+	dbtest.Exec(t, env["LATCHKEY_DATABASE_URL"], "", `UPDATE replicas SET process = ''`) // as of another machine
+	port := "127.0.0.1:" + strconv.Itoa(dbtest.FreePort(t))
+	early := launch(t, env, "--replica-name", "a", "--addr", port)
 	for !strings.Contains(early.logged(), "waiting for its next sign of life") {
 		time.Sleep(5 * time.Millisecond)
 		select {
@@ -284,10 +287,18 @@ func TestOneNameIsOneServer(t *testing.T) {
 		default:
 		}
 	}
+	if conn, err := net.Dial("tcp", port); err == nil {
+		_ = conn.Close()
+		t.Error("its port is open before it can answer")
+	}
 	if code := early.stop(t); code != 0 {
 		t.Errorf("told to stop while it waits, it ends with status %d: %s", code, early.logged())
 	}
+	serve(t, env, "--replica-name", "a").kill()
 	again := serve(t, env, "--replica-name", "a")
+	if strings.Contains(again.logged(), "waiting for its next sign of life") {
+		t.Errorf("it waits for a process of this machine that was killed: %s", again.logged())
+	}
 	again.shows(t, "/readyz", `{"ready":true`)
 	again.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
 }

@@ -108,14 +108,10 @@ func (p *program) collectSeldom() {
 
 // serve runs everything that a server consists of until ctx ends.
 func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo bool) error {
-	public, admin, err := listen(ctx, b.cfg)
-	if err != nil {
+	if err := findPorts(ctx, &b.cfg); err != nil {
 		return err
 	}
-	defer public.Close()
-	defer admin.Close()
-	baseURL := b.cfg.BaseURL(public.Addr().String())
-	warnOfPlainHTTP(ctx, log, baseURL, public.Addr())
+	baseURL := b.cfg.BaseURL(b.cfg.Addr)
 	signIns, onAttempt := newSignIns(log)
 	b.onAttempt = onAttempt
 	if err := b.signInAt(baseURL); err != nil {
@@ -125,7 +121,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
-	self, err := replica(b.cfg, public.Addr())
+	self, err := replica(b.cfg)
 	if err != nil {
 		return err
 	}
@@ -139,6 +135,19 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	pages := newPanel(b, v, api, baseURL, log)
 	bird := canary.New(b.gateways, v.feed.Replicas, time.Now, log)
+	if err := v.feed.Join(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while it waited for its name
+		}
+		return err
+	}
+	public, admin, err := listen(ctx, b.cfg)
+	if err != nil {
+		return err
+	}
+	defer public.Close()
+	defer admin.Close()
+	warnOfPlainHTTP(ctx, log, baseURL, public.Addr())
 	server, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
@@ -147,12 +156,6 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		Checks: checks(b, v.feed), Collectors: append(append(feedMetrics(v.feed), buildInfo(), signIns), bird.Collectors()...), Log: log,
 	})
 	if err != nil {
-		return err
-	}
-	if err := v.feed.Join(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to stop while it waited for its name
-		}
 		return err
 	}
 	// Whatever requests did on their way out is written after they ended.
@@ -211,8 +214,19 @@ func hostOf(address net.Addr) string {
 	return host
 }
 
-// listen opens both listeners, so that a port that is taken is known before
-// anything else is done.
+// findPorts replaces the addresses of cfg by those that listen can open, with a
+// port where there was none. It is known before anything else is done whether a
+// port is taken; they are open when requests can be answered.
+func findPorts(ctx context.Context, cfg *config.Config) error {
+	public, admin, err := listen(ctx, *cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Addr, cfg.AdminAddr = public.Addr().String(), admin.Addr().String()
+	return errors.Join(public.Close(), admin.Close())
+}
+
+// listen opens both listeners.
 func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener, err error) {
 	if public, err = httpserver.Listen(ctx, cfg.Addr); err != nil {
 		return nil, nil, cannotListen("--addr", err)
@@ -224,12 +238,12 @@ func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener,
 }
 
 // replica is this server among those that share its database.
-func replica(cfg config.Config, listening net.Addr) (access.Replica, error) {
+func replica(cfg config.Config) (access.Replica, error) {
 	machine, err := os.Hostname()
 	if err != nil {
 		return access.Replica{}, fmt.Errorf("find the machine's name: %w", err)
 	}
-	name, url := cfg.Replica(machine, listening.String())
+	name, url := cfg.Replica(machine, cfg.Addr)
 	return access.Replica{Name: name, URL: url}, nil
 }
 
