@@ -64,7 +64,7 @@ func (p *program) createGateway(ctx context.Context, s *gateway.Service, name st
 	}
 	view := gatewayViewOf(k)
 	view.Key = value.Reveal()
-	err = p.printed(view, value.Reveal()+"\n", func() {
+	err = p.reveal(view, value.Reveal()+"\n", func() {
 		p.say("made key %s of gateway %q; it cannot be shown again", k.ID, k.Name)
 	})
 	if err == nil {

@@ -76,11 +76,11 @@ func (p *program) invite(c *cobra.Command, accountID uuid.UUID, who signin.Invit
 	if err != nil {
 		return err
 	}
-	text := ""
+	text, show := "", p.printed
 	if done.Address != "" {
-		text = done.Address + "\n"
+		text, show = done.Address+"\n", p.reveal
 	}
-	err = p.printed(invited{done.Person.ID, done.Person.Email, accountID, string(done.Outcome), done.Address, done.ExpiresAt}, text, func() {
+	err = show(invited{done.Person.ID, done.Person.Email, accountID, string(done.Outcome), done.Address, done.ExpiresAt}, text, func() {
 		p.say("%s is in account %s; the link is %s and works once, until %s", done.Person.Email, accountID, done.Outcome, done.ExpiresAt.Format(time.RFC3339))
 	})
 	if err != nil {

@@ -89,7 +89,7 @@ func (t *tokenCommand) createLegacy(ctx context.Context, b *backend, by *auth.Pr
 	}
 	view := legacyViewOf(a)
 	view.Token = value
-	err = t.printed(view, value+"\n", func() {
+	err = t.reveal(view, value+"\n", func() {
 		t.say("made legacy API account %s, user name %q, of store %s; the token cannot be shown again", a.ID, a.Username, a.StoreHash)
 	})
 	if err == nil {
@@ -130,7 +130,7 @@ func (p *program) legacyConvertCommand() *cobra.Command {
 	}
 	t := p.tokenCommand(c)
 	c.Flags().StringVar(&req.Name, "name", "", "the token's name, 4 to 100 characters")
-	c.Flags().StringSliceVar(&req.Scopes, "scope", nil, "a scope; give it several times, or several separated by commas")
+	listFlag(c, &req.Scopes, "scope", "a scope; give it several times, or several separated by commas")
 	must(c.MarkFlagRequired("name"))
 	must(c.MarkFlagRequired("scope"))
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {

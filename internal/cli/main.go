@@ -23,6 +23,8 @@ type program struct {
 	env            func(string) (string, bool)
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	// noReader says that what is written to stdout is lost.
+	noReader bool
 	// format is "text" or "json".
 	format string
 }
@@ -32,7 +34,7 @@ type program struct {
 // only, and ends early when ctx does.
 func Main(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{to: stdout}
-	p := &program{env: env, stdin: stdin, stdout: out, stderr: stderr, format: "text"}
+	p := &program{env: env, stdin: stdin, stdout: out, stderr: stderr, noReader: isNowhere(stdout), format: "text"}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -60,6 +62,14 @@ func (p *program) root() *cobra.Command {
 		group("key", "Server keys", p.keyCreateCommand()),
 		p.versionCommand(),
 	)
+	version := root.Flags().Bool("version", false, "tell this program's version")
+	withoutCommand := root.RunE
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if *version {
+			return p.runs(func(*cobra.Command, []string) error { return p.printVersion() })(c, args)
+		}
+		return withoutCommand(c, args)
+	}
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)

@@ -32,11 +32,12 @@ func (p *program) migrateCommand() *cobra.Command {
 }
 
 func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
-	cfg, err := p.settings(c, config.Needs{})
+	needs := config.Needs{Creates: !statusOnly}
+	cfg, err := p.settings(c, needs)
 	if err != nil {
 		return err
 	}
-	b, err := openDatabase(c.Context(), cfg, config.Needs{}, p.commandLog())
+	b, err := openDatabase(c.Context(), cfg, needs, p.commandLog())
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	needs := config.Needs{Keys: declared.HasLegacyAccounts()}
+	needs := config.Needs{Keys: declared.HasLegacyAccounts(), Creates: true}
 	cfg, err := p.settings(c, needs)
 	if err != nil {
 		return err
@@ -237,16 +238,18 @@ func revisionOf(build *debug.BuildInfo) string {
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Tell this program's version", Args: cobra.NoArgs,
-		RunE: p.runs(func(*cobra.Command, []string) error {
-			info := map[string]string{"version": programVersion(), "go": runtime.Version()}
-			if build, ok := debug.ReadBuildInfo(); ok {
-				for _, s := range build.Settings {
-					if s.Key == "vcs.revision" {
-						info["commit"] = s.Value
-					}
-				}
-			}
-			return p.printed(info, "latchkey "+programVersion()+" ("+info["go"]+")\n", func() {})
-		}),
+		RunE: p.runs(func(*cobra.Command, []string) error { return p.printVersion() }),
 	}
+}
+
+func (p *program) printVersion() error {
+	info := map[string]string{"version": programVersion(), "go": runtime.Version()}
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			if s.Key == "vcs.revision" {
+				info["commit"] = s.Value
+			}
+		}
+	}
+	return p.printed(info, "latchkey "+programVersion()+" ("+info["go"]+")\n", func() {})
 }

@@ -187,6 +187,24 @@ func (p *program) printed(result any, text string, note func()) error {
 	return nil
 }
 
+// reveal is printed for a result that holds a secret. It returns an error as
+// well where standard output leads nowhere: the caller takes back what the
+// secret is for.
+func (p *program) reveal(result any, text string, note func()) error {
+	if p.noReader {
+		return unwritten(os.ErrClosed)
+	}
+	return p.printed(result, text, note)
+}
+
+// isNowhere reports whether a program was started with this standard file
+// closed. The Go runtime opens the null device in its place, so that writing
+// works and what is written is lost.
+func isNowhere(to io.Writer) bool {
+	file, is := to.(*os.File)
+	return is && wasClosed(file)
+}
+
 func (p *program) print(text string) error {
 	if text == "" {
 		return nil

@@ -20,6 +20,10 @@ func TestInterruptedProvisioning(t *testing.T) {
 	const begin = "email,first_name,last_name\na@acme.example,A,One\nwrong@acme.example,,\n"
 	const rest = "b@acme.example,B,Two\nc@acme.example,C,Three\n"
 	dbtest.EachURL(t, func(t *testing.T, url string) {
+		interrupt := syscall.SIGINT
+		if strings.HasPrefix(url, "sqlite:") {
+			interrupt = syscall.SIGHUP
+		}
 		env := environment(t, url)
 		run(t, env, "apply", "-f", "../seed/demo.yaml")
 		report := filepath.Join(t.TempDir(), "failed.csv")
@@ -48,7 +52,7 @@ func TestInterruptedProvisioning(t *testing.T) {
 				t.Fatalf("the first batch is not done: %s", errs.String())
 			}
 		}
-		if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		if err := c.Process.Signal(interrupt); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond) // the signal is heard by then

@@ -37,13 +37,13 @@ import (
 func (p *program) serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Serve the Account API", Args: cobra.NoArgs,
-		Long: "Serve the Account API until SIGTERM or SIGINT. The server then serves for --shutdown-delay more, no longer ready, and finishes the requests " +
+		Long: "Serve the Account API until SIGTERM, SIGINT or SIGHUP. The server then serves for --shutdown-delay more, no longer ready, and finishes the requests " +
 			"in flight; another signal, a second later, ends the program at once.",
 	}
 	demo := c.Flags().Bool("demo", false, "make demo data, and print how to try it out")
 	offer(c, true)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
-		needs := config.Needs{Keys: true}
+		needs := config.Needs{Keys: true, Creates: true}
 		cfg, err := p.settings(c, needs)
 		if err != nil {
 			return err
@@ -70,7 +70,11 @@ func (p *program) serveCommand() *cobra.Command {
 // second later is left to the system, and ends the program at once; within that
 // second it is the same wish: timeout(1) sends its signal twice.
 func stoppable(ctx context.Context) (stopping context.Context, release func()) {
-	stopping, release = signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) ignores it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	stopping, release = signal.NotifyContext(ctx, signals...)
 	context.AfterFunc(stopping, func() { time.AfterFunc(time.Second, release) })
 	return stopping, release
 }

@@ -69,7 +69,7 @@ func (p *program) createSession(c *cobra.Command, req user.SessionRequest) error
 	if err != nil {
 		return err
 	}
-	err = p.printed(session{s.ID, value.Reveal(), s.AccountID, s.UserID, s.ExpiresAt}, value.Reveal()+"\n", func() {
+	err = p.reveal(session{s.ID, value.Reveal(), s.AccountID, s.UserID, s.ExpiresAt}, value.Reveal()+"\n", func() {
 		p.say("a session of %s in account %s, until %s (%s)", req.Email, s.AccountID, s.ExpiresAt.Format(time.RFC3339), s.ID)
 	})
 	if err != nil {

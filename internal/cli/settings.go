@@ -61,6 +61,9 @@ func fileFaults(cfg config.Config, needs config.Needs, serving bool) fault.List 
 		_, err := readRoutes(cfg.Routes, catalogue)
 		faults = append(faults, fault.Flatten(err)...)
 	}
+	if err := databaseThere(cfg, needs); err != nil {
+		return append(faults, fault.Flatten(err)...)
+	}
 	// Where no file is named and one must be, that is known already.
 	if usesKeys(cfg, needs) && cfg.KeyFile != "" && !makesKeys(cfg) {
 		_, err := readKeys(cfg)

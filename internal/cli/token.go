@@ -113,10 +113,10 @@ func (p *program) tokenCreateCommand() *cobra.Command {
 	t := p.tokenCommand(c)
 	t.forStore(c)
 	c.Flags().StringVar(&req.Name, "name", "", "the token's name, 4 to 100 characters")
-	c.Flags().StringSliceVar(&req.Scopes, "scope", nil, "a scope; give it several times, or several separated by commas")
+	listFlag(c, &req.Scopes, "scope", "a scope; give it several times, or several separated by commas")
 	c.Flags().StringVar(&expiresAt, "expires-at", "", "when the token ends, such as 2027-01-31T00:00:00Z (default: never)")
 	c.Flags().StringVar(&expiresIn, "expires-in", "", "the same counted from now, such as 90d")
-	c.Flags().StringSliceVar(&req.AllowedIPRanges, "allow-ip", nil, "a CIDR or address that the token may be used from; several as with --scope (default: anywhere)")
+	listFlag(c, &req.AllowedIPRanges, "allow-ip", "a CIDR or address that the token may be used from; several as with --scope (default: anywhere)")
 	must(c.MarkFlagRequired("name"))
 	must(c.MarkFlagRequired("scope"))
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
@@ -163,7 +163,7 @@ func (t *tokenCommand) create(ctx context.Context, b *backend, by *auth.Principa
 	}
 	baseURL := b.cfg.BaseURL(b.cfg.Addr)
 	name, content := issued.File(baseURL)
-	err = t.printed(issuedView(issued, baseURL, b.tokens.Now(), name, content), content, func() {
+	err = t.reveal(issuedView(issued, baseURL, b.tokens.Now(), name, content), content, func() {
 		t.say("issued %s%s; these credentials cannot be shown again", tokenIDPrefix, issued.Token.ID)
 	})
 	if err != nil {
@@ -214,7 +214,7 @@ func (t *tokenCommand) rotate(ctx context.Context, b *backend, by *auth.Principa
 		return err
 	}
 	ends := r.PreviousExpiresAt.Format(time.RFC3339)
-	err = t.printed(rotation{tokenIDPrefix + id.String(), r.AccessToken.Reveal(), r.PreviousExpiresAt}, r.AccessToken.Reveal()+"\n", func() {
+	err = t.reveal(rotation{tokenIDPrefix + id.String(), r.AccessToken.Reveal(), r.PreviousExpiresAt}, r.AccessToken.Reveal()+"\n", func() {
 		t.say("the previous access token of %q ends %s", r.Token.Name, ends)
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ func (p *program) tokenListCommand() *cobra.Command {
 	c := &cobra.Command{Use: "list --account UUID", Short: "List the API tokens of an account or of a store, newest first", Args: cobra.NoArgs}
 	t := p.tokenCommand(c)
 	t.forStore(c)
-	c.Flags().StringSliceVar(&statuses, "status", nil, "active, expired or revoked; several separated by commas (default: active,expired)")
+	listFlag(c, &statuses, "status", "active, expired or revoked; several separated by commas (default: active,expired)")
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		filter := token.Filter{Statuses: t.in.statuses(statuses)}
 		return t.act(c, func(b *backend, by *auth.Principal) error { return t.list(c.Context(), b, by, filter) })

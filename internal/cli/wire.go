@@ -122,7 +122,9 @@ func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, lo
 			return nil, err
 		}
 	}
-	db, err := gormdb.Open(ctx, gormdb.Config{URL: cfg.Database, FeedURL: cfg.FeedDatabase, MaxConnections: cfg.MaxConnections, Log: log})
+	db, err := gormdb.Open(ctx, gormdb.Config{
+		URL: cfg.Database, FeedURL: cfg.FeedDatabase, Existing: !needs.Creates, MaxConnections: cfg.MaxConnections, Log: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +188,45 @@ func usesKeys(cfg config.Config, needs config.Needs) bool {
 // database that exists would end every token without a word.
 func makesKeys(cfg config.Config) bool {
 	file, embedded := cfg.SQLiteFile()
-	return embedded && !cfg.KeyFileGiven && !exists(file) && !exists(cfg.KeyFile)
+	return embedded && !cfg.KeyFileGiven && missing(file) && !exists(cfg.KeyFile)
+}
+
+// databaseThere returns fault.Invalid for an SQLite database that is missing
+// or empty where the command does not create one, or where its key file shows
+// that there was one: an empty database in its place would look like a success.
+func databaseThere(cfg config.Config, needs config.Needs) error {
+	file, embedded := cfg.SQLiteFile()
+	switch {
+	case !embedded || file == "" || !missing(file):
+		return nil
+	case !needs.Creates:
+		return fault.Errorf(fault.Invalid,
+			"There is no database at %s. \"latchkey serve\", \"latchkey migrate\" and \"latchkey apply\" create one; other commands do not.", file).
+			On(config.Called("database"))
+	case !cfg.KeyFileGiven && exists(cfg.KeyFile) && staysMissing(file):
+		return fault.Errorf(fault.Invalid,
+			"The key file %s is there and its database %s is missing or empty. Put the database back, or move the key file away to begin anew.",
+			cfg.KeyFile, file).On(config.Called("database"))
+	}
+	return nil
+}
+
+// missing reports whether a file is not there, or empty.
+func missing(path string) bool {
+	info, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
+}
+
+// staysMissing reports whether a file is still missing a second later: another
+// command that creates the database at this moment makes the key file first.
+func staysMissing(path string) bool {
+	const attempts, pause = 20, 50 * time.Millisecond
+	for range attempts {
+		if time.Sleep(pause); !missing(path) {
+			return false
+		}
+	}
+	return true
 }
 
 // readKeys reads the server's keys, and makes them first where they are to be

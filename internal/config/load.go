@@ -30,6 +30,8 @@ type Source struct {
 type Needs struct {
 	// Keys are the server's keys.
 	Keys bool
+	// Creates says that the command creates an SQLite database that is missing.
+	Creates bool
 }
 
 // Load reads every setting: from its flag, otherwise from its variable,

@@ -32,6 +32,16 @@ func address(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
+func file(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		if text == "" {
+			return errors.New("must name a file")
+		}
+		*field(c) = text
+		return nil
+	}
+}
+
 func number(field func(*Config) *int, least, most int) func(*Config, string) error {
 	return func(c *Config, text string) error {
 		n, err := strconv.Atoi(text)
@@ -193,15 +203,24 @@ func oneLine(field func(*Config) *string, most int) func(*Config, string) error 
 func database(c *Config, text string) error {
 	c.Database = text
 	if file, ok := strings.CutPrefix(text, sqlitePrefix); ok {
-		if strings.TrimSpace(file) == "" || file == ":memory:" {
-			return errors.New("must name a file, as sqlite:latchkey.db does")
-		}
-		return nil
+		return sqliteFile(file)
 	}
 	if isPostgres(text) {
 		return nil
 	}
 	return errors.New("must be sqlite:FILE or a URL postgres://…")
+}
+
+// sqliteFile refuses names that are more likely a mistake in a script or a
+// settings file than meant: they would name another, empty database.
+func sqliteFile(file string) error {
+	switch {
+	case file == "" || file == ":memory:":
+		return errors.New("must name a file, as sqlite:latchkey.db does")
+	case strings.TrimSpace(file) != file || strings.ContainsAny(file, "\"'`?") || strings.ContainsFunc(file, unicode.IsControl):
+		return errors.New("must name a file without line breaks, quotes, question marks and spaces around it")
+	}
+	return nil
 }
 
 func feedDatabase(c *Config, text string) error {

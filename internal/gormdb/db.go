@@ -38,6 +38,8 @@ type Config struct {
 	// names, if that is the address of a pooler that hands connections out by
 	// the transaction, as pgbouncer may; empty for URL itself.
 	FeedURL string
+	// Existing refuses an SQLite file that is missing, instead of creating it.
+	Existing bool
 	// MaxConnections bounds the pools, 2 or more; zero is DefaultConnections. On
 	// PostgreSQL one in four never waits for whoever writes (postgres.prompt).
 	// With SQLite it bounds those that read, of which there are no more than

@@ -71,7 +71,12 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	if path == "" || strings.HasPrefix(path, ":memory:") {
 		return nil, invalidDatabase("Name the file, as in sqlite:latchkey.db.")
 	}
-	if err := makeFile(path); err != nil {
+	if !c.Existing {
+		if err := makeFile(path); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkPrivate(path); err != nil {
 		return nil, err
 	}
 	s := &sqlite{path: path, onStatement: c.OnStatement, lookUps: map[string]*sql.Stmt{}}
@@ -104,6 +109,26 @@ func makeFile(path string) error {
 		return cannotOpen(path)
 	}
 	return f.Close()
+}
+
+// checkPrivate refuses a database that others than its owner may read or
+// write, with the files that SQLite keeps beside it. They are looked at and not
+// opened: see makeFile.
+func checkPrivate(path string) error {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(path + suffix)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && suffix != "":
+			continue
+		case err != nil:
+			return cannotOpen(path)
+		}
+		if mode := info.Mode(); mode.IsRegular() && mode.Perm()&0o077 != 0 {
+			return invalidDatabase("The database file %s is open to others than its owner (mode %04o). Run \"chmod 600 %s\".",
+				path+suffix, mode.Perm(), path+suffix)
+		}
+	}
+	return nil
 }
 
 func cannotOpen(path string) error {
@@ -140,10 +165,11 @@ func (s *sqlite) pool(ctx context.Context, size int, option string) (*sql.DB, *g
 }
 
 // dataSource is a path as a URI (SQLite: "Uniform Resource Identifiers"), in
-// which spaces and question marks are nothing special.
+// which spaces and question marks are nothing special. A file that is gone is
+// not created again.
 func dataSource(path, option string) string {
 	escaped := (&url.URL{Path: filepath.Clean(path)}).EscapedPath()
-	return "file:" + escaped + "?_pragma=" + strings.Join(pragmas, "&_pragma=") + "&" + option
+	return "file:" + escaped + "?mode=rw&_pragma=" + strings.Join(pragmas, "&_pragma=") + "&" + option
 }
 
 // observe has each statement of g told. A statement within another is put

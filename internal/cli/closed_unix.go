@@ -1,0 +1,25 @@
+//go:build unix
+
+package cli
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// wasClosed reports whether a standard file was closed when the program
+// started: then it is the null device, open for reading and writing, where the
+// shell's >/dev/null opens it for writing alone.
+func wasClosed(file *os.File) bool {
+	null, err := os.Stat(os.DevNull)
+	if err != nil {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return true
+	}
+	flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0)
+	return err != nil || os.SameFile(info, null) && flags&unix.O_ACCMODE == unix.O_RDWR
+}
