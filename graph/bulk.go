@@ -124,7 +124,7 @@ func shownTokens(tokens []token.Token, node func(token.Token) object.APIToken) [
 
 func countsOf(r offboard.Report) model.ProvisionCounts {
 	return model.ProvisionCounts{
-		Created: r.Count(user.Created), Updated: r.Count(user.Updated), Added: r.Count(user.Added),
+		Created: r.Count(user.Created), Updated: r.Count(user.Updated),
 		Unchanged: r.Count(user.Unchanged), Removed: r.Count(user.Removed), Failed: r.Count(user.Failed),
 	}
 }

@@ -30,7 +30,11 @@ func (r *Resolver) account(ctx context.Context, by *auth.Principal) *object.Acco
 
 // person returns a user that a record of the principal's account names.
 func (r *Resolver) person(ctx context.Context, id uuid.UUID) (*object.User, error) {
-	people, err := r.users.ByID(ctx, []uuid.UUID{id})
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	people, err := r.users.ByID(ctx, by, []uuid.UUID{id})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +47,11 @@ func (r *Resolver) ownersOf(ctx context.Context, stores []account.Store) (map[uu
 	for i, s := range stores {
 		ids[i] = s.OwnerID
 	}
-	people, err := r.users.ByID(ctx, ids)
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	people, err := r.users.ByID(ctx, by, ids)
 	if err != nil {
 		return nil, err
 	}

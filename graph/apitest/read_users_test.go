@@ -17,7 +17,7 @@ import (
 // place puts somebody who is in home already into stores of it, or changes their place in the account.
 func (w *world) place(t *testing.T, u user.User, in user.Membership, places ...user.Place) {
 	t.Helper()
-	in.UserID = u.ID
+	in.UserID, in.Email, in.FirstName, in.LastName, in.Locale = u.ID, u.Email, u.FirstName, u.LastName, u.Locale
 	if in.UpdatedAt.IsZero() {
 		in.UpdatedAt = w.clock.now()
 	}

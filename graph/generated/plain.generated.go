@@ -528,11 +528,12 @@ var plainTypes = plain.Types{
 			"firstName":   {Number: 3},
 			"lastName":    {Number: 4},
 			"locale":      {Number: 5},
-			"lastLoginAt": {Number: 6},
-			"permissions": {Number: 7},
-			"role":        {Number: 8},
-			"status":      {Number: 9},
-			"updatedAt":   {Number: 10},
+			"pending":     {Number: 6},
+			"lastLoginAt": {Number: 7},
+			"permissions": {Number: 8},
+			"role":        {Number: 9},
+			"status":      {Number: 10},
+			"updatedAt":   {Number: 11},
 		},
 	},
 	"StoreUserConnection": {
@@ -631,7 +632,8 @@ var plainTypes = plain.Types{
 			"firstName": {Number: 3},
 			"lastName":  {Number: 4},
 			"locale":    {Number: 5},
-			"createdAt": {Number: 6},
+			"pending":   {Number: 6},
+			"createdAt": {Number: 7},
 		},
 	},
 	"UserChange": {
@@ -2581,12 +2583,16 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 			v := obj.Locale()
 			b = plain.AppendString(b, v)
 
-		case 6: // lastLoginAt
+		case 6: // pending
+			v := obj.Pending()
+			b = strconv.AppendBool(b, v)
+
+		case 7: // lastLoginAt
 			if b, ok = scalar.AppendDateTime(b, obj.LastLoginAt); !ok {
 				b = plain.AppendNull(b)
 			}
 
-		case 7: // permissions
+		case 8: // permissions
 			b = append(b, '[')
 			for i0 := range obj.Permissions {
 				if i0 > 0 {
@@ -2596,14 +2602,14 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 			}
 			b = append(b, ']')
 
-		case 8: // role
+		case 9: // role
 			v := obj.Role()
 			b = plain.AppendString(b, string(v))
 
-		case 9: // status
+		case 10: // status
 			b = plain.AppendString(b, string(obj.Status))
 
-		case 10: // updatedAt
+		case 11: // updatedAt
 			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
 				b = plain.AppendNull(b)
 			}
@@ -2995,7 +3001,10 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 		case 5: // locale
 			b = plain.AppendString(b, obj.Locale)
 
-		case 6: // createdAt
+		case 6: // pending
+			b = strconv.AppendBool(b, obj.Pending)
+
+		case 7: // createdAt
 			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
 				return b, false
 			}

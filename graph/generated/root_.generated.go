@@ -1840,21 +1840,23 @@ extend type Store {
   ): StoreUserConnection! @requires(scopes: ["account_users_read"], permission: "Manage_Users")
 }
 
-"A person, who may belong to several accounts and stores. There is one for every e-mail address. Lists of people need ` + "`" + `account_users_read` + "`" + `."
+"A user of the account: what the account records of a person, one for every e-mail address. No other account sees or changes it. Lists of users need ` + "`" + `account_users_read` + "`" + `."
 type User implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["account_users_read"]) {
-  "The person's id, ` + "`" + `bc/account/user/{uuid}` + "`" + `."
+  "The user's id in this account, ` + "`" + `bc/account/user/{uuid}` + "`" + `. Other accounts know the person by other ids."
   id: ID!
   "The person's e-mail address, as it was given. Addresses that differ in case only are the same person's."
   email: String!
-  "The person's first name."
+  "The person's first name; empty until somebody gives it."
   firstName: String!
-  "The person's last name."
+  "The person's last name; empty until somebody gives it."
   lastName: String!
   "The language the person is written to in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
   locale: String!
   "The id by which another system of the account knows the person; null if it does not, and for somebody who is no longer in the account."
   externalId: String
-  "When the person was created, in whichever account that was."
+  "Whether the person has not accepted the membership yet. Until they do, it gives them no rights."
+  pending: Boolean!
+  "When the user was created."
   createdAt: DateTime!
   "When anything changed last of what the account sees of the person; for somebody who is no longer in the account, when they were created."
   updatedAt: DateTime!
@@ -1987,6 +1989,8 @@ type StoreUser @requires(scopes: [], ownStore: true) {
   lastName: String!
   "The language the person is written to in, as an IETF tag."
   locale: String!
+  "Whether the person has not accepted the membership of the account yet. Until they do, it gives them no rights."
+  pending: Boolean!
   "When the person last signed in to this store; null if they never did."
   lastLoginAt: DateTime
   "What the person may do in this store, by the names the control panel uses."
@@ -2028,8 +2032,9 @@ type StoreUserEdge @requires(scopes: [], ownStore: true) {
 "Changes to who belongs to the account."
 type AccountMutations {
   """
-  Takes a person into the account, by e-mail address. A person who is in it already stays so, without an error; nobody
-  known by the address is ` + "`" + `NOT_FOUND` + "`" + `: create them first. Needs ` + "`" + `account_users_write` + "`" + `.
+  Takes a person into the account, by e-mail address. The membership is pending until the person accepts it, and the
+  names are empty until somebody gives them. A person who is in it already stays so, without an error. Needs
+  ` + "`" + `account_users_write` + "`" + `.
   """
   addUserToAccount(
     "Whom."
@@ -2056,8 +2061,8 @@ type AccountMutations {
   ): TransferOwnershipResult @requires(scopes: [], ownStore: true)
 
   """
-  Brings people to what the input says of them: creates those whom nobody knows, takes others into the account and into
-  stores, and changes what differs. Each item is done as a whole or not at all, and the items that are wrong leave the
+  Brings people to what the input says of them: takes them into the account and into stores, and changes what differs.
+  Each item is done as a whole or not at all, and the items that are wrong leave the
   others alone; sent again, it changes nothing. Needs ` + "`" + `account_users_write` + "`" + `, and with ` + "`" + `removeOthers` + "`" + `
   ` + "`" + `account_users_delete` + "`" + ` as well.
   """
@@ -2094,11 +2099,11 @@ input ProvisionUsersInput {
 input ProvisionUserInput {
   "The person's e-mail address."
   email: String!
-  "The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account are left alone."
+  "The first name. Without one, that of somebody who comes into the account is empty."
   firstName: String
-  "The last name; needed of a person whom nobody knows."
+  "The last name, likewise."
   lastName: String
-  "The language to write to the person in, as an IETF tag; ` + "`" + `en` + "`" + ` for a person whom nobody knows."
+  "The language to write to the person in, as an IETF tag; ` + "`" + `en` + "`" + ` for somebody who comes into the account."
   locale: String
   "The id that another system knows the person by, unique in the account. Empty takes it away."
   externalId: String
@@ -2128,7 +2133,7 @@ type ProvisionedUser @requires(scopes: [], ownStore: true) {
   user: User @requires(scopes: ["account_users_read"])
   "What was done, or in a dry run would be."
   action: ProvisionAction!
-  "What of the person is not as it was; of somebody added, without their names and language."
+  "What of the person is not as it was."
   changes: [UserChange!]!
   "Of an item that failed: the input that it failed for, such as ` + "`" + `users.3.email` + "`" + `."
   field: String
@@ -2152,11 +2157,11 @@ type UserChange @requires(scopes: [], ownStore: true) {
 
 "What can become of a person."
 enum ProvisionAction {
-  "Nobody knew them, and they are in the account now."
+  "They came into the account."
   CREATED
   "They are in the account, and something of them changed."
   UPDATED
-  "They were known elsewhere, and are in the account now."
+  "Not answered any more: whoever comes into the account is ` + "`" + `CREATED` + "`" + `, whether another account knows them or not."
   ADDED
   "Nothing was to be done."
   UNCHANGED
@@ -2172,7 +2177,7 @@ type ProvisionCounts @requires(scopes: [], ownStore: true) {
   created: Int!
   "Those ` + "`" + `UPDATED` + "`" + `."
   updated: Int!
-  "Those ` + "`" + `ADDED` + "`" + `."
+  "Those ` + "`" + `ADDED` + "`" + `: 0."
   added: Int!
   "Those ` + "`" + `UNCHANGED` + "`" + `."
   unchanged: Int!
@@ -2255,8 +2260,8 @@ type RemoveUserFromAccountResult @requires(scopes: [], ownStore: true) {
 "Changes to people, and to who belongs to a store."
 type UserMutations {
   """
-  Creates a person and takes them into the account. They are invited by e-mail to choose a password. An address that is
-  taken is ` + "`" + `CONFLICT` + "`" + `: take that person in by ` + "`" + `addUserToAccount` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + `
+  Takes a person into the account, with names. The membership is pending until the person accepts it. An address that the
+  account has already is ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + `
   in some store.
   """
   createUser(
@@ -2265,7 +2270,8 @@ type UserMutations {
   ): CreateUserResult @requires(scopes: ["account_users_write"], permission: "Add_User")
 
   """
-  Creates a person with a password that somebody else chose, and takes them into the account. A password has 8 to 256
+  Takes a person into the account, with a password that somebody else chose, which opens this account alone. The membership
+  is pending until the person accepts it: also by signing in with that password. A password has 8 to 256
   characters. It is not a common one, a repetition or a sequence, and not made of the service's, the account's or the
   person's names. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` in some store.
   """
@@ -2276,7 +2282,8 @@ type UserMutations {
 
   """
   Takes a person into a store. By e-mail address they are taken into the account as well; by id only people who are in
-  the account already can be taken in, any other id is ` + "`" + `NOT_FOUND` + "`" + `. They are active there, without any permission; a person
+  the account already can be taken in, any other id is ` + "`" + `NOT_FOUND` + "`" + `. An address that the account does not have is taken into
+  it, pending, as by ` + "`" + `addUserToAccount` + "`" + `. They are active there, without any permission; a person
   who is there already stays as they are. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` there.
   """
   addUserToStore(
@@ -2373,7 +2380,7 @@ type SetStoreUserStatusResult @requires(scopes: [], ownStore: true) {
 
 "A person to create."
 input CreateUserInput {
-  "The e-mail address, one that nobody has yet."
+  "The e-mail address, one that nobody in the account has yet."
   email: String!
   "The first name."
   firstName: String!
@@ -2391,7 +2398,7 @@ type CreateUserResult @requires(scopes: [], ownStore: true) {
 
 "A person to create, with a password."
 input CreateUserWithPasswordInput {
-  "The e-mail address, one that nobody has yet."
+  "The e-mail address, one that nobody in the account has yet."
   email: String!
   "The first name."
   firstName: String!
@@ -3224,6 +3231,8 @@ func (ec *executionContext) childFields_StoreUser(ctx context.Context, field gra
 		return ec.fieldContext_StoreUser_lastName(ctx, field)
 	case "locale":
 		return ec.fieldContext_StoreUser_locale(ctx, field)
+	case "pending":
+		return ec.fieldContext_StoreUser_pending(ctx, field)
 	case "lastLoginAt":
 		return ec.fieldContext_StoreUser_lastLoginAt(ctx, field)
 	case "permissions":
@@ -3388,6 +3397,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_locale(ctx, field)
 	case "externalId":
 		return ec.fieldContext_User_externalId(ctx, field)
+	case "pending":
+		return ec.fieldContext_User_pending(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "updatedAt":

@@ -318,7 +318,7 @@ type CreateEventSourceResult struct {
 
 // A person to create.
 type CreateUserInput struct {
-	// The e-mail address, one that nobody has yet.
+	// The e-mail address, one that nobody in the account has yet.
 	Email string `json:"email"`
 	// The first name.
 	FirstName string `json:"firstName"`
@@ -336,7 +336,7 @@ type CreateUserResult struct {
 
 // A person to create, with a password.
 type CreateUserWithPasswordInput struct {
-	// The e-mail address, one that nobody has yet.
+	// The e-mail address, one that nobody in the account has yet.
 	Email string `json:"email"`
 	// The first name.
 	FirstName string `json:"firstName"`
@@ -432,7 +432,7 @@ type ProvisionCounts struct {
 	Created int `json:"created"`
 	// Those `UPDATED`.
 	Updated int `json:"updated"`
-	// Those `ADDED`.
+	// Those `ADDED`: 0.
 	Added int `json:"added"`
 	// Those `UNCHANGED`.
 	Unchanged int `json:"unchanged"`
@@ -446,11 +446,11 @@ type ProvisionCounts struct {
 type ProvisionUserInput struct {
 	// The person's e-mail address.
 	Email string `json:"email"`
-	// The first name; needed of a person whom nobody knows. Names and language of somebody who is in another account are left alone.
+	// The first name. Without one, that of somebody who comes into the account is empty.
 	FirstName *string `json:"firstName,omitempty"`
-	// The last name; needed of a person whom nobody knows.
+	// The last name, likewise.
 	LastName *string `json:"lastName,omitempty"`
-	// The language to write to the person in, as an IETF tag; `en` for a person whom nobody knows.
+	// The language to write to the person in, as an IETF tag; `en` for somebody who comes into the account.
 	Locale *string `json:"locale,omitempty"`
 	// The id that another system knows the person by, unique in the account. Empty takes it away.
 	ExternalID *string `json:"externalId,omitempty"`
@@ -492,7 +492,7 @@ type ProvisionedUser struct {
 	User *object.User `json:"user,omitempty"`
 	// What was done, or in a dry run would be.
 	Action user.ProvisionAction `json:"action"`
-	// What of the person is not as it was; of somebody added, without their names and language.
+	// What of the person is not as it was.
 	Changes []UserChange `json:"changes"`
 	// Of an item that failed: the input that it failed for, such as `users.3.email`.
 	Field *string `json:"field,omitempty"`

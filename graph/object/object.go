@@ -145,6 +145,9 @@ func (u StoreUser) LastName() string { return u.User.LastName }
 // Locale is the person's language tag.
 func (u StoreUser) Locale() string { return u.User.Locale }
 
+// Pending says that the person has not accepted the membership.
+func (u StoreUser) Pending() bool { return u.User.Pending }
+
 // APIToken is an API token among its siblings, as of a moment.
 type APIToken struct {
 	token.Token

@@ -58,6 +58,10 @@ const (
 	UserRemoved        Action = "user.removed"
 	// UserInvited tells that a person, its target, was given a one-time link.
 	UserInvited Action = "user.invited"
+	// UserAccepted and UserDeclined tell what a person, its target, answered to
+	// the membership. The operator can accept for them.
+	UserAccepted Action = "user.accepted"
+	UserDeclined Action = "user.declined"
 	// PasswordSet tells that a person has another password.
 	PasswordSet Action = "password.set"
 	// PasswordRemoved tells that a password is gone that others may have known.
@@ -86,7 +90,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, AccessTokenGranted, AccessTokenRevoked,
-		UserCreated, UserInvited, UserAdded, UserUpdated, UserRemoved, OwnershipTransferred,
+		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserRemoved, OwnershipTransferred,
 		SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled, RecoveryCodesRenewed, RecoveryCodeUsed,
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
 		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, AppCreated, AppUpdated,

@@ -48,6 +48,9 @@ type Principal struct {
 	Kind Kind
 	// ID is the API token's or the user's; zero for the operator.
 	ID uuid.UUID
+	// PersonID is who signed in to a Session: the person of the address, or the
+	// user of the account if its password was used (signin.Person). Zero is ID.
+	PersonID uuid.UUID
 	// Name is the token's name or the user's e-mail address.
 	Name string
 	// AccountID is the one account the principal acts in; zero for the
@@ -119,6 +122,14 @@ func (p *Principal) OwnsAStore() bool { return p.Kind == Session && len(p.OwnedS
 // otherwise the stores it owns and those it has a place in.
 func (p *Principal) Reaches(accountID, storeID uuid.UUID, sight string) bool {
 	return p.May(accountID, storeID, NoPermission) || p.AccountID == accountID && p.Scopes.Has(sight)
+}
+
+// Person is who signed in to a session, whichever user they are in its account.
+func (p *Principal) Person() uuid.UUID {
+	if p.PersonID == uuid.Nil {
+		return p.ID
+	}
+	return p.PersonID
 }
 
 // Subject is who p is in the words of the audit log: kind, id, name.

@@ -127,7 +127,7 @@ func (w World) keep(ctx context.Context, r manifest.Repository) error {
 	}
 	step(func() error { return r.SaveAccount(ctx, w.Account) })
 	for _, u := range w.Users {
-		step(func() error { return r.AddMember(ctx, w.Account.ID, u.ID, u.CreatedAt) })
+		step(func() error { return r.AddMember(ctx, w.Account.ID, u, u.CreatedAt) })
 	}
 	for _, a := range w.Apps {
 		apps = append(apps, a.ID)

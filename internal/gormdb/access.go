@@ -70,14 +70,14 @@ const (
 		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
 	tokenByDigest = `SELECT x.digest, ` + tokenFacts + ` WHERE x.digest IN `
 
-	sessionFacts = `s.id, s.user_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, a.owner_id, a.features, a.status,
+	sessionFacts = `s.id, s.user_id, s.person_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, a.owner_id, a.features, a.status,
 			` + ownedStores + `, ` + placesElsewhere + `, ` + isMember + fromSessions
 	ownedStores = `coalesce((SELECT string_agg(CAST(o.id AS text), ' ' ORDER BY o.id) FROM stores AS o
 				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), '')`
 	placesElsewhere = `coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';' ORDER BY p.store_id) FROM store_users AS p
 				WHERE p.user_id = s.user_id AND p.account_id = s.account_id AND p.status = 'ACTIVE' AND a.owner_id <> s.user_id
 					AND NOT EXISTS (SELECT 1 FROM stores AS o WHERE o.account_id = p.account_id AND o.id = p.store_id AND o.owner_id = s.user_id)), '')`
-	isMember     = `EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id)`
+	isMember     = `EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id AND m.accepted_at IS NOT NULL)`
 	fromSessions = `
 		FROM sessions AS s
 		JOIN users AS u ON u.id = s.user_id
@@ -178,14 +178,15 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // readSession reads a person's session. Owners are in their account, and a
-// session of a person who is not in it any more has ended.
+// session of a person who is not in it any more, or has not accepted the
+// membership, has ended.
 func readSession(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.Session}
 	var features, status, stores, places, method string
 	var member bool
 	var ended, issued, end, authenticated instant
 	var owner uuid.UUID
-	err := scan((*key)(&p.SessionID), (*key)(&p.ID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, &method, &authenticated, (*key)(&owner), &features, &status,
+	err := scan((*key)(&p.SessionID), (*key)(&p.ID), (*key)(&p.PersonID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, &method, &authenticated, (*key)(&owner), &features, &status,
 		&stores, &places, &member)
 	if err != nil {
 		return access.Record{}, err

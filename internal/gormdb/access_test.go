@@ -134,7 +134,7 @@ func TestSessionByDigest(t *testing.T) {
 				slices.SortFunc(got.Principal.OwnedStores, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 				same(t, "record", got, access.Record{
 					Principal: auth.Principal{
-						Kind: auth.Session, ID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
+						Kind: auth.Session, ID: tc.by.ID, PersonID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
 						AccountOwner: tc.owner, OwnedStores: tc.stores, Places: tc.places, ExpiresAt: s.ExpiresAt,
 						Credential: auth.Credential{Kind: auth.UserSession, ID: s.ID, Rights: got.Principal.Credential.Rights},
 					},

@@ -276,8 +276,10 @@ func dropKnown(tx *gorm.DB, p signin.NewPassword) error {
 func (s signIns) CountOwners(ctx context.Context, site, issuer string) (all, ready int, err error) {
 	var row struct{ Owners, Ready int }
 	err = s.engine.reader(ctx).Raw(`SELECT count(*) AS owners, count(CASE WHEN
-			EXISTS (SELECT 1 FROM passkeys AS p WHERE p.user_id = o.owner_id AND p.site = ?) OR
-			EXISTS (SELECT 1 FROM identities AS i WHERE i.user_id = o.owner_id AND i.issuer = ?) THEN 1 END) AS ready
-		FROM (SELECT DISTINCT owner_id FROM accounts) AS o`, site, issuer).Scan(&row).Error
+			EXISTS (SELECT 1 FROM passkeys AS p WHERE p.user_id = o.id AND p.site = ?) OR
+			EXISTS (SELECT 1 FROM identities AS i WHERE i.user_id = o.id AND i.issuer = ?) THEN 1 END) AS ready
+		FROM (SELECT DISTINCT coalesce(u.id, a.owner_id) AS id FROM accounts AS a
+			LEFT JOIN account_users AS m ON m.account_id = a.id AND m.user_id = a.owner_id
+			LEFT JOIN users AS u ON u.email_folded = m.email_folded) AS o`, site, issuer).Scan(&row).Error
 	return row.Owners, row.Ready, failed(ctx, "count owners", err)
 }

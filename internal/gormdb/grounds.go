@@ -29,7 +29,7 @@ func hold(tx *gorm.DB, g signin.Grounds) error {
 	}{
 		{g.Passkey, "passkeys", "id = ? AND user_id = ?"},
 		{g.Identity, "identities", "id = ? AND user_id = ?"},
-		{g.Session, "sessions", "id = ? AND user_id = ? AND ended_at IS NULL"},
+		{g.Session, "sessions", "id = ? AND coalesce(person_id, user_id) = ? AND ended_at IS NULL"},
 	} {
 		if each.id == uuid.Nil {
 			continue

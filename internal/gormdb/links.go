@@ -52,7 +52,8 @@ func (s signIns) KeepLink(ctx context.Context, by auth.Actor, l signin.Link, dig
 	err := s.write(ctx, by, held{}, func(tx *gorm.DB) error {
 		replaced := tx.Where("expires_at <= ?", instant{l.CreatedAt})
 		if l.UserID != uuid.Nil {
-			replaced = replaced.Or("user_id = ? AND purpose = ?", l.UserID, row.Purpose)
+			// An invitation of one account does not end that of another.
+			replaced = replaced.Or("user_id = ? AND purpose = ? AND coalesce(CAST(account_id AS text), '') = ?", l.UserID, row.Purpose, textOfID(l.AccountID))
 		} else {
 			replaced = replaced.Or("user_id IS NULL AND server = ?", l.Server)
 		}
@@ -87,12 +88,20 @@ func (s signIns) Link(ctx context.Context, candidates []secret.KeyedDigest, at t
 	all, err := s.Accounts(ctx, found.UserID)
 	for _, a := range all {
 		if a.ID != found.AccountID {
-			found.Elsewhere = true
+			found.Elsewhere = found.Elsewhere || !a.Pending
 			continue
 		}
-		found.AccountName, found.AccountOwner = a.Name, a.OwnerID
+		found.AccountName, found.AccountOwner, found.Membership = a.Name, a.OwnerID, a
 	}
 	return found, err
+}
+
+// textOfID is a UUID as text; empty for the zero one.
+func textOfID(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
 }
 
 // EndLink ends a link.

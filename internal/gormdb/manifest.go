@@ -119,21 +119,22 @@ func (m manifests) AppByID(ctx context.Context, id int64) (account.App, error) {
 
 // UserByEmail finds a person.
 func (m manifests) UserByEmail(ctx context.Context, folded string) (user.User, error) {
-	row, err := one[userRow](m.read(ctx).Where("email_folded = ?", folded), fault.Errorf(fault.NotFound, "Nobody has this e-mail address."))
-	return row.user(), failed(ctx, "read user", err)
+	row, err := one[knownRow](m.read(ctx).Where("email_folded = ?", folded), fault.Errorf(fault.NotFound, "Nobody has this e-mail address."))
+	return row.person().User, failed(ctx, "read user", err)
 }
 
-// IsMember reports whether the person is in the account.
-func (m manifests) IsMember(ctx context.Context, accountID, userID uuid.UUID) (bool, error) {
-	var n int64
-	err := m.read(ctx).Table("account_users").Where("account_id = ? AND user_id = ?", accountID, userID).Count(&n).Error
-	return n > 0, failed(ctx, "read membership", err)
+// Member finds a user of an account.
+func (m manifests) Member(ctx context.Context, accountID uuid.UUID, folded string) (user.User, error) {
+	q := m.read(ctx).Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").
+		Where("a.account_id = ? AND a.email_folded = ?", accountID, folded).Select(recordColumns)
+	row, err := one[recordRow](q, fault.Errorf(fault.NotFound, "Nobody in this account has this e-mail address."))
+	return row.user(), failed(ctx, "read membership", err)
 }
 
 // StoreMember finds a person's place in a store.
 func (m manifests) StoreMember(ctx context.Context, accountID, storeID, userID uuid.UUID) (user.StoreMember, error) {
 	q := membersOf(m.read(ctx), accountID, []uuid.UUID{storeID}).Select(memberColumns).
-		Joins("JOIN users AS u ON u.id = m.user_id").Joins(storeOfPlace).Where("m.user_id = ?", userID)
+		Joins(personOfPlace).Joins(storeOfPlace).Where("m.user_id = ?", userID)
 	row, err := one[memberRow](q, fault.Errorf(fault.NotFound, "This person is not in the store."))
 	return row.member(), failed(ctx, "read membership of a store", err)
 }
@@ -204,9 +205,23 @@ func (m manifests) SaveUser(ctx context.Context, u user.User) error {
 }
 
 // AddMember puts a person into an account; one who is in it stays.
-func (m manifests) AddMember(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error {
-	row := accountUserRow{AccountID: accountID, UserID: userID, CreatedAt: instant{at}, UpdatedAt: instant{at}}
+func (m manifests) AddMember(ctx context.Context, accountID uuid.UUID, u user.User, at time.Time) error {
+	row := accountUserRow{
+		AccountID: accountID, UserID: u.ID, EmailFolded: user.Fold(u.Email), FirstName: u.FirstName, LastName: u.LastName, Locale: u.Locale,
+		AcceptedAt: instant{at}, CreatedAt: instant{at}, UpdatedAt: instant{at},
+	}
 	return m.add(ctx, accountID, []accountUserRow{row})
+}
+
+// SaveMember replaces what an account records of a user, and accepts the
+// membership.
+func (m manifests) SaveMember(ctx context.Context, accountID uuid.UUID, u user.User, at time.Time) error {
+	return m.save(ctx, accountID, func(tx *gorm.DB) *gorm.DB {
+		return tx.Table("account_users").Where("account_id = ? AND user_id = ?", accountID, u.ID).Updates(map[string]any{
+			"first_name": u.FirstName, "last_name": u.LastName, "locale": u.Locale, "updated_at": instant{at},
+			"accepted_at": gorm.Expr("coalesce(accepted_at, ?)", instant{at}),
+		})
+	})
 }
 
 // SaveStoreMember keeps a person's place in a store. The person must be in
@@ -221,15 +236,10 @@ func (m manifests) SaveStoreMember(ctx context.Context, accountID uuid.UUID, s u
 	})
 }
 
-// Touch dates a person's place in the account, or in all of their accounts
-// where accountID is zero.
+// Touch dates a person's place in the account.
 func (m manifests) Touch(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error {
 	return m.save(ctx, accountID, func(tx *gorm.DB) *gorm.DB {
-		q := tx.Table("account_users").Where("user_id = ?", userID)
-		if accountID != uuid.Nil {
-			q = q.Where("account_id = ?", accountID)
-		}
-		done := q.Update("updated_at", instant{at})
+		done := tx.Table("account_users").Where("account_id = ? AND user_id = ?", accountID, userID).Update("updated_at", instant{at})
 		done.RowsAffected = 1 // it is no conflict that the person is in no account
 		return done
 	})

@@ -34,15 +34,16 @@ func TestManifestReadsWhatItSaved(t *testing.T) {
 			same(t, "user", u, w.Owner)
 			m, err5 := r.StoreMember(ctx, w.Account.ID, st.ID, member.User.ID)
 			same(t, "member", m, member)
-			is, err6 := r.IsMember(ctx, w.Account.ID, w.Owner.ID)
-			not, err7 := r.IsMember(ctx, uuid.New(), w.Owner.ID)
-			if !is || not {
-				t.Errorf("the owner is a member: %v; elsewhere: %v", is, not)
+			is, err6 := r.Member(ctx, w.Account.ID, user.Fold(w.Owner.Email))
+			same(t, "owner", is, w.Owner)
+			_, err7 := r.Member(ctx, uuid.New(), user.Fold(w.Owner.Email))
+			if fault.KindOf(err7) != fault.NotFound {
+				t.Errorf("elsewhere: %v", err7)
 			}
 			installed, err8 := r.InstalledApps(ctx, w.Account.ID, st.ID)
 			granted, err9 := r.MemberApps(ctx, w.Account.ID, member.ID)
 			same(t, "apps", [][]int64{installed, granted}, [][]int64{{w.Apps[0].ID, w.Apps[1].ID}, {w.Apps[0].ID, w.Apps[1].ID}})
-			return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9)
+			return errors.Join(err, err2, err3, err4, err5, err6, err8, err9)
 		}
 		t.Run("outside", func(t *testing.T) {
 			if err := read(db.Manifest()); err != nil {
@@ -87,7 +88,7 @@ func TestManifestReplaces(t *testing.T) {
 		m.Status, m.Permissions, m.LastLoginAt, m.UpdatedAt = user.Inactive, []string{"A"}, noon, later(time.Hour)
 		err := db.Manifest().Atomically(ctx, func(r manifest.Repository) error {
 			return errors.Join(r.SaveUser(ctx, u), r.SaveAccount(ctx, a), r.SaveStore(ctx, st), r.SaveApp(ctx, app),
-				r.AddMember(ctx, a.ID, u.ID, noon), r.SaveStoreMember(ctx, a.ID, m),
+				r.AddMember(ctx, a.ID, u, noon), r.SaveStoreMember(ctx, a.ID, m),
 				r.InstallApps(ctx, a.ID, st.ID, []int64{app.ID, other.Apps[0].ID}), r.InstallApps(ctx, a.ID, st.ID, nil),
 				r.GrantApps(ctx, a.ID, m.ID, []int64{app.ID}), r.GrantApps(ctx, a.ID, m.ID, nil))
 		})

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
@@ -161,7 +163,7 @@ func TestOnStatement(t *testing.T) {
 		d, value := draft(w, w.Stores[0].ID)
 		reads := map[string]func() error{
 			"hand-written": func() error { _, err := db.Users().Users(t.Context(), w.Account.ID, user.Filter{}, all); return err },
-			"gorm":         func() error { _, err := db.Users().UsersByID(t.Context(), nil); return err },
+			"gorm":         func() error { _, err := db.Users().UsersByID(t.Context(), uuid.New(), nil); return err },
 			"digest": func() error {
 				_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
 				return err

@@ -131,50 +131,35 @@ func (c peopleChange) CreateUsers(ctx context.Context, list []user.NewUser) erro
 	}
 	rows := make([]newUserRow, len(list))
 	for i, u := range list {
-		rows[i] = newUserRow{rowOf(u.User), optionalText(u.PasswordHash), optional(u.VouchedBy)}
+		rows[i] = newUserRow{recordOf(u.User), optionalText(u.PasswordHash), optional(u.VouchedBy)}
 	}
 	return keep(ctx, c, "keep people", c.tx.Table("users"), rows)
 }
 
-func rowOf(u user.User) userRow {
+// recordOf is the row of what one account records of a person. It is found by
+// no address, so it is the same whether somebody else has the address or not.
+func recordOf(u user.User) userRow {
 	return userRow{
-		ID: u.ID, Email: u.Email, EmailFolded: user.Fold(u.Email), FirstName: u.FirstName, LastName: u.LastName,
+		ID: u.ID, Email: u.Email, EmailFolded: u.ID.String(), FirstName: u.FirstName, LastName: u.LastName,
 		Locale: u.Locale, CreatedAt: instant{u.CreatedAt},
 	}
 }
 
-// UpdateUsers replaces what is known of people.
-func (c peopleChange) UpdateUsers(ctx context.Context, list []user.User) error {
-	rows := make([]userRow, len(list))
-	for i, u := range list {
-		rows[i] = rowOf(u)
-	}
-	return keep(ctx, c, "keep people", c.tx.Clauses(replace([]string{"id"}, "first_name", "last_name", "locale")), rows)
-}
-
-// Touch dates people's places in all of their accounts.
-func (c peopleChange) Touch(ctx context.Context, userIDs []uuid.UUID, at time.Time) error {
-	for chunk := range slices.Chunk(userIDs, peoplePerStatement) {
-		err := c.tx.WithContext(ctx).Exec("UPDATE account_users SET updated_at = ? WHERE user_id IN ?", instant{at}, chunk).Error
-		if err != nil {
-			return failed(ctx, "date what people's accounts know of them", err)
-		}
-	}
-	return nil
-}
-
-// SaveMembers keeps places in the account.
+// SaveMembers keeps what the account records of people. Those who are new are
+// pending.
 func (c peopleChange) SaveMembers(ctx context.Context, members []user.Membership) error {
 	type row struct {
-		AccountID, UserID    uuid.UUID
-		ExternalID           *string
-		CreatedAt, UpdatedAt instant
+		Record     accountUserRow `gorm:"embedded"`
+		ExternalID *string
 	}
 	rows := make([]row, len(members))
 	for i, m := range members {
-		rows[i] = row{c.accountID, m.UserID, optionalText(m.ExternalID), instant{m.JoinedAt}, instant{m.UpdatedAt}}
+		rows[i] = row{accountUserRow{
+			AccountID: c.accountID, UserID: m.UserID, EmailFolded: user.Fold(m.Email), FirstName: m.FirstName, LastName: m.LastName, Locale: m.Locale,
+			CreatedAt: instant{m.JoinedAt}, UpdatedAt: instant{m.UpdatedAt},
+		}, optionalText(m.ExternalID)}
 	}
-	replacing := replace([]string{"account_id", "user_id"}, "external_id", "updated_at")
+	replacing := replace([]string{"account_id", "user_id"}, "first_name", "last_name", "locale", "external_id", "updated_at")
 	return keep(ctx, c, "keep members", c.tx.Table("account_users").Clauses(replacing), rows)
 }
 
@@ -221,11 +206,15 @@ func (c peopleChange) RemovePlaces(ctx context.Context, ids []uuid.UUID) error {
 // invited them.
 func (c peopleChange) RemoveMembers(ctx context.Context, ids []uuid.UUID) error {
 	for chunk := range slices.Chunk(ids, peoplePerStatement) {
-		for _, table := range []string{"links", "account_users"} {
-			err := c.writing(ctx).Exec("DELETE FROM "+table+" WHERE account_id = ? AND user_id IN ?", c.accountID, chunk).Error
-			if err != nil {
-				return failed(ctx, "remove people from the account", err)
-			}
+		// A link that was mailed is the person's, one that was shown the user's.
+		const of = "DELETE FROM links WHERE account_id = ? AND (user_id IN ? OR user_id IN (SELECT p.id FROM users AS p" +
+			" JOIN account_users AS m ON m.email_folded = p.email_folded WHERE m.account_id = ? AND m.user_id IN ?))"
+		tx := c.writing(ctx)
+		if err := tx.Exec(of, c.accountID, chunk, c.accountID, chunk).Error; err != nil {
+			return failed(ctx, "end the links of people", err)
+		}
+		if err := tx.Exec("DELETE FROM account_users WHERE account_id = ? AND user_id IN ?", c.accountID, chunk).Error; err != nil {
+			return failed(ctx, "remove people from the account", err)
 		}
 	}
 	return nil

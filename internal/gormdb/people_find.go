@@ -12,56 +12,46 @@ import (
 	"latchkey/internal/user"
 )
 
-// personRow is a person with their place in an account, if they have one.
+// personRow is what the account records of a person.
 type personRow struct {
-	Person     userRow `gorm:"embedded"`
-	Member     bool
+	Person     recordRow `gorm:"embedded"`
 	ExternalID string
 	JoinedAt   instant
 	UpdatedAt  instant
-	Elsewhere  bool
 }
 
 // personColumns are the columns of a personRow, of users AS u and
-// account_users AS m, which may be missing. Its argument is the account.
-const personColumns = `u.id, u.email, u.email_folded, u.first_name, u.last_name, u.locale, u.created_at,
-	m.user_id IS NOT NULL AS member, coalesce(m.external_id, '') AS external_id, m.created_at AS joined_at, m.updated_at,
-	EXISTS (SELECT 1 FROM account_users AS o WHERE o.user_id = u.id AND o.account_id <> ?) AS elsewhere`
+// account_users AS a.
+const personColumns = recordColumns + ", coalesce(a.external_id, '') AS external_id, a.created_at AS joined_at, a.updated_at"
 
 func (r personRow) person() user.Person {
-	return user.Person{
-		User: r.Person.user(), Member: r.Member, ExternalID: r.ExternalID, JoinedAt: r.JoinedAt.Time, UpdatedAt: r.UpdatedAt.Time,
-		Elsewhere: r.Elsewhere,
-	}
+	return user.Person{User: r.Person.user(), Member: true, ExternalID: r.ExternalID, JoinedAt: r.JoinedAt.Time, UpdatedAt: r.UpdatedAt.Time}
 }
 
 // members is a query for people in the account.
 func (c peopleChange) members() *gorm.DB {
-	return c.tx.Table("account_users AS m").Joins("JOIN users AS u ON u.id = m.user_id").Where("m.account_id = ?", c.accountID)
+	return c.tx.Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").Where("a.account_id = ?", c.accountID)
 }
 
-// PeopleByEmail returns the people of the addresses.
-func (c peopleChange) PeopleByEmail(ctx context.Context, folded []string) ([]user.Person, error) {
-	from := c.engine.dialect().each("users", "u", "u.email_folded = wanted.value")
-	return among(ctx, c, folded, func(list string) *gorm.DB {
-		return c.tx.Table(from, list).Joins("LEFT JOIN account_users AS m ON m.account_id = ? AND m.user_id = u.id", c.accountID)
-	})
+// MembersByEmail returns people of the account.
+func (c peopleChange) MembersByEmail(ctx context.Context, folded []string) ([]user.Person, error) {
+	return c.membersWhere(ctx, "a.email_folded = wanted.value", folded)
 }
 
 // Members returns people of the account.
 func (c peopleChange) Members(ctx context.Context, ids []uuid.UUID) ([]user.Person, error) {
-	return c.membersWhere(ctx, "m.user_id = "+c.engine.dialect().wantedID, texts(ids))
+	return c.membersWhere(ctx, "a.user_id = "+c.engine.dialect().wantedID, texts(ids))
 }
 
 // MembersByExternalID returns people of the account.
 func (c peopleChange) MembersByExternalID(ctx context.Context, externalIDs []string) ([]user.Person, error) {
-	return c.membersWhere(ctx, "m.external_id = wanted.value", externalIDs)
+	return c.membersWhere(ctx, "a.external_id = wanted.value", externalIDs)
 }
 
 func (c peopleChange) membersWhere(ctx context.Context, condition string, values []string) ([]user.Person, error) {
-	from := c.engine.dialect().each("account_users", "m", "m.account_id = ? AND "+condition)
+	from := c.engine.dialect().each("account_users", "a", "a.account_id = ? AND "+condition)
 	return among(ctx, c, values, func(list string) *gorm.DB {
-		return c.tx.Table(from, list, c.accountID).Joins("JOIN users AS u ON u.id = m.user_id")
+		return c.tx.Table(from, list, c.accountID).Joins("JOIN users AS u ON u.id = a.user_id")
 	})
 }
 
@@ -73,7 +63,7 @@ func (c peopleChange) OtherMembers(ctx context.Context, except []uuid.UUID, most
 	for _, id := range except {
 		left[id] = true
 	}
-	q := c.members().Order("m.user_id DESC").Limit(most + len(left))
+	q := c.members().Order("a.user_id DESC").Limit(most + len(left))
 	found, err := c.people(ctx, q)
 	found = slices.DeleteFunc(found, func(p user.Person) bool { return left[p.ID] })
 	return found[:min(most, len(found))], err
@@ -121,18 +111,15 @@ func texts(ids []uuid.UUID) []string {
 // people reads the people of a query, with their places.
 func (c peopleChange) people(ctx context.Context, q *gorm.DB) ([]user.Person, error) {
 	var rows []personRow
-	if err := q.Select(personColumns, c.accountID).Scan(&rows).Error; err != nil {
+	if err := q.Select(personColumns).Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "read people", err)
 	}
 	people := make([]user.Person, len(rows))
 	at := make(map[uuid.UUID]int, len(rows))
-	var ids []uuid.UUID
+	ids := make([]uuid.UUID, len(rows))
 	for i, r := range rows {
-		people[i] = r.person()
+		people[i], ids[i] = r.person(), r.Person.ID
 		at[r.Person.ID] = i
-		if r.Member {
-			ids = append(ids, r.Person.ID)
-		}
 	}
 	d := c.engine.dialect()
 	from := d.each("store_users", "store_users", "store_users.account_id = ? AND store_users.user_id = "+d.wantedID)

@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,7 @@ type sessionRow struct {
 	AccountID uuid.UUID
 	ID        uuid.UUID
 	UserID    uuid.UUID
+	PersonID  uuid.NullUUID
 	Digest    []byte
 	DigestKey string
 	CreatedAt instant
@@ -36,19 +38,31 @@ type sessionRow struct {
 func (sessionRow) TableName() string { return "sessions" }
 
 // StartSession keeps a session.
-func (u users) StartSession(ctx context.Context, by auth.Actor, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
-	event, err := newEventRow(e)
-	if err != nil {
+func (u users) StartSession(ctx context.Context, by auth.Actor, s user.Session, digest secret.KeyedDigest, started, accepted audit.Event) error {
+	err := u.write(ctx, by, held{}, func(tx *gorm.DB) error {
+		var folded []string
+		q := tx.Table("account_users").Where("account_id = ? AND user_id = ?", s.AccountID, s.UserID)
+		if err := q.Pluck("email_folded", &folded).Error; err != nil {
+			return err
+		}
+		person, err := ensurePerson(tx, strings.Join(folded, ""), s.CreatedAt)
+		if err != nil && len(folded) > 0 {
+			return err
+		}
+		s.PersonID = person.User.ID
+		if err := startSession(tx, s, digest, started); err != nil {
+			return err
+		}
+		_, err = acceptPending(tx, s.AccountID, s.UserID, s.CreatedAt, accepted)
 		return err
-	}
-	err = u.write(ctx, by, held{}, func(tx *gorm.DB) error { return startSession(tx, s, digest, event) })
+	})
 	return failed(ctx, "keep session", err)
 }
 
 // startSession keeps a session of somebody who is in its account.
-func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, event eventRow) error {
+func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, started audit.Event) error {
 	row := sessionRow{
-		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, Digest: digest.Digest[:], DigestKey: string(digest.Key),
+		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, PersonID: optional(s.PersonID), Digest: digest.Digest[:], DigestKey: string(digest.Key),
 		CreatedAt: instant{s.CreatedAt}, ExpiresAt: instant{s.ExpiresAt},
 		Method: s.Method, AuthenticatedAt: instant{s.AuthenticatedAt}, IP: s.IP, UserAgent: s.UserAgent,
 	}
@@ -64,11 +78,23 @@ func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, event 
 	if err := tx.Create(&row).Error; err != nil {
 		return err
 	}
-	return tx.Create(&event).Error
+	return recordAll(tx, []audit.Event{started})
+}
+
+// acceptPending accepts a membership, with the event, and reports whether it
+// was pending.
+func acceptPending(tx *gorm.DB, accountID, userID uuid.UUID, at time.Time, accepted audit.Event) (bool, error) {
+	done := tx.Table("account_users").Where("account_id = ? AND user_id = ? AND accepted_at IS NULL", accountID, userID).
+		Updates(map[string]any{"accepted_at": instant{at}, "updated_at": instant{at}})
+	if done.Error != nil || done.RowsAffected == 0 {
+		return false, done.Error
+	}
+	return true, recordAll(tx, []audit.Event{accepted})
 }
 
 // sessionColumns are the columns of sessions that a user.Session is made of.
-const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, sessions.created_at, sessions.expires_at,
+const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, coalesce(sessions.person_id, sessions.user_id) AS person_id,
+	sessions.created_at, sessions.expires_at,
 	sessions.method, sessions.authenticated_at, sessions.ip, sessions.user_agent,
 	(SELECT email FROM users WHERE users.id = sessions.user_id) AS email`
 
@@ -93,6 +119,12 @@ func picked(which user.SessionSelection) condition {
 	if which.UserID != uuid.Nil {
 		c.and("sessions.user_id = ?", which.UserID)
 	}
+	if which.PersonID != uuid.Nil {
+		c.and("(sessions.person_id = ? OR sessions.person_id IS NULL AND sessions.user_id = ?)", which.PersonID, which.PersonID)
+	}
+	if which.EmailFolded != "" {
+		c.and("sessions.user_id IN (SELECT m.user_id FROM account_users AS m WHERE m.email_folded = ?)", which.EmailFolded)
+	}
 	if which.AccountID != uuid.Nil {
 		c.and("sessions.account_id = ?", which.AccountID)
 	}
@@ -103,6 +135,7 @@ func picked(which user.SessionSelection) condition {
 func sessionsOf(q *gorm.DB) ([]user.Session, error) {
 	var rows []struct {
 		ID, AccountID, UserID uuid.UUID
+		PersonID              uuid.UUID
 		CreatedAt, ExpiresAt  instant
 		Email                 string
 		Method                string
@@ -115,7 +148,7 @@ func sessionsOf(q *gorm.DB) ([]user.Session, error) {
 	all := make([]user.Session, len(rows))
 	for i, r := range rows {
 		all[i] = user.Session{
-			ID: r.ID, AccountID: r.AccountID, UserID: r.UserID, Email: r.Email, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+			ID: r.ID, AccountID: r.AccountID, UserID: r.UserID, PersonID: r.PersonID, Email: r.Email, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
 			Method: r.Method, AuthenticatedAt: r.AuthenticatedAt.Time, IP: r.IP, UserAgent: r.UserAgent,
 		}
 	}
@@ -214,11 +247,11 @@ func accountsOf(sessions []user.Session) []uuid.UUID {
 // ended or not: a user's, or those of accounts. It returns user.ErrNoSession if
 // an id of the selection names no session.
 func selected(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
-	var concerned []uuid.UUID
-	switch {
-	case which.UserID != uuid.Nil:
-		concerned = []uuid.UUID{which.UserID}
-	case which.AccountID != uuid.Nil:
+	concerned, err := usersOf(tx, which)
+	if err != nil {
+		return nil, err
+	}
+	if len(concerned) == 0 && which.AccountID != uuid.Nil {
 		concerned = []uuid.UUID{which.AccountID}
 	}
 	if len(which.IDs) == 0 {
@@ -241,6 +274,24 @@ func selected(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
 		return nil, user.ErrNoSession(unknown[0])
 	}
 	return concerned, nil
+}
+
+// usersOf returns the ids of the users whose sessions a selection is of, in all
+// their accounts; none for a selection of no person.
+func usersOf(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
+	var ids []uuid.UUID
+	of := tx.Table("account_users AS m")
+	switch {
+	case which.UserID != uuid.Nil:
+		return []uuid.UUID{which.UserID}, nil
+	case which.PersonID != uuid.Nil:
+		err := of.Joins("JOIN users AS u ON u.email_folded = m.email_folded").Where("u.id = ?", which.PersonID).Pluck("m.user_id", &ids).Error
+		return union(ids, []uuid.UUID{which.PersonID}), err
+	case which.EmailFolded != "":
+		err := of.Where("m.email_folded = ?", which.EmailFolded).Pluck("m.user_id", &ids).Error
+		return ids, err
+	}
+	return nil, nil
 }
 
 // union returns the ids of both lists, each once.

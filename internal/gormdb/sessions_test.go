@@ -39,7 +39,7 @@ func TestEndSessions(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		here := dbtest.Seed{StoreOwner: true}.Make(t, db)
 		there := dbtest.Seed{StoreOwner: true}.Make(t, db)
-		if err := db.Manifest().AddMember(t.Context(), there.Account.ID, here.Owner.ID, noon); err != nil {
+		if err := db.Manifest().AddMember(t.Context(), there.Account.ID, here.Owner, noon); err != nil {
 			t.Fatal(err)
 		}
 		first, a := startSession(t, db, here, here.Owner)

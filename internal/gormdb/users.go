@@ -7,7 +7,6 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/account"
-	"latchkey/internal/fault"
 	"latchkey/internal/page"
 	"latchkey/internal/user"
 )
@@ -38,15 +37,42 @@ type userRow struct {
 // TableName tells gorm the table.
 func (userRow) TableName() string { return "users" }
 
-func (r userRow) user() user.User {
-	return user.User{ID: r.ID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt.Time}
+// isPerson reports whether the row is a person who signs in, and not what one
+// account records of somebody.
+func (r userRow) isPerson() bool { return r.EmailFolded != r.ID.String() }
+
+// recordColumns are what an account records of a person, of users AS u and
+// account_users AS a.
+const recordColumns = "u.id, u.email, a.first_name, a.last_name, a.locale, u.created_at, a.accepted_at"
+
+// recordRow is what an account records of a person.
+type recordRow struct {
+	ID         uuid.UUID
+	Email      string
+	FirstName  string
+	LastName   string
+	Locale     string
+	CreatedAt  instant
+	AcceptedAt instant
+}
+
+func (r recordRow) user() user.User {
+	return user.User{
+		ID: r.ID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt.Time,
+		Pending: r.AcceptedAt.IsZero(),
+	}
 }
 
 type accountUserRow struct {
-	AccountID uuid.UUID
-	UserID    uuid.UUID
-	CreatedAt instant
-	UpdatedAt instant
+	AccountID   uuid.UUID
+	UserID      uuid.UUID
+	EmailFolded string
+	FirstName   string
+	LastName    string
+	Locale      string
+	AcceptedAt  instant
+	CreatedAt   instant
+	UpdatedAt   instant
 }
 
 // TableName tells gorm the table.
@@ -54,19 +80,24 @@ func (accountUserRow) TableName() string { return "account_users" }
 
 // MembersByID returns those of the people who are in the account.
 func (u users) MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]user.User, error) {
-	q := u.engine.reader(ctx).Joins("JOIN account_users AS m ON m.user_id = users.id").
-		Where("m.account_id = ? AND m.user_id IN ?", accountID, ids)
+	q := u.engine.reader(ctx).Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").
+		Where("a.account_id = ? AND a.user_id IN ?", accountID, ids).Select(recordColumns)
 	return people(ctx, q)
 }
 
-// UsersByID returns the people that ids name.
-func (u users) UsersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]user.User, error) {
-	return people(ctx, u.engine.reader(ctx).Where("id IN ?", ids))
+// UsersByID returns the people that ids name: of one who is no longer in the
+// account, what was recorded when they came.
+func (u users) UsersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]user.User, error) {
+	q := u.engine.reader(ctx).Table("users AS u").Joins("LEFT JOIN account_users AS a ON a.account_id = ? AND a.user_id = u.id", accountID).
+		Where("u.id IN ?", ids).
+		Select(`u.id, u.email, coalesce(a.first_name, u.first_name) AS first_name, coalesce(a.last_name, u.last_name) AS last_name,
+			coalesce(a.locale, u.locale) AS locale, u.created_at, CASE WHEN a.user_id IS NULL THEN u.created_at ELSE a.accepted_at END AS accepted_at`)
+	return people(ctx, q)
 }
 
 func people(ctx context.Context, q *gorm.DB) (map[uuid.UUID]user.User, error) {
-	var rows []userRow
-	if err := q.Find(&rows).Error; err != nil {
+	var rows []recordRow
+	if err := q.Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "read users", err)
 	}
 	people := make(map[uuid.UUID]user.User, len(rows))
@@ -99,22 +130,29 @@ func (r storeUserRow) place() user.Place {
 
 // memberRow is a store's member with the person.
 type memberRow struct {
-	Place     storeUserRow `gorm:"embedded"`
-	Email     string
-	FirstName string
-	LastName  string
-	Locale    string
-	CreatedAt instant
-	Owner     bool
+	Place      storeUserRow `gorm:"embedded"`
+	Email      string
+	FirstName  string
+	LastName   string
+	Locale     string
+	CreatedAt  instant
+	AcceptedAt instant
+	Owner      bool
 }
 
-// memberColumns are the columns of a memberRow, of store_users AS m, users AS u
-// and stores AS s.
+// memberColumns are the columns of a memberRow, of store_users AS m, and what
+// personOfPlace and storeOfPlace join.
 const memberColumns = `m.account_id, m.id, m.store_id, m.user_id, m.status, m.permissions, m.last_login_at, m.updated_at,
-	u.email, u.first_name, u.last_name, u.locale, u.created_at, s.owner_id = m.user_id AS owner`
+	u.email, a.first_name, a.last_name, a.locale, u.created_at, a.accepted_at, s.owner_id = m.user_id AS owner`
+
+// personOfPlace joins what the account records of the person of a place,
+// store_users AS m.
+const personOfPlace = "JOIN users AS u ON u.id = m.user_id JOIN account_users AS a ON a.account_id = m.account_id AND a.user_id = m.user_id"
 
 func (r memberRow) member() user.StoreMember {
-	person := userRow{ID: r.Place.UserID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt}
+	person := recordRow{
+		ID: r.Place.UserID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale, CreatedAt: r.CreatedAt, AcceptedAt: r.AcceptedAt,
+	}
 	return user.StoreMember{Place: r.Place.place(), User: person.user(), Owner: r.Owner}
 }
 
@@ -125,7 +163,7 @@ func membersOf(q *gorm.DB, accountID uuid.UUID, storeIDs []uuid.UUID) *gorm.DB {
 
 // StoreUsers returns a page of each store's members.
 func (u users) StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {
-	q := membersOf(u.engine.reader(ctx), accountID, storeIDs).Joins("JOIN users AS u ON u.id = m.user_id").Joins(storeOfPlace)
+	q := membersOf(u.engine.reader(ctx), accountID, storeIDs).Joins(personOfPlace).Joins(storeOfPlace)
 	var rows []memberRow
 	if err := windowOfEach(q, memberColumns, "m.store_id", "m.id", w).Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "list users of stores", err)
@@ -141,14 +179,19 @@ func (u users) CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeID
 	return counts, failed(ctx, "count users of stores", err)
 }
 
-// Memberships returns the accounts that the person of that address is in.
-func (u users) Memberships(ctx context.Context, foldedEmail string) (user.Memberships, error) {
-	missing := fault.Errorf(fault.NotFound, "Nobody has this e-mail address.")
-	row, err := one[userRow](u.engine.reader(ctx).Where("email_folded = ?", foldedEmail), missing)
-	if err != nil {
-		return user.Memberships{}, failed(ctx, "read user", err)
+// Memberships returns the accounts that have the address.
+func (u users) Memberships(ctx context.Context, foldedEmail string) ([]user.AccountUser, error) {
+	var rows []struct {
+		Record    recordRow `gorm:"embedded"`
+		AccountID uuid.UUID
 	}
-	var accounts []uuid.UUID
-	err = u.engine.reader(ctx).Table("account_users").Where("user_id = ?", row.ID).Order("account_id").Pluck("account_id", &accounts).Error
-	return user.Memberships{User: row.user(), AccountIDs: accounts}, failed(ctx, "read a user's accounts", err)
+	q := u.engine.reader(ctx).Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").Where("a.email_folded = ?", foldedEmail)
+	if err := q.Select(recordColumns + ", a.account_id").Order("a.account_id").Scan(&rows).Error; err != nil {
+		return nil, failed(ctx, "read the accounts of an address", err)
+	}
+	all := make([]user.AccountUser, len(rows))
+	for i, r := range rows {
+		all[i] = user.AccountUser{AccountID: r.AccountID, User: r.Record.user()}
+	}
+	return all, nil
 }

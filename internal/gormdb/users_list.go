@@ -34,7 +34,7 @@ func (u users) listed(ctx context.Context, accountID uuid.UUID, f user.Filter, w
 		items = append(items, page.Item[user.User]{})
 		item := &items[len(items)-1]
 		to := &item.Node
-		err := scan((*key)(&to.ID), &to.Email, &to.FirstName, &to.LastName, &to.Locale, &created)
+		err := scan((*key)(&to.ID), &to.Email, &to.FirstName, &to.LastName, &to.Locale, &created, &to.Pending)
 		item.Key, to.CreatedAt = to.ID, created.Time
 		return err
 	})
@@ -69,8 +69,9 @@ func usersStatement(d dialect, accountID uuid.UUID, f user.Filter, w page.Window
 		c.and("m.user_id > ", *w.Before)
 	}
 	keys := "SELECT m.user_id FROM " + c.from() + " ORDER BY m.user_id " + direction(w) + " LIMIT " + strconv.Itoa(w.Size+1)
-	return "SELECT id, email, first_name, last_name, locale, created_at FROM users WHERE id " + d.among(keys) +
-		" ORDER BY id " + direction(w), c.args
+	return "SELECT u.id, u.email, a.first_name, a.last_name, a.locale, u.created_at, a.accepted_at IS NULL FROM users AS u" +
+		" JOIN account_users AS a ON a.account_id = $1 AND a.user_id = u.id WHERE u.id " + d.among(keys) +
+		" ORDER BY u.id " + direction(w), c.args
 }
 
 // members is what a hand-written statement selects places of an account from:
@@ -110,7 +111,7 @@ func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 		for i, email := range f.Emails {
 			folded[i] = user.Fold(email)
 		}
-		c.among(d, "SELECT id FROM users WHERE email_folded", folded)
+		c.among(d, "SELECT user_id FROM account_users WHERE account_id = $1 AND email_folded", folded)
 	}
 	if f.ExternalIDs != nil {
 		c.among(d, "SELECT user_id FROM account_users WHERE account_id = $1 AND external_id", f.ExternalIDs)
@@ -188,7 +189,7 @@ func (u users) search(ctx context.Context, accountID uuid.UUID, f user.Filter, w
 func (u users) countFound(ctx context.Context, accountID uuid.UUID, f user.Filter) (int64, error) {
 	finds := f.Finder()
 	c := admits(u.engine.dialect(), accountID, f)
-	sql := "SELECT u.email_folded, u.first_name, u.last_name FROM users AS u WHERE u.id IN (SELECT m.user_id FROM " + c.from() + ")"
+	sql := "SELECT a.email_folded, a.first_name, a.last_name FROM account_users AS a WHERE a.account_id = $1 AND a.user_id IN (SELECT m.user_id FROM " + c.from() + ")"
 	var n int64
 	var email, first, last string
 	err := u.engine.query(ctx, sql, c.args, func(scan scan) error {

@@ -25,14 +25,13 @@ func TestUsersFiltered(t *testing.T) {
 		people := w.Users[1:]
 		named := people[3]
 		named.FirstName, named.LastName = "ÄNNE", "Σίσυφος"
+		people[3] = named
 		members := make([]user.Membership, len(people))
 		for i, u := range people {
-			members[i] = user.Membership{UserID: u.ID, ExternalID: fmt.Sprint("e", i), JoinedAt: noon, UpdatedAt: later(time.Duration(i) * time.Second)}
+			members[i] = membership(u)
+			members[i].ExternalID, members[i].UpdatedAt = fmt.Sprint("e", i), later(time.Duration(i)*time.Second)
 		}
-		change(t, db, w, func(c user.Change) error {
-			return errors.Join(c.UpdateUsers(t.Context(), []user.User{named}), c.SaveMembers(t.Context(), members))
-		})
-		people[3] = named
+		change(t, db, w, func(c user.Change) error { return c.SaveMembers(t.Context(), members) })
 		for _, tc := range []struct {
 			name string
 			f    user.Filter

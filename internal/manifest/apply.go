@@ -27,17 +27,27 @@ type application struct {
 	keys *secret.Keyring
 	by   *auth.Principal
 	now  time.Time
-	// people are all whom the file mentions: by folded address, and by id.
-	people map[string]user.User
-	byID   map[uuid.UUID]user.User
+	// declared are all whom the file mentions, by folded address, and people those
+	// of them who come into an account, as they are on the platform.
+	declared map[string]Person
+	people   map[string]user.User
+	// members are the users of accounts whom the file mentions.
+	members map[mentioned]user.User
 	// formerOwners are the owners of accounts that got another.
 	formerOwners map[uuid.UUID]uuid.UUID
 	events       []audit.Event
 }
 
+// mentioned is a person by their folded address, as the file mentions them in an
+// account.
+type mentioned struct {
+	accountID uuid.UUID
+	folded    string
+}
+
 func newApplication(repo Repository, keys *secret.Keyring, by *auth.Principal, now time.Time) *application {
 	return &application{
-		repo: repo, keys: keys, by: by, now: now, people: map[string]user.User{}, byID: map[uuid.UUID]user.User{},
+		repo: repo, keys: keys, by: by, now: now, declared: map[string]Person{}, people: map[string]user.User{}, members: map[mentioned]user.User{},
 		formerOwners: map[uuid.UUID]uuid.UUID{},
 	}
 }
@@ -45,8 +55,10 @@ func newApplication(repo Repository, keys *secret.Keyring, by *auth.Principal, n
 // apply works from what others refer to down to what refers to it: a store may
 // have an app of an account further down.
 func (a *application) apply(ctx context.Context, m Manifest) error {
+	for _, p := range m.People {
+		a.declared[user.Fold(p.Email)] = p
+	}
 	steps := []func() error{
-		func() error { return each(m.People, func(p Person) error { return a.person(ctx, p) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.account(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.apps(ctx, d) }) },
 		func() error { return each(m.Accounts, func(d Account) error { return a.stores(ctx, d) }) },
@@ -106,36 +118,114 @@ func changed(details ...audit.Detail) bool {
 	return slices.ContainsFunc(details, func(d audit.Detail) bool { return d.Name != "" })
 }
 
-func (a *application) person(ctx context.Context, p Person) error {
-	u, err := a.repo.UserByEmail(ctx, user.Fold(p.Email))
+// person returns who has an address on the platform, and keeps them if nobody
+// does. What accounts record of them is theirs (member).
+func (a *application) person(ctx context.Context, accountID uuid.UUID, folded string) (user.User, error) {
+	if u, met := a.people[folded]; met {
+		return u, nil
+	}
+	p := a.declared[folded]
+	u, err := a.repo.UserByEmail(ctx, folded)
+	known, err := found(err)
+	if err != nil {
+		return u, err
+	}
+	a.people[folded] = u
+	if known {
+		return u, nil
+	}
+	if p.FirstName == "" || p.LastName == "" || p.Locale == "" {
+		a.Add(p.Line, "nobody is known as %s yet; give first_name, last_name and locale", p.Email)
+		// Somebody stands in, so that all else can be judged; nothing of it stays.
+		p.FirstName, p.LastName, p.Locale = cmp.Or(p.FirstName, "?"), cmp.Or(p.LastName, "?"), cmp.Or(p.Locale, "en")
+	}
+	u = user.User{ID: uuid.Must(uuid.NewV7()), Email: p.Email, CreatedAt: a.now}
+	details := named(&u, p)
+	a.people[folded] = u
+	if err := a.repo.SaveUser(ctx, u); err != nil {
+		return u, err
+	}
+	return u, a.record(ctx, accountID, audit.UserCreated, target(u), details...)
+}
+
+// named gives a user the names that are declared, and returns what changes.
+func named(u *user.User, p Person) []audit.Detail {
+	return []audit.Detail{
+		set("firstName", &u.FirstName, p.FirstName), set("lastName", &u.LastName, p.LastName), set("locale", &u.Locale, p.Locale),
+	}
+}
+
+func target(u user.User) audit.Target {
+	return audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}
+}
+
+// meet finds who the people are whom an account mentions: users of it, who are
+// named as declared and need accept nothing any more, or people who are not in it
+// yet.
+func (a *application) meet(ctx context.Context, d Account) error {
+	folded := append([]string{d.Owner}, d.Users...)
+	for _, s := range d.Stores {
+		if s.Owner != "" {
+			folded = append(folded, s.Owner)
+		}
+		for _, m := range s.Users {
+			folded = append(folded, m.Email)
+		}
+	}
+	return each(folded, func(email string) error { return a.member(ctx, mentioned{d.ID, user.Fold(email)}) })
+}
+
+// member finds one of them.
+func (a *application) member(ctx context.Context, who mentioned) error {
+	if _, met := a.members[who]; met {
+		return nil
+	}
+	u, err := a.repo.Member(ctx, who.accountID, who.folded)
 	known, err := found(err)
 	if err != nil {
 		return err
 	}
-	action := audit.UserUpdated
 	if !known {
-		if p.FirstName == "" || p.LastName == "" || p.Locale == "" {
-			a.Add(p.Line, "nobody is known as %s yet; give first_name, last_name and locale", p.Email)
-			// Somebody stands in, so that all else can be judged; nothing of it stays.
-			p.FirstName, p.LastName, p.Locale = cmp.Or(p.FirstName, "?"), cmp.Or(p.LastName, "?"), cmp.Or(p.Locale, "en")
+		if u, err = a.person(ctx, who.accountID, who.folded); err != nil {
+			return err
 		}
-		action = audit.UserCreated
-		u = user.User{ID: uuid.Must(uuid.NewV7()), Email: p.Email, CreatedAt: a.now}
+		named(&u, a.declared[who.folded])
+		a.members[who] = u
+		return nil
 	}
-	details := []audit.Detail{
-		set("firstName", &u.FirstName, p.FirstName), set("lastName", &u.LastName, p.LastName), set("locale", &u.Locale, p.Locale),
+	details, pending := named(&u, a.declared[who.folded]), u.Pending
+	u.Pending = false
+	a.members[who] = u
+	if !pending && !changed(details...) {
+		return nil
 	}
-	a.people[user.Fold(p.Email)], a.byID[u.ID] = u, u
+	if err := a.repo.SaveMember(ctx, who.accountID, u, a.now); err != nil {
+		return err
+	}
+	if pending {
+		if err := a.record(ctx, who.accountID, audit.UserAccepted, target(u)); err != nil {
+			return err
+		}
+	}
 	if !changed(details...) {
 		return nil
 	}
-	if err := a.repo.SaveUser(ctx, u); err != nil {
-		return err
+	return a.record(ctx, who.accountID, audit.UserUpdated, target(u), details...)
+}
+
+// in is a person whom the file mentions, as a user of the account.
+func (a *application) in(accountID uuid.UUID, email string) user.User {
+	return a.members[mentioned{accountID, user.Fold(email)}]
+}
+
+// byID is the user of an id whom the file mentions in the account.
+func (a *application) byID(accountID, id uuid.UUID) (user.User, bool) {
+	for who, u := range a.members {
+		if who.accountID == accountID && u.ID == id {
+			return u, true
+		}
 	}
-	if err := a.repo.Touch(ctx, uuid.Nil, u.ID, a.now); err != nil {
-		return err
-	}
-	return a.record(ctx, p.AccountID, action, audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}, details...)
+	return user.User{}, false
 }
 
 func (a *application) account(ctx context.Context, d Account) error {
@@ -148,7 +238,10 @@ func (a *application) account(ctx context.Context, d Account) error {
 	if !known {
 		action, is = audit.AccountCreated, account.Account{ID: d.ID, CreatedAt: a.now}
 	}
-	owner := a.people[d.Owner]
+	if err := a.meet(ctx, d); err != nil {
+		return err
+	}
+	owner := a.in(d.ID, d.Owner)
 	details := []audit.Detail{set("name", &is.Name, d.Name), setStatus(&is.Status, d.Status), a.setFeatures(&is, d.Features)}
 	if is.OwnerID != owner.ID {
 		if known {
@@ -166,7 +259,7 @@ func (a *application) account(ctx context.Context, d Account) error {
 			return err
 		}
 	}
-	return each(append([]string{d.Owner}, d.Users...), func(email string) error { return a.addMember(ctx, d.ID, a.people[email]) })
+	return each(append([]string{d.Owner}, d.Users...), func(email string) error { return a.addMember(ctx, d.ID, a.in(d.ID, email)) })
 }
 
 // setFeatures enrols the account in what is declared, which is all of it.
@@ -188,14 +281,15 @@ func (a *application) setFeatures(is *account.Account, declared []scope.Feature)
 
 // addMember puts a person into an account.
 func (a *application) addMember(ctx context.Context, accountID uuid.UUID, u user.User) error {
-	is, err := a.repo.IsMember(ctx, accountID, u.ID)
+	_, err := a.repo.Member(ctx, accountID, user.Fold(u.Email))
+	is, err := found(err)
 	if err != nil || is {
 		return err
 	}
-	if err := a.repo.AddMember(ctx, accountID, u.ID, a.now); err != nil {
+	if err := a.repo.AddMember(ctx, accountID, u, a.now); err != nil {
 		return err
 	}
-	return a.record(ctx, accountID, audit.UserAdded, audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email})
+	return a.record(ctx, accountID, audit.UserAdded, target(u))
 }
 
 func (a *application) apps(ctx context.Context, d Account) error {

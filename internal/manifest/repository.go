@@ -25,10 +25,11 @@ type Repository interface {
 	StoreByHash(ctx context.Context, hash string) (account.Store, error)
 	// AppByID finds an app on the whole platform.
 	AppByID(ctx context.Context, id int64) (account.App, error)
-	// UserByEmail finds a person by the folded address.
+	// UserByEmail finds the person of the folded address, of no account in
+	// particular.
 	UserByEmail(ctx context.Context, folded string) (user.User, error)
-	// IsMember reports whether the person is in the account.
-	IsMember(ctx context.Context, accountID, userID uuid.UUID) (bool, error)
+	// Member finds a user of an account by the folded address.
+	Member(ctx context.Context, accountID uuid.UUID, folded string) (user.User, error)
 	// StoreMember finds a person's place in a store.
 	StoreMember(ctx context.Context, accountID, storeID, userID uuid.UUID) (user.StoreMember, error)
 	// InstalledApps returns the ids of the apps installed in a store.
@@ -41,11 +42,15 @@ type Repository interface {
 	SaveAccount(ctx context.Context, a account.Account) error
 	SaveStore(ctx context.Context, s account.Store) error
 	SaveApp(ctx context.Context, a account.App) error
+	// SaveUser keeps the person of an address.
 	SaveUser(ctx context.Context, u user.User) error
-	AddMember(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error
+	// AddMember puts a person into an account, who needs not accept it.
+	AddMember(ctx context.Context, accountID uuid.UUID, u user.User, at time.Time) error
+	// SaveMember replaces the names that an account records of a user of it, and
+	// accepts a membership that is pending.
+	SaveMember(ctx context.Context, accountID uuid.UUID, u user.User, at time.Time) error
 	SaveStoreMember(ctx context.Context, accountID uuid.UUID, m user.StoreMember) error
-	// Touch says of a person that something changed which the account sees;
-	// where accountID is zero, which each of their accounts sees.
+	// Touch says of a person that something changed which the account sees.
 	Touch(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error
 	// InstallApps adds apps to a store; those installed already stay.
 	InstallApps(ctx context.Context, accountID, storeID uuid.UUID, appIDs []int64) error

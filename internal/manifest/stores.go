@@ -80,15 +80,15 @@ func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit
 	owner := is.OwnerID
 	switch {
 	case s.Owner != "":
-		owner = a.people[s.Owner].ID
+		owner = a.in(d.ID, s.Owner).ID
 	case owner == uuid.Nil, moved && owner == former:
-		owner = a.people[d.Owner].ID
+		owner = a.in(d.ID, d.Owner).ID
 	}
 	if owner == is.OwnerID {
 		return audit.Detail{}
 	}
 	is.OwnerID = owner
-	return audit.Detail{Name: "owner", Value: a.people[cmp.Or(s.Owner, d.Owner)].Email}
+	return audit.Detail{Name: "owner", Value: a.in(d.ID, cmp.Or(s.Owner, d.Owner)).Email}
 }
 
 func storeTarget(s account.Store) audit.Target {
@@ -146,7 +146,7 @@ func numbers(name string, ids []int64) audit.Detail {
 func (a *application) storeUsers(ctx context.Context, s account.Store, declared []Member) error {
 	listed := false
 	for _, m := range declared {
-		u := a.people[m.Email]
+		u := a.in(s.AccountID, m.Email)
 		if u.ID == s.OwnerID {
 			listed = true
 			if m.Status == user.Inactive || m.Permissions != nil {
@@ -159,7 +159,7 @@ func (a *application) storeUsers(ctx context.Context, s account.Store, declared 
 			return err
 		}
 	}
-	owner, mentioned := a.byID[s.OwnerID]
+	owner, mentioned := a.byID(s.AccountID, s.OwnerID)
 	if listed || !mentioned {
 		return nil
 	}
@@ -191,8 +191,7 @@ func (a *application) storeUser(ctx context.Context, s account.Store, u user.Use
 		if err := a.repo.Touch(ctx, s.AccountID, u.ID, a.now); err != nil {
 			return err
 		}
-		target := audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}
-		if err := a.record(ctx, s.AccountID, action, target, append(details, storeHash(s))...); err != nil {
+		if err := a.record(ctx, s.AccountID, action, target(u), append(details, storeHash(s))...); err != nil {
 			return err
 		}
 	}
@@ -244,6 +243,5 @@ func (a *application) grant(ctx context.Context, s account.Store, m user.StoreMe
 	if err := a.repo.Touch(ctx, s.AccountID, m.User.ID, a.now); err != nil {
 		return err
 	}
-	target := audit.Target{Kind: audit.TargetUser, Key: m.User.ID.String(), Name: m.User.Email}
-	return a.record(ctx, s.AccountID, audit.UserUpdated, target, numbers("apps", added), storeHash(s))
+	return a.record(ctx, s.AccountID, audit.UserUpdated, target(m.User), numbers("apps", added), storeHash(s))
 }

@@ -227,10 +227,6 @@ func report(outcomes []user.Outcome, known map[uuid.UUID][]token.Token, dryRun b
 	return r
 }
 
-// attempts bounds how often a provisioning is planned anew because another
-// account took an address meanwhile: each time that is somebody else's.
-const attempts = 5
-
 // Provision brings people of the principal's account to what the request says,
 // each as a whole or not at all, and reports on each. It returns
 // fault.Forbidden for a principal that may not; fault.Invalid for too many
@@ -239,15 +235,6 @@ func (s *Service) Provision(ctx context.Context, by *auth.Principal, req user.Pr
 	if err := user.CheckProvisioning(by, req); err != nil {
 		return Report{}, err
 	}
-	for n := 1; ; n++ {
-		r, err := s.provision(ctx, by, req)
-		if fault.KindOf(err) != fault.Conflict || n == attempts {
-			return r, err
-		}
-	}
-}
-
-func (s *Service) provision(ctx context.Context, by *auth.Principal, req user.ProvisionRequest) (Report, error) {
 	var r Report
 	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
 		now := s.moment()

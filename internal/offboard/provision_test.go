@@ -24,7 +24,7 @@ func TestProvision(t *testing.T) {
 			{Email: "new@ACME.example", LastName: new("New")},
 		}, DryRun: true}
 		want := fmt.Sprintf(`CREATED New@acme.example firstName:->Ann lastName:->New locale:->en externalId:->7 stores:->%[1]s stores.%[1]s.permissions:->SALES_STAFF
-ADDED %[3]s stores:->%[2]s
+CREATED %[3]s locale:->en stores:->%[2]s
 UPDATED %[4]s lastName:%[6]s>Other stores.%[1]s.permissions:Add_Brands Add_Orders>Add_Pages
 UNCHANGED %[5]s
 FAILED typo@ users.4.email INVALID
@@ -52,7 +52,7 @@ UNCHANGED new@ACME.example`, first.Hash, second.Hash, elsewhere.Email, w.Users[2
 	})
 }
 
-// Somebody who comes back is added under the name that is given, and the same request again changes nothing.
+// Somebody who comes back comes as somebody new, and the same request again changes nothing.
 func TestProvisionAReturner(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		gone := w.Users[2]
@@ -61,8 +61,8 @@ func TestProvisionAReturner(t *testing.T) {
 		}
 		req := user.ProvisionRequest{Users: []user.ProvisionItem{{Email: gone.Email, FirstName: new("Back"), LastName: new("Again")}}}
 		back := w.provision(t, w.robot, req)
-		wantText(t, "back", told(back), "ADDED "+gone.Email)
-		if p := back.Items[0].Person; p.ID != gone.ID || p.FirstName != "Back" {
+		wantText(t, "back", told(back), "CREATED "+gone.Email+" firstName:->Back lastName:->Again locale:->en")
+		if p := back.Items[0].Person; p.ID == gone.ID || p.FirstName != "Back" {
 			t.Errorf("came back as %+v", p)
 		}
 		wantText(t, "again", told(w.provision(t, w.robot, req)), "UNCHANGED "+gone.Email)

@@ -212,7 +212,7 @@ func (v *visit) provedAgainBy() (signin.Proof, error) {
 		if err != nil {
 			return signin.Proof{}, err
 		}
-		if proof.User.ID != v.by.ID {
+		if proof.User.ID != v.by.Person() {
 			return signin.Proof{}, signin.Refuse(signin.WhyOther, nil)
 		}
 		return proof.Proof, nil

@@ -54,15 +54,39 @@ func (v *visit) home() error { return v.redirect(v.nav()[0].Links[0].Address) }
 
 // accountList shows the accounts that the visitor can go to.
 func (v *visit) accountList() error {
-	all, err := v.SignIn.Accounts(v.r.Context(), v.by.ID)
+	all, err := v.SignIn.Accounts(v.r.Context(), v.by.Person())
+	if err != nil {
+		return err
+	}
+	invitations, err := v.SignIn.Invitations(v.r.Context(), v.by.Person())
 	if err != nil {
 		return err
 	}
 	return v.page(http.StatusOK, "accounts", struct {
-		Accounts []account.Account
-		Current  uuid.UUID
-		Next     string
-	}{all, v.by.AccountID, v.next()})
+		Accounts, Invitations []account.Account
+		Current               uuid.UUID
+		Next                  string
+	}{all, invitations, v.by.AccountID, v.next()})
+}
+
+// answerInvitation accepts or declines the membership of an account.
+func (v *visit) answerInvitation() error {
+	id, err := uuid.Parse(v.r.PostFormValue("account"))
+	if err != nil {
+		return fault.Errorf(fault.NotFound, "There is no such account.")
+	}
+	answer, notice := v.SignIn.Accept, "accepted"
+	switch v.r.PostFormValue("answer") {
+	case "accept":
+	case "decline":
+		answer, notice = v.SignIn.Decline, "declined"
+	default:
+		return fault.Errorf(fault.Invalid, "Accept or decline the invitation.")
+	}
+	if _, err := answer(v.r.Context(), v.by, id); err != nil {
+		return err
+	}
+	return v.done("/accounts", notice, 1)
 }
 
 // switchAccount goes to another account.
@@ -92,7 +116,7 @@ func (v *visit) switchAccount() error {
 // elsewhere answers for a page of another account than the one that the visitor
 // is signed in to: they may go there, if it is theirs. A form is not sent on.
 func (v *visit) elsewhere() error {
-	all, err := v.SignIn.Accounts(v.r.Context(), v.by.ID)
+	all, err := v.SignIn.Accounts(v.r.Context(), v.by.Person())
 	if err != nil {
 		return err
 	}

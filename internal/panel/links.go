@@ -30,6 +30,8 @@ type linkPage struct {
 	Account string
 	Reset   bool
 	Doors   doors
+	// AcceptsOnly says that the person can sign in, and has only to accept.
+	AcceptsOnly bool
 }
 
 // hideAddress keeps the address of the page, which holds a secret, from all
@@ -49,7 +51,9 @@ func (v *visit) linkForm() error {
 }
 
 func (v *visit) linkPage(status int, f *form, l signin.OpenLink) error {
-	return v.page(status, "link", linkPage{Form: f, Email: l.Person.Email, Account: l.AccountName, Reset: l.Purpose == signin.Reset, Doors: v.doors()})
+	return v.page(status, "link", linkPage{
+		Form: f, Email: l.Person.Email, Account: l.AccountName, Reset: l.Purpose == signin.Reset, Doors: v.doors(), AcceptsOnly: l.AcceptsOnly,
+	})
 }
 
 // redeemLink sets the password, unless they are turned off, and signs the person
@@ -65,6 +69,10 @@ func (v *visit) redeemLink() error {
 	if err != nil {
 		return v.deadLink(err)
 	}
+	if l.AcceptsOnly {
+		return v.acceptLink(presented)
+	}
+	v.into = l.AccountID
 	proof, err := v.SignIn.Redeem(v.r.Context(), presented, chosen(f), v.visitor())
 	if fault.KindOf(err) == fault.NotFound {
 		return v.deadLink(err)
@@ -76,6 +84,15 @@ func (v *visit) redeemLink() error {
 		return v.linkPage(http.StatusUnprocessableEntity, f, l)
 	}
 	return v.proved(proof)
+}
+
+// acceptLink accepts a membership for somebody who can sign in, and asks them to.
+func (v *visit) acceptLink(presented string) error {
+	a, err := v.SignIn.AcceptLink(v.r.Context(), presented, v.visitor())
+	if err != nil {
+		return v.deadLink(err)
+	}
+	return v.done("/accounts/"+a.ID.String()+"/", "accepted", 1)
 }
 
 // chosen is the password that a form chooses: as typed, with all space.

@@ -25,8 +25,6 @@ type personPage struct {
 	// Details is the form of what is known of them; nil for whoever may not
 	// change it.
 	Details *form
-	// NamesFixed says that their names are theirs alone to change.
-	NamesFixed bool
 	// Add is the form to add them to a store, of Stores; nil where there is
 	// none.
 	Add    *form
@@ -60,7 +58,7 @@ func (v *visit) person() error {
 // showPerson shows a person with the forms as they are.
 func (v *visit) showPerson(status int, p user.Profile, details, add *form) error {
 	shown := personPage{
-		Profile: p, Name: fullName(p.User), In: v.in("/users"), Address: v.personAddress(p), You: p.ID == v.by.ID, NamesFixed: p.Elsewhere,
+		Profile: p, Name: fullName(p.User), In: v.in("/users"), Address: v.personAddress(p), You: p.ID == v.by.ID,
 		AllStores: user.MayListAll(v.by) == nil, OwnerOf: v.ownedBy(p), Roles: givenRoles(),
 	}
 	if user.MayChangeAnybody(v.by) == nil {
@@ -131,11 +129,7 @@ func (v *visit) changePerson() error {
 		return err
 	}
 	external := f.Value("externalId")
-	u := user.Update{UserID: p.ID, ExternalID: &external}
-	if !p.Elsewhere {
-		first, last, locale := f.Value("firstName"), f.Value("lastName"), f.Value("locale")
-		u.FirstName, u.LastName, u.Locale = &first, &last, &locale
-	}
+	u := user.Update{UserID: p.ID, ExternalID: &external, FirstName: changed(f, "firstName", p.FirstName), LastName: changed(f, "lastName", p.LastName), Locale: changed(f, "locale", p.Locale)}
 	if _, err := v.Users.Update(v.r.Context(), v.by, u); err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
@@ -143,6 +137,15 @@ func (v *visit) changePerson() error {
 		return v.showPerson(http.StatusUnprocessableEntity, p, f, newForm("stores", "role"))
 	}
 	return v.done(v.personAddress(p), "person_saved", 1)
+}
+
+// changed is what stands in a field; nil for what is as it was.
+func changed(f *form, field, was string) *string {
+	text := f.Value(field)
+	if text == was {
+		return nil
+	}
+	return &text
 }
 
 func (v *visit) personAddress(p user.Profile) string { return v.in("/users/" + p.ID.String()) }

@@ -54,7 +54,7 @@ func (v *visit) profile() error {
 func (v *visit) profilePage(status int, names, password *form) error {
 	shown := profilePage{Email: v.by.Name, Names: names, Password: password, Doors: v.doors()}
 	if names == nil {
-		people, err := v.Users.ByID(v.r.Context(), []uuid.UUID{v.by.ID})
+		people, err := v.Users.ByID(v.r.Context(), v.by, []uuid.UUID{v.by.ID})
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (v *visit) sessionsShown() ([]sessionShown, error) {
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := v.SignIn.Accounts(v.r.Context(), v.by.ID)
+	accounts, err := v.SignIn.Accounts(v.r.Context(), v.by.Person())
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ func routes() []route {
 
 		{method: http.MethodGet, pattern: "/accounts", audience: someone, serve: (*visit).accountList},
 		{method: http.MethodPost, pattern: "/accounts", audience: someone, serve: (*visit).switchAccount},
+		{method: http.MethodPost, pattern: "/accounts/invitations", audience: someone, serve: (*visit).answerInvitation},
 		{method: http.MethodGet, pattern: in + "/{$}", audience: insider, serve: (*visit).home},
 		{method: http.MethodGet, pattern: in + "/stores", audience: insider, serve: (*visit).storeList},
 	}

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -66,7 +67,7 @@ func (v *visit) proved(p signin.Proof) error {
 		return err
 	}
 	before := v.by
-	session, value, err := v.SignIn.Begin(v.r.Context(), p, v.account.ID, v.visitor())
+	session, value, err := v.SignIn.Begin(v.r.Context(), p, cmp.Or(v.into, v.account.ID), v.visitor())
 	if err != nil {
 		return err
 	}
@@ -100,11 +101,15 @@ func (v *visit) arrive() error {
 	if next != "/" {
 		return v.redirect(next)
 	}
-	all, err := v.SignIn.Accounts(v.r.Context(), v.by.ID)
+	all, err := v.SignIn.Accounts(v.r.Context(), v.by.Person())
 	if err != nil {
 		return err
 	}
-	if len(all) > 1 {
+	invitations, err := v.SignIn.Invitations(v.r.Context(), v.by.Person())
+	if err != nil {
+		return err
+	}
+	if len(all)+len(invitations) > 1 {
 		return v.redirect("/accounts")
 	}
 	return v.redirect(v.in("/"))

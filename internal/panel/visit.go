@@ -66,6 +66,8 @@ type visit struct {
 	zone *time.Location
 	// after is where to go after signing in, as a flow kept it.
 	after string
+	// into is the account to sign in to; zero for any.
+	into uuid.UUID
 }
 
 func (p *Panel) visit(w http.ResponseWriter, r *http.Request, who Visit) *visit {
@@ -87,7 +89,7 @@ func (v *visit) meet(who Visit) {
 
 // settle reads what every page for people who are signed in shows.
 func (v *visit) settle() error {
-	all, err := v.SignIn.Accounts(v.r.Context(), v.by.ID)
+	all, err := v.SignIn.Accounts(v.r.Context(), v.by.Person())
 	if err != nil {
 		return err
 	}
@@ -336,7 +338,7 @@ func (v *visit) helpers() []helper {
 			continue
 		}
 		asked = append(asked, id)
-		people, err := v.Users.ByID(v.r.Context(), []uuid.UUID{id})
+		people, err := v.Users.ByID(v.r.Context(), v.by, []uuid.UUID{id})
 		if err != nil {
 			return found // the page is about another error, and shows it without
 		}
@@ -370,7 +372,7 @@ func (v *visit) waiting(err error) error {
 
 // knowBrowser lets the browser be known as one that the visitor signed in with.
 func (v *visit) knowBrowser() error {
-	device, err := v.SignIn.Device(v.r.Context(), v.by.ID)
+	device, err := v.SignIn.Device(v.r.Context(), v.by.Person())
 	if err != nil {
 		return err
 	}

@@ -65,10 +65,11 @@ func refusal(text string, names []string) string {
 // The cost of a hash: what OWASP's Password Storage Cheat Sheet asks for at
 // least, of argon2id (RFC 9106).
 const (
-	memory   = 19 * 1024 // KiB
-	passes   = 2
-	lanes    = 1
-	saltSize = 16
+	memory = 19 * 1024 // KiB
+	passes = 2
+	lanes  = 1
+	// SaltSize is the size of a salt in bytes.
+	SaltSize = 16
 	sumSize  = 32
 )
 
@@ -90,10 +91,17 @@ func NewHasher(random io.Reader) *Hasher { return &Hasher{random: random, gate: 
 // fault.RateLimited when too many wait already, and the error of ctx when that
 // ends first.
 func (h *Hasher) Hash(ctx context.Context, p secret.Password) (string, error) {
-	made := phc{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, saltSize)}
-	if _, err := io.ReadFull(h.random, made.salt); err != nil {
+	var salt [SaltSize]byte
+	if _, err := io.ReadFull(h.random, salt[:]); err != nil {
 		return "", fmt.Errorf("draw a salt: %w", err)
 	}
+	return h.HashSalted(ctx, p, salt)
+}
+
+// HashSalted is Hash with a salt that is not drawn: for passwords that are
+// compared together (Match).
+func (h *Hasher) HashSalted(ctx context.Context, p secret.Password, salt [SaltSize]byte) (string, error) {
+	made := phc{memory: memory, passes: passes, lanes: lanes, salt: salt[:]}
 	var err error
 	made.sum, err = h.derive(ctx, p, made, sumSize)
 	if err != nil {
@@ -113,6 +121,36 @@ func (h *Hasher) Verify(ctx context.Context, p secret.Password, hash string) (bo
 	}
 	sum, err := h.derive(ctx, p, kept, uint32(len(kept.sum)))
 	return err == nil && subtle.ConstantTimeCompare(sum, kept.sum) == 1, err
+}
+
+// Nobodys is a hash with the salt that is no password's: to compare with where
+// there is no other.
+func Nobodys(salt [SaltSize]byte) string {
+	return phc{memory: memory, passes: passes, lanes: lanes, salt: salt[:], sum: make([]byte, sumSize)}.String()
+}
+
+// Match returns the index of a hash that is the password's, or -1. It computes
+// once for all hashes of one salt and cost, so its time tells how many different
+// ones there are and not how many hashes. It returns errors as Verify does.
+func (h *Hasher) Match(ctx context.Context, p secret.Password, hashes ...string) (int, error) {
+	found := -1
+	sums := map[string][]byte{}
+	for i, hash := range hashes {
+		kept, err := parse(hash)
+		if err != nil {
+			return -1, err
+		}
+		same := fmt.Sprint(kept.memory, kept.passes, kept.lanes, kept.salt, len(kept.sum))
+		if sums[same] == nil {
+			if sums[same], err = h.derive(ctx, p, kept, uint32(len(kept.sum))); err != nil { //nolint:gosec // at most maxBytes
+				return -1, err
+			}
+		}
+		if subtle.ConstantTimeCompare(sums[same], kept.sum) == 1 && found < 0 {
+			found = i
+		}
+	}
+	return found, nil
 }
 
 // derive hashes the password under the parameters. The same characters can be

@@ -37,6 +37,7 @@ func TestEveryChangeOfPeopleIsAudited(t *testing.T) {
 			}
 			return in
 		}
+		h.session(ann)                                                                                            // accepts, so that she can own something
 		auditor := n.issue(owner, acme, vars{"name": "Auditor", "scopes": []string{"account_audit_read"}}).access // the owner changes
 		told := len(n.events(auditor, acme))
 		for _, d := range []deed{

@@ -258,7 +258,7 @@ func (s *Service) AskTOTP(ctx context.Context, by *auth.Principal) (secret.Secre
 	if err != nil {
 		return secret.Secret{}, err
 	}
-	has, err := s.NeedsCode(ctx, by.ID, ByPassword)
+	has, err := s.NeedsCode(ctx, by.Person(), ByPassword)
 	if err != nil {
 		return secret.Secret{}, err
 	}
@@ -269,7 +269,7 @@ func (s *Service) AskTOTP(ctx context.Context, by *auth.Principal) (secret.Secre
 	if _, err := io.ReadFull(s.Random, raw); err != nil {
 		return secret.Secret{}, fmt.Errorf("read random bytes for an app: %w", err)
 	}
-	return s.beginFlow(ctx, by.Actor(), forTOTP, enrolment{by.ID, base32.StdEncoding.EncodeToString(raw), g.Password})
+	return s.beginFlow(ctx, by.Actor(), forTOTP, enrolment{by.Person(), base32.StdEncoding.EncodeToString(raw), g.Password})
 }
 
 // AskedTOTP returns what the app has to be told in the flow. It returns Refused
@@ -279,7 +279,7 @@ func (s *Service) AskedTOTP(ctx context.Context, by *auth.Principal, flow string
 	if err := s.lookFlow(ctx, forTOTP, flow, &e); err != nil {
 		return Enrolment{}, err
 	}
-	if e.UserID != by.ID {
+	if e.UserID != by.Person() {
 		return Enrolment{}, refused(WhyOver, nil)
 	}
 	address := fmt.Sprintf("otpauth://totp/%[1]s:%[2]s?secret=%[3]s&issuer=%[1]s&algorithm=SHA1&digits=%[4]d&period=%[5]d",
@@ -307,11 +307,11 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 	if err := s.lookFlow(ctx, forTOTP, flow, &e); err != nil {
 		return nil, err
 	}
-	if e.UserID != by.ID {
+	if e.UserID != by.Person() {
 		return nil, refused(WhyOver, nil)
 	}
 	var used int64
-	t := s.attempts.newTry(sortCode, by.Origin.IP, by.ID.String(), "", s.Now())
+	t := s.attempts.newTry(sortCode, by.Origin.IP, by.Person().String(), "", s.Now())
 	if err := s.attempts.admit(t, s.Now, func() (err error) {
 		used, err = s.firstCode(e.Secret, typed)
 		return err
@@ -321,11 +321,11 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 	if err := s.takeFlow(ctx, forTOTP, flow, &e); err != nil {
 		return nil, err
 	}
-	sealed, err := s.Keys.Seal(s.Random, []byte(e.Secret), sealedTOTP(by.ID))
+	sealed, err := s.Keys.Seal(s.Random, []byte(e.Secret), sealedTOTP(by.Person()))
 	if err != nil {
 		return nil, err
 	}
-	codes, digests, err := s.newCodes(by.ID)
+	codes, digests, err := s.newCodes(by.Person())
 	if err != nil {
 		return nil, err
 	}
@@ -333,8 +333,8 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 	if err != nil {
 		return nil, err
 	}
-	g := Grounds{UserID: by.ID, Password: e.Password, Session: by.SessionID}
-	return codes, s.Repository.KeepTOTP(ctx, by.Actor(), TOTP{UserID: by.ID, Secret: sealed, LastStep: used, CreatedAt: s.moment()}, g, digests, events)
+	g := Grounds{UserID: by.Person(), Password: e.Password, Session: by.SessionID}
+	return codes, s.Repository.KeepTOTP(ctx, by.Actor(), TOTP{UserID: by.Person(), Secret: sealed, LastStep: used, CreatedAt: s.moment()}, g, digests, events)
 }
 
 // firstCode returns the step of the code that an app shows which is being added,
@@ -368,7 +368,7 @@ func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal) ([]secret.
 	if err != nil {
 		return nil, err
 	}
-	codes, digests, err := s.newCodes(by.ID)
+	codes, digests, err := s.newCodes(by.Person())
 	if err != nil {
 		return nil, err
 	}

@@ -152,15 +152,18 @@ func (w *world) delivers() {
 // newcomer is a user of the account with a password, and with an app if asked.
 func (w *world) newcomer(app bool) (user.User, string) {
 	w.Helper()
-	made, err := w.users.CreateWithPassword(w.Context(), operator(w.home),
-		user.Details{Email: uuid.NewString() + "@acme.example", FirstName: "N", LastName: "N", Locale: "en"}, twice(phrase))
+	email := uuid.NewString() + "@acme.example"
+	_, err := w.users.Create(w.Context(), operator(w.home), user.Details{Email: email, FirstName: "N", LastName: "N", Locale: "en"})
 	w.must(err)
+	w.must(w.signIn.GivePassword(w.Context(), operator(w.home), email, secret.NewPassword(phrase)))
+	p, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+	w.must(err)
+	by := w.begins(p.User, w.home.Account.ID) // accepts
 	if !app {
-		return made.User, ""
+		return p.User, ""
 	}
-	by := w.begins(made.User, w.home.Account.ID)
 	text, _ := w.enrols(by)
-	return made.User, text
+	return p.User, text
 }
 
 // Whatever the way and wherever it was begun, it ends in a session exactly where

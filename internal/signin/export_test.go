@@ -15,9 +15,9 @@ type counting struct {
 	n atomic.Int64
 }
 
-func (c *counting) Verify(ctx context.Context, p secret.Password, hash string) (bool, error) {
+func (c *counting) Match(ctx context.Context, p secret.Password, hashes ...string) (int, error) {
 	c.n.Add(1)
-	return c.hasher.Verify(ctx, p, hash)
+	return c.hasher.Match(ctx, p, hashes...)
 }
 
 // CountHashes returns what tells how many passwords were compared since.

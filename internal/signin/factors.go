@@ -69,23 +69,23 @@ func (s *Service) Security(ctx context.Context, by *auth.Principal) (Security, e
 		return Security{}, auth.Denied()
 	}
 	var all Security
-	person, err := s.Repository.PersonByID(ctx, by.ID)
+	person, err := s.Repository.PersonByID(ctx, by.Person())
 	if err != nil {
 		return all, err
 	}
 	all.Password = person.PasswordHash != ""
-	kept, err := s.Repository.TOTP(ctx, by.ID)
+	kept, err := s.Repository.TOTP(ctx, by.Person())
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return all, err
 	}
 	all.TOTPSince = kept.CreatedAt
-	if all.RecoveryCodes, err = s.Repository.CountCodes(ctx, by.ID); err != nil {
+	if all.RecoveryCodes, err = s.Repository.CountCodes(ctx, by.Person()); err != nil {
 		return all, err
 	}
-	if all.Passkeys, err = s.Repository.Passkeys(ctx, by.ID); err != nil {
+	if all.Passkeys, err = s.Repository.Passkeys(ctx, by.Person()); err != nil {
 		return all, err
 	}
-	if all.Identities, err = s.Repository.Identities(ctx, by.ID); err != nil {
+	if all.Identities, err = s.Repository.Identities(ctx, by.Person()); err != nil {
 		return all, err
 	}
 	for _, each := range all.Identities {
@@ -119,13 +119,13 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	if err != nil {
 		return err
 	}
-	accounts, err := s.Repository.Accounts(ctx, by.ID)
+	accounts, err := s.Repository.Accounts(ctx, by.Person())
 	if err != nil {
 		return err
 	}
 	now := s.moment()
 	return s.Repository.Remove(ctx, by.Actor(), g, id, s.mayLose, func(gone Removed) []audit.Event {
-		return removalEvents(by, self(by), gone, idsOf(accounts), now)
+		return removalEvents(by, self(by), gone, accounts, now)
 	})
 }
 
@@ -179,12 +179,12 @@ func (s *Service) ResetFactors(ctx context.Context, by *auth.Principal, email st
 	}
 	now := s.moment()
 	return s.Repository.RemoveAll(ctx, by.Actor(), person.ID, func(gone Removed) []audit.Event {
-		return removalEvents(by, person.User, gone, idsOf(accounts), now)
+		return removalEvents(by, person.User, gone, accounts, now)
 	})
 }
 
 // removalEvents tell of what was removed, in every account.
-func removalEvents(by *auth.Principal, who user.User, gone Removed, accounts []uuid.UUID, at time.Time) []audit.Event {
+func removalEvents(by *auth.Principal, who user.User, gone Removed, accounts []Membership, at time.Time) []audit.Event {
 	var all []audit.Event
 	if gone.TOTP {
 		all = append(all, eventsIn(accounts, by, who, at, audit.TOTPDisabled)...)
@@ -198,37 +198,44 @@ func removalEvents(by *auth.Principal, who user.User, gone Removed, accounts []u
 	return all
 }
 
-func idsOf(accounts []Membership) []uuid.UUID {
-	ids := make([]uuid.UUID, len(accounts))
-	for i, a := range accounts {
-		ids[i] = a.ID
-	}
-	return ids
-}
-
 // ownEvents are those of something that a person did for themself.
 func (s *Service) ownEvents(ctx context.Context, by *auth.Principal, action audit.Action, details ...audit.Detail) ([]audit.Event, error) {
 	return s.events(ctx, by, self(by), action, details...)
 }
 
-// events tell of a change to a person in every account that they are in: it is
-// about all of them.
+// events tell of a change to a person in every account whose membership they
+// accepted: it is about all of them.
 func (s *Service) events(ctx context.Context, by *auth.Principal, who user.User, action audit.Action, details ...audit.Detail) ([]audit.Event, error) {
 	accounts, err := s.Repository.Accounts(ctx, who.ID)
 	if err != nil {
 		return nil, err
 	}
-	return eventsIn(idsOf(accounts), by, who, s.moment(), action, details...), nil
+	return eventsIn(accounts, by, who, s.moment(), action, details...), nil
 }
 
-func eventsIn(accounts []uuid.UUID, by *auth.Principal, who user.User, at time.Time, action audit.Action, details ...audit.Detail) []audit.Event {
-	events := make([]audit.Event, len(accounts))
-	for i, id := range accounts {
-		events[i] = user.Event(by, action, who.Target(), at, details...)
-		events[i].AccountID = id
+// eventsIn are an event for each account, which knows the person by its own id.
+// Pending memberships are told nothing of what people do elsewhere.
+func eventsIn(accounts []Membership, by *auth.Principal, who user.User, at time.Time, action audit.Action, details ...audit.Detail) []audit.Event {
+	var events []audit.Event
+	for _, a := range accounts {
+		if !a.Pending {
+			events = append(events, a.event(by, who, at, action, details...))
+		}
 	}
 	return events
 }
 
+// event is an event in the account about the person.
+func (m Membership) event(by *auth.Principal, who user.User, at time.Time, action audit.Action, details ...audit.Detail) audit.Event {
+	if by.Kind == auth.Session && by.Person() == who.ID {
+		own := *by
+		own.ID, by = m.UserID, &own
+	}
+	who.ID = m.UserID
+	e := user.Event(by, action, who.Target(), at, details...)
+	e.AccountID = m.ID
+	return e
+}
+
 // self is the person of a session.
-func self(by *auth.Principal) user.User { return user.User{ID: by.ID, Email: by.Name} }
+func self(by *auth.Principal) user.User { return user.User{ID: by.Person(), Email: by.Name} }

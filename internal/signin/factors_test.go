@@ -118,16 +118,19 @@ func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		const email = "nora@acme.example"
 		w.must(w.redeems(w.invites(owner(w.home), email)))
-		person, err := w.db.SignIn().Person(w.Context(), email)
+		who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
 		w.must(err)
-		by := owner(w.home)
-		by.ID, by.Name, by.AccountOwner = person.ID, person.Email, false
-		a := w.registers(by, "Not mine")
+		a := w.registers(w.begins(who.User, w.home.Account.ID), "Not mine")
 		_, err = w.proves(a)
 		w.must(err)
-		w.gives(person.User)
+		w.must(w.signIn.GivePassword(w.Context(), operator(w.home), email, secret.NewPassword("my own phrase")))
+		person, err := w.signIn.Password(w.Context(), email, secret.NewPassword("my own phrase"), here)
+		w.must(err)
+		by := w.begins(person.User, w.home.Account.ID)
 		_, err = w.proves(a)
 		w.why(err, signin.WhyPasskey)
+		_, err = w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+		w.wants(err, fault.Unauthenticated, "")
 		if n := w.told(w.home, audit.PasskeyRemoved); n != 1 {
 			w.Errorf("the log tells of %d passkeys", n)
 		}

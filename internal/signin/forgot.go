@@ -48,7 +48,7 @@ func (s *Service) Run(ctx context.Context, tell func(error)) {
 // mailReset mails a person a link, if there is such a person, who is in an
 // account: what somebody else typed is mailed to nobody.
 func (s *Service) mailReset(ctx context.Context, email string) error {
-	person, err := s.Repository.Person(ctx, user.Fold(email))
+	person, err := s.Repository.EnsurePerson(ctx, user.Fold(email), s.moment())
 	if fault.KindOf(err) == fault.NotFound {
 		return nil
 	}

@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,8 +27,8 @@ type Mail interface {
 
 // Invitee asks for somebody to be invited into the principal's account.
 type Invitee struct {
-	// Details are those of a person who is not known yet; of one who is, only
-	// the address counts. No locale is English.
+	// Details are what the account records of a person who comes into it by this;
+	// names may be empty. No locale is English.
 	user.Details
 
 	// Store is the store of the account to take the person into as well; zero
@@ -71,91 +70,89 @@ type Invited struct {
 	ExpiresAt time.Time
 }
 
-// Invite takes a person into the principal's account, who is created if nobody
-// has the address, and gives them a link by which to choose a password, which
-// ends the one before. To invite again is to give another link.
+// Invite takes a person into the principal's account and gives them a link by
+// which they accept the membership. To invite again is to give another link.
 //
-// A link is mailed where mail is set up. Otherwise it is shown to whoever
-// invites, who could use it themselves: so it is shown to the account's owner
-// alone, of a person who has no password and is in no other account; the
-// operator is shown any. Where passwords are turned off, nobody else is given a
-// link: the mail leads to the page to sign in.
+// A link that is mailed proves the address: with it somebody who cannot sign in
+// yet chooses a password of their own. Where no mail is set up, the link is
+// shown to the account's owner, who could use it themselves: the password that it
+// sets opens that account alone, and ends when the person accepts the membership
+// with a proof of their own. The operator is shown any. Where passwords are turned
+// off, nobody else is given a link: the mail leads to the page to sign in.
 //
-// It returns fault.Forbidden for whoever may not create or add people,
-// fault.Invalid on "email", "firstName", "lastName" and "locale",
-// fault.NotFound on "storeId", and fault.Conflict on "email" when the link
-// could not be mailed: the person is in the account then.
+// Until the membership is accepted, what is answered depends on nothing outside
+// the account. It returns fault.Forbidden for a principal that may not create or
+// add people, fault.Invalid on "email", "firstName", "lastName" and "locale",
+// fault.NotFound on "storeId", and fault.Conflict on "email" when the link could
+// not be mailed: the person is in the account then.
 func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (Invited, error) {
-	if err := user.MayCreate(by); err != nil {
-		return Invited{}, err
-	}
-	if err := s.takeIn(ctx, by, in); err != nil {
-		return Invited{}, err
-	}
-	person, err := s.Repository.Person(ctx, user.Fold(in.Email))
+	invited, err := s.Users.TakeIn(ctx, by, in.Details, in.Store)
 	if err != nil {
 		return Invited{}, err
 	}
-	all, err := s.Repository.Accounts(ctx, person.ID)
+	who, err := s.invitee(ctx, by, invited.User)
 	if err != nil {
 		return Invited{}, err
 	}
-	how := s.outcome(by, in, person, all)
+	how := s.outcome(by, in, who)
 	if how == Mailed && s.NoPasswords {
-		return Invited{Person: person.User, Outcome: how}, s.mailInvitation(ctx, person.User, nameOf(all, by.AccountID), Link{}, s.PublicURL+"/signin")
+		return Invited{Person: invited.User, Outcome: how}, s.mailInvitation(ctx, invited.User, who.account.Name, Link{}, s.PublicURL+"/signin")
 	}
 	if how != Shown && how != Mailed {
-		return Invited{Person: person.User, Outcome: how}, nil
+		return Invited{Person: invited.User, Outcome: how}, nil
 	}
-	l, value, err := s.invite(ctx, by, person, how)
+	l, value, err := s.invite(ctx, by, who, how)
 	if err != nil {
 		return Invited{}, err
 	}
-	done := Invited{Person: person.User, Outcome: how, ExpiresAt: l.ExpiresAt}
+	done := Invited{Person: invited.User, Outcome: how, ExpiresAt: l.ExpiresAt}
 	if how == Shown {
 		done.Address = s.Address(value)
 		return done, nil
 	}
-	return done, s.mailInvitation(ctx, person.User, nameOf(all, by.AccountID), l, s.Address(value))
+	return done, s.mailInvitation(ctx, invited.User, who.account.Name, l, s.Address(value))
 }
 
-// takeIn makes sure that the person is in the account, and in the store if one
-// is named.
-func (s *Service) takeIn(ctx context.Context, by *auth.Principal, in Invitee) error {
-	if in.Locale == "" {
-		in.Locale = "en"
-	}
-	there, err := s.isIn(ctx, by.AccountID, in.Email)
-	if fault.KindOf(err) == fault.NotFound {
-		_, err = s.Users.Create(ctx, by, in.Details)
-		there = true
-	}
-	switch {
-	case err != nil:
-	case in.Store != (account.StoreRef{}):
-		_, _, err = s.Users.AddToStore(ctx, by, in.Store, user.Whom{Email: &in.Email})
-	case !there:
-		_, err = s.Users.AddToAccount(ctx, by, in.Email)
-	}
-	return err
+// invitee is a user of an account who is invited.
+type invitee struct {
+	user user.User
+	// record is the user as one who signs in with a password of the account's,
+	// and person who has the address.
+	record, person Person
+	account        Membership
+	// elsewhere says that the person accepted a membership of another account.
+	elsewhere bool
 }
 
-// isIn reports whether the person of an address is in an account. It returns
-// fault.NotFound when nobody has the address.
-func (s *Service) isIn(ctx context.Context, accountID uuid.UUID, email string) (bool, error) {
-	person, err := s.Repository.Person(ctx, user.Fold(email))
-	if err != nil {
-		return false, err
+// invitee reads what decides how a user of the principal's account gets in.
+func (s *Service) invitee(ctx context.Context, by *auth.Principal, u user.User) (invitee, error) {
+	who := invitee{user: u}
+	var err error
+	if who.record, err = s.Repository.PersonByID(ctx, u.ID); err != nil {
+		return who, err
 	}
-	all, err := s.Repository.Accounts(ctx, person.ID)
-	return slices.ContainsFunc(all, func(m Membership) bool { return m.ID == accountID }), err
+	if who.person, err = s.Repository.EnsurePerson(ctx, user.Fold(u.Email), s.moment()); err != nil {
+		return who, err
+	}
+	all, err := s.Repository.Accounts(ctx, who.person.ID)
+	for _, m := range all {
+		if m.ID == by.AccountID {
+			who.account = m
+			continue
+		}
+		who.elsewhere = who.elsewhere || !m.Pending
+	}
+	return who, err
 }
 
-// outcome decides how the person gets in.
-func (s *Service) outcome(by *auth.Principal, in Invitee, p Person, all []Membership) Outcome {
+// outcome decides how the person gets in. Of a person who is pending, it asks
+// for nothing but what the account did.
+func (s *Service) outcome(by *auth.Principal, in Invitee, who invitee) Outcome {
 	operator := by.Kind == auth.Operator
+	chosen := who.record.VouchedBy == by.AccountID && who.record.PasswordHash != ""
+	own := !who.user.Pending && who.person.PasswordHash != "" && who.person.VouchedBy == uuid.Nil
 	switch {
-	case p.enters(by.AccountID) && !operator && !s.NoPasswords:
+	case (chosen || own) && !operator && !s.NoPasswords:
 		return SignsIn
 	case s.Mail != nil && (!in.Show || !operator):
 		return Mailed
@@ -163,7 +160,7 @@ func (s *Service) outcome(by *auth.Principal, in Invitee, p Person, all []Member
 		return Shown
 	case s.NoPasswords:
 		return AtProvider
-	case p.PasswordHash != "" || len(all) > 1:
+	case !who.user.Pending && (who.person.PasswordHash != "" || who.elsewhere):
 		return NeedsOperator
 	case !by.OwnsAccount(by.AccountID):
 		return NeedsOwner
@@ -171,20 +168,19 @@ func (s *Service) outcome(by *auth.Principal, in Invitee, p Person, all []Member
 	return Shown
 }
 
-// invite makes the link.
-func (s *Service) invite(ctx context.Context, by *auth.Principal, p Person, how Outcome) (Link, secret.Secret, error) {
-	l := Link{Purpose: Invitation, UserID: p.ID, AccountID: by.AccountID}
-	if p.PasswordHash != "" {
+// invite makes the link: for the person if only they, or the operator, see it,
+// and for the user of the account otherwise.
+func (s *Service) invite(ctx context.Context, by *auth.Principal, who invitee, how Outcome) (Link, secret.Secret, error) {
+	l := Link{Purpose: Invitation, UserID: who.person.ID, AccountID: by.AccountID}
+	if how == Shown && by.Kind != auth.Operator {
+		l.UserID, l.ShownTo = who.user.ID, by.ID
+	}
+	if by.Kind == auth.Operator && who.person.PasswordHash != "" {
 		l.Purpose = Reset
 	}
-	switch {
-	case how == Shown && by.Kind == auth.Operator:
-		l.ByOperator = true
-	case how == Shown:
-		l.ShownTo = by.ID
-	}
+	l.ByOperator = how == Shown && by.Kind == auth.Operator
 	details := []audit.Detail{{Name: "link", Value: string(how)}, {Name: "purpose", Value: string(l.Purpose)}}
-	return s.keepLink(ctx, by.Actor(), l, []audit.Event{user.Event(by, audit.UserInvited, p.Target(), s.moment(), details...)})
+	return s.keepLink(ctx, by.Actor(), l, []audit.Event{user.Event(by, audit.UserInvited, who.user.Target(), s.moment(), details...)})
 }
 
 // mailInvitation mails a link, and ends one that could not be mailed.
@@ -198,13 +194,4 @@ func (s *Service) mailInvitation(ctx context.Context, to user.User, accountName 
 		return err
 	}
 	return failed.On("email")
-}
-
-func nameOf(all []Membership, id uuid.UUID) string {
-	for _, m := range all {
-		if m.ID == id {
-			return m.Name
-		}
-	}
-	return ""
 }

@@ -66,11 +66,17 @@ type OpenLink struct {
 
 	// Person is whom it is for; zero for none.
 	Person Person
-	// AccountName and AccountOwner are of the account that invites.
+	// AccountName and AccountOwner are of the account that invites, and
+	// Membership is the person's there.
 	AccountName  string
 	AccountOwner uuid.UUID
-	// Elsewhere says that the person is in an account that does not invite.
+	Membership   Membership
+	// Elsewhere says that the person accepted a membership of an account that
+	// does not invite.
 	Elsewhere bool
+	// AcceptsOnly says that the link sets no password, since the person can sign
+	// in without: it accepts the membership.
+	AcceptsOnly bool
 }
 
 // works reports whether the link may still be used. One that an owner was
@@ -109,7 +115,35 @@ func (s *Service) Link(ctx context.Context, presented string) (OpenLink, error) 
 	if l.Purpose == Setup || !l.works() || s.NoPasswords && !l.ByOperator {
 		return OpenLink{}, ErrNoLink()
 	}
-	return l, nil
+	if l.Purpose == Invitation && l.Person.VouchedBy == uuid.Nil {
+		if l.AcceptsOnly, err = s.signsIn(ctx, l.Person); err == nil && l.AcceptsOnly && !l.Membership.Pending {
+			return OpenLink{}, ErrNoLink() // there is nothing to accept
+		}
+	}
+	return l, err
+}
+
+// signsIn reports whether a person has a way of their own to sign in.
+func (s *Service) signsIn(ctx context.Context, p Person) (bool, error) {
+	if p.PasswordHash != "" && !s.NoPasswords {
+		return true, nil
+	}
+	passkeys, err := s.Repository.Passkeys(ctx, p.ID)
+	if err != nil {
+		return false, err
+	}
+	identities, err := s.Repository.Identities(ctx, p.ID)
+	if err != nil {
+		return false, err
+	}
+	stays := Ways{}
+	for _, each := range passkeys {
+		stays.Passkeys = append(stays.Passkeys, each.Site)
+	}
+	for _, each := range identities {
+		stays.Issuers = append(stays.Issuers, each.Issuer)
+	}
+	return s.mayLose(stays) == nil, nil
 }
 
 func (s *Service) open(ctx context.Context, presented string) (OpenLink, error) {
@@ -131,14 +165,20 @@ func (s *Service) Redeem(ctx context.Context, presented string, chosen user.Pass
 		s.Observe(Attempt{Method: ByLink, Origin: v.Origin, Err: err})
 		return Proof{}, err
 	}
+	if l.AcceptsOnly {
+		return Proof{}, ErrNoLink()
+	}
 	proof := prove(l.Person, ByLink)
 	proof.byOperator = l.ByOperator
 	by := actor(l.Person.User, l.AccountID, v)
-	change := passwordChange{Chosen: chosen, Link: l.ID, VouchedBy: l.vouchedBy()}
+	change := passwordChange{Chosen: chosen, Link: l.ID, VouchedBy: l.vouchedBy(), In: l.AccountID}
 	if s.NoPasswords {
 		proof.grounds.Password, err = s.withoutPassword(ctx, by, l.Person, change)
 	} else {
 		proof.grounds.Password, err = s.setPassword(ctx, by, l.Person.User, change)
+	}
+	if err == nil && l.ShownTo == uuid.Nil && l.Membership.Pending {
+		err = s.Repository.Accept(ctx, proving(), l.Membership.acceptance(l.Membership.principal(l.Person.User, v), l.Person.User, s.moment()))
 	}
 	s.Observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
 	return proof, err

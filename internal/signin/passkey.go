@@ -268,7 +268,7 @@ func (s *Service) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("ask for a new passkey: %w", err)
 	}
-	return s.beginCeremony(ctx, by.Actor(), forNewPasskey, ceremony{by.ID, g.Password, *session}, options.Response)
+	return s.beginCeremony(ctx, by.Actor(), forNewPasskey, ceremony{by.Person(), g.Password, *session}, options.Response)
 }
 
 // AddPasskey ends the flow with the browser's answer (RegistrationResponseJSON).
@@ -286,7 +286,7 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 	if err := s.takeFlow(ctx, forNewPasskey, flow, &c); err != nil {
 		return err
 	}
-	if c.UserID != by.ID {
+	if c.UserID != by.Person() {
 		return refused(WhyOther, nil)
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes([]byte(answer))
@@ -298,7 +298,7 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 		return refused(WhyPasskey, reasonOf(err))
 	}
 	p := Passkey{
-		ID: uuid.Must(uuid.NewV7()), UserID: by.ID, Name: name, Site: s.site, CredentialID: made.ID, PublicKey: made.PublicKey,
+		ID: uuid.Must(uuid.NewV7()), UserID: by.Person(), Name: name, Site: s.site, CredentialID: made.ID, PublicKey: made.PublicKey,
 		SignCount: made.Authenticator.SignCount, BackupEligible: made.Flags.BackupEligible, CreatedAt: s.moment(),
 	}
 	for _, each := range made.Transport {
@@ -308,7 +308,7 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 	if err != nil {
 		return err
 	}
-	err = s.Repository.AddPasskey(ctx, by.Actor(), p, Grounds{UserID: by.ID, Password: c.Password, Session: by.SessionID}, events)
+	err = s.Repository.AddPasskey(ctx, by.Actor(), p, Grounds{UserID: by.Person(), Password: c.Password, Session: by.SessionID}, events)
 	if fault.KindOf(err) == fault.Conflict && !errors.Is(err, auth.ErrStale) {
 		return fault.Errorf(fault.Conflict, "This passkey is added already.")
 	}

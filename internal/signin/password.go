@@ -38,6 +38,9 @@ type passwordChange struct {
 	Grounds               Grounds
 	// SignedIn is that of NewPassword.
 	SignedIn bool
+	// In is the account whose link it was, which is told although the membership
+	// is pending.
+	In uuid.UUID
 }
 
 // setPassword replaces a password, tells of it in all accounts of the person,
@@ -52,7 +55,7 @@ func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.Us
 	for _, a := range accounts {
 		names = append(names, a.Name)
 	}
-	hash, err := s.HashPassword(ctx, c.Chosen, names...)
+	hash, err := s.hashFor(ctx, c, u.Email, names...)
 	if err != nil {
 		return "", err
 	}
@@ -75,22 +78,42 @@ func (s *Service) keepPassword(ctx context.Context, by *auth.Principal, u user.U
 		return err
 	}
 	now := s.moment()
+	for i := range accounts {
+		accounts[i].Pending = accounts[i].Pending && accounts[i].ID != c.In
+	}
 	var own []audit.Event
 	for _, action := range tell {
-		own = append(own, eventsIn(idsOf(accounts), by, u, now, action)...)
+		own = append(own, eventsIn(accounts, by, u, now, action)...)
 	}
 	return s.Repository.SetPassword(ctx, by.Actor(), NewPassword{
 		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, Grounds: c.Grounds, SignedIn: c.SignedIn, At: now, Own: own,
 		Ended:   func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
-		Removed: func(gone Removed) []audit.Event { return removalEvents(by, u, gone, idsOf(accounts), now) },
+		Removed: func(gone Removed) []audit.Event { return removalEvents(by, u, gone, accounts, now) },
 	})
+}
+
+// hashFor is HashPassword, with the salt of passwords that accounts choose where
+// it is one.
+func (s *Service) hashFor(ctx context.Context, c passwordChange, email string, names ...string) (string, error) {
+	if c.VouchedBy == uuid.Nil {
+		return s.HashPassword(ctx, c.Chosen, names...)
+	}
+	if err := s.checkPassword(c.Chosen, names...); err != nil {
+		return "", err
+	}
+	return s.passwords.HashSalted(ctx, c.Chosen.Password, user.VouchedSalt(s.Keys, email))
+}
+
+// checkPassword returns fault.Invalid on "password" and "passwordConfirmation".
+func (s *Service) checkPassword(chosen user.PasswordChoice, names ...string) error {
+	return password.Check(chosen.Password, chosen.Confirmation, append(names, s.PublicURL)...).Err()
 }
 
 // HashPassword returns the hash of a password that the user of the names chose:
 // their address, their own and their accounts' names. It returns fault.Invalid
 // on "password" and "passwordConfirmation".
 func (s *Service) HashPassword(ctx context.Context, chosen user.PasswordChoice, names ...string) (string, error) {
-	if err := password.Check(chosen.Password, chosen.Confirmation, append(names, s.PublicURL)...).Err(); err != nil {
+	if err := s.checkPassword(chosen, names...); err != nil {
 		return "", err
 	}
 	return s.passwords.Hash(ctx, chosen.Password)
@@ -99,7 +122,7 @@ func (s *Service) HashPassword(ctx context.Context, chosen user.PasswordChoice, 
 // known returns who has the e-mail address. It returns fault.NotFound on
 // "email" for nobody.
 func (s *Service) known(ctx context.Context, email string) (Person, error) {
-	person, err := s.Repository.Person(ctx, user.Fold(email))
+	person, err := s.Repository.EnsurePerson(ctx, user.Fold(email), s.moment())
 	if fault.KindOf(err) == fault.NotFound {
 		return Person{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
 	}
@@ -114,13 +137,16 @@ func (s *Service) ChangePassword(ctx context.Context, by *auth.Principal, presen
 	if by.Kind != auth.Session {
 		return auth.Denied()
 	}
-	person, err := s.Repository.PersonByID(ctx, by.ID)
+	person, err := s.Repository.PersonByID(ctx, by.Person())
 	if err != nil {
 		return err
 	}
 	proof, err := s.Password(ctx, person.Email, present, v)
 	if err != nil {
 		return err
+	}
+	if proof.User.ID != person.ID { // of the same address, but not of this session
+		return errWrong()
 	}
 	proof.grounds.Session = by.SessionID
 	// Whoever may have known the present one may have changed it.

@@ -72,8 +72,8 @@ func (s *Service) grounds(ctx context.Context, by *auth.Principal) (Grounds, err
 	if by == nil || by.Kind != auth.Session {
 		return Grounds{}, auth.Denied()
 	}
-	person, err := s.Repository.PersonByID(ctx, by.ID)
-	return Grounds{UserID: by.ID, Password: person.version(), Session: by.SessionID}, err
+	person, err := s.Repository.PersonByID(ctx, by.Person())
+	return Grounds{UserID: by.Person(), Password: person.version(), Session: by.SessionID}, err
 }
 
 func errNoPasswords() *fault.Error {

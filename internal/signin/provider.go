@@ -205,14 +205,14 @@ func (s *Service) answered(ctx context.Context, by *auth.Principal, flow string,
 	if err != nil {
 		return arrival, err
 	}
-	if q.Goal != ToSignIn && (by == nil || by.ID != q.UserID) {
+	if q.Goal != ToSignIn && (by == nil || by.Person() != q.UserID) {
 		return arrival, refused(WhyOther, nil)
 	}
 	if q.Goal == ToSignIn {
 		arrival.Proof, err = s.identified(ctx, claims, v)
 		return arrival, err
 	}
-	g := Grounds{UserID: by.ID, Password: q.Password, Session: by.SessionID}
+	g := Grounds{UserID: by.Person(), Password: q.Password, Session: by.SessionID}
 	if q.Goal == ToLink {
 		_, err = s.linkIdentity(ctx, by, self(by), g, claims)
 		return arrival, err
@@ -254,18 +254,18 @@ func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, e
 	case c.Email == "" || !c.EmailVerified:
 		return Proof{}, refused(WhyUnverified, nil)
 	}
-	person, err := s.Repository.Person(ctx, user.Fold(c.Email))
+	person, err := s.Repository.EnsurePerson(ctx, user.Fold(c.Email), s.moment())
 	if fault.KindOf(err) == fault.NotFound {
 		return Proof{}, refused(WhyUnknown, nil)
 	}
 	if err != nil {
 		return Proof{}, err
 	}
-	accounts, err := s.Accounts(ctx, person.ID)
+	all, err := s.Repository.Accounts(ctx, person.ID)
 	if err != nil {
 		return Proof{}, err
 	}
-	if len(accounts) == 0 {
+	if len(accountsOf(all)) == 0 {
 		return Proof{}, refused(WhyUnknown, nil)
 	}
 	proof := prove(person, ByProvider)
@@ -312,7 +312,7 @@ func (s *Service) provedAgain(ctx context.Context, by *auth.Principal, c Claims,
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return uuid.Nil, err
 	}
-	if err != nil || found.UserID != by.ID {
+	if err != nil || found.UserID != by.Person() {
 		return uuid.Nil, refused(WhyOther, err)
 	}
 	if c.AuthenticatedAt.Before(askedAt.Add(-clockSkew)) {

@@ -30,7 +30,11 @@ func (s *Service) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Vis
 	if owes, err := s.NeedsCode(ctx, p.User.ID, p.Method); err != nil || owes {
 		return user.Session{}, secret.Secret{}, cmp.Or(err, error(errNeedsCode()))
 	}
-	return s.begin(ctx, proving(), p.User, accountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
+	all, err := s.Repository.Accounts(ctx, p.User.ID)
+	if err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	return s.begin(ctx, proving(), p.User, all, accountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
 }
 
 // Renew starts a session in the place of the principal's, whose person just
@@ -40,11 +44,15 @@ func (s *Service) Renew(ctx context.Context, by *auth.Principal, p Proof, v Visi
 	if err := s.admit(p); err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	if by.Kind != auth.Session || p.User.ID != by.ID {
+	if by.Kind != auth.Session || p.User.ID != by.Person() {
 		return user.Session{}, secret.Secret{}, auth.Denied()
 	}
 	p.grounds.Session = by.SessionID
-	return s.begin(ctx, by.Actor(), p.User, by.AccountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
+	all, err := s.Repository.Accounts(ctx, p.User.ID)
+	if err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	return s.begin(ctx, by.Actor(), p.User, accepted(all), by.AccountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
 }
 
 // Switch starts a session of the same person in another account in the place of
@@ -55,27 +63,30 @@ func (s *Service) Switch(ctx context.Context, by *auth.Principal, accountID uuid
 	if by.Kind != auth.Session {
 		return user.Session{}, secret.Secret{}, auth.Denied()
 	}
-	person, err := s.Repository.PersonByID(ctx, by.ID)
+	person, err := s.Repository.PersonByID(ctx, by.Person())
+	if err != nil {
+		return user.Session{}, secret.Secret{}, err
+	}
+	all, err := s.Repository.Accounts(ctx, by.Person())
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
 	kept := user.Session{Method: string(method), AuthenticatedAt: authenticatedAt, ExpiresAt: by.ExpiresAt}
-	return s.begin(ctx, by.Actor(), person.User, accountID, kept, Grounds{UserID: person.ID, Password: person.version(), Session: by.SessionID}, v)
+	return s.begin(ctx, by.Actor(), person.User, accepted(all), accountID, kept, Grounds{UserID: person.ID, Password: person.version(), Session: by.SessionID}, v)
 }
 
-func (s *Service) begin(ctx context.Context, by auth.Actor, who user.User, accountID uuid.UUID, session user.Session, g Grounds, v Visitor) (user.Session, secret.Secret, error) {
-	all, err := s.Repository.Accounts(ctx, who.ID)
+func (s *Service) begin(
+	ctx context.Context, by auth.Actor, who user.User, all []Membership, accountID uuid.UUID, session user.Session, g Grounds, v Visitor,
+) (user.Session, secret.Secret, error) {
+	in, err := choose(all, accountID)
 	if err != nil {
-		return user.Session{}, secret.Secret{}, err
-	}
-	if accountID, err = choose(all, accountID); err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
 	value, err := secret.Generate(s.Random, secret.UserSession)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	session.ID, session.AccountID, session.UserID, session.Email = uuid.Must(uuid.NewV7()), accountID, who.ID, who.Email
+	session.ID, session.AccountID, session.UserID, session.PersonID, session.Email = uuid.Must(uuid.NewV7()), in.ID, in.UserID, who.ID, who.Email
 	session.CreatedAt = s.moment()
 	if session.ExpiresAt.IsZero() {
 		session.ExpiresAt = session.CreatedAt.Add(s.Lifetime)
@@ -84,13 +95,14 @@ func (s *Service) begin(ctx context.Context, by auth.Actor, who user.User, accou
 		session.IP = v.Origin.IP.String()
 	}
 	session.UserAgent = shortened(v.UserAgent)
-	actor := actor(who, accountID, v)
-	started := sessionEvent(actor, session, audit.SessionStarted, session.CreatedAt)
+	self := in.principal(who, v)
+	started := sessionEvent(self, session, audit.SessionStarted, session.CreatedAt)
 	started.Details = []audit.Detail{
 		{Name: "method", Value: session.Method}, {Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)},
 	}
-	ended := func(old user.Session) audit.Event { return user.SessionEnded(actor, old, session.CreatedAt) }
-	return session, value, s.Repository.Begin(ctx, by, NewSession{Session: session, Digest: s.Keys.Digest(value), Grounds: g, Started: started, Ended: ended})
+	return session, value, s.Repository.Begin(ctx, by, NewSession{
+		Acceptance: in.acceptance(self, who, session.CreatedAt), Session: session, Digest: s.Keys.Digest(value), Grounds: g, Started: started,
+	})
 }
 
 func sessionEvent(by *auth.Principal, s user.Session, action audit.Action, at time.Time) audit.Event {
@@ -108,38 +120,55 @@ func shortened(agent string) string {
 	return agent
 }
 
-// choose picks the account of a session.
-func choose(all []Membership, asked uuid.UUID) (uuid.UUID, error) {
-	for _, a := range openOf(all) {
-		if a.ID == asked || asked == uuid.Nil {
-			return a.ID, nil
+// choose picks the account of a session: one whose membership the person
+// accepted before one that they accept by this. An account that is asked for by
+// its id may be either.
+func choose(all []Membership, asked uuid.UUID) (Membership, error) {
+	for _, pending := range []bool{false, true} {
+		for _, m := range all {
+			if m.open() && m.Pending == pending && (m.ID == asked || asked == uuid.Nil) {
+				return m, nil
+			}
 		}
 	}
 	if slices.ContainsFunc(all, func(m Membership) bool { return m.Barred && (m.ID == asked || asked == uuid.Nil) }) {
-		return uuid.Nil, fault.Errorf(fault.Forbidden, "Others may know your password, so it does not open this account. Ask for a new one as for a forgotten password.")
+		return Membership{}, fault.Errorf(fault.Forbidden, "Others may know your password, so it does not open this account. Ask for a new one as for a forgotten password.")
 	}
 	if asked == uuid.Nil {
-		return uuid.Nil, fault.Errorf(fault.Forbidden, "You are in no account that is in business. Ask the owner of one to add you.")
+		return Membership{}, fault.Errorf(fault.Forbidden, "You are in no account that is in business. Ask the owner of one to add you.")
 	}
-	return uuid.Nil, fault.Errorf(fault.NotFound, "You are not in this account.")
+	return Membership{}, fault.Errorf(fault.NotFound, "You are not in this account.")
 }
 
-// Accounts returns the accounts that a person can have a session in, by name.
-func (s *Service) Accounts(ctx context.Context, userID uuid.UUID) ([]account.Account, error) {
-	all, err := s.Repository.Accounts(ctx, userID)
-	if err != nil {
-		return nil, err
-	}
-	return openOf(all), nil
-}
-
-// openOf are the accounts that a person can have a session in. However they
-// prove who they are, those are not open that their password does not open:
+// open reports whether a session in the account is possible. However people
+// prove who they are, it is not where their password does not open the account:
 // whoever knows that could have registered a passkey.
-func openOf(all []Membership) []account.Account {
+func (m Membership) open() bool { return m.Status != account.Suspended && !m.Barred }
+
+// accepted are the memberships that are not pending.
+func accepted(all []Membership) []Membership {
+	return slices.DeleteFunc(slices.Clone(all), func(m Membership) bool { return m.Pending })
+}
+
+// Accounts returns the accounts that a person can have a session in, by name:
+// those whose membership they accepted.
+func (s *Service) Accounts(ctx context.Context, personID uuid.UUID) ([]account.Account, error) {
+	all, err := s.Repository.Accounts(ctx, personID)
+	return accountsOf(accepted(all)), err
+}
+
+// Invitations returns the accounts whose membership a person can accept or
+// decline, by name.
+func (s *Service) Invitations(ctx context.Context, personID uuid.UUID) ([]account.Account, error) {
+	all, err := s.Repository.Accounts(ctx, personID)
+	return accountsOf(slices.DeleteFunc(all, func(m Membership) bool { return !m.Pending })), err
+}
+
+// accountsOf are the accounts of memberships that a session is possible in.
+func accountsOf(all []Membership) []account.Account {
 	var open []account.Account
 	for _, m := range all {
-		if m.Status != account.Suspended && !m.Barred {
+		if m.open() {
 			open = append(open, m.Account)
 		}
 	}
@@ -158,7 +187,7 @@ func (s *Service) Sessions(ctx context.Context, by *auth.Principal) ([]user.Sess
 	if by.Kind != auth.Session {
 		return nil, auth.Denied()
 	}
-	return s.Repository.Sessions(ctx, user.SessionSelection{UserID: by.ID}, s.moment())
+	return s.Repository.Sessions(ctx, user.SessionSelection{PersonID: by.Person()}, s.moment())
 }
 
 // End ends sessions of the principal's own person: those of the ids, or all but
@@ -180,7 +209,7 @@ func (s *Service) End(ctx context.Context, by *auth.Principal, ids ...uuid.UUID)
 		return 0, nil
 	}
 	now := s.moment()
-	which := user.SessionSelection{IDs: ids, UserID: by.ID}
+	which := user.SessionSelection{IDs: ids, PersonID: by.Person()}
 	ended, err := s.Repository.EndSessions(ctx, by.Actor(), which, now, func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })
 	return len(ended), err
 }

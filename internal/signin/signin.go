@@ -7,6 +7,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"strings"
@@ -64,8 +65,13 @@ type Visitor struct {
 	Device string
 }
 
-// Person is somebody, with what is kept to know them by.
+// Person is who signs in, with what is kept to know them by: the person of an
+// address, who opens all of their accounts, or a user of one account with a
+// password that the account chose. That one opens the account alone, and ends
+// when the person accepts the membership with a proof of their own.
 type Person struct {
+	// User is the person. Its ID is that of no user of an account, but for people
+	// from before accounts had users of their own.
 	user.User
 
 	// PasswordHash is in PHC's form; empty for nobody's password.
@@ -75,18 +81,32 @@ type Person struct {
 	VouchedBy uuid.UUID
 }
 
-// enters reports whether the person has a password that opens the account.
-func (p Person) enters(accountID uuid.UUID) bool {
-	return p.PasswordHash != "" && (p.VouchedBy == uuid.Nil || p.VouchedBy == accountID)
-}
-
 // Membership is an account that a person is in.
 type Membership struct {
 	account.Account
 
+	// UserID is the user that the person is there.
+	UserID uuid.UUID
+	// Pending says that the person has not accepted the membership.
+	Pending bool
 	// Barred says that the person cannot sign in to it: the people of another
 	// account may know their password.
 	Barred bool
+}
+
+// Acceptance is the acceptance of a membership.
+type Acceptance struct {
+	AccountID, UserID uuid.UUID
+	// PersonID is whose proof it was.
+	PersonID uuid.UUID
+	// Link is the one-time link by which it is accepted; zero for none.
+	Link uuid.UUID
+	At   time.Time
+	// Event tells of it. Ended and Removed tell of the sessions and of the
+	// factors that end with it: those of a password that the account chose.
+	Event   audit.Event
+	Ended   func(user.Session) audit.Event
+	Removed func(Removed) []audit.Event
 }
 
 // Repository keeps what people are known by, and their sessions. A look-up of
@@ -96,8 +116,14 @@ type Membership struct {
 type Repository interface {
 	FactorRepository
 
-	// Person returns who has the folded e-mail address.
+	// Person returns the person of the folded e-mail address.
 	Person(ctx context.Context, foldedEmail string) (Person, error)
+	// Known returns who signs in with the folded e-mail address: the person, and
+	// users with a password that their account chose.
+	Known(ctx context.Context, foldedEmail string) ([]Person, error)
+	// EnsurePerson is Person for an address that some account has. It keeps the
+	// person, as of the moment, if there is none yet.
+	EnsurePerson(ctx context.Context, foldedEmail string, at time.Time) (Person, error)
 	// PersonByID returns a person, whatever account they are in.
 	PersonByID(ctx context.Context, id uuid.UUID) (Person, error)
 	// Accounts returns the accounts that a person is in, by name.
@@ -118,12 +144,15 @@ type Repository interface {
 	// EndLink ends a link. One that is gone is no failure.
 	EndLink(ctx context.Context, id uuid.UUID) error
 
-	// Begin keeps a session with its event, notes the sign-in at the person's
-	// places in the account, and ends the session of its grounds, if there is
-	// one. It returns Refused with WhyChanged when the grounds no longer hold,
-	// and fault.NotFound when the person is not in the account. When it
+	// Begin keeps a session, notes the sign-in at the user's places in the
+	// account, accepts the membership, and ends the session of its grounds, if
+	// there is one. It returns Refused with WhyChanged when the grounds no longer
+	// hold, and fault.NotFound when the user is not in the account. When it
 	// returns, every verifier of this process has heard of it.
 	Begin(ctx context.Context, by auth.Actor, n NewSession) error
+	// Accept accepts a membership. It returns fault.NotFound when the link is
+	// gone. When it returns, every verifier of this process has heard of it.
+	Accept(ctx context.Context, by auth.Actor, a Acceptance) error
 	// Sessions returns the live sessions of a selection, newest first.
 	Sessions(ctx context.Context, which user.SessionSelection, at time.Time) ([]user.Session, error)
 	// EndSessions is user.Repository's.
@@ -132,14 +161,14 @@ type Repository interface {
 
 // NewSession is a session about to be kept.
 type NewSession struct {
-	user.Session
+	// Acceptance is that of the session's membership, if it is pending.
+	Acceptance
 
-	Digest secret.KeyedDigest
+	Session user.Session
+	Digest  secret.KeyedDigest
 	// Grounds are what it rests on; it replaces their session.
 	Grounds Grounds
 	Started audit.Event
-	// Ended returns the event of the session that is replaced.
-	Ended func(user.Session) audit.Event
 }
 
 // NewPassword is a password about to be kept.
@@ -214,7 +243,8 @@ func (s *Service) Observe(a Attempt) {
 // hasher is password.Hasher, whose methods say more.
 type hasher interface {
 	Hash(ctx context.Context, p secret.Password) (string, error)
-	Verify(ctx context.Context, p secret.Password, hash string) (bool, error)
+	HashSalted(ctx context.Context, p secret.Password, salt [password.SaltSize]byte) (string, error)
+	Match(ctx context.Context, p secret.Password, hashes ...string) (int, error)
 }
 
 // Service signs people in and out.
@@ -265,12 +295,16 @@ func (s *Service) Password(ctx context.Context, email string, typed secret.Passw
 		return Proof{}, errWrong()
 	}
 	folded := user.Fold(email)
-	person, err := s.Repository.Person(ctx, folded)
-	if err != nil && fault.KindOf(err) != fault.NotFound {
+	known, err := s.Repository.Known(ctx, folded)
+	if err != nil {
 		return Proof{}, err
 	}
-	t := s.attempts.newTry(sortPassword, v.Origin.IP, nameOfUser(person.ID, folded), s.knows(v.Device, person), s.Now())
-	right, err := s.attempts.judge(ctx, t, s.Now, func() (bool, error) { return s.matches(ctx, typed, person.PasswordHash) })
+	person := append(known, Person{})[0]
+	t := s.attempts.newTry(sortPassword, v.Origin.IP, nameOfUser(person.ID, folded), s.knowsAny(v.Device, known), s.Now())
+	right, err := s.attempts.judge(ctx, t, s.Now, func() (right bool, err error) {
+		person, right, err = s.whose(ctx, typed, email, known)
+		return right, err
+	})
 	if err == nil && !right {
 		err = errWrong()
 	}
@@ -286,12 +320,34 @@ func (s *Service) Password(ctx context.Context, email string, typed secret.Passw
 // say who has a password here.
 const nobodys = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-func (s *Service) matches(ctx context.Context, typed secret.Password, hash string) (bool, error) {
-	if hash == "" {
-		_, err := s.passwords.Verify(ctx, typed, nobodys)
-		return false, err
+// whose returns which of those who sign in with the address has the password. It
+// computes one hash for the person's own and one for those that accounts chose,
+// which share a salt (user.VouchedSalt), whether or not there are any.
+func (s *Service) whose(ctx context.Context, typed secret.Password, email string, known []Person) (Person, bool, error) {
+	chosen := password.Nobodys(user.VouchedSalt(s.Keys, email))
+	own, salt := nobodys, chosen[:strings.LastIndex(chosen, "$")]
+	hashes := []string{chosen}
+	for _, p := range known {
+		if p.PasswordHash != "" && !strings.HasPrefix(p.PasswordHash, salt) {
+			own = p.PasswordHash
+		}
+		hashes = append(hashes, cmp.Or(p.PasswordHash, chosen))
 	}
-	return s.passwords.Verify(ctx, typed, hash)
+	i, err := s.passwords.Match(ctx, typed, append(hashes, own)...)
+	if err != nil || i < 1 || i > len(known) {
+		return append(known, Person{})[0], false, err
+	}
+	return known[i-1], true, nil
+}
+
+// knowsAny is knows for whichever of the people the Device is of.
+func (s *Service) knowsAny(device string, people []Person) string {
+	for _, p := range people {
+		if id := s.knows(device, p); id != "" {
+			return id
+		}
+	}
+	return ""
 }
 
 // moment is now as it is kept.

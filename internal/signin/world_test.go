@@ -143,7 +143,7 @@ func (w *world) look(value secret.Secret) (*auth.Principal, error) {
 // live is how many sessions of a person are.
 func (w *world) live(u user.User) int {
 	w.Helper()
-	all, err := w.db.SignIn().Sessions(w.Context(), user.SessionSelection{UserID: u.ID}, w.now())
+	all, err := w.db.SignIn().Sessions(w.Context(), user.SessionSelection{EmailFolded: user.Fold(u.Email)}, w.now())
 	w.must(err)
 	return len(all)
 }

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -23,15 +24,15 @@ type Seat struct {
 // Admission asks for somebody to be taken into the account, and into stores of
 // it.
 type Admission struct {
-	// Details are the person's. Of somebody whom another account knows already
-	// only the address is used: their names are their own.
+	// Details are what the account records of the person. Names may be empty; of
+	// somebody who is in the account already only the address is used.
 	Details
 
 	Seats []Seat
 }
 
-// Admit creates the person of an address, unless somebody has it, takes them
-// into the account and into the stores, and says what they may do there: all of
+// Admit takes the person of an address into the account, pending, and into the
+// stores, and says what they may do there: all of
 // it or nothing. It returns fault.Forbidden as AddToStore and
 // SetStorePermissions do for each of the stores and, where there are none, as
 // AddToAccount does; fault.Invalid for every field that breaks a rule; and
@@ -48,7 +49,7 @@ func (s *Service) Admit(ctx context.Context, by *auth.Principal, a Admission) (P
 	}
 	var admitted Person
 	err := s.edit(ctx, by, func(e *edit) (err error) {
-		if admitted, err = e.anybody(ctx, a.Details); err != nil {
+		if admitted, err = e.withDetails(ctx, a.Details); err != nil {
 			return err
 		}
 		var faults fault.List
@@ -69,19 +70,40 @@ func (s *Service) Admit(ctx context.Context, by *auth.Principal, a Admission) (P
 	return admitted, err
 }
 
-// anybody returns the person of the address, who is created if there is none.
-func (e *edit) anybody(ctx context.Context, d Details) (Person, error) {
-	if !ValidEmail(d.Email) {
-		return Person{}, CheckDetails(d).Err()
+// withDetails returns the person of the account who has the address, or a new
+// one with the details.
+func (e *edit) withDetails(ctx context.Context, d Details) (Person, error) {
+	if err := d.checkGiven().Err(); err != nil {
+		return Person{}, err
 	}
-	found, err := e.PeopleByEmail(ctx, []string{Fold(d.Email)})
+	found, err := e.MembersByEmail(ctx, []string{Fold(d.Email)})
 	if err != nil || len(found) > 0 {
 		return append(found, Person{})[0], err
 	}
-	if err := CheckDetails(d).Err(); err != nil {
-		return Person{}, err
+	d.Locale = cmp.Or(d.Locale, defaultLocale)
+	created, err := e.create(ctx, NewUser{User: d.user()})
+	if err == nil {
+		e.tell(audit.UserCreated, created.Target(), nameDetails(created.User)...)
 	}
-	return e.create(ctx, NewUser{User: d.user()})
+	return created, err
+}
+
+// checkGiven returns every field that breaks a rule. Names and language may be
+// empty.
+func (d Details) checkGiven() fault.List {
+	var faults fault.List
+	if !ValidEmail(d.Email) {
+		faults = append(faults, invalidEmail())
+	}
+	return append(faults, checkNames(given(d.FirstName), given(d.LastName), given(d.Locale))...)
+}
+
+// given returns nil for an empty text.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // seat is a place in a store that may be given.

@@ -10,24 +10,36 @@ import (
 	"latchkey/internal/audit"
 )
 
-// Membership is a person's place in an account, about to be kept.
+// Membership is what an account records of a person, about to be kept.
 type Membership struct {
 	UserID uuid.UUID
+	// Email is the address as the account has it. It does not change.
+	Email                       string
+	FirstName, LastName, Locale string
 	// ExternalID is empty for a person whom no other system knows.
 	ExternalID string
 	JoinedAt   time.Time
 	UpdatedAt  time.Time
 }
 
-// NewUser is a person about to be kept.
+// NewUser is a user of the account about to be kept.
 type NewUser struct {
 	User
 
 	// PasswordHash is a hash in PHC's form; empty for a person without a
 	// password.
 	PasswordHash string
-	// VouchedBy is the account whose people know the password; zero for none.
+	// VouchedBy is the account whose people know the password: it opens that
+	// account alone.
 	VouchedBy uuid.UUID
+}
+
+// membership is what is kept of the person in the account.
+func (p Person) membership() Membership {
+	return Membership{
+		UserID: p.ID, Email: p.Email, FirstName: p.FirstName, LastName: p.LastName, Locale: p.Locale,
+		ExternalID: p.ExternalID, JoinedAt: p.JoinedAt, UpdatedAt: p.UpdatedAt,
+	}
 }
 
 // Change is a transaction over the people of one account: nobody else changes
@@ -44,9 +56,8 @@ type Change interface {
 	// OwnedStores returns those of the account's stores that one of the people
 	// owns.
 	OwnedStores(ctx context.Context, userIDs []uuid.UUID) ([]account.Store, error)
-	// PeopleByEmail returns the people of the folded addresses, wherever they
-	// are.
-	PeopleByEmail(ctx context.Context, folded []string) ([]Person, error)
+	// MembersByEmail returns the account's people of the folded addresses.
+	MembersByEmail(ctx context.Context, folded []string) ([]Person, error)
 	// Members returns those of the people who are in the account.
 	Members(ctx context.Context, ids []uuid.UUID) ([]Person, error)
 	// MembersByExternalID returns the account's people of those ids.
@@ -55,17 +66,12 @@ type Change interface {
 	// named, most of them at most.
 	OtherMembers(ctx context.Context, except []uuid.UUID, most int) ([]Person, error)
 
-	// CreateUsers keeps people. It returns fault.Conflict when somebody else
-	// came to have one of the addresses meanwhile.
+	// CreateUsers keeps users of the account, whether or not another account
+	// knows their addresses.
 	CreateUsers(ctx context.Context, users []NewUser) error
-	// UpdateUsers replaces what is known of people, but for their addresses.
-	UpdateUsers(ctx context.Context, users []User) error
-	// Touch says of people that something changed which each of their accounts
-	// sees, this one and others.
-	Touch(ctx context.Context, userIDs []uuid.UUID, at time.Time) error
-	// SaveMembers puts people into the account, or replaces their external ids
-	// and times. It returns fault.Conflict when another member has one of the
-	// external ids.
+	// SaveMembers puts people into the account, pending, or replaces their
+	// names, external ids and times. It returns fault.Conflict when another
+	// member has one of the external ids.
 	SaveMembers(ctx context.Context, members []Membership) error
 	// SavePlaces puts people of the account into stores of it, or replaces
 	// their statuses, permissions and times there.

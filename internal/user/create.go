@@ -22,10 +22,11 @@ type PasswordChoice struct {
 	Password, Confirmation secret.Password
 }
 
-// Create creates a person and takes them into the account. It returns
-// fault.Forbidden for whoever neither may add people to some store nor holds
-// account_users_write, fault.Invalid for every field that breaks a rule, and
-// fault.Conflict on "email" for an address that somebody has: they are added.
+// Create takes a person into the account, pending, with the names that the
+// account records. It returns fault.Forbidden for whoever neither may add people
+// to some store nor holds account_users_write, fault.Invalid for every field that
+// breaks a rule, and fault.Conflict on "email" for an address that the account
+// has already.
 func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Person, error) {
 	if err := MayCreate(by); err != nil {
 		return Person{}, err
@@ -37,8 +38,8 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Pe
 }
 
 // CreateWithPassword is Create for a person with a password. Whoever chose it
-// knows it, so it opens no other account than the principal's, unless that is
-// the operator. It returns fault.Invalid on "password" and
+// knows it, so it opens the principal's account alone. Each account can choose
+// one for the same address. It returns fault.Invalid on "password" and
 // "passwordConfirmation" besides.
 func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d Details, chosen PasswordChoice) (Person, error) {
 	if err := MayCreate(by); err != nil {
@@ -53,15 +54,19 @@ func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d 
 	if err := faults.Err(); err != nil {
 		return Person{}, err
 	}
-	hash, err := s.passwords.Hash(ctx, chosen.Password)
+	hash, err := s.passwords.HashSalted(ctx, chosen.Password, VouchedSalt(s.keys, d.Email))
 	if err != nil {
 		return Person{}, err
 	}
-	created := NewUser{User: d.user(), PasswordHash: hash}
-	if by.Kind != auth.Operator {
-		created.VouchedBy = by.AccountID
-	}
-	return s.create(ctx, by, created)
+	return s.create(ctx, by, NewUser{User: d.user(), PasswordHash: hash, VouchedBy: by.AccountID})
+}
+
+// VouchedSalt is the salt of every password that an account chooses for the
+// address: with one salt, one computation compares a password with those of all
+// accounts, and its time does not tell how many there are.
+func VouchedSalt(keys *secret.Keyring, email string) [password.SaltSize]byte {
+	signed := keys.Sign("salt of passwords that accounts choose", Fold(email))
+	return [password.SaltSize]byte(signed.Digest[:password.SaltSize])
 }
 
 func (d Details) user() User {
@@ -116,13 +121,13 @@ func invalidEmail() *fault.Error {
 }
 
 func emailTaken() *fault.Error {
-	return fault.Errorf(fault.Conflict, "Somebody has this e-mail address already. Take them into the account by account.addUserToAccount.").On("email")
+	return fault.Errorf(fault.Conflict, "Somebody in this account has this e-mail address already.").On("email")
 }
 
 func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Person, error) {
 	var created Person
 	err := s.edit(ctx, by, func(e *edit) (err error) {
-		same, err := e.PeopleByEmail(ctx, []string{Fold(u.Email)})
+		same, err := e.MembersByEmail(ctx, []string{Fold(u.Email)})
 		if err != nil {
 			return err
 		}
@@ -132,23 +137,16 @@ func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Pe
 		if created, err = e.create(ctx, u); err != nil {
 			return err
 		}
+		e.tell(audit.UserCreated, created.Target(), nameDetails(created.User)...)
 		return e.join(ctx, &created)
 	})
 	return created, err
 }
 
-// create creates a person whom nobody knows.
+// create creates a user of the account, who is not in it yet (join).
 func (e *edit) create(ctx context.Context, u NewUser) (Person, error) {
-	u.ID, u.CreatedAt = uuid.Must(uuid.NewV7()), e.now
-	err := e.CreateUsers(ctx, []NewUser{u})
-	if fault.KindOf(err) == fault.Conflict {
-		return Person{}, emailTaken().Because(err) // in another account, this very moment
-	}
-	if err != nil {
-		return Person{}, err
-	}
-	e.tell(audit.UserCreated, u.Target(), nameDetails(u.User)...)
-	return Person{User: u.User}, nil
+	u.ID, u.CreatedAt, u.Pending = uuid.Must(uuid.NewV7()), e.now, true
+	return Person{User: u.User}, e.CreateUsers(ctx, []NewUser{u})
 }
 
 // nameDetails tells a person's names as details of an event.

@@ -25,7 +25,12 @@ type edit struct {
 
 // edit runs work in a transaction, with the events that it gathers.
 func (s *Service) edit(ctx context.Context, by *auth.Principal, work func(*edit) error) error {
-	return s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
+	return s.editAs(ctx, by.Actor(), by, work)
+}
+
+// editAs is edit for a principal who acts by a credential of another account.
+func (s *Service) editAs(ctx context.Context, actor auth.Actor, by *auth.Principal, work func(*edit) error) error {
+	return s.repo.Change(ctx, actor, by.AccountID, func(c Change) error {
 		e := &edit{Change: c, by: by, now: s.moment()}
 		if err := work(e); err != nil {
 			return err
@@ -106,25 +111,27 @@ func (e *edit) memberIn(ctx context.Context, s account.Store, userID uuid.UUID) 
 	return p, place, nil
 }
 
-// known returns the person of the address, wherever they are.
-func (e *edit) known(ctx context.Context, email string) (Person, error) {
+// withAddress returns the person of the account who has the address, or a new
+// one without names, who is pending. Nothing of what other accounts record of
+// the address is read, so nothing tells whether there is any.
+func (e *edit) withAddress(ctx context.Context, email string) (Person, error) {
 	if !ValidEmail(email) {
 		return Person{}, invalidEmail()
 	}
-	found, err := e.PeopleByEmail(ctx, []string{Fold(email)})
+	found, err := e.MembersByEmail(ctx, []string{Fold(email)})
 	if err != nil {
 		return Person{}, err
 	}
-	if len(found) == 0 {
-		return Person{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address. Create the person first, by user.createUser.").On("email")
+	if len(found) > 0 {
+		return found[0], nil
 	}
-	return found[0], nil
+	return e.create(ctx, NewUser{User: User{Email: email, Locale: defaultLocale}})
 }
 
-// saveMember keeps that something of a person's place in the account changed.
+// saveMember keeps what the account records of a person, and that it changed.
 func (e *edit) saveMember(ctx context.Context, p *Person) error {
 	p.UpdatedAt = e.now
-	return e.SaveMembers(ctx, []Membership{{UserID: p.ID, ExternalID: p.ExternalID, JoinedAt: p.JoinedAt, UpdatedAt: p.UpdatedAt}})
+	return e.SaveMembers(ctx, []Membership{p.membership()})
 }
 
 // savePlace keeps a person's place in a store, in which something changed.

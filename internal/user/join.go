@@ -11,22 +11,20 @@ import (
 	"latchkey/internal/fault"
 )
 
-// AddToAccount takes the person of the e-mail address into the account. One
-// who is in it already stays as they are. It returns fault.Forbidden for whoever
-// is neither the account's owner nor holds account_users_write,
-// fault.NotFound for an address that is nobody's, and fault.Invalid for what is
-// no address.
+// AddToAccount takes the person of the e-mail address into the account, pending
+// and without names. One who is in it already stays as they are. It returns
+// fault.Forbidden for a principal that is neither the account's owner nor holds
+// account_users_write, and fault.Invalid for what is no address.
 func (s *Service) AddToAccount(ctx context.Context, by *auth.Principal, email string) (Person, error) {
 	if err := mayInAccount(by, scopeWrite); err != nil {
 		return Person{}, err
 	}
 	var added Person
 	err := s.edit(ctx, by, func(e *edit) error {
-		p, err := e.known(ctx, email)
-		if err != nil {
+		var err error
+		if added, err = e.withAddress(ctx, email); err != nil {
 			return err
 		}
-		added = p
 		return e.join(ctx, &added)
 	})
 	return added, err
@@ -46,8 +44,8 @@ func (e *edit) join(ctx context.Context, p *Person) error {
 // as well, by id only one who is in it already. They may do nothing there until
 // they are given permissions; one who is there already stays as they are.
 // It returns fault.Forbidden for whoever neither may add people to the store nor
-// holds account_users_write; fault.NotFound on "storeId", "user.email" or
-// "user.id"; fault.Invalid when the person is not named, or two are.
+// holds account_users_write; fault.NotFound on "storeId" or "user.id";
+// fault.Invalid when the person is not named, or two are.
 func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref account.StoreRef, who Whom) (account.Store, Person, error) {
 	var in account.Store
 	var added Person
@@ -85,11 +83,16 @@ func (e *edit) identified(ctx context.Context, who Whom) (p Person, err error) {
 			return p, err
 		}
 	}
-	byEmail, err := e.known(ctx, *who.Email)
-	if err == nil && who.ID != nil && byEmail.ID != p.ID {
-		err = fault.Errorf(fault.Invalid, "The e-mail address and the id are not the same person's.").On("id")
+	if who.ID == nil {
+		return e.withAddress(ctx, *who.Email)
 	}
-	return byEmail, err
+	if err := CheckEmail(*who.Email); err != nil {
+		return p, err
+	}
+	if Fold(*who.Email) != Fold(p.Email) {
+		return p, fault.Errorf(fault.Invalid, "The e-mail address and the id are not the same person's.").On("id")
+	}
+	return p, nil
 }
 
 // RemoveFromStore takes a person out of a store; they stay in the account. It

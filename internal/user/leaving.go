@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -44,7 +45,7 @@ func FindLeavers(ctx context.Context, c Change, named []Whom) (*Leavers, error) 
 			ids = append(ids, *w.ID)
 		}
 	}
-	people, err := c.PeopleByEmail(ctx, sortedOnce(folded))
+	people, err := c.MembersByEmail(ctx, sortedOnce(folded))
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func errNotIn() *fault.Error {
 }
 
 // Find returns who is meant, who may leave. It returns fault.Invalid when
-// nobody is named, or two people; fault.NotFound on the field for an address
+// nobody is named, or two people, and on "email" for what is no address; fault.NotFound on the field for an address
 // ("email") or an id ("id") of nobody in the account; and fault.Conflict for
 // an owner.
 func (l *Leavers) Find(w Whom) (Person, error) {
@@ -81,6 +82,8 @@ func (l *Leavers) Find(w Whom) (Person, error) {
 	switch {
 	case w.Email == nil && w.ID == nil:
 		return Person{}, fault.Errorf(fault.Invalid, "Name the person by an e-mail address or an id.")
+	case w.Email != nil && !ValidEmail(strings.TrimSpace(*w.Email)):
+		return Person{}, invalidEmail()
 	case w.Email == nil:
 		byID = l.byID[*w.ID]
 		byEmail = byID

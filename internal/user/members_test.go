@@ -89,30 +89,34 @@ func failing(t *testing.T, err error, kind fault.Kind, fields ...string) {
 	}
 }
 
-// Whoever is somewhere else as well has a name of their own, and their accounts see when they change it.
-func TestNamesOfPeopleWhoAreElsewhere(t *testing.T) {
+// What an account records of a person is its own: another account changes it neither by its own record nor by the id.
+func TestNamesAreTheAccounts(t *testing.T) {
 	eachStaff(t, func(t *testing.T, s staff) {
 		elsewhere := dbtest.Seed{Users: 1}.Make(t, s.db)
 		guest := elsewhere.Users[1]
-		if _, err := s.users.AddToAccount(t.Context(), s.program, guest.Email); err != nil {
-			t.Fatal(err)
+		added, err := s.users.AddToAccount(t.Context(), s.program, guest.Email)
+		if err != nil || added.ID == guest.ID || added.FirstName != "" || !added.Pending {
+			t.Fatalf("%+v, %v", added, err)
 		}
 		name, id := "Other", "hr-1"
-		_, err := s.users.Update(t.Context(), s.program, user.Update{UserID: guest.ID, FirstName: &name, Locale: &name})
-		failing(t, err, fault.Conflict, "firstName", "locale")
-		if _, err := s.users.Update(t.Context(), s.program, user.Update{UserID: guest.ID, FirstName: &guest.FirstName, ExternalID: &id}); err != nil {
-			t.Errorf("nothing but the external id changes: %v", err)
-		}
+		_, err = s.users.Update(t.Context(), s.program, user.Update{UserID: guest.ID, FirstName: &name})
+		failing(t, err, fault.NotFound, "userId")
 		before := staff{World: elsewhere, db: s.db}.known(t, guest.ID)
-		self := s.session(guest, auth.Principal{})
-		if _, err := s.users.Update(t.Context(), self, user.Update{UserID: guest.ID, FirstName: &name}); err != nil {
+		if _, err := s.users.Update(t.Context(), s.program, user.Update{UserID: added.ID, FirstName: &name, ExternalID: &id}); err != nil {
 			t.Fatal(err)
 		}
-		after := staff{World: elsewhere, db: s.db}.known(t, guest.ID)
-		if after.FirstName != name || !after.UpdatedAt.After(before.UpdatedAt) || s.known(t, guest.ID).ExternalID != id {
-			t.Errorf("the other account knows %+v", after)
+		if after := s.known(t, added.ID); after.FirstName != name || after.ExternalID != id {
+			t.Errorf("the account knows %+v", after)
 		}
-		_, err = s.users.Update(t.Context(), self, user.Update{UserID: guest.ID, ExternalID: &name})
+		after := staff{World: elsewhere, db: s.db}.known(t, guest.ID)
+		if after.User != before.User || !after.UpdatedAt.Equal(before.UpdatedAt) || after.Pending {
+			t.Errorf("the other account knows %+v, knew %+v", after, before)
+		}
+		self := s.session(added.User, auth.Principal{})
+		if _, err := s.users.Update(t.Context(), self, user.Update{UserID: added.ID, LastName: &name}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.users.Update(t.Context(), self, user.Update{UserID: added.ID, ExternalID: &name})
 		failing(t, err, fault.Forbidden, "")
 		_, err = s.users.Update(t.Context(), s.program, user.Update{UserID: s.person(0).ID, ExternalID: &id})
 		failing(t, err, fault.Conflict, "externalId")
@@ -125,15 +129,19 @@ func TestWhatIsWrongWithPeople(t *testing.T) {
 		stranger := dbtest.Seed{}.Make(t, s.db)
 		_, err := s.users.Create(t.Context(), s.program, user.Details{Email: "a\nb@c.example", FirstName: " ", LastName: "B\x00", Locale: "?"})
 		failing(t, err, fault.Invalid, "email", "firstName", "lastName", "locale")
-		_, err = s.users.Create(t.Context(), s.program, user.Details{Email: stranger.Owner.Email, FirstName: "A", LastName: "B", Locale: "en"})
+		_, err = s.users.Create(t.Context(), s.program, user.Details{Email: s.person(0).Email, FirstName: "A", LastName: "B", Locale: "en"})
 		failing(t, err, fault.Conflict, "email")
 		for _, guessable := range []string{"password1", s.Account.Name + "!", "Grace.Hopper", "grace@navy.example", "latchkey.example"} {
 			chosen := user.PasswordChoice{Password: secret.NewPassword(guessable), Confirmation: secret.NewPassword(guessable)}
 			_, err = s.users.CreateWithPassword(t.Context(), s.program, user.Details{Email: "grace@navy.example", FirstName: "Grace", LastName: "Hopper", Locale: "en"}, chosen)
 			failing(t, err, fault.Invalid, "password")
 		}
-		_, err = s.users.AddToAccount(t.Context(), s.program, "nobody@acme.example")
-		failing(t, err, fault.NotFound, "email")
+		pending, err := s.users.Create(t.Context(), s.program, user.Details{Email: "pending@acme.example", FirstName: "A", LastName: "B", Locale: "en"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.users.TransferOwnership(t.Context(), s.owner, pending.ID, nil)
+		failing(t, err, fault.Conflict, "userId")
 		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{})
 		failing(t, err, fault.Invalid, "user.email")
 		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(s.person(0).ID), Email: new(s.person(1).Email)})

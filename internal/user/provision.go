@@ -39,11 +39,10 @@ type ProvisionRequest struct {
 type ProvisionItem struct {
 	// Email is the person's address, compared without case.
 	Email string
-	// FirstName and LastName are needed of a person whom nobody knows. With
-	// Locale they hold for them and for people of this account alone; those of
-	// others are left as they are, whatever they are.
+	// FirstName and LastName are empty for a person who comes into the account,
+	// unless given.
 	FirstName, LastName *string
-	// Locale is "en" for a person whom nobody knows, unless given.
+	// Locale is "en" for a person who comes into the account, unless given.
 	Locale *string
 	// ExternalID is how another system knows the person; empty for not at all.
 	ExternalID *string
@@ -64,12 +63,10 @@ type ProvisionAction string
 
 // What can become of a person.
 const (
-	// Created: nobody knew them; now they are in the account.
+	// Created: they came into the account, pending.
 	Created ProvisionAction = "CREATED"
 	// Updated: they were in the account, and something of them changed.
 	Updated ProvisionAction = "UPDATED"
-	// Added: they were known, and are in the account now.
-	Added ProvisionAction = "ADDED"
 	// Unchanged: nothing was to be done.
 	Unchanged ProvisionAction = "UNCHANGED"
 	// Removed: they are out of the account.
@@ -227,7 +224,7 @@ func readState(ctx context.Context, c Change, by *auth.Principal, req ProvisionR
 		return nil, err
 	}
 	s.addStores(stores)
-	people, err := c.PeopleByEmail(ctx, folded)
+	people, err := c.MembersByEmail(ctx, folded)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ type provisionState struct {
 	// names them.
 	stores map[account.StoreRef]account.Store
 	hashes map[uuid.UUID]string
-	// people are those whom the request names and somebody knows, by folded
+	// people are those whom the request names and the account has, by folded
 	// address.
 	people map[string]Person
 	// holders are the folded addresses of whoever has an external id.
@@ -48,7 +48,7 @@ func (s *provisionState) addStores(stores []account.Store) {
 	}
 }
 
-// addPeople notes who is known.
+// addPeople notes who is in the account.
 func (s *provisionState) addPeople(people []Person) {
 	for _, p := range people {
 		s.people[Fold(p.Email)] = p
@@ -96,9 +96,6 @@ func (d decision) outcome(dryRun bool) Outcome {
 	return o
 }
 
-// known reports whether there is the person, or will be by an item before.
-func (p Person) known() bool { return p.Member || p.ID != uuid.Nil }
-
 // decide holds item number i against the state, and leaves the state as it is
 // when that is done.
 func (s *provisionState) decide(i int, item ProvisionItem) decision {
@@ -132,10 +129,8 @@ func (s *provisionState) decide(i int, item ProvisionItem) decision {
 
 func actionOf(before Person, changes []FieldChange) ProvisionAction {
 	switch {
-	case !before.known():
-		return Created
 	case !before.Member:
-		return Added
+		return Created
 	case len(changes) > 0:
 		return Updated
 	}
@@ -178,15 +173,12 @@ func (s *provisionState) plan(before Person, item ProvisionItem) (Person, []Plac
 	return after, changed, faults
 }
 
-// planUser returns what is known of the person when the item is done. Names of
-// somebody who is in another account are left alone without a word: to refuse
-// those that differ would tell which they are.
+// planUser returns what the account records of the person when the item is done.
 func planUser(before Person, item ProvisionItem) (User, fault.List) {
-	known := before.known()
 	u := before.User
 	var faults fault.List
-	if !known {
-		u = User{Email: strings.TrimSpace(item.Email), Locale: defaultLocale}
+	if !before.Member {
+		u = User{Email: strings.TrimSpace(item.Email), Locale: defaultLocale, Pending: true}
 		if !ValidEmail(u.Email) {
 			faults = append(faults, fault.Errorf(fault.Invalid, "This is no e-mail address.").On("email"))
 		}
@@ -203,12 +195,10 @@ func planUser(before Person, item ProvisionItem) (User, fault.List) {
 		{"locale", item.Locale, &u.Locale, ValidLocale, "A locale is a language tag such as en or pt-BR."},
 	} {
 		switch {
-		case part.want == nil && *part.to == "" && !known:
-			faults = append(faults, fault.Errorf(fault.Invalid, "Nobody has this e-mail address yet, so first name and last name are needed.").On(part.field))
-		case part.want == nil || *part.want == *part.to && !before.Elsewhere:
+		case part.want == nil || *part.want == *part.to && before.Member:
 		case !part.valid(*part.want):
 			faults = append(faults, fault.Errorf(fault.Invalid, "%s", part.rule).On(part.field))
-		case !before.Elsewhere:
+		default:
 			*part.to = *part.want
 		}
 	}
@@ -351,13 +341,9 @@ func (s *provisionState) changes(before, after Person) []FieldChange {
 		}
 		all = append(all, c)
 	}
-	// Of somebody who comes, to tell which parts of a name differ would tell
-	// what the name was.
-	if before.Member || !before.known() {
-		note("firstName", before.FirstName, after.FirstName)
-		note("lastName", before.LastName, after.LastName)
-		note("locale", before.Locale, after.Locale)
-	}
+	note("firstName", before.FirstName, after.FirstName)
+	note("lastName", before.LastName, after.LastName)
+	note("locale", before.Locale, after.Locale)
 	note("externalId", before.ExternalID, after.ExternalID)
 	for _, place := range after.Places {
 		hash := s.hashes[place.StoreID]

@@ -13,8 +13,7 @@ import (
 )
 
 // Write carries out what was planned, by writes of sets, each person's with
-// its event. It returns fault.Conflict when another account came to have one
-// of the addresses meanwhile; then plan anew.
+// its event.
 func (p *Provisioning) Write(ctx context.Context, c Change) error {
 	// Whoever leaves leaves an external id that others may have then.
 	if err := Leave(ctx, c, p.by, p.Leaving, p.now); err != nil {
@@ -23,7 +22,6 @@ func (p *Provisioning) Write(ctx context.Context, c Change) error {
 	w := p.writes()
 	return inOrder(
 		func() error { return c.CreateUsers(ctx, w.created) },
-		func() error { return c.UpdateUsers(ctx, w.updated) },
 		func() error { return c.SaveMembers(ctx, w.members) },
 		func() error { return c.SavePlaces(ctx, w.places) },
 		func() error { return c.Record(ctx, w.events) },
@@ -43,7 +41,6 @@ func inOrder(steps ...func() error) error {
 // writes are what the items come to, by the sets that are written.
 type writes struct {
 	created []NewUser
-	updated []User
 	members []Membership
 	places  map[uuid.UUID][]Place
 	events  []audit.Event
@@ -60,13 +57,10 @@ func (p *Provisioning) writes() writes {
 			continue
 		}
 		after, places := d.settled(p.now)
-		switch {
-		case d.action == Created:
+		if d.action == Created {
 			w.created = append(w.created, NewUser{User: after.User})
-		case d.before.User != after.User:
-			w.updated = append(w.updated, after.User)
 		}
-		w.members = append(w.members, Membership{UserID: after.ID, ExternalID: after.ExternalID, JoinedAt: after.JoinedAt, UpdatedAt: after.UpdatedAt})
+		w.members = append(w.members, after.membership())
 		w.places[after.ID] = places
 		w.events = append(w.events, p.tell(d, after, places)...)
 		p.Outcomes[i].Person = &after

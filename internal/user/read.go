@@ -119,8 +119,8 @@ func (s *Service) CountUsers(ctx context.Context, by *auth.Principal, f Filter) 
 
 // ByID returns people by id: owners and the like, whose ids the caller got
 // from records of the principal's account.
-func (s *Service) ByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User, error) {
-	return s.repo.UsersByID(ctx, ids)
+func (s *Service) ByID(ctx context.Context, by *auth.Principal, ids []uuid.UUID) (map[uuid.UUID]User, error) {
+	return s.repo.UsersByID(ctx, by.AccountID, ids)
 }
 
 // MayList refuses principals that may not see who is in the store. It returns

@@ -31,8 +31,9 @@ type Repository interface {
 	// admits.
 	Users(ctx context.Context, accountID uuid.UUID, f Filter, w page.Window) (page.Page[User], error)
 	CountUsers(ctx context.Context, accountID uuid.UUID, f Filter) (int64, error)
-	// UsersByID returns people by id, whatever account they are in.
-	UsersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User, error)
+	// UsersByID returns users of the account by id, and those who are no longer
+	// in it.
+	UsersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
 	// StoreUsers returns a page of each store's members.
 	StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error)
 	CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error)
@@ -46,12 +47,13 @@ type Repository interface {
 	// every verifier of this process has heard of it.
 	Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
 
-	// Memberships returns the accounts of the person of that folded e-mail
-	// address.
-	Memberships(ctx context.Context, foldedEmail string) (Memberships, error)
-	// StartSession keeps a session by its digest, with its event. It returns
-	// fault.NotFound when the person is not in the account.
-	StartSession(ctx context.Context, by auth.Actor, s Session, digest secret.KeyedDigest, e audit.Event) error
+	// Memberships returns the users of all accounts that have the folded e-mail
+	// address, by account.
+	Memberships(ctx context.Context, foldedEmail string) ([]AccountUser, error)
+	// StartSession keeps a session by its digest, with its event. It accepts the
+	// membership if it is pending, with that event. It returns fault.NotFound
+	// when the person is not in the account.
+	StartSession(ctx context.Context, by auth.Actor, s Session, digest secret.KeyedDigest, started, accepted audit.Event) error
 	// Sessions returns those of the selection that are live at the moment,
 	// newest first.
 	Sessions(ctx context.Context, which SessionSelection, at time.Time) ([]Session, error)
@@ -63,10 +65,10 @@ type Repository interface {
 	EndSessions(ctx context.Context, by auth.Actor, which SessionSelection, at time.Time, event func(Session) audit.Event) ([]Session, error)
 }
 
-// Memberships are a person and the accounts they are in.
-type Memberships struct {
-	User       User
-	AccountIDs []uuid.UUID
+// AccountUser is a user with their account.
+type AccountUser struct {
+	AccountID uuid.UUID
+	User      User
 }
 
 // Service answers about people, and starts and ends their sessions.
@@ -119,11 +121,11 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 	if req.TTL < time.Minute || req.TTL > MaxSessionTTL {
 		return Session{}, secret.Secret{}, fault.Errorf(fault.Invalid, "A session lasts 1 minute to 30 days.").On("ttl")
 	}
-	person, err := s.person(ctx, req.Email)
+	all, err := s.repo.Memberships(ctx, Fold(req.Email))
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
-	accountID, err := person.account(req.AccountID)
+	in, err := chooseAccount(all, req.AccountID)
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
@@ -131,37 +133,40 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
-	session, err := s.keep(ctx, by, person.User, accountID, req.TTL, value)
+	session, err := s.keep(ctx, by, in, req.TTL, value)
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
 	return session, value, nil
 }
 
-func (s *Service) keep(ctx context.Context, by *auth.Principal, u User, accountID uuid.UUID, ttl time.Duration, value secret.Secret) (Session, error) {
+func (s *Service) keep(ctx context.Context, by *auth.Principal, in AccountUser, ttl time.Duration, value secret.Secret) (Session, error) {
 	now := s.moment()
-	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: accountID, UserID: u.ID, Email: u.Email, CreatedAt: now, ExpiresAt: now.Add(ttl)}
-	event := sessionEvent(by, session, audit.SessionStarted, now)
-	event.Details = []audit.Detail{{Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)}}
-	return session, s.repo.StartSession(ctx, by.Actor(), session, s.keys.Digest(value), event)
+	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: in.AccountID, UserID: in.User.ID, Email: in.User.Email, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	started := sessionEvent(by, session, audit.SessionStarted, now)
+	started.Details = []audit.Detail{{Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)}}
+	accepted := Event(by, audit.UserAccepted, in.User.Target(), now)
+	accepted.AccountID = in.AccountID
+	return session, s.repo.StartSession(ctx, by.Actor(), session, s.keys.Digest(value), started, accepted)
 }
 
-// account picks the account of a session: the one asked for, or the only one.
-func (m Memberships) account(asked uuid.UUID) (uuid.UUID, error) {
-	if asked == uuid.Nil && len(m.AccountIDs) == 1 {
-		return m.AccountIDs[0], nil
+// chooseAccount picks the account of a session: the one asked for, or the only
+// one. To the operator it tells what no account is told.
+func chooseAccount(all []AccountUser, asked uuid.UUID) (AccountUser, error) {
+	if asked == uuid.Nil && len(all) == 1 {
+		return all[0], nil
 	}
-	for _, id := range m.AccountIDs {
-		if id == asked {
-			return id, nil
+	for _, in := range all {
+		if in.AccountID == asked {
+			return in, nil
 		}
 	}
 	switch {
-	case len(m.AccountIDs) == 0:
-		return uuid.Nil, fault.Errorf(fault.NotFound, "This person is in no account.").On("email")
+	case len(all) == 0:
+		return AccountUser{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
 	case asked == uuid.Nil:
-		return uuid.Nil, fault.Errorf(fault.Invalid, "This person is in several accounts. Name one.").On("account")
+		return AccountUser{}, fault.Errorf(fault.Invalid, "This person is in several accounts. Name one.").On("account")
 	default:
-		return uuid.Nil, fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
+		return AccountUser{}, fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
 	}
 }

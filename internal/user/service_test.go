@@ -31,7 +31,7 @@ var (
 type people struct {
 	user.Repository
 
-	owners  map[string]user.Memberships // by folded address
+	owners  map[string][]user.AccountUser // by folded address
 	kept    []user.Session
 	digests []secret.KeyedDigest
 	events  []audit.Event
@@ -40,18 +40,15 @@ type people struct {
 	window  *page.Window // and its window
 }
 
-func (p *people) Memberships(_ context.Context, email string) (user.Memberships, error) {
-	if owner, ok := p.owners[email]; ok {
-		return owner, nil
-	}
-	return user.Memberships{}, fault.Errorf(fault.NotFound, "no row")
+func (p *people) Memberships(_ context.Context, email string) ([]user.AccountUser, error) {
+	return p.owners[email], nil
 }
 
-func (p *people) StartSession(_ context.Context, _ auth.Actor, s user.Session, digest secret.KeyedDigest, e audit.Event) error {
+func (p *people) StartSession(_ context.Context, _ auth.Actor, s user.Session, digest secret.KeyedDigest, e, accepted audit.Event) error {
 	if p.failing != nil {
 		return p.failing
 	}
-	p.kept, p.digests, p.events = append(p.kept, s), append(p.digests, digest), append(p.events, e)
+	p.kept, p.digests, p.events = append(p.kept, s), append(p.digests, digest), append(p.events, e, accepted)
 	return nil
 }
 
@@ -61,11 +58,15 @@ func (p *people) Users(_ context.Context, accountID uuid.UUID, _ user.Filter, w 
 }
 
 func acmePeople() *people {
-	person := func(email string) user.User { return user.User{ID: uuid.New(), Email: email} }
-	return &people{owners: map[string]user.Memberships{
-		"one@acme.example":   {User: person("One@acme.example"), AccountIDs: []uuid.UUID{home}},
-		"two@acme.example":   {User: person("two@acme.example"), AccountIDs: []uuid.UUID{home, other}},
-		"staff@acme.example": {User: person("staff@acme.example")},
+	in := func(email string, accounts ...uuid.UUID) (all []user.AccountUser) {
+		for _, id := range accounts {
+			all = append(all, user.AccountUser{AccountID: id, User: user.User{ID: uuid.New(), Email: email}})
+		}
+		return all
+	}
+	return &people{owners: map[string][]user.AccountUser{
+		"one@acme.example": in("One@acme.example", home),
+		"two@acme.example": in("two@acme.example", home, other),
 	}}
 }
 
@@ -99,7 +100,12 @@ func TestStartSession(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			person := repo.owners[user.Fold(tc.req.Email)].User
+			var person user.User
+			for _, in := range repo.owners[user.Fold(tc.req.Email)] {
+				if in.AccountID == tc.account {
+					person = in.User
+				}
+			}
 			if session.AccountID != tc.account || session.UserID != person.ID || session.CreatedAt != now || session.ExpiresAt != now.Add(tc.req.TTL) {
 				t.Errorf("the session is %+v", session)
 			}
@@ -110,6 +116,9 @@ func TestStartSession(t *testing.T) {
 			if e.Action != audit.SessionStarted || e.AccountID != tc.account || e.At != now || e.Actor.Kind != audit.ActorOperator ||
 				e.Target != (audit.Target{Kind: audit.TargetSession, Key: session.ID.String(), Name: person.Email}) {
 				t.Errorf("event %+v", e)
+			}
+			if a := repo.events[1]; a.Action != audit.UserAccepted || a.AccountID != tc.account || a.Actor.Kind != audit.ActorOperator || a.Target != person.Target() {
+				t.Errorf("event %+v", a)
 			}
 		})
 	}
@@ -221,7 +230,7 @@ func TestPeopleOfTheAccount(t *testing.T) {
 		if got, err := s.MembersByID(ctx, by, ids); err != nil || len(got) != 1 || got[ids[0]].Email != w.Users[0].Email {
 			t.Errorf("members %+v, %v", got, err)
 		}
-		if got, err := s.ByID(ctx, ids); err != nil || len(got) != 2 {
+		if got, err := s.ByID(ctx, by, ids); err != nil || len(got) != 2 {
 			t.Errorf("by id %+v, %v", got, err)
 		}
 		stores := []uuid.UUID{w.Stores[0].ID, other.Stores[0].ID}

@@ -16,6 +16,11 @@ import (
 type SessionSelection struct {
 	IDs               []uuid.UUID
 	UserID, AccountID uuid.UUID
+	// PersonID is who signed in, in whichever account.
+	PersonID uuid.UUID
+	// EmailFolded is the address of the users, in whichever account and whoever
+	// signed in.
+	EmailFolded string
 }
 
 // SessionFilter asks for sessions in the words of whoever asks. Zero fields
@@ -63,6 +68,11 @@ func SessionEnded(by *auth.Principal, s Session, at time.Time) audit.Event {
 }
 
 func sessionEvent(by *auth.Principal, s Session, action audit.Action, at time.Time) audit.Event {
+	if by.Kind == auth.Session && by.Person() == s.PersonID {
+		// Each account knows the person by its own id.
+		self := *by
+		self.ID, by = s.UserID, &self
+	}
 	e := Event(by, action, audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: s.Email}, at)
 	// The operator, who may end it, is in no account.
 	e.AccountID = s.AccountID
@@ -77,18 +87,12 @@ func (s *Service) selection(ctx context.Context, by *auth.Principal, f SessionFi
 	if f.Email == "" {
 		return which, nil
 	}
-	person, err := s.person(ctx, f.Email)
-	which.UserID = person.User.ID
-	return which, err
-}
-
-// person returns who has the address, and their accounts.
-func (s *Service) person(ctx context.Context, email string) (Memberships, error) {
-	person, err := s.repo.Memberships(ctx, Fold(email))
-	if fault.KindOf(err) == fault.NotFound {
-		return Memberships{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+	which.EmailFolded = Fold(f.Email)
+	all, err := s.repo.Memberships(ctx, which.EmailFolded)
+	if err == nil && len(all) == 0 {
+		err = fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
 	}
-	return person, err
+	return which, err
 }
 
 // ErrNoSession is the answer to ids of sessions that there are not.

@@ -42,8 +42,7 @@ func TestEndSessions(t *testing.T) {
 	if err != nil || len(ended) != 1 {
 		t.Fatal(ended, err)
 	}
-	one := repo.owners["one@acme.example"].User.ID
-	if repo.which.UserID != one || repo.which.AccountID != home || repo.which.IDs != nil {
+	if repo.which.EmailFolded != "one@acme.example" || repo.which.AccountID != home || repo.which.IDs != nil {
 		t.Errorf("ended those of %+v", repo.which)
 	}
 	e := repo.event
@@ -51,7 +50,7 @@ func TestEndSessions(t *testing.T) {
 		e.Target != (audit.Target{Kind: audit.TargetSession, Key: ended[0].ID.String(), Name: "One@acme.example"}) {
 		t.Errorf("the event is %+v", e)
 	}
-	if _, err := s.Sessions(ctx, &operator, user.SessionFilter{AccountID: other}); err != nil || repo.which.AccountID != other || repo.which.UserID != uuid.Nil {
+	if _, err := s.Sessions(ctx, &operator, user.SessionFilter{AccountID: other}); err != nil || repo.which.AccountID != other || repo.which.EmailFolded != "" {
 		t.Errorf("listed those of %+v, %v", repo.which, err)
 	}
 }

@@ -23,7 +23,8 @@ type Transfer struct {
 // there, and the former one stays as an administrator. To give it to whoever
 // has it changes nothing. It returns fault.Forbidden for all but a session of
 // the account's owner, that of the store's owner for the store, and the
-// operator; fault.NotFound on "storeId" or "userId".
+// operator; fault.NotFound on "storeId" or "userId"; and fault.Conflict on
+// "userId" for a person who is pending.
 func (s *Service) TransferOwnership(ctx context.Context, by *auth.Principal, userID uuid.UUID, ref *account.StoreRef) (Transfer, error) {
 	if err := MayTransfer(by); err != nil {
 		return Transfer{}, err
@@ -73,7 +74,7 @@ func (e *edit) giveAccount(ctx context.Context, a *account.Account, to uuid.UUID
 	if err := mayGive(e.by, a.OwnerID); err != nil {
 		return err
 	}
-	next, err := e.member(ctx, to, "userId")
+	next, err := e.nextOwner(ctx, to)
 	if err != nil || a.OwnerID == to {
 		return err
 	}
@@ -85,11 +86,22 @@ func (e *edit) giveAccount(ctx context.Context, a *account.Account, to uuid.UUID
 	return e.SetOwner(ctx, uuid.Nil, to)
 }
 
+// nextOwner returns a member who may own something: nobody who is pending, since
+// what they own would have no owner until they accept, or for ever where the
+// address is mistyped.
+func (e *edit) nextOwner(ctx context.Context, id uuid.UUID) (Person, error) {
+	next, err := e.member(ctx, id, "userId")
+	if err == nil && next.Pending {
+		err = fault.Errorf(fault.Conflict, "This person has not accepted the membership yet. They can own something when they have.").On("userId")
+	}
+	return next, err
+}
+
 func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Store, to uuid.UUID) error {
 	if err := mayGive(e.by, a.OwnerID, st.OwnerID); err != nil {
 		return err
 	}
-	next, err := e.member(ctx, to, "userId")
+	next, err := e.nextOwner(ctx, to)
 	if err != nil || st.OwnerID == to {
 		return err
 	}

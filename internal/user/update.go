@@ -21,12 +21,12 @@ type Update struct {
 
 func (u Update) names() bool { return u.FirstName != nil || u.LastName != nil || u.Locale != nil }
 
-// Update changes a person of the account. People change their own names;
-// otherwise that takes the account's owner or account_users_write, and a person
-// who is in no other account. It returns fault.Forbidden, fault.Invalid for
-// every field that breaks a rule, fault.NotFound on "userId", and
-// fault.Conflict for names that are not the account's to change, or an external
-// id that somebody else has.
+// Update changes what the account records of a person. People change their own
+// names; otherwise that takes the account's owner or account_users_write. What
+// other accounts record of the person stays as it is. It returns
+// fault.Forbidden, fault.Invalid for every field that breaks a rule,
+// fault.NotFound on "userId", and fault.Conflict for an external id that
+// somebody else has.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Person, error) {
 	self := by.Kind == auth.Session && by.ID == u.UserID
 	if err := mayInAccount(by, scopeWrite); err != nil && (!self || u.ExternalID != nil) {
@@ -44,9 +44,6 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Per
 		updated = u.apply(before)
 		if err := e.checkExternalID(ctx, before, updated); err != nil {
 			return err
-		}
-		if updated.User != before.User && before.Elsewhere && !self {
-			return u.notYours()
 		}
 		return e.update(ctx, before, &updated)
 	})
@@ -75,26 +72,6 @@ func (u Update) apply(p Person) Person {
 	return p
 }
 
-// notYours refuses each of the names that are asked for.
-func (u Update) notYours() error {
-	var faults fault.List
-	for _, name := range []struct {
-		field string
-		asked *string
-	}{{"firstName", u.FirstName}, {"lastName", u.LastName}, {"locale", u.Locale}} {
-		if name.asked != nil {
-			faults = append(faults, ErrElsewhere().On(name.field))
-		}
-	}
-	return faults.Err()
-}
-
-// ErrElsewhere is the answer to changing the name of a person who is in
-// another account as well.
-func ErrElsewhere() *fault.Error {
-	return fault.Errorf(fault.Conflict, "This person is in another account, so only they themselves can change their name and language.")
-}
-
 // checkExternalID refuses one that somebody else in the account has.
 func (e *edit) checkExternalID(ctx context.Context, before, after Person) error {
 	if after.ExternalID == "" || after.ExternalID == before.ExternalID {
@@ -120,13 +97,5 @@ func (e *edit) update(ctx context.Context, before Person, after *Person) error {
 		return nil
 	}
 	e.tell(audit.UserUpdated, after.Target(), details...)
-	if after.User != before.User {
-		if err := e.UpdateUsers(ctx, []User{after.User}); err != nil {
-			return err
-		}
-		if err := e.Touch(ctx, []uuid.UUID{after.ID}, e.now); err != nil {
-			return err
-		}
-	}
 	return e.saveMember(ctx, after)
 }

@@ -1,35 +1,80 @@
-// Package user holds people: one user per e-mail address, their memberships
-// in accounts and stores, and the sessions in which they act.
+// Package user holds the users of an account: what the account records of a
+// person, their places in its stores, and the sessions in which they act.
+//
+// An account reads and changes its own record of a person and nothing else.
+// This package cannot tell whether another account knows the person: package
+// signin alone connects the records of one address.
 package user
 
 import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 
 	"latchkey/internal/account"
 )
 
-// User is a person, one per e-mail address on the whole platform.
+// User is what an account records of a person: one per e-mail address in each
+// account. What the account writes there is seen by no other account.
 type User struct {
-	ID        uuid.UUID
-	Email     string
+	// ID is the account's own. Other accounts know the person by other ids.
+	ID    uuid.UUID
+	Email string
+	// FirstName and LastName are empty until somebody gives them.
 	FirstName string
 	LastName  string
 	// Locale is a BCP 47 language tag, such as "en" or "de".
 	Locale    string
 	CreatedAt time.Time
+	// Pending says that the person has not accepted the membership yet. It gives
+	// them no rights until then.
+	Pending bool
 }
 
 // Fold returns the form of an e-mail address under which addresses are
 // compared: without case, by Unicode's simple case folding of the composed form
 // (Unicode Standard Annex 44, CaseFolding.txt). The full one would take
-// addresses for one that mail systems tell apart, such as ß for ss.
+// addresses for one that mail systems tell apart, such as ß for ss. A domain in
+// Unicode and its form in ASCII (RFC 5891, section 4) are one.
 func Fold(email string) string {
+	local, domain, is := cutAddress(strings.TrimSpace(email))
+	if is {
+		email = local + "@" + unicodeDomain(domain)
+	}
 	return strings.Map(foldRune, norm.NFC.String(strings.TrimSpace(email)))
+}
+
+// cutAddress splits an address at its last "@".
+func cutAddress(email string) (local, domain string, is bool) {
+	i := strings.LastIndexByte(email, '@')
+	if i < 0 {
+		return "", "", false
+	}
+	return email[:i], email[i+1:], true
+}
+
+// unicodeDomain returns a domain with every label in Unicode: as it is if it
+// has one form only, or is no domain.
+func unicodeDomain(domain string) string {
+	ascii := strings.IndexFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+	if ascii && !strings.Contains(strings.ToLower(domain), "xn--") {
+		return domain
+	}
+	// Folded first: the mapping of IDNA would take ẞ for ss.
+	encoded, err := idna.Lookup.ToASCII(strings.Map(foldRune, norm.NFC.String(domain)))
+	if err != nil {
+		return domain
+	}
+	decoded, err := idna.Lookup.ToUnicode(encoded)
+	if err != nil {
+		return domain
+	}
+	return decoded
 }
 
 // foldRune returns the same character for all that differ in case only: that in
@@ -87,12 +132,12 @@ type StorePlace struct {
 // Role is the person's role in the store.
 func (p StorePlace) Role() Role { return RoleOf(p.Permissions, p.Store.OwnerID == p.UserID) }
 
-// Person is somebody, and their place in one account.
+// Person is a user with their place in the account.
 type Person struct {
 	User
 
 	// Member says whether the person is in the account. The rest is zero for
-	// one who is not, but for Elsewhere.
+	// one who is not.
 	Member bool
 	// ExternalID is how another system of the account's knows the person,
 	// unique in the account; empty for not at all.
@@ -103,9 +148,6 @@ type Person struct {
 	UpdatedAt time.Time
 	// Places are those in stores of the account, in the order of their ids.
 	Places []Place
-	// Elsewhere says whether the person is in another account: then it is not
-	// for this one to change their name.
-	Elsewhere bool
 }
 
 // Place returns the person's place in the store, if there is one.
@@ -123,7 +165,9 @@ func (p Person) Place(storeID uuid.UUID) (Place, bool) {
 type Session struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
-	UserID    uuid.UUID
+	// UserID is the user of the account, and PersonID who signed in: see
+	// auth.Principal.
+	UserID, PersonID uuid.UUID
 	// Email is the person's address.
 	Email     string
 	CreatedAt time.Time

@@ -1,0 +1,72 @@
+package gormdb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path"
+
+	"github.com/pressly/goose/v3"
+
+	"latchkey/internal/user"
+)
+
+// refoldVersion is the version of the schema from which on addresses are folded
+// with one form of their domain (user.Fold). SQL cannot do that.
+const refoldVersion = 20
+
+// refoldMigration brings the addresses that are kept to that form.
+func refoldMigration() *goose.Migration {
+	return goose.NewGoMigration(refoldVersion, &goose.GoFunc{RunTx: refold}, nil)
+}
+
+// nameOf is the name by which a migration is reported.
+func nameOf(s *goose.Source) string {
+	if s.Path == "" {
+		return fmt.Sprintf("%05d_addresses", s.Version)
+	}
+	return path.Base(s.Path)
+}
+
+// refold folds addresses anew whose domain can have two forms. Where both are
+// there already, in one account or as two people, each stays as it is: the one in
+// Unicode is found by either form from then on.
+func refold(ctx context.Context, tx *sql.Tx) error {
+	changed, err := unfolded(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("read addresses: %w", err)
+	}
+	for was, is := range changed {
+		for _, statement := range []string{
+			`UPDATE users SET email_folded = $1 WHERE email_folded = $2 AND NOT EXISTS (SELECT 1 FROM users AS o WHERE o.email_folded = $1)`,
+			`UPDATE account_users SET email_folded = $1 WHERE email_folded = $2 AND NOT EXISTS
+				(SELECT 1 FROM account_users AS o WHERE o.email_folded = $1 AND o.account_id = account_users.account_id)`,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, is, was); err != nil {
+				return fmt.Errorf("fold an address: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// unfolded returns the addresses that are folded otherwise now, and how.
+func unfolded(ctx context.Context, tx *sql.Tx) (map[string]string, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT email_folded FROM account_users WHERE email_folded LIKE '%xn--%' OR octet_length(email_folded) <> length(email_folded)
+		UNION SELECT email_folded FROM users WHERE email_folded LIKE '%xn--%' OR octet_length(email_folded) <> length(email_folded)`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	changed := map[string]string{}
+	for rows.Next() {
+		var was string
+		if err := rows.Scan(&was); err != nil {
+			return nil, err
+		}
+		if is := user.Fold(was); is != was {
+			changed[was] = is
+		}
+	}
+	return changed, rows.Err()
+}
