@@ -111,12 +111,18 @@ func TestCodes(t *testing.T) {
 		again.get("/profile/security").wants(http.StatusOK, "9 recovery codes are left")
 
 		page = again.get("/profile/security")
-		again.submit(page, "Make new recovery codes").wants(http.StatusOK, "Your recovery codes")
+		for _, button := range []string{"Make new recovery codes", "Remove the app"} {
+			again.submit(page, button, "code", "").wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+			refused := again.submit(page, button, "code", recovery[0]).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+			for _, each := range flaws(refused) {
+				t.Errorf("the page of a wrong code %s", each)
+			}
+		}
+		renewed := recoveryCodes(again.submit(page, "Make new recovery codes", "code", recovery[2]).wants(http.StatusOK, "Your recovery codes").text())
 		once.post("/signin/code", "code", recovery[1]).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
 
 		s.age(time.Hour)
-		again.submit(page, "Remove the app").wants(http.StatusOK, "Is it still you?")
-		asked := again.submit(page, "Remove the app")
+		asked := again.submit(page, "Remove the app", "code", renewed[0]).wants(http.StatusOK, "Is it still you?")
 		again.submit(asked, "Go on", "password_again", s.Password).goes("/profile/security?n=1&notice=app_removed")
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
 	})

@@ -26,6 +26,9 @@ type securityPage struct {
 	Renaming uuid.UUID
 	Form     *form
 	Errors   []string
+	// CodeErrors are what is wrong with the code that a change to the
+	// authenticator app asks for.
+	CodeErrors []string
 }
 
 func (v *visit) security() error { return v.securityWith(http.StatusOK, securityPage{}) }
@@ -90,9 +93,9 @@ func (v *visit) addApp() error {
 }
 
 func (v *visit) renewCodes() error {
-	codes, err := v.SignIn.RenewCodes(v.r.Context(), v.by)
+	codes, err := v.SignIn.RenewCodes(v.r.Context(), v.by, v.r.PostFormValue("code"), v.visitor())
 	if err != nil {
-		return err
+		return v.codeRefused(err)
 	}
 	return v.showCodes(codes)
 }
@@ -111,10 +114,24 @@ func (v *visit) showCodes(codes []secret.Password) error {
 }
 
 func (v *visit) removeApp() error {
-	if err := v.SignIn.DisableTOTP(v.r.Context(), v.by); err != nil {
-		return err
+	if err := v.SignIn.DisableTOTP(v.r.Context(), v.by, v.r.PostFormValue("code"), v.visitor()); err != nil {
+		return v.codeRefused(err)
 	}
 	return v.done("/profile/security", "app_removed", 1)
+}
+
+// codeRefused shows what is wrong with a code beside its field. Other errors
+// have a page of their own.
+func (v *visit) codeRefused(err error) error {
+	status := http.StatusUnprocessableEntity
+	switch fault.KindOf(err) {
+	case fault.Invalid:
+	case fault.RateLimited:
+		status = http.StatusTooManyRequests
+	default:
+		return err
+	}
+	return v.securityWith(status, securityPage{CodeErrors: sentences(v.waiting(err))})
 }
 
 // passkeyPage is what the page shows on which a passkey is added.

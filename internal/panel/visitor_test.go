@@ -172,6 +172,9 @@ func (v *visitor) submit(page *reply, button string, pairs ...string) *reply {
 		if !slices.Contains(f.buttons, button) {
 			continue
 		}
+		if to, elsewhere := f.actions[button]; elsewhere {
+			f.action = page.absolute(to)
+		}
 		for i := 0; i+1 < len(pairs); i += 2 {
 			f.values.Del(pairs[i])
 		}
@@ -288,15 +291,17 @@ type formOnPage struct {
 	values         url.Values
 	// fields are its controls.
 	fields []*html.Node
-	// buttons are what its buttons are called.
+	// buttons are what its buttons are called, and actions where those lead that
+	// send it elsewhere than the form says.
 	buttons []string
+	actions map[string]string
 }
 
 // forms are those of the page.
 func (r *reply) forms() []formOnPage {
 	var found []formOnPage
 	for _, element := range r.all("form") {
-		f := formOnPage{method: http.MethodGet, action: r.url, values: url.Values{}}
+		f := formOnPage{method: http.MethodGet, action: r.url, values: url.Values{}, actions: map[string]string{}}
 		if to, given := attribute(element, "action"); given {
 			f.action = r.absolute(to)
 		}
@@ -332,6 +337,9 @@ func (f *formOnPage) take(n *html.Node) {
 			label = textOf(n)
 		}
 		f.buttons = append(f.buttons, label)
+		if to, given := attribute(n, "formaction"); given {
+			f.actions[label] = to
+		}
 	case name == "":
 	case n.Data == "input":
 		f.fields = append(f.fields, n)

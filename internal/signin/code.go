@@ -347,10 +347,13 @@ func (s *Service) firstCode(base32Secret, typed string) (int64, error) {
 	return used, nil
 }
 
-// DisableTOTP removes the principal's authenticator app and recovery codes. It
-// returns fault.NotFound when there is none.
-func (s *Service) DisableTOTP(ctx context.Context, by *auth.Principal) error {
-	g, err := s.grounds(ctx, by)
+// DisableTOTP removes the principal's authenticator app and recovery codes,
+// given a code of the app or a recovery code: a session alone, or the password
+// alone, does not turn off the second factor. It returns fault.NotFound when
+// there is no app, fault.Invalid on "code" for a wrong code, and
+// fault.RateLimited after too many.
+func (s *Service) DisableTOTP(ctx context.Context, by *auth.Principal, typed string, v Visitor) error {
+	g, err := s.groundsWithCode(ctx, by, typed, v)
 	if err != nil {
 		return err
 	}
@@ -361,10 +364,29 @@ func (s *Service) DisableTOTP(ctx context.Context, by *auth.Principal) error {
 	return s.Repository.RemoveTOTP(ctx, by.Actor(), g, events)
 }
 
-// RenewCodes replaces the principal's recovery codes. It returns fault.NotFound
-// when they have no authenticator app.
-func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal) ([]secret.Password, error) {
+// groundsWithCode returns the grounds of a change to the second factor, for
+// which the principal enters a code of the app or a recovery code.
+func (s *Service) groundsWithCode(ctx context.Context, by *auth.Principal, typed string, v Visitor) (Grounds, error) {
 	g, err := s.grounds(ctx, by)
+	if err != nil {
+		return Grounds{}, err
+	}
+	person, err := s.Repository.PersonByID(ctx, by.ID)
+	if err != nil {
+		return Grounds{}, err
+	}
+	if _, err := s.Repository.TOTP(ctx, by.ID); err != nil {
+		return Grounds{}, err
+	}
+	return g, s.judgeCode(ctx, person, typed, v)
+}
+
+// RenewCodes replaces the principal's recovery codes, given a code as
+// DisableTOTP is: new recovery codes stand in for the app. It returns
+// fault.NotFound when they have no authenticator app, fault.Invalid on "code"
+// for a wrong code, and fault.RateLimited after too many.
+func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal, typed string, v Visitor) ([]secret.Password, error) {
+	g, err := s.groundsWithCode(ctx, by, typed, v)
 	if err != nil {
 		return nil, err
 	}

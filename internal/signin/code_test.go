@@ -175,7 +175,7 @@ func TestRecoveryCodes(t *testing.T) {
 		w.wants(w.enters(others.Reveal(), codes[3].Reveal()), fault.Invalid, "code")
 		w.must(w.enters(w.owes(), "  "+strings.ToUpper(strings.ReplaceAll(codes[3].Reveal(), "-", " "))+" "))
 		w.wants(w.enters(w.owes(), codes[3].Reveal()), fault.Invalid, "code")
-		renewed, err := w.signIn.RenewCodes(w.Context(), owner(w.home))
+		renewed, err := w.signIn.RenewCodes(w.Context(), owner(w.home), codes[5].Reveal(), here)
 		w.must(err)
 		w.wants(w.enters(w.owes(), codes[4].Reveal()), fault.Invalid, "code")
 		w.must(w.enters(w.owes(), renewed[0].Reveal()))
@@ -185,17 +185,55 @@ func TestRecoveryCodes(t *testing.T) {
 			w.Errorf("%+v", all)
 		}
 
-		w.must(w.signIn.DisableTOTP(w.Context(), owner(w.home)))
-		w.wants(w.signIn.DisableTOTP(w.Context(), owner(w.home)), fault.NotFound, "")
-		_, err = w.signIn.RenewCodes(w.Context(), owner(w.home))
+		w.must(w.signIn.DisableTOTP(w.Context(), owner(w.home), renewed[1].Reveal(), here))
+		w.wants(w.signIn.DisableTOTP(w.Context(), owner(w.home), renewed[2].Reveal(), here), fault.NotFound, "")
+		_, err = w.signIn.RenewCodes(w.Context(), owner(w.home), renewed[2].Reveal(), here)
 		w.wants(err, fault.NotFound, "")
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.NotFound, "")
 		for action, want := range map[audit.Action]int{
-			audit.TOTPEnabled: 1, audit.TOTPDisabled: 1, audit.RecoveryCodesRenewed: 1, audit.RecoveryCodeUsed: 2,
+			audit.TOTPEnabled: 1, audit.TOTPDisabled: 1, audit.RecoveryCodesRenewed: 1, audit.RecoveryCodeUsed: 4,
 		} {
 			if got := w.told(w.home, action); got != want {
 				w.Errorf("the log tells %d times of %s", got, action)
 			}
+		}
+	})
+}
+
+// A session does not turn off the second factor: that takes a code which was not
+// used, and as few can be tried as at the door.
+func TestChangingTheAppTakesACode(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		app, codes := w.adds()
+		w.passes(10 * time.Minute)
+		other, _ := w.enrols(owner(w.away))
+		by := owner(w.home)
+		changes := map[string]func(code string) error{
+			"remove": func(code string) error { return w.signIn.DisableTOTP(w.Context(), by, code, here) },
+			"renew": func(code string) error {
+				_, err := w.signIn.RenewCodes(w.Context(), by, code, here)
+				return err
+			},
+		}
+		w.must(w.enters(w.owes(), w.shown(app, 0)))
+		for _, change := range changes {
+			for _, code := range []string{"", "1234", w.shown(app, 0), w.shown(app, 2), w.shown(other, 1)} {
+				w.wants(change(code), fault.Invalid, "code")
+			}
+		}
+		w.passes(10 * time.Minute)
+		w.must(changes["renew"](w.shown(app, 0)))
+		w.wants(changes["remove"](codes[0].Reveal()), fault.Invalid, "code") // one that was replaced
+		w.wants(changes["remove"](w.shown(app, 0)), fault.Invalid, "code")
+		var err error
+		for range 15 {
+			err = changes["remove"]("123456")
+		}
+		w.wants(err, fault.RateLimited, "")
+		w.passes(10 * time.Minute)
+		w.must(changes["remove"](w.shown(app, 0)))
+		if needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, signin.ByPassword); needs || err != nil {
+			w.Errorf("the app is still there: %t, %v", needs, err)
 		}
 	})
 }

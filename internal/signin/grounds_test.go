@@ -99,7 +99,7 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 			eachOracle(t, func(w *world, o *oracle) {
 				w.gives(w.home.Owner)
 				first, by := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)
-				app, _ := w.enrols(first)
+				app, recovery := w.enrols(first)
 				kept := w.registers(first, "Kept")
 				all, err := w.signIn.Security(w.Context(), first)
 				w.must(err)
@@ -124,9 +124,9 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				w.late(err)
 				w.late(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
 				w.late(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Other"))
-				_, err = w.signIn.RenewCodes(w.Context(), by)
+				_, err = w.signIn.RenewCodes(w.Context(), by, recovery[0].Reveal(), here)
 				w.late(err)
-				w.late(w.signIn.DisableTOTP(w.Context(), by))
+				w.late(w.signIn.DisableTOTP(w.Context(), by, recovery[1].Reveal(), here))
 				w.late(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here))
 
 				now, err := w.signIn.Security(w.Context(), first)
