@@ -15,6 +15,8 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -156,11 +158,43 @@ func (r *apiTokenMutationsResolver) RevokeAPITokens(ctx context.Context, obj *mo
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}
-	at, err := r.tokens.Revoke(ctx, by, token.RevokeRequest{IDs: keys, Reason: textOf(input.Reason)})
+	req := token.RevokeRequest{IDs: keys, Reason: textOf(input.Reason), Issued: input.RevokeIssued != nil && *input.RevokeIssued}
+	revoked, err := r.tokens.Revoke(ctx, by, req)
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}
-	return &model.RevokeAPITokensResult{RevokedIds: object.TokenIDs(keys), RevokedAt: at, Receipt: r.receipt(ctx, input.WaitForReplicas)}, nil
+	return &model.RevokeAPITokensResult{
+		RevokedIds: object.TokenIDs(append(keys, revoked.Issued...)), RevokedAt: revoked.At,
+		Receipt: r.receipt(ctx, input.WaitForReplicas), Revoked: revoked,
+	}, nil
+}
+
+func (r *revokeApiTokensResultResolver) IssuedTokensToReview(ctx context.Context, obj *model.RevokeAPITokensResult) ([]object.APIToken, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := r.tokens.ToReview(ctx, by, obj.Revoked.IDs, obj.Revoked.Issued)
+	if err != nil {
+		return nil, err
+	}
+	return shownTokens(issued, r.view().Tokens(issued)), nil
+}
+
+func (r *revokeApiTokensResultResolver) UsersToReview(ctx context.Context, obj *model.RevokeAPITokensResult, before *string, after *string, first *int, last *int) (*object.UserConnection, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := r.tokens.IssuedBy(ctx, by, obj.Revoked.IDs)
+	if err != nil {
+		return nil, err
+	}
+	granted := user.Filter{GrantedBy: slices.Clone(obj.Revoked.IDs)}
+	for _, t := range issued {
+		granted.GrantedBy = append(granted.GrantedBy, t.ID)
+	}
+	return r.userConnection(ctx, by, granted, paging(object.AccountUsers, before, after, first, last))
 }
 
 func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error) {
@@ -191,7 +225,12 @@ func (r *Resolver) ApiTokenMutations() generated.ApiTokenMutationsResolver {
 	return &apiTokenMutationsResolver{r}
 }
 
+func (r *Resolver) RevokeApiTokensResult() generated.RevokeApiTokensResultResolver {
+	return &revokeApiTokensResultResolver{r}
+}
+
 type (
-	apiTokenResolver          struct{ *Resolver }
-	apiTokenMutationsResolver struct{ *Resolver }
+	apiTokenResolver              struct{ *Resolver }
+	apiTokenMutationsResolver     struct{ *Resolver }
+	revokeApiTokensResultResolver struct{ *Resolver }
 )

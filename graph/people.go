@@ -11,6 +11,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/page"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
@@ -77,3 +78,14 @@ func (r *Resolver) transferred(ctx context.Context, by *auth.Principal, done use
 func storeID(s account.Store) string { return object.Store{Store: s}.GlobalID().String() }
 
 func inInput(err error) error { return fault.Under(err, "input") }
+
+// userConnection answers a page of the account's users.
+func (r *Resolver) userConnection(ctx context.Context, by *auth.Principal, f user.Filter, asked page.Request) (*object.UserConnection, error) {
+	found, err := r.users.Users(ctx, by, f, asked)
+	if err != nil {
+		return nil, err
+	}
+	info, edges := object.Connect[object.UserEdge](object.AccountUsers, found, object.NewUsers(object.Nodes(found)))
+	count := func(ctx context.Context) (int64, error) { return r.users.CountUsers(ctx, by, f) }
+	return &object.UserConnection{PageInfo: info, Edges: edges, Count: count}, nil
+}

@@ -28,13 +28,7 @@ func (r *accountResolver) Users(ctx context.Context, obj *object.Account, filter
 	if err != nil {
 		return nil, err
 	}
-	people, err := r.Resolver.users.Users(ctx, by, asked, paging(object.AccountUsers, before, after, first, last))
-	if err != nil {
-		return nil, err
-	}
-	info, edges := object.Connect[object.UserEdge](object.AccountUsers, people, object.NewUsers(object.Nodes(people)))
-	count := func(ctx context.Context) (int64, error) { return r.Resolver.users.CountUsers(ctx, by, asked) }
-	return &object.UserConnection{PageInfo: info, Edges: edges, Count: count}, nil
+	return r.userConnection(ctx, by, asked, paging(object.AccountUsers, before, after, first, last))
 }
 
 func (r *accountMutationsResolver) AddUserToAccount(ctx context.Context, obj *model.AccountMutations, input model.AddUserToAccountInput) (*model.AddUserToAccountResult, error) {

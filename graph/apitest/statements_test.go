@@ -34,9 +34,9 @@ func TestStatements(t *testing.T) {
 			b: users(last: 1) { edges { node { email } } collectionInfo { totalItems } }
 			c: users(first: 1) { edges { node { email } } } } } } } }`, 4},
 		{"people, all there is of them", `{ account { users(filter: {search: "user1"}) { edges { node { email externalId createdAt updatedAt
-			stores { edges { node { role permissions store { name owner { email } } } } collectionInfo { totalItems } } } } } } }`, 5},
+			stores { edges { node { role permissions store { name owner { email } } } } collectionInfo { totalItems } } } } } } }`, 6},
 		{"people of stores, and their roles", `{ account { stores(first: 250) { edges { node { users { edges { node { email role } } } } } } } }`, 2},
-		{"people, filtered, and their count", `{ account { users(filter: {search: "user"}) { edges { node { email } } collectionInfo { totalItems } } } }`, 2},
+		{"people, filtered, and their count", `{ account { users(filter: {search: "user"}) { edges { node { email } } collectionInfo { totalItems } } } }`, 3},
 		{"roles", `{ storeRoles { role name permissions } }`, 0},
 		{"tokens of the account, with theirs", `{ account { apiTokens(first: 250) { edges { node { name store { name } accessTokens { hint } } } } } }`, 2},
 		{"stores below tokens of stores", `{ account { stores(first: 250) { edges { node { apiTokens { edges { node { store { owner { email } users { edges { node { email } } } } } } } } } } } }`, 5},

@@ -31,6 +31,7 @@ type ResolverRoot interface {
 	CheckoutMutations() CheckoutMutationsResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	RevokeApiTokensResult() RevokeApiTokensResultResolver
 	Store() StoreResolver
 	StoreUser() StoreUserResolver
 	SubscriptionMutations() SubscriptionMutationsResolver
@@ -669,11 +670,16 @@ input RevokeApiTokensInput {
   milliseconds or, where a server does not answer, up to three seconds.
   """
   waitForReplicas: Boolean
+  """
+  Whether to revoke in the same step every API token that these tokens issued, and those that these issued, at every
+  depth. They are listed in ` + "`" + `issuedTokensToReview` + "`" + ` either way.
+  """
+  revokeIssued: Boolean
 }
 
 "The API tokens that were revoked."
 type RevokeApiTokensResult @requires(scopes: [], ownStore: true) {
-  "The ids, in the order they were given, each once."
+  "The IDs in the order of the input, each once. With ` + "`" + `revokeIssued` + "`" + `, the IDs of the issued tokens follow."
   revokedIds: [ID!]!
   """
   From this moment on, at the latest, the tokens are refused here, and everywhere else within the bound the service
@@ -685,6 +691,26 @@ type RevokeApiTokensResult @requires(scopes: [], ownStore: true) {
   The tokens are revoked either way.
   """
   receipt: RevocationReceipt
+  """
+  The API tokens that these tokens created or whose access token they received by rotating, and those that these issued,
+  at every depth, if they still worked. With ` + "`" + `revokeIssued` + "`" + ` they are revoked. Needs ` + "`" + `account_api_tokens_read` + "`" + `.
+  """
+  issuedTokensToReview: [ApiToken!]! @requires(scopes: ["account_api_tokens_read"])
+  """
+  The users whom these tokens, or tokens they issued, created, added or gave permissions, and who are still in the
+  account. They keep their access. To read further pages, revoke the same tokens again, which changes nothing. Needs
+  ` + "`" + `account_users_read` + "`" + `.
+  """
+  usersToReview(
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    first: Int
+    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): UserConnection! @requires(scopes: ["account_users_read"])
 }
 
 "What the servers of the service said when they were asked whether they refuse what was revoked."
@@ -3107,6 +3133,10 @@ func (ec *executionContext) childFields_RevokeApiTokensResult(ctx context.Contex
 		return ec.fieldContext_RevokeApiTokensResult_revokedAt(ctx, field)
 	case "receipt":
 		return ec.fieldContext_RevokeApiTokensResult_receipt(ctx, field)
+	case "issuedTokensToReview":
+		return ec.fieldContext_RevokeApiTokensResult_issuedTokensToReview(ctx, field)
+	case "usersToReview":
+		return ec.fieldContext_RevokeApiTokensResult_usersToReview(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RevokeApiTokensResult", field.Name)
 }

@@ -568,11 +568,14 @@ type RevokeAPITokensInput struct {
 	// Whether to answer only when every server of the service refuses the tokens, and to say so in `receipt`. That takes
 	// milliseconds or, where a server does not answer, up to three seconds.
 	WaitForReplicas *bool `json:"waitForReplicas,omitempty"`
+	// Whether to revoke in the same step every API token that these tokens issued, and those that these issued, at every
+	// depth. They are listed in `issuedTokensToReview` either way.
+	RevokeIssued *bool `json:"revokeIssued,omitempty"`
 }
 
 // The API tokens that were revoked.
 type RevokeAPITokensResult struct {
-	// The ids, in the order they were given, each once.
+	// The IDs in the order of the input, each once. With `revokeIssued`, the IDs of the issued tokens follow.
 	RevokedIds []string `json:"revokedIds"`
 	// From this moment on, at the latest, the tokens are refused here, and everywhere else within the bound the service
 	// states. A token that was revoked before keeps the moment of then in its record.
@@ -580,6 +583,7 @@ type RevokeAPITokensResult struct {
 	// Which servers refuse the tokens already; null unless `waitForReplicas` asked for it, or if they could not be asked.
 	// The tokens are revoked either way.
 	Receipt *RevocationReceipt `json:"receipt,omitempty"`
+	Revoked token.RevokeResult `json:"-"`
 }
 
 // Which API token to rotate.

@@ -17,6 +17,7 @@ import (
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
 // tokenIDPrefix leads the ids of API tokens in the API, which the commands
@@ -226,13 +227,15 @@ func (t *tokenCommand) rotate(ctx context.Context, b *backend, by *auth.Principa
 
 func (p *program) tokenRevokeCommand() *cobra.Command {
 	var reason string
+	var issued bool
 	c := &cobra.Command{
 		Use: "revoke ID… --account UUID", Short: "End API tokens at once, all or none", Args: takes("ID", 1, math.MaxInt),
 	}
 	t := p.tokenCommand(c)
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	c.Flags().BoolVar(&issued, "issued", false, "also end the API tokens that these issued, at every depth")
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
-		req := token.RevokeRequest{Reason: reason}
+		req := token.RevokeRequest{Reason: reason, Issued: issued}
 		for _, text := range args {
 			req.IDs = append(req.IDs, t.in.tokenID(text))
 		}
@@ -245,22 +248,66 @@ func (p *program) tokenRevokeCommand() *cobra.Command {
 type revocation struct {
 	RevokedIDs []string  `json:"revokedIds"`
 	RevokedAt  time.Time `json:"revokedAt"`
+	// IssuedTokensToReview are the tokens that they issued and that work.
+	IssuedTokensToReview []string `json:"issuedTokensToReview"`
+	// UsersToReview is how many users in the account they added or gave
+	// permissions.
+	UsersToReview int64 `json:"usersToReview"`
 }
 
 func (t *tokenCommand) revoke(ctx context.Context, b *backend, by *auth.Principal, req token.RevokeRequest) error {
-	at, err := b.tokens.Revoke(ctx, by, req)
+	revoked, err := b.tokens.Revoke(ctx, by, req)
 	if err != nil {
 		return naming(req.IDs, err)
 	}
-	result := revocation{RevokedAt: at}
-	for _, id := range req.IDs {
-		result.RevokedIDs = append(result.RevokedIDs, tokenIDPrefix+id.String())
+	result := revocation{RevokedIDs: tokenIDs(append(revoked.IDs, revoked.Issued...)), RevokedAt: revoked.At}
+	toReview, users, err := review(ctx, b, by, revoked.IDs)
+	if err != nil {
+		return fmt.Errorf("the API tokens are revoked, but what they issued could not be read: %w", err)
 	}
+	result.IssuedTokensToReview, result.UsersToReview = tokenIDs(idsOf(toReview)), users
 	return t.printed(result, "", func() {
 		for _, id := range result.RevokedIDs {
 			t.say("revoked %s", id)
 		}
+		for _, one := range toReview {
+			t.say("review %s%s %q, which they issued", tokenIDPrefix, one.ID, one.Name)
+		}
+		if users > 0 {
+			t.say("review the users whom they added or gave permissions: %d", users)
+		}
 	})
+}
+
+// review returns the working tokens that tokens issued, and how many users
+// they, or tokens they issued, added or gave permissions.
+func review(ctx context.Context, b *backend, by *auth.Principal, ids []uuid.UUID) ([]token.Token, int64, error) {
+	toReview, err := b.tokens.ToReview(ctx, by, ids, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	issued, err := b.tokens.IssuedBy(ctx, by, ids)
+	if err != nil {
+		return nil, 0, err
+	}
+	users, err := b.users.CountUsers(ctx, by, user.Filter{GrantedBy: append(ids, idsOf(issued)...)})
+	return toReview, users, err
+}
+
+func idsOf(tokens []token.Token) []uuid.UUID {
+	ids := make([]uuid.UUID, len(tokens))
+	for i, t := range tokens {
+		ids[i] = t.ID
+	}
+	return ids
+}
+
+func tokenIDs(keys []uuid.UUID) []string {
+	ids := make([]string, len(keys))
+	for i, key := range keys {
+		ids[i] = tokenIDPrefix + key.String()
+	}
+	return ids
 }
 
 // naming returns err with the id in each failure that is about one of many,

@@ -116,8 +116,8 @@ func BenchmarkRevoke(b *testing.B) {
 				}
 				parallel(b, func(i int64) error {
 					some := made[int(i-1)*size : int(i)*size]
-					unknown, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), ending(idsOf(some), some[0]))
-					if len(unknown) > 0 {
+					ended, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), ending(idsOf(some), some[0]))
+					if len(ended.Unknown) > 0 {
 						return errors.New("unknown tokens")
 					}
 					return err

@@ -115,8 +115,8 @@ type dialect struct {
 	// and it would compare every row with every value. The list is the first
 	// parameter, those of condition follow.
 	each func(table, alias, condition string) string
-	// wantedID is wanted.value as a UUID.
-	wantedID string
+	// asID is a text, such as wanted.value, as a UUID.
+	asID func(text string) string
 	// moment and id are a time and a UUID as a statement's argument; zero
 	// values are null.
 	moment func(time.Time) any

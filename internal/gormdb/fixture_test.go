@@ -100,9 +100,9 @@ func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits
 // revoke revokes tokens, all of which must be there.
 func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
 	t.Helper()
-	unknown, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf(tokens), tokens[0]))
-	if err != nil || len(unknown) > 0 {
-		t.Fatalf("revoke: %v, %v", unknown, err)
+	ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf(tokens), tokens[0]))
+	if err != nil || len(ended.Unknown) > 0 {
+		t.Fatalf("revoke: %v, %v", ended, err)
 	}
 }
 

@@ -29,38 +29,41 @@ func (o offboarding) Change(ctx context.Context, by auth.Actor, accountID uuid.U
 	return o.changePeople(ctx, by, accountID, func(c peopleChange) error { return work(c) })
 }
 
+// knownDirectly finds the tokens that people created, whose client secret they
+// know for good, and those whose access token they saw. Revoked ones count
+// too: while they worked, their bearers could issue others.
+const knownDirectly = `SELECT t.created_by_id AS user_id, t.id FROM api_tokens AS t
+		WHERE t.account_id = @account AND t.created_by_kind = 'USER' AND t.created_by_id IN @people
+	UNION SELECT x.seen_by, x.api_token_id FROM access_tokens AS x
+		WHERE x.account_id = @account AND x.seen_by IN @people AND x.ended_at IS NULL AND (x.expires_at IS NULL OR x.expires_at > @now)`
+
 // TokensKnownTo returns the live tokens that people know.
 func (c peopleChange) TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.Token, error) {
-	// Who created a token saw its client secret, which stays.
-	const known = `SELECT t.created_by_id AS user_id, t.id FROM api_tokens AS t
-			WHERE t.account_id = @account AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > @now)
-			AND t.created_by_kind = 'USER' AND t.created_by_id IN @people
-		UNION SELECT x.seen_by, t.id FROM api_tokens AS t JOIN access_tokens AS x ON x.account_id = t.account_id AND x.api_token_id = t.id
-			WHERE t.account_id = @account AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > @now)
-			AND x.seen_by IN @people AND x.ended_at IS NULL AND (x.expires_at IS NULL OR x.expires_at > @now)`
-	holders := map[uuid.UUID][]uuid.UUID{}
-	var ids []uuid.UUID
+	known, tx := holders{}, c.tx.WithContext(ctx)
 	for chunk := range slices.Chunk(userIDs, peoplePerStatement) {
 		var rows []struct{ UserID, ID uuid.UUID }
 		args := map[string]any{"account": c.accountID, "now": instant{now}, "people": chunk}
-		if err := c.tx.WithContext(ctx).Raw(known, args).Scan(&rows).Error; err != nil {
+		if err := tx.Raw(knownDirectly, args).Scan(&rows).Error; err != nil {
 			return nil, failed(ctx, "find the tokens that people know", err)
 		}
 		for _, r := range rows {
-			if holders[r.ID] == nil {
-				ids = append(ids, r.ID)
-			}
-			holders[r.ID] = append(holders[r.ID], r.UserID)
+			known.add(r.ID, map[uuid.UUID]bool{r.UserID: true})
 		}
 	}
+	if err := known.addIssued(tx, c.accountID, now); err != nil {
+		return nil, failed(ctx, "find the tokens that people's tokens issued", err)
+	}
 	byPerson := map[uuid.UUID][]token.Token{}
-	for chunk := range slices.Chunk(ids, peoplePerStatement) {
-		found, err := tokensByID(c.tx.WithContext(ctx), c.accountID, chunk)
+	for chunk := range slices.Chunk(known.tokens(), peoplePerStatement) {
+		found, err := tokensByID(tx, c.accountID, chunk)
 		if err != nil {
 			return nil, failed(ctx, "read the tokens that people know", err)
 		}
 		for _, t := range found {
-			for _, id := range holders[t.ID] {
+			if t.Status(now) != token.Active {
+				continue
+			}
+			for id := range known[t.ID] {
 				byPerson[id] = append(byPerson[id], t)
 			}
 		}
@@ -70,23 +73,32 @@ func (c peopleChange) TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, no
 
 // EndTokens ends tokens.
 func (c peopleChange) EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
+	if len(e.IDs) == 0 {
+		return nil, nil
+	}
+	ended, err := endLive(c.writing(ctx), e, e.IDs)
+	return ended, failed(ctx, "revoke API tokens", err)
+}
+
+// endLive ends those of the tokens that are not revoked, with their events, and
+// returns them. It locks them in the order of their ids, as any revocation
+// does.
+func endLive(tx *gorm.DB, e token.Ending, ids []uuid.UUID) ([]uuid.UUID, error) {
 	var ended []uuid.UUID
-	for chunk := range slices.Chunk(e.IDs, peoplePerStatement) {
-		tx := c.writing(ctx)
-		// In the order of their ids, and against those who act by them, as any
-		// revocation locks them.
+	for chunk := range slices.Chunk(ids, peoplePerStatement) {
+		// Against those who act by them, too.
 		lock := tx.Table("api_tokens").Clauses(clause.Locking{Strength: "UPDATE"})
 		var live []uuid.UUID
-		err := lock.Where("account_id = ? AND id IN ? AND revoked_at IS NULL", c.accountID, chunk).Order("id").Pluck("id", &live).Error
+		err := lock.Where("account_id = ? AND id IN ? AND revoked_at IS NULL", e.AccountID, chunk).Order("id").Pluck("id", &live).Error
 		if err != nil {
-			return nil, failed(ctx, "lock API tokens", err)
+			return nil, err
 		}
-		found, err := tokensByID(tx, c.accountID, live)
+		found, err := tokensByID(tx, e.AccountID, live)
 		if err == nil && len(found) > 0 {
 			err = endTokens(tx, e, found)
 		}
 		if err != nil {
-			return nil, failed(ctx, "revoke API tokens", err)
+			return nil, err
 		}
 		ended = append(ended, live...)
 	}

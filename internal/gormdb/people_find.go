@@ -40,7 +40,7 @@ func (c peopleChange) MembersByEmail(ctx context.Context, folded []string) ([]us
 
 // Members returns people of the account.
 func (c peopleChange) Members(ctx context.Context, ids []uuid.UUID) ([]user.Person, error) {
-	return c.membersWhere(ctx, "a.user_id = "+c.engine.dialect().wantedID, texts(ids))
+	return c.membersWhere(ctx, "a.user_id = "+c.engine.dialect().asID("wanted.value"), texts(ids))
 }
 
 // MembersByExternalID returns people of the account.
@@ -122,7 +122,7 @@ func (c peopleChange) people(ctx context.Context, q *gorm.DB) ([]user.Person, er
 		at[r.Person.ID] = i
 	}
 	d := c.engine.dialect()
-	from := d.each("store_users", "store_users", "store_users.account_id = ? AND store_users.user_id = "+d.wantedID)
+	from := d.each("store_users", "store_users", "store_users.account_id = ? AND store_users.user_id = "+d.asID("wanted.value"))
 	for list, err := range lists(texts(ids)) {
 		if err != nil {
 			return nil, err

@@ -47,8 +47,8 @@ func TestBehindPgbouncer(t *testing.T) {
 				if _, err := here.Access().Credential(t.Context(), value.Kind(), keys.Candidates(value)); err != nil {
 					t.Error(err)
 				}
-				if unknown, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending([]uuid.UUID{d.Token.ID}, d.Token)); err != nil || len(unknown) > 0 {
-					t.Error(unknown, err)
+				if ended, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending([]uuid.UUID{d.Token.ID}, d.Token)); err != nil || len(ended.Unknown) > 0 {
+					t.Error(ended, err)
 				}
 			}
 		})

@@ -59,7 +59,7 @@ var postgresDialect = dialect{
 		return "jsonb_array_elements_text(?::jsonb) AS wanted (value) CROSS JOIN LATERAL (SELECT " + alias + ".* FROM " +
 			table + " AS " + alias + " WHERE " + condition + " OFFSET 0) AS " + alias
 	},
-	wantedID: "wanted.value::uuid",
+	asID: func(text string) string { return text + "::uuid" },
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

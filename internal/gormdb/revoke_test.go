@@ -69,9 +69,9 @@ func TestRevoke(t *testing.T) {
 		t.Run("again, with one more", func(t *testing.T) {
 			again := ending(idsOf([]token.Token{a, c}), a)
 			again.Revocation.At, again.Revocation.Reason = later(time.Hour), "again"
-			unknown, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), again)
-			if err != nil || len(unknown) > 0 {
-				t.Fatal(unknown, err)
+			ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), again)
+			if err != nil || len(ended.Unknown) > 0 {
+				t.Fatal(ended, err)
 			}
 			if got, err := db.Tokens().Token(t.Context(), w.Account.ID, a.ID); err != nil || *got.Revocation != r {
 				t.Errorf("the first revocation was overwritten: %+v, %v", got.Revocation, err)
@@ -130,11 +130,11 @@ func TestRevokeAllOrNone(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				e := ending(tc.ids, here)
 				e.OnlyStores = tc.only
-				unknown, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), e)
+				ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), e)
 				if err != nil {
 					t.Fatal(err)
 				}
-				same(t, "unknown", unknown, tc.unknown)
+				same(t, "unknown", ended.Unknown, tc.unknown)
 				for _, each := range []token.Token{here, there, above, foreign} {
 					if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil || got.Revocation != nil {
 						t.Errorf("%v, %v", got, err)

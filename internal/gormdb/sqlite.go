@@ -48,7 +48,7 @@ var sqliteDialect = dialect{
 	each: func(table, alias, condition string) string {
 		return "json_each(?) AS wanted CROSS JOIN " + table + " AS " + alias + " ON " + condition
 	},
-	wantedID: "wanted.value",
+	asID: func(text string) string { return text },
 	moment: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

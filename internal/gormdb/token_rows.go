@@ -91,8 +91,10 @@ type accessRow struct {
 	ExpiresAt  instant
 	EndedAt    instant
 	SeenBy     uuid.NullUUID
-	LastUsedAt instant
-	LastUsedIP *string
+	// SeenByToken is the API token that rotated and so saw the secret.
+	SeenByToken uuid.NullUUID
+	LastUsedAt  instant
+	LastUsedIP  *string
 }
 
 // accessColumns are those that an access token is made of. The digest is not
@@ -107,6 +109,7 @@ func newAccessRow(accountID uuid.UUID, d token.AccessDraft) accessRow {
 		AccountID: accountID, APITokenID: d.Record.APITokenID, ID: d.Record.ID,
 		Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key), Hint: d.Record.Hint,
 		CreatedAt: instant{d.Record.CreatedAt}, ExpiresAt: instant{d.Record.ExpiresAt}, SeenBy: optional(d.SeenBy),
+		SeenByToken: optional(d.SeenByToken),
 	}
 }
 

@@ -87,24 +87,30 @@ func placeOf(t token.Token) string {
 }
 
 // Revoke ends tokens, all or none.
-func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) ([]uuid.UUID, error) {
-	unknown, err := t.engine.revokeTokens(ctx, by, e)
+func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (token.Ended, error) {
+	var ended token.Ended
+	var err error
+	if e.Issued {
+		ended, err = t.revokeWithIssued(ctx, by, e)
+	} else {
+		ended.Unknown, err = t.engine.revokeTokens(ctx, by, e)
+	}
 	if errors.Is(err, errActorRefused) {
 		err = t.refused(ctx, by)
 	}
-	if len(unknown) == 0 {
+	if len(ended.Unknown) == 0 {
 		// A repeat of what another replica did may reach this one before the
 		// feed does, so this is told even when nothing was left to change.
 		t.tell(err, concernedBy(e))
 	}
-	return unknown, failed(ctx, "revoke API tokens", err)
+	return ended, failed(ctx, "revoke API tokens", err)
 }
 
 // concernedBy is what has to be forgotten of tokens that end: a single one
 // itself, so that nobody else in the account need be looked up again, and for
 // several their account, which is told once.
 func concernedBy(e token.Ending) uuid.UUID {
-	if len(e.IDs) == 1 {
+	if len(e.IDs) == 1 && !e.Issued {
 		return e.IDs[0]
 	}
 	return e.AccountID

@@ -116,6 +116,11 @@ func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 	if f.ExternalIDs != nil {
 		c.among(d, "SELECT user_id FROM account_users WHERE account_id = $1 AND external_id", f.ExternalIDs)
 	}
+	if f.GrantedBy != nil {
+		c.among(d, "SELECT "+d.asID("e.target_key")+` FROM audit_events AS e WHERE e.account_id = $1 AND e.actor_kind = 'API_TOKEN'
+			AND e.target_kind = 'user' AND (e.action IN ('user.created', 'user.added') OR CAST(e.details AS text) LIKE '%"permissions"%')
+			AND e.actor_id`, texts(f.GrantedBy))
+	}
 	if !f.UpdatedAfter.IsZero() {
 		after := d.moment(f.UpdatedAfter)
 		if f.StoreID == uuid.Nil {

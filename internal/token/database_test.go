@@ -142,12 +142,12 @@ func (h *house) live(t *testing.T, level scope.Level) {
 	h.clock = h.clock.Add(10 * time.Minute)
 	h.wantHints(t, made.Token.ID, rotation.AccessToken.Hint())
 
-	at, err := h.Revoke(t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{made.Token.ID}, Reason: "left"})
-	if err != nil || at != h.clock {
-		t.Fatal(at, err)
+	revoked, err := h.Revoke(t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{made.Token.ID}, Reason: "left"})
+	if err != nil || revoked.At != h.clock {
+		t.Fatal(revoked, err)
 	}
 	wantEvent(audit.APITokenRevoked, updated, map[string]string{"reason": "left"})
-	updated.Revocation = &token.Revocation{At: at, By: audit.ActorOf(h.owner.Subject()), Reason: "left"}
+	updated.Revocation = &token.Revocation{At: revoked.At, By: audit.ActorOf(h.owner.Subject()), Reason: "left"}
 	h.wantKept(t, updated)
 }
 

@@ -48,6 +48,11 @@ type Lister interface {
 	// Find returns a part of the tokens of a store, or of the account where
 	// that is zero.
 	Find(ctx context.Context, accountID, storeID uuid.UUID, s Search) (Found, error)
+	// IssuedBy returns the account's tokens, revoked or not, that the tokens
+	// created, or whose access token they got by rotating and that works at
+	// now; and those that these issued, at every depth. The tokens themselves
+	// are not among them. The result is in the order of the ids.
+	IssuedBy(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID, now time.Time) ([]Token, error)
 	// AccessTokens returns the access tokens of each API token that live at
 	// now, newest first.
 	AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]AccessToken, error)

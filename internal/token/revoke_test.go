@@ -20,9 +20,9 @@ func TestRevoke(t *testing.T) {
 	repo, clock := newShelf(), now
 	s := service(t, repo, &clock)
 	a, b := issued(t, s, scope.LevelAccount, nil), issued(t, s, scope.LevelStore, nil)
-	at, err := s.Revoke(ctx, accountOwner(acme), token.RevokeRequest{IDs: []uuid.UUID{b.ID, a.ID, b.ID}, Reason: " left the company "})
-	if err != nil || at != now {
-		t.Fatal(at, err)
+	revoked, err := s.Revoke(ctx, accountOwner(acme), token.RevokeRequest{IDs: []uuid.UUID{b.ID, a.ID, b.ID}, Reason: " left the company "})
+	if err != nil || revoked.At != now || !slices.Equal(revoked.IDs, repo.asked) {
+		t.Fatal(revoked, err)
 	}
 	if want := []uuid.UUID{a.ID, b.ID}; !slices.Equal(repo.asked, want) || repo.only != nil {
 		t.Errorf("asked for %v only in %v, want each id once and in order, %v", repo.asked, repo.only, want)

@@ -34,6 +34,10 @@ type AccessDraft struct {
 	Digest secret.KeyedDigest
 	// SeenBy is the person who gets to see it, zero where it is no person.
 	SeenBy uuid.UUID
+	// SeenByToken is the API token that rotated and so gets to see it, zero
+	// where it is none. It is not kept with a new API token, which says who
+	// created it.
+	SeenByToken uuid.UUID
 }
 
 // Repository keeps API tokens. Its writes take effect as a whole or not at
@@ -47,8 +51,9 @@ type Repository interface {
 	Insert(ctx context.Context, by auth.Actor, d Draft) error
 	// Revoke ends those of the tokens that are not revoked yet. It changes
 	// nothing and returns the ids that are not in the account, or that
-	// OnlyStores excludes, if there are any.
-	Revoke(ctx context.Context, by auth.Actor, e Ending) (unknown []uuid.UUID, err error)
+	// OnlyStores excludes, if there are any. With Issued it also returns the
+	// tokens that it ended because those issued them.
+	Revoke(ctx context.Context, by auth.Actor, e Ending) (Ended, error)
 	// Change hands the token, locked against other writers, to decide, with
 	// those of its access tokens that nothing has ended, expired or not, and
 	// keeps what it returns in the same transaction. An error of decide changes
@@ -66,9 +71,22 @@ type Ending struct {
 	// of the account.
 	OnlyStores []uuid.UUID
 	Revocation Revocation
+	// Issued ends the tokens that these issued, at every depth, in the same
+	// transaction.
+	Issued bool
 	// Event is what the log says of each token that ends. Its ID and its
 	// target are each token's own and filled in where it is kept.
 	Event audit.Event
+}
+
+// Ended is what came of an Ending.
+type Ended struct {
+	// Unknown are the ids that name no token in the account. If there are any,
+	// nothing was changed.
+	Unknown []uuid.UUID
+	// Issued are the tokens that were ended because those of the Ending issued
+	// them.
+	Issued []uuid.UUID
 }
 
 // Change is what a decision does to a token.
@@ -163,8 +181,11 @@ func (s *Service) accessToken(by *auth.Principal, kind secret.Kind, tokenID uuid
 	}
 	record := AccessToken{ID: uuid.Must(uuid.NewV7()), APITokenID: tokenID, Hint: value.Hint(), CreatedAt: now}
 	draft := AccessDraft{Record: record, Digest: s.keys.Digest(value)}
-	if by.Kind == auth.Session {
+	switch by.Kind {
+	case auth.Session:
 		draft.SeenBy = by.ID
+	case auth.APIToken:
+		draft.SeenByToken = by.ID
 	}
 	return value, draft, nil
 }
@@ -258,34 +279,58 @@ func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 	return err
 }
 
-// Revoke ends tokens at once, all or none, and returns when. Tokens that are
-// revoked already stay as they are, so a repeat is safe. It returns
-// fault.Forbidden for a principal that manages no tokens, fault.Invalid for a
-// request out of bounds, and fault.NotFound for each id that is not of a token
-// which the principal may revoke.
-func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequest) (time.Time, error) {
+// Revoke ends tokens at once, all or none. Tokens that are revoked already stay
+// as they are, so a repeat is safe. It returns fault.Forbidden for a principal
+// that manages no tokens, fault.Invalid for a request out of bounds, and
+// fault.NotFound for each id that is not of a token which the principal may
+// revoke. What the tokens issued is for the caller to review (IssuedBy).
+func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequest) (RevokeResult, error) {
 	now := s.Now()
 	only, err := storesWhere(by, auth.DeleteTokens)
 	if err != nil {
-		return time.Time{}, err
+		return RevokeResult{}, err
+	}
+	if err := MayRevokeAll(by); err != nil && req.Issued {
+		return RevokeResult{}, fault.Under(err, "revokeIssued")
 	}
 	reason, err := checkRevocation(req)
 	if err != nil {
-		return time.Time{}, err
+		return RevokeResult{}, err
 	}
 	ending := NewEnding(by, req.IDs, reason, now)
-	ending.OnlyStores = only
-	unknown, err := s.repo.Revoke(ctx, by.Actor(), ending)
+	ending.OnlyStores, ending.Issued = only, req.Issued
+	ended, err := s.repo.Revoke(ctx, by.Actor(), ending)
 	if err != nil {
-		return time.Time{}, err
+		return RevokeResult{}, err
 	}
 	var faults fault.List
 	for i, id := range req.IDs {
-		if slices.Contains(unknown, id) {
+		if slices.Contains(ended.Unknown, id) {
 			faults = append(faults, ErrNoToken().On("ids."+strconv.Itoa(i)))
 		}
 	}
-	return now, faults.Err()
+	if err := faults.Err(); err != nil {
+		return RevokeResult{}, err
+	}
+	return RevokeResult{At: now, IDs: ending.IDs, Issued: ended.Issued}, nil
+}
+
+// IssuedBy returns the tokens, revoked or not, that tokens of the principal's
+// account issued (Lister.IssuedBy). Whether the principal may see them is for
+// the caller to judge.
+func (s *Service) IssuedBy(ctx context.Context, by *auth.Principal, ids []uuid.UUID) ([]Token, error) {
+	return s.repo.IssuedBy(ctx, by.AccountID, ids, s.Now())
+}
+
+// ToReview returns those of the tokens that tokens of the principal's account
+// issued which work now or are among revoked, if the principal may see them:
+// who knows the secrets of the tokens knows theirs.
+func (s *Service) ToReview(ctx context.Context, by *auth.Principal, ids, revoked []uuid.UUID) ([]Token, error) {
+	issued, err := s.IssuedBy(ctx, by, ids)
+	now := s.Now()
+	return slices.DeleteFunc(issued, func(t Token) bool {
+		return !sees(by, t) || t.Status(now) != Active && !slices.Contains(revoked, t.ID)
+	}), err
 }
 
 // NewEnding is the end of tokens of the principal's account at a moment, for

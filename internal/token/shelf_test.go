@@ -58,12 +58,12 @@ func (s *shelf) add(d token.AccessDraft) {
 	s.owner[d.Digest.Digest] = d.Record.ID
 }
 
-func (s *shelf) Revoke(_ context.Context, _ auth.Actor, e token.Ending) ([]uuid.UUID, error) {
+func (s *shelf) Revoke(_ context.Context, _ auth.Actor, e token.Ending) (token.Ended, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked, s.only = e.IDs, e.OnlyStores
 	if s.failing != nil {
-		return nil, s.failing
+		return token.Ended{}, s.failing
 	}
 	var unknown []uuid.UUID
 	for _, id := range e.IDs {
@@ -73,7 +73,7 @@ func (s *shelf) Revoke(_ context.Context, _ auth.Actor, e token.Ending) ([]uuid.
 		}
 	}
 	if unknown != nil {
-		return unknown, nil
+		return token.Ended{Unknown: unknown}, nil
 	}
 	for _, id := range e.IDs {
 		if t := s.tokens[id]; t.Revocation == nil {
@@ -82,7 +82,7 @@ func (s *shelf) Revoke(_ context.Context, _ auth.Actor, e token.Ending) ([]uuid.
 			s.events = append(s.events, e.Event)
 		}
 	}
-	return nil, nil
+	return token.Ended{}, nil
 }
 
 func (s *shelf) Change(_ context.Context, _ auth.Actor, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {

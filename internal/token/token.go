@@ -180,6 +180,20 @@ type Rotation struct {
 type RevokeRequest struct {
 	IDs    []uuid.UUID
 	Reason string
+	// Issued revokes the tokens that these issued, too, and those that these
+	// issued, at every depth (Lister.IssuedBy). It takes the right to revoke
+	// every token of the account.
+	Issued bool
+}
+
+// RevokeResult is what a revocation did.
+type RevokeResult struct {
+	// At is when the tokens were revoked.
+	At time.Time
+	// IDs are the tokens of the request, each once.
+	IDs []uuid.UUID
+	// Issued are the tokens that were revoked because those issued them.
+	Issued []uuid.UUID
 }
 
 // MaxRevocations is the most tokens that one revocation may name.

@@ -41,6 +41,9 @@ type Filter struct {
 	StoreID uuid.UUID
 	// UpdatedAfter is before anything of the user changed last.
 	UpdatedAfter time.Time
+	// GrantedBy are API tokens of the account, one of which created or added the
+	// user or gave them permissions. An empty list that is not nil admits none.
+	GrantedBy []uuid.UUID
 	// WithoutStores leaves those who have a place in no store.
 	WithoutStores bool
 }
