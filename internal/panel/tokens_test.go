@@ -391,6 +391,33 @@ func TestDeleteTokens(t *testing.T) {
 	})
 }
 
+// Deleting a token shows what it issued and whom it added, and deletes the
+// issued ones too unless the visitor saw them and chose otherwise.
+func TestDeleteTokensWithIssued(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
+		for _, name := range []string{"Parent", "Child", "Other", "Kept"} {
+			owner.create(at, name)
+		}
+		parent, other := idOf(owner, at, "Parent"), idOf(owner, at, "Other")
+		issuedBy := func(issuer, issued string) {
+			update := "UPDATE api_tokens SET created_by_kind = 'API_TOKEN', created_by_id = '" + issuer + "' WHERE id = '" + idOf(owner, at, issued) + "'"
+			dbtest.Exec(t, s.database, update, update)
+		}
+		issuedBy(parent, "Child")
+		issuedBy(other, "Kept")
+
+		asked := owner.open(at+"/delete?id="+parent).wants(http.StatusOK, "Tokens that they created").wants(http.StatusOK, "Child (")
+		asked.wants(http.StatusOK, "Delete this token too").lacks("Users that they added")
+		owner.post(at+"/delete", "id", parent).wants(http.StatusUnprocessableEntity, "Another token was created meanwhile.")
+		owner.submit(asked, "Delete it", "issued", "on").goes(at + "?n=2&notice=tokens_deleted")
+		owner.open(at+"?status=deleted").wants(http.StatusOK, "2 tokens")
+
+		owner.post(at+"/delete", "id", other, "shown", idOf(owner, at, "Kept")).goes(at + "?n=1&notice=tokens_deleted")
+		owner.open(at).wants(http.StatusOK, "Kept").lacks("Other")
+	})
+}
+
 // Search, order and status are in the address, and hold for more tokens than
 // fit on a page.
 func TestTokenListState(t *testing.T) {

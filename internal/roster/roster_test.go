@@ -214,6 +214,31 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
+// A row is read when it has come, also from a program that sends the next one
+// only when this one is done.
+func TestReadsNoFurtherThanARow(t *testing.T) {
+	from, into := io.Pipe()
+	read := make(chan struct{})
+	go func() {
+		fmt.Fprint(into, "email;role\na@b.example;\n")
+		<-read
+		fmt.Fprint(into, "c@b.example;\n")
+		_ = into.Close()
+	}()
+	r, err := roster.NewReader(from, roster.CSV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a@b.example", "c@b.example"} {
+		if p, err := r.Next(); err != nil || p.Email != want {
+			t.Fatalf("got %+v, %v; want %s", p, err, want)
+		}
+		if want == "a@b.example" {
+			close(read)
+		}
+	}
+}
+
 // A file is not kept in memory: one of any length is read in the same space,
 // but for the addresses.
 func TestLongFile(t *testing.T) {

@@ -48,8 +48,7 @@ func (b *bounded) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// newTable reads the first line of a file. text holds at least MaxRow bytes at
-// a time.
+// newTable reads the first line of a file.
 func newTable(text *bufio.Reader, addresses bool) (*table, error) {
 	discardBOM(text)
 	t := &table{bounded: &bounded{from: text}, following: 1, addresses: addresses}
@@ -84,14 +83,10 @@ func discardBOM(text *bufio.Reader) {
 // the first line has more of them outside quotes than commas, and otherwise a
 // comma.
 func delimiter(text *bufio.Reader) rune {
-	start, _ := text.Peek(MaxRow) // an error of reading comes back with the first row
 	quoted, count := false, map[byte]int{}
-	for _, c := range start {
+	for _, c := range firstLine(text) {
 		if c == '"' {
 			quoted = !quoted
-		}
-		if !quoted && (c == '\n' || c == '\r') {
-			break
 		}
 		if !quoted {
 			count[c]++
@@ -101,6 +96,21 @@ func delimiter(text *bufio.Reader) rune {
 		return ';'
 	}
 	return ','
+}
+
+// firstLine returns the first line without reading it, up to MaxRow bytes. It
+// waits for no more than that line, since more may come only when its rows are
+// done. An error of reading comes back with the first row.
+func firstLine(text *bufio.Reader) []byte {
+	for {
+		head, _ := text.Peek(text.Buffered())
+		if end := bytes.IndexAny(head, "\r\n"); end >= 0 {
+			return head[:end]
+		}
+		if _, err := text.Peek(len(head) + 1); err != nil {
+			return head
+		}
+	}
 }
 
 // entitle reads the first line.
