@@ -24,7 +24,7 @@ func TestDeriveKeyIsArgon2id(t *testing.T) {
 		}
 	})
 	for _, by := range []phc{ // as hashes are made, and more memory than is kept
-		{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, saltSize)}, {memory: memory + 1000, passes: 1, lanes: 3, salt: make([]byte, saltSize)},
+		{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, SaltSize)}, {memory: memory + 1000, passes: 1, lanes: 3, salt: make([]byte, SaltSize)},
 	} {
 		want := argon2.IDKey([]byte("password"), by.salt, by.passes, by.memory, by.lanes, sumSize)
 		if got := deriveKey([]byte("password"), by, sumSize); !bytes.Equal(got, want) {
@@ -35,7 +35,7 @@ func TestDeriveKeyIsArgon2id(t *testing.T) {
 
 // A hash allocates no memory of its own: what it takes is there from the one before.
 func TestHashesReuseMemory(t *testing.T) {
-	by := phc{memory: memory, passes: 1, lanes: lanes, salt: make([]byte, saltSize)}
+	by := phc{memory: memory, passes: 1, lanes: lanes, salt: make([]byte, SaltSize)}
 	result := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -48,7 +48,7 @@ func TestHashesReuseMemory(t *testing.T) {
 }
 
 func BenchmarkDeriveKey(b *testing.B) {
-	by := phc{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, saltSize)}
+	by := phc{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, SaltSize)}
 	b.Run("ours", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
