@@ -164,7 +164,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	// Whatever requests did on their way out is written after they ended.
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
-	defer mailing(ctx, b, log)()
+	defer mailing(ctx, b)()
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err
@@ -400,11 +400,11 @@ func (p *program) offerSetup(ctx context.Context, b *backend, server string) err
 
 // mailing mails those who forgot their passwords until the function that it
 // returns is called.
-func mailing(ctx context.Context, b *backend, log *slog.Logger) (stop func()) {
+func mailing(ctx context.Context, b *backend) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() {
-		b.signIn.Run(ctx, func(err error) { log.ErrorContext(ctx, "a mail could not be sent", "error", err) })
+		b.signIn.Run(ctx)
 	})
 	return func() {
 		cancel()

@@ -96,7 +96,12 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 func (b *backend) signInAt(baseURL string) (err error) {
 	c := signin.Config{
 		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: b.cfg.SessionLifetime,
-		NoPasswords: !b.cfg.SignIn.Passwords, Unlimited: !b.cfg.Rates.On, OnAttempt: b.onAttempt,
+		// Commands other than serve have neither setting.
+		NoPasswords: b.cfg.SignIn.Issuer != "" && !b.cfg.SignIn.Passwords,
+		Unlimited:   !b.cfg.Rates.On, OnAttempt: b.onAttempt,
+		OnMailFailed: func(ctx context.Context, err error) {
+			b.log.ErrorContext(ctx, "a mail could not be sent", "error", err)
+		},
 	}
 	if b.cfg.Mail.Host != "" {
 		c.Mail = mail.New(mail.Config(b.cfg.Mail))

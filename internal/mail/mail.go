@@ -17,7 +17,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// timeout bounds the sending of one mail.
+// timeout bounds the sending of one mail, all in all.
 const timeout = 10 * time.Second
 
 //go:embed texts
@@ -30,7 +30,7 @@ type Config struct {
 	Port int
 	// TLS says that the connection begins with TLS (RFC 8314, section 3.3).
 	// Otherwise the server must offer STARTTLS (RFC 3207), unless it is on this
-	// machine.
+	// machine. Of a server on this machine any certificate is taken.
 	TLS bool
 	// User and Password are what to sign in with; empty for nothing. The
 	// password must not be printed.
@@ -43,6 +43,7 @@ type Config struct {
 type Sender struct {
 	from    string
 	host    string
+	tls     bool
 	options []gomail.Option
 }
 
@@ -50,11 +51,10 @@ var _ signin.Mail = (*Sender)(nil)
 
 // New returns a sender. It connects when it has something to send.
 func New(c Config) *Sender {
-	options := []gomail.Option{gomail.WithPort(c.Port)}
+	s := &Sender{from: c.From, host: c.Host, tls: c.TLS}
+	options := []gomail.Option{gomail.WithPort(c.Port), gomail.WithTLSConfig(s.trust()), gomail.WithDialContextFunc(s.dial)}
 	switch {
-	case c.TLS:
-		options = append(options, gomail.WithSSL())
-	case loopback(c.Host):
+	case c.TLS || loopback(c.Host): // dial begins with TLS
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
 	default:
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
@@ -66,7 +66,8 @@ func New(c Config) *Sender {
 		}
 		options = append(options, gomail.WithSMTPAuth(auth), gomail.WithUsername(c.User), gomail.WithPassword(c.Password))
 	}
-	return &Sender{from: c.From, host: c.Host, options: options}
+	s.options = options
+	return s
 }
 
 // loopback reports whether what is said to the host stays on this machine.
@@ -113,7 +114,8 @@ func (s *Sender) send(ctx context.Context, name string, to user.User, pairs ...s
 	m.SetDate()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// The client heeds its own time, and not the context's, for what it reads.
+	// The client heeds its own time, and not the context's, for what it reads;
+	// the connection ends with the context whatever the client says.
 	ends, _ := ctx.Deadline()
 	client, err := gomail.NewClient(s.host, append(slices.Clone(s.options), gomail.WithTimeout(max(time.Until(ends), time.Millisecond)))...)
 	if err != nil {

@@ -17,8 +17,14 @@ import (
 	"latchkey/internal/signin"
 )
 
-// patience is how long the provider has for one answer.
-const patience = 5 * time.Second
+const (
+	// patience is how long the provider has for one answer.
+	patience = 5 * time.Second
+	// discoveryAge is how long what the provider says of itself is kept, and
+	// retryAge how long at least, after a failure.
+	discoveryAge = time.Hour
+	retryAge     = 10 * time.Second
+)
 
 // Config is what a Provider is made of.
 type Config struct {
@@ -36,7 +42,8 @@ type Config struct {
 }
 
 // Provider is an OpenID Connect provider. It is asked about itself when it is
-// first needed, and again until it answers, so that nothing else waits for it.
+// first needed, and again after an hour and after a failure, so that nothing
+// else waits for it.
 type Provider struct {
 	config Config
 	client *http.Client
@@ -50,10 +57,20 @@ type discovered struct {
 	provider *oidc.Provider
 	verifier *oidc.IDTokenVerifier
 	oauth    oauth2.Config
+	userInfo bool
+	at       time.Time
+	// failed reports whether something went wrong since.
+	failed atomic.Bool
+}
+
+// current reports whether it need not be asked for again.
+func (d *discovered) current(now time.Time) bool {
+	age := now.Sub(d.at)
+	return age >= 0 && age < discoveryAge && (!d.failed.Load() || age < retryAge)
 }
 
 // New returns a provider, and asks it nothing.
-func New(c Config) *Provider { return &Provider{config: c, client: &http.Client{Timeout: patience}} }
+func New(c Config) *Provider { return &Provider{config: c, client: newClient()} }
 
 // Issuer is the provider's identifier.
 func (p *Provider) Issuer() string { return p.config.Issuer }
@@ -64,7 +81,7 @@ func (p *Provider) Name() string { return p.config.Name }
 // discover returns what the provider says of itself. Several may ask it at
 // once, the first time; nobody waits for another.
 func (p *Provider) discover(ctx context.Context) (*discovered, error) {
-	if known := p.found.Load(); known != nil {
+	if known := p.found.Load(); known != nil && known.current(p.config.Now()) {
 		return known, nil
 	}
 	// The keys are read later on in the same context, long after this request.
@@ -73,11 +90,20 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	if err != nil {
 		return nil, signin.Refuse(signin.WhyAway, fmt.Errorf("discover %s: %w", p.config.Issuer, err))
 	}
+	var more metadata
+	if err := more.read(provider, p.config.Issuer); err != nil {
+		return nil, untrusted(fmt.Errorf("discover %s: %w", p.config.Issuer, err))
+	}
+	endpoint := provider.Endpoint()
+	if endpoint.AuthStyle, err = more.authStyle(p.config.ClientSecret); err != nil {
+		return nil, signin.Refuse(signin.WhyProvider, fmt.Errorf("discover %s: %w", p.config.Issuer, err))
+	}
 	known := &discovered{
+		at: p.config.Now(), userInfo: more.UserInfoEndpoint != "",
 		provider: provider,
 		verifier: provider.VerifierContext(lasting, &oidc.Config{ClientID: p.config.ClientID, Now: p.config.Now}),
 		oauth: oauth2.Config{
-			ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret, Endpoint: provider.Endpoint(), RedirectURL: p.config.RedirectURL,
+			ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret, Endpoint: endpoint, RedirectURL: p.config.RedirectURL,
 			Scopes: []string{oidc.ScopeOpenID, "email"},
 		},
 	}
@@ -100,32 +126,21 @@ func (p *Provider) Address(ctx context.Context, q signin.Question) (string, erro
 	return known.oauth.AuthCodeURL(q.State, options...), nil
 }
 
-// claims are those of an ID token that are of use here.
-type claims struct {
-	Email         string   `json:"email"`
-	EmailVerified verified `json:"email_verified"`
-	AuthTime      int64    `json:"auth_time"`
-	// AuthorizedParty must be us where the token is for several (OpenID Connect
-	// Core, section 3.1.3.7, number 4).
-	AuthorizedParty string `json:"azp"`
-}
-
-// verified is a boolean, which some providers write as text.
-type verified bool
-
-// UnmarshalJSON takes true and "true"; all else is false.
-func (v *verified) UnmarshalJSON(text []byte) error {
-	*v = string(text) == "true" || string(text) == `"true"`
-	return nil
-}
-
-// Redeem turns a code into claims.
+// Redeem turns a code into claims. After a failure the provider is discovered
+// again at the next sign-in: it may have moved.
 func (p *Provider) Redeem(ctx context.Context, code string, q signin.Question) (signin.Claims, error) {
 	known, err := p.discover(ctx)
 	if err != nil {
 		return signin.Claims{}, err
 	}
-	ctx = oidc.ClientContext(ctx, p.client)
+	result, err := p.redeem(oidc.ClientContext(ctx, p.client), known, code, q)
+	if err != nil {
+		known.failed.Store(true)
+	}
+	return result, err
+}
+
+func (p *Provider) redeem(ctx context.Context, known *discovered, code string, q signin.Question) (signin.Claims, error) {
 	tokens, err := known.oauth.Exchange(ctx, code, oauth2.VerifierOption(q.Verifier))
 	if err != nil {
 		return signin.Claims{}, exchangeFailed(err)
@@ -135,42 +150,44 @@ func (p *Provider) Redeem(ctx context.Context, code string, q signin.Question) (
 	if err != nil {
 		return signin.Claims{}, untrusted(fmt.Errorf("the ID token: %w", err))
 	}
-	if token.Nonce != q.Nonce {
-		return signin.Claims{}, untrusted(errors.New("the ID token answers another question: its nonce is not ours"))
-	}
-	var said claims
-	if err := token.Claims(&said); err != nil {
+	var all claimSet
+	if err := token.Claims(&all); err != nil {
 		return signin.Claims{}, untrusted(fmt.Errorf("the claims of the ID token: %w", err))
 	}
-	if len(token.Audience) > 1 && said.AuthorizedParty != p.config.ClientID {
-		return signin.Claims{}, untrusted(errors.New("the ID token is for several, and not meant for us"))
+	result, err := p.idToken(all, q.Nonce)
+	if err != nil {
+		return signin.Claims{}, untrusted(fmt.Errorf("the claims of the ID token: %w", err))
 	}
-	if said.Email == "" {
-		if err := known.askForEmail(ctx, tokens, token.Subject, &said); err != nil {
+	if result.Email == "" {
+		if err := known.askForEmail(ctx, tokens, &result); err != nil {
 			return signin.Claims{}, err
 		}
-	}
-	result := signin.Claims{Subject: token.Subject, Email: said.Email, EmailVerified: bool(said.EmailVerified)}
-	if said.AuthTime > 0 {
-		result.AuthenticatedAt = time.Unix(said.AuthTime, 0).UTC()
 	}
 	return result, nil
 }
 
 // askForEmail asks a provider for the address that does not put it into ID
 // tokens (OpenID Connect Core, sections 5.3.2 and 5.4).
-func (d *discovered) askForEmail(ctx context.Context, tokens *oauth2.Token, subject string, said *claims) error {
-	if d.provider.UserInfoEndpoint() == "" {
+func (d *discovered) askForEmail(ctx context.Context, tokens *oauth2.Token, to *signin.Claims) error {
+	if !d.userInfo {
 		return nil
 	}
 	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil {
 		return signin.Refuse(signin.WhyProvider, fmt.Errorf("ask for the address: %w", err))
 	}
-	if info.Subject != subject {
+	var all claimSet
+	if err := info.Claims(&all); err != nil {
+		return untrusted(fmt.Errorf("the claims of the user: %w", err))
+	}
+	var said signin.Claims
+	if err := errors.Join(all.subject(&said.Subject), all.email(&said)); err != nil {
+		return untrusted(fmt.Errorf("the claims of the user: %w", err))
+	}
+	if said.Subject != to.Subject {
 		return untrusted(errors.New("the address is somebody else's: the subjects differ"))
 	}
-	said.Email, said.EmailVerified = info.Email, verified(info.EmailVerified)
+	to.Email, to.EmailVerified = said.Email, said.EmailVerified
 	return nil
 }
 

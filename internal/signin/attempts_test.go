@@ -152,7 +152,7 @@ func TestForgotLimits(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			w.signIn.Run(w.Context(), func(err error) { w.Error(err) })
+			w.signIn.Run(w.Context())
 		}()
 		for range 5 {
 			w.must(w.signIn.Forgot(w.home.Owner.Email, here))

@@ -140,7 +140,7 @@ func (w *world) delivers() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		w.signIn.Run(ctx, func(err error) { w.Error(err) })
+		w.signIn.Run(ctx)
 	}()
 	for end := time.Now().Add(10 * time.Second); len(w.config.Mail.(mailbox).addresses) == 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)

@@ -30,16 +30,22 @@ func (s *Service) Forgot(email string, v Visitor) error {
 	return nil
 }
 
-// Run does until ctx ends what the service put off. Tell hears of mails that
-// could not be sent.
-func (s *Service) Run(ctx context.Context, tell func(error)) {
+// mailFailed tells of a mail that could not be sent.
+func (s *Service) mailFailed(ctx context.Context, err error) {
+	if s.OnMailFailed != nil {
+		s.OnMailFailed(ctx, err)
+	}
+}
+
+// Run does until ctx ends what the service put off.
+func (s *Service) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case email := <-s.forgotten:
 			if err := s.mailReset(ctx, email); err != nil && ctx.Err() == nil {
-				tell(err)
+				s.mailFailed(ctx, err)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -189,9 +190,16 @@ func (s *Service) mailInvitation(ctx context.Context, to user.User, accountName 
 	if err == nil {
 		return nil
 	}
-	failed := fault.Wrap(err, fault.Conflict, "They are in the account, but the invitation could not be mailed: %v. Invite them again when mail works.", err)
+	failed := fault.Wrap(err, fault.Conflict, "They are in the account, but the invitation could not be mailed. Invite them again when mail works.")
+	s.mailFailed(ctx, err)
+	// What failed may be that ctx has ended, and the link must end all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaningUp)
+	defer cancel()
 	if err := s.Repository.EndLink(ctx, l.ID); err != nil {
-		return err
+		return errors.Join(failed.On("email"), err)
 	}
 	return failed.On("email")
 }
+
+// cleaningUp is how long it may take to take back what was begun in vain.
+const cleaningUp = 5 * time.Second

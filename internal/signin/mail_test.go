@@ -65,11 +65,12 @@ func TestForgottenMailFails(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		ctx, stop := context.WithCancel(w.Context())
 		told, ended := make(chan error, 10), make(chan struct{})
+		service := w.service(func(c *signin.Config) { c.OnMailFailed = func(_ context.Context, err error) { told <- err } })
 		go func() {
 			defer close(ended)
-			w.signIn.Run(ctx, func(err error) { told <- err })
+			service.Run(ctx)
 		}()
-		w.must(w.signIn.Forgot(w.home.Owner.Email, here))
+		w.must(service.Forgot(w.home.Owner.Email, here))
 		select {
 		case err := <-told:
 			if !errors.Is(err, lost) {
@@ -94,7 +95,7 @@ func TestForgottenByWhoLeft(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			w.signIn.Run(ctx, func(err error) { w.Error(err) })
+			w.signIn.Run(ctx)
 		}()
 		w.must(w.signIn.Forgot(leaver.Email, here))
 		w.must(w.signIn.Forgot(w.home.Owner.Email, here))
@@ -111,15 +112,44 @@ func TestForgottenByWhoLeft(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
 }
 
-// A mail that cannot be sent is told to whoever invites, and its link ends.
+// A mail that cannot be sent is told to whoever invites, and its link ends, also
+// when what failed is that the request's time was over. What the mail server
+// said is for the log alone.
 func TestMailFails(t *testing.T) {
 	box, links := make(chan user.User, 10), make(chan string, 10)
+	lost := errors.New("mail.internal.example:587 said 550 no such mailbox")
 	eachWorld(t, func(w *world) {
-		_, err := w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: nora})
-		w.wants(err, fault.Conflict, "email")
-		if all := fault.Flatten(err); all[0].Message != "They are in the account, but the invitation could not be mailed: no such mailbox. Invite them again when mail works." {
-			w.Error(all[0].Message)
+		var logged []error
+		service := w.service(func(c *signin.Config) {
+			c.OnMailFailed = func(_ context.Context, err error) { logged = append(logged, err) }
+		})
+		for _, ends := range []bool{false, true} {
+			ctx, cancel := context.WithCancel(w.Context())
+			defer cancel()
+			if ends {
+				service = w.service(func(c *signin.Config) { c.Mail = cutOff{lostPost{postbox{box, lost}, links}, cancel} })
+			}
+			_, err := service.Invite(ctx, owner(w.home), signin.Invitee{Details: nora})
+			w.wants(err, fault.Conflict, "email")
+			if all := fault.Flatten(err); all[0].Message != "They are in the account, but the invitation could not be mailed. Invite them again when mail works." {
+				w.Error(all[0].Message)
+			}
+			w.wants(w.redeems(secretIn(<-links)), fault.NotFound, "")
 		}
-		w.wants(w.redeems(secretIn(<-links)), fault.NotFound, "")
-	}, func(c *signin.Config) { c.Mail = lostPost{postbox{box, errors.New("no such mailbox")}, links} })
+		if len(logged) != 1 || !errors.Is(logged[0], lost) {
+			w.Errorf("logged are %v", logged)
+		}
+	}, func(c *signin.Config) { c.Mail = lostPost{postbox{box, lost}, links} })
+}
+
+// cutOff ends the request while its mail is sent.
+type cutOff struct {
+	lostPost
+
+	cancel func()
+}
+
+func (p cutOff) Invited(ctx context.Context, to user.User, name, address string, until time.Time) error {
+	p.cancel()
+	return errors.Join(p.lostPost.Invited(ctx, to, name, address, until), ctx.Err())
 }

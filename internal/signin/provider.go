@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +51,29 @@ type Claims struct {
 	EmailVerified bool
 	// AuthenticatedAt is when they proved who they are; zero if it does not say.
 	AuthenticatedAt time.Time
+}
+
+// maxSubject is how long a subject may be, in bytes (OpenID Connect Core,
+// section 2).
+const maxSubject = 255
+
+// ValidSubject reports whether text can be the subject of an identity: 1 to 255
+// printable ASCII characters.
+func ValidSubject(text string) bool {
+	return text != "" && len(text) <= maxSubject && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// judged returns the claims if they can be kept: without an address that is no
+// e-mail address. It returns Refused with WhyUntrusted for a subject that is
+// none.
+func (c Claims) judged() (Claims, error) {
+	if !ValidSubject(c.Subject) {
+		return Claims{}, refused(WhyUntrusted, errors.New("the subject is not 1 to 255 printable ASCII characters"))
+	}
+	if !user.ValidEmail(c.Email) {
+		c.Email, c.EmailVerified = "", false
+	}
+	return c, nil
 }
 
 // Identity is who a person is at a provider.
@@ -232,7 +256,11 @@ func (s *Service) claims(ctx context.Context, a Answer, q asked) (Claims, error)
 	case a.Error != "" || a.Code == "":
 		return Claims{}, refused(WhyProvider, fmt.Errorf("the provider answered no code, and the error %.100q", a.Error))
 	}
-	return s.Provider.Redeem(ctx, a.Code, q.Question)
+	said, err := s.Provider.Redeem(ctx, a.Code, q.Question)
+	if err != nil {
+		return Claims{}, err
+	}
+	return said.judged()
 }
 
 // identified returns the proof of who the claims are of: who was linked to the
@@ -255,7 +283,7 @@ func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, e
 		return Proof{}, refused(WhyUnverified, nil)
 	}
 	person, err := s.Repository.EnsurePerson(ctx, user.Fold(c.Email), s.moment())
-	if fault.KindOf(err) == fault.NotFound {
+	if fault.KindOf(err) == fault.NotFound || err == nil && !sameAddress(person.Email, c.Email) {
 		return Proof{}, refused(WhyUnknown, nil)
 	}
 	if err != nil {
@@ -271,6 +299,20 @@ func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, e
 	proof := prove(person, ByProvider)
 	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, proof.grounds, c)
 	return proof, err
+}
+
+// sameAddress reports whether a provider vouches for the very address: letters of
+// ASCII may differ in case, and nothing else. Addresses are looked up by a wider
+// rule, by which a provider's could be taken for somebody else's.
+func sameAddress(kept, said string) bool { return asciiLower(kept) == asciiLower(said) }
+
+func asciiLower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
 }
 
 // linkIdentity remembers who a person is at the provider, and returns the id of

@@ -3,6 +3,7 @@ package signin_test
 import (
 	"context"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,5 +198,35 @@ func TestNoAccountAtProvider(t *testing.T) {
 		w.must(err)
 		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1", Email: leaver.Email, EmailVerified: true})
 		w.why(err, signin.WhyUnknown)
+	})
+}
+
+// What a provider says is judged before it is compared or kept: the subject, and
+// the address, which matches to the letter.
+func TestClaimsAreJudged(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		for _, subject := range []string{"", "a\x00b", strings.Repeat("s", 256), strings.Repeat("s", 600_000), "änn", "a\nb"} {
+			for _, goal := range []signin.Goal{signin.ToSignIn, signin.ToLink} {
+				_, err := w.comes(o, owner(w.home), goal, signin.Claims{Subject: subject, Email: w.home.Owner.Email, EmailVerified: true})
+				w.why(err, signin.WhyUntrusted)
+			}
+		}
+		kept, err := w.users.Create(w.Context(), owner(w.home), user.Details{Email: "kim@acme.example", FirstName: "Kim", LastName: "K", Locale: "en"})
+		w.must(err)
+		for address, want := range map[string]signin.Why{
+			"\u212aim@acme.example": signin.WhyUnknown, // the Kelvin sign, which folds to k
+			"kim@acme.example ":     signin.WhyUnverified,
+			" kim@acme.example":     signin.WhyUnverified,
+			"kim@acme.example\x00":  signin.WhyUnverified,
+			"<kim@acme.example>":    signin.WhyUnverified,
+		} {
+			_, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "kim", Email: address, EmailVerified: true})
+			w.why(err, want)
+		}
+		arrived, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "kim", Email: "Kim@ACME.example", EmailVerified: true})
+		w.must(err)
+		if arrived.User.ID != kept.ID {
+			w.Errorf("that is %s", arrived.User.Email)
+		}
 	})
 }

@@ -221,6 +221,9 @@ type Config struct {
 	Unlimited bool
 	// OnAttempt hears of each attempt; nil does not.
 	OnAttempt func(Attempt)
+	// OnMailFailed hears of mails that could not be sent. The errors name the
+	// mail server and what it said, and are for the log alone. Nil does not.
+	OnMailFailed func(ctx context.Context, err error)
 }
 
 // Attempt is somebody's attempt to prove who they are.

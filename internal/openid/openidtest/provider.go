@@ -47,6 +47,14 @@ type Behaviour struct {
 	OtherSubject bool
 	// Remembers does not ask again who knows it, whatever the client wants.
 	Remembers bool
+	// Metadata changes what the provider says of itself.
+	Metadata func(map[string]any)
+	// Secret is the one way in which clients may authenticate, which the
+	// provider then says: client_secret_basic or client_secret_post.
+	Secret string
+	// Intercept answers a request in the place of the provider, if it reports
+	// that it did.
+	Intercept func(http.ResponseWriter, *http.Request) bool
 }
 
 // Provider is a running provider. Its methods are for several goroutines.
@@ -101,8 +109,11 @@ func Start(people ...Person) (*Provider, error) {
 	mux.HandleFunc("GET /userinfo", p.userInfo)
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
-		down := p.down
+		down, be := p.down, p.be
 		p.mu.Unlock()
+		if be.Intercept != nil && be.Intercept(w, r) {
+			return
+		}
 		if down {
 			http.Error(w, "down", http.StatusServiceUnavailable)
 			return
@@ -165,11 +176,21 @@ func newKey() (jose.JSONWebKey, error) {
 
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	at := p.Issuer()
-	answer(w, http.StatusOK, map[string]any{
+	p.mu.Lock()
+	be := p.be
+	p.mu.Unlock()
+	said := map[string]any{
 		"issuer": at, "authorization_endpoint": at + "/authorize", "token_endpoint": at + "/token", "userinfo_endpoint": at + "/userinfo", "jwks_uri": at + "/keys",
 		"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
 		"id_token_signing_alg_values_supported": []string{string(jose.ES256)}, "code_challenge_methods_supported": []string{"S256"},
-	})
+	}
+	if be.Secret != "" {
+		said["token_endpoint_auth_methods_supported"] = []string{"private_key_jwt", be.Secret}
+	}
+	if be.Metadata != nil {
+		be.Metadata(said)
+	}
+	answer(w, http.StatusOK, said)
 }
 
 func (p *Provider) publish(w http.ResponseWriter, _ *http.Request) {
@@ -277,7 +298,10 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	} else {
 		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 	}
-	if id != ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(p.ClientSecret)) != 1 {
+	p.mu.Lock()
+	by := p.be.Secret
+	p.mu.Unlock()
+	if by != "" && basic != (by == "client_secret_basic") || id != ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(p.ClientSecret)) != 1 {
 		answer(w, http.StatusUnauthorized, map[string]string{"error": "invalid_client"})
 		return
 	}
