@@ -92,14 +92,14 @@ func TestCodes(t *testing.T) {
 		if owes.cookie("__Host-latchkey") != "" {
 			t.Error("a session began with half of the proof")
 		}
-		flow := owes.cookie("__Host-latchkey-flow")
+		flow := owes.cookie("__Host-latchkey-flow-code")
 		page := owes.get("/signin/code").wants(http.StatusOK, "One more step")
 		owes.submit(page, "Sign in", "code", app.code(0)).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
 		owes.submit(page, "Sign in", "code", " "+app.code(1)[:3]+" "+app.code(1)[3:]).goes("/accounts")
 		owes.get("/accounts").wants(http.StatusOK, "Choose an account")
 
 		thief := s.visitor()
-		thief.keep("__Host-latchkey-flow", flow)
+		thief.keep("__Host-latchkey-flow-code", flow)
 		thief.post("/signin/code", "code", recovery[0]).wants(http.StatusUnprocessableEntity, "This took too long")
 
 		again := s.visitor()

@@ -1,18 +1,42 @@
 package panel
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
 )
 
-// flowCookie holds the secret of a flow: what a browser shows between two steps
-// of proving who is at it.
-const flowCookie = "__Host-latchkey-flow"
+// flowCookie begins the names of cookies that hold the secret of a flow: what a
+// browser shows between two steps of proving who is at it. Each flow has a cookie
+// of its own, so that none ends another that goes on in another tab.
+const flowCookie = "__Host-latchkey-flow-"
+
+// The flows, by the ends of their cookies' names. That of a flow at the provider
+// ends with what its state makes (providerFlow).
+const (
+	codeFlow       = "code"
+	passkeyFlow    = "passkey"
+	newPasskeyFlow = "new-passkey"
+	appFlow        = "app"
+	atProvider     = "provider-"
+)
+
+// maxProviderFlows is how many flows at the provider a browser may have at once.
+const maxProviderFlows = 5
+
+// providerFlow is the flow at the provider of a state.
+func providerFlow(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	return atProvider + hex.EncodeToString(sum[:8])
+}
 
 // ProviderPath is where an OpenID Connect provider sends browsers back to.
 const ProviderPath = "/signin/openid/callback"
@@ -59,13 +83,43 @@ func (v *visit) doors() doors {
 }
 
 // keepFlow gives the browser the secret of a flow.
-func (v *visit) keepFlow(flow secret.Secret) {
-	v.setCookie(flowCookie, flow.Reveal(), v.Now().Add(signin.FlowLifetime))
+func (v *visit) keepFlow(name string, flow secret.Secret) {
+	v.setCookie(flowCookie+name, flow.Reveal(), v.Now().Add(signin.FlowLifetime))
 }
 
+// keepProviderFlow gives the browser the secret of a flow at the provider that
+// the address leads to. One that has too many forgets the others: whoever sends
+// it there again and again must not fill its requests.
+func (v *visit) keepProviderFlow(address string, flow secret.Secret) error {
+	to, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	if others := v.providerFlows(); len(others) >= maxProviderFlows {
+		for _, name := range others {
+			v.dropCookie(name)
+		}
+	}
+	v.keepFlow(providerFlow(to.Query().Get("state")), flow)
+	return nil
+}
+
+// providerFlows are the names of the cookies of flows at the provider.
+func (v *visit) providerFlows() []string {
+	var names []string
+	for _, cookie := range v.r.Cookies() {
+		if strings.HasPrefix(cookie.Name, flowCookie+atProvider) {
+			names = append(names, cookie.Name)
+		}
+	}
+	return names
+}
+
+func (v *visit) dropFlow(name string) { v.dropCookie(flowCookie + name) }
+
 // flow is the secret of a flow that the browser shows.
-func (v *visit) flow() string {
-	cookie, err := v.r.Cookie(flowCookie)
+func (v *visit) flow(name string) string {
+	cookie, err := v.r.Cookie(flowCookie + name)
 	if err != nil {
 		return ""
 	}
@@ -83,7 +137,7 @@ func (v *visit) owesCode(first signin.Proof) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	v.keepFlow(flow)
+	v.keepFlow(codeFlow, flow)
 	return true, v.redirect("/signin/code")
 }
 
@@ -94,7 +148,7 @@ type codePage struct {
 }
 
 func (v *visit) codeForm() error {
-	half, err := v.SignIn.AskedCode(v.r.Context(), v.flow())
+	half, err := v.SignIn.AskedCode(v.r.Context(), v.flow(codeFlow))
 	if err != nil {
 		return err
 	}
@@ -102,7 +156,7 @@ func (v *visit) codeForm() error {
 }
 
 func (v *visit) code() error {
-	proof, half, err := v.SignIn.Code(v.r.Context(), v.flow(), v.r.PostFormValue("code"), v.visitor())
+	proof, half, err := v.SignIn.Code(v.r.Context(), v.flow(codeFlow), v.r.PostFormValue("code"), v.visitor())
 	switch fault.KindOf(err) {
 	case fault.Invalid:
 		return v.page(http.StatusUnprocessableEntity, "code", codePage{half.Email, sentences(err)})
@@ -112,7 +166,7 @@ func (v *visit) code() error {
 	if err != nil {
 		return err
 	}
-	v.dropCookie(flowCookie)
+	v.dropFlow(codeFlow)
 	v.after = half.Next
 	return v.proved(proof)
 }
@@ -133,7 +187,9 @@ func (v *visit) goToProvider(goal signin.Goal) error {
 	if err != nil {
 		return err
 	}
-	v.keepFlow(flow)
+	if err := v.keepProviderFlow(address, flow); err != nil {
+		return err
+	}
 	return v.redirect(address)
 }
 
@@ -141,11 +197,15 @@ func (v *visit) goToProvider(goal signin.Goal) error {
 func (v *visit) fromProvider() error {
 	query := v.r.URL.Query()
 	answer := signin.Answer{State: query.Get("state"), Code: query.Get("code"), Error: query.Get("error"), Issuer: query.Get("iss")}
-	arrived, err := v.SignIn.Answered(v.r.Context(), v.by, v.flow(), answer, v.visitor())
+	name := providerFlow(answer.State)
+	if v.flow(name) == "" && len(v.providerFlows()) > 0 {
+		return signin.Refuse(signin.WhyState, nil) // an answer to none of the questions
+	}
+	arrived, err := v.SignIn.Answered(v.r.Context(), v.by, v.flow(name), answer, v.visitor())
 	if err != nil {
 		return err
 	}
-	v.dropCookie(flowCookie)
+	v.dropFlow(name)
 	v.after = arrived.Next
 	switch arrived.Goal {
 	case signin.ToLink:
@@ -174,7 +234,7 @@ func (v *visit) passkeyOptions() error {
 	if err != nil {
 		return err
 	}
-	v.keepFlow(flow)
+	v.keepFlow(passkeyFlow, flow)
 	v.w.Header().Set("Content-Type", "application/json")
 	_, _ = v.w.Write(options) // the browser may be gone
 	return nil
@@ -191,11 +251,11 @@ func (v *visit) passkey() error {
 
 // passkeyProof judges what an authenticator signed, in a field of the form.
 func (v *visit) passkeyProof(field string) (signin.PasskeyProof, error) {
-	proof, err := v.SignIn.Passkey(v.r.Context(), v.flow(), v.r.PostFormValue(field), v.visitor())
+	proof, err := v.SignIn.Passkey(v.r.Context(), v.flow(passkeyFlow), v.r.PostFormValue(field), v.visitor())
 	if err != nil {
 		return proof, err
 	}
-	v.dropCookie(flowCookie)
+	v.dropFlow(passkeyFlow)
 	if proof.Cloned {
 		v.Log.LogAttrs(v.r.Context(), slog.LevelWarn, "a passkey counted fewer uses than it should have: there may be a copy of it",
 			slog.String("user_id", proof.User.ID.String()), slog.String("passkey_id", proof.Passkey.ID.String()),

@@ -62,12 +62,13 @@ func TestProvider(t *testing.T) {
 		callback := v.atProvider(v.get("/signin/openid?next=/accounts"), s.OwnerEmail)
 		thief := s.visitor()
 		thief.get(callback).wants(http.StatusUnprocessableEntity, "This took too long")
+		flow := v.flowsAtProvider()[0]
 		v.get(callback).goes("/accounts")
 		v.get("/accounts").wants(http.StatusOK, "Choose an account")
 		v.get("/profile/security").wants(http.StatusOK, s.OwnerEmail+" "+p.Issuer())
 
 		replayed := s.visitor()
-		replayed.keep("__Host-latchkey-flow", "lkf_"+strings.Repeat("0", 49))
+		replayed.keep(flow, "lkf_"+strings.Repeat("0", 49))
 		replayed.get(callback).wants(http.StatusUnprocessableEntity, "This took too long")
 
 		// The address may change there, and go to somebody else: the subject counts.
@@ -244,4 +245,41 @@ func TestPagesWithoutPasswords(t *testing.T) {
 		v.submit(v.get(s.page("/users/invite")), "Invite", "email", "nell@acme.example", "firstName", "Nell", "lastName", "New").
 			wants(http.StatusOK, "ask them to sign in with Example ID, as nell@acme.example")
 	}, "LATCHKEY_PASSWORD_SIGN_IN=off")
+}
+
+// flowsAtProvider are the names of the cookies of flows at the provider.
+func (v *visitor) flowsAtProvider() []string {
+	v.t.Helper()
+	at, err := url.Parse(v.server.URL)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	var names []string
+	for _, cookie := range v.jar.Cookies(at) {
+		if strings.HasPrefix(cookie.Name, "__Host-latchkey-flow-provider-") {
+			names = append(names, cookie.Name)
+		}
+	}
+	return names
+}
+
+// Flows in several tabs of a browser do not end each other, and a browser that is
+// sent to the provider again and again keeps few of them.
+func TestFlowsDoNotEndEachOther(t *testing.T) {
+	eachWithProvider(t, func(t *testing.T, s *server, _ *openidtest.Provider) {
+		v := s.visitor()
+		first := v.atProvider(v.get("/signin/openid?next=/accounts"), s.OwnerEmail)
+		v.atProvider(v.get("/signin/openid"), s.OwnerEmail)
+		v.get(first).goes("/accounts")
+
+		other := s.visitor()
+		last := ""
+		for range 12 {
+			last = other.atProvider(other.get("/signin/openid"), s.OwnerEmail)
+		}
+		if n := len(other.flowsAtProvider()); n > 5 {
+			t.Errorf("the browser keeps %d flows", n)
+		}
+		other.get(last).goes("/accounts/" + s.Account + "/")
+	})
 }

@@ -51,7 +51,7 @@ func (v *visit) newApp() error {
 	if err != nil {
 		return err
 	}
-	v.keepFlow(flow)
+	v.keepFlow(appFlow, flow)
 	return v.redirect("/profile/security/app")
 }
 
@@ -65,7 +65,7 @@ type appPage struct {
 func (v *visit) appForm() error { return v.appWith(http.StatusOK, newForm("code")) }
 
 func (v *visit) appWith(status int, f *form) error {
-	told, err := v.SignIn.AskedTOTP(v.r.Context(), v.by, v.flow())
+	told, err := v.SignIn.AskedTOTP(v.r.Context(), v.by, v.flow(appFlow))
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (v *visit) addApp() error {
 	if err != nil {
 		return err
 	}
-	codes, err := v.SignIn.EnableTOTP(v.r.Context(), v.by, v.flow(), f.Value("code"))
+	codes, err := v.SignIn.EnableTOTP(v.r.Context(), v.by, v.flow(appFlow), f.Value("code"))
 	if fault.KindOf(err) == fault.RateLimited {
 		return err
 	}
@@ -88,7 +88,7 @@ func (v *visit) addApp() error {
 	if f.Refused() {
 		return v.appWith(http.StatusUnprocessableEntity, f)
 	}
-	v.dropCookie(flowCookie)
+	v.dropFlow(appFlow)
 	return v.showCodes(codes)
 }
 
@@ -150,7 +150,7 @@ func (v *visit) passkeyWith(status int, f *form) error {
 	if err != nil {
 		return err
 	}
-	v.keepFlow(flow)
+	v.keepFlow(newPasskeyFlow, flow)
 	return v.page(status, "passkey", passkeyPage{string(options), f})
 }
 
@@ -159,13 +159,13 @@ func (v *visit) addPasskey() error {
 	if err != nil {
 		return err
 	}
-	if err := f.refuse(v.SignIn.AddPasskey(v.r.Context(), v.by, v.flow(), f.Value("name"), f.Value("credential"))); err != nil {
+	if err := f.refuse(v.SignIn.AddPasskey(v.r.Context(), v.by, v.flow(newPasskeyFlow), f.Value("name"), f.Value("credential"))); err != nil {
 		return err
 	}
 	if f.Refused() {
 		return v.passkeyWith(http.StatusUnprocessableEntity, f)
 	}
-	v.dropCookie(flowCookie)
+	v.dropFlow(newPasskeyFlow)
 	return v.done("/profile/security", "passkey_added", 1)
 }
 
@@ -203,6 +203,8 @@ func (v *visit) linkProvider() error {
 	if err != nil {
 		return err
 	}
-	v.keepFlow(flow)
+	if err := v.keepProviderFlow(address, flow); err != nil {
+		return err
+	}
 	return v.page(http.StatusOK, "linking", struct{ Provider, Address string }{v.doors().Provider, address})
 }

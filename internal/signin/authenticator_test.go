@@ -27,6 +27,10 @@ type authenticator struct {
 	// What it says of itself and of the page, which a test may change.
 	origin, site string
 	flags        byte
+	// public is the key that it says it made; nil for its own.
+	public map[int]any
+	// transports are how it says that it is reached.
+	transports []string
 }
 
 // The flags of authenticator data (Web Authentication, section 6.1).
@@ -101,7 +105,11 @@ func (a *authenticator) makes(text []byte) string {
 		a.Fatal(err)
 	}
 	raw := point.Bytes() // 4, x, y
-	public, err := cbor.Marshal(map[int]any{1: 2, 3: -7, -1: 1, -2: raw[1:33], -3: raw[33:]})
+	said := map[int]any{1: 2, 3: -7, -1: 1, -2: raw[1:33], -3: raw[33:]}
+	if a.public != nil {
+		said = a.public
+	}
+	public, err := cbor.Marshal(said)
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -111,7 +119,11 @@ func (a *authenticator) makes(text []byte) string {
 	if err != nil {
 		a.Fatal(err)
 	}
-	return a.answer(map[string]any{"clientDataJSON": encoded(a.client("webauthn.create", o.Challenge)), "attestationObject": encoded(object), "transports": []string{"internal"}})
+	transports := a.transports
+	if transports == nil {
+		transports = []string{"internal"}
+	}
+	return a.answer(map[string]any{"clientDataJSON": encoded(a.client("webauthn.create", o.Challenge)), "attestationObject": encoded(object), "transports": transports})
 }
 
 // signs proves that it has the passkey, and answers as the browser does.

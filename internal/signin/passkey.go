@@ -297,12 +297,13 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 	if err != nil {
 		return refused(WhyPasskey, reasonOf(err))
 	}
+	if err := checkCredential(made); err != nil {
+		return refused(WhyPasskey, err)
+	}
 	p := Passkey{
 		ID: uuid.Must(uuid.NewV7()), UserID: by.Person(), Name: name, Site: s.site, CredentialID: made.ID, PublicKey: made.PublicKey,
 		SignCount: made.Authenticator.SignCount, BackupEligible: made.Flags.BackupEligible, CreatedAt: s.moment(),
-	}
-	for _, each := range made.Transport {
-		p.Transports = append(p.Transports, string(each))
+		Transports: knownTransports(made.Transport),
 	}
 	events, err := s.ownEvents(ctx, by, audit.PasskeyAdded, audit.Detail{Name: "passkey", Value: name})
 	if err != nil {

@@ -1,7 +1,9 @@
 package signin_test
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -161,4 +163,46 @@ func TestPasskeysNeedAName(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
+}
+
+// Keys that are weak, malformed or of an unknown kind are not kept, and of what a
+// browser says of an authenticator only what the specification names.
+func TestCredentialsAreJudged(t *testing.T) {
+	bytesOf := func(n int, fill byte) []byte { return bytes.Repeat([]byte{fill}, n) }
+	rsa := func(bits int, exponent ...byte) map[int]any {
+		return map[int]any{1: 3, 3: -257, -1: bytesOf(bits/8, 0xff), -2: exponent}
+	}
+	eachWorld(t, func(w *world) {
+		for name, key := range map[string]map[int]any{
+			"a point that is not on the curve": {1: 2, 3: -7, -1: 1, -2: bytesOf(32, 1), -3: bytesOf(32, 1)},
+			"the point at infinity":            {1: 2, 3: -7, -1: 1, -2: bytesOf(32, 0), -3: bytesOf(32, 0)},
+			"another curve":                    {1: 2, 3: -7, -1: 2, -2: bytesOf(32, 1), -3: bytesOf(32, 1)},
+			"RSA of 1024 bits":                 rsa(1024, 1, 0, 1),
+			"RSA of 16384 bits":                rsa(16384, 1, 0, 1),
+			"RSA with exponent 1":              rsa(2048, 1),
+			"RSA with an even exponent":        rsa(2048, 4),
+			"RSA with SHA-1":                   {1: 3, 3: -65535, -1: bytesOf(256, 0xff), -2: []byte{1, 0, 1}},
+			"an unknown algorithm":             {1: 2, 3: -12345, -1: 1, -2: bytesOf(32, 1), -3: bytesOf(32, 1)},
+			"an unknown kind":                  {1: 99, 3: -7},
+		} {
+			a := newAuthenticator(w.T)
+			a.public = key
+			if err := w.keeps(owner(w.home), a, "Weak"); err == nil {
+				w.Errorf("%s is kept", name)
+			} else {
+				w.why(err, signin.WhyPasskey)
+			}
+		}
+		a := newAuthenticator(w.T)
+		a.public = rsa(2048, 1, 0, 1)
+		w.must(w.keeps(owner(w.home), a, "RSA"))
+		a = newAuthenticator(w.T)
+		a.transports = append(slices.Repeat([]string{"usb", "made-up", "a\x00b"}, 7000), "internal")
+		w.must(w.keeps(owner(w.home), a, "Many"))
+		all, err := w.signIn.Security(w.Context(), owner(w.home))
+		w.must(err)
+		if got := all.Passkeys[1].Transports; !slices.Equal(got, []string{"usb", "internal"}) {
+			w.Errorf("%d transports are kept", len(got))
+		}
+	})
 }
