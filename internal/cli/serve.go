@@ -346,21 +346,6 @@ func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.L
 	}
 }
 
-// checks are what must hold for the server to be ready.
-func checks(b *backend, feed *gormdb.Feed) []httpserver.Check {
-	return []httpserver.Check{
-		{Name: "database", Run: b.db.Ping},
-		{Name: "schema", Run: func(ctx context.Context) error {
-			schema, err := b.db.Schema(ctx)
-			if err != nil {
-				return err
-			}
-			return schema.Check()
-		}},
-		{Name: "feed", Run: func(context.Context) error { return feed.Check() }},
-	}
-}
-
 // welcome makes the demo's data and tells how to try it out.
 func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error {
 	demo, err := seed.Make(ctx, b.manifests, b.users, b.signIn)
