@@ -13,12 +13,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"latchkey/graph"
@@ -133,7 +135,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
-	api, err := newAPI(b, v.feed, baseURL, log)
+	graphErrors, onError := newGraphErrors()
+	api, err := newAPI(b, v.feed, baseURL, onError, log)
 	if err != nil {
 		return err
 	}
@@ -157,7 +160,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay, Grace: requestGrace(b.cfg.ShutdownGrace),
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, Panel: pages, WriteError: graph.WriteError,
-		Checks: checks(b, v.feed), Collectors: append(append(feedMetrics(v.feed), buildInfo(), signIns), bird.Collectors()...), Log: log,
+		Checks: checks(b, v.feed), Log: log,
+		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), bird.Collectors(), []prometheus.Collector{buildInfo(), signIns, graphErrors}),
 	})
 	if err != nil {
 		return err
@@ -254,11 +258,11 @@ func replica(cfg config.Config) (access.Replica, error) {
 func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", flag, err) }
 
 // newAPI makes the handler of the Account API.
-func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logger) (http.Handler, error) {
+func newAPI(b *backend, replicas graph.Replicas, baseURL string, onError func(_, _ string, _ fault.Kind), log *slog.Logger) (http.Handler, error) {
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
-		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log,
+		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log, OnError: onError,
 	})
 }
 
