@@ -168,7 +168,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	// Whatever requests did on their way out is written after they ended.
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
-	defer mailing(ctx, b)()
+	defer mailing(context.WithoutCancel(ctx), b)()
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err
@@ -387,7 +387,7 @@ func (p *program) offerSetup(ctx context.Context, b *backend, server string) err
 	})
 }
 
-// mailing mails those who forgot their passwords until the function that it
+// mailing does what sign-ins put off, such as mails, until the function that it
 // returns is called.
 func mailing(ctx context.Context, b *backend) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)

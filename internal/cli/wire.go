@@ -105,6 +105,9 @@ func (b *backend) signInAt(baseURL string) (err error) {
 		OnMailFailed: func(ctx context.Context, err error) {
 			b.log.ErrorContext(ctx, "a mail could not be sent", "error", err)
 		},
+		OnEventsFailed: func(ctx context.Context, err error) {
+			b.log.ErrorContext(ctx, "events about failed sign-ins could not be written", "error", err)
+		},
 	}
 	if b.cfg.Mail.Host != "" {
 		c.Mail = mail.New(mail.Config(b.cfg.Mail))
