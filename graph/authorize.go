@@ -39,20 +39,26 @@ func (Authorization) ExtensionName() string { return "Authorization" }
 func (Authorization) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationContext refuses an operation without a principal, and
-// installs the middleware where some field is to be refused.
+// installs the middleware where some field is to be refused. Mutations always
+// have one, since each is decided on the principal as it is when its turn comes.
 func (a Authorization) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
 	by, err := auth.From(ctx)
 	if err != nil {
 		return gqlerror.Wrap(err)
 	}
-	if a.rules.denied(a.rules.selected(op), by) == 0 {
+	selected := a.rules.selected(op)
+	allowed := a.rules.denied(selected, by) == 0
+	if allowed {
 		plain.Allow(op)
+	}
+	if op.Operation.Operation == ast.Mutation {
+		a.rules.guardMutations(op, selected)
+		return nil
+	}
+	if allowed {
 		return nil
 	}
 	check := a.rules.fieldCheck(by)
-	if op.Operation.Operation == ast.Mutation {
-		check = a.rules.mutationCheck(op, by)
-	}
 	next := op.ResolverMiddleware
 	op.ResolverMiddleware = func(ctx context.Context, resolve graphql.Resolver) (any, error) {
 		if err := check(graphql.GetFieldContext(ctx)); err != nil {
@@ -138,14 +144,32 @@ func (r *Rules) fieldCheck(by *auth.Principal) func(*graphql.FieldContext) error
 	}
 }
 
-// mutationCheck returns the check of a mutation's fields: that of the mutation
-// itself, by the rules of all that is selected of its result.
-func (r *Rules) mutationCheck(op *graphql.OperationContext, by *auth.Principal) func(*graphql.FieldContext) error {
-	return func(fc *graphql.FieldContext) error {
+// guardMutations installs the middleware of an operation of mutations. Before
+// each mutation it verifies the credential again: the ones before it, or another
+// request, may have revoked or changed it. The mutation is refused by the rules
+// of all that is selected of its result, and its result is made for the same
+// principal.
+func (r *Rules) guardMutations(op *graphql.OperationContext, selected ruleSet) {
+	next := op.ResolverMiddleware
+	op.ResolverMiddleware = func(ctx context.Context, resolve graphql.Resolver) (any, error) {
+		fc := graphql.GetFieldContext(ctx)
 		if !r.groups[fc.Object] {
-			return nil
+			return next(ctx, resolve)
 		}
-		return r.refusal(r.of(fc.Field.Field)|r.answered(op, fc.Field), by)
+		ctx, err := auth.Renew(ctx)
+		if err != nil {
+			return nil, err
+		}
+		by, err := auth.From(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if r.denied(selected, by) != 0 {
+			if err := r.refusal(r.of(fc.Field.Field)|r.answered(op, fc.Field), by); err != nil {
+				return nil, err
+			}
+		}
+		return next(ctx, resolve)
 	}
 }
 

@@ -57,6 +57,14 @@ type Record struct {
 	ScopeText, AccountText, IDText string
 }
 
+// For returns the principal of a request from the origin whose credential was
+// verified at the moment. It is the request's own.
+func (r *Record) For(origin auth.Origin, verified time.Time) *auth.Principal {
+	p := r.Principal
+	p.Origin, p.Credential.VerifiedAt = origin, verified
+	return &p
+}
+
 // Store is what the database says of one store.
 type Store struct {
 	ID, AccountID uuid.UUID
@@ -160,9 +168,7 @@ func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Ori
 	if err != nil {
 		return nil, err
 	}
-	p := r.Principal
-	p.Origin, p.Credential.VerifiedAt = origin, v.now()
-	return &p, nil
+	return r.For(origin, v.now()), nil
 }
 
 // Look is Verify for whoever needs all that is known of the secret. The record

@@ -157,6 +157,31 @@ func With(ctx context.Context, p *Principal) context.Context {
 	return context.WithValue(ctx, contextKey{}, p)
 }
 
+type renewalKey struct{}
+
+// WithRenewal returns a context that carries the principal, and how to verify
+// its credential again: what may happen long after the request began is decided
+// on the principal as it is then (see Renew).
+func WithRenewal(ctx context.Context, p *Principal, verify func(context.Context) (*Principal, error)) context.Context {
+	return context.WithValue(With(ctx, p), renewalKey{}, verify)
+}
+
+// Renew verifies the credential of the context's principal again, and returns a
+// context with the principal as it is now. It returns fault.Unauthenticated if
+// the credential no longer works. A context that was made by With alone keeps
+// its principal.
+func Renew(ctx context.Context) (context.Context, error) {
+	verify, ok := ctx.Value(renewalKey{}).(func(context.Context) (*Principal, error))
+	if !ok {
+		return ctx, nil
+	}
+	p, err := verify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return With(ctx, p), nil
+}
+
 // From returns the context's principal. It returns fault.Unauthenticated when
 // there is none, so that wiring without authentication refuses all.
 func From(ctx context.Context) (*Principal, error) {

@@ -96,6 +96,17 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) (*ac
 	return record, err
 }
 
+// stillGateway is judgeGateway once the body of the gateway's request has
+// arrived: the key may have been revoked meanwhile. It counts nothing.
+func (p *public) stillGateway(ctx context.Context, x *exchange, key string) error {
+	_, err := p.Verifier.Gateway(ctx, key, x.origin())
+	if fault.KindOf(err) == fault.Unauthenticated {
+		p.verified(x, key, err)
+		return errGatewayKey.Because(err)
+	}
+	return err
+}
+
 var errGatewayKey = fault.Errorf(fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")
 
 // refuseGateway answers whoever is no gateway, or not known to be one.

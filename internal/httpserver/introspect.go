@@ -57,6 +57,11 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	if err := p.readForm(x, r, &f); err != nil {
 		return nil, err
 	}
+	if gateway {
+		if err := p.stillGateway(ctx, x, presented); err != nil {
+			return nil, x.challenged(presented, err)
+		}
+	}
 	switch token := f.get("token"); {
 	case f.get("client_secret") != "":
 		return nil, badRequest("The request carries several credentials. Send one.")

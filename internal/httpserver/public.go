@@ -292,12 +292,18 @@ func (p *public) api(x *exchange, r *http.Request) {
 		return
 	}
 	x.principal = &record.Principal
-	by := record.Principal // the record is shared with other requests
-	by.Origin = x.origin()
 	if x.account != "" {
 		r.SetPathValue("account_uuid", x.account) // as the mux does
 	}
-	p.API.ServeHTTP(x, r.WithContext(auth.With(ctx, &by))) //nolint:contextcheck // the deadline's parent is the request's
+	origin := x.origin()
+	verify := func(ctx context.Context) (*auth.Principal, error) {
+		record, err := p.look(ctx, presented, origin)
+		if err != nil {
+			return nil, err
+		}
+		return record.For(origin, time.Now()), nil
+	}
+	p.API.ServeHTTP(x, r.WithContext(auth.WithRenewal(ctx, record.For(origin, time.Now()), verify))) //nolint:contextcheck // the deadline's parent is the request's
 }
 
 // arrived waits until all of a body is there, or the reason why it is not, and

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"latchkey/internal/access"
 	"latchkey/internal/audit"
 	"latchkey/internal/export"
 	"latchkey/internal/fault"
@@ -52,9 +53,21 @@ func (v *visit) auditExport() error {
 
 // exported reads a page of events within its own time: that of the request may
 // be over. Whoever has left is noticed when they are written to.
+//
+// Each page is for whoever may read it then: the session may have ended since
+// the last one, or its rights changed.
 func (v *visit) exported(filter audit.Filter, w page.Window) (page.Page[audit.Event], error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), exportStep)
 	defer cancel()
+	if err := v.verify(ctx); err != nil {
+		return page.Page[audit.Event]{}, err
+	}
+	if v.by == nil {
+		return page.Page[audit.Event]{}, access.ErrRefused()
+	}
+	if err := v.mayReadAudit(); err != nil {
+		return page.Page[audit.Event]{}, err
+	}
 	return v.Audit.Events(ctx, v.by.AccountID, filter, w)
 }
 

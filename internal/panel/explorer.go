@@ -1,7 +1,9 @@
 package panel
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 
@@ -98,9 +100,20 @@ func (v *visit) explorerRun() error {
 	return v.page(heard.status, "explorer", shown)
 }
 
-// explorerQuery hands a request of the page's script on to the API.
+// explorerQuery hands a request of the page's script on to the API, once its
+// body has arrived: the session may have ended meanwhile.
 func (v *visit) explorerQuery() error {
+	body, unread := io.ReadAll(v.r.Body)
+	if err := v.verify(v.r.Context()); err != nil {
+		return err
+	}
+	if v.by == nil {
+		return v.toSignIn()
+	}
 	r := v.r.WithContext(v.apiContext())
+	if unread == nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	} // otherwise the API meets the same error
 	r.SetPathValue("account_uuid", v.by.AccountID.String())
 	v.API.ServeHTTP(v.w, r)
 	return nil

@@ -23,7 +23,14 @@ type apiRequest struct {
 // answer their session anywhere else. Where they proved who they are too long
 // ago, it changes nothing.
 func (v *visit) apiContext() context.Context {
-	ctx := auth.With(v.r.Context(), v.by)
+	origin := v.who.Origin
+	ctx := auth.WithRenewal(v.r.Context(), v.by, func(ctx context.Context) (*auth.Principal, error) {
+		record, err := v.Look(ctx, v.Credential(v.r), origin)
+		if err != nil {
+			return nil, err
+		}
+		return record.For(origin, v.Now()), nil
+	})
 	if held := v.mutationsHeld(); held != nil {
 		ctx = auth.ReadOnly(ctx, held)
 	}

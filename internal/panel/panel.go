@@ -169,6 +169,11 @@ func (v *visit) serve() error {
 		v.w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return v.page(http.StatusMethodNotAllowed, "error", problem{Title: v.text("errors.method.title"), Text: v.text("errors.method.text")})
 	}
+	if method == http.MethodPost { // the form may have taken seconds to arrive
+		if err := v.verify(v.r.Context()); err != nil {
+			return err
+		}
+	}
 	return v.enter(found)
 }
 

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -82,9 +83,22 @@ func (v *visit) meet(who Visit) {
 	if who.Record == nil || who.Record.Principal.Kind != auth.Session {
 		return
 	}
-	by := who.Record.Principal // the record is shared with other requests
-	by.Origin = who.Origin
-	v.by = &by
+	v.by = who.Record.For(who.Origin, v.Now())
+}
+
+// verify has the visit go on with what is known of its session now, which may
+// have ended, or its rights changed, since the request began. Then nobody is
+// signed in, as at the beginning.
+func (v *visit) verify(ctx context.Context) error {
+	if v.by == nil {
+		return nil
+	}
+	record, err := v.Look(ctx, v.Credential(v.r), v.who.Origin)
+	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+		return err
+	}
+	v.meet(Visit{Record: record, Origin: v.who.Origin})
+	return nil
 }
 
 // settle reads what every page for people who are signed in shows.
