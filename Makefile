@@ -16,6 +16,8 @@ RACE := -race -gcflags='modernc.org/sqlite/lib=$(UNWATCHED)' -gcflags='modernc.o
 LONGEST := ./internal/panel ./internal/cli
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
+# How many rounds `make chaos` runs.
+CHAOSROUNDS ?= 1000
 # How many rounds `make bench` runs, for how long it measures in each, and a part of the name of the work to measure.
 ROUNDS ?= 5
 EACH ?= 5s
@@ -85,6 +87,12 @@ verify: ## Check that generated files, go.mod and go.sum are what their sources 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)
 	tools/fuzz $(FUZZTIME)
+
+# Whoever issues while they are removed or revoked, on three servers of one database: nothing may be left behind.
+.PHONY: chaos
+chaos: ## Race removals with issuing CHAOSROUNDS (1000) times, on SQLite and on PostgreSQL
+	@tools/need initdb=postgresql
+	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/promise -run '^TestIssuingBesideTheRemoval$$' -count=1 -v -timeout 6h
 
 .PHONY: bench
 bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, EACH=5s, ONLY=revoke)

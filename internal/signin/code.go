@@ -378,11 +378,7 @@ func (s *Service) groundsWithCode(ctx context.Context, by *auth.Principal, typed
 	if _, err := s.Repository.TOTP(ctx, by.ID); err != nil {
 		return Grounds{}, err
 	}
-	err = s.judgeCode(ctx, person, typed, v)
-	if a := (Attempt{Method: ByPasswordAndCode, UserID: person.ID, Origin: v.Origin, Err: err}); a.isFailure() {
-		s.failures.note(a, 1, s.Now())
-	}
-	return g, err
+	return g, s.judgeCode(ctx, person, typed, v)
 }
 
 // RenewCodes replaces the principal's recovery codes, given a code as

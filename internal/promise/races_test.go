@@ -1,0 +1,107 @@
+package promise_test
+
+import (
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// rounds is how often a race is run: LATCHKEY_CHAOS_ROUNDS, which `make chaos`
+// sets, or as few as take seconds.
+func rounds(t *testing.T) int {
+	t.Helper()
+	text, set := os.LookupEnv("LATCHKEY_CHAOS_ROUNDS")
+	if !set {
+		return 2
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("LATCHKEY_CHAOS_ROUNDS is %q, not a number of rounds", text)
+	}
+	return n
+}
+
+// race has four clients issue tokens by a credential on all nodes until they are
+// refused, and takes its rights meanwhile. It returns the ids of the tokens, and
+// how many events there were just after the taking and at the end.
+func race(t *testing.T, nodes []*node, credential, auditor string, in vars, take func()) (ids []string, before, after int) {
+	t.Helper()
+	var mu sync.Mutex
+	var clients sync.WaitGroup
+	begun := make(chan struct{}, 1000)
+	for i := range 4 {
+		clients.Go(func() {
+			for range 5000 {
+				a := nodes[i%len(nodes)].ask(credential, acme, create, vars{"in": in})
+				if a.status == http.StatusUnauthorized || slices.Contains(a.codes(), "UNAUTHENTICATED") {
+					return
+				}
+				id := a.text("apiToken.createApiToken.apiToken.id")
+				if slices.Contains(a.codes(), "LIMIT_REACHED") {
+					continue // until the rights are taken
+				}
+				if id == "" {
+					t.Errorf("answered %d %s", a.status, a.body)
+					return
+				}
+				mu.Lock()
+				ids = append(ids, id)
+				mu.Unlock()
+				begun <- struct{}{}
+			}
+			t.Error("never refused")
+		})
+	}
+	<-begun
+	take()
+	before = nodes[0].happened(auditor)
+	clients.Wait()
+	return ids, before, nodes[0].happened(auditor)
+}
+
+// Tokens that somebody issues while they are removed, or while the token that
+// issues is revoked, are issued before it, and those of somebody removed are in
+// the list of what to review (docs/promises.md: 2).
+func TestIssuingBesideTheRemoval(t *testing.T) {
+	eachHouse(t, func(t *testing.T, h *house) {
+		nodes := []*node{h.serve(), h.serve(), h.serve()}
+		c := &cast{house: h, n: nodes[0], owner: h.session(acmeOwner)}
+		auditor := nodes[0].issue(c.owner, acme, vars{"name": "Auditor", "scopes": []string{"account_audit_read"}}).access
+		made := 0
+		check := func(round int, how string, ids []string, before, after int) {
+			if after != before {
+				t.Fatalf("round %d, %s: %d tokens were issued after the answer", round, how, after-before)
+			}
+			made += len(ids)
+			for some := range slices.Chunk(ids, 50) {
+				nodes[0].must(c.owner, acme, revoke, vars{"in": vars{"ids": some}})
+			}
+		}
+		all := rounds(t)
+		for round := range all {
+			_, email, session := c.member()
+			var removed answer
+			in := vars{"name": "Raced", "scopes": []string{"store_cart"}, "storeId": euStore}
+			ids, before, after := race(t, nodes, session, auditor, in, func() {
+				removed = nodes[round%3].must(c.owner, acme, remove, vars{"in": vars{"email": email}})
+			})
+			for _, id := range ids {
+				if !strings.Contains(removed.body, id) {
+					t.Fatalf("round %d: a token lives that is in no list of what to review", round)
+				}
+			}
+			check(round, "removed", ids, before, after)
+			token := c.token()
+			in = vars{"name": "Raced", "scopes": []string{"account_users_read"}}
+			ids, before, after = race(t, nodes, token.access, auditor, in, func() {
+				nodes[round%3].must(c.owner, acme, revoke, vars{"in": vars{"ids": []string{token.id}}})
+			})
+			check(round, "revoked", ids, before, after)
+		}
+		t.Logf("%d removals and %d revocations raced with the issuing of %d tokens", all, all, made)
+	})
+}
