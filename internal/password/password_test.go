@@ -67,7 +67,7 @@ func TestCheckGuessable(t *testing.T) {
 		taken   []string
 	}{
 		{"common", []string{"password", "PassWord1", "Sunshine!", "iloveyou2026", "trustno1", "1qaz2wsx", "\uff50assword"}, []string{"sunshine over hills", "a sentence", "a long sentence"}},
-		{"repeats", []string{"aaaaaaaa", "abcxabcxab", "xk9xk9xk9", strings.Repeat("no", 100)}, []string{"abcxabcy", "correct horse correct horse"}},
+		{"repeats", []string{"aaaaaaaa", "abcxabcxab", "xk9xk9xk9", strings.Repeat("no", 100)}, []string{"aczxaczy", "correct horse correct horse"}},
 		{"sequences", []string{"abcdefgh", "87654321", "aaaabbbb", "abcd4321", "qwer4321", "asdfghjk!", "ÄÄÄabcdef", "xabcdefg1"}, []string{"abcd horse", "aaaargh no"}},
 		{"names", []string{
 			"ann-marie.ames@acme-shops.example", " ANN-marie.Ames@acme-shops.example", "annmarie2026", "Ames.Acme.26", "acmeshops!", "latchkey2026!", "Latchkey-Acme",
