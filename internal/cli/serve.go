@@ -162,6 +162,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
+	admitIssued(b, server)
 	// Whatever requests did on their way out is written after they ended.
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
 	defer mailing(ctx, b)()

@@ -55,11 +55,12 @@ func basic(h http.Header) (username, token string, err error) {
 	}
 	username, token, is := basicAuth(h)
 	if !is {
-		return "", "", fault.Errorf(fault.Unauthenticated,
-			"Send \"Authorization: Basic\", a space, and the base64 of user name, colon and token (RFC 7617).")
+		return "", "", errMalformedBasic
 	}
 	return username, token, nil
 }
+
+var errMalformedBasic = malformed("Send \"Authorization: Basic\", a space, and the base64 of user name, colon and token (RFC 7617).")
 
 // basicAuth returns the user name and the password that a request presents by
 // HTTP Basic. Unlike net/http it takes any number of spaces behind the scheme

@@ -104,7 +104,7 @@ func TestLegacyAccountsThatFailAreLimited(t *testing.T) {
 	for i, tc := range []struct {
 		token string
 		want  int
-	}{{"of:old", 204}, {"wrong", 401}, {"wrong", 429}, {"another", 429}, {"of:old", 204}} {
+	}{{"of:old", 204}, {"wrong", 401}, {"wrong", 429}, {"another", 401}, {"a third", 429}, {"of:old", 204}} {
 		got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", tc.token), "X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
 		if got.StatusCode != tc.want {
 			t.Errorf("request %d: got %d, want %d", i, got.StatusCode, tc.want)
@@ -112,20 +112,24 @@ func TestLegacyAccountsThatFailAreLimited(t *testing.T) {
 	}
 }
 
-// Who sends what is no Basic, over and over, is slowed down as well, and hears
-// of the dates even then.
-func TestMalformedBasicIsLimited(t *testing.T) {
+// What is not of Basic's form is refused without a look-up, so it does not count,
+// and is told of the dates.
+func TestMalformedBasicIsNotCounted(t *testing.T) {
 	server := legacyGateway(t, func(c *httpserver.Config) {
 		c.Rates = config.Rates{
 			On: true, Token: config.Rate{Requests: 1, Window: minutes}, Account: config.Rate{Requests: 1, Window: minutes},
 			Failure: config.Rate{Requests: 1, Window: time.Hour},
 		}
 	})
-	for _, want := range []int{401, 429} {
+	for _, want := range []int{401, 401, 401} {
 		got := server.check(t, "-X-Auth-Token", "Authorization: Basic ?", "X-Forwarded-For: 192.0.2.1")
 		if got.StatusCode != want || got.Header.Get("Sunset") == "" {
 			t.Errorf("got %d, want %d, %v", got.StatusCode, want, got.Header)
 		}
+	}
+	got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", "wrong"), "X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
+	if got.StatusCode != 401 {
+		t.Errorf("a first failure: got %d", got.StatusCode)
 	}
 }
 

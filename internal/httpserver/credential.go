@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"latchkey/internal/access"
 	"latchkey/internal/fault"
 )
 
@@ -27,7 +28,7 @@ func credential(h http.Header) (string, error) {
 		spaced := strings.HasPrefix(rest, " ")
 		rest = strings.TrimLeft(rest, " ")
 		if !spaced || !b64token(rest) {
-			return value, fault.Errorf(fault.Unauthenticated, "Send \"Authorization: Bearer\", a space, and the token.")
+			return value, errMalformedBearer
 		}
 		if bearer != "" && rest != bearer {
 			return "", errDiffer()
@@ -43,6 +44,14 @@ func credential(h http.Header) (string, error) {
 		return bearer, nil
 	}
 	return "", errNoCredential
+}
+
+var errMalformedBearer = malformed("Send \"Authorization: Bearer\", a space, and the token.")
+
+// malformed returns the error for an Authorization header that holds no
+// credential of its scheme's form.
+func malformed(message string) error {
+	return fault.Errorf(fault.Unauthenticated, "%s", message).Because(&access.Refusal{Reason: access.ReasonMalformed})
 }
 
 var errNoCredential = fault.Errorf(fault.Unauthenticated, "Send a credential in X-Auth-Token or Authorization: Bearer.")

@@ -44,6 +44,10 @@ type exchange struct {
 	// refused says that the request was not let in, and that the body says so
 	// with the request's id.
 	refused bool
+	// forwarded says that the peer sent X-Forwarded-For and is not trusted.
+	forwarded bool
+	// onTrial says that the credential that is being judged was admitted on trial.
+	onTrial bool
 	// limited says that the request is one too many. It is counted, and has no
 	// line in the log: a flood of requests must not be one of lines, too.
 	limited bool

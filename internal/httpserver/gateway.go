@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -65,8 +64,7 @@ func (p *public) admitGateway(ctx context.Context, x *exchange, h http.Header) e
 // requests themselves have no line at info, since they are free for anybody;
 // but who has set a gateway up without its key should find that here.
 func (p *public) tellKeyless(ctx context.Context, x *exchange) {
-	last := p.keylessTold.Load()
-	if x.started.Sub(time.UnixMicro(last)).Abs() >= time.Minute && p.keylessTold.CompareAndSwap(last, x.started.UnixMicro()) {
+	if p.keylessTold.due(x.started) {
 		p.Log.LogAttrs(ctx, slog.LevelInfo, "a check was asked for without one gateway's key; this is said once a minute",
 			slog.String("client", addressText(x.peer)), slog.String("request_id", x.requestID[0]))
 	}

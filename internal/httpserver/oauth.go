@@ -156,7 +156,7 @@ func (p *public) clientCredentials(x *exchange, h http.Header, f *form) (clientC
 // principal of the request. It returns fault.Unauthenticated if there is none.
 func (p *public) authenticateClient(ctx context.Context, x *exchange, client clientCredentials) error {
 	// Whoever fails too often is told by what it presents.
-	presented := client.id + ":" + client.secret.Reveal()
+	presented := clientCredential(client.id, client.secret)
 	if err := p.rates.admit(ctx, x, presented); err != nil {
 		return err
 	}
@@ -168,6 +168,9 @@ func (p *public) authenticateClient(ctx context.Context, x *exchange, client cli
 	}
 	return err
 }
+
+// clientCredential is what a client's credentials are counted by.
+func clientCredential(id string, s secret.Secret) string { return id + ":" + s.Reveal() }
 
 // refusedClient returns the refusal of a client as that of a credential, which
 // it is, and any other error as it is.

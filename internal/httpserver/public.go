@@ -46,8 +46,8 @@ type public struct {
 	ids     *ids
 	// canaries are told from others whose keys are refused.
 	canaries canaries
-	// keylessTold is when tellKeyless last did, in microseconds of Unix time.
-	keylessTold atomic.Int64
+	// keylessTold limits what tellKeyless logs.
+	keylessTold minutely
 	// legacy are headers of answers to whoever presents HTTP Basic.
 	legacy    []header
 	unmatched *route
@@ -104,7 +104,8 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	*x = exchange{ResponseWriter: w, started: time.Now(), route: p.unmatched, peer: peer, client: peer, always: p.headers}
 	if trusted {
 		x.client = p.clientBehind(peer, r.Header)
-	} else if !p.forwardedTold.Load() && r.Header["X-Forwarded-For"] != nil {
+	} else if r.Header["X-Forwarded-For"] != nil {
+		x.forwarded = true
 		p.tellForwarded(r.Context(), peer)
 	}
 	x.requestID[0] = p.requestID(trusted, r.Header)
@@ -124,7 +125,7 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // tellForwarded warns, once, of a peer whose X-Forwarded-For is not believed. It
 // may be the operator's proxy, and then all its clients have one address.
 func (p *public) tellForwarded(ctx context.Context, peer netip.Addr) {
-	if p.forwardedTold.CompareAndSwap(false, true) {
+	if !p.forwardedTold.Load() && p.forwardedTold.CompareAndSwap(false, true) {
 		p.Log.WarnContext(ctx, "X-Forwarded-For is ignored: it comes from an address that is not among --trusted-proxies; "+
 			"if it is a proxy of yours, all its clients share one address until you add it", "peer", addressText(peer))
 	}

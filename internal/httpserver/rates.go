@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,8 @@ type rates struct {
 	// token, account and address say of which of the three an answer speaks.
 	token, account, address limit
 	log                     *slog.Logger
+	// forwardedTold limits the warnings of proxies that are not trusted.
+	forwardedTold minutely
 }
 
 // limit is what is the same in all answers that speak of one rate.
@@ -61,14 +64,20 @@ func newRates(c config.Rates, m *metrics, log *slog.Logger) (*rates, error) {
 
 // admit returns fault.RateLimited for a credential that is not to be judged,
 // since too many from the client's address did not work. It is asked before
-// the credential costs anything.
+// the credential costs anything, and each credential that it admits is judged.
 func (r *rates) admit(ctx context.Context, x *exchange, presented string) error {
 	if r == nil || presented == "" {
 		return nil
 	}
-	state, admitted := r.failures.Admit(x.client, presented, x.started)
-	if admitted {
+	state, admission := r.failures.Admit(x.client, presented, x.started)
+	x.onTrial = admission == ratelimit.OnTrial
+	if admission != ratelimit.Refused {
 		return nil
+	}
+	if x.forwarded && r.forwardedTold.due(x.started) {
+		r.log.LogAttrs(ctx, slog.LevelWarn, "credentials are refused because too many from their address failed, and the address sends X-Forwarded-For "+
+			"but is not among --trusted-proxies; if it is a proxy of yours, all its clients share this limit until you add it; "+
+			"this is logged once a minute at most", slog.String("client", addressText(x.client)), slog.String("request_id", x.requestID[0]))
 	}
 	if r.failures.Tell(x.client, x.started) {
 		r.tell(ctx, x, r.address, slog.String("client", addressText(x.client)))
@@ -81,26 +90,53 @@ func (r *rates) judged(x *exchange, presented string, err error) {
 	if r == nil || presented == "" {
 		return
 	}
-	switch refusal := access.RefusalIn(err); {
-	case err == nil:
+	if err == nil {
 		r.failures.Worked(presented)
-	case refusal != nil && refusal.Reason == access.ReasonMalformed:
-		// It fails its check part, so it is a typing error and not a guess, and
-		// was refused without a look-up. Counting it would keep out what others
-		// at the address present for the first time.
-	case refusal != nil && (refusal.Reason == access.ReasonSuspended || refusal.Reason == access.ReasonAddress):
-		// Nobody guesses here: the credential works at another time or place.
+	}
+	switch {
+	case err == nil, isNoGuess(err):
+		if x.onTrial {
+			r.failures.Returned(x.client, x.started)
+		}
 	case fault.KindOf(err) == fault.Unauthenticated:
 		r.failures.Failed(x.client, presented, x.started)
 	}
+	x.onTrial = false
 }
 
-// issued hears of a credential that the server has just issued: it works, also
-// from an address with too many failures.
+// isNoGuess reports whether a credential was refused for another reason than
+// being wrong. One that is malformed, such as a token that fails its check part,
+// was refused without a look-up: counting it would only keep out what others at
+// the address present. One that is suspended or used from the wrong address works
+// at another time or place.
+func isNoGuess(err error) bool {
+	refusal := access.RefusalIn(err)
+	if refusal == nil {
+		return false
+	}
+	switch refusal.Reason {
+	case access.ReasonMalformed, access.ReasonSuspended, access.ReasonAddress:
+		return true
+	}
+	return false
+}
+
+// issued records that the server has just issued a credential, so that it is
+// judged also from an address with too many failures.
 func (r *rates) issued(credential string) {
 	if r != nil {
 		r.failures.Worked(credential)
 	}
+}
+
+// minutely says when something that may happen often is to be logged: once a
+// minute. It is safe for concurrent use.
+type minutely struct{ last atomic.Int64 }
+
+// due reports whether a minute has passed since it last reported true.
+func (m *minutely) due(now time.Time) bool {
+	last := m.last.Load()
+	return now.Sub(time.UnixMicro(last)).Abs() >= time.Minute && m.last.CompareAndSwap(last, now.UnixMicro())
 }
 
 // spend takes one of the requests that the principal and its account may make,

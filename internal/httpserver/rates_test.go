@@ -96,9 +96,15 @@ func TestRateOfFailures(t *testing.T) {
 		{"over", "192.0.2.1", "lka_bad", 429},
 		{"over, with nothing to judge", "192.0.2.1", "", 401},
 		{"over, the good one", "192.0.2.1", goodToken, 200},
-		{"over, a good one that is new", "192.0.2.1", secondToken, 429},
-		{"elsewhere, the new one", "192.0.2.2", secondToken, 200},
-		{"over, and not new any more", "192.0.2.1", secondToken, 200},
+		{"over, a good one that is new", "192.0.2.1", secondToken, 200},
+		{"over, one that fails its check part", "192.0.2.1", "lka_typo1", 401},
+		{"over, another one", "192.0.2.1", "lka_typo2", 401},
+		{"over, a guess", "192.0.2.1", "lka_guess1", 401},
+		{"over, the same guess", "192.0.2.1", "lka_guess1", 429},
+		{"over, a second guess", "192.0.2.1", "lka_guess2", 401},
+		{"over, a third guess", "192.0.2.1", "lka_guess3", 401},
+		{"over, a guess too many", "192.0.2.1", "lka_guess4", 429},
+		{"over, with many guesses, the good ones", "192.0.2.1", secondToken, 200},
 		{"elsewhere, a bad one", "192.0.2.2", "lka_bad", 401},
 	} {
 		if got := from(step.client, step.credential); got.StatusCode != step.status {
@@ -110,10 +116,10 @@ func TestRateOfFailures(t *testing.T) {
 		t.Errorf("got %q", standing(got))
 	}
 	within(t, "Retry-After", got.Header.Get("Retry-After"), 580, 600)
-	if got := server.api(t, "Authorization: Bearer a b", "X-Forwarded-For: 192.0.2.1"); got.StatusCode != 429 {
-		t.Errorf("over, a bearer that is no token: got %d", got.StatusCode)
-	}
 	server.toldOnce(t, "limit=address", `limit="address"} 4`)
+	if log := server.log.String(); strings.Contains(log, "is not among --trusted-proxies") {
+		t.Errorf("the log warns of a proxy that is trusted: %s", log)
+	}
 }
 
 // toldOnce checks that the log has one line for all that was refused, and the
@@ -167,11 +173,43 @@ func TestNoRates(t *testing.T) {
 func TestTypingErrorsAreNotCounted(t *testing.T) {
 	server := limited(t, 100, 100, 3)
 	for i := range 20 {
-		if got := server.api(t, "X-Auth-Token: lka_typo"+strconv.Itoa(i)); got.StatusCode != 401 {
-			t.Fatalf("attempt %d: got %d", i, got.StatusCode)
+		for _, line := range []string{"X-Auth-Token: lka_typo", "Authorization: Bearer a b"} {
+			if got := server.api(t, line+strconv.Itoa(i)); got.StatusCode != 401 {
+				t.Fatalf("attempt %d with %s: got %d", i, line, got.StatusCode)
+			}
 		}
+	}
+	if got := server.do(t, "GET", server.admin+"/metrics", ""); !strings.Contains(got.text, `limit="address"} 0`) {
+		t.Error("the limit was reached")
 	}
 	if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 200 {
 		t.Errorf("a good one that is new: got %d", got.StatusCode)
+	}
+}
+
+// A limit that is reached by an address that sends X-Forwarded-For and is not
+// trusted is warned of: it may be a proxy that all clients share.
+func TestLimitBehindAnUntrustedProxyIsLogged(t *testing.T) {
+	server := start(t, whoami, func(c *httpserver.Config) {
+		one := config.Rate{Requests: 1, Window: minutes}
+		c.Rates = config.Rates{On: true, Token: one, Account: one, Failure: one}
+	})
+	const warning = "but is not among --trusted-proxies"
+	attempt := func(want int, headers ...string) {
+		t.Helper()
+		if got := server.api(t, append(headers, "X-Auth-Token: lka_bad")...); got.StatusCode != want {
+			t.Errorf("got %d, want %d", got.StatusCode, want)
+		}
+	}
+	attempt(401, "X-Forwarded-For: 192.0.2.1")
+	attempt(429)
+	if log := server.log.String(); strings.Contains(log, warning) {
+		t.Errorf("warned without a reason: %s", log)
+	}
+	for range 3 {
+		attempt(429, "X-Forwarded-For: 192.0.2.1")
+	}
+	if n := strings.Count(server.log.String(), warning); n != 1 {
+		t.Errorf("warned %d times in a minute", n)
 	}
 }

@@ -293,7 +293,7 @@ func TestStopIsLogged(t *testing.T) {
 	if err := <-server.ended; err != nil {
 		t.Fatal(err)
 	}
-	if log := server.log.String(); !strings.Contains(log, `"msg":"stopping","grace":"5s"`) {
+	if log := server.log.String(); !strings.Contains(log, `"msg":"stopping","delay":"0s","grace":"5s"`) {
 		t.Errorf("logged %s", log)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/secret"
 	"latchkey/internal/storeapi"
 )
 
@@ -82,6 +83,7 @@ type Server struct {
 	listeners     [2]net.Listener
 	delay, grace  time.Duration
 	stopping      *atomic.Bool
+	rates         *rates
 	log           *slog.Logger
 }
 
@@ -110,8 +112,18 @@ func New(c Config) (*Server, error) {
 		public:    newServer(c, public),
 		admin:     newServer(c, newAdmin(c, m, &public.stopping)),
 		listeners: [2]net.Listener{c.Public, c.Admin},
-		delay:     c.Delay, grace: c.Grace, stopping: &public.stopping, log: c.Log,
+		delay:     c.Delay, grace: c.Grace, stopping: &public.stopping, rates: rates, log: c.Log,
 	}, nil
+}
+
+// Issued records that this process has issued a credential, such as an access
+// token or a session. The limit on failed credentials then lets it in from any
+// address from its first use on. It is safe for concurrent use.
+func (s *Server) Issued(credential secret.Secret) { s.rates.issued(credential.Reveal()) }
+
+// IssuedClient is Issued for the credentials of an OAuth client.
+func (s *Server) IssuedClient(id string, clientSecret secret.Secret) {
+	s.rates.issued(clientCredential(id, clientSecret))
 }
 
 func newServer(c Config, h http.Handler) *http.Server {

@@ -49,6 +49,8 @@ accounts:
 type house struct {
 	t        *testing.T
 	url, key string
+	// settings replace those of setting, by name.
+	settings map[string]string
 }
 
 // eachHouse runs a test on a fresh house on each database.
@@ -64,6 +66,9 @@ func eachHouse(t *testing.T, test func(*testing.T, *house)) {
 
 // setting answers for the environment.
 func (h *house) setting(name string) (string, bool) {
+	if value, set := h.settings[name]; set {
+		return value, true
+	}
 	value, set := map[string]string{
 		"LATCHKEY_DATABASE_URL": h.url, "LATCHKEY_KEY_FILE": h.key, "LATCHKEY_PUBLIC_URL": "https://keys.example",
 		"LATCHKEY_ADDR": "127.0.0.1:0", "LATCHKEY_ADMIN_ADDR": "127.0.0.1:0", "LATCHKEY_LOG_FORMAT": "json", "LATCHKEY_LOG_LEVEL": "debug",

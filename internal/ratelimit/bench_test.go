@@ -46,7 +46,7 @@ func BenchmarkRefused(b *testing.B) {
 	f.Failed(from, credential, now)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, admitted := f.Admit(from, credential, now); admitted {
+		if _, admission := f.Admit(from, credential, now); admission != ratelimit.Refused {
 			b.Fatal("admitted")
 		}
 	}

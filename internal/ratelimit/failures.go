@@ -10,21 +10,46 @@ import (
 
 // Failures limits failed attempts to authenticate, by the client's address.
 //
-// Once an address is over its rate, its credentials are not judged any more,
-// with one exception: a credential that worked before. Many clients share an
-// address behind a proxy or NAT, and one of them that fails all the time must
-// not lock the others out. For the same reason unknown addresses have no limit,
-// and a failure counts only once it is one: those that are judged at the same
-// moment can be more than the rate. Counted before, a hundred good credentials
-// at once that this process does not know yet would be a hundred failures.
+// Many clients share an address behind a proxy or NAT, and one of them that fails
+// all the time must not lock the others out. So an address that is over its rate
+// still has these credentials judged: those that worked before, and new ones on
+// trial. A trial costs one of a second bucket of the same rate, which is returned
+// unless the credential fails; a credential that failed in the last window gets
+// none. Repeating bad credentials so costs the others nothing, and guessing gets
+// twice the rate at most.
+//
+// Unknown addresses have no limit. Up to the rate, a failure counts once it is
+// one: those that are judged at the same moment can be more than the rate.
+// Counted before, a hundred good credentials at once that this process does not
+// know yet would be a hundred failures.
 type Failures struct {
-	byAddress *Buckets[netip.Addr]
+	byAddress, trials *Buckets[netip.Addr]
 	// worked holds hashes of credentials, not the credentials. The hash is
 	// short and its seed is this process's; two credentials with one hash mean
 	// no more than that one of them is judged that would not have been.
 	worked *otter.Cache[uint64, struct{}]
+	// failed holds when credentials last failed, in Unix time in nanoseconds. It
+	// is apart from worked so that guesses cannot evict what works.
+	failed *otter.Cache[uint64, int64]
+	window time.Duration
 	seed   maphash.Seed
 }
+
+// Admission says whether a credential is to be judged.
+type Admission int
+
+const (
+	// Refused credentials are not judged.
+	Refused Admission = iota
+	// Admitted credentials are judged.
+	Admitted
+	// OnTrial credentials are judged, and their trial is returned by Returned or
+	// kept by Failed.
+	OnTrial
+)
+
+// mostFailed is how many credentials that failed are known at once.
+const mostFailed = 10_000
 
 // NewFailures returns a limit for at most most addresses, which knows at most
 // most credentials. It returns an error for a rate or a number that is not
@@ -34,22 +59,42 @@ func NewFailures(r Rate, most int) (*Failures, error) {
 	if err != nil {
 		return nil, err
 	}
+	trials, err := New[netip.Addr](r, most)
+	if err != nil {
+		return nil, err
+	}
 	worked, err := otter.New(&otter.Options[uint64, struct{}]{MaximumSize: most})
 	if err != nil {
 		return nil, err
 	}
-	return &Failures{byAddress: byAddress, worked: worked, seed: maphash.MakeSeed()}, nil
+	failed, err := otter.New(&otter.Options[uint64, int64]{MaximumSize: min(most, mostFailed)})
+	if err != nil {
+		return nil, err
+	}
+	return &Failures{
+		byAddress: byAddress, trials: trials, worked: worked, failed: failed, window: r.Window, seed: maphash.MakeSeed(),
+	}, nil
 }
 
 // Admit reports whether a credential from the address is to be judged, and how
 // the address stands.
-func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (State, bool) {
-	state := f.byAddress.Look(Network(from), now)
+func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (State, Admission) {
+	network := Network(from)
+	state := f.byAddress.Look(network, now)
 	if state.Left > 0 || !from.IsValid() {
-		return state, true
+		return state, Admitted
 	}
-	_, known := f.worked.GetIfPresent(f.hash(credential))
-	return state, known
+	hash := f.hash(credential)
+	if _, known := f.worked.GetIfPresent(hash); known {
+		return state, Admitted
+	}
+	if at, known := f.failed.GetIfPresent(hash); known && time.Duration(now.UnixNano()-at).Abs() < f.window {
+		return state, Refused
+	}
+	if _, taken := f.trials.Take(network, now); taken {
+		return state, OnTrial
+	}
+	return state, Refused
 }
 
 // Failed counts a credential that did not work.
@@ -57,14 +102,20 @@ func (f *Failures) Failed(from netip.Addr, credential string, now time.Time) {
 	if from.IsValid() {
 		f.byAddress.Take(Network(from), now)
 	}
-	f.worked.Invalidate(f.hash(credential))
+	hash := f.hash(credential)
+	f.worked.Invalidate(hash)
+	f.failed.Set(hash, now.UnixNano())
 }
+
+// Returned gives back the trial of a credential that did not fail.
+func (f *Failures) Returned(from netip.Addr, now time.Time) { f.trials.Return(Network(from), now) }
 
 // Worked remembers that a credential works, until it does not.
 func (f *Failures) Worked(credential string) {
 	hash := f.hash(credential)
 	if _, known := f.worked.GetIfPresent(hash); !known {
 		f.worked.Set(hash, struct{}{})
+		f.failed.Invalidate(hash)
 	}
 }
 

@@ -218,29 +218,46 @@ func TestFailures(t *testing.T) {
 	var c clock
 	f := failures(t, rateOf(2, 10*time.Second))
 	here, elsewhere := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	expect := func(what string, from netip.Addr, credential string, want bool) {
+	expect := func(what string, from netip.Addr, credential string, want ratelimit.Admission) {
 		t.Helper()
 		if _, got := f.Admit(from, credential, c.now()); got != want {
-			t.Errorf("%s: admitted is %v", what, got)
+			t.Errorf("%s: admission is %v, want %v", what, got, want)
 		}
 	}
+	const refused, admitted, onTrial = ratelimit.Refused, ratelimit.Admitted, ratelimit.OnTrial
 	f.Worked("good")
 	f.Worked("revoked later")
 	f.Failed(here, "bad", c.now())
-	expect("one is left", here, "bad", true)
-	f.Failed(here, "bad", c.now())
-	expect("over", here, "bad", false)
-	expect("over, a credential that was never seen", here, "new", false)
-	expect("over, a credential that worked", here, "good", true)
-	expect("another address", elsewhere, "bad", true)
-	expect("over, it worked until now", here, "revoked later", true)
+	expect("one is left", here, "bad", admitted)
+	f.Failed(here, "worse", c.now())
+	expect("over", here, "worse", refused)
+	expect("over, a credential that worked", here, "good", admitted)
+	expect("over, a credential that was never seen", here, "new", onTrial)
+	f.Returned(here, c.now())
+	f.Worked("new")
+	expect("over, and it worked", here, "new", admitted)
+	expect("over, a guess", here, "guess 1", onTrial)
+	f.Failed(here, "guess 1", c.now())
+	for range 10 {
+		expect("over, the same guess again", here, "guess 1", refused)
+	}
+	expect("over, another guess", here, "guess 2", onTrial)
+	expect("over, one guess too many", here, "guess 3", refused)
+	expect("over, it failed before it worked", here, "worse", refused)
+	f.Worked("worse")
+	expect("over, it failed before it worked", here, "worse", admitted)
+	expect("another address", elsewhere, "bad", admitted)
+	expect("over, it worked until now", here, "revoked later", admitted)
 	f.Failed(here, "revoked later", c.now())
-	expect("over, it works no more", here, "revoked later", false)
+	expect("over, it works no more", here, "revoked later", refused)
 	if !f.Tell(here, c.now()) || f.Tell(here, c.now()) || f.Tell(elsewhere, c.now()) {
 		t.Error("refusals are not told of once")
 	}
 	c.passes(10 * time.Second)
-	expect("a window later", here, "bad", true)
+	expect("a window later", here, "bad", admitted)
+	f.Failed(here, "bad", c.now())
+	f.Failed(here, "bad", c.now())
+	expect("a window later, over", here, "guess 1", onTrial)
 }
 
 func TestFailuresShareANetwork(t *testing.T) {
@@ -262,8 +279,8 @@ func TestFailuresShareANetwork(t *testing.T) {
 			failing, _ := netip.ParseAddr(tc.failing)
 			other, _ := netip.ParseAddr(tc.other)
 			f.Failed(failing, "bad", time.Now())
-			if _, admitted := f.Admit(other, "bad", time.Now()); admitted == tc.shared {
-				t.Errorf("admitted is %v", admitted)
+			if _, admission := f.Admit(other, "bad", time.Now()); (admission == ratelimit.Refused) != tc.shared {
+				t.Errorf("admission is %v", admission)
 			}
 		})
 	}

@@ -100,9 +100,13 @@ func (s *Service) begin(
 	started.Details = []audit.Detail{
 		{Name: "method", Value: session.Method}, {Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)},
 	}
-	return session, value, s.Repository.Begin(ctx, by, NewSession{
+	err = s.Repository.Begin(ctx, by, NewSession{
 		Acceptance: in.acceptance(self, who, session.CreatedAt), Session: session, Digest: s.Keys.Digest(value), Grounds: g, Started: started,
 	})
+	if err == nil && s.onSession != nil {
+		s.onSession(value)
+	}
+	return session, value, err
 }
 
 func sessionEvent(by *auth.Principal, s user.Session, action audit.Action, at time.Time) audit.Event {

@@ -261,6 +261,8 @@ type Service struct {
 	site  string
 	// forgotten are addresses to which links are to be mailed.
 	forgotten chan string
+	// onSession hears of the secrets of sessions that were started; nil does not.
+	onSession func(secret.Secret)
 }
 
 // NewService returns a service.
@@ -277,6 +279,10 @@ func NewService(c Config) (*Service, error) {
 		Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site, forgotten: make(chan string, mostWaiting),
 	}, nil
 }
+
+// OnSession sets the function that is called with the secret of each session
+// that was started, once it works. Set it before the service is used.
+func (s *Service) OnSession(started func(secret.Secret)) { s.onSession = started }
 
 // errWrong is the answer to every pair of address and password that is not
 // somebody's: it does not say which of the two is wrong.

@@ -111,12 +111,25 @@ type Service struct {
 	keys   *secret.Keyring
 	random io.Reader
 	now    func() time.Time
+	// onIssue hears of the credentials that were issued; nil does not.
+	onIssue func(Issued)
 }
 
 // NewService returns a service that judges by policy, keeps digests under
 // keys and draws secrets from random, a cryptographic source.
 func NewService(repo Repository, policy Policy, keys *secret.Keyring, random io.Reader, now func() time.Time) *Service {
 	return &Service{repo: repo, policy: policy, keys: keys, random: random, now: now}
+}
+
+// OnIssue sets the function that is called with the credentials of each token
+// that was created or rotated, once they work. A rotation issues no client
+// secret. Set it before the service is used.
+func (s *Service) OnIssue(issued func(Issued)) { s.onIssue = issued }
+
+func (s *Service) tellIssued(i Issued) {
+	if s.onIssue != nil {
+		s.onIssue(i)
+	}
 }
 
 // Now is the service's clock, in UTC with the precision that is kept:
@@ -145,6 +158,7 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, req Request) (
 	if err := s.repo.Insert(ctx, by.Actor(), draft); err != nil {
 		return Issued{}, err
 	}
+	s.tellIssued(issued)
 	return issued, nil
 }
 
@@ -242,6 +256,7 @@ func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 	if err != nil {
 		return Rotation{}, err
 	}
+	s.tellIssued(Issued{Token: rotation.Token, AccessToken: rotation.AccessToken})
 	return rotation, nil
 }
 

@@ -1,0 +1,102 @@
+package promise_test
+
+import (
+	"crypto/rand"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"latchkey/internal/secret"
+)
+
+// TestGuessesDoNotLockOutWhatIsIssued checks that what the server issues works at
+// an address from which credentials are guessed, and that guesses are refused.
+func TestGuessesDoNotLockOutWhatIsIssued(t *testing.T) {
+	eachHouse(t, func(t *testing.T, h *house) {
+		h.settings = map[string]string{"LATCHKEY_RATE_LIMITS": "on", "LATCHKEY_FAILURE_RATE": "3/30m"}
+		n := h.serve()
+		owner := h.session(acmeOwner)
+		const email, password = "ann@acme.example", "correct horse 8c1f battery"
+		n.must(owner, acme, people("user", "createUserWithPassword"), vars{"in": vars{
+			"email": email, "firstName": "Ann", "lastName": "Ames", "locale": "en", "password": password, "passwordConfirmation": password,
+		}})
+		guess := func(credential string) int { return n.ask(credential, acme, "{ viewer { kind } }", nil).status }
+		guesses := func(what string) (last string) {
+			t.Helper()
+			for i := range 3 {
+				last = generated(t)
+				if status := guess(last); status != http.StatusUnauthorized {
+					t.Fatalf("%s: guess %d is answered %d", what, i, status)
+				}
+			}
+			return last
+		}
+		repeated := guesses("up to the rate")
+		for range 20 {
+			if status := guess(repeated); status != http.StatusTooManyRequests {
+				t.Fatalf("a guess that is repeated over the rate is answered %d", status)
+			}
+		}
+		if !n.works(h.session(acmeOwner), acme) {
+			t.Error("a session that a command has started does not work")
+		}
+		guesses("on trial")
+		if status := guess(generated(t)); status != http.StatusTooManyRequests {
+			t.Errorf("a guess with no trial left is answered %d", status)
+		}
+
+		token := n.issue(owner, acme, vars{"name": "Made under attack", "scopes": []string{"account_users_read"}})
+		rotated := n.must(owner, acme, rotate, vars{"in": vars{"id": token.id}}).text("apiToken.rotateApiToken.accessToken")
+		for what, credential := range map[string]string{
+			"created token": token.access, "rotated token": rotated, "token granted to a client": n.granted(token),
+		} {
+			if !n.works(credential, acme) {
+				t.Errorf("a %s does not work", what)
+			}
+		}
+		n.signIn(email, password)
+	})
+}
+
+// generated returns a credential of the right form that nobody has.
+func generated(t *testing.T) string {
+	t.Helper()
+	s, err := secret.Generate(rand.Reader, secret.AccountAccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Reveal()
+}
+
+// signIn signs in to the panel, and opens a page in the session.
+func (n *node) signIn(email, password string) {
+	n.t.Helper()
+	browser := &http.Client{
+		Transport:     n.client.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	send := func(method, path, body string, cookies []*http.Cookie) *http.Response {
+		req, err := http.NewRequestWithContext(n.t.Context(), method, n.public+path, strings.NewReader(body))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for _, c := range cookies {
+			req.AddCookie(c)
+		}
+		res, err := browser.Do(req)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		res.Body.Close()
+		return res
+	}
+	in := send(http.MethodPost, "/signin", url.Values{"email": {email}, "password": {password}}.Encode(), nil)
+	if in.StatusCode != http.StatusSeeOther {
+		n.t.Fatalf("signing in is answered %d", in.StatusCode)
+	}
+	if page := send(http.MethodGet, "/profile/security", "", in.Cookies()); page.StatusCode != http.StatusOK {
+		n.t.Errorf("a page in the new session is answered %d", page.StatusCode)
+	}
+}
