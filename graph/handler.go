@@ -37,6 +37,11 @@ type Config struct {
 	PublicURL string
 	Limits    Limits
 	Log       *slog.Logger
+	// OnError is called with each error of an answer, from the goroutine of its
+	// request: the kind of its operation, the root field that it is under, and
+	// its code. The first two are empty for a request that was not run, the second
+	// for an operation that was refused as a whole. Nil ignores errors.
+	OnError func(operation, group string, code fault.Kind)
 }
 
 // Replicas are the servers that share the database.
@@ -66,7 +71,7 @@ func NewHandler(c Config) (http.Handler, error) {
 		return nil, errors.New("make GraphQL handler: the generated code has no Run")
 	}
 	return &handler{
-		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, users: c.Users, log: c.Log,
+		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, users: c.Users, log: c.Log, onError: c.OnError,
 	}, nil
 }
 
@@ -96,6 +101,7 @@ type handler struct {
 	executable executable
 	users      *user.Service
 	log        *slog.Logger
+	onError    func(operation, group string, code fault.Kind)
 }
 
 // ServeHTTP answers one request.
@@ -108,37 +114,49 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a := newAnswer(w)
 	defer a.release()
-	media, ok := negotiate(r.Header["Accept"])
+	run := &run{handler: h, started: started, requestID: a.requestID}
+	if refused := run.request(a, r, by); refused != nil {
+		run.count(refused.problems)
+		a.refuse(refused)
+		return
+	}
+	run.count(run.problems)
+	if run.writes.unavailable() {
+		// As for a credential that cannot be looked up: errors, and no data.
+		w.Header()["Retry-After"] = []string{"1"}
+		a.write(http.StatusServiceUnavailable, run.problems, nil)
+		return
+	}
+	a.write(http.StatusOK, run.problems, run.data)
+}
+
+// request reads a request and runs its operation, or says why it is not run.
+func (r *run) request(a *answer, req *http.Request, by *auth.Principal) *refusal {
+	media, ok := negotiate(req.Header["Accept"])
 	a.media = media
 	if !ok {
-		a.refuse(notAcceptable())
-		return
+		return notAcceptable()
 	}
-	params, refused := readRequest(r, &a.body)
+	params, refused := readRequest(req, &a.body)
 	if refused != nil {
-		a.refuse(refused)
-		return
+		return refused
 	}
-	op, cost, refused := h.prepare(r.Method, params)
+	op, cost, refused := r.prepare(req.Method, params)
 	if refused != nil {
-		a.refuse(refused)
-		return
+		return refused
 	}
-	if refused := heldBack(r.Context(), op); refused != nil {
-		a.refuse(refused)
-		return
+	if refused := heldBack(req.Context(), op); refused != nil {
+		return refused
 	}
-	stranger := isStranger(by, r.PathValue("account_uuid"))
+	stranger := isStranger(by, req.PathValue("account_uuid"))
 	if !stranger {
-		refused = h.afford(r.Context(), by, cost)
+		if refused := r.afford(req.Context(), by, cost); refused != nil {
+			return refused
+		}
 	}
-	if refused != nil {
-		a.refuse(refused)
-		return
-	}
-	run := &run{handler: h, started: started, requestID: a.requestID}
-	run.execute(r.Context(), op, by, stranger)
-	a.write(http.StatusOK, run.problems, run.data)
+	r.op = op.Operation
+	r.execute(req.Context(), op, by, stranger)
+	return nil
 }
 
 // heldBack refuses what changes something where nothing may be changed
@@ -208,6 +226,10 @@ type run struct {
 	*handler
 	started   time.Time
 	requestID string
+	// op is the operation, nil until it runs.
+	op *ast.OperationDefinition
+	// writes are the fields of a mutation that ran.
+	writes writes
 	// logged are the causes of failures that the log has.
 	logged []string
 
@@ -219,6 +241,10 @@ func (r *run) execute(ctx context.Context, op *graphql.OperationContext, by *aut
 	recovered := r.recovered
 	op.RecoverFunc = recovered
 	ctx = graphql.WithOperationContext(ctx, op)
+	if op.Operation.Operation == ast.Mutation {
+		op.ResolverMiddleware = r.writes.run
+		defer r.writes.release()
+	}
 	if stranger {
 		refuseAll(op)
 	} else if err := r.authorize.MutateOperationContext(ctx, op); err != nil {

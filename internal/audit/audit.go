@@ -44,18 +44,22 @@ const (
 	// either sort that its client ended. The target is the API token.
 	AccessTokenGranted Action = "access_token.granted"
 	AccessTokenRevoked Action = "access_token.revoked"
-	SessionStarted     Action = "session.started"
-	SessionEnded       Action = "session.ended"
-	AccountCreated     Action = "account.created"
-	AccountUpdated     Action = "account.updated"
-	StoreCreated       Action = "store.created"
-	StoreUpdated       Action = "store.updated"
-	AppCreated         Action = "app.created"
-	AppUpdated         Action = "app.updated"
-	UserCreated        Action = "user.created"
-	UserUpdated        Action = "user.updated"
-	UserAdded          Action = "user.added"
-	UserRemoved        Action = "user.removed"
+	// SignInFailed tells that sign-ins as a user, its target, failed: how many
+	// since the last event of the kind, and by what method the last did. The
+	// actor is who they would have been.
+	SignInFailed   Action = "sign_in.failed"
+	SessionStarted Action = "session.started"
+	SessionEnded   Action = "session.ended"
+	AccountCreated Action = "account.created"
+	AccountUpdated Action = "account.updated"
+	StoreCreated   Action = "store.created"
+	StoreUpdated   Action = "store.updated"
+	AppCreated     Action = "app.created"
+	AppUpdated     Action = "app.updated"
+	UserCreated    Action = "user.created"
+	UserUpdated    Action = "user.updated"
+	UserAdded      Action = "user.added"
+	UserRemoved    Action = "user.removed"
 	// UserInvited tells that a person, its target, was given a one-time link.
 	UserInvited Action = "user.invited"
 	// UserAccepted and UserDeclined tell what a person, its target, answered to
@@ -91,7 +95,7 @@ func Actions() []Action {
 	return []Action{
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, AccessTokenGranted, AccessTokenRevoked,
 		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserRemoved, OwnershipTransferred,
-		SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled, RecoveryCodesRenewed, RecoveryCodeUsed,
+		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled, RecoveryCodesRenewed, RecoveryCodeUsed,
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
 		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, AppCreated, AppUpdated,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,

@@ -13,12 +13,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"latchkey/graph"
@@ -133,7 +135,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
-	api, err := newAPI(b, v.feed, baseURL, log)
+	graphErrors, onError := newGraphErrors()
+	api, err := newAPI(b, v.feed, baseURL, onError, log)
 	if err != nil {
 		return err
 	}
@@ -157,7 +160,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay, Grace: requestGrace(b.cfg.ShutdownGrace),
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, Panel: pages, WriteError: graph.WriteError,
-		Checks: checks(b, v.feed), Collectors: append(append(feedMetrics(v.feed), buildInfo(), signIns), bird.Collectors()...), Log: log,
+		Checks: checks(b, v.feed), Log: log,
+		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), bird.Collectors(), []prometheus.Collector{buildInfo(), signIns, graphErrors}),
 	})
 	if err != nil {
 		return err
@@ -165,7 +169,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	admitIssued(b, server)
 	// Whatever requests did on their way out is written after they ended.
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
-	defer mailing(ctx, b)()
+	defer mailing(context.WithoutCancel(ctx), b)()
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err
@@ -255,11 +259,11 @@ func replica(cfg config.Config) (access.Replica, error) {
 func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", flag, err) }
 
 // newAPI makes the handler of the Account API.
-func newAPI(b *backend, replicas graph.Replicas, baseURL string, log *slog.Logger) (http.Handler, error) {
+func newAPI(b *backend, replicas graph.Replicas, baseURL string, onError func(_, _ string, _ fault.Kind), log *slog.Logger) (http.Handler, error) {
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
-		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log,
+		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log, OnError: onError,
 	})
 }
 
@@ -347,21 +351,6 @@ func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.L
 	}
 }
 
-// checks are what must hold for the server to be ready.
-func checks(b *backend, feed *gormdb.Feed) []httpserver.Check {
-	return []httpserver.Check{
-		{Name: "database", Run: b.db.Ping},
-		{Name: "schema", Run: func(ctx context.Context) error {
-			schema, err := b.db.Schema(ctx)
-			if err != nil {
-				return err
-			}
-			return schema.Check()
-		}},
-		{Name: "feed", Run: func(context.Context) error { return feed.Check() }},
-	}
-}
-
 // welcome makes the demo's data and tells how to try it out.
 func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error {
 	demo, err := seed.Make(ctx, b.manifests, b.users, b.signIn)
@@ -399,7 +388,7 @@ func (p *program) offerSetup(ctx context.Context, b *backend, server string) err
 	})
 }
 
-// mailing mails those who forgot their passwords until the function that it
+// mailing does what sign-ins put off, such as mails, until the function that it
 // returns is called.
 func mailing(ctx context.Context, b *backend) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -52,6 +52,8 @@ type backend struct {
 	legacy    *legacy.Service
 	manifests *manifest.Service
 	setup     *setup.Service
+	// counts are of what the services do to API tokens.
+	counts tokenCounts
 	// onAttempt hears of attempts to sign in; nil does not.
 	onAttempt func(signin.Attempt)
 }
@@ -79,8 +81,9 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.catalogue = catalogue
 	b.accounts = account.NewService(b.db.Accounts())
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now, cfg.BaseURL(cfg.Addr))
-	b.tokens = token.NewService(b.db.Tokens(), policy, b.keys, rand.Reader, time.Now)
-	b.offboard = offboard.NewService(b.db.Offboard(), time.Now)
+	b.counts = newTokenCounts()
+	b.tokens = token.NewService(b.counts.tokens(b.db.Tokens()), policy, b.keys, rand.Reader, time.Now)
+	b.offboard = offboard.NewService(b.counts.offboard(b.db.Offboard()), time.Now)
 	b.forms = once.NewForms(b.db.SentForms(), time.Now)
 	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, time.Now, cfg.Legacy.Allowed)
@@ -101,6 +104,9 @@ func (b *backend) signInAt(baseURL string) (err error) {
 		Unlimited:   !b.cfg.Rates.On, OnAttempt: b.onAttempt,
 		OnMailFailed: func(ctx context.Context, err error) {
 			b.log.ErrorContext(ctx, "a mail could not be sent", "error", err)
+		},
+		OnEventsFailed: func(ctx context.Context, err error) {
+			b.log.ErrorContext(ctx, "events about failed sign-ins could not be written", "error", err)
 		},
 	}
 	if b.cfg.Mail.Host != "" {

@@ -131,6 +131,11 @@ func (s signIns) CountCodes(ctx context.Context, userID uuid.UUID) (int, error) 
 // proving is the actor of what is noted while a person proves who they are.
 var proving = auth.NoActor("the person is about to prove who they are")
 
+// Record keeps events.
+func (s signIns) Record(ctx context.Context, by auth.Actor, events []audit.Event) error {
+	return failed(ctx, "keep events", s.write(ctx, by, held{}, func(tx *gorm.DB) error { return recordAll(tx, events) }))
+}
+
 // telling runs a transaction about a person with its events.
 func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, events []audit.Event, work func(*gorm.DB) error) error {
 	return s.write(ctx, by, held{person: userID}, func(tx *gorm.DB) error {

@@ -182,6 +182,14 @@ func (db *DB) Ping(ctx context.Context) error {
 	return failed(ctx, "ping the database", db.engine.ping(ctx))
 }
 
+// CheckWriting writes to the database, on a connection that repositories write
+// on, and returns an error if that fails.
+func (db *DB) CheckWriting(ctx context.Context) error {
+	now := db.engine.dialect().moment(time.Now())
+	err := db.engine.writer(ctx).Exec("UPDATE write_checks SET checked_at = ? WHERE id = 1", now).Error
+	return failed(ctx, "write to the database", err)
+}
+
 // Close ends all connections, once the statements that run have ended.
 func (db *DB) Close() error { return db.engine.close() }
 

@@ -56,11 +56,11 @@ func (db *DB) migrate(ctx context.Context) (applied []string, err error) {
 			results = partial.Applied
 		}
 		for _, r := range results {
-			applied = append(applied, nameOf(r.Source))
-			db.log.InfoContext(ctx, "migration applied", "file", nameOf(r.Source), "took", r.Duration)
+			applied = append(applied, path.Base(r.Source.Path))
+			db.log.InfoContext(ctx, "migration applied", "file", path.Base(r.Source.Path), "took", r.Duration)
 		}
 		if err == nil {
-			return applied, nil
+			return applied, db.refold(ctx, have)
 		}
 		if now, versionErr := db.version(ctx); versionErr != nil || now <= have {
 			return applied, err
@@ -74,7 +74,7 @@ func (db *DB) provider() (*goose.Provider, error) {
 		return nil, err
 	}
 	dialect, over := db.engine.migrations()
-	return goose.NewProvider(dialect, over, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(refoldMigration()), goose.WithLogger(goose.NopLogger()))
+	return goose.NewProvider(dialect, over, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 }
 
 func newest(p *goose.Provider) int64 {

@@ -2,36 +2,30 @@ package gormdb
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"path"
 
-	"github.com/pressly/goose/v3"
+	"gorm.io/gorm"
 
 	"latchkey/internal/user"
 )
 
-// refoldVersion is the version of the schema from which on addresses are folded
-// with one form of their domain (user.Fold). SQL cannot do that.
-const refoldVersion = 20
+// refoldVersion is the migration with which addresses began to be folded with
+// one form of their domain (user.Fold). SQL cannot do that.
+const refoldVersion = 19
 
-// refoldMigration brings the addresses that are kept to that form.
-func refoldMigration() *goose.Migration {
-	return goose.NewGoMigration(refoldVersion, &goose.GoFunc{RunTx: refold}, nil)
-}
-
-// nameOf is the name by which a migration is reported.
-func nameOf(s *goose.Source) string {
-	if s.Path == "" {
-		return fmt.Sprintf("%05d_addresses", s.Version)
+// refold brings addresses to that form after a migration of a schema of the
+// version, if that is an older one. To do it again changes nothing.
+func (db *DB) refold(ctx context.Context, had int64) error {
+	if had >= refoldVersion {
+		return nil
 	}
-	return path.Base(s.Path)
+	return db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error { return refold(ctx, tx.Statement.ConnPool) })
 }
 
 // refold folds addresses anew whose domain can have two forms. Where both are
 // there already, in one account or as two people, each stays as it is: the one in
 // Unicode is found by either form from then on.
-func refold(ctx context.Context, tx *sql.Tx) error {
+func refold(ctx context.Context, tx gorm.ConnPool) error {
 	changed, err := unfolded(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("read addresses: %w", err)
@@ -51,7 +45,7 @@ func refold(ctx context.Context, tx *sql.Tx) error {
 }
 
 // unfolded returns the addresses that are folded otherwise now, and how.
-func unfolded(ctx context.Context, tx *sql.Tx) (map[string]string, error) {
+func unfolded(ctx context.Context, tx gorm.ConnPool) (map[string]string, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT email_folded FROM account_users WHERE email_folded LIKE '%xn--%' OR octet_length(email_folded) <> length(email_folded)
 		UNION SELECT email_folded FROM users WHERE email_folded LIKE '%xn--%' OR octet_length(email_folded) <> length(email_folded)`)
 	if err != nil {

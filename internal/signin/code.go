@@ -378,7 +378,11 @@ func (s *Service) groundsWithCode(ctx context.Context, by *auth.Principal, typed
 	if _, err := s.Repository.TOTP(ctx, by.ID); err != nil {
 		return Grounds{}, err
 	}
-	return g, s.judgeCode(ctx, person, typed, v)
+	err = s.judgeCode(ctx, person, typed, v)
+	if a := (Attempt{Method: ByPasswordAndCode, UserID: person.ID, Origin: v.Origin, Err: err}); a.isFailure() {
+		s.failures.note(a, 1, s.Now())
+	}
+	return g, err
 }
 
 // RenewCodes replaces the principal's recovery codes, given a code as

@@ -35,3 +35,13 @@ func (s *Service) Proved(ctx context.Context, u user.User, by Method) (Proof, er
 
 // Waiting returns how many mails wait to be sent.
 func (s *Service) Waiting() int { return len(s.forgotten) }
+
+// WriteFailures writes the events about failed sign-ins that are due.
+func (s *Service) WriteFailures(ctx context.Context) error { return s.writeFailures(ctx, false) }
+
+// Failing returns how many users' failed sign-ins are counted.
+func (s *Service) Failing() int {
+	s.failures.mu.Lock()
+	defer s.failures.mu.Unlock()
+	return len(s.failures.users)
+}

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"sync"
 
 	"latchkey/internal/fault"
 	"latchkey/internal/user"
@@ -39,6 +40,13 @@ func (s *Service) mailFailed(ctx context.Context, err error) {
 
 // Run does until ctx ends what the service put off.
 func (s *Service) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { s.runFailures(ctx) })
+	s.runMails(ctx)
+	running.Wait()
+}
+
+func (s *Service) runMails(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -185,9 +185,14 @@ type PasskeyProof struct {
 func (s *Service) Passkey(ctx context.Context, flow, answer string, v Visitor) (PasskeyProof, error) {
 	proof, err := s.judgePasskey(ctx, flow, answer)
 	s.Observe(Attempt{Method: ByPasskey, UserID: proof.User.ID, Origin: v.Origin, Err: err})
-	return proof, err
+	if err != nil {
+		return PasskeyProof{}, err
+	}
+	return proof, nil
 }
 
+// judgePasskey returns with an error no more of a proof than whose passkey it
+// was said to be.
 func (s *Service) judgePasskey(ctx context.Context, flow, answer string) (PasskeyProof, error) {
 	var proof PasskeyProof
 	if err := s.needAuthn(); err != nil {
@@ -205,6 +210,7 @@ func (s *Service) judgePasskey(ctx context.Context, flow, answer string) (Passke
 	if err != nil {
 		return proof, err
 	}
+	proof.User = person.User
 	_, used, err := s.authn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil }, c.Session, parsed)
 	if err != nil {
 		return proof, refused(WhyPasskey, reasonOf(err))

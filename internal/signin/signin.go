@@ -144,6 +144,9 @@ type Repository interface {
 	// EndLink ends a link. One that is gone is no failure.
 	EndLink(ctx context.Context, id uuid.UUID) error
 
+	// Record keeps events of what changed nothing else.
+	Record(ctx context.Context, by auth.Actor, events []audit.Event) error
+
 	// Begin keeps a session, notes the sign-in at the user's places in the
 	// account, accepts the membership, and ends the session of its grounds, if
 	// there is one. It returns Refused with WhyChanged when the grounds no longer
@@ -224,6 +227,9 @@ type Config struct {
 	// OnMailFailed hears of mails that could not be sent. The errors name the
 	// mail server and what it said, and are for the log alone. Nil does not.
 	OnMailFailed func(ctx context.Context, err error)
+	// OnEventsFailed hears that events about failed sign-ins could not be written.
+	// They are written later, unless the server stops. Nil does not.
+	OnEventsFailed func(ctx context.Context, err error)
 }
 
 // Attempt is somebody's attempt to prove who they are.
@@ -236,8 +242,12 @@ type Attempt struct {
 	Err error
 }
 
-// Observe tells of an attempt, for metrics and the log.
+// Observe tells of an attempt, for metrics and the log, and counts one that
+// failed for the audit log.
 func (s *Service) Observe(a Attempt) {
+	if a.isFailure() {
+		s.failures.note(a, 1, s.Now())
+	}
 	if s.OnAttempt != nil {
 		s.OnAttempt(a)
 	}
@@ -257,8 +267,9 @@ type Service struct {
 	passwords hasher
 	attempts  *attempts
 	// authn judges passkeys, which are good for the site; nil for none.
-	authn *webauthn.WebAuthn
-	site  string
+	authn    *webauthn.WebAuthn
+	site     string
+	failures *failures
 	// forgotten are addresses to which links are to be mailed.
 	forgotten chan string
 	// onSession hears of the secrets of sessions that were started; nil does not.
@@ -276,7 +287,8 @@ func NewService(c Config) (*Service, error) {
 		return nil, err
 	}
 	return &Service{
-		Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site, forgotten: make(chan string, mostWaiting),
+		Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site,
+		failures: newFailures(), forgotten: make(chan string, mostWaiting),
 	}, nil
 }
 

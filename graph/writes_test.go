@@ -1,0 +1,108 @@
+package graph_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/graph"
+	"latchkey/graph/object"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
+	"latchkey/internal/token"
+)
+
+// silent is a repository whose database answers no revocation but those of
+// tokens that are lucky.
+type silent struct {
+	token.Repository
+	lucky uuid.UUID
+	fails error
+}
+
+func (s silent) Revoke(ctx context.Context, _ auth.Actor, e token.Ending) (token.Ended, error) {
+	if e.IDs[0] == s.lucky {
+		return token.Ended{}, nil
+	}
+	if s.fails != nil {
+		return token.Ended{}, s.fails
+	}
+	<-ctx.Done()
+	return token.Ended{}, ctx.Err()
+}
+
+// A write that does not return within five seconds is a 503, as a look-up is, unless another one of the request succeeded.
+func TestWritesThatDoNotReturn(t *testing.T) {
+	lucky, other := uuid.New(), uuid.New()
+	ids := object.TokenIDs([]uuid.UUID{lucky, other})
+	revoke := func(alias, id string) string {
+		return fmt.Sprintf("%s: revokeApiTokens(input: {ids: [%q]}) { revokedIds } ", alias, id)
+	}
+	for _, tc := range []struct {
+		name, fields string
+		fails        error
+		status       int
+		took         time.Duration
+		counted      []string
+	}{
+		{"one works", revoke("a", ids[0]), nil, http.StatusOK, 0, nil},
+		{"silent", revoke("a", ids[1]), nil, http.StatusServiceUnavailable, 5 * time.Second, []string{"mutation apiToken INTERNAL"}},
+		{"silent, and one works", revoke("a", ids[0]) + revoke("b", ids[1]), nil, http.StatusOK, 5 * time.Second, []string{"mutation apiToken INTERNAL"}},
+		{"away", revoke("a", ids[1]), fmt.Errorf("revoke: %w", fault.ErrUnavailable), http.StatusServiceUnavailable, 0, []string{"mutation apiToken INTERNAL"}},
+		{"broken", revoke("a", ids[1]), fmt.Errorf("revoke: no such table"), http.StatusOK, 0, []string{"mutation apiToken INTERNAL"}},
+		{"refused", revoke("a", ids[1]), fault.Errorf(fault.Conflict, "No."), http.StatusOK, 0, []string{"mutation apiToken CONFLICT"}},
+		{"never run", "nothing", nil, http.StatusOK, 0, []string{"  INVALID"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				keys, err := secret.NewKeyring(rand.Reader)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var mu sync.Mutex
+				var counted []string
+				h := newAPI(t, func(c *graph.Config) {
+					c.Tokens = token.NewService(silent{lucky: lucky, fails: tc.fails}, token.Policy{Catalogue: scope.Default()}, keys, rand.Reader, time.Now)
+					c.OnError = func(operation, group string, code fault.Kind) {
+						mu.Lock()
+						defer mu.Unlock()
+						counted = append(counted, fmt.Sprint(operation, " ", group, " ", code))
+					}
+				})
+				by := auth.OperatorPrincipal()
+				by.AccountID = ownAccount
+				began := time.Now()
+				w := h.send(newRequest(http.MethodPost, "", body("mutation { anything: apiToken { "+tc.fields+"} }", nil)), &by)
+				if took := time.Since(began); w.Code != tc.status || took != tc.took {
+					t.Errorf("status %d after %s, want %d after %s: %s", w.Code, took, tc.status, tc.took, w.Body)
+				}
+				if !slices.Equal(counted, tc.counted) {
+					t.Errorf("counted %q, want %q", counted, tc.counted)
+				}
+				var answer struct{ Data map[string]any }
+				if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+					t.Fatal(err)
+				}
+				lost := tc.status == http.StatusServiceUnavailable
+				if lost != (w.Header().Get("Retry-After") == "1") || lost && answer.Data != nil {
+					t.Errorf("headers %v: %s", w.Header(), w.Body)
+				}
+				if tc.took > 0 && !strings.Contains(w.Body.String(), "not confirmed within 5s. It may have been made") {
+					t.Errorf("got %s", w.Body)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
+	"latchkey/internal/token"
+)
+
+// tokenCounts counts what this process did to API tokens: by the API, the
+// control panel or one of the operator's commands.
+type tokenCounts struct{ issued, rotated, revoked prometheus.Counter }
+
+func newTokenCounts() tokenCounts {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "latchkey_api_tokens_" + name + "_total", Help: help})
+	}
+	return tokenCounts{
+		issued:  counter("issued", "API tokens issued by this server."),
+		rotated: counter("rotated", "Rotations of API tokens by this server."),
+		revoked: counter("revoked", "API tokens revoked by this server; a repeated revocation counts again."),
+	}
+}
+
+func (c tokenCounts) collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.issued, c.rotated, c.revoked}
+}
+
+// tokens returns the repository, whose successful writes are counted.
+func (c tokenCounts) tokens(r token.Repository) token.Repository { return countedTokens{r, c} }
+
+// offboard returns the repository, whose successful writes are counted.
+func (c tokenCounts) offboard(r offboard.Repository) offboard.Repository {
+	return countedOffboard{r, c}
+}
+
+type countedTokens struct {
+	token.Repository
+	counts tokenCounts
+}
+
+// Insert counts a token that is issued.
+func (t countedTokens) Insert(ctx context.Context, by auth.Actor, d token.Draft) error {
+	err := t.Repository.Insert(ctx, by, d)
+	if err == nil {
+		t.counts.issued.Inc()
+	}
+	return err
+}
+
+// Revoke counts the tokens that are revoked.
+func (t countedTokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (token.Ended, error) {
+	ended, err := t.Repository.Revoke(ctx, by, e)
+	if err == nil && len(ended.Unknown) == 0 {
+		t.counts.revoked.Add(float64(len(e.IDs) + len(ended.Issued)))
+	}
+	return ended, err
+}
+
+// Change counts a rotation.
+func (t countedTokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
+	decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
+	rotates := false
+	err := t.Repository.Change(ctx, by, accountID, id, func(old token.Token, existing []token.AccessToken) (token.Change, error) {
+		change, err := decide(old, existing)
+		rotates = change.Access != nil
+		return change, err
+	})
+	if err == nil && rotates {
+		t.counts.rotated.Inc()
+	}
+	return err
+}
+
+type countedOffboard struct {
+	offboard.Repository
+	counts tokenCounts
+}
+
+// Change counts the tokens that are revoked with people who leave.
+func (o countedOffboard) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+	revoked := 0
+	err := o.Repository.Change(ctx, by, accountID, func(c offboard.Change) error {
+		revoked = 0 // it may be run again
+		return work(countedChange{c, &revoked})
+	})
+	if err == nil {
+		o.counts.revoked.Add(float64(revoked))
+	}
+	return err
+}
+
+type countedChange struct {
+	offboard.Change
+	revoked *int
+}
+
+// EndTokens counts the tokens that end.
+func (c countedChange) EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
+	ended, err := c.Change.EndTokens(ctx, e)
+	*c.revoked += len(ended)
+	return ended, err
+}
+
+// newGraphErrors counts the errors in answers of the Account API. All labels are
+// names of the schema and of codes, so that clients cannot make more of them.
+func newGraphErrors() (*prometheus.CounterVec, func(operation, group string, code fault.Kind)) {
+	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "latchkey_graphql_errors_total",
+		Help: "Errors in answers of the Account API, by operation (query or mutation), root field and code.",
+	}, []string{"operation", "group", "code"})
+	return counted, func(operation, group string, code fault.Kind) {
+		counted.WithLabelValues(operation, group, string(code)).Inc()
+	}
+}

@@ -1,0 +1,21 @@
+package cli_test
+
+import (
+	"testing"
+
+	"latchkey/internal/dbtest"
+)
+
+// A server that reads and cannot write is not ready, and says so.
+func TestReadinessTriesToWrite(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		s := serve(t, environment(t, url))
+		s.shows(t, "/readyz", `{"ready":true`)
+		dbtest.Exec(t, url, "CREATE TRIGGER full_disk BEFORE UPDATE ON write_checks BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+			"ALTER TABLE write_checks ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+		s.shows(t, "/readyz", `{"name":"writing","ok":false`)
+		s.shows(t, "/readyz", `{"name":"database","ok":true`)
+		dbtest.Exec(t, url, "DROP TRIGGER full_disk", "ALTER TABLE write_checks DROP CONSTRAINT full_disk")
+		s.shows(t, "/readyz", `{"ready":true`)
+	})
+}

@@ -1,0 +1,112 @@
+package signin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+)
+
+// Failed sign-ins of a known user are in the log of each of their accounts, a
+// few events for however many attempts, without anything that was typed.
+func TestFailedSignInsAreRecorded(t *testing.T) {
+	const typed = "not the password"
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		tries := func(email string, n int) {
+			for range n {
+				_, _ = w.signIn.Password(w.Context(), email, secret.NewPassword(typed), here) // that it fails is tested elsewhere
+			}
+		}
+		tries(w.home.Owner.Email, 1)
+		tries("nobody@nowhere.example", 3)
+		w.must(w.signIn.WriteFailures(w.Context()))
+		tries(w.home.Owner.Email, 12) // some of them too many
+		w.must(w.signIn.WriteFailures(w.Context()))
+		w.failed("1 password")
+		w.passes(10 * time.Minute)
+		w.must(w.signIn.WriteFailures(w.Context()))
+		w.failed("12 password", "1 password")
+		w.passes(10 * time.Minute)
+		w.must(w.signIn.WriteFailures(w.Context()))
+		w.failed("12 password", "1 password")
+
+		app, _ := w.adds()
+		w.wants(w.enters(w.owes(), w.shown(app, 3)), fault.Invalid, "code")
+		w.must(w.signIn.WriteFailures(w.Context()))
+		w.failed("1 password_and_code", "12 password", "1 password")
+		for _, e := range w.events(w.home, audit.SignInFailed) {
+			text, err := json.Marshal(e)
+			w.must(err)
+			if strings.Contains(string(text), typed) || e.IP != here.Origin.IP.String() || e.Target.Name != w.home.Owner.Email {
+				w.Errorf("%s", text)
+			}
+		}
+		if n := w.told(w.away, audit.SignInFailed); n != 0 {
+			w.Errorf("another account has %d events", n)
+		}
+		if n := w.signIn.Failing(); n != 1 {
+			w.Errorf("%d users are counted", n)
+		}
+		w.passes(time.Hour)
+		w.must(w.signIn.WriteFailures(w.Context()))
+		if n := w.signIn.Failing(); n != 0 {
+			w.Errorf("%d users are still counted", n)
+		}
+	})
+}
+
+// failed wants the events at home about failed sign-ins, newest first.
+func (w *world) failed(want ...string) {
+	w.Helper()
+	var got []string
+	for _, e := range w.events(w.home, audit.SignInFailed) {
+		var values []string
+		for _, d := range e.Details {
+			values = append(values, d.Value)
+		}
+		got = append(got, strings.Join(values, " "))
+	}
+	if strings.Join(got, ", ") != strings.Join(want, ", ") {
+		w.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A passkey that does not verify is a failed sign-in of whose it is.
+func TestFailedPasskeysAreRecorded(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		a := w.registers(owner(w.home), "Key")
+		_, flow, err := w.signIn.AskPasskey(w.Context(), here)
+		w.must(err)
+		other, _, err := w.signIn.AskPasskey(w.Context(), here)
+		w.must(err)
+		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(other), here)
+		w.why(err, signin.WhyPasskey)
+		w.must(w.signIn.WriteFailures(w.Context()))
+		w.failed("1 passkey")
+	})
+}
+
+// What was counted is written when the server stops, and after a failure of the
+// database.
+func TestFailuresAreWrittenAtStop(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		for range 3 {
+			_, _ = w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong one"), here)
+		}
+		gone, cancel := context.WithCancel(w.Context())
+		cancel()
+		if err := w.signIn.WriteFailures(gone); !errors.Is(err, context.Canceled) {
+			w.Errorf("got %v", err)
+		}
+		w.signIn.Run(gone)
+		w.failed("3 password")
+	})
+}
