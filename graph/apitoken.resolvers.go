@@ -194,7 +194,7 @@ func (r *revokeApiTokensResultResolver) UsersToReview(ctx context.Context, obj *
 	for _, t := range issued {
 		granted.GrantedBy = append(granted.GrantedBy, t.ID)
 	}
-	return r.userConnection(ctx, by, granted, paging(object.AccountUsers, before, after, first, last))
+	return r.userConnection(ctx, by, object.UsersToReview, granted, paging(object.UsersToReview, before, after, first, last))
 }
 
 func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error) {

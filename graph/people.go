@@ -79,13 +79,13 @@ func storeID(s account.Store) string { return object.Store{Store: s}.GlobalID().
 
 func inInput(err error) error { return fault.Under(err, "input") }
 
-// userConnection answers a page of the account's users.
-func (r *Resolver) userConnection(ctx context.Context, by *auth.Principal, f user.Filter, asked page.Request) (*object.UserConnection, error) {
+// userConnection answers a page of the list, which is of the account's users.
+func (r *Resolver) userConnection(ctx context.Context, by *auth.Principal, list object.List, f user.Filter, asked page.Request) (*object.UserConnection, error) {
 	found, err := r.users.Users(ctx, by, f, asked)
 	if err != nil {
 		return nil, err
 	}
-	info, edges := object.Connect[object.UserEdge](object.AccountUsers, found, object.NewUsers(object.Nodes(found)))
+	info, edges := object.Connect[object.UserEdge](list, found, object.NewUsers(object.Nodes(found)))
 	count := func(ctx context.Context) (int64, error) { return r.users.CountUsers(ctx, by, f) }
 	return &object.UserConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }

@@ -28,7 +28,7 @@ func (r *accountResolver) Users(ctx context.Context, obj *object.Account, filter
 	if err != nil {
 		return nil, err
 	}
-	return r.userConnection(ctx, by, asked, paging(object.AccountUsers, before, after, first, last))
+	return r.userConnection(ctx, by, object.AccountUsers, asked, paging(object.AccountUsers, before, after, first, last))
 }
 
 func (r *accountMutationsResolver) AddUserToAccount(ctx context.Context, obj *model.AccountMutations, input model.AddUserToAccountInput) (*model.AddUserToAccountResult, error) {

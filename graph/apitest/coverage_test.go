@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
 	"latchkey/internal/user"
 )
 
@@ -151,6 +152,9 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 		case "Account.auditEvents":
 			return "first: 50"
 		case "ApiTokenMutations.revokeApiTokens":
+			if way.first(func(st step) bool { return st.name() == "RevokeApiTokensResult.issuedTokensToReview" }) >= 0 {
+				s.heir(t)
+			}
 			return s.fill(`input: {ids: ["<Gone>"], waitForReplicas: true}`) // a repeat: the others are needed
 		case "UserMutations.createUser", "UserMutations.createUserWithPassword", "UserMutations.removeUserFromStore":
 			*s.times++
@@ -159,6 +163,14 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 		}
 		return s.effect(st)
 	}
+}
+
+// heir issues a token that looks as if the one that is revoked had issued it.
+func (w *world) heir(t *testing.T) {
+	t.Helper()
+	issued := w.issue(t, w.owner, w.home, request{name: "Heir", scopes: []string{"account_read"}})
+	update := "UPDATE api_tokens SET created_by_kind = 'API_TOKEN', created_by_id = '" + w.fill("<Gone.uuid>") + "' WHERE id = '" + issued.Token.ID.String() + "'"
+	dbtest.Exec(t, w.url, update, update)
 }
 
 // leaver is the address of somebody new in the account, who made one of its tokens.

@@ -3,6 +3,7 @@ package apitest_test
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,8 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/page"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
 
 	"github.com/google/uuid"
 )
@@ -17,16 +20,17 @@ import (
 // connections are all connections that are answered, each asked for with PAGE in the place of its arguments and fields.
 // TestPagingCoversEveryConnection holds the list to the schema.
 var connections = map[string]string{
-	"Account.stores":      `{ account { stores PAGE } }`,
-	"Account.users":       `{ account { users PAGE } }`,
-	"Account.apps":        `{ account { apps PAGE } }`,
-	"Account.apiTokens":   `{ account { apiTokens PAGE } }`,
-	"Account.auditEvents": `{ account { auditEvents PAGE } }`,
-	"Store.users":         `{ account { stores(last: 1) { edges { node { users PAGE } } } } }`,
-	"Store.apps":          `{ account { stores(last: 1) { edges { node { apps PAGE } } } } }`,
-	"Store.apiTokens":     `{ account { stores(last: 1) { edges { node { apiTokens PAGE } } } } }`,
-	"User.stores":         `{ account { users(first: 1) { edges { node { stores PAGE } } } } }`,
-	"StoreUser.apps":      `{ account { stores(last: 1) { edges { node { users(last: 1) { edges { node { apps PAGE } } } } } } } }`,
+	"Account.stores":                      `{ account { stores PAGE } }`,
+	"Account.users":                       `{ account { users PAGE } }`,
+	"Account.apps":                        `{ account { apps PAGE } }`,
+	"Account.apiTokens":                   `{ account { apiTokens PAGE } }`,
+	"Account.auditEvents":                 `{ account { auditEvents PAGE } }`,
+	"Store.users":                         `{ account { stores(last: 1) { edges { node { users PAGE } } } } }`,
+	"Store.apps":                          `{ account { stores(last: 1) { edges { node { apps PAGE } } } } }`,
+	"Store.apiTokens":                     `{ account { stores(last: 1) { edges { node { apiTokens PAGE } } } } }`,
+	"User.stores":                         `{ account { users(first: 1) { edges { node { stores PAGE } } } } }`,
+	"RevokeApiTokensResult.usersToReview": `mutation { apiToken { revokeApiTokens(input: {ids: ["<HR sync>"]}) { usersToReview PAGE } } }`,
+	"StoreUser.apps":                      `{ account { stores(last: 1) { edges { node { users(last: 1) { edges { node { apps PAGE } } } } } } } }`,
 }
 
 // connection is a page as it was answered.
@@ -53,7 +57,11 @@ func (c connection) ids() []string {
 func pageQuery(query string) string {
 	const page = `(first: $first, last: $last, after: $after, before: $before) {
 		edges { node { id } cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }`
-	return `query($first: Int, $last: Int, $after: String, $before: String) ` + strings.Replace(query, "PAGE", page, 1)
+	operation, selection := "query", query
+	if rest, is := strings.CutPrefix(query, "mutation "); is {
+		operation, selection = "mutation", rest
+	}
+	return operation + `($first: Int, $last: Int, $after: String, $before: String) ` + strings.Replace(selection, "PAGE", page, 1)
 }
 
 // pages asks for pages of one connection.
@@ -121,17 +129,32 @@ func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
 			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Account %d", i), scopes: []string{"account_read"}})
 			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Store %d", i), scopes: []string{"store_cart"}, store: &w.home.Stores[0]})
 		}
+		hr := w.issue(t, w.owner, w.home, request{name: "HR sync", scopes: []string{"account_users_write"}})
+		w.addedBy(t, hr.Token, w.home.Users)
 		for name, query := range connections {
-			t.Run(name, func(t *testing.T) { test(t, pages{w, w.owner, query}) })
+			t.Run(name, func(t *testing.T) { test(t, pages{w, w.owner, w.fill(query)}) })
 		}
 	})
+}
+
+// addedBy has the audit log say that the token added users.
+func (w *world) addedBy(t *testing.T, by token.Token, users []user.User) {
+	t.Helper()
+	for _, u := range users {
+		insert := func(at string) string {
+			return fmt.Sprintf(`INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key,
+				target_name, ip, request_id, details) VALUES ('%s', '%s', %s, 'API_TOKEN', '%s', 'HR sync', 'user.added', 'user', '%s', '', '', '', '[]')`,
+				w.home.Account.ID, uuid.Must(uuid.NewV7()), at, by.ID, u.ID)
+		}
+		dbtest.Exec(t, w.url, insert("1767225600000000"), insert("to_timestamp(1767225600)"))
+	}
 }
 
 // A list that is walked page by page is the list, in both directions, and the page says truly what is beyond it.
 func TestWalk(t *testing.T) {
 	eachConnection(t, func(t *testing.T, p pages) {
 		all := p.get(t, map[string]any{"first": page.MaxSize})
-		if n := len(all.Edges); n < 7 || n > 20 || all.PageInfo.HasNextPage || all.PageInfo.HasPreviousPage {
+		if n := len(all.Edges); n < 7 || n > 29 || all.PageInfo.HasNextPage || all.PageInfo.HasPreviousPage {
 			t.Fatalf("the list has %d entries: %+v", n, all.PageInfo)
 		}
 		for _, size := range []int{1, 2, 3, len(all.Edges) - 1, len(all.Edges), len(all.Edges) + 1} {
@@ -259,16 +282,16 @@ func TestPagingRefuses(t *testing.T) {
 func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 	letters := map[string]string{}
 	eachConnection(t, func(t *testing.T, p pages) {
-		c := p.get(t, map[string]any{"first": 1})
+		c, name := p.get(t, map[string]any{"first": 1}), path.Base(t.Name())
 		cursor := c.Edges[0].Cursor
 		list := cursor[len(cursor)-1:]
-		if other, taken := letters[list]; taken && other != p.query {
-			t.Errorf("%s has cursors like %s", p.query, other)
+		if other, taken := letters[list]; taken && other != name {
+			t.Errorf("%s has cursors like %s", name, other)
 		}
-		letters[list] = p.query
+		letters[list] = name
 		p.get(t, map[string]any{"after": cursor})
 		p.get(t, map[string]any{"after": cursor[:len(cursor)-1]}) // as they were before they named their list
-		for other := range strings.SplitSeq("u s a t e U A T B S", " ") {
+		for other := range strings.SplitSeq("u s a t e U A T B S r", " ") {
 			got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query), map[string]any{"before": cursor[:len(cursor)-1] + other})
 			if refused := len(got.errors) > 0; refused == (other == list) {
 				t.Errorf("%s: a cursor of the list %q: %s", p.query, other, got.text)

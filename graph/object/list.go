@@ -17,6 +17,7 @@ const (
 	StoreAPITokens   List = 'T'
 	StoreUserApps    List = 'B'
 	UserStores       List = 'S'
+	UsersToReview    List = 'r'
 )
 
 // bareCursor is the length of a cursor of package page, as this API had them
