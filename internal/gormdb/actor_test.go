@@ -269,6 +269,7 @@ func TestOneWayToWrite(t *testing.T) {
 		"postgres_notify.go":   "says that there are changes",
 		"postgres_feed.go":     "reads changes and prunes them",
 		"postgres_replicas.go": "the registry of replicas",
+		"postgres_pulse.go":    "heartbeats, which say nothing about anybody",
 		"legacy.go":            "last uses",
 	}
 	for _, file := range files {
