@@ -24,6 +24,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 )
 
@@ -186,7 +187,9 @@ func (db *DB) Ping(ctx context.Context) error {
 // on, and returns an error if that fails.
 func (db *DB) CheckWriting(ctx context.Context) error {
 	now := db.engine.dialect().moment(time.Now())
-	err := db.engine.writer(ctx).Exec("UPDATE write_checks SET checked_at = ? WHERE id = 1", now).Error
+	err := db.write(ctx, auth.NoActor("the server checks that writing works"), held{}, func(tx *gorm.DB) error {
+		return tx.Exec("UPDATE write_checks SET checked_at = ? WHERE id = 1", now).Error
+	})
 	return failed(ctx, "write to the database", err)
 }
 

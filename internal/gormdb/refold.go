@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/user"
 )
 
@@ -19,7 +20,7 @@ func (db *DB) refold(ctx context.Context, had int64) error {
 	if had >= refoldVersion {
 		return nil
 	}
-	return db.engine.writer(ctx).Transaction(func(tx *gorm.DB) error { return refold(ctx, tx.Statement.ConnPool) })
+	return db.write(ctx, auth.NoActor("a migration"), held{}, func(tx *gorm.DB) error { return refold(ctx, tx.Statement.ConnPool) })
 }
 
 // refold folds addresses anew whose domain can have two forms. Where both are

