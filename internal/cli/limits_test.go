@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"latchkey/internal/dbtest"
+	"latchkey/internal/secret"
 )
 
 // Every limit on a request is the operator's to set, and answers what it is.
@@ -132,14 +134,19 @@ func TestAllowedAddresses(t *testing.T) {
 // a good credential goes on while others from the same address fail.
 func TestRateLimits(t *testing.T) {
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--rate-limits", "on", "--token-rate", "2/1h", "--failure-rate", "1/1h")
+	unknown, err := secret.Generate(rand.Reader, secret.UserSession)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, tc := range []struct {
 		name, credential string
 		status           int
 		left             string
 	}{
 		{"a good credential", session, 200, "1"},
-		{"one that does not work", "lku_mistyped", 401, ""},
-		{"one too many that do not work", "lku_mistyped", 429, "0"},
+		{"one that is mistyped, which costs nothing", "lku_mistyped", 401, ""},
+		{"one that does not work", unknown.Reveal(), 401, ""},
+		{"one too many that do not work", unknown.Reveal(), 429, "0"},
 		{"the good one, from the same address", session, 200, "0"},
 		{"the good one once too often", session, 429, "0"},
 	} {

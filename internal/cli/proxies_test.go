@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bufio"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"latchkey/internal/dbtest"
+	"latchkey/internal/secret"
 )
 
 // seen is what the server behind a gateway got to see.
@@ -314,9 +316,13 @@ func (e *edge) limits(t *testing.T) {
 	if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
 		t.Fatalf("got %d", res.StatusCode)
 	}
+	unknown, err := secret.Generate(rand.Reader, secret.StoreAccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
 	status := 0
 	for i := 0; i <= rate && status != 429; i++ {
-		res, _ := e.call(t, "GET", products, "lks_mistyped", "")
+		res, _ := e.call(t, "GET", products, unknown.Reveal(), "")
 		status = res.StatusCode
 		if status != 429 {
 			continue

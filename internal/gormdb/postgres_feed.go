@@ -168,7 +168,7 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 		return nil, err
 	}
 	s.conn = conn
-	_, err = conn.Exec(ctx, "SET synchronous_commit = off; SET enable_seqscan = off; LISTEN "+changesChannel+"; LISTEN "+replicasChannel)
+	_, err = conn.Exec(ctx, "LISTEN "+changesChannel+"; LISTEN "+replicasChannel)
 	if err == nil {
 		if f.interruptions.Load() > 0 {
 			p.reset() // its connections may lead to the primary before a failover
@@ -180,6 +180,11 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = errDeaf()
 		}
+	}
+	if err == nil {
+		// Only now: a connection that hears is no pooler's, where settings would
+		// stay for whoever gets the connection next.
+		_, err = conn.Exec(ctx, "SET synchronous_commit = off; SET enable_seqscan = off")
 	}
 	if err == nil { // what was asked while nobody listened
 		s.asked, err = p.ids(inBackground(ctx), openQuestions, f.id)
