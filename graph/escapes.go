@@ -78,7 +78,7 @@ func (r *escapeReader) string() (bad int) {
 	r.skip(1)
 	for r.at < len(r.text) {
 		rest := r.text[r.at:]
-		n := 1
+		var n int
 		switch c := rest[0]; {
 		case c == '"':
 			r.values[begin] = value.String()

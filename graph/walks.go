@@ -82,7 +82,7 @@ func (h *handler) afford(ctx context.Context, by *auth.Principal, p price) *refu
 	}
 	people, err := h.users.CountUsers(ctx, by, user.Filter{})
 	if err != nil {
-		return nil //nolint:nilerr // the same database is asked by the operation
+		return nil // the same database is asked by the operation
 	}
 	each := int(min(people/usersPerField, mostPerWalk))
 	total := add(p.fields, multiply(p.walks, each))

@@ -69,9 +69,6 @@ var actorGuards = map[auth.CredentialKind]string{
 var tokenWorks = `t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $%[4]d)
 			AND a.status <> 'suspended' AND s.status IS DISTINCT FROM 'suspended' AND ` + sqlRights("t.scopes", "t.allowed_ip_ranges", "a.features") + ` = $%[5]d`
 
-// guardArguments is how many parameters a guard has.
-const guardArguments = 5
-
 // guardFor is the guard of an actor whose first parameter has the number. A
 // write without a credential has one that always finds a row.
 func guardFor(kind auth.CredentialKind, first int) string {

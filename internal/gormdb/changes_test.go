@@ -168,7 +168,7 @@ func TestNotificationsAreCoalesced(t *testing.T) {
 		}
 		return true
 	}
-	for heard(10 * gormdb.NotifySpacing) { //nolint:revive // until what the seed notified is over
+	for heard(10 * gormdb.NotifySpacing) { // until what the seed notified is over
 	}
 	revoke(t, db, made)
 	if !heard(2 * time.Second) {

@@ -166,7 +166,7 @@ func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
 		// after it. To lock so only where one changes lets others refer to the row.
 		l := locker{tx: tx}
 		if l.lock("accounts", "UPDATE", "id = ? AND (status <> ? OR features <> ?)", a.ID, row.Status, row.Features); l.err != nil {
-			_ = tx.AddError(l.err) //nolint:errcheck // it is what tx holds now
+			_ = tx.AddError(l.err) // it is what tx holds now
 			return tx
 		}
 		return tx.Clauses(replace([]string{"id"}, "name", "owner_id", "features", "status")).Create(&row)

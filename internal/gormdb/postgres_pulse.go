@@ -64,7 +64,7 @@ func (p *pulse) beat(ctx context.Context) error {
 			return nil, fmt.Errorf("commit a heartbeat: %w", err)
 		}
 		p.latest.Store(&h)
-		return nil, nil
+		return h, nil
 	})
 	select {
 	case r := <-done:

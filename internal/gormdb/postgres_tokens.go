@@ -141,7 +141,7 @@ func insertOutcome(results pgx.BatchResults) (insertion, error) {
 	case err == nil && actors == 0:
 		return actorRefused, nil
 	case lockErr != nil:
-		return ownerMissing, nil
+		return ownerMissing, nil //nolint:nilerr // it is what the missing row means
 	case err != nil:
 		return 0, err
 	case kept == 0:

@@ -213,7 +213,7 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(sca
 // running it. No reader waits for the writer.
 func (s *sqlite) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
 	s.onStatement(sql)
-	statement, err := s.prepare(ctx, sql)
+	statement, err := s.prepare(ctx, sql) //nolint:sqlclosecheck // it is kept, and closed with the pool
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (s *sqlite) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	if statement, ok := s.lookUps[text]; ok {
 		return statement, nil
 	}
-	statement, err := s.readSQL.PrepareContext(ctx, text)
+	statement, err := s.readSQL.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept, and closed with the pool
 	if err == nil {
 		s.lookUps[text] = statement
 	}

@@ -270,7 +270,7 @@ func (p *public) verified(x *exchange, presented string, err error) {
 func (p *public) api(x *exchange, r *http.Request) {
 	ctx := p.bounded(x, r)
 	defer ctx.release()
-	record, presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
+	_, presented, err := p.authenticate(ctx, x, r.Header) //nolint:contextcheck // the deadline's parent is the request's
 	if err == nil {
 		err = p.rates.spend(r.Context(), x, x.principal)
 	}
@@ -286,7 +286,8 @@ func (p *public) api(x *exchange, r *http.Request) {
 	r.Body = arrived(http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody)))
 	// The body may have taken seconds to arrive: what was revoked meanwhile does
 	// not act, and what was narrowed acts as it is now.
-	if record, err = p.look(ctx, presented, x.origin()); err != nil { //nolint:contextcheck // the deadline's parent is the request's
+	record, err := p.look(ctx, presented, x.origin()) //nolint:contextcheck // the deadline's parent is the request's
+	if err != nil {
 		x.refused = true
 		p.verified(x, presented, err)
 		p.refuse(x, r, presented, err)

@@ -54,7 +54,7 @@ func TestAuditExportEndsWithItsRights(t *testing.T) {
 			p := New(Config{Audit: log, Look: look, Now: time.Now, Log: slog.New(slog.NewJSONHandler(&dbtest.Log{}, nil))})
 			v := p.visit(recorder{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", nil), Visit{Record: &reader})
 			defer func() {
-				if what := recover(); what != http.ErrAbortHandler || log.pages != 2 {
+				if what := recover(); what != any(http.ErrAbortHandler) || log.pages != 2 {
 					t.Errorf("ended with %v after %d pages", what, log.pages)
 				}
 			}()

@@ -36,7 +36,7 @@ func deriveKey(password []byte, by phc, size uint32) []byte {
 	if rows > memory { // a hash from elsewhere
 		return newMatrix(make([]block, rows), by).key(password, by, size)
 	}
-	kept := buffers.Get().(*[]block) //nolint:errcheck // nothing else is in the pool
+	kept := buffers.Get().(*[]block) // nothing else is in the pool
 	defer buffers.Put(kept)
 	return newMatrix((*kept)[:rows], by).key(password, by, size)
 }

@@ -76,7 +76,7 @@ func (n *node) signIn(email, password string) {
 		Transport:     n.client.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	send := func(method, path, body string, cookies []*http.Cookie) *http.Response {
+	send := func(method, path, body string, cookies []*http.Cookie) (int, []*http.Cookie) {
 		req, err := http.NewRequestWithContext(n.t.Context(), method, n.public+path, strings.NewReader(body))
 		if err != nil {
 			n.t.Fatal(err)
@@ -90,13 +90,13 @@ func (n *node) signIn(email, password string) {
 			n.t.Fatal(err)
 		}
 		res.Body.Close()
-		return res
+		return res.StatusCode, res.Cookies()
 	}
-	in := send(http.MethodPost, "/signin", url.Values{"email": {email}, "password": {password}}.Encode(), nil)
-	if in.StatusCode != http.StatusSeeOther {
-		n.t.Fatalf("signing in is answered %d", in.StatusCode)
+	status, session := send(http.MethodPost, "/signin", url.Values{"email": {email}, "password": {password}}.Encode(), nil)
+	if status != http.StatusSeeOther {
+		n.t.Fatalf("signing in is answered %d", status)
 	}
-	if page := send(http.MethodGet, "/profile/security", "", in.Cookies()); page.StatusCode != http.StatusOK {
-		n.t.Errorf("a page in the new session is answered %d", page.StatusCode)
+	if status, _ := send(http.MethodGet, "/profile/security", "", session); status != http.StatusOK {
+		n.t.Errorf("a page in the new session is answered %d", status)
 	}
 }
