@@ -801,7 +801,9 @@ type UserChange struct {
 }
 
 // Which people: those who meet everything that is given. Naming addresses, ids or a store costs the same in an account of
-// any size; the rest looks at one person of the account after the other until the page is full.
+// any size; the rest looks at one person of the account after the other until the page is full, and `totalItems` at all of
+// them. That is priced by the account's size: one such list with its total is within the limits in any account, several in
+// one request may be `COMPLEXITY_LIMIT`.
 type UserFilterInput struct {
 	// Only people with one of these e-mail addresses, compared without case; 250 at most.
 	Emails []string `json:"emails,omitempty"`
