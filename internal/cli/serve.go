@@ -308,6 +308,7 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 	b.accounts = account.NewService(memory.Accounts(b.db.Accounts()))
 	b.db.OnChange(memory.Changed)
 	v.feed = b.db.NewFeed(self, gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
+	v.feed.UseKeys(b.keys.IDs())
 	v.verifier = access.NewVerifier(access.Config{
 		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: v.uses, Now: time.Now,
 	})

@@ -48,8 +48,10 @@ type Feed struct {
 	id   uuid.UUID
 	// process is what it runs in, see thisProcess.
 	process string
-	ears    Ears
-	log     *slog.Logger
+	// keyIDs are the server's keys, separated by spaces, see UseKeys.
+	keyIDs string
+	ears   Ears
+	log    *slog.Logger
 	// questions are this replica's own.
 	questions questions
 	// proof is a moment of which it is known that every change committed

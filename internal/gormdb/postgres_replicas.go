@@ -46,7 +46,7 @@ const (
 				SELECT question, replica_id FROM replica_questions WHERE asked_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)
 		), born AS (
 			INSERT INTO registry DEFAULT VALUES ON CONFLICT DO NOTHING
-		) INSERT INTO replicas (id, name, url, seen_at, process) VALUES ($1, $2, $3, now(), $5)
+		) INSERT INTO replicas (id, name, url, seen_at, process, key_ids) VALUES ($1, $2, $3, now(), $5, $6)
 		ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
 		RETURNING (SELECT count(*) FROM replicas AS other WHERE other.name = $2 AND other.id <> $1 AND other.seen_at > now() - $4::interval)`
 	isRegistered = `SELECT EXISTS (SELECT FROM replicas WHERE id = $1)`
@@ -75,7 +75,7 @@ type executor interface {
 // registerBy makes or renews the replica's row.
 func registerBy(ctx context.Context, by executor, f *Feed) error {
 	var namesakes int64
-	if err := by.QueryRow(ctx, register, pgID(f.id), f.self.Name, f.self.URL, silence, f.process).Scan(&namesakes); err != nil {
+	if err := by.QueryRow(ctx, register, pgID(f.id), f.self.Name, f.self.URL, silence, f.process, f.keyIDs).Scan(&namesakes); err != nil {
 		return err
 	}
 	if was := f.namesakes.Swap(namesakes); was == 0 && namesakes > 0 {
@@ -169,6 +169,9 @@ func (p *postgres) claim(ctx context.Context, f *Feed, watched map[uuid.UUID]nam
 			return err
 		}
 		if others, err = namesakes(ctx, tx, f); err != nil || len(others) > 0 {
+			return err
+		}
+		if err := checkKeys(ctx, tx, f); err != nil {
 			return err
 		}
 		return registerBy(ctx, tx, f)

@@ -76,7 +76,8 @@ const lookInterval = 200 * time.Millisecond
 // Join registers this replica before it runs. It returns fault.Conflict on
 // the field "replica-name" when another one of its name runs. One of that name
 // that ended without a word is waited for, for some seconds, until it is known
-// to be gone.
+// to be gone. It returns fault.Conflict on the field "--key-file" when the keys of
+// a replica that runs do not go with this one's (UseKeys).
 func (f *Feed) Join(ctx context.Context) error {
 	return failed(ctx, "register this replica", f.engine.join(ctx, f))
 }
