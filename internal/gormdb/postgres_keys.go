@@ -51,7 +51,7 @@ func checkKeys(ctx context.Context, tx pgx.Tx, f *Feed) error {
 			unknown = fault.Errorf(fault.Conflict, "The server %q issues under a key that is not in this file (%s). "+
 				"Add it, or restart that server with another key first.", name, theirs[0]).On("--key-file")
 		}
-		return nil
+		return nil //nolint:nilerr // the first fault is returned at the end
 	})
 	if err != nil {
 		return err
