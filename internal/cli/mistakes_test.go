@@ -3,6 +3,7 @@ package cli_test
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -132,6 +133,7 @@ func TestClosedStandardOutput(t *testing.T) {
 
 // A closed terminal stops the server as SIGTERM does.
 func TestHangUpStopsServe(t *testing.T) {
+	handleHangUp(t)
 	s := serve(t, environment(t, dbtest.SQLiteURL(t)))
 	if err := s.process.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -144,4 +146,13 @@ func TestHangUpStopsServe(t *testing.T) {
 	if code := s.process.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit status %d, %s", code, s.logged())
 	}
+}
+
+// handleHangUp has processes that the test starts not inherit that SIGHUP is
+// ignored, as it is where the tests run under nohup(1).
+func handleHangUp(t *testing.T) {
+	t.Helper()
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(handled) })
 }

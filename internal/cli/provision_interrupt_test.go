@@ -23,6 +23,7 @@ func TestInterruptedProvisioning(t *testing.T) {
 		interrupt := syscall.SIGINT
 		if strings.HasPrefix(url, "sqlite:") {
 			interrupt = syscall.SIGHUP
+			handleHangUp(t)
 		}
 		env := environment(t, url)
 		run(t, env, "apply", "-f", "../seed/demo.yaml")
