@@ -41,6 +41,7 @@ type Buckets[K comparable] struct {
 	// full is what a full bucket is worth, and each is what one request costs.
 	// Both are times: a bucket is known by how long it takes until it is full.
 	full, each time.Duration
+	window     time.Duration
 	requests   int
 	buckets    *otter.Cache[K, *bucket]
 	// added counts the buckets that were added since the last sweep.
@@ -65,8 +66,11 @@ func New[K comparable](r Rate, most int) (*Buckets[K], error) {
 	if err != nil {
 		return nil, err
 	}
-	each := r.Window / time.Duration(r.Requests)
-	return &Buckets[K]{full: each * time.Duration(r.Requests), each: each, requests: r.Requests, buckets: buckets}, nil
+	// Rounded up: rounded down, a short window would allow more than the rate in the long run.
+	each := (r.Window + time.Duration(r.Requests) - 1) / time.Duration(r.Requests)
+	return &Buckets[K]{
+		full: each * time.Duration(r.Requests), each: each, window: r.Window, requests: r.Requests, buckets: buckets,
+	}, nil
 }
 
 // Take takes one request from the key's bucket, and reports how the key stands
@@ -134,7 +138,7 @@ func (b *Buckets[K]) missing(fullAt int64, now time.Time) time.Duration {
 func (b *Buckets[K]) state(missing time.Duration) State {
 	return State{
 		Left: max(0, int((b.full-missing)/b.each)),
-		Full: missing,
+		Full: max(0, missing-(b.full-b.window)),
 		Wait: max(0, missing+b.each-b.full),
 	}
 }

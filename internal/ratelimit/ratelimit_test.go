@@ -171,6 +171,24 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 	})
 }
 
+// A window that the requests do not divide evenly is no reason to allow more of them.
+func TestNeverMoreThanTheRateOfAShortWindow(t *testing.T) {
+	var c clock
+	r := rateOf(36, time.Millisecond)
+	b := buckets(t, r)
+	allowed := 0
+	for c.at.Load() < int64(time.Second) {
+		state, ok := b.Take("a", c.now())
+		if ok {
+			allowed++
+		}
+		c.passes(state.Wait)
+	}
+	if most := r.Requests * 1001; allowed > most || allowed < most-2 {
+		t.Errorf("%d were allowed in 1,000 windows of %d", allowed, r.Requests)
+	}
+}
+
 func TestTakenAtOnce(t *testing.T) {
 	var c clock
 	b := buckets(t, rateOf(100, time.Minute))
