@@ -9,9 +9,10 @@ LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
 # Clients and audits of others, that tests run on Node or in a browser.
 STRANGERS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth internal/panel/testdata/axe
 # The race detector watches all but the SQLite engine, which is C turned into Go, shares nothing between goroutines but
-# under its own locks, and would take most of the time of the tests.
+# under its own locks, and Argon2id, which has no goroutines: they would take most of the time of the tests.
 UNWATCHED := -race=false -d=checkptr=0
-RACE := -race -gcflags='modernc.org/sqlite/lib=$(UNWATCHED)' -gcflags='modernc.org/libc=$(UNWATCHED)'
+RACE := -race $(foreach package,modernc.org/sqlite/lib modernc.org/libc latchkey/internal/password/argon2id,\
+	-gcflags='$(package)=$(UNWATCHED)')
 # What takes longest is started first, so that the rest runs beside it and not before.
 LONGEST := ./internal/panel ./internal/cli
 # How long `make fuzz` gives each target.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/password/argon2id"
 	"latchkey/internal/secret"
 )
 
@@ -65,7 +66,7 @@ func refusal(text string, names []string) string {
 // The cost of a hash: what OWASP's Password Storage Cheat Sheet asks for at
 // least, of argon2id (RFC 9106).
 const (
-	memory = 19 * 1024 // KiB
+	memory = argon2id.Reused // KiB
 	passes = 2
 	lanes  = 1
 	// SaltSize is the size of a salt in bytes.
@@ -162,5 +163,6 @@ func (h *Hasher) derive(ctx context.Context, p secret.Password, by phc, size uin
 		return nil, err
 	}
 	defer leave()
-	return deriveKey([]byte(norm.NFKC.String(p.Reveal())), by, size), nil
+	return argon2id.Key([]byte(norm.NFKC.String(p.Reveal())),
+		argon2id.Parameters{Memory: by.memory, Passes: by.passes, Lanes: by.lanes, Salt: by.salt}, size), nil
 }

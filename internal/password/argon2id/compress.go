@@ -1,4 +1,4 @@
-package password
+package argon2id
 
 import "math/bits"
 

@@ -1,4 +1,9 @@
-package password
+// Package argon2id computes Argon2id (RFC 9106) over memory that is used again.
+//
+// The package golang.org/x/crypto/argon2 computes the same, and allocates its
+// memory at every call: a flood of sign-ins grows the heap to several times what
+// runs at once.
+package argon2id
 
 import (
 	"encoding/binary"
@@ -7,10 +12,6 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/blake2b"
 )
-
-// This is Argon2id (RFC 9106) over memory that is used again. The package
-// golang.org/x/crypto/argon2 allocates its memory at every call, so that a
-// flood of sign-ins grows the heap to several times what runs at once.
 
 // Sizes of RFC 9106, section 3.2.
 const (
@@ -23,17 +24,30 @@ const (
 // block is one block of Argon2's memory matrix.
 type block [blockWords]uint64
 
-// buffers holds memory of the standard size. The garbage collector frees what
-// is idle.
+// Reused is the memory, in KiB, up to which calls share buffers.
+const Reused = 19 * 1024
+
+// Parameters are what a tag depends on besides the password. All are positive,
+// and Memory is at least 8 times Lanes (RFC 9106, section 3.1).
+type Parameters struct {
+	Memory uint32 // KiB
+	Passes uint32
+	Lanes  uint8
+	Salt   []byte
+}
+
+// buffers holds memory of Reused KiB each. The garbage collector frees what is
+// idle.
 var buffers = sync.Pool{New: func() any {
-	made := make([]block, memory)
+	made := make([]block, Reused)
 	return &made
 }}
 
-// deriveKey returns the Argon2id tag of a password under the parameters.
-func deriveKey(password []byte, by phc, size uint32) []byte {
-	rows := by.memory / (syncPoints * uint32(by.lanes)) * syncPoints * uint32(by.lanes)
-	if rows > memory { // a hash from elsewhere
+// Key returns the Argon2id tag of a password: size bytes, at least 4. It
+// computes the lanes one after the other, without goroutines.
+func Key(password []byte, by Parameters, size uint32) []byte {
+	rows := by.Memory / (syncPoints * uint32(by.Lanes)) * syncPoints * uint32(by.Lanes)
+	if rows > Reused {
 		return newMatrix(make([]block, rows), by).key(password, by, size)
 	}
 	kept := buffers.Get().(*[]block) // nothing else is in the pool
@@ -48,13 +62,13 @@ type matrix struct {
 	passes                  uint32
 }
 
-func newMatrix(blocks []block, by phc) *matrix {
-	columns := uint32(len(blocks)) / uint32(by.lanes) //nolint:gosec // at most maxMemory
-	return &matrix{blocks: blocks, lanes: uint32(by.lanes), columns: columns, segment: columns / syncPoints, passes: by.passes}
+func newMatrix(blocks []block, by Parameters) *matrix {
+	columns := uint32(len(blocks)) / uint32(by.Lanes) //nolint:gosec // blocks of 1 KiB, counted by a uint32
+	return &matrix{blocks: blocks, lanes: uint32(by.Lanes), columns: columns, segment: columns / syncPoints, passes: by.Passes}
 }
 
 // key fills the matrix and returns its tag (RFC 9106, section 3.2).
-func (m *matrix) key(password []byte, by phc, size uint32) []byte {
+func (m *matrix) key(password []byte, by Parameters, size uint32) []byte {
 	m.first(seed(password, by, size))
 	for pass := range m.passes {
 		for slice := range uint32(syncPoints) {
@@ -77,13 +91,13 @@ func (m *matrix) key(password []byte, by phc, size uint32) []byte {
 }
 
 // seed is H_0.
-func seed(password []byte, by phc, size uint32) [seedSize]byte {
+func seed(password []byte, by Parameters, size uint32) [seedSize]byte {
 	var text []byte
-	for _, n := range []uint32{uint32(by.lanes), size, by.memory, by.passes, argon2.Version, argon2id} {
+	for _, n := range []uint32{uint32(by.Lanes), size, by.Memory, by.Passes, argon2.Version, argon2id} {
 		text = binary.LittleEndian.AppendUint32(text, n)
 	}
-	for _, part := range [][]byte{password, by.salt, nil, nil} { // without a secret and associated data
-		text = binary.LittleEndian.AppendUint32(text, uint32(len(part))) //nolint:gosec // bounded by the caller
+	for _, part := range [][]byte{password, by.Salt, nil, nil} { // without a secret and associated data
+		text = binary.LittleEndian.AppendUint32(text, uint32(len(part))) //nolint:gosec // a password or a salt, of less than 4 GiB
 		text = append(text, part...)
 	}
 	return blake2b.Sum512(text)
@@ -110,7 +124,7 @@ func longHash(text []byte, size uint32) []byte {
 func short(text []byte, size int) []byte {
 	h, err := blake2b.New(size, nil)
 	if err != nil {
-		panic("password: a tag of no possible size: " + err.Error()) // parse bounds it
+		panic("argon2id: a tag of no possible size: " + err.Error()) // size is 1 to 64 here
 	}
 	h.Write(text)
 	return h.Sum(nil)
