@@ -42,6 +42,7 @@ func (p *program) userResetFactorsCommand() *cobra.Command {
 		if err != nil {
 			return in.with(err)
 		}
+		b.signIn.SendNotices(c.Context())
 		view := newFactorsView(gone)
 		return p.printed(view, view.text(), func() {})
 	})

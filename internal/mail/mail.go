@@ -90,12 +90,21 @@ func (s *Sender) Forgot(ctx context.Context, to user.User, address string, until
 	return s.send(ctx, "forgot", to, "{address}", address, "{until}", moment(until))
 }
 
+// Notify tells a user of a sign-in, or of a change of how they sign in.
+func (s *Sender) Notify(ctx context.Context, to user.User, n signin.Notice) error {
+	from := "the operator of the server"
+	if n.From.IsValid() {
+		from = n.From.Unmap().String()
+	}
+	return s.send(ctx, "notices/"+string(n.What), to, "{at}", moment(n.At), "{from}", from, "{address}", n.Address)
+}
+
 // moment is a time for somebody whose zone is not known.
 func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 MST") }
 
 // send sends the text of that name, with what is filled in from pairs.
 func (s *Sender) send(ctx context.Context, name string, to user.User, pairs ...string) error {
-	subject, body, err := text(name, append(pairs, "{name}", called(to), "{email}", to.Email)...)
+	subject, body, err := text(name, append(pairs, "{email}", to.Email)...)
 	if err != nil {
 		return err
 	}
@@ -124,14 +133,6 @@ func (s *Sender) send(ctx context.Context, name string, to user.User, pairs ...s
 	return client.DialAndSendWithContext(ctx, m)
 }
 
-// called is what to call a person.
-func called(u user.User) string {
-	if u.FirstName == "" {
-		return u.Email
-	}
-	return u.FirstName
-}
-
 // text returns the subject and the body of a mail.
 func text(name string, pairs ...string) (subject, body string, err error) {
 	content, err := texts.ReadFile("texts/en/" + name + ".txt")
@@ -142,6 +143,13 @@ func text(name string, pairs ...string) (subject, body string, err error) {
 	subject, is := strings.CutPrefix(head, "Subject: ")
 	if !found || !is {
 		return "", "", fmt.Errorf("the mail %s has no subject", name)
+	}
+	if strings.HasPrefix(name, "notices/") {
+		end, err := texts.ReadFile("texts/en/notice_end.txt")
+		if err != nil {
+			return "", "", err
+		}
+		body += string(end)
 	}
 	fill := strings.NewReplacer(pairs...)
 	return fill.Replace(subject), fill.Replace(body), nil

@@ -4,12 +4,15 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"latchkey/internal/audit"
 	"latchkey/internal/dbtest"
 	"latchkey/internal/mail"
+	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
@@ -26,7 +29,7 @@ func TestMails(t *testing.T) {
 	}{
 		{"invitation", func(s *mail.Sender) error {
 			return s.Invited(t.Context(), nora, "Acme Retail", "https://keys.example/link/abc", until)
-		}, []string{"Subject: Acme Retail invites you to Latchkey", "Hello Nora,", "https://keys.example/link/abc", "until 1 December 2026, 08:30 UTC"}},
+		}, []string{"Subject: Acme Retail invites you to Latchkey", "Hello,", "https://keys.example/link/abc", "until 1 December 2026, 08:30 UTC"}},
 		{"forgotten password", func(s *mail.Sender) error {
 			return s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until)
 		}, []string{"Subject: Choose another password for Latchkey", "password for nora@acme.example", "https://keys.example/link/abc"}},
@@ -46,6 +49,40 @@ func TestMails(t *testing.T) {
 				t.Errorf("something is not filled in:\n%s", got)
 			}
 		})
+	}
+}
+
+// Every notice has a text of its own, with the address, the time, where it came
+// from and what to do, and nothing else that was typed.
+func TestNotices(t *testing.T) {
+	server := dbtest.StartSMTP(t)
+	s := mail.New(mail.Config{Host: server.Host, Port: server.Port, From: "keys@acme.example"})
+	subjects := map[string]audit.Action{}
+	for i, what := range signin.NoticeActions() {
+		n := signin.Notice{What: what, At: until, From: netip.MustParseAddr("192.0.2.1"), Address: "https://keys.example/profile/security"}
+		want := "192.0.2.1"
+		if i == 0 {
+			n.From, want = netip.Addr{}, "the operator of the server"
+		}
+		if err := s.Notify(t.Context(), nora, n); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		got := server.Next(t)
+		head, _, _ := strings.Cut(got, "\r\n\r\n")
+		for _, text := range []string{"To: <nora@acme.example>", "IP address: " + want, "Time: 1 December 2026, 08:30 UTC", "User: nora@acme.example", n.Address, "Latchkey", "If it was not"} {
+			if !strings.Contains(got, text) {
+				t.Errorf("%s: no %q in\n%s", what, text, got)
+			}
+		}
+		if strings.ContainsAny(got, "{}") || strings.Contains(got, nora.FirstName) {
+			t.Errorf("%s: a placeholder or a typed name is in\n%s", what, got)
+		}
+		_, subject, _ := strings.Cut(head, "Subject: ")
+		subject, _, _ = strings.Cut(subject, "\r\n")
+		if other, twice := subjects[subject]; twice || subject == "" {
+			t.Errorf("%s has the subject %q, as %q", what, subject, other)
+		}
+		subjects[subject] = what
 	}
 }
 

@@ -175,6 +175,17 @@ func (a *attempts) admit(t try, now func() time.Time, work func() error) error {
 	return err
 }
 
+// reached reports whether a try that failed was the last that a ceiling allows
+// for now.
+func (a *attempts) reached(t try, now time.Time) bool {
+	for _, c := range t.charges {
+		if (c.of == a.ceiling || c.of == a.knownCeiling) && !a.off && c.of.Look(c.by, now).Left == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // look refuses without waiting those who would be refused after it.
 func (t try) look(now time.Time) error {
 	for _, c := range t.charges {

@@ -179,7 +179,11 @@ func (s *Service) judgeCode(ctx context.Context, who Person, typed string, v Vis
 	if len(bare) == codeLength && strings.Trim(bare, "0123456789") == "" {
 		judge, t = s.useCode, s.attempts.newTry(sortCode, v.Origin.IP, who.ID.String(), s.knows(v.Device, who), s.Now())
 	}
-	return s.attempts.admit(t, s.Now, func() error { return judge(ctx, who.User, bare, v) })
+	err := s.attempts.admit(t, s.Now, func() error { return judge(ctx, who.User, bare, v) })
+	if fault.KindOf(err) == fault.Invalid && s.attempts.reached(t, s.Now()) {
+		s.notifyOfFailures(sortCode, who.ID, v.Origin.IP)
+	}
+	return err
 }
 
 func errWrongCode() *fault.Error {
@@ -231,6 +235,9 @@ func (s *Service) useRecoveryCode(ctx context.Context, who user.User, typed stri
 	err = s.Repository.UseCode(ctx, who.ID, s.Keys.CodeCandidates(who.ID.String(), secret.NewPassword(typed)), events)
 	if fault.KindOf(err) == fault.NotFound {
 		return errWrongCode()
+	}
+	if err == nil {
+		s.notify(who.ID, v.Origin.IP, audit.RecoveryCodeUsed)
 	}
 	return err
 }
@@ -334,7 +341,12 @@ func (s *Service) EnableTOTP(ctx context.Context, by *auth.Principal, flow, type
 		return nil, err
 	}
 	g := Grounds{UserID: by.Person(), Password: e.Password, Session: by.SessionID}
-	return codes, s.Repository.KeepTOTP(ctx, by.Actor(), TOTP{UserID: by.Person(), Secret: sealed, LastStep: used, CreatedAt: s.moment()}, g, digests, events)
+	kept := TOTP{UserID: by.Person(), Secret: sealed, LastStep: used, CreatedAt: s.moment()}
+	if err := s.Repository.KeepTOTP(ctx, by.Actor(), kept, g, digests, events); err != nil {
+		return nil, err
+	}
+	s.notify(by.Person(), by.Origin.IP, audit.TOTPEnabled)
+	return codes, nil
 }
 
 // firstCode returns the step of the code that an app shows which is being added,
@@ -361,7 +373,11 @@ func (s *Service) DisableTOTP(ctx context.Context, by *auth.Principal, typed str
 	if err != nil {
 		return err
 	}
-	return s.Repository.RemoveTOTP(ctx, by.Actor(), g, events)
+	if err := s.Repository.RemoveTOTP(ctx, by.Actor(), g, events); err != nil {
+		return err
+	}
+	s.notify(by.Person(), by.Origin.IP, audit.TOTPDisabled)
+	return nil
 }
 
 // groundsWithCode returns the grounds of a change to the second factor, for
@@ -371,11 +387,11 @@ func (s *Service) groundsWithCode(ctx context.Context, by *auth.Principal, typed
 	if err != nil {
 		return Grounds{}, err
 	}
-	person, err := s.Repository.PersonByID(ctx, by.ID)
+	person, err := s.Repository.PersonByID(ctx, by.Person())
 	if err != nil {
 		return Grounds{}, err
 	}
-	if _, err := s.Repository.TOTP(ctx, by.ID); err != nil {
+	if _, err := s.Repository.TOTP(ctx, by.Person()); err != nil {
 		return Grounds{}, err
 	}
 	err = s.judgeCode(ctx, person, typed, v)
@@ -383,59 +399,4 @@ func (s *Service) groundsWithCode(ctx context.Context, by *auth.Principal, typed
 		s.failures.note(a, 1, s.Now())
 	}
 	return g, err
-}
-
-// RenewCodes replaces the principal's recovery codes, given a code as
-// DisableTOTP is: new recovery codes stand in for the app. It returns
-// fault.NotFound when they have no authenticator app, fault.Invalid on "code"
-// for a wrong code, and fault.RateLimited after too many.
-func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal, typed string, v Visitor) ([]secret.Password, error) {
-	g, err := s.groundsWithCode(ctx, by, typed, v)
-	if err != nil {
-		return nil, err
-	}
-	codes, digests, err := s.newCodes(by.Person())
-	if err != nil {
-		return nil, err
-	}
-	events, err := s.ownEvents(ctx, by, audit.RecoveryCodesRenewed)
-	if err != nil {
-		return nil, err
-	}
-	return codes, s.Repository.ReplaceCodes(ctx, by.Actor(), g, digests, events)
-}
-
-// Recovery codes: how many a person gets, and of how many characters. 60 random
-// bits are far more than can be tried on a server.
-const (
-	RecoveryCodes      = 10
-	recoveryCodeLength = 12
-	recoveryAlphabet   = "23456789abcdefghjkmnpqrstuvwxyz0" // 32 of them; none is taken for another
-)
-
-func (s *Service) newCodes(userID uuid.UUID) ([]secret.Password, []secret.KeyedDigest, error) {
-	codes, digests := make([]secret.Password, RecoveryCodes), make([]secret.KeyedDigest, RecoveryCodes)
-	raw := make([]byte, recoveryCodeLength)
-	for i := range codes {
-		if _, err := io.ReadFull(s.Random, raw); err != nil {
-			return nil, nil, fmt.Errorf("read random bytes for recovery codes: %w", err)
-		}
-		text := make([]byte, recoveryCodeLength)
-		for j, b := range raw {
-			text[j] = recoveryAlphabet[int(b)%len(recoveryAlphabet)] // 256 is a multiple of 32
-		}
-		codes[i] = secret.NewPassword(grouped(string(text), "-"))
-		digests[i] = s.Keys.DigestCode(userID.String(), secret.NewPassword(string(text)))
-	}
-	return codes, digests, nil
-}
-
-// grouped sets a separator after every four characters.
-func grouped(text, separator string) string {
-	const group = 4
-	var parts []string
-	for i := 0; i < len(text); i += group {
-		parts = append(parts, text[i:min(i+group, len(text))])
-	}
-	return strings.Join(parts, separator)
 }

@@ -35,19 +35,24 @@ func (s *Service) Device(ctx context.Context, userID uuid.UUID) (string, error) 
 		return "", fmt.Errorf("draw the number of a browser: %w", err)
 	}
 	text := userID.String() + "." + hex.EncodeToString(number[:]) + "." + strconv.FormatInt(s.Now().Unix(), 10)
-	signed := s.Keys.Sign(deviceUse, signedDevice(text, person))
+	signed := s.Keys.Sign(deviceUse, signedDevice(text, person.version()))
 	return text + "." + string(signed.Key) + "." + hex.EncodeToString(signed.Digest[:]), nil
 }
 
 // signedDevice is what is signed for a browser: not only its text, but the
 // version of the password as well.
-func signedDevice(text string, p Person) string { return text + "." + string(p.version()) }
+func signedDevice(text string, v PasswordVersion) string { return text + "." + string(v) }
 
 // knows returns what the browser is counted by that presents a text as one that
 // the person signed in with; empty if it is none.
 func (s *Service) knows(presented string, p Person) string {
+	return s.knowsOf(presented, p.ID, p.version())
+}
+
+// knowsOf is knows for a user who has a password of the version.
+func (s *Service) knowsOf(presented string, id uuid.UUID, v PasswordVersion) string {
 	parts := strings.Split(presented, ".")
-	if len(parts) != 5 || p.ID == uuid.Nil || parts[0] != p.ID.String() {
+	if len(parts) != 5 || id == uuid.Nil || parts[0] != id.String() {
 		return ""
 	}
 	signature := secret.KeyedDigest{Key: secret.KeyID(parts[3])}
@@ -57,7 +62,7 @@ func (s *Service) knows(presented string, p Person) string {
 	}
 	text := strings.Join(parts[:3], ".")
 	since, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || !s.Keys.Signed(deviceUse, signedDevice(text, p), signature) || s.Now().Sub(time.Unix(since, 0)) > DeviceLifetime {
+	if err != nil || !s.Keys.Signed(deviceUse, signedDevice(text, v), signature) || s.Now().Sub(time.Unix(since, 0)) > DeviceLifetime {
 		return ""
 	}
 	return text

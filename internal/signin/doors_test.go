@@ -18,6 +18,8 @@ import (
 // mailbox keeps the addresses that are mailed.
 type mailbox struct{ addresses chan string }
 
+func (mailbox) Notify(context.Context, user.User, signin.Notice) error { return nil }
+
 func (m mailbox) Invited(_ context.Context, _ user.User, _, address string, _ time.Time) error {
 	m.addresses <- address
 	return nil

@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
@@ -44,4 +47,14 @@ func (s *Service) Failing() int {
 	s.failures.mu.Lock()
 	defer s.failures.mu.Unlock()
 	return len(s.failures.users)
+}
+
+// WaitingNotices returns how many notices wait to be mailed.
+func (s *Service) WaitingNotices() int { return len(s.notices.waiting) }
+
+// FillNotices fills the queue of notices.
+func (s *Service) FillNotices(userID uuid.UUID) {
+	for len(s.notices.waiting) < cap(s.notices.waiting) {
+		s.notices.waiting <- userNotice{Notice{What: audit.PasswordSet}, userID}
+	}
 }

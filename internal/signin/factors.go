@@ -124,9 +124,15 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 		return err
 	}
 	now := s.moment()
-	return s.Repository.Remove(ctx, by.Actor(), g, id, s.mayLose, func(gone Removed) []audit.Event {
-		return removalEvents(by, self(by), gone, accounts, now)
+	var gone Removed
+	err = s.Repository.Remove(ctx, by.Actor(), g, id, s.mayLose, func(removed Removed) []audit.Event {
+		gone = removed
+		return removalEvents(by, self(by), removed, accounts, now)
 	})
+	if err == nil {
+		s.notify(by.Person(), by.Origin.IP, gone.actions()...)
+	}
+	return err
 }
 
 // OwnersWithoutPassword returns how many people own an account, and how many of
@@ -178,9 +184,13 @@ func (s *Service) ResetFactors(ctx context.Context, by *auth.Principal, email st
 		return Removed{}, err
 	}
 	now := s.moment()
-	return s.Repository.RemoveAll(ctx, by.Actor(), person.ID, func(gone Removed) []audit.Event {
+	gone, err := s.Repository.RemoveAll(ctx, by.Actor(), person.ID, func(gone Removed) []audit.Event {
 		return removalEvents(by, person.User, gone, accounts, now)
 	})
+	if err == nil {
+		s.notify(person.ID, by.Origin.IP, gone.actions()...)
+	}
+	return gone, err
 }
 
 // removalEvents tell of what was removed, in every account.

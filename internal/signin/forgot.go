@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"sync"
+	"time"
 
 	"latchkey/internal/fault"
 	"latchkey/internal/user"
@@ -10,6 +11,9 @@ import (
 
 // mostWaiting is how many wishes for another password may wait to be worked on.
 const mostWaiting = 100
+
+// noticesGrace is how long a server that stops goes on sending notices.
+const noticesGrace = 5 * time.Second
 
 // CanMail reports whether people can be mailed links by which they choose a
 // password.
@@ -47,10 +51,18 @@ func (s *Service) Run(ctx context.Context) {
 }
 
 func (s *Service) runMails(ctx context.Context) {
+	// Notices are of what has happened, so a server that stops sends those that
+	// wait, in a bounded time.
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(noticesGrace, cancel) })()
 	for {
 		select {
 		case <-ctx.Done():
+			s.SendNotices(lasting)
 			return
+		case n := <-s.notices.waiting:
+			s.sendNotice(lasting, n)
 		case email := <-s.forgotten:
 			if err := s.mailReset(ctx, email); err != nil && ctx.Err() == nil {
 				s.mailFailed(ctx, err)

@@ -24,6 +24,8 @@ type Mail interface {
 	Invited(ctx context.Context, to user.User, accountName, address string, until time.Time) error
 	// Forgot gives somebody the link to choose another password.
 	Forgot(ctx context.Context, to user.User, address string, until time.Time) error
+	// Notify tells a user of a sign-in, or of a change of how they sign in.
+	Notify(ctx context.Context, to user.User, n Notice) error
 }
 
 // Invitee asks for somebody to be invited into the principal's account.

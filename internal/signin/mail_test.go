@@ -28,6 +28,8 @@ func (p postbox) Forgot(_ context.Context, to user.User, _ string, _ time.Time) 
 	return p.err
 }
 
+func (postbox) Notify(context.Context, user.User, signin.Notice) error { return nil }
+
 // lostPost tells the addresses of links, and loses the mails.
 type lostPost struct {
 	postbox

@@ -319,6 +319,9 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 	if fault.KindOf(err) == fault.Conflict && !errors.Is(err, auth.ErrStale) {
 		return fault.Errorf(fault.Conflict, "This passkey is added already.")
 	}
+	if err == nil {
+		s.notify(by.Person(), by.Origin.IP, audit.PasskeyAdded)
+	}
 	return err
 }
 

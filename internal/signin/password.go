@@ -85,11 +85,19 @@ func (s *Service) keepPassword(ctx context.Context, by *auth.Principal, u user.U
 	for _, action := range tell {
 		own = append(own, eventsIn(accounts, by, u, now, action)...)
 	}
-	return s.Repository.SetPassword(ctx, by.Actor(), NewPassword{
+	var gone Removed
+	err = s.Repository.SetPassword(ctx, by.Actor(), NewPassword{
 		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, Grounds: c.Grounds, SignedIn: c.SignedIn, At: now, Own: own,
-		Ended:   func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
-		Removed: func(gone Removed) []audit.Event { return removalEvents(by, u, gone, accounts, now) },
+		Ended: func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
+		Removed: func(removed Removed) []audit.Event {
+			gone = removed
+			return removalEvents(by, u, removed, accounts, now)
+		},
 	})
+	if err == nil {
+		s.notify(u.ID, by.Origin.IP, append(tell, gone.actions()...)...)
+	}
+	return err
 }
 
 // hashFor is HashPassword, with the salt of passwords that accounts choose where

@@ -327,7 +327,9 @@ func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user
 	if err != nil {
 		return uuid.Nil, err
 	}
-	err = s.Repository.LinkIdentity(ctx, by.Actor(), identity, g, events)
+	if err = s.Repository.LinkIdentity(ctx, by.Actor(), identity, g, events); err == nil {
+		s.notify(who.ID, by.Origin.IP, audit.IdentityLinked)
+	}
 	if fault.KindOf(err) != fault.Conflict || errors.Is(err, auth.ErrStale) {
 		return identity.ID, err
 	}

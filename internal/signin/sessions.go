@@ -34,7 +34,12 @@ func (s *Service) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Vis
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	return s.begin(ctx, proving(), p.User, all, accountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
+	begun := user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}
+	session, value, err := s.begin(ctx, proving(), p.User, all, accountID, begun, p.grounds, v)
+	if err == nil && s.knowsOf(v.Device, p.User.ID, p.grounds.Password) == "" {
+		s.notify(p.User.ID, v.Origin.IP, audit.SessionStarted)
+	}
+	return session, value, err
 }
 
 // Renew starts a session in the place of the principal's, whose person just

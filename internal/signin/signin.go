@@ -272,6 +272,7 @@ type Service struct {
 	failures *failures
 	// forgotten are addresses to which links are to be mailed.
 	forgotten chan string
+	notices   *notices
 	// onSession hears of the secrets of sessions that were started; nil does not.
 	onSession func(secret.Secret)
 }
@@ -282,13 +283,17 @@ func NewService(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	told, err := newNotices()
+	if err != nil {
+		return nil, err
+	}
 	authn, site, err := newAuthn(c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
 		Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site,
-		failures: newFailures(), forgotten: make(chan string, mostWaiting),
+		failures: newFailures(), forgotten: make(chan string, mostWaiting), notices: told,
 	}, nil
 }
 
@@ -328,6 +333,9 @@ func (s *Service) Password(ctx context.Context, email string, typed secret.Passw
 	})
 	if err == nil && !right {
 		err = errWrong()
+		if s.attempts.reached(t, s.Now()) {
+			s.notifyOfFailures(sortPassword, person.ID, v.Origin.IP)
+		}
 	}
 	s.Observe(Attempt{Method: ByPassword, UserID: person.ID, Origin: v.Origin, Err: err})
 	if err != nil {

@@ -1,0 +1,297 @@
+package signin_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+// notices records the notices that are mailed.
+type notices struct {
+	postbox
+
+	sent *[]sentNotice
+	err  error
+}
+
+type sentNotice struct {
+	to string
+	signin.Notice
+}
+
+func (n notices) Notify(_ context.Context, to user.User, what signin.Notice) error {
+	*n.sent = append(*n.sent, sentNotice{to.Email, what})
+	return n.err
+}
+
+// mailed returns what has been mailed since the last call.
+func (w *world) mailed(sent *[]sentNotice) (all []audit.Action) {
+	w.Helper()
+	w.signIn.SendNotices(w.Context())
+	for _, n := range *sent {
+		all = append(all, n.What)
+		if n.to != w.home.Owner.Email || n.Address != "https://keys.example/profile/security" || n.From != here.Origin.IP || !n.At.Equal(w.now().UTC().Truncate(time.Microsecond)) {
+			w.Errorf("mailed is %+v", n)
+		}
+	}
+	*sent = nil
+	return all
+}
+
+// Each sign-in in an unknown browser, and each change of how a user signs in, is
+// mailed to them once.
+func TestNotices(t *testing.T) {
+	var sent []sentNotice
+	eachOracle(t, func(w *world, o *oracle) {
+		sent = nil
+		by := owner(w.home)
+		told := func(doing string, want ...audit.Action) {
+			w.Helper()
+			if got := w.mailed(&sent); !slices.Equal(got, want) {
+				w.Errorf("%s: mailed are %v, want %v", doing, got, want)
+			}
+		}
+		must := func(err error, doing string, want ...audit.Action) {
+			w.Helper()
+			w.must(err)
+			told(doing, want...)
+		}
+		chosen := "an altogether different phrase"
+		link := func() string {
+			l, err := w.signIn.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: w.home.Owner.Email}, Show: true})
+			w.must(err)
+			return secretIn(l.Address)
+		}
+		must(w.redeems(link()), "a first password", audit.PasswordSet)
+		session := w.begins(w.home.Owner, w.home.Account.ID)
+		told("a sign-in", audit.SessionStarted)
+		must(w.signIn.ChangePassword(w.Context(), session, secret.NewPassword(phrase), twice(chosen), here), "a changed password", audit.PasswordSet)
+		w.wants(w.signIn.ChangePassword(w.Context(), session, secret.NewPassword("wrong"), twice(chosen), here), fault.Unauthenticated, "")
+		told("a wrong password")
+
+		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
+		w.must(err)
+		known := here
+		known.Device = device
+		_, _, err = w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.home.Account.ID, known)
+		must(err, "a sign-in in a known browser")
+
+		app, codes := w.adds()
+		told("a new app", audit.TOTPEnabled)
+		w.passes(time.Minute)
+		must(w.enters(w.owes(), w.shown(app, 0)), "a code")
+		must(w.enters(w.owes(), codes[0].Reveal()), "a recovery code", audit.RecoveryCodeUsed)
+		w.passes(time.Minute)
+		_, err = w.signIn.RenewCodes(w.Context(), by, w.shown(app, 0), here)
+		must(err, "new recovery codes", audit.RecoveryCodesRenewed)
+		w.wants(w.signIn.DisableTOTP(w.Context(), by, "000 000", here), fault.Invalid, "code")
+		w.passes(time.Minute)
+		must(w.signIn.DisableTOTP(w.Context(), by, w.shown(app, 0), here), "no app", audit.TOTPDisabled)
+
+		w.registers(by, "A name that somebody typed")
+		told("a new passkey", audit.PasskeyAdded)
+		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
+		must(err, "a linked sign-in", audit.IdentityLinked)
+		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
+		must(err, "the same once more")
+		all, err := w.signIn.Security(w.Context(), by)
+		w.must(err)
+		must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID), "no passkey", audit.PasskeyRemoved)
+		must(w.signIn.Remove(w.Context(), by, all.Identities[0].ID), "no linked sign-in", audit.IdentityUnlinked)
+		w.wants(w.signIn.Remove(w.Context(), by, all.Identities[0].ID), fault.NotFound, "")
+		told("nothing to remove")
+	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
+}
+
+// What the operator does is mailed as well, and what others may have known ends
+// with a mail.
+func TestNoticesOfTheOperator(t *testing.T) {
+	var sent []sentNotice
+	eachWorld(t, func(w *world) {
+		sent = nil
+		w.gives(w.home.Owner)
+		w.adds()
+		w.registers(owner(w.home), "Telephone")
+		_, err := w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email)
+		w.must(err)
+		w.signIn.SendNotices(w.Context())
+		var got []audit.Action
+		for _, n := range sent {
+			got = append(got, n.What)
+			if operators := n.What != audit.TOTPEnabled && n.What != audit.PasskeyAdded; n.From.IsValid() == operators {
+				w.Errorf("%s is from %s", n.What, n.From)
+			}
+		}
+		if want := []audit.Action{audit.PasswordSet, audit.TOTPEnabled, audit.PasskeyAdded, audit.TOTPDisabled, audit.PasskeyRemoved}; !slices.Equal(got, want) {
+			w.Errorf("mailed are %v", got)
+		}
+	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
+}
+
+// A user whose ceiling of failed attempts is reached is told so, once a day for
+// passwords and once for codes.
+func TestNoticeOfTheCeiling(t *testing.T) {
+	var sent []sentNotice
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		app, _ := w.adds()
+		w.drops(&sent)
+		for what, fail := range map[string]func(signin.Visitor) error{
+			"passwords": func(v signin.Visitor) error {
+				_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong"), v)
+				return err
+			},
+			"codes": func(v signin.Visitor) error {
+				_, _, err := w.signIn.Code(w.Context(), w.owes(), wrong(w.shown(app, 0)), v)
+				return err
+			},
+		} {
+			// Ten failures in each of two browsers, and one an hour later in another.
+			browsers, at := []signin.Visitor{w.device(), w.device(), w.device()}, []int(nil)
+			for n := 1; n <= 21; n++ {
+				if n == 21 {
+					w.passes(time.Hour)
+				}
+				if err := fail(browsers[(n-1)/10]); fault.KindOf(err) != fault.Unauthenticated && fault.KindOf(err) != fault.Invalid {
+					w.Fatalf("%s, attempt %d: %v", what, n, err)
+				}
+				w.signIn.SendNotices(w.Context())
+				for _, each := range sent {
+					at = append(at, n)
+					if each.What != audit.SignInFailed || each.to != w.home.Owner.Email || each.From != here.Origin.IP {
+						w.Errorf("mailed is %+v", each)
+					}
+				}
+				sent = nil
+			}
+			if !slices.Equal(at, []int{20}) {
+				w.Errorf("%s: mailed after failures %v", what, at)
+			}
+		}
+	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
+}
+
+// device is a browser that the owner at home has signed in with.
+func (w *world) device() signin.Visitor {
+	w.Helper()
+	v := here
+	var err error
+	v.Device, err = w.signIn.Device(w.Context(), w.home.Owner.ID)
+	w.must(err)
+	return v
+}
+
+// wrong is another code than the one given.
+func wrong(code string) string {
+	return strings.Map(func(r rune) rune { return '0' + (r-'0'+5)%10 }, code)
+}
+
+// drops discards the notices so far.
+func (w *world) drops(sent *[]sentNotice) {
+	w.signIn.SendNotices(w.Context())
+	*sent = nil
+}
+
+// Nobody is flooded, a queue that is full keeps nobody waiting, and what was
+// dropped is reported once.
+func TestNoticesAreBounded(t *testing.T) {
+	var sent []sentNotice
+	eachWorld(t, func(w *world) {
+		sent = nil
+		w.gives(w.home.Owner)
+		w.drops(&sent)
+		for range 150 {
+			w.begins(w.home.Owner, w.home.Account.ID)
+		}
+		if w.signIn.SendNotices(w.Context()); len(sent) != 19 {
+			w.Errorf("%d mails to one user", len(sent)+1)
+		}
+		w.passes(24 * time.Hour)
+		sent = nil
+		w.begins(w.home.Owner, w.home.Account.ID)
+		if w.signIn.SendNotices(w.Context()); len(sent) != 1 {
+			w.Errorf("%d mails a day later", len(sent))
+		}
+
+		var reported []string
+		service := w.service(func(c *signin.Config) {
+			c.Mail = notices{sent: &sent, err: errors.New("550 no")}
+			c.OnMailFailed = func(_ context.Context, err error) { reported = append(reported, err.Error()) }
+		})
+		service.FillNotices(w.home.Owner.ID)
+		w.must(service.GivePassword(w.Context(), operator(w.home), w.home.Owner.Email, secret.NewPassword(phrase)))
+		w.must(service.GivePassword(w.Context(), operator(w.home), w.home.Users[1].Email, secret.NewPassword(phrase)))
+		service.SendNotices(w.Context())
+		dropped := 0
+		for _, text := range reported {
+			dropped += strings.Count(text, "2 notices to users were dropped")
+		}
+		if dropped != 1 || len(reported) != 100 {
+			w.Errorf("%d of %d reports are of dropped notices", dropped, len(reported))
+		}
+	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
+}
+
+// Where mail is not set up, nothing is queued.
+func TestNoNoticesWithoutMail(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.gives(w.home.Owner)
+		w.begins(w.home.Owner, w.home.Account.ID)
+		w.adds()
+		if n := w.signIn.WaitingNotices(); n != 0 {
+			w.Errorf("%d notices wait", n)
+		}
+		w.signIn.SendNotices(w.Context())
+	})
+}
+
+// What an account does with a password that it chose, of however many users at
+// one address, does not use up the notices of the person who has the address.
+func TestAccountsCannotUseUpNotices(t *testing.T) {
+	var sent []sentNotice
+	eachWorld(t, func(w *world) {
+		sent = nil
+		w.gives(w.home.Owner)
+		w.drops(&sent)
+		_, err := w.users.CreateWithPassword(w.Context(), owner(w.away), user.Details{Email: w.home.Owner.Email, FirstName: "Nora", LastName: "New", Locale: "en"}, twice("chosen by the other account"))
+		w.must(err)
+		for range 7 {
+			who, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("chosen by the other account"), here)
+			w.must(err)
+			_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)
+			w.must(err)
+		}
+		if w.signIn.SendNotices(w.Context()); len(sent) != 5 {
+			w.Errorf("%d mails of what another account did", len(sent))
+		}
+		sent = nil
+		w.begins(w.home.Owner, w.home.Account.ID)
+		if got := w.mailed(&sent); !slices.Equal(got, []audit.Action{audit.SessionStarted}) {
+			w.Errorf("mailed are %v", got)
+		}
+	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
+}
+
+// A server that stops mails what waits.
+func TestNoticesAreMailedAtTheEnd(t *testing.T) {
+	var sent []sentNotice
+	eachWorld(t, func(w *world) {
+		sent = nil
+		w.gives(w.home.Owner)
+		ctx, stop := context.WithCancel(w.Context())
+		stop()
+		w.signIn.Run(ctx)
+		if len(sent) != 1 || w.signIn.WaitingNotices() != 0 {
+			w.Errorf("mailed are %+v", sent)
+		}
+	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
+}
