@@ -82,6 +82,7 @@ func TestForgot(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		post := dbtest.StartSMTP(t)
 		s := serve(t, url, fmt.Sprintf("LATCHKEY_SMTP_URL=smtp://%s:%d", post.Host, post.Port), "LATCHKEY_MAIL_FROM=keys@acme.example")
+		post.Next(t) // about the password that the demo gave the owner
 		v := s.visitor()
 		page := v.open("/forgot").wants(http.StatusOK, "we mail you a link")
 		v.submit(page, "Mail me a link", "email", "nobody").wants(http.StatusUnprocessableEntity, "This is no e-mail address.")
@@ -101,6 +102,14 @@ func TestForgot(t *testing.T) {
 		page = v.open(link).wants(http.StatusOK, "Choose another password.")
 		v.submit(page, "Set the password and sign in", "password", "another phrase", "passwordConfirmation", "another phrase").goes("/accounts/" + s.Account + "/")
 		v.open("/profile").wants(http.StatusOK, "This one")
+		for _, subject := range []string{"Your password for Latchkey was changed", "New sign-in to Latchkey"} {
+			if mail := post.Next(t); !strings.Contains(mail, "Subject: "+subject) || !strings.Contains(mail, "IP address: 198.51.100.") {
+				t.Errorf("mailed is, instead of %q:\n%s", subject, mail)
+			}
+		}
+		v.submit(v.open("/accounts"), "Sign out") // the browser is known now
+		v.submit(v.open("/signin"), "Sign in", "email", s.OwnerEmail, "password", "another phrase").goes("/accounts/" + s.Account + "/")
+		post.None(t)
 	})
 }
 
