@@ -84,8 +84,19 @@ type countedOffboard struct {
 
 // Change counts the tokens that are revoked with people who leave.
 func (o countedOffboard) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+	return o.counted(ctx, o.Repository.Change, by, accountID, work)
+}
+
+// ChangeSlice counts the tokens that are revoked with people who leave in bulk.
+func (o countedOffboard) ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+	return o.counted(ctx, o.Repository.ChangeSlice, by, accountID, work)
+}
+
+type changing func(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error
+
+func (o countedOffboard) counted(ctx context.Context, change changing, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
 	revoked := 0
-	err := o.Repository.Change(ctx, by, accountID, func(c offboard.Change) error {
+	err := change(ctx, by, accountID, func(c offboard.Change) error {
 		revoked = 0 // it may be run again
 		return work(countedChange{c, &revoked})
 	})

@@ -280,8 +280,11 @@ func TestOneWayToWrite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(text), ".writer(") && file != "write.go" {
+		if strings.Contains(string(text), ".transaction(") && file != "write.go" {
 			t.Errorf("%s writes without an actor: use DB.write", file)
+		}
+		if strings.Contains(string(text), "writeSQL.") && file != "sqlite.go" && file != "sqlite_feed.go" {
+			t.Errorf("%s uses SQLite's writer without a turn: use DB.write", file)
 		}
 		for _, call := range []string{".pool.Exec", ".pool.Query", ".pool.SendBatch", ".pool.Begin"} {
 			if strings.Contains(string(text), call) && direct[file] == "" {

@@ -63,10 +63,13 @@ type DB struct {
 
 // engine is what differs between the databases.
 type engine interface {
-	// reader and writer return gorm over the connections that statements of
-	// the kind run on: the same ones, or not.
+	// reader returns gorm over the connections that read.
 	reader(context.Context) *gorm.DB
-	writer(context.Context) *gorm.DB
+	// snapshot runs work in a transaction that reads one state of the database,
+	// keeps no writer waiting and cannot write.
+	snapshot(ctx context.Context, work func(*gorm.DB) error) error
+	// transaction runs work in a transaction that may write.
+	transaction(ctx context.Context, t turn, work func(*gorm.DB) error) error
 	dialect() dialect
 
 	// query runs a hand-written statement, its parameters $1 and so on, and
@@ -96,6 +99,8 @@ type scan func(dest ...any) error
 type dialect struct {
 	// name is "sqlite" or "postgres".
 	name string
+	// slice is how many people one transaction of a bulk is about at most.
+	slice int
 	// tables counts the tables of a name.
 	tables string
 	// find is the function that finds its second argument in its first.
@@ -187,7 +192,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // on, and returns an error if that fails.
 func (db *DB) CheckWriting(ctx context.Context) error {
 	now := db.engine.dialect().moment(time.Now())
-	err := db.write(ctx, auth.NoActor("the server checks that writing works"), held{}, func(tx *gorm.DB) error {
+	err := db.write(ctx, auth.NoActor("the server checks that writing works"), held{urgent: true}, func(tx *gorm.DB) error {
 		return tx.Exec("UPDATE write_checks SET checked_at = ? WHERE id = 1", now).Error
 	})
 	return failed(ctx, "write to the database", err)

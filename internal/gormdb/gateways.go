@@ -91,7 +91,7 @@ func (g gateways) Delete(ctx context.Context, by auth.Actor, id uuid.UUID) error
 // ending runs work that ends a key, and tells everybody who may remember it.
 // Keys are of no account, and are remembered under the zero UUID.
 func (g gateways) ending(ctx context.Context, by auth.Actor, work func(*gorm.DB) error) error {
-	err := g.write(ctx, by, held{}, func(tx *gorm.DB) error {
+	err := g.write(ctx, by, held{urgent: true}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
 			return err
 		}

@@ -143,7 +143,7 @@ func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
 		digests[i] = c.Digest[:]
 	}
 	var ended int64
-	err = g.write(ctx, by, held{tokensOf: e.AccountID, tokens: []uuid.UUID{e.TokenID}}, func(tx *gorm.DB) error {
+	err = g.write(ctx, by, held{tokensOf: e.AccountID, tokens: []uuid.UUID{e.TokenID}, urgent: true}, func(tx *gorm.DB) error {
 		var err error
 		theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
 		if ended, err = endOne(theirs, e); err != nil || ended == 0 {

@@ -104,7 +104,7 @@ func (t tokens) IssuedBy(ctx context.Context, accountID uuid.UUID, ids []uuid.UU
 // meanwhile, since that waits for the lock on the issuer; so once a reading
 // finds no token that is not locked, there is none.
 func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor, e token.Ending) (ended token.Ended, err error) {
-	err = t.write(ctx, by, held{tokensOf: e.AccountID, tokens: e.IDs}, func(tx *gorm.DB) error {
+	err = t.write(ctx, by, held{tokensOf: e.AccountID, tokens: e.IDs, urgent: true}, func(tx *gorm.DB) error {
 		asked, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
 			return err

@@ -128,7 +128,7 @@ func (l legacies) change(ctx context.Context, by auth.Actor, e audit.Event, work
 	if err != nil {
 		return err
 	}
-	err = l.write(ctx, by, held{}, func(tx *gorm.DB) error {
+	err = l.write(ctx, by, held{tokensOf: e.AccountID, urgent: true}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
 			return err
 		}

@@ -26,7 +26,31 @@ func (db *DB) Offboard() offboard.Repository { return offboarding{db} }
 
 // Change runs work on the account's people and what they know of its tokens.
 func (o offboarding) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
-	return o.changePeople(ctx, by, accountID, func(c peopleChange) error { return work(c) })
+	return o.changePeople(ctx, by, held{account: accountID, urgent: true}, func(c peopleChange) error { return work(c) })
+}
+
+// ChangeSlice is Change without urgency.
+func (o offboarding) ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+	return o.changePeople(ctx, by, held{account: accountID}, func(c peopleChange) error { return work(c) })
+}
+
+// SliceSize returns how many people a slice is of at most.
+func (o offboarding) SliceSize() int { return o.engine.dialect().slice }
+
+// View runs work, which reads what it would change.
+func (o offboarding) View(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+	err := o.engine.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := mayStill(ctx, o.engine.dialect(), tx.Statement.ConnPool, by); err != nil {
+			return err
+		}
+		c := peopleChange{o.DB, tx, accountID, new(bool)}
+		if _, err := c.Account(ctx); err != nil {
+			return err
+		}
+		return work(c)
+	})
+	o.stale(by, err)
+	return failed(ctx, "read people to change", err)
 }
 
 // knownDirectly finds the tokens that people created, whose client secret they

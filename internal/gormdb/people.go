@@ -45,15 +45,15 @@ var (
 // locked meanwhile, in a way that lets others refer to it; on SQLite the
 // transaction itself keeps other writers out.
 func (u users) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(user.Change) error) error {
-	return u.changePeople(ctx, by, accountID, func(c peopleChange) error { return work(c) })
+	return u.changePeople(ctx, by, held{account: accountID}, func(c peopleChange) error { return work(c) })
 }
 
 // changePeople runs work in a transaction. This process forgets the account
 // whatever was left to change, or refused because it is gone: another replica
 // may have made the same change a moment ago, unheard by this one.
-func (db *DB) changePeople(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(peopleChange) error) error {
-	wrote := false
-	err := db.write(ctx, by, held{account: accountID}, func(tx *gorm.DB) error {
+func (db *DB) changePeople(ctx context.Context, by auth.Actor, h held, work func(peopleChange) error) error {
+	wrote, accountID := false, h.account
+	err := db.write(ctx, by, h, func(tx *gorm.DB) error {
 		c := peopleChange{db, tx, accountID, &wrote}
 		if _, err := c.Account(ctx); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/user"
 )
 
 // postgres is the engine over PostgreSQL: a pool of pgx connections, which gorm
@@ -42,6 +43,7 @@ var _ engine = (*postgres)(nil)
 
 var postgresDialect = dialect{
 	name:   "postgres",
+	slice:  2 * user.MaxBulk, // all: writes wait for those of their own account alone
 	tables: "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?",
 	find:   "strpos",
 	// In the collation "C" the case of other letters is not known.
@@ -191,8 +193,15 @@ func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error
 
 func (p *postgres) dialect() dialect                    { return postgresDialect }
 func (p *postgres) reader(ctx context.Context) *gorm.DB { return p.gorm.WithContext(ctx) }
-func (p *postgres) writer(ctx context.Context) *gorm.DB { return p.gorm.WithContext(ctx) }
 func (p *postgres) ping(ctx context.Context) error      { return p.prompt.Ping(ctx) }
+
+func (p *postgres) snapshot(ctx context.Context, work func(*gorm.DB) error) error {
+	return p.gorm.WithContext(ctx).Transaction(work, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+}
+
+func (p *postgres) transaction(ctx context.Context, _ turn, work func(*gorm.DB) error) error {
+	return p.gorm.WithContext(ctx).Transaction(work)
+}
 
 func (p *postgres) close() error {
 	p.notifier.close()

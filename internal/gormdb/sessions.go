@@ -169,7 +169,7 @@ func (u users) Sessions(ctx context.Context, which user.SessionSelection, at tim
 func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
 	var ended []user.Session
 	var concerned []uuid.UUID
-	err := u.write(ctx, by, held{person: which.UserID}, func(tx *gorm.DB) error {
+	err := u.write(ctx, by, held{person: which.UserID, urgent: true}, func(tx *gorm.DB) error {
 		var err error
 		if ended, err = endSessions(tx, picked(which), at, event); err != nil {
 			return err

@@ -276,7 +276,7 @@ func accept(tx *gorm.DB, a signin.Acceptance) ([]user.Session, error) {
 func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string, personID uuid.UUID, work func(*gorm.DB) ([]user.Session, error)) error {
 	var ended []user.Session
 	var concerned []uuid.UUID
-	err := s.write(ctx, by, held{person: personID}, func(tx *gorm.DB) (err error) {
+	err := s.write(ctx, by, held{person: personID, urgent: true}, func(tx *gorm.DB) (err error) {
 		if ended, err = work(tx); err != nil {
 			return err
 		}

@@ -63,6 +63,11 @@ type dataVersion struct {
 }
 
 func (s *sqlite) dataVersion(ctx context.Context) (v dataVersion, err error) {
+	leave, err := s.queue.enter(ctx, turn{urgent: true})
+	if err != nil {
+		return v, err
+	}
+	defer leave()
 	conn, err := s.writeSQL.Conn(ctx)
 	if err != nil {
 		return v, err

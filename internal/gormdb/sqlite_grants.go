@@ -22,7 +22,7 @@ func (s *sqlite) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) 
 		AccountID: d.AccountID, APITokenID: d.TokenID, ID: d.ID, Digest: d.Digest.Digest[:], DigestKey: string(d.Digest.Key),
 		Hint: d.Hint, Scopes: d.Scopes.String(), CreatedAt: instant{d.CreatedAt}, ExpiresAt: instant{d.ExpiresAt},
 	}
-	err = write(ctx, s, by, held{}, func(tx *gorm.DB) error {
+	err = write(ctx, s, by, held{tokensOf: d.AccountID}, func(tx *gorm.DB) error {
 		if err := pruneGrants(tx, d.AccountID, d.CreatedAt); err != nil {
 			return err
 		}

@@ -2,9 +2,7 @@ package gormdb
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -19,17 +17,11 @@ func (s *sqlite) insertToken(ctx context.Context, by auth.Actor, d token.Draft) 
 	if err != nil {
 		return 0, err
 	}
-	tx, err := s.writeSQL.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, err
-	}
-	if err = mayStill(ctx, sqliteDialect, tx, by); err == nil {
-		outcome, err = s.insertIn(ctx, tx, d, args)
-	}
-	if err != nil || outcome != inserted {
-		return outcome, errors.Join(err, tx.Rollback())
-	}
-	return inserted, tx.Commit()
+	err = write(ctx, s, by, held{tokensOf: d.Token.AccountID}, func(tx *gorm.DB) error {
+		outcome, err = s.insertIn(ctx, tx.Statement.ConnPool, d, args)
+		return err
+	})
+	return outcome, err
 }
 
 // Rows are inserted with VALUES: for rows out of a SELECT, SQLite would keep
@@ -40,8 +32,9 @@ var insertStatements = []string{
 	intoEvents + "VALUES (" + eventValues + ")",
 }
 
-// insertIn gives every statement all arguments: each takes those it names.
-func (s *sqlite) insertIn(ctx context.Context, tx *sql.Tx, d token.Draft, args []any) (insertion, error) {
+// insertIn gives every statement all arguments: each takes those it names. It
+// has written nothing unless it returns inserted.
+func (s *sqlite) insertIn(ctx context.Context, tx gorm.ConnPool, d token.Draft, args []any) (insertion, error) {
 	count := countAccountTokens
 	if d.Token.StoreID != uuid.Nil {
 		count = countStoreTokens
@@ -65,7 +58,7 @@ func (s *sqlite) insertIn(ctx context.Context, tx *sql.Tx, d token.Draft, args [
 }
 
 func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error) {
-	err = write(ctx, s, by, held{}, func(tx *gorm.DB) error {
+	err = write(ctx, s, by, held{tokensOf: e.AccountID, urgent: true}, func(tx *gorm.DB) error {
 		asked, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
 			return err

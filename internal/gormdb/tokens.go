@@ -118,7 +118,7 @@ func concernedBy(e token.Ending) uuid.UUID {
 
 // Change lets decide change a token that no other writer can reach meanwhile.
 func (t tokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
-	err := t.write(ctx, by, held{tokensOf: accountID, tokens: []uuid.UUID{id}}, func(tx *gorm.DB) error {
+	err := t.write(ctx, by, held{tokensOf: accountID, tokens: []uuid.UUID{id}, urgent: true}, func(tx *gorm.DB) error {
 		locked, existing, err := tokenToChange(tx, accountID, id)
 		if err != nil {
 			return err

@@ -33,6 +33,21 @@ type held struct {
 	// of the account tokensOf.
 	tokensOf uuid.UUID
 	tokens   []uuid.UUID
+	// urgent writes overtake others on SQLite, which has one writer: those that
+	// take rights away. They must be short.
+	urgent bool
+}
+
+// turn is the write's place among those that wait for SQLite's writer.
+func (h held) turn(by auth.Actor) turn {
+	t := turn{account: h.account, urgent: h.urgent}
+	if t.account == uuid.Nil {
+		t.account = h.tokensOf
+	}
+	if t.account == uuid.Nil {
+		t.account = by.AccountID
+	}
+	return t
 }
 
 // mostTries bounds how often a write is run. Only a deadlock has it run again:
@@ -65,7 +80,7 @@ func (db *DB) stale(by auth.Actor, err error) {
 
 func write(ctx context.Context, e engine, by auth.Actor, h held, work func(*gorm.DB) error) error {
 	for n := 1; ; n++ {
-		err := e.writer(ctx).Transaction(func(tx *gorm.DB) error {
+		err := e.transaction(ctx, h.turn(by), func(tx *gorm.DB) error {
 			if err := lockFor(tx, by, h); err != nil {
 				return err
 			}

@@ -40,6 +40,15 @@ type Repository interface {
 	// there is no such account, and what work returns. When it returns nil,
 	// every verifier of this process has heard of it.
 	Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
+	// ChangeSlice is Change for a slice of a bulk, which may have to wait for
+	// other writes.
+	ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
+	// SliceSize returns how many people one transaction may change at most, so
+	// that no other write waits for long.
+	SliceSize() int
+	// View runs work, which only reads, on one state of the database. It returns
+	// what Change returns.
+	View(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
 }
 
 // Service provisions people and takes them out of accounts.
@@ -190,111 +199,4 @@ func end(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID]
 		}
 	}
 	return ended, nil
-}
-
-// Report is what a bulk came to.
-type Report struct {
-	Items  []Item
-	DryRun bool
-}
-
-// Item is what became of one person, and the tokens that they know who left.
-type Item struct {
-	user.Outcome
-
-	Review []token.Token
-}
-
-// Count returns how many items came to that.
-func (r Report) Count(action user.ProvisionAction) int {
-	n := 0
-	for _, item := range r.Items {
-		if item.Action == action {
-			n++
-		}
-	}
-	return n
-}
-
-func report(outcomes []user.Outcome, known map[uuid.UUID][]token.Token, dryRun bool) Report {
-	r := Report{Items: make([]Item, len(outcomes)), DryRun: dryRun}
-	for i, o := range outcomes {
-		r.Items[i].Outcome = o
-		if o.Action == user.Removed && o.Person != nil {
-			r.Items[i].Review = known[o.Person.ID]
-		}
-	}
-	return r
-}
-
-// Provision brings people of the principal's account to what the request says,
-// each as a whole or not at all, and reports on each. It returns
-// fault.Forbidden for a principal that may not; fault.Invalid for too many
-// people or none, and with RemoveOthers for any wrong item.
-func (s *Service) Provision(ctx context.Context, by *auth.Principal, req user.ProvisionRequest) (Report, error) {
-	if err := user.CheckProvisioning(by, req); err != nil {
-		return Report{}, err
-	}
-	var r Report
-	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
-		now := s.moment()
-		plan, err := user.Plan(ctx, c, by, req, now)
-		if err != nil {
-			return err
-		}
-		known, err := knownTo(ctx, c, plan.Leaving, now)
-		if err != nil {
-			return err
-		}
-		if !req.DryRun {
-			err = plan.Write(ctx, c)
-		}
-		r = report(plan.Outcomes, known, req.DryRun)
-		return err
-	})
-	if err != nil {
-		return Report{}, err
-	}
-	return r, nil
-}
-
-// DeprovisionRequest asks for people to be taken out of the account.
-type DeprovisionRequest struct {
-	// Users are 1 to user.MaxBulk people.
-	Users []user.Whom
-	// DryRun asks what would be done, and does nothing.
-	DryRun bool
-	// RevokeTokens revokes the tokens that they know at once, as for a
-	// Removal.
-	RevokeTokens bool
-}
-
-// Deprovision takes people out of the principal's account, each as a whole or
-// not at all, and reports on each. Somebody of an address who is not in it is
-// user.Unchanged. It returns fault.Forbidden for a principal that may not, and
-// fault.Invalid for too many people or none.
-func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req DeprovisionRequest) (Report, error) {
-	if err := MayRemove(by, req.RevokeTokens); err != nil {
-		return Report{}, err
-	}
-	var r Report
-	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
-		outcomes, leaving, err := user.PlanLeaving(ctx, c, by, req.Users)
-		if err != nil {
-			return err
-		}
-		now := s.moment()
-		var known map[uuid.UUID][]token.Token
-		if req.DryRun {
-			known, err = knownTo(ctx, c, leaving, now)
-		} else {
-			known, _, err = leave(ctx, c, by, leaving, req.RevokeTokens, now)
-		}
-		r = report(outcomes, known, req.DryRun)
-		return err
-	})
-	if err != nil {
-		return Report{}, err
-	}
-	return r, nil
 }

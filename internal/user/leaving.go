@@ -105,19 +105,32 @@ func (l *Leavers) Find(w Whom) (Person, error) {
 	return Person{}, errNotIn().On("id")
 }
 
+// LeaverSlice is some of those named in a request, each slice of whom leaves
+// after the one before.
+type LeaverSlice struct {
+	Named []Whom
+	// First is the number of the first of Named in the request.
+	First int
+	// Gone are those who left with the slices before.
+	Gone []Person
+}
+
 // PlanLeaving returns, for the principal who asks, what becomes of those named, in their order, and who
 // leaves. Somebody of an address who is not in the account is gone already:
 // that is no failure, so that a request can be sent again.
-func PlanLeaving(ctx context.Context, c Change, by *auth.Principal, named []Whom) (outcomes []Outcome, leaving []Person, err error) {
-	if err := checkBulk(len(named)); err != nil {
-		return nil, nil, err
-	}
-	l, err := FindLeavers(ctx, c, named)
+func PlanLeaving(ctx context.Context, c Change, by *auth.Principal, slice LeaverSlice) (outcomes []Outcome, leaving []Person, err error) {
+	l, err := FindLeavers(ctx, c, slice.Named)
 	if err != nil {
 		return nil, nil, err
 	}
 	gone := map[uuid.UUID]bool{}
-	for i, w := range named {
+	for _, p := range slice.Gone {
+		gone[p.ID], l.byID[p.ID] = true, p
+		if _, isBack := l.byEmail[Fold(p.Email)]; !isBack {
+			l.byEmail[Fold(p.Email)] = p
+		}
+	}
+	for i, w := range slice.Named {
 		p, err := l.Find(w)
 		var o Outcome
 		switch {
@@ -133,7 +146,7 @@ func PlanLeaving(ctx context.Context, c Change, by *auth.Principal, named []Whom
 		case len(f) > 0 && f[0].Kind == fault.NotFound && f[0].Field == "email", gone[p.ID]:
 			o.Action = Unchanged
 		case len(f) > 0:
-			o.Action, o.Fault = Failed, f[0].On(onItem(i, f[0].Field))
+			o.Action, o.Fault = Failed, f[0].On(OnItem(slice.First+i, f[0].Field))
 		default:
 			o.Action, leaving = Removed, append(leaving, p)
 			gone[p.ID] = true

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,10 +111,24 @@ type Provisioning struct {
 	// Leaving are the others who leave.
 	Leaving []Person
 
-	by        *auth.Principal
-	now       time.Time
+	by  *auth.Principal
+	now time.Time
+	// first is the number of the first of decisions in the request.
+	first     int
 	hashes    map[uuid.UUID]string
+	seen      map[string]int
 	decisions []decision
+}
+
+// Slice is some of the items of a request, each slice of which is planned and
+// written after the one before it.
+type Slice struct {
+	Items []ProvisionItem
+	// First is the number of the first of Items in the request.
+	First int
+	// Seen says which item of the slices before named an address first: what
+	// Provisioning.Seen returned for the last of them.
+	Seen map[string]int
 }
 
 // CheckProvisioning judges a request by itself and by whoever makes it. It
@@ -127,7 +142,7 @@ func CheckProvisioning(by *auth.Principal, req ProvisionRequest) error {
 	if err := MayInBulk(by, needed...); err != nil {
 		return err
 	}
-	return checkBulk(len(req.Users))
+	return CheckBulk(len(req.Users))
 }
 
 // MayInBulk returns fault.Forbidden unless the principal may change anybody in
@@ -142,7 +157,8 @@ func MayInBulk(by *auth.Principal, scopes ...string) error {
 	return nil
 }
 
-func checkBulk(n int) error {
+// CheckBulk returns fault.Invalid unless one request may be about n people.
+func CheckBulk(n int) error {
 	if n < 1 || n > MaxBulk {
 		return fault.Errorf(fault.Invalid, "Name 1 to %d people; send the rest in further requests.", MaxBulk).On("users")
 	}
@@ -157,15 +173,7 @@ func Plan(ctx context.Context, c Change, by *auth.Principal, req ProvisionReques
 	if err != nil {
 		return nil, err
 	}
-	p := &Provisioning{by: by, now: now, hashes: state.hashes}
-	for i, item := range req.Users {
-		d := state.decide(i, item)
-		o := d.outcome(req.DryRun)
-		if d.first < i {
-			o.Person = p.Outcomes[d.first].Person
-		}
-		p.decisions, p.Outcomes = append(p.decisions, d), append(p.Outcomes, o)
-	}
+	p := state.decideAll(req.Users, 0, req.DryRun, now)
 	if !req.RemoveOthers {
 		return p, nil
 	}
@@ -174,6 +182,43 @@ func Plan(ctx context.Context, c Change, by *auth.Principal, req ProvisionReques
 	}
 	p.leave(state)
 	return p, nil
+}
+
+// PlanSlice is Plan for a slice of the items of a request that is no dry run.
+// Who else is to leave is no part of it.
+func PlanSlice(ctx context.Context, c Change, by *auth.Principal, slice Slice, now time.Time) (*Provisioning, error) {
+	state, err := readState(ctx, c, by, ProvisionRequest{Users: slice.Items})
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(state.seen, slice.Seen)
+	return state.decideAll(slice.Items, slice.First, false, now), nil
+}
+
+// Seen returns which item named an address first, for the next slice.
+func (p *Provisioning) Seen() map[string]int { return p.seen }
+
+// decideAll decides on items one after the other, the first of which has that
+// number in the request.
+func (s *provisionState) decideAll(items []ProvisionItem, first int, dryRun bool, now time.Time) *Provisioning {
+	p := &Provisioning{by: s.by, now: now, first: first, hashes: s.hashes, seen: s.seen}
+	for i, item := range items {
+		d := s.decide(first+i, item)
+		o := d.outcome(dryRun)
+		if before, ok := p.before(i, d); ok {
+			o.Person = p.Outcomes[before].Person
+		}
+		p.decisions, p.Outcomes = append(p.decisions, d), append(p.Outcomes, o)
+	}
+	return p
+}
+
+// before returns which decision was about the person of decision i first, if
+// that is another one. A slice before has been written, so that what is
+// known of the person is what it wrote.
+func (p *Provisioning) before(i int, d decision) (int, bool) {
+	before := d.first - p.first
+	return before, before >= 0 && before < i
 }
 
 // leave adds everybody whom the request does not name.
@@ -294,8 +339,8 @@ func idsOf(people []Person) []uuid.UUID {
 	return ids
 }
 
-// onItem is the path of a field of item number i in a request.
-func onItem(i int, rest string) string {
+// OnItem is the path of a field of item number i in a request.
+func OnItem(i int, rest string) string {
 	return strings.TrimSuffix("users."+strconv.Itoa(i)+"."+rest, ".")
 }
 

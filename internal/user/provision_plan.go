@@ -109,13 +109,13 @@ func (s *provisionState) decide(i int, item ProvisionItem) decision {
 	d.first = first
 	after, places, faults := s.plan(before, item)
 	if len(faults) > 0 {
-		d.fault = faults[0].On(onItem(i, faults[0].Field))
+		d.fault = faults[0].On(OnItem(i, faults[0].Field))
 		return d
 	}
 	changes := s.changes(before, after)
 	action := actionOf(before, changes)
 	if repeated && action != Unchanged {
-		d.fault = fault.Errorf(fault.Conflict, "%s is about the same person, and asks for something else.", onItem(first, "")).On(onItem(i, "email"))
+		d.fault = fault.Errorf(fault.Conflict, "%s is about the same person, and asks for something else.", OnItem(first, "")).On(OnItem(i, "email"))
 		return d
 	}
 	d.after, d.places, d.action, d.changes = after, places, action, changes

@@ -51,8 +51,8 @@ func (p *Provisioning) writes() writes {
 	w := writes{places: map[uuid.UUID][]Place{}}
 	for i, d := range p.decisions {
 		if d.action == Unchanged || d.action == Failed {
-			if d.first < i {
-				p.Outcomes[i].Person = p.Outcomes[d.first].Person
+			if before, ok := p.before(i, d); ok {
+				p.Outcomes[i].Person = p.Outcomes[before].Person
 			}
 			continue
 		}

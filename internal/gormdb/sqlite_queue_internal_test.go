@@ -1,0 +1,134 @@
+package gormdb
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/uuid"
+)
+
+// queued lets writes wait behind one that runs, and returns the order in which
+// they run. Each is an account's letter, an upper case one for an urgent write.
+func queued(t *testing.T, waiting string) string {
+	t.Helper()
+	var q writeQueue
+	var order []byte
+	synctest.Test(t, func(t *testing.T) {
+		leave, err := q.enter(t.Context(), turn{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, letter := range []byte(waiting) {
+			go func() {
+				urgent := letter < 'a'
+				leave, err := q.enter(t.Context(), turn{account: uuid.UUID{letter | 0x20}, urgent: urgent})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				order = append(order, letter)
+				leave()
+			}()
+			synctest.Wait() // it waits before the next one comes
+		}
+		leave()
+		synctest.Wait()
+	})
+	if q.busy || len(q.urgent.waiting)+len(q.ordinary.waiting)+len(q.urgent.order)+len(q.ordinary.order) > 0 {
+		t.Errorf("%s left something in the queue: %+v", waiting, &q)
+	}
+	return string(order)
+}
+
+func TestWriteQueueOrder(t *testing.T) {
+	for _, c := range []struct{ name, waiting, want string }{
+		{"nobody", "", ""},
+		{"accounts in turn", "aaabbc", "abcaba"},
+		{"urgent ones first", "aabAbB", "ABabab"},
+		{"urgent ones in turn", "AAABa", "ABAAa"},
+		{"ordinary ones are not starved", "b" + "AAAAAAAAAAAAAAAAAAAA" + "b", "AAAAAAAAAAAAAAAA" + "b" + "AAAA" + "b"},
+	} {
+		if got := queued(t, c.waiting); got != c.want {
+			t.Errorf("%s: %s ran as %s, want %s", c.name, c.waiting, got, c.want)
+		}
+	}
+}
+
+func TestWriteQueueCancellation(t *testing.T) {
+	var q writeQueue
+	gone, cancel := context.WithCancel(t.Context())
+	leave, err := q.enter(t.Context(), turn{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan error)
+	go func() {
+		_, err := q.enter(gone, turn{})
+		left <- err
+	}()
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("a write whose request has ended: %v", err)
+	}
+	if _, err := q.enter(gone, turn{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a write whose request has ended before: %v", err)
+	}
+	leave()
+	if leave, err = q.enter(t.Context(), turn{}); err != nil || len(q.ordinary.order) > 0 {
+		t.Errorf("the next write: %v, %+v", err, q.ordinary)
+	}
+	leave()
+}
+
+// One write runs at a time, whatever ends meanwhile, and none is forgotten.
+func TestWriteQueueRaces(t *testing.T) {
+	var q writeQueue
+	var all sync.WaitGroup
+	var running, ran int // the race detector notices two writes at once
+	for n := range 200 {
+		all.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			if n%3 == 0 {
+				go cancel()
+			}
+			defer cancel()
+			leave, err := q.enter(ctx, turn{account: uuid.UUID{byte(n % 5)}, urgent: n%4 == 0})
+			if err != nil {
+				return
+			}
+			if running++; running != 1 {
+				t.Errorf("%d writes at once", running)
+			}
+			running, ran = running-1, ran+1
+			leave()
+		})
+	}
+	all.Wait()
+	if q.busy || ran < 100 {
+		t.Errorf("%d writes ran, busy %t", ran, q.busy)
+	}
+}
+
+// An account's writes keep their order.
+func TestWriteQueueKeepsOrder(t *testing.T) {
+	var r rounds
+	var added []chan struct{}
+	for range 5 {
+		added = append(added, make(chan struct{}))
+		r.add(uuid.UUID{}, added[len(added)-1])
+	}
+	if !r.remove(uuid.UUID{}, added[2]) || r.remove(uuid.UUID{}, added[2]) {
+		t.Error("a write is removed once")
+	}
+	var taken []chan struct{}
+	for !r.empty() {
+		taken = append(taken, r.take())
+	}
+	if want := slices.Delete(slices.Clone(added), 2, 3); !slices.Equal(taken, want) {
+		t.Errorf("taken %v, want %v", taken, want)
+	}
+}
