@@ -11,3 +11,10 @@ var Stale = stale
 
 // NotifySpacing is how long after one notification the next may be sent.
 const NotifySpacing = notifySpacing
+
+// FeedSettings are the settings of the feed's connection, and Register is the
+// statement by which it renews its replica's row.
+const (
+	FeedSettings = feedSettings
+	Register     = register
+)

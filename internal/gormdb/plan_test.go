@@ -267,3 +267,24 @@ func queryPlan(t *testing.T, db *sql.DB, statement string, args []any) string {
 	}
 	return plan.String()
 }
+
+// PostgreSQL compiles no statement of the feed: that would take longer than the
+// feed may be silent.
+func TestFeedIsNotCompiled(t *testing.T) {
+	conn := connect(t, dbtest.PostgresURL(t))
+	if _, err := conn.Exec(t.Context(), gormdb.FeedSettings); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE) "+gormdb.Register,
+		pgx.QueryExecModeExec, uuid.NewString(), "a", "http://127.0.0.1", "6s", "", []string{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(plan) == 0 {
+		t.Fatal(plan, err)
+	}
+	if text := strings.Join(plan, "\n"); strings.Contains(text, "JIT:") {
+		t.Errorf("it is compiled: %s", text)
+	}
+}

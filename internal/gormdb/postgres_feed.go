@@ -152,6 +152,12 @@ func obstacleOf(err error) *fault.Error {
 	return fault.Errorf(fault.Conflict, "Its connection, to --feed-database or otherwise --database, failed: %s.", reason)
 }
 
+// feedSettings are those of the feed's connection. With enable_seqscan = off, the
+// estimated cost of scanning a small table is so high that PostgreSQL would
+// compile the statement (jit_above_cost), which takes from half a second to many
+// on a loaded machine, each time the feed connects.
+const feedSettings = "SET synchronous_commit = off; SET enable_seqscan = off; SET jit = off"
+
 // connectSession makes a connection on which notifications are heard, and
 // proves that they are, with one that goes the way of all others. Nothing that
 // this connection does needs to be durable. It never scans a table: what the
@@ -184,7 +190,7 @@ func (p *postgres) connectSession(ctx context.Context, f *Feed) (*session, error
 	if err == nil {
 		// Only now: a connection that hears is no pooler's, where settings would
 		// stay for whoever gets the connection next.
-		_, err = conn.Exec(ctx, "SET synchronous_commit = off; SET enable_seqscan = off")
+		_, err = conn.Exec(ctx, feedSettings)
 	}
 	if err == nil { // what was asked while nobody listened
 		s.asked, err = p.ids(inBackground(ctx), openQuestions, f.id)
