@@ -17,8 +17,9 @@ RACE := -race $(foreach package,modernc.org/sqlite/lib modernc.org/libc latchkey
 LONGEST := ./internal/panel ./internal/cli
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
-# How many rounds `make chaos` runs.
+# How many rounds `make chaos` runs, and how many requests it sends through each load balancer.
 CHAOSROUNDS ?= 1000
+CHAOSREQUESTS ?= 20000
 # How many rounds `make bench` runs, for how long it measures in each, and a part of the name of the work to measure.
 ROUNDS ?= 5
 EACH ?= 5s
@@ -58,7 +59,7 @@ passwords: ## Write the list of common passwords, from the npm package of its lo
 # control panel's Chromium. Pictures of its pages are in tmp/screenshots afterwards.
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
-	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer nginx=nginx caddy=caddy \
+	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer nginx=nginx caddy=caddy haproxy=haproxy \
 		curl=curl jq=jq python3=python3 chromium=chromium
 	@$(MAKE) --no-print-directory $(STRANGERS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/dbtest/cmd/testcluster ./tools/testsummary
@@ -89,10 +90,12 @@ verify: ## Check that generated files, go.mod and go.sum are what their sources 
 fuzz: ## Fuzz every target for FUZZTIME (20s)
 	tools/fuzz $(FUZZTIME)
 
-# Whoever issues while they are removed or revoked, on three servers of one database: nothing may be left behind.
+# Whoever issues while they are removed or revoked, on three servers of one database: nothing may be left behind. Rolling
+# restarts behind load balancers that do not retry: no request may fail.
 .PHONY: chaos
-chaos: ## Race removals with issuing CHAOSROUNDS (1000) times, on SQLite and on PostgreSQL
-	@tools/need initdb=postgresql
+chaos: ## Race removals with issuing CHAOSROUNDS (1000) times, and restart servers under CHAOSREQUESTS (20000) requests
+	@tools/need initdb=postgresql nginx=nginx haproxy=haproxy
+	LATCHKEY_CHAOS_REQUESTS=$(CHAOSREQUESTS) go test ./internal/cli -run '^TestRollingRestartFailsNoRequest$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/promise -run '^TestIssuingBesideTheRemoval$$' -count=1 -v -timeout 6h
 
 .PHONY: bench

@@ -30,11 +30,24 @@ type Daemon struct {
 	Port int
 }
 
+// RunningDaemon is a Daemon that has been started.
+type RunningDaemon struct{ cmd *exec.Cmd }
+
 // Start runs d until the test ends, and returns once it takes connections.
-func (d Daemon) Start(t testing.TB) {
+func (d Daemon) Start(t testing.TB) *RunningDaemon {
 	t.Helper()
-	if err := d.start(t); err != nil {
+	running, err := d.start(t)
+	if err != nil {
 		t.Fatalf("dbtest: start %s (on Debian: apt-get install %s): %v", d.Program, d.Package, err)
+	}
+	return running
+}
+
+// Reload writes files to the daemon's folder and sends it SIGHUP.
+func (r *RunningDaemon) Reload(t testing.TB, files map[string]string) {
+	t.Helper()
+	if err := errors.Join(writeFiles(r.cmd.Dir, files), r.cmd.Process.Signal(syscall.SIGHUP)); err != nil {
+		t.Fatalf("dbtest: reload %s: %v", r.cmd.Path, err)
 	}
 }
 
@@ -48,34 +61,41 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-func (d Daemon) start(t testing.TB) error {
+func (d Daemon) start(t testing.TB) (*RunningDaemon, error) {
 	program, err := exec.LookPath(d.Program)
 	if err != nil {
 		if program, err = exec.LookPath("/usr/sbin/" + d.Program); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	owner, err := findPrograms()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir, err := owner.makeDir(os.TempDir())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	guard, err := startGuard(dir)
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	t.Cleanup(func() { _ = guard.release() })
-	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(d.Files[name]), 0o644); err != nil {
-			return err
-		}
+	if err := writeFiles(dir, d.Files); err != nil {
+		return nil, err
 	}
 	cmd := owner.command(dir, d.Program, d.Args...)
 	cmd.Path, cmd.Env = program, append(cmd.Env, d.Env...)
-	return d.run(t, guard, cmd)
+	return &RunningDaemon{cmd}, d.run(t, guard, cmd)
+}
+
+func writeFiles(dir string, files map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(files[name]), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run returns when the program takes connections.

@@ -135,16 +135,16 @@ func TestSeveralHosts(t *testing.T) {
 // there.
 func TestProxyToAStandby(t *testing.T) {
 	p := replicated(t)
-	proxy := startProxy(t, p.primaryURL)
-	db, there := dbtest.Open(t, proxy.url), dbtest.Open(t, p.primaryURL)
+	proxy := dbtest.StartProxy(t, p.primaryURL)
+	db, there := dbtest.Open(t, proxy.URL), dbtest.Open(t, p.primaryURL)
 	w := dbtest.Seed{}.Make(t, there)
 	made, value := issue(t, there, w, uuid.Nil)
 	l := listen(t, db)
 	within(t, 5*time.Second, "hearing", l.Hearing)
 	p.followed(t)
 	p.pause(t)
-	proxy.leadTo(t, p.standbyURL)
-	proxy.drop()
+	proxy.LeadTo(t, p.standbyURL)
+	proxy.Drop()
 	revoke(t, there, made)
 	for end := time.Now().Add(lease + lease/2); time.Now().Before(end); {
 		if works, _ := honours(t, db, value); works {
@@ -154,7 +154,7 @@ func TestProxyToAStandby(t *testing.T) {
 	if l.Hearing() {
 		t.Error("it hears of a standby")
 	}
-	proxy.leadTo(t, p.primaryURL)
+	proxy.LeadTo(t, p.primaryURL)
 	within(t, 10*time.Second, "hearing again", l.Hearing)
 	if works, answered := honours(t, db, value); works || !answered {
 		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
@@ -166,8 +166,8 @@ func TestProxyToAStandby(t *testing.T) {
 func TestFormerPrimary(t *testing.T) {
 	p := replicated(t)
 	p.synchronous(t)
-	proxy := startProxy(t, p.primaryURL)
-	db := dbtest.Open(t, proxy.url)
+	proxy := dbtest.StartProxy(t, p.primaryURL)
+	db := dbtest.Open(t, proxy.URL)
 	w := dbtest.Seed{}.Make(t, db)
 	made, value := issue(t, db, w, uuid.Nil)
 	l := listen(t, db)
@@ -187,7 +187,7 @@ func TestFormerPrimary(t *testing.T) {
 			break
 		}
 	}
-	proxy.leadTo(t, p.standbyURL)
+	proxy.LeadTo(t, p.standbyURL)
 	within(t, 15*time.Second, "hearing again", l.Hearing)
 	if works, answered := honours(t, db, value); works || !answered {
 		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
@@ -198,15 +198,15 @@ func TestFormerPrimary(t *testing.T) {
 // has moved.
 func TestFeedApartFromThePool(t *testing.T) {
 	p := replicated(t)
-	proxy := startProxy(t, p.primaryURL)
-	db := dbtest.OpenWith(t, gormdb.Config{URL: proxy.url, FeedURL: p.primaryURL})
+	proxy := dbtest.StartProxy(t, p.primaryURL)
+	db := dbtest.OpenWith(t, gormdb.Config{URL: proxy.URL, FeedURL: p.primaryURL})
 	dbtest.Seed{}.Make(t, db)
 	l := listen(t, db)
 	within(t, 5*time.Second, "hearing", l.Hearing)
 	p.followed(t)
 	p.promote(t)
-	proxy.leadTo(t, p.standbyURL)
-	proxy.drop()
+	proxy.LeadTo(t, p.standbyURL)
+	proxy.Drop()
 	within(t, 5*lease, "the reason", func() bool {
 		err := l.Check()
 		return err != nil && (strings.Contains(err.Error(), "different servers") || strings.Contains(err.Error(), "another database"))

@@ -202,15 +202,15 @@ func TestFeedOverASilentConnection(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // after every other clean-up
 	url := dbtest.PostgresURL(t)
-	p := startProxy(t, url)
-	here, there := dbtest.Open(t, p.url), dbtest.Open(t, url)
+	p := dbtest.StartProxy(t, url)
+	here, there := dbtest.Open(t, p.URL), dbtest.Open(t, url)
 	w := dbtest.Seed{}.Make(t, there)
 	made, _ := issue(t, there, w, uuid.Nil)
 	l := listen(t, here)
 	within(t, 5*time.Second, "hearing", l.Hearing)
 	l.take()
 
-	p.freeze()
+	p.Freeze()
 	revoke(t, there, made)
 	revoked := time.Now()
 	within(t, lease+200*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
@@ -218,7 +218,7 @@ func TestFeedOverASilentConnection(t *testing.T) {
 	if l.hears(made.ID, 1) {
 		t.Fatal("it heard over a frozen connection")
 	}
-	p.thaw()
+	p.Thaw()
 	within(t, 10*time.Second, "hearing again", func() bool { return l.Hearing() })
 	if !l.hears(made.ID, 1) {
 		t.Error("it hears again, but not what happened meanwhile")
@@ -238,7 +238,7 @@ func TestProofOutlivesTheConnection(t *testing.T) {
 			within(t, 30*time.Second, "hearing", l.Hearing)
 			time.Sleep(delay)
 			cut := time.Now()
-			p.close()
+			p.Close()
 			within(t, lease, "the interruption", func() bool { return l.Interruptions() > 0 })
 			hearing := l.Hearing() // asked first: it ends by itself
 			age, known := l.ProofAge()

@@ -114,11 +114,11 @@ func TestConfirm(t *testing.T) {
 // memory any more, and no longer; whenever the time of whoever asks is up.
 func TestConfirmWithoutAnAnswer(t *testing.T) {
 	url := dbtest.PostgresURL(t)
-	p := startProxy(t, url)
+	p := dbtest.StartProxy(t, url)
 	a, _ := join(t, dbtest.Open(t, url), "a", gormdb.Ears{})
-	b, _ := join(t, dbtest.Open(t, p.url), "b", gormdb.Ears{})
-	p.freeze()
-	defer p.thaw()
+	b, _ := join(t, dbtest.Open(t, p.URL), "b", gormdb.Ears{})
+	p.Freeze()
+	defer p.Thaw()
 	yes, no, took := confirm(t, a)
 	if !slices.Equal(yes, []string{"a"}) || !slices.Equal(no, []string{"b"}) || b.Hearing() {
 		t.Errorf("acknowledged by %q, not by %q; b hears %v", yes, no, b.Hearing())
@@ -147,9 +147,9 @@ func TestReplicaThatIsGone(t *testing.T) {
 
 // cutFeed cuts the feed's connection, and lets none be made again. The pool
 // keeps its own.
-func cutFeed(t *testing.T, db *gormdb.DB, p *proxy, f *gormdb.Feed) {
+func cutFeed(t *testing.T, db *gormdb.DB, p *dbtest.Proxy, f *gormdb.Feed) {
 	t.Helper()
-	p.close()
+	p.Close()
 	within(t, 5*time.Second, "not hearing", func() bool { return !f.Hearing() })
 	if err := db.Ping(t.Context()); err != nil {
 		t.Fatal(err)
@@ -157,10 +157,10 @@ func cutFeed(t *testing.T, db *gormdb.DB, p *proxy, f *gormdb.Feed) {
 }
 
 // apart opens a database whose feed goes through a proxy of its own.
-func apart(t *testing.T, url string) (*gormdb.DB, *proxy) {
+func apart(t *testing.T, url string) (*gormdb.DB, *dbtest.Proxy) {
 	t.Helper()
-	p := startProxy(t, url)
-	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url, FeedURL: p.url})
+	p := dbtest.StartProxy(t, url)
+	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url, FeedURL: p.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestConfirmWithoutAFeed(t *testing.T) {
 func TestReplicaThatNeverHears(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	deafDB, p := apart(t, url)
-	p.close()
+	p.Close()
 	a, _ := join(t, dbtest.Open(t, url), "a", gormdb.Ears{})
 	var forgets atomic.Int32
 	deaf := deafDB.NewFeed(access.Replica{Name: "deaf"}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() { forgets.Add(1) }}, slog.New(slog.DiscardHandler))
@@ -355,10 +355,10 @@ func TestJoinAtOnce(t *testing.T) {
 func TestObstacle(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	elsewhere := dbtest.PostgresURL(t)
-	nowhere := startProxy(t, url)
-	nowhere.close()
+	nowhere := dbtest.StartProxy(t, url)
+	nowhere.Close()
 	for _, tc := range []struct{ name, feed, want string }{
-		{"nobody answers", nowhere.url, "connection refused"},
+		{"nobody answers", nowhere.URL, "connection refused"},
 		{"another database", elsewhere, "another database"},
 		{"a database that there is not", strings.Replace(url, path.Base(strings.Split(url, "?")[0]), "nowhere", 1), "does not exist (SQLSTATE 3D000)"},
 	} {

@@ -67,8 +67,8 @@ func TestStoppedInATransaction(t *testing.T) {
 // API token, holds no lock on that: there is nothing to wait for.
 func TestStoppedWhileGranting(t *testing.T) {
 	url := dbtest.PostgresURL(t)
-	p := startProxy(t, url)
-	here, there := dbtest.Open(t, p.url), dbtest.Open(t, url)
+	p := dbtest.StartProxy(t, url)
+	here, there := dbtest.Open(t, p.URL), dbtest.Open(t, url)
 	w := dbtest.Seed{}.Make(t, there)
 	for range 5 {
 		made, _ := issue(t, there, w, uuid.Nil)
@@ -86,13 +86,13 @@ func TestStoppedWhileGranting(t *testing.T) {
 			})
 		}
 		time.Sleep(200 * time.Millisecond)
-		p.freeze()
+		p.Freeze()
 		began := time.Now()
 		revoke(t, there, made)
 		if took := time.Since(began); took > idleLimit/2 {
 			t.Errorf("revoking took %s", took)
 		}
-		p.thaw()
+		p.Thaw()
 		cancel()
 		clients.Wait()
 	}

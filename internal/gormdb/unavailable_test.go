@@ -22,8 +22,8 @@ func lookUp(ctx context.Context, db *gormdb.DB) error {
 // connection ended, and works again when it is back.
 func TestUnavailable(t *testing.T) {
 	cluster, url := dbtest.OwnCluster(t, dbtest.Options{})
-	p := startProxy(t, url)
-	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: p.url})
+	p := dbtest.StartProxy(t, url)
+	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: p.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,17 +39,17 @@ func TestUnavailable(t *testing.T) {
 	}
 	works("at first")
 
-	p.freeze()
+	p.Freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	err = lookUp(ctx, db)
 	cancel()
-	p.thaw()
+	p.Thaw()
 	if !errors.Is(err, fault.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no answer in time: got %v", err)
 	}
 	works("after a pause")
 
-	p.freeze()
+	p.Freeze()
 	began, waiting := time.Now(), make(chan error, 20)
 	for range cap(waiting) {
 		go func() { waiting <- lookUp(t.Context(), db) }()
@@ -62,7 +62,7 @@ func TestUnavailable(t *testing.T) {
 			t.Errorf("a database that hangs: got %v", err)
 		}
 	}
-	p.thaw()
+	p.Thaw()
 	if took := time.Since(began); took > 7*time.Second {
 		t.Errorf("a database that hangs is waited for %s", took)
 	}

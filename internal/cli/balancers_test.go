@@ -1,0 +1,157 @@
+package cli_test
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// balancer is a load balancer in front of servers, configured as its example in
+// examples says, but without retries.
+type balancer interface {
+	url() string
+	client() *http.Client
+	// remove takes a server out before it stops, and restore puts it back once
+	// it is ready.
+	remove(t *testing.T, server int)
+	restore(t *testing.T, server int)
+}
+
+// configuration returns an example's text with every old part replaced by the new
+// one behind it. The text must have each old part once.
+func configuration(t *testing.T, name string, oldNew ...string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(oldNew); i += 2 {
+		if strings.Count(string(text), oldNew[i]) != 1 {
+			t.Fatalf("%q is not once in %s", oldNew[i], name)
+		}
+	}
+	return strings.NewReplacer(oldNew...).Replace(string(text))
+}
+
+// port returns the number at the end of an address.
+func port(t *testing.T, address string) int {
+	t.Helper()
+	n, err := strconv.Atoi(address[strings.LastIndex(address, ":")+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// awaitText asks a URL until its answer matches.
+func awaitText(t *testing.T, url, pattern string) {
+	t.Helper()
+	var text []byte
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if res, err := http.Get(url); err == nil {
+			text, err = io.ReadAll(res.Body)
+			res.Body.Close()
+			if err == nil && regexp.MustCompile(pattern).Match(text) {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s never matches %s: %s", url, pattern, text)
+		}
+	}
+}
+
+// haproxy finds out by itself which servers are ready.
+type haproxy struct{ address, stats string }
+
+func startHAProxy(t *testing.T, nodes []node) *haproxy {
+	t.Helper()
+	h := &haproxy{freeAddress(t), freeAddress(t)}
+	text := configuration(t, "haproxy/haproxy.cfg", "127.0.0.1:8000", h.address, "retries 2", "retries 0", "    option redispatch\n", "",
+		"inter 500ms", "inter 100ms",
+		"10.0.0.1:8080 check port 8081", nodes[0].checked(),
+		"10.0.0.2:8080 check port 8081", nodes[1].checked(),
+		"10.0.0.3:8080 check port 8081", nodes[2].checked())
+	text += "\nlisten stats\n    bind " + h.stats + "\n    stats enable\n    stats uri /\n"
+	dbtest.Daemon{
+		Program: "haproxy", Package: "haproxy", Args: []string{"-db", "-f", "haproxy.cfg"}, Port: port(t, h.address),
+		Files: map[string]string{"haproxy.cfg": text},
+	}.Start(t)
+	return h
+}
+
+// checked is the node's addresses as HAProxy's configuration has them.
+func (n node) checked() string {
+	return n.public + " check port " + n.admin[strings.LastIndex(n.admin, ":")+1:]
+}
+
+func (h *haproxy) url() string          { return "http://" + h.address }
+func (h *haproxy) client() *http.Client { return http.DefaultClient }
+
+func (h *haproxy) remove(*testing.T, int) {}
+
+func (h *haproxy) restore(t *testing.T, server int) {
+	t.Helper()
+	awaitText(t, "http://"+h.stats+"/;csv", "latchkey,"+string(rune('a'+server))+",.*,UP,")
+}
+
+// nginx is told by its configuration which servers to use.
+type nginx struct {
+	address, generations string
+	nodes                []node
+	generation           int
+	*dbtest.RunningDaemon
+}
+
+func startNginxBalancer(t *testing.T, nodes []node) *nginx {
+	t.Helper()
+	n := &nginx{address: freeAddress(t), generations: freeAddress(t), nodes: nodes}
+	n.RunningDaemon = dbtest.Daemon{
+		Program: "nginx", Package: "nginx", Args: []string{"-p", ".", "-c", "nginx.conf", "-e", "stderr"}, Port: port(t, n.address),
+		Files: map[string]string{"nginx.conf": nginxAround, "latchkey.conf": n.without(t, -1)},
+	}.Start(t)
+	return n
+}
+
+// without is the configuration that leaves out a server, or none for -1. It also
+// has nginx answer which generation of it is loaded.
+func (n *nginx) without(t *testing.T, server int) string {
+	t.Helper()
+	var servers [3]string
+	for i, node := range n.nodes {
+		servers[i] = node.public
+		if i == server {
+			servers[i] += " down"
+		}
+	}
+	n.generation++
+	return configuration(t, "nginx/balancer.conf", "127.0.0.1:8000", n.address, "proxy_next_upstream error timeout", "proxy_next_upstream off",
+		"10.0.0.1:8080", servers[0], "10.0.0.2:8080", servers[1], "10.0.0.3:8080", servers[2]) +
+		"server { listen " + n.generations + "; location / { return 200 ." + strconv.Itoa(n.generation) + ".; } }\n"
+}
+
+func (n *nginx) url() string { return "http://" + n.address }
+
+// client returns one that makes a connection for each request: nginx closes
+// those that wait for a request when it is reloaded.
+func (n *nginx) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
+func (n *nginx) remove(t *testing.T, server int) {
+	t.Helper()
+	n.Reload(t, map[string]string{"latchkey.conf": n.without(t, server)})
+	awaitText(t, "http://"+n.generations, `\.`+strconv.Itoa(n.generation)+`\.`)
+}
+
+func (n *nginx) restore(t *testing.T, _ int) {
+	t.Helper()
+	n.remove(t, -1)
+}

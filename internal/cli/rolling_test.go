@@ -1,0 +1,176 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// Restarting three servers one by one behind HAProxy and nginx, which do not
+// retry, fails no request.
+func TestRollingRestartFailsNoRequest(t *testing.T) {
+	url := dbtest.PostgresDSN(t)
+	env := environment(t, url)
+	run(t, env, "migrate")
+	f := startFleet(t, env)
+	balancers := []balancer{startHAProxy(t, f.nodes), startNginxBalancer(t, f.nodes)}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var sending sync.WaitGroup
+	tallies := make([]tally, len(balancers))
+	for i, b := range balancers {
+		for range 3 {
+			sending.Go(func() { f.send(ctx, b, &tallies[i]) })
+		}
+	}
+	enough := requestsPerBalancer(t)
+	for restarts := 0; restarts == 0 || tallies[0].sent.Load() < enough || tallies[1].sent.Load() < enough; restarts++ {
+		for i := range f.nodes {
+			for _, b := range balancers {
+				b.remove(t, i)
+			}
+			f.restart(t, i)
+			for _, b := range balancers {
+				b.restore(t, i)
+			}
+		}
+	}
+	cancel()
+	sending.Wait()
+	for i, b := range balancers {
+		sent, failed := tallies[i].sent.Load(), tallies[i].failed.Load()
+		t.Logf("%T: %d of %d requests failed", b, failed, sent)
+		if failed > 0 {
+			t.Errorf("%T: the first failure: %s", b, *tallies[i].first.Load())
+		}
+		if sent < 100 {
+			t.Errorf("%T: only %d requests were sent", b, sent)
+		}
+	}
+}
+
+// requestsPerBalancer returns how many requests to send at least:
+// LATCHKEY_CHAOS_REQUESTS, which `make chaos` sets, or as many as one restart of
+// each server takes.
+func requestsPerBalancer(t *testing.T) int64 {
+	t.Helper()
+	text, set := os.LookupEnv("LATCHKEY_CHAOS_REQUESTS")
+	if !set {
+		return 0
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		t.Fatalf("LATCHKEY_CHAOS_REQUESTS is %q, not a number of requests", text)
+	}
+	return n
+}
+
+// fleet is three servers at fixed addresses over one database.
+type fleet struct {
+	env     map[string]string
+	nodes   []node
+	session string
+	token   string // id of an API token
+}
+
+// node is a server's addresses, and the process that listens there.
+type node struct {
+	public, admin string // host:port
+	*server
+}
+
+func (n node) args() []string {
+	return []string{"--addr", n.public, "--admin-addr", n.admin, "--shutdown-delay", "1s"}
+}
+
+func startFleet(t *testing.T, env map[string]string) *fleet {
+	t.Helper()
+	f := &fleet{env: env}
+	for i := range 3 {
+		n := node{public: freeAddress(t), admin: freeAddress(t)}
+		if i == 0 {
+			n.server, f.session = demo(t, env, n.args()...)
+		} else {
+			n.server = serve(t, env, n.args()...)
+		}
+		n.shows(t, "/readyz", `{"ready":true`)
+		f.nodes = append(f.nodes, n)
+	}
+	var made issued
+	f.nodes[0].must(t, f.session, issue("First", `scopes: ["account_read"]`), &made)
+	f.token = made.APIToken.CreateAPIToken.APIToken.ID
+	return f
+}
+
+func freeAddress(t *testing.T) string { return fmt.Sprintf("127.0.0.1:%d", dbtest.FreePort(t)) }
+
+func (f *fleet) restart(t *testing.T, i int) {
+	t.Helper()
+	n := &f.nodes[i]
+	if code := n.stop(t); code != 0 {
+		t.Errorf("server %d ended with status %d: %s", i, code, n.logged())
+	}
+	n.server = serve(t, f.env, n.args()...)
+	n.shows(t, "/readyz", `{"ready":true`)
+}
+
+// tally counts requests.
+type tally struct {
+	sent, failed atomic.Int64
+	first        atomic.Pointer[string] // failure
+}
+
+// send sends requests until ctx ends: queries, and each time after ten of them a
+// mutation.
+func (f *fleet) send(ctx context.Context, b balancer, tally *tally) {
+	client := b.client()
+	rename := fmt.Sprintf(`mutation { apiToken { updateApiToken(input: {id: %q, name: "Renamed"}) { apiToken { id } } } }`, f.token)
+	for n := 0; ctx.Err() == nil; n++ {
+		time.Sleep(2 * time.Millisecond) // the machine is there for the restarts, too
+		query := "{ viewer { kind } }"
+		if n%10 == 9 {
+			query = rename
+		}
+		tally.sent.Add(1)
+		if err := post(client, b.url(), f.session, query); err != nil {
+			tally.failed.Add(1)
+			failure := err.Error()
+			tally.first.CompareAndSwap(nil, &failure)
+		}
+	}
+}
+
+// post returns an error unless a request of the API is answered without errors.
+func post(client *http.Client, url, token, query string) error {
+	body, err := json.Marshal(map[string]string{"query": query})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequest("POST", url+"/accounts/"+acmeID+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Auth-Token", token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err == nil && (res.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"errors"`))) {
+		err = fmt.Errorf("answered %d %s", res.StatusCode, answer)
+	}
+	return err
+}
