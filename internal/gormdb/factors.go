@@ -140,7 +140,7 @@ func identitiesOf(q *gorm.DB, userID uuid.UUID) ([]signin.Identity, error) {
 }
 
 // LinkIdentity keeps an identity.
-func (s signIns) LinkIdentity(ctx context.Context, by auth.Actor, i signin.Identity, g signin.Grounds, events []audit.Event) error {
+func (s signIns) LinkIdentity(ctx context.Context, by auth.Actor, i signin.Identity, how signin.Linking, g signin.Grounds, events []audit.Event) error {
 	row := identityRow{
 		ID: i.ID, UserID: i.UserID, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, CreatedAt: instant{i.CreatedAt}, LastUsedAt: instant{i.LastUsedAt},
 	}
@@ -148,9 +148,38 @@ func (s signIns) LinkIdentity(ctx context.Context, by auth.Actor, i signin.Ident
 		if err := hold(tx, g); err != nil {
 			return err
 		}
+		if err := relink(tx, row, how); err != nil {
+			return err
+		}
 		return tx.Create(&row).Error
 	})
 	return failed(ctx, "link an identity", err)
+}
+
+// unlinkedRow is an identity that its user unlinked.
+type unlinkedRow struct {
+	UserID     uuid.UUID
+	Issuer     string
+	Subject    string
+	UnlinkedAt instant
+}
+
+// TableName tells gorm the table.
+func (unlinkedRow) TableName() string { return "unlinked_identities" }
+
+// relink returns Refused with WhyUnlinked for an identity that its user unlinked,
+// or forgets that if the user links it on purpose.
+func relink(tx *gorm.DB, i identityRow, how signin.Linking) error {
+	const where = "user_id = ? AND issuer = ? AND subject = ?"
+	if how == signin.OnPurpose {
+		return tx.Where(where, i.UserID, i.Issuer, i.Subject).Delete(&unlinkedRow{}).Error
+	}
+	var n int64
+	err := tx.Model(&unlinkedRow{}).Where(where, i.UserID, i.Issuer, i.Subject).Count(&n).Error
+	if err == nil && n > 0 {
+		err = signin.Refuse(signin.WhyUnlinked, nil)
+	}
+	return err
 }
 
 // UsedIdentity notes a use of an identity.
@@ -162,7 +191,7 @@ func (s signIns) UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) e
 }
 
 // Remove removes a passkey or an identity.
-func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id uuid.UUID, check func(signin.Ways) error, event func(signin.Removed) []audit.Event) error {
+func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id uuid.UUID, at time.Time, check func(signin.Ways) error, event func(signin.Removed) []audit.Event) error {
 	err := s.write(ctx, by, held{person: g.UserID}, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
@@ -191,6 +220,13 @@ func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id
 		}
 		if err := check(ways); err != nil {
 			return err
+		}
+		for _, i := range gone.Identities {
+			row := unlinkedRow{i.UserID, i.Issuer, i.Subject, instant{at}}
+			// A program of the version before links what was unlinked.
+			if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
+				return err
+			}
 		}
 		return removeFactors(tx, gone, event)
 	})
@@ -242,6 +278,9 @@ func (s signIns) RemoveAll(ctx context.Context, by auth.Actor, userID uuid.UUID,
 func removeAll(tx *gorm.DB, userID uuid.UUID, event func(signin.Removed) []audit.Event) (signin.Removed, error) {
 	gone, _, err := holdFactors(tx, userID)
 	if err != nil {
+		return gone, err
+	}
+	if err := tx.Where("user_id = ?", userID).Delete(&unlinkedRow{}).Error; err != nil {
 		return gone, err
 	}
 	codes := tx.Where("user_id = ?", userID).Delete(&codeRow{})

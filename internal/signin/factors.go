@@ -39,10 +39,11 @@ type FactorRepository interface {
 	// Remove removes a passkey or an identity of the user of the grounds,
 	// whichever has the id, if check agrees to what stays. Nothing changes for
 	// the user in between. It returns fault.NotFound when there is no such thing,
-	// and Refused with WhyChanged when the grounds no longer hold.
-	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, check func(stays Ways) error, event func(Removed) []audit.Event) error
+	// and Refused with WhyChanged when the grounds no longer hold. An identity
+	// that is removed is not linked again by its address.
+	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time, check func(stays Ways) error, event func(Removed) []audit.Event) error
 	// RemoveAll removes all that this repository keeps of a person, and
-	// returns what that was.
+	// returns what that was. Identities can be linked by their address again.
 	RemoveAll(ctx context.Context, by auth.Actor, userID uuid.UUID, event func(Removed) []audit.Event) (Removed, error)
 	// CountOwners returns how many people own an account, and how many of them
 	// have a passkey of the site or an identity at the issuer.
@@ -125,7 +126,7 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	}
 	now := s.moment()
 	var gone Removed
-	err = s.Repository.Remove(ctx, by.Actor(), g, id, s.mayLose, func(removed Removed) []audit.Event {
+	err = s.Repository.Remove(ctx, by.Actor(), g, id, now, s.mayLose, func(removed Removed) []audit.Event {
 		gone = removed
 		return removalEvents(by, self(by), removed, accounts, now)
 	})

@@ -132,6 +132,8 @@ const (
 	WhyTaken Why = "taken"
 	// WhyLinked: whoever it is at the provider is somebody else here.
 	WhyLinked Why = "linked"
+	// WhyUnlinked: the user removed this link, and makes it again in the panel.
+	WhyUnlinked Why = "unlinked"
 	// WhyOther: it is somebody, but not the one who is signed in.
 	WhyOther Why = "other"
 	// WhyStale: the provider did not ask again who it is.
@@ -146,7 +148,7 @@ const (
 func Whys() []Why {
 	return []Why{
 		WhyOver, WhyState, WhyDenied, WhyProvider, WhyAway, WhyUntrusted, WhyUnverified, WhyUnknown,
-		WhyTaken, WhyLinked, WhyOther, WhyStale, WhyChanged, WhyPasskey,
+		WhyTaken, WhyLinked, WhyUnlinked, WhyOther, WhyStale, WhyChanged, WhyPasskey,
 	}
 }
 

@@ -100,11 +100,23 @@ type IdentityRepository interface {
 	Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error)
 	// LinkIdentity keeps an identity. It returns fault.Conflict when the subject is
 	// somebody's, or the person another at the issuer, and Refused with
-	// WhyChanged when the grounds no longer hold.
-	LinkIdentity(ctx context.Context, by auth.Actor, i Identity, g Grounds, events []audit.Event) error
+	// WhyChanged when the grounds no longer hold, and with WhyUnlinked for one
+	// that is linked by its address and that the user has unlinked.
+	LinkIdentity(ctx context.Context, by auth.Actor, i Identity, how Linking, g Grounds, events []audit.Event) error
 	// UsedIdentity notes that somebody signed in with it.
 	UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) error
 }
+
+// Linking is how an identity comes to be linked.
+type Linking string
+
+// The ways of linking.
+const (
+	// ByAddress: the provider vouches for the address of a user who signs in.
+	ByAddress Linking = "address"
+	// OnPurpose: the user links it in a session. It undoes an earlier unlinking.
+	OnPurpose Linking = "purpose"
+)
 
 // Goal is what somebody proves who they are for.
 type Goal string
@@ -238,7 +250,7 @@ func (s *Service) answered(ctx context.Context, by *auth.Principal, flow string,
 	}
 	g := Grounds{UserID: by.Person(), Password: q.Password, Session: by.SessionID}
 	if q.Goal == ToLink {
-		_, err = s.linkIdentity(ctx, by, self(by), g, claims)
+		_, err = s.linkIdentity(ctx, by, self(by), OnPurpose, g, claims)
 		return arrival, err
 	}
 	g.Identity, err = s.provedAgain(ctx, by, claims, q.At)
@@ -297,7 +309,7 @@ func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, e
 		return Proof{}, refused(WhyUnknown, nil)
 	}
 	proof := prove(person, ByProvider)
-	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, proof.grounds, c)
+	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, ByAddress, proof.grounds, c)
 	return proof, err
 }
 
@@ -318,7 +330,7 @@ func asciiLower(text string) string {
 // linkIdentity remembers who a person is at the provider, and returns the id of
 // the identity. Somebody who is known there by another subject is not linked
 // anew: an address there may have gone to somebody else.
-func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user.User, g Grounds, c Claims) (uuid.UUID, error) {
+func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user.User, how Linking, g Grounds, c Claims) (uuid.UUID, error) {
 	now := s.moment()
 	identity := Identity{
 		ID: uuid.Must(uuid.NewV7()), UserID: who.ID, Issuer: s.Provider.Issuer(), Subject: c.Subject, Email: c.Email, CreatedAt: now, LastUsedAt: now,
@@ -327,7 +339,7 @@ func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user
 	if err != nil {
 		return uuid.Nil, err
 	}
-	if err = s.Repository.LinkIdentity(ctx, by.Actor(), identity, g, events); err == nil {
+	if err = s.Repository.LinkIdentity(ctx, by.Actor(), identity, how, g, events); err == nil {
 		s.notify(who.ID, by.Origin.IP, audit.IdentityLinked)
 	}
 	if fault.KindOf(err) != fault.Conflict || errors.Is(err, auth.ErrStale) {

@@ -106,6 +106,45 @@ func TestLinkAtProvider(t *testing.T) {
 	})
 }
 
+// An identity that its user unlinked is not linked again by its address, on any
+// server, until the user links it on purpose or the operator resets factors.
+func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		w.gives(w.home.Owner)
+		says := signin.Claims{Subject: "1", Email: w.home.Owner.Email, EmailVerified: true}
+		unlink := func() {
+			w.Helper()
+			all, err := w.signIn.Security(w.Context(), owner(w.home))
+			w.must(err)
+			w.must(w.signIn.Remove(w.Context(), owner(w.home), all.Identities[0].ID))
+		}
+		_, err := w.comes(o, nil, signin.ToSignIn, says)
+		w.must(err)
+		for range 2 { // unlinking it again is remembered as well
+			unlink()
+			_, err = w.comes(o, nil, signin.ToSignIn, says)
+			w.why(err, signin.WhyUnlinked)
+			w.signIn = w.service(func(*signin.Config) {})
+			_, err = w.comes(o, nil, signin.ToSignIn, says)
+			w.why(err, signin.WhyUnlinked)
+			if n := len(w.events(w.home, audit.IdentityLinked)) - len(w.events(w.home, audit.IdentityUnlinked)); n != 0 {
+				w.Errorf("the log tells of %d links more than were removed", n)
+			}
+			_, err = w.comes(o, owner(w.home), signin.ToLink, says)
+			w.must(err)
+			_, err = w.comes(o, nil, signin.ToSignIn, says)
+			w.must(err)
+		}
+		unlink()
+		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "2", Email: w.home.Owner.Email, EmailVerified: true})
+		w.must(err) // another one was not unlinked
+		_, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email)
+		w.must(err)
+		_, err = w.comes(o, nil, signin.ToSignIn, says)
+		w.must(err)
+	})
+}
+
 func TestProvedAgainAtProvider(t *testing.T) {
 	eachOracle(t, func(w *world, o *oracle) {
 		by := owner(w.home)
