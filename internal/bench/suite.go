@@ -231,6 +231,10 @@ func (s *suite) figures(ctx context.Context, each time.Duration) ([]figure, erro
 	if err != nil {
 		return nil, err
 	}
+	beside, err := s.besideBulk(ctx, revokedInBulk)
+	if err != nil {
+		return nil, err
+	}
 	lags, err := s.revocationLag(ctx)
 	const megabyte = 1 << 20
 	return []figure{
@@ -239,6 +243,7 @@ func (s *suite) figures(ctx context.Context, each time.Duration) ([]figure, erro
 		{"resident memory, under the warm check", float64(busy) / megabyte, "MB", 80, 50},
 		{"binary, stripped", float64(info.Size()) / megabyte, "MB", 45, 30},
 		{"revocation answered → refused by all of 3 replicas, p99", float64(percentile(lags, 99)) / float64(time.Millisecond), "ms", 50, 15},
+		{"revoke one beside three bulk loops, SQLite, p99", float64(percentile(beside, 99)) / float64(time.Millisecond), "ms", 150, 50},
 	}, err
 }
 

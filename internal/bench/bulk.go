@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Three accounts take a thousand people in and out without a pause, while another one issues and revokes a token at a time.
+const (
+	bulkLoops      = 3
+	bulkSize       = 1000
+	revokedInBulk  = 300
+	bulkDocument   = `mutation($input: ProvisionUsersInput!) { account { provisionUsers(input: $input) { counts { created failed } } } }`
+	unbulkDocument = `mutation($input: DeprovisionUsersInput!) { account { deprovisionUsers(input: $input) { counts { removed failed } } } }`
+)
+
+// bulkCounts is the answer to both documents.
+type bulkCounts struct {
+	Account struct {
+		ProvisionUsers, DeprovisionUsers struct {
+			Counts struct{ Created, Removed, Failed int }
+		}
+	}
+}
+
+// besideBulk returns, in order, how long each revocation took on SQLite, of so many.
+func (s *suite) besideBulk(ctx context.Context, revocations int) ([]time.Duration, error) {
+	bulks, stop := context.WithCancel(ctx)
+	defer stop()
+	loops, bulks := errgroup.WithContext(bulks)
+	for _, a := range s.accounts[1 : 1+bulkLoops] {
+		loops.Go(func() error { return s.inBulk(bulks, a) })
+	}
+	var took []time.Duration
+	var err error
+	for len(took) < revocations && err == nil && bulks.Err() == nil {
+		var one time.Duration
+		one, err = s.revokeOne(ctx, s.accounts[0])
+		took = append(took, one)
+	}
+	stop()
+	slices.Sort(took)
+	return took, errors.Join(err, loops.Wait())
+}
+
+// inBulk takes people in and out of an account until ctx ends.
+func (s *suite) inBulk(ctx context.Context, a account) error {
+	people := make([]map[string]any, bulkSize)
+	for i := range people {
+		people[i] = map[string]any{"email": fmt.Sprintf("bulk%d@bench.example", i)}
+	}
+	in, inErr := graphql(a, s.embeddedSessions[a.uuid], bulkDocument, input("users", people))
+	out, outErr := graphql(a, s.embeddedSessions[a.uuid], unbulkDocument, input("users", people))
+	if err := errors.Join(inErr, outErr); err != nil {
+		return err
+	}
+	for {
+		for _, r := range []request{in, out} {
+			var done bulkCounts
+			err := s.embedded.query(ctx, r, &done)
+			switch created, removed := done.Account.ProvisionUsers.Counts, done.Account.DeprovisionUsers.Counts; {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				return err
+			case created.Created+removed.Removed != bulkSize:
+				return fmt.Errorf("a bulk came to %+v", done)
+			}
+		}
+	}
+}
+
+// revokeOne issues an account-level token, and returns how long its revocation took.
+func (s *suite) revokeOne(ctx context.Context, a account) (time.Duration, error) {
+	issue, err := graphql(a, s.embeddedSessions[a.uuid], issueDocument, input("name", "Beside bulk", "scopes", []string{"account_users_read"}))
+	if err != nil {
+		return 0, err
+	}
+	var issued struct {
+		APIToken struct {
+			CreateAPIToken struct{ APIToken struct{ ID string } }
+		}
+	}
+	if err := s.embedded.query(ctx, issue, &issued); err != nil {
+		return 0, err
+	}
+	revoke, err := graphql(a, s.embeddedSessions[a.uuid], revokeDocument, input("ids", []string{issued.APIToken.CreateAPIToken.APIToken.ID}))
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	err = s.embedded.query(ctx, revoke, &struct{}{})
+	return time.Since(began), err
+}
