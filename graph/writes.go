@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 )
-
-// writeTimeout is how long a field that writes may take, with what is selected
-// of its result: as long as a credential is looked up for.
-const writeTimeout = 5 * time.Second
 
 // writes are the fields of a mutation that write: those of the root's objects,
 // "createApiToken" of "apiToken" for example. It is safe for concurrent use.
@@ -26,20 +22,17 @@ type writes struct {
 	cancels           []context.CancelFunc
 }
 
-// run is a resolver middleware that bounds the fields that write. Their results
-// are read under the same bound.
+// run is a resolver middleware that bounds the fields that write by
+// auth.WriteTimeout. Their results are read under the same bound.
 func (w *writes) run(ctx context.Context, next graphql.Resolver) (any, error) {
 	const root = "Mutation"
 	fc := graphql.GetFieldContext(ctx)
 	if fc.Object == root || fc.Parent == nil || fc.Parent.Object != root {
 		return next(ctx)
 	}
-	limited, cancel := context.WithTimeout(ctx, writeTimeout)
+	limited, cancel := context.WithTimeout(ctx, auth.WriteTimeout)
 	result, err := next(limited)
-	if err != nil && ctx.Err() == nil && limited.Err() != nil && fault.KindOf(err) == fault.Internal {
-		err = fault.Wrap(errors.Join(fault.ErrUnavailable, err), fault.Internal,
-			"The change was not confirmed within %s. It may have been made: check before you send it again.", writeTimeout)
-	}
+	err = auth.Unconfirmed(ctx, limited, err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cancels = append(w.cancels, cancel)

@@ -92,6 +92,41 @@ func TestDemoTwice(t *testing.T) {
 	})
 }
 
+// A demo stops without a delay, unless one is asked for.
+func TestDemoStopsWithoutDelay(t *testing.T) {
+	for delay, args := range map[string][]string{"0s": nil, "1ms": {"--shutdown-delay", "1ms"}} {
+		env := environment(t, dbtest.SQLiteURL(t))
+		delete(env, "LATCHKEY_SHUTDOWN_DELAY")
+		s, _ := demo(t, env, args...)
+		if code := s.stop(t); code != 0 || !strings.Contains(s.logged(), `"msg":"stopping","delay":"`+delay+`"`) {
+			t.Errorf("it ends with status %d, want the delay %s: %s", code, delay, s.logged())
+		}
+	}
+}
+
+// What an operator should know of the network is in the log once.
+func TestWarningsOfTheNetwork(t *testing.T) {
+	s := serve(t, environment(t, dbtest.SQLiteURL(t)), "--public-url", "http://keys.example")
+	for range 2 {
+		req, err := http.NewRequest("GET", s.public+"/gateway/check", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", "192.0.2.1")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+	s.stop(t)
+	for _, warning := range []string{"over plain http", "X-Forwarded-For is ignored"} {
+		if n := strings.Count(s.logged(), warning); n != 1 {
+			t.Errorf("%q is logged %d times", warning, n)
+		}
+	}
+}
+
 // At stop everything is written that waited: last uses, and the log.
 func TestStop(t *testing.T) {
 	for _, interval := range []string{"1m", "off"} {

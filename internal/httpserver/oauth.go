@@ -125,9 +125,10 @@ func (x *exchange) oauthError(e *oauthError) {
 }
 
 // oauthClient is the part of the token and revocation endpoints that is the
-// same: it reads the request and lets its client in. Nothing of an answer is
-// to be kept (RFC 6749, section 5.1).
-func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, f *form) error {
+// same: it reads the request, lets its client in and runs work, bounded by
+// auth.WriteTimeout once the request is read. Nothing of an answer is to be kept
+// (RFC 6749, section 5.1).
+func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, f *form, work func(context.Context) error) error {
 	x.Header()["Pragma"] = []string{"no-cache"}
 	if err := p.readForm(x, r, f); err != nil {
 		return err
@@ -136,7 +137,12 @@ func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, 
 	if err != nil {
 		return err
 	}
-	return p.authenticateClient(ctx, x, client)
+	return auth.BoundWrite(ctx, func(ctx context.Context) error {
+		if err := p.authenticateClient(ctx, x, client); err != nil {
+			return err
+		}
+		return work(ctx)
+	})
 }
 
 // clientCredentials reads how the client authenticates, and notes it where it
@@ -207,18 +213,19 @@ func (p *public) oauthToken(x *exchange, r *http.Request) {
 	x.json(append(body, '}'))
 }
 
-func (p *public) grant(ctx context.Context, x *exchange, r *http.Request) (oauth.Granted, error) {
+func (p *public) grant(ctx context.Context, x *exchange, r *http.Request) (granted oauth.Granted, err error) {
 	var f form
-	if err := p.oauthClient(ctx, x, r, &f); err != nil {
-		return oauth.Granted{}, err
-	}
-	switch f.get("grant_type") {
-	case "client_credentials":
-		return p.OAuth.Grant(ctx, x.principal, f.get("scope"))
-	case "":
-		return oauth.Granted{}, badRequest("The parameter grant_type is missing. Send grant_type=client_credentials in the body.")
-	}
-	return oauth.Granted{}, &oauthError{http.StatusBadRequest, "unsupported_grant_type", "There is the grant type client_credentials only."}
+	err = p.oauthClient(ctx, x, r, &f, func(ctx context.Context) (err error) {
+		switch f.get("grant_type") {
+		case "client_credentials":
+			granted, err = p.OAuth.Grant(ctx, x.principal, f.get("scope"))
+			return err
+		case "":
+			return badRequest("The parameter grant_type is missing. Send grant_type=client_credentials in the body.")
+		}
+		return &oauthError{http.StatusBadRequest, "unsupported_grant_type", "There is the grant type client_credentials only."}
+	})
+	return granted, err
 }
 
 // oauthRevoke is the revocation endpoint (RFC 7009).
@@ -226,16 +233,16 @@ func (p *public) oauthRevoke(x *exchange, r *http.Request) {
 	ctx := p.bounded(x, r)
 	defer ctx.release()
 	var f form
-	err := p.oauthClient(ctx, x, r, &f) //nolint:contextcheck // the deadline's parent is the request's
-	if err == nil && f.get("token") == "" {
-		err = badRequest("The parameter token is missing.")
-	}
-	if err == nil {
-		err = p.OAuth.Revoke(ctx, x.principal, f.get("token")) //nolint:contextcheck // the deadline's parent is the request's
+	err := p.oauthClient(ctx, x, r, &f, func(ctx context.Context) error { //nolint:contextcheck // the deadline's parent is the request's
+		if f.get("token") == "" {
+			return badRequest("The parameter token is missing.")
+		}
+		err := p.OAuth.Revoke(ctx, x.principal, f.get("token"))
 		if fault.KindOf(err) == fault.Forbidden {
 			x.why = "another client's token"
 		}
-	}
+		return err
+	})
 	if err != nil {
 		p.oauthProblem(x, r, err)
 		return

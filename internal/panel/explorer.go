@@ -16,8 +16,8 @@ func explorerRoutes() []route {
 	const in = "/accounts/{account}/graphiql"
 	return []route{
 		{method: http.MethodGet, pattern: in, audience: insider, serve: (*visit).explorer},
-		{method: http.MethodPost, pattern: in, audience: insider, serve: (*visit).explorerRun},
-		{method: http.MethodPost, pattern: in + "/query", audience: insider, serve: (*visit).explorerQuery},
+		{method: http.MethodPost, pattern: in, audience: insider, serve: (*visit).explorerRun, unbounded: true},
+		{method: http.MethodPost, pattern: in + "/query", audience: insider, serve: (*visit).explorerQuery, unbounded: true},
 		{method: http.MethodGet, pattern: in + "/confirm", audience: insider, serve: (*visit).explorerBack},
 		{method: http.MethodPost, pattern: in + "/confirm", audience: insider, serve: (*visit).explorerConfirmed, fresh: true},
 		{method: http.MethodGet, pattern: in + "/schema", audience: insider, serve: (*visit).explorerSchema},

@@ -62,7 +62,7 @@ func factorRoutes() []route {
 		{method: http.MethodPost, pattern: security + "/passkeys/new", audience: someone, serve: (*visit).newPasskey, fresh: true},
 		{method: http.MethodPost, pattern: security + "/passkeys", audience: someone, serve: (*visit).addPasskey},
 		{method: http.MethodPost, pattern: security + "/passkeys/rename", audience: someone, serve: (*visit).renamePasskey},
-		{method: http.MethodPost, pattern: security + "/provider/new", audience: someone, serve: (*visit).linkProvider, fresh: true},
+		{method: http.MethodPost, pattern: security + "/provider/new", audience: someone, serve: (*visit).linkProvider, fresh: true, unbounded: true},
 		{method: http.MethodPost, pattern: security + "/remove", audience: someone, serve: (*visit).removeFactor, fresh: true},
 	}
 }

@@ -136,6 +136,9 @@ type route struct {
 	// fresh says that it does what cannot be undone, so that whoever proved
 	// too long ago who they are must prove it again.
 	fresh bool
+	// unbounded says that the form may take longer than auth.WriteTimeout, since
+	// it asks other servers or the API, which have time limits of their own.
+	unbounded bool
 }
 
 // serve finds the route of the visit, and sees to what all of them need.
@@ -169,12 +172,27 @@ func (v *visit) serve() error {
 		v.w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return v.page(http.StatusMethodNotAllowed, "error", problem{Title: v.text("errors.method.title"), Text: v.text("errors.method.text")})
 	}
-	if method == http.MethodPost { // the form may have taken seconds to arrive
-		if err := v.verify(v.r.Context()); err != nil {
-			return err
-		}
+	if method != http.MethodPost {
+		return v.enter(found)
 	}
-	return v.enter(found)
+	if found.unbounded {
+		return v.submit(found)
+	}
+	whole := v.r
+	defer func() { v.r = whole }()
+	return auth.BoundWrite(whole.Context(), func(ctx context.Context) error {
+		v.r = whole.WithContext(ctx)
+		return v.submit(found)
+	})
+}
+
+// submit acts on a form. It may have taken seconds to arrive, so the session is
+// verified again.
+func (v *visit) submit(to route) error {
+	if err := v.verify(v.r.Context()); err != nil {
+		return err
+	}
+	return v.enter(to)
 }
 
 // legible returns fault.Invalid for what no database keeps as text: the

@@ -288,9 +288,15 @@ func (v *visit) fail(err error) {
 		_ = v.forgetSession()
 		return
 	}
+	status := statuses[kind]
+	if errors.Is(err, fault.ErrUnavailable) {
+		status = http.StatusServiceUnavailable
+		v.w.Header().Set("Retry-After", "1")
+		v.by = nil // nothing more can be read of the account
+	}
 	v.locate()
 	shown := v.problem(kind, v.waiting(err))
-	if err := v.page(statuses[kind], "error", shown); err != nil {
+	if err := v.page(status, "error", shown); err != nil {
 		v.Log.LogAttrs(v.r.Context(), slog.LevelError, "the page of an error failed", slog.Any("error", err))
 	}
 }

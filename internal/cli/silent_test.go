@@ -1,0 +1,103 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/dbtest"
+)
+
+// With a database that does not answer, whatever makes a change is answered 503
+// after five seconds, and SIGTERM ends the server within its grace.
+func TestSilentDatabase(t *testing.T) {
+	proxy := dbtest.StartProxy(t, dbtest.PostgresDSN(t))
+	env := environment(t, proxy.URL)
+	run(t, env, "migrate")
+	s := serve(t, env, "--demo", "--output", "json", "--shutdown-grace", "2s")
+	var welcome struct{ OwnerEmail, Password, SessionToken string }
+	if err := json.Unmarshal([]byte(s.printed(t)), &welcome); err != nil {
+		t.Fatal(err)
+	}
+	var made struct {
+		APIToken struct {
+			CreateAPIToken struct {
+				Credentials struct{ ClientID, ClientSecret string }
+			} `json:"createApiToken"`
+		}
+	}
+	s.must(t, welcome.SessionToken, `mutation { apiToken { createApiToken(input: {name: "Silent", scopes: ["account_read"]}) {
+		credentials { clientId clientSecret } } } }`, &made)
+	client := made.APIToken.CreateAPIToken.Credentials
+	grant := url.Values{"grant_type": {"client_credentials"}, "client_id": {client.ClientID}, "client_secret": {client.ClientSecret}}
+	signIn := url.Values{"email": {welcome.OwnerEmail}, "password": {welcome.Password}}
+	if status, _, _ := s.submit(t, "/oauth2/token", grant, ""); status != http.StatusOK {
+		t.Fatalf("a client is granted a token: %d", status)
+	}
+	status, _, cookie := s.submit(t, "/signin", signIn, "")
+	if status != http.StatusSeeOther || cookie == "" {
+		t.Fatalf("the owner signs in: %d", status)
+	}
+
+	proxy.Freeze()
+	defer proxy.Thaw()
+	var waiting sync.WaitGroup
+	for _, tc := range []struct {
+		path   string
+		form   url.Values
+		cookie string
+	}{
+		{"/oauth2/token", grant, ""},
+		{"/oauth2/revoke", url.Values{"client_id": {client.ClientID}, "client_secret": {client.ClientSecret}, "token": {"unknown"}}, ""},
+		{"/signin", signIn, ""},
+		{"/signout", nil, cookie},
+		{"/profile", url.Values{"first": {"Ann"}, "last": {"Other"}}, cookie},
+	} {
+		waiting.Go(func() {
+			began := time.Now()
+			status, retry, _ := s.submit(t, tc.path, tc.form, tc.cookie)
+			took := time.Since(began)
+			if status != http.StatusServiceUnavailable || retry != "1" || took > 8*time.Second {
+				t.Errorf("%s is answered %d after %s, Retry-After %q", tc.path, status, took, retry)
+			}
+		})
+	}
+	waiting.Wait()
+
+	began := time.Now()
+	code := s.stop(t)
+	if took := time.Since(began); code != 1 || took > 4*time.Second {
+		t.Errorf("the server ended with status %d after %s: %s", code, took, s.logged())
+	}
+}
+
+// submit sends a form and returns the status, Retry-After and the session's
+// cookie of the answer.
+func (s *server) submit(t *testing.T, path string, form url.Values, cookie string) (status int, retryAfter, set string) {
+	t.Helper()
+	req, err := http.NewRequest("POST", s.public+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Error(err)
+		return 0, "", ""
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if cookie != "" {
+		req.Header.Set("Cookie", cookie)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Error(err)
+		return 0, "", ""
+	}
+	defer res.Body.Close()
+	for _, c := range res.Cookies() {
+		if c.Name == "__Host-latchkey" {
+			set = c.Name + "=" + c.Value
+		}
+	}
+	return res.StatusCode, res.Header.Get("Retry-After"), set
+}
