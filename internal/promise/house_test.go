@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -73,7 +74,7 @@ func (h *house) setting(name string) (string, bool) {
 		"LATCHKEY_DATABASE_URL": h.url, "LATCHKEY_KEY_FILE": h.key, "LATCHKEY_PUBLIC_URL": "https://keys.example",
 		"LATCHKEY_ADDR": "127.0.0.1:0", "LATCHKEY_ADMIN_ADDR": "127.0.0.1:0", "LATCHKEY_LOG_FORMAT": "json", "LATCHKEY_LOG_LEVEL": "debug",
 		"LATCHKEY_LAST_USE_INTERVAL": "1m", "LATCHKEY_TRUSTED_PROXIES": "127.0.0.1/32",
-		"LATCHKEY_RATE_LIMITS": "off",
+		"LATCHKEY_RATE_LIMITS": "off", "LATCHKEY_SHUTDOWN_DELAY": "0s",
 	}[name]
 	return value, set
 }
@@ -197,15 +198,23 @@ func (a answer) codes() []string {
 }
 
 // text returns the text at a path in the data, such as
-// "apiToken.createApiToken.credentials.accessToken"; empty if there is none.
+// "apiToken.createApiToken.credentials.accessToken", in which a number is a place
+// in a list; empty if there is none.
 func (a answer) text(path string) string {
 	var at any = a.Data
 	for name := range strings.SplitSeq(path, ".") {
-		fields, ok := at.(map[string]any)
-		if !ok {
+		switch some := at.(type) {
+		case map[string]any:
+			at = some[name]
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(some) {
+				return ""
+			}
+			at = some[i]
+		default:
 			return ""
 		}
-		at = fields[name]
 	}
 	text, _ := at.(string)
 	return text
