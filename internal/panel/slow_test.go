@@ -1,0 +1,116 @@
+package panel_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/panel"
+)
+
+// plausibleForms are the values of forms that would change something, by
+// pattern. Those of all others do not matter: who sends them is asked first.
+func (s *server) plausibleForms() map[string]url.Values {
+	return map[string]url.Values{
+		"/profile":          {"firstName": {"Slow"}, "lastName": {"Slow"}, "locale": {"en"}},
+		"/profile/password": {"present": {s.Password}, "password": {"another pass phrase"}, "confirmation": {"another pass phrase"}},
+		"/profile/sessions": {"session": {"others"}},
+		"/accounts/{account}/tokens": {"name": {"Slow"}, "scope.account_users": {"account_users_read"}, "expiresIn": {"30"},
+			"form": {"0199aaaa-0000-7000-8000-000000000001"}},
+		"/accounts/{account}/users/invite": {"email": {"slow@new.example"}, "firstName": {"Slow"}, "lastName": {"Slow"},
+			"form": {"0199aaaa-0000-7000-8000-000000000002"}},
+	}
+}
+
+// trickled sends a form up to the middle of its body, and returns once the
+// server waits for the rest. What it returns sends that.
+func (v *visitor) trickled(address string, form url.Values) (finish func() *http.Response) {
+	v.t.Helper()
+	text := form.Encode()
+	r := v.request(http.MethodPost, address, form)
+	rest, body := io.Pipe()
+	asked, answered := make(chan struct{}, 1), make(chan *http.Response, 1)
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got100Continue: func() { asked <- struct{}{} }}))
+	r.Body, r.GetBody, r.ContentLength = rest, nil, int64(len(text))
+	r.Header.Set("Expect", "100-continue")
+	r.AddCookie(&http.Cookie{Name: session, Value: v.cookie(session)})
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	v.t.Cleanup(transport.CloseIdleConnections)
+	go func() {
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			v.t.Error(err)
+			res = &http.Response{Header: http.Header{}, Body: http.NoBody}
+		}
+		_ = res.Body.Close()
+		answered <- res
+	}()
+	<-asked
+	if _, err := io.WriteString(body, text[:len(text)/2]); err != nil {
+		v.t.Fatal(err)
+	}
+	return func() *http.Response {
+		if _, err := io.WriteString(body, text[len(text)/2:]); err != nil {
+			v.t.Error(err)
+		}
+		_ = body.Close() // of a pipe, it returns nil
+		return <-answered
+	}
+}
+
+// A form whose body arrives after its session ended is not acted on, whichever
+// form it is and however the session ended. While the session lives, none of
+// them leads to the sign-in page.
+func TestSlowForms(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		endings := map[string]func(v *visitor){
+			"signed out":       func(v *visitor) { v.post("/signout").wants(http.StatusSeeOther, "") },
+			"ended by command": func(*visitor) { s.run("", "session", "end", "--email", s.OwnerEmail) },
+			"not at all":       nil,
+		}
+		plausible := s.plausibleForms()
+		for how, end := range endings {
+			v := s.signedIn(s.OwnerEmail)
+			forms := map[string]func() *http.Response{}
+			for _, route := range panel.Routes() {
+				if route.Method != http.MethodPost || route.Open {
+					continue
+				}
+				form := plausible[route.Pattern]
+				if form == nil || end == nil { // what lives on shall change nothing either
+					form = url.Values{"nothing": {"of the form"}}
+				}
+				forms[route.Pattern] = v.trickled(s.address(route.Pattern), form)
+			}
+			if len(forms) < 25 {
+				t.Fatalf("there are %d forms", len(forms))
+			}
+			if end != nil {
+				end(v)
+			}
+			before := s.contents()
+			var all sync.WaitGroup
+			for pattern, finish := range forms {
+				all.Go(func() {
+					res := finish()
+					out := strings.HasPrefix(res.Header.Get("Location"), "/signin")
+					if how == "ended by command" && !out {
+						return // another process ended it: the server may learn of that when it writes
+					}
+					if out != (end != nil) {
+						t.Errorf("%s, session %s: answered %d to %q", pattern, how, res.StatusCode, res.Header.Get("Location"))
+					}
+				})
+			}
+			all.Wait()
+			if end != nil {
+				s.unchanged(before)
+			}
+		}
+	})
+}
