@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,6 +44,12 @@ type Record struct {
 	// empty for a session that the operator started.
 	Method          string
 	AuthenticatedAt time.Time
+	// LastUsedAt is when a session was last used, as it was kept when the record
+	// was read; the time it began if it has not been.
+	LastUsedAt time.Time
+	// used is LastUsedAt or the last use here after it, in Unix time in
+	// nanoseconds; nil where idle sessions do not end.
+	used *atomic.Int64
 	// Ended says that the token is revoked, or its access token or the session
 	// ended, whatever the time is; Suspended that the account is, or the store
 	// of a store-level token.
@@ -116,12 +123,13 @@ const (
 	ReasonEnded     Reason = "revoked or ended"
 	ReasonSuspended Reason = "suspended"
 	ReasonExpired   Reason = "expired"
+	ReasonIdle      Reason = "idle"
 	ReasonAddress   Reason = "address not allowed"
 )
 
 // Reasons returns all reasons.
 func Reasons() []Reason {
-	return []Reason{ReasonMalformed, ReasonUnknown, ReasonKind, ReasonEnded, ReasonSuspended, ReasonExpired, ReasonAddress}
+	return []Reason{ReasonMalformed, ReasonUnknown, ReasonKind, ReasonEnded, ReasonSuspended, ReasonExpired, ReasonIdle, ReasonAddress}
 }
 
 // Error is the reason.
@@ -134,6 +142,8 @@ type Verifier struct {
 	catalogue *scope.Catalogue
 	memory    *Memory
 	uses      *Uses
+	sessions  *Uses
+	idle      time.Duration
 	now       func() time.Time
 }
 
@@ -146,12 +156,18 @@ type Config struct {
 	Memory *Memory
 	// Uses gathers the last use of API tokens; nil gathers none.
 	Uses *Uses
-	Now  func() time.Time
+	// SessionUses gathers the last use of sessions; nil gathers none.
+	SessionUses *Uses
+	// SessionIdle is after how long without a use a session no longer works; zero
+	// for never. It must be more than twice the interval at which SessionUses are
+	// kept, by which another server's uses are known late.
+	SessionIdle time.Duration
+	Now         func() time.Time
 }
 
 // NewVerifier returns a verifier.
 func NewVerifier(c Config) *Verifier {
-	return &Verifier{repo: c.Repository, keys: c.Keys, catalogue: c.Catalogue, memory: c.Memory, uses: c.Uses, now: c.Now}
+	return &Verifier{repo: c.Repository, keys: c.Keys, catalogue: c.Catalogue, memory: c.Memory, uses: c.Uses, sessions: c.SessionUses, idle: c.SessionIdle, now: c.Now}
 }
 
 // The kinds of secret that clients present, and gateways.
@@ -184,7 +200,7 @@ func (v *Verifier) Gateway(ctx context.Context, presented string, origin auth.Or
 
 func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record, error) {
 	if v.memory != nil {
-		if record := v.memory.familiar.recall(presented, kinds, v.now); record != nil {
+		if record := v.memory.familiar.recall(presented, kinds, v.now); record != nil && !v.isIdle(record) {
 			return v.judge(record, nil, origin)
 		}
 	}
@@ -202,7 +218,46 @@ func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origi
 	if err == nil && v.memory != nil {
 		v.memory.familiar.keep(value, fingerprint, v.now())
 	}
+	if err == nil && v.isIdle(record) {
+		if err := v.lookAgain(ctx, value, record); err != nil {
+			return nil, err
+		}
+	}
 	return v.judge(record, err, origin)
+}
+
+// isIdle reports whether a session that would work otherwise was last used too
+// long ago, as far as this process knows.
+func (v *Verifier) isIdle(r *Record) bool {
+	if r.used == nil {
+		return false
+	}
+	now := v.now()
+	return now.UnixNano()-r.used.Load() > int64(v.idle) && r.ending(now) == ""
+}
+
+// lookAgain asks the database for the last use of an idle session, since it may
+// have been used at another server. It returns a refusal if it was not.
+func (v *Verifier) lookAgain(ctx context.Context, value secret.Secret, r *Record) error {
+	fresh, err := v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
+	if err != nil {
+		return err
+	}
+	r.useAt(fresh.LastUsedAt)
+	if v.isIdle(r) {
+		return refuse(ReasonIdle, r.Principal.ID)
+	}
+	return nil
+}
+
+// useAt notes a use of a session.
+func (r *Record) useAt(at time.Time) {
+	latest := at.UnixNano()
+	for known := r.used.Load(); known < latest; known = r.used.Load() {
+		if r.used.CompareAndSwap(known, latest) {
+			return
+		}
+	}
 }
 
 // VerifyBasic returns the record of the legacy API account that a user name
@@ -238,7 +293,19 @@ func (v *Verifier) judge(record *Record, err error, origin auth.Origin) (*Record
 			At: now, IP: origin.IP, Legacy: kind == auth.LegacyAccount,
 		})
 	}
+	if kind == auth.Session {
+		v.noteSession(record, now)
+	}
 	return record, nil
+}
+
+func (v *Verifier) noteSession(r *Record, at time.Time) {
+	if r.used != nil {
+		r.useAt(at)
+	}
+	if v.sessions != nil {
+		v.sessions.Note(Use{AccountID: r.Principal.AccountID, TokenID: r.Principal.SessionID, At: at, Session: true})
+	}
 }
 
 // recall returns what is known of the secret that has the digest: from memory
@@ -282,6 +349,10 @@ func (v *Verifier) complete(r *Record) {
 	r.Principal.Scopes = v.scopes(r)
 	r.ScopeText = r.Principal.Scopes.String()
 	r.AccountText, r.IDText = r.Principal.AccountID.String(), r.Principal.ID.String()
+	if v.idle > 0 && r.Principal.Kind == auth.Session {
+		r.used = &atomic.Int64{}
+		r.used.Store(r.LastUsedAt.UnixNano())
+	}
 }
 
 func (v *Verifier) scopes(r *Record) scope.Set {

@@ -90,6 +90,12 @@ func TestRefusals(t *testing.T) {
 		{"a revoked token", owned(func(r *access.Record) { r.Ended = true }), "revoked or ended", 1},
 		{"an access token at its end", owned(expired(0)), "expired", 1},
 		{"an API token at its end", owned(expired(1)), "expired", 1},
+		{"an idle session", func(g *gate) string {
+			g.ends(time.Minute)
+			s := g.secret(secret.UserSession)
+			g.keep(s, access.Record{Principal: auth.Principal{Kind: auth.Session, ID: someone}, LastUsedAt: now.Add(-time.Hour)})
+			return s.Reveal()
+		}, "idle", 2},
 		{"an address outside", owned(func(r *access.Record) {
 			r.Principal.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		}),

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Use is one use of an API token.
+// Use is one use of an API token, a legacy API account or a session.
 type Use struct {
 	AccountID uuid.UUID
 	TokenID   uuid.UUID
@@ -18,14 +18,15 @@ type Use struct {
 	AccessTokenID uuid.UUID
 	At            time.Time
 	IP            netip.Addr
-	// Legacy says that TokenID is that of a legacy API account.
-	Legacy bool
+	// Legacy says that TokenID is that of a legacy API account, and Session that
+	// it is that of a session.
+	Legacy, Session bool
 }
 
 // UseRepository keeps last uses.
 type UseRepository interface {
-	// KeepUses keeps for each API token, and for each of its access tokens, the
-	// use if it is later than the one kept.
+	// KeepUses keeps for each API token, each of its access tokens, each legacy
+	// API account and each session the use if it is later than the one kept.
 	KeepUses(ctx context.Context, uses []Use) error
 }
 

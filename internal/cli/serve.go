@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -289,7 +290,8 @@ type verification struct {
 	verifier *access.Verifier
 	memory   *access.Memory
 	feed     *gormdb.Feed
-	uses     *access.Uses
+	// uses are those of tokens and sessions; nil where neither are kept.
+	uses *access.Uses
 }
 
 // newVerification makes a verifier whose memory hears of the changes that this
@@ -297,8 +299,12 @@ type verification struct {
 // backend's accounts are looked up through the same memory from then on.
 func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verification, error) {
 	v := &verification{}
-	if b.cfg.LastUseInterval > 0 {
+	if b.cfg.LastUseInterval > 0 || b.cfg.SessionIdle > 0 {
 		v.uses = access.NewUses(b.db.Uses())
+	}
+	ofTokens := v.uses
+	if b.cfg.LastUseInterval == 0 {
+		ofTokens = nil
 	}
 	memory, err := access.NewMemory(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() }, time.Now)
 	if err != nil {
@@ -310,7 +316,8 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 	v.feed = b.db.NewFeed(self, gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
 	v.feed.UseKeys(b.keys.IDs())
 	v.verifier = access.NewVerifier(access.Config{
-		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: v.uses, Now: time.Now,
+		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: ofTokens, SessionUses: v.uses,
+		SessionIdle: b.cfg.SessionIdle, Now: time.Now,
 	})
 	return v, nil
 }
@@ -329,7 +336,12 @@ func release(ctx context.Context, bird *canary.Canary, interval time.Duration) (
 	}
 }
 
-// flushGrace is how long the last uses of tokens have to be written at stop.
+// usesInterval is how often the last uses of sessions are written where those of
+// tokens are not.
+const usesInterval = 10 * time.Second
+
+// flushGrace is how long the last uses of tokens and sessions have to be written
+// at stop.
 const flushGrace = 5 * time.Second
 
 // start lets the verification hear and note until the function that it
@@ -340,7 +352,7 @@ func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.L
 	running.Go(func() { v.feed.Run(ctx) })
 	if v.uses != nil {
 		running.Go(func() {
-			v.uses.Run(ctx, cfg.LastUseInterval, flushGrace, func(err error) {
+			v.uses.Run(ctx, cmp.Or(cfg.LastUseInterval, usesInterval), flushGrace, func(err error) {
 				log.ErrorContext(ctx, "last uses could not be written", "error", err)
 			})
 		})

@@ -174,6 +174,8 @@ type sessionView struct {
 	Email     string    `json:"email"`
 	CreatedAt time.Time `json:"createdAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
+	// LastUsedAt is the creation time until the session has been used.
+	LastUsedAt time.Time `json:"lastUsedAt"`
 	// Method and IP are those of a sign-in; empty for the operator's.
 	Method string `json:"method"`
 	IP     string `json:"ip"`
@@ -188,6 +190,7 @@ func sessionViews(sessions []user.Session) []sessionView {
 	for _, s := range sessions {
 		views = append(views, sessionView{
 			ID: s.ID, AccountID: s.AccountID, UserID: s.UserID, Email: s.Email, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, Method: s.Method, IP: s.IP,
+			LastUsedAt: s.LastUsedAt,
 		})
 	}
 	return views

@@ -98,7 +98,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 // by the URL.
 func (b *backend) signInAt(baseURL string) (err error) {
 	c := signin.Config{
-		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: b.cfg.SessionLifetime,
+		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: b.cfg.SessionLifetime, Idle: b.cfg.SessionIdle,
 		// Commands other than serve have neither setting.
 		NoPasswords: b.cfg.SignIn.Issuer != "" && !b.cfg.SignIn.Passwords,
 		Unlimited:   !b.cfg.Rates.On, OnAttempt: b.onAttempt,

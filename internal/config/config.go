@@ -73,6 +73,8 @@ type Config struct {
 	// SessionLifetime is how long somebody who signs in to the control panel
 	// stays signed in.
 	SessionLifetime time.Duration
+	// SessionIdle is after how long without a use a session ends; zero is never.
+	SessionIdle time.Duration
 }
 
 // HTTP bounds what one request may take.

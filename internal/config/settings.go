@@ -101,6 +101,8 @@ func mailSettings() []Setting {
 	return []Setting{
 		{Flag: "session-lifetime", Default: "12h", Serving: true, Usage: "how long somebody who signs in to the control panel stays signed in",
 			keep: duration(func(c *Config) *time.Duration { return &c.SessionLifetime }, "5m", "720h")},
+		{Flag: "session-idle", Default: "1h", Serving: true, Usage: "how long a session works without being used; or off",
+			keep: orOff(func(c *Config) *time.Duration { return &c.SessionIdle }, "5m", "720h")},
 		{Flag: "smtp-url", private: true, Usage: "the server that takes mails: smtp://USER:PASSWORD@HOST:587, with STARTTLS, or smtps://…:465 (default: no mails)",
 			keep: smtpURL},
 		{Flag: "mail-from", Usage: "the address that mails come from, such as keys@example.com; needed with --smtp-url",

@@ -70,7 +70,7 @@ const (
 		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
 	tokenByDigest = `SELECT x.digest, ` + tokenFacts + ` WHERE x.digest IN `
 
-	sessionFacts = `s.id, s.user_id, s.person_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, a.owner_id, a.features, a.status,
+	sessionFacts = `s.id, s.user_id, s.person_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, coalesce(s.last_used_at, s.created_at), a.owner_id, a.features, a.status,
 			` + ownedStores + `, ` + placesElsewhere + `, ` + isMember + fromSessions
 	ownedStores = `coalesce((SELECT string_agg(CAST(o.id AS text), ' ' ORDER BY o.id) FROM stores AS o
 				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), '')`
@@ -184,9 +184,9 @@ func readSession(scan scan) (access.Record, error) {
 	p := auth.Principal{Kind: auth.Session}
 	var features, status, stores, places, method string
 	var member bool
-	var ended, issued, end, authenticated instant
+	var ended, issued, end, authenticated, used instant
 	var owner uuid.UUID
-	err := scan((*key)(&p.SessionID), (*key)(&p.ID), (*key)(&p.PersonID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, &method, &authenticated, (*key)(&owner), &features, &status,
+	err := scan((*key)(&p.SessionID), (*key)(&p.ID), (*key)(&p.PersonID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, &method, &authenticated, &used, (*key)(&owner), &features, &status,
 		&stores, &places, &member)
 	if err != nil {
 		return access.Record{}, err
@@ -206,7 +206,7 @@ func readSession(scan scan) (access.Record, error) {
 	p.Credential = auth.Credential{Kind: auth.UserSession, ID: p.SessionID, Rights: rightsOf(ownerMark(p.AccountOwner), features, stores, places)}
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
-		Method: method, AuthenticatedAt: authenticated.Time,
+		Method: method, AuthenticatedAt: authenticated.Time, LastUsedAt: used.Time,
 		Ended: !ended.IsZero() || !member,
 		Ends:  [2]time.Time{end.Time},
 	}, nil
@@ -255,7 +255,7 @@ type use struct {
 // order is that of the keys, so that two replicas at once wait for each other
 // and do not lock each other out.
 func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
-	var ofLegacy, ordered []use
+	var ofLegacy, ofSessions, ordered []use
 	for _, each := range latestOf(list) {
 		kept := use{accountID: each.AccountID, tokenID: each.TokenID, accessID: each.AccessTokenID, at: each.At}
 		if each.IP.IsValid() {
@@ -265,6 +265,10 @@ func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 			ofLegacy = append(ofLegacy, kept)
 			continue
 		}
+		if each.Session {
+			ofSessions = append(ofSessions, kept)
+			continue
+		}
 		ordered = append(ordered, kept)
 	}
 	slices.SortFunc(ordered, func(a, b use) int {
@@ -272,6 +276,11 @@ func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 	})
 	for chunk := range slices.Chunk(ordered, usesPerStatement) {
 		if err := u.engine.keepUses(ctx, lastOfTokens(chunk), chunk); err != nil {
+			return failed(ctx, "keep last uses", err)
+		}
+	}
+	for chunk := range slices.Chunk(ofSessions, usesPerStatement) {
+		if err := u.engine.keepSessionUses(ctx, chunk); err != nil {
 			return failed(ctx, "keep last uses", err)
 		}
 	}

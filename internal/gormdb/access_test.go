@@ -138,7 +138,7 @@ func TestSessionByDigest(t *testing.T) {
 						AccountOwner: tc.owner, OwnedStores: tc.stores, Places: tc.places, ExpiresAt: s.ExpiresAt,
 						Credential: auth.Credential{Kind: auth.UserSession, ID: s.ID, Rights: got.Principal.Credential.Rights},
 					},
-					Features: w.Account.Features, IssuedAt: s.CreatedAt, Ends: [2]time.Time{s.ExpiresAt},
+					Features: w.Account.Features, IssuedAt: s.CreatedAt, LastUsedAt: s.CreatedAt, Ends: [2]time.Time{s.ExpiresAt},
 				})
 			})
 		}

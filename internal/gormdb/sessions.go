@@ -32,6 +32,7 @@ type sessionRow struct {
 	AuthenticatedAt instant
 	IP              string
 	UserAgent       string
+	LastUsedAt      instant
 }
 
 // TableName tells gorm the table.
@@ -95,7 +96,7 @@ func acceptPending(tx *gorm.DB, accountID, userID uuid.UUID, at time.Time, accep
 // sessionColumns are the columns of sessions that a user.Session is made of.
 const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, coalesce(sessions.person_id, sessions.user_id) AS person_id,
 	sessions.created_at, sessions.expires_at,
-	sessions.method, sessions.authenticated_at, sessions.ip, sessions.user_agent,
+	sessions.method, sessions.authenticated_at, sessions.ip, sessions.user_agent, coalesce(sessions.last_used_at, sessions.created_at) AS last_used_at,
 	(SELECT email FROM users WHERE users.id = sessions.user_id) AS email`
 
 // condition is part of a statement, with its arguments.
@@ -140,6 +141,7 @@ func sessionsOf(q *gorm.DB) ([]user.Session, error) {
 		Email                 string
 		Method                string
 		AuthenticatedAt       instant
+		LastUsedAt            instant
 		IP, UserAgent         string
 	}
 	if err := q.Scan(&rows).Error; err != nil {
@@ -149,7 +151,7 @@ func sessionsOf(q *gorm.DB) ([]user.Session, error) {
 	for i, r := range rows {
 		all[i] = user.Session{
 			ID: r.ID, AccountID: r.AccountID, UserID: r.UserID, PersonID: r.PersonID, Email: r.Email, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
-			Method: r.Method, AuthenticatedAt: r.AuthenticatedAt.Time, IP: r.IP, UserAgent: r.UserAgent,
+			Method: r.Method, AuthenticatedAt: r.AuthenticatedAt.Time, IP: r.IP, UserAgent: r.UserAgent, LastUsedAt: r.LastUsedAt.Time,
 		}
 	}
 	slices.SortFunc(all, func(a, b user.Session) int { return slices.Compare(b.ID[:], a.ID[:]) })

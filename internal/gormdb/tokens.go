@@ -41,6 +41,8 @@ type tokenWriter interface {
 	// keepLegacyUses keeps one batch of uses of legacy API accounts, each of
 	// another.
 	keepLegacyUses(ctx context.Context, list []use) error
+	// keepSessionUses keeps one batch of uses of sessions, each of another.
+	keepSessionUses(ctx context.Context, list []use) error
 }
 
 // insertion is what became of a draft.

@@ -125,8 +125,13 @@ func TestMemberships(t *testing.T) {
 // startSession keeps a session of an hour.
 func startSession(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User) (user.Session, secret.Secret) {
 	t.Helper()
+	return startSessionUntil(t, db, w, u, later(time.Hour))
+}
+
+func startSessionUntil(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User, end time.Time) (user.Session, secret.Secret) {
+	t.Helper()
 	value := newSecret(secret.UserSession)
-	s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: u.ID, CreatedAt: noon, ExpiresAt: later(time.Hour)}
+	s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: u.ID, CreatedAt: noon, ExpiresAt: end}
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
 		Action: audit.SessionStarted, Target: audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: u.Email},

@@ -154,7 +154,7 @@ func (x *exchange) record(ctx context.Context, log *slog.Logger, method string, 
 // cost more here. Nor must a canary that hears what it waits for.
 func (x *exchange) free() bool {
 	switch access.Reason(x.why) {
-	case "", access.ReasonUnknown, access.ReasonKind, access.ReasonEnded, access.ReasonSuspended, access.ReasonExpired, access.ReasonAddress:
+	case "", access.ReasonUnknown, access.ReasonKind, access.ReasonEnded, access.ReasonSuspended, access.ReasonExpired, access.ReasonIdle, access.ReasonAddress:
 		return false
 	}
 	return x.principal == nil

@@ -42,7 +42,7 @@ type profilePage struct {
 type sessionShown struct {
 	ID                   uuid.UUID
 	Browser, Account, IP string
-	Since, Until         time.Time
+	Since, Used, Until   time.Time
 	Here                 bool
 }
 
@@ -89,7 +89,7 @@ func (v *visit) sessionsShown() ([]sessionShown, error) {
 	all := make([]sessionShown, len(live))
 	for i, s := range live {
 		all[i] = sessionShown{
-			ID: s.ID, Browser: v.browser(s), Account: names[s.AccountID], IP: s.IP, Since: s.CreatedAt, Until: s.ExpiresAt, Here: s.ID == v.by.SessionID,
+			ID: s.ID, Browser: v.browser(s), Account: names[s.AccountID], IP: s.IP, Since: s.CreatedAt, Used: s.LastUsedAt, Until: s.ExpiresAt, Here: s.ID == v.by.SessionID,
 		}
 	}
 	return all, nil

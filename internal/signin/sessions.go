@@ -191,8 +191,17 @@ func (s *Service) IsFresh(authenticatedAt time.Time) bool {
 }
 
 // Sessions returns the live sessions of the person whose session the principal
-// is, in whatever account, newest first.
+// is, in whatever account, newest first. Idle ones are
+// not live.
 func (s *Service) Sessions(ctx context.Context, by *auth.Principal) ([]user.Session, error) {
+	all, err := s.sessions(ctx, by)
+	return slices.DeleteFunc(all, func(each user.Session) bool {
+		return s.Idle > 0 && each.ID != by.SessionID && s.Now().Sub(each.LastUsedAt) > s.Idle
+	}), err
+}
+
+// sessions returns those that have neither ended nor expired.
+func (s *Service) sessions(ctx context.Context, by *auth.Principal) ([]user.Session, error) {
 	if by.Kind != auth.Session {
 		return nil, auth.Denied()
 	}
@@ -203,7 +212,7 @@ func (s *Service) Sessions(ctx context.Context, by *auth.Principal) ([]user.Sess
 // the principal's where there are none. It returns how many it ended, and
 // fault.NotFound for an id that names no session of theirs.
 func (s *Service) End(ctx context.Context, by *auth.Principal, ids ...uuid.UUID) (int, error) {
-	own, err := s.Sessions(ctx, by)
+	own, err := s.sessions(ctx, by)
 	if err != nil {
 		return 0, err
 	}

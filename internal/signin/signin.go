@@ -215,6 +215,8 @@ type Config struct {
 	Now       func() time.Time
 	// Lifetime is how long a session lasts.
 	Lifetime time.Duration
+	// Idle is how long a session lasts without a use; zero for as long as it may.
+	Idle time.Duration
 	// Provider is asked who somebody is; nil for none.
 	Provider Provider
 	// NoPasswords turns passwords off: nobody signs in with one or sets one, and

@@ -181,4 +181,6 @@ type Session struct {
 	// IP is the address they did it from, and UserAgent what their browser
 	// calls itself; both may be empty.
 	IP, UserAgent string
+	// LastUsedAt is when it was last used, a little late, or when it began.
+	LastUsedAt time.Time
 }
