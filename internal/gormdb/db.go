@@ -83,6 +83,9 @@ type engine interface {
 	registry
 
 	ping(context.Context) error
+	// hinders returns why other writes than that of a readiness check fail; nil
+	// if nothing is known of that.
+	hinders() error
 	close() error
 
 	// migrations says in whose words the schema is written, and over which
@@ -195,6 +198,9 @@ func (db *DB) CheckWriting(ctx context.Context) error {
 	err := db.write(ctx, auth.NoActor("the server checks that writing works"), held{urgent: true}, func(tx *gorm.DB) error {
 		return tx.Exec("UPDATE write_checks SET checked_at = ? WHERE id = 1", now).Error
 	})
+	if err == nil {
+		err = db.engine.hinders()
+	}
 	return failed(ctx, "write to the database", err)
 }
 

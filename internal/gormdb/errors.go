@@ -29,7 +29,11 @@ const (
 	pgConnectionClass = "08"
 
 	// SQLite, "Result and Error Codes".
+	sqliteBusy       = 5
 	sqliteReadOnly   = 8
+	sqliteIOError    = 10
+	sqliteCorrupt    = 11
+	sqliteFull       = 13
 	sqliteCannotOpen = 14
 	sqliteNoDatabase = 26
 	sqliteForeignKey = 787
@@ -68,6 +72,10 @@ func isUnavailable(err error) bool {
 			return true
 		}
 		return strings.HasPrefix(pg.Code, pgConnectionClass)
+	}
+	switch sqliteCode(err) & 0xff {
+	case sqliteBusy, sqliteReadOnly, sqliteIOError, sqliteCorrupt, sqliteFull, sqliteCannotOpen, sqliteNoDatabase:
+		return true
 	}
 	var network net.Error // also that of the end of ctx, if it was for time
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||

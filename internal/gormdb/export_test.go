@@ -18,3 +18,9 @@ const (
 	FeedSettings = feedSettings
 	Register     = register
 )
+
+// OnSQLiteWriter runs a statement on the connection that writes to SQLite.
+func OnSQLiteWriter(db *DB, statement string) error {
+	_, err := db.engine.(*sqlite).writeSQL.Exec(statement)
+	return err
+}

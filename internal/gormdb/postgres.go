@@ -195,6 +195,8 @@ func (p *postgres) dialect() dialect                    { return postgresDialect
 func (p *postgres) reader(ctx context.Context) *gorm.DB { return p.gorm.WithContext(ctx) }
 func (p *postgres) ping(ctx context.Context) error      { return p.prompt.Ping(ctx) }
 
+func (p *postgres) hinders() error { return nil }
+
 func (p *postgres) snapshot(ctx context.Context, work func(*gorm.DB) error) error {
 	return p.gorm.WithContext(ctx).Transaction(work, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 }

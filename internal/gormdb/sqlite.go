@@ -25,10 +25,14 @@ import (
 // take the lock when they begin (BEGIN IMMEDIATE), so that none has to be given
 // up half-way. Reading goes on meanwhile, on connections that cannot write.
 type sqlite struct {
+	file              *databaseFile
 	path              string
 	readSQL, writeSQL *sql.DB
 	read, write       *gorm.DB
 	onStatement       func(string)
+	// anchor is a connection that nothing uses: as long as it is open, SQLite
+	// keeps the WAL where it is, whatever becomes of the other connections.
+	anchor *sql.Conn
 	// queue orders the transactions on write.
 	queue writeQueue
 
@@ -67,9 +71,9 @@ var sqliteDialect = dialect{
 	},
 }
 
-// pragmas are set on every connection. The wait for another process' lock is
-// long, since giving up means failing a request.
-var pragmas = []string{"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"}
+// pragmas are set on every connection. Another process' lock is waited for as
+// long as a write may take (graph.writeTimeout), or until its context ends.
+var pragmas = []string{"busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"}
 
 func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	if path == "" || strings.HasPrefix(path, ":memory:") {
@@ -87,7 +91,13 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	if s.onStatement == nil {
 		s.onStatement = func(string) {}
 	}
-	err := s.connect(ctx, c.MaxConnections)
+	var err error
+	if s.file, err = openDatabaseFile(path, c.Log); err != nil {
+		return nil, cannotOpen(path)
+	}
+	if err = s.connect(ctx, c.MaxConnections); err == nil {
+		err = s.quickCheck(ctx)
+	}
 	if err == nil {
 		return s, nil
 	}
@@ -97,8 +107,34 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 		return nil, cannotOpen(path)
 	case sqliteNoDatabase:
 		return nil, invalidDatabase("The file %s is no SQLite database.", path)
+	case sqliteCorrupt:
+		return nil, damaged(path)
 	}
 	return nil, failed(ctx, "open "+path, err)
+}
+
+func damaged(path string) error {
+	return invalidDatabase("The database file %s is damaged. Restore it from a backup.", path)
+}
+
+// quickCheckTime bounds quickCheck. It reads some hundred megabytes in a second.
+const quickCheckTime = 500 * time.Millisecond
+
+// quickCheck refuses a database that is damaged, as far as that is found out in
+// the time that there is. It leaves an anchor.
+func (s *sqlite) quickCheck(ctx context.Context) (err error) {
+	limited, cancel := context.WithTimeout(ctx, quickCheckTime)
+	defer cancel()
+	var result string
+	err = s.readSQL.QueryRowContext(limited, "PRAGMA quick_check(1)").Scan(&result)
+	switch {
+	case err != nil && (ctx.Err() != nil || limited.Err() == nil):
+		return err
+	case err == nil && result != "ok":
+		return damaged(s.path)
+	}
+	s.anchor, err = s.readSQL.Conn(ctx)
+	return err
 }
 
 // makeFile makes a file that only its owner reads; SQLite would make one that
@@ -146,7 +182,7 @@ func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
 	}
 	// More readers than processors would only be in each other's way, each with
 	// a cache of its own.
-	readers = min(readers, max(2, runtime.GOMAXPROCS(0)))
+	readers = min(readers, max(2, runtime.GOMAXPROCS(0))) + 1 // the anchor
 	s.readSQL, s.read, err = s.pool(ctx, readers, "_pragma=query_only(on)")
 	return err
 }
@@ -182,6 +218,7 @@ func (s *sqlite) observe(g *gorm.DB) error {
 	tell := func(tx *gorm.DB) {
 		if !tx.DryRun {
 			s.onStatement(tx.Statement.SQL.String())
+			s.file.note(tx.Error)
 		}
 	}
 	on, name := g.Callback(), "latchkey:observe"
@@ -194,7 +231,15 @@ func (s *sqlite) observe(g *gorm.DB) error {
 
 func (s *sqlite) dialect() dialect                    { return sqliteDialect }
 func (s *sqlite) reader(ctx context.Context) *gorm.DB { return s.read.WithContext(ctx) }
-func (s *sqlite) ping(ctx context.Context) error      { return s.readSQL.PingContext(ctx) }
+
+func (s *sqlite) ping(ctx context.Context) error {
+	if err := s.file.check(ctx); err != nil {
+		return err
+	}
+	return s.readSQL.PingContext(ctx)
+}
+
+func (s *sqlite) hinders() error { return s.file.wasFull() }
 
 // snapshot is a transaction on a connection that cannot write. It sees the state
 // at its first statement.
@@ -209,23 +254,31 @@ func (s *sqlite) transaction(ctx context.Context, t turn, work func(*gorm.DB) er
 		return err
 	}
 	defer leave()
-	return s.write.WithContext(ctx).Transaction(work)
+	if err := s.file.refuse(); err != nil {
+		return err
+	}
+	err = s.write.WithContext(ctx).Transaction(work)
+	s.file.note(err)
+	return err
 }
 
 func (s *sqlite) close() error {
 	var errs []error
+	if s.anchor != nil {
+		errs = append(errs, s.anchor.Close())
+	}
 	for _, pool := range []*sql.DB{s.readSQL, s.writeSQL} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.file.close())...)
 }
 
 func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(scan) error) error {
 	s.onStatement(sql)
 	rows, err := s.readSQL.QueryContext(ctx, sql, args...)
-	return eachRow(rows, err, row)
+	return s.eachRow(rows, err, row)
 }
 
 // lookUp prepares a statement once per connection: parsing it takes longer than
@@ -234,10 +287,11 @@ func (s *sqlite) lookUp(ctx context.Context, sql string, args []any, row func(sc
 	s.onStatement(sql)
 	statement, err := s.prepare(ctx, sql) //nolint:sqlclosecheck // it is kept, and closed with the pool
 	if err != nil {
+		s.file.note(err)
 		return err
 	}
 	rows, err := statement.QueryContext(ctx, args...)
-	return eachRow(rows, err, row)
+	return s.eachRow(rows, err, row)
 }
 
 func (s *sqlite) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
@@ -254,6 +308,12 @@ func (s *sqlite) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 }
 
 // eachRow passes the rows of a query to row, and closes them.
+func (s *sqlite) eachRow(rows *sql.Rows, err error, row func(scan) error) error {
+	err = eachRow(rows, err, row)
+	s.file.note(err)
+	return err
+}
+
 func eachRow(rows *sql.Rows, err error, row func(scan) error) error {
 	if err != nil {
 		return err

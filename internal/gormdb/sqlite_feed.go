@@ -23,7 +23,7 @@ func (s *sqlite) replicas(context.Context) ([]registered, registryState, error) 
 }
 
 func (s *sqlite) join(context.Context, *Feed) error                       { return nil }
-func (s *sqlite) attend(context.Context, *Feed)                           {}
+func (s *sqlite) attend(ctx context.Context, _ *Feed)                     { s.file.watch(ctx) }
 func (s *sqlite) leave(context.Context, *Feed)                            {}
 func (s *sqlite) ask(context.Context, uuid.UUID, []uuid.UUID) error       { return nil }
 func (s *sqlite) settle(context.Context, uuid.UUID) error                 { return nil }

@@ -1,0 +1,243 @@
+package gormdb_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
+)
+
+// overwrite puts garbage into a file from an offset on, to its end if n is 0. The descriptor stays open until the test ends:
+// closing it would free the locks of this process.
+func overwrite(t *testing.T, path string, from, n int64) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n == 0 {
+		n = info.Size() - from
+	}
+	if _, err := file.WriteAt(bytes.Repeat([]byte("garbage!"), int(n)/8+1)[:n], from); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// brokenFiles are ways in which the file of a running server is no longer its database.
+var brokenFiles = []struct {
+	name, problem string
+	do            func(t *testing.T, path string)
+}{
+	{"deleted", "was deleted", func(t *testing.T, path string) { must(t, os.Remove(path)) }},
+	{"emptied", "was emptied", func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) }},
+	{"replaced", "was replaced", func(t *testing.T, path string) {
+		other, _ := strings.CutPrefix(dbtest.SQLiteURL(t), "sqlite:")
+		copied := filepath.Join(filepath.Dir(path), "other.db")
+		content, err := os.ReadFile(other)
+		must(t, err)
+		must(t, os.WriteFile(copied, content, 0o600))
+		must(t, os.Rename(copied, path))
+	}},
+	{"overwritten", "was overwritten", func(t *testing.T, path string) { overwrite(t, path, 0, 0) }},
+	{"without its WAL", "lost its file -wal", func(t *testing.T, path string) { must(t, os.Remove(path+"-wal")) }},
+	{"with another WAL", "got another file -wal", func(t *testing.T, path string) {
+		must(t, os.WriteFile(path+"-new", nil, 0o600))
+		must(t, os.Rename(path+"-new", path+"-wal"))
+	}},
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A server whose database file is gone, or another one, refuses to write within a second and says why, once.
+func TestTheFileOfARunningServer(t *testing.T) {
+	for _, c := range brokenFiles {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			url := sqliteOfItsOwn(t)
+			path := strings.TrimPrefix(url, "sqlite:")
+			var log dbtest.Log
+			db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			must(t, err)
+			defer func() { _ = db.Close() }() // the file may be none any more
+			w := dbtest.Seed{}.Make(t, db)
+			running, stop := context.WithCancel(t.Context())
+			var feeds sync.WaitGroup
+			feed := db.NewFeed(access.Replica{Name: "one"}, gormdb.Ears{Forget: func() {}}, slog.New(slog.DiscardHandler))
+			feeds.Go(func() { feed.Run(running) })
+			defer feeds.Wait()
+			defer stop()
+			must(t, db.Ping(t.Context()))
+			must(t, db.CheckWriting(t.Context()))
+
+			c.do(t, path)
+			began := time.Now()
+			for err = nil; err == nil && time.Since(began) < 5*time.Second; {
+				err = issueUntil(t, db, w, 1)
+			}
+			if !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
+				t.Errorf("a write is refused with %v", err)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("it was noticed after %v", took)
+			}
+			if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
+				t.Errorf("readiness to write: %v", err)
+			}
+			err = db.Ping(t.Context())
+			if f := fault.Flatten(err); len(f) != 1 || !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(f[0].Message, path+" "+c.problem) {
+				t.Errorf("readiness says %v, want that it %s", err, c.problem)
+			}
+			if n := strings.Count(log.String(), "is not in order"); n != 1 {
+				t.Errorf("%d lines in the log: %s", n, log.String())
+			}
+		})
+	}
+}
+
+// sqliteOfItsOwn is the URL of a database that is not searched for secrets at the end, when it may be none.
+func sqliteOfItsOwn(t *testing.T) string {
+	t.Helper()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "latchkey.db")
+	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
+	must(t, err)
+	_, err = db.Migrate(t.Context())
+	must(t, errors.Join(err, db.Close()))
+	return url
+}
+
+// A file that comes back is in order again.
+func TestAFileThatComesBack(t *testing.T) {
+	url := sqliteOfItsOwn(t)
+	path := strings.TrimPrefix(url, "sqlite:")
+	db := dbtest.Open(t, url)
+	must(t, db.Ping(t.Context()))
+	must(t, os.Rename(path, path+".away"))
+	if err := db.Ping(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("away: %v", err)
+	}
+	if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("away, writing: %v", err)
+	}
+	must(t, os.Rename(path+".away", path))
+	must(t, db.Ping(t.Context()))
+	must(t, db.CheckWriting(t.Context()))
+}
+
+// Damage that a statement comes across is remembered, since the next one may not.
+func TestDamageIsRemembered(t *testing.T) {
+	url := sqliteOfItsOwn(t)
+	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
+	must(t, err)
+	defer func() { _ = db.Close() }()
+	must(t, gormdb.OnSQLiteWriter(db, "PRAGMA wal_checkpoint(TRUNCATE)"))
+	must(t, db.CheckWriting(t.Context()))
+	must(t, gormdb.OnSQLiteWriter(db, "PRAGMA wal_checkpoint(TRUNCATE)"))
+	overwrite(t, strings.TrimPrefix(url, "sqlite:"), 4096, 0)
+	for range 3 {
+		if err = errors.Join(err, db.CheckWriting(t.Context()), lookUp(t.Context(), db)); errors.Is(err, fault.ErrUnavailable) {
+			break
+		}
+	}
+	if !errors.Is(err, fault.ErrUnavailable) {
+		t.Fatalf("reading damaged pages: %v", err)
+	}
+	if err := db.Ping(t.Context()); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("readiness: %v", err)
+	}
+}
+
+// A damaged database is refused when it is opened.
+func TestOpenRefusesDamage(t *testing.T) {
+	for _, from := range []int64{0, 100, 4096} {
+		url := sqliteOfItsOwn(t)
+		overwrite(t, strings.TrimPrefix(url, "sqlite:"), from, 0)
+		_, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
+		if f := fault.Flatten(err); len(f) != 1 || f[0].Kind != fault.Invalid || f[0].Field != "database" {
+			t.Errorf("damaged from %d on: %v", from, err)
+		}
+	}
+}
+
+// A full disk, a database that cannot be written to and one that another process has locked are unavailable, for the
+// write and for readiness.
+func TestSQLiteThatTakesNoWrites(t *testing.T) {
+	for _, c := range []struct{ name, statement, mended string }{
+		{"a full disk", "PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"}, // no fewer than there are
+		{"read-only", "PRAGMA query_only = on", "PRAGMA query_only = off"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := dbtest.Open(t, dbtest.SQLiteURL(t))
+			w := dbtest.Seed{}.Make(t, db)
+			must(t, db.CheckWriting(t.Context()))
+			must(t, gormdb.OnSQLiteWriter(db, c.statement))
+			err := issueUntil(t, db, w, 2000)
+			if !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
+				t.Errorf("a write: %v", err)
+			}
+			if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
+				t.Errorf("readiness: %v", err)
+			}
+			must(t, gormdb.OnSQLiteWriter(db, c.mended))
+			if err := issueUntil(t, db, w, 1); err != nil {
+				t.Errorf("a write afterwards: %v", err)
+			}
+		})
+	}
+	t.Run("locked", func(t *testing.T) {
+		url := dbtest.SQLiteURL(t)
+		db, other := dbtest.Open(t, url), dbtest.Open(t, url)
+		w := dbtest.Seed{}.Make(t, db)
+		must(t, gormdb.OnSQLiteWriter(db, "PRAGMA busy_timeout = 50"))
+		must(t, gormdb.OnSQLiteWriter(other, "BEGIN IMMEDIATE"))
+		if err := issueUntil(t, db, w, 1); !errors.Is(err, fault.ErrUnavailable) {
+			t.Errorf("after busy_timeout: %v", err)
+		}
+		must(t, gormdb.OnSQLiteWriter(db, "PRAGMA busy_timeout = 5000"))
+		limited, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		d, _ := draft(w, w.Stores[0].ID)
+		began := time.Now()
+		if err := db.Tokens().Insert(limited, auth.NoActor("a test"), d); !errors.Is(err, fault.ErrUnavailable) || time.Since(began) > 4*time.Second {
+			t.Errorf("at the end of its context: %v, after %v", err, time.Since(began))
+		}
+		must(t, gormdb.OnSQLiteWriter(other, "ROLLBACK"))
+		if err := issueUntil(t, db, w, 1); err != nil {
+			t.Errorf("unlocked: %v", err)
+		}
+	})
+}
+
+// issueUntil issues so many tokens, unless one fails.
+func issueUntil(t *testing.T, db *gormdb.DB, w dbtest.World, most int) error {
+	t.Helper()
+	for range most {
+		d, _ := draft(w, w.Stores[0].ID)
+		d.MaxLive = 1_000_000
+		if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
