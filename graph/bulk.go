@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"context"
+
 	"github.com/google/uuid"
 
 	"latchkey/graph/model"
@@ -82,8 +84,11 @@ func (r *Resolver) removed(by *auth.Principal, of offboard.Removed) *model.Remov
 }
 
 // provisioned shows what became of people. All of them are one level, and so
-// are all of their tokens.
-func (r *Resolver) provisioned(report offboard.Report) []model.ProvisionedUser {
+// are all of their tokens. An error that the answer does not show is logged.
+func (r *Resolver) provisioned(ctx context.Context, report offboard.Report) []model.ProvisionedUser {
+	if report.Stopped != nil {
+		r.log.WarnContext(ctx, "a change of many users has stopped before its end", "error", report.Stopped)
+	}
 	var all []token.Token
 	var people []user.User
 	for _, item := range report.Items {

@@ -82,7 +82,7 @@ func (r *accountMutationsResolver) ProvisionUsers(ctx context.Context, obj *mode
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}
-	return &model.ProvisionUsersResult{Items: r.provisioned(report), Counts: countsOf(report), DryRun: report.DryRun}, nil
+	return &model.ProvisionUsersResult{Items: r.provisioned(ctx, report), Counts: countsOf(report), DryRun: report.DryRun}, nil
 }
 
 func (r *accountMutationsResolver) DeprovisionUsers(ctx context.Context, obj *model.AccountMutations, input model.DeprovisionUsersInput) (*model.DeprovisionUsersResult, error) {
@@ -94,7 +94,7 @@ func (r *accountMutationsResolver) DeprovisionUsers(ctx context.Context, obj *mo
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}
-	return &model.DeprovisionUsersResult{Items: r.provisioned(report), Counts: countsOf(report), DryRun: report.DryRun}, nil
+	return &model.DeprovisionUsersResult{Items: r.provisioned(ctx, report), Counts: countsOf(report), DryRun: report.DryRun}, nil
 }
 
 func (r *queryResolver) StoreRoles(ctx context.Context) ([]object.StoreRoleInfo, error) {

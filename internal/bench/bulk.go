@@ -59,20 +59,19 @@ func (s *suite) inBulk(ctx context.Context, a account) error {
 	if err := errors.Join(inErr, outErr); err != nil {
 		return err
 	}
-	for {
+	for ctx.Err() == nil {
 		for _, r := range []request{in, out} {
 			var done bulkCounts
-			err := s.embedded.query(ctx, r, &done)
-			switch created, removed := done.Account.ProvisionUsers.Counts, done.Account.DeprovisionUsers.Counts; {
-			case ctx.Err() != nil:
-				return nil
-			case err != nil:
+			if err := s.embedded.query(ctx, r, &done); err != nil && ctx.Err() == nil {
 				return err
-			case created.Created+removed.Removed != bulkSize:
+			}
+			counts := done.Account
+			if n := counts.ProvisionUsers.Counts.Created + counts.DeprovisionUsers.Counts.Removed; n != bulkSize && ctx.Err() == nil {
 				return fmt.Errorf("a bulk came to %+v", done)
 			}
 		}
 	}
+	return nil
 }
 
 // revokeOne issues an account-level token, and returns how long its revocation took.

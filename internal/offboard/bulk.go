@@ -17,6 +17,9 @@ import (
 type Report struct {
 	Items  []Item
 	DryRun bool
+	// Stopped is the error of the slice that failed, for the log; nil if none
+	// did.
+	Stopped error
 }
 
 // Item is what became of one person, and the tokens that they know who left.
@@ -92,7 +95,7 @@ func (s *Service) provisionAtOnce(ctx context.Context, by *auth.Principal, req u
 		if !req.DryRun {
 			err = plan.Write(ctx, c)
 		}
-		r = Report{report(plan.Outcomes, known), req.DryRun}
+		r = Report{Items: report(plan.Outcomes, known), DryRun: req.DryRun}
 		return err
 	})
 	if err != nil {
@@ -116,7 +119,7 @@ func (s *Service) provisionInSlices(ctx context.Context, by *auth.Principal, req
 		if err != nil {
 			return Report{}, err
 		}
-		others = append(left, stay...)
+		others = slices.Concat(left, stay)
 	}
 	var seen map[string]int
 	items, err := b.run(ctx, len(req.Users), func(from, to int) work {
@@ -136,7 +139,7 @@ func (s *Service) provisionInSlices(ctx context.Context, by *auth.Principal, req
 	if err != nil {
 		return Report{}, err
 	}
-	return Report{Items: append(items, others...)}, nil
+	return Report{Items: append(items, others...), Stopped: b.cause}, nil
 }
 
 // judge returns what a request that removes others comes to for those: they
@@ -202,7 +205,7 @@ func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req Depro
 		}
 		return user.Outcome{Email: *req.Users[i].Email}
 	})
-	return Report{Items: items}, err
+	return Report{Items: items, Stopped: b.cause}, err
 }
 
 // bulk carries a request out, a slice after the other.
@@ -211,7 +214,9 @@ type bulk struct {
 	by      *auth.Principal
 	// begun says that a slice is committed.
 	begun bool
-	// stopped is why no further slice is tried, once one has failed.
+	// cause is the error of the slice that failed, and stopped what is reported
+	// of it: no further slice is tried.
+	cause   error
 	stopped *fault.Error
 }
 
@@ -227,13 +232,17 @@ func (b *bulk) run(ctx context.Context, n int, start func(from, to int) work, na
 	size := b.service.repo.SliceSize()
 	for from := 0; from < n; from += size {
 		to := min(from+size, n)
-		done, err := b.commit(ctx, start(from, to))
-		if err != nil {
-			return nil, err
-		}
 		if b.stopped == nil {
-			all = append(all, done...)
-			continue
+			done, err := b.commit(ctx, start(from, to))
+			switch {
+			case err == nil:
+				b.begun = true
+				all = append(all, done...)
+				continue
+			case !b.begun: // nothing has changed
+				return nil, err
+			}
+			b.stop(err)
 		}
 		for i := from; i < to; i++ {
 			o := named(i)
@@ -244,28 +253,21 @@ func (b *bulk) run(ctx context.Context, n int, start func(from, to int) work, na
 	return all, nil
 }
 
-// commit does one slice, unless one has failed already. The first error of all
-// is returned, since nothing has changed then.
 func (b *bulk) commit(ctx context.Context, do work) (done []Item, err error) {
-	if b.stopped != nil {
-		return nil, nil
-	}
 	err = b.service.repo.ChangeSlice(ctx, b.by.Actor(), b.by.AccountID, func(c Change) (err error) {
 		done, err = do(c)
 		return err
 	})
-	if err == nil {
-		b.begun = true
-		return done, nil
-	}
-	if !b.begun {
-		return nil, err
-	}
+	return done, err
+}
+
+// stop keeps further slices from being tried.
+func (b *bulk) stop(err error) {
+	b.cause = err
 	if !errors.As(err, &b.stopped) {
-		b.stopped = fault.Wrap(err, fault.Internal,
+		b.stopped = fault.Errorf(fault.Internal,
 			"This was not confirmed, because the request could not be finished. Send it again: what is done already stays as it is.")
 	}
-	return nil, nil
 }
 
 // remove takes people out of the account. told is an outcome that says of one
@@ -280,7 +282,7 @@ func (b *bulk) remove(ctx context.Context, named []user.Whom, revoke bool, told 
 				return nil, err
 			}
 			known, _, err := leave(ctx, c, b.by, leaving, revoke, b.service.moment())
-			gone = append(slice.Gone[:len(slice.Gone):len(slice.Gone)], leaving...)
+			gone = slices.Concat(slice.Gone, leaving)
 			return report(outcomes, known), err
 		}
 	}, told)

@@ -161,7 +161,7 @@ func TestSlicesStop(t *testing.T) {
 			}
 			last := r.Items[159]
 			if r.Count(user.Created) != c.created || r.Count(user.Failed) != 160-c.created || last.Fault.Kind != c.want || last.Fault.Field != "users.159" ||
-				last.Email != people[159].Email || errors.Is(last.Fault, down) != (c.err == down) {
+				last.Email != people[159].Email || !errors.Is(r.Stopped, c.err) {
 				t.Errorf("the report: %s", told(r))
 			}
 		})
