@@ -111,3 +111,40 @@ func TestRemovingIsNotSeeing(t *testing.T) {
 		})
 	})
 }
+
+// What cannot be an address fails, and is not taken for a user who has left. An
+// address with a domain in Unicode and the same one in ASCII are one.
+func TestAddressesInBulk(t *testing.T) {
+	const (
+		provision   = `mutation($in: ProvisionUsersInput!) { account { provisionUsers(input: $in) { items { action } } } }`
+		deprovision = `mutation($in: DeprovisionUsersInput!) { account { deprovisionUsers(input: $in) { items { action field code } } } }`
+	)
+	users := func(items ...map[string]any) map[string]any {
+		return map[string]any{"in": map[string]any{"users": items}}
+	}
+	email := func(address string) map[string]any { return map[string]any{"email": address} }
+	una := func(address string) map[string]any {
+		return map[string]any{"email": address, "firstName": "Una", "lastName": "Buch"}
+	}
+	eachWorld(t, func(t *testing.T, w *world) {
+		invalid := func(i int) string {
+			return fmt.Sprintf(`{"action": "FAILED", "field": "users.%d.email", "code": "INVALID"}`, i)
+		}
+		w.run(t, []scenario{
+			{
+				name: "no addresses", by: w.robot, query: deprovision,
+				variables: users(email("ann"), email(""), email("Ann <ann@acme.example>"), email("ann@acme.example,bob@acme.example"), email("gone@acme.example")),
+				data: `{"account": {"deprovisionUsers": {"items": [` + invalid(0) + `,` + invalid(1) + `,` + invalid(2) + `,` + invalid(3) + `,
+					{"action": "UNCHANGED", "field": null, "code": null}]}}}`,
+			},
+			{
+				name: "two spellings", by: w.robot, query: provision, variables: users(una("una@bücher.example"), una("una@xn--bcher-kva.example")),
+				data: `{"account": {"provisionUsers": {"items": [{"action": "CREATED"}, {"action": "UNCHANGED"}]}}}`,
+			},
+			{
+				name: "by the other one", by: w.robot, query: deprovision, variables: users(email("UNA@XN--BCHER-KVA.example")),
+				data: `{"account": {"deprovisionUsers": {"items": [{"action": "REMOVED", "field": null, "code": null}]}}}`,
+			},
+		})
+	})
+}

@@ -271,8 +271,7 @@ func TestOneNameIsOneServer(t *testing.T) {
 	run(t, env, "migrate")
 	first := serve(t, env, "--replica-name", "a")
 	second := launch(t, env, "--replica-name", "a")
-	<-second.ended
-	if code := second.process.ProcessState.ExitCode(); code != 4 || !strings.Contains(second.logged(), `latchkey: --replica-name: A server named "a" runs on this database already.`) {
+	if code := second.exits(t); code != 4 || !strings.Contains(second.logged(), `latchkey: --replica-name: A server named "a" runs on this database already.`) {
 		t.Errorf("the second one ended with status %d: %s", code, second.logged())
 	}
 	first.kill()

@@ -145,10 +145,16 @@ func (s *server) stop(t *testing.T) int {
 	if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	return s.exits(t)
+}
+
+// exits waits until the process has ended, and returns its exit status.
+func (s *server) exits(t *testing.T) int {
+	t.Helper()
 	select {
 	case <-s.ended:
 	case <-time.After(30 * time.Second):
-		t.Fatalf("the server does not stop: %s", s.logged())
+		t.Fatalf("the server does not end: %s", s.logged())
 	}
 	return s.process.ProcessState.ExitCode()
 }
