@@ -280,22 +280,34 @@ func (s *Service) claims(ctx context.Context, a Answer, q asked) (Claims, error)
 // is theirs. They are linked then: from then on the address no longer matters.
 func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, error) {
 	found, err := s.Repository.Identity(ctx, s.Provider.Issuer(), c.Subject)
-	switch {
-	case err == nil:
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return Proof{}, err
+	}
+	if err == nil {
 		person, err := s.Repository.PersonByID(ctx, found.UserID)
 		if err != nil {
 			return Proof{}, err
 		}
-		proof := prove(person, ByProvider)
-		proof.grounds.Identity = found.ID
-		return proof, s.Repository.UsedIdentity(ctx, found.ID, s.moment())
-	case fault.KindOf(err) != fault.NotFound:
-		return Proof{}, err
-	case c.Email == "" || !c.EmailVerified:
+		if person.VouchedBy == uuid.Nil || !c.vouchFor(person.Email) {
+			proof := prove(person, ByProvider)
+			proof.grounds.Identity = found.ID
+			return proof, s.Repository.UsedIdentity(ctx, found.ID, s.moment())
+		}
+		if _, err := s.reclaim(ctx, person, v); err != nil {
+			return Proof{}, err
+		}
+	}
+	if c.Email == "" || !c.EmailVerified {
 		return Proof{}, refused(WhyUnverified, nil)
 	}
+	return s.byAddress(ctx, c, v)
+}
+
+// byAddress returns the proof of the person whose address the provider vouches
+// for, and links them.
+func (s *Service) byAddress(ctx context.Context, c Claims, v Visitor) (Proof, error) {
 	person, err := s.Repository.EnsurePerson(ctx, user.Fold(c.Email), s.moment())
-	if fault.KindOf(err) == fault.NotFound || err == nil && !sameAddress(person.Email, c.Email) {
+	if fault.KindOf(err) == fault.NotFound || err == nil && !c.vouchFor(person.Email) {
 		return Proof{}, refused(WhyUnknown, nil)
 	}
 	if err != nil {
@@ -308,9 +320,30 @@ func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, e
 	if len(accountsOf(all)) == 0 {
 		return Proof{}, refused(WhyUnknown, nil)
 	}
+	if person.VouchedBy != uuid.Nil {
+		if person, err = s.reclaim(ctx, person, v); err != nil {
+			return Proof{}, err
+		}
+	}
 	proof := prove(person, ByProvider)
 	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, ByAddress, proof.grounds, c)
 	return proof, err
+}
+
+// reclaim takes a user back from those who may know the password that an account
+// chose, for the person whose address a provider vouches for. The password ends,
+// and with it the sessions and what may have been added by it, identities among
+// it. It returns the user as they are then.
+func (s *Service) reclaim(ctx context.Context, p Person, v Visitor) (Person, error) {
+	if _, err := s.withoutPassword(ctx, actor(p.User, uuid.Nil, v), p, passwordChange{}); err != nil {
+		return Person{}, err
+	}
+	return s.Repository.PersonByID(ctx, p.ID)
+}
+
+// vouchFor reports whether the provider says that the address is the person's.
+func (c Claims) vouchFor(email string) bool {
+	return c.Email != "" && c.EmailVerified && sameAddress(email, c.Email)
 }
 
 // sameAddress reports whether a provider vouches for the very address: letters of

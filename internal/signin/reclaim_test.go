@@ -1,0 +1,139 @@
+package signin_test
+
+import (
+	"testing"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/fault"
+	"latchkey/internal/secret"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+// A person whose address the provider vouches for takes it back from those who
+// know the password that an account chose for a user from before accounts had
+// records of their own, and from the identity that was linked with it.
+func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		u := w.home.Users[2]
+		w.must(w.redeems(w.invites(owner(w.home), u.Email))) // shown to the owner
+		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		w.must(err)
+		by := w.begins(who.User, w.home.Account.ID)
+		key := w.registers(by, "Not mine")
+		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "the owner's"})
+		w.must(err)
+		says := signin.Claims{Subject: "1", Email: u.Email}
+		_, err = w.comes(o, nil, signin.ToSignIn, says)
+		w.why(err, signin.WhyUnverified)
+
+		says.EmailVerified = true
+		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		w.must(err)
+		if arrived.Proof.User.ID != u.ID || w.live(u) != 0 {
+			w.Errorf("%s arrived, and %d sessions live on", arrived.Proof.User.Email, w.live(u))
+		}
+		_, err = w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		w.wants(err, fault.Unauthenticated, "")
+		_, err = w.proves(key)
+		w.why(err, signin.WhyPasskey)
+		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "the owner's"})
+		w.why(err, signin.WhyUnverified)
+		for _, action := range []audit.Action{audit.PasswordRemoved, audit.PasskeyRemoved, audit.IdentityUnlinked} {
+			if n := w.told(w.home, action); n != 1 {
+				w.Errorf("the log tells of %s %d times", action, n)
+			}
+		}
+		// The person is barred from no account.
+		_, err = w.users.AddToAccount(w.Context(), owner(w.away), u.Email)
+		w.must(err)
+		_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, w.away.Account.ID, here)
+		w.must(err)
+		arrived, err = w.comes(o, nil, signin.ToSignIn, says)
+		w.must(err)
+		_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, w.home.Account.ID, here)
+		w.must(err)
+	})
+}
+
+// An identity that was linked in a session of a password that an account chose
+// goes to the person, with whom all of their accounts are open.
+func TestVerifiedIdentityLeavesTheAccountsUser(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		u := w.home.Users[2]
+		_, err := w.users.CreateWithPassword(w.Context(), owner(w.away), user.Details{Email: u.Email, FirstName: "Ann", LastName: "Away", Locale: "en"}, twice(phrase))
+		w.must(err)
+		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		w.must(err)
+		says := signin.Claims{Subject: "1", Email: u.Email}
+		_, err = w.comes(o, w.begins(who.User, w.away.Account.ID), signin.ToLink, says)
+		w.must(err)
+		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		w.must(err)
+		if arrived.Proof.User.ID != who.User.ID {
+			w.Errorf("an address that is not verified moved the identity to %s", arrived.Proof.User.ID)
+		}
+		says.EmailVerified = true
+		for _, in := range []signin.Membership{{Account: w.home.Account}, {Account: w.away.Account}} {
+			arrived, err = w.comes(o, nil, signin.ToSignIn, says)
+			w.must(err)
+			if arrived.Proof.User.ID != u.ID {
+				w.Errorf("%s arrived", arrived.Proof.User.ID)
+			}
+			_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, in.ID, here)
+			w.must(err)
+		}
+		_, err = w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		w.wants(err, fault.Unauthenticated, "")
+	})
+}
+
+// Somebody whose user in the account is not the person changes how they sign in:
+// all of it is the person's, and works with the person's own proof.
+func TestFactorsOfAPersonWithARecord(t *testing.T) {
+	eachOracle(t, func(w *world, o *oracle) {
+		_, err := w.users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
+		w.must(err)
+		w.gives(w.home.Owner)
+		_, value, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.away.Account.ID, here)
+		w.must(err)
+		by, err := w.look(value)
+		w.must(err)
+		if by.ID == by.Person() || by.Person() != w.home.Owner.ID {
+			w.Fatalf("the principal is %+v", by)
+		}
+		app, _ := w.enrols(by)
+		w.passes(signin.FlowLifetime)
+		codes, err := w.signIn.RenewCodes(w.Context(), by, w.shown(app, 0), here)
+		w.must(err)
+		w.must(w.enters(w.owes(), codes[0].Reveal()))
+		w.must(w.signIn.DisableTOTP(w.Context(), by, codes[1].Reveal(), here))
+		key := w.registers(by, "Mine")
+		proof, err := w.proves(key)
+		w.must(err)
+		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
+		w.must(err)
+		arrived, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1"})
+		w.must(err)
+		if proof.User.ID != by.Person() || arrived.Proof.User.ID != by.Person() {
+			w.Errorf("the passkey is of %s, the identity of %s", proof.User.ID, arrived.Proof.User.ID)
+		}
+		all, err := w.signIn.Security(w.Context(), by)
+		w.must(err)
+		if !all.Password || len(all.Passkeys) != 1 || len(all.Identities) != 1 {
+			w.Errorf("%+v", all)
+		}
+		w.must(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Telephone"))
+		w.must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
+		w.must(w.signIn.Remove(w.Context(), by, all.Identities[0].ID))
+		w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("an altogether different phrase"), here))
+		if own, err := w.signIn.Sessions(w.Context(), by); err != nil || len(own) != 1 || own[0].ID != by.SessionID {
+			w.Errorf("sessions are %+v, %v", own, err)
+		}
+		for _, action := range []audit.Action{audit.TOTPEnabled, audit.TOTPDisabled, audit.PasskeyAdded, audit.PasskeyRemoved, audit.IdentityLinked, audit.IdentityUnlinked} {
+			if n, m := w.told(w.home, action), w.told(w.away, action); n != 1 || m != 1 {
+				w.Errorf("%s is told %d times at home and %d away", action, n, m)
+			}
+		}
+	})
+}
