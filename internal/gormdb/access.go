@@ -238,10 +238,6 @@ var _ access.UseRepository = uses{}
 // Uses returns the repository of last uses.
 func (db *DB) Uses() access.UseRepository { return uses{db} }
 
-// usesPerStatement bounds one statement, and with it how long the rows that
-// it changes stay locked.
-const usesPerStatement = 1000
-
 // use is an access.Use as it is kept.
 type use struct {
 	accountID, tokenID uuid.UUID
@@ -274,12 +270,12 @@ func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 	slices.SortFunc(ordered, func(a, b use) int {
 		return cmp.Or(slices.Compare(a.accountID[:], b.accountID[:]), slices.Compare(a.tokenID[:], b.tokenID[:]), slices.Compare(a.accessID[:], b.accessID[:]))
 	})
-	for chunk := range slices.Chunk(ordered, usesPerStatement) {
+	for chunk := range slices.Chunk(ordered, u.engine.dialect().uses) {
 		if err := u.engine.keepUses(ctx, lastOfTokens(chunk), chunk); err != nil {
 			return failed(ctx, "keep last uses", err)
 		}
 	}
-	for chunk := range slices.Chunk(ofSessions, usesPerStatement) {
+	for chunk := range slices.Chunk(ofSessions, u.engine.dialect().uses) {
 		if err := u.engine.keepSessionUses(ctx, chunk); err != nil {
 			return failed(ctx, "keep last uses", err)
 		}

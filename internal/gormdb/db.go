@@ -104,6 +104,9 @@ type dialect struct {
 	name string
 	// slice is how many people one transaction of a bulk is about at most.
 	slice int
+	// uses is how many last uses one transaction keeps at most: it bounds how long
+	// the rows that it changes stay locked.
+	uses int
 	// tables counts the tables of a name.
 	tables string
 	// find is the function that finds its second argument in its first.

@@ -176,7 +176,7 @@ func readLegacy(scan scan) (access.Record, error) {
 
 // keepLegacyUses keeps the last uses of legacy API accounts, each of another.
 func (u uses) keepLegacyUses(ctx context.Context, list []use) error {
-	for chunk := range slices.Chunk(list, usesPerStatement) {
+	for chunk := range slices.Chunk(list, u.engine.dialect().uses) {
 		if err := u.engine.keepLegacyUses(ctx, chunk); err != nil {
 			return err
 		}

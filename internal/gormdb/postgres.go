@@ -44,6 +44,7 @@ var _ engine = (*postgres)(nil)
 var postgresDialect = dialect{
 	name:   "postgres",
 	slice:  2 * user.MaxBulk, // all: writes wait for those of their own account alone
+	uses:   1000,
 	tables: "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?",
 	find:   "strpos",
 	// In the collation "C" the case of other letters is not known.

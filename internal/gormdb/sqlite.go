@@ -47,6 +47,7 @@ var sqliteDialect = dialect{
 	name: "sqlite",
 	// Fifty take about 10 ms, in which no other write can run.
 	slice:  50,
+	uses:   250,
 	tables: "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
 	find:   "instr",
 	lower:  func(text string) string { return "lower(" + text + ")" },
