@@ -180,6 +180,15 @@ func (m manifests) SaveStore(ctx context.Context, s account.Store) error {
 		CreatedAt: instant{s.CreatedAt},
 	}
 	return m.save(ctx, s.AccountID, func(tx *gorm.DB) *gorm.DB {
+		// The store's API tokens act by its status, and lock no more than their
+		// account: their grants are before a suspension or after it.
+		l := locker{tx: tx}
+		other := tx.Session(&gorm.Session{NewDB: true}).Table("stores").Select("1").
+			Where("account_id = ? AND id = ? AND status <> ?", row.AccountID, row.ID, row.Status)
+		if l.lock("accounts", "UPDATE", "id = ? AND EXISTS (?)", s.AccountID, other); l.err != nil {
+			_ = tx.AddError(l.err) // it is what tx holds now
+			return tx
+		}
 		return tx.Clauses(replace([]string{"account_id", "id"}, "hash", "name", "owner_id", "status")).Create(&row)
 	})
 }

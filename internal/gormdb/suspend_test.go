@@ -1,0 +1,89 @@
+package gormdb_test
+
+import (
+	"database/sql"
+	"strings"
+	"testing"
+
+	"latchkey/internal/account"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/fault"
+	"latchkey/internal/oauth"
+)
+
+// A grant to a store's API token that has locked its rows is committed before
+// the suspension of the store is, and one that begins later is refused.
+func TestSuspensionWaitsForGrants(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		w := dbtest.Seed{Stores: 1}.Make(t, db)
+		made, _ := issue(t, db, w, w.Stores[0].ID)
+		client, err := db.Grants().Client(t.Context(), made.ClientID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		by := client.Principal.Actor()
+		grant := func() error {
+			d, _ := grantDraft(made, noon, oauth.MaxLive)
+			return db.Grants().Grant(t.Context(), by, d)
+		}
+		if err := grant(); err != nil {
+			t.Fatal(err)
+		}
+		suspended := w.Stores[0]
+		suspended.Status = account.Suspended
+		suspend := func() error { return db.Manifest().SaveStore(t.Context(), suspended) }
+		if strings.HasPrefix(url, "sqlite:") { // has one writer, and so no grant under way
+			err = suspend()
+		} else {
+			err = besideGrant(t, url, made.ID.String(), suspend)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := grant(); fault.KindOf(err) != fault.Unauthenticated {
+			t.Errorf("a grant after the suspension: %v", err)
+		}
+	})
+}
+
+// besideGrant suspends while a transaction holds the locks of a grant, which it
+// releases when the suspension waits for them.
+func besideGrant(t *testing.T, url, tokenID string, suspend func() error) error {
+	t.Helper()
+	pool, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close() }()
+	tx, err := pool.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	var id string
+	err = tx.QueryRowContext(t.Context(), `SELECT t.id FROM accounts AS a, api_tokens AS t WHERE a.id = t.account_id AND t.id = $1
+		FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`, tokenID).Scan(&id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- suspend() }()
+	for waiting := 0; waiting == 0; {
+		select {
+		case err := <-ended:
+			t.Errorf("the suspension did not wait for the grant: %v", err)
+			return err
+		default:
+		}
+		err := pool.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	return <-ended
+}
