@@ -89,6 +89,8 @@ func asOAuth(err error) *oauthError {
 		return &oauthError{http.StatusBadRequest, "invalid_scope", message}
 	case fault.Forbidden: // to end what was issued to another client
 		return &oauthError{http.StatusBadRequest, "invalid_grant", message}
+	case fault.Conflict: // the rights of the client changed meanwhile: sent again, the request is judged by the new ones
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", message}
 	case fault.LimitReached, fault.RateLimited:
 		// The RFC has no code for this and the like here; these are of its
 		// section 4.1.2.1.
@@ -110,6 +112,9 @@ func (p *public) oauthProblem(x *exchange, r *http.Request, err error) {
 		x.Header().Set("Connection", "close")
 	case http.StatusServiceUnavailable:
 		x.Header()["Retry-After"] = []string{"1"} // as the API answers
+		if fault.KindOf(err) == fault.Conflict {
+			break // no failure of ours
+		}
 		fallthrough
 	case http.StatusInternalServerError:
 		p.Log.LogAttrs(r.Context(), slog.LevelError, "an endpoint of OAuth failed", slog.String("request_id", x.requestID[0]), slog.Any("error", err))
