@@ -71,7 +71,7 @@ func (c *cast) kinds() map[string]kind {
 
 // by returns the end of a party's rights by a mutation of the account's owner.
 func (c *cast) by(query string, in func(p *party) vars) func(*party) {
-	return func(p *party) { c.n.must(c.owner, acme, query, vars{"in": in(p)}) }
+	return func(p *party) { p.ended += c.n.must(c.owner, acme, query, vars{"in": in(p)}).body }
 }
 
 func (c *cast) revoked() way {
@@ -208,6 +208,7 @@ func (c *cast) waysOfMembers() map[string]way {
 // storeOwnerParty is a member whom the store is given to.
 func (c *cast) storeOwnerParty() *party {
 	p := c.memberParty()
+	p.ownsStore = true
 	c.by(people("account", "transferOwnership"), func(p *party) vars { return vars{"storeId": euStore, "userId": p.id} })(p)
 	return p
 }

@@ -284,7 +284,7 @@ const (
 	revoke = `mutation($in: RevokeApiTokensInput!) { apiToken { revokeApiTokens(input: $in) { revokedIds revokedAt } } }`
 
 	provision   = `mutation($in: ProvisionUsersInput!) { account { provisionUsers(input: $in) { items { action code message } } } }`
-	deprovision = `mutation($in: DeprovisionUsersInput!) { account { deprovisionUsers(input: $in) { items { action code message } } } }`
+	deprovision = `mutation($in: DeprovisionUsersInput!) { account { deprovisionUsers(input: $in) { items { action code message apiTokensToReview { id } } } } }`
 	remove      = `mutation($in: RemoveUserFromAccountInput!) { account { removeUserFromAccount(input: $in) {
 		userId apiTokensToReview { id name } revokedApiTokenIds } } }`
 )

@@ -15,10 +15,12 @@ type party struct {
 	// id and email are those of a user, id alone of an API token.
 	id, email string
 	// inStore says that the actor acts in one store only.
-	inStore bool
-	prefix  string
-	users   map[string]string
-	tokens  map[string]string
+	inStore, ownsStore bool
+	// ended is what the mutations answered that ended its rights.
+	ended  string
+	prefix string
+	users  map[string]string
+	tokens map[string]string
 }
 
 // changing is an actor whose writes change what another's do.
