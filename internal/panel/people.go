@@ -191,6 +191,9 @@ func (v *visit) personRows(p peoplePage, found page.Page[user.User]) ([]personRo
 			You: u.ID == v.by.ID, AccountOwner: u.ID == v.account.OwnerID, Places: places[u.ID],
 		}
 		row.Status, row.LastSignIn = standing(row.Places, row.AccountOwner)
+		if u.Pending {
+			row.Status = "pending"
+		}
 		if len(row.Places) > placesShown {
 			row.Places = row.Places[:placesShown]
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
@@ -58,3 +59,6 @@ func (s *Service) FillNotices(userID uuid.UUID) {
 		s.notices.waiting <- userNotice{Notice{What: audit.PasswordSet}, userID}
 	}
 }
+
+// MayMail counts an invitation to an address.
+func (s *Service) MayMail(by *auth.Principal, email string) error { return s.mayMail(by, email) }

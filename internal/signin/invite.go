@@ -87,7 +87,8 @@ type Invited struct {
 // the account. It returns fault.Forbidden for a principal that may not create or
 // add people, fault.Invalid on "email", "firstName", "lastName" and "locale",
 // fault.NotFound on "storeId", and fault.Conflict on "email" when the link could
-// not be mailed: the person is in the account then.
+// not be mailed, and fault.RateLimited on "email" for one too many: the person is
+// in the account then.
 func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (Invited, error) {
 	invited, err := s.Users.TakeIn(ctx, by, in.Details, in.Store)
 	if err != nil {
@@ -98,6 +99,11 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (I
 		return Invited{}, err
 	}
 	how := s.outcome(by, in, who)
+	if how == Mailed {
+		if err := s.mayMail(by, invited.User.Email); err != nil {
+			return Invited{}, err
+		}
+	}
 	if how == Mailed && s.NoPasswords {
 		return Invited{Person: invited.User, Outcome: how}, s.mailInvitation(ctx, invited.User, who.account.Name, Link{}, s.PublicURL+"/signin")
 	}

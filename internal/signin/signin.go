@@ -275,6 +275,8 @@ type Service struct {
 	// forgotten are addresses to which links are to be mailed.
 	forgotten chan string
 	notices   *notices
+	// invitations bounds those that are mailed.
+	invitations *invitations
 	// onSession hears of the secrets of sessions that were started; nil does not.
 	onSession func(secret.Secret)
 }
@@ -289,6 +291,10 @@ func NewService(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	invited, err := newInvitations()
+	if err != nil {
+		return nil, err
+	}
 	authn, site, err := newAuthn(c.PublicURL)
 	if err != nil {
 		return nil, err
@@ -296,6 +302,7 @@ func NewService(c Config) (*Service, error) {
 	return &Service{
 		Config: c, passwords: password.NewHasher(c.Random), attempts: limits, authn: authn, site: site,
 		failures: newFailures(), forgotten: make(chan string, mostWaiting), notices: told,
+		invitations: invited,
 	}, nil
 }
 

@@ -1,0 +1,82 @@
+package signin_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/signin"
+	"latchkey/internal/user"
+)
+
+// Who declines an invitation is out of the account, whose log tells of it.
+func TestDecline(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		_, err := w.users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
+		w.must(err)
+		by := w.begins(w.home.Owner, w.home.Account.ID)
+		offered, err := w.signIn.Invitations(w.Context(), by.Person())
+		w.must(err)
+		if len(offered) != 1 || offered[0].ID != w.away.Account.ID {
+			w.Fatalf("invited by %+v", offered)
+		}
+		_, err = w.signIn.Decline(w.Context(), by, w.away.Account.ID)
+		w.must(err)
+		offered, err = w.signIn.Invitations(w.Context(), by.Person())
+		w.must(err)
+		if len(offered) != 0 || w.told(w.away, audit.UserDeclined) != 1 || w.told(w.home, audit.UserDeclined) != 0 {
+			w.Errorf("invited by %+v, told %d and %d times", offered, w.told(w.away, audit.UserDeclined), w.told(w.home, audit.UserDeclined))
+		}
+		_, err = w.signIn.Accept(w.Context(), by, w.away.Account.ID)
+		w.wants(err, fault.NotFound, "")
+		_, err = w.signIn.Decline(w.Context(), by, w.away.Account.ID)
+		w.wants(err, fault.NotFound, "")
+		_, err = w.signIn.Decline(w.Context(), by, w.home.Account.ID) // accepted
+		w.wants(err, fault.NotFound, "")
+	})
+}
+
+// Invitations that are mailed are limited by sender, account and address. One
+// that is refused says which limit it was, and counts towards none.
+func TestInvitationsAreLimited(t *testing.T) {
+	var sent []sentNotice
+	box := make(chan user.User, 100)
+	eachWorld(t, func(w *world) {
+		invites := func(by *auth.Principal, email string) error {
+			w.Helper()
+			_, err := w.signIn.Invite(w.Context(), by, signin.Invitee{Details: user.Details{Email: email}})
+			if err == nil {
+				<-box
+			}
+			return err
+		}
+		limited := func(err error, whose string) {
+			w.Helper()
+			w.wants(err, fault.RateLimited, "email")
+			if text := fault.Flatten(err)[0].Message; !strings.Contains(text, whose) || !strings.Contains(text, " min.") {
+				w.Errorf("the error says %q", text)
+			}
+		}
+		for range 5 {
+			w.must(invites(owner(w.home), "nora@acme.example"))
+			w.must(invites(owner(w.away), "NORA@acme.example"))
+		}
+		limited(invites(owner(w.home), "nora@acme.example"), "to one address")
+		w.must(invites(operator(w.home), "nora@acme.example"))
+		w.must(invites(owner(w.home), "ann@acme.example"))
+		w.passes(24 * time.Hour / 10)
+		w.must(invites(owner(w.home), "nora@acme.example"))
+		if len(box) != 0 {
+			w.Errorf("%d mails of invitations that were refused", len(box))
+		}
+		for i := range 99 {
+			w.must(w.signIn.MayMail(owner(w.home), fmt.Sprintf("user%d@acme.example", i)))
+		}
+		limited(invites(owner(w.home), "bob@acme.example"), "by one user")
+		w.must(invites(owner(w.away), "bob@acme.example"))
+	}, func(c *signin.Config) { c.Mail = notices{postbox: postbox{box, nil}, sent: &sent} })
+}
