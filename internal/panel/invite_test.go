@@ -36,7 +36,7 @@ func TestInvite(t *testing.T) {
 			t.Fatalf("no link in %s", done.text())
 		}
 		owner.submit(wrong, "Invite", sent...).wants(http.StatusUnprocessableEntity, "This form was sent already.").lacks(link)
-		owner.get(s.page("/users")).wants(http.StatusOK, "Acme US: Sales staff").lacks(link)
+		owner.get(s.page("/users")).wants(http.StatusOK, "Acme US: Sales staff Pending").lacks(link)
 		if page := s.visitor().get(link); page.status != http.StatusOK || !strings.Contains(page.body, "password") {
 			t.Errorf("the link shows %d %s", page.status, page.text())
 		}
