@@ -47,9 +47,17 @@ func TestSuspensionWaitsForGrants(t *testing.T) {
 	})
 }
 
-// besideGrant suspends while a transaction holds the locks of a grant, which it
-// releases when the suspension waits for them.
+// besideGrant suspends while a transaction holds the locks of a grant.
 func besideGrant(t *testing.T, url, tokenID string, suspend func() error) error {
+	t.Helper()
+	return whileLocked(t, url, `SELECT t.id FROM accounts AS a, api_tokens AS t WHERE a.id = t.account_id AND t.id = $1
+		FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`, tokenID, suspend)
+}
+
+// whileLocked runs work while another transaction holds the rows of a
+// statement, which it releases when work waits for them. Work that does not
+// wait is an error.
+func whileLocked(t *testing.T, url, statement, id string, work func() error) error {
 	t.Helper()
 	pool, err := sql.Open("pgx", url)
 	if err != nil {
@@ -61,18 +69,15 @@ func besideGrant(t *testing.T, url, tokenID string, suspend func() error) error 
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	var id string
-	err = tx.QueryRowContext(t.Context(), `SELECT t.id FROM accounts AS a, api_tokens AS t WHERE a.id = t.account_id AND t.id = $1
-		FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`, tokenID).Scan(&id)
-	if err != nil {
+	if err := tx.QueryRowContext(t.Context(), statement, id).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- suspend() }()
+	go func() { ended <- work() }()
 	for waiting := 0; waiting == 0; {
 		select {
 		case err := <-ended:
-			t.Errorf("the suspension did not wait for the grant: %v", err)
+			t.Errorf("it did not wait for the rows: %v", err)
 			return err
 		default:
 		}
