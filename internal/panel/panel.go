@@ -182,7 +182,7 @@ func (v *visit) serve() error {
 	defer func() { v.r = whole }()
 	return auth.BoundWrite(whole.Context(), func(ctx context.Context) error {
 		v.r = whole.WithContext(ctx)
-		return v.submit(found)
+		return v.submit(found) //nolint:contextcheck // it is in v.r
 	})
 }
 
