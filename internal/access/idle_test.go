@@ -14,7 +14,7 @@ import (
 )
 
 // idling is a gate whose sessions end after ten minutes without a use, and
-// a session with a function that says when the database was told of a use.
+// a session with a function that says when the database recorded a use.
 func idling(t *testing.T, idle time.Duration) (g *gate, s secret.Secret, usedAt func(time.Time)) {
 	t.Helper()
 	g = open(t)

@@ -22,7 +22,7 @@ type Report struct {
 	Stopped error
 }
 
-// Item is what became of one person, and the tokens that they know who left.
+// Item is the result for one person, and the tokens that a person who left knows.
 type Item struct {
 	user.Outcome
 
@@ -220,7 +220,7 @@ type bulk struct {
 	stopped *fault.Error
 }
 
-// work does one slice in its transaction, and returns what became of it. It may
+// work does one slice in its transaction, and returns its results. It may
 // be called again if the transaction could not be committed.
 type work func(Change) ([]Item, error)
 

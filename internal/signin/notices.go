@@ -17,7 +17,7 @@ import (
 )
 
 // Notice is what a user is mailed about a sign-in, or about a change of how they
-// sign in. It holds no text that anybody typed.
+// sign in. It contains no text that a person entered.
 type Notice struct {
 	// What happened: one of NoticeActions.
 	What audit.Action
