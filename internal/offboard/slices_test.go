@@ -214,8 +214,9 @@ func TestRevokeBesideBulk(t *testing.T) {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer cancel()
-	for range 3 {
-		other := newWorld(t, url)
+	// All worlds are there before the first bulk: each is made through a DB of its own, which is not in the queue.
+	others := []*world{newWorld(t, url), newWorld(t, url), newWorld(t, url)}
+	for _, other := range others {
 		other.offboard = offboard.NewService(repo, time.Now)
 		loops.Go(func() { other.inBulk(ctx, t) })
 	}
