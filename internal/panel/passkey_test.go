@@ -185,7 +185,7 @@ func TestAppInBrowser(t *testing.T) {
 		b.look("app")
 		b.click("Copy")
 		b.see("Copied.")
-		a := &app{t, spaceless(b.clipboard())}
+		a := &app{t: t, secret: spaceless(b.clipboard())}
 		b.fill("Code", a.code(0))
 		b.follow("Add the app")
 		b.see("Your recovery codes")

@@ -3,6 +3,10 @@
 //
 //	testsummary -databases sqlite,postgres go test -json ./...
 //
+// With -beside another command runs at the same time, such as one with other settings of the compiler:
+//
+//	testsummary -beside 'go test -json ./slow' go test -json -race ./quick/...
+//
 // It ends with status 0 only if the command did, no test failed, none was skipped, every database named was tested, and
 // no genuine secret stood in the output. So a database that was not there cannot look like one that passed, and what a
 // program under test prints or logs is searched whatever the test itself looks at.
@@ -16,24 +20,43 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 )
 
 func main() {
 	databases := flag.String("databases", "", "comma-separated names of subtests that must have run")
+	beside := flag.String("beside", "", "a command that runs at the same time, with spaces between its arguments")
 	flag.Parse()
 	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: testsummary [-databases NAME,…] go test -json [ARGUMENT…]")
+		fmt.Fprintln(os.Stderr, "usage: testsummary [-databases NAME,…] [-beside COMMAND] go test -json [ARGUMENT…]")
 		os.Exit(2)
 	}
+	commands := [][]string{flag.Args()}
+	if also := strings.Fields(*beside); len(also) > 0 {
+		commands = append(commands, also)
+	}
 	required := strings.FieldsFunc(*databases, func(r rune) bool { return r == ',' })
-	if err := run(os.Stdout, required, flag.Args()); err != nil {
+	if err := run(os.Stdout, required, commands...); err != nil {
 		fmt.Fprintln(os.Stderr, "testsummary:", err)
 		os.Exit(1)
 	}
 }
 
-// run runs the command and writes the summary of its output. It returns an error if the tests did not all pass.
-func run(w io.Writer, required, command []string) error {
+// run runs the commands side by side and writes the summary of their output. It returns an error if the tests did not
+// all pass.
+func run(w io.Writer, required []string, commands ...[]string) error {
+	s := newSummary(w)
+	errs := make([]error, len(commands))
+	var all sync.WaitGroup
+	for i, command := range commands {
+		all.Go(func() { errs[i] = s.follow(command) })
+	}
+	all.Wait()
+	return errors.Join(append(errs, s.report(required))...)
+}
+
+// follow runs a command, and takes in its output.
+func (s *summary) follow(command []string) error {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
 	events, err := cmd.StdoutPipe()
@@ -43,11 +66,7 @@ func run(w io.Writer, required, command []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	s := newSummary(w)
 	readErr := s.read(events)
 	// Whatever the reading ended with, the command is waited for: its status counts too.
-	if err := errors.Join(readErr, cmd.Wait()); err != nil {
-		return errors.Join(err, s.report(required))
-	}
-	return s.report(required)
+	return errors.Join(readErr, cmd.Wait())
 }

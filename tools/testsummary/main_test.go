@@ -122,6 +122,25 @@ func TestCommandThatFailsSilently(t *testing.T) {
 	}
 }
 
+// Tests of both commands count, and either command's status does.
+func TestTwoCommands(t *testing.T) {
+	passing := func(pkg, test string) []string {
+		return []string{"sh", "-c", strings.NewReplacer("P", pkg, "NAME", test).Replace(
+			`for i in $(seq 200); do echo '{"Action":"run","Package":"P","Test":"TestNAME'$i'"}'; echo '{"Action":"pass","Package":"P","Test":"TestNAME'$i'"}'; done`)}
+	}
+	var out strings.Builder
+	if err := run(&out, nil, passing("p", "One"), passing("q", "Two")); err != nil || !strings.Contains(out.String(), "400 passed, 0 failed") {
+		t.Errorf("error %v, and the summary %q", err, &out)
+	}
+	for _, commands := range [][][]string{
+		{passing("p", "One"), {"sh", "-c", "exit 7"}}, {{"sh", "-c", "exit 7"}, passing("p", "One")},
+	} {
+		if err := run(&out, nil, commands...); err == nil || !strings.Contains(err.Error(), "exit status 7") {
+			t.Errorf("error %v, want the exit status of the one that failed", err)
+		}
+	}
+}
+
 // inFixture makes a module with one test file of this source and goes there.
 func inFixture(t *testing.T, source string) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"latchkey/internal/leak"
 )
@@ -25,7 +26,9 @@ type testID struct{ Package, Test string }
 
 // summary gathers what the events tell.
 type summary struct {
-	w      io.Writer
+	w  io.Writer
+	mu sync.Mutex // held while a line is taken in
+
 	output map[testID][]string // kept until it is known whether anyone wants to read it
 	result map[testID]string   // the action each test ended with; "run" until then
 	order  []testID            // tests in the order in which they started
@@ -43,20 +46,26 @@ func (s *summary) read(r io.Reader) error {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
-		var e event
-		switch {
-		case line == "":
-		case json.Unmarshal([]byte(line), &e) == nil && e.Action != "":
-			s.take(e)
-		default:
-			s.write(testID{}, line)
-		}
+		s.line(line)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+func (s *summary) line(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var e event
+	switch {
+	case line == "":
+	case json.Unmarshal([]byte(line), &e) == nil && e.Action != "":
+		s.take(e)
+	default:
+		s.write(testID{}, line)
 	}
 }
 
