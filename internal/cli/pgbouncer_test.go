@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -13,21 +14,27 @@ import (
 // shows waits until the admin listener's answer holds the text.
 func (s *server) shows(t *testing.T, path, text string) {
 	t.Helper()
-	var body []byte
-	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(string(body), text); time.Sleep(10 * time.Millisecond) {
-		res, err := http.Get(s.admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err = io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+	body := s.adminPage(t, path)
+	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(body, text); body = s.adminPage(t, path) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s never shows %s: %s", path, text, body)
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// adminPage returns what the admin address answers at path.
+func (s *server) adminPage(t *testing.T, path string) string {
+	t.Helper()
+	res, err := http.Get(s.admin + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 // Behind a pgbouncer that pools by the transaction everything works. With the
