@@ -15,13 +15,15 @@ type operation struct {
 	// cost is that of the operation, unless variables decide.
 	cost      price
 	variables bool
+	// introspects reports whether the operation asks for __schema or __type.
+	introspects bool
 	usage
 }
 
 func newOperation(def *ast.OperationDefinition, use usage) operation {
 	w := costs{}
 	op := operation{OperationDefinition: def, usage: use, cost: w.price(def)}
-	op.variables = w.variable
+	op.variables, op.introspects = w.variable, w.introspects
 	return op
 }
 
@@ -68,6 +70,8 @@ type costs struct {
 	variable bool
 	// walked counts the walks through all users.
 	walked int
+	// introspects reports whether the schema is asked for.
+	introspects bool
 }
 
 // set counts the fields of an object. Size is how many edges it has, if it is
@@ -88,6 +92,7 @@ func (c *costs) set(set ast.SelectionSet, size int) int {
 }
 
 func (c *costs) field(f *ast.Field, size int) int {
+	c.introspects = c.introspects || isIntrospection(f.Name)
 	switch {
 	case f.Name == "__schema":
 		return multiply(perSchemaSelection, written(f.SelectionSet))

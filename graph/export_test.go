@@ -40,3 +40,23 @@ func (d Documents) Weight() (now, most uint64) {
 	d.d.kept.CleanUp()
 	return d.d.kept.WeightedSize(), mostKept
 }
+
+// Introspections are introspections.
+type Introspections struct{ i *introspections }
+
+// NewIntrospections returns introspections without any answer.
+func NewIntrospections() (Introspections, error) {
+	i, err := newIntrospections()
+	return Introspections{i}, err
+}
+
+// Add keeps an answer, each number's apart.
+func (i Introspections) Add(number int, answer string) {
+	i.i.kept.Set(selectionKey{byte(number >> 8), byte(number)}, introspected(answer))
+}
+
+// Weight is what the answers take, and the most they may.
+func (i Introspections) Weight() (now, most uint64) {
+	i.i.kept.CleanUp()
+	return i.i.kept.WeightedSize(), mostIntrospected
+}

@@ -42,6 +42,10 @@ type Config struct {
 	// its code. The first two are empty for a request that was not run, the second
 	// for an operation that was refused as a whole. Nil ignores errors.
 	OnError func(operation, group string, code fault.Kind)
+	// Charge is called with the price of each operation before it runs: how many
+	// fields it could answer, walks through users included. With an error the
+	// operation is refused. Nil charges nothing.
+	Charge func(ctx context.Context, fields int) error
 }
 
 // Replicas are the servers that share the database.
@@ -66,12 +70,20 @@ func NewHandler(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	introspections, err := newIntrospections()
+	if err != nil {
+		return nil, err
+	}
+	if c.Charge == nil {
+		c.Charge = func(context.Context, int) error { return nil }
+	}
 	executable, ok := generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: newResolver(c, rules)}).(executable)
 	if !ok {
 		return nil, errors.New("make GraphQL handler: the generated code has no Run")
 	}
 	return &handler{
-		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, users: c.Users, log: c.Log, onError: c.OnError,
+		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, introspections: introspections,
+		users: c.Users, charge: c.Charge, log: c.Log, onError: c.OnError,
 	}, nil
 }
 
@@ -95,13 +107,15 @@ func withoutDefer(schema *ast.Schema) *ast.Schema {
 
 // handler answers GraphQL over HTTP.
 type handler struct {
-	schema     *ast.Schema
-	documents  *documents
-	authorize  Authorization
-	executable executable
-	users      *user.Service
-	log        *slog.Logger
-	onError    func(operation, group string, code fault.Kind)
+	schema         *ast.Schema
+	documents      *documents
+	authorize      Authorization
+	executable     executable
+	introspections *introspections
+	users          *user.Service
+	charge         func(ctx context.Context, fields int) error
+	log            *slog.Logger
+	onError        func(operation, group string, code fault.Kind)
 }
 
 // ServeHTTP answers one request.
@@ -149,10 +163,11 @@ func (r *run) request(a *answer, req *http.Request, by *auth.Principal) *refusal
 		return refused
 	}
 	stranger := isStranger(by, req.PathValue("account_uuid"))
-	if !stranger {
-		if refused := r.afford(req.Context(), by, cost); refused != nil {
-			return refused
-		}
+	if stranger {
+		cost.walks = 0 // of an account that is not its own it looks at nothing
+	}
+	if refused := r.afford(req.Context(), by, cost); refused != nil {
+		return refused
 	}
 	r.op = op.Operation
 	r.execute(req.Context(), op, by, stranger)
@@ -217,8 +232,16 @@ func (h *handler) prepare(method string, p params) (*graphql.OperationContext, p
 		Doc:                    query,
 		Operation:              definition,
 		ResolverMiddleware:     func(ctx context.Context, next graphql.Resolver) (any, error) { return next(ctx) },
-		RootResolverMiddleware: func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) },
+		RootResolverMiddleware: h.rootMiddleware(op),
 	}, cost, nil
+}
+
+// rootMiddleware returns the middleware of an operation's root fields.
+func (h *handler) rootMiddleware(op *operation) graphql.RootFieldMiddleware {
+	if op.introspects {
+		return h.introspections.middleware()
+	}
+	return func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) }
 }
 
 // run is one operation while it runs, and what came of it.

@@ -6,6 +6,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 	"latchkey/internal/user"
 )
@@ -73,22 +74,34 @@ func selects(set ast.SelectionSet, name string) bool {
 	return false
 }
 
-// afford refuses an operation that walks through more users than its price
-// allows. The number of users is kept with the account, so that asking for it
-// costs little. Where it cannot be had the operation fails by itself.
+// afford charges the operation's price to the caller. It refuses an operation
+// whose walks through users cost more than the limit, and one that the caller's
+// rate limits do not allow now.
 func (h *handler) afford(ctx context.Context, by *auth.Principal, p price) *refusal {
-	if p.walks == 0 || len(by.Missing(scope.AccountUsersRead)) > 0 { // then the fields are refused, and nothing says how many users there are
-		return nil
-	}
-	people, err := h.users.CountUsers(ctx, by, user.Filter{})
-	if err != nil {
-		return nil // the same database is asked by the operation
-	}
-	each := int(min(people/usersPerField, mostPerWalk))
-	total := add(p.fields, multiply(p.walks, each))
+	total := add(p.fields, h.walking(ctx, by, p.walks))
 	if limit := h.documents.limits.Complexity; total > limit {
 		return tooMuch("The operation looks at all users of the account %d times, which costs as much as %d fields, and %d are the most. "+
 			"Search once in a request, or name addresses or ids.", p.walks, total, limit)
 	}
+	if err := h.charge(ctx, total); err != nil {
+		refused := &refusal{status: statusOf(fault.KindOf(err))}
+		for _, f := range fault.Flatten(err) {
+			refused.problems = append(refused.problems, problem{Error: f})
+		}
+		return refused
+	}
 	return nil
+}
+
+// walking is what walks through the users of the principal's account cost. The
+// number of users is kept with the account, so that asking for it costs little.
+func (h *handler) walking(ctx context.Context, by *auth.Principal, walks int) int {
+	if walks == 0 || len(by.Missing(scope.AccountUsersRead)) > 0 { // then the fields are refused, and nothing says how many users there are
+		return 0
+	}
+	people, err := h.users.CountUsers(ctx, by, user.Filter{})
+	if err != nil {
+		return 0 // the same database is asked by the operation, which fails by itself
+	}
+	return multiply(walks, int(min(people/usersPerField, mostPerWalk)))
 }

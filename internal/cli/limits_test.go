@@ -169,3 +169,32 @@ func TestRateLimits(t *testing.T) {
 		}
 	}
 }
+
+// Operations of a high price take several requests.
+func TestOperationsTakeRequests(t *testing.T) {
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--rate-limits", "on", "--token-rate", "300/24h")
+	for _, tc := range []struct{ query, left string }{
+		{"{viewer{kind}}", "299"},
+		{"{account{users(first:250){edges{cursor node{id email firstName lastName}}}}}", "298"},
+		{"{__schema{types{" + strings.Repeat("name ", 80) + "}}}", "275"}, // 81 selections of 150 fields each are 12,150
+	} {
+		body, err := json.Marshal(map[string]string{"query": tc.query})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequest("POST", s.public+"/accounts/"+acmeID+"/graphql", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Auth-Token", session)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if left := res.Header.Get("X-Rate-Limit-Requests-Left"); res.StatusCode != 200 || left != tc.left {
+			t.Errorf("%.60s: got %d with %s left, want %s", tc.query, res.StatusCode, left, tc.left)
+		}
+	}
+}

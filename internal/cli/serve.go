@@ -265,6 +265,7 @@ func newAPI(b *backend, replicas graph.Replicas, baseURL string, onError func(_,
 	return graph.NewHandler(graph.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log, OnError: onError,
+		Charge: httpserver.Charge,
 	})
 }
 

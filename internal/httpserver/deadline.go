@@ -14,7 +14,8 @@ import (
 // concurrent use.
 type deadline struct {
 	context.Context
-	at time.Time
+	at    time.Time
+	meter meter
 
 	mu     sync.Mutex
 	timed  context.Context // nil until somebody waits
@@ -24,7 +25,16 @@ type deadline struct {
 // bounded is the request's context, which ends when its time is up. Release
 // it.
 func (p *public) bounded(x *exchange, r *http.Request) *deadline {
-	return &deadline{Context: r.Context(), at: x.started.Add(p.Limits.RequestTimeout)}
+	return &deadline{Context: r.Context(), at: x.started.Add(p.Limits.RequestTimeout), meter: meter{p.rates, x}}
+}
+
+// Value returns the meter for its key, and of the parent what is asked for
+// otherwise.
+func (d *deadline) Value(key any) any {
+	if key == (meterKey{}) {
+		return &d.meter
+	}
+	return d.Context.Value(key)
 }
 
 // Deadline returns the moment.

@@ -146,26 +146,31 @@ func (r *rates) spend(ctx context.Context, x *exchange, p *auth.Principal) error
 	if r == nil {
 		return nil
 	}
-	state, taken := r.tokens.Take(p.ID, x.started)
+	return r.take(ctx, x, p, 1, 1, x.started)
+}
+
+// take takes requests from the buckets of the principal and of its account.
+func (r *rates) take(ctx context.Context, x *exchange, p *auth.Principal, ofToken, ofAccount int, now time.Time) error {
+	token, taken := r.tokens.TakeN(p.ID, ofToken, now)
 	if !taken {
 		// The account does not pay for it: one token that asks without end
 		// must not use up what the others have.
-		if r.tokens.Tell(p.ID, x.started) {
+		if r.tokens.Tell(p.ID, now) {
 			r.tell(ctx, x, r.token, slog.String("principal_id", p.ID.String()))
 		}
-		return r.refuse(x, r.token, state)
+		return r.refuse(x, r.token, token)
 	}
-	ofAccount, taken := r.accounts.Take(p.AccountID, x.started)
+	account, taken := r.accounts.TakeN(p.AccountID, ofAccount, now)
 	switch {
 	case !taken:
-		if r.accounts.Tell(p.AccountID, x.started) {
+		if r.accounts.Tell(p.AccountID, now) {
 			r.tell(ctx, x, r.account, slog.String("account_id", p.AccountID.String()))
 		}
-		return r.refuse(x, r.account, ofAccount)
-	case ofAccount.Left < state.Left:
-		x.stands(r.account, ofAccount)
+		return r.refuse(x, r.account, account)
+	case account.Left < token.Left:
+		x.stands(r.account, account)
 	default:
-		x.stands(r.token, state)
+		x.stands(r.token, token)
 	}
 	return nil
 }

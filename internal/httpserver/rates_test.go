@@ -18,7 +18,13 @@ const minutes = 30 * time.Minute
 // comes back while a test runs.
 func limited(t *testing.T, token, account, failure int) *running {
 	t.Helper()
-	return start(t, whoami, func(c *httpserver.Config) {
+	return limitedTo(t, whoami, token, account, failure)
+}
+
+// limitedTo is limited with a handler of the API.
+func limitedTo(t *testing.T, api http.HandlerFunc, token, account, failure int) *running {
+	t.Helper()
+	return start(t, api, func(c *httpserver.Config) {
 		c.TrustedProxies = prefixes("127.0.0.0/8")
 		c.Rates = config.Rates{
 			On: true, Token: config.Rate{Requests: token, Window: minutes},

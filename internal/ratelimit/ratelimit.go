@@ -31,7 +31,8 @@ type State struct {
 	// Full is the time until it may make all of them again.
 	Full time.Duration
 	// Wait is the time until it may make the next one; zero while some are
-	// left.
+	// left. When several could not be taken at once, it is the time until they
+	// can be.
 	Wait time.Duration
 }
 
@@ -75,24 +76,33 @@ func New[K comparable](r Rate, most int) (*Buckets[K], error) {
 
 // Take takes one request from the key's bucket, and reports how the key stands
 // then and whether there was one.
-func (b *Buckets[K]) Take(key K, now time.Time) (State, bool) {
+func (b *Buckets[K]) Take(key K, now time.Time) (State, bool) { return b.TakeN(key, 1, now) }
+
+// TakeN takes n requests from the key's bucket, or none if there are fewer. It
+// reports how the key stands then and whether they were taken. More than Most
+// are never there.
+func (b *Buckets[K]) TakeN(key K, n int, now time.Time) (State, bool) {
 	one, known := b.buckets.GetIfPresent(key)
 	if !known {
 		b.sweep(now)
 		one, _ = b.buckets.ComputeIfAbsent(key, func() (*bucket, bool) { return &bucket{}, false })
 	}
+	cost := b.each * time.Duration(n)
 	for {
 		before := one.fullAt.Load()
 		missing := b.missing(before, now)
-		if missing+b.each > b.full {
-			return b.state(missing), false
+		if cost > 0 && missing+cost > b.full {
+			return b.state(missing, cost), false
 		}
-		after := now.Add(missing + b.each).UnixNano()
+		after := now.Add(missing + cost).UnixNano()
 		if one.fullAt.CompareAndSwap(before, after) {
-			return b.state(missing + b.each), true
+			return b.state(missing+cost, b.each), true
 		}
 	}
 }
+
+// Most is how many requests a full bucket has.
+func (b *Buckets[K]) Most() int { return b.requests }
 
 // fewestAdded is how many buckets are added at least between two sweeps.
 const fewestAdded = 1024
@@ -119,7 +129,7 @@ func (b *Buckets[K]) Look(key K, now time.Time) State {
 	if !known {
 		return State{Left: b.requests}
 	}
-	return b.state(b.missing(one.fullAt.Load(), now))
+	return b.state(b.missing(one.fullAt.Load(), now), b.each)
 }
 
 // missing is the time from now until fullAt, when a bucket is full. Requests
@@ -134,12 +144,13 @@ func (b *Buckets[K]) missing(fullAt int64, now time.Time) time.Duration {
 	return missing
 }
 
-// state is how a key stands whose bucket is full in the time that is missing.
-func (b *Buckets[K]) state(missing time.Duration) State {
+// state is how a key stands whose bucket is full in the time that is missing,
+// and that waits for what costs next.
+func (b *Buckets[K]) state(missing, next time.Duration) State {
 	return State{
 		Left: max(0, int((b.full-missing)/b.each)),
 		Full: max(0, missing-(b.full-b.window)),
-		Wait: max(0, missing+b.each-b.full),
+		Wait: max(0, missing+next-b.full),
 	}
 }
 

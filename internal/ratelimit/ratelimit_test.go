@@ -62,6 +62,38 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// Several requests are taken together or not at all.
+func TestTakeN(t *testing.T) {
+	var c clock
+	b := buckets(t, rateOf(4, 8*time.Second))
+	for _, step := range []struct {
+		name       string
+		after      time.Duration
+		n          int
+		taken      bool
+		left       int
+		full, wait time.Duration
+	}{
+		{"none", 0, 0, true, 4, 0, 0},
+		{"three", 0, 3, true, 1, 6 * time.Second, 0},
+		{"two of one", 0, 2, false, 1, 6 * time.Second, 2 * time.Second},
+		{"one", 0, 1, true, 0, 8 * time.Second, 2 * time.Second},
+		{"none of none", 0, 0, true, 0, 8 * time.Second, 2 * time.Second},
+		{"all of none", 0, 4, false, 0, 8 * time.Second, 8 * time.Second},
+		{"all of one", 2 * time.Second, 4, false, 1, 6 * time.Second, 6 * time.Second},
+		{"all", 6 * time.Second, 4, true, 0, 8 * time.Second, 2 * time.Second},
+	} {
+		c.passes(step.after)
+		got, taken := b.TakeN("a", step.n, c.now())
+		if want := (ratelimit.State{Left: step.left, Full: step.full, Wait: step.wait}); taken != step.taken || got != want {
+			t.Errorf("%s: got %v, %+v, want %v, %+v", step.name, taken, got, step.taken, want)
+		}
+	}
+	if b.Most() != 4 {
+		t.Errorf("a full bucket has %d", b.Most())
+	}
+}
+
 func TestLookAtNothing(t *testing.T) {
 	b := buckets(t, rateOf(4, time.Second))
 	if got := b.Look("never seen", time.Now()); got.Left != 4 || got.Wait != 0 || got.Full != 0 {

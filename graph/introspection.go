@@ -1,0 +1,139 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/maypok86/otter/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// mostIntrospected bounds what the answers that are kept take, in bytes. The
+// answer to GraphiQL's query has some 200 KB.
+const mostIntrospected = 4 << 20
+
+// introspections keeps answers to __schema and __type: the schema does not
+// change while the process runs, so the same selection has the same answer.
+// It is safe for concurrent use.
+type introspections struct {
+	kept *otter.Cache[selectionKey, introspected]
+}
+
+// selectionKey is the digest of a field's selection in a normal form, with the
+// values of variables in place.
+type selectionKey [sha256.Size]byte
+
+// introspected is an answer in JSON. It is never changed.
+type introspected []byte
+
+// MarshalGQL writes the answer.
+func (i introspected) MarshalGQL(w io.Writer) {
+	// An error of w is noticed by whoever owns w; a Marshaler reports none.
+	_, _ = w.Write(i)
+}
+
+func newIntrospections() (*introspections, error) {
+	kept, err := otter.New(&otter.Options[selectionKey, introspected]{
+		MaximumWeight: mostIntrospected,
+		Weigher:       func(key selectionKey, answer introspected) uint32 { return uint32(len(key) + len(answer)) },
+	})
+	return &introspections{kept}, err
+}
+
+// middleware resolves introspection of one request: each selection once, and
+// only if no request before did. The fields of the root that introspect are
+// resolved one after the other.
+func (i *introspections) middleware() graphql.RootFieldMiddleware {
+	resolved := map[selectionKey]introspected{}
+	return func(ctx context.Context, resolve graphql.RootResolver) graphql.Marshaler {
+		field := graphql.GetRootFieldContext(ctx).Field
+		if !isIntrospection(field.Name) {
+			return resolve(ctx)
+		}
+		key := keyOf(field, graphql.GetOperationContext(ctx).Variables)
+		answer, known := resolved[key]
+		if !known {
+			answer, known = i.kept.GetIfPresent(key)
+		}
+		if known {
+			return answer
+		}
+		before := len(graphql.GetErrors(ctx))
+		m := resolve(ctx)
+		if m == graphql.Null || m == graphql.RequiredNull || len(graphql.GetErrors(ctx)) > before {
+			return m
+		}
+		var out bytes.Buffer
+		m.MarshalGQL(&out)
+		answer = bytes.Clone(out.Bytes())
+		resolved[key] = answer
+		i.kept.Set(key, answer)
+		return answer
+	}
+}
+
+// keyOf returns the key of a field by its name, arguments and selection, without its
+// alias. Limits.Complexity bounds how many selections it has with its fragments
+// written out.
+func keyOf(field graphql.CollectedField, variables map[string]any) selectionKey {
+	h := sha256.New()
+	normal{h, variables}.field(field.Name, field.Arguments, field.Selections)
+	return selectionKey(h.Sum(nil))
+}
+
+// normal writes selections in a normal form: without white space, comments and
+// names of fragments, and with values instead of variables.
+type normal struct {
+	io.Writer
+	variables map[string]any
+}
+
+func (n normal) set(selections ast.SelectionSet) {
+	n.text("{")
+	for _, selection := range selections {
+		switch s := selection.(type) {
+		case *ast.Field:
+			n.text(s.Alias + ":")
+			n.directives(s.Directives)
+			n.field(s.Name, s.Arguments, s.SelectionSet)
+		case *ast.InlineFragment:
+			n.text("..." + s.TypeCondition)
+			n.directives(s.Directives)
+			n.set(s.SelectionSet)
+		case *ast.FragmentSpread:
+			n.text("..." + s.Definition.TypeCondition)
+			n.directives(s.Directives)
+			n.set(s.Definition.SelectionSet)
+		}
+	}
+	n.text("}")
+}
+
+func (n normal) field(name string, arguments ast.ArgumentList, selections ast.SelectionSet) {
+	n.text(name)
+	n.arguments(arguments)
+	n.set(selections)
+}
+
+func (n normal) directives(list ast.DirectiveList) {
+	for _, d := range list {
+		n.text("@" + d.Name)
+		n.arguments(d.Arguments)
+	}
+}
+
+func (n normal) arguments(list ast.ArgumentList) {
+	n.text("(")
+	for _, a := range list {
+		value, _ := a.Value.Value(n.variables) // it is valid, and the resolver meets any error again
+		_, _ = fmt.Fprintf(n, "%s:%#v,", a.Name, value)
+	}
+	n.text(")")
+}
+
+// text writes to a hash, which does not fail.
+func (n normal) text(s string) { _, _ = io.WriteString(n, s) }

@@ -1,0 +1,117 @@
+package httpserver_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"latchkey/internal/httpserver"
+)
+
+// charging answers each request as an operation of the price that its body is.
+func charging(w http.ResponseWriter, r *http.Request) {
+	var fields int
+	if _, err := fmt.Fscan(r.Body, &fields); err != nil {
+		writeError(w, r, err)
+		return
+	}
+	if err := httpserver.Charge(r.Context(), fields); err != nil {
+		writeError(w, r, err)
+		return
+	}
+	_, _ = io.WriteString(w, "done")
+}
+
+// charged starts a server whose quotas are these.
+func charged(t *testing.T, token, account int) func(credential string, fields int) answer {
+	t.Helper()
+	server := limitedTo(t, charging, token, account, 100)
+	return func(credential string, fields int) answer {
+		t.Helper()
+		return server.do(t, "POST", server.public+apiPath, fmt.Sprint(fields), "X-Auth-Token: "+credential)
+	}
+}
+
+// An operation takes one request up to 10,000 fields, and one more for each 100.
+func TestOperationsTakeRequestsByTheirPrice(t *testing.T) {
+	ask := charged(t, 10_000, 100_000)
+	left := 10_000
+	for _, step := range []struct{ fields, takes int }{
+		{1, 1}, {1753, 1}, {10_000, 1}, {10_001, 2}, {10_100, 2}, {10_101, 3}, {15_013, 52}, {50_000, 401},
+		{1_000_000, 1000}, // never more than a tenth
+	} {
+		left -= step.takes
+		got := ask(goodToken, step.fields)
+		if want := fmt.Sprintf("10000 %d 1800000", left); got.StatusCode != 200 || standing(got) != want {
+			t.Errorf("%d fields: got %d, %q, want %q", step.fields, got.StatusCode, standing(got), want)
+		}
+	}
+}
+
+// The account pays, too, by its own quota, and the answer speaks of whichever
+// has fewer left.
+func TestAccountsPayForOperations(t *testing.T) {
+	ask := charged(t, 1000, 600)
+	for _, step := range []struct {
+		credential, want string
+		status           int
+	}{
+		{goodToken, "600 540 1800000", 200}, // a tenth of 600
+		{goodToken, "600 480 1800000", 200},
+		{secondToken, "600 420 1800000", 200},
+	} {
+		if got := ask(step.credential, 50_000); got.StatusCode != step.status || standing(got) != step.want {
+			t.Errorf("got %d, %q, want %d, %q", got.StatusCode, standing(got), step.status, step.want)
+		}
+	}
+}
+
+// An operation that costs more than what is left is refused, says when it can be
+// sent again, and takes the one request that it was.
+func TestOperationThatCostsMoreThanIsLeft(t *testing.T) {
+	ask := charged(t, 100, 10_000)
+	for i := range 9 {
+		if got := ask(goodToken, 50_000); got.StatusCode != 200 {
+			t.Fatalf("operation %d: got %d", i, got.StatusCode)
+		}
+	}
+	ask(goodToken, 1)
+	got := ask(goodToken, 50_000)
+	if got.StatusCode != 429 || standing(got) != "100 8 1800000" || strings.Contains(got.text, "done") {
+		t.Errorf("got %d, %q, %s", got.StatusCode, standing(got), got.text)
+	}
+	within(t, "Retry-After", got.Header.Get("Retry-After"), 16, 18) // one of the nine is missing, and one comes in 18 s
+	if got := ask(goodToken, 1); got.StatusCode != 200 || standing(got) != "100 7 1800000" {
+		t.Errorf("one that costs less: got %d, %q", got.StatusCode, standing(got))
+	}
+}
+
+// With quotas that are small, every operation is one request.
+func TestSmallQuotas(t *testing.T) {
+	ask := charged(t, 2, 3)
+	for _, want := range []string{"2 1 1800000", "2 0 1800000"} {
+		if got := ask(goodToken, 50_000); got.StatusCode != 200 || standing(got) != want {
+			t.Errorf("got %d, %q, want %q", got.StatusCode, standing(got), want)
+		}
+	}
+}
+
+func TestChargeWithoutRates(t *testing.T) {
+	if err := httpserver.Charge(context.Background(), 50_000); err != nil {
+		t.Errorf("outside of a request: %v", err)
+	}
+	server := start(t, charging, nil)
+	if got := server.do(t, "POST", server.public+apiPath, "50000", "X-Auth-Token: "+goodToken); got.StatusCode != 200 {
+		t.Errorf("got %d", got.StatusCode)
+	}
+}
+
+// Charging what takes no more than one request costs no memory.
+func TestChargeOfAnOrdinaryOperation(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { _ = httpserver.Charge(context.Background(), 1753) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
