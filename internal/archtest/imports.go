@@ -72,6 +72,8 @@ var allowed = []mayImport{
 		reason: "who is written down is read through the service of people, or over the API as anybody reads it"},
 	{packages: []string{"internal/config"}, ours: []string{"internal/fault"},
 		reason: "settings are read before there is anything to set"},
+	{packages: []string{"internal/instance"}, ours: []string{"internal/fault"},
+		reason: "it knows of a file and its lock, and not what the id is for"},
 	{packages: []string{"cmd/latchkey"}, ours: []string{"internal/cli"},
 		reason: "main calls cli.Main and nothing else, so that tests can run the whole program"},
 }

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -297,6 +298,26 @@ func TestOneNameIsOneServer(t *testing.T) {
 	again := serve(t, env, "--replica-name", "a")
 	if strings.Contains(again.logged(), "waiting for its next sign of life") {
 		t.Errorf("it waits for a process of this machine that was killed: %s", again.logged())
+	}
+	again.shows(t, "/readyz", `{"ready":true`)
+	again.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
+}
+
+// A server with its predecessor's instance file starts at once, as if on another machine; two with one file do not run.
+func TestInstanceFile(t *testing.T) {
+	env := environment(t, dbtest.PostgresDSN(t))
+	run(t, env, "migrate")
+	file := filepath.Join(t.TempDir(), "instance")
+	first := serve(t, env, "--replica-name", "a", "--instance-file", file)
+	second := launch(t, env, "--replica-name", "b", "--instance-file", file)
+	if code := second.exits(t); code != 4 || !strings.Contains(second.logged(), "latchkey: --instance-file") {
+		t.Errorf("the second one ended with status %d: %s", code, second.logged())
+	}
+	first.kill()
+	dbtest.Exec(t, env["LATCHKEY_DATABASE_URL"], "", `UPDATE replicas SET process = 'another-boot pid:[1] 1 1'`)
+	again := serve(t, env, "--replica-name", "a", "--instance-file", file)
+	if strings.Contains(again.logged(), "waiting for its next sign of life") {
+		t.Errorf("it waits although it has the instance file: %s", again.logged())
 	}
 	again.shows(t, "/readyz", `{"ready":true`)
 	again.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")

@@ -32,6 +32,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/httpserver"
+	"latchkey/internal/instance"
 	"latchkey/internal/oauth"
 	"latchkey/internal/panel"
 	"latchkey/internal/seed"
@@ -136,6 +137,11 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
+	unlock, err := v.useInstance(b.cfg.InstanceFile)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	graphErrors, onError := newGraphErrors()
 	api, err := newAPI(b, v.feed, baseURL, onError, log)
 	if err != nil {
@@ -321,6 +327,20 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 		SessionIdle: b.cfg.SessionIdle, Now: time.Now,
 	})
 	return v, nil
+}
+
+// useInstance locks the instance file, if there is one, until the function that
+// it returns is called.
+func (v *verification) useInstance(path string) (unlock func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	file, err := instance.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", config.Called("instance-file"), err)
+	}
+	v.feed.UseInstance(file.ID())
+	return func() { _ = file.Close() }, nil
 }
 
 // release lets the canary fly, if it is to, until the function that it returns

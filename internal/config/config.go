@@ -18,6 +18,9 @@ type Config struct {
 	// slash at its end; empty where they follow from the address listened on
 	// (Replica).
 	ReplicaName, ReplicaURL string
+	// InstanceFile is the file that this server keeps locked while it runs; empty
+	// for none.
+	InstanceFile string
 	// Database is the URL of the database. It may hold a password: it must
 	// not be printed.
 	Database string

@@ -70,7 +70,7 @@ func TestPrecedence(t *testing.T) {
 
 func TestEverySettingIsReadFromItsVariableAndFlag(t *testing.T) {
 	bad := "\x00nonsense"
-	free := map[string]bool{"catalogue": true, "key-file": true, "routes": true} // any text names a file
+	free := map[string]bool{"catalogue": true, "key-file": true, "routes": true, "instance-file": true} // any text names a file
 	for _, s := range config.Settings() {
 		if free[s.Flag] {
 			continue

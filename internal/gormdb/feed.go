@@ -48,6 +48,8 @@ type Feed struct {
 	id   uuid.UUID
 	// process is what it runs in, see thisProcess.
 	process string
+	// instance is the id in the instance file, see UseInstance.
+	instance string
 	// keyIDs are the server's keys, separated by spaces, see UseKeys.
 	keyIDs string
 	ears   Ears

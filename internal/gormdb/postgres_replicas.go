@@ -46,7 +46,7 @@ const (
 				SELECT question, replica_id FROM replica_questions WHERE asked_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)
 		), born AS (
 			INSERT INTO registry DEFAULT VALUES ON CONFLICT DO NOTHING
-		) INSERT INTO replicas (id, name, url, seen_at, process, key_ids) VALUES ($1, $2, $3, now(), $5, $6)
+		) INSERT INTO replicas (id, name, url, seen_at, process, key_ids, instance) VALUES ($1, $2, $3, now(), $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
 		RETURNING (SELECT count(*) FROM replicas AS other WHERE other.name = $2 AND other.id <> $1 AND other.seen_at > now() - $4::interval)`
 	isRegistered = `SELECT EXISTS (SELECT FROM replicas WHERE id = $1)`
@@ -55,7 +55,7 @@ const (
 		FROM (VALUES (1)) AS always LEFT JOIN registry AS g ON true LEFT JOIN replicas AS r ON true ORDER BY r.name, r.id`
 	lockJoining   = `SELECT pg_advisory_xact_lock($1)`
 	removeSilent  = `DELETE FROM replicas WHERE name = $1 AND id <> $2 AND (seen_at <= now() - $3::interval OR id = ANY ($4::uuid[]))`
-	listNamesakes = `SELECT id, seen_at, process FROM replicas WHERE name = $1 AND id <> $2`
+	listNamesakes = `SELECT id, seen_at, process, instance FROM replicas WHERE name = $1 AND id <> $2`
 	notifyOne     = `SELECT pg_notify($1, $2)`
 	askReplicas   = `WITH asked AS (INSERT INTO replica_questions (question, replica_id) SELECT $1::uuid, id FROM unnest($2::uuid[]) AS id)
 		SELECT pg_notify($3, 'ask ' || $1::text)`
@@ -75,7 +75,7 @@ type executor interface {
 // registerBy makes or renews the replica's row.
 func registerBy(ctx context.Context, by executor, f *Feed) error {
 	var namesakes int64
-	if err := by.QueryRow(ctx, register, pgID(f.id), f.self.Name, f.self.URL, silence, f.process, f.keyIDs).Scan(&namesakes); err != nil {
+	if err := by.QueryRow(ctx, register, pgID(f.id), f.self.Name, f.self.URL, silence, f.process, f.keyIDs, f.instance).Scan(&namesakes); err != nil {
 		return err
 	}
 	if was := f.namesakes.Swap(namesakes); was == 0 && namesakes > 0 {
@@ -134,13 +134,16 @@ type namesake struct {
 	seen time.Time
 	// process is what it runs in.
 	process string
+	// instance is the id in its instance file, if it has one.
+	instance string
 	// since is when this replica first saw it like that.
 	since time.Time
 }
 
-// hasGone reports whether the replica of the row cannot be running.
-func (n namesake) hasGone(watched map[uuid.UUID]namesake, id uuid.UUID) bool {
-	if hasEnded(n.process) {
+// hasGone reports whether the replica of the row cannot be running. One that
+// had the instance file that this process has locked cannot.
+func (n namesake) hasGone(watched map[uuid.UUID]namesake, id uuid.UUID, instance string) bool {
+	if hasEnded(n.process) || instance != "" && n.instance == instance {
 		return true
 	}
 	before, known := watched[id]
@@ -161,7 +164,7 @@ func (p *postgres) claim(ctx context.Context, f *Feed, watched map[uuid.UUID]nam
 		}
 		var gone []uuid.UUID
 		for id, other := range all {
-			if other.hasGone(watched, id) {
+			if other.hasGone(watched, id, f.instance) {
 				gone = append(gone, id)
 			}
 		}
@@ -188,7 +191,7 @@ func namesakes(ctx context.Context, tx pgx.Tx, f *Feed) (map[uuid.UUID]namesake,
 	all := map[uuid.UUID]namesake{}
 	var id key
 	var n namesake
-	_, err = pgx.ForEachRow(rows, []any{&id, &n.seen, &n.process}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &n.seen, &n.process, &n.instance}, func() error {
 		n.since = time.Now()
 		all[uuid.UUID(id)] = n
 		return nil

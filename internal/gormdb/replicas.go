@@ -82,6 +82,11 @@ func (f *Feed) Join(ctx context.Context) error {
 	return failed(ctx, "register this replica", f.engine.join(ctx, f))
 }
 
+// UseInstance names the id in the instance file that this process keeps locked
+// until the feed has ended. Call it before Join, which then takes the place of a
+// replica of the same name and id without waiting.
+func (f *Feed) UseInstance(id string) { f.instance = id }
+
 // Namesakes returns how many other replicas run by the name of this one: none,
 // unless one that was taken for gone has come back.
 func (f *Feed) Namesakes() int64 { return f.namesakes.Load() }

@@ -278,6 +278,44 @@ func TestJoinAfterAKill(t *testing.T) {
 	}
 }
 
+// A process that has the instance file of the one before it takes its place at
+// once, wherever that one ran. One without it, or with another, waits.
+func TestJoinWithAnInstance(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	for _, tc := range []struct {
+		name, before, after string
+		waits               bool
+	}{
+		{"the same", "x", "x", false},
+		{"another", "x", "y", true},
+		{"none any more", "x", "", true},
+		{"none before", "", "x", true},
+		{"none", "", "", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			join := func(instance string) time.Duration {
+				f := dbtest.Open(t, url).NewFeed(access.Replica{Name: tc.name}, gormdb.Ears{Changed: func(uuid.UUID) {}, Forget: func() {}}, slog.New(slog.DiscardHandler))
+				f.UseInstance(instance)
+				started := time.Now()
+				if err := f.Join(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return time.Since(started)
+			}
+			join(tc.before) // and does not run: it was killed
+			execute(t, url, "UPDATE replicas SET process = 'another-boot pid:[1] 1 1' WHERE name = $1", tc.name)
+			if took := join(tc.after); tc.waits != (took >= 2*lease) || !tc.waits && took > lease/4 {
+				t.Errorf("it took %s", took)
+			}
+			if list, err := dbtest.Open(t, url).NewFeed(access.Replica{Name: "reader"}, gormdb.Ears{}, nil).Replicas(t.Context()); err != nil ||
+				len(slices.DeleteFunc(list, func(r access.Replica) bool { return r.Name != tc.name })) != 1 {
+				t.Errorf("the list is %v, %v", list, err)
+			}
+		})
+	}
+}
+
 // Whose row does not move is gone after four seconds by one's own clock,
 // whatever the database's clock says.
 func TestJoinWhenTheClockWentBack(t *testing.T) {
