@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -82,6 +83,37 @@ func TestWriteQueueCancellation(t *testing.T) {
 		t.Errorf("the next write: %v, %+v", err, q.ordinary)
 	}
 	leave()
+}
+
+// A request may end at the moment at which its write has its turn: the turn goes on to the next, whichever the
+// request notices first.
+func TestWriteQueueCancellationOfATurn(t *testing.T) {
+	for round := range 200 {
+		var q writeQueue
+		leave, err := q.enter(t.Context(), turn{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			if leave, err := q.enter(ctx, turn{}); err == nil {
+				leave()
+			}
+		}()
+		for waiting := false; !waiting; runtime.Gosched() {
+			q.mu.Lock()
+			waiting = !q.ordinary.empty()
+			q.mu.Unlock()
+		}
+		cancel()
+		leave()
+		<-left
+		if q.busy {
+			t.Fatalf("in round %d nobody has the turn", round)
+		}
+	}
 }
 
 // One write runs at a time, whatever ends meanwhile, and none is forgotten.
