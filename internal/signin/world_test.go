@@ -42,24 +42,27 @@ const phrase = "correct horse battery staple"
 
 func eachWorld(t *testing.T, test func(*world), settings ...func(*signin.Config)) {
 	t.Helper()
-	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		keys, err := secret.NewKeyring(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := &world{T: t, db: db, keys: keys, began: time.Now()}
-		w.home, w.away = dbtest.Seed{Users: 3, MembersPerStore: 1}.Make(t, db), dbtest.Seed{Users: 1}.Make(t, db)
-		w.users = user.NewService(db.Users(), keys, rand.Reader, w.now)
-		c := signin.Config{
-			Repository: db.SignIn(), Users: w.users, PublicURL: "https://keys.example", Keys: keys, Random: rand.Reader, Now: w.now, Lifetime: 12 * time.Hour,
-		}
-		for _, set := range settings {
-			set(&c)
-		}
-		w.config = c
-		w.signIn = w.service(func(*signin.Config) {})
-		test(w)
-	})
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) { test(newWorld(t, db, settings...)) })
+}
+
+func newWorld(t *testing.T, db *gormdb.DB, settings ...func(*signin.Config)) *world {
+	t.Helper()
+	keys, err := secret.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, db: db, keys: keys, began: time.Now()}
+	w.home, w.away = dbtest.Seed{Users: 3, MembersPerStore: 1}.Make(t, db), dbtest.Seed{Users: 1}.Make(t, db)
+	w.users = user.NewService(db.Users(), keys, rand.Reader, w.now)
+	c := signin.Config{
+		Repository: db.SignIn(), Users: w.users, PublicURL: "https://keys.example", Keys: keys, Random: rand.Reader, Now: w.now, Lifetime: 12 * time.Hour,
+	}
+	for _, set := range settings {
+		set(&c)
+	}
+	w.config = c
+	w.signIn = w.service(func(*signin.Config) {})
+	return w
 }
 
 // service is another server of the same database, with other settings.
