@@ -8,10 +8,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/graph"
+	"latchkey/internal/audit"
 	"latchkey/internal/fault"
+	"latchkey/internal/page"
 	"latchkey/internal/user"
 )
+
+// noEvents is an audit log without events.
+type noEvents struct{ audit.Reader }
+
+func (noEvents) Events(context.Context, uuid.UUID, audit.Filter, page.Window) (page.Page[audit.Event], error) {
+	return page.Page[audit.Event]{}, nil
+}
+
+func (noEvents) CountEvents(context.Context, uuid.UUID, audit.Filter) (int64, error) { return 0, nil }
 
 // Every operation that runs is charged by its price, once, and none that is refused.
 func TestOperationsAreCharged(t *testing.T) {
@@ -27,6 +40,10 @@ func TestOperationsAreCharged(t *testing.T) {
 		{"three of them", "{ account { a: " + search + " b: " + search + " c: " + search + " } }", []string{"account_users_read"}, []int{45_037}},
 		{"more than the limit", "{ account { a: " + search + " b: " + search + " c: " + search + " d: " + search + " } }", []string{"account_users_read"}, nil},
 		{"a search that is refused", "{ account { " + search + " } }", nil, []int{13}},
+		{"a page of the audit log", "{ account { auditEvents(first: 1) { edges { cursor } } } }", []string{"account_audit_read"}, []int{4}},
+		{"a page of some of the audit log", `{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { edges { cursor } } } }`, []string{"account_audit_read"}, []int{10_004}},
+		{"its total, too", `{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { collectionInfo { totalItems } } } }`, []string{"account_audit_read"}, []int{20_004}},
+		{"five totals of all", "{ account { " + numbered(5, "a%d: auditEvents(first: 1) { collectionInfo { totalItems } }") + "} }", []string{"account_audit_read"}, nil},
 		{"GraphiQL's introspection", introspectionQuery, nil, []int{35_700}},
 		{"a document that is invalid", "{ none }", nil, nil},
 	} {
@@ -35,6 +52,7 @@ func TestOperationsAreCharged(t *testing.T) {
 			var walks atomic.Int64
 			a := newAPI(t, func(c *graph.Config) {
 				c.Users = user.NewService(crowd{size: 150_000, walks: &walks}, nil, nil, time.Now)
+				c.Audit = noEvents{}
 				c.Charge = func(_ context.Context, fields int) error { charges = append(charges, fields); return nil }
 			})
 			got := a.query(holding(tt.scopes...), tt.query, nil)

@@ -108,7 +108,7 @@ func (c *costs) field(f *ast.Field, size int) int {
 	before := c.walked
 	fields := c.set(f.SelectionSet, c.pageSize(f))
 	c.walked = add(before, add(c.walksOf(f), multiply(elements, c.walked-before)))
-	return add(1, multiply(elements, fields))
+	return add(1, add(multiply(auditWalks(f), perAuditWalk), multiply(elements, fields)))
 }
 
 // written counts selections, those of fragments wherever they stand.

@@ -17,6 +17,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/bulkhead"
 	"latchkey/internal/fault"
 	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
@@ -82,7 +83,7 @@ func NewHandler(c Config) (http.Handler, error) {
 		return nil, errors.New("make GraphQL handler: the generated code has no Run")
 	}
 	return &handler{
-		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, introspections: introspections,
+		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, introspections: introspections, expensive: bulkhead.New(),
 		users: c.Users, charge: c.Charge, log: c.Log, onError: c.OnError,
 	}, nil
 }
@@ -112,6 +113,7 @@ type handler struct {
 	authorize      Authorization
 	executable     executable
 	introspections *introspections
+	expensive      *bulkhead.Bulkhead
 	users          *user.Service
 	charge         func(ctx context.Context, fields int) error
 	log            *slog.Logger
@@ -166,8 +168,12 @@ func (r *run) request(a *answer, req *http.Request, by *auth.Principal) *refusal
 	if stranger {
 		cost.walks = 0 // of an account that is not its own it looks at nothing
 	}
-	if refused := r.afford(req.Context(), by, cost); refused != nil {
+	total, refused := r.afford(req.Context(), by, cost)
+	if refused != nil {
 		return refused
+	}
+	if total > expensive && op.Operation.Operation == ast.Query {
+		op.ResolverMiddleware = r.inTurn(by.AccountID)
 	}
 	r.op = op.Operation
 	r.execute(req.Context(), op, by, stranger)

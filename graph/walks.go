@@ -3,6 +3,8 @@ package graph
 import (
 	"context"
 
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"latchkey/internal/auth"
@@ -12,13 +14,52 @@ import (
 )
 
 // The price of a walk through the users of an account: a search, and a filter
-// that no index serves, look at one user after the other. Ten of them take
-// about as long as one field that is answered. The most that one walk costs
-// lets an operation search once and count what it found in any account.
+// that no index serves, look at one user after the other. The most that one
+// walk costs lets an operation search once and count what it found in any
+// account.
 const (
 	usersPerField = 10
 	mostPerWalk   = 20_000
 )
+
+// perAuditWalk is the price of a walk through an account's audit log: a filter
+// of it, and its total. How long the log is is not known without such a walk.
+const perAuditWalk = 10_000
+
+// auditWalks returns how many walks through the audit log the field
+// Account.auditEvents takes.
+func auditWalks(f *ast.Field) int {
+	if f.Name != "auditEvents" {
+		return 0
+	}
+	walks := 0
+	if f.Arguments.ForName("filter") != nil {
+		walks++
+	}
+	if selects(f.SelectionSet, "collectionInfo") {
+		walks++
+	}
+	return walks
+}
+
+// expensive is the price from which on an operation runs in turn with others of
+// its account.
+const expensive = 10_000
+
+// inTurn returns the middleware of an expensive query. Few of the resolvers of an
+// account's expensive queries run at the same time, so that they do not
+// occupy all connections to the database. A resolver does not wait for others: those
+// of the fields below it run when it has returned.
+func (h *handler) inTurn(accountID uuid.UUID) graphql.FieldMiddleware {
+	return func(ctx context.Context, resolve graphql.Resolver) (any, error) {
+		leave, err := h.expensive.Enter(ctx, accountID)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+		return resolve(ctx)
+	}
+}
 
 // walksOf returns how many walks the field Account.users takes: one for its
 // page, and one more for the total if that is selected.
@@ -74,23 +115,23 @@ func selects(set ast.SelectionSet, name string) bool {
 	return false
 }
 
-// afford charges the operation's price to the caller. It refuses an operation
+// afford charges the operation's price to the caller, and returns it. It refuses an operation
 // whose walks through users cost more than the limit, and one that the caller's
 // rate limits do not allow now.
-func (h *handler) afford(ctx context.Context, by *auth.Principal, p price) *refusal {
-	total := add(p.fields, h.walking(ctx, by, p.walks))
+func (h *handler) afford(ctx context.Context, by *auth.Principal, p price) (total int, refused *refusal) {
+	total = add(p.fields, h.walking(ctx, by, p.walks))
 	if limit := h.documents.limits.Complexity; total > limit {
-		return tooMuch("The operation looks at all users of the account %d times, which costs as much as %d fields, and %d are the most. "+
+		return total, tooMuch("The operation looks at all users of the account %d times, which costs as much as %d fields, and %d are the most. "+
 			"Search once in a request, or name addresses or ids.", p.walks, total, limit)
 	}
 	if err := h.charge(ctx, total); err != nil {
-		refused := &refusal{status: statusOf(fault.KindOf(err))}
+		refused = &refusal{status: statusOf(fault.KindOf(err))}
 		for _, f := range fault.Flatten(err) {
 			refused.problems = append(refused.problems, problem{Error: f})
 		}
-		return refused
+		return total, refused
 	}
-	return nil
+	return total, nil
 }
 
 // walking is what walks through the users of the principal's account cost. The

@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -72,6 +73,51 @@ func TestWalksArePricedByTheSizeOfTheAccount(t *testing.T) {
 			}
 			if n := walks.Load(); tt.refused && n > 0 {
 				t.Errorf("%d walks before it was refused", n)
+			}
+		})
+	}
+}
+
+// busy is a repository that notes how many of its calls are under way together.
+type busy struct {
+	people
+	now, most *atomic.Int64
+}
+
+func (b busy) Users(ctx context.Context, account uuid.UUID, f user.Filter, w page.Window) (page.Page[user.User], error) {
+	defer b.now.Add(-1)
+	b.most.Store(max(b.most.Load(), b.now.Add(1)))
+	// Others that may run at the same time do so until this one has waited for them.
+	for deadline := time.Now().Add(20 * time.Millisecond); b.now.Load() <= int64(runtime.GOMAXPROCS(0)) && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	b.most.Store(max(b.most.Load(), b.now.Load()))
+	return b.people.Users(ctx, account, f, w)
+}
+
+// The resolvers of expensive queries run few at a time, those of others at once.
+func TestExpensiveQueriesRunInTurn(t *testing.T) {
+	processors := int64(runtime.GOMAXPROCS(0))
+	for _, tt := range []struct {
+		name, query string
+		few         bool
+	}{
+		{"expensive", "{ account { " + numbered(8, "a%d: users(first: 250) { edges { node { "+numbered(5, "b%d: id")+" } } }") + " } }", true},
+		{"ordinary", "{ account { " + numbered(8, "a%d: users(first: 100) { edges { node { "+numbered(5, "b%d: id")+" } } }") + " } }", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var now, most atomic.Int64
+			a := newAPI(t, func(c *graph.Config) {
+				c.Users = user.NewService(busy{newPeople(3), &now, &most}, nil, nil, time.Now)
+			})
+			if got := a.query(holding("account_users_read"), tt.query, nil); strings.Contains(got, "errors") {
+				t.Fatalf("got %.300s", got)
+			}
+			switch n := most.Load(); {
+			case tt.few && n > max(1, processors/2):
+				t.Errorf("%d at once, with %d processors", n, processors)
+			case !tt.few && n <= 1:
+				t.Errorf("%d at once", n)
 			}
 		})
 	}

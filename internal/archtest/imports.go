@@ -25,7 +25,7 @@ type importedBy struct {
 }
 
 // vocabulary are the packages that name things and decide nothing for others.
-var vocabulary = []string{"internal/fault", "internal/page", "internal/secret", "internal/scope", "internal/audit", "internal/auth", "internal/password"}
+var vocabulary = []string{"internal/fault", "internal/page", "internal/secret", "internal/scope", "internal/audit", "internal/auth", "internal/password", "internal/bulkhead"}
 
 // allowed is design.md's "Imports", bottom up.
 var allowed = []mayImport{
@@ -58,6 +58,8 @@ var allowed = []mayImport{
 		reason: "it knows of a provider what everybody does, and of us what it is asked"},
 	{packages: []string{"internal/once"}, ours: []string{"internal/fault", "internal/auth"},
 		reason: "that a form was sent does not depend on what it is for"},
+	{packages: []string{"internal/bulkhead"},
+		reason: "bounding work does not depend on what it is"},
 	{packages: []string{"internal/ratelimit"},
 		reason: "counting is the same whatever is counted"},
 	{packages: []string{"internal/storeapi"}, ours: []string{"internal/fault", "internal/strictyaml", "internal/scope"},

@@ -98,7 +98,7 @@ func (s *Service) Users(ctx context.Context, by *auth.Principal, f Filter, r pag
 		return page.Page[User]{}, err
 	}
 	if f.walks() {
-		end, err := s.walks.begin(ctx, by.AccountID)
+		end, err := s.walks.Enter(ctx, by.AccountID)
 		if err != nil {
 			return page.Page[User]{}, err
 		}
@@ -111,7 +111,7 @@ func (s *Service) Users(ctx context.Context, by *auth.Principal, f Filter, r pag
 // admits.
 func (s *Service) CountUsers(ctx context.Context, by *auth.Principal, f Filter) (int64, error) {
 	if f.walks() {
-		end, err := s.walks.begin(ctx, by.AccountID)
+		end, err := s.walks.Enter(ctx, by.AccountID)
 		if err != nil {
 			return 0, err
 		}

@@ -10,6 +10,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/bulkhead"
 	"latchkey/internal/fault"
 	"latchkey/internal/page"
 	"latchkey/internal/password"
@@ -80,7 +81,7 @@ type Service struct {
 
 	passwords    *password.Hasher
 	serviceNames []string
-	walks        *walks
+	walks        *bulkhead.Bulkhead
 }
 
 // NewService returns a service over the repository that keeps session secrets
@@ -89,7 +90,7 @@ type Service struct {
 func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time, serviceNames ...string) *Service {
 	return &Service{
 		repo: repo, keys: keys, random: random, now: now,
-		passwords: password.NewHasher(random), serviceNames: serviceNames, walks: newWalks(),
+		passwords: password.NewHasher(random), serviceNames: serviceNames, walks: bulkhead.New(),
 	}
 }
 

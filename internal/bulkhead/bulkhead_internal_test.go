@@ -1,4 +1,4 @@
-package user
+package bulkhead
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// One account's walks wait for each other and for nobody else's, and leave
-// nothing behind.
-func TestWalksAreBoundedByAccount(t *testing.T) {
-	w := newWalks()
+// The work of one account waits for its own and for no other account's, and
+// leaves nothing behind.
+func TestWorkIsBoundedByAccount(t *testing.T) {
+	w := New()
 	one, other := uuid.New(), uuid.New()
 	var ends []func()
-	for range mostAtOnce() {
-		end, err := w.begin(t.Context(), one)
+	for range most() {
+		end, err := w.Enter(t.Context(), one)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,17 +24,17 @@ func TestWalksAreBoundedByAccount(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := w.begin(ended, one); !errors.Is(err, context.Canceled) {
+	if _, err := w.Enter(ended, one); !errors.Is(err, context.Canceled) {
 		t.Errorf("one more: %v", err)
 	}
-	end, err := w.begin(t.Context(), other)
+	end, err := w.Enter(t.Context(), other)
 	if err != nil {
 		t.Fatal(err)
 	}
 	end()
 	waited := make(chan error)
 	go func() {
-		end, err := w.begin(t.Context(), one)
+		end, err := w.Enter(t.Context(), one)
 		if err == nil {
 			end()
 		}
@@ -47,7 +47,7 @@ func TestWalksAreBoundedByAccount(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(30 * time.Second):
-		t.Fatal("a place was given back and nobody got it")
+		t.Fatal("a place was given back, and the next did not get it")
 	}
 	for _, end := range ends[1:] {
 		end()
