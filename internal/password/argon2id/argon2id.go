@@ -1,13 +1,13 @@
-// Package argon2id computes Argon2id (RFC 9106) over memory that is used again.
+// Package argon2id computes Argon2id (RFC 9106) over memory that is used again
+// and is outside the garbage-collected heap.
 //
 // The package golang.org/x/crypto/argon2 computes the same, and allocates its
-// memory at every call: a flood of sign-ins grows the heap to several times what
-// runs at once.
+// memory in the heap at every call: a flood of sign-ins grows the heap to several
+// times what runs at once.
 package argon2id
 
 import (
 	"encoding/binary"
-	"sync"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/blake2b"
@@ -36,23 +36,18 @@ type Parameters struct {
 	Salt   []byte
 }
 
-// buffers holds memory of Reused KiB each. The garbage collector frees what is
-// idle.
-var buffers = sync.Pool{New: func() any {
-	made := make([]block, Reused)
-	return &made
-}}
-
 // Key returns the Argon2id tag of a password: size bytes, at least 4. It
 // computes the lanes one after the other, without goroutines.
 func Key(password []byte, by Parameters, size uint32) []byte {
 	rows := by.Memory / (syncPoints * uint32(by.Lanes)) * syncPoints * uint32(by.Lanes)
 	if rows > Reused {
-		return newMatrix(make([]block, rows), by).key(password, by, size)
+		large := newBuffer(rows)
+		defer large.free()
+		return newMatrix(large.blocks, by).key(password, by, size)
 	}
-	kept := buffers.Get().(*[]block) // nothing else is in the pool
-	defer buffers.Put(kept)
-	return newMatrix((*kept)[:rows], by).key(password, by, size)
+	reused := buffers.get()
+	defer buffers.put(reused)
+	return newMatrix(reused.blocks[:rows], by).key(password, by, size)
 }
 
 // matrix is Argon2's memory: one row after another, each of columns blocks.
