@@ -23,8 +23,10 @@ var files embed.FS
 // static files.
 type looks struct {
 	messages messages
-	pages    map[string]*template.Template
-	assets   map[string]asset
+	// pages parse their templates at the first call. Each has a copy of the shared
+	// ones, which takes memory that only pages in use should take.
+	pages  map[string]func() (*template.Template, error)
+	assets map[string]asset
 }
 
 // asset is a static file.
@@ -37,7 +39,7 @@ type asset struct {
 
 // theLooks are made when the first page is asked for: a server that answers
 // programs alone neither waits for them nor keeps them in memory. They panic if
-// one of the files is broken, which no page would survive in a test.
+// a file that all pages need is broken, which no page would survive in a test.
 var theLooks = sync.OnceValue(func() *looks {
 	l, err := newLooks()
 	if err != nil {
@@ -47,7 +49,7 @@ var theLooks = sync.OnceValue(func() *looks {
 })
 
 func newLooks() (*looks, error) {
-	l := &looks{pages: map[string]*template.Template{}, assets: map[string]asset{}}
+	l := &looks{pages: map[string]func() (*template.Template, error){}, assets: map[string]asset{}}
 	var err error
 	if l.messages, err = readMessages(files, "messages/en"); err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func (l *looks) readAssets() error {
 	})
 }
 
-// readPages reads templates/*.html, each a page, with the layout and the parts
+// readPages prepares templates/*.html, each a page, with the layout and the parts
 // that all of them share, templates/shared/*.html.
 func (l *looks) readPages() error {
 	shared, err := template.New("").Option("missingkey=error").Funcs(l.functions()).ParseFS(files, "templates/shared/*.html")
@@ -85,14 +87,13 @@ func (l *looks) readPages() error {
 		return err
 	}
 	for _, name := range names {
-		page, err := shared.Clone()
-		if err != nil {
-			return err
-		}
-		if page, err = page.ParseFS(files, name); err != nil {
-			return err
-		}
-		l.pages[strings.TrimSuffix(path.Base(name), ".html")] = page
+		l.pages[strings.TrimSuffix(path.Base(name), ".html")] = sync.OnceValues(func() (*template.Template, error) {
+			page, err := shared.Clone()
+			if err != nil {
+				return nil, err
+			}
+			return page.ParseFS(files, name)
+		})
 	}
 	return nil
 }
@@ -173,9 +174,13 @@ type view struct {
 
 // page answers with a page.
 func (v *visit) page(status int, name string, data any) error {
-	page, there := theLooks().pages[name]
+	parsed, there := theLooks().pages[name]
 	if !there {
 		return fmt.Errorf("there is no page %s", name)
+	}
+	page, err := parsed()
+	if err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
 	}
 	shown := view{Zone: v.zone, Data: data, Notice: v.notice(), Path: v.r.URL.Path, Refused: status == http.StatusUnprocessableEntity}
 	if v.by != nil && v.account.ID == v.by.AccountID {

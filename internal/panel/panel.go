@@ -195,12 +195,29 @@ func (v *visit) submit(to route) error {
 	return v.enter(to)
 }
 
+// maxSmallForm is the largest body, in bytes, that visitors may send before they
+// are signed in, or to pages outside an account. It is several times what the
+// largest of those forms takes, the one to register a passkey.
+const maxSmallForm = 32 << 10
+
+// boundForm limits the request's body before any of it is read: anyone can send
+// one. Only the pages of an account have forms without a small bound, such as a
+// query of GraphQL; those are limited by the server.
+func (v *visit) boundForm() {
+	if v.by != nil && v.routes[v.r.Pattern][v.r.Method].audience == insider {
+		return
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxSmallForm)
+}
+
 // legible returns fault.Invalid for what no database keeps as text: the
-// address, the query and the form of a request are UTF-8 without NUL.
+// address, the query and the form of a request are UTF-8 without NUL. It returns
+// the same for a body that is too large.
 func (v *visit) legible() error {
 	if !isText(v.r.URL.Path) {
 		return errNoPage()
 	}
+	v.boundForm()
 	if err := v.r.ParseForm(); err != nil {
 		return fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
 	}
