@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -57,7 +56,7 @@ func (p *program) serveCommand() *cobra.Command {
 		}
 		ctx, stop := stoppable(c.Context())
 		defer stop()
-		p.collectSeldom()
+		p.tuneGC(ctx)
 		lines := newLineWriter(p.stderr)
 		defer lines.Flush()
 		log := newLog(cfg.Log, lines)
@@ -102,17 +101,6 @@ func inTime(ctx context.Context, most time.Duration, work func() error) error {
 // requestGrace is how much of the grace requests in flight have: all but what
 // it takes to write last uses and to close connections.
 func requestGrace(grace time.Duration) time.Duration { return grace - min(flushGrace, grace/4) }
-
-// collectSeldom lets the heap grow to five times what lives in it before
-// garbage is collected, and not to twice as by default: little lives in it, and
-// requests are so short that collecting would take a good part of their time.
-// An operator who knows better sets GOGC or GOMEMLIMIT (package runtime).
-func (p *program) collectSeldom() {
-	const percent = 400
-	if _, set := p.env("GOGC"); !set {
-		debug.SetGCPercent(percent)
-	}
-}
 
 // serve runs everything that a server consists of until ctx ends.
 func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo bool) error {
@@ -191,6 +179,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(), "public_url", baseURL,
 		"database", b.db.Dialect(), "version", programVersion())
 	defer release(ctx, bird, b.cfg.CanaryInterval)()
+	go freeStartup()
 	return server.Run(ctx)
 }
 

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+func TestGCPercent(t *testing.T) {
+	const mb = 1 << 20
+	for live, want := range map[uint64]int{
+		0: 400, 1: 400, 3 * mb: 400, 4 * mb: 400, 8 * mb: 200, 10 * mb: 160, 16 * mb: 100, 100 * mb: 100, 1 << 63: 100,
+	} {
+		if got := gcPercent(live); got != want {
+			t.Errorf("%d bytes of live data: %d%%, want %d%%", live, got, want)
+		}
+	}
+}
+
+// The percentage follows the live data, and is the operator's where GOGC is set.
+func TestTuneGC(t *testing.T) {
+	was := debug.SetGCPercent(123)
+	defer debug.SetGCPercent(was)
+	gogc := func(set bool) *program {
+		return &program{env: func(name string) (string, bool) { return "123", set && name == "GOGC" }}
+	}
+	percent := func() int {
+		now := debug.SetGCPercent(123)
+		debug.SetGCPercent(now)
+		return now
+	}
+	gogc(true).tuneGC(t.Context())
+	if got := percent(); got != 123 {
+		t.Errorf("GOGC=123 became %d", got)
+	}
+	gogc(false).tuneGC(t.Context())
+	large := make([]byte, 64<<20)
+	for deadline := time.Now().Add(10 * time.Second); percent() != leastGCPercent; runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatalf("GOGC is %d with %d bytes of live data", percent(), liveHeap())
+		}
+	}
+	runtime.KeepAlive(large)
+	for deadline := time.Now().Add(10 * time.Second); percent() <= leastGCPercent; runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatalf("GOGC is %d with %d bytes of live data", percent(), liveHeap())
+		}
+	}
+}
