@@ -1,0 +1,130 @@
+package gormdb_test
+
+import (
+	"encoding/hex"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/pressly/goose/v3"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/dbtest"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/secret"
+	"latchkey/internal/user"
+)
+
+// migrateTo brings an empty database to a version of the schema.
+func migrateTo(t *testing.T, url string, version int64) {
+	t.Helper()
+	dialect, name := goose.DialectPostgres, "postgres"
+	if path, is := strings.CutPrefix(url, "sqlite:"); is {
+		dialect, name = goose.DialectSQLite3, "sqlite"
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := gormdb.Migrations(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(dialect, raw(t, url), files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shared is a person in two accounts, as version 15 of the schema has it: one row of users, and two memberships.
+type shared struct {
+	person   uuid.UUID
+	accounts [2]uuid.UUID
+	link     secret.Secret
+}
+
+func makeShared(t *testing.T, url string) shared {
+	t.Helper()
+	s := shared{person: uuid.New(), accounts: [2]uuid.UUID{uuid.New(), uuid.New()}, link: newSecret(secret.OneTimeLink)}
+	digest := keys.Digest(s.link)
+	values := []string{
+		"{noon}", "1772625600123456", "{later}", "99999999999999999", "{digest}", "x'" + hex.EncodeToString(digest.Digest[:]) + "'",
+	}
+	if !strings.HasPrefix(url, "sqlite:") {
+		values = []string{"{noon}", "'2026-03-04T12:00:00.123456Z'", "{later}", "'2999-01-01'", "{digest}", `'\x` + hex.EncodeToString(digest.Digest[:]) + "'"}
+	}
+	owner, store := uuid.NewString(), uuid.NewString()
+	values = append(values, "{owner}", "'"+owner+"'", "{person}", "'"+s.person.String()+"'", "{a}", "'"+s.accounts[0].String()+"'",
+		"{b}", "'"+s.accounts[1].String()+"'", "{store}", "'"+store+"'", "{id}", "'"+uuid.NewString()+"'", "{key}", "'"+string(digest.Key)+"'")
+	fill := strings.NewReplacer(values...)
+	for _, statement := range []string{
+		`INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at) VALUES
+			({owner}, 'owner@acme.example', 'owner@acme.example', 'Olga', 'Owner', 'en', {noon}), ({person}, 'Ann@Agency.example', 'ann@agency.example', 'Ann', 'Agent', 'fr', {noon})`,
+		`INSERT INTO accounts (id, name, owner_id, features, created_at) VALUES ({a}, 'Acme', {owner}, '', {noon}), ({b}, 'Globex', {owner}, '', {noon})`,
+		`INSERT INTO stores (account_id, id, hash, name, owner_id, created_at) VALUES ({a}, {store}, 'acme1', 'Shop', {owner}, {noon})`,
+		`INSERT INTO account_users (account_id, user_id, created_at, updated_at, external_id) VALUES
+			({a}, {owner}, {noon}, {noon}, NULL), ({b}, {owner}, {noon}, {noon}, NULL), ({a}, {person}, {noon}, {noon}, 'hr-1'), ({b}, {person}, {noon}, {noon}, 'x-9')`,
+		`INSERT INTO store_users (account_id, id, store_id, user_id, status, permissions, updated_at) VALUES ({a}, {id}, {store}, {person}, 'ACTIVE', 'Add_Orders Edit_Orders', {noon})`,
+		`INSERT INTO links (id, purpose, user_id, account_id, server, digest, digest_key, created_at, expires_at) VALUES
+			({id}, 'invitation', {person}, {b}, '', {digest}, {key}, {noon}, {later})`,
+	} {
+		execute(t, url, fill.Replace(statement))
+	}
+	return s
+}
+
+// A person whom two accounts shared is recorded by each on its own after the migration, with the same names, its own
+// external id, places and open invitation.
+func TestMigrateSharedPeople(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, url string) {
+		migrateTo(t, url, 15)
+		s := makeShared(t, url)
+		db := dbtest.Open(t, url)
+		if _, err := db.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		known := func(i int) (found user.Person) {
+			t.Helper()
+			err := db.Users().Change(t.Context(), auth.NoActor("a test"), s.accounts[i], func(c user.Change) error {
+				people, err := c.MembersByEmail(t.Context(), []string{"ann@agency.example"})
+				if len(people) == 1 {
+					found = people[0]
+				}
+				return err
+			})
+			if err != nil || found.ID != s.person || found.Pending || !found.Member || found.Email != "Ann@Agency.example" {
+				t.Fatalf("account %d knows %+v, %v", i, found, err)
+			}
+			return found
+		}
+		names := func(p user.Person) string {
+			return strings.Join([]string{p.FirstName, p.LastName, p.Locale, p.ExternalID}, " ")
+		}
+		if a, b := names(known(0)), names(known(1)); a != "Ann Agent fr hr-1" || b != "Ann Agent fr x-9" {
+			t.Errorf("the accounts know %q and %q", a, b)
+		}
+		if places := known(0).Places; len(places) != 1 || !slices.Equal(places[0].Permissions, []string{"Add_Orders", "Edit_Orders"}) || places[0].Status != user.Active {
+			t.Errorf("the person's places are %+v", places)
+		}
+		if l, err := db.SignIn().Link(t.Context(), keys.Candidates(s.link), noon); err != nil || l.UserID != s.person || l.AccountID != s.accounts[1] {
+			t.Errorf("the invitation is %+v, %v", l.Link, err)
+		}
+
+		// What one account records from now on is not the other's.
+		users := user.NewService(db.Users(), keys, nil, time.Now)
+		by := auth.OperatorPrincipal()
+		by.AccountID = s.accounts[0]
+		first, locale, external := "Anna", "de", "hr-2"
+		if _, err := users.Update(t.Context(), &by, user.Update{UserID: s.person, FirstName: &first, Locale: &locale, ExternalID: &external}); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := names(known(0)), names(known(1)); a != "Anna Agent de hr-2" || b != "Ann Agent fr x-9" {
+			t.Errorf("after one renamed the person, the accounts know %q and %q", a, b)
+		}
+	})
+}
