@@ -20,16 +20,18 @@ func TestPromisesNameTestsThatExist(t *testing.T) {
 		t.Fatalf("docs/promises.md names %d tests", len(named))
 	}
 	var tests strings.Builder
-	err = filepath.WalkDir("../../internal", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
+	for _, root := range []string{"../../internal", "../../graph"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			tests.Write(source)
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		source, err := os.ReadFile(path)
-		tests.Write(source)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	for _, name := range named {
 		if !strings.Contains(tests.String(), "func "+name[1]+"(t *testing.T)") {
