@@ -238,11 +238,11 @@ func (s *suite) figures(ctx context.Context, each time.Duration) ([]figure, erro
 	lags, err := s.revocationLag(ctx)
 	const megabyte = 1 << 20
 	return []figure{
-		{"start to ready, existing SQLite", float64(ready) / float64(time.Millisecond), "ms", 60, 30},
-		{"resident memory, idle", float64(idle) / megabyte, "MB", 45, 30},
-		{"resident memory, under the warm check", float64(busy) / megabyte, "MB", 80, 50},
-		{"binary, stripped", float64(info.Size()) / megabyte, "MB", 45, 30},
-		{"revocation answered → refused by all of 3 replicas, p99", float64(percentile(lags, 99)) / float64(time.Millisecond), "ms", 50, 15},
+		{"start to ready, existing SQLite", float64(ready) / float64(time.Millisecond), "ms", 30, 15},
+		{"resident memory, idle", float64(idle) / megabyte, "MB", 40, 30},
+		{"resident memory, under the warm check", float64(busy) / megabyte, "MB", 60, 45},
+		{"binary, stripped", float64(info.Size()) / megabyte, "MB", 48, 40},
+		{"revocation answered → refused by all of 3 replicas, p99", float64(percentile(lags, 99)) / float64(time.Millisecond), "ms", 10, 3},
 		{"revoke one beside three bulk loops, SQLite, p99", float64(percentile(beside, 99)) / float64(time.Millisecond), "ms", 150, 50},
 	}, err
 }
