@@ -276,7 +276,7 @@ func TestFeedIsNotCompiled(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE) "+gormdb.Register,
-		pgx.QueryExecModeExec, uuid.NewString(), "a", "http://127.0.0.1", "6s", "", []string{})
+		pgx.QueryExecModeExec, uuid.NewString(), "a", "http://127.0.0.1", "6s", "", []string{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,11 +98,15 @@ func (p *public) judgeGateway(ctx context.Context, x *exchange, key string) (*ac
 // arrived: the key may have been revoked meanwhile. It counts nothing.
 func (p *public) stillGateway(ctx context.Context, x *exchange, key string) error {
 	_, err := p.Verifier.Gateway(ctx, key, x.origin())
-	if fault.KindOf(err) == fault.Unauthenticated {
-		p.verified(x, key, err)
-		return errGatewayKey.Because(err)
+	switch {
+	case fault.KindOf(err) != fault.Unauthenticated:
+		return err
+	case p.canaries.knows(key):
+		x.why = whyCanary
+		return err
 	}
-	return err
+	p.verified(x, key, err)
+	return errGatewayKey.Because(err)
 }
 
 var errGatewayKey = fault.Errorf(fault.Unauthenticated, "The gateway's key is unknown or does not work any more.")

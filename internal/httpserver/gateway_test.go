@@ -409,17 +409,26 @@ func TestCanariesAreNoAttack(t *testing.T) {
 	if text := server.log.String()[before:]; text != "" {
 		t.Errorf("the log: %s", text)
 	}
+	// The key is deleted while the body of a request arrives.
+	flown.lives.Store(true)
+	flown.once.Store(true)
+	got := server.do(t, "POST", server.public+"/oauth2/introspect", "token=canary", "X-Latchkey-Gateway: canary", formType)
+	if got.StatusCode != 401 || flown.lives.Load() {
+		t.Errorf("a key that is deleted meanwhile: %d", got.StatusCode)
+	}
+	refused("1")
 }
 
 // canary knows a key while it lives.
 type canary struct {
 	desk
 
-	lives atomic.Bool
+	lives, once atomic.Bool // once: it dies when it has been presented
 }
 
 func (c *canary) Gateway(ctx context.Context, presented string, from auth.Origin) (*access.Record, error) {
 	if presented == "canary" && c.lives.Load() {
+		c.lives.Store(!c.once.Load())
 		return &access.Record{Principal: auth.Principal{Kind: auth.Gateway, Name: "tweet"}}, nil
 	}
 	return c.desk.Gateway(ctx, presented, from)
