@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -22,6 +23,10 @@ type writes struct {
 	cancels           []context.CancelFunc
 }
 
+// bulks are the fields that make many changes, each slice of which has
+// auth.WriteTimeout by itself (package offboard).
+var bulks = []string{"provisionUsers", "deprovisionUsers"}
+
 // run is a resolver middleware that bounds the fields that write by
 // auth.WriteTimeout. Their results are read under the same bound.
 func (w *writes) run(ctx context.Context, next graphql.Resolver) (any, error) {
@@ -30,7 +35,7 @@ func (w *writes) run(ctx context.Context, next graphql.Resolver) (any, error) {
 	if fc.Object == root || fc.Parent == nil || fc.Parent.Object != root {
 		return next(ctx)
 	}
-	limited, cancel := context.WithTimeout(ctx, auth.WriteTimeout)
+	limited, cancel := boundWrite(ctx, fc.Field.Name)
 	result, err := next(limited)
 	err = auth.Unconfirmed(ctx, limited, err)
 	w.mu.Lock()
@@ -43,6 +48,13 @@ func (w *writes) run(ctx context.Context, next graphql.Resolver) (any, error) {
 		w.failed++
 	}
 	return result, err
+}
+
+func boundWrite(ctx context.Context, field string) (context.Context, context.CancelFunc) {
+	if slices.Contains(bulks, field) {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, auth.WriteTimeout)
 }
 
 // release frees the timers, once the results are read.

@@ -19,6 +19,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/offboard"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 	"latchkey/internal/token"
@@ -103,6 +104,39 @@ func TestWritesThatDoNotReturn(t *testing.T) {
 					t.Errorf("got %s", w.Body)
 				}
 			})
+		})
+	}
+}
+
+// eachSlow takes three seconds for each slice of people, and changes nothing.
+type eachSlow struct{ offboard.Repository }
+
+func (eachSlow) SliceSize() int { return 1 }
+
+func (eachSlow) ChangeSlice(ctx context.Context, _ auth.Actor, _ uuid.UUID, _ func(offboard.Change) error) error {
+	select {
+	case <-time.After(3 * time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Work in bulk takes as long as its slices do.
+func TestBulkIsBoundedBySlices(t *testing.T) {
+	for _, document := range []string{
+		`mutation { account { provisionUsers(input: {users: [{email: "a@x.example"}, {email: "b@x.example"}]}) { dryRun } } }`,
+		`mutation { account { deprovisionUsers(input: {users: [{email: "a@x.example"}, {email: "b@x.example"}]}) { dryRun } } }`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newAPI(t, func(c *graph.Config) { c.Offboard = offboard.NewService(eachSlow{}, time.Now) })
+			by := auth.OperatorPrincipal()
+			by.AccountID = ownAccount
+			began := time.Now()
+			w := h.send(newRequest(http.MethodPost, "", body(document, nil)), &by)
+			if took := time.Since(began); took != 6*time.Second {
+				t.Errorf("after %s: %s", took, w.Body)
+			}
 		})
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/fault"
-	"latchkey/internal/user"
 )
 
 // postgres is the engine over PostgreSQL: a pool of pgx connections, which gorm
@@ -42,8 +41,9 @@ type postgres struct {
 var _ engine = (*postgres)(nil)
 
 var postgresDialect = dialect{
-	name:   "postgres",
-	slice:  2 * user.MaxBulk, // all: writes wait for those of their own account alone
+	name: "postgres",
+	// Other writes of the account wait for a slice, and it has auth.WriteTimeout.
+	slice:  250,
 	uses:   1000,
 	tables: "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?",
 	find:   "strpos",

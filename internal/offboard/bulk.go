@@ -72,13 +72,19 @@ func (s *Service) Provision(ctx context.Context, by *auth.Principal, req user.Pr
 	case req.DryRun:
 		return s.provisionAtOnce(ctx, by, req, s.repo.View)
 	case most <= s.repo.SliceSize():
-		return s.provisionAtOnce(ctx, by, req, s.repo.ChangeSlice)
+		return s.provisionAtOnce(ctx, by, req, s.changeSlice)
 	}
 	return s.provisionInSlices(ctx, by, req)
 }
 
-// transaction is Repository.ChangeSlice or Repository.View.
+// transaction is changeSlice or Repository.View.
 type transaction func(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
+
+// changeSlice bounds each slice by auth.WriteTimeout, and not the whole request:
+// a thousand people take longer than one change may.
+func (s *Service) changeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error {
+	return auth.BoundWrite(ctx, func(ctx context.Context) error { return s.repo.ChangeSlice(ctx, by, accountID, work) })
+}
 
 func (s *Service) provisionAtOnce(ctx context.Context, by *auth.Principal, req user.ProvisionRequest, run transaction) (Report, error) {
 	var r Report
@@ -254,7 +260,7 @@ func (b *bulk) run(ctx context.Context, n int, start func(from, to int) work, na
 }
 
 func (b *bulk) commit(ctx context.Context, do work) (done []Item, err error) {
-	err = b.service.repo.ChangeSlice(ctx, b.by.Actor(), b.by.AccountID, func(c Change) (err error) {
+	err = b.service.changeSlice(ctx, b.by.Actor(), b.by.AccountID, func(c Change) (err error) {
 		done, err = do(c)
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -165,6 +166,46 @@ func TestSlicesStop(t *testing.T) {
 			if r.Count(user.Created) != c.created || r.Count(user.Failed) != 160-c.created || last.Fault.Kind != c.want || last.Fault.Field != "users.159" ||
 				last.Email != people[159].Email || !errors.Is(r.Stopped, c.err) {
 				t.Errorf("the report: %s", told(r))
+			}
+		})
+	}
+}
+
+// slow is a repository that takes so long for each slice, and changes nothing.
+type slow struct {
+	offboard.Repository
+	takes time.Duration
+}
+
+func (slow) SliceSize() int { return 250 }
+
+func (r slow) ChangeSlice(ctx context.Context, _ auth.Actor, _ uuid.UUID, _ func(offboard.Change) error) error {
+	select {
+	case <-time.After(r.takes):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A slice that does not return is given up after five seconds, and a request of several may take longer.
+func TestSlicesAreBounded(t *testing.T) {
+	by := auth.OperatorPrincipal()
+	for _, c := range []struct {
+		people      int
+		takes, took time.Duration
+		err         error
+	}{
+		{160, time.Hour, 5 * time.Second, fault.ErrUnavailable},
+		{1000, time.Hour, 5 * time.Second, fault.ErrUnavailable},
+		{1000, 4 * time.Second, 16 * time.Second, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			_, err := offboard.NewService(slow{takes: c.takes}, time.Now).
+				Provision(t.Context(), &by, user.ProvisionRequest{Users: make([]user.ProvisionItem, c.people)})
+			if took := time.Since(began); took != c.took || !errors.Is(err, c.err) {
+				t.Errorf("%d people, with slices of %s: %v after %s", c.people, c.takes, err, took)
 			}
 		})
 	}
