@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
+	ordinary(t)
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			dbtest.EachURL(t, func(t *testing.T, url string) { runScript(t, script, url) })
@@ -47,8 +48,6 @@ func runScript(t *testing.T, script, url string) {
 	testscript.RunT(discreet{t}, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
-			// The race detector would wait a second at the end of each command.
-			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("LATCHKEY_DATABASE_URL", url)
 			env.Setenv("LATCHKEY_KEY_FILE", key)
 			env.Setenv("LATCHKEY_PUBLIC_URL", "https://keys.example")
