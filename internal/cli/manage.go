@@ -100,7 +100,7 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	needs := config.Needs{Keys: declared.HasLegacyAccounts(), Creates: true}
+	needs := config.Needs{Keys: declared.HasLegacyAccounts(), Creates: !dry}
 	cfg, err := p.settings(c, needs)
 	if err != nil {
 		return err

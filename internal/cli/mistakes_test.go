@@ -19,7 +19,7 @@ func TestCommandsThatCreateNoDatabase(t *testing.T) {
 		{"migrate", "--status"}, {"session", "create", "--email", "a@b.example"}, {"session", "list"}, {"session", "end", "--email", "a@b.example"},
 		{"token", "list", "--account", acmeID}, {"token", "create", "--account", acmeID, "--name", "Sync", "--scope", "account_read"},
 		{"user", "list", "--account", acmeID}, {"gateway", "list"}, {"gateway", "create", "--name", "edge"}, {"legacy", "list", "--account", acmeID},
-		{"user", "reset-factors", "--email", "a@b.example"},
+		{"user", "reset-factors", "--email", "a@b.example"}, {"apply", "--dry-run", "-f", "../seed/demo.yaml"},
 	} {
 		t.Run(strings.Join(args[:2], " "), func(t *testing.T) {
 			dir := t.TempDir()
@@ -53,6 +53,14 @@ func TestLostDatabase(t *testing.T) {
 	}
 	if _, err := os.Stat(file); err == nil {
 		t.Error("a database was made")
+	}
+}
+
+// A folder is no database, whatever else is there.
+func TestDatabaseThatIsAFolder(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{dir, dir + "/"} {
+		expectRefusal(t, map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + name}, 2, name+" is a folder. Name a file in it", "migrate")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -208,11 +209,14 @@ func makesKeys(cfg config.Config) bool {
 func databaseThere(cfg config.Config, needs config.Needs) error {
 	file, embedded := cfg.SQLiteFile()
 	switch {
+	case embedded && isFolder(file):
+		return fault.Errorf(fault.Invalid, "%s is a folder. Name a file in it, as sqlite:%s does.", file, filepath.Join(file, "latchkey.db")).
+			On(config.Called("database"))
 	case !embedded || file == "" || !missing(file):
 		return nil
 	case !needs.Creates:
 		return fault.Errorf(fault.Invalid,
-			"There is no database at %s. \"latchkey serve\", \"latchkey migrate\" and \"latchkey apply\" create one; other commands do not.", file).
+			"There is no database at %s. \"latchkey serve\", \"latchkey migrate\" and \"latchkey apply\" create one; other commands and dry runs do not.", file).
 			On(config.Called("database"))
 	case !cfg.KeyFileGiven && exists(cfg.KeyFile) && staysMissing(file):
 		return fault.Errorf(fault.Invalid,
@@ -220,6 +224,11 @@ func databaseThere(cfg config.Config, needs config.Needs) error {
 			cfg.KeyFile, file).On(config.Called("database"))
 	}
 	return nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // missing reports whether a file is not there, or empty.

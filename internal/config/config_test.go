@@ -123,6 +123,7 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"SQLite with parameters", "database", "sqlite:latchkey.db?mode=ro", "question marks"},
 		{"SQLite after a space", "database", "sqlite: latchkey.db", "spaces around it"},
 		{"a catalogue without a name", "catalogue", "", "name a file"},
+		{"SQLite with a host", "database", "sqlite://latchkey.db", "without a host"},
 		{"SQLite in memory", "database", "sqlite::memory:", "name a file"},
 		{"feed of another database", "feed-database", "mysql://root:pass-word@h/d", "postgres://"},
 		{"feed beside SQLite", "feed-database", "postgres://root:pass-word@h/d", "SQLite needs no feed"},

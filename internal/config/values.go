@@ -218,7 +218,9 @@ func sqliteFile(file string) error {
 	case file == "" || file == ":memory:":
 		return errors.New("must name a file, as sqlite:latchkey.db does")
 	case strings.TrimSpace(file) != file || strings.ContainsAny(file, "\"'`?") || strings.ContainsFunc(file, unicode.IsControl):
-		return errors.New("must name a file without line breaks, quotes, question marks and spaces around it")
+		return errors.New("must name a file without line breaks, other control characters, quotes, question marks and spaces around it")
+	case strings.HasPrefix(file, "//"):
+		return errors.New("must name a file without a host, as sqlite:latchkey.db or sqlite:/var/lib/latchkey.db does")
 	}
 	return nil
 }
