@@ -88,10 +88,11 @@ func (r *escapeReader) string() (bad int) {
 			return -1
 		case strings.HasPrefix(rest, `\u`):
 			char, size, wellFormed := unicodeEscape(rest)
-			if !wellFormed {
+			braced := strings.HasPrefix(rest, `\u{`) // which the parser does not know
+			if !wellFormed && !braced {
 				return -1
 			}
-			if !utf8.ValidRune(char) {
+			if !wellFormed || !utf8.ValidRune(char) {
 				return r.at
 			}
 			value.WriteRune(char)
