@@ -32,7 +32,7 @@ type introspected []byte
 
 // MarshalGQL writes the answer.
 func (i introspected) MarshalGQL(w io.Writer) {
-	// An error of w is noticed by whoever owns w; a Marshaler reports none.
+	// A Marshaler cannot return an error; the caller checks w.
 	_, _ = w.Write(i)
 }
 

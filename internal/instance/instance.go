@@ -12,8 +12,8 @@ import (
 	"latchkey/internal/fault"
 )
 
-// File is an instance file, locked by this process. Whoever has the lock knows that no other process with the same
-// id runs.
+// File is an instance file, locked by this process. While it is locked, no other process with the same id
+// runs.
 type File struct {
 	file *os.File
 	id   uuid.UUID
