@@ -16,7 +16,13 @@ const (
 	GrantedAccessToken CredentialKind = "GRANTED_ACCESS_TOKEN"
 	ClientSecret       CredentialKind = "CLIENT_SECRET"
 	UserSession        CredentialKind = "SESSION"
+	// OwnerSession is the session of its account's owner, whose rights do not
+	// depend on stores.
+	OwnerSession CredentialKind = "OWNER_SESSION"
 )
+
+// IsSession reports whether a credential of the kind is a session.
+func (k CredentialKind) IsSession() bool { return k == UserSession || k == OwnerSession }
 
 // Rights is a digest of everything that the database said a credential may do:
 // scopes, address ranges, ownership, permissions. It is equal for equal rights.

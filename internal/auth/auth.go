@@ -65,7 +65,8 @@ type Principal struct {
 	Scopes scope.Set
 	// AccountOwner says that this is a session of the account's owner.
 	AccountOwner bool
-	// OwnedStores are the stores whose owner this session belongs to.
+	// OwnedStores are the stores whose owner this session belongs to, unless
+	// that is the account's owner, who may do everything in all of them.
 	OwnedStores []uuid.UUID
 	// Places are the stores that the person whose session this is works in,
 	// and what they may do there. People who are inactive in a store have no

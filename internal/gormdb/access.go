@@ -59,7 +59,8 @@ func lookups() map[secret.Kind]lookup {
 
 // All that these read besides the digest is found by primary key, but for the
 // stores of a person, which are found by indexes of owners and of places. Of
-// what somebody owns, their place there says no more, and is long.
+// the account's owner these say nothing, and of what somebody owns, their place
+// there does not; both can be long.
 const (
 	tokenFacts = `t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
 			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id, x.ended_at` + fromAccess
@@ -71,17 +72,18 @@ const (
 	tokenByDigest = `SELECT x.digest, ` + tokenFacts + ` WHERE x.digest IN `
 
 	sessionFacts = `s.id, s.user_id, s.person_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, coalesce(s.last_used_at, s.created_at), a.owner_id, a.features, a.status,
-			` + ownedStores + `, ` + placesElsewhere + `, ` + isMember + fromSessions
+			` + ownedStores + `, ` + placesElsewhere + `, ` + isMember + fromSessions + joinUsers
 	ownedStores = `coalesce((SELECT string_agg(CAST(o.id AS text), ' ' ORDER BY o.id) FROM stores AS o
-				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id), '')`
+				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id AND a.owner_id <> s.user_id), '')`
 	placesElsewhere = `coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';' ORDER BY p.store_id) FROM store_users AS p
 				WHERE p.user_id = s.user_id AND p.account_id = s.account_id AND p.status = 'ACTIVE' AND a.owner_id <> s.user_id
 					AND NOT EXISTS (SELECT 1 FROM stores AS o WHERE o.account_id = p.account_id AND o.id = p.store_id AND o.owner_id = s.user_id)), '')`
 	isMember     = `EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id AND m.accepted_at IS NOT NULL)`
 	fromSessions = `
 		FROM sessions AS s
-		JOIN users AS u ON u.id = s.user_id
 		JOIN accounts AS a ON a.id = s.account_id`
+	joinUsers = `
+		JOIN users AS u ON u.id = s.user_id`
 	sessionByDigest = `SELECT s.digest, ` + sessionFacts + ` WHERE s.digest IN `
 
 	findStore = `SELECT s.account_id, s.id, s.status, a.status FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.hash = $1`
@@ -203,13 +205,20 @@ func readSession(scan scan) (access.Record, error) {
 	}
 	p.AccountOwner = owner == p.ID
 	p.ExpiresAt = end.Time
-	p.Credential = auth.Credential{Kind: auth.UserSession, ID: p.SessionID, Rights: rightsOf(ownerMark(p.AccountOwner), features, stores, places)}
+	p.Credential = auth.Credential{Kind: sessionKind(p.AccountOwner), ID: p.SessionID, Rights: rightsOf(ownerMark(p.AccountOwner), features, stores, places)}
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
 		Method: method, AuthenticatedAt: authenticated.Time, LastUsedAt: used.Time,
 		Ended: !ended.IsZero() || !member,
 		Ends:  [2]time.Time{end.Time},
 	}, nil
+}
+
+func sessionKind(ofOwner bool) auth.CredentialKind {
+	if ofOwner {
+		return auth.OwnerSession
+	}
+	return auth.UserSession
 }
 
 // readPlaces reads places in stores with ";" between any two, each the store

@@ -117,13 +117,13 @@ func TestSessionByDigest(t *testing.T) {
 		for _, tc := range []struct {
 			name   string
 			by     user.User
-			owner  bool
+			kind   auth.CredentialKind
 			stores []uuid.UUID
 			places []auth.Place
 		}{
-			{"the account's owner", w.Owner, true, []uuid.UUID{w.Stores[1].ID, w.Stores[2].ID}, nil},
-			{"a store's owner", w.StoreOwner, false, []uuid.UUID{w.Stores[0].ID}, nil},
-			{"staff, who owns a store of another account", w.Users[2], false, nil, []auth.Place{{StoreID: w.Stores[1].ID, May: auth.AddUsers | auth.ManageUsers}}},
+			{"the account's owner, of whose stores nothing is said", w.Owner, auth.OwnerSession, nil, nil},
+			{"a store's owner", w.StoreOwner, auth.UserSession, []uuid.UUID{w.Stores[0].ID}, nil},
+			{"staff, who owns a store of another account", w.Users[2], auth.UserSession, nil, []auth.Place{{StoreID: w.Stores[1].ID, May: auth.AddUsers | auth.ManageUsers}}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				s, value := startSession(t, db, w, tc.by)
@@ -135,8 +135,8 @@ func TestSessionByDigest(t *testing.T) {
 				same(t, "record", got, access.Record{
 					Principal: auth.Principal{
 						Kind: auth.Session, ID: tc.by.ID, PersonID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
-						AccountOwner: tc.owner, OwnedStores: tc.stores, Places: tc.places, ExpiresAt: s.ExpiresAt,
-						Credential: auth.Credential{Kind: auth.UserSession, ID: s.ID, Rights: got.Principal.Credential.Rights},
+						AccountOwner: tc.kind == auth.OwnerSession, OwnedStores: tc.stores, Places: tc.places, ExpiresAt: s.ExpiresAt,
+						Credential: auth.Credential{Kind: tc.kind, ID: s.ID, Rights: got.Principal.Credential.Rights},
 					},
 					Features: w.Account.Features, IssuedAt: s.CreatedAt, LastUsedAt: s.CreatedAt, Ends: [2]time.Time{s.ExpiresAt},
 				})

@@ -46,8 +46,11 @@ var actorReads = map[auth.CredentialKind]actorRead{
 	auth.AccessToken:        {`SELECT ` + tokenFacts + ` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readAccess},
 	auth.GrantedAccessToken: {`SELECT ` + grantFacts + ` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readGrant},
 	auth.ClientSecret:       {`SELECT ` + clientFacts + ` WHERE t.account_id = $1 AND t.id = $2`, 2, readClientRecord},
-	auth.UserSession:        {`SELECT ` + sessionFacts + ` WHERE s.account_id = $1 AND s.user_id = $2 AND s.id = $3`, 3, readSession},
+	auth.UserSession:        {sessionByKeys, 3, readSession},
+	auth.OwnerSession:       {sessionByKeys, 3, readSession},
 }
+
+const sessionByKeys = `SELECT ` + sessionFacts + ` WHERE s.account_id = $1 AND s.user_id = $2 AND s.id = $3`
 
 // actorGuards are the conditions of actorReads and of mayStill as subqueries of
 // PostgreSQL, which find one row if the actor may still act. Their parameters
@@ -60,11 +63,14 @@ var actorGuards = map[auth.CredentialKind]string{
 		WHERE x.account_id = $%[1]d AND x.api_token_id = $%[2]d AND x.id = $%[3]d AND x.expires_at > $%[4]d AND ` + tokenWorks,
 	auth.ClientSecret: `SELECT 1` + fromClients + `
 		WHERE t.account_id = $%[1]d AND t.id = $%[2]d AND $%[3]d::uuid IS NULL AND ` + tokenWorks,
-	auth.UserSession: `SELECT 1` + fromSessions + `
-		WHERE s.account_id = $%[1]d AND s.user_id = $%[2]d AND s.id = $%[3]d AND s.ended_at IS NULL AND s.expires_at > $%[4]d
-			AND a.status <> 'suspended' AND ` + isMember + ` AND ` + sqlRights(
+	auth.UserSession: sessionWorks + ` AND ` + sqlRights(
 		"CASE WHEN a.owner_id = s.user_id THEN 'owner' ELSE '' END", "a.features", ownedStores, placesElsewhere) + ` = $%[5]d`,
+	auth.OwnerSession: sessionWorks + ` AND a.owner_id = s.user_id AND ` + sqlRights("'owner'", "a.features", "''", "''") + ` = $%[5]d`,
 }
+
+const sessionWorks = `SELECT 1` + fromSessions + `
+		WHERE s.account_id = $%[1]d AND s.user_id = $%[2]d AND s.id = $%[3]d AND s.ended_at IS NULL AND s.expires_at > $%[4]d
+			AND a.status <> 'suspended' AND ` + isMember
 
 var tokenWorks = `t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $%[4]d)
 			AND a.status <> 'suspended' AND s.status IS DISTINCT FROM 'suspended' AND ` + sqlRights("t.scopes", "t.allowed_ip_ranges", "a.features") + ` = $%[5]d`

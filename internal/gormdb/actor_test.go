@@ -84,6 +84,11 @@ func TestWritesJudgeTheirActor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	end := func(t *testing.T, db *gormdb.DB, s user.Session) {
+		if _, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"), user.SessionSelection{IDs: []uuid.UUID{s.ID}}, noon, endedEvent); err != nil {
+			t.Fatal(err)
+		}
+	}
 	byToken := func(t *testing.T, db *gormdb.DB, w dbtest.World) (token.Token, auth.Actor) {
 		made, value := issue(t, db, w, uuid.Nil)
 		return made, actorOf(t, db, value)
@@ -130,11 +135,14 @@ func TestWritesJudgeTheirActor(t *testing.T) {
 			}
 			return by
 		}, fault.Unauthenticated},
-		{"an ended session", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {
+		{"an ended session of the account's owner", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {
 			s, by := bySession(t, db, w, w.Owner)
-			if _, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"), user.SessionSelection{IDs: []uuid.UUID{s.ID}}, noon, endedEvent); err != nil {
-				t.Fatal(err)
-			}
+			end(t, db, s)
+			return by
+		}, fault.Unauthenticated},
+		{"an ended session of a store's owner", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {
+			s, by := bySession(t, db, w, w.StoreOwner)
+			end(t, db, s)
 			return by
 		}, fault.Unauthenticated},
 		{"a former owner of a store", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
@@ -18,20 +19,20 @@ import (
 // runs as one transaction. The first waits until no other transaction issues
 // for the same owner, and for those that take something from the actor. The
 // second, under READ COMMITTED, sees what those others committed: it judges the
-// actor again, counts, and inserts if there is room.
+// actor again, counts, and inserts if there is room. It answers with nothing but
+// how many it inserted, which costs the least: see whyNothing.
 type issuing struct{ lock, insert string }
 
 // issuings are the statements by the kind of the actor's credential and whether
 // the owner is a store.
 var issuings = func() map[auth.CredentialKind]map[bool]issuing {
 	all := map[auth.CredentialKind]map[bool]issuing{}
-	for _, kind := range []auth.CredentialKind{"", auth.AccessToken, auth.GrantedAccessToken, auth.ClientSecret, auth.UserSession} {
+	for _, kind := range []auth.CredentialKind{"", auth.AccessToken, auth.GrantedAccessToken, auth.ClientSecret, auth.UserSession, auth.OwnerSession} {
 		insert := func(count string) string {
-			return `WITH actor AS MATERIALIZED (` + guardFor(kind, insertParameters+1) + `),
-				kept AS (` + intoTokens + `SELECT ` + tokenValues + ` WHERE EXISTS (SELECT FROM actor) AND $15 > (` + count + `) RETURNING id),
-				accessed AS (` + intoAccess + `SELECT ` + accessValues + ` FROM kept),
-				logged AS (` + intoEvents + `SELECT ` + eventValues + ` FROM kept)
-				SELECT (SELECT count(*) FROM actor), (SELECT count(*) FROM kept)`
+			return `WITH kept AS (` + intoTokens + `SELECT ` + tokenValues + `
+					WHERE EXISTS (` + guardFor(kind, insertParameters+1) + `) AND $15 > (` + count + `) RETURNING id),
+				accessed AS (` + intoAccess + `SELECT ` + accessValues + ` FROM kept)
+				` + intoEvents + `SELECT ` + eventValues + ` FROM kept`
 		}
 		row := actorRows[kind]
 		all[kind] = map[bool]issuing{
@@ -52,6 +53,7 @@ var actorRows = map[auth.CredentialKind]actorRow{
 	auth.GrantedAccessToken: {"api_tokens", "KEY SHARE"},
 	auth.ClientSecret:       {"api_tokens", "KEY SHARE"},
 	auth.UserSession:        {"sessions", "SHARE"},
+	auth.OwnerSession:       {"sessions", "SHARE"},
 }
 
 // lockActor locks the account ($1), a store ($3) unless its lock is empty, and
@@ -74,7 +76,7 @@ func actorID(by auth.Actor) pgtype.UUID {
 	switch {
 	case by.NoCredential != "":
 		return pgID(uuid.Nil)
-	case by.Credential.Kind == auth.UserSession:
+	case by.Credential.Kind.IsSession():
 		return pgID(by.Credential.ID)
 	}
 	return pgID(by.ID)
@@ -124,30 +126,52 @@ func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft
 	if closed := results.Close(); outcome != ownerMissing {
 		err = errors.Join(err, closed)
 	}
+	if err == nil && outcome == limitReached {
+		return p.whyNothing(ctx, by, d)
+	}
+	return outcome, err
+}
+
+// whyNothing returns why no token was inserted: the actor was refused, which is
+// an error if it still is, or the owner has no room.
+func (p *postgres) whyNothing(ctx context.Context, by auth.Actor, d token.Draft) (insertion, error) {
+	outcome := limitReached
+	err := write(ctx, p, by, held{}, func(tx *gorm.DB) error {
+		var live int64
+		// Of gorm's conditions, nil is IS NULL.
+		ofOwner := map[string]any{"account_id": d.Token.AccountID, "store_id": nil}
+		if d.Token.StoreID != uuid.Nil {
+			ofOwner["store_id"] = d.Token.StoreID
+		}
+		err := tx.Table("api_tokens").Where(ofOwner).
+			Where("revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", instant{d.Token.CreatedAt}).Count(&live).Error
+		if live < int64(d.MaxLive) {
+			outcome = actorRefused
+		}
+		return err
+	})
 	return outcome, err
 }
 
 // insertOutcome reads what became of both statements. Where there is no owner to
-// lock, the second one fails on a foreign key, unless it refuses the actor.
+// lock, the second one fails on a foreign key, unless it refuses the actor. That
+// is not told apart from a limit that is reached.
 func insertOutcome(results pgx.BatchResults) (insertion, error) {
 	var owner key
 	lockErr := results.QueryRow().Scan(&owner)
 	if lockErr != nil && !errors.Is(lockErr, pgx.ErrNoRows) {
 		return 0, lockErr
 	}
-	var actors, kept int64
-	err := results.QueryRow().Scan(&actors, &kept)
+	kept, err := results.Exec()
 	switch {
-	case err == nil && actors == 0:
-		return actorRefused, nil
+	case err == nil && kept.RowsAffected() == 1:
+		return inserted, nil
+	case err == nil:
+		return limitReached, nil
 	case lockErr != nil:
 		return ownerMissing, nil //nolint:nilerr // it is what the missing row means
-	case err != nil:
-		return 0, err
-	case kept == 0:
-		return limitReached, nil
 	}
-	return inserted, nil
+	return 0, err
 }
 
 // Revoking takes one round trip, too: two statements that run as one

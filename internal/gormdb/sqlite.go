@@ -178,31 +178,41 @@ func cannotOpen(path string) error {
 
 func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
 	// The writer comes first: it is the one that can turn on the WAL.
-	if s.writeSQL, s.write, err = s.pool(ctx, 1, "_txlock=immediate"); err != nil {
+	if s.writeSQL, err = s.pool(ctx, 1, "_txlock=immediate"); err != nil {
+		return err
+	}
+	if s.write, err = s.gorm(newWriter(s.writeSQL)); err != nil {
 		return err
 	}
 	// More readers than processors would only be in each other's way, each with
 	// a cache of its own.
 	readers = min(readers, max(2, runtime.GOMAXPROCS(0))) + 1 // the anchor
-	s.readSQL, s.read, err = s.pool(ctx, readers, "_pragma=query_only(on)")
+	if s.readSQL, err = s.pool(ctx, readers, "_pragma=query_only(on)"); err != nil {
+		return err
+	}
+	s.read, err = s.gorm(s.readSQL)
 	return err
 }
 
-func (s *sqlite) pool(ctx context.Context, size int, option string) (*sql.DB, *gorm.DB, error) {
+func (s *sqlite) pool(ctx context.Context, size int, option string) (*sql.DB, error) {
 	pool, err := sql.Open(sqliteDriver, dataSource(s.path, option))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return pool, nil
+}
+
+func (s *sqlite) gorm(pool gorm.ConnPool) (*gorm.DB, error) {
 	g, err := gorm.Open(gormSQLite{pool}, gormConfig())
-	if err == nil {
-		err = errors.Join(pool.PingContext(ctx), s.observe(g))
-	}
 	if err != nil {
-		return nil, nil, errors.Join(err, pool.Close())
+		return nil, err
 	}
-	return pool, g, nil
+	return g, s.observe(g)
 }
 
 // dataSource is a path as a URI (SQLite: "Uniform Resource Identifiers"), in

@@ -1,7 +1,6 @@
 package gormdb
 
 import (
-	"database/sql"
 	"strings"
 
 	"gorm.io/gorm"
@@ -18,7 +17,7 @@ const sqliteDriver = "sqlite"
 // gormSQLite tells gorm how to write statements for SQLite. The schema is
 // written in SQL (migrations), so what gorm asks for to create tables is
 // answered only as far as its interface needs it.
-type gormSQLite struct{ pool *sql.DB }
+type gormSQLite struct{ pool gorm.ConnPool }
 
 var (
 	_ gorm.Dialector                     = gormSQLite{}

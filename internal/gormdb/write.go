@@ -124,7 +124,7 @@ func lockFor(tx *gorm.DB, by auth.Actor, h held) error {
 	switch {
 	case by.NoCredential != "":
 		l.lockTokens(h.tokensOf, h.tokens)
-	case by.Credential.Kind == auth.UserSession:
+	case by.Credential.Kind.IsSession():
 		l.lockTokens(h.tokensOf, h.tokens)
 		l.lock("sessions", "KEY SHARE", "account_id = ? AND id = ?", by.AccountID, by.Credential.ID)
 	default:
@@ -140,7 +140,7 @@ func lockFor(tx *gorm.DB, by auth.Actor, h held) error {
 // the account. Only a suspension and a change of owner by the operator conflict
 // with the weaker one.
 func accountLock(by auth.Actor) string {
-	if by.Credential.Kind == auth.UserSession {
+	if by.Credential.Kind.IsSession() {
 		return "SHARE"
 	}
 	return "KEY SHARE"

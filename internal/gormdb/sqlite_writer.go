@@ -1,0 +1,94 @@
+package gormdb
+
+import (
+	"context"
+	"database/sql"
+
+	"gorm.io/gorm"
+
+	"latchkey/internal/auth"
+)
+
+// oftenWritten are the statements of SQLite's transactions that are prepared
+// once: parsing them takes longer than running them. These are what each write
+// asks about its actor (mayStill), and what issuing a token takes.
+var oftenWritten = append([]string{
+	countAccountTokens, countStoreTokens,
+	actorReads[auth.AccessToken].statement, actorReads[auth.GrantedAccessToken].statement,
+	actorReads[auth.ClientSecret].statement, actorReads[auth.UserSession].statement,
+}, insertStatements...)
+
+// writer begins transactions on the one connection that writes, in which the
+// statements of oftenWritten are prepared. Only one transaction may begin at a
+// time (writeQueue).
+type writer struct {
+	*sql.DB
+	prepared map[string]*sql.Stmt
+}
+
+var (
+	_ gorm.ConnPool         = (*writer)(nil)
+	_ gorm.ConnPoolBeginner = (*writer)(nil)
+)
+
+func newWriter(pool *sql.DB) *writer { return &writer{pool, map[string]*sql.Stmt{}} }
+
+// BeginTx implements gorm.ConnPoolBeginner. The statements are prepared while
+// the connection is free: within the transaction it is taken.
+func (w *writer) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
+	if len(w.prepared) == 0 {
+		if err := w.prepare(ctx); err != nil {
+			return nil, err
+		}
+	}
+	tx, err := w.DB.BeginTx(ctx, options)
+	return &writing{tx, w.prepared}, err
+}
+
+func (w *writer) prepare(ctx context.Context) error {
+	prepared := map[string]*sql.Stmt{}
+	for _, text := range oftenWritten {
+		statement, err := w.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept, and closed with the pool
+		if err != nil {
+			return err
+		}
+		prepared[text] = statement
+	}
+	w.prepared = prepared
+	return nil
+}
+
+// writing is a transaction of a writer.
+type writing struct {
+	*sql.Tx
+	prepared map[string]*sql.Stmt
+}
+
+var (
+	_ gorm.ConnPool    = (*writing)(nil)
+	_ gorm.TxCommitter = (*writing)(nil)
+)
+
+// ExecContext implements gorm.ConnPool.
+func (w *writing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if statement, ok := w.prepared[query]; ok {
+		return w.StmtContext(ctx, statement).ExecContext(ctx, args...)
+	}
+	return w.Tx.ExecContext(ctx, query, args...)
+}
+
+// QueryContext implements gorm.ConnPool.
+func (w *writing) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if statement, ok := w.prepared[query]; ok {
+		return w.StmtContext(ctx, statement).QueryContext(ctx, args...)
+	}
+	return w.Tx.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext implements gorm.ConnPool.
+func (w *writing) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if statement, ok := w.prepared[query]; ok {
+		return w.StmtContext(ctx, statement).QueryRowContext(ctx, args...)
+	}
+	return w.Tx.QueryRowContext(ctx, query, args...)
+}
