@@ -72,7 +72,7 @@ var (
 // ExecContext implements gorm.ConnPool.
 func (w *writing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if statement, ok := w.prepared[query]; ok {
-		return w.StmtContext(ctx, statement).ExecContext(ctx, args...)
+		return w.StmtContext(ctx, statement).ExecContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 	}
 	return w.Tx.ExecContext(ctx, query, args...)
 }
@@ -80,7 +80,7 @@ func (w *writing) ExecContext(ctx context.Context, query string, args ...any) (s
 // QueryContext implements gorm.ConnPool.
 func (w *writing) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if statement, ok := w.prepared[query]; ok {
-		return w.StmtContext(ctx, statement).QueryContext(ctx, args...)
+		return w.StmtContext(ctx, statement).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 	}
 	return w.Tx.QueryContext(ctx, query, args...)
 }
@@ -88,7 +88,7 @@ func (w *writing) QueryContext(ctx context.Context, query string, args ...any) (
 // QueryRowContext implements gorm.ConnPool.
 func (w *writing) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if statement, ok := w.prepared[query]; ok {
-		return w.StmtContext(ctx, statement).QueryRowContext(ctx, args...)
+		return w.StmtContext(ctx, statement).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 	}
 	return w.Tx.QueryRowContext(ctx, query, args...)
 }
