@@ -122,7 +122,7 @@ func (a accounts) Store(ctx context.Context, accountID uuid.UUID, ref account.St
 	var owner accountRow
 	st := storeRow{AccountID: accountID}
 	found := false
-	err := a.engine.query(ctx, statement, []any{to.id(accountID), name}, func(scan scan) error {
+	err := a.engine.lookUp(ctx, statement, []any{to.id(accountID), name}, func(scan scan) error {
 		found = true
 		return scan(append(owner.to(), (*key)(&st.ID), &st.Hash, &st.Name, (*key)(&st.OwnerID), &st.Status, &st.CreatedAt)...)
 	})

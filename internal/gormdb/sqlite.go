@@ -264,6 +264,7 @@ func (s *sqlite) transaction(ctx context.Context, t turn, work func(*gorm.DB) er
 	if err != nil {
 		return err
 	}
+	defer runtime.Gosched() // the next write begins before this one is answered
 	defer leave()
 	if err := s.file.refuse(); err != nil {
 		return err
