@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -154,20 +155,30 @@ func (s *Service) keep(ctx context.Context, by *auth.Principal, in AccountUser, 
 // chooseAccount picks the account of a session: the one asked for, or the only
 // one. To the operator it tells what no account is told.
 func chooseAccount(all []AccountUser, asked uuid.UUID) (AccountUser, error) {
-	if asked == uuid.Nil && len(all) == 1 {
-		return all[0], nil
+	if len(all) == 0 {
+		return AccountUser{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+	}
+	if asked == uuid.Nil {
+		return onlyAccount(all)
 	}
 	for _, in := range all {
 		if in.AccountID == asked {
 			return in, nil
 		}
 	}
-	switch {
-	case len(all) == 0:
-		return AccountUser{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
-	case asked == uuid.Nil:
-		return AccountUser{}, fault.Errorf(fault.Invalid, "This person is in several accounts. Name one.").On("account")
-	default:
-		return AccountUser{}, fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
+	return AccountUser{}, fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
+}
+
+// onlyAccount returns the one account that the person is in. Invitations that
+// they have not accepted count only if they are in no account: otherwise anybody
+// who invites them could make the choice unclear.
+func onlyAccount(all []AccountUser) (AccountUser, error) {
+	in := slices.DeleteFunc(slices.Clone(all), func(one AccountUser) bool { return one.User.Pending })
+	if len(in) == 0 {
+		in = all
 	}
+	if len(in) > 1 {
+		return AccountUser{}, fault.Errorf(fault.Invalid, "This person is in several accounts. Name one.").On("account")
+	}
+	return in[0], nil
 }

@@ -64,9 +64,18 @@ func acmePeople() *people {
 		}
 		return all
 	}
+	invited := func(all []user.AccountUser, pending ...int) []user.AccountUser {
+		for _, i := range pending {
+			all[i].User.Pending = true
+		}
+		return all
+	}
 	return &people{owners: map[string][]user.AccountUser{
-		"one@acme.example": in("One@acme.example", home),
-		"two@acme.example": in("two@acme.example", home, other),
+		"one@acme.example":     in("One@acme.example", home),
+		"two@acme.example":     in("two@acme.example", home, other),
+		"wanted@acme.example":  invited(in("wanted@acme.example", other, home), 0),
+		"invited@acme.example": invited(in("invited@acme.example", home), 0),
+		"twice@acme.example":   invited(in("twice@acme.example", home, other), 0, 1),
 	}}
 }
 
@@ -88,6 +97,9 @@ func TestStartSession(t *testing.T) {
 		{"in the only account", user.SessionRequest{Email: "one@acme.example", TTL: time.Hour}, home},
 		{"in the only account, named", user.SessionRequest{Email: "one@acme.example", AccountID: home, TTL: time.Hour}, home},
 		{"in one of several", user.SessionRequest{Email: "two@acme.example", AccountID: other, TTL: time.Hour}, other},
+		{"in the only account, while another invites them", user.SessionRequest{Email: "wanted@acme.example", TTL: time.Hour}, home},
+		{"in an account that invites them, named", user.SessionRequest{Email: "wanted@acme.example", AccountID: other, TTL: time.Hour}, other},
+		{"in the only account that invites them", user.SessionRequest{Email: "invited@acme.example", TTL: time.Hour}, home},
 		{"by another spelling", user.SessionRequest{Email: " ONE@Acme.Example ", TTL: time.Hour}, home},
 		{"for the shortest time", user.SessionRequest{Email: "one@acme.example", TTL: time.Minute}, home},
 		{"for the longest time", user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL}, home},
@@ -142,6 +154,7 @@ func TestStartSessionRefuses(t *testing.T) {
 		{"somebody in no account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", TTL: hour}, fault.NotFound, "email"},
 		{"somebody in no account, in an account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", AccountID: home, TTL: hour}, fault.NotFound, "email"},
 		{"several accounts and none named", auth.Operator, user.SessionRequest{Email: "two@acme.example", TTL: hour}, fault.Invalid, "account"},
+		{"several invitations and no account named", auth.Operator, user.SessionRequest{Email: "twice@acme.example", TTL: hour}, fault.Invalid, "account"},
 		{"another account", auth.Operator, user.SessionRequest{Email: "one@acme.example", AccountID: elsewhere, TTL: hour}, fault.NotFound, "account"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
