@@ -42,7 +42,10 @@ func (w *writer) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.Conn
 		}
 	}
 	tx, err := w.DB.BeginTx(ctx, options)
-	return &writing{tx, w.prepared}, err
+	if err != nil {
+		return nil, err
+	}
+	return &writing{tx, w.prepared}, nil
 }
 
 func (w *writer) prepare(ctx context.Context) error {
