@@ -57,10 +57,11 @@ func lookups() map[secret.Kind]lookup {
 	}
 }
 
-// All that these read besides the digest is found by primary key, but for the
-// stores of a person, which are found by indexes of owners and of places. Of
-// the account's owner these say nothing, and of what somebody owns, their place
-// there does not; both can be long.
+// Everything that these read besides the digest is found by primary key, except
+// a person's stores, which are found by indexes of owners and of places. These
+// lists can be long. They are not read for the account's owner, who may do
+// everything in every store, and leave out the places in a store that the person
+// owns.
 const (
 	tokenFacts = `t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
 			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id, x.ended_at` + fromAccess
@@ -205,7 +206,10 @@ func readSession(scan scan) (access.Record, error) {
 	}
 	p.AccountOwner = owner == p.ID
 	p.ExpiresAt = end.Time
-	p.Credential = auth.Credential{Kind: sessionKind(p.AccountOwner), ID: p.SessionID, Rights: rightsOf(ownerMark(p.AccountOwner), features, stores, places)}
+	p.Credential = auth.Credential{
+		Kind: sessionKind(p.AccountOwner), ID: p.SessionID,
+		Rights: rightsOf(ownerMark(p.AccountOwner), features, stores, places),
+	}
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
 		Method: method, AuthenticatedAt: authenticated.Time, LastUsedAt: used.Time,

@@ -120,15 +120,11 @@ func (a accounts) Store(ctx context.Context, accountID uuid.UUID, ref account.St
 		statement, name = storeByID, to.id(ref.ID)
 	}
 	var owner accountRow
-	st := storeRow{AccountID: accountID}
-	found := false
-	err := a.engine.lookUp(ctx, statement, []any{to.id(accountID), name}, func(scan scan) error {
-		found = true
-		return scan(append(owner.to(), (*key)(&st.ID), &st.Hash, &st.Name, (*key)(&st.OwnerID), &st.Status, &st.CreatedAt)...)
-	})
-	if err == nil && !found {
-		err = account.ErrNoStore()
-	}
+	st, err := onlyRow(ctx, a.engine, statement, []any{to.id(accountID), name}, func(scan scan) (storeRow, error) {
+		st := storeRow{AccountID: accountID}
+		err := scan(append(owner.to(), (*key)(&st.ID), &st.Hash, &st.Name, (*key)(&st.OwnerID), &st.Status, &st.CreatedAt)...)
+		return st, err
+	}, account.ErrNoStore())
 	if err != nil {
 		return account.Account{}, account.Store{}, failed(ctx, "read store", err)
 	}

@@ -65,7 +65,8 @@ var actorGuards = map[auth.CredentialKind]string{
 		WHERE t.account_id = $%[1]d AND t.id = $%[2]d AND $%[3]d::uuid IS NULL AND ` + tokenWorks,
 	auth.UserSession: sessionWorks + ` AND ` + sqlRights(
 		"CASE WHEN a.owner_id = s.user_id THEN 'owner' ELSE '' END", "a.features", ownedStores, placesElsewhere) + ` = $%[5]d`,
-	auth.OwnerSession: sessionWorks + ` AND a.owner_id = s.user_id AND ` + sqlRights("'owner'", "a.features", "''", "''") + ` = $%[5]d`,
+	auth.OwnerSession: sessionWorks + ` AND a.owner_id = s.user_id AND ` +
+		sqlRights("'owner'", "a.features", "''", "''") + ` = $%[5]d`,
 }
 
 const sessionWorks = `SELECT 1` + fromSessions + `

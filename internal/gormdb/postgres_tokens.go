@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
@@ -19,22 +18,21 @@ import (
 // runs as one transaction. The first waits until no other transaction issues
 // for the same owner, and for those that take something from the actor. The
 // second, under READ COMMITTED, sees what those others committed: it judges the
-// actor again, counts, and inserts if there is room. It answers with nothing but
-// how many it inserted, which costs the least: see whyNothing.
+// actor again, counts, and inserts if there is room. It returns only how many
+// tokens it inserted, which costs the least: see insertToken.
 type issuing struct{ lock, insert string }
 
 // issuings are the statements by the kind of the actor's credential and whether
 // the owner is a store.
 var issuings = func() map[auth.CredentialKind]map[bool]issuing {
 	all := map[auth.CredentialKind]map[bool]issuing{}
-	for _, kind := range []auth.CredentialKind{"", auth.AccessToken, auth.GrantedAccessToken, auth.ClientSecret, auth.UserSession, auth.OwnerSession} {
+	for kind, row := range actorRows {
 		insert := func(count string) string {
 			return `WITH kept AS (` + intoTokens + `SELECT ` + tokenValues + `
 					WHERE EXISTS (` + guardFor(kind, insertParameters+1) + `) AND $15 > (` + count + `) RETURNING id),
 				accessed AS (` + intoAccess + `SELECT ` + accessValues + ` FROM kept)
 				` + intoEvents + `SELECT ` + eventValues + ` FROM kept`
 		}
-		row := actorRows[kind]
 		all[kind] = map[bool]issuing{
 			false: {lockActor(row, "NO KEY UPDATE", ""), insert(countAccountTokens)},
 			true:  {lockActor(row, row.account, "NO KEY UPDATE"), insert(countStoreTokens)},
@@ -126,22 +124,15 @@ func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft
 	if closed := results.Close(); outcome != ownerMissing {
 		err = errors.Join(err, closed)
 	}
-	if err == nil && outcome == limitReached {
-		return p.whyNothing(ctx, by)
+	if err == nil && outcome == limitReached { // or the actor was refused
+		err = judge(ctx, p, by)
 	}
 	return outcome, err
 }
 
-// whyNothing returns why no token was inserted: an error if the actor was
-// refused, or limitReached. It need not be reached any more.
-func (p *postgres) whyNothing(ctx context.Context, by auth.Actor) (insertion, error) {
-	err := write(ctx, p, by, held{}, func(*gorm.DB) error { return nil })
-	return limitReached, err
-}
-
 // insertOutcome reads what became of both statements. Where there is no owner to
-// lock, the second one fails on a foreign key, unless it refuses the actor. That
-// is not told apart from a limit that is reached.
+// lock, the second one fails on a foreign key, unless it refuses the actor: then,
+// too, the outcome is limitReached.
 func insertOutcome(results pgx.BatchResults) (insertion, error) {
 	var owner key
 	lockErr := results.QueryRow().Scan(&owner)

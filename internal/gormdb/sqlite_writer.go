@@ -10,8 +10,8 @@ import (
 )
 
 // oftenWritten are the statements of SQLite's transactions that are prepared
-// once: parsing them takes longer than running them. These are what each write
-// asks about its actor (mayStill), and what issuing a token takes.
+// once: parsing them takes longer than running them. They are the look-ups of a
+// write's actor (mayStill) and the statements that issue a token.
 var oftenWritten = append([]string{
 	countAccountTokens, countStoreTokens,
 	actorReads[auth.AccessToken].statement, actorReads[auth.GrantedAccessToken].statement,
@@ -34,7 +34,7 @@ var (
 func newWriter(pool *sql.DB) *writer { return &writer{pool, map[string]*sql.Stmt{}} }
 
 // BeginTx implements gorm.ConnPoolBeginner. The statements are prepared while
-// the connection is free: within the transaction it is taken.
+// the connection is free: the transaction takes it.
 func (w *writer) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
 	if len(w.prepared) == 0 {
 		if err := w.prepare(ctx); err != nil {

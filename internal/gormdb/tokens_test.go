@@ -3,6 +3,7 @@ package gormdb_test
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,6 +115,35 @@ func TestInsertIsWholeOrNotAtAll(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+// Where tokens are issued and revoked at the limit at the same time, one more is
+// kept or the limit is reached; nothing else is said of an actor that may issue.
+func TestLimitBesideRevocations(t *testing.T) {
+	const issuers, each = 4, 40
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		_, session := startSession(t, db, w, w.Owner)
+		by := actorOf(t, db, session)
+		var all sync.WaitGroup
+		for range issuers {
+			all.Go(func() {
+				for range each {
+					d, _ := draft(w, w.Stores[0].ID)
+					d.MaxLive = 1
+					err := db.Tokens().Insert(t.Context(), by, d)
+					if err == nil {
+						_, err = db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{d.Token.ID}, d.Token))
+					}
+					if err != nil && fault.KindOf(err) != fault.LimitReached {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
 	})
 }
 

@@ -95,6 +95,12 @@ func write(ctx context.Context, e engine, by auth.Actor, h held, work func(*gorm
 	}
 }
 
+// judge returns the error of a write by an actor that is refused, nil for one
+// that is not.
+func judge(ctx context.Context, e engine, by auth.Actor) error {
+	return write(ctx, e, by, held{}, func(*gorm.DB) error { return nil })
+}
+
 func isDeadlock(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == pgDeadlock
@@ -232,7 +238,7 @@ var errActorRefused = errors.New("the actor was refused")
 // refused returns why a hand-written statement refused its actor: it is read
 // once more, since the statement says no more than that.
 func (db *DB) refused(ctx context.Context, by auth.Actor) error {
-	err := write(ctx, db.engine, by, held{}, func(*gorm.DB) error { return nil })
+	err := judge(ctx, db.engine, by)
 	if err == nil {
 		err = refuse(true)
 	}

@@ -169,9 +169,9 @@ func chooseAccount(all []AccountUser, asked uuid.UUID) (AccountUser, error) {
 	return AccountUser{}, fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
 }
 
-// onlyAccount returns the one account that the person is in. Invitations that
-// they have not accepted count only if they are in no account: otherwise anybody
-// who invites them could make the choice unclear.
+// onlyAccount returns the one account that the person is in. Pending memberships
+// are considered only if none was accepted: an account must not change where a
+// person's sessions start by inviting them.
 func onlyAccount(all []AccountUser) (AccountUser, error) {
 	in := slices.DeleteFunc(slices.Clone(all), func(one AccountUser) bool { return one.User.Pending })
 	if len(in) == 0 {
