@@ -31,7 +31,7 @@ func (r *accountResolver) Owner(ctx context.Context, obj *object.Account) (*obje
 	if err != nil {
 		return nil, err
 	}
-	return r.person(ctx, a.OwnerID)
+	return r.userByID(ctx, a.OwnerID)
 }
 
 func (r *accountResolver) Features(ctx context.Context, obj *object.Account) ([]scope.Feature, error) {
@@ -51,7 +51,7 @@ func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filte
 	if err != nil {
 		return nil, err
 	}
-	stores, err := r.accounts.Stores(ctx, by, named, paging(object.AccountStores, before, after, first, last))
+	stores, err := r.accounts.Stores(ctx, by, named, pageRequest(object.AccountStores, before, after, first, last))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (r *storeResolver) Owner(ctx context.Context, obj *object.Store) (*object.U
 	if err := user.MayList(by, obj.Store); err != nil {
 		return nil, err
 	}
-	owners, err := object.Ask(obj.Siblings, question{field: "owner"}, func(stores []account.Store) (map[uuid.UUID]object.User, error) {
+	owners, err := object.Load(obj.Siblings, fieldKey{field: "owner"}, func(stores []account.Store) (map[uuid.UUID]object.User, error) {
 		return r.ownersOf(ctx, stores)
 	})
 	if err != nil {

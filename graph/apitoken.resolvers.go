@@ -30,12 +30,12 @@ func (r *accountResolver) APITokens(ctx context.Context, obj *object.Account, fi
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.tokens.AccountTokens(ctx, by, q, paging(object.AccountAPITokens, before, after, first, last))
+	found, err := r.tokens.AccountTokens(ctx, by, q, pageRequest(object.AccountAPITokens, before, after, first, last))
 	if err != nil {
 		return nil, err
 	}
 	info, edges := object.Connect[object.APITokenEdge](object.AccountAPITokens, found, r.view().Tokens(object.Nodes(found)))
-	count := func(ctx context.Context) (int64, error) { return r.tokens.CountAccountTokens(ctx, by, q) }
+	count := object.CountOnce(func(ctx context.Context) (int64, error) { return r.tokens.CountAccountTokens(ctx, by, q) })
 	return &object.APITokenConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
 
@@ -61,7 +61,7 @@ func (r *apiTokenResolver) Store(ctx context.Context, obj *object.APIToken) (*ob
 	if err != nil || obj.StoreID == uuid.Nil {
 		return nil, err
 	}
-	stores, err := object.Ask(obj.Siblings, question{field: "store"}, func(tokens []token.Token) (map[uuid.UUID]object.Store, error) {
+	stores, err := object.Load(obj.Siblings, fieldKey{field: "store"}, func(tokens []token.Token) (map[uuid.UUID]object.Store, error) {
 		return r.storesOf(ctx, by, tokens)
 	})
 	if err != nil {
@@ -80,9 +80,9 @@ func (r *apiTokenResolver) AccessTokens(ctx context.Context, obj *object.APIToke
 		return nil, err
 	}
 	if obj.CurrentStatus() != token.Active {
-		return []object.AccessToken{}, nil // none of them works, whatever their own ends are
+		return []object.AccessToken{}, nil // none of them works, even if it has not expired itself
 	}
-	found, err := object.Ask(obj.Siblings, question{field: "accessTokens"}, func(tokens []token.Token) (map[uuid.UUID][]token.AccessToken, error) {
+	found, err := object.Load(obj.Siblings, fieldKey{field: "accessTokens"}, func(tokens []token.Token) (map[uuid.UUID][]token.AccessToken, error) {
 		keys := make([]uuid.UUID, len(tokens))
 		for i, t := range tokens {
 			keys[i] = t.ID
@@ -194,11 +194,11 @@ func (r *revokeApiTokensResultResolver) UsersToReview(ctx context.Context, obj *
 	for _, t := range issued {
 		granted.GrantedBy = append(granted.GrantedBy, t.ID)
 	}
-	return r.userConnection(ctx, by, object.UsersToReview, granted, paging(object.UsersToReview, before, after, first, last))
+	return r.userConnection(ctx, by, object.UsersToReview, granted, pageRequest(object.UsersToReview, before, after, first, last))
 }
 
 func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error) {
-	by, w, err := asked(ctx, object.StoreAPITokens, before, after, first, last)
+	by, w, err := connectionArgs(ctx, object.StoreAPITokens, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (r *storeResolver) APITokens(ctx context.Context, obj *object.Store, filter
 	if err != nil {
 		return nil, err
 	}
-	pages, err := object.Ask(obj.Siblings, about("apiTokens", filterText(q), w), func(stores []account.Store) (map[uuid.UUID]*object.APITokenConnection, error) {
+	pages, err := object.Load(obj.Siblings, keyFor("apiTokens", filterText(q), w), func(stores []account.Store) (map[uuid.UUID]*object.APITokenConnection, error) {
 		found, err := r.tokens.StoreTokens(ctx, by, storeKeys(stores), q, w)
 		if err != nil {
 			return nil, err

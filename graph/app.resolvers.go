@@ -12,7 +12,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/user"
 
 	"github.com/google/uuid"
@@ -23,7 +23,7 @@ func (r *accountResolver) Apps(ctx context.Context, obj *object.Account, before 
 	if err != nil {
 		return nil, err
 	}
-	apps, err := r.accounts.Apps(ctx, by, paging(object.AccountApps, before, after, first, last))
+	apps, err := r.accounts.Apps(ctx, by, pageRequest(object.AccountApps, before, after, first, last))
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +43,11 @@ func (r *appMutationsResolver) DeleteEventSource(ctx context.Context, obj *model
 }
 
 func (r *storeResolver) Apps(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
-	by, w, err := asked(ctx, object.StoreApps, before, after, first, last)
+	by, w, err := connectionArgs(ctx, object.StoreApps, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
-	pages, err := object.Ask(obj.Siblings, about("apps", "", w), func(stores []account.Store) (map[uuid.UUID]page.Page[account.App], error) {
+	pages, err := object.Load(obj.Siblings, keyFor("apps", "", w), func(stores []account.Store) (map[uuid.UUID]paging.Page[account.App], error) {
 		return r.accounts.AppsOfStores(ctx, by, storeKeys(stores), w)
 	})
 	if err != nil {
@@ -57,11 +57,11 @@ func (r *storeResolver) Apps(ctx context.Context, obj *object.Store, before *str
 }
 
 func (r *storeUserResolver) Apps(ctx context.Context, obj *object.StoreUser, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
-	by, w, err := asked(ctx, object.StoreUserApps, before, after, first, last)
+	by, w, err := connectionArgs(ctx, object.StoreUserApps, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
-	pages, err := object.Ask(obj.Siblings, about("apps", "", w), func(members []user.StoreMember) (map[uuid.UUID]page.Page[account.App], error) {
+	pages, err := object.Load(obj.Siblings, keyFor("apps", "", w), func(members []user.StoreMember) (map[uuid.UUID]paging.Page[account.App], error) {
 		keys := make([]uuid.UUID, len(members))
 		for i, m := range members {
 			keys[i] = m.ID

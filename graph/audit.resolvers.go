@@ -13,7 +13,7 @@ import (
 )
 
 func (r *accountResolver) AuditEvents(ctx context.Context, obj *object.Account, filter *model.AuditEventFilterInput, before *string, after *string, first *int, last *int) (*object.AuditEventConnection, error) {
-	by, w, err := asked(ctx, object.AuditEvents, before, after, first, last)
+	by, w, err := connectionArgs(ctx, object.AuditEvents, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -26,6 +26,6 @@ func (r *accountResolver) AuditEvents(ctx context.Context, obj *object.Account, 
 		return nil, err
 	}
 	info, edges := object.Connect[object.AuditEventEdge](object.AuditEvents, events, func(e audit.Event) object.AuditEvent { return object.AuditEvent{Event: e} })
-	count := func(ctx context.Context) (int64, error) { return r.audit.CountEvents(ctx, by.AccountID, f) }
+	count := object.CountOnce(func(ctx context.Context) (int64, error) { return r.audit.CountEvents(ctx, by.AccountID, f) })
 	return &object.AuditEventConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }

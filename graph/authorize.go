@@ -12,35 +12,35 @@ import (
 	"latchkey/internal/auth"
 )
 
-// Authorization is the gqlgen extension that holds every operation against the
-// rules of the schema, before any of it runs.
+// Authorization is the gqlgen extension that checks every operation against the
+// rules of the schema before it runs.
 //
-// The rules of all fields that an operation selects are gathered once, however
-// long the lists are that it asks for. Where the principal meets them all, as
-// it nearly always does, nothing more is done, and the operation may take the
-// short way of package plain. Otherwise a middleware looks at every field as
-// it runs: a refused one answers with an error, and the rest is answered.
+// It collects the rules of all selected fields once, independent of the length
+// of lists. If the principal meets all of them, which is the common case, it does
+// nothing more, and the operation can use the fast path of package plain.
+// Otherwise a middleware checks each field as it runs: a denied field returns an
+// error, and the other fields are resolved.
 //
-// A mutation is refused as a whole, before it has an effect, when any field is
-// refused that is selected of its result: a token must not be issued and its
-// secrets then be lost because the result could not be shown.
+// A mutation is denied as a whole, before it has an effect, if any selected
+// field of its result is denied. Otherwise a token could be issued and its secrets
+// lost because the result cannot be returned.
 type Authorization struct{ rules *Rules }
 
 var _ graphql.OperationContextMutator = Authorization{}
 
-// NewAuthorization returns the extension for the rules of the schema that is
-// served.
+// NewAuthorization returns the extension for the rules of the served schema.
 func NewAuthorization(rules *Rules) Authorization { return Authorization{rules} }
 
-// ExtensionName returns the extension's name in gqlgen's messages.
+// ExtensionName returns the name that gqlgen uses in its messages.
 func (Authorization) ExtensionName() string { return "Authorization" }
 
-// Validate accepts any schema: the rules were made from it.
+// Validate returns nil: NewRules has checked the schema.
 func (Authorization) Validate(graphql.ExecutableSchema) error { return nil }
 
-// MutateOperationContext refuses an operation without a principal, and
-// installs the middleware where some field is to be refused. Mutations always
-// have one, since each is decided on the principal as it is when its turn comes.
+// MutateOperationContext returns an error for an operation without a principal,
+// and installs the middleware if a field is denied. Mutations always have the
+// middleware: each one is authorized when it runs, with the principal's
+// permissions at that time.
 func (a Authorization) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
 	by, err := auth.From(ctx)
 	if err != nil {
@@ -69,9 +69,8 @@ func (a Authorization) MutateOperationContext(ctx context.Context, op *graphql.O
 	return nil
 }
 
-// refuseAll answers every field of the operation's root with the refusal that
-// a missing scope has, so that nothing below them runs. Introspection is for
-// everyone.
+// refuseAll denies every root field, as for a missing scope, so that no field
+// below them runs. Introspection fields are always allowed.
 func refuseAll(op *graphql.OperationContext) {
 	next := op.ResolverMiddleware
 	op.ResolverMiddleware = func(ctx context.Context, resolve graphql.Resolver) (any, error) {
@@ -83,16 +82,16 @@ func refuseAll(op *graphql.OperationContext) {
 	}
 }
 
-// selected returns the rules of every field that the operation selects, those
-// included that @skip and @include leave out this time.
+// selected returns the rules of every field that the operation selects,
+// including those that @skip and @include omit from this response.
 func (r *Rules) selected(op *graphql.OperationContext) ruleSet {
 	w := walk{rules: r, doc: op.Doc}
 	w.add(op.Operation.SelectionSet)
 	return w.found
 }
 
-// walk gathers the rules of the fields in selection sets. It goes through each
-// fragment once, so that fragments of fragments cannot make it long.
+// walk collects the rules of the fields in selection sets. It visits each
+// fragment once, so nested fragments cannot make it slow.
 type walk struct {
 	rules *Rules
 	doc   *ast.QueryDocument
@@ -127,8 +126,8 @@ func (w *walk) addFragment(name string) {
 	}
 }
 
-// fieldCheck returns the check of a query's fields: each by the rules that it
-// has in the type it is a field of.
+// fieldCheck returns the check of a query's fields. A field is checked by its
+// rules in the concrete object type.
 func (r *Rules) fieldCheck(by *auth.Principal) func(*graphql.FieldContext) error {
 	return func(fc *graphql.FieldContext) error {
 		if fc.Field.Name == "__typename" {
@@ -144,11 +143,11 @@ func (r *Rules) fieldCheck(by *auth.Principal) func(*graphql.FieldContext) error
 	}
 }
 
-// guardMutations installs the middleware of an operation of mutations. Before
-// each mutation it verifies the credential again: the ones before it, or another
-// request, may have revoked or changed it. The mutation is refused by the rules
-// of all that is selected of its result, and its result is made for the same
-// principal.
+// guardMutations installs the middleware of a mutation operation. Before each
+// mutation field it verifies the credential again, because an earlier field or
+// another request may have revoked or changed it. The field is denied by its own
+// rules and by those of the selected fields of its result. The result is resolved
+// with the same principal.
 func (r *Rules) guardMutations(op *graphql.OperationContext, selected ruleSet) {
 	next := op.ResolverMiddleware
 	op.ResolverMiddleware = func(ctx context.Context, resolve graphql.Resolver) (any, error) {
@@ -173,8 +172,8 @@ func (r *Rules) guardMutations(op *graphql.OperationContext, selected ruleSet) {
 	}
 }
 
-// answered returns the rules of the fields that will be answered of an object:
-// those that @skip and @include leave.
+// answered returns the rules of an object's fields in the response, without
+// those that @skip and @include omit.
 func (r *Rules) answered(op *graphql.OperationContext, of graphql.CollectedField) ruleSet {
 	var set ruleSet
 	def := r.schema.Types[of.Definition.Type.Name()]

@@ -16,9 +16,10 @@ import (
 	"latchkey/graph"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/graphgen/graphtest"
-	"latchkey/internal/graphgen/graphtest/generated"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
+	"latchkey/tools/graphgen/graphtest"
+	"latchkey/tools/graphgen/graphtest/generated"
 
 	"github.com/google/uuid"
 )
@@ -64,7 +65,8 @@ func storeOwner() *auth.Principal {
 }
 
 // run answers the query, and each error as "path: missing scopes".
-func run(t *testing.T, exec *executor.Executor, by *auth.Principal, query string, variables map[string]any) (data string, refused []string) {
+func run(t *testing.T, exec *executor.Executor, by *auth.Principal, query string,
+	variables map[string]any) (data string, refused []string) {
 	t.Helper()
 	ctx := graphql.StartOperationTrace(auth.With(context.Background(), by))
 	op, errs := exec.CreateOperationContext(ctx, &graphql.RawParams{Query: query, Variables: variables})
@@ -75,7 +77,8 @@ func run(t *testing.T, exec *executor.Executor, by *auth.Principal, query string
 	r := handle(ctx)
 	for _, e := range r.Errors {
 		var f *fault.Error
-		if !errors.As(e, &f) || f.Kind != fault.Forbidden || f.Message != "You do not have permission to do this operation." {
+		if !errors.As(e, &f) || f.Kind != fault.Forbidden ||
+			f.Message != "You do not have permission to do this operation." {
 			t.Errorf("error %v, want the refusal", e)
 			continue
 		}
@@ -105,30 +108,36 @@ func TestAuthorization(t *testing.T) {
 			data: `{"thing":{"name":"b","owner":{"id":"bc/account/user/owner"}}}`,
 		},
 		{
-			name: "null goes up to the nearest nullable", by: holding(), query: `{ a: thing { name owner { email } } b: thing { name } }`,
+			name: "null goes up to the nearest nullable", by: holding(),
+			query:   `{ a: thing { name owner { email } } b: thing { name } }`,
 			data:    `{"a":null,"b":{"name":"b"}}`,
 			refused: []string{"a.owner.email: people_read"},
 		},
 		{
-			name: "each element of a list", by: holding(), query: `{ connection(first: 2) { hasNext edges { cursor node { m: email } } } }`,
+			name: "each element of a list", by: holding(),
+			query:   `{ connection(first: 2) { hasNext edges { cursor node { m: email } } } }`,
 			data:    `{"connection":{"hasNext":true,"edges":[null,null]}}`,
 			refused: []string{"connection.edges[0].node.m: people_read", "connection.edges[1].node.m: people_read"},
 		},
 		{
-			name: "in a fragment", by: holding(), query: `{ thing { ...F } } fragment F on Thing { owner { ... on Person { email } } }`,
+			name: "in a fragment", by: holding(),
+			query:   `{ thing { ...F } } fragment F on Thing { owner { ... on Person { email } } }`,
 			data:    `{"thing":null}`,
 			refused: []string{"thing.owner.email: people_read"},
 		},
 		{
-			name: "left out by a directive", by: holding(), query: `{ thing { name slow @skip(if: true) owner @include(if: false) { email } } }`,
-			data: `{"thing":{"name":"b"}}`,
+			name: "left out by a directive", by: holding(),
+			query: `{ thing { name slow @skip(if: true) owner @include(if: false) { email } } }`,
+			data:  `{"thing":{"name":"b"}}`,
 		},
 		{
-			name: "a fragment that does not apply", by: holding(), query: `{ nodes { id ... on Person { id } } found { ... on Thing { name } } }`,
-			data: `{"nodes":[{"id":"thing/a"},{"id":"bc/account/user/p"}],"found":[{"name":"a"},null,{}]}`,
+			name: "a fragment that does not apply", by: holding(),
+			query: `{ nodes { id ... on Person { id } } found { ... on Thing { name } } }`,
+			data:  `{"nodes":[{"id":"thing/a"},{"id":"bc/account/user/p"}],"found":[{"name":"a"},null,{}]}`,
 		},
 		{
-			name: "a field of an interface, by the object it is of", by: holding(), query: `{ found { ... on Node { label } } }`,
+			name: "a field of an interface, by the object it is of", by: holding(),
+			query:   `{ found { ... on Node { label } } }`,
 			data:    `{"found":[null,null,{"label":"person bc/account/user/p"}]}`,
 			refused: []string{"found[0].label: label_read"},
 		},
@@ -157,31 +166,31 @@ func TestAuthorization(t *testing.T) {
 			refused: []string{"count.reset: secret_read"},
 		},
 		{
-			name: "mutation names all that is missing", by: holding(), query: `mutation { count { reset { by { email } ...F } } } fragment F on Reset { secret }`,
-			data: `{"count":{"reset":null}}`, refused: []string{"count.reset: count_write people_read secret_read"},
+			name: "mutation names all that is missing", by: holding(),
+			query: `mutation { count { reset { by { email } ...F } } } fragment F on Reset { secret }`,
+			data:  `{"count":{"reset":null}}`, refused: []string{"count.reset: count_write people_read secret_read"},
 		},
 		{
-			name: "mutation by alias", by: holding("count_write"), query: `mutation { count { a: reset { was } b: reset { secret } } }`,
-			data: `{"count":{"a":{"was":0},"b":null}}`, refused: []string{"count.b: secret_read"},
+			name: "mutation by alias", by: holding("count_write"),
+			query: `mutation { count { a: reset { was } b: reset { secret } } }`,
+			data:  `{"count":{"a":{"was":0},"b":null}}`, refused: []string{"count.b: secret_read"},
 		},
 		{
-			name: "mutation selected twice under one name", by: holding("count_write"), query: `mutation { count { reset { was } reset { secret } } }`,
-			data: `{"count":{"reset":null}}`, refused: []string{"count.reset: secret_read"},
+			name: "mutation selected twice under one name", by: holding("count_write"),
+			query: `mutation { count { reset { was } reset { secret } } }`,
+			data:  `{"count":{"reset":null}}`, refused: []string{"count.reset: secret_read"},
 		},
 		{
-			name: "mutation whose refused field is left out", by: holding("count_write"), query: `mutation { count { reset { was secret @skip(if: true) } } }`,
-			data: `{"count":{"reset":{"was":0}}}`,
+			name: "mutation whose refused field is left out", by: holding("count_write"),
+			query: `mutation { count { reset { was secret @skip(if: true) } } }`,
+			data:  `{"count":{"reset":{"was":0}}}`,
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			data, refused := run(t, newThings(t), tt.by, tt.query, nil)
-			if data != tt.data {
-				t.Errorf("data %s\nwant %s", data, tt.data)
-			}
-			if !slices.Equal(refused, tt.refused) {
-				t.Errorf("refused %q\nwant    %q", refused, tt.refused)
-			}
+			check.Equal(t, data, tt.data, "data")
+			check.Equal(t, refused, tt.refused, "refused")
 		})
 	}
 }
@@ -219,7 +228,8 @@ func TestAuthorizationOfNestedFragments(t *testing.T) {
 		fmt.Fprintf(&query, ` fragment F%d on Thing { ...F%d a%d: name ...F%d }`, i, i+1, i, i+1)
 	}
 	fmt.Fprintf(&query, ` fragment F%d on Thing { slow }`, depth)
-	if _, refused := run(t, newThings(t), holding(), query.String(), nil); !slices.Equal(refused, []string{"thing.slow: slow_read"}) {
+	if _, refused := run(t, newThings(t), holding(), query.String(), nil); !slices.Equal(refused,
+		[]string{"thing.slow: slow_read"}) {
 		t.Errorf("refused %q", refused)
 	}
 }

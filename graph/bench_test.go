@@ -15,45 +15,52 @@ import (
 
 	"latchkey/graph"
 	"latchkey/internal/auth"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/user"
 )
 
-// people is a repository of users that has its page ready.
-type people struct {
+// fixedUsers is a repository that returns a prepared page of users.
+type fixedUsers struct {
 	user.Repository
-	page page.Page[user.User]
+	page paging.Page[user.User]
 }
 
-func (p people) Users(context.Context, uuid.UUID, user.Filter, page.Window) (page.Page[user.User], error) {
+func (p fixedUsers) Users(context.Context, uuid.UUID, user.Filter, paging.Window) (paging.Page[user.User], error) {
 	return p.page, nil
 }
 
-func (p people) CountUsers(context.Context, uuid.UUID, user.Filter) (int64, error) {
+func (p fixedUsers) CountUsers(context.Context, uuid.UUID, user.Filter) (int64, error) {
 	return int64(len(p.page.Items)), nil
 }
 
-func newPeople(n int) people {
-	var p people
+func newUsers(n int) fixedUsers {
+	var p fixedUsers
 	for i := range n {
 		id := uuid.UUID{15: byte(i)}
-		p.page.Items = append(p.page.Items, page.Item[user.User]{Key: id, Node: user.User{
-			ID: id, Email: fmt.Sprintf("person-%d@acme.example", i), FirstName: "Person", LastName: fmt.Sprintf("Number %d", i), Locale: "en",
+		p.page.Items = append(p.page.Items, paging.Item[user.User]{Key: id, Node: user.User{
+			ID: id, Email: fmt.Sprintf("person-%d@acme.example", i), FirstName: "Person",
+			LastName: fmt.Sprintf("Number %d", i), Locale: "en",
 		}})
 	}
 	return p
 }
 
-// sink is a ResponseWriter that keeps nothing but the answer's size.
+// sink is a ResponseWriter that keeps only the size of the response.
 type sink struct {
 	header http.Header
 	status int
 	size   int
 }
 
-func (s *sink) Header() http.Header         { return s.header }
-func (s *sink) WriteHeader(status int)      { s.status = status }
-func (s *sink) Write(p []byte) (int, error) { s.size += len(p); return len(p), nil }
+func (s *sink) Header() http.Header    { return s.header }
+func (s *sink) WriteHeader(status int) { s.status = status }
+func (s *sink) Write(p []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	s.size += len(p)
+	return len(p), nil
+}
 
 // repeated is a request that can be sent again and again.
 type repeated struct {
@@ -79,7 +86,7 @@ func repeatedly(tb testing.TB, query string, variables map[string]any) *repeated
 
 func (x *repeated) send(h http.Handler) {
 	x.body.Reset(x.text)
-	x.answer.size = 0
+	x.answer.size, x.answer.status = 0, 0
 	h.ServeHTTP(&x.answer, x.request)
 }
 
@@ -94,11 +101,12 @@ func benchmark(b *testing.B, h http.Handler, x *repeated) {
 	b.ReportMetric(float64(x.answer.size), "bytes/answer")
 }
 
+func benchConfig() graph.Config {
+	return graph.Config{Users: user.NewService(newUsers(50), nil, nil, time.Now), Log: slog.New(slog.DiscardHandler)}
+}
+
 func newBench(tb testing.TB) http.Handler {
-	h, err := graph.NewHandler(graph.Config{
-		Users: user.NewService(newPeople(50), nil, nil, time.Now),
-		Log:   slog.New(slog.DiscardHandler),
-	})
+	h, err := graph.NewHandler(benchConfig())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -120,7 +128,7 @@ func BenchmarkList(b *testing.B) {
 // BenchmarkListByHand is the same list from the same page, written with
 // encoding/json.
 func BenchmarkListByHand(b *testing.B) {
-	repo := newPeople(50)
+	repo := newUsers(50)
 	type node struct {
 		ID        string `json:"id"`
 		Email     string `json:"email"`
@@ -141,15 +149,17 @@ func BenchmarkListByHand(b *testing.B) {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		found, _ := repo.Users(r.Context(), uuid.Nil, user.Filter{}, page.Window{})
+		found, _ := repo.Users(r.Context(), uuid.Nil, user.Filter{}, paging.Window{})
 		edges := make([]edge, 0, len(found.Items))
 		for _, item := range found.Items {
 			u := item.Node
-			edges = append(edges, edge{page.Cursor(item.Key), node{"bc/account/user/" + u.ID.String(), u.Email, u.FirstName, u.LastName, u.Locale}})
+			edges = append(edges, edge{paging.Cursor(item.Key),
+				node{"bc/account/user/" + u.ID.String(), u.Email, u.FirstName, u.LastName, u.Locale}})
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusOK)
-		_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]any{"account": map[string]any{"users": map[string]any{"edges": edges}}}})
+		_ = json.NewEncoder(w).Encode(
+			map[string]any{"data": map[string]any{"account": map[string]any{"users": map[string]any{"edges": edges}}}})
 	}), repeatedly(b, listQuery, map[string]any{"first": 50}))
 }
 

@@ -10,42 +10,40 @@ import (
 	"latchkey/graph/scalar"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
-	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// whom reads who is meant. What is no id is nobody's: one person in a bulk who
-// is named wrongly is no reason to leave the others alone.
-func whom(email, id *string) user.Whom {
-	w := user.Whom{Email: email}
+// userRef decodes the fields that identify a user. An invalid ID becomes the zero UUID,
+// which no user has, so that only this item of a bulk operation fails.
+func userRef(email, id *string) user.Ref {
+	ref := user.Ref{Email: email}
 	if id != nil {
 		key, err := object.ParseKey(scalar.User, *id)
 		if err != nil {
 			key = uuid.Nil
 		}
-		w.ID = &key
+		ref.ID = &key
 	}
-	return w
+	return ref
 }
 
-func given(b *bool) bool { return b != nil && *b }
-
-func removalOf(input model.RemoveUserFromAccountInput) offboard.Removal {
-	return offboard.Removal{Whom: whom(input.Email, input.UserID), RevokeTokens: given(input.RevokeAPITokens)}
+func removalOf(input model.RemoveUserFromAccountInput) membership.Removal {
+	return membership.Removal{User: userRef(input.Email, input.UserID), RevokeTokens: isTrue(input.RevokeAPITokens)}
 }
 
-func provisionRequest(input model.ProvisionUsersInput) user.ProvisionRequest {
-	req := user.ProvisionRequest{
-		Users: make([]user.ProvisionItem, len(input.Users)), DryRun: given(input.DryRun), RemoveOthers: given(input.RemoveOthers),
+func provisionRequest(input model.ProvisionUsersInput) membership.ProvisionRequest {
+	req := membership.ProvisionRequest{
+		Users: make([]membership.ProvisionItem, len(input.Users)), DryRun: isTrue(input.DryRun),
+		RemoveOthers: isTrue(input.RemoveOthers),
 	}
 	for i, u := range input.Users {
 		stores := make([]account.StoreRef, len(u.Stores))
 		for k, text := range u.Stores {
 			stores[k] = object.ParseStore(text)
 		}
-		req.Users[i] = user.ProvisionItem{
+		req.Users[i] = membership.ProvisionItem{
 			Email: u.Email, FirstName: u.FirstName, LastName: u.LastName, Locale: u.Locale, ExternalID: u.ExternalID,
 			Stores: stores, Role: u.Role, Permissions: u.Permissions,
 		}
@@ -53,63 +51,53 @@ func provisionRequest(input model.ProvisionUsersInput) user.ProvisionRequest {
 	return req
 }
 
-func deprovisionRequest(input model.DeprovisionUsersInput) offboard.DeprovisionRequest {
-	req := offboard.DeprovisionRequest{
-		Users: make([]user.Whom, len(input.Users)), DryRun: given(input.DryRun), RevokeTokens: given(input.RevokeAPITokens),
+func deprovisionRequest(input model.DeprovisionUsersInput) membership.DeprovisionRequest {
+	req := membership.DeprovisionRequest{
+		Users: make([]user.Ref, len(input.Users)), DryRun: isTrue(input.DryRun),
+		RevokeTokens: isTrue(input.RevokeAPITokens),
 	}
 	for i, u := range input.Users {
-		req.Users[i] = whom(u.Email, u.ID)
+		req.Users[i] = userRef(u.Email, u.ID)
 	}
 	return req
 }
 
-// renamed moves the failures on one field to another, where an input has its
-// own name for it.
-func renamed(err error, from, to string) error {
-	for _, f := range fault.Flatten(err) {
-		if f.Field == from {
-			return f.On(to)
-		}
-	}
-	return err
-}
-
-// removed shows somebody's leaving.
-func (r *Resolver) removed(by *auth.Principal, of offboard.Removed) *model.RemoveUserFromAccountResult {
+// removed encodes the removal of a user.
+func (r *Resolver) removed(by *auth.Principal, of membership.RemovalResult) *model.RemoveUserFromAccountResult {
 	view := r.view()
 	return &model.RemoveUserFromAccountResult{
-		AccountID: object.Account{Key: by.AccountID}.GlobalID().String(), UserID: object.User{User: of.Person.User}.GlobalID().String(),
-		APITokensToReview: shownTokens(of.Review, view.Tokens(of.Review)), RevokedAPITokenIds: object.TokenIDs(of.Revoked),
+		AccountID:          object.Account{Key: by.AccountID}.GlobalID().String(),
+		UserID:             object.User{User: of.Person.User}.GlobalID().String(),
+		APITokensToReview:  shownTokens(of.Review, view.Tokens(of.Review)),
+		RevokedAPITokenIds: object.TokenIDs(of.Revoked),
 	}
 }
 
-// provisioned shows what became of people. All of them are one level, and so
-// are all of their tokens. An error that the answer does not show is logged.
-func (r *Resolver) provisioned(ctx context.Context, report offboard.Report) []model.ProvisionedUser {
+// provisioned encodes the outcomes of a bulk operation. All users are siblings,
+// and so are all of their tokens. An error that stopped the operation is only
+// logged.
+func (r *Resolver) provisioned(ctx context.Context, report membership.Report) []model.ProvisionedUser {
 	if report.Stopped != nil {
-		r.log.WarnContext(ctx, "a change of many users has stopped before its end", "error", report.Stopped)
+		r.log.WarnContext(ctx, "bulk change of users stopped early", "error", report.Stopped)
 	}
 	var all []token.Token
-	var people []user.User
+	var users []user.User
 	for _, item := range report.Items {
 		all = append(all, item.Review...)
 		if item.Person != nil {
-			people = append(people, item.Person.User)
+			users = append(users, item.Person.User)
 		}
 	}
-	node, person := r.view().Tokens(all), object.NewUsers(people)
+	node, person := r.view().Tokens(all), object.NewUsers(users)
 	shown := make([]model.ProvisionedUser, len(report.Items))
 	for i, item := range report.Items {
 		shown[i] = model.ProvisionedUser{
-			Email: item.Email, Action: item.Action, Changes: make([]model.UserChange, len(item.Changes)),
+			Email: item.Email, Action: item.Action, Changes: item.Changes,
 			APITokensToReview: shownTokens(item.Review, node),
 		}
 		if item.Person != nil {
 			u := person(item.Person.User)
 			shown[i].User = &u
-		}
-		for k, c := range item.Changes {
-			shown[i].Changes[k] = model.UserChange(c)
 		}
 		if f := item.Fault; f != nil {
 			code := string(f.Kind)
@@ -119,17 +107,10 @@ func (r *Resolver) provisioned(ctx context.Context, report offboard.Report) []mo
 	return shown
 }
 
-func shownTokens(tokens []token.Token, node func(token.Token) object.APIToken) []object.APIToken {
-	shown := make([]object.APIToken, len(tokens))
-	for i, t := range tokens {
-		shown[i] = node(t)
-	}
-	return shown
-}
-
-func countsOf(r offboard.Report) model.ProvisionCounts {
+func countsOf(r membership.Report) model.ProvisionCounts {
 	return model.ProvisionCounts{
-		Created: r.Count(user.Created), Updated: r.Count(user.Updated),
-		Unchanged: r.Count(user.Unchanged), Removed: r.Count(user.Removed), Failed: r.Count(user.Failed),
+		Created: r.Count(membership.Created), Updated: r.Count(membership.Updated),
+		Unchanged: r.Count(membership.Unchanged), Removed: r.Count(membership.Removed),
+		Failed: r.Count(membership.Failed),
 	}
 }

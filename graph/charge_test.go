@@ -3,25 +3,29 @@ package graph_test
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"latchkey/graph"
 	"latchkey/internal/audit"
 	"latchkey/internal/fault"
-	"latchkey/internal/page"
+	"latchkey/internal/membership"
+	"latchkey/internal/paging"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
 // noEvents is an audit log without events.
 type noEvents struct{ audit.Reader }
 
-func (noEvents) Events(context.Context, uuid.UUID, audit.Filter, page.Window) (page.Page[audit.Event], error) {
-	return page.Page[audit.Event]{}, nil
+func (noEvents) Events(context.Context, uuid.UUID, audit.Filter, paging.Window) (paging.Page[audit.Event], error) {
+	return paging.Page[audit.Event]{}, nil
 }
 
 func (noEvents) CountEvents(context.Context, uuid.UUID, audit.Filter) (int64, error) { return 0, nil }
@@ -35,23 +39,36 @@ func TestOperationsAreCharged(t *testing.T) {
 		charges     []int
 	}{
 		{"the least", "{ __typename }", nil, []int{1}},
-		{"a page of 250 users", "{ account { users(first: 250) { edges { cursor node { id email firstName lastName locale } } } } }", []string{"account_users_read"}, []int{1753}},
+		{"a page of 250 users",
+			"{ account { users(first: 250) { edges { cursor node { id email firstName lastName locale } } } } }",
+			[]string{"account_users_read"}, []int{1753}},
 		{"a search among 150,000", "{ account { " + search + " } }", []string{"account_users_read"}, []int{15_013}},
-		{"three of them", "{ account { a: " + search + " b: " + search + " c: " + search + " } }", []string{"account_users_read"}, []int{45_037}},
-		{"more than the limit", "{ account { a: " + search + " b: " + search + " c: " + search + " d: " + search + " } }", []string{"account_users_read"}, nil},
+		{"three of them", "{ account { a: " + search + " b: " + search + " c: " + search + " } }",
+			[]string{"account_users_read"}, []int{45_037}},
+		{"more than the limit", "{ account { a: " + search + " b: " + search + " c: " + search + " d: " + search +
+			" } }", []string{"account_users_read"}, nil},
 		{"a search that is refused", "{ account { " + search + " } }", nil, []int{13}},
-		{"a page of the audit log", "{ account { auditEvents(first: 1) { edges { cursor } } } }", []string{"account_audit_read"}, []int{4}},
-		{"a page of some of the audit log", `{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { edges { cursor } } } }`, []string{"account_audit_read"}, []int{10_004}},
-		{"its total, too", `{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { collectionInfo { totalItems } } } }`, []string{"account_audit_read"}, []int{20_004}},
-		{"five totals of all", "{ account { " + numbered(5, "a%d: auditEvents(first: 1) { collectionInfo { totalItems } }") + "} }", []string{"account_audit_read"}, nil},
-		{"GraphiQL's introspection", introspectionQuery, nil, []int{35_700}},
+		{"a page of the audit log", "{ account { auditEvents(first: 1) { edges { cursor } } } }",
+			[]string{"account_audit_read"}, []int{4}},
+		{"a page of some of the audit log",
+			`{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { edges { cursor } } } }`,
+			[]string{"account_audit_read"}, []int{10_004}},
+		{"its total, too",
+			`{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { collectionInfo { totalItems } } } }`,
+			[]string{"account_audit_read"}, []int{20_004}},
+		{"its total in both forms",
+			`{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { totalCount collectionInfo { totalItems } } } }`, []string{"account_audit_read"}, []int{20_005}},
+		{"five totals of all", "{ account { " + numbered(5,
+			"a%d: auditEvents(first: 1) { collectionInfo { totalItems } }") + "} }", []string{"account_audit_read"},
+			nil},
+		{"GraphiQL's introspection", introspectionQuery(t), nil, []int{35_700}},
 		{"a document that is invalid", "{ none }", nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var charges []int
-			var walks atomic.Int64
+			var scans atomic.Int64
 			a := newAPI(t, func(c *graph.Config) {
-				c.Users = user.NewService(crowd{size: 150_000, walks: &walks}, nil, nil, time.Now)
+				c.Users = user.NewService(crowd{size: 150_000, scans: &scans}, nil, nil, time.Now)
 				c.Audit = noEvents{}
 				c.Charge = func(_ context.Context, fields int) error { charges = append(charges, fields); return nil }
 			})
@@ -65,16 +82,178 @@ func TestOperationsAreCharged(t *testing.T) {
 
 // An operation that cannot be paid is answered 429, and does not run.
 func TestOperationThatCannotBePaid(t *testing.T) {
-	var walks atomic.Int64
+	var scans atomic.Int64
 	a := newAPI(t, func(c *graph.Config) {
-		c.Users = user.NewService(crowd{size: 100, walks: &walks}, nil, nil, time.Now)
+		c.Users = user.NewService(crowd{size: 100, scans: &scans}, nil, nil, time.Now)
 		c.Charge = func(context.Context, int) error { return fault.Errorf(fault.RateLimited, "Too many.") }
 	})
-	got := a.send(newRequest(http.MethodPost, "", body(`{ account { users(filter: {search: "per"}) { edges { cursor } } } }`, nil)), holding("account_users_read"))
-	if text := got.Body.String(); got.Code != http.StatusTooManyRequests || !strings.Contains(text, `"code":"RATE_LIMITED","requestId":"r-1"`) || strings.Contains(text, `"data"`) {
+	got := a.send(newRequest(http.MethodPost, "",
+		body(`{ account { users(filter: {search: "per"}) { edges { cursor } } } }`, nil)),
+		holding("account_users_read"))
+	if text := got.Body.String(); got.Code != http.StatusTooManyRequests ||
+		!strings.Contains(text, `"code":"RATE_LIMITED","requestId":"r-1"`) || strings.Contains(text, `"data"`) {
 		t.Errorf("got %d, %s", got.Code, text)
 	}
-	if n := walks.Load(); n > 0 {
-		t.Errorf("%d walks were made", n)
+	if n := scans.Load(); n > 0 {
+		t.Errorf("%d scans were made", n)
+	}
+}
+
+// crowd is an account of so many users. It counts the scans over all of them.
+type crowd struct {
+	user.Repository
+	size  int64
+	scans *atomic.Int64
+}
+
+func (c crowd) Users(context.Context, uuid.UUID, user.Filter, paging.Window) (paging.Page[user.User], error) {
+	c.scans.Add(1)
+	return paging.Page[user.User]{}, nil
+}
+
+func (c crowd) CountUsers(_ context.Context, _ uuid.UUID, f user.Filter) (int64, error) {
+	if f.Search != "" || f.WithoutStores || !f.UpdatedAfter.IsZero() {
+		c.scans.Add(1)
+	}
+	return c.size, nil
+}
+
+// Searches and filters that no index serves cost by the account's size.
+func TestScansArePricedByTheSizeOfTheAccount(t *testing.T) {
+	const total = `users(filter: {search: "per"}) { collectionInfo { totalItems } }`
+	node := `node(id: "bc/account/account/` + ownAccount.String() + `") { ... on Account { ` + total + ` } }`
+	for _, tt := range []struct {
+		name      string
+		size      int64
+		query     string
+		variables map[string]any
+		refused   bool
+	}{
+		{"95 totals in a large account", 150_000, `{ account { ` + numbered(95, "a%d: "+total) + `} }`, nil, true},
+		{"95 totals in a small one", 1000, `{ account { ` + numbered(95, "a%d: "+total) + `} }`, nil, false},
+		{"one total in a huge account", 10_000_000, `{ account { ` + total + ` } }`, nil, false},
+		{"two totals in a huge account", 10_000_000, `{ account { ` + total + ` b: ` + total + ` } }`, nil, true},
+		{"three pages", 150_000, `{ account { ` + numbered(3,
+			`a%d: users(filter: {search: "per"}) { edges { cursor } }`) + ` } }`, nil, false},
+		{"four pages", 150_000, `{ account { ` + numbered(4,
+			`a%d: users(filter: {search: "per"}) { edges { cursor } }`) + ` } }`, nil, true},
+		{"by other filters", 150_000, `{ account { ` + numbered(2,
+			`a%d: users(filter: {updatedAfter: "2026-01-31T09:30:00Z"}) { edges { cursor } }`) +
+			numbered(2, `b%d: users(filter: {withoutStores: true}) { edges { cursor } }`) + ` } }`, nil, true},
+		{"by addresses, which an index serves", 150_000,
+			`{ account { ` + numbered(95,
+				`a%d: users(filter: {search: "per", emails: ["a@b.example"]}) { collectionInfo { totalItems } }`) +
+				` } }`, nil, false},
+		{"by a variable", 150_000, `query($f: UserFilterInput) { account { ` + numbered(4,
+			`a%d: users(filter: $f) { edges { cursor } }`) + ` } }`,
+			map[string]any{"f": map[string]any{"search": "per"}}, true},
+		{"by a variable that asks for nothing", 150_000,
+			`query($f: UserFilterInput) { account { ` + numbered(4,
+				`a%d: users(filter: $f) { edges { cursor } }`) + ` } }`, nil, false},
+		{"by a variable within", 150_000, `query($s: String) { account { ` + numbered(4,
+			`a%d: users(filter: {search: $s}) { edges { cursor } }`) + ` } }`,
+			map[string]any{"s": "per"}, true},
+		{"in fragments", 150_000,
+			`{ account { ...F b: ` + total +
+				` } } fragment F on Account { ... { users(filter: {search: "per"}) { ...C } } } fragment C on UserConnection { collectionInfo { totalItems } }`, nil, true},
+		{"by nodes", 150_000, `{ a: ` + node + ` b: ` + node + ` }`, nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var scans atomic.Int64
+			a := newAPI(t, func(c *graph.Config) {
+				c.Users = user.NewService(crowd{size: tt.size, scans: &scans}, nil, nil, time.Now)
+			})
+			got := a.query(holding("account_users_read"), tt.query, tt.variables)
+			if refused := strings.Contains(got, "COMPLEXITY_LIMIT"); refused != tt.refused ||
+				strings.Contains(got, "INVALID") {
+				t.Errorf("refused %v: %.300s", refused, got)
+			}
+			if n := scans.Load(); tt.refused && n > 0 {
+				t.Errorf("%d scans before it was refused", n)
+			}
+		})
+	}
+}
+
+// A list is counted once, however often its total is selected.
+func TestListIsCountedOnce(t *testing.T) {
+	var scans atomic.Int64
+	a := newAPI(t, func(c *graph.Config) {
+		c.Users = user.NewService(crowd{size: 1000, scans: &scans}, nil, nil, time.Now)
+	})
+	got := a.query(holding("account_users_read"),
+		`{ account { users(filter: {search: "per"}) { `+numbered(95, "a%d: collectionInfo { totalItems }")+` } } }`,
+		nil)
+	if n := scans.Load(); n != 2 || !strings.Contains(got, `"a94":{"totalItems":1000}`) {
+		t.Errorf("%d scans for the page and its total, want 2: %.300s", n, got)
+	}
+}
+
+// busy is a repository that notes how many of its calls are under way together.
+type busy struct {
+	fixedUsers
+	now, most *atomic.Int64
+}
+
+func (b busy) Users(ctx context.Context, account uuid.UUID, f user.Filter, w paging.Window) (paging.Page[user.User],
+	error) {
+	defer b.now.Add(-1)
+	b.most.Store(max(b.most.Load(), b.now.Add(1)))
+	// Others that may run at the same time do so until this one has waited for them.
+	for deadline := time.Now().Add(20 * time.Millisecond); b.now.Load() <= int64(runtime.GOMAXPROCS(0)) &&
+		time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	b.most.Store(max(b.most.Load(), b.now.Load()))
+	return b.fixedUsers.Users(ctx, account, f, w)
+}
+
+// The resolvers of expensive queries run few at a time, those of others at once.
+func TestExpensiveQueriesRunInTurn(t *testing.T) {
+	processors := int64(runtime.GOMAXPROCS(0))
+	for _, tt := range []struct {
+		name, query string
+		few         bool
+	}{
+		{"expensive", "{ account { " + numbered(8,
+			"a%d: users(first: 250) { edges { node { "+numbered(5, "b%d: id")+" } } }") + " } }", true},
+		{"ordinary", "{ account { " + numbered(8,
+			"a%d: users(first: 100) { edges { node { "+numbered(5, "b%d: id")+" } } }") + " } }", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var now, most atomic.Int64
+			a := newAPI(t, func(c *graph.Config) {
+				c.Users = user.NewService(busy{newUsers(3), &now, &most}, nil, nil, time.Now)
+			})
+			if got := a.query(holding("account_users_read"), tt.query, nil); strings.Contains(got, "errors") {
+				t.Fatalf("got %.300s", got)
+			}
+			switch n := most.Load(); {
+			case tt.few && n > max(1, processors/2):
+				t.Errorf("%d at once, with %d processors", n, processors)
+			case !tt.few && n <= 1:
+				t.Errorf("%d at once", n)
+			}
+		})
+	}
+}
+
+// A bulk operation costs as many items as its input has, also those that it removes.
+func TestBulkItemsAreCounted(t *testing.T) {
+	users := func(n int) []any { return make([]any, n) }
+	for _, tc := range []struct {
+		field     string
+		variables map[string]any
+		want      int
+	}{
+		{"provisionUsers", map[string]any{"in": map[string]any{"users": users(1000)}}, 1000},
+		{"provisionUsers", map[string]any{"in": map[string]any{"users": users(3), "removeOthers": true}},
+			3 + membership.MaxBulk},
+		{"deprovisionUsers", map[string]any{"in": map[string]any{"users": users(7)}}, 7},
+		{"createUser", map[string]any{"in": map[string]any{"users": users(7)}}, 0},
+	} {
+		f := &ast.Field{Name: tc.field, Arguments: ast.ArgumentList{
+			{Name: "input", Value: &ast.Value{Kind: ast.Variable, Raw: "in"}}}}
+		check.Equal(t, graph.BulkItems(f, tc.variables), tc.want, "items of %s %v", tc.field, len(tc.variables))
 	}
 }

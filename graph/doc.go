@@ -1,9 +1,10 @@
-// Package graph is the GraphQL transport: it decodes requests, decides by the
-// schema what a principal may ask for, and calls the capabilities. Resolvers
-// decode, make one call, and encode.
+// Package graph is the Account API in GraphQL. Package server decodes requests;
+// this package authorizes them by the directives of the schema, charges for them,
+// and calls the capabilities. A resolver decodes its arguments, makes one call,
+// and encodes the result.
 //
-// What gqlgen generates from the schema is in generated and model. It is never
-// edited; `go generate ./graph` makes it anew.
+// gqlgen generates the packages generated and model from the schema. Do not
+// edit them: run `go generate ./graph`.
 package graph
 
-//go:generate go run latchkey/internal/graphgen
+//go:generate go run latchkey/tools/graphgen

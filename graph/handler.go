@@ -5,92 +5,100 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
 	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"latchkey/graph/generated"
+	"latchkey/graph/scalar"
+	"latchkey/graph/server"
 	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/bulkhead"
 	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// Config is what the API is made of.
+// Config holds the dependencies and settings of the API.
 type Config struct {
 	Accounts  *account.Service
 	Users     *user.Service
 	Tokens    *token.Service
-	Offboard  *offboard.Service
+	Offboard  *membership.Service
 	Audit     audit.Reader
 	Replicas  Replicas
 	Catalogue *scope.Catalogue
-	// PublicURL is how clients reach the service, without a slash at its end.
+	// PublicURL is the base URL of the service, without a trailing slash.
 	PublicURL string
-	Limits    Limits
+	Limits    server.Limits
 	Log       *slog.Logger
-	// OnError is called with each error of an answer, from the goroutine of its
-	// request: the kind of its operation, the root field that it is under, and
-	// its code. The first two are empty for a request that was not run, the second
-	// for an operation that was refused as a whole. Nil ignores errors.
+	// OnError is called with each error of a response; see server.Config.
 	OnError func(operation, group string, code fault.Kind)
-	// Charge is called with the price of each operation before it runs: how many
-	// fields it could answer, walks through users included. With an error the
-	// operation is refused. Nil charges nothing.
+	// Charge is called with the cost of each operation before it runs: the number
+	// of fields that it could return, plus the cost of scans. If it returns an
+	// error, the operation does not run. Nil charges nothing.
 	Charge func(ctx context.Context, fields int) error
 }
 
-// Replicas are the servers that share the database.
+// Replicas are the replicas of the service that share the database.
 type Replicas interface {
-	// Confirm asks all of them whether they refuse what was revoked before,
-	// and returns what they say. It returns an error if they cannot be asked.
+	// Confirm asks all replicas whether they refuse the tokens that were revoked
+	// before the call, and returns their acknowledgements. It returns an error
+	// if the replicas cannot be asked.
 	Confirm(context.Context) (access.Receipt, error)
 }
 
-// NewHandler returns the handler of the Account API. It expects requests with
-// their principal in the context (package auth), the account they are about as
-// the path's value "account_uuid", and X-Request-Id in the answer's header. It
-// refuses mutations where the context is read-only (auth.ReadOnly). It returns
-// an error for a schema whose fields do not all say who may read them.
+// NewHandler returns the handler of the Account API. Requests must have their
+// principal in the context (package auth), the account's UUID as the path value
+// "account_uuid", and X-Request-Id in the response header. The handler refuses
+// mutations if the context is read-only (auth.ReadOnly). NewHandler returns an
+// error if a field of the schema has no authorization rule.
 func NewHandler(c Config) (http.Handler, error) {
-	schema := withoutDefer(generated.NewExecutableSchema(generated.Config{}).Schema())
-	rules, err := NewRules(schema)
+	schema, rules, err := newSchema(c)
 	if err != nil {
 		return nil, err
 	}
-	documents, err := newDocuments(schema, c.Limits.orDefault())
-	if err != nil {
-		return nil, err
-	}
-	introspections, err := newIntrospections()
-	if err != nil {
-		return nil, err
-	}
-	if c.Charge == nil {
-		c.Charge = func(context.Context, int) error { return nil }
-	}
-	executable, ok := generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: newResolver(c, rules)}).(executable)
+	runs, ok := schema.(server.Schema)
 	if !ok {
 		return nil, errors.New("make GraphQL handler: the generated code has no Run")
 	}
-	return &handler{
-		schema: schema, documents: documents, authorize: NewAuthorization(rules), executable: executable, introspections: introspections, expensive: bulkhead.New(),
-		users: c.Users, charge: c.Charge, log: c.Log, onError: c.OnError,
-	}, nil
+	a := admission{
+		authorization: NewAuthorization(rules), users: c.Users, charge: c.Charge,
+		complexity: c.Limits.WithDefaults().Complexity, expensive: bulkhead.New(bulkhead.HalfTheProcessors()),
+	}
+	handler, err := server.New(server.Config{
+		Schema: runs, Limits: c.Limits, PageSize: paging.DefaultSize, MaxPageSize: paging.MaxSize,
+		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, Admit: a.admit, Log: c.Log, OnError: c.OnError,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := auth.From(r.Context()); err != nil {
+			server.WriteError(w, r, err)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}), nil
 }
 
-// executable runs operations of the schema. The code for it is generated.
-type executable interface {
-	Run(ctx context.Context, op *graphql.OperationContext) graphql.Marshaler
+// newSchema returns the executable schema and its authorization rules.
+func newSchema(c Config) (graphql.ExecutableSchema, *Rules, error) {
+	definitions := withoutDefer(generated.NewExecutableSchema(generated.Config{}).Schema())
+	rules, err := NewRules(definitions)
+	if err != nil {
+		return nil, nil, err
+	}
+	return generated.NewExecutableSchema(generated.Config{
+		Schema: definitions, Resolvers: newResolver(c, rules),
+	}), rules, nil
 }
 
 // withoutDefer returns the schema without the directive @defer: gqlgen knows
@@ -106,95 +114,58 @@ func withoutDefer(schema *ast.Schema) *ast.Schema {
 	return &s
 }
 
-// handler answers GraphQL over HTTP.
-type handler struct {
-	schema         *ast.Schema
-	documents      *documents
-	authorize      Authorization
-	executable     executable
-	introspections *introspections
-	expensive      *bulkhead.Bulkhead
-	users          *user.Service
-	charge         func(ctx context.Context, fields int) error
-	log            *slog.Logger
-	onError        func(operation, group string, code fault.Kind)
+// admission decides which operations run, and adds middleware to them.
+type admission struct {
+	authorization Authorization
+	users         *user.Service
+	charge        func(ctx context.Context, fields int) error
+	// complexity is the complexity limit.
+	complexity int
+	expensive  *bulkhead.Bulkhead
 }
 
-// ServeHTTP answers one request.
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	started := time.Now()
-	by, err := auth.From(r.Context())
+// admit is server.Config.Admit.
+func (a *admission) admit(
+	r *http.Request, op *graphql.OperationContext, cost server.Cost,
+) (finish func() (unavailable bool), err error) {
+	ctx := r.Context()
+	by, err := auth.From(ctx)
 	if err != nil {
-		WriteError(w, r, err)
-		return
+		return nil, err
 	}
-	a := newAnswer(w)
-	defer a.release()
-	run := &run{handler: h, started: started, requestID: a.requestID}
-	if refused := run.request(a, r, by); refused != nil {
-		run.count(refused.problems)
-		a.refuse(refused)
-		return
+	isQuery := op.Operation.Operation == ast.Query
+	if !isQuery {
+		if err := auth.MayWrite(ctx); err != nil {
+			return nil, err
+		}
 	}
-	run.count(run.problems)
-	if run.writes.unavailable() {
-		// As for a credential that cannot be looked up: errors, and no data.
-		w.Header()["Retry-After"] = []string{"1"}
-		a.write(http.StatusServiceUnavailable, run.problems, nil)
-		return
-	}
-	a.write(http.StatusOK, run.problems, run.data)
-}
-
-// request reads a request and runs its operation, or says why it is not run.
-func (r *run) request(a *answer, req *http.Request, by *auth.Principal) *refusal {
-	media, ok := negotiate(req.Header["Accept"])
-	a.media = media
-	if !ok {
-		return notAcceptable()
-	}
-	params, refused := readRequest(req, &a.body)
-	if refused != nil {
-		return refused
-	}
-	op, cost, refused := r.prepare(req.Method, params)
-	if refused != nil {
-		return refused
-	}
-	if refused := heldBack(req.Context(), op); refused != nil {
-		return refused
-	}
-	stranger := isStranger(by, req.PathValue("account_uuid"))
+	stranger := isStranger(by, r.PathValue("account_uuid"))
 	if stranger {
-		cost.walks = 0 // of an account that is not its own it looks at nothing
+		cost.Scans = 0 // it reads no data of the account
 	}
-	total, refused := r.afford(req.Context(), by, cost)
-	if refused != nil {
-		return refused
+	total, err := a.afford(ctx, by, cost)
+	if err != nil {
+		return nil, err
 	}
-	if total > expensive && op.Operation.Operation == ast.Query {
-		op.ResolverMiddleware = r.inTurn(by.AccountID)
+	if isQuery && total > expensive {
+		op.ResolverMiddleware = a.inTurn(by.AccountID)
 	}
-	r.op = op.Operation
-	r.execute(req.Context(), op, by, stranger)
-	return nil
+	if !isQuery {
+		w := &writes{}
+		op.ResolverMiddleware, finish = w.run, w.finish
+	}
+	if stranger {
+		refuseAll(op)
+		return finish, nil
+	}
+	if err := a.authorization.MutateOperationContext(ctx, op); err != nil {
+		return nil, err
+	}
+	return finish, nil
 }
 
-// heldBack refuses what changes something where nothing may be changed
-// (auth.ReadOnly). It looks at the very operation that would run.
-func heldBack(ctx context.Context, op *graphql.OperationContext) *refusal {
-	if op.Operation.Operation == ast.Query {
-		return nil
-	}
-	why := auth.MayWrite(ctx)
-	if why == nil {
-		return nil
-	}
-	return &refusal{status: statusOf(why.Kind), problems: []problem{{Error: why}}}
-}
-
-// isStranger reports whether the principal has no business at the account's
-// API: it belongs to another account, or its token is for one store only.
+// isStranger reports whether the principal cannot use the account's API: it
+// belongs to another account, or it is a store-level token.
 func isStranger(by *auth.Principal, accountUUID string) bool {
 	const canonical = len("00000000-0000-0000-0000-000000000000")
 	if by.StoreID != uuid.Nil || by.AccountID == uuid.Nil || len(accountUUID) != canonical {
@@ -202,104 +173,4 @@ func isStranger(by *auth.Principal, accountUUID string) bool {
 	}
 	id, err := uuid.Parse(accountUUID)
 	return err != nil || id != by.AccountID
-}
-
-// prepare turns a request into the operation to run and its price, or says why
-// it is not run.
-func (h *handler) prepare(method string, p params) (*graphql.OperationContext, price, *refusal) {
-	doc, refused := h.documents.get(p.query)
-	if refused != nil {
-		return nil, price{}, refused
-	}
-	op, refused := doc.operation(p.operationName)
-	if refused != nil {
-		return nil, price{}, refused
-	}
-	if method == http.MethodGet && op.Operation != ast.Query {
-		return nil, price{}, notOverGET()
-	}
-	variables, refused := variableValues(h.schema, op, p.variables)
-	if refused != nil {
-		return nil, price{}, refused
-	}
-	cost, refused := op.check(variables, h.documents.limits)
-	if refused != nil {
-		return nil, price{}, refused
-	}
-	query, definition := doc.QueryDocument, op.OperationDefinition
-	if op.leavesOut(variables) {
-		o := omission{variables}
-		query, definition = o.document(query), o.operation(definition)
-	}
-	return &graphql.OperationContext{
-		RawQuery:               p.query,
-		OperationName:          p.operationName,
-		Variables:              variables,
-		Doc:                    query,
-		Operation:              definition,
-		ResolverMiddleware:     func(ctx context.Context, next graphql.Resolver) (any, error) { return next(ctx) },
-		RootResolverMiddleware: h.rootMiddleware(op),
-	}, cost, nil
-}
-
-// rootMiddleware returns the middleware of an operation's root fields.
-func (h *handler) rootMiddleware(op *operation) graphql.RootFieldMiddleware {
-	if op.introspects {
-		return h.introspections.middleware()
-	}
-	return func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) }
-}
-
-// run is one operation while it runs, and what came of it.
-type run struct {
-	*handler
-	started   time.Time
-	requestID string
-	// op is the operation, nil until it runs.
-	op *ast.OperationDefinition
-	// writes are the fields of a mutation that ran.
-	writes writes
-	// logged are the causes of failures that the log has.
-	logged []string
-
-	data     graphql.Marshaler
-	problems []problem
-}
-
-func (r *run) execute(ctx context.Context, op *graphql.OperationContext, by *auth.Principal, stranger bool) {
-	recovered := r.recovered
-	op.RecoverFunc = recovered
-	ctx = graphql.WithOperationContext(ctx, op)
-	if op.Operation.Operation == ast.Mutation {
-		op.ResolverMiddleware = r.writes.run
-		defer r.writes.release()
-	}
-	if stranger {
-		refuseAll(op)
-	} else if err := r.authorize.MutateOperationContext(ctx, op); err != nil {
-		r.problems = r.explain(ctx, gqlerror.List{err})
-		return
-	}
-	ctx = graphql.WithResponseContext(ctx, present, recovered)
-	r.data = r.executable.Run(ctx, op)
-	r.problems = r.explain(ctx, graphql.GetErrors(ctx))
-}
-
-// explain turns what went wrong into what is told of it, and logs what is our
-// own failure.
-func (r *run) explain(ctx context.Context, errs gqlerror.List) []problem {
-	var told []problem
-	for _, e := range errs {
-		cause := e.Err
-		if cause == nil {
-			cause = e
-		}
-		for _, f := range fault.Flatten(cause) {
-			if f.Kind == fault.Internal {
-				f = r.internal(ctx, f, e.Path)
-			}
-			told = append(told, problem{f, e.Path, e.Locations})
-		}
-	}
-	return told
 }

@@ -2,9 +2,11 @@ package graph_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,12 +14,7 @@ import (
 
 	"latchkey/graph"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
-)
-
-const (
-	jsonType    = "application/json"
-	graphqlType = "application/graphql-response+json"
+	dbtest "latchkey/internal/test/db"
 )
 
 var ownAccount = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
@@ -27,7 +24,7 @@ var ownAccount = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
 func newRequest(method, target, body string) *http.Request {
 	r := httptest.NewRequest(method, "/"+target, strings.NewReader(body))
 	if method == http.MethodPost {
-		r.Header.Set("Content-Type", jsonType)
+		r.Header.Set("Content-Type", "application/json")
 	}
 	r.SetPathValue("account_uuid", ownAccount.String())
 	return r
@@ -74,4 +71,23 @@ func (a api) send(r *http.Request, by *auth.Principal) *httptest.ResponseRecorde
 // query answers a query of a principal, as text without the newline at its end.
 func (a api) query(by *auth.Principal, query string, variables map[string]any) string {
 	return strings.TrimSpace(a.send(newRequest(http.MethodPost, "", body(query, variables)), by).Body.String())
+}
+
+// introspectionQuery returns the query that GraphiQL sends.
+func introspectionQuery(tb testing.TB) string {
+	tb.Helper()
+	text, err := os.ReadFile("testdata/introspection.graphql")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+// numbered returns the format for the numbers below n, separated by spaces.
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format+" ", i)
+	}
+	return b.String()
 }

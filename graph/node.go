@@ -2,23 +2,19 @@ package graph
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"strconv"
 
 	"github.com/google/uuid"
 
 	"latchkey/graph/model"
-	"latchkey/graph/object"
 	"latchkey/graph/scalar"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 )
 
-// nodeKind is how objects of one kind of id are found, all of them at once.
+// nodeKind looks up the objects of one kind of ID.
 type nodeKind struct {
 	typeName string
-	// find returns the objects of the keys that it finds, by key.
+	// find returns the existing objects by key.
 	find func(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error)
 }
 
@@ -34,13 +30,13 @@ func (r *Resolver) nodeKinds() map[scalar.Kind]nodeKind {
 	}
 }
 
-// nodes returns the objects of the ids, in their order, with one statement per
-// kind of id; in the place of one that cannot be had is nil and its error.
+// nodes returns the objects of the IDs, in their order, with one statement for
+// each kind of ID. An object that cannot be read is nil and has an error.
 func (r *Resolver) nodes(ctx context.Context, by *auth.Principal, ids []string) ([]model.Node, []error) {
 	nodes, faults := make([]model.Node, len(ids)), make([]error, len(ids))
 	kinds := r.nodeKinds()
-	// asked are the places of the ids of each kind.
-	asked := map[scalar.Kind][]int{}
+	// indexes are the indexes of the IDs of each kind.
+	indexes := map[scalar.Kind][]int{}
 	keys := make([]string, len(ids))
 	for i, id := range ids {
 		kind, key, err := scalar.SplitID(id)
@@ -52,19 +48,19 @@ func (r *Resolver) nodes(ctx context.Context, by *auth.Principal, ids []string) 
 			continue
 		}
 		keys[i] = key
-		asked[kind] = append(asked[kind], i)
+		indexes[kind] = append(indexes[kind], i)
 	}
-	for kind, places := range asked {
+	for kind, places := range indexes {
 		wanted := make([]string, len(places))
 		for n, i := range places {
 			wanted[n] = keys[i]
 		}
 		found, err := r.nodesOf(ctx, by, kinds[kind], wanted)
 		for _, i := range places {
-			switch node, there := found[keys[i]]; {
+			switch node, ok := found[keys[i]]; {
 			case err != nil:
 				faults[i] = err
-			case there:
+			case ok:
 				nodes[i] = node
 			default:
 				faults[i] = noNode()
@@ -74,7 +70,8 @@ func (r *Resolver) nodes(ctx context.Context, by *auth.Principal, ids []string) 
 	return nodes, faults
 }
 
-func (r *Resolver) nodesOf(ctx context.Context, by *auth.Principal, k nodeKind, keys []string) (map[string]model.Node, error) {
+func (r *Resolver) nodesOf(ctx context.Context, by *auth.Principal, k nodeKind, keys []string) (map[string]model.Node,
+	error) {
 	if err := r.rules.Node(by, k.typeName); err != nil {
 		return nil, err
 	}
@@ -91,64 +88,8 @@ func unavailable(typeName string) func(context.Context, *auth.Principal, []strin
 	}
 }
 
-func (r *Resolver) accountNodes(ctx context.Context, by *auth.Principal, _ []string) (map[string]model.Node, error) {
-	return map[string]model.Node{by.AccountID.String(): r.account(ctx, by)}, nil
-}
-
-func (r *Resolver) storeNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
-	stores, err := r.accounts.StoresByRef(ctx, by, object.ParseStores(keys))
-	if err != nil {
-		return nil, err
-	}
-	node := object.NewStores(stores)
-	found := map[string]model.Node{}
-	for _, s := range stores {
-		shown := node(s)
-		found[s.ID.String()], found[s.Hash] = &shown, &shown
-	}
-	return found, nil
-}
-
-func (r *Resolver) appNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
-	var ids []int64
-	for _, key := range keys {
-		if id, err := strconv.ParseInt(key, 10, 64); err == nil {
-			ids = append(ids, id)
-		}
-	}
-	apps, err := r.accounts.AppsByID(ctx, by, ids)
-	found := map[string]model.Node{}
-	for id, a := range apps {
-		found[strconv.FormatInt(id, 10)] = &object.App{App: a}
-	}
-	return found, err
-}
-
-func (r *Resolver) userNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
-	people, err := r.users.MembersByID(ctx, by, uuids(keys))
-	node := object.NewUsers(slices.Collect(maps.Values(people)))
-	found := map[string]model.Node{}
-	for id, u := range people {
-		shown := node(u)
-		found[id.String()] = &shown
-	}
-	return found, err
-}
-
-func (r *Resolver) tokenNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
-	tokens, err := r.tokens.TokensByID(ctx, by, uuids(keys))
-	node := r.view().Tokens(slices.Collect(maps.Values(tokens)))
-	found := map[string]model.Node{}
-	for id, t := range tokens {
-		shown := node(t)
-		found[id.String()] = &shown
-	}
-	return found, err
-}
-
-// uuids returns those of the keys that are UUIDs. Of what is found by them,
-// only what has one of the keys as it was asked for is answered: a UUID can be
-// written in many ways, and an id in one.
+// uuids returns the keys that are UUIDs. A UUID has several spellings but an ID
+// only one, so callers look up the results by the canonical spelling.
 func uuids(keys []string) []uuid.UUID {
 	var ids []uuid.UUID
 	for _, key := range keys {

@@ -11,17 +11,17 @@ import (
 	"latchkey/internal/auth"
 )
 
-// requirement is what @requires or @node ask of a principal.
+// requirement is the arguments of an @requires or @node directive.
 type requirement struct {
 	scopes   []string
 	ownStore bool
-	// permission is the name of one that passes as well; empty for none. It
-	// stands for what people may do.
+	// permission is the name of a store permission that passes without the
+	// scopes, empty for none. may is the permission of that name.
 	permission string
 	may        auth.Permission
 }
 
-// missing returns the scopes that the principal lacks, nil if it may pass.
+// missing returns the scopes that the principal lacks, or nil if it passes.
 func (r requirement) missing(by *auth.Principal) []string {
 	if by.Kind == auth.Session && r.passes(by) {
 		return nil
@@ -29,8 +29,8 @@ func (r requirement) missing(by *auth.Principal) []string {
 	return by.Missing(r.scopes...)
 }
 
-// passes reports whether somebody's session needs no scopes. Where no
-// permission is required, which includes being in a store, anybody's does.
+// passes reports whether a session passes without scopes. With NoPermission,
+// every session does.
 func (r requirement) passes(by *auth.Principal) bool {
 	switch {
 	case r.permission != "":
@@ -41,17 +41,17 @@ func (r requirement) passes(by *auth.Principal) bool {
 	return false
 }
 
-// ruleSet is a set of requirements: bit i stands for rules.all[i].
+// ruleSet is a set of requirements. Bit i is rules.all[i].
 type ruleSet uint64
 
-// unknown stands for a field that the rules were not made from. Nobody meets
-// it: a mistake in wiring refuses all rather than nothing.
+// unknown is the rule of a field that NewRules has not seen. No principal meets
+// it, so a wiring mistake denies access.
 const unknown ruleSet = 1 << 63
 
 const mostRules = 63
 
-// Rules are the requirements that the schema's directives declare, by field
-// and by type. They are made once and then only read.
+// Rules are the requirements that the schema's directives declare, by field and
+// by type. They are safe for concurrent use.
 type Rules struct {
 	schema *ast.Schema
 	all    []requirement
@@ -62,15 +62,19 @@ type Rules struct {
 	groups map[string]bool
 }
 
-// NewRules reads the rules from the directives of the schema. It returns an
-// error that names every field without a rule, and every type that can be had
-// by its id without one.
+// NewRules reads the rules from the directives of the schema. It returns an error
+// that names every field without @requires, and every Node type without @node.
 func NewRules(schema *ast.Schema) (*Rules, error) {
 	r := &Rules{
 		schema: schema,
 		fields: map[*ast.FieldDefinition]ruleSet{},
 		nodes:  map[string]requirement{},
 		groups: map[string]bool{},
+	}
+	if schema.Mutation != nil {
+		for _, f := range schema.Mutation.Fields {
+			r.groups[f.Type.Name()] = true
+		}
 	}
 	var faults []error
 	for _, name := range sortedTypes(schema) {
@@ -83,11 +87,6 @@ func NewRules(schema *ast.Schema) (*Rules, error) {
 		def := schema.Types[name]
 		if def.Kind == ast.Interface {
 			faults = append(faults, r.addInterface(def))
-		}
-	}
-	if schema.Mutation != nil {
-		for _, f := range schema.Mutation.Fields {
-			r.groups[f.Type.Name()] = true
 		}
 	}
 	if len(r.all) > mostRules {
@@ -119,9 +118,11 @@ func (r *Rules) addObject(def *ast.Definition) error {
 			faults = append(faults, err)
 			r.fields[f] = r.number(req)
 		case strings.HasPrefix(f.Name, "__") || strings.HasPrefix(def.Name, "__"):
-			r.fields[f] = 0 // introspection is for everyone
+			r.fields[f] = 0 // introspection is always allowed
+		case r.isEntry(def):
+			faults = append(faults, fmt.Errorf("%s.%s: neither the field nor its type has @requires", def.Name, f.Name))
 		default:
-			faults = append(faults, fmt.Errorf("%s.%s: neither the field nor its type says what it @requires", def.Name, f.Name))
+			r.fields[f] = 0 // see isEntry
 		}
 	}
 	if node := def.Directives.ForName("node"); node != nil {
@@ -129,18 +130,26 @@ func (r *Rules) addObject(def *ast.Definition) error {
 		faults = append(faults, err)
 		r.nodes[def.Name] = req
 	} else if slices.Contains(def.Interfaces, "Node") {
-		faults = append(faults, fmt.Errorf("%s: a Node that does not say by @node who may read it", def.Name))
+		faults = append(faults, fmt.Errorf("%s: a Node without @node", def.Name))
 	}
 	return errors.Join(faults...)
 }
 
-// addInterface gives a field of an interface the rules of that field in every
-// type that implements it, besides its own.
+// isEntry reports whether operations start at the fields of the type: at queries,
+// or at mutations. Those fields must have @requires. The fields of all other types
+// need nothing unless they say so, because an object is only reached through a field
+// that was allowed, or through @node.
+func (r *Rules) isEntry(def *ast.Definition) bool {
+	return def == r.schema.Query || def == r.schema.Mutation || def == r.schema.Subscription || r.groups[def.Name]
+}
+
+// addInterface gives a field of an interface its own rules and those of the field
+// in every type that implements the interface.
 func (r *Rules) addInterface(def *ast.Definition) error {
 	for _, f := range def.Fields {
 		declared := f.Directives.ForName("requires")
 		if declared == nil {
-			return fmt.Errorf("%s.%s: the field does not say what it @requires", def.Name, f.Name)
+			return fmt.Errorf("%s.%s: the field has no @requires", def.Name, f.Name)
 		}
 		req, err := readRequirement(declared)
 		if err != nil {
@@ -155,14 +164,15 @@ func (r *Rules) addInterface(def *ast.Definition) error {
 	return nil
 }
 
-// number returns the set of just this requirement. One that asks for nothing
-// needs no number.
+// number returns the set with only this requirement, adding it to r.all if it is
+// new. A requirement without scopes is the empty set.
 func (r *Rules) number(req requirement) ruleSet {
 	if len(req.scopes) == 0 {
 		return 0
 	}
 	i := slices.IndexFunc(r.all, func(known requirement) bool {
-		return known.ownStore == req.ownStore && known.permission == req.permission && slices.Equal(known.scopes, req.scopes)
+		return known.ownStore == req.ownStore && known.permission == req.permission &&
+			slices.Equal(known.scopes, req.scopes)
 	})
 	if i < 0 {
 		i = len(r.all)
@@ -171,8 +181,8 @@ func (r *Rules) number(req requirement) ruleSet {
 	return 1 << i
 }
 
-// readRequirement reads the arguments of a directive, whose types the parser
-// of the schema has checked.
+// readRequirement reads the arguments of a directive. The schema's parser has
+// checked their types.
 func readRequirement(d *ast.Directive) (requirement, error) {
 	var req requirement
 	for _, child := range d.Arguments.ForName("scopes").Value.Children {
@@ -184,7 +194,8 @@ func readRequirement(d *ast.Directive) (requirement, error) {
 	if p := d.Arguments.ForName("permission"); p != nil {
 		what, known := auth.PermissionNamed(p.Value.Raw)
 		if !known {
-			return req, fmt.Errorf("%s: %q is no permission that anything here depends on", d.Position.Src.Name, p.Value.Raw)
+			return req, fmt.Errorf("%s: %q is not a permission that the service checks", d.Position.Src.Name,
+				p.Value.Raw)
 		}
 		req.permission, req.may = p.Value.Raw, what
 	}
@@ -200,7 +211,7 @@ func (r *Rules) of(f *ast.Field) ruleSet {
 	return set
 }
 
-// denied returns those of the rules that the principal does not meet.
+// denied returns the rules that the principal does not meet.
 func (r *Rules) denied(set ruleSet, by *auth.Principal) ruleSet {
 	denied := set & unknown
 	for i := range r.all {
@@ -211,8 +222,8 @@ func (r *Rules) denied(set ruleSet, by *auth.Principal) ruleSet {
 	return denied
 }
 
-// refusal is the error for a principal that does not meet the rules, which
-// names every scope it lacks; nil if it meets them.
+// refusal returns the error for a principal that does not meet the rules, with
+// the scopes that it lacks, or nil if it meets them.
 func (r *Rules) refusal(set ruleSet, by *auth.Principal) error {
 	denied := r.denied(set, by)
 	if denied == 0 {
@@ -228,8 +239,8 @@ func (r *Rules) refusal(set ruleSet, by *auth.Principal) error {
 	return auth.Denied(slices.Compact(missing)...)
 }
 
-// Node decides whether the principal may read an object of the named type by
-// its id. It returns fault.Forbidden if not.
+// Node returns fault.Forbidden if the principal may not read objects of the named
+// type by ID.
 func (r *Rules) Node(by *auth.Principal, typeName string) error {
 	req, ok := r.nodes[typeName]
 	if !ok {

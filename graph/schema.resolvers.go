@@ -12,7 +12,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -64,8 +64,8 @@ func (r *queryResolver) Nodes(ctx context.Context, ids []string) ([]model.Node, 
 	if err != nil {
 		return nil, err
 	}
-	if len(ids) > page.MaxSize {
-		return nil, fault.Errorf(fault.Invalid, "Ask for at most %d objects at once.", page.MaxSize).On("ids")
+	if len(ids) > paging.MaxSize {
+		return nil, fault.Errorf(fault.Invalid, "Request at most %d objects at once.", paging.MaxSize).On("ids")
 	}
 	nodes, faults := r.nodes(ctx, by, ids)
 	for i, err := range faults {
@@ -85,7 +85,7 @@ func (r *queryResolver) Viewer(ctx context.Context) (*model.Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model.Viewer{Kind: by.Kind, Scopes: by.Scopes.Names(), ExpiresAt: moment(by.ExpiresAt)}, nil
+	return &model.Viewer{Kind: by.Kind, Scopes: by.Scopes.Names(), ExpiresAt: optionalTime(by.ExpiresAt)}, nil
 }
 
 func (r *viewerResolver) User(ctx context.Context, obj *model.Viewer) (*object.User, error) {
@@ -93,7 +93,7 @@ func (r *viewerResolver) User(ctx context.Context, obj *model.Viewer) (*object.U
 	if err != nil || by.Kind != auth.Session {
 		return nil, err
 	}
-	return r.person(ctx, by.ID)
+	return r.userByID(ctx, by.ID)
 }
 
 func (r *viewerResolver) APIToken(ctx context.Context, obj *model.Viewer) (*object.APIToken, error) {

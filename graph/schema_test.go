@@ -12,6 +12,9 @@ import (
 
 	"latchkey/graph"
 	"latchkey/graph/generated"
+	"latchkey/graph/scalar"
+	"latchkey/internal/fault"
+	"latchkey/internal/test/check"
 )
 
 func schema() *ast.Schema { return generated.NewExecutableSchema(generated.Config{}).Schema() }
@@ -29,7 +32,8 @@ func ours(s *ast.Schema) []*ast.Definition {
 }
 
 func ownFields(def *ast.Definition) ast.FieldList {
-	return slices.DeleteFunc(slices.Clone(def.Fields), func(f *ast.FieldDefinition) bool { return strings.HasPrefix(f.Name, "__") })
+	return slices.DeleteFunc(slices.Clone(def.Fields),
+		func(f *ast.FieldDefinition) bool { return strings.HasPrefix(f.Name, "__") })
 }
 
 func TestEverythingIsDescribed(t *testing.T) {
@@ -97,9 +101,13 @@ func TestNewRulesNamesWhatIsNotCovered(t *testing.T) {
 	`
 	tests := []struct{ name, sdl, want string }{
 		{"field", `type Query { a: Int @requires(scopes: ["x"]) b: Int }`, "Query.b"},
-		{"node", `type Query @requires(scopes: []) { a: A } type A implements Node @requires(scopes: []) { id: ID! }`, "A: a Node"},
+		{"field of a group of mutations",
+			`type Query @requires(scopes: []) { a: Int } type Mutation @requires(scopes: []) { things: ThingMutations! } type ThingMutations { make: Int }`, "ThingMutations.make"},
+		{"node", `type Query @requires(scopes: []) { a: A } type A implements Node @requires(scopes: []) { id: ID! }`,
+			"A: a Node"},
 		{"permission", `type Query { a: Int @requires(scopes: ["x"], permission: "Add_Usr") }`, "Add_Usr"},
-		{"field of an interface", `type Query @requires(scopes: []) { a: Other } interface Other { c: Int }`, "Other.c"},
+		{"field of an interface", `type Query @requires(scopes: []) { a: Other } interface Other { c: Int }`,
+			"Other.c"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -117,7 +125,7 @@ func TestMutationsAreGrouped(t *testing.T) {
 	s := schema()
 	for _, f := range s.Mutation.Fields {
 		if group := s.Types[f.Type.Name()]; !strings.HasSuffix(group.Name, "Mutations") || len(f.Arguments) > 0 {
-			t.Errorf("Mutation.%s is no group of mutations", f.Name)
+			t.Errorf("Mutation.%s is not a group of mutations", f.Name)
 		}
 	}
 }
@@ -157,12 +165,12 @@ func compareDefinition(t *testing.T, have, want *ast.Definition) {
 		}
 	}
 	for _, f := range ownFields(want) {
-		if got, want := signature(have.Fields.ForName(f.Name), addedArguments[have.Name+"."+f.Name]), signature(f, ""); got != want {
-			t.Errorf("%s.%s is %s, want %s", have.Name, f.Name, got, want)
-		}
+		check.Equal(t, signature(have.Fields.ForName(f.Name), addedArguments[have.Name+"."+f.Name]), signature(f, ""),
+			"%s.%s", have.Name, f.Name)
 	}
 	if want.Kind == ast.InputObject && len(have.Fields) != len(want.Fields) {
-		t.Errorf("%s has %d fields, want %d", want.Name, len(have.Fields), len(want.Fields))
+		t.Errorf("%s has %d fields, want %d as in testdata (additions.graphqls has ours)", want.Name, len(have.Fields),
+			len(want.Fields))
 	}
 }
 
@@ -171,17 +179,19 @@ func compareDefinition(t *testing.T, have, want *ast.Definition) {
 func noteUnknown(t *testing.T, have, promised *ast.Definition) {
 	t.Helper()
 	if promised == nil {
-		t.Errorf("%s is in neither file of testdata", have.Name)
+		t.Errorf("%s is in neither file of testdata; add it to testdata/additions.graphqls", have.Name)
 		return
 	}
 	for _, f := range ownFields(have) {
 		if promised.Fields.ForName(f.Name) == nil {
-			t.Errorf("%s.%s is in neither file of testdata", have.Name, f.Name)
+			t.Errorf("%s.%s is in neither file of testdata; add it to testdata/additions.graphqls",
+				have.Name, f.Name)
 		}
 	}
 	for _, v := range have.EnumValues {
 		if promised.EnumValues.ForName(v.Name) == nil && have.Name != "CurrencyCode" { // the list is that of ISO 4217
-			t.Errorf("%s has a value %s that is in neither file of testdata", have.Name, v.Name)
+			t.Errorf("%s has a value %s that is in neither file of testdata; add it to additions.graphqls",
+				have.Name, v.Name)
 		}
 	}
 }
@@ -203,5 +213,59 @@ func signature(f *ast.FieldDefinition, added string) string {
 		}
 	}
 	slices.Sort(args)
-	return fmt.Sprintf("(%s): %s, deprecated %t", strings.Join(args, ", "), f.Type, f.Directives.ForName("deprecated") != nil)
+	return fmt.Sprintf("(%s): %s, deprecated %t", strings.Join(args, ", "), f.Type,
+		f.Directives.ForName("deprecated") != nil)
+}
+
+// Where a field may be left out, null means the same unless the field says that
+// it clears: only there does the code tell the two apart.
+func TestNullMeansAbsentUnlessTheFieldSaysOtherwise(t *testing.T) {
+	clears := map[string]bool{}
+	for _, def := range ours(schema()) {
+		if def.Kind != ast.InputObject {
+			continue
+		}
+		for _, f := range def.Fields {
+			if strings.Contains(f.Description, "Null removes it") {
+				clears[def.Name+"."+f.Name] = true
+			}
+			if f.Type.NonNull && f.DefaultValue != nil {
+				t.Errorf("%s.%s has a default and cannot be null", def.Name, f.Name)
+			}
+		}
+	}
+	if len(clears) == 0 {
+		t.Error("no field says that null clears it")
+	}
+	check.Equal(t, omittables(t), clears, "the code tells null from absent, the schema says so")
+}
+
+// omittables are the fields of inputs in which the code tells null from absent.
+func omittables(t *testing.T) map[string]bool {
+	t.Helper()
+	source, err := os.ReadFile("model/models.generated.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	of := ""
+	for line := range strings.Lines(string(source)) {
+		if name, ok := strings.CutPrefix(line, "type "); ok {
+			of, _, _ = strings.Cut(name, " ")
+		}
+		if strings.Contains(line, "graphql.Omittable[") {
+			_, name, _ := strings.Cut(line, `json:"`)
+			name, _, _ = strings.Cut(name, ",")
+			found[of+"."+name] = true
+		}
+	}
+	return found
+}
+
+func TestEveryScalarIsCoerced(t *testing.T) {
+	for name, def := range schema().Types {
+		if _, err := scalar.Coerce(name, "x"); def.Kind == ast.Scalar && fault.KindOf(err) == fault.Internal {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

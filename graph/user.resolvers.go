@@ -24,11 +24,11 @@ func (r *accountResolver) Users(ctx context.Context, obj *object.Account, filter
 	if err != nil {
 		return nil, err
 	}
-	asked, err := r.userFilter(ctx, by, filter)
+	f, err := r.userFilter(ctx, by, filter)
 	if err != nil {
 		return nil, err
 	}
-	return r.userConnection(ctx, by, object.AccountUsers, asked, paging(object.AccountUsers, before, after, first, last))
+	return r.userConnection(ctx, by, object.AccountUsers, f, pageRequest(object.AccountUsers, before, after, first, last))
 }
 
 func (r *accountMutationsResolver) AddUserToAccount(ctx context.Context, obj *model.AccountMutations, input model.AddUserToAccountInput) (*model.AddUserToAccountResult, error) {
@@ -106,14 +106,14 @@ func (r *queryResolver) StoreRoles(ctx context.Context) ([]object.StoreRoleInfo,
 }
 
 func (r *storeResolver) Users(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.StoreUserConnection, error) {
-	by, w, err := asked(ctx, object.StoreUsers, before, after, first, last)
+	by, w, err := connectionArgs(ctx, object.StoreUsers, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
 	if err := user.MayList(by, obj.Store); err != nil {
 		return nil, err
 	}
-	pages, err := object.Ask(obj.Siblings, about("users", "", w), func(stores []account.Store) (map[uuid.UUID]*object.StoreUserConnection, error) {
+	pages, err := object.Load(obj.Siblings, keyFor("users", "", w), func(stores []account.Store) (map[uuid.UUID]*object.StoreUserConnection, error) {
 		members, err := r.users.StoreUsers(ctx, by, storeKeys(stores), w)
 		if err != nil {
 			return nil, err
@@ -140,16 +140,16 @@ func (r *userResolver) UpdatedAt(ctx context.Context, obj *object.User) (*time.T
 }
 
 func (r *userResolver) Stores(ctx context.Context, obj *object.User, before *string, after *string, first *int, last *int) (*object.UserStoreConnection, error) {
-	by, w, err := asked(ctx, object.UserStores, before, after, first, last)
+	by, w, err := connectionArgs(ctx, object.UserStores, before, after, first, last)
 	if err != nil {
 		return nil, err
 	}
-	pages, err := object.Ask(obj.Siblings(), about("stores", "", w), func(people []user.User) (map[uuid.UUID]*object.UserStoreConnection, error) {
-		places, err := r.users.UserPlaces(ctx, by, userKeys(people), w)
+	pages, err := object.Load(obj.Siblings(), keyFor("stores", "", w), func(users []user.User) (map[uuid.UUID]*object.UserStoreConnection, error) {
+		places, err := r.users.UserPlaces(ctx, by, userKeys(users), w)
 		if err != nil {
 			return nil, err
 		}
-		return r.userStores(ctx, by, obj.Siblings(), people, places), nil
+		return r.userStores(ctx, by, obj.Siblings(), users, places), nil
 	})
 	return pages[obj.ID], err
 }
@@ -172,6 +172,11 @@ func (r *userMutationsResolver) CreateUserWithPassword(ctx context.Context, obj 
 		return nil, err
 	}
 	details := user.Details{Email: input.Email, FirstName: input.FirstName, LastName: input.LastName, Locale: input.Locale}
+	leave, err := r.passwords.Enter(ctx, by.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	created, err := r.users.CreateWithPassword(ctx, by, details, choiceOf(input))
 	if err != nil {
 		return nil, inInput(err)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,9 +18,10 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 	"latchkey/internal/token"
 )
 
@@ -44,7 +44,8 @@ func (s silent) Revoke(ctx context.Context, _ auth.Actor, e token.Ending) (token
 	return token.Ended{}, ctx.Err()
 }
 
-// A write that does not return within five seconds is a 503, as a look-up is, unless another one of the request succeeded.
+// A write that does not return within five seconds is a 503, as a look-up is, unless another one of the request
+// succeeded.
 func TestWritesThatDoNotReturn(t *testing.T) {
 	lucky, other := uuid.New(), uuid.New()
 	ids := object.TokenIDs([]uuid.UUID{lucky, other})
@@ -59,11 +60,16 @@ func TestWritesThatDoNotReturn(t *testing.T) {
 		counted      []string
 	}{
 		{"one works", revoke("a", ids[0]), nil, http.StatusOK, 0, nil},
-		{"silent", revoke("a", ids[1]), nil, http.StatusServiceUnavailable, 5 * time.Second, []string{"mutation apiToken INTERNAL"}},
-		{"silent, and one works", revoke("a", ids[0]) + revoke("b", ids[1]), nil, http.StatusOK, 5 * time.Second, []string{"mutation apiToken INTERNAL"}},
-		{"away", revoke("a", ids[1]), fmt.Errorf("revoke: %w", fault.ErrUnavailable), http.StatusServiceUnavailable, 0, []string{"mutation apiToken INTERNAL"}},
-		{"broken", revoke("a", ids[1]), fmt.Errorf("revoke: no such table"), http.StatusOK, 0, []string{"mutation apiToken INTERNAL"}},
-		{"refused", revoke("a", ids[1]), fault.Errorf(fault.Conflict, "No."), http.StatusOK, 0, []string{"mutation apiToken CONFLICT"}},
+		{"silent", revoke("a", ids[1]), nil, http.StatusServiceUnavailable, 5 * time.Second,
+			[]string{"mutation apiToken INTERNAL"}},
+		{"silent, and one works", revoke("a", ids[0]) + revoke("b", ids[1]), nil, http.StatusOK, 5 * time.Second,
+			[]string{"mutation apiToken INTERNAL"}},
+		{"away", revoke("a", ids[1]), fmt.Errorf("revoke: %w", fault.ErrUnavailable), http.StatusServiceUnavailable, 0,
+			[]string{"mutation apiToken INTERNAL"}},
+		{"broken", revoke("a", ids[1]), fmt.Errorf("revoke: no such table"), http.StatusOK, 0,
+			[]string{"mutation apiToken INTERNAL"}},
+		{"refused", revoke("a", ids[1]), fault.Errorf(fault.Conflict, "No."), http.StatusOK, 0,
+			[]string{"mutation apiToken CONFLICT"}},
 		{"never run", "nothing", nil, http.StatusOK, 0, []string{"  INVALID"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -75,7 +81,8 @@ func TestWritesThatDoNotReturn(t *testing.T) {
 				var mu sync.Mutex
 				var counted []string
 				h := newAPI(t, func(c *graph.Config) {
-					c.Tokens = token.NewService(silent{lucky: lucky, fails: tc.fails}, token.Policy{Catalogue: scope.Default()}, keys, rand.Reader, time.Now)
+					c.Tokens = token.NewService(silent{lucky: lucky, fails: tc.fails},
+						token.Policy{Catalogue: scope.Default()}, keys, rand.Reader, time.Now)
 					c.OnError = func(operation, group string, code fault.Kind) {
 						mu.Lock()
 						defer mu.Unlock()
@@ -85,13 +92,12 @@ func TestWritesThatDoNotReturn(t *testing.T) {
 				by := auth.OperatorPrincipal()
 				by.AccountID = ownAccount
 				began := time.Now()
-				w := h.send(newRequest(http.MethodPost, "", body("mutation { anything: apiToken { "+tc.fields+"} }", nil)), &by)
+				w := h.send(newRequest(http.MethodPost, "",
+					body("mutation { anything: apiToken { "+tc.fields+"} }", nil)), &by)
 				if took := time.Since(began); w.Code != tc.status || took != tc.took {
 					t.Errorf("status %d after %s, want %d after %s: %s", w.Code, took, tc.status, tc.took, w.Body)
 				}
-				if !slices.Equal(counted, tc.counted) {
-					t.Errorf("counted %q, want %q", counted, tc.counted)
-				}
+				check.Equal(t, counted, tc.counted, "counted")
 				var answer struct{ Data map[string]any }
 				if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 					t.Fatal(err)
@@ -108,12 +114,12 @@ func TestWritesThatDoNotReturn(t *testing.T) {
 	}
 }
 
-// eachSlow takes three seconds for each slice of people, and changes nothing.
-type eachSlow struct{ offboard.Repository }
+// eachSlow takes three seconds for each slice of users, and changes nothing.
+type eachSlow struct{ membership.Repository }
 
 func (eachSlow) SliceSize() int { return 1 }
 
-func (eachSlow) ChangeSlice(ctx context.Context, _ auth.Actor, _ uuid.UUID, _ func(offboard.Change) error) error {
+func (eachSlow) ChangeSlice(ctx context.Context, _ auth.Actor, _ uuid.UUID, _ func(membership.Change) error) error {
 	select {
 	case <-time.After(3 * time.Second):
 		return nil
@@ -129,14 +135,12 @@ func TestBulkIsBoundedBySlices(t *testing.T) {
 		`mutation { account { deprovisionUsers(input: {users: [{email: "a@x.example"}, {email: "b@x.example"}]}) { dryRun } } }`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newAPI(t, func(c *graph.Config) { c.Offboard = offboard.NewService(eachSlow{}, time.Now) })
+			h := newAPI(t, func(c *graph.Config) { c.Offboard = membership.NewService(eachSlow{}, time.Now) })
 			by := auth.OperatorPrincipal()
 			by.AccountID = ownAccount
 			began := time.Now()
 			w := h.send(newRequest(http.MethodPost, "", body(document, nil)), &by)
-			if took := time.Since(began); took != 6*time.Second {
-				t.Errorf("after %s: %s", took, w.Body)
-			}
+			check.Equal(t, time.Since(began), 6*time.Second, "after: %s", w.Body)
 		})
 	}
 }

@@ -1,18 +1,18 @@
 #!/usr/bin/env node
-// Puts the people of a CSV file into an account, or takes them out of it.
+// Adds the users of a CSV file to an account, or removes them.
 //
-//     provision.mjs provision people.csv [--dry-run]
-//     provision.mjs deprovision people.csv [--dry-run]
+//     provision.mjs provision users.csv [--dry-run]
+//     provision.mjs deprovision users.csv [--dry-run]
 //
 // It needs Node 18 and no packages. LATCHKEY_URL, LATCHKEY_ACCOUNT (a UUID) and
-// LATCHKEY_TOKEN come from the environment. The exit status is 0 when all is
-// done, 1 when rows or the request failed, 2 for wrong use. Running it again
-// is safe: what is done is UNCHANGED.
+// LATCHKEY_TOKEN come from the environment. The exit status is 0 for
+// success, 1 if rows or the request failed, 2 for wrong usage. Running it again
+// is safe: what is saved already is UNCHANGED.
 
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const BATCH = 1000; // the most that one request takes
+const BATCH = 1000; // the maximum for one request
 
 const query = (input, mutation, more) => `mutation($input: ${input}!) { account { result: ${mutation}(input: $input) {
   items { email action field code message ${more} }
@@ -23,50 +23,50 @@ const QUERIES = {
   deprovision: query("DeprovisionUsersInput", "deprovisionUsers", "apiTokensToReview { id name }"),
 };
 
-const SEES_TOKENS = "account_api_tokens_read"; // the scope that apiTokensToReview takes
+const TOKENS_SCOPE = "account_api_tokens_read"; // the scope that apiTokensToReview requires
 
-// The file's columns, as the API calls them.
+// The file's columns, with their names in the API.
 const COLUMNS = new Map(Object.entries({
   email: "email", first_name: "firstName", last_name: "lastName", locale: "locale",
   external_id: "externalId", stores: "stores", role: "role",
 }));
 
-// An apostrophe before a formula, which Latchkey's exports and spreadsheets add so that none is evaluated.
+// Exports and spreadsheets insert an apostrophe before a formula so that it is not evaluated.
 const ESCAPE = /(?<=^|[;\t\r\n])'(?='*[=+\-@\t\r＝＋－＠])/g;
 
-// delimiter returns the character between the titles: spreadsheets write
-// semicolons where the comma separates decimals.
+// delimiter returns the separator of the titles. Spreadsheets write semicolons
+// where the comma separates decimals.
 function delimiter(text) {
   const titles = text.split(/\r?\n/, 1)[0].replaceAll(/"[^"]*"/g, "");
   return titles.split(";").length > titles.split(",").length ? ";" : ",";
 }
 
 // rows splits CSV (RFC 4180) into cells, with the line where each row begins. A
-// cell in quotes may hold delimiters, line breaks and, doubled, quotes. Rows of
-// empty cells are left out.
+// quoted cell may contain delimiters, line breaks and doubled quotes. Rows of
+// empty cells are omitted.
 function* rows(text) {
-  const between = delimiter(text);
-  const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^"${between}\\r\\n]*))(${between}|\\r?\\n|$)`, "y");
+  const separator = delimiter(text);
+  const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^"${separator}\\r\\n]*))(${separator}|\\r?\\n|$)`, "y");
   let cells = [];
   let line = 1;
   let next = 1;
   while (cell.lastIndex < text.length || cells.length > 0) {
     const at = cell.lastIndex;
     const found = cell.exec(text);
-    if (!found) throw new Error(`the quotes are not in order at ${JSON.stringify(text.slice(at, at + 20))}`);
+    if (!found) throw new Error(`the quotes are unbalanced at ${JSON.stringify(text.slice(at, at + 20))}`);
     cells.push(found[1]?.replaceAll('""', '"') ?? found[2]);
     next += found[0].split("\n").length - 1;
-    if (found[3] === between) continue;
+    if (found[3] === separator) continue;
     if (cells.some((text) => text.trim() !== "")) yield { line, cells };
     cells = [];
     line = next;
   }
 }
 
-// people returns the people of the file. Empty cells are left out. A row
-// that is wrong is handed to fail.
-function people(path, fail) {
-  const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)); // which takes a byte order mark away
+// readUsers returns the users of the file. Empty cells are omitted. Invalid rows
+// are passed to fail.
+function readUsers(path, fail) {
+  const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)); // also removes a byte order mark
   const [{ cells: titles } = { cells: [] }, ...lines] = rows(text);
   const unknown = titles.filter((title) => !COLUMNS.has(title));
   if (unknown.length > 0 || !titles.includes("email")) {
@@ -74,31 +74,31 @@ function people(path, fail) {
   }
   return lines.flatMap(({ line, cells }) => {
     if (cells.length !== titles.length) {
-      fail({ email: `line ${line}`, code: "INVALID", message: "The row has not as many cells as the first line." });
+      fail({ email: `line ${line}`, code: "INVALID", message: "The row and the first line have different numbers of cells." });
       return [];
     }
-    const person = {};
+    const user = {};
     cells.forEach((cell, i) => {
       const value = cell.trim().replaceAll(ESCAPE, "");
-      if (value !== "" || titles[i] === "email") person[COLUMNS.get(titles[i])] = value;
+      if (value !== "" || titles[i] === "email") user[COLUMNS.get(titles[i])] = value;
     });
-    if (person.stores) person.stores = person.stores.split(";").map((store) => store.trim()).filter(Boolean);
-    if (person.role) person.role = person.role.toUpperCase().split(/[\s_]+/).filter(Boolean).join("_"); // Sales Staff is SALES_STAFF
-    return [person];
+    if (user.stores) user.stores = user.stores.split(";").map((store) => store.trim()).filter(Boolean);
+    if (user.role) user.role = user.role.toUpperCase().split(/[\s_]+/).filter(Boolean).join("_"); // Sales Staff is SALES_STAFF
+    return [user];
   });
 }
 
-// reason is one of the API's errors, with the field it is about and the scopes it takes.
+// reason returns the text of an error, with its field and the scopes it requires.
 function reason({ message, extensions: { field, requiredScopes: scopes = [] } = {} }) {
   return [field, message].filter(Boolean).join(": ") + (scopes.length > 0 ? ` It needs ${scopes.join(" and ")}.` : "");
 }
 
-// ask posts a query, again while the server is busy or away, and returns its data.
-async function ask(query, variables) {
+// post sends a query, with retries while the server is busy or unreachable, and returns its data.
+async function post(query, variables) {
   const url = `${process.env.LATCHKEY_URL.replace(/\/+$/, "")}/accounts/${process.env.LATCHKEY_ACCOUNT}/graphql`;
   const request = {
     method: "POST",
-    redirect: "error", // the token is for this server alone
+    redirect: "error", // the token is only for this server
     headers: { "Content-Type": "application/json", "X-Auth-Token": process.env.LATCHKEY_TOKEN },
     body: JSON.stringify({ query, variables }),
   };
@@ -107,7 +107,7 @@ async function ask(query, variables) {
     try {
       const response = await fetch(url, { ...request, signal: AbortSignal.timeout(60_000) });
       if (![429, 502, 503, 504].includes(response.status) || attempt === 5) {
-        // What the API refuses, it explains in the same form whatever the status.
+        // Errors have the same form for every status.
         const answer = await response.json().catch(() => ({}));
         if (!answer.errors && answer.data) return answer.data;
         const errors = answer.errors ?? [];
@@ -122,14 +122,14 @@ async function ask(query, variables) {
   }
 }
 
-// send sends a batch. A token that may not see API tokens removes people all the same.
+// send sends a batch. If the token may not list API tokens, it sends it without them.
 async function send(mode, users, dryRun) {
   try {
-    return (await ask(QUERIES[mode], { input: { users, dryRun } })).account.result;
+    return (await post(QUERIES[mode], { input: { users, dryRun } })).account.result;
   } catch (error) {
-    if (!error.scopes?.includes(SEES_TOKENS) || !QUERIES[mode].includes("apiTokensToReview")) throw error;
+    if (!error.scopes?.includes(TOKENS_SCOPE) || !QUERIES[mode].includes("apiTokensToReview")) throw error;
   }
-  console.error(`the API tokens to review are not listed: the token lacks ${SEES_TOKENS}, which shows them`);
+  console.error(`the API tokens to review are not listed: the token lacks the scope ${TOKENS_SCOPE}`);
   QUERIES[mode] = QUERIES[mode].replace("apiTokensToReview { id name }", "");
   return send(mode, users, dryRun);
 }
@@ -139,13 +139,13 @@ async function main(args) {
   const [mode, path, ...rest] = args.filter((arg) => arg !== "--dry-run");
   const missing = ["LATCHKEY_URL", "LATCHKEY_ACCOUNT", "LATCHKEY_TOKEN"].filter((name) => !process.env[name]);
   if (!QUERIES[mode] || !path || rest.length > 0 || missing.length > 0) {
-    console.error(missing.length > 0 ? `set ${missing}` : "usage: provision.mjs provision|deprovision people.csv [--dry-run]");
+    console.error(missing.length > 0 ? `set ${missing}` : "usage: provision.mjs provision|deprovision users.csv [--dry-run]");
     return 2;
   }
   const counts = { created: 0, updated: 0, added: 0, unchanged: 0, removed: 0, failed: 0 };
   const failed = ({ email, field, message, code }) => console.error(`${[email, field, message].filter(Boolean).join(": ")} (${code})`);
   try {
-    const all = people(path, (row) => {
+    const all = readUsers(path, (row) => {
       counts.failed++;
       failed(row);
     });
@@ -164,7 +164,7 @@ async function main(args) {
     console.error(`provision.mjs: ${error.message}${error.cause ? `: ${error.cause.message}` : ""}`);
     return 1;
   } finally {
-    // What is done is done, whatever stopped the rest.
+    // Print the counts, even after an error.
     const done = Object.values(counts).some(Boolean);
     console.log(done ? Object.entries(counts).map(([action, number]) => `${number} ${action}`).join(", ") : "nothing done");
   }

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Puts the people of a CSV file into an account, or takes them out of it.
+"""Adds the users of a CSV file to an account, or removes them.
 
-    provision.py provision people.csv [--dry-run]
-    provision.py deprovision people.csv [--dry-run]
+    provision.py provision users.csv [--dry-run]
+    provision.py deprovision users.csv [--dry-run]
 
-It needs Python 3.9 and nothing else. LATCHKEY_URL, LATCHKEY_ACCOUNT (a UUID)
-and LATCHKEY_TOKEN come from the environment. The exit status is 0 when all is
-done, 1 when rows or the request failed, 2 for wrong use. Running it again is
-safe: what is done is UNCHANGED.
+It needs only Python 3.9. LATCHKEY_URL, LATCHKEY_ACCOUNT (a UUID)
+and LATCHKEY_TOKEN come from the environment. The exit status is 0 for
+success, 1 if rows or the request failed, 2 for wrong usage. Running it again is
+safe: what is saved already is UNCHANGED.
 """
 
 import csv
@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 
-BATCH = 1000  # the most that one request takes
+BATCH = 1000  # the maximum for one request
 
 QUERY = """mutation($input: %s!) { account { result: %s(input: $input) {
   items { email action field code message %s }
@@ -30,16 +30,16 @@ QUERIES = {
     "deprovision": QUERY % ("DeprovisionUsersInput", "deprovisionUsers", "apiTokensToReview { id name }"),
 }
 
-SEES_TOKENS = "account_api_tokens_read"  # the scope that apiTokensToReview takes
+TOKENS_SCOPE = "account_api_tokens_read"  # the scope that apiTokensToReview requires
 
-COLUMNS = {  # of the file, as the API calls them
+COLUMNS = {  # of the file, with their names in the API
     "email": "email", "first_name": "firstName", "last_name": "lastName", "locale": "locale",
     "external_id": "externalId", "stores": "stores", "role": "role",
 }
 
 
 class Refused(RuntimeError):
-    """What the API refuses, with the scopes that the token lacks."""
+    """An error of the API, with the scopes that the token lacks."""
 
     def __init__(self, errors):
         self.scopes = {scope for error in errors for scope in error.get("extensions", {}).get("requiredScopes") or []}
@@ -47,28 +47,28 @@ class Refused(RuntimeError):
 
 
 def reason(error):
-    """One of the API's errors, with the field it is about and the scopes it takes."""
+    """The text of an error, with its field and the scopes it requires."""
     more = error.get("extensions", {})
     needs = f" It needs {' and '.join(more['requiredScopes'])}." if more.get("requiredScopes") else ""
     return ": ".join(filter(None, [more.get("field"), error["message"]])) + needs
 
 
-# An apostrophe before a formula, which Latchkey's exports and spreadsheets add so that none is evaluated.
+# Exports and spreadsheets insert an apostrophe before a formula so that it is not evaluated.
 ESCAPE = re.compile(r"(?:(?<=[;\t\r\n])|^)'(?='*[=+\-@\t\r＝＋－＠])")
 
 
 def delimiter(head):
-    """The character between the titles: spreadsheets write semicolons where the comma separates decimals."""
+    """The separator of the titles. Spreadsheets write semicolons where the comma separates decimals."""
     bare = re.sub(r'"[^"]*"', "", head)
     return ";" if bare.count(";") > bare.count(",") else ","
 
 
-def people(path, fail):
-    """Yields the people of the file. Empty cells and rows are left out. A row that is wrong is handed to fail."""
+def read_users(path, fail):
+    """Yields the users of the file. Omits empty cells and rows. Passes invalid rows to fail."""
     with open(path, newline="", encoding="utf-8-sig") as file:
-        between = delimiter(file.readline())
+        separator = delimiter(file.readline())
         file.seek(0)
-        rows = csv.DictReader(file, strict=True, delimiter=between)
+        rows = csv.DictReader(file, strict=True, delimiter=separator)
         unknown = set(rows.fieldnames or []) - set(COLUMNS)
         if unknown or "email" not in (rows.fieldnames or []):
             raise ValueError(f"the columns are {','.join(COLUMNS)}, email among them; not {', '.join(sorted(unknown))}")
@@ -76,15 +76,15 @@ def people(path, fail):
             if not any(cell.strip() for cell in row.values() if isinstance(cell, str)):
                 continue
             if None in row or None in row.values():
-                fail({"email": f"line {rows.line_num}", "code": "INVALID", "message": "The row has not as many cells as the first line."})
+                fail({"email": f"line {rows.line_num}", "code": "INVALID", "message": "The row and the first line have different numbers of cells."})
                 continue
             cells = {column: ESCAPE.sub("", cell.strip()) for column, cell in row.items()}
-            person = {COLUMNS[column]: cell for column, cell in cells.items() if cell or column == "email"}
-            if "stores" in person:
-                person["stores"] = [store.strip() for store in person["stores"].split(";") if store.strip()]
-            if "role" in person:  # Sales Staff is SALES_STAFF
-                person["role"] = "_".join(person["role"].upper().replace("_", " ").split())
-            yield person
+            user = {COLUMNS[column]: cell for column, cell in cells.items() if cell or column == "email"}
+            if "stores" in user:
+                user["stores"] = [store.strip() for store in user["stores"].split(";") if store.strip()]
+            if "role" in user:  # Sales Staff is SALES_STAFF
+                user["role"] = "_".join(user["role"].upper().replace("_", " ").split())
+            yield user
 
 
 def batches(items):
@@ -98,8 +98,8 @@ def batches(items):
         yield batch
 
 
-def ask(query, variables):
-    """Posts a query, again while the server is busy or away, and returns its data."""
+def post(query, variables):
+    """Posts a query, with retries while the server is busy or unreachable, and returns its data."""
     url = f"{os.environ['LATCHKEY_URL'].rstrip('/')}/accounts/{os.environ['LATCHKEY_ACCOUNT']}/graphql"
     request = urllib.request.Request(
         url, json.dumps({"query": query, "variables": variables}).encode(),
@@ -112,7 +112,7 @@ def ask(query, variables):
             break
         except urllib.error.HTTPError as error:
             if error.code not in (429, 502, 503, 504) or attempt == 5:
-                # What the API refuses, it explains in the same form as ever.
+                # Errors have the same form for every status.
                 try:
                     answer = json.loads(error.read())
                 except ValueError:
@@ -131,38 +131,38 @@ def ask(query, variables):
 
 
 def send(mode, users, dry_run):
-    """Sends a batch. A token that may not see API tokens removes people all the same."""
+    """Sends a batch. If the token may not list API tokens, sends it without them."""
     try:
-        return ask(QUERIES[mode], {"input": {"users": users, "dryRun": dry_run}})["account"]["result"]
+        return post(QUERIES[mode], {"input": {"users": users, "dryRun": dry_run}})["account"]["result"]
     except Refused as refused:
-        if mode == "provision" or SEES_TOKENS not in refused.scopes or "apiTokensToReview" not in QUERIES[mode]:
+        if mode == "provision" or TOKENS_SCOPE not in refused.scopes or "apiTokensToReview" not in QUERIES[mode]:
             raise
-    print(f"the API tokens to review are not listed: the token lacks {SEES_TOKENS}, which shows them", file=sys.stderr)
+    print(f"the API tokens to review are not listed: the token lacks the scope {TOKENS_SCOPE}", file=sys.stderr)
     QUERIES[mode] = QUERIES[mode].replace("apiTokensToReview { id name }", "")
     return send(mode, users, dry_run)
 
 
 def main(arguments):
     dry_run = "--dry-run" in arguments
-    words = [word for word in arguments if word != "--dry-run"]
+    positional = [argument for argument in arguments if argument != "--dry-run"]
     missing = [name for name in ("LATCHKEY_URL", "LATCHKEY_ACCOUNT", "LATCHKEY_TOKEN") if not os.environ.get(name)]
-    if len(words) != 2 or words[0] not in QUERIES or missing:
+    if len(positional) != 2 or positional[0] not in QUERIES or missing:
         print(f"set {', '.join(missing)}" if missing else __doc__, file=sys.stderr)
         return 2
-    mode, path = words
+    mode, path = positional
     counts = dict.fromkeys(("created", "updated", "added", "unchanged", "removed", "failed"), 0)
 
     def failed(item):
         print(": ".join(filter(None, [item["email"], item.get("field"), item["message"]])), f"({item['code']})", file=sys.stderr)
 
-    def ragged(item):
+    def invalid_row(item):
         counts["failed"] += 1
         failed(item)
 
     try:
-        for batch in batches(people(path, ragged)):
+        for batch in batches(read_users(path, invalid_row)):
             if mode == "deprovision":
-                batch = [{"email": person["email"]} for person in batch]
+                batch = [{"email": user["email"]} for user in batch]
             result = send(mode, batch, dry_run)
             for action, number in result["counts"].items():
                 counts[action] += number
@@ -176,7 +176,7 @@ def main(arguments):
     except (ValueError, RuntimeError, OSError, csv.Error) as error:
         print(f"provision.py: {error}", file=sys.stderr)
         return 1
-    finally:  # what is done is done, whatever stopped the rest
+    finally:  # print the counts, even after an error
         print(", ".join(f"{number} {action}" for action, number in counts.items()) if any(counts.values()) else "nothing done")
     return 1 if counts["failed"] else 0
 

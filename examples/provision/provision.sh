@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Puts the people of a CSV file into an account, or takes them out of it.
+# Adds the users of a CSV file to an account, or removes them.
 #
-#     provision.sh provision people.csv [--dry-run]
-#     provision.sh deprovision people.csv [--dry-run]
+#     provision.sh provision users.csv [--dry-run]
+#     provision.sh deprovision users.csv [--dry-run]
 #
 # It needs bash, curl 7.71 and jq 1.6. LATCHKEY_URL, LATCHKEY_ACCOUNT (a UUID) and LATCHKEY_TOKEN come from the
-# environment. The exit status is 0 when all is done, 1 when rows or the request failed, 2 for wrong use. Running it
-# again is safe: what is done is UNCHANGED. Cells may stand in quotes, but hold no line breaks.
+# environment. The exit status is 0 for success, 1 if rows or the request failed, 2 for wrong usage. Running it
+# again is safe: what is saved already is UNCHANGED. Cells may be quoted, but must not contain line breaks.
 set -euo pipefail
 
 if [[ ! ${1:-} =~ ^(de)?provision$ || $# -lt 2 || ${3:---dry-run} != --dry-run ]]; then
-	echo "usage: $0 provision|deprovision people.csv [--dry-run]" >&2
+	echo "usage: $0 provision|deprovision users.csv [--dry-run]" >&2
 	exit 2
 fi
 : "${LATCHKEY_URL:?}" "${LATCHKEY_ACCOUNT:?}" "${LATCHKEY_TOKEN:?}"
-mode=$1 people=$2
+mode=$1 file=$2
 dry_run=$([[ $# -gt 2 ]] && echo true || echo false)
 
 if [[ $mode == provision ]]; then
@@ -26,30 +26,30 @@ query="mutation(\$input: $input!) { account { result: $mutation(input: \$input) 
 	items { email action field code message $more }
 	counts { created updated added unchanged removed failed } } } }"
 
-# requests prints one request on each line, with 1,000 people at most. Empty cells and rows are left out. Before them it
-# prints, in the form of an answer, which rows are wrong.
+# requests prints one request on each line, with 1,000 users at most. It omits empty cells and rows. First it prints the
+# invalid rows, in the form of a response.
 requests() {
 	jq --raw-input --slurp --compact-output --arg query "$query" --arg mode "$mode" --argjson dryRun "$dry_run" '
 		def trimmed: sub("^\\s+"; "") | sub("\\s+$"; "");
 		# Spreadsheets write semicolons where the comma separates decimals.
 		def delimiter: gsub("\"[^\"]*\""; "") | if (split(";") | length) > (split(",") | length) then ";" else "," end;
-		# An apostrophe before a formula is what exports and spreadsheets add so that none is evaluated.
+		# Exports and spreadsheets insert an apostrophe before a formula so that it is not evaluated.
 		def unescaped: . as $cell
 			| [match("(?:(?<=[;\\t\\r\\n])|\\A)\u0027(?=\u0027*[=+\\-@\\t\\r＝＋－＠])"; "g").offset] as $escapes
 			| [range(length)] - $escapes | map($cell[.:. + 1]) | add // "";
-		# The delimiter before the first cell lets every cell begin with one.
-		def cells($between): [$between + . | scan($between + "(\"(?:[^\"]|\"\")*\"|[^" + $between + "]*)")[0]
+		# A delimiter is inserted before the first cell, so that every cell begins with one.
+		def cells($separator): [$separator + . | scan($separator + "(\"(?:[^\"]|\"\")*\"|[^" + $separator + "]*)")[0]
 			| if startswith("\"") then .[1:-1] | gsub("\"\""; "\"") else . end | trimmed | unescaped];
 		{email: "email", first_name: "firstName", last_name: "lastName", locale: "locale",
 			external_id: "externalId", stores: "stores", role: "role"} as $columns
-		| ltrimstr("\ufeff") | (split("\n")[0] | delimiter) as $between
-		| [split("\n") | to_entries[] | .value |= rtrimstr("\r") | {line: (.key + 1), cells: (.value | cells($between))}
+		| ltrimstr("\ufeff") | (split("\n")[0] | delimiter) as $separator
+		| [split("\n") | to_entries[] | .value |= rtrimstr("\r") | {line: (.key + 1), cells: (.value | cells($separator))}
 			| select(.cells | any(. != ""))]
 		| .[0].cells as $titles
 		| if $titles == null or ($titles - ($columns | keys) != []) or ($titles | index("email") == null)
 			then error("the columns are \($columns | keys_unsorted | join(",")), email among them") else . end
 		| .[1:] | (map(select((.cells | length) != ($titles | length))) | select(. != []) | {data: {account: {result: {
-				items: map({email: "line \(.line)", action: "FAILED", code: "INVALID", message: "The row has not as many cells as the first line."}),
+				items: map({email: "line \(.line)", action: "FAILED", code: "INVALID", message: "The row and the first line have different numbers of cells."}),
 				counts: {created: 0, updated: 0, added: 0, unchanged: 0, removed: 0, failed: length}}}}}),
 		(map(.cells | select(length == ($titles | length))
 			| [$titles, .] | transpose | map(select(.[1] != "" or .[0] == "email") | {($columns[.[0]]): .[1]}) | add
@@ -57,33 +57,33 @@ requests() {
 			| if .role then .role |= (ascii_upcase | [scan("[^\\s_]+")] | join("_")) else . end # Sales Staff is SALES_STAFF
 			| if $mode == "deprovision" then {email} else . end)
 		| range(0; length; 1000) as $i
-		| {$query, variables: {input: {users: .[$i:$i + 1000], $dryRun}}})' "$people"
+		| {$query, variables: {input: {users: .[$i:$i + 1000], $dryRun}}})' "$file"
 }
 
-# ask posts the request on standard input, again while the server is busy or away, and keeps the answer. The token goes
-# through a file of settings, since everybody on a machine sees the arguments of programs.
-ask() {
+# post sends the request on standard input, with retries while the server is busy or unreachable, and saves the response.
+# The token is in a configuration file, since other users of the machine can see the arguments of programs.
+post() {
 	curl --silent --show-error --retry 5 --retry-connrefused --max-time 60 --header 'Content-Type: application/json' \
 		--config <(printf 'header = "X-Auth-Token: %s"\n' "$LATCHKEY_TOKEN") \
 		--data-binary @- --output "$work/answer" "${LATCHKEY_URL%/}/accounts/$LATCHKEY_ACCOUNT/graphql"
 }
 
-# answer keeps the answer to the line on standard input. A token that may not see API tokens, for which it takes a scope,
-# removes people all the same.
-answer() {
+# send saves the response to the request on standard input. If the token may not list API tokens, it repeats the request
+# without them.
+send() {
 	local request
 	IFS= read -r request
-	if [[ $request == '{"data":'* ]]; then # which rows are wrong
+	if [[ $request == '{"data":'* ]]; then # the invalid rows
 		printf '%s\n' "$request" >"$work/answer"
-	elif [[ -e $work/unseen ]]; then
-		ask <<<"${request/apiTokensToReview \{ id name \}/}" || return
+	elif [[ -e $work/without_tokens ]]; then
+		post <<<"${request/apiTokensToReview \{ id name \}/}" || return
 	else
-		ask <<<"$request" || return
+		post <<<"$request" || return
 	fi
-	if [[ ! -e $work/unseen ]] && jq --exit-status '[.errors[]?.extensions.requiredScopes[]?] | index("account_api_tokens_read")' "$work/answer" >/dev/null 2>&1; then
-		echo 'the API tokens to review are not listed: the token lacks account_api_tokens_read, which shows them' >&2
-		touch "$work/unseen"
-		answer <<<"$request"
+	if [[ ! -e $work/without_tokens ]] && jq --exit-status '[.errors[]?.extensions.requiredScopes[]?] | index("account_api_tokens_read")' "$work/answer" >/dev/null 2>&1; then
+		echo 'the API tokens to review are not listed: the token lacks the scope account_api_tokens_read' >&2
+		touch "$work/without_tokens"
+		send <<<"$request"
 		return
 	fi
 	jq --exit-status '.data.account.result' "$work/answer" >/dev/null 2>&1
@@ -94,8 +94,8 @@ trap 'rm -rf "$work"' EXIT
 requests >"$work/requests" || exit 1
 status=0
 while IFS= read -r request; do
-	# What the API refuses, it explains in the same form whatever the status.
-	if ! answer <<<"$request"; then
+	# Errors have the same form for every status.
+	if ! send <<<"$request"; then
 		jq --raw-output '.errors[] | ([.extensions.field // empty, .message] | join(": "))
 			+ (.extensions.requiredScopes // [] | if . == [] then "" else " It needs \(join(" and "))." end)' "$work/answer" >&2 || cat "$work/answer" >&2 || true
 		status=1
@@ -109,7 +109,7 @@ while IFS= read -r request; do
 			(.email as $email | .apiTokensToReview[]? | "review \(.id) \"\(.name)\", which \($email) knows")' "$work/answer"
 done <"$work/requests"
 
-# What is done is done, whatever stopped the rest.
+# Print the counts, even after an error.
 touch "$work/answers"
 jq --raw-output --slurp 'map(.data.account.result.counts) | if . == [] then "nothing done" else
 	[(.[0] | keys_unsorted[]) as $action | "\(map(.[$action]) | add) \($action)"] | join(", ") end' "$work/answers"

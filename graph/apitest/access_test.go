@@ -9,8 +9,9 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 // guarded is a field that needs scopes, with a way to it.
@@ -33,7 +34,8 @@ func guardedFields() []guarded {
 			}
 			needsThem := func(s step) bool {
 				needed, _ := s.requires()
-				return s.name() != target.name() && slices.ContainsFunc(needed, func(n string) bool { return slices.Contains(scopes, n) })
+				return s.name() != target.name() &&
+					slices.ContainsFunc(needed, func(n string) bool { return slices.Contains(scopes, n) })
 			}
 			root := schema.Query
 			if isMutation(target) || routeTo(root, target, leadsNowhere) == nil {
@@ -44,7 +46,8 @@ func guardedFields() []guarded {
 				way = routeTo(root, target, leadsNowhere)
 			}
 			all = append(all, guarded{way, scopes})
-			if direct := routeTo(schema.Query, target, func(s step) bool { return s.parent == schema.Query && s.field.Name != "node" }); len(direct) == 2 {
+			if direct := routeTo(schema.Query, target,
+				func(s step) bool { return s.parent == schema.Query && s.field.Name != "node" }); len(direct) == 2 {
 				all = append(all, guarded{direct, scopes})
 			}
 		}
@@ -56,7 +59,7 @@ func guardedFields() []guarded {
 func leadsNowhere(s step) bool { return throughNode(s) || s.name() == "Viewer.apiToken" }
 
 // given are arguments for the steps on the way to guarded fields: objects that are there.
-func (w *world) given(s step) string {
+func (w *tenants) given(s step) string {
 	switch {
 	case s.name() == "Account.apiToken":
 		return w.fill(`id: "<Till>"`)
@@ -82,7 +85,7 @@ func without(scopes []string, lacking string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == lacking })
 }
 
-// refusalAt is what a route says to somebody whom a step refuses, as failure.String has it.
+// refusalAt is the failure of a route whose step denies the principal, in the form of failure.String.
 func refusalAt(r route, i int, scopes ...string) string {
 	at := r.pathTo(i) + ": FORBIDDEN"
 	if r[i].as != nil {
@@ -91,8 +94,8 @@ func refusalAt(r route, i int, scopes ...string) string {
 	return at + " [" + strings.Join(scopes, " ") + "]"
 }
 
-// refusal is what the route says to somebody whom steps refuse for want of scopes: the first of them. A mutation refuses for
-// all that is selected of its result, before it has an effect.
+// refusal is the failure of a route whose steps deny the principal for missing scopes: that of the first step. A
+// mutation refuses for all that is selected of its result, before it has an effect.
 func (r route) refusal(refuses func(step) []string) []string {
 	at := r.first(func(s step) bool { return len(refuses(s)) > 0 })
 	if at < 0 {
@@ -109,14 +112,14 @@ func (r route) refusal(refuses func(step) []string) []string {
 	return []string{refusalAt(r, at, slices.Compact(slices.Sorted(slices.Values(scopes)))...)}
 }
 
-// A field is refused for want of each scope that it needs, just it and just for that, and is answered to whoever holds
-// what it needs and nothing else.
+// A field is refused for want of each scope that it needs, just it and just for that, and is returned to a principal
+// that holds only what it needs.
 func TestEveryFieldNeedsItsScopes(t *testing.T) {
 	fields := guardedFields()
 	if len(fields) < 40 {
 		t.Fatalf("only %d fields need scopes", len(fields))
 	}
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
 		for _, f := range fields {
 			t.Run(f.String(), func(t *testing.T) {
@@ -129,13 +132,12 @@ func TestEveryFieldNeedsItsScopes(t *testing.T) {
 						return nil
 					}
 					got := w.ask(t, w.home.Account.ID, w.holding(without(everyScope(), lacking)...), query, nil)
-					if want := f.refusal(refuses); !slices.Equal(got.failures(), want) {
-						t.Errorf("without %s: %q, want %q, of %s", lacking, got.failures(), want, query)
-					}
+					check.Equal(t, got.failures(), f.refusal(refuses), "without %s, of %s", lacking, query)
 				}
 				got := w.ask(t, w.home.Account.ID, w.holding(f.needs()...), query, nil)
 				for _, failure := range got.failures() {
-					if f.route[0].parent == schema.Query && !strings.Contains(failure, "NOT_IMPLEMENTED") || strings.Contains(failure, "FORBIDDEN") {
+					if f.route[0].parent == schema.Query && !strings.Contains(failure, "NOT_IMPLEMENTED") ||
+						strings.Contains(failure, "FORBIDDEN") {
 						t.Errorf("with %q: %s, of %s", f.needs(), failure, query)
 					}
 				}
@@ -144,12 +146,13 @@ func TestEveryFieldNeedsItsScopes(t *testing.T) {
 	})
 }
 
-// Who may do nothing in their store is refused by the first step that needs something; a store's owner by the first that
-// is not theirs.
+// Who may do nothing in their store is refused by the first step that needs something; a store's owner by the first
+// that is not theirs.
 func TestSessionsReachWhatIsTheirs(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
-		nobody := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: w.home.Users[3].ID, AccountID: w.home.Account.ID, Scopes: scope.NewSet(),
+		nobody := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: w.home.Users[3].ID,
+			AccountID: w.home.Account.ID, Scopes: scope.NewSet(),
 			Places: []auth.Place{{StoreID: w.home.Stores[0].ID}}}
 		for _, f := range guardedFields() {
 			query := f.query(1, w.given)
@@ -161,11 +164,10 @@ func TestSessionsReachWhatIsTheirs(t *testing.T) {
 				scopes, _ := s.requires()
 				return scopes
 			})
-			if !slices.Equal(got, want) {
-				t.Errorf("nobody in particular: %q, want %q, of %s", got, want, query)
-			}
+			check.Equal(t, got, want, "unauthenticated, of %s", query)
 			if f.String() == "apiToken.createApiToken" {
-				continue // depends on the input: a store's owner may create tokens for the store, and here none is named
+				// Depends on the input: a store's owner may create tokens for the store, and here none is named.
+				continue
 			}
 			want = f.refusal(func(s step) []string {
 				scopes, ownStore := s.requires()
@@ -174,19 +176,19 @@ func TestSessionsReachWhatIsTheirs(t *testing.T) {
 				}
 				return scopes
 			})
-			if got := forbidden(w.ask(t, w.home.Account.ID, w.storeOwner, query, nil)); !slices.Equal(got, want) {
-				t.Errorf("a store's owner: %q, want %q, of %s", got, want, query)
-			}
+			check.Equal(t, forbidden(w.ask(t, w.home.Account.ID, w.storeOwner, query, nil)), want,
+				"a store's owner, of %s", query)
 		}
 	})
 }
 
-// Whoever has no business at the endpoint gets the answer of a missing scope, which does not say what is missing.
+// A principal of another account gets the error of a missing scope, without the scope.
 func TestStrangers(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
 		away := w.session(t, w.away, w.away.Owner)
-		till := w.verified(t, w.issue(t, w.owner, w.home, request{name: "Drawer", scopes: []string{"store_cart"}, store: &w.home.Stores[0]}))
+		till := w.verified(t, w.issue(t, w.owner, w.home,
+			request{name: "Drawer", scopes: []string{"store_cart"}, store: &w.home.Stores[0]}))
 		strangers := []struct {
 			name string
 			by   *auth.Principal
@@ -199,23 +201,23 @@ func TestStrangers(t *testing.T) {
 		}
 		for _, stranger := range strangers {
 			t.Run(stranger.name, func(t *testing.T) {
-				before := dbtest.Dump(t, w.url)
+				before := dbtest.Dump(t, w.URL)
 				for _, root := range []*ast.Definition{schema.Query, schema.Mutation} {
 					for _, f := range fieldsOf(root) {
 						r := route{{parent: root, field: f}}
 						query := r.query(1, w.given)
 						got := w.ask(t, stranger.at, stranger.by, query, nil)
-						if want := []string{f.Name + ": FORBIDDEN"}; !slices.Equal(got.failures(), want) || got.errors[0].Message != refusal || strings.Contains(got.data, "bc/") {
+						if want := []string{f.Name + ": FORBIDDEN"}; !slices.Equal(got.failures(), want) ||
+							got.errors[0].Message != refusal || strings.Contains(got.data, "bc/") {
 							t.Errorf("%s answers %s", query, got.text)
 						}
 					}
 				}
-				if got := w.ask(t, stranger.at, stranger.by, `{ __typename __type(name: "Store") { name } }`, nil); got.data != `{"__typename":"Query","__type":{"name":"Store"}}` {
+				if got := w.ask(t, stranger.at, stranger.by, `{ __typename __type(name: "Store") { name } }`,
+					nil); got.data != `{"__typename":"Query","__type":{"name":"Store"}}` {
 					t.Errorf("introspection answers %s", got.text)
 				}
-				if dbtest.Dump(t, w.url) != before {
-					t.Error("something was changed")
-				}
+				check.Equal(t, dbtest.Dump(t, w.URL), before, "the database")
 			})
 		}
 	})

@@ -4,7 +4,6 @@ package apitest_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -15,23 +14,19 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"latchkey/graph"
+	"latchkey/graph/server"
 	"latchkey/internal/access"
-	"latchkey/internal/account"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
-	"latchkey/internal/gormdb"
-	"latchkey/internal/offboard"
+	"latchkey/internal/feed"
 	"latchkey/internal/scope"
-	"latchkey/internal/secret"
-	"latchkey/internal/token"
-	"latchkey/internal/user"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/test/world"
 )
 
 // publicURL leads every API path.
@@ -40,23 +35,11 @@ const publicURL = "https://api.latchkey.example"
 // peer is where requests come from.
 var peer = netip.MustParseAddr("203.0.113.7")
 
-// clock is the time as the API sees it. It moves when it is told to.
-type clock struct{ micros atomic.Int64 }
-
-func (c *clock) now() time.Time { return time.UnixMicro(c.micros.Load()).UTC() }
-
-func (c *clock) advance(d time.Duration) { c.micros.Add(d.Microseconds()) }
-
 // api is the API over one database, with the services behind it.
 type api struct {
-	url      string
-	db       *gormdb.DB
-	clock    *clock
-	tokens   *token.Service
-	users    *user.Service
-	offboard *offboard.Service
-	verifier *access.Verifier
-	handler  http.Handler
+	*world.Services
+
+	handler http.Handler
 	// confirm is what the replicas say: that of the only one, unless a test
 	// says otherwise.
 	confirm confirm
@@ -89,39 +72,20 @@ func (s *statements) take() []string {
 // eachAPI runs test on each database, with an API and nothing in it.
 func eachAPI(t *testing.T, test func(t *testing.T, a *api)) {
 	t.Helper()
-	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, newAPI(t, url, graph.Limits{})) })
+	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, newAPI(t, url, server.Limits{})) })
 }
 
-// newAPI wires the API as the program does: what was verified is remembered until the database says it changed.
-func newAPI(t *testing.T, url string, limits graph.Limits) *api {
+// newAPI wires the API as the program does.
+func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	t.Helper()
-	a := &api{url: url, clock: &clock{}, statements: &statements{}}
-	a.clock.micros.Store(time.Date(2026, 3, 4, 12, 0, 0, 123456000, time.UTC).UnixMicro())
-	a.db = dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: a.statements.add})
-	keys, err := secret.NewKeyring(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	memory, err := access.NewMemory(1000, time.Hour, func() bool { return true }, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(memory.Close)
-	a.db.OnChange(memory.Changed)
+	a := &api{statements: &statements{}}
+	began := time.Date(2026, 3, 4, 12, 0, 0, 123456000, time.UTC)
+	a.Services = world.New(t, url, world.Options{At: began, OnStatement: a.statements.add})
 	log := slog.New(slog.NewJSONHandler(&complaints{t: t}, nil))
-	policy := token.Policy{
-		Catalogue: scope.Default(),
-		MaxLive:   map[scope.Level]int{scope.LevelAccount: token.DefaultMaxLive, scope.LevelStore: token.DefaultMaxLive},
-	}
-	a.tokens = token.NewService(a.db.Tokens(), policy, keys, rand.Reader, a.clock.now)
-	a.users = user.NewService(a.db.Users(), keys, rand.Reader, a.clock.now)
-	a.offboard = offboard.NewService(a.db.Offboard(), a.clock.now)
-	a.verifier = access.NewVerifier(access.Config{
-		Repository: a.db.Access(), Keys: keys, Catalogue: scope.Default(), Memory: memory, Now: a.clock.now,
-	})
-	a.confirm = a.db.NewFeed(access.Replica{Name: "only-one"}, gormdb.Ears{}, log).Confirm
+	a.confirm = feed.New(a.DB.FeedSource(), access.Replica{Name: "only-one"}, feed.Subscriber{}, log).Confirm
+	var err error
 	a.handler, err = graph.NewHandler(graph.Config{
-		Accounts: account.NewService(memory.Accounts(a.db.Accounts())), Users: a.users, Tokens: a.tokens, Offboard: a.offboard, Audit: a.db.Audit(),
+		Accounts: a.Accounts, Users: a.Users, Tokens: a.Tokens, Offboard: a.Memberships, Audit: a.DB.Audit(),
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,
 	})
@@ -183,7 +147,7 @@ func (f failure) String() string {
 	return text.String()
 }
 
-// refusal is the message of account-api.md: Transport.
+// refusal is the message of a caller without rights (docs/compatibility.md: "Errors").
 const refusal = "You do not have permission to do this operation."
 
 // answer is what came back.
@@ -219,7 +183,8 @@ func (a answer) into(t *testing.T, data any) {
 }
 
 // ask posts a query to the account's endpoint as the principal.
-func (a *api) ask(t *testing.T, accountID uuid.UUID, by *auth.Principal, query string, variables map[string]any) answer {
+func (a *api) ask(t *testing.T, accountID uuid.UUID, by *auth.Principal, query string,
+	variables map[string]any) answer {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
@@ -227,7 +192,8 @@ func (a *api) ask(t *testing.T, accountID uuid.UUID, by *auth.Principal, query s
 	}
 	a.requests++
 	requestID := "request-" + strconv.Itoa(a.requests)
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/accounts/"+accountID.String()+"/graphql", bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/accounts/"+accountID.String()+"/graphql",
+		bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.SetPathValue("account_uuid", accountID.String())
 	here := *by
@@ -246,14 +212,15 @@ func read(t *testing.T, w *httptest.ResponseRecorder, requestID string) answer {
 	}
 	d := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
 	if err := d.Decode(&envelope); err != nil {
-		t.Fatalf("the answer is no JSON: %v", err)
+		t.Fatalf("the response is not JSON: %v", err)
 	}
 	for _, f := range envelope.Errors {
 		if f.Extensions.RequestID != requestID || f.Extensions.Code == "" || f.Message == "" {
 			t.Errorf("error %+v without its code, message or request id", f)
 		}
 	}
-	return answer{status: w.Code, text: w.Body.String(), data: compact(t, envelope.Data), errors: envelope.Errors, requestID: requestID}
+	return answer{status: w.Code, text: w.Body.String(), data: compact(t, envelope.Data), errors: envelope.Errors,
+		requestID: requestID}
 }
 
 func compact(t *testing.T, data []byte) string {

@@ -14,7 +14,7 @@ import (
 )
 
 // clients are queries of programs written for the API that this one is compatible with, by the name of their file, with
-// variables and what they are to be told: data, or what is not available yet.
+// variables and the expected response: data, or the fields that are not available yet.
 var clients = map[string]struct {
 	variables   map[string]any
 	data        string
@@ -45,46 +45,65 @@ var clients = map[string]struct {
 		"nodes": [{"id": "<user0>", "email": "<user0.email>"}, {"id": "<app0>", "name": "App 0"}, {"id": "<account>", "accountInfo": {"name": "<account.name>"}}]}`},
 	"system-time": {data: `{"system": {"time": 1772625600123}}`},
 
-	"create-user": {variables: map[string]any{"createUserInput": map[string]any{"email": "new@acme.example", "firstName": "New", "lastName": "One", "locale": "en"}},
-		has: []string{`{"user":{"createUser":{"user":{"id":"bc/account/user/`, `"email":"new@acme.example","firstName":"New","lastName":"One","locale":"en"}}}}`}},
-	"create-user-with-password": {variables: map[string]any{"input": map[string]any{"email": "newer@acme.example", "firstName": "New", "lastName": "One", "locale": "en",
+	"create-user": {variables: map[string]any{"createUserInput": map[string]any{"email": "new@acme.example",
+		"firstName": "New", "lastName": "One", "locale": "en"}},
+		has: []string{`{"user":{"createUser":{"user":{"id":"bc/account/user/`,
+			`"email":"new@acme.example","firstName":"New","lastName":"One","locale":"en"}}}}`}},
+	"create-user-with-password": {variables: map[string]any{"input": map[string]any{"email": "newer@acme.example",
+		"firstName": "New", "lastName": "One", "locale": "en",
 		"password": "a long sentence", "passwordConfirmation": "a long sentence"}},
-		has: []string{`{"user":{"createUserWithPassword":{"user":{"id":"bc/account/user/`, `"email":"newer@acme.example"`}},
+		has: []string{`{"user":{"createUserWithPassword":{"user":{"id":"bc/account/user/`,
+			`"email":"newer@acme.example"`}},
 	"add-user-to-account": {variables: map[string]any{"email": "<user0.email>"},
 		data: `{"account": {"addUserToAccount": {"account": {"id": "<account>", "accountInfo": {"name": "<account.name>"}}}}}`},
 	"remove-user-from-account": {variables: map[string]any{"input": map[string]any{"userId": "<user0>"}},
 		data: `{"account": {"removeUserFromAccount": {"accountId": "<account>", "userId": "<user0>"}}}`},
-	"add-user-to-store": {variables: map[string]any{"storeId": "<store0>", "user": map[string]any{"email": "<user0.email>"}},
+	"add-user-to-store": {variables: map[string]any{"storeId": "<store0>",
+		"user": map[string]any{"email": "<user0.email>"}},
 		data: `{"user": {"addUserToStore": {"storeId": "<store0>"}}}`},
-	"remove-user-from-store": {variables: map[string]any{"input": map[string]any{"storeId": "<store0.hash>", "userId": "<user1>"}},
+	"remove-user-from-store": {variables: map[string]any{"input": map[string]any{"storeId": "<store0.hash>",
+		"userId": "<user1>"}},
 		data: `{"user": {"removeUserFromStore": {"storeId": "<store0>", "user": {"id": "<user1>", "email": "<user1.email>"}}}}`},
-	"create-checkout": {variables: map[string]any{"checkout": map[string]any{"accountId": "<account>", "items": []any{map[string]any{
-		"description": "Gold", "redirectUrl": "https://partner.example/", "product": map[string]any{"id": "<app0>", "type": "APPLICATION", "productLevel": "Gold"},
-		"scope": map[string]any{"id": "<store0>", "type": "STORE"}, "pricingPlan": map[string]any{"interval": "MONTH", "price": map[string]any{"currencyCode": "USD", "value": 19.99}, "trialDays": 14}}}}},
-		data: `{"checkout": {"createCheckout": null}}`, unavailable: "checkout.createCheckout: NOT_IMPLEMENTED: CheckoutMutations.createCheckout"},
-	"create-checkout-inline": {data: `{"checkout": {"createCheckout": null}}`, unavailable: "checkout.createCheckout: NOT_IMPLEMENTED: CheckoutMutations.createCheckout"},
+	"create-checkout": {variables: map[string]any{"checkout": map[string]any{"accountId": "<account>",
+		"items": []any{map[string]any{
+			"description": "Gold", "redirectUrl": "https://partner.example/",
+			"product": map[string]any{"id": "<app0>", "type": "APPLICATION", "productLevel": "Gold"},
+			"scope":   map[string]any{"id": "<store0>", "type": "STORE"},
+			"pricingPlan": map[string]any{"interval": "MONTH",
+				"price": map[string]any{"currencyCode": "USD", "value": 19.99}, "trialDays": 14}}}}},
+		data:        `{"checkout": {"createCheckout": null}}`,
+		unavailable: "checkout.createCheckout: NOT_IMPLEMENTED: CheckoutMutations.createCheckout"},
+	"create-checkout-inline": {data: `{"checkout": {"createCheckout": null}}`,
+		unavailable: "checkout.createCheckout: NOT_IMPLEMENTED: CheckoutMutations.createCheckout"},
 	"checkout": {variables: map[string]any{"id": "bc/account/checkout/1"}, data: `{"account": {"checkout": null}}`,
 		unavailable: "account.checkout: NOT_IMPLEMENTED: Account.checkout"},
-	"subscriptions": {variables: map[string]any{"filters": map[string]any{"productId": "<app0>", "productType": "APPLICATION", "scopeId": "<store0>", "scopeType": "STORE",
+	"subscriptions": {variables: map[string]any{"filters": map[string]any{"productId": "<app0>",
+		"productType": "APPLICATION", "scopeId": "<store0>", "scopeType": "STORE",
 		"status": "ACTIVE", "updatedAfter": "2026-01-01T00:00:00Z"}},
 		data: `null`, unavailable: "account.subscriptions: NOT_IMPLEMENTED: Account.subscriptions"},
 	"cancel-subscription": {variables: map[string]any{"input": map[string]any{"id": "bc/account/subscription/1"}},
-		data: `{"subscription": {"cancelSubscription": null}}`, unavailable: "subscription.cancelSubscription: NOT_IMPLEMENTED: SubscriptionMutations.cancelSubscription"},
-	"event-sources": {data: `{"account": {"apps": {"edges": [null]}}}`, unavailable: "account.apps.edges.0.node.eventSources: NOT_IMPLEMENTED: App.eventSources"},
-	"create-event-source": {variables: map[string]any{"input": map[string]any{"appId": "<app0>", "awsAccount": "123456789012", "eventSourceName": "orders", "eventSourceRegion": "US_EAST_1"}},
-		data: `{"app": {"createEventSource": null}}`, unavailable: "app.createEventSource: NOT_IMPLEMENTED: AppMutations.createEventSource"},
+		data:        `{"subscription": {"cancelSubscription": null}}`,
+		unavailable: "subscription.cancelSubscription: NOT_IMPLEMENTED: SubscriptionMutations.cancelSubscription"},
+	"event-sources": {data: `{"account": {"apps": {"edges": [null]}}}`,
+		unavailable: "account.apps.edges.0.node.eventSources: NOT_IMPLEMENTED: App.eventSources"},
+	"create-event-source": {variables: map[string]any{"input": map[string]any{"appId": "<app0>",
+		"awsAccount": "123456789012", "eventSourceName": "orders", "eventSourceRegion": "US_EAST_1"}},
+		data:        `{"app": {"createEventSource": null}}`,
+		unavailable: "app.createEventSource: NOT_IMPLEMENTED: AppMutations.createEventSource"},
 	"delete-event-source": {variables: map[string]any{"appId": "<app0>", "id": "1"},
-		data: `{"app": {"deleteEventSource": null}}`, unavailable: "app.deleteEventSource: NOT_IMPLEMENTED: AppMutations.deleteEventSource"},
+		data:        `{"app": {"deleteEventSource": null}}`,
+		unavailable: "app.deleteEventSource: NOT_IMPLEMENTED: AppMutations.deleteEventSource"},
 }
 
-// A program written for the API that this one is compatible with is understood, and answered where the capability is there.
+// A program written for the API that this one is compatible with is understood, and answered where the capability is
+// there.
 func TestClientsOfTheAccountAPI(t *testing.T) {
 	const folder = "../testdata/compat"
 	files, err := filepath.Glob(folder + "/*.graphql")
 	if err != nil || len(files) != len(clients) {
 		t.Fatalf("%d files, %d clients, %v", len(files), len(clients), err)
 	}
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.nameCursors(t)
 		var queries, mutations []scenario
 		for _, name := range slices.Sorted(maps.Keys(clients)) {
@@ -93,7 +112,8 @@ func TestClientsOfTheAccountAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 			client := clients[name]
-			s := scenario{name: name, by: w.robot, query: string(text), variables: client.variables, data: client.data, has: client.has}
+			s := scenario{name: name, by: w.robot, query: string(text), variables: client.variables, data: client.data,
+				has: client.has}
 			if client.unavailable != "" {
 				s.errors = []string{client.unavailable + " is not available yet."}
 			}
@@ -107,8 +127,8 @@ func TestClientsOfTheAccountAPI(t *testing.T) {
 	})
 }
 
-// nameCursors names the cursors of people and stores.
-func (w *world) nameCursors(t *testing.T) {
+// nameCursors names the cursors of users and stores.
+func (w *tenants) nameCursors(t *testing.T) {
 	t.Helper()
 	type list struct {
 		Edges []struct {
@@ -117,7 +137,9 @@ func (w *world) nameCursors(t *testing.T) {
 		}
 	}
 	var got struct{ Account struct{ Users, Stores list } }
-	w.ask(t, w.home.Account.ID, w.robot, `{ account { users { edges { cursor node { id } } } stores { edges { cursor node { id } } } } }`, nil).into(t, &got)
+	w.ask(t, w.home.Account.ID, w.robot,
+		`{ account { users { edges { cursor node { id } } } stores { edges { cursor node { id } } } } }`, nil).into(t,
+		&got)
 	ids := map[string]string{}
 	for name, value := range w.names {
 		ids[value] = name

@@ -10,29 +10,33 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
+	"latchkey/internal/membership"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-// nullHere are the fields that have nothing to say in a world of tests: nobody signs in to a store here.
+// nullHere are the fields that are null in tests: no user signs in to a store here.
 var nullHere = []string{"StoreUser.lastLoginAt", "UserStore.lastLoginAt"}
 
 // survey asks for fields and learns which ones are not available.
 type survey struct {
-	*world
+	*tenants
 
 	unavailable map[string]bool
 	// times is how often a mutation was asked for that cannot be repeated.
 	times *int
 }
 
-// Every field of the schema is answered with what is there, or says that it is not available yet. Nothing else: no made-up
+// Every field of the schema returns existing data, or an error that it is not available yet: no made-up
 // data, and no null that stands for something.
 func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keepLives(t)
-		w.place(t, w.home.Owner, user.Membership{ExternalID: "hr-1"}, user.Place{StoreID: w.home.Stores[0].ID, Permissions: []string{"Add_Brands"}})
-		got := w.ask(t, w.home.Account.ID, w.robot, w.fill(`mutation { apiToken { createApiToken(input: {name: "Last", scopes: ["account_read"]}) { __typename } } }`), nil)
+		w.place(t, w.home.Owner, user.Membership{ExternalID: "hr-1"},
+			user.Place{StoreID: w.home.Stores[0].ID, Permissions: []string{"Add_Brands"}})
+		got := w.ask(t, w.home.Account.ID, w.robot,
+			w.fill(
+				`mutation { apiToken { createApiToken(input: {name: "Last", scopes: ["account_read"]}) { __typename } } }`), nil)
 		if len(got.errors) > 0 {
 			t.Fatal(got.failures())
 		}
@@ -77,7 +81,8 @@ func (s survey) isAnswered(t *testing.T, target step) bool {
 		}
 		if way == nil {
 			// There must have been a route, or the field is in the schema for nothing.
-			if routeTo(schema.Query, target, throughNode) == nil && routeTo(schema.Mutation, target, throughNode) == nil {
+			if routeTo(schema.Query, target, throughNode) == nil &&
+				routeTo(schema.Mutation, target, throughNode) == nil {
 				t.Errorf("%s cannot be reached", target.name())
 			}
 			return false
@@ -123,7 +128,8 @@ func (s survey) explained(t *testing.T, way route, query string, got answer) str
 	first := got.errors[0]
 	path := strings.TrimSuffix(strings.Split(first.String(), ": ")[0], ".0")
 	for _, st := range way {
-		if first.Message == st.name()+" is not available yet." && first.Extensions.Code == "NOT_IMPLEMENTED" && strings.HasSuffix(path, st.field.Name) {
+		if first.Message == st.name()+" is not available yet." && first.Extensions.Code == "NOT_IMPLEMENTED" &&
+			strings.HasSuffix(path, st.field.Name) {
 			return st.name()
 		}
 	}
@@ -142,7 +148,8 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 				s.leaver(t)
 				return s.fill(`input: {users: [{email: "<owner.email>"}], removeOthers: true, dryRun: true}`)
 			}
-			return s.fill(`input: {users: [{email: "text"}, {email: "<user0.email>", lastName: "Other"}], dryRun: true}`)
+			return s.fill(
+				`input: {users: [{email: "text"}, {email: "<user0.email>", lastName: "Other"}], dryRun: true}`)
 		case "Query.node":
 			return s.fill(`id: "<store0>"`)
 		case "Query.nodes":
@@ -158,7 +165,8 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 			return s.fill(`input: {ids: ["<Gone>"], waitForReplicas: true}`) // a repeat: the others are needed
 		case "UserMutations.createUser", "UserMutations.createUserWithPassword", "UserMutations.removeUserFromStore":
 			*s.times++
-			return s.fill(strings.NewReplacer("made@", fmt.Sprintf("made%d@", *s.times), "<user1>", fmt.Sprintf("<user%d>", *s.times%2),
+			return s.fill(strings.NewReplacer("made@", fmt.Sprintf("made%d@", *s.times), "<user1>",
+				fmt.Sprintf("<user%d>", *s.times%2),
 				"<store1>", fmt.Sprintf("<store%d>", *s.times/2%3)).Replace(effective[st.name()]))
 		}
 		return s.effect(st)
@@ -166,18 +174,21 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 }
 
 // heir issues a token that looks as if the one that is revoked had issued it.
-func (w *world) heir(t *testing.T) {
+func (w *tenants) heir(t *testing.T) {
 	t.Helper()
 	issued := w.issue(t, w.owner, w.home, request{name: "Heir", scopes: []string{"account_read"}})
-	update := "UPDATE api_tokens SET created_by_kind = 'API_TOKEN', created_by_id = '" + w.fill("<Gone.uuid>") + "' WHERE id = '" + issued.Token.ID.String() + "'"
-	dbtest.Exec(t, w.url, update, update)
+	update := "UPDATE api_tokens SET created_by_kind = 'API_TOKEN', created_by_id = '" + w.fill("<Gone.uuid>") +
+		"' WHERE id = '" + issued.Token.ID.String() + "'"
+	dbtest.Exec(t, w.URL, update, update)
 }
 
-// leaver is the address of somebody new in the account, who made one of its tokens.
-func (w *world) leaver(t *testing.T) string {
+// leaver is the address of a new user of the account, who created one of its tokens.
+func (w *tenants) leaver(t *testing.T) string {
 	t.Helper()
 	email := uuid.NewString() + "@acme.example"
-	report, err := w.offboard.Provision(t.Context(), w.robot, user.ProvisionRequest{Users: []user.ProvisionItem{{Email: email, FirstName: new("A"), LastName: new("Leaver")}}})
+	report, err := w.Memberships.Provision(t.Context(), w.robot,
+		membership.ProvisionRequest{Users: []membership.ProvisionItem{{Email: email, FirstName: new("A"),
+			LastName: new("Leaver")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

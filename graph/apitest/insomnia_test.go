@@ -77,7 +77,7 @@ func TestInsomniaCollection(t *testing.T) {
 	if environment["token"] != "" || len(requests) < 7 {
 		t.Errorf("%d requests, or a token in the environment", len(requests))
 	}
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"}, store: &w.home.Stores[0]})
 		values := map[string]string{"store_hash": w.home.Stores[0].Hash, "token_id": w.names["<Till>"]}
 		for name := range environment {
@@ -92,7 +92,7 @@ func TestInsomniaCollection(t *testing.T) {
 }
 
 // send sends a request of the collection, with values in the place of the environment's variables.
-func (w *world) send(t *testing.T, r resource, values map[string]string) {
+func (w *tenants) send(t *testing.T, r resource, values map[string]string) {
 	t.Helper()
 	filled := func(text string) string {
 		return variable.ReplaceAllStringFunc(text, func(name string) string {
@@ -107,9 +107,11 @@ func (w *world) send(t *testing.T, r resource, values map[string]string) {
 	for _, h := range r.Headers {
 		headers[h.Name] = filled(h.Value)
 	}
-	if r.Method != "POST" || filled(r.URL) != "base_url/accounts/account_uuid/graphql" || headers["X-Auth-Token"] != "token" ||
-		headers["Content-Type"] != "application/json" || r.Body.MimeType != "application/graphql" || !strings.HasSuffix(r.Description, ".") {
-		t.Errorf("%s %s with %v is no request to the API", r.Method, r.URL, headers)
+	if r.Method != "POST" || filled(r.URL) != "base_url/accounts/account_uuid/graphql" ||
+		headers["X-Auth-Token"] != "token" ||
+		headers["Content-Type"] != "application/json" || r.Body.MimeType != "application/graphql" ||
+		!strings.HasSuffix(r.Description, ".") {
+		t.Errorf("%s %s with %v is not a request to the API", r.Method, r.URL, headers)
 	}
 	var body struct {
 		Query     string

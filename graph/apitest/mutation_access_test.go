@@ -5,7 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 // effective are inputs with which mutations have an effect.
@@ -26,7 +27,7 @@ var effective = map[string]string{
 	"UserMutations.setStoreUserStatus":      `input: {storeId: "<store0>", userId: "<user0>", status: INACTIVE}`,
 }
 
-func (w *world) effect(s step) string {
+func (w *tenants) effect(s step) string {
 	if input := effective[s.name()]; input != "" {
 		return w.fill(input)
 	}
@@ -35,9 +36,9 @@ func (w *world) effect(s step) string {
 
 // A mutation of whose result something is selected that may not be read has no effect: what it made would be lost.
 func TestRefusedResultsHaveNoEffect(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
-		before := dbtest.Dump(t, w.url)
+		before := dbtest.Dump(t, w.URL)
 		tried := 0
 		for _, f := range guardedFields() {
 			mutation := f.route[len(f.route)-1]
@@ -49,18 +50,14 @@ func TestRefusedResultsHaveNoEffect(t *testing.T) {
 				query := whole.query(1, w.effect)
 				lacking, _ := result[len(result)-1].requires()
 				got := w.ask(t, w.home.Account.ID, w.holding(without(everyScope(), lacking[0])...), query, nil)
-				if want := []string{f.String() + ": FORBIDDEN [" + lacking[0] + "]"}; !slices.Equal(got.failures(), want) {
-					t.Errorf("%s answers %q, want %q", query, got.failures(), want)
-				}
+				check.Equal(t, got.failures(), []string{f.String() + ": FORBIDDEN [" + lacking[0] + "]"}, "%s", query)
 				tried++
 			}
 		}
 		if tried < 4*7 { // a store below the token that each of the four mutations of API tokens answers
 			t.Errorf("only %d results were tried", tried)
 		}
-		if dbtest.Dump(t, w.url) != before {
-			t.Error("what was refused changed something")
-		}
+		check.Equal(t, dbtest.Dump(t, w.URL), before, "the database after a refusal")
 		w.haveEffect(t)
 	})
 }
@@ -82,12 +79,14 @@ func guardedResults(mutation step) []route {
 }
 
 // haveEffect lets the same mutations run. Revoking comes last: what is revoked cannot be changed.
-func (w *world) haveEffect(t *testing.T) {
+func (w *tenants) haveEffect(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"createApiToken", "updateApiToken", "rotateApiToken", "revokeApiTokens"} {
-		before := dbtest.Dump(t, w.url)
-		query := "mutation { apiToken { " + name + "(" + w.fill(effective["ApiTokenMutations."+name]) + ") { __typename } } }"
-		if got := w.ask(t, w.home.Account.ID, w.owner, query, nil); len(got.errors) > 0 || dbtest.Dump(t, w.url) == before {
+		before := dbtest.Dump(t, w.URL)
+		query := "mutation { apiToken { " + name + "(" + w.fill(effective["ApiTokenMutations."+name]) +
+			") { __typename } } }"
+		if got := w.ask(t, w.home.Account.ID, w.owner, query, nil); len(got.errors) > 0 ||
+			dbtest.Dump(t, w.URL) == before {
 			t.Errorf("%s has no effect when it is allowed: %q", name, got.failures())
 		}
 	}
@@ -97,34 +96,38 @@ func (w *world) haveEffect(t *testing.T) {
 func TestResultsThatAreLeftOut(t *testing.T) {
 	const query = `mutation($show: Boolean!) { apiToken { createApiToken(input: {name: "Made", scopes: ["store_cart"], storeId: "<store0>"}) {
 		apiToken { id store @include(if: $show) { name } ...Named @skip(if: true) } } } } fragment Named on ApiToken { store { storeHash } }`
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		by := w.holding("account_api_tokens_write", "store_cart", "store_cart_read_only")
 		w.run(t, []scenario{
 			{
-				name: "shown", by: by, query: query, variables: map[string]any{"show": true}, data: `{"apiToken": {"createApiToken": null}}`,
+				name: "shown", by: by, query: query, variables: map[string]any{"show": true},
+				data:   `{"apiToken": {"createApiToken": null}}`,
 				errors: []string{"apiToken.createApiToken: FORBIDDEN [account_stores_read]"},
 			},
 			{
-				name: "several that may not be read, and the mutation itself", by: w.holding("store_cart"), data: `{"apiToken": {"createApiToken": null}}`,
+				name: "several that may not be read, and the mutation itself", by: w.holding("store_cart"),
+				data: `{"apiToken": {"createApiToken": null}}`,
 				query: `mutation { apiToken { createApiToken(input: {name: "Made", scopes: ["store_cart"], storeId: "<store0>"}) {
 					apiToken { store { name owner { email } users { edges { node { id } } } } } } } }`,
 				errors: []string{"apiToken.createApiToken: FORBIDDEN [account_api_tokens_write account_stores_read account_users_read]"},
 			},
-			{name: "left out", by: by, query: query, variables: map[string]any{"show": false}, has: []string{`{"apiToken":{"id":"bc/account/apiToken/`}, lacks: []string{"store"}},
+			{name: "left out", by: by, query: query, variables: map[string]any{"show": false},
+				has: []string{`{"apiToken":{"id":"bc/account/apiToken/`}, lacks: []string{"store"}},
 		})
 	})
 }
 
 // A mutation that is refused does not keep the others of the request from running, in their order.
 func TestRefusedMutationAmongOthers(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		got := w.ask(t, w.home.Account.ID, w.holding("account_api_tokens_write", "store_cart", "store_cart_read_only"), w.fill(`mutation { apiToken {
 			a: createApiToken(input: {name: "First", scopes: ["store_cart"], storeId: "<store0>"}) { apiToken { name } }
 			b: createApiToken(input: {name: "Second", scopes: ["store_cart"], storeId: "<store0>"}) { apiToken { store { name } } }
 			c: createApiToken(input: {name: "Third", scopes: ["store_cart"], storeId: "<store0>"}) { apiToken { name } } }
 			user { createUser(input: {email: "a@b.example", firstName: "A", lastName: "B", locale: "en"}) { user { id } } } }`), nil)
 		const want = `{"apiToken":{"a":{"apiToken":{"name":"First"}},"b":null,"c":{"apiToken":{"name":"Third"}}},"user":{"createUser":null}}`
-		failures := []string{"apiToken.b: FORBIDDEN [account_stores_read]", "user.createUser: FORBIDDEN [account_users_write]"}
+		failures := []string{"apiToken.b: FORBIDDEN [account_stores_read]",
+			"user.createUser: FORBIDDEN [account_users_write]"}
 		if got.data != want || !slices.Equal(got.failures(), failures) {
 			t.Errorf("got %s, %q", got.data, got.failures())
 		}
@@ -141,13 +144,13 @@ func TestRefusedMutationAmongOthers(t *testing.T) {
 				}
 			}
 		}
-		w.ask(t, w.home.Account.ID, w.owner, `{ account { stores(last: 1) { edges { node { apiTokens { edges { node { name } } } } } } } }`, nil).into(t, &names)
+		w.ask(t, w.home.Account.ID, w.owner,
+			`{ account { stores(last: 1) { edges { node { apiTokens { edges { node { name } } } } } } } }`, nil).into(t,
+			&names)
 		var there []string
 		for _, e := range names.Account.Stores.Edges[0].Node.APITokens.Edges {
 			there = append(there, e.Node.Name)
 		}
-		if strings.Join(there, " ") != "Third First" {
-			t.Errorf("there are %q", there)
-		}
+		check.Equal(t, strings.Join(there, " "), "Third First", "tokens")
 	})
 }

@@ -13,7 +13,7 @@ const (
 )
 
 // keep gives the world tokens of both levels, home and away: "<Reader>", "<Till>" and "<Stray>".
-func (w *world) keep(t *testing.T) {
+func (w *tenants) keep(t *testing.T) {
 	t.Helper()
 	w.issue(t, w.owner, w.home, request{name: "Reader", scopes: []string{"account_read"}})
 	w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"}, store: &w.home.Stores[0]})
@@ -22,7 +22,7 @@ func (w *world) keep(t *testing.T) {
 
 // Every kind of object is had by the id that it says it has.
 func TestNode(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
 		found := func(name, id, typeName string) scenario {
 			return scenario{
@@ -31,13 +31,14 @@ func TestNode(t *testing.T) {
 			}
 		}
 		refused := func(name, id, failure string) scenario {
-			return scenario{name: name, by: w.robot, query: nodeQuery, variables: map[string]any{"id": id}, data: `{"node": null}`, errors: []string{"node: " + failure}}
+			return scenario{name: name, by: w.robot, query: nodeQuery, variables: map[string]any{"id": id},
+				data: `{"node": null}`, errors: []string{"node: " + failure}}
 		}
 		missing := func(name, id string) scenario {
 			return refused(name, id, "NOT_FOUND id: There is no such object in this account.")
 		}
 		malformed := func(name, id string) scenario {
-			return refused(name, id, "INVALID id: This is no id. Pass one that this API returned, unchanged.")
+			return refused(name, id, "INVALID id: This is not an ID. Pass an ID exactly as this API returned it.")
 		}
 		byHash := found("a store by its hash", "<store1>", "Store")
 		byHash.variables = map[string]any{"id": "bc/account/store/<store1.hash>"}
@@ -60,13 +61,13 @@ func TestNode(t *testing.T) {
 			missing("nothing of any account", "bc/account/user/"+uuid.NewString()),
 			missing("no UUID", "bc/account/user/1"),
 			missing("another spelling of a UUID", "bc/account/user/{<user0.uuid>}"),
-			missing("a number that is no app's", "bc/account/app/0"),
+			missing("a number without an app", "bc/account/app/0"),
 			missing("no number", "bc/account/app/x"),
 			missing("another spelling of a number", "bc/account/app/+<app0.number>"),
 			missing("a number beyond all numbers", "bc/account/app/99999999999999999999"),
 			missing("a hash where a key is", "bc/account/apiToken/<store1.hash>"),
 			missing("a key of another kind", "bc/account/user/<store1.uuid>"),
-			missing("what is no object of its own", "bc/account/product/<app0.number>"),
+			missing("a kind without objects", "bc/account/product/<app0.number>"),
 
 			malformed("nothing", ""),
 			malformed("a bare key", "<user0.uuid>"),
@@ -75,52 +76,62 @@ func TestNode(t *testing.T) {
 			malformed("another prefix", "gid://account/user/<user0.uuid>"),
 
 			refused("a checkout", "bc/account/checkout/1", "NOT_IMPLEMENTED id: Checkout is not available yet."),
-			refused("a subscription", "bc/account/subscription/1", "NOT_IMPLEMENTED id: Subscription is not available yet."),
+			refused("a subscription", "bc/account/subscription/1",
+				"NOT_IMPLEMENTED id: Subscription is not available yet."),
 		})
 	})
 }
 
 func TestNodes(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
 		many := slices.Repeat([]string{"<account>"}, 251)
 		const noObject = "There is no such object in this account."
 		w.run(t, []scenario{
 			{
 				name: "of every kind, in order, as often as asked", by: w.robot, query: nodesQuery,
-				variables: map[string]any{"ids": []string{"<Till>", "<user1>", "<store0>", "<account>", "<app1>", "<user1>", "bc/account/store/<store0.hash>", "<Reader>"}},
+				variables: map[string]any{"ids": []string{"<Till>", "<user1>", "<store0>", "<account>", "<app1>",
+					"<user1>", "bc/account/store/<store0.hash>", "<Reader>"}},
 				data: `{"nodes": [{"__typename": "ApiToken", "id": "<Till>"}, {"__typename": "User", "id": "<user1>"}, {"__typename": "Store", "id": "<store0>"},
 					{"__typename": "Account", "id": "<account>"}, {"__typename": "App", "id": "<app1>"}, {"__typename": "User", "id": "<user1>"},
 					{"__typename": "Store", "id": "<store0>"}, {"__typename": "ApiToken", "id": "<Reader>"}]}`,
 			},
 			{
 				name: "some that cannot be had", by: w.robot, query: nodesQuery,
-				variables: map[string]any{"ids": []string{"<away.store0>", "<store0>", "x", "<user0>", "<Stray>", "bc/account/checkout/1"}},
-				data:      `{"nodes": [null, {"__typename": "Store", "id": "<store0>"}, null, {"__typename": "User", "id": "<user0>"}, null, null]}`,
+				variables: map[string]any{"ids": []string{"<away.store0>", "<store0>", "x", "<user0>", "<Stray>",
+					"bc/account/checkout/1"}},
+				data: `{"nodes": [null, {"__typename": "Store", "id": "<store0>"}, null, {"__typename": "User", "id": "<user0>"}, null, null]}`,
 				errors: []string{
 					"nodes.0: NOT_FOUND ids.0: " + noObject, "nodes.4: NOT_FOUND ids.4: " + noObject,
-					"nodes.2: INVALID ids.2: This is no id. Pass one that this API returned, unchanged.",
+					"nodes.2: INVALID ids.2: This is not an ID. Pass an ID exactly as this API returned it.",
 					"nodes.5: NOT_IMPLEMENTED ids.5: Checkout is not available yet.",
 				},
 			},
-			{name: "none", by: w.robot, query: nodesQuery, variables: map[string]any{"ids": []string{}}, data: `{"nodes": []}`},
+			{name: "none", by: w.robot, query: nodesQuery, variables: map[string]any{"ids": []string{}},
+				data: `{"nodes": []}`},
 			{
-				name: "one too many", by: w.robot, query: nodesQuery, variables: map[string]any{"ids": many}, data: `null`,
-				errors: []string{"nodes: INVALID ids: Ask for at most 250 objects at once."},
+				name: "one too many", by: w.robot, query: nodesQuery, variables: map[string]any{"ids": many},
+				data:   `null`,
+				errors: []string{"nodes: INVALID ids: Request at most 250 objects at once."},
 			},
-			{name: "as many as may be", by: w.robot, query: `query($ids: [ID!]!) { nodes(ids: $ids) { id } }`, variables: map[string]any{"ids": many[:250]}, lacks: []string{"null"}},
+			{name: "as many as may be", by: w.robot, query: `query($ids: [ID!]!) { nodes(ids: $ids) { id } }`,
+				variables: map[string]any{"ids": many[:250]}, lacks: []string{"null"}},
 			{
-				name: "kinds that may not be read, among one that may", by: w.holding("account_stores_read"), query: nodesQuery,
+				name: "kinds that may not be read, among one that may", by: w.holding("account_stores_read"),
+				query:     nodesQuery,
 				variables: map[string]any{"ids": []string{"<user0>", "<store0>", "<account>", "<Till>", "<app0>"}},
 				data:      `{"nodes": [null, {"__typename": "Store", "id": "<store0>"}, {"__typename": "Account", "id": "<account>"}, null, null]}`,
 				errors: []string{
-					"nodes.0: FORBIDDEN ids.0 [account_users_read]", "nodes.3: FORBIDDEN ids.3 [account_api_tokens_read]", "nodes.4: FORBIDDEN ids.4 [account_apps_read]",
+					"nodes.0: FORBIDDEN ids.0 [account_users_read]",
+					"nodes.3: FORBIDDEN ids.3 [account_api_tokens_read]",
+					"nodes.4: FORBIDDEN ids.4 [account_apps_read]",
 				},
 			},
 			{
 				name: "what a store's owner reaches", by: w.storeOwner, query: nodesQuery,
-				variables: map[string]any{"ids": []string{"<store0>", "<store1>", "<Till>", "<Reader>", "<account>", "<user0>", "<storeOwner>"}},
-				data:      `{"nodes": [{"__typename": "Store", "id": "<store0>"}, null, {"__typename": "ApiToken", "id": "<Till>"}, null, {"__typename": "Account", "id": "<account>"}, null, null]}`,
+				variables: map[string]any{"ids": []string{"<store0>", "<store1>", "<Till>", "<Reader>", "<account>",
+					"<user0>", "<storeOwner>"}},
+				data: `{"nodes": [{"__typename": "Store", "id": "<store0>"}, null, {"__typename": "ApiToken", "id": "<Till>"}, null, {"__typename": "Account", "id": "<account>"}, null, null]}`,
 				errors: []string{
 					"nodes.1: NOT_FOUND ids.1: " + noObject, "nodes.3: NOT_FOUND ids.3: " + noObject,
 					"nodes.5: FORBIDDEN ids.5 [account_users_read]", "nodes.6: FORBIDDEN ids.6 [account_users_read]",
@@ -132,7 +143,8 @@ func TestNodes(t *testing.T) {
 					... on Store { storeHash owner { email } users(first: 1) { edges { node { id } } } }
 					... on ApiToken { name store { storeHash } accessTokens { hint } }
 					... on Account { accountInfo { name } } ... on User { email } ... on App { name } } }`,
-				variables: map[string]any{"ids": []string{"<store0>", "<Till>", "<account>", "<user0>", "<app0>", "<Reader>"}},
+				variables: map[string]any{"ids": []string{"<store0>", "<Till>", "<account>", "<user0>", "<app0>",
+					"<Reader>"}},
 				data: `{"nodes": [
 					{"id": "<store0>", "storeHash": "<store0.hash>", "owner": {"email": "<storeOwner.email>"}, "users": {"edges": [{"node": {"id": "<user1>"}}]}},
 					{"id": "<Till>", "name": "Till", "store": {"storeHash": "<store0.hash>"}, "accessTokens": [{"hint": "<Till.hint>"}]},

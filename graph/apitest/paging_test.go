@@ -9,8 +9,9 @@ import (
 	"testing"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 
@@ -61,12 +62,13 @@ func pageQuery(query string) string {
 	if rest, is := strings.CutPrefix(query, "mutation "); is {
 		operation, selection = "mutation", rest
 	}
-	return operation + `($first: Int, $last: Int, $after: String, $before: String) ` + strings.Replace(selection, "PAGE", page, 1)
+	return operation + `($first: Int, $last: Int, $after: String, $before: String) ` + strings.Replace(selection,
+		"PAGE", page, 1)
 }
 
 // pages asks for pages of one connection.
 type pages struct {
-	*world
+	*tenants
 
 	by    *auth.Principal
 	query string
@@ -122,12 +124,13 @@ func innermost(data any) any {
 func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
 	t.Helper()
 	eachAPI(t, func(t *testing.T, a *api) {
-		w := &world{api: a, names: map[string]string{}}
-		w.home = dbtest.Seed{Stores: 7, Users: 7, MembersPerStore: 7, Apps: 7}.Make(t, a.db)
+		w := &tenants{api: a, names: map[string]string{}}
+		w.home = dbtest.Seed{Stores: 7, Users: 7, MembersPerStore: 7, Apps: 7}.Make(t, a.DB)
 		w.owner = w.session(t, w.home, w.home.Owner)
 		for i := range 7 {
 			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Account %d", i), scopes: []string{"account_read"}})
-			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Store %d", i), scopes: []string{"store_cart"}, store: &w.home.Stores[0]})
+			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Store %d", i), scopes: []string{"store_cart"},
+				store: &w.home.Stores[0]})
 		}
 		hr := w.issue(t, w.owner, w.home, request{name: "HR sync", scopes: []string{"account_users_write"}})
 		w.addedBy(t, hr.Token, w.home.Users)
@@ -138,7 +141,7 @@ func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
 }
 
 // addedBy has the audit log say that the token added users.
-func (w *world) addedBy(t *testing.T, by token.Token, users []user.User) {
+func (w *tenants) addedBy(t *testing.T, by token.Token, users []user.User) {
 	t.Helper()
 	for _, u := range users {
 		insert := func(at string) string {
@@ -146,24 +149,20 @@ func (w *world) addedBy(t *testing.T, by token.Token, users []user.User) {
 				target_name, ip, request_id, details) VALUES ('%s', '%s', %s, 'API_TOKEN', '%s', 'HR sync', 'user.added', 'user', '%s', '', '', '', '[]')`,
 				w.home.Account.ID, uuid.Must(uuid.NewV7()), at, by.ID, u.ID)
 		}
-		dbtest.Exec(t, w.url, insert("1767225600000000"), insert("to_timestamp(1767225600)"))
+		dbtest.Exec(t, w.URL, insert("1767225600000000"), insert("to_timestamp(1767225600)"))
 	}
 }
 
 // A list that is walked page by page is the list, in both directions, and the page says truly what is beyond it.
 func TestWalk(t *testing.T) {
 	eachConnection(t, func(t *testing.T, p pages) {
-		all := p.get(t, map[string]any{"first": page.MaxSize})
+		all := p.get(t, map[string]any{"first": paging.MaxSize})
 		if n := len(all.Edges); n < 7 || n > 29 || all.PageInfo.HasNextPage || all.PageInfo.HasPreviousPage {
 			t.Fatalf("the list has %d entries: %+v", n, all.PageInfo)
 		}
 		for _, size := range []int{1, 2, 3, len(all.Edges) - 1, len(all.Edges), len(all.Edges) + 1} {
-			if walked := p.forward(t, size); !slices.Equal(walked, all.ids()) {
-				t.Errorf("forward by %d: %q, want %q", size, walked, all.ids())
-			}
-			if walked := p.backward(t, size); !slices.Equal(walked, all.ids()) {
-				t.Errorf("backward by %d: %q, want %q", size, walked, all.ids())
-			}
+			check.Equal(t, p.forward(t, size), all.ids(), "forward by %d", size)
+			check.Equal(t, p.backward(t, size), all.ids(), "backward by %d", size)
 		}
 	})
 }
@@ -207,13 +206,15 @@ func (p pages) backward(t *testing.T, size int) []string {
 // Every cursor cuts the list where its entry is.
 func TestCursors(t *testing.T) {
 	eachConnection(t, func(t *testing.T, p pages) {
-		all := p.get(t, map[string]any{"first": page.MaxSize})
+		all := p.get(t, map[string]any{"first": paging.MaxSize})
 		ids := all.ids()
 		for i, e := range all.Edges {
-			if after := p.get(t, map[string]any{"after": e.Cursor, "first": page.MaxSize}); !slices.Equal(after.ids(), ids[i+1:]) {
+			if after := p.get(t, map[string]any{"after": e.Cursor, "first": paging.MaxSize}); !slices.Equal(after.ids(),
+				ids[i+1:]) {
 				t.Errorf("after entry %d: %q, want %q", i, after.ids(), ids[i+1:])
 			}
-			if before := p.get(t, map[string]any{"before": e.Cursor, "last": page.MaxSize}); !slices.Equal(before.ids(), ids[:i]) {
+			if before := p.get(t, map[string]any{"before": e.Cursor,
+				"last": paging.MaxSize}); !slices.Equal(before.ids(), ids[:i]) {
 				t.Errorf("before entry %d: %q, want %q", i, before.ids(), ids[:i])
 			}
 		}
@@ -225,15 +226,16 @@ func TestCursors(t *testing.T) {
 		}{
 			{"between two", map[string]any{"after": first, "before": last}, ids[1:min(11, len(ids)-1)]},
 			{"the first between two", map[string]any{"after": first, "before": last, "first": 2}, ids[1:3]},
-			{"the last between two", map[string]any{"after": first, "before": last, "last": 2}, ids[len(ids)-3 : len(ids)-1]},
+			{"the last between two", map[string]any{"after": first, "before": last, "last": 2},
+				ids[len(ids)-3 : len(ids)-1]},
 			{"between two the wrong way round", map[string]any{"after": last, "before": first}, []string{}},
 			{"the first before one", map[string]any{"before": last, "first": 2}, ids[:2]},
 			{"the last after one", map[string]any{"after": first, "last": 2}, ids[len(ids)-2:]},
 			{"by default", nil, ids[:min(10, len(ids))]},
 			{"none", map[string]any{"first": 0}, []string{}},
 			{"none from the end", map[string]any{"last": 0}, []string{}},
-			{"after a cursor of no entry", map[string]any{"after": page.Cursor(uuid.Nil)}, []string{}},
-			{"before a cursor of no entry", map[string]any{"before": page.Cursor(uuid.Nil), "first": 3}, ids[:3]},
+			{"after a cursor of no entry", map[string]any{"after": paging.Cursor(uuid.Nil)}, []string{}},
+			{"before a cursor of no entry", map[string]any{"before": paging.Cursor(uuid.Nil), "first": 3}, ids[:3]},
 		} {
 			if c := p.get(t, tc.arguments); !slices.Equal(c.ids(), tc.want) {
 				t.Errorf("%s: %q, want %q", tc.name, c.ids(), tc.want)
@@ -243,7 +245,8 @@ func TestCursors(t *testing.T) {
 }
 
 func TestPagingRefuses(t *testing.T) {
-	const size, cursor = "A page holds 0 to 250 items.", "This is no cursor. Pass one that this list returned, unchanged."
+	const size, cursor = "A page holds 0 to 250 items.",
+		"This is not a cursor. Pass one that this list returned, unchanged."
 	eachConnection(t, func(t *testing.T, p pages) {
 		for _, tc := range []struct {
 			name      string
@@ -254,11 +257,14 @@ func TestPagingRefuses(t *testing.T) {
 			{"one too many", map[string]any{"first": 251}, []string{"INVALID first: " + size}},
 			{"one too many from the end", map[string]any{"last": 251}, []string{"INVALID last: " + size}},
 			{"far too many", map[string]any{"first": 1<<31 - 1}, []string{"INVALID first: " + size}},
-			{"both directions", map[string]any{"first": 1, "last": 1}, []string{"INVALID last: Give first or last, not both."}},
+			{"both directions", map[string]any{"first": 1, "last": 1},
+				[]string{"INVALID last: Give first or last, not both."}},
 			{"an empty cursor", map[string]any{"after": ""}, []string{"INVALID after: " + cursor}},
 			{"no cursor", map[string]any{"before": "MTIzNDU="}, []string{"INVALID before: " + cursor}},
-			{"a cursor of another service", map[string]any{"after": "YXJyYXljb25uZWN0aW9uOjA="}, []string{"INVALID after: " + cursor}},
-			{"a cursor of another list", map[string]any{"after": page.Cursor(uuid.Nil) + "x"}, []string{"INVALID after: " + cursor}},
+			{"a cursor of another service", map[string]any{"after": "YXJyYXljb25uZWN0aW9uOjA="},
+				[]string{"INVALID after: " + cursor}},
+			{"a cursor of another list", map[string]any{"after": paging.Cursor(uuid.Nil) + "x"},
+				[]string{"INVALID after: " + cursor}},
 			{"everything", map[string]any{"first": -1, "last": 251, "after": "x", "before": "y"}, []string{
 				"INVALID after: " + cursor, "INVALID before: " + cursor, "INVALID first: " + size,
 				"INVALID last: " + size, "INVALID last: Give first or last, not both.",
@@ -271,9 +277,7 @@ func TestPagingRefuses(t *testing.T) {
 				failures = append(failures, failure)
 			}
 			slices.Sort(tc.want)
-			if !slices.Equal(failures, tc.want) {
-				t.Errorf("%s: %q, want %q", tc.name, failures, tc.want)
-			}
+			check.Equal(t, failures, tc.want, "%s", tc.name)
 		}
 	})
 }
@@ -292,7 +296,8 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 		p.get(t, map[string]any{"after": cursor})
 		p.get(t, map[string]any{"after": cursor[:len(cursor)-1]}) // as they were before they named their list
 		for other := range strings.SplitSeq("u s a t e U A T B S r", " ") {
-			got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query), map[string]any{"before": cursor[:len(cursor)-1] + other})
+			got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query),
+				map[string]any{"before": cursor[:len(cursor)-1] + other})
 			if refused := len(got.errors) > 0; refused == (other == list) {
 				t.Errorf("%s: a cursor of the list %q: %s", p.query, other, got.text)
 			}

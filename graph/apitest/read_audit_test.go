@@ -10,16 +10,17 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/manifest"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
 func TestReadAuditEvents(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
-		w.clock.advance(time.Hour)
-		created := w.ask(t, w.home.Account.ID, w.robot, `mutation { apiToken { createApiToken(input: {name: "Made over the API", scopes: ["store_cart"], storeId: "`+
-			w.home.Stores[1].Hash+`", allowedIpRanges: ["203.0.113.7"]}) { apiToken { id } } } }`, nil)
+	eachTenants(t, func(t *testing.T, w *tenants) {
+		w.Clock.Advance(time.Hour)
+		created := w.ask(t, w.home.Account.ID, w.robot,
+			`mutation { apiToken { createApiToken(input: {name: "Made over the API", scopes: ["store_cart"], storeId: "`+
+				w.home.Stores[1].Hash+`", allowedIpRanges: ["203.0.113.7"]}) { apiToken { id } } } }`, nil)
 		var made struct {
 			APIToken struct {
 				CreateAPIToken struct{ APIToken struct{ ID string } }
@@ -47,44 +48,53 @@ func TestReadAuditEvents(t *testing.T) {
 }
 
 func TestFilterAuditEvents(t *testing.T) {
-	const list = `query($filter: AuditEventFilterInput) { account { auditEvents(filter: $filter) { edges { node { action targetName } } collectionInfo { totalItems } } } }`
-	eachWorld(t, func(t *testing.T, w *world) {
-		w.clock.advance(time.Hour)
+	const list = `query($filter: AuditEventFilterInput) { account { auditEvents(filter: $filter) { edges { node { action targetName } } nodes { action targetName } collectionInfo { totalItems } totalCount } } }`
+	eachTenants(t, func(t *testing.T, w *tenants) {
+		w.Clock.Advance(time.Hour)
 		gone := w.issue(t, w.owner, w.home, request{name: "Gone", scopes: []string{"account_read"}})
-		w.clock.advance(time.Hour)
+		w.Clock.Advance(time.Hour)
 		w.revoke(t, w.robot, "", gone)
 		w.names["<session>"] = sessionOf(t, w)
 
-		const revoked, created = `{"node": {"action": "api_token.revoked", "targetName": "Gone"}}`, `{"node": {"action": "api_token.created", "targetName": "Gone"}}`
+		const revoked, created = `{"node": {"action": "api_token.revoked", "targetName": "Gone"}}`,
+			`{"node": {"action": "api_token.created", "targetName": "Gone"}}`
 		const robot = `{"node": {"action": "api_token.created", "targetName": "Robot"}}`
 		const storeOwner = `{"node": {"action": "session.started", "targetName": "<storeOwner.email>"}}`
 		const owner = `{"node": {"action": "session.started", "targetName": "<owner.email>"}}`
 		filtered := func(name string, filter map[string]any, count, want string) scenario {
 			return scenario{
 				name: name, by: w.robot, query: list, variables: map[string]any{"filter": filter},
-				data: `{"account": {"auditEvents": {"edges": [` + want + `], "collectionInfo": {"totalItems": ` + count + `}}}}`,
+				data: `{"account": {"auditEvents": {"edges": [` + want + `], "nodes": [` + strings.NewReplacer(`{"node": `, "", "}}", "}").Replace(want) + `],
+					"collectionInfo": {"totalItems": ` + count + `}, "totalCount": ` + count + `}}}`,
 			}
 		}
 		w.run(t, []scenario{
 			filtered("all, newest first", nil, "5", revoked+","+created+","+robot+","+storeOwner+","+owner),
-			filtered("no actions are all", map[string]any{"actions": []string{}}, "5", revoked+","+created+","+robot+","+storeOwner+","+owner),
-			filtered("by actions", map[string]any{"actions": []string{"api_token.revoked", "session.started"}}, "3", revoked+","+storeOwner+","+owner),
+			filtered("no actions are all", map[string]any{"actions": []string{}}, "5",
+				revoked+","+created+","+robot+","+storeOwner+","+owner),
+			filtered("by actions", map[string]any{"actions": []string{"api_token.revoked", "session.started"}}, "3",
+				revoked+","+storeOwner+","+owner),
 			filtered("by an unknown action", map[string]any{"actions": []string{"api_token.eaten"}}, "0", ""),
 			filtered("by a person", map[string]any{"actorId": "<owner>"}, "2", created+","+robot),
 			filtered("by a token", map[string]any{"actorId": "<Robot>"}, "1", revoked),
-			filtered("by somebody else", map[string]any{"actorId": "<away.owner>"}, "0", ""),
+			filtered("by another user", map[string]any{"actorId": "<away.owner>"}, "0", ""),
 			filtered("by what was changed", map[string]any{"targetId": "<Gone>"}, "2", revoked+","+created),
 			filtered("by a session, as the log shows it", map[string]any{"targetId": "<session>"}, "1", owner),
 			filtered("later than", map[string]any{"after": "2026-03-04T13:00:00.123456Z"}, "1", revoked),
-			filtered("earlier than", map[string]any{"before": "2026-03-04T13:00:00.123456Z"}, "3", robot+","+storeOwner+","+owner),
-			filtered("between, in another offset", map[string]any{"after": "2026-03-04T10:00:00-03:00", "before": "2026-03-04T11:00:00-03:00"}, "1", created),
-			filtered("by several conditions", map[string]any{"actions": []string{"api_token.created"}, "actorId": "<owner>", "targetId": "<Gone>"}, "1", created),
+			filtered("earlier than", map[string]any{"before": "2026-03-04T13:00:00.123456Z"}, "3",
+				robot+","+storeOwner+","+owner),
+			filtered("between, in another offset",
+				map[string]any{"after": "2026-03-04T10:00:00-03:00", "before": "2026-03-04T11:00:00-03:00"}, "1",
+				created),
+			filtered("by several conditions",
+				map[string]any{"actions": []string{"api_token.created"}, "actorId": "<owner>", "targetId": "<Gone>"},
+				"1", created),
 			{
 				name: "every wrong id at once", by: w.robot, query: list, data: `null`,
 				variables: map[string]any{"filter": map[string]any{"actorId": "<store0>", "targetId": "<Gone.uuid>"}},
 				errors: []string{
-					`account.auditEvents: INVALID filter.actorId: "<store0>" is no id of this kind: bc/account/user/….`,
-					"account.auditEvents: INVALID filter.targetId: This is no id. Pass one that this API returned, unchanged.",
+					`account.auditEvents: INVALID filter.actorId: "<store0>" is not an ID of this kind: bc/account/user/….`,
+					"account.auditEvents: INVALID filter.targetId: This is not an ID. Pass an ID exactly as this API returned it.",
 				},
 			},
 		})
@@ -92,7 +102,7 @@ func TestFilterAuditEvents(t *testing.T) {
 }
 
 // sessionOf is the id of the session of the account's owner, as the audit log has it.
-func sessionOf(t *testing.T, w *world) string {
+func sessionOf(t *testing.T, w *tenants) string {
 	t.Helper()
 	var got struct {
 		Account struct {
@@ -101,7 +111,8 @@ func sessionOf(t *testing.T, w *world) string {
 			}
 		}
 	}
-	w.ask(t, w.home.Account.ID, w.owner, `{ account { auditEvents(last: 1) { edges { node { targetId } } } } }`, nil).into(t, &got)
+	w.ask(t, w.home.Account.ID, w.owner, `{ account { auditEvents(last: 1) { edges { node { targetId } } } } }`,
+		nil).into(t, &got)
 	return got.Account.AuditEvents.Edges[0].Node.TargetID
 }
 
@@ -123,12 +134,14 @@ accounts:
 			t.Fatal(err)
 		}
 		operator := auth.OperatorPrincipal()
-		if _, err := manifest.NewService(a.db.Manifest(), nil, a.clock.now).Apply(t.Context(), &operator, m, false); err != nil {
+		if _, err := manifest.NewService(a.DB.Manifest(), nil, a.Clock.Now).Apply(t.Context(), &operator, m,
+			false); err != nil {
 			t.Fatal(err)
 		}
 		accountID := uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
-		w := &world{api: a}
-		owner := w.session(t, dbtest.World{Account: account.Account{ID: accountID}}, user.User{Email: "owner@acme.example"})
+		w := &tenants{api: a}
+		owner := w.session(t, dbtest.World{Account: account.Account{ID: accountID}},
+			user.User{Email: "owner@acme.example"})
 		type events struct {
 			Account struct {
 				AuditEvents struct {
@@ -150,14 +163,15 @@ accounts:
 				t.Errorf("%s is not among the events about %s", e.Node.Action, e.Node.TargetID)
 			}
 			if e.Node.Action == "session.started" {
-				continue // sessions are no objects of the API
+				continue // the API has no session objects
 			}
 			got := a.ask(t, accountID, owner, nodeQuery, map[string]any{"id": e.Node.TargetID})
 			if !strings.Contains(got.data, e.Node.TargetID) {
 				t.Errorf("%s is about %s, which is not there: %s", e.Node.Action, e.Node.TargetID, got.text)
 			}
 		}
-		for _, action := range []string{"account.created", "store.created", "app.created", "user.created", "user.added"} {
+		for _, action := range []string{"account.created", "store.created", "app.created", "user.created",
+			"user.added"} {
 			if !seen[action] {
 				t.Errorf("there is no event %s", action)
 			}

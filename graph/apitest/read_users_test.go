@@ -14,20 +14,21 @@ import (
 	"latchkey/internal/user"
 )
 
-// place puts somebody who is in home already into stores of it, or changes their place in the account.
-func (w *world) place(t *testing.T, u user.User, in user.Membership, places ...user.Place) {
+// place adds a user of home to its stores, or changes the user's account membership.
+func (w *tenants) place(t *testing.T, u user.User, in user.Membership, places ...user.Place) {
 	t.Helper()
 	in.UserID, in.Email, in.FirstName, in.LastName, in.Locale = u.ID, u.Email, u.FirstName, u.LastName, u.Locale
 	if in.UpdatedAt.IsZero() {
-		in.UpdatedAt = w.clock.now()
+		in.UpdatedAt = w.Clock.Now()
 	}
 	in.JoinedAt = in.UpdatedAt
 	for i := range places {
 		places[i].ID = uuid.Must(uuid.NewV7())
-		places[i].Status, places[i].UpdatedAt = user.Active, w.clock.now()
+		places[i].Status, places[i].UpdatedAt = user.Active, w.Clock.Now()
 	}
-	err := w.db.Users().Change(t.Context(), auth.NoActor("a test"), w.home.Account.ID, func(c user.Change) error {
-		return errors.Join(c.SaveMembers(t.Context(), []user.Membership{in}), c.SavePlaces(t.Context(), map[uuid.UUID][]user.Place{u.ID: places}))
+	err := w.DB.Users().Change(t.Context(), auth.NoActor("a test"), w.home.Account.ID, func(c user.Change) error {
+		return errors.Join(c.SaveMembers(t.Context(), []user.Membership{in}),
+			c.SavePlaces(t.Context(), map[uuid.UUID][]user.Place{u.ID: places}))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -35,8 +36,9 @@ func (w *world) place(t *testing.T, u user.User, in user.Membership, places ...u
 }
 
 func TestReadPeople(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
-		w.place(t, w.home.Users[4], user.Membership{ExternalID: "hr-4", UpdatedAt: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)},
+	eachTenants(t, func(t *testing.T, w *tenants) {
+		w.place(t, w.home.Users[4], user.Membership{ExternalID: "hr-4",
+			UpdatedAt: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)},
 			user.Place{StoreID: w.home.Stores[0].ID, Permissions: user.SalesStaff.Permissions()})
 		w.place(t, w.home.StoreOwner, user.Membership{}, user.Place{StoreID: w.home.Stores[0].ID})
 		const all = `{ account { users(first: 1) { edges { node { email externalId createdAt updatedAt
@@ -58,7 +60,7 @@ func TestReadPeople(t *testing.T) {
 				errors: []string{"account.users.edges.0.node.stores.edges.0.node.store.storeHash: FORBIDDEN [account_stores_read]"},
 			},
 			{
-				name: "without the sight of people, the account's owner", by: w.holding("account_read"),
+				name: "without a scope for users, the account's owner", by: w.holding("account_read"),
 				query: `{ account { owner { email externalId updatedAt stores { edges { node { id } } } } } }`,
 				data:  `null`, errors: []string{"account.owner.stores: FORBIDDEN [account_users_read]"},
 			},
@@ -68,7 +70,7 @@ func TestReadPeople(t *testing.T) {
 				data:  `{"viewer": {"user": {"email": "<storeOwner.email>", "stores": {"edges": [{"node": {"id": "<store0>", "role": "STORE_OWNER", "store": {"storeHash": "<store0.hash>"}}}]}}}}`,
 			},
 			{
-				name: "roles of a store's people", by: w.robot,
+				name: "roles of a store's users", by: w.robot,
 				query: `{ account { stores(last: 1) { edges { node { users { edges { node { email role } } } } } } } }`,
 				data: `{"account": {"stores": {"edges": [{"node": {"users": {"edges": [{"node": {"email": "<storeOwner.email>", "role": "STORE_OWNER"}},
 					{"node": {"email": "<user2.email>", "role": "SALES_STAFF"}}, {"node": {"email": "<user1.email>", "role": "CUSTOM"}},
@@ -85,14 +87,16 @@ func TestReadPeople(t *testing.T) {
 
 // A person who is in the account no more has nothing of it to show.
 func TestReadFormerMember(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
-		if err := w.db.Users().Change(t.Context(), auth.NoActor("a test"), w.home.Account.ID, func(c user.Change) error {
-			return errors.Join(c.SetOwner(t.Context(), uuid.Nil, w.away.Owner.ID))
-		}); err != nil {
+	eachTenants(t, func(t *testing.T, w *tenants) {
+		if err := w.DB.Users().Change(t.Context(), auth.NoActor("a test"), w.home.Account.ID,
+			func(c user.Change) error {
+				return errors.Join(c.SetOwner(t.Context(), uuid.Nil, w.away.Owner.ID))
+			}); err != nil {
 			t.Fatal(err)
 		}
 		w.check(t, scenario{
-			by: w.robot, query: `{ account { owner { email externalId createdAt updatedAt stores { edges { node { id } } collectionInfo { totalItems } } } } }`,
+			by:    w.robot,
+			query: `{ account { owner { email externalId createdAt updatedAt stores { edges { node { id } } collectionInfo { totalItems } } } } }`,
 			data: `{"account": {"owner": {"email": "<away.owner.email>", "externalId": null, "createdAt": "2026-01-02T03:04:05.678901Z",
 				"updatedAt": "2026-01-02T03:04:05.678901Z", "stores": {"edges": [], "collectionInfo": {"totalItems": 0}}}}}`,
 		})
@@ -102,29 +106,34 @@ func TestReadFormerMember(t *testing.T) {
 const listedPeople = `query($filter: UserFilterInput) { account { users(filter: $filter) { edges { node { email } } collectionInfo { totalItems } } } }`
 
 func TestFilterPeople(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.place(t, w.home.Users[2], user.Membership{ExternalID: "hr-1"})
-		w.place(t, w.home.Users[3], user.Membership{ExternalID: "HR-1", UpdatedAt: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)})
+		w.place(t, w.home.Users[3], user.Membership{ExternalID: "HR-1",
+			UpdatedAt: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)})
 		for _, tc := range []struct {
 			name   string
 			filter map[string]any
 			want   []string
 		}{
 			{"nothing", nil, []string{"user2", "user1", "user0", "storeOwner", "owner"}},
-			{"nulls", map[string]any{"emails": nil, "search": nil, "storeId": nil, "withoutStores": nil}, []string{"user2", "user1", "user0", "storeOwner", "owner"}},
-			{"addresses, in any case", map[string]any{"emails": []string{strings.ToUpper(w.names["<user1.email>"]), "<owner.email>", "<away.owner.email>", "nobody"}}, []string{"user1", "owner"}},
+			{"nulls", map[string]any{"emails": nil, "search": nil, "storeId": nil, "withoutStores": nil},
+				[]string{"user2", "user1", "user0", "storeOwner", "owner"}},
+			{"addresses, in any case", map[string]any{"emails": []string{strings.ToUpper(w.names["<user1.email>"]),
+				"<owner.email>", "<away.owner.email>", "nobody"}}, []string{"user1", "owner"}},
 			{"no addresses", map[string]any{"emails": []string{}}, nil},
-			{"external ids, as they are", map[string]any{"externalIds": []string{"hr-1", "x"}}, []string{"user0"}},
+			{"external ids, case-sensitive", map[string]any{"externalIds": []string{"hr-1", "x"}}, []string{"user0"}},
 			{"part of an address", map[string]any{"search": "USER1@"}, []string{"user1"}},
 			{"part of a name", map[string]any{"search": "er LAST us"}, nil},
 			{"part of both names", map[string]any{"search": "1 LAST us"}, []string{"user1"}},
 			{"a store by its id", map[string]any{"storeId": "<store1>"}, []string{"user1", "user0"}},
 			{"a store by its hash", map[string]any{"storeId": "<store1.hash>"}, []string{"user1", "user0"}},
 			{"what changed", map[string]any{"updatedAfter": "2026-02-01T00:00:00Z"}, []string{"user0"}},
-			{"what changed a moment ago", map[string]any{"updatedAfter": "2026-01-31T23:59:59.999999Z"}, []string{"user1", "user0"}},
+			{"what has just changed", map[string]any{"updatedAfter": "2026-01-31T23:59:59.999999Z"},
+				[]string{"user1", "user0"}},
 			{"no store", map[string]any{"withoutStores": true}, []string{"user2", "storeOwner", "owner"}},
 			{"all at once", map[string]any{
-				"storeId": "<store0>", "emails": []string{"<user0.email>", "<user1.email>"}, "externalIds": []string{"HR-1"}, "search": "user",
+				"storeId": "<store0>", "emails": []string{"<user0.email>", "<user1.email>"},
+				"externalIds": []string{"HR-1"}, "search": "user",
 				"updatedAfter": "2026-01-31T00:00:00Z", "withoutStores": false,
 			}, []string{"user1"}},
 		} {
@@ -133,32 +142,39 @@ func TestFilterPeople(t *testing.T) {
 				for i, name := range tc.want {
 					nodes[i] = `{"node": {"email": "<` + name + `.email>"}}`
 				}
-				w.check(t, scenario{by: w.holding("account_users_read"), query: listedPeople, variables: map[string]any{"filter": tc.filter}, data: fmt.Sprintf(
-					`{"account": {"users": {"edges": [%s], "collectionInfo": {"totalItems": %d}}}}`, strings.Join(nodes, ", "), len(tc.want))})
+				w.check(t, scenario{by: w.holding("account_users_read"), query: listedPeople,
+					variables: map[string]any{"filter": tc.filter}, data: fmt.Sprintf(
+						`{"account": {"users": {"edges": [%s], "collectionInfo": {"totalItems": %d}}}}`,
+						strings.Join(nodes, ", "), len(tc.want))})
 			})
 		}
 	})
 }
 
 func TestFilterPeopleRefuses(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		refused := func(name string, by *auth.Principal, filter map[string]any, failures ...string) scenario {
 			for i := range failures {
 				failures[i] = "account.users: " + failures[i]
 			}
-			return scenario{name: name, by: by, query: listedPeople, variables: map[string]any{"filter": filter}, data: `null`, errors: failures}
+			return scenario{name: name, by: by, query: listedPeople, variables: map[string]any{"filter": filter},
+				data: `null`, errors: failures}
 		}
 		const noStore = "NOT_FOUND filter.storeId: There is no such store in this account."
 		many := slices.Repeat([]string{"a@b.example"}, 251)
 		w.run(t, []scenario{
-			refused("too much", w.robot, map[string]any{"emails": many, "externalIds": many, "search": "x", "storeId": "nowhere", "withoutStores": true},
-				"INVALID filter.emails: Name at most 250 addresses.", "INVALID filter.externalIds: Name at most 250 ids.",
+			refused("too much", w.robot, map[string]any{"emails": many, "externalIds": many, "search": "x",
+				"storeId": "nowhere", "withoutStores": true},
+				"INVALID filter.emails: Name at most 250 addresses.",
+				"INVALID filter.externalIds: Name at most 250 ids.",
 				"INVALID filter.search: Search for 2 to 100 characters.", noStore),
 			refused("another account's store", w.robot, map[string]any{"storeId": "<away.store0>"}, noStore),
-			refused("a long search", w.robot, map[string]any{"search": strings.Repeat("ü", 101)}, "INVALID filter.search: Search for 2 to 100 characters."),
-			refused("nothing but spaces", w.robot, map[string]any{"search": "   "}, "INVALID filter.search: Search for 2 to 100 characters."),
+			refused("a long search", w.robot, map[string]any{"search": strings.Repeat("ü", 101)},
+				"INVALID filter.search: Search for 2 to 100 characters."),
+			refused("only spaces", w.robot, map[string]any{"search": "   "},
+				"INVALID filter.search: Search for 2 to 100 characters."),
 			refused("a store and none", w.robot, map[string]any{"storeId": "<store0>", "withoutStores": true},
-				"INVALID filter.withoutStores: Ask for the people of a store or for those without any, not for both."),
+				"INVALID filter.withoutStores: Ask for the users of a store or for those without a store, not for both."),
 		})
 	})
 }

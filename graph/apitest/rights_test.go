@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-// right is who may run a mutation: API tokens with one of the scopes, and sessions of people with the permission in the
+// right is who may run a mutation: API tokens with one of the scopes, and sessions of users with the permission in the
 // store that it is about, or who own it.
 type right struct {
 	scopes     []string
@@ -35,10 +36,14 @@ var rights = map[string]right{
 	"UserMutations.setStoreUserPermissions": {scopes: []string{"account_users_write"}, permission: "Edit_Users"},
 	"UserMutations.setStoreUserStatus":      {scopes: []string{"account_users_write"}, permission: "Edit_Users"},
 
-	"ApiTokenMutations.createApiToken":  {scopes: []string{"account_api_tokens_write"}, permission: "Create_Store_API_Tokens"},
-	"ApiTokenMutations.updateApiToken":  {scopes: []string{"account_api_tokens_write"}, permission: "Create_Store_API_Tokens"},
-	"ApiTokenMutations.rotateApiToken":  {scopes: []string{"account_api_tokens_write"}, permission: "Create_Store_API_Tokens"},
-	"ApiTokenMutations.revokeApiTokens": {scopes: []string{"account_api_tokens_write"}, permission: "Delete_Store_API_Tokens"},
+	"ApiTokenMutations.createApiToken": {scopes: []string{"account_api_tokens_write"},
+		permission: "Create_Store_API_Tokens"},
+	"ApiTokenMutations.updateApiToken": {scopes: []string{"account_api_tokens_write"},
+		permission: "Create_Store_API_Tokens"},
+	"ApiTokenMutations.rotateApiToken": {scopes: []string{"account_api_tokens_write"},
+		permission: "Create_Store_API_Tokens"},
+	"ApiTokenMutations.revokeApiTokens": {scopes: []string{"account_api_tokens_write"},
+		permission: "Delete_Store_API_Tokens"},
 
 	"CheckoutMutations.createCheckout":         {scopes: []string{"account_checkouts_create"}},
 	"SubscriptionMutations.cancelSubscription": {scopes: []string{"account_subscriptions_cancel"}},
@@ -60,34 +65,33 @@ func mutations(t *testing.T) []route {
 			all = append(all, r)
 		}
 	}
-	if len(all) != len(rights) {
-		t.Errorf("%d mutations, %d rows of rights", len(all), len(rights))
-	}
+	check.Equal(t, len(all), len(rights), "len(all)")
 	return all
 }
 
 // inFirstStore is the effective input of a mutation, about the first store.
-func (w *world) inFirstStore(s step) string {
+func (w *tenants) inFirstStore(s step) string {
 	return w.fill(strings.NewReplacer("<store1>", "<store0>", "<store2>", "<store0>").Replace(effective[s.name()]))
 }
 
 // letIn reports whether a mutation was not refused for who asks, as what they do not see is by not being found. What is
-// wrong with the input besides is no matter here.
-func (w *world) letIn(t *testing.T, by *auth.Principal, r route) bool {
+// else wrong with the input does not matter here.
+func (w *tenants) letIn(t *testing.T, by *auth.Principal, r route) bool {
 	t.Helper()
 	got := w.ask(t, w.home.Account.ID, by, r.query(1, w.inFirstStore), nil)
 	return !slices.ContainsFunc(got.failures(), func(f string) bool {
-		return strings.Contains(f, ": FORBIDDEN") && !strings.Contains(f, " input.") || strings.Contains(f, "NOT_FOUND input.storeId") || strings.Contains(f, "NOT_FOUND input.id")
+		return strings.Contains(f, ": FORBIDDEN") && !strings.Contains(f, " input.") ||
+			strings.Contains(f, "NOT_FOUND input.storeId") || strings.Contains(f, "NOT_FOUND input.id")
 	})
 }
 
-// Each scope of the catalogue by itself, and each mutation: it is let in where the table says so, and refused without
-// effect everywhere else (account-api.md: "Scopes").
+// Each scope of the catalogue by itself, and each mutation: it is allowed where the table says so, and refused without
+// effect everywhere else (internal/scope/catalogue.yaml).
 func TestEveryMutationByEveryScope(t *testing.T) {
 	all := mutations(t)
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
-		before := dbtest.Dump(t, w.url)
+		before := dbtest.Dump(t, w.URL)
 		for _, r := range all {
 			for _, held := range everyScope() {
 				if !slices.Contains(rights[r[1].name()].scopes, held) && w.letIn(t, w.holding(held), r) {
@@ -95,9 +99,7 @@ func TestEveryMutationByEveryScope(t *testing.T) {
 				}
 			}
 		}
-		if dbtest.Dump(t, w.url) != before {
-			t.Error("what was refused changed something")
-		}
+		check.Equal(t, dbtest.Dump(t, w.URL), before, "the database after a refusal")
 		for _, r := range all {
 			for _, held := range rights[r[1].name()].scopes {
 				if !w.letIn(t, w.holding(held), r) {
@@ -108,21 +110,21 @@ func TestEveryMutationByEveryScope(t *testing.T) {
 	})
 }
 
-// worker is the session of somebody who may do this in a store.
-func (w *world) worker(i int, permissions ...string) *auth.Principal {
+// worker is the session of a user who has the permission in a store.
+func (w *tenants) worker(i int, permissions ...string) *auth.Principal {
 	return &auth.Principal{NoCredential: "a test",
 		Kind: auth.Session, ID: w.home.Users[2].ID, AccountID: w.home.Account.ID, Scopes: scope.NewSet(),
 		Places: []auth.Place{{StoreID: w.home.Stores[i].ID, May: auth.ParsePermissions(permissions)}},
 	}
 }
 
-// Each permission by itself, and each mutation: likewise for people's sessions. What they may do in another store is
+// Each permission by itself, and each mutation: the same for users' sessions. What they may do in another store is
 // nothing in this one.
 func TestEveryMutationByEveryPermission(t *testing.T) {
 	all := mutations(t)
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
-		before := dbtest.Dump(t, w.url)
+		before := dbtest.Dump(t, w.URL)
 		for _, r := range all {
 			row := rights[r[1].name()]
 			for _, held := range append(user.Permissions(), "") {
@@ -133,14 +135,13 @@ func TestEveryMutationByEveryPermission(t *testing.T) {
 			if own := row.storeOwner || row.permission != ""; !own && w.letIn(t, w.storeOwner, r) {
 				t.Errorf("%s lets a store's owner in", r)
 			}
-			// People are created in the account, by whoever may add them to any store.
-			if anyStore := strings.HasPrefix(r[1].field.Name, "createUser"); !anyStore && w.letIn(t, w.worker(1, user.Permissions()...), r) {
-				t.Errorf("%s lets somebody of another store in", r)
+			// A user is created in the account, by a user who may add users to any store.
+			if anyStore := strings.HasPrefix(r[1].field.Name, "createUser"); !anyStore &&
+				w.letIn(t, w.worker(1, user.Permissions()...), r) {
+				t.Errorf("%s allows a user of another store", r)
 			}
 		}
-		if dbtest.Dump(t, w.url) != before {
-			t.Error("what was refused changed something")
-		}
+		check.Equal(t, dbtest.Dump(t, w.URL), before, "the database after a refusal")
 		for _, r := range all {
 			row := rights[r[1].name()]
 			if row.permission != "" && !w.letIn(t, w.worker(0, row.permission), r) {

@@ -35,8 +35,8 @@ func (s step) below() *ast.Definition {
 	return nil
 }
 
-// requires are the scopes that the step needs, by the directives of the schema, and whether a store's owner may do without them,
-// if not everybody with a place in the store.
+// requires are the scopes that the step needs, by the directives of the schema, and whether a store's owner may do
+// without them, if not every member of the store.
 func (s step) requires() (scopes []string, ownStore bool) {
 	declared := []*ast.Directive{s.field.Directives.ForName("requires")}
 	if declared[0] == nil {
@@ -47,6 +47,9 @@ func (s step) requires() (scopes []string, ownStore bool) {
 	}
 	ownStore = true
 	for _, d := range declared {
+		if d == nil { // the default
+			continue
+		}
 		for _, scope := range d.Arguments.ForName("scopes").Value.Children {
 			scopes = append(scopes, scope.Value.Raw)
 		}
@@ -58,7 +61,7 @@ func (s step) requires() (scopes []string, ownStore bool) {
 	return scopes, ownStore
 }
 
-// open reports whether everybody's session may do without scopes in the stores they have a place in.
+// open reports whether every session passes without scopes in the stores that its user is a member of.
 func (s step) open() bool {
 	scopes, _ := s.requires()
 	if len(scopes) == 0 {
@@ -191,12 +194,14 @@ func objects() []*ast.Definition {
 
 // fieldsOf are the fields of the type that its own schema text has.
 func fieldsOf(def *ast.Definition) []*ast.FieldDefinition {
-	return slices.DeleteFunc(slices.Clone(def.Fields), func(f *ast.FieldDefinition) bool { return strings.HasPrefix(f.Name, "__") })
+	return slices.DeleteFunc(slices.Clone(def.Fields),
+		func(f *ast.FieldDefinition) bool { return strings.HasPrefix(f.Name, "__") })
 }
 
 // isMutation says whether the step is a mutation: a field of one of the groups.
 func isMutation(s step) bool {
-	return slices.ContainsFunc(schema.Mutation.Fields, func(group *ast.FieldDefinition) bool { return group.Type.Name() == s.parent.Name })
+	return slices.ContainsFunc(schema.Mutation.Fields,
+		func(group *ast.FieldDefinition) bool { return group.Type.Name() == s.parent.Name })
 }
 
 // routeTo is the shortest route from the root to the field that takes no step to avoid, nil if there is none.
@@ -226,7 +231,8 @@ func routeTo(root *ast.Definition, field step, avoid func(step) bool) route {
 	return nil
 }
 
-// stepsFrom are the steps that can be taken from a type: its fields, and those of an interface once for each object type.
+// stepsFrom are the steps that can be taken from a type: its fields, and those of an interface once for each object
+// type.
 func stepsFrom(def *ast.Definition) []step {
 	var steps []step
 	for _, f := range fieldsOf(def) {

@@ -5,12 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/graph"
-	"latchkey/internal/dbtest"
+	"latchkey/graph/server"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 // A level of an answer costs one statement for each of its fields that are read from the database, however many objects
-// the level has. The numbers are part of the promise: one more is a query that somebody added.
+// the level has. The numbers are part of the promise: one more is an added query.
 func TestStatements(t *testing.T) {
 	type cost struct {
 		name, query string
@@ -18,9 +19,11 @@ func TestStatements(t *testing.T) {
 	}
 	costs := []cost{
 		{"nothing", `{ account { id } system { time } viewer { scopes kind } }`, 0},
-		{"the account, read once", `{ account { accountInfo { name } features } scopeCatalog(level: STORE) { key } }`, 2},
-		{"its owner", `{ account { accountInfo { name } owner { email } features } }`, 2},
-		{"lists", `{ account { users(first: 50) { edges { node { email } } } apps { edges { node { name } } } apiTokens { edges { node { name } } } auditEvents { edges { node { action } } } } }`, 4},
+		{"the account, read once and then cached",
+			`{ account { accountInfo { name } features } scopeCatalog(level: STORE) { key } }`, 1},
+		{"its owner", `{ account { accountInfo { name } owner { email } features } }`, 1},
+		{"lists",
+			`{ account { users(first: 50) { edges { node { email } } } apps { edges { node { name } } } apiTokens { edges { node { name } } } auditEvents { edges { node { action } } } } }`, 4},
 		{"lists and their counts", `{ account { users { edges { node { email } } collectionInfo { totalItems } } apiTokens { edges { node { name } } collectionInfo { totalItems } }
 			auditEvents { collectionInfo { totalItems } } } }`, 6},
 		{"stores", `{ account { stores(first: 250) { edges { node { name storeHash } } } } }`, 1},
@@ -33,16 +36,21 @@ func TestStatements(t *testing.T) {
 			a: users(first: 1) { edges { node { email } } collectionInfo { totalItems } }
 			b: users(last: 1) { edges { node { email } } collectionInfo { totalItems } }
 			c: users(first: 1) { edges { node { email } } } } } } } }`, 4},
-		{"people, all there is of them", `{ account { users(filter: {search: "user1"}) { edges { node { email externalId createdAt updatedAt
+		{"users, with all fields", `{ account { users(filter: {search: "user1"}) { edges { node { email externalId createdAt updatedAt
 			stores { edges { node { role permissions store { name owner { email } } } } collectionInfo { totalItems } } } } } } }`, 6},
-		{"people of stores, and their roles", `{ account { stores(first: 250) { edges { node { users { edges { node { email role } } } } } } } }`, 2},
-		{"people, filtered, and their count", `{ account { users(filter: {search: "user"}) { edges { node { email } } collectionInfo { totalItems } } } }`, 3},
+		{"users of stores, and their roles",
+			`{ account { stores(first: 250) { edges { node { users { edges { node { email role } } } } } } } }`, 2},
+		{"users, filtered, and their count",
+			`{ account { users(filter: {search: "user"}) { edges { node { email } } collectionInfo { totalItems } } } }`, 3},
 		{"roles", `{ storeRoles { role name permissions } }`, 0},
-		{"tokens of the account, with theirs", `{ account { apiTokens(first: 250) { edges { node { name store { name } accessTokens { hint } } } } } }`, 2},
-		{"stores below tokens of stores", `{ account { stores(first: 250) { edges { node { apiTokens { edges { node { store { owner { email } users { edges { node { email } } } } } } } } } } } }`, 5},
+		{"tokens of the account, with theirs",
+			`{ account { apiTokens(first: 250) { edges { node { name store { name } accessTokens { hint } } } } } }`,
+			2},
+		{"stores below tokens of stores",
+			`{ account { stores(first: 250) { edges { node { apiTokens { edges { node { store { owner { email } users { edges { node { email } } } } } } } } } } } }`, 5},
 		{"the viewer", `{ viewer { apiToken { name store { name } accessTokens { hint } } } }`, 2},
 	}
-	eachCrowd(t, func(t *testing.T, w *world) {
+	eachCrowd(t, func(t *testing.T, w *tenants) {
 		for _, c := range costs {
 			w.statements.take()
 			got := w.ask(t, w.home.Account.ID, w.robot, c.query, nil)
@@ -50,34 +58,34 @@ func TestStatements(t *testing.T) {
 			if len(got.errors) > 0 || strings.Contains(got.data, `"edges":[]`) {
 				t.Errorf("%s: errors %q, or an empty list", c.name, got.failures())
 			}
-			if len(statements) != c.statements {
-				t.Errorf("%s cost %d statements, want %d:\n%s", c.name, len(statements), c.statements, strings.Join(statements, "\n"))
-			}
+			check.Equal(t, len(statements), c.statements, "statements of %s:\n%s", c.name,
+				strings.Join(statements, "\n"))
 		}
 	})
 }
 
 // eachCrowd runs test on each database with few stores and with many.
-func eachCrowd(t *testing.T, test func(t *testing.T, w *world)) {
+func eachCrowd(t *testing.T, test func(t *testing.T, w *tenants)) {
 	t.Helper()
 	for _, stores := range []int{1, 5, 50} {
 		t.Run(fmt.Sprintf("%d stores", stores), func(t *testing.T) {
 			dbtest.EachURL(t, func(t *testing.T, url string) {
 				// As many objects as this are more than the limits let through.
-				test(t, crowd(t, newAPI(t, url, graph.Limits{Complexity: 1_000_000}), stores))
+				test(t, crowd(t, newAPI(t, url, server.Limits{Complexity: 1_000_000}), stores))
 			})
 		})
 	}
 }
 
-// crowd is a world with so many stores, each with people, apps and tokens.
-func crowd(t *testing.T, a *api, stores int) *world {
+// crowd is a world with so many stores, each with users, apps and tokens.
+func crowd(t *testing.T, a *api, stores int) *tenants {
 	t.Helper()
-	w := &world{api: a, names: map[string]string{}}
-	w.home = dbtest.Seed{Stores: stores, StoreOwner: true, Users: 3, MembersPerStore: 2, Apps: 2}.Make(t, a.db)
+	w := &tenants{api: a, names: map[string]string{}}
+	w.home = dbtest.Seed{Stores: stores, StoreOwner: true, Users: 3, MembersPerStore: 2, Apps: 2}.Make(t, a.DB)
 	w.owner = w.session(t, w.home, w.home.Owner)
 	w.robot = w.verified(t, w.issue(t, w.owner, w.home, request{name: "Robot", scopes: []string{
-		"account_read", "account_stores_read", "account_users_read", "account_apps_read", "account_api_tokens_read", "account_audit_read",
+		"account_read", "account_stores_read", "account_users_read", "account_apps_read", "account_api_tokens_read",
+		"account_audit_read",
 	}}))
 	for i := range w.home.Stores {
 		w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"}, store: &w.home.Stores[i]})
@@ -90,7 +98,7 @@ func TestStatementsOfNodes(t *testing.T) {
 	const query = `query($ids: [ID!]!) { nodes(ids: $ids) { id
 		... on Store { owner { email } users { edges { node { id } } } apiTokens { collectionInfo { totalItems } edges { node { name } } } }
 		... on ApiToken { name accessTokens { hint } store { name } } ... on User { email } ... on App { name } ... on Account { accountInfo { name } } } }`
-	eachCrowd(t, func(t *testing.T, w *world) {
+	eachCrowd(t, func(t *testing.T, w *tenants) {
 		ids := []string{"bc/account/account/" + w.home.Account.ID.String(), w.fill("<Robot>"), w.fill("<Till>")}
 		for _, s := range w.home.Stores {
 			ids = append(ids, "bc/account/store/"+s.ID.String(), "bc/account/store/"+s.Hash)
@@ -100,9 +108,11 @@ func TestStatementsOfNodes(t *testing.T) {
 		}
 		w.statements.take()
 		got := w.ask(t, w.home.Account.ID, w.robot, query, map[string]any{"ids": ids})
-		// Stores, tokens, people, the account; of stores: owners, people, tokens, counts; of tokens: access tokens, stores.
+		// Stores, tokens, users, the account; of stores: owners, users, tokens, counts; of tokens: access tokens,
+		// stores.
 		if statements := w.statements.take(); len(statements) != 10 || len(got.errors) > 0 {
-			t.Errorf("%d statements for %d ids: %q\n%s", len(statements), len(ids), got.failures(), strings.Join(statements, "\n"))
+			t.Errorf("%d statements for %d ids: %q\n%s", len(statements), len(ids), got.failures(),
+				strings.Join(statements, "\n"))
 		}
 	})
 }

@@ -2,12 +2,13 @@ package apitest_test
 
 import "testing"
 
-// The owner of one store sees that store, its people, its apps and its tokens, and of the rest of the account its id.
+// The owner of one store sees that store, its users, its apps and its tokens, and of the rest of the account its id.
 func TestWhatAStoreOwnerSees(t *testing.T) {
-	eachWorld(t, func(t *testing.T, w *world) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
 		w.issue(t, w.owner, w.home, request{name: "Other", scopes: []string{"store_cart"}, store: &w.home.Stores[1]})
-		others := []string{"<store1>", "<store1.hash>", "<store2>", "<Reader>", "<Other>", "<user2>", "<away.store0>", "<Stray>"}
+		others := []string{"<store1>", "<store1.hash>", "<store2>", "<Reader>", "<Other>", "<user2>", "<away.store0>",
+			"<Stray>"}
 		w.run(t, []scenario{
 			{
 				name: "the store", by: w.storeOwner, lacks: others,
@@ -27,21 +28,25 @@ func TestWhatAStoreOwnerSees(t *testing.T) {
 				data:  `{"account": {"stores": {"edges": []}}}`,
 			},
 			{
-				name: "a token of the store", by: w.storeOwner, query: `{ account { apiToken(id: "<Till>") { name } } }`,
-				data: `{"account": {"apiToken": {"name": "Till"}}}`,
+				name: "a token of the store", by: w.storeOwner,
+				query: `{ account { apiToken(id: "<Till>") { name } } }`,
+				data:  `{"account": {"apiToken": {"name": "Till"}}}`,
 			},
 			{
 				name: "not a token of another store, nor of the account", by: w.storeOwner,
 				query: `{ account { a: apiToken(id: "<Other>") { name } b: apiToken(id: "<Reader>") { name } c: apiToken(id: "<Stray>") { name } } }`,
 				data:  `{"account": {"a": null, "b": null, "c": null}}`, lacks: []string{"Other", "Reader", "Stray"},
-				errors: []string{"account.a: NOT_FOUND id: " + noToken, "account.b: NOT_FOUND id: " + noToken, "account.c: NOT_FOUND id: " + noToken},
+				errors: []string{"account.a: NOT_FOUND id: " + noToken, "account.b: NOT_FOUND id: " + noToken,
+					"account.c: NOT_FOUND id: " + noToken},
 			},
 			{
-				name: "nothing that is the account's", by: w.storeOwner, query: `{ account { id accountInfo { name } } }`, data: `null`,
+				name: "nothing that is the account's", by: w.storeOwner,
+				query: `{ account { id accountInfo { name } } }`, data: `null`,
 				lacks: []string{"<account.name>"}, errors: []string{"account.accountInfo: FORBIDDEN [account_read]"},
 			},
 			{
-				name: "the scopes to choose from", by: w.storeOwner, query: `{ scopeCatalog(level: STORE) { permissions { scope } } }`, has: []string{`"store_cart"`},
+				name: "the scopes to choose from", by: w.storeOwner,
+				query: `{ scopeCatalog(level: STORE) { permissions { scope } } }`, has: []string{`"store_cart"`},
 			},
 		})
 	})

@@ -12,14 +12,16 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// world is an API with two accounts: home, which the tests ask about, and away, of which nothing may ever be seen there.
-type world struct {
+// tenants is an API with two accounts: home, which the tests ask about, and away, of which nothing may ever be seen
+// there.
+type tenants struct {
 	*api
 
 	home, away dbtest.World
@@ -28,7 +30,7 @@ type world struct {
 
 	// owner and storeOwner are sessions: of the account's owner and of the owner of its first store.
 	owner, storeOwner *auth.Principal
-	// robot is an account-level token that holds everything but what its owner alone can do.
+	// robot is an account-level token that holds every scope that the owner can grant.
 	robot *auth.Principal
 }
 
@@ -46,22 +48,23 @@ type scenario struct {
 	errors []string
 }
 
-// eachWorld runs test on each database, in a world of:
-//   - home, with automated billing: an owner; store0 with an owner of its own, store1 and store2; three people, two of
+// eachTenants runs test on each database, in a world of:
+//   - home, with automated billing: an owner; store0 with an owner of its own, store1 and store2; three users, two of
 //     whom belong to each store; two apps, installed in every store;
 //   - away: an owner, a store, a person, an app.
-func eachWorld(t *testing.T, test func(t *testing.T, w *world)) {
+func eachTenants(t *testing.T, test func(t *testing.T, w *tenants)) {
 	t.Helper()
-	eachAPI(t, func(t *testing.T, a *api) { test(t, newWorld(t, a)) })
+	eachAPI(t, func(t *testing.T, a *api) { test(t, newTenants(t, a)) })
 }
 
-func newWorld(t *testing.T, a *api) *world {
+func newTenants(t *testing.T, a *api) *tenants {
 	t.Helper()
-	w := &world{api: a, names: map[string]string{}}
+	w := &tenants{api: a, names: map[string]string{}}
 	w.home = dbtest.Seed{
-		Features: []scope.Feature{scope.FeatureAutomatedBilling}, Stores: 3, StoreOwner: true, Users: 3, MembersPerStore: 2, Apps: 2,
-	}.Make(t, a.db)
-	w.away = dbtest.Seed{Users: 1, MembersPerStore: 1, Apps: 1}.Make(t, a.db)
+		Features: []scope.Feature{scope.FeatureAutomatedBilling}, Stores: 3, StoreOwner: true, Users: 3,
+		MembersPerStore: 2, Apps: 2,
+	}.Make(t, a.DB)
+	w.away = dbtest.Seed{Users: 1, MembersPerStore: 1, Apps: 1}.Make(t, a.DB)
 	w.nameAll("", w.home)
 	w.nameAll("away.", w.away)
 	w.owner = w.session(t, w.home, w.home.Owner)
@@ -82,7 +85,7 @@ func everyScope() []string {
 }
 
 // nameAll names what is in an account.
-func (w *world) nameAll(prefix string, in dbtest.World) {
+func (w *tenants) nameAll(prefix string, in dbtest.World) {
 	name := func(key, value string) { w.names["<"+prefix+key+">"] = value }
 	id := func(key, kind string, value any) { name(key, fmt.Sprintf("bc/account/%s/%v", kind, value)) }
 	id("account", "account", in.Account.ID)
@@ -116,7 +119,7 @@ func (w *world) nameAll(prefix string, in dbtest.World) {
 }
 
 // fill puts what names stand for in their places.
-func (w *world) fill(text string) string {
+func (w *tenants) fill(text string) string {
 	pairs := make([]string, 0, 2*len(w.names))
 	for name, value := range w.names {
 		pairs = append(pairs, name, value)
@@ -125,20 +128,18 @@ func (w *world) fill(text string) string {
 }
 
 // run asks what each scenario asks and compares the answers.
-func (w *world) run(t *testing.T, scenarios []scenario) {
+func (w *tenants) run(t *testing.T, scenarios []scenario) {
 	t.Helper()
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) { w.check(t, s) })
 	}
 }
 
-func (w *world) check(t *testing.T, s scenario) {
+func (w *tenants) check(t *testing.T, s scenario) {
 	t.Helper()
 	got := w.ask(t, w.home.Account.ID, s.by, w.fill(s.query), w.fillAll(s.variables))
 	if s.data != "" {
-		if want := compact(t, []byte(w.fill(s.data))); got.data != want {
-			t.Errorf("data\n%s, want\n%s", got.data, want)
-		}
+		check.Equal(t, got.data, compact(t, []byte(w.fill(s.data))), "data")
 	}
 	for _, piece := range s.has {
 		if !strings.Contains(got.text, w.fill(piece)) {
@@ -161,7 +162,7 @@ func (w *world) check(t *testing.T, s scenario) {
 }
 
 // fillAll fills the strings of variables.
-func (w *world) fillAll(variables map[string]any) map[string]any {
+func (w *tenants) fillAll(variables map[string]any) map[string]any {
 	filled := make(map[string]any, len(variables))
 	for name, value := range variables {
 		filled[name] = w.fillValue(value)
@@ -169,7 +170,7 @@ func (w *world) fillAll(variables map[string]any) map[string]any {
 	return filled
 }
 
-func (w *world) fillValue(value any) any {
+func (w *tenants) fillValue(value any) any {
 	switch v := value.(type) {
 	case string:
 		return w.fill(v)
@@ -193,10 +194,11 @@ func (w *world) fillValue(value any) any {
 }
 
 // session starts a session of the person and returns it as the verifier has it.
-func (w *world) session(t *testing.T, in dbtest.World, of user.User) *auth.Principal {
+func (w *tenants) session(t *testing.T, in dbtest.World, of user.User) *auth.Principal {
 	t.Helper()
 	operator := auth.OperatorPrincipal()
-	_, value, err := w.users.StartSession(t.Context(), &operator, user.SessionRequest{Email: of.Email, AccountID: in.Account.ID, TTL: 24 * time.Hour})
+	_, value, err := w.Users.StartSession(t.Context(), &operator,
+		user.SessionRequest{Email: of.Email, AccountID: in.Account.ID, TTL: 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,16 +206,16 @@ func (w *world) session(t *testing.T, in dbtest.World, of user.User) *auth.Princ
 }
 
 // verify returns the principal of a secret that must work.
-func (w *world) verify(t *testing.T, presented string) *auth.Principal {
+func (w *tenants) verify(t *testing.T, presented string) *auth.Principal {
 	t.Helper()
-	by, err := w.verifier.Verify(t.Context(), presented, auth.Origin{IP: peer})
+	by, err := w.Verifier.Principal(t.Context(), presented, auth.Origin{IP: peer})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return by
 }
 
-func (w *world) verified(t *testing.T, issued token.Issued) *auth.Principal {
+func (w *tenants) verified(t *testing.T, issued token.Issued) *auth.Principal {
 	t.Helper()
 	return w.verify(t, issued.AccessToken.Reveal())
 }
@@ -229,9 +231,10 @@ type request struct {
 }
 
 // issue issues a token by the service, and names its id by the name it is given.
-func (w *world) issue(t *testing.T, by *auth.Principal, in dbtest.World, r request) token.Issued {
+func (w *tenants) issue(t *testing.T, by *auth.Principal, in dbtest.World, r request) token.Issued {
 	t.Helper()
-	req := token.Request{Owner: token.AccountOwner(in.Account), Name: r.name, Scopes: r.scopes, AllowedIPRanges: r.ranges}
+	req := token.Request{Owner: token.AccountOwner(in.Account), Name: r.name, Scopes: r.scopes,
+		AllowedIPRanges: r.ranges}
 	if r.store != nil {
 		owner, err := token.StoreOwner(in.Account, *r.store)
 		if err != nil {
@@ -240,9 +243,9 @@ func (w *world) issue(t *testing.T, by *auth.Principal, in dbtest.World, r reque
 		req.Owner = owner
 	}
 	if r.expires != 0 {
-		req.ExpiresAt = w.clock.now().Add(r.expires)
+		req.ExpiresAt = w.Clock.Now().Add(r.expires)
 	}
-	issued, err := w.tokens.Create(t.Context(), by, req)
+	issued, err := w.Tokens.Create(t.Context(), by, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,10 +257,10 @@ func (w *world) issue(t *testing.T, by *auth.Principal, in dbtest.World, r reque
 }
 
 // use keeps that a token was used a while ago.
-func (w *world) use(t *testing.T, of token.Issued, ago time.Duration) {
+func (w *tenants) use(t *testing.T, of token.Issued, ago time.Duration) {
 	t.Helper()
-	err := w.db.Uses().KeepUses(t.Context(), []access.Use{{
-		AccountID: of.Token.AccountID, TokenID: of.Token.ID, At: w.clock.now().Add(-ago), IP: peer,
+	err := w.DB.Uses().KeepUses(t.Context(), []access.Use{{
+		AccountID: of.Token.AccountID, TokenID: of.Token.ID, At: w.Clock.Now().Add(-ago), IP: peer,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -265,19 +268,19 @@ func (w *world) use(t *testing.T, of token.Issued, ago time.Duration) {
 }
 
 // revoke revokes tokens by the service.
-func (w *world) revoke(t *testing.T, by *auth.Principal, reason string, tokens ...token.Issued) {
+func (w *tenants) revoke(t *testing.T, by *auth.Principal, reason string, tokens ...token.Issued) {
 	t.Helper()
 	req := token.RevokeRequest{Reason: reason}
 	for _, each := range tokens {
 		req.IDs = append(req.IDs, each.Token.ID)
 	}
-	if _, err := w.tokens.Revoke(t.Context(), by, req); err != nil {
+	if _, err := w.Tokens.Revoke(t.Context(), by, req); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // holding is the robot with only these scopes, and none that they include.
-func (w *world) holding(scopes ...string) *auth.Principal {
+func (w *tenants) holding(scopes ...string) *auth.Principal {
 	by := *w.robot
 	by.Scopes = scope.NewSet(scopes...)
 	return &by

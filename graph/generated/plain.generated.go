@@ -9,15 +9,16 @@ import (
 	"latchkey/graph/plain"
 	"latchkey/graph/scalar"
 	"latchkey/internal/audit"
+	"latchkey/internal/membership"
 	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Run runs the operation and returns its data. It does what Exec does without
-// what nothing here uses: subscriptions, answers in parts, and the table of
-// functions that read input, which is made by reflection for every request.
+// Run runs the operation and returns its data, as Exec does. It omits what is
+// not used here: subscriptions, deferred responses, and the table of functions
+// that decode input, which Exec builds by reflection for every request.
 func (e *executableSchema) Run(ctx context.Context, op *graphql.OperationContext) graphql.Marshaler {
 	ec := newExecutionContext(op, e, nil)
 	switch op.Operation.Operation {
@@ -30,8 +31,8 @@ func (e *executableSchema) Run(ctx context.Context, op *graphql.OperationContext
 	}
 }
 
-// runQuery runs a query. Most have one field, which needs nothing of what runs
-// several side by side.
+// runQuery runs a query. Most queries have one field, which is resolved without
+// the code that resolves several fields concurrently.
 func (ec *executionContext) runQuery(ctx context.Context, set ast.SelectionSet) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, set, queryImplementors)
 	if len(fields) != 1 {
@@ -130,6 +131,7 @@ var plainTypes = plain.Types{
 		Fields: map[string]plain.Field{
 			"pageInfo": {Number: 1, Object: "PageInfo"},
 			"edges":    {Number: 2, Object: "ApiTokenEdge"},
+			"nodes":    {Number: 3, Object: "ApiToken"},
 		},
 	},
 	"ApiTokenCredentials": {
@@ -204,6 +206,7 @@ var plainTypes = plain.Types{
 		Fields: map[string]plain.Field{
 			"pageInfo": {Number: 1, Object: "PageInfo"},
 			"edges":    {Number: 2, Object: "AuditEventEdge"},
+			"nodes":    {Number: 3, Object: "AuditEvent"},
 		},
 	},
 	"AuditEventEdge": {
@@ -679,6 +682,7 @@ var plainTypes = plain.Types{
 		Fields: map[string]plain.Field{
 			"pageInfo": {Number: 1, Object: "PageInfo"},
 			"edges":    {Number: 2, Object: "UserStoreEdge"},
+			"nodes":    {Number: 3, Object: "UserStore"},
 		},
 	},
 	"UserStoreEdge": {
@@ -992,6 +996,19 @@ func (ec *executionContext) plainApiTokenConnection(ctx context.Context, b []byt
 				b = append(b, ']')
 			}
 
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainApiToken(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
 		}
 	}
 	return sel.Close(b), true
@@ -1203,13 +1220,13 @@ func (ec *executionContext) plainAuditEvent(ctx context.Context, b []byte, sel p
 			}
 
 		case 3: // actor
-			v := obj.Who()
+			v := obj.ActedBy()
 			if b, ok = ec.plainActor(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
 		case 4: // action
-			v := obj.Deed()
+			v := obj.ActionName()
 			b = plain.AppendString(b, v)
 
 		case 5: // targetId
@@ -1229,7 +1246,7 @@ func (ec *executionContext) plainAuditEvent(ctx context.Context, b []byte, sel p
 			}
 
 		case 7: // ip
-			v := obj.From()
+			v := obj.SourceIP()
 			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
@@ -1294,6 +1311,19 @@ func (ec *executionContext) plainAuditEventConnection(ctx context.Context, b []b
 				}
 				b = append(b, ']')
 			}
+
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainAuditEvent(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
 
 		}
 	}
@@ -3014,7 +3044,7 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainUserChange(ctx context.Context, b []byte, sel plain.Selection, obj *model.UserChange) ([]byte, bool) {
+func (ec *executionContext) plainUserChange(ctx context.Context, b []byte, sel plain.Selection, obj *membership.FieldChange) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -3206,6 +3236,19 @@ func (ec *executionContext) plainUserStoreConnection(ctx context.Context, b []by
 				}
 				b = append(b, ']')
 			}
+
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainUserStore(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
 
 		}
 	}
@@ -3640,6 +3683,39 @@ func (ec *executionContext) marshalNAuditEvent2latchkeyᚋgraphᚋobjectᚐAudit
 		}
 	}
 	return ec._AuditEvent(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAuditEvent2ᚕlatchkeyᚋgraphᚋobjectᚐAuditEventᚄ(ctx context.Context, sel ast.SelectionSet, v []object.AuditEvent) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "AuditEvent", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainAuditEvent(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAuditEvent2latchkeyᚋgraphᚋobjectᚐAuditEvent(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
 }
 
 func (ec *executionContext) marshalNAuditEventConnection2latchkeyᚋgraphᚋobjectᚐAuditEventConnection(ctx context.Context, sel ast.SelectionSet, v object.AuditEventConnection) graphql.Marshaler {
@@ -4285,7 +4361,7 @@ func (ec *executionContext) marshalNUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx
 	return ec._User(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNUserChange2latchkeyᚋgraphᚋmodelᚐUserChange(ctx context.Context, sel ast.SelectionSet, v model.UserChange) graphql.Marshaler {
+func (ec *executionContext) marshalNUserChange2latchkeyᚋinternalᚋmembershipᚐFieldChange(ctx context.Context, sel ast.SelectionSet, v membership.FieldChange) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "UserChange", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainUserChange(ctx, b, s, &v)
@@ -4296,7 +4372,7 @@ func (ec *executionContext) marshalNUserChange2latchkeyᚋgraphᚋmodelᚐUserCh
 	return ec._UserChange(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNUserChange2ᚕlatchkeyᚋgraphᚋmodelᚐUserChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []model.UserChange) graphql.Marshaler {
+func (ec *executionContext) marshalNUserChange2ᚕlatchkeyᚋinternalᚋmembershipᚐFieldChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []membership.FieldChange) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "UserChange", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			var ok bool
@@ -4319,7 +4395,7 @@ func (ec *executionContext) marshalNUserChange2ᚕlatchkeyᚋgraphᚋmodelᚐUse
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNUserChange2latchkeyᚋgraphᚋmodelᚐUserChange(ctx, sel, v[i])
+		return ec.marshalNUserChange2latchkeyᚋinternalᚋmembershipᚐFieldChange(ctx, sel, v[i])
 	})
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -4394,6 +4470,39 @@ func (ec *executionContext) marshalNUserStore2latchkeyᚋgraphᚋobjectᚐUserSt
 		}
 	}
 	return ec._UserStore(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNUserStore2ᚕlatchkeyᚋgraphᚋobjectᚐUserStoreᚄ(ctx context.Context, sel ast.SelectionSet, v []object.UserStore) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "UserStore", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainUserStore(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNUserStore2latchkeyᚋgraphᚋobjectᚐUserStore(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
 }
 
 func (ec *executionContext) marshalNUserStoreConnection2latchkeyᚋgraphᚋobjectᚐUserStoreConnection(ctx context.Context, sel ast.SelectionSet, v object.UserStoreConnection) graphql.Marshaler {

@@ -173,41 +173,43 @@ func newExecutionContext(
 
 var sources = []*ast.Source{
 	{Name: "../../schema.graphqls", Input: `"""
-What a credential must hold for this field; on a type: for every field of it that does not say otherwise. An empty
-list: any live credential of the account.
+The scopes that a credential needs for this field. On a type, applies to every field of the type that has no ` + "`" + `@requires` + "`" + `
+of its own. An empty list of scopes allows any valid credential of the account, which is the default of all types but
+` + "`" + `Query` + "`" + `, ` + "`" + `Mutation` + "`" + ` and the types of the fields of ` + "`" + `Mutation` + "`" + `. The fields of those must have ` + "`" + `@requires` + "`" + `.
 """
 directive @requires(
-  "The scopes, all of which are needed."
+  "The required scopes. The credential needs all of them."
   scopes: [String!]!
-  """
-  Whether the session of a store's owner, who holds no scope of the account, passes as well. It reaches no further than
-  the stores that person owns.
-  """
+  "Whether the session of a store owner passes without the scopes. It reaches only the stores that the user owns."
   ownStore: Boolean! = false
   """
-  A permission in stores: the session of a person who has it in some store, or owns one, passes as well. It reaches no further
-  than those stores. ` + "`" + `No_Permission_Required` + "`" + `: every person's session, which reaches the stores the person has a place in.
+  A store permission. The session of a user who has it in a store, or who owns a store, passes without the scopes. It
+  reaches only those stores. ` + "`" + `No_Permission_Required` + "`" + ` lets every session pass, which reaches the stores that the user is
+  a member of.
   """
   permission: String
 ) on FIELD_DEFINITION | OBJECT
 
-"What reading an object of this type through ` + "`" + `node` + "`" + ` or ` + "`" + `nodes` + "`" + ` needs."
+"The scopes that a credential needs to read an object of this type through ` + "`" + `node` + "`" + ` or ` + "`" + `nodes` + "`" + `."
 directive @node(
-  "The scopes, all of which are needed. An empty list: any live credential of the account."
+  "The required scopes. The credential needs all of them. An empty list allows any valid credential of the account."
   scopes: [String!]!
-  "Whether the session of a store's owner passes as well, for objects of the stores that person owns."
+  "Whether the session of a store owner passes without the scopes, for objects of the stores that the user owns."
   ownStore: Boolean! = false
-  "A permission in stores: the session of a person who has it in some store passes as well, for objects of such stores."
+  """
+  A store permission. The session of a user who has it in a store passes without the scopes, for objects of those
+  stores.
+  """
   permission: String
 ) on OBJECT
 
-"A moment in RFC 3339, in UTC: ` + "`" + `2026-01-31T09:30:00Z` + "`" + `. Input with another offset is converted to UTC."
+"A date and time in UTC, in RFC 3339 format: ` + "`" + `2026-01-31T09:30:00Z` + "`" + `. Input with another offset is converted to UTC."
 scalar DateTime
 
-"A decimal number of any precision, written as a JSON number: ` + "`" + `19.99` + "`" + `. Input may also be a string, which no client rounds."
+"A decimal number of any precision, as a JSON number: ` + "`" + `19.99` + "`" + `. Input may also be a string, which clients do not round."
 scalar BigDecimal
 
-"A whole number of up to 64 bits, written as a JSON number. Clients that read JSON numbers as floating point are exact up to 2^53."
+"A 64-bit integer, as a JSON number. Clients that read JSON numbers as floating point are exact up to 2^53."
 scalar Long
 
 "The Account API."
@@ -216,685 +218,744 @@ schema {
   mutation: Mutation
 }
 
-"""
-The questions an account answers about itself. All of it is about the one account in the address of the endpoint,
-` + "`" + `/accounts/{account_uuid}/graphql` + "`" + `.
-"""
+"The queries. They return data of the account in the URL of the endpoint, ` + "`" + `/accounts/{account_uuid}/graphql` + "`" + `."
 type Query @requires(scopes: [], ownStore: true) {
-  "The account in the address of the endpoint."
+  "The account in the URL of the endpoint."
   account: Account!
 
   """
-  An object by its id; null if there is none in this account, with a ` + "`" + `NOT_FOUND` + "`" + ` error. What may be read is what may be
-  read of such an object elsewhere: a user needs ` + "`" + `account_users_read` + "`" + `, and so on.
+  An object by its ID. Null, with a ` + "`" + `NOT_FOUND` + "`" + ` error, if the account has no such object. Requires the same scopes as
+  the object requires elsewhere: a ` + "`" + `User` + "`" + ` requires ` + "`" + `account_users_read` + "`" + `, for example.
   """
   node(
-    "The id, as the object's ` + "`" + `id` + "`" + ` field has it: ` + "`" + `bc/account/store/1001` + "`" + `."
+    "The ID, as returned in the object's ` + "`" + `id` + "`" + ` field: ` + "`" + `bc/account/store/1001` + "`" + `."
     id: ID!
   ): Node
 
-  "Several objects by their ids, in the order of the ids; null in the place of every one that cannot be read."
+  "Objects by their IDs, in the order of the IDs. An object that cannot be read is null and has an entry in ` + "`" + `errors` + "`" + `."
   nodes(
-    "The ids, 250 at most."
+    "The IDs, 250 at most."
     ids: [ID!]!
   ): [Node]!
 
-  "The service itself."
+  "Information about the service."
   system: System!
 
-  "Whoever the credential of this request stands for."
+  "The user or API token that is authenticated by the request's credential."
   viewer: Viewer!
 }
 
 """
-The changes that can be made to an account, grouped by what they are about. The fields of one request run one after the
-other, in the order they are written; one that fails is null, has an entry in ` + "`" + `errors` + "`" + `, and does not undo the others.
+The mutations, grouped by subject. The fields of one request run one after the other, in the order of the document. A
+field that fails is null and has an entry in ` + "`" + `errors` + "`" + `. Its failure does not undo the other fields.
 """
 type Mutation @requires(scopes: [], ownStore: true) {
-  "Changes to who belongs to the account."
+  "Mutations of the account's users."
   account: AccountMutations!
-  "Checkouts: asking a merchant to pay for an app."
+  "Mutations of checkouts, which ask a merchant to pay for an app."
   checkout: CheckoutMutations!
-  "Changes to running subscriptions."
+  "Mutations of subscriptions."
   subscription: SubscriptionMutations!
-  "Changes to people, and to who belongs to a store."
+  "Mutations of users and store memberships."
   user: UserMutations!
-  "Changes to the account's apps."
+  "Mutations of the account's apps."
   app: AppMutations!
-  "API tokens: creating, changing, rotating and revoking them."
+  "Mutations of API tokens."
   apiToken: ApiTokenMutations!
 }
 
-"An object that can be had again by its id, through ` + "`" + `Query.node` + "`" + `."
+"An object with an ID that ` + "`" + `Query.node` + "`" + ` can read."
 interface Node {
-  "The object's id, unique over all types. It is opaque: do not take it apart."
+  "The ID, unique across all types. It is opaque: clients must not parse it."
   id: ID! @requires(scopes: [], ownStore: true)
 }
 
-"Where a page of a list stands in the whole of it."
-type PageInfo @requires(scopes: [], ownStore: true) {
-  "Whether more follows after the last entry of this page."
+"Pagination data for one page of a list."
+type PageInfo {
+  "Whether entries follow the last entry of this page."
   hasNextPage: Boolean!
-  "Whether something stands before the first entry of this page."
+  "Whether entries precede the first entry of this page."
   hasPreviousPage: Boolean!
-  "The cursor of the first entry, to give as ` + "`" + `before` + "`" + `; null on an empty page."
+  "The cursor of the first entry, for use as ` + "`" + `before` + "`" + `. Null if the page is empty."
   startCursor: String
-  "The cursor of the last entry, to give as ` + "`" + `after` + "`" + `; null on an empty page."
+  "The cursor of the last entry, for use as ` + "`" + `after` + "`" + `. Null if the page is empty."
   endCursor: String
 }
 
-"Figures about a whole list, of which one page was asked for."
-type CollectionInfo @requires(scopes: [], ownStore: true) {
-  "How many entries the whole list has, all pages together, after its filter."
+"Totals for a whole list, of which a page was requested."
+type CollectionInfo {
+  "The number of entries on all pages, after filtering."
   totalItems: Long
 }
 
-"The service itself."
-type System @requires(scopes: [], ownStore: true) {
+"Information about the service."
+type System {
   "The server's clock, in milliseconds since 1970-01-01T00:00:00Z."
   time: Long!
 }
 
-"Whoever the credential of a request stands for, and what it may do."
-type Viewer @requires(scopes: [], ownStore: true) {
-  "What sort of credential it is."
+"The user or API token that is authenticated by a credential, and the credential's scopes."
+type Viewer {
+  "The kind of credential."
   kind: ViewerKind!
-  "The person, for a session; null for an API token."
+  "The user of the session. Null for an API token."
   user: User
-  "The token's record, for an API token; null for a session."
+  "The API token. Null for a session."
   apiToken: ApiToken
-  "Every scope the credential holds in this account, read-only scopes that others include among them, in alphabetical order."
+  "The scopes that the credential holds in this account, with the scopes that they include, in alphabetical order."
   scopes: [String!]!
-  "When the credential stops working; null if it does not."
+  "When the credential expires. Null if it does not expire."
   expiresAt: DateTime
 }
 
-"The sorts of credential the API takes."
+"The kinds of credential that the API accepts."
 enum ViewerKind {
   "An account-level API token."
   API_TOKEN
-  "A person's session."
+  "A user's session."
   SESSION
 }
 `, BuiltIn: false},
-	{Name: "../schema/account.graphqls", Input: `"A business: the owner of stores, and the one that API tokens are issued to."
+	{Name: "../schema/account.graphqls", Input: `"A business. It owns stores, has users and issues API tokens."
 type Account implements Node @node(scopes: [], ownStore: true) {
-  "The account's id, ` + "`" + `bc/account/account/{uuid}` + "`" + `. Any credential of the account may read it."
+  "The ID of the account, ` + "`" + `bc/account/account/{uuid}` + "`" + `. Any credential of the account can read it."
   id: ID! @requires(scopes: [], ownStore: true)
 
-  "What is known about the business. Needs ` + "`" + `account_read` + "`" + `."
+  "Information about the business. Requires the ` + "`" + `account_read` + "`" + ` scope."
   accountInfo: AccountInfo! @requires(scopes: ["account_read"])
 
-  "The person the account belongs to: the one who may issue account-level API tokens. Needs ` + "`" + `account_read` + "`" + `."
+  "The user who owns the account. The owner can issue account-level API tokens. Requires the ` + "`" + `account_read` + "`" + ` scope."
   owner: User! @requires(scopes: ["account_read"])
 
-  "What the account takes part in beyond the ordinary. Needs ` + "`" + `account_read` + "`" + `."
+  "The optional features that are enabled for the account. Requires the ` + "`" + `account_read` + "`" + ` scope."
   features: [AccountFeature!]! @requires(scopes: ["account_read"])
 
-  "The account's stores, newest first. Needs ` + "`" + `account_stores_read` + "`" + `; a person's session sees the stores they own or have a place in."
+  """
+  The account's stores, newest first. Requires the ` + "`" + `account_stores_read` + "`" + ` scope. A session without it reads the stores
+  that the user owns or is a member of.
+  """
   stores(
-    "Which stores; all of them by default."
+    "Filters the stores. Omit for all stores."
     filter: StoreFilterInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): StoreConnection! @requires(scopes: ["account_stores_read"], permission: "No_Permission_Required")
 }
 
-"What is known about a business."
-type AccountInfo @requires(scopes: [], ownStore: true) {
-  "The name the business gave itself."
+"Information about a business."
+type AccountInfo {
+  "The name of the business."
   name: String!
 }
 
-"What an account can take part in beyond the ordinary."
+"The optional features of an account."
 enum AccountFeature {
-  "Billing merchants for app subscriptions through the platform. Without it the scopes about charges, checkouts and subscriptions cannot be granted."
+  """
+  The platform bills merchants for app subscriptions. Without this feature, the scopes for charges, checkouts and
+  subscriptions cannot be granted.
+  """
   AUTOMATED_BILLING
 }
 
-"A shop of the account. Its fields need ` + "`" + `account_stores_read` + "`" + ` where they do not say otherwise; a person's session reads the stores they own or have a place in."
+"""
+A store of the account. Its fields require the ` + "`" + `account_stores_read` + "`" + ` scope, unless they say otherwise. A session without
+it reads the stores that the user owns or is a member of.
+"""
 type Store implements Node @requires(scopes: ["account_stores_read"], permission: "No_Permission_Required") @node(scopes: ["account_stores_read"], permission: "No_Permission_Required") {
-  "The store's id, ` + "`" + `bc/account/store/{key}` + "`" + `. Where a store's id is asked for, its hash is taken as well."
+  "The ID of the store, ` + "`" + `bc/account/store/{key}` + "`" + `. Input fields that take a store's ID also accept its hash."
   id: ID!
 
   "The store's name."
   name: String!
 
-  "The short name of the store in the addresses of its API: ` + "`" + `/stores/{storeHash}/v3/` + "`" + `."
+  "The store's short name in the URLs of its API: ` + "`" + `/stores/{storeHash}/v3/` + "`" + `."
   storeHash: String!
 
-  "The person the store belongs to: the one who may issue API tokens for it. Needs ` + "`" + `account_users_read` + "`" + `, or the permission ` + "`" + `Manage_Users` + "`" + ` there."
+  """
+  The user who owns the store. The owner can issue API tokens for it. Requires the ` + "`" + `account_users_read` + "`" + ` scope, or the
+  ` + "`" + `Manage_Users` + "`" + ` permission in the store.
+  """
   owner: User! @requires(scopes: ["account_users_read"], permission: "Manage_Users")
 }
 
 "A page of stores."
-type StoreConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+type StoreConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [StoreEdge]
 }
 
-"A store's place in a list."
-type StoreEdge @requires(scopes: [], ownStore: true) {
+"A store in a list, with its cursor."
+type StoreEdge {
   "The store."
   node: Store!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"Which stores. Given both lists, a store must be in each."
+"Conditions on stores. A store must meet all that are set."
 input StoreFilterInput {
-  "Only stores with one of these ids, 250 at most. A store's hash is taken as its id too."
+  "Only stores with one of these IDs or hashes, 250 at most."
   ids: [ID!]
   "Only stores with one of these hashes, 250 at most."
   storeHashes: [String!]
 }
 `, BuiltIn: false},
 	{Name: "../schema/apitoken.graphqls", Input: `extend type Account {
-  "The account-level API tokens, newest first. Needs ` + "`" + `account_api_tokens_read` + "`" + `."
+  "The account-level API tokens, newest first. Requires the ` + "`" + `account_api_tokens_read` + "`" + ` scope."
   apiTokens(
-    "Which tokens; the active and the expired ones by default."
+    "Filters the tokens. Omit for active and expired tokens."
     filter: ApiTokenFilterInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): ApiTokenConnection! @requires(scopes: ["account_api_tokens_read"])
 
-  "An API token of the account or of one of its stores; null if there is none by this id, with a ` + "`" + `NOT_FOUND` + "`" + ` error. Needs ` + "`" + `account_api_tokens_read` + "`" + `."
+  """
+  An API token of the account or of one of its stores. Null, with a ` + "`" + `NOT_FOUND` + "`" + ` error, if no token has this ID. Requires
+  the ` + "`" + `account_api_tokens_read` + "`" + ` scope, or the ` + "`" + `List_Store_API_Tokens` + "`" + ` permission in the token's store.
+  """
   apiToken(
-    "The token's id, ` + "`" + `bc/account/apiToken/{uuid}` + "`" + `."
+    "The ID of the API token, ` + "`" + `bc/account/apiToken/{uuid}` + "`" + `."
     id: ID!
   ): ApiToken @requires(scopes: ["account_api_tokens_read"], permission: "List_Store_API_Tokens")
 }
 
 extend type Store {
-  "The store-level API tokens of the store, newest first. Needs ` + "`" + `account_api_tokens_read` + "`" + `."
+  """
+  The API tokens of the store, newest first. Requires the ` + "`" + `account_api_tokens_read` + "`" + ` scope, or the
+  ` + "`" + `List_Store_API_Tokens` + "`" + ` permission in the store.
+  """
   apiTokens(
-    "Which tokens; the active and the expired ones by default."
+    "Filters the tokens. Omit for active and expired tokens."
     filter: ApiTokenFilterInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): ApiTokenConnection! @requires(scopes: ["account_api_tokens_read"], permission: "List_Store_API_Tokens")
 }
 
 """
-The record of an API token: all there is to know of it but its secrets, which are shown once, when they are made.
-Reaching the tokens of an account needs ` + "`" + `account_api_tokens_read` + "`" + `; every token reaches itself through ` + "`" + `viewer` + "`" + `.
+An API token, without its secrets, which are shown only once, when they are created. Lists of API tokens require the
+` + "`" + `account_api_tokens_read` + "`" + ` scope. Every token can read itself through ` + "`" + `viewer` + "`" + `.
 """
-type ApiToken implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["account_api_tokens_read"], ownStore: true) {
-  "The token's id, ` + "`" + `bc/account/apiToken/{uuid}` + "`" + `."
+type ApiToken implements Node @node(scopes: ["account_api_tokens_read"], ownStore: true) {
+  "The ID of the API token, ` + "`" + `bc/account/apiToken/{uuid}` + "`" + `."
   id: ID!
-  "The name its creator gave it, 4 to 100 characters."
+  "The name of the token, 4 to 100 characters."
   name: String!
-  "Where it works: in the account and all of its stores, or in one store."
+  "Whether the token works in the account and all of its stores, or in one store."
   level: ApiTokenLevel!
-  "The store it works in; null on the account level."
+  "The store that the token works in. Null for an account-level token."
   store: Store
-  "The address of the API it is meant for."
+  "The URL of the API that the token is for."
   apiPath: String!
-  "The public half of its client credentials. It never changes."
+  "The client ID, the public part of the client credentials. It never changes."
   clientId: String!
-  "Every scope it holds, those that others include among them, in alphabetical order."
+  "All scopes of the token, with the scopes that they include, in alphabetical order."
   scopes: [String!]!
-  "Whether it works, and if not, why."
+  "Whether the token works."
   status: ApiTokenStatus!
-  "The networks it may be used from, in CIDR notation; from anywhere if empty."
+  """
+  The IP address ranges that requests with the token may come from, in CIDR notation. An empty list allows any address.
+  """
   allowedIpRanges: [String!]!
-  "When it was created."
+  "When the token was created."
   createdAt: DateTime!
-  "Who created it."
+  "The actor that created the token."
   createdBy: Actor!
-  "When it stops working by itself; null if it does not."
+  "When the token expires. Null if it does not expire."
   expiresAt: DateTime
-  "When it was last used, to within some seconds; null if it never was."
+  "When the token was last used, to within a few seconds. Null if it was never used."
   lastUsedAt: DateTime
-  "The IP address it was last used from; null if it never was used."
+  "The IP address that the token was last used from. Null if it was never used."
   lastUsedIp: String
-  "When it was revoked; null unless it was."
+  "When the token was revoked. Null if it is not revoked."
   revokedAt: DateTime
-  "Who revoked it; null unless it was revoked."
+  "The actor that revoked the token. Null if it is not revoked."
   revokedBy: Actor
-  "The reason that was given for revoking it; null if there was none."
+  "The reason for the revocation. Null if the token is not revoked, or no reason was given."
   revocationReason: String
-  "Its access tokens that still work: one, or two while a rotation lasts. The newest first."
+  "The access tokens that still work, newest first: one, or two during a rotation. Empty if the token does not work."
   accessTokens: [AccessToken!]!
 }
 
-"What is known of an access token, the secret that requests are made with. Reaching the tokens of an account needs ` + "`" + `account_api_tokens_read` + "`" + `; every token reaches itself through ` + "`" + `viewer` + "`" + `."
-type AccessToken @requires(scopes: [], ownStore: true) {
-  "The access token's id. It is not the secret."
+"""
+An access token, the secret that clients send with requests, without its value. Lists of API tokens require the
+` + "`" + `account_api_tokens_read` + "`" + ` scope. Every token can read itself through ` + "`" + `viewer` + "`" + `.
+"""
+type AccessToken {
+  "The ID of the access token. It is not a secret."
   id: ID!
-  "The secret's prefix and last four characters, to recognise it by."
+  "The prefix and the last four characters of the secret, to recognize it by."
   hint: String!
-  "When it was made."
+  "When the access token was created."
   createdAt: DateTime!
-  "When it stops working; null if it does not by itself."
+  "When the access token expires. Null if it does not expire on its own."
   expiresAt: DateTime
 }
 
 "Where an API token works."
 enum ApiTokenLevel {
-  "On the account's own API and in every store of the account."
+  "The token works in the account's API and in every store of the account."
   ACCOUNT
-  "In one store."
+  "The token works in one store."
   STORE
 }
 
 "Whether an API token works."
 enum ApiTokenStatus {
-  "It does."
+  "The token works."
   ACTIVE
-  "It does not: its time is over."
+  "The token has passed its expiration time."
   EXPIRED
-  "It does not: it was revoked."
+  "The token was revoked."
   REVOKED
 }
 
 "A page of API tokens."
-type ApiTokenConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+type ApiTokenConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [ApiTokenEdge]
-  "Figures about the whole list."
+  "Totals for the whole list."
   collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [ApiToken!]!
+  "The number of items in the whole list."
+  totalCount: Int!
 }
 
-"An API token's place in a list."
-type ApiTokenEdge @requires(scopes: [], ownStore: true) {
+"An API token in a list, with its cursor."
+type ApiTokenEdge {
   "The API token."
   node: ApiToken!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"Which API tokens. Given several conditions, a token must meet each."
+"Conditions on API tokens. A token must meet all that are set."
 input ApiTokenFilterInput {
-  "Only tokens in one of these states; the active and the expired ones by default."
+  "Only tokens with one of these statuses. The default is active and expired tokens."
   statuses: [ApiTokenStatus!]
-  "Only tokens that may use this scope, by itself or because another of theirs includes it."
+  "Only tokens that hold this scope, itself or as part of another scope."
   scope: String
-  "Only tokens that were not used since this moment; those never used count from when they were made."
+  "Only tokens that have not been used since this time. For a token that was never used, its creation time counts."
   unusedSince: DateTime
 }
 
-"Creating, changing, rotating and revoking API tokens. The owner of a store may do all of it for the tokens of that store."
+"Mutations of API tokens. The owner of a store can use all of them for the store's tokens."
 type ApiTokenMutations {
   """
-  Creates an API token and answers its credentials, once and never again. Every rule that the input breaks is an error
-  of its own, with the input's path in ` + "`" + `extensions.field` + "`" + `; the 51st token of a store or account is ` + "`" + `LIMIT_REACHED` + "`" + `.
-  Needs ` + "`" + `account_api_tokens_write` + "`" + `; a token can pass on only scopes it holds itself, never ` + "`" + `account_api_tokens_write` + "`" + `,
-  and no longer life than its own.
+  Creates an API token and returns its credentials, which are shown only this once. Each invalid field has its own
+  error, with the input path in ` + "`" + `extensions.field` + "`" + `. The 51st token of a store or account fails with ` + "`" + `LIMIT_REACHED` + "`" + `.
+  Requires the ` + "`" + `account_api_tokens_write` + "`" + ` scope. An API token can grant only scopes that it holds itself, never
+  ` + "`" + `account_api_tokens_write` + "`" + `, and no later expiration than its own.
   """
   createApiToken(
-    "The token."
+    "The token to create."
     input: CreateApiTokenInput!
   ): CreateApiTokenResult @requires(scopes: ["account_api_tokens_write"], permission: "Create_Store_API_Tokens")
 
   """
-  Changes an API token, which can only lose by it: scopes can be taken away, the expiry brought nearer, networks made
-  smaller. Anything else is ` + "`" + `INVALID` + "`" + `. Needs ` + "`" + `account_api_tokens_write` + "`" + `.
+  Updates an API token. Its access can only be reduced: fewer scopes, an earlier expiration, smaller IP address ranges.
+  Any other change fails with ` + "`" + `INVALID` + "`" + `. Requires the ` + "`" + `account_api_tokens_write` + "`" + ` scope.
   """
   updateApiToken(
-    "What to change."
+    "The fields to change."
     input: UpdateApiTokenInput!
   ): UpdateApiTokenResult @requires(scopes: ["account_api_tokens_write"], permission: "Create_Store_API_Tokens")
 
   """
-  Makes a new access token for an API token and answers it, once and never again. The old one works on for the overlap
-  and then no more. Needs ` + "`" + `account_api_tokens_write` + "`" + `.
+  Creates a new access token for an API token and returns it. It is shown only this once. The old access token works
+  until the overlap ends. Requires the ` + "`" + `account_api_tokens_write` + "`" + ` scope.
   """
   rotateApiToken(
-    "Which token, and how long both shall work."
+    "The token to rotate, and the overlap."
     input: RotateApiTokenInput!
   ): RotateApiTokenResult @requires(scopes: ["account_api_tokens_write"], permission: "Create_Store_API_Tokens")
 
   """
-  Ends API tokens at once: all of them or, if one cannot be found or revoked, none. A token that is revoked already stays
-  as it is, without an error. Needs ` + "`" + `account_api_tokens_write` + "`" + `.
+  Revokes API tokens immediately. If one of them cannot be found or revoked, none is revoked. A token that is already
+  revoked is left unchanged, without an error. Requires the ` + "`" + `account_api_tokens_write` + "`" + ` scope.
   """
   revokeApiTokens(
-    "Which tokens, and why."
+    "The tokens to revoke, and the reason."
     input: RevokeApiTokensInput!
   ): RevokeApiTokensResult @requires(scopes: ["account_api_tokens_write"], permission: "Delete_Store_API_Tokens")
 }
 
 "An API token to create."
 input CreateApiTokenInput {
-  "A name, 4 to 100 characters."
+  "The name of the token, 4 to 100 characters."
   name: String!
-  "What it shall be able to do: at least one scope, of those ` + "`" + `Query.scopeCatalog` + "`" + ` lists for the level. A scope that includes another stands for both."
+  """
+  The scopes of the token, at least one, from those that ` + "`" + `Query.scopeCatalog` + "`" + ` lists for the level. A scope grants the
+  scopes that it includes too.
+  """
   scopes: [String!]!
-  "The id or the hash of the store it shall work in. Without one it works in the account and all of its stores."
+  "The ID or hash of the store. Omit for an account-level token."
   storeId: ID
-  "When it shall stop working, a moment to come; never if left out."
+  "When the token expires. Must be in the future. Omit for a token that does not expire."
   expiresAt: DateTime
-  "The networks it may be used from, in CIDR notation, IPv4 or IPv6; from anywhere if left out or empty."
+  """
+  The IPv4 or IPv6 address ranges that requests with the token may come from, in CIDR notation. Omit, or set to an empty
+  list, to allow any address.
+  """
   allowedIpRanges: [String!]
 }
 
 "The API token that was created, and its credentials."
-type CreateApiTokenResult @requires(scopes: [], ownStore: true) {
-  "The token's record."
+type CreateApiTokenResult {
+  "The API token."
   apiToken: ApiToken!
-  "The token's credentials. They cannot be had again."
+  "The token's credentials. They cannot be retrieved again."
   credentials: ApiTokenCredentials!
 }
 
-"The credentials of an API token, as they are shown once."
-type ApiTokenCredentials @requires(scopes: [], ownStore: true) {
-  "The public half of the client credentials."
+"The credentials of an API token, which are shown only once."
+type ApiTokenCredentials {
+  "The client ID, the public part of the client credentials."
   clientId: String!
-  "The secret half of the client credentials. It never changes."
+  "The client secret. It never changes."
   clientSecret: String!
-  "The secret to make requests with, in the header ` + "`" + `X-Auth-Token` + "`" + `."
+  "The access token, which clients send in the ` + "`" + `X-Auth-Token` + "`" + ` header."
   accessToken: String!
-  "The address of the API it is meant for."
+  "The URL of the API that the token is for."
   apiPath: String!
-  "The same as a text file to keep."
+  "The credentials as a text file to save."
   file: CredentialsFile!
 }
 
 "Credentials as a text file."
-type CredentialsFile @requires(scopes: [], ownStore: true) {
-  "A name for the file."
+type CredentialsFile {
+  "The suggested file name."
   name: String!
-  "What is in the file: a line ` + "`" + `LABEL: value` + "`" + ` for each part."
+  "The content of the file, one ` + "`" + `LABEL: value` + "`" + ` line for each part."
   content: String!
 }
 
-"What to change of an API token. What is left out stays as it is."
+"The fields of an API token to change. Omitted fields are left unchanged."
 input UpdateApiTokenInput {
-  "The token's id."
+  "The ID of the API token."
   id: ID!
-  "A new name, 4 to 100 characters."
+  "The new name, 4 to 100 characters."
   name: String
-  "All the scopes it shall keep: at least one, and none that it could not use before."
+  "All scopes that the token keeps: at least one, and only scopes that it already has."
   scopes: [String!]
-  "When it shall stop working: a moment to come, and no later than now set. Null leaves it as it is."
+  "When the token expires. Must be in the future and no later than its current expiration. Null leaves it unchanged."
   expiresAt: DateTime
-  "All the networks it may still be used from, in CIDR notation: within those it has now, and not none where there were some."
+  """
+  All IP address ranges that requests with the token may still come from, in CIDR notation. They must lie within the
+  current ranges. The list cannot be empty if the token has ranges.
+  """
   allowedIpRanges: [String!]
 }
 
-"The API token as it is after the change."
-type UpdateApiTokenResult @requires(scopes: [], ownStore: true) {
-  "The token's record."
+"The API token after the update."
+type UpdateApiTokenResult {
+  "The API token."
   apiToken: ApiToken!
 }
 
-"Which API token to rotate."
+"An API token to rotate."
 input RotateApiTokenInput {
-  "The token's id."
+  "The ID of the API token."
   id: ID!
-  "For how many seconds the old access token shall work on: 86400, which is a day, by default; 0 ends it at once."
+  """
+  The number of seconds that the old access token still works. The default is 86400, one day. With 0, it stops working
+  immediately.
+  """
   overlapSeconds: Int
 }
 
-"The API token after its rotation."
-type RotateApiTokenResult @requires(scopes: [], ownStore: true) {
-  "The token's record."
+"The API token after the rotation."
+type RotateApiTokenResult {
+  "The API token."
   apiToken: ApiToken!
-  "The new secret to make requests with. It cannot be had again."
+  "The new access token. It cannot be retrieved again."
   accessToken: String!
   "When the old access token stops working."
   previousExpiresAt: DateTime!
 }
 
-"Which API tokens to revoke."
+"API tokens to revoke."
 input RevokeApiTokensInput {
-  "The tokens' ids, 1 to 250."
+  "The IDs of the API tokens, 1 to 250."
   ids: [ID!]!
-  "Why, for the record and the audit log."
+  "The reason, for the token and the audit log. Omit for none."
   reason: String
   """
-  Whether to answer only when every server of the service refuses the tokens, and to say so in ` + "`" + `receipt` + "`" + `. That takes
-  milliseconds or, where a server does not answer, up to three seconds.
+  Whether to wait until every replica of the service refuses the tokens, and report each one in ` + "`" + `receipt` + "`" + `. This takes
+  milliseconds, or up to three seconds if a replica does not respond. The default is false.
   """
   waitForReplicas: Boolean
   """
-  Whether to revoke in the same step every API token that these tokens issued, and those that these issued, at every
-  depth. They are listed in ` + "`" + `issuedTokensToReview` + "`" + ` either way.
+  Whether to also revoke every API token that these tokens issued, directly or through other tokens. The result lists
+  them in ` + "`" + `issuedTokensToReview` + "`" + ` either way. The default is false.
   """
   revokeIssued: Boolean
 }
 
 "The API tokens that were revoked."
-type RevokeApiTokensResult @requires(scopes: [], ownStore: true) {
-  "The IDs in the order of the input, each once. With ` + "`" + `revokeIssued` + "`" + `, the IDs of the issued tokens follow."
+type RevokeApiTokensResult {
+  "The IDs in the order of the input, without duplicates. With ` + "`" + `revokeIssued` + "`" + `, the IDs of the issued tokens follow."
   revokedIds: [ID!]!
   """
-  From this moment on, at the latest, the tokens are refused here, and everywhere else within the bound the service
-  states. A token that was revoked before keeps the moment of then in its record.
+  When the tokens were revoked. From this time at the latest, this replica refuses them. The other replicas refuse them
+  within the bound that the service documents. A token that was already revoked keeps its original time.
   """
   revokedAt: DateTime!
   """
-  Which servers refuse the tokens already; null unless ` + "`" + `waitForReplicas` + "`" + ` asked for it, or if they could not be asked.
-  The tokens are revoked either way.
+  The replicas that already refuse the tokens. Null if ` + "`" + `waitForReplicas` + "`" + ` was not set, or if the replicas could not be
+  asked. The tokens are revoked either way.
   """
   receipt: RevocationReceipt
   """
-  The API tokens that these tokens created or whose access token they received by rotating, and those that these issued,
-  at every depth, if they still worked. With ` + "`" + `revokeIssued` + "`" + ` they are revoked. Needs ` + "`" + `account_api_tokens_read` + "`" + `.
+  The API tokens that these tokens issued: created, or rotated and so received the access token of. Includes the tokens
+  that those issued in turn. Only tokens that were active are listed. With ` + "`" + `revokeIssued` + "`" + `, they are revoked. Requires
+  the ` + "`" + `account_api_tokens_read` + "`" + ` scope.
   """
   issuedTokensToReview: [ApiToken!]! @requires(scopes: ["account_api_tokens_read"])
   """
-  The users whom these tokens, or tokens they issued, created, added or gave permissions, and who are still in the
-  account. They keep their access. To read further pages, revoke the same tokens again, which changes nothing. Needs
-  ` + "`" + `account_users_read` + "`" + `.
+  The users of the account that these tokens, or tokens that they issued, created, added or gave permissions to. The
+  users keep their access. To read further pages, revoke the same tokens again, which changes nothing. Requires the
+  ` + "`" + `account_users_read` + "`" + ` scope.
   """
   usersToReview(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): UserConnection! @requires(scopes: ["account_users_read"])
 }
 
-"What the servers of the service said when they were asked whether they refuse what was revoked."
-type RevocationReceipt @requires(scopes: [], ownStore: true) {
-  "Every server, this one among them, in the order of their names."
+"The replicas' answers to whether they refuse the revoked tokens."
+type RevocationReceipt {
+  "Every replica, this one included, in the order of their names."
   replicas: [ReplicaAcknowledgement!]!
-  "How long asking took, in milliseconds."
+  "The time until the answers were complete, in milliseconds."
   elapsedMs: Int!
 }
 
-"A server's answer to whether it refuses what was revoked."
-type ReplicaAcknowledgement @requires(scopes: [], ownStore: true) {
-  "The server's name."
+"One replica's answer to whether it refuses the revoked tokens."
+type ReplicaAcknowledgement {
+  "The name of the replica."
   name: String!
   """
-  Since when, at the latest, it refuses the tokens; null if it did not answer. Then it is gone, or it hears of no
-  revocations and looks every token up in the database by now.
+  The time since when, at the latest, the replica refuses the tokens. Null if it did not answer. In that case it is
+  down, or it receives no revocations and already looks up every token in the database.
   """
   acknowledgedAt: DateTime
 }
 `, BuiltIn: false},
 	{Name: "../schema/app.graphqls", Input: `extend type Account {
-  "The apps the account has published or is writing, newest first. Needs ` + "`" + `account_apps_read` + "`" + `."
+  "The account's published and draft apps, newest first. Requires the ` + "`" + `account_apps_read` + "`" + ` scope."
   apps(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): AppsConnection! @requires(scopes: ["account_apps_read"])
 }
 
 extend type Store {
-  "The apps installed in the store, newest first. Needs ` + "`" + `account_apps_read` + "`" + `; a person's session sees those of their own stores."
+  """
+  The apps that are installed in the store, newest first. Requires the ` + "`" + `account_apps_read` + "`" + ` scope. A session without it
+  reads the apps of stores that the user owns or is a member of.
+  """
   apps(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): AppsConnection! @requires(scopes: ["account_apps_read"], permission: "No_Permission_Required")
 }
 
 extend type StoreUser {
-  "The apps the person may use in the store, newest first. Needs ` + "`" + `account_apps_read` + "`" + `, or the permission ` + "`" + `Manage_Users` + "`" + ` there."
+  """
+  The apps that the user can use in the store, newest first. Requires the ` + "`" + `account_apps_read` + "`" + ` scope, or the
+  ` + "`" + `Manage_Users` + "`" + ` permission in the store.
+  """
   apps(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): AppsConnection! @requires(scopes: ["account_apps_read"], permission: "Manage_Users")
 }
 
-"A program that works with stores, and that merchants can install. Lists of apps need ` + "`" + `account_apps_read` + "`" + `."
-type App implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["account_apps_read"]) {
-  "The app's id, ` + "`" + `bc/account/app/{key}` + "`" + `."
+"An app that merchants can install in their stores. Lists of apps require the ` + "`" + `account_apps_read` + "`" + ` scope."
+type App implements Node @node(scopes: ["account_apps_read"]) {
+  "The ID of the app, ` + "`" + `bc/account/app/{key}` + "`" + `."
   id: ID!
 
   "The app's name."
   name: String!
 
-  "The AWS event sources that the app's webhooks can be sent to, newest first. Needs ` + "`" + `account_apps_read` + "`" + `."
+  "The AWS event sources that the app's webhooks can be sent to, newest first. Requires the ` + "`" + `account_apps_read` + "`" + ` scope."
   eventSources(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): AwsEventSourcesConnection! @requires(scopes: ["account_apps_read"])
 }
 
 "A page of apps."
-type AppsConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+type AppsConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [AppsEdge]
 }
 
-"An app's place in a list."
-type AppsEdge @requires(scopes: [], ownStore: true) {
+"An app in a list, with its cursor."
+type AppsEdge {
   "The app."
   node: App!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"A partner event source in Amazon EventBridge, which takes an app's webhooks."
-type AwsEventSource @requires(scopes: [], ownStore: true) {
-  "The event source's id."
+"A partner event source in Amazon EventBridge, which receives an app's webhooks."
+type AwsEventSource {
+  "The ID of the event source."
   id: ID!
-  "The number of the AWS account it is in, twelve digits."
+  "The ID of the AWS account that the event source is in, twelve digits."
   awsAccount: String!
-  "Its name."
+  "The name of the event source."
   eventSourceName: String!
-  "The AWS region it is in."
+  "The AWS region that the event source is in."
   eventSourceRegion: AwsRegion!
-  "Its Amazon resource name."
+  "The Amazon Resource Name (ARN) of the event source."
   arn: String!
-  "How many webhooks are sent to it."
+  "The number of webhooks that are sent to the event source."
   webhooksCount: Long!
 }
 
 "A page of event sources."
-type AwsEventSourcesConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+type AwsEventSourcesConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [AwsEventSourcesEdge]
 }
 
-"An event source's place in a list."
-type AwsEventSourcesEdge @requires(scopes: [], ownStore: true) {
+"An AWS event source in a list, with its cursor."
+type AwsEventSourcesEdge {
   "The event source."
   node: AwsEventSource!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"Changes to the account's apps."
+"Mutations of the account's apps."
 type AppMutations {
   """
-  Creates an event source for an app. The platform has no scope of its own for changing them, so this needs
-  ` + "`" + `account_apps_read` + "`" + `.
+  Creates an event source for an app. Requires the ` + "`" + `account_apps_read` + "`" + ` scope: the platform has no write scope for event
+  sources.
   """
   createEventSource(
-    "The event source."
+    "The event source to create."
     input: CreateEventSourceInput!
   ): CreateEventSourceResult @requires(scopes: ["account_apps_read"])
 
   """
-  Deletes an event source of an app; webhooks sent to it stop. The platform has no scope of its own for changing them,
-  so this needs ` + "`" + `account_apps_read` + "`" + `.
+  Deletes an event source of an app. Webhooks are no longer sent to it. Requires the ` + "`" + `account_apps_read` + "`" + ` scope: the
+  platform has no write scope for event sources.
   """
   deleteEventSource(
-    "Which one."
+    "The event source to delete."
     input: DeleteEventSourceInput!
   ): DeleteEventSourceResult @requires(scopes: ["account_apps_read"])
 }
 
 "An event source to create."
 input CreateEventSourceInput {
-  "The app's id; the app must be the account's."
+  "The ID of the app. The account must own the app."
   appId: ID!
-  "The number of the AWS account, twelve digits."
+  "The ID of the AWS account, twelve digits."
   awsAccount: String!
-  "The event source's name."
+  "The name of the event source."
   eventSourceName: String!
   "The AWS region."
   eventSourceRegion: AwsRegion!
 }
 
 "The event source that was created."
-type CreateEventSourceResult @requires(scopes: [], ownStore: true) {
+type CreateEventSourceResult {
   "The event source."
   eventSource: AwsEventSource
 }
 
 "An event source to delete."
 input DeleteEventSourceInput {
-  "The app's id; the app must be the account's."
+  "The ID of the app. The account must own the app."
   appId: ID!
-  "The event source's id."
+  "The ID of the event source."
   id: ID!
 }
 
-"What deleting an event source did."
-type DeleteEventSourceResult @requires(scopes: [], ownStore: true) {
-  "The id of the event source."
+"The event source that was deleted."
+type DeleteEventSourceResult {
+  "The ID of the event source."
   deletedEventSourceId: ID!
-  "The ids of the webhooks that were sent to it."
+  "The IDs of the webhooks that were sent to the event source."
   affectedWebhooksIds: [ID!]!
 }
 
@@ -957,323 +1018,345 @@ enum AwsRegion {
 }
 `, BuiltIn: false},
 	{Name: "../schema/audit.graphqls", Input: `extend type Account {
-  "What was changed in the account and its stores, newest first. Needs ` + "`" + `account_audit_read` + "`" + `."
+  "The audit events of the account and its stores, newest first. Requires the ` + "`" + `account_audit_read` + "`" + ` scope."
   auditEvents(
-    "Which events; all of them by default."
+    "Filters the events. Omit for all events."
     filter: AuditEventFilterInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): AuditEventConnection! @requires(scopes: ["account_audit_read"])
 }
 
-"A change: who made it, what it was, when, and from where. No secret is ever in one. Lists of events need ` + "`" + `account_audit_read` + "`" + `."
-type AuditEvent @requires(scopes: [], ownStore: true) {
-  "The event's id."
+"""
+A recorded change: its actor, action, time and source. Audit events never contain secrets. Lists of events require the
+` + "`" + `account_audit_read` + "`" + ` scope.
+"""
+type AuditEvent {
+  "The ID of the event."
   id: ID!
   "When the change was made."
   at: DateTime!
-  "Who made it."
+  "The actor that made the change."
   actor: Actor!
-  "What was done: ` + "`" + `api_token.created` + "`" + `, ` + "`" + `api_token.revoked` + "`" + `."
+  "The action, such as ` + "`" + `api_token.created` + "`" + ` or ` + "`" + `api_token.revoked` + "`" + `."
   action: String!
-  "The id of what was changed; null if it has none."
+  "The ID of the changed object. Null if it has none."
   targetId: ID
-  "The name of what was changed, as it was at the time; null if it has none."
+  "The name of the changed object at the time of the event. Null if it has none."
   targetName: String
-  "The IP address the request came from; null for a change made on the server itself."
+  "The source IP address of the request. Null for a change that the operator made on the server."
   ip: String
-  "The id of the request, the one in its ` + "`" + `X-Request-Id` + "`" + ` and in ` + "`" + `extensions.requestId` + "`" + ` of its errors; null for a change made on the server itself."
+  """
+  The ID of the request, which its ` + "`" + `X-Request-Id` + "`" + ` header and the ` + "`" + `extensions.requestId` + "`" + ` of its errors hold. Null for a
+  change that the operator made on the server.
+  """
   requestId: String
-  "What else is to be known, in the order of its names."
+  "Details of the change, ordered by name."
   details: [AuditDetail!]!
 }
 
-"Something more about an event."
-type AuditDetail @requires(scopes: [], ownStore: true) {
-  "What it is: ` + "`" + `scopes` + "`" + `, ` + "`" + `reason` + "`" + `."
+"A detail of an event."
+type AuditDetail {
+  "The name of the detail, such as ` + "`" + `scopes` + "`" + ` or ` + "`" + `reason` + "`" + `."
   name: String!
-  "Its value."
+  "The value of the detail."
   value: String!
 }
 
-"A page of events."
-type AuditEventConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+"A page of audit events."
+type AuditEventConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [AuditEventEdge]
-  "Figures about the whole list."
+  "Totals for the whole list."
   collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [AuditEvent!]!
+  "The number of items in the whole list."
+  totalCount: Int!
 }
 
-"An event's place in a list."
-type AuditEventEdge @requires(scopes: [], ownStore: true) {
-  "The event."
+"An audit event in a list, with its cursor."
+type AuditEventEdge {
+  "The audit event."
   node: AuditEvent!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"Which events. Given several conditions, an event must meet each."
+"Conditions on audit events. An event must meet all that are set."
 input AuditEventFilterInput {
-  "Only these actions."
+  "Only events with one of these actions."
   actions: [String!]
-  "Only changes made by this person or API token."
+  "Only changes by the user or API token with this ID."
   actorId: ID
-  "Only changes to this object."
+  "Only changes to the object with this ID."
   targetId: ID
-  "Only changes later than this moment."
+  "Only changes after this time."
   after: DateTime
-  "Only changes earlier than this moment."
+  "Only changes before this time."
   before: DateTime
 }
 
-"Whoever did something."
-type Actor @requires(scopes: [], ownStore: true) {
-  "What they are."
+"The user, API token or operator that performed an action."
+type Actor {
+  "The kind of actor."
   kind: ActorKind!
-  "The person's or API token's id; null for the operator."
+  "The ID of the user or API token. Null for the operator."
   id: ID
-  "The person's e-mail address or the API token's name, as it was at the time; ` + "`" + `operator` + "`" + ` for the operator."
+  "The user's email address or the API token's name at the time of the action. ` + "`" + `operator` + "`" + ` for the operator."
   name: String!
 }
 
-"The sorts of actor."
+"The kinds of actor."
 enum ActorKind {
-  "A person, in a session."
+  "A user, with a session."
   USER
-  "A program, with an API token."
+  "A client, with an API token."
   API_TOKEN
-  "Whoever runs the service, on the server itself."
+  "The operator of the service, on the server itself."
   OPERATOR
 }
 `, BuiltIn: false},
 	{Name: "../schema/billing.graphqls", Input: `extend type Account {
-  "A checkout of the account by its id; null if there is none, with a ` + "`" + `NOT_FOUND` + "`" + ` error. Needs ` + "`" + `account_checkouts_read` + "`" + `."
+  """
+  A checkout of the account by its ID. Null, with a ` + "`" + `NOT_FOUND` + "`" + ` error, if no checkout has this ID. Requires the
+  ` + "`" + `account_checkouts_read` + "`" + ` scope.
+  """
   checkout(
-    "The checkout's id, ` + "`" + `bc/account/checkout/{key}` + "`" + `."
+    "The ID of the checkout, ` + "`" + `bc/account/checkout/{key}` + "`" + `."
     id: ID!
   ): Checkout @requires(scopes: ["account_checkouts_read"])
 
-  "The subscriptions to the account's apps, newest first. Needs ` + "`" + `account_subscriptions_read` + "`" + `."
+  "The subscriptions to the account's apps, newest first. Requires the ` + "`" + `account_subscriptions_read` + "`" + ` scope."
   subscriptions(
-    "Which subscriptions; all of them by default."
+    "Filters the subscriptions. Omit for all subscriptions."
     filters: SubscriptionFiltersInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 50 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 50 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 50 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 50 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): SubscriptionConnection! @requires(scopes: ["account_subscriptions_read"])
 }
 
-"Checkouts: asking a merchant to pay for an app."
+"Mutations of checkouts, which ask a merchant to pay for an app."
 type CheckoutMutations {
   """
   Asks a merchant to subscribe to an app of the account. The checkout is ` + "`" + `PENDING` + "`" + ` until the store's owner opens its
-  ` + "`" + `checkoutUrl` + "`" + `, within 24 hours, and approves. Needs ` + "`" + `account_checkouts_create` + "`" + `.
+  ` + "`" + `checkoutUrl` + "`" + ` and approves it, within 24 hours. Requires the ` + "`" + `account_checkouts_create` + "`" + ` scope.
   """
   createCheckout(
-    "The merchant, and what to subscribe to."
+    "The merchant, and the items."
     input: CreateCheckoutInput!
   ): CreateCheckoutResult @requires(scopes: ["account_checkouts_create"])
 }
 
 "A checkout to create."
 input CreateCheckoutInput {
-  "The id of the merchant's account."
+  "The ID of the merchant's account."
   accountId: ID!
-  "What to subscribe to."
+  "The items to subscribe to."
   items: [CheckoutItemInput!]!
 }
 
-"Something to subscribe to, or, with ` + "`" + `subscriptionId` + "`" + `, a change to a running subscription."
+"An item to subscribe to or, with ` + "`" + `subscriptionId` + "`" + `, a change to an active subscription."
 input CheckoutItemInput {
-  "What the merchant reads about it."
+  "The description that the merchant sees."
   description: String!
-  "Where the merchant goes on to after approving."
+  "The URL that the merchant is redirected to after the approval."
   redirectUrl: String!
-  "What it costs, and how often."
+  "The price and the billing interval."
   pricingPlan: PricingPlanInput!
-  "The app. Required unless a subscription is changed, which keeps its own."
+  "The app. Required, except with ` + "`" + `subscriptionId` + "`" + `: the subscription keeps its app."
   product: CheckoutItemProductInput
-  "The store. Required unless a subscription is changed, which keeps its own."
+  "The store. Required, except with ` + "`" + `subscriptionId` + "`" + `: the subscription keeps its store."
   scope: CheckoutItemScopeInput
-  "The id of an active subscription whose plan or level is to change."
+  "The ID of an active subscription whose pricing plan or product level to change. Omit for a new subscription."
   subscriptionId: ID
 }
 
-"What a subscription costs."
+"The pricing plan of a subscription."
 input PricingPlanInput {
-  "How often the price is due."
+  "The billing interval."
   interval: CheckoutItemPricingInterval!
-  "The price of one interval."
+  "The price for one billing interval."
   price: MoneyInput!
-  "For how many days nothing is due at first; none by default."
+  "The length of the free trial, in days. The default is no trial."
   trialDays: Int
 }
 
 "An amount of money."
 input MoneyInput {
-  "The currency; only ` + "`" + `USD` + "`" + ` is billed."
+  "The currency. Only ` + "`" + `USD` + "`" + ` is supported."
   currencyCode: CurrencyCode!
-  "The amount, in units of the currency, not in cents; 0 at least."
+  "The amount in units of the currency, such as dollars, not cents. Must be at least 0."
   value: BigDecimal!
 }
 
-"What is subscribed to."
+"The product to subscribe to."
 input CheckoutItemProductInput {
-  "The id of the app, which must be the account's; its app id is taken as well."
+  "The ID of the product, or of its app. The account must own the app."
   id: ID
-  "The level or edition of the app, by the account's own names."
+  "The level or edition of the app, as the account names it."
   productLevel: String
-  "What sort of product it is."
+  "The type of the product."
   type: CheckoutItemProductType
 }
 
-"What the subscription is for."
+"The store that a subscription is for."
 input CheckoutItemScopeInput {
-  "The id or the hash of a store of the merchant's."
+  "The ID or hash of a store of the merchant."
   id: ID
-  "What sort of thing it is."
+  "The type of the scope."
   type: CheckoutItemScopeType
 }
 
 "The checkout that was created."
-type CreateCheckoutResult @requires(scopes: [], ownStore: true) {
+type CreateCheckoutResult {
   "The checkout."
   checkout: Checkout
 }
 
-"A request to a merchant to subscribe to an app. Reading one by its id needs ` + "`" + `account_checkouts_read` + "`" + `."
-type Checkout implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["account_checkouts_read"]) {
-  "The checkout's id, ` + "`" + `bc/account/checkout/{key}` + "`" + `."
+"""
+A request to a merchant to subscribe to an app. Reading a checkout by its ID requires the ` + "`" + `account_checkouts_read` + "`" + `
+scope.
+"""
+type Checkout implements Node @node(scopes: ["account_checkouts_read"]) {
+  "The ID of the checkout, ` + "`" + `bc/account/checkout/{key}` + "`" + `."
   id: ID!
-  "The id of the merchant's account."
+  "The ID of the merchant's account."
   accountId: ID!
-  "Where the merchant approves it. It works for 24 hours."
+  "The URL where the merchant approves the checkout. It works for 24 hours."
   checkoutUrl: String!
-  "What the merchant is to subscribe to."
+  "The items that the merchant subscribes to."
   items(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): CheckoutItemConnection!
-  "How far it has come."
+  "The status."
   status: CheckoutStatus
 }
 
 "A page of a checkout's items."
-type CheckoutItemConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+type CheckoutItemConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [CheckoutItemEdge]
 }
 
-"An item's place in a list."
-type CheckoutItemEdge @requires(scopes: [], ownStore: true) {
+"An item in a list, with its cursor."
+type CheckoutItemEdge {
   "The item."
   node: CheckoutItem!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"Something the merchant is to subscribe to."
-type CheckoutItem @requires(scopes: [], ownStore: true) {
-  "What the merchant reads about it."
+"An item that the merchant subscribes to."
+type CheckoutItem {
+  "The description that the merchant sees."
   description: String
-  "Where the merchant goes on to after approving."
+  "The URL that the merchant is redirected to after the approval."
   redirectUrl: String
-  "How far it has come."
+  "The status."
   status: CheckoutItemStatus
-  "The id of the subscription that came of it; null until it is ` + "`" + `COMPLETE` + "`" + `, unless a running subscription is changed."
+  "The ID of the subscription. Null until the item is ` + "`" + `COMPLETE` + "`" + `, unless it changes an active subscription."
   subscriptionId: ID
-  "What it costs, and how often."
+  "The price and the billing interval."
   pricingPlan: CheckoutItemPricingPlan!
-  "What is subscribed to."
+  "The product that the merchant subscribes to."
   product: CheckoutItemProduct!
-  "What the subscription is for."
+  "The store that the subscription is for."
   scope: CheckoutItemScope!
 }
 
-"What a subscription costs."
-type CheckoutItemPricingPlan @requires(scopes: [], ownStore: true) {
-  "How often the price is due."
+"The pricing plan of a subscription."
+type CheckoutItemPricingPlan {
+  "The billing interval."
   interval: CheckoutItemPricingInterval
-  "The price of one interval."
+  "The price for one billing interval."
   price: Money
-  "For how many days nothing is due at first; null if there is no trial."
+  "The length of the free trial, in days. Null if there is no trial."
   trialDays: Int
 }
 
-"What is subscribed to."
-type CheckoutItemProduct @requires(scopes: [], ownStore: true) {
-  "The id of the app."
+"The product that the merchant subscribes to."
+type CheckoutItemProduct {
+  "The ID of the app."
   id: ID
-  "The level or edition of the app, by the account's own names."
+  "The level or edition of the app, as the account names it."
   productLevel: String
-  "What sort of product it is."
+  "The type of the product."
   type: CheckoutItemProductType
 }
 
-"What a subscription is for."
-type CheckoutItemScope @requires(scopes: [], ownStore: true) {
-  "The id of the store."
+"The store that a subscription is for."
+type CheckoutItemScope {
+  "The ID of the store."
   id: ID
-  "What sort of thing it is."
+  "The type of the scope."
   type: CheckoutItemScopeType
 }
 
 "An amount of money."
-type Money @requires(scopes: [], ownStore: true) {
-  "The currency, by its ISO 4217 code."
+type Money {
+  "The ISO 4217 code of the currency."
   currencyCode: String!
-  "The amount, in units of the currency, not in cents."
+  "The amount in units of the currency, such as dollars, not cents."
   value: BigDecimal!
 }
 
-"How far a checkout has come."
+"The status of a checkout."
 enum CheckoutStatus {
-  "It waits for the merchant."
+  "Waits for the merchant's approval."
   PENDING
-  "The merchant approved; the subscription is being made."
+  "The merchant approved. The subscription is being created."
   PROCESSING
   "The subscription exists."
   COMPLETE
 }
 
-"How far an item of a checkout has come."
+"The status of an item of a checkout."
 enum CheckoutItemStatus {
-  "It waits for the merchant."
+  "Waits for the merchant's approval."
   PENDING
-  "The merchant approved; the subscription is being made."
+  "The merchant approved. The subscription is being created."
   PROCESSING
   "The subscription exists."
   COMPLETE
 }
 
-"How often a price is due."
+"The billing interval of a price."
 enum CheckoutItemPricingInterval {
   "Once a year."
   ANNUAL
   "Once a month."
   MONTH
-  "Once and never again."
+  "Once."
   ONCE
   "Every three months."
   QUARTER
@@ -1281,141 +1364,144 @@ enum CheckoutItemPricingInterval {
   SEMIANNUAL
 }
 
-"What can be subscribed to."
+"The types of product that a merchant can subscribe to."
 enum CheckoutItemProductType {
   "An app."
   APPLICATION
 }
 
-"What a subscription can be for."
+"The types of scope that a subscription can have."
 enum CheckoutItemScopeType {
   "A store."
   STORE
 }
 
-"Changes to running subscriptions."
+"Mutations of subscriptions."
 type SubscriptionMutations {
   """
-  Ends a subscription: at the end of the period that is paid for, or at once during a trial or before a first invoice.
-  Needs ` + "`" + `account_subscriptions_cancel` + "`" + `.
+  Cancels a subscription at the end of the paid period, or immediately during a trial or before the first invoice.
+  Requires the ` + "`" + `account_subscriptions_cancel` + "`" + ` scope.
   """
   cancelSubscription(
-    "Which one."
+    "The subscription to cancel."
     input: CancelSubscriptionInput!
   ): CancelSubscriptionResult @requires(scopes: ["account_subscriptions_cancel"])
 }
 
-"A subscription to end."
+"A subscription to cancel."
 input CancelSubscriptionInput {
-  "The subscription's id."
+  "The ID of the subscription."
   id: ID!
 }
 
-"The subscription that was ended."
-type CancelSubscriptionResult @requires(scopes: [], ownStore: true) {
-  "The subscription's id."
+"The subscription that was cancelled."
+type CancelSubscriptionResult {
+  "The ID of the subscription."
   subscriptionId: ID
-  "The last day it is good for."
+  "The last day of the subscription."
   cancelledAt: DateTime
 }
 
-"A merchant's running or past payments for an app. Lists of subscriptions need ` + "`" + `account_subscriptions_read` + "`" + `."
-type Subscription implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["account_subscriptions_read"]) {
-  "The subscription's id, ` + "`" + `bc/account/subscription/{key}` + "`" + `."
+"""
+A merchant's subscription to an app, active or past. Lists of subscriptions require the ` + "`" + `account_subscriptions_read` + "`" + `
+scope.
+"""
+type Subscription implements Node @node(scopes: ["account_subscriptions_read"]) {
+  "The ID of the subscription, ` + "`" + `bc/account/subscription/{key}` + "`" + `."
   id: ID!
-  "The id of the merchant's account."
+  "The ID of the merchant's account."
   accountId: ID!
-  "When it began."
+  "When the subscription started."
   activationDate: DateTime!
-  "How often its price is due."
+  "The billing interval."
   billingInterval: SubscriptionBillingInterval!
-  "When it was created."
+  "When the subscription was created."
   createdAt: DateTime!
-  "The end of the period that is paid for; null if there is none."
+  "The end of the paid period. Null if there is none."
   currentPeriodEnd: DateTime
-  "The price of one interval; null if it has none."
+  "The price for one billing interval. Null if the subscription has no price."
   pricePerInterval: Money
-  "What is subscribed to."
+  "The product that the merchant subscribes to."
   product: SubscriptionProduct!
-  "What the subscription is for."
+  "The store that the subscription is for."
   scope: SubscriptionScope!
-  "Whether it runs."
+  "The status of the subscription."
   status: SubscriptionStatus
-  "When it was last changed."
+  "When the subscription was last changed."
   updatedAt: DateTime!
 }
 
-"What is subscribed to."
-type SubscriptionProduct @requires(scopes: [], ownStore: true) {
-  "The id of the app."
+"The product that the merchant subscribes to."
+type SubscriptionProduct {
+  "The ID of the app."
   id: ID!
-  "What sort of product it is."
+  "The type of the product."
   type: SubscriptionProductType
-  "The level or edition of the app, by the account's own names; empty if it has none."
+  "The level or edition of the app, as the account names it. Empty if the app has no levels."
   productLevel: String!
 }
 
-"What a subscription is for."
-type SubscriptionScope @requires(scopes: [], ownStore: true) {
-  "The id of the store."
+"The store that a subscription is for."
+type SubscriptionScope {
+  "The ID of the store."
   id: ID!
-  "What sort of thing it is."
+  "The type of the scope."
   type: SubscriptionScopeType
 }
 
 "A page of subscriptions."
-type SubscriptionConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+type SubscriptionConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [SubscriptionEdge]
 }
 
-"A subscription's place in a list."
-type SubscriptionEdge @requires(scopes: [], ownStore: true) {
+"A subscription in a list, with its cursor."
+type SubscriptionEdge {
   "The subscription."
   node: Subscription!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"Which subscriptions. Given several conditions, a subscription must meet each."
+"Conditions on subscriptions. A subscription must meet all that are set."
 input SubscriptionFiltersInput {
-  "Only subscriptions with one of these ids, 50 at most."
+  "Only subscriptions with one of these IDs, 50 at most."
   ids: [ID!]
-  "Only subscriptions to this app; its app id is taken as well."
+  "Only subscriptions to this product, by its ID or that of its app."
   productId: ID
-  "Only subscriptions to this sort of product."
+  "Only subscriptions to products of this type."
   productType: SubscriptionProductType
-  "Only subscriptions for this store; its hash is taken as well."
+  "Only subscriptions for the store with this ID or hash."
   scopeId: ID
-  "Only subscriptions for this sort of thing."
+  "Only subscriptions for scopes of this type."
   scopeType: SubscriptionScopeType
-  "Only subscriptions in this state."
+  "Only subscriptions with this status."
   status: SubscriptionStatus
-  "Only subscriptions changed later than this moment."
+  "Only subscriptions that were changed after this time."
   updatedAfter: DateTime
 }
 
-"Whether a subscription runs."
+"The status of a subscription."
 enum SubscriptionStatus {
-  "It does."
+  "The subscription is active."
   ACTIVE
-  "It was ended."
+  "The subscription was cancelled."
   CANCELLED
-  "It does not for now, for want of payment."
+  "The subscription is suspended until the merchant pays."
   SUSPENDED
 }
 
-"How often a subscription's price is due."
+"The billing interval of a subscription."
 enum SubscriptionBillingInterval {
   "Once a year."
   ANNUAL
   "Once a month."
   MONTH
-  "Never."
+  "The subscription is never billed."
   NONE
-  "Once and never again."
+  "Once."
   ONCE
   "Every three months."
   QUARTER
@@ -1423,21 +1509,21 @@ enum SubscriptionBillingInterval {
   SEMIANNUAL
 }
 
-"What can be subscribed to."
+"The types of product that a merchant can subscribe to."
 enum SubscriptionProductType {
   "An app."
   APPLICATION
-  "Nothing in particular."
+  "No particular type."
   NONE
 }
 
-"What a subscription can be for."
+"The types of scope that a subscription can have."
 enum SubscriptionScopeType {
   "A store."
   STORE
 }
 `, BuiltIn: false},
-	{Name: "../schema/currency.graphqls", Input: `"The currencies of ISO 4217, by their codes. Only ` + "`" + `USD` + "`" + ` is billed."
+	{Name: "../schema/currency.graphqls", Input: `"The currency codes of ISO 4217, with those withdrawn in recent years. Only ` + "`" + `USD` + "`" + ` is supported."
 enum CurrencyCode {
   "United Arab Emirates dirham."
   AED
@@ -1489,6 +1575,8 @@ enum CurrencyCode {
   BWP
   "Belarusian ruble."
   BYN
+  "Belarusian ruble, replaced by BYN in 2016."
+  BYR
   "Belize dollar."
   BZD
   "Canadian dollar."
@@ -1513,6 +1601,8 @@ enum CurrencyCode {
   COU
   "Costa Rican colon."
   CRC
+  "Cuban convertible peso, withdrawn in 2021."
+  CUC
   "Cuban peso."
   CUP
   "Cabo Verdean escudo."
@@ -1559,6 +1649,8 @@ enum CurrencyCode {
   HKD
   "Honduran lempira."
   HNL
+  "Croatian kuna, replaced by EUR in 2023."
+  HRK
   "Haitian gourde."
   HTG
   "Hungarian forint."
@@ -1625,6 +1717,8 @@ enum CurrencyCode {
   MNT
   "Macanese pataca."
   MOP
+  "Mauritanian ouguiya, replaced by MRU in 2018."
+  MRO
   "Mauritanian ouguiya."
   MRU
   "Mauritian rupee."
@@ -1695,12 +1789,16 @@ enum CurrencyCode {
   SHP
   "Sierra Leonean leone."
   SLE
+  "Sierra Leonean leone, replaced by SLE in 2022."
+  SLL
   "Somali shilling."
   SOS
   "Surinamese dollar."
   SRD
   "South Sudanese pound."
   SSP
+  "São Tomé and Príncipe dobra, replaced by STN in 2018."
+  STD
   "São Tomé and Príncipe dobra."
   STN
   "Salvadoran colon."
@@ -1745,6 +1843,8 @@ enum CurrencyCode {
   UZS
   "Venezuelan digital bolivar."
   VED
+  "Venezuelan bolívar, replaced by VES in 2018."
+  VEF
   "Venezuelan sovereign bolivar."
   VES
   "Vietnamese dong."
@@ -1799,12 +1899,14 @@ enum CurrencyCode {
   ZMW
   "Zimbabwe gold."
   ZWG
+  "Zimbabwean dollar, replaced by ZWG in 2024."
+  ZWL
 }
 `, BuiltIn: false},
 	{Name: "../schema/scope.graphqls", Input: `extend type Query {
   """
-  The resources whose scopes an API token of this level can be given in this account, in the order they are offered to
-  people. A resource that the account does not take part in, such as automated billing, is left out.
+  The resources whose scopes can be granted to an API token of this level in this account, in display order. Resources
+  of features that are not enabled for the account, such as automated billing, are omitted.
   """
   scopeCatalog(
     "The level of the API token."
@@ -1812,673 +1914,732 @@ enum CurrencyCode {
   ): [ScopeResource!]!
 }
 
-"Something a token can be given permissions for: orders, an account's users."
-type ScopeResource @requires(scopes: [], ownStore: true) {
-  "A name for programs, which stays the same: ` + "`" + `account_users` + "`" + `."
+"A resource that API tokens can be granted scopes for, such as orders or the users of an account."
+type ScopeResource {
+  "The resource's key, such as ` + "`" + `account_users` + "`" + `. It never changes."
   key: String!
-  "A name for people."
+  "The display name."
   name: String!
-  "The heading under which people find it."
+  "The section of the catalog that the resource is displayed in."
   section: String!
-  "What it is about."
+  "A description of the resource."
   description: String!
-  "The permissions there are for it, the weakest first. Having none of them is possible always."
+  "The levels of access to the resource, weakest first. No access is always possible and is not listed."
   permissions: [ScopePermission!]!
 }
 
-"A permission for a resource, and the scope that stands for it."
-type ScopePermission @requires(scopes: [], ownStore: true) {
-  "A name for people: ` + "`" + `read-only` + "`" + `, ` + "`" + `modify` + "`" + `."
+"A level of access to a resource, and its scope."
+type ScopePermission {
+  "The display name, such as ` + "`" + `read-only` + "`" + ` or ` + "`" + `modify` + "`" + `."
   name: String!
-  "The scope to ask for: ` + "`" + `account_users_read` + "`" + `."
+  "The scope to request, such as ` + "`" + `account_users_read` + "`" + `."
   scope: String!
-  "The scopes that are included in this one, and need not be asked for beside it."
+  "The scopes that this scope includes. They need not be requested too."
   implies: [String!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/user.graphqls", Input: `extend type Account {
-  "The people of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `."
+  "The users of the account, newest first. Requires the ` + "`" + `account_users_read` + "`" + ` scope."
   users(
-    "Which people; all of them by default."
+    "Filters the users. Omit for all users."
     filter: UserFilterInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): UserConnection! @requires(scopes: ["account_users_read"])
 }
 
 extend type Store {
-  "The people of the store, newest first, each with their place in it. Needs ` + "`" + `account_users_read` + "`" + `, or the permission ` + "`" + `Manage_Users` + "`" + ` there."
+  """
+  The users of the store with their store memberships, newest first. Requires the ` + "`" + `account_users_read` + "`" + ` scope, or the
+  ` + "`" + `Manage_Users` + "`" + ` permission in the store.
+  """
   users(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): StoreUserConnection! @requires(scopes: ["account_users_read"], permission: "Manage_Users")
 }
 
-"A user of the account: what the account records of a person, one for every e-mail address. No other account sees or changes it. Lists of users need ` + "`" + `account_users_read` + "`" + `."
-type User implements Node @requires(scopes: [], ownStore: true) @node(scopes: ["account_users_read"]) {
-  "The user's id in this account, ` + "`" + `bc/account/user/{uuid}` + "`" + `. Other accounts know the person by other ids."
+"""
+A user of the account, one for each email address. Other accounts neither see nor change it. Lists of users require the
+` + "`" + `account_users_read` + "`" + ` scope.
+"""
+type User implements Node @node(scopes: ["account_users_read"]) {
+  "The ID of the user in this account, ` + "`" + `bc/account/user/{uuid}` + "`" + `. The same person has other IDs in other accounts."
   id: ID!
-  "The person's e-mail address, as it was given. Addresses that differ in case only are the same person's."
+  "The user's email address, as it was entered. Addresses that differ only in case belong to the same user."
   email: String!
-  "The person's first name; empty until somebody gives it."
+  "The user's first name. Empty until it is set."
   firstName: String!
-  "The person's last name; empty until somebody gives it."
+  "The user's last name. Empty until it is set."
   lastName: String!
-  "The language the person is written to in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
+  "The language for messages to the user, as an IETF language tag such as ` + "`" + `en` + "`" + ` or ` + "`" + `de-CH` + "`" + `."
   locale: String!
-  "The id by which another system of the account knows the person; null if it does not, and for somebody who is no longer in the account."
+  """
+  The user's ID in an external system of the account. Null if it is not set, or if the user was removed from the
+  account.
+  """
   externalId: String
-  "Whether the person has not accepted the membership yet. Until they do, it gives them no rights."
+  "Whether the user has not yet accepted the account membership. A pending membership gives no access."
   pending: Boolean!
   "When the user was created."
   createdAt: DateTime!
-  "When anything changed last of what the account sees of the person; for somebody who is no longer in the account, when they were created."
+  """
+  When the account's data about the user last changed. For a user who was removed from the account, when the user was
+  created.
+  """
   updatedAt: DateTime!
-  "The person's places in stores of the account, newest first. Needs ` + "`" + `account_users_read` + "`" + `; a person's session sees those in the stores they own, or have ` + "`" + `Manage_Users` + "`" + ` in."
+  """
+  The user's store memberships in the account, newest first. Requires the ` + "`" + `account_users_read` + "`" + ` scope. A session without
+  it reads the memberships in stores that its user owns or has the ` + "`" + `Manage_Users` + "`" + ` permission in.
+  """
   stores(
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
     after: String
-    "How many from the start of the list, 250 at most; 10 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
     first: Int
-    "How many from the end of the list, 250 at most. Not together with ` + "`" + `first` + "`" + `."
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): UserStoreConnection! @requires(scopes: ["account_users_read"], permission: "Manage_Users")
 }
 
 """
-Which people: those who meet everything that is given. Naming addresses, ids or a store costs the same in an account of
-any size; the rest looks at one person of the account after the other until the page is full, and ` + "`" + `totalItems` + "`" + ` at all of
-them. That is priced by the account's size: one such list with its total is within the limits in any account, several in
-one request may be ` + "`" + `COMPLEXITY_LIMIT` + "`" + `.
+Conditions on users. A user must meet all that are set. The cost of ` + "`" + `emails` + "`" + `, ` + "`" + `externalIds` + "`" + ` and ` + "`" + `storeId` + "`" + ` does not
+depend on the size of the account. The other conditions scan the account's users until the page is full, and
+` + "`" + `totalItems` + "`" + ` scans all of them. The complexity of a scan grows with the size of the account: one such list with its
+total is within the limits in any account, but several in one request can fail with ` + "`" + `COMPLEXITY_LIMIT` + "`" + `.
 """
 input UserFilterInput {
-  "Only people with one of these e-mail addresses, compared without case; 250 at most."
+  "Only users with one of these email addresses, 250 at most. Case is ignored."
   emails: [String!]
-  "Only people of whose address, or first and last name, this is a part, compared without case: 2 to 100 characters. An empty text finds everybody."
+  """
+  Only users whose email address, or first and last name, contains this text of 2 to 100 characters. Case is ignored. An
+  empty text matches every user.
+  """
   search: String
-  "Only people with one of these external ids; 250 at most."
+  "Only users with one of these external IDs, 250 at most."
   externalIds: [String!]
-  "Only people who have a place in this store, by its id or its hash. One that the account does not have is ` + "`" + `NOT_FOUND` + "`" + `."
+  "Only members of this store, by its ID or hash. Fails with ` + "`" + `NOT_FOUND` + "`" + ` if the account has no such store."
   storeId: ID
-  "Only people of whom anything changed after this moment (` + "`" + `User.updatedAt` + "`" + `)."
+  "Only users whose ` + "`" + `updatedAt` + "`" + ` is after this time."
   updatedAfter: DateTime
-  "If true, only people who have a place in no store. Not together with ` + "`" + `storeId` + "`" + `."
+  "Whether to return only users who are in no store. Cannot be combined with ` + "`" + `storeId` + "`" + `. The default is false."
   withoutStores: Boolean
 }
 
-"A page of a person's places in stores."
-type UserStoreConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+"A page of a user's store memberships."
+type UserStoreConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [UserStoreEdge]
-  "Figures about the whole list."
+  "Totals for the whole list."
   collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [UserStore!]!
+  "The number of items in the whole list."
+  totalCount: Int!
 }
 
-"A place in a list of a person's places in stores."
-type UserStoreEdge @requires(scopes: [], ownStore: true) {
-  "The place in the store."
+"A store membership in a list, with its cursor."
+type UserStoreEdge {
+  "The store membership."
   node: UserStore!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"One store that a person works in, and what they may do there."
-type UserStore @requires(scopes: [], ownStore: true) {
-  "The store's id, the same as its ` + "`" + `Store` + "`" + ` has."
+"A user's membership in one store."
+type UserStore {
+  "The ID of the store, the same as in its ` + "`" + `Store` + "`" + `."
   id: ID!
-  "The store. Its fields need ` + "`" + `account_stores_read` + "`" + `."
+  "The store. Its fields require the ` + "`" + `account_stores_read` + "`" + ` scope."
   store: Store!
-  "Whether the person can sign in to the store."
+  "Whether the user can sign in to the store."
   status: StoreUserStatus
-  "What the person may do in the store, by the names the control panel uses."
+  "The user's permissions in the store, by name, such as ` + "`" + `Manage_Users` + "`" + `."
   permissions: [String!]!
-  "The role that the permissions amount to."
+  "The role with these permissions; ` + "`" + `CUSTOM` + "`" + ` if no other role has exactly them."
   role: StoreRole!
-  "When the person last signed in to the store; null if they never did."
+  "When the user last signed in to the store. Null if the user has never signed in to it."
   lastLoginAt: DateTime
-  "When the person's place in the store was last changed."
+  "When the membership was last changed."
   updatedAt: DateTime
 }
 
-"A named set of what a person may do in a store."
+"A named set of permissions in a store."
 enum StoreRole {
-  "The store's owner, who may do everything."
+  "The owner of the store, who has every permission."
   STORE_OWNER
-  "Everything but what only the owner grants."
+  "Every permission except those that only the owner can grant."
   STORE_ADMINISTRATOR
-  "Orders, customers, goods and promotions."
+  "Manages orders, customers, products and promotions."
   SALES_MANAGER
-  "Orders and customers."
+  "Manages orders and customers."
   SALES_STAFF
   "Any other set of permissions."
   CUSTOM
 }
 
-"A role, and what it stands for."
-type StoreRoleInfo @requires(scopes: [], ownStore: true) {
+"A role and its permissions."
+type StoreRoleInfo {
   "The role."
   role: StoreRole!
-  "The role's name for people."
+  "The display name of the role."
   name: String!
-  "What somebody in the role may do, by the names the control panel uses; none for ` + "`" + `CUSTOM` + "`" + `."
+  "The permissions of the role, by name, such as ` + "`" + `Manage_Users` + "`" + `. Empty for ` + "`" + `CUSTOM` + "`" + `."
   permissions: [String!]!
 }
 
 extend type Query {
-  "The roles in stores, the mightiest first. Any credential of the account may read them."
+  "The roles in stores, those with the most permissions first. Any credential of the account can read them."
   storeRoles: [StoreRoleInfo!]! @requires(scopes: [], ownStore: true)
 }
 
-"A page of people."
-type UserConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+"A page of users."
+type UserConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [UserEdge]
-  "Figures about the whole list."
+  "Totals for the whole list."
   collectionInfo: CollectionInfo
 }
 
-"A person's place in a list."
-type UserEdge @requires(scopes: [], ownStore: true) {
-  "The person."
+"A user in a list, with its cursor."
+type UserEdge {
+  "The user."
   node: User!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"A person's place in one store: who they are, and what they may do there."
-type StoreUser @requires(scopes: [], ownStore: true) {
-  "The person's id, the same as their ` + "`" + `User` + "`" + ` has."
+"A user's membership in one store, with the user's details."
+type StoreUser {
+  "The ID of the user, the same as in its ` + "`" + `User` + "`" + `."
   id: ID!
-  "The person's e-mail address."
+  "The user's email address."
   email: String!
-  "The person's first name."
+  "The user's first name."
   firstName: String!
-  "The person's last name."
+  "The user's last name."
   lastName: String!
-  "The language the person is written to in, as an IETF tag."
+  "The language for messages to the user, as an IETF language tag such as ` + "`" + `en` + "`" + ` or ` + "`" + `de-CH` + "`" + `."
   locale: String!
-  "Whether the person has not accepted the membership of the account yet. Until they do, it gives them no rights."
+  "Whether the user has not yet accepted the account membership. A pending membership gives no access."
   pending: Boolean!
-  "When the person last signed in to this store; null if they never did."
+  "When the user last signed in to this store. Null if the user has never signed in to it."
   lastLoginAt: DateTime
-  "What the person may do in this store, by the names the control panel uses."
+  "The user's permissions in this store, by name, such as ` + "`" + `Manage_Users` + "`" + `."
   permissions: [String!]!
-  "The role that the permissions amount to."
+  "The role with these permissions; ` + "`" + `CUSTOM` + "`" + ` if no other role has exactly them."
   role: StoreRole!
-  "Whether the person can sign in to this store."
+  "Whether the user can sign in to this store."
   status: StoreUserStatus
-  "When the person's place in this store was last changed."
+  "When the membership was last changed."
   updatedAt: DateTime
 }
 
-"Whether a person can sign in to a store."
+"Whether a user can sign in to a store."
 enum StoreUserStatus {
-  "They can."
+  "The user can sign in to the store."
   ACTIVE
-  "They cannot, for now."
+  "The user cannot sign in to the store until the membership is active again."
   INACTIVE
 }
 
-"A page of a store's people."
-type StoreUserConnection @requires(scopes: [], ownStore: true) {
-  "Where the page stands in the list."
+"A page of a store's users."
+type StoreUserConnection {
+  "Pagination data for the page."
   pageInfo: PageInfo!
   "The page's entries."
   edges: [StoreUserEdge]
-  "Figures about the whole list."
+  "Totals for the whole list."
   collectionInfo: CollectionInfo
 }
 
-"A person's place in a list of a store's people."
-type StoreUserEdge @requires(scopes: [], ownStore: true) {
-  "The person in the store."
+"A store's user in a list, with its cursor."
+type StoreUserEdge {
+  "The store membership."
   node: StoreUser!
-  "The place, to give as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
   cursor: String!
 }
 
-"Changes to who belongs to the account."
+"Mutations of the account's users."
 type AccountMutations {
   """
-  Takes a person into the account, by e-mail address. The membership is pending until the person accepts it, and the
-  names are empty until somebody gives them. A person who is in it already stays so, without an error. Needs
-  ` + "`" + `account_users_write` + "`" + `.
+  Adds a user to the account by email address. The membership is pending until the user accepts it. The names are empty
+  until they are set. A user who is already in the account is left unchanged, without an error. Requires the
+  ` + "`" + `account_users_write` + "`" + ` scope.
   """
   addUserToAccount(
-    "Whom."
+    "The user to add."
     input: AddUserToAccountInput!
   ): AddUserToAccountResult @requires(scopes: ["account_users_write"])
 
   """
-  Takes a person out of the account and out of every store of it, and ends their sessions there. Owners cannot be taken
-  out, neither of the account nor of a store: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_delete` + "`" + `.
+  Removes a user from the account and from all of its stores, and ends the user's sessions there. The owners of the
+  account and of its stores cannot be removed: ` + "`" + `CONFLICT` + "`" + `. Requires the ` + "`" + `account_users_delete` + "`" + ` scope.
   """
   removeUserFromAccount(
-    "Whom."
+    "The user to remove."
     input: RemoveUserFromAccountInput!
   ): RemoveUserFromAccountResult @requires(scopes: ["account_users_delete"])
 
   """
-  Makes a person of the account the owner of the account, or of a store of it. A store's next owner may do everything there;
-  the former one stays in it as an administrator. Only a session may do this: that of the account's owner, or for a store
-  that of the store's owner. API tokens never may.
+  Makes a user of the account the owner of the account, or of one of its stores. A store's new owner has every
+  permission in it, and the former owner stays in it as an administrator. Requires a session of the account's owner or,
+  for a store, of the store's owner. API tokens cannot transfer ownership.
   """
   transferOwnership(
-    "What, and to whom."
+    "What to transfer, and the new owner."
     input: TransferOwnershipInput!
   ): TransferOwnershipResult @requires(scopes: [], ownStore: true)
 
   """
-  Brings people to what the input says of them: takes them into the account and into stores, and changes what differs.
-  Each item is done as a whole or not at all, and the items that are wrong leave the
-  others alone; sent again, it changes nothing. Needs ` + "`" + `account_users_write` + "`" + `, and with ` + "`" + `removeOthers` + "`" + `
-  ` + "`" + `account_users_delete` + "`" + ` as well.
+  Creates and updates users to match the input: adds them to the account and to stores, and changes the fields that
+  differ. Each item succeeds or fails as a whole, and a failed item does not affect the others. Repeating the mutation
+  changes nothing. Requires the ` + "`" + `account_users_write` + "`" + ` scope, and with ` + "`" + `removeOthers` + "`" + ` also ` + "`" + `account_users_delete` + "`" + `.
   """
   provisionUsers(
-    "The people."
+    "The users."
     input: ProvisionUsersInput!
   ): ProvisionUsersResult @requires(scopes: ["account_users_write"])
 
   """
-  Takes people out of the account and out of every store of it, each as a whole or not at all. Somebody of an address who
-  is not in the account is ` + "`" + `UNCHANGED` + "`" + `, so that it can be sent again. Needs ` + "`" + `account_users_delete` + "`" + `.
+  Removes users from the account and from all of its stores. Each item succeeds or fails as a whole. An email address
+  that is not in the account is ` + "`" + `UNCHANGED` + "`" + `, so the mutation can be repeated. Requires the ` + "`" + `account_users_delete` + "`" + ` scope.
   """
   deprovisionUsers(
-    "The people."
+    "The users to remove."
     input: DeprovisionUsersInput!
   ): DeprovisionUsersResult @requires(scopes: ["account_users_delete"])
 }
 
-"Who shall be in the account, and how."
+"The users to provision, and how."
 input ProvisionUsersInput {
-  "The people, 1 to 1,000."
+  "The users, 1 to 1,000."
   users: [ProvisionUserInput!]!
-  "Only tell what would be done."
+  "Whether to report what would change, without changing anything. The default is false."
   dryRun: Boolean
   """
-  Take everybody else out of the account, but for owners, who stay as ` + "`" + `FAILED` + "`" + `. It is refused as a whole when an item is
-  wrong, since that may be a mistyped address of somebody who would be removed for it; also when more than 1,000 people
-  would be removed. Needs ` + "`" + `account_users_delete` + "`" + `.
+  Whether to remove every other user from the account. Owners stay and are reported as ` + "`" + `FAILED` + "`" + `. The whole mutation
+  fails if an item is invalid, because a mistyped email address could cause the removal of its user, or if more than
+  1,000 users would be removed. Requires the ` + "`" + `account_users_delete` + "`" + ` scope. The default is false.
   """
   removeOthers: Boolean
 }
 
-"What shall be so of one person. What is left out stays as it is."
+"The desired state of one user. Omitted fields are left unchanged."
 input ProvisionUserInput {
-  "The person's e-mail address."
+  "The user's email address."
   email: String!
-  "The first name. Without one, that of somebody who comes into the account is empty."
+  "The user's first name. The default for a new user is empty."
   firstName: String
-  "The last name, likewise."
+  "The user's last name. The default for a new user is empty."
   lastName: String
-  "The language to write to the person in, as an IETF tag; ` + "`" + `en` + "`" + ` for somebody who comes into the account."
+  "The language for messages to the user, as an IETF language tag. The default for a new user is ` + "`" + `en` + "`" + `."
   locale: String
-  "The id that another system knows the person by, unique in the account. Empty takes it away."
+  "The user's ID in an external system, unique in the account. An empty string removes it."
   externalId: String
-  "Stores that the person shall have a place in, by id or by hash. Their places in other stores stay."
+  "The stores that the user must be a member of, by ID or hash. Memberships in other stores are left unchanged."
   stores: [ID!]
-  "What the person shall be in these stores; ` + "`" + `CUSTOM` + "`" + ` only together with ` + "`" + `permissions` + "`" + `. Without either, new places have no permissions, and others keep theirs."
+  """
+  The user's role in these stores. ` + "`" + `CUSTOM` + "`" + ` is allowed only with ` + "`" + `permissions` + "`" + `. If both are omitted, new memberships
+  have no permissions and existing ones keep theirs.
+  """
   role: StoreRole
-  "What the person may do in these stores, by the names the control panel uses."
+  "The user's permissions in these stores, by name, such as ` + "`" + `Manage_Users` + "`" + `."
   permissions: [String!]
 }
 
-"What became of each item, and how often."
-type ProvisionUsersResult @requires(scopes: [], ownStore: true) {
-  "The items, in the order of the input; behind them the others who were removed."
+"The result of a bulk operation: the outcome of each item, and totals."
+type ProvisionUsersResult {
+  "The outcomes of the items, in the order of the input, followed by those of ` + "`" + `removeOthers` + "`" + `."
   items: [ProvisionedUser!]!
-  "How many items came to what."
+  "The number of items for each outcome."
   counts: ProvisionCounts!
-  "Whether nothing was done, and this only tells what would be."
+  "Whether this was a dry run. If true, nothing was changed, and the result reports what would change."
   dryRun: Boolean!
 }
 
-"What became of one person."
-type ProvisionedUser @requires(scopes: [], ownStore: true) {
-  "The address, as the input has it; of somebody whom it does not name by one, theirs, and empty without ` + "`" + `account_users_read` + "`" + `."
+"The outcome of one item of a bulk operation."
+type ProvisionedUser {
+  """
+  The email address from the input. For an item without one, the user's address, which is empty without the
+  ` + "`" + `account_users_read` + "`" + ` scope.
+  """
   email: String!
-  "The person; null for somebody who is not in the account, nor was. Needs ` + "`" + `account_users_read` + "`" + `."
+  "The user. Null if no such user is, or was, in the account. Requires the ` + "`" + `account_users_read` + "`" + ` scope."
   user: User @requires(scopes: ["account_users_read"])
-  "What was done, or in a dry run would be."
+  "The outcome. In a dry run, the outcome that the operation would have."
   action: ProvisionAction!
-  "What of the person is not as it was."
+  "The fields that changed."
   changes: [UserChange!]!
-  "Of an item that failed: the input that it failed for, such as ` + "`" + `users.3.email` + "`" + `."
+  "For a failed item, the path of the input that caused the failure, such as ` + "`" + `users.3.email` + "`" + `. Null for other items."
   field: String
-  "Of an item that failed: the code, as of errors."
+  "For a failed item, the error code. Null for other items."
   code: String
-  "Of an item that failed: why, and what to do."
+  "For a failed item, the reason and what to do about it. Null for other items."
   message: String
-  "Of somebody who left: the API tokens that still worked and that they created, or whose secret they saw. Needs ` + "`" + `account_api_tokens_read` + "`" + `."
+  """
+  For a removed user, the active API tokens that the user created or whose secret the user saw. Requires the
+  ` + "`" + `account_api_tokens_read` + "`" + ` scope.
+  """
   apiTokensToReview: [ApiToken!]! @requires(scopes: ["account_api_tokens_read"])
 }
 
-"One thing of a person that is not as it was."
-type UserChange @requires(scopes: [], ownStore: true) {
-  "What: a field of the input; ` + "`" + `stores` + "`" + ` for a place in a store, by its hash; ` + "`" + `stores.HASH.permissions` + "`" + ` for what they may do there, by the role's name if it is one's."
+"A change of one field of a user."
+type UserChange {
+  """
+  The name of the input field. For a new store membership, ` + "`" + `stores` + "`" + `, with the store's hash as the value. For permissions
+  in a store, ` + "`" + `stores.HASH.permissions` + "`" + `, with the role's name as the value if they are those of a role.
+  """
   field: String!
-  "As it was; null for nothing, and of somebody who was not in the account."
+  "The value before the change. Null if it was empty, or if the user was not in the account."
   before: String
-  "As it is; null for nothing."
+  "The value after the change. Null if it is empty."
   after: String
 }
 
-"What can become of a person."
+"The outcomes that an item of a bulk operation can have."
 enum ProvisionAction {
-  "They came into the account."
+  "The user was added to the account."
   CREATED
-  "They are in the account, and something of them changed."
+  "The user was already in the account and was updated."
   UPDATED
-  "Not answered any more: whoever comes into the account is ` + "`" + `CREATED` + "`" + `, whether another account knows them or not."
+  """
+  No longer returned. A user who is added to the account is ` + "`" + `CREATED` + "`" + `, even if the person is a user of another account.
+  """
   ADDED
-  "Nothing was to be done."
+  "The user already matched the input."
   UNCHANGED
-  "They are out of the account."
+  "The user was removed from the account."
   REMOVED
-  "It could not be done, and nothing of it was."
+  "The item failed and changed nothing."
   FAILED
 }
 
-"How many items came to what."
-type ProvisionCounts @requires(scopes: [], ownStore: true) {
-  "Those ` + "`" + `CREATED` + "`" + `."
+"The number of items for each outcome."
+type ProvisionCounts {
+  "The number of ` + "`" + `CREATED` + "`" + ` items."
   created: Int!
-  "Those ` + "`" + `UPDATED` + "`" + `."
+  "The number of ` + "`" + `UPDATED` + "`" + ` items."
   updated: Int!
-  "Those ` + "`" + `ADDED` + "`" + `: 0."
+  "The number of ` + "`" + `ADDED` + "`" + ` items. Always 0."
   added: Int!
-  "Those ` + "`" + `UNCHANGED` + "`" + `."
+  "The number of ` + "`" + `UNCHANGED` + "`" + ` items."
   unchanged: Int!
-  "Those ` + "`" + `REMOVED` + "`" + `."
+  "The number of ` + "`" + `REMOVED` + "`" + ` items."
   removed: Int!
-  "Those ` + "`" + `FAILED` + "`" + `."
+  "The number of ` + "`" + `FAILED` + "`" + ` items."
   failed: Int!
 }
 
-"Whom to take out of the account."
+"The users to remove from the account."
 input DeprovisionUsersInput {
-  "The people, 1 to 1,000."
+  "The users, 1 to 1,000."
   users: [UserIdentifierInput!]!
-  "Only tell what would be done."
+  "Whether to report what would change, without changing anything. The default is false."
   dryRun: Boolean
-  "Revoke at once the API tokens that they created or whose secret they saw. Needs ` + "`" + `account_api_tokens_write` + "`" + `."
+  """
+  Whether to immediately revoke the API tokens that the users created or whose secret they saw. Requires the
+  ` + "`" + `account_api_tokens_write` + "`" + ` scope. The default is false.
+  """
   revokeApiTokens: Boolean
 }
 
-"What became of each item, and how often."
-type DeprovisionUsersResult @requires(scopes: [], ownStore: true) {
-  "The items, in the order of the input."
+"The result of a bulk operation: the outcome of each item, and totals."
+type DeprovisionUsersResult {
+  "The outcomes of the items, in the order of the input."
   items: [ProvisionedUser!]!
-  "How many items came to what."
+  "The number of items for each outcome."
   counts: ProvisionCounts!
-  "Whether nothing was done, and this only tells what would be."
+  "Whether this was a dry run. If true, nothing was changed, and the result reports what would change."
   dryRun: Boolean!
 }
 
-"What to give to another owner."
+"An ownership to transfer, and its new owner."
 input TransferOwnershipInput {
-  "The id of the next owner, a person of the account."
+  "The ID of the new owner, who must be a user of the account."
   userId: ID!
-  "The id or the hash of the store to give; the account itself if left out."
+  "The ID or hash of the store. Omit to transfer the account."
   storeId: ID
 }
 
-"What has another owner."
-type TransferOwnershipResult @requires(scopes: [], ownStore: true) {
+"The account or store after the transfer."
+type TransferOwnershipResult {
   "The account."
   account: Account!
-  "The store that was given; null if it was the account."
+  "The store that was transferred. Null if the account was transferred."
   store: Store
 }
 
-"Whom to take into the account."
+"A user to add to the account."
 input AddUserToAccountInput {
-  "The person's e-mail address."
+  "The user's email address."
   email: String!
 }
 
-"The account after a person was taken in."
-type AddUserToAccountResult @requires(scopes: [], ownStore: true) {
+"The account after a user was added."
+type AddUserToAccountResult {
   "The account."
   account: Account
 }
 
-"Whom to take out of the account, by one of the two; given both, they must be the same person's."
+"A user to remove from the account, by email address or ID. If both are set, they must belong to the same user."
 input RemoveUserFromAccountInput {
-  "The person's e-mail address."
+  "The user's email address."
   email: String
-  "The person's id."
+  "The ID of the user."
   userId: ID
-  "Revoke at once the API tokens that the person created or whose secret they saw. Needs ` + "`" + `account_api_tokens_write` + "`" + `."
+  """
+  Whether to immediately revoke the API tokens that the user created or whose secret the user saw. Requires the
+  ` + "`" + `account_api_tokens_write` + "`" + ` scope. The default is false.
+  """
   revokeApiTokens: Boolean
 }
 
-"Who was taken out of which account."
-type RemoveUserFromAccountResult @requires(scopes: [], ownStore: true) {
-  "The account's id."
+"The user who was removed from the account."
+type RemoveUserFromAccountResult {
+  "The ID of the account."
   accountId: ID!
-  "The person's id."
+  "The ID of the user."
   userId: ID!
-  "The API tokens that still worked and that the person created, or whose secret they saw. Needs ` + "`" + `account_api_tokens_read` + "`" + `."
+  """
+  The API tokens that were active and that the user created or whose secret the user saw. Requires the
+  ` + "`" + `account_api_tokens_read` + "`" + ` scope.
+  """
   apiTokensToReview: [ApiToken!]! @requires(scopes: ["account_api_tokens_read"])
-  "Those of them that were revoked now, because the input said so."
+  "The IDs of those API tokens that were revoked now, because the input requested it."
   revokedApiTokenIds: [ID!]!
 }
 
-"Changes to people, and to who belongs to a store."
+"Mutations of users and store memberships."
 type UserMutations {
   """
-  Takes a person into the account, with names. The membership is pending until the person accepts it. An address that the
-  account has already is ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + `
-  in some store.
+  Creates a user in the account. The membership is pending until the user accepts it. An email address that is already
+  in the account fails with ` + "`" + `CONFLICT` + "`" + `. Requires the ` + "`" + `account_users_write` + "`" + ` scope, or the ` + "`" + `Add_User` + "`" + ` permission in a
+  store.
   """
   createUser(
-    "The person."
+    "The user to create."
     input: CreateUserInput!
   ): CreateUserResult @requires(scopes: ["account_users_write"], permission: "Add_User")
 
   """
-  Takes a person into the account, with a password that somebody else chose, which opens this account alone. The membership
-  is pending until the person accepts it: also by signing in with that password. A password has 8 to 256
-  characters. It is not a common one, a repetition or a sequence, and not made of the service's, the account's or the
-  person's names. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` in some store.
+  Creates a user in the account with an initial password, which works only for this account. The membership is pending
+  until the user accepts it, which signing in with the password also does. The password must have 8 to 256 characters.
+  It cannot be a common password, a repetition or a sequence, or consist of the names of the service, the account or the
+  user. Requires the ` + "`" + `account_users_write` + "`" + ` scope, or the ` + "`" + `Add_User` + "`" + ` permission in a store.
   """
   createUserWithPassword(
-    "The person and the password."
+    "The user to create, and the password."
     input: CreateUserWithPasswordInput!
-  ): CreateUserWithPasswordResult @requires(scopes: ["account_users_write"], permission: "Add_User") @deprecated(reason: "Use ` + "`" + `createUser` + "`" + `: the person then chooses a password that nobody else knows.")
+  ): CreateUserWithPasswordResult @requires(scopes: ["account_users_write"], permission: "Add_User") @deprecated(reason: "Use ` + "`" + `createUser` + "`" + `. The user then chooses the password.")
 
   """
-  Takes a person into a store. By e-mail address they are taken into the account as well; by id only people who are in
-  the account already can be taken in, any other id is ` + "`" + `NOT_FOUND` + "`" + `. An address that the account does not have is taken into
-  it, pending, as by ` + "`" + `addUserToAccount` + "`" + `. They are active there, without any permission; a person
-  who is there already stays as they are. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Add_User` + "`" + ` there.
+  Adds a user to a store, active and without permissions. By ID, the user must already be in the account: any other ID
+  fails with ` + "`" + `NOT_FOUND` + "`" + `. An email address that is not in the account is added to it too, with a pending membership, as
+  by ` + "`" + `addUserToAccount` + "`" + `. A user who is already in the store is left unchanged. Requires the ` + "`" + `account_users_write` + "`" + ` scope,
+  or the ` + "`" + `Add_User` + "`" + ` permission in the store.
   """
   addUserToStore(
-    "Whom, and into which store."
+    "The user to add, and the store."
     input: AddUserToStoreInput!
   ): AddUserToStoreResult @requires(scopes: ["account_users_write"], permission: "Add_User")
 
-  "Takes a person out of a store; they stay in the account. The store's owner cannot be taken out: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_delete` + "`" + `, or the permission ` + "`" + `Delete_Users` + "`" + ` there."
+  """
+  Removes a user from a store. The user stays in the account. The store's owner cannot be removed: ` + "`" + `CONFLICT` + "`" + `. Requires
+  the ` + "`" + `account_users_delete` + "`" + ` scope, or the ` + "`" + `Delete_Users` + "`" + ` permission in the store.
+  """
   removeUserFromStore(
-    "Whom, and out of which store."
+    "The user to remove, and the store."
     input: RemoveUserFromStoreInput!
   ): RemoveUserFromStoreResult @requires(scopes: ["account_users_delete"], permission: "Delete_Users")
 
   """
-  Changes what is known of a person; what is left out stays as it is. The names and the language of a person who is in
-  another account are theirs alone to change: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `; with a session people change their own.
+  Updates what the account records about a user. Omitted fields are left unchanged. Other accounts of the same person
+  are not affected. An external ID that another user of the account has fails with ` + "`" + `CONFLICT` + "`" + `. Requires the
+  ` + "`" + `account_users_write` + "`" + ` scope. With a session, users can update their own names and language.
   """
   updateUser(
-    "Whom, and what."
+    "The user, and the fields to change."
     input: UpdateUserInput!
   ): UpdateUserResult @requires(scopes: ["account_users_write"], permission: "No_Permission_Required")
 
   """
-  Replaces what a person may do in a store. Nobody gives or takes a permission that they do not have there themselves; those
-  about API tokens and installing apps only the owner of the store or of the account gives and takes, by a session. The
-  store's owner keeps all: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Edit_Users` + "`" + ` there.
+  Replaces a user's permissions in a store. The caller can grant or remove only permissions that it has in the store
+  itself. Permissions for API tokens and for installing apps can only be granted or removed by the owner of the store or
+  the account, with a session. The store's owner keeps every permission: ` + "`" + `CONFLICT` + "`" + `. Requires the ` + "`" + `account_users_write` + "`" + `
+  scope, or the ` + "`" + `Edit_Users` + "`" + ` permission in the store.
   """
   setStoreUserPermissions(
-    "Whose, where, and which."
+    "The user, the store and the new value."
     input: SetStoreUserPermissionsInput!
   ): SetStoreUserPermissionsResult @requires(scopes: ["account_users_write"], permission: "Edit_Users")
 
   """
-  Says whether a person may work in a store. To let somebody in again takes the right to give them what they may do there.
-  The store's owner stays active: ` + "`" + `CONFLICT` + "`" + `. Needs ` + "`" + `account_users_write` + "`" + `, or the permission ` + "`" + `Edit_Users` + "`" + ` there.
+  Sets whether a user can sign in to a store. To activate a user, the caller must be allowed to grant the permissions
+  that the user has in the store. The store's owner stays active: ` + "`" + `CONFLICT` + "`" + `. Requires the ` + "`" + `account_users_write` + "`" + ` scope,
+  or the ` + "`" + `Edit_Users` + "`" + ` permission in the store.
   """
   setStoreUserStatus(
-    "Whose, where, and which."
+    "The user, the store and the new value."
     input: SetStoreUserStatusInput!
   ): SetStoreUserStatusResult @requires(scopes: ["account_users_write"], permission: "Edit_Users")
 }
 
-"What to change of a person."
+"The fields of a user to change. Omitted fields are left unchanged."
 input UpdateUserInput {
-  "The person's id."
+  "The ID of the user."
   userId: ID!
-  "The first name."
+  "The user's first name."
   firstName: String
-  "The last name."
+  "The user's last name."
   lastName: String
-  "The language to write to the person in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
+  "The language for messages to the user, as an IETF language tag such as ` + "`" + `en` + "`" + ` or ` + "`" + `de-CH` + "`" + `."
   locale: String
-  "How another system of the account's knows the person, unique in the account; null takes it away."
+  "The user's ID in an external system of the account, unique in the account. Null removes it."
   externalId: String
 }
 
-"The person after the change."
-type UpdateUserResult @requires(scopes: [], ownStore: true) {
-  "The person."
+"The user after the update."
+type UpdateUserResult {
+  "The user."
   user: User
 }
 
-"What a person shall be able to do in a store."
+"A user's new permissions in a store."
 input SetStoreUserPermissionsInput {
-  "The store's id, or its hash."
+  "The ID or hash of the store."
   storeId: ID!
-  "The id of a person who is in the store."
+  "The ID of the user, who must be a member of the store."
   userId: ID!
-  "All the permissions they shall have there, by the names the control panel uses; none if empty."
+  """
+  All permissions that the user has in the store from now on, by name, such as ` + "`" + `Manage_Users` + "`" + `. An empty list removes
+  all.
+  """
   permissions: [String!]!
 }
 
-"A person's place in a store, after their permissions were set."
-type SetStoreUserPermissionsResult @requires(scopes: [], ownStore: true) {
-  "The person in the store."
+"The store membership after its permissions were set."
+type SetStoreUserPermissionsResult {
+  "The store membership."
   storeUser: StoreUser
 }
 
-"Whether a person shall be able to work in a store."
+"A user's new status in a store."
 input SetStoreUserStatusInput {
-  "The store's id, or its hash."
+  "The ID or hash of the store."
   storeId: ID!
-  "The id of a person who is in the store."
+  "The ID of the user, who must be a member of the store."
   userId: ID!
-  "Whether they can."
+  "The new status."
   status: StoreUserStatus!
 }
 
-"A person's place in a store, after their status was set."
-type SetStoreUserStatusResult @requires(scopes: [], ownStore: true) {
-  "The person in the store."
+"The store membership after its status was set."
+type SetStoreUserStatusResult {
+  "The store membership."
   storeUser: StoreUser
 }
 
-"A person to create."
+"A user to create."
 input CreateUserInput {
-  "The e-mail address, one that nobody in the account has yet."
+  "The email address. No user of the account may have it yet."
   email: String!
-  "The first name."
+  "The user's first name."
   firstName: String!
-  "The last name."
+  "The user's last name."
   lastName: String!
-  "The language to write to the person in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
+  "The language for messages to the user, as an IETF language tag such as ` + "`" + `en` + "`" + ` or ` + "`" + `de-CH` + "`" + `."
   locale: String!
 }
 
-"The person who was created."
-type CreateUserResult @requires(scopes: [], ownStore: true) {
-  "The person."
+"The user who was created."
+type CreateUserResult {
+  "The user."
   user: User
 }
 
-"A person to create, with a password."
+"A user to create, with a password."
 input CreateUserWithPasswordInput {
-  "The e-mail address, one that nobody in the account has yet."
+  "The email address. No user of the account may have it yet."
   email: String!
-  "The first name."
+  "The user's first name."
   firstName: String!
-  "The last name."
+  "The user's last name."
   lastName: String!
-  "The language to write to the person in, as an IETF tag: ` + "`" + `en` + "`" + `, ` + "`" + `de-CH` + "`" + `."
+  "The language for messages to the user, as an IETF language tag such as ` + "`" + `en` + "`" + ` or ` + "`" + `de-CH` + "`" + `."
   locale: String!
-  "The password."
+  "The initial password."
   password: String!
-  "The password once more; one that differs is ` + "`" + `INVALID` + "`" + `."
+  "The password again. Fails with ` + "`" + `INVALID` + "`" + ` if it differs."
   passwordConfirmation: String!
 }
 
-"The person who was created with a password."
-type CreateUserWithPasswordResult @requires(scopes: [], ownStore: true) {
-  "The person."
+"The user who was created."
+type CreateUserWithPasswordResult {
+  "The user."
   user: User
 }
 
-"Whom to take into which store."
+"A user to add to a store."
 input AddUserToStoreInput {
-  "The store's id, or its hash."
+  "The ID or hash of the store."
   storeId: ID!
-  "The person."
+  "The user."
   user: UserIdentifierInput!
 }
 
-"A person, by one of the two; given both, they must be the same person's."
+"A user, by email address or ID. If both are set, they must belong to the same user."
 input UserIdentifierInput {
-  "The person's e-mail address."
+  "The user's email address."
   email: String
-  "The id of a person who is in the account."
+  "The ID of a user who is in the account."
   id: ID
 }
 
-"Which store a person was taken into."
-type AddUserToStoreResult @requires(scopes: [], ownStore: true) {
-  "The store's id."
+"The store that a user was added to."
+type AddUserToStoreResult {
+  "The ID of the store."
   storeId: ID!
 }
 
-"Whom to take out of which store."
+"A user to remove from a store."
 input RemoveUserFromStoreInput {
-  "The store's id, or its hash."
+  "The ID or hash of the store."
   storeId: ID!
-  "The person's id."
+  "The ID of the user."
   userId: ID!
 }
 
-"Who was taken out of which store."
-type RemoveUserFromStoreResult @requires(scopes: [], ownStore: true) {
-  "The store's id."
+"The user who was removed from a store."
+type RemoveUserFromStoreResult {
+  "The ID of the store."
   storeId: ID!
-  "The person."
+  "The user."
   user: User
 }
 `, BuiltIn: false},
@@ -2635,6 +2796,10 @@ func (ec *executionContext) childFields_ApiTokenConnection(ctx context.Context, 
 		return ec.fieldContext_ApiTokenConnection_edges(ctx, field)
 	case "collectionInfo":
 		return ec.fieldContext_ApiTokenConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ApiTokenConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ApiTokenConnection_totalCount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ApiTokenConnection", field.Name)
 }
@@ -2763,6 +2928,10 @@ func (ec *executionContext) childFields_AuditEventConnection(ctx context.Context
 		return ec.fieldContext_AuditEventConnection_edges(ctx, field)
 	case "collectionInfo":
 		return ec.fieldContext_AuditEventConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AuditEventConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_AuditEventConnection_totalCount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuditEventConnection", field.Name)
 }
@@ -3521,6 +3690,10 @@ func (ec *executionContext) childFields_UserStoreConnection(ctx context.Context,
 		return ec.fieldContext_UserStoreConnection_edges(ctx, field)
 	case "collectionInfo":
 		return ec.fieldContext_UserStoreConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_UserStoreConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_UserStoreConnection_totalCount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserStoreConnection", field.Name)
 }

@@ -8,6 +8,7 @@ import (
 	"latchkey/graph/model"
 	"latchkey/graph/object"
 	"latchkey/graph/scalar"
+	"latchkey/internal/membership"
 	"latchkey/internal/user"
 	"math"
 	"strconv"
@@ -1016,8 +1017,8 @@ func (ec *executionContext) _ProvisionedUser_action(ctx context.Context, field g
 			return obj.Action, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v user.ProvisionAction) graphql.Marshaler {
-			return ec.marshalNProvisionAction2latchkeyᚋinternalᚋuserᚐProvisionAction(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v membership.ProvisionAction) graphql.Marshaler {
+			return ec.marshalNProvisionAction2latchkeyᚋinternalᚋmembershipᚐProvisionAction(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1039,8 +1040,8 @@ func (ec *executionContext) _ProvisionedUser_changes(ctx context.Context, field 
 			return obj.Changes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []model.UserChange) graphql.Marshaler {
-			return ec.marshalNUserChange2ᚕlatchkeyᚋgraphᚋmodelᚐUserChangeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []membership.FieldChange) graphql.Marshaler {
+			return ec.marshalNUserChange2ᚕlatchkeyᚋinternalᚋmembershipᚐFieldChangeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2244,7 +2245,7 @@ func (ec *executionContext) fieldContext_User_stores(ctx context.Context, field 
 	return fc, nil
 }
 
-func (ec *executionContext) _UserChange_field(ctx context.Context, field graphql.CollectedField, obj *model.UserChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserChange_field(ctx context.Context, field graphql.CollectedField, obj *membership.FieldChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2267,7 +2268,7 @@ func (ec *executionContext) fieldContext_UserChange_field(_ context.Context, fie
 	return graphql.NewScalarFieldContext("UserChange", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _UserChange_before(ctx context.Context, field graphql.CollectedField, obj *model.UserChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserChange_before(ctx context.Context, field graphql.CollectedField, obj *membership.FieldChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2290,7 +2291,7 @@ func (ec *executionContext) fieldContext_UserChange_before(_ context.Context, fi
 	return graphql.NewScalarFieldContext("UserChange", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _UserChange_after(ctx context.Context, field graphql.CollectedField, obj *model.UserChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserChange_after(ctx context.Context, field graphql.CollectedField, obj *membership.FieldChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3036,6 +3037,61 @@ func (ec *executionContext) fieldContext_UserStoreConnection_collectionInfo(_ co
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _UserStoreConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *object.UserStoreConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UserStoreConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []object.UserStore) graphql.Marshaler {
+			return ec.marshalNUserStore2ᚕlatchkeyᚋgraphᚋobjectᚐUserStoreᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UserStoreConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UserStoreConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserStore(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _UserStoreConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *object.UserStoreConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UserStoreConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UserStoreConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("UserStoreConnection", field, true, false, errors.New("field of type Int does not have child fields"))
 }
 
 func (ec *executionContext) _UserStoreEdge_node(ctx context.Context, field graphql.CollectedField, obj *object.UserStoreEdge) (ret graphql.Marshaler) {
@@ -4998,7 +5054,7 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 
 var userChangeImplementors = []string{"UserChange"}
 
-func (ec *executionContext) _UserChange(ctx context.Context, sel ast.SelectionSet, obj *model.UserChange) graphql.Marshaler {
+func (ec *executionContext) _UserChange(ctx context.Context, sel ast.SelectionSet, obj *membership.FieldChange) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userChangeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -5364,6 +5420,49 @@ func (ec *executionContext) _UserStoreConnection(ctx context.Context, sel ast.Se
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "nodes":
+			out.Values[i] = ec._UserStoreConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "totalCount":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._UserStoreConnection_totalCount(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -5457,13 +5556,13 @@ func (ec *executionContext) unmarshalNDeprovisionUsersInput2latchkeyᚋgraphᚋm
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalNProvisionAction2latchkeyᚋinternalᚋuserᚐProvisionAction(ctx context.Context, v any) (user.ProvisionAction, error) {
+func (ec *executionContext) unmarshalNProvisionAction2latchkeyᚋinternalᚋmembershipᚐProvisionAction(ctx context.Context, v any) (membership.ProvisionAction, error) {
 	tmp, err := scalar.UnmarshalString(v)
-	res := user.ProvisionAction(tmp)
+	res := membership.ProvisionAction(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNProvisionAction2latchkeyᚋinternalᚋuserᚐProvisionAction(ctx context.Context, sel ast.SelectionSet, v user.ProvisionAction) graphql.Marshaler {
+func (ec *executionContext) marshalNProvisionAction2latchkeyᚋinternalᚋmembershipᚐProvisionAction(ctx context.Context, sel ast.SelectionSet, v membership.ProvisionAction) graphql.Marshaler {
 	_ = sel
 	res := scalar.MarshalString(string(v))
 	if res == graphql.Null {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"latchkey/graph/object"
 	"latchkey/internal/auth"
+	"latchkey/internal/membership"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 	"strconv"
@@ -16,279 +17,282 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// An object that can be had again by its id, through `Query.node`.
+// An object with an ID that `Query.node` can read.
 type Node interface {
 }
 
-// What is known about a business.
+// Information about a business.
 type AccountInfo struct {
-	// The name the business gave itself.
+	// The name of the business.
 	Name string `json:"name"`
 }
 
-// Changes to who belongs to the account.
+// Mutations of the account's users.
 type AccountMutations struct {
 }
 
-// Whom to take into the account.
+// A user to add to the account.
 type AddUserToAccountInput struct {
-	// The person's e-mail address.
+	// The user's email address.
 	Email string `json:"email"`
 }
 
-// The account after a person was taken in.
+// The account after a user was added.
 type AddUserToAccountResult struct {
 	// The account.
 	Account *object.Account `json:"account,omitempty"`
 }
 
-// Whom to take into which store.
+// A user to add to a store.
 type AddUserToStoreInput struct {
-	// The store's id, or its hash.
+	// The ID or hash of the store.
 	StoreID string `json:"storeId"`
-	// The person.
+	// The user.
 	User UserIdentifierInput `json:"user"`
 }
 
-// Which store a person was taken into.
+// The store that a user was added to.
 type AddUserToStoreResult struct {
-	// The store's id.
+	// The ID of the store.
 	StoreID string `json:"storeId"`
 }
 
-// The credentials of an API token, as they are shown once.
+// The credentials of an API token, which are shown only once.
 type APITokenCredentials struct {
-	// The public half of the client credentials.
+	// The client ID, the public part of the client credentials.
 	ClientID string `json:"clientId"`
-	// The secret half of the client credentials. It never changes.
+	// The client secret. It never changes.
 	ClientSecret string `json:"clientSecret"`
-	// The secret to make requests with, in the header `X-Auth-Token`.
+	// The access token, which clients send in the `X-Auth-Token` header.
 	AccessToken string `json:"accessToken"`
-	// The address of the API it is meant for.
+	// The URL of the API that the token is for.
 	APIPath string `json:"apiPath"`
-	// The same as a text file to keep.
+	// The credentials as a text file to save.
 	File CredentialsFile `json:"file"`
 }
 
-// Which API tokens. Given several conditions, a token must meet each.
+// Conditions on API tokens. A token must meet all that are set.
 type APITokenFilterInput struct {
-	// Only tokens in one of these states; the active and the expired ones by default.
+	// Only tokens with one of these statuses. The default is active and expired tokens.
 	Statuses []token.Status `json:"statuses,omitempty"`
-	// Only tokens that may use this scope, by itself or because another of theirs includes it.
+	// Only tokens that hold this scope, itself or as part of another scope.
 	Scope *string `json:"scope,omitempty"`
-	// Only tokens that were not used since this moment; those never used count from when they were made.
+	// Only tokens that have not been used since this time. For a token that was never used, its creation time counts.
 	UnusedSince *time.Time `json:"unusedSince,omitempty"`
 }
 
-// Creating, changing, rotating and revoking API tokens. The owner of a store may do all of it for the tokens of that store.
+// Mutations of API tokens. The owner of a store can use all of them for the store's tokens.
 type APITokenMutations struct {
 }
 
-// Changes to the account's apps.
+// Mutations of the account's apps.
 type AppMutations struct {
 }
 
-// Which events. Given several conditions, an event must meet each.
+// Conditions on audit events. An event must meet all that are set.
 type AuditEventFilterInput struct {
-	// Only these actions.
+	// Only events with one of these actions.
 	Actions []string `json:"actions,omitempty"`
-	// Only changes made by this person or API token.
+	// Only changes by the user or API token with this ID.
 	ActorID *string `json:"actorId,omitempty"`
-	// Only changes to this object.
+	// Only changes to the object with this ID.
 	TargetID *string `json:"targetId,omitempty"`
-	// Only changes later than this moment.
+	// Only changes after this time.
 	After *time.Time `json:"after,omitempty"`
-	// Only changes earlier than this moment.
+	// Only changes before this time.
 	Before *time.Time `json:"before,omitempty"`
 }
 
-// A partner event source in Amazon EventBridge, which takes an app's webhooks.
+// A partner event source in Amazon EventBridge, which receives an app's webhooks.
 type AWSEventSource struct {
-	// The event source's id.
+	// The ID of the event source.
 	ID string `json:"id"`
-	// The number of the AWS account it is in, twelve digits.
+	// The ID of the AWS account that the event source is in, twelve digits.
 	AWSAccount string `json:"awsAccount"`
-	// Its name.
+	// The name of the event source.
 	EventSourceName string `json:"eventSourceName"`
-	// The AWS region it is in.
+	// The AWS region that the event source is in.
 	EventSourceRegion AWSRegion `json:"eventSourceRegion"`
-	// Its Amazon resource name.
+	// The Amazon Resource Name (ARN) of the event source.
 	Arn string `json:"arn"`
-	// How many webhooks are sent to it.
+	// The number of webhooks that are sent to the event source.
 	WebhooksCount int64 `json:"webhooksCount"`
 }
 
 // A page of event sources.
 type AWSEventSourcesConnection struct {
-	// Where the page stands in the list.
+	// Pagination data for the page.
 	PageInfo object.PageInfo `json:"pageInfo"`
 	// The page's entries.
 	Edges []*AWSEventSourcesEdge `json:"edges,omitempty"`
 }
 
-// An event source's place in a list.
+// An AWS event source in a list, with its cursor.
 type AWSEventSourcesEdge struct {
 	// The event source.
 	Node AWSEventSource `json:"node"`
-	// The place, to give as `before` or `after`.
+	// The entry's cursor, for use as `before` or `after`.
 	Cursor string `json:"cursor"`
 }
 
-// A subscription to end.
+// A subscription to cancel.
 type CancelSubscriptionInput struct {
-	// The subscription's id.
+	// The ID of the subscription.
 	ID string `json:"id"`
 }
 
-// The subscription that was ended.
+// The subscription that was cancelled.
 type CancelSubscriptionResult struct {
-	// The subscription's id.
+	// The ID of the subscription.
 	SubscriptionID *string `json:"subscriptionId,omitempty"`
-	// The last day it is good for.
+	// The last day of the subscription.
 	CancelledAt *time.Time `json:"cancelledAt,omitempty"`
 }
 
-// A request to a merchant to subscribe to an app. Reading one by its id needs `account_checkouts_read`.
+// A request to a merchant to subscribe to an app. Reading a checkout by its ID requires the `account_checkouts_read`
+// scope.
 type Checkout struct {
-	// The checkout's id, `bc/account/checkout/{key}`.
+	// The ID of the checkout, `bc/account/checkout/{key}`.
 	ID string `json:"id"`
-	// The id of the merchant's account.
+	// The ID of the merchant's account.
 	AccountID string `json:"accountId"`
-	// Where the merchant approves it. It works for 24 hours.
+	// The URL where the merchant approves the checkout. It works for 24 hours.
 	CheckoutURL string `json:"checkoutUrl"`
-	// How far it has come.
+	// The status.
 	Status *CheckoutStatus `json:"status,omitempty"`
 }
 
 func (Checkout) IsNode() {}
 
-// Something the merchant is to subscribe to.
+// An item that the merchant subscribes to.
 type CheckoutItem struct {
-	// What the merchant reads about it.
+	// The description that the merchant sees.
 	Description *string `json:"description,omitempty"`
-	// Where the merchant goes on to after approving.
+	// The URL that the merchant is redirected to after the approval.
 	RedirectURL *string `json:"redirectUrl,omitempty"`
-	// How far it has come.
+	// The status.
 	Status *CheckoutItemStatus `json:"status,omitempty"`
-	// The id of the subscription that came of it; null until it is `COMPLETE`, unless a running subscription is changed.
+	// The ID of the subscription. Null until the item is `COMPLETE`, unless it changes an active subscription.
 	SubscriptionID *string `json:"subscriptionId,omitempty"`
-	// What it costs, and how often.
+	// The price and the billing interval.
 	PricingPlan CheckoutItemPricingPlan `json:"pricingPlan"`
-	// What is subscribed to.
+	// The product that the merchant subscribes to.
 	Product CheckoutItemProduct `json:"product"`
-	// What the subscription is for.
+	// The store that the subscription is for.
 	Scope CheckoutItemScope `json:"scope"`
 }
 
 // A page of a checkout's items.
 type CheckoutItemConnection struct {
-	// Where the page stands in the list.
+	// Pagination data for the page.
 	PageInfo object.PageInfo `json:"pageInfo"`
 	// The page's entries.
 	Edges []*CheckoutItemEdge `json:"edges,omitempty"`
 }
 
-// An item's place in a list.
+// An item in a list, with its cursor.
 type CheckoutItemEdge struct {
 	// The item.
 	Node CheckoutItem `json:"node"`
-	// The place, to give as `before` or `after`.
+	// The entry's cursor, for use as `before` or `after`.
 	Cursor string `json:"cursor"`
 }
 
-// Something to subscribe to, or, with `subscriptionId`, a change to a running subscription.
+// An item to subscribe to or, with `subscriptionId`, a change to an active subscription.
 type CheckoutItemInput struct {
-	// What the merchant reads about it.
+	// The description that the merchant sees.
 	Description string `json:"description"`
-	// Where the merchant goes on to after approving.
+	// The URL that the merchant is redirected to after the approval.
 	RedirectURL string `json:"redirectUrl"`
-	// What it costs, and how often.
+	// The price and the billing interval.
 	PricingPlan PricingPlanInput `json:"pricingPlan"`
-	// The app. Required unless a subscription is changed, which keeps its own.
+	// The app. Required, except with `subscriptionId`: the subscription keeps its app.
 	Product *CheckoutItemProductInput `json:"product,omitempty"`
-	// The store. Required unless a subscription is changed, which keeps its own.
+	// The store. Required, except with `subscriptionId`: the subscription keeps its store.
 	Scope *CheckoutItemScopeInput `json:"scope,omitempty"`
-	// The id of an active subscription whose plan or level is to change.
+	// The ID of an active subscription whose pricing plan or product level to change. Omit for a new subscription.
 	SubscriptionID *string `json:"subscriptionId,omitempty"`
 }
 
-// What a subscription costs.
+// The pricing plan of a subscription.
 type CheckoutItemPricingPlan struct {
-	// How often the price is due.
+	// The billing interval.
 	Interval *CheckoutItemPricingInterval `json:"interval,omitempty"`
-	// The price of one interval.
+	// The price for one billing interval.
 	Price *Money `json:"price,omitempty"`
-	// For how many days nothing is due at first; null if there is no trial.
+	// The length of the free trial, in days. Null if there is no trial.
 	TrialDays *int `json:"trialDays,omitempty"`
 }
 
-// What is subscribed to.
+// The product that the merchant subscribes to.
 type CheckoutItemProduct struct {
-	// The id of the app.
+	// The ID of the app.
 	ID *string `json:"id,omitempty"`
-	// The level or edition of the app, by the account's own names.
+	// The level or edition of the app, as the account names it.
 	ProductLevel *string `json:"productLevel,omitempty"`
-	// What sort of product it is.
+	// The type of the product.
 	Type *CheckoutItemProductType `json:"type,omitempty"`
 }
 
-// What is subscribed to.
+// The product to subscribe to.
 type CheckoutItemProductInput struct {
-	// The id of the app, which must be the account's; its app id is taken as well.
+	// The ID of the product, or of its app. The account must own the app.
 	ID *string `json:"id,omitempty"`
-	// The level or edition of the app, by the account's own names.
+	// The level or edition of the app, as the account names it.
 	ProductLevel *string `json:"productLevel,omitempty"`
-	// What sort of product it is.
+	// The type of the product.
 	Type *CheckoutItemProductType `json:"type,omitempty"`
 }
 
-// What a subscription is for.
+// The store that a subscription is for.
 type CheckoutItemScope struct {
-	// The id of the store.
+	// The ID of the store.
 	ID *string `json:"id,omitempty"`
-	// What sort of thing it is.
+	// The type of the scope.
 	Type *CheckoutItemScopeType `json:"type,omitempty"`
 }
 
-// What the subscription is for.
+// The store that a subscription is for.
 type CheckoutItemScopeInput struct {
-	// The id or the hash of a store of the merchant's.
+	// The ID or hash of a store of the merchant.
 	ID *string `json:"id,omitempty"`
-	// What sort of thing it is.
+	// The type of the scope.
 	Type *CheckoutItemScopeType `json:"type,omitempty"`
 }
 
-// Checkouts: asking a merchant to pay for an app.
+// Mutations of checkouts, which ask a merchant to pay for an app.
 type CheckoutMutations struct {
 }
 
 // An API token to create.
 type CreateAPITokenInput struct {
-	// A name, 4 to 100 characters.
+	// The name of the token, 4 to 100 characters.
 	Name string `json:"name"`
-	// What it shall be able to do: at least one scope, of those `Query.scopeCatalog` lists for the level. A scope that includes another stands for both.
+	// The scopes of the token, at least one, from those that `Query.scopeCatalog` lists for the level. A scope grants the
+	// scopes that it includes too.
 	Scopes []string `json:"scopes"`
-	// The id or the hash of the store it shall work in. Without one it works in the account and all of its stores.
+	// The ID or hash of the store. Omit for an account-level token.
 	StoreID *string `json:"storeId,omitempty"`
-	// When it shall stop working, a moment to come; never if left out.
+	// When the token expires. Must be in the future. Omit for a token that does not expire.
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-	// The networks it may be used from, in CIDR notation, IPv4 or IPv6; from anywhere if left out or empty.
+	// The IPv4 or IPv6 address ranges that requests with the token may come from, in CIDR notation. Omit, or set to an empty
+	// list, to allow any address.
 	AllowedIPRanges []string `json:"allowedIpRanges,omitempty"`
 }
 
 // The API token that was created, and its credentials.
 type CreateAPITokenResult struct {
-	// The token's record.
+	// The API token.
 	APIToken object.APIToken `json:"apiToken"`
-	// The token's credentials. They cannot be had again.
+	// The token's credentials. They cannot be retrieved again.
 	Credentials APITokenCredentials `json:"credentials"`
 }
 
 // A checkout to create.
 type CreateCheckoutInput struct {
-	// The id of the merchant's account.
+	// The ID of the merchant's account.
 	AccountID string `json:"accountId"`
-	// What to subscribe to.
+	// The items to subscribe to.
 	Items []CheckoutItemInput `json:"items"`
 }
 
@@ -300,11 +304,11 @@ type CreateCheckoutResult struct {
 
 // An event source to create.
 type CreateEventSourceInput struct {
-	// The app's id; the app must be the account's.
+	// The ID of the app. The account must own the app.
 	AppID string `json:"appId"`
-	// The number of the AWS account, twelve digits.
+	// The ID of the AWS account, twelve digits.
 	AWSAccount string `json:"awsAccount"`
-	// The event source's name.
+	// The name of the event source.
 	EventSourceName string `json:"eventSourceName"`
 	// The AWS region.
 	EventSourceRegion AWSRegion `json:"eventSourceRegion"`
@@ -316,357 +320,366 @@ type CreateEventSourceResult struct {
 	EventSource *AWSEventSource `json:"eventSource,omitempty"`
 }
 
-// A person to create.
+// A user to create.
 type CreateUserInput struct {
-	// The e-mail address, one that nobody in the account has yet.
+	// The email address. No user of the account may have it yet.
 	Email string `json:"email"`
-	// The first name.
+	// The user's first name.
 	FirstName string `json:"firstName"`
-	// The last name.
+	// The user's last name.
 	LastName string `json:"lastName"`
-	// The language to write to the person in, as an IETF tag: `en`, `de-CH`.
+	// The language for messages to the user, as an IETF language tag such as `en` or `de-CH`.
 	Locale string `json:"locale"`
 }
 
-// The person who was created.
+// The user who was created.
 type CreateUserResult struct {
-	// The person.
+	// The user.
 	User *object.User `json:"user,omitempty"`
 }
 
-// A person to create, with a password.
+// A user to create, with a password.
 type CreateUserWithPasswordInput struct {
-	// The e-mail address, one that nobody in the account has yet.
+	// The email address. No user of the account may have it yet.
 	Email string `json:"email"`
-	// The first name.
+	// The user's first name.
 	FirstName string `json:"firstName"`
-	// The last name.
+	// The user's last name.
 	LastName string `json:"lastName"`
-	// The language to write to the person in, as an IETF tag: `en`, `de-CH`.
+	// The language for messages to the user, as an IETF language tag such as `en` or `de-CH`.
 	Locale string `json:"locale"`
-	// The password.
+	// The initial password.
 	Password string `json:"password"`
-	// The password once more; one that differs is `INVALID`.
+	// The password again. Fails with `INVALID` if it differs.
 	PasswordConfirmation string `json:"passwordConfirmation"`
 }
 
-// The person who was created with a password.
+// The user who was created.
 type CreateUserWithPasswordResult struct {
-	// The person.
+	// The user.
 	User *object.User `json:"user,omitempty"`
 }
 
 // Credentials as a text file.
 type CredentialsFile struct {
-	// A name for the file.
+	// The suggested file name.
 	Name string `json:"name"`
-	// What is in the file: a line `LABEL: value` for each part.
+	// The content of the file, one `LABEL: value` line for each part.
 	Content string `json:"content"`
 }
 
 // An event source to delete.
 type DeleteEventSourceInput struct {
-	// The app's id; the app must be the account's.
+	// The ID of the app. The account must own the app.
 	AppID string `json:"appId"`
-	// The event source's id.
+	// The ID of the event source.
 	ID string `json:"id"`
 }
 
-// What deleting an event source did.
+// The event source that was deleted.
 type DeleteEventSourceResult struct {
-	// The id of the event source.
+	// The ID of the event source.
 	DeletedEventSourceID string `json:"deletedEventSourceId"`
-	// The ids of the webhooks that were sent to it.
+	// The IDs of the webhooks that were sent to the event source.
 	AffectedWebhooksIds []string `json:"affectedWebhooksIds"`
 }
 
-// Whom to take out of the account.
+// The users to remove from the account.
 type DeprovisionUsersInput struct {
-	// The people, 1 to 1,000.
+	// The users, 1 to 1,000.
 	Users []UserIdentifierInput `json:"users"`
-	// Only tell what would be done.
+	// Whether to report what would change, without changing anything. The default is false.
 	DryRun *bool `json:"dryRun,omitempty"`
-	// Revoke at once the API tokens that they created or whose secret they saw. Needs `account_api_tokens_write`.
+	// Whether to immediately revoke the API tokens that the users created or whose secret they saw. Requires the
+	// `account_api_tokens_write` scope. The default is false.
 	RevokeAPITokens *bool `json:"revokeApiTokens,omitempty"`
 }
 
-// What became of each item, and how often.
+// The result of a bulk operation: the outcome of each item, and totals.
 type DeprovisionUsersResult struct {
-	// The items, in the order of the input.
+	// The outcomes of the items, in the order of the input.
 	Items []ProvisionedUser `json:"items"`
-	// How many items came to what.
+	// The number of items for each outcome.
 	Counts ProvisionCounts `json:"counts"`
-	// Whether nothing was done, and this only tells what would be.
+	// Whether this was a dry run. If true, nothing was changed, and the result reports what would change.
 	DryRun bool `json:"dryRun"`
 }
 
 // An amount of money.
 type Money struct {
-	// The currency, by its ISO 4217 code.
+	// The ISO 4217 code of the currency.
 	CurrencyCode string `json:"currencyCode"`
-	// The amount, in units of the currency, not in cents.
+	// The amount in units of the currency, such as dollars, not cents.
 	Value json.Number `json:"value"`
 }
 
 // An amount of money.
 type MoneyInput struct {
-	// The currency; only `USD` is billed.
+	// The currency. Only `USD` is supported.
 	CurrencyCode CurrencyCode `json:"currencyCode"`
-	// The amount, in units of the currency, not in cents; 0 at least.
+	// The amount in units of the currency, such as dollars, not cents. Must be at least 0.
 	Value json.Number `json:"value"`
 }
 
-// What a subscription costs.
+// The pricing plan of a subscription.
 type PricingPlanInput struct {
-	// How often the price is due.
+	// The billing interval.
 	Interval CheckoutItemPricingInterval `json:"interval"`
-	// The price of one interval.
+	// The price for one billing interval.
 	Price MoneyInput `json:"price"`
-	// For how many days nothing is due at first; none by default.
+	// The length of the free trial, in days. The default is no trial.
 	TrialDays *int `json:"trialDays,omitempty"`
 }
 
-// How many items came to what.
+// The number of items for each outcome.
 type ProvisionCounts struct {
-	// Those `CREATED`.
+	// The number of `CREATED` items.
 	Created int `json:"created"`
-	// Those `UPDATED`.
+	// The number of `UPDATED` items.
 	Updated int `json:"updated"`
-	// Those `ADDED`: 0.
+	// The number of `ADDED` items. Always 0.
 	Added int `json:"added"`
-	// Those `UNCHANGED`.
+	// The number of `UNCHANGED` items.
 	Unchanged int `json:"unchanged"`
-	// Those `REMOVED`.
+	// The number of `REMOVED` items.
 	Removed int `json:"removed"`
-	// Those `FAILED`.
+	// The number of `FAILED` items.
 	Failed int `json:"failed"`
 }
 
-// What shall be so of one person. What is left out stays as it is.
+// The desired state of one user. Omitted fields are left unchanged.
 type ProvisionUserInput struct {
-	// The person's e-mail address.
+	// The user's email address.
 	Email string `json:"email"`
-	// The first name. Without one, that of somebody who comes into the account is empty.
+	// The user's first name. The default for a new user is empty.
 	FirstName *string `json:"firstName,omitempty"`
-	// The last name, likewise.
+	// The user's last name. The default for a new user is empty.
 	LastName *string `json:"lastName,omitempty"`
-	// The language to write to the person in, as an IETF tag; `en` for somebody who comes into the account.
+	// The language for messages to the user, as an IETF language tag. The default for a new user is `en`.
 	Locale *string `json:"locale,omitempty"`
-	// The id that another system knows the person by, unique in the account. Empty takes it away.
+	// The user's ID in an external system, unique in the account. An empty string removes it.
 	ExternalID *string `json:"externalId,omitempty"`
-	// Stores that the person shall have a place in, by id or by hash. Their places in other stores stay.
+	// The stores that the user must be a member of, by ID or hash. Memberships in other stores are left unchanged.
 	Stores []string `json:"stores,omitempty"`
-	// What the person shall be in these stores; `CUSTOM` only together with `permissions`. Without either, new places have no permissions, and others keep theirs.
+	// The user's role in these stores. `CUSTOM` is allowed only with `permissions`. If both are omitted, new memberships
+	// have no permissions and existing ones keep theirs.
 	Role *user.Role `json:"role,omitempty"`
-	// What the person may do in these stores, by the names the control panel uses.
+	// The user's permissions in these stores, by name, such as `Manage_Users`.
 	Permissions []string `json:"permissions,omitempty"`
 }
 
-// Who shall be in the account, and how.
+// The users to provision, and how.
 type ProvisionUsersInput struct {
-	// The people, 1 to 1,000.
+	// The users, 1 to 1,000.
 	Users []ProvisionUserInput `json:"users"`
-	// Only tell what would be done.
+	// Whether to report what would change, without changing anything. The default is false.
 	DryRun *bool `json:"dryRun,omitempty"`
-	// Take everybody else out of the account, but for owners, who stay as `FAILED`. It is refused as a whole when an item is
-	// wrong, since that may be a mistyped address of somebody who would be removed for it; also when more than 1,000 people
-	// would be removed. Needs `account_users_delete`.
+	// Whether to remove every other user from the account. Owners stay and are reported as `FAILED`. The whole mutation
+	// fails if an item is invalid, because a mistyped email address could cause the removal of its user, or if more than
+	// 1,000 users would be removed. Requires the `account_users_delete` scope. The default is false.
 	RemoveOthers *bool `json:"removeOthers,omitempty"`
 }
 
-// What became of each item, and how often.
+// The result of a bulk operation: the outcome of each item, and totals.
 type ProvisionUsersResult struct {
-	// The items, in the order of the input; behind them the others who were removed.
+	// The outcomes of the items, in the order of the input, followed by those of `removeOthers`.
 	Items []ProvisionedUser `json:"items"`
-	// How many items came to what.
+	// The number of items for each outcome.
 	Counts ProvisionCounts `json:"counts"`
-	// Whether nothing was done, and this only tells what would be.
+	// Whether this was a dry run. If true, nothing was changed, and the result reports what would change.
 	DryRun bool `json:"dryRun"`
 }
 
-// What became of one person.
+// The outcome of one item of a bulk operation.
 type ProvisionedUser struct {
-	// The address, as the input has it; of somebody whom it does not name by one, theirs, and empty without `account_users_read`.
+	// The email address from the input. For an item without one, the user's address, which is empty without the
+	// `account_users_read` scope.
 	Email string `json:"email"`
-	// The person; null for somebody who is not in the account, nor was. Needs `account_users_read`.
+	// The user. Null if no such user is, or was, in the account. Requires the `account_users_read` scope.
 	User *object.User `json:"user,omitempty"`
-	// What was done, or in a dry run would be.
-	Action user.ProvisionAction `json:"action"`
-	// What of the person is not as it was.
-	Changes []UserChange `json:"changes"`
-	// Of an item that failed: the input that it failed for, such as `users.3.email`.
+	// The outcome. In a dry run, the outcome that the operation would have.
+	Action membership.ProvisionAction `json:"action"`
+	// The fields that changed.
+	Changes []membership.FieldChange `json:"changes"`
+	// For a failed item, the path of the input that caused the failure, such as `users.3.email`. Null for other items.
 	Field *string `json:"field,omitempty"`
-	// Of an item that failed: the code, as of errors.
+	// For a failed item, the error code. Null for other items.
 	Code *string `json:"code,omitempty"`
-	// Of an item that failed: why, and what to do.
+	// For a failed item, the reason and what to do about it. Null for other items.
 	Message *string `json:"message,omitempty"`
-	// Of somebody who left: the API tokens that still worked and that they created, or whose secret they saw. Needs `account_api_tokens_read`.
+	// For a removed user, the active API tokens that the user created or whose secret the user saw. Requires the
+	// `account_api_tokens_read` scope.
 	APITokensToReview []object.APIToken `json:"apiTokensToReview"`
 }
 
-// Whom to take out of the account, by one of the two; given both, they must be the same person's.
+// A user to remove from the account, by email address or ID. If both are set, they must belong to the same user.
 type RemoveUserFromAccountInput struct {
-	// The person's e-mail address.
+	// The user's email address.
 	Email *string `json:"email,omitempty"`
-	// The person's id.
+	// The ID of the user.
 	UserID *string `json:"userId,omitempty"`
-	// Revoke at once the API tokens that the person created or whose secret they saw. Needs `account_api_tokens_write`.
+	// Whether to immediately revoke the API tokens that the user created or whose secret the user saw. Requires the
+	// `account_api_tokens_write` scope. The default is false.
 	RevokeAPITokens *bool `json:"revokeApiTokens,omitempty"`
 }
 
-// Who was taken out of which account.
+// The user who was removed from the account.
 type RemoveUserFromAccountResult struct {
-	// The account's id.
+	// The ID of the account.
 	AccountID string `json:"accountId"`
-	// The person's id.
+	// The ID of the user.
 	UserID string `json:"userId"`
-	// The API tokens that still worked and that the person created, or whose secret they saw. Needs `account_api_tokens_read`.
+	// The API tokens that were active and that the user created or whose secret the user saw. Requires the
+	// `account_api_tokens_read` scope.
 	APITokensToReview []object.APIToken `json:"apiTokensToReview"`
-	// Those of them that were revoked now, because the input said so.
+	// The IDs of those API tokens that were revoked now, because the input requested it.
 	RevokedAPITokenIds []string `json:"revokedApiTokenIds"`
 }
 
-// Whom to take out of which store.
+// A user to remove from a store.
 type RemoveUserFromStoreInput struct {
-	// The store's id, or its hash.
+	// The ID or hash of the store.
 	StoreID string `json:"storeId"`
-	// The person's id.
+	// The ID of the user.
 	UserID string `json:"userId"`
 }
 
-// Who was taken out of which store.
+// The user who was removed from a store.
 type RemoveUserFromStoreResult struct {
-	// The store's id.
+	// The ID of the store.
 	StoreID string `json:"storeId"`
-	// The person.
+	// The user.
 	User *object.User `json:"user,omitempty"`
 }
 
-// A server's answer to whether it refuses what was revoked.
+// One replica's answer to whether it refuses the revoked tokens.
 type ReplicaAcknowledgement struct {
-	// The server's name.
+	// The name of the replica.
 	Name string `json:"name"`
-	// Since when, at the latest, it refuses the tokens; null if it did not answer. Then it is gone, or it hears of no
-	// revocations and looks every token up in the database by now.
+	// The time since when, at the latest, the replica refuses the tokens. Null if it did not answer. In that case it is
+	// down, or it receives no revocations and already looks up every token in the database.
 	AcknowledgedAt *time.Time `json:"acknowledgedAt,omitempty"`
 }
 
-// What the servers of the service said when they were asked whether they refuse what was revoked.
+// The replicas' answers to whether they refuse the revoked tokens.
 type RevocationReceipt struct {
-	// Every server, this one among them, in the order of their names.
+	// Every replica, this one included, in the order of their names.
 	Replicas []ReplicaAcknowledgement `json:"replicas"`
-	// How long asking took, in milliseconds.
+	// The time until the answers were complete, in milliseconds.
 	ElapsedMs int `json:"elapsedMs"`
 }
 
-// Which API tokens to revoke.
+// API tokens to revoke.
 type RevokeAPITokensInput struct {
-	// The tokens' ids, 1 to 250.
+	// The IDs of the API tokens, 1 to 250.
 	Ids []string `json:"ids"`
-	// Why, for the record and the audit log.
+	// The reason, for the token and the audit log. Omit for none.
 	Reason *string `json:"reason,omitempty"`
-	// Whether to answer only when every server of the service refuses the tokens, and to say so in `receipt`. That takes
-	// milliseconds or, where a server does not answer, up to three seconds.
+	// Whether to wait until every replica of the service refuses the tokens, and report each one in `receipt`. This takes
+	// milliseconds, or up to three seconds if a replica does not respond. The default is false.
 	WaitForReplicas *bool `json:"waitForReplicas,omitempty"`
-	// Whether to revoke in the same step every API token that these tokens issued, and those that these issued, at every
-	// depth. They are listed in `issuedTokensToReview` either way.
+	// Whether to also revoke every API token that these tokens issued, directly or through other tokens. The result lists
+	// them in `issuedTokensToReview` either way. The default is false.
 	RevokeIssued *bool `json:"revokeIssued,omitempty"`
 }
 
 // The API tokens that were revoked.
 type RevokeAPITokensResult struct {
-	// The IDs in the order of the input, each once. With `revokeIssued`, the IDs of the issued tokens follow.
+	// The IDs in the order of the input, without duplicates. With `revokeIssued`, the IDs of the issued tokens follow.
 	RevokedIds []string `json:"revokedIds"`
-	// From this moment on, at the latest, the tokens are refused here, and everywhere else within the bound the service
-	// states. A token that was revoked before keeps the moment of then in its record.
+	// When the tokens were revoked. From this time at the latest, this replica refuses them. The other replicas refuse them
+	// within the bound that the service documents. A token that was already revoked keeps its original time.
 	RevokedAt time.Time `json:"revokedAt"`
-	// Which servers refuse the tokens already; null unless `waitForReplicas` asked for it, or if they could not be asked.
-	// The tokens are revoked either way.
+	// The replicas that already refuse the tokens. Null if `waitForReplicas` was not set, or if the replicas could not be
+	// asked. The tokens are revoked either way.
 	Receipt *RevocationReceipt `json:"receipt,omitempty"`
 	Revoked token.RevokeResult `json:"-"`
 }
 
-// Which API token to rotate.
+// An API token to rotate.
 type RotateAPITokenInput struct {
-	// The token's id.
+	// The ID of the API token.
 	ID string `json:"id"`
-	// For how many seconds the old access token shall work on: 86400, which is a day, by default; 0 ends it at once.
+	// The number of seconds that the old access token still works. The default is 86400, one day. With 0, it stops working
+	// immediately.
 	OverlapSeconds *int `json:"overlapSeconds,omitempty"`
 }
 
-// The API token after its rotation.
+// The API token after the rotation.
 type RotateAPITokenResult struct {
-	// The token's record.
+	// The API token.
 	APIToken object.APIToken `json:"apiToken"`
-	// The new secret to make requests with. It cannot be had again.
+	// The new access token. It cannot be retrieved again.
 	AccessToken string `json:"accessToken"`
 	// When the old access token stops working.
 	PreviousExpiresAt time.Time `json:"previousExpiresAt"`
 }
 
-// What a person shall be able to do in a store.
+// A user's new permissions in a store.
 type SetStoreUserPermissionsInput struct {
-	// The store's id, or its hash.
+	// The ID or hash of the store.
 	StoreID string `json:"storeId"`
-	// The id of a person who is in the store.
+	// The ID of the user, who must be a member of the store.
 	UserID string `json:"userId"`
-	// All the permissions they shall have there, by the names the control panel uses; none if empty.
+	// All permissions that the user has in the store from now on, by name, such as `Manage_Users`. An empty list removes
+	// all.
 	Permissions []string `json:"permissions"`
 }
 
-// A person's place in a store, after their permissions were set.
+// The store membership after its permissions were set.
 type SetStoreUserPermissionsResult struct {
-	// The person in the store.
+	// The store membership.
 	StoreUser *object.StoreUser `json:"storeUser,omitempty"`
 }
 
-// Whether a person shall be able to work in a store.
+// A user's new status in a store.
 type SetStoreUserStatusInput struct {
-	// The store's id, or its hash.
+	// The ID or hash of the store.
 	StoreID string `json:"storeId"`
-	// The id of a person who is in the store.
+	// The ID of the user, who must be a member of the store.
 	UserID string `json:"userId"`
-	// Whether they can.
+	// The new status.
 	Status user.Status `json:"status"`
 }
 
-// A person's place in a store, after their status was set.
+// The store membership after its status was set.
 type SetStoreUserStatusResult struct {
-	// The person in the store.
+	// The store membership.
 	StoreUser *object.StoreUser `json:"storeUser,omitempty"`
 }
 
-// Which stores. Given both lists, a store must be in each.
+// Conditions on stores. A store must meet all that are set.
 type StoreFilterInput struct {
-	// Only stores with one of these ids, 250 at most. A store's hash is taken as its id too.
+	// Only stores with one of these IDs or hashes, 250 at most.
 	Ids []string `json:"ids,omitempty"`
 	// Only stores with one of these hashes, 250 at most.
 	StoreHashes []string `json:"storeHashes,omitempty"`
 }
 
-// A merchant's running or past payments for an app. Lists of subscriptions need `account_subscriptions_read`.
+// A merchant's subscription to an app, active or past. Lists of subscriptions require the `account_subscriptions_read`
+// scope.
 type Subscription struct {
-	// The subscription's id, `bc/account/subscription/{key}`.
+	// The ID of the subscription, `bc/account/subscription/{key}`.
 	ID string `json:"id"`
-	// The id of the merchant's account.
+	// The ID of the merchant's account.
 	AccountID string `json:"accountId"`
-	// When it began.
+	// When the subscription started.
 	ActivationDate time.Time `json:"activationDate"`
-	// How often its price is due.
+	// The billing interval.
 	BillingInterval SubscriptionBillingInterval `json:"billingInterval"`
-	// When it was created.
+	// When the subscription was created.
 	CreatedAt time.Time `json:"createdAt"`
-	// The end of the period that is paid for; null if there is none.
+	// The end of the paid period. Null if there is none.
 	CurrentPeriodEnd *time.Time `json:"currentPeriodEnd,omitempty"`
-	// The price of one interval; null if it has none.
+	// The price for one billing interval. Null if the subscription has no price.
 	PricePerInterval *Money `json:"pricePerInterval,omitempty"`
-	// What is subscribed to.
+	// The product that the merchant subscribes to.
 	Product SubscriptionProduct `json:"product"`
-	// What the subscription is for.
+	// The store that the subscription is for.
 	Scope SubscriptionScope `json:"scope"`
-	// Whether it runs.
+	// The status of the subscription.
 	Status *SubscriptionStatus `json:"status,omitempty"`
-	// When it was last changed.
+	// When the subscription was last changed.
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
@@ -674,170 +687,162 @@ func (Subscription) IsNode() {}
 
 // A page of subscriptions.
 type SubscriptionConnection struct {
-	// Where the page stands in the list.
+	// Pagination data for the page.
 	PageInfo object.PageInfo `json:"pageInfo"`
 	// The page's entries.
 	Edges []*SubscriptionEdge `json:"edges,omitempty"`
 }
 
-// A subscription's place in a list.
+// A subscription in a list, with its cursor.
 type SubscriptionEdge struct {
 	// The subscription.
 	Node Subscription `json:"node"`
-	// The place, to give as `before` or `after`.
+	// The entry's cursor, for use as `before` or `after`.
 	Cursor string `json:"cursor"`
 }
 
-// Which subscriptions. Given several conditions, a subscription must meet each.
+// Conditions on subscriptions. A subscription must meet all that are set.
 type SubscriptionFiltersInput struct {
-	// Only subscriptions with one of these ids, 50 at most.
+	// Only subscriptions with one of these IDs, 50 at most.
 	Ids []string `json:"ids,omitempty"`
-	// Only subscriptions to this app; its app id is taken as well.
+	// Only subscriptions to this product, by its ID or that of its app.
 	ProductID *string `json:"productId,omitempty"`
-	// Only subscriptions to this sort of product.
+	// Only subscriptions to products of this type.
 	ProductType *SubscriptionProductType `json:"productType,omitempty"`
-	// Only subscriptions for this store; its hash is taken as well.
+	// Only subscriptions for the store with this ID or hash.
 	ScopeID *string `json:"scopeId,omitempty"`
-	// Only subscriptions for this sort of thing.
+	// Only subscriptions for scopes of this type.
 	ScopeType *SubscriptionScopeType `json:"scopeType,omitempty"`
-	// Only subscriptions in this state.
+	// Only subscriptions with this status.
 	Status *SubscriptionStatus `json:"status,omitempty"`
-	// Only subscriptions changed later than this moment.
+	// Only subscriptions that were changed after this time.
 	UpdatedAfter *time.Time `json:"updatedAfter,omitempty"`
 }
 
-// Changes to running subscriptions.
+// Mutations of subscriptions.
 type SubscriptionMutations struct {
 }
 
-// What is subscribed to.
+// The product that the merchant subscribes to.
 type SubscriptionProduct struct {
-	// The id of the app.
+	// The ID of the app.
 	ID string `json:"id"`
-	// What sort of product it is.
+	// The type of the product.
 	Type *SubscriptionProductType `json:"type,omitempty"`
-	// The level or edition of the app, by the account's own names; empty if it has none.
+	// The level or edition of the app, as the account names it. Empty if the app has no levels.
 	ProductLevel string `json:"productLevel"`
 }
 
-// What a subscription is for.
+// The store that a subscription is for.
 type SubscriptionScope struct {
-	// The id of the store.
+	// The ID of the store.
 	ID string `json:"id"`
-	// What sort of thing it is.
+	// The type of the scope.
 	Type *SubscriptionScopeType `json:"type,omitempty"`
 }
 
-// The service itself.
+// Information about the service.
 type System struct {
 	// The server's clock, in milliseconds since 1970-01-01T00:00:00Z.
 	Time int64 `json:"time"`
 }
 
-// What to give to another owner.
+// An ownership to transfer, and its new owner.
 type TransferOwnershipInput struct {
-	// The id of the next owner, a person of the account.
+	// The ID of the new owner, who must be a user of the account.
 	UserID string `json:"userId"`
-	// The id or the hash of the store to give; the account itself if left out.
+	// The ID or hash of the store. Omit to transfer the account.
 	StoreID *string `json:"storeId,omitempty"`
 }
 
-// What has another owner.
+// The account or store after the transfer.
 type TransferOwnershipResult struct {
 	// The account.
 	Account object.Account `json:"account"`
-	// The store that was given; null if it was the account.
+	// The store that was transferred. Null if the account was transferred.
 	Store *object.Store `json:"store,omitempty"`
 }
 
-// What to change of an API token. What is left out stays as it is.
+// The fields of an API token to change. Omitted fields are left unchanged.
 type UpdateAPITokenInput struct {
-	// The token's id.
+	// The ID of the API token.
 	ID string `json:"id"`
-	// A new name, 4 to 100 characters.
+	// The new name, 4 to 100 characters.
 	Name *string `json:"name,omitempty"`
-	// All the scopes it shall keep: at least one, and none that it could not use before.
+	// All scopes that the token keeps: at least one, and only scopes that it already has.
 	Scopes []string `json:"scopes,omitempty"`
-	// When it shall stop working: a moment to come, and no later than now set. Null leaves it as it is.
+	// When the token expires. Must be in the future and no later than its current expiration. Null leaves it unchanged.
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-	// All the networks it may still be used from, in CIDR notation: within those it has now, and not none where there were some.
+	// All IP address ranges that requests with the token may still come from, in CIDR notation. They must lie within the
+	// current ranges. The list cannot be empty if the token has ranges.
 	AllowedIPRanges []string `json:"allowedIpRanges,omitempty"`
 }
 
-// The API token as it is after the change.
+// The API token after the update.
 type UpdateAPITokenResult struct {
-	// The token's record.
+	// The API token.
 	APIToken object.APIToken `json:"apiToken"`
 }
 
-// What to change of a person.
+// The fields of a user to change. Omitted fields are left unchanged.
 type UpdateUserInput struct {
-	// The person's id.
+	// The ID of the user.
 	UserID string `json:"userId"`
-	// The first name.
+	// The user's first name.
 	FirstName *string `json:"firstName,omitempty"`
-	// The last name.
+	// The user's last name.
 	LastName *string `json:"lastName,omitempty"`
-	// The language to write to the person in, as an IETF tag: `en`, `de-CH`.
+	// The language for messages to the user, as an IETF language tag such as `en` or `de-CH`.
 	Locale *string `json:"locale,omitempty"`
-	// How another system of the account's knows the person, unique in the account; null takes it away.
+	// The user's ID in an external system of the account, unique in the account. Null removes it.
 	ExternalID graphql.Omittable[*string] `json:"externalId,omitempty"`
 }
 
-// The person after the change.
+// The user after the update.
 type UpdateUserResult struct {
-	// The person.
+	// The user.
 	User *object.User `json:"user,omitempty"`
 }
 
-// One thing of a person that is not as it was.
-type UserChange struct {
-	// What: a field of the input; `stores` for a place in a store, by its hash; `stores.HASH.permissions` for what they may do there, by the role's name if it is one's.
-	Field string `json:"field"`
-	// As it was; null for nothing, and of somebody who was not in the account.
-	Before *string `json:"before,omitempty"`
-	// As it is; null for nothing.
-	After *string `json:"after,omitempty"`
-}
-
-// Which people: those who meet everything that is given. Naming addresses, ids or a store costs the same in an account of
-// any size; the rest looks at one person of the account after the other until the page is full, and `totalItems` at all of
-// them. That is priced by the account's size: one such list with its total is within the limits in any account, several in
-// one request may be `COMPLEXITY_LIMIT`.
+// Conditions on users. A user must meet all that are set. The cost of `emails`, `externalIds` and `storeId` does not
+// depend on the size of the account. The other conditions scan the account's users until the page is full, and
+// `totalItems` scans all of them. The complexity of a scan grows with the size of the account: one such list with its
+// total is within the limits in any account, but several in one request can fail with `COMPLEXITY_LIMIT`.
 type UserFilterInput struct {
-	// Only people with one of these e-mail addresses, compared without case; 250 at most.
+	// Only users with one of these email addresses, 250 at most. Case is ignored.
 	Emails []string `json:"emails,omitempty"`
-	// Only people of whose address, or first and last name, this is a part, compared without case: 2 to 100 characters. An empty text finds everybody.
+	// Only users whose email address, or first and last name, contains this text of 2 to 100 characters. Case is ignored. An
+	// empty text matches every user.
 	Search *string `json:"search,omitempty"`
-	// Only people with one of these external ids; 250 at most.
+	// Only users with one of these external IDs, 250 at most.
 	ExternalIds []string `json:"externalIds,omitempty"`
-	// Only people who have a place in this store, by its id or its hash. One that the account does not have is `NOT_FOUND`.
+	// Only members of this store, by its ID or hash. Fails with `NOT_FOUND` if the account has no such store.
 	StoreID *string `json:"storeId,omitempty"`
-	// Only people of whom anything changed after this moment (`User.updatedAt`).
+	// Only users whose `updatedAt` is after this time.
 	UpdatedAfter *time.Time `json:"updatedAfter,omitempty"`
-	// If true, only people who have a place in no store. Not together with `storeId`.
+	// Whether to return only users who are in no store. Cannot be combined with `storeId`. The default is false.
 	WithoutStores *bool `json:"withoutStores,omitempty"`
 }
 
-// A person, by one of the two; given both, they must be the same person's.
+// A user, by email address or ID. If both are set, they must belong to the same user.
 type UserIdentifierInput struct {
-	// The person's e-mail address.
+	// The user's email address.
 	Email *string `json:"email,omitempty"`
-	// The id of a person who is in the account.
+	// The ID of a user who is in the account.
 	ID *string `json:"id,omitempty"`
 }
 
-// Changes to people, and to who belongs to a store.
+// Mutations of users and store memberships.
 type UserMutations struct {
 }
 
-// Whoever the credential of a request stands for, and what it may do.
+// The user or API token that is authenticated by a credential, and the credential's scopes.
 type Viewer struct {
-	// What sort of credential it is.
+	// The kind of credential.
 	Kind auth.Kind `json:"kind"`
-	// Every scope the credential holds in this account, read-only scopes that others include among them, in alphabetical order.
+	// The scopes that the credential holds in this account, with the scopes that they include, in alphabetical order.
 	Scopes []string `json:"scopes"`
-	// When the credential stops working; null if it does not.
+	// When the credential expires. Null if it does not expire.
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 }
 
@@ -960,7 +965,7 @@ func (e AWSRegion) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// How often a price is due.
+// The billing interval of a price.
 type CheckoutItemPricingInterval string
 
 const (
@@ -968,7 +973,7 @@ const (
 	CheckoutItemPricingIntervalAnnual CheckoutItemPricingInterval = "ANNUAL"
 	// Once a month.
 	CheckoutItemPricingIntervalMonth CheckoutItemPricingInterval = "MONTH"
-	// Once and never again.
+	// Once.
 	CheckoutItemPricingIntervalOnce CheckoutItemPricingInterval = "ONCE"
 	// Every three months.
 	CheckoutItemPricingIntervalQuarter CheckoutItemPricingInterval = "QUARTER"
@@ -1013,7 +1018,7 @@ func (e CheckoutItemPricingInterval) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// What can be subscribed to.
+// The types of product that a merchant can subscribe to.
 type CheckoutItemProductType string
 
 const (
@@ -1054,7 +1059,7 @@ func (e CheckoutItemProductType) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// What a subscription can be for.
+// The types of scope that a subscription can have.
 type CheckoutItemScopeType string
 
 const (
@@ -1095,13 +1100,13 @@ func (e CheckoutItemScopeType) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// How far an item of a checkout has come.
+// The status of an item of a checkout.
 type CheckoutItemStatus string
 
 const (
-	// It waits for the merchant.
+	// Waits for the merchant's approval.
 	CheckoutItemStatusPending CheckoutItemStatus = "PENDING"
-	// The merchant approved; the subscription is being made.
+	// The merchant approved. The subscription is being created.
 	CheckoutItemStatusProcessing CheckoutItemStatus = "PROCESSING"
 	// The subscription exists.
 	CheckoutItemStatusComplete CheckoutItemStatus = "COMPLETE"
@@ -1142,13 +1147,13 @@ func (e CheckoutItemStatus) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// How far a checkout has come.
+// The status of a checkout.
 type CheckoutStatus string
 
 const (
-	// It waits for the merchant.
+	// Waits for the merchant's approval.
 	CheckoutStatusPending CheckoutStatus = "PENDING"
-	// The merchant approved; the subscription is being made.
+	// The merchant approved. The subscription is being created.
 	CheckoutStatusProcessing CheckoutStatus = "PROCESSING"
 	// The subscription exists.
 	CheckoutStatusComplete CheckoutStatus = "COMPLETE"
@@ -1189,7 +1194,7 @@ func (e CheckoutStatus) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// The currencies of ISO 4217, by their codes. Only `USD` is billed.
+// The currency codes of ISO 4217, with those withdrawn in recent years. Only `USD` is supported.
 type CurrencyCode string
 
 const (
@@ -1243,6 +1248,8 @@ const (
 	CurrencyCodeBwp CurrencyCode = "BWP"
 	// Belarusian ruble.
 	CurrencyCodeByn CurrencyCode = "BYN"
+	// Belarusian ruble, replaced by BYN in 2016.
+	CurrencyCodeByr CurrencyCode = "BYR"
 	// Belize dollar.
 	CurrencyCodeBzd CurrencyCode = "BZD"
 	// Canadian dollar.
@@ -1267,6 +1274,8 @@ const (
 	CurrencyCodeCou CurrencyCode = "COU"
 	// Costa Rican colon.
 	CurrencyCodeCrc CurrencyCode = "CRC"
+	// Cuban convertible peso, withdrawn in 2021.
+	CurrencyCodeCuc CurrencyCode = "CUC"
 	// Cuban peso.
 	CurrencyCodeCup CurrencyCode = "CUP"
 	// Cabo Verdean escudo.
@@ -1313,6 +1322,8 @@ const (
 	CurrencyCodeHkd CurrencyCode = "HKD"
 	// Honduran lempira.
 	CurrencyCodeHnl CurrencyCode = "HNL"
+	// Croatian kuna, replaced by EUR in 2023.
+	CurrencyCodeHrk CurrencyCode = "HRK"
 	// Haitian gourde.
 	CurrencyCodeHtg CurrencyCode = "HTG"
 	// Hungarian forint.
@@ -1379,6 +1390,8 @@ const (
 	CurrencyCodeMnt CurrencyCode = "MNT"
 	// Macanese pataca.
 	CurrencyCodeMop CurrencyCode = "MOP"
+	// Mauritanian ouguiya, replaced by MRU in 2018.
+	CurrencyCodeMro CurrencyCode = "MRO"
 	// Mauritanian ouguiya.
 	CurrencyCodeMru CurrencyCode = "MRU"
 	// Mauritian rupee.
@@ -1449,12 +1462,16 @@ const (
 	CurrencyCodeShp CurrencyCode = "SHP"
 	// Sierra Leonean leone.
 	CurrencyCodeSle CurrencyCode = "SLE"
+	// Sierra Leonean leone, replaced by SLE in 2022.
+	CurrencyCodeSll CurrencyCode = "SLL"
 	// Somali shilling.
 	CurrencyCodeSos CurrencyCode = "SOS"
 	// Surinamese dollar.
 	CurrencyCodeSrd CurrencyCode = "SRD"
 	// South Sudanese pound.
 	CurrencyCodeSsp CurrencyCode = "SSP"
+	// São Tomé and Príncipe dobra, replaced by STN in 2018.
+	CurrencyCodeStd CurrencyCode = "STD"
 	// São Tomé and Príncipe dobra.
 	CurrencyCodeStn CurrencyCode = "STN"
 	// Salvadoran colon.
@@ -1499,6 +1516,8 @@ const (
 	CurrencyCodeUzs CurrencyCode = "UZS"
 	// Venezuelan digital bolivar.
 	CurrencyCodeVed CurrencyCode = "VED"
+	// Venezuelan bolívar, replaced by VES in 2018.
+	CurrencyCodeVef CurrencyCode = "VEF"
 	// Venezuelan sovereign bolivar.
 	CurrencyCodeVes CurrencyCode = "VES"
 	// Vietnamese dong.
@@ -1553,6 +1572,8 @@ const (
 	CurrencyCodeZmw CurrencyCode = "ZMW"
 	// Zimbabwe gold.
 	CurrencyCodeZwg CurrencyCode = "ZWG"
+	// Zimbabwean dollar, replaced by ZWG in 2024.
+	CurrencyCodeZwl CurrencyCode = "ZWL"
 )
 
 var AllCurrencyCode = []CurrencyCode{
@@ -1581,6 +1602,7 @@ var AllCurrencyCode = []CurrencyCode{
 	CurrencyCodeBtn,
 	CurrencyCodeBwp,
 	CurrencyCodeByn,
+	CurrencyCodeByr,
 	CurrencyCodeBzd,
 	CurrencyCodeCad,
 	CurrencyCodeCdf,
@@ -1593,6 +1615,7 @@ var AllCurrencyCode = []CurrencyCode{
 	CurrencyCodeCop,
 	CurrencyCodeCou,
 	CurrencyCodeCrc,
+	CurrencyCodeCuc,
 	CurrencyCodeCup,
 	CurrencyCodeCve,
 	CurrencyCodeCzk,
@@ -1616,6 +1639,7 @@ var AllCurrencyCode = []CurrencyCode{
 	CurrencyCodeGyd,
 	CurrencyCodeHkd,
 	CurrencyCodeHnl,
+	CurrencyCodeHrk,
 	CurrencyCodeHtg,
 	CurrencyCodeHuf,
 	CurrencyCodeIDR,
@@ -1649,6 +1673,7 @@ var AllCurrencyCode = []CurrencyCode{
 	CurrencyCodeMmk,
 	CurrencyCodeMnt,
 	CurrencyCodeMop,
+	CurrencyCodeMro,
 	CurrencyCodeMru,
 	CurrencyCodeMur,
 	CurrencyCodeMvr,
@@ -1684,9 +1709,11 @@ var AllCurrencyCode = []CurrencyCode{
 	CurrencyCodeSgd,
 	CurrencyCodeShp,
 	CurrencyCodeSle,
+	CurrencyCodeSll,
 	CurrencyCodeSos,
 	CurrencyCodeSrd,
 	CurrencyCodeSsp,
+	CurrencyCodeStd,
 	CurrencyCodeStn,
 	CurrencyCodeSvc,
 	CurrencyCodeSyp,
@@ -1709,6 +1736,7 @@ var AllCurrencyCode = []CurrencyCode{
 	CurrencyCodeUyw,
 	CurrencyCodeUzs,
 	CurrencyCodeVed,
+	CurrencyCodeVef,
 	CurrencyCodeVes,
 	CurrencyCodeVnd,
 	CurrencyCodeVuv,
@@ -1736,11 +1764,12 @@ var AllCurrencyCode = []CurrencyCode{
 	CurrencyCodeZar,
 	CurrencyCodeZmw,
 	CurrencyCodeZwg,
+	CurrencyCodeZwl,
 }
 
 func (e CurrencyCode) IsValid() bool {
 	switch e {
-	case CurrencyCodeAed, CurrencyCodeAfn, CurrencyCodeAll, CurrencyCodeAmd, CurrencyCodeAng, CurrencyCodeAoa, CurrencyCodeArs, CurrencyCodeAud, CurrencyCodeAwg, CurrencyCodeAzn, CurrencyCodeBam, CurrencyCodeBbd, CurrencyCodeBdt, CurrencyCodeBgn, CurrencyCodeBhd, CurrencyCodeBif, CurrencyCodeBmd, CurrencyCodeBnd, CurrencyCodeBob, CurrencyCodeBov, CurrencyCodeBrl, CurrencyCodeBsd, CurrencyCodeBtn, CurrencyCodeBwp, CurrencyCodeByn, CurrencyCodeBzd, CurrencyCodeCad, CurrencyCodeCdf, CurrencyCodeChe, CurrencyCodeChf, CurrencyCodeChw, CurrencyCodeClf, CurrencyCodeClp, CurrencyCodeCny, CurrencyCodeCop, CurrencyCodeCou, CurrencyCodeCrc, CurrencyCodeCup, CurrencyCodeCve, CurrencyCodeCzk, CurrencyCodeDjf, CurrencyCodeDkk, CurrencyCodeDop, CurrencyCodeDzd, CurrencyCodeEgp, CurrencyCodeErn, CurrencyCodeEtb, CurrencyCodeEur, CurrencyCodeFjd, CurrencyCodeFkp, CurrencyCodeGbp, CurrencyCodeGel, CurrencyCodeGhs, CurrencyCodeGip, CurrencyCodeGmd, CurrencyCodeGnf, CurrencyCodeGtq, CurrencyCodeGyd, CurrencyCodeHkd, CurrencyCodeHnl, CurrencyCodeHtg, CurrencyCodeHuf, CurrencyCodeIDR, CurrencyCodeIls, CurrencyCodeInr, CurrencyCodeIqd, CurrencyCodeIrr, CurrencyCodeIsk, CurrencyCodeJmd, CurrencyCodeJod, CurrencyCodeJpy, CurrencyCodeKes, CurrencyCodeKgs, CurrencyCodeKhr, CurrencyCodeKmf, CurrencyCodeKpw, CurrencyCodeKrw, CurrencyCodeKwd, CurrencyCodeKyd, CurrencyCodeKzt, CurrencyCodeLak, CurrencyCodeLbp, CurrencyCodeLkr, CurrencyCodeLrd, CurrencyCodeLsl, CurrencyCodeLyd, CurrencyCodeMad, CurrencyCodeMdl, CurrencyCodeMga, CurrencyCodeMkd, CurrencyCodeMmk, CurrencyCodeMnt, CurrencyCodeMop, CurrencyCodeMru, CurrencyCodeMur, CurrencyCodeMvr, CurrencyCodeMwk, CurrencyCodeMxn, CurrencyCodeMxv, CurrencyCodeMyr, CurrencyCodeMzn, CurrencyCodeNad, CurrencyCodeNgn, CurrencyCodeNio, CurrencyCodeNok, CurrencyCodeNpr, CurrencyCodeNzd, CurrencyCodeOmr, CurrencyCodePab, CurrencyCodePen, CurrencyCodePgk, CurrencyCodePhp, CurrencyCodePkr, CurrencyCodePln, CurrencyCodePyg, CurrencyCodeQar, CurrencyCodeRon, CurrencyCodeRsd, CurrencyCodeRub, CurrencyCodeRwf, CurrencyCodeSar, CurrencyCodeSbd, CurrencyCodeScr, CurrencyCodeSdg, CurrencyCodeSek, CurrencyCodeSgd, CurrencyCodeShp, CurrencyCodeSle, CurrencyCodeSos, CurrencyCodeSrd, CurrencyCodeSsp, CurrencyCodeStn, CurrencyCodeSvc, CurrencyCodeSyp, CurrencyCodeSzl, CurrencyCodeThb, CurrencyCodeTjs, CurrencyCodeTmt, CurrencyCodeTnd, CurrencyCodeTop, CurrencyCodeTry, CurrencyCodeTtd, CurrencyCodeTwd, CurrencyCodeTzs, CurrencyCodeUah, CurrencyCodeUgx, CurrencyCodeUsd, CurrencyCodeUsn, CurrencyCodeUyi, CurrencyCodeUyu, CurrencyCodeUyw, CurrencyCodeUzs, CurrencyCodeVed, CurrencyCodeVes, CurrencyCodeVnd, CurrencyCodeVuv, CurrencyCodeWst, CurrencyCodeXad, CurrencyCodeXaf, CurrencyCodeXag, CurrencyCodeXau, CurrencyCodeXba, CurrencyCodeXbb, CurrencyCodeXbc, CurrencyCodeXbd, CurrencyCodeXcd, CurrencyCodeXcg, CurrencyCodeXdr, CurrencyCodeXof, CurrencyCodeXpd, CurrencyCodeXpf, CurrencyCodeXpt, CurrencyCodeXsu, CurrencyCodeXts, CurrencyCodeXua, CurrencyCodeXxx, CurrencyCodeYer, CurrencyCodeZar, CurrencyCodeZmw, CurrencyCodeZwg:
+	case CurrencyCodeAed, CurrencyCodeAfn, CurrencyCodeAll, CurrencyCodeAmd, CurrencyCodeAng, CurrencyCodeAoa, CurrencyCodeArs, CurrencyCodeAud, CurrencyCodeAwg, CurrencyCodeAzn, CurrencyCodeBam, CurrencyCodeBbd, CurrencyCodeBdt, CurrencyCodeBgn, CurrencyCodeBhd, CurrencyCodeBif, CurrencyCodeBmd, CurrencyCodeBnd, CurrencyCodeBob, CurrencyCodeBov, CurrencyCodeBrl, CurrencyCodeBsd, CurrencyCodeBtn, CurrencyCodeBwp, CurrencyCodeByn, CurrencyCodeByr, CurrencyCodeBzd, CurrencyCodeCad, CurrencyCodeCdf, CurrencyCodeChe, CurrencyCodeChf, CurrencyCodeChw, CurrencyCodeClf, CurrencyCodeClp, CurrencyCodeCny, CurrencyCodeCop, CurrencyCodeCou, CurrencyCodeCrc, CurrencyCodeCuc, CurrencyCodeCup, CurrencyCodeCve, CurrencyCodeCzk, CurrencyCodeDjf, CurrencyCodeDkk, CurrencyCodeDop, CurrencyCodeDzd, CurrencyCodeEgp, CurrencyCodeErn, CurrencyCodeEtb, CurrencyCodeEur, CurrencyCodeFjd, CurrencyCodeFkp, CurrencyCodeGbp, CurrencyCodeGel, CurrencyCodeGhs, CurrencyCodeGip, CurrencyCodeGmd, CurrencyCodeGnf, CurrencyCodeGtq, CurrencyCodeGyd, CurrencyCodeHkd, CurrencyCodeHnl, CurrencyCodeHrk, CurrencyCodeHtg, CurrencyCodeHuf, CurrencyCodeIDR, CurrencyCodeIls, CurrencyCodeInr, CurrencyCodeIqd, CurrencyCodeIrr, CurrencyCodeIsk, CurrencyCodeJmd, CurrencyCodeJod, CurrencyCodeJpy, CurrencyCodeKes, CurrencyCodeKgs, CurrencyCodeKhr, CurrencyCodeKmf, CurrencyCodeKpw, CurrencyCodeKrw, CurrencyCodeKwd, CurrencyCodeKyd, CurrencyCodeKzt, CurrencyCodeLak, CurrencyCodeLbp, CurrencyCodeLkr, CurrencyCodeLrd, CurrencyCodeLsl, CurrencyCodeLyd, CurrencyCodeMad, CurrencyCodeMdl, CurrencyCodeMga, CurrencyCodeMkd, CurrencyCodeMmk, CurrencyCodeMnt, CurrencyCodeMop, CurrencyCodeMro, CurrencyCodeMru, CurrencyCodeMur, CurrencyCodeMvr, CurrencyCodeMwk, CurrencyCodeMxn, CurrencyCodeMxv, CurrencyCodeMyr, CurrencyCodeMzn, CurrencyCodeNad, CurrencyCodeNgn, CurrencyCodeNio, CurrencyCodeNok, CurrencyCodeNpr, CurrencyCodeNzd, CurrencyCodeOmr, CurrencyCodePab, CurrencyCodePen, CurrencyCodePgk, CurrencyCodePhp, CurrencyCodePkr, CurrencyCodePln, CurrencyCodePyg, CurrencyCodeQar, CurrencyCodeRon, CurrencyCodeRsd, CurrencyCodeRub, CurrencyCodeRwf, CurrencyCodeSar, CurrencyCodeSbd, CurrencyCodeScr, CurrencyCodeSdg, CurrencyCodeSek, CurrencyCodeSgd, CurrencyCodeShp, CurrencyCodeSle, CurrencyCodeSll, CurrencyCodeSos, CurrencyCodeSrd, CurrencyCodeSsp, CurrencyCodeStd, CurrencyCodeStn, CurrencyCodeSvc, CurrencyCodeSyp, CurrencyCodeSzl, CurrencyCodeThb, CurrencyCodeTjs, CurrencyCodeTmt, CurrencyCodeTnd, CurrencyCodeTop, CurrencyCodeTry, CurrencyCodeTtd, CurrencyCodeTwd, CurrencyCodeTzs, CurrencyCodeUah, CurrencyCodeUgx, CurrencyCodeUsd, CurrencyCodeUsn, CurrencyCodeUyi, CurrencyCodeUyu, CurrencyCodeUyw, CurrencyCodeUzs, CurrencyCodeVed, CurrencyCodeVef, CurrencyCodeVes, CurrencyCodeVnd, CurrencyCodeVuv, CurrencyCodeWst, CurrencyCodeXad, CurrencyCodeXaf, CurrencyCodeXag, CurrencyCodeXau, CurrencyCodeXba, CurrencyCodeXbb, CurrencyCodeXbc, CurrencyCodeXbd, CurrencyCodeXcd, CurrencyCodeXcg, CurrencyCodeXdr, CurrencyCodeXof, CurrencyCodeXpd, CurrencyCodeXpf, CurrencyCodeXpt, CurrencyCodeXsu, CurrencyCodeXts, CurrencyCodeXua, CurrencyCodeXxx, CurrencyCodeYer, CurrencyCodeZar, CurrencyCodeZmw, CurrencyCodeZwg, CurrencyCodeZwl:
 		return true
 	}
 	return false
@@ -1767,7 +1796,7 @@ func (e CurrencyCode) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// How often a subscription's price is due.
+// The billing interval of a subscription.
 type SubscriptionBillingInterval string
 
 const (
@@ -1775,9 +1804,9 @@ const (
 	SubscriptionBillingIntervalAnnual SubscriptionBillingInterval = "ANNUAL"
 	// Once a month.
 	SubscriptionBillingIntervalMonth SubscriptionBillingInterval = "MONTH"
-	// Never.
+	// The subscription is never billed.
 	SubscriptionBillingIntervalNone SubscriptionBillingInterval = "NONE"
-	// Once and never again.
+	// Once.
 	SubscriptionBillingIntervalOnce SubscriptionBillingInterval = "ONCE"
 	// Every three months.
 	SubscriptionBillingIntervalQuarter SubscriptionBillingInterval = "QUARTER"
@@ -1823,13 +1852,13 @@ func (e SubscriptionBillingInterval) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// What can be subscribed to.
+// The types of product that a merchant can subscribe to.
 type SubscriptionProductType string
 
 const (
 	// An app.
 	SubscriptionProductTypeApplication SubscriptionProductType = "APPLICATION"
-	// Nothing in particular.
+	// No particular type.
 	SubscriptionProductTypeNone SubscriptionProductType = "NONE"
 )
 
@@ -1867,7 +1896,7 @@ func (e SubscriptionProductType) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// What a subscription can be for.
+// The types of scope that a subscription can have.
 type SubscriptionScopeType string
 
 const (
@@ -1908,15 +1937,15 @@ func (e SubscriptionScopeType) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// Whether a subscription runs.
+// The status of a subscription.
 type SubscriptionStatus string
 
 const (
-	// It does.
+	// The subscription is active.
 	SubscriptionStatusActive SubscriptionStatus = "ACTIVE"
-	// It was ended.
+	// The subscription was cancelled.
 	SubscriptionStatusCancelled SubscriptionStatus = "CANCELLED"
-	// It does not for now, for want of payment.
+	// The subscription is suspended until the merchant pays.
 	SubscriptionStatusSuspended SubscriptionStatus = "SUSPENDED"
 )
 

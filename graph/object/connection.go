@@ -3,7 +3,7 @@ package object
 import (
 	"context"
 
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 )
 
 // PageInfo is where a page stands in its list (GraphQL Cursor Connections
@@ -13,7 +13,7 @@ type PageInfo struct {
 	StartCursor, EndCursor       *string
 }
 
-// edge is the form that all edges have.
+// edge is the underlying type of all edges.
 type edge[N any] struct {
 	Node   N
 	Cursor string
@@ -42,41 +42,47 @@ type AppsConnection struct {
 	Edges    []*AppsEdge
 }
 
-// UserConnection is a page of people.
+// UserConnection is a page of users.
 type UserConnection struct {
 	PageInfo PageInfo
 	Edges    []*UserEdge
 	Count    Counter
 }
 
-// CollectionInfo counts the whole list.
+// CollectionInfo returns the totals of the whole list.
 func (c UserConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
 	return c.Count.info(ctx)
 }
 
-// StoreUserConnection is a page of a store's members.
+// StoreUserConnection is a page of a store's users.
 type StoreUserConnection struct {
 	PageInfo PageInfo
 	Edges    []*StoreUserEdge
 	Count    Counter
 }
 
-// CollectionInfo counts the whole list.
+// CollectionInfo returns the totals of the whole list.
 func (c StoreUserConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
 	return c.Count.info(ctx)
 }
 
-// UserStoreConnection is a page of a person's places in stores.
+// UserStoreConnection is a page of a user's store memberships.
 type UserStoreConnection struct {
 	PageInfo PageInfo
 	Edges    []*UserStoreEdge
 	Count    Counter
 }
 
-// CollectionInfo counts the whole list.
+// CollectionInfo returns the totals of the whole list.
 func (c UserStoreConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
 	return c.Count.info(ctx)
 }
+
+// TotalCount returns the number of items in the whole list.
+func (c UserStoreConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c UserStoreConnection) Nodes() []UserStore { return nodesOf(c.Edges) }
 
 // APITokenConnection is a page of API tokens.
 type APITokenConnection struct {
@@ -85,10 +91,16 @@ type APITokenConnection struct {
 	Count    Counter
 }
 
-// CollectionInfo counts the whole list.
+// CollectionInfo returns the totals of the whole list.
 func (c APITokenConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
 	return c.Count.info(ctx)
 }
+
+// TotalCount returns the number of items in the whole list.
+func (c APITokenConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c APITokenConnection) Nodes() []APIToken { return nodesOf(c.Edges) }
 
 // AuditEventConnection is a page of audit events.
 type AuditEventConnection struct {
@@ -97,17 +109,23 @@ type AuditEventConnection struct {
 	Count    Counter
 }
 
-// CollectionInfo counts the whole list.
+// CollectionInfo returns the totals of the whole list.
 func (c AuditEventConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
 	return c.Count.info(ctx)
 }
 
-// Connect makes the edges and the page info of a page of the list, and of each
-// item a node.
+// TotalCount returns the number of items in the whole list.
+func (c AuditEventConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c AuditEventConnection) Nodes() []AuditEvent { return nodesOf(c.Edges) }
+
+// Connect returns the page info and the edges of a page of the list. node returns
+// the node of an item.
 func Connect[E ~struct {
 	Node   N
 	Cursor string
-}, N, T any](list List, p page.Page[T], node func(T) N) (PageInfo, []*E) {
+}, N, T any](list List, p paging.Page[T], node func(T) N) (PageInfo, []*E) {
 	info := PageInfo{HasNextPage: p.HasNext, HasPreviousPage: p.HasPrevious}
 	all := make([]E, len(p.Items))
 	edges := make([]*E, len(p.Items))
@@ -122,8 +140,20 @@ func Connect[E ~struct {
 	return info, edges
 }
 
-// Nodes returns the items of pages in one list: a level of an answer.
-func Nodes[T any](pages ...page.Page[T]) []T {
+// nodesOf returns the nodes of edges.
+func nodesOf[E ~struct {
+	Node   N
+	Cursor string
+}, N any](edges []*E) []N {
+	nodes := make([]N, len(edges))
+	for i, e := range edges {
+		nodes[i] = edge[N](*e).Node
+	}
+	return nodes
+}
+
+// Nodes returns the items of all pages, which are siblings in a response.
+func Nodes[T any](pages ...paging.Page[T]) []T {
 	var all []T
 	for _, p := range pages {
 		for _, item := range p.Items {

@@ -12,23 +12,22 @@ import (
 	"latchkey/internal/fault"
 )
 
-const idPrefix = "bc/account/"
-
 func id(kind scalar.Kind, key uuid.UUID) scalar.NodeID { return scalar.NodeID{Kind: kind, Key: key} }
 
-// ParseKey returns the key of an id of the kind. Besides the id it takes the
-// bare key. It returns fault.Invalid for what cannot be one.
+// ParseKey returns the key of an ID of the kind. It also accepts the key without
+// the ID's prefix. It returns fault.Invalid for any other text.
 func ParseKey(kind scalar.Kind, text string) (uuid.UUID, error) {
-	bare := strings.TrimPrefix(text, idPrefix+string(kind)+"/")
+	bare := strings.TrimPrefix(text, account.IDPrefix+string(kind)+"/")
 	key, err := uuid.Parse(bare)
 	if err != nil || len(bare) != 36 {
-		return uuid.UUID{}, fault.Errorf(fault.Invalid, "%.64q is no id of this kind: %s%s/….", text, idPrefix, kind)
+		return uuid.UUID{}, fault.Errorf(fault.Invalid, "%.64q is not an ID of this kind: %s%s/….", text,
+			account.IDPrefix, kind)
 	}
 	return key, nil
 }
 
-// ParseKeys is ParseKey for a list. It returns every fault, each with the
-// field and the index.
+// ParseKeys is ParseKey for a list. It returns all errors, each on the field and
+// its index.
 func ParseKeys(kind scalar.Kind, field string, texts []string) ([]uuid.UUID, error) {
 	keys := make([]uuid.UUID, len(texts))
 	var faults fault.List
@@ -42,10 +41,10 @@ func ParseKeys(kind scalar.Kind, field string, texts []string) ([]uuid.UUID, err
 	return keys, faults.Err()
 }
 
-// ParseStore reads the name of a store in any form seen in the wild: the
-// store's id, the id made of its hash, or either without the prefix.
+// ParseStore parses a reference to a store: the store's ID, the ID form of its
+// hash, or either without the prefix.
 func ParseStore(text string) account.StoreRef {
-	bare := strings.TrimPrefix(text, idPrefix+string(scalar.Store)+"/")
+	bare := strings.TrimPrefix(text, account.IDPrefix+string(scalar.Store)+"/")
 	if key, err := uuid.Parse(bare); err == nil && len(bare) == 36 {
 		return account.StoreRef{ID: key}
 	}
@@ -66,7 +65,8 @@ func ParseStores(texts []string) []account.StoreRef {
 	return refs
 }
 
-// TokenIDs are the ids of API tokens, in their order and each once.
+// TokenIDs returns the IDs of API tokens in the order of the keys, without
+// duplicates.
 func TokenIDs(keys []uuid.UUID) []string {
 	ids := make([]string, 0, len(keys))
 	for i, key := range keys {
@@ -77,8 +77,7 @@ func TokenIDs(keys []uuid.UUID) []string {
 	return ids
 }
 
-// ParseActor returns the key of the id of a user or an API token: whoever can
-// have done something.
+// ParseActor returns the key of the ID of an actor: a user or an API token.
 func ParseActor(text string) (uuid.UUID, error) {
 	kind, _, err := scalar.SplitID(text)
 	if err == nil && kind == scalar.APIToken {

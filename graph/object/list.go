@@ -1,11 +1,11 @@
 package object
 
-// List is one of the lists that the API has in pages. A cursor ends with the
-// letter of its list, so that another list refuses it: both are ordered by
-// UUIDs, and the position of one means nothing in the other.
+// List identifies a paginated list of the API. A cursor ends with the letter of
+// its list, so that other lists reject it: all lists are ordered by UUID, and a
+// position in one has no meaning in another.
 type List byte
 
-// The lists. Their letters are in cursors that clients hold and never change.
+// The lists. Their letters must not change, because clients store cursors.
 const (
 	AccountUsers     List = 'u'
 	AccountStores    List = 's'
@@ -20,15 +20,15 @@ const (
 	UsersToReview    List = 'r'
 )
 
-// bareCursor is the length of a cursor of package page, as this API had them
-// before they named their list.
+// bareCursor is the length of a cursor of package page, without a list's letter.
+// The API issued such cursors before it added the letter.
 const bareCursor = 22
 
 func (l List) cursor(position string) string { return position + string(rune(l)) }
 
-// Position returns the position that a cursor of the list holds. A cursor of
-// another list comes back as it is, which package page refuses, and so does
-// one that names no list, which it accepts.
+// Position returns the position in a cursor of the list. It returns other cursors
+// unchanged: package page rejects those of other lists, and accepts those without
+// a letter.
 func (l List) Position(cursor *string) *string {
 	if cursor == nil || len(*cursor) != bareCursor+1 || (*cursor)[bareCursor] != byte(l) {
 		return cursor

@@ -1,9 +1,10 @@
-// Package object holds the objects of the schema: domain values with the few
-// things that only the API adds to them, such as their ids. gqlgen binds to it.
+// Package object holds the objects of the schema: domain values with additions
+// for the API, such as global IDs. gqlgen binds the schema to it.
 package object
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,11 +17,11 @@ import (
 	"latchkey/internal/user"
 )
 
-// Account is an account, read from the database only when something beyond
-// its id is asked of it.
+// Account is an account. It is read from the database only if a field other than
+// the ID is selected.
 type Account struct {
 	Key uuid.UUID
-	// Read returns the rest; it asks the database once.
+	// Read returns the account. It reads the database once.
 	Read func() (account.Account, error)
 }
 
@@ -30,7 +31,7 @@ func (Account) IsNode() {}
 // GlobalID is the account's id.
 func (a Account) GlobalID() scalar.NodeID { return id(scalar.Account, a.Key) }
 
-// Store is a store among its siblings.
+// Store is a store with its siblings.
 type Store struct {
 	account.Store
 
@@ -58,21 +59,21 @@ func (App) IsNode() {}
 // GlobalID is the app's id.
 func (a App) GlobalID() scalar.AppID { return scalar.AppID(a.ID) }
 
-// User is a person among their siblings.
+// User is a user with its siblings.
 type User struct {
 	user.User
 
 	siblings *Siblings[user.User]
 }
 
-// NewUsers returns people as each other's siblings.
-func NewUsers(people []user.User) func(user.User) User {
-	siblings := NewSiblings(people)
+// NewUsers returns users as each other's siblings.
+func NewUsers(users []user.User) func(user.User) User {
+	siblings := NewSiblings(users)
 	return func(u user.User) User { return User{u, siblings} }
 }
 
-// Siblings are the people of the person's level: nobody else for one of whom
-// no others were told.
+// Siblings returns the users on the same level of the response. A user that was
+// not created by NewUsers has no siblings but itself.
 func (u User) Siblings() *Siblings[user.User] {
 	if u.siblings == nil {
 		return NewSiblings([]user.User{u.User})
@@ -83,24 +84,23 @@ func (u User) Siblings() *Siblings[user.User] {
 // IsNode marks a Node.
 func (User) IsNode() {}
 
-// GlobalID is the person's id.
+// GlobalID is the user's ID.
 func (u User) GlobalID() scalar.NodeID { return id(scalar.User, u.ID) }
 
-// UserStore is a person's place in a store, which is one of the stores of its
-// level.
+// UserStore is a user's membership in a store.
 type UserStore struct {
 	user.StorePlace
 
 	stores *Siblings[account.Store]
 }
 
-// NewUserStores returns places in stores, the stores as each other's siblings.
+// NewUserStores returns store memberships whose stores are each other's siblings.
 func NewUserStores(places []user.StorePlace) func(user.StorePlace) UserStore {
-	known := map[uuid.UUID]bool{}
+	seen := map[uuid.UUID]bool{}
 	var stores []account.Store
 	for _, p := range places {
-		if !known[p.StoreID] {
-			known[p.StoreID] = true
+		if !seen[p.StoreID] {
+			seen[p.StoreID] = true
 			stores = append(stores, p.Store)
 		}
 	}
@@ -108,7 +108,7 @@ func NewUserStores(places []user.StorePlace) func(user.StorePlace) UserStore {
 	return func(p user.StorePlace) UserStore { return UserStore{p, siblings} }
 }
 
-// GlobalID is the store's id, the same as Store has.
+// GlobalID is the store's ID, the same as that of Store.
 func (p UserStore) GlobalID() scalar.NodeID { return id(scalar.Store, p.StoreID) }
 
 // InStore is the store.
@@ -117,38 +117,38 @@ func (p UserStore) InStore() Store { return Store{p.Store, p.stores} }
 // StoreRoleInfo is a role in a store.
 type StoreRoleInfo struct{ Role user.Role }
 
-// Name is the role's name for people.
+// Name is the display name of the role.
 func (r StoreRoleInfo) Name() string { return r.Role.Name() }
 
-// Permissions are what somebody in the role may do.
+// Permissions are the permissions of the role.
 func (r StoreRoleInfo) Permissions() []string { return append([]string{}, r.Role.Permissions()...) }
 
-// StoreUser is a member of a store among its siblings.
+// StoreUser is a member of a store with its siblings.
 type StoreUser struct {
 	user.StoreMember
 
 	Siblings *Siblings[user.StoreMember]
 }
 
-// GlobalID is the person's id, the same as User has.
+// GlobalID is the user's ID, the same as that of User.
 func (u StoreUser) GlobalID() scalar.NodeID { return id(scalar.User, u.User.ID) }
 
-// Email is the person's e-mail address.
+// Email is the user's email address.
 func (u StoreUser) Email() string { return u.User.Email }
 
-// FirstName is the person's first name.
+// FirstName is the user's first name.
 func (u StoreUser) FirstName() string { return u.User.FirstName }
 
-// LastName is the person's last name.
+// LastName is the user's last name.
 func (u StoreUser) LastName() string { return u.User.LastName }
 
-// Locale is the person's language tag.
+// Locale is the user's language tag.
 func (u StoreUser) Locale() string { return u.User.Locale }
 
-// Pending says that the person has not accepted the membership.
+// Pending reports whether the user has not yet accepted the account membership.
 func (u StoreUser) Pending() bool { return u.User.Pending }
 
-// APIToken is an API token among its siblings, as of a moment.
+// APIToken is an API token with its siblings, as of the time of its view.
 type APIToken struct {
 	token.Token
 
@@ -156,11 +156,11 @@ type APIToken struct {
 	view     View
 }
 
-// View is what the API's form of a token depends on besides the token.
+// View holds what the fields of an API token depend on, other than the token.
 type View struct {
-	// PublicURL leads the API paths.
+	// PublicURL is the prefix of API paths.
 	PublicURL string
-	// Now is the moment of which the status is told.
+	// Now is the time for which the status is computed.
 	Now time.Time
 }
 
@@ -179,13 +179,13 @@ func (APIToken) IsNode() {}
 // GlobalID is the token's id.
 func (t APIToken) GlobalID() scalar.NodeID { return id(scalar.APIToken, t.ID) }
 
-// APIPath is where the token is used.
+// APIPath is the URL of the API that the token is for.
 func (t APIToken) APIPath() string { return token.APIPath(t.view.PublicURL, t.Token) }
 
 // ScopeNames are the scopes the token holds.
 func (t APIToken) ScopeNames() []string { return t.Scopes.Names() }
 
-// CurrentStatus is the token's status at the moment of the view.
+// CurrentStatus is the token's status at the time of the view.
 func (t APIToken) CurrentStatus() token.Status { return t.Status(t.view.Now) }
 
 // Ranges are the address ranges as text.
@@ -197,10 +197,10 @@ func (t APIToken) Ranges() []string {
 	return ranges
 }
 
-// Creator is who created the token.
+// Creator is the actor that created the token.
 func (t APIToken) Creator() Actor { return Actor{t.CreatedBy} }
 
-// RevokedAt is when the token was revoked, zero for one that is not.
+// RevokedAt is when the token was revoked, or zero.
 func (t APIToken) RevokedAt() time.Time {
 	if t.Revocation == nil {
 		return time.Time{}
@@ -208,7 +208,7 @@ func (t APIToken) RevokedAt() time.Time {
 	return t.Revocation.At
 }
 
-// RevokedBy is who revoked the token, nil for one that is not.
+// RevokedBy is the actor that revoked the token, or nil.
 func (t APIToken) RevokedBy() *Actor {
 	if t.Revocation == nil {
 		return nil
@@ -216,7 +216,7 @@ func (t APIToken) RevokedBy() *Actor {
 	return &Actor{t.Revocation.By}
 }
 
-// RevocationReason is why the token was revoked, nil where nobody said.
+// RevocationReason is the reason for the revocation, or nil.
 func (t APIToken) RevocationReason() *string {
 	if t.Revocation == nil {
 		return nil
@@ -230,10 +230,10 @@ type AccessToken struct{ token.AccessToken }
 // GlobalID is the access token's id.
 func (a AccessToken) GlobalID() scalar.NodeID { return id(scalar.AccessToken, a.ID) }
 
-// Actor is who did something.
+// Actor is the actor of an action.
 type Actor struct{ audit.Actor }
 
-// GlobalID is the id of the actor, zero for the operator.
+// GlobalID is the actor's ID, or zero for the operator.
 func (a Actor) GlobalID() scalar.NodeID {
 	switch a.Kind {
 	case audit.ActorUser:
@@ -251,34 +251,35 @@ type AuditEvent struct{ audit.Event }
 // GlobalID is the event's id.
 func (e AuditEvent) GlobalID() scalar.NodeID { return id(scalar.AuditEvent, e.ID) }
 
-// Who is who acted.
-func (e AuditEvent) Who() Actor { return Actor{e.Actor} }
+// ActedBy is the actor of the action.
+func (e AuditEvent) ActedBy() Actor { return Actor{e.Actor} }
 
-// Deed is what was done.
-func (e AuditEvent) Deed() string { return string(e.Action) }
+// ActionName is the name of the action.
+func (e AuditEvent) ActionName() string { return string(e.Action) }
 
-// TargetID is the id of what was changed, nil where nothing in particular was.
+// TargetID is the ID of the changed object, or nil if it has none.
 func (e AuditEvent) TargetID() *string {
 	if e.Target.Key == "" {
 		return nil
 	}
-	target := idPrefix + string(e.Target.Kind) + "/" + e.Target.Key
+	target := account.IDPrefix + string(e.Target.Kind) + "/" + e.Target.Key
 	return &target
 }
 
-// TargetName is what the thing that was changed was called then.
+// TargetName is the name of the changed object at the time of the event.
 func (e AuditEvent) TargetName() *string { return optional(e.Target.Name) }
 
-// From is the address of the request, nil for the operator's commands.
-func (e AuditEvent) From() *string { return optional(e.IP) }
+// SourceIP is the source IP address of the request, or nil for commands of the
+// operator.
+func (e AuditEvent) SourceIP() *string { return optional(e.IP) }
 
-// Request is the request's id, nil likewise.
+// Request is the request's ID, or nil for commands of the operator.
 func (e AuditEvent) Request() *string { return optional(e.RequestID) }
 
 // ScopeResource is a resource of the catalogue.
 type ScopeResource struct{ scope.Resource }
 
-// PermissionList is what can be granted of the resource.
+// PermissionList is the levels of access to the resource.
 func (r ScopeResource) PermissionList() []ScopePermission {
 	list := make([]ScopePermission, len(r.Permissions))
 	for i, p := range r.Permissions {
@@ -287,7 +288,7 @@ func (r ScopeResource) PermissionList() []ScopePermission {
 	return list
 }
 
-// ScopePermission is a permission of a resource.
+// ScopePermission is a level of access to a resource.
 type ScopePermission struct{ scope.Permission }
 
 // Included are the scopes that the permission implies.
@@ -302,8 +303,20 @@ func optional(text string) *string {
 	return &text
 }
 
-// Counter counts the whole of a list, when that is asked.
+// Counter returns the number of items in a whole list.
 type Counter func(context.Context) (int64, error)
+
+// CountOnce returns a Counter that runs count at most once, even if the total is
+// selected several times.
+func CountOnce(count Counter) Counter {
+	var once sync.Once
+	var total int64
+	var err error
+	return func(ctx context.Context) (int64, error) {
+		once.Do(func() { total, err = count(ctx) })
+		return total, err
+	}
+}
 
 // CollectionInfo is the figures about a whole list.
 type CollectionInfo struct{ TotalItems int64 }

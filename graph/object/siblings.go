@@ -6,36 +6,38 @@ import (
 	"github.com/google/uuid"
 )
 
-// Siblings are the objects of one type that one level of an answer is made
-// of, in whatever lists they stand. What is asked of one of them is asked for
-// all, once: that is how a nested list costs one query per level, however many
-// objects the level above has, without timers or luck.
+// Siblings are the objects of one type on one level of a response, across all
+// lists of the level. A field of one of them is loaded for all of them at once, so
+// a nested list costs one query for each level, not one for each object, and needs
+// no timers to collect a batch. It is safe for concurrent use.
 type Siblings[T any] struct {
 	all []T
 
 	mu    sync.Mutex
-	asked map[any]func() (any, error)
+	loads map[any]func() (any, error)
 }
 
 // NewSiblings returns the objects as each other's siblings.
 func NewSiblings[T any](all []T) *Siblings[T] {
-	return &Siblings[T]{all: all, asked: map[any]func() (any, error){}}
+	return &Siblings[T]{all: all, loads: map[any]func() (any, error){}}
 }
 
-// Ask returns what answer says of all siblings to a question, which stands
-// for the field and its arguments. The first to ask has it answered; all others
-// wait and share the answer, or the error.
-func Ask[T any, Q comparable, A any](s *Siblings[T], question Q, answer func(all []T) (map[uuid.UUID]A, error)) (map[uuid.UUID]A, error) {
+// Load returns the values of a field for all siblings, by ID. key identifies the
+// field and its arguments. The first call for a key runs load; the others wait and
+// share its result or error.
+func Load[T any, K comparable, V any](
+	s *Siblings[T], key K, load func(all []T) (map[uuid.UUID]V, error),
+) (map[uuid.UUID]V, error) {
 	s.mu.Lock()
-	once, known := s.asked[question]
-	if !known {
-		once = sync.OnceValues(func() (any, error) { return answer(s.all) })
-		s.asked[question] = once
+	once, ok := s.loads[key]
+	if !ok {
+		once = sync.OnceValues(func() (any, error) { return load(s.all) })
+		s.loads[key] = once
 	}
 	s.mu.Unlock()
-	answers, err := once()
+	values, err := once()
 	if err != nil {
 		return nil, err
 	}
-	return answers.(map[uuid.UUID]A), nil
+	return values.(map[uuid.UUID]V), nil
 }

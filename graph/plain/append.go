@@ -40,8 +40,8 @@ func AppendString(b []byte, s string) []byte {
 // AppendNull appends null.
 func AppendNull(b []byte) []byte { return append(b, "null"...) }
 
-// AppendMarshaler appends what m writes. It reports false, and appends
-// nothing, if that is null.
+// AppendMarshaler appends the output of m. For null it appends nothing and reports
+// false.
 func AppendMarshaler(b []byte, m graphql.Marshaler) ([]byte, bool) {
 	if m == graphql.Null {
 		return b, false
@@ -63,8 +63,8 @@ func (w *writer) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// Lone returns the object that has one field: null if its value is null where
-// the schema forbids it.
+// Lone returns an object with one field. It returns null if the value is null and
+// nonNull is set.
 func Lone(name string, value graphql.Marshaler, nonNull bool) graphql.Marshaler {
 	if value == graphql.RequiredNull || nonNull && value == graphql.Null {
 		return graphql.Null
@@ -79,7 +79,7 @@ type lone struct {
 
 // MarshalGQL writes the object. A name needs no escaping: see key.
 func (l lone) MarshalGQL(w io.Writer) {
-	// An error of w is noticed by whoever owns w; a Marshaler reports none.
+	// A Marshaler cannot return an error; the owner of w checks for it.
 	_, _ = io.WriteString(w, `{"`)
 	_, _ = io.WriteString(w, l.name)
 	_, _ = io.WriteString(w, `":`)

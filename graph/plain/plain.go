@@ -1,16 +1,16 @@
-// Package plain answers the simple part of a GraphQL query quickly: objects
-// and lists of objects of which only plain fields were asked for, fields that
-// are a Go field or a method without context, arguments and error.
+// Package plain is the fast path for objects, and lists of objects, of which only
+// plain fields are selected. A plain field is a Go field, or a method without
+// context, arguments and error.
 //
-// gqlgen resolves every field of every element in its own context, behind
-// several closures, and every element of a list in its own goroutine. For
-// plain fields none of that can be seen from outside, so the code generated
-// by internal/graphgen writes them one after the other into one buffer.
+// gqlgen resolves every field of every element in its own context, behind several
+// closures, and every element of a list in its own goroutine. For plain fields this
+// has no visible effect, so the code that tools/graphgen generates writes them
+// in order into one buffer.
 //
-// It does so only where nothing can be wrong. When a value turns out to be
-// null where the schema forbids it, or a method panics, what was written is
-// thrown away and gqlgen's own code runs instead, which reports the error,
-// its path and the nulls that follow from it as the specification has them.
+// The fast path handles no errors. If a value is null although the schema forbids
+// it, or a method panics, the output is discarded and gqlgen's code runs instead. It
+// reports the error with its path and propagates the null as the specification
+// requires.
 package plain
 
 import (
@@ -22,13 +22,13 @@ import (
 
 const extension = "latchkey/plain"
 
-// Allow lets the operation take the short way. It must be called only for an
-// operation without field middleware, which the short way would pass by.
+// Allow enables the fast path for the operation. The operation must have no field
+// middleware, because the fast path skips it.
 func Allow(op *graphql.OperationContext) { op.Stats.SetExtension(extension, true) }
 
-// Marshal runs write on an empty buffer and returns what it appended. It
-// returns nil when write reports false or panics; the caller then takes the
-// long way. The result can be written once: its buffer is used again.
+// Marshal runs write on an empty buffer and returns the output. It returns nil if
+// write reports false or panics; the caller must then use gqlgen's code. The result
+// can be written only once, because its buffer is reused.
 func Marshal(write func([]byte) ([]byte, bool)) (m graphql.Marshaler) {
 	out := buffers.Get().(*buffer)
 	defer func() {
@@ -44,17 +44,18 @@ func Marshal(write func([]byte) ([]byte, bool)) (m graphql.Marshaler) {
 	return out
 }
 
-// A response of 250 users takes some 40 KB. Larger buffers are left to the
-// garbage collector, lest one large response hold memory for ever.
+// largestKept is the largest buffer, in bytes, that is returned to the pool, so
+// that one large response does not hold memory forever. A response of 250 users
+// takes about 40 KB.
 const largestKept = 64 << 10
 
 var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}
 
 type buffer struct{ bytes []byte }
 
-// MarshalGQL writes the buffer and gives it back.
+// MarshalGQL writes the buffer and returns it to the pool.
 func (b *buffer) MarshalGQL(w io.Writer) {
-	// An error of w is noticed by whoever owns w; a Marshaler reports none.
+	// A Marshaler cannot return an error; the owner of w checks for it.
 	_, _ = w.Write(b.bytes)
 	b.release()
 }

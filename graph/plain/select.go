@@ -12,17 +12,16 @@ type Types map[string]Type
 
 // Type describes the plain fields of one object type.
 type Type struct {
-	// Conditions are the type conditions that an object of this type meets:
-	// its own name and its interfaces'.
+	// Conditions are the type conditions that match the type: its own name and
+	// those of its interfaces.
 	Conditions []string
-	// Fields are the plain fields by name. A field that is not here needs a
-	// resolver.
+	// Fields are the plain fields by name. Other fields need a resolver.
 	Fields map[string]Field
 }
 
 // Field describes a plain field.
 type Field struct {
-	// Number is what generated code knows the field by; from 1.
+	// Number identifies the field in generated code. Numbers begin at 1.
 	Number int
 	// Object is the type of the object or objects in the field, empty for a
 	// scalar or an enum.
@@ -32,22 +31,22 @@ type Field struct {
 // Typename is the number of the field __typename, which every type has.
 const Typename = 0
 
-// Selection is what was asked for of one object, in the order of the answer.
+// Selection is the selected fields of an object, in the order of the response.
 type Selection []Selected
 
-// Selected is one field asked for.
+// Selected is one selected field.
 type Selected struct {
-	// Key is what stands before the value: brace or comma, name and colon.
+	// Key is the text before the value: brace or comma, name and colon.
 	Key []byte
-	// Number is the field's.
+	// Number is the number of the field.
 	Number int
-	// Sub is what was asked for of the object or objects in the field.
+	// Sub is the selection of the object or objects in the field.
 	Sub Selection
 }
 
-// Select returns what the operation asks for of an object of the named type.
-// It reports false when that takes more than plain fields, or when the
-// operation may not take the short way.
+// Select returns the operation's selection of an object of the named type. It
+// reports false if the selection has other than plain fields, or if the operation
+// is not allowed on the fast path.
 func (t Types) Select(op *graphql.OperationContext, name string, set ast.SelectionSet) (Selection, bool) {
 	if op.Stats.GetExtension(extension) == nil {
 		return nil, false
@@ -60,20 +59,21 @@ func (t Types) compile(op *graphql.OperationContext, name string, set ast.Select
 	collected := graphql.CollectFields(op, set, typ.Conditions)
 	out := make(Selection, 0, len(collected))
 	for i := range collected {
-		asked := &collected[i]
-		if slices.ContainsFunc(collected[:i], func(f graphql.CollectedField) bool { return f.Alias == asked.Alias }) {
-			continue // gqlgen answers the first of two that it could not merge
+		f := &collected[i]
+		if slices.ContainsFunc(collected[:i],
+			func(other graphql.CollectedField) bool { return other.Alias == f.Alias }) {
+			continue // like gqlgen, use the first of two fields that were not merged
 		}
-		if len(asked.Deferrables) > 0 {
+		if len(f.Deferrables) > 0 {
 			return nil, false
 		}
-		field, ok := typ.Fields[asked.Name]
-		if !ok && asked.Name != "__typename" {
+		field, ok := typ.Fields[f.Name]
+		if !ok && f.Name != "__typename" {
 			return nil, false
 		}
-		selected := Selected{Key: key(len(out) == 0, asked.Alias), Number: field.Number}
+		selected := Selected{Key: key(len(out) == 0, f.Alias), Number: field.Number}
 		if field.Object != "" {
-			if selected.Sub, ok = t.compile(op, field.Object, asked.Selections); !ok {
+			if selected.Sub, ok = t.compile(op, field.Object, f.Selections); !ok {
 				return nil, false
 			}
 		}
@@ -94,7 +94,7 @@ func key(first bool, name string) []byte {
 	return append(k, '"', ':')
 }
 
-// Close ends the object that sel was written for.
+// Close appends the end of the object.
 func (sel Selection) Close(b []byte) []byte {
 	if len(sel) == 0 { // everything was skipped by directives
 		b = append(b, '{')

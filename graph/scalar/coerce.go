@@ -8,14 +8,13 @@ import (
 	"latchkey/internal/fault"
 )
 
-// EnumName is a name without quotes where a document may have the value of an
-// enum. It is no value of any scalar.
+// EnumName is an enum literal, a name without quotes. No scalar accepts it.
 type EnumName string
 
 // Coerce returns the value of the named scalar for v, a value as encoding/json
-// reads it with UseNumber (GraphQL, "Scalars: Input Coercion"). An Int becomes
-// an int64 and an ID a string; other values stay as they are, for the Unmarshal
-// functions to read. It returns fault.Invalid for a value that the scalar does
+// decodes it with UseNumber (GraphQL, "Scalars: Input Coercion"). An Int becomes
+// an int64 and an ID a string; other values are returned unchanged for the
+// Unmarshal functions. It returns fault.Invalid for a value that the scalar does
 // not accept.
 func Coerce(name string, v any) (any, error) {
 	switch name {
@@ -50,8 +49,8 @@ func expect[T any](v any, message string) error {
 	return nil
 }
 
-// coerceInt accepts 10.0 too: JSON does not tell it from 10, and some programs
-// write every number with a fraction.
+// coerceInt accepts 10.0 too: it is the same JSON number as 10, and some clients
+// write all numbers with a fraction.
 func coerceInt(v any) (any, error) {
 	if n, is := v.(json.Number); is {
 		f, err := n.Float64()

@@ -9,13 +9,14 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/fault"
 )
 
-// Kind is the sort of thing that an id is of, as the id has it.
+// Kind is the kind of object that an ID refers to, as written in the ID.
 type Kind string
 
-// The kinds of ids (account-api.md: Transport).
+// The kinds of IDs.
 const (
 	Account      Kind = "account"
 	User         Kind = "user"
@@ -31,16 +32,14 @@ const (
 	Session      Kind = "session"
 )
 
-const idPrefix = "bc/account/"
-
-// NodeID is the id of a thing that is known by a UUID, as the scalar ID:
+// NodeID is the ID of an object with a UUID, as the scalar ID:
 // "bc/account/user/{uuid}". The zero NodeID is null.
 type NodeID struct {
 	Kind Kind
 	Key  uuid.UUID
 }
 
-// AppID is the id of an app, which is known by a number, as the scalar ID:
+// AppID is the ID of an app, which has a number, as the scalar ID:
 // "bc/account/app/4711".
 type AppID int64
 
@@ -62,11 +61,11 @@ func AppendNodeID(b []byte, id NodeID) ([]byte, bool) {
 	return append(b, '"'), true
 }
 
-// String is the id as the API has it.
+// String returns the ID as the API writes it.
 func (id NodeID) String() string { return string(id.append(nil)) }
 
 func (id NodeID) append(b []byte) []byte {
-	b = append(b, idPrefix...)
+	b = append(b, account.IDPrefix...)
 	b = append(b, id.Kind...)
 	b = append(b, '/')
 	b = hex.AppendEncode(b, id.Key[:4])
@@ -78,8 +77,8 @@ func (id NodeID) append(b []byte) []byte {
 	return hex.AppendEncode(b, id.Key[10:])
 }
 
-// UnmarshalNodeID reads an id of any kind that has a UUID. It returns
-// fault.Invalid for anything else.
+// UnmarshalNodeID reads an ID of any kind with a UUID. It returns fault.Invalid
+// for any other value.
 func UnmarshalNodeID(v any) (NodeID, error) {
 	text, _ := v.(string)
 	kind, key, err := SplitID(text)
@@ -93,10 +92,10 @@ func UnmarshalNodeID(v any) (NodeID, error) {
 	return NodeID{kind, id}, nil
 }
 
-// SplitID takes an id apart into its kind and its key, which may be of any
-// form. It returns fault.Invalid for what is no id.
+// SplitID splits an ID into its kind and its key, whose form is not checked. It
+// returns fault.Invalid for a text that is not an ID.
 func SplitID(text string) (Kind, string, error) {
-	rest, isOurs := strings.CutPrefix(text, idPrefix)
+	rest, isOurs := strings.CutPrefix(text, account.IDPrefix)
 	kind, key, ok := strings.Cut(rest, "/")
 	if !isOurs || !ok || key == "" {
 		return "", "", errID()
@@ -110,7 +109,7 @@ func SplitID(text string) (Kind, string, error) {
 }
 
 func errID() error {
-	return fault.Errorf(fault.Invalid, "This is no id. Pass one that this API returned, unchanged.")
+	return fault.Errorf(fault.Invalid, "This is not an ID. Pass an ID exactly as this API returned it.")
 }
 
 // MarshalAppID writes the id of an app.
@@ -121,18 +120,18 @@ func MarshalAppID(id AppID) graphql.Marshaler {
 // AppendAppID appends what MarshalAppID writes.
 func AppendAppID(b []byte, id AppID) ([]byte, bool) {
 	b = append(b, '"')
-	b = append(b, idPrefix...)
+	b = append(b, account.IDPrefix...)
 	b = append(b, App...)
 	b = append(b, '/')
 	b = strconv.AppendInt(b, int64(id), 10)
 	return append(b, '"'), true
 }
 
-// UnmarshalAppID reads the id of an app, or its bare number. It returns
-// fault.Invalid for anything else.
+// UnmarshalAppID reads the ID of an app, or its number. It returns fault.Invalid
+// for any other value.
 func UnmarshalAppID(v any) (AppID, error) {
 	text, _ := v.(string)
-	text = strings.TrimPrefix(text, idPrefix+string(App)+"/")
+	text = strings.TrimPrefix(text, account.IDPrefix+string(App)+"/")
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n <= 0 {
 		return 0, errID()
@@ -140,10 +139,10 @@ func UnmarshalAppID(v any) (AppID, error) {
 	return AppID(n), nil
 }
 
-// written makes a Marshaler of an Append function's call.
+// written returns a Marshaler that writes the output of an Append function.
 func written(appendTo func([]byte) ([]byte, bool)) graphql.Marshaler {
 	return graphql.WriterFunc(func(w io.Writer) {
 		b, _ := appendTo(nil)
-		_, _ = w.Write(b) // a Marshaler reports no error
+		_, _ = w.Write(b) // a Marshaler cannot return an error
 	})
 }

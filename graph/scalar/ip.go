@@ -27,13 +27,13 @@ func AppendIPAddress(b []byte, ip netip.Addr) ([]byte, bool) {
 	return append(b, '"'), true
 }
 
-// UnmarshalIPAddress reads an IP address. It returns fault.Invalid for
-// anything else.
+// UnmarshalIPAddress reads an IP address. It returns fault.Invalid for any other
+// value.
 func UnmarshalIPAddress(v any) (netip.Addr, error) {
 	text, _ := v.(string)
 	ip, err := netip.ParseAddr(text)
 	if err != nil {
-		return netip.Addr{}, fault.Errorf(fault.Invalid, "This is no IP address.")
+		return netip.Addr{}, fault.Errorf(fault.Invalid, "This is not an IP address.")
 	}
 	return ip, nil
 }

@@ -1,9 +1,8 @@
-// Package scalar writes and reads the scalars of the schema that are the
-// project's own.
+// Package scalar encodes and decodes the custom scalars of the schema.
 //
-// Beside Marshal and Unmarshal functions, which gqlgen calls, a scalar may
-// have an Append function, which the generated code of plain objects calls
-// instead (package plain). It appends the same and reports false for null.
+// gqlgen calls the Marshal and Unmarshal functions of a scalar. If it also has an
+// Append function, the generated code of package plain calls that instead. It
+// appends the same output and reports false for null.
 package scalar
 
 import (
@@ -19,7 +18,7 @@ import (
 	"latchkey/internal/fault"
 )
 
-// MarshalDateTime writes a moment in ISO 8601, in UTC, as the scalar DateTime.
+// MarshalDateTime writes a time in UTC in RFC 3339 format, as the scalar DateTime.
 // The zero time is null.
 func MarshalDateTime(t time.Time) graphql.Marshaler {
 	if t.IsZero() {
@@ -27,7 +26,7 @@ func MarshalDateTime(t time.Time) graphql.Marshaler {
 	}
 	return graphql.WriterFunc(func(w io.Writer) {
 		b, _ := AppendDateTime(make([]byte, 0, len(time.RFC3339Nano)+2), t)
-		_, _ = w.Write(b) // a Marshaler reports no error
+		_, _ = w.Write(b) // a Marshaler cannot return an error
 	})
 }
 
@@ -41,11 +40,11 @@ func AppendDateTime(b []byte, t time.Time) ([]byte, bool) {
 	return append(b, '"'), true
 }
 
-// UnmarshalDateTime reads a moment as RFC 3339 has it, with any offset, and
-// returns it in UTC. It returns fault.Invalid for anything that is not one, and
-// for two that are: the zero time, which programs send that have none, and
-// which would ask for no expiry or no filter; and one beyond the year 9999,
-// which RFC 3339 cannot write.
+// UnmarshalDateTime reads a time in RFC 3339 format, with any offset, and returns
+// it in UTC. It returns fault.Invalid for any other value. It also rejects the zero
+// time, which clients send by mistake for a missing time and which would mean no
+// expiration or no filter, and times after the year 9999 in UTC, which RFC 3339
+// cannot represent.
 func UnmarshalDateTime(v any) (time.Time, error) {
 	if s, ok := v.(string); ok {
 		if t, ok := parseRFC3339(s); ok && !t.IsZero() && t.Year() <= 9999 {
@@ -55,13 +54,13 @@ func UnmarshalDateTime(v any) (time.Time, error) {
 	return time.Time{}, fault.Errorf(fault.Invalid, "A DateTime is a string in RFC 3339: 2026-01-31T09:30:00Z.")
 }
 
-// rfc3339 is the grammar of RFC 3339, section 5.6. time.Parse takes more: hours
+// rfc3339 is the grammar of RFC 3339, section 5.6. time.Parse accepts more: hours
 // of one digit, a comma before the fraction, offsets of more than a day.
 var rfc3339 = regexp.MustCompile(
 	`^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$`)
 
-// parseRFC3339 reads a moment and returns it in UTC. A leap second is the
-// moment at which it ends, as in the clocks of all computers here.
+// parseRFC3339 parses a time and returns it in UTC. A leap second becomes the
+// instant at which it ends, because Go's clock has no leap seconds.
 func parseRFC3339(s string) (time.Time, bool) {
 	m := rfc3339.FindStringSubmatch(s)
 	if m == nil {
@@ -90,12 +89,12 @@ func MarshalBigDecimal(n json.Number) graphql.Marshaler {
 		return graphql.Null
 	}
 	return graphql.WriterFunc(func(w io.Writer) {
-		_, _ = io.WriteString(w, string(n)) // a Marshaler reports no error
+		_, _ = io.WriteString(w, string(n)) // a Marshaler cannot return an error
 	})
 }
 
 // UnmarshalBigDecimal reads a decimal number from a JSON number or string. It
-// returns fault.Invalid for anything else.
+// returns fault.Invalid for any other value.
 func UnmarshalBigDecimal(v any) (json.Number, error) {
 	var text string
 	switch v := v.(type) {
@@ -105,7 +104,7 @@ func UnmarshalBigDecimal(v any) (json.Number, error) {
 		text = v
 	case int64: // a literal in the query
 		text = strconv.FormatInt(v, 10)
-	case float64: // a literal in the query; the shortest form is what was written, up to 15 digits
+	case float64: // a literal in the query; the shortest form restores up to 15 digits
 		text = strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	if !isDecimal(text) {
@@ -114,11 +113,11 @@ func UnmarshalBigDecimal(v any) (json.Number, error) {
 	return json.Number(text), nil
 }
 
-// A number longer than this is no amount of anything.
+// longestDecimal is the largest length of a BigDecimal, in characters.
 const longestDecimal = 100
 
-// isDecimal reports whether the text is a number in JSON without an exponent:
-// a few characters of exponent are a number that fills the memory.
+// isDecimal reports whether the text is a JSON number without an exponent. A short
+// exponent can make a number that exhausts memory.
 func isDecimal(text string) bool {
 	if text == "" || len(text) > longestDecimal || strings.Trim(text, "-.0123456789") != "" {
 		return false

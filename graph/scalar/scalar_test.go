@@ -13,6 +13,7 @@ import (
 
 	"latchkey/graph/scalar"
 	"latchkey/internal/fault"
+	"latchkey/internal/test/check"
 )
 
 func marshalled(m graphql.Marshaler) string {
@@ -37,13 +38,20 @@ func TestMarshal(t *testing.T) {
 		marshal, appending string
 		want               string
 	}{
-		{"moment in UTC", marshalled(scalar.MarshalDateTime(at)), appended(scalar.AppendDateTime(nil, at)), `"2026-01-31T09:30:00.12Z"`},
-		{"zero moment", marshalled(scalar.MarshalDateTime(time.Time{})), appended(scalar.AppendDateTime(nil, time.Time{})), `null`},
-		{"id", marshalled(scalar.MarshalNodeID(user)), appended(scalar.AppendNodeID(nil, user)), `"bc/account/user/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"`},
-		{"zero id", marshalled(scalar.MarshalNodeID(scalar.NodeID{})), appended(scalar.AppendNodeID(nil, scalar.NodeID{})), `null`},
-		{"app", marshalled(scalar.MarshalAppID(4711)), appended(scalar.AppendAppID(nil, 4711)), `"bc/account/app/4711"`},
-		{"address", marshalled(scalar.MarshalIPAddress(address)), appended(scalar.AppendIPAddress(nil, address)), `"fe80::1"`},
-		{"zero address", marshalled(scalar.MarshalIPAddress(netip.Addr{})), appended(scalar.AppendIPAddress(nil, netip.Addr{})), `null`},
+		{"time in UTC", marshalled(scalar.MarshalDateTime(at)), appended(scalar.AppendDateTime(nil, at)),
+			`"2026-01-31T09:30:00.12Z"`},
+		{"zero time", marshalled(scalar.MarshalDateTime(time.Time{})),
+			appended(scalar.AppendDateTime(nil, time.Time{})), `null`},
+		{"id", marshalled(scalar.MarshalNodeID(user)), appended(scalar.AppendNodeID(nil, user)),
+			`"bc/account/user/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"`},
+		{"zero id", marshalled(scalar.MarshalNodeID(scalar.NodeID{})),
+			appended(scalar.AppendNodeID(nil, scalar.NodeID{})), `null`},
+		{"app", marshalled(scalar.MarshalAppID(4711)), appended(scalar.AppendAppID(nil, 4711)),
+			`"bc/account/app/4711"`},
+		{"address", marshalled(scalar.MarshalIPAddress(address)), appended(scalar.AppendIPAddress(nil, address)),
+			`"fe80::1"`},
+		{"zero address", marshalled(scalar.MarshalIPAddress(netip.Addr{})),
+			appended(scalar.AppendIPAddress(nil, netip.Addr{})), `null`},
 		{"text", marshalled(scalar.MarshalString("a\"b")), `"a\"b"`, `"a\"b"`},
 		{"text of an id", marshalled(scalar.MarshalID("acme1us")), `"acme1us"`, `"acme1us"`},
 		{"decimal", marshalled(scalar.MarshalBigDecimal("19.990")), "19.990", `19.990`},
@@ -73,14 +81,17 @@ func TestUnmarshal(t *testing.T) {
 		in   any
 		want any // nil for fault.Invalid
 	}{
-		{"moment with an offset", dateTime, "2026-01-31T10:30:00+01:00", time.Date(2026, 1, 31, 9, 30, 0, 0, time.UTC)},
-		{"moment without one", dateTime, "2026-01-31T10:30:00", nil},
-		{"empty moment", dateTime, "", nil},
-		{"zero moment of another program", dateTime, "0001-01-01T01:00:00+01:00", nil},
-		{"moment beyond the last year", dateTime, "9999-12-31T23:30:00-01:00", nil},
-		{"last moment", dateTime, "9999-12-31T23:59:59.999999Z", time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)},
-		{"moment in small letters", dateTime, "2026-01-31t10:30:00.5z", time.Date(2026, 1, 31, 10, 30, 0, 500000000, time.UTC)},
-		{"moment with an unknown offset", dateTime, "2026-01-31T10:30:00-00:00", time.Date(2026, 1, 31, 10, 30, 0, 0, time.UTC)},
+		{"time with an offset", dateTime, "2026-01-31T10:30:00+01:00", time.Date(2026, 1, 31, 9, 30, 0, 0, time.UTC)},
+		{"time without one", dateTime, "2026-01-31T10:30:00", nil},
+		{"empty time", dateTime, "", nil},
+		{"zero time of another program", dateTime, "0001-01-01T01:00:00+01:00", nil},
+		{"time beyond the last year", dateTime, "9999-12-31T23:30:00-01:00", nil},
+		{"last time", dateTime, "9999-12-31T23:59:59.999999Z",
+			time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)},
+		{"time in lower case", dateTime, "2026-01-31t10:30:00.5z",
+			time.Date(2026, 1, 31, 10, 30, 0, 500000000, time.UTC)},
+		{"time with an unknown offset", dateTime, "2026-01-31T10:30:00-00:00",
+			time.Date(2026, 1, 31, 10, 30, 0, 0, time.UTC)},
 		{"hour of one digit", dateTime, "2026-01-31T9:30:00Z", nil},
 		{"fraction after a comma", dateTime, "2026-01-31T10:30:00,5Z", nil},
 		{"fraction without digits", dateTime, "2026-01-31T10:30:00.Z", nil},
@@ -90,10 +101,10 @@ func TestUnmarshal(t *testing.T) {
 		{"hour 24", dateTime, "2026-01-31T24:00:00Z", nil},
 		{"day that is not", dateTime, "2026-02-29T10:30:00Z", nil},
 		{"space for the T", dateTime, "2026-01-31 10:30:00Z", nil},
-		{"line break after it", dateTime, "2026-01-31T10:30:00Z\n", nil},
+		{"line break after the time", dateTime, "2026-01-31T10:30:00Z\n", nil},
 		{"leap second", dateTime, "1990-12-31T15:59:60.5-08:00", time.Date(1991, 1, 1, 0, 0, 0, 0, time.UTC)},
 		{"second 60 within a day", dateTime, "1990-12-31T15:59:60Z", nil},
-		{"moment as a number", dateTime, json.Number("5"), nil},
+		{"time as a number", dateTime, json.Number("5"), nil},
 		{"decimal of a variable", decimal, json.Number("19.990"), json.Number("19.990")},
 		{"decimal as a string", decimal, "1234567890.123456789", json.Number("1234567890.123456789")},
 		{"decimal of a literal", decimal, 19.99, json.Number("19.99")},
@@ -130,9 +141,7 @@ func TestUnmarshal(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := tt.read(tt.in)
 			if tt.want == nil {
-				if fault.KindOf(err) != fault.Invalid {
-					t.Errorf("got %v, %v, want fault.Invalid", got, err)
-				}
+				check.Equal(t, fault.KindOf(err), fault.Invalid, "got %v, %v", got, err)
 			} else if err != nil || got != tt.want {
 				t.Errorf("got %v, %v, want %v", got, err, tt.want)
 			}

@@ -10,27 +10,26 @@ import (
 	"latchkey/internal/fault"
 )
 
-// MarshalString writes a text as the scalar String.
+// MarshalString writes a string as the scalar String.
 func MarshalString(s string) graphql.Marshaler { return graphql.MarshalString(s) }
 
-// UnmarshalString reads a text. It returns fault.Invalid for what is no text
-// (GraphQL, section 3.5.3: String, input coercion), and for one that holds
-// NUL: PostgreSQL keeps and compares no such text, so nothing has it for its
-// name.
+// UnmarshalString reads a string. It returns fault.Invalid for any other value
+// (GraphQL, section 3.5.3: String, input coercion), and for a string that contains
+// NUL, which PostgreSQL cannot store or compare.
 func UnmarshalString(v any) (string, error) {
 	text, is := v.(string)
 	if !is {
-		return "", fault.Errorf(fault.Invalid, "A text was expected here. Put the value in quotes.")
+		return "", fault.Errorf(fault.Invalid, "A String must be in quotes.")
 	}
 	return withoutNUL(text, nil)
 }
 
-// MarshalID writes the text of an id as the scalar ID.
+// MarshalID writes the text of an ID as the scalar ID.
 func MarshalID(id string) graphql.Marshaler { return graphql.MarshalID(id) }
 
-// UnmarshalID reads the text of an id of any kind: a string, or a whole number
-// (GraphQL, section 3.5.5: ID, input coercion). It returns fault.Invalid for
-// anything else, and for a text that UnmarshalString refuses.
+// UnmarshalID reads the text of an ID of any kind: a string or an integer
+// (GraphQL, section 3.5.5: ID, input coercion). It returns fault.Invalid for any
+// other value, and for a string that UnmarshalString rejects.
 func UnmarshalID(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
@@ -47,7 +46,7 @@ func UnmarshalID(v any) (string, error) {
 
 func withoutNUL(text string, err error) (string, error) {
 	if err == nil && strings.IndexByte(text, 0) >= 0 {
-		return "", fault.Errorf(fault.Invalid, "A text cannot hold the character NUL.")
+		return "", fault.Errorf(fault.Invalid, "A String cannot contain the NUL character.")
 	}
 	return text, err
 }

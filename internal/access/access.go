@@ -1,9 +1,7 @@
-// Package access verifies: a presented secret becomes a Principal, or it does
-// not. Every kind of secret goes through the one Verifier.
+// Package access verifies credentials. One Verifier handles every kind of secret.
 //
-// What the database says of a secret may be remembered, for as long as this
-// process hears of every change that could take a right away; a process that
-// cannot hear trusts its memory of nothing (mission: promise 2).
+// Records from the database are cached only while this process receives every change that could remove a right. A
+// process that does not receive changes reads the database for each request.
 package access
 
 import (
@@ -19,81 +17,73 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 )
 
-// Record is what the database says of one secret.
+// Record is the database's record of one secret.
 type Record struct {
-	// Principal is whom the secret stands for, without Origin, and for the
-	// account's owner without Scopes: those follow from Features.
+	// Principal is the principal that the secret authenticates. It has no Origin. A repository leaves an account
+	// owner's Scopes empty; the verifier derives them from Features.
 	Principal auth.Principal
 	// Features are the account's.
 	Features []scope.Feature
-	// ClientID is the API token's, and StoreHash that of its store if it has
-	// one.
+	// ClientID is the API token's. StoreHash is that of its store; empty for an account-level token.
 	ClientID, StoreHash string
-	// AccessTokenID is that of the API token's access token; zero for one that
-	// a client was granted.
+	// AccessTokenID is the ID of the API token's access token; zero for one granted to an OAuth client.
 	AccessTokenID uuid.UUID
-	// IssuedAt is when the secret was made.
+	// IssuedAt is when the secret was created.
 	IssuedAt time.Time
-	// Method is how the person proved who they are whose session it is, in the
-	// words of package signin, and AuthenticatedAt when they last did. Both are
-	// empty for a session that the operator started.
+	// Method is the session's authentication method, as package signin names it. AuthenticatedAt is when the user last
+	// authenticated. Both are empty for a session that the operator started.
 	Method          string
 	AuthenticatedAt time.Time
-	// LastUsedAt is when a session was last used, as it was kept when the record
-	// was read; the time it began if it has not been.
+	// LastUsedAt is when a session was last used, as stored when the record was read. It is the session's start time if
+	// it has not been used.
 	LastUsedAt time.Time
-	// used is LastUsedAt or the last use here after it, in Unix time in
-	// nanoseconds; nil where idle sessions do not end.
+	// used is LastUsedAt or a later use in this process, in Unix time in nanoseconds; nil without an idle timeout.
 	used *atomic.Int64
-	// Ended says that the token is revoked, or its access token or the session
-	// ended, whatever the time is; Suspended that the account is, or the store
-	// of a store-level token.
-	Ended, Suspended bool
-	// Ends are the moments after which the secret no longer works: its own
-	// end and its API token's. Zero times do not end it.
-	Ends [2]time.Time
-	// ScopeText is the principal's scopes with a space between any two, as
-	// OAuth writes them (RFC 6749, section 3.3); AccountText and IDText are its
-	// account and its own id as text. The verifier fills them in, once for all
-	// uses.
+	// Revoked says that the API token, its access token or the session is revoked. Suspended says that the account is
+	// suspended, or the store of a store-level token.
+	Revoked, Suspended bool
+	// ExpiresAt are the expiration times of the secret and of its API token. The zero time means no expiration.
+	ExpiresAt [2]time.Time
+	// ScopeText is the principal's scopes separated by spaces (RFC 6749, section 3.3). AccountText and IDText are its
+	// account ID and its own ID as text. The verifier computes them once for each record.
 	ScopeText, AccountText, IDText string
 }
 
-// For returns the principal of a request from the origin whose credential was
-// verified at the moment. It is the request's own.
+// For returns a new principal for a request from the origin. verified is when its credential was verified.
 func (r *Record) For(origin auth.Origin, verified time.Time) *auth.Principal {
 	p := r.Principal
 	p.Origin, p.Credential.VerifiedAt = origin, verified
 	return &p
 }
 
-// Store is what the database says of one store.
+// Store is the database's record of one store.
 type Store struct {
 	ID, AccountID uuid.UUID
-	// Suspended says that the store is, or its account.
+	// Suspended says that the store or its account is suspended.
 	Suspended bool
 }
 
-// Repository looks up, each time with one query on a unique index. Both return
-// fault.NotFound for what is not there.
+// Repository finds records. Each method runs one query on a unique index and returns fault.NotFound if there is no
+// such record.
 type Repository interface {
-	// Credential finds what a secret of the kind stands for by its digest.
+	// Credential finds the record of a secret of the kind by its digest.
 	Credential(ctx context.Context, kind secret.Kind, candidates []secret.KeyedDigest) (Record, error)
 	// Store finds a store by its hash.
 	Store(ctx context.Context, hash string) (Store, error)
 }
 
-// Refusal is why a secret was refused: for logs and metrics, never for the
-// caller. It is the cause of the error that Verify returns.
+// Refusal says why a secret was refused. It is for logs and metrics and must not reach the client. It is the cause of
+// the error that Verify returns.
 type Refusal struct {
 	Reason Reason
-	// Of is the id of whomever the secret stands for, where that is known.
-	Of uuid.UUID
+	// PrincipalID is the ID of the secret's principal; zero if the secret is unknown.
+	PrincipalID uuid.UUID
 }
 
 // Error is the reason.
@@ -102,17 +92,17 @@ func (r *Refusal) Error() string { return r.Reason.Error() }
 // Unwrap returns the reason, for errors.Is.
 func (r *Refusal) Unwrap() error { return r.Reason }
 
-// RefusalIn returns the refusal that is among the causes of an error, or nil.
+// RefusalIn returns the first *Refusal among the causes of err, or nil.
 func RefusalIn(err error) *Refusal {
 	for ; err != nil; err = errors.Unwrap(err) {
-		if r, ok := err.(*Refusal); ok { //nolint:errorlint // errors.As is slow, and refusing is to cost nothing
+		if r, ok := err.(*Refusal); ok { //nolint:errorlint // errors.As is slow, and a refusal must be cheap
 			return r
 		}
 	}
 	return nil
 }
 
-// Reason is one of the few that there are for refusing a secret.
+// Reason is a reason for refusing a secret.
 type Reason string
 
 // The reasons.
@@ -120,7 +110,7 @@ const (
 	ReasonMalformed Reason = "malformed"
 	ReasonUnknown   Reason = "unknown"
 	ReasonKind      Reason = "wrong kind"
-	ReasonEnded     Reason = "revoked or ended"
+	ReasonRevoked   Reason = "revoked or ended"
 	ReasonSuspended Reason = "suspended"
 	ReasonExpired   Reason = "expired"
 	ReasonIdle      Reason = "idle"
@@ -129,7 +119,10 @@ const (
 
 // Reasons returns all reasons.
 func Reasons() []Reason {
-	return []Reason{ReasonMalformed, ReasonUnknown, ReasonKind, ReasonEnded, ReasonSuspended, ReasonExpired, ReasonIdle, ReasonAddress}
+	return []Reason{
+		ReasonMalformed, ReasonUnknown, ReasonKind, ReasonRevoked, ReasonSuspended, ReasonExpired, ReasonIdle,
+		ReasonAddress,
+	}
 }
 
 // Error is the reason.
@@ -140,68 +133,80 @@ type Verifier struct {
 	repo      Repository
 	keys      *secret.Keyring
 	catalogue *scope.Catalogue
-	memory    *Memory
+	caches    *Caches
 	uses      *Uses
 	sessions  *Uses
 	idle      time.Duration
-	now       func() time.Time
+	now       clock.Clock
 }
 
-// Config is what a Verifier is made of.
+// Config configures a Verifier.
 type Config struct {
 	Repository Repository
 	Keys       *secret.Keyring
 	Catalogue  *scope.Catalogue
-	// Memory remembers records; nil asks the database every time.
-	Memory *Memory
-	// Uses gathers the last use of API tokens; nil gathers none.
+	// Caches holds records; nil reads the database for each verification.
+	Caches *Caches
+	// Uses records the last use of API tokens; nil records none.
 	Uses *Uses
-	// SessionUses gathers the last use of sessions; nil gathers none.
+	// SessionUses records the last use of sessions; nil records none.
 	SessionUses *Uses
-	// SessionIdle is after how long without a use a session no longer works; zero
-	// for never. It must be more than twice the interval at which SessionUses are
-	// kept, by which another server's uses are known late.
+	// SessionIdle is the idle timeout of sessions; zero means none. It must be more than twice the interval at which
+	// SessionUses are flushed, because uses at other replicas become visible only after a flush.
 	SessionIdle time.Duration
-	Now         func() time.Time
+	Now         clock.Clock
 }
 
 // NewVerifier returns a verifier.
 func NewVerifier(c Config) *Verifier {
-	return &Verifier{repo: c.Repository, keys: c.Keys, catalogue: c.Catalogue, memory: c.Memory, uses: c.Uses, sessions: c.SessionUses, idle: c.SessionIdle, now: c.Now}
+	return &Verifier{
+		repo: c.Repository, keys: c.Keys, catalogue: c.Catalogue, caches: c.Caches, uses: c.Uses,
+		sessions: c.SessionUses,
+		idle:     c.SessionIdle, now: c.Now,
+	}
 }
 
-// The kinds of secret that clients present, and gateways.
+// The kinds of secret that clients and gateways present.
 var (
-	clientKinds  = []secret.Kind{secret.AccountAccessToken, secret.StoreAccessToken, secret.OAuthAccessToken, secret.UserSession}
+	clientKinds = []secret.Kind{secret.AccountAccessToken, secret.StoreAccessToken, secret.OAuthAccessToken,
+		secret.UserSession}
 	gatewayKinds = []secret.Kind{secret.GatewayKey}
 )
 
-// Verify returns the principal of a client's secret that is used from the
-// origin. It returns fault.Unauthenticated for every secret that does not
-// work, with the same message whatever the reason, and a *Refusal as its cause.
-func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
-	r, err := v.Look(ctx, presented, origin)
+// Principal verifies a client's secret as Verify does and returns its principal for a request from the origin.
+func (v *Verifier) Principal(ctx context.Context, presented string, origin auth.Origin) (*auth.Principal, error) {
+	r, err := v.Verify(ctx, presented, origin)
 	if err != nil {
 		return nil, err
 	}
 	return r.For(origin, v.now()), nil
 }
 
-// Look is Verify for whoever needs all that is known of the secret. The record
-// is shared with others and must not be changed.
-func (v *Verifier) Look(ctx context.Context, presented string, origin auth.Origin) (*Record, error) {
-	return v.look(ctx, presented, origin, clientKinds)
+// Verify verifies a client's secret that is used from the origin and returns its record. The record is shared and must
+// not be modified. If the secret does not work, Verify returns fault.Unauthenticated with a *Refusal as its cause; the
+// message does not depend on the reason.
+func (v *Verifier) Verify(ctx context.Context, presented string, origin auth.Origin) (*Record, error) {
+	return v.verify(ctx, presented, origin, clientKinds)
 }
 
-// Gateway returns the record of a gateway's key, and errors as Verify does.
-func (v *Verifier) Gateway(ctx context.Context, presented string, origin auth.Origin) (*Record, error) {
-	return v.look(ctx, presented, origin, gatewayKinds)
+// Inspect is Verify without recording a use of the credential: for introspection by a client, which names the token and
+// its address itself.
+func (v *Verifier) Inspect(ctx context.Context, presented string, origin auth.Origin) (*Record, error) {
+	inspector := *v
+	inspector.uses, inspector.sessions = nil, nil
+	return inspector.Verify(ctx, presented, origin)
 }
 
-func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record, error) {
-	if v.memory != nil {
-		if record := v.memory.familiar.recall(presented, kinds, v.now); record != nil && !v.isIdle(record) {
-			return v.judge(record, nil, origin)
+// VerifyGateway verifies a gateway's key. It returns the same errors as Verify.
+func (v *Verifier) VerifyGateway(ctx context.Context, presented string, origin auth.Origin) (*Record, error) {
+	return v.verify(ctx, presented, origin, gatewayKinds)
+}
+
+func (v *Verifier) verify(ctx context.Context, presented string, origin auth.Origin, kinds []secret.Kind) (*Record,
+	error) {
+	if v.caches != nil {
+		if record := v.caches.hot.get(presented, kinds, v.now); record != nil && !v.isIdle(record) {
+			return v.check(record, nil, origin)
 		}
 	}
 	value, err := secret.Parse(presented)
@@ -212,46 +217,46 @@ func (v *Verifier) look(ctx context.Context, presented string, origin auth.Origi
 		return nil, errKind
 	}
 	fingerprint := secret.Fingerprint(presented)
-	record, err := v.recall(fingerprint, func() (Record, error) {
+	record, err := v.cachedRecord(fingerprint, func() (Record, error) {
 		return v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
 	})
-	if err == nil && v.memory != nil {
-		v.memory.familiar.keep(value, fingerprint, v.now())
+	if err == nil && v.caches != nil {
+		v.caches.hot.put(value, fingerprint, v.now())
 	}
 	if err == nil && v.isIdle(record) {
-		if err := v.lookAgain(ctx, value, record); err != nil {
+		if err := v.recheckIdle(ctx, value, record); err != nil {
 			return nil, err
 		}
 	}
-	return v.judge(record, err, origin)
+	return v.check(record, err, origin)
 }
 
-// isIdle reports whether a session that would work otherwise was last used too
-// long ago, as far as this process knows.
+// isIdle reports whether a session has passed the idle timeout, as far as this process knows. It reports false for a
+// session that does not work for another reason.
 func (v *Verifier) isIdle(r *Record) bool {
 	if r.used == nil {
 		return false
 	}
 	now := v.now()
-	return now.UnixNano()-r.used.Load() > int64(v.idle) && r.ending(now) == ""
+	return now.UnixNano()-r.used.Load() > int64(v.idle) && r.stateRefusal(now) == ""
 }
 
-// lookAgain asks the database for the last use of an idle session, since it may
-// have been used at another server. It returns a refusal if it was not.
-func (v *Verifier) lookAgain(ctx context.Context, value secret.Secret, r *Record) error {
+// recheckIdle reads an idle session's last use from the database, because another replica may have recorded one. It
+// returns a refusal if the session is still idle.
+func (v *Verifier) recheckIdle(ctx context.Context, value secret.Secret, r *Record) error {
 	fresh, err := v.repo.Credential(ctx, value.Kind(), v.keys.Candidates(value))
 	if err != nil {
 		return err
 	}
-	r.useAt(fresh.LastUsedAt)
+	r.recordUse(fresh.LastUsedAt)
 	if v.isIdle(r) {
 		return refuse(ReasonIdle, r.Principal.ID)
 	}
 	return nil
 }
 
-// useAt notes a use of a session.
-func (r *Record) useAt(at time.Time) {
+// recordUse records a use of a session.
+func (r *Record) recordUse(at time.Time) {
 	latest := at.UnixNano()
 	for known := r.used.Load(); known < latest; known = r.used.Load() {
 		if r.used.CompareAndSwap(known, latest) {
@@ -260,22 +265,22 @@ func (r *Record) useAt(at time.Time) {
 	}
 }
 
-// VerifyBasic returns the record of the legacy API account that a user name
-// and a token stand for at the store that has the hash (RFC 7617), and errors
-// as Verify does. The record is shared and must not be changed.
-func (v *Verifier) VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*Record, error) {
+// VerifyBasic verifies the user name and token of a legacy API account of the store with the hash (RFC 7617). It
+// returns the same errors as Verify. The record is shared and must not be modified.
+func (v *Verifier) VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*Record,
+	error) {
 	value, err := secret.ParseBasic(storeHash, username, token)
 	if err != nil {
 		return nil, errMalformed
 	}
-	record, err := v.recall(v.keys.DigestBasic(value).Digest, func() (Record, error) {
+	record, err := v.cachedRecord(v.keys.DigestBasic(value).Digest, func() (Record, error) {
 		return v.repo.Credential(ctx, secret.LegacyAccount, v.keys.BasicCandidates(value))
 	})
-	return v.judge(record, err, origin)
+	return v.check(record, err, origin)
 }
 
-// judge decides on a use of what was found.
-func (v *Verifier) judge(record *Record, err error, origin auth.Origin) (*Record, error) {
+// check checks a record that was found and records its use. err is the error of the lookup.
+func (v *Verifier) check(record *Record, err error, origin auth.Origin) (*Record, error) {
 	if fault.KindOf(err) == fault.NotFound {
 		return nil, errUnknown
 	}
@@ -294,23 +299,22 @@ func (v *Verifier) judge(record *Record, err error, origin auth.Origin) (*Record
 		})
 	}
 	if kind == auth.Session {
-		v.noteSession(record, now)
+		v.recordSession(record, now)
 	}
 	return record, nil
 }
 
-func (v *Verifier) noteSession(r *Record, at time.Time) {
+func (v *Verifier) recordSession(r *Record, at time.Time) {
 	if r.used != nil {
-		r.useAt(at)
+		r.recordUse(at)
 	}
 	if v.sessions != nil {
 		v.sessions.Note(Use{AccountID: r.Principal.AccountID, TokenID: r.Principal.SessionID, At: at, Session: true})
 	}
 }
 
-// recall returns what is known of the secret that has the digest: from memory
-// where that can be trusted, otherwise what find returns.
-func (v *Verifier) recall(digest secret.Digest, find func() (Record, error)) (*Record, error) {
+// cachedRecord returns the record of the secret with the digest from the cache. On a miss it calls find.
+func (v *Verifier) cachedRecord(digest secret.Digest, find func() (Record, error)) (*Record, error) {
 	load := func() (*Record, error) {
 		r, err := find()
 		if err != nil {
@@ -319,32 +323,30 @@ func (v *Verifier) recall(digest secret.Digest, find func() (Record, error)) (*R
 		v.complete(&r)
 		return &r, nil
 	}
-	if v.memory == nil {
-		return prompt(v.now, load)
+	if v.caches == nil {
+		return withinLease(v.now, load)
 	}
-	return v.memory.records.recall(digest, load)
+	return v.caches.records.get(digest, load)
 }
 
-// Store returns the store that has the hash. It returns fault.NotFound when
-// there is none.
+// Store returns the store with the hash. It returns fault.NotFound if there is none.
 func (v *Verifier) Store(ctx context.Context, hash string) (*Store, error) {
 	if !account.ValidHash(hash) {
-		return nil, errAbsent() // and nothing to remember: it can be of any length
+		return nil, errNotFound() // not cached: text of any length could fill the cache
 	}
 	load := func() (*Store, error) {
 		s, err := v.repo.Store(ctx, hash)
 		return &s, err
 	}
-	if v.memory == nil {
-		return prompt(v.now, load)
+	if v.caches == nil {
+		return withinLease(v.now, load)
 	}
-	// A part of a request would keep the whole of it in memory.
-	return v.memory.stores.recall(strings.Clone(hash), load)
+	// Clone, because a substring keeps the whole request in memory.
+	return v.caches.stores.get(strings.Clone(hash), load)
 }
 
-// complete fills in the texts and the scopes: for the account's owner every
-// one that the account can see, for a token those of its own that the account
-// still sees.
+// complete computes the record's texts and scopes. An account owner gets every scope visible to the account, a token
+// those of its own scopes that are still visible.
 func (v *Verifier) complete(r *Record) {
 	r.Principal.Scopes = v.scopes(r)
 	r.ScopeText = r.Principal.Scopes.String()
@@ -372,11 +374,10 @@ func (v *Verifier) visible(features []scope.Feature) scope.Set {
 	return scope.NewSet(names...)
 }
 
-// refusal says why the record does not admit a use from the address now, or
-// nothing. It is asked anew at every use, so that memory honours each end at
-// its exact instant.
+// refusal returns why the secret does not work now from the address; empty if it works. It runs for each request, so
+// that a cached record expires at its exact time.
 func (r *Record) refusal(now time.Time, from netip.Addr) Reason {
-	if why := r.ending(now); why != "" {
+	if why := r.stateRefusal(now); why != "" {
 		return why
 	}
 	allowed := r.Principal.AllowedIPRanges
@@ -390,15 +391,15 @@ func (r *Record) refusal(now time.Time, from netip.Addr) Reason {
 	return ReasonAddress
 }
 
-// ending says why the secret works from no address at the moment, or nothing.
-func (r *Record) ending(now time.Time) Reason {
+// stateRefusal returns why the secret does not work from any address; empty if it works from some.
+func (r *Record) stateRefusal(now time.Time) Reason {
 	switch {
-	case r.Ended:
-		return ReasonEnded
+	case r.Revoked:
+		return ReasonRevoked
 	case r.Suspended:
 		return ReasonSuspended
 	}
-	for _, end := range r.Ends {
+	for _, end := range r.ExpiresAt {
 		if !end.IsZero() && !now.Before(end) {
 			return ReasonExpired
 		}
@@ -406,20 +407,21 @@ func (r *Record) ending(now time.Time) Reason {
 	return ""
 }
 
-// Works reports whether the secret works at the moment, from some address.
-func (r *Record) Works(at time.Time) bool { return r.ending(at) == "" }
+// Works reports whether the secret works at the time from at least one address.
+func (r *Record) Works(at time.Time) bool { return r.stateRefusal(at) == "" }
 
 func refuse(why Reason, of uuid.UUID) error { return ErrRefused().Because(&Refusal{why, of}) }
 
-// The refusals of what stands for nobody, made once: anybody can present it.
+// Refusals without a principal. They are allocated once, because any client can cause them.
 var (
 	errMalformed = refuse(ReasonMalformed, uuid.Nil)
 	errKind      = refuse(ReasonKind, uuid.Nil)
 	errUnknown   = refuse(ReasonUnknown, uuid.Nil)
 )
 
-// errRefused tells nobody whether a guess was close.
-var errRefused = fault.Errorf(fault.Unauthenticated, "The credential is unknown or does not work, or no longer, or not from here.")
+// errRefused has one message for all reasons, so that it does not reveal whether a guess was close.
+var errRefused = fault.Errorf(fault.Unauthenticated,
+	"The credential is unknown or does not work, or no longer, or not from here.")
 
-// ErrRefused is the answer to every credential that does not work.
+// ErrRefused is the error for every credential that does not work.
 func ErrRefused() *fault.Error { return errRefused }

@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 )
 
 func TestVerify(t *testing.T) {
@@ -26,11 +27,14 @@ func TestVerify(t *testing.T) {
 		record access.Record
 	}{
 		{"an account-level token", secret.AccountAccessToken, access.Record{Principal: auth.Principal{
-			Kind: auth.APIToken, ID: uuid.New(), Name: "CI", AccountID: account, Scopes: scope.NewSet(scope.AccountUsersRead)}}},
+			Kind: auth.APIToken, ID: uuid.New(), Name: "CI", AccountID: account,
+			Scopes: scope.NewSet(scope.AccountUsersRead)}}},
 		{"a store-level token", secret.StoreAccessToken, access.Record{Principal: auth.Principal{
-			Kind: auth.APIToken, ID: uuid.New(), Name: "POS", AccountID: account, StoreID: shop, Scopes: scope.NewSet("store_cart")}}},
+			Kind: auth.APIToken, ID: uuid.New(), Name: "POS", AccountID: account, StoreID: shop,
+			Scopes: scope.NewSet("store_cart")}}},
 		{"a store owner's session", secret.UserSession, access.Record{Principal: auth.Principal{
-			Kind: auth.Session, ID: uuid.New(), Name: "eu@acme.example", AccountID: account, OwnedStores: []uuid.UUID{shop}}}},
+			Kind: auth.Session, ID: uuid.New(), Name: "eu@acme.example", AccountID: account,
+			OwnedStores: []uuid.UUID{shop}}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := open(t)
@@ -38,28 +42,28 @@ func TestVerify(t *testing.T) {
 			g.keep(s, tc.record)
 			origin := auth.Origin{IP: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}
 			for range 3 {
-				p, err := g.Verify(ctx, s.Reveal(), origin)
+				p, err := g.Principal(ctx, s.Reveal(), origin)
 				if err != nil {
 					t.Fatal(err)
 				}
 				want := tc.record.Principal
-				if p.Kind != want.Kind || p.ID != want.ID || p.Name != want.Name || p.AccountID != account || p.StoreID != want.StoreID ||
-					!p.Scopes.Equal(want.Scopes) || !slices.Equal(p.OwnedStores, want.OwnedStores) || p.Origin != origin {
+				if p.Kind != want.Kind || p.ID != want.ID || p.Name != want.Name || p.AccountID != account ||
+					p.StoreID != want.StoreID ||
+					!p.Scopes.Equal(want.Scopes) || !slices.Equal(p.OwnedStores, want.OwnedStores) ||
+					p.Origin != origin {
 					t.Errorf("got %+v, want %+v", p, want)
 				}
 			}
-			if n := g.repo.asked.Load(); n != 1 {
-				t.Errorf("the database was asked %d times, want once", n)
-			}
+			check.Equal(t, g.repo.queries.Load(), 1, "queries")
 		})
 	}
 }
 
-// The caller hears one and the same whatever the reason; the cause has the reason and whose credential it was, never the
+// Every refusal has the same message; its cause has the reason and the ID of the principal, but never the
 // credential.
 func TestRefusals(t *testing.T) {
 	expired := func(i int) func(*access.Record) {
-		return func(r *access.Record) { r.Ends[i] = now }
+		return func(r *access.Record) { r.ExpiresAt[i] = now }
 	}
 	var met []access.Reason
 	someone := uuid.New()
@@ -72,7 +76,7 @@ func TestRefusals(t *testing.T) {
 		name    string
 		present func(*gate) string
 		reason  string
-		asks    int64
+		queries int64
 	}{
 		{"nothing", func(*gate) string { return "" }, "malformed", 0},
 		{"a password", func(*gate) string { return "hunter2" }, "malformed", 0},
@@ -82,18 +86,22 @@ func TestRefusals(t *testing.T) {
 			return string(s)
 		}, "malformed", 0},
 		{"a secret with a space after it", func(g *gate) string { return g.token(nil).Reveal() + " " }, "malformed", 0},
-		{"a secret that was never kept", func(g *gate) string { return g.secret(secret.StoreAccessToken).Reveal() }, "unknown", 1},
-		{"a session that was never kept", func(g *gate) string { return g.secret(secret.UserSession).Reveal() }, "unknown", 1},
+		{"a secret that was never kept", func(g *gate) string { return g.secret(secret.StoreAccessToken).Reveal() },
+			"unknown", 1},
+		{"a session that was never kept", func(g *gate) string { return g.secret(secret.UserSession).Reveal() },
+			"unknown", 1},
 		{"a client secret", func(g *gate) string { return g.secret(secret.ClientSecret).Reveal() }, "wrong kind", 0},
 		{"a gateway's key", func(g *gate) string { return g.secret(secret.GatewayKey).Reveal() }, "wrong kind", 0},
-		{"a token whose account or store is suspended", owned(func(r *access.Record) { r.Suspended = true }), "suspended", 1},
-		{"a revoked token", owned(func(r *access.Record) { r.Ended = true }), "revoked or ended", 1},
+		{"a token whose account or store is suspended", owned(func(r *access.Record) { r.Suspended = true }),
+			"suspended", 1},
+		{"a revoked token", owned(func(r *access.Record) { r.Revoked = true }), "revoked or ended", 1},
 		{"an access token at its end", owned(expired(0)), "expired", 1},
 		{"an API token at its end", owned(expired(1)), "expired", 1},
 		{"an idle session", func(g *gate) string {
-			g.ends(time.Minute)
+			g.setIdle(time.Minute)
 			s := g.secret(secret.UserSession)
-			g.keep(s, access.Record{Principal: auth.Principal{Kind: auth.Session, ID: someone}, LastUsedAt: now.Add(-time.Hour)})
+			g.keep(s, access.Record{Principal: auth.Principal{Kind: auth.Session, ID: someone},
+				LastUsedAt: now.Add(-time.Hour)})
 			return s.Reveal()
 		}, "idle", 2},
 		{"an address outside", owned(func(r *access.Record) {
@@ -101,14 +109,14 @@ func TestRefusals(t *testing.T) {
 		}),
 			"address not allowed", 1},
 		{"revoked, expired and from outside", owned(func(r *access.Record) {
-			r.Ended, r.Ends = true, [2]time.Time{now, now}
+			r.Revoked, r.ExpiresAt = true, [2]time.Time{now, now}
 			r.Principal.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		}), "revoked or ended", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := open(t)
 			presented := tc.present(g)
-			p, err := g.Verify(ctx, presented, auth.Origin{IP: netip.MustParseAddr("192.0.2.1")})
+			p, err := g.Principal(ctx, presented, auth.Origin{IP: netip.MustParseAddr("192.0.2.1")})
 			if p != nil || fault.KindOf(err) != fault.Unauthenticated || err.Error() != access.ErrRefused().Error() {
 				t.Errorf("got %v, %v, want %v", p, err, access.ErrRefused())
 			}
@@ -116,16 +124,14 @@ func TestRefusals(t *testing.T) {
 			if !errors.As(err, &why) || why.Reason != access.Reason(tc.reason) {
 				t.Fatalf("the cause of %v is %v, want %q", err, why, tc.reason)
 			}
-			if strings.Contains(tc.name, "revoked") && why.Of != someone {
-				t.Errorf("the cause names %s, want %s", why.Of, someone)
+			if strings.Contains(tc.name, "revoked") && why.PrincipalID != someone {
+				t.Errorf("the cause names %s, want %s", why.PrincipalID, someone)
 			}
 			if len(presented) > 8 && strings.Contains(fmt.Sprintf("%+v", why), presented[4:]) {
 				t.Errorf("the cause shows the credential: %+v", why)
 			}
 			met = append(met, why.Reason)
-			if n := g.repo.asked.Load(); n != tc.asks {
-				t.Errorf("the database was asked %d times, want %d", n, tc.asks)
-			}
+			check.Equal(t, g.repo.queries.Load(), tc.queries, "queries")
 			_ = g.uses.Flush(ctx)
 			if len(g.used.kept) > 0 {
 				t.Error("a refusal counts as a use")
@@ -144,7 +150,8 @@ func TestRepositoryFails(t *testing.T) {
 	s := g.token(nil)
 	broken := errors.New("connection reset by peer")
 	g.repo.failing = broken
-	if _, err := g.Verify(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, broken) || fault.KindOf(err) != fault.Internal {
+	if _, err := g.Principal(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, broken) ||
+		fault.KindOf(err) != fault.Internal {
 		t.Errorf("got %v, want the failure: no answer is not a refusal", err)
 	}
 	g.repo.failing = nil
@@ -156,8 +163,9 @@ func TestEndsAndAddressesFromMemory(t *testing.T) {
 	g := open(t)
 	end := now.Add(time.Hour)
 	s := g.token(func(r *access.Record) {
-		r.Ends = [2]time.Time{end, end.Add(time.Hour)}
-		r.Principal.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
+		r.ExpiresAt = [2]time.Time{end, end.Add(time.Hour)}
+		r.Principal.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+			netip.MustParsePrefix("2001:db8::/32")}
 	})
 	for _, tc := range []struct {
 		name  string
@@ -172,21 +180,19 @@ func TestEndsAndAddressesFromMemory(t *testing.T) {
 		{"outside", now, netip.MustParseAddr("11.0.0.0"), false},
 		{"outside, mapped to IPv6", now, netip.MustParseAddr("::ffff:11.0.0.0"), false},
 		{"from nowhere", now, netip.Addr{}, false},
-		{"a moment before the end", end.Add(-1), netip.MustParseAddr("10.1.2.3"), true},
+		{"just before the expiration", end.Add(-1), netip.MustParseAddr("10.1.2.3"), true},
 		{"at the end", end, netip.MustParseAddr("10.1.2.3"), false},
 		{"after the end", end.Add(1), netip.MustParseAddr("10.1.2.3"), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g.clock = tc.clock
-			_, err := g.Verify(ctx, s.Reveal(), auth.Origin{IP: tc.ip})
+			_, err := g.Principal(ctx, s.Reveal(), auth.Origin{IP: tc.ip})
 			if (err == nil) != tc.works {
 				t.Errorf("got %v, want it to work: %v", err, tc.works)
 			}
 		})
 	}
-	if n := g.repo.asked.Load(); n != 1 {
-		t.Errorf("the database was asked %d times, want once", n)
-	}
+	check.Equal(t, g.repo.queries.Load(), 1, "queries")
 }
 
 // What a credential may do follows from the account's features at every look-up.
@@ -207,12 +213,14 @@ func TestFeaturesAndScopes(t *testing.T) {
 			[]string{scope.AccountRead}, []string{scope.AccountCheckoutsRead, scope.AccountCheckoutsCreate}},
 		{"an account's owner holds what the account sees", secret.UserSession,
 			access.Record{Principal: auth.Principal{Kind: auth.Session, AccountOwner: true}},
-			[]string{scope.AccountRead, scope.AccountAPITokensWrite, "store_cart"}, []string{scope.AccountCheckoutsRead}},
+			[]string{scope.AccountRead, scope.AccountAPITokensWrite, "store_cart"},
+			[]string{scope.AccountCheckoutsRead}},
 		{"the beta's scopes too, once enrolled", secret.UserSession,
 			access.Record{Principal: auth.Principal{Kind: auth.Session, AccountOwner: true}, Features: beta},
 			[]string{scope.AccountRead, scope.AccountCheckoutsRead}, nil},
 		{"a store's owner holds no scope of the account", secret.UserSession,
-			access.Record{Principal: auth.Principal{Kind: auth.Session, OwnedStores: []uuid.UUID{uuid.New()}}, Features: beta},
+			access.Record{Principal: auth.Principal{Kind: auth.Session, OwnedStores: []uuid.UUID{uuid.New()}},
+				Features: beta},
 			nil, []string{scope.AccountRead, scope.AccountAPITokensRead}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -248,13 +256,31 @@ func TestPrincipalsAreNotShared(t *testing.T) {
 func TestVerifyWithoutMemoryAndUses(t *testing.T) {
 	g := open(t)
 	s := g.token(nil)
-	bare := access.NewVerifier(access.Config{Repository: g.repo, Keys: g.keys, Catalogue: scope.Default(), Now: func() time.Time { return now }})
+	bare := access.NewVerifier(access.Config{Repository: g.repo, Keys: g.keys, Catalogue: scope.Default(),
+		Now: func() time.Time { return now }})
 	for range 3 {
-		if _, err := bare.Verify(ctx, s.Reveal(), auth.Origin{}); err != nil {
+		if _, err := bare.Principal(ctx, s.Reveal(), auth.Origin{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := g.repo.asked.Load(); n != 3 {
-		t.Errorf("the database was asked %d times, want every time", n)
+	check.Equal(t, g.repo.queries.Load(), 3, "queries")
+}
+
+// An inspection verifies a token like Verify and records no use.
+func TestInspect(t *testing.T) {
+	g := open(t)
+	s := g.token(nil)
+	r, err := g.Inspect(ctx, s.Reveal(), auth.Origin{})
+	if err != nil || r.Principal.Kind != auth.APIToken {
+		t.Fatalf("got %+v, %v", r, err)
 	}
+	if err := g.uses.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	check.Equal(t, len(g.used.kept), 0, "recorded uses")
+	g.verify(s)
+	if err := g.uses.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	check.Equal(t, len(g.used.kept), 1, "recorded uses after a verification")
 }

@@ -10,54 +10,74 @@ import (
 	"latchkey/internal/fault"
 )
 
-// place is a store and the account that it is of, and placeName how somebody
-// names it.
-type place struct {
+// accountStore is a store with its account, or an account alone.
+type accountStore struct {
 	account account.Account
 	store   account.Store
 }
 
-type placeName struct {
+// storeKey identifies a store within an account. A zero ref stands for the account alone.
+type storeKey struct {
 	account uuid.UUID
 	ref     account.StoreRef
 }
 
-func (n placeName) text() string { return n.account.String() + n.ref.ID.String() + n.ref.Hash }
+func (n storeKey) text() string { return n.account.String() + n.ref.ID.String() + n.ref.Hash }
 
-func (p *place) changesWith() [2]uuid.UUID { return [2]uuid.UUID{p.account.ID, p.account.ID} }
+func (p *accountStore) owners() [2]uuid.UUID { return [2]uuid.UUID{p.account.ID, p.account.ID} }
 
-// Accounts returns the repository with the memory before its look-up of one
-// store: whoever issues a token names one, and to judge the request takes no
-// more than whoever asks was judged by, which is from memory, too. That the
-// store is still there is seen to where the token is kept.
-func (m *Memory) Accounts(r account.Repository) account.Repository { return &remembering{r, m} }
+// Accounts returns the repository with a cache in front of its lookups of an account and of one store. Issuing a token
+// needs its owner, and the issuer's credential was verified from a cache as well. The transaction that inserts the
+// token checks that the owner still exists.
+func (m *Caches) Accounts(r account.Repository) account.Repository { return &cachedAccounts{r, m} }
 
-type remembering struct {
+type cachedAccounts struct {
 	account.Repository
-	memory *Memory
+	caches *Caches
+}
+
+// Account returns the account.
+func (r *cachedAccounts) Account(ctx context.Context, id uuid.UUID) (account.Account, error) {
+	found, err := r.get(storeKey{account: id}, func() (*accountStore, error) {
+		a, err := r.Repository.Account(ctx, id)
+		return &accountStore{account: a}, err
+	})
+	if err != nil {
+		return account.Account{}, err
+	}
+	return found.account, nil
 }
 
 // Store returns the account's store together with the account.
-func (r *remembering) Store(ctx context.Context, accountID uuid.UUID, ref account.StoreRef) (account.Account, account.Store, error) {
+func (r *cachedAccounts) Store(
+	ctx context.Context, accountID uuid.UUID, ref account.StoreRef,
+) (account.Account, account.Store, error) {
 	if ref.ID == uuid.Nil {
 		if !account.ValidHash(ref.Hash) {
 			return account.Account{}, account.Store{}, account.ErrNoStore() // see Verifier.Store
 		}
 		ref.Hash = strings.Clone(ref.Hash)
 	}
-	asked := false
-	read := func() (*place, error) {
-		asked = true
+	found, err := r.get(storeKey{accountID, ref}, func() (*accountStore, error) {
 		a, s, err := r.Repository.Store(ctx, accountID, ref)
-		return &place{a, s}, err
-	}
-	found, err := r.memory.places.recall(placeName{accountID, ref}, read)
-	if fault.KindOf(err) == fault.NotFound && !asked {
-		// Whoever tries, has the store added and tries again is not put off.
-		found, err = read()
-	}
+		return &accountStore{a, s}, err
+	})
 	if err != nil {
 		return account.Account{}, account.Store{}, err
 	}
 	return found.account, found.store, nil
+}
+
+// get returns the cached value of the key, or what read returns.
+func (r *cachedAccounts) get(key storeKey, read func() (*accountStore, error)) (*accountStore, error) {
+	queried := false
+	found, err := r.caches.accountStores.get(key, func() (*accountStore, error) {
+		queried = true
+		return read()
+	})
+	if fault.KindOf(err) == fault.NotFound && !queried {
+		// A client may retry right after the account or store was added, so a cached miss is checked again.
+		return read()
+	}
+	return found, err
 }

@@ -14,20 +14,22 @@ import (
 	"latchkey/internal/access"
 	accounts "latchkey/internal/account"
 	"latchkey/internal/fault"
+	"latchkey/internal/test/check"
 )
 
 // stock is a repository of stores that counts how often it is asked for one.
-type stock struct {
+type storeTable struct {
 	accounts.Repository
 	name    string // of the one store that there is; empty if there is none
 	failing error
-	asked   int
+	queries int
 }
 
 var shop = accounts.StoreRef{Hash: "shop1"}
 
-func (s *stock) Store(_ context.Context, accountID uuid.UUID, ref accounts.StoreRef) (accounts.Account, accounts.Store, error) {
-	s.asked++
+func (s *storeTable) Store(_ context.Context, accountID uuid.UUID, ref accounts.StoreRef) (accounts.Account,
+	accounts.Store, error) {
+	s.queries++
 	switch {
 	case s.failing != nil:
 		return accounts.Account{}, accounts.Store{}, s.failing
@@ -37,32 +39,67 @@ func (s *stock) Store(_ context.Context, accountID uuid.UUID, ref accounts.Store
 	return accounts.Account{ID: accountID}, accounts.Store{AccountID: accountID, Hash: ref.Hash, Name: s.name}, nil
 }
 
-// A deed that may change what is remembered of a store. That there is none is
-// not believed without asking.
+func (s *storeTable) Account(_ context.Context, id uuid.UUID) (accounts.Account, error) {
+	s.queries++
+	if id != account {
+		return accounts.Account{}, fault.Errorf(fault.NotFound, "There is no such account.")
+	}
+	return accounts.Account{ID: id, Name: s.name}, nil
+}
+
+// An account is cached apart from its stores, until it changes. The absence of an account is not cached.
+func TestAccountsAreCached(t *testing.T) {
+	g, s := open(t), &storeTable{name: "before"}
+	cached := g.caches.Accounts(s)
+	want := func(name string, queries int) {
+		t.Helper()
+		a, err := cached.Account(ctx, account)
+		if err != nil || a.ID != account || a.Name != name || s.queries != queries {
+			t.Errorf("got %+v, %v after %d queries, want %q after %d", a, err, s.queries, name, queries)
+		}
+	}
+	want("before", 1)
+	s.name = "after"
+	want("before", 1)
+	g.caches.Invalidate(account)
+	want("after", 2)
+	for range 2 {
+		if _, err := cached.Account(ctx, uuid.New()); fault.KindOf(err) != fault.NotFound ||
+			err.Error() != "There is no such account." {
+			t.Errorf("another account: got %v", err)
+		}
+	}
+	if _, _, err := cached.Store(ctx, account, accounts.StoreRef{}); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a store without a name: got %v", err)
+	}
+}
+
+// A change that may affect a store ends the cache entry of the store. The absence
+// of a store is not cached.
 func TestWhatEndsMemoryOfStores(t *testing.T) {
 	for _, there := range []bool{true, false} {
 		for _, tc := range []struct {
-			name string
-			deed func(*gate)
-			asks int // for the second look-up, if the store was there
+			name    string
+			change  func(*gate)
+			queries int // for the second look-up, if the store was there
 		}{
 			{"nothing", func(*gate) {}, 0},
-			{"a change of the account", func(g *gate) { g.memory.Changed(account) }, 1},
-			{"a change of another account", func(g *gate) { g.memory.Changed(uuid.New()) }, 0},
-			{"changes that may have been missed", func(g *gate) { g.memory.Forget() }, 1},
-			{"hearing nothing", func(g *gate) { g.deaf.Store(true) }, 1},
+			{"a change of the account", func(g *gate) { g.caches.Invalidate(account) }, 1},
+			{"a change of another account", func(g *gate) { g.caches.Invalidate(uuid.New()) }, 0},
+			{"changes that may have been missed", func(g *gate) { g.caches.InvalidateAll() }, 1},
+			{"hearing nothing", func(g *gate) { g.unsubscribed.Store(true) }, 1},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				g, s := open(t), &stock{}
-				remembering := g.memory.Accounts(s)
+				g, s := open(t), &storeTable{}
+				cached := g.caches.Accounts(s)
 				if there {
 					s.name = "before"
 				}
-				_, _, _ = remembering.Store(ctx, account, shop)
+				_, _, _ = cached.Store(ctx, account, shop)
 				s.name = "after"
-				tc.deed(g)
-				_, st, err := remembering.Store(ctx, account, shop)
-				want, name := tc.asks, "before"
+				tc.change(g)
+				_, st, err := cached.Store(ctx, account, shop)
+				want, name := tc.queries, "before"
 				if !there {
 					want = 1
 				}
@@ -72,29 +109,28 @@ func TestWhatEndsMemoryOfStores(t *testing.T) {
 				if st.Name != name || err != nil {
 					t.Errorf("there before: %v: got %q, %v, want %q", there, st.Name, err, name)
 				}
-				if got := s.asked - 1; got != want {
-					t.Errorf("there before: %v: the database was asked %d times, want %d", there, got, want)
-				}
+				check.Equal(t, s.queries-1, want, "there before: %v: queries", there)
 			})
 		}
 	}
 }
 
-// What is remembered of one account's store is no answer about another's, nor
+// A cached store of one account is not returned for another account, nor
 // about another store, and one that is not there is what it was without memory.
 func TestStoresAreRememberedByAccount(t *testing.T) {
-	g, s := open(t), &stock{}
+	g, s := open(t), &storeTable{}
 	s.name = "Shop"
-	remembering := g.memory.Accounts(s)
+	cached := g.caches.Accounts(s)
 	for range 2 {
-		if a, st, err := remembering.Store(ctx, account, shop); err != nil || a.ID != account || st.Name != "Shop" {
+		if a, st, err := cached.Store(ctx, account, shop); err != nil || a.ID != account || st.Name != "Shop" {
 			t.Errorf("got %v %v %v", a, st, err)
 		}
 		for _, other := range []struct {
 			account uuid.UUID
 			ref     accounts.StoreRef
-		}{{uuid.New(), shop}, {account, accounts.StoreRef{Hash: "shop"}}, {account, accounts.StoreRef{ID: uuid.New()}}} {
-			_, _, err := remembering.Store(ctx, other.account, other.ref)
+		}{{uuid.New(), shop}, {account, accounts.StoreRef{Hash: "shop"}},
+			{account, accounts.StoreRef{ID: uuid.New()}}} {
+			_, _, err := cached.Store(ctx, other.account, other.ref)
 			if fault.KindOf(err) != fault.NotFound || err.Error() != accounts.ErrNoStore().Error() {
 				t.Errorf("%v: got %v, want %v", other, err, accounts.ErrNoStore())
 			}
@@ -102,57 +138,56 @@ func TestStoresAreRememberedByAccount(t *testing.T) {
 	}
 }
 
-// A failure is told as it is, and not remembered.
+// A failure is returned unchanged, and not cached.
 func TestFailedLookUpsOfStores(t *testing.T) {
-	g, s := openWith(t, 10, time.Minute), &stock{failing: errors.New("the database is away")}
-	remembering := g.memory.Accounts(s)
-	if _, _, err := remembering.Store(ctx, account, shop); !errors.Is(err, s.failing) {
+	g, s := openWith(t, 10, time.Minute), &storeTable{failing: errors.New("the database is away")}
+	cached := g.caches.Accounts(s)
+	if _, _, err := cached.Store(ctx, account, shop); !errors.Is(err, s.failing) {
 		t.Errorf("got %v", err)
 	}
 	s.failing = nil
 	s.name = "Shop"
-	if _, st, err := remembering.Store(ctx, account, shop); err != nil || st.Name != "Shop" {
+	if _, st, err := cached.Store(ctx, account, shop); err != nil || st.Name != "Shop" {
 		t.Errorf("got %v %v", st, err)
 	}
 }
 
 // finders are the ways to look up a store by its hash; they count together how
 // often the database is asked.
-func finders(g *gate) (find map[string]func(hash string) error, asked func() int64) {
-	s := &stock{}
+func finders(g *gate) (find map[string]func(hash string) error, queries func() int64) {
+	s := &storeTable{}
 	s.name = "Shop"
-	remembering := g.memory.Accounts(s)
+	cached := g.caches.Accounts(s)
 	find = map[string]func(string) error{
 		"a gateway": func(hash string) error {
 			_, err := g.Store(ctx, hash)
 			return err
 		},
 		"an issuer": func(hash string) error {
-			_, _, err := remembering.Store(ctx, account, accounts.StoreRef{Hash: hash})
+			_, _, err := cached.Store(ctx, account, accounts.StoreRef{Hash: hash})
 			return err
 		},
 	}
-	return find, func() int64 { return int64(s.asked) + g.repo.asked.Load() }
+	return find, func() int64 { return int64(s.queries) + g.repo.queries.Load() }
 }
 
 // What can be no store's hash is looked up nowhere and has no place in memory,
 // which such names, of any length, could fill.
 func TestWhatIsNoHashIsNotRemembered(t *testing.T) {
 	g := open(t)
-	find, asked := finders(g)
+	find, queries := finders(g)
 	for who, find := range find {
-		for _, hash := range []string{"", "abc", "Shop1", "shop-1", strings.Repeat("a", 33), strings.Repeat("a", 1<<20)} {
+		for _, hash := range []string{"", "abc", "Shop1", "shop-1", strings.Repeat("a", 33),
+			strings.Repeat("a", 1<<20)} {
 			if err := find(hash); fault.KindOf(err) != fault.NotFound {
 				t.Errorf("%s, %.40q: got %v", who, hash, err)
 			}
 		}
 	}
-	if n := asked(); n != 0 {
-		t.Errorf("the database was asked %d times", n)
-	}
+	check.Equal(t, queries(), 0, "queries")
 }
 
-// Of the request that named a store nothing but the name stays in memory,
+// Only the name of the store stays in memory of a request,
 // whether the store is there or not.
 func TestOnlyTheNameIsRemembered(t *testing.T) {
 	const requests, size = 64, 1 << 20

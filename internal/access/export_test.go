@@ -7,6 +7,6 @@ import (
 )
 
 // Familiar reports whether the secret has a place in front of the records.
-func (m *Memory) Familiar(s secret.Secret, now time.Time) bool {
-	return m.familiar.recall(s.Reveal(), []secret.Kind{s.Kind()}, func() time.Time { return now }) != nil
+func (m *Caches) Hot(s secret.Secret, now time.Time) bool {
+	return m.hot.get(s.Reveal(), []secret.Kind{s.Kind()}, func() time.Time { return now }) != nil
 }

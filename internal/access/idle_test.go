@@ -11,6 +11,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 )
 
 // idling is a gate whose sessions end after ten minutes without a use, and
@@ -18,7 +19,7 @@ import (
 func idling(t *testing.T, idle time.Duration) (g *gate, s secret.Secret, usedAt func(time.Time)) {
 	t.Helper()
 	g = open(t)
-	g.ends(idle)
+	g.setIdle(idle)
 	s = g.secret(secret.UserSession)
 	p := auth.Principal{Kind: auth.Session, ID: uuid.New(), SessionID: uuid.New(), AccountID: account}
 	usedAt = func(at time.Time) { g.keep(s, access.Record{Principal: p, LastUsedAt: at}) }
@@ -27,16 +28,17 @@ func idling(t *testing.T, idle time.Duration) (g *gate, s secret.Secret, usedAt 
 }
 
 // ends has sessions end after a time without a use.
-func (g *gate) ends(idle time.Duration) {
+func (g *gate) setIdle(idle time.Duration) {
 	g.Verifier = access.NewVerifier(access.Config{
-		Repository: g.repo, Keys: g.keys, Catalogue: scope.Default(), Memory: g.memory, SessionUses: g.uses, SessionIdle: idle,
-		Now: func() time.Time { return g.clock },
+		Repository: g.repo, Keys: g.keys, Catalogue: scope.Default(), Caches: g.caches, SessionUses: g.uses,
+		SessionIdle: idle,
+		Now:         func() time.Time { return g.clock },
 	})
 }
 
 func (g *gate) isIdle(s secret.Secret) bool {
 	g.t.Helper()
-	_, err := g.Verify(ctx, s.Reveal(), auth.Origin{})
+	_, err := g.Principal(ctx, s.Reveal(), auth.Origin{})
 	if err != nil && !errors.Is(err, access.ReasonIdle) {
 		g.t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func (g *gate) isIdle(s secret.Secret) bool {
 }
 
 // A session that is used goes on from memory; one that is not ends, unless the
-// database was told of a later use.
+// database has a later use.
 func TestIdle(t *testing.T) {
 	g, s, usedAt := idling(t, 10*time.Minute)
 	for range 5 {
@@ -52,9 +54,7 @@ func TestIdle(t *testing.T) {
 		g.clock = g.clock.Add(10 * time.Minute)
 	}
 	g.verify(s)
-	if n := g.repo.asked.Load(); n != 1 {
-		t.Errorf("the database was asked %d times", n)
-	}
+	check.Equal(t, g.repo.queries.Load(), 1, "queries")
 	g.clock = g.clock.Add(10*time.Minute + time.Nanosecond)
 	for range 2 {
 		if !g.isIdle(s) {
@@ -63,22 +63,23 @@ func TestIdle(t *testing.T) {
 	}
 	usedAt(g.clock.Add(-time.Minute)) // at another server
 	g.verify(s)
-	asked := g.repo.asked.Load()
+	queries := g.repo.queries.Load()
 	g.clock = g.clock.Add(9 * time.Minute)
 	g.verify(s)
-	if n := g.repo.asked.Load(); n != asked {
-		t.Errorf("the database was asked %d times of a session that is used", n-asked)
+	if n := g.repo.queries.Load(); n != queries {
+		t.Errorf("the database was asked %d times of a session that is used", n-queries)
 	}
 	if err := g.uses.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if kept := g.used.kept; len(kept) != 1 || len(kept[0]) != 1 || !kept[0][0].Session || !kept[0][0].At.Equal(g.clock) {
+	if kept := g.used.kept; len(kept) != 1 || len(kept[0]) != 1 || !kept[0][0].Session ||
+		!kept[0][0].At.Equal(g.clock) {
 		t.Errorf("kept %v", g.used.kept)
 	}
 }
 
 // A session that was idle when it is first seen here is refused, and a database
-// that is away is no reason to take it for idle or for used.
+// that is away does not make it idle or used.
 func TestIdleAtFirst(t *testing.T) {
 	g, s, usedAt := idling(t, 10*time.Minute)
 	usedAt(g.clock.Add(-11 * time.Minute))
@@ -86,12 +87,12 @@ func TestIdleAtFirst(t *testing.T) {
 		t.Error("an idle session works")
 	}
 	g.repo.failing = errors.New("away")
-	if _, err := g.Verify(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, g.repo.failing) {
+	if _, err := g.Principal(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, g.repo.failing) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// Without an idle end sessions go on, whatever their last use.
+// Without an idle end sessions stay valid, with any last use.
 func TestNoIdleEnd(t *testing.T) {
 	g, s, _ := idling(t, 0)
 	g.verify(s)

@@ -4,24 +4,25 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 )
 
-// Lease is how old something may be that is trusted: the proof that every
-// change was heard and, where there is none, what the database said.
+// Lease bounds staleness: it is the maximum age of the proof that all changes were received and, without such a proof,
+// of a database read.
 const Lease = 2 * time.Second
 
-// Elapsed returns how much time has passed between two looks at the clock, at
-// least. The monotonic clock goes on while this process is stopped but not
-// while the machine sleeps; the wall clock does, but can be set back.
+// Elapsed returns the larger of the monotonic and the wall-clock time between two readings of the clock. The monotonic
+// clock runs while this process is stopped but not while the machine sleeps; the wall clock also runs then, but can be
+// set back.
 func Elapsed(since, now time.Time) time.Duration {
 	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }
 
-// prompt returns what load reads within a lease. What took longer it reads once
-// more: a process that was stopped while it read may have been so for hours. It
-// returns fault.ErrUnavailable if that took as long, too.
-func prompt[V any](now func() time.Time, load func() (*V, error)) (*V, error) {
+// withinLease calls load and returns its result if load took less than a Lease. Otherwise it calls load once more,
+// because the process may have been stopped for hours during the read. It returns fault.ErrUnavailable if the second
+// call also takes too long.
+func withinLease[V any](now clock.Clock, load func() (*V, error)) (*V, error) {
 	for range 2 {
 		began := now()
 		value, err := load()

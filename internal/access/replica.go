@@ -4,27 +4,24 @@ import "time"
 
 // Replica is one of the servers that share a database.
 type Replica struct {
-	// Name tells people which one it is. It should be unique; nothing rests on
-	// that.
+	// Name identifies the replica to operators. It should be unique, but nothing depends on that.
 	Name string
-	// URL is where the others reach its public listener, without a slash at
-	// its end.
+	// URL is where other replicas reach its public listener, without a trailing slash.
 	URL string
 }
 
-// Acknowledgement is a replica's answer to the question whether it has
-// forgotten everything that was revoked before it was asked.
+// Acknowledgement says that a replica has dropped every cached credential that was revoked before it was asked.
 type Acknowledgement struct {
 	Replica string
-	// At is when the answer arrived, by the asker's clock; zero if it did not
-	// in time. The replica then trusts its memory of nothing, or it is gone.
+	// At is when the acknowledgement arrived, by the clock of the replica that asked; zero if it did not arrive in
+	// time. The replica then no longer uses its caches, or has stopped.
 	At time.Time
 }
 
-// Receipt says which replicas refuse what was revoked.
+// Receipt says which replicas refuse the credentials that were revoked.
 type Receipt struct {
-	// Replicas has an entry for each, in the order of their names.
+	// Replicas has an entry for each replica, sorted by name.
 	Replicas []Acknowledgement
-	// Elapsed is how long asking took.
+	// Elapsed is how long it took to ask all replicas.
 	Elapsed time.Duration
 }

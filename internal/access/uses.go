@@ -13,40 +13,36 @@ import (
 type Use struct {
 	AccountID uuid.UUID
 	TokenID   uuid.UUID
-	// AccessTokenID is the access token that was used; zero for one that a
-	// client was granted.
+	// AccessTokenID is the ID of the access token; zero for one granted to an OAuth client.
 	AccessTokenID uuid.UUID
 	At            time.Time
 	IP            netip.Addr
-	// Legacy says that TokenID is that of a legacy API account, and Session that
-	// it is that of a session.
+	// Legacy says that TokenID is the ID of a legacy API account, Session that it is the ID of a session.
 	Legacy, Session bool
 }
 
-// UseRepository keeps last uses.
+// UseRepository stores last uses.
 type UseRepository interface {
-	// KeepUses keeps for each API token, each of its access tokens, each legacy
-	// API account and each session the use if it is later than the one kept.
+	// KeepUses updates the last use of each API token, access token, legacy API account and session, unless the stored
+	// use is later.
 	KeepUses(ctx context.Context, uses []Use) error
 }
 
-// Uses gathers the last use of each access token in memory and keeps them in
-// batches, so that a verification writes nothing. The last use of an API token
-// is that of its access tokens which was used last.
+// Uses collects the last use of each access token in memory and writes them in batches, so that a verification does not
+// write to the database. The last use of an API token is the latest use of any of its access tokens.
 type Uses struct {
 	repo UseRepository
-	// parts are by key, so that those who note uses seldom wait for each other.
+	// parts are chosen by key, so that concurrent calls of Note seldom wait for each other.
 	parts [64]struct {
 		mu      sync.Mutex
 		pending map[uuid.UUID]*Use // by key
 	}
 }
 
-// NewUses returns an empty gathering over the repository.
+// NewUses returns an empty Uses that writes to the repository.
 func NewUses(repo UseRepository) *Uses { return &Uses{repo: repo} }
 
-// key is what a use is the last one of: the access token, and where it has
-// none that is kept, the API token.
+// key returns the ID of the access token, or of the API token if the access token's use is not stored.
 func (u Use) key() uuid.UUID {
 	if u.AccessTokenID != uuid.Nil {
 		return u.AccessTokenID
@@ -54,26 +50,26 @@ func (u Use) key() uuid.UUID {
 	return u.TokenID
 }
 
-// Note remembers a use until the next Flush.
+// Note holds a use in memory until the next Flush. It is safe for concurrent use.
 func (u *Uses) Note(use Use) {
 	key := use.key()
 	part := &u.parts[int(key[15])%len(u.parts)]
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	known := part.pending[key]
-	if known == nil {
+	latest := part.pending[key]
+	if latest == nil {
 		if part.pending == nil {
 			part.pending = map[uuid.UUID]*Use{}
 		}
-		known = &Use{}
-		part.pending[key] = known
+		latest = &Use{}
+		part.pending[key] = latest
 	}
-	if use.At.After(known.At) {
-		*known = use
+	if use.At.After(latest.At) {
+		*latest = use
 	}
 }
 
-// take returns what was gathered, which is none of the gathering any more.
+// take removes the pending uses and returns them.
 func (u *Uses) take() []Use {
 	var uses []Use
 	for i := range u.parts {
@@ -89,14 +85,11 @@ func (u *Uses) take() []Use {
 	return uses
 }
 
-// flushTime is how long a flush may take. One that hangs, on a connection that
-// is dead or a row that is locked, must not keep those after it waiting: with
-// an interval of ten seconds, what was used is kept within a minute even if
-// two of them hang.
+// flushTime is the timeout of a flush. A flush that hangs on a dead connection or a locked row must not delay those
+// after it for long: with an interval of ten seconds, a use is stored within a minute even if two flushes hang.
 const flushTime = 20 * time.Second
 
-// Flush keeps what was gathered. What cannot be kept, or not in flushTime,
-// stays for the next time.
+// Flush writes the pending uses. If that fails or takes longer than flushTime, they stay pending for the next Flush.
 func (u *Uses) Flush(ctx context.Context) error {
 	uses := u.take()
 	if len(uses) == 0 {
@@ -113,8 +106,8 @@ func (u *Uses) Flush(ctx context.Context) error {
 	return err
 }
 
-// Run flushes at every interval until ctx ends, and once more then, within
-// the time that grace allows.
+// Run flushes at every interval until ctx is done, and then once more with grace as the timeout. It calls failed with
+// each error.
 func (u *Uses) Run(ctx context.Context, interval, grace time.Duration, failed func(error)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

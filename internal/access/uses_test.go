@@ -15,23 +15,24 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 )
 
 // useTable keeps uses in memory, batch by batch.
 type useTable struct {
-	mu      sync.Mutex
-	kept    [][]access.Use
-	failing error
-	hanging int       // how many calls do not return before their context ends
-	ended   bool      // whether the context of the latest call had ended
-	until   time.Time // the deadline of that context
+	mu       sync.Mutex
+	kept     [][]access.Use
+	failing  error
+	hanging  int       // how many calls do not return before their context ends
+	ended    bool      // whether the context of the latest call had ended
+	deadline time.Time // the deadline of that context
 }
 
 func (r *useTable) KeepUses(ctx context.Context, uses []access.Use) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = ctx.Err() != nil
-	r.until, _ = ctx.Deadline()
+	r.deadline, _ = ctx.Deadline()
 	if r.hanging > 0 {
 		r.hanging--
 		<-ctx.Done()
@@ -53,12 +54,13 @@ func TestVerifyNotesUsesOfTokens(t *testing.T) {
 	accessID := uuid.New()
 	s := g.token(func(r *access.Record) { r.AccessTokenID = accessID })
 	session := g.secret(secret.UserSession)
-	g.keep(session, access.Record{Principal: auth.Principal{Kind: auth.Session, ID: uuid.New(), AccountID: account, AccountOwner: true}})
+	g.keep(session, access.Record{Principal: auth.Principal{Kind: auth.Session, ID: uuid.New(), AccountID: account,
+		AccountOwner: true}})
 	g.verify(session)
 	var id uuid.UUID
 	for _, ip := range []string{"192.0.2.1", "192.0.2.2"} {
 		g.clock = g.clock.Add(time.Second)
-		p, err := g.Verify(ctx, s.Reveal(), auth.Origin{IP: netip.MustParseAddr(ip)})
+		p, err := g.Principal(ctx, s.Reveal(), auth.Origin{IP: netip.MustParseAddr(ip)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +86,8 @@ func TestUsesOfAccessTokens(t *testing.T) {
 		each.AccessTokenID = accessID
 		return each
 	}
-	want := []access.Use{by(before, now.Add(2*time.Second)), by(after, now.Add(time.Second)), by(uuid.Nil, now.Add(3*time.Second))}
+	want := []access.Use{by(before, now.Add(2*time.Second)), by(after, now.Add(time.Second)),
+		by(uuid.Nil, now.Add(3*time.Second))}
 	for _, each := range want {
 		earlier := each
 		earlier.At = now
@@ -120,7 +123,8 @@ func TestUsesNeverGoBackwards(t *testing.T) {
 	if len(repo.kept) != 1 || len(repo.kept[0]) != 2 {
 		t.Fatalf("kept %v, want one batch of one use of each token", repo.kept)
 	}
-	if !slices.Contains(repo.kept[0], use(a, now.Add(time.Second), "192.0.2.2")) || !slices.Contains(repo.kept[0], use(b, now, "192.0.2.1")) {
+	if !slices.Contains(repo.kept[0], use(a, now.Add(time.Second), "192.0.2.2")) ||
+		!slices.Contains(repo.kept[0], use(b, now, "192.0.2.1")) {
 		t.Errorf("kept %v", repo.kept)
 	}
 }
@@ -141,7 +145,8 @@ func TestFlushFails(t *testing.T) {
 	if err := u.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if len(repo.kept) != 1 || len(repo.kept[0]) != 2 || !slices.Contains(repo.kept[0], use(a, now.Add(time.Second), "192.0.2.2")) ||
+	if len(repo.kept) != 1 || len(repo.kept[0]) != 2 ||
+		!slices.Contains(repo.kept[0], use(a, now.Add(time.Second), "192.0.2.2")) ||
 		!slices.Contains(repo.kept[0], use(b, now, "192.0.2.1")) {
 		t.Errorf("kept %v", repo.kept)
 	}
@@ -174,9 +179,7 @@ func TestNoteWhileFlushing(t *testing.T) {
 			latest = batch[0].At
 		}
 	}
-	if want := now.Add((4*499 + 3) * time.Millisecond); latest != want {
-		t.Errorf("the last use kept is of %v, want %v", latest, want)
-	}
+	check.Equal(t, latest, now.Add((4*499+3)*time.Millisecond), "the last use kept")
 }
 
 func TestRunFlushesAtIntervalsAndAtTheEnd(t *testing.T) {
@@ -193,9 +196,7 @@ func TestRunFlushesAtIntervalsAndAtTheEnd(t *testing.T) {
 			u.Note(use(id, now.Add(time.Duration(i)), "192.0.2.1"))
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if len(repo.kept) != i+1 {
-				t.Errorf("%d batches after %d s", len(repo.kept), i+1)
-			}
+			check.Equal(t, len(repo.kept), i+1, "len(repo.kept)")
 		}
 		u.Note(use(id, now.Add(time.Hour), "192.0.2.9"))
 		cancel()
@@ -203,8 +204,8 @@ func TestRunFlushesAtIntervalsAndAtTheEnd(t *testing.T) {
 		if n := len(repo.kept); n != 4 || repo.kept[n-1][0].At != now.Add(time.Hour) {
 			t.Errorf("the last batch is not the last use: %v", repo.kept)
 		}
-		if repo.ended || repo.until.IsZero() || time.Until(repo.until) > 5*time.Second {
-			t.Errorf("the last batch: its context had ended: %v, and runs until %v", repo.ended, repo.until)
+		if repo.ended || repo.deadline.IsZero() || time.Until(repo.deadline) > 5*time.Second {
+			t.Errorf("the last batch: its context had ended: %v, and runs until %v", repo.ended, repo.deadline)
 		}
 	})
 }
@@ -228,7 +229,8 @@ func TestFlushesHang(t *testing.T) {
 		time.Sleep(45 * time.Second)
 		cancel()
 		<-ended
-		if len(repo.kept) != 1 || !slices.Contains(repo.kept[0], use(first, now, "192.0.2.1")) || !slices.Contains(repo.kept[0], use(later, now, "192.0.2.2")) {
+		if len(repo.kept) != 1 || !slices.Contains(repo.kept[0], use(first, now, "192.0.2.1")) ||
+			!slices.Contains(repo.kept[0], use(later, now, "192.0.2.2")) {
 			t.Errorf("kept %v", repo.kept)
 		}
 		if len(failures) != 2 || !errors.Is(failures[0], context.DeadlineExceeded) {
@@ -252,8 +254,6 @@ func TestRunReportsFailures(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond)
 		cancel()
 		<-ended
-		if len(failures) != 3 {
-			t.Errorf("failures %v, want one for each interval and one at the end", failures)
-		}
+		check.Equal(t, len(failures), 3, "failures %v", failures)
 	})
 }

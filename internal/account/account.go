@@ -1,5 +1,5 @@
-// Package account holds the tenants: accounts, their stores and their apps,
-// and what a principal may see of them.
+// Package account manages tenants: accounts, their stores and their apps, and what
+// a principal may see of them.
 package account
 
 import (
@@ -11,23 +11,23 @@ import (
 	"latchkey/internal/scope"
 )
 
-// Status says whether an account or a store is in business.
+// Status is the status of an account or a store.
 type Status string
 
-// The statuses of accounts and stores. While one is suspended none of its
-// credentials works; nothing else of it changes.
+// The statuses of accounts and stores. The credentials of a suspended account or
+// store do not work. Suspension has no other effect.
 const (
 	Active    Status = "active"
 	Suspended Status = "suspended"
 )
 
-// Account is a business, the tenant.
+// Account is a tenant: a business.
 type Account struct {
 	ID   uuid.UUID
 	Name string
 	// OwnerID is the user who owns the account.
 	OwnerID uuid.UUID
-	// Features are the programmes that the account is enrolled in, sorted.
+	// Features are the programs that the account is enrolled in, sorted.
 	Features  []scope.Feature
 	Status    Status
 	CreatedAt time.Time
@@ -36,12 +36,12 @@ type Account struct {
 // Has reports whether the account is enrolled in the feature.
 func (a Account) Has(f scope.Feature) bool { return slices.Contains(a.Features, f) }
 
-// Store is a shop of an account. It never means storage.
+// Store is a merchant's shop in an account. It never means storage.
 type Store struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
-	// Hash is the store's short public name, part of its API path and unique
-	// on the platform.
+	// Hash is the store's short public name. It is part of the store's API path and
+	// unique on the platform.
 	Hash string
 	Name string
 	// OwnerID is the user who owns the store.
@@ -61,10 +61,10 @@ func ValidHash(text string) bool {
 	return 4 <= len(text) && len(text) <= 32
 }
 
-// AppStatus is how far an app is on its way to the marketplace.
+// AppStatus is the publication status of an app.
 type AppStatus string
 
-// The statuses of apps. A draft app may charge nothing.
+// The statuses of apps. A draft app must not charge anything.
 const (
 	AppDraft     AppStatus = "draft"
 	AppPublished AppStatus = "published"
@@ -72,7 +72,7 @@ const (
 
 // App is an app that an account offers to stores.
 type App struct {
-	// ID is the number by which the platform knows the app.
+	// ID is the platform's number for the app.
 	ID int64
 	// Key is the app's position in lists.
 	Key       uuid.UUID
@@ -82,18 +82,29 @@ type App struct {
 	CreatedAt time.Time
 }
 
-// StoreRef names a store in either of the forms seen in the wild: its id or
-// its hash. Exactly one of them is set.
+// StoreRef identifies a store by its ID or its hash. Exactly one of them is set.
 type StoreRef struct {
 	ID   uuid.UUID
 	Hash string
 }
 
-// StoreFilter narrows a list of stores. Nil lists do not narrow; given both, a
-// store must be in each.
+// IDPrefix begins every ID in the API, followed by the kind of the object, a
+// slash and its key.
+const IDPrefix = "bc/account/"
+
+// MarshalText returns the reference as the API reads it.
+func (r StoreRef) MarshalText() ([]byte, error) {
+	if r.Hash != "" {
+		return []byte(r.Hash), nil
+	}
+	return []byte(IDPrefix + "store/" + r.ID.String()), nil
+}
+
+// StoreFilter selects stores. A nil list matches all stores. If both lists are set,
+// a store must be in each.
 type StoreFilter struct {
-	// IDs names stores in either form.
+	// IDs are stores in either form.
 	IDs []StoreRef
-	// Hashes names stores by hash.
+	// Hashes are hashes of stores.
 	Hashes []string
 }

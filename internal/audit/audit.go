@@ -1,6 +1,6 @@
-// Package audit says what an audit event is. Every capability writes its
-// events in the transaction of the change itself (mission: promise 5), so
-// there is no change without its event and no event without its change.
+// Package audit defines audit events. Every capability writes its events in the
+// transaction of the change, so that each change has an event and each event a
+// change.
 package audit
 
 import (
@@ -10,43 +10,44 @@ import (
 
 	"github.com/google/uuid"
 
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 )
 
-// ActorKind says what sort of principal acted.
+// ActorKind is the kind of principal that acted.
 type ActorKind string
 
-// The kinds of actors (design: "The API's additions").
+// The kinds of actors.
 const (
 	ActorUser     ActorKind = "USER"
 	ActorAPIToken ActorKind = "API_TOKEN"
 	ActorOperator ActorKind = "OPERATOR"
 )
 
-// Actor is who did something, named as at that moment: a record, not a link.
+// Actor is the principal that acted. Its name is the name at the time of the event: a record, not a reference.
 type Actor struct {
 	Kind ActorKind
-	// ID is the user's or API token's; zero for the operator.
+	// ID is the ID of the user or API token. It is zero for the operator.
 	ID   uuid.UUID
 	Name string
 }
 
-// Action names what was done: the thing, a dot, and the deed.
+// Action is the type of an event: the resource, a dot and a past participle.
 type Action string
 
-// The vocabulary of actions.
+// The actions.
 const (
 	APITokenCreated Action = "api_token.created"
 	APITokenUpdated Action = "api_token.updated"
 	APITokenRotated Action = "api_token.rotated"
 	APITokenRevoked Action = "api_token.revoked"
-	// An access token that a client got for its client secret, or one of
-	// either sort that its client ended. The target is the API token.
+	// Changes to access tokens. A granted one was issued to a client for its client
+	// secret; a client can revoke access tokens of both kinds. The target is the
+	// API token.
 	AccessTokenGranted Action = "access_token.granted"
 	AccessTokenRevoked Action = "access_token.revoked"
-	// SignInFailed tells that sign-ins as a user, its target, failed: how many
-	// since the last event of the kind, and by what method the last did. The
-	// actor is who they would have been.
+	// SignInFailed: sign-ins as the target user failed. The details are the number
+	// of failures since the last such event and the method of the last one. The
+	// actor is the same user.
 	SignInFailed   Action = "sign_in.failed"
 	SessionStarted Action = "session.started"
 	SessionEnded   Action = "session.ended"
@@ -60,18 +61,18 @@ const (
 	UserUpdated    Action = "user.updated"
 	UserAdded      Action = "user.added"
 	UserRemoved    Action = "user.removed"
-	// UserInvited tells that a person, its target, was given a one-time link.
+	// UserInvited: a one-time link was sent to the target user.
 	UserInvited Action = "user.invited"
-	// UserAccepted and UserDeclined tell what a person, its target, answered to
-	// the membership. The operator can accept for them.
+	// UserAccepted and UserDeclined: the target user answered an invitation. The
+	// operator can accept on a user's behalf.
 	UserAccepted Action = "user.accepted"
 	UserDeclined Action = "user.declined"
-	// PasswordSet tells that a person has another password.
+	// PasswordSet: a user's password was set or changed.
 	PasswordSet Action = "password.set"
-	// PasswordRemoved tells that a password is gone that others may have known.
+	// PasswordRemoved: a password that others may have known was removed.
 	PasswordRemoved Action = "password.removed"
-	// What a person proves who they are with besides a password: codes of an
-	// authenticator app, recovery codes, passkeys, identities at a provider.
+	// Changes of credentials other than the password: authenticator apps, recovery codes, passkeys and identities at an
+	// identity provider.
 	TOTPEnabled          Action = "totp.enabled"
 	TOTPDisabled         Action = "totp.disabled"
 	RecoveryCodesRenewed Action = "recovery_codes.renewed"
@@ -80,8 +81,7 @@ const (
 	PasskeyRemoved       Action = "passkey.removed"
 	IdentityLinked       Action = "identity.linked"
 	IdentityUnlinked     Action = "identity.unlinked"
-	// OwnershipTransferred tells that an account or a store, its target, has
-	// another owner.
+	// OwnershipTransferred: the target, an account or a store, has a new owner.
 	OwnershipTransferred Action = "ownership.transferred"
 
 	LegacyAccountCreated Action = "legacy_account.created"
@@ -89,29 +89,29 @@ const (
 	LegacyAccountDeleted Action = "legacy_account.deleted"
 )
 
-// Actions are all of the vocabulary, those about the same sort of thing
-// together.
+// Actions returns all actions, grouped by resource.
 func Actions() []Action {
 	return []Action{
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, AccessTokenGranted, AccessTokenRevoked,
 		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserRemoved, OwnershipTransferred,
-		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled, RecoveryCodesRenewed, RecoveryCodeUsed,
+		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled,
+		RecoveryCodesRenewed, RecoveryCodeUsed,
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
 		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, AppCreated, AppUpdated,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,
 	}
 }
 
-// Thing is what an action is about: what stands before its dot.
+// Thing returns the resource of the action: the part before the dot.
 func (a Action) Thing() string {
 	thing, _, _ := strings.Cut(string(a), ".")
 	return thing
 }
 
-// TargetKind says what sort of thing was changed.
+// TargetKind is the kind of resource that was changed.
 type TargetKind string
 
-// The kinds of targets; the values are the key kinds of the API's ids.
+// The kinds of targets. The values are the kinds in the API's IDs.
 const (
 	TargetAccount  TargetKind = "account"
 	TargetStore    TargetKind = "store"
@@ -123,7 +123,7 @@ const (
 	TargetLegacyAccount TargetKind = "legacyAccount"
 )
 
-// Target is the thing that was changed, named as at that moment.
+// Target is the resource that was changed. Its name is the name at the time of the event.
 type Target struct {
 	Kind TargetKind
 	// Key is the target's key without the API's prefix: a UUID, or an app's
@@ -135,7 +135,7 @@ type Target struct {
 // Detail is one fact about the change, never a secret.
 type Detail struct{ Name, Value string }
 
-// Event is one change: who, what, when, from where.
+// Event is one audit event.
 type Event struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
@@ -145,17 +145,16 @@ type Event struct {
 	Target    Target
 	// IP is the address of the request; empty for the operator's commands.
 	IP string
-	// RequestID finds the request in the logs; empty likewise.
+	// RequestID finds the request in the logs; empty for the operator's commands.
 	RequestID string
 	Details   []Detail
 }
 
-// Filter narrows a list of events. Zero fields do not narrow.
+// Filter selects events. Zero fields match all events.
 type Filter struct {
 	Actions []Action
 	ActorID uuid.UUID
-	// ActorName and TargetName are names as at the moment of the event, so that
-	// they find those who have left, too.
+	// ActorName and TargetName match the names at the time of the event, so that they also find users who were removed.
 	ActorName  string
 	TargetKey  string
 	TargetName string
@@ -163,17 +162,16 @@ type Filter struct {
 	After, Before time.Time
 }
 
-// Reader reads an account's events. Writing is part of each capability's own
-// repository, since it belongs to the transaction of the change.
+// Reader reads an account's events. Each capability's own repository writes them,
+// in the transaction of the change.
 type Reader interface {
 	// Events returns a page of the account's events, newest first.
-	Events(ctx context.Context, accountID uuid.UUID, f Filter, w page.Window) (page.Page[Event], error)
-	// CountEvents returns how many events the filter admits.
+	Events(ctx context.Context, accountID uuid.UUID, f Filter, w paging.Window) (paging.Page[Event], error)
+	// CountEvents returns the number of events that the filter selects.
 	CountEvents(ctx context.Context, accountID uuid.UUID, f Filter) (int64, error)
 }
 
-// ActorOf names an actor from the words a principal uses of itself:
-// audit.ActorOf(by.Subject()).
+// ActorOf returns the actor for a principal's subject: audit.ActorOf(by.Subject()).
 func ActorOf(kind string, id uuid.UUID, name string) Actor {
 	return Actor{Kind: ActorKind(kind), ID: id, Name: name}
 }

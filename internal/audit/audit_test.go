@@ -12,9 +12,10 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/test/check"
 )
 
-// What a principal calls itself must be what the audit log calls it.
+// The kinds of principals must equal the kinds of actors.
 func TestActorOf(t *testing.T) {
 	id := uuid.New()
 	for _, tc := range []struct {
@@ -22,18 +23,18 @@ func TestActorOf(t *testing.T) {
 		want audit.Actor
 	}{
 		{auth.OperatorPrincipal(), audit.Actor{Kind: audit.ActorOperator, Name: "operator"}},
-		{auth.Principal{Kind: auth.Session, ID: id, Name: "owner@acme.example"}, audit.Actor{Kind: audit.ActorUser, ID: id, Name: "owner@acme.example"}},
-		{auth.Principal{Kind: auth.APIToken, ID: id, Name: "CI"}, audit.Actor{Kind: audit.ActorAPIToken, ID: id, Name: "CI"}},
+		{auth.Principal{Kind: auth.Session, ID: id, Name: "owner@acme.example"},
+			audit.Actor{Kind: audit.ActorUser, ID: id, Name: "owner@acme.example"}},
+		{auth.Principal{Kind: auth.APIToken, ID: id, Name: "CI"},
+			audit.Actor{Kind: audit.ActorAPIToken, ID: id, Name: "CI"}},
 	} {
 		t.Run(string(tc.want.Kind), func(t *testing.T) {
-			if got := audit.ActorOf(tc.by.Subject()); got != tc.want {
-				t.Errorf("got %+v, want %+v", got, tc.want)
-			}
+			check.Equal(t, audit.ActorOf(tc.by.Subject()), tc.want, "audit.ActorOf(tc.by.Subject())")
 		})
 	}
 }
 
-// No action of the vocabulary is left out of the list of them.
+// Actions returns every declared action.
 func TestActions(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "audit.go", nil, 0)
 	if err != nil {
@@ -51,7 +52,7 @@ func TestActions(t *testing.T) {
 		for _, value := range spec.Values {
 			literal, is := value.(*ast.BasicLit)
 			if !is {
-				t.Fatalf("%v is no text", value)
+				t.Fatalf("%v is not a string", value)
 			}
 			text, err := strconv.Unquote(literal.Value)
 			if err != nil {
@@ -65,6 +66,6 @@ func TestActions(t *testing.T) {
 	slices.Sort(declared)
 	slices.Sort(listed)
 	if len(declared) < 20 || !slices.Equal(declared, listed) {
-		t.Errorf("declared are %q, and listed %q", declared, listed)
+		t.Errorf("declared %q, listed %q", declared, listed)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// CredentialKind says which sort of stored secret a principal presented.
+// CredentialKind is the kind of secret that a principal presented.
 type CredentialKind string
 
 // The kinds of credentials that can act.
@@ -16,55 +16,55 @@ const (
 	GrantedAccessToken CredentialKind = "GRANTED_ACCESS_TOKEN"
 	ClientSecret       CredentialKind = "CLIENT_SECRET"
 	UserSession        CredentialKind = "SESSION"
-	// OwnerSession is the session of its account's owner, whose rights do not
-	// depend on stores.
+	// OwnerSession is a session of the account's owner, whose rights do not depend
+	// on store memberships.
 	OwnerSession CredentialKind = "OWNER_SESSION"
 )
 
-// IsSession reports whether a credential of the kind is a session.
+// IsSession reports whether the kind is that of a session.
 func (k CredentialKind) IsSession() bool { return k == UserSession || k == OwnerSession }
 
-// Rights is a digest of everything that the database said a credential may do:
-// scopes, address ranges, ownership, permissions. It is equal for equal rights.
+// Rights is a digest of a credential's rights as stored in the database: scopes,
+// address ranges, ownership and permissions. Equal rights have equal digests.
 type Rights [32]byte
 
-// Credential is the stored secret that a principal presented, and what was
-// known of it when it was verified.
+// Credential describes the secret that a principal presented, as of its
+// verification.
 type Credential struct {
 	Kind CredentialKind
-	// ID is the access token's, the granted access token's or the session's;
-	// zero for a client secret, which belongs to the API token itself.
+	// ID is the ID of the access token, the granted access token or the session. It
+	// is zero for a client secret, which has no record apart from the API token.
 	ID uuid.UUID
-	// Rights are those that every decision about the principal is based on.
+	// Rights are the rights on which authorization is based.
 	Rights Rights
 	// VerifiedAt is when the credential was last verified; zero in tests.
 	VerifiedAt time.Time
 }
 
-// ErrStale is the cause of each refusal of an Actor: its credential stopped
-// working, or its rights changed, after they were judged.
-var ErrStale = errors.New("what was known of the credential is no longer true")
+// ErrStale is the cause of the error with which a write rejects an Actor. The
+// credential stopped working, or its rights changed, after the request was
+// authorized.
+var ErrStale = errors.New("the cached credential is no longer valid")
 
-// Actor is the authority that a write is made on. The database checks it again
-// in the transaction of the write: the credential must still work, and its
-// rights must be the ones that were judged. The zero Actor may write nothing.
+// Actor identifies the credential that authorizes a write. The database checks it
+// again in the transaction of the write: the credential must still work and have
+// the same rights. The zero Actor may write nothing.
 type Actor struct {
 	Credential
 
-	// AccountID and ID are the principal's: its account, and its API token or
-	// its user.
+	// AccountID is the principal's account. ID is its API token or user.
 	AccountID, ID uuid.UUID
-	// NoCredential is why there is no credential to check, such as a person who
-	// is signing in; empty where there is one.
+	// NoCredential is the reason why there is no credential to check, such as a
+	// user who is signing in. It is empty if there is a credential.
 	NoCredential string
 }
 
-// Actor returns the authority of what p does. A principal that was not verified
-// yields an Actor that may write nothing, unless it says why (NoCredential).
+// Actor returns p as the actor of a write. The actor of a principal that was not
+// verified may write nothing unless NoCredential gives a reason.
 func (p *Principal) Actor() Actor {
 	return Actor{Credential: p.Credential, AccountID: p.AccountID, ID: p.ID, NoCredential: p.NoCredential}
 }
 
-// NoActor is the authority of a write that no credential asks for. The reason
-// says why it needs none.
+// NoActor returns the actor of a write without a credential, with the reason why it
+// needs none.
 func NoActor(reason string) Actor { return Actor{NoCredential: reason} }

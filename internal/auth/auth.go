@@ -1,5 +1,5 @@
-// Package auth holds the Principal: whoever a request acts for, and what it
-// may do. Presenting a secret and getting a principal is package access's work.
+// Package auth defines Principal, the authenticated caller of a request, and its
+// rights. Package access verifies credentials and returns principals.
 package auth
 
 import (
@@ -14,88 +14,88 @@ import (
 	"latchkey/internal/scope"
 )
 
-// Kind says what sort of principal acts (design: "Words").
+// Kind is the kind of a principal (docs/glossary.md: "Requests").
 type Kind string
 
 // The kinds of principals.
 const (
-	// APIToken: a program, by an API token of either level.
+	// APIToken is a program that uses an API token of either level.
 	APIToken Kind = "API_TOKEN"
-	// Session: a person, by a session of theirs in one account.
+	// Session is a user with a session in one account.
 	Session Kind = "SESSION"
-	// LegacyAccount: a program, by a legacy API account of one store. It holds
-	// no scopes.
+	// LegacyAccount is a program that uses a legacy API account of one store. It
+	// holds no scopes.
 	LegacyAccount Kind = "LEGACY_ACCOUNT"
-	// Gateway: a proxy or service that asks about others' credentials, by its
-	// key. It acts in no account.
+	// Gateway is a proxy or service that checks the credentials of others. It
+	// presents a gateway key and belongs to no account.
 	Gateway Kind = "GATEWAY"
-	// Operator: whoever runs Latchkey, by its commands.
+	// Operator is the operator, who uses the commands.
 	Operator Kind = "OPERATOR"
 )
 
-// Origin is where a request came from, for the audit log.
+// Origin describes where a request came from. Audit events record it.
 type Origin struct {
 	// IP is the client's address: the peer's, or the one that a trusted proxy
-	// names. Invalid for the operator's commands.
+	// names. It is invalid for the operator's commands.
 	IP netip.Addr
-	// RequestID is the id under which the request stands in the logs.
+	// RequestID identifies the request in the logs.
 	RequestID string
 }
 
-// Principal is whoever a request acts for. It is a value: a copy of it per
-// request carries that request's Origin.
+// Principal is the authenticated caller of a request. Each request has its own
+// copy, with its Origin.
 type Principal struct {
 	Kind Kind
-	// ID is the API token's or the user's; zero for the operator.
+	// ID is the ID of the API token or the user. It is zero for the operator.
 	ID uuid.UUID
-	// PersonID is who signed in to a Session: the person of the address, or the
-	// user of the account if its password was used (signin.Person). Zero is ID.
+	// PersonID is the person who signed in to a Session: the person of the address,
+	// or the user of the account if its password was used (signin.Person). If it is
+	// zero, ID is used.
 	PersonID uuid.UUID
 	// Name is the token's name or the user's e-mail address.
 	Name string
-	// AccountID is the one account the principal acts in; zero for the
-	// operator, who acts in all.
+	// AccountID is the account of the principal. It is zero for the operator, who
+	// may act in every account.
 	AccountID uuid.UUID
-	// StoreID is the store of a store-level API token, otherwise zero.
+	// StoreID is the store of a store-level API token, or zero.
 	StoreID uuid.UUID
-	// SessionID is the session's, for Session.
+	// SessionID is the ID of the session, for a Session.
 	SessionID uuid.UUID
-	// Scopes are those held, with all that they imply. The account's owner
-	// holds every scope that the account can see.
+	// Scopes are the scopes that the principal holds, including implied ones. The
+	// account's owner holds every scope that is visible to the account.
 	Scopes scope.Set
-	// AccountOwner says that this is a session of the account's owner.
+	// AccountOwner reports whether this is a session of the account's owner.
 	AccountOwner bool
-	// OwnedStores are the stores whose owner this session belongs to, unless
-	// that is the account's owner, who may do everything in all of them.
+	// OwnedStores are the stores that the session's user owns. It is empty for the
+	// account's owner, who has all rights in every store.
 	OwnedStores []uuid.UUID
-	// Places are the stores that the person whose session this is works in,
-	// and what they may do there. People who are inactive in a store have no
-	// place there.
+	// Places are the active store memberships of the session's user, with their
+	// permissions.
 	Places []Place
-	// ExpiresAt is when the credential ends; zero for never.
+	// ExpiresAt is when the credential expires. It is zero if it does not expire.
 	ExpiresAt time.Time
-	// AllowedIPRanges are where an API token may be used from; none is
-	// anywhere.
+	// AllowedIPRanges are the addresses from which an API token may be used. If it
+	// is empty, every address is allowed.
 	AllowedIPRanges []netip.Prefix
-	// Granted says that an API token acts by an access token that its client
-	// got for its client secret: for a short time, and perhaps with fewer
-	// scopes than the API token holds.
+	// Granted reports whether the client presented a granted access token, which is
+	// short-lived and may have fewer scopes than the API token.
 	Granted bool
 	Origin  Origin
-	// Credential is what was presented. Writes check it again (see Actor).
+	// Credential is the credential that was presented. Writes check it again; see
+	// Actor.
 	Credential Credential
-	// NoCredential is why nothing was presented that writes could check; empty
-	// for every principal that was verified.
+	// NoCredential is the reason why there is no credential that writes could
+	// check. It is empty for a verified principal.
 	NoCredential string
 }
 
-// OperatorPrincipal is the principal of the operator's commands.
+// OperatorPrincipal returns the principal of the operator's commands.
 func OperatorPrincipal() Principal {
 	return Principal{Kind: Operator, Name: "operator", NoCredential: "the operator runs the command on the server"}
 }
 
-// Missing returns those of the scopes that p does not hold, nil when it holds
-// all. The operator holds every scope.
+// Missing returns the scopes that p does not hold, or nil if it holds all. The
+// operator holds every scope.
 func (p *Principal) Missing(scopes ...string) []string {
 	if p.Kind == Operator || p.Scopes.HasAll(scopes...) {
 		return nil
@@ -103,29 +103,28 @@ func (p *Principal) Missing(scopes ...string) []string {
 	return p.Scopes.Missing(scopes...)
 }
 
-// OwnsStore reports whether p may do everything in the store: as its owner,
-// as the account's owner or as the operator.
+// OwnsStore reports whether p has all rights in the store: as its owner, as the
+// account's owner or as the operator.
 func (p *Principal) OwnsStore(accountID, storeID uuid.UUID) bool {
 	return p.OwnsAccount(accountID) || p.AccountID == accountID && slices.Contains(p.OwnedStores, storeID)
 }
 
-// OwnsAccount reports whether p may do everything in the account: as its
-// owner or as the operator.
+// OwnsAccount reports whether p has all rights in the account: as its owner or as
+// the operator.
 func (p *Principal) OwnsAccount(accountID uuid.UUID) bool {
 	return p.Kind == Operator || p.AccountOwner && p.AccountID == accountID
 }
 
-// OwnsAStore reports whether p is a session of the owner of some store.
+// OwnsAStore reports whether p is the session of a user who owns a store.
 func (p *Principal) OwnsAStore() bool { return p.Kind == Session && len(p.OwnedStores) > 0 }
 
-// Reaches reports whether p may see the store at all, given the scope that
-// the sight of stores needs: with the scope every store of the account,
-// otherwise the stores it owns and those it has a place in.
-func (p *Principal) Reaches(accountID, storeID uuid.UUID, sight string) bool {
-	return p.May(accountID, storeID, NoPermission) || p.AccountID == accountID && p.Scopes.Has(sight)
+// Reaches reports whether p may see the store: it holds the scope, or it is a
+// session of a user who owns the store or is a member of it.
+func (p *Principal) Reaches(accountID, storeID uuid.UUID, scopeName string) bool {
+	return p.May(accountID, storeID, NoPermission) || p.AccountID == accountID && p.Scopes.Has(scopeName)
 }
 
-// Person is who signed in to a session, whichever user they are in its account.
+// Person is the person who signed in to a session, independent of their user in its account.
 func (p *Principal) Person() uuid.UUID {
 	if p.PersonID == uuid.Nil {
 		return p.ID
@@ -133,7 +132,7 @@ func (p *Principal) Person() uuid.UUID {
 	return p.PersonID
 }
 
-// Subject is who p is in the words of the audit log: kind, id, name.
+// Subject returns the kind, ID and name of p for audit events.
 func (p *Principal) Subject() (kind string, id uuid.UUID, name string) {
 	if p.Kind == Session {
 		return "USER", p.ID, p.Name
@@ -141,8 +140,9 @@ func (p *Principal) Subject() (kind string, id uuid.UUID, name string) {
 	return string(p.Kind), p.ID, p.Name
 }
 
-// Denied is the refusal of a live credential. The message is the one that
-// programs written for the original API know; the missing scopes say the rest.
+// Denied returns the fault.Forbidden error for a principal without the rights. Its
+// message is that of the original API, on which existing clients depend. The
+// missing scopes are in RequiredScopes.
 func Denied(missing ...string) *fault.Error {
 	e := fault.Errorf(fault.Forbidden, "You do not have permission to do this operation.")
 	if len(missing) > 0 {
@@ -160,17 +160,17 @@ func With(ctx context.Context, p *Principal) context.Context {
 
 type renewalKey struct{}
 
-// WithRenewal returns a context that carries the principal, and how to verify
-// its credential again: what may happen long after the request began is decided
-// on the principal as it is then (see Renew).
+// WithRenewal returns a context that carries the principal, and a function that
+// verifies its credential again. Long requests call it through Renew before they
+// make further decisions.
 func WithRenewal(ctx context.Context, p *Principal, verify func(context.Context) (*Principal, error)) context.Context {
 	return context.WithValue(With(ctx, p), renewalKey{}, verify)
 }
 
 // Renew verifies the credential of the context's principal again, and returns a
-// context with the principal as it is now. It returns fault.Unauthenticated if
-// the credential no longer works. A context that was made by With alone keeps
-// its principal.
+// context with the current principal. It returns fault.Unauthenticated if the
+// credential no longer works. A context made by With has no function to verify, and
+// is returned unchanged.
 func Renew(ctx context.Context) (context.Context, error) {
 	verify, ok := ctx.Value(renewalKey{}).(func(context.Context) (*Principal, error))
 	if !ok {
@@ -183,8 +183,8 @@ func Renew(ctx context.Context) (context.Context, error) {
 	return With(ctx, p), nil
 }
 
-// From returns the context's principal. It returns fault.Unauthenticated when
-// there is none, so that wiring without authentication refuses all.
+// From returns the context's principal. It returns fault.Unauthenticated if there
+// is none, so a handler without authentication rejects every request.
 func From(ctx context.Context) (*Principal, error) {
 	p, ok := ctx.Value(contextKey{}).(*Principal)
 	if !ok {

@@ -11,10 +11,11 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
 )
 
 var (
-	home, elsewhere       = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"), uuid.New()
+	home, otherAccount    = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"), uuid.New()
 	shop, otherShop       = uuid.New(), uuid.New()
 	token, person, nobody = uuid.New(), uuid.New(), uuid.Nil
 )
@@ -22,8 +23,9 @@ var (
 func operator() auth.Principal { return auth.OperatorPrincipal() }
 
 func accountOwner() auth.Principal {
-	return auth.Principal{Kind: auth.Session, ID: person, Name: "owner@acme.example", AccountID: home, AccountOwner: true,
-		Scopes: scope.NewSet(scope.AccountRead, scope.AccountStoresRead)}
+	return auth.Principal{Kind: auth.Session, ID: person, Name: "owner@acme.example", AccountID: home,
+		AccountOwner: true,
+		Scopes:       scope.NewSet(scope.AccountRead, scope.AccountStoresRead)}
 }
 
 func storeOwner() auth.Principal {
@@ -31,14 +33,16 @@ func storeOwner() auth.Principal {
 }
 
 func storeReader() auth.Principal {
-	return auth.Principal{Kind: auth.APIToken, ID: token, Name: "CI", AccountID: home, Scopes: scope.NewSet(scope.AccountStoresRead)}
+	return auth.Principal{Kind: auth.APIToken, ID: token, Name: "CI", AccountID: home,
+		Scopes: scope.NewSet(scope.AccountStoresRead)}
 }
 
 func storeToken() auth.Principal {
-	return auth.Principal{Kind: auth.APIToken, ID: token, AccountID: home, StoreID: shop, Scopes: scope.NewSet("store_cart")}
+	return auth.Principal{Kind: auth.APIToken, ID: token, AccountID: home, StoreID: shop,
+		Scopes: scope.NewSet("store_cart")}
 }
 
-func TestWhatAPrincipalMayDo(t *testing.T) {
+func TestRights(t *testing.T) {
 	type answers struct{ account, store, reaches, aStore bool }
 	all, none := answers{account: true, store: true, reaches: true}, answers{}
 	for _, tc := range []struct {
@@ -47,23 +51,21 @@ func TestWhatAPrincipalMayDo(t *testing.T) {
 		account, store uuid.UUID
 		want           answers
 	}{
-		{"the operator, anywhere", operator(), elsewhere, otherShop, all},
-		{"an account's owner at home", accountOwner(), home, shop, all},
-		{"an account's owner elsewhere", accountOwner(), elsewhere, shop, none},
+		{"the operator in any account", operator(), otherAccount, otherShop, all},
+		{"an account's owner in the account", accountOwner(), home, shop, all},
+		{"an account's owner in another account", accountOwner(), otherAccount, shop, none},
 		{"a store's owner in the store", storeOwner(), home, shop, answers{store: true, reaches: true, aStore: true}},
 		{"a store's owner in another", storeOwner(), home, otherShop, answers{aStore: true}},
-		{"a store's owner in another account", storeOwner(), elsewhere, shop, answers{aStore: true}},
-		{"a token that sees stores", storeReader(), home, shop, answers{reaches: true}},
-		{"a token that sees stores, elsewhere", storeReader(), elsewhere, shop, none},
+		{"a store's owner in another account", storeOwner(), otherAccount, shop, answers{aStore: true}},
+		{"a token that may list stores", storeReader(), home, shop, answers{reaches: true}},
+		{"a token that may list stores, in another account", storeReader(), otherAccount, shop, none},
 		{"a store-level token in its own store", storeToken(), home, shop, none},
-		{"nobody in particular", auth.Principal{}, home, shop, none},
+		{"no principal", auth.Principal{}, home, shop, none},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := answers{tc.by.OwnsAccount(tc.account), tc.by.OwnsStore(tc.account, tc.store),
 				tc.by.Reaches(tc.account, tc.store, scope.AccountStoresRead), tc.by.OwnsAStore()}
-			if got != tc.want {
-				t.Errorf("got %+v, want %+v", got, tc.want)
-			}
+			check.Equal(t, got, tc.want, "got")
 		})
 	}
 }
@@ -72,19 +74,18 @@ func TestMissing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		by   auth.Principal
-		asks []string
+		args []string
 		want []string
 	}{
-		{"nothing asked", auth.Principal{}, nil, nil},
+		{"no scopes", auth.Principal{}, nil, nil},
 		{"held", storeReader(), []string{scope.AccountStoresRead}, nil},
 		{"some held", storeReader(), []string{scope.AccountStoresRead, scope.AccountRead}, []string{scope.AccountRead}},
-		{"an account's owner holds what the account sees", accountOwner(), []string{scope.AccountCheckoutsRead}, []string{scope.AccountCheckoutsRead}},
+		{"an account's owner holds the visible scopes", accountOwner(), []string{scope.AccountCheckoutsRead},
+			[]string{scope.AccountCheckoutsRead}},
 		{"the operator holds all", operator(), []string{scope.AccountCheckoutsRead, "unheard_of"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.by.Missing(tc.asks...); !slices.Equal(got, tc.want) {
-				t.Errorf("got %q, want %q", got, tc.want)
-			}
+			check.Equal(t, tc.by.Missing(tc.args...), tc.want, "tc.by.Missing(tc.args...)")
 		})
 	}
 }
@@ -108,15 +109,17 @@ func TestSubject(t *testing.T) {
 	}
 }
 
-// Programs written for the original API compare this text (account-api.md: Transport).
+// Clients of the original API compare this text (docs/compatibility.md:
+// "Transport").
 func TestDenied(t *testing.T) {
 	const message = "You do not have permission to do this operation."
-	bare := auth.Denied()
-	if bare.Kind != fault.Forbidden || bare.Message != message || bare.RequiredScopes != nil {
-		t.Errorf("got %+v", bare)
+	plain := auth.Denied()
+	if plain.Kind != fault.Forbidden || plain.Message != message || plain.RequiredScopes != nil {
+		t.Errorf("got %+v", plain)
 	}
 	scoped := auth.Denied(scope.AccountRead, scope.AccountAuditRead)
-	if scoped.Message != message || !slices.Equal(scoped.RequiredScopes, []string{scope.AccountRead, scope.AccountAuditRead}) {
+	if scoped.Message != message || !slices.Equal(scoped.RequiredScopes,
+		[]string{scope.AccountRead, scope.AccountAuditRead}) {
 		t.Errorf("got %+v", scoped)
 	}
 }
@@ -129,6 +132,6 @@ func TestContext(t *testing.T) {
 	by.Origin = auth.Origin{IP: netip.MustParseAddr("203.0.113.7"), RequestID: "r1"}
 	got, err := auth.From(auth.With(context.Background(), &by))
 	if err != nil || got != &by {
-		t.Errorf("got %v, %v, want the principal that was put there", got, err)
+		t.Errorf("got %v, %v, want the principal of With", got, err)
 	}
 }

@@ -6,34 +6,36 @@ import (
 	"github.com/google/uuid"
 )
 
-// Permission is a set of things that a person can be allowed in a store: of
-// those that Latchkey itself acts on. All others are for the platform to act
-// on, and only kept here (package user).
+// Permission is a set of store permissions, limited to those that Latchkey
+// enforces. Package user stores all others for the platform.
 type Permission uint16
 
-// NoPermission is what whoever has a place in a store may do.
+// NoPermission is the empty set, which every member of a store has.
 const NoPermission Permission = 0
 
 // The permissions.
 const (
-	// AddUsers: take people into the store.
+	// AddUsers is the permission to add users to the store.
 	AddUsers Permission = 1 << iota
-	// EditUsers: change people's permissions and statuses there.
+	// EditUsers is the permission to change users' permissions and statuses in the
+	// store.
 	EditUsers
-	// DeleteUsers: take people out of it.
+	// DeleteUsers is the permission to remove users from the store.
 	DeleteUsers
-	// ManageUsers: see who is in it. Those above imply that.
+	// ManageUsers is the permission to list the store's users. AddUsers, EditUsers
+	// and DeleteUsers imply it.
 	ManageUsers
-	// CreateTokens: issue the store's API tokens, narrow and rotate them.
+	// CreateTokens is the permission to issue, restrict and rotate the store's API
+	// tokens.
 	CreateTokens
-	// ListTokens: see them.
+	// ListTokens is the permission to list them.
 	ListTokens
-	// DeleteTokens: revoke them.
+	// DeleteTokens is the permission to revoke them.
 	DeleteTokens
 )
 
-// permissionNames are the permissions by the names that the control panel
-// uses (account-api.md: StoreUser.permissions).
+// permissionNames maps the API's names of the permissions (docs/compatibility.md:
+// "Queries").
 var permissionNames = map[string]Permission{
 	"Add_User":                AddUsers,
 	"Edit_Users":              EditUsers,
@@ -44,7 +46,7 @@ var permissionNames = map[string]Permission{
 	"Delete_Store_API_Tokens": DeleteTokens,
 }
 
-// PermissionNamed returns the one of that name, if Latchkey acts on it.
+// PermissionNamed returns the permission with the name, if Latchkey enforces it.
 // No_Permission_Required is NoPermission.
 func PermissionNamed(name string) (Permission, bool) {
 	if name == "No_Permission_Required" {
@@ -54,8 +56,7 @@ func PermissionNamed(name string) (Permission, bool) {
 	return what, known
 }
 
-// ParsePermissions returns those that the names stand for. Names of others are
-// left out.
+// ParsePermissions returns the permissions with the names. It ignores other names.
 func ParsePermissions(names []string) Permission {
 	var set Permission
 	for _, name := range names {
@@ -67,14 +68,14 @@ func ParsePermissions(names []string) Permission {
 	return set
 }
 
-// Place is what a person may do in one store.
+// Place is a user's permissions in one store.
 type Place struct {
 	StoreID uuid.UUID
 	May     Permission
 }
 
-// May reports whether p may do in the store all that the permission says: as
-// whoever owns it, or by the permissions of the person whose session it is.
+// May reports whether p has the permissions in the store, as an owner or by the
+// permissions of the session's user.
 func (p *Principal) May(accountID, storeID uuid.UUID, what Permission) bool {
 	if p.OwnsStore(accountID, storeID) {
 		return true
@@ -84,9 +85,8 @@ func (p *Principal) May(accountID, storeID uuid.UUID, what Permission) bool {
 	})
 }
 
-// Require refuses p where it neither may do in the store what the permission
-// says nor holds the scope, which goes for every store of the account. It
-// returns fault.Forbidden, or nil.
+// Require returns fault.Forbidden unless p has the permission in the store or holds
+// the scope, which applies to every store of the account.
 func (p *Principal) Require(accountID, storeID uuid.UUID, what Permission, scope string) error {
 	if p.AccountID == accountID && p.Scopes.Has(scope) || p.May(accountID, storeID, what) {
 		return nil
@@ -94,8 +94,7 @@ func (p *Principal) Require(accountID, storeID uuid.UUID, what Permission, scope
 	return Denied(scope)
 }
 
-// RequireScopes refuses p where it does not hold all of the scopes. It returns
-// fault.Forbidden, or nil.
+// RequireScopes returns fault.Forbidden unless p holds all of the scopes.
 func (p *Principal) RequireScopes(scopes ...string) error {
 	if missing := p.Missing(scopes...); len(missing) > 0 {
 		return Denied(missing...)
@@ -103,15 +102,16 @@ func (p *Principal) RequireScopes(scopes ...string) error {
 	return nil
 }
 
-// MaySomewhere reports whether p is the session of a person who may do what
-// the permission says in one store or another.
+// MaySomewhere reports whether p is a session of a user who has the permission in
+// at least one store.
 func (p *Principal) MaySomewhere(what Permission) bool {
-	return len(p.OwnedStores) > 0 || slices.ContainsFunc(p.Places, func(place Place) bool { return place.May&what == what })
+	return len(p.OwnedStores) > 0 || slices.ContainsFunc(p.Places,
+		func(place Place) bool { return place.May&what == what })
 }
 
-// StoresWhere returns the stores in which the person whose session p is may do
-// what the permission says, those included that they own. Of the account's
-// owner that says nothing. The list is not nil.
+// StoresWhere returns the stores in which the session's user has the permission,
+// including those that the user owns. It does not cover the account's owner. The
+// result is not nil.
 func (p *Principal) StoresWhere(what Permission) []uuid.UUID {
 	stores := append([]uuid.UUID{}, p.OwnedStores...)
 	for _, place := range p.Places {

@@ -1,12 +1,12 @@
 package auth_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/test/check"
 )
 
 func TestPermissions(t *testing.T) {
@@ -14,7 +14,7 @@ func TestPermissions(t *testing.T) {
 		{StoreID: shop, May: auth.ParsePermissions([]string{"Add_User", "Add_Brands", "List_Store_API_Tokens"})},
 		{StoreID: otherShop, May: auth.ParsePermissions([]string{"Manage_Orders"})},
 	}}
-	type asked struct {
+	type arguments struct {
 		account, store uuid.UUID
 		what           auth.Permission
 	}
@@ -22,30 +22,29 @@ func TestPermissions(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		by   *auth.Principal
-		asks asked
+		args arguments
 		want bool
 	}{
-		{"held", &clerk, asked{home, shop, auth.AddUsers}, true},
-		{"implied", &clerk, asked{home, shop, auth.ManageUsers}, true},
-		{"held, of several", &clerk, asked{home, shop, auth.AddUsers | auth.ListTokens}, true},
-		{"not held", &clerk, asked{home, shop, auth.DeleteUsers}, false},
-		{"one of two not held", &clerk, asked{home, shop, auth.AddUsers | auth.EditUsers}, false},
-		{"in another store", &clerk, asked{home, otherShop, auth.AddUsers}, false},
-		{"in another account", &clerk, asked{elsewhere, shop, auth.AddUsers}, false},
-		{"a store's owner", &owner, asked{home, shop, auth.DeleteTokens}, true},
-		{"a store's owner elsewhere", &owner, asked{home, otherShop, auth.DeleteTokens}, false},
-		{"an API token has none", &token, asked{home, shop, auth.ManageUsers}, false},
+		{"held", &clerk, arguments{home, shop, auth.AddUsers}, true},
+		{"implied", &clerk, arguments{home, shop, auth.ManageUsers}, true},
+		{"both held", &clerk, arguments{home, shop, auth.AddUsers | auth.ListTokens}, true},
+		{"not held", &clerk, arguments{home, shop, auth.DeleteUsers}, false},
+		{"one of two not held", &clerk, arguments{home, shop, auth.AddUsers | auth.EditUsers}, false},
+		{"in another store", &clerk, arguments{home, otherShop, auth.AddUsers}, false},
+		{"in another account", &clerk, arguments{otherAccount, shop, auth.AddUsers}, false},
+		{"a store's owner", &owner, arguments{home, shop, auth.DeleteTokens}, true},
+		{"a store's owner in another store", &owner, arguments{home, otherShop, auth.DeleteTokens}, false},
+		{"an API token has none", &token, arguments{home, shop, auth.ManageUsers}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.by.May(tc.asks.account, tc.asks.store, tc.asks.what); got != tc.want {
+			if got := tc.by.May(tc.args.account, tc.args.store, tc.args.what); got != tc.want {
 				t.Errorf("got %v", got)
 			}
 		})
 	}
-	if got := clerk.StoresWhere(auth.AddUsers); !slices.Equal(got, []uuid.UUID{shop}) {
-		t.Errorf("adds users in %v", got)
-	}
-	if !clerk.MaySomewhere(auth.ListTokens) || clerk.MaySomewhere(auth.DeleteTokens) || !owner.MaySomewhere(auth.DeleteTokens) || token.MaySomewhere(auth.ManageUsers) {
-		t.Error("who may what somewhere is wrong")
+	check.Equal(t, clerk.StoresWhere(auth.AddUsers), []uuid.UUID{shop}, "StoresWhere(AddUsers)")
+	if !clerk.MaySomewhere(auth.ListTokens) || clerk.MaySomewhere(auth.DeleteTokens) ||
+		!owner.MaySomewhere(auth.DeleteTokens) || token.MaySomewhere(auth.ManageUsers) {
+		t.Error("MaySomewhere is wrong")
 	}
 }

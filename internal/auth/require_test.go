@@ -11,7 +11,8 @@ import (
 	"latchkey/internal/scope"
 )
 
-// What is required is met by the scope, for all stores of the account, or by the permission, in the one store.
+// The scope satisfies Require in all stores of the account, the permission in its
+// store only.
 func TestRequire(t *testing.T) {
 	account, store := uuid.New(), uuid.New()
 	session := func(p auth.Principal) auth.Principal {
@@ -19,22 +20,29 @@ func TestRequire(t *testing.T) {
 		return p
 	}
 	for _, c := range []struct {
-		name          string
-		by            auth.Principal
-		here, another bool
+		name        string
+		by          auth.Principal
+		here, other bool
 	}{
-		{"a program with the scope", auth.Principal{Kind: auth.APIToken, AccountID: account, Scopes: scope.NewSet("s")}, true, true},
-		{"a program with another", auth.Principal{Kind: auth.APIToken, AccountID: account, Scopes: scope.NewSet("r")}, false, false},
-		{"a program of another account", auth.Principal{Kind: auth.APIToken, AccountID: uuid.New(), Scopes: scope.NewSet("s")}, false, false},
+		{"an API token with the scope", auth.Principal{Kind: auth.APIToken, AccountID: account,
+			Scopes: scope.NewSet("s")}, true, true},
+		{"an API token with another scope", auth.Principal{Kind: auth.APIToken, AccountID: account,
+			Scopes: scope.NewSet("r")}, false, false},
+		{"an API token of another account", auth.Principal{Kind: auth.APIToken, AccountID: uuid.New(),
+			Scopes: scope.NewSet("s")}, false, false},
 		{"the account's owner", session(auth.Principal{AccountOwner: true}), true, true},
 		{"the store's owner", session(auth.Principal{OwnedStores: []uuid.UUID{store}}), true, false},
-		{"who may there", session(auth.Principal{Places: []auth.Place{{StoreID: store, May: auth.AddUsers | auth.ManageUsers}}}), true, false},
-		{"who may something else there", session(auth.Principal{Places: []auth.Place{{StoreID: store, May: auth.ManageUsers}}}), false, false},
+		{"a user with the permission",
+			session(auth.Principal{Places: []auth.Place{{StoreID: store, May: auth.AddUsers | auth.ManageUsers}}}),
+			true, false},
+		{"a user with another permission",
+			session(auth.Principal{Places: []auth.Place{{StoreID: store, May: auth.ManageUsers}}}), false, false},
 		{"the operator", auth.OperatorPrincipal(), true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for at, want := range map[uuid.UUID]bool{store: c.here, uuid.New(): c.another} {
-				if err := c.by.Require(account, at, auth.AddUsers, "s"); (err == nil) != want || err != nil && fault.KindOf(err) != fault.Forbidden {
+			for at, want := range map[uuid.UUID]bool{store: c.here, uuid.New(): c.other} {
+				if err := c.by.Require(account, at, auth.AddUsers, "s"); (err == nil) != want || err != nil &&
+					fault.KindOf(err) != fault.Forbidden {
 					t.Errorf("%v, want %t", err, want)
 				}
 			}
@@ -43,16 +51,18 @@ func TestRequire(t *testing.T) {
 }
 
 func TestPermissionNamed(t *testing.T) {
-	for name, want := range map[string]auth.Permission{"Add_User": auth.AddUsers, "No_Permission_Required": auth.NoPermission} {
+	for name, want := range map[string]auth.Permission{"Add_User": auth.AddUsers,
+		"No_Permission_Required": auth.NoPermission} {
 		if what, known := auth.PermissionNamed(name); what != want || !known {
 			t.Errorf("%s is %b, %t", name, what, known)
 		}
 	}
 	if _, known := auth.PermissionNamed("Add_Brands"); known {
-		t.Error("nothing here depends on Add_Brands")
+		t.Error("Add_Brands is not enforced, but is known")
 	}
-	nobody := auth.Principal{Kind: auth.Session}
-	if stores := nobody.StoresWhere(auth.NoPermission); stores == nil || slices.ContainsFunc(stores, func(uuid.UUID) bool { return true }) || nobody.MaySomewhere(auth.NoPermission) {
+	principal := auth.Principal{Kind: auth.Session}
+	if stores := principal.StoresWhere(auth.NoPermission); stores == nil ||
+		slices.ContainsFunc(stores, func(uuid.UUID) bool { return true }) || principal.MaySomewhere(auth.NoPermission) {
 		t.Errorf("%v", stores)
 	}
 }

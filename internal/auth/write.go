@@ -8,23 +8,28 @@ import (
 	"latchkey/internal/fault"
 )
 
-// WriteTimeout is how long a request may take to make one change, as long as a
-// credential is looked up for.
+// WriteTimeout is the time limit of one change, the same as that of a credential
+// lookup.
 const WriteTimeout = 5 * time.Second
 
-// BoundWrite runs work, which makes a change, with a context that ends after
-// WriteTimeout. It returns work's error, or Unconfirmed.
+// BoundWrite runs work, which makes a change, with a context that has WriteTimeout.
+// It returns the result of Unconfirmed for the error of work.
 func BoundWrite(ctx context.Context, work func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, WriteTimeout)
 	defer cancel()
 	return Unconfirmed(ctx, limited, work(limited))
 }
 
-// Unconfirmed returns the error of work that ran in limited, a context made of
-// ctx with WriteTimeout. An internal error after limited has ended becomes a
-// fault that wraps fault.ErrUnavailable.
+// Unconfirmed converts the error of work that ran in limited, a context derived
+// from ctx with WriteTimeout. If limited has ended, an internal error becomes a
+// fault that wraps fault.ErrUnavailable. If ctx has ended, err is returned
+// unchanged, unless ctx ended because the database is unavailable.
 func Unconfirmed(ctx, limited context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || limited.Err() == nil || fault.KindOf(err) != fault.Internal {
+	ended := ctx.Err()
+	if err == nil || ended == nil && limited.Err() == nil || fault.KindOf(err) != fault.Internal {
+		return err
+	}
+	if ended != nil && !errors.Is(ended, fault.ErrUnavailable) {
 		return err
 	}
 	return fault.Wrap(errors.Join(fault.ErrUnavailable, err), fault.Internal,
@@ -33,14 +38,14 @@ func Unconfirmed(ctx, limited context.Context, err error) error {
 
 type writeKey struct{}
 
-// ReadOnly returns a context in which the API changes nothing: a mutation is
-// refused with the fault before any of it runs, whatever its principal may do.
+// ReadOnly returns a context in which the API makes no changes. Every mutation
+// fails with the refusal before it runs, regardless of the principal's rights.
 func ReadOnly(ctx context.Context, refusal *fault.Error) context.Context {
 	return context.WithValue(ctx, writeKey{}, refusal)
 }
 
-// MayWrite returns the refusal of a context that is read-only, and nil for any
-// other.
+// MayWrite returns the refusal of a read-only context, and nil for any other
+// context.
 func MayWrite(ctx context.Context) *fault.Error {
 	refusal, _ := ctx.Value(writeKey{}).(*fault.Error)
 	return refusal

@@ -1,5 +1,5 @@
-// Package bulkhead bounds how much of the expensive work of one account runs at
-// the same time, so that it leaves processors and connections to others.
+// Package bulkhead limits how much expensive work of one account runs at the same
+// time, so that it leaves processors, connections and memory to others.
 package bulkhead
 
 import (
@@ -11,33 +11,39 @@ import (
 	"github.com/google/uuid"
 )
 
-// Bulkhead bounds one kind of work, for each account by itself. It is safe for
+// Bulkhead limits one kind of work separately for each account. It is safe for
 // concurrent use.
 type Bulkhead struct {
+	most int
+
 	mu sync.Mutex
 	of map[uuid.UUID]*places
 }
 
-// places are an account's: one for each piece of its work that may run.
+// places is the semaphore of an account, with one place for each running piece of
+// work.
 type places struct {
 	free chan struct{}
-	// used is how many pieces of work run or wait. Without any the account is forgotten.
+	// used is the number of pieces of work that run or wait. At zero the entry is
+	// deleted.
 	used int
 }
 
-// New returns a Bulkhead.
-func New() *Bulkhead { return &Bulkhead{of: map[uuid.UUID]*places{}} }
+// New returns a Bulkhead that runs at most this many pieces of work of one account
+// at the same time.
+func New(most int) *Bulkhead { return &Bulkhead{most: most, of: map[uuid.UUID]*places{}} }
 
-// most is how many pieces of work run for one account: half of the processors.
-func most() int { return max(1, runtime.GOMAXPROCS(0)/2) }
+// HalfTheProcessors returns half the number of processors, at least one: a limit
+// for work that keeps a processor busy.
+func HalfTheProcessors() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
-// Enter waits for a place of the account's, and returns what gives it back. It
-// returns an error when ctx ends before.
+// Enter waits for a place, and returns a function that releases it. It returns an
+// error if ctx is done first.
 func (b *Bulkhead) Enter(ctx context.Context, accountID uuid.UUID) (leave func(), err error) {
 	b.mu.Lock()
 	p := b.of[accountID]
 	if p == nil {
-		p = &places{free: make(chan struct{}, most())}
+		p = &places{free: make(chan struct{}, b.most)}
 		b.of[accountID] = p
 	}
 	p.used++

@@ -7,15 +7,18 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"latchkey/internal/test/check"
 )
 
-// The work of one account waits for its own and for no other account's, and
-// leaves nothing behind.
+// Work waits only for work of the same account. The entry of an account without
+// work is deleted.
 func TestWorkIsBoundedByAccount(t *testing.T) {
-	w := New()
+	const most = 2
+	w := New(most)
 	one, other := uuid.New(), uuid.New()
 	var ends []func()
-	for range most() {
+	for range most {
 		end, err := w.Enter(t.Context(), one)
 		if err != nil {
 			t.Fatal(err)
@@ -25,7 +28,7 @@ func TestWorkIsBoundedByAccount(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := w.Enter(ended, one); !errors.Is(err, context.Canceled) {
-		t.Errorf("one more: %v", err)
+		t.Errorf("work beyond the limit: %v", err)
 	}
 	end, err := w.Enter(t.Context(), other)
 	if err != nil {
@@ -47,12 +50,10 @@ func TestWorkIsBoundedByAccount(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(30 * time.Second):
-		t.Fatal("a place was given back, and the next did not get it")
+		t.Fatal("a place was released, but the waiting work did not get it")
 	}
 	for _, end := range ends[1:] {
 		end()
 	}
-	if len(w.of) != 0 {
-		t.Errorf("%d accounts are still known", len(w.of))
-	}
+	check.Equal(t, len(w.of), 0, "len(w.of)")
 }

@@ -10,22 +10,22 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// balancer is a load balancer in front of servers, configured as its example in
-// examples says, but without retries.
+// balancer is a load balancer in front of servers. Its configuration is the one
+// in examples, without retries.
 type balancer interface {
 	url() string
 	client() *http.Client
-	// remove takes a server out before it stops, and restore puts it back once
-	// it is ready.
+	// remove takes a server out of rotation before it stops. restore returns it
+	// once it is ready.
 	remove(t *testing.T, server int)
 	restore(t *testing.T, server int)
 }
 
-// configuration returns an example's text with every old part replaced by the new
-// one behind it. The text must have each old part once.
+// configuration returns the text of an example with replacements, given as
+// pairs of old and new text. Each old text must occur exactly once.
 func configuration(t *testing.T, name string, oldNew ...string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../examples/" + name)
@@ -34,13 +34,13 @@ func configuration(t *testing.T, name string, oldNew ...string) string {
 	}
 	for i := 0; i < len(oldNew); i += 2 {
 		if strings.Count(string(text), oldNew[i]) != 1 {
-			t.Fatalf("%q is not once in %s", oldNew[i], name)
+			t.Fatalf("%q does not occur exactly once in %s", oldNew[i], name)
 		}
 	}
 	return strings.NewReplacer(oldNew...).Replace(string(text))
 }
 
-// port returns the number at the end of an address.
+// port returns the port number of an address.
 func port(t *testing.T, address string) int {
 	t.Helper()
 	n, err := strconv.Atoi(address[strings.LastIndex(address, ":")+1:])
@@ -50,7 +50,7 @@ func port(t *testing.T, address string) int {
 	return n
 }
 
-// awaitText asks a URL until its answer matches.
+// awaitText polls a URL until the response matches.
 func awaitText(t *testing.T, url, pattern string) {
 	t.Helper()
 	var text []byte
@@ -63,18 +63,19 @@ func awaitText(t *testing.T, url, pattern string) {
 			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s never matches %s: %s", url, pattern, text)
+			t.Fatalf("timeout: %s does not match %s: %s", url, pattern, text)
 		}
 	}
 }
 
-// haproxy finds out by itself which servers are ready.
+// haproxy checks the readiness of the servers itself.
 type haproxy struct{ address, stats string }
 
 func startHAProxy(t *testing.T, nodes []node) *haproxy {
 	t.Helper()
 	h := &haproxy{freeAddress(t), freeAddress(t)}
-	text := configuration(t, "haproxy/haproxy.cfg", "127.0.0.1:8000", h.address, "retries 2", "retries 0", "    option redispatch\n", "",
+	text := configuration(t, "haproxy/haproxy.cfg", "127.0.0.1:8000", h.address, "retries 2", "retries 0",
+		"    option redispatch\n", "",
 		"inter 500ms", "inter 100ms",
 		"10.0.0.1:8080 check port 8081", nodes[0].checked(),
 		"10.0.0.2:8080 check port 8081", nodes[1].checked(),
@@ -87,7 +88,7 @@ func startHAProxy(t *testing.T, nodes []node) *haproxy {
 	return h
 }
 
-// checked is the node's addresses as HAProxy's configuration has them.
+// checked has the addresses of the servers in HAProxy's configuration.
 func (n node) checked() string {
 	return n.public + " check port " + n.admin[strings.LastIndex(n.admin, ":")+1:]
 }
@@ -102,7 +103,7 @@ func (h *haproxy) restore(t *testing.T, server int) {
 	awaitText(t, "http://"+h.stats+"/;csv", "latchkey,"+string(rune('a'+server))+",.*,UP,")
 }
 
-// nginx is told by its configuration which servers to use.
+// nginx uses the servers in its configuration, without checks.
 type nginx struct {
 	address, generations string
 	nodes                []node
@@ -114,14 +115,15 @@ func startNginxBalancer(t *testing.T, nodes []node) *nginx {
 	t.Helper()
 	n := &nginx{address: freeAddress(t), generations: freeAddress(t), nodes: nodes}
 	n.RunningDaemon = dbtest.Daemon{
-		Program: "nginx", Package: "nginx", Args: []string{"-p", ".", "-c", "nginx.conf", "-e", "stderr"}, Port: port(t, n.address),
+		Program: "nginx", Package: "nginx", Args: []string{"-p", ".", "-c", "nginx.conf", "-e", "stderr"},
+		Port:  port(t, n.address),
 		Files: map[string]string{"nginx.conf": nginxAround, "latchkey.conf": n.without(t, -1)},
 	}.Start(t)
 	return n
 }
 
-// without is the configuration that leaves out a server, or none for -1. It also
-// has nginx answer which generation of it is loaded.
+// without returns the configuration without a server, or with all for -1. The
+// configuration also serves its generation, to detect when it is loaded.
 func (n *nginx) without(t *testing.T, server int) string {
 	t.Helper()
 	var servers [3]string
@@ -132,15 +134,16 @@ func (n *nginx) without(t *testing.T, server int) string {
 		}
 	}
 	n.generation++
-	return configuration(t, "nginx/balancer.conf", "127.0.0.1:8000", n.address, "proxy_next_upstream error timeout", "proxy_next_upstream off",
+	return configuration(t, "nginx/balancer.conf", "127.0.0.1:8000", n.address, "proxy_next_upstream error timeout",
+		"proxy_next_upstream off",
 		"10.0.0.1:8080", servers[0], "10.0.0.2:8080", servers[1], "10.0.0.3:8080", servers[2]) +
 		"server { listen " + n.generations + "; location / { return 200 ." + strconv.Itoa(n.generation) + ".; } }\n"
 }
 
 func (n *nginx) url() string { return "http://" + n.address }
 
-// client returns one that makes a connection for each request: nginx closes
-// those that wait for a request when it is reloaded.
+// client returns a client that opens a connection per request, because nginx
+// closes idle connections when it is reloaded.
 func (n *nginx) client() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }

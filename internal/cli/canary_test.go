@@ -4,10 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// Every server measures every server, itself included, and leaves nothing.
+// Every server checks every server, including itself, and leaves no keys
+// behind.
 func TestCanary(t *testing.T) {
 	const unknown = "\nlatchkey_verifications_total{outcome=\"refused\",reason=\"unknown\"} 0\n"
 	dbtest.EachURL(t, func(t *testing.T, url string) {
@@ -27,14 +29,12 @@ func TestCanary(t *testing.T) {
 		}
 		for _, s := range servers {
 			if metrics := s.adminPage(t, "/metrics"); !strings.Contains(metrics, unknown) {
-				t.Errorf("the canaries' keys count as unknown credentials: %s", s.logged())
+				t.Errorf("the canaries' keys are counted as unknown credentials: %s", s.logged())
 			}
-			if code := s.stop(t); code != 0 {
-				t.Errorf("exit status %d", code)
-			}
+			check.Equal(t, s.stop(t), 0, "exit status")
 		}
 		if left := run(t, env, "gateway", "list", "--output", "json"); strings.Contains(left, "canary") {
-			t.Errorf("left are %s", left)
+			t.Errorf("the canaries left keys: %s", left)
 		}
 	})
 }

@@ -4,6 +4,6 @@ package cli
 
 import "os"
 
-// wasClosed reports whether a standard file was closed when the program
-// started: then writing to it fails by itself.
+// wasClosed returns false: elsewhere, writing to a file that was closed when
+// the program started returns an error.
 func wasClosed(*os.File) bool { return false }

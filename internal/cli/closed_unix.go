@@ -9,8 +9,8 @@ import (
 )
 
 // wasClosed reports whether a standard file was closed when the program
-// started: then it is the null device, open for reading and writing, where the
-// shell's >/dev/null opens it for writing alone.
+// started. The Go runtime then opens the null device for reading and writing in
+// its place, while the shell's >/dev/null opens it for writing only.
 func wasClosed(file *os.File) bool {
 	null, err := os.Stat(os.DevNull)
 	if err != nil {

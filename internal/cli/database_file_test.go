@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A server whose database file was deleted is not ready, says why on the admin listener alone, and refuses to write.
+// A server whose database file was deleted is not ready, shows the reason only
+// on the admin listener, and refuses writes.
 func TestDeletedDatabaseFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "latchkey.db")
 	s, session := demo(t, environment(t, "sqlite:"+path))
@@ -32,7 +33,8 @@ func TestDeletedDatabaseFile(t *testing.T) {
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" || strings.Contains(string(body), path) {
-		t.Errorf("a write is answered %s %s, %v", res.Status, body, err)
+	if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" ||
+		strings.Contains(string(body), path) {
+		t.Errorf("a write: got %s %s, %v", res.Status, body, err)
 	}
 }

@@ -10,11 +10,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// expandSchema and contractSchema make the schema a newer one: one that works
-// with this program, and then one that does not.
+// expandSchema and contractSchema make the schema newer: the first stays
+// compatible with this program, the second does not.
 const (
 	expandSchema   = "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)"
 	contractSchema = "UPDATE schema_support SET oldest_program = 999"
@@ -28,12 +28,13 @@ func expectRefusal(t *testing.T, env map[string]string, status int, want string,
 	}
 }
 
-// PostgreSQL is migrated by the operator's own command and by nothing else.
+// PostgreSQL is migrated only by latchkey migrate.
 func TestPostgresSchema(t *testing.T) {
 	env := environment(t, dbtest.PostgresDSN(t))
 	commands := [][]string{
-		{"serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, {"session", "create", "--email", "a@b.example"},
-		{"apply", "-f", "../seed/demo.yaml"}, {"token", "list", "--account", acmeID},
+		{"serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"},
+		{"session", "create", "--email", "a@b.example"},
+		{"apply", "-f", "../manifest/demo/demo.yaml"}, {"token", "list", "--account", acmeID},
 	}
 	for _, c := range commands {
 		expectRefusal(t, env, 4, `Run "latchkey migrate".`, c...)
@@ -43,7 +44,7 @@ func TestPostgresSchema(t *testing.T) {
 		run(t, env, "migrate")
 	}
 	run(t, env, "migrate", "--status")
-	run(t, env, "apply", "-f", "../seed/demo.yaml")
+	run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
 
 	db, err := pgx.Connect(t.Context(), env["LATCHKEY_DATABASE_URL"])
 	if err != nil {
@@ -53,7 +54,8 @@ func TestPostgresSchema(t *testing.T) {
 	if _, err := db.Exec(t.Context(), expandSchema); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range [][]string{{"migrate"}, {"migrate", "--status"}, {"apply", "-f", "../seed/demo.yaml"}, {"token", "list", "--account", acmeID}} {
+	for _, c := range [][]string{{"migrate"}, {"migrate", "--status"}, {"apply", "-f", "../manifest/demo/demo.yaml"},
+		{"token", "list", "--account", acmeID}} {
 		run(t, env, c...)
 	}
 	if _, err := db.Exec(t.Context(), contractSchema); err != nil {
@@ -66,29 +68,30 @@ func TestPostgresSchema(t *testing.T) {
 
 func TestPostgresNeedsKeys(t *testing.T) {
 	env := map[string]string{"LATCHKEY_DATABASE_URL": dbtest.PostgresURL(t)}
-	expectRefusal(t, env, 2, "--key-file (LATCHKEY_KEY_FILE): must be given with PostgreSQL", "session", "create", "--email", "a@b.example")
-	run(t, env, "apply", "-f", "../seed/demo.yaml")
+	expectRefusal(t, env, 2, "--key-file (LATCHKEY_KEY_FILE): must be given with PostgreSQL", "session", "create",
+		"--email", "a@b.example")
+	run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
 }
 
-// SQLite needs nothing: the first command makes the database and its keys.
+// SQLite needs no setup: the first command creates the database and its keys.
 func TestSQLiteFirstStart(t *testing.T) {
 	dir := t.TempDir()
 	file, key := filepath.Join(dir, "data.db"), filepath.Join(dir, "data.key")
 	env := map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + file}
-	run(t, env, "apply", "-f", "../seed/demo.yaml")
+	run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
 	info, err := os.Stat(key)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the key file: %v, %v", info, err)
 	}
 	run(t, env, "session", "create", "--email", "owner@acme.example")
 
-	// Without its keys the database is of no use, and nobody pretends it is.
+	// Without its keys the database cannot be used, and every command says so.
 	if err := os.Rename(key, key+".away"); err != nil {
 		t.Fatal(err)
 	}
-	expectRefusal(t, env, 2, "Without it no token works", "session", "create", "--email", "owner@acme.example")
+	expectRefusal(t, env, 2, "No token works without it", "session", "create", "--email", "owner@acme.example")
 	if _, err := os.Stat(key); err == nil {
-		t.Error("new keys were made for an old database")
+		t.Error("new keys were created for an existing database")
 	}
 	env["LATCHKEY_KEY_FILE"] = key + ".away"
 	run(t, env, "session", "create", "--email", "owner@acme.example")
@@ -108,10 +111,11 @@ func TestSQLiteFirstStart(t *testing.T) {
 	expectRefusal(t, env, 4, "Run the newer Latchkey.", "session", "create", "--email", "owner@acme.example")
 }
 
-func TestTakenPort(t *testing.T) {
+func TestOccupiedPort(t *testing.T) {
 	s := serve(t, environment(t, dbtest.SQLiteURL(t)))
 	env := environment(t, dbtest.SQLiteURL(t))
-	taken := strings.TrimPrefix(s.public, "http://")
-	expectRefusal(t, env, 1, "--addr: listen tcp "+taken, "serve", "--addr", taken, "--admin-addr", "127.0.0.1:0")
-	expectRefusal(t, env, 1, "--admin-addr: listen tcp "+taken, "serve", "--admin-addr", taken, "--addr", "127.0.0.1:0")
+	occupied := strings.TrimPrefix(s.public, "http://")
+	expectRefusal(t, env, 1, "--addr: listen tcp "+occupied, "serve", "--addr", occupied, "--admin-addr", "127.0.0.1:0")
+	expectRefusal(t, env, 1, "--admin-addr: listen tcp "+occupied, "serve", "--admin-addr", occupied, "--addr",
+		"127.0.0.1:0")
 }

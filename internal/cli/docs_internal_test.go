@@ -11,7 +11,8 @@ import (
 	"latchkey/internal/config"
 )
 
-// The manual names every command, and every flag that is not a setting.
+// docs/commands.md documents every command and every flag that is not a
+// setting.
 func TestCommandsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/commands.md")
 	if err != nil {
@@ -30,7 +31,8 @@ func TestCommandsAreDocumented(t *testing.T) {
 		if c.HasSubCommands() {
 			return
 		}
-		if !strings.Contains(manual, "latchkey "+c.Name()) && !strings.Contains(manual, c.Parent().Name()+" "+c.Name()) {
+		if !strings.Contains(manual, "latchkey "+c.Name()) &&
+			!strings.Contains(manual, c.Parent().Name()+" "+c.Name()) {
 			t.Errorf("%s is not documented", c.CommandPath())
 		}
 		for _, flag := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(c.LocalFlags().FlagUsages(), -1) {

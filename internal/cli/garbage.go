@@ -8,39 +8,41 @@ import (
 	"runtime/metrics"
 )
 
-// Bounds of the garbage that accumulates in the heap between two collections.
+// Limits of the garbage on the heap between two collections.
 const (
-	// mostGCPercent and leastGCPercent are values of GOGC.
-	mostGCPercent  = 400
-	leastGCPercent = 100
-	// moderateGarbage, in bytes, is where the percentage begins to fall.
+	// maxGCPercent and leastGCPercent are values of GOGC.
+	maxGCPercent = 400
+	minGCPercent = 100
+	// moderateGarbage is the garbage in bytes above which the percentage is
+	// lowered.
 	moderateGarbage = 16 << 20
 )
 
-// gcPercent returns the value of GOGC for a heap with that many bytes of live
-// data. Little data may be followed by several times as much garbage: requests
-// are so short that collecting would take a good part of their time. For more
-// data the garbage is limited to moderateGarbage, or to as much as there is data.
+// gcPercent returns the value of GOGC for a heap with live bytes in use. A
+// small heap may grow to several times its size before a collection, because
+// collecting would take a large part of the time of short requests. For a
+// larger heap the garbage is limited to moderateGarbage, but not below the size
+// of the live data.
 func gcPercent(live uint64) int {
 	if live == 0 {
-		return mostGCPercent
+		return maxGCPercent
 	}
-	return int(min(mostGCPercent, max(leastGCPercent, moderateGarbage*100/live)))
+	return int(min(maxGCPercent, max(minGCPercent, moderateGarbage*100/live)))
 }
 
-// tuneGC sets the value of GOGC from the live data after each garbage
-// collection until ctx ends, unless the operator set GOGC.
+// tuneGC adjusts GOGC to the live heap after each garbage collection until ctx
+// ends, unless the operator has set GOGC.
 func (p *program) tuneGC(ctx context.Context) {
 	if _, set := p.env("GOGC"); set {
 		return
 	}
-	debug.SetGCPercent(mostGCPercent)
+	debug.SetGCPercent(maxGCPercent)
 	afterGC(ctx, func() { debug.SetGCPercent(gcPercent(liveHeap())) })
 }
 
 // afterGC calls do after each garbage collection until ctx ends.
 func afterGC(ctx context.Context, do func()) {
-	// The next collection finds the value unused.
+	// The next collection frees the value and runs the cleanup.
 	unused := new([64]byte)
 	runtime.AddCleanup(unused, func(struct{}) {
 		if ctx.Err() == nil {
@@ -50,7 +52,7 @@ func afterGC(ctx context.Context, do func()) {
 	}, struct{}{})
 }
 
-// liveHeap returns how many bytes the last garbage collection found in use.
+// liveHeap returns the bytes that the last garbage collection found in use.
 func liveHeap() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
@@ -60,8 +62,8 @@ func liveHeap() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// freeStartup returns the memory that only the start needed to the system. What
-// sync.Pool holds, such as the buffers of the migrations, lives for two
+// freeStartup returns the memory used by the start to the operating system.
+// Objects in a sync.Pool, such as the buffers of the migrations, live for two
 // collections.
 func freeStartup() {
 	runtime.GC()

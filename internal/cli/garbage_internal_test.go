@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"testing"
 	"time"
+
+	"latchkey/internal/test/check"
 )
 
 func TestGCPercent(t *testing.T) {
@@ -12,13 +14,11 @@ func TestGCPercent(t *testing.T) {
 	for live, want := range map[uint64]int{
 		0: 400, 1: 400, 3 * mb: 400, 4 * mb: 400, 8 * mb: 200, 10 * mb: 160, 16 * mb: 100, 100 * mb: 100, 1 << 63: 100,
 	} {
-		if got := gcPercent(live); got != want {
-			t.Errorf("%d bytes of live data: %d%%, want %d%%", live, got, want)
-		}
+		check.Equal(t, gcPercent(live), want, "%d bytes of live data", live)
 	}
 }
 
-// The percentage follows the live data, and is the operator's where GOGC is set.
+// The percentage follows the live heap, unless GOGC is set.
 func TestTuneGC(t *testing.T) {
 	was := debug.SetGCPercent(123)
 	defer debug.SetGCPercent(was)
@@ -31,18 +31,16 @@ func TestTuneGC(t *testing.T) {
 		return now
 	}
 	gogc(true).tuneGC(t.Context())
-	if got := percent(); got != 123 {
-		t.Errorf("GOGC=123 became %d", got)
-	}
+	check.Equal(t, percent(), 123, "GOGC=123 was changed to")
 	gogc(false).tuneGC(t.Context())
 	large := make([]byte, 64<<20)
-	for deadline := time.Now().Add(10 * time.Second); percent() != leastGCPercent; runtime.GC() {
+	for deadline := time.Now().Add(10 * time.Second); percent() != minGCPercent; runtime.GC() {
 		if time.Now().After(deadline) {
 			t.Fatalf("GOGC is %d with %d bytes of live data", percent(), liveHeap())
 		}
 	}
 	runtime.KeepAlive(large)
-	for deadline := time.Now().Add(10 * time.Second); percent() <= leastGCPercent; runtime.GC() {
+	for deadline := time.Now().Add(10 * time.Second); percent() <= minGCPercent; runtime.GC() {
 		if time.Now().After(deadline) {
 			t.Fatalf("GOGC is %d with %d bytes of live data", percent(), liveHeap())
 		}

@@ -9,55 +9,52 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/internal/config"
-	"latchkey/internal/gateway"
+	"latchkey/internal/gateway/keys"
 )
 
-func (p *program) gatewayCreateCommand() *cobra.Command {
+// gatewayCommands are the commands for keys of gateways.
+type gatewayCommands struct{ *program }
+
+func (p gatewayCommands) group() *cobra.Command {
+	return group("gateway", "Keys of gateways, which check tokens", p.create(), p.list(), p.revoke())
+}
+
+func (p gatewayCommands) create() *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use: "create --name NAME", Short: "Make a key for a gateway, and print it", Args: cobra.NoArgs,
+		Use: "create --name NAME", Short: "Create a gateway key and print it", Args: cobra.NoArgs,
 		Example: "  KEY=$(latchkey gateway create --name edge)",
 	}
-	c.Flags().StringVar(&name, "name", "", fmt.Sprintf("the gateway's name, 1 to %d characters", gateway.MaxName))
+	c.Flags().StringVar(&name, "name", "", fmt.Sprintf("the gateway's name, 1 to %d characters", keys.MaxName))
 	must(c.MarkFlagRequired("name"))
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
-		return p.atGateways(c, func(s *gateway.Service) error { return p.createGateway(c.Context(), s, name) })
+		return p.with(c, func(s *keys.Service) error { return p.createKey(c.Context(), s, name) })
 	})
 	return c
 }
 
-// atGateways opens the services and lets work use that of gateways' keys.
-func (p *program) atGateways(c *cobra.Command, work func(*gateway.Service) error) error {
-	needs := config.Needs{Keys: true}
-	cfg, err := p.settings(c, needs)
-	if err != nil {
-		return err
-	}
-	b, err := open(c.Context(), cfg, needs, p.commandLog())
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	return work(b.gateways)
+// with calls work with the gateway service.
+func (p gatewayCommands) with(c *cobra.Command, work func(*keys.Service) error) error {
+	return p.withBackend(c, config.Needs{Keys: true}, func(b *backend) error { return work(b.gateways) })
 }
 
-// gatewayView is a gateway's key as JSON.
+// gatewayView is a gateway key as JSON.
 type gatewayView struct {
 	ID        uuid.UUID  `json:"id"`
 	Name      string     `json:"name"`
 	Hint      string     `json:"hint"`
 	CreatedAt time.Time  `json:"createdAt"`
 	RevokedAt *time.Time `json:"revokedAt"`
-	// Key is the secret, in the result of gateway create.
+	// Key is the secret. Only gateway create sets it.
 	Key string `json:"key,omitempty"`
 }
 
-func gatewayViewOf(k gateway.Key) gatewayView {
-	return gatewayView{ID: k.ID, Name: k.Name, Hint: k.Hint, CreatedAt: k.CreatedAt, RevokedAt: given(k.RevokedAt)}
+func gatewayViewOf(k keys.Key) gatewayView {
+	return gatewayView{ID: k.ID, Name: k.Name, Hint: k.Hint, CreatedAt: k.CreatedAt, RevokedAt: timeOrNil(k.RevokedAt)}
 }
 
-func (p *program) createGateway(ctx context.Context, s *gateway.Service, name string) error {
+func (p gatewayCommands) createKey(ctx context.Context, s *keys.Service, name string) error {
 	k, value, err := s.Create(ctx, operator(uuid.Nil), name)
 	if err != nil {
 		return err
@@ -65,23 +62,24 @@ func (p *program) createGateway(ctx context.Context, s *gateway.Service, name st
 	view := gatewayViewOf(k)
 	view.Key = value.Reveal()
 	err = p.reveal(view, value.Reveal()+"\n", func() {
-		p.say("made key %s of gateway %q; it cannot be shown again", k.ID, k.Name)
+		p.say("created key %s of gateway %q; it cannot be shown again", k.ID, k.Name)
 	})
 	if err == nil {
 		return nil
 	}
-	// A key that nobody got to see would open the check for nobody.
-	if gone := s.Delete(context.WithoutCancel(ctx), operator(uuid.Nil), k.ID); gone != nil {
-		return fmt.Errorf("%w; the key is lost, and key %s could not be removed, so revoke it yourself: %s", err, k.ID, gone.Error())
+	// The key was not shown, so it is of no use. Delete it.
+	if failed := s.Delete(context.WithoutCancel(ctx), operator(uuid.Nil), k.ID); failed != nil {
+		return fmt.Errorf("%w; the key is lost, and key %s could not be deleted; revoke it: %s", err, k.ID,
+			failed.Error())
 	}
-	return fmt.Errorf("%w; the key is lost, so it was removed: make another", err)
+	return fmt.Errorf("%w; the key is lost and was deleted: create another", err)
 }
 
-func (p *program) gatewayListCommand() *cobra.Command {
+func (p gatewayCommands) list() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the keys of gateways, newest first", Args: cobra.NoArgs}
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
-		return p.atGateways(c, func(s *gateway.Service) error {
+		return p.with(c, func(s *keys.Service) error {
 			keys, err := s.List(c.Context(), operator(uuid.Nil))
 			if err != nil {
 				return err
@@ -90,7 +88,8 @@ func (p *program) gatewayListCommand() *cobra.Command {
 			for _, k := range keys {
 				views = append(views, gatewayViewOf(k))
 			}
-			return p.printed(map[string][]gatewayView{"gatewayKeys": views}, table("ID\tNAME\tKEY\tCREATED\tREVOKED", views), func() {})
+			return p.printed(map[string][]gatewayView{"gatewayKeys": views},
+				table("ID\tNAME\tKEY\tCREATED\tREVOKED", views), func() {})
 		})
 	})
 	return c
@@ -100,8 +99,8 @@ func (v gatewayView) row() []string {
 	return []string{v.ID.String(), v.Name, v.Hint, dayOf(&v.CreatedAt), dayOf(v.RevokedAt)}
 }
 
-func (p *program) gatewayRevokeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "revoke ID", Short: "End a gateway's key at once", Args: takes("ID", 1, 1)}
+func (p gatewayCommands) revoke() *cobra.Command {
+	c := &cobra.Command{Use: "revoke ID", Short: "Revoke a gateway key immediately", Args: takes("ID", 1, 1)}
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
 		var in inputs
@@ -109,7 +108,7 @@ func (p *program) gatewayRevokeCommand() *cobra.Command {
 		if err := in.faults.Err(); err != nil {
 			return err
 		}
-		return p.atGateways(c, func(s *gateway.Service) error {
+		return p.with(c, func(s *keys.Service) error {
 			k, err := s.Revoke(c.Context(), operator(uuid.Nil), id)
 			if err != nil {
 				return err

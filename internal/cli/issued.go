@@ -5,13 +5,14 @@ import (
 	"latchkey/internal/token"
 )
 
-// admitIssued lets the server know of the credentials that the services issue,
-// so that they work at once, whatever the limit on failed ones.
+// admitIssued reports the credentials that the services issue to the server, so
+// that they work immediately even from an address with too many failed
+// credentials.
 func admitIssued(b *backend, server *httpserver.Server) {
 	b.signIn.OnSession(server.Issued)
 	b.tokens.OnIssue(func(i token.Issued) {
 		server.Issued(i.AccessToken)
-		if i.ClientSecret.Kind() != "" { // a rotation issues none
+		if i.ClientSecret.Kind() != "" { // a rotation issues no client secret
 			server.IssuedClient(i.Token.ClientID, i.ClientSecret)
 		}
 	})

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// A server that would issue under a key that a running server does not have ends
-// with status 4 and says so.
+// A server whose issuing key a running server does not have exits with status 4
+// and an error message.
 func TestServerWithAnotherKeyDoesNotStart(t *testing.T) {
 	env := environment(t, dbtest.PostgresDSN(t))
 	run(t, env, "migrate")
@@ -28,10 +28,12 @@ func TestServerWithAnotherKeyDoesNotStart(t *testing.T) {
 	}
 	b := launch(t, env, "--replica-name", "b", "--key-file", write("promoted.key", second, first))
 	code, log := b.exits(t), b.logged()
-	if code != 4 || !strings.Contains(log, `latchkey: --key-file: The server "a" runs without the key that this one would issue under`) {
-		t.Errorf("it ended with status %d: %s", code, log)
+	if code != 4 ||
+		!strings.Contains(log,
+			`latchkey: --key-file: The server "a" runs without the key that this one would issue under`) {
+		t.Errorf("exit status %d: %s", code, log)
 	}
-	// The new key is added first, behind the one in use.
+	// Correct: add the new key after the one in use first.
 	b = serve(t, env, "--replica-name", "b", "--key-file", write("added.key", first, second))
 	b.shows(t, "/readyz", `{"ready":true`)
 	a.shows(t, "/readyz", `{"ready":true`)

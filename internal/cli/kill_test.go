@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// ledger is what clients were told: which tokens were issued, and which are
-// revoked for certain, or perhaps, since nobody answered.
+// ledger records what clients know: the tokens issued, and those revoked for
+// certain or, if the request got no response, possibly.
 type ledger struct {
 	mu     sync.Mutex
 	tokens map[string]*entry // by id
@@ -37,7 +38,7 @@ func (l *ledger) limitReached() {
 	l.limits++
 }
 
-// pick chooses a token to revoke, which is uncertain from now on.
+// pick chooses a token to revoke, whose state is uncertain from now on.
 func (l *ledger) pick() (string, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,20 +57,20 @@ func (l *ledger) revoked(id string) {
 	l.tokens[id].revoked, l.tokens[id].uncertain = true, false
 }
 
-// await waits for so many more answers.
+// await waits for that many more responses.
 func (l *ledger) await(t *testing.T, more int) {
 	t.Helper()
 	issued, revoked := l.acknowledged()
 	goal := issued + revoked + more
 	for deadline := time.Now().Add(time.Minute); issued+revoked < goal; issued, revoked = l.acknowledged() {
 		if time.Now().After(deadline) {
-			t.Fatalf("only %d of %d answers", issued+revoked, goal)
+			t.Fatalf("only %d of %d responses", issued+revoked, goal)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// acknowledged counts what was answered.
+// acknowledged returns the number of responses.
 func (l *ledger) acknowledged() (issued, revoked int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,8 +82,9 @@ func (l *ledger) acknowledged() (issued, revoked int) {
 	return len(l.tokens), revoked
 }
 
-// Whatever was acknowledged survives a crash, at any moment: an issued token
-// works, a revoked one does not, the limit was never passed (mission: promise 3).
+// Acknowledged changes survive a crash at any time: an issued token works, a
+// revoked one does not, and the token limit is never exceeded
+// (docs/promises.md: 3).
 func TestKilled(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		survive(t, environment(t, dbtest.SQLiteURL(t)), func() {})
@@ -92,7 +94,7 @@ func TestKilled(t *testing.T) {
 		env := environment(t, url)
 		run(t, env, "migrate")
 		survive(t, env, func() {
-			// The database crashes with its client.
+			// The database crashes together with its client.
 			if err := cluster.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -126,12 +128,12 @@ func survive(t *testing.T, env map[string]string, crash func()) {
 	}
 	issued, revoked := l.acknowledged()
 	if l.limits == 0 || revoked == 0 {
-		t.Errorf("too little happened to tell: %d revoked, %d times the limit", revoked, l.limits)
+		t.Errorf("too few operations: %d revoked, %d times the limit", revoked, l.limits)
 	}
 	t.Logf("%d issued, %d revoked, %d times the limit", issued, revoked, l.limits)
 }
 
-// load issues and revokes until the server is gone.
+// load issues and revokes tokens until the server is down.
 func (l *ledger) load(t *testing.T, s *server, session string) {
 	for {
 		answer, err := s.ask(session, issue("Under load", `scopes: ["account_read"]`))
@@ -142,13 +144,13 @@ func (l *ledger) load(t *testing.T, s *server, session string) {
 		case len(answer.Errors) == 0:
 			var made issued
 			if err := json.Unmarshal(answer.Data, &made); err != nil {
-				t.Errorf("the answer is no JSON: %v", err)
+				t.Errorf("the response is not JSON: %v", err)
 				return
 			}
 			l.add(made.APIToken.CreateAPIToken.APIToken.ID, made.APIToken.CreateAPIToken.Credentials.AccessToken)
 			continue
 		case answer.Errors[0].Extensions.Code != "LIMIT_REACHED":
-			t.Errorf("issuing is answered %+v", answer.Errors)
+			t.Errorf("issuing: got errors %+v", answer.Errors)
 			return
 		}
 		l.limitReached()
@@ -162,7 +164,7 @@ func (l *ledger) load(t *testing.T, s *server, session string) {
 				return
 			}
 			if len(answer.Errors) > 0 {
-				t.Errorf("revoking is answered %+v", answer.Errors)
+				t.Errorf("revoking: got errors %+v", answer.Errors)
 				return
 			}
 			l.revoked(id)
@@ -170,8 +172,8 @@ func (l *ledger) load(t *testing.T, s *server, session string) {
 	}
 }
 
-// check asks for every token. Where nobody answered a revocation either
-// outcome is right, and certain from now on.
+// check verifies every token. If a revocation got no response, either result is
+// correct, and certain from then on.
 func (l *ledger) check(t *testing.T, s *server) {
 	t.Helper()
 	for id, e := range l.tokens {
@@ -186,9 +188,7 @@ func (l *ledger) check(t *testing.T, s *server) {
 		if e.revoked {
 			want = http.StatusUnauthorized
 		}
-		if answer.status != want {
-			t.Errorf("token %s, revoked %v, is answered %d", id, e.revoked, answer.status)
-		}
+		check.Equal(t, answer.status, want, "token %s, revoked %v", id, e.revoked)
 	}
 }
 
@@ -200,6 +200,6 @@ func checkLimit(t *testing.T, env map[string]string) {
 		t.Fatal(err)
 	}
 	if len(list.APITokens) > maxLive {
-		t.Errorf("%d tokens live, and %d may", len(list.APITokens), maxLive)
+		t.Errorf("%d active tokens, want at most %d", len(list.APITokens), maxLive)
 	}
 }

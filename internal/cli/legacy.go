@@ -14,6 +14,13 @@ import (
 	"latchkey/internal/token"
 )
 
+// legacyCommands are the commands for legacy API accounts.
+type legacyCommands struct{ *program }
+
+func (p legacyCommands) group() *cobra.Command {
+	return group("legacy", "Legacy API accounts of an account's stores", p.list(), p.create(), p.convert(), p.delete())
+}
+
 // legacyView is a legacy API account as JSON.
 type legacyView struct {
 	ID         uuid.UUID  `json:"id"`
@@ -22,24 +29,26 @@ type legacyView struct {
 	CreatedAt  time.Time  `json:"createdAt"`
 	LastUsedAt *time.Time `json:"lastUsedAt"`
 	LastUsedIP string     `json:"lastUsedIp,omitempty"`
-	// Token is the secret, in the result of legacy create.
+	// Token is the secret. Only legacy create sets it.
 	Token string `json:"token,omitempty"`
 }
 
 func legacyViewOf(a legacy.Account) legacyView {
-	v := legacyView{ID: a.ID, StoreHash: a.StoreHash, Username: a.Username, CreatedAt: a.CreatedAt, LastUsedAt: given(a.LastUsedAt)}
+	v := legacyView{ID: a.ID, StoreHash: a.StoreHash, Username: a.Username, CreatedAt: a.CreatedAt,
+		LastUsedAt: timeOrNil(a.LastUsedAt)}
 	if a.LastUsedIP.IsValid() {
 		v.LastUsedIP = a.LastUsedIP.String()
 	}
 	return v
 }
 
-func (p *program) legacyListCommand() *cobra.Command {
-	c := &cobra.Command{Use: "list --account UUID", Short: "List the legacy API accounts, by store and name", Args: cobra.NoArgs}
-	t := p.tokenCommand(c)
+func (p legacyCommands) list() *cobra.Command {
+	c := &cobra.Command{Use: "list --account UUID", Short: "List the legacy API accounts, by store and name",
+		Args: cobra.NoArgs}
+	t := newTokenCommand(p.program, c)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		return t.act(c, func(b *backend, by *auth.Principal) error {
-			if err := b.there(c.Context(), by.AccountID); err != nil {
+			if err := b.requireAccount(c.Context(), by.AccountID); err != nil {
 				return err
 			}
 			all, err := b.legacy.List(c.Context(), by)
@@ -50,7 +59,8 @@ func (p *program) legacyListCommand() *cobra.Command {
 			for _, a := range all {
 				views = append(views, legacyViewOf(a))
 			}
-			return p.printed(map[string][]legacyView{"legacyAccounts": views}, table("ID\tSTORE\tUSER NAME\tCREATED\tLAST USED", views), func() {})
+			return p.printed(map[string][]legacyView{"legacyAccounts": views},
+				table("ID\tSTORE\tUSER NAME\tCREATED\tLAST USED", views), func() {})
 		})
 	})
 	return c
@@ -60,20 +70,23 @@ func (v legacyView) row() []string {
 	return []string{v.ID.String(), v.StoreHash, v.Username, dayOf(&v.CreatedAt), dayOf(v.LastUsedAt)}
 }
 
-func (p *program) legacyCreateCommand() *cobra.Command {
+func (p legacyCommands) create() *cobra.Command {
 	var username string
 	c := &cobra.Command{
 		Use:   "create --account UUID --store HASH --username NAME --allow-legacy",
-		Short: "Make a legacy API account, and print its token", Args: cobra.NoArgs,
-		Long: "Make a legacy API account for a store, and print its token. They are deprecated and have no scopes, so this is refused unless --allow-legacy is on.",
+		Short: "Create a legacy API account and print its token", Args: cobra.NoArgs,
+		Long: "Create a legacy API account for a store and print its token. Legacy API accounts are deprecated and have no scopes, so this needs --allow-legacy.",
 	}
-	t := p.tokenCommand(c)
+	t := newTokenCommand(p.program, c)
 	c.Flags().StringVar(&t.store, "store", "", "the store's hash")
 	c.Flags().StringVar(&username, "username", "", "the user name, unique in the store")
 	must(c.MarkFlagRequired("store"))
 	must(c.MarkFlagRequired("username"))
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
-		return t.act(c, func(b *backend, by *auth.Principal) error { return t.createLegacy(c.Context(), b, by, username) })
+		return t.act(c, func(b *backend, by *auth.Principal) error {
+			return t.createLegacy(c.Context(), b, by,
+				username)
+		})
 	})
 	return c
 }
@@ -90,21 +103,24 @@ func (t *tokenCommand) createLegacy(ctx context.Context, b *backend, by *auth.Pr
 	view := legacyViewOf(a)
 	view.Token = value
 	err = t.reveal(view, value+"\n", func() {
-		t.say("made legacy API account %s, user name %q, of store %s; the token cannot be shown again", a.ID, a.Username, a.StoreHash)
+		t.say("created legacy API account %s, user name %q, of store %s; the token cannot be shown again", a.ID,
+			a.Username, a.StoreHash)
 	})
 	if err == nil {
 		return nil
 	}
-	// A token that nobody got to see would open the store for nobody.
-	if _, gone := b.legacy.Delete(context.WithoutCancel(ctx), by, a.ID); gone != nil {
-		return fmt.Errorf("%w; the token is lost, and legacy API account %s could not be deleted, so do it yourself: %s", err, a.ID, gone.Error())
+	// The token was not shown, so it is of no use. Delete the account.
+	if _, failed := b.legacy.Delete(context.WithoutCancel(ctx), by, a.ID); failed != nil {
+		return fmt.Errorf("%w; the token is lost, and legacy API account %s could not be deleted; delete it: %s", err,
+			a.ID, failed.Error())
 	}
-	return fmt.Errorf("%w; the token is lost, so the legacy API account was deleted: make another", err)
+	return fmt.Errorf("%w; the token is lost, so the legacy API account was deleted: create another", err)
 }
 
-func (p *program) legacyDeleteCommand() *cobra.Command {
-	c := &cobra.Command{Use: "delete ID --account UUID", Short: "End a legacy API account at once", Args: takes("ID", 1, 1)}
-	t := p.tokenCommand(c)
+func (p legacyCommands) delete() *cobra.Command {
+	c := &cobra.Command{Use: "delete ID --account UUID", Short: "Delete a legacy API account immediately",
+		Args: takes("ID", 1, 1)}
+	t := newTokenCommand(p.program, c)
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
 		id := t.in.id("ID", args[0])
 		return t.act(c, func(b *backend, by *auth.Principal) error {
@@ -120,17 +136,17 @@ func (p *program) legacyDeleteCommand() *cobra.Command {
 	return c
 }
 
-func (p *program) legacyConvertCommand() *cobra.Command {
+func (p legacyCommands) convert() *cobra.Command {
 	var req token.Request
 	c := &cobra.Command{
 		Use:   "convert ID --account UUID --name N --scope S",
 		Short: "Replace a legacy API account by an API token, and print its credentials", Args: takes("ID", 1, 1),
 		Long: "Issue an API token for the store of a legacy API account, print its credentials, and then delete the legacy API account. " +
-			"It lives on when the credentials could not be printed.",
+			"If the credentials cannot be printed, the legacy API account is not deleted.",
 	}
-	t := p.tokenCommand(c)
+	t := newTokenCommand(p.program, c)
 	c.Flags().StringVar(&req.Name, "name", "", "the token's name, 4 to 100 characters")
-	listFlag(c, &req.Scopes, "scope", "a scope; give it several times, or several separated by commas")
+	listFlag(c, &req.Scopes, "scope", "a scope; repeatable, or several separated by commas")
 	must(c.MarkFlagRequired("name"))
 	must(c.MarkFlagRequired("scope"))
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
@@ -142,7 +158,8 @@ func (p *program) legacyConvertCommand() *cobra.Command {
 	return c
 }
 
-func (t *tokenCommand) convert(ctx context.Context, b *backend, by *auth.Principal, id uuid.UUID, req token.Request) error {
+func (t *tokenCommand) convert(ctx context.Context, b *backend, by *auth.Principal, id uuid.UUID,
+	req token.Request) error {
 	old, err := b.legacy.Find(ctx, by, id)
 	if err != nil {
 		return err
@@ -154,9 +171,10 @@ func (t *tokenCommand) convert(ctx context.Context, b *backend, by *auth.Princip
 	if err := t.create(ctx, b, by, req); err != nil {
 		return err
 	}
-	// From here on the new credentials are with whoever asked for them.
+	// The new credentials have been printed.
 	if _, err := b.legacy.Delete(context.WithoutCancel(ctx), by, id); err != nil {
-		return fmt.Errorf("the new credentials work, and legacy API account %s could not be deleted, so do it yourself: %w", id, err)
+		return fmt.Errorf("the new credentials work, and legacy API account %s could not be deleted; delete it: %w", id,
+			err)
 	}
 	if t.format != "json" {
 		t.say("deleted legacy API account %s, user name %q", old.ID, old.Username)

@@ -8,15 +8,15 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
 const oldAccount = oneAccount + `    stores:
       - {hash: acme1us, name: Acme US, legacy_api_accounts: [{username: erp, token: 0123456789abcdef0123456789abcdef}]}
 `
 
-// A legacy API account that a manifest brought along passes a gateway until it
-// is converted, and the API token that takes its place passes then.
+// A legacy API account from a manifest passes a gateway until it is converted
+// to an API token, which then passes.
 func TestLegacyAccountAtAGateway(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
@@ -27,7 +27,7 @@ func TestLegacyAccountAtAGateway(t *testing.T) {
 		run(t, env, "apply", "-f", file)
 		key := strings.TrimSpace(run(t, env, "gateway", "create", "--name", "edge"))
 		s := serve(t, env, "--legacy-deprecated-at", "2023-06-30T23:59:59Z")
-		ask := func(path string, identify func(*http.Request)) (int, http.Header) {
+		post := func(path string, identify func(*http.Request)) (int, http.Header) {
 			t.Helper()
 			req, err := http.NewRequest("GET", s.public+"/gateway/check", nil)
 			if err != nil {
@@ -45,24 +45,28 @@ func TestLegacyAccountAtAGateway(t *testing.T) {
 			return res.StatusCode, res.Header
 		}
 		old := func(req *http.Request) { req.SetBasicAuth("erp", "0123456789abcdef0123456789abcdef") }
-		status, header := ask("/stores/acme1us/v2/orders", old)
-		if status != 204 || header.Get("Deprecation") != "@1688169599" || header.Get("Sunset") != "Fri, 31 Dec 2027 00:00:00 GMT" {
+		status, header := post("/stores/acme1us/v2/orders", old)
+		if status != 204 || header.Get("Deprecation") != "@1688169599" ||
+			header.Get("Sunset") != "Fri, 31 Dec 2027 00:00:00 GMT" {
 			t.Fatalf("got %d, %v", status, header)
 		}
-		if status, _ := ask("/stores/acme1us/v3/orders", old); status != 403 {
+		if status, _ := post("/stores/acme1us/v3/orders", old); status != 403 {
 			t.Errorf("in version 3: got %d", status)
 		}
 		id := strings.Fields(strings.Split(run(t, env, "legacy", "list", "--account", acmeID), "\n")[1])[0]
-		credentials := run(t, env, "legacy", "convert", id, "--account", acmeID, "--name", "The ERP", "--scope", "store_v2_orders_read_only")
+		credentials := run(t, env, "legacy", "convert", id, "--account", acmeID, "--name", "The ERP", "--scope",
+			"store_v2_orders_read_only")
 		secret := strings.Fields(credentials)[2]
-		status, header = ask("/stores/acme1us/v2/orders", func(req *http.Request) { req.Header.Set("X-Auth-Token", secret) })
+		status, header = post("/stores/acme1us/v2/orders",
+			func(req *http.Request) { req.Header.Set("X-Auth-Token", secret) })
 		if status != 204 || header.Get("Deprecation") != "" {
 			t.Errorf("the new token: got %d, %v", status, header)
 		}
 		deadline := time.Now().Add(2 * time.Second)
-		for status, _ = ask("/stores/acme1us/v2/orders", old); status != 401; status, _ = ask("/stores/acme1us/v2/orders", old) {
+		for status, _ = post("/stores/acme1us/v2/orders",
+			old); status != 401; status, _ = post("/stores/acme1us/v2/orders", old) {
 			if time.Now().After(deadline) {
-				t.Fatalf("the deleted one still passes: %d", status)
+				t.Fatalf("the deleted account still passes: %d", status)
 			}
 			time.Sleep(5 * time.Millisecond)
 		}

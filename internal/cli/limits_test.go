@@ -11,11 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/internal/dbtest"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// Every limit on a request is the operator's to set, and answers what it is.
+// The operator can set every limit on requests, and the error names the limit.
 func TestLimits(t *testing.T) {
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--max-body", "2000", "--max-header", "4096",
 		"--query-depth", "4", "--query-complexity", "500", "--query-aliases", "3", "--query-directives", "3")
@@ -28,14 +29,16 @@ func TestLimits(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"nothing beyond", "{ viewer { kind } }", 0, "", 200, ""},
+		{"within all limits", "{ viewer { kind } }", 0, "", 200, ""},
 		{"body", long, 0, "", 413, "INVALID"},
 		{"body of unknown length", long, -1, "", 413, "INVALID"},
 		{"header", "{ viewer { kind } }", 0, strings.Repeat("x", 16<<10), 431, ""},
 		{"depth", "{ account { users(first: 1) { edges { node { email } } } } }", 0, "", 200, "COMPLEXITY_LIMIT"},
-		{"complexity", "{ account { users(first: 250) { edges { cursor } } stores(first: 250) { edges { cursor } } } }", 0, "", 200, "COMPLEXITY_LIMIT"},
+		{"complexity", "{ account { users(first: 250) { edges { cursor } } stores(first: 250) { edges { cursor } } } }",
+			0, "", 200, "COMPLEXITY_LIMIT"},
 		{"aliases", "{ a: __typename b: __typename c: __typename d: __typename }", 0, "", 200, "COMPLEXITY_LIMIT"},
-		{"directives", "{ viewer { kind " + strings.Repeat("scopes @include(if: true) ", 4) + "} }", 0, "", 200, "COMPLEXITY_LIMIT"},
+		{"directives", "{ viewer { kind " + strings.Repeat("scopes @include(if: true) ", 4) + "} }", 0, "", 200,
+			"COMPLEXITY_LIMIT"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			body, err := json.Marshal(map[string]string{"query": tc.body})
@@ -68,7 +71,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A body that does not arrive in time is answered, and called what it is.
+// A body that does not arrive in time gets a response that says so.
 func TestSlowBody(t *testing.T) {
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--read-timeout", "1s")
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.public, "http://"))
@@ -76,29 +79,31 @@ func TestSlowBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	fmt.Fprintf(connection, "POST /accounts/%s/graphql HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{",
+	fmt.Fprintf(connection,
+		"POST /accounts/%s/graphql HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{",
 		acmeID, session)
 	answer, err := io.ReadAll(connection)
 	text := string(answer)
-	if err != nil || !strings.HasPrefix(text, "HTTP/1.1 408 ") || !strings.Contains(text, "did not arrive in time") || !strings.Contains(text, "Connection: close") {
+	if err != nil || !strings.HasPrefix(text, "HTTP/1.1 408 ") || !strings.Contains(text, "did not arrive in time") ||
+		!strings.Contains(text, "Connection: close") {
 		t.Errorf("got %s, %v", text, err)
 	}
 }
 
-// A token that is bound to addresses works from there and from nowhere else,
-// whatever a client writes into X-Forwarded-For.
+// A token with allowed addresses works only from those. A client cannot change
+// its address with X-Forwarded-For.
 func TestAllowedAddresses(t *testing.T) {
 	for _, tc := range []struct {
 		name, proxies, forwarded string
 		status                   int
 	}{
-		{"from elsewhere", "", "", 401},
-		{"a claim without a proxy", "", "203.0.113.7", 401},
-		{"a claim to a proxy that is not trusted", "10.0.0.0/8", "203.0.113.7", 401},
+		{"an address outside the range", "", "", 401},
+		{"a forged header without a proxy", "", "203.0.113.7", 401},
+		{"a header from an untrusted proxy", "10.0.0.0/8", "203.0.113.7", 401},
 		{"behind a trusted proxy", "127.0.0.0/8", "203.0.113.7", 200},
-		{"a claim before a trusted proxy", "127.0.0.0/8", "203.0.113.7, 198.51.100.1", 401},
+		{"a forged entry before the trusted proxy's", "127.0.0.0/8", "203.0.113.7, 198.51.100.1", 401},
 		{"behind two trusted proxies", "127.0.0.0/8,10.0.0.0/8", "198.51.100.1, 203.0.113.7, 10.0.0.1", 200},
-		{"a proxy that does not know", "127.0.0.0/8", "203.0.113.7, unknown", 401},
+		{"an entry that is not an address", "127.0.0.0/8", "203.0.113.7, unknown", 401},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			env := environment(t, dbtest.SQLiteURL(t))
@@ -120,20 +125,20 @@ func TestAllowedAddresses(t *testing.T) {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			if res.StatusCode != tc.status {
-				t.Errorf("got %d, want %d", res.StatusCode, tc.status)
-			}
-			if want := `Bearer realm="latchkey", error="invalid_token"`; tc.status == 401 && res.Header.Get("WWW-Authenticate") != want {
-				t.Errorf("challenged with %s", fmt.Sprint(res.Header["Www-Authenticate"]))
+			check.Equal(t, res.StatusCode, tc.status, "res.StatusCode")
+			if want := `Bearer realm="latchkey", error="invalid_token"`; tc.status == 401 &&
+				res.Header.Get("WWW-Authenticate") != want {
+				t.Errorf("got the challenge %s", fmt.Sprint(res.Header["Www-Authenticate"]))
 			}
 		})
 	}
 }
 
-// One request too many is told so, and what it may do again when; whoever has
-// a good credential goes on while others from the same address fail.
+// A request over a limit gets a 429 with Retry-After. A valid credential keeps
+// working while others from the same address fail.
 func TestRateLimits(t *testing.T) {
-	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--rate-limits", "on", "--token-rate", "2/1h", "--failure-rate", "1/1h")
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--rate-limits", "on", "--token-rate", "2/1h",
+		"--failure-rate", "1/1h")
 	unknown, err := secret.Generate(rand.Reader, secret.UserSession)
 	if err != nil {
 		t.Fatal(err)
@@ -143,12 +148,12 @@ func TestRateLimits(t *testing.T) {
 		status           int
 		left             string
 	}{
-		{"a good credential", session, 200, "1"},
-		{"one that is mistyped, which costs nothing", "lku_mistyped", 401, ""},
-		{"one that does not work", unknown.Reveal(), 401, ""},
-		{"one too many that do not work", unknown.Reveal(), 429, "0"},
-		{"the good one, from the same address", session, 200, "0"},
-		{"the good one once too often", session, 429, "0"},
+		{"a valid credential", session, 200, "1"},
+		{"a mistyped credential, which does not count", "lku_mistyped", 401, ""},
+		{"an unknown credential", unknown.Reveal(), 401, ""},
+		{"an unknown credential over the limit", unknown.Reveal(), 429, "0"},
+		{"the valid credential, from the same address", session, 200, "0"},
+		{"the valid credential over its own limit", session, 429, "0"},
 	} {
 		req, err := http.NewRequest("GET", s.public+"/accounts/"+acmeID+"/graphql?query={viewer{kind}}", nil)
 		if err != nil {
@@ -164,19 +169,21 @@ func TestRateLimits(t *testing.T) {
 		if err != nil || res.StatusCode != tc.status || res.Header.Get("X-Rate-Limit-Requests-Left") != tc.left {
 			t.Errorf("%d, %s: got %d, %v, %s, %v", i, tc.name, res.StatusCode, res.Header, text, err)
 		}
-		if limited := strings.Contains(string(text), `"code":"RATE_LIMITED"`); limited != (tc.status == 429) || limited != (res.Header.Get("Retry-After") != "") {
+		if limited := strings.Contains(string(text), `"code":"RATE_LIMITED"`); limited != (tc.status == 429) ||
+			limited != (res.Header.Get("Retry-After") != "") {
 			t.Errorf("%d, %s: got %v, %s", i, tc.name, res.Header, text)
 		}
 	}
 }
 
-// Operations of a high price take several requests.
+// Expensive operations cost several requests.
 func TestOperationsTakeRequests(t *testing.T) {
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--rate-limits", "on", "--token-rate", "300/24h")
 	for _, tc := range []struct{ query, left string }{
 		{"{viewer{kind}}", "299"},
 		{"{account{users(first:250){edges{cursor node{id email firstName lastName}}}}}", "298"},
-		{"{__schema{types{" + strings.Repeat("name ", 80) + "}}}", "275"}, // 81 selections of 150 fields each are 12,150
+		// 81 selections of 150 fields each are 12,150.
+		{"{__schema{types{" + strings.Repeat("name ", 80) + "}}}", "275"},
 	} {
 		body, err := json.Marshal(map[string]string{"query": tc.query})
 		if err != nil {

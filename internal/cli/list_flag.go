@@ -7,18 +7,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// list is the value of a flag that may be given several times, each time with
-// one or several entries separated by commas and spaces. It implements
-// pflag.Value.
+// list is the value of a flag that may be repeated. Each value has one or more
+// entries, separated by commas. list implements pflag.Value.
 type list struct{ to *[]string }
 
-// listFlag adds such a flag to a command.
+// listFlag adds a list flag to a command.
 func listFlag(c *cobra.Command, to *[]string, name, usage string) {
 	c.Flags().Var(list{to}, name, usage)
 }
 
-// Set adds the entries of text. An empty one is refused: it is an unset
-// variable of a script, and not the wish for what the flag's absence means.
+// Set adds the entries of text. It refuses an empty entry: it usually comes
+// from an unset variable of a script, not from the intention to use the
+// default.
 func (l list) Set(text string) error {
 	for entry := range strings.SplitSeq(text, ",") {
 		entry = strings.TrimSpace(entry)

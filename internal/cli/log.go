@@ -11,33 +11,32 @@ import (
 	"latchkey/internal/config"
 )
 
-// A server writes a line of its log for every request. One write to the
-// system for many lines costs a fraction of one for each.
+// The server logs a line for every request. Writing many lines with one system
+// call costs a fraction of a system call per line.
 const (
-	// logDelay is how long a line may wait for others.
-	logDelay = 200 * time.Millisecond
-	logRoom  = 32 << 10
+	// logDelay is the maximum time that a line is buffered.
+	logDelay  = 200 * time.Millisecond
+	logBuffer = 32 << 10
 )
 
-// lineWriter gathers lines and writes them together: when its room is full,
-// logDelay after the first, and when Flush is called. It is safe for
-// concurrent use.
+// lineWriter buffers lines and writes them together: when the buffer is full,
+// logDelay after the first line, and on Flush. It is safe for concurrent use.
 type lineWriter struct {
 	mu    sync.Mutex
 	lines *bufio.Writer
 	timer *time.Timer
-	// waiting says that the timer runs.
+	// waiting reports whether the timer is running.
 	waiting bool
 }
 
 func newLineWriter(to io.Writer) *lineWriter {
-	w := &lineWriter{lines: bufio.NewWriterSize(to, logRoom)}
+	w := &lineWriter{lines: bufio.NewWriterSize(to, logBuffer)}
 	w.timer = time.AfterFunc(logDelay, w.Flush)
 	w.timer.Stop()
 	return w
 }
 
-// Write adds a line.
+// Write buffers a line.
 func (w *lineWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,25 +48,25 @@ func (w *lineWriter) Write(line []byte) (int, error) {
 	return n, err
 }
 
-// Flush writes the lines that wait.
+// Flush writes the buffered lines.
 func (w *lineWriter) Flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = false
 	w.timer.Stop()
-	// There is no other place to tell that the log cannot be written.
+	// There is nowhere to report an error of the log.
 	_ = w.lines.Flush()
 }
 
-// promptly is a handler that writes warnings and errors at once, and with them
-// what came before: a program that dies may not get to write later.
-type promptly struct {
+// flushingHandler is a handler that flushes after warnings and errors, because a
+// program that crashes may not get to write later.
+type flushingHandler struct {
 	slog.Handler
 	lines *lineWriter
 }
 
-// Handle writes a record.
-func (h promptly) Handle(ctx context.Context, r slog.Record) error {
+// Handle writes a record and flushes if it is a warning or an error.
+func (h flushingHandler) Handle(ctx context.Context, r slog.Record) error {
 	err := h.Handler.Handle(ctx, r)
 	if r.Level >= slog.LevelWarn {
 		h.lines.Flush()
@@ -75,22 +74,22 @@ func (h promptly) Handle(ctx context.Context, r slog.Record) error {
 	return err
 }
 
-// WithAttrs keeps the promptness.
-func (h promptly) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return promptly{h.Handler.WithAttrs(attrs), h.lines}
+// WithAttrs returns a promptly handler with the attributes.
+func (h flushingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return flushingHandler{h.Handler.WithAttrs(attrs), h.lines}
 }
 
-// WithGroup keeps the promptness.
-func (h promptly) WithGroup(name string) slog.Handler {
-	return promptly{h.Handler.WithGroup(name), h.lines}
+// WithGroup returns a promptly handler with the group.
+func (h flushingHandler) WithGroup(name string) slog.Handler {
+	return flushingHandler{h.Handler.WithGroup(name), h.lines}
 }
 
-// newLog makes the server's log.
+// newLog returns the server's logger.
 func newLog(c config.Log, lines *lineWriter) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.Level}
 	var h slog.Handler = slog.NewTextHandler(lines, options)
 	if c.JSON {
 		h = slog.NewJSONHandler(lines, options)
 	}
-	return slog.New(promptly{h, lines})
+	return slog.New(flushingHandler{h, lines})
 }

@@ -10,7 +10,7 @@ import (
 	"latchkey/internal/config"
 )
 
-// sink counts the writes that reach it.
+// sink counts writes.
 type sink struct {
 	mu     sync.Mutex
 	text   strings.Builder
@@ -53,13 +53,14 @@ func TestNoLineWaitsLong(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatal("the line is never written")
+				t.Fatal("timeout: the line is not written")
 			}
 		}
 	}
 }
 
-// What may be a program's last words is written at once, with what came before.
+// Warnings and errors, which may be the last lines of a crashing program, are
+// written immediately, together with the lines before them.
 func TestWarningsAreWrittenAtOnce(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelWarn, slog.LevelError} {
 		to := &sink{}

@@ -1,10 +1,9 @@
-// Package cli is the commands of the program and the place where everything
-// is wired: wire.go builds the services once from the settings, serve.go the
-// server around them.
+// Package cli implements the program's commands and wires its parts: wire.go
+// builds the services from the settings, serve.go the server around them.
 //
-// What a command was asked for goes to standard output, secrets alone where
-// there are any; everything else goes to standard error (design: "Settings
-// and commands").
+// A command prints its result on standard output, and only that; where the
+// result is a secret, only the secret. Everything else goes to standard error
+// (docs/commands.md: "What goes where").
 package cli
 
 import (
@@ -18,23 +17,25 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// program is one run of the program: its surroundings, as values.
+// program is one run of the program with its environment.
 type program struct {
 	env            func(string) (string, bool)
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	// noReader says that what is written to stdout is lost.
+	// noReader reports that stdout was closed when the program started, so that
+	// output is lost.
 	noReader bool
 	// format is "text" or "json".
 	format string
 }
 
 // Main runs the command that args name and returns the exit status
-// (docs/commands.md: "Exit status"). It reads the environment through env
-// only, and ends early when ctx does.
-func Main(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
+// (docs/commands.md: "Exit status"). It reads the environment only through env,
+// and returns early if ctx ends.
+func Main(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout,
+	stderr io.Writer) int {
 	out := &output{to: stdout}
-	p := &program{env: env, stdin: stdin, stdout: out, stderr: stderr, noReader: isNowhere(stdout), format: "text"}
+	p := &program{env: env, stdin: stdin, stdout: out, stderr: stderr, noReader: isClosed(stdout), format: "text"}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -48,21 +49,14 @@ func Main(ctx context.Context, args []string, env func(string) (string, bool), s
 }
 
 func (p *program) root() *cobra.Command {
-	root := group("latchkey", "API credentials for multi-store merchants: issued, used, rotated, revoked",
+	root := group("latchkey", "Issue, verify, rotate and revoke API credentials for multi-store merchants",
 		p.serveCommand(), p.migrateCommand(), p.applyCommand(),
-		group("session", "Sessions of people", p.sessionCreateCommand(), p.sessionListCommand(), p.sessionEndCommand()),
-		group("token", "API tokens of an account and its stores",
-			p.tokenCreateCommand(), p.tokenListCommand(), p.tokenRotateCommand(), p.tokenRevokeCommand()),
-		group("user", "People of an account", p.userListCommand(), p.userInviteCommand(), p.userProvisionCommand(), p.userDeprovisionCommand(),
-			p.userResetFactorsCommand()),
-		group("gateway", "Keys of gateways, which ask about tokens",
-			p.gatewayCreateCommand(), p.gatewayListCommand(), p.gatewayRevokeCommand()),
-		group("legacy", "Legacy API accounts of an account's stores",
-			p.legacyListCommand(), p.legacyCreateCommand(), p.legacyConvertCommand(), p.legacyDeleteCommand()),
+		sessionCommands{p}.group(), tokenCommands{p}.group(), userCommands{p}.group(), gatewayCommands{p}.group(),
+		legacyCommands{p}.group(),
 		group("key", "Server keys", p.keyCreateCommand()),
 		p.versionCommand(),
 	)
-	version := root.Flags().Bool("version", false, "tell this program's version")
+	version := root.Flags().Bool("version", false, "print the version")
 	withoutCommand := root.RunE
 	root.RunE = func(c *cobra.Command, args []string) error {
 		if *version {
@@ -73,21 +67,23 @@ func (p *program) root() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
-	root.PersistentFlags().StringVar(&p.format, "output", "text", "form of the output: text or json, and for user list also csv, ndjson or table")
+	root.PersistentFlags().StringVar(&p.format, "output", "text",
+		"output format: text or json; user list also supports csv, ndjson and table")
 	return root
 }
 
-// group makes a command that does nothing but hold others.
+// group returns a command that only holds subcommands.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: noneUnknown, SuggestionsMinimumDistance: 2, RunE: func(c *cobra.Command, _ []string) error {
-		return errors.New("name a command; \"" + c.CommandPath() + " --help\" lists them")
-	}}
+	c := &cobra.Command{Use: use, Short: short, Args: noUnknownCommand, SuggestionsMinimumDistance: 2,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return errors.New("name a command; \"" + c.CommandPath() + " --help\" lists them")
+		}}
 	c.AddCommand(commands...)
 	return c
 }
 
-// noneUnknown refuses what follows a group and is none of its commands.
-func noneUnknown(c *cobra.Command, args []string) error {
+// noUnknownCommand returns an error for an argument that is not a subcommand.
+func noUnknownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -98,18 +94,19 @@ func noneUnknown(c *cobra.Command, args []string) error {
 	return errors.New(text)
 }
 
-// flagError says what is wrong with flags. Those of a command that there is
-// not are unknown only because it is.
+// flagError returns the error for wrong flags. After an unknown subcommand it
+// reports the subcommand, because its flags are unknown for that reason only.
 func flagError(c *cobra.Command, err error) error {
 	if c.HasSubCommands() {
-		if unknown := noneUnknown(c, c.Flags().Args()); unknown != nil {
+		if unknown := noUnknownCommand(c, c.Flags().Args()); unknown != nil {
 			return unknown
 		}
 	}
 	return err
 }
 
-// takes makes a command's Args: least to most of what.
+// takes returns a command's Args, which accepts least to most arguments. what
+// is the name of the argument.
 func takes(what string, least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
@@ -122,20 +119,21 @@ func takes(what string, least, most int) cobra.PositionalArgs {
 	}
 }
 
-// failure is an error of a command that was called rightly. What cobra itself
-// finds wrong is wrong use.
+// failure is an error of a command that was called correctly. Errors of cobra
+// itself are usage errors.
 type failure struct{ error }
 
-// Unwrap serves errors.As.
+// Unwrap supports errors.As.
 func (f failure) Unwrap() error { return f.error }
 
-// runs makes a command's RunE of a function that is given its settings.
+// runs returns the RunE of a command that prints text or JSON.
 func (p *program) runs(work func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return p.runsAs([]string{"text", "json"}, work)
 }
 
-// runsAs is runs for a command that has its own forms of the output.
-func (p *program) runsAs(forms []string, work func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+// runsAs is runs for a command with other output formats.
+func (p *program) runsAs(forms []string, work func(*cobra.Command, []string) error) func(*cobra.Command,
+	[]string) error {
 	return func(c *cobra.Command, args []string) error {
 		if !slices.Contains(forms, p.format) {
 			last := len(forms) - 1

@@ -18,14 +18,17 @@ import (
 	"latchkey/internal/secret"
 )
 
-// commandLog is the log of commands that do not serve: what goes wrong.
+// commandLog returns the log of commands other than serve. It has only warnings
+// and errors.
 func (p *program) commandLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 func (p *program) migrateCommand() *cobra.Command {
-	c := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to this program's version", Args: cobra.NoArgs}
-	status := c.Flags().Bool("status", false, "print the versions and change nothing; exit status 4 if this program does not work with the schema")
+	c := &cobra.Command{Use: "migrate", Short: "Migrate the database schema to this program's version",
+		Args: cobra.NoArgs}
+	status := c.Flags().Bool("status", false,
+		"print the versions without migrating; exit status 4 if this program does not work with the schema")
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error { return p.migrate(c, *status) })
 	return c
@@ -59,15 +62,16 @@ func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
 		Want    int64    `json:"want"`
 		Applied []string `json:"applied"`
 	}
-	unfit := schema.Check()
+	incompatible := schema.Check()
 	err = p.printed(result{schema.Have, schema.Want, applied}, "", func() {
 		for _, name := range applied {
 			p.say("applied %s", name)
 		}
 		switch {
-		case unfit != nil:
+		case incompatible != nil:
 		case schema.Newer():
-			p.say("the schema is newer (version %d) than this program (%d), and works with it", schema.Have, schema.Want)
+			p.say("the schema is newer (version %d) than this program (%d), and works with it", schema.Have,
+				schema.Want)
 		default:
 			p.say("the schema is up to date (version %d)", schema.Have)
 		}
@@ -75,20 +79,21 @@ func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
 	if err != nil {
 		return err
 	}
-	return unfit
+	return incompatible
 }
 
 func (p *program) applyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "apply -f FILE", Short: "Make accounts, stores, people and apps what a manifest declares", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "apply -f FILE",
+		Short: "Create and update accounts, stores, users and apps from a manifest", Args: cobra.NoArgs}
 	file := c.Flags().StringP("file", "f", "", "the manifest; - is standard input")
-	dry := c.Flags().Bool("dry-run", false, "tell what would be changed, and change nothing")
+	dry := c.Flags().Bool("dry-run", false, "print the changes without making them")
 	must(c.MarkFlagRequired("file"))
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error { return p.apply(c, *file, *dry) })
 	return c
 }
 
-// must is for what only a mistake in this package can make fail.
+// must panics on an error that only a bug in this package can cause.
 func must(err error) {
 	if err != nil {
 		panic(err)
@@ -101,29 +106,22 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 		return err
 	}
 	needs := config.Needs{Keys: declared.HasLegacyAccounts(), Creates: !dry}
-	cfg, err := p.settings(c, needs)
-	if err != nil {
-		return err
-	}
-	b, err := open(c.Context(), cfg, needs, p.commandLog())
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	events, err := b.manifests.Apply(c.Context(), operator(uuid.Nil), declared, dry)
-	if err != nil {
-		return err
-	}
-	return p.printed(changesOf(events, dry), "", func() {
-		for _, e := range events {
-			p.say("%s", sentence(e))
+	return p.withBackend(c, needs, func(b *backend) error {
+		events, err := b.manifests.Apply(c.Context(), operator(uuid.Nil), declared, dry)
+		if err != nil {
+			return err
 		}
-		switch {
-		case len(events) == 0:
-			p.say("nothing to change")
-		case dry:
-			p.say("dry run: nothing was changed")
-		}
+		return p.printed(changesOf(events, dry), "", func() {
+			for _, e := range events {
+				p.say("%s", sentence(e))
+			}
+			switch {
+			case len(events) == 0:
+				p.say("nothing to change")
+			case dry:
+				p.say("dry run: nothing was changed")
+			}
+		})
 	})
 }
 
@@ -140,10 +138,10 @@ func (p *program) readManifest(file string) (manifest.Manifest, error) {
 	return manifest.Parse(from)
 }
 
-// sentence tells an event to people: "created store Acme US (…)".
+// sentence describes an event in words: "created store Acme US (…)".
 func sentence(e audit.Event) string {
-	thing, deed, _ := strings.Cut(string(e.Action), ".")
-	text := deed + " " + thing + " " + e.Target.Name
+	thing, verb, _ := strings.Cut(string(e.Action), ".")
+	text := verb + " " + thing + " " + e.Target.Name
 	var details []string
 	if len(e.Details) == 0 {
 		details = append(details, "account: "+e.AccountID.String())
@@ -157,7 +155,7 @@ func sentence(e audit.Event) string {
 	return text
 }
 
-// changes is what apply prints as JSON.
+// changes is the JSON output of apply.
 type changes struct {
 	DryRun  bool     `json:"dryRun"`
 	Changes []change `json:"changes"`
@@ -175,7 +173,8 @@ type change struct {
 func changesOf(events []audit.Event, dry bool) changes {
 	all := changes{DryRun: dry, Changes: []change{}}
 	for _, e := range events {
-		one := change{string(e.Action), e.AccountID, string(e.Target.Kind), e.Target.Key, e.Target.Name, map[string]string{}}
+		one := change{string(e.Action), e.AccountID, string(e.Target.Kind), e.Target.Key, e.Target.Name,
+			map[string]string{}}
 		for _, d := range e.Details {
 			one.Details[d.Name] = d.Value
 		}
@@ -186,7 +185,8 @@ func changesOf(events []audit.Event, dry bool) changes {
 
 func (p *program) keyCreateCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "create FILE", Short: "Make a file with a new server key, readable by its owner alone", Args: takes("FILE", 1, 1),
+		Use: "create FILE", Short: "Create a file with a new server key, readable only by its owner",
+		Args: takes("FILE", 1, 1),
 		RunE: p.runs(func(_ *cobra.Command, args []string) error {
 			if args[0] == "" {
 				return fault.Errorf(fault.Invalid, "must name a file.").On("FILE")
@@ -199,17 +199,17 @@ func (p *program) keyCreateCommand() *cobra.Command {
 				return err
 			}
 			return p.printed(map[string]string{"file": args[0]}, "", func() {
-				p.say("made %s; keep a copy in a safe place: without it no token works", args[0])
+				p.say("created %s; keep a copy in a safe place: without it no token works", args[0])
 			})
 		}),
 	}
 }
 
-// version is set by the linker (Makefile); empty for a program built otherwise.
+// version is set by the linker (Makefile). It is empty for other builds.
 var version string
 
-// programVersion returns the version that the linker set, or otherwise the
-// revision that the Go toolchain recorded, or "unknown".
+// programVersion returns the version set by the linker, or else the revision
+// that the Go toolchain recorded, or else "unknown".
 func programVersion() string {
 	if version != "" {
 		return version
@@ -219,7 +219,8 @@ func programVersion() string {
 }
 
 // revisionOf returns the first 12 digits of the revision that a program was
-// built from, with "-dirty" if files were changed, as git describe does.
+// built from, with the suffix "-dirty" for a modified working tree, like git
+// describe.
 func revisionOf(build *debug.BuildInfo) string {
 	revision, dirty := "unknown", ""
 	if build != nil {
@@ -237,7 +238,7 @@ func revisionOf(build *debug.BuildInfo) string {
 
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Tell this program's version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: p.runs(func(*cobra.Command, []string) error { return p.printVersion() }),
 	}
 }

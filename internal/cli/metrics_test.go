@@ -6,10 +6,11 @@ import (
 	"runtime"
 	"testing"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// What is done to API tokens is counted, and so are the errors that clients get, under names of the schema.
+// Changes of API tokens and the errors of clients are counted. The labels of
+// errors are names of the schema.
 func TestMetricsOfWrites(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		s, session := demo(t, environment(t, url))
@@ -18,10 +19,11 @@ func TestMetricsOfWrites(t *testing.T) {
 			s.must(t, session, issue("Counted", `scopes: ["account_read"]`), &made)
 		}
 		id := made.APIToken.CreateAPIToken.APIToken.ID
-		s.must(t, session, fmt.Sprintf(`mutation { apiToken { rotateApiToken(input: {id: %q}) { accessToken } } }`, id), &struct{}{})
+		s.must(t, session, fmt.Sprintf(`mutation { apiToken { rotateApiToken(input: {id: %q}) { accessToken } } }`, id),
+			&struct{}{})
 		s.must(t, session, revoke(id), &struct{}{})
 		for _, refused := range []string{
-			fmt.Sprintf(`mutation { mine: apiToken { rotateApiToken(input: {id: %q}) { accessToken } } }`, id), // it is revoked
+			fmt.Sprintf(`mutation { mine: apiToken { rotateApiToken(input: {id: %q}) { accessToken } } }`, id), // the token is revoked
 			`mutation { apiToken { createApiToken(input: {name: "", scopes: []}) { apiToken { id } } } }`,
 			`{ nothing }`,
 		} {
@@ -30,7 +32,8 @@ func TestMetricsOfWrites(t *testing.T) {
 			}
 		}
 		for _, want := range []string{
-			"\nlatchkey_api_tokens_issued_total 3\n", "\nlatchkey_api_tokens_rotated_total 1\n", "\nlatchkey_api_tokens_revoked_total 1\n",
+			"\nlatchkey_api_tokens_issued_total 3\n", "\nlatchkey_api_tokens_rotated_total 1\n",
+			"\nlatchkey_api_tokens_revoked_total 1\n",
 			`latchkey_graphql_errors_total{code="CONFLICT",group="apiToken",operation="mutation"} 1`,
 			`latchkey_graphql_errors_total{code="INVALID",group="apiToken",operation="mutation"}`,
 			`latchkey_graphql_errors_total{code="INVALID",group="",operation=""} 1`,
@@ -40,7 +43,7 @@ func TestMetricsOfWrites(t *testing.T) {
 	})
 }
 
-// The labels of the build's metric are what `latchkey version` says.
+// The labels of the build metric match the output of `latchkey version`.
 func TestBuildInfo(t *testing.T) {
 	env := environment(t, dbtest.SQLiteURL(t))
 	version := regexp.MustCompile(`\S+`).FindAllString(run(t, env, "version"), -1)

@@ -8,12 +8,12 @@ import (
 
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
 	"latchkey/internal/token"
 )
 
-// tokenCounts counts what this process did to API tokens: by the API, the
-// control panel or one of the operator's commands.
+// tokenCounts counts the changes of API tokens by this process: by the API, the
+// control panel or a command.
 type tokenCounts struct{ issued, rotated, revoked prometheus.Counter }
 
 func newTokenCounts() tokenCounts {
@@ -31,11 +31,11 @@ func (c tokenCounts) collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.issued, c.rotated, c.revoked}
 }
 
-// tokens returns the repository, whose successful writes are counted.
+// tokens wraps the repository to count its successful writes.
 func (c tokenCounts) tokens(r token.Repository) token.Repository { return countedTokens{r, c} }
 
-// offboard returns the repository, whose successful writes are counted.
-func (c tokenCounts) offboard(r offboard.Repository) offboard.Repository {
+// offboard wraps the repository to count its successful writes.
+func (c tokenCounts) offboard(r membership.Repository) membership.Repository {
 	return countedOffboard{r, c}
 }
 
@@ -44,7 +44,7 @@ type countedTokens struct {
 	counts tokenCounts
 }
 
-// Insert counts a token that is issued.
+// Insert counts an issued token.
 func (t countedTokens) Insert(ctx context.Context, by auth.Actor, d token.Draft) error {
 	err := t.Repository.Insert(ctx, by, d)
 	if err == nil {
@@ -53,7 +53,7 @@ func (t countedTokens) Insert(ctx context.Context, by auth.Actor, d token.Draft)
 	return err
 }
 
-// Revoke counts the tokens that are revoked.
+// Revoke counts the revoked tokens.
 func (t countedTokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (token.Ended, error) {
 	ended, err := t.Repository.Revoke(ctx, by, e)
 	if err == nil && len(ended.Unknown) == 0 {
@@ -66,11 +66,12 @@ func (t countedTokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending
 func (t countedTokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
 	decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
 	rotates := false
-	err := t.Repository.Change(ctx, by, accountID, id, func(old token.Token, existing []token.AccessToken) (token.Change, error) {
-		change, err := decide(old, existing)
-		rotates = change.Access != nil
-		return change, err
-	})
+	err := t.Repository.Change(ctx, by, accountID, id,
+		func(old token.Token, existing []token.AccessToken) (token.Change, error) {
+			change, err := decide(old, existing)
+			rotates = change.Access != nil
+			return change, err
+		})
 	if err == nil && rotates {
 		t.counts.rotated.Inc()
 	}
@@ -78,26 +79,29 @@ func (t countedTokens) Change(ctx context.Context, by auth.Actor, accountID, id 
 }
 
 type countedOffboard struct {
-	offboard.Repository
+	membership.Repository
 	counts tokenCounts
 }
 
-// Change counts the tokens that are revoked with people who leave.
-func (o countedOffboard) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+// Change counts the tokens revoked with users who are removed.
+func (o countedOffboard) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID,
+	work func(membership.Change) error) error {
 	return o.counted(ctx, o.Repository.Change, by, accountID, work)
 }
 
-// ChangeSlice counts the tokens that are revoked with people who leave in bulk.
-func (o countedOffboard) ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+// ChangeSlice counts the tokens revoked with users who are removed in bulk.
+func (o countedOffboard) ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID,
+	work func(membership.Change) error) error {
 	return o.counted(ctx, o.Repository.ChangeSlice, by, accountID, work)
 }
 
-type changing func(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error
+type changing func(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(membership.Change) error) error
 
-func (o countedOffboard) counted(ctx context.Context, change changing, by auth.Actor, accountID uuid.UUID, work func(offboard.Change) error) error {
+func (o countedOffboard) counted(ctx context.Context, change changing, by auth.Actor, accountID uuid.UUID,
+	work func(membership.Change) error) error {
 	revoked := 0
-	err := change(ctx, by, accountID, func(c offboard.Change) error {
-		revoked = 0 // it may be run again
+	err := change(ctx, by, accountID, func(c membership.Change) error {
+		revoked = 0 // the transaction may be retried
 		return work(countedChange{c, &revoked})
 	})
 	if err == nil {
@@ -107,23 +111,23 @@ func (o countedOffboard) counted(ctx context.Context, change changing, by auth.A
 }
 
 type countedChange struct {
-	offboard.Change
+	membership.Change
 	revoked *int
 }
 
-// EndTokens counts the tokens that end.
+// EndTokens counts the revoked tokens.
 func (c countedChange) EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
 	ended, err := c.Change.EndTokens(ctx, e)
 	*c.revoked += len(ended)
 	return ended, err
 }
 
-// newGraphErrors counts the errors in answers of the Account API. All labels are
-// names of the schema and of codes, so that clients cannot make more of them.
+// newGraphErrors counts the errors in responses of the Account API. All labels
+// are names of the schema and error codes, so clients cannot create new ones.
 func newGraphErrors() (*prometheus.CounterVec, func(operation, group string, code fault.Kind)) {
 	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "latchkey_graphql_errors_total",
-		Help: "Errors in answers of the Account API, by operation (query or mutation), root field and code.",
+		Help: "Errors in responses of the Account API, by operation (query or mutation), root field and code.",
 	}, []string{"operation", "group", "code"})
 	return counted, func(operation, group string, code fault.Kind) {
 		counted.WithLabelValues(operation, group, string(code)).Inc()

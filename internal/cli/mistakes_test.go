@@ -10,16 +10,20 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// Only commands that are meant to begin with nothing create a database.
+// Only commands that start with an empty system create a database.
 func TestCommandsThatCreateNoDatabase(t *testing.T) {
 	for _, args := range [][]string{
-		{"migrate", "--status"}, {"session", "create", "--email", "a@b.example"}, {"session", "list"}, {"session", "end", "--email", "a@b.example"},
-		{"token", "list", "--account", acmeID}, {"token", "create", "--account", acmeID, "--name", "Sync", "--scope", "account_read"},
-		{"user", "list", "--account", acmeID}, {"gateway", "list"}, {"gateway", "create", "--name", "edge"}, {"legacy", "list", "--account", acmeID},
-		{"user", "reset-factors", "--email", "a@b.example"}, {"apply", "--dry-run", "-f", "../seed/demo.yaml"},
+		{"migrate", "--status"}, {"session", "create", "--email", "a@b.example"}, {"session", "list"},
+		{"session", "end", "--email", "a@b.example"},
+		{"token", "list", "--account", acmeID},
+		{"token", "create", "--account", acmeID, "--name", "Sync", "--scope", "account_read"},
+		{"user", "list", "--account", acmeID}, {"gateway", "list"}, {"gateway", "create", "--name", "edge"},
+		{"legacy", "list", "--account", acmeID},
+		{"user", "reset-factors", "--email", "a@b.example"}, {"apply", "--dry-run", "-f", "../manifest/demo/demo.yaml"},
 	} {
 		t.Run(strings.Join(args[:2], " "), func(t *testing.T) {
 			dir := t.TempDir()
@@ -27,44 +31,46 @@ func TestCommandsThatCreateNoDatabase(t *testing.T) {
 			env := map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + file}
 			expectRefusal(t, env, 2, "--database (LATCHKEY_DATABASE_URL): There is no database at "+file, args...)
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-				t.Errorf("it made %v, %v", left, err)
+				t.Errorf("created %v, %v", left, err)
 			}
 		})
 	}
 }
 
-// A database that was lost is not replaced by an empty one.
+// A lost database is not replaced by an empty one.
 func TestLostDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "data.db")
 	env := map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + file}
 	run(t, env, "migrate")
-	commands := [][]string{{"migrate"}, {"apply", "-f", "../seed/demo.yaml"}, {"serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}}
+	commands := [][]string{{"migrate"}, {"apply", "-f", "../manifest/demo/demo.yaml"},
+		{"serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}}
 	if err := os.Truncate(file, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range commands {
-		expectRefusal(t, env, 2, "is missing or empty. Put the database back", c...)
+		expectRefusal(t, env, 2, "is missing or empty. Restore the database", c...)
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range commands {
-		expectRefusal(t, env, 2, "is missing or empty. Put the database back", c...)
+		expectRefusal(t, env, 2, "is missing or empty. Restore the database", c...)
 	}
 	if _, err := os.Stat(file); err == nil {
-		t.Error("a database was made")
+		t.Error("a database was created")
 	}
 }
 
-// A folder is no database, whatever else is there.
-func TestDatabaseThatIsAFolder(t *testing.T) {
+// A directory is not a database.
+func TestDatabaseIsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{dir, dir + "/"} {
-		expectRefusal(t, map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + name}, 2, name+" is a folder. Name a file in it", "migrate")
+		expectRefusal(t, map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + name}, 2,
+			name+" is a directory. Name a file in it", "migrate")
 	}
 }
 
-func TestDatabaseOpenToOthers(t *testing.T) {
+func TestDatabaseReadableByOthers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "data.db")
 	env := map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + file}
 	run(t, env, "migrate")
@@ -72,7 +78,8 @@ func TestDatabaseOpenToOthers(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		expectRefusal(t, env, 2, "is open to others than its owner", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+		expectRefusal(t, env, 2, "is accessible to users other than its owner", "serve", "--addr", "127.0.0.1:0",
+			"--admin-addr", "127.0.0.1:0")
 		expectRefusal(t, env, 2, `Run "chmod 600 `+file, "session", "list")
 	}
 	if err := os.Chmod(file, 0o600); err != nil {
@@ -81,65 +88,75 @@ func TestDatabaseOpenToOthers(t *testing.T) {
 	run(t, env, "session", "list")
 }
 
-// An unset variable of a script makes no token that works from everywhere.
+// An unset shell variable does not create a token that works from any address.
 func TestEmptyListFlags(t *testing.T) {
 	env, _ := acme(t)
-	for _, flags := range [][]string{{"--allow-ip", ""}, {"--allow-ip", " "}, {"--allow-ip", "10.0.0.0/8,"}, {"--scope", ""}, {"--scope", "account_users_read,,"}} {
-		args := append([]string{"token", "create", "--account", acmeID, "--name", "From anywhere", "--scope", "account_read"}, flags...)
+	for _, flags := range [][]string{{"--allow-ip", ""}, {"--allow-ip", " "}, {"--allow-ip", "10.0.0.0/8,"},
+		{"--scope", ""}, {"--scope", "account_users_read,,"}} {
+		args := append([]string{"token", "create", "--account", acmeID, "--name", "From anywhere", "--scope",
+			"account_read"}, flags...)
 		expectRefusal(t, env, 2, `for "`+flags[0]+`" flag: must not have an empty entry`, args...)
 	}
-	expectRefusal(t, env, 2, `for "--status" flag: must not have an empty entry`, "token", "list", "--account", acmeID, "--status", "")
+	expectRefusal(t, env, 2, `for "--status" flag: must not have an empty entry`, "token", "list", "--account", acmeID,
+		"--status", "")
 	if listed := run(t, env, "token", "list", "--account", acmeID); strings.Contains(listed, "From anywhere") {
 		t.Errorf("a token was issued:\n%s", listed)
 	}
-	run(t, env, "token", "create", "--account", acmeID, "--name", "Spaced", "--scope", "account_read, account_users_read", "--allow-ip", "10.0.0.0/8, 192.0.2.1")
-	if listed := run(t, env, "token", "list", "--account", acmeID, "--status", "active, expired", "--output", "json"); !strings.Contains(listed, "192.0.2.1") {
+	run(t, env, "token", "create", "--account", acmeID, "--name", "Spaced", "--scope",
+		"account_read, account_users_read", "--allow-ip", "10.0.0.0/8, 192.0.2.1")
+	if listed := run(t, env, "token", "list", "--account", acmeID, "--status", "active, expired", "--output",
+		"json"); !strings.Contains(listed, "192.0.2.1") {
 		t.Errorf("got %s", listed)
 	}
 }
 
 func TestVersionFlag(t *testing.T) {
-	if flag, command := run(t, nil, "--version"), run(t, nil, "version"); flag != command || !strings.HasPrefix(flag, "latchkey ") {
+	if flag, command := run(t, nil, "--version"), run(t, nil, "version"); flag != command ||
+		!strings.HasPrefix(flag, "latchkey ") {
 		t.Errorf("--version prints %q, version %q", flag, command)
 	}
 }
 
-// With standard output closed, Go opens the null device in its place: writing
-// works, and the secret is lost.
+// If standard output is closed, Go opens the null device in its place: writes
+// succeed, but the secret is lost.
 func TestClosedStandardOutput(t *testing.T) {
 	env, _ := acme(t)
 	shell := func(redirection string, args ...string) (string, int) {
-		command := exec.CommandContext(t.Context(), "sh", append([]string{"-c", `exec latchkey "$@" ` + redirection, "sh"}, args...)...)
+		command := exec.CommandContext(t.Context(), "sh",
+			append([]string{"-c", `exec latchkey "$@" ` + redirection, "sh"}, args...)...)
 		command.Env = os.Environ()
 		for name, value := range env {
 			command.Env = append(command.Env, name+"="+value)
 		}
 		var errs strings.Builder
 		command.Stderr = &errs
-		_ = command.Run() // the exit status says it
+		_ = command.Run() // the exit status is checked
 		return errs.String(), command.ProcessState.ExitCode()
 	}
 	for _, tc := range []struct {
 		want string
 		args []string
 	}{
-		{"was revoked: issue another", []string{"token", "create", "--account", acmeID, "--name", "Unseen", "--scope", "account_read"}},
-		{"the key is lost, so it was removed", []string{"gateway", "create", "--name", "edge"}},
+		{"was revoked: issue another", []string{"token", "create", "--account", acmeID, "--name", "Unseen", "--scope",
+			"account_read"}},
+		{"the key is lost and was deleted", []string{"gateway", "create", "--name", "edge"}},
 		{"start another", []string{"session", "create", "--email", "owner@acme.example"}},
 	} {
-		if errs, code := shell(">&-", tc.args...); code != 1 || !strings.Contains(errs, tc.want) || secrets.MatchString(errs) {
-			t.Errorf("%s: exit status %d, %s", tc.args[0], code, secrets.ReplaceAllString(errs, "[secret]"))
+		if errs, code := shell(">&-", tc.args...); code != 1 || !strings.Contains(errs, tc.want) ||
+			secretPattern.MatchString(errs) {
+			t.Errorf("%s: exit status %d, %s", tc.args[0], code, secretPattern.ReplaceAllString(errs, "[secret]"))
 		}
 	}
 	if live := run(t, env, "token", "list", "--account", acmeID); strings.Contains(live, "Unseen") {
-		t.Errorf("the token lives on:\n%s", live)
+		t.Errorf("the token was not revoked:\n%s", live)
 	}
-	if errs, code := shell(">/dev/null", "token", "create", "--account", acmeID, "--name", "Thrown away", "--scope", "account_read"); code != 0 {
+	if errs, code := shell(">/dev/null", "token", "create", "--account", acmeID, "--name", "Thrown away", "--scope",
+		"account_read"); code != 0 {
 		t.Errorf("exit status %d, %s", code, errs)
 	}
 }
 
-// A closed terminal stops the server as SIGTERM does.
+// Closing the terminal stops the server like SIGTERM.
 func TestHangUpStopsServe(t *testing.T) {
 	handleHangUp(t)
 	s := serve(t, environment(t, dbtest.SQLiteURL(t)))
@@ -149,15 +166,13 @@ func TestHangUpStopsServe(t *testing.T) {
 	select {
 	case <-s.ended:
 	case <-time.After(30 * time.Second):
-		t.Fatal("it goes on")
+		t.Fatal("the server does not stop")
 	}
-	if code := s.process.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit status %d, %s", code, s.logged())
-	}
+	check.Equal(t, s.process.ProcessState.ExitCode(), 0, "exit status, %s", s.logged())
 }
 
-// handleHangUp has processes that the test starts not inherit that SIGHUP is
-// ignored, as it is where the tests run under nohup(1).
+// handleHangUp resets SIGHUP for child processes, which would inherit that it
+// is ignored when the tests run under nohup(1).
 func handleHangUp(t *testing.T) {
 	t.Helper()
 	handled := make(chan os.Signal, 1)

@@ -15,17 +15,17 @@ import (
 	"syscall"
 	"text/tabwriter"
 
+	"latchkey/internal/bulk/run"
 	"latchkey/internal/fault"
-	"latchkey/internal/provision"
 )
 
 // The exit statuses (docs/commands.md: "Exit status").
 const (
 	exitOK       = 0
-	exitFailure  = 1 // not the caller's fault: a database that does not answer
-	exitInvalid  = 2 // wrong use, settings or input, or a token that may not
+	exitFailure  = 1 // not the caller's fault, such as an unreachable database
+	exitInvalid  = 2 // wrong usage, settings or input, or a missing permission
 	exitNotFound = 3
-	exitConflict = 4 // right input that the present state does not admit
+	exitConflict = 4 // valid input that conflicts with the current state
 )
 
 // exitOf returns the exit status for an error.
@@ -48,24 +48,23 @@ func exitOf(err error) int {
 	return exitFailure
 }
 
-// problem is an error as it is printed.
+// problem is an error in the JSON output.
 type problem struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Field   string `json:"field,omitempty"`
-	// Line is the line of the file that was read, 0 where none is.
+	// Line is the line of the input file; 0 if the error has none.
 	Line int `json:"line,omitempty"`
 }
 
-// report prints an error, each fault of it on a line, and returns the exit
-// status.
+// report prints an error, one fault per line, and returns the exit status.
 func (p *program) report(err error) int {
 	if err == nil {
 		return exitOK
 	}
 	problems := problems(err)
 	if p.format == "json" {
-		// There is no other place to tell that it cannot be written.
+		// There is nowhere to report this error.
 		_ = writeJSON(p.stderr, map[string][]problem{"errors": problems})
 		return exitOf(err)
 	}
@@ -79,15 +78,15 @@ func (p *program) report(err error) int {
 	return exitOf(err)
 }
 
-// problems takes an error apart. Whoever runs a command is the operator and
-// sees the cause of an internal error, which holds no secret: the packages
-// below see to that.
+// problems returns the faults of an error. It includes the cause of an internal
+// error: the caller is the operator, and the packages below put no secrets in
+// errors.
 func problems(err error) []problem {
 	var f failure
 	if !errors.As(err, &f) {
 		return []problem{{Code: "USAGE", Message: err.Error()}}
 	}
-	if errors.Is(err, provision.ErrInterrupted) {
+	if errors.Is(err, run.ErrInterrupted) {
 		return []problem{{Code: "INTERRUPTED", Message: err.Error()}}
 	}
 	if fault.KindOf(err) == fault.Internal {
@@ -99,12 +98,14 @@ func problems(err error) []problem {
 		if len(one.RequiredScopes) > 0 {
 			message += " It needs " + strings.Join(one.RequiredScopes, " and ") + "."
 		}
-		all = append(all, problem{Code: string(one.Kind), Message: message, Field: flagOf(one.Field), Line: lineOf(one.Message)})
+		all = append(all, problem{Code: string(one.Kind), Message: message, Field: flagOf(one.Field),
+			Line: lineOf(one.Message)})
 	}
 	return all
 }
 
-// inCommandTerms is a message of the API for somebody who has no API at hand.
+// inCommandTerms replaces references to the API in a message, for users of the
+// command line.
 func inCommandTerms(message string) string {
 	return strings.Replace(message, "The catalogue of scopes lists all.",
 		"The Account API lists all in its field scopeCatalog; a catalogue of your own is named with --catalogue.", 1)
@@ -112,7 +113,8 @@ func inCommandTerms(message string) string {
 
 var lineLead = regexp.MustCompile(`^(?:The [a-z ]+ is not YAML: )?line ([0-9]+): `)
 
-// lineOf is the line with which messages about a file begin.
+// lineOf returns the line number at the beginning of a message about a file; 0
+// if it has none.
 func lineOf(message string) int {
 	found := lineLead.FindStringSubmatch(message)
 	if found == nil {
@@ -125,12 +127,17 @@ func lineOf(message string) int {
 	return line
 }
 
-// flagOf names the flag by which a command takes an input of the API.
+// flagOf returns the flag for an input field of the API.
 func flagOf(field string) string {
 	flags := map[string]string{
-		"name": "--name", "scopes": "--scope", "expiresAt": "--expires-at", "allowedIpRanges": "--allow-ip", "overlapSeconds": "--overlap",
-		"reason": "--reason", "firstName": "--first-name", "lastName": "--last-name", "locale": "--locale", "email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy", "ttl": "--ttl", "database": "--database", "replica-name": "--replica-name",
-		"server": "--server", "filter.search": "--search", "filter.storeId": "--store", "filter.withoutStores": "--without-stores", "filter.updatedAfter": "--updated-after", "removeOthers": "--remove-others",
+		"name": "--name", "scopes": "--scope", "expiresAt": "--expires-at", "allowedIpRanges": "--allow-ip",
+		"overlapSeconds": "--overlap",
+		"reason":         "--reason", "firstName": "--first-name", "lastName": "--last-name", "locale": "--locale",
+		"email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy",
+		"ttl": "--ttl", "database": "--database", "replica-name": "--replica-name",
+		"server": "--server", "filter.search": "--search", "filter.storeId": "--store",
+		"filter.withoutStores": "--without-stores", "filter.updatedAfter": "--updated-after",
+		"removeOthers": "--remove-others",
 	}
 	if flag, known := flags[field]; known {
 		return flag
@@ -141,19 +148,19 @@ func flagOf(field string) string {
 	return field
 }
 
-// output is standard output, which remembers that something could not be
-// written: whoever writes help and lists of completions does not look.
+// output is standard output. It records the first write error, because the code
+// that prints help and completions ignores errors.
 type output struct {
 	to  io.Writer
 	err error
 }
 
-// Write writes, and hears of a reader that is gone: the program must live to
-// tell, and to take back what nobody got to see.
+// Write writes text. It catches SIGPIPE, so that the program survives a reader
+// that is gone and can undo what it created.
 func (o *output) Write(text []byte) (int, error) {
-	gone := make(chan os.Signal, 1)
-	signal.Notify(gone, syscall.SIGPIPE)
-	defer signal.Stop(gone)
+	sigpipe := make(chan os.Signal, 1)
+	signal.Notify(sigpipe, syscall.SIGPIPE)
+	defer signal.Stop(sigpipe)
 	n, err := o.to.Write(text)
 	if err != nil && o.err == nil {
 		o.err = unwritten(err)
@@ -169,9 +176,9 @@ func unwritten(err error) error {
 	return fmt.Errorf("the result could not be written to standard output: %w", err)
 }
 
-// printed prints a result on standard output, as JSON or as text, which may
-// be none, and with the text what note says to people. It returns an error if
-// standard output did not take all of it.
+// printed prints a result on standard output, as JSON or as text, which may be
+// empty. With the text it also calls note, which prints a message on standard
+// error. It returns an error if standard output did not take everything.
 func (p *program) printed(result any, text string, note func()) error {
 	if p.format == "json" {
 		var document bytes.Buffer
@@ -187,9 +194,9 @@ func (p *program) printed(result any, text string, note func()) error {
 	return nil
 }
 
-// reveal is printed for a result that holds a secret. It returns an error as
-// well where standard output leads nowhere: the caller takes back what the
-// secret is for.
+// reveal is printed for a result that holds a secret. It also returns an error
+// if standard output was closed when the program started: the caller then
+// revokes the secret.
 func (p *program) reveal(result any, text string, note func()) error {
 	if p.noReader {
 		return unwritten(os.ErrClosed)
@@ -197,10 +204,10 @@ func (p *program) reveal(result any, text string, note func()) error {
 	return p.printed(result, text, note)
 }
 
-// isNowhere reports whether a program was started with this standard file
-// closed. The Go runtime opens the null device in its place, so that writing
-// works and what is written is lost.
-func isNowhere(to io.Writer) bool {
+// isClosed reports whether the program was started with this standard file
+// closed. The Go runtime opens the null device in its place, so that writes
+// succeed but the output is lost.
+func isClosed(to io.Writer) bool {
 	file, is := to.(*os.File)
 	return is && wasClosed(file)
 }
@@ -215,7 +222,7 @@ func (p *program) print(text string) error {
 	return nil
 }
 
-// say prints a line for people.
+// say prints a message on standard error.
 func (p *program) say(format string, args ...any) { fmt.Fprintf(p.stderr, format+"\n", args...) }
 
 func writeJSON(w io.Writer, value any) error {
@@ -225,8 +232,8 @@ func writeJSON(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
-// table is a list for people: a line of titles with tabs between them, and one
-// for each entry.
+// table formats a table: a header line, whose titles are separated by tabs, and
+// a line for each entry.
 func table[T interface{ row() []string }](titles string, entries []T) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -234,6 +241,6 @@ func table[T interface{ row() []string }](titles string, entries []T) string {
 	for _, entry := range entries {
 		fmt.Fprintln(w, strings.Join(entry.row(), "\t"))
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush() // a strings.Builder returns no error
 	return text.String()
 }

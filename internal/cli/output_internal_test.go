@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"latchkey/internal/bulk/run"
 	"latchkey/internal/fault"
-	"latchkey/internal/provision"
 )
 
 func TestCodesAndStatuses(t *testing.T) {
@@ -15,12 +15,12 @@ func TestCodesAndStatuses(t *testing.T) {
 		code   string
 		status int
 	}{
-		{"wrong use", errors.New("unknown flag"), "USAGE", 2},
-		{"our failure", failure{errors.New("no answer")}, "INTERNAL", 1},
-		{"an interruption", failure{errors.Join(provision.ErrInterrupted)}, "INTERRUPTED", 1},
-		{"a token that is refused", failure{fault.Errorf(fault.Unauthenticated, "No.")}, "UNAUTHENTICATED", 2},
-		{"a token without a scope", failure{fault.Errorf(fault.Forbidden, "No.")}, "FORBIDDEN", 2},
-		{"a busy server", failure{fault.Errorf(fault.RateLimited, "No.")}, "RATE_LIMITED", 1},
+		{"usage error", errors.New("unknown flag"), "USAGE", 2},
+		{"internal error", failure{errors.New("no answer")}, "INTERNAL", 1},
+		{"interrupted job", failure{errors.Join(run.ErrInterrupted)}, "INTERRUPTED", 1},
+		{"refused token", failure{fault.Errorf(fault.Unauthenticated, "No.")}, "UNAUTHENTICATED", 2},
+		{"missing scope", failure{fault.Errorf(fault.Forbidden, "No.")}, "FORBIDDEN", 2},
+		{"busy server", failure{fault.Errorf(fault.RateLimited, "No.")}, "RATE_LIMITED", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := problems(tc.err); len(got) != 1 || got[0].Code != tc.code || exitOf(tc.err) != tc.status {

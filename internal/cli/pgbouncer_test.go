@@ -8,22 +8,23 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// shows waits until the admin listener's answer holds the text.
+// shows waits until a page of the admin listener contains the text.
 func (s *server) shows(t *testing.T, path, text string) {
 	t.Helper()
 	body := s.adminPage(t, path)
 	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(body, text); body = s.adminPage(t, path) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s never shows %s: %s", path, text, body)
+			t.Fatalf("timeout: %s does not contain %s: %s", path, text, body)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// adminPage returns what the admin address answers at path.
+// adminPage returns the response of the admin listener.
 func (s *server) adminPage(t *testing.T, path string) string {
 	t.Helper()
 	res, err := http.Get(s.admin + path)
@@ -37,9 +38,9 @@ func (s *server) adminPage(t *testing.T, path string) string {
 	return string(body)
 }
 
-// Behind a pgbouncer that pools by the transaction everything works. With the
-// direct address beside it, the feed hears; without, the server says what it
-// lacks, and believes nothing it remembers.
+// The server works behind a pgbouncer in transaction mode. With a direct
+// address for the feed, the feed works. Without it the server reports what is
+// missing and does not use its caches.
 func TestServeBehindPgbouncer(t *testing.T) {
 	direct := dbtest.PostgresDSN(t)
 	env := environment(t, dbtest.PgbouncerURL(t, direct))
@@ -49,7 +50,8 @@ func TestServeBehindPgbouncer(t *testing.T) {
 		ready, says, metric string
 	}{
 		"direct address for the feed": {direct, `{"ready":true`, "", "\nlatchkey_feed_hearing 1\n"},
-		"no direct address":           {"", `{"ready":false`, "Behind a pooler such as pgbouncer", "\nlatchkey_feed_hearing 0\n"},
+		"no direct address": {"", `{"ready":false`, "Behind a pooler such as pgbouncer",
+			"\nlatchkey_feed_hearing 0\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env["LATCHKEY_FEED_DATABASE_URL"] = tc.feed
@@ -62,18 +64,18 @@ func TestServeBehindPgbouncer(t *testing.T) {
 				s.must(t, session, issue("Pooled", `scopes: ["account_read"]`), &made)
 				token := made.APIToken.CreateAPIToken
 				for range 3 {
-					if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil || answer.status != http.StatusOK {
+					if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil ||
+						answer.status != http.StatusOK {
 						t.Fatalf("%d, %v", answer.status, err)
 					}
 				}
 				s.must(t, session, revoke(token.APIToken.ID), &struct{}{})
-				if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil || answer.status != http.StatusUnauthorized {
+				if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil ||
+					answer.status != http.StatusUnauthorized {
 					t.Fatalf("%d, %v", answer.status, err)
 				}
 			}
-			if code := s.stop(t); code != 0 {
-				t.Errorf("exit status %d", code)
-			}
+			check.Equal(t, s.stop(t), 0, "exit status")
 		})
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// A job that is interrupted has done what it says, and is gone on with by
-// running it again.
+// An interrupted job reports what it has done, and continues when it is run
+// again.
 func TestInterruptedProvisioning(t *testing.T) {
 	const begin = "email,first_name,last_name\na@acme.example,A,One\nwrong,No,Address\n"
 	const rest = "b@acme.example,B,Two\nc@acme.example,C,Three\n"
@@ -26,16 +26,17 @@ func TestInterruptedProvisioning(t *testing.T) {
 			handleHangUp(t)
 		}
 		env := environment(t, url)
-		run(t, env, "apply", "-f", "../seed/demo.yaml")
+		run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
 		report := filepath.Join(t.TempDir(), "failed.csv")
-		c := exec.CommandContext(t.Context(), "latchkey", "user", "provision", "--account", acmeID, "--file", "-", "--batch", "2", "--report", report)
+		c := exec.CommandContext(t.Context(), "latchkey", "user", "provision", "--account", acmeID, "--file", "-",
+			"--batch", "2", "--report", report)
 		c.Env = os.Environ()
 		for name, value := range env {
 			c.Env = append(c.Env, name+"="+value)
 		}
 		var errs bytes.Buffer
 		c.Stderr = &errs
-		people, err := c.StdinPipe()
+		usersFile, err := c.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,29 +44,31 @@ func TestInterruptedProvisioning(t *testing.T) {
 			t.Fatal(err)
 		}
 		feed := func(text string) {
-			if _, err := io.WriteString(people, text); err != nil {
+			if _, err := io.WriteString(usersFile, text); err != nil {
 				t.Fatal(err)
 			}
 		}
 		feed(begin)
-		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(told(t, report), "wrong"); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(reportSoFar(t, report),
+			"wrong"); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("the first batch is not done: %s", errs.String())
+				t.Fatalf("the first batch is not saved: %s", errs.String())
 			}
 		}
 		if err := c.Process.Signal(interrupt); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond) // the signal is heard by then
+		time.Sleep(100 * time.Millisecond) // the signal has arrived by then
 		feed(rest)
-		if err := people.Close(); err != nil {
+		if err := usersFile.Close(); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.Wait() // the status says it
-		if c.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "\n1 created, 0 updated, 0 added, 0 unchanged, 0 removed, 1 failed\nlatchkey: interrupted") {
+		_ = c.Wait() // the status is checked
+		if c.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(),
+			"\n1 created, 0 updated, 0 added, 0 unchanged, 0 removed, 1 failed\nlatchkey: interrupted") {
 			t.Errorf("status %d: %s", c.ProcessState.ExitCode(), errs.String())
 		}
-		again := written(t, strings.Replace(begin, "wrong,No,Address\n", "", 1)+rest)
+		again := writeFile(t, strings.Replace(begin, "wrong,No,Address\n", "", 1)+rest)
 		_, text, code := attempt(t, env, "user", "provision", "--account", acmeID, "--file", again)
 		if code != 0 || text != "2 created, 0 updated, 0 added, 1 unchanged, 0 removed, 0 failed\n" {
 			t.Errorf("again: status %d: %s", code, text)
@@ -73,8 +76,8 @@ func TestInterruptedProvisioning(t *testing.T) {
 	})
 }
 
-// told is what a report says so far.
-func told(t *testing.T, report string) string {
+// reportSoFar returns the content of a report so far.
+func reportSoFar(t *testing.T, report string) string {
 	t.Helper()
 	text, err := os.ReadFile(report)
 	if err != nil && !os.IsNotExist(err) {

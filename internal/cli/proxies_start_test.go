@@ -11,15 +11,17 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// proxies are those that the examples configure. The configurations are the
-// examples themselves, with other addresses.
+// proxies are the proxies in examples. The configurations are the examples
+// themselves with other addresses.
 var proxies = map[string]func(t *testing.T, key string, addresses *strings.Replacer, port int) dbtest.Daemon{
 	"nginx": func(t *testing.T, key string, addresses *strings.Replacer, port int) dbtest.Daemon {
 		return dbtest.Daemon{
-			Program: "nginx", Package: "nginx", Args: []string{"-p", ".", "-c", "nginx.conf", "-e", "stderr"}, Port: port,
+			Program: "nginx", Package: "nginx", Args: []string{"-p", ".", "-c", "nginx.conf", "-e", "stderr"},
+			Port: port,
 			Files: map[string]string{
 				"nginx.conf":       nginxAround,
 				"latchkey.conf":    addresses.Replace(example(t, "nginx/latchkey.conf")),
@@ -29,15 +31,17 @@ var proxies = map[string]func(t *testing.T, key string, addresses *strings.Repla
 	},
 	"caddy": func(t *testing.T, key string, addresses *strings.Replacer, port int) dbtest.Daemon {
 		return dbtest.Daemon{
-			Program: "caddy", Package: "caddy", Args: []string{"run", "--config", "Caddyfile", "--adapter", "caddyfile"}, Port: port,
-			Env:   []string{"LATCHKEY_GATEWAY_KEY=" + key},
-			Files: map[string]string{"Caddyfile": "{\n\tadmin off\n}\n" + addresses.Replace(example(t, "caddy/Caddyfile"))},
+			Program: "caddy", Package: "caddy",
+			Args: []string{"run", "--config", "Caddyfile", "--adapter", "caddyfile"}, Port: port,
+			Env: []string{"LATCHKEY_GATEWAY_KEY=" + key},
+			Files: map[string]string{"Caddyfile": "{\n\tadmin off\n}\n" + addresses.Replace(example(t,
+				"caddy/Caddyfile"))},
 		}
 	},
 }
 
-// nginxAround is what nginx needs besides to run in the foreground, without
-// rights and in one folder.
+// nginxAround is the configuration that nginx needs to run in the foreground,
+// without privileges and in one directory.
 const nginxAround = `daemon off;
 worker_processes 1;
 error_log stderr;
@@ -54,8 +58,8 @@ http {
 }
 `
 
-// example reads a file in examples, which must have the addresses that tests
-// put others for.
+// example reads a file in examples. It must contain the addresses that tests
+// replace.
 func example(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../examples/" + name)
@@ -64,39 +68,40 @@ func example(t *testing.T, name string) string {
 	}
 	for _, address := range []string{"127.0.0.1:8000", "127.0.0.1:8080", "127.0.0.1:9000"} {
 		if strings.Count(string(text), address) != 1 {
-			t.Fatalf("%s is not once in %s", address, name)
+			t.Fatalf("%s does not occur exactly once in %s", address, name)
 		}
 	}
 	return string(text)
 }
 
-// startProxy starts the proxy between a Latchkey and what is behind it, and
-// returns its URL.
-func startProxy(t *testing.T, proxy, key, latchkey, behind string) string {
+// startProxy starts a proxy in front of a server, with Latchkey as its gateway
+// check, and returns its URL.
+func startProxy(t *testing.T, proxy, key, latchkey, api string) string {
 	t.Helper()
 	port := dbtest.FreePort(t)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	proxies[proxy](t, key, strings.NewReplacer("127.0.0.1:8000", address,
-		"127.0.0.1:8080", strings.TrimPrefix(latchkey, "http://"), "127.0.0.1:9000", strings.TrimPrefix(behind, "http://")), port).Start(t)
+		"127.0.0.1:8080", strings.TrimPrefix(latchkey, "http://"), "127.0.0.1:9000",
+		strings.TrimPrefix(api, "http://")), port).Start(t)
 	return "http://" + address
 }
 
-// What the gateway does wrong, or Latchkey, is no client's fault: the client
-// hears of a 5xx, and nothing passes.
-func TestProxiesKeepTheirFaults(t *testing.T) {
-	const ofGateway = `Latchkey-Gateway realm="latchkey"`
+// Errors of the gateway or of Latchkey are not the client's: the client gets a
+// 5xx and no request passes.
+func TestProxiesHideGatewayErrors(t *testing.T) {
+	const keyChallenge = `Latchkey-Gateway realm="latchkey"`
 	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wanted := r.Header.Get("X-Original-Uri") + r.Header.Get("X-Forwarded-Uri") // of which a proxy sends one
-		if wanted == "/silent" {
+		path := r.Header.Get("X-Original-Uri") + r.Header.Get("X-Forwarded-Uri") // a proxy sends one of them
+		if path == "/silent" {
 			<-r.Context().Done() // until the proxy gives up
 			return
 		}
-		status, err := strconv.Atoi(strings.Trim(wanted, "/"))
+		status, err := strconv.Atoi(strings.Trim(path, "/"))
 		if err != nil {
 			status = http.StatusTeapot
 		}
 		if status == 401 || status == 429 {
-			w.Header().Set("WWW-Authenticate", ofGateway)
+			w.Header().Set("WWW-Authenticate", keyChallenge)
 		}
 		if status == 400 {
 			w.Header().Set("X-Request-Id", "of-latchkey")
@@ -110,30 +115,29 @@ func TestProxiesKeepTheirFaults(t *testing.T) {
 		w.WriteHeader(status)
 	})
 	var passed atomic.Int32
-	behind := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed.Add(1) }))
-	defer behind.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed.Add(1) }))
+	defer api.Close()
 	for proxy := range proxies {
 		t.Run(proxy, func(t *testing.T) {
 			latchkey := httptest.NewServer(answers)
 			defer latchkey.Close()
-			e := &edge{url: startProxy(t, proxy, "key", latchkey.URL, behind.URL)}
+			e := &edge{url: startProxy(t, proxy, "key", latchkey.URL, api.URL)}
 			for _, status := range []int{400, 401, 429, 302, 404, 405, 408, 418, 500, 501, 503, 504} {
 				res, _ := e.call(t, "GET", fmt.Sprintf("/%d", status), "", "")
 				if res.StatusCode < 500 || status == 503 && res.Header.Get("Retry-After") != "1" {
-					t.Errorf("%d becomes %d, %v", status, res.StatusCode, res.Header)
+					t.Errorf("Latchkey answered %d: the client got %d, %v", status, res.StatusCode, res.Header)
 				}
 			}
 			began := time.Now()
-			if res, _ := e.call(t, "GET", "/silent", "", ""); res.StatusCode < 500 || time.Since(began) > 10*time.Second {
-				t.Errorf("a Latchkey that does not answer: %d after %s", res.StatusCode, time.Since(began))
+			if res, _ := e.call(t, "GET", "/silent", "", ""); res.StatusCode < 500 ||
+				time.Since(began) > 10*time.Second {
+				t.Errorf("Latchkey does not answer: got %d after %s", res.StatusCode, time.Since(began))
 			}
 			latchkey.Close()
 			if res, _ := e.call(t, "GET", "/204", "", ""); res.StatusCode < 500 {
-				t.Errorf("without Latchkey: %d", res.StatusCode)
+				t.Errorf("Latchkey is down: got %d", res.StatusCode)
 			}
-			if n := passed.Load(); n != 0 {
-				t.Errorf("%d pass", n)
-			}
+			check.Equal(t, passed.Load(), 0, "passed.Load()")
 		})
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"sync"
 	"time"
 
-	"latchkey/internal/gormdb"
+	"latchkey/internal/feed"
 	"latchkey/internal/httpserver"
 )
 
-// checks are what must hold for the server to be ready.
-func checks(b *backend, feed *gormdb.Feed) []httpserver.Check {
+// checks returns the readiness checks of the server.
+func checks(b *backend, f *feed.Feed) []httpserver.Check {
 	return []httpserver.Check{
 		{Name: "database", Run: b.db.Ping},
 		{Name: "schema", Run: func(ctx context.Context) error {
@@ -22,24 +22,24 @@ func checks(b *backend, feed *gormdb.Feed) []httpserver.Check {
 			return schema.Check()
 		}},
 		{Name: "writing", Run: (&sampled{check: b.db.CheckWriting}).run},
-		{Name: "feed", Run: func(context.Context) error { return feed.Check() }},
+		{Name: "feed", Run: func(context.Context) error { return f.Check() }},
 	}
 }
 
-// sampleInterval is how often a sampled check runs at most, and for how long a
-// caller waits for it.
+// sampleInterval is the minimum time between two runs of a sampled check, and
+// the maximum time that a caller waits for it.
 const sampleInterval = time.Second
 
-// sampled runs a check at most once per sampleInterval, never twice at once, and
-// gives its result to all who ask. The result does not depend on who asks: the
-// check has a time limit of its own. It is safe for concurrent use.
+// sampled runs a check at most once per sampleInterval, never concurrently, and
+// returns its result to all callers. The check has its own timeout, so its
+// result does not depend on the caller. sampled is safe for concurrent use.
 type sampled struct {
 	check func(context.Context) error
 
 	mu     sync.Mutex
 	at     time.Time
 	result error
-	// running delivers the result of a check that runs; nil while none does.
+	// running receives the result of the running check; nil if none runs.
 	running chan error
 }
 
@@ -59,15 +59,15 @@ func (s *sampled) run(ctx context.Context) error {
 	case s.result = <-s.running:
 		s.running = nil
 	case <-ctx.Done():
-		s.result = errSilent
+		s.result = errCheckTimeout
 	}
 	s.at = time.Now()
 	return s.result
 }
 
-// errSilent is the result of a check that does not even notice the end of its
-// context, as SQLite does not while another process has the file locked.
-var errSilent = errors.New("the check has not returned in time")
+// errCheckTimeout is the result of a check that does not return when its context
+// ends. SQLite does not while another process has the file locked.
+var errCheckTimeout = errors.New("the check has not returned in time")
 
 func (s *sampled) start(ctx context.Context, cancel context.CancelFunc) {
 	running := make(chan error, 1)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// However many ask, and whoever of them leaves, the check runs once a second, and a caller waits for a second at most.
+// With any number of callers, also ones that give up, the check runs once a
+// second, and a caller waits at most a second.
 func TestSampled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int32
@@ -18,7 +19,7 @@ func TestSampled(t *testing.T) {
 		s := &sampled{check: func(ctx context.Context) error {
 			runs.Add(1)
 			if hang.Load() {
-				<-release // whatever becomes of ctx
+				<-release // ignores ctx
 			}
 			return ctx.Err()
 		}}
@@ -30,17 +31,17 @@ func TestSampled(t *testing.T) {
 			}
 			return worked
 		}
-		gone, cancel := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
-		if worked := ask(gone); worked != 20 || runs.Load() != 1 {
-			t.Errorf("%d of 20 say that it works, after %d runs", worked, runs.Load())
+		if worked := ask(canceled); worked != 20 || runs.Load() != 1 {
+			t.Errorf("%d of 20 succeeded, after %d runs", worked, runs.Load())
 		}
 		time.Sleep(sampleInterval)
 		hang.Store(true)
 		for range 3 {
 			began := time.Now()
 			if worked := ask(t.Context()); worked != 0 || runs.Load() != 2 || time.Since(began) != sampleInterval {
-				t.Errorf("%d of 20 say that it works, after %d runs and %s", worked, runs.Load(), time.Since(began))
+				t.Errorf("%d of 20 succeeded, after %d runs and %s", worked, runs.Load(), time.Since(began))
 			}
 			time.Sleep(sampleInterval)
 		}
@@ -48,11 +49,11 @@ func TestSampled(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		if err := s.run(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the run that hung: got %v", err)
+			t.Errorf("the blocked run: got %v", err)
 		}
 		time.Sleep(sampleInterval)
 		if worked := ask(t.Context()); worked != 20 || runs.Load() != 3 {
-			t.Errorf("%d of 20 say that it works again, after %d runs", worked, runs.Load())
+			t.Errorf("%d of 20 succeeded again, after %d runs", worked, runs.Load())
 		}
 	})
 }

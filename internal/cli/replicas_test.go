@@ -12,15 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// bound is how long a revocation may take to reach a replica that did not
-// answer it, whatever happens to that replica (docs/replicas.md).
+// bound is the maximum time until a revocation by one replica is effective on
+// another, under any fault of the other (docs/replicas.md).
 const bound = 2 * time.Second
 
-// replicas are three servers over one PostgreSQL that can be restarted. The
-// first one is called a, the next ones b and c.
+// replicas are three servers, a, b and c, on one PostgreSQL that can be
+// restarted.
 type replicas struct {
 	cluster *dbtest.Cluster
 	url     string
@@ -48,35 +49,35 @@ func (r *replicas) awaitReady(t *testing.T) {
 	}
 }
 
-// remembered is a token that all replicas remember.
-type remembered struct{ id, access string }
+// cachedToken is a token that all replicas have cached.
+type cachedToken struct{ id, access string }
 
-func (r *replicas) issue(t *testing.T) remembered {
+func (r *replicas) issue(t *testing.T) cachedToken {
 	t.Helper()
 	var made issued
 	r.all[0].must(t, r.session, issue("To be revoked", `scopes: ["account_read"]`), &made)
-	token := remembered{made.APIToken.CreateAPIToken.APIToken.ID, made.APIToken.CreateAPIToken.Credentials.AccessToken}
+	token := cachedToken{made.APIToken.CreateAPIToken.APIToken.ID, made.APIToken.CreateAPIToken.Credentials.AccessToken}
 	for range 3 {
 		r.expect(t, token, http.StatusOK)
 	}
 	return token
 }
 
-// expect asks every replica once.
-func (r *replicas) expect(t *testing.T, token remembered, status int) {
+// expect checks the token on every replica once.
+func (r *replicas) expect(t *testing.T, token cachedToken, status int) {
 	t.Helper()
 	for _, s := range r.all {
 		if got, err := s.ask(token.access, viewerScopes); err != nil || got.status != status {
-			t.Errorf("a token is answered %d, want %d; %v", got.status, status, err)
+			t.Errorf("a token: got %d, want %d; %v", got.status, status, err)
 		}
 	}
 }
 
 const viewerScopes = "{ viewer { scopes } }"
 
-// revoke revokes a token over the first replica, and returns when that was
-// answered, and who has acknowledged or not, if asked to wait for it.
-func (r *replicas) revoke(t *testing.T, token remembered, wait bool) (answered time.Time, yes, no []string) {
+// revoke revokes a token on the first replica. It returns the time of the
+// response and, if wait is set, the replicas that did and did not acknowledge.
+func (r *replicas) revoke(t *testing.T, token cachedToken, wait bool) (answered time.Time, yes, no []string) {
 	t.Helper()
 	var got struct {
 		APIToken struct {
@@ -105,31 +106,32 @@ func (r *replicas) revoke(t *testing.T, token remembered, wait bool) (answered t
 	return time.Now(), yes, no
 }
 
-// watch asks one replica for the token over and over.
+// watch polls one replica with the token.
 type watch struct {
-	// last is when the latest request began that was honoured.
+	// last is the start of the latest request that was accepted.
 	last    time.Time
 	refused int
-	// again says that a request was honoured after one had been refused.
-	again bool
+	// acceptedAgain reports that a request was accepted after one was refused.
+	acceptedAgain bool
 }
 
-// watchAll watches every replica until the function that it returns is called,
-// which first waits until each has refused the token some times. It reports how
-// long after the answer to the revocation a request was honoured at the latest.
-func (r *replicas) watchAll(t *testing.T, token remembered) (end func(answered time.Time)) {
+// watchAll polls every replica until the returned function is called. That
+// waits until each replica has refused the token several times, and reports how
+// long after the response to the revocation a request was last accepted.
+func (r *replicas) watchAll(t *testing.T, token cachedToken) (end func(answered time.Time)) {
 	t.Helper()
-	const enough = 20
+	const refusals = 20
 	stop := make(chan struct{})
 	watches := make([]watch, len(r.all))
-	var watching, refusing sync.WaitGroup
+	var polling, waiting sync.WaitGroup
 	for i, s := range r.all {
 		w := &watches[i]
-		refusing.Add(1)
-		watching.Go(func() {
-			refused := sync.OnceFunc(refusing.Done)
+		waiting.Add(1)
+		polling.Go(func() {
+			refused := sync.OnceFunc(waiting.Done)
 			defer refused()
-			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(
+				2 * time.Millisecond) {
 				select {
 				case <-stop:
 					return
@@ -139,9 +141,9 @@ func (r *replicas) watchAll(t *testing.T, token remembered) (end func(answered t
 				answer, err := s.ask(token.access, viewerScopes)
 				switch {
 				case err == nil && answer.status == http.StatusOK:
-					w.last, w.again = began, w.refused > 0
+					w.last, w.acceptedAgain = began, w.refused > 0
 				case err == nil && answer.status == http.StatusUnauthorized:
-					if w.refused++; w.refused == enough {
+					if w.refused++; w.refused == refusals {
 						refused()
 					}
 				}
@@ -151,22 +153,23 @@ func (r *replicas) watchAll(t *testing.T, token remembered) (end func(answered t
 	}
 	return func(answered time.Time) {
 		t.Helper()
-		refusing.Wait()
+		waiting.Wait()
 		close(stop)
-		watching.Wait()
+		polling.Wait()
 		for i, w := range watches {
 			late := w.last.Sub(answered)
-			if w.last.IsZero() || w.again || late > bound || i == 0 && late > 0 {
-				t.Errorf("replica %d honoured the token %s after the answer; again after it had refused it: %v", i, late, w.again)
+			if w.last.IsZero() || w.acceptedAgain || late > bound || i == 0 && late > 0 {
+				t.Errorf("replica %d accepted the token %s after the response; again after a refusal: %v", i, late,
+					w.acceptedAgain)
 			}
 		}
 	}
 }
 
-// Once a revocation is answered, the node that answered refuses the token, and
-// every other node does within the bound: with its feed cut, with the database
-// restarted, and when it was stopped for longer than it may trust its memory
-// (mission: promise 2).
+// Once a revocation is acknowledged, the replica that did it refuses the token,
+// and the others do within the bound: with a broken feed, after a database
+// restart, and after a pause longer than their caches may be trusted
+// (docs/promises.md: 2).
 func TestEveryReplicaRefusesARevokedTokenWithinTheBound(t *testing.T) {
 	r := startReplicas(t)
 	live := r.issue(t)
@@ -174,14 +177,14 @@ func TestEveryReplicaRefusesARevokedTokenWithinTheBound(t *testing.T) {
 		name  string
 		fault func(*testing.T, *replicas)
 	}{
-		{"nothing is wrong", testUndisturbed},
-		{"the listener's connection is cut", testCutListener},
+		{"no fault", testNoFault},
+		{"the feed's connection is cut", testCutFeed},
 		{"PostgreSQL crashes", testRestart},
 		{"a replica is stopped for longer than the lease", testStopped},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.fault(t, r)
-			// Then all is as before.
+			// Afterwards everything works as before.
 			r.awaitReady(t)
 			r.expect(t, live, http.StatusOK)
 			token := r.issue(t)
@@ -193,25 +196,26 @@ func TestEveryReplicaRefusesARevokedTokenWithinTheBound(t *testing.T) {
 	}
 }
 
-func testUndisturbed(t *testing.T, r *replicas) {
+func testNoFault(t *testing.T, r *replicas) {
 	token := r.issue(t)
 	end := r.watchAll(t, token)
 	answered, _, _ := r.revoke(t, token, false)
 	end(answered)
 }
 
-// Whatever a replica remembers when its feed is cut is worth nothing until it
-// hears again, or it would never hear of the revocation.
-func testCutListener(t *testing.T, r *replicas) {
+// A replica whose feed is broken must not use its cache until the feed works
+// acceptedAgain. Otherwise it would never learn of the revocation.
+func testCutFeed(t *testing.T, r *replicas) {
 	token := r.issue(t)
 	end := r.watchAll(t, token)
-	dbtest.Exec(t, r.url, "", `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey feed'`)
+	dbtest.Exec(t, r.url, "",
+		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey feed'`)
 	answered, _, _ := r.revoke(t, token, false)
 	end(answered)
 }
 
-// The database crashes right after it has committed, so that hardly anybody has
-// been told.
+// The database crashes right after the commit, before most replicas are
+// notified.
 func testRestart(t *testing.T, r *replicas) {
 	token := r.issue(t)
 	end := r.watchAll(t, token)
@@ -226,10 +230,9 @@ func testRestart(t *testing.T, r *replicas) {
 	end(answered)
 }
 
-// A replica that goes on after a stop hears only then of the revocation. The
-// caller who waited for a receipt was told that it has not heard, and that is no
-// harm: of the requests that begin afterwards none is honoured, not even those
-// that the stopped replica finds in its queue.
+// A replica that was stopped (SIGSTOP) learns of a revocation only when it
+// continues. The receipt reports that it has not acknowledged. It accepts no
+// request that begins afterwards, not even those waiting in its queue.
 func testStopped(t *testing.T, r *replicas) {
 	token := r.issue(t)
 	stopped := r.all[2]
@@ -256,54 +259,52 @@ func testStopped(t *testing.T, r *replicas) {
 			statuses <- answer.status
 		}()
 	}
-	time.Sleep(200 * time.Millisecond) // so that they are in its queue
+	time.Sleep(200 * time.Millisecond) // until they are queued
 	signal(syscall.SIGCONT)
 	for range clients {
-		if status := <-statuses; status != http.StatusUnauthorized {
-			t.Errorf("the replica that was stopped answers %d", status)
-		}
+		check.Equal(t, <-statuses, http.StatusUnauthorized, "the stopped replica")
 	}
 }
 
-// Two servers of one name would be taken for one. After a crash, the same
-// server starts again.
-func TestOneNameIsOneServer(t *testing.T) {
+// Two servers with the same name would be counted as one, so the second refuses
+// to start. After a crash the same server starts again.
+func TestReplicaNamesAreUnique(t *testing.T) {
 	env := environment(t, dbtest.PostgresDSN(t))
 	run(t, env, "migrate")
 	first := serve(t, env, "--replica-name", "a")
 	second := launch(t, env, "--replica-name", "a")
-	if code := second.exits(t); code != 4 || !strings.Contains(second.logged(), `latchkey: --replica-name: A server named "a" runs on this database already.`) {
-		t.Errorf("the second one ended with status %d: %s", code, second.logged())
+	if code := second.exits(t); code != 4 || !strings.Contains(second.logged(),
+		`latchkey: --replica-name: A server named "a" runs on this database already.`) {
+		t.Errorf("the second server: exit status %d: %s", code, second.logged())
 	}
 	first.kill()
-	dbtest.Exec(t, env["LATCHKEY_DATABASE_URL"], "", `UPDATE replicas SET process = ''`) // as of another machine
+	dbtest.Exec(t, env["LATCHKEY_DATABASE_URL"], "", `UPDATE replicas SET process = ''`) // as if on another machine
 	port := "127.0.0.1:" + strconv.Itoa(dbtest.FreePort(t))
 	early := launch(t, env, "--replica-name", "a", "--addr", port)
-	for !strings.Contains(early.logged(), "waiting for its next sign of life") {
+	for !strings.Contains(early.logged(), "waiting to see whether it still runs") {
 		time.Sleep(5 * time.Millisecond)
 		select {
 		case <-early.ended:
-			t.Fatalf("it does not wait: %s", early.logged())
+			t.Fatalf("the server does not wait: %s", early.logged())
 		default:
 		}
 	}
 	if conn, err := net.Dial("tcp", port); err == nil {
 		_ = conn.Close()
-		t.Error("its port is open before it can answer")
+		t.Error("the port is open before the server is ready")
 	}
-	if code := early.stop(t); code != 0 {
-		t.Errorf("told to stop while it waits, it ends with status %d: %s", code, early.logged())
-	}
+	check.Equal(t, early.stop(t), 0, "stopped while waiting: exit status: %s", early.logged())
 	serve(t, env, "--replica-name", "a").kill()
-	again := serve(t, env, "--replica-name", "a")
-	if strings.Contains(again.logged(), "waiting for its next sign of life") {
-		t.Errorf("it waits for a process of this machine that was killed: %s", again.logged())
+	acceptedAgain := serve(t, env, "--replica-name", "a")
+	if strings.Contains(acceptedAgain.logged(), "waiting to see whether it still runs") {
+		t.Errorf("the server waits for a killed process of this machine: %s", acceptedAgain.logged())
 	}
-	again.shows(t, "/readyz", `{"ready":true`)
-	again.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
+	acceptedAgain.shows(t, "/readyz", `{"ready":true`)
+	acceptedAgain.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
 }
 
-// A server with its predecessor's instance file starts at once, as if on another machine; two with one file do not run.
+// A server with the instance file of its predecessor starts immediately, also
+// on another machine. Two servers with the same file do not run.
 func TestInstanceFile(t *testing.T) {
 	env := environment(t, dbtest.PostgresDSN(t))
 	run(t, env, "migrate")
@@ -311,21 +312,22 @@ func TestInstanceFile(t *testing.T) {
 	first := serve(t, env, "--replica-name", "a", "--instance-file", file)
 	second := launch(t, env, "--replica-name", "b", "--instance-file", file)
 	if code := second.exits(t); code != 4 || !strings.Contains(second.logged(), "latchkey: --instance-file") {
-		t.Errorf("the second one ended with status %d: %s", code, second.logged())
+		t.Errorf("the second server: exit status %d: %s", code, second.logged())
 	}
 	first.kill()
 	dbtest.Exec(t, env["LATCHKEY_DATABASE_URL"], "", `UPDATE replicas SET process = 'another-boot pid:[1] 1 1'`)
-	again := serve(t, env, "--replica-name", "a", "--instance-file", file)
-	if strings.Contains(again.logged(), "waiting for its next sign of life") {
-		t.Errorf("it waits although it has the instance file: %s", again.logged())
+	acceptedAgain := serve(t, env, "--replica-name", "a", "--instance-file", file)
+	if strings.Contains(acceptedAgain.logged(), "waiting to see whether it still runs") {
+		t.Errorf("the server waits despite the instance file: %s", acceptedAgain.logged())
 	}
-	again.shows(t, "/readyz", `{"ready":true`)
-	again.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
+	acceptedAgain.shows(t, "/readyz", `{"ready":true`)
+	acceptedAgain.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
 }
 
-// A receipt says of a server that does not answer what is so, however little
-// time requests have: it comes when that one can honour nothing any more.
-func TestReceiptTakesItsTime(t *testing.T) {
+// A receipt is correct for a server that does not respond, even with a short
+// request timeout: it is returned when that server can accept nothing from its
+// cache any more.
+func TestReceiptOutlivesRequestTimeout(t *testing.T) {
 	env := environment(t, dbtest.PostgresDSN(t))
 	run(t, env, "migrate")
 	a, session := demo(t, env, "--replica-name", "a", "--request-timeout", "1s")
@@ -333,18 +335,19 @@ func TestReceiptTakesItsTime(t *testing.T) {
 	serve(t, env, "--replica-name", "b").kill()
 	began := time.Now()
 	answered, yes, no := r.revoke(t, r.issue(t), true)
-	if took := answered.Sub(began); took < bound || !slices.Equal(yes, []string{"a"}) || !slices.Equal(no, []string{"b"}) {
+	if took := answered.Sub(began); took < bound || !slices.Equal(yes, []string{"a"}) ||
+		!slices.Equal(no, []string{"b"}) {
 		t.Errorf("after %s: acknowledged by %q, not by %q", took, yes, no)
 	}
 }
 
-// What is wrong with the feed's address is said where the operator looks.
-func TestReadinessTellsWhatIsWrongWithTheFeed(t *testing.T) {
+// Errors of the feed's address are reported in the log and in readiness.
+func TestReadinessReportsFeedErrors(t *testing.T) {
 	env := environment(t, dbtest.PostgresDSN(t))
 	run(t, env, "migrate")
 	s := serve(t, env, "--feed-database", "postgres://someone:pass-word@127.0.0.1:1/latchkey")
 	s.shows(t, "/readyz", "dial tcp 127.0.0.1:1: connect: connection refused")
 	if strings.Contains(s.logged(), "pass-word") {
-		t.Error("the log holds the password")
+		t.Error("the log has the password")
 	}
 }

@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// Restarting three servers one by one behind HAProxy and nginx, which do not
-// retry, fails no request.
+// Restarting three servers one after the other behind HAProxy and nginx,
+// without retries, fails no request.
 func TestRollingRestartFailsNoRequest(t *testing.T) {
 	url := dbtest.PostgresDSN(t)
 	env := environment(t, url)
@@ -60,9 +61,9 @@ func TestRollingRestartFailsNoRequest(t *testing.T) {
 	}
 }
 
-// requestsPerBalancer returns how many requests to send at least:
-// LATCHKEY_CHAOS_REQUESTS, which `make chaos` sets, or as many as one restart of
-// each server takes.
+// requestsPerBalancer returns the minimum number of requests:
+// LATCHKEY_CHAOS_REQUESTS, which `make chaos` sets, or as many as are sent
+// during one restart of each server.
 func requestsPerBalancer(t *testing.T) int64 {
 	t.Helper()
 	text, set := os.LookupEnv("LATCHKEY_CHAOS_REQUESTS")
@@ -76,7 +77,7 @@ func requestsPerBalancer(t *testing.T) int64 {
 	return n
 }
 
-// fleet is three servers at fixed addresses over one database.
+// fleet is three servers with fixed addresses on one database.
 type fleet struct {
 	env     map[string]string
 	nodes   []node
@@ -84,7 +85,7 @@ type fleet struct {
 	token   string // id of an API token
 }
 
-// node is a server's addresses, and the process that listens there.
+// node is the addresses and the process of a server.
 type node struct {
 	public, admin string // host:port
 	*server
@@ -118,9 +119,7 @@ func freeAddress(t *testing.T) string { return fmt.Sprintf("127.0.0.1:%d", dbtes
 func (f *fleet) restart(t *testing.T, i int) {
 	t.Helper()
 	n := &f.nodes[i]
-	if code := n.stop(t); code != 0 {
-		t.Errorf("server %d ended with status %d: %s", i, code, n.logged())
-	}
+	check.Equal(t, n.stop(t), 0, "server %d ended with status: %s", i, n.logged())
 	n.server = serve(t, f.env, n.args()...)
 	n.shows(t, "/readyz", `{"ready":true`)
 }
@@ -131,13 +130,13 @@ type tally struct {
 	first        atomic.Pointer[string] // failure
 }
 
-// send sends requests until ctx ends: queries, and each time after ten of them a
-// mutation.
+// send sends requests until ctx ends: ten queries, then a mutation, repeatedly.
 func (f *fleet) send(ctx context.Context, b balancer, tally *tally) {
 	client := b.client()
-	rename := fmt.Sprintf(`mutation { apiToken { updateApiToken(input: {id: %q, name: "Renamed"}) { apiToken { id } } } }`, f.token)
+	rename := fmt.Sprintf(
+		`mutation { apiToken { updateApiToken(input: {id: %q, name: "Renamed"}) { apiToken { id } } } }`, f.token)
 	for n := 0; ctx.Err() == nil; n++ {
-		time.Sleep(2 * time.Millisecond) // the machine is there for the restarts, too
+		time.Sleep(2 * time.Millisecond) // leaves CPU time for the restarts
 		query := "{ viewer { kind } }"
 		if n%10 == 9 {
 			query = rename
@@ -151,7 +150,8 @@ func (f *fleet) send(ctx context.Context, b balancer, tally *tally) {
 	}
 }
 
-// post returns an error unless a request of the API is answered without errors.
+// post sends a request to the API and returns an error unless the response has
+// no errors.
 func post(client *http.Client, url, token, query string) error {
 	body, err := json.Marshal(map[string]string{"query": query})
 	if err != nil {
@@ -170,7 +170,7 @@ func post(client *http.Client, url, token, query string) error {
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	if err == nil && (res.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"errors"`))) {
-		err = fmt.Errorf("answered %d %s", res.StatusCode, answer)
+		err = fmt.Errorf("got %d %s", res.StatusCode, answer)
 	}
 	return err
 }

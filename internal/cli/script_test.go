@@ -15,26 +15,26 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"latchkey/internal/cli"
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// TestMain lets the test binary be the program itself: the scripts and the
-// tests of the server run it as a process.
+// TestMain runs the program itself if the test binary is started as latchkey:
+// the scripts and the server tests start it as a process.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"latchkey": func() {
 		os.Exit(cli.Main(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 	}})
 }
 
-// TestScripts runs each script in testdata/script on both databases, each
-// time with a fresh one. A script that says serving has a server on it, at
+// TestScripts runs each script in testdata/script on a fresh SQLite and a fresh
+// PostgreSQL database. A script with the command serving has a server at
 // $SERVER.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	ordinary(t)
+	buildWithoutRace(t)
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			dbtest.EachURL(t, func(t *testing.T, url string) { runScript(t, script, url) })
@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 func runScript(t *testing.T, script, url string) {
 	key := filepath.Join(t.TempDir(), "test.key")
 	run(t, nil, "key", "create", key)
-	testscript.RunT(discreet{t}, testscript.Params{
+	testscript.RunT(redactingT{t}, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LATCHKEY_DATABASE_URL", url)
@@ -56,31 +56,32 @@ func runScript(t *testing.T, script, url string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "first": first, "keep": keep,
 			"serving": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Setenv("SERVER", serve(t, map[string]string{"LATCHKEY_DATABASE_URL": url, "LATCHKEY_KEY_FILE": key}).public)
+				ts.Setenv("SERVER", serve(t, map[string]string{"LATCHKEY_DATABASE_URL": url,
+					"LATCHKEY_KEY_FILE": key}).public)
 			},
 		},
 	})
 }
 
-// discreet is a test whose output shows no secret: scripts tell all that their
-// commands print.
-type discreet struct{ *testing.T }
+// redactingT is a test that redacts secrets in its output, because scripts print
+// the output of their commands.
+type redactingT struct{ *testing.T }
 
-var secrets = regexp.MustCompile(`lk[a-z]_[0-9A-Za-z]{49}`)
+var secretPattern = regexp.MustCompile(`lk[a-z]_[0-9A-Za-z]{49}`)
 
 func redacted(args []any) string {
-	return secrets.ReplaceAllString(fmt.Sprint(args...), "[secret]")
+	return secretPattern.ReplaceAllString(fmt.Sprint(args...), "[secret]")
 }
 
-func (d discreet) Log(args ...any)   { d.T.Log(redacted(args)) }
-func (d discreet) Fatal(args ...any) { d.T.Fatal(redacted(args)) }
-func (d discreet) Skip(args ...any)  { d.T.Fatal("a script wants to be left out: " + redacted(args)) }
-func (d discreet) Verbose() bool     { return testing.Verbose() }
-func (d discreet) Run(name string, f func(testscript.T)) {
-	d.T.Run(name, func(t *testing.T) { f(discreet{t}) })
+func (d redactingT) Log(args ...any)   { d.T.Log(redacted(args)) }
+func (d redactingT) Fatal(args ...any) { d.T.Fatal(redacted(args)) }
+func (d redactingT) Skip(args ...any)  { d.T.Fatal("a script asks to be skipped: " + redacted(args)) }
+func (d redactingT) Verbose() bool     { return testing.Verbose() }
+func (d redactingT) Run(name string, f func(testscript.T)) {
+	d.T.Run(name, func(t *testing.T) { f(redactingT{t}) })
 }
 
-// status runs a command that must end with an exit status: status 2 latchkey …
+// status runs a command and checks its exit status: status 2 latchkey …
 func status(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -97,23 +98,23 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// first keeps the first match of a pattern in the last standard output:
+// first stores the first match of a pattern in the last standard output in a
+// variable:
 // first ID '"id": "([^"]+)"'
 func first(ts *testscript.TestScript, _ bool, args []string) {
 	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
 	if found == nil {
-		ts.Fatalf("no %s in the output", args[1])
+		ts.Fatalf("no match for %s in the output", args[1])
 	}
 	ts.Setenv(args[0], found[1])
 }
 
-// keep writes a variable to a file that its owner alone may read: keep ID file
+// keep writes a variable to a file that only its owner can read: keep ID file
 func keep(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.Getenv(args[0])+"\n"), 0o600))
 }
 
-// run runs the program within the test, which fails if the program does, and
-// returns its standard output.
+// run runs the program, which must succeed, and returns its standard output.
 func run(t *testing.T, env map[string]string, args ...string) string {
 	t.Helper()
 	out, errs, code := attempt(t, env, args...)
@@ -126,7 +127,7 @@ func run(t *testing.T, env map[string]string, args ...string) string {
 func attempt(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs strings.Builder
-	look := func(name string) (string, bool) { text, ok := env[name]; return text, ok }
-	code = cli.Main(t.Context(), args, look, strings.NewReader(""), &out, &errs)
+	lookupEnv := func(name string) (string, bool) { text, ok := env[name]; return text, ok }
+	code = cli.Main(t.Context(), args, lookupEnv, strings.NewReader(""), &out, &errs)
 	return out.String(), errs.String(), code
 }

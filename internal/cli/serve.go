@@ -12,11 +12,9 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,17 +22,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/graph"
+	"latchkey/graph/server"
 	"latchkey/internal/access"
 	"latchkey/internal/account"
-	"latchkey/internal/canary"
+	"latchkey/internal/clock"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
-	"latchkey/internal/gormdb"
+	"latchkey/internal/feed"
+	"latchkey/internal/gateway/canary"
 	"latchkey/internal/httpserver"
 	"latchkey/internal/instance"
+	"latchkey/internal/manifest/demo"
 	"latchkey/internal/oauth"
 	"latchkey/internal/panel"
-	"latchkey/internal/seed"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -43,7 +43,7 @@ func (p *program) serveCommand() *cobra.Command {
 		Long: "Serve the Account API until SIGTERM, SIGINT or SIGHUP. The server then serves for --shutdown-delay more, no longer ready, and finishes the requests " +
 			"in flight; another signal, a second later, ends the program at once.",
 	}
-	demo := c.Flags().Bool("demo", false, "make demo data, and print how to try it out")
+	demo := c.Flags().Bool("demo", false, "create demo data and print how to try it out")
 	offer(c, true)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		needs := config.Needs{Keys: true, Creates: true}
@@ -52,7 +52,7 @@ func (p *program) serveCommand() *cobra.Command {
 			return err
 		}
 		if *demo && !config.IsSet(p.source(c), "shutdown-delay") {
-			cfg.ShutdownDelay = 0 // no load balancer sends anybody to a demo
+			cfg.ShutdownDelay = 0 // a demo has no load balancer
 		}
 		ctx, stop := stoppable(c.Context())
 		defer stop()
@@ -64,46 +64,16 @@ func (p *program) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return inTime(ctx, cfg.ShutdownDelay+cfg.ShutdownGrace, func() error { return errors.Join(p.serve(ctx, b, log, *demo), b.Close()) })
+		return inTime(ctx, cfg.ShutdownDelay+cfg.ShutdownGrace, log, func(answered func()) error {
+			return errors.Join(p.serve(ctx, b, log, *demo, answered), b.Close())
+		})
 	})
 	return c
 }
 
-// stoppable returns a context that the first signal to stop ends. What comes a
-// second later is left to the system, and ends the program at once; within that
-// second it is the same wish: timeout(1) sends its signal twice.
-func stoppable(ctx context.Context) (stopping context.Context, release func()) {
-	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) ignores it
-		signals = append(signals, syscall.SIGHUP)
-	}
-	stopping, release = signal.NotifyContext(ctx, signals...)
-	context.AfterFunc(stopping, func() { time.AfterFunc(time.Second, release) })
-	return stopping, release
-}
-
-// inTime runs work and returns its error, or another one if work has not
-// returned that long after the end of ctx: a database that does not answer can
-// keep connections from being closed. The program must end then.
-func inTime(ctx context.Context, most time.Duration, work func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- work() }()
-	overdue := make(chan struct{})
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(most, func() { close(overdue) }) })()
-	select {
-	case err := <-done:
-		return err
-	case <-overdue:
-		return fmt.Errorf("the server did not stop within %s of the signal; the database may not answer", most)
-	}
-}
-
-// requestGrace is how much of the grace requests in flight have: all but what
-// it takes to write last uses and to close connections.
-func requestGrace(grace time.Duration) time.Duration { return grace - min(flushGrace, grace/4) }
-
-// serve runs everything that a server consists of until ctx ends.
-func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo bool) error {
+// serve runs the server until ctx ends. It calls answered if no request was
+// aborted.
+func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo bool, answered func()) error {
 	if err := findPorts(ctx, &b.cfg); err != nil {
 		return err
 	}
@@ -136,10 +106,10 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		return err
 	}
 	pages := newPanel(b, v, api, baseURL, log)
-	bird := canary.New(b.gateways, v.feed.Replicas, time.Now, log)
+	monitor := canary.New(b.gateways, v.feed.Replicas, clock.System, log)
 	if err := v.feed.Join(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // told to stop while it waited for its name
+			return nil // stopped while waiting for the replica name
 		}
 		return err
 	}
@@ -150,21 +120,26 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer public.Close()
 	defer admin.Close()
 	warnOfPlainHTTP(ctx, log, baseURL, public.Addr())
-	server, err := httpserver.New(httpserver.Config{
-		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies,
+	srv, err := httpserver.New(httpserver.Config{
+		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy,
+		TrustedProxies:   b.cfg.TrustedProxies,
 		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
-		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay, Grace: requestGrace(b.cfg.ShutdownGrace),
-		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api, Panel: pages, WriteError: graph.WriteError,
-		Checks: checks(b, v.feed), Log: log,
-		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), bird.Collectors(), []prometheus.Collector{buildInfo(), signIns, graphErrors}),
+		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay,
+		Grace:    requestGrace(b.cfg.ShutdownGrace),
+		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api,
+		Panel: pages, WriteError: server.WriteError,
+		Checks: checks(b, v.feed), Silent: b.db.Silent, Log: log,
+		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), monitor.Collectors(),
+			[]prometheus.Collector{buildInfo(), signIns, graphErrors}),
 	})
 	if err != nil {
 		return err
 	}
-	admitIssued(b, server)
-	// Whatever requests did on their way out is written after they ended.
+	admitIssued(b, srv)
+	// Last uses recorded by the final requests are written after the server
+	// stopped.
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
-	defer mailing(context.WithoutCancel(ctx), b)()
+	defer startSignIn(context.WithoutCancel(ctx), b)()
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err
@@ -173,19 +148,23 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err := p.offerSetup(ctx, b, self.Name); err != nil {
 		return err
 	}
-	if err := b.whoGetsIn(ctx, log); err != nil {
+	if err := b.logOwners(ctx, log); err != nil {
 		return err
 	}
-	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(), "public_url", baseURL,
+	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(),
+		"public_url", baseURL,
 		"database", b.db.Dialect(), "version", programVersion())
-	defer release(ctx, bird, b.cfg.CanaryInterval)()
+	defer startCanary(ctx, monitor, b.cfg.CanaryInterval)()
 	go freeStartup()
-	return server.Run(ctx)
+	if err := srv.Run(ctx); err != nil {
+		return err
+	}
+	answered()
+	return nil
 }
 
-// whoGetsIn says in the log who could still sign in where nobody does with a
-// password.
-func (b *backend) whoGetsIn(ctx context.Context, log *slog.Logger) error {
+// logOwners logs how many owners can still sign in if passwords are disabled.
+func (b *backend) logOwners(ctx context.Context, log *slog.Logger) error {
 	if b.cfg.SignIn.Passwords {
 		return nil
 	}
@@ -193,20 +172,21 @@ func (b *backend) whoGetsIn(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.InfoContext(ctx, "nobody signs in with a password: owners have a passkey or a linked sign-in, or need a confirmed address at the provider",
+	log.InfoContext(ctx,
+		"sign-in with a password is disabled: owners need a passkey, a linked sign-in or a confirmed address at the provider",
 		"owners", owners, "with_passkey_or_link", ready)
 	return nil
 }
 
-// warnOfPlainHTTP warns of a server that others than this machine reach without
-// TLS.
+// warnOfPlainHTTP warns if other machines can reach the server without TLS.
 func warnOfPlainHTTP(ctx context.Context, log *slog.Logger, baseURL string, listening net.Addr) {
 	u, err := url.Parse(baseURL)
 	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) && isLoopback(hostOf(listening)) {
 		return
 	}
 	log.WarnContext(ctx, "clients reach this server over plain http, which shows their credentials to the network; "+
-		"put a proxy with TLS before it and set --public-url to its https:// address", "public_url", baseURL, "address", listening.String())
+		"put a proxy with TLS before it and set --public-url to its https:// address", "public_url", baseURL, "address",
+		listening.String())
 }
 
 func isLoopback(host string) bool {
@@ -219,9 +199,9 @@ func hostOf(address net.Addr) string {
 	return host
 }
 
-// findPorts replaces the addresses of cfg by those that listen can open, with a
-// port where there was none. It is known before anything else is done whether a
-// port is taken; they are open when requests can be answered.
+// findPorts replaces the addresses of cfg with ones that listen can open, with
+// port 0 resolved. It detects an occupied port before anything else is done.
+// The listeners are opened later, when the server can answer requests.
 func findPorts(ctx context.Context, cfg *config.Config) error {
 	public, admin, err := listen(ctx, *cfg)
 	if err != nil {
@@ -231,7 +211,7 @@ func findPorts(ctx context.Context, cfg *config.Config) error {
 	return errors.Join(public.Close(), admin.Close())
 }
 
-// listen opens both listeners.
+// listen opens the public and the admin listener.
 func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener, err error) {
 	if public, err = httpserver.Listen(ctx, cfg.Addr); err != nil {
 		return nil, nil, cannotListen("--addr", err)
@@ -242,7 +222,8 @@ func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener,
 	return public, admin, nil
 }
 
-// replica is this server among those that share its database.
+// replica returns the identity of this server among those that share its
+// database.
 func replica(cfg config.Config) (access.Replica, error) {
 	machine, err := os.Hostname()
 	if err != nil {
@@ -254,45 +235,52 @@ func replica(cfg config.Config) (access.Replica, error) {
 
 func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", flag, err) }
 
-// newAPI makes the handler of the Account API.
-func newAPI(b *backend, replicas graph.Replicas, baseURL string, onError func(_, _ string, _ fault.Kind), log *slog.Logger) (http.Handler, error) {
+// newAPI returns the handler of the Account API.
+func newAPI(b *backend, replicas graph.Replicas, baseURL string, onError func(_, _ string, _ fault.Kind),
+	log *slog.Logger) (http.Handler, error) {
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(), Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
-		Limits: graph.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives}, Log: log, OnError: onError,
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(),
+		Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
+		Limits: server.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives},
+		Log:    log, OnError: onError,
 		Charge: httpserver.Charge,
 	})
 }
 
-// newPanel makes the control panel.
+// newPanel returns the control panel.
 func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) *panel.Panel {
 	return panel.New(panel.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, SignIn: b.signIn, Setup: b.setup, Forms: b.forms,
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.offboard, SignIn: b.signIn,
+		Setup: b.setup, Forms: b.forms,
 		Audit: b.db.Audit(), Catalogue: b.catalogue,
-		Look: v.verifier.Look, API: api, PublicURL: baseURL, Now: time.Now, Log: log,
+		Verify: v.verifier.Verify, API: api, PublicURL: baseURL, Now: clock.System, Log: log,
 	})
 }
 
-// newOAuth makes the service that the endpoints of OAuth stand on.
+// newOAuth returns the service of the OAuth endpoints.
 func newOAuth(b *backend) *oauth.Service {
 	return oauth.NewService(oauth.Config{
 		Repository: b.db.Grants(), Catalogue: b.catalogue, Keys: b.keys, Lifetime: b.cfg.OAuthTokenLifetime,
-		Random: rand.Reader, Now: time.Now,
+		Random: rand.Reader, Now: clock.System,
 	})
 }
 
-// verification is the verifier with what it remembers, hears and notes.
+// verification is the verifier with its caches, its feed and its recorder of
+// last uses.
 type verification struct {
 	verifier *access.Verifier
-	memory   *access.Memory
-	feed     *gormdb.Feed
-	// uses are those of tokens and sessions; nil where neither are kept.
+	memory   *access.Caches
+	feed     *feed.Feed
+	// uses records the last uses of tokens and sessions; nil if neither are
+	// recorded.
 	uses *access.Uses
 }
 
-// newVerification makes a verifier whose memory hears of the changes that this
-// process makes, from the repositories, and of all others, from the feed. The
-// backend's accounts are looked up through the same memory from then on.
+// newVerification creates a verifier with caches. They are invalidated by the
+// changes of this process, through the repositories, and by the changes of
+// other processes, through the feed. From then on b.accounts uses the same
+// caches.
 func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verification, error) {
 	v := &verification{}
 	if b.cfg.LastUseInterval > 0 || b.cfg.SessionIdle > 0 {
@@ -302,24 +290,27 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 	if b.cfg.LastUseInterval == 0 {
 		ofTokens = nil
 	}
-	memory, err := access.NewMemory(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() }, time.Now)
+	memory, err := access.NewCaches(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() },
+		clock.System)
 	if err != nil {
-		return nil, fmt.Errorf("make the memory of credentials: %w", err)
+		return nil, fmt.Errorf("create the credential caches: %w", err)
 	}
 	v.memory = memory
 	b.accounts = account.NewService(memory.Accounts(b.db.Accounts()))
-	b.db.OnChange(memory.Changed)
-	v.feed = b.db.NewFeed(self, gormdb.Ears{Changed: memory.Changed, Forget: memory.Forget}, log)
+	b.db.OnChange(memory.Invalidate)
+	v.feed = feed.New(b.db.FeedSource(), self,
+		feed.Subscriber{Changed: memory.Invalidate, Forget: memory.InvalidateAll}, log)
 	v.feed.UseKeys(b.keys.IDs())
 	v.verifier = access.NewVerifier(access.Config{
-		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Memory: memory, Uses: ofTokens, SessionUses: v.uses,
-		SessionIdle: b.cfg.SessionIdle, Now: time.Now,
+		Repository: b.db.Access(), Keys: b.keys, Catalogue: b.catalogue, Caches: memory, Uses: ofTokens,
+		SessionUses: v.uses,
+		SessionIdle: b.cfg.SessionIdle, Now: clock.System,
 	})
 	return v, nil
 }
 
-// useInstance locks the instance file, if there is one, until the function that
-// it returns is called.
+// useInstance locks the instance file, if one is configured, and returns the
+// function that unlocks it.
 func (v *verification) useInstance(path string) (unlock func(), err error) {
 	if path == "" {
 		return func() {}, nil
@@ -332,30 +323,29 @@ func (v *verification) useInstance(path string) (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
-// release lets the canary fly, if it is to, until the function that it returns
-// is called.
-func release(ctx context.Context, bird *canary.Canary, interval time.Duration) (recall func()) {
+// startCanary starts the canary if interval is positive, and returns the function
+// that stops it.
+func startCanary(ctx context.Context, monitor *canary.Canary, interval time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	var flying sync.WaitGroup
+	var running sync.WaitGroup
 	if interval > 0 {
-		flying.Go(func() { bird.Run(ctx, interval) })
+		running.Go(func() { monitor.Run(ctx, interval) })
 	}
 	return func() {
 		cancel()
-		flying.Wait()
+		running.Wait()
 	}
 }
 
-// usesInterval is how often the last uses of sessions are written where those of
-// tokens are not.
+// usesInterval is the interval at which last uses of sessions are written if
+// those of tokens are not recorded.
 const usesInterval = 10 * time.Second
 
-// flushGrace is how long the last uses of tokens and sessions have to be written
-// at stop.
+// flushGrace is the maximum time for writing last uses at shutdown.
 const flushGrace = 5 * time.Second
 
-// start lets the verification hear and note until the function that it
-// returns is called, which returns when all is written.
+// start runs the feed and the recorder of last uses. stop ends both and returns
+// after everything was written.
 func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -374,11 +364,11 @@ func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.L
 	}
 }
 
-// welcome makes the demo's data and tells how to try it out.
+// welcome creates the demo data and prints how to try it out.
 func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error {
-	demo, err := seed.Make(ctx, b.manifests, b.users, b.signIn)
+	demo, err := demo.Make(ctx, b.manifests, b.users, b.signIn)
 	if err != nil {
-		return fmt.Errorf("make the demo: %w", err)
+		return fmt.Errorf("create the demo data: %w", err)
 	}
 	type welcome struct {
 		URL          string    `json:"url"`
@@ -388,32 +378,34 @@ func (p *program) welcome(ctx context.Context, b *backend, baseURL string) error
 		SessionToken string    `json:"sessionToken"`
 		ExpiresAt    time.Time `json:"expiresAt"`
 	}
-	return p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Password.Reveal(), demo.Session.Reveal(), demo.ExpiresAt}, demo.Welcome(baseURL), func() {})
+	return p.printed(welcome{baseURL, demo.AccountID, demo.OwnerEmail, demo.Password.Reveal(), demo.Session.Reveal(),
+		demo.ExpiresAt}, demo.Welcome(baseURL), func() {})
 }
 
-// offerSetup prints the link by which the first account is made, where there is
-// none: alone, and nowhere else, since whoever has it owns the account.
+// offerSetup prints the link that creates the first account, if there is none.
+// The link is printed only here, because a user who has it owns the account.
 func (p *program) offerSetup(ctx context.Context, b *backend, server string) error {
 	address, until, err := b.setup.Offer(ctx, server)
 	if fault.KindOf(err) == fault.Conflict || ctx.Err() != nil {
-		return nil //nolint:nilerr // there is an account, or it is time to stop
+		return nil //nolint:nilerr // an account exists, or the server is stopping
 	}
 	if err != nil {
-		return fmt.Errorf("offer to make the first account: %w", err)
+		return fmt.Errorf("offer to create the first account: %w", err)
 	}
 	type offer struct {
 		SetupURL  string    `json:"setupUrl"`
 		ExpiresAt time.Time `json:"expiresAt"`
 	}
 	return p.printed(offer{address, until}, address+"\n", func() {
-		p.say("There is no account yet. Open the link above in a browser to make the first one. It works once, until %s; a restart prints another.",
+		p.say(
+			"There is no account yet. Open the link above in a browser to create the first one. The link works once, until %s; a restart prints a new one.",
 			until.Format(time.RFC3339))
 	})
 }
 
-// mailing does what sign-ins put off, such as mails, until the function that it
-// returns is called.
-func mailing(ctx context.Context, b *backend) (stop func()) {
+// startSignIn starts the deferred work of sign-ins, such as sending mail, and returns
+// the function that stops it.
+func startSignIn(ctx context.Context, b *backend) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() {

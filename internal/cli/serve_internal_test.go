@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestWarnOfPlainHTTP(t *testing.T) {
@@ -29,6 +31,27 @@ func TestWarnOfPlainHTTP(t *testing.T) {
 		warnOfPlainHTTP(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), tc.url, address)
 		if warned := strings.Contains(log.String(), "level=WARN"); warned != tc.warned {
 			t.Errorf("%s at %s: warned %v", tc.url, tc.listening, warned)
+		}
+	}
+}
+
+// A server whose database does not answer stops in time, with an error only if
+// a request got no response.
+func TestInTime(t *testing.T) {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, answers := range []bool{true, false} {
+		never := make(chan struct{})
+		err := inTime(stopped, time.Millisecond, slog.New(slog.DiscardHandler), func(answered func()) error {
+			if answers {
+				answered()
+			}
+			<-never
+			return nil
+		})
+		close(never)
+		if (err == nil) != answers {
+			t.Errorf("answered %v: %v", answers, err)
 		}
 	}
 }

@@ -12,23 +12,24 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// What a newcomer is shown is run as it is shown: the first command issues a
-// token, the second lists users with it, the third revokes it.
+// The demo's instructions work as printed: the first command issues a token,
+// the second lists users with it, the third revokes it.
 func TestDemoAsPrinted(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		s := serve(t, environment(t, url), "--demo")
-		shown := s.printed(t)
+		welcome := s.printed(t)
 		for _, want := range []string{s.public, acmeID, "owner@acme.example", "lku_"} {
-			if !strings.Contains(shown, want) {
-				t.Fatalf("nothing is said of %s", want)
+			if !strings.Contains(welcome, want) {
+				t.Fatalf("the output of --demo has no %s", want)
 			}
 		}
-		commands := regexp.MustCompile(`(?m)^  curl .*\\\n.*$`).FindAllString(shown, -1)
+		commands := regexp.MustCompile(`(?m)^  curl .*\\\n.*$`).FindAllString(welcome, -1)
 		if len(commands) != 3 {
-			t.Fatalf("%d commands are shown", len(commands))
+			t.Fatalf("the output of --demo has %d commands", len(commands))
 		}
 		var made struct{ Data issued }
 		shell(t, commands[0], &made)
@@ -43,9 +44,8 @@ func TestDemoAsPrinted(t *testing.T) {
 			}
 		}
 		shell(t, variables+commands[1], &listed)
-		if listed.Data.Account.Users.CollectionInfo.TotalItems != 5 {
-			t.Errorf("%d users", listed.Data.Account.Users.CollectionInfo.TotalItems)
-		}
+		check.Equal(t, listed.Data.Account.Users.CollectionInfo.TotalItems, 5,
+			"listed.Data.Account.Users.CollectionInfo.TotalItems")
 
 		var revoked struct {
 			Data struct {
@@ -56,25 +56,26 @@ func TestDemoAsPrinted(t *testing.T) {
 		if got := revoked.Data.APIToken.RevokeAPITokens.RevokedIDs; len(got) != 1 || got[0] != token.APIToken.ID {
 			t.Errorf("revoked %v", got)
 		}
-		if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil || answer.status != http.StatusUnauthorized {
-			t.Errorf("the revoked token is answered %d, %v", answer.status, err)
+		if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil ||
+			answer.status != http.StatusUnauthorized {
+			t.Errorf("the revoked token: got %d, %v", answer.status, err)
 		}
 	})
 }
 
-// shell runs a command and reads its output as JSON. The output is not told:
-// it holds secrets.
+// shell runs a command and parses its output as JSON. It does not print the
+// output, which has secrets.
 func shell(t *testing.T, command string, into any) {
 	t.Helper()
 	out, err := exec.Command("sh", "-c", command).Output()
 	if err != nil {
-		t.Fatalf("the command shown failed: %v", err)
+		t.Fatalf("the command failed: %v", err)
 	}
 	if err := json.Unmarshal(out, into); err != nil {
-		t.Fatalf("its output is no JSON: %v", err)
+		t.Fatalf("the output is not JSON: %v", err)
 	}
 	if strings.Contains(string(out), `"errors"`) {
-		t.Fatal("its output holds errors")
+		t.Fatal("the output has errors")
 	}
 }
 
@@ -82,29 +83,27 @@ func TestDemoTwice(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		first, session := demo(t, env)
-		if code := first.stop(t); code != 0 {
-			t.Errorf("exit status %d", code)
-		}
+		check.Equal(t, first.stop(t), 0, "exit status")
 		second, _ := demo(t, env)
 		if answer, err := second.ask(session, "{ viewer { kind } }"); err != nil || answer.status != http.StatusOK {
-			t.Errorf("the session of before is answered %d, %v", answer.status, err)
+			t.Errorf("the old session: got %d, %v", answer.status, err)
 		}
 	})
 }
 
-// A demo stops without a delay, unless one is asked for.
+// A demo stops without a delay, unless one is set.
 func TestDemoStopsWithoutDelay(t *testing.T) {
 	for delay, args := range map[string][]string{"0s": nil, "1ms": {"--shutdown-delay", "1ms"}} {
 		env := environment(t, dbtest.SQLiteURL(t))
 		delete(env, "LATCHKEY_SHUTDOWN_DELAY")
 		s, _ := demo(t, env, args...)
 		if code := s.stop(t); code != 0 || !strings.Contains(s.logged(), `"msg":"stopping","delay":"`+delay+`"`) {
-			t.Errorf("it ends with status %d, want the delay %s: %s", code, delay, s.logged())
+			t.Errorf("exit status %d, want the delay %s: %s", code, delay, s.logged())
 		}
 	}
 }
 
-// What an operator should know of the network is in the log once.
+// Warnings about the network are logged once.
 func TestWarningsOfTheNetwork(t *testing.T) {
 	s := serve(t, environment(t, dbtest.SQLiteURL(t)), "--public-url", "http://keys.example")
 	for range 2 {
@@ -121,13 +120,11 @@ func TestWarningsOfTheNetwork(t *testing.T) {
 	}
 	s.stop(t)
 	for _, warning := range []string{"over plain http", "X-Forwarded-For is ignored"} {
-		if n := strings.Count(s.logged(), warning); n != 1 {
-			t.Errorf("%q is logged %d times", warning, n)
-		}
+		check.Equal(t, strings.Count(s.logged(), warning), 1, "%q is logged", warning)
 	}
 }
 
-// At stop everything is written that waited: last uses, and the log.
+// At shutdown, buffered last uses and log lines are written.
 func TestStop(t *testing.T) {
 	for _, interval := range []string{"1m", "off"} {
 		t.Run("last uses "+interval, func(t *testing.T) { testStop(t, interval) })
@@ -142,12 +139,8 @@ func testStop(t *testing.T, interval string) {
 		s.must(t, session, issue("First", `scopes: ["account_read"]`), &made)
 		var viewer struct{ Viewer struct{ Kind string } }
 		s.must(t, made.APIToken.CreateAPIToken.Credentials.AccessToken, "{ viewer { kind } }", &viewer)
-		if viewer.Viewer.Kind != "API_TOKEN" {
-			t.Errorf("the viewer is %s", viewer.Viewer.Kind)
-		}
-		if code := s.stop(t); code != 0 {
-			t.Errorf("exit status %d", code)
-		}
+		check.Equal(t, viewer.Viewer.Kind, "API_TOKEN", "the viewer")
+		check.Equal(t, s.stop(t), 0, "exit status")
 		if log := s.logged(); strings.Count(log, `"msg":"request"`) != 2 || !strings.Contains(log, `"msg":"stopping"`) {
 			t.Errorf("the log is %s", log)
 		}
@@ -157,7 +150,8 @@ func testStop(t *testing.T, interval string) {
 				LastUsedIP string
 			}
 		}
-		if err := json.Unmarshal([]byte(run(t, env, "token", "list", "--account", acmeID, "--output", "json")), &list); err != nil {
+		if err := json.Unmarshal([]byte(run(t, env, "token", "list", "--account", acmeID, "--output", "json")),
+			&list); err != nil {
 			t.Fatal(err)
 		}
 		if len(list.APITokens) != 1 {
@@ -165,16 +159,16 @@ func testStop(t *testing.T, interval string) {
 		}
 		kept := list.APITokens[0].LastUsedAt != nil && list.APITokens[0].LastUsedIP == "127.0.0.1"
 		if kept != (interval != "off") {
-			t.Errorf("the last use is kept: %v", kept)
+			t.Errorf("the last use is recorded: %v", kept)
 		}
 	})
 }
 
-// A second signal ends a program that takes too long to stop, unless it comes
+// A second signal terminates a program that stops too slowly, unless it arrives
 // together with the first.
 func TestSecondSignal(t *testing.T) {
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)))
-	// A request whose body never comes is in flight.
+	// A request whose body never arrives is in flight.
 	body, writer := io.Pipe()
 	defer writer.Close()
 	req, err := http.NewRequest("POST", s.public+"/accounts/"+acmeID+"/graphql", body)
@@ -182,7 +176,7 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("X-Auth-Token", session)
-	req.Header.Set("Expect", "100-continue") // so that the body is begun when the server waits for it
+	req.Header.Set("Expect", "100-continue") // so that the client knows when the server waits for the body
 	req.Header.Set("Content-Type", "application/json")
 	go func() {
 		if res, err := http.DefaultClient.Do(req); err == nil {
@@ -204,14 +198,14 @@ func TestSecondSignal(t *testing.T) {
 	signal()
 	select {
 	case <-s.ended:
-		t.Fatal("the same signal, sent twice, ends the program")
+		t.Fatal("the same signal, sent twice, terminates the program")
 	case <-time.After(1100 * time.Millisecond):
 	}
 	signal()
 	select {
 	case <-s.ended:
 	case <-time.After(5 * time.Second):
-		t.Fatal("the second signal does not end the program")
+		t.Fatal("the second signal does not terminate the program")
 	}
 }
 
@@ -229,15 +223,15 @@ func TestReadiness(t *testing.T) {
 				return
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("never ready: %d", res.StatusCode)
+				t.Fatalf("timeout: not ready: %d", res.StatusCode)
 			}
 		}
 	})
 }
 
-// Narrowed, rotated and revoked by a command in another process: the server
-// refuses what it remembered.
-func TestCommandsAreHeard(t *testing.T) {
+// When another process updates, rotates or revokes a token, the server stops
+// using its cached copy.
+func TestServerReceivesChangesOfCommands(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		s, session := demo(t, env)
@@ -245,7 +239,8 @@ func TestCommandsAreHeard(t *testing.T) {
 		s.must(t, session, issue("First", `scopes: ["account_read"]`), &made)
 		token := made.APIToken.CreateAPIToken
 		for range 3 {
-			if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil || answer.status != http.StatusOK {
+			if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil ||
+				answer.status != http.StatusOK {
 				t.Fatalf("%d, %v", answer.status, err)
 			}
 		}
@@ -260,14 +255,14 @@ func TestCommandsAreHeard(t *testing.T) {
 				return
 			}
 			if time.Now().After(deadline) {
-				t.Fatal("the server still takes the token")
+				t.Fatal("the server still accepts the token")
 			}
 		}
 	})
 }
 
-// Secrets end up in the oddest places of a request. The log has none of them
-// (launch looks), and neither has an answer.
+// Secrets can be in any part of a request. Neither the log (launch checks it)
+// nor the response repeats them.
 func TestSecretsInOddPlaces(t *testing.T) {
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--log-level", "debug")
 	var made issued
@@ -281,14 +276,19 @@ func TestSecretsInOddPlaces(t *testing.T) {
 		{"query of the URL", "GET", api + "?access_token=" + token, session, ""},
 		{"method", token, api, session, ""},
 		{"revoked", "POST", api, token, `{"query":"{viewer{kind}}"}`},
-		{"two at once", "POST", api, session + "," + token, `{"query":"{viewer{kind}}"}`},
-		{"document that does not parse", "POST", api, session, `{"query":"{ ` + token + ` "}`},
-		{"field that is not there", "POST", api, session, `{"query":"{ ` + token + ` }"}`},
+		{"two credentials", "POST", api, session + "," + token, `{"query":"{viewer{kind}}"}`},
+		{"document with a syntax error", "POST", api, session, `{"query":"{ ` + token + ` "}`},
+		{"unknown field", "POST", api, session, `{"query":"{ ` + token + ` }"}`},
 		{"argument", "POST", api, session, `{"query":"{ node(id: \"` + token + `\") { id } }"}`},
-		{"variable", "POST", api, session, `{"query":"query($id: ID!) { node(id: $id) { id } }","variables":{"id":"` + token + `"}}`},
-		{"variable of another type", "POST", api, session, `{"query":"query($n: Int!) { account { users(first: $n) { edges { cursor } } } }","variables":{"n":"` + token + `"}}`},
-		{"name of a token", "POST", api, session, `{"query":"mutation { apiToken { createApiToken(input: {name: \"` + token + `\", scopes: [\"` + token + `\"]}) { apiToken { id } } } }"}`},
-		{"body that is no JSON", "POST", api, session, token},
+		{"variable", "POST", api, session, `{"query":"query($id: ID!) { node(id: $id) { id } }","variables":{"id":"` +
+			token + `"}}`},
+		{"variable of another type", "POST", api, session,
+			`{"query":"query($n: Int!) { account { users(first: $n) { edges { cursor } } } }","variables":{"n":"` +
+				token + `"}}`},
+		{"name of a token", "POST", api, session,
+			`{"query":"mutation { apiToken { createApiToken(input: {name: \"` + token + `\", scopes: [\"` + token +
+				`\"]}) { apiToken { id } } } }"}`},
+		{"body that is not JSON", "POST", api, session, token},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			req, err := http.NewRequest(tc.method, s.public+tc.path, strings.NewReader(tc.body))
@@ -309,17 +309,15 @@ func TestSecretsInOddPlaces(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.Contains(string(text), session) {
-				t.Error("the answer repeats the credential")
+				t.Error("the response repeats the credential")
 			}
 		})
 	}
-	if code := s.stop(t); code != 0 {
-		t.Errorf("exit status %d", code)
-	}
+	check.Equal(t, s.stop(t), 0, "exit status")
 }
 
-// Whoever is refused can name the request: by the id in the answer, which is the
-// header's where that has one.
+// The response to a refused request has the request id, in the body and, if it
+// has that header, the same in the header.
 func TestRefusalsNameTheRequest(t *testing.T) {
 	s, _ := demo(t, environment(t, dbtest.SQLiteURL(t)))
 	for _, path := range []string{"/accounts/" + acmeID + "/graphql", "/gateway/check", "/nowhere"} {
@@ -339,16 +337,14 @@ func TestRefusalsNameTheRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(body.Errors) != 1 || body.Errors[0].Extensions.RequestID == "" {
-			t.Errorf("%s: the answer is %+v", path, body)
+			t.Errorf("%s: got %+v", path, body)
 			continue
 		}
-		// A refusal of the Account API has its id in the body alone.
+		// A refusal of the Account API has its id only in the body.
 		want := body.Errors[0].Extensions.RequestID
 		if strings.HasPrefix(path, "/accounts/") {
 			want = ""
 		}
-		if id := answer.Header.Get("X-Request-Id"); id != want {
-			t.Errorf("%s: the header has %q, want %q", path, id, want)
-		}
+		check.Equal(t, answer.Header.Get("X-Request-Id"), want, "%s: the header", path)
 	}
 }

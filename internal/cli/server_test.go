@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/leak"
+	"latchkey/internal/test/leak"
 )
 
 const acmeID = "0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"
 
-// server is a latchkey serve in a process of its own.
+// server is a latchkey serve process.
 type server struct {
 	process *exec.Cmd
 	// public and admin are base URLs.
@@ -33,16 +33,17 @@ type server struct {
 	ended  chan struct{}
 }
 
-// environment is what every command of a test is told of its database.
+// environment returns the environment of the commands of a test.
 func environment(t *testing.T, url string) map[string]string {
 	t.Helper()
 	key := filepath.Join(t.TempDir(), "test.key")
 	run(t, nil, "key", "create", key)
-	return map[string]string{"LATCHKEY_DATABASE_URL": url, "LATCHKEY_KEY_FILE": key, "LATCHKEY_RATE_LIMITS": "off", "LATCHKEY_SHUTDOWN_DELAY": "0s"}
+	return map[string]string{"LATCHKEY_DATABASE_URL": url, "LATCHKEY_KEY_FILE": key, "LATCHKEY_RATE_LIMITS": "off",
+		"LATCHKEY_SHUTDOWN_DELAY": "0s"}
 }
 
-// serve starts a server and waits until it listens. It is killed when the
-// test ends, if it still runs then.
+// serve starts a server and waits until it listens. The test kills it at its
+// end.
 func serve(t *testing.T, env map[string]string, args ...string) *server {
 	t.Helper()
 	s := launch(t, env, args...)
@@ -50,11 +51,11 @@ func serve(t *testing.T, env map[string]string, args ...string) *server {
 	for !s.listening() {
 		select {
 		case <-s.ended:
-			t.Fatalf("the server ended: %s", s.logged())
+			t.Fatalf("the server exited: %s", s.logged())
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the server does not listen: %s", s.logged())
+			t.Fatalf("timeout: the server does not listen: %s", s.logged())
 		}
 	}
 	return s
@@ -63,7 +64,8 @@ func serve(t *testing.T, env map[string]string, args ...string) *server {
 func launch(t *testing.T, env map[string]string, args ...string) *server {
 	t.Helper()
 	s := &server{ended: make(chan struct{}), stdout: filepath.Join(t.TempDir(), "stdout")}
-	s.process = exec.Command("latchkey", append([]string{"serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
+	s.process = exec.Command("latchkey", append([]string{"serve", "--addr", "127.0.0.1:0", "--admin-addr",
+		"127.0.0.1:0", "--log-format", "json"}, args...)...)
 	s.process.Env = os.Environ()
 	for name, value := range env {
 		s.process.Env = append(s.process.Env, name+"="+value)
@@ -85,13 +87,13 @@ func launch(t *testing.T, env map[string]string, args ...string) *server {
 	t.Cleanup(func() {
 		s.kill()
 		for _, found := range leak.Find([]byte(s.logged())) {
-			t.Errorf("the log holds a secret: %s", found)
+			t.Errorf("the log has a secret: %s", found)
 		}
 	})
 	return s
 }
 
-// follow reads the log to its end and learns the addresses from it.
+// follow reads the log and finds the addresses in it.
 func (s *server) follow(log io.Reader) {
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
@@ -117,7 +119,7 @@ func (s *server) listening() bool {
 	return s.public != ""
 }
 
-// printed is what the server said on standard output before it listened.
+// printed returns the standard output of the server before it listened.
 func (s *server) printed(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(s.stdout)
@@ -133,13 +135,13 @@ func (s *server) logged() string {
 	return s.log.String()
 }
 
-// kill ends the process as a crash would, and waits for that.
+// kill kills the process, like a crash, and waits for its end.
 func (s *server) kill() {
 	_ = s.process.Process.Kill()
 	<-s.ended
 }
 
-// stop ends the process as an operator would, and returns its exit status.
+// stop stops the process like an operator and returns its exit status.
 func (s *server) stop(t *testing.T) int {
 	t.Helper()
 	if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
@@ -148,18 +150,18 @@ func (s *server) stop(t *testing.T) int {
 	return s.exits(t)
 }
 
-// exits waits until the process has ended, and returns its exit status.
+// exits waits for the process to end and returns its exit status.
 func (s *server) exits(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-s.ended:
 	case <-time.After(30 * time.Second):
-		t.Fatalf("the server does not end: %s", s.logged())
+		t.Fatalf("timeout: the server does not stop: %s", s.logged())
 	}
 	return s.process.ProcessState.ExitCode()
 }
 
-// graphql is what the API answered.
+// graphql is a response of the API.
 type graphql struct {
 	status int
 	Data   json.RawMessage `json:"data"`
@@ -172,7 +174,8 @@ type graphql struct {
 	} `json:"errors"`
 }
 
-// ask posts a query to Acme's API. An error is one of the connection.
+// ask posts a query to the API of the account Acme. It returns an error if the
+// connection failed.
 func (s *server) ask(token, query string) (graphql, error) {
 	body, err := json.Marshal(map[string]string{"query": query})
 	if err != nil {
@@ -193,7 +196,7 @@ func (s *server) ask(token, query string) (graphql, error) {
 	return answer, json.NewDecoder(res.Body).Decode(&answer)
 }
 
-// must is ask for a test that wants data.
+// must is ask for a query that must succeed.
 func (s *server) must(t *testing.T, token, query string, into any) {
 	t.Helper()
 	answer, err := s.ask(token, query)
@@ -205,9 +208,10 @@ func (s *server) must(t *testing.T, token, query string, into any) {
 	}
 }
 
-// issue asks for a token.
+// issue issues a token.
 func issue(name, more string) string {
-	return fmt.Sprintf(`mutation { apiToken { createApiToken(input: {name: %q, %s}) { apiToken { id } credentials { accessToken } } } }`, name, more)
+	return fmt.Sprintf(
+		`mutation { apiToken { createApiToken(input: {name: %q, %s}) { apiToken { id } credentials { accessToken } } } }`, name, more)
 }
 
 type issued struct {
@@ -223,7 +227,7 @@ func revoke(id string) string {
 	return fmt.Sprintf(`mutation { apiToken { revokeApiTokens(input: {ids: [%q]}) { revokedIds } } }`, id)
 }
 
-// demo starts a server with the demo's data and returns the owner's session.
+// demo starts a server with the demo data and returns the owner's session.
 func demo(t *testing.T, env map[string]string, args ...string) (*server, string) {
 	t.Helper()
 	s := serve(t, env, append(args, "--demo", "--output", "json")...)

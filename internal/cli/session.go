@@ -14,20 +14,27 @@ import (
 	"latchkey/internal/user"
 )
 
-func (p *program) sessionCreateCommand() *cobra.Command {
+// sessionCommands are the commands for sessions.
+type sessionCommands struct{ *program }
+
+func (p sessionCommands) group() *cobra.Command {
+	return group("session", "Sessions of users", p.create(), p.list(), p.end())
+}
+
+func (p sessionCommands) create() *cobra.Command {
 	var email, accountID, ttl string
 	c := &cobra.Command{
-		Use: "create --email E", Short: "Start a session of an owner, and print its token", Args: cobra.NoArgs,
+		Use: "create --email E", Short: "Start a session of a user and print its token", Args: cobra.NoArgs,
 		Example: "  TOKEN=$(latchkey session create --email owner@acme.example)",
 	}
-	c.Flags().StringVar(&email, "email", "", "the owner's e-mail address")
-	c.Flags().StringVar(&accountID, "account", "", "the account's UUID; needed when the person is in several")
+	c.Flags().StringVar(&email, "email", "", "the user's e-mail address")
+	c.Flags().StringVar(&accountID, "account", "", "the account's UUID; required if the user is in several")
 	c.Flags().StringVar(&ttl, "ttl", user.DefaultSessionTTL.String(), "how long the session lasts, 1m to 30d")
 	must(c.MarkFlagRequired("email"))
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		var in inputs
-		req := user.SessionRequest{Email: email, TTL: in.span("--ttl", ttl)}
+		req := user.SessionRequest{Email: email, TTL: in.duration("--ttl", ttl)}
 		if strings.TrimSpace(email) == "" {
 			in.wrong("--email", "must be an e-mail address.")
 		}
@@ -37,12 +44,12 @@ func (p *program) sessionCreateCommand() *cobra.Command {
 		if err := in.faults.Err(); err != nil {
 			return err
 		}
-		return p.createSession(c, req)
+		return p.start(c, req)
 	})
 	return c
 }
 
-// session is what session create prints as JSON.
+// session is the JSON output of session create.
 type session struct {
 	ID        uuid.UUID `json:"id"`
 	Token     string    `json:"token"`
@@ -51,37 +58,31 @@ type session struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-func (p *program) createSession(c *cobra.Command, req user.SessionRequest) error {
-	needs := config.Needs{Keys: true}
-	cfg, err := p.settings(c, needs)
-	if err != nil {
-		return err
-	}
-	b, err := open(c.Context(), cfg, needs, p.commandLog())
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	if err := b.there(c.Context(), req.AccountID); err != nil {
-		return err
-	}
-	s, value, err := b.users.StartSession(c.Context(), operator(req.AccountID), req)
-	if err != nil {
-		return err
-	}
-	err = p.reveal(session{s.ID, value.Reveal(), s.AccountID, s.UserID, s.ExpiresAt}, value.Reveal()+"\n", func() {
-		p.say("a session of %s in account %s, until %s (%s)", req.Email, s.AccountID, s.ExpiresAt.Format(time.RFC3339), s.ID)
+func (p sessionCommands) start(c *cobra.Command, req user.SessionRequest) error {
+	return p.withBackend(c, config.Needs{Keys: true}, func(b *backend) error {
+		if err := b.requireAccount(c.Context(), req.AccountID); err != nil {
+			return err
+		}
+		s, value, err := b.users.StartSession(c.Context(), operator(req.AccountID), req)
+		if err != nil {
+			return err
+		}
+		view := session{s.ID, value.Reveal(), s.AccountID, s.UserID, s.ExpiresAt}
+		err = p.reveal(view, value.Reveal()+"\n", func() {
+			p.say("started a session of %s in account %s, valid until %s (%s)", req.Email, s.AccountID,
+				s.ExpiresAt.Format(time.RFC3339), s.ID)
+		})
+		if err != nil {
+			return fmt.Errorf("%w; the session's token could not be printed and cannot be shown again: start another, "+
+				"and end this one with \"latchkey session end %s\"", err, s.ID)
+		}
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("%w; the session's token could not be shown and cannot be had again: start another, and end this one with \"latchkey session end %s\"",
-			err, s.ID)
-	}
-	return nil
 }
 
-func (p *program) sessionListCommand() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List the sessions that are live, newest first", Args: cobra.NoArgs}
-	filter := p.sessionFilter(c)
+func (p sessionCommands) list() *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "List active sessions, newest first", Args: cobra.NoArgs}
+	filter := newSessionFilter(p.program, c)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		return filter.act(c, nil, func(ctx context.Context, s *user.Service, f user.SessionFilter) error {
 			live, err := s.Sessions(ctx, operator(f.AccountID), f)
@@ -89,18 +90,20 @@ func (p *program) sessionListCommand() *cobra.Command {
 				return err
 			}
 			views := sessionViews(live)
-			return p.printed(map[string][]sessionView{"sessions": views}, table("ID\tPERSON\tACCOUNT\tCREATED\tEXPIRES", views), func() {})
+			return p.printed(map[string][]sessionView{"sessions": views},
+				table("ID\tUSER\tACCOUNT\tCREATED\tEXPIRES", views), func() {})
 		})
 	})
 	return c
 }
 
-func (p *program) sessionEndCommand() *cobra.Command {
+func (p sessionCommands) end() *cobra.Command {
 	c := &cobra.Command{
-		Use: "end ID… | --email E", Short: "End sessions at once: those named, all or none, or all of a person", Args: takes("ID", 0, math.MaxInt),
+		Use: "end ID… | --email E", Short: "End sessions immediately: the named ones, all or none, or all of a user",
+		Args:    takes("ID", 0, math.MaxInt),
 		Example: "  latchkey session end --email leaver@acme.example",
 	}
-	filter := p.sessionFilter(c)
+	filter := newSessionFilter(p.program, c)
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
 		return filter.act(c, args, func(ctx context.Context, s *user.Service, f user.SessionFilter) error {
 			ended, err := s.EndSessions(ctx, operator(f.AccountID), f)
@@ -112,7 +115,7 @@ func (p *program) sessionEndCommand() *cobra.Command {
 					p.say("ended session %s of %s in account %s", one.ID, one.Email, one.AccountID)
 				}
 				if len(ended) == 0 {
-					p.say("no session is live there")
+					p.say("no active session found")
 				}
 			})
 		})
@@ -120,23 +123,24 @@ func (p *program) sessionEndCommand() *cobra.Command {
 	return c
 }
 
-// sessionFilter is the flags that pick sessions.
+// sessionFilter has the flags that select sessions.
 type sessionFilter struct {
 	*program
 
 	email, accountID string
 }
 
-func (p *program) sessionFilter(c *cobra.Command) *sessionFilter {
+func newSessionFilter(p *program, c *cobra.Command) *sessionFilter {
 	f := &sessionFilter{program: p}
-	c.Flags().StringVar(&f.email, "email", "", "the person's e-mail address")
+	c.Flags().StringVar(&f.email, "email", "", "the user's e-mail address")
 	c.Flags().StringVar(&f.accountID, "account", "", "the account's UUID (default: all accounts)")
 	offer(c, false)
 	return f
 }
 
-// act reads the flags, opens the services and runs work with that of sessions.
-func (f *sessionFilter) act(c *cobra.Command, ids []string, work func(context.Context, *user.Service, user.SessionFilter) error) error {
+// act parses the flags, opens the backend and calls work.
+func (f *sessionFilter) act(c *cobra.Command, ids []string,
+	work func(context.Context, *user.Service, user.SessionFilter) error) error {
 	var in inputs
 	filter := user.SessionFilter{Email: f.email}
 	if c.Flags().Changed("email") && strings.TrimSpace(f.email) == "" {
@@ -151,19 +155,12 @@ func (f *sessionFilter) act(c *cobra.Command, ids []string, work func(context.Co
 	if err := in.faults.Err(); err != nil {
 		return err
 	}
-	cfg, err := f.settings(c, config.Needs{})
-	if err != nil {
-		return err
-	}
-	b, err := open(c.Context(), cfg, config.Needs{}, f.commandLog())
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	if err := b.there(c.Context(), filter.AccountID); err != nil {
-		return err
-	}
-	return work(c.Context(), b.users, filter)
+	return f.withBackend(c, config.Needs{}, func(b *backend) error {
+		if err := b.requireAccount(c.Context(), filter.AccountID); err != nil {
+			return err
+		}
+		return work(c.Context(), b.users, filter)
+	})
 }
 
 // sessionView is a session as JSON.
@@ -174,9 +171,10 @@ type sessionView struct {
 	Email     string    `json:"email"`
 	CreatedAt time.Time `json:"createdAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
-	// LastUsedAt is the creation time until the session has been used.
+	// LastUsedAt is the creation time if the session was never used.
 	LastUsedAt time.Time `json:"lastUsedAt"`
-	// Method and IP are those of a sign-in; empty for the operator's.
+	// Method and IP are those of the sign-in; empty for sessions that the
+	// operator created.
 	Method string `json:"method"`
 	IP     string `json:"ip"`
 }
@@ -189,7 +187,8 @@ func sessionViews(sessions []user.Session) []sessionView {
 	views := []sessionView{}
 	for _, s := range sessions {
 		views = append(views, sessionView{
-			ID: s.ID, AccountID: s.AccountID, UserID: s.UserID, Email: s.Email, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, Method: s.Method, IP: s.IP,
+			ID: s.ID, AccountID: s.AccountID, UserID: s.UserID, Email: s.Email, CreatedAt: s.CreatedAt,
+			ExpiresAt: s.ExpiresAt, Method: s.Method, IP: s.IP,
 			LastUsedAt: s.LastUsedAt,
 		})
 	}

@@ -13,9 +13,10 @@ import (
 
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
+	"latchkey/internal/token"
 )
 
-// offer gives a command the flags of the settings.
+// offer adds the flags of the settings to a command.
 func offer(c *cobra.Command, serving bool) {
 	for _, s := range config.Settings() {
 		if s.Serving && !serving {
@@ -32,15 +33,30 @@ func offer(c *cobra.Command, serving bool) {
 	}
 }
 
-// settings reads the settings for a command, and makes sure of the files that
-// they name. It returns fault.Invalid with every fault of both.
+// settings reads the settings of a command and checks the files that they name.
+// It returns fault.Invalid with the errors of both.
 func (p *program) settings(c *cobra.Command, needs config.Needs) (config.Config, error) {
 	cfg, err := config.Load(p.source(c), needs)
 	serving := c.Flags().Lookup("routes") != nil
 	return cfg, append(fault.List(fault.Flatten(err)), fileFaults(cfg, needs, serving)...).Err()
 }
 
-// source is where a command's settings come from.
+// withBackend calls work with the services, built from the settings of the
+// command.
+func (p *program) withBackend(c *cobra.Command, needs config.Needs, work func(*backend) error) error {
+	cfg, err := p.settings(c, needs)
+	if err != nil {
+		return err
+	}
+	b, err := open(c.Context(), cfg, needs, p.commandLog())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return work(b)
+}
+
+// source returns the flags and environment variables of a command.
 func (p *program) source(c *cobra.Command) config.Source {
 	flags := func(name string) (string, bool) {
 		f := c.Flags().Lookup(name)
@@ -52,8 +68,7 @@ func (p *program) source(c *cobra.Command) config.Source {
 	return config.Source{Flag: flags, Env: p.env}
 }
 
-// fileFaults returns what is wrong with the files that settings name and the
-// command uses.
+// fileFaults returns the errors of the files that the command uses.
 func fileFaults(cfg config.Config, needs config.Needs, serving bool) fault.List {
 	catalogue, err := readCatalogue(cfg.Catalogue)
 	faults := fault.List(fault.Flatten(err))
@@ -61,10 +76,10 @@ func fileFaults(cfg config.Config, needs config.Needs, serving bool) fault.List 
 		_, err := readRoutes(cfg.Routes, catalogue)
 		faults = append(faults, fault.Flatten(err)...)
 	}
-	if err := databaseThere(cfg, needs); err != nil {
+	if err := checkDatabaseFile(cfg, needs); err != nil {
 		return append(faults, fault.Flatten(err)...)
 	}
-	// Where no file is named and one must be, that is known already.
+	// A missing --key-file has already been reported.
 	if usesKeys(cfg, needs) && cfg.KeyFile != "" && !makesKeys(cfg) {
 		_, err := readKeys(cfg)
 		faults = append(faults, fault.Flatten(err)...)
@@ -72,11 +87,10 @@ func fileFaults(cfg config.Config, needs config.Needs, serving bool) fault.List 
 	return faults
 }
 
-// inputs reads the values of a command's own flags and gathers what is wrong
-// with them.
+// inputs parses the flags of a command and collects their errors.
 type inputs struct {
 	faults fault.List
-	// instead are flags that were given in place of those that flagOf names.
+	// instead maps a flag that flagOf returns to the flag that was used.
 	instead map[string]string
 }
 
@@ -84,8 +98,8 @@ func (in *inputs) wrong(flag, message string) {
 	in.faults = append(in.faults, fault.Errorf(fault.Invalid, "%s", message).On(flag))
 }
 
-// with returns what is wrong with the flags' values, and of err, which came
-// of working with what could be read, what is about others.
+// with combines the errors of the flags with err. It drops errors of err about
+// flags that already have one, since those were not parsed.
 func (in *inputs) with(err error) error {
 	if fault.KindOf(err) == fault.Internal {
 		return cmp.Or(in.faults.Err(), err)
@@ -93,7 +107,7 @@ func (in *inputs) with(err error) error {
 	all := slices.Clone(in.faults)
 	for _, f := range fault.Flatten(err) {
 		flag := flagOf(f.Field)
-		if other, given := in.instead[flag]; given {
+		if other, ok := in.instead[flag]; ok {
 			flag = other
 		}
 		if !slices.ContainsFunc(in.faults, func(known *fault.Error) bool { return known.Field == flag }) {
@@ -103,7 +117,7 @@ func (in *inputs) with(err error) error {
 	return all.Err()
 }
 
-// id reads a UUID.
+// id parses a UUID.
 func (in *inputs) id(flag, text string) uuid.UUID {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != 36 || id == uuid.Nil {
@@ -113,11 +127,11 @@ func (in *inputs) id(flag, text string) uuid.UUID {
 	return id
 }
 
-// tokenID reads the id of an API token: as the API writes it, or its UUID.
-// Several may be given, so a wrong one is told by how it begins: all of it may
-// be a secret that was pasted in the wrong place.
+// tokenID parses the id of an API token, with or without the prefix of the API.
+// The error shows only the beginning of the text: it could be a secret pasted
+// in the wrong place.
 func (in *inputs) tokenID(text string) uuid.UUID {
-	bare := strings.TrimPrefix(text, tokenIDPrefix)
+	bare := strings.TrimPrefix(text, token.IDPrefix)
 	id, err := uuid.Parse(bare)
 	if err == nil && len(bare) == 36 {
 		return id
@@ -125,12 +139,12 @@ func (in *inputs) tokenID(text string) uuid.UUID {
 	if len(bare) > 8 {
 		bare = fmt.Sprintf("%.8s…", bare)
 	}
-	in.wrong("ID", fmt.Sprintf("must be a UUID, with %s before it or not, and not %q.", tokenIDPrefix, bare))
+	in.wrong("ID", fmt.Sprintf("must be a UUID, with %s before it or not, and not %q.", token.IDPrefix, bare))
 	return uuid.Nil
 }
 
-// span reads a duration, which may be in days.
-func (in *inputs) span(flag, text string) time.Duration {
+// duration parses a duration, which may be in days.
+func (in *inputs) duration(flag, text string) time.Duration {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
 			return time.Duration(n) * 24 * time.Hour
@@ -143,8 +157,8 @@ func (in *inputs) span(flag, text string) time.Duration {
 	return d
 }
 
-// moment reads a time (RFC 3339).
-func (in *inputs) moment(flag, text string) time.Time {
+// time parses a time (RFC 3339).
+func (in *inputs) time(flag, text string) time.Time {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil || t.IsZero() {
 		in.wrong(flag, "must be a time such as 2027-01-31T00:00:00Z.")

@@ -10,16 +10,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/token"
 )
 
-func (p *program) tokenListCommand() *cobra.Command {
+func (p tokenCommands) list() *cobra.Command {
 	var statuses []string
-	c := &cobra.Command{Use: "list --account UUID", Short: "List the API tokens of an account or of a store, newest first", Args: cobra.NoArgs}
-	t := p.tokenCommand(c)
+	c := &cobra.Command{Use: "list --account UUID",
+		Short: "List the API tokens of an account or of a store, newest first", Args: cobra.NoArgs}
+	t := newTokenCommand(p.program, c)
 	t.forStore(c)
-	listFlag(c, &statuses, "status", "active, expired or revoked; several separated by commas (default: active,expired)")
+	listFlag(c, &statuses, "status",
+		"active, expired or revoked; several separated by commas (default: active,expired)")
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		filter := token.Filter{Statuses: t.in.statuses(statuses)}
 		return t.act(c, func(b *backend, by *auth.Principal) error { return t.list(c.Context(), b, by, filter) })
@@ -49,9 +51,9 @@ func (t *tokenCommand) list(ctx context.Context, b *backend, by *auth.Principal,
 	if err != nil {
 		return err
 	}
-	tokens, err := every(func(w page.Window) (page.Page[token.Token], error) {
+	tokens, err := every(func(w paging.Window) (paging.Page[token.Token], error) {
 		if store.ID == uuid.Nil {
-			return b.tokens.AccountTokens(ctx, by, q, page.Request{First: &w.Size, After: cursor(w)})
+			return b.tokens.AccountTokens(ctx, by, q, paging.Request{First: &w.Size, After: cursor(w)})
 		}
 		pages, err := b.tokens.StoreTokens(ctx, by, []uuid.UUID{store.ID}, q, w)
 		return pages[store.ID], err
@@ -64,13 +66,14 @@ func (t *tokenCommand) list(ctx context.Context, b *backend, by *auth.Principal,
 	for _, one := range tokens {
 		views = append(views, viewOf(one, baseURL, q.Now))
 	}
-	return t.printed(map[string][]tokenView{"apiTokens": views}, table("ID\tNAME\tSTATUS\tCREATED\tEXPIRES\tLAST USED\tSCOPES", views), func() {})
+	return t.printed(map[string][]tokenView{"apiTokens": views},
+		table("ID\tNAME\tSTATUS\tCREATED\tEXPIRES\tLAST USED\tSCOPES", views), func() {})
 }
 
-// every walks through all pages of a list.
-func every[T any](fetch func(page.Window) (page.Page[T], error)) ([]T, error) {
+// every fetches all pages of a list.
+func every[T any](fetch func(paging.Window) (paging.Page[T], error)) ([]T, error) {
 	var all []T
-	w := page.Window{Size: page.MaxSize}
+	w := paging.Window{Size: paging.MaxSize}
 	for {
 		p, err := fetch(w)
 		if err != nil {
@@ -86,16 +89,17 @@ func every[T any](fetch func(page.Window) (page.Page[T], error)) ([]T, error) {
 	}
 }
 
-func cursor(w page.Window) *string {
+func cursor(w paging.Window) *string {
 	if w.After == nil {
 		return nil
 	}
-	c := page.Cursor(*w.After)
+	c := paging.Cursor(*w.After)
 	return &c
 }
 
 func (v tokenView) row() []string {
-	return []string{v.ID, v.Name, v.Status, dayOf(&v.CreatedAt), dayOf(v.ExpiresAt), dayOf(v.LastUsedAt), strings.Join(v.Scopes, " ")}
+	return []string{v.ID, v.Name, v.Status, dayOf(&v.CreatedAt), dayOf(v.ExpiresAt), dayOf(v.LastUsedAt),
+		strings.Join(v.Scopes, " ")}
 }
 
 func dayOf(t *time.Time) string {
@@ -105,7 +109,7 @@ func dayOf(t *time.Time) string {
 	return t.Format("2006-01-02 15:04")
 }
 
-// tokenView is an API token as JSON, in the words of the API.
+// tokenView is an API token as JSON, named as in the API.
 type tokenView struct {
 	ID               string     `json:"id"`
 	Name             string     `json:"name"`
@@ -127,9 +131,11 @@ type tokenView struct {
 
 func viewOf(t token.Token, baseURL string, now time.Time) tokenView {
 	v := tokenView{
-		ID: tokenIDPrefix + t.ID.String(), Name: t.Name, Level: string(t.Level()), StoreHash: t.StoreHash, APIPath: token.APIPath(baseURL, t),
+		ID: token.IDPrefix + t.ID.String(), Name: t.Name, Level: string(t.Level()), StoreHash: t.StoreHash,
+		APIPath:  token.APIPath(baseURL, t),
 		ClientID: t.ClientID, Scopes: t.Scopes.Names(), Status: string(t.Status(now)), AllowedIPRanges: []string{},
-		CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy.Name, ExpiresAt: given(t.ExpiresAt), LastUsedAt: given(t.LastUsedAt),
+		CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy.Name, ExpiresAt: timeOrNil(t.ExpiresAt),
+		LastUsedAt: timeOrNil(t.LastUsedAt),
 	}
 	for _, r := range t.AllowedIPRanges {
 		v.AllowedIPRanges = append(v.AllowedIPRanges, r.String())
@@ -143,14 +149,14 @@ func viewOf(t token.Token, baseURL string, now time.Time) tokenView {
 	return v
 }
 
-func given(t time.Time) *time.Time {
+func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
 	return &t
 }
 
-// credentials are what token create prints as JSON.
+// credentials is the JSON output of token create.
 type credentials struct {
 	APIToken    tokenView `json:"apiToken"`
 	Credentials struct {

@@ -7,17 +7,17 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// A database that is away is nobody's fault among the clients: they are told
-// to try again, and nothing of why.
+// If the database is down, clients are asked to retry. The response does not
+// reveal the cause.
 func TestUnavailableDatabase(t *testing.T) {
 	cluster, url := dbtest.OwnCluster(t, dbtest.Options{})
 	env := environment(t, url)
 	run(t, env, "migrate")
 	s, session := demo(t, env, "--request-timeout", "5s")
-	ask := func() (status int, retryAfter, text string) {
+	post := func() (status int, retryAfter, text string) {
 		t.Helper()
 		req, err := http.NewRequest("GET", s.public+"/accounts/"+acmeID+"/graphql?query={viewer{kind}}", nil)
 		if err != nil {
@@ -38,7 +38,7 @@ func TestUnavailableDatabase(t *testing.T) {
 	await := func(want int) (retryAfter, text string) {
 		t.Helper()
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			status, retryAfter, text := ask()
+			status, retryAfter, text := post()
 			if status == want {
 				return retryAfter, text
 			}
@@ -51,8 +51,8 @@ func TestUnavailableDatabase(t *testing.T) {
 	if err := cluster.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	retryAfter, text := await(503) // once the server no longer trusts its memory
-	const want = `{"errors":[{"message":"Something went wrong on our side. Try again, and give the request id if it stays.","extensions":{"code":"INTERNAL","requestId":"`
+	retryAfter, text := await(503) // once the server no longer uses its cache
+	const want = `{"errors":[{"message":"Something went wrong on our side. Try again. If it keeps failing, report the request id.","extensions":{"code":"INTERNAL","requestId":"`
 	if !strings.HasPrefix(text, want) || retryAfter != "1" {
 		t.Errorf("got %q, %s", retryAfter, text)
 	}

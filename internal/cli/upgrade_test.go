@@ -2,14 +2,15 @@ package cli_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// While the database is migrated to the next version, the servers of this one
-// go on, and one that starts afterwards serves too, as after a rollback. A
-// schema that does not work with this version any more ends that.
+// While the database is migrated to the next version, servers of this version
+// keep working, and ones that start afterwards work too, as after a rollback,
+// until the schema becomes incompatible.
 func TestServersOutliveAnUpgrade(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
@@ -18,14 +19,19 @@ func TestServersOutliveAnUpgrade(t *testing.T) {
 		if err := dbtest.MakeAhead(t.Context(), url); err != nil {
 			t.Fatal(err)
 		}
+		if out, errs, code := attempt(t, env, "migrate", "--status"); code != 0 ||
+			!strings.Contains(errs, "and works with it") {
+			t.Errorf("migrate --status: exit status %d, %s%s", code, out, errs)
+		}
 		after := serve(t, env, "--replica-name", "after")
 		for _, s := range []*server{before, after} {
 			s.shows(t, "/readyz", `{"ready":true`)
 			var made issued
 			s.must(t, session, issue("After the migration", `scopes: ["account_read"]`), &made)
 			token := made.APIToken.CreateAPIToken
-			if answer, err := s.ask(token.Credentials.AccessToken, viewerScopes); err != nil || answer.status != http.StatusOK {
-				t.Errorf("the token is answered %d, %v", answer.status, err)
+			if answer, err := s.ask(token.Credentials.AccessToken, viewerScopes); err != nil ||
+				answer.status != http.StatusOK {
+				t.Errorf("the token: got %d, %v", answer.status, err)
 			}
 			s.must(t, session, revoke(token.APIToken.ID), &struct{}{})
 		}
@@ -33,6 +39,8 @@ func TestServersOutliveAnUpgrade(t *testing.T) {
 		for _, s := range []*server{before, after} {
 			s.shows(t, "/readyz", `{"name":"schema","ok":false,"reason":"The database's schema is at version`)
 		}
-		expectRefusal(t, env, 4, "Run the newer Latchkey.", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+		expectRefusal(t, env, 4, "Run the newer Latchkey.", "migrate", "--status")
+		expectRefusal(t, env, 4, "Run the newer Latchkey.", "serve", "--addr", "127.0.0.1:0", "--admin-addr",
+			"127.0.0.1:0")
 	})
 }

@@ -9,25 +9,34 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/internal/bulk/run"
 	"latchkey/internal/fault"
-	"latchkey/internal/provision"
 )
 
-func (p *program) userProvisionCommand() *cobra.Command {
+// userCommands are the commands for users.
+type userCommands struct{ *program }
+
+func (p userCommands) group() *cobra.Command {
+	return group("user", "Users of an account", p.list(), p.invite(), p.provision(), p.deprovision(), p.resetFactors())
+}
+
+func (p userCommands) provision() *cobra.Command {
 	c := &cobra.Command{
-		Use: "provision --account UUID --file FILE", Short: "Put the people of a file into an account, or make them as the file says", Args: cobra.NoArgs,
-		Example: "  latchkey user provision --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --file people.csv --dry-run\n" +
-			"  latchkey user provision --account … --file people.csv --server https://keys.example.com --token-file token --report failed.csv",
+		Use: "provision --account UUID --file FILE", Short: "Add the users of a file to an account, or update them",
+		Args: cobra.NoArgs,
+		Example: "  latchkey user provision --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --file users.csv --dry-run\n" +
+			"  latchkey user provision --account … --file users.csv --server https://keys.example.com --token-file token --report failed.csv",
 	}
-	r := p.rosterCommand(c)
-	removeOthers := c.Flags().Bool("remove-others", false, "take everybody out of the account whom the file does not name, unless a row fails")
-	yes := c.Flags().Bool("yes", false, "remove them without being told first how many they are")
+	r := newBulkCommand(p.program, c)
+	removeOthers := c.Flags().Bool("remove-others", false,
+		"remove all users from the account who are not in the file, unless a row fails")
+	yes := c.Flags().Bool("yes", false, "remove them without first printing how many there are")
 	must(c.MarkFlagRequired("file"))
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		if *yes && !*removeOthers {
-			r.in.wrong("--yes", "goes with --remove-others alone.")
+			r.in.wrong("--yes", "must be used with --remove-others.")
 		}
-		return r.act(c, nil, func(ctx context.Context, j *provision.Job, from provision.Source) error {
+		return r.act(c, nil, func(ctx context.Context, j *run.Job, from run.Source) error {
 			if err := j.Provision(ctx, from, r.dryRun); err != nil || !*removeOthers {
 				return err
 			}
@@ -37,34 +46,37 @@ func (p *program) userProvisionCommand() *cobra.Command {
 	return c
 }
 
-// removeOthers takes everybody out of the account whom the job was not told of.
-func (r *rosterCommand) removeOthers(ctx context.Context, j *provision.Job, yes bool) error {
+// removeOthers removes all users from the account who are not in the file.
+func (r *bulkCommand) removeOthers(ctx context.Context, j *run.Job, yes bool) error {
 	if j.Counts.Failed > 0 {
-		return fault.Errorf(fault.Invalid, "%s Nobody is removed: what is mistyped there may be somebody who would be removed for it.", r.failures(j.Counts))
+		return fault.Errorf(fault.Invalid,
+			"%s No user was removed: a mistyped row could be a user who would be removed by mistake.",
+			r.failures(j.Counts))
 	}
 	leaving, owners, err := j.Others(ctx)
 	if err != nil {
 		return err
 	}
-	r.staying = owners
+	r.keptOwners = owners
 	if len(leaving) > 0 && !yes && !r.dryRun {
-		return asked(leaving, owners)
+		return errUnconfirmed(leaving, owners)
 	}
-	return j.Deprovision(ctx, provision.Emails(leaving), provision.Leave{DryRun: r.dryRun})
+	return j.Deprovision(ctx, run.Emails(leaving), run.Leave{DryRun: r.dryRun})
 }
 
-// asked says what --yes would do.
-func asked(leaving, owners []string) error {
+// errUnconfirmed returns the error that describes what --yes would do.
+func errUnconfirmed(leaving, owners []string) error {
 	const mostNamed = 5
 	others, stay := slices.Concat(leaving, owners), ""
 	if len(owners) > 0 {
 		stay = fmt.Sprintf(" Of these, owners who stay: %d.", len(owners))
 	}
-	return fault.Errorf(fault.Conflict, "In the account and not in the file: %d (%s).%s Nobody was removed; with --yes %d are.",
+	return fault.Errorf(fault.Conflict,
+		"In the account and not in the file: %d (%s).%s No user was removed; --yes removes %d.",
 		len(others), some(others, mostNamed), stay, len(leaving)).On("--remove-others")
 }
 
-// some names the first of many.
+// some joins the first of the names.
 func some(names []string, most int) string {
 	if len(names) > most {
 		names = append(slices.Clone(names[:most]), "…")
@@ -72,21 +84,22 @@ func some(names []string, most int) string {
 	return strings.Join(names, ", ")
 }
 
-func (p *program) userDeprovisionCommand() *cobra.Command {
+func (p userCommands) deprovision() *cobra.Command {
 	c := &cobra.Command{
-		Use: "deprovision --account UUID (--file FILE | EMAIL…)", Short: "Take people out of an account and all its stores, and list the API tokens that they know",
+		Use:     "deprovision --account UUID (--file FILE | EMAIL…)",
+		Short:   "Remove users from an account and its stores, and list the API tokens that they may know",
 		Args:    cobra.MaximumNArgs(math.MaxInt),
 		Example: "  latchkey user deprovision --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 leaver@acme.example --revoke-api-tokens",
 	}
-	r := p.rosterCommand(c)
+	r := newBulkCommand(p.program, c)
 	r.addresses = true
-	revokes := c.Flags().Bool("revoke-api-tokens", false, "end the API tokens at once that they know")
+	revokes := c.Flags().Bool("revoke-api-tokens", false, "revoke the API tokens that they may know")
 	c.RunE = p.runs(func(c *cobra.Command, emails []string) error {
 		if (len(emails) > 0) == c.Flags().Changed("file") {
-			r.in.wrong("--file", "give it, or e-mail addresses.")
+			r.in.wrong("--file", "give either --file or e-mail addresses.")
 		}
-		return r.act(c, emails, func(ctx context.Context, j *provision.Job, from provision.Source) error {
-			return j.Deprovision(ctx, from, provision.Leave{DryRun: r.dryRun, RevokeAPITokens: *revokes})
+		return r.act(c, emails, func(ctx context.Context, j *run.Job, from run.Source) error {
+			return j.Deprovision(ctx, from, run.Leave{DryRun: r.dryRun, RevokeAPITokens: *revokes})
 		})
 	})
 	return c

@@ -11,15 +11,16 @@ import (
 	"latchkey/internal/signin"
 )
 
-func (p *program) userResetFactorsCommand() *cobra.Command {
+func (p userCommands) resetFactors() *cobra.Command {
 	var email string
 	c := &cobra.Command{
-		Use: "reset-factors --email E", Short: "Remove a person's authenticator app, recovery codes, passkeys and linked sign-ins, when they lost them", Args: cobra.NoArgs,
-		Long: "Remove whatever a person proves who they are with besides a password. Their password and their sessions stay: " +
+		Use:   "reset-factors --email E",
+		Short: "Remove a user's authenticator app, recovery codes, passkeys and linked sign-ins", Args: cobra.NoArgs,
+		Long: "Remove a user's sign-in methods other than the password. The password and the sessions are kept: " +
 			"end those with \"latchkey session end --email E\".",
 		Example: "  latchkey user reset-factors --email owner@acme.example",
 	}
-	c.Flags().StringVar(&email, "email", "", "the person's e-mail address")
+	c.Flags().StringVar(&email, "email", "", "the user's e-mail address")
 	must(c.MarkFlagRequired("email"))
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
@@ -28,28 +29,20 @@ func (p *program) userResetFactorsCommand() *cobra.Command {
 			in.wrong("--email", "must be an e-mail address.")
 			return in.faults.Err()
 		}
-		needs := config.Needs{Keys: true}
-		cfg, err := p.settings(c, needs)
-		if err != nil {
-			return err
-		}
-		b, err := open(c.Context(), cfg, needs, p.commandLog())
-		if err != nil {
-			return err
-		}
-		defer b.Close()
-		gone, err := b.signIn.ResetFactors(c.Context(), operator(uuid.Nil), email)
-		if err != nil {
-			return in.with(err)
-		}
-		b.signIn.SendNotices(c.Context())
-		view := newFactorsView(gone)
-		return p.printed(view, view.text(), func() {})
+		return p.withBackend(c, config.Needs{Keys: true}, func(b *backend) error {
+			removed, err := b.signIn.ResetFactors(c.Context(), operator(uuid.Nil), email)
+			if err != nil {
+				return in.with(err)
+			}
+			b.signIn.SendNotices(c.Context())
+			view := newFactorsView(removed)
+			return p.printed(view, view.text(), func() {})
+		})
 	})
 	return c
 }
 
-// factorsView is what user reset-factors prints as JSON.
+// factorsView is the JSON output of user reset-factors.
 type factorsView struct {
 	AuthenticatorApp bool     `json:"authenticatorApp"`
 	RecoveryCodes    int      `json:"recoveryCodes"`
@@ -57,12 +50,13 @@ type factorsView struct {
 	LinkedSignIns    []string `json:"linkedSignIns"`
 }
 
-func newFactorsView(gone signin.Removed) factorsView {
-	view := factorsView{AuthenticatorApp: gone.TOTP, RecoveryCodes: gone.RecoveryCodes, Passkeys: []string{}, LinkedSignIns: []string{}}
-	for _, each := range gone.Passkeys {
+func newFactorsView(removed signin.Removed) factorsView {
+	view := factorsView{AuthenticatorApp: removed.TOTP, RecoveryCodes: removed.RecoveryCodes, Passkeys: []string{},
+		LinkedSignIns: []string{}}
+	for _, each := range removed.Passkeys {
 		view.Passkeys = append(view.Passkeys, each.Name)
 	}
-	for _, each := range gone.Identities {
+	for _, each := range removed.Identities {
 		view.LinkedSignIns = append(view.LinkedSignIns, each.Email+" at "+each.Issuer)
 	}
 	return view
@@ -80,7 +74,7 @@ func (v factorsView) text() string {
 		fmt.Fprintf(&b, "linked sign-in: %s\n", each)
 	}
 	if b.Len() == 0 {
-		return "nothing: they had nothing but a password\n"
+		return "nothing to remove: the user has only a password\n"
 	}
 	return b.String()
 }

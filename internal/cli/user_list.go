@@ -11,45 +11,49 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/internal/account"
+	"latchkey/internal/bulk/export"
 	"latchkey/internal/config"
-	"latchkey/internal/export"
 	"latchkey/internal/user"
 )
 
-// userListCommand is the flags of "user list".
+// list has the flags of "user list".
 type userListCommand struct {
 	*program
 
 	in     inputs
 	remote *remote
-	// What the flags say.
+	// Values of flags.
 	accountID, store, search, updatedAfter string
 	withoutStores                          bool
 }
 
-func (p *program) userListCommand() *cobra.Command {
+func (p userCommands) list() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list --account UUID", Short: "List everybody in an account, with their stores, newest first", Args: cobra.NoArgs,
-		Example: "  latchkey user list --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --output csv > people.csv",
+		Use: "list --account UUID", Short: "List the users of an account with their stores, newest first",
+		Args:    cobra.NoArgs,
+		Example: "  latchkey user list --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --output csv > users.csv",
 	}
-	l := &userListCommand{program: p, remote: p.remote(c)}
+	l := &userListCommand{program: p.program, remote: newRemote(p.program, c)}
 	c.Flags().StringVar(&l.accountID, "account", "", "the account's UUID")
-	c.Flags().StringVar(&l.store, "store", "", "only people of the store with this hash")
-	c.Flags().StringVar(&l.search, "search", "", "only people of whose address or name this is a part, 2 to 100 characters")
-	c.Flags().StringVar(&l.updatedAfter, "updated-after", "", "only people who were changed after this time, such as 2027-01-31T00:00:00Z")
-	c.Flags().BoolVar(&l.withoutStores, "without-stores", false, "only people who are in no store")
+	c.Flags().StringVar(&l.store, "store", "", "only users of the store with this hash")
+	c.Flags().StringVar(&l.search, "search", "",
+		"only users whose e-mail address or name contains this text of 2 to 100 characters")
+	c.Flags().StringVar(&l.updatedAfter, "updated-after", "",
+		"only users changed after this time, such as 2027-01-31T00:00:00Z")
+	c.Flags().BoolVar(&l.withoutStores, "without-stores", false, "only users without a store")
 	must(c.MarkFlagRequired("account"))
 	offer(c, false)
-	c.RunE = p.runsAs(append([]string{"text"}, export.Formats()...), func(c *cobra.Command, _ []string) error { return l.act(c) })
+	c.RunE = p.runsAs(append([]string{"text"}, export.Formats()...),
+		func(c *cobra.Command, _ []string) error { return l.act(c) })
 	return c
 }
 
 func (l *userListCommand) act(c *cobra.Command) error {
 	accountID := l.in.id("--account", l.accountID)
-	over := l.remote.given(c, &l.in)
+	useServer := l.remote.used(c, &l.in)
 	var after time.Time
 	if c.Flags().Changed("updated-after") {
-		after = l.in.moment("--updated-after", l.updatedAfter)
+		after = l.in.time("--updated-after", l.updatedAfter)
 	}
 	for _, flag := range []struct{ name, value string }{{"store", l.store}, {"search", l.search}} {
 		if c.Flags().Changed(flag.name) && strings.TrimSpace(flag.value) == "" {
@@ -59,7 +63,7 @@ func (l *userListCommand) act(c *cobra.Command) error {
 	if err := l.in.faults.Err(); err != nil {
 		return err
 	}
-	if over {
+	if useServer {
 		return l.fromServer(c.Context(), accountID, after)
 	}
 	return l.fromDatabase(c, accountID, after)
@@ -70,7 +74,8 @@ func (l *userListCommand) fromServer(ctx context.Context, accountID uuid.UUID, a
 	if err != nil {
 		return err
 	}
-	f := export.Filter{Search: l.search, StoreID: l.store, UpdatedAfter: given(after), WithoutStores: l.withoutStores}
+	f := export.Filter{Search: l.search, StoreID: l.store, UpdatedAfter: timeOrNil(after),
+		WithoutStores: l.withoutStores}
 	return l.list(ctx, export.FromServer(client, f), func() (int64, error) { return export.Count(ctx, client, f) })
 }
 
@@ -91,17 +96,18 @@ func (l *userListCommand) fromDatabase(c *cobra.Command, accountID uuid.UUID, af
 	}
 	f := user.Filter{Search: l.search, UpdatedAfter: after, WithoutStores: l.withoutStores}
 	if l.store != "" {
-		_, s, err := b.accounts.StoreOfPeople(ctx, by, account.StoreRef{Hash: l.store})
+		_, s, err := b.accounts.StoreForUsers(ctx, by, account.StoreRef{Hash: l.store})
 		if err != nil {
 			return about("--store", err)
 		}
 		f.StoreID = s.ID
 	}
-	return l.list(ctx, export.FromDatabase(b.users, by, f), func() (int64, error) { return b.users.CountUsers(ctx, by, f) })
+	return l.list(ctx, export.FromDatabase(b.users, by, f),
+		func() (int64, error) { return b.users.CountUsers(ctx, by, f) })
 }
 
-// list writes everybody down. To count those whom a search finds takes as long
-// as to find them, so of those nobody knows how many they are.
+// list writes all users. It does not count the users of a search, which takes
+// as long as the search itself.
 func (l *userListCommand) list(ctx context.Context, from export.Source, count func() (int64, error)) error {
 	var total int64
 	if l.search == "" {
@@ -112,21 +118,21 @@ func (l *userListCommand) list(ctx context.Context, from export.Source, count fu
 	}
 	shown := l.progress(total)
 	begun := time.Now()
-	n, err := export.Copy(ctx, from, export.NewWriter(l.format, unwrittenTo{l.stdout}), func(people int64) {
-		shown.at(people, fmt.Sprintf("%d people", people))
+	n, err := export.Copy(ctx, from, export.NewWriter(l.format, unwrittenTo{l.stdout}), func(users int64) {
+		shown.at(users, fmt.Sprintf("%d users", users))
 	})
 	shown.hide()
 	if err != nil {
 		return err
 	}
-	l.say("%d people in %s", n, time.Since(begun).Round(time.Millisecond))
+	l.say("%d users in %s", n, time.Since(begun).Round(time.Millisecond))
 	return nil
 }
 
-// unwrittenTo is a standard output whose errors say what they are of.
+// unwrittenTo is standard output. Its errors name it.
 type unwrittenTo struct{ to io.Writer }
 
-// Write writes.
+// Write writes text.
 func (w unwrittenTo) Write(text []byte) (int, error) {
 	n, err := w.to.Write(text)
 	if err != nil {

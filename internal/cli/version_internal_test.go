@@ -3,6 +3,8 @@ package cli
 import (
 	"runtime/debug"
 	"testing"
+
+	"latchkey/internal/test/check"
 )
 
 func TestRevisionOf(t *testing.T) {
@@ -13,11 +15,11 @@ func TestRevisionOf(t *testing.T) {
 	}{
 		{nil, "unknown"},
 		{&debug.BuildInfo{}, "unknown"},
-		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.revision", "0123456789abcdef"), setting("vcs.modified", "false")}}, "0123456789ab"},
-		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.modified", "true"), setting("vcs.revision", "0123456789abcdef")}}, "0123456789ab-dirty"},
+		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.revision", "0123456789abcdef"),
+			setting("vcs.modified", "false")}}, "0123456789ab"},
+		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.modified", "true"),
+			setting("vcs.revision", "0123456789abcdef")}}, "0123456789ab-dirty"},
 	} {
-		if got := revisionOf(tc.build); got != tc.want {
-			t.Errorf("got %q, want %q", got, tc.want)
-		}
+		check.Equal(t, revisionOf(tc.build), tc.want, "revisionOf(tc.build)")
 	}
 }

@@ -16,27 +16,28 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
-	"latchkey/internal/gateway"
+	"latchkey/internal/gateway/keys"
+	"latchkey/internal/gateway/routes"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/legacy"
-	"latchkey/internal/mail"
 	"latchkey/internal/manifest"
-	"latchkey/internal/offboard"
-	"latchkey/internal/once"
-	"latchkey/internal/openid"
+	"latchkey/internal/manifest/setup"
+	"latchkey/internal/membership"
 	"latchkey/internal/panel"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
-	"latchkey/internal/setup"
 	"latchkey/internal/signin"
-	"latchkey/internal/storeapi"
+	"latchkey/internal/signin/formtoken"
+	"latchkey/internal/signin/mail"
+	"latchkey/internal/signin/openid"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// backend is the database and the services over it, built once.
+// backend is the database and its services, built once per run.
 type backend struct {
 	cfg       config.Config
 	db        *gormdb.DB
@@ -46,22 +47,22 @@ type backend struct {
 	accounts  *account.Service
 	users     *user.Service
 	tokens    *token.Service
-	offboard  *offboard.Service
-	forms     *once.Forms
+	offboard  *membership.Service
+	forms     *formtoken.FormTokens
 	signIn    *signin.Service
-	gateways  *gateway.Service
+	gateways  *keys.Service
 	legacy    *legacy.Service
 	manifests *manifest.Service
 	setup     *setup.Service
-	// counts are of what the services do to API tokens.
+	// counts counts the changes of API tokens.
 	counts tokenCounts
-	// onAttempt hears of attempts to sign in; nil does not.
+	// onAttempt is called for each sign-in attempt; nil to ignore them.
 	onAttempt func(signin.Attempt)
 }
 
-// open builds the services over the database, whose schema must work with this
-// program: an SQLite file that is behind is migrated, a PostgreSQL database
-// only by the operator's own command. Close the backend.
+// open builds the services on the database. The schema must work with this
+// program: an older SQLite database is migrated, a PostgreSQL database only by
+// latchkey migrate. The caller must close the backend.
 func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
 	catalogue, err := readCatalogue(cfg.Catalogue)
 	if err != nil {
@@ -71,36 +72,37 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	if err := b.agree(ctx); err != nil {
+	if err := b.checkCompatible(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	policy := token.Policy{
-		Catalogue:   catalogue,
-		MaxLive:     map[scope.Level]int{scope.LevelStore: cfg.MaxTokensPerStore, scope.LevelAccount: cfg.MaxTokensPerAccount},
+		Catalogue: catalogue,
+		MaxLive: map[scope.Level]int{scope.LevelStore: cfg.MaxTokensPerStore,
+			scope.LevelAccount: cfg.MaxTokensPerAccount},
 		MaxLifetime: cfg.MaxTokenLifetime,
 	}
 	b.catalogue = catalogue
 	b.accounts = account.NewService(b.db.Accounts())
-	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, time.Now, cfg.BaseURL(cfg.Addr))
+	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, clock.System, cfg.BaseURL(cfg.Addr))
 	b.counts = newTokenCounts()
-	b.tokens = token.NewService(b.counts.tokens(b.db.Tokens()), policy, b.keys, rand.Reader, time.Now)
-	b.offboard = offboard.NewService(b.counts.offboard(b.db.Offboard()), time.Now)
-	b.forms = once.NewForms(b.db.SentForms(), time.Now)
-	b.gateways = gateway.NewService(b.db.Gateways(), b.keys, rand.Reader, time.Now)
-	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, time.Now, cfg.Legacy.Allowed)
-	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, time.Now)
+	b.tokens = token.NewService(b.counts.tokens(b.db.Tokens()), policy, b.keys, rand.Reader, clock.System)
+	b.offboard = membership.NewService(b.counts.offboard(b.db.Offboard()), clock.System)
+	b.forms = formtoken.NewFormTokens(b.db.SentForms(), clock.System)
+	b.gateways = keys.NewService(b.db.Gateways(), b.keys, rand.Reader, clock.System)
+	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, clock.System, cfg.Legacy.Allowed)
+	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, clock.System)
 	if err := b.signInAt(cfg.BaseURL(cfg.Addr)); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
-// signInAt makes the service that signs people in, in a panel that is reached
-// by the URL.
+// signInAt creates the sign-in service for a panel at baseURL.
 func (b *backend) signInAt(baseURL string) (err error) {
 	c := signin.Config{
-		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader, Now: time.Now, Lifetime: b.cfg.SessionLifetime, Idle: b.cfg.SessionIdle,
-		// Commands other than serve have neither setting.
+		Repository: b.db.SignIn(), Users: b.users, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader,
+		Now: clock.System, Lifetime: b.cfg.SessionLifetime, Idle: b.cfg.SessionIdle,
+		// Only serve has these settings.
 		NoPasswords: b.cfg.SignIn.Issuer != "" && !b.cfg.SignIn.Passwords,
 		Unlimited:   !b.cfg.Rates.On, OnAttempt: b.onAttempt,
 		OnMailFailed: func(ctx context.Context, err error) {
@@ -115,7 +117,8 @@ func (b *backend) signInAt(baseURL string) (err error) {
 	}
 	if p := b.cfg.SignIn; p.Issuer != "" {
 		c.Provider = openid.New(openid.Config{
-			Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: p.ClientSecret, Name: p.Name, RedirectURL: baseURL + panel.ProviderPath, Now: time.Now,
+			Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: p.ClientSecret, Name: p.Name,
+			RedirectURL: baseURL + panel.ProviderPath, Now: clock.System,
 		})
 	}
 	b.signIn, err = signin.NewService(c)
@@ -123,9 +126,8 @@ func (b *backend) signInAt(baseURL string) (err error) {
 	return err
 }
 
-// openDatabase opens the database and reads the keys that belong to it, in
-// whatever state the schema is. An SQLite database has its keys whatever the
-// command needs.
+// openDatabase opens the database, in any state of its schema, and reads the
+// server keys. For an SQLite database it always reads the keys.
 func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
 	var keys *secret.Keyring
 	var err error
@@ -135,7 +137,8 @@ func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, lo
 		}
 	}
 	db, err := gormdb.Open(ctx, gormdb.Config{
-		URL: cfg.Database, FeedURL: cfg.FeedDatabase, Existing: !needs.Creates, MaxConnections: cfg.MaxConnections, Log: log,
+		URL: cfg.Database, FeedURL: cfg.FeedDatabase, Existing: !needs.Creates, MaxConnections: cfg.MaxConnections,
+		Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -143,19 +146,19 @@ func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, lo
 	return &backend{cfg: cfg, db: db, log: log, keys: keys}, nil
 }
 
-// Close ends the connections to the database.
+// Close closes the connections to the database.
 func (b *backend) Close() error { return b.db.Close() }
 
-// operator is whoever runs a command, acting in an account.
+// operator returns the principal that runs commands, acting in an account.
 func operator(accountID uuid.UUID) *auth.Principal {
 	by := auth.OperatorPrincipal()
 	by.AccountID = accountID
 	return &by
 }
 
-// there returns fault.NotFound for an account that was named by --account and
-// is not there. None was named where the id is zero.
-func (b *backend) there(ctx context.Context, accountID uuid.UUID) error {
+// requireAccount returns fault.NotFound if the account of --account does not exist. A
+// zero id means that the flag was not set.
+func (b *backend) requireAccount(ctx context.Context, accountID uuid.UUID) error {
 	if accountID == uuid.Nil {
 		return nil
 	}
@@ -163,18 +166,18 @@ func (b *backend) there(ctx context.Context, accountID uuid.UUID) error {
 	return about("--account", err)
 }
 
-// agree returns fault.Conflict unless this program works with the schema and
-// its keys belong to the database.
-func (b *backend) agree(ctx context.Context) error {
-	if err := b.agreeOnSchema(ctx); err != nil || b.keys == nil {
+// checkCompatible returns fault.Conflict if this program does not work with the schema,
+// or if its keys belong to another database.
+func (b *backend) checkCompatible(ctx context.Context) error {
+	if err := b.checkSchema(ctx); err != nil || b.keys == nil {
 		return err
 	}
-	return b.db.AgreeOnKeys(ctx, b.keys.IDs(), time.Now())
+	return b.db.AgreeOnKeys(ctx, b.keys.IDs(), clock.Timestamp(clock.System()))
 }
 
-// agreeOnSchema returns fault.Conflict for a schema that this program does not
-// work with.
-func (b *backend) agreeOnSchema(ctx context.Context) error {
+// checkSchema returns fault.Conflict if this program does not work with the
+// schema.
+func (b *backend) checkSchema(ctx context.Context) error {
 	schema, err := b.db.Schema(ctx)
 	if err != nil {
 		return err
@@ -184,33 +187,35 @@ func (b *backend) agreeOnSchema(ctx context.Context) error {
 		return err
 	}
 	if schema.Newer() {
-		b.log.InfoContext(ctx, "the schema is newer than this program", "version", schema.Have, "program", schema.Want, "oldest_program", schema.OldestProgram)
+		b.log.InfoContext(ctx, "the schema is newer than this program", "version", schema.Have, "program", schema.Want,
+			"oldest_program", schema.OldestProgram)
 	}
 	return schema.Check()
 }
 
-// usesKeys says whether a command reads the server's keys.
+// usesKeys reports whether a command reads the server keys.
 func usesKeys(cfg config.Config, needs config.Needs) bool {
 	_, embedded := cfg.SQLiteFile()
 	return embedded || needs.Keys
 }
 
-// makesKeys says whether the server's keys are still to be made. They are made
-// only together with the SQLite database that they belong to: new ones for a
-// database that exists would end every token without a word.
+// makesKeys reports whether the server keys must be created. They are created
+// only together with the SQLite database that they belong to: new keys for an
+// existing database would silently invalidate every token.
 func makesKeys(cfg config.Config) bool {
 	file, embedded := cfg.SQLiteFile()
 	return embedded && !cfg.KeyFileGiven && missing(file) && !exists(cfg.KeyFile)
 }
 
-// databaseThere returns fault.Invalid for an SQLite database that is missing
-// or empty where the command does not create one, or where its key file shows
-// that there was one: an empty database in its place would look like a success.
-func databaseThere(cfg config.Config, needs config.Needs) error {
+// checkDatabaseFile returns fault.Invalid if an SQLite database is missing or empty
+// and the command does not create one, or if its key file exists. In that case
+// requireAccount was a database, and creating an empty one would hide its loss.
+func checkDatabaseFile(cfg config.Config, needs config.Needs) error {
 	file, embedded := cfg.SQLiteFile()
 	switch {
 	case embedded && isFolder(file):
-		return fault.Errorf(fault.Invalid, "%s is a folder. Name a file in it, as sqlite:%s does.", file, filepath.Join(file, "latchkey.db")).
+		return fault.Errorf(fault.Invalid, "%s is a directory. Name a file in it, such as sqlite:%s.", file,
+			filepath.Join(file, "latchkey.db")).
 			On(config.Called("database"))
 	case !embedded || file == "" || !missing(file):
 		return nil
@@ -220,7 +225,7 @@ func databaseThere(cfg config.Config, needs config.Needs) error {
 			On(config.Called("database"))
 	case !cfg.KeyFileGiven && exists(cfg.KeyFile) && staysMissing(file):
 		return fault.Errorf(fault.Invalid,
-			"The key file %s is there and its database %s is missing or empty. Put the database back, or move the key file away to begin anew.",
+			"The key file %s exists, but its database %s is missing or empty. Restore the database, or move the key file away to start over.",
 			cfg.KeyFile, file).On(config.Called("database"))
 	}
 	return nil
@@ -231,14 +236,14 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// missing reports whether a file is not there, or empty.
+// missing reports whether a file does not exist or is empty.
 func missing(path string) bool {
 	info, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
 }
 
-// staysMissing reports whether a file is still missing a second later: another
-// command that creates the database at this moment makes the key file first.
+// staysMissing reports whether a file is still missing a second later. A
+// command that is just creating the database creates the key file first.
 func staysMissing(path string) bool {
 	const attempts, pause = 20, 50 * time.Millisecond
 	for range attempts {
@@ -249,8 +254,7 @@ func staysMissing(path string) bool {
 	return true
 }
 
-// readKeys reads the server's keys, and makes them first where they are to be
-// made.
+// readKeys reads the server keys. It creates them first if makesKeys says so.
 func readKeys(cfg config.Config) (*secret.Keyring, error) {
 	if makesKeys(cfg) {
 		if err := makeKeys(cfg.KeyFile); err != nil {
@@ -264,13 +268,12 @@ func readKeys(cfg config.Config) (*secret.Keyring, error) {
 	}
 	if file, embedded := cfg.SQLiteFile(); embedded && !cfg.KeyFileGiven {
 		return nil, fault.Errorf(fault.Invalid,
-			"The database %s is there and its key file %s is not. Without it no token works: put it back, or name it.", file, cfg.KeyFile).On(setting)
+			"The database %s exists, but its key file %s does not. No token works without it: restore it, or set --key-file.", file, cfg.KeyFile).On(setting)
 	}
 	return nil, fault.Errorf(fault.Invalid, "%s", fault.Flatten(err)[0].Message).On(setting)
 }
 
-// makeKeys makes a key file; one that another process made meanwhile is as
-// good.
+// makeKeys creates a key file. It succeeds if another process just created one.
 func makeKeys(path string) error {
 	keys, err := secret.NewKeyring(rand.Reader)
 	if err != nil {
@@ -287,7 +290,8 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// readCatalogue reads the operator's own catalogue of scopes, if there is one.
+// readCatalogue reads the scope catalog of the operator, or returns the default
+// one.
 func readCatalogue(path string) (*scope.Catalogue, error) {
 	if path == "" {
 		return scope.Default(), nil
@@ -295,22 +299,22 @@ func readCatalogue(path string) (*scope.Catalogue, error) {
 	return readFile(config.Called("catalogue"), path, scope.Parse)
 }
 
-// readRoutes reads the operator's own routes, if there are any. They name
-// scopes of the catalogue: where that cannot be read (nil), it is only found
-// out whether the file is there.
-func readRoutes(path string, catalogue *scope.Catalogue) (*storeapi.Table, error) {
+// readRoutes reads the routes of the operator, or returns the default ones.
+// Routes name scopes of the catalog: if the catalog is invalid (nil), only the
+// existence of the file is checked.
+func readRoutes(path string, catalogue *scope.Catalogue) (*routes.Table, error) {
 	if path == "" {
-		return storeapi.Default(), nil
+		return routes.Default(), nil
 	}
-	return readFile(config.Called("routes"), path, func(r io.Reader) (*storeapi.Table, error) {
+	return readFile(config.Called("routes"), path, func(r io.Reader) (*routes.Table, error) {
 		if catalogue == nil {
-			return storeapi.Default(), nil
+			return routes.Default(), nil
 		}
-		return storeapi.Parse(r, catalogue)
+		return routes.Parse(r, catalogue)
 	})
 }
 
-// readFile parses a file of the operator's that a setting names.
+// readFile parses a file that a setting names.
 func readFile[T any](setting, path string, parse func(io.Reader) (*T, error)) (*T, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -324,8 +328,8 @@ func readFile[T any](setting, path string, parse func(io.Reader) (*T, error)) (*
 	return parsed, allOn(setting, err)
 }
 
-// allOn says of everything that is wrong with a file which flag named it.
-// Other errors stay as they are.
+// allOn sets the flag of all faults of a fault.Invalid error. It returns other
+// errors unchanged.
 func allOn(flag string, err error) error {
 	if fault.KindOf(err) != fault.Invalid {
 		return err
@@ -337,10 +341,10 @@ func allOn(flag string, err error) error {
 	return faults.Err()
 }
 
-// cannotRead says why a file of the operator's cannot be read.
+// cannotRead returns the error for a file that cannot be read.
 func cannotRead(flag, path string, err error) error { return cannot("read", flag, path, err) }
 
-// cannot says why something cannot be done with a file of the operator's.
+// cannot returns the error for a file operation.
 func cannot(do, flag, path string, err error) error {
 	reason := err
 	var onPath *fs.PathError

@@ -6,65 +6,52 @@ import (
 	"time"
 )
 
-// Config is all settings, each checked.
+// Config holds all settings, validated.
 type Config struct {
-	// Addr and AdminAddr are where the two listeners listen, as host:port.
+	// Addr and AdminAddr are the addresses of the two listeners, as host:port.
 	Addr, AdminAddr string
-	// PublicURL is how clients reach the public listener, without a slash at
-	// its end; empty when it follows from the address listened on (BaseURL).
+	// PublicURL is the URL of the public listener for clients, without a trailing slash. If empty, it is derived from
+	// the listener's address (BaseURL).
 	PublicURL string
-	// ReplicaName is how this server is called among those that share its
-	// database, and ReplicaURL how they reach its public listener, without a
-	// slash at its end; empty where they follow from the address listened on
-	// (Replica).
+	// ReplicaName is the name of this server among those that share its database, and ReplicaURL the URL of its public
+	// listener for them, without a trailing slash. If empty, they are derived from the listener's address (Replica).
 	ReplicaName, ReplicaURL string
-	// InstanceFile is the file that this server keeps locked while it runs; empty
-	// for none.
+	// InstanceFile is the file that this server keeps locked while it runs. Empty means none.
 	InstanceFile string
-	// Database is the URL of the database. It may hold a password: it must
-	// not be printed.
+	// Database is the URL of the database. It may contain a password and must not be printed.
 	Database string
-	// FeedDatabase is the direct URL of the same database, as private, for a
-	// Database that is reached through a pooler; empty for Database itself.
+	// FeedDatabase is the direct URL of the same database if Database goes through a pooler. Empty means Database. It
+	// may contain a password and must not be printed.
 	FeedDatabase string
-	// MaxConnections is the size of the pool of connections to the database.
+	// MaxConnections is the size of the database connection pool.
 	MaxConnections int
-	// KeyFile is the file of the server's keys; KeyFileGiven says that the
-	// operator named it.
+	// KeyFile is the file of the server's keys. KeyFileGiven reports whether it was set explicitly.
 	KeyFile      string
 	KeyFileGiven bool
-	// Catalogue is the file of the operator's own catalogue of scopes; empty
-	// for the built-in one.
+	// Catalogue is the file of the operator's own scope catalogue. Empty means the built-in one.
 	Catalogue string
-	// Routes is the file of the operator's own routes of the APIs behind
-	// gateways; empty for the built-in ones.
+	// Routes is the file of the operator's own routes for the APIs behind gateways. Empty means the built-in ones.
 	Routes string
-	// MaxTokensPerStore and MaxTokensPerAccount bound the live API tokens.
+	// MaxTokensPerStore and MaxTokensPerAccount limit the number of active API tokens.
 	MaxTokensPerStore, MaxTokensPerAccount int
-	// MaxTokenLifetime is the longest an API token may live; zero sets no
-	// bound.
+	// MaxTokenLifetime is the maximum lifetime of an API token. Zero means no limit.
 	MaxTokenLifetime time.Duration
-	// OAuthTokenLifetime is how long an access token of the OAuth token
-	// endpoint lives.
+	// OAuthTokenLifetime is the lifetime of an access token issued by the OAuth token endpoint.
 	OAuthTokenLifetime time.Duration
-	// CacheSize and CacheAge bound what is remembered of credentials.
+	// CacheSize and CacheAge limit the credential caches.
 	CacheSize int
 	CacheAge  time.Duration
-	// CanaryInterval is how often the lag of revocations is measured; zero
-	// measures nothing.
+	// CanaryInterval is the interval at which the revocation lag is measured. Zero disables the canary.
 	CanaryInterval time.Duration
-	// LastUseInterval is how often the last uses of tokens are kept; zero keeps
-	// none.
+	// LastUseInterval is the interval at which last uses of tokens are written. Zero disables them.
 	LastUseInterval time.Duration
-	// ShutdownDelay is how long the server goes on serving at stop, not ready.
+	// ShutdownDelay is how long the server keeps serving, not ready, after a signal to stop.
 	ShutdownDelay time.Duration
-	// ShutdownGrace is how long the server then has to finish the requests in
-	// flight and to end.
+	// ShutdownGrace is how long the server then waits for requests in flight and for its own shutdown.
 	ShutdownGrace time.Duration
-	// TrustedProxies are the addresses whose X-Forwarded-For and X-Request-Id
-	// are believed.
+	// TrustedProxies are the addresses whose X-Forwarded-For and X-Request-Id headers are trusted.
 	TrustedProxies []netip.Prefix
-	// GatewayAddresses are those from which gateways ask without a key.
+	// GatewayAddresses are the addresses from which gateways may call without a key.
 	GatewayAddresses []netip.Prefix
 	Legacy           Legacy
 	SignIn           SignIn
@@ -73,76 +60,70 @@ type Config struct {
 	Query            Query
 	Log              Log
 	Mail             Mail
-	// SessionLifetime is how long somebody who signs in to the control panel
-	// stays signed in.
+	// SessionLifetime is the maximum lifetime of a control panel session.
 	SessionLifetime time.Duration
-	// SessionIdle is after how long without a use a session ends; zero is never.
+	// SessionIdle is the idle timeout of a session. Zero means none.
 	SessionIdle time.Duration
 }
 
-// HTTP bounds what one request may take.
+// HTTP holds the limits of one request.
 type HTTP struct {
 	// MaxBody and MaxHeader are in bytes.
 	MaxBody, MaxHeader int
-	// ReadTimeout bounds the reading of a request, WriteTimeout everything
-	// from its header to the end of the answer, IdleTimeout the wait for the
-	// next one, and RequestTimeout the work on one request.
+	// ReadTimeout limits reading a request, WriteTimeout the time from its header to the end of the response,
+	// IdleTimeout the wait for the next request, and RequestTimeout the processing of one request.
 	ReadTimeout, WriteTimeout, IdleTimeout, RequestTimeout time.Duration
 }
 
-// Legacy is how legacy API accounts are dealt with.
+// Legacy holds the settings of legacy API accounts.
 type Legacy struct {
-	// Allowed says that new ones may be made.
+	// Allowed reports whether new ones may be created.
 	Allowed bool
-	// DeprecatedAt and SunsetAt are what answers made for them say: since when
-	// they are deprecated (RFC 9745), and from when on they are expected to
-	// work no more (RFC 8594). They work until they are deleted.
+	// DeprecatedAt and SunsetAt are the dates in the headers of responses to legacy API accounts: since when they are
+	// deprecated (RFC 9745), and when they are expected to stop working (RFC 8594). They work until they are deleted.
 	DeprecatedAt, SunsetAt time.Time
 }
 
-// SignIn is how people sign in to the panel.
+// SignIn holds the ways to sign in to the panel.
 type SignIn struct {
-	// Passwords says that they can with a password.
+	// Passwords reports whether users can sign in with a password.
 	Passwords bool
-	// Issuer is the OpenID Connect provider's; empty for none. ClientID and
-	// ClientSecret are what Latchkey is there, and Name is what people call it.
-	// The secret must not be printed.
+	// Issuer is the URL of the OpenID Connect provider. Empty means none. ClientID and ClientSecret are Latchkey's
+	// credentials there, and Name is the provider's display name. The secret must not be printed.
 	Issuer, ClientID, ClientSecret, Name string
 }
 
-// Rates are how often requests may be made of one process.
+// Rates holds the rate limits of one process.
 type Rates struct {
-	// On says that requests are counted at all.
+	// On reports whether requests are limited at all.
 	On bool
-	// Token and Account are for the requests of one API token or person, and
-	// of all in one account; Failure is for the failed authentications of one
-	// address.
+	// Token and Account limit the requests of one API token or user, and of a whole account. Failure limits the failed
+	// authentications from one address.
 	Token, Account, Failure Rate
 }
 
-// Rate is how many requests are allowed in a window.
+// Rate is the number of requests allowed in a window.
 type Rate struct {
 	Requests int
 	Window   time.Duration
 }
 
-// Mail is how mails are sent; without a host none are.
+// Mail holds the settings for sending mail. Without a host no mail is sent.
 type Mail struct {
 	Host string
 	Port int
-	// TLS says that the connection begins with TLS.
+	// TLS reports whether the connection begins with TLS.
 	TLS bool
-	// User and Password are what to sign in with. The password must not be
-	// printed.
+	// User and Password authenticate with the mail server. The password must not be printed.
 	User, Password string
-	// From is the address that mails come from.
+	// From is the sender address of mails.
 	From string
 }
 
-// Query bounds what one GraphQL operation may ask.
+// Query holds the limits of one GraphQL operation.
 type Query struct{ Depth, Complexity, Aliases, Directives int }
 
-// Log says how logs are written.
+// Log holds the settings of the log.
 type Log struct {
 	JSON  bool
 	Level slog.Level

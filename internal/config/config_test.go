@@ -12,16 +12,17 @@ import (
 
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
+	"latchkey/internal/test/check"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/settings.md anew")
 
-// from is a source of the given flags and variables.
+// from returns a source with the flags and variables.
 func from(flags, env map[string]string) config.Source {
-	look := func(m map[string]string) func(string) (string, bool) {
+	lookup := func(m map[string]string) func(string) (string, bool) {
 		return func(name string) (string, bool) { text, ok := m[name]; return text, ok }
 	}
-	return config.Source{Flag: look(flags), Env: look(env)}
+	return config.Source{Flag: lookup(flags), Env: lookup(env)}
 }
 
 func load(t *testing.T, flags, env map[string]string) config.Config {
@@ -41,12 +42,11 @@ func TestDefaults(t *testing.T) {
 	if file, ok := c.SQLiteFile(); !ok || file != "latchkey.db" || c.KeyFile != "latchkey.key" || c.KeyFileGiven {
 		t.Errorf("database %s, key file %s", file, c.KeyFile)
 	}
-	if c.MaxTokensPerStore != 50 || c.MaxTokensPerAccount != 50 || c.LastUseInterval != 10*time.Second || c.HTTP.MaxBody != 1<<20 {
+	if c.MaxTokensPerStore != 50 || c.MaxTokensPerAccount != 50 || c.LastUseInterval != 10*time.Second ||
+		c.HTTP.MaxBody != 1<<20 {
 		t.Errorf("bounds %+v", c)
 	}
-	if got := c.BaseURL(c.Addr); got != "http://127.0.0.1:8080" {
-		t.Errorf("public URL %s", got)
-	}
+	check.Equal(t, c.BaseURL(c.Addr), "http://127.0.0.1:8080", "public URL")
 }
 
 func TestPrecedence(t *testing.T) {
@@ -61,16 +61,15 @@ func TestPrecedence(t *testing.T) {
 		{"empty variable is none", nil, map[string]string{"LATCHKEY_ADDR": ""}, "127.0.0.1:8080"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := load(t, tc.flags, tc.env).Addr; got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
+			check.Equal(t, load(t, tc.flags, tc.env).Addr, tc.want, "load(t, tc.flags, tc.env).Addr")
 		})
 	}
 }
 
 func TestEverySettingIsReadFromItsVariableAndFlag(t *testing.T) {
 	bad := "\x00nonsense"
-	free := map[string]bool{"catalogue": true, "key-file": true, "routes": true, "instance-file": true} // any text names a file
+	// Any text is a valid file name.
+	free := map[string]bool{"catalogue": true, "key-file": true, "routes": true, "instance-file": true}
 	for _, s := range config.Settings() {
 		if free[s.Flag] {
 			continue
@@ -92,14 +91,16 @@ func TestEverySettingIsReadFromItsVariableAndFlag(t *testing.T) {
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := config.Load(from(
 		map[string]string{"addr": "nowhere", "log-level": "loud", "max-body": "0"},
-		map[string]string{"LATCHKEY_DATABASE_URL": "postgres://u:pass-word@h/d", "LATCHKEY_MAX_TOKENS_PER_STORE": "-1"}), config.Needs{Keys: true})
+		map[string]string{"LATCHKEY_DATABASE_URL": "postgres://u:pass-word@h/d",
+			"LATCHKEY_MAX_TOKENS_PER_STORE": "-1"}), config.Needs{Keys: true})
 	var list fault.List
 	if !errors.As(err, &list) || len(list) != 5 {
 		t.Fatalf("want 5 faults: %v", err)
 	}
-	for _, want := range []string{"--addr (LATCHKEY_ADDR)", "--log-level", "--max-body", "--max-tokens-per-store", "--key-file (LATCHKEY_KEY_FILE)"} {
+	for _, want := range []string{"--addr (LATCHKEY_ADDR)", "--log-level", "--max-body", "--max-tokens-per-store",
+		"--key-file (LATCHKEY_KEY_FILE)"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("no word of %s in %v", want, err)
+			t.Errorf("%s is not in %v", want, err)
 		}
 	}
 }
@@ -126,32 +127,32 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"SQLite with a host", "database", "sqlite://latchkey.db", "without a host"},
 		{"SQLite in memory", "database", "sqlite::memory:", "name a file"},
 		{"feed of another database", "feed-database", "mysql://root:pass-word@h/d", "postgres://"},
-		{"feed beside SQLite", "feed-database", "postgres://root:pass-word@h/d", "SQLite needs no feed"},
+		{"feed with SQLite", "feed-database", "postgres://root:pass-word@h/d", "SQLite needs no feed"},
 		{"proxy that is a name", "trusted-proxies", "10.0.0.0/8,proxy", "CIDRs"},
 		{"duration without unit", "cache-age", "5", "duration"},
 		{"duration out of bounds", "last-use-interval", "5m", "from 1s to 1m"},
 		{"duration or off", "last-use-interval", "never", "or off"},
 		{"number with text", "query-depth", "10x", "whole number"},
 		{"empty key file", "key-file", "", "name a file"},
-		{"one address twice", "admin-addr", "127.0.0.1:8080", "public listener"},
-		{"answers cut off", "write-timeout", "5s", "--request-timeout"},
-		{"receipts cut off", "write-timeout", "26s", "--request-timeout"},
+		{"both listeners on one address", "admin-addr", "127.0.0.1:8080", "public listener"},
+		{"write timeout too short", "write-timeout", "5s", "--request-timeout"},
+		{"write timeout too short for receipts", "write-timeout", "26s", "--request-timeout"},
 		{"rate without a window", "token-rate", "100", "100/1m"},
 		{"rate without a number", "account-rate", "/1m", "100/1m"},
-		{"rate of nothing", "account-rate", "0/1m", "from 1 to"},
+		{"rate of zero", "account-rate", "0/1m", "from 1 to"},
 		{"rate in a window too short", "failure-rate", "1/1ms", "from 1s to 24h"},
 		{"rate limits neither on nor off", "rate-limits", "yes", "on or off"},
-		{"new legacy accounts neither allowed nor not", "allow-legacy", "maybe", "on or off"},
-		{"deprecated at no time", "legacy-deprecated-at", "2026-01-01", "time such as"},
-		{"gone before it is deprecated", "legacy-sunset-at", "2025-12-31T00:00:00Z", "--legacy-deprecated-at"},
+		{"allow-legacy neither on nor off", "allow-legacy", "maybe", "on or off"},
+		{"deprecation without a time", "legacy-deprecated-at", "2026-01-01", "time such as"},
+		{"sunset before deprecation", "legacy-sunset-at", "2025-12-31T00:00:00Z", "--legacy-deprecated-at"},
 		{"log format", "log-format", "xml", "text or json"},
 		{"provider without a client id", "oidc-issuer", "https://id.example", "together with --oidc-client-id"},
 		{"client id without a provider", "oidc-client-id", "latchkey", "together with --oidc-client-id"},
 		{"provider without TLS", "oidc-issuer", "http://id.example", "begin with https://"},
 		{"provider on another machine without TLS", "oidc-issuer", "http://192.0.2.1", "begin with https://"},
-		{"provider that is no URL", "oidc-issuer", "id.example", "URL such as"},
+		{"provider that is not a URL", "oidc-issuer", "id.example", "URL such as"},
 		{"provider's secret of two lines", "oidc-client-secret", "pass-word\n", "on one line"},
-		{"nobody could sign in", "password-sign-in", "off", "could not sign in"},
+		{"no user could sign in", "password-sign-in", "off", "could not sign in"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Load(from(map[string]string{tc.flag: tc.value}, nil), config.Needs{})
@@ -159,16 +160,17 @@ func TestFaultsOfOneSetting(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 			if strings.Contains(fmt.Sprint(err), "pass-word") {
-				t.Errorf("%v shows a password", err)
+				t.Errorf("%v contains a password", err)
 			}
 		})
 	}
 }
 
-// What is wrong by itself is not judged together with others as well.
+// A setting that is invalid by itself is not reported again in combination with others.
 func TestOneFaultForOneMistake(t *testing.T) {
 	for flag, value := range map[string]string{
-		"legacy-sunset-at": "x", "legacy-deprecated-at": "x", "write-timeout": "x", "request-timeout": "x", "database": "x", "feed-database": "x",
+		"legacy-sunset-at": "x", "legacy-deprecated-at": "x", "write-timeout": "x", "request-timeout": "x",
+		"database": "x", "feed-database": "x",
 	} {
 		_, err := config.Load(from(map[string]string{flag: value}, nil), config.Needs{Keys: true})
 		if list := fault.Flatten(err); len(list) != 1 || !strings.Contains(list[0].Field, flag) {
@@ -178,31 +180,32 @@ func TestOneFaultForOneMistake(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
-	if c := load(t, nil, nil); !c.Rates.On || c.Rates.Token != (config.Rate{Requests: 10000, Window: 30 * time.Second}) {
+	if c := load(t, nil, nil); !c.Rates.On ||
+		c.Rates.Token != (config.Rate{Requests: 10000, Window: 30 * time.Second}) {
 		t.Errorf("defaults %+v", c.Rates)
 	}
-	c := load(t, map[string]string{"rate-limits": "off", "token-rate": "1/24h", "account-rate": "10000000/1s", "failure-rate": "7/90s"}, nil)
+	c := load(t, map[string]string{"rate-limits": "off", "token-rate": "1/24h", "account-rate": "10000000/1s",
+		"failure-rate": "7/90s"}, nil)
 	want := config.Rates{
-		Token: config.Rate{Requests: 1, Window: 24 * time.Hour}, Account: config.Rate{Requests: 10_000_000, Window: time.Second},
+		Token:   config.Rate{Requests: 1, Window: 24 * time.Hour},
+		Account: config.Rate{Requests: 10_000_000, Window: time.Second},
 		Failure: config.Rate{Requests: 7, Window: 90 * time.Second},
 	}
-	if c.Rates != want {
-		t.Errorf("got %+v, want %+v", c.Rates, want)
-	}
+	check.Equal(t, c.Rates, want, "c.Rates")
 }
 
 func TestValues(t *testing.T) {
 	c := load(t, map[string]string{
-		"trusted-proxies": "10.1.2.3/8, ::ffff:192.0.2.0/120,2001:db8::1", "public-url": "https://example.com/keys/", "log-format": "json",
-		"log-level": "debug", "database": "sqlite:/var/lib/latchkey/data.sqlite3", "max-token-lifetime": "720h",
+		"trusted-proxies": "10.1.2.3/8, ::ffff:192.0.2.0/120,2001:db8::1", "public-url": "https://example.com/keys/",
+		"log-format": "json",
+		"log-level":  "debug", "database": "sqlite:/var/lib/latchkey/data.sqlite3", "max-token-lifetime": "720h",
 	}, nil)
-	if got := fmt.Sprint(c.TrustedProxies); got != "[10.0.0.0/8 192.0.2.0/24 2001:db8::1/128]" {
-		t.Errorf("proxies %s", got)
-	}
+	check.Equal(t, fmt.Sprint(c.TrustedProxies), "[10.0.0.0/8 192.0.2.0/24 2001:db8::1/128]", "proxies")
 	if c.PublicURL != "https://example.com/keys" || c.BaseURL("127.0.0.1:1") != c.PublicURL {
 		t.Errorf("public URL %s", c.PublicURL)
 	}
-	if !c.Log.JSON || c.Log.Level != slog.LevelDebug || c.KeyFile != "/var/lib/latchkey/data.key" || c.MaxTokenLifetime != 720*time.Hour {
+	if !c.Log.JSON || c.Log.Level != slog.LevelDebug || c.KeyFile != "/var/lib/latchkey/data.key" ||
+		c.MaxTokenLifetime != 720*time.Hour {
 		t.Errorf("%+v", c)
 	}
 }
@@ -211,11 +214,12 @@ func TestSignIn(t *testing.T) {
 	if c := load(t, nil, nil); !c.SignIn.Passwords || c.SignIn.Issuer != "" {
 		t.Errorf("defaults %+v", c.SignIn)
 	}
-	for _, issuer := range []string{"https://id.example/realms/a/", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]"} {
-		c := load(t, map[string]string{"oidc-issuer": issuer, "oidc-client-id": "a", "password-sign-in": "off"}, map[string]string{"LATCHKEY_OIDC_CLIENT_SECRET": "b"})
-		if c.SignIn != (config.SignIn{Issuer: issuer, ClientID: "a", ClientSecret: "b", Name: "OpenID Connect"}) {
-			t.Errorf("%+v", c.SignIn)
-		}
+	for _, issuer := range []string{"https://id.example/realms/a/", "http://localhost:1", "http://127.0.0.1:1",
+		"http://[::1]"} {
+		c := load(t, map[string]string{"oidc-issuer": issuer, "oidc-client-id": "a", "password-sign-in": "off"},
+			map[string]string{"LATCHKEY_OIDC_CLIENT_SECRET": "b"})
+		check.Equal(t, c.SignIn, (config.SignIn{Issuer: issuer, ClientID: "a", ClientSecret: "b",
+			Name: "OpenID Connect"}), "c.SignIn")
 	}
 }
 
@@ -227,20 +231,20 @@ func TestKeyFileOfPostgreSQL(t *testing.T) {
 	if _, err := config.Load(from(postgres, nil), config.Needs{Keys: true}); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("a command with keys: %v", err)
 	}
-	if c := load(t, postgres, map[string]string{"LATCHKEY_KEY_FILE": "/etc/keys"}); c.KeyFile != "/etc/keys" || !c.KeyFileGiven {
+	if c := load(t, postgres, map[string]string{"LATCHKEY_KEY_FILE": "/etc/keys"}); c.KeyFile != "/etc/keys" ||
+		!c.KeyFileGiven {
 		t.Errorf("%+v", c)
 	}
 }
 
 func TestBaseURL(t *testing.T) {
 	for addr, want := range map[string]string{
-		"127.0.0.1:8080": "http://127.0.0.1:8080", "0.0.0.0:80": "http://localhost:80", "[::]:80": "http://localhost:80",
-		":8080": "http://localhost:8080", "[::1]:1": "http://[::1]:1", "keys.example:443": "http://keys.example:443",
+		"127.0.0.1:8080": "http://127.0.0.1:8080", "0.0.0.0:80": "http://localhost:80",
+		"[::]:80": "http://localhost:80",
+		":8080":   "http://localhost:8080", "[::1]:1": "http://[::1]:1", "keys.example:443": "http://keys.example:443",
 	} {
 		t.Run(addr, func(t *testing.T) {
-			if got := new(config.Config).BaseURL(addr); got != want {
-				t.Errorf("got %s, want %s", got, want)
-			}
+			check.Equal(t, new(config.Config).BaseURL(addr), want, "new(config.Config).BaseURL(addr)")
 		})
 	}
 }
@@ -255,7 +259,8 @@ func TestReplica(t *testing.T) {
 		{"one address", config.Config{}, "10.0.0.1:8080", "box:8080", "http://10.0.0.1:8080"},
 		{"every address", config.Config{}, "0.0.0.0:80", "box:80", "http://box:80"},
 		{"every address of IPv6", config.Config{}, "[::]:80", "box:80", "http://box:80"},
-		{"set", config.Config{ReplicaName: "eu-1", ReplicaURL: "https://eu-1.example"}, ":80", "eu-1", "https://eu-1.example"},
+		{"set", config.Config{ReplicaName: "eu-1", ReplicaURL: "https://eu-1.example"}, ":80", "eu-1",
+			"https://eu-1.example"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if is, url := tc.set.Replica("box", tc.addr); is != tc.is || url != tc.url {
@@ -265,8 +270,7 @@ func TestReplica(t *testing.T) {
 	}
 }
 
-// The manual's table is made of the settings themselves, so that neither can
-// be changed alone: go test ./internal/config -update.
+// The table in the manual is generated from the settings: go test ./internal/config -update.
 func TestDocumented(t *testing.T) {
 	const path, begin, end = "../../docs/settings.md", "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 	manual, err := os.ReadFile(path)

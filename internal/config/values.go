@@ -15,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// The functions here make the keep of a Setting. Each says what a good value
-// is; the setting's name is put before it by whoever reports it.
+// The functions here return the keep function of a Setting. Their errors say what a valid value is; the caller adds the
+// setting's name.
 
 func address(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, text string) error {
@@ -66,7 +66,7 @@ func duration(field func(*Config) *time.Duration, least, most string) func(*Conf
 	}
 }
 
-// orOff is a duration that may also be "off", which is zero.
+// orOff accepts a duration or "off", which is zero.
 func orOff(field func(*Config) *time.Duration, least, most string) func(*Config, string) error {
 	keep := duration(field, least, most)
 	return func(c *Config, text string) error {
@@ -91,7 +91,7 @@ func onOff(field func(*Config) *bool) func(*Config, string) error {
 	}
 }
 
-func moment(field func(*Config) *time.Time) func(*Config, string) error {
+func timestamp(field func(*Config) *time.Time) func(*Config, string) error {
 	return func(c *Config, text string) error {
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil || t.Year() < 1970 || t.Year() > 9999 {
@@ -102,7 +102,7 @@ func moment(field func(*Config) *time.Time) func(*Config, string) error {
 	}
 }
 
-// rate reads a number of requests and a window, as in 100/1m.
+// rate parses a number of requests and a window, as in 100/1m.
 func rate(field func(*Config) *Rate) func(*Config, string) error {
 	const mostRequests, leastWindow, mostWindow = 10_000_000, time.Second, 24 * time.Hour
 	return func(c *Config, text string) error {
@@ -110,7 +110,8 @@ func rate(field func(*Config) *Rate) func(*Config, string) error {
 		n, err := strconv.Atoi(count)
 		d, errWindow := time.ParseDuration(window)
 		if err != nil || errWindow != nil || n < 1 || n > mostRequests || d < leastWindow || d > mostWindow {
-			return errors.New("must be a number of requests from 1 to 10000000, a slash, and a window from 1s to 24h, such as 100/1m")
+			return errors.New(
+				"must be a number of requests from 1 to 10000000, a slash, and a window from 1s to 24h, such as 100/1m")
 		}
 		*field(c) = Rate{n, d}
 		return nil
@@ -132,8 +133,8 @@ func prefixes(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
 	}
 }
 
-// parsePrefix reads a CIDR or a single address. IPv4 in the form of IPv6
-// becomes plain IPv4, which is how peers' addresses are compared.
+// parsePrefix parses a CIDR or a single address. IPv4-mapped IPv6 addresses become IPv4, like the peer addresses that
+// they are compared with.
 func parsePrefix(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		addr = addr.WithZone("").Unmap()
@@ -165,32 +166,35 @@ func webURL(field func(*Config) *string) func(*Config, string) error {
 
 func replicaName(c *Config, text string) error {
 	const longest = 100
-	if text == "" || len(text) > longest || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if text == "" || len(text) > longest || strings.ContainsFunc(text,
+		func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Errorf("must be 1 to %d bytes of printable text", longest)
 	}
 	c.ReplicaName = text
 	return nil
 }
 
-// issuer takes an address with TLS, as issuers have (OpenID Connect Discovery,
-// section 3), or on this machine, to try things out. It is kept as it is: the
-// provider's tokens repeat it letter by letter.
+// issuer requires https, as issuers must have (OpenID Connect Discovery, section 3), except for a provider on this
+// machine, for trials. The URL is stored unchanged, because the provider's tokens repeat it exactly.
 func issuer(c *Config, text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
+		u.ForceQuery || u.Fragment != "" {
 		return errors.New("must be a URL such as https://id.example.com, without user, query and fragment")
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" &&
+		(err != nil || !ip.IsLoopback()) {
 		return errors.New("must begin with https:// unless the provider is on this machine")
 	}
 	c.SignIn.Issuer = text
 	return nil
 }
 
-// oneLine takes text of at most so many characters that print.
+// oneLine accepts up to most printable characters.
 func oneLine(field func(*Config) *string, most int) func(*Config, string) error {
 	return func(c *Config, text string) error {
-		if utf8.RuneCountInString(text) > most || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		if utf8.RuneCountInString(text) > most || strings.TrimSpace(text) != text ||
+			strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return fmt.Errorf("must be at most %d characters on one line", most)
 		}
 		*field(c) = text
@@ -198,8 +202,8 @@ func oneLine(field func(*Config) *string, most int) func(*Config, string) error 
 	}
 }
 
-// database looks at the form only; the driver judges the rest. The messages
-// do not repeat the URL, which may hold a password.
+// database checks only the form; the driver checks the rest. The messages do not repeat the URL, which may contain a
+// password.
 func database(c *Config, text string) error {
 	c.Database = text
 	if file, ok := strings.CutPrefix(text, sqlitePrefix); ok {
@@ -211,14 +215,16 @@ func database(c *Config, text string) error {
 	return errors.New("must be sqlite:FILE or a URL postgres://…")
 }
 
-// sqliteFile refuses names that are more likely a mistake in a script or a
-// settings file than meant: they would name another, empty database.
+// sqliteFile refuses names that are probably mistakes in a script or a settings file, because they would name another,
+// empty database.
 func sqliteFile(file string) error {
 	switch {
 	case file == "" || file == ":memory:":
 		return errors.New("must name a file, as sqlite:latchkey.db does")
-	case strings.TrimSpace(file) != file || strings.ContainsAny(file, "\"'`?") || strings.ContainsFunc(file, unicode.IsControl):
-		return errors.New("must name a file without line breaks, other control characters, quotes, question marks and spaces around it")
+	case strings.TrimSpace(file) != file || strings.ContainsAny(file, "\"'`?") ||
+		strings.ContainsFunc(file, unicode.IsControl):
+		return errors.New(
+			"must name a file without line breaks, other control characters, quotes, question marks and spaces around it")
 	case strings.HasPrefix(file, "//"):
 		return errors.New("must name a file without a host, as sqlite:latchkey.db or sqlite:/var/lib/latchkey.db does")
 	}
@@ -252,7 +258,8 @@ func logFormat(c *Config, text string) error {
 }
 
 func logLevel(c *Config, text string) error {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"error": slog.LevelError}
 	level, known := levels[text]
 	if !known {
 		return errors.New("must be debug, info, warn or error")
@@ -261,11 +268,11 @@ func logLevel(c *Config, text string) error {
 	return nil
 }
 
-// smtpURL reads where mails are sent. The messages do not repeat the URL, which
-// may hold a password.
+// smtpURL parses the mail server's URL. The messages do not repeat the URL, which may contain a password.
 func smtpURL(c *Config, text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("must be a URL such as smtp://USER:PASSWORD@HOST:587, its user and password percent-encoded")
 	}
 	c.Mail.Host, c.Mail.TLS, c.Mail.Port = u.Hostname(), u.Scheme == "smtps", 587

@@ -1,10 +1,9 @@
-// Package fault is the one error type of the project: a kind that programs
-// act on, a message that is safe to show to the caller, the input field it is
-// about, and a cause that stays inside.
+// Package fault defines the project's error type. An error has a kind that programs
+// act on, a message that is safe to show to the caller, the input field that it is
+// about, and an internal cause.
 //
-// A broken rule is a *Error; several broken rules are reported together as
-// List. Everything else that is an error is internal: its text is logged and
-// never shown.
+// A broken rule is an *Error; several broken rules are reported together as a List.
+// Every other error is internal: its text is logged and never shown.
 package fault
 
 import (
@@ -13,49 +12,48 @@ import (
 	"strings"
 )
 
-// Kind says what sort of failure an error is. The values are the error codes
-// of the API (design: "Errors"), one to one.
+// Kind is the kind of an error. The values are the error codes of the API
+// (docs/compatibility.md: "Errors").
 type Kind string
 
-// The kinds, each with the reason a caller sees it.
+// The kinds of errors.
 const (
-	// Unauthenticated: no credential, or one that no longer works.
+	// Unauthenticated: the credential is missing or does not work.
 	Unauthenticated Kind = "UNAUTHENTICATED"
-	// Forbidden: a live credential that may not do this.
+	// Forbidden: the credential works but lacks the rights.
 	Forbidden Kind = "FORBIDDEN"
-	// NotFound: no such thing, or one of another account.
+	// NotFound: the object does not exist, or belongs to another account.
 	NotFound Kind = "NOT_FOUND"
-	// Invalid: input that breaks a rule; the message says what to do.
+	// Invalid: the input breaks a rule. The message says what to do.
 	Invalid Kind = "INVALID"
-	// Conflict: valid input that contradicts the present state.
+	// Conflict: the input is valid but conflicts with the current state.
 	Conflict Kind = "CONFLICT"
-	// LimitReached: a ceiling of the account or store is reached.
+	// LimitReached: a limit of the account or store is reached.
 	LimitReached Kind = "LIMIT_REACHED"
-	// RateLimited: too many requests; a later one will do.
+	// RateLimited: there were too many requests. A later one can succeed.
 	RateLimited Kind = "RATE_LIMITED"
-	// ComplexityLimit: an operation too large to be run.
+	// ComplexityLimit: the operation is too large to run.
 	ComplexityLimit Kind = "COMPLEXITY_LIMIT"
-	// NotImplemented: a field of the schema whose capability is not built.
+	// NotImplemented: the field of the schema is not implemented.
 	NotImplemented Kind = "NOT_IMPLEMENTED"
-	// Internal: our failure; its cause is logged and never shown.
+	// Internal: the server failed. The cause is logged and never shown.
 	Internal Kind = "INTERNAL"
 )
 
-// ErrUnavailable is the cause, or among the causes, of an error that is
-// internal and will pass: what is needed cannot be reached, or does not answer
-// in time. Trying again soon is worth it.
+// ErrUnavailable is in the error chain of a temporary internal error: the database
+// cannot be reached or does not answer in time. The caller can try again soon.
 var ErrUnavailable = errors.New("the database is unavailable")
 
 // Error is a failure with a message for its caller.
 type Error struct {
-	// Kind is what programs act on.
+	// Kind is the error code for programs.
 	Kind Kind
-	// Message is for people, and safe to show to whoever made the request.
+	// Message is for users and safe to show to the caller.
 	Message string
-	// Field is the path of the input at fault, "input.scopes" for example;
-	// empty when no single input is.
+	// Field is the path of the invalid input, such as "input.scopes", or empty if
+	// the error is about no single input.
 	Field string
-	// RequiredScopes are the scopes that were missing, for Forbidden.
+	// RequiredScopes are the missing scopes, for Forbidden.
 	RequiredScopes []string
 
 	cause error
@@ -74,29 +72,29 @@ func Wrap(cause error, kind Kind, format string, args ...any) *Error {
 	return e
 }
 
-// Because returns a copy of e with a cause, as Wrap makes them.
+// Because returns a copy of e with the cause, as for Wrap.
 func (e *Error) Because(cause error) *Error {
 	c := *e
 	c.cause = cause
 	return &c
 }
 
-// On returns a copy of e that is about the input field.
+// On returns a copy of e with the input field.
 func (e *Error) On(field string) *Error {
 	c := *e
 	c.Field = field
 	return &c
 }
 
-// Requiring returns a copy of e that names the scopes that were missing.
+// Requiring returns a copy of e with the missing scopes.
 func (e *Error) Requiring(scopes ...string) *Error {
 	c := *e
 	c.RequiredScopes = scopes
 	return &c
 }
 
-// Error is the safe message, led by the field where there is one. The cause
-// is left out, so that printing an error cannot leak it.
+// Error returns the message, preceded by the field if there is one. It omits the
+// cause, so that printing an error cannot leak it.
 func (e *Error) Error() string {
 	if e.Field == "" {
 		return e.Message
@@ -107,7 +105,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.cause }
 
-// List is several failures reported together: every broken rule at once.
+// List is several errors that are reported together.
 type List []*Error
 
 // Error joins the messages.
@@ -119,7 +117,7 @@ func (l List) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Unwrap returns the failures, for errors.Is and errors.As.
+// Unwrap returns the errors, for errors.Is and errors.As.
 func (l List) Unwrap() []error {
 	errs := make([]error, len(l))
 	for i, e := range l {
@@ -128,8 +126,8 @@ func (l List) Unwrap() []error {
 	return errs
 }
 
-// Err returns the list as an error: nil when it is empty, the single failure
-// when there is one.
+// Err returns the list as an error: nil if it is empty, and the only element if
+// there is one.
 func (l List) Err() error {
 	switch len(l) {
 	case 0:
@@ -141,8 +139,8 @@ func (l List) Err() error {
 	}
 }
 
-// KindOf returns the kind of err: that of the first *Error in its chain, and
-// Internal for any other error. A nil error has no kind.
+// KindOf returns the kind of the first *Error in err's chain, or Internal if there
+// is none. It returns "" for nil.
 func KindOf(err error) Kind {
 	if err == nil {
 		return ""
@@ -157,8 +155,8 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// failures is what *Error and List have in common, so that errors.As finds
-// whichever of them comes first in a chain.
+// failures is implemented by *Error and List, so that errors.As finds the first of
+// either type in a chain.
 type failures interface {
 	error
 	failures() []*Error
@@ -168,9 +166,9 @@ func (e *Error) failures() []*Error { return []*Error{e} }
 
 func (l List) failures() []*Error { return l }
 
-// Flatten returns the failures in err: each of a List, a single *Error, or
-// one of kind Internal with a message that says nothing of the cause. What
-// lies within a failure as its cause stays there. No error has no failures.
+// Flatten returns the errors in err: the elements of a List, a single *Error, or an
+// Internal error whose message does not reveal the cause. It does not look into
+// causes. It returns nil for nil.
 func Flatten(err error) []*Error {
 	if err == nil {
 		return nil
@@ -182,13 +180,14 @@ func Flatten(err error) []*Error {
 	if errors.As(err, &found) {
 		return found.failures()
 	}
-	return []*Error{Wrap(err, Internal, "Something went wrong on our side. Try again, and give the request id if it stays.")}
+	return []*Error{Wrap(err, Internal,
+		"Something went wrong on our side. Try again. If it keeps failing, report the request id.")}
 }
 
-// Under returns err with every failure's field put below the input path, as
-// "name" becomes "input.name": a capability knows its own fields, and the
-// caller what they were sent in. A failure that is about no field stays so,
-// and an error that is no failure stays as it is.
+// Under returns err with the path prepended to every field, so that "name" becomes
+// "input.name": a capability knows its own fields, and its caller knows the input
+// that contains them. Errors without a field, and errors of other types, are
+// returned unchanged.
 func Under(err error, path string) error {
 	var found failures
 	if !errors.As(err, &found) {

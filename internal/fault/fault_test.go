@@ -8,20 +8,20 @@ import (
 	"testing"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/test/check"
 )
 
 var errDriver = errors.New("pq: password authentication failed for user latchkey")
 
 func TestErrorShowsNoCause(t *testing.T) {
-	err := fault.Wrap(fmt.Errorf("query: %w", errDriver), fault.Conflict, "A token called %q exists.", "CI").On("input.name")
+	err := fault.Wrap(fmt.Errorf("query: %w", errDriver), fault.Conflict, "A token called %q exists.",
+		"CI").On("input.name")
 	for _, shown := range []string{err.Error(), err.Message, fmt.Sprintf("%v %s %q", err, err, err)} {
 		if strings.Contains(shown, "pq:") {
-			t.Errorf("the cause shows in %q", shown)
+			t.Errorf("%q contains the cause", shown)
 		}
 	}
-	if want := `input.name: A token called "CI" exists.`; err.Error() != want {
-		t.Errorf("got %q, want %q", err.Error(), want)
-	}
+	check.Equal(t, err.Error(), `input.name: A token called "CI" exists.`, "err.Error()")
 	if !errors.Is(err, errDriver) {
 		t.Error("errors.Is does not find the cause")
 	}
@@ -33,7 +33,8 @@ func TestOnAndRequiringCopy(t *testing.T) {
 	if shared.Field != "" || shared.RequiredScopes != nil {
 		t.Errorf("the original changed: %+v", shared)
 	}
-	if one.Field != "a" || other.Field != "b" || !slices.Equal(one.RequiredScopes, []string{"x", "y"}) || other.RequiredScopes != nil {
+	if one.Field != "a" || other.Field != "b" || !slices.Equal(one.RequiredScopes, []string{"x", "y"}) ||
+		other.RequiredScopes != nil {
 		t.Errorf("got %+v and %+v", one, other)
 	}
 }
@@ -46,18 +47,16 @@ func TestKindOf(t *testing.T) {
 		want fault.Kind
 	}{
 		{"no error", nil, ""},
-		{"an error of ours", missing, fault.NotFound},
+		{"a fault", missing, fault.NotFound},
 		{"wrapped", fmt.Errorf("load token: %w", missing), fault.NotFound},
 		{"an error of a driver", errDriver, fault.Internal},
 		{"the outer kind, not the cause's", fault.Wrap(missing, fault.Conflict, "Gone meanwhile."), fault.Conflict},
-		{"a list: the first one's", fault.List{fault.Errorf(fault.Invalid, "a"), missing}, fault.Invalid},
+		{"a list: the kind of the first", fault.List{fault.Errorf(fault.Invalid, "a"), missing}, fault.Invalid},
 		{"a list as a cause", fault.Wrap(fault.List{missing}, fault.Internal, "Broken."), fault.Internal},
 		{"joined with a driver's", errors.Join(errDriver, missing), fault.NotFound},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := fault.KindOf(tc.err); got != tc.want {
-				t.Errorf("got %q, want %q", got, tc.want)
-			}
+			check.Equal(t, fault.KindOf(tc.err), tc.want, "fault.KindOf(tc.err)")
 		})
 	}
 }
@@ -74,23 +73,23 @@ func TestFlatten(t *testing.T) {
 		{"one", a, []*fault.Error{a}},
 		{"one, wrapped", fmt.Errorf("create: %w", a), []*fault.Error{a}},
 		{"a list", fault.List{a, b}, []*fault.Error{a, b}},
-		{"a list, wrapped twice", fmt.Errorf("create: %w", fmt.Errorf("check: %w", fault.List{a, b})), []*fault.Error{a, b}},
-		{"a list that is a cause stays inside", outer, []*fault.Error{outer}},
-		{"a list of failures with causes", fault.List{outer, b}, []*fault.Error{outer, b}},
+		{"a list, wrapped twice", fmt.Errorf("create: %w", fmt.Errorf("check: %w", fault.List{a, b})),
+			[]*fault.Error{a, b}},
+		{"a list that is a cause", outer, []*fault.Error{outer}},
+		{"a list of errors with causes", fault.List{outer, b}, []*fault.Error{outer, b}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := fault.Flatten(tc.err); !slices.Equal(got, tc.want) {
-				t.Errorf("got %v, want %v", got, tc.want)
-			}
+			check.Equal(t, fault.Flatten(tc.err), tc.want, "fault.Flatten(tc.err)")
 		})
 	}
-	t.Run("an error of a driver says nothing of itself", func(t *testing.T) {
+	t.Run("an error of a driver is not shown", func(t *testing.T) {
 		got := fault.Flatten(fmt.Errorf("insert: %w", errDriver))
-		if len(got) != 1 || got[0].Kind != fault.Internal || strings.Contains(got[0].Error(), "pq") || strings.Contains(got[0].Error(), "insert") {
+		if len(got) != 1 || got[0].Kind != fault.Internal || strings.Contains(got[0].Error(), "pq") ||
+			strings.Contains(got[0].Error(), "insert") {
 			t.Fatalf("got %v", got)
 		}
 		if !errors.Is(got[0], errDriver) {
-			t.Error("the cause is lost to the log")
+			t.Error("the cause is not in the error chain")
 		}
 	})
 }
@@ -98,26 +97,25 @@ func TestFlatten(t *testing.T) {
 func TestList(t *testing.T) {
 	a, b := fault.Errorf(fault.Invalid, "Too short.").On("name"), fault.Wrap(errDriver, fault.Conflict, "Taken.")
 	if err := (fault.List{}).Err(); err != nil {
-		t.Errorf("an empty list is the error %v", err)
+		t.Errorf("empty list: %v", err)
 	}
 	if err := (fault.List)(nil).Err(); err != nil {
-		t.Errorf("no list is the error %v", err)
+		t.Errorf("nil list: %v", err)
 	}
 	var single *fault.Error
 	if err := (fault.List{a}).Err(); !errors.As(err, &single) || single != a {
-		t.Errorf("a list of one is %v, want the one", err)
+		t.Errorf("list of one: %v, want its element", err)
 	}
 	err := fault.List{a, b}.Err()
-	if want := "name: Too short.; Taken."; err.Error() != want {
-		t.Errorf("got %q, want %q", err, want)
-	}
+	check.Equal(t, err.Error(), "name: Too short.; Taken.", "got %q", err)
 	if !errors.Is(err, errDriver) {
-		t.Error("errors.Is does not look into the list")
+		t.Error("errors.Is does not find an error of the list")
 	}
 }
 
 func TestUnder(t *testing.T) {
-	name, scopes, none := fault.Errorf(fault.Invalid, "a").On("name"), fault.Wrap(errDriver, fault.Invalid, "b").On("scopes[1]"), fault.Errorf(fault.LimitReached, "c")
+	name, scopes, none := fault.Errorf(fault.Invalid, "a").On("name"),
+		fault.Wrap(errDriver, fault.Invalid, "b").On("scopes[1]"), fault.Errorf(fault.LimitReached, "c")
 	for _, tc := range []struct {
 		name string
 		err  error
@@ -125,23 +123,22 @@ func TestUnder(t *testing.T) {
 	}{
 		{"one", name, "input.name: a"},
 		{"one, wrapped", fmt.Errorf("create: %w", name), "input.name: a"},
-		{"about no field", none, "c"},
+		{"without a field", none, "c"},
 		{"a list", fault.List{name, scopes, none}, "input.name: a; input.scopes[1]: b; c"},
 		{"an error of a driver", errDriver, errDriver.Error()},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := fault.Under(tc.err, "input"); got.Error() != tc.want || fault.KindOf(got) != fault.KindOf(tc.err) {
+			if got := fault.Under(tc.err, "input"); got.Error() != tc.want ||
+				fault.KindOf(got) != fault.KindOf(tc.err) {
 				t.Errorf("got %v of kind %s, want %s", got, fault.KindOf(got), tc.want)
 			}
 		})
 	}
 	if err := fault.Under(nil, "input"); err != nil {
-		t.Errorf("no error became %v", err)
+		t.Errorf("nil became %v", err)
 	}
-	if name.Field != "name" {
-		t.Errorf("the original changed: %+v", name)
-	}
+	check.Equal(t, name.Field, "name", "the original changed: %+v", name)
 	if !errors.Is(fault.Under(scopes, "input"), errDriver) {
-		t.Error("the cause is lost")
+		t.Error("the cause is not in the error chain")
 	}
 }

@@ -20,60 +20,51 @@ import (
 // credentials implements access.Repository.
 type credentials struct {
 	*DB
-	gathered map[secret.Kind]*gathering
+	batchers map[secret.Kind]*batcher
 }
 
 var _ access.Repository = credentials{}
 
 // Access returns the repository of credentials.
 func (db *DB) Access() access.Repository {
-	c := credentials{db, map[secret.Kind]*gathering{}}
+	c := credentials{db, map[secret.Kind]*batcher{}}
 	for kind, l := range lookups() {
-		c.gathered[kind] = newGathering(db.engine, l)
+		c.batchers[kind] = newBatcher(db.engine, l)
 	}
 	return c
 }
 
 func noCredential() error { return fault.Errorf(fault.NotFound, "There is no such credential.") }
 
-// lookup is how credentials of one kind are found: a statement that ends in a
-// list of digests, on which there is a unique index, and the reader of its
-// rows, but for their first column, which is the digest.
+// lookup finds credentials of one kind: a statement that ends in a list of digests, on which there is a unique index,
+// and a function that reads its rows without their first column, the digest.
 type lookup struct {
 	statement string
 	read      func(scan) (access.Record, error)
 }
 
-// lookups are how the kinds that are kept are found.
+// lookups returns the look-ups of the kinds of credentials that the database stores.
 func lookups() map[secret.Kind]lookup {
-	token := lookup{tokenByDigest, readAccess}
+	token := lookup{"SELECT x.digest, " + selectAccess + " WHERE x.digest IN ", readAccess}
 	return map[secret.Kind]lookup{
 		secret.AccountAccessToken: token,
 		secret.StoreAccessToken:   token,
-		secret.OAuthAccessToken:   {grantByDigest, readGrant},
-		secret.UserSession:        {sessionByDigest, readSession},
-		secret.GatewayKey:         {gatewayByDigest, readGateway},
-		secret.LegacyAccount:      {legacyByDigest, readLegacy},
+		secret.OAuthAccessToken:   {"SELECT x.digest, " + selectGrant + " WHERE x.digest IN ", readGrant},
+		secret.UserSession:        {"SELECT s.digest, " + selectSession + " WHERE s.digest IN ", readSession},
+		secret.GatewayKey:         {"SELECT g.digest, " + selectGateway + " WHERE g.digest IN ", readGateway},
+		secret.LegacyAccount:      {"SELECT l.digest, " + selectLegacy + " WHERE l.digest IN ", readLegacy},
 	}
 }
 
-// Everything that these read besides the digest is found by primary key, except
-// a person's stores, which are found by indexes of owners and of places. These
-// lists can be long. They are not read for the account's owner, who may do
-// everything in every store, and leave out the places in a store that the person
-// owns.
+// Everything except the digest is looked up by primary key. The exceptions are a user's stores, which are found by
+// the indexes of owners and of places. These lists can be long. They are not read for the account's owner, who has
+// every permission in every store, and they omit places in stores that the user owns.
 const (
-	tokenFacts = `t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
-			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.id, x.ended_at` + fromAccess
 	fromAccess = `
 		FROM access_tokens AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
 		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
-	tokenByDigest = `SELECT x.digest, ` + tokenFacts + ` WHERE x.digest IN `
-
-	sessionFacts = `s.id, s.user_id, s.person_id, u.email, s.account_id, s.ended_at, s.created_at, s.expires_at, s.method, s.authenticated_at, coalesce(s.last_used_at, s.created_at), a.owner_id, a.features, a.status,
-			` + ownedStores + `, ` + placesElsewhere + `, ` + isMember + fromSessions + joinUsers
 	ownedStores = `coalesce((SELECT string_agg(CAST(o.id AS text), ' ' ORDER BY o.id) FROM stores AS o
 				WHERE o.owner_id = s.user_id AND o.account_id = s.account_id AND a.owner_id <> s.user_id), '')`
 	placesElsewhere = `coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';' ORDER BY p.store_id) FROM store_users AS p
@@ -85,19 +76,35 @@ const (
 		JOIN accounts AS a ON a.id = s.account_id`
 	joinUsers = `
 		JOIN users AS u ON u.id = s.user_id`
-	sessionByDigest = `SELECT s.digest, ` + sessionFacts + ` WHERE s.digest IN `
-
-	findStore = `SELECT s.account_id, s.id, s.status, a.status FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.hash = $1`
 )
 
-// Credential finds what a secret stands for.
-func (c credentials) Credential(ctx context.Context, kind secret.Kind, candidates []secret.KeyedDigest) (access.Record, error) {
-	g, kept := c.gathered[kind]
-	if !kept {
+var (
+	accessFactColumns  = columnsOf[accessFacts](nil)
+	sessionFactColumns = columnsOf[sessionFacts](map[string]string{
+		"owned_stores": ownedStores, "places": placesElsewhere, "member": isMember,
+	})
+	storeFactColumns = columnsOf[storeFacts](nil)
+
+	selectAccess  = accessFactColumns.list() + fromAccess
+	selectSession = sessionFactColumns.list() + fromSessions + joinUsers
+
+	readAccess  = reader(accessFactColumns, (*accessFacts).record)
+	readSession = reader(sessionFactColumns, (*sessionFacts).record)
+	readStore   = reader(storeFactColumns, (*storeFacts).store)
+
+	findStore = `SELECT ` + storeFactColumns.list() +
+		` FROM stores AS s JOIN accounts AS a ON a.id = s.account_id WHERE s.hash = $1`
+)
+
+// Credential returns the record of a credential.
+func (c credentials) Credential(ctx context.Context, kind secret.Kind, candidates []secret.KeyedDigest) (access.Record,
+	error) {
+	b, stored := c.batchers[kind]
+	if !stored {
 		return access.Record{}, noCredential()
 	}
-	for few := range slices.Chunk(candidates, partySize) {
-		record, err := g.find(ctx, few)
+	for few := range slices.Chunk(candidates, batchSize) {
+		record, err := b.find(ctx, few)
 		if fault.KindOf(err) != fault.NotFound {
 			return record, failed(ctx, "look a credential up", err)
 		}
@@ -105,17 +112,18 @@ func (c credentials) Credential(ctx context.Context, kind secret.Kind, candidate
 	return access.Record{}, noCredential()
 }
 
-// Store finds a store by its hash.
+// Store returns the store with the hash.
 func (c credentials) Store(ctx context.Context, hash string) (access.Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	s, err := onlyRow(ctx, c.engine, findStore, []any{hash}, readStore, fault.Errorf(fault.NotFound, "There is no such store."))
+	s, err := onlyRow(ctx, c.engine, findStore, []any{hash}, readStore,
+		fault.Errorf(fault.NotFound, "There is no such store."))
 	return s, failed(ctx, "look a store up", err)
 }
 
-// onlyRow runs a statement that finds at most one row; without one it returns
-// none.
-func onlyRow[T any](ctx context.Context, e engine, statement string, args []any, read func(scan) (T, error), none error) (row T, err error) {
+// onlyRow runs a statement that returns at most one row. If there is no row, it returns the error none.
+func onlyRow[T any](ctx context.Context, e engine, statement string, args []any, read func(scan) (T, error),
+	none error) (row T, err error) {
 	found := false
 	err = e.lookUp(ctx, statement, args, func(scan scan) (err error) {
 		row, err = read(scan)
@@ -128,51 +136,75 @@ func onlyRow[T any](ctx context.Context, e engine, statement string, args []any,
 	return row, err
 }
 
-func readStore(scan scan) (access.Store, error) {
-	var s access.Store
-	var status, ofAccount string
-	err := scan((*key)(&s.AccountID), (*key)(&s.ID), &status, &ofAccount)
-	s.Suspended = suspended(status) || suspended(ofAccount)
-	return s, err
+// storeFacts is what a look-up reads of a store.
+type storeFacts struct {
+	AccountID     uuid.UUID `sql:"s"`
+	ID            uuid.UUID `sql:"s"`
+	Status        string    `sql:"s"`
+	AccountStatus string    `sql:"a.status"`
+}
+
+func (f *storeFacts) store() (access.Store, error) {
+	return access.Store{AccountID: f.AccountID, ID: f.ID, Suspended: suspended(f.Status) || suspended(f.AccountStatus)},
+		nil
 }
 
 func suspended(status string) bool { return status == string(account.Suspended) }
 
-// readAccess reads an access token and its API token.
-func readAccess(scan scan) (access.Record, error) {
-	var id uuid.UUID
-	var ended instant
-	record, err := readToken(func(dest ...any) error { return scan(append(dest, (*key)(&id), &ended)...) })
-	record.AccessTokenID, record.Ended = id, record.Ended || !ended.IsZero()
-	record.Principal.Credential.Kind, record.Principal.Credential.ID = auth.AccessToken, id
-	return record, err
+// tokenFacts is what a look-up reads of an API token and of one of its access tokens, of either kind.
+type tokenFacts struct {
+	ID              uuid.UUID `sql:"t"`
+	Name            string    `sql:"t"`
+	AccountID       uuid.UUID `sql:"t"`
+	StoreID         uuid.UUID `sql:"t"`
+	ClientID        string    `sql:"t"`
+	Scopes          string    `sql:"t"`
+	AllowedIPRanges string    `sql:"t"`
+	RevokedAt       instant   `sql:"t"`
+	ExpiresAt       instant   `sql:"t"`
+	Features        string    `sql:"a"`
+	Status          string    `sql:"a"`
+	StoreHash       *string   `sql:"s.hash"`
+	StoreStatus     *string   `sql:"s.status"`
+	AccessID        uuid.UUID `sql:"x.id"`
+	IssuedAt        instant   `sql:"x.created_at"`
+	AccessExpiresAt instant   `sql:"x.expires_at"`
 }
 
-// readToken reads an API token, and when what was presented of it was made and
-// ends.
-func readToken(scan scan) (access.Record, error) {
-	p := auth.Principal{Kind: auth.APIToken}
-	var clientID, scopes, ranges, features, status string
-	var storeHash, storeStatus *string
-	var revoked, tokenEnd, issued, accessEnd instant
-	err := scan((*key)(&p.ID), &p.Name, (*key)(&p.AccountID), (*key)(&p.StoreID), &clientID, &scopes, &ranges, &revoked, &tokenEnd,
-		&issued, &accessEnd, &features, &status, &storeHash, &storeStatus)
+// record returns the record of an access token, without its kind.
+func (f *tokenFacts) record() (access.Record, error) {
+	ranges, err := splitRanges(f.AllowedIPRanges)
 	if err != nil {
 		return access.Record{}, err
 	}
-	if p.AllowedIPRanges, err = splitRanges(ranges); err != nil {
-		return access.Record{}, err
+	p := auth.Principal{
+		Kind: auth.APIToken, ID: f.ID, Name: f.Name, AccountID: f.AccountID, StoreID: f.StoreID,
+		AllowedIPRanges: ranges,
+		Scopes:          scope.ParseSet(f.Scopes), ExpiresAt: earlier(f.AccessExpiresAt.Time, f.ExpiresAt.Time),
+		Credential: auth.Credential{ID: f.AccessID, Rights: rightsOf(f.Scopes, f.AllowedIPRanges, f.Features)},
 	}
-	p.Scopes = scope.ParseSet(scopes)
-	p.Credential.Rights = rightsOf(scopes, ranges, features)
-	p.ExpiresAt = earlier(accessEnd.Time, tokenEnd.Time)
 	return access.Record{
-		Principal: p, Features: split[scope.Feature](features), ClientID: clientID, StoreHash: textOf(storeHash), IssuedAt: issued.Time,
-		Ended: !revoked.IsZero(), Suspended: suspended(status) || suspended(textOf(storeStatus)), Ends: [2]time.Time{accessEnd.Time, tokenEnd.Time},
+		Principal: p, Features: split[scope.Feature](f.Features), ClientID: f.ClientID, StoreHash: textOf(f.StoreHash),
+		IssuedAt: f.IssuedAt.Time, Revoked: !f.RevokedAt.IsZero(),
+		Suspended: suspended(f.Status) || suspended(textOf(f.StoreStatus)),
+		ExpiresAt: [2]time.Time{f.AccessExpiresAt.Time, f.ExpiresAt.Time},
 	}, nil
 }
 
-// earlier returns the earlier of two ends, of which a zero time is none.
+// accessFacts is what a look-up reads of an access token of an API token.
+type accessFacts struct {
+	Token   tokenFacts `gorm:"embedded"`
+	EndedAt instant    `sql:"x"`
+}
+
+func (f *accessFacts) record() (access.Record, error) {
+	record, err := f.Token.record()
+	record.AccessTokenID, record.Revoked = f.Token.AccessID, record.Revoked || !f.EndedAt.IsZero()
+	record.Principal.Credential.Kind = auth.AccessToken
+	return record, err
+}
+
+// earlier returns the earlier of two expiration times. A zero time means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -180,41 +212,55 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// readSession reads a person's session. Owners are in their account, and a
-// session of a person who is not in it any more, or has not accepted the
-// membership, has ended.
-func readSession(scan scan) (access.Record, error) {
-	p := auth.Principal{Kind: auth.Session}
-	var features, status, stores, places, method string
-	var member bool
-	var ended, issued, end, authenticated, used instant
-	var owner uuid.UUID
-	err := scan((*key)(&p.SessionID), (*key)(&p.ID), (*key)(&p.PersonID), &p.Name, (*key)(&p.AccountID), &ended, &issued, &end, &method, &authenticated, &used, (*key)(&owner), &features, &status,
-		&stores, &places, &member)
-	if err != nil {
-		return access.Record{}, err
+// sessionFacts is what a look-up reads of a user's session. OwnedStores and Places are empty for the account's owner.
+type sessionFacts struct {
+	ID              uuid.UUID `sql:"s"`
+	UserID          uuid.UUID `sql:"s"`
+	PersonID        uuid.UUID `sql:"s"`
+	Email           string    `sql:"u"`
+	AccountID       uuid.UUID `sql:"s"`
+	EndedAt         instant   `sql:"s"`
+	CreatedAt       instant   `sql:"s"`
+	ExpiresAt       instant   `sql:"s"`
+	Method          string    `sql:"s"`
+	AuthenticatedAt instant   `sql:"s"`
+	LastUsedAt      instant   `sql:"coalesce(s.last_used_at, s.created_at)"`
+	OwnerID         uuid.UUID `sql:"a"`
+	Features        string    `sql:"a"`
+	Status          string    `sql:"a"`
+	OwnedStores     string
+	Places          string
+	Member          bool
+}
+
+// record returns the record of a session. A session of a user who is not a member of its account any more, or has not
+// accepted the membership, counts as revoked. Owners are always members.
+func (f *sessionFacts) record() (access.Record, error) {
+	p := auth.Principal{
+		Kind: auth.Session, SessionID: f.ID, ID: f.UserID, PersonID: f.PersonID, Name: f.Email, AccountID: f.AccountID,
+		AccountOwner: f.OwnerID == f.UserID, ExpiresAt: f.ExpiresAt.Time,
 	}
-	for _, text := range strings.Fields(stores) {
+	for _, text := range strings.Fields(f.OwnedStores) {
 		id, err := uuid.Parse(text)
 		if err != nil {
 			return access.Record{}, err
 		}
 		p.OwnedStores = append(p.OwnedStores, id)
 	}
-	if p.Places, err = readPlaces(places); err != nil {
+	var err error
+	if p.Places, err = readPlaces(f.Places); err != nil {
 		return access.Record{}, err
 	}
-	p.AccountOwner = owner == p.ID
-	p.ExpiresAt = end.Time
 	p.Credential = auth.Credential{
 		Kind: sessionKind(p.AccountOwner), ID: p.SessionID,
-		Rights: rightsOf(ownerMark(p.AccountOwner), features, stores, places),
+		Rights: rightsOf(ownerMark(p.AccountOwner), f.Features, f.OwnedStores, f.Places),
 	}
 	return access.Record{
-		Principal: p, Features: split[scope.Feature](features), IssuedAt: issued.Time, Suspended: suspended(status),
-		Method: method, AuthenticatedAt: authenticated.Time, LastUsedAt: used.Time,
-		Ended: !ended.IsZero() || !member,
-		Ends:  [2]time.Time{end.Time},
+		Principal: p, Features: split[scope.Feature](f.Features), IssuedAt: f.CreatedAt.Time,
+		Suspended: suspended(f.Status),
+		Method:    f.Method, AuthenticatedAt: f.AuthenticatedAt.Time, LastUsedAt: f.LastUsedAt.Time,
+		Revoked:   !f.EndedAt.IsZero() || !f.Member,
+		ExpiresAt: [2]time.Time{f.ExpiresAt.Time},
 	}, nil
 }
 
@@ -225,8 +271,7 @@ func sessionKind(ofOwner bool) auth.CredentialKind {
 	return auth.UserSession
 }
 
-// readPlaces reads places in stores with ";" between any two, each the store
-// and then the permissions.
+// readPlaces parses places in stores, separated by ";". Each is the store's id followed by the permissions.
 func readPlaces(text string) ([]auth.Place, error) {
 	var places []auth.Place
 	for one := range strings.SplitSeq(text, ";") {
@@ -251,18 +296,17 @@ var _ access.UseRepository = uses{}
 // Uses returns the repository of last uses.
 func (db *DB) Uses() access.UseRepository { return uses{db} }
 
-// use is an access.Use as it is kept.
+// use is an access.Use as the database stores it.
 type use struct {
 	accountID, tokenID uuid.UUID
-	// accessID is zero where only the use of the API token is kept.
+	// accessID is zero if only the use of the API token is stored.
 	accessID uuid.UUID
 	at       time.Time
 	ip       *string
 }
 
-// KeepUses keeps the last uses of API tokens and of their access tokens. The
-// order is that of the keys, so that two replicas at once wait for each other
-// and do not lock each other out.
+// KeepUses saves the last uses of API tokens and of their access tokens. It writes in the order of the keys, so that
+// two replicas wait for each other and do not deadlock.
 func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 	var ofLegacy, ofSessions, ordered []use
 	for _, each := range latestOf(list) {
@@ -281,19 +325,20 @@ func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 		ordered = append(ordered, kept)
 	}
 	slices.SortFunc(ordered, func(a, b use) int {
-		return cmp.Or(slices.Compare(a.accountID[:], b.accountID[:]), slices.Compare(a.tokenID[:], b.tokenID[:]), slices.Compare(a.accessID[:], b.accessID[:]))
+		return cmp.Or(slices.Compare(a.accountID[:], b.accountID[:]), slices.Compare(a.tokenID[:], b.tokenID[:]),
+			slices.Compare(a.accessID[:], b.accessID[:]))
 	})
 	for chunk := range slices.Chunk(ordered, u.engine.dialect().uses) {
 		if err := u.engine.keepUses(ctx, lastOfTokens(chunk), chunk); err != nil {
-			return failed(ctx, "keep last uses", err)
+			return failed(ctx, "save last uses", err)
 		}
 	}
 	for chunk := range slices.Chunk(ofSessions, u.engine.dialect().uses) {
 		if err := u.engine.keepSessionUses(ctx, chunk); err != nil {
-			return failed(ctx, "keep last uses", err)
+			return failed(ctx, "save last uses", err)
 		}
 	}
-	return failed(ctx, "keep last uses", u.keepLegacyUses(ctx, ofLegacy))
+	return failed(ctx, "save last uses", u.keepLegacyUses(ctx, ofLegacy))
 }
 
 // latestOf returns the last use of each access token of each API token.
@@ -308,8 +353,7 @@ func latestOf(list []access.Use) map[[2]uuid.UUID]access.Use {
 	return last
 }
 
-// lastOfTokens returns the last use of each API token among uses that are
-// ordered by API token.
+// lastOfTokens returns the last use of each API token. The uses must be ordered by API token.
 func lastOfTokens(ordered []use) []use {
 	var last []use
 	for _, each := range ordered {

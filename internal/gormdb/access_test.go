@@ -16,11 +16,12 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
@@ -43,19 +44,21 @@ func TestTokenByDigest(t *testing.T) {
 					t.Fatal(err)
 				}
 				made := d.Token
-				got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
+				got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keyring.Candidates(value))
 				if err != nil {
 					t.Fatal(err)
 				}
 				same(t, "record", got, access.Record{
 					Principal: auth.Principal{
-						Kind: auth.APIToken, ID: made.ID, Name: made.Name, AccountID: w.Account.ID, StoreID: tc.store, Scopes: made.Scopes,
+						Kind: auth.APIToken, ID: made.ID, Name: made.Name, AccountID: w.Account.ID, StoreID: tc.store,
+						Scopes:    made.Scopes,
 						ExpiresAt: made.ExpiresAt, AllowedIPRanges: made.AllowedIPRanges,
-						Credential: auth.Credential{Kind: auth.AccessToken, ID: d.Access.Record.ID, Rights: got.Principal.Credential.Rights},
+						Credential: auth.Credential{Kind: auth.AccessToken, ID: d.Access.Record.ID,
+							Rights: got.Principal.Credential.Rights},
 					},
 					Features: w.Account.Features, ClientID: made.ClientID, StoreHash: made.StoreHash,
 					AccessTokenID: d.Access.Record.ID, IssuedAt: noon,
-					Ends: [2]time.Time{{}, made.ExpiresAt},
+					ExpiresAt: [2]time.Time{{}, made.ExpiresAt},
 				})
 			})
 		}
@@ -76,9 +79,10 @@ func TestDigestsThatAreNotKept(t *testing.T) {
 			token, session []secret.KeyedDigest
 		}{
 			{"none", nil, nil},
-			{"of no secret that was issued", keys.Candidates(newSecret(secret.StoreAccessToken)), keys.Candidates(newSecret(secret.UserSession))},
+			{"of a secret that was not issued", keyring.Candidates(newSecret(secret.StoreAccessToken)),
+				keyring.Candidates(newSecret(secret.UserSession))},
 			{"under another key", otherKeys.Candidates(value), otherKeys.Candidates(session)},
-			{"of the other sort", keys.Candidates(session), keys.Candidates(value)},
+			{"of the other kind", keyring.Candidates(session), keyring.Candidates(value)},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, tc.token)
@@ -87,9 +91,10 @@ func TestDigestsThatAreNotKept(t *testing.T) {
 				mustBe(t, err, fault.NotFound)
 			})
 		}
-		t.Run("one of several is", func(t *testing.T) {
-			several := slices.Concat(otherKeys.Candidates(value), keys.Candidates(value))
-			if got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, several); err != nil || got.Principal.AccountID != w.Account.ID {
+		t.Run("one of several matches", func(t *testing.T) {
+			several := slices.Concat(otherKeys.Candidates(value), keyring.Candidates(value))
+			if got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, several); err != nil ||
+				got.Principal.AccountID != w.Account.ID {
 				t.Errorf("got %v, %v", got, err)
 			}
 		})
@@ -98,7 +103,8 @@ func TestDigestsThatAreNotKept(t *testing.T) {
 
 func TestSessionByDigest(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		w := dbtest.Seed{Features: []scope.Feature{scope.FeatureAutomatedBilling}, Stores: 3, StoreOwner: true, Users: 1}.Make(t, db)
+		w := dbtest.Seed{Features: []scope.Feature{scope.FeatureAutomatedBilling}, Stores: 3, StoreOwner: true,
+			Users: 1}.Make(t, db)
 		elsewhere := dbtest.Seed{}.Make(t, db)
 		shared := elsewhere.Stores[0]
 		shared.OwnerID = w.Users[2].ID // who owns a store, but of another account
@@ -110,7 +116,8 @@ func TestSessionByDigest(t *testing.T) {
 			2: {Status: user.Inactive, Permissions: []string{"Delete_Users"}},
 		} {
 			place.ID, place.StoreID, place.UpdatedAt = uuid.Must(uuid.NewV7()), w.Stores[store].ID, noon
-			if err := db.Manifest().SaveStoreMember(t.Context(), w.Account.ID, user.StoreMember{Place: place, User: w.Users[2]}); err != nil {
+			if err := db.Manifest().SaveStoreMember(t.Context(), w.Account.ID,
+				user.StoreMember{Place: place, User: w.Users[2]}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -123,22 +130,27 @@ func TestSessionByDigest(t *testing.T) {
 		}{
 			{"the account's owner, of whose stores nothing is said", w.Owner, auth.OwnerSession, nil, nil},
 			{"a store's owner", w.StoreOwner, auth.UserSession, []uuid.UUID{w.Stores[0].ID}, nil},
-			{"staff, who owns a store of another account", w.Users[2], auth.UserSession, nil, []auth.Place{{StoreID: w.Stores[1].ID, May: auth.AddUsers | auth.ManageUsers}}},
+			{"staff, who owns a store of another account", w.Users[2], auth.UserSession, nil,
+				[]auth.Place{{StoreID: w.Stores[1].ID, May: auth.AddUsers | auth.ManageUsers}}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				s, value := startSession(t, db, w, tc.by)
-				got, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(value))
+				got, err := db.Access().Credential(t.Context(), secret.UserSession, keyring.Candidates(value))
 				if err != nil {
 					t.Fatal(err)
 				}
-				slices.SortFunc(got.Principal.OwnedStores, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+				slices.SortFunc(got.Principal.OwnedStores,
+					func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 				same(t, "record", got, access.Record{
 					Principal: auth.Principal{
-						Kind: auth.Session, ID: tc.by.ID, PersonID: tc.by.ID, Name: tc.by.Email, AccountID: w.Account.ID, SessionID: s.ID,
-						AccountOwner: tc.kind == auth.OwnerSession, OwnedStores: tc.stores, Places: tc.places, ExpiresAt: s.ExpiresAt,
+						Kind: auth.Session, ID: tc.by.ID, PersonID: tc.by.ID, Name: tc.by.Email,
+						AccountID: w.Account.ID, SessionID: s.ID,
+						AccountOwner: tc.kind == auth.OwnerSession, OwnedStores: tc.stores, Places: tc.places,
+						ExpiresAt:  s.ExpiresAt,
 						Credential: auth.Credential{Kind: tc.kind, ID: s.ID, Rights: got.Principal.Credential.Rights},
 					},
-					Features: w.Account.Features, IssuedAt: s.CreatedAt, LastUsedAt: s.CreatedAt, Ends: [2]time.Time{s.ExpiresAt},
+					Features: w.Account.Features, IssuedAt: s.CreatedAt, LastUsedAt: s.CreatedAt,
+					ExpiresAt: [2]time.Time{s.ExpiresAt},
 				})
 			})
 		}
@@ -158,19 +170,18 @@ func TestLookUpsAreOneStatement(t *testing.T) {
 		_, value := issue(t, db, w, uuid.Nil)
 		_, session := startSession(t, db, w, w.Owner)
 		count = 0
-		if _, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value)); err != nil {
+		if _, err := db.Access().Credential(t.Context(), secret.StoreAccessToken,
+			keyring.Candidates(value)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(session)); err != nil {
+		if _, err := db.Access().Credential(t.Context(), secret.UserSession, keyring.Candidates(session)); err != nil {
 			t.Fatal(err)
 		}
-		if count != 2 {
-			t.Errorf("%d statements, want one each", count)
-		}
+		check.Equal(t, count, 2, "count")
 	})
 }
 
-// keepUse keeps one use of a token.
+// keepUse saves one use of a token.
 func keepUse(t testing.TB, db *gormdb.DB, tok token.Token, at time.Time) {
 	t.Helper()
 	u := access.Use{AccountID: tok.AccountID, TokenID: tok.ID, At: at, IP: netip.MustParseAddr("::ffff:203.0.113.9")}
@@ -201,14 +212,18 @@ func TestKeepUses(t *testing.T) {
 			uses     []access.Use
 			ofA, ofB last
 		}{
-			{name: "the first", uses: []access.Use{use(a, 5, "203.0.113.1"), use(b, 3, "2001:db8::1")}, ofA: last{5, "203.0.113.1"}, ofB: last{3, "2001:db8::1"}},
+			{name: "the first", uses: []access.Use{use(a, 5, "203.0.113.1"), use(b, 3, "2001:db8::1")},
+				ofA: last{5, "203.0.113.1"}, ofB: last{3, "2001:db8::1"}},
 			{name: "none", ofA: last{5, "203.0.113.1"}, ofB: last{3, "2001:db8::1"}},
-			{name: "earlier and later", uses: []access.Use{use(a, 4, "203.0.113.2"), use(b, 4, "2001:db8::2")}, ofA: last{5, "203.0.113.1"}, ofB: last{4, "2001:db8::2"}},
-			{name: "twice in one batch", uses: []access.Use{use(a, 7, "203.0.113.3"), use(a, 6, "203.0.113.4")}, ofA: last{7, "203.0.113.3"}, ofB: last{4, "2001:db8::2"}},
+			{name: "earlier and later", uses: []access.Use{use(a, 4, "203.0.113.2"), use(b, 4, "2001:db8::2")},
+				ofA: last{5, "203.0.113.1"}, ofB: last{4, "2001:db8::2"}},
+			{name: "twice in one batch", uses: []access.Use{use(a, 7, "203.0.113.3"), use(a, 6, "203.0.113.4")},
+				ofA: last{7, "203.0.113.3"}, ofB: last{4, "2001:db8::2"}},
 			{name: "from no address", uses: []access.Use{use(a, 8, "")}, ofA: last{8, ""}, ofB: last{4, "2001:db8::2"}},
 			{name: "of a token that is not there, or not in that account", uses: []access.Use{
 				use(token.Token{ID: uuid.New(), AccountID: w.Account.ID}, 9, "203.0.113.5"),
-				use(token.Token{ID: b.ID, AccountID: w.Account.ID}, 9, "203.0.113.5")}, ofA: last{8, ""}, ofB: last{4, "2001:db8::2"}},
+				use(token.Token{ID: b.ID, AccountID: w.Account.ID}, 9, "203.0.113.5")}, ofA: last{8, ""},
+				ofB: last{4, "2001:db8::2"}},
 		} {
 			t.Run(step.name, func(t *testing.T) {
 				if err := db.Uses().KeepUses(t.Context(), step.uses); err != nil {
@@ -217,20 +232,20 @@ func TestKeepUses(t *testing.T) {
 				for tok, want := range map[uuid.UUID]last{a.ID: step.ofA, b.ID: step.ofB} {
 					got := lastUse(t, db, tok, a, b)
 					wantIP, _ := netip.ParseAddr(want.ip)
-					if !got.LastUsedAt.Equal(later(time.Duration(want.minutes)*time.Minute)) || got.LastUsedIP != wantIP {
+					if !got.LastUsedAt.Equal(later(time.Duration(want.minutes)*time.Minute)) ||
+						got.LastUsedIP != wantIP {
 						t.Errorf("last used %v from %v, want %+v", got.LastUsedAt, got.LastUsedIP, want)
 					}
 				}
 			})
 		}
 		if got := lastUse(t, db, idle.ID, idle); !got.LastUsedAt.IsZero() || got.LastUsedIP.IsValid() {
-			t.Errorf("one that was never used: %+v", got)
+			t.Errorf("a token that was never used: %+v", got)
 		}
 	})
 }
 
-// The last use is kept of each access token, and of its API token that of
-// whichever was used last.
+// The last use of each access token is saved, and for the API token the latest of them.
 func TestKeepUsesOfAccessTokens(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
@@ -239,15 +254,17 @@ func TestKeepUsesOfAccessTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		next := accessDraft(d.Token.ID, newSecret(secret.AccountAccessToken))
-		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, d.Token.ID, func(tok token.Token, _ []token.AccessToken) (token.Change, error) {
-			return token.Change{Access: &next, Event: event(tok, audit.APITokenRotated)}, nil
-		})
+		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, d.Token.ID,
+			func(tok token.Token, _ []token.AccessToken) (token.Change, error) {
+				return token.Change{Access: &next, Event: event(tok, audit.APITokenRotated)}, nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before, after := d.Access.Record.ID, next.Record.ID
 		use := func(accountID, accessID uuid.UUID, minutes int, ip string) access.Use {
-			return access.Use{AccountID: accountID, TokenID: d.Token.ID, AccessTokenID: accessID, At: later(time.Duration(minutes) * time.Minute), IP: netip.MustParseAddr(ip)}
+			return access.Use{AccountID: accountID, TokenID: d.Token.ID, AccessTokenID: accessID,
+				At: later(time.Duration(minutes) * time.Minute), IP: netip.MustParseAddr(ip)}
 		}
 		here := w.Account.ID
 		for _, step := range []struct {
@@ -256,11 +273,16 @@ func TestKeepUsesOfAccessTokens(t *testing.T) {
 			before, after, both string
 		}{
 			{"one of them", []access.Use{use(here, before, 5, "192.0.2.5")}, "5 192.0.2.5", "never", "5 192.0.2.5"},
-			{"the other one, earlier", []access.Use{use(here, after, 3, "192.0.2.3")}, "5 192.0.2.5", "3 192.0.2.3", "5 192.0.2.5"},
-			{"both, one backwards", []access.Use{use(here, before, 4, "192.0.2.4"), use(here, after, 7, "::ffff:192.0.2.7")}, "5 192.0.2.5", "7 192.0.2.7", "7 192.0.2.7"},
-			{"both at once", []access.Use{use(here, before, 8, "192.0.2.8"), use(here, after, 9, "192.0.2.9")}, "8 192.0.2.8", "9 192.0.2.9", "9 192.0.2.9"},
-			{"one that was granted", []access.Use{use(here, uuid.Nil, 10, "192.0.2.10")}, "8 192.0.2.8", "9 192.0.2.9", "10 192.0.2.10"},
-			{"of another account", []access.Use{use(other.Account.ID, before, 11, "192.0.2.11")}, "8 192.0.2.8", "9 192.0.2.9", "10 192.0.2.10"},
+			{"the other one, earlier", []access.Use{use(here, after, 3, "192.0.2.3")}, "5 192.0.2.5", "3 192.0.2.3",
+				"5 192.0.2.5"},
+			{"both, one backwards", []access.Use{use(here, before, 4, "192.0.2.4"),
+				use(here, after, 7, "::ffff:192.0.2.7")}, "5 192.0.2.5", "7 192.0.2.7", "7 192.0.2.7"},
+			{"both at once", []access.Use{use(here, before, 8, "192.0.2.8"), use(here, after, 9, "192.0.2.9")},
+				"8 192.0.2.8", "9 192.0.2.9", "9 192.0.2.9"},
+			{"one that was granted", []access.Use{use(here, uuid.Nil, 10, "192.0.2.10")}, "8 192.0.2.8", "9 192.0.2.9",
+				"10 192.0.2.10"},
+			{"of another account", []access.Use{use(other.Account.ID, before, 11, "192.0.2.11")}, "8 192.0.2.8",
+				"9 192.0.2.9", "10 192.0.2.10"},
 		} {
 			t.Run(step.name, func(t *testing.T) {
 				if err := db.Uses().KeepUses(t.Context(), step.uses); err != nil {
@@ -275,15 +297,17 @@ func TestKeepUsesOfAccessTokens(t *testing.T) {
 					got[each.ID] = lastUsed(each.LastUsedAt, each.LastUsedIP)
 				}
 				tok := lastUse(t, db, d.Token.ID, d.Token)
-				if whole := lastUsed(tok.LastUsedAt, tok.LastUsedIP); got[before] != step.before || got[after] != step.after || whole != step.both {
-					t.Errorf("last used %s, %s and %s; want %s, %s and %s", got[before], got[after], whole, step.before, step.after, step.both)
+				if whole := lastUsed(tok.LastUsedAt, tok.LastUsedIP); got[before] != step.before ||
+					got[after] != step.after || whole != step.both {
+					t.Errorf("last used %s, %s and %s; want %s, %s and %s", got[before], got[after], whole, step.before,
+						step.after, step.both)
 				}
 			})
 		}
 	})
 }
 
-// lastUsed is a last use as minutes after noon and address.
+// lastUsed formats a last use as minutes after noon and the address.
 func lastUsed(at time.Time, from netip.Addr) string {
 	if at.IsZero() {
 		return "never"
@@ -306,7 +330,7 @@ func lastUse(t *testing.T, db *gormdb.DB, id uuid.UUID, of ...token.Token) token
 	return token.Token{}
 }
 
-// More uses than one statement takes, kept by replicas in each other's way.
+// KeepUses saves more uses than one statement takes, from several replicas at once.
 func TestKeepManyUses(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url)}
@@ -322,7 +346,8 @@ func TestKeepManyUses(t *testing.T) {
 				for round := range 20 {
 					uses := make([]access.Use, 0, 1500)
 					for _, tok := range made {
-						uses = append(uses, access.Use{AccountID: tok.AccountID, TokenID: tok.ID, At: later(time.Duration(2*round+i) * time.Second)})
+						uses = append(uses, access.Use{AccountID: tok.AccountID, TokenID: tok.ID,
+							At: later(time.Duration(2*round+i) * time.Second)})
 					}
 					for range 1500 - tokens {
 						uses = append(uses, access.Use{AccountID: w.Account.ID, TokenID: uuid.New(), At: noon})
@@ -342,7 +367,7 @@ func TestKeepManyUses(t *testing.T) {
 	})
 }
 
-// While an account or a store is suspended, what opens it says so.
+// While an account or a store is suspended, the records of their credentials are marked as suspended.
 func TestSuspended(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{Stores: 2}.Make(t, db)
@@ -362,21 +387,23 @@ func TestSuspended(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				w.Account.Status, w.Stores[0].Status = tc.account, tc.store
-				if err := errors.Join(db.Manifest().SaveAccount(t.Context(), w.Account), db.Manifest().SaveStore(t.Context(), w.Stores[0])); err != nil {
+				if err := errors.Join(db.Manifest().SaveAccount(t.Context(), w.Account),
+					db.Manifest().SaveStore(t.Context(), w.Stores[0])); err != nil {
 					t.Fatal(err)
 				}
 				for _, c := range []struct {
 					value secret.Secret
 					want  bool
 				}{{ofAccount, tc.whole}, {here, tc.here}, {there, tc.whole}, {session, tc.whole}} {
-					got, err := db.Access().Credential(t.Context(), c.value.Kind(), keys.Candidates(c.value))
+					got, err := db.Access().Credential(t.Context(), c.value.Kind(), keyring.Candidates(c.value))
 					if err != nil || got.Suspended != c.want {
 						t.Errorf("%s is suspended: %v, %v, want %v", c.value.Hint(), got.Suspended, err, c.want)
 					}
 				}
 				for i, want := range []bool{tc.here, tc.whole} {
 					got, err := db.Access().Store(t.Context(), w.Stores[i].Hash)
-					if want := (access.Store{ID: w.Stores[i].ID, AccountID: w.Account.ID, Suspended: want}); err != nil || got != want {
+					if want := (access.Store{ID: w.Stores[i].ID, AccountID: w.Account.ID,
+						Suspended: want}); err != nil || got != want {
 						t.Errorf("got %+v, %v, want %+v", got, err, want)
 					}
 				}

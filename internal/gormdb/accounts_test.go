@@ -6,10 +6,10 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/account"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/scope"
+	dbtest "latchkey/internal/test/db"
 )
 
 func TestAccount(t *testing.T) {
@@ -69,15 +69,18 @@ func TestStores(t *testing.T) {
 			want   []account.Store
 		}{
 			{"all", account.StoreFilter{}, nil, []account.Store{d, c, b, a}},
-			{"named in both forms", account.StoreFilter{IDs: []account.StoreRef{byID(a), byHash(c)}}, nil, []account.Store{c, a}},
+			{"named in both forms", account.StoreFilter{IDs: []account.StoreRef{byID(a), byHash(c)}}, nil,
+				[]account.Store{c, a}},
 			{"named twice", account.StoreFilter{IDs: []account.StoreRef{byID(a), byHash(a)}}, nil, []account.Store{a}},
 			{"by hash", account.StoreFilter{Hashes: []string{a.Hash, d.Hash}}, nil, []account.Store{d, a}},
-			{"both lists: in each", account.StoreFilter{IDs: []account.StoreRef{byID(a), byID(b)}, Hashes: []string{b.Hash, c.Hash}}, nil, []account.Store{b}},
+			{"both lists: in each", account.StoreFilter{IDs: []account.StoreRef{byID(a), byID(b)},
+				Hashes: []string{b.Hash, c.Hash}}, nil, []account.Store{b}},
 			{"another account's", account.StoreFilter{IDs: []account.StoreRef{byID(other), byHash(other)}}, nil, nil},
 			{"an empty list of ids admits none", account.StoreFilter{IDs: []account.StoreRef{}}, nil, nil},
 			{"an empty list of hashes admits none", account.StoreFilter{Hashes: []string{}}, nil, nil},
 			{"only some", account.StoreFilter{}, []uuid.UUID{b.ID, c.ID}, []account.Store{c, b}},
-			{"only some, filtered", account.StoreFilter{Hashes: []string{a.Hash, b.Hash}}, []uuid.UUID{b.ID, c.ID}, []account.Store{b}},
+			{"only some, filtered", account.StoreFilter{Hashes: []string{a.Hash, b.Hash}}, []uuid.UUID{b.ID, c.ID},
+				[]account.Store{b}},
 			{"only none", account.StoreFilter{}, []uuid.UUID{}, nil},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
@@ -89,7 +92,8 @@ func TestStores(t *testing.T) {
 			})
 		}
 		t.Run("by id", func(t *testing.T) {
-			got, err := db.Accounts().StoresByID(t.Context(), w.Account.ID, []uuid.UUID{a.ID, c.ID, other.ID, uuid.New()})
+			got, err := db.Accounts().StoresByID(t.Context(), w.Account.ID,
+				[]uuid.UUID{a.ID, c.ID, other.ID, uuid.New()})
 			if err != nil {
 				t.Fatal(err)
 			}

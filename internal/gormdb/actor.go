@@ -10,17 +10,16 @@ import (
 	"latchkey/internal/auth"
 )
 
-// rightsOf is the digest of what a credential may do, from the columns that say
-// so. The verifier's look-ups and the writes' checks compare it, so both make it
-// here or, in hand-written statements, with sqlRights.
+// rightsOf returns the digest of a credential's rights, from the columns that determine them. The verifier's look-ups
+// and the checks of writes compare it, so both compute it here or, in hand-written statements, with sqlRights.
 func rightsOf(columns ...string) auth.Rights {
 	return sha256.Sum256([]byte(strings.Join(columns, rightsSeparator)))
 }
 
-// rightsSeparator stands in none of the columns.
+// rightsSeparator occurs in none of the columns.
 const rightsSeparator = "\x1f"
 
-// sqlRights is rightsOf in PostgreSQL's words.
+// sqlRights returns the PostgreSQL expression that computes rightsOf.
 func sqlRights(columns ...string) string {
 	return `sha256(convert_to(concat_ws(E'\x1f', ` + strings.Join(columns, ", ") + `), 'UTF8'))`
 }
@@ -32,29 +31,30 @@ func ownerMark(owner bool) string {
 	return ""
 }
 
-// actorRead finds a credential by the keys of its actor (account, API token or
-// user, credential), of which the statement takes the first few or all.
+// actorRead finds a credential by the keys of its actor (account, API token or user, credential). The statement takes
+// the first keys of them as parameters.
 type actorRead struct {
 	statement string
 	keys      int
 	read      func(scan) (access.Record, error)
 }
 
-// actorReads are those of the kinds of credentials. They read what the
-// verifier's look-ups do (lookups).
+// actorReads are the reads by kind of credential. They read the same columns as the verifier's look-ups (lookups).
 var actorReads = map[auth.CredentialKind]actorRead{
-	auth.AccessToken:        {`SELECT ` + tokenFacts + ` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readAccess},
-	auth.GrantedAccessToken: {`SELECT ` + grantFacts + ` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readGrant},
-	auth.ClientSecret:       {`SELECT ` + clientFacts + ` WHERE t.account_id = $1 AND t.id = $2`, 2, readClientRecord},
-	auth.UserSession:        {sessionByKeys, 3, readSession},
-	auth.OwnerSession:       {sessionByKeys, 3, readSession},
+	auth.AccessToken: {`SELECT ` + selectAccess +
+		` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readAccess},
+	auth.GrantedAccessToken: {`SELECT ` + selectGrant +
+		` WHERE x.account_id = $1 AND x.api_token_id = $2 AND x.id = $3`, 3, readGrant},
+	auth.ClientSecret: {`SELECT ` + selectClient + ` WHERE t.account_id = $1 AND t.id = $2`, 2, readClientRecord},
+	auth.UserSession:  {sessionByKeys, 3, readSession},
+	auth.OwnerSession: {sessionByKeys, 3, readSession},
 }
 
-const sessionByKeys = `SELECT ` + sessionFacts + ` WHERE s.account_id = $1 AND s.user_id = $2 AND s.id = $3`
+var sessionByKeys = `SELECT ` + selectSession + ` WHERE s.account_id = $1 AND s.user_id = $2 AND s.id = $3`
 
-// actorGuards are the conditions of actorReads and of mayStill as subqueries of
-// PostgreSQL, which find one row if the actor may still act. Their parameters
-// are account, id, credential, the moment of the verification and the rights.
+// actorGuards are the conditions of actorReads and mayStill as PostgreSQL subqueries, which return one row if the
+// actor may still act. Their parameters are the account, the id, the credential, the time of verification and the
+// rights.
 var actorGuards = map[auth.CredentialKind]string{
 	auth.AccessToken: `SELECT 1` + fromAccess + `
 		WHERE x.account_id = $%[1]d AND x.api_token_id = $%[2]d AND x.id = $%[3]d AND x.ended_at IS NULL AND (x.expires_at IS NULL OR x.expires_at > $%[4]d)
@@ -64,7 +64,8 @@ var actorGuards = map[auth.CredentialKind]string{
 	auth.ClientSecret: `SELECT 1` + fromClients + `
 		WHERE t.account_id = $%[1]d AND t.id = $%[2]d AND $%[3]d::uuid IS NULL AND ` + tokenWorks,
 	auth.UserSession: sessionWorks + ` AND ` + sqlRights(
-		"CASE WHEN a.owner_id = s.user_id THEN 'owner' ELSE '' END", "a.features", ownedStores, placesElsewhere) + ` = $%[5]d`,
+		"CASE WHEN a.owner_id = s.user_id THEN 'owner' ELSE '' END", "a.features", ownedStores,
+		placesElsewhere) + ` = $%[5]d`,
 	auth.OwnerSession: sessionWorks + ` AND a.owner_id = s.user_id AND ` +
 		sqlRights("'owner'", "a.features", "''", "''") + ` = $%[5]d`,
 }
@@ -76,8 +77,11 @@ const sessionWorks = `SELECT 1` + fromSessions + `
 var tokenWorks = `t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $%[4]d)
 			AND a.status <> 'suspended' AND s.status IS DISTINCT FROM 'suspended' AND ` + sqlRights("t.scopes", "t.allowed_ip_ranges", "a.features") + ` = $%[5]d`
 
-// guardFor is the guard of an actor whose first parameter has the number. A
-// write without a credential has one that always finds a row.
+// guardParameters is the number of parameters of a guard.
+const guardParameters = 5
+
+// guardFor returns the guard of an actor whose first parameter has the number first. The guard of a write without a
+// credential always returns a row.
 func guardFor(kind auth.CredentialKind, first int) string {
 	guard, known := actorGuards[kind]
 	if !known {
@@ -88,5 +92,6 @@ func guardFor(kind auth.CredentialKind, first int) string {
 
 func readClientRecord(scan scan) (access.Record, error) {
 	c, err := readClient(scan)
-	return access.Record{Principal: c.Principal, Ended: c.Revoked, Suspended: c.Suspended, Ends: [2]time.Time{c.Principal.ExpiresAt}}, err
+	return access.Record{Principal: c.Principal, Revoked: c.Revoked, Suspended: c.Suspended,
+		ExpiresAt: [2]time.Time{c.Principal.ExpiresAt}}, err
 }

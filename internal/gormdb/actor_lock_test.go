@@ -6,19 +6,18 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
+	dbtest "latchkey/internal/test/db"
 )
 
-// A write waits for whoever is changing what its actor acts by, with the locks
-// that a revocation, the end of a session and a change of the account's users
-// take. SQLite has one writer, so that there is nobody to wait for.
+// A write waits for transactions that change the rights of its actor, with the locks of a revocation, of ending a
+// session, and of a change of the account's users. SQLite has only one writer.
 func TestWritesWaitForChangesOfTheirActor(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	db := dbtest.Open(t, url)
 	for _, tc := range []struct {
 		name, statement string
-		// actor returns an actor and the id of the row that is locked.
+		// actor returns an actor and the id of the row to lock.
 		actor func(*testing.T, *gormdb.DB, dbtest.World) (auth.Actor, uuid.UUID)
 	}{
 		{"an API token", "SELECT id FROM api_tokens WHERE id = $1 FOR UPDATE",

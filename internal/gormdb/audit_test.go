@@ -7,18 +7,21 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
+	dbtest "latchkey/internal/test/db"
 )
 
 func TestEvents(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		robot := uuid.New()
-		record := func(minutes int, action audit.Action, actor audit.Actor, target string, details ...audit.Detail) audit.Event {
+		record := func(minutes int, action audit.Action, actor audit.Actor, target string,
+			details ...audit.Detail) audit.Event {
 			e := audit.Event{
-				ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: later(time.Duration(minutes) * time.Minute), Actor: actor, Action: action,
-				Target: audit.Target{Kind: audit.TargetStore, Key: target, Name: "Store «" + target + "»"}, Details: details,
+				ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: later(time.Duration(minutes) * time.Minute),
+				Actor: actor, Action: action,
+				Target:  audit.Target{Kind: audit.TargetStore, Key: target, Name: "Store «" + target + "»"},
+				Details: details,
 			}
 			if err := db.Manifest().Record(t.Context(), e); err != nil {
 				t.Fatal(err)
@@ -27,7 +30,8 @@ func TestEvents(t *testing.T) {
 		}
 		operator := audit.Actor{Kind: audit.ActorOperator, Name: "operator"}
 		program := audit.Actor{Kind: audit.ActorAPIToken, ID: robot, Name: "CI"}
-		a := record(0, audit.StoreCreated, operator, "x", audit.Detail{Name: "b", Value: "2"}, audit.Detail{Name: "a", Value: "1"}, audit.Detail{Name: "b", Value: `"\u0000<é>`})
+		a := record(0, audit.StoreCreated, operator, "x", audit.Detail{Name: "b", Value: "2"},
+			audit.Detail{Name: "a", Value: "1"}, audit.Detail{Name: "b", Value: `"\u0000<é>`})
 		b := record(1, audit.StoreUpdated, program, "x")
 		c := record(2, audit.StoreUpdated, program, "y")
 		foreign := a
@@ -42,13 +46,15 @@ func TestEvents(t *testing.T) {
 		}{
 			{"all", audit.Filter{}, []audit.Event{c, b, a}},
 			{"an action", audit.Filter{Actions: []audit.Action{audit.StoreCreated}}, []audit.Event{a}},
-			{"actions", audit.Filter{Actions: []audit.Action{audit.StoreCreated, audit.StoreUpdated}}, []audit.Event{c, b, a}},
-			{"an action that nobody took", audit.Filter{Actions: []audit.Action{"none"}}, nil},
+			{"actions", audit.Filter{Actions: []audit.Action{audit.StoreCreated, audit.StoreUpdated}},
+				[]audit.Event{c, b, a}},
+			{"an action without events", audit.Filter{Actions: []audit.Action{"none"}}, nil},
 			{"an actor", audit.Filter{ActorID: robot}, []audit.Event{c, b}},
 			{"a target", audit.Filter{TargetKey: "x"}, []audit.Event{b, a}},
 			{"after, exclusive", audit.Filter{After: noon}, []audit.Event{c, b}},
 			{"before, exclusive", audit.Filter{Before: later(2 * time.Minute)}, []audit.Event{b, a}},
-			{"all at once", audit.Filter{Actions: []audit.Action{audit.StoreUpdated}, ActorID: robot, TargetKey: "x", After: noon, Before: later(time.Hour)}, []audit.Event{b}},
+			{"all at once", audit.Filter{Actions: []audit.Action{audit.StoreUpdated}, ActorID: robot, TargetKey: "x",
+				After: noon, Before: later(time.Hour)}, []audit.Event{b}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				got, err := db.Audit().Events(t.Context(), w.Account.ID, tc.filter, all)
@@ -56,7 +62,8 @@ func TestEvents(t *testing.T) {
 					t.Fatal(err)
 				}
 				same(t, "events", nodes(got), tc.want)
-				if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, tc.filter); err != nil || n != int64(len(tc.want)) {
+				if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, tc.filter); err != nil ||
+					n != int64(len(tc.want)) {
 					t.Errorf("counted %d, %v", n, err)
 				}
 			})

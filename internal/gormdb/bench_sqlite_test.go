@@ -9,7 +9,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// sqliteByHand is what a program without us would do.
+// sqliteByHand does the same work with database/sql only.
 type sqliteByHand struct{ db *sql.DB }
 
 func (s *sqliteByHand) transact(ctx context.Context, statements []string, args [][]any) error {

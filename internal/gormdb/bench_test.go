@@ -17,17 +17,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"latchkey/internal/access"
+	"latchkey/internal/account"
+	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
-	"latchkey/internal/page"
+	"latchkey/internal/oauth"
+	"latchkey/internal/paging"
 	"latchkey/internal/secret"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// benchmarks run ours and the same work written by hand over the same
-// database, with the durability of production.
+// The benchmarks run the repositories and the same work written by hand on the same database, with the durability of
+// production.
 
 // durable is one cluster for all benchmarks of a run.
 var durable = sync.OnceValues(func() (*dbtest.Cluster, error) {
@@ -58,7 +61,7 @@ func migrated(b *testing.B, url string) string {
 	return url
 }
 
-// parallel runs work as 32 clients do.
+// parallel runs work in 32 concurrent clients.
 func parallel(b *testing.B, work func(i int64) error) {
 	b.Helper()
 	var next atomic.Int64
@@ -75,7 +78,7 @@ func parallel(b *testing.B, work func(i int64) error) {
 	})
 }
 
-// manyStores makes owners enough for the limit not to count.
+// manyStores creates enough owners that no limit is reached.
 func manyStores(b *testing.B, db *gormdb.DB) dbtest.World {
 	b.Helper()
 	return dbtest.Seed{Stores: 1000}.Make(b, db)
@@ -93,6 +96,11 @@ func BenchmarkInsert(b *testing.B) {
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
 		})
+		b.Run("gorm", func(b *testing.B) {
+			parallel(b, func(i int64) error {
+				return gormdb.ViaGORM{DB: db}.Insert(b.Context(), auth.NoActor("a test"), next(i))
+			})
+		})
 		b.Run("raw", func(b *testing.B) {
 			parallel(b, func(i int64) error { return raw.insert(b.Context(), next(i)) })
 		})
@@ -105,7 +113,7 @@ func BenchmarkRevoke(b *testing.B) {
 		w := manyStores(b, db)
 		raw := newRaw(b, url)
 		for _, size := range []int{1, 50} {
-			b.Run(fmt.Sprint(size), func(b *testing.B) {
+			made := func(b *testing.B) []token.Token {
 				made := make([]token.Token, b.N*size)
 				for i := range made {
 					d, _ := draft(w, w.Stores[i%1000].ID)
@@ -114,6 +122,10 @@ func BenchmarkRevoke(b *testing.B) {
 					}
 					made[i] = d.Token
 				}
+				return made
+			}
+			b.Run(fmt.Sprintf("ours/%d", size), func(b *testing.B) {
+				made := made(b)
 				parallel(b, func(i int64) error {
 					some := made[int(i-1)*size : int(i)*size]
 					ended, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), ending(idsOf(some), some[0]))
@@ -123,7 +135,82 @@ func BenchmarkRevoke(b *testing.B) {
 					return err
 				})
 			})
+			b.Run(fmt.Sprintf("gorm/%d", size), func(b *testing.B) {
+				made := made(b)
+				parallel(b, func(i int64) error {
+					some := made[int(i-1)*size : int(i)*size]
+					return gormdb.ViaGORM{DB: db}.Revoke(b.Context(), auth.NoActor("a test"),
+						ending(idsOf(some), some[0]))
+				})
+			})
 		}
+	})
+}
+
+func BenchmarkGrant(b *testing.B) {
+	eachDurable(b, func(b *testing.B, url string) {
+		db := dbtest.Open(b, url)
+		w := manyStores(b, db)
+		made := make([]token.Token, 1000)
+		for i := range made {
+			made[i], _ = issue(b, db, w, w.Stores[i].ID)
+		}
+		next := func(i int64) oauth.Draft {
+			d, _ := grantDraft(made[i%1000], noon, 1_000_000)
+			return d
+		}
+		b.Run("ours", func(b *testing.B) {
+			parallel(b, func(i int64) error { return db.Grants().Grant(b.Context(), auth.NoActor("a test"), next(i)) })
+		})
+		b.Run("gorm", func(b *testing.B) {
+			parallel(b, func(i int64) error {
+				return gormdb.ViaGORM{DB: db}.Grant(b.Context(), auth.NoActor("a test"),
+					next(i))
+			})
+		})
+	})
+}
+
+// gorm inserts audit events; statements written by hand do it only where they insert another row as well.
+func BenchmarkRecord(b *testing.B) {
+	eachDurable(b, func(b *testing.B, url string) {
+		db := dbtest.Open(b, url)
+		w := manyStores(b, db)
+		next := func() []audit.Event {
+			return []audit.Event{event(token.Token{ID: uuid.New(), AccountID: w.Account.ID}, audit.APITokenUpdated)}
+		}
+		b.Run("gorm", func(b *testing.B) {
+			parallel(b, func(int64) error {
+				return gormdb.ViaGORM{DB: db}.Record(b.Context(), auth.NoActor("a test"),
+					next())
+			})
+		})
+		b.Run("sql", func(b *testing.B) {
+			parallel(b, func(int64) error {
+				return gormdb.RecordBySQL(b.Context(), db, auth.NoActor("a test"),
+					next())
+			})
+		})
+	})
+}
+
+func BenchmarkStore(b *testing.B) {
+	eachDurable(b, func(b *testing.B, url string) {
+		db := dbtest.Open(b, url)
+		w := manyStores(b, db)
+		ref := func(i int64) account.StoreRef { return account.StoreRef{Hash: w.Stores[i%1000].Hash} }
+		b.Run("ours", func(b *testing.B) {
+			parallel(b, func(i int64) error {
+				_, _, err := db.Accounts().Store(b.Context(), w.Account.ID, ref(i))
+				return err
+			})
+		})
+		b.Run("gorm", func(b *testing.B) {
+			parallel(b, func(i int64) error {
+				_, err := gormdb.ViaGORM{DB: db}.Store(b.Context(), w.Account.ID, ref(i))
+				return err
+			})
+		})
 	})
 }
 
@@ -138,11 +225,18 @@ func BenchmarkTokenByDigest(b *testing.B) {
 			if err := raw.insert(b.Context(), d); err != nil {
 				b.Fatal(err)
 			}
-			candidates = append(candidates, keys.Candidates(value))
+			candidates = append(candidates, keyring.Candidates(value))
 		}
+		lookups := db.Access() // one, so that concurrent look-ups are batched
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(i int64) error {
-				_, err := db.Access().Credential(b.Context(), secret.StoreAccessToken, candidates[i%2000])
+				_, err := lookups.Credential(b.Context(), secret.StoreAccessToken, candidates[i%2000])
+				return err
+			})
+		})
+		b.Run("gorm", func(b *testing.B) {
+			parallel(b, func(i int64) error {
+				_, err := gormdb.ViaGORM{DB: db}.Credential(b.Context(), candidates[i%2000])
 				return err
 			})
 		})
@@ -163,15 +257,23 @@ func BenchmarkUsers(b *testing.B) {
 		db := dbtest.Open(b, url)
 		w := dbtest.Seed{Users: 2000}.Make(b, db)
 		raw := newRaw(b, url)
-		list, err := db.Users().Users(b.Context(), w.Account.ID, user.Filter{}, page.Window{Size: page.MaxSize})
+		list, err := db.Users().Users(b.Context(), w.Account.ID, user.Filter{}, paging.Window{Size: paging.MaxSize})
 		if err != nil {
 			b.Fatal(err)
 		}
 		depth := list.Items[len(list.Items)-1].Key
-		execute(b, url, "ANALYZE") // as PostgreSQL does by itself within a minute
+		execute(b, url, "ANALYZE") // PostgreSQL does that within a minute
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(int64) error {
-				_, err := db.Users().Users(b.Context(), w.Account.ID, user.Filter{}, page.Window{Size: 50, After: &depth})
+				_, err := db.Users().Users(b.Context(), w.Account.ID, user.Filter{},
+					paging.Window{Size: 50, After: &depth})
+				return err
+			})
+		})
+		b.Run("gorm", func(b *testing.B) {
+			parallel(b, func(int64) error {
+				_, err := gormdb.ViaGORM{DB: db}.Users(b.Context(), w.Account.ID,
+					paging.Window{Size: 50, After: &depth})
 				return err
 			})
 		})
@@ -205,13 +307,13 @@ func BenchmarkKeepUses(b *testing.B) {
 	})
 }
 
-// rawDatabase is the same work by hand, with neither limit nor feed.
+// rawDatabase does the same work by hand, without limit and feed.
 type rawDatabase struct {
 	pool   *pgxpool.Pool
 	sqlite *sqliteByHand
 }
 
-// row is what both drivers answer.
+// row is a row of either driver.
 type row interface{ Scan(...any) error }
 
 func newRaw(b *testing.B, url string) rawDatabase {
@@ -257,8 +359,7 @@ const (
 		target_name, ip, request_id, details) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 )
 
-// insert inserts three rows in one transaction and, in PostgreSQL, one round
-// trip.
+// insert inserts three rows in one transaction and, on PostgreSQL, in one round trip.
 func (r rawDatabase) insert(ctx context.Context, d token.Draft) error {
 	id := func(id uuid.UUID) any { return [16]byte(id) }
 	at := func(t time.Time) any { return t }
@@ -273,10 +374,13 @@ func (r rawDatabase) insert(ctx context.Context, d token.Draft) error {
 	t, x, e := d.Token, d.Access, d.Event
 	statements := []string{rawToken, rawAccess, rawEvent}
 	args := [][]any{
-		{id(t.AccountID), id(t.ID), id(t.StoreID), t.Name, t.ClientID, d.ClientSecret.Digest[:], string(d.ClientSecret.Key), t.Scopes.String(),
+		{id(t.AccountID), id(t.ID), id(t.StoreID), t.Name, t.ClientID, d.ClientSecret.Digest[:],
+			string(d.ClientSecret.Key), t.Scopes.String(),
 			at(t.CreatedAt), string(t.CreatedBy.Kind), id(t.CreatedBy.ID), t.CreatedBy.Name},
-		{id(t.AccountID), id(t.ID), id(x.Record.ID), x.Digest.Digest[:], string(x.Digest.Key), x.Record.Hint, at(x.Record.CreatedAt)},
-		{id(e.AccountID), id(e.ID), at(e.At), string(e.Actor.Kind), id(e.Actor.ID), e.Actor.Name, string(e.Action), string(e.Target.Kind),
+		{id(t.AccountID), id(t.ID), id(x.Record.ID), x.Digest.Digest[:], string(x.Digest.Key), x.Record.Hint,
+			at(x.Record.CreatedAt)},
+		{id(e.AccountID), id(e.ID), at(e.At), string(e.Actor.Kind), id(e.Actor.ID), e.Actor.Name, string(e.Action),
+			string(e.Target.Kind),
 			e.Target.Key, e.Target.Name, e.IP, e.RequestID, string(details)},
 	}
 	if r.sqlite != nil {

@@ -13,42 +13,25 @@ import (
 	"latchkey/internal/signin"
 )
 
-type totpRow struct {
-	UserID    uuid.UUID
-	Sealed    []byte
-	SealedKey string
-	LastStep  int64
-	CreatedAt instant
-}
-
-// TableName tells gorm the table.
-func (totpRow) TableName() string { return "totp_secrets" }
-
-type codeRow struct {
-	UserID    uuid.UUID
-	Digest    []byte
-	DigestKey string
-}
-
-// TableName tells gorm the table.
-func (codeRow) TableName() string { return "recovery_codes" }
-
 func noTOTP() error { return fault.Errorf(fault.NotFound, "There is no authenticator app.") }
 
-// TOTP returns the secret of a person's codes.
+// TOTP returns a person's TOTP secret.
 func (s signIns) TOTP(ctx context.Context, userID uuid.UUID) (signin.TOTP, error) {
 	row, err := one[totpRow](s.engine.reader(ctx).Where("user_id = ?", userID), noTOTP())
 	if err != nil {
-		return signin.TOTP{}, failed(ctx, "read the secret of codes", err)
+		return signin.TOTP{}, failed(ctx, "read the TOTP secret", err)
 	}
 	return signin.TOTP{
-		UserID: row.UserID, Secret: secret.Sealed{Key: secret.KeyID(row.SealedKey), Text: row.Sealed}, LastStep: row.LastStep, CreatedAt: row.CreatedAt.Time,
+		UserID: row.UserID, Secret: secret.Sealed{Key: secret.KeyID(row.SealedKey), Text: row.Sealed},
+		LastStep: row.LastStep, CreatedAt: row.CreatedAt.Time,
 	}, nil
 }
 
-// KeepTOTP keeps a secret with recovery codes.
-func (s signIns) KeepTOTP(ctx context.Context, by auth.Actor, t signin.TOTP, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
-	row := totpRow{UserID: t.UserID, Sealed: t.Secret.Text, SealedKey: string(t.Secret.Key), LastStep: t.LastStep, CreatedAt: instant{t.CreatedAt}}
+// KeepTOTP inserts a TOTP secret with recovery codes.
+func (s signIns) KeepTOTP(ctx context.Context, by auth.Actor, t signin.TOTP, g signin.Grounds,
+	codes []secret.KeyedDigest, events []audit.Event) error {
+	row := totpRow{UserID: t.UserID, Sealed: t.Secret.Text, SealedKey: string(t.Secret.Key), LastStep: t.LastStep,
+		CreatedAt: instant{t.CreatedAt}}
 	err := s.telling(ctx, by, t.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
@@ -58,11 +41,11 @@ func (s signIns) KeepTOTP(ctx context.Context, by auth.Actor, t signin.TOTP, g s
 		}
 		return replaceCodes(tx, t.UserID, codes)
 	})
-	return failed(ctx, "keep the secret of codes", err)
+	return failed(ctx, "insert the TOTP secret", err)
 }
 
-// UseStep notes that a code was used. The statement both asks and notes, so
-// that of two at once the second finds the first's.
+// UseStep records that a code was used. One statement checks and records it, so that of two concurrent uses of a code
+// only one succeeds.
 func (s signIns) UseStep(ctx context.Context, userID uuid.UUID, step int64) error {
 	err := s.write(ctx, proving, held{}, func(tx *gorm.DB) error {
 		used := tx.Model(&totpRow{}).Where("user_id = ? AND last_step < ?", userID, step).Update("last_step", step)
@@ -71,7 +54,7 @@ func (s signIns) UseStep(ctx context.Context, userID uuid.UUID, step int64) erro
 	return failed(ctx, "use a code", err)
 }
 
-// RemoveTOTP removes the secret and the recovery codes.
+// RemoveTOTP removes the TOTP secret and the recovery codes.
 func (s signIns) RemoveTOTP(ctx context.Context, by auth.Actor, g signin.Grounds, events []audit.Event) error {
 	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
@@ -82,16 +65,17 @@ func (s signIns) RemoveTOTP(ctx context.Context, by auth.Actor, g signin.Grounds
 		}
 		return missingUnless(tx.Where("user_id = ?", g.UserID).Delete(&totpRow{}), noTOTP())
 	})
-	return failed(ctx, "remove the secret of codes", err)
+	return failed(ctx, "remove the TOTP secret", err)
 }
 
 // ReplaceCodes replaces the recovery codes.
-func (s signIns) ReplaceCodes(ctx context.Context, by auth.Actor, g signin.Grounds, codes []secret.KeyedDigest, events []audit.Event) error {
+func (s signIns) ReplaceCodes(ctx context.Context, by auth.Actor, g signin.Grounds, codes []secret.KeyedDigest,
+	events []audit.Event) error {
 	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
-		// To write the row, as it is, makes another request wait that removes it.
+		// An update that changes nothing locks the row, so that a concurrent removal waits.
 		held := tx.Model(&totpRow{}).Where("user_id = ?", g.UserID).Update("last_step", gorm.Expr("last_step"))
 		if err := missingUnless(held, noTOTP()); err != nil {
 			return err
@@ -107,13 +91,14 @@ func replaceCodes(tx *gorm.DB, userID uuid.UUID, codes []secret.KeyedDigest) err
 	}
 	rows := make([]codeRow, len(codes))
 	for i, c := range codes {
-		rows[i] = codeRow{userID, c.Digest[:], string(c.Key)}
+		rows[i] = codeRow{UserID: userID, Digest: c.Digest[:], DigestKey: string(c.Key)}
 	}
 	return tx.Create(&rows).Error
 }
 
 // UseCode removes a recovery code.
-func (s signIns) UseCode(ctx context.Context, userID uuid.UUID, candidates []secret.KeyedDigest, events []audit.Event) error {
+func (s signIns) UseCode(ctx context.Context, userID uuid.UUID, candidates []secret.KeyedDigest,
+	events []audit.Event) error {
 	err := s.telling(ctx, proving, userID, events, func(tx *gorm.DB) error {
 		used := tx.Where("user_id = ? AND digest IN ?", userID, digestsOf(candidates)).Delete(&codeRow{})
 		return missingUnless(used, fault.Errorf(fault.NotFound, "There is no such recovery code."))
@@ -121,23 +106,25 @@ func (s signIns) UseCode(ctx context.Context, userID uuid.UUID, candidates []sec
 	return failed(ctx, "use a recovery code", err)
 }
 
-// CountCodes returns how many recovery codes are left.
+// CountCodes returns the number of unused recovery codes.
 func (s signIns) CountCodes(ctx context.Context, userID uuid.UUID) (int, error) {
 	var n int64
 	err := s.engine.reader(ctx).Model(&codeRow{}).Where("user_id = ?", userID).Count(&n).Error
 	return int(n), failed(ctx, "count recovery codes", err)
 }
 
-// proving is the actor of what is noted while a person proves who they are.
+// proving is the actor of writes made while a person signs in.
 var proving = auth.NoActor("the person is about to prove who they are")
 
-// Record keeps events.
+// Record inserts audit events.
 func (s signIns) Record(ctx context.Context, by auth.Actor, events []audit.Event) error {
-	return failed(ctx, "keep events", s.write(ctx, by, held{}, func(tx *gorm.DB) error { return recordAll(tx, events) }))
+	return failed(ctx, "insert audit events",
+		s.write(ctx, by, held{}, func(tx *gorm.DB) error { return recordAll(tx, events) }))
 }
 
-// telling runs a transaction about a person with its events.
-func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, events []audit.Event, work func(*gorm.DB) error) error {
+// telling runs a transaction about a person and records its audit events.
+func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, events []audit.Event,
+	work func(*gorm.DB) error) error {
 	return s.write(ctx, by, held{person: userID}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
 			return err
@@ -146,7 +133,7 @@ func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, e
 	})
 }
 
-// missingUnless returns the error of a statement, and missing if it met no row.
+// missingUnless returns the error of a statement, or missing if the statement changed no row.
 func missingUnless(done *gorm.DB, missing error) error {
 	if done.Error == nil && done.RowsAffected == 0 {
 		return missing

@@ -10,14 +10,15 @@ import (
 	"testing"
 
 	"latchkey/internal/gormdb"
+	"latchkey/internal/test/check"
 )
 
-// firstChecked is the first migration that must keep to the policy of
-// docs/upgrading.md. The ones before it are older than the policy.
+// firstChecked is the first migration to which the policy of docs/upgrading.md applies. The ones before it are older
+// than the policy.
 const firstChecked = 16
 
-// Every migration either only expands or raises schema_support.oldest_program,
-// to a program that is older than itself.
+// Every migration either only expands the schema or raises schema_support.oldest_program, to a program that is older
+// than itself.
 func TestMigrationsExpandOrSaySo(t *testing.T) {
 	for _, dialect := range []string{"sqlite", "postgres"} {
 		files, err := gormdb.Migrations(dialect)
@@ -42,9 +43,7 @@ func TestMigrationsExpandOrSaySo(t *testing.T) {
 				continue
 			}
 			checked++
-			if complaint := checkMigration(version, string(text)); complaint != "" {
-				t.Errorf("%s/%s: %s", dialect, name, complaint)
-			}
+			check.Equal(t, checkMigration(version, string(text)), "", "%s/%s", dialect, name)
 		}
 		if checked == 0 {
 			t.Errorf("no migration of %s was checked", dialect)
@@ -96,13 +95,13 @@ var (
 	createsTable     = regexp.MustCompile(`^CREATE (?:UNLOGGED |VIRTUAL )?TABLE (\w+)`)
 	addsColumn       = regexp.MustCompile(`^ALTER TABLE (\w+) ADD COLUMN (\w+) ([^,]*)$`)
 	uniqueIndex      = regexp.MustCompile(`^CREATE UNIQUE INDEX \w+ ON (\w+) \(([^)]*)\)`)
-	expanding        = regexp.MustCompile(`^(?:CREATE INDEX|INSERT INTO|UPDATE|ALTER TABLE \w+ SET|CREATE (?:OR REPLACE )?(?:FUNCTION|TRIGGER)|CREATE EXTENSION) `)
-	lineComment      = regexp.MustCompile(`(?m)--.*$`)
-	gooseBlock       = regexp.MustCompile(`(?s)-- \+goose StatementBegin\n(.*?)-- \+goose StatementEnd`)
+	expanding        = regexp.MustCompile(
+		`^(?:CREATE INDEX|INSERT INTO|UPDATE|ALTER TABLE \w+ SET|CREATE (?:OR REPLACE )?(?:FUNCTION|TRIGGER)|CREATE EXTENSION) `)
+	lineComment = regexp.MustCompile(`(?m)--.*$`)
+	gooseBlock  = regexp.MustCompile(`(?s)-- \+goose StatementBegin\n(.*?)-- \+goose StatementEnd`)
 )
 
-// checkMigration returns what is wrong with the migration of that version, or
-// "".
+// checkMigration returns what is wrong with the migration, or "".
 func checkMigration(version int, sql string) string {
 	created, added := map[string]bool{}, map[string]bool{}
 	var contracting []string
@@ -129,7 +128,9 @@ func checkMigration(version int, sql string) string {
 	case raised >= version:
 		return fmt.Sprintf("it must work with the program before it: oldest_program is %d", raised)
 	case raised == 0 && len(contracting) > 0:
-		return fmt.Sprintf("older programs may not work with it: %q. Expand only, or raise oldest_program (docs/upgrading.md)", contracting)
+		return fmt.Sprintf(
+			"older programs may not work with it: %q. Expand only, or raise oldest_program (docs/upgrading.md)",
+			contracting)
 	}
 	return ""
 }
@@ -145,25 +146,25 @@ func statements(sql string) []string {
 		all = append(all, sql[at[2]:at[3]])
 		sql = sql[:at[0]] + sql[at[1]:]
 	}
-	// A semicolon in a comment ends no statement.
-	sql = lineComment.ReplaceAllStringFunc(sql, func(comment string) string { return strings.ReplaceAll(comment, ";", ",") })
+	// A semicolon in a comment does not end a statement.
+	sql = lineComment.ReplaceAllStringFunc(sql,
+		func(comment string) string { return strings.ReplaceAll(comment, ";", ",") })
 	return append(all, strings.Split(sql, ";")...)
 }
 
-// harmless reports whether a program that does not know a column of this
-// definition can go on adding rows.
+// harmless reports whether a program that does not know a column with this definition can still insert rows.
 func harmless(definition string) bool {
 	required := strings.Contains(definition, "NOT NULL") && !strings.Contains(definition, "DEFAULT")
 	return !required && !strings.Contains(definition, "UNIQUE") && !strings.Contains(definition, "PRIMARY KEY")
 }
 
-// expands reports whether a statement leaves everything right that was right
-// before it. A unique index does if it is on a new table, or on a new column
-// that older programs leave null.
+// expands reports whether a statement keeps working programs working. A unique index does if it is on a new table, or
+// on a new column that older programs leave null.
 func expands(text string, created, added map[string]bool) bool {
 	m := uniqueIndex.FindStringSubmatch(text)
 	if m == nil {
 		return expanding.MatchString(text)
 	}
-	return created[m[1]] || slices.ContainsFunc(strings.Split(m[2], ", "), func(column string) bool { return added[m[1]+"."+column] })
+	return created[m[1]] || slices.ContainsFunc(strings.Split(m[2], ", "),
+		func(column string) bool { return added[m[1]+"."+column] })
 }

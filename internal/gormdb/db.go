@@ -1,56 +1,55 @@
-// Package gormdb keeps everything in a relational database, SQLite or
-// PostgreSQL: it implements the repositories that the capabilities declare,
-// and it alone knows of tables, SQL and gorm.
+// Package gormdb stores all data in a relational database, SQLite or PostgreSQL. It implements the repositories that
+// the capability packages declare. No other package uses tables, SQL or gorm.
 //
-// Ordinary statements go through gorm, the same for both databases. Those that
-// a request waits for are written by hand (performance.md: "GORM against
-// pgx"), and whatever differs between the databases stands behind one
+// Ordinary statements go through gorm, which is the same for both databases. Statements on the request path are
+// written by hand (docs/architecture.md: "GORM"). The differences between the databases are behind one
 // interface, engine.
 //
-// Errors are judged here, once: what a caller can act on is a fault.Error,
-// everything else says what was being done and wraps its cause.
+// Errors are classified here, once: an error that a caller can act on is a fault.Error. Any other error says which
+// operation failed and wraps its cause.
 package gormdb
 
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/pressly/goose/v3"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/feed"
 )
 
-// DefaultConnections is the size of the pool unless configured.
+// DefaultConnections is the default size of the connection pool.
 const DefaultConnections = 16
 
-// Config says which database to open, and how.
+// Config configures Open.
 type Config struct {
 	// URL is "sqlite:" and a path, or a PostgreSQL URL (postgres://…).
 	URL string
-	// FeedURL is where the feed connects to the PostgreSQL database that URL
-	// names, if that is the address of a pooler that hands connections out by
-	// the transaction, as pgbouncer may; empty for URL itself.
+	// FeedURL is the address at which the feed connects to the PostgreSQL database of URL. Set it if URL is the
+	// address of a pooler that assigns connections per transaction, as pgbouncer may. Empty means URL.
 	FeedURL string
-	// Existing refuses an SQLite file that is missing, instead of creating it.
+	// Existing makes Open fail if the SQLite file is missing, instead of creating it.
 	Existing bool
-	// MaxConnections bounds the pools, 2 or more; zero is DefaultConnections. On
-	// PostgreSQL one in four never waits for whoever writes (postgres.prompt).
-	// With SQLite it bounds those that read, of which there are no more than
-	// processors: one connection writes.
+	// MaxConnections bounds the pools, 2 or more; zero is DefaultConnections. On PostgreSQL one connection in four
+	// never waits for writers (postgres.prompt). With SQLite it bounds the reading connections, which are also at
+	// most the number of processors; one connection writes.
 	MaxConnections int
-	// Log hears of migrations and of troubles in the background; nil discards.
+	// Log receives migrations and background errors; nil discards them.
 	Log *slog.Logger
-	// OnStatement is given the text of each statement that a repository runs,
-	// without its values, from whatever goroutine runs it. For tests that
-	// count; nil otherwise.
+	// OnStatement is called with the text of each statement that a repository runs, without its values, from the
+	// goroutine that runs it. Tests use it to count statements; otherwise it is nil.
 	OnStatement func(sql string)
 }
 
@@ -61,81 +60,80 @@ type DB struct {
 	changed func(uuid.UUID)
 }
 
-// engine is what differs between the databases.
+// engine abstracts the differences between the databases.
 type engine interface {
-	// reader returns gorm over the connections that read.
+	// reader returns gorm on the reading connections.
 	reader(context.Context) *gorm.DB
-	// snapshot runs work in a transaction that reads one state of the database,
-	// keeps no writer waiting and cannot write.
+	// snapshot runs work in a read-only transaction that sees one state of the database and does not block writers.
 	snapshot(ctx context.Context, work func(*gorm.DB) error) error
 	// transaction runs work in a transaction that may write.
 	transaction(ctx context.Context, t turn, work func(*gorm.DB) error) error
 	dialect() dialect
 
-	// query runs a hand-written statement, its parameters $1 and so on, and
-	// hands the scan of each row to row.
+	// query runs a hand-written statement, with parameters $1 and so on, and calls row with the scan function of each
+	// row.
 	query(ctx context.Context, sql string, args []any, row func(scan) error) error
-	// lookUp does as query does, and waits for nobody who writes, even for a
-	// connection.
+	// lookUp is query without ever waiting for a writer, not even for a connection.
 	lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error
 	tokenWriter
-	listener
-	registry
+
+	// announce records in tx, for the feeds of other processes, that data of the account changes with it.
+	announce(tx *gorm.DB, accountID uuid.UUID) error
+	// notify notifies the feeds of other processes of committed changes, soon and in the background.
+	notify()
+	// feedSource returns the source of this process's feed.
+	feedSource() feed.Source
 
 	ping(context.Context) error
-	// hinders returns why other writes than that of a readiness check fail; nil
-	// if nothing is known of that.
+	// silent reports whether the database is known not to have answered for the duration.
+	silent(time.Duration) bool
+	// hinders returns the reason why writes other than the readiness check's fail, or nil if none is known.
 	hinders() error
 	close() error
 
-	// migrations says in whose words the schema is written, and over which
-	// connections it is changed.
+	// migrations returns the dialect of the migrations and the connection pool that applies them.
 	migrations() (goose.Dialect, *sql.DB)
-	// alone runs work while no other process runs its own.
+	// alone runs work under a lock that other processes respect.
 	alone(ctx context.Context, work func() error) error
 }
 
 // scan copies the columns of a row.
-type scan func(dest ...any) error
+type scan = func(dest ...any) error
 
-// dialect is what differs between the databases as data.
+// dialect holds the differences between the databases that are data.
 type dialect struct {
 	// name is "sqlite" or "postgres".
 	name string
-	// slice is how many people one transaction of a bulk is about at most.
+	// slice is the maximum number of users that one transaction of a bulk operation changes.
 	slice int
-	// uses is how many last uses one transaction keeps at most: it bounds how long
-	// the rows that it changes stay locked.
+	// uses is the maximum number of last-use records that one transaction writes. It bounds how long the changed rows
+	// stay locked.
 	uses int
-	// tables counts the tables of a name.
+	// tables is the query that counts the tables with a name.
 	tables string
-	// find is the function that finds its second argument in its first.
+	// find is the SQL function that returns the position of its second argument in its first.
 	find string
-	// lower is a text with the letters A to Z, and no others, in lower case,
-	// ordered by its bytes.
+	// lower returns an expression for a text with the letters A to Z, and no others, in lower case, ordered by bytes.
 	lower func(text string) string
-	// among is the condition that a value is among those of a subquery, in the
-	// form in which the database looks each of them up.
+	// among returns the condition that a value is in the result of a subquery, in the form that makes the database
+	// look up each value by index.
 	among func(subquery string) string
-	// party makes a statement that ends in a list of digests one that looks
-	// for each of size of them by the index, however few rows there are.
-	party func(statement string, size int) string
-	// each is what to select from to have the rows of a table, under an alias,
-	// on which condition holds for a value of a JSON list, wanted.value. The
-	// rows are looked up value by value, whatever the database believes to know
-	// of the table: what it knows of one that was filled a moment ago is wrong,
-	// and it would compare every row with every value. The list is the first
-	// parameter, those of condition follow.
+	// batch changes a statement that ends in a list of size digests so that the database looks up each digest by
+	// index, even in a table with few rows.
+	batch func(statement string, size int) string
+	// each returns a FROM clause that yields the rows of table, under alias, for which condition holds for a value of
+	// a JSON list, wanted.value. The database looks the rows up value by value and ignores its table statistics:
+	// those of a recently filled table are wrong and would make it compare every row with every value. The list is
+	// the first parameter; the parameters of condition follow.
 	each func(table, alias, condition string) string
-	// asID is a text, such as wanted.value, as a UUID.
+	// asID converts a text expression, such as wanted.value, to a UUID.
 	asID func(text string) string
-	// moment and id are a time and a UUID as a statement's argument; zero
-	// values are null.
-	moment func(time.Time) any
-	id     func(uuid.UUID) any
+	// timestamp and id convert a time and a UUID to a statement's argument. Zero values become null.
+	timestamp func(time.Time) any
+	id        func(uuid.UUID) any
 }
 
-// places are the parameters of a list: $1, $2 and so on, each with a suffix.
+// places returns the parameters of a list: $1, $2 and so on, each with a suffix.
 func places(size int, suffix string) string {
 	all := make([]string, size)
 	for i := range all {
@@ -144,9 +142,8 @@ func places(size int, suffix string) string {
 	return strings.Join(all, ", ")
 }
 
-// Open connects to the database that c names. It returns fault.Invalid on the
-// field "database" or "feed-database" for a URL that names none. The URLs'
-// passwords are in no error.
+// Open connects to the database that c names. It returns fault.Invalid on the field "database" or "feed-database" for
+// an invalid URL. No error contains a password from the URLs.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -178,40 +175,70 @@ func invalidDatabase(format string, args ...any) error {
 	return fault.Errorf(fault.Invalid, format, args...).On("database")
 }
 
-// gormConfig keeps gorm from doing more than it is told: no transaction
-// around single statements, no prepared statements of its own, no queries
-// while opening, no columns but those asked for, and no logger, which would
-// print values.
-func gormConfig() *gorm.Config {
-	return &gorm.Config{SkipDefaultTransaction: true, DisableAutomaticPing: true, QueryFields: true, Logger: logger.Discard}
+// openGorm returns gorm on a database.
+func openGorm(dialector gorm.Dialector) (*gorm.DB, error) {
+	config, err := gormConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.ClauseBuilders = map[string]clause.ClauseBuilder{} // each dialector adds its own
+	return gorm.Open(dialector, &config)
+}
+
+// gormConfig returns the settings of gorm with all models parsed. It turns off what the package does not use:
+// transactions around single statements, prepared statements, queries while opening, columns that were not selected,
+// and the logger, which would print values.
+//
+// gorm parses a model when it is first used, and while it does so it writes to the fields of related models, which is
+// a data race with a goroutine that parses those. So all are parsed before any is used, one after the other.
+var gormConfig = sync.OnceValues(func() (gorm.Config, error) {
+	g, err := gorm.Open(nil, &gorm.Config{SkipDefaultTransaction: true, DisableAutomaticPing: true,
+		QueryFields: true, Logger: logger.Discard})
+	if err != nil {
+		return gorm.Config{}, err
+	}
+	for _, model := range allModels {
+		if err := (&gorm.Statement{DB: g}).Parse(model); err != nil {
+			return gorm.Config{}, fmt.Errorf("parse the model %T: %w", model, err)
+		}
+	}
+	return *g.Config, nil
+})
+
+// allModels are the models of all tables that gorm uses.
+var allModels = []any{
+	accountRow{}, storeRow{}, appRow{}, storeAppRow{}, storeUserAppRow{},
+	userRow{}, accountUserRow{}, storeUserRow{},
+	tokenRow{}, accessRow{}, grantRow{}, gatewayRow{}, legacyRow{}, keyRow{},
+	sessionRow{}, linkRow{}, flowRow{}, totpRow{}, codeRow{}, passkeyRow{}, identityRow{}, unlinkedRow{}, sentFormRow{},
+	eventRow{},
 }
 
 // Dialect returns "sqlite" or "postgres".
 func (db *DB) Dialect() string { return db.engine.dialect().name }
 
-// Ping asks the database whether it answers.
+// Ping checks that the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	return failed(ctx, "ping the database", db.engine.ping(ctx))
 }
 
-// CheckWriting writes to the database, on a connection that repositories write
-// on, and returns an error if that fails.
+// CheckWriting writes to the database on one of the connections that repositories write on, and returns an error if
+// the write fails.
 func (db *DB) CheckWriting(ctx context.Context) error {
-	now := db.engine.dialect().moment(time.Now())
-	err := db.write(ctx, auth.NoActor("the server checks that writing works"), held{urgent: true}, func(tx *gorm.DB) error {
-		return tx.Exec("UPDATE write_checks SET checked_at = ? WHERE id = 1", now).Error
-	})
+	now := db.engine.dialect().timestamp(time.Now())
+	err := db.write(ctx, auth.NoActor("the server checks that writing works"), held{urgent: true},
+		func(tx *gorm.DB) error {
+			return tx.Exec("UPDATE write_checks SET checked_at = ? WHERE id = 1", now).Error
+		})
 	if err == nil {
 		err = db.engine.hinders()
 	}
 	return failed(ctx, "write to the database", err)
 }
 
-// Close ends all connections, once the statements that run have ended.
-func (db *DB) Close() error { return db.engine.close() }
+// Silent reports whether the server has received no answer from the database for the duration, although it sent
+// statements. It is always false for SQLite and while no feed runs. It sends no statement.
+func (db *DB) Silent(d time.Duration) bool { return db.engine.silent(d) }
 
-// OnChange has changed called in this process after each commit that takes a
-// right away or may do so, with the account or the API token concerned, before the call that
-// committed returns. It is also called when the outcome of a commit is not
-// known. Call OnChange before the repositories are used; the last call counts.
-func (db *DB) OnChange(changed func(id uuid.UUID)) { db.changed = changed }
+// Close closes all connections after the running statements have finished.
+func (db *DB) Close() error { return db.engine.close() }

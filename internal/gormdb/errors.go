@@ -14,14 +14,13 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Codes of errors, which unlike their texts do not change.
+// Error codes. Unlike the messages they do not change between versions.
 const (
 	// PostgreSQL, appendix A.
 	pgUniqueViolation = "23505"
 	pgReadOnly        = "25006"
 	pgIdleTooLong     = "25P03"
 	pgDeadlock        = "40P01"
-	pgUndefinedTable  = "42P01"
 	pgTooManyConns    = "53300"
 	pgAdminShutdown   = "57P01"
 	pgCrashShutdown   = "57P02"
@@ -41,10 +40,9 @@ const (
 	sqliteUnique     = 2067
 )
 
-// failed judges an error that came up while doing what: nil stays nil, a fault
-// stays itself, a key that is taken becomes fault.Conflict, and all else is
-// internal; of that, what will pass is fault.ErrUnavailable. The end of ctx
-// can be told from the result, whichever error the driver made of it.
+// failed classifies the error of the operation what. nil stays nil and a fault stays unchanged. A duplicate key
+// becomes fault.Conflict. Any other error is internal, and a temporary one wraps fault.ErrUnavailable. If ctx has
+// ended, the result wraps ctx.Err(), even if the driver returned another error.
 func failed(ctx context.Context, what string, err error) error {
 	if err == nil || isFault(err) {
 		return err
@@ -61,9 +59,8 @@ func failed(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// isUnavailable says whether the database could not be reached, went away, or
-// did not answer in the time that there was. What it answered otherwise is no
-// such error, even if it is that it lets nobody in.
+// isUnavailable reports whether the database could not be reached, closed the connection, or did not answer in time.
+// Any other answer of the database does not count, not even a refused login.
 func isUnavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -77,7 +74,7 @@ func isUnavailable(err error) bool {
 	case sqliteBusy, sqliteReadOnly, sqliteIOError, sqliteCorrupt, sqliteFull, sqliteCannotOpen, sqliteNoDatabase:
 		return true
 	}
-	var network net.Error // also that of the end of ctx, if it was for time
+	var network net.Error // also matches context.DeadlineExceeded
 	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, pgconn.ErrStandbyConnection) || pgconn.SafeToRetry(err)
 }

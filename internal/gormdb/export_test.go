@@ -1,26 +1,19 @@
 package gormdb
 
-import "time"
+import (
+	"context"
 
-// KeepChanges has replicas over db keep rows of the table changes for a time of
-// the test's.
-func KeepChanges(db *DB, kept time.Duration) { db.engine.(*postgres).changesKept = kept }
-
-// Stale is what decides that a reader has paused for too long.
-var Stale = stale
-
-// NotifySpacing is how long after one notification the next may be sent.
-const NotifySpacing = notifySpacing
-
-// FeedSettings are the settings of the feed's connection, and Register is the
-// statement by which it renews its replica's row.
-const (
-	FeedSettings = feedSettings
-	Register     = register
+	"gorm.io/gorm"
 )
 
-// OnSQLiteWriter runs a statement on the connection that writes to SQLite.
+// OnSQLiteWriter runs a statement on SQLite's writing connection.
 func OnSQLiteWriter(db *DB, statement string) error {
 	_, err := db.engine.(*sqlite).writeSQL.Exec(statement)
 	return err
 }
+
+// Gorm returns gorm on the reading connections of db.
+func Gorm(db *DB) *gorm.DB { return db.engine.reader(context.Background()) }
+
+// Models are the models of all tables that gorm uses.
+var Models = allModels

@@ -10,23 +10,24 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 )
 
-// noon is when things happen in these tests, to the microsecond.
+// noon is the time of most events in these tests, with microseconds.
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 123456000, time.UTC)
 
-// all is a window that no list of these tests fills.
-var all = page.Window{Size: page.MaxSize}
+// all is a window larger than every list in these tests.
+var all = paging.Window{Size: paging.MaxSize}
 
-// keys are the server's.
-var keys = func() *secret.Keyring {
+// keys is the server's keyring.
+var keyring = func() *secret.Keyring {
 	k, err := secret.NewKeyring(rand.Reader)
 	if err != nil {
 		panic(err)
@@ -34,8 +35,7 @@ var keys = func() *secret.Keyring {
 	return k
 }()
 
-// draft is a live token with its secret access token. A zero store makes it an
-// account-level token.
+// draft returns a live token with its secret access token. With a zero store it is an account-level token.
 func draft(w dbtest.World, storeID uuid.UUID, edits ...func(*token.Draft)) (token.Draft, secret.Secret) {
 	kind := secret.StoreAccessToken
 	if storeID == uuid.Nil {
@@ -43,11 +43,12 @@ func draft(w dbtest.World, storeID uuid.UUID, edits ...func(*token.Draft)) (toke
 	}
 	value, clientSecret := newSecret(kind), newSecret(secret.ClientSecret)
 	t := token.Token{
-		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, StoreID: storeID, StoreHash: hashOf(w, storeID), Name: "Token",
+		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, StoreID: storeID, StoreHash: hashOf(w, storeID),
+		Name:     "Token",
 		ClientID: rand.Text(), Scopes: scope.NewSet("store_cart", "store_v2_orders_read_only"), CreatedAt: noon,
 		CreatedBy: audit.Actor{Kind: audit.ActorUser, ID: w.Owner.ID, Name: w.Owner.Email},
 	}
-	d := token.Draft{Token: t, ClientSecret: keys.Digest(clientSecret), MaxLive: token.DefaultMaxLive}
+	d := token.Draft{Token: t, ClientSecret: keyring.Digest(clientSecret), MaxLive: token.DefaultMaxLive}
 	for _, edit := range edits {
 		edit(&d)
 	}
@@ -75,20 +76,23 @@ func hashOf(w dbtest.World, storeID uuid.UUID) string {
 
 func accessDraft(tokenID uuid.UUID, value secret.Secret) token.AccessDraft {
 	record := token.AccessToken{ID: uuid.Must(uuid.NewV7()), APITokenID: tokenID, Hint: value.Hint(), CreatedAt: noon}
-	return token.AccessDraft{Record: record, Digest: keys.Digest(value)}
+	return token.AccessDraft{Record: record, Digest: keyring.Digest(value)}
 }
 
-// event is one with every field set.
+// event returns an event with every field set.
 func event(t token.Token, action audit.Action) audit.Event {
 	return audit.Event{
 		ID: uuid.Must(uuid.NewV7()), AccountID: t.AccountID, At: noon, Actor: t.CreatedBy, Action: action,
-		Target: audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}, IP: "203.0.113.7", RequestID: "request-1",
-		Details: []audit.Detail{{Name: "scopes", Value: t.Scopes.String()}, {Name: "hint", Value: `"quoted" & 'so on'`}},
+		Target: audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}, IP: "203.0.113.7",
+		RequestID: "request-1",
+		Details: []audit.Detail{{Name: "scopes", Value: t.Scopes.String()},
+			{Name: "hint", Value: `"quoted" & 'so on'`}},
 	}
 }
 
-// issue keeps a draft.
-func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits ...func(*token.Draft)) (token.Token, secret.Secret) {
+// issue inserts a draft.
+func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits ...func(*token.Draft)) (token.Token,
+	secret.Secret) {
 	t.Helper()
 	d, value := draft(w, storeID, edits...)
 	if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {
@@ -97,7 +101,7 @@ func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits
 	return d.Token, value
 }
 
-// revoke revokes tokens, all of which must be there.
+// revoke revokes tokens, all of which must exist.
 func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
 	t.Helper()
 	ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf(tokens), tokens[0]))
@@ -110,9 +114,10 @@ func revocation(t token.Token) token.Revocation {
 	return token.Revocation{At: noon.Add(time.Minute), By: t.CreatedBy, Reason: "no longer used"}
 }
 
-// ending is the end of the tokens by one that made them.
+// ending returns the revocation of tokens by their creator.
 func ending(ids []uuid.UUID, by token.Token) token.Ending {
-	e := token.Ending{AccountID: by.AccountID, IDs: ids, Revocation: revocation(by), Event: event(by, audit.APITokenRevoked)}
+	e := token.Ending{AccountID: by.AccountID, IDs: ids, Revocation: revocation(by),
+		Event: event(by, audit.APITokenRevoked)}
 	e.Event.ID, e.Event.Target = uuid.Nil, audit.Target{}
 	return e
 }
@@ -125,7 +130,7 @@ func idsOf(tokens []token.Token) []uuid.UUID {
 	return ids
 }
 
-// mustBe fails unless err is of the kind.
+// mustBe fails the test unless err is of the kind.
 func mustBe(t testing.TB, err error, kind fault.Kind) {
 	t.Helper()
 	if got := fault.KindOf(err); got != kind {
@@ -133,17 +138,14 @@ func mustBe(t testing.TB, err error, kind fault.Kind) {
 	}
 }
 
-// same fails unless both print alike, which times, sets and addresses do when
-// they are the same.
+// same fails the test unless got and want print the same. Equal times, sets and addresses do.
 func same(t testing.TB, what string, got, want any) {
 	t.Helper()
-	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
-		t.Errorf("%s:\n got %s\nwant %s", what, g, w)
-	}
+	check.Equal(t, fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want), "%s", what)
 }
 
-// nodes are a page's items without their positions.
-func nodes[T any](p page.Page[T]) []T {
+// nodes returns a page's items without their positions.
+func nodes[T any](p paging.Page[T]) []T {
 	list := make([]T, len(p.Items))
 	for i, item := range p.Items {
 		list[i] = item.Node
@@ -151,7 +153,7 @@ func nodes[T any](p page.Page[T]) []T {
 	return list
 }
 
-// newestFirst turns what was made in order into the order of lists.
+// newestFirst reverses a list in order of creation to the order of lists.
 func newestFirst[T any](made []T) []T {
 	list := make([]T, len(made))
 	for i, m := range made {
@@ -160,5 +162,15 @@ func newestFirst[T any](made []T) []T {
 	return list
 }
 
-// later is a while after noon.
+// later returns a time after noon.
 func later(d time.Duration) time.Time { return noon.Add(d) }
+
+// within waits until done returns true, at most for limit.
+func within(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}

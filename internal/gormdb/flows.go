@@ -12,19 +12,7 @@ import (
 	"latchkey/internal/signin"
 )
 
-type flowRow struct {
-	Digest    []byte
-	DigestKey string
-	Purpose   string
-	Sealed    []byte
-	SealedKey string
-	ExpiresAt instant
-}
-
-// TableName tells gorm the table.
-func (flowRow) TableName() string { return "signin_flows" }
-
-// KeepFlow keeps a flow, and drops those that are over.
+// KeepFlow inserts a flow and deletes expired ones.
 func (s signIns) KeepFlow(ctx context.Context, by auth.Actor, f signin.Flow, at time.Time) error {
 	row := flowRow{
 		Digest: f.Digest.Digest[:], DigestKey: string(f.Digest.Key), Purpose: f.Purpose,
@@ -36,12 +24,14 @@ func (s signIns) KeepFlow(ctx context.Context, by auth.Actor, f signin.Flow, at 
 		}
 		return tx.Create(&row).Error
 	})
-	return failed(ctx, "keep a flow", err)
+	return failed(ctx, "insert a flow", err)
 }
 
 // Flow returns a flow.
-func (s signIns) Flow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (signin.Flow, error) {
-	q := s.engine.reader(ctx).Where("digest IN ? AND purpose = ? AND expires_at > ?", digestsOf(candidates), purpose, instant{at})
+func (s signIns) Flow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (signin.Flow,
+	error) {
+	q := s.engine.reader(ctx).Where("digest IN ? AND purpose = ? AND expires_at > ?", digestsOf(candidates), purpose,
+		instant{at})
 	row, err := one[flowRow](q, noFlow())
 	if err != nil {
 		return signin.Flow{}, failed(ctx, "read a flow", err)
@@ -49,9 +39,9 @@ func (s signIns) Flow(ctx context.Context, purpose string, candidates []secret.K
 	return row.flow(), nil
 }
 
-// TakeFlow returns a flow and deletes it, in one statement: a second taker
-// finds nothing.
-func (s signIns) TakeFlow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (signin.Flow, error) {
+// TakeFlow returns a flow and deletes it in one statement, so that a concurrent second call finds nothing.
+func (s signIns) TakeFlow(ctx context.Context, purpose string, candidates []secret.KeyedDigest,
+	at time.Time) (signin.Flow, error) {
 	const take = `DELETE FROM signin_flows WHERE digest IN ? AND purpose = ? AND expires_at > ?
 		RETURNING digest, digest_key, purpose, sealed, sealed_key, expires_at`
 	var rows []flowRow
@@ -69,15 +59,8 @@ func (s signIns) TakeFlow(ctx context.Context, purpose string, candidates []secr
 
 func noFlow() error { return fault.Errorf(fault.NotFound, "There is no such flow.") }
 
-func (r flowRow) flow() signin.Flow {
-	return signin.Flow{
-		Digest: secret.KeyedDigest{Key: secret.KeyID(r.DigestKey), Digest: secret.Digest(r.Digest)}, Purpose: r.Purpose,
-		Content: secret.Sealed{Key: secret.KeyID(r.SealedKey), Text: r.Sealed}, ExpiresAt: r.ExpiresAt.Time,
-	}
-}
-
-// digestsOf are the digests that a secret may be kept under. The key's id need
-// not be compared: no two keys make one digest.
+// digestsOf returns the candidates' digests. The ids of the keys need not be compared: two keys never produce the
+// same digest.
 func digestsOf(candidates []secret.KeyedDigest) [][]byte {
 	all := make([][]byte, len(candidates))
 	for i, c := range candidates {

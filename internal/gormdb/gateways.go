@@ -9,87 +9,71 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
-	"latchkey/internal/gateway"
+	"latchkey/internal/gateway/keys"
 	"latchkey/internal/secret"
 )
 
 // gateways implements gateway.Repository.
 type gateways struct{ *DB }
 
-var _ gateway.Repository = gateways{}
+var _ keys.Repository = gateways{}
 
-// Gateways returns the repository of gateways' keys.
-func (db *DB) Gateways() gateway.Repository { return gateways{db} }
+// Gateways returns the repository of gateway keys.
+func (db *DB) Gateways() keys.Repository { return gateways{db} }
 
-type gatewayRow struct {
-	ID        uuid.UUID
-	Name      string
-	Digest    []byte
-	DigestKey string
-	Hint      string
-	CreatedAt instant
-	RevokedAt instant
-}
-
-// TableName tells gorm the table.
-func (gatewayRow) TableName() string { return "gateway_keys" }
-
-func (r gatewayRow) key() gateway.Key {
-	return gateway.Key{ID: r.ID, Name: r.Name, Hint: r.Hint, CreatedAt: r.CreatedAt.Time, RevokedAt: r.RevokedAt.Time}
-}
-
-// Insert keeps a key.
-func (g gateways) Insert(ctx context.Context, by auth.Actor, k gateway.Key, digest secret.KeyedDigest) error {
+// Insert inserts a key.
+func (g gateways) Insert(ctx context.Context, by auth.Actor, k keys.Key, digest secret.KeyedDigest) error {
 	row := gatewayRow{
 		ID: k.ID, Name: k.Name, Digest: digest.Digest[:], DigestKey: string(digest.Key), Hint: k.Hint,
 		CreatedAt: instant{k.CreatedAt}, RevokedAt: instant{k.RevokedAt},
 	}
 	err := g.write(ctx, by, held{}, func(tx *gorm.DB) error { return tx.Create(&row).Error })
-	return failed(ctx, "keep a gateway's key", err)
+	return failed(ctx, "insert a gateway's key", err)
 }
 
 // List returns all keys.
-func (g gateways) List(ctx context.Context) ([]gateway.Key, error) {
+func (g gateways) List(ctx context.Context) ([]keys.Key, error) {
 	var rows []gatewayRow
 	if err := g.engine.reader(ctx).Order("id DESC").Find(&rows).Error; err != nil {
 		return nil, failed(ctx, "list gateways' keys", err)
 	}
-	keys := make([]gateway.Key, len(rows))
+	keys := make([]keys.Key, len(rows))
 	for i, r := range rows {
 		keys[i] = r.key()
 	}
 	return keys, nil
 }
 
-// Revoke ends a key.
-func (g gateways) Revoke(ctx context.Context, by auth.Actor, id uuid.UUID, at time.Time) (gateway.Key, error) {
-	var k gateway.Key
+// Revoke revokes a key.
+func (g gateways) Revoke(ctx context.Context, by auth.Actor, id uuid.UUID, at time.Time) (keys.Key, error) {
+	var k keys.Key
 	err := g.ending(ctx, by, func(tx *gorm.DB) error {
-		err := tx.Model(&gatewayRow{}).Where("id = ? AND revoked_at IS NULL", id).Update("revoked_at", instant{at}).Error
+		err := tx.Model(&gatewayRow{}).Where("id = ? AND revoked_at IS NULL", id).Update("revoked_at",
+			instant{at}).Error
 		if err != nil {
 			return err
 		}
-		row, err := one[gatewayRow](tx.Where("id = ?", id), gateway.ErrNoKey())
+		row, err := one[gatewayRow](tx.Where("id = ?", id), keys.ErrNoKey())
 		k = row.key()
 		return err
 	})
 	return k, failed(ctx, "revoke a gateway's key", err)
 }
 
-// Delete removes a key.
+// Delete deletes a key.
 func (g gateways) Delete(ctx context.Context, by auth.Actor, id uuid.UUID) error {
 	err := g.ending(ctx, by, func(tx *gorm.DB) error {
 		deleted := tx.Where("id = ?", id).Delete(&gatewayRow{})
 		if deleted.Error == nil && deleted.RowsAffected == 0 {
-			return gateway.ErrNoKey()
+			return keys.ErrNoKey()
 		}
 		return deleted.Error
 	})
 	return failed(ctx, "delete a gateway's key", err)
 }
 
-// ending runs work that ends a key, and tells everybody who may remember it.
-// Keys are of no account, and are remembered under the zero UUID.
+// ending runs work that revokes or deletes a key, and removes it from all caches. Keys belong to no account and are
+// cached under the zero UUID.
 func (g gateways) ending(ctx context.Context, by auth.Actor, work func(*gorm.DB) error) error {
 	err := g.write(ctx, by, held{urgent: true}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
@@ -101,11 +85,21 @@ func (g gateways) ending(ctx context.Context, by auth.Actor, work func(*gorm.DB)
 	return err
 }
 
-const gatewayByDigest = `SELECT g.digest, g.id, g.name, g.created_at, g.revoked_at FROM gateway_keys AS g WHERE g.digest IN `
+// gatewayFacts is what a look-up reads of a gateway's key.
+type gatewayFacts struct {
+	ID        uuid.UUID `sql:"g"`
+	Name      string    `sql:"g"`
+	CreatedAt instant   `sql:"g"`
+	RevokedAt instant   `sql:"g"`
+}
 
-func readGateway(scan scan) (access.Record, error) {
-	p := auth.Principal{Kind: auth.Gateway}
-	var issued, revoked instant
-	err := scan((*key)(&p.ID), &p.Name, &issued, &revoked)
-	return access.Record{Principal: p, IssuedAt: issued.Time, Ended: !revoked.IsZero()}, err
+var (
+	gatewayFactColumns = columnsOf[gatewayFacts](nil)
+	selectGateway      = gatewayFactColumns.list() + ` FROM gateway_keys AS g`
+	readGateway        = reader(gatewayFactColumns, (*gatewayFacts).record)
+)
+
+func (f *gatewayFacts) record() (access.Record, error) {
+	p := auth.Principal{Kind: auth.Gateway, ID: f.ID, Name: f.Name}
+	return access.Record{Principal: p, IssuedAt: f.CreatedAt.Time, Revoked: !f.RevokedAt.IsZero()}, nil
 }

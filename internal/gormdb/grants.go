@@ -23,104 +23,107 @@ var _ oauth.Repository = grants{}
 // Grants returns the repository of granted access tokens.
 func (db *DB) Grants() oauth.Repository { return grants{db} }
 
-// grantByDigest finds a granted access token, and clientByID the API token of
-// a client. All that they read besides is found by primary key.
+// Everything except the digest of a granted access token and the id of a client is looked up by primary key.
 const (
-	grantFacts = `t.id, t.name, t.account_id, t.store_id, t.client_id, t.scopes, t.allowed_ip_ranges,
-			t.revoked_at, t.expires_at, x.created_at, x.expires_at, a.features, a.status, s.hash, s.status, x.scopes, x.id` + fromGrants
 	fromGrants = `
 		FROM access_grants AS x
 		JOIN api_tokens AS t ON t.account_id = x.account_id AND t.id = x.api_token_id
 		JOIN accounts AS a ON a.id = x.account_id
 		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
-	grantByDigest = `SELECT x.digest, ` + grantFacts + ` WHERE x.digest IN `
-
-	clientFacts = `t.id, t.name, t.account_id, t.store_id, t.scopes, t.allowed_ip_ranges, t.revoked_at, t.expires_at,
-			t.client_secret_digest, t.client_secret_key, a.features, a.status, s.status` + fromClients
 	fromClients = `
 		FROM api_tokens AS t
 		JOIN accounts AS a ON a.id = t.account_id
 		LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id`
-	clientByID = `SELECT ` + clientFacts + ` WHERE t.client_id = $1`
 )
 
-// readGrant reads the API token as readToken does. The principal holds what
-// was granted and the API token still holds.
-func readGrant(scan scan) (access.Record, error) {
-	var granted string
-	var id uuid.UUID
-	record, err := readToken(func(dest ...any) error { return scan(append(dest, &granted, (*key)(&id))...) })
-	if err != nil {
-		return access.Record{}, err
-	}
-	p := &record.Principal
-	p.Granted = true
-	p.Credential.Kind, p.Credential.ID = auth.GrantedAccessToken, id
-	p.Scopes = p.Scopes.Intersect(scope.ParseSet(granted))
-	return record, nil
+var (
+	grantFactColumns  = columnsOf[grantFacts](nil)
+	clientFactColumns = columnsOf[clientFacts](nil)
+
+	selectGrant  = grantFactColumns.list() + fromGrants
+	selectClient = clientFactColumns.list() + fromClients
+	clientByID   = `SELECT ` + selectClient + ` WHERE t.client_id = $1`
+
+	readGrant  = reader(grantFactColumns, (*grantFacts).record)
+	readClient = reader(clientFactColumns, (*clientFacts).client)
+)
+
+// grantFacts is what a look-up reads of a granted access token.
+type grantFacts struct {
+	Token   tokenFacts `gorm:"embedded"`
+	Granted string     `sql:"x.scopes"`
 }
 
-// Client finds a client by its id.
+// record returns the record of a granted access token. The principal has the scopes that were granted and that the API
+// token still has.
+func (f *grantFacts) record() (access.Record, error) {
+	record, err := f.Token.record()
+	p := &record.Principal
+	p.Granted = true
+	p.Credential.Kind = auth.GrantedAccessToken
+	p.Scopes = p.Scopes.Intersect(scope.ParseSet(f.Granted))
+	return record, err
+}
+
+// Client returns the client with the id.
 func (g grants) Client(ctx context.Context, clientID string) (oauth.Client, error) {
 	none := fault.Errorf(fault.NotFound, "There is no such client.")
 	c, err := onlyRow(ctx, g.engine, clientByID, []any{clientID}, readClient, none)
 	return c, failed(ctx, "look a client up", err)
 }
 
-func readClient(scan scan) (oauth.Client, error) {
-	c := oauth.Client{Principal: auth.Principal{Kind: auth.APIToken}}
-	p := &c.Principal
-	var scopes, ranges, keyID, features, status string
-	var digest []byte
-	var storeStatus *string
-	var revoked, end instant
-	err := scan((*key)(&p.ID), &p.Name, (*key)(&p.AccountID), (*key)(&p.StoreID), &scopes, &ranges, &revoked, &end,
-		&digest, &keyID, &features, &status, &storeStatus)
+// clientFacts is what a look-up reads of a client.
+type clientFacts struct {
+	ID                 uuid.UUID `sql:"t"`
+	Name               string    `sql:"t"`
+	AccountID          uuid.UUID `sql:"t"`
+	StoreID            uuid.UUID `sql:"t"`
+	Scopes             string    `sql:"t"`
+	AllowedIPRanges    string    `sql:"t"`
+	RevokedAt          instant   `sql:"t"`
+	ExpiresAt          instant   `sql:"t"`
+	ClientSecretDigest []byte    `sql:"t"`
+	ClientSecretKey    string    `sql:"t"`
+	Features           string    `sql:"a"`
+	Status             string    `sql:"a"`
+	StoreStatus        *string   `sql:"s.status"`
+}
+
+func (f *clientFacts) client() (oauth.Client, error) {
+	ranges, err := splitRanges(f.AllowedIPRanges)
 	if err != nil {
 		return oauth.Client{}, err
 	}
-	if p.AllowedIPRanges, err = splitRanges(ranges); err != nil {
-		return oauth.Client{}, err
+	c := oauth.Client{
+		Principal: auth.Principal{
+			Kind: auth.APIToken, ID: f.ID, Name: f.Name, AccountID: f.AccountID, StoreID: f.StoreID,
+			AllowedIPRanges: ranges,
+			Scopes:          scope.ParseSet(f.Scopes), ExpiresAt: f.ExpiresAt.Time,
+			Credential: auth.Credential{Kind: auth.ClientSecret,
+				Rights: rightsOf(f.Scopes, f.AllowedIPRanges, f.Features)},
+		},
+		Features: split[scope.Feature](f.Features), Revoked: !f.RevokedAt.IsZero(),
+		Suspended: suspended(f.Status) || suspended(textOf(f.StoreStatus)),
 	}
-	p.Scopes, p.ExpiresAt = scope.ParseSet(scopes), end.Time
-	p.Credential = auth.Credential{Kind: auth.ClientSecret, Rights: rightsOf(scopes, ranges, features)}
-	c.Secret.Key = secret.KeyID(keyID)
-	copy(c.Secret.Digest[:], digest)
-	c.Features, c.Revoked = split[scope.Feature](features), !revoked.IsZero()
-	c.Suspended = suspended(status) || suspended(textOf(storeStatus))
+	c.Secret.Key = secret.KeyID(f.ClientSecretKey)
+	copy(c.Secret.Digest[:], f.ClientSecretDigest)
 	return c, nil
 }
 
-type grantRow struct {
-	AccountID  uuid.UUID
-	APITokenID uuid.UUID
-	ID         uuid.UUID
-	Digest     []byte
-	DigestKey  string
-	Hint       string
-	Scopes     string
-	CreatedAt  instant
-	ExpiresAt  instant
-}
-
-// TableName tells gorm the table.
-func (grantRow) TableName() string { return "access_grants" }
-
-// Rows of granted access tokens that ended are deleted with every new one:
-// more at once than are added, so that they become fewer, and few enough to
-// take no time. The clocks of replicas differ by less than the slack.
+// Every new granted access token deletes some expired rows: more than are added, so that their number falls, and few
+// enough to take no noticeable time. The clocks of replicas differ by less than grantSlack.
 const (
 	grantsPruned = 10
 	grantSlack   = time.Minute
 )
 
-// Grant keeps a granted access token within the limit of its API token.
+// Grant inserts a granted access token within the limit of its API token.
 func (g grants) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error {
 	outcome, err := g.engine.insertGrant(ctx, by, d)
 	g.stale(by, err)
 	switch {
 	case err != nil:
-		return failed(ctx, "keep a granted access token", err)
+		return failed(ctx, "insert a granted access token", err)
 	case outcome == actorRefused:
 		return g.refused(ctx, by)
 	case outcome == ownerMissing:
@@ -132,7 +135,7 @@ func (g grants) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error {
 	return nil
 }
 
-// End ends an access token of either sort, whatever its date.
+// End revokes an access token of either kind, even if it has expired.
 func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
 	event, err := newEventRow(e.Event)
 	if err != nil {
@@ -143,29 +146,29 @@ func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
 		digests[i] = c.Digest[:]
 	}
 	var ended int64
-	err = g.write(ctx, by, held{tokensOf: e.AccountID, tokens: []uuid.UUID{e.TokenID}, urgent: true}, func(tx *gorm.DB) error {
-		var err error
-		theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
-		if ended, err = endOne(theirs, e); err != nil || ended == 0 {
-			return err
-		}
-		if err := g.engine.announce(tx, e.AccountID); err != nil {
-			return err
-		}
-		return tx.Create(&event).Error
-	})
-	// A repeat of what another replica did may reach this one before the feed
-	// does, so this is told even when nothing was left to change.
+	err = g.write(ctx, by, held{tokensOf: e.AccountID, tokens: []uuid.UUID{e.TokenID}, urgent: true},
+		func(tx *gorm.DB) error {
+			var err error
+			theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
+			if ended, err = endOne(theirs, e); err != nil || ended == 0 {
+				return err
+			}
+			if err := g.engine.announce(tx, e.AccountID); err != nil {
+				return err
+			}
+			return tx.Create(&event).Error
+		})
+	// Another replica may have revoked the token before, and this one may not have received that change yet.
+	// Therefore this is reported even if nothing was left to change.
 	g.tell(err, e.AccountID)
 	if err == nil && ended == 0 {
 		err = g.notAnothers(ctx, e)
 	}
-	return failed(ctx, "end an access token", err)
+	return failed(ctx, "revoke an access token", err)
 }
 
-// endOne ends the access token that q finds, and returns how many did. A
-// granted one is deleted, as it will be anyway; of a durable one the end is
-// kept.
+// endOne revokes the access token that q finds, and returns how many it revoked. A granted token is deleted, which
+// would happen anyway; for a durable token the time of revocation is stored.
 func endOne(q *gorm.DB, e oauth.Ending) (int64, error) {
 	if e.Kind != secret.OAuthAccessToken {
 		return endAccess(q, e.At)
@@ -174,14 +177,14 @@ func endOne(q *gorm.DB, e oauth.Ending) (int64, error) {
 	return deleted.RowsAffected, deleted.Error
 }
 
-// notAnothers returns the fault of an access token that is another API token's.
+// notAnothers returns the fault for an access token that belongs to another API token.
 func (g grants) notAnothers(ctx context.Context, e oauth.Ending) error {
 	record, err := g.Access().Credential(ctx, e.Kind, e.Candidates)
 	switch {
 	case fault.KindOf(err) == fault.NotFound:
 		return nil
 	case err == nil && record.Principal.ID != e.TokenID:
-		return oauth.ErrAnothers()
+		return oauth.ErrNotIssuedToClient()
 	}
 	return err
 }

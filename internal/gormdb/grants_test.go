@@ -10,27 +10,29 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/oauth"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 )
 
-// grantDraft is an access token that a client got at the moment, for an hour.
+// grantDraft returns an access token granted to a client at the time, for an hour.
 func grantDraft(t token.Token, at time.Time, most int) (oauth.Draft, secret.Secret) {
 	value := newSecret(secret.OAuthAccessToken)
 	d := oauth.Draft{
-		AccountID: t.AccountID, TokenID: t.ID, ID: uuid.Must(uuid.NewV7()), Digest: keys.Digest(value), Hint: value.Hint(),
+		AccountID: t.AccountID, TokenID: t.ID, ID: uuid.Must(uuid.NewV7()), Digest: keyring.Digest(value),
+		Hint:   value.Hint(),
 		Scopes: scope.NewSet("store_cart"), CreatedAt: at, ExpiresAt: at.Add(time.Hour), MaxLive: most,
 	}
 	d.Event = event(t, audit.AccessTokenGranted)
 	return d, value
 }
 
-// However many replicas grant at once, an API token has no more than it may.
+// The limit of an API token holds when several replicas grant at once.
 func TestGrantLimitHoldsAmongReplicas(t *testing.T) {
 	const replicas, attempts, most = 3, 40, 15
 	dbtest.EachURL(t, func(t *testing.T, url string) {
@@ -62,11 +64,14 @@ func TestGrantLimitHoldsAmongReplicas(t *testing.T) {
 			t.Fatal(err)
 		}
 		if kept.Load() != most || refused.Load() != attempts-most {
-			t.Errorf("%d were kept and %d refused, want %d and %d", kept.Load(), refused.Load(), most, attempts-most)
+			t.Errorf("%d were granted and %d refused, want %d and %d", kept.Load(), refused.Load(), most, attempts-most)
 		}
 		for name, d := range map[string]func() (oauth.Draft, secret.Secret){
 			"another API token": func() (oauth.Draft, secret.Secret) { return grantDraft(besides, noon, most) },
-			"an hour later":     func() (oauth.Draft, secret.Secret) { return grantDraft(made, later(time.Hour), most) },
+			"an hour later": func() (oauth.Draft,
+				secret.Secret) {
+				return grantDraft(made, later(time.Hour), most)
+			},
 		} {
 			draft, _ := d()
 			if err := handles[0].Grants().Grant(t.Context(), auth.NoActor("a test"), draft); err != nil {
@@ -76,8 +81,8 @@ func TestGrantLimitHoldsAmongReplicas(t *testing.T) {
 	})
 }
 
-// What has ended is deleted a little at a time, of the account alone and not
-// before every replica's clock has it ended.
+// Expired rows are deleted a few at a time, only those of the account, and only after they have expired by every
+// replica's clock.
 func TestGrantsArePruned(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
@@ -94,7 +99,8 @@ func TestGrantsArePruned(t *testing.T) {
 		}
 		rows := func() (n int) {
 			t.Helper()
-			if err := raw(t, url).QueryRowContext(t.Context(), "SELECT count(*) FROM access_grants").Scan(&n); err != nil {
+			if err := raw(t, url).QueryRowContext(t.Context(),
+				"SELECT count(*) FROM access_grants").Scan(&n); err != nil {
 				t.Fatal(err)
 			}
 			return n
@@ -116,14 +122,12 @@ func TestGrantsArePruned(t *testing.T) {
 			{"nothing is left to prune", made, ended.Add(2 * time.Minute), 5},
 		} {
 			grant(step.of, step.at)
-			if got := rows(); got != step.want {
-				t.Errorf("%s: %d rows, want %d", step.name, got, step.want)
-			}
+			check.Equal(t, rows(), step.want, "%s", step.name)
 		}
 	})
 }
 
-// Nothing of a grant is kept without its event, or of its end.
+// A grant and its event are saved together or not at all, and so are a revocation and its event.
 func TestGrantAndEventAreOne(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{}.Make(t, db)
@@ -135,15 +139,17 @@ func TestGrantAndEventAreOne(t *testing.T) {
 		second, unkept := grantDraft(made, noon, 10)
 		second.Event.ID = first.Event.ID
 		mustBe(t, db.Grants().Grant(t.Context(), auth.NoActor("a test"), second), fault.Conflict)
-		_, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keys.Candidates(unkept))
+		_, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keyring.Candidates(unkept))
 		mustBe(t, err, fault.NotFound)
 		end := oauth.Ending{
-			AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken, Candidates: keys.Candidates(value), At: noon,
+			AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken,
+			Candidates: keyring.Candidates(value), At: noon,
 			Event: first.Event,
 		}
 		mustBe(t, db.Grants().End(t.Context(), auth.NoActor("a test"), end), fault.Conflict)
-		if _, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keys.Candidates(value)); err != nil {
-			t.Errorf("it ended without its event: %v", err)
+		if _, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken,
+			keyring.Candidates(value)); err != nil {
+			t.Errorf("it was revoked without its event: %v", err)
 		}
 		_, err = db.Grants().Client(t.Context(), "nobody")
 		mustBe(t, err, fault.NotFound)

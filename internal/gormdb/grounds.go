@@ -8,18 +8,17 @@ import (
 	"latchkey/internal/signin"
 )
 
-// hold locks what the grounds name until the transaction ends, and returns
-// Refused with WhyChanged if one of them no longer holds. The user's row comes
-// first: whoever changes the password or removes a factor locks it as well, so
-// that a change and what rests on the state before it are one after the other.
+// hold locks the rows that the grounds name until the transaction ends, and returns Refused with WhyChanged if one of
+// them has changed. It locks the user's row first. A change of the password or removal of a factor locks that row as
+// well, so such a change is strictly ordered with a write that relies on the state before it.
 func hold(tx *gorm.DB, g signin.Grounds) error {
 	lock := tx.Session(&gorm.Session{}).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Session(&gorm.Session{})
 	changed := signin.Refuse(signin.WhyChanged, nil)
-	person, err := one[knownRow](lock.Where("id = ?", g.UserID), changed)
+	person, err := one[userRow](lock.Where("id = ?", g.UserID), changed)
 	if err != nil {
 		return err
 	}
-	if signin.VersionOf(textOf(person.PasswordHash)) != g.Password {
+	if signin.VersionOf(textOf(person.PasswordHash), person.PasswordID.UUID) != g.Password {
 		return changed
 	}
 	for _, each := range []struct {

@@ -9,34 +9,35 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 )
 
-// createdBy has a draft say that the token created it.
+// createdBy makes the token issuer the creator of a draft.
 func createdBy(issuer token.Token) func(*token.Draft) {
 	return func(d *token.Draft) {
 		d.Token.CreatedBy = audit.Actor{Kind: audit.ActorAPIToken, ID: issuer.ID, Name: issuer.Name}
 	}
 }
 
-// rotate gives a token an access token that the other one gets to see, and
-// ends the previous ones at once if ended is set.
+// rotate adds an access token to a token, which the other token sees, and revokes the previous ones if ended is set.
 func rotate(t *testing.T, db *gormdb.DB, rotated, by token.Token, ended bool) {
 	t.Helper()
 	added := accessDraft(rotated.ID, newSecret(secret.AccountAccessToken))
 	added.SeenByToken = by.ID
-	err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), rotated.AccountID, rotated.ID, func(_ token.Token, existing []token.AccessToken) (token.Change, error) {
-		c := token.Change{Access: &added, Event: event(rotated, audit.APITokenRotated)}
-		for _, x := range existing {
-			if ended {
-				c.Ended = append(c.Ended, x.ID)
+	err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), rotated.AccountID, rotated.ID,
+		func(_ token.Token, existing []token.AccessToken) (token.Change, error) {
+			c := token.Change{Access: &added, Event: event(rotated, audit.APITokenRotated)}
+			for _, x := range existing {
+				if ended {
+					c.Ended = append(c.Ended, x.ID)
+				}
 			}
-		}
-		return c, nil
-	})
+			return c, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +83,32 @@ func TestIssuedBy(t *testing.T) {
 	})
 }
 
-// What a person's token issued is known to the person, also after that token
-// was revoked.
+// A user who received an access token can rotate its API token several times. The user then knows the newest access
+// token, and the tokens that were issued with each of them.
+func TestTokensKnownThroughRotations(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		own, _ := issue(t, db, w, uuid.Nil, func(d *token.Draft) {
+			d.Token.CreatedBy = audit.Actor{Kind: audit.ActorOperator, Name: "operator"}
+		})
+		seen := accessDraft(own.ID, newSecret(secret.AccountAccessToken))
+		seen.SeenBy = w.Owner.ID
+		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), own.AccountID, own.ID,
+			func(token.Token, []token.AccessToken) (token.Change, error) {
+				return token.Change{Access: &seen, Event: event(own, audit.APITokenRotated)}, nil
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rotate(t, db, own, own, true)
+		rotate(t, db, own, own, true)
+		child, _ := issue(t, db, w, uuid.Nil, createdBy(own))
+		rotate(t, db, child, own, true)
+		check.Equal(t, knownTo(t, db, w, w.Owner.ID), 2, "the owner, who saw the first access token, knows")
+	})
+}
+
+// A user knows the tokens that their token issued, also after their token was revoked.
 func TestTokensKnownThroughTokens(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{}.Make(t, db)
@@ -92,8 +117,6 @@ func TestTokensKnownThroughTokens(t *testing.T) {
 		issue(t, db, w, uuid.Nil, createdBy(issued))
 		issue(t, db, w, uuid.Nil, createdBy(own), func(d *token.Draft) { d.Token.ExpiresAt = later(-time.Second) })
 		revoke(t, db, own)
-		if got := knownTo(t, db, w, w.Owner.ID); got != 2 {
-			t.Errorf("the owner knows %d live tokens, want 2: what the revoked one issued, and what that issued", got)
-		}
+		check.Equal(t, knownTo(t, db, w, w.Owner.ID), 2, "the owner knows")
 	})
 }

@@ -13,20 +13,9 @@ import (
 	"latchkey/internal/secret"
 )
 
-// keyRow remembers that a server key has been used with the database. The id
-// tells nothing of the key.
-type keyRow struct {
-	ID          string
-	FirstUsedAt instant
-}
-
-// TableName tells gorm the table.
-func (keyRow) TableName() string { return "server_keys" }
-
-// AgreeOnKeys makes sure that the keyring belongs to the database. One that
-// shares no key with those used before would refuse every credential and issue
-// ones that no other process knows: that is fault.Conflict. The first keyring
-// is remembered, and so is each key that comes to stand beside a known one.
+// AgreeOnKeys checks that the keyring belongs to the database. It returns fault.Conflict if no key of it has been
+// used with the database before: the server would refuse every credential and issue credentials that other servers
+// refuse. The first keyring is recorded, and so is each key that is used together with a recorded one.
 func (db *DB) AgreeOnKeys(ctx context.Context, ids []secret.KeyID, now time.Time) error {
 	known, err := db.keys(db.engine.reader(ctx))
 	if err != nil {
@@ -36,13 +25,14 @@ func (db *DB) AgreeOnKeys(ctx context.Context, ids []secret.KeyID, now time.Time
 		return nil
 	}
 	err = db.engine.alone(ctx, func() error {
-		return db.write(ctx, auth.NoActor("the server says which keys it has"), held{}, func(tx *gorm.DB) error { return db.keepKeys(tx, ids, now) })
+		return db.write(ctx, auth.NoActor("the server says which keys it has"), held{},
+			func(tx *gorm.DB) error { return db.keepKeys(tx, ids, now) })
 	})
 	return failed(ctx, "keep the ids of server keys", err)
 }
 
-// keepKeys looks once more, since several processes may start at once, and
-// keeps the ids if they belong here.
+// keepKeys repeats the check, because several processes may start at once, and inserts the ids if they belong to the
+// database.
 func (db *DB) keepKeys(tx *gorm.DB, ids []secret.KeyID, now time.Time) error {
 	known, err := db.keys(tx)
 	if err != nil {
@@ -50,7 +40,7 @@ func (db *DB) keepKeys(tx *gorm.DB, ids []secret.KeyID, now time.Time) error {
 	}
 	if len(known) > 0 && !slices.ContainsFunc(ids, func(id secret.KeyID) bool { return slices.Contains(known, id) }) {
 		return fault.Errorf(fault.Conflict,
-			"The key file does not belong to this database, whose credentials are kept under another key. Give the file that was used before.").On("--key-file")
+			"The key file does not belong to this database, whose credentials were issued under another key. Use the previous file.").On("--key-file")
 	}
 	for _, id := range ids {
 		row := keyRow{ID: string(id), FirstUsedAt: instant{now.UTC()}}

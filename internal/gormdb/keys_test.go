@@ -7,9 +7,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
+	dbtest "latchkey/internal/test/db"
 )
 
 func keyIDs(t *testing.T) []secret.KeyID {
@@ -32,8 +32,8 @@ func TestAgreeOnKeys(t *testing.T) {
 			{"the first keyring", ours, ""},
 			{"the same again", ours, ""},
 			{"a foreign keyring", others, fault.Conflict},
-			{"a new key beside the known one", append(next, ours...), ""},
-			{"the new key alone", next, ""},
+			{"a new key with the known one", append(next, ours...), ""},
+			{"only the new key", next, ""},
 			{"the foreign keyring again", others, fault.Conflict},
 		}
 		for _, step := range steps {

@@ -13,22 +13,24 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/legacy"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// keepLegacy keeps a legacy API account of the world's first store.
+// keepLegacy inserts a legacy API account of the world's first store.
 func keepLegacy(t *testing.T, db *gormdb.DB, w dbtest.World, username string) legacy.Account {
 	t.Helper()
 	b, err := secret.ParseBasic(w.Stores[0].Hash, username, newSecret(secret.StoreAccessToken).Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := legacy.New(w.Stores[0], username, keys.DigestBasic(b), noon)
+	a := legacy.New(w.Stores[0], username, keyring.DigestBasic(b), noon)
 	e := audit.Event{
-		ID: uuid.Must(uuid.NewV7()), AccountID: a.AccountID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
+		ID: uuid.Must(uuid.NewV7()), AccountID: a.AccountID, At: noon,
+		Actor:  audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
 		Action: audit.LegacyAccountCreated,
 	}
 	if err := db.Legacy().Insert(t.Context(), auth.NoActor("a test"), a, e); err != nil {
@@ -43,7 +45,8 @@ func TestKeepUsesOfLegacyAccounts(t *testing.T) {
 		a, b := keepLegacy(t, db, w, "a"), keepLegacy(t, db, w, "b")
 		use := func(of legacy.Account, minutes int, ip string) access.Use {
 			from, _ := netip.ParseAddr(ip)
-			return access.Use{AccountID: of.AccountID, TokenID: of.ID, At: later(time.Duration(minutes) * time.Minute), IP: from, Legacy: true}
+			return access.Use{AccountID: of.AccountID, TokenID: of.ID, At: later(time.Duration(minutes) * time.Minute),
+				IP: from, Legacy: true}
 		}
 		elsewhere := a
 		elsewhere.AccountID = other.Account.ID
@@ -53,7 +56,8 @@ func TestKeepUsesOfLegacyAccounts(t *testing.T) {
 			ofA, ofB string
 		}{
 			{"the first", []access.Use{use(a, 5, "192.0.2.5")}, "5 192.0.2.5", "never"},
-			{"both, one backwards", []access.Use{use(a, 4, "192.0.2.4"), use(b, 4, "::ffff:192.0.2.4")}, "5 192.0.2.5", "4 192.0.2.4"},
+			{"both, one backwards", []access.Use{use(a, 4, "192.0.2.4"), use(b, 4, "::ffff:192.0.2.4")}, "5 192.0.2.5",
+				"4 192.0.2.4"},
 			{"both", []access.Use{use(b, 6, "2001:db8::6"), use(a, 6, "192.0.2.6")}, "6 192.0.2.6", "6 2001:db8::6"},
 			{"from no address", []access.Use{use(a, 7, "")}, "7 invalid IP", "6 2001:db8::6"},
 			{"of another account", []access.Use{use(elsewhere, 9, "192.0.2.9")}, "7 invalid IP", "6 2001:db8::6"},
@@ -73,8 +77,7 @@ func TestKeepUsesOfLegacyAccounts(t *testing.T) {
 	})
 }
 
-// Replicas in each other's way keep the uses of many legacy API accounts, by
-// one statement each.
+// Replicas save the uses of many legacy API accounts at the same time, with one statement per flush.
 func TestKeepManyUsesOfLegacyAccounts(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		var statements atomic.Int64
@@ -93,7 +96,8 @@ func TestKeepManyUsesOfLegacyAccounts(t *testing.T) {
 				for round := range rounds {
 					var uses []access.Use
 					for _, a := range made {
-						uses = append(uses, access.Use{AccountID: a.AccountID, TokenID: a.ID, At: later(time.Duration(2*round+i) * time.Second), Legacy: true})
+						uses = append(uses, access.Use{AccountID: a.AccountID, TokenID: a.ID,
+							At: later(time.Duration(2*round+i) * time.Second), Legacy: true})
 					}
 					if err := db.Uses().KeepUses(t.Context(), uses); err != nil {
 						t.Error(err)
@@ -102,9 +106,7 @@ func TestKeepManyUsesOfLegacyAccounts(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if got := int(statements.Load()); got != rounds*len(handles) {
-			t.Errorf("%d statements for %d flushes", got, rounds*len(handles))
-		}
+		check.Equal(t, int(statements.Load()), rounds*len(handles), "int(statements.Load())")
 		for _, a := range made {
 			got, err := handles[0].Legacy().Find(t.Context(), a.AccountID, a.ID)
 			if want := later((2*rounds - 1) * time.Second); err != nil || !got.LastUsedAt.Equal(want) {

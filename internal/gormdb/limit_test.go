@@ -9,14 +9,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 )
 
-// Each handle is a pool of its own, as another replica would have; on SQLite,
-// another process.
+// The limit holds when several handles issue at once. Each handle has its own pool, like another replica or, on
+// SQLite, another process.
 func TestLimitHoldsAmongReplicas(t *testing.T) {
 	const replicas, attempts = 3, 120
 	dbtest.EachURL(t, func(t *testing.T, url string) {
@@ -30,8 +31,10 @@ func TestLimitHoldsAmongReplicas(t *testing.T) {
 			store uuid.UUID
 			want  string
 		}{
-			{"store", w.Stores[0].ID, "This store has 50 live API tokens, the most it may have. Revoke one that is not used."},
-			{"account", uuid.Nil, "This account has 50 live API tokens, the most it may have. Revoke one that is not used."},
+			{"store", w.Stores[0].ID,
+				"This store has 50 live API tokens, the most it may have. Revoke one that is not used."},
+			{"account", uuid.Nil,
+				"This account has 50 live API tokens, the most it may have. Revoke one that is not used."},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				var kept, refused atomic.Int32
@@ -55,16 +58,12 @@ func TestLimitHoldsAmongReplicas(t *testing.T) {
 					t.Fatal(err)
 				}
 				if kept.Load() != 50 || refused.Load() != 70 {
-					t.Errorf("%d were kept and %d refused, want 50 and 70", kept.Load(), refused.Load())
+					t.Errorf("%d were issued and %d refused, want 50 and 70", kept.Load(), refused.Load())
 				}
-				if n := countLive(t, handles[1], w, tc.store); n != 50 {
-					t.Errorf("%d live, want 50", n)
-				}
+				check.Equal(t, countLive(t, handles[1], w, tc.store), 50, "countLive(t, handles[1], w, tc.store)")
 			})
 		}
-		if n := countLive(t, handles[0], w, w.Stores[1].ID); n != 0 {
-			t.Errorf("the other store has %d", n)
-		}
+		check.Equal(t, countLive(t, handles[0], w, w.Stores[1].ID), 0, "the other store")
 	})
 }
 
@@ -100,7 +99,8 @@ func TestLimitCountsLiveTokensOnly(t *testing.T) {
 				second, _ := issue(t, db, w, tc.store, limit)
 				refused := func(what string, edits ...func(*token.Draft)) {
 					d, _ := draft(w, tc.store, append(edits, limit)...)
-					if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); fault.KindOf(err) != fault.LimitReached {
+					if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"),
+						d); fault.KindOf(err) != fault.LimitReached {
 						t.Errorf("%s: %v, want the limit", what, err)
 					}
 				}
@@ -112,7 +112,7 @@ func TestLimitCountsLiveTokensOnly(t *testing.T) {
 				refused("two live once more", atEnd)
 				revoke(t, db, first, third)
 				issue(t, db, w, tc.store, limit, atEnd)
-				issue(t, db, w, w.Stores[1].ID, limit, atEnd) // another owner is not concerned
+				issue(t, db, w, w.Stores[1].ID, limit, atEnd) // another owner has its own limit
 			})
 		}
 	})

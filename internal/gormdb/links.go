@@ -14,46 +14,27 @@ import (
 	"latchkey/internal/signin"
 )
 
-type linkRow struct {
-	ID        uuid.UUID
-	Purpose   string
-	UserID    uuid.NullUUID
-	AccountID uuid.NullUUID
-	ShownTo   uuid.NullUUID
-	Server    string
-	Digest    []byte
-	DigestKey string
-	CreatedAt instant
-	ExpiresAt instant
-	// ByOperator reports whether the operator was shown the link.
-	ByOperator bool
-}
-
-// TableName tells gorm the table.
-func (linkRow) TableName() string { return "links" }
-
 func noLink() *fault.Error { return signin.ErrNoLink() }
 
-func (r linkRow) link() signin.Link {
-	return signin.Link{
-		ID: r.ID, Purpose: signin.Purpose(r.Purpose), UserID: r.UserID.UUID, AccountID: r.AccountID.UUID, ShownTo: r.ShownTo.UUID,
-		Server: r.Server, ByOperator: r.ByOperator, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
-	}
-}
-
-// KeepLink keeps a link, and ends those that it replaces and those that have
-// expired.
-func (s signIns) KeepLink(ctx context.Context, by auth.Actor, l signin.Link, digest secret.KeyedDigest, own []audit.Event) error {
+// KeepLink inserts a link, and deletes the links that it replaces and expired ones.
+func (s signIns) KeepLink(ctx context.Context, by auth.Actor, l signin.Link, digest secret.KeyedDigest,
+	own []audit.Event) error {
 	row := linkRow{
-		ID: l.ID, Purpose: string(l.Purpose), UserID: optional(l.UserID), AccountID: optional(l.AccountID), ShownTo: optional(l.ShownTo),
-		Server: l.Server, Digest: digest.Digest[:], DigestKey: string(digest.Key), CreatedAt: instant{l.CreatedAt}, ExpiresAt: instant{l.ExpiresAt},
+		ID: l.ID, Purpose: string(l.Purpose), UserID: optional(l.UserID), AccountID: optional(l.AccountID),
+		ShownTo: optional(l.ShownTo),
+		Server:  l.Server, Digest: digest.Digest[:], DigestKey: string(digest.Key), CreatedAt: instant{l.CreatedAt},
+		ExpiresAt:  instant{l.ExpiresAt},
 		ByOperator: l.ByOperator,
 	}
 	err := s.write(ctx, by, held{}, func(tx *gorm.DB) error {
+		if err := holdInvited(tx, l); err != nil {
+			return err
+		}
 		replaced := tx.Where("expires_at <= ?", instant{l.CreatedAt})
 		if l.UserID != uuid.Nil {
-			// An invitation of one account does not end that of another.
-			replaced = replaced.Or("user_id = ? AND purpose = ? AND coalesce(CAST(account_id AS text), '') = ?", l.UserID, row.Purpose, textOfID(l.AccountID))
+			// An invitation of one account does not replace that of another.
+			replaced = replaced.Or("user_id = ? AND purpose = ? AND coalesce(CAST(account_id AS text), '') = ?",
+				l.UserID, row.Purpose, textOfID(l.AccountID))
 		} else {
 			replaced = replaced.Or("user_id IS NULL AND server = ?", l.Server)
 		}
@@ -65,16 +46,37 @@ func (s signIns) KeepLink(ctx context.Context, by auth.Actor, l signin.Link, dig
 		}
 		return recordAll(tx, own)
 	})
-	return failed(ctx, "keep a link", err)
+	return failed(ctx, "insert a link", err)
 }
 
-// Link returns the link of a digest.
+// holdInvited is holdMember for the user who receives a link of an account. It does nothing for a link without
+// account.
+func holdInvited(tx *gorm.DB, l signin.Link) error {
+	if l.AccountID == uuid.Nil {
+		return nil
+	}
+	var member []uuid.UUID
+	q := tx.Table("account_users").Where("account_id = ?", l.AccountID).
+		Where("user_id = ? OR email_folded = (SELECT email_folded FROM users WHERE id = ?)", l.UserID, l.UserID)
+	if err := q.Pluck("user_id", &member).Error; err != nil {
+		return err
+	}
+	var userID uuid.UUID
+	if len(member) > 0 {
+		userID = member[0]
+	}
+	_, err := holdMember(tx, l.AccountID, userID)
+	return err
+}
+
+// Link returns the link with the digest.
 func (s signIns) Link(ctx context.Context, candidates []secret.KeyedDigest, at time.Time) (signin.OpenLink, error) {
 	digests := make([][]byte, len(candidates))
 	for i, c := range candidates {
 		digests[i] = c.Digest[:]
 	}
-	row, err := one[linkRow](s.engine.reader(ctx).Where("digest IN ? AND expires_at > ?", digests, instant{at}), noLink())
+	row, err := one[linkRow](s.engine.reader(ctx).Where("digest IN ? AND expires_at > ?", digests, instant{at}),
+		noLink())
 	if err != nil {
 		return signin.OpenLink{}, failed(ctx, "read a link", err)
 	}
@@ -96,7 +98,7 @@ func (s signIns) Link(ctx context.Context, candidates []secret.KeyedDigest, at t
 	return found, err
 }
 
-// textOfID is a UUID as text; empty for the zero one.
+// textOfID returns a UUID as text, or "" for the zero UUID.
 func textOfID(id uuid.UUID) string {
 	if id == uuid.Nil {
 		return ""
@@ -104,10 +106,10 @@ func textOfID(id uuid.UUID) string {
 	return id.String()
 }
 
-// EndLink ends a link.
+// EndLink deletes a link.
 func (s signIns) EndLink(ctx context.Context, id uuid.UUID) error {
-	err := s.write(ctx, auth.NoActor("a link that reached nobody is taken back"), held{}, func(tx *gorm.DB) error {
+	err := s.write(ctx, auth.NoActor("a link that could not be delivered is deleted"), held{}, func(tx *gorm.DB) error {
 		return tx.Delete(&linkRow{}, "id = ?", id).Error
 	})
-	return failed(ctx, "end a link", err)
+	return failed(ctx, "delete a link", err)
 }

@@ -18,8 +18,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// manifests implements manifest.Repository: over the database, or inside a
-// transaction of it.
+// manifests implements manifest.Repository, on the database or inside a transaction.
 type manifests struct {
 	*DB
 	tx *gorm.DB // nil outside a transaction
@@ -29,13 +28,13 @@ type manifests struct {
 
 var _ manifest.Repository = manifests{}
 
-// Manifest returns the repository of what the operator declares.
+// Manifest returns the repository of the manifest, the data that the operator declares.
 func (db *DB) Manifest() manifest.Repository { return manifests{DB: db} }
 
-// operating is the actor of what the operator declares.
+// operating is the actor of changes from the manifest.
 var operating = auth.NoActor("the operator declares it")
 
-// Atomically runs work in one transaction. Inside a transaction it joins it.
+// Atomically runs work in one transaction. Inside a transaction it uses that one.
 func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository) error) error {
 	if m.tx != nil {
 		return work(m)
@@ -54,12 +53,11 @@ func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository
 		return nil
 	})
 	m.tell(err, slices.Collect(maps.Keys(inside.saved))...)
-	return failed(ctx, "apply what is declared", err)
+	return failed(ctx, "apply the manifest", err)
 }
 
-// save runs a writing statement for the account in the transaction, or in one
-// of its own. It returns fault.Conflict when the statement changes nothing,
-// which is so when the key is another account's.
+// save runs a writing statement for the account, in the current transaction or in a new one. It returns
+// fault.Conflict if the statement changes no row, which means that another account has the key.
 func (m manifests) save(ctx context.Context, accountID uuid.UUID, statement func(*gorm.DB) *gorm.DB) error {
 	if m.tx == nil {
 		return m.Atomically(ctx, func(r manifest.Repository) error {
@@ -67,8 +65,8 @@ func (m manifests) save(ctx context.Context, accountID uuid.UUID, statement func
 		})
 	}
 	if accountID != uuid.Nil && !m.saved[accountID] {
-		// Sessions act by what is declared of the account: their writes are before
-		// this or after it.
+		// The rights of sessions depend on the account's data. The lock orders their writes strictly before or after
+		// this one.
 		l := locker{tx: m.tx.WithContext(ctx)}
 		if l.lock("accounts", "NO KEY UPDATE", "id = ?", accountID); l.err != nil {
 			return failed(ctx, "lock account", l.err)
@@ -79,7 +77,7 @@ func (m manifests) save(ctx context.Context, accountID uuid.UUID, statement func
 	if done.Error == nil && done.RowsAffected == 0 {
 		return fault.Errorf(fault.Conflict, "Another account has this key already.")
 	}
-	return failed(ctx, "save what is declared", done.Error)
+	return failed(ctx, "save the manifest", done.Error)
 }
 
 // read returns gorm for reading, inside the transaction if there is one.
@@ -90,7 +88,7 @@ func (m manifests) read(ctx context.Context) *gorm.DB {
 	return m.tx.WithContext(ctx)
 }
 
-// replace makes an insert replace columns of the row that has the same key.
+// replace returns a clause that makes an insert update the columns of the row with the same keys.
 func replace(keys []string, columns ...string) clause.OnConflict {
 	c := clause.OnConflict{DoUpdates: clause.AssignmentColumns(columns)}
 	for _, k := range keys {
@@ -99,43 +97,45 @@ func replace(keys []string, columns ...string) clause.OnConflict {
 	return c
 }
 
-// Account finds an account.
+// Account returns the account with the id.
 func (m manifests) Account(ctx context.Context, id uuid.UUID) (account.Account, error) {
 	row, err := one[accountRow](m.read(ctx).Where("id = ?", id), noAccount())
 	return row.account(), failed(ctx, "read account", err)
 }
 
-// StoreByHash finds a store of any account.
+// StoreByHash returns the store with the hash, of any account.
 func (m manifests) StoreByHash(ctx context.Context, hash string) (account.Store, error) {
-	row, err := one[storeRow](m.read(ctx).Where("hash = ?", hash), fault.Errorf(fault.NotFound, "There is no such store."))
+	row, err := one[storeRow](m.read(ctx).Where("hash = ?", hash),
+		fault.Errorf(fault.NotFound, "There is no such store."))
 	return row.store(), failed(ctx, "read store", err)
 }
 
-// AppByID finds an app of any account.
+// AppByID returns the app with the id, of any account.
 func (m manifests) AppByID(ctx context.Context, id int64) (account.App, error) {
 	row, err := one[appRow](m.read(ctx).Where("id = ?", id), fault.Errorf(fault.NotFound, "There is no such app."))
 	return row.app(), failed(ctx, "read app", err)
 }
 
-// UserByEmail finds a person.
+// UserByEmail returns the person with the folded address.
 func (m manifests) UserByEmail(ctx context.Context, folded string) (user.User, error) {
-	row, err := one[knownRow](m.read(ctx).Where("email_folded = ?", folded), fault.Errorf(fault.NotFound, "Nobody has this e-mail address."))
+	row, err := one[userRow](m.read(ctx).Where("email_folded = ?", folded),
+		fault.Errorf(fault.NotFound, "No user has this e-mail address."))
 	return row.person().User, failed(ctx, "read user", err)
 }
 
-// Member finds a user of an account.
+// Member returns the account's user with the folded address.
 func (m manifests) Member(ctx context.Context, accountID uuid.UUID, folded string) (user.User, error) {
 	q := m.read(ctx).Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").
 		Where("a.account_id = ? AND a.email_folded = ?", accountID, folded).Select(recordColumns)
-	row, err := one[recordRow](q, fault.Errorf(fault.NotFound, "Nobody in this account has this e-mail address."))
+	row, err := one[recordRow](q, fault.Errorf(fault.NotFound, "No user of this account has this e-mail address."))
 	return row.user(), failed(ctx, "read membership", err)
 }
 
-// StoreMember finds a person's place in a store.
+// StoreMember returns a user's place in a store.
 func (m manifests) StoreMember(ctx context.Context, accountID, storeID, userID uuid.UUID) (user.StoreMember, error) {
 	q := membersOf(m.read(ctx), accountID, []uuid.UUID{storeID}).Select(memberColumns).
 		Joins(personOfPlace).Joins(storeOfPlace).Where("m.user_id = ?", userID)
-	row, err := one[memberRow](q, fault.Errorf(fault.NotFound, "This person is not in the store."))
+	row, err := one[memberRow](q, fault.Errorf(fault.NotFound, "This user is not in the store."))
 	return row.member(), failed(ctx, "read membership of a store", err)
 }
 
@@ -155,128 +155,116 @@ func (m manifests) MemberApps(ctx context.Context, accountID, memberID uuid.UUID
 	return ids, failed(ctx, "read a member's apps", err)
 }
 
-// SaveAccount keeps an account; its owner must be kept already.
+// SaveAccount inserts or updates an account. Its owner must exist.
 func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
 	row := accountRow{
 		ID: a.ID, Name: a.Name, OwnerID: a.OwnerID, Features: joined(a.Features), Status: string(a.Status),
 		CreatedAt: instant{a.CreatedAt},
 	}
 	return m.save(ctx, a.ID, func(tx *gorm.DB) *gorm.DB {
-		// API tokens act by these two columns: their writes are before this or
-		// after it. To lock so only where one changes lets others refer to the row.
+		// The rights of API tokens depend on these two columns. The lock orders their writes strictly before or after
+		// this one. It is taken only if one of the columns changes, so that otherwise other rows can refer to the
+		// account meanwhile.
 		l := locker{tx: tx}
-		if l.lock("accounts", "UPDATE", "id = ? AND (status <> ? OR features <> ?)", a.ID, row.Status, row.Features); l.err != nil {
-			_ = tx.AddError(l.err) // it is what tx holds now
+		if l.lock("accounts", "UPDATE", "id = ? AND (status <> ? OR features <> ?)", a.ID, row.Status,
+			row.Features); l.err != nil {
+			_ = tx.AddError(l.err) // AddError returns tx's own error
 			return tx
 		}
 		return tx.Clauses(replace([]string{"id"}, "name", "owner_id", "features", "status")).Create(&row)
 	})
 }
 
-// SaveStore keeps a store of an account that is kept already.
+// SaveStore inserts or updates a store. Its account must exist.
 func (m manifests) SaveStore(ctx context.Context, s account.Store) error {
 	row := storeRow{
 		AccountID: s.AccountID, ID: s.ID, Hash: s.Hash, Name: s.Name, OwnerID: s.OwnerID, Status: string(s.Status),
 		CreatedAt: instant{s.CreatedAt},
 	}
 	return m.save(ctx, s.AccountID, func(tx *gorm.DB) *gorm.DB {
-		// The store's API tokens act by its status, and lock no more than their
-		// account: their grants are before a suspension or after it.
+		// The rights of the store's API tokens depend on its status, but their writes lock only the account. Locking
+		// the account orders their grants strictly before or after a suspension.
 		l := locker{tx: tx}
 		other := tx.Session(&gorm.Session{NewDB: true}).Table("stores").Select("1").
 			Where("account_id = ? AND id = ? AND status <> ?", row.AccountID, row.ID, row.Status)
 		if l.lock("accounts", "UPDATE", "id = ? AND EXISTS (?)", s.AccountID, other); l.err != nil {
-			_ = tx.AddError(l.err) // it is what tx holds now
+			_ = tx.AddError(l.err) // AddError returns tx's own error
 			return tx
 		}
 		return tx.Clauses(replace([]string{"account_id", "id"}, "hash", "name", "owner_id", "status")).Create(&row)
 	})
 }
 
-// SaveApp keeps an app. It returns fault.Conflict for the number of another
-// account's app.
+// SaveApp inserts or updates an app. It returns fault.Conflict if another account has an app with the id.
 func (m manifests) SaveApp(ctx context.Context, a account.App) error {
-	row := appRow{AccountID: a.AccountID, Key: a.Key, ID: a.ID, Name: a.Name, Status: string(a.Status), CreatedAt: instant{a.CreatedAt}}
+	row := appRow{AccountID: a.AccountID, Key: a.Key, ID: a.ID, Name: a.Name, Status: string(a.Status),
+		CreatedAt: instant{a.CreatedAt}}
 	replacing := replace([]string{"id"}, "name", "status")
-	replacing.Where = clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "apps.account_id = excluded.account_id"}}}
+	own := clause.Expr{SQL: "apps.account_id = excluded.account_id"}
+	replacing.Where = clause.Where{Exprs: []clause.Expression{own}}
 	return m.save(ctx, a.AccountID, func(tx *gorm.DB) *gorm.DB { return tx.Clauses(replacing).Create(&row) })
 }
 
-// SaveUser keeps a person.
+// SaveUser inserts or updates a person.
 func (m manifests) SaveUser(ctx context.Context, u user.User) error {
 	row := userRow{
 		ID: u.ID, Email: u.Email, EmailFolded: user.Fold(u.Email), FirstName: u.FirstName, LastName: u.LastName,
 		Locale: u.Locale, CreatedAt: instant{u.CreatedAt},
 	}
 	return m.save(ctx, uuid.Nil, func(tx *gorm.DB) *gorm.DB {
-		return tx.Clauses(replace([]string{"id"}, "email", "email_folded", "first_name", "last_name", "locale")).Create(&row)
+		return tx.Clauses(replace([]string{"id"}, "email", "email_folded", "first_name", "last_name",
+			"locale")).Create(&row)
 	})
 }
 
-// AddMember puts a person into an account; one who is in it stays.
+// AddMember adds a user to an account. It changes nothing if they are a member already.
 func (m manifests) AddMember(ctx context.Context, accountID uuid.UUID, u user.User, at time.Time) error {
 	row := accountUserRow{
-		AccountID: accountID, UserID: u.ID, EmailFolded: user.Fold(u.Email), FirstName: u.FirstName, LastName: u.LastName, Locale: u.Locale,
+		AccountID: accountID, UserID: u.ID, EmailFolded: user.Fold(u.Email), FirstName: u.FirstName,
+		LastName: u.LastName, Locale: u.Locale,
 		AcceptedAt: instant{at}, CreatedAt: instant{at}, UpdatedAt: instant{at},
 	}
 	return m.add(ctx, accountID, []accountUserRow{row})
 }
 
-// SaveMember replaces what an account records of a user, and accepts the
-// membership.
+// SaveMember updates an account's record of a user and accepts the membership.
 func (m manifests) SaveMember(ctx context.Context, accountID uuid.UUID, u user.User, at time.Time) error {
 	return m.save(ctx, accountID, func(tx *gorm.DB) *gorm.DB {
-		return tx.Table("account_users").Where("account_id = ? AND user_id = ?", accountID, u.ID).Updates(map[string]any{
+		return tx.Table("account_users").Where("account_id = ? AND user_id = ?", accountID,
+			u.ID).Updates(map[string]any{
 			"first_name": u.FirstName, "last_name": u.LastName, "locale": u.Locale, "updated_at": instant{at},
 			"accepted_at": gorm.Expr("coalesce(accepted_at, ?)", instant{at}),
 		})
 	})
 }
 
-// SaveStoreMember keeps a person's place in a store. The person must be in
-// the account already.
+// SaveStoreMember inserts or updates a user's place in a store. The user must be a member of the account.
 func (m manifests) SaveStoreMember(ctx context.Context, accountID uuid.UUID, s user.StoreMember) error {
 	row := storeUserRow{
 		AccountID: accountID, ID: s.ID, StoreID: s.StoreID, UserID: s.User.ID, Status: string(s.Status),
 		Permissions: joined(s.Permissions), LastLoginAt: instant{s.LastLoginAt}, UpdatedAt: instant{s.UpdatedAt},
 	}
 	return m.save(ctx, accountID, func(tx *gorm.DB) *gorm.DB {
-		return tx.Clauses(replace([]string{"account_id", "id"}, "status", "permissions", "last_login_at", "updated_at")).Create(&row)
+		return tx.Clauses(replace([]string{"account_id", "id"}, "status", "permissions", "last_login_at",
+			"updated_at")).Create(&row)
 	})
 }
 
-// Touch dates a person's place in the account.
+// Touch sets the time of the last change of a user's membership.
 func (m manifests) Touch(ctx context.Context, accountID, userID uuid.UUID, at time.Time) error {
 	return m.save(ctx, accountID, func(tx *gorm.DB) *gorm.DB {
-		done := tx.Table("account_users").Where("account_id = ? AND user_id = ?", accountID, userID).Update("updated_at", instant{at})
-		done.RowsAffected = 1 // it is no conflict that the person is in no account
+		done := tx.Table("account_users").Where("account_id = ? AND user_id = ?", accountID,
+			userID).Update("updated_at", instant{at})
+		done.RowsAffected = 1 // a user without membership is not a conflict
 		return done
 	})
 }
 
-type storeAppRow struct {
-	AccountID uuid.UUID
-	StoreID   uuid.UUID
-	AppID     int64
-}
-
-// TableName tells gorm the table.
-func (storeAppRow) TableName() string { return "store_apps" }
-
-type storeUserAppRow struct {
-	AccountID uuid.UUID
-	MemberID  uuid.UUID
-	AppID     int64
-}
-
-// TableName tells gorm the table.
-func (storeUserAppRow) TableName() string { return "store_user_apps" }
-
-// add inserts rows, a slice of them, of which those that are there stay.
+// add inserts rows, a slice, and skips rows that exist.
 func (m manifests) add(ctx context.Context, accountID uuid.UUID, rows any) error {
 	return m.save(ctx, accountID, func(tx *gorm.DB) *gorm.DB {
 		done := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(rows)
-		done.RowsAffected = 1 // it is no conflict that nothing is new
+		done.RowsAffected = 1 // inserting nothing is not a conflict
 		return done
 	})
 }
@@ -288,24 +276,24 @@ func (m manifests) InstallApps(ctx context.Context, accountID, storeID uuid.UUID
 	}
 	rows := make([]storeAppRow, len(appIDs))
 	for i, id := range appIDs {
-		rows[i] = storeAppRow{accountID, storeID, id}
+		rows[i] = storeAppRow{AccountID: accountID, StoreID: storeID, AppID: id}
 	}
 	return m.add(ctx, accountID, rows)
 }
 
-// GrantApps lets a store's member use apps.
+// GrantApps allows a store's member to use apps.
 func (m manifests) GrantApps(ctx context.Context, accountID, memberID uuid.UUID, appIDs []int64) error {
 	if len(appIDs) == 0 {
 		return nil
 	}
 	rows := make([]storeUserAppRow, len(appIDs))
 	for i, id := range appIDs {
-		rows[i] = storeUserAppRow{accountID, memberID, id}
+		rows[i] = storeUserAppRow{AccountID: accountID, MemberID: memberID, AppID: id}
 	}
 	return m.add(ctx, accountID, rows)
 }
 
-// Record keeps an audit event.
+// Record inserts an audit event.
 func (m manifests) Record(ctx context.Context, e audit.Event) error {
 	row, err := newEventRow(e)
 	if err != nil {

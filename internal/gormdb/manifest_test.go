@@ -10,17 +10,19 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/account"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/manifest"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
 func TestManifestReadsWhatItSaved(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		w := dbtest.Seed{Users: 1, MembersPerStore: 1, Apps: 2, Features: []scope.Feature{scope.FeatureAutomatedBilling}}.Make(t, db)
+		w := dbtest.Seed{Users: 1, MembersPerStore: 1, Apps: 2,
+			Features: []scope.Feature{scope.FeatureAutomatedBilling}}.Make(t, db)
 		st, ctx := w.Stores[0], t.Context()
 		member := w.Members[st.ID][0]
 		read := func(r manifest.Repository) error {
@@ -37,12 +39,11 @@ func TestManifestReadsWhatItSaved(t *testing.T) {
 			is, err6 := r.Member(ctx, w.Account.ID, user.Fold(w.Owner.Email))
 			same(t, "owner", is, w.Owner)
 			_, err7 := r.Member(ctx, uuid.New(), user.Fold(w.Owner.Email))
-			if fault.KindOf(err7) != fault.NotFound {
-				t.Errorf("elsewhere: %v", err7)
-			}
+			check.Equal(t, fault.KindOf(err7), fault.NotFound, "elsewhere: %v", err7)
 			installed, err8 := r.InstalledApps(ctx, w.Account.ID, st.ID)
 			granted, err9 := r.MemberApps(ctx, w.Account.ID, member.ID)
-			same(t, "apps", [][]int64{installed, granted}, [][]int64{{w.Apps[0].ID, w.Apps[1].ID}, {w.Apps[0].ID, w.Apps[1].ID}})
+			same(t, "apps", [][]int64{installed, granted},
+				[][]int64{{w.Apps[0].ID, w.Apps[1].ID}, {w.Apps[0].ID, w.Apps[1].ID}})
 			return errors.Join(err, err2, err3, err4, err5, err6, err8, err9)
 		}
 		t.Run("outside", func(t *testing.T) {
@@ -67,9 +68,7 @@ func TestManifestFindsNothing(t *testing.T) {
 		_, u := r.UserByEmail(ctx, w.Owner.Email) // not folded
 		_, m := r.StoreMember(ctx, w.Account.ID, w.Stores[0].ID, w.Owner.ID)
 		for what, err := range map[string]error{"account": a, "store": s, "app": p, "user": u, "member": m} {
-			if fault.KindOf(err) != fault.NotFound {
-				t.Errorf("%s: %v", what, err)
-			}
+			check.Equal(t, fault.KindOf(err), fault.NotFound, "%s: %v", what, err)
 		}
 	})
 }
@@ -89,7 +88,8 @@ func TestManifestReplaces(t *testing.T) {
 		err := db.Manifest().Atomically(ctx, func(r manifest.Repository) error {
 			return errors.Join(r.SaveUser(ctx, u), r.SaveAccount(ctx, a), r.SaveStore(ctx, st), r.SaveApp(ctx, app),
 				r.AddMember(ctx, a.ID, u, noon), r.SaveStoreMember(ctx, a.ID, m),
-				r.InstallApps(ctx, a.ID, st.ID, []int64{app.ID, other.Apps[0].ID}), r.InstallApps(ctx, a.ID, st.ID, nil),
+				r.InstallApps(ctx, a.ID, st.ID, []int64{app.ID, other.Apps[0].ID}),
+				r.InstallApps(ctx, a.ID, st.ID, nil),
 				r.GrantApps(ctx, a.ID, m.ID, []int64{app.ID}), r.GrantApps(ctx, a.ID, m.ID, nil))
 		})
 		if err != nil {
@@ -128,18 +128,15 @@ func TestManifestConflicts(t *testing.T) {
 			"another account's hash": r.SaveStore(ctx, stolenStore), "another account's app": r.SaveApp(ctx, stolenApp),
 			"another person's address": r.SaveUser(ctx, sameEmail),
 		} {
-			if fault.KindOf(err) != fault.Conflict {
-				t.Errorf("%s: %v, want a conflict", what, err)
-			}
+			check.Equal(t, fault.KindOf(err), fault.Conflict, "%s: %v", what, err)
 		}
 		for what, err := range map[string]error{
 			"a store's member who is not in the account": r.SaveStoreMember(ctx, w.Account.ID, user.StoreMember{
-				Place: user.Place{ID: uuid.New(), StoreID: w.Stores[0].ID, Status: user.Active, UpdatedAt: noon}, User: other.Owner}),
+				Place: user.Place{ID: uuid.New(), StoreID: w.Stores[0].ID, Status: user.Active, UpdatedAt: noon},
+				User:  other.Owner}),
 			"an app that is not there": r.InstallApps(ctx, w.Account.ID, w.Stores[0].ID, []int64{1}),
 		} {
-			if fault.KindOf(err) != fault.Internal {
-				t.Errorf("%s: %v, want an error", what, err)
-			}
+			check.Equal(t, fault.KindOf(err), fault.Internal, "%s: %v", what, err)
 		}
 	})
 }
@@ -147,8 +144,8 @@ func TestManifestConflicts(t *testing.T) {
 func TestManifestIsAtomic(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
-		var ears recorder
-		db.OnChange(ears.changed)
+		var changes recorder
+		db.OnChange(changes.changed)
 		ctx, stop := t.Context(), errors.New("stop")
 		work := func(r manifest.Repository) error {
 			renamed, elsewhere := w.Account, other.Stores[0]
@@ -164,22 +161,23 @@ func TestManifestIsAtomic(t *testing.T) {
 		if err != nil || a.Name != w.Account.Name {
 			t.Errorf("a failed transaction left %v, %v", a, err)
 		}
-		ears.take()
+		changes.take()
 		if err := db.Manifest().Atomically(ctx, work); err != nil {
 			t.Fatal(err)
 		}
-		told := ears.take()
-		if len(told) != 2 || !slices.Contains(told, w.Account.ID) || !slices.Contains(told, other.Account.ID) {
-			t.Errorf("told of %v, want of %s and %s", told, w.Account.ID, other.Account.ID)
+		reported := changes.take()
+		if len(reported) != 2 || !slices.Contains(reported, w.Account.ID) ||
+			!slices.Contains(reported, other.Account.ID) {
+			t.Errorf("reported %v, want %s and %s", reported, w.Account.ID, other.Account.ID)
 		}
 		if a, err := db.Accounts().Account(ctx, w.Account.ID); err != nil || a.Name != "Renamed" {
-			t.Errorf("a finished one left %v, %v", a, err)
+			t.Errorf("a committed transaction left %v, %v", a, err)
 		}
-		t.Run("what is saved alone is told too", func(t *testing.T) {
+		t.Run("a single save is reported too", func(t *testing.T) {
 			if err := db.Manifest().SaveAccount(context.WithoutCancel(ctx), w.Account); err != nil {
 				t.Fatal(err)
 			}
-			same(t, "told", ears.take(), []uuid.UUID{w.Account.ID})
+			same(t, "reported", changes.take(), []uuid.UUID{w.Account.ID})
 		})
 	})
 }

@@ -16,8 +16,7 @@ import (
 //go:embed migrations
 var migrationFiles embed.FS
 
-// Migrations returns the files that make the schema of a dialect, "sqlite" or
-// "postgres", in the order of their names.
+// Migrations returns the migration files of a dialect, "sqlite" or "postgres", in the order of their names.
 func Migrations(dialect string) (fs.FS, error) {
 	files, err := fs.Sub(migrationFiles, path.Join("migrations", dialect))
 	if err != nil {
@@ -26,9 +25,8 @@ func Migrations(dialect string) (fs.FS, error) {
 	return files, nil
 }
 
-// Migrate brings the schema up to this program's version and returns the
-// names of the files that it applied. Several processes may migrate at once:
-// each file is applied by one of them.
+// Migrate migrates the schema to this program's version and returns the names of the files that it applied. Several
+// processes may migrate at once: each file is applied by one of them.
 func (db *DB) Migrate(ctx context.Context) (applied []string, err error) {
 	err = db.engine.alone(ctx, func() error {
 		applied, err = db.migrate(ctx)
@@ -37,9 +35,8 @@ func (db *DB) Migrate(ctx context.Context) (applied []string, err error) {
 	return applied, failed(ctx, "migrate the database", err)
 }
 
-// migrate applies what is missing. SQLite has no lock to hold over several
-// transactions, so there a step can fail because another process made it
-// first. Then the schema has moved on, and the rest is tried again.
+// migrate applies the missing migrations. SQLite has no lock that spans several transactions, so a step can fail
+// because another process applied it first. If the schema has moved on, migrate tries the rest again.
 func (db *DB) migrate(ctx context.Context) (applied []string, err error) {
 	provider, err := db.provider()
 	if err != nil {
@@ -74,7 +71,8 @@ func (db *DB) provider() (*goose.Provider, error) {
 		return nil, err
 	}
 	dialect, over := db.engine.migrations()
-	return goose.NewProvider(dialect, over, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	return goose.NewProvider(dialect, over, files, goose.WithDisableGlobalRegistry(true),
+		goose.WithLogger(goose.NopLogger()))
 }
 
 func newest(p *goose.Provider) int64 {
@@ -82,24 +80,25 @@ func newest(p *goose.Provider) int64 {
 	return sources[len(sources)-1].Version
 }
 
-// Schema says how the database's schema compares to this program.
+// Schema compares the database's schema with this program.
 type Schema struct {
-	// Have is the version of the schema in the database; 0 for an empty one.
+	// Have is the version of the schema in the database, or 0 if the database is empty.
 	Have int64
 	// Want is the version that this program was written for.
 	Want int64
-	// OldestProgram is the oldest version whose programs work with a schema
-	// that is newer than this program. It is 0 unless the schema is newer.
+	// OldestProgram is the oldest version whose programs work with a schema that is newer than this program. It is 0
+	// if the schema is not newer.
 	OldestProgram int64
 }
 
-// Check returns nil if this program works with the schema: if the schema is
-// the program's own, or newer and declared to work with it. Otherwise it
-// returns fault.Conflict, which says what to do.
+// Check returns nil if this program works with the schema: the schema has the program's own version, or is newer and
+// declared to work with it. Otherwise it returns fault.Conflict with a message that says what to do.
 func (s Schema) Check() error {
 	switch {
 	case s.Have < s.Want:
-		return fault.Errorf(fault.Conflict, "The database's schema is at version %d and this program needs %d. Run \"latchkey migrate\".", s.Have, s.Want)
+		return fault.Errorf(fault.Conflict,
+			"The database's schema is at version %d and this program needs %d. Run \"latchkey migrate\".", s.Have,
+			s.Want)
 	case s.Newer() && s.OldestProgram > s.Want:
 		return fault.Errorf(fault.Conflict,
 			"The database's schema is at version %d, which works with programs from version %d on; this program is at %d. Run the newer Latchkey.",
@@ -111,7 +110,7 @@ func (s Schema) Check() error {
 // Newer reports whether the schema is newer than this program.
 func (s Schema) Newer() bool { return s.Have > s.Want }
 
-// Schema compares the database's schema to this program. It changes nothing.
+// Schema compares the database's schema with this program. It changes nothing.
 func (db *DB) Schema(ctx context.Context) (Schema, error) {
 	provider, err := db.provider()
 	if err != nil {

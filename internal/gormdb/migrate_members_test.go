@@ -12,13 +12,13 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-// migrateTo brings an empty database to a version of the schema.
+// migrateTo migrates an empty database to a version of the schema.
 func migrateTo(t *testing.T, url string, version int64) {
 	t.Helper()
 	dialect, name := goose.DialectPostgres, "postgres"
@@ -32,7 +32,8 @@ func migrateTo(t *testing.T, url string, version int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := goose.NewProvider(dialect, raw(t, url), files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	p, err := goose.NewProvider(dialect, raw(t, url), files, goose.WithDisableGlobalRegistry(true),
+		goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func migrateTo(t *testing.T, url string, version int64) {
 	}
 }
 
-// shared is a person in two accounts, as version 15 of the schema has it: one row of users, and two memberships.
+// shared is a person in two accounts in version 15 of the schema: one row of users, and two memberships.
 type shared struct {
 	person   uuid.UUID
 	accounts [2]uuid.UUID
@@ -51,16 +52,20 @@ type shared struct {
 func makeShared(t *testing.T, url string) shared {
 	t.Helper()
 	s := shared{person: uuid.New(), accounts: [2]uuid.UUID{uuid.New(), uuid.New()}, link: newSecret(secret.OneTimeLink)}
-	digest := keys.Digest(s.link)
+	digest := keyring.Digest(s.link)
 	values := []string{
-		"{noon}", "1772625600123456", "{later}", "99999999999999999", "{digest}", "x'" + hex.EncodeToString(digest.Digest[:]) + "'",
+		"{noon}", "1772625600123456", "{later}", "99999999999999999", "{digest}",
+		"x'" + hex.EncodeToString(digest.Digest[:]) + "'",
 	}
 	if !strings.HasPrefix(url, "sqlite:") {
-		values = []string{"{noon}", "'2026-03-04T12:00:00.123456Z'", "{later}", "'2999-01-01'", "{digest}", `'\x` + hex.EncodeToString(digest.Digest[:]) + "'"}
+		values = []string{"{noon}", "'2026-03-04T12:00:00.123456Z'", "{later}", "'2999-01-01'", "{digest}",
+			`'\x` + hex.EncodeToString(digest.Digest[:]) + "'"}
 	}
 	owner, store := uuid.NewString(), uuid.NewString()
-	values = append(values, "{owner}", "'"+owner+"'", "{person}", "'"+s.person.String()+"'", "{a}", "'"+s.accounts[0].String()+"'",
-		"{b}", "'"+s.accounts[1].String()+"'", "{store}", "'"+store+"'", "{id}", "'"+uuid.NewString()+"'", "{key}", "'"+string(digest.Key)+"'")
+	values = append(values, "{owner}", "'"+owner+"'", "{person}", "'"+s.person.String()+"'", "{a}",
+		"'"+s.accounts[0].String()+"'",
+		"{b}", "'"+s.accounts[1].String()+"'", "{store}", "'"+store+"'", "{id}", "'"+uuid.NewString()+"'", "{key}",
+		"'"+string(digest.Key)+"'")
 	fill := strings.NewReplacer(values...)
 	for _, statement := range []string{
 		`INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at) VALUES
@@ -78,9 +83,9 @@ func makeShared(t *testing.T, url string) shared {
 	return s
 }
 
-// A person whom two accounts shared is recorded by each on its own after the migration, with the same names, its own
-// external id, places and open invitation.
-func TestMigrateSharedPeople(t *testing.T) {
+// After the migration, each of two accounts that shared a person has its own record of them, with the same names, its
+// own external id, places and open invitation.
+func TestMigrateSharedUsers(t *testing.T) {
 	eachEmpty(t, func(t *testing.T, url string) {
 		migrateTo(t, url, 15)
 		s := makeShared(t, url)
@@ -97,8 +102,9 @@ func TestMigrateSharedPeople(t *testing.T) {
 				}
 				return err
 			})
-			if err != nil || found.ID != s.person || found.Pending || !found.Member || found.Email != "Ann@Agency.example" {
-				t.Fatalf("account %d knows %+v, %v", i, found, err)
+			if err != nil || found.ID != s.person || found.Pending || !found.Member ||
+				found.Email != "Ann@Agency.example" {
+				t.Fatalf("account %d records %+v, %v", i, found, err)
 			}
 			return found
 		}
@@ -106,25 +112,29 @@ func TestMigrateSharedPeople(t *testing.T) {
 			return strings.Join([]string{p.FirstName, p.LastName, p.Locale, p.ExternalID}, " ")
 		}
 		if a, b := names(known(0)), names(known(1)); a != "Ann Agent fr hr-1" || b != "Ann Agent fr x-9" {
-			t.Errorf("the accounts know %q and %q", a, b)
+			t.Errorf("the accounts record %q and %q", a, b)
 		}
-		if places := known(0).Places; len(places) != 1 || !slices.Equal(places[0].Permissions, []string{"Add_Orders", "Edit_Orders"}) || places[0].Status != user.Active {
+		if places := known(0).Places; len(places) != 1 ||
+			!slices.Equal(places[0].Permissions, []string{"Add_Orders", "Edit_Orders"}) ||
+			places[0].Status != user.Active {
 			t.Errorf("the person's places are %+v", places)
 		}
-		if l, err := db.SignIn().Link(t.Context(), keys.Candidates(s.link), noon); err != nil || l.UserID != s.person || l.AccountID != s.accounts[1] {
+		if l, err := db.SignIn().Link(t.Context(), keyring.Candidates(s.link), noon); err != nil ||
+			l.UserID != s.person || l.AccountID != s.accounts[1] {
 			t.Errorf("the invitation is %+v, %v", l.Link, err)
 		}
 
-		// What one account records from now on is not the other's.
-		users := user.NewService(db.Users(), keys, nil, time.Now)
+		// A change of one account's record does not change the other's.
+		users := user.NewService(db.Users(), keyring, nil, time.Now)
 		by := auth.OperatorPrincipal()
 		by.AccountID = s.accounts[0]
 		first, locale, external := "Anna", "de", "hr-2"
-		if _, err := users.Update(t.Context(), &by, user.Update{UserID: s.person, FirstName: &first, Locale: &locale, ExternalID: &external}); err != nil {
+		if _, err := users.Update(t.Context(), &by,
+			user.Update{UserID: s.person, FirstName: &first, Locale: &locale, ExternalID: &external}); err != nil {
 			t.Fatal(err)
 		}
 		if a, b := names(known(0)), names(known(1)); a != "Anna Agent de hr-2" || b != "Ann Agent fr x-9" {
-			t.Errorf("after one renamed the person, the accounts know %q and %q", a, b)
+			t.Errorf("after one renamed the person, the accounts record %q and %q", a, b)
 		}
 	})
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	dbtest "latchkey/internal/test/db"
 )
 
 // eachEmpty runs test with the URL of a database without a schema.
@@ -73,8 +73,7 @@ func TestMigrateAtOnce(t *testing.T) {
 	})
 }
 
-// A newer schema is refused only if it says that it does not work with this
-// program.
+// A newer schema is refused only if it declares that it does not work with this program.
 func TestSchemaOfANewerProgram(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
@@ -89,7 +88,8 @@ func TestSchemaOfANewerProgram(t *testing.T) {
 		}{{own.Want - 1, ""}, {own.Want, ""}, {own.Want + 1, fault.Conflict}} {
 			execute(t, url, fmt.Sprintf("UPDATE schema_support SET oldest_program = %d", tc.oldest))
 			got, err := db.Schema(t.Context())
-			if err != nil || got != (gormdb.Schema{Have: 999, Want: own.Want, OldestProgram: tc.oldest}) || fault.KindOf(got.Check()) != tc.want {
+			if err != nil || got != (gormdb.Schema{Have: 999, Want: own.Want, OldestProgram: tc.oldest}) ||
+				fault.KindOf(got.Check()) != tc.want {
 				t.Errorf("%+v, %v, %v; want %q", got, err, got.Check(), tc.want)
 			}
 		}
@@ -99,7 +99,7 @@ func TestSchemaOfANewerProgram(t *testing.T) {
 	})
 }
 
-// A column's null-ness is part of what the databases must agree on.
+// The databases must have the same tables, columns and null constraints.
 func TestDialectsHaveTheSameTables(t *testing.T) {
 	lite := columns(t, dbtest.SQLiteURL(t), `SELECT m.name || '.' || c.name, c."notnull" = 0
 		FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
@@ -113,14 +113,13 @@ func TestDialectsHaveTheSameTables(t *testing.T) {
 		}
 		for name := range pg {
 			if _, there := lite[name]; !there {
-				t.Errorf("%s is in PostgreSQL alone", name)
+				t.Errorf("%s is only in PostgreSQL", name)
 			}
 		}
 	}
 }
 
-// columns reads names of columns, but for goose's and the feed's, and whether
-// they can be null.
+// columns reads the names of all columns, except those of goose and of the feed, and whether they are nullable.
 func columns(t *testing.T, url, query string) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -138,7 +137,8 @@ func columns(t *testing.T, url, query string) map[string]bool {
 		}
 		table, _, _ := strings.Cut(name, ".")
 		feed := []string{"changes", "heartbeats", "registry"} // and replicas, which SQLite does not need
-		if !strings.HasPrefix(table, "goose_") && !slices.Contains(feed, table) && !strings.HasPrefix(table, "replica") {
+		if !strings.HasPrefix(table, "goose_") && !slices.Contains(feed, table) &&
+			!strings.HasPrefix(table, "replica") {
 			found[name] = nullable
 		}
 	}
@@ -148,7 +148,7 @@ func columns(t *testing.T, url, query string) map[string]bool {
 	return found
 }
 
-// raw opens a database beside gormdb.
+// raw opens a database without gormdb.
 func raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	driver, source := "pgx", url
@@ -173,7 +173,7 @@ func execute(t testing.TB, url, statement string, args ...any) {
 	}
 }
 
-// connect opens a connection to PostgreSQL beside gormdb.
+// connect opens a connection to PostgreSQL without gormdb.
 func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)

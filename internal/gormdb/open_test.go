@@ -12,17 +12,18 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "notes.txt")
-	if err := os.WriteFile(text, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
+	if err := os.WriteFile(text, []byte(strings.Repeat("not a database\n", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ name, url string }{
@@ -33,7 +34,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a database in memory, which readers and writer could not share", "sqlite::memory:"},
 		{"a folder that is not there", "sqlite:" + filepath.Join(dir, "none", "a.db")},
 		{"a folder", "sqlite:" + dir},
-		{"a file that is no database", "sqlite:" + text},
+		{"a file of another kind", "sqlite:" + text},
 		{"a URL that does not parse", "postgres://user:hunter2@host:port/db"},
 		{"a password that needs encoding", "postgres://user:hunter2/%zz@host/db"},
 		{"an unknown setting", "postgres://user:hunter2@host/db?sslmode=hunter2"},
@@ -50,7 +51,8 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestOpenRefusesTheFeedsAddress(t *testing.T) {
-	_, err := gormdb.Open(t.Context(), gormdb.Config{URL: "postgres://host/db", FeedURL: "postgres://user:hunter2@host:port/db"})
+	_, err := gormdb.Open(t.Context(), gormdb.Config{URL: "postgres://host/db",
+		FeedURL: "postgres://user:hunter2@host:port/db"})
 	mustBe(t, err, fault.Invalid)
 	if f := fault.Flatten(err); len(f) != 1 || f[0].Field != "feed-database" {
 		t.Errorf("got %+v, want the field feed-database", f)
@@ -71,12 +73,12 @@ func TestOpenWantsTwoConnections(t *testing.T) {
 	})
 }
 
-// assertSilent looks through all that an error wraps.
+// assertSilent fails the test if any error in err's chain contains the password.
 func assertSilent(t *testing.T, err error) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
 		if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the password shows in %q", err)
+			t.Errorf("the password is in %q", err)
 		}
 	}
 }
@@ -90,7 +92,8 @@ func TestSQLitePaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"relative.db", "a folder/with spaces.db", "50%.db", "what?.db", "#1.db", "ä:ö.db", "./dotted.db", abs} {
+	for _, path := range []string{"relative.db", "a folder/with spaces.db", "50%.db", "what?.db", "#1.db", "ä:ö.db",
+		"./dotted.db", abs} {
 		t.Run(path, func(t *testing.T) {
 			db := dbtest.Open(t, "sqlite:"+path)
 			if _, err := db.Migrate(t.Context()); err != nil {
@@ -101,9 +104,7 @@ func TestSQLitePaths(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if info.Mode().Perm() != 0o600 {
-					t.Errorf("%s may be read by others: %v", file, info.Mode())
-				}
+				check.Equal(t, info.Mode().Perm(), 0o600, "%s is readable by others: %v", file, info.Mode())
 			}
 		})
 	}
@@ -142,7 +143,8 @@ func TestEndedContextIsRecognised(t *testing.T) {
 		cancel()
 		d, _ := draft(w, w.Stores[0].ID)
 		_, err := db.Users().Users(ended, w.Account.ID, user.Filter{}, all)
-		for what, err := range map[string]error{"read": err, "write": db.Tokens().Insert(ended, auth.NoActor("a test"), d), "ping": db.Ping(ended)} {
+		for what, err := range map[string]error{"read": err,
+			"write": db.Tokens().Insert(ended, auth.NoActor("a test"), d), "ping": db.Ping(ended)} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v, want the context's error", what, err)
 			}
@@ -162,10 +164,14 @@ func TestOnStatement(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		d, value := draft(w, w.Stores[0].ID)
 		reads := map[string]func() error{
-			"hand-written": func() error { _, err := db.Users().Users(t.Context(), w.Account.ID, user.Filter{}, all); return err },
-			"gorm":         func() error { _, err := db.Users().UsersByID(t.Context(), uuid.New(), nil); return err },
+			"hand-written": func() error {
+				_, err := db.Users().Users(t.Context(), w.Account.ID, user.Filter{},
+					all)
+				return err
+			},
+			"gorm": func() error { _, err := db.Users().UsersByID(t.Context(), uuid.New(), nil); return err },
 			"digest": func() error {
-				_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value))
+				_, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keyring.Candidates(value))
 				return err
 			},
 		}
@@ -178,7 +184,7 @@ func TestOnStatement(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(statements) != 1 || !strings.HasPrefix(statements[0], "SELECT") {
-				t.Errorf("%s: told of %q, want one statement", name, statements)
+				t.Errorf("%s: got %q, want one statement", name, statements)
 			}
 		}
 	})

@@ -6,11 +6,11 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 )
 
-// bounded narrows a query to the keys that w admits.
-func bounded(q *gorm.DB, column string, w page.Window) *gorm.DB {
+// bounded narrows a query to the keys in w.
+func bounded(q *gorm.DB, column string, w paging.Window) *gorm.DB {
 	if w.After != nil {
 		q = q.Where(column+" < ?", *w.After)
 	}
@@ -20,8 +20,8 @@ func bounded(q *gorm.DB, column string, w page.Window) *gorm.DB {
 	return q
 }
 
-// direction is the order in which w's items are fetched (see page.Cut).
-func direction(w page.Window) string {
+// direction returns the order in which w's items are fetched (see page.Cut).
+func direction(w paging.Window) string {
 	if w.Backward {
 		return "ASC"
 	}
@@ -29,15 +29,13 @@ func direction(w page.Window) string {
 }
 
 // window makes q fetch the items of w, ordered by column, and one more.
-func window(q *gorm.DB, column string, w page.Window) *gorm.DB {
+func window(q *gorm.DB, column string, w paging.Window) *gorm.DB {
 	return bounded(q, column, w).Order(column + " " + direction(w)).Limit(w.Size + 1)
 }
 
-// windowOfEach makes of q, a query for columns of the items of many owners,
-// one for a page of each owner's: column is the list's key, owner the column
-// that says whose list an item is in. The rows come in the order to fetch
-// them in.
-func windowOfEach(q *gorm.DB, columns, owner, column string, w page.Window) *gorm.DB {
+// windowOfEach changes q, a query for items of many owners, to fetch a page for each owner. column is the key of the
+// list, and owner is the column with the item's owner. The rows come in the order in which they must be fetched.
+func windowOfEach(q *gorm.DB, columns, owner, column string, w paging.Window) *gorm.DB {
 	place := fmt.Sprintf("row_number() OVER (PARTITION BY %s ORDER BY %s %s) AS place", owner, column, direction(w))
 	ranked := bounded(q, column, w).Select(columns + ", " + place)
 	fresh := q.Session(&gorm.Session{NewDB: true})
@@ -45,21 +43,22 @@ func windowOfEach(q *gorm.DB, columns, owner, column string, w page.Window) *gor
 }
 
 // pageOf converts the rows fetched for w to a page.
-func pageOf[R, T any](w page.Window, rows []R, convert func(R) (page.Item[T], error)) (page.Page[T], error) {
-	items := make([]page.Item[T], len(rows))
+func pageOf[R, T any](w paging.Window, rows []R, convert func(R) (paging.Item[T], error)) (paging.Page[T], error) {
+	items := make([]paging.Item[T], len(rows))
 	for i, r := range rows {
 		item, err := convert(r)
 		if err != nil {
-			return page.Page[T]{}, err
+			return paging.Page[T]{}, err
 		}
 		items[i] = item
 	}
-	return page.Cut(w, items), nil
+	return paging.Cut(w, items), nil
 }
 
-// pageOfEach does so for the lists of many owners, each of which gets a page.
-func pageOfEach[R, T any](w page.Window, owners []uuid.UUID, rows []R, convert func(R) (owner uuid.UUID, item page.Item[T], err error)) (map[uuid.UUID]page.Page[T], error) {
-	items := make(map[uuid.UUID][]page.Item[T], len(owners))
+// pageOfEach converts the rows of many owners to a page for each owner.
+func pageOfEach[R, T any](w paging.Window, owners []uuid.UUID, rows []R,
+	convert func(R) (owner uuid.UUID, item paging.Item[T], err error)) (map[uuid.UUID]paging.Page[T], error) {
+	items := make(map[uuid.UUID][]paging.Item[T], len(owners))
 	for _, r := range rows {
 		owner, item, err := convert(r)
 		if err != nil {
@@ -67,21 +66,20 @@ func pageOfEach[R, T any](w page.Window, owners []uuid.UUID, rows []R, convert f
 		}
 		items[owner] = append(items[owner], item)
 	}
-	pages := make(map[uuid.UUID]page.Page[T], len(owners))
+	pages := make(map[uuid.UUID]paging.Page[T], len(owners))
 	for _, owner := range owners {
-		pages[owner] = page.Cut(w, items[owner])
+		pages[owner] = paging.Cut(w, items[owner])
 	}
 	return pages, nil
 }
 
-// countRow is how many items an owner's list has.
+// countRow is the number of items in an owner's list.
 type countRow struct {
 	Owner uuid.UUID
 	Items int64
 }
 
-// countOfEach counts the rows of q for each value of the column owner. An
-// owner without any is in the result with zero, as every map's absent key.
+// countOfEach counts the rows of q for each value of the column owner. Owners without rows are not in the map.
 func countOfEach(q *gorm.DB, owner string) (map[uuid.UUID]int64, error) {
 	var rows []countRow
 	if err := q.Select(owner + " AS owner, count(*) AS items").Group(owner).Scan(&rows).Error; err != nil {

@@ -10,37 +10,39 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// lister fetches a page of some list.
-type lister func(context.Context, page.Window) ([]uuid.UUID, page.Page[struct{}], error)
+// lister fetches a page of a list.
+type lister func(context.Context, paging.Window) ([]uuid.UUID, paging.Page[struct{}], error)
 
-// listOf turns the fetching of pages of anything into a lister.
-func listOf[T any](fetch func(context.Context, page.Window) (page.Page[T], error)) lister {
-	return func(ctx context.Context, w page.Window) ([]uuid.UUID, page.Page[struct{}], error) {
+// listOf converts a function that fetches pages to a lister.
+func listOf[T any](fetch func(context.Context, paging.Window) (paging.Page[T], error)) lister {
+	return func(ctx context.Context, w paging.Window) ([]uuid.UUID, paging.Page[struct{}], error) {
 		p, err := fetch(ctx, w)
 		keys := make([]uuid.UUID, len(p.Items))
 		for i, item := range p.Items {
 			keys[i] = item.Key
 		}
-		return keys, page.Page[struct{}]{HasNext: p.HasNext, HasPrevious: p.HasPrevious}, err
+		return keys, paging.Page[struct{}]{HasNext: p.HasNext, HasPrevious: p.HasPrevious}, err
 	}
 }
 
-// oneOf picks one owner's list from a batch that has others beside it.
-func oneOf[T any](owner uuid.UUID, fetch func(context.Context, page.Window) (map[uuid.UUID]page.Page[T], error)) lister {
-	return listOf(func(ctx context.Context, w page.Window) (page.Page[T], error) {
+// oneOf returns one owner's list from a batch that has other owners, too.
+func oneOf[T any](owner uuid.UUID, fetch func(context.Context, paging.Window) (map[uuid.UUID]paging.Page[T],
+	error)) lister {
+	return listOf(func(ctx context.Context, w paging.Window) (paging.Page[T], error) {
 		pages, err := fetch(ctx, w)
 		return pages[owner], err
 	})
 }
 
-// lists are all the lists that there are.
+// lists returns all lists of the repositories.
 func lists(db *gormdb.DB, w dbtest.World) map[string]lister {
 	id, first, second := w.Account.ID, w.Stores[0].ID, w.Stores[1].ID
 	stores := []uuid.UUID{second, first}
@@ -48,39 +50,44 @@ func lists(db *gormdb.DB, w dbtest.World) map[string]lister {
 	members := []uuid.UUID{member, w.Members[second][0].ID}
 	query := token.Query{Now: noon}
 	return map[string]lister{
-		"stores": listOf(func(ctx context.Context, v page.Window) (page.Page[account.Store], error) {
+		"stores": listOf(func(ctx context.Context, v paging.Window) (paging.Page[account.Store], error) {
 			return db.Accounts().Stores(ctx, id, account.StoreFilter{}, nil, v)
 		}),
-		"apps": listOf(func(ctx context.Context, v page.Window) (page.Page[account.App], error) {
+		"apps": listOf(func(ctx context.Context, v paging.Window) (paging.Page[account.App], error) {
 			return db.Accounts().Apps(ctx, id, v)
 		}),
-		"apps of a store": oneOf(first, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[account.App], error) {
+		"apps of a store": oneOf(first, func(ctx context.Context,
+			v paging.Window) (map[uuid.UUID]paging.Page[account.App], error) {
 			return db.Accounts().AppsOfStores(ctx, id, stores, v)
 		}),
-		"apps of a member": oneOf(member, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[account.App], error) {
+		"apps of a member": oneOf(member, func(ctx context.Context,
+			v paging.Window) (map[uuid.UUID]paging.Page[account.App], error) {
 			return db.Accounts().AppsOfMembers(ctx, id, members, v)
 		}),
 		"users": listOf(userLister(db, id)),
-		"users of a store, filtered": listOf(func(ctx context.Context, v page.Window) (page.Page[user.User], error) {
+		"users of a store, filtered": listOf(func(ctx context.Context, v paging.Window) (paging.Page[user.User],
+			error) {
 			return db.Users().Users(ctx, id, user.Filter{StoreID: first}, v)
 		}),
-		"users of some addresses": listOf(func(ctx context.Context, v page.Window) (page.Page[user.User], error) {
+		"users of some addresses": listOf(func(ctx context.Context, v paging.Window) (paging.Page[user.User], error) {
 			return db.Users().Users(ctx, id, user.Filter{Emails: emailsOf(w)}, v)
 		}),
-		"users who changed": listOf(func(ctx context.Context, v page.Window) (page.Page[user.User], error) {
+		"users who changed": listOf(func(ctx context.Context, v paging.Window) (paging.Page[user.User], error) {
 			return db.Users().Users(ctx, id, user.Filter{UpdatedAfter: noon.AddDate(-1, 0, 0)}, v)
 		}),
-		"places of a user": oneOf(w.Members[first][0].User.ID, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[user.StorePlace], error) {
-			return db.Users().UserPlaces(ctx, id, []uuid.UUID{w.Members[first][0].User.ID, w.Owner.ID}, nil, v)
-		}),
+		"places of a user": oneOf(w.Members[first][0].User.ID,
+			func(ctx context.Context, v paging.Window) (map[uuid.UUID]paging.Page[user.StorePlace], error) {
+				return db.Users().UserPlaces(ctx, id, []uuid.UUID{w.Members[first][0].User.ID, w.Owner.ID}, nil, v)
+			}),
 		"users of a store": oneOf(first, storeUserLister(db, id, stores)),
-		"account tokens": listOf(func(ctx context.Context, v page.Window) (page.Page[token.Token], error) {
+		"account tokens": listOf(func(ctx context.Context, v paging.Window) (paging.Page[token.Token], error) {
 			return db.Tokens().AccountTokens(ctx, id, query, v)
 		}),
-		"tokens of a store": oneOf(first, func(ctx context.Context, v page.Window) (map[uuid.UUID]page.Page[token.Token], error) {
+		"tokens of a store": oneOf(first, func(ctx context.Context,
+			v paging.Window) (map[uuid.UUID]paging.Page[token.Token], error) {
 			return db.Tokens().StoreTokens(ctx, id, stores, query, v)
 		}),
-		"audit events": listOf(func(ctx context.Context, v page.Window) (page.Page[audit.Event], error) {
+		"audit events": listOf(func(ctx context.Context, v paging.Window) (paging.Page[audit.Event], error) {
 			return db.Audit().Events(ctx, id, audit.Filter{}, v)
 		}),
 	}
@@ -94,12 +101,12 @@ func emailsOf(w dbtest.World) []string {
 	return emails
 }
 
-// Whatever the size of the pages, and from either end, a walk over them meets
-// every item once, in the order of the list, and ends where the list does.
+// Walking a list by pages of any size, in either direction, returns every item once and in order, and ends with the
+// list.
 func TestPaging(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{Stores: 7, Users: 8, MembersPerStore: 8, Apps: 7}.Make(t, db)
-		dbtest.Seed{Stores: 2, Users: 3, MembersPerStore: 2, Apps: 3}.Make(t, db) // somebody else
+		dbtest.Seed{Stores: 2, Users: 3, MembersPerStore: 2, Apps: 3}.Make(t, db) // another account
 		for range 7 {
 			issue(t, db, w, uuid.Nil)
 			issue(t, db, w, w.Stores[0].ID)
@@ -115,12 +122,9 @@ func TestPaging(t *testing.T) {
 					t.Errorf("not newest first: %v", whole)
 				}
 				for size := 1; size <= len(whole)+1; size++ {
-					if met := walk(t, list, page.Window{Size: size}); !slices.Equal(met, whole) {
-						t.Errorf("forward by %d met %v, want %v", size, met, whole)
-					}
-					if met := walk(t, list, page.Window{Size: size, Backward: true}); !slices.Equal(met, whole) {
-						t.Errorf("backward by %d met %v, want %v", size, met, whole)
-					}
+					check.Equal(t, walk(t, list, paging.Window{Size: size}), whole, "forward by %d", size)
+					check.Equal(t, walk(t, list, paging.Window{Size: size, Backward: true}), whole, "backward by %d",
+						size)
 				}
 				rapid.Check(t, func(r *rapid.T) { checkBetween(r, list, whole) })
 			})
@@ -128,8 +132,8 @@ func TestPaging(t *testing.T) {
 	})
 }
 
-// walk pages through a list until it says that there is no more.
-func walk(t *testing.T, list lister, w page.Window) []uuid.UUID {
+// walk pages through a list to its end.
+func walk(t *testing.T, list lister, w paging.Window) []uuid.UUID {
 	var met []uuid.UUID
 	for range 50 { // more pages than any of these lists has
 		keys, p, err := list(t.Context(), w)
@@ -157,12 +161,12 @@ func walk(t *testing.T, list lister, w page.Window) []uuid.UUID {
 	return nil
 }
 
-// checkBetween looks at what lies between two positions, from either end.
+// checkBetween fetches the items between two positions, from either end.
 func checkBetween(t *rapid.T, list lister, whole []uuid.UUID) {
 	i := rapid.IntRange(0, len(whole)-1).Draw(t, "after")
 	j := rapid.IntRange(0, len(whole)-1).Draw(t, "before")
 	size := rapid.IntRange(0, len(whole)).Draw(t, "of size")
-	w := page.Window{Size: size, After: &whole[i], Before: &whole[j], Backward: rapid.Bool().Draw(t, "backward")}
+	w := paging.Window{Size: size, After: &whole[i], Before: &whole[j], Backward: rapid.Bool().Draw(t, "backward")}
 	var want []uuid.UUID
 	if i < j {
 		want = whole[i+1 : j]
@@ -182,7 +186,7 @@ func checkBetween(t *rapid.T, list lister, whole []uuid.UUID) {
 	}
 }
 
-// An owner without items has an empty page, which says so.
+// The page of an owner without items is empty and says that there are no others.
 func TestPagesOfOwnersWithoutItems(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{Stores: 2}.Make(t, db)
@@ -196,7 +200,7 @@ func TestPagesOfOwnersWithoutItems(t *testing.T) {
 			t.Errorf("got %v, %v", counts, err)
 		}
 		if pages, err := db.Users().StoreUsers(t.Context(), w.Account.ID, nil, all); err != nil || len(pages) != 0 {
-			t.Errorf("nobody's: %v, %v", pages, err)
+			t.Errorf("without owners: %v, %v", pages, err)
 		}
 	})
 }

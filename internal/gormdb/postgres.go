@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,53 +18,54 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/feed"
 )
 
-// postgres is the engine over PostgreSQL: a pool of pgx connections, which gorm
-// borrows from and the hand-written statements use directly, and a small one
-// beside it.
+// postgres is the engine for PostgreSQL. It has one pool of pgx connections, which gorm and the hand-written
+// statements share, and a second, small pool.
 type postgres struct {
 	pool *pgxpool.Pool
-	// prompt has connections for statements that wait for nobody's lock: what
-	// judges credentials, and what replicas tell each other. Whoever waits in
-	// the other pool for one row, however many they are, keeps nobody from those.
-	prompt   *pgxpool.Pool
-	sql      *sql.DB // a view of pool
-	gorm     *gorm.DB
-	notifier notifier
-	// feed says how the feed connects.
-	feed  *pgx.ConnConfig
-	pulse pulse
-	// changesKept is for the pruner.
-	changesKept time.Duration
+	// prompt is the small pool, for statements that never wait for a lock: those that verify credentials and those
+	// that replicas send each other. Requests that wait for a row lock in the other pool, however many, cannot delay
+	// them.
+	prompt *pgxpool.Pool
+	sql    *sql.DB // uses pool
+	gorm   *gorm.DB
+	log    *slog.Logger
+	// feed configures the feed's connection.
+	feed *pgx.ConnConfig
+	// primary and notifier use prompt.
+	primary  *feed.Primary
+	notifier *feed.Notifier
 }
 
 var _ engine = (*postgres)(nil)
 
 var postgresDialect = dialect{
 	name: "postgres",
-	// Other writes of the account wait for a slice, and it has auth.WriteTimeout.
+	// Other writes of the account wait for a slice, and have only auth.WriteTimeout.
 	slice:  250,
 	uses:   1000,
 	tables: "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?",
 	find:   "strpos",
-	// In the collation "C" the case of other letters is not known.
+	// The collation "C" does not change the case of other letters.
 	lower: func(text string) string { return "lower(" + text + ` COLLATE "C")` },
-	// With IN, the planner is free to read the whole table instead.
+	// With IN, the planner could read the whole table instead.
 	among: func(subquery string) string { return "= ANY (ARRAY(" + subquery + "))" },
-	// With a list, the planner is free to read the whole table where that is
-	// small, and would compare every row with every digest.
-	party: func(statement string, size int) string {
-		return "SELECT found.* FROM unnest(ARRAY[" + places(size, "::bytea") + "]) AS wanted (digest) CROSS JOIN LATERAL (" +
+	// With a list, the planner could read a small table as a whole and compare every row with every digest.
+	batch: func(statement string, size int) string {
+		return "SELECT found.* FROM unnest(ARRAY[" + places(size,
+			"::bytea") + "]) AS wanted (digest) CROSS JOIN LATERAL (" +
 			statement + "(wanted.digest) LIMIT 1) AS found"
 	},
-	// OFFSET keeps the planner from turning the look-ups into a join of its choice.
+	// OFFSET keeps the planner from turning the look-ups into a join.
 	each: func(table, alias, condition string) string {
-		return "jsonb_array_elements_text(?::jsonb) AS wanted (value) CROSS JOIN LATERAL (SELECT " + alias + ".* FROM " +
+		return "jsonb_array_elements_text(?::jsonb) AS wanted (value) CROSS JOIN LATERAL (SELECT " + alias +
+			".* FROM " +
 			table + " AS " + alias + " WHERE " + condition + " OFFSET 0) AS " + alias
 	},
 	asID: func(text string) string { return text + "::uuid" },
-	moment: func(t time.Time) any {
+	timestamp: func(t time.Time) any {
 		if t.IsZero() {
 			return nil
 		}
@@ -77,7 +79,7 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	feed, err := parsePostgres(cmp.Or(c.FeedURL, c.URL), "feed-database")
+	ofFeed, err := parsePostgres(cmp.Or(c.FeedURL, c.URL), "feed-database")
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +88,8 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		return nil, failed(ctx, "open the database", err)
 	}
 	if pooled && config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-		// A statement that is prepared by name may be on another connection by
-		// the time it is run; one that is sent whole never is.
+		// A named prepared statement may be on another connection by the time it runs. This mode does not use named
+		// statements.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	if c.OnStatement != nil {
@@ -96,17 +98,17 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	promptly := config.Copy()
 	promptly.MaxConns = int32(max(1, c.MaxConnections/promptShare))
 	config.MaxConns = int32(c.MaxConnections) - promptly.MaxConns
-	p := &postgres{feed: feed.ConnConfig, notifier: newNotifier(c.Log), changesKept: defaultChangesKept}
+	p := &postgres{feed: ofFeed.ConnConfig, log: c.Log}
 	if err := p.connect(ctx, config, promptly); err != nil {
 		return nil, failed(ctx, "open the database", err)
 	}
 	return p, nil
 }
 
-// promptShare is of how many connections one is for prompt statements.
+// promptShare: one of this many connections belongs to the small pool.
 const promptShare = 4
 
-// connect makes the pools. No connection is made before it is needed.
+// connect creates the pools. Connections are opened when they are first needed.
 func (p *postgres) connect(ctx context.Context, config, promptly *pgxpool.Config) (err error) {
 	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return err
@@ -115,24 +117,23 @@ func (p *postgres) connect(ctx context.Context, config, promptly *pgxpool.Config
 		p.pool.Close()
 		return err
 	}
-	p.notifier.pool, p.pulse.pool, p.pulse.id = p.prompt, p.prompt, uuid.New()
+	p.primary, p.notifier = feed.NewPrimary(p.prompt, p.reset), feed.NewNotifier(p.prompt, p.log)
 	p.sql = stdlib.OpenDBFromPool(p.pool)
-	if p.gorm, err = gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: impatient{p.sql}}), gormConfig()); err != nil {
+	if p.gorm, err = openGorm(gormpostgres.New(gormpostgres.Config{Conn: impatient{p.sql}})); err != nil {
 		p.pool.Close()
 		p.prompt.Close()
 	}
 	return err
 }
 
-// boundIdle has PostgreSQL end a transaction whose process sends nothing for a
-// while. One that was stopped in the middle would otherwise keep its locks for
-// as long as its kernel answers, and nobody could revoke a token that it has
-// locked. It is much longer than anything done between two statements, and
+// boundIdle makes PostgreSQL end a transaction whose process sends nothing for a while. A process that is stopped
+// inside a transaction would otherwise hold its locks for as long as its kernel keeps the connection open, and no
+// token that it has locked could be revoked. The timeout is much longer than any pause between two statements, and
 // much shorter than a request may take.
 const boundIdle = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
-// impatient begins transactions that are under boundIdle. That is said in each
-// of them, since behind a pooler their connections are not ours to set.
+// impatient begins transactions with boundIdle. Each transaction sets it, because behind a pooler a connection must
+// not be changed for other clients.
 type impatient struct{ *sql.DB }
 
 var _ gorm.TxBeginner = impatient{}
@@ -143,20 +144,19 @@ func (i impatient) BeginTx(ctx context.Context, options *sql.TxOptions) (*sql.Tx
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tx.ExecContext(inBackground(ctx), boundIdle); err != nil {
+	if _, err := tx.ExecContext(ctx, boundIdle); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx, nil
 }
 
-// parsePostgres reads a URL with the parameters of connections and of pools. It
-// returns fault.Invalid on the field for one that is none, and leaves the cause
-// out: it may quote the URL, and with it a password.
+// parsePostgres parses a URL with the parameters of connections and of pools. It returns fault.Invalid on the field
+// for an invalid URL and omits the cause, which may quote the URL and its password.
 func parsePostgres(url, field string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fault.Errorf(fault.Invalid,
-			"This is no PostgreSQL URL. Write postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded.").On(field)
+			"This is not a PostgreSQL URL. Write postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded.").On(field)
 	}
 	if err := onlyPrimary(config.ConnConfig, url, field); err != nil {
 		return nil, err
@@ -167,19 +167,17 @@ func parsePostgres(url, field string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// survey looks at the database before the pool is made, over a connection of
-// its own. It refuses a database whose transactions are not READ COMMITTED by
-// default: the limit of live tokens counts, in a statement of its own, what
-// others committed while the one before waited for their lock. Nor does it take
-// one that answers before a commit is durable. It reports
-// whether a pooler stands between: then the process that answers is not the
-// one that was announced when the connection was made.
+// survey checks the database over a separate connection before the pools are created. It refuses a database whose
+// default isolation level is not READ COMMITTED: the limit of live tokens needs its second statement to see what
+// other transactions committed while the first waited for their lock. It also refuses a database that answers before
+// a commit is durable (heedsCommits). It reports whether there is a pooler in between: then the backend that answers
+// is not the one that was announced when the connection was opened.
 func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it was only asked
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // a read-only connection
 	var level string
 	var process uint32
 	const question = "SELECT current_setting('default_transaction_isolation'), pg_backend_pid()"
@@ -187,7 +185,9 @@ func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error
 		return false, err
 	}
 	if level != "read committed" {
-		return false, invalidDatabase("This database has default_transaction_isolation set to %q. Latchkey needs \"read committed\", which is PostgreSQL's own default.", level)
+		return false,
+			invalidDatabase(
+				"This database has default_transaction_isolation set to %q. Latchkey needs \"read committed\", which is PostgreSQL's own default.", level)
 	}
 	return process != conn.PgConn().PID(), heedsCommits(ctx, conn)
 }
@@ -198,6 +198,8 @@ func (p *postgres) ping(ctx context.Context) error      { return p.prompt.Ping(c
 
 func (p *postgres) hinders() error { return nil }
 
+func (p *postgres) silent(d time.Duration) bool { return p.primary.Silent(d) }
+
 func (p *postgres) snapshot(ctx context.Context, work func(*gorm.DB) error) error {
 	return p.gorm.WithContext(ctx).Transaction(work, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 }
@@ -206,47 +208,54 @@ func (p *postgres) transaction(ctx context.Context, _ turn, work func(*gorm.DB) 
 	return p.gorm.WithContext(ctx).Transaction(work)
 }
 
+// closeGrace is how long close waits for the connections to close. pgx waits 15 seconds for a database that does not
+// answer.
+const closeGrace = time.Second
+
+// close closes the pools. It returns after closeGrace at the latest, while closing continues in the background.
 func (p *postgres) close() error {
-	p.notifier.close()
-	err := p.sql.Close()
-	p.pool.Close()
-	p.prompt.Close()
-	return err
+	p.notifier.Close()
+	closed := make(chan error, 1)
+	go func() {
+		err := p.sql.Close()
+		p.pool.Close()
+		p.prompt.Close()
+		closed <- err
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeGrace):
+		p.log.Warn("the connections to the database did not close in time", "waited", closeGrace)
+		return nil
+	}
 }
 
 func (p *postgres) query(ctx context.Context, sql string, args []any, row func(scan) error) error {
-	return queryBy(ctx, p.pool, sql, args, row)
-}
-
-func queryBy(ctx context.Context, by *pgxpool.Pool, sql string, args []any, row func(scan) error) error {
-	rows, err := by.Query(ctx, sql, args...)
+	rows, err := p.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
-	return eachPgRow(rows, row)
+	return feed.EachRow(rows, row)
 }
 
-// eachPgRow hands the scan of each row to row.
-func eachPgRow(rows pgx.Rows, row func(scan) error) error {
-	defer rows.Close()
-	scan := rows.Scan
-	for rows.Next() {
-		if err := row(scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+func (p *postgres) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
+	return p.primary.LookUp(ctx, sql, args, row)
 }
 
-// migrationLock is the number of the advisory lock that a migration holds: the
-// letters "latchkey".
+// reset makes both pools replace their connections.
+func (p *postgres) reset() {
+	p.pool.Reset()
+	p.prompt.Reset()
+}
+
+// migrationLock is the key of the advisory lock that a migration holds: the letters "latchkey".
 const migrationLock int64 = 0x6c617463686b6579
 
 func (p *postgres) migrations() (goose.Dialect, *sql.DB) { return goose.DialectPostgres, p.sql }
 
-// alone holds the lock by a transaction that does nothing else, however long
-// that takes: through a pooler, nothing but a transaction keeps its connection.
-// It is a connection of its own, so that work has those of the pools.
+// alone holds the lock in a transaction that runs no other statement: behind a pooler, a connection is kept only for
+// the length of a transaction. The connection is separate, so that work can use all of the pools.
 func (p *postgres) alone(ctx context.Context, work func() error) (err error) {
 	conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
 	if err != nil {
@@ -262,11 +271,10 @@ func (p *postgres) alone(ctx context.Context, work func() error) (err error) {
 	})
 }
 
-// pgID is a UUID as an argument that pgx need not turn into text; the zero
-// UUID is null.
+// pgID converts a UUID to an argument that pgx sends in binary; the zero UUID becomes null.
 func pgID(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: id != uuid.Nil} }
 
-// tracer tells of each statement that is sent, but for those in the background.
+// tracer reports each statement that is sent, except those of the feed and boundIdle.
 type tracer struct{ onStatement func(string) }
 
 var (
@@ -274,25 +282,25 @@ var (
 	_ pgx.BatchTracer = tracer{}
 )
 
-// TraceQueryStart tells of a statement.
+// TraceQueryStart reports a statement.
 func (t tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	if ctx.Value(background{}) == nil {
+	if d.SQL != boundIdle && !feed.IsBackground(ctx, d.SQL) {
 		t.onStatement(d.SQL)
 	}
 	return ctx
 }
 
-// TraceQueryEnd does nothing: the statement was told of when it started.
+// TraceQueryEnd does nothing: the statement was reported when it started.
 func (tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// TraceBatchStart does nothing: a batch's statements are told of one by one.
+// TraceBatchStart does nothing: the statements of a batch are reported one by one.
 func (tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
 	return ctx
 }
 
-// TraceBatchQuery tells of a statement of a batch.
+// TraceBatchQuery reports a statement of a batch.
 func (t tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
-	if ctx.Value(background{}) == nil && d.SQL != readHeart {
+	if !feed.IsBackground(ctx, d.SQL) {
 		t.onStatement(d.SQL)
 	}
 }

@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,64 +11,67 @@ import (
 	"latchkey/internal/oauth"
 )
 
-// Granting takes one round trip, as issuing does (postgres_tokens.go): clients
-// ask for access tokens all the time, and a process that is stopped meanwhile
-// must hold no lock on their API tokens until it goes on. Rows that another
-// transaction is deleting are left alone.
+// Granting takes one round trip, as issuing does (postgres_tokens.go): clients request access tokens all the time,
+// and a process that is stopped meanwhile must not keep a lock on their API tokens. Rows that another transaction is
+// deleting are skipped.
 const (
 	pruneEnded = `DELETE FROM access_grants WHERE digest IN (SELECT digest FROM access_grants
 		WHERE account_id = $1 AND expires_at < $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)`
 	lockGrantee = `SELECT t.id FROM accounts AS a, api_tokens AS t WHERE a.id = $1 AND t.account_id = $1 AND t.id = $2 AND t.revoked_at IS NULL
 		FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`
-	keepGrant = `, kept AS (
-			INSERT INTO access_grants (account_id, api_token_id, id, digest, digest_key, hint, scopes, created_at, expires_at)
-			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-			WHERE EXISTS (SELECT FROM actor) AND EXISTS (SELECT FROM api_tokens WHERE account_id = $1 AND id = $2 AND revoked_at IS NULL)
-				AND $10 > (SELECT count(*) FROM access_grants WHERE account_id = $1 AND api_token_id = $2 AND expires_at > $8)
-			RETURNING id
-		), logged AS (` + intoEvents + `SELECT $1, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22 FROM kept)
-		SELECT (SELECT count(*) FROM actor), (SELECT count(*) FROM kept)`
 )
-
-// grantParameters is how many parameters keepGrant has before the guard's.
-const grantParameters = 22
 
 // grantings are the statements by the kind of the actor's credential.
 var grantings = func() map[auth.CredentialKind]string {
 	all := map[auth.CredentialKind]string{}
 	for kind := range actorRows {
-		all[kind] = `WITH actor AS MATERIALIZED (` + guardFor(kind, grantParameters+1) + `)` + keepGrant
+		all[kind] = insertGranted(kind)
 	}
 	return all
 }()
+
+// insertGranted returns the statement that inserts a granted access token and its event. The parameters are those of
+// the access token and of the event, the limit, and those of the guard.
+func insertGranted(kind auth.CredentialKind) string {
+	grantValues, next := grantColumns.values(1)
+	eventValues, limit := eventColumns.values(next)
+	account, apiToken := grantColumns.parameter("account_id", 1), grantColumns.parameter("api_token_id", 1)
+	ofToken := ` WHERE account_id = ` + account + ` AND api_token_id = ` + apiToken
+	return `WITH actor AS MATERIALIZED (` + guardFor(kind, limit+1) + `), kept AS (
+			` + grantColumns.insertInto() + `SELECT ` + grantValues + `
+			WHERE EXISTS (SELECT FROM actor)
+				AND EXISTS (SELECT FROM api_tokens WHERE account_id = ` + account + ` AND id = ` + apiToken + ` AND revoked_at IS NULL)
+				AND $` + strconv.Itoa(limit) + ` > (SELECT count(*) FROM access_grants` + ofToken + `
+					AND expires_at > ` + grantColumns.parameter("created_at", 1) + `)
+			RETURNING id
+		), logged AS (` + eventColumns.insertInto() + `SELECT ` + eventValues + ` FROM kept)
+		SELECT (SELECT count(*) FROM actor), (SELECT count(*) FROM kept)`
+}
 
 func (p *postgres) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) (insertion, error) {
 	kind, err := kindOf(by)
 	if err != nil {
 		return 0, err
 	}
-	details, err := encodeDetails(d.Event.Details)
+	event, err := newEventRow(d.Event)
 	if err != nil {
 		return 0, err
 	}
-	e := d.Event
+	grant := newGrantRow(d)
 	var batch pgx.Batch
 	batch.Queue(pruneEnded, pgID(d.AccountID), d.CreatedAt.Add(-grantSlack), grantsPruned)
 	batch.Queue(lockGrantee, pgID(d.AccountID), pgID(d.TokenID))
-	args := []any{
-		pgID(d.AccountID), pgID(d.TokenID), pgID(d.ID), d.Digest.Digest[:], string(d.Digest.Key), d.Hint,
-		d.Scopes.String(), d.CreatedAt.UTC(), d.ExpiresAt.UTC(), int64(d.MaxLive),
-		pgID(e.ID), e.At.UTC(), string(e.Actor.Kind), pgID(e.Actor.ID), e.Actor.Name, string(e.Action),
-		string(e.Target.Kind), e.Target.Key, e.Target.Name, e.IP, e.RequestID, details,
-	}
+	args := grantColumns.arguments(nil, postgresDialect, &grant)
+	args = eventColumns.arguments(args, postgresDialect, &event)
+	args = append(args, int64(d.MaxLive))
 	batch.Queue(grantings[kind], append(args, guardValues(by)...)...)
 	results := p.pool.SendBatch(ctx, &batch)
 	outcome, err := grantOutcome(results)
-	// What closing reports is whether the transaction was committed.
+	// Close reports whether the transaction was committed.
 	return outcome, errors.Join(err, results.Close())
 }
 
-// grantOutcome reads what became of each statement.
+// grantOutcome reads the result of each statement.
 func grantOutcome(results pgx.BatchResults) (insertion, error) {
 	if _, err := results.Exec(); err != nil {
 		return 0, err

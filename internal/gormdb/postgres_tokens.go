@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,35 +15,46 @@ import (
 	"latchkey/internal/token"
 )
 
-// Issuing takes one round trip: two statements, sent together, that PostgreSQL
-// runs as one transaction. The first waits until no other transaction issues
-// for the same owner, and for those that take something from the actor. The
-// second, under READ COMMITTED, sees what those others committed: it judges the
-// actor again, counts, and inserts if there is room. It returns only how many
-// tokens it inserted, which costs the least: see insertToken.
-type issuing struct{ lock, insert string }
+// issuing is a pair of statements, sent in one round trip, that PostgreSQL runs as one transaction. The first waits
+// for other transactions that issue for the same owner or remove something from the actor. The second, under READ
+// COMMITTED, sees what those have committed: it checks the actor again, counts, and inserts if the limit allows. It
+// returns only the number of inserted tokens, which is cheapest: see insertToken.
+type issuing struct {
+	lock, insert string
+	// arguments is the number of arguments of insert.
+	arguments int
+}
 
-// issuings are the statements by the kind of the actor's credential and whether
-// the owner is a store.
+// issuings are the statements by the kind of the actor's credential and whether the owner is a store.
 var issuings = func() map[auth.CredentialKind]map[bool]issuing {
 	all := map[auth.CredentialKind]map[bool]issuing{}
 	for kind, row := range actorRows {
-		insert := func(count string) string {
-			return `WITH kept AS (` + intoTokens + `SELECT ` + tokenValues + `
-					WHERE EXISTS (` + guardFor(kind, insertParameters+1) + `) AND $15 > (` + count + `) RETURNING id),
-				accessed AS (` + intoAccess + `SELECT ` + accessValues + ` FROM kept)
-				` + intoEvents + `SELECT ` + eventValues + ` FROM kept`
-		}
 		all[kind] = map[bool]issuing{
-			false: {lockActor(row, "NO KEY UPDATE", ""), insert(countAccountTokens)},
-			true:  {lockActor(row, row.account, "NO KEY UPDATE"), insert(countStoreTokens)},
+			false: newIssuing(kind, lockActor(row, "NO KEY UPDATE", ""), ""),
+			true: newIssuing(kind, lockActor(row, row.account, "NO KEY UPDATE"),
+				tokenColumns.parameter("store_id", 1)),
 		}
 	}
 	return all
 }()
 
-// actorRow is the row that an actor locks, and how it locks its account's: the
-// same as lockFor.
+// newIssuing returns the statements that insert the rows of a draft for the account or, if store is not empty, for the
+// store in that parameter. The parameters of the insert are those of the token, the access token and the event, the
+// limit, and those of the guard.
+func newIssuing(kind auth.CredentialKind, lock, store string) issuing {
+	tokenValues, next := tokenColumns.values(1)
+	accessValues, next := accessColumns.values(next)
+	eventValues, limit := eventColumns.values(next)
+	count := countLive(tokenColumns.parameter("account_id", 1), tokenColumns.parameter("created_at", 1), store)
+	insert := `WITH kept AS (` + tokenColumns.insertInto() + `SELECT ` + tokenValues + `
+			WHERE EXISTS (` + guardFor(kind, limit+1) + `) AND $` + strconv.Itoa(limit) + ` > (` + count + `) RETURNING id),
+		accessed AS (` + accessColumns.insertInto() + `SELECT ` + accessValues + ` FROM kept)
+		` + eventColumns.insertInto() + `SELECT ` + eventValues + ` FROM kept`
+	return issuing{lock, insert, limit + guardParameters}
+}
+
+// actorRow is the table of the row that an actor locks, and the strength with which it locks its account, as in
+// lockFor.
 type actorRow struct{ table, account string }
 
 var actorRows = map[auth.CredentialKind]actorRow{
@@ -54,22 +66,24 @@ var actorRows = map[auth.CredentialKind]actorRow{
 	auth.OwnerSession:       {"sessions", "SHARE"},
 }
 
-// lockActor locks the account ($1), a store ($3) unless its lock is empty, and
-// the actor's row ($2), in this order.
+// lockActor returns a statement that locks the account ($1), a store ($3) unless its lock is empty, and the actor's
+// row ($2), in this order.
 func lockActor(row actorRow, account, store string) string {
 	from, where, locks := `accounts AS a`, `a.id = $1`, `FOR `+account+` OF a`
 	if store != "" {
-		from, where, locks = from+`, stores AS s`, where+` AND s.account_id = $1 AND s.id = $3`, locks+` FOR `+store+` OF s`
+		from, where, locks = from+`, stores AS s`, where+` AND s.account_id = $1 AND s.id = $3`,
+			locks+` FOR `+store+` OF s`
 	}
 	if row.table == "" {
 		where += ` AND $2::uuid IS NULL`
 	} else {
-		from, where, locks = from+`, `+row.table+` AS x`, where+` AND x.account_id = $1 AND x.id = $2`, locks+` FOR KEY SHARE OF x`
+		from, where, locks = from+`, `+row.table+` AS x`, where+` AND x.account_id = $1 AND x.id = $2`,
+			locks+` FOR KEY SHARE OF x`
 	}
 	return `SELECT a.id FROM ` + from + ` WHERE ` + where + ` ` + locks
 }
 
-// actorID is the id of the row that an actor locks, null for none.
+// actorID returns the id of the row that an actor locks, or null if there is none.
 func actorID(by auth.Actor) pgtype.UUID {
 	switch {
 	case by.NoCredential != "":
@@ -80,17 +94,16 @@ func actorID(by auth.Actor) pgtype.UUID {
 	return pgID(by.ID)
 }
 
-// guardValues are the arguments of the actor's guard. A write without a
-// credential has none.
+// guardValues returns the arguments of the actor's guard. A write without a credential has none.
 func guardValues(by auth.Actor) []any {
 	if by.NoCredential != "" {
 		return nil
 	}
-	return []any{pgID(by.AccountID), pgID(by.ID), pgID(by.Credential.ID), by.Credential.VerifiedAt.UTC(), by.Credential.Rights[:]}
+	return []any{pgID(by.AccountID), pgID(by.ID), pgID(by.Credential.ID), by.Credential.VerifiedAt.UTC(),
+		by.Credential.Rights[:]}
 }
 
-// kindOf is the kind by which statements are chosen. It returns an error for an
-// actor that is none.
+// kindOf returns the kind of credential that selects the statements. It returns an error if there is no actor.
 func kindOf(by auth.Actor) (auth.CredentialKind, error) {
 	if by.NoCredential != "" {
 		return "", nil
@@ -106,21 +119,26 @@ func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft
 	if err != nil {
 		return 0, err
 	}
-	args, err := insertArguments(postgresDialect, d)
+	rows, err := newIssuedRows(d)
 	if err != nil {
 		return 0, err
 	}
 	statements := issuings[kind][d.Token.StoreID != uuid.Nil]
-	locked := []any{args[0], actorID(by)}
+	locked := []any{pgID(d.Token.AccountID), actorID(by)}
 	if d.Token.StoreID != uuid.Nil {
-		locked = append(locked, args[2])
+		locked = append(locked, pgID(d.Token.StoreID))
 	}
+	args := make([]any, 0, statements.arguments)
+	args = tokenColumns.arguments(args, postgresDialect, &rows.token)
+	args = accessColumns.arguments(args, postgresDialect, &rows.access)
+	args = eventColumns.arguments(args, postgresDialect, &rows.event)
+	args = append(args, int64(d.MaxLive))
 	var batch pgx.Batch
 	batch.Queue(statements.lock, locked...)
 	batch.Queue(statements.insert, append(args, guardValues(by)...)...)
 	results := p.pool.SendBatch(ctx, &batch)
 	outcome, err := insertOutcome(results)
-	// What closing reports is whether the transaction was committed.
+	// Close reports whether the transaction was committed.
 	if closed := results.Close(); outcome != ownerMissing {
 		err = errors.Join(err, closed)
 	}
@@ -130,9 +148,8 @@ func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft
 	return outcome, err
 }
 
-// insertOutcome reads what became of both statements. Where there is no owner to
-// lock, the second one fails on a foreign key, unless it refuses the actor: then,
-// too, the outcome is limitReached.
+// insertOutcome reads the results of both statements. If there is no owner to lock, the second one fails on a foreign
+// key, unless it refuses the actor: then, too, the outcome is limitReached.
 func insertOutcome(results pgx.BatchResults) (insertion, error) {
 	var owner key
 	lockErr := results.QueryRow().Scan(&owner)
@@ -146,49 +163,51 @@ func insertOutcome(results pgx.BatchResults) (insertion, error) {
 	case err == nil:
 		return limitReached, nil
 	case lockErr != nil:
-		return ownerMissing, nil //nolint:nilerr // it is what the missing row means
+		return ownerMissing, nil //nolint:nilerr // the missing row is the outcome
 	}
 	return 0, err
 }
 
-// Revoking takes one round trip, too: two statements that run as one
-// transaction. The first locks the actor's row. The second locks the tokens in
-// the order of their ids, lest two revocations of the same tokens wait for each
-// other, and against those who act by them. It judges the actor again, and ends
-// the tokens that are live if all that were asked for are there. It answers with
-// the ones that are.
+// revocation returns the statement that revokes tokens. Revoking also takes one round trip: two statements that run as
+// one transaction. The first locks the actor's row. The second locks the tokens, also against requests that use them,
+// and in the order of their ids, so that two revocations of the same tokens do not deadlock. It checks the actor again,
+// and revokes the live tokens if all requested tokens exist. It returns the tokens that exist.
 //
-// Two tokens that revoke each other must not wait for each other either: an
-// actor that is not before all of the tokens locks its row with theirs.
+// Two tokens that revoke each other must not deadlock either: an actor whose id is not less than those of all tokens
+// locks its row together with theirs.
 //
-// The list of ids is a subquery, whose length the planner does not look at:
-// otherwise it would plan anew for each list, which takes longer than to run
-// the plan.
-const revokeTokens = `, asked AS MATERIALIZED (
+// The list of ids is a subquery, so that the planner ignores its length. Otherwise it would plan again for each list,
+// which takes longer than running the plan.
+//
+// The parameters from $11 on are those of the event, and then those of the guard.
+func revocation(kind auth.CredentialKind) string {
+	eventValues, guard := revokedEvents.values(11)
+	return `WITH actor AS MATERIALIZED (` + guardFor(kind, guard) + `), requested AS MATERIALIZED (
 		SELECT id, name, revoked_at IS NULL AS live FROM api_tokens
 		WHERE account_id = $1 AND id = ANY ((SELECT $2::uuid[])::uuid[]) AND ($3::uuid[] IS NULL OR store_id = ANY ($3))
 			AND EXISTS (SELECT FROM actor)
 		ORDER BY id FOR UPDATE
-	), ended AS (
+	), revoked AS (
 		UPDATE api_tokens AS t
 		SET revoked_at = $4, revoked_by_kind = $5, revoked_by_id = $6, revoked_by_name = $7, revocation_reason = $8
-		FROM asked WHERE t.account_id = $1 AND t.id = asked.id AND asked.live AND (SELECT count(*) FROM asked) = cardinality($2)
+		FROM requested AS r WHERE t.account_id = $1 AND t.id = r.id AND r.live AND (SELECT count(*) FROM requested) = cardinality($2)
 		RETURNING t.id, t.name
-	), logged AS (` + intoEvents + `
-		SELECT $1, e.id, $9, $10, $11, $12, $13, $14, ended.id::text, ended.name, $15, $16, $17
-		FROM ended JOIN unnest($2, $18::uuid[]) AS e (token_id, id) ON e.token_id = ended.id
-	), told AS (
-		INSERT INTO changes (account_id, concerned_id) SELECT $1, $19::uuid WHERE EXISTS (SELECT FROM ended)
-	) SELECT NULL FROM actor UNION ALL SELECT id FROM asked`
+	), logged AS (` + revokedEvents.insertInto() + `SELECT ` + eventValues + `
+		FROM revoked JOIN unnest($2, $9::uuid[]) AS e (token_id, id) ON e.token_id = revoked.id
+	), announced AS (
+		INSERT INTO changes (account_id, concerned_id) SELECT $1, $10::uuid WHERE EXISTS (SELECT FROM revoked)
+	) SELECT NULL FROM actor UNION ALL SELECT id FROM requested`
+}
 
-// revokeParameters is how many parameters revokeTokens has before the guard's.
-const revokeParameters = 19
+// revokedEvents are the columns of the events of revoked tokens, in the statement that finds those tokens.
+var revokedEvents = eventColumns.with(map[string]string{"id": "e.id", "target_key": "revoked.id::text",
+	"target_name": "revoked.name"})
 
 // revocations are the statements by the kind of the actor's credential.
 var revocations = func() map[auth.CredentialKind]string {
 	all := map[auth.CredentialKind]string{}
 	for kind := range actorRows {
-		all[kind] = `WITH actor AS MATERIALIZED (` + guardFor(kind, revokeParameters+1) + `)` + revokeTokens
+		all[kind] = revocation(kind)
 	}
 	return all
 }()
@@ -201,7 +220,9 @@ func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Endi
 	if err != nil {
 		return nil, err
 	}
-	details, err := encodeDetails(e.Event.Details)
+	event := e.Event
+	event.AccountID, event.Target.Kind = e.AccountID, audit.TargetAPIToken
+	logged, err := newEventRow(event)
 	if err != nil {
 		return nil, err
 	}
@@ -209,13 +230,13 @@ func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Endi
 	if e.OnlyStores != nil {
 		only = pgIDs(e.OnlyStores)
 	}
-	r, event := e.Revocation, e.Event
+	r := e.Revocation
 	args := []any{
 		pgID(e.AccountID), pgIDs(e.IDs), only,
 		r.At.UTC(), string(r.By.Kind), pgID(r.By.ID), r.By.Name, r.Reason,
-		event.At.UTC(), string(event.Actor.Kind), pgID(event.Actor.ID), event.Actor.Name, string(event.Action), string(audit.TargetAPIToken),
-		event.IP, event.RequestID, details, newIDs(len(e.IDs)), pgID(concernedBy(e)),
+		newIDs(len(e.IDs)), pgID(concernedBy(e)),
 	}
+	args = revokedEvents.arguments(args, postgresDialect, &logged)
 	var batch pgx.Batch
 	queueActorLock(&batch, kind, by, e.IDs)
 	batch.Queue(revocations[kind], append(args, guardValues(by)...)...)
@@ -226,8 +247,7 @@ func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Endi
 	return missing(e.IDs, found), nil
 }
 
-// queueActorLock locks the actor's row, with the tokens where their order asks
-// for that.
+// queueActorLock queues the lock of the actor's row, together with the tokens if their order requires that.
 func queueActorLock(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, tokens []uuid.UUID) {
 	row := actorRows[kind]
 	before, _ := around(by.ID, tokens)
@@ -240,8 +260,7 @@ func queueActorLock(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, t
 	}
 }
 
-// collectFound reads the answer of the last of several statements: a null for
-// the actor, and the ids that were found.
+// collectFound reads the result of the last of several statements: a null for the actor, and the ids that were found.
 func collectFound(results pgx.BatchResults, statements int) ([]uuid.UUID, error) {
 	for range statements - 1 {
 		if _, err := results.Exec(); err != nil {
@@ -253,7 +272,7 @@ func collectFound(results pgx.BatchResults, statements int) ([]uuid.UUID, error)
 		return nil, errors.Join(err, results.Close())
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.NullUUID])
-	// What closing reports is whether the transaction was committed.
+	// Close reports whether the transaction was committed.
 	if err := errors.Join(err, results.Close()); err != nil {
 		return nil, err
 	}
@@ -272,7 +291,7 @@ func collectFound(results pgx.BatchResults, statements int) ([]uuid.UUID, error)
 	return ids, nil
 }
 
-// newIDs returns n fresh ids, in their order.
+// newIDs returns n new ids in ascending order.
 func newIDs(n int) []pgtype.UUID {
 	ids := make([]pgtype.UUID, n)
 	for i := range ids {
@@ -281,8 +300,8 @@ func newIDs(n int) []pgtype.UUID {
 	return ids
 }
 
-// keepLatest changes rows in the order of their keys (see uses.KeepUses), first
-// those of API tokens, as rotations do.
+// keepLatest changes rows in the order of their keys (see uses.KeepUses), and those of API tokens first, as rotations
+// do.
 const keepLatest = `WITH tokens AS (
 		UPDATE api_tokens AS t SET last_used_at = o.at, last_used_ip = o.ip
 		FROM (SELECT t.account_id, t.id, u.at, u.ip FROM api_tokens AS t
@@ -300,8 +319,9 @@ const keepLatest = `WITH tokens AS (
 	WHERE x.account_id = o.account_id AND x.api_token_id = o.api_token_id AND x.id = o.id AND (x.last_used_at IS NULL OR x.last_used_at < o.at)`
 
 func (p *postgres) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
-	t, x := columnsOf(ofTokens), columnsOf(ofAccess)
-	_, err := p.pool.Exec(ctx, keepLatest, t.accounts, t.tokens, t.times, t.ips, x.accounts, x.tokens, x.accesses, x.times, x.ips)
+	t, x := useColumnsOf(ofTokens), useColumnsOf(ofAccess)
+	_, err := p.pool.Exec(ctx, keepLatest, t.accounts, t.tokens, t.times, t.ips, x.accounts, x.tokens, x.accesses,
+		x.times, x.ips)
 	return err
 }
 
@@ -312,10 +332,11 @@ type useColumns struct {
 	ips                        []*string
 }
 
-func columnsOf(list []use) useColumns {
+func useColumnsOf(list []use) useColumns {
 	var c useColumns
 	for _, u := range list {
-		c.accounts, c.tokens, c.accesses = append(c.accounts, pgID(u.accountID)), append(c.tokens, pgID(u.tokenID)), append(c.accesses, pgID(u.accessID))
+		c.accounts, c.tokens, c.accesses = append(c.accounts, pgID(u.accountID)), append(c.tokens, pgID(u.tokenID)),
+			append(c.accesses, pgID(u.accessID))
 		c.times, c.ips = append(c.times, u.at.UTC()), append(c.ips, u.ip)
 	}
 	return c

@@ -4,64 +4,61 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"latchkey/internal/auth"
 	"latchkey/internal/user"
 )
 
-// refoldVersion is the migration with which addresses began to be folded with
-// one form of their domain (user.Fold). SQL cannot do that.
-const refoldVersion = 19
+// refoldVersion is the migration since which addresses are folded as user.Fold does now. SQL cannot compute that.
+const refoldVersion = 27
 
-// refold brings addresses to that form after a migration of a schema of the
-// version, if that is an older one. To do it again changes nothing.
+// refold folds addresses after a migration of a schema older than refoldVersion. It is idempotent.
 func (db *DB) refold(ctx context.Context, had int64) error {
 	if had >= refoldVersion {
 		return nil
 	}
-	return db.write(ctx, auth.NoActor("a migration"), held{}, func(tx *gorm.DB) error { return refold(ctx, tx.Statement.ConnPool) })
+	return db.write(ctx, auth.NoActor("a migration"), held{},
+		func(tx *gorm.DB) error { return refold(tx.WithContext(ctx)) })
 }
 
-// refold folds addresses anew whose domain can have two forms. Where both are
-// there already, in one account or as two people, each stays as it is: the one in
-// Unicode is found by either form from then on.
-func refold(ctx context.Context, tx gorm.ConnPool) error {
-	changed, err := unfolded(ctx, tx)
-	if err != nil {
-		return fmt.Errorf("read addresses: %w", err)
-	}
-	for was, is := range changed {
-		for _, statement := range []string{
-			`UPDATE users SET email_folded = $1 WHERE email_folded = $2 AND NOT EXISTS (SELECT 1 FROM users AS o WHERE o.email_folded = $1)`,
-			`UPDATE account_users SET email_folded = $1 WHERE email_folded = $2 AND NOT EXISTS
-				(SELECT 1 FROM account_users AS o WHERE o.email_folded = $1 AND o.account_id = account_users.account_id)`,
-		} {
-			if _, err := tx.ExecContext(ctx, statement, is, was); err != nil {
+// foldedRow is an address as it was typed and as it is folded in a row of users or, with an account, of account_users.
+type foldedRow struct {
+	AccountID, UserID  uuid.UUID
+	Email, EmailFolded string
+}
+
+const (
+	// mayDiffer are the addresses whose domain can have several forms.
+	mayDiffer     = `(lower(u.email) LIKE '%xn--%' OR octet_length(u.email) <> length(u.email))`
+	foldedUsers   = `SELECT u.id AS user_id, u.email, u.email_folded FROM users AS u WHERE u.email_folded <> CAST(u.id AS text) AND ` + mayDiffer
+	foldedMembers = `SELECT m.account_id, m.user_id, u.email, m.email_folded FROM account_users AS m JOIN users AS u ON u.id = m.user_id
+		WHERE m.email_folded IS NOT NULL AND ` + mayDiffer
+	refoldUser = `UPDATE users SET email_folded = @is WHERE id = @user AND NOT EXISTS
+		(SELECT 1 FROM users AS o WHERE o.email_folded = @is)`
+	refoldMember = `UPDATE account_users SET email_folded = @is WHERE account_id = @account AND user_id = @user AND NOT EXISTS
+		(SELECT 1 FROM account_users AS o WHERE o.email_folded = @is AND o.account_id = @account)`
+)
+
+// refold folds the addresses whose domain can have several forms. If another row has the new form already, in the same
+// account or in users, the row stays unchanged.
+func refold(tx *gorm.DB) error {
+	for read, write := range map[string]string{foldedUsers: refoldUser, foldedMembers: refoldMember} {
+		var rows []foldedRow
+		if err := tx.Raw(read).Scan(&rows).Error; err != nil {
+			return fmt.Errorf("read addresses: %w", err)
+		}
+		for _, r := range rows {
+			is := user.Fold(r.Email)
+			if is == r.EmailFolded {
+				continue
+			}
+			args := map[string]any{"is": is, "user": r.UserID, "account": r.AccountID}
+			if err := tx.Exec(write, args).Error; err != nil {
 				return fmt.Errorf("fold an address: %w", err)
 			}
 		}
 	}
 	return nil
-}
-
-// unfolded returns the addresses that are folded otherwise now, and how.
-func unfolded(ctx context.Context, tx gorm.ConnPool) (map[string]string, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT email_folded FROM account_users WHERE email_folded LIKE '%xn--%' OR octet_length(email_folded) <> length(email_folded)
-		UNION SELECT email_folded FROM users WHERE email_folded LIKE '%xn--%' OR octet_length(email_folded) <> length(email_folded)`)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	changed := map[string]string{}
-	for rows.Next() {
-		var was string
-		if err := rows.Scan(&was); err != nil {
-			return nil, err
-		}
-		if is := user.Fold(was); is != was {
-			changed[was] = is
-		}
-	}
-	return changed, rows.Err()
 }

@@ -8,19 +8,18 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
-	"latchkey/internal/gateway"
+	"latchkey/internal/gateway/keys"
 	"latchkey/internal/gormdb"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-// A replica that answers a repeat of what another one ended has forgotten it
-// by then, though its feed may not have heard of it and nothing was left to
-// change.
+// A replica that repeats a revocation of another one has removed it from its cache when it answers, even if its feed
+// has not received the change and nothing was left to change.
 func TestRepeatedEndingsAreForgotten(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		first, second := dbtest.Open(t, url), dbtest.Open(t, url)
@@ -29,15 +28,16 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 		key := gatewayKey(t, first)
 		old := keepLegacy(t, first, w, "old")
 		gone := audit.Event{
-			ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
+			ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon,
+			Actor:  audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
 			Action: audit.LegacyAccountDeleted,
 		}
 		for _, tc := range []struct {
 			name string
 			end  func(*gormdb.DB) error
-			// again is the kind of error of the repeat, or empty.
+			// again is the kind of the repeat's error, or empty.
 			again fault.Kind
-			// concerned are ids of which one must be forgotten.
+			// concerned are ids, one of which must be reported.
 			concerned []uuid.UUID
 		}{
 			{"sessions by id", endSessionsBy(t, first, w, func(s user.Session) user.SessionSelection {
@@ -50,45 +50,56 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 				return user.SessionSelection{AccountID: s.AccountID}
 			}), "", []uuid.UUID{w.Account.ID}},
 			{"a password", func(db *gormdb.DB) error {
-				return db.SignIn().SetPassword(t.Context(), auth.NoActor("a test"), signin.NewPassword{UserID: w.Owner.ID, Hash: "hash", At: noon, Ended: endedEvent})
+				return db.SignIn().SetPassword(t.Context(), auth.NoActor("a test"),
+					signin.NewPassword{UserID: w.Owner.ID, Hash: "hash", At: noon, Ended: endedEvent})
 			}, "", []uuid.UUID{w.Owner.ID}},
 			{"a removal", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(c offboard.Change) error {
-					members, err := c.Members(t.Context(), []uuid.UUID{leaver.ID})
-					if err != nil || len(members) == 0 {
-						return err
-					}
-					return c.RemoveMembers(t.Context(), []uuid.UUID{leaver.ID})
-				})
+				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+					func(c membership.Change) error {
+						members, err := c.Members(t.Context(), []uuid.UUID{leaver.ID})
+						if err != nil || len(members) == 0 {
+							return err
+						}
+						return c.RemoveMembers(t.Context(), []uuid.UUID{leaver.ID})
+					})
 			}, "", []uuid.UUID{w.Account.ID}},
 			{"a removal of a user who is not there", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, func(offboard.Change) error {
-					return fault.Errorf(fault.NotFound, "There is no such user.")
-				})
+				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+					func(membership.Change) error {
+						return fault.Errorf(fault.NotFound, "There is no such user.")
+					})
 			}, fault.NotFound, []uuid.UUID{w.Account.ID}},
-			{"a gateway's key", func(db *gormdb.DB) error { return db.Gateways().Delete(t.Context(), auth.NoActor("a test"), key.ID) }, fault.NotFound, []uuid.UUID{uuid.Nil}},
-			{"a legacy API account", func(db *gormdb.DB) error { return db.Legacy().Delete(t.Context(), auth.NoActor("a test"), old, gone) }, fault.NotFound, []uuid.UUID{w.Account.ID}},
+			{"a gateway's key", func(db *gormdb.DB) error {
+				return db.Gateways().Delete(t.Context(),
+					auth.NoActor("a test"), key.ID)
+			}, fault.NotFound, []uuid.UUID{uuid.Nil}},
+			{"a legacy API account", func(db *gormdb.DB) error {
+				return db.Legacy().Delete(t.Context(),
+					auth.NoActor("a test"), old, gone)
+			}, fault.NotFound, []uuid.UUID{w.Account.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				if err := tc.end(first); err != nil && tc.again == "" {
 					t.Fatal(err)
 				}
-				var ears recorder
-				second.OnChange(ears.changed)
+				var changes recorder
+				second.OnChange(changes.changed)
 				if err := tc.end(second); fault.KindOf(err) != tc.again {
 					t.Fatalf("the repeat: %v", err)
 				}
-				told := ears.take()
-				if !slices.ContainsFunc(tc.concerned, func(id uuid.UUID) bool { return slices.Contains(told, id) }) {
-					t.Errorf("the repeat made it forget %v, want one of %v", told, tc.concerned)
+				reported := changes.take()
+				if !slices.ContainsFunc(tc.concerned,
+					func(id uuid.UUID) bool { return slices.Contains(reported, id) }) {
+					t.Errorf("the repeat reported %v, want one of %v", reported, tc.concerned)
 				}
 			})
 		}
 	})
 }
 
-// endSessionsBy ends a new session of the owner by a selection.
-func endSessionsBy(t *testing.T, db *gormdb.DB, w dbtest.World, by func(user.Session) user.SessionSelection) func(*gormdb.DB) error {
+// endSessionsBy revokes a new session of the owner by a selection.
+func endSessionsBy(t *testing.T, db *gormdb.DB, w dbtest.World,
+	by func(user.Session) user.SessionSelection) func(*gormdb.DB) error {
 	t.Helper()
 	s, _ := startSession(t, db, w, w.Owner)
 	return func(db *gormdb.DB) error {
@@ -97,12 +108,12 @@ func endSessionsBy(t *testing.T, db *gormdb.DB, w dbtest.World, by func(user.Ses
 	}
 }
 
-// gatewayKey keeps a key of a gateway.
-func gatewayKey(t *testing.T, db *gormdb.DB) gateway.Key {
+// gatewayKey inserts a gateway's key.
+func gatewayKey(t *testing.T, db *gormdb.DB) keys.Key {
 	t.Helper()
 	value := newSecret(secret.GatewayKey)
-	k := gateway.Key{ID: uuid.Must(uuid.NewV7()), Name: "gateway", Hint: value.Hint(), CreatedAt: noon}
-	if err := db.Gateways().Insert(t.Context(), auth.NoActor("a test"), k, keys.Digest(value)); err != nil {
+	k := keys.Key{ID: uuid.Must(uuid.NewV7()), Name: "gateway", Hint: value.Hint(), CreatedAt: noon}
+	if err := db.Gateways().Insert(t.Context(), auth.NoActor("a test"), k, keyring.Digest(value)); err != nil {
 		t.Fatal(err)
 	}
 	return k

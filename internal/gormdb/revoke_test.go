@@ -10,44 +10,45 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 )
 
-// recorder remembers the accounts that a DB told of.
+// recorder records the ids that a DB reports.
 type recorder struct {
-	mu   sync.Mutex
-	told []uuid.UUID
+	mu       sync.Mutex
+	reported []uuid.UUID
 }
 
 func (r *recorder) changed(id uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = append(r.told, id)
+	r.reported = append(r.reported, id)
 }
 
 func (r *recorder) take() []uuid.UUID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	told := r.told
-	r.told = nil
-	return told
+	reported := r.reported
+	r.reported = nil
+	return reported
 }
 
 func TestRevoke(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		var ears recorder
-		db.OnChange(ears.changed)
+		var changes recorder
+		db.OnChange(changes.changed)
 		w := dbtest.Seed{}.Make(t, db)
 		st := w.Stores[0].ID
 		a, value := issue(t, db, w, st)
 		b, _ := issue(t, db, w, uuid.Nil)
 		c, _ := issue(t, db, w, st)
-		ears.take()
+		changes.take()
 		revoke(t, db, a, b)
-		same(t, "told", ears.take(), []uuid.UUID{w.Account.ID})
+		same(t, "reported", changes.take(), []uuid.UUID{w.Account.ID})
 
 		r := revocation(a)
 		for _, want := range []token.Token{a, b} {
@@ -58,11 +59,12 @@ func TestRevoke(t *testing.T) {
 			}
 			sameTokens(t, "revoked", []token.Token{got}, []token.Token{want})
 		}
-		if record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keys.Candidates(value)); err != nil || !record.Ended {
-			t.Errorf("the verifier is told %+v, %v", record, err)
+		if record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken,
+			keyring.Candidates(value)); err != nil || !record.Revoked {
+			t.Errorf("the verifier reads %+v, %v", record, err)
 		}
 		if got, err := db.Tokens().Token(t.Context(), w.Account.ID, c.ID); err != nil || got.Revocation != nil {
-			t.Errorf("one that was not named: %+v, %v", got, err)
+			t.Errorf("a token that was not named: %+v, %v", got, err)
 		}
 		assertEvents(t, db, audit.APITokenRevoked, b, a)
 
@@ -77,15 +79,15 @@ func TestRevoke(t *testing.T) {
 				t.Errorf("the first revocation was overwritten: %+v, %v", got.Revocation, err)
 			}
 			assertEvents(t, db, audit.APITokenRevoked, c, b, a)
-			ears.take()
+			changes.take()
 			revoke(t, db, a, b, c)
 			assertEvents(t, db, audit.APITokenRevoked, c, b, a)
-			same(t, "told of a repeat", ears.take(), []uuid.UUID{w.Account.ID})
+			same(t, "reported after a repeat", changes.take(), []uuid.UUID{w.Account.ID})
 		})
 	})
 }
 
-// assertEvents looks for exactly one event of the action for each token.
+// assertEvents checks that there is exactly one event of the action for each token.
 func assertEvents(t testing.TB, db *gormdb.DB, action audit.Action, want ...token.Token) {
 	t.Helper()
 	found, err := db.Audit().Events(t.Context(), want[0].AccountID, audit.Filter{Actions: []audit.Action{action}}, all)
@@ -97,13 +99,9 @@ func assertEvents(t testing.TB, db *gormdb.DB, action audit.Action, want ...toke
 		targets[e.Target.Key+" "+e.Target.Name]++
 	}
 	for _, w := range want {
-		if targets[w.ID.String()+" "+w.Name] != 1 {
-			t.Errorf("%d events of %s", targets[w.ID.String()+" "+w.Name], w.ID)
-		}
+		check.Equal(t, targets[w.ID.String()+" "+w.Name], 1, "%s", w.ID)
 	}
-	if len(found.Items) != len(want) {
-		t.Errorf("%d events, want %d", len(found.Items), len(want))
-	}
+	check.Equal(t, len(found.Items), len(want), "len(found.Items)")
 }
 
 func TestRevokeAllOrNone(t *testing.T) {
@@ -120,12 +118,14 @@ func TestRevokeAllOrNone(t *testing.T) {
 			only    []uuid.UUID
 			unknown []uuid.UUID
 		}{
-			{"one that is not there", []uuid.UUID{here.ID, nowhere}, nil, []uuid.UUID{nowhere}},
+			{"an unknown one", []uuid.UUID{here.ID, nowhere}, nil, []uuid.UUID{nowhere}},
 			{"another account's", []uuid.UUID{foreign.ID, here.ID}, nil, []uuid.UUID{foreign.ID}},
 			{"another store's", []uuid.UUID{here.ID, there.ID}, []uuid.UUID{w.Stores[0].ID}, []uuid.UUID{there.ID}},
-			{"the account's, with stores alone", []uuid.UUID{here.ID, above.ID}, []uuid.UUID{w.Stores[0].ID, w.Stores[1].ID}, []uuid.UUID{above.ID}},
+			{"the account's, with only stores admitted", []uuid.UUID{here.ID, above.ID},
+				[]uuid.UUID{w.Stores[0].ID, w.Stores[1].ID}, []uuid.UUID{above.ID}},
 			{"no store at all", []uuid.UUID{here.ID}, []uuid.UUID{}, []uuid.UUID{here.ID}},
-			{"several", []uuid.UUID{nowhere, there.ID, here.ID}, []uuid.UUID{w.Stores[0].ID}, []uuid.UUID{nowhere, there.ID}},
+			{"several", []uuid.UUID{nowhere, there.ID, here.ID}, []uuid.UUID{w.Stores[0].ID},
+				[]uuid.UUID{nowhere, there.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				e := ending(tc.ids, here)
@@ -136,17 +136,18 @@ func TestRevokeAllOrNone(t *testing.T) {
 				}
 				same(t, "unknown", ended.Unknown, tc.unknown)
 				for _, each := range []token.Token{here, there, above, foreign} {
-					if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil || got.Revocation != nil {
+					if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil ||
+						got.Revocation != nil {
 						t.Errorf("%v, %v", got, err)
 					}
 				}
 			})
 		}
-		t.Run("the connections are as good as before", func(t *testing.T) { revoke(t, db, here, there, above) })
+		t.Run("the connections still work", func(t *testing.T) { revoke(t, db, here, there, above) })
 	})
 }
 
-// An error in the middle takes everything back.
+// An error in the middle rolls everything back.
 func TestRevokeFailsWhole(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
@@ -160,7 +161,8 @@ func TestRevokeFailsWhole(t *testing.T) {
 			mustBe(t, err, "CONFLICT")
 		}
 		for _, each := range []token.Token{a, b} {
-			if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil || got.Revocation != nil {
+			if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil ||
+				got.Revocation != nil {
 				t.Errorf("%v, %v", got, err)
 			}
 		}
@@ -170,8 +172,7 @@ func TestRevokeFailsWhole(t *testing.T) {
 	})
 }
 
-// Replicas that revoke the same tokens at once write one event for each token,
-// and none locks the other out.
+// Replicas that revoke the same tokens at the same time write one event for each token and do not deadlock.
 func TestRevokeAtOnce(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url), dbtest.Open(t, url)}

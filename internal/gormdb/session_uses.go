@@ -6,8 +6,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// keepLatestOfSessions changes rows in the order in which sessions are ended, so
-// that statements wait for each other and do not lock each other out.
+// keepLatestOfSessions changes rows in the order in which sessions are revoked, so that statements wait for each
+// other and do not deadlock.
 const keepLatestOfSessions = `UPDATE sessions AS s SET last_used_at = o.at
 	FROM (SELECT s.account_id, s.id, u.at FROM sessions AS s
 		JOIN unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS u (account_id, id, at)
@@ -17,7 +17,7 @@ const keepLatestOfSessions = `UPDATE sessions AS s SET last_used_at = o.at
 	WHERE s.account_id = o.account_id AND s.id = o.id AND (s.last_used_at IS NULL OR s.last_used_at < o.at)`
 
 func (p *postgres) keepSessionUses(ctx context.Context, list []use) error {
-	c := columnsOf(list)
+	c := useColumnsOf(list)
 	_, err := p.pool.Exec(ctx, keepLatestOfSessions, c.accounts, c.tokens, c.times)
 	return err
 }

@@ -9,32 +9,33 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-// idler is a server whose sessions end after an hour without a use.
+// idler is a server whose sessions expire after an hour without use.
 type idler struct {
 	*access.Verifier
 	uses *access.Uses
 }
 
-// idlers are two servers that share a database and a clock.
+// idlers returns two servers that share a database and a clock.
 func idlers(t *testing.T, url string, now func() time.Time) (one, other idler, db *gormdb.DB) {
 	t.Helper()
 	open := func() (idler, *gormdb.DB) {
 		db := dbtest.Open(t, url)
-		memory, err := access.NewMemory(100, 24*time.Hour, func() bool { return true }, now)
+		memory, err := access.NewCaches(100, 24*time.Hour, func() bool { return true }, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(memory.Close)
 		uses := access.NewUses(db.Uses())
 		return idler{access.NewVerifier(access.Config{
-			Repository: db.Access(), Keys: keys, Catalogue: scope.Default(), Memory: memory, SessionUses: uses, SessionIdle: time.Hour, Now: now,
+			Repository: db.Access(), Keys: keyring, Catalogue: scope.Default(), Caches: memory, SessionUses: uses,
+			SessionIdle: time.Hour, Now: now,
 		}), uses}, db
 	}
 	one, db = open()
@@ -42,19 +43,19 @@ func idlers(t *testing.T, url string, now func() time.Time) (one, other idler, d
 	return one, other, db
 }
 
-// works reports whether a session works, and fails the test if it is refused for
-// anything but that it is idle.
+// works reports whether a session works. It fails the test if the session is refused for another reason than being
+// idle.
 func (i idler) works(t *testing.T, value secret.Secret) bool {
 	t.Helper()
-	_, err := i.Verify(t.Context(), value.Reveal(), auth.Origin{})
+	_, err := i.Principal(t.Context(), value.Reveal(), auth.Origin{})
 	if err != nil && !errors.Is(err, access.ReasonIdle) {
 		t.Fatal(err)
 	}
 	return err == nil
 }
 
-// A session that is used at either of two servers goes on at both. One that is
-// used at neither for an hour ends at both, and at servers that start then.
+// A session that is used at one of two servers remains valid at both. After an hour without use at either it is
+// refused by both, and by servers that start then.
 func TestIdleSessions(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		clock := noon
@@ -67,7 +68,7 @@ func TestIdleSessions(t *testing.T) {
 		for range 3 {
 			clock = clock.Add(50 * time.Minute)
 			if !one.works(t, value) {
-				t.Fatal("a session that is used ended")
+				t.Fatal("a session in use is refused")
 			}
 			if err := one.uses.Flush(t.Context()); err != nil {
 				t.Fatal(err)
@@ -75,7 +76,7 @@ func TestIdleSessions(t *testing.T) {
 		}
 		clock = clock.Add(50 * time.Minute) // three hours after its last use here
 		if !other.works(t, value) {
-			t.Fatal("a session that is used at another server ended")
+			t.Fatal("a session in use at another server is refused")
 		}
 		if err := other.uses.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -95,8 +96,7 @@ func TestIdleSessions(t *testing.T) {
 	})
 }
 
-// Uses are kept in any order, by servers in each other's way, and beside those
-// who end sessions.
+// Servers save uses in any order, at the same time as each other and as sessions are revoked.
 func TestKeepSessionUses(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db, other := dbtest.Open(t, url), dbtest.Open(t, url)
@@ -106,7 +106,8 @@ func TestKeepSessionUses(t *testing.T) {
 		for i := range 20 {
 			s, _ := startSession(t, db, w, w.Owner)
 			sessions = append(sessions, s)
-			uses = append(uses, access.Use{AccountID: w.Account.ID, TokenID: s.ID, At: later(time.Duration(i) * time.Second), Session: true})
+			uses = append(uses, access.Use{AccountID: w.Account.ID, TokenID: s.ID,
+				At: later(time.Duration(i) * time.Second), Session: true})
 		}
 		done := make(chan error, 3)
 		keep := func(db *gormdb.DB, before time.Duration) {
@@ -120,7 +121,8 @@ func TestKeepSessionUses(t *testing.T) {
 		go keep(db, 0)
 		go keep(other, time.Minute)
 		go func() {
-			_, err := other.Users().EndSessions(t.Context(), auth.NoActor("a test"), user.SessionSelection{IDs: []uuid.UUID{sessions[0].ID, sessions[1].ID}}, noon, endedEvent)
+			_, err := other.Users().EndSessions(t.Context(), auth.NoActor("a test"),
+				user.SessionSelection{IDs: []uuid.UUID{sessions[0].ID, sessions[1].ID}}, noon, endedEvent)
 			done <- err
 		}()
 		for range 3 {

@@ -3,7 +3,6 @@ package gormdb
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,64 +16,74 @@ import (
 	"latchkey/internal/user"
 )
 
-type sessionRow struct {
-	AccountID uuid.UUID
-	ID        uuid.UUID
-	UserID    uuid.UUID
-	PersonID  uuid.NullUUID
-	Digest    []byte
-	DigestKey string
-	CreatedAt instant
-	ExpiresAt instant
-	EndedAt   instant
-
-	Method          string
-	AuthenticatedAt instant
-	IP              string
-	UserAgent       string
-	LastUsedAt      instant
-}
-
-// TableName tells gorm the table.
-func (sessionRow) TableName() string { return "sessions" }
-
-// StartSession keeps a session.
-func (u users) StartSession(ctx context.Context, by auth.Actor, s user.Session, digest secret.KeyedDigest, started, accepted audit.Event) error {
+// StartSession inserts a session.
+func (u users) StartSession(ctx context.Context, by auth.Actor, s user.Session, digest secret.KeyedDigest, started,
+	accepted audit.Event) error {
 	err := u.write(ctx, by, held{}, func(tx *gorm.DB) error {
-		var folded []string
-		q := tx.Table("account_users").Where("account_id = ? AND user_id = ?", s.AccountID, s.UserID)
-		if err := q.Pluck("email_folded", &folded).Error; err != nil {
+		folded, err := holdMember(tx, s.AccountID, s.UserID)
+		if err != nil {
 			return err
 		}
-		person, err := ensurePerson(tx, strings.Join(folded, ""), s.CreatedAt)
-		if err != nil && len(folded) > 0 {
+		person, err := ensurePerson(tx, folded, s.CreatedAt)
+		if err != nil {
 			return err
 		}
-		s.PersonID = person.User.ID
-		if err := startSession(tx, s, digest, started); err != nil {
+		s.PersonID = person.ID
+		if err := startSession(tx, s, digest, uuid.Nil, started); err != nil {
 			return err
 		}
 		_, err = acceptPending(tx, s.AccountID, s.UserID, s.CreatedAt, accepted)
 		return err
 	})
-	return failed(ctx, "keep session", err)
+	return failed(ctx, "insert session", err)
 }
 
-// startSession keeps a session of somebody who is in its account.
-func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, started audit.Event) error {
+// holdMember locks a user's membership in an account and returns the user's address, folded. Rows that belong to a
+// membership, such as a session, are created only after this lock. A removal waits for the lock, or makes holdMember
+// return fault.NotFound (lockMembers).
+func holdMember(tx *gorm.DB, accountID, userID uuid.UUID) (folded string, err error) {
+	var found []string
+	q := tx.Table("account_users").Clauses(clause.Locking{Strength: "KEY SHARE"}).Where(
+		"account_id = ? AND user_id = ?", accountID, userID)
+	if err := q.Pluck("email_folded", &found).Error; err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", fault.Errorf(fault.NotFound, "This user is not in this account.").On("account")
+	}
+	return found[0], nil
+}
+
+// lockMembers locks memberships that are about to be removed. A transaction must
+// call it before it reads what belongs to them: a session that is being started
+// is visible only once its transaction, which holds the membership, has ended.
+func lockMembers(tx *gorm.DB, accountID uuid.UUID, userIDs []uuid.UUID) error {
+	var locked []uuid.UUID
+	q := tx.Table("account_users").Clauses(clause.Locking{Strength: "UPDATE"}).Where("account_id = ? AND user_id IN ?",
+		accountID, userIDs)
+	return q.Order("user_id").Pluck("user_id", &locked).Error
+}
+
+// startSession inserts a session of a user whose membership is locked (holdMember). It replaces another session
+// unless that is zero.
+func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, replaces uuid.UUID,
+	started audit.Event) error {
+	var before user.SessionSelection
+	if replaces != uuid.Nil {
+		before.IDs = []uuid.UUID{replaces}
+	}
+	origins, err := originsOf(tx, before)
+	if err != nil {
+		return err
+	}
 	row := sessionRow{
-		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, PersonID: optional(s.PersonID), Digest: digest.Digest[:], DigestKey: string(digest.Key),
+		AccountID: s.AccountID, ID: s.ID, UserID: s.UserID, PersonID: optional(s.PersonID), Digest: digest.Digest[:],
+		DigestKey: string(digest.Key),
 		CreatedAt: instant{s.CreatedAt}, ExpiresAt: instant{s.ExpiresAt},
 		Method: s.Method, AuthenticatedAt: instant{s.AuthenticatedAt}, IP: s.IP, UserAgent: s.UserAgent,
 	}
-	// Who is being taken out of the account waits, or is gone already.
-	var member []uuid.UUID
-	q := tx.Table("account_users").Clauses(clause.Locking{Strength: "KEY SHARE"}).Where("account_id = ? AND user_id = ?", s.AccountID, s.UserID)
-	if err := q.Pluck("user_id", &member).Error; err != nil {
-		return err
-	}
-	if len(member) == 0 {
-		return fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
+	for _, id := range origins {
+		row.OriginID = optional(id)
 	}
 	if err := tx.Create(&row).Error; err != nil {
 		return err
@@ -82,22 +91,16 @@ func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, starte
 	return recordAll(tx, []audit.Event{started})
 }
 
-// acceptPending accepts a membership, with the event, and reports whether it
-// was pending.
+// acceptPending accepts a membership if it is pending, records the event, and reports whether it was pending.
 func acceptPending(tx *gorm.DB, accountID, userID uuid.UUID, at time.Time, accepted audit.Event) (bool, error) {
-	done := tx.Table("account_users").Where("account_id = ? AND user_id = ? AND accepted_at IS NULL", accountID, userID).
+	done := tx.Table("account_users").Where("account_id = ? AND user_id = ? AND accepted_at IS NULL", accountID,
+		userID).
 		Updates(map[string]any{"accepted_at": instant{at}, "updated_at": instant{at}})
 	if done.Error != nil || done.RowsAffected == 0 {
 		return false, done.Error
 	}
 	return true, recordAll(tx, []audit.Event{accepted})
 }
-
-// sessionColumns are the columns of sessions that a user.Session is made of.
-const sessionColumns = `sessions.id, sessions.account_id, sessions.user_id, coalesce(sessions.person_id, sessions.user_id) AS person_id,
-	sessions.created_at, sessions.expires_at,
-	sessions.method, sessions.authenticated_at, sessions.ip, sessions.user_agent, coalesce(sessions.last_used_at, sessions.created_at) AS last_used_at,
-	(SELECT email FROM users WHERE users.id = sessions.user_id) AS email`
 
 // condition is part of a statement, with its arguments.
 type condition struct {
@@ -110,8 +113,7 @@ func (c *condition) and(sql string, args ...any) {
 	c.args = append(c.args, args...)
 }
 
-// picked is the condition that a session is of the selection and was not
-// ended, expired or not.
+// picked returns the condition that a session is in the selection and not revoked. It may have expired.
 func picked(which user.SessionSelection) condition {
 	c := condition{sql: "sessions.ended_at IS NULL"}
 	if len(which.IDs) > 0 {
@@ -121,10 +123,15 @@ func picked(which user.SessionSelection) condition {
 		c.and("sessions.user_id = ?", which.UserID)
 	}
 	if which.PersonID != uuid.Nil {
-		c.and("(sessions.person_id = ? OR sessions.person_id IS NULL AND sessions.user_id = ?)", which.PersonID, which.PersonID)
+		c.and("(sessions.person_id = ? OR sessions.person_id IS NULL AND sessions.user_id = ?)", which.PersonID,
+			which.PersonID)
+	}
+	if which.Except != uuid.Nil {
+		c.and("sessions.id <> ?", which.Except)
 	}
 	if which.EmailFolded != "" {
-		c.and("sessions.user_id IN (SELECT m.user_id FROM account_users AS m WHERE m.email_folded = ?)", which.EmailFolded)
+		c.and("sessions.user_id IN (SELECT m.user_id FROM account_users AS m WHERE m.email_folded = ?)",
+			which.EmailFolded)
 	}
 	if which.AccountID != uuid.Nil {
 		c.and("sessions.account_id = ?", which.AccountID)
@@ -132,27 +139,15 @@ func picked(which user.SessionSelection) condition {
 	return c
 }
 
-// sessionsOf reads the sessions that a query finds, newest first.
+// sessionsOf returns the sessions that a query finds, newest first.
 func sessionsOf(q *gorm.DB) ([]user.Session, error) {
-	var rows []struct {
-		ID, AccountID, UserID uuid.UUID
-		PersonID              uuid.UUID
-		CreatedAt, ExpiresAt  instant
-		Email                 string
-		Method                string
-		AuthenticatedAt       instant
-		LastUsedAt            instant
-		IP, UserAgent         string
-	}
+	var rows []listedSession
 	if err := q.Scan(&rows).Error; err != nil {
 		return nil, err
 	}
 	all := make([]user.Session, len(rows))
 	for i, r := range rows {
-		all[i] = user.Session{
-			ID: r.ID, AccountID: r.AccountID, UserID: r.UserID, PersonID: r.PersonID, Email: r.Email, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
-			Method: r.Method, AuthenticatedAt: r.AuthenticatedAt.Time, IP: r.IP, UserAgent: r.UserAgent, LastUsedAt: r.LastUsedAt.Time,
-		}
+		all[i] = r.session()
 	}
 	slices.SortFunc(all, func(a, b user.Session) int { return slices.Compare(b.ID[:], a.ID[:]) })
 	return all, nil
@@ -166,14 +161,67 @@ func (u users) Sessions(ctx context.Context, which user.SessionSelection, at tim
 	return all, failed(ctx, "list sessions", err)
 }
 
-// EndSessions ends the sessions of a selection, and returns those that were
-// live.
-func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+// originsOf returns the sessions created at sign-in from which the sessions with the selection's ids descend.
+func originsOf(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
+	if len(which.IDs) == 0 {
+		return nil, nil
+	}
+	q := tx.Table("sessions").Where("id IN ?", which.IDs)
+	if which.AccountID != uuid.Nil {
+		q = q.Where("account_id = ?", which.AccountID)
+	}
+	var origins []uuid.UUID
+	return origins, q.Distinct().Pluck("coalesce(origin_id, id)", &origins).Error
+}
+
+// toEnd returns the condition of the sessions to revoke for a selection: those with its ids, and those that replaced
+// them, in every account.
+func toEnd(tx *gorm.DB, which user.SessionSelection) (condition, error) {
+	if len(which.IDs) == 0 {
+		return picked(which), nil
+	}
+	origins, err := originsOf(tx, which)
+	which.IDs, which.AccountID = nil, uuid.Nil
+	c := picked(which)
+	c.and("(sessions.id IN ? OR sessions.origin_id IN ?)", origins, origins)
+	return c, err
+}
+
+// lockPersonsOf locks the users who signed in to the sessions of a selection, as every write that replaces a session
+// does (hold). Otherwise a session that is replaced while others are locked would be missed. The person of a
+// selection is already locked (held).
+func lockPersonsOf(tx *gorm.DB, which user.SessionSelection) error {
+	q := tx.Table("users").Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Order("id")
+	switch {
+	case which.PersonID != uuid.Nil:
+		return nil
+	case len(which.IDs) > 0:
+		q = q.Where("id IN (SELECT coalesce(person_id, user_id) FROM sessions WHERE sessions.id IN ?)", which.IDs)
+	case which.EmailFolded != "":
+		q = q.Where("email_folded = ? OR id IN (SELECT user_id FROM account_users AS m WHERE m.email_folded = ?)",
+			which.EmailFolded, which.EmailFolded)
+	default:
+		q = q.Where("id = ? OR email_folded IN (SELECT email_folded FROM account_users AS m WHERE m.user_id = ?)",
+			which.UserID, which.UserID)
+	}
+	var locked []uuid.UUID
+	return q.Pluck("id", &locked).Error
+}
+
+// EndSessions revokes the sessions of a selection and those that replaced them, and returns those that were live.
+func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.SessionSelection, at time.Time,
+	event func(user.Session) audit.Event) ([]user.Session, error) {
 	var ended []user.Session
 	var concerned []uuid.UUID
-	err := u.write(ctx, by, held{person: which.UserID, urgent: true}, func(tx *gorm.DB) error {
-		var err error
-		if ended, err = endSessions(tx, picked(which), at, event); err != nil {
+	err := u.write(ctx, by, held{person: which.PersonID, urgent: true}, func(tx *gorm.DB) error {
+		if err := lockPersonsOf(tx, which); err != nil {
+			return err
+		}
+		these, err := toEnd(tx, which)
+		if err != nil {
+			return err
+		}
+		if ended, err = endSessions(tx, these, at, event); err != nil {
 			return err
 		}
 		for _, id := range accountsOf(ended) {
@@ -185,7 +233,7 @@ func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.Sessio
 		return err
 	})
 	if !isFault(err) { // all or none
-		// Another replica may have ended them a moment ago, unheard by this one.
+		// Another replica may have just revoked them, and this one may not have received that change yet.
 		u.tell(err, union(accountsOf(ended), concerned)...)
 	}
 	if err != nil {
@@ -194,7 +242,7 @@ func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.Sessio
 	return liveAt(ended, at), nil
 }
 
-// liveAt returns those of the sessions that expire after the moment.
+// liveAt returns the sessions that expire after at.
 func liveAt(sessions []user.Session, at time.Time) []user.Session {
 	var live []user.Session
 	for _, s := range sessions {
@@ -205,19 +253,19 @@ func liveAt(sessions []user.Session, at time.Time) []user.Session {
 	return live
 }
 
-// endSessions ends the sessions that meet the condition, and returns them. An
-// expired one is ended, too, since by the clock of another server it may be
-// live; it has no event. Who holds the transaction announces their accounts in
-// it, and tells of them after it.
+// endSessions revokes the sessions that meet the condition, and returns them. It also revokes expired ones, because
+// they may still be live by the clock of another server, but records no event for those. The caller must announce
+// their accounts in the transaction and report them after it.
 func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
-	// In the order of their ids, and against those who act by them.
+	// In the order of their ids. UPDATE conflicts with the lock of requests that use the sessions.
 	var locked []uuid.UUID
 	lock := tx.Table("sessions").Clauses(clause.Locking{Strength: "UPDATE"}).Where(c.sql, c.args...)
 	if err := lock.Order("id").Pluck("id", &locked).Error; err != nil {
 		return nil, err
 	}
 	args := append([]any{instant{at}}, c.args...)
-	ended, err := sessionsOf(tx.Raw("UPDATE sessions SET ended_at = ? WHERE "+c.sql+" RETURNING "+sessionColumns, args...))
+	ended, err := sessionsOf(tx.Raw("UPDATE sessions SET ended_at = ? WHERE "+c.sql+" RETURNING "+sessionColumns,
+		args...))
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +282,7 @@ func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session
 	return ended, tx.CreateInBatches(rows, rowsPerInsert).Error
 }
 
-// accountsOf returns the accounts of sessions, each once.
+// accountsOf returns the accounts of sessions, without duplicates.
 func accountsOf(sessions []user.Session) []uuid.UUID {
 	var ids []uuid.UUID
 	for _, s := range sessions {
@@ -245,9 +293,8 @@ func accountsOf(sessions []user.Session) []uuid.UUID {
 	return ids
 }
 
-// selected returns the ids under which sessions of the selection are cached,
-// ended or not: a user's, or those of accounts. It returns user.ErrNoSession if
-// an id of the selection names no session.
+// selected returns the ids under which sessions of the selection, revoked or not, are cached: those of users or of
+// accounts. It returns user.ErrNoSession if the selection has an unknown session id.
 func selected(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
 	concerned, err := usersOf(tx, which)
 	if err != nil {
@@ -278,8 +325,8 @@ func selected(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
 	return concerned, nil
 }
 
-// usersOf returns the ids of the users whose sessions a selection is of, in all
-// their accounts; none for a selection of no person.
+// usersOf returns the ids of the users that a selection selects, in all their accounts. It returns none for a
+// selection without a user or person.
 func usersOf(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
 	of := tx.Table("account_users AS m")
@@ -287,7 +334,8 @@ func usersOf(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
 	case which.UserID != uuid.Nil:
 		return []uuid.UUID{which.UserID}, nil
 	case which.PersonID != uuid.Nil:
-		err := of.Joins("JOIN users AS u ON u.email_folded = m.email_folded").Where("u.id = ?", which.PersonID).Pluck("m.user_id", &ids).Error
+		err := of.Joins("JOIN users AS u ON u.email_folded = m.email_folded").Where("u.id = ?",
+			which.PersonID).Pluck("m.user_id", &ids).Error
 		return union(ids, []uuid.UUID{which.PersonID}), err
 	case which.EmailFolded != "":
 		err := of.Where("m.email_folded = ?", which.EmailFolded).Pluck("m.user_id", &ids).Error
@@ -296,7 +344,7 @@ func usersOf(tx *gorm.DB, which user.SessionSelection) ([]uuid.UUID, error) {
 	return nil, nil
 }
 
-// union returns the ids of both lists, each once.
+// union returns the ids of both lists without duplicates.
 func union(a, b []uuid.UUID) []uuid.UUID {
 	all := slices.Clone(a)
 	for _, id := range b {

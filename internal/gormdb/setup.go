@@ -7,7 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/manifest"
-	"latchkey/internal/setup"
+	"latchkey/internal/manifest/setup"
 	"latchkey/internal/signin"
 )
 
@@ -16,7 +16,7 @@ type setups struct{ *DB }
 
 var _ setup.Repository = setups{}
 
-// Setup returns the repository of the first account.
+// Setup returns the repository for creating the first account.
 func (db *DB) Setup() setup.Repository { return setups{db} }
 
 // Empty reports whether there is no account.
@@ -31,15 +31,15 @@ func noAccountAtAll(q *gorm.DB) (bool, error) {
 	return !some, err
 }
 
-// First runs work while nobody else makes an account: with SQLite there is one
-// writer anyway, with PostgreSQL the table is locked against others who write.
+// First runs work while no other transaction can create an account. SQLite has only one writer; with PostgreSQL the
+// table is locked against other writers.
 func (s setups) First(ctx context.Context, link uuid.UUID, work func(setup.Change) error) error {
 	return manifests{DB: s.DB}.Atomically(ctx, func(r manifest.Repository) error {
 		inside := firstAccount{r.(manifests)}
 		tx := inside.tx.WithContext(ctx)
 		if s.Dialect() == postgresDialect.name {
 			if err := tx.Exec("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE").Error; err != nil {
-				return failed(ctx, "keep others from making an account", err)
+				return failed(ctx, "lock the accounts", err)
 			}
 		}
 		empty, err := noAccountAtAll(tx)
@@ -48,7 +48,7 @@ func (s setups) First(ctx context.Context, link uuid.UUID, work func(setup.Chang
 		}
 		used := tx.Delete(&linkRow{}, "id = ?", link)
 		if used.Error != nil {
-			return failed(ctx, "use a link", used.Error)
+			return failed(ctx, "delete a link", used.Error)
 		}
 		if !empty || used.RowsAffected == 0 {
 			return noLink()
@@ -56,16 +56,18 @@ func (s setups) First(ctx context.Context, link uuid.UUID, work func(setup.Chang
 		if err := work(inside); err != nil {
 			return err
 		}
-		return failed(ctx, "end links", tx.Delete(&linkRow{}, "purpose = ?", string(signin.Setup)).Error)
+		return failed(ctx, "delete links", tx.Delete(&linkRow{}, "purpose = ?", string(signin.Setup)).Error)
 	})
 }
 
 // firstAccount implements setup.Change.
 type firstAccount struct{ manifests }
 
-// SetPassword gives somebody a password.
+// SetPassword sets the password of the user with the address.
 func (f firstAccount) SetPassword(ctx context.Context, foldedEmail, hash string) error {
 	return f.save(ctx, uuid.Nil, func(tx *gorm.DB) *gorm.DB {
-		return tx.Table("users").Where("email_folded = ?", foldedEmail).Updates(map[string]any{"password_hash": hash, "vouched_by": nil})
+		return tx.Table("users").Where("email_folded = ?", foldedEmail).Updates(map[string]any{
+			"password_hash": hash, "password_id": uuid.Must(uuid.NewV7()), "vouched_by": nil,
+		})
 	})
 }

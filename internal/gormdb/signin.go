@@ -16,42 +16,27 @@ import (
 	"latchkey/internal/user"
 )
 
-// signIns implements signin.Repository. What it keeps of sessions is what
-// users keeps.
+// signIns implements signin.Repository. It embeds users because both write sessions.
 type signIns struct{ users }
 
 var _ signin.Repository = signIns{}
 
-// SignIn returns the repository of what people are known by.
+// SignIn returns the repository of credentials for signing in.
 func (db *DB) SignIn() signin.Repository { return signIns{users{db}} }
 
-type knownRow struct {
-	User         userRow `gorm:"embedded"`
-	PasswordHash *string
-	VouchedBy    uuid.NullUUID
-}
-
-func (r knownRow) person() signin.Person {
-	u := user.User{ID: r.User.ID, Email: r.User.Email, FirstName: r.User.FirstName, LastName: r.User.LastName, Locale: r.User.Locale, CreatedAt: r.User.CreatedAt.Time}
-	return signin.Person{User: u, PasswordHash: textOf(r.PasswordHash), VouchedBy: r.VouchedBy.UUID}
-}
-
-// TableName tells gorm the table.
-func (knownRow) TableName() string { return "users" }
-
-// Person returns who has the address.
+// Person returns the person with the address.
 func (s signIns) Person(ctx context.Context, foldedEmail string) (signin.Person, error) {
 	return s.person(ctx, "email_folded = ?", foldedEmail)
 }
 
-// Known returns who signs in with the address.
+// Known returns all rows that can sign in with the address.
 func (s signIns) Known(ctx context.Context, foldedEmail string) ([]signin.Person, error) {
-	var rows []knownRow
+	var rows []userRow
 	q := s.engine.reader(ctx).Raw(`SELECT * FROM users WHERE email_folded = ? UNION ALL
 		SELECT u.* FROM account_users AS m JOIN users AS u ON u.id = m.user_id
 			WHERE m.email_folded = ? AND u.email_folded <> m.email_folded AND u.password_hash IS NOT NULL`, foldedEmail, foldedEmail)
 	if err := q.Scan(&rows).Error; err != nil {
-		return nil, failed(ctx, "read who signs in with an address", err)
+		return nil, failed(ctx, "read the users who sign in with an address", err)
 	}
 	known := make([]signin.Person, len(rows))
 	for i, row := range rows {
@@ -60,51 +45,57 @@ func (s signIns) Known(ctx context.Context, foldedEmail string) ([]signin.Person
 	return known, nil
 }
 
-// EnsurePerson returns who has the address.
+// EnsurePerson returns the person with the address and creates it if it is missing.
 func (s signIns) EnsurePerson(ctx context.Context, foldedEmail string, at time.Time) (signin.Person, error) {
-	var row knownRow
-	err := s.write(ctx, auth.NoActor("it tells nobody anything, and gives nobody a right"), held{}, func(tx *gorm.DB) (err error) {
-		row, err = ensurePerson(tx, foldedEmail, at)
-		return err
-	})
-	return row.person(), failed(ctx, "keep a person", err)
+	var row userRow
+	err := s.write(ctx, auth.NoActor("it returns no data and grants no permission"), held{},
+		func(tx *gorm.DB) (err error) {
+			row, err = ensurePerson(tx, foldedEmail, at)
+			return err
+		})
+	return row.person(), failed(ctx, "save a person", err)
 }
 
-// ensurePerson returns the row of the person who signs in with an address that
-// some account has, which is made if there is none.
-func ensurePerson(tx *gorm.DB, foldedEmail string, at time.Time) (knownRow, error) {
+// ensurePerson returns the row of the person who signs in with an address that an account has recorded. It inserts
+// the row if it is missing.
+func ensurePerson(tx *gorm.DB, foldedEmail string, at time.Time) (userRow, error) {
 	var records []recordRow
-	q := tx.Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").Where("a.email_folded = ?", foldedEmail)
+	q := tx.Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").Where("a.email_folded = ?",
+		foldedEmail)
 	if err := q.Select(recordColumns).Order("a.created_at").Limit(1).Scan(&records).Error; err != nil {
-		return knownRow{}, err
+		return userRow{}, err
 	}
 	for _, r := range records {
-		row := userRow{ID: uuid.Must(uuid.NewV7()), Email: r.Email, EmailFolded: foldedEmail, Locale: r.Locale, CreatedAt: instant{at}}
+		row := userRow{ID: uuid.Must(uuid.NewV7()), Email: r.Email, EmailFolded: foldedEmail, Locale: r.Locale,
+			CreatedAt: instant{at}}
 		if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
-			return knownRow{}, err
+			return userRow{}, err
 		}
 	}
-	return one[knownRow](tx.Where("email_folded = ?", foldedEmail), fault.Errorf(fault.NotFound, "Nobody has this e-mail address."))
+	return one[userRow](tx.Where("email_folded = ?", foldedEmail),
+		fault.Errorf(fault.NotFound, "No user has this e-mail address."))
 }
 
-// PersonByID returns a person.
+// errNoPerson is the error for the id or the address of no person.
+func errNoPerson() *fault.Error { return fault.Errorf(fault.NotFound, "There is no such user.") }
+
+// PersonByID returns the person with the id.
 func (s signIns) PersonByID(ctx context.Context, id uuid.UUID) (signin.Person, error) {
 	return s.person(ctx, "id = ?", id)
 }
 
 func (s signIns) person(ctx context.Context, where string, key any) (signin.Person, error) {
-	missing := fault.Errorf(fault.NotFound, "There is no such person.")
-	row, err := one[knownRow](s.engine.reader(ctx).Where(where, key), missing)
+	row, err := one[userRow](s.engine.reader(ctx).Where(where, key), errNoPerson())
 	if err != nil {
 		return signin.Person{}, failed(ctx, "read a person", err)
 	}
 	return row.person(), nil
 }
 
-// Accounts returns the accounts that a person is in: those that have the
-// address, or for what one account records of somebody, that account.
+// Accounts returns the accounts of a person: those with a member of the same address. If the id is that of an
+// account's own record, it returns only that account.
 func (s signIns) Accounts(ctx context.Context, personID uuid.UUID) ([]signin.Membership, error) {
-	who, err := one[knownRow](s.engine.reader(ctx).Where("id = ?", personID), fault.Errorf(fault.NotFound, "There is no such person."))
+	who, err := one[userRow](s.engine.reader(ctx).Where("id = ?", personID), errNoPerson())
 	if fault.KindOf(err) == fault.NotFound {
 		return nil, nil
 	}
@@ -117,10 +108,11 @@ func (s signIns) Accounts(ctx context.Context, personID uuid.UUID) ([]signin.Mem
 		AcceptedAt  instant
 		RecordVouch uuid.NullUUID
 	}
-	q := s.engine.reader(ctx).Table("accounts").Select("accounts.*, m.user_id, m.accepted_at, u.vouched_by AS record_vouch").
+	q := s.engine.reader(ctx).Table("accounts").Select(
+		"accounts.*, m.user_id, m.accepted_at, u.vouched_by AS record_vouch").
 		Joins("JOIN account_users AS m ON m.account_id = accounts.id").Joins("JOIN users AS u ON u.id = m.user_id")
-	if who.User.isPerson() {
-		q = q.Where("m.email_folded = ?", who.User.EmailFolded)
+	if who.isPerson() {
+		q = q.Where("m.email_folded = ?", who.EmailFolded)
 	} else {
 		q = q.Where("m.user_id = ?", personID)
 	}
@@ -129,8 +121,7 @@ func (s signIns) Accounts(ctx context.Context, personID uuid.UUID) ([]signin.Mem
 	}
 	all := make([]signin.Membership, len(rows))
 	for i, row := range rows {
-		// What somebody accepted with a password of the account's is not accepted
-		// by the person.
+		// If the membership was accepted with a password that the account chose, the person has not accepted it.
 		byOther := row.UserID != personID && row.RecordVouch.Valid
 		all[i] = signin.Membership{
 			Account: row.Account.account(), UserID: row.UserID, Pending: row.AcceptedAt.IsZero() || byOther,
@@ -143,7 +134,7 @@ func (s signIns) Accounts(ctx context.Context, personID uuid.UUID) ([]signin.Mem
 // SetPassword replaces a person's password.
 func (s signIns) SetPassword(ctx context.Context, by auth.Actor, p signin.NewPassword) error {
 	return s.endingSessions(ctx, by, "keep a password", p.UserID, func(tx *gorm.DB) ([]user.Session, error) {
-		// Whoever takes the link away sets the password; others come too late.
+		// The transaction that deletes the link sets the password; a later one fails.
 		if p.Link != uuid.Nil {
 			if used := tx.Delete(&linkRow{}, "id = ?", p.Link); used.Error != nil || used.RowsAffected == 0 {
 				return nil, errors.Join(used.Error, noLink())
@@ -157,15 +148,16 @@ func (s signIns) SetPassword(ctx context.Context, by auth.Actor, p signin.NewPas
 		if err := dropKnown(tx, p); err != nil {
 			return nil, err
 		}
-		changed := tx.Table("users").Where("id = ?", p.UserID).Updates(map[string]any{"password_hash": newHash(p), "vouched_by": optional(p.VouchedBy)})
+		changed := tx.Table("users").Where("id = ?", p.UserID).Updates(newPassword(p))
 		if changed.Error != nil {
 			return nil, changed.Error
 		}
 		if changed.RowsAffected == 0 {
-			return nil, fault.Errorf(fault.NotFound, "There is no such person.")
+			return nil, errNoPerson()
 		}
-		// Invitations stay: of somebody who has a password they set none.
-		if err := tx.Delete(&linkRow{}, "user_id = ? AND purpose <> ?", p.UserID, string(signin.Invitation)).Error; err != nil {
+		// Invitations remain: for a user who has a password they cannot set one.
+		if err := tx.Delete(&linkRow{}, "user_id = ? AND purpose <> ?", p.UserID,
+			string(signin.Invitation)).Error; err != nil {
 			return nil, err
 		}
 		if err := recordAll(tx, p.Own); err != nil {
@@ -180,15 +172,17 @@ func (s signIns) SetPassword(ctx context.Context, by auth.Actor, p signin.NewPas
 	})
 }
 
-// newHash is what the column of a password becomes.
-func newHash(p signin.NewPassword) any {
+// newPassword returns the new values of the password columns.
+func newPassword(p signin.NewPassword) map[string]any {
+	columns := map[string]any{"password_hash": p.Hash, "password_id": p.ID, "vouched_by": optional(p.VouchedBy)}
 	if p.Hash == "" {
-		return gorm.Expr("CASE WHEN vouched_by IS NULL THEN password_hash END")
+		columns["password_hash"] = gorm.Expr("CASE WHEN vouched_by IS NULL THEN password_hash END")
+		columns["password_id"] = gorm.Expr("CASE WHEN vouched_by IS NULL THEN password_id ELSE ? END", p.ID)
 	}
-	return p.Hash
+	return columns
 }
 
-// recordAll keeps audit events.
+// recordAll inserts audit events.
 func recordAll(tx *gorm.DB, events []audit.Event) error {
 	for _, e := range events {
 		row, err := newEventRow(e)
@@ -202,7 +196,7 @@ func recordAll(tx *gorm.DB, events []audit.Event) error {
 	return nil
 }
 
-// Begin keeps a session, and ends the one that it replaces.
+// Begin starts a session and revokes the session that it replaces.
 func (s signIns) Begin(ctx context.Context, by auth.Actor, n signin.NewSession) error {
 	started := n.Session
 	var concerned uuid.UUID
@@ -210,10 +204,14 @@ func (s signIns) Begin(ctx context.Context, by auth.Actor, n signin.NewSession) 
 		concerned = started.PersonID
 	}
 	return s.endingSessions(ctx, by, "begin a session", concerned, func(tx *gorm.DB) ([]user.Session, error) {
+		// The membership is locked first: a removal locks it before sessions.
+		if _, err := holdMember(tx, started.AccountID, started.UserID); err != nil {
+			return nil, err
+		}
 		if err := hold(tx, n.Grounds); err != nil {
 			return nil, err
 		}
-		if err := startSession(tx, started, n.Digest, n.Started); err != nil {
+		if err := startSession(tx, started, n.Digest, n.Grounds.Session, n.Started); err != nil {
 			return nil, err
 		}
 		ended, err := accept(tx, n.Acceptance)
@@ -234,7 +232,7 @@ func (s signIns) Begin(ctx context.Context, by auth.Actor, n signin.NewSession) 
 // Accept accepts a membership.
 func (s signIns) Accept(ctx context.Context, by auth.Actor, a signin.Acceptance) error {
 	return s.endingSessions(ctx, by, "accept a membership", a.UserID, func(tx *gorm.DB) ([]user.Session, error) {
-		// Whoever takes the link away accepts; others come too late.
+		// The transaction that deletes the link accepts; a later one fails.
 		if a.Link != uuid.Nil {
 			if used := tx.Delete(&linkRow{}, "id = ?", a.Link); used.Error != nil || used.RowsAffected == 0 {
 				return nil, errors.Join(used.Error, noLink())
@@ -244,25 +242,26 @@ func (s signIns) Accept(ctx context.Context, by auth.Actor, a signin.Acceptance)
 	})
 }
 
-// accept accepts a membership if it is pending. With the person's own proof, what
-// others may know ends: a password that the account chose, what was added with
-// it, and the sessions that it began.
+// accept accepts a membership if it is pending. If the person proved their identity themselves, it also removes what
+// others may know: a password that the account chose, factors that were added with it, and the sessions it started.
 func accept(tx *gorm.DB, a signin.Acceptance) ([]user.Session, error) {
 	pending, err := acceptPending(tx, a.AccountID, a.UserID, a.At, a.Event)
 	if err != nil || a.PersonID == a.UserID {
 		return nil, err
 	}
-	dropped := tx.Table("users").Where("id = ? AND vouched_by IS NOT NULL", a.UserID).Updates(map[string]any{"password_hash": nil, "vouched_by": nil})
+	dropped := tx.Table("users").Where("id = ? AND vouched_by IS NOT NULL",
+		a.UserID).Updates(map[string]any{"password_hash": nil, "vouched_by": nil})
 	if dropped.Error != nil {
 		return nil, dropped.Error
 	}
-	if err := tx.Delete(&linkRow{}, "user_id = ? AND account_id = ?", a.UserID, a.AccountID).Error; err != nil || dropped.RowsAffected == 0 {
+	if err := tx.Delete(&linkRow{}, "user_id = ? AND account_id = ?", a.UserID, a.AccountID).Error; err != nil ||
+		dropped.RowsAffected == 0 {
 		return nil, err
 	}
 	if _, err := removeAll(tx, a.UserID, a.Removed); err != nil {
 		return nil, err
 	}
-	if !pending { // others had accepted it
+	if !pending { // it was already accepted with the account's password
 		if err := recordAll(tx, []audit.Event{a.Event}); err != nil {
 			return nil, err
 		}
@@ -270,10 +269,11 @@ func accept(tx *gorm.DB, a signin.Acceptance) ([]user.Session, error) {
 	return endSessions(tx, picked(user.SessionSelection{PersonID: a.UserID}), a.At, a.Ended)
 }
 
-// endingSessions runs a transaction that ends sessions of a person, and tells of
-// them. The person is told of whatever was left to end, since another replica may
-// have ended the rest a moment ago, unheard by this one; a zero personID is not.
-func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string, personID uuid.UUID, work func(*gorm.DB) ([]user.Session, error)) error {
+// endingSessions runs a transaction that revokes sessions of a person, and announces it. If personID is not zero, it
+// reports all users of the person even if no session was left to revoke: another replica may have just revoked them,
+// and this one may not have received that change yet.
+func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string, personID uuid.UUID,
+	work func(*gorm.DB) ([]user.Session, error)) error {
 	var ended []user.Session
 	var concerned []uuid.UUID
 	err := s.write(ctx, by, held{person: personID, urgent: true}, func(tx *gorm.DB) (err error) {

@@ -17,21 +17,22 @@ import (
 	"github.com/pressly/goose/v3"
 	"gorm.io/gorm"
 	_ "modernc.org/sqlite" // the driver
+
+	"latchkey/internal/feed"
 )
 
-// sqlite is the engine over an SQLite file. SQLite has one writer at a time,
-// so this process has one connection that writes: writes wait for it in a queue
-// (writeQueue), instead of for SQLite's lock, which has none. Its transactions
-// take the lock when they begin (BEGIN IMMEDIATE), so that none has to be given
-// up half-way. Reading goes on meanwhile, on connections that cannot write.
+// sqlite is the engine for an SQLite file. SQLite has one writer at a time, so this process has one writing
+// connection. Writes wait for it in a queue (writeQueue), because SQLite's own lock has no queue. Its transactions
+// take the lock when they begin (BEGIN IMMEDIATE), so that none has to be given up half-way. Reads continue
+// meanwhile, on read-only connections.
 type sqlite struct {
 	file              *databaseFile
 	path              string
 	readSQL, writeSQL *sql.DB
 	read, write       *gorm.DB
 	onStatement       func(string)
-	// anchor is a connection that nothing uses: as long as it is open, SQLite
-	// keeps the WAL where it is, whatever becomes of the other connections.
+	// anchor is an idle connection: while it is open, SQLite keeps the WAL file, even if all other connections are
+	// closed.
 	anchor *sql.Conn
 	// queue orders the transactions on write.
 	queue writeQueue
@@ -45,20 +46,20 @@ var _ engine = (*sqlite)(nil)
 
 var sqliteDialect = dialect{
 	name: "sqlite",
-	// Fifty take about 10 ms, in which no other write can run.
+	// Fifty users take about 10 ms, during which no other write can run.
 	slice:  50,
 	uses:   250,
 	tables: "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
 	find:   "instr",
 	lower:  func(text string) string { return "lower(" + text + ")" },
 	among:  func(subquery string) string { return "IN (" + subquery + ")" },
-	party:  func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
-	// SQLite takes the tables of a CROSS JOIN in the order in which they stand.
+	batch:  func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
+	// SQLite joins the tables of a CROSS JOIN in the order in which they are written.
 	each: func(table, alias, condition string) string {
 		return "json_each(?) AS wanted CROSS JOIN " + table + " AS " + alias + " ON " + condition
 	},
 	asID: func(text string) string { return text },
-	moment: func(t time.Time) any {
+	timestamp: func(t time.Time) any {
 		if t.IsZero() {
 			return nil
 		}
@@ -72,8 +73,8 @@ var sqliteDialect = dialect{
 	},
 }
 
-// pragmas are set on every connection. Another process' lock is waited for as
-// long as a write may take (graph.writeTimeout), or until its context ends.
+// pragmas are set on every connection. A statement waits for the lock of another process as long as a write may take
+// (graph.writeTimeout), or until its context ends.
 var pragmas = []string{"busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"}
 
 func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
@@ -107,7 +108,7 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	case sqliteReadOnly, sqliteCannotOpen:
 		return nil, cannotOpen(path)
 	case sqliteNoDatabase:
-		return nil, invalidDatabase("The file %s is no SQLite database.", path)
+		return nil, invalidDatabase("The file %s is not an SQLite database.", path)
 	case sqliteCorrupt:
 		return nil, damaged(path)
 	}
@@ -118,21 +119,18 @@ func damaged(path string) error {
 	return invalidDatabase("The database file %s is damaged. Restore it from a backup.", path)
 }
 
-// quickCheckTime bounds quickCheck, which takes some 10 ms for a file of 25 MB
-// that the system has in memory.
+// quickCheckTime bounds quickCheck, which takes about 10 ms for a file of 25 MB in the page cache.
 const quickCheckTime = 500 * time.Millisecond
 
-// quickCheck refuses a database that is damaged, as far as that is found out in
-// the time that there is. It leaves an anchor.
+// quickCheck refuses a damaged database, if it finds the damage within quickCheckTime. It opens the anchor.
 func (s *sqlite) quickCheck(ctx context.Context) (err error) {
 	if s.anchor, err = s.readSQL.Conn(ctx); err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, quickCheckTime)
 	defer cancel()
-	// Mapping the file into memory makes the check three times as fast. It is
-	// mapped only for the check: if another process truncated the file, reading
-	// the mapping would end this one.
+	// Mapping the file into memory makes the check three times as fast. It is mapped only for the check: if another
+	// process truncated the file, reading the mapping would crash this process.
 	if _, err := s.anchor.ExecContext(ctx, "PRAGMA mmap_size = 1073741824"); err != nil {
 		return err
 	}
@@ -148,9 +146,8 @@ func (s *sqlite) quickCheck(ctx context.Context) (err error) {
 	return err
 }
 
-// makeFile makes a file that only its owner reads; SQLite would make one that
-// everybody may. A file that is there is not touched: closing it would free
-// the locks that this process holds on it for another DB.
+// makeFile creates a file that only its owner may read; SQLite would create one that is readable by all. It does not
+// open an existing file: closing it would release the locks that this process holds on it for another DB.
 func makeFile(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	switch {
@@ -162,9 +159,8 @@ func makeFile(path string) error {
 	return f.Close()
 }
 
-// checkPrivate refuses a database that others than its owner may read or
-// write, with the files that SQLite keeps beside it. They are looked at and not
-// opened: see makeFile.
+// checkPrivate refuses a database if other users than its owner may read or write it or the files that SQLite keeps
+// beside it. It does not open the files: see makeFile.
 func checkPrivate(path string) error {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		info, err := os.Stat(path + suffix)
@@ -175,7 +171,8 @@ func checkPrivate(path string) error {
 			return cannotOpen(path)
 		}
 		if mode := info.Mode(); mode.IsRegular() && mode.Perm()&0o077 != 0 {
-			return invalidDatabase("The database file %s is open to others than its owner (mode %04o). Run \"chmod 600 %s\".",
+			return invalidDatabase(
+				"The database file %s is accessible to users other than its owner (mode %04o). Run \"chmod 600 %s\".",
 				path+suffix, mode.Perm(), path+suffix)
 		}
 	}
@@ -187,15 +184,14 @@ func cannotOpen(path string) error {
 }
 
 func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
-	// The writer comes first: it is the one that can turn on the WAL.
+	// The writer is opened first: only it can turn on the WAL.
 	if s.writeSQL, err = s.pool(ctx, 1, "_txlock=immediate"); err != nil {
 		return err
 	}
 	if s.write, err = s.gorm(newWriter(s.writeSQL)); err != nil {
 		return err
 	}
-	// More readers than processors would only be in each other's way, each with
-	// a cache of its own.
+	// More readers than processors would only slow each other down, and each has its own cache.
 	readers = min(readers, max(2, runtime.GOMAXPROCS(0))) + 1 // the anchor
 	if s.readSQL, err = s.pool(ctx, readers, "_pragma=query_only(on)"); err != nil {
 		return err
@@ -218,23 +214,21 @@ func (s *sqlite) pool(ctx context.Context, size int, option string) (*sql.DB, er
 }
 
 func (s *sqlite) gorm(pool gorm.ConnPool) (*gorm.DB, error) {
-	g, err := gorm.Open(gormSQLite{pool}, gormConfig())
+	g, err := openGorm(gormSQLite{pool})
 	if err != nil {
 		return nil, err
 	}
 	return g, s.observe(g)
 }
 
-// dataSource is a path as a URI (SQLite: "Uniform Resource Identifiers"), in
-// which spaces and question marks are nothing special. A file that is gone is
-// not created again.
+// dataSource returns a path as a URI (SQLite: "Uniform Resource Identifiers"), in which spaces and question marks are
+// escaped. It does not create a missing file.
 func dataSource(path, option string) string {
 	escaped := (&url.URL{Path: filepath.Clean(path)}).EscapedPath()
 	return "file:" + escaped + "?mode=rw&_pragma=" + strings.Join(pragmas, "&_pragma=") + "&" + option
 }
 
-// observe has each statement of g told. A statement within another is put
-// together by itself, and is not run by itself.
+// observe registers callbacks that report each statement of g. A subquery is built in a dry run and not reported.
 func (s *sqlite) observe(g *gorm.DB) error {
 	tell := func(tx *gorm.DB) {
 		if !tx.DryRun {
@@ -253,28 +247,33 @@ func (s *sqlite) observe(g *gorm.DB) error {
 func (s *sqlite) dialect() dialect                    { return sqliteDialect }
 func (s *sqlite) reader(ctx context.Context) *gorm.DB { return s.read.WithContext(ctx) }
 
+// silent returns false: there is no network between the process and its file.
+func (s *sqlite) silent(time.Duration) bool { return false }
+
 func (s *sqlite) ping(ctx context.Context) error {
 	if err := s.file.check(ctx); err != nil {
+		return err
+	}
+	if err := s.file.diskFailed(); err != nil {
 		return err
 	}
 	return s.readSQL.PingContext(ctx)
 }
 
-func (s *sqlite) hinders() error { return s.file.wasFull() }
+func (s *sqlite) hinders() error { return s.file.diskFailed() }
 
-// snapshot is a transaction on a connection that cannot write. It sees the state
-// at its first statement.
+// snapshot runs work in a transaction on a read-only connection. It sees the state at its first statement.
 func (s *sqlite) snapshot(ctx context.Context, work func(*gorm.DB) error) error {
 	return s.read.WithContext(ctx).Transaction(work)
 }
 
-// transaction waits for its turn before it asks for the connection that writes.
+// transaction waits for its turn before it takes the writing connection.
 func (s *sqlite) transaction(ctx context.Context, t turn, work func(*gorm.DB) error) error {
 	leave, err := s.queue.enter(ctx, t)
 	if err != nil {
 		return err
 	}
-	defer runtime.Gosched() // the next write begins before this one is answered
+	defer runtime.Gosched() // lets the next write start before the caller continues
 	defer leave()
 	if err := s.file.refuse(); err != nil {
 		return err
@@ -303,11 +302,11 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(sca
 	return s.eachRow(rows, err, row)
 }
 
-// lookUp prepares a statement once per connection: parsing it takes longer than
-// running it. No reader waits for the writer.
+// lookUp prepares a statement once per connection: parsing it takes longer than running it. Readers never wait for
+// the writer.
 func (s *sqlite) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
 	s.onStatement(sql)
-	statement, err := s.prepare(ctx, sql) //nolint:sqlclosecheck // it is kept, and closed with the pool
+	statement, err := s.prepare(ctx, sql) //nolint:sqlclosecheck // it is cached, and closed with the pool
 	if err != nil {
 		s.file.note(err)
 		return err
@@ -322,7 +321,7 @@ func (s *sqlite) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	if statement, ok := s.lookUps[text]; ok {
 		return statement, nil
 	}
-	statement, err := s.readSQL.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept, and closed with the pool
+	statement, err := s.readSQL.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is cached, and closed with the pool
 	if err == nil {
 		s.lookUps[text] = statement
 	}
@@ -340,7 +339,7 @@ func eachRow(rows *sql.Rows, err error, row func(scan) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // rows.Err tells of what went wrong
+	defer func() { _ = rows.Close() }() // rows.Err reports the error
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {
 			return err
@@ -352,3 +351,21 @@ func eachRow(rows *sql.Rows, err error, row func(scan) error) error {
 func (s *sqlite) migrations() (goose.Dialect, *sql.DB) { return goose.DialectSQLite3, s.writeSQL }
 
 func (s *sqlite) alone(_ context.Context, work func() error) error { return work() }
+
+// dataVersion returns the version of the file on the writing connection: commits of this process do not change it.
+func (s *sqlite) dataVersion(ctx context.Context) (v feed.DataVersion, err error) {
+	leave, err := s.queue.enter(ctx, turn{urgent: true})
+	if err != nil {
+		return v, err
+	}
+	defer leave()
+	conn, err := s.writeSQL.Conn(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := conn.Raw(func(c any) error { v.Conn = c; return nil }); err != nil {
+		return v, err
+	}
+	return v, conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v.Number)
+}

@@ -15,36 +15,40 @@ import (
 )
 
 const (
-	// fileInterval is how often the database file is looked at.
+	// fileInterval is the time between two checks of the database file.
 	fileInterval = 250 * time.Millisecond
-	// fullFor is how long writing counts as failing after the disk was full: the
-	// row that readiness checks write fits where others do not.
-	fullFor = 5 * time.Second
-	// sqliteHeader is what a database file begins with (SQLite, "Database File
-	// Format").
+	// failedFor is how long writing counts as failing after the disk was full or failed. The row that readiness
+	// checks write may still fit when others do not.
+	failedFor = 5 * time.Second
+	// sqliteHeader is the start of every database file (SQLite, "Database File Format").
 	sqliteHeader = "SQLite format 3\x00"
 )
 
-// databaseFile watches the file that the connections of one DB have open. The
-// connections themselves do not notice that the path leads to another file by
-// now, or to none: what they commit then is lost. It is safe for concurrent use.
+// databaseFile watches the file that the connections of one DB have open. The connections themselves do not notice
+// when the path leads to another file or to none: what they commit then is lost. It is safe for concurrent use.
 type databaseFile struct {
 	path string
 	log  *slog.Logger
 	main *sharedFile
-	// broken is what is wrong with the file; nil while it is in order.
+	// broken describes what is wrong with the file, or is nil.
 	broken atomic.Pointer[string]
-	// damage is what a statement found; it stays until the program starts anew.
+	// damage describes damage that a statement or a check of the content found. It stays until the program restarts.
 	damage atomic.Pointer[string]
-	// full is when the disk was full last, as returned by time.Now; nil if never.
-	full atomic.Pointer[time.Time]
+	// failed is when the disk was last full or failed, or nil.
+	failed atomic.Pointer[time.Time]
 
 	mu sync.Mutex
-	// begun says that the file has had a header: a new one is empty at first.
+	// begun is true once the file has had a header: a new one is empty at first.
 	begun bool
-	// beside are the WAL and its index, as they were first seen: connections keep
-	// them open as long as there are any.
+	// beside are the WAL and its index as they were first seen: while there are connections, they keep these files
+	// open.
 	beside [2]os.FileInfo
+	// besideFiles are the same files, open for reading, or nil before they were seen.
+	besideFiles [2]*os.File
+	// seen is the index as it was last seen.
+	seen walIndex
+	// copied is the state of the file after the last checkpoint that was seen.
+	copied copied
 }
 
 var besideSuffixes = [2]string{"-wal", "-shm"}
@@ -57,9 +61,8 @@ func openDatabaseFile(path string, log *slog.Logger) (*databaseFile, error) {
 	return &databaseFile{path: path, log: log, main: shared}, nil
 }
 
-// check looks at the file and returns fault.Internal, because of
-// fault.ErrUnavailable, if it is not in order. The message is for operators: it
-// names the file. What changes is logged once.
+// check checks the file. If something is wrong with it, check returns fault.Internal that wraps fault.ErrUnavailable.
+// The message is for operators: it contains the path of the file. Changes are logged once.
 func (f *databaseFile) check(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,13 +77,15 @@ func (f *databaseFile) check(ctx context.Context) error {
 		return nil
 	case was == nil || *was != problem:
 		f.broken.Store(&problem)
-		f.log.ErrorContext(ctx, "the database file is not in order; writes are refused", "file", f.path, "problem", problem)
+		f.log.ErrorContext(ctx, "the database file is not in order; writes are refused", "file", f.path, "problem",
+			problem)
 	}
 	return fault.Wrap(fault.ErrUnavailable, fault.Internal,
-		"The database file %s %s. Writes are refused. Stop the server, restore the file and start it again.", f.path, problem)
+		"The database file %s %s. Writes are refused. Stop the server, restore the file and start it again.", f.path,
+		problem)
 }
 
-// problem says what is wrong with the file; empty for nothing.
+// problem describes what is wrong with the file, or returns "".
 func (f *databaseFile) problem() string {
 	info, err := os.Stat(f.path)
 	switch {
@@ -103,6 +108,11 @@ func (f *databaseFile) problem() string {
 	if problem := f.besideProblem(); problem != "" {
 		return problem
 	}
+	if f.damage.Load() == nil {
+		if problem := f.contentProblem(); problem != "" {
+			f.damage.CompareAndSwap(nil, &problem)
+		}
+	}
 	if damage := f.damage.Load(); damage != nil {
 		return *damage
 	}
@@ -114,7 +124,7 @@ func (f *databaseFile) besideProblem() string {
 		info, err := os.Stat(f.path + suffix)
 		switch {
 		case f.beside[i] == nil && err == nil:
-			f.beside[i] = info
+			f.beside[i], f.besideFiles[i] = info, f.main.openBeside(i, f.path+suffix, info)
 		case f.beside[i] == nil:
 		case err != nil:
 			return "lost its file " + suffix
@@ -125,20 +135,19 @@ func (f *databaseFile) besideProblem() string {
 	return ""
 }
 
-// note keeps what the error of a statement says about the file or its disk.
+// note records what the error of a statement reveals about the file or its disk.
 func (f *databaseFile) note(err error) {
 	switch sqliteCode(err) & 0xff {
 	case sqliteCorrupt, sqliteNoDatabase:
 		damage := "is damaged"
 		f.damage.CompareAndSwap(nil, &damage)
-	case sqliteFull:
+	case sqliteFull, sqliteIOError: // exceeding a file size limit is an I/O error
 		now := time.Now()
-		f.full.Store(&now)
+		f.failed.Store(&now)
 	}
 }
 
-// refuse returns an error because of fault.ErrUnavailable if nothing may be
-// written to the file. It costs a look at the memory.
+// refuse returns an error that wraps fault.ErrUnavailable if the file must not be written to. It only reads memory.
 func (f *databaseFile) refuse() error {
 	problem := f.broken.Load()
 	if problem == nil {
@@ -150,13 +159,14 @@ func (f *databaseFile) refuse() error {
 	return fmt.Errorf("the database file %s %s: %w", f.path, *problem, fault.ErrUnavailable)
 }
 
-// wasFull returns an error if the disk was full a moment ago.
-func (f *databaseFile) wasFull() error {
-	full := f.full.Load()
-	if full == nil || time.Since(*full) > fullFor {
+// diskFailed returns an error if the disk was full or failed within failedFor.
+func (f *databaseFile) diskFailed() error {
+	failed := f.failed.Load()
+	if failed == nil || time.Since(*failed) > failedFor {
 		return nil
 	}
-	return fault.Wrap(fault.ErrUnavailable, fault.Internal, "A write failed because the disk of the database is full.")
+	return fault.Wrap(fault.ErrUnavailable, fault.Internal,
+		"The disk of the database is full, or reading it or writing to it failed.")
 }
 
 // watch checks the file until ctx ends.
@@ -164,7 +174,7 @@ func (f *databaseFile) watch(ctx context.Context) {
 	ticker := time.NewTicker(fileInterval)
 	defer ticker.Stop()
 	for {
-		_ = f.check(ctx) // it logs, and writes ask refuse
+		_ = f.check(ctx) // it logs, and writes call refuse
 		select {
 		case <-ctx.Done():
 			return
@@ -175,14 +185,15 @@ func (f *databaseFile) watch(ctx context.Context) {
 
 func (f *databaseFile) close() error { return f.main.release() }
 
-// sharedFile is an open file that every DB of this process on the same file
-// shares. Closing a descriptor of a file frees all POSIX locks that the process
-// holds on it, those of SQLite's own descriptors included, so it is closed only
-// after the connections of the last DB.
+// sharedFile is an open file that every DB of this process on the same file shares. Closing a descriptor of a file
+// releases all POSIX locks that the process holds on it, including those of SQLite's own descriptors. Therefore it is
+// closed only after the connections of the last DB.
 type sharedFile struct {
 	*os.File
 	info  os.FileInfo
 	users int
+	// beside are the WAL and its index, once opened.
+	beside [2]*os.File
 }
 
 var sharedFiles struct {
@@ -215,6 +226,23 @@ func openShared(path string) (*sharedFile, error) {
 	return f, nil
 }
 
+// openBeside returns the file beside f that info describes, open until the last release of f, because the index has
+// locks, too. It returns nil if it cannot open that file.
+func (f *sharedFile) openBeside(i int, path string, info os.FileInfo) *os.File {
+	sharedFiles.Lock()
+	defer sharedFiles.Unlock()
+	if f.beside[i] == nil {
+		f.beside[i], _ = os.Open(path) // nil on an error
+	}
+	if f.beside[i] == nil {
+		return nil
+	}
+	if opened, err := f.beside[i].Stat(); err != nil || !os.SameFile(opened, info) {
+		return nil
+	}
+	return f.beside[i]
+}
+
 func (f *sharedFile) release() error {
 	sharedFiles.Lock()
 	defer sharedFiles.Unlock()
@@ -227,5 +255,11 @@ func (f *sharedFile) release() error {
 			break
 		}
 	}
-	return f.Close()
+	errs := []error{f.Close()}
+	for _, beside := range f.beside {
+		if beside != nil {
+			errs = append(errs, beside.Close())
+		}
+	}
+	return errors.Join(errs...)
 }

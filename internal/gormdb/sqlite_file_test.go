@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,13 +15,15 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
+	"latchkey/internal/feed"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// overwrite puts garbage into a file from an offset on, to its end if n is 0. The descriptor stays open until the test ends:
-// closing it would free the locks of this process.
+// overwrite writes n bytes of garbage into a file, starting at from, or up to its end if n is 0. The descriptor stays
+// open until the test ends: closing it would release the locks of this process.
 func overwrite(t *testing.T, path string, from, n int64) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -40,7 +43,17 @@ func overwrite(t *testing.T, path string, from, n int64) {
 	}
 }
 
-// brokenFiles are ways in which the file of a running server is no longer its database.
+// rewrite replaces the content of a file, as cp does. The descriptor stays open for the same reason.
+func rewrite(t *testing.T, path string, content []byte) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_TRUNC, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = file.Close() })
+	_, err = file.Write(content)
+	must(t, err)
+}
+
+// brokenFiles are ways in which the file of a running server stops being its database.
 var brokenFiles = []struct {
 	name, problem string
 	do            func(t *testing.T, path string)
@@ -56,6 +69,21 @@ var brokenFiles = []struct {
 		must(t, os.Rename(copied, path))
 	}},
 	{"overwritten", "was overwritten", func(t *testing.T, path string) { overwrite(t, path, 0, 0) }},
+	{"overwritten with a backup", "was overwritten", func(t *testing.T, path string) {
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		must(t, err)
+		t.Cleanup(func() { _ = file.Close() })
+		content, err := io.ReadAll(file)
+		must(t, err)
+		rewrite(t, path, content)
+	}},
+	{"cut short", "", func(t *testing.T, path string) { must(t, os.Truncate(path, 8192)) }},
+	{"with an empty WAL", "has a -wal file that was",
+		func(t *testing.T, path string) { must(t, os.Truncate(path+"-wal", 0)) }},
+	{"with a WAL cut short", "has a -wal file that was",
+		func(t *testing.T, path string) { must(t, os.Truncate(path+"-wal", 5000)) }},
+	{"with an overwritten WAL", "has a -wal file that was",
+		func(t *testing.T, path string) { overwrite(t, path+"-wal", 0, 4096) }},
 	{"without its WAL", "lost its file -wal", func(t *testing.T, path string) { must(t, os.Remove(path+"-wal")) }},
 	{"with another WAL", "got another file -wal", func(t *testing.T, path string) {
 		must(t, os.WriteFile(path+"-new", nil, 0o600))
@@ -70,7 +98,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// A server whose database file is gone, or another one, refuses to write within a second and says why, once.
+// A server whose database file is deleted or replaced refuses writes within a second and logs the reason once.
 func TestTheFileOfARunningServer(t *testing.T) {
 	for _, c := range brokenFiles {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,12 +108,13 @@ func TestTheFileOfARunningServer(t *testing.T) {
 			var log dbtest.Log
 			db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url, Log: slog.New(slog.NewTextHandler(&log, nil))})
 			must(t, err)
-			defer func() { _ = db.Close() }() // the file may be none any more
+			defer func() { _ = db.Close() }() // the file may not exist any more
 			w := dbtest.Seed{}.Make(t, db)
 			running, stop := context.WithCancel(t.Context())
 			var feeds sync.WaitGroup
-			feed := db.NewFeed(access.Replica{Name: "one"}, gormdb.Ears{Forget: func() {}}, slog.New(slog.DiscardHandler))
-			feeds.Go(func() { feed.Run(running) })
+			f := feed.New(db.FeedSource(), access.Replica{Name: "one"}, feed.Subscriber{Forget: func() {}},
+				slog.New(slog.DiscardHandler))
+			feeds.Go(func() { f.Run(running) })
 			defer feeds.Wait()
 			defer stop()
 			must(t, db.Ping(t.Context()))
@@ -93,7 +122,10 @@ func TestTheFileOfARunningServer(t *testing.T) {
 
 			c.do(t, path)
 			began := time.Now()
-			for err = nil; err == nil && time.Since(began) < 5*time.Second; {
+			// At full speed, SQLite would soon restart the WAL.
+			pace := time.NewTicker(10 * time.Millisecond)
+			defer pace.Stop()
+			for err = nil; err == nil && time.Since(began) < 5*time.Second; <-pace.C {
 				err = issueUntil(t, db, w, 1)
 			}
 			if !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
@@ -106,14 +138,48 @@ func TestTheFileOfARunningServer(t *testing.T) {
 				t.Errorf("readiness to write: %v", err)
 			}
 			err = db.Ping(t.Context())
-			if f := fault.Flatten(err); len(f) != 1 || !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(f[0].Message, path+" "+c.problem) {
-				t.Errorf("readiness says %v, want that it %s", err, c.problem)
+			if f := fault.Flatten(err); len(f) != 1 || !errors.Is(err, fault.ErrUnavailable) ||
+				!strings.Contains(f[0].Message, path+" "+c.problem) {
+				t.Errorf("readiness is %v, want that the file %s", err, c.problem)
 			}
-			if n := strings.Count(log.String(), "is not in order"); n != 1 {
-				t.Errorf("%d lines in the log: %s", n, log.String())
+			check.Equal(t, strings.Count(log.String(), "is not in order"), 1, "%s", log.String())
+		})
+	}
+}
+
+// Checkpoints of any kind, by this process or another, and concurrent commits are not taken for damage.
+func TestCheckpointsAreInOrder(t *testing.T) {
+	url := dbtest.SQLiteURL(t)
+	db, other := dbtest.Open(t, url), dbtest.Open(t, url)
+	w := dbtest.Seed{Stores: 1}.Make(t, db)
+	var writers sync.WaitGroup
+	for i, each := range []*gormdb.DB{db, other} {
+		writers.Go(func() {
+			for n := range 15 {
+				if err := issueUntil(t, each, w, 5); err != nil {
+					t.Error(err)
+				}
+				mode := []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"}[(n+i)%4]
+				if err := gormdb.OnSQLiteWriter(each, "PRAGMA wal_checkpoint("+mode+")"); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
+	done := make(chan struct{})
+	go func() { writers.Wait(); close(done) }()
+	looks := 0
+	for running := true; running; looks++ {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		if err := errors.Join(db.Ping(t.Context()), other.Ping(t.Context())); err != nil {
+			t.Fatalf("check %d: %v", looks, err)
+		}
+	}
+	t.Logf("%d checks", looks)
 }
 
 // sqliteOfItsOwn is the URL of a database that is not searched for secrets at the end, when it may be none.
@@ -127,7 +193,7 @@ func sqliteOfItsOwn(t *testing.T) string {
 	return url
 }
 
-// A file that comes back is in order again.
+// A file that is restored is in order again.
 func TestAFileThatComesBack(t *testing.T) {
 	url := sqliteOfItsOwn(t)
 	path := strings.TrimPrefix(url, "sqlite:")
@@ -135,17 +201,17 @@ func TestAFileThatComesBack(t *testing.T) {
 	must(t, db.Ping(t.Context()))
 	must(t, os.Rename(path, path+".away"))
 	if err := db.Ping(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("away: %v", err)
+		t.Errorf("while missing: %v", err)
 	}
 	if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("away, writing: %v", err)
+		t.Errorf("while missing, writing: %v", err)
 	}
 	must(t, os.Rename(path+".away", path))
 	must(t, db.Ping(t.Context()))
 	must(t, db.CheckWriting(t.Context()))
 }
 
-// Damage that a statement comes across is remembered, since the next one may not.
+// Damage found by a statement is recorded, because the next statement may not find it.
 func TestDamageIsRemembered(t *testing.T) {
 	url := sqliteOfItsOwn(t)
 	db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
@@ -156,14 +222,16 @@ func TestDamageIsRemembered(t *testing.T) {
 	must(t, gormdb.OnSQLiteWriter(db, "PRAGMA wal_checkpoint(TRUNCATE)"))
 	overwrite(t, strings.TrimPrefix(url, "sqlite:"), 4096, 0)
 	for range 3 {
-		if err = errors.Join(err, db.CheckWriting(t.Context()), lookUp(t.Context(), db)); errors.Is(err, fault.ErrUnavailable) {
+		if err = errors.Join(err, db.CheckWriting(t.Context()), lookUp(t.Context(), db)); errors.Is(err,
+			fault.ErrUnavailable) {
 			break
 		}
 	}
 	if !errors.Is(err, fault.ErrUnavailable) {
 		t.Fatalf("reading damaged pages: %v", err)
 	}
-	if err := db.Ping(t.Context()); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
+	if err := db.Ping(t.Context()); !errors.Is(err, fault.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("readiness: %v", err)
 	}
 }
@@ -180,8 +248,8 @@ func TestOpenRefusesDamage(t *testing.T) {
 	}
 }
 
-// A full disk, a database that cannot be written to and one that another process has locked are unavailable, for the
-// write and for readiness.
+// A full disk, a read-only database and one that another process has locked are unavailable, for the write and for
+// readiness.
 func TestSQLiteThatTakesNoWrites(t *testing.T) {
 	for _, c := range []struct{ name, statement, mended string }{
 		{"a full disk", "PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"}, // no fewer than there are
@@ -195,6 +263,9 @@ func TestSQLiteThatTakesNoWrites(t *testing.T) {
 			err := issueUntil(t, db, w, 2000)
 			if !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
 				t.Errorf("a write: %v", err)
+			}
+			if err := db.Ping(t.Context()); (err != nil) != (c.name == "a full disk") {
+				t.Errorf("readiness of the database just after the write: %v", err)
 			}
 			if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
 				t.Errorf("readiness: %v", err)
@@ -219,7 +290,8 @@ func TestSQLiteThatTakesNoWrites(t *testing.T) {
 		defer cancel()
 		d, _ := draft(w, w.Stores[0].ID)
 		began := time.Now()
-		if err := db.Tokens().Insert(limited, auth.NoActor("a test"), d); !errors.Is(err, fault.ErrUnavailable) || time.Since(began) > 4*time.Second {
+		if err := db.Tokens().Insert(limited, auth.NoActor("a test"), d); !errors.Is(err, fault.ErrUnavailable) ||
+			time.Since(began) > 4*time.Second {
 			t.Errorf("at the end of its context: %v, after %v", err, time.Since(began))
 		}
 		must(t, gormdb.OnSQLiteWriter(other, "ROLLBACK"))
@@ -229,7 +301,7 @@ func TestSQLiteThatTakesNoWrites(t *testing.T) {
 	})
 }
 
-// issueUntil issues so many tokens, unless one fails.
+// issueUntil issues up to most tokens and stops at the first error.
 func issueUntil(t *testing.T, db *gormdb.DB, w dbtest.World, most int) error {
 	t.Helper()
 	for range most {

@@ -14,9 +14,8 @@ import (
 // sqliteDriver is the name under which modernc.org/sqlite registers itself.
 const sqliteDriver = "sqlite"
 
-// gormSQLite tells gorm how to write statements for SQLite. The schema is
-// written in SQL (migrations), so what gorm asks for to create tables is
-// answered only as far as its interface needs it.
+// gormSQLite makes gorm write statements for SQLite. The schema is written in SQL (migrations), so the methods for
+// creating tables do only what the interface requires.
 type gormSQLite struct{ pool gorm.ConnPool }
 
 var (
@@ -48,17 +47,24 @@ func (g gormSQLite) Migrator(db *gorm.DB) gorm.Migrator {
 }
 
 // DataTypeOf implements gorm.Dialector.
-func (gormSQLite) DataTypeOf(field *schema.Field) string { return string(field.DataType) }
+func (gormSQLite) DataTypeOf(field *schema.Field) string {
+	switch field.DataType {
+	case schema.Bool, schema.Int:
+		return "INTEGER"
+	case schema.Bytes:
+		return "BLOB"
+	}
+	return "TEXT" // texts, and UUIDs and JSON, which SQLite stores as texts
+}
 
-// DefaultValueOf implements gorm.Dialector. SQLite has no DEFAULT among values.
+// DefaultValueOf implements gorm.Dialector. SQLite does not support DEFAULT among values.
 func (gormSQLite) DefaultValueOf(*schema.Field) clause.Expression { return clause.Expr{SQL: "NULL"} }
 
 // BindVarTo implements gorm.Dialector.
 func (gormSQLite) BindVarTo(to clause.Writer, _ *gorm.Statement, _ any) { _ = to.WriteByte('?') }
 
-// QuoteTo implements gorm.Dialector: each part of a name such as stores.id is
-// quoted. SQLite takes an unknown name in double quotes for a string, but not
-// one in backticks.
+// QuoteTo implements gorm.Dialector. It quotes each part of a name such as stores.id. SQLite treats an unknown name
+// in double quotes as a string, but not one in backticks.
 func (gormSQLite) QuoteTo(to clause.Writer, name string) {
 	for i, part := range strings.Split(name, ".") {
 		if i > 0 {

@@ -8,36 +8,33 @@ import (
 	"github.com/google/uuid"
 )
 
-// turn says whose write it is, and what it may overtake.
+// turn describes a write to the queue.
 type turn struct {
-	// account is the account that the write is about; zero for writes that are
-	// about no single account, which share one place in the round.
+	// account is the account that the write concerns. It is zero for writes that do not concern a single account,
+	// which share one place in the round.
 	account uuid.UUID
-	// urgent writes take rights away, or are what readiness depends on. They are
-	// short.
+	// urgent writes remove permissions, or are those of readiness checks. They are short.
 	urgent bool
 }
 
-// mostUrgent is how many urgent writes in a row run before one that is not
-// urgent, so that those are never starved.
+// mostUrgent is the maximum number of consecutive urgent writes while an ordinary one waits, so that ordinary writes
+// are never starved.
 const mostUrgent = 16
 
-// writeQueue lets one write at a time use SQLite's writing connection: urgent
-// writes first, accounts in turn within each class, and the writes of one
-// account in the order in which they came. So an account waits for at most one
-// write of each other account, however many writes those have waiting. The zero
-// writeQueue is ready to use, and safe for concurrent use.
+// writeQueue gives SQLite's writing connection to one write at a time: urgent writes first, accounts in turn within
+// each class, and the writes of one account in order of arrival. So an account waits for at most one write of each
+// other account, however many those have queued. The zero writeQueue is ready to use, and safe for concurrent use.
 type writeQueue struct {
 	mu   sync.Mutex
 	busy bool
-	// urgent and ordinary are the writes that wait.
+	// urgent and ordinary are the queued writes.
 	urgent, ordinary rounds
 	// row counts the urgent writes since the last ordinary one began.
 	row int
 }
 
-// enter waits for the write's turn. The caller must call leave once its
-// transaction has ended. It returns the error of ctx if that ends first.
+// enter waits for the write's turn. The caller must call leave after its transaction has ended. If ctx ends first,
+// enter returns its error.
 func (q *writeQueue) enter(ctx context.Context, t turn) (leave func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -60,7 +57,7 @@ func (q *writeQueue) enter(ctx context.Context, t turn) (leave func(), err error
 	q.mu.Lock()
 	waiting := waits.remove(t.account, ready)
 	q.mu.Unlock()
-	if !waiting { // its turn came at the same moment
+	if !waiting { // it got its turn at the same time
 		q.leave()
 	}
 	return nil, ctx.Err()
@@ -93,9 +90,9 @@ func (q *writeQueue) leave() {
 	close(next.take())
 }
 
-// rounds are writes that wait, by account.
+// rounds are queued writes by account.
 type rounds struct {
-	// order are the accounts with writes that wait, the next one first.
+	// order are the accounts with queued writes, the next one first.
 	order   []uuid.UUID
 	waiting map[uuid.UUID][]chan struct{}
 }
@@ -112,7 +109,7 @@ func (r *rounds) add(account uuid.UUID, ready chan struct{}) {
 	r.waiting[account] = append(r.waiting[account], ready)
 }
 
-// take removes the next write. Its account goes to the end of the round.
+// take removes the next write. Its account moves to the end of the round.
 func (r *rounds) take() chan struct{} {
 	account := r.order[0]
 	r.order = r.order[1:]
@@ -124,8 +121,7 @@ func (r *rounds) take() chan struct{} {
 	return ready
 }
 
-// remove removes a write that no longer waits for its turn, and reports whether
-// it still did.
+// remove removes a write that gives up its turn, and reports whether it was still queued.
 func (r *rounds) remove(account uuid.UUID, ready chan struct{}) bool {
 	i := slices.Index(r.waiting[account], ready)
 	if i < 0 {
@@ -138,7 +134,7 @@ func (r *rounds) remove(account uuid.UUID, ready chan struct{}) bool {
 	return true
 }
 
-// keep forgets an account without writes that wait.
+// keep sets the queued writes of an account, and deletes the account if there are none.
 func (r *rounds) keep(account uuid.UUID, left []chan struct{}) {
 	if len(left) == 0 {
 		delete(r.waiting, account)

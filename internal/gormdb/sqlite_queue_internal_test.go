@@ -10,10 +10,12 @@ import (
 	"testing/synctest"
 
 	"github.com/google/uuid"
+
+	"latchkey/internal/test/check"
 )
 
-// queued lets writes wait behind one that runs, and returns the order in which
-// they run. Each is an account's letter, an upper case one for an urgent write.
+// queued queues writes behind a running one and returns the order in which they run. Each letter is an account; upper
+// case means an urgent write.
 func queued(t *testing.T, waiting string) string {
 	t.Helper()
 	var q writeQueue
@@ -34,13 +36,13 @@ func queued(t *testing.T, waiting string) string {
 				order = append(order, letter)
 				leave()
 			}()
-			synctest.Wait() // it waits before the next one comes
+			synctest.Wait() // it is queued before the next one comes
 		}
 		leave()
 		synctest.Wait()
 	})
 	if q.busy || len(q.urgent.waiting)+len(q.ordinary.waiting)+len(q.urgent.order)+len(q.ordinary.order) > 0 {
-		t.Errorf("%s left something in the queue: %+v", waiting, &q)
+		t.Errorf("%s: the queue is not empty: %+v", waiting, &q)
 	}
 	return string(order)
 }
@@ -53,9 +55,7 @@ func TestWriteQueueOrder(t *testing.T) {
 		{"urgent ones in turn", "AAABa", "ABAAa"},
 		{"ordinary ones are not starved", "b" + "AAAAAAAAAAAAAAAAAAAA" + "b", "AAAAAAAAAAAAAAAA" + "b" + "AAAA" + "b"},
 	} {
-		if got := queued(t, c.waiting); got != c.want {
-			t.Errorf("%s: %s ran as %s, want %s", c.name, c.waiting, got, c.want)
-		}
+		check.Equal(t, queued(t, c.waiting), c.want, "%s: %s ran", c.name, c.waiting)
 	}
 }
 
@@ -85,8 +85,8 @@ func TestWriteQueueCancellation(t *testing.T) {
 	leave()
 }
 
-// A request may end at the moment at which its write has its turn: the turn goes on to the next, whichever the
-// request notices first.
+// A request may end at the same time as its write gets its turn. The turn then passes to the next write, in either
+// order the request notices the two.
 func TestWriteQueueCancellationOfATurn(t *testing.T) {
 	for round := range 200 {
 		var q writeQueue
@@ -111,12 +111,12 @@ func TestWriteQueueCancellationOfATurn(t *testing.T) {
 		leave()
 		<-left
 		if q.busy {
-			t.Fatalf("in round %d nobody has the turn", round)
+			t.Fatalf("in round %d no write has the turn", round)
 		}
 	}
 }
 
-// One write runs at a time, whatever ends meanwhile, and none is forgotten.
+// One write runs at a time, even if contexts end meanwhile, and every other write runs.
 func TestWriteQueueRaces(t *testing.T) {
 	var q writeQueue
 	var all sync.WaitGroup
@@ -145,7 +145,7 @@ func TestWriteQueueRaces(t *testing.T) {
 	}
 }
 
-// An account's writes keep their order.
+// The writes of an account keep their order.
 func TestWriteQueueKeepsOrder(t *testing.T) {
 	var r rounds
 	var added []chan struct{}
@@ -160,7 +160,5 @@ func TestWriteQueueKeepsOrder(t *testing.T) {
 	for !r.empty() {
 		taken = append(taken, r.take())
 	}
-	if want := slices.Delete(slices.Clone(added), 2, 3); !slices.Equal(taken, want) {
-		t.Errorf("taken %v, want %v", taken, want)
-	}
+	check.Equal(t, taken, slices.Delete(slices.Clone(added), 2, 3), "taken")
 }

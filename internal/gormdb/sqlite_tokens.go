@@ -13,59 +13,73 @@ import (
 )
 
 func (s *sqlite) insertToken(ctx context.Context, by auth.Actor, d token.Draft) (outcome insertion, err error) {
-	args, err := insertArguments(sqliteDialect, d)
+	rows, err := newIssuedRows(d)
 	if err != nil {
 		return 0, err
 	}
 	err = write(ctx, s, by, held{tokensOf: d.Token.AccountID}, func(tx *gorm.DB) error {
-		outcome, err = s.insertIn(ctx, tx.Statement.ConnPool, d, args)
+		outcome, err = s.insertIn(ctx, tx.Statement.ConnPool, d, &rows)
 		return err
 	})
 	return outcome, err
 }
 
-// Rows are inserted with VALUES: for rows out of a SELECT, SQLite would keep
-// notes to take each statement back by.
-var insertStatements = []string{
-	intoTokens + "VALUES (" + tokenValues + ")",
-	intoAccess + "VALUES (" + accessValues + ")",
-	intoEvents + "VALUES (" + eventValues + ")",
+// The statements that issue a token. Rows are inserted with VALUES: for rows from a SELECT, SQLite would keep a
+// statement journal to undo each statement.
+var (
+	countAccountTokens = countLive("$1", "$2", "")
+	countStoreTokens   = countLive("$1", "$2", "$3")
+
+	insertTokenRow  = insertRow(tokenColumns)
+	insertAccessRow = insertRow(accessColumns)
+	insertEventRow  = insertRow(eventColumns)
+)
+
+func insertRow[R any](c columns[R]) string {
+	values, _ := c.values(1)
+	return c.insertInto() + "VALUES (" + values + ")"
 }
 
-// insertIn gives every statement all arguments: each takes those it names. It
-// has written nothing unless it returns inserted.
-func (s *sqlite) insertIn(ctx context.Context, tx gorm.ConnPool, d token.Draft, args []any) (insertion, error) {
-	count := countAccountTokens
+// insertIn inserts the rows of a draft. Unless it returns inserted, it has written nothing.
+func (s *sqlite) insertIn(ctx context.Context, tx gorm.ConnPool, d token.Draft, rows *issuedRows) (insertion, error) {
+	to := sqliteDialect
+	count, owner := countAccountTokens, []any{to.id(d.Token.AccountID), to.timestamp(d.Token.CreatedAt)}
 	if d.Token.StoreID != uuid.Nil {
-		count = countStoreTokens
+		count, owner = countStoreTokens, append(owner, to.id(d.Token.StoreID))
 	}
 	var live int
 	s.onStatement(count)
-	if err := tx.QueryRowContext(ctx, count, args...).Scan(&live); err != nil || live >= d.MaxLive {
+	if err := tx.QueryRowContext(ctx, count, owner...).Scan(&live); err != nil || live >= d.MaxLive {
 		return limitReached, err
 	}
-	for i, statement := range insertStatements {
-		s.onStatement(statement)
-		_, err := tx.ExecContext(ctx, statement, args...)
-		switch {
-		case i == 0 && sqliteCode(err) == sqliteForeignKey:
-			return ownerMissing, nil
-		case err != nil:
-			return 0, err
-		}
+	err := s.exec(ctx, tx, insertTokenRow, tokenColumns.arguments(nil, to, &rows.token))
+	if sqliteCode(err) == sqliteForeignKey {
+		return ownerMissing, nil
 	}
-	return inserted, nil
+	if err == nil {
+		err = s.exec(ctx, tx, insertAccessRow, accessColumns.arguments(nil, to, &rows.access))
+	}
+	if err == nil {
+		err = s.exec(ctx, tx, insertEventRow, eventColumns.arguments(nil, to, &rows.event))
+	}
+	return inserted, err
+}
+
+func (s *sqlite) exec(ctx context.Context, tx gorm.ConnPool, statement string, args []any) error {
+	s.onStatement(statement)
+	_, err := tx.ExecContext(ctx, statement, args...)
+	return err
 }
 
 func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error) {
 	err = write(ctx, s, by, held{tokensOf: e.AccountID, urgent: true}, func(tx *gorm.DB) error {
-		asked, err := tokensByID(tx, e.AccountID, e.IDs)
+		requested, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
 			return err
 		}
 		var found []uuid.UUID
 		var live []token.Token
-		for _, t := range asked {
+		for _, t := range requested {
 			if e.OnlyStores != nil && !slices.Contains(e.OnlyStores, t.StoreID) {
 				continue
 			}
@@ -82,11 +96,11 @@ func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending
 	return unknown, err
 }
 
-// noting is the actor of last uses, which are noted after the requests.
-var noting = auth.NoActor("last uses are noted")
+// noting is the actor of last uses, which are saved after the requests.
+var noting = auth.NoActor("last uses are saved")
 
-// keepUses hands each batch over as one value: the driver looks a parameter up
-// by walking along all of them, which thousands would make slow.
+// keepUses passes each batch as one argument: the driver searches all arguments for each parameter, which would be
+// slow for thousands.
 func (s *sqlite) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
 	tokens, err := usesAsJSON(ofTokens)
 	if err != nil {

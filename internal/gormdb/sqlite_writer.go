@@ -9,18 +9,16 @@ import (
 	"latchkey/internal/auth"
 )
 
-// oftenWritten are the statements of SQLite's transactions that are prepared
-// once: parsing them takes longer than running them. They are the look-ups of a
-// write's actor (mayStill) and the statements that issue a token.
-var oftenWritten = append([]string{
-	countAccountTokens, countStoreTokens,
+// oftenWritten are the statements in SQLite's write transactions that are prepared once: parsing them takes longer
+// than running them. They are the look-ups of a write's actor (mayStill) and the statements that issue a token.
+var oftenWritten = []string{
+	countAccountTokens, countStoreTokens, insertTokenRow, insertAccessRow, insertEventRow,
 	actorReads[auth.AccessToken].statement, actorReads[auth.GrantedAccessToken].statement,
 	actorReads[auth.ClientSecret].statement, actorReads[auth.UserSession].statement,
-}, insertStatements...)
+}
 
-// writer begins transactions on the one connection that writes, in which the
-// statements of oftenWritten are prepared. Only one transaction may begin at a
-// time (writeQueue).
+// writer begins transactions on the writing connection, on which the statements of oftenWritten are prepared. Only
+// one transaction may begin at a time (writeQueue).
 type writer struct {
 	*sql.DB
 	prepared map[string]*sql.Stmt
@@ -33,8 +31,8 @@ var (
 
 func newWriter(pool *sql.DB) *writer { return &writer{pool, map[string]*sql.Stmt{}} }
 
-// BeginTx implements gorm.ConnPoolBeginner. The statements are prepared while
-// the connection is free: the transaction takes it.
+// BeginTx implements gorm.ConnPoolBeginner. It prepares the statements before the transaction occupies the
+// connection.
 func (w *writer) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
 	if len(w.prepared) == 0 {
 		if err := w.prepare(ctx); err != nil {
@@ -51,7 +49,7 @@ func (w *writer) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.Conn
 func (w *writer) prepare(ctx context.Context) error {
 	prepared := map[string]*sql.Stmt{}
 	for _, text := range oftenWritten {
-		statement, err := w.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept, and closed with the pool
+		statement, err := w.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is cached, and closed with the pool
 		if err != nil {
 			return err
 		}

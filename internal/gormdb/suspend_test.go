@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"latchkey/internal/account"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/oauth"
+	dbtest "latchkey/internal/test/db"
 )
 
-// A grant to a store's API token that has locked its rows is committed before
-// the suspension of the store is, and one that begins later is refused.
+// A grant to a store's API token that has locked its rows is committed before the suspension of the store, and one
+// that begins later is refused.
 func TestSuspensionWaitsForGrants(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
@@ -33,7 +33,7 @@ func TestSuspensionWaitsForGrants(t *testing.T) {
 		suspended := w.Stores[0]
 		suspended.Status = account.Suspended
 		suspend := func() error { return db.Manifest().SaveStore(t.Context(), suspended) }
-		if strings.HasPrefix(url, "sqlite:") { // has one writer, and so no grant under way
+		if strings.HasPrefix(url, "sqlite:") { // has one writer, so no concurrent grant
 			err = suspend()
 		} else {
 			err = besideGrant(t, url, made.ID.String(), suspend)
@@ -47,16 +47,15 @@ func TestSuspensionWaitsForGrants(t *testing.T) {
 	})
 }
 
-// besideGrant suspends while a transaction holds the locks of a grant.
+// besideGrant runs suspend while a transaction holds the locks of a grant.
 func besideGrant(t *testing.T, url, tokenID string, suspend func() error) error {
 	t.Helper()
 	return whileLocked(t, url, `SELECT t.id FROM accounts AS a, api_tokens AS t WHERE a.id = t.account_id AND t.id = $1
 		FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`, tokenID, suspend)
 }
 
-// whileLocked runs work while another transaction holds the rows of a
-// statement, which it releases when work waits for them. Work that does not
-// wait is an error.
+// whileLocked runs work while another transaction holds the rows of a statement, and releases them when work waits
+// for them. It fails the test if work does not wait.
 func whileLocked(t *testing.T, url, statement, id string, work func() error) error {
 	t.Helper()
 	pool, err := sql.Open("pgx", url)
@@ -68,7 +67,7 @@ func whileLocked(t *testing.T, url, statement, id string, work func() error) err
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	defer func() { _ = tx.Rollback() }() // no effect after a commit
 	if err := tx.QueryRowContext(t.Context(), statement, id).Scan(&id); err != nil {
 		t.Fatal(err)
 	}

@@ -8,71 +8,97 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
-	"latchkey/internal/page"
+	"latchkey/internal/oauth"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 )
 
+// tokenRow is the model of an API token. An update of the token writes the columns without a "<-" (columns.changeable).
 type tokenRow struct {
-	AccountID        uuid.UUID
-	ID               uuid.UUID
-	StoreID          uuid.NullUUID
-	StoreHash        string `gorm:"->"` // of stores
-	Name             string
-	ClientID         string
-	Scopes           string
-	AllowedIPRanges  string
-	CreatedAt        instant
-	CreatedByKind    string
-	CreatedByID      uuid.NullUUID
-	CreatedByName    string
-	ExpiresAt        instant
-	LastUsedAt       instant
-	LastUsedIP       *string
-	RevokedAt        instant
-	RevokedByKind    *string
-	RevokedByID      uuid.NullUUID
-	RevokedByName    *string
-	RevocationReason *string
-}
+	AccountID          uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live;index:api_tokens_issued"`
+	StoreID            uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_page;index:api_tokens_live"`
+	ID                 uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live,where:revoked_at IS NULL"`
+	Name               string        `gorm:"not null"`
+	ClientID           string        `gorm:"<-:create;not null;unique"`
+	ClientSecretDigest []byte        `gorm:"not null;->:false;<-:create"`
+	ClientSecretKey    string        `gorm:"not null;->:false;<-:create"`
+	Scopes             string        `gorm:"not null"`
+	AllowedIPRanges    string        `gorm:"not null"`
+	CreatedAt          instant       `gorm:"<-:create;not null"`
+	CreatedByKind      string        `gorm:"<-:create;not null"`
+	CreatedByID        uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_issued,where:created_by_kind = 'API_TOKEN'"`
+	CreatedByName      string        `gorm:"<-:create;not null"`
+	ExpiresAt          instant
+	LastUsedAt         instant       `gorm:"<-:update"`
+	LastUsedIP         *string       `gorm:"<-:update"`
+	RevokedAt          instant       `gorm:"<-:update"`
+	RevokedByKind      *string       `gorm:"<-:update"`
+	RevokedByID        uuid.NullUUID `gorm:"type:uuid;<-:update"`
+	RevokedByName      *string       `gorm:"<-:update"`
+	RevocationReason   *string       `gorm:"<-:update"`
 
-// tokenColumns are the columns of a tokenRow that a token is made of: those of
-// api_tokens AS t and of stores AS s. The digest of its secret is not read.
-const tokenColumns = `t.account_id, t.id, t.store_id, s.hash AS store_hash, t.name, t.client_id, t.scopes, t.allowed_ip_ranges,
-	t.created_at, t.created_by_kind, t.created_by_id, t.created_by_name, t.expires_at, t.last_used_at, t.last_used_ip,
-	t.revoked_at, t.revoked_by_kind, t.revoked_by_id, t.revoked_by_name, t.revocation_reason`
+	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
+	Store   *storeRow   `gorm:"foreignKey:AccountID,StoreID;references:AccountID,ID"`
+}
 
 // TableName tells gorm the table.
 func (tokenRow) TableName() string { return "api_tokens" }
 
-func (r tokenRow) token() (token.Token, error) {
-	ranges, err := splitRanges(r.AllowedIPRanges)
+func newTokenRow(d token.Draft) tokenRow {
+	row := tokenRowOf(d.Token)
+	row.ClientSecretDigest, row.ClientSecretKey = d.ClientSecret.Digest[:], string(d.ClientSecret.Key)
+	return row
+}
+
+// tokenRowOf returns the row of a token without what only statements write: digests, last use and revocation.
+func tokenRowOf(t token.Token) tokenRow {
+	return tokenRow{
+		AccountID: t.AccountID, StoreID: optional(t.StoreID), ID: t.ID, Name: t.Name, ClientID: t.ClientID,
+		Scopes: t.Scopes.String(), AllowedIPRanges: joinedRanges(t.AllowedIPRanges), CreatedAt: instant{t.CreatedAt},
+		CreatedByKind: string(t.CreatedBy.Kind), CreatedByID: optional(t.CreatedBy.ID), CreatedByName: t.CreatedBy.Name,
+		ExpiresAt: instant{t.ExpiresAt},
+	}
+}
+
+// listedToken is an API token with the hash of its store. It is read from api_tokens AS t and stores AS s (tokensOf).
+type listedToken struct {
+	Token     tokenRow `gorm:"embedded" sql:"t"`
+	StoreHash string   `sql:"s.hash"`
+}
+
+func (r listedToken) token() (token.Token, error) {
+	row := r.Token
+	ranges, err := splitRanges(row.AllowedIPRanges)
 	if err != nil {
 		return token.Token{}, err
 	}
-	lastIP, err := parseAddr(textOf(r.LastUsedIP))
+	lastIP, err := parseAddr(textOf(row.LastUsedIP))
 	if err != nil {
-		return token.Token{}, fmt.Errorf("an address as kept: %w", err)
+		return token.Token{}, fmt.Errorf("parse a stored address: %w", err)
 	}
 	t := token.Token{
-		ID: r.ID, AccountID: r.AccountID, StoreID: r.StoreID.UUID, StoreHash: r.StoreHash, Name: r.Name, ClientID: r.ClientID,
-		Scopes: scope.ParseSet(r.Scopes), AllowedIPRanges: ranges, CreatedAt: r.CreatedAt.Time,
-		CreatedBy: audit.Actor{Kind: audit.ActorKind(r.CreatedByKind), ID: r.CreatedByID.UUID, Name: r.CreatedByName},
-		ExpiresAt: r.ExpiresAt.Time, LastUsedAt: r.LastUsedAt.Time, LastUsedIP: lastIP,
+		ID: row.ID, AccountID: row.AccountID, StoreID: row.StoreID.UUID, StoreHash: r.StoreHash, Name: row.Name,
+		ClientID: row.ClientID, Scopes: scope.ParseSet(row.Scopes), AllowedIPRanges: ranges,
+		CreatedAt: row.CreatedAt.Time,
+		CreatedBy: audit.Actor{Kind: audit.ActorKind(row.CreatedByKind), ID: row.CreatedByID.UUID,
+			Name: row.CreatedByName},
+		ExpiresAt: row.ExpiresAt.Time, LastUsedAt: row.LastUsedAt.Time, LastUsedIP: lastIP,
 	}
-	if !r.RevokedAt.IsZero() {
-		by := audit.Actor{Kind: audit.ActorKind(textOf(r.RevokedByKind)), ID: r.RevokedByID.UUID, Name: textOf(r.RevokedByName)}
-		t.Revocation = &token.Revocation{At: r.RevokedAt.Time, By: by, Reason: textOf(r.RevocationReason)}
+	if !row.RevokedAt.IsZero() {
+		by := audit.Actor{Kind: audit.ActorKind(textOf(row.RevokedByKind)), ID: row.RevokedByID.UUID,
+			Name: textOf(row.RevokedByName)}
+		t.Revocation = &token.Revocation{At: row.RevokedAt.Time, By: by, Reason: textOf(row.RevocationReason)}
 	}
 	return t, nil
 }
 
-func (r tokenRow) item() (page.Item[token.Token], error) {
+func (r listedToken) item() (paging.Item[token.Token], error) {
 	t, err := r.token()
-	return page.Item[token.Token]{Node: t, Key: r.ID}, err
+	return paging.Item[token.Token]{Node: t, Key: r.Token.ID}, err
 }
 
-// textOf is a text that may be null.
+// textOf returns a nullable text, or "" for null.
 func textOf(s *string) string {
 	if s == nil {
 		return ""
@@ -80,26 +106,25 @@ func textOf(s *string) string {
 	return *s
 }
 
+// accessRow is the model of an access token of an API token.
 type accessRow struct {
-	AccountID  uuid.UUID
-	APITokenID uuid.UUID
-	ID         uuid.UUID
-	Digest     []byte
-	DigestKey  string
-	Hint       string
-	CreatedAt  instant
-	ExpiresAt  instant
-	EndedAt    instant
-	SeenBy     uuid.NullUUID
-	// SeenByToken is the API token that rotated and so saw the secret.
-	SeenByToken uuid.NullUUID
-	LastUsedAt  instant
-	LastUsedIP  *string
-}
+	AccountID  uuid.UUID     `gorm:"type:uuid;primaryKey;index:access_tokens_seen_by_token"`
+	APITokenID uuid.UUID     `gorm:"type:uuid;primaryKey"`
+	ID         uuid.UUID     `gorm:"type:uuid;primaryKey"`
+	Digest     []byte        `gorm:"not null;unique;->:false;<-:create"`
+	DigestKey  string        `gorm:"not null;->:false;<-:create"`
+	Hint       string        `gorm:"not null"`
+	CreatedAt  instant       `gorm:"not null"`
+	ExpiresAt  instant       // also set by endAccess
+	EndedAt    instant       `gorm:"<-:update"`
+	SeenBy     uuid.NullUUID `gorm:"type:uuid"`
+	// SeenByToken is the API token that rotated this one and so saw its secret.
+	SeenByToken uuid.NullUUID `gorm:"type:uuid;index:access_tokens_seen_by_token,where:seen_by_token IS NOT NULL"`
+	LastUsedAt  instant       `gorm:"<-:update"`
+	LastUsedIP  *string       `gorm:"<-:update"`
 
-// accessColumns are those that an access token is made of. The digest is not
-// read.
-var accessColumns = []string{"api_token_id", "id", "hint", "created_at", "expires_at", "last_used_at", "last_used_ip"}
+	Token *tokenRow `gorm:"foreignKey:AccountID,APITokenID;references:AccountID,ID"`
+}
 
 // TableName tells gorm the table.
 func (accessRow) TableName() string { return "access_tokens" }
@@ -116,7 +141,7 @@ func newAccessRow(accountID uuid.UUID, d token.AccessDraft) accessRow {
 func (r accessRow) accessToken() (token.AccessToken, error) {
 	lastIP, err := parseAddr(textOf(r.LastUsedIP))
 	if err != nil {
-		return token.AccessToken{}, fmt.Errorf("an address as kept: %w", err)
+		return token.AccessToken{}, fmt.Errorf("parse a stored address: %w", err)
 	}
 	return token.AccessToken{
 		ID: r.ID, APITokenID: r.APITokenID, Hint: r.Hint, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
@@ -124,11 +149,10 @@ func (r accessRow) accessToken() (token.AccessToken, error) {
 	}, nil
 }
 
-// endAccess ends those of the access tokens that q finds and that were not
-// ended before, and returns how many those are. It asks for no date: what has
-// expired by this server's clock may not have by another's. expires_at, which
-// never becomes later, is set for servers of an earlier version, which go by it
-// alone.
+// endAccess revokes the access tokens that q finds and that were not revoked before, and returns their number. It
+// does not check their expiration: a token that has expired by this server's clock may not have expired by another's.
+// It also sets expires_at, which never moves to a later time, for servers of an earlier version, which check only
+// that.
 func endAccess(q *gorm.DB, at time.Time) (int64, error) {
 	end := instant{at}
 	ended := q.Model(&accessRow{}).Where("ended_at IS NULL").Updates(map[string]any{
@@ -136,3 +160,39 @@ func endAccess(q *gorm.DB, at time.Time) (int64, error) {
 	})
 	return ended.RowsAffected, ended.Error
 }
+
+// grantRow is the model of an access token that OAuth granted to an API token.
+type grantRow struct {
+	AccountID  uuid.UUID `gorm:"type:uuid;primaryKey;index:access_grants_ends"`
+	APITokenID uuid.UUID `gorm:"type:uuid;primaryKey"`
+	ID         uuid.UUID `gorm:"type:uuid;primaryKey"`
+	Digest     []byte    `gorm:"not null;unique"`
+	DigestKey  string    `gorm:"not null"`
+	Hint       string    `gorm:"not null"`
+	Scopes     string    `gorm:"not null"`
+	CreatedAt  instant   `gorm:"not null"`
+	ExpiresAt  instant   `gorm:"not null;index:access_grants_ends"`
+
+	Token *tokenRow `gorm:"foreignKey:AccountID,APITokenID;references:AccountID,ID"`
+}
+
+// TableName tells gorm the table.
+func (grantRow) TableName() string { return "access_grants" }
+
+func newGrantRow(d oauth.Draft) grantRow {
+	return grantRow{
+		AccountID: d.AccountID, APITokenID: d.TokenID, ID: d.ID, Digest: d.Digest.Digest[:],
+		DigestKey: string(d.Digest.Key),
+		Hint:      d.Hint, Scopes: d.Scopes.String(), CreatedAt: instant{d.CreatedAt}, ExpiresAt: instant{d.ExpiresAt},
+	}
+}
+
+// The columns of the models in hand-written statements.
+var (
+	tokenColumns  = columnsOf[tokenRow](nil)
+	accessColumns = columnsOf[accessRow](nil)
+	grantColumns  = columnsOf[grantRow](nil)
+
+	listedAccessColumns = accessColumns.list()
+	listedTokenColumns  = columnsOf[listedToken](nil).list()
+)

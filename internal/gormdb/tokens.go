@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/oauth"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/token"
 )
 
@@ -23,53 +23,51 @@ var _ token.Repository = tokens{}
 // Tokens returns the repository of API tokens.
 func (db *DB) Tokens() token.Repository { return tokens{db} }
 
-// tokenWriter is the part of the work on tokens that each database does in
-// its own way, for the sake of speed.
+// tokenWriter is the part of the work on tokens that each database does differently to be fast.
 type tokenWriter interface {
-	// insertToken keeps the draft if its owner is there and has fewer than
-	// MaxLive live tokens, and says which of that was so.
+	// insertToken inserts the draft if its owner exists and has fewer than MaxLive live tokens, and reports the
+	// outcome.
 	insertToken(ctx context.Context, by auth.Actor, d token.Draft) (insertion, error)
 	// revokeTokens does the work of token.Repository.Revoke.
 	revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error)
-	// keepUses keeps one batch of uses: those of API tokens, each of another,
-	// and those of access tokens, each of another. All are ordered by their keys.
-	// A use without an access token has none to be kept of it.
+	// keepUses saves one batch of uses: at most one of each API token, and at most one of each access token. Both
+	// lists are ordered by their keys. The second list has no entry for a use without an access token.
 	keepUses(ctx context.Context, ofTokens, ofAccess []use) error
-	// insertGrant keeps a granted access token and its event if the API token is
-	// not revoked and has room for it, and deletes some that ended.
+	// insertGrant inserts a granted access token and its event if the API token is not revoked and is below its
+	// limit, and deletes some expired ones.
 	insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) (insertion, error)
-	// keepLegacyUses keeps one batch of uses of legacy API accounts, each of
-	// another.
+	// keepLegacyUses saves one batch of uses of legacy API accounts, at most one of each.
 	keepLegacyUses(ctx context.Context, list []use) error
-	// keepSessionUses keeps one batch of uses of sessions, each of another.
+	// keepSessionUses saves one batch of uses of sessions, at most one of each.
 	keepSessionUses(ctx context.Context, list []use) error
 }
 
-// insertion is what became of a draft.
+// insertion is the outcome of inserting a draft.
 type insertion int
 
 const (
 	inserted insertion = iota
 	ownerMissing
 	limitReached
-	// actorRefused: mayStill says why.
+	// actorRefused: mayStill returns the reason.
 	actorRefused
 )
 
-// Insert keeps a draft within its owner's limit.
+// Insert inserts a draft within its owner's limit.
 func (t tokens) Insert(ctx context.Context, by auth.Actor, d token.Draft) error {
 	outcome, err := t.engine.insertToken(ctx, by, d)
 	t.stale(by, err)
 	switch {
 	case err != nil:
-		return failed(ctx, "keep API token", err)
+		return failed(ctx, "insert API token", err)
 	case outcome == actorRefused:
 		return t.refused(ctx, by)
 	case outcome == ownerMissing:
 		return noOwner(d.Token)
 	case outcome == limitReached:
 		return fault.Errorf(fault.LimitReached,
-			"This %s has %d live API tokens, the most it may have. Revoke one that is not used.", placeOf(d.Token), d.MaxLive)
+			"This %s has %d live API tokens, the most it may have. Revoke one that is not used.", placeOf(d.Token),
+			d.MaxLive)
 	}
 	return nil
 }
@@ -88,7 +86,7 @@ func placeOf(t token.Token) string {
 	return "store"
 }
 
-// Revoke ends tokens, all or none.
+// Revoke revokes all the tokens or none.
 func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (token.Ended, error) {
 	var ended token.Ended
 	var err error
@@ -101,16 +99,15 @@ func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (toke
 		err = t.refused(ctx, by)
 	}
 	if len(ended.Unknown) == 0 {
-		// A repeat of what another replica did may reach this one before the
-		// feed does, so this is told even when nothing was left to change.
+		// Another replica may have revoked the tokens before, and this one may not have received that change yet.
+		// Therefore this is reported even if nothing was left to change.
 		t.tell(err, concernedBy(e))
 	}
 	return ended, failed(ctx, "revoke API tokens", err)
 }
 
-// concernedBy is what has to be forgotten of tokens that end: a single one
-// itself, so that nobody else in the account need be looked up again, and for
-// several their account, which is told once.
+// concernedBy returns the id to remove from caches when tokens are revoked. For one token that is the token, so that
+// the account's other credentials stay cached. For several it is their account.
 func concernedBy(e token.Ending) uuid.UUID {
 	if len(e.IDs) == 1 && !e.Issued {
 		return e.IDs[0]
@@ -118,8 +115,9 @@ func concernedBy(e token.Ending) uuid.UUID {
 	return e.AccountID
 }
 
-// Change lets decide change a token that no other writer can reach meanwhile.
-func (t tokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
+// Change calls decide with a locked token and applies the change that it returns.
+func (t tokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
+	decide func(token.Token, []token.AccessToken) (token.Change, error)) error {
 	err := t.write(ctx, by, held{tokensOf: accountID, tokens: []uuid.UUID{id}, urgent: true}, func(tx *gorm.DB) error {
 		locked, existing, err := tokenToChange(tx, accountID, id)
 		if err != nil {
@@ -138,15 +136,14 @@ func (t tokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UU
 	return failed(ctx, "change API token", err)
 }
 
-// tokenToChange reads a token that is locked, and those of its access tokens
-// that were not ended.
+// tokenToChange reads a locked token and its access tokens that are not revoked.
 func tokenToChange(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.AccessToken, error) {
 	t, err := oneToken(tx, accountID, id)
 	if err != nil {
 		return token.Token{}, nil, err
 	}
 	var rows []accessRow
-	q := tx.Select(accessColumns).Where("account_id = ? AND api_token_id = ? AND ended_at IS NULL", accountID, id)
+	q := tx.Select(listedAccessColumns).Where("account_id = ? AND api_token_id = ? AND ended_at IS NULL", accountID, id)
 	if err := q.Order("id DESC").Find(&rows).Error; err != nil {
 		return token.Token{}, nil, err
 	}
@@ -161,16 +158,15 @@ func tokenToChange(tx *gorm.DB, accountID, id uuid.UUID) (token.Token, []token.A
 
 func keepChange(tx *gorm.DB, t token.Token, c token.Change) error {
 	if c.Token != nil {
-		narrowed := map[string]any{
-			"name": c.Token.Name, "scopes": c.Token.Scopes.String(), "expires_at": instant{c.Token.ExpiresAt},
-			"allowed_ip_ranges": joinedRanges(c.Token.AllowedIPRanges),
-		}
-		if err := tx.Table("api_tokens").Where("account_id = ? AND id = ?", t.AccountID, t.ID).Updates(narrowed).Error; err != nil {
+		row := tokenRowOf(*c.Token)
+		one := tx.Model(&tokenRow{}).Where("account_id = ? AND id = ?", t.AccountID, t.ID)
+		if err := one.Select(tokenColumns.changeable).Updates(&row).Error; err != nil {
 			return err
 		}
 	}
 	for id, end := range c.Ends {
-		dated := tx.Table("access_tokens").Where("account_id = ? AND api_token_id = ? AND id = ?", t.AccountID, t.ID, id)
+		dated := tx.Table("access_tokens").Where("account_id = ? AND api_token_id = ? AND id = ?", t.AccountID, t.ID,
+			id)
 		if err := dated.Update("expires_at", instant{end}).Error; err != nil {
 			return err
 		}
@@ -194,14 +190,15 @@ func keepChange(tx *gorm.DB, t token.Token, c token.Change) error {
 	return tx.Create(&event).Error
 }
 
-// Token finds a token of the account.
+// Token returns a token of the account.
 func (t tokens) Token(ctx context.Context, accountID, id uuid.UUID) (token.Token, error) {
 	found, err := oneToken(t.engine.reader(ctx), accountID, id)
 	return found, failed(ctx, "read API token", err)
 }
 
-// TokensByID returns those of the tokens that are the account's.
-func (t tokens) TokensByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]token.Token, error) {
+// TokensByID returns the account's tokens among ids.
+func (t tokens) TokensByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]token.Token,
+	error) {
 	found, err := tokensByID(t.engine.reader(ctx), accountID, ids)
 	if err != nil {
 		return nil, failed(ctx, "read API tokens", err)
@@ -214,25 +211,25 @@ func (t tokens) TokensByID(ctx context.Context, accountID uuid.UUID, ids []uuid.
 }
 
 func oneToken(q *gorm.DB, accountID, id uuid.UUID) (token.Token, error) {
-	row, err := one[tokenRow](tokensOf(q, accountID).Select(tokenColumns).Where("t.id = ?", id), token.ErrNoToken())
+	row, err := one[listedToken](tokensOf(q, accountID).Select(listedTokenColumns).Where("t.id = ?", id),
+		token.ErrNoToken())
 	if err != nil {
 		return token.Token{}, err
 	}
 	return row.token()
 }
 
-// tokensOf is a query for the account's tokens: api_tokens AS t, and stores AS
-// s where there is one.
+// tokensOf is a query for the account's tokens: api_tokens AS t, left-joined with stores AS s.
 func tokensOf(q *gorm.DB, accountID uuid.UUID) *gorm.DB {
 	return q.Table("api_tokens AS t").Where("t.account_id = ?", accountID).
 		Joins("LEFT JOIN stores AS s ON s.account_id = t.account_id AND s.id = t.store_id")
 }
 
-// admitted narrows a query for api_tokens AS t to those that q admits.
+// admitted narrows a query for api_tokens AS t to the tokens that match q.
 func (t tokens) admitted(tx *gorm.DB, q token.Query) *gorm.DB {
 	tx = withStatus(tx, q)
 	if q.Scope != "" {
-		// No LIKE: it would take the underscore in every scope for a wildcard.
+		// LIKE would treat the underscore of a scope as a wildcard.
 		tx = tx.Where(t.engine.dialect().find+"(' ' || t.scopes || ' ', ?) > 0", " "+q.Scope+" ")
 	}
 	if !q.UnusedSince.IsZero() {
@@ -241,8 +238,8 @@ func (t tokens) admitted(tx *gorm.DB, q token.Query) *gorm.DB {
 	return tx
 }
 
-// withStatus narrows to the statuses asked for. Where both live and expired
-// tokens are, the condition is that of the index of tokens not revoked.
+// withStatus narrows a query to the requested statuses. For live and expired tokens together, the condition is that
+// of the partial index of tokens that are not revoked.
 func withStatus(tx *gorm.DB, q token.Query) *gorm.DB {
 	wanted := map[token.Status]bool{}
 	for _, s := range q.Statuses {
@@ -271,16 +268,17 @@ func withStatus(tx *gorm.DB, q token.Query) *gorm.DB {
 }
 
 // AccountTokens returns a page of the account-level tokens.
-func (t tokens) AccountTokens(ctx context.Context, accountID uuid.UUID, q token.Query, w page.Window) (page.Page[token.Token], error) {
+func (t tokens) AccountTokens(ctx context.Context, accountID uuid.UUID, q token.Query,
+	w paging.Window) (paging.Page[token.Token], error) {
 	list := t.admitted(tokensOf(t.engine.reader(ctx), accountID).Where("t.store_id IS NULL"), q)
-	var rows []tokenRow
-	if err := window(list.Select(tokenColumns), "t.id", w).Scan(&rows).Error; err != nil {
-		return page.Page[token.Token]{}, failed(ctx, "list API tokens", err)
+	var rows []listedToken
+	if err := window(list.Select(listedTokenColumns), "t.id", w).Scan(&rows).Error; err != nil {
+		return paging.Page[token.Token]{}, failed(ctx, "list API tokens", err)
 	}
-	return pageOf(w, rows, tokenRow.item)
+	return pageOf(w, rows, listedToken.item)
 }
 
-// CountAccountTokens returns how many account-level tokens q admits.
+// CountAccountTokens returns how many account-level tokens match q.
 func (t tokens) CountAccountTokens(ctx context.Context, accountID uuid.UUID, q token.Query) (int64, error) {
 	var n int64
 	list := t.engine.reader(ctx).Table("api_tokens AS t").Where("t.account_id = ? AND t.store_id IS NULL", accountID)
@@ -289,29 +287,34 @@ func (t tokens) CountAccountTokens(ctx context.Context, accountID uuid.UUID, q t
 }
 
 // StoreTokens returns a page of each store's tokens.
-func (t tokens) StoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q token.Query, w page.Window) (map[uuid.UUID]page.Page[token.Token], error) {
+func (t tokens) StoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q token.Query,
+	w paging.Window) (map[uuid.UUID]paging.Page[token.Token], error) {
 	list := t.admitted(tokensOf(t.engine.reader(ctx), accountID).Where("t.store_id IN ?", storeIDs), q)
-	var rows []tokenRow
-	if err := windowOfEach(list, tokenColumns, "t.store_id", "t.id", w).Scan(&rows).Error; err != nil {
+	var rows []listedToken
+	if err := windowOfEach(list, listedTokenColumns, "t.store_id", "t.id", w).Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "list API tokens of stores", err)
 	}
-	return pageOfEach(w, storeIDs, rows, func(r tokenRow) (uuid.UUID, page.Item[token.Token], error) {
+	return pageOfEach(w, storeIDs, rows, func(r listedToken) (uuid.UUID, paging.Item[token.Token], error) {
 		item, err := r.item()
 		return item.Node.StoreID, item, err
 	})
 }
 
-// CountStoreTokens returns how many of each store's tokens q admits.
-func (t tokens) CountStoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, q token.Query) (map[uuid.UUID]int64, error) {
-	list := t.engine.reader(ctx).Table("api_tokens AS t").Where("t.account_id = ? AND t.store_id IN ?", accountID, storeIDs)
+// CountStoreTokens returns how many of each store's tokens match q.
+func (t tokens) CountStoreTokens(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID,
+	q token.Query) (map[uuid.UUID]int64, error) {
+	list := t.engine.reader(ctx).Table("api_tokens AS t").Where("t.account_id = ? AND t.store_id IN ?", accountID,
+		storeIDs)
 	counts, err := countOfEach(t.admitted(list, q), "t.store_id")
 	return counts, failed(ctx, "count API tokens of stores", err)
 }
 
 // AccessTokens returns the live access tokens of each token.
-func (t tokens) AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.AccessToken, error) {
+func (t tokens) AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs []uuid.UUID,
+	now time.Time) (map[uuid.UUID][]token.AccessToken, error) {
 	var rows []accessRow
-	q := t.engine.reader(ctx).Select(accessColumns).Where("account_id = ? AND api_token_id IN ?", accountID, tokenIDs).
+	q := t.engine.reader(ctx).Select(listedAccessColumns).Where("account_id = ? AND api_token_id IN ?", accountID,
+		tokenIDs).
 		Where("ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", instant{now})
 	if err := q.Order("id DESC").Find(&rows).Error; err != nil {
 		return nil, failed(ctx, "read access tokens", err)
@@ -327,7 +330,7 @@ func (t tokens) AccessTokens(ctx context.Context, accountID uuid.UUID, tokenIDs 
 	return live, nil
 }
 
-// missing returns those of the ids that are not among the found.
+// missing returns the ids that are not in found.
 func missing(ids, found []uuid.UUID) []uuid.UUID {
 	there := make(map[uuid.UUID]bool, len(found))
 	for _, id := range found {

@@ -10,8 +10,8 @@ import (
 	"latchkey/internal/token"
 )
 
-// tokenOrders are the orders of a search, ascending and descending: what is
-// null stands where token.Sort says. NAME is the name without its case.
+// tokenOrders are the orders of a search, ascending and descending. Null values come where token.Sort says. NAME
+// stands for the name in lower case.
 var tokenOrders = map[token.Sort][2]string{
 	token.ByCreated: {"t.id", "t.id DESC"},
 	token.ByName:    {"NAME, t.id DESC", "NAME DESC, t.id DESC"},
@@ -19,8 +19,7 @@ var tokenOrders = map[token.Sort][2]string{
 	token.ByExpiry:  {"t.expires_at NULLS LAST, t.id DESC", "t.expires_at DESC NULLS FIRST, t.id DESC"},
 }
 
-// Find returns a part of one owner's tokens. The owner's are found by an index
-// and the rest is done with those rows alone.
+// Find returns a part of one owner's tokens. It finds them by an index and searches and sorts only those rows.
 func (t tokens) Find(ctx context.Context, accountID, storeID uuid.UUID, s token.Search) (token.Found, error) {
 	var total int64
 	if err := t.searched(ctx, accountID, storeID, s).Count(&total).Error; err != nil {
@@ -30,8 +29,9 @@ func (t tokens) Find(ctx context.Context, accountID, storeID uuid.UUID, s token.
 	if s.Skip >= found.Total {
 		return found, nil
 	}
-	var rows []tokenRow
-	if err := t.ordered(t.searched(ctx, accountID, storeID, s), s).Select(tokenColumns).Scan(&rows).Error; err != nil {
+	var rows []listedToken
+	if err := t.ordered(t.searched(ctx, accountID, storeID, s),
+		s).Select(listedTokenColumns).Scan(&rows).Error; err != nil {
 		return token.Found{}, failed(ctx, "search API tokens", err)
 	}
 	for _, r := range rows {
@@ -44,7 +44,7 @@ func (t tokens) Find(ctx context.Context, accountID, storeID uuid.UUID, s token.
 	return found, nil
 }
 
-// searched is a query for the tokens that a search admits.
+// searched is a query for the tokens that match a search.
 func (t tokens) searched(ctx context.Context, accountID, storeID uuid.UUID, s token.Search) *gorm.DB {
 	q := tokensOf(t.engine.reader(ctx), accountID)
 	if storeID == uuid.Nil {
@@ -61,7 +61,7 @@ func (t tokens) searched(ctx context.Context, accountID, storeID uuid.UUID, s to
 	return q.Where(d.find+"("+d.lower("t.name")+", ?) > 0 OR "+d.find+"(t.client_id, ?) > 0", text, text)
 }
 
-// ordered cuts a query to the part that a search asks for.
+// ordered orders a query and limits it to the requested part.
 func (t tokens) ordered(q *gorm.DB, s token.Search) *gorm.DB {
 	order := tokenOrders[s.Sort][0]
 	if s.Descending {
@@ -70,8 +70,7 @@ func (t tokens) ordered(q *gorm.DB, s token.Search) *gorm.DB {
 	return q.Order(strings.ReplaceAll(order, "NAME", t.engine.dialect().lower("t.name"))).Offset(s.Skip).Limit(s.Size)
 }
 
-// lowered turns the letters A to Z, and no others, into lower case: what
-// dialect.lower does on either database.
+// lowered converts the letters A to Z, and no others, to lower case, as dialect.lower does.
 func lowered(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {

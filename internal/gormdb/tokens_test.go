@@ -11,14 +11,14 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/scope"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 )
 
-// sameTokens compares with the revocations, which print as addresses.
+// sameTokens compares tokens including revocations, which would print as addresses.
 func sameTokens(t testing.TB, what string, got, want []token.Token) {
 	t.Helper()
 	same(t, what, printable(got), printable(want))
@@ -40,7 +40,8 @@ func printable(tokens []token.Token) []string {
 // full sets every field that a new token can have.
 func full(d *token.Draft) {
 	d.Token.ExpiresAt = later(time.Hour)
-	d.Token.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	d.Token.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"),
+		netip.MustParsePrefix("2001:db8::/32")}
 	d.Token.Name = "Ключ % _ 'quoted' 🔑"
 	d.Token.CreatedBy = audit.Actor{Kind: audit.ActorOperator, Name: "operator"}
 }
@@ -68,12 +69,14 @@ func TestInsertedTokensAreAsTheyWere(t *testing.T) {
 					t.Fatal(err)
 				}
 				sameTokens(t, "token", []token.Token{got}, []token.Token{d.Token})
-				access, err := db.Tokens().AccessTokens(t.Context(), w.Account.ID, []uuid.UUID{d.Token.ID, uuid.New()}, noon)
+				access, err := db.Tokens().AccessTokens(t.Context(), w.Account.ID, []uuid.UUID{d.Token.ID, uuid.New()},
+					noon)
 				if err != nil {
 					t.Fatal(err)
 				}
 				same(t, "access tokens", access, map[uuid.UUID][]token.AccessToken{d.Token.ID: {d.Access.Record}})
-				events, err := db.Audit().Events(t.Context(), w.Account.ID, audit.Filter{TargetKey: d.Token.ID.String()}, all)
+				events, err := db.Audit().Events(t.Context(), w.Account.ID,
+					audit.Filter{TargetKey: d.Token.ID.String()}, all)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -96,10 +99,13 @@ func TestInsertIsWholeOrNotAtAll(t *testing.T) {
 			edit func(*token.Draft)
 			want fault.Kind
 		}{
-			{"a store of another account", func(d *token.Draft) { d.Token.StoreID = other.Stores[0].ID }, fault.NotFound},
+			{"a store of another account", func(d *token.Draft) { d.Token.StoreID = other.Stores[0].ID },
+				fault.NotFound},
 			{"a store that is not there", func(d *token.Draft) { d.Token.StoreID = uuid.New() }, fault.NotFound},
-			{"an account that is not there", func(d *token.Draft) { d.Token.AccountID, d.Token.StoreID = uuid.New(), uuid.Nil }, fault.NotFound},
-			{"a client id that is taken", func(d *token.Draft) { d.Token.ClientID = kept.Token.ClientID }, fault.Conflict},
+			{"an account that is not there",
+				func(d *token.Draft) { d.Token.AccountID, d.Token.StoreID = uuid.New(), uuid.Nil }, fault.NotFound},
+			{"a client id that is taken", func(d *token.Draft) { d.Token.ClientID = kept.Token.ClientID },
+				fault.Conflict},
 			{"a digest that is taken", func(d *token.Draft) { d.Access.Digest = kept.Access.Digest }, fault.Conflict},
 			{"an event that was written", func(d *token.Draft) { d.Event.ID = kept.Event.ID }, fault.Conflict},
 			{"a limit of none", func(d *token.Draft) { d.MaxLive = 0 }, fault.LimitReached},
@@ -118,8 +124,8 @@ func TestInsertIsWholeOrNotAtAll(t *testing.T) {
 	})
 }
 
-// Where tokens are issued and revoked at the limit at the same time, one more is
-// kept or the limit is reached; nothing else is said of an actor that may issue.
+// When tokens are issued and revoked at the limit at the same time, issuing either succeeds or returns
+// fault.LimitReached. An actor that may issue gets no other error.
 func TestLimitBesideRevocations(t *testing.T) {
 	const issuers, each = 4, 40
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
@@ -157,30 +163,34 @@ func TestTokenOfAnotherAccount(t *testing.T) {
 		if err != nil || len(access) > 0 {
 			t.Errorf("access tokens %v, %v", access, err)
 		}
-		pages, err := db.Tokens().StoreTokens(t.Context(), other.Account.ID, []uuid.UUID{w.Stores[0].ID}, token.Query{Now: noon}, all)
+		pages, err := db.Tokens().StoreTokens(t.Context(), other.Account.ID, []uuid.UUID{w.Stores[0].ID},
+			token.Query{Now: noon}, all)
 		if err != nil || len(pages[w.Stores[0].ID].Items) > 0 {
 			t.Errorf("tokens %v, %v", pages, err)
 		}
 	})
 }
 
-// shelf is one token of each sort.
-type shelf struct{ active, expiring, expired, revoked, revokedExpired, unused, scoped token.Token }
+// tokenSet is one token of each kind.
+type tokenSet struct{ active, expiring, expired, revoked, revokedExpired, unused, scoped token.Token }
 
-// fill keeps a shelf of tokens for an owner; now is noon and an hour.
-func fill(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID) shelf {
+// fill inserts a tokenSet of tokens for an owner; now is an hour after noon.
+func fill(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID) tokenSet {
 	t.Helper()
 	until := func(d time.Duration) func(*token.Draft) {
 		return func(d2 *token.Draft) { d2.Token.ExpiresAt = later(d) }
 	}
-	var s shelf
+	var s tokenSet
 	s.active, _ = issue(t, db, w, storeID)
 	s.expiring, _ = issue(t, db, w, storeID, until(2*time.Hour))
-	s.expired, _ = issue(t, db, w, storeID, until(time.Hour)) // at this very moment
+	s.expired, _ = issue(t, db, w, storeID, until(time.Hour)) // exactly now
 	s.revoked, _ = issue(t, db, w, storeID)
 	s.revokedExpired, _ = issue(t, db, w, storeID, until(30*time.Minute))
 	s.unused, _ = issue(t, db, w, storeID, func(d *token.Draft) { d.Token.CreatedAt = later(-time.Hour) })
-	s.scoped, _ = issue(t, db, w, storeID, func(d *token.Draft) { d.Token.Scopes = scope.NewSet("store_v2_orders", "storeXcart", "store_cart2") })
+	s.scoped, _ = issue(t, db, w, storeID, func(d *token.Draft) {
+		d.Token.Scopes = scope.NewSet("store_v2_orders",
+			"storeXcart", "store_cart2")
+	})
 	for _, each := range []*token.Token{&s.revoked, &s.revokedExpired} {
 		revoke(t, db, *each)
 		r := revocation(*each)
@@ -197,31 +207,41 @@ func TestTokenFilters(t *testing.T) {
 		for _, tc := range []struct {
 			name   string
 			filter token.Filter
-			want   func(shelf) []token.Token
+			want   func(tokenSet) []token.Token
 		}{
 			{"none: active and expired", token.Filter{},
-				func(s shelf) []token.Token { return []token.Token{s.scoped, s.unused, s.expired, s.expiring, s.active} }},
+				func(s tokenSet) []token.Token {
+					return []token.Token{s.scoped, s.unused, s.expired, s.expiring, s.active}
+				}},
 			{"active and expired", token.Filter{Statuses: []token.Status{token.Active, token.Expired}},
-				func(s shelf) []token.Token { return []token.Token{s.scoped, s.unused, s.expired, s.expiring, s.active} }},
+				func(s tokenSet) []token.Token {
+					return []token.Token{s.scoped, s.unused, s.expired, s.expiring, s.active}
+				}},
 			{"active", token.Filter{Statuses: []token.Status{token.Active}},
-				func(s shelf) []token.Token { return []token.Token{s.scoped, s.unused, s.expiring, s.active} }},
-			{"expired", token.Filter{Statuses: []token.Status{token.Expired}}, func(s shelf) []token.Token { return []token.Token{s.expired} }},
+				func(s tokenSet) []token.Token { return []token.Token{s.scoped, s.unused, s.expiring, s.active} }},
+			{"expired", token.Filter{Statuses: []token.Status{token.Expired}},
+				func(s tokenSet) []token.Token { return []token.Token{s.expired} }},
 			{"revoked", token.Filter{Statuses: []token.Status{token.Revoked}},
-				func(s shelf) []token.Token { return []token.Token{s.revokedExpired, s.revoked} }},
+				func(s tokenSet) []token.Token { return []token.Token{s.revokedExpired, s.revoked} }},
 			{"expired and revoked", token.Filter{Statuses: []token.Status{token.Expired, token.Revoked}},
-				func(s shelf) []token.Token { return []token.Token{s.revokedExpired, s.revoked, s.expired} }},
+				func(s tokenSet) []token.Token { return []token.Token{s.revokedExpired, s.revoked, s.expired} }},
 			{"all", token.Filter{Statuses: []token.Status{token.Active, token.Expired, token.Revoked}},
-				func(s shelf) []token.Token {
-					return []token.Token{s.scoped, s.unused, s.revokedExpired, s.revoked, s.expired, s.expiring, s.active}
+				func(s tokenSet) []token.Token {
+					return []token.Token{s.scoped, s.unused, s.revokedExpired, s.revoked, s.expired, s.expiring,
+						s.active}
 				}},
 			{"a scope, of which others are not taken for it", token.Filter{Scope: "store_cart"},
-				func(s shelf) []token.Token { return []token.Token{s.unused, s.expired, s.expiring, s.active} }},
-			{"the last scope of a set", token.Filter{Scope: "store_v2_orders"}, func(s shelf) []token.Token { return []token.Token{s.scoped} }},
-			{"a scope in other letters", token.Filter{Scope: "STORE_CART"}, func(shelf) []token.Token { return nil }},
-			{"half a scope", token.Filter{Scope: "cart"}, func(shelf) []token.Token { return nil }},
-			{"unused since", token.Filter{UnusedSince: noon}, func(s shelf) []token.Token { return []token.Token{s.unused} }},
-			{"all at once", token.Filter{Statuses: []token.Status{token.Active}, Scope: "store_cart", UnusedSince: later(time.Second)},
-				func(s shelf) []token.Token { return []token.Token{s.unused, s.expiring, s.active} }},
+				func(s tokenSet) []token.Token { return []token.Token{s.unused, s.expired, s.expiring, s.active} }},
+			{"the last scope of a set", token.Filter{Scope: "store_v2_orders"},
+				func(s tokenSet) []token.Token { return []token.Token{s.scoped} }},
+			{"a scope in other letters", token.Filter{Scope: "STORE_CART"},
+				func(tokenSet) []token.Token { return nil }},
+			{"half a scope", token.Filter{Scope: "cart"}, func(tokenSet) []token.Token { return nil }},
+			{"unused since", token.Filter{UnusedSince: noon},
+				func(s tokenSet) []token.Token { return []token.Token{s.unused} }},
+			{"all at once", token.Filter{Statuses: []token.Status{token.Active}, Scope: "store_cart",
+				UnusedSince: later(time.Second)},
+				func(s tokenSet) []token.Token { return []token.Token{s.unused, s.expiring, s.active} }},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				q, ctx, repo := token.Query{Filter: tc.filter, Now: later(time.Hour)}, t.Context(), db.Tokens()

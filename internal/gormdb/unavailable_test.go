@@ -6,20 +6,20 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
+	dbtest "latchkey/internal/test/db"
 )
 
-// lookUp asks the database for a credential that it does not have.
+// lookUp looks up a credential that does not exist.
 func lookUp(ctx context.Context, db *gormdb.DB) error {
 	_, err := db.Access().Credential(ctx, secret.UserSession, []secret.KeyedDigest{{}})
 	return err
 }
 
-// A database that is away is told from one that is broken, however the
-// connection ended, and works again when it is back.
+// A database that cannot be reached is distinguished from a broken one, however the connection ended, and works again
+// when it is back.
 func TestUnavailable(t *testing.T) {
 	cluster, url := dbtest.OwnCluster(t, dbtest.Options{})
 	p := dbtest.StartProxy(t, url)
@@ -72,7 +72,8 @@ func TestUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time there is no connection left to lose
-		if err := lookUp(t.Context(), db); !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
+		if err := lookUp(t.Context(), db); !errors.Is(err, fault.ErrUnavailable) ||
+			fault.KindOf(err) != fault.Internal {
 			t.Errorf("stopped: got %v", err)
 		}
 	}
@@ -84,11 +85,11 @@ func TestUnavailable(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := lookUp(gone, db); !errors.Is(err, context.Canceled) || errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("nobody waits any more: got %v", err)
+		t.Errorf("after the caller gave up: got %v", err)
 	}
 }
 
-// What the database answers is an error of another sort.
+// Any other error of the database is not fault.ErrUnavailable.
 func TestBrokenIsNotUnavailable(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
@@ -97,7 +98,8 @@ func TestBrokenIsNotUnavailable(t *testing.T) {
 		}
 		defer func() { _ = db.Close() }()
 		execute(t, url, "DROP TABLE sessions")
-		if err := lookUp(t.Context(), db); err == nil || fault.KindOf(err) != fault.Internal || errors.Is(err, fault.ErrUnavailable) {
+		if err := lookUp(t.Context(), db); err == nil || fault.KindOf(err) != fault.Internal ||
+			errors.Is(err, fault.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -7,42 +7,39 @@ import (
 
 	"github.com/google/uuid"
 
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/user"
 )
 
-// Users returns a page of the account's users. This list is long, and asked
-// for often.
-func (u users) Users(ctx context.Context, accountID uuid.UUID, f user.Filter, w page.Window) (page.Page[user.User], error) {
+// Users returns a page of the account's users. The list may be long and is requested often.
+func (u users) Users(ctx context.Context, accountID uuid.UUID, f user.Filter, w paging.Window) (paging.Page[user.User],
+	error) {
 	if f.Search != "" {
 		return u.search(ctx, accountID, f, w)
 	}
 	items, err := u.listed(ctx, accountID, f, w)
 	if err != nil {
-		return page.Page[user.User]{}, err
+		return paging.Page[user.User]{}, err
 	}
-	return page.Cut(w, items), nil
+	return paging.Cut(w, items), nil
 }
 
-// listed fetches the users of w, and one more, whom the filter admits but for
-// its search.
-func (u users) listed(ctx context.Context, accountID uuid.UUID, f user.Filter, w page.Window) ([]page.Item[user.User], error) {
-	items := make([]page.Item[user.User], 0, min(w.Size, page.MaxSize)+1)
-	var created instant
+// listed fetches the users of w that match the filter without its search, and one more.
+func (u users) listed(ctx context.Context, accountID uuid.UUID, f user.Filter,
+	w paging.Window) ([]paging.Item[user.User], error) {
+	items := make([]paging.Item[user.User], 0, min(w.Size, paging.MaxSize)+1)
+	var row recordRow
+	to := recordFields.scanInto(&row)
 	sql, args := usersStatement(u.engine.dialect(), accountID, f, w)
 	err := u.engine.query(ctx, sql, args, func(scan scan) error {
-		items = append(items, page.Item[user.User]{})
-		item := &items[len(items)-1]
-		to := &item.Node
-		err := scan((*key)(&to.ID), &to.Email, &to.FirstName, &to.LastName, &to.Locale, &created, &to.Pending)
-		item.Key, to.CreatedAt = to.ID, created.Time
+		err := scan(to...)
+		items = append(items, paging.Item[user.User]{Node: row.user(), Key: row.ID})
 		return err
 	})
 	return items, failed(ctx, "list users", err)
 }
 
-// CountUsers returns how many of the account's users the filter admits. All of
-// them are counted as they come and go.
+// CountUsers returns how many of the account's users match the filter. The number of all users is a stored counter.
 func (u users) CountUsers(ctx context.Context, accountID uuid.UUID, f user.Filter) (int64, error) {
 	if f.Search != "" {
 		return u.countFound(ctx, accountID, f)
@@ -56,11 +53,9 @@ func (u users) CountUsers(ctx context.Context, accountID uuid.UUID, f user.Filte
 	return n, failed(ctx, "count users", err)
 }
 
-// usersStatement fetches the users of w. The page is cut before people are
-// looked up by its keys, so that no plan looks at more people than the page
-// has, whatever else is in the tables. The limit stands in the text, so that
-// PostgreSQL plans once and not at every call.
-func usersStatement(d dialect, accountID uuid.UUID, f user.Filter, w page.Window) (string, []any) {
+// usersStatement fetches the users of w. A subquery selects the keys of the page first, so that every plan reads only
+// as many users as the page has. The limit is part of the text, so that PostgreSQL can reuse the plan.
+func usersStatement(d dialect, accountID uuid.UUID, f user.Filter, w paging.Window) (string, []any) {
 	c := admits(d, accountID, f)
 	if w.After != nil {
 		c.and("m.user_id < ", *w.After)
@@ -68,24 +63,24 @@ func usersStatement(d dialect, accountID uuid.UUID, f user.Filter, w page.Window
 	if w.Before != nil {
 		c.and("m.user_id > ", *w.Before)
 	}
-	keys := "SELECT m.user_id FROM " + c.from() + " ORDER BY m.user_id " + direction(w) + " LIMIT " + strconv.Itoa(w.Size+1)
-	return "SELECT u.id, u.email, a.first_name, a.last_name, a.locale, u.created_at, a.accepted_at IS NULL FROM users AS u" +
+	keys := "SELECT m.user_id FROM " + c.from() + " ORDER BY m.user_id " + direction(w) + " LIMIT " +
+		strconv.Itoa(w.Size+1)
+	return "SELECT " + recordColumns + " FROM users AS u" +
 		" JOIN account_users AS a ON a.account_id = $1 AND a.user_id = u.id WHERE u.id " + d.among(keys) +
 		" ORDER BY u.id " + direction(w), c.args
 }
 
-// members is what a hand-written statement selects places of an account from:
-// those in the account itself, or those in one store, which are in the order
-// of people as well. Either is called m.
+// members builds the FROM clause of a hand-written statement that selects memberships: those of the account, or those
+// of one store, which are also ordered by user. Both have the alias m.
 type members struct {
 	table string
 	where strings.Builder
 	args  []any
-	// filters says whether anything narrows the list.
+	// filters reports whether any condition narrows the list.
 	filters bool
 }
 
-// from is what follows FROM.
+// from returns the text after FROM.
 func (c *members) from() string { return c.table + " AS m WHERE " + c.where.String() }
 
 // arg adds an argument and returns its parameter.
@@ -97,8 +92,8 @@ func (c *members) arg(v any) string {
 // and adds a condition that ends in an argument.
 func (c *members) and(condition string, v any) { c.where.WriteString(" AND " + condition + c.arg(v)) }
 
-// admits selects those whom the filter admits, but for its search. Lists of
-// names are looked up first, each name by its index, and so bound the rest.
+// admits selects the memberships that match the filter without its search. Lists of values are looked up first, by
+// index, and so bound the rest.
 func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 	c := &members{table: "account_users"}
 	c.where.WriteString("m.account_id = " + c.arg(accountID))
@@ -117,69 +112,87 @@ func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 		c.among(d, "SELECT user_id FROM account_users WHERE account_id = $1 AND external_id", f.ExternalIDs)
 	}
 	if f.GrantedBy != nil {
-		c.among(d, "SELECT "+d.asID("e.target_key")+` FROM audit_events AS e WHERE e.account_id = $1 AND e.actor_kind = 'API_TOKEN'
-			AND e.target_kind = 'user' AND (e.action IN ('user.created', 'user.added') OR CAST(e.details AS text) LIKE '%"permissions"%')
-			AND e.actor_id`, texts(f.GrantedBy))
+		list := c.list(texts(f.GrantedBy))
+		// A user who has one of the tokens also acted with the access tokens that it received when it rotated others.
+		// They count even if they no longer work.
+		c.anyOf(d, "SELECT "+d.asID("e.target_key")+` FROM audit_events AS e WHERE e.account_id = $1 AND e.actor_kind = 'API_TOKEN'
+			AND e.target_kind = 'user' AND (e.action IN ('user.created', 'user.added') OR CAST(e.details AS text) LIKE '%"permissions"%'
+				OR CAST(e.details AS text) LIKE '%"status"%"ACTIVE"%')
+			AND e.actor_id IN (WITH RECURSIVE used(id) AS (SELECT t.id FROM api_tokens AS t WHERE t.account_id = $1 AND t.id IN (`+list+`)
+				UNION SELECT x.api_token_id FROM access_tokens AS x JOIN used AS u ON x.seen_by_token = u.id WHERE x.account_id = $1)
+				SELECT id FROM used)`)
 	}
 	if !f.UpdatedAfter.IsZero() {
-		after := d.moment(f.UpdatedAfter)
+		after := d.timestamp(f.UpdatedAfter)
 		if f.StoreID == uuid.Nil {
 			c.and("m.updated_at > ", after)
 		} else {
-			c.where.WriteString(" AND EXISTS (SELECT 1 FROM account_users AS a WHERE a.account_id = m.account_id AND a.user_id = m.user_id AND a.updated_at > " +
-				c.arg(after) + ")")
+			c.where.WriteString(
+				" AND EXISTS (SELECT 1 FROM account_users AS a WHERE a.account_id = m.account_id AND a.user_id = m.user_id AND a.updated_at > " +
+					c.arg(after) + ")")
 		}
 	}
 	if f.WithoutStores {
-		c.where.WriteString(" AND NOT EXISTS (SELECT 1 FROM store_users AS p WHERE p.account_id = m.account_id AND p.user_id = m.user_id)")
+		c.where.WriteString(
+			" AND NOT EXISTS (SELECT 1 FROM store_users AS p WHERE p.account_id = m.account_id AND p.user_id = m.user_id)")
 	}
 	c.filters = c.filters || len(c.args) > 1 || f.WithoutStores
 	return c
 }
 
-// among adds the condition that a place is of one of the people whom the
-// statement, which ends in a column, finds by the values of that.
+// among adds the condition that the membership belongs to a user that statement finds. The statement ends in a
+// column, which must have one of the values.
 func (c *members) among(d dialect, statement string, values []string) {
+	c.anyOf(d, statement+" IN ("+c.list(values)+")")
+}
+
+// anyOf adds the condition that the membership belongs to one of the users whose ids the statement returns.
+func (c *members) anyOf(d dialect, statement string) {
+	c.filters = true
+	c.where.WriteString(" AND m.user_id " + d.among(statement))
+}
+
+// list adds arguments and returns their parameters.
+func (c *members) list(values []string) string {
+	if len(values) == 0 {
+		return "NULL"
+	}
 	list := make([]string, len(values))
 	for i, v := range values {
 		list[i] = c.arg(v)
 	}
-	if len(list) == 0 {
-		list = []string{"NULL"}
-	}
-	c.filters = true
-	c.where.WriteString(" AND m.user_id " + d.among(statement+" IN ("+strings.Join(list, ", ")+")"))
+	return strings.Join(list, ", ")
 }
 
-// Searching looks at one person after the other: neither database has an
-// index for a part of a text, nor folds a text as addresses are folded. It
-// fetches so many at a time, more and more until the page is full, so that
-// what it holds is bounded and a search that finds many reads few.
+// A search reads one user after another: neither database has an index for a part of a text, nor folds a text as
+// addresses are folded. It reads batches that double in size until the page is full. So its memory is bounded, and a
+// search with many matches reads few users.
 const (
 	firstSearched = 500
 	mostSearched  = 8000
 )
 
-// search returns the page of those whom the filter's search finds.
-func (u users) search(ctx context.Context, accountID uuid.UUID, f user.Filter, w page.Window) (page.Page[user.User], error) {
+// search returns the page of the users that match the filter and its search.
+func (u users) search(ctx context.Context, accountID uuid.UUID, f user.Filter, w paging.Window) (paging.Page[user.User],
+	error) {
 	finds := f.Finder()
-	var found []page.Item[user.User]
+	var found []paging.Item[user.User]
 	rest := w
 	for rest.Size = firstSearched; ; rest.Size = min(2*rest.Size, mostSearched) {
 		items, err := u.listed(ctx, accountID, f, rest)
 		if err != nil {
-			return page.Page[user.User]{}, err
+			return paging.Page[user.User]{}, err
 		}
 		for _, item := range items {
 			if finds(user.Fold(item.Node.Email), item.Node.FirstName, item.Node.LastName) {
 				found = append(found, item)
 			}
 			if len(found) > w.Size {
-				return page.Cut(w, found), nil
+				return paging.Cut(w, found), nil
 			}
 		}
 		if len(items) <= rest.Size {
-			return page.Cut(w, found), nil
+			return paging.Cut(w, found), nil
 		}
 		last := items[len(items)-1].Key
 		if w.Backward {
@@ -190,7 +203,7 @@ func (u users) search(ctx context.Context, accountID uuid.UUID, f user.Filter, w
 	}
 }
 
-// countFound counts those whom the filter's search finds, in one walk.
+// countFound counts the users that match the filter and its search, with one query.
 func (u users) countFound(ctx context.Context, accountID uuid.UUID, f user.Filter) (int64, error) {
 	finds := f.Finder()
 	c := admits(u.engine.dialect(), accountID, f)

@@ -10,14 +10,16 @@ import (
 
 	"github.com/google/uuid"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/audit"
 	"latchkey/internal/gormdb"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// Whatever the filter, a walk by small pages meets everybody it admits, in order, from either end, and as many as are
-// counted. Names are compared as addresses are, whatever the database makes of their case.
+// With any filter, walking the list by small pages returns every matching user in order, from either end, and the
+// count agrees. Names are compared like addresses, regardless of the database's case rules.
 func TestUsersFiltered(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{Users: 12, Stores: 2, MembersPerStore: 7}.Make(t, db)
@@ -28,7 +30,7 @@ func TestUsersFiltered(t *testing.T) {
 		people[3] = named
 		members := make([]user.Membership, len(people))
 		for i, u := range people {
-			members[i] = membership(u)
+			members[i] = membershipOf(u)
 			members[i].ExternalID, members[i].UpdatedAt = fmt.Sprint("e", i), later(time.Duration(i)*time.Second)
 		}
 		change(t, db, w, func(c user.Change) error { return c.SaveMembers(t.Context(), members) })
@@ -37,7 +39,8 @@ func TestUsersFiltered(t *testing.T) {
 			f    user.Filter
 			want []user.User
 		}{
-			{"addresses", user.Filter{Emails: []string{people[1].Email, strings.ToUpper(people[8].Email), other.Owner.Email}}, []user.User{people[1], people[8]}},
+			{"addresses", user.Filter{Emails: []string{people[1].Email, strings.ToUpper(people[8].Email),
+				other.Owner.Email}}, []user.User{people[1], people[8]}},
 			{"no address", user.Filter{Emails: []string{}}, nil},
 			{"external ids", user.Filter{ExternalIDs: []string{"e2", "e11", "E3"}}, []user.User{people[2], people[11]}},
 			{"no external id", user.Filter{ExternalIDs: []string{}}, nil},
@@ -45,22 +48,25 @@ func TestUsersFiltered(t *testing.T) {
 			{"another's store", user.Filter{StoreID: other.Stores[0].ID}, nil},
 			{"without stores", user.Filter{WithoutStores: true}, append([]user.User{w.Owner}, people[7:]...)},
 			{"what changed", user.Filter{UpdatedAfter: later(4 * time.Second)}, people[5:]},
-			{"what changed of a store's", user.Filter{StoreID: w.Stores[0].ID, UpdatedAfter: later(4 * time.Second)}, people[5:7]},
+			{"what changed of a store's", user.Filter{StoreID: w.Stores[0].ID, UpdatedAfter: later(4 * time.Second)},
+				people[5:7]},
 			{"a name in another case", user.Filter{Search: "änne σΊ"}, []user.User{named}},
 			{"a part that all have", user.Filter{Search: "rst USER"}, slices.Concat(people[:3], people[4:])},
-			{"a part that nobody has", user.Filter{Search: "%"}, nil},
+			{"a part that no user has", user.Filter{Search: "%"}, nil},
 			{"all of it", user.Filter{
-				StoreID: w.Stores[0].ID, Emails: []string{people[5].Email, people[6].Email, people[9].Email}, ExternalIDs: []string{"e5", "e6"},
+				StoreID: w.Stores[0].ID, Emails: []string{people[5].Email, people[6].Email, people[9].Email},
+				ExternalIDs:  []string{"e5", "e6"},
 				UpdatedAfter: later(5 * time.Second), Search: "user",
 			}, people[6:7]},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				want := newestFirst(tc.want)
 				for _, size := range []int{1, 3, 50} {
-					same(t, "forward", walkUsers(t, db, w, tc.f, page.Window{Size: size}), want)
-					same(t, "backward", walkUsers(t, db, w, tc.f, page.Window{Size: size, Backward: true}), want)
+					same(t, "forward", walkUsers(t, db, w, tc.f, paging.Window{Size: size}), want)
+					same(t, "backward", walkUsers(t, db, w, tc.f, paging.Window{Size: size, Backward: true}), want)
 				}
-				if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, tc.f); err != nil || n != int64(len(want)) {
+				if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, tc.f); err != nil ||
+					n != int64(len(want)) {
 					t.Errorf("counted %d, %v", n, err)
 				}
 			})
@@ -68,7 +74,46 @@ func TestUsersFiltered(t *testing.T) {
 	})
 }
 
-func walkUsers(t *testing.T, db *gormdb.DB, w dbtest.World, f user.Filter, window page.Window) []user.User {
+// A user whom a token created, added, gave permissions or reactivated is granted by that token. A user whom it only
+// deactivated or renamed is not.
+func TestUsersGrantedBy(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 6}.Make(t, db)
+		by, _ := issue(t, db, w, uuid.Nil)
+		in := audit.Detail{Name: "storeHash", Value: "abc"}
+		var events []audit.Event
+		for i, e := range []struct {
+			action  audit.Action
+			details []audit.Detail
+		}{
+			{audit.UserCreated, nil}, {audit.UserAdded, []audit.Detail{in}},
+			{audit.UserUpdated, []audit.Detail{{Name: "permissions", Value: ""}, in}},
+			{audit.UserUpdated, []audit.Detail{{Name: "status", Value: string(user.Active)}, in}},
+			{audit.UserUpdated, []audit.Detail{{Name: "status", Value: string(user.Inactive)}, in}},
+			{audit.UserUpdated, []audit.Detail{{Name: "firstName", Value: "Ann"}}},
+		} {
+			events = append(events, audit.Event{
+				ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon,
+				Actor:  audit.Actor{Kind: audit.ActorAPIToken, ID: by.ID, Name: by.Name},
+				Action: e.action, Target: w.Users[i+1].Target(), Details: e.details,
+			})
+		}
+		change(t, db, w, func(c user.Change) error { return c.Record(t.Context(), events) })
+		rotating, _ := issue(t, db, w, uuid.Nil)
+		other, _ := issue(t, db, w, uuid.Nil)
+		rotate(t, db, by, rotating, false)
+		rotate(t, db, by, other, true) // the access token that the first one received is revoked
+		for _, of := range []token.Token{rotating, other} {
+			same(t, "granted through a rotation",
+				walkUsers(t, db, w, user.Filter{GrantedBy: []uuid.UUID{of.ID}}, paging.Window{Size: 10}),
+				newestFirst(w.Users[1:5]))
+		}
+		got := walkUsers(t, db, w, user.Filter{GrantedBy: []uuid.UUID{by.ID}}, paging.Window{Size: 10})
+		same(t, "granted", got, newestFirst(w.Users[1:5]))
+	})
+}
+
+func walkUsers(t *testing.T, db *gormdb.DB, w dbtest.World, f user.Filter, window paging.Window) []user.User {
 	t.Helper()
 	var all []user.User
 	for range 50 {
@@ -102,7 +147,8 @@ func TestUserPlaces(t *testing.T) {
 		owned := w.Members[w.Stores[0].ID][0]
 		change(t, db, w, func(c user.Change) error {
 			return errors.Join(c.SetOwner(t.Context(), w.Stores[0].ID, w.Users[2].ID),
-				c.SaveMembers(t.Context(), []user.Membership{{UserID: w.Users[2].ID, ExternalID: "e", JoinedAt: noon, UpdatedAt: later(time.Second)}}))
+				c.SaveMembers(t.Context(), []user.Membership{{UserID: w.Users[2].ID, ExternalID: "e", JoinedAt: noon,
+					UpdatedAt: later(time.Second)}}))
 		})
 		w.Stores[0].OwnerID = w.Users[2].ID
 		for _, tc := range []struct {
@@ -121,7 +167,8 @@ func TestUserPlaces(t *testing.T) {
 				}
 				want := []user.StorePlace{}
 				for _, i := range tc.want {
-					want = append(want, user.StorePlace{Place: w.Members[w.Stores[i].ID][0].Place, UserID: ids[0], Store: w.Stores[i]})
+					want = append(want, user.StorePlace{Place: w.Members[w.Stores[i].ID][0].Place, UserID: ids[0],
+						Store: w.Stores[i]})
 				}
 				same(t, "places", append([]user.StorePlace{}, nodes(pages[ids[0]])...), want)
 				counts, err := db.Users().CountUserPlaces(t.Context(), w.Account.ID, ids, tc.only)
@@ -135,11 +182,13 @@ func TestUserPlaces(t *testing.T) {
 			t.Fatal(err)
 		}
 		members := nodes(pages[w.Stores[0].ID])
-		if len(members) != 2 || members[1].ID != owned.ID || members[1].Role() != user.StoreOwner || members[0].Role() != user.Custom {
+		if len(members) != 2 || members[1].ID != owned.ID || members[1].Role() != user.StoreOwner ||
+			members[0].Role() != user.Custom {
 			t.Errorf("the members are %+v", members)
 		}
 		found, err := db.Users().MembershipsByID(t.Context(), w.Account.ID, append(ids, uuid.New()))
-		if err != nil || len(found) != 3 || found[ids[0]].ExternalID != "e" || found[ids[0]].UpdatedAt != later(time.Second) || found[ids[1]].ExternalID != "" {
+		if err != nil || len(found) != 3 || found[ids[0]].ExternalID != "e" ||
+			found[ids[0]].UpdatedAt != later(time.Second) || found[ids[1]].ExternalID != "" {
 			t.Errorf("memberships %+v, %v", found, err)
 		}
 	})

@@ -10,22 +10,24 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/secret"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-func userLister(db *gormdb.DB, accountID uuid.UUID) func(context.Context, page.Window) (page.Page[user.User], error) {
-	return func(ctx context.Context, w page.Window) (page.Page[user.User], error) {
+func userLister(db *gormdb.DB, accountID uuid.UUID) func(context.Context, paging.Window) (paging.Page[user.User],
+	error) {
+	return func(ctx context.Context, w paging.Window) (paging.Page[user.User], error) {
 		return db.Users().Users(ctx, accountID, user.Filter{}, w)
 	}
 }
 
-func storeUserLister(db *gormdb.DB, accountID uuid.UUID, stores []uuid.UUID) func(context.Context, page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {
-	return func(ctx context.Context, w page.Window) (map[uuid.UUID]page.Page[user.StoreMember], error) {
+func storeUserLister(db *gormdb.DB, accountID uuid.UUID, stores []uuid.UUID) func(context.Context,
+	paging.Window) (map[uuid.UUID]paging.Page[user.StoreMember], error) {
+	return func(ctx context.Context, w paging.Window) (map[uuid.UUID]paging.Page[user.StoreMember], error) {
 		return db.Users().StoreUsers(ctx, accountID, stores, w)
 	}
 }
@@ -51,11 +53,12 @@ func TestUsers(t *testing.T) {
 		}
 		same(t, "members by id", members, map[uuid.UUID]user.User{w.Users[2].ID: w.Users[2]})
 
-		people, err := repo.UsersByID(ctx, w.Account.ID, []uuid.UUID{w.Owner.ID, other.Owner.ID, uuid.New()})
+		users, err := repo.UsersByID(ctx, w.Account.ID, []uuid.UUID{w.Owner.ID, other.Owner.ID, uuid.New()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "people of any account", people, map[uuid.UUID]user.User{w.Owner.ID: w.Owner, other.Owner.ID: other.Owner})
+		same(t, "users of any account", users,
+			map[uuid.UUID]user.User{w.Owner.ID: w.Owner, other.Owner.ID: other.Owner})
 	})
 }
 
@@ -101,7 +104,7 @@ func TestMemberships(t *testing.T) {
 		}{
 			{"an owner", w.Owner, []uuid.UUID{w.Account.ID}},
 			{"a store's owner", w.StoreOwner, []uuid.UUID{w.Account.ID}},
-			{"somebody in two", w.Users[2], []uuid.UUID{w.Account.ID, second.Account.ID}},
+			{"a user in two accounts", w.Users[2], []uuid.UUID{w.Account.ID, second.Account.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				got, err := db.Users().Memberships(t.Context(), user.Fold(tc.u.Email))
@@ -117,26 +120,31 @@ func TestMemberships(t *testing.T) {
 			})
 		}
 		if none, err := db.Users().Memberships(t.Context(), "nobody@example.com"); err != nil || len(none) > 0 {
-			t.Errorf("nobody is in %v, %v", none, err)
+			t.Errorf("an unknown address is in %v, %v", none, err)
 		}
 	})
 }
 
-// startSession keeps a session of an hour.
+// startSession starts a session of an hour.
 func startSession(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User) (user.Session, secret.Secret) {
 	t.Helper()
 	return startSessionUntil(t, db, w, u, later(time.Hour))
 }
 
-func startSessionUntil(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User, end time.Time) (user.Session, secret.Secret) {
+func startSessionUntil(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User, end time.Time) (user.Session,
+	secret.Secret) {
 	t.Helper()
 	value := newSecret(secret.UserSession)
-	s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: u.ID, CreatedAt: noon, ExpiresAt: end}
+	s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: u.ID, CreatedAt: noon,
+		ExpiresAt: end}
 	e := audit.Event{
-		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon, Actor: audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
-		Action: audit.SessionStarted, Target: audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: u.Email},
+		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon,
+		Actor:  audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
+		Action: audit.SessionStarted, Target: audit.Target{Kind: audit.TargetSession, Key: s.ID.String(),
+			Name: u.Email},
 	}
-	if err := db.Users().StartSession(t.Context(), auth.NoActor("a test"), s, keys.Digest(value), e, audit.Event{}); err != nil {
+	if err := db.Users().StartSession(t.Context(), auth.NoActor("a test"), s, keyring.Digest(value), e,
+		audit.Event{}); err != nil {
 		t.Fatal(err)
 	}
 	return s, value
@@ -146,7 +154,7 @@ func TestStartSession(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{}.Make(t, db)
 		s, value := startSession(t, db, w, w.Owner)
-		record, err := db.Access().Credential(t.Context(), secret.UserSession, keys.Candidates(value))
+		record, err := db.Access().Credential(t.Context(), secret.UserSession, keyring.Candidates(value))
 		if err != nil || record.Principal.SessionID != s.ID {
 			t.Errorf("found %v, %v", record, err)
 		}
@@ -154,11 +162,13 @@ func TestStartSession(t *testing.T) {
 		if err != nil || len(events.Items) != 1 || events.Items[0].Node.Target.Key != s.ID.String() {
 			t.Errorf("events %v, %v", events, err)
 		}
-		t.Run("a digest that is kept already changes nothing", func(t *testing.T) {
-			again := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: w.Owner.ID, CreatedAt: noon, ExpiresAt: noon}
+		t.Run("an existing digest changes nothing", func(t *testing.T) {
+			again := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: w.Owner.ID,
+				CreatedAt: noon, ExpiresAt: noon}
 			e := events.Items[0].Node
 			e.ID = uuid.Must(uuid.NewV7())
-			mustBe(t, db.Users().StartSession(t.Context(), auth.NoActor("a test"), again, keys.Digest(value), e, audit.Event{}), fault.Conflict)
+			mustBe(t, db.Users().StartSession(t.Context(), auth.NoActor("a test"), again, keyring.Digest(value), e,
+				audit.Event{}), fault.Conflict)
 			if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{}); err != nil || n != 1 {
 				t.Errorf("%d events, %v", n, err)
 			}

@@ -12,28 +12,36 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 
 	"latchkey/internal/audit"
 )
 
-// instant is a moment in a row; the zero time is null. PostgreSQL keeps it as
-// timestamptz. SQLite, which has no such type, keeps microseconds since 1970:
-// a number is exact, sorts, and is smaller than any text that does.
+// instant is a time in a row; the zero time is null. PostgreSQL stores it as timestamptz. SQLite has no such type and
+// stores microseconds since 1970: a number is exact, sorts correctly, and is smaller than any text that does.
 type instant struct{ time.Time }
 
-// GormDataType tells gorm that an instant is one column.
+// GormDataType makes gorm treat an instant as one column.
 func (instant) GormDataType() string { return "time" }
 
-// GormValue is the instant as an argument of the database at hand.
-func (i instant) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
-	moment := postgresDialect.moment
+// GormDBDataType returns the type of the column, for gorm's migrator.
+func (instant) GormDBDataType(db *gorm.DB, _ *schema.Field) string {
 	if db.Name() == sqliteDialect.name {
-		moment = sqliteDialect.moment
+		return "INTEGER"
 	}
-	return clause.Expr{SQL: "?", Vars: []any{moment(i.Time)}}
+	return "timestamptz"
 }
 
-// Scan reads what either database holds.
+// GormValue returns the instant as an argument for the database in use.
+func (i instant) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	timestamp := postgresDialect.timestamp
+	if db.Name() == sqliteDialect.name {
+		timestamp = sqliteDialect.timestamp
+	}
+	return clause.Expr{SQL: "?", Vars: []any{timestamp(i.Time)}}
+}
+
+// Scan reads the value of either database.
 func (i *instant) Scan(src any) error {
 	switch v := src.(type) {
 	case nil:
@@ -43,12 +51,12 @@ func (i *instant) Scan(src any) error {
 	case int64:
 		i.Time = time.UnixMicro(v).UTC()
 	default:
-		return fmt.Errorf("a moment cannot be read from %T", src)
+		return fmt.Errorf("a time cannot be read from %T", src)
 	}
 	return nil
 }
 
-// ScanTimestamptz spares pgx the detour over Scan.
+// ScanTimestamptz lets pgx scan without Scan.
 func (i *instant) ScanTimestamptz(v pgtype.Timestamptz) error {
 	i.Time = time.Time{}
 	if v.Valid {
@@ -60,19 +68,25 @@ func (i *instant) ScanTimestamptz(v pgtype.Timestamptz) error {
 // key is a UUID read from a hand-written statement; null is the zero UUID.
 type key uuid.UUID
 
-// Scan reads what database/sql hands over.
-func (k *key) Scan(src any) error { return (*uuid.UUID)(k).Scan(src) }
+// Scan reads a value from database/sql.
+func (k *key) Scan(src any) error {
+	if src == nil {
+		*k = key{}
+		return nil
+	}
+	return (*uuid.UUID)(k).Scan(src)
+}
 
-// ScanUUID spares pgx the detour over text.
+// ScanUUID lets pgx scan without a conversion to text.
 func (k *key) ScanUUID(v pgtype.UUID) error {
 	*k = v.Bytes
 	return nil
 }
 
-// optional is a UUID whose zero value is null.
+// optional converts the zero UUID to null.
 func optional(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: id != uuid.Nil} }
 
-// optionalText is a text whose zero value is null.
+// optionalText converts an empty text to null.
 func optionalText(s string) *string {
 	if s == "" {
 		return nil
@@ -80,8 +94,7 @@ func optionalText(s string) *string {
 	return &s
 }
 
-// joined and split keep a list of words, none of which holds a space, in one
-// column.
+// joined and split convert a list of words without spaces to and from one column.
 func joined[T ~string](words []T) string {
 	texts := make([]string, len(words))
 	for i, w := range words {
@@ -112,7 +125,7 @@ func splitRanges(column string) ([]netip.Prefix, error) {
 	for _, text := range strings.Fields(column) {
 		r, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("an address range as kept: %w", err)
+			return nil, fmt.Errorf("parse a stored address range: %w", err)
 		}
 		ranges = append(ranges, r)
 	}
@@ -126,8 +139,7 @@ func parseAddr(column string) (netip.Addr, error) {
 	return netip.ParseAddr(column)
 }
 
-// detail is an audit.Detail as it stands in JSON. Details are a list and not
-// an object: their order is part of the record.
+// detail is an audit.Detail in JSON. Details are a list and not an object because their order matters.
 type detail struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -145,7 +157,7 @@ func encodeDetails(details []audit.Detail) (string, error) {
 func decodeDetails(column string) ([]audit.Detail, error) {
 	var list []detail
 	if err := json.Unmarshal([]byte(column), &list); err != nil {
-		return nil, fmt.Errorf("an event's details as kept: %w", err)
+		return nil, fmt.Errorf("parse an event's details: %w", err)
 	}
 	details := make([]audit.Detail, len(list))
 	for i, d := range list {

@@ -15,30 +15,27 @@ import (
 	"latchkey/internal/fault"
 )
 
-// held are the rows that a write locks against all other writers before it does
-// anything else. They are locked together with the actor's, in one order for
-// all writes, so that no two writes wait for each other:
+// held are the rows that a write locks against all other writers before it does anything else. They are locked
+// together with the actor's rows, in one order for all writes, so that writes do not deadlock:
 //
-//  1. the account's row, by every actor in it,
+//  1. the account's row,
 //  2. the row of a person,
-//  3. API tokens, the actor's among them, by their ids,
+//  3. API tokens, including the actor's, by their ids,
 //  4. the actor's session.
 type held struct {
-	// account is locked by writes to its people, and by issuing on its level.
+	// account is locked by writes to its users, and by issuing account-level tokens.
 	account uuid.UUID
-	// person is locked by writes to what somebody signs in with, and by those
-	// that end their sessions.
+	// person is locked by writes to a person's credentials, and by writes that revoke the person's sessions.
 	person uuid.UUID
-	// tokens are locked by writes that change or revoke them. They are API tokens
-	// of the account tokensOf.
+	// tokens are locked by writes that change or revoke them. They are API tokens of the account tokensOf.
 	tokensOf uuid.UUID
 	tokens   []uuid.UUID
-	// urgent writes overtake others on SQLite, which has one writer: those that
-	// take rights away. They must be short.
+	// urgent writes overtake others on SQLite, which has one writer. They are the writes that remove permissions, and
+	// must be short.
 	urgent bool
 }
 
-// turn is the write's place among those that wait for SQLite's writer.
+// turn returns the write's place in the queue for SQLite's writer.
 func (h held) turn(by auth.Actor) turn {
 	t := turn{account: h.account, urgent: h.urgent}
 	if t.account == uuid.Nil {
@@ -50,28 +47,25 @@ func (h held) turn(by auth.Actor) turn {
 	return t
 }
 
-// mostTries bounds how often a write is run. Only a deadlock has it run again:
-// the one that is left is that of two tokens that revoke each other, one of
-// them with people, whose tokens are not known before its transaction begins.
+// mostTries bounds how often a write is run. Only a deadlock makes it run again. One case remains: two tokens revoke
+// each other, one of them together with users, whose tokens are not known before the transaction begins.
 const mostTries = 3
 
-// write runs work in a transaction that commits only what by may still do when
-// its rows are locked. It is the one way to write: actorless writes say why
-// (auth.NoActor).
+// write runs work in a transaction that commits only if by still has its rights when its rows are locked. All writes
+// go through it. Writes without an actor must give a reason (auth.NoActor).
 //
-// Revoking an API token, ending a session, removing a member and taking
-// permissions away lock the rows that by needs, in a way that conflicts. So they
-// are strictly before or after this write: it is committed before they are, or
-// it is refused, with fault.Unauthenticated where the credential no longer works
-// and with fault.Conflict where its rights changed.
+// Revoking an API token or a session, removing a member, and removing permissions lock the rows that by needs with a
+// conflicting lock. So such a change is strictly ordered with this write: this write is committed before it, or is
+// refused after it. The error is fault.Unauthenticated if the credential no longer works, and fault.Conflict if its
+// rights changed.
 func (db *DB) write(ctx context.Context, by auth.Actor, h held, work func(*gorm.DB) error) error {
 	err := write(ctx, db.engine, by, h, work)
 	db.stale(by, err)
 	return err
 }
 
-// stale forgets what is cached of the actor's account when the database knew
-// better, so that the same request is judged by what is true.
+// stale removes the actor's account from the cache if the cached rights were out of date, so that a repeated request
+// uses the current ones.
 func (db *DB) stale(by auth.Actor, err error) {
 	if errors.Is(err, auth.ErrStale) {
 		db.changed(by.AccountID)
@@ -95,8 +89,7 @@ func write(ctx context.Context, e engine, by auth.Actor, h held, work func(*gorm
 	}
 }
 
-// judge returns the error of a write by an actor that is refused, nil for one
-// that is not.
+// judge returns the error with which a write by the actor is refused, or nil if it is allowed.
 func judge(ctx context.Context, e engine, by auth.Actor) error {
 	return write(ctx, e, by, held{}, func(*gorm.DB) error { return nil })
 }
@@ -106,13 +99,11 @@ func isDeadlock(err error) bool {
 	return errors.As(err, &pg) && pg.Code == pgDeadlock
 }
 
-// lockFor locks what the write holds and the rows of its actor. On SQLite the
-// transaction itself keeps other writers out.
+// lockFor locks the rows in h and the rows of the actor. On SQLite the transaction itself excludes other writers.
 //
-// The actor's locks are the weakest that conflict with a revocation: last uses,
-// for example, do not wait for them. A person's rights are all over the
-// account, so that a session takes its account's row, which every change of its
-// people holds.
+// The actor's locks are the weakest that conflict with a revocation, so that last uses, for example, do not wait for
+// them. A user's permissions are spread over the account, so a session locks its account's row, which every change of
+// the account's users locks, too.
 func lockFor(tx *gorm.DB, by auth.Actor, h held) error {
 	if tx.Name() == sqliteDialect.name {
 		return nil
@@ -142,9 +133,8 @@ func lockFor(tx *gorm.DB, by auth.Actor, h held) error {
 	return l.err
 }
 
-// accountLock is how an actor that does not change its account's people locks
-// the account. Only a suspension and a change of owner by the operator conflict
-// with the weaker one.
+// accountLock returns the strength with which an actor that does not change its account's users locks the account.
+// Only a suspension and a change of owner by the operator conflict with the weaker one.
 func accountLock(by auth.Actor) string {
 	if by.Credential.Kind.IsSession() {
 		return "SHARE"
@@ -164,7 +154,7 @@ func around(actor uuid.UUID, tokens []uuid.UUID) (before, after []uuid.UUID) {
 	return before, after
 }
 
-// locker locks rows until one cannot be locked.
+// locker locks rows until an error occurs.
 type locker struct {
 	tx  *gorm.DB
 	err error
@@ -175,19 +165,20 @@ func (l *locker) lock(table, strength, where string, args ...any) {
 		return
 	}
 	var ids []uuid.UUID
-	l.err = l.tx.Table(table).Clauses(clause.Locking{Strength: strength}).Where(where, args...).Order("id").Pluck("id", &ids).Error
+	l.err = l.tx.Table(table).Clauses(clause.Locking{Strength: strength}).Where(where, args...).Order("id").Pluck("id",
+		&ids).Error
 }
 
-// lockTokens keeps others from acting by the tokens, too, which is why it is
-// stronger than what their change takes.
+// lockTokens also excludes requests that use the tokens. Therefore it is stronger than the lock that changing them
+// takes.
 func (l *locker) lockTokens(accountID uuid.UUID, ids []uuid.UUID) {
 	if len(ids) > 0 {
 		l.lock("api_tokens", "UPDATE", "account_id = ? AND id IN ?", accountID, ids)
 	}
 }
 
-// refuse returns the fault of an actor whose credential stopped working, or
-// whose rights are no longer those that were judged.
+// refuse returns the error for an actor whose credential stopped working, or whose rights have changed since they
+// were read.
 func refuse(works bool) error {
 	if works {
 		return fault.Wrap(auth.ErrStale, fault.Conflict,
@@ -196,11 +187,11 @@ func refuse(works bool) error {
 	return access.ErrRefused().Because(auth.ErrStale)
 }
 
-// errNoActor is a mistake of the caller's.
+// errNoActor is a programming error of the caller.
 var errNoActor = errors.New("a write was attempted without an actor")
 
-// mayStill reads the actor's rows as the verifier does, in the transaction that
-// locked them, and refuses what no longer works as it was judged.
+// mayStill reads the actor's rows like the verifier does, in the transaction that locked them. It refuses an actor
+// whose credential no longer works or whose rights have changed.
 func mayStill(ctx context.Context, d dialect, tx gorm.ConnPool, by auth.Actor) error {
 	if by.NoCredential != "" {
 		return nil
@@ -214,7 +205,7 @@ func mayStill(ctx context.Context, d dialect, tx gorm.ConnPool, by auth.Actor) e
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // what it reports, rows.Err does
+	defer func() { _ = rows.Close() }() // rows.Err reports the error
 	if !rows.Next() {
 		return errors.Join(rows.Err(), refuse(false))
 	}
@@ -231,12 +222,11 @@ func mayStill(ctx context.Context, d dialect, tx gorm.ConnPool, by auth.Actor) e
 	return rows.Err()
 }
 
-// errActorRefused is what hand-written statements return whose guard found
-// nothing. DB.refused says what that means.
+// errActorRefused is returned by hand-written statements whose guard found no row. DB.refused finds the reason.
 var errActorRefused = errors.New("the actor was refused")
 
-// refused returns why a hand-written statement refused its actor: it is read
-// once more, since the statement says no more than that.
+// refused returns the reason why a hand-written statement refused its actor. It reads the actor again, because the
+// statement does not return a reason.
 func (db *DB) refused(ctx context.Context, by auth.Actor) error {
 	err := judge(ctx, db.engine, by)
 	if err == nil {

@@ -3,19 +3,20 @@ package gormdb_test
 import (
 	"testing"
 
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
 func TestCheckWriting(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
 		if err := db.CheckWriting(t.Context()); err != nil {
-			t.Errorf("writing works: %v", err)
+			t.Errorf("with a working database: %v", err)
 		}
-		dbtest.Exec(t, url, "CREATE TRIGGER broken BEFORE UPDATE ON write_checks BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+		dbtest.Exec(t, url,
+			"CREATE TRIGGER broken BEFORE UPDATE ON write_checks BEGIN SELECT RAISE(ABORT, 'disk full'); END",
 			"ALTER TABLE write_checks ADD CONSTRAINT broken CHECK (false) NOT VALID")
 		if err := db.CheckWriting(t.Context()); err == nil {
-			t.Error("writing fails, and the check does not")
+			t.Error("writing fails, but the check succeeds")
 		}
 	})
 }

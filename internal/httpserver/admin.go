@@ -13,11 +13,11 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Check is something that must hold for the server to be ready.
+// Check is a condition that must hold for the server to be ready.
 type Check struct {
 	Name string
-	// Run returns why it does not hold. The message of a *fault.Error is
-	// shown; of any other error only the log hears.
+	// Run returns an error if the condition does not hold. The response shows
+	// the message of a *fault.Error; any other error is only logged.
 	Run func(context.Context) error
 }
 
@@ -36,15 +36,17 @@ func newAdmin(c Config, m *metrics, stopping *atomic.Bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn)}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry,
+		promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn)}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusNotFound, map[string]string{"error": "There is /healthz, /readyz and /metrics."})
+		writeJSON(w, http.StatusNotFound,
+			map[string]string{"error": "Not found. The paths are /healthz, /readyz and /metrics."})
 	})
 	return mux
 }
 
-// health says that the process is up, and nothing of what it depends on: a
-// restart does not mend a database.
+// health reports that the process is up. It does not check dependencies:
+// restarting the process would not fix the database.
 func (a *admin) health(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
@@ -56,7 +58,8 @@ type outcome struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// ready says whether requests should be sent here, and every reason why not.
+// ready reports whether a load balancer should send requests to this server,
+// and the reasons if not.
 func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
@@ -88,5 +91,5 @@ func (a *admin) reason(ctx context.Context, name string, err error) string {
 		return known.Message
 	}
 	a.log.WarnContext(ctx, "readiness check failed", "check", name, "error", err)
-	return "It failed; the log says why."
+	return "The check failed. See the log for the reason."
 }

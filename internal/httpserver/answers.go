@@ -8,36 +8,36 @@ import (
 	"latchkey/internal/fault"
 )
 
-// header is a header of every answer, with its name in canonical form. The
-// values are shared by all answers and never changed.
+// header is a header that every response has. name is in canonical form. All
+// responses share values, which must not be modified.
 type header struct {
 	name   string
 	values []string
 }
 
-// securityHeaders are for browsers that come across the API: nothing here is
-// a page, nothing may be taken for one, and nothing may be kept. They are few,
-// since writing and reading them is a good part of what it costs to refuse a
-// request: the first is the only one for answers without content, and the last
-// is none for refusals (see exchange.complete).
+// securityHeaders returns the headers that protect browsers that open the API:
+// a response must not be sniffed as HTML or cached. There are few of them
+// because writing and parsing headers is a large part of the cost of a refused
+// request. Responses without content get only the first one; refusals get all
+// but the last (see requestState.addHeaders).
 func securityHeaders(https bool) []header {
 	all := []header{{"Cache-Control", []string{"no-store"}}}
 	if https {
-		// RFC 6797: a year. Only where https is known to work.
+		// RFC 6797: one year. Sent only if clients are known to use HTTPS.
 		all = append(all, header{"Strict-Transport-Security", []string{"max-age=31536000"}})
 	}
 	return append(all, header{"X-Content-Type-Options", []string{"nosniff"}})
 }
 
-// problem answers an error of HTTP in the form of the errors of the API, or of
-// OAuth where that is spoken, so that a client needs to know one form only.
-func (x *exchange) problem(status int, code fault.Kind, message string) {
-	if x.route.oauth {
+// problem writes an HTTP error in the format of the API's errors, or of OAuth's
+// on OAuth routes, so that a client has to parse only one format.
+func (rs *requestState) problem(status int, code fault.Kind, message string) {
+	if rs.route.oauth {
 		known := "invalid_request"
 		if code == fault.Internal {
 			known = "server_error"
 		}
-		x.oauthError(&oauthError{status, known, message})
+		rs.oauthError(&oauthError{status, known, message})
 		return
 	}
 	type extensions struct {
@@ -48,17 +48,18 @@ func (x *exchange) problem(status int, code fault.Kind, message string) {
 		Message    string     `json:"message"`
 		Extensions extensions `json:"extensions"`
 	}
-	writeJSON(x, status, map[string][]apiError{"errors": {{message, extensions{code, x.requestID[0]}}}})
+	writeJSON(rs, status, map[string][]apiError{"errors": {{message, extensions{code, rs.requestID[0]}}}})
 }
 
-func (x *exchange) tooLarge(limit int) {
-	x.Header().Set("Connection", "close")
-	x.problem(http.StatusRequestEntityTooLarge, fault.Invalid, fmt.Sprintf("The request's body has more than %d bytes. Send less at once.", limit))
+func (rs *requestState) tooLarge(limit int) {
+	rs.Header().Set("Connection", "close")
+	rs.problem(http.StatusRequestEntityTooLarge, fault.Invalid,
+		fmt.Sprintf("The request body is larger than %d bytes. Send a smaller one.", limit))
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	// A client that is gone is no failure of ours.
+	// An error means that the client closed the connection.
 	_ = json.NewEncoder(w).Encode(body)
 }

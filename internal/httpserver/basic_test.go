@@ -9,9 +9,10 @@ import (
 
 	"latchkey/internal/config"
 	"latchkey/internal/httpserver"
+	"latchkey/internal/test/check"
 )
 
-// basicAuth is the header line of a user name and a token.
+// basicAuth returns the Authorization header line for a user name and a token.
 func basicAuth(scheme, username, token string) string {
 	return "Authorization: " + scheme + " " + base64.StdEncoding.EncodeToString([]byte(username+":"+token))
 }
@@ -20,7 +21,8 @@ func legacyGateway(t *testing.T, adjust func(*httpserver.Config)) *running {
 	t.Helper()
 	server, _ := gateway(t, func(c *httpserver.Config) {
 		c.Legacy = config.Legacy{
-			DeprecatedAt: time.Date(2023, 6, 30, 23, 59, 59, 0, time.UTC), SunsetAt: time.Date(2027, 12, 31, 0, 0, 0, 0, time.UTC),
+			DeprecatedAt: time.Date(2023, 6, 30, 23, 59, 59, 0, time.UTC),
+			SunsetAt:     time.Date(2027, 12, 31, 0, 0, 0, 0, time.UTC),
 		}
 		if adjust != nil {
 			adjust(c)
@@ -66,7 +68,8 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 		{"beside a bearer token", []string{good, "Authorization: Bearer lks_live", orders}, 401, two},
 		{"beside a token in its header", []string{good, "X-Auth-Token: store", orders}, 401, two},
 		{"cannot be judged", []string{basicAuth("Basic", "broken", "of:old"), orders}, 500, ""},
-		{"no key of a gateway", []string{good, orders, "-X-Latchkey-Gateway"}, 401, `Latchkey-Gateway realm="latchkey"`},
+		{"no key of a gateway", []string{good, orders, "-X-Latchkey-Gateway"}, 401,
+			`Latchkey-Gateway realm="latchkey"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if !slices.Contains(tc.lines, "X-Auth-Token: store") {
@@ -74,30 +77,35 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 			}
 			got := server.check(t, tc.lines...)
 			if got.StatusCode != tc.status || got.Header.Get("WWW-Authenticate") != tc.challenge {
-				t.Errorf("got %d, %q, want %d, %q", got.StatusCode, got.Header.Get("WWW-Authenticate"), tc.status, tc.challenge)
+				t.Errorf("got %d, %q, want %d, %q", got.StatusCode, got.Header.Get("WWW-Authenticate"), tc.status,
+					tc.challenge)
 			}
 			h := got.Header
 			dated := h.Get("Deprecation") == "@1688169599" && h.Get("Sunset") == "Fri, 31 Dec 2027 00:00:00 GMT"
-			told := h.Get("X-Latchkey-Kind") == "LEGACY_ACCOUNT" && h.Get("X-Latchkey-Store") == "acme1us" && h.Get("X-Latchkey-Token") == tokenID.String() && len(h["X-Latchkey-Scopes"]) == 1 && h.Get("X-Latchkey-Scopes") == ""
-			// Whom the gateway asks for is told, whatever comes of it; to
-			// no gateway nothing is.
-			if ofClient := !strings.HasPrefix(tc.challenge, "Latchkey-Gateway"); dated != ofClient || told != (tc.status == 204) {
-				t.Errorf("the answer says %v", h)
+			told := h.Get("X-Latchkey-Kind") == "LEGACY_ACCOUNT" && h.Get("X-Latchkey-Store") == "acme1us" &&
+				h.Get("X-Latchkey-Token") == tokenID.String() && len(h["X-Latchkey-Scopes"]) == 1 &&
+				h.Get("X-Latchkey-Scopes") == ""
+			// Every response to a gateway has the dates. A caller that is not a
+			// gateway does not get them.
+			if ofClient := !strings.HasPrefix(tc.challenge, "Latchkey-Gateway"); dated != ofClient ||
+				told != (tc.status == 204) {
+				t.Errorf("got headers %v", h)
 			}
 			if strings.Contains(got.text, "RFC 7617") != malformed[tc.name] {
-				t.Errorf("it is told %s", got.text)
+				t.Errorf("got %s", got.text)
 			}
 		})
 	}
 	if text := server.log.String(); strings.Contains(text, "of:old") || strings.Contains(text, "b2Y6") {
-		t.Errorf("the log shows a token: %s", text)
+		t.Errorf("the log has a token: %s", text)
 	}
 }
 
 func TestLegacyAccountsThatFailAreLimited(t *testing.T) {
 	server := legacyGateway(t, func(c *httpserver.Config) {
 		c.Rates = config.Rates{
-			On: true, Token: config.Rate{Requests: 1, Window: minutes}, Account: config.Rate{Requests: 1, Window: minutes},
+			On: true, Token: config.Rate{Requests: 1, Window: minutes},
+			Account: config.Rate{Requests: 1, Window: minutes},
 			Failure: config.Rate{Requests: 1, Window: time.Hour},
 		}
 	})
@@ -105,19 +113,19 @@ func TestLegacyAccountsThatFailAreLimited(t *testing.T) {
 		token string
 		want  int
 	}{{"of:old", 204}, {"wrong", 401}, {"wrong", 429}, {"another", 401}, {"a third", 429}, {"of:old", 204}} {
-		got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", tc.token), "X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
-		if got.StatusCode != tc.want {
-			t.Errorf("request %d: got %d, want %d", i, got.StatusCode, tc.want)
-		}
+		got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", tc.token),
+			"X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
+		check.Equal(t, got.StatusCode, tc.want, "request %d", i)
 	}
 }
 
-// What is not of Basic's form is refused without a look-up, so it does not count,
-// and is told of the dates.
+// A malformed Basic header is refused without a lookup. It does not count as a
+// failure, and its response has the dates.
 func TestMalformedBasicIsNotCounted(t *testing.T) {
 	server := legacyGateway(t, func(c *httpserver.Config) {
 		c.Rates = config.Rates{
-			On: true, Token: config.Rate{Requests: 1, Window: minutes}, Account: config.Rate{Requests: 1, Window: minutes},
+			On: true, Token: config.Rate{Requests: 1, Window: minutes},
+			Account: config.Rate{Requests: 1, Window: minutes},
 			Failure: config.Rate{Requests: 1, Window: time.Hour},
 		}
 	})
@@ -127,15 +135,15 @@ func TestMalformedBasicIsNotCounted(t *testing.T) {
 			t.Errorf("got %d, want %d, %v", got.StatusCode, want, got.Header)
 		}
 	}
-	got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", "wrong"), "X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
-	if got.StatusCode != 401 {
-		t.Errorf("a first failure: got %d", got.StatusCode)
-	}
+	got := server.check(t, "-X-Auth-Token", basicAuth("Basic", "erp", "wrong"),
+		"X-Original-URI: /stores/acme1us/v2/orders", "X-Forwarded-For: 192.0.2.1")
+	check.Equal(t, got.StatusCode, 401, "a first failure")
 }
 
 func TestTheAccountAPITakesNoBasic(t *testing.T) {
 	server := legacyGateway(t, nil)
-	if got := server.api(t, basicAuth("Basic", "erp", "of:old")); got.StatusCode != 401 || got.Header.Get("WWW-Authenticate") != `Bearer realm="latchkey"` {
+	if got := server.api(t, basicAuth("Basic", "erp", "of:old")); got.StatusCode != 401 ||
+		got.Header.Get("WWW-Authenticate") != `Bearer realm="latchkey"` {
 		t.Errorf("got %d, %v", got.StatusCode, got.Header)
 	}
 }

@@ -6,22 +6,22 @@ import (
 	"sync"
 )
 
-// whyCanary is why the key of a canary is refused.
-const whyCanary = "canary"
+// reasonCanary is the logged reason for refusing the key of a canary.
+const reasonCanary = "canary"
 
-// canaries are the keys of canaries that worked here a short while ago, as
-// digests. A canary asks until its key is refused, so that this refusal is
-// what it is after, and no sign of somebody who guesses. Nobody can claim it:
-// whoever presents such a key held it while it worked.
+// canaries holds the digests of canary keys that recently worked here. A canary
+// sends its key until the key is refused, so that refusal is expected and does
+// not count as a failed credential. This cannot be abused: only a client that
+// had the key while it worked can present it.
 type canaries struct {
 	mu sync.Mutex
-	// seen is a ring: with every server's canary asking every server, it is
-	// as many keys as there may be servers.
+	// seen is a ring buffer. The canary of every server calls every server, so
+	// its size is the largest number of servers.
 	seen [64][sha256.Size]byte
 	next int
 }
 
-// worked notes the key of a canary.
+// worked adds the key of a canary.
 func (c *canaries) worked(key string) {
 	digest := sha256.Sum256([]byte(key))
 	c.mu.Lock()
@@ -32,7 +32,7 @@ func (c *canaries) worked(key string) {
 	}
 }
 
-// knows says whether the key was a canary's.
+// knows reports whether key recently worked as a canary's.
 func (c *canaries) knows(key string) bool {
 	digest := sha256.Sum256([]byte(key))
 	c.mu.Lock()

@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// What an operation takes from the buckets of its caller, by its price in
-// fields (package graph). Up to fieldsOfOne it takes the request that it is;
-// each further fieldsOfMore, or a part of them, take one more. An operation
-// takes at most 1/mostShare of a bucket, so that every operation within the
-// limits of complexity can run when the bucket is full.
+// The number of requests that an operation takes from the buckets of its
+// caller, by its cost in fields (package graph). An operation of up to
+// fieldsOfOne fields costs one request; every further fieldsOfMore fields, or
+// part of them, cost one more. An operation takes at most 1/mostShare of a
+// bucket, so that every operation within the complexity limits can run when the
+// bucket is full.
 const (
 	fieldsOfOne  = 10_000
 	fieldsOfMore = 100
 	mostShare    = 10
 )
 
-// requestsOf returns how many requests an operation of the price is, for a
-// bucket of that many.
+// requestsOf returns the number of requests that an operation with that many
+// fields costs, for a bucket of size quota.
 func requestsOf(fields, quota int) int {
 	more := (max(0, fields-fieldsOfOne) + fieldsOfMore - 1) / fieldsOfMore
 	return max(1, min(1+more, quota/mostShare))
@@ -25,25 +26,26 @@ func requestsOf(fields, quota int) int {
 
 type meterKey struct{}
 
-// meter is where the operation of a request is charged.
+// meter charges the operations of one request.
 type meter struct {
 	rates *rates
-	x     *exchange
+	rs    *requestState
 }
 
-// Charge takes what an operation costs, in fields, from the rates of the caller
-// whose request ctx belongs to, beside the request that was taken before its
-// body was read. The answer's header says how the caller stands then. Charge
-// returns fault.RateLimited, and nothing may run, when too few requests are
-// left. It charges nothing for a context that is no request's.
+// Charge takes the cost of an operation, in fields, from the rate limits of the
+// caller of the request that ctx belongs to, in addition to the request that
+// was taken before its body was read. It updates the rate-limit headers of the
+// response. Charge returns fault.RateLimited if too few requests are left; the
+// operation must not run then. It charges nothing if ctx does not belong to a
+// request.
 func Charge(ctx context.Context, fields int) error {
 	if fields <= fieldsOfOne {
 		return nil
 	}
 	m, ok := ctx.Value(meterKey{}).(*meter)
-	if !ok || m.rates == nil || m.x.principal == nil {
+	if !ok || m.rates == nil || m.rs.principal == nil {
 		return nil
 	}
-	token, account := requestsOf(fields, m.rates.tokens.Most()), requestsOf(fields, m.rates.accounts.Most())
-	return m.rates.take(ctx, m.x, m.x.principal, token-1, account-1, time.Now())
+	token, account := requestsOf(fields, m.rates.tokens.Limit()), requestsOf(fields, m.rates.accounts.Limit())
+	return m.rates.take(ctx, m.rs, m.rs.principal, token-1, account-1, time.Now())
 }

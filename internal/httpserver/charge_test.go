@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/httpserver"
 )
 
-// charging answers each request as an operation of the price that its body is.
+// charging is a handler that charges each request the cost that is its body.
 func charging(w http.ResponseWriter, r *http.Request) {
 	var fields int
 	if _, err := fmt.Fscan(r.Body, &fields); err != nil {
@@ -25,7 +25,7 @@ func charging(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "done")
 }
 
-// charged starts a server whose quotas are these.
+// charged starts a server with these quotas.
 func charged(t *testing.T, token, account int) func(credential string, fields int) answer {
 	t.Helper()
 	server := limitedTo(t, charging, token, account, 100)
@@ -35,13 +35,14 @@ func charged(t *testing.T, token, account int) func(credential string, fields in
 	}
 }
 
-// An operation takes one request up to 10,000 fields, and one more for each 100.
+// An operation of up to 10,000 fields costs one request. Every further 100
+// fields cost one more.
 func TestOperationsTakeRequestsByTheirPrice(t *testing.T) {
 	ask := charged(t, 10_000, 100_000)
 	left := 10_000
 	for _, step := range []struct{ fields, takes int }{
 		{1, 1}, {1753, 1}, {10_000, 1}, {10_001, 2}, {10_100, 2}, {10_101, 3}, {15_013, 52}, {50_000, 401},
-		{1_000_000, 1000}, // never more than a tenth
+		{1_000_000, 1000}, // at most a tenth of the quota
 	} {
 		left -= step.takes
 		got := ask(goodToken, step.fields)
@@ -51,8 +52,8 @@ func TestOperationsTakeRequestsByTheirPrice(t *testing.T) {
 	}
 }
 
-// The account pays, too, by its own quota, and the answer speaks of whichever
-// has fewer left.
+// The account is charged too, by its own quota. The headers are those of the
+// one that has fewer left.
 func TestAccountsPayForOperations(t *testing.T) {
 	ask := charged(t, 1000, 600)
 	for _, step := range []struct {
@@ -69,8 +70,8 @@ func TestAccountsPayForOperations(t *testing.T) {
 	}
 }
 
-// An operation that costs more than what is left is refused, says when it can be
-// sent again, and takes the one request that it was.
+// An operation that costs more than what is left is refused with Retry-After.
+// Only the one request is charged.
 func TestOperationThatCostsMoreThanIsLeft(t *testing.T) {
 	ask := charged(t, 100, 10_000)
 	for i := range 9 {
@@ -83,13 +84,13 @@ func TestOperationThatCostsMoreThanIsLeft(t *testing.T) {
 	if got.StatusCode != 429 || standing(got) != "100 8 1800000" || strings.Contains(got.text, "done") {
 		t.Errorf("got %d, %q, %s", got.StatusCode, standing(got), got.text)
 	}
-	within(t, "Retry-After", got.Header.Get("Retry-After"), 16, 18) // one of the nine is missing, and one comes in 18 s
+	within(t, "Retry-After", got.Header.Get("Retry-After"), 16, 18) // one of nine is missing; one returns every 18 s
 	if got := ask(goodToken, 1); got.StatusCode != 200 || standing(got) != "100 7 1800000" {
-		t.Errorf("one that costs less: got %d, %q", got.StatusCode, standing(got))
+		t.Errorf("a cheaper operation: got %d, %q", got.StatusCode, standing(got))
 	}
 }
 
-// With quotas that are small, every operation is one request.
+// With small quotas, every operation costs one request.
 func TestSmallQuotas(t *testing.T) {
 	ask := charged(t, 2, 3)
 	for _, want := range []string{"2 1 1800000", "2 0 1800000"} {
@@ -109,7 +110,7 @@ func TestChargeWithoutRates(t *testing.T) {
 	}
 }
 
-// Charging what takes no more than one request costs no memory.
+// Charging an operation that costs one request allocates nothing.
 func TestChargeOfAnOrdinaryOperation(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = httpserver.Charge(context.Background(), 1753) }); n > 0 {
 		t.Errorf("%v allocations", n)

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// peerAddress returns the address at the other end of the connection.
+// peerAddress returns the address of the peer of the connection.
 func peerAddress(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -19,22 +19,25 @@ func peerAddress(r *http.Request) netip.Addr {
 	return plain(peer.Addr())
 }
 
-// plain is the form in which addresses are compared: IPv4 as such, even where
-// IPv6 carried it, and without a zone.
+// plain returns a in the form in which addresses are compared: without a zone,
+// and IPv4-mapped IPv6 addresses as IPv4.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-func (p *public) trusts(a netip.Addr) bool { return within(p.TrustedProxies, a) }
+// proxies are the ranges of the proxies whose forwarding headers are trusted.
+type proxies []netip.Prefix
+
+func (p proxies) trusts(a netip.Addr) bool { return within(p, a) }
 
 func within(ranges []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Contains(a) })
 }
 
 // clientBehind returns the address of the client behind a trusted proxy. Each
-// proxy appends the address it saw to X-Forwarded-For, so the list is walked
-// from its end, past the proxies that are trusted; whatever stands further
-// left is the client's own claim. When a trusted proxy's entry is no address
-// the client's is unknown, which is within no range.
-func (p *public) clientBehind(peer netip.Addr, h http.Header) netip.Addr {
+// proxy appends the address of its peer to X-Forwarded-For, so the list is read
+// from the end, skipping trusted proxies. Entries further left are set by the
+// client and are ignored. If an entry is not an address, clientBehind returns
+// the zero Addr, which is in no range.
+func (p proxies) clientBehind(peer netip.Addr, h http.Header) netip.Addr {
 	client := peer
 	lines := h["X-Forwarded-For"]
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -54,7 +57,7 @@ func (p *public) clientBehind(peer netip.Addr, h http.Header) netip.Addr {
 	return client
 }
 
-// cutLast splits a list at its last comma.
+// cutLast slices list around its last comma.
 func cutLast(list string) (rest, last string, more bool) {
 	if i := strings.LastIndexByte(list, ','); i >= 0 {
 		return list[:i], list[i+1:], true
@@ -62,8 +65,8 @@ func cutLast(list string) (rest, last string, more bool) {
 	return "", list, false
 }
 
-// forwardedAddress reads an entry of X-Forwarded-For: an address, or one with
-// a port, as some proxies write it.
+// forwardedAddress parses an entry of X-Forwarded-For: an address, with or
+// without a port.
 func forwardedAddress(entry string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddr(strings.Trim(entry, "[]")); err == nil {
 		return plain(addr), true
@@ -74,8 +77,8 @@ func forwardedAddress(entry string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// ids makes the ids of requests: the server's own, which is random, and the
-// request's number. They need not be secret, only unlike all others.
+// ids generates request ids: a random id of the server followed by a counter.
+// Request ids must be unique but need not be secret.
 type ids struct {
 	server string
 	number atomic.Uint64
@@ -88,20 +91,20 @@ func (i *ids) next() string {
 	return string(strconv.AppendUint(append(room[:0], i.server...), i.number.Add(1), 36))
 }
 
-// requestID returns the request's id: the one that a trusted proxy gave it,
-// if it is fit for a log, otherwise a new one.
+// requestID returns the id that a trusted proxy sent, if it is safe to log, or
+// else a new one.
 func (p *public) requestID(trusted bool, h http.Header) string {
 	if trusted {
-		if given := h[requestIDHeader]; len(given) == 1 && saneID(given[0]) {
-			return given[0]
+		if sent := h[requestIDHeader]; len(sent) == 1 && saneID(sent[0]) {
+			return sent[0]
 		}
 	}
 	return p.ids.next()
 }
 
-// saneID says whether an id is 8 to 64 letters, digits, "-", "_" and ".", and
-// no credential, nor a mistyped one: proxies pass on what clients send, and
-// the id is in every line of the log.
+// saneID reports whether an id has 8 to 64 letters, digits, "-", "_" and ".",
+// and does not look like a credential, even a mistyped one. Proxies forward ids
+// that clients send, and every log line has the id.
 func saneID(id string) bool {
 	if len(id) > 4 && id[:2] == "lk" && id[3] == '_' {
 		return false

@@ -8,10 +8,10 @@ import (
 	"latchkey/internal/fault"
 )
 
-// credential returns the secret that a request presents: in X-Auth-Token, or
-// as a bearer token (RFC 6750, section 2.1). It returns fault.Invalid for two
-// that differ, and fault.Unauthenticated for none, or for an Authorization
-// that is not of that form; then with what was presented, if anything was.
+// credential returns the secret that a request presents in X-Auth-Token or as a
+// bearer token (RFC 6750, section 2.1). It returns fault.Invalid for two
+// different secrets, and fault.Unauthenticated for none or for a malformed
+// Authorization header; in the last case it also returns the header's value.
 func credential(h http.Header) (string, error) {
 	token, bearer := "", ""
 	for _, value := range h["X-Auth-Token"] {
@@ -48,20 +48,20 @@ func credential(h http.Header) (string, error) {
 
 var errMalformedBearer = malformed("Send \"Authorization: Bearer\", a space, and the token.")
 
-// malformed returns the error for an Authorization header that holds no
-// credential of its scheme's form.
+// malformed returns the error for a malformed Authorization header.
 func malformed(message string) error {
 	return fault.Errorf(fault.Unauthenticated, "%s", message).Because(&access.Refusal{Reason: access.ReasonMalformed})
 }
 
 var errNoCredential = fault.Errorf(fault.Unauthenticated, "Send a credential in X-Auth-Token or Authorization: Bearer.")
 
-// errDiffer refuses to choose (RFC 6750, section 2: no more than one method).
+// errDiffer returns the error for a request with two different credentials (RFC
+// 6750, section 2: a client must not use more than one method).
 func errDiffer() error {
 	return fault.Errorf(fault.Invalid, "The request carries two different credentials. Send one.")
 }
 
-// b64token says whether text is a b64token of RFC 6750, section 2.1.
+// b64token reports whether text is a b64token (RFC 6750, section 2.1).
 func b64token(text string) bool {
 	body := strings.TrimRight(text, "=")
 	for i := range len(body) {
@@ -73,9 +73,9 @@ func b64token(text string) bool {
 	return body != ""
 }
 
-// challenge says how to authenticate (RFC 6750, section 3; RFC 7617, section
-// 2, where that is what was presented), and that a credential was there but
-// does not work.
+// challenge returns the WWW-Authenticate header of a 401: Basic (RFC 7617,
+// section 2) if that is what the request presented, or else Bearer (RFC 6750,
+// section 3), with the error invalid_token if a credential was presented.
 func challenge(presented string) []string {
 	switch {
 	case strings.HasPrefix(presented, basicScheme):
@@ -86,7 +86,7 @@ func challenge(presented string) []string {
 	return challengeBearer
 }
 
-// Values of headers are shared by all answers and never changed.
+// All responses share these header values, which must not be modified.
 var (
 	challengeBasic   = []string{`Basic realm="latchkey", charset="UTF-8"`}
 	challengeInvalid = []string{`Bearer realm="latchkey", error="invalid_token"`}

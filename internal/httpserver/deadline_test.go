@@ -10,8 +10,8 @@ import (
 	"latchkey/internal/httpserver"
 )
 
-// The context of a request ends at its time, for whoever waits and for
-// whoever only looks, and for contexts made of it.
+// The context of a request ends at its deadline, for Done, Err and derived
+// contexts.
 func TestDeadline(t *testing.T) {
 	const limit = 50 * time.Millisecond
 	for _, tc := range []struct {
@@ -51,7 +51,7 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// A client that goes away ends its request's context.
+// A client that disconnects ends its request's context.
 func TestClientGone(t *testing.T) {
 	asked, got := make(chan struct{}), make(chan error, 1)
 	server := start(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func TestClientGone(t *testing.T) {
 	}()
 	if res, err := server.client.Do(req); err == nil {
 		res.Body.Close()
-		t.Error("the client was answered")
+		t.Error("the client got a response")
 	}
 	if err := <-got; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)

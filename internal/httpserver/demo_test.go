@@ -15,18 +15,18 @@ import (
 	"go.uber.org/goleak"
 
 	"latchkey/internal/cli"
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// demo is the whole program, which serves the demo's data.
+// demo is the whole program with the demo data.
 type demo struct {
 	t                            *testing.T
 	URL, AccountID, SessionToken string
 	settings                     map[string]string
 }
 
-// serveDemo runs the program over a database with a schema, if it is
-// PostgreSQL, until the test ends.
+// serveDemo runs the program with a database until the test ends.
 func serveDemo(t *testing.T, database string) *demo {
 	t.Helper()
 	d := &demo{t: t, settings: map[string]string{
@@ -39,16 +39,15 @@ func serveDemo(t *testing.T, database string) *demo {
 	var log dbtest.Log
 	ended := make(chan int, 1)
 	go func() {
-		ended <- cli.Main(ctx, []string{"serve", "--demo", "--output", "json"}, d.setting, &bytes.Buffer{}, output, &log)
+		ended <- cli.Main(ctx, []string{"serve", "--demo", "--output", "json"}, d.setting, &bytes.Buffer{}, output,
+			&log)
 		_ = output.Close()
 	}()
 	t.Cleanup(func() {
 		stop()
 		select {
 		case code := <-ended:
-			if code != 0 {
-				t.Errorf("exit status %d: %s", code, log.String())
-			}
+			check.Equal(t, code, 0, "exit status: %s", log.String())
 		case <-time.After(30 * time.Second):
 			t.Error("the program does not stop")
 		}
@@ -60,16 +59,16 @@ func serveDemo(t *testing.T, database string) *demo {
 	return d
 }
 
-// setting answers for the environment.
+// setting returns the value of an environment variable.
 func (d *demo) setting(name string) (string, bool) {
 	value, set := d.settings[name]
 	return value, set
 }
 
-// api is the address of the demo's API.
+// api returns the URL of the demo's API.
 func (d *demo) api() string { return d.URL + "/accounts/" + d.AccountID + "/graphql" }
 
-// run runs a command that must succeed and returns what it printed.
+// run runs a command, which must succeed, and returns its output.
 func (d *demo) run(args ...string) string {
 	d.t.Helper()
 	var stdout, stderr strings.Builder
@@ -79,7 +78,7 @@ func (d *demo) run(args ...string) string {
 	return strings.TrimSpace(stdout.String())
 }
 
-// credentials are a new API token's.
+// credentials are those of a new API token.
 type credentials struct {
 	APIToken    struct{ ID string }
 	Credentials struct{ ClientID, ClientSecret, AccessToken string }
@@ -89,15 +88,16 @@ type credentials struct {
 func (d *demo) issue(scopes ...string) credentials {
 	d.t.Helper()
 	var c credentials
-	text := d.run("token", "create", "--account", d.AccountID, "--name", "Stranger", "--scope", strings.Join(scopes, ","), "--output", "json")
+	text := d.run("token", "create", "--account", d.AccountID, "--name", "Stranger", "--scope",
+		strings.Join(scopes, ","), "--output", "json")
 	if err := json.Unmarshal([]byte(text), &c); err != nil || c.Credentials.ClientSecret == "" {
 		d.t.Fatalf("%v: %d bytes", err, len(text))
 	}
 	return c
 }
 
-// node runs a program on Node in a folder of testdata, whose packages it
-// installs where they are missing, and returns what it printed.
+// node runs a Node program in a folder of testdata and returns its output. It
+// installs the program's packages if they are missing.
 func node(t *testing.T, folder, needs, program string, env ...string) string {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(folder, "node_modules", needs)); err != nil {

@@ -1,8 +1,8 @@
-// Package httpserver is the program's edge to HTTP: two listeners, the public
-// one for clients and the admin one for whoever watches the program; what
-// every request passes through; and an orderly stop.
+// Package httpserver is the HTTP layer of the program: a public listener for
+// clients, an admin listener for monitoring, the processing common to all
+// requests, and graceful shutdown.
 //
-// What a request needs on its way is one value, the exchange, which is also
-// the ResponseWriter that handlers get. The principal alone rides in the
-// context (package auth).
+// The state of a request is one value, the requestState, which is also the
+// ResponseWriter passed to handlers. Only the principal is stored in the
+// request context (package auth).
 package httpserver

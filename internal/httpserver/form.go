@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// maxForm is the largest body of a form in bytes, more than a request for
-	// every scope there is takes.
+	// maxForm is the maximum size of a form body in bytes. A request for all
+	// scopes fits.
 	maxForm = 16 << 10
-	// maxParameters is the most parameters of a form.
+	// maxParameters is the maximum number of parameters of a form.
 	maxParameters = 16
 )
 
-// form is the parameters of a request (RFC 6749, appendix B). Each is there
-// once, and none is empty.
+// form holds the parameters of a request (RFC 6749, appendix B). Names are
+// unique and values are not empty.
 type form struct {
 	names, values [maxParameters]string
 	size          int
 }
 
-// get returns the parameter's value; empty if it is not there.
+// get returns the value of a parameter, or "" if it is missing.
 func (f *form) get(name string) string {
 	for i := range f.size {
 		if f.names[i] == name {
@@ -35,8 +35,8 @@ func (f *form) get(name string) string {
 	return ""
 }
 
-// parse adds the parameters of a body. One without a value counts as not sent,
-// and none may be sent twice (RFC 6749, section 3.2).
+// parse adds the parameters of a body. A parameter without a value counts as
+// missing, and none may be repeated (RFC 6749, section 3.2).
 func (f *form) parse(body string) error {
 	for more := body != ""; more; {
 		var pair string
@@ -53,9 +53,9 @@ func (f *form) parse(body string) error {
 		case value == "":
 			continue
 		case f.get(name) != "":
-			return badRequest("A parameter is there twice. Send each once.")
+			return badRequest("A parameter is repeated. Send each one once.")
 		case f.size == maxParameters:
-			return badRequest(fmt.Sprintf("There are more than %d parameters.", maxParameters))
+			return badRequest(fmt.Sprintf("The body has more than %d parameters.", maxParameters))
 		}
 		f.names[f.size], f.values[f.size] = name, value
 		f.size++
@@ -63,7 +63,7 @@ func (f *form) parse(body string) error {
 	return nil
 }
 
-// unescape undoes the encoding of forms, and says whether it is one.
+// unescape decodes form-encoded text and reports whether it is valid.
 func unescape(text string) (string, bool) {
 	if !strings.ContainsAny(text, "%+") {
 		return text, true
@@ -72,17 +72,17 @@ func unescape(text string) (string, bool) {
 	return decoded, err == nil
 }
 
-// readForm reads the request's body, which must be a form, into f: its caller
-// has room for that where nothing has to be cleaned up.
-func (p *public) readForm(x *exchange, r *http.Request, f *form) error {
+// readForm parses the request's body, which must be a form, into f. The caller
+// passes f so that it can be allocated on the stack.
+func (o *oauthServer) readForm(rs *requestState, r *http.Request, f *form) error {
 	if !isForm(r.Header["Content-Type"]) {
 		return badRequest("Send the parameters in the body, with Content-Type: application/x-www-form-urlencoded.")
 	}
-	limit := min(maxForm, p.Limits.MaxBody)
+	limit := min(maxForm, o.limits.MaxBody)
 	if r.ContentLength > int64(limit) {
 		return tooLong(limit)
 	}
-	body, err := readBody(x, r, limit)
+	body, err := readBody(rs, r, limit)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -96,21 +96,23 @@ func (p *public) readForm(x *exchange, r *http.Request, f *form) error {
 }
 
 func tooLong(limit int) error {
-	return &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", fmt.Sprintf("The body has more than %d bytes.", limit)}
+	return &oauthError{http.StatusRequestEntityTooLarge, "invalid_request",
+		fmt.Sprintf("The body has more than %d bytes.", limit)}
 }
 
-// readBody reads a body whose length, where it is known, is within the limit.
-func readBody(x *exchange, r *http.Request, limit int) ([]byte, error) {
+// readBody reads a body of at most limit bytes. The caller has checked the
+// Content-Length, if there is one.
+func readBody(rs *requestState, r *http.Request, limit int) ([]byte, error) {
 	if r.ContentLength < 0 {
-		return io.ReadAll(http.MaxBytesReader(x.ResponseWriter, r.Body, int64(limit)))
+		return io.ReadAll(http.MaxBytesReader(rs.ResponseWriter, r.Body, int64(limit)))
 	}
 	body := make([]byte, r.ContentLength)
 	_, err := io.ReadFull(r.Body, body)
 	return body, err
 }
 
-// isForm says whether the media type is that of forms, with whatever
-// parameters: they change nothing.
+// isForm reports whether the media type is that of forms. Its parameters are
+// ignored because none is defined.
 func isForm(contentType []string) bool {
 	if len(contentType) != 1 {
 		return false

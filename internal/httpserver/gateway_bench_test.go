@@ -17,13 +17,13 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/gateway/routes"
 	"latchkey/internal/httpserver"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
-	"latchkey/internal/storeapi"
 )
 
-// shelf is a repository of one token, one gateway's key and one store.
+// shelf is a repository with one token, one gateway key and one store.
 type shelf struct{}
 
 func (shelf) Credential(_ context.Context, kind secret.Kind, _ []secret.KeyedDigest) (access.Record, error) {
@@ -31,7 +31,8 @@ func (shelf) Credential(_ context.Context, kind secret.Kind, _ []secret.KeyedDig
 		return access.Record{Principal: auth.Principal{Kind: auth.Gateway, ID: uuid.Max}}, nil
 	}
 	return access.Record{Principal: auth.Principal{
-		Kind: auth.APIToken, ID: tokenID, AccountID: acme, Scopes: scope.NewSet("store_cart", "store_v2_products_read_only"),
+		Kind: auth.APIToken, ID: tokenID, AccountID: acme,
+		Scopes: scope.NewSet("store_cart", "store_v2_products_read_only"),
 	}}, nil
 }
 
@@ -41,18 +42,20 @@ func (shelf) Store(context.Context, string) (access.Store, error) {
 	return access.Store{AccountID: acme}, nil
 }
 
-// BenchmarkGatewayCheck is a question from memory over one connection, beside
-// the same for a handler that does nothing but answer.
+// BenchmarkGatewayCheck measures a cached check over one connection, next to a
+// handler that only writes a response.
 func BenchmarkGatewayCheck(b *testing.B) {
 	key, token := bySecret(b, secret.GatewayKey), bySecret(b, secret.AccountAccessToken)
-	question := "GET /gateway/check HTTP/1.1\r\nHost: keys.example\r\nX-Latchkey-Gateway: " + key + "\r\nX-Auth-Token: " + token +
+	question := "GET /gateway/check HTTP/1.1\r\nHost: keys.example\r\nX-Latchkey-Gateway: " + key +
+		"\r\nX-Auth-Token: " + token +
 		"\r\nX-Original-URI: /stores/acme1us/v3/catalog/products/77?limit=5\r\nX-Original-Method: GET\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
 	b.Run("bare", func(b *testing.B) {
 		body := []byte(`{"active":true,"scope":"store_cart store_v2_products_read_only"}`)
-		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header()["Content-Type"] = []string{"application/json"}
-			_, _ = w.Write(body)
-		})}
+		server := &http.Server{ReadHeaderTimeout: time.Second,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = []string{"application/json"}
+				_, _ = w.Write(body)
+			})}
 		l := listener(b)
 		go func() { _ = server.Serve(l) }()
 		defer server.Close()
@@ -95,19 +98,21 @@ func gatewayServer(ctx context.Context, b *testing.B, limited bool) (address str
 	if err != nil {
 		b.Fatal(err)
 	}
-	memory, err := access.NewMemory(1000, time.Hour, func() bool { return time.Now().Unix() > 0 }, time.Now)
+	memory, err := access.NewCaches(1000, time.Hour, func() bool { return time.Now().Unix() > 0 }, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(memory.Close)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	verifier := access.NewVerifier(access.Config{
-		Repository: shelf{}, Keys: keys, Catalogue: scope.Default(), Memory: memory, Uses: access.NewUses(shelf{}), Now: time.Now,
+		Repository: shelf{}, Keys: keys, Catalogue: scope.Default(), Caches: memory, Uses: access.NewUses(shelf{}),
+		Now: time.Now,
 	})
 	many := config.Rate{Requests: 1_000_000_000, Window: time.Second}
 	public := listener(b)
 	server, err := httpserver.New(httpserver.Config{
-		Public: public, Admin: listener(b), Limits: limits(), Grace: time.Second, Verifier: verifier, Routes: storeapi.Default(), Log: log,
+		Public: public, Admin: listener(b), Limits: limits(), Grace: time.Second, Verifier: verifier,
+		Routes: routes.Default(), Log: log,
 		Rates: config.Rates{On: limited, Token: many, Account: many, Failure: many}, WriteError: writeError,
 	})
 	if err != nil {
@@ -118,7 +123,7 @@ func gatewayServer(ctx context.Context, b *testing.B, limited bool) (address str
 	return public.Addr().String(), ended
 }
 
-// ask sends the request again and again, and reads the answers without
+// ask sends the same request repeatedly and reads the responses without
 // allocating.
 func ask(b *testing.B, address, request, status string) {
 	b.Helper()

@@ -17,11 +17,12 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
+	"latchkey/internal/gateway/routes"
 	"latchkey/internal/httpserver"
 	"latchkey/internal/scope"
-	"latchkey/internal/storeapi"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 var (
@@ -29,12 +30,14 @@ var (
 	others = uuid.MustParse("5d1f0a52-0f7c-4d3a-8a52-6f0b6d1c2e02")
 )
 
-// desk is a verifier of a few credentials, and notes from where they come.
+// desk is a verifier with a few credentials. It records the origin of each
+// call.
 type desk struct{ from []string }
 
-func (d *desk) Look(_ context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+func (d *desk) Verify(_ context.Context, presented string, origin auth.Origin) (*access.Record, error) {
 	d.from = append(d.from, origin.IP.String())
-	p := auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, AccountID: acme, Scopes: scope.NewSet("store_cart", "store_v2_products_read_only")}
+	p := auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, AccountID: acme,
+		Scopes: scope.NewSet("store_cart", "store_v2_products_read_only")}
 	r := &access.Record{ScopeText: p.Scopes.String(), AccountText: acme.String(), IDText: tokenID.String()}
 	switch presented {
 	case "account":
@@ -49,7 +52,7 @@ func (d *desk) Look(_ context.Context, presented string, origin auth.Origin) (*a
 	case "malformed":
 		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonMalformed})
 	case "revoked":
-		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonEnded, Of: tokenID})
+		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonRevoked, PrincipalID: tokenID})
 	default:
 		return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 	}
@@ -57,7 +60,11 @@ func (d *desk) Look(_ context.Context, presented string, origin auth.Origin) (*a
 	return r, nil
 }
 
-func (d *desk) Gateway(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
+func (d *desk) Inspect(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+	return d.Verify(ctx, presented, origin)
+}
+
+func (d *desk) VerifyGateway(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
 	switch presented {
 	case "key":
 		return &access.Record{Principal: auth.Principal{Kind: auth.Gateway}}, nil
@@ -67,7 +74,8 @@ func (d *desk) Gateway(_ context.Context, presented string, _ auth.Origin) (*acc
 	return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 }
 
-func (d *desk) VerifyBasic(_ context.Context, storeHash, username, token string, origin auth.Origin) (*access.Record, error) {
+func (d *desk) VerifyBasic(_ context.Context, storeHash, username, token string, origin auth.Origin) (*access.Record,
+	error) {
 	d.from = append(d.from, origin.IP.String())
 	switch {
 	case username == "broken":
@@ -83,7 +91,8 @@ func (d *desk) VerifyBasic(_ context.Context, storeHash, username, token string,
 
 func (d *desk) Store(_ context.Context, hash string) (*access.Store, error) {
 	stores := map[string]access.Store{
-		"acme1us": {AccountID: acme}, "acme2eu": {AccountID: acme}, "closed1": {AccountID: acme, Suspended: true}, "others1": {AccountID: others},
+		"acme1us": {AccountID: acme}, "acme2eu": {AccountID: acme}, "closed1": {AccountID: acme, Suspended: true},
+		"others1": {AccountID: others},
 	}
 	if hash == "broken1" {
 		return nil, errors.New("no connection")
@@ -95,11 +104,12 @@ func (d *desk) Store(_ context.Context, hash string) (*access.Store, error) {
 	return &s, nil
 }
 
-// check is a question of a gateway's: header lines, of which "-Name" takes
-// one of the usual ones away.
+// check is the headers of a gateway's request. "-Name" removes one of the
+// default headers.
 func (r *running) check(t *testing.T, lines ...string) answer {
 	t.Helper()
-	usual := []string{"X-Latchkey-Gateway: key", "X-Auth-Token: store", "X-Original-URI: /stores/acme1us/v3/carts", "X-Original-Method: GET"}
+	usual := []string{"X-Latchkey-Gateway: key", "X-Auth-Token: store", "X-Original-URI: /stores/acme1us/v3/carts",
+		"X-Original-Method: GET"}
 	for _, line := range lines {
 		name, _, _ := strings.Cut(strings.TrimPrefix(line, "-"), ":")
 		usual = slices.DeleteFunc(usual, func(one string) bool { return strings.HasPrefix(one, name+":") })
@@ -116,7 +126,7 @@ func gateway(t *testing.T, adjust func(*httpserver.Config)) (*running, *desk) {
 	t.Helper()
 	d := &desk{}
 	return start(t, nil, func(c *httpserver.Config) {
-		c.Verifier, c.Routes = d, storeapi.Default()
+		c.Verifier, c.Routes = d, routes.Default()
 		if adjust != nil {
 			adjust(c)
 		}
@@ -140,10 +150,13 @@ func TestGatewayCheck(t *testing.T) {
 	}{
 		{"allowed", nil, 204, ""},
 		{"bearer", []string{"-X-Auth-Token", "Authorization: Bearer store"}, 204, ""},
-		{"headers of another proxy", []string{"-X-Original-URI", "-X-Original-Method", "X-Forwarded-Uri: /stores/acme1us/v3/carts?a=b", "X-Forwarded-Method: POST"}, 204, ""},
-		{"both, and the same", []string{"X-Forwarded-Uri: /stores/acme1us/v3/carts", "X-Forwarded-Method: GET"}, 204, ""},
+		{"headers of another proxy", []string{"-X-Original-URI", "-X-Original-Method",
+			"X-Forwarded-Uri: /stores/acme1us/v3/carts?a=b", "X-Forwarded-Method: POST"}, 204, ""},
+		{"both, and the same", []string{"X-Forwarded-Uri: /stores/acme1us/v3/carts", "X-Forwarded-Method: GET"}, 204,
+			""},
 		{"account level", []string{"X-Auth-Token: account"}, 204, ""},
-		{"account level, another store", []string{"X-Auth-Token: account", "X-Original-URI: /stores/acme2eu/v3/carts"}, 204, ""},
+		{"account level, another store", []string{"X-Auth-Token: account", "X-Original-URI: /stores/acme2eu/v3/carts"},
+			204, ""},
 		{"no scope needed", []string{"X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-Method: POST"}, 204, ""},
 
 		{"no key", []string{"-X-Latchkey-Gateway"}, 401, ofGateway},
@@ -159,7 +172,8 @@ func TestGatewayCheck(t *testing.T) {
 		{"a dead credential", []string{"X-Auth-Token: dead"}, 401, invalid},
 		{"two credentials", []string{"Authorization: Bearer account"}, 401, two},
 		{"two tokens in one header", []string{"X-Auth-Token: store", "X-Auth-Token: account"}, 401, two},
-		{"two bearer tokens", []string{"-X-Auth-Token", "Authorization: Bearer account", "Authorization: Bearer store"}, 401, two},
+		{"two bearer tokens", []string{"-X-Auth-Token", "Authorization: Bearer account", "Authorization: Bearer store"},
+			401, two},
 		{"a bearer token that is none", []string{"-X-Auth-Token", "Authorization: Bearer a b"}, 401, invalid},
 		{"bearer alone", []string{"-X-Auth-Token", "Authorization: Bearer"}, 401, invalid},
 		{"a scheme that is not ours", []string{"-X-Auth-Token", `Authorization: Digest username="erp"`}, 401, none},
@@ -171,28 +185,40 @@ func TestGatewayCheck(t *testing.T) {
 		{"no URI", []string{"-X-Original-URI"}, 400, ""},
 		{"two URIs", []string{"X-Forwarded-Uri: /stores/acme1us/v3/hooks"}, 403, ""},
 		{"two methods", []string{"X-Forwarded-Method: POST"}, 403, ""},
-		{"the same header twice", []string{"X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-URI: /stores/acme1us/v3/carts"}, 403, ""},
+		{"the same header twice", []string{"X-Original-URI: /stores/acme1us/v3/hooks",
+			"X-Original-URI: /stores/acme1us/v3/carts"}, 403, ""},
 		{"no route", []string{"X-Original-URI: /stores/acme1us/v9/carts"}, 403, ""},
 		{"a target that does not decode", []string{"X-Original-URI: /stores/acme1us/v3/%zz"}, 403, ""},
-		{"a preflight, where the token may modify", []string{"X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-Method: OPTIONS"}, 204, ""},
-		{"a preflight, which carries no credential", []string{"-X-Auth-Token", "X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-Method: OPTIONS"}, 401, none},
-		{"a target that is no path", []string{"X-Original-URI: *", "X-Original-Method: OPTIONS"}, 403, ""},
+		{"a preflight, where the token may modify",
+			[]string{"X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-Method: OPTIONS"}, 204, ""},
+		{"a preflight, which carries no credential",
+			[]string{"-X-Auth-Token", "X-Original-URI: /stores/acme1us/v3/hooks", "X-Original-Method: OPTIONS"}, 401,
+			none},
+		{"a target that is not a path", []string{"X-Original-URI: *", "X-Original-Method: OPTIONS"}, 403, ""},
 		{"encoded dots", []string{"X-Original-URI: /stores/acme1us/v3/hooks/%2e%2e/carts"}, 403, ""},
 
 		{"a session", []string{"X-Auth-Token: session"}, 403, ""},
 		{"store level, another store", []string{"X-Original-URI: /stores/acme2eu/v3/carts"}, 403, ""},
-		{"account level, another's store", []string{"X-Auth-Token: account", "X-Original-URI: /stores/others1/v3/carts"}, 403, ""},
-		{"account level, a suspended store", []string{"X-Auth-Token: account", "X-Original-URI: /stores/closed1/v3/carts"}, 403, ""},
-		{"account level, no store", []string{"X-Auth-Token: account", "X-Original-URI: /stores/nowhere/v3/carts"}, 403, ""},
-		{"account level, a store that cannot be found out", []string{"X-Auth-Token: account", "X-Original-URI: /stores/broken1/v3/carts"}, 500, ""},
-		{"another's store where no scope is needed", []string{"X-Auth-Token: account", "X-Original-URI: /stores/others1/v3/hooks"}, 403, ""},
-		{"the scope to read is missing", []string{"X-Original-URI: /stores/acme1us/v2/orders"}, 403, lacks + `"store_v2_orders_read_only"`},
-		{"the scope to modify is missing", []string{"X-Original-URI: /stores/acme1us/v3/catalog/products", "X-Original-Method: PUT"}, 403, lacks + `"store_v2_products"`},
+		{"account level, another's store", []string{"X-Auth-Token: account",
+			"X-Original-URI: /stores/others1/v3/carts"}, 403, ""},
+		{"account level, a suspended store", []string{"X-Auth-Token: account",
+			"X-Original-URI: /stores/closed1/v3/carts"}, 403, ""},
+		{"account level, no store", []string{"X-Auth-Token: account", "X-Original-URI: /stores/nowhere/v3/carts"}, 403,
+			""},
+		{"account level, a store that cannot be found out",
+			[]string{"X-Auth-Token: account", "X-Original-URI: /stores/broken1/v3/carts"}, 500, ""},
+		{"another's store where no scope is needed",
+			[]string{"X-Auth-Token: account", "X-Original-URI: /stores/others1/v3/hooks"}, 403, ""},
+		{"the scope to read is missing", []string{"X-Original-URI: /stores/acme1us/v2/orders"}, 403,
+			lacks + `"store_v2_orders_read_only"`},
+		{"the scope to modify is missing", []string{"X-Original-URI: /stores/acme1us/v3/catalog/products",
+			"X-Original-Method: PUT"}, 403, lacks + `"store_v2_products"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := server.check(t, tc.lines...)
 			if got.StatusCode != tc.status || got.Header.Get("WWW-Authenticate") != tc.challenge {
-				t.Errorf("got %d, %q, want %d, %q", got.StatusCode, got.Header.Get("WWW-Authenticate"), tc.status, tc.challenge)
+				t.Errorf("got %d, %q, want %d, %q", got.StatusCode, got.Header.Get("WWW-Authenticate"), tc.status,
+					tc.challenge)
 			}
 			found := 0
 			for name := range got.Header {
@@ -202,9 +228,9 @@ func TestGatewayCheck(t *testing.T) {
 			}
 			switch {
 			case tc.status == 204 && (found != 4 || got.text != ""):
-				t.Errorf("the answer is %v, %q", got.Header, got.text)
+				t.Errorf("got headers %v, body %q", got.Header, got.text)
 			case tc.status != 204 && (found > 0 || !strings.Contains(got.text, "message")):
-				t.Errorf("the refusal tells %v, %q", got.Header, got.text)
+				t.Errorf("the refusal has headers %v, body %q", got.Header, got.text)
 			}
 		})
 	}
@@ -212,9 +238,11 @@ func TestGatewayCheck(t *testing.T) {
 
 func TestGatewayHearsWhoItIs(t *testing.T) {
 	server, _ := gateway(t, nil)
-	got := server.check(t, "X-Auth-Token: account", "X-Original-URI: /stores/acme2eu/v3/carts", "X-Latchkey-Account: mallory")
+	got := server.check(t, "X-Auth-Token: account", "X-Original-URI: /stores/acme2eu/v3/carts",
+		"X-Latchkey-Account: mallory")
 	for name, want := range map[string]string{
-		"Account": acme.String(), "Store": "acme2eu", "Token": tokenID.String(), "Scopes": "store_cart store_v2_products_read_only",
+		"Account": acme.String(), "Store": "acme2eu", "Token": tokenID.String(),
+		"Scopes": "store_cart store_v2_products_read_only",
 	} {
 		if values := got.Header.Values("X-Latchkey-" + name); len(values) != 1 || values[0] != want {
 			t.Errorf("X-Latchkey-%s is %q, want %q", name, values, want)
@@ -225,25 +253,23 @@ func TestGatewayHearsWhoItIs(t *testing.T) {
 func TestGatewayAnswersEveryMethod(t *testing.T) {
 	server, _ := gateway(t, nil)
 	for _, method := range []string{"HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PURGE"} {
-		got := server.do(t, method, server.public+"/gateway/check", "", "X-Latchkey-Gateway: key", "X-Auth-Token: store",
+		got := server.do(t, method, server.public+"/gateway/check", "", "X-Latchkey-Gateway: key",
+			"X-Auth-Token: store",
 			"X-Original-URI: /stores/acme1us/v3/carts", "X-Original-Method: "+method)
-		if got.StatusCode != 204 {
-			t.Errorf("%s: %d", method, got.StatusCode)
-		}
+		check.Equal(t, got.StatusCode, 204, "%s", method)
 	}
 }
 
-// Nothing is the check but its own path, however it is written.
+// Only this path is the check, in any spelling.
 func TestGatewayHasOneAddress(t *testing.T) {
 	server, _ := gateway(t, nil)
 	for path, want := range map[string]int{
-		"/gateway/check": 204, "/gateway/check?a=b": 204, "/gateway%2Fcheck": 404, "/gateway/check/": 404, "/gateway/Check": 404, "/gateway": 404,
+		"/gateway/check": 204, "/gateway/check?a=b": 204, "/gateway%2Fcheck": 404, "/gateway/check/": 404,
+		"/gateway/Check": 404, "/gateway": 404,
 	} {
 		got := server.do(t, http.MethodGet, server.public+path, "", "X-Latchkey-Gateway: key", "X-Auth-Token: store",
 			"X-Original-URI: /stores/acme1us/v3/carts", "X-Original-Method: GET")
-		if got.StatusCode != want {
-			t.Errorf("%s: %d, want %d", path, got.StatusCode, want)
-		}
+		check.Equal(t, got.StatusCode, want, "%s", path)
 	}
 }
 
@@ -254,7 +280,8 @@ func TestGatewayByAddress(t *testing.T) {
 	}{
 		{"its own", "127.0.0.1/32", "192.0.2.0/24", "-X-Forwarded-For", 204},
 		{"another's", "192.0.2.0/24", "10.0.0.0/8", "-X-Forwarded-For", 401},
-		{"named by a trusted proxy, and so a client's", "192.0.2.0/24", "127.0.0.1/32", "X-Forwarded-For: 192.0.2.1", 401},
+		{"named by a trusted proxy, and so a client's", "192.0.2.0/24", "127.0.0.1/32", "X-Forwarded-For: 192.0.2.1",
+			401},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			server, _ := gateway(t, func(c *httpserver.Config) {
@@ -290,23 +317,23 @@ func TestGatewaysClient(t *testing.T) {
 	}
 }
 
-// Good answers are no news; refusals are, with their reason and without what was wanted.
+// Successful checks are not logged. Refusals are logged with their reason, but
+// without the path that was requested.
 func TestGatewayInTheLog(t *testing.T) {
 	server, _ := gateway(t, nil)
 	server.check(t)
-	if text := server.log.String(); text != "" {
-		t.Errorf("the log: %s", text)
-	}
+	check.Equal(t, server.log.String(), "", "the log")
 	server.check(t, "X-Original-URI: /stores/acme1us/v2/orders/4711")
 	for _, want := range []string{`"status":403`, `"refused_for":"scope"`, `"principal_id":"` + tokenID.String()} {
 		if text := server.log.String(); !strings.Contains(text, want) || strings.Contains(text, "4711") {
-			t.Errorf("no %s, or the path, in the log: %s", want, text)
+			t.Errorf("the log has no %s, or has the path: %s", want, text)
 		}
 	}
 }
 
-// The line of a refused request says why the credential was refused, and whose it is where that is known. What anybody can
-// make up is counted only: a flood of it must not be one of lines.
+// The log line of a refused request has the reason and, if known, the principal
+// of the credential. Credentials that any client can make up are only counted,
+// so that a flood of them does not flood the log.
 func TestRefusedCredentialsInTheLog(t *testing.T) {
 	server, _ := gateway(t, nil)
 	for _, tc := range []struct {
@@ -327,14 +354,14 @@ func TestRefusedCredentialsInTheLog(t *testing.T) {
 		}
 		for _, want := range tc.want {
 			if !strings.Contains(text, want) {
-				t.Errorf("%s: no %s in the log: %s", tc.token, want, text)
+				t.Errorf("%s: the log has no %s: %s", tc.token, want, text)
 			}
 		}
 	}
 }
 
-// Every refusal says what for. Where no credential was judged it is no news: whoever fills the log must at least have one
-// that is counted when it fails.
+// Every refusal has a reason. It is not logged if no credential was verified: a
+// client can fill the log only with credentials that count as failures.
 func TestRefusalsHaveReasons(t *testing.T) {
 	log := &dbtest.Log{}
 	server, _ := gateway(t, func(c *httpserver.Config) {
@@ -363,14 +390,15 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		before := len(log.String())
 		got := server.check(t, tc.lines...)
 		text := log.String()[before:]
-		if got.StatusCode/100 != 4 || !strings.Contains(text, `"refused_for":"`+tc.want+`"`) || !strings.Contains(text, `"level":"`+tc.level+`"`) {
+		if got.StatusCode/100 != 4 || !strings.Contains(text, `"refused_for":"`+tc.want+`"`) ||
+			!strings.Contains(text, `"level":"`+tc.level+`"`) {
 			t.Errorf("%v: %d, the log: %s", tc.lines, got.StatusCode, text)
 		}
 	}
 }
 
-// Whoever forgets a gateway's key, and whoever goes away, does not fill the log:
-// of the former there is one line, of the latter none.
+// Requests without a gateway key are logged once, and those of clients that
+// disconnect not at all.
 func TestWhatCostsNothingIsNoNews(t *testing.T) {
 	server, _ := gateway(t, nil)
 	for range 3 {
@@ -378,16 +406,18 @@ func TestWhatCostsNothingIsNoNews(t *testing.T) {
 		server.check(t, "X-Auth-Token: gone")
 	}
 	text := server.log.String()
-	if strings.Count(text, "without one gateway's key") != 1 || strings.Contains(text, "ERROR") || strings.Contains(text, "not a gateway") {
+	if strings.Count(text, "without exactly one gateway key") != 1 || strings.Contains(text, "ERROR") ||
+		strings.Contains(text, "not a gateway") {
 		t.Errorf("the log: %s", text)
 	}
-	if server.check(t, "X-Auth-Token: broken"); !strings.Contains(server.log.String(), "credential could not be verified") {
-		t.Errorf("nothing is said of what is broken")
+	if server.check(t, "X-Auth-Token: broken"); !strings.Contains(server.log.String(),
+		"credential could not be verified") {
+		t.Errorf("the internal error is not logged")
 	}
 }
 
-// A canary hears what it waits for: that is neither logged nor counted. A key
-// that never worked here is not believed to be one's.
+// The refusal that a canary waits for is neither logged nor counted. A key that
+// never worked here does not count as a canary's.
 func TestCanariesAreNoAttack(t *testing.T) {
 	flown := &canary{}
 	server, _ := gateway(t, func(c *httpserver.Config) { c.Verifier, c.Canary = flown, "tweet" })
@@ -396,8 +426,9 @@ func TestCanariesAreNoAttack(t *testing.T) {
 		if got := server.check(t, "X-Latchkey-Gateway: canary"); got.StatusCode != 401 {
 			t.Errorf("got %d", got.StatusCode)
 		}
-		if text := server.do(t, "GET", server.admin+"/metrics", "").text; !strings.Contains(text, `outcome="refused",reason="unknown"} `+times) {
-			t.Error("the refusals counted are others")
+		if text := server.do(t, "GET", server.admin+"/metrics", "").text; !strings.Contains(text,
+			`outcome="refused",reason="unknown"} `+times) {
+			t.Error("wrong count of refusals")
 		}
 	}
 	refused("1")
@@ -406,35 +437,35 @@ func TestCanariesAreNoAttack(t *testing.T) {
 	flown.lives.Store(false)
 	before := len(server.log.String())
 	refused("1")
-	if text := server.log.String()[before:]; text != "" {
-		t.Errorf("the log: %s", text)
-	}
+	check.Equal(t, server.log.String()[before:], "", "the log")
 	// The key is deleted while the body of a request arrives.
 	flown.lives.Store(true)
 	flown.once.Store(true)
-	got := server.do(t, "POST", server.public+"/oauth2/introspect", "token=canary", "X-Latchkey-Gateway: canary", formType)
+	got := server.do(t, "POST", server.public+"/oauth2/introspect", "token=canary", "X-Latchkey-Gateway: canary",
+		formType)
 	if got.StatusCode != 401 || flown.lives.Load() {
-		t.Errorf("a key that is deleted meanwhile: %d", got.StatusCode)
+		t.Errorf("a key deleted during the request: %d", got.StatusCode)
 	}
 	refused("1")
 }
 
-// canary knows a key while it lives.
+// canary is a verifier whose key works while lives is true.
 type canary struct {
 	desk
 
-	lives, once atomic.Bool // once: it dies when it has been presented
+	lives, once atomic.Bool // once: it stops working after its first use
 }
 
-func (c *canary) Gateway(ctx context.Context, presented string, from auth.Origin) (*access.Record, error) {
+func (c *canary) VerifyGateway(ctx context.Context, presented string, from auth.Origin) (*access.Record, error) {
 	if presented == "canary" && c.lives.Load() {
 		c.lives.Store(!c.once.Load())
 		return &access.Record{Principal: auth.Principal{Kind: auth.Gateway, Name: "tweet"}}, nil
 	}
-	return c.desk.Gateway(ctx, presented, from)
+	return c.desk.VerifyGateway(ctx, presented, from)
 }
 
-// Our own failures are in the log with their cause, whoever's credential they came up with.
+// Internal errors are logged with their cause, also for a credential that does
+// not exist.
 func TestGatewayLogsFailures(t *testing.T) {
 	server, _ := gateway(t, nil)
 	for _, line := range []string{"X-Latchkey-Gateway: broken", "X-Auth-Token: broken"} {
@@ -448,12 +479,13 @@ func TestGatewayLogsFailures(t *testing.T) {
 	}
 }
 
-// What a token may ask of the platform's APIs is for those to say. Failures
-// are limited here.
+// Requests per token are limited by the platform's APIs, not here. Failed
+// credentials are limited here.
 func TestGatewayIsLimited(t *testing.T) {
 	server, _ := gateway(t, func(c *httpserver.Config) {
 		c.Rates = config.Rates{
-			On: true, Token: config.Rate{Requests: 2, Window: minutes}, Account: config.Rate{Requests: 9, Window: minutes},
+			On: true, Token: config.Rate{Requests: 2, Window: minutes},
+			Account: config.Rate{Requests: 9, Window: minutes},
 			Failure: config.Rate{Requests: 1, Window: time.Hour},
 		}
 	})
@@ -467,9 +499,7 @@ func TestGatewayIsLimited(t *testing.T) {
 		want   int
 	}{{"192.0.2.7", 401}, {"192.0.2.7", 429}, {"192.0.2.8", 401}} {
 		got := server.check(t, "X-Auth-Token: bad", "X-Forwarded-For: "+tc.client)
-		if got.StatusCode != tc.want {
-			t.Errorf("failures of %s: got %d, want %d", tc.client, got.StatusCode, tc.want)
-		}
+		check.Equal(t, got.StatusCode, tc.want, "failures of %s", tc.client)
 	}
 	for i, want := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
 		got := server.check(t, "X-Latchkey-Gateway: bad")

@@ -18,9 +18,9 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/httpserver"
+	dbtest "latchkey/internal/test/db"
 )
 
 const (
@@ -33,13 +33,14 @@ var tokenID = uuid.MustParse("01980000-0000-7000-8000-000000000001")
 // secondToken is another token of the same account.
 const secondToken = "lka_second"
 
-// verifier knows two tokens, and breaks on another.
+// verifier accepts two tokens, and fails with an internal error on another.
 type verifier struct{ httpserver.Verifier }
 
-func (verifier) Look(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
+func (verifier) Verify(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
 	switch presented {
 	case goodToken:
-		return &access.Record{Principal: auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: "secret name"}}, nil
+		return &access.Record{Principal: auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID,
+			Name: "secret name"}}, nil
 	case secondToken:
 		return &access.Record{Principal: auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.Max}}, nil
 	case "lka_broken":
@@ -51,11 +52,13 @@ func (verifier) Look(_ context.Context, presented string, _ auth.Origin) (*acces
 	return nil, access.ErrRefused().Because(&access.Refusal{Reason: access.ReasonUnknown})
 }
 
-// writeError is as much of the API's as these tests need.
+// writeError writes errors like the API, as far as these tests need it.
 func writeError(w http.ResponseWriter, _ *http.Request, err error) {
-	status := map[fault.Kind]int{fault.Unauthenticated: 401, fault.Invalid: 400, fault.Forbidden: 403, fault.RateLimited: 429, fault.Internal: 500}[fault.KindOf(err)]
+	status := map[fault.Kind]int{fault.Unauthenticated: 401, fault.Invalid: 400, fault.Forbidden: 403,
+		fault.RateLimited: 429, fault.Internal: 500}[fault.KindOf(err)]
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"message": fault.Flatten(err)[0].Message}}})
+	_ = json.NewEncoder(w).Encode(
+		map[string]any{"errors": []map[string]string{{"message": fault.Flatten(err)[0].Message}}})
 }
 
 func limits() config.HTTP {
@@ -74,7 +77,7 @@ type running struct {
 	client        *http.Client
 }
 
-// start runs a server until the test ends, which must then leave nothing behind.
+// start runs a server until the test ends and checks that its goroutines ended.
 func start(t *testing.T, api http.HandlerFunc, adjust func(*httpserver.Config)) *running {
 	t.Helper()
 	listen := func() net.Listener {
@@ -84,7 +87,8 @@ func start(t *testing.T, api http.HandlerFunc, adjust func(*httpserver.Config)) 
 		}
 		return l
 	}
-	r := &running{log: &dbtest.Log{}, ended: make(chan error, 1), client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
+	r := &running{log: &dbtest.Log{}, ended: make(chan error, 1),
+		client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
 	c := httpserver.Config{
 		Public: listen(), Admin: listen(), Limits: limits(), Grace: 5 * time.Second, Verifier: verifier{}, API: api,
 		WriteError: writeError, Log: slog.New(slog.NewJSONHandler(r.log, nil)),
@@ -110,7 +114,7 @@ func start(t *testing.T, api http.HandlerFunc, adjust func(*httpserver.Config)) 
 	return r
 }
 
-// answer is an answer with its body read.
+// answer is a response with its body.
 type answer struct {
 	*http.Response
 	text string
@@ -144,7 +148,7 @@ func (r *running) api(t *testing.T, headers ...string) answer {
 	return r.do(t, "POST", r.public+apiPath, `{"query":"{viewer{kind}}"}`, headers...)
 }
 
-// whoami answers who asks and from where, as the handlers see it.
+// whoami responds with the caller and its address, as handlers see them.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	p, err := auth.From(r.Context())
 	if err != nil {

@@ -18,48 +18,56 @@ import (
 	"latchkey/internal/secret"
 )
 
-// oauthIntrospect is the introspection endpoint (RFC 7662). It answers
-// gateways about any token, a client about the tokens of its API token, and a
-// token about itself.
-func (p *public) oauthIntrospect(x *exchange, r *http.Request) {
-	ctx := p.bounded(x, r)
+// introspection serves the introspection endpoint, whose clients authenticate
+// as at the token endpoint, too.
+type introspection struct {
+	*oauthServer
+
+	keys      *gatewayKeys
+	publicURL string
+}
+
+// serve is the introspection endpoint (RFC 7662). A gateway may introspect any
+// token, a client the tokens of its own API token, and a token itself.
+func (i *introspection) serve(rs *requestState, r *http.Request) {
+	ctx := i.bounded(rs, r)
 	defer ctx.release()
-	record, err := p.introspect(ctx, x, r) //nolint:contextcheck // the deadline's parent is the request's
+	record, err := i.introspect(ctx, rs, r) //nolint:contextcheck // the deadline's parent is the request's
 	switch {
 	case err != nil:
-		p.oauthProblem(x, r, err)
+		i.problem(rs, r, err)
 	case record == nil:
-		x.json([]byte(`{"active":false}`))
+		rs.json([]byte(`{"active":false}`))
 	default:
-		x.json(p.appendActive(make([]byte, 0, 448+len(record.ScopeText)), record))
+		rs.json(i.appendActive(make([]byte, 0, 448+len(record.ScopeText)), record))
 	}
 }
 
-// introspect returns the record of the token that is asked about; nil for one
-// that is not live, or not the client's that asks.
-func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (*access.Record, error) {
+// introspect returns the record of the token in the request. It returns nil for
+// a token that is not active or that does not belong to the client.
+func (i *introspection) introspect(ctx context.Context, rs *requestState, r *http.Request) (*access.Record, error) {
 	if r.Header[gatewayHeader] == nil && (len(r.Header["Authorization"]) == 0 || triesBasic(r.Header)) {
-		return p.introspectForClient(ctx, x, r)
+		return i.forClient(ctx, rs, r)
 	}
-	presented, err := asking(r.Header)
+	presented, err := callerCredential(r.Header)
 	if err != nil {
-		x.why = whySeveral // unless there is none, which challenged knows
-		return nil, x.challenged(presented, err)
+		rs.reason = reasonSeveral // challenged overwrites it if there is no credential
+		return nil, rs.challenged(presented, err)
 	}
 	gateway := r.Header[gatewayHeader] != nil || strings.HasPrefix(presented, string(secret.GatewayKey))
 	if gateway {
-		_, err = p.judgeGateway(ctx, x, presented)
+		_, err = i.keys.verify(ctx, rs, presented)
 	}
 	if err != nil {
-		return nil, x.challenged(presented, err)
+		return nil, rs.challenged(presented, err)
 	}
 	var f form
-	if err := p.readForm(x, r, &f); err != nil {
+	if err := i.readForm(rs, r, &f); err != nil {
 		return nil, err
 	}
 	if gateway {
-		if err := p.stillGateway(ctx, x, presented); err != nil {
-			return nil, x.challenged(presented, err)
+		if err := i.keys.reverify(ctx, rs, presented); err != nil {
+			return nil, rs.challenged(presented, err)
 		}
 	}
 	switch token := f.get("token"); {
@@ -68,35 +76,35 @@ func (p *public) introspect(ctx context.Context, x *exchange, r *http.Request) (
 	case token == "":
 		return nil, errNoToken
 	case !gateway:
-		return p.introspectItself(ctx, x, presented, token)
+		return i.ofItself(ctx, rs, presented, token)
 	}
-	return p.introspected(ctx, x, &f)
+	return i.ofToken(ctx, rs, &f, i.verify)
 }
 
 var errNoToken = badRequest("The parameter token is missing.")
 
-// introspectForClient answers a request whose client authenticates as at the
-// token endpoint (RFC 7662, section 2.1): a gateway by its id and key, about
-// any token, or the client of an API token, about the tokens of its own.
-func (p *public) introspectForClient(ctx context.Context, x *exchange, r *http.Request) (*access.Record, error) {
+// forClient handles a request that authenticates as at the token endpoint (RFC
+// 7662, section 2.1): a gateway with its id and key for any token, or the
+// client of an API token for its own tokens.
+func (i *introspection) forClient(ctx context.Context, rs *requestState, r *http.Request) (*access.Record, error) {
 	var f form
-	if err := p.readForm(x, r, &f); err != nil {
+	if err := i.readForm(rs, r, &f); err != nil {
 		return nil, err
 	}
 	if len(r.Header["Authorization"]) == 0 && f.get("client_secret") == "" {
-		presented, err := asking(r.Header)
-		return nil, x.challenged(presented, err)
+		presented, err := callerCredential(r.Header)
+		return nil, rs.challenged(presented, err)
 	}
-	c, err := p.clientCredentials(x, r.Header, &f)
+	c, err := i.clientCredentials(rs, r.Header, &f)
 	if err != nil {
 		return nil, err
 	}
 	var client *auth.Principal // nil for a gateway
 	if c.gatewayKey != "" {
-		err = p.authenticateGateway(ctx, x, c)
+		err = i.authenticateGateway(ctx, rs, c)
 	} else {
-		err = p.authenticateClient(ctx, x, c)
-		client = x.principal
+		err = i.authenticateClient(ctx, rs, c)
+		client = rs.principal
 	}
 	if err != nil {
 		return nil, err
@@ -104,81 +112,90 @@ func (p *public) introspectForClient(ctx context.Context, x *exchange, r *http.R
 	if f.get("token") == "" {
 		return nil, errNoToken
 	}
-	record, err := p.introspected(ctx, x, &f)
+	verify := i.verify
+	if client != nil {
+		verify = i.verifier.Inspect
+	}
+	record, err := i.ofToken(ctx, rs, &f, verify)
 	if client != nil && record != nil && (record.Principal.Kind != auth.APIToken || record.Principal.ID != client.ID) {
-		return nil, nil //nolint:nilnil // another's, of which nothing is told
+		return nil, nil //nolint:nilnil // the token of another client, which must look inactive
 	}
 	return record, err
 }
 
 // authenticateGateway returns fault.Unauthenticated unless the client is a
-// gateway: its id is that of the key that is its secret.
-func (p *public) authenticateGateway(ctx context.Context, x *exchange, c clientCredentials) error {
-	record, err := p.judgeGateway(ctx, x, c.gatewayKey)
+// gateway: its secret is a gateway key and its id is the id of that key.
+func (i *introspection) authenticateGateway(ctx context.Context, rs *requestState, c clientCredentials) error {
+	record, err := i.keys.verify(ctx, rs, c.gatewayKey)
 	if err == nil && c.id != record.Principal.ID.String() {
-		x.why = "another gateway's id"
+		rs.reason = "another gateway's id"
 		return errGatewayKey
 	}
 	return err
 }
 
-// introspected returns the record of the token in the form, for whoever may
-// ask about it; nil for one that is not live.
-func (p *public) introspected(ctx context.Context, x *exchange, f *form) (*access.Record, error) {
+// ofToken returns the record of the token in the form. It returns nil for a
+// token that is not active. The caller has been authorized.
+func (i *introspection) ofToken(ctx context.Context, rs *requestState, f *form,
+	verify func(context.Context, string, auth.Origin) (*access.Record, error)) (*access.Record, error) {
 	token := f.get("token")
 	if strings.HasPrefix(token, string(secret.GatewayKey)) {
-		return nil, nil //nolint:nilnil // a gateway's key is no token, and asked about by the canary over and over
+		return nil, nil //nolint:nilnil // a gateway key is not a token, and the canary sends one repeatedly
 	}
 	from, err := clientIP(f)
 	if err != nil {
 		return nil, err
 	}
-	record, err := p.look(ctx, token, auth.Origin{IP: from, RequestID: x.requestID[0]})
-	p.verified(x, token, err)
+	record, err := verify(ctx, token, auth.Origin{IP: from, RequestID: rs.requestID[0]})
+	i.recordUncounted(rs, token, err)
 	if fault.KindOf(err) == fault.Unauthenticated {
-		return nil, nil //nolint:nilnil // not live, which is an answer
+		return nil, nil //nolint:nilnil // inactive, which is not an error
 	}
 	return record, err
 }
 
-// introspectItself answers a token that authenticates by itself, and no other.
-func (p *public) introspectItself(ctx context.Context, x *exchange, presented, token string) (*access.Record, error) {
+// ofItself handles a token that authenticates with itself. It may introspect no
+// other token.
+func (i *introspection) ofItself(ctx context.Context, rs *requestState, presented, token string) (*access.Record,
+	error) {
 	if presented != token {
-		x.why = "another token"
-		return nil, x.challenged(presented, access.ErrRefused())
+		rs.reason = "another token"
+		return nil, rs.challenged(presented, access.ErrRefused())
 	}
-	if err := p.rates.admit(ctx, x, presented); err != nil {
+	if err := i.rates.admit(ctx, rs, presented); err != nil {
 		return nil, err
 	}
-	record, err := p.look(ctx, token, x.origin())
-	p.judged(x, presented, err)
+	record, err := i.verify(ctx, token, rs.origin())
+	i.record(rs, presented, err)
 	if err == nil {
-		err = p.rates.spend(ctx, x, &record.Principal)
+		err = i.rates.spend(ctx, rs, &record.Principal)
 	}
 	if err != nil {
-		return nil, x.challenged(presented, err)
+		return nil, rs.challenged(presented, err)
 	}
 	return record, nil
 }
 
-// asking returns the credential of whoever asks: in the gateway's header, or
-// as a bearer token. Errors are those of credential.
-func asking(h http.Header) (string, error) {
+// callerCredential returns the credential of the caller: the gateway key, or the bearer
+// token. Its errors are those of credential.
+func callerCredential(h http.Header) (string, error) {
 	var keys []string
 	if keys = h[gatewayHeader]; len(keys) == 0 {
 		return bearer(h)
 	}
 	if len(keys) > 1 || h["Authorization"] != nil {
-		return "", badRequest("The request carries several credentials. Send the key in X-Latchkey-Gateway or as a bearer token.")
+		return "",
+			badRequest(
+				"The request carries several credentials. Send the key in X-Latchkey-Gateway or as a bearer token.")
 	}
 	return keys[0], nil
 }
 
-// bearer returns the request's only bearer token.
+// bearer returns the bearer token of the request.
 func bearer(h http.Header) (string, error) {
 	lines := h["Authorization"]
 	if len(lines) > 1 {
-		return "", badRequest("There are several Authorization headers. Send one.")
+		return "", badRequest("The request has several Authorization headers. Send one.")
 	}
 	if len(lines) == 1 {
 		scheme, token, _ := strings.Cut(lines[0], " ")
@@ -186,24 +203,26 @@ func bearer(h http.Header) (string, error) {
 			return strings.TrimLeft(token, " "), nil
 		}
 	}
-	return "", fault.Errorf(fault.Unauthenticated, "Authenticate as a client, or send the key of a gateway in X-Latchkey-Gateway or as a bearer token, or the token itself as one.")
+	return "", fault.Errorf(fault.Unauthenticated,
+		"Authenticate as a client, or send a gateway key in X-Latchkey-Gateway or as a bearer token, or the token itself as a bearer token.")
 }
 
-// challenged asks for a bearer token along with the error (RFC 6750, section
-// 3), if the error is that none was accepted.
-func (x *exchange) challenged(presented string, err error) error {
+// challenged adds a bearer challenge to the response (RFC 6750, section 3) if
+// err is fault.Unauthenticated.
+func (rs *requestState) challenged(presented string, err error) error {
 	if fault.KindOf(err) != fault.Unauthenticated {
 		return err
 	}
-	x.Header()["Www-Authenticate"] = challenge(presented)
+	rs.Header()["Www-Authenticate"] = challenge(presented)
 	if presented == "" {
-		x.why = whyNone
+		rs.reason = reasonNone
 	}
 	return &oauthError{http.StatusUnauthorized, "invalid_token", fault.Flatten(err)[0].Message}
 }
 
-// clientIP is where the gateway says that the token is used from. Without it
-// that is nowhere, which is within no address range.
+// clientIP returns the address from which, according to the gateway, the token
+// is used. Without the parameter it returns the zero Addr, which is in no
+// range.
 func clientIP(f *form) (netip.Addr, error) {
 	text := f.get("client_ip")
 	if text == "" {
@@ -211,16 +230,17 @@ func clientIP(f *form) (netip.Addr, error) {
 	}
 	ip, err := netip.ParseAddr(text)
 	if err != nil {
-		return netip.Addr{}, badRequest("The parameter client_ip is no IP address.")
+		return netip.Addr{}, badRequest("The parameter client_ip is not an IP address.")
 	}
 	return plain(ip), nil
 }
 
-// appendActive appends what is told of a live token (RFC 7662, section 2.2).
-func (p *public) appendActive(b []byte, r *access.Record) []byte {
+// appendActive appends the response for an active token (RFC 7662, section
+// 2.2).
+func (i *introspection) appendActive(b []byte, r *access.Record) []byte {
 	who := &r.Principal
 	b = append(b, `{"active":true`...)
-	if r.ScopeText != "" { // a scope has one token at least (RFC 6749, section 3.3)
+	if r.ScopeText != "" { // a scope must not be empty (RFC 6749, section 3.3)
 		b = plainjson.AppendString(append(b, `,"scope":`...), r.ScopeText)
 	}
 	if r.ClientID != "" {
@@ -233,7 +253,7 @@ func (p *public) appendActive(b []byte, r *access.Record) []byte {
 	b = appendTime(b, `,"exp":`, who.ExpiresAt)
 	b = appendTime(b, `,"iat":`, r.IssuedAt)
 	b = plainjson.AppendString(append(b, `,"sub":`...), r.IDText)
-	b = plainjson.AppendString(append(b, `,"iss":`...), p.PublicURL)
+	b = plainjson.AppendString(append(b, `,"iss":`...), i.publicURL)
 	b = plainjson.AppendString(append(b, `,"account_uuid":`...), r.AccountText)
 	if r.StoreHash != "" {
 		b = plainjson.AppendString(append(b, `,"store_hash":`...), r.StoreHash)
@@ -244,7 +264,7 @@ func (p *public) appendActive(b []byte, r *access.Record) []byte {
 	return append(b, '}')
 }
 
-// levelOf returns the level of the API token that the principal is.
+// levelOf returns the level of the principal's API token.
 func levelOf(p *auth.Principal) scope.Level {
 	if p.StoreID == uuid.Nil {
 		return scope.LevelAccount
@@ -252,7 +272,7 @@ func levelOf(p *auth.Principal) scope.Level {
 	return scope.LevelStore
 }
 
-// appendTime appends a moment in seconds since 1970, if it is one.
+// appendTime appends a time in Unix seconds, unless it is zero.
 func appendTime(b []byte, name string, at time.Time) []byte {
 	if at.IsZero() {
 		return b

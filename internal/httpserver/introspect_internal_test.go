@@ -20,7 +20,7 @@ import (
 	"latchkey/internal/secret"
 )
 
-// kept is a repository of credentials that has two.
+// kept is a repository with two credentials.
 type kept map[secret.Digest]access.Record
 
 func (k kept) Credential(_ context.Context, _ secret.Kind, candidates []secret.KeyedDigest) (access.Record, error) {
@@ -34,8 +34,8 @@ func (kept) Store(context.Context, string) (access.Store, error) {
 	return access.Store{}, fault.Errorf(fault.NotFound, "none")
 }
 
-// BenchmarkIntrospection is a gateway that asks about a token which is
-// remembered, as is its own key, without the network.
+// BenchmarkIntrospection measures the introspection of a cached token by a
+// gateway whose key is cached, without the network.
 func BenchmarkIntrospection(b *testing.B) {
 	keys, err := secret.NewKeyring(rand.Reader)
 	if err != nil {
@@ -49,19 +49,23 @@ func BenchmarkIntrospection(b *testing.B) {
 	}
 	repository := kept{
 		keys.Digest(values[0]).Digest: {Principal: auth.Principal{Kind: auth.Gateway, ID: uuid.New()}},
-		keys.Digest(values[1]).Digest: {ClientID: "qekxjrgdtamvyq7h3r4mukd5f8zpnbc", IssuedAt: time.Now(), Principal: auth.Principal{
-			Kind: auth.APIToken, ID: uuid.New(), AccountID: uuid.New(), Scopes: scope.NewSet("store_cart", "store_v2_products"), ExpiresAt: time.Now().Add(time.Hour),
-		}},
+		keys.Digest(values[1]).Digest: {ClientID: "qekxjrgdtamvyq7h3r4mukd5f8zpnbc", IssuedAt: time.Now(),
+			Principal: auth.Principal{
+				Kind: auth.APIToken, ID: uuid.New(), AccountID: uuid.New(),
+				Scopes: scope.NewSet("store_cart", "store_v2_products"), ExpiresAt: time.Now().Add(time.Hour),
+			}},
 	}
-	memory, err := access.NewMemory(100, time.Hour, func() bool { return true }, time.Now)
+	memory, err := access.NewCaches(100, time.Hour, func() bool { return true }, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer memory.Close()
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	p := newPublic(Config{
-		Limits: config.HTTP{MaxBody: 1 << 20, RequestTimeout: time.Second}, Log: log, PublicURL: "https://keys.example.com",
-		Verifier: access.NewVerifier(access.Config{Repository: repository, Keys: keys, Catalogue: scope.Default(), Memory: memory, Now: time.Now}),
+		Limits: config.HTTP{MaxBody: 1 << 20, RequestTimeout: time.Second}, Log: log,
+		PublicURL: "https://keys.example.com",
+		Verifier: access.NewVerifier(access.Config{Repository: repository, Keys: keys, Catalogue: scope.Default(),
+			Caches: memory, Now: time.Now}),
 	}, newMetrics(nil), nil)
 	body := []byte("token=" + values[1].Reveal() + "&client_ip=203.0.113.7")
 	request, err := http.NewRequest(http.MethodPost, introspectPath, http.NoBody)
@@ -83,7 +87,7 @@ func BenchmarkIntrospection(b *testing.B) {
 	}
 }
 
-// answered is a ResponseWriter that counts.
+// answered is a ResponseWriter that counts responses.
 type answered struct {
 	unread
 	bytes int

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// metadata is what RFC 8414, section 2 says of an authorization server.
+// metadata is the authorization server metadata of RFC 8414, section 2.
 type metadata struct {
 	Issuer             string   `json:"issuer"`
 	TokenEndpoint      string   `json:"token_endpoint"`
@@ -17,26 +17,31 @@ type metadata struct {
 	RevocationEndpoint string   `json:"revocation_endpoint"`
 	RevocationAuth     []string `json:"revocation_endpoint_auth_methods_supported"`
 	Introspection      string   `json:"introspection_endpoint"`
-	// IntrospectionAuth are methods of client authentication, and names of the
-	// registry of access token types.
+	// IntrospectionAuth lists client authentication methods and registered
+	// access token types.
 	IntrospectionAuth []string `json:"introspection_endpoint_auth_methods_supported"`
 }
 
-// handleMetadata serves the metadata where a client looks for it: before the
-// path of the issuer, if it has one (RFC 8414, section 3.1), and at the root,
-// since a proxy may leave that path out.
-func (p *public) handleMetadata() {
+// newMetadata returns the metadata of the server at the URL.
+func newMetadata(publicURL string, scopes []string) metadata {
 	clients := []string{"client_secret_basic", "client_secret_post"}
-	m := metadata{
-		Issuer: p.PublicURL, TokenEndpoint: p.PublicURL + tokenPath, ScopesSupported: p.Scopes,
-		// There is no authorization endpoint, and so no type of its responses.
+	return metadata{
+		Issuer: publicURL, TokenEndpoint: publicURL + tokenPath, ScopesSupported: scopes,
+		// There is no authorization endpoint, so it has no response types.
 		ResponseTypes: []string{}, GrantTypes: []string{"client_credentials"}, TokenAuth: clients,
-		RevocationEndpoint: p.PublicURL + revokePath, RevocationAuth: clients,
-		Introspection: p.PublicURL + introspectPath, IntrospectionAuth: append(slices.Clone(clients), "Bearer"),
-	}
-	serve := func(x *exchange, _ *http.Request) { writeJSON(x, http.StatusOK, m) }
-	p.handleForOAuth(metadataPath, serve, http.MethodGet, http.MethodHead)
-	if issuer, err := url.Parse(p.PublicURL); err == nil && issuer.Path != "" {
-		p.handleForOAuth(metadataPath+issuer.Path, serve, http.MethodGet, http.MethodHead)
+		RevocationEndpoint: publicURL + revokePath, RevocationAuth: clients,
+		Introspection: publicURL + introspectPath, IntrospectionAuth: append(slices.Clone(clients), "Bearer"),
 	}
 }
+
+// paths returns the paths at which clients request the metadata: with the
+// well-known path before the path of the issuer (RFC 8414, section 3.1), and at
+// the root, because a proxy may strip the issuer's path.
+func (m metadata) paths() []string {
+	if issuer, err := url.Parse(m.Issuer); err == nil && issuer.Path != "" {
+		return []string{metadataPath, metadataPath + issuer.Path}
+	}
+	return []string{metadataPath}
+}
+
+func (m metadata) serve(rs *requestState, _ *http.Request) { writeJSON(rs, http.StatusOK, m) }

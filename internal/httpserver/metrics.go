@@ -14,15 +14,16 @@ import (
 	"latchkey/internal/fault"
 )
 
-// metrics are what the server counts, in a registry of its own.
+// metrics are the server's metrics, in a registry of their own.
 type metrics struct {
 	registry      *prometheus.Registry
 	requests      *prometheus.CounterVec
 	durations     *prometheus.HistogramVec
 	verifications *prometheus.CounterVec
 	limited       *prometheus.CounterVec
-	// accepted, missing and failed are outcomes of verifications, and refused
-	// those by their reason: looked up once, since anybody can cause them.
+	// accepted, missing, failed and, by reason, refused are counters of
+	// verifications. They are created at start, because any client can cause
+	// any of them.
 	accepted, missing, failed prometheus.Counter
 	refused                   map[access.Reason]prometheus.Counter
 }
@@ -32,17 +33,20 @@ func newMetrics(others []prometheus.Collector) *metrics {
 		refused:  map[access.Reason]prometheus.Counter{},
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "latchkey_http_requests_total", Help: "Requests answered, by route and status.",
+			Name: "latchkey_http_requests_total", Help: "Requests, by route and status.",
 		}, []string{"route", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "latchkey_http_request_duration_seconds", Help: "Time from a request's header to the end of its answer, by route.",
+			Name:    "latchkey_http_request_duration_seconds",
+			Help:    "Time from the request header to the end of the response, by route.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"route"}),
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "latchkey_verifications_total", Help: "Credentials judged: accepted, refused and why, missing, or not judged for an error.",
+			Name: "latchkey_verifications_total",
+			Help: "Credential verifications, by outcome (accepted, refused, missing or error) and reason.",
 		}, []string{"outcome", "reason"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "latchkey_rate_limited_total", Help: "Requests refused for being too many, by whose they were: of one token or person, account or address.",
+			Name: "latchkey_rate_limited_total",
+			Help: "Requests refused by a rate limit, by limit: token (or user), account or address.",
 		}, []string{"limit"}),
 	}
 	m.accepted = m.verifications.WithLabelValues("accepted", "")
@@ -57,7 +61,7 @@ func newMetrics(others []prometheus.Collector) *metrics {
 	return m
 }
 
-// limit returns what the answers and the metrics say of a rate.
+// limit returns the headers and metrics of a rate limit.
 func (m *metrics) limit(name string, r config.Rate) limit {
 	return limit{
 		name: name, refused: m.limited.WithLabelValues(name),
@@ -77,7 +81,7 @@ func (m *metrics) verified(presented string, err error, refusal *access.Refusal)
 	case fault.KindOf(err) == fault.Unauthenticated && presented == "":
 		m.missing.Inc()
 	default:
-		m.refused[access.ReasonMalformed].Inc() // no credential could be made of it
+		m.refused[access.ReasonMalformed].Inc() // it could not be parsed
 	}
 }
 
@@ -86,8 +90,8 @@ type routeMetrics struct {
 	pattern  string
 	requests *prometheus.CounterVec
 	duration prometheus.Observer
-	// byStatus are the counters of requests that were needed so far: so few
-	// that looking through them is the fastest way to find one.
+	// byStatus has the counters of the statuses seen so far. There are so few
+	// that a linear search is the fastest.
 	byStatus atomic.Pointer[[]statusCounter]
 }
 

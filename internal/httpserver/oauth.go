@@ -17,15 +17,15 @@ import (
 	"latchkey/internal/secret"
 )
 
-// OAuth gives the clients of API tokens access tokens, and ends them. It is
-// oauth.Service, whose methods say which errors they return.
+// OAuth issues access tokens to the clients of API tokens and revokes them. It
+// is oauth.Service, whose methods document their errors.
 type OAuth interface {
 	Authenticate(ctx context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error)
-	Grant(ctx context.Context, client *auth.Principal, asked string) (oauth.Granted, error)
+	Grant(ctx context.Context, client *auth.Principal, scopes string) (oauth.Granted, error)
 	Revoke(ctx context.Context, client *auth.Principal, presented string) error
 }
 
-// The paths of the endpoints of OAuth 2.0.
+// Paths of the OAuth 2.0 endpoints.
 const (
 	tokenPath      = "/oauth2/token"
 	introspectPath = "/oauth2/introspect"
@@ -33,45 +33,32 @@ const (
 	metadataPath   = "/.well-known/oauth-authorization-server"
 )
 
-func (p *public) handleOAuth() {
-	p.handleForOAuth(tokenPath, p.oauthToken, http.MethodPost)
-	p.handleForOAuth(introspectPath, p.oauthIntrospect, http.MethodPost).quiet = true
-	p.handleForOAuth(revokePath, p.oauthRevoke, http.MethodPost)
-	p.handleMetadata()
-	for _, below := range []string{"/oauth2", "/oauth2/"} {
-		p.handleForOAuth(below, func(x *exchange, _ *http.Request) {
-			x.problem(http.StatusNotFound, fault.NotFound, "There is nothing at this address. POST to "+tokenPath+", "+introspectPath+" or "+revokePath+".")
-		})
-	}
-}
+// oauthServer serves the token and the revocation endpoint.
+type oauthServer struct {
+	*endpoint
 
-// handleForOAuth makes a route whose errors, whoever answers them, have the
-// form that clients of OAuth read.
-func (p *public) handleForOAuth(pattern string, serve func(*exchange, *http.Request), methods ...string) *route {
-	rt := p.handle(pattern, serve, methods...)
-	rt.oauth = true
-	return rt
+	oauth OAuth
 }
 
 // oauthError is an error in the form of RFC 6749, section 5.2.
 type oauthError struct {
 	status int
-	// code is one of the RFC's.
+	// code is one of the error codes of the RFC.
 	code string
-	// description is in the RFC's letters: ASCII without quotes and
-	// backslashes.
+	// description has only the characters that the RFC allows: ASCII without
+	// quotes and backslashes.
 	description string
 }
 
-// Error is the description.
+// Error returns the description.
 func (e *oauthError) Error() string { return e.description }
 
 func badRequest(description string) error {
 	return &oauthError{http.StatusBadRequest, "invalid_request", description}
 }
 
-// asOAuth puts an error into the form of OAuth. Of an error that is no fault
-// it tells nothing.
+// asOAuth converts an error to the OAuth format. It hides the text of errors
+// that are not a fault.Error.
 func asOAuth(err error) *oauthError {
 	var known *oauthError
 	if errors.As(err, &known) {
@@ -85,182 +72,188 @@ func asOAuth(err error) *oauthError {
 		}
 	case fault.Unauthenticated:
 		return &oauthError{http.StatusUnauthorized, "invalid_client", message}
-	case fault.Invalid: // of all that the service is given, a scope alone can be
+	case fault.Invalid: // only the scope can be invalid here
 		return &oauthError{http.StatusBadRequest, "invalid_scope", message}
-	case fault.Forbidden: // to end what was issued to another client
+	case fault.Forbidden: // revoking a token that was issued to another client
 		return &oauthError{http.StatusBadRequest, "invalid_grant", message}
-	case fault.Conflict: // the rights of the client changed meanwhile: sent again, the request is judged by the new ones
+	case fault.Conflict: // the client's permissions changed meanwhile; a retry uses the new ones
 		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", message}
 	case fault.LimitReached, fault.RateLimited:
-		// The RFC has no code for this and the like here; these are of its
-		// section 4.1.2.1.
+		// RFC 6749 defines no code for this at the token endpoint. The code is
+		// from its section 4.1.2.1.
 		return &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", message}
 	}
 	return &oauthError{http.StatusInternalServerError, "server_error", message}
 }
 
-// oauthProblem answers an error of an endpoint of OAuth, and logs one that is
-// ours.
-func (p *public) oauthProblem(x *exchange, r *http.Request, err error) {
+// problem writes the error response of an OAuth endpoint and logs internal
+// errors.
+func (o *oauthServer) problem(rs *requestState, r *http.Request, err error) {
 	e := asOAuth(err)
 	switch e.status {
 	case http.StatusUnauthorized:
-		if x.Header()["Www-Authenticate"] == nil {
-			x.Header()["Www-Authenticate"] = []string{`Basic realm="latchkey"`}
+		if rs.Header()["Www-Authenticate"] == nil {
+			rs.Header()["Www-Authenticate"] = []string{`Basic realm="latchkey"`}
 		}
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
-		x.Header().Set("Connection", "close")
+		rs.Header().Set("Connection", "close")
 	case http.StatusServiceUnavailable:
-		x.Header()["Retry-After"] = []string{"1"} // as the API answers
+		rs.Header()["Retry-After"] = []string{"1"} // as in the API
 		if fault.KindOf(err) == fault.Conflict {
-			break // no failure of ours
+			break // not a server error
 		}
 		fallthrough
 	case http.StatusInternalServerError:
-		p.Log.LogAttrs(r.Context(), slog.LevelError, "an endpoint of OAuth failed", slog.String("request_id", x.requestID[0]), slog.Any("error", err))
+		o.log.LogAttrs(r.Context(), slog.LevelError, "OAuth endpoint failed",
+			slog.String("request_id", rs.requestID[0]), slog.Any("error", err))
 	}
-	x.oauthError(e)
+	rs.oauthError(e)
 }
 
-func (x *exchange) oauthError(e *oauthError) {
-	writeJSON(x, e.status, struct {
+func (rs *requestState) oauthError(e *oauthError) {
+	writeJSON(rs, e.status, struct {
 		Code        string `json:"error"`
 		Description string `json:"error_description"`
 	}{e.code, e.description})
 }
 
-// oauthClient is the part of the token and revocation endpoints that is the
-// same: it reads the request, lets its client in and runs work, bounded by
-// auth.WriteTimeout once the request is read. Nothing of an answer is to be kept
-// (RFC 6749, section 5.1).
-func (p *public) oauthClient(ctx context.Context, x *exchange, r *http.Request, f *form, work func(context.Context) error) error {
-	x.Header()["Pragma"] = []string{"no-cache"}
-	if err := p.readForm(x, r, f); err != nil {
+// withClient is the common part of the token and revocation endpoints: it reads the request, authenticates its client
+// and runs work, limited by auth.WriteTimeout from when the body was read. The response must not be cached (RFC 6749,
+// section 5.1).
+func (o *oauthServer) withClient(ctx context.Context, rs *requestState, r *http.Request, f *form,
+	work func(context.Context) error) error {
+	rs.Header()["Pragma"] = []string{"no-cache"}
+	if err := o.readForm(rs, r, f); err != nil {
 		return err
 	}
-	client, err := p.clientCredentials(x, r.Header, f)
+	client, err := o.clientCredentials(rs, r.Header, f)
 	if err != nil {
 		return err
 	}
 	return auth.BoundWrite(ctx, func(ctx context.Context) error {
-		if err := p.authenticateClient(ctx, x, client); err != nil {
+		if err := o.authenticateClient(ctx, rs, client); err != nil {
 			return err
 		}
 		return work(ctx)
 	})
 }
 
-// clientCredentials reads how the client authenticates, and notes it where it
-// does not.
-func (p *public) clientCredentials(x *exchange, h http.Header, f *form) (clientCredentials, error) {
+// clientCredentials returns the client's credentials and records the failure if
+// there are none.
+func (o *oauthServer) clientCredentials(rs *requestState, h http.Header, f *form) (clientCredentials, error) {
 	client, err := clientCredentialsOf(h, f)
 	if err != nil {
-		x.why = whySeveral
+		rs.reason = reasonSeveral
 		if fault.KindOf(err) == fault.Unauthenticated {
-			p.verified(x, strings.Join(h["Authorization"], ""), err)
+			o.recordUncounted(rs, strings.Join(h["Authorization"], ""), err)
 		}
 	}
 	return client, err
 }
 
-// authenticateClient finds the API token that the client is, and makes it the
-// principal of the request. It returns fault.Unauthenticated if there is none.
-func (p *public) authenticateClient(ctx context.Context, x *exchange, client clientCredentials) error {
-	// Whoever fails too often is told by what it presents.
+// authenticateClient authenticates the client, which is an API token, and sets
+// the principal of the request. It returns fault.Unauthenticated if the
+// credentials do not work.
+func (o *oauthServer) authenticateClient(ctx context.Context, rs *requestState, client clientCredentials) error {
+	// Failures are counted by the credentials presented.
 	presented := clientCredential(client.id, client.secret)
-	if err := p.rates.admit(ctx, x, presented); err != nil {
+	if err := o.rates.admit(ctx, rs, presented); err != nil {
 		return err
 	}
 	var err error
-	x.principal, err = p.OAuth.Authenticate(ctx, client.id, client.secret, x.origin())
-	p.judged(x, presented, refusedClient(err))
+	rs.principal, err = o.oauth.Authenticate(ctx, client.id, client.secret, rs.origin())
+	o.record(rs, presented, refusedClient(err))
 	if err == nil {
-		err = p.rates.spend(ctx, x, x.principal)
+		err = o.rates.spend(ctx, rs, rs.principal)
 	}
 	return err
 }
 
-// clientCredential is what a client's credentials are counted by.
+// clientCredential returns the form of a client's credentials by which rate
+// limits count them.
 func clientCredential(id string, s secret.Secret) string { return id + ":" + s.Reveal() }
 
-// refusedClient returns the refusal of a client as that of a credential, which
-// it is, and any other error as it is.
+// refusedClient converts the refusal of a client to the refusal of a
+// credential. It returns any other error unchanged.
 func refusedClient(err error) error {
 	var r *oauth.Refusal
 	if !errors.As(err, &r) {
 		return err
 	}
 	reasons := map[oauth.Reason]access.Reason{
-		oauth.ReasonMalformed: access.ReasonMalformed, oauth.ReasonUnknown: access.ReasonUnknown, oauth.ReasonRevoked: access.ReasonEnded,
-		oauth.ReasonSuspended: access.ReasonSuspended, oauth.ReasonExpired: access.ReasonExpired, oauth.ReasonAddress: access.ReasonAddress,
+		oauth.ReasonMalformed: access.ReasonMalformed, oauth.ReasonUnknown: access.ReasonUnknown,
+		oauth.ReasonRevoked:   access.ReasonRevoked,
+		oauth.ReasonSuspended: access.ReasonSuspended, oauth.ReasonExpired: access.ReasonExpired,
+		oauth.ReasonAddress: access.ReasonAddress,
 	}
-	return access.ErrRefused().Because(&access.Refusal{Reason: reasons[r.Reason], Of: r.Of})
+	return access.ErrRefused().Because(&access.Refusal{Reason: reasons[r.Reason], PrincipalID: r.Of})
 }
 
-// oauthToken is the token endpoint, of which there is the client credentials
-// grant (RFC 6749, section 4.4).
-func (p *public) oauthToken(x *exchange, r *http.Request) {
-	ctx := p.bounded(x, r)
+// token is the token endpoint. It supports the client credentials grant (RFC
+// 6749, section 4.4).
+func (o *oauthServer) token(rs *requestState, r *http.Request) {
+	ctx := o.bounded(rs, r)
 	defer ctx.release()
-	granted, err := p.grant(ctx, x, r) //nolint:contextcheck // the deadline's parent is the request's
+	granted, err := o.grant(ctx, rs, r) //nolint:contextcheck // the deadline's parent is the request's
 	if err != nil {
-		p.oauthProblem(x, r, err)
+		o.problem(rs, r, err)
 		return
 	}
-	p.rates.issued(granted.AccessToken.Reveal())
+	o.rates.issued(granted.AccessToken.Reveal())
 	body := append(make([]byte, 0, 512), `{"access_token":`...)
 	body = plainjson.AppendString(body, granted.AccessToken.Reveal())
 	body = append(body, `,"token_type":"Bearer","expires_in":`...)
-	// A token of the last second of its API token lives less, and 0 would read as ended.
+	// A token issued in the last second of its API token's life lives less than a second; 0 would mean expired.
 	body = strconv.AppendInt(body, max(1, int64(granted.Lifetime/time.Second)), 10)
 	body = append(body, `,"scope":`...)
 	body = plainjson.AppendString(body, granted.Scopes.String())
-	x.json(append(body, '}'))
+	rs.json(append(body, '}'))
 }
 
-func (p *public) grant(ctx context.Context, x *exchange, r *http.Request) (granted oauth.Granted, err error) {
+func (o *oauthServer) grant(ctx context.Context, rs *requestState, r *http.Request) (granted oauth.Granted, err error) {
 	var f form
-	err = p.oauthClient(ctx, x, r, &f, func(ctx context.Context) (err error) {
+	err = o.withClient(ctx, rs, r, &f, func(ctx context.Context) (err error) {
 		switch f.get("grant_type") {
 		case "client_credentials":
-			granted, err = p.OAuth.Grant(ctx, x.principal, f.get("scope"))
+			granted, err = o.oauth.Grant(ctx, rs.principal, f.get("scope"))
 			return err
 		case "":
 			return badRequest("The parameter grant_type is missing. Send grant_type=client_credentials in the body.")
 		}
-		return &oauthError{http.StatusBadRequest, "unsupported_grant_type", "There is the grant type client_credentials only."}
+		return &oauthError{http.StatusBadRequest, "unsupported_grant_type",
+			"The only supported grant type is client_credentials."}
 	})
 	return granted, err
 }
 
-// oauthRevoke is the revocation endpoint (RFC 7009).
-func (p *public) oauthRevoke(x *exchange, r *http.Request) {
-	ctx := p.bounded(x, r)
+// revoke is the revocation endpoint (RFC 7009).
+func (o *oauthServer) revoke(rs *requestState, r *http.Request) {
+	ctx := o.bounded(rs, r)
 	defer ctx.release()
 	var f form
-	err := p.oauthClient(ctx, x, r, &f, func(ctx context.Context) error { //nolint:contextcheck // the deadline's parent is the request's
+	err := o.withClient(ctx, rs, r, &f, func(ctx context.Context) error { //nolint:contextcheck // the deadline's parent is the request's
 		if f.get("token") == "" {
 			return badRequest("The parameter token is missing.")
 		}
-		err := p.OAuth.Revoke(ctx, x.principal, f.get("token"))
+		err := o.oauth.Revoke(ctx, rs.principal, f.get("token"))
 		if fault.KindOf(err) == fault.Forbidden {
-			x.why = "another client's token"
+			rs.reason = "another client's token"
 		}
 		return err
 	})
 	if err != nil {
-		p.oauthProblem(x, r, err)
+		o.problem(rs, r, err)
 		return
 	}
-	x.WriteHeader(http.StatusOK)
+	rs.WriteHeader(http.StatusOK)
 }
 
-// jsonType is shared by all answers and never changed.
+// jsonType is shared by all responses and must not be modified.
 var jsonType = []string{"application/json"}
 
-// json answers with a body of JSON.
-func (x *exchange) json(body []byte) {
-	x.Header()["Content-Type"] = jsonType
-	// A client that is gone is no failure of ours.
-	_, _ = x.Write(body)
+// json writes a JSON response.
+func (rs *requestState) json(body []byte) {
+	rs.Header()["Content-Type"] = jsonType
+	// An error means that the client closed the connection.
+	_, _ = rs.Write(body)
 }

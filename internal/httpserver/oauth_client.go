@@ -8,34 +8,37 @@ import (
 	"latchkey/internal/secret"
 )
 
-// clientCredentials are a client's id and secret. The secret is zero where
-// there is none that could be one of ours.
+// clientCredentials are a client's id and secret. The secret is zero if what
+// was presented cannot be a secret of this service.
 type clientCredentials struct {
 	id     string
 	secret secret.Secret
-	// gatewayKey is what was presented for a secret, where that is the key of a
-	// gateway or looks like one.
+	// gatewayKey is the presented secret if it has the prefix of a gateway key.
 	gatewayKey string
 }
 
-// clientCredentialsOf reads how a client authenticates (RFC 6749, section
-// 2.3.1): HTTP Basic or parameters of the body, and not both.
+// clientCredentialsOf returns the credentials in HTTP Basic or in the body's
+// parameters, but not in both (RFC 6749, section 2.3.1).
 func clientCredentialsOf(h http.Header, f *form) (clientCredentials, error) {
 	lines := h["Authorization"]
 	id, presented := f.get("client_id"), f.get("client_secret")
 	switch {
 	case len(lines) > 1:
-		return clientCredentials{}, badRequest("There are several Authorization headers. Send one.")
+		return clientCredentials{}, badRequest("The request has several Authorization headers. Send one.")
 	case len(lines) == 0 && (id == "" || presented == ""):
-		return clientCredentials{}, noClient("Authenticate with the client id and client secret, by HTTP Basic or in the body as client_id and client_secret.")
+		return clientCredentials{},
+			noClient(
+				"Authenticate with the client id and client secret, by HTTP Basic or in the body as client_id and client_secret.")
 	case len(lines) == 0:
 		return newClientCredentials(id, presented), nil
 	case presented != "":
-		return clientCredentials{}, badRequest("The client authenticates by HTTP Basic and in the body. Use one of the two.")
+		return clientCredentials{},
+			badRequest("The client authenticates by HTTP Basic and in the body. Use one of the two.")
 	}
 	c, ok := basicCredentials(h)
 	if !ok {
-		return clientCredentials{}, noClient("The Authorization header is not HTTP Basic with the form-encoded client id and client secret.")
+		return clientCredentials{},
+			noClient("The Authorization header is not HTTP Basic with the form-encoded client id and client secret.")
 	}
 	if id != "" && id != c.id {
 		return clientCredentials{}, badRequest("The parameter client_id is not the client that authenticates.")
@@ -58,8 +61,8 @@ func newClientCredentials(id, presented string) clientCredentials {
 	return c
 }
 
-// basicCredentials reads HTTP Basic (RFC 7617), whose user name and password
-// are form-encoded here (RFC 6749, appendix B).
+// basicCredentials reads HTTP Basic (RFC 7617) with a form-encoded user name
+// and password (RFC 6749, appendix B).
 func basicCredentials(h http.Header) (clientCredentials, bool) {
 	user, password, ok := basicAuth(h)
 	id, idOK := unescape(user)

@@ -19,8 +19,8 @@ func newClientSecret(t testing.TB) secret.Secret {
 	return s
 }
 
-// The credentials of a client are read, or refused in the form of RFC 6749,
-// whatever is sent.
+// Any input is either parsed as a client's credentials or refused with an error
+// of RFC 6749.
 func FuzzClientCredentials(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"", "", ""},
@@ -43,12 +43,13 @@ func FuzzClientCredentials(f *testing.F) {
 				wantOAuthError(t, err, http.StatusBadRequest, http.StatusUnauthorized)
 			}
 			if err != nil && (c.id != "" || c.secret.Kind() != "") {
-				t.Error("there are credentials with the error")
+				t.Error("got credentials together with an error")
 			}
 		}
-		// What a client encodes by the RFC is read as it was.
+		// Credentials encoded by the RFC are decoded to the originals.
 		encoded := url.QueryEscape(id) + ":" + url.QueryEscape(own.Reveal())
-		c, ok := basicCredentials(http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(encoded))}})
+		c, ok := basicCredentials(http.Header{"Authorization": {"Basic " +
+			base64.StdEncoding.EncodeToString([]byte(encoded))}})
 		if !ok || c.id != id || c.secret.Reveal() != own.Reveal() {
 			t.Errorf("%q is read as %q, %v", id, c.id, ok)
 		}

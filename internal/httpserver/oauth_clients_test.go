@@ -13,43 +13,47 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// npm's oauth4webapi, which knows nothing of this server but its address, finds
-// its way and what it needs.
+// npm's oauth4webapi discovers all endpoints from the server's URL.
 func TestStrangerOnNode(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		d := serveDemo(t, url)
 		c, other := d.issue("account_read", "store_cart").Credentials, d.issue("account_read").Credentials
 		var gateway struct{ ID, Key string }
-		if err := json.Unmarshal([]byte(d.run("gateway", "create", "--name", "stranger", "--output", "json")), &gateway); err != nil {
+		if err := json.Unmarshal([]byte(d.run("gateway", "create", "--name", "stranger", "--output", "json")),
+			&gateway); err != nil {
 			t.Fatal(err)
 		}
-		out := node(t, "testdata/oauth", "oauth4webapi", "client.mjs", "LATCHKEY_ISSUER="+d.URL, "LATCHKEY_CLIENT_ID="+c.ClientID,
-			"LATCHKEY_CLIENT_SECRET="+c.ClientSecret, "LATCHKEY_GATEWAY_ID="+gateway.ID, "LATCHKEY_GATEWAY_KEY="+gateway.Key,
+		out := node(t, "testdata/oauth", "oauth4webapi", "client.mjs", "LATCHKEY_ISSUER="+d.URL,
+			"LATCHKEY_CLIENT_ID="+c.ClientID,
+			"LATCHKEY_CLIENT_SECRET="+c.ClientSecret, "LATCHKEY_GATEWAY_ID="+gateway.ID,
+			"LATCHKEY_GATEWAY_KEY="+gateway.Key,
 			"LATCHKEY_OTHER_TOKEN="+other.AccessToken)
-		if n := strings.Count(out, "ok "); n != 12 {
-			t.Errorf("%d of 12 steps: %s", n, out)
-		}
+		check.Equal(t, strings.Count(out, "ok "), 12, "%s", out)
 	})
 }
 
-// golang.org/x/oauth2 gets a token, uses it, and is refused at once when the
-// API token is revoked, whichever way it authenticates.
+// golang.org/x/oauth2 gets a token, uses it, and is refused immediately after
+// the API token is revoked, with both authentication methods.
 func TestStrangerInGo(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		d := serveDemo(t, url)
 		transport := &http.Transport{}
 		defer transport.CloseIdleConnections()
-		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: transport, Timeout: 20 * time.Second})
+		ctx := context.WithValue(t.Context(), oauth2.HTTPClient,
+			&http.Client{Transport: transport, Timeout: 20 * time.Second})
 		for name, style := range map[string]oauth2.AuthStyle{
-			"Basic": oauth2.AuthStyleInHeader, "in the body": oauth2.AuthStyleInParams, "either": oauth2.AuthStyleAutoDetect,
+			"Basic": oauth2.AuthStyleInHeader, "in the body": oauth2.AuthStyleInParams,
+			"either": oauth2.AuthStyleAutoDetect,
 		} {
 			t.Run(name, func(t *testing.T) {
 				c := d.issue("account_read", "store_cart")
 				config := clientcredentials.Config{
-					ClientID: c.Credentials.ClientID, ClientSecret: c.Credentials.ClientSecret, TokenURL: d.URL + "/oauth2/token", AuthStyle: style,
+					ClientID: c.Credentials.ClientID, ClientSecret: c.Credentials.ClientSecret,
+					TokenURL: d.URL + "/oauth2/token", AuthStyle: style,
 				}
 				client := config.Client(ctx)
 				wantViewer(t, client, d.api(), http.StatusOK, "account_read store_cart store_cart_read_only")
@@ -66,17 +70,18 @@ func TestStrangerInGo(t *testing.T) {
 	})
 }
 
-// revoke revokes an API token over the API, as the owner.
+// revoke revokes an API token as the owner, over the API.
 func (d *demo) revoke(t *testing.T, id string) {
 	t.Helper()
 	body := `{"query":"mutation($in: RevokeApiTokensInput!) { apiToken { revokeApiTokens(input: $in) { revokedIds } } }","variables":{"in":{"ids":["` + id + `"]}}}`
-	status, answer := post(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, d.api(), body, "X-Auth-Token", d.SessionToken)
+	status, answer := post(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, d.api(), body,
+		"X-Auth-Token", d.SessionToken)
 	if status != http.StatusOK || strings.Contains(answer, "errors") {
 		t.Fatalf("revoke: %d %s", status, answer)
 	}
 }
 
-// wantViewer asks the API who the client is.
+// wantViewer checks the viewer that the API returns for the client.
 func wantViewer(t *testing.T, client *http.Client, api string, status int, scopes string) {
 	t.Helper()
 	got, body := post(t, client, api, `{"query":"{ viewer { kind scopes } }"}`)
@@ -91,7 +96,8 @@ func wantViewer(t *testing.T, client *http.Client, api string, status int, scope
 	if err := json.Unmarshal([]byte(body), &answer); err != nil || got != status {
 		t.Fatalf("%d %s: %v", got, body, err)
 	}
-	if viewer := answer.Data.Viewer; strings.Join(viewer.Scopes, " ") != scopes || status == http.StatusOK && viewer.Kind != "API_TOKEN" {
+	if viewer := answer.Data.Viewer; strings.Join(viewer.Scopes, " ") != scopes || status == http.StatusOK &&
+		viewer.Kind != "API_TOKEN" {
 		t.Errorf("the viewer is %+v, want %q", viewer, scopes)
 	}
 }
@@ -118,12 +124,13 @@ func post(t *testing.T, client *http.Client, url, body string, header ...string)
 	return res.StatusCode, string(text)
 }
 
-// wantRefused asks for a token that must not be had.
+// wantRefused checks that a token request is refused.
 func wantRefused(ctx context.Context, t *testing.T, config clientcredentials.Config, status int, code string) {
 	t.Helper()
 	_, err := config.Token(ctx)
 	var refused *oauth2.RetrieveError
-	if !errors.As(err, &refused) || refused.Response.StatusCode != status || refused.ErrorCode != code || refused.ErrorDescription == "" {
+	if !errors.As(err, &refused) || refused.Response.StatusCode != status || refused.ErrorCode != code ||
+		refused.ErrorDescription == "" {
 		t.Errorf("the error is %v, want %d %s", err, status, code)
 	}
 }

@@ -29,31 +29,36 @@ const (
 
 var storeAccount = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
 
-// records are what the verifier of these tests knows of tokens.
+// records are the tokens of the verifier in these tests.
 func records() map[string]*access.Record {
 	issued := time.Unix(1_700_000_000, 0)
-	token := auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: "secret name", AccountID: storeAccount}
+	token := auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: "secret name",
+		AccountID: storeAccount}
 	ofStore, confined, another := token, token, token
 	another.ID = uuid.Max
 	ofStore.StoreID, ofStore.ExpiresAt = uuid.Max, issued.Add(time.Hour)
 	confined.AllowedIPRanges = prefixes("203.0.113.0/24")
-	person := auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: tokenID, Name: "o\"wner@acme.example", AccountID: storeAccount, ExpiresAt: issued.Add(time.Minute)}
+	person := auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: tokenID, Name: "o\"wner@acme.example",
+		AccountID: storeAccount, ExpiresAt: issued.Add(time.Minute)}
 	browser := &access.Record{Principal: person, Method: "password"}
 	id, account := tokenID.String(), storeAccount.String()
 	return map[string]*access.Record{
-		"lks_store":    {Principal: ofStore, ClientID: "client1", StoreHash: "acme1us", ScopeText: "store_cart store_cart_read_only", IssuedAt: issued, IDText: id, AccountText: account},
+		"lks_store": {Principal: ofStore, ClientID: "client1", StoreHash: "acme1us",
+			ScopeText: "store_cart store_cart_read_only", IssuedAt: issued, IDText: id, AccountText: account},
 		"lka_confined": {Principal: confined, ClientID: "client2", IssuedAt: issued, IDText: id, AccountText: account},
-		"lku_person":   {Principal: person, ScopeText: "account_read", IssuedAt: issued, IDText: id, AccountText: account},
-		"lku_browser":  browser,
-		"lka_another":  {Principal: another, ClientID: "client3", ScopeText: "account_read", IssuedAt: issued, IDText: uuid.Max.String(), AccountText: account},
+		"lku_person": {Principal: person, ScopeText: "account_read", IssuedAt: issued, IDText: id,
+			AccountText: account},
+		"lku_browser": browser,
+		"lka_another": {Principal: another, ClientID: "client3", ScopeText: "account_read", IssuedAt: issued,
+			IDText: uuid.Max.String(), AccountText: account},
 	}
 }
 
 // asked is the verifier of these tests.
 type asked struct{ httpserver.Verifier }
 
-// Look knows these records, and breaks or waits on others.
-func (asked) Look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+// Verify returns one of the records, fails, or blocks.
+func (asked) Verify(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
 	switch presented {
 	case "lka_broken":
 		return nil, io.ErrUnexpectedEOF
@@ -67,8 +72,12 @@ func (asked) Look(ctx context.Context, presented string, origin auth.Origin) (*a
 	return r, nil
 }
 
-// Gateway knows one key, and breaks on another.
-func (asked) Gateway(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
+func (a asked) Inspect(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+	return a.Verify(ctx, presented, origin)
+}
+
+// VerifyGateway accepts one key and fails on another.
+func (asked) VerifyGateway(_ context.Context, presented string, _ auth.Origin) (*access.Record, error) {
 	switch presented {
 	case gatewayKey:
 		return &access.Record{Principal: auth.Principal{Kind: auth.Gateway, ID: uuid.Max}}, nil
@@ -78,22 +87,24 @@ func (asked) Gateway(_ context.Context, presented string, _ auth.Origin) (*acces
 	return nil, access.ErrRefused()
 }
 
-// clients is an oauth.Service in memory, with one client and some that break.
+// clients is an oauth.Service in memory. It has one working client and several
+// that fail.
 type clients struct {
 	secret  secret.Secret
 	granted secret.Secret
-	// lifetime is that of what is granted.
+	// lifetime is that of granted tokens.
 	lifetime time.Duration
-	// calls are what was asked for.
+	// calls are the names and arguments of the calls made.
 	calls []string
 }
 
-const clientID = "client:1 & only" // one that needs both encodings
+const clientID = "client:1 & only" // needs both encodings
 
 func newClients(t testing.TB) *clients {
 	t.Helper()
 	c := &clients{lifetime: 90*time.Second + time.Millisecond}
-	for kind, place := range map[secret.Kind]*secret.Secret{secret.ClientSecret: &c.secret, secret.OAuthAccessToken: &c.granted} {
+	for kind, place := range map[secret.Kind]*secret.Secret{secret.ClientSecret: &c.secret,
+		secret.OAuthAccessToken: &c.granted} {
 		var err error
 		if *place, err = secret.Generate(rand.Reader, kind); err != nil {
 			t.Fatal(err)
@@ -102,7 +113,8 @@ func newClients(t testing.TB) *clients {
 	return c
 }
 
-func (c *clients) Authenticate(ctx context.Context, id string, presented secret.Secret, from auth.Origin) (*auth.Principal, error) {
+func (c *clients) Authenticate(ctx context.Context, id string, presented secret.Secret,
+	from auth.Origin) (*auth.Principal, error) {
 	if id == "unavailable" {
 		return nil, fmt.Errorf("look up: %w: %w", fault.ErrUnavailable, errors.New("internals"))
 	}
@@ -115,12 +127,14 @@ func (c *clients) Authenticate(ctx context.Context, id string, presented secret.
 		return nil, errors.New("internals")
 	}
 	if id == "revoked" {
-		return nil, fault.Errorf(fault.Unauthenticated, "refused").Because(&oauth.Refusal{Reason: oauth.ReasonRevoked, Of: tokenID})
+		return nil, fault.Errorf(fault.Unauthenticated,
+			"refused").Because(&oauth.Refusal{Reason: oauth.ReasonRevoked, Of: tokenID})
 	}
 	if id != clientID || presented.Reveal() != c.secret.Reveal() {
 		return nil, fault.Errorf(fault.Unauthenticated, "refused").Because(&oauth.Refusal{Reason: oauth.ReasonUnknown})
 	}
-	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, AccountID: storeAccount, Origin: from}, nil
+	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, AccountID: storeAccount,
+		Origin: from}, nil
 }
 
 func (c *clients) Grant(_ context.Context, client *auth.Principal, asked string) (oauth.Granted, error) {
@@ -142,18 +156,18 @@ func (c *clients) Revoke(_ context.Context, client *auth.Principal, presented st
 	case "broken":
 		return errors.New("internals")
 	case "another's":
-		return oauth.ErrAnothers()
+		return oauth.ErrNotIssuedToClient()
 	}
 	return nil
 }
 
-// await answers as the database does that does not in time.
+// await behaves like a database that does not answer in time.
 func await(ctx context.Context) error {
 	<-ctx.Done()
 	return fmt.Errorf("look up: %w: %w", fault.ErrUnavailable, ctx.Err())
 }
 
-// oauthServer is a server whose clients are these.
+// oauthServer returns a server with these clients.
 func oauthServer(t *testing.T, c *clients) *running {
 	t.Helper()
 	return start(t, whoami, func(config *httpserver.Config) {
@@ -164,8 +178,8 @@ func oauthServer(t *testing.T, c *clients) *running {
 	})
 }
 
-// errorOf reads an error in the form of RFC 6749, section 5.2, and fails
-// unless it is one: these two members, in these letters.
+// errorOf parses an error of RFC 6749, section 5.2. It fails the test if the
+// body has other members or characters that the RFC does not allow.
 func errorOf(t *testing.T, a answer) string {
 	t.Helper()
 	var body map[string]string

@@ -9,64 +9,59 @@ import (
 	"latchkey/internal/panel"
 )
 
-// Panel is the control panel. It is panel.Panel, whose methods say more.
+// Panel is the control panel. See panel.Panel for its methods.
 type Panel interface {
-	// Patterns are those of its pages.
+	// Patterns returns the mux patterns of its pages.
 	Patterns() []string
-	// Credential returns the secret of a session that a browser presents.
+	// Credential returns the session secret in the browser's cookie.
 	Credential(r *http.Request) string
-	// ServeVisit answers a request for a page.
-	ServeVisit(w http.ResponseWriter, r *http.Request, who panel.Visit)
+	// Serve serves a page.
+	Serve(w http.ResponseWriter, r *http.Request, from panel.Caller)
 }
 
-// handlePanel makes a route of each page. What is nowhere is a page, too, for
-// whoever asks for pages.
-func (p *public) handlePanel() {
-	p.unmatched = p.handle("/", p.nowhere)
-	if p.Panel == nil {
+// pages serves the control panel.
+type pages struct {
+	*endpoint
+
+	panel Panel // nil if the panel is disabled
+}
+
+func (p *pages) unknownPath(rs *requestState, r *http.Request) {
+	if p.panel != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		p.serve(rs, r)
 		return
 	}
-	for _, pattern := range p.Panel.Patterns() {
-		p.handle(pattern, p.panelPage).quiet = strings.HasPrefix(pattern, "/static/")
-	}
+	notFound(rs, r)
 }
 
-func (p *public) nowhere(x *exchange, r *http.Request) {
-	if p.Panel != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
-		p.panelPage(x, r)
-		return
-	}
-	notFound(x, r)
-}
-
-// panelPage finds out whose session the browser presents. One that does not
-// work is none: its person signs in again.
-func (p *public) panelPage(x *exchange, r *http.Request) {
-	ctx := p.bounded(x, r)
+// serve finds the session of the browser. An invalid session counts as
+// none: the user has to sign in again.
+func (p *pages) serve(rs *requestState, r *http.Request) {
+	ctx := p.bounded(rs, r)
 	defer ctx.release()
-	r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, int64(p.Limits.MaxBody))
-	who := panel.Visit{Origin: x.origin()}
-	if presented := p.Panel.Credential(r); presented != "" {
-		who.Record, who.Err = p.session(x, r, presented)
+	r.Body = http.MaxBytesReader(rs.ResponseWriter, r.Body, int64(p.limits.MaxBody))
+	from := panel.Caller{Origin: rs.origin()}
+	if presented := p.panel.Credential(r); presented != "" {
+		from.Record, from.Err = p.session(rs, r, presented)
 	}
-	p.Panel.ServeVisit(x, r.WithContext(ctx), who) //nolint:contextcheck // the deadline's parent is the request's
+	p.panel.Serve(rs, r.WithContext(ctx), from) //nolint:contextcheck // the deadline's parent is the request's
 }
 
-// session returns the record of the session that a secret opens; nil for a
-// secret that opens none.
-func (p *public) session(x *exchange, r *http.Request, presented string) (*access.Record, error) {
-	err := p.rates.admit(r.Context(), x, presented)
+// session returns the record of a session secret; nil if the secret does not
+// work.
+func (p *pages) session(rs *requestState, r *http.Request, presented string) (*access.Record, error) {
+	err := p.rates.admit(r.Context(), rs, presented)
 	if err != nil {
 		return nil, err
 	}
-	record, err := p.Verifier.Look(r.Context(), presented, x.origin())
-	p.judged(x, presented, err)
+	record, err := p.verifier.Verify(r.Context(), presented, rs.origin())
+	p.record(rs, presented, err)
 	switch {
 	case fault.KindOf(err) == fault.Unauthenticated:
-		return nil, nil //nolint:nilnil // nobody is signed in, which is no fault
+		return nil, nil //nolint:nilnil // not signed in, which is not an error
 	case err != nil:
 		return nil, err
 	}
-	x.principal = &record.Principal
-	return record, p.rates.spend(r.Context(), x, x.principal)
+	rs.principal = &record.Principal
+	return record, p.rates.spend(r.Context(), rs, rs.principal)
 }

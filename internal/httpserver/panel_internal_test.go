@@ -12,11 +12,11 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/gateway/routes"
 	"latchkey/internal/panel"
-	"latchkey/internal/storeapi"
 )
 
-// spied is the panel, as far as it has addresses.
+// spied is a panel that has only patterns.
 type spied struct {
 	Panel
 	asked int
@@ -24,10 +24,11 @@ type spied struct {
 
 func (s *spied) Credential(*http.Request) string { s.asked++; return "" }
 
-func (s *spied) ServeVisit(http.ResponseWriter, *http.Request, panel.Visit) { s.asked++ }
+func (s *spied) Serve(http.ResponseWriter, *http.Request, panel.Caller) { s.asked++ }
 
-// leastAllocations is what f allocates when it finds all in the pools that
-// net/http keeps, of which the race detector and the collector take at random.
+// leastAllocations returns the minimum number of allocations of f over several
+// runs. The race detector and the garbage collector randomly empty the pools of
+// net/http.
 func leastAllocations(f func()) float64 {
 	least := testing.AllocsPerRun(1, f)
 	for range 200 {
@@ -36,16 +37,18 @@ func leastAllocations(f func()) float64 {
 	return least
 }
 
-// That there is a panel costs the API, the gateways and OAuth nothing: none of
-// its code runs for them, and they allocate what they allocate without it.
+// The panel costs the API, the gateways and OAuth nothing: its code does not
+// run for their requests, and they allocate the same with and without it.
 func TestPanelCostsOthersNothing(t *testing.T) {
 	pages := panel.New(panel.Config{})
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	serving := func(p Panel) *public {
 		return newPublic(Config{
-			Limits: config.HTTP{MaxBody: 1 << 20, RequestTimeout: time.Second}, Log: log, Routes: storeapi.Default(), Panel: p,
-			Verifier: anybody{record: &access.Record{Principal: auth.Principal{ID: uuid.Max, AccountID: uuid.Max}}},
-			API:      http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), WriteError: func(http.ResponseWriter, *http.Request, error) {},
+			Limits: config.HTTP{MaxBody: 1 << 20, RequestTimeout: time.Second}, Log: log, Routes: routes.Default(),
+			Panel:      p,
+			Verifier:   anybody{record: &access.Record{Principal: auth.Principal{ID: uuid.Max, AccountID: uuid.Max}}},
+			API:        http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+			WriteError: func(http.ResponseWriter, *http.Request, error) {},
 		}, newMetrics(nil), nil)
 	}
 	spy := &spied{Panel: pages}

@@ -10,11 +10,12 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/config"
+	"latchkey/internal/gateway/routes"
 	"latchkey/internal/panel"
-	"latchkey/internal/storeapi"
+	"latchkey/internal/test/check"
 )
 
-// ways are addresses, and whether their route is found without the mux.
+// ways maps paths to whether fastRoute finds their route.
 var ways = map[string]bool{
 	"/gateway/check":     true,
 	"/gateway/check?a=b": true,
@@ -43,17 +44,17 @@ var ways = map[string]bool{
 	"/accounts/graphql": false,
 }
 
-func TestStraight(t *testing.T) {
+func TestFastRoute(t *testing.T) {
 	p := withPanel()
 	for target, want := range ways {
 		if got := goesStraight(t, p, target); got != want {
-			t.Errorf("%q goes straight: %v, want %v", target, got, want)
+			t.Errorf("fastRoute(%q): %v, want %v", target, got, want)
 		}
 	}
 }
 
-// Whatever is found without the mux, the mux finds, too.
-func FuzzStraight(f *testing.F) {
+// For every path, fastRoute finds nothing or the same route as the mux.
+func FuzzFastRoute(f *testing.F) {
 	p := withPanel()
 	for target := range ways {
 		f.Add(target)
@@ -64,22 +65,22 @@ func FuzzStraight(f *testing.F) {
 func withPanel() *public {
 	return newPublic(Config{
 		Limits: config.HTTP{MaxBody: 1 << 20, RequestTimeout: time.Second}, Log: slog.New(slog.DiscardHandler),
-		Routes: storeapi.Default(), Panel: panel.New(panel.Config{}),
+		Routes: routes.Default(), Panel: panel.New(panel.Config{}),
 	}, newMetrics(nil), nil)
 }
 
-// goesStraight reports whether a route is found without the mux. It fails the
-// test if the mux would find another, or the account in another place.
+// goesStraight reports whether fastRoute finds a route. It fails the test if the
+// mux finds another route or account.
 func goesStraight(t *testing.T, p *public, target string) bool {
 	t.Helper()
 	address, err := url.ParseRequestURI(target)
 	if err != nil {
-		return false // such a request reaches no handler
+		return false // net/http rejects such a request
 	}
 	asked := func() *http.Request {
 		return &http.Request{Method: http.MethodGet, URL: address, Host: "keys.example", RequestURI: target}
 	}
-	found, account := p.straight(address)
+	found, account := p.fastRoute(address)
 	if found == nil {
 		return false
 	}
@@ -90,9 +91,7 @@ func goesStraight(t *testing.T, p *public, target string) bool {
 	mux := http.NewServeMux()
 	mux.HandleFunc(found.pattern, func(_ http.ResponseWriter, by *http.Request) {
 		reached = true
-		if got, want := account, by.PathValue("account_uuid"); got != want {
-			t.Errorf("%q: the account is %q, and by the mux %q", target, got, want)
-		}
+		check.Equal(t, account, by.PathValue("account_uuid"), "%q: the account, and by the mux", target)
 	})
 	mux.ServeHTTP(httptest.NewRecorder(), asked())
 	if !reached {
@@ -101,14 +100,18 @@ func goesStraight(t *testing.T, p *public, target string) bool {
 	return true
 }
 
-// The Account API hears which account is meant, however its route was found.
+// The Account API gets the account in the path, whether fastRoute or the mux
+// found the route.
 func TestAccountReachesTheAPI(t *testing.T) {
 	const account = "0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"
 	heard := ""
 	p := newPublic(Config{
 		Limits: config.HTTP{MaxBody: 1, RequestTimeout: time.Second}, Log: slog.New(slog.DiscardHandler),
 		Verifier: anybody{record: &access.Record{}},
-		API:      http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard = r.PathValue("account_uuid") }),
+		API: http.HandlerFunc(func(_ http.ResponseWriter,
+			r *http.Request) {
+			heard = r.PathValue("account_uuid")
+		}),
 	}, newMetrics(nil), nil)
 	for target, straight := range map[string]bool{
 		"/accounts/" + account + "/graphql":                           true,
@@ -117,12 +120,12 @@ func TestAccountReachesTheAPI(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
 		r.Header.Set("X-Auth-Token", "any")
-		if rt, _ := p.straight(r.URL); (rt != nil) != straight {
-			t.Errorf("%s goes straight: %v, want %v", target, !straight, straight)
+		if rt, _ := p.fastRoute(r.URL); (rt != nil) != straight {
+			t.Errorf("fastRoute(%s): %v, want %v", target, !straight, straight)
 		}
 		heard = ""
 		if p.ServeHTTP(httptest.NewRecorder(), r); heard != account {
-			t.Errorf("%s: the API hears of account %q, want %s", target, heard, account)
+			t.Errorf("%s: the API gets account %q, want %s", target, heard, account)
 		}
 	}
 }

@@ -14,25 +14,24 @@ import (
 	"latchkey/internal/config"
 )
 
-// anybody takes every credential for the same token's.
+// anybody is a verifier that accepts every credential as the same token.
 type anybody struct {
 	Verifier
 	record *access.Record
 }
 
-func (a anybody) Look(context.Context, string, auth.Origin) (*access.Record, error) {
+func (a anybody) Verify(context.Context, string, auth.Origin) (*access.Record, error) {
 	return a.record, nil
 }
 
-// unread is a ResponseWriter that nobody reads.
+// unread is a ResponseWriter that discards the response.
 type unread struct{ header http.Header }
 
 func (u unread) Header() http.Header         { return u.header }
 func (u unread) Write(p []byte) (int, error) { return len(p), nil }
 func (u unread) WriteHeader(int)             {}
 
-// BenchmarkRates shows what the limits add to a request: the difference of
-// its two halves.
+// BenchmarkRates measures a request with and without rate limits.
 func BenchmarkRates(b *testing.B) {
 	many := config.Rate{Requests: 1_000_000_000, Window: time.Second}
 	for name, on := range map[string]bool{"on": true, "off": false} {
@@ -49,7 +48,8 @@ func BenchmarkRates(b *testing.B) {
 					w.Header()["Content-Type"], w.Header()["Content-Length"] = nil, nil
 				}),
 			}, m, r)
-			request, err := http.NewRequest(http.MethodPost, "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql", http.NoBody)
+			request, err := http.NewRequest(http.MethodPost, "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql",
+				http.NoBody)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -10,33 +10,36 @@ import (
 
 	"latchkey/internal/config"
 	"latchkey/internal/httpserver"
+	"latchkey/internal/test/check"
 )
 
 const minutes = 30 * time.Minute
 
-// limited is a server with the given quotas in half an hour, so that nothing
-// comes back while a test runs.
+// limited returns a server with these quotas per half hour, so that no request
+// returns while a test runs.
 func limited(t *testing.T, token, account, failure int) *running {
 	t.Helper()
 	return limitedTo(t, whoami, token, account, failure)
 }
 
-// limitedTo is limited with a handler of the API.
+// limitedTo is limited with a handler for the API.
 func limitedTo(t *testing.T, api http.HandlerFunc, token, account, failure int) *running {
 	t.Helper()
 	return start(t, api, func(c *httpserver.Config) {
 		c.TrustedProxies = prefixes("127.0.0.0/8")
 		c.Rates = config.Rates{
 			On: true, Token: config.Rate{Requests: token, Window: minutes},
-			Account: config.Rate{Requests: account, Window: minutes}, Failure: config.Rate{Requests: failure, Window: minutes},
+			Account: config.Rate{Requests: account, Window: minutes},
+			Failure: config.Rate{Requests: failure, Window: minutes},
 		}
 	})
 }
 
-// standing is what an answer says of a rate: quota, left and window.
+// standing returns the rate-limit headers: quota, left and window.
 func standing(a answer) string {
 	h := a.Header
-	return h.Get("X-Rate-Limit-Requests-Quota") + " " + h.Get("X-Rate-Limit-Requests-Left") + " " + h.Get("X-Rate-Limit-Time-Window-Ms")
+	return h.Get("X-Rate-Limit-Requests-Quota") + " " + h.Get("X-Rate-Limit-Requests-Left") + " " +
+		h.Get("X-Rate-Limit-Time-Window-Ms")
 }
 
 func within(t *testing.T, what, text string, least, most int) {
@@ -63,7 +66,7 @@ func TestRateOfAToken(t *testing.T) {
 		within(t, "X-Rate-Limit-Time-Reset-Ms", got.Header.Get("X-Rate-Limit-Time-Reset-Ms"), 1_780_000, 1_800_000)
 	}
 	if got := server.api(t, "X-Auth-Token: "+secondToken); got.StatusCode != 200 {
-		t.Errorf("another token is answered %d", got.StatusCode)
+		t.Errorf("another token: got %d", got.StatusCode)
 	}
 	server.toldOnce(t, "limit=token", `limit="token"} 3`)
 }
@@ -71,11 +74,12 @@ func TestRateOfAToken(t *testing.T) {
 func TestRateOfAnAccount(t *testing.T) {
 	server := limited(t, 3, 4, 100)
 	for i, want := range []string{"3 2 1800000", "3 1 1800000", "3 0 1800000", "3 0 1800000"} {
-		if got := server.api(t, "X-Auth-Token: "+goodToken); standing(got) != want || (got.StatusCode == 200) != (i < 3) {
+		if got := server.api(t, "X-Auth-Token: "+goodToken); standing(got) != want ||
+			(got.StatusCode == 200) != (i < 3) {
 			t.Errorf("got %d, %q, want %q", got.StatusCode, standing(got), want)
 		}
 	}
-	// What the first token was refused took nothing from the account.
+	// The refused requests of the first token did not charge the account.
 	for _, want := range []string{"4 0 1800000", "4 0 1800000"} {
 		if got := server.api(t, "X-Auth-Token: "+secondToken); standing(got) != want {
 			t.Errorf("got %d, %q, want %q", got.StatusCode, standing(got), want)
@@ -96,7 +100,7 @@ func TestRateOfFailures(t *testing.T) {
 		{"good, and remembered", "192.0.2.1", goodToken, 200},
 		{"first failure", "192.0.2.1", "lka_bad", 401},
 		{"our own failure is not the client's", "192.0.2.1", "lka_broken", 500},
-		{"nothing presented is no failure", "192.0.2.1", "", 401},
+		{"a missing credential does not count", "192.0.2.1", "", 401},
 		{"second failure", "192.0.2.1", "lka_worse", 401},
 		{"third failure", "192.0.2.1", "lka_bad", 401},
 		{"over", "192.0.2.1", "lka_bad", 429},
@@ -118,37 +122,34 @@ func TestRateOfFailures(t *testing.T) {
 		}
 	}
 	got := from("192.0.2.1", "lka_bad")
-	if standing(got) != "3 0 1800000" {
-		t.Errorf("got %q", standing(got))
-	}
+	check.Equal(t, standing(got), "3 0 1800000", "standing(got)")
 	within(t, "Retry-After", got.Header.Get("Retry-After"), 580, 600)
 	server.toldOnce(t, "limit=address", `limit="address"} 4`)
 	if log := server.log.String(); strings.Contains(log, "is not among --trusted-proxies") {
-		t.Errorf("the log warns of a proxy that is trusted: %s", log)
+		t.Errorf("the log warns about a trusted proxy: %s", log)
 	}
 }
 
-// toldOnce checks that the log has one line for all that was refused, and the
-// metrics the number.
+// toldOnce checks that the refusals have one log line together, and that the
+// metrics count each.
 func (r *running) toldOnce(t *testing.T, which, count string) {
 	t.Helper()
 	name, value, _ := strings.Cut(which, "=")
 	log := r.log.String()
-	if n := strings.Count(log, `"rate limit reached","`+name+`":"`+value+`"`); n != 1 {
-		t.Errorf("told %d times of %s in %s", n, which, log)
-	}
+	check.Equal(t, strings.Count(log, `"rate limit reached","`+name+`":"`+value+`"`), 1, "%s %s", which, log)
 	if strings.Contains(log, `"status":429`) {
 		t.Error("a refused request has a line in the log")
 	}
-	if got := r.do(t, "GET", r.admin+"/metrics", ""); !strings.Contains(got.text, "latchkey_rate_limited_total{"+count+"\n") {
-		t.Errorf("%s is not in the metrics", count)
+	if got := r.do(t, "GET", r.admin+"/metrics", ""); !strings.Contains(got.text,
+		"latchkey_rate_limited_total{"+count+"\n") {
+		t.Errorf("the metrics have no %s", count)
 	}
 }
 
 func TestOneTooManyIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 	server := limited(t, 1, 1, 1)
 	server.api(t, "X-Auth-Token: "+goodToken)
-	body, writer := io.Pipe() // never a byte
+	body, writer := io.Pipe() // never sends a byte
 	defer writer.Close()
 	req, err := http.NewRequest("POST", server.public+apiPath, body)
 	if err != nil {
@@ -161,21 +162,20 @@ func TestOneTooManyIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if res.StatusCode != 429 {
-		t.Errorf("got %d", res.StatusCode)
-	}
+	check.Equal(t, res.StatusCode, 429, "res.StatusCode")
 }
 
 func TestNoRates(t *testing.T) {
 	got := start(t, whoami, nil).api(t, "X-Auth-Token: "+goodToken)
 	for name := range got.Header {
 		if strings.HasPrefix(name, "X-Rate-Limit") {
-			t.Errorf("there is a %s", name)
+			t.Errorf("got header %s", name)
 		}
 	}
 }
 
-// What fails its check part is no guess: it locks out nobody at its address.
+// A token with a wrong checksum does not count as a failure, so it locks out no
+// other client at its address.
 func TestTypingErrorsAreNotCounted(t *testing.T) {
 	server := limited(t, 100, 100, 3)
 	for i := range 20 {
@@ -189,12 +189,12 @@ func TestTypingErrorsAreNotCounted(t *testing.T) {
 		t.Error("the limit was reached")
 	}
 	if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 200 {
-		t.Errorf("a good one that is new: got %d", got.StatusCode)
+		t.Errorf("a new valid token: got %d", got.StatusCode)
 	}
 }
 
-// A limit that is reached by an address that sends X-Forwarded-For and is not
-// trusted is warned of: it may be a proxy that all clients share.
+// If an address that reaches the limit sends X-Forwarded-For and is not
+// trusted, the log has a warning: it may be a proxy shared by all clients.
 func TestLimitBehindAnUntrustedProxyIsLogged(t *testing.T) {
 	server := start(t, whoami, func(c *httpserver.Config) {
 		one := config.Rate{Requests: 1, Window: minutes}
@@ -215,7 +215,5 @@ func TestLimitBehindAnUntrustedProxyIsLogged(t *testing.T) {
 	for range 3 {
 		attempt(429, "X-Forwarded-For: 192.0.2.1")
 	}
-	if n := strings.Count(server.log.String(), warning); n != 1 {
-		t.Errorf("warned %d times in a minute", n)
-	}
+	check.Equal(t, strings.Count(server.log.String(), warning), 1, "warnings")
 }

@@ -9,15 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/graph"
+	"latchkey/graph/server"
 	"latchkey/internal/access"
 	"latchkey/internal/config"
+	"latchkey/internal/gateway/routes"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
-	"latchkey/internal/storeapi"
+	"latchkey/internal/test/check"
 )
 
-// mistyped returns a secret of the kind with another last letter.
+// mistyped returns a secret of the kind with a wrong last character.
 func mistyped(tb testing.TB, kind secret.Kind) string {
 	tb.Helper()
 	s, err := secret.Generate(rand.Reader, kind)
@@ -33,25 +34,28 @@ func mistyped(tb testing.TB, kind secret.Kind) string {
 }
 
 // refusing is a server that knows no credential, and needs no database to
-// refuse those that cannot be one.
+// refuse malformed ones.
 func refusing() *public {
 	verifier := access.NewVerifier(access.Config{Catalogue: scope.Default(), Now: time.Now})
 	return newPublic(Config{
-		Limits: config.HTTP{MaxBody: 1, RequestTimeout: time.Second}, Log: slog.New(slog.DiscardHandler), Routes: storeapi.Default(),
-		Verifier: verifier, WriteError: graph.WriteError,
+		Limits: config.HTTP{MaxBody: 1, RequestTimeout: time.Second}, Log: slog.New(slog.DiscardHandler),
+		Routes:   routes.Default(),
+		Verifier: verifier, WriteError: server.WriteError,
 	}, newMetrics(nil), nil)
 }
 
-// refusals are requests that are refused without a look into the database, and
-// the most that one may allocate: of its header net/http would have made the
-// map and its first room, which are two.
+// refusals are requests that are refused without a database lookup, and the
+// maximum number of allocations of each. net/http would already have allocated
+// the header's map and its first bucket, which are two.
 var refusals = []struct {
 	name, path, header string
 	kind               secret.Kind
 	most               float64
 }{
-	{"a mistyped token", "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql", "X-Auth-Token", secret.AccountAccessToken, 5},
-	{"no credential", "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql", "X-Other", secret.AccountAccessToken, 5},
+	{"a mistyped token", "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql", "X-Auth-Token",
+		secret.AccountAccessToken, 5},
+	{"no credential", "/accounts/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01/graphql", "X-Other", secret.AccountAccessToken,
+		5},
 	{"a mistyped gateway's key", "/gateway/check", "X-Latchkey-Gateway", secret.GatewayKey, 7},
 }
 
@@ -66,9 +70,9 @@ func refused(tb testing.TB, p *public, path, header, value string) func() {
 	return func() { p.ServeHTTP(unread{make(http.Header)}, request) }
 }
 
-// Requests that are refused cost almost nothing: besides the header's map they
-// allocate their id, their deadline and the list of their one error, and a
-// gateway's a little more.
+// Refusing a request costs almost nothing: apart from the header's map it
+// allocates the request id, the deadline and the list with its one error, and
+// for a gateway a little more.
 func TestRefusingAllocatesLittle(t *testing.T) {
 	for _, tc := range refusals {
 		p := refusing()
@@ -94,7 +98,8 @@ func BenchmarkRefusing(b *testing.B) {
 	}
 }
 
-// answersByStatus is how many requests the metrics count, by status.
+// answersByStatus returns the number of requests that the metrics count, by
+// status.
 func answersByStatus(t *testing.T, m *metrics) map[string]float64 {
 	t.Helper()
 	families, err := m.registry.Gather()
@@ -117,8 +122,8 @@ func answersByStatus(t *testing.T, m *metrics) map[string]float64 {
 	return counted
 }
 
-// Every request is counted under its status, also the first ones of several
-// statuses that end at the same moment; the race detector looks on.
+// Every request is counted under its status, also when the first requests with
+// several statuses end concurrently. Run with the race detector.
 func TestRequestsAreCountedByStatus(t *testing.T) {
 	const each = 100
 	statuses := []int{200, 204, 400, 401, 403, 500}
@@ -137,14 +142,14 @@ func TestRequestsAreCountedByStatus(t *testing.T) {
 		counted := answersByStatus(t, m)
 		for _, status := range statuses {
 			if n := counted[strconv.Itoa(status)]; n != each {
-				t.Fatalf("%v answers of status %d are counted, want %d", n, status, each)
+				t.Fatalf("%v responses with status %d are counted, want %d", n, status, each)
 			}
 		}
 	}
 }
 
-// Counters that two requests find missing at the same moment do not take each
-// other's place, and each is kept once.
+// When two requests create counters concurrently, neither replaces the other,
+// and each counter is kept once.
 func TestCountersAreKept(t *testing.T) {
 	route := newMetrics(nil).route("/")
 	for _, status := range []int{200, 401, 403} {
@@ -153,17 +158,13 @@ func TestCountersAreKept(t *testing.T) {
 	before := route.byStatus.Load()
 	route.observe(404, time.Millisecond)
 	after := *route.byStatus.Load()
-	route.byStatus.Store(before) // as who came at the same moment found it
+	route.byStatus.Store(before) // the list that a concurrent request has read
 	route.observe(500, time.Millisecond)
-	if got := after[3].status; got != 404 {
-		t.Errorf("the list that was there is changed: %d is in the place of 404", got)
-	}
+	check.Equal(t, after[3].status, 404, "the old list was modified: it")
 	for range 2 {
 		for _, status := range []int{200, 401, 403, 404, 500} {
 			route.observe(status, time.Millisecond)
 		}
 	}
-	if got := len(*route.byStatus.Load()); got != 5 {
-		t.Errorf("%d counters are kept, want 5", got)
-	}
+	check.Equal(t, len(*route.byStatus.Load()), 5, "len(*route.byStatus.Load())")
 }

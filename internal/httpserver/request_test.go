@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"latchkey/internal/httpserver"
+	"latchkey/internal/test/check"
 )
 
 func TestCredentials(t *testing.T) {
@@ -30,16 +31,19 @@ func TestCredentials(t *testing.T) {
 		{"both alike", []string{"X-Auth-Token: " + goodToken, "Authorization: Bearer " + goodToken}, 200, ""},
 		{"both, different", []string{"X-Auth-Token: " + goodToken, "Authorization: Bearer lka_other"}, 400, ""},
 		{"two different of one kind", []string{"X-Auth-Token: " + goodToken, "X-Auth-Token: lka_other"}, 400, ""},
-		{"two different bearers", []string{"Authorization: Bearer " + goodToken, "Authorization: Bearer lka_other"}, 400, ""},
+		{"two different bearers", []string{"Authorization: Bearer " + goodToken, "Authorization: Bearer lka_other"},
+			400, ""},
 		{"unknown", []string{"X-Auth-Token: lka_other"}, 401, invalid},
 		{"bearer without a token", []string{"Authorization: Bearer"}, 401, invalid},
 		{"bearer and a tab", []string{"Authorization: Bearer\t" + goodToken}, 401, invalid},
-		{"bearer and a tab, beside a token in its header", []string{"X-Auth-Token: " + goodToken, "Authorization: Bearer\tlka_other"}, 401, invalid},
+		{"bearer and a tab, beside a token in its header",
+			[]string{"X-Auth-Token: " + goodToken, "Authorization: Bearer\tlka_other"}, 401, invalid},
 		{"bearer and a slash", []string{"Authorization: Bearer/" + goodToken}, 401, invalid},
-		{"bearer that is no token", []string{"Authorization: Bearer a b"}, 401, invalid},
+		{"malformed bearer token", []string{"Authorization: Bearer a b"}, 401, invalid},
 		{"token without a scheme", []string{"Authorization: " + goodToken}, 401, plain},
 		{"another scheme", []string{"Authorization: Basic YTpi"}, 401, plain},
-		{"another scheme for a proxy on the way", []string{"Authorization: Basic YTpi", "X-Auth-Token: " + goodToken}, 200, ""},
+		{"another scheme for a proxy on the way", []string{"Authorization: Basic YTpi", "X-Auth-Token: " + goodToken},
+			200, ""},
 		{"empty", []string{"X-Auth-Token: "}, 401, plain},
 		{"verifier fails", []string{"X-Auth-Token: lka_broken"}, 500, ""},
 	} {
@@ -49,7 +53,7 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("got %d, %q, %s", got.StatusCode, got.Header.Get("WWW-Authenticate"), got.text)
 			}
 			if tc.status != 200 && !strings.Contains(got.text, `"errors"`) {
-				t.Errorf("no error in %s", got.text)
+				t.Errorf("%s has no error", got.text)
 			}
 		})
 	}
@@ -57,22 +61,20 @@ func TestCredentials(t *testing.T) {
 
 func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 	server := start(t, whoami, nil)
-	body, writer := io.Pipe() // never a byte
+	body, writer := io.Pipe() // never sends a byte
 	defer writer.Close()
 	req, err := http.NewRequest("POST", server.public+apiPath, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// net/http drains what is small, to keep the connection.
+	// net/http drains small bodies to keep the connection.
 	req.ContentLength = 1 << 20
 	res, err := server.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if res.StatusCode != 401 {
-		t.Errorf("got %d", res.StatusCode)
-	}
+	check.Equal(t, res.StatusCode, 401, "res.StatusCode")
 }
 
 func TestClientAddress(t *testing.T) {
@@ -82,14 +84,17 @@ func TestClientAddress(t *testing.T) {
 		forwarded []string
 		want      string
 	}{
-		{"nobody is trusted", nil, []string{"198.51.100.7"}, "127.0.0.1"},
+		{"no proxy is trusted", nil, []string{"198.51.100.7"}, "127.0.0.1"},
 		{"the peer is not trusted", []string{"10.0.0.0/8"}, []string{"198.51.100.7"}, "127.0.0.1"},
 		{"trusted peer without a word", []string{"127.0.0.0/8"}, nil, "127.0.0.1"},
 		{"trusted peer", []string{"127.0.0.0/8"}, []string{"198.51.100.7"}, "198.51.100.7"},
 		{"client's own claim before it", []string{"127.0.0.0/8"}, []string{"10.9.9.9, 198.51.100.7"}, "198.51.100.7"},
-		{"claim to be a trusted proxy", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"10.9.9.9, 198.51.100.7"}, "198.51.100.7"},
-		{"two proxies", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"6.6.6.6, 198.51.100.7, 10.1.1.1"}, "198.51.100.7"},
-		{"in two lines", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"6.6.6.6, 198.51.100.7", "10.1.1.1"}, "198.51.100.7"},
+		{"claim to be a trusted proxy", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"10.9.9.9, 198.51.100.7"},
+			"198.51.100.7"},
+		{"two proxies", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"6.6.6.6, 198.51.100.7, 10.1.1.1"},
+			"198.51.100.7"},
+		{"in two lines", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"6.6.6.6, 198.51.100.7", "10.1.1.1"},
+			"198.51.100.7"},
 		{"trusted all the way", []string{"127.0.0.0/8", "10.0.0.0/8"}, []string{"10.2.2.2, 10.1.1.1"}, "10.2.2.2"},
 		{"with a port", []string{"127.0.0.0/8"}, []string{"198.51.100.7:4711"}, "198.51.100.7"},
 		{"IPv6", []string{"127.0.0.0/8"}, []string{"2001:db8::7"}, "2001:db8::7"},
@@ -107,9 +112,7 @@ func TestClientAddress(t *testing.T) {
 				headers = append(headers, "X-Forwarded-For: "+line)
 			}
 			got, _, _ := strings.Cut(server.api(t, headers...).text, " ")
-			if got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
+			check.Equal(t, got, tc.want, "got")
 		})
 	}
 }
@@ -152,10 +155,11 @@ func TestSecurityHeaders(t *testing.T) {
 					t.Errorf("%s: got %v", path, got)
 				}
 			}
-			// A refusal has what its client needs, and no more.
+			// A refusal has only the headers that its client needs.
 			got := server.do(t, "GET", server.public+apiPath, "").Header
 			checkSecurityHeaders(t, got, https)
-			if got.Get("Www-Authenticate") == "" || got.Get("X-Content-Type-Options") != "" || got.Get("X-Request-Id") != "" {
+			if got.Get("Www-Authenticate") == "" || got.Get("X-Content-Type-Options") != "" ||
+				got.Get("X-Request-Id") != "" {
 				t.Errorf("a refusal: got %v", got)
 			}
 		})
@@ -164,9 +168,7 @@ func TestSecurityHeaders(t *testing.T) {
 
 func checkSecurityHeaders(t *testing.T, got http.Header, https bool) {
 	t.Helper()
-	if got.Get("Cache-Control") != "no-store" {
-		t.Errorf("Cache-Control is %q", got.Get("Cache-Control"))
-	}
+	check.Equal(t, got.Get("Cache-Control"), "no-store", "Cache-Control")
 	if (got.Get("Strict-Transport-Security") != "") != https {
 		t.Errorf("Strict-Transport-Security is %q", got.Get("Strict-Transport-Security"))
 	}
@@ -185,12 +187,11 @@ func TestProblems(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := server.do(t, tc.method, server.public+tc.path, "", "X-Auth-Token: "+goodToken)
-			if got.StatusCode != tc.status || !strings.Contains(got.text, `"code":"`+tc.code+`","requestId":"`+got.Header.Get("X-Request-Id")) {
+			if got.StatusCode != tc.status ||
+				!strings.Contains(got.text, `"code":"`+tc.code+`","requestId":"`+got.Header.Get("X-Request-Id")) {
 				t.Errorf("got %d, %s", got.StatusCode, got.text)
 			}
-			if got.Header.Get("Content-Type") != "application/json; charset=utf-8" {
-				t.Errorf("content type %q", got.Header.Get("Content-Type"))
-			}
+			check.Equal(t, got.Header.Get("Content-Type"), "application/json; charset=utf-8", "content type")
 			if tc.status == 405 && got.Header.Get("Allow") != "GET, POST" {
 				t.Errorf("Allow is %q", got.Header.Get("Allow"))
 			}
@@ -227,9 +228,7 @@ func TestBodyLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			if res.StatusCode != tc.status {
-				t.Errorf("got %d", res.StatusCode)
-			}
+			check.Equal(t, res.StatusCode, tc.status, "res.StatusCode")
 		})
 	}
 }
@@ -261,8 +260,8 @@ func TestRequestTimeout(t *testing.T) {
 	}
 }
 
-// A body that does not come is given up when the time to read is over, and the
-// handler can tell that from a client that broke off.
+// Reading a body that does not arrive ends at the read timeout, with an error
+// that differs from that of a client that disconnected.
 func TestReadTimeout(t *testing.T) {
 	failed := make(chan error, 1)
 	reads := func(w http.ResponseWriter, r *http.Request) {
@@ -276,7 +275,8 @@ func TestReadTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Length: 10\r\n\r\n{", apiPath, goodToken)
+	fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Length: 10\r\n\r\n{", apiPath,
+		goodToken)
 	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("reading ended with %v", err)
 	}
@@ -286,7 +286,7 @@ func TestReadTimeout(t *testing.T) {
 	}
 }
 
-// What is told of the stop is for people, durations too.
+// The log lines of a stop are readable, including durations.
 func TestStopIsLogged(t *testing.T) {
 	server := start(t, whoami, nil)
 	server.stop()
@@ -328,14 +328,14 @@ func TestPanics(t *testing.T) {
 				t.Errorf("got %d, %s, %v", res.StatusCode, text, err)
 			}
 			if !tc.whole && err == nil {
-				t.Error("a broken answer looks whole")
+				t.Error("a truncated response looks complete")
 			}
 			log := server.log.String()
 			if !strings.Contains(log, "handler panicked") || !strings.Contains(log, "goroutine") {
 				t.Errorf("the log says %s", log)
 			}
 			if strings.Contains(log+string(text), "pass-word") {
-				t.Errorf("what the handler panicked with is told: %s%s", log, text)
+				t.Errorf("the value of the panic is in the log or the response: %s%s", log, text)
 			}
 		})
 	}

@@ -16,68 +16,71 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
+	"latchkey/internal/gateway/routes"
 	"latchkey/internal/secret"
-	"latchkey/internal/storeapi"
 )
 
-// Verifier says whom secrets stand for. It is access.Verifier, whose methods
-// say which errors they return.
+// Verifier verifies secrets. It is access.Verifier, whose methods document
+// their errors.
 type Verifier interface {
-	Look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
-	Gateway(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	Verify(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	Inspect(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	VerifyGateway(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
 	VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*access.Record, error)
 	Store(ctx context.Context, hash string) (*access.Store, error)
 }
 
-// Config is what a Server is made of.
+// Config configures a Server.
 type Config struct {
-	// Public and Admin are open listeners (Listen), which the server closes.
+	// Public and Admin are open listeners (see Listen). The server closes them.
 	Public, Admin net.Listener
-	// Limits bound each request. All must be positive.
+	// Limits apply to each request. All must be positive.
 	Limits config.HTTP
-	// Rates bound how often requests are made.
+	// Rates limit how often callers may make requests.
 	Rates config.Rates
-	// Legacy is what answers to whoever presents HTTP Basic say of it.
+	// Legacy has the dates in responses to requests with HTTP Basic.
 	Legacy config.Legacy
-	// TrustedProxies are whose forwarding headers are believed.
+	// TrustedProxies are the proxies whose forwarding headers are trusted.
 	TrustedProxies []netip.Prefix
-	// GatewayAddresses are those of gateways that need no key.
+	// GatewayAddresses are the addresses of gateways that need no key.
 	GatewayAddresses []netip.Prefix
-	// Routes are what the APIs behind gateways ask for.
-	Routes *storeapi.Table
-	// HTTPS says that clients reach the public listener through TLS.
+	// Routes are the scopes that the APIs behind gateways require.
+	Routes *routes.Table
+	// HTTPS reports whether clients reach the public listener over TLS.
 	HTTPS bool
-	// Delay is how long both listeners go on serving at stop, so that load
-	// balancers notice that the server is not ready. It may be zero.
+	// Delay is how long both listeners keep serving after a stop begins, so
+	// that load balancers notice that the server is not ready. It may be zero.
 	Delay time.Duration
-	// Grace is how long requests in flight then have to finish.
+	// Grace is how long requests in flight may take to finish after that.
 	Grace time.Duration
 
-	// PublicURL is how clients reach the public listener, without a slash at
-	// its end.
+	// PublicURL is the URL of the public listener, without a trailing slash.
 	PublicURL string
 
 	Verifier Verifier
-	// OAuth serves the clients of API tokens.
+	// OAuth authenticates and serves the clients of API tokens.
 	OAuth OAuth
-	// Canary is the name of the keys by which canaries ask; empty for none.
+	// Canary is the name of the gateway keys that canaries use; empty for none.
 	Canary string
-	// Scopes are those that the metadata of OAuth lists.
+	// Scopes are the scopes listed in the OAuth metadata.
 	Scopes []string
-	// API answers the Account API for the principal in the context.
+	// API serves the Account API for the principal in the context.
 	API http.Handler
-	// Panel serves people's browsers; nil serves none.
+	// Panel serves the control panel; nil disables it.
 	Panel Panel
-	// WriteError answers an error as the API would.
+	// WriteError writes an error response in the format of the API.
 	WriteError func(http.ResponseWriter, *http.Request, error)
-	// Checks are what must hold for the server to be ready.
+	// Silent reports whether the database has answered nothing for that long.
+	// Requests that wait for it are then canceled. If nil, none is.
+	Silent func(time.Duration) bool
+	// Checks are the conditions of readiness.
 	Checks []Check
-	// Collectors are metrics of other parts, shown beside the server's own.
+	// Collectors are additional metrics to expose.
 	Collectors []prometheus.Collector
 	Log        *slog.Logger
 }
 
-// Server serves both listeners.
+// Server serves the public and the admin listener.
 type Server struct {
 	public, admin *http.Server
 	listeners     [2]net.Listener
@@ -87,19 +90,20 @@ type Server struct {
 	log           *slog.Logger
 }
 
-// Listen listens on a TCP address. The listener takes no part in Multipath TCP,
-// whose sockets cannot hold off new connections at stop.
+// Listen listens on a TCP address. It turns Multipath TCP off: blockConnections
+// does not work on such sockets.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	var l net.ListenConfig
 	l.SetMultipathTCP(false)
 	return l.Listen(ctx, "tcp", address)
 }
 
-// New returns a server that serves nothing yet. It returns an error for
-// limits that are missing: net/http would take them for no limit at all.
+// New returns a server that is not serving yet. It returns an error if a limit
+// is missing, because net/http treats zero as no limit.
 func New(c Config) (*Server, error) {
 	l := c.Limits
-	if l.MaxBody <= 0 || l.MaxHeader <= 0 || min(l.ReadTimeout, l.WriteTimeout, l.IdleTimeout, l.RequestTimeout, c.Grace) <= 0 {
+	if l.MaxBody <= 0 || l.MaxHeader <= 0 || min(l.ReadTimeout, l.WriteTimeout, l.IdleTimeout, l.RequestTimeout,
+		c.Grace) <= 0 {
 		return nil, errors.New("make HTTP server: a limit is missing")
 	}
 	m := newMetrics(c.Collectors)
@@ -117,8 +121,8 @@ func New(c Config) (*Server, error) {
 }
 
 // Issued records that this process has issued a credential, such as an access
-// token or a session. The limit on failed credentials then lets it in from any
-// address from its first use on. It is safe for concurrent use.
+// token or a session. The credential is then verified even from an address with
+// too many failures. It is safe for concurrent use.
 func (s *Server) Issued(credential secret.Secret) { s.rates.issued(credential.Reveal()) }
 
 // IssuedClient is Issued for the credentials of an OAuth client.
@@ -138,10 +142,10 @@ func newServer(c Config, h http.Handler) *http.Server {
 	}
 }
 
-// Run serves until ctx ends or a listener fails, and then stops in order: it
-// is no longer ready but serves for the delay, takes no more connections, and
-// lets the requests in flight finish. It returns nil when all of them did
-// within the grace.
+// Run serves until ctx ends or a listener fails, and then shuts down: it
+// reports not ready but serves for Delay, then accepts no more connections and
+// waits for requests in flight. It returns nil if all of them finished within
+// Grace.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	for i, server := range []*http.Server{s.public, s.admin} {
@@ -167,19 +171,20 @@ func (s *Server) Run(ctx context.Context) error {
 	return failure
 }
 
-// stop ends the public server first, so that the admin one can tell of it.
+// stop shuts down the public server first, so that the admin server can report
+// it.
 func (s *Server) stop(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.log.InfoContext(ctx, "stopping", "delay", s.delay.String(), "grace", s.grace.String())
 	time.Sleep(s.delay)
-	if err := settle(s.listeners[0]); err != nil {
-		s.log.WarnContext(ctx, "new connections cannot be held off before the listener closes", "error", err)
+	if err := blockConnections(s.listeners[0]); err != nil {
+		s.log.WarnContext(ctx, "cannot block new connections before the listener closes", "error", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
 	err := s.public.Shutdown(ctx)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("requests were cut off after %s: %w", s.grace, err), s.public.Close())
+		err = errors.Join(fmt.Errorf("requests were aborted after %s: %w", s.grace, err), s.public.Close())
 	}
 	return errors.Join(err, s.admin.Close())
 }

@@ -12,11 +12,12 @@ import (
 
 	"latchkey/internal/fault"
 	"latchkey/internal/httpserver"
+	"latchkey/internal/test/check"
 )
 
 func TestLimitsAreNeeded(t *testing.T) {
 	if _, err := httpserver.New(httpserver.Config{}); err == nil {
-		t.Error("a server without limits was made")
+		t.Error("New accepted missing limits")
 	}
 }
 
@@ -36,15 +37,17 @@ func TestLogOfRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"msg": "request", "method": "POST", "route": "/accounts/{account_uuid}/graphql", "status": 200.0, "client": "127.0.0.1",
-		"bytes": float64(len(got.text)), "request_id": got.Header.Get("X-Request-Id"), "principal": "API_TOKEN", "principal_id": tokenID.String(),
+		"msg": "request", "method": "POST", "route": "/accounts/{account_uuid}/graphql", "status": 200.0,
+		"client": "127.0.0.1",
+		"bytes":  float64(len(got.text)), "request_id": got.Header.Get("X-Request-Id"), "principal": "API_TOKEN",
+		"principal_id": tokenID.String(),
 	} {
 		if line[name] != want {
 			t.Errorf("%s is %v, want %v", name, line[name], want)
 		}
 	}
 	if line["duration_us"] == nil {
-		t.Error("no duration")
+		t.Error("the line has no duration")
 	}
 }
 
@@ -65,41 +68,44 @@ func TestAdmin(t *testing.T) {
 		want   []string
 	}{
 		{"/healthz", 200, []string{`"ok"`}},
-		{"/readyz", 503, []string{`"ready":false`, `{"name":"serving","ok":true}`, `{"name":"database","ok":false,"reason":"It failed`,
+		{"/readyz", 503, []string{`"ready":false`, `{"name":"serving","ok":true}`,
+			`{"name":"database","ok":false,"reason":"The check failed`,
 			`{"name":"schema","ok":false,"reason":"behind"}`, `{"name":"feed","ok":true}`}},
-		{"/metrics", 200, []string{`latchkey_http_requests_total{route="/accounts/{account_uuid}/graphql",status="200"} 1`,
-			`latchkey_verifications_total{outcome="accepted",reason=""} 1`, `latchkey_verifications_total{outcome="refused",reason="unknown"} 1`,
-			`latchkey_http_request_duration_seconds_count{route="/accounts/{account_uuid}/graphql"} 2`, "go_goroutines"}},
+		{"/metrics", 200,
+			[]string{`latchkey_http_requests_total{route="/accounts/{account_uuid}/graphql",status="200"} 1`,
+				`latchkey_verifications_total{outcome="accepted",reason=""} 1`,
+				`latchkey_verifications_total{outcome="refused",reason="unknown"} 1`,
+				`latchkey_http_request_duration_seconds_count{route="/accounts/{account_uuid}/graphql"} 2`,
+				"go_goroutines"}},
 		{"/other", 404, []string{"/healthz"}},
 	} {
 		t.Run(tc.path, func(t *testing.T) {
 			got := server.do(t, "GET", server.admin+tc.path, "")
-			if got.StatusCode != tc.status {
-				t.Errorf("got %d", got.StatusCode)
-			}
+			check.Equal(t, got.StatusCode, tc.status, "got.StatusCode")
 			for _, want := range tc.want {
 				if !strings.Contains(got.text, want) {
-					t.Errorf("no %s in %s", want, got.text)
+					t.Errorf("missing %s in %s", want, got.text)
 				}
 			}
 			if strings.Contains(got.text, "pass-word") {
-				t.Errorf("%s tells of the cause", got.text)
+				t.Errorf("%s shows the cause", got.text)
 			}
 		})
 	}
 	if got := server.do(t, "GET", server.public+"/metrics", ""); got.StatusCode != 404 {
-		t.Errorf("the public listener answers /metrics: %d", got.StatusCode)
+		t.Errorf("the public listener serves /metrics: %d", got.StatusCode)
 	}
 }
 
 func TestReady(t *testing.T) {
 	server := start(t, whoami, nil)
-	if got := server.do(t, "GET", server.admin+"/readyz", ""); got.StatusCode != 200 || !strings.Contains(got.text, `"ready":true`) {
+	if got := server.do(t, "GET", server.admin+"/readyz", ""); got.StatusCode != 200 ||
+		!strings.Contains(got.text, `"ready":true`) {
 		t.Errorf("got %d, %s", got.StatusCode, got.text)
 	}
 }
 
-// slow answers when it is let go, and says when it was asked.
+// slow is a handler that reports each request and blocks until it is released.
 type slow struct{ asked, letGo chan struct{} }
 
 func newSlow() slow { return slow{make(chan struct{}), make(chan struct{})} }
@@ -133,9 +139,7 @@ func TestGracefulStop(t *testing.T) {
 	default:
 	}
 	close(api.letGo)
-	if text := <-answered; text != "finished" {
-		t.Errorf("the request in flight was answered %q", text)
-	}
+	check.Equal(t, <-answered, "finished", "the request in flight")
 	if err := <-server.ended; err != nil {
 		t.Errorf("ended with %v", err)
 	}
@@ -149,7 +153,7 @@ func TestGraceEnds(t *testing.T) {
 		req, err := http.NewRequest("GET", server.public+apiPath, nil)
 		if err == nil {
 			req.Header.Set("X-Auth-Token", goodToken)
-			_, err = server.client.Do(req) //nolint:bodyclose // there is no answer
+			_, err = server.client.Do(req) //nolint:bodyclose // there is no response
 		}
 		failed <- err
 	}()
@@ -159,7 +163,7 @@ func TestGraceEnds(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	if err := <-failed; err == nil {
-		t.Error("the request that was cut off got an answer")
+		t.Error("the aborted request got a response")
 	}
 	close(api.letGo)
 }
@@ -171,5 +175,5 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			return
 		}
 	}
-	t.Fatalf("never: %s", what)
+	t.Fatalf("timeout: %s", what)
 }

@@ -12,23 +12,23 @@ import (
 	"latchkey/internal/httpserver"
 )
 
-// revocable is a verifier whose token stops working. It says when it is asked.
+// revocable is a verifier whose token can be revoked. It reports each call.
 type revocable struct {
 	verifier
 	asked   chan struct{}
 	revoked *atomic.Bool
 }
 
-func (v revocable) Look(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
+func (v revocable) Verify(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error) {
 	if v.revoked.Load() {
 		return nil, access.ErrRefused()
 	}
-	record, err := v.verifier.Look(ctx, presented, origin)
+	record, err := v.verifier.Verify(ctx, presented, origin)
 	v.asked <- struct{}{}
 	return record, err
 }
 
-// A body that arrives after its credential was revoked is not acted on.
+// A request whose credential is revoked while its body arrives is refused.
 func TestSlowBody(t *testing.T) {
 	for name, revoke := range map[string]bool{"revoked": true, "live": false} {
 		t.Run(name, func(t *testing.T) {

@@ -15,10 +15,11 @@ import (
 	"time"
 
 	"latchkey/internal/httpserver"
+	"latchkey/internal/test/check"
 )
 
-// While the server waits for load balancers to notice that it stops, it is not
-// ready and serves all the same, new connections too, each for one request.
+// During the delay of a stop the server is not ready but serves all requests,
+// also on new connections. Each connection serves one request.
 func TestServesWhileItStops(t *testing.T) {
 	server := start(t, whoami, func(c *httpserver.Config) { c.Delay = 2 * time.Second })
 	if got := server.api(t, "X-Auth-Token: "+goodToken); got.Close {
@@ -31,7 +32,7 @@ func TestServesWhileItStops(t *testing.T) {
 		for range 2 {
 			server.client = client
 			if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 200 || !got.Close {
-				t.Errorf("answered %d, closed: %v", got.StatusCode, got.Close)
+				t.Errorf("got %d, closed: %v", got.StatusCode, got.Close)
 			}
 		}
 	}
@@ -40,8 +41,8 @@ func TestServesWhileItStops(t *testing.T) {
 	}
 }
 
-// Every connection that is made before the listener closes is answered, and
-// none is reset, with clients that connect all the time.
+// Every connection that is established before the listener closes gets a
+// response and none is reset, with clients that connect all the time.
 func TestConnectionsBeforeTheCloseAreAnswered(t *testing.T) {
 	const clients = 30
 	for round := range 3 {
@@ -53,7 +54,7 @@ func TestConnectionsBeforeTheCloseAreAnswered(t *testing.T) {
 				for {
 					refused, err := askOnce(address)
 					if err != nil {
-						t.Errorf("round %d: a connection was made and not answered: %v", round, err)
+						t.Errorf("round %d: an established connection got no response: %v", round, err)
 					}
 					if refused || err != nil {
 						return
@@ -64,7 +65,7 @@ func TestConnectionsBeforeTheCloseAreAnswered(t *testing.T) {
 		server.stop()
 		asking.Wait()
 		if strings.Contains(server.log.String(), "cannot be held off") {
-			t.Error("new connections are not held off")
+			t.Error("new connections are not blocked")
 		}
 		if err := <-server.ended; err != nil {
 			t.Errorf("it ended with %v", err)
@@ -72,8 +73,9 @@ func TestConnectionsBeforeTheCloseAreAnswered(t *testing.T) {
 	}
 }
 
-// askOnce asks over a connection of its own and reports whether that was
-// refused. An error is one of a connection that was made.
+// askOnce sends a request on a new connection and reports whether the
+// connection was refused. It returns an error if an established connection
+// failed.
 func askOnce(address string) (refused bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -95,16 +97,19 @@ func askOnce(address string) (refused bool, err error) {
 	return false, answer.Body.Close()
 }
 
-// A request with a Content-Length beside Transfer-Encoding is answered, and its
-// connection closed, so that the rest of it is not read as another request.
+// The connection of a request with both Content-Length and Transfer-Encoding is
+// closed after the response, so that the rest of the body is not read as
+// another request.
 func TestChunkedRequestEndsItsConnection(t *testing.T) {
 	server := start(t, whoami, nil)
 	for _, tc := range []struct {
-		name, headers, body string
-		closed              bool
+		name, version, headers, body string
+		closed                       bool
 	}{
-		{"both", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "2\r\n{}\r\n0\r\n\r\n", true},
-		{"length alone", "Content-Length: 2\r\n", "{}", false},
+		{"both", "1.1", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "2\r\n{}\r\n0\r\n\r\n", true},
+		{"length alone", "1.1", "Content-Length: 2\r\n", "{}", false},
+		{"both, in HTTP/1.0", "1.0",
+			"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n", "{}", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", strings.TrimPrefix(server.public, "http://"))
@@ -112,7 +117,8 @@ func TestChunkedRequestEndsItsConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			request := "POST " + apiPath + " HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: " + goodToken + "\r\n" + tc.headers + "\r\n" + tc.body
+			request := "POST " + apiPath + " HTTP/" + tc.version + "\r\nHost: localhost\r\nX-Auth-Token: " + goodToken +
+				"\r\n" + tc.headers + "\r\n" + tc.body
 			if _, err := io.WriteString(conn, request); err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +128,7 @@ func TestChunkedRequestEndsItsConnection(t *testing.T) {
 			}
 			defer answer.Body.Close()
 			if answer.StatusCode != 200 || answer.Close != tc.closed {
-				t.Errorf("answered %d, closed: %v", answer.StatusCode, answer.Close)
+				t.Errorf("got %d, closed: %v", answer.StatusCode, answer.Close)
 			}
 		})
 	}
@@ -132,12 +138,10 @@ func TestUntrustedForwardingIsToldOnce(t *testing.T) {
 	server := start(t, whoami, nil)
 	server.api(t, "X-Auth-Token: "+goodToken)
 	if strings.Contains(server.log.String(), "X-Forwarded-For") {
-		t.Error("it is told without a cause")
+		t.Error("it is logged without a cause")
 	}
 	for range 3 {
 		server.api(t, "X-Auth-Token: "+goodToken, "X-Forwarded-For: 192.0.2.1")
 	}
-	if n := strings.Count(server.log.String(), "X-Forwarded-For is ignored"); n != 1 {
-		t.Errorf("it is told %d times", n)
-	}
+	check.Equal(t, strings.Count(server.log.String(), "X-Forwarded-For is ignored"), 1, "warnings")
 }

@@ -12,8 +12,7 @@ import (
 	"latchkey/internal/fault"
 )
 
-// File is an instance file, locked by this process. While it is locked, no other process with the same id
-// runs.
+// File is an instance file, locked by this process. While it is locked, no other process with the same ID runs.
 type File struct {
 	file *os.File
 	id   uuid.UUID
@@ -22,12 +21,12 @@ type File struct {
 // flag is the setting that names the file.
 const flag = "--instance-file"
 
-// header is what an instance file begins with.
+// header is the first line of an instance file.
 const header = "latchkey-instance 1\n"
 
-// Open locks the instance file at path and creates it if necessary. It returns fault.Conflict while another process
-// has it locked, and fault.Invalid for a file that holds something else. A copy of an instance file gets an id of its
-// own: the file records which one it is on its file system.
+// Open locks the instance file at path and creates it if necessary. It returns fault.Conflict while another process has
+// it locked, and fault.Invalid for a file with other content. A copy of an instance file gets a new ID: the file
+// records its own inode number.
 func Open(path string) (*File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -40,10 +39,10 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// ID returns the id, which stays the same across restarts.
+// ID returns the ID, which stays the same across restarts.
 func (f *File) ID() string { return f.id.String() }
 
-// Close releases the lock. The end of the process does so, too.
+// Close releases the lock. The end of the process releases it as well.
 func (f *File) Close() error { return f.file.Close() }
 
 func (f *File) load(path string) error {
@@ -65,7 +64,8 @@ func (f *File) load(path string) error {
 	}
 	id, of, err := parse(string(text))
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "The file %s is not an instance file. Name one that does not exist yet.", path).On(flag)
+		return fault.Wrap(err, fault.Invalid, "The file %s is not an instance file. Name one that does not exist yet.",
+			path).On(flag)
 	}
 	if of != number { // a copy
 		return f.renew(number)
@@ -74,7 +74,7 @@ func (f *File) load(path string) error {
 	return nil
 }
 
-// parse returns the id, and the number of the file that the id was made for.
+// parse returns the ID, and the file number that the ID was made for.
 func parse(text string) (id uuid.UUID, of uint64, err error) {
 	var first string
 	if _, err := fmt.Sscanf(text, header+"%s %d\n", &first, &of); err != nil {
@@ -84,7 +84,7 @@ func parse(text string) (id uuid.UUID, of uint64, err error) {
 	return id, of, err
 }
 
-// renew writes a new id.
+// renew writes a new ID.
 func (f *File) renew(number uint64) error {
 	f.id = uuid.New()
 	if err := f.file.Truncate(0); err != nil {

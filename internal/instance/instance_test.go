@@ -21,7 +21,7 @@ func open(t *testing.T, path string) *instance.File {
 	return f
 }
 
-// The id stays across restarts, and two never have it at the same time.
+// The ID is stable across restarts, and two processes never have the same one.
 func TestOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "instance")
 	first := open(t, path)
@@ -33,14 +33,14 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if second := open(t, path); second.ID() != id {
-		t.Errorf("the id was %s and is %s", id, second.ID())
+		t.Errorf("ID changed from %s to %s", id, second.ID())
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
-		t.Errorf("the file is %v, %v", info.Mode(), err)
+		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
 
-// A copy would be locked by another process while the original is: it gets an id of its own, and keeps that.
+// A copy is not locked together with the original, so it gets a new ID and keeps it.
 func TestCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "instance")
 	original := open(t, path)
@@ -54,17 +54,18 @@ func TestCopy(t *testing.T) {
 	}
 	first := open(t, copied)
 	if first.ID() == original.ID() {
-		t.Error("the copy has the id of the original")
+		t.Error("the copy has the original's ID")
 	}
 	_ = first.Close()
 	if second := open(t, copied); second.ID() != first.ID() {
-		t.Errorf("the copy's id was %s and is %s", first.ID(), second.ID())
+		t.Errorf("the copy's ID changed from %s to %s", first.ID(), second.ID())
 	}
 }
 
-// What is in other files is not overwritten; a file that a crash left empty is used.
+// Files with other content are not overwritten. A file that a crash left empty is used.
 func TestOtherContent(t *testing.T) {
-	for _, text := range []string{"latchkey-keys 1\nkey", "latchkey-instance 1\n", "latchkey-instance 1\nnone 7\n", "x"} {
+	for _, text := range []string{"latchkey-keys 1\nkey", "latchkey-instance 1\n", "latchkey-instance 1\nnone 7\n",
+		"x"} {
 		path := filepath.Join(t.TempDir(), "instance")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -72,8 +73,8 @@ func TestOtherContent(t *testing.T) {
 		if _, err := instance.Open(path); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%q: %v", text, err)
 		}
-		if kept, err := os.ReadFile(path); err != nil || string(kept) != text {
-			t.Errorf("%q became %q, %v", text, kept, err)
+		if content, err := os.ReadFile(path); err != nil || string(content) != text {
+			t.Errorf("%q became %q, %v", text, content, err)
 		}
 	}
 	empty := filepath.Join(t.TempDir(), "instance")

@@ -11,11 +11,12 @@ import (
 	"latchkey/internal/fault"
 )
 
-// lock takes the exclusive lock of flock(2), which the kernel releases when the process ends, however it ends.
+// lock takes an exclusive flock(2) lock, which the kernel releases when the process ends for any reason.
 func lock(file *os.File) error {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return fault.Errorf(fault.Conflict, "Another server has the instance file %s locked. Stop that one, or give this one a file of its own.",
+		return fault.Errorf(fault.Conflict,
+			"Another server has the instance file %s locked. Stop that one, or give this one a file of its own.",
 			file.Name()).On(flag)
 	}
 	if err != nil {
@@ -24,7 +25,7 @@ func lock(file *os.File) error {
 	return nil
 }
 
-// fileNumber tells the file from a copy of it: it is the inode number.
+// fileNumber returns the inode number, which distinguishes the file from a copy of it.
 func fileNumber(info os.FileInfo) uint64 {
 	if stat, known := info.Sys().(*syscall.Stat_t); known {
 		return stat.Ino

@@ -1,8 +1,7 @@
-// Package legacy keeps legacy API accounts: a user name and a token, presented
-// by HTTP Basic, that open version 2 of one store's API. They are older than
-// scopes and have none. They exist to be brought along and then replaced:
-// manifests import them, and nothing but an operator who insists makes new
-// ones.
+// Package legacy manages legacy API accounts: user names and tokens, presented by
+// HTTP Basic, that give access to version 2 of one store's API. They predate scopes
+// and have none. They exist for migration: manifests import them, and only the
+// operator can create new ones, if a setting allows it.
 package legacy
 
 import (
@@ -17,11 +16,12 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 )
 
-// Account is what is kept of a legacy API account.
+// Account is a legacy API account.
 type Account struct {
 	AccountID uuid.UUID
 	ID        uuid.UUID
@@ -29,7 +29,7 @@ type Account struct {
 	StoreHash string
 	// Username is unique in the store.
 	Username string
-	// Digest is that of user name, token and store together. Lists leave it
+	// Digest is the digest of user name, token and store together. Lists leave it
 	// empty.
 	Digest    secret.KeyedDigest
 	CreatedAt time.Time
@@ -38,53 +38,56 @@ type Account struct {
 	LastUsedIP netip.Addr
 }
 
-// Repository keeps legacy API accounts. Its writes keep the event in the same
+// Repository stores legacy API accounts. A write stores its event in the same
 // transaction.
 type Repository interface {
-	// Insert keeps a. It returns fault.Conflict for a user name that the store
-	// has already.
+	// Insert stores a. It returns fault.Conflict if the store has an account with
+	// this user name.
 	Insert(ctx context.Context, by auth.Actor, a Account, e audit.Event) error
-	// List returns those of an account, by store and then name.
+	// List returns the legacy API accounts of an account, sorted by store and then
+	// name.
 	List(ctx context.Context, accountID uuid.UUID) ([]Account, error)
-	// Find returns one. It returns fault.NotFound when the account has none
-	// with the id.
+	// Find returns a legacy API account. It returns fault.NotFound if the account
+	// has none with the ID.
 	Find(ctx context.Context, accountID, id uuid.UUID) (Account, error)
-	// Delete ends one at once. It returns fault.NotFound as Find does.
+	// Delete deletes a legacy API account, which stops working immediately. It
+	// returns fault.NotFound as Find does.
 	Delete(ctx context.Context, by auth.Actor, a Account, e audit.Event) error
 }
 
-// Service makes, lists and ends legacy API accounts. Only the operator may:
-// every method returns fault.Forbidden to others. The account is the one that
-// the principal acts in.
+// Service creates, lists and deletes legacy API accounts in the principal's
+// account. Every method returns fault.Forbidden unless the principal is the
+// operator.
 type Service struct {
 	repo   Repository
 	keys   *secret.Keyring
 	random io.Reader
-	now    func() time.Time
-	// allowed says that new ones may be made.
+	now    clock.Clock
+	// allowed reports whether new ones may be created.
 	allowed bool
 }
 
-// NewService returns a service over the repository that keeps digests under
-// keys and draws tokens from random. It makes new accounts only where they are
-// allowed.
-func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time, allowed bool) *Service {
+// NewService returns a service that stores digests under keys and generates tokens
+// from random. allowed permits Create.
+func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now clock.Clock, allowed bool) *Service {
 	return &Service{repo: repo, keys: keys, random: random, now: now, allowed: allowed}
 }
 
-// Create makes a legacy API account for the store, which is the principal's,
-// and returns it with its token, which cannot be had again. It returns
-// fault.Invalid where new ones are not allowed and for a user name that cannot
-// be one, and fault.Conflict for one that the store has.
-func (s *Service) Create(ctx context.Context, by *auth.Principal, store account.Store, username string) (Account, string, error) {
+// Create creates a legacy API account for a store of the principal's account, and
+// returns it with its token, which is not stored. It returns fault.Invalid if new
+// ones are not allowed or the user name is not valid, and fault.Conflict if the
+// store has an account with this user name.
+func (s *Service) Create(ctx context.Context, by *auth.Principal, store account.Store, username string) (Account,
+	string, error) {
 	switch {
 	case by.Kind != auth.Operator:
 		return Account{}, "", auth.Denied()
 	case !s.allowed:
 		return Account{}, "", fault.Errorf(fault.Invalid,
-			"Legacy API accounts are deprecated, and new ones are not made unless this is on. Issue an API token instead.").On("allowLegacy")
+			"Legacy API accounts are deprecated, and new ones can only be created if this setting is on. Issue an API token instead.").On("allowLegacy")
 	case !secret.ValidUsername(username):
-		return Account{}, "", fault.Errorf(fault.Invalid, "A user name is one line of 1 to %d characters without a colon.", secret.MaxUsername).On("username")
+		return Account{}, "", fault.Errorf(fault.Invalid,
+			"A user name is one line of 1 to %d characters without a colon.", secret.MaxUsername).On("username")
 	}
 	var raw [20]byte
 	if _, err := io.ReadFull(s.random, raw[:]); err != nil {
@@ -95,7 +98,7 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, store account.
 	if err != nil {
 		return Account{}, "", err
 	}
-	a := New(store, username, s.keys.DigestBasic(presented), s.moment())
+	a := New(store, username, s.keys.DigestBasic(presented), s.now.Timestamp())
 	if err := s.repo.Insert(ctx, by.Actor(), a, s.event(by, audit.LegacyAccountCreated, a)); err != nil {
 		return Account{}, "", err
 	}
@@ -110,12 +113,12 @@ func New(store account.Store, username string, digest secret.KeyedDigest, at tim
 	}
 }
 
-// Target is a legacy API account as events name it.
+// Target returns a legacy API account as the target of an event.
 func (a Account) Target() audit.Target {
 	return audit.Target{Kind: audit.TargetLegacyAccount, Key: a.ID.String(), Name: a.Username}
 }
 
-// List returns the legacy API accounts, by store and then name.
+// List returns the legacy API accounts, sorted by store and then name.
 func (s *Service) List(ctx context.Context, by *auth.Principal) ([]Account, error) {
 	if by.Kind != auth.Operator {
 		return nil, auth.Denied()
@@ -123,8 +126,8 @@ func (s *Service) List(ctx context.Context, by *auth.Principal) ([]Account, erro
 	return s.repo.List(ctx, by.AccountID)
 }
 
-// Find returns a legacy API account. It returns fault.NotFound when there is
-// no such one.
+// Find returns a legacy API account. It returns fault.NotFound if it does not
+// exist.
 func (s *Service) Find(ctx context.Context, by *auth.Principal, id uuid.UUID) (Account, error) {
 	if by.Kind != auth.Operator {
 		return Account{}, auth.Denied()
@@ -132,8 +135,8 @@ func (s *Service) Find(ctx context.Context, by *auth.Principal, id uuid.UUID) (A
 	return s.repo.Find(ctx, by.AccountID, id)
 }
 
-// Delete ends a legacy API account at once, and returns what it was. What
-// remains is the audit log. It returns fault.NotFound as Find does.
+// Delete deletes a legacy API account, which stops working immediately, and returns
+// it. Only its audit events remain. It returns fault.NotFound as Find does.
 func (s *Service) Delete(ctx context.Context, by *auth.Principal, id uuid.UUID) (Account, error) {
 	a, err := s.Find(ctx, by, id)
 	if err != nil {
@@ -142,18 +145,15 @@ func (s *Service) Delete(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	return a, s.repo.Delete(ctx, by.Actor(), a, s.event(by, audit.LegacyAccountDeleted, a))
 }
 
-// ErrNoAccount is the answer to ids of legacy API accounts that there are not.
+// ErrNoAccount is the error for an ID without a legacy API account.
 func ErrNoAccount() *fault.Error {
 	return fault.Errorf(fault.NotFound, "There is no such legacy API account in this account.").On("id")
 }
 
 func (s *Service) event(by *auth.Principal, action audit.Action, a Account) audit.Event {
 	return audit.Event{
-		ID: uuid.Must(uuid.NewV7()), AccountID: a.AccountID, At: s.moment(), Actor: audit.ActorOf(by.Subject()),
+		ID: uuid.Must(uuid.NewV7()), AccountID: a.AccountID, At: s.now.Timestamp(), Actor: audit.ActorOf(by.Subject()),
 		Action: action, Target: a.Target(), RequestID: by.Origin.RequestID,
 		Details: []audit.Detail{{Name: "storeHash", Value: a.StoreHash}},
 	}
 }
-
-// moment is now as it is kept.
-func (s *Service) moment() time.Time { return s.now().UTC().Truncate(time.Microsecond) }

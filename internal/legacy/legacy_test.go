@@ -15,42 +15,43 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/legacy"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 
-// desk is a service over a database, with whom it answers to and the changes
-// that were told.
-type desk struct {
+// fixture is a service over a database, with its principal and the published changes.
+type fixture struct {
 	*legacy.Service
-	db    *gormdb.DB
-	keys  *secret.Keyring
-	by    *auth.Principal
-	world dbtest.World
-	told  []uuid.UUID
+	db        *gormdb.DB
+	keys      *secret.Keyring
+	by        *auth.Principal
+	world     dbtest.World
+	published []uuid.UUID
 }
 
-func open(t *testing.T, db *gormdb.DB) *desk {
+func open(t *testing.T, db *gormdb.DB) *fixture {
 	t.Helper()
 	keys, err := secret.NewKeyring(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	by := auth.OperatorPrincipal()
-	d := &desk{db: db, keys: keys, by: &by, world: dbtest.Seed{Stores: 2}.Make(t, db)}
+	d := &fixture{db: db, keys: keys, by: &by, world: dbtest.Seed{Stores: 2}.Make(t, db)}
 	by.AccountID = d.world.Account.ID
 	d.Service = legacy.NewService(db.Legacy(), keys, rand.Reader, func() time.Time { return now }, true)
-	db.OnChange(func(id uuid.UUID) { d.told = append(d.told, id) })
+	db.OnChange(func(id uuid.UUID) { d.published = append(d.published, id) })
 	return d
 }
 
-func (d *desk) create(t *testing.T, s account.Store, username string) (legacy.Account, string) {
+func (d *fixture) create(t *testing.T, s account.Store, username string) (legacy.Account, string) {
 	t.Helper()
 	a, token, err := d.Create(t.Context(), d.by, s, username)
 	if err != nil {
@@ -59,8 +60,8 @@ func (d *desk) create(t *testing.T, s account.Store, username string) (legacy.Ac
 	return a, token
 }
 
-// credential finds what is presented at a store.
-func (d *desk) credential(t *testing.T, storeHash, username, token string) (access.Record, error) {
+// credential looks up the credential that is presented for a store.
+func (d *fixture) credential(t *testing.T, storeHash, username, token string) (access.Record, error) {
 	t.Helper()
 	presented, err := secret.ParseBasic(storeHash, username, token)
 	if err != nil {
@@ -69,10 +70,10 @@ func (d *desk) credential(t *testing.T, storeHash, username, token string) (acce
 	return d.db.Access().Credential(t.Context(), secret.LegacyAccount, d.keys.BasicCandidates(presented))
 }
 
-// events are the actions in the log, newest first.
-func (d *desk) events(t *testing.T) []string {
+// events returns the recorded actions, newest first.
+func (d *fixture) events(t *testing.T) []string {
 	t.Helper()
-	list, err := d.db.Audit().Events(t.Context(), d.by.AccountID, audit.Filter{}, page.Window{Size: 50})
+	list, err := d.db.Audit().Events(t.Context(), d.by.AccountID, audit.Filter{}, paging.Window{Size: 50})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,28 +91,33 @@ func TestCreate(t *testing.T) {
 		us, eu := d.world.Stores[0], d.world.Stores[1]
 		a, token := d.create(t, us, "old erp")
 		r, err := d.credential(t, us.Hash, "old erp", token)
-		if err != nil || r.Principal.Kind != auth.LegacyAccount || r.Principal.ID != a.ID || r.Principal.Name != "old erp" ||
-			r.Principal.AccountID != us.AccountID || r.Principal.StoreID != us.ID || r.StoreHash != us.Hash || len(r.Principal.Scopes.Names()) != 0 {
-			t.Errorf("verified as %+v, %v", r, err)
+		if err != nil || r.Principal.Kind != auth.LegacyAccount || r.Principal.ID != a.ID ||
+			r.Principal.Name != "old erp" ||
+			r.Principal.AccountID != us.AccountID || r.Principal.StoreID != us.ID || r.StoreHash != us.Hash ||
+			len(r.Principal.Scopes.Names()) != 0 {
+			t.Errorf("record %+v, %v", r, err)
 		}
 		for name, presented := range map[string][3]string{
-			"another store": {eu.Hash, "old erp", token}, "another name": {us.Hash, "old erp2", token}, "another token": {us.Hash, "old erp", token[1:]},
+			"another store": {eu.Hash, "old erp", token}, "another name": {us.Hash, "old erp2", token},
+			"another token": {us.Hash, "old erp", token[1:]},
 		} {
-			if _, err := d.credential(t, presented[0], presented[1], presented[2]); fault.KindOf(err) != fault.NotFound {
+			if _, err := d.credential(t, presented[0], presented[1],
+				presented[2]); fault.KindOf(err) != fault.NotFound {
 				t.Errorf("%s: got %v", name, err)
 			}
 		}
 		if _, _, err := d.Create(t.Context(), d.by, us, "old erp"); fault.KindOf(err) != fault.Conflict {
-			t.Errorf("twice in a store: got %v", err)
+			t.Errorf("repeated user name in a store: got %v", err)
 		}
 		other, _ := d.create(t, eu, "old erp")
 		list, err := d.List(t.Context(), d.by)
-		if err != nil || len(list) != 2 || list[0].ID != a.ID || list[1].ID != other.ID || list[0].StoreHash != us.Hash || !list[0].CreatedAt.Equal(now.Truncate(time.Microsecond)) {
+		if err != nil || len(list) != 2 || list[0].ID != a.ID || list[1].ID != other.ID ||
+			list[0].StoreHash != us.Hash || !list[0].CreatedAt.Equal(clock.Timestamp(now)) {
 			t.Errorf("listed %+v, %v", list, err)
 		}
 		want := "OPERATOR legacy_account.created old erp [{storeHash " + us.Hash + "}]"
 		if got := d.events(t); len(got) != 2 || got[1] != want {
-			t.Errorf("the log has %q", got)
+			t.Errorf("events %q", got)
 		}
 	})
 }
@@ -121,24 +127,24 @@ func TestDelete(t *testing.T) {
 		d := open(t, db)
 		store := d.world.Stores[0]
 		a, token := d.create(t, store, "old erp")
-		d.told = nil
-		stranger := *d.by
-		stranger.AccountID = uuid.New()
-		if _, err := d.Delete(t.Context(), &stranger, a.ID); fault.KindOf(err) != fault.NotFound {
+		d.published = nil
+		foreign := *d.by
+		foreign.AccountID = uuid.New()
+		if _, err := d.Delete(t.Context(), &foreign, a.ID); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("by another account: got %v", err)
 		}
-		gone, err := d.Delete(t.Context(), d.by, a.ID)
-		if err != nil || gone.Username != "old erp" || !slices.Equal(d.told, []uuid.UUID{d.by.AccountID}) {
-			t.Fatalf("%+v, %v; told %v", gone, err, d.told)
+		deleted, err := d.Delete(t.Context(), d.by, a.ID)
+		if err != nil || deleted.Username != "old erp" || !slices.Equal(d.published, []uuid.UUID{d.by.AccountID}) {
+			t.Fatalf("%+v, %v; published %v", deleted, err, d.published)
 		}
 		if _, err := d.credential(t, store.Hash, "old erp", token); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("the deleted one: %v", err)
+			t.Errorf("deleted account: %v", err)
 		}
 		if _, err := d.Delete(t.Context(), d.by, a.ID); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("deleted again: %v", err)
 		}
 		if got := d.events(t); len(got) != 2 || !strings.HasPrefix(got[0], "OPERATOR legacy_account.deleted old erp") {
-			t.Errorf("the log has %q", got)
+			t.Errorf("events %q", got)
 		}
 	})
 }
@@ -148,12 +154,14 @@ func TestLastUse(t *testing.T) {
 		d := open(t, db)
 		a, _ := d.create(t, d.world.Stores[0], "old erp")
 		for _, minute := range []int{5, 7, 6} {
-			use := access.Use{AccountID: a.AccountID, TokenID: a.ID, At: now.Add(time.Duration(minute) * time.Minute), Legacy: true}
+			use := access.Use{AccountID: a.AccountID, TokenID: a.ID, At: now.Add(time.Duration(minute) * time.Minute),
+				Legacy: true}
 			if err := db.Uses().KeepUses(t.Context(), []access.Use{use}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got, err := d.Find(t.Context(), d.by, a.ID); err != nil || !got.LastUsedAt.Equal(now.Add(7*time.Minute).Truncate(time.Microsecond)) {
+		if got, err := d.Find(t.Context(), d.by, a.ID); err != nil ||
+			!got.LastUsedAt.Equal(clock.Timestamp(now.Add(7*time.Minute))) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})
@@ -164,16 +172,19 @@ func TestRefusals(t *testing.T) {
 	store := account.Store{Hash: "acme1us"}
 	t.Run("not allowed", func(t *testing.T) {
 		s := legacy.NewService(nil, nil, rand.Reader, time.Now, false)
-		if _, _, err := s.Create(t.Context(), &by, store, "old"); fault.KindOf(err) != fault.Invalid || fault.Flatten(err)[0].Field != "allowLegacy" {
+		if _, _, err := s.Create(t.Context(), &by, store, "old"); fault.KindOf(err) != fault.Invalid ||
+			fault.Flatten(err)[0].Field != "allowLegacy" {
 			t.Errorf("got %v", err)
 		}
 	})
 	s := legacy.NewService(nil, nil, rand.Reader, time.Now, true)
 	for name, username := range map[string]string{
-		"empty": "", "blank": " ", "colon": "a:b", "two lines": "a\nb", "long": strings.Repeat("ü", secret.MaxUsername+1), "no text": "a\xff", "unseen": "a\u200bb",
+		"empty": "", "blank": " ", "colon": "a:b", "two lines": "a\nb",
+		"long": strings.Repeat("ü", secret.MaxUsername+1), "invalid UTF-8": "a\xff", "invisible": "a\u200bb",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := s.Create(t.Context(), &by, store, username); fault.KindOf(err) != fault.Invalid || fault.Flatten(err)[0].Field != "username" {
+			if _, _, err := s.Create(t.Context(), &by, store, username); fault.KindOf(err) != fault.Invalid ||
+				fault.Flatten(err)[0].Field != "username" {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -184,16 +195,15 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	for _, by := range []*auth.Principal{{Kind: auth.APIToken}, {Kind: auth.Session, AccountOwner: true}, {Kind: auth.LegacyAccount}} {
+	for _, by := range []*auth.Principal{{Kind: auth.APIToken}, {Kind: auth.Session, AccountOwner: true},
+		{Kind: auth.LegacyAccount}} {
 		t.Run(string(by.Kind), func(t *testing.T) {
 			_, _, create := s.Create(t.Context(), by, store, "old")
 			_, list := s.List(t.Context(), by)
 			_, find := s.Find(t.Context(), by, uuid.New())
 			_, remove := s.Delete(t.Context(), by, uuid.New())
 			for _, err := range []error{create, list, find, remove} {
-				if fault.KindOf(err) != fault.Forbidden {
-					t.Errorf("got %v", err)
-				}
+				check.Equal(t, fault.KindOf(err), fault.Forbidden, "got %v", err)
 			}
 		})
 	}

@@ -27,19 +27,18 @@ type application struct {
 	keys *secret.Keyring
 	by   *auth.Principal
 	now  time.Time
-	// declared are all whom the file mentions, by folded address, and people those
-	// of them who come into an account, as they are on the platform.
+	// declared holds every user that the file mentions, by folded address. the second map holds those that are users of
+	// an account, with their platform-wide identity.
 	declared map[string]Person
 	people   map[string]user.User
-	// members are the users of accounts whom the file mentions.
+	// members holds the users of accounts that the file mentions.
 	members map[mentioned]user.User
-	// formerOwners are the owners of accounts that got another.
+	// formerOwners holds the previous owner of each account whose owner changed.
 	formerOwners map[uuid.UUID]uuid.UUID
 	events       []audit.Event
 }
 
-// mentioned is a person by their folded address, as the file mentions them in an
-// account.
+// mentioned identifies a user by account and folded address.
 type mentioned struct {
 	accountID uuid.UUID
 	folded    string
@@ -47,15 +46,15 @@ type mentioned struct {
 
 func newApplication(repo Repository, keys *secret.Keyring, by *auth.Principal, now time.Time) *application {
 	return &application{
-		repo: repo, keys: keys, by: by, now: now, declared: map[string]Person{}, people: map[string]user.User{}, members: map[mentioned]user.User{},
+		repo: repo, keys: keys, by: by, now: now, declared: map[string]Person{}, people: map[string]user.User{},
+		members:      map[mentioned]user.User{},
 		formerOwners: map[uuid.UUID]uuid.UUID{},
 	}
 }
 
-// apply works from what others refer to down to what refers to it: a store may
-// have an app of an account further down.
+// apply creates what others refer to first, in all accounts: a store may use an app of an account further down.
 func (a *application) apply(ctx context.Context, m Manifest) error {
-	for _, p := range m.People {
+	for _, p := range m.Users {
 		a.declared[user.Fold(p.Email)] = p
 	}
 	steps := []func() error{
@@ -76,8 +75,7 @@ func each[T any](all []T, do func(T) error) error {
 	return nil
 }
 
-// found tells whether a look-up found something; an error other than
-// fault.NotFound remains one.
+// found reports whether a lookup found something. Errors other than fault.NotFound are returned.
 func found(err error) (bool, error) {
 	if fault.KindOf(err) == fault.NotFound {
 		return false, nil
@@ -85,8 +83,9 @@ func found(err error) (bool, error) {
 	return err == nil, err
 }
 
-// record keeps an audit event of a change.
-func (a *application) record(ctx context.Context, accountID uuid.UUID, action audit.Action, target audit.Target, details ...audit.Detail) error {
+// record saves an audit event of a change.
+func (a *application) record(ctx context.Context, accountID uuid.UUID, action audit.Action, target audit.Target,
+	details ...audit.Detail) error {
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), AccountID: accountID, At: a.now, Actor: audit.ActorOf(a.by.Subject()),
 		Action: action, Target: target, RequestID: a.by.Origin.RequestID,
@@ -103,8 +102,8 @@ func (a *application) record(ctx context.Context, accountID uuid.UUID, action au
 	return a.repo.Record(ctx, e)
 }
 
-// set puts what is declared in the place of what is, unless it is the same or
-// nothing is declared, and returns the change as a detail of the event.
+// set assigns declared to *is and returns the change as a detail of the event. It does nothing if declared is empty or
+// equal to *is.
 func set[T ~string](name string, is *T, declared T) audit.Detail {
 	if declared == "" || *is == declared {
 		return audit.Detail{}
@@ -113,13 +112,13 @@ func set[T ~string](name string, is *T, declared T) audit.Detail {
 	return audit.Detail{Name: name, Value: string(declared)}
 }
 
-// changed says whether any of the details is one.
+// changed reports whether any of the details is set.
 func changed(details ...audit.Detail) bool {
 	return slices.ContainsFunc(details, func(d audit.Detail) bool { return d.Name != "" })
 }
 
-// person returns who has an address on the platform, and keeps them if nobody
-// does. What accounts record of them is theirs (member).
+// person returns the identity with a folded address, and creates it if there is none. What an account records about its
+// user is set by member.
 func (a *application) person(ctx context.Context, accountID uuid.UUID, folded string) (user.User, error) {
 	if u, met := a.people[folded]; met {
 		return u, nil
@@ -135,8 +134,8 @@ func (a *application) person(ctx context.Context, accountID uuid.UUID, folded st
 		return u, nil
 	}
 	if p.FirstName == "" || p.LastName == "" || p.Locale == "" {
-		a.Add(p.Line, "nobody is known as %s yet; give first_name, last_name and locale", p.Email)
-		// Somebody stands in, so that all else can be judged; nothing of it stays.
+		a.Add(p.Line, "user %s does not exist; set first_name, last_name and locale", p.Email)
+		// Placeholder values allow the rest of the file to be checked. The run fails, so they are never saved.
 		p.FirstName, p.LastName, p.Locale = cmp.Or(p.FirstName, "?"), cmp.Or(p.LastName, "?"), cmp.Or(p.Locale, "en")
 	}
 	u = user.User{ID: uuid.Must(uuid.NewV7()), Email: p.Email, CreatedAt: a.now}
@@ -148,10 +147,11 @@ func (a *application) person(ctx context.Context, accountID uuid.UUID, folded st
 	return u, a.record(ctx, accountID, audit.UserCreated, target(u), details...)
 }
 
-// named gives a user the names that are declared, and returns what changes.
+// named sets the declared names of a user and returns the changes.
 func named(u *user.User, p Person) []audit.Detail {
 	return []audit.Detail{
-		set("firstName", &u.FirstName, p.FirstName), set("lastName", &u.LastName, p.LastName), set("locale", &u.Locale, p.Locale),
+		set("firstName", &u.FirstName, p.FirstName), set("lastName", &u.LastName, p.LastName),
+		set("locale", &u.Locale, p.Locale),
 	}
 }
 
@@ -159,10 +159,9 @@ func target(u user.User) audit.Target {
 	return audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}
 }
 
-// meet finds who the people are whom an account mentions: users of it, who are
-// named as declared and need accept nothing any more, or people who are not in it
-// yet.
-func (a *application) meet(ctx context.Context, d Account) error {
+// loadMembers loads the users that an account mentions. Users of the account get the declared names, and a pending
+// membership is accepted. Identities that are not in the account yet are loaded for apply to add.
+func (a *application) loadMembers(ctx context.Context, d Account) error {
 	folded := append([]string{d.Owner}, d.Users...)
 	for _, s := range d.Stores {
 		if s.Owner != "" {
@@ -175,7 +174,7 @@ func (a *application) meet(ctx context.Context, d Account) error {
 	return each(folded, func(email string) error { return a.member(ctx, mentioned{d.ID, user.Fold(email)}) })
 }
 
-// member finds one of them.
+// member loads one of them.
 func (a *application) member(ctx context.Context, who mentioned) error {
 	if _, met := a.members[who]; met {
 		return nil
@@ -213,12 +212,12 @@ func (a *application) member(ctx context.Context, who mentioned) error {
 	return a.record(ctx, who.accountID, audit.UserUpdated, target(u), details...)
 }
 
-// in is a person whom the file mentions, as a user of the account.
+// in returns the user with this email address in the account.
 func (a *application) in(accountID uuid.UUID, email string) user.User {
 	return a.members[mentioned{accountID, user.Fold(email)}]
 }
 
-// byID is the user of an id whom the file mentions in the account.
+// byID returns the user with this ID in the account, if the file mentions the user.
 func (a *application) byID(accountID, id uuid.UUID) (user.User, bool) {
 	for who, u := range a.members {
 		if who.accountID == accountID && u.ID == id {
@@ -238,11 +237,12 @@ func (a *application) account(ctx context.Context, d Account) error {
 	if !known {
 		action, is = audit.AccountCreated, account.Account{ID: d.ID, CreatedAt: a.now}
 	}
-	if err := a.meet(ctx, d); err != nil {
+	if err := a.loadMembers(ctx, d); err != nil {
 		return err
 	}
 	owner := a.in(d.ID, d.Owner)
-	details := []audit.Detail{set("name", &is.Name, d.Name), setStatus(&is.Status, d.Status), a.setFeatures(&is, d.Features)}
+	details := []audit.Detail{set("name", &is.Name, d.Name), setStatus(&is.Status, d.Status),
+		a.setFeatures(&is, d.Features)}
 	if is.OwnerID != owner.ID {
 		if known {
 			a.formerOwners[d.ID] = is.OwnerID
@@ -259,10 +259,11 @@ func (a *application) account(ctx context.Context, d Account) error {
 			return err
 		}
 	}
-	return each(append([]string{d.Owner}, d.Users...), func(email string) error { return a.addMember(ctx, d.ID, a.in(d.ID, email)) })
+	return each(append([]string{d.Owner}, d.Users...),
+		func(email string) error { return a.addMember(ctx, d.ID, a.in(d.ID, email)) })
 }
 
-// setFeatures enrols the account in what is declared, which is all of it.
+// setFeatures replaces the account's features with the declared ones.
 func (a *application) setFeatures(is *account.Account, declared []scope.Feature) audit.Detail {
 	if declared == nil {
 		return audit.Detail{}
@@ -279,7 +280,7 @@ func (a *application) setFeatures(is *account.Account, declared []scope.Feature)
 	return audit.Detail{Name: "features", Value: strings.Join(names, " ")}
 }
 
-// addMember puts a person into an account.
+// addMember adds a user to an account.
 func (a *application) addMember(ctx context.Context, accountID uuid.UUID, u user.User) error {
 	_, err := a.repo.Member(ctx, accountID, user.Fold(u.Email))
 	is, err := found(err)
@@ -321,5 +322,6 @@ func (a *application) app(ctx context.Context, accountID uuid.UUID, d App) error
 	if err := a.repo.SaveApp(ctx, is); err != nil {
 		return err
 	}
-	return a.record(ctx, accountID, action, audit.Target{Kind: audit.TargetApp, Key: strconv.FormatInt(d.ID, 10), Name: is.Name}, details...)
+	return a.record(ctx, accountID, action, audit.Target{Kind: audit.TargetApp, Key: strconv.FormatInt(d.ID, 10),
+		Name: is.Name}, details...)
 }

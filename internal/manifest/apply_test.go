@@ -12,18 +12,19 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/manifest"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
 var (
 	acmeID   = uuid.MustParse("0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01")
 	operator = auth.OperatorPrincipal()
-	// start is later than any id that a test made could be dated to.
+	// start is later than the timestamp of every ID that the tests create.
 	start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 )
 
@@ -33,7 +34,7 @@ func apply(t *testing.T, db *gormdb.DB, text string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return told(events)
+	return eventTexts(events)
 }
 
 func applied(t *testing.T, db *gormdb.DB, text string, dry bool) ([]audit.Event, error) {
@@ -42,8 +43,8 @@ func applied(t *testing.T, db *gormdb.DB, text string, dry bool) ([]audit.Event,
 	return service.Apply(t.Context(), &operator, parse(t, text), dry)
 }
 
-// told is the events as text: action, name of the target, details.
-func told(events []audit.Event) []string {
+// eventTexts returns the events as text: action, name of the target, details.
+func eventTexts(events []audit.Event) []string {
 	var lines []string
 	for _, e := range events {
 		line := string(e.Action) + " " + e.Target.Name
@@ -57,9 +58,7 @@ func told(events []audit.Event) []string {
 
 func expect(t *testing.T, got []string, want ...string) {
 	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
-	}
+	check.Equal(t, got, want, "got\n\t%s, %s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 }
 
 // head is the beginning of a manifest of one account.
@@ -91,7 +90,7 @@ func TestApply(t *testing.T) {
 	})
 }
 
-// checkAcme looks at what was kept through the services that others use.
+// checkAcme checks the stored data through the services that read it.
 func checkAcme(t *testing.T, db *gormdb.DB) {
 	t.Helper()
 	by := operator
@@ -100,21 +99,24 @@ func checkAcme(t *testing.T, db *gormdb.DB) {
 	if err != nil || a.Name != "Acme Retail" || eu.Name != "Acme EU" || len(a.Features) != 1 {
 		t.Fatalf("%+v, %+v, %v", a, eu, err)
 	}
-	w := page.Window{Size: 10}
+	w := paging.Window{Size: 10}
 	members, err := db.Users().StoreUsers(t.Context(), acmeID, []uuid.UUID{eu.ID}, w)
 	if err != nil || len(members[eu.ID].Items) != 2 {
 		t.Fatalf("%+v, %v", members, err)
 	}
 	owner := members[eu.ID].Items[0].Node // newest first
-	if owner.User.Email != "eu@acme.example" || owner.Status != user.Active || !slices.Equal(owner.Permissions, user.Permissions()) {
-		t.Errorf("the store's owner is %+v", owner)
+	if owner.User.Email != "eu@acme.example" || owner.Status != user.Active ||
+		!slices.Equal(owner.Permissions, user.Permissions()) {
+		t.Errorf("store owner %+v", owner)
 	}
 	events, err := db.Audit().CountEvents(t.Context(), acmeID, audit.Filter{})
 	if err != nil || events != 15 {
 		t.Errorf("%d events, %v", events, err)
 	}
-	recorded, err := db.Audit().Events(t.Context(), acmeID, audit.Filter{Actions: []audit.Action{audit.AccountCreated}}, w)
-	if err != nil || len(recorded.Items) != 1 || recorded.Items[0].Node.Actor.Kind != audit.ActorOperator || !recorded.Items[0].Node.At.Equal(start) {
+	recorded, err := db.Audit().Events(t.Context(), acmeID, audit.Filter{Actions: []audit.Action{audit.AccountCreated}},
+		w)
+	if err != nil || len(recorded.Items) != 1 || recorded.Items[0].Node.Actor.Kind != audit.ActorOperator ||
+		!recorded.Items[0].Node.At.Equal(start) {
 		t.Errorf("%+v, %v", recorded, err)
 	}
 }
@@ -125,25 +127,33 @@ func TestChanges(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"what is left out stays", head + owner, nil},
-		{"renamed", strings.Replace(head, "Acme Retail", "Acme", 1) + owner, []string{"account.updated Acme name=Acme"}},
-		{"features taken", head + owner + "    features: []\n", []string{"account.updated Acme Retail features="}},
-		{"names of a person", head + "    owner: {email: OWNER@acme.example, first_name: Alec, locale: en}\n",
+		{"missing keys change nothing", head + owner, nil},
+		{"renamed", strings.Replace(head, "Acme Retail", "Acme", 1) + owner,
+			[]string{"account.updated Acme name=Acme"}},
+		{"features removed", head + owner + "    features: []\n", []string{"account.updated Acme Retail features="}},
+		{"names of a user", head + "    owner: {email: OWNER@acme.example, first_name: Alec, locale: en}\n",
 			[]string{"user.updated owner@acme.example firstName=Alec"}},
-		{"another owner, and of the stores that were theirs",
-			head + "    owner: {email: clerk@acme.example}\n    stores: [{hash: acme1us, name: Acme US}, {hash: acme2eu, name: Acme EU}]\n",
+		{"another owner, also of the former owner's stores",
+			head +
+				"    owner: {email: clerk@acme.example}\n    stores: [{hash: acme1us, name: Acme US}, {hash: acme2eu, name: Acme EU}]\n",
 			[]string{"account.updated Acme Retail owner=clerk@acme.example",
 				"store.updated Acme US owner=clerk@acme.example storeHash=acme1us",
 				"user.added clerk@acme.example status=ACTIVE permissions=all storeHash=acme1us"}},
-		{"a store's owner is named later", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, owner: {email: owner@acme.example}}]\n",
+		{"a store's owner is named later",
+			head + owner + "    stores: [{hash: acme2eu, name: Acme EU, owner: {email: owner@acme.example}}]\n",
 			[]string{"store.updated Acme EU owner=owner@acme.example storeHash=acme2eu",
 				"user.added owner@acme.example status=ACTIVE permissions=all storeHash=acme2eu"}},
-		{"a member", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, users: [{email: clerk@acme.example, status: active, permissions: []}]}]\n",
+		{"a member",
+			head + owner +
+				"    stores: [{hash: acme2eu, name: Acme EU, users: [{email: clerk@acme.example, status: active, permissions: []}]}]\n",
 			[]string{"user.updated clerk@acme.example status=ACTIVE permissions= storeHash=acme2eu"}},
-		{"an app", head + owner + "    apps: [{id: 4711, name: Subscriptions}]\n", []string{"app.updated Subscriptions name=Subscriptions"}},
-		{"an app of another account, further down", head + owner + "    stores: [{hash: acme1us, name: Acme US, apps: [4711, 8080]}]\n" + partner, []string{
-			"account.created Partner name=Partner owner=owner@acme.example", "user.added owner@acme.example",
-			"app.created Mailer name=Mailer status=draft", "store.updated Acme US installedApps=4711 8080 storeHash=acme1us"}},
+		{"an app", head + owner + "    apps: [{id: 4711, name: Subscriptions}]\n",
+			[]string{"app.updated Subscriptions name=Subscriptions"}},
+		{"an app of another account, further down",
+			head + owner + "    stores: [{hash: acme1us, name: Acme US, apps: [4711, 8080]}]\n" + partner, []string{
+				"account.created Partner name=Partner owner=owner@acme.example", "user.added owner@acme.example",
+				"app.created Mailer name=Mailer status=draft",
+				"store.updated Acme US installedApps=4711 8080 storeHash=acme1us"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
@@ -152,7 +162,7 @@ func TestChanges(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				expect(t, told(foreseen), tc.want...)
+				expect(t, eventTexts(foreseen), tc.want...)
 				expect(t, apply(t, db, tc.text), tc.want...)
 				expect(t, apply(t, db, tc.text))
 			})
@@ -166,11 +176,12 @@ const partner = `  - uuid: 5d1f0a52-0f7c-4d3a-8a52-6f0b6d1c2e02
     apps: [{id: 8080, name: Mailer}]
 `
 
-// Whoever a manifest changes in an account is found there by when, and nobody else is.
-func TestChangesDatePeople(t *testing.T) {
+// Only users changed by a manifest are found by time of change.
+func TestChangesSetUpdateTimes(t *testing.T) {
 	const owner = "    owner: {email: owner@acme.example}\n"
 	clerk := func(more string) string {
-		return head + owner + "    stores: [{hash: acme2eu, name: Acme EU, users: [{email: clerk@acme.example" + more + "}]}]\n"
+		return head + owner + "    stores: [{hash: acme2eu, name: Acme EU, users: [{email: clerk@acme.example" + more +
+			"}]}]\n"
 	}
 	partnerID := uuid.MustParse("5d1f0a52-0f7c-4d3a-8a52-6f0b6d1c2e02")
 	for _, tc := range []struct{ name, text, acme, partner string }{
@@ -178,44 +189,48 @@ func TestChangesDatePeople(t *testing.T) {
 		{"names", head + "    owner: {email: owner@acme.example, last_name: Other}\n", "owner@acme.example", ""},
 		{"permissions", clerk(", permissions: [Add_Pages]"), "clerk@acme.example", ""},
 		{"a status", clerk(", status: active"), "clerk@acme.example", ""},
-		{"what is so already", clerk(", status: inactive, permissions: [Add_Orders, Add_Brands], apps: [4711]"), "", ""},
-		{"a place", head + owner + "    stores: [{hash: acme1us, name: Acme US, users: [{email: clerk@acme.example}]}]\n", "clerk@acme.example", ""},
-		{"an app", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, users: [{email: eu@acme.example, apps: [4711]}]}]\n", "eu@acme.example", ""},
-		{"a store's owner", head + owner + "    stores: [{hash: acme2eu, name: Acme EU, owner: {email: owner@acme.example}}]\n", "eu@acme.example owner@acme.example", ""},
+		{"nothing new", clerk(", status: inactive, permissions: [Add_Orders, Add_Brands], apps: [4711]"), "", ""},
+		{"a store membership",
+			head + owner + "    stores: [{hash: acme1us, name: Acme US, users: [{email: clerk@acme.example}]}]\n",
+			"clerk@acme.example", ""},
+		{"an app",
+			head + owner +
+				"    stores: [{hash: acme2eu, name: Acme EU, users: [{email: eu@acme.example, apps: [4711]}]}]\n",
+			"eu@acme.example", ""},
+		{"a store's owner",
+			head + owner + "    stores: [{hash: acme2eu, name: Acme EU, owner: {email: owner@acme.example}}]\n",
+			"eu@acme.example owner@acme.example", ""},
 		{"a store's name", head + owner + "    stores: [{hash: acme2eu, name: Acme Europe}]\n", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 				apply(t, db, acme+partner)
 				later := manifest.NewService(db.Manifest(), nil, func() time.Time { return start.Add(time.Hour) })
-				for range 2 { // the second time nothing changes, and nothing is dated anew
+				for range 2 { // the second run changes nothing, so no date changes
 					if _, err := later.Apply(t.Context(), &operator, parse(t, tc.text), false); err != nil {
 						t.Fatal(err)
 					}
-					later = manifest.NewService(db.Manifest(), nil, func() time.Time { return start.Add(2 * time.Hour) })
+					later = manifest.NewService(db.Manifest(), nil,
+						func() time.Time { return start.Add(2 * time.Hour) })
 				}
 				for id, want := range map[uuid.UUID]string{acmeID: tc.acme, partnerID: tc.partner} {
-					if got := changedAfter(t, db, id, start); got != want {
-						t.Errorf("changed are %q, want %q", got, want)
-					}
-					if got := changedAfter(t, db, id, start.Add(time.Hour)); got != "" {
-						t.Errorf("changed by the same again are %q", got)
-					}
+					check.Equal(t, changedAfter(t, db, id, start), want, "changed")
+					check.Equal(t, changedAfter(t, db, id, start.Add(time.Hour)), "", "repeated: changed")
 				}
 			})
 		})
 	}
 }
 
-// changedAfter are the addresses of those of an account's people of whom something changed since.
+// changedAfter returns the addresses of the account's users that changed after at.
 func changedAfter(t *testing.T, db *gormdb.DB, id uuid.UUID, at time.Time) string {
 	t.Helper()
-	people, err := db.Users().Users(t.Context(), id, user.Filter{UpdatedAfter: at}, page.Window{Size: 10})
+	page, err := db.Users().Users(t.Context(), id, user.Filter{UpdatedAfter: at}, paging.Window{Size: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var emails []string
-	for _, item := range people.Items {
+	for _, item := range page.Items {
 		emails = append(emails, item.Node.Email)
 	}
 	slices.Sort(emails)
@@ -229,15 +244,21 @@ func TestContradictions(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"store of another account", other + "    stores: [{hash: acme1us, name: Acme US}]\n", []string{"line 5: store acme1us belongs to another account"}},
-		{"app of another account", other + "    apps: [{id: 4711, name: A}]\n", []string{"line 5: app 4711 belongs to another account"}},
-		{"unknown people", head + "    owner: {email: a@b.example}\n    users: [{email: c@d.example, first_name: C, locale: en}]\n",
-			[]string{"line 4: nobody is known as a@b.example yet", "line 5: nobody is known as c@d.example yet"}},
-		{"unknown people and what else is wrong", head + "    owner: {email: a@b.example}\n    stores: [{hash: acme1us, name: Acme US, apps: [1]}]\n",
-			[]string{"line 4: nobody is known as a@b.example yet", "line 5: there is no app 1"}},
-		{"apps", head + owner + "    stores: [{hash: acme1us, name: Acme US, apps: [1], users: [{email: clerk@acme.example, apps: [4711]}]}]\n",
-			[]string{"line 5: there is no app 1", "line 5: app 4711 is not installed in store acme1us"}},
-		{"an owner with less than all", head + owner +
+		{"store of another account", other + "    stores: [{hash: acme1us, name: Acme US}]\n",
+			[]string{"line 5: store acme1us belongs to another account"}},
+		{"app of another account", other + "    apps: [{id: 4711, name: A}]\n",
+			[]string{"line 5: app 4711 belongs to another account"}},
+		{"unknown users",
+			head + "    owner: {email: a@b.example}\n    users: [{email: c@d.example, first_name: C, locale: en}]\n",
+			[]string{"line 4: user a@b.example does not exist", "line 5: user c@d.example does not exist"}},
+		{"unknown users and other errors",
+			head + "    owner: {email: a@b.example}\n    stores: [{hash: acme1us, name: Acme US, apps: [1]}]\n",
+			[]string{"line 4: user a@b.example does not exist", "line 5: app 1 does not exist"}},
+		{"apps",
+			head + owner +
+				"    stores: [{hash: acme1us, name: Acme US, apps: [1], users: [{email: clerk@acme.example, apps: [4711]}]}]\n",
+			[]string{"line 5: app 1 does not exist", "line 5: app 4711 is not installed in store acme1us"}},
+		{"an owner without all permissions", head + owner +
 			"    stores:\n      - hash: acme1us\n        name: Acme US\n        users: [{email: owner@acme.example, permissions: []}]\n",
 			[]string{"line 8: user owner@acme.example is the store's owner"}},
 	} {
@@ -252,11 +273,9 @@ func TestContradictions(t *testing.T) {
 					}
 					got = append(got, f.Message)
 				}
-				if len(got) != len(tc.want) {
-					t.Errorf("got %v, want %v", got, tc.want)
-				}
+				check.Equal(t, len(got), len(tc.want), "got %v, %v", got, tc.want)
 				if n, err := db.Audit().CountEvents(t.Context(), acmeID, audit.Filter{}); err != nil || n != 15 {
-					t.Errorf("something was changed: %d events, %v", n, err)
+					t.Errorf("something changed: %d events, %v", n, err)
 				}
 			})
 		})
@@ -269,26 +288,23 @@ func TestDryRunOfEverything(t *testing.T) {
 			t.Errorf("%d events, %v", len(events), err)
 		}
 		if _, err := db.Accounts().Account(t.Context(), acmeID); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("a dry run left %v", err)
+			t.Errorf("after a dry run: %v", err)
 		}
 	})
 }
 
-func TestChangesAreHeard(t *testing.T) {
+func TestChangesNotify(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		apply(t, db, acme)
 		var heard []uuid.UUID
 		db.OnChange(func(id uuid.UUID) { heard = append(heard, id) })
 		apply(t, db, head+"    owner: {email: clerk@acme.example}\n")
-		if fmt.Sprint(heard) != fmt.Sprint([]uuid.UUID{acmeID}) {
-			t.Errorf("heard of %v", heard)
-		}
+		check.Equal(t, fmt.Sprint(heard), fmt.Sprint([]uuid.UUID{acmeID}), "notified of %v", heard)
 	})
 }
 
 func TestOperatorOnly(t *testing.T) {
-	_, err := manifest.NewService(nil, nil, time.Now).Apply(t.Context(), &auth.Principal{NoCredential: "a test", Kind: auth.Session}, manifest.Manifest{}, false)
-	if fault.KindOf(err) != fault.Forbidden {
-		t.Errorf("got %v", err)
-	}
+	_, err := manifest.NewService(nil, nil, time.Now).Apply(t.Context(),
+		&auth.Principal{NoCredential: "a test", Kind: auth.Session}, manifest.Manifest{}, false)
+	check.Equal(t, fault.KindOf(err), fault.Forbidden, "got %v", err)
 }

@@ -1,5 +1,4 @@
-// Package manifest applies what the operator declares of the platform: its
-// accounts, stores, owners, users and apps. It reads a YAML file, reports all
-// of its faults at once with their lines, and makes the database agree in one
-// transaction. It works across capabilities and stands above them.
+// Package manifest applies the operator's declaration of the platform: its accounts, stores, owners, users and apps. It
+// reads a YAML file, reports all errors at once with their lines, and changes the database to match in one transaction.
+// It spans several capabilities, so it is above them in the import order.
 package manifest

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/internal/dbtest"
 	"latchkey/internal/gormdb"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-// The manual's example is a manifest, and its list of permissions is complete.
+// The example in the manual is a valid manifest, and its list of permissions is complete.
 func TestManual(t *testing.T) {
 	text, err := os.ReadFile("../../docs/manifest.md")
 	if err != nil {
@@ -22,7 +22,7 @@ func TestManual(t *testing.T) {
 	example, _, _ := strings.Cut(rest, "```")
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		if made := apply(t, db, example); len(made) != 15 {
-			t.Errorf("made %v", made)
+			t.Errorf("events %v", made)
 		}
 	})
 	_, list, found := strings.Cut(string(text), "## Permissions\n")

@@ -12,9 +12,11 @@ import (
 	"latchkey/internal/strictyaml"
 )
 
-var usernameRule = fmt.Sprintf("is not one line of 1 to %d characters without a colon and space around it", secret.MaxUsername)
+var usernameRule = fmt.Sprintf(
+	"is not a single line of 1 to %d characters without a colon and without leading or trailing space",
+	secret.MaxUsername)
 
-// legacyAccounts reads a store's legacy API accounts.
+// legacyAccounts parses a store's legacy API accounts.
 func (p *parser) legacyAccounts(store strictyaml.Mapping, storeHash string) []LegacyAccount {
 	list, _ := store.List("legacy_api_accounts")
 	var all []LegacyAccount
@@ -22,7 +24,8 @@ func (p *parser) legacyAccounts(store strictyaml.Mapping, storeHash string) []Le
 	for _, n := range list {
 		m := p.Mapping(n, "a legacy API account", "username", "token")
 		username, token := m.Text("username", secret.ValidUsername, usernameRule), p.legacyToken(m)
-		if username == "" || once.Again(&p.Faults, username, m.LineOf("username"), "legacy API account "+username) || token == "" {
+		if username == "" || once.Again(&p.Faults, username, m.LineOf("username"), "legacy API account "+username) ||
+			token == "" {
 			continue
 		}
 		presented, err := secret.ParseBasic(storeHash, username, token)
@@ -34,8 +37,7 @@ func (p *parser) legacyAccounts(store strictyaml.Mapping, storeHash string) []Le
 	return all
 }
 
-// legacyToken reads a token. Unlike all else it is not repeated when it is
-// wrong.
+// legacyToken parses a token. Errors do not repeat the token, because it is a secret.
 func (p *parser) legacyToken(m strictyaml.Mapping) string {
 	n := m.Required("token")
 	switch {
@@ -43,15 +45,15 @@ func (p *parser) legacyToken(m strictyaml.Mapping) string {
 	case n.ShortTag() != "!!str":
 		p.Add(n.Line, "token must be text; quote it if it looks like something else")
 	case !secret.ValidLegacyToken(n.Value):
-		p.Add(n.Line, "token is not %d to %d letters, digits and signs of ASCII", secret.MinLegacyToken, secret.MaxLegacyToken)
+		p.Add(n.Line, "token is not %d to %d letters, digits and ASCII punctuation", secret.MinLegacyToken,
+			secret.MaxLegacyToken)
 	default:
 		return n.Value
 	}
 	return ""
 }
 
-// legacyAccount keeps a legacy API account of the store. One whose token is
-// another than before works with the new one only.
+// legacyAccount saves a legacy API account of the store. A new token replaces the old one, which no longer works.
 func (a *application) legacyAccount(ctx context.Context, s account.Store, l LegacyAccount) error {
 	is, err := a.repo.LegacyAccount(ctx, s.AccountID, s.ID, l.Username)
 	known, err := found(err)

@@ -11,35 +11,31 @@ import (
 	"latchkey/internal/user"
 )
 
-// Manifest is what the operator declares, checked as far as that goes without
-// the database. Every Line is that of the file. People are named by their
-// folded e-mail address.
+// Manifest is the operator's declaration, checked as far as possible without the database. Every Line is a line of the
+// file. Users are identified by their folded email address.
 type Manifest struct {
 	Accounts []Account
-	// People are all who are mentioned, each once, in the order of first
-	// mention.
-	People []Person
+	// Users holds every user that is mentioned, in the order of first mention.
+	Users []Person
 }
 
-// Person is what all mentions of a person say together. What none of them
-// says is empty.
+// Person combines all mentions of a user. A field that no mention sets is empty.
 type Person struct {
 	Line int
 	// AccountID is the account of the first mention.
 	AccountID uuid.UUID
-	// Email is as first written.
+	// Email is written as in the first mention.
 	Email, FirstName, LastName, Locale string
 }
 
-// Account is an account as declared.
+// Account is a declared account.
 type Account struct {
 	Line int
 	ID   uuid.UUID
 	Name string
-	// Features are all that the account is to have; nil where the file is
-	// silent.
+	// Features is the complete set of the account's features, or nil if the file does not set it.
 	Features []scope.Feature
-	// Status is empty where the file is silent.
+	// Status is empty if the file does not set it.
 	Status account.Status
 	Owner  string
 	Users  []string
@@ -52,51 +48,50 @@ type App struct {
 	Line int
 	ID   int64
 	Name string
-	// Status is empty where the file is silent.
+	// Status is empty if the file does not set it.
 	Status account.AppStatus
 }
 
-// Store is a store as declared.
+// Store is a declared store.
 type Store struct {
 	Line       int
 	Hash, Name string
-	// Status is empty where the file is silent.
+	// Status is empty if the file does not set it.
 	Status account.Status
-	// Owner is empty where the file is silent.
+	// Owner is empty if the file does not set it.
 	Owner string
 	Users []Member
 	Apps  []AppRef
-	// LegacyAccounts are those to be kept; others of the store stay.
+	// LegacyAccounts are created or updated. Other legacy API accounts of the store stay.
 	LegacyAccounts []LegacyAccount
 }
 
-// LegacyAccount is a legacy API account as declared.
+// LegacyAccount is a declared legacy API account.
 type LegacyAccount struct {
 	Line     int
 	Username string
-	// Presented is user name and token as they will be presented.
+	// Presented holds the user name and token that clients will send.
 	Presented secret.Basic
 }
 
-// HasLegacyAccounts reports whether any are declared: they cannot be kept
-// without the server's keys.
+// HasLegacyAccounts reports whether any legacy API accounts are declared. Saving them needs the server's keys.
 func (m Manifest) HasLegacyAccounts() bool {
 	return slices.ContainsFunc(m.Accounts, func(a Account) bool {
 		return slices.ContainsFunc(a.Stores, func(s Store) bool { return len(s.LegacyAccounts) > 0 })
 	})
 }
 
-// Member is a person's place in a store as declared.
+// Member is a declared membership in a store.
 type Member struct {
 	Line  int
 	Email string
-	// Status is empty and Permissions nil where the file is silent.
+	// Status is empty, and Permissions nil, if the file does not set it.
 	Status      user.Status
 	Permissions []string
 	Apps        []AppRef
 }
 
-// AppRef names an app.
+// AppRef refers to an app by ID.
 type AppRef struct {
 	Line int
 	ID   int64

@@ -13,7 +13,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// What the file calls things.
+// The names of values in the file.
 var (
 	features   = map[string]scope.Feature{"automated_billing": scope.FeatureAutomatedBilling}
 	appStati   = map[string]account.AppStatus{"draft": account.AppDraft, "published": account.AppPublished}
@@ -21,19 +21,19 @@ var (
 	inBusiness = map[string]account.Status{"active": account.Active, "suspended": account.Suspended}
 )
 
-// maxSize is the largest manifest read, in bytes: some hundred thousand people.
+// maxSize is the maximum size of a manifest in bytes, enough for some hundred thousand users.
 const maxSize = 32 << 20
 
-// Parse reads a manifest, in the form that docs/manifest.md explains. It
-// returns fault.Invalid with everything that is wrong with the file, each
-// with its line.
+// Parse reads a manifest in the format that docs/manifest.md explains. It returns fault.Invalid with every error in the
+// file and its line.
 func Parse(r io.Reader) (Manifest, error) {
 	root, err := strictyaml.Read(r, "manifest", maxSize)
 	if err != nil {
 		return Manifest{}, err
 	}
 	p := &parser{
-		people: people{at: map[string]*mention{}}, accounts: strictyaml.Seen[uuid.UUID]{}, stores: strictyaml.Seen[string]{}, apps: strictyaml.Seen[int64]{},
+		people: personList{at: map[string]*mention{}}, accounts: strictyaml.Seen[uuid.UUID]{},
+		stores: strictyaml.Seen[string]{}, apps: strictyaml.Seen[int64]{},
 	}
 	var m Manifest
 	top := p.Mapping(root, "a manifest", "accounts")
@@ -42,15 +42,14 @@ func Parse(r io.Reader) (Manifest, error) {
 	for _, n := range list {
 		m.Accounts = append(m.Accounts, p.account(n))
 	}
-	m.People = p.people.all()
+	m.Users = p.people.all()
 	return m, p.Err()
 }
 
-// parser gathers the manifest, everything wrong with it, and where things
-// that can be there only once were first seen.
+// parser collects the manifest, its errors, and the line where each unique value was first used.
 type parser struct {
 	strictyaml.Faults
-	people   people
+	people   personList
 	accounts strictyaml.Seen[uuid.UUID]
 	stores   strictyaml.Seen[string]
 	apps     strictyaml.Seen[int64]
@@ -58,12 +57,13 @@ type parser struct {
 
 func (p *parser) account(n *strictyaml.Node) Account {
 	m := p.Mapping(n, "an account", "uuid", "name", "status", "features", "owner", "users", "apps", "stores")
-	a := Account{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness)}
-	if text := m.Text("uuid", validUUID, "is no UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"); text != "" {
+	a := Account{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule),
+		Status: strictyaml.Choice(m, "status", inBusiness)}
+	if text := m.Text("uuid", validUUID, "is not a UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01"); text != "" {
 		a.ID = uuid.MustParse(text)
 		p.accounts.Again(&p.Faults, a.ID, m.LineOf("uuid"), "account "+a.ID.String())
 	}
-	if list, given := m.List("features"); given {
+	if list, ok := m.List("features"); ok {
 		a.Features = p.features(list)
 	}
 	if owner := m.Required("owner"); owner != nil {
@@ -72,7 +72,8 @@ func (p *parser) account(n *strictyaml.Node) Account {
 	inAccount := strictyaml.Seen[string]{}
 	users, _ := m.List("users")
 	for _, n := range users {
-		if email := p.person(p.Mapping(n, "a user", personKeys...), a.ID); email != "" && !inAccount.Again(&p.Faults, email, n.Line, "user "+email) {
+		if email := p.person(p.Mapping(n, "a user", personKeys...), a.ID); email != "" &&
+			!inAccount.Again(&p.Faults, email, n.Line, "user "+email) {
 			a.Users = append(a.Users, email)
 		}
 	}
@@ -88,10 +89,11 @@ func (p *parser) account(n *strictyaml.Node) Account {
 }
 
 func (p *parser) features(list []*strictyaml.Node) []scope.Feature {
-	all := []scope.Feature{} // given, and so not nil
+	all := []scope.Feature{} // not nil, because the key is present
 	once := strictyaml.Seen[scope.Feature]{}
 	for _, n := range list {
-		if f := strictyaml.Choose(&p.Faults, n, "feature", features); f != "" && !once.Again(&p.Faults, f, n.Line, "feature "+n.Value) {
+		if f := strictyaml.Choose(&p.Faults, n, "feature", features); f != "" &&
+			!once.Again(&p.Faults, f, n.Line, "feature "+n.Value) {
 			all = append(all, f)
 		}
 	}
@@ -100,7 +102,8 @@ func (p *parser) features(list []*strictyaml.Node) []scope.Feature {
 
 func (p *parser) app(n *strictyaml.Node) App {
 	m := p.Mapping(n, "an app", "id", "name", "status")
-	a := App{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", appStati)}
+	a := App{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule),
+		Status: strictyaml.Choice(m, "status", appStati)}
 	if id := m.Required("id"); id != nil {
 		if a.ID = p.number(id); a.ID != 0 {
 			p.apps.Again(&p.Faults, a.ID, id.Line, fmt.Sprintf("app %d", a.ID))
@@ -111,7 +114,8 @@ func (p *parser) app(n *strictyaml.Node) App {
 
 func (p *parser) store(n *strictyaml.Node, a Account) Store {
 	m := p.Mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps", "legacy_api_accounts")
-	s := Store{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule), Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
+	s := Store{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule),
+		Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
 	if s.Hash = m.Text("hash", ValidHash, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
 		p.stores.Again(&p.Faults, s.Hash, m.LineOf("hash"), "store "+s.Hash)
 	}
@@ -132,9 +136,10 @@ func (p *parser) store(n *strictyaml.Node, a Account) Store {
 
 func (p *parser) member(n *strictyaml.Node, accountID uuid.UUID) Member {
 	m := p.Mapping(n, "a store's user", append([]string{"status", "permissions", "apps"}, personKeys...)...)
-	member := Member{Line: n.Line, Email: p.person(m, accountID), Status: strictyaml.Choice(m, "status", stati), Apps: p.appRefs(m)}
-	list, given := m.List("permissions")
-	if !given {
+	member := Member{Line: n.Line, Email: p.person(m, accountID), Status: strictyaml.Choice(m, "status", stati),
+		Apps: p.appRefs(m)}
+	list, ok := m.List("permissions")
+	if !ok {
 		return member
 	}
 	member.Permissions = []string{}
@@ -160,18 +165,18 @@ func (p *parser) appRefs(m strictyaml.Mapping) []AppRef {
 	return refs
 }
 
-var nameRule = fmt.Sprintf("is not one line of 1 to %d characters without space around it", user.MaxName)
+var nameRule = fmt.Sprintf("is not a single line of 1 to %d characters without leading or trailing space", user.MaxName)
 
-// ValidHash reports whether text can be the hash of a store.
+// ValidHash reports whether text is a valid store hash.
 func ValidHash(text string) bool { return account.ValidHash(text) }
 
-// validUUID takes the one usual form (RFC 9562, section 4) and not the nil UUID.
+// validUUID reports whether text is a UUID in the standard form (RFC 9562, section 4) and not the nil UUID.
 func validUUID(text string) bool {
 	id, err := uuid.Parse(text)
 	return err == nil && len(text) == 36 && id != uuid.Nil
 }
 
-// number reads n as the number of an app.
+// number parses the ID of an app.
 func (p *parser) number(n *strictyaml.Node) int64 {
 	id, err := strconv.ParseInt(n.Value, 10, 64)
 	if n.ShortTag() != "!!int" || err != nil || id <= 0 || strconv.FormatInt(id, 10) != n.Value {

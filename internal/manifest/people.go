@@ -9,29 +9,29 @@ import (
 	"latchkey/internal/user"
 )
 
-// personKeys are the keys of every mention of a person.
+// personKeys are the keys of every mention of a user.
 var personKeys = []string{"email", "first_name", "last_name", "locale"}
 
-// people gathers who is mentioned, by folded e-mail address.
-type people struct {
+// personList is the list of mentioned users, by folded email address.
+type personList struct {
 	order []string
 	at    map[string]*mention
 }
 
-// mention is a person, and on which line each part was said.
+// mention is a user, with the line on which each field was first set.
 type mention struct {
 	Person
 	firstName, lastName, locale int
 }
 
-// person reads a mention and returns the folded address, or nothing when
-// there is no good one.
+// person parses a mention and returns the folded address, or "" if the address is not valid.
 func (p *parser) person(m strictyaml.Mapping, accountID uuid.UUID) string {
-	email := m.Text("email", user.ValidEmail, "is no e-mail address")
-	nameRule := fmt.Sprintf("is not one line of 1 to %d characters without space around it", user.MaxName)
+	email := m.Text("email", user.ValidEmail, "is not an email address")
+	nameRule := fmt.Sprintf("is not a single line of 1 to %d characters without leading or trailing space",
+		user.MaxName)
 	first := m.OptionalText("first_name", user.ValidName, nameRule)
 	last := m.OptionalText("last_name", user.ValidName, nameRule)
-	locale := m.OptionalText("locale", user.ValidLocale, "is no language tag such as en or pt-BR")
+	locale := m.OptionalText("locale", user.ValidLocale, "is not a language tag such as en or pt-BR")
 	if email == "" {
 		return ""
 	}
@@ -42,14 +42,14 @@ func (p *parser) person(m strictyaml.Mapping, accountID uuid.UUID) string {
 		p.people.at[folded] = known
 		p.people.order = append(p.people.order, folded)
 	}
-	p.agree(m, "first_name", first, &known.FirstName, &known.firstName, email)
-	p.agree(m, "last_name", last, &known.LastName, &known.lastName, email)
-	p.agree(m, "locale", locale, &known.Locale, &known.locale, email)
+	p.merge(m, "first_name", first, &known.FirstName, &known.firstName, email)
+	p.merge(m, "last_name", last, &known.LastName, &known.lastName, email)
+	p.merge(m, "locale", locale, &known.Locale, &known.locale, email)
 	return folded
 }
 
-// agree adds what a mention says to what is known, which must not differ.
-func (p *parser) agree(m strictyaml.Mapping, key, said string, known *string, line *int, email string) {
+// merge adds a mention's value to the known one. The two must be equal if both are set.
+func (p *parser) merge(m strictyaml.Mapping, key, said string, known *string, line *int, email string) {
 	switch {
 	case said == "":
 	case *known == "":
@@ -59,8 +59,8 @@ func (p *parser) agree(m strictyaml.Mapping, key, said string, known *string, li
 	}
 }
 
-// all returns everybody in the order of first mention.
-func (p *people) all() []Person {
+// all returns all users in the order of first mention.
+func (p *personList) all() []Person {
 	var all []Person
 	for _, folded := range p.order {
 		all = append(all, p.at[folded].Person)

@@ -3,36 +3,34 @@ package manifest
 import (
 	"context"
 	"errors"
-	"time"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/secret"
 )
 
-// Service makes the database agree with a manifest.
+// Service applies manifests to the database.
 type Service struct {
 	repo Repository
 	keys *secret.Keyring
-	now  func() time.Time
+	now  clock.Clock
 }
 
-// NewService returns a service over the repository. Manifests with legacy API
-// accounts need keys; others do without.
-func NewService(repo Repository, keys *secret.Keyring, now func() time.Time) *Service {
+// NewService returns a service over the repository. keys may be nil unless manifests declare legacy API accounts.
+func NewService(repo Repository, keys *secret.Keyring, now clock.Clock) *Service {
 	return &Service{repo: repo, keys: keys, now: now}
 }
 
-// errDry takes back the transaction of a dry run.
+// errDry rolls back the transaction of a dry run.
 var errDry = errors.New("dry run")
 
-// Apply makes the database agree with m in one transaction, and returns the
-// audit events of what it changed: none when everything agreed. What m does
-// not mention stays as it is. A dry run changes nothing and returns the same.
+// Apply changes the database to match m in one transaction, and returns the audit events of the changes. It returns
+// none if nothing changed. Anything that m does not mention stays unchanged. A dry run returns the same events and
+// changes nothing.
 //
-// It returns fault.Forbidden for anybody but the operator, and fault.Invalid
-// with every fault and its line for what contradicts the database: a store or
-// an app of another account, somebody unknown whose names are missing, an app
+// It returns fault.Forbidden for any principal but the operator. It returns fault.Invalid, with every error and its
+// line, for conflicts with the database: a store or an app of another account, an unknown user without names, an app
 // that does not exist or is not installed.
 func (s *Service) Apply(ctx context.Context, by *auth.Principal, m Manifest, dry bool) ([]audit.Event, error) {
 	if by.Kind != auth.Operator {
@@ -51,12 +49,13 @@ func (s *Service) Apply(ctx context.Context, by *auth.Principal, m Manifest, dry
 	return events, nil
 }
 
-// ApplyWithin is Apply in a transaction of the caller's.
-func (s *Service) ApplyWithin(ctx context.Context, repo Repository, by *auth.Principal, m Manifest) ([]audit.Event, error) {
+// ApplyWithin is Apply in the caller's transaction.
+func (s *Service) ApplyWithin(ctx context.Context, repo Repository, by *auth.Principal, m Manifest) ([]audit.Event,
+	error) {
 	if by.Kind != auth.Operator {
 		return nil, auth.Denied()
 	}
-	a := newApplication(repo, s.keys, by, s.now().UTC().Truncate(time.Microsecond))
+	a := newApplication(repo, s.keys, by, s.now.Timestamp())
 	err := a.apply(ctx, m)
 	return a.events, err
 }

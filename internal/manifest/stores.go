@@ -27,13 +27,15 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 	action := audit.StoreUpdated
 	switch {
 	case !known:
-		action, is = audit.StoreCreated, account.Store{ID: uuid.Must(uuid.NewV7()), AccountID: d.ID, Hash: s.Hash, CreatedAt: a.now}
+		action, is = audit.StoreCreated, account.Store{ID: uuid.Must(uuid.NewV7()), AccountID: d.ID, Hash: s.Hash,
+			CreatedAt: a.now}
 	case is.AccountID != d.ID:
 		a.Add(s.Line, "store %s belongs to another account, and a store cannot move", s.Hash)
 		return nil
 	}
 	former := is.OwnerID
-	details := []audit.Detail{set("name", &is.Name, s.Name), setStatus(&is.Status, s.Status), a.setStoreOwner(&is, d, s)}
+	details := []audit.Detail{set("name", &is.Name, s.Name), setStatus(&is.Status, s.Status),
+		a.setStoreOwner(&is, d, s)}
 	if changed(details...) {
 		if err := a.repo.SaveStore(ctx, is); err != nil {
 			return err
@@ -54,17 +56,16 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 	return each(s.LegacyAccounts, func(l LegacyAccount) error { return a.legacyAccount(ctx, is, l) })
 }
 
-// touchOwners says of a store's former and next owner that they have other
-// roles there.
+// touchOwners touches the former and the new owner of a store, because their roles there change.
 func (a *application) touchOwners(ctx context.Context, s account.Store, former uuid.UUID) error {
 	if former == uuid.Nil || s.OwnerID == former {
 		return nil
 	}
-	return each([]uuid.UUID{former, s.OwnerID}, func(id uuid.UUID) error { return a.repo.Touch(ctx, s.AccountID, id, a.now) })
+	return each([]uuid.UUID{former, s.OwnerID},
+		func(id uuid.UUID) error { return a.repo.Touch(ctx, s.AccountID, id, a.now) })
 }
 
-// setStatus puts an account or a store in business or out of it; a new one is
-// in business.
+// setStatus sets the status of an account or a store. A new one is active by default.
 func setStatus(is *account.Status, declared account.Status) audit.Detail {
 	if *is == "" {
 		*is = account.Active
@@ -72,9 +73,8 @@ func setStatus(is *account.Status, declared account.Status) audit.Detail {
 	return set("status", is, declared)
 }
 
-// setStoreOwner decides who owns a store: whom the file names. Where it names
-// nobody a new store is the account's owner's, and another stays with its
-// owner, except that the former owner of the account does not keep it.
+// setStoreOwner sets the owner of a store to the declared one. If none is declared, a new store gets the account's
+// owner, and an existing store keeps its owner unless that is the account's former owner.
 func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit.Detail {
 	former, moved := a.formerOwners[d.ID]
 	owner := is.OwnerID
@@ -129,7 +129,7 @@ func (a *application) appExists(ctx context.Context, ref AppRef) (bool, error) {
 	_, err := a.repo.AppByID(ctx, ref.ID)
 	exists, err := found(err)
 	if err == nil && !exists {
-		a.Add(ref.Line, "there is no app %d", ref.ID)
+		a.Add(ref.Line, "app %d does not exist", ref.ID)
 	}
 	return exists, err
 }
@@ -142,7 +142,7 @@ func numbers(name string, ids []int64) audit.Detail {
 	return audit.Detail{Name: name, Value: strings.Join(texts, " ")}
 }
 
-// storeUsers puts people into a store: those declared, and its owner.
+// storeUsers adds the declared users and the owner to a store.
 func (a *application) storeUsers(ctx context.Context, s account.Store, declared []Member) error {
 	listed := false
 	for _, m := range declared {
@@ -150,7 +150,8 @@ func (a *application) storeUsers(ctx context.Context, s account.Store, declared 
 		if u.ID == s.OwnerID {
 			listed = true
 			if m.Status == user.Inactive || m.Permissions != nil {
-				a.Add(m.Line, "user %s is the store's owner, who is active and has every permission; leave status and permissions out", m.Email)
+				a.Add(m.Line,
+					"user %s is the store's owner, who is active and has every permission; leave status and permissions out", m.Email)
 				continue
 			}
 			m.Status, m.Permissions = user.Active, user.Permissions()
@@ -166,7 +167,7 @@ func (a *application) storeUsers(ctx context.Context, s account.Store, declared 
 	return a.storeUser(ctx, s, owner, Member{Status: user.Active, Permissions: user.Permissions()})
 }
 
-// storeUser gives a person their place in a store.
+// storeUser saves a user's membership in a store.
 func (a *application) storeUser(ctx context.Context, s account.Store, u user.User, m Member) error {
 	if err := a.addMember(ctx, s.AccountID, u); err != nil {
 		return err
@@ -198,7 +199,7 @@ func (a *application) storeUser(ctx context.Context, s account.Store, u user.Use
 	return a.grant(ctx, s, is, m.Apps)
 }
 
-// setPermissions gives a member what is declared, which is all of it.
+// setPermissions replaces a member's permissions with the declared ones.
 func setPermissions(is *user.StoreMember, declared []string) audit.Detail {
 	sorted := slices.Sorted(slices.Values(declared))
 	if declared == nil || slices.Equal(sorted, is.Permissions) {
@@ -212,7 +213,7 @@ func setPermissions(is *user.StoreMember, declared []string) audit.Detail {
 	return audit.Detail{Name: "permissions", Value: value}
 }
 
-// grant lets a member use apps, which must be installed in the store.
+// grant allows a member to use apps, which must be installed in the store.
 func (a *application) grant(ctx context.Context, s account.Store, m user.StoreMember, refs []AppRef) error {
 	if len(refs) == 0 {
 		return nil

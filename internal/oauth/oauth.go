@@ -1,11 +1,8 @@
-// Package oauth lets the clients of API tokens have short-lived access tokens
-// for their client secrets (OAuth 2.0: RFC 6749, section 4.4), and end access
-// tokens that they need no more (RFC 7009).
+// Package oauth grants short-lived access tokens to the clients of API tokens, which authenticate with their client
+// secrets (RFC 6749, section 4.4), and revokes access tokens (RFC 7009).
 //
-// A granted access token stands for its API token and never for more: what it
-// may do is what it was granted and the API token still holds, and it ends
-// with the API token, however that ends. Verifying one is package access's
-// work.
+// A granted access token never has more rights than its API token: it has the scopes it was granted that the API token
+// still holds, and it stops working with the API token. Package access verifies access tokens.
 package oauth
 
 import (
@@ -22,29 +19,28 @@ import (
 )
 
 const (
-	// MaxLifetime is the longest that a granted access token may live.
+	// MaxLifetime is the maximum lifetime of a granted access token.
 	MaxLifetime = time.Hour
-	// MaxLive is the most granted access tokens that one API token may have
-	// alive: enough for a fleet of which every process has its own, and few
-	// enough to be counted with each new one.
+	// MaxLive is the maximum number of live granted access tokens of one API token. It is enough for a fleet in which
+	// every process has its own, and few enough to count for each grant.
 	MaxLive = 500
 )
 
-// Client is what is kept of the client that an API token is.
+// Client is the OAuth client of an API token.
 type Client struct {
-	// Principal is the API token, with all scopes that it was given.
+	// Principal is the API token with all its scopes.
 	Principal auth.Principal
 	// Secret is the digest of the client secret.
 	Secret secret.KeyedDigest
-	// Features are the account's.
+	// Features are the account's features.
 	Features []scope.Feature
-	// Revoked says that the API token is; Suspended that the account is, or
-	// the store of a store-level token.
+	// Revoked reports whether the API token is revoked, and Suspended whether its
+	// account or, for a store-level token, its store is suspended.
 	Revoked, Suspended bool
 }
 
-// Draft is an access token about to be kept, with all that is kept in the same
-// transaction.
+// Draft is an access token to insert, with everything that the same transaction
+// writes.
 type Draft struct {
 	AccountID, TokenID, ID uuid.UUID
 	Digest                 secret.KeyedDigest
@@ -52,12 +48,12 @@ type Draft struct {
 	Scopes                 scope.Set
 	CreatedAt, ExpiresAt   time.Time
 	Event                  audit.Event
-	// MaxLive is the most live granted access tokens that the API token may
-	// have, this one included.
+	// MaxLive is the limit of live granted access tokens of the API token,
+	// including this one.
 	MaxLive int
 }
 
-// Ending is the end of an access token of either sort, about to be kept.
+// Ending is the revocation of an access token of either kind, to be written.
 type Ending struct {
 	AccountID, TokenID uuid.UUID
 	Kind               secret.Kind
@@ -66,53 +62,52 @@ type Ending struct {
 	Event              audit.Event
 }
 
-// Repository keeps granted access tokens. Its writes take effect as a whole
-// or not at all, and are durable and heard by every verifier of this process
-// when they return. They return fault.Unauthenticated where the actor's
-// credential does not work any more, and fault.Conflict where its rights changed.
+// Repository stores granted access tokens. A write is atomic. When it returns, it
+// is durable and every verifier in this process has processed it. It returns
+// fault.Unauthenticated if the actor's credential no longer works, and
+// fault.Conflict if its rights changed.
 type Repository interface {
-	// Client finds a client by its id, with one query on a unique index. It
-	// returns fault.NotFound when there is none.
+	// Client returns the client with the ID, with one query on a unique index. It
+	// returns fault.NotFound if there is none.
 	Client(ctx context.Context, clientID string) (Client, error)
-	// Grant keeps the draft if fewer than MaxLive granted access tokens of its
-	// API token live at its creation, and forgets some of the account's that
-	// ended. It returns fault.LimitReached otherwise, and fault.NotFound when
-	// the API token is revoked.
+	// Grant stores the draft if its API token has fewer than MaxLive live granted
+	// access tokens when the draft is created, and deletes some expired ones of the
+	// account. It returns fault.LimitReached if there are too many, and
+	// fault.NotFound if the API token is revoked.
 	Grant(ctx context.Context, by auth.Actor, d Draft) error
-	// End ends the access token, at once by every server's clock, if it is the
-	// API token's and was not ended before. Its own date may have passed: by
-	// another server's clock it may not have. Otherwise it changes nothing,
-	// which is no error unless the access token is another API token's, whether
-	// it lives or not, and not yet forgotten: then it returns ErrAnothers.
+	// End revokes the access token if it is the API token's and not yet revoked. It stops working at once by every
+	// server's clock. An expired token is revoked as well, because it may not have expired by another server's clock.
+	// Otherwise End changes nothing. It returns ErrNotIssuedToClient if a stored access token, live or not, belongs to
+	// another API token, and nil otherwise.
 	End(ctx context.Context, by auth.Actor, e Ending) error
 }
 
-// Granted is an access token as its client gets it, once.
+// Granted is a new access token with its secret, which is not stored.
 type Granted struct {
 	AccessToken secret.Secret
 	Scopes      scope.Set
-	// Lifetime is how long the token lives from now.
+	// Lifetime is the time from now until the token expires.
 	Lifetime time.Duration
 }
 
-// Refusal is why a client was not let in: for logs and metrics, never for the
-// client.
+// Refusal is the reason why a client was not authenticated. It is for logs and
+// metrics, and must not reach the client.
 type Refusal struct {
 	Reason Reason
-	// Of is the API token whose client it claims to be, if there is one.
+	// Of is the API token of the client ID, or zero if there is none.
 	Of uuid.UUID
 }
 
-// Error is the reason.
+// Error returns the reason.
 func (r *Refusal) Error() string { return string(r.Reason) }
 
-// Reason is one of the few that there are for refusing a client.
+// Reason is a reason for rejecting a client.
 type Reason string
 
 // The reasons.
 const (
 	ReasonMalformed Reason = "malformed"
-	// ReasonUnknown stands for a wrong secret, too.
+	// ReasonUnknown also covers a wrong secret.
 	ReasonUnknown   Reason = "unknown"
 	ReasonRevoked   Reason = "revoked"
 	ReasonSuspended Reason = "suspended"
@@ -120,16 +115,16 @@ const (
 	ReasonAddress   Reason = "address not allowed"
 )
 
-// errClient is the answer to every client that is not let in, so that it tells
-// nobody whether a guess was close.
+// errClient is the error for every client that is not authenticated. It has one
+// message, so that it does not reveal whether a guess was close.
 func errClient() *fault.Error {
 	return fault.Errorf(fault.Unauthenticated,
-		"The client is unknown, its secret is wrong, or its API token does not work, or no longer, or not from here.")
+		"The client is unknown, its secret is wrong, or its API token does not work now or from this address.")
 }
 
-// ErrAnothers is the answer to a client that asks to end what was not issued
-// to it (RFC 7009, section 2.1). It says nothing of whose that is, nor of
+// ErrNotIssuedToClient is the error for a client that revokes a token that was not
+// issued to it (RFC 7009, section 2.1). It does not reveal whose token that is, or
 // whether it works.
-func ErrAnothers() *fault.Error {
-	return fault.Errorf(fault.Forbidden, "This was not issued to the client that asks, so it may not end it.")
+func ErrNotIssuedToClient() *fault.Error {
+	return fault.Errorf(fault.Forbidden, "This token was not issued to this client, so the client cannot revoke it.")
 }

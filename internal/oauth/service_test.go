@@ -17,66 +17,74 @@ import (
 	"latchkey/internal/oauth"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 	"latchkey/internal/token"
 )
 
 var levels = []scope.Level{scope.LevelAccount, scope.LevelStore}
 
-// A granted access token stands for its API token, for an hour, and the log
-// says so.
+// A granted access token acts as its API token for an hour, and an audit event
+// records it.
 func TestGrant(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		for _, level := range levels {
 			issued := h.issue(level, []string{"store_v2_products", "store_cart"})
 			before := len(h.events())
 			g := h.grant(issued, "")
-			if g.AccessToken.Kind() != secret.OAuthAccessToken || !g.Scopes.Equal(issued.Token.Scopes) || g.Lifetime != time.Hour {
+			if g.AccessToken.Kind() != secret.OAuthAccessToken || !g.Scopes.Equal(issued.Token.Scopes) ||
+				g.Lifetime != time.Hour {
 				t.Errorf("%s: granted %s %s for %v", level, g.AccessToken.Kind(), g.Scopes, g.Lifetime)
 			}
 			durable, r := h.mustWork(issued.AccessToken), h.mustWork(g.AccessToken)
 			want := durable.Principal
 			want.Granted, want.ExpiresAt = true, now.Add(time.Hour)
-			want.Credential = auth.Credential{Kind: auth.GrantedAccessToken, ID: r.Principal.Credential.ID, Rights: want.Credential.Rights}
+			want.Credential = auth.Credential{Kind: auth.GrantedAccessToken, ID: r.Principal.Credential.ID,
+				Rights: want.Credential.Rights}
 			if got := r.Principal; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
-				t.Errorf("the principal is\n%+v\nwant\n%+v", got, want)
+				t.Errorf("principal\n%+v\nwant\n%+v", got, want)
 			}
-			if r.ClientID != issued.Token.ClientID || r.StoreHash != issued.Token.StoreHash || !r.IssuedAt.Equal(now) || r.ScopeText != g.Scopes.String() {
-				t.Errorf("the record is %+v", r)
+			if r.ClientID != issued.Token.ClientID || r.StoreHash != issued.Token.StoreHash || !r.IssuedAt.Equal(now) ||
+				r.ScopeText != g.Scopes.String() {
+				t.Errorf("record %+v", r)
 			}
 			wantEvents := []audit.Event{{
-				AccountID: h.world.Account.ID, At: now, Action: audit.AccessTokenGranted, IP: "192.0.2.7", RequestID: "request-1",
-				Actor:  audit.Actor{Kind: audit.ActorAPIToken, ID: issued.Token.ID, Name: "Nightly export"},
-				Target: audit.Target{Kind: audit.TargetAPIToken, Key: issued.Token.ID.String(), Name: "Nightly export"},
-				Details: []audit.Detail{{Name: "hint", Value: g.AccessToken.Hint()}, {Name: "scopes", Value: g.Scopes.String()},
+				AccountID: h.home.Account.ID, At: now, Action: audit.AccessTokenGranted, IP: "192.0.2.7",
+				RequestID: "request-1",
+				Actor:     audit.Actor{Kind: audit.ActorAPIToken, ID: issued.Token.ID, Name: "Nightly export"},
+				Target: audit.Target{Kind: audit.TargetAPIToken, Key: issued.Token.ID.String(),
+					Name: "Nightly export"},
+				Details: []audit.Detail{{Name: "hint", Value: g.AccessToken.Hint()},
+					{Name: "scopes", Value: g.Scopes.String()},
 					{Name: "expiresAt", Value: "2026-03-01T13:00:00Z"}},
 			}}
 			if got := h.events()[before:]; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", wantEvents) {
 				t.Errorf("events\n%+v\nwant\n%+v", got, wantEvents)
 			}
-			h.clock = now.Add(time.Hour - time.Microsecond)
+			h.Clock.Set(now.Add(time.Hour - time.Microsecond))
 			h.mustWork(g.AccessToken)
-			h.clock = now.Add(time.Hour)
+			h.Clock.Set(now.Add(time.Hour))
 			h.mustNotWork(g.AccessToken)
 			h.mustWork(issued.AccessToken)
-			h.clock = now
+			h.Clock.Set(now)
 		}
 	})
 }
 
 func TestScopes(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		issued := h.issue(scope.LevelAccount, []string{"store_v2_products", "store_cart", "account_read"})
 		for _, tc := range []struct {
-			name, asked, want string // nothing wanted is invalid
+			name, requested, want string // empty for an invalid scope
 		}{
-			{"all that it holds", "", issued.Token.Scopes.String()},
+			{"all scopes", "", issued.Token.Scopes.String()},
 			{"one", "account_read", "account_read"},
-			{"what comes with one", "store_v2_products", "store_v2_products store_v2_products_read_only"},
-			{"only what came with one", "store_v2_products_read_only", "store_v2_products_read_only"},
-			{"several, and one twice", "store_cart_read_only account_read account_read", "account_read store_cart_read_only"},
-			{"one that it does not hold", "account_read account_users_read", ""},
-			{"one that there is not", "account_read everything", ""},
-			{"in other letters", "ACCOUNT_READ", ""},
+			{"an implied scope", "store_v2_products", "store_v2_products store_v2_products_read_only"},
+			{"only an implied scope", "store_v2_products_read_only", "store_v2_products_read_only"},
+			{"several, one repeated", "store_cart_read_only account_read account_read",
+				"account_read store_cart_read_only"},
+			{"one that the API token lacks", "account_read account_users_read", ""},
+			{"an unknown scope", "account_read everything", ""},
+			{"in capitals", "ACCOUNT_READ", ""},
 			{"with commas", "account_read,store_cart", ""},
 			{"with several spaces", "account_read  store_cart_read_only", "account_read store_cart_read_only"},
 			{"blank", " ", ""},
@@ -85,7 +93,7 @@ func TestScopes(t *testing.T) {
 			{"a space that is not ASCII", "account_read\u00a0store_cart", ""},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				g, err := h.Grant(t.Context(), h.client(issued), tc.asked)
+				g, err := h.Grant(t.Context(), h.client(issued), tc.requested)
 				if tc.want == "" {
 					mustBe(t, err, fault.Invalid)
 					return
@@ -98,25 +106,24 @@ func TestScopes(t *testing.T) {
 	})
 }
 
-// Scopes of a feature that the account lost cannot be asked for, and a granted
-// token loses them with the account.
+// If the account loses a feature, its scopes cannot be requested, and granted
+// tokens lose them.
 func TestScopesOfAFeature(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		issued := h.issue(scope.LevelAccount, []string{"account_read", "account_subscriptions_read"})
 		g := h.grant(issued, "account_subscriptions_read account_read")
-		h.world.Account.Features = nil
+		h.home.Account.Features = nil
 		h.suspend(account.Active, account.Active)
-		if got := h.mustWork(g.AccessToken).ScopeText; got != "account_read" {
-			t.Errorf("it holds %q", got)
-		}
+		check.Equal(t, h.mustWork(g.AccessToken).ScopeText, "account_read", "scopes")
 		_, err := h.Grant(t.Context(), h.client(issued), "account_subscriptions_read")
 		mustBe(t, err, fault.Invalid)
 	})
 }
 
 func TestAuthenticate(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
-		issued := h.issue(scope.LevelStore, []string{"store_cart"}, func(r *token.Request) { r.AllowedIPRanges = []string{"192.0.2.0/24"} })
+	eachFixture(t, func(t *testing.T, h *fixture) {
+		issued := h.issue(scope.LevelStore, []string{"store_cart"},
+			func(r *token.Request) { r.AllowedIPRanges = []string{"192.0.2.0/24"} })
 		second := h.issue(scope.LevelStore, []string{"store_cart"})
 		elsewhere := home
 		elsewhere.IP = netip.MustParseAddr("198.51.100.1")
@@ -126,25 +133,26 @@ func TestAuthenticate(t *testing.T) {
 			name, id string
 			secret   secret.Secret
 			from     auth.Origin
-			reason   oauth.Reason // empty for a client that is let in
+			reason   oauth.Reason // empty for a client that is authenticated
 		}{
-			{"right", issued.Token.ClientID, issued.ClientSecret, home, ""},
-			{"right, by IPv6", issued.Token.ClientID, issued.ClientSecret, mapped, ""},
-			{"unknown", "nobody", issued.ClientSecret, home, "unknown"},
-			{"another's secret", issued.Token.ClientID, second.ClientSecret, home, "unknown"},
-			{"a secret of nobody", issued.Token.ClientID, other(t, secret.ClientSecret), home, "unknown"},
+			{"valid", issued.Token.ClientID, issued.ClientSecret, home, ""},
+			{"valid, IPv4-mapped address", issued.Token.ClientID, issued.ClientSecret, mapped, ""},
+			{"unknown client", "unknown", issued.ClientSecret, home, "unknown"},
+			{"another client's secret", issued.Token.ClientID, second.ClientSecret, home, "unknown"},
+			{"an unknown secret", issued.Token.ClientID, other(t, secret.ClientSecret), home, "unknown"},
 			{"no secret", issued.Token.ClientID, secret.Secret{}, home, "malformed"},
 			{"an access token", issued.Token.ClientID, issued.AccessToken, home, "malformed"},
 			{"no id", "", issued.ClientSecret, home, "malformed"},
-			{"an id that is none", "a\x00b", issued.ClientSecret, home, "malformed"},
+			{"an invalid id", "a\x00b", issued.ClientSecret, home, "malformed"},
 			{"a long id", strings.Repeat("a", 129), issued.ClientSecret, home, "malformed"},
-			{"from elsewhere", issued.Token.ClientID, issued.ClientSecret, elsewhere, "address not allowed"},
-			{"from nowhere", issued.Token.ClientID, issued.ClientSecret, auth.Origin{}, "address not allowed"},
+			{"from another address", issued.Token.ClientID, issued.ClientSecret, elsewhere, "address not allowed"},
+			{"without an address", issued.Token.ClientID, issued.ClientSecret, auth.Origin{}, "address not allowed"},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				p, err := h.Authenticate(t.Context(), tc.id, tc.secret, tc.from)
 				if tc.reason == "" {
-					if err != nil || p.ID != issued.Token.ID || p.Origin != tc.from || !p.Scopes.Equal(issued.Token.Scopes) {
+					if err != nil || p.ID != issued.Token.ID || p.Origin != tc.from ||
+						!p.Scopes.Equal(issued.Token.Scopes) {
 						t.Errorf("%+v, %v", p, err)
 					}
 					return
@@ -152,55 +160,64 @@ func TestAuthenticate(t *testing.T) {
 				refused(t, err)
 				var r *oauth.Refusal
 				if !errors.As(err, &r) || r.Reason != tc.reason {
-					t.Errorf("refused for %v", r)
+					t.Errorf("reason %v", r)
 				}
 			})
 		}
 	})
 }
 
-// refused fails unless the answer is the one that all get who are not let in.
+// refused checks that err is the error for every client that is rejected.
 func refused(t *testing.T, err error) {
 	t.Helper()
 	mustBe(t, err, fault.Unauthenticated)
-	const want = "The client is unknown, its secret is wrong, or its API token does not work, or no longer, or not from here."
+	const want = "The client is unknown, its secret is wrong, or its API token does not work now or from this address."
 	if err == nil || err.Error() != want {
-		t.Errorf("the answer is %v", err)
+		t.Errorf("got %v", err)
 	}
 }
 
-// Whatever ends the API token, or stops it, ends or stops what was granted at
-// that moment, and nothing more is granted.
+// When an API token stops working for any reason, its granted access tokens stop
+// working immediately, and no more are granted.
 func TestBoundToTheAPIToken(t *testing.T) {
-	revoke := func(h *house, i token.Issued) error {
-		_, err := h.tokens.Revoke(h.t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{i.Token.ID}})
+	revoke := func(h *fixture, i token.Issued) error {
+		_, err := h.Tokens.Revoke(h.t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{i.Token.ID}})
 		return err
 	}
-	expire := func(h *house, i token.Issued) error {
+	expire := func(h *fixture, i token.Issued) error {
 		at := now.Add(time.Minute)
-		_, err := h.tokens.Update(h.t.Context(), h.owner, token.Update{ID: i.Token.ID, ExpiresAt: &at})
-		h.clock = at
+		_, err := h.Tokens.Update(h.t.Context(), h.owner, token.Update{ID: i.Token.ID, ExpiresAt: &at})
+		h.Clock.Set(at)
 		return err
 	}
-	confine := func(h *house, i token.Issued) error {
-		_, err := h.tokens.Update(h.t.Context(), h.owner, token.Update{ID: i.Token.ID, AllowedIPRanges: []string{"198.51.100.0/24"}})
+	confine := func(h *fixture, i token.Issued) error {
+		_, err := h.Tokens.Update(h.t.Context(), h.owner,
+			token.Update{ID: i.Token.ID, AllowedIPRanges: []string{"198.51.100.0/24"}})
 		return err
 	}
 	for _, tc := range []struct {
 		name string
-		stop func(*house, token.Issued) error
-		back func(*house) // undoes it, where that can be done
+		stop func(*fixture, token.Issued) error
+		back func(*fixture) // undoes the change, or nil
 	}{
 		{"revoked", revoke, nil},
 		{"expired", expire, nil},
-		{"confined to other addresses", confine, nil},
-		{"the store suspended", func(h *house, _ token.Issued) error { h.suspend(account.Active, account.Suspended); return nil },
-			func(h *house) { h.suspend(account.Active, account.Active) }},
-		{"the account suspended", func(h *house, _ token.Issued) error { h.suspend(account.Suspended, account.Active); return nil },
-			func(h *house) { h.suspend(account.Active, account.Active) }},
+		{"restricted to other addresses", confine, nil},
+		{"the store suspended", func(h *fixture,
+			_ token.Issued) error {
+			h.suspend(account.Active, account.Suspended)
+			return nil
+		},
+			func(h *fixture) { h.suspend(account.Active, account.Active) }},
+		{"the account suspended", func(h *fixture,
+			_ token.Issued) error {
+			h.suspend(account.Suspended, account.Active)
+			return nil
+		},
+			func(h *fixture) { h.suspend(account.Active, account.Active) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			eachHouse(t, func(t *testing.T, h *house) {
+			eachFixture(t, func(t *testing.T, h *fixture) {
 				issued := h.issue(scope.LevelStore, []string{"store_cart"})
 				g, client := h.grant(issued, ""), h.client(issued)
 				h.mustWork(g.AccessToken)
@@ -210,7 +227,7 @@ func TestBoundToTheAPIToken(t *testing.T) {
 				h.mustNotWork(g.AccessToken)
 				_, err := h.Authenticate(t.Context(), issued.Token.ClientID, issued.ClientSecret, home)
 				refused(t, err)
-				if tc.name == "revoked" { // between authenticating and granting
+				if tc.name == "revoked" { // between Authenticate and Grant
 					_, err = h.Grant(t.Context(), client, "")
 					refused(t, err)
 				}
@@ -223,98 +240,99 @@ func TestBoundToTheAPIToken(t *testing.T) {
 	}
 }
 
-// Narrowing the API token narrows what was granted at that moment.
+// Restricting the API token restricts its granted access tokens immediately.
 func TestNarrowing(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		issued := h.issue(scope.LevelAccount, []string{"store_v2_products", "store_cart", "account_read"})
 		whole, part := h.grant(issued, ""), h.grant(issued, "store_v2_products")
 		h.mustWork(whole.AccessToken)
 		h.mustWork(part.AccessToken)
-		if _, err := h.tokens.Update(t.Context(), h.owner, token.Update{ID: issued.Token.ID, Scopes: []string{"account_read", "store_v2_products_read_only"}}); err != nil {
+		if _, err := h.Tokens.Update(t.Context(), h.owner,
+			token.Update{ID: issued.Token.ID,
+				Scopes: []string{"account_read", "store_v2_products_read_only"}}); err != nil {
 			t.Fatal(err)
 		}
-		if got := h.mustWork(whole.AccessToken).ScopeText; got != "account_read store_v2_products_read_only" {
-			t.Errorf("one granted all holds %q", got)
-		}
-		if got := h.mustWork(part.AccessToken).ScopeText; got != "store_v2_products_read_only" {
-			t.Errorf("one granted a part holds %q", got)
-		}
+		check.Equal(t, h.mustWork(whole.AccessToken).ScopeText, "account_read store_v2_products_read_only",
+			"granted all")
+		check.Equal(t, h.mustWork(part.AccessToken).ScopeText, "store_v2_products_read_only", "granted a part")
 		_, err := h.Grant(t.Context(), h.client(issued), "store_cart")
 		mustBe(t, err, fault.Invalid)
 	})
 }
 
-// A granted token never outlives its API token.
+// A granted access token expires no later than its API token.
 func TestEndsWithTheAPIToken(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
-		issued := h.issue(scope.LevelAccount, []string{"account_read"}, func(r *token.Request) { r.ExpiresAt = now.Add(20 * time.Minute) })
+	eachFixture(t, func(t *testing.T, h *fixture) {
+		issued := h.issue(scope.LevelAccount, []string{"account_read"},
+			func(r *token.Request) { r.ExpiresAt = now.Add(20 * time.Minute) })
 		g := h.grant(issued, "")
-		if r := h.mustWork(g.AccessToken); g.Lifetime != 20*time.Minute || !r.Principal.ExpiresAt.Equal(now.Add(20*time.Minute)) {
-			t.Errorf("it lives %v, to %v", g.Lifetime, r.Principal.ExpiresAt)
+		if r := h.mustWork(g.AccessToken); g.Lifetime != 20*time.Minute ||
+			!r.Principal.ExpiresAt.Equal(now.Add(20*time.Minute)) {
+			t.Errorf("lifetime %v, until %v", g.Lifetime, r.Principal.ExpiresAt)
 		}
 	})
 }
 
-// What acts by a granted token cannot get more out of its API token than it
-// was granted, nor for longer.
-func TestNoMightier(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+// A client with a granted access token cannot create a token with more scopes, or a
+// later expiration, than the granted one.
+func TestGrantedTokenCannotGainRights(t *testing.T) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		issued := h.issue(scope.LevelAccount, []string{"account_api_tokens_write", "store_cart", "account_read"},
 			func(r *token.Request) { r.ExpiresAt = now.Add(10 * time.Minute) })
 		g := h.grant(issued, "account_api_tokens_write store_cart_read_only")
 		by := h.mustWork(g.AccessToken).Principal
-		_, err := h.tokens.Rotate(t.Context(), &by, issued.Token.ID, nil)
+		_, err := h.Tokens.Rotate(t.Context(), &by, issued.Token.ID, nil)
 		mustBe(t, err, fault.Forbidden)
-		req := token.Request{Owner: token.AccountOwner(h.world.Account), Name: "Child", Scopes: []string{"store_cart_read_only"}, ExpiresAt: now.Add(10 * time.Minute)}
+		req := token.Request{Owner: token.AccountOwner(h.home.Account), Name: "Child",
+			Scopes: []string{"store_cart_read_only"}, ExpiresAt: now.Add(10 * time.Minute)}
 		for _, tc := range []struct {
 			name string
 			edit func(*token.Request)
 			want fault.Kind
 		}{
-			{"no more than it holds", func(*token.Request) {}, ""},
-			{"more than it was granted", func(r *token.Request) { r.Scopes = []string{"store_cart"} }, fault.Forbidden},
-			{"for longer", func(r *token.Request) { r.ExpiresAt = now.Add(time.Hour) }, fault.Forbidden},
-			{"for ever", func(r *token.Request) { r.ExpiresAt = time.Time{} }, fault.Forbidden},
+			{"the same scopes", func(*token.Request) {}, ""},
+			{"more scopes", func(r *token.Request) { r.Scopes = []string{"store_cart"} }, fault.Forbidden},
+			{"a later expiration", func(r *token.Request) { r.ExpiresAt = now.Add(time.Hour) }, fault.Forbidden},
+			{"no expiration", func(r *token.Request) { r.ExpiresAt = time.Time{} }, fault.Forbidden},
 		} {
-			asked := req
-			tc.edit(&asked)
-			_, err := h.tokens.Create(t.Context(), &by, asked)
-			if fault.KindOf(err) != tc.want {
-				t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
-			}
+			requested := req
+			tc.edit(&requested)
+			_, err := h.Tokens.Create(t.Context(), &by, requested)
+			check.Equal(t, fault.KindOf(err), tc.want, "%s: %v", tc.name, err)
 		}
 	})
 }
 
-// A client ends its own access tokens, of either sort, and nobody else's.
+// A client revokes its own access tokens, of either kind, and no others.
 func TestRevoke(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		for _, level := range levels {
 			mine, theirs := h.issue(level, []string{"store_cart"}), h.issue(level, []string{"store_cart"})
-			granted, kept, foreign := h.grant(mine, ""), h.grant(mine, ""), h.grant(theirs, "")
+			granted, stored, foreign := h.grant(mine, ""), h.grant(mine, ""), h.grant(theirs, "")
 			before := len(h.events())
-			dead, none := h.issue(level, []string{"store_cart"}), secret.Secret{}
-			if _, err := h.tokens.Revoke(t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{dead.Token.ID}}); err != nil {
+			revoked, none := h.issue(level, []string{"store_cart"}), secret.Secret{}
+			if _, err := h.Tokens.Revoke(t.Context(), h.owner,
+				token.RevokeRequest{IDs: []uuid.UUID{revoked.Token.ID}}); err != nil {
 				t.Fatal(err)
 			}
 			for _, tc := range []struct {
 				name      string
 				presented string
-				ended     secret.Secret // one that must not work any more
+				ended     secret.Secret // the token that must stop working
 				want      fault.Kind
 			}{
-				{"a granted one", granted.AccessToken.Reveal(), granted.AccessToken, ""},
-				{"again", granted.AccessToken.Reveal(), none, ""},
-				{"the durable one", mine.AccessToken.Reveal(), mine.AccessToken, ""},
-				{"the durable one again", mine.AccessToken.Reveal(), none, ""},
-				{"another's", foreign.AccessToken.Reveal(), none, fault.Forbidden},
-				{"another's durable one", theirs.AccessToken.Reveal(), none, fault.Forbidden},
-				{"another's that is revoked, which is not told", dead.AccessToken.Reveal(), none, fault.Forbidden},
-				{"a granted one that there is not", other(t, secret.OAuthAccessToken).Reveal(), none, ""},
-				{"a durable one that there is not", other(t, secret.StoreAccessToken).Reveal(), none, ""},
-				{"its own secret", mine.ClientSecret.Reveal(), none, fault.Forbidden},
-				{"a session, whether there is one or not", other(t, secret.UserSession).Reveal(), none, fault.Forbidden},
-				{"no secret at all", "token", none, ""},
+				{"a granted token", granted.AccessToken.Reveal(), granted.AccessToken, ""},
+				{"a granted token again", granted.AccessToken.Reveal(), none, ""},
+				{"the durable token", mine.AccessToken.Reveal(), mine.AccessToken, ""},
+				{"the durable token again", mine.AccessToken.Reveal(), none, ""},
+				{"another client's granted token", foreign.AccessToken.Reveal(), none, fault.Forbidden},
+				{"another client's durable token", theirs.AccessToken.Reveal(), none, fault.Forbidden},
+				{"another client's revoked token", revoked.AccessToken.Reveal(), none, fault.Forbidden},
+				{"an unknown granted token", other(t, secret.OAuthAccessToken).Reveal(), none, ""},
+				{"an unknown durable token", other(t, secret.StoreAccessToken).Reveal(), none, ""},
+				{"its client secret", mine.ClientSecret.Reveal(), none, fault.Forbidden},
+				{"a session", other(t, secret.UserSession).Reveal(), none, fault.Forbidden},
+				{"not a secret", "token", none, ""},
 			} {
 				events := len(h.events())
 				if tc.ended.Kind() != "" {
@@ -325,35 +343,32 @@ func TestRevoke(t *testing.T) {
 				}
 				logged := len(h.events()) - events
 				if tc.ended.Kind() == "" {
-					if logged != 0 {
-						t.Errorf("%s: it is logged", tc.name)
-					}
+					check.Equal(t, logged, 0, "%s: an event was recorded", tc.name)
 					continue
 				}
 				h.mustNotWork(tc.ended)
 				last := h.events()[len(h.events())-1]
-				if logged != 1 || last.Action != audit.AccessTokenRevoked || last.Actor.ID != mine.Token.ID || last.Target.Key != mine.Token.ID.String() ||
+				if logged != 1 || last.Action != audit.AccessTokenRevoked || last.Actor.ID != mine.Token.ID ||
+					last.Target.Key != mine.Token.ID.String() ||
 					last.Details[0].Value != tc.ended.Hint() || last.IP != "192.0.2.7" {
 					t.Errorf("%s: %d events, the last %+v", tc.name, logged, last)
 				}
 			}
-			if n := len(h.events()) - before; n != 2 {
-				t.Errorf("%d events", n)
-			}
-			for _, s := range []secret.Secret{kept.AccessToken, foreign.AccessToken, theirs.AccessToken} {
+			check.Equal(t, len(h.events())-before, 2, "len(h.events()) - before")
+			for _, s := range []secret.Secret{stored.AccessToken, foreign.AccessToken, theirs.AccessToken} {
 				h.mustWork(s)
 			}
 		}
 	})
 }
 
-// Another process hears of an ended grant.
-func TestRevokedElsewhere(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+// A revocation reaches other processes.
+func TestRevokedInAnotherProcess(t *testing.T) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		issued := h.issue(scope.LevelAccount, []string{"account_read"})
 		g := h.grant(issued, "")
 		there := newSibling(t, h, 0)
-		mustBe(t, there.look(g.AccessToken), "")
+		mustBe(t, there.verify(g.AccessToken), "")
 		if err := h.Revoke(t.Context(), h.client(issued), g.AccessToken.Reveal()); err != nil {
 			t.Fatal(err)
 		}

@@ -10,21 +10,21 @@ import (
 	"time"
 
 	"latchkey/internal/panel"
+	"latchkey/internal/test/check"
 )
 
-// session is the name of the cookie that holds a session.
+// session is the name of the session cookie.
 const session = "__Host-latchkey"
 
 var wildcard = regexp.MustCompile(`\{[^}]+\}`)
 
-// address is an address that a pattern matches: the demo's account and store
-// where it has any, and what is nowhere for everything else.
+// address fills in a pattern: the demo's account and store, and IDs that do not exist for everything else.
 func (s *server) address(pattern string) string {
 	filled := strings.NewReplacer("{account}", s.Account, "{store}", "acme1us", "{$}", "").Replace(pattern)
 	return wildcard.ReplaceAllString(filled, "0b2c1a6e-6a7e-4f4e-9c1f-000000000000")
 }
 
-// Nothing that other sites have a browser send does anything (http.CrossOriginProtection).
+// Cross-site requests have no effect (http.CrossOriginProtection).
 func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
@@ -40,7 +40,8 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 				"an old browser":          {"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
 				"an opaque origin":        {"Sec-Fetch-Site": "", "Origin": "null"},
 			} {
-				r := owner.request(route.Method, s.address(route.Pattern), url.Values{"email": {s.OwnerEmail}, "password": {s.Password}, "account": {s.Account}})
+				r := owner.request(route.Method, s.address(route.Pattern),
+					url.Values{"email": {s.OwnerEmail}, "password": {s.Password}, "account": {s.Account}})
 				for header, value := range headers {
 					r.Header.Set(header, value)
 					if value == "" {
@@ -48,7 +49,8 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 					}
 				}
 				answer := owner.send(r)
-				if answer.status != http.StatusForbidden || answer.header.Get("Set-Cookie") != "" || !strings.Contains(answer.text(), "This was sent from another site Nothing was done") {
+				if answer.status != http.StatusForbidden || answer.header.Get("Set-Cookie") != "" ||
+					!strings.Contains(answer.text(), "The form was sent from another site Nothing was changed") {
 					t.Errorf("%s %s from %s: %d %s", route.Method, route.Pattern, name, answer.status, answer.text())
 				}
 			}
@@ -58,8 +60,7 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	})
 }
 
-// Every sign-in makes a session that nobody knew before, and ends the one that
-// the browser had.
+// Every sign-in creates a new session secret and revokes the browser's previous session (no session fixation).
 func TestSessionsCannotBePlanted(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.known("eu@acme.example")
@@ -76,7 +77,7 @@ func TestSessionsCannotBePlanted(t *testing.T) {
 
 		victim.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusSeeOther, "")
 		if victim.cookie(session) == own {
-			t.Error("signing in again left the session as it was")
+			t.Error("signing in again did not replace the session")
 		}
 		old := s.visitor()
 		old.keep(session, own)
@@ -91,7 +92,7 @@ func TestSessionsCannotBePlanted(t *testing.T) {
 	})
 }
 
-// A session that was signed out of works for nobody.
+// After signing out, the session's secret is invalid.
 func TestSignedOutSessionsEnd(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v, thief := s.signedIn(s.OwnerEmail), s.visitor()
@@ -99,14 +100,14 @@ func TestSignedOutSessionsEnd(t *testing.T) {
 		thief.get("/accounts").wants(http.StatusOK, "Acme Retail")
 		gone := v.post("/signout").goes("/signin?n=1&notice=signed_out")
 		if got := gone.header.Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") || v.cookie(session) != "" {
-			t.Errorf("the cookie stays: %s", got)
+			t.Errorf("the cookie was not deleted: %s", got)
 		}
 		thief.get("/accounts").goes("/signin?next=%2Faccounts")
 	})
 }
 
-// Cookies of the server's are for this host alone, over TLS, hidden from scripts,
-// and not sent with other sites' forms.
+// The server's cookies are bound to this host and to TLS, hidden from scripts, and not sent with forms of other
+// sites.
 func TestCookies(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.visitor()
@@ -116,27 +117,29 @@ func TestCookies(t *testing.T) {
 			t.Fatal("no cookie")
 		}
 		for _, c := range kept {
-			// Whether a browser keeps secure cookies at all is tried with one that is not, and says nothing.
-			secure := strings.HasPrefix(c.Name, "__Host-") && c.Secure || c.Name == "latchkey-arriving" && len(c.Value) < 5
+			// The exception checks whether the browser keeps secure cookies. It holds no secret.
+			secure := strings.HasPrefix(c.Name, "__Host-") && c.Secure || c.Name == "latchkey-arriving" &&
+				len(c.Value) < 5
 			if !secure || c.Path != "/" || c.Domain != "" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
 				t.Errorf("the cookie is %s", strings.ReplaceAll(c.String(), c.Value, "…"))
 			}
 			if left := time.Until(c.Expires); c.Name == session && (left < 11*time.Hour || left > 12*time.Hour) {
-				t.Errorf("the session is kept for %s", left)
+				t.Errorf("the session cookie expires in %s", left)
 			}
 		}
 	})
 }
 
-// Every answer says that it may not be framed, kept or guessed at, whatever it
-// answers and to whom.
+// Every response has the headers that protect it from framing, caching and content sniffing.
 func TestEveryAnswerIsProtected(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, staff, nobody := s.signedIn(s.OwnerEmail), s.signedIn("chloe@acme.example"), s.visitor()
 		for _, v := range []*visitor{owner, staff, nobody} {
 			for _, r := range []*reply{
-				v.get("/"), v.get("/accounts"), v.get("/signin"), v.get("/nowhere"), v.get("/accounts/" + s.Account + "/nowhere"), v.get("/accounts/nonsense/stores"),
-				v.get("/signout"), v.post("/nowhere"), v.post("/accounts/" + s.Account + "/stores"), v.get("/accounts?a=%00"), v.get("/%00"),
+				v.get("/"), v.get("/accounts"), v.get("/signin"), v.get("/nowhere"),
+				v.get("/accounts/" + s.Account + "/nowhere"), v.get("/accounts/nonsense/stores"),
+				v.get("/signout"), v.post("/nowhere"), v.post("/accounts/" + s.Account + "/stores"),
+				v.get("/accounts?a=%00"), v.get("/%00"),
 				v.send(v.request(http.MethodDelete, "/accounts", nil)), v.post("/accounts", "account", "nonsense"),
 			} {
 				for _, each := range flaws(r) {
@@ -146,24 +149,27 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 		}
 		owner.get("/signout").wants(http.StatusMethodNotAllowed, "Acme Retail") // they see where they are
 		owner.get("/nowhere").wants(http.StatusNotFound, "Acme Retail")
-		if got := owner.get("/signout").header.Get("Allow"); got != http.MethodPost {
-			t.Errorf("allowed is %q", got)
-		}
+		check.Equal(t, owner.get("/signout").header.Get("Allow"), http.MethodPost, "allowed")
 	})
 }
 
-// elsewheres are what attackers would have people sent to.
+// elsewheres are addresses that an attacker would try as redirect targets.
 var elsewheres = []string{
-	"//evil.example", "///evil.example", "////evil.example", "https://evil.example", "HTTPS:evil.example", "https:/evil.example", "http:evil.example",
-	`\\evil.example`, `/\evil.example`, `\/evil.example`, `/\/evil.example`, "/\t/evil.example", "/\n/evil.example", "/\r/evil.example", "\t//evil.example",
-	" //evil.example", "/ /evil.example", "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:x",
-	"/%2f/evil.example", "/%5cevil.example", "%2f%2fevil.example", "/.//evil.example", "/..//evil.example", "/./\\evil.example", "//evil.example@127.0.0.1",
-	"//127.0.0.1@evil.example", "/@evil.example", ".evil.example", "@evil.example", "/\x00/evil.example", "/\u2028/evil.example", "/\uff0fevil.example",
-	"?//evil.example", "#//evil.example", "", "accounts", "/accounts\r\nSet-Cookie: evil=1", "/accounts%0d%0aSet-Cookie: evil=1", "/;//evil.example",
+	"//evil.example", "///evil.example", "////evil.example", "https://evil.example", "HTTPS:evil.example",
+	"https:/evil.example", "http:evil.example",
+	`\\evil.example`, `/\evil.example`, `\/evil.example`, `/\/evil.example`, "/\t/evil.example", "/\n/evil.example",
+	"/\r/evil.example", "\t//evil.example",
+	" //evil.example", "/ /evil.example", "javascript:alert(1)", "JaVaScRiPt:alert(1)",
+	"data:text/html,<script>alert(1)</script>", "vbscript:x",
+	"/%2f/evil.example", "/%5cevil.example", "%2f%2fevil.example", "/.//evil.example", "/..//evil.example",
+	"/./\\evil.example", "//evil.example@127.0.0.1",
+	"//127.0.0.1@evil.example", "/@evil.example", ".evil.example", "@evil.example", "/\x00/evil.example",
+	"/\u2028/evil.example", "/\uff0fevil.example",
+	"?//evil.example", "#//evil.example", "", "accounts", "/accounts\r\nSet-Cookie: evil=1",
+	"/accounts%0d%0aSet-Cookie: evil=1", "/;//evil.example",
 }
 
-// Nobody is sent to another server by signing in or choosing an account, as a
-// browser understands addresses.
+// Signing in and switching accounts never redirect to another server, as browsers resolve addresses.
 func TestNobodyIsSentElsewhere(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.apply(morePeople)
@@ -186,11 +192,14 @@ func TestNobodyIsSentElsewhere(t *testing.T) {
 			stays("switching, next="+next, v.post("/accounts", "account", account, "next", next))
 			page := s.visitor().get("/signin?next=" + url.QueryEscape(next))
 			if page.status == http.StatusOK {
-				stays("the form to sign in, next="+next, &reply{t: t, status: http.StatusSeeOther, header: http.Header{"Location": {page.forms()[0].values.Get("next")}}})
+				stays("the form to sign in, next="+next,
+					&reply{t: t, status: http.StatusSeeOther,
+						header: http.Header{"Location": {page.forms()[0].values.Get("next")}}})
 			}
 		}
 		for _, next := range []string{"//evil.example", "/accounts"} {
-			stays("signing in, next="+next, s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password, "next", next))
+			stays("signing in, next="+next, s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password,
+				"next", next))
 		}
 	})
 }
@@ -206,12 +215,13 @@ func FuzzLocalPath(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		got := panel.LocalPath(text)
 		if got != "/" && got != text {
-			t.Fatalf("%q became %q", text, got)
+			t.Fatalf("localPath(%q) = %q", text, got)
 		}
-		// What browsers strip or take for a slash (URL Standard, section 4.4).
-		plain := strings.ReplaceAll(strings.Trim(strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(got), "\x00 "), `\`, "/")
+		// Browsers strip these characters or treat them as a slash (URL Standard, section 4.4).
+		plain := strings.ReplaceAll(strings.Trim(strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(got),
+			"\x00 "), `\`, "/")
 		if !strings.HasPrefix(plain, "/") || strings.HasPrefix(plain, "//") {
-			t.Fatalf("%q is elsewhere", got)
+			t.Fatalf("%q is on another host", got)
 		}
 		to, err := base.Parse(got)
 		if err != nil || to.Host != base.Host || to.Scheme != base.Scheme {
@@ -220,16 +230,19 @@ func FuzzLocalPath(f *testing.F) {
 	})
 }
 
-// What a request says of its host appears nowhere.
+// No page repeats the Host header.
 func TestHostHeadersAreNotRepeated(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		for _, v := range []*visitor{s.visitor(), s.signedIn(s.OwnerEmail)} {
-			for _, address := range []string{"/", "/signin", "/accounts", "/nowhere", "/accounts/" + s.Account + "/stores"} {
+			for _, address := range []string{"/", "/signin", "/accounts", "/nowhere",
+				"/accounts/" + s.Account + "/stores"} {
 				r := v.request(http.MethodGet, address, nil)
 				r.Host = "evil.example"
-				maps.Copy(r.Header, http.Header{"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Original-Url": {"/evil.example"}})
+				maps.Copy(r.Header, http.Header{"X-Forwarded-Host": {"evil.example"},
+					"Forwarded": {"host=evil.example"}, "X-Original-Url": {"/evil.example"}})
 				answer := v.send(r)
-				if strings.Contains(answer.body, "evil.example") || strings.Contains(answer.header.Get("Location"), "evil.example") {
+				if strings.Contains(answer.body, "evil.example") ||
+					strings.Contains(answer.header.Get("Location"), "evil.example") {
 					t.Errorf("%s repeats the host: %s", address, answer.body)
 				}
 			}
@@ -237,7 +250,7 @@ func TestHostHeadersAreNotRepeated(t *testing.T) {
 	})
 }
 
-// Back shows nothing of what was there before signing out.
+// After signing out, the browser's Back button does not show the page.
 func TestBackAfterSigningOut(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)

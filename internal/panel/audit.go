@@ -2,193 +2,173 @@ package panel
 
 import (
 	"cmp"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/fault"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// auditRoutes are the pages of the audit log.
-func auditRoutes() []route {
-	const in = "/accounts/{account}/audit"
+// auditHandler serves the audit log and its export.
+type auditHandler struct {
+	events    audit.Reader
+	users     *user.Service
+	tokens    *token.Service
+	accounts  *account.Service
+	catalogue *scope.Catalogue
+	sessions  *sessions
+	log       *slog.Logger
+}
+
+func (h *auditHandler) routes() []route {
 	return []route{
-		{method: http.MethodGet, pattern: in, audience: insider, serve: (*visit).auditLog},
-		{method: http.MethodGet, pattern: in + "/export.csv", audience: insider, serve: (*visit).auditExport},
+		get(accountPattern+"/audit", member, h.page),
+		get(accountPattern+"/audit/export.csv", member, h.export),
 	}
 }
 
-// auditLinks are those pages in the navigation that the visitor may see.
-func (v *visit) auditLinks() []link {
-	if v.mayReadAudit() != nil {
-		return nil
-	}
-	return []link{v.link("nav.audit", "log", "/audit")}
-}
-
-// mayReadAudit refuses whoever may not read the audit log over the API.
-func (v *visit) mayReadAudit() error { return v.by.RequireScopes(scope.AccountAuditRead) }
+// mayReadAudit returns an error unless the visitor has the scope that reads the audit log over the API.
+func mayReadAudit(q *request) error { return q.by.RequireScopes(scope.AccountAuditRead) }
 
 // auditSize is how many events a page shows.
 const auditSize = 50
 
-// auditFields are the fields of the filter, which are parameters of the
-// address.
+// auditFields are the fields of the filter form. They are also query parameters.
 var auditFields = []string{"who", "action", "from", "to", "target", "of"}
 
-// auditPage shows events.
+// auditPage is the data of the audit log's page.
 type auditPage struct {
 	Here, CSV string
 	Form      *form
-	// Filtered says that not all events are asked for.
+	// Filtered reports whether a filter is set.
 	Filtered bool
-	// Known are names to choose from for who did something.
+	// Known are the actor names that the form suggests.
 	Known   []string
 	Groups  []actionGroup
 	Presets []preset
 	Rows    []auditRow
-	Turn    turn
+	Pages   pageLinks
 }
 
-// actionGroup are the actions on one sort of thing.
+// actionGroup is the actions on one kind of thing.
 type actionGroup struct {
 	Thing   string
 	Actions []audit.Action
 }
 
-// preset is a time from which on to look.
+// preset is a link that filters by a start time.
 type preset struct{ Key, Address string }
 
-func (v *visit) auditLog() error {
-	if err := v.mayReadAudit(); err != nil {
+func (h *auditHandler) page(q *request) error {
+	if err := mayReadAudit(q); err != nil {
 		return err
 	}
-	shown := auditPage{Here: v.in("/audit"), Form: &form{Values: v.r.URL.Query(), fields: auditFields}, Groups: actionGroups(), Presets: v.presets()}
+	shown := auditPage{Here: q.address("/audit"), Form: &form{Values: q.r.URL.Query(), fields: auditFields},
+		Groups: actionGroups(), Presets: presets(q)}
 	var err error
-	if shown.Known, err = v.knownActors(); err != nil {
+	if shown.Known, err = h.knownActors(q); err != nil {
 		return err
 	}
-	filter, err := v.auditFilter(shown.Form)
+	filter, err := h.filter(q, shown.Form)
 	if err != nil {
 		return err
 	}
 	if shown.Form.Refused() {
-		return v.page(http.StatusUnprocessableEntity, "audit", shown)
+		return auditTemplate.show(q, http.StatusUnprocessableEntity, shown)
 	}
-	asked := url.Values{}
+	filters := url.Values{}
 	for _, name := range auditFields {
 		if value := shown.Form.Value(name); value != "" {
-			asked.Set(name, value)
+			filters.Set(name, value)
 			shown.Filtered = true
 		}
 	}
-	shown.CSV = (&url.URL{Path: shown.Here + "/export.csv", RawQuery: asked.Encode()}).String()
-	window, err := v.pageAsked(auditSize).Window(page.MaxSize)
+	shown.CSV = (&url.URL{Path: shown.Here + "/export.csv", RawQuery: filters.Encode()}).String()
+	window, err := q.pageRequest(auditSize).Window(paging.MaxSize)
 	if err != nil {
 		return err
 	}
-	found, err := v.Audit.Events(v.r.Context(), v.by.AccountID, filter, window)
+	found, err := h.events.Events(q.r.Context(), q.by.AccountID, filter, window)
 	if err != nil {
 		return err
 	}
-	shown.Turn = turnOf(v, found)
-	if shown.Rows, err = v.auditRows(found); err != nil {
+	shown.Pages = pageLinksOf(q, found)
+	if shown.Rows, err = h.rows(q, found); err != nil {
 		return err
 	}
-	return v.page(http.StatusOK, "audit", shown)
+	return auditTemplate.show(q, http.StatusOK, shown)
 }
 
-// auditFilter reads the filter of an address. What is wrong with it is for the
-// form to show.
-func (v *visit) auditFilter(f *form) (audit.Filter, error) {
+// filter reads the filter from the form. It adds invalid fields to the form's errors.
+func (h *auditHandler) filter(q *request, f *form) (audit.Filter, error) {
 	filter := audit.Filter{ActorName: f.Value("who"), TargetName: f.Value("target"), TargetKey: f.Value("of")}
 	if action := f.Value("action"); action != "" {
 		filter.Actions = actionsOf(action)
 		if len(filter.Actions) == 0 {
-			f.wrong("action", v.text("audit.no_action"))
+			f.addError("action", q.text("audit.no_action"))
 		}
 	}
-	from, _, right := v.momentOf(f.Value("from"))
+	from, _, right := parsePeriod(q, f.Value("from"))
 	if !right {
-		f.wrong("from", v.text("audit.no_time"))
+		f.addError("from", q.text("audit.no_time"))
 	}
-	_, until, right := v.momentOf(f.Value("to"))
+	_, until, right := parsePeriod(q, f.Value("to"))
 	if !right {
-		f.wrong("to", v.text("audit.no_time"))
+		f.addError("to", q.text("audit.no_time"))
 	}
 	if !from.IsZero() {
-		filter.After = from.Add(-time.Microsecond) // which is exclusive, and the finest that is kept
+		filter.After = from.Add(-time.Microsecond) // After is exclusive; events are stored in microseconds
 	}
 	filter.Before = until
-	if filter.ActorName == v.text("audit.operator") {
+	if filter.ActorName == q.text("audit.operator") {
 		filter.ActorName = "operator"
 	}
 	if !strings.Contains(filter.ActorName, "@") {
 		return filter, nil
 	}
-	// Addresses are the same in any case; events have them as people do.
+	// Email addresses are case-insensitive. Events store the address as the user's record has it.
 	size := 1
-	people, err := v.Users.Users(v.r.Context(), v.by, user.Filter{Emails: []string{filter.ActorName}}, page.Request{First: &size})
+	users, err := h.users.Users(q.r.Context(), q.by, user.Filter{Emails: []string{filter.ActorName}},
+		paging.Request{First: &size})
 	if err != nil {
 		return audit.Filter{}, err
 	}
-	for _, item := range people.Items {
+	for _, item := range users.Items {
 		filter.ActorName = item.Node.Email
 	}
 	return filter, nil
 }
 
-// actionsOf are the actions of a name: one, or all on one sort of thing.
+// actionsOf returns the actions that a name selects: one action, or all actions on one kind of thing.
 func actionsOf(name string) []audit.Action {
-	return slices.DeleteFunc(audit.Actions(), func(a audit.Action) bool { return string(a) != name && a.Thing() != name })
+	return slices.DeleteFunc(audit.Actions(),
+		func(a audit.Action) bool { return string(a) != name && a.Thing() != name })
 }
 
-// timeLayouts are those in which browsers send moments and days of the viewer's
-// zone (HTML, sections 4.10.5.1.7 and 4.10.5.1.9), each with how long it means.
-var timeLayouts = []struct {
-	layout string
-	end    func(time.Time) time.Time
-}{
-	{"2006-01-02T15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
-	{"2006-01-02T15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
-	{"2006-01-02", func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }},
-}
-
-// momentOf reads a moment in the viewer's zone: when it begins, and when it is
-// over. An empty text is no moment.
-func (v *visit) momentOf(text string) (begins, ends time.Time, right bool) {
-	if text == "" {
-		return begins, ends, true
-	}
-	for _, each := range timeLayouts {
-		if at, err := time.ParseInLocation(each.layout, text, v.zone); err == nil {
-			return at, each.end(at), true
-		}
-	}
-	return begins, ends, false
-}
-
-// presets are the times that people ask for most.
-func (v *visit) presets() []preset {
-	now := v.Now().In(v.zone)
-	list := []preset{{"any", v.asking("from", "", "to", "")}}
+// presets returns links for common time ranges.
+func presets(q *request) []preset {
+	now := q.now().In(q.zone)
+	list := []preset{{"any", q.withQuery("from", "", "to", "")}}
 	for _, each := range []struct {
 		key  string
 		from time.Time
-	}{{"hour", now.Add(-time.Hour)}, {"day", now.AddDate(0, 0, -1)}, {"week", now.AddDate(0, 0, -7)}, {"month", now.AddDate(0, -1, 0)}} {
-		list = append(list, preset{each.key, v.asking("from", each.from.Format(timeLayouts[0].layout), "to", "")})
+	}{{"hour", now.Add(-time.Hour)}, {"day", now.AddDate(0, 0, -1)}, {"week", now.AddDate(0, 0, -7)},
+		{"month", now.AddDate(0, -1, 0)}} {
+		list = append(list, preset{each.key, q.withQuery("from", each.from.Format(timeLayouts[0].layout), "to", "")})
 	}
 	return list
 }
 
-// actionGroups are all actions by the things that they are about.
+// actionGroups groups all actions by the kind of thing that they act on.
 func actionGroups() []actionGroup {
 	var groups []actionGroup
 	for _, a := range audit.Actions() {
@@ -201,24 +181,24 @@ func actionGroups() []actionGroup {
 	return groups
 }
 
-// knownActors are names of people and API tokens of the account: the newest.
-func (v *visit) knownActors() ([]string, error) {
-	ctx, size := v.r.Context(), page.MaxSize
-	known := []string{v.text("audit.operator")}
-	if user.MayListAll(v.by) == nil {
-		people, err := v.Users.Users(ctx, v.by, user.Filter{}, page.Request{First: &size})
+// knownActors returns the names of the account's newest users and API tokens.
+func (h *auditHandler) knownActors(q *request) ([]string, error) {
+	ctx, size := q.r.Context(), paging.MaxSize
+	known := []string{q.text("audit.operator")}
+	if user.MayListAll(q.by) == nil {
+		users, err := h.users.Users(ctx, q.by, user.Filter{}, paging.Request{First: &size})
 		if err != nil {
 			return nil, err
 		}
-		for _, item := range people.Items {
+		for _, item := range users.Items {
 			known = append(known, item.Node.Email)
 		}
 	}
-	query, err := v.Tokens.Query(token.Filter{})
+	query, err := h.tokens.Query(token.Filter{})
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := v.Tokens.AccountTokens(ctx, v.by, query, page.Request{First: &size})
+	tokens, err := h.tokens.AccountTokens(ctx, q.by, query, paging.Request{First: &size})
 	if fault.KindOf(err) == fault.Forbidden {
 		return known, nil
 	}

@@ -9,76 +9,74 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/audit"
-	"latchkey/internal/export"
+	"latchkey/internal/bulk/export"
 	"latchkey/internal/fault"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 )
 
 const (
-	// exportSize is how many events are read, and held, at a time.
+	// exportSize is how many events one step reads and holds in memory.
 	exportSize = 1000
-	// exportStep is how long each of these may take to be read, and to be
-	// written to the browser.
+	// exportStep is the time limit for reading one such batch, and again for writing it to the browser.
 	exportStep = 30 * time.Second
 )
 
-// auditExport answers with all events that the filter admits, as CSV. The file
-// is as long as it is: each step has its own end, and not the request. What
-// cannot be finished is cut off, so that no browser takes it for the whole.
-func (v *visit) auditExport() error {
-	if err := v.mayReadAudit(); err != nil {
+// export streams all events that match the filter as CSV. The file has no size limit, so each step has a time
+// limit instead of the whole request. If a step fails, the response is aborted so that the browser does not take it
+// for a complete file.
+func (h *auditHandler) export(q *request) error {
+	if err := mayReadAudit(q); err != nil {
 		return err
 	}
-	f := &form{Values: v.r.URL.Query(), fields: auditFields}
-	filter, err := v.auditFilter(f)
+	f := &form{Values: q.r.URL.Query(), fields: auditFields}
+	filter, err := h.filter(q, f)
 	if err != nil {
 		return err
 	}
 	if f.Refused() {
 		return fault.List(f.faults).Err()
 	}
-	first, err := v.exported(filter, page.Window{Size: exportSize})
+	first, err := h.read(q, filter, paging.Window{Size: exportSize})
 	if err != nil {
 		return err
 	}
-	v.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
-	v.w.Header().Set("Content-Disposition", "attachment; filename="+url.PathEscape("audit-"+v.Now().UTC().Format("2006-01-02")+".csv"))
-	if err := v.export(filter, first); err != nil {
-		v.Log.LogAttrs(v.r.Context(), slog.LevelWarn, "an export of the audit log was cut off",
-			slog.String("request_id", v.who.Origin.RequestID), slog.Any("error", err))
+	q.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
+	q.w.Header().Set("Content-Disposition",
+		"attachment; filename="+url.PathEscape("audit-"+q.now.Timestamp().Format("2006-01-02")+".csv"))
+	if err := h.write(q, filter, first); err != nil {
+		h.log.LogAttrs(q.r.Context(), slog.LevelWarn, "an export of the audit log was aborted",
+			slog.String("request_id", q.origin.RequestID), slog.Any("error", err))
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-// exported reads a page of events within its own time: that of the request may
-// be over. Whoever has left is noticed when they are written to.
-//
-// Each page is for whoever may read it then: the session may have ended since
-// the last one, or its rights changed.
-func (v *visit) exported(filter audit.Filter, w page.Window) (page.Page[audit.Event], error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), exportStep)
+// read reads one page of events with its own time limit, because the request's may have passed. A client that
+// disconnected is noticed on the next write. | It verifies the session again for each page: the session may have
+// been revoked, or its permissions changed, since the last one.
+func (h *auditHandler) read(q *request, filter audit.Filter, w paging.Window) (paging.Page[audit.Event], error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.r.Context()), exportStep)
 	defer cancel()
-	if err := v.verify(ctx); err != nil {
-		return page.Page[audit.Event]{}, err
+	if err := h.sessions.verify(ctx, q); err != nil {
+		return paging.Page[audit.Event]{}, err
 	}
-	if v.by == nil {
-		return page.Page[audit.Event]{}, access.ErrRefused()
+	if q.by == nil {
+		return paging.Page[audit.Event]{}, access.ErrRefused()
 	}
-	if err := v.mayReadAudit(); err != nil {
-		return page.Page[audit.Event]{}, err
+	if err := mayReadAudit(q); err != nil {
+		return paging.Page[audit.Event]{}, err
 	}
-	return v.Audit.Events(ctx, v.by.AccountID, filter, w)
+	return h.events.Events(ctx, q.by.AccountID, filter, w)
 }
 
-func (v *visit) export(filter audit.Filter, p page.Page[audit.Event]) error {
-	out, control := export.NewEventWriter(v.w), http.NewResponseController(v.w)
+func (h *auditHandler) write(q *request, filter audit.Filter, p paging.Page[audit.Event]) error {
+	out, control := export.NewEventWriter(q.w), http.NewResponseController(q.w)
 	for {
 		events := make([]audit.Event, len(p.Items))
 		for i, item := range p.Items {
 			events[i] = item.Node
 		}
-		if err := control.SetWriteDeadline(v.Now().Add(exportStep)); err != nil {
+		if err := control.SetWriteDeadline(q.now().Add(exportStep)); err != nil {
 			return err
 		}
 		if err := out.Write(events); err != nil {
@@ -89,7 +87,7 @@ func (v *visit) export(filter audit.Filter, p page.Page[audit.Event]) error {
 		}
 		last := p.Items[len(p.Items)-1].Key
 		var err error
-		if p, err = v.exported(filter, page.Window{Size: exportSize, After: &last}); err != nil {
+		if p, err = h.read(q, filter, paging.Window{Size: exportSize, After: &last}); err != nil {
 			return err
 		}
 	}

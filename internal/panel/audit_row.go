@@ -8,81 +8,79 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
-	"latchkey/internal/page"
-	"latchkey/internal/setup"
+	"latchkey/internal/manifest/setup"
+	"latchkey/internal/paging"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// auditRow is an event in words.
+// auditRow is an event as the page shows it.
 type auditRow struct {
 	At time.Time
-	// Says is the sentence in pieces.
+	// Says is the sentence, in pieces.
 	Says    []piece
 	Details []labelled
-	// IP and RequestID are empty for what was done on the server itself.
+	// IP and RequestID are empty for actions of the operator on the server itself.
 	IP, RequestID string
-	// ByActor and OfTarget are where all of the actor's and the target's events
-	// are.
+	// ByActor and OfTarget link to all events of the actor and of the target.
 	ByActor, OfTarget string
 }
 
-// piece is a part of a sentence, which may lead somewhere.
+// piece is a part of a sentence, with an optional link.
 type piece struct {
 	Text, Address string
-	// Name says that it is a name.
+	// Name reports whether the text is a name.
 	Name bool
 }
 
 // labelled is a detail of an event.
 type labelled struct{ Label, Value string }
 
-// targets are those things that events of a page are about and that are there
-// still.
+// targets are the targets of a page's events that still exist.
 type targets struct {
-	people map[uuid.UUID]user.User
+	users  map[uuid.UUID]user.User
 	tokens map[uuid.UUID]token.Token
 	stores map[uuid.UUID]account.Store
 }
 
-func (v *visit) auditRows(found page.Page[audit.Event]) ([]auditRow, error) {
-	there, err := v.targetsOf(found)
+func (h *auditHandler) rows(q *request, found paging.Page[audit.Event]) ([]auditRow, error) {
+	there, err := h.targets(q, found)
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]auditRow, len(found.Items))
 	for i, item := range found.Items {
 		e := item.Node
-		row := auditRow{At: e.At, Says: v.sentence(e, v.targetAddress(e.Target, there)), IP: e.IP, RequestID: e.RequestID}
-		row.ByActor = v.asking("who", e.Actor.Name)
+		row := auditRow{At: e.At, Says: sentence(q, e, targetAddress(q, e.Target, there)), IP: e.IP,
+			RequestID: e.RequestID}
+		row.ByActor = q.withQuery("who", e.Actor.Name)
 		if e.Target.Key != "" {
-			row.OfTarget = v.asking("of", e.Target.Key)
+			row.OfTarget = q.withQuery("of", e.Target.Key)
 		}
 		for _, d := range e.Details {
-			row.Details = append(row.Details, labelled{v.auditDetail(d.Name), v.valueOf(d)})
+			row.Details = append(row.Details, labelled{auditDetail(q, d.Name), detailValue(q, h.catalogue, d)})
 		}
 		rows[i] = row
 	}
 	return rows, nil
 }
 
-// auditDetail is what a detail is called, or its name where nobody gave it another.
-func (v *visit) auditDetail(name string) string { return v.told("audit.details.", name) }
+// auditDetail returns the label of a detail, or its name if there is no message for it.
+func auditDetail(q *request, name string) string { return q.label("audit.details.", name) }
 
-// sentence tells an event. An action without words of its own is told by its
-// name.
-func (v *visit) sentence(e audit.Event, target string) []piece {
+// sentence describes an event. For an action without a message it uses the action's name.
+func sentence(q *request, e audit.Event, target string) []piece {
 	key := "audit.says." + string(e.Action)
-	text := v.text(key)
+	text := q.text(key)
 	if text == key {
 		text = "{actor}: " + string(e.Action) + " {target}"
 	}
-	actor := piece{Text: e.Actor.Name, Address: v.asking("who", e.Actor.Name), Name: true}
+	actor := piece{Text: e.Actor.Name, Address: q.withQuery("who", e.Actor.Name), Name: true}
 	switch {
 	case e.Actor.Kind == audit.ActorOperator && e.Actor.Name == setup.ActorName:
-		actor.Text = v.text("audit.first_start")
+		actor.Text = q.text("audit.first_start")
 	case e.Actor.Kind == audit.ActorOperator:
-		actor.Text = v.text("audit.operator")
+		actor.Text = q.text("audit.operator")
 	}
 	names := map[string]piece{"actor": actor, "target": {Text: e.Target.Name, Address: target, Name: true}}
 	var pieces []piece
@@ -100,9 +98,9 @@ func (v *visit) sentence(e audit.Event, target string) []piece {
 	return pieces
 }
 
-// targetsOf finds what events are about, by the set.
-func (v *visit) targetsOf(found page.Page[audit.Event]) (targets, error) {
-	ctx := v.r.Context()
+// targets loads the targets of all events, with one query for each kind.
+func (h *auditHandler) targets(q *request, found paging.Page[audit.Event]) (targets, error) {
+	ctx := q.r.Context()
 	ids := map[audit.TargetKind][]uuid.UUID{}
 	for _, item := range found.Items {
 		t := item.Node.Target
@@ -112,10 +110,10 @@ func (v *visit) targetsOf(found page.Page[audit.Event]) (targets, error) {
 	}
 	var there targets
 	var err error
-	if there.people, err = v.Users.MembersByID(ctx, v.by, ids[audit.TargetUser]); err != nil {
+	if there.users, err = h.users.MembersByID(ctx, q.by, ids[audit.TargetUser]); err != nil {
 		return there, err
 	}
-	if there.tokens, err = v.Tokens.TokensByID(ctx, v.by, ids[audit.TargetAPIToken]); err != nil {
+	if there.tokens, err = h.tokens.TokensByID(ctx, q.by, ids[audit.TargetAPIToken]); err != nil {
 		return there, err
 	}
 	stores := ids[audit.TargetStore]
@@ -124,25 +122,24 @@ func (v *visit) targetsOf(found page.Page[audit.Event]) (targets, error) {
 			stores = append(stores, t.StoreID)
 		}
 	}
-	there.stores, err = v.Accounts.StoresByID(ctx, v.by, stores)
+	there.stores, err = h.accounts.StoresByID(ctx, q.by, stores)
 	return there, err
 }
 
-// targetAddress is the page of what an event is about; empty where there is
-// none, any more.
-func (v *visit) targetAddress(t audit.Target, there targets) string {
+// targetAddress returns the address of the target's page, or "" if it has none or no longer exists.
+func targetAddress(q *request, t audit.Target, there targets) string {
 	id, err := uuid.Parse(t.Key)
 	if err != nil {
 		return ""
 	}
 	switch t.Kind {
 	case audit.TargetUser:
-		if _, found := there.people[id]; found {
-			return v.in("/users/" + id.String())
+		if _, found := there.users[id]; found {
+			return q.address("/users/" + id.String())
 		}
 	case audit.TargetStore:
 		if st, found := there.stores[id]; found {
-			return v.in("/stores/" + st.Hash + "/users")
+			return q.address("/stores/" + st.Hash + "/users")
 		}
 	case audit.TargetAPIToken:
 		found, known := there.tokens[id]
@@ -150,9 +147,9 @@ func (v *visit) targetAddress(t audit.Target, there targets) string {
 			return ""
 		}
 		if st, inStore := there.stores[found.StoreID]; inStore {
-			return v.in("/stores/" + st.Hash + "/tokens/" + id.String())
+			return q.address("/stores/" + st.Hash + "/tokens/" + id.String())
 		}
-		return v.in("/tokens/" + id.String())
+		return q.address("/tokens/" + id.String())
 	}
 	return ""
 }

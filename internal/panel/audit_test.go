@@ -13,10 +13,10 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
-	"latchkey/internal/dbtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// eventful has something done by the owner, by the owner of Acme EU and by the operator, and returns the owner and the other.
+// eventful creates events of the owner, of the owner of Acme EU and of the operator. It returns the two owners.
 func eventful(s *server) (owner, storeOwner *visitor) {
 	owner, storeOwner = s.signedIn(s.OwnerEmail), s.signedIn(euOwner)
 	s.issued(owner, "", "Nightly export")
@@ -28,14 +28,17 @@ func TestAudit(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, _ := eventful(s)
 		place := personAt(t, owner.get(s.page("/users")), "Ana Alvarez") + "/stores/acme1us"
-		owner.post(place, "permissions", "Add_Orders", "permissions", "Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
+		owner.post(place, "permissions", "Add_Orders", "permissions",
+			"Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
 		owner.post(place+"/status", "status", "INACTIVE").goes(place + "?n=1&notice=place_saved")
 		all := owner.get(s.page("/audit"))
 		all.lacks("Create_Store_API_Tokens").lacks("INACTIVE").lacks("STORE").lacks("store_cart_read_only")
 		for _, text := range []string{
 			s.OwnerEmail + " created the API token Nightly export", euOwner + " created the API token Till one",
-			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU", "On the server itself", "Scopes", "Carts: read-only",
-			"Permissions Add orders, Create API tokens for the store", "Status Inactive", "Level Store API account", "Proof Password",
+			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU",
+			"On the server itself", "Scopes", "Carts: read-only",
+			"Permissions Add orders, Create API tokens for the store", "Status Inactive", "Level Store API account",
+			"Method Password",
 		} {
 			all.wants(http.StatusOK, text)
 		}
@@ -46,13 +49,13 @@ func TestAudit(t *testing.T) {
 			{"who=" + url.QueryEscape(strings.ToUpper(euOwner)), "Till one", "Nightly export"},
 			{"who=The+operator", "The operator created the store", "Till one"},
 			{"who=operator", "The operator created the store", "Till one"},
-			{"who=nobody", "Nothing of this kind was done.", "Till one"},
+			{"who=nobody", "No events match the filter.", "Till one"},
 			{"action=api_token.created", "Till one", "started a session"},
 			{"action=session", "started a session", "Till one"},
 			{"target=Till+one", "created the API token Till one", "created the API token Nightly"},
-			{"from=2020-01-01&to=2020-01-02T10:00", "Nothing of this kind", "Till one"},
-			{"from=2020-01-01", "Till one", "Nothing of this kind"},
-			{"to=2020-01-01", "Nothing of this kind", "Till one"},
+			{"from=2020-01-01&to=2020-01-02T10:00", "No events match", "Till one"},
+			{"from=2020-01-01", "Till one", "No events match"},
+			{"to=2020-01-01", "No events match", "Till one"},
 			{"action=api_token.created&who=" + euOwner, "Till one", "Nightly"},
 		} {
 			r := owner.get(s.page("/audit?"+c.query)).wants(http.StatusOK, c.has)
@@ -60,24 +63,28 @@ func TestAudit(t *testing.T) {
 				t.Errorf("%s shows %q", c.query, c.hasNot)
 			}
 		}
-		for query, text := range map[string]string{"from=yesterday": "Write a day and a time", "to=x": "Write a day and a time", "action=fly": "There is no such action"} {
+		for query, text := range map[string]string{"from=yesterday": "Enter a date and time",
+			"to=x": "Enter a date and time", "action=fly": "There is no such action"} {
 			owner.get(s.page("/audit?"+query)).wants(http.StatusUnprocessableEntity, text)
 			owner.get(s.page("/audit/export.csv?"+query)).wants(http.StatusUnprocessableEntity, text)
 		}
-		owner.get(linkCalled(t, owner.get(s.page("/audit?target=Acme+EU")), "Acme EU")).wants(http.StatusOK, "Users of Acme EU")
-		about, err := url.Parse(linkCalled(t, owner.get(s.page("/audit?target=Till+one")), "All about this"))
+		owner.get(linkCalled(t, owner.get(s.page("/audit?target=Acme+EU")), "Acme EU")).wants(http.StatusOK,
+			"Users of Acme EU")
+		about, err := url.Parse(linkCalled(t, owner.get(s.page("/audit?target=Till+one")),
+			"All events with this target"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		one := owner.get(s.page("/audit?of=" + about.Query().Get("of")))
-		one.wants(http.StatusOK, "Only changes to one thing are shown.").wants(http.StatusOK, "created the API token Till one")
+		one.wants(http.StatusOK, "Only events with one target are shown.").wants(http.StatusOK,
+			"created the API token Till one")
 		if text := textOf(one.all("ol")[0]); strings.Contains(text, "Nightly export") {
-			t.Errorf("of one thing it tells %s", text)
+			t.Errorf("the events with one target are %s", text)
 		}
 	})
 }
 
-// Times are the viewer's, to read and to ask by.
+// Times are shown and parsed in the viewer's time zone.
 func TestAuditZone(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, _ := eventful(s)
@@ -86,14 +93,16 @@ func TestAuditZone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		later, before := time.Now().In(there).Add(2*time.Minute).Format("2006-01-02T15:04"), time.Now().In(there).Add(-2*time.Minute).Format("2006-01-02T15:04")
-		owner.get(s.page("/audit?from="+later)).wants(http.StatusOK, "Nothing of this kind")
-		owner.get(s.page("/audit?from="+before)).wants(http.StatusOK, "Till one").wants(http.StatusOK, "Pacific/Kiritimati")
+		later, before := time.Now().In(there).Add(2*time.Minute).Format("2006-01-02T15:04"),
+			time.Now().In(there).Add(-2*time.Minute).Format("2006-01-02T15:04")
+		owner.get(s.page("/audit?from="+later)).wants(http.StatusOK, "No events match")
+		owner.get(s.page("/audit?from="+before)).wants(http.StatusOK, "Till one").wants(http.StatusOK,
+			"Pacific/Kiritimati")
 		owner.get(linkCalled(t, owner.get(s.page("/audit")), "the last hour")).wants(http.StatusOK, "Till one")
 	})
 }
 
-// A time is meant as long as it is: a day to its end, a minute to its end, in the viewer's zone.
+// A time in the filter includes the whole day or minute that it names, in the viewer's time zone.
 func TestAuditBounds(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
@@ -116,15 +125,19 @@ func TestAuditBounds(t *testing.T) {
 		} {
 			owner.keep("latchkey-zone", c.zone)
 			shown := owner.get(s.page("/audit?who=%3Dbulk&"+c.query)).wants(http.StatusOK, c.zone)
-			lines, err := csv.NewReader(strings.NewReader(owner.get(s.page("/audit/export.csv?who=%3Dbulk&" + c.query)).body)).ReadAll()
-			if got := strings.Count(shown.text(), "=bulk changed person"); err != nil || got != c.want || len(lines) != c.want+1 {
-				t.Errorf("%s in %s shows %d and exports %d, want %d: %v", c.query, c.zone, got, len(lines)-1, c.want, err)
+			lines, err := csv.NewReader(strings.NewReader(
+				owner.get(s.page("/audit/export.csv?who=%3Dbulk&" + c.query)).body)).ReadAll()
+			if got := strings.Count(shown.text(), "=bulk changed person"); err != nil || got != c.want ||
+				len(lines) != c.want+1 {
+				t.Errorf("%s in %s shows %d and exports %d, want %d: %v", c.query, c.zone, got, len(lines)-1, c.want,
+					err)
 			}
 		}
 	})
 }
 
-// An export that cannot be finished is cut off, so that nobody takes what there is of it for all; one that cannot begin is an error.
+// An export that fails halfway is aborted, so that the client does not take it for complete. An export that fails
+// at the start is an error page.
 func TestAuditExportFails(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
@@ -139,10 +152,11 @@ func TestAuditExportFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer answer.Body.Close()
-		if body, err := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK || err == nil || !strings.Contains(string(body), "person 1499") {
+		if body, err := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK || err == nil ||
+			!strings.Contains(string(body), "person 1499") {
 			t.Errorf("%d with %d bytes, %v", answer.StatusCode, len(body), err)
 		}
-		s.logs("an export of the audit log was cut off", 1)
+		s.logs("an export of the audit log was aborted", 1)
 		breaks("person 1499")
 		whole := owner.get(s.page("/audit/export.csv?who=%3Dbulk"))
 		whole.wants(http.StatusInternalServerError, "").lacks("person 1")
@@ -152,7 +166,7 @@ func TestAuditExportFails(t *testing.T) {
 	})
 }
 
-// Only those read the audit log who may over the API, and nobody another account's.
+// Reading the audit log requires the same scope as over the API, and is limited to the session's account.
 func TestAuditRefuses(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		_, storeOwner := eventful(s)
@@ -161,8 +175,9 @@ func TestAuditRefuses(t *testing.T) {
 			want int
 		}{
 			"a store's owner": {storeOwner, http.StatusForbidden}, "a clerk": {clerkOfEU(s), http.StatusForbidden},
-			"nobody": {s.signedIn(ben), http.StatusForbidden}, "a stranger": {s.signedIn("owner@bicycles.example"), http.StatusNotFound},
-			"somebody who is not signed in": {s.visitor(), http.StatusSeeOther},
+			"nobody":                      {s.signedIn(ben), http.StatusForbidden},
+			"a stranger":                  {s.signedIn("owner@bicycles.example"), http.StatusNotFound},
+			"a visitor without a session": {s.visitor(), http.StatusSeeOther},
 		} {
 			for _, path := range []string{"/audit", "/audit/export.csv"} {
 				if r := c.v.get(s.page(path)); r.status != c.want || strings.Contains(r.body, "Till one") {
@@ -176,7 +191,7 @@ func TestAuditRefuses(t *testing.T) {
 	})
 }
 
-// logged puts events into the account's log, the last of them newest.
+// logged adds events to the account's log, the newest last.
 func (s *server) logged(n int) {
 	s.t.Helper()
 	const row = `INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key, target_name, ip, request_id, details)`
@@ -184,14 +199,15 @@ func (s *server) logged(n int) {
 	for i := range n {
 		id := uuid.Must(uuid.NewV7())
 		at := time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC).UnixMicro()
-		values := fmt.Sprintf("'API_TOKEN', NULL, '=bulk', '%s', 'user', '', 'person %d', '', '', '[]')", audit.UserUpdated, i)
+		values := fmt.Sprintf("'API_TOKEN', NULL, '=bulk', '%s', 'user', '', 'person %d', '', '', '[]')",
+			audit.UserUpdated, i)
 		fmt.Fprintf(&sqlite, "%s VALUES ('%s', '%s', %d, %s;", row, s.Account, id, at, values)
 		fmt.Fprintf(&postgres, "%s VALUES ('%s', '%s', to_timestamp(%d), %s;", row, s.Account, id, at/1_000_000, values)
 	}
 	dbtest.Exec(s.t, s.database, sqlite.String(), postgres.String())
 }
 
-// The export is all that the filter admits, however many pages that are, and nothing that a spreadsheet runs.
+// The export contains all events that match the filter, over any number of pages, and no formulas for spreadsheets.
 func TestAuditExport(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, _ := eventful(s)
@@ -199,18 +215,21 @@ func TestAuditExport(t *testing.T) {
 		s.logged(many)
 		page := owner.get(s.page("/audit?who=%3Dbulk"))
 		r := owner.get(linkCalled(t, page, "Export as CSV"))
-		if kind, how := r.header.Get("Content-Type"), r.header.Get("Content-Disposition"); r.status != http.StatusOK || !strings.HasPrefix(kind, "text/csv") || !strings.HasPrefix(how, "attachment; filename=audit-20") {
+		if kind, how := r.header.Get("Content-Type"), r.header.Get("Content-Disposition"); r.status != http.StatusOK ||
+			!strings.HasPrefix(kind, "text/csv") || !strings.HasPrefix(how, "attachment; filename=audit-20") {
 			t.Fatalf("%d %s %s", r.status, kind, how)
 		}
 		lines, err := csv.NewReader(strings.NewReader(r.body)).ReadAll()
 		if err != nil || len(lines) != many+1 || lines[0][0] != "time" {
 			t.Fatalf("%d lines, %v", len(lines), err)
 		}
-		if first, last := lines[1], lines[many]; first[7] != fmt.Sprintf("person %d", many-1) || last[7] != "person 0" || last[0] != "2026-01-01T00:00:00Z" || last[3] != "'=bulk" {
+		if first, last := lines[1], lines[many]; first[7] != fmt.Sprintf("person %d", many-1) ||
+			last[7] != "person 0" || last[0] != "2026-01-01T00:00:00Z" || last[3] != "'=bulk" {
 			t.Errorf("from %q to %q", first, last)
 		}
 		second := owner.get(linkCalled(t, page, "Older"))
-		if text := textOf(second.all("ol")[0]); !strings.Contains(text, fmt.Sprintf("person %d ", many-51)) || strings.Contains(text, fmt.Sprintf("person %d ", many-50)) {
+		if text := textOf(second.all("ol")[0]); !strings.Contains(text, fmt.Sprintf("person %d ", many-51)) ||
+			strings.Contains(text, fmt.Sprintf("person %d ", many-50)) {
 			t.Errorf("the second page is %s", text)
 		}
 	})

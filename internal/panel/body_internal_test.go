@@ -13,48 +13,48 @@ import (
 	"latchkey/internal/auth"
 )
 
-// Before a visitor is signed in, and outside an account's pages, no form is read further than its bound.
+// Before a visitor is signed in, and outside an account's pages, a form's body is read only up to its limit.
 func TestSmallForms(t *testing.T) {
 	signedIn := access.Record{Principal: auth.Principal{Kind: auth.Session}}
 	p := New(Config{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	for _, to := range append(routes(), route{pattern: "/", method: http.MethodPost}) {
+	for _, to := range append(p.handlers(Config{}), route{pattern: "/", method: http.MethodPost}) {
 		if to.method != http.MethodPost {
 			continue
 		}
-		for _, who := range []Visit{{}, {Record: &signedIn}} {
+		for _, from := range []Caller{{}, {Record: &signedIn}} {
 			body := strings.NewReader("email=" + strings.Repeat("a", 1<<20))
 			r := httptest.NewRequest(http.MethodPost, "/", body)
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.Pattern = to.pattern
-			v := p.visit(httptest.NewRecorder(), r, who)
-			err := v.legible()
-			if small := who.Record == nil || to.audience != insider; small != (err != nil) {
-				t.Errorf("%s, signed in %v: %v", to.pattern, who.Record != nil, err)
+			err := p.readForm(p.newRequest(httptest.NewRecorder(), r, from))
+			if small := from.Record == nil || to.audience != member; small != (err != nil) {
+				t.Errorf("%s, signed in %v: %v", to.pattern, from.Record != nil, err)
 			}
 			if read := int(body.Size()) - body.Len(); err != nil && read > maxSmallForm+1 {
-				t.Errorf("%s, signed in %v: %d bytes were read", to.pattern, who.Record != nil, read)
+				t.Errorf("%s, signed in %v: %d bytes were read", to.pattern, from.Record != nil, read)
 			}
 		}
 	}
 }
 
-// A form that is too large is answered as one that cannot be read.
+// A form that is too large gets the same response as one that cannot be parsed.
 func TestTooLargeForm(t *testing.T) {
 	p := New(Config{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	r := httptest.NewRequest(http.MethodPost, "/signin", strings.NewReader("email="+strings.Repeat("a", maxSmallForm)))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Pattern = "/signin"
 	answer := httptest.NewRecorder()
-	p.ServeVisit(answer, r, Visit{})
+	p.Serve(answer, r, Caller{})
 	page, err := io.ReadAll(answer.Result().Body)
-	if err != nil || answer.Code != http.StatusUnprocessableEntity || !strings.Contains(string(page), "The form cannot be read.") {
+	if err != nil || answer.Code != http.StatusUnprocessableEntity ||
+		!strings.Contains(string(page), "The form cannot be read.") {
 		t.Errorf("got %d, %s, %v", answer.Code, page, err)
 	}
 }
 
 // Every page's templates can be parsed.
 func TestPagesParse(t *testing.T) {
-	for name, parsed := range theLooks().pages {
+	for name, parsed := range loadViews().pages {
 		if _, err := parsed(); err != nil {
 			t.Errorf("page %s: %v", name, err)
 		}

@@ -14,14 +14,13 @@ package panel_test
 //		b.click("Copy the client ID")          // a button that loads no page
 //		b.see("Copied")                        // waits until the page says so
 //		b.press(kb.Escape)                     // keys, where the focus is
-//		b.look("accounts")                     // axe, no overflow, screenshots: see look_test.go
+//		b.inspect("accounts")                     // axe, no overflow, screenshots: see look_test.go
 //	})
 //
-// Links, buttons and fields are called what people who hear the page call them:
-// by aria-label, label or text. In a dialog, only the dialog's are found. A test
-// fails on an error on the console, a violation of the content security policy,
-// an uncaught exception and a page that answers 5xx. It waits for everything as
-// long as patience, and reads what it waited for in vain.
+// Links, buttons and fields are found by their accessible name: aria-label, label or text. While a dialog is open,
+// only its elements are found. A test fails on an error on the console, a violation of the Content-Security-Policy,
+// an uncaught exception and a page that answers 5xx. Each step waits at most for stepTimeout, and a failure reports
+// what it waited for.
 
 import (
 	"context"
@@ -46,20 +45,19 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is how long anything on a page may take, on a machine that does much
-// else at the same time.
-const patience = 30 * time.Second
+// stepTimeout is how long a step on a page may take, also on a busy machine.
+const stepTimeout = 30 * time.Second
 
-// zone is where the browser is.
+// zone is the browser's time zone.
 const zone = "Australia/Adelaide"
 
-// Widths of windows, in CSS pixels: a small telephone and a large screen.
+// The widths of windows, in CSS pixels: a small phone and a large screen.
 const (
 	narrow = 320
 	wide   = 1600
 )
 
-// TestMain ends the browser, and finds what tests left running.
+// TestMain stops the browser and checks that tests left no goroutines running.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if err := chromium.end(); err != nil {
@@ -73,8 +71,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// chromium is the one browser process of this program, which starts with the
-// first test that needs it.
+// chromium is the one browser process of this test binary. The first test that needs it starts it.
 var chromium process
 
 type process struct {
@@ -92,24 +89,25 @@ func (p *process) start() error {
 			return
 		}
 		options := append(chromedp.DefaultExecAllocatorOptions[:],
-			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
+			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true),
+			chromedp.Flag("disable-component-update", true),
 			chromedp.Flag("hide-scrollbars", true), chromedp.Flag("no-proxy-server", true))
 		allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-		p.ctx, _ = chromedp.NewContext(allocator) // ended by end
+		p.ctx, _ = chromedp.NewContext(allocator) // canceled by end
 		p.cancel = cancel
 		p.err = chromedp.Do(p.ctx)
 	})
 	return p.err
 }
 
-// end ends the browser, if it was started.
+// end stops the browser, if it was started.
 func (p *process) end() error {
 	if p.cancel == nil {
 		return nil
 	}
 	defer p.cancel()
 	if p.err != nil {
-		return nil // the test that wanted it said so
+		return nil // the test that needed it has failed already
 	}
 	running := chromedp.FromContext(p.ctx).Browser.Process()
 	if err := chromedp.Cancel(p.ctx); err != nil {
@@ -123,23 +121,23 @@ func (p *process) end() error {
 	return nil
 }
 
-// browser is a window on the server, of somebody who was never there.
+// browser is a window with its own, empty profile.
 type browser struct {
 	t      *testing.T
 	server *server
 	//nolint:containedctx // it is the window, as chromedp has it
 	ctx context.Context
-	// folder is where downloads go.
+	// folder is the download folder.
 	folder string
-	// left is how many pages were left by going back.
+	// left counts the pages left with Back.
 	left int
 
 	mu sync.Mutex
-	// said is what the console said that it should not.
+	// said are the unexpected messages on the console.
 	said []string
 }
 
-// browser opens a window, wide and light, in a zone that is far from UTC.
+// browser opens a wide window in light mode, with a time zone far from UTC.
 func (s *server) browser(t *testing.T) *browser {
 	t.Helper()
 	if err := chromium.start(); err != nil {
@@ -162,11 +160,13 @@ func (s *server) browser(t *testing.T) *browser {
 	}
 	own := chromedp.FromContext(ctx).BrowserContextID
 	b.must("prepare the window", chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
+		_, err := cdp.Call(ctx, tab, emulation.SetTimezoneOverride,
+			emulation.SetTimezoneOverrideParams{TimezoneID: zone})
 		if err != nil {
 			return err
 		}
-		if _, err = cdp.Call(ctx, tab, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		if _, err = cdp.Call(ctx, tab, emulation.SetFocusEmulationEnabled,
+			emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 			return err
 		}
 		headers := network.Headers{"X-Forwarded-For": s.machine()}
@@ -183,13 +183,13 @@ func (s *server) browser(t *testing.T) *browser {
 	return b
 }
 
-// heard takes note of what the page has to complain of. That pages answer 4xx
-// is no complaint: those are pages, too.
+// heard records problems of the page. A page that answers 4xx is not a problem: error pages are pages too.
 func (b *browser) heard(event any) {
 	var text string
 	switch event := event.(type) {
 	case *runtime.EventConsoleAPICalled:
-		if event.Type != runtime.ConsoleAPICalledTypeError && event.Type != runtime.ConsoleAPICalledTypeWarning && event.Type != runtime.ConsoleAPICalledTypeAssert {
+		if event.Type != runtime.ConsoleAPICalledTypeError && event.Type != runtime.ConsoleAPICalledTypeWarning &&
+			event.Type != runtime.ConsoleAPICalledTypeAssert {
 			return
 		}
 		for _, each := range event.Args {
@@ -203,7 +203,8 @@ func (b *browser) heard(event any) {
 	case *cdplog.EventEntryAdded:
 		entry := event.Entry
 		if entry.Level != cdplog.EntryLevelError && entry.Level != cdplog.EntryLevelWarning ||
-			entry.Source == cdplog.EntrySourceNetwork && strings.Contains(entry.Text, "status of 4") && !strings.Contains(entry.URL, "/static/") {
+			entry.Source == cdplog.EntrySourceNetwork && strings.Contains(entry.Text, "status of 4") &&
+				!strings.Contains(entry.URL, "/static/") {
 			return
 		}
 		text = fmt.Sprintf("%s: %s (%s)", entry.Source, entry.Text, entry.URL)
@@ -215,7 +216,7 @@ func (b *browser) heard(event any) {
 	b.said = append(b.said, text)
 }
 
-// taken returns what the console said, which the test then does not fail for.
+// taken returns and clears the recorded console messages, so that the test does not fail because of them.
 func (b *browser) taken() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -224,30 +225,30 @@ func (b *browser) taken() []string {
 	return said
 }
 
-// must runs actions within patience.
+// must runs actions within stepTimeout.
 func (b *browser) must(what string, actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.t.Fatalf("%s: %v; on %s", what, err, b.shown())
 	}
 }
 
-// atBrowser sends a command to the browser and not to the page.
+// atBrowser sends a command to the browser instead of the page.
 func (b *browser) atBrowser(command func(ctx context.Context) error) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	if err := command(ctx); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// evaluate is what a script's expression is on the page.
+// evaluate returns the value of a JavaScript expression on the page.
 func evaluate[T any](b *browser, expression string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -256,7 +257,7 @@ func evaluate[T any](b *browser, expression string) T {
 	return value
 }
 
-// shown says where the window is, for failures.
+// shown describes the window's location, for failures.
 func (b *browser) shown() string {
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
@@ -267,7 +268,7 @@ func (b *browser) shown() string {
 	return text
 }
 
-// keepFailure keeps a picture of the page that a test failed on.
+// keepFailure saves a screenshot of the page that a test failed on.
 func (b *browser) keepFailure() {
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
@@ -278,13 +279,13 @@ func (b *browser) keepFailure() {
 	}
 }
 
-// resize gives the window another width.
+// resize changes the window's width.
 func (b *browser) resize(width int64) {
 	b.t.Helper()
 	b.must("resize", chromedp.EmulateViewport(width, 900))
 }
 
-// dark has the browser prefer dark colours, or light ones.
+// dark sets whether the browser prefers dark mode.
 func (b *browser) dark(on bool) {
 	b.t.Helper()
 	scheme := "light"
@@ -292,27 +293,29 @@ func (b *browser) dark(on bool) {
 		scheme = "dark"
 	}
 	b.must("choose colours", chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
-		}})
+		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+				{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+			}})
 		return err
 	}))
 }
 
-// scripts lets pages run scripts, or not. It counts from the next page on.
+// scripts turns JavaScript on or off. It takes effect on the next page.
 func (b *browser) scripts(on bool) {
 	b.t.Helper()
 	b.must("allow scripts", chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+		_, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled,
+			emulation.SetScriptExecutionDisabledParams{Value: !on})
 		return err
 	}))
 }
 
-// quoted is a text as a script has it.
+// quoted returns a text as a JavaScript string.
 func quoted(text string) string {
 	encoded, err := json.Marshal(text)
 	if err != nil {
-		panic(err) // a string is always encoded
+		panic(err) // encoding a string does not fail
 	}
 	return string(encoded)
 }

@@ -11,19 +11,19 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
-	"latchkey/internal/dbtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 // app is an authenticator app.
 type app struct {
 	t      *testing.T
 	secret string
-	// used is the code with which the app was added.
+	// used is the code that was entered when the app was added.
 	used string
 }
 
-// newApp adds an app for somebody who is signed in, and returns it with the
-// recovery codes.
+// newApp adds an app for the signed-in user and returns it with the recovery codes.
 func newApp(t *testing.T, v *visitor) (*app, []string) {
 	t.Helper()
 	v.post("/profile/security/app/new").goes("/profile/security/app")
@@ -33,7 +33,8 @@ func newApp(t *testing.T, v *visitor) (*app, []string) {
 		t.Fatalf("the secret has %d bytes: %v", len(raw), err)
 	}
 	a := &app{t: t, secret: secret}
-	v.submit(page, "Add the app", "code", "000000").wants(http.StatusUnprocessableEntity, "This is not the code that the app shows now.")
+	v.submit(page, "Add the app", "code", "000000").wants(http.StatusUnprocessableEntity,
+		"This is not the code that the app shows now.")
 	a.used = a.code(0)
 	page = v.submit(page, "Add the app", "code", a.used).wants(http.StatusOK, "Your recovery codes")
 	for _, each := range flaws(page) {
@@ -48,12 +49,12 @@ func newApp(t *testing.T, v *visitor) (*app, []string) {
 
 func spaceless(text string) string { return strings.ReplaceAll(text, " ", "") }
 
-// recoveryCodes are those in a text.
+// recoveryCodes returns the recovery codes in a text.
 func recoveryCodes(text string) []string {
 	return regexp.MustCompile(`\b[0-9a-z]{4}-[0-9a-z]{4}-[0-9a-z]{4}\b`).FindAllString(text, -1)
 }
 
-// code is what the app shows so many steps from now.
+// code returns the app's code a number of time steps from now.
 func (a *app) code(steps int) string {
 	a.t.Helper()
 	code, err := totp.GenerateCode(a.secret, time.Now().Add(time.Duration(steps)*30*time.Second))
@@ -63,8 +64,7 @@ func (a *app) code(steps int) string {
 	return code
 }
 
-// isNowhere makes sure that the database holds neither the app's secret nor a
-// recovery code in any form that can be read.
+// isNowhere checks that the database holds neither the app's secret nor a recovery code in readable form.
 func (a *app) isNowhere(s *server, recovery []string) {
 	a.t.Helper()
 	raw, err := base32.StdEncoding.DecodeString(a.secret)
@@ -75,7 +75,8 @@ func (a *app) isNowhere(s *server, recovery []string) {
 	if !strings.Contains(kept, "totp_secrets ") {
 		a.t.Error("the dump has no app")
 	}
-	for _, text := range append([]string{a.secret, string(raw), strings.ReplaceAll(recovery[0], "-", "")}, recovery...) {
+	for _, text := range append([]string{a.secret, string(raw), strings.ReplaceAll(recovery[0], "-", "")},
+		recovery...) {
 		if strings.Contains(kept, strings.ToLower(text)) || strings.Contains(kept, hex.EncodeToString([]byte(text))) {
 			a.t.Error("the database holds a secret of an app, or a recovery code")
 		}
@@ -92,12 +93,11 @@ func TestCodes(t *testing.T) {
 
 		owes := s.visitor()
 		owes.post("/signin", "email", s.OwnerEmail, "password", s.Password, "next", "/accounts").goes("/signin/code")
-		if owes.cookie("__Host-latchkey") != "" {
-			t.Error("a session began with half of the proof")
-		}
+		check.Equal(t, owes.cookie("__Host-latchkey"), "", "a session began with half of the proof")
 		flow := owes.cookie("__Host-latchkey-flow-code")
-		page := owes.get("/signin/code").wants(http.StatusOK, "One more step")
-		owes.submit(page, "Sign in", "code", app.used).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+		page := owes.get("/signin/code").wants(http.StatusOK, "Two-factor authentication")
+		owes.submit(page, "Sign in", "code", app.used).wants(http.StatusUnprocessableEntity,
+			"This code is wrong or was used.")
 		next := app.code(1)
 		owes.submit(page, "Sign in", "code", " "+next[:3]+" "+next[3:]).goes("/accounts")
 		owes.get("/accounts").wants(http.StatusOK, "Choose an account")
@@ -111,28 +111,33 @@ func TestCodes(t *testing.T) {
 		again.post("/signin/code", "code", strings.ToUpper(recovery[0])).goes("/accounts/" + s.Account + "/")
 		once := s.visitor()
 		once.post("/signin", "email", s.OwnerEmail, "password", s.Password)
-		once.post("/signin/code", "code", recovery[0]).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+		once.post("/signin/code", "code", recovery[0]).wants(http.StatusUnprocessableEntity,
+			"This code is wrong or was used.")
 		again.get("/profile/security").wants(http.StatusOK, "9 recovery codes are left")
 
 		page = again.get("/profile/security")
-		for _, button := range []string{"Make new recovery codes", "Remove the app"} {
-			again.submit(page, button, "code", "").wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
-			refused := again.submit(page, button, "code", recovery[0]).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+		for _, button := range []string{"Regenerate recovery codes", "Remove the app"} {
+			again.submit(page, button, "code", "").wants(http.StatusUnprocessableEntity,
+				"This code is wrong or was used.")
+			refused := again.submit(page, button, "code", recovery[0]).wants(http.StatusUnprocessableEntity,
+				"This code is wrong or was used.")
 			for _, each := range flaws(refused) {
 				t.Errorf("the page of a wrong code %s", each)
 			}
 		}
-		renewed := recoveryCodes(again.submit(page, "Make new recovery codes", "code", recovery[2]).wants(http.StatusOK, "Your recovery codes").text())
-		once.post("/signin/code", "code", recovery[1]).wants(http.StatusUnprocessableEntity, "This code is wrong or was used.")
+		renewed := recoveryCodes(again.submit(page, "Regenerate recovery codes", "code",
+			recovery[2]).wants(http.StatusOK, "Your recovery codes").text())
+		once.post("/signin/code", "code", recovery[1]).wants(http.StatusUnprocessableEntity,
+			"This code is wrong or was used.")
 
 		s.age(time.Hour)
-		asked := again.submit(page, "Remove the app", "code", renewed[0]).wants(http.StatusOK, "Is it still you?")
-		again.submit(asked, "Go on", "password_again", s.Password).goes("/profile/security?n=1&notice=app_removed")
+		asked := again.submit(page, "Remove the app", "code", renewed[0]).wants(http.StatusOK, "Confirm that it is you")
+		again.submit(asked, "Continue", "password_again", s.Password).goes("/profile/security?n=1&notice=app_removed")
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
 	})
 }
 
-// Whoever knows the password gets no more tries at the code by it.
+// Knowing the password does not give more attempts at the code.
 func TestCodesAreTriedSeldom(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		newApp(t, s.signedIn(s.OwnerEmail))
@@ -146,15 +151,14 @@ func TestCodesAreTriedSeldom(t *testing.T) {
 	})
 }
 
-// Whoever runs the server lets somebody in again who lost everything.
+// The operator can restore access for a user who lost all factors.
 func TestResetFactors(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		newApp(t, s.signedIn(s.OwnerEmail))
 		v := s.visitor()
 		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/signin/code")
-		if said := s.run("", "user", "reset-factors", "--email", s.OwnerEmail); said != "authenticator app, with recovery codes: 10" {
-			t.Errorf("the command says %q", said)
-		}
+		check.Equal(t, s.run("", "user", "reset-factors", "--email", s.OwnerEmail),
+			"authenticator app, with recovery codes: 10", "the command printed")
 		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
 	})
 }

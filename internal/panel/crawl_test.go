@@ -14,9 +14,9 @@ import (
 	"golang.org/x/net/html"
 )
 
-// people are one of each kind, from those who may the least. The manifest adds
-// to the demo's those that it has not.
-var people = []struct{ who, email string }{
+// The crawled users: one of each kind, from the fewest permissions to the most. The manifest adds those that the demo
+// does not have.
+var crawledUsers = []struct{ who, email string }{
 	{"nobody", ""},
 	{"an inactive person", "ben@acme.example"},
 	{"staff without permissions", "chloe@acme.example"},
@@ -52,10 +52,9 @@ accounts:
           - {email: both@agency.example, permissions: [Add_Orders]}
 `
 
-// Bounds of a crawl: pages and forms at most, how many queries of an address
-// are looked at, and how many forms that differ in ids alone are sent: one, since
-// with the race detector each takes long. Of
-// addresses without queries, all are looked at.
+// The limits of a crawl: pages and forms at most, how many queries of one address are opened, and how many forms
+// that differ only in IDs are sent. The last is one, because each form takes long with the race detector. Addresses
+// without a query are all opened.
 const (
 	mostPages   = 600
 	mostForms   = 150
@@ -63,36 +62,36 @@ const (
 	mostAlike   = 1
 )
 
-// crawl is somebody's way through all that they are offered.
+// crawl visits everything that the panel offers to one user.
 type crawl struct {
 	t *testing.T
-	// who is what kind of person they are.
+	// who is the kind of user.
 	who string
 	v   *visitor
-	// email is empty for nobody.
+	// email is empty for a visitor without a session.
 	email string
-	// pages are those that they came to, by address.
+	// pages are the visited pages, by address.
 	pages map[string]*reply
-	// alike counts addresses that differ in ids and queries alone.
+	// alike counts addresses that differ only in IDs and queries.
 	alike map[string]int
-	// queue is what they were offered and have not looked at, and offered by
-	// which page.
+	// queue holds the addresses to visit, and offered the page that linked to each.
 	queue   []string
 	offered map[string]string
-	// acted says that what pages offered before may be gone by now.
+	// acted reports whether a form was sent, so that links of earlier pages may be dead.
 	acted bool
 }
 
 func newCrawl(t *testing.T, s *server, who, email string) *crawl {
 	t.Helper()
-	c := &crawl{t: t, who: who, email: email, v: s.visitor(), pages: map[string]*reply{}, alike: map[string]int{}, offered: map[string]string{}}
+	c := &crawl{t: t, who: who, email: email, v: s.visitor(), pages: map[string]*reply{}, alike: map[string]int{},
+		offered: map[string]string{}}
 	if email != "" {
 		c.v = s.signedIn(email)
 	}
 	return c
 }
 
-// read follows links, breadth first, and looks at every page.
+// read follows links, breadth first, and checks every page.
 func (c *crawl) read(from ...string) {
 	c.t.Helper()
 	for _, address := range from {
@@ -105,7 +104,7 @@ func (c *crawl) read(from ...string) {
 	}
 }
 
-// offer takes note of an address that a page offers.
+// offer queues an address that a page links to.
 func (c *crawl) offer(by, address string) {
 	at, err := url.Parse(address)
 	if err != nil || at.IsAbs() || at.Host != "" || c.offered[address] != "" {
@@ -119,16 +118,18 @@ func (c *crawl) offer(by, address string) {
 
 var ids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|/stores/[^/?]+|=[^&]*`)
 
-// likeness is an address without ids, and without what a query's values are.
+// likeness returns an address without IDs and without the values of its query.
 func likeness(address string) string { return ids.ReplaceAllString(address, "*") }
 
-// visit looks at a page, and takes note of what it offers.
+// visit opens and checks a page and queues its links.
 func (c *crawl) visit(address string) *reply {
 	c.t.Helper()
 	r := c.v.open(address)
 	c.pages[address] = r
-	elsewhere := r.status == http.StatusConflict && strings.Contains(r.text(), "This page is of another account") // and they are in both
-	choosesNone := r.status == http.StatusUnprocessableEntity && strings.HasSuffix(address, "?")                  // a form to look up nothing
+	// The user is a member of both.
+	elsewhere := r.status == http.StatusConflict && strings.Contains(r.text(), "This page is in another account")
+	// A search form without a value.
+	choosesNone := r.status == http.StatusUnprocessableEntity && strings.HasSuffix(address, "?")
 	if r.status >= http.StatusBadRequest && !elsewhere && !choosesNone && !c.acted {
 		c.t.Errorf("%s: %s, offered by %s, answers %d: %s", c.who, address, c.offered[address], r.status, r.text())
 	}
@@ -136,7 +137,7 @@ func (c *crawl) visit(address string) *reply {
 	return r
 }
 
-// check looks at an answer, whatever was asked.
+// check checks a response to any request.
 func (c *crawl) check(r *reply) {
 	c.t.Helper()
 	for _, each := range flaws(r) {
@@ -144,7 +145,7 @@ func (c *crawl) check(r *reply) {
 	}
 }
 
-// take looks at an answer and takes note of what it offers.
+// take checks a response and queues its links.
 func (c *crawl) take(r *reply) {
 	c.t.Helper()
 	c.check(r)
@@ -165,13 +166,13 @@ func isPage(r *reply) bool {
 	return strings.HasPrefix(r.header.Get("Content-Type"), "text/html") && r.status != http.StatusSeeOther
 }
 
-// path is an address without its query.
+// path returns an address without its query.
 func path(address string) string {
 	before, _, _ := strings.Cut(address, "?")
 	return before
 }
 
-// flaws are what is wrong with an answer of the panel, whatever it says.
+// flaws returns the problems that any response of the panel can have.
 func flaws(r *reply) []string {
 	var found []string
 	flaw := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
@@ -182,7 +183,8 @@ func flaws(r *reply) []string {
 		return found
 	}
 	for name, want := range map[string]string{
-		"Cache-Control": "no-store", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
+		"Cache-Control": "no-store", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
+		"Referrer-Policy":            "same-origin",
 		"Cross-Origin-Opener-Policy": "same-origin",
 	} {
 		if got := r.header.Get(name); got != want {
@@ -190,7 +192,8 @@ func flaws(r *reply) []string {
 		}
 	}
 	policy := r.header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'",
+		"base-uri 'none'", "frame-ancestors 'none'"} {
 		if !slices.Contains(strings.Split(policy, "; "), want) {
 			flaw("has no %s in its policy %q", want, policy)
 		}
@@ -199,12 +202,12 @@ func flaws(r *reply) []string {
 	case isPage(r):
 		found = append(found, misshapen(r)...)
 	case r.status == http.StatusOK && !strings.HasPrefix(r.header.Get("Content-Disposition"), "attachment"):
-		flaw("is no page and no file to keep: %s", r.header.Get("Content-Type"))
+		flaw("is neither a page nor a static file: %s", r.header.Get("Content-Type"))
 	}
 	return found
 }
 
-// misshapen is what is wrong with the frame of a page.
+// misshapen returns the problems of a page's structure.
 func misshapen(r *reply) []string {
 	var found []string
 	titles := slices.DeleteFunc(r.all("title"), func(n *html.Node) bool { return n.Namespace != "" })
@@ -218,7 +221,7 @@ func misshapen(r *reply) []string {
 	for n := range r.document().Descendants() {
 		for _, a := range n.Attr {
 			if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
-				found = append(found, "has an attribute "+a.Key+" that browsers are told to ignore")
+				found = append(found, "has an attribute "+a.Key+" that browsers ignore")
 			}
 			if a.Key == "id" && seen[a.Val] {
 				found = append(found, "has the id "+a.Val+" twice")
@@ -229,8 +232,8 @@ func misshapen(r *reply) []string {
 	return found
 }
 
-// posts are the forms that the pages offer which do something, in order: of
-// those that differ in ids alone as many as asked for.
+// posts returns the POST forms of the visited pages, in order. Of forms that differ only in IDs it returns at most
+// the given number.
 func (c *crawl) posts(most int) []offeredForm {
 	var found []offeredForm
 	alike := map[string]int{}
@@ -248,14 +251,14 @@ func (c *crawl) posts(most int) []offeredForm {
 	return found
 }
 
-// offeredForm is a form with the address of the page that offers it.
+// offeredForm is a form with the address of its page.
 type offeredForm struct {
 	on string
 	formOnPage
 }
 
-// act sends every form that is offered: empty, with nonsense, and with what
-// people could enter. Forms that lead out come last.
+// act sends every form three times: empty, with nonsense, and with plausible values. Forms that end the session
+// come last.
 func (c *crawl) act() {
 	c.t.Helper()
 	forms := c.posts(mostAlike)
@@ -263,20 +266,23 @@ func (c *crawl) act() {
 		return strings.Compare(fmt.Sprint(path(a.action) == "/signout"), fmt.Sprint(path(b.action) == "/signout"))
 	})
 	for _, f := range forms[:min(len(forms), mostForms)] {
-		for _, values := range []url.Values{{}, f.nonsense("\x00\xff"), f.nonsense(`"'><script>alert(1)</script>` + strings.Repeat("ö", 3000))} {
+		for _, values := range []url.Values{{}, f.nonsense("\x00\xff"),
+			f.nonsense(`"'><script>alert(1)</script>` + strings.Repeat("ö", 3000))} {
 			c.stay()
 			c.take(c.v.postForm(f.action, values))
 		}
 		c.stay()
 		again := c.v.open(f.on)
-		still := slices.IndexFunc(again.forms(), func(g formOnPage) bool { return g.action == f.action && slices.Equal(g.buttons, f.buttons) })
+		still := slices.IndexFunc(again.forms(),
+			func(g formOnPage) bool { return g.action == f.action && slices.Equal(g.buttons, f.buttons) })
 		if still < 0 {
-			continue // what was sent before did away with it
+			continue // an earlier form removed it
 		}
 		f.formOnPage = again.forms()[still]
 		r := c.v.postForm(f.action, f.plausible(c.v.server.passwords[c.email]))
 		c.take(r)
-		if r.status == http.StatusForbidden || r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed {
+		if r.status == http.StatusForbidden || r.status == http.StatusNotFound ||
+			r.status == http.StatusMethodNotAllowed {
 			c.t.Errorf("%s: %s offers a form to %s, which answers %d: %s", c.who, f.on, f.action, r.status, r.text())
 		}
 		if to := r.header.Get("Location"); r.status == http.StatusSeeOther {
@@ -289,8 +295,7 @@ func (c *crawl) act() {
 	c.read()
 }
 
-// err asks for addresses that nobody is offered: other ids in the place of those
-// that there are, and nonsense in queries.
+// err requests addresses that no page links to: with the IDs of another account, and with nonsense in queries.
 func (c *crawl) err(other string) {
 	c.t.Helper()
 	tried := map[string]bool{}
@@ -312,14 +317,15 @@ func (c *crawl) err(other string) {
 			}
 		}
 		for name := range at.Query() {
-			for _, nonsense := range []string{"", "nonsense", "%00", "%ff", "-1", "99999999999999999999", "%3Cscript%3E"} {
+			for _, nonsense := range []string{"", "nonsense", "%00", "%ff", "-1", "99999999999999999999",
+				"%3Cscript%3E"} {
 				c.check(c.v.get(at.EscapedPath() + "?" + url.QueryEscape(name) + "=" + nonsense))
 			}
 		}
 	}
 }
 
-// stay signs in again where something that was sent ended the session.
+// stay signs in again if a form ended the session.
 func (c *crawl) stay() {
 	c.t.Helper()
 	if c.email != "" && c.v.get("/accounts").status != http.StatusOK {
@@ -327,7 +333,7 @@ func (c *crawl) stay() {
 	}
 }
 
-// nonsense are values for all fields that nobody would enter.
+// nonsense returns nonsense for all fields.
 func (f *formOnPage) nonsense(text string) url.Values {
 	values := url.Values{}
 	for name := range f.values {
@@ -340,8 +346,8 @@ func (f *formOnPage) nonsense(text string) url.Values {
 	return values
 }
 
-// plausible are the values of the form with all that must be filled in. Every
-// password is the person's own, so that they keep it.
+// plausible returns the form's values with all required fields filled in. Every password is the user's own, so that
+// it does not change.
 func (f *formOnPage) plausible(password string) url.Values {
 	values := maps.Clone(f.values)
 	boxes := map[string]bool{}
@@ -356,7 +362,7 @@ func (f *formOnPage) plausible(password string) url.Values {
 			values.Set(name, own)
 			boxes[name] = true
 		case kind == "radio":
-			values.Set(name, own) // the last one
+			values.Set(name, own) // the last option
 		case kind == "password":
 			values.Set(name, password)
 		case kind == "email" && required:

@@ -8,55 +8,63 @@ import (
 	"strings"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/signin"
 )
 
-// explorerRoutes are the pages of the API explorer: a page to ask the Account
-// API by hand, signed in by the session, and the documentation of its schema.
-func explorerRoutes() []route {
-	const in = "/accounts/{account}/graphiql"
+// explorerHandler serves the API explorer: GraphiQL, which sends queries to the Account API with the visitor's session,
+// and the documentation of the schema.
+type explorerHandler struct {
+	api       http.Handler
+	signIn    *signin.Service
+	sessions  *sessions
+	publicURL string
+}
+
+func (h *explorerHandler) routes() []route {
+	const at = accountPattern + "/graphiql"
 	return []route{
-		{method: http.MethodGet, pattern: in, audience: insider, serve: (*visit).explorer},
-		{method: http.MethodPost, pattern: in, audience: insider, serve: (*visit).explorerRun, unbounded: true},
-		{method: http.MethodPost, pattern: in + "/query", audience: insider, serve: (*visit).explorerQuery, unbounded: true},
-		{method: http.MethodGet, pattern: in + "/confirm", audience: insider, serve: (*visit).explorerBack},
-		{method: http.MethodPost, pattern: in + "/confirm", audience: insider, serve: (*visit).explorerConfirmed, fresh: true},
-		{method: http.MethodGet, pattern: in + "/schema", audience: insider, serve: (*visit).explorerSchema},
+		get(at, member, h.page),
+		post(at, member, h.run, unbounded),
+		post(at+"/query", member, h.forward, unbounded),
+		get(at+"/confirm", member, backToExplorer),
+		post(at+"/confirm", member, h.confirmed, fresh),
+		get(at+"/schema", member, h.schema),
 	}
 }
 
-// explorerFields are the fields of the form, which are the parameters of a
-// request to the API.
+// explorerFields are the fields of the form: the parameters of a GraphQL request.
 var explorerFields = []string{"query", "variables", "operationName"}
 
-// explorerPage is the form with, where it was sent, the answer.
+// explorerPage is the data of the explorer's page. Answer is nil until the form is submitted.
 type explorerPage struct {
 	Here, Query, Confirm, Schema string
 	Form                         *form
-	// Restore lets the script bring back the last query.
+	// Restore lets the script restore the last query.
 	Restore bool
-	// Confirmed says that the visitor just proved who they are.
+	// Confirmed reports whether the visitor has just proved their identity again.
 	Confirmed bool
 	Examples  []explorerExample
 	Answer    *explorerAnswer
 }
 
-// explorerAnswer is what the API answered.
+// explorerAnswer is a response of the API.
 type explorerAnswer struct {
 	Status int
 	Text   string
-	// Held says that it takes a proof of who the visitor is.
+	// Held reports whether the API requires the visitor to prove their identity again.
 	Held bool
 }
 
-func (v *visit) explorerPage(f *form) explorerPage {
-	here := v.in("/graphiql")
-	return explorerPage{Here: here, Query: here + "/query", Confirm: here + "/confirm", Schema: here + "/schema", Form: f, Examples: explorerExamples()}
+func newExplorerPage(q *request, f *form) explorerPage {
+	here := q.address("/graphiql")
+	return explorerPage{Here: here, Query: here + "/query", Confirm: here + "/confirm", Schema: here + "/schema",
+		Form: f, Examples: explorerExamples()}
 }
 
-// explorer shows the form, with an example if one was asked for.
-func (v *visit) explorer() error {
-	shown := v.explorerPage(newForm(explorerFields...))
-	name := v.r.URL.Query().Get("example")
+// page shows the form, filled with the example that the address names.
+func (h *explorerHandler) page(q *request) error {
+	shown := newExplorerPage(q, newForm(explorerFields...))
+	name := q.r.URL.Query().Get("example")
 	shown.Restore = name == ""
 	chosen := shown.Examples[0]
 	for _, each := range shown.Examples {
@@ -66,71 +74,76 @@ func (v *visit) explorer() error {
 	}
 	shown.Form.Values.Set("query", chosen.query)
 	shown.Form.Values.Set("variables", chosen.variables)
-	return v.page(http.StatusOK, "explorer", shown)
+	return explorerTemplate.show(q, http.StatusOK, shown)
 }
 
-func (v *visit) explorerBack() error { return v.redirect(v.in("/graphiql")) }
+func backToExplorer(q *request) error { return q.redirect(q.address("/graphiql")) }
 
-// explorerConfirmed goes on with what was to run before the visitor was asked to
-// prove who they are. It does not run it: they may have gone away.
-func (v *visit) explorerConfirmed() error {
-	f, err := v.sent(explorerFields...)
+// confirmed shows the query that the visitor was about to run before they had to prove their identity
+// again. It does not run it: the visitor decides that.
+func (h *explorerHandler) confirmed(q *request) error {
+	f, err := q.parseForm(explorerFields...)
 	if err != nil {
 		return err
 	}
-	shown := v.explorerPage(f)
+	shown := newExplorerPage(q, f)
 	shown.Confirmed = true
-	return v.page(http.StatusOK, "explorer", shown)
+	return explorerTemplate.show(q, http.StatusOK, shown)
 }
 
-// explorerRun answers the form with the API's answer.
-func (v *visit) explorerRun() error {
-	f, err := v.sent(explorerFields...)
+// run runs the query of the form and shows the response.
+func (h *explorerHandler) run(q *request) error {
+	f, err := q.parseForm(explorerFields...)
 	if err != nil {
 		return err
 	}
-	shown := v.explorerPage(f)
-	asked, err := json.Marshal(apiRequest{f.Values.Get("query"), json.RawMessage(f.Value("variables")), f.Value("operationName")})
+	shown := newExplorerPage(q, f)
+	encoded, err := json.Marshal(apiRequest{f.Values.Get("query"), json.RawMessage(f.Value("variables")),
+		f.Value("operationName")})
 	if err != nil {
-		f.wrong("variables", v.text("graphiql.no_json"))
-		return v.page(http.StatusUnprocessableEntity, "explorer", shown)
+		f.addError("variables", q.text("graphiql.no_json"))
+		return explorerTemplate.show(q, http.StatusUnprocessableEntity, shown)
 	}
-	heard := v.ask(asked)
-	shown.Answer = &explorerAnswer{Status: heard.status, Text: indented(heard.body.Bytes()), Held: heard.status == http.StatusForbidden}
-	return v.page(heard.status, "explorer", shown)
+	answer := h.call(q, encoded)
+	shown.Answer = &explorerAnswer{Status: answer.status, Text: indented(answer.body.Bytes()),
+		Held: answer.status == http.StatusForbidden}
+	return explorerTemplate.show(q, answer.status, shown)
 }
 
-// explorerQuery hands a request of the page's script on to the API, once its
-// body has arrived: the session may have ended meanwhile.
-func (v *visit) explorerQuery() error {
-	body, unread := io.ReadAll(v.r.Body)
-	if err := v.verify(v.r.Context()); err != nil {
+// forward forwards a request of the page's script to the API. It reads the body first and then verifies the
+// session again, because the session may have been revoked while the body arrived.
+func (h *explorerHandler) forward(q *request) error {
+	body, unread := io.ReadAll(q.r.Body)
+	if err := h.sessions.verify(q.r.Context(), q); err != nil {
 		return err
 	}
-	if v.by == nil {
-		return v.toSignIn()
+	if q.by == nil {
+		return q.toSignIn()
 	}
-	r := v.r.WithContext(v.apiContext())
+	r := q.r.WithContext(h.apiContext(q))
 	if unread == nil {
 		r.Body = io.NopCloser(bytes.NewReader(body))
-	} // otherwise the API meets the same error
-	r.SetPathValue("account_uuid", v.by.AccountID.String())
-	v.API.ServeHTTP(v.w, r)
+	} // on a read error the API reads the rest of r.Body and returns the same error
+	r.SetPathValue("account_uuid", q.by.AccountID.String())
+	h.api.ServeHTTP(q.w, r)
 	return nil
 }
 
-// explorerExample is a query to begin with. Its title is a message.
+// explorerExample is a sample query. The message with its key is its title.
 type explorerExample struct{ Key, query, variables string }
 
-// explorerExamples are the queries that the page offers; the first is there when
-// it is opened.
+// explorerExamples returns the sample queries. The page opens with the first.
 func explorerExamples() []explorerExample {
 	list := func(key, field, selection string) explorerExample {
-		return explorerExample{Key: key, query: "query {\n  account {\n    " + field + "(first: 10) {\n      edges {\n        node {\n          " +
-			strings.Join(strings.Fields(selection), "\n          ") + "\n        }\n      }\n      pageInfo {\n        hasNextPage\n        endCursor\n      }\n    }\n  }\n}\n"}
+		return explorerExample{Key: key,
+			query: "query {\n  account {\n    " + field + "(first: 10) {\n      edges {\n        node {\n          " +
+				strings.Join(strings.Fields(selection),
+					"\n          ") +
+				"\n        }\n      }\n      pageInfo {\n        hasNextPage\n        endCursor\n      }\n    }\n  }\n}\n"}
 	}
 	return []explorerExample{
-		{Key: "viewer", query: "query {\n  viewer {\n    kind\n    scopes\n    user {\n      email\n    }\n  }\n  account {\n    id\n  }\n}\n"},
+		{Key: "viewer",
+			query: "query {\n  viewer {\n    kind\n    scopes\n    user {\n      email\n    }\n  }\n  account {\n    id\n  }\n}\n"},
 		list("stores", "stores", "id name storeHash"),
 		list("tokens", "apiTokens", "id name level clientId scopes status expiresAt lastUsedAt"),
 		list("users", "users", "id email firstName lastName"),
@@ -144,11 +157,12 @@ func explorerExamples() []explorerExample {
 	}
 }
 
-// mutationsHeld is the refusal of mutations by a visitor who proved too long ago
-// who they are; nil for any other.
-func (v *visit) mutationsHeld() *fault.Error {
-	if v.SignIn.IsFresh(v.who.Record.AuthenticatedAt) {
+// mutationsHeld returns the error for mutations of a visitor whose last proof of identity is too old, and nil if it
+// is recent enough.
+func (h *explorerHandler) mutationsHeld(q *request) *fault.Error {
+	if h.signIn.IsFresh(q.record.AuthenticatedAt) {
 		return nil
 	}
-	return fault.Errorf(fault.Forbidden, "%s", v.text("graphiql.held", "address", v.PublicURL+v.in("/graphiql/confirm")))
+	return fault.Errorf(fault.Forbidden, "%s",
+		q.text("graphiql.held", "address", h.publicURL+q.address("/graphiql/confirm")))
 }

@@ -8,16 +8,18 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"latchkey/internal/test/check"
 )
 
-// Buttons of GraphiQL, as it calls them.
+// The labels of GraphiQL's buttons.
 const (
 	run      = "Execute query (Ctrl-Enter)"
 	showDocs = "Show Documentation Explorer"
 	hideDocs = "Hide Documentation Explorer"
 )
 
-// write puts a text into one of GraphiQL's editors and the focus with it.
+// write puts text into one of GraphiQL's editors and focuses it.
 func (b *browser) write(editor, text string) {
 	b.t.Helper()
 	found := b.editor(editor)
@@ -25,7 +27,7 @@ func (b *browser) write(editor, text string) {
 	evaluate[chromedp.Void](b, found+".setValue("+quoted(text)+"); "+found+".focus()")
 }
 
-// written is what stands in one of GraphiQL's editors.
+// written returns the text in one of GraphiQL's editors.
 func (b *browser) written(editor string) string {
 	b.t.Helper()
 	b.await(editor+" to be there", "!!"+b.editor(editor))
@@ -41,8 +43,8 @@ func (b *browser) ctrl(key string) {
 	b.must("press Ctrl", chromedp.KeyEvent(key, chromedp.KeyModifiers(kb.ModifierCtrl)))
 }
 
-// In a browser: an example, the documentation, completion, one of several
-// operations, tabs, dialogs, and the way out by keyboard.
+// In a browser: an example, the documentation, completion, one of several operations, tabs, dialogs, and leaving
+// the editor with the keyboard.
 func TestGraphiQL(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
@@ -52,16 +54,16 @@ func TestGraphiQL(t *testing.T) {
 		b.see(`"kind": "SESSION"`)
 		b.click(showDocs)
 		b.see("All Schema Types")
-		b.look("explorer")
+		b.inspect("explorer")
 		b.click("Query")
-		b.see("Whoever the credential of this request stands for.")
+		b.see("The user or API token that is authenticated by the request's credential.")
 		b.click(hideDocs)
 
 		b.write("Query Editor", "query A {__typename} query B {system {time}}")
 		b.await("the operations to be known", `!!document.querySelector(".graphiql-execute-button[aria-haspopup]")`)
 		b.click(run)
 		b.await("a menu", `!!document.querySelector("[role=menuitem]")`)
-		b.look("explorer-operations")
+		b.inspect("explorer-operations")
 		b.press(kb.End, kb.Enter)
 		b.see(`"time": `)
 
@@ -69,7 +71,7 @@ func TestGraphiQL(t *testing.T) {
 		evaluate[chromedp.Void](b, b.editor("Query Editor")+".setCursor(0, 3)")
 		b.press("o")
 		b.await("completions", `document.querySelector("[aria-label=Completions]")?.innerText.includes("account")`)
-		b.look("explorer-completions")
+		b.inspect("explorer-completions")
 		b.press(kb.Escape)
 		b.write("Query Editor", "{account {accountInfo {name}}}")
 		b.ctrl(kb.Enter)
@@ -79,21 +81,22 @@ func TestGraphiQL(t *testing.T) {
 		b.click("Add tab")
 		b.click("Open settings dialog")
 		b.see("Remove all locally stored data")
-		b.look("explorer-settings")
+		b.inspect("explorer-settings")
 		b.press(kb.Escape)
 		b.click("Open short keys dialog")
 		b.see("Short Key")
 		b.press(kb.Escape)
 		b.miss("Short Key")
-		b.look("explorer-tabs")
+		b.inspect("explorer-tabs")
 
-		evaluate[chromedp.Void](b, `document.getElementById("graphiql").hidden = !(document.getElementById("by-form").hidden = false)`)
-		b.look("explorer-form")
+		evaluate[chromedp.Void](b,
+			`document.getElementById("graphiql").hidden = !(document.getElementById("by-form").hidden = false)`)
+		b.inspect("explorer-form")
 	})
 }
 
-// A mutation is held in an old session until the person proves who they are, and
-// what they wrote stays; but its variables are not kept.
+// A mutation in an old session waits until the user proves their identity. The query is kept, and its variables are
+// not stored.
 func TestGraphiQLHeld(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
@@ -106,38 +109,40 @@ func TestGraphiQLHeld(t *testing.T) {
 		b.see("Nightly export")
 		b.write("Variables", `{"input": {"name": "By hand", "scopes": ["account_stores_read"]}}`)
 		b.click(run)
-		b.see("It is more than 15 minutes")
-		b.look("explorer-held")
+		b.see("Your last sign-in was more than 15 minutes ago")
+		b.inspect("explorer-held")
 		b.follow("Confirm that it is you")
 		b.fill("Password", s.Password)
-		b.follow("Go on")
-		b.see("Confirmed. You can run it now.")
+		b.follow("Continue")
+		b.see("Confirmed. You can now run the query.")
 		b.click(run)
 		b.see(`"name": "By hand"`)
-		b.miss("It is more than 15 minutes")
+		b.miss("Your last sign-in was more than 15 minutes ago")
 
 		mutation := b.written("Query Editor")
-		b.await("the mutation to be kept in one tab", `(JSON.parse(sessionStorage.getItem(location.origin + `+quoted(s.page("/graphiql"))+
-			` + " graphiql:tabState"))?.tabs ?? []).filter((tab) => tab.query?.includes("createApiToken")).length === 1`)
+		b.await("the mutation to be kept in one tab",
+			`(JSON.parse(sessionStorage.getItem(location.origin + `+quoted(s.page("/graphiql"))+
+				` + " graphiql:tabState"))?.tabs ?? []).filter((tab) => tab.query?.includes("createApiToken")).length === 1`)
 		b.follow("Documentation")
-		b.look("explorer-schema")
+		b.inspect("explorer-schema")
 		b.fill("Search types and fields", "apitokens")
 		b.follow("Search")
 		b.see("matches")
 		b.follow("Account.apiTokens")
-		b.look("explorer-type")
+		b.inspect("explorer-type")
 		b.follow("ApiTokenConnection")
 		b.follow("API explorer")
 		if got := b.written("Query Editor"); got != mutation || !strings.Contains(got, "createApiToken") {
 			t.Errorf("the query is %q, and was %q", got, mutation)
 		}
-		if kept := evaluate[string](b, "JSON.stringify({...sessionStorage, ...localStorage})"); strings.Contains(kept, "By hand") {
+		if kept := evaluate[string](b, "JSON.stringify({...sessionStorage, ...localStorage})"); strings.Contains(kept,
+			"By hand") {
 			t.Errorf("kept: %s", kept)
 		}
 	})
 }
 
-// Without scripts there is a form.
+// Without JavaScript, the page is a plain form.
 func TestExplorerWithoutScripts(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
@@ -146,10 +151,8 @@ func TestExplorerWithoutScripts(t *testing.T) {
 		b.follow("API explorer")
 		b.follow("Create an API token")
 		b.fill("Variables", "{")
-		if status := b.follow("Run"); status != http.StatusUnprocessableEntity {
-			t.Errorf("status %d", status)
-		}
-		b.see("This is no JSON.")
+		check.Equal(t, b.follow("Run"), http.StatusUnprocessableEntity, "status")
+		b.see("This is not valid JSON.")
 		b.fill("Query or mutation", "{nothing}")
 		b.fill("Variables", "")
 		b.follow("Run")
@@ -157,7 +160,7 @@ func TestExplorerWithoutScripts(t *testing.T) {
 	})
 }
 
-// Somebody who was signed out meanwhile is told.
+// A visitor whose session was revoked gets a message.
 func TestGraphiQLSignedOut(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
@@ -168,7 +171,7 @@ func TestGraphiQLSignedOut(t *testing.T) {
 		evaluate[chromedp.Void](b, `void fetch("/signout", {method: "POST"}).then(() => { window.out = true })`)
 		b.await("the session to end", "window.out === true")
 		b.click(run)
-		b.see("The answer did not arrive.")
-		_ = b.taken() // the browser says so, too
+		b.see("The response did not arrive.")
+		_ = b.taken() // the browser logs it too
 	})
 }

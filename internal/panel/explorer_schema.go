@@ -10,8 +10,7 @@ import (
 	"latchkey/internal/fault"
 )
 
-// The schema as the API tells it (GraphQL, section "Introspection"): what all
-// types are called, and all there is to know of one.
+// The introspection queries (GraphQL, section "Introspection"): the list of all types, and the details of one type.
 const (
 	typeList = `query {
   __schema {
@@ -62,14 +61,13 @@ type schemaField struct {
 	Args                            []schemaField
 }
 
-// typeRef is what type something has: a named one, or a list of others, or one
-// that is never null.
+// typeRef is the type of a field or an argument: a named type, or a list or non-null type that wraps another.
 type typeRef struct {
 	Name, Kind string
 	OfType     *typeRef
 }
 
-// Named is the type without the lists around it.
+// Named returns the name of the type without its list and non-null wrappers.
 func (r typeRef) Named() string {
 	for r.OfType != nil {
 		r = *r.OfType
@@ -77,7 +75,7 @@ func (r typeRef) Named() string {
 	return r.Name
 }
 
-// Before is what stands before the name of the type.
+// Before returns the brackets that precede the type's name.
 func (r typeRef) Before() string {
 	before := ""
 	for ; r.OfType != nil; r = *r.OfType {
@@ -88,7 +86,7 @@ func (r typeRef) Before() string {
 	return before
 }
 
-// After is what follows the name of the type.
+// After returns the brackets and exclamation marks that follow the type's name.
 func (r typeRef) After() string {
 	after := ""
 	for ; r.OfType != nil; r = *r.OfType {
@@ -97,46 +95,46 @@ func (r typeRef) After() string {
 	return after
 }
 
-// schemaPage is the documentation: of one type, of what a search found, or the
-// list of all types.
+// schemaPage is the data of the documentation: one type, the matches of a search, or the list of all types.
 type schemaPage struct {
 	Here, Explorer string
 	Search         string
 	Type           *schemaType
 	Groups         []typeGroup
 	Matches        []schemaMatch
-	// More says that there are more matches than are shown.
+	// More reports whether there are more matches than the page shows.
 	More bool
 }
 
-// typeGroup are the types of a kind.
+// typeGroup is the types of one kind.
 type typeGroup struct {
 	Kind  string
 	Types []schemaType
 }
 
-// schemaMatch is a type or a field that a search found.
+// schemaMatch is a type or a field that matches a search.
 type schemaMatch struct{ Type, Field, Description string }
 
-// mostMatches is how many matches of a search are shown.
+// mostMatches is the largest number of matches that a page shows.
 const mostMatches = 100
 
-// explorerSchema shows the documentation of the API's schema.
-func (v *visit) explorerSchema() error {
-	asked := v.r.URL.Query()
-	shown := schemaPage{Here: v.in("/graphiql/schema"), Explorer: v.in("/graphiql"), Search: strings.TrimSpace(asked.Get("q"))}
-	if name := asked.Get("type"); name != "" {
+// schema shows the documentation of the API's schema.
+func (h *explorerHandler) schema(q *request) error {
+	query := q.r.URL.Query()
+	shown := schemaPage{Here: q.address("/graphiql/schema"), Explorer: q.address("/graphiql"),
+		Search: strings.TrimSpace(query.Get("q"))}
+	if name := query.Get("type"); name != "" {
 		var found struct {
 			Type *schemaType `json:"__type"`
 		}
-		if err := v.askFor(typeByName, map[string]string{"name": name}, &found); err != nil {
+		if err := h.query(q, typeByName, map[string]string{"name": name}, &found); err != nil {
 			return err
 		}
 		if found.Type == nil {
-			return fault.Errorf(fault.NotFound, "%s", v.text("graphiql.schema.no_type"))
+			return fault.Errorf(fault.NotFound, "%s", q.text("graphiql.schema.no_type"))
 		}
 		shown.Type = found.Type
-		return v.page(http.StatusOK, "explorer-schema", shown)
+		return explorerSchemaTemplate.show(q, http.StatusOK, shown)
 	}
 	var found struct {
 		Schema struct {
@@ -144,7 +142,7 @@ func (v *visit) explorerSchema() error {
 			Types                   []schemaType
 		} `json:"__schema"`
 	}
-	if err := v.askFor(typeList, nil, &found); err != nil {
+	if err := h.query(q, typeList, nil, &found); err != nil {
 		return err
 	}
 	if shown.Search != "" {
@@ -152,16 +150,17 @@ func (v *visit) explorerSchema() error {
 		if shown.More = len(shown.Matches) > mostMatches; shown.More {
 			shown.Matches = shown.Matches[:mostMatches]
 		}
-		return v.page(http.StatusOK, "explorer-schema", shown)
+		return explorerSchemaTemplate.show(q, http.StatusOK, shown)
 	}
 	shown.Groups = typeGroups(found.Schema.Types, found.Schema.QueryType.Name, found.Schema.MutationType.Name)
-	return v.page(http.StatusOK, "explorer-schema", shown)
+	return explorerSchemaTemplate.show(q, http.StatusOK, shown)
 }
 
-// typeGroups are the types by kind: first those that operations begin at, last
-// those of the schema's own description.
+// typeGroups groups the types by kind. The root types of operations come first, and introspection types are left
+// out.
 func typeGroups(types []schemaType, roots ...string) []typeGroup {
-	groups := []typeGroup{{Kind: "ROOT"}, {Kind: "OBJECT"}, {Kind: "INPUT_OBJECT"}, {Kind: "ENUM"}, {Kind: "INTERFACE"}, {Kind: "UNION"}, {Kind: "SCALAR"}}
+	groups := []typeGroup{{Kind: "ROOT"}, {Kind: "OBJECT"}, {Kind: "INPUT_OBJECT"}, {Kind: "ENUM"}, {Kind: "INTERFACE"},
+		{Kind: "UNION"}, {Kind: "SCALAR"}}
 	for _, t := range types {
 		kind := t.Kind
 		switch {
@@ -183,8 +182,7 @@ func typeGroups(types []schemaType, roots ...string) []typeGroup {
 	return groups
 }
 
-// matches are the types and fields that have a text in their name or
-// description, those first that have it in the name.
+// matches returns the types and fields whose name or description contains text. Matches in the name come first.
 func matches(types []schemaType, text string) []schemaMatch {
 	var named, described []schemaMatch
 	consider := func(m schemaMatch, name string) {
@@ -211,18 +209,18 @@ func containsFold(text, part string) bool {
 	return strings.Contains(strings.ToLower(text), strings.ToLower(part))
 }
 
-// TypeAt is the address of the documentation of a type.
+// TypeAt returns the address of a type's documentation.
 func (p schemaPage) TypeAt(name string) string {
 	return p.Here + "?" + url.Values{"type": {name}}.Encode()
 }
 
-// span is a part of a description, which may be what programs write.
+// span is a part of a description. Code reports whether it is code.
 type span struct {
 	Text string
 	Code bool
 }
 
-// Prose are the parts of a description, in which code stands in backticks.
+// Prose splits a description at its backticks into text and code.
 func (p schemaPage) Prose(description string) []span {
 	var spans []span
 	for i, text := range strings.Split(description, "`") {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"latchkey/internal/test/check"
 )
 
 // asks sends a request to the API as the explorer's script does.
@@ -29,24 +31,23 @@ const (
 )
 
 func mutating(query, operation string) string {
-	body, err := json.Marshal(map[string]any{"query": query, "operationName": operation, "variables": map[string]string{"name": "By hand"}})
+	body, err := json.Marshal(map[string]any{"query": query, "operationName": operation,
+		"variables": map[string]string{"name": "By hand"}})
 	if err != nil {
 		panic(err)
 	}
 	return string(body)
 }
 
-// The script's requests are answered as the API answers the person: what is
-// wrong with one, and what is refused, come as the API says them.
+// The script's requests get the API's response, including its errors and refusals.
 func TestExplorerQuery(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), s.page("/graphiql/query")
 		answer := owner.asks(at, aQuery)
 		answer.wants(http.StatusOK, `{"data":{"viewer":{"kind":"SESSION","user":{"email":"`+s.OwnerEmail+`"}}}}`)
-		for name, want := range map[string]string{"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store", "X-Frame-Options": "DENY"} {
-			if got := answer.header.Get(name); got != want {
-				t.Errorf("%s is %q, want %q", name, got, want)
-			}
+		for name, want := range map[string]string{"Content-Type": "application/json; charset=utf-8",
+			"Cache-Control": "no-store", "X-Frame-Options": "DENY"} {
+			check.Equal(t, answer.header.Get(name), want, "%s", name)
 		}
 		for name, tt := range map[string]struct {
 			body   string
@@ -55,10 +56,13 @@ func TestExplorerQuery(t *testing.T) {
 		}{
 			"no JSON":       {"{", http.StatusBadRequest, `"code":"INVALID"`},
 			"no such field": {`{"query":"{nothing}"}`, http.StatusOK, `"code":"INVALID"`},
-			"too much":      {`{"query":"{` + strings.Repeat("a:__typename ", 101) + `}"}`, http.StatusOK, `"code":"COMPLEXITY_LIMIT"`},
-			"too large":     {`{"query":"` + strings.Repeat("#", 2<<20) + `"}`, http.StatusRequestEntityTooLarge, "Send less at once."},
+			"too much": {`{"query":"{` + strings.Repeat("a:__typename ", 101) + `}"}`, http.StatusOK,
+				`"code":"COMPLEXITY_LIMIT"`},
+			"too large": {`{"query":"` + strings.Repeat("#", 2<<20) + `"}`, http.StatusRequestEntityTooLarge,
+				"Send a smaller one."},
 		} {
-			if got := owner.asks(at, tt.body); got.status != tt.status || !strings.Contains(got.body, tt.text) || !strings.Contains(got.body, got.header.Get("X-Request-Id")) {
+			if got := owner.asks(at, tt.body); got.status != tt.status || !strings.Contains(got.body, tt.text) ||
+				!strings.Contains(got.body, got.header.Get("X-Request-Id")) {
 				t.Errorf("%s: %d %.300s", name, got.status, got.body)
 			}
 		}
@@ -70,8 +74,7 @@ func TestExplorerQuery(t *testing.T) {
 	})
 }
 
-// Nothing is asked of one account that is meant for another, and nothing by
-// another site.
+// The explorer does not accept requests for another account or from another site.
 func TestExplorerOfOthers(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
@@ -92,26 +95,28 @@ func TestExplorerOfOthers(t *testing.T) {
 	})
 }
 
-// In a session that is old, nothing is changed however a mutation is sent, until
-// the person proves who they are; queries are answered.
+// In an old session, no form of mutation changes anything until the user proves their identity. Queries work.
 func TestExplorerAsksAgain(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, page := s.signedIn(s.OwnerEmail), s.page("/graphiql")
 		s.age(16 * time.Minute)
 		before := s.contents()
 		for name, body := range map[string]string{
-			"a mutation":       mutating(aMutation, ""),
-			"one by name":      mutating("query Q {__typename} "+aMutation, "Change"),
-			"one in fragments": mutating("mutation ($name: String!) {...F} fragment F on Mutation {"+strings.TrimPrefix(aMutation, "mutation Change($name: String!) {"), ""),
+			"a mutation":  mutating(aMutation, ""),
+			"one by name": mutating("query Q {__typename} "+aMutation, "Change"),
+			"one in fragments": mutating("mutation ($name: String!) {...F} fragment F on Mutation {"+
+				strings.TrimPrefix(aMutation, "mutation Change($name: String!) {"), ""),
 			"behind a comment": mutating("#query\n,"+aMutation, ""),
 			"a second query":   `{"query":"{__typename}",` + strings.TrimPrefix(mutating(aMutation, ""), "{"),
 		} {
 			answer := owner.asks(page+"/query", body)
-			if answer.status != http.StatusForbidden || !strings.Contains(answer.body, `"code":"FORBIDDEN"`) || !strings.Contains(answer.body, s.page("/graphiql/confirm")) {
+			if answer.status != http.StatusForbidden || !strings.Contains(answer.body, `"code":"FORBIDDEN"`) ||
+				!strings.Contains(answer.body, s.page("/graphiql/confirm")) {
 				t.Errorf("%s: %d %s", name, answer.status, answer.body)
 			}
 		}
-		owner.asks(page+"/query?query=%7B__typename%7D", mutating(aMutation, "")).wants(http.StatusForbidden, "FORBIDDEN")
+		owner.asks(page+"/query?query=%7B__typename%7D", mutating(aMutation, "")).wants(http.StatusForbidden,
+			"FORBIDDEN")
 		owner.get(page+"/query?query="+url.QueryEscape(aMutation)).wants(http.StatusMethodNotAllowed, "")
 		held := owner.post(page, "query", aMutation, "variables", `{"name":"By hand"}`)
 		held.wants(http.StatusForbidden, "Confirm that it is you")
@@ -121,17 +126,17 @@ func TestExplorerAsksAgain(t *testing.T) {
 
 		again := owner.post(page+"/confirm", "query", aMutation, "variables", `{"name":"By hand"}`)
 		again.wants(http.StatusOK, "Password")
-		owner.submit(again, "Go on", "password_again", "wrong wrong").wants(http.StatusUnprocessableEntity, "")
-		confirmed := owner.submit(again, "Go on", "password_again", s.Password)
-		confirmed.wants(http.StatusOK, "Confirmed. You can run it now.").wants(http.StatusOK, "mutation Change")
+		owner.submit(again, "Continue", "password_again", "wrong wrong").wants(http.StatusUnprocessableEntity, "")
+		confirmed := owner.submit(again, "Continue", "password_again", s.Password)
+		confirmed.wants(http.StatusOK, "Confirmed. You can now run the query.").wants(http.StatusOK, "mutation Change")
 		owner.submit(confirmed, "Run").wants(http.StatusOK, `"name": "By hand"`)
-		owner.asks(page+"/query", mutating(strings.ReplaceAll(aMutation, "$name, scopes", `"Another", scopes`), "")).wants(http.StatusOK, "")
+		owner.asks(page+"/query", mutating(strings.ReplaceAll(aMutation, "$name, scopes", `"Another", scopes`),
+			"")).wants(http.StatusOK, "")
 		owner.get(page + "/confirm").goes(page)
 	})
 }
 
-// Without scripts, the form is answered by a page with the API's answer, and
-// keeps what was entered. Every example is one that works.
+// Without JavaScript, the form's page shows the API's response and keeps the entered values. Every example works.
 func TestExplorerForm(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), s.page("/graphiql")
@@ -149,7 +154,7 @@ func TestExplorerForm(t *testing.T) {
 		}
 		owner.submit(page, "Run", "query", "query A {__typename} query B {viewer {kind}}", "operationName", "B").
 			wants(http.StatusOK, `"kind": "SESSION"`).wants(http.StatusOK, "query A {__typename}")
-		owner.submit(page, "Run", "variables", "{").wants(http.StatusUnprocessableEntity, "This is no JSON.")
+		owner.submit(page, "Run", "variables", "{").wants(http.StatusUnprocessableEntity, "This is not valid JSON.")
 		owner.submit(page, "Run", "query", "").wants(http.StatusBadRequest, "The request has no query.")
 		owner.submit(page, "Run", "query", "{nothing}").wants(http.StatusOK, `"code": "INVALID"`)
 		s.signedIn(chloe).get(at).wants(http.StatusOK, "API explorer")
@@ -157,13 +162,12 @@ func TestExplorerForm(t *testing.T) {
 	})
 }
 
-// The documentation is that of the schema which is served: every type that it
-// names has a page, and a search finds fields.
+// The documentation is that of the served schema: every type that it names has a page, and the search finds fields.
 func TestExplorerSchema(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), s.page("/graphiql/schema")
 		list := owner.get(at)
-		list.wants(http.StatusOK, "Where operations begin").lacks("__Type")
+		list.wants(http.StatusOK, "Root types").lacks("__Type")
 		types := slices.DeleteFunc(list.links(), func(to string) bool { return !strings.Contains(to, "?type=") })
 		if len(types) < 50 {
 			t.Errorf("%d types", len(types))
@@ -174,7 +178,8 @@ func TestExplorerSchema(t *testing.T) {
 			}
 		}
 		account := owner.get(at + "?type=Account")
-		account.wants(http.StatusOK, "Object").wants(http.StatusOK, "Needs account_read .").wants(http.StatusOK, "first : Int")
+		account.wants(http.StatusOK, "Object").wants(http.StatusOK,
+			"Requires the account_read scope.").wants(http.StatusOK, "first : Int")
 		if !slices.Contains(account.links(), at+"?type=StoreConnection") {
 			t.Errorf("Account leads to %q", account.links())
 		}
@@ -182,7 +187,7 @@ func TestExplorerSchema(t *testing.T) {
 		found := owner.submit(list, "Search", "q", "CREATEapitoken")
 		found.wants(http.StatusOK, "ApiTokenMutations.createApiToken").lacks("StoreConnection")
 		owner.get(at+"?q=the").wants(http.StatusOK, "The first 100 are shown.")
-		owner.get(at+"?q=no+such+thing").wants(http.StatusOK, "Nothing has this")
+		owner.get(at+"?q=no+such+thing").wants(http.StatusOK, "No type or field matches")
 		owner.get(at+"?type=Nothing").wants(http.StatusNotFound, "no such type")
 		owner.get(at+"?type="+strings.Repeat("x", 3000)).wants(http.StatusNotFound, "no such type")
 	})

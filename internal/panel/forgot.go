@@ -3,38 +3,42 @@ package panel
 import (
 	"net/http"
 
+	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
-// forgotRoutes are the pages for those who forgot their password.
-func forgotRoutes() []route {
+// forgotHandler serves the pages for users who forgot their password.
+type forgotHandler struct{ signIn *signin.Service }
+
+func (h *forgotHandler) routes() []route {
 	return []route{
-		{method: http.MethodGet, pattern: "/forgot", serve: (*visit).forgotForm},
-		{method: http.MethodPost, pattern: "/forgot", serve: (*visit).forgot},
+		get("/forgot", public, h.page),
+		post("/forgot", public, h.submit),
 	}
 }
 
-// forgotPage asks for an address, or says that it was asked for.
+// forgotPage is the data of the page that requests a link, and of its confirmation.
 type forgotPage struct {
 	Form *form
-	// CanMail says that links are mailed here, and Sent that one was asked for.
+	// CanMail reports whether this server sends email, and Sent whether a link was requested.
 	CanMail, Sent bool
-	Doors         doors
+	Methods       signInMethods
 	Next          string
 }
 
-func (v *visit) forgotForm() error {
-	return v.forgotPage(http.StatusOK, newForm("email"), false)
+func (h *forgotHandler) page(q *request) error {
+	return h.show(q, http.StatusOK, newForm("email"), false)
 }
 
-func (v *visit) forgotPage(status int, f *form, sent bool) error {
-	return v.page(status, "forgot", forgotPage{Form: f, CanMail: v.SignIn.CanMail(), Sent: sent, Doors: v.doors(), Next: "/"})
+func (h *forgotHandler) show(q *request, status int, f *form, sent bool) error {
+	return forgotTemplate.show(q, status, forgotPage{Form: f, CanMail: h.signIn.CanMail(), Sent: sent,
+		Methods: methodsOf(h.signIn), Next: "/"})
 }
 
-// forgot asks for a link to be mailed. The answer is the same for every
-// address.
-func (v *visit) forgot() error {
-	f, err := v.sent("email")
+// submit requests an email with a link. The response is the same for every address, so that it does not reveal
+// which addresses have an account.
+func (h *forgotHandler) submit(q *request) error {
+	f, err := q.parseForm("email")
 	if err != nil {
 		return err
 	}
@@ -42,10 +46,10 @@ func (v *visit) forgot() error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.forgotPage(http.StatusUnprocessableEntity, f, false)
+		return h.show(q, http.StatusUnprocessableEntity, f, false)
 	}
-	if err := v.SignIn.Forgot(f.Value("email"), v.visitor()); err != nil {
+	if err := h.signIn.Forgot(f.Value("email"), q.visitor()); err != nil {
 		return err
 	}
-	return v.forgotPage(http.StatusOK, f, true)
+	return h.show(q, http.StatusOK, f, true)
 }

@@ -5,47 +5,45 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/fault"
 )
 
-// form is a form as it is shown: empty, or once more with what was entered and
-// what is wrong with it.
+// form is the state of a form: empty, or as submitted with its errors.
 type form struct {
 	Values url.Values
 
 	fields []string
 	faults []*fault.Error
-	// worded makes what services say fit for people; nil leaves it as it is.
+	// worded rewrites the messages of services for the panel. If it is nil, they are shown unchanged.
 	worded func(string) string
 }
 
-// newForm is an empty form of these fields, as they are called in the form and
-// in faults.
+// newForm returns an empty form. The names of its fields are also those in errors.
 func newForm(fields ...string) *form { return &form{Values: url.Values{}, fields: fields} }
 
-// sent is the form that the visitor sent. It returns fault.Invalid for a body
-// that is no form.
-func (v *visit) sent(fields ...string) (*form, error) {
-	if err := v.r.ParseForm(); err != nil {
-		return nil, fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
+// parseForm returns the submitted form. It returns fault.Invalid if the body cannot be parsed.
+func (q *request) parseForm(fields ...string) (*form, error) {
+	if err := q.r.ParseForm(); err != nil {
+		return nil, fault.Errorf(fault.Invalid, "%s", q.text("errors.form"))
 	}
-	return &form{Values: v.r.PostForm, fields: fields, worded: v.worded}, nil
+	return &form{Values: q.r.PostForm, fields: fields, worded: q.reword}, nil
 }
 
-// Value is what was entered into a field, without space around it.
+// Value returns the trimmed value of a field.
 func (f *form) Value(name string) string { return strings.TrimSpace(f.Values.Get(name)) }
 
-// Has reports whether a choice of a field was made.
+// Has reports whether a choice of a field is selected.
 func (f *form) Has(name, choice string) bool { return slices.Contains(f.Values[name], choice) }
 
-// refuse takes what is wrong with what was entered, to be shown. Any other
-// error it returns: it has a page of its own.
+// refuse adds a service's validation errors to the form. It returns any other error, which has its own page.
 func (f *form) refuse(err error) error {
 	for _, one := range fault.Flatten(err) {
 		if f.worded != nil {
-			told := *one
-			told.Message = f.worded(one.Message)
-			one = &told
+			reworded := *one
+			reworded.Message = f.worded(one.Message)
+			one = &reworded
 		}
 		switch one.Kind {
 		case fault.Invalid, fault.Conflict, fault.LimitReached:
@@ -62,17 +60,17 @@ func (f *form) refuse(err error) error {
 	return nil
 }
 
-// Refused reports whether anything is wrong.
+// Refused reports whether the form has errors.
 func (f *form) Refused() bool { return len(f.faults) > 0 }
 
-// fieldOf is the field of a fault without the place that the API gives it and
-// without the number of an element.
+// fieldOf returns the name of the field that an error is about, without the API's "input." prefix and without the
+// index of a list element.
 func fieldOf(f *fault.Error) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(f.Field, "input."), ".")
 	return name
 }
 
-// Errors are what is wrong with a field.
+// Errors returns the errors of a field.
 func (f *form) Errors(name string) []string {
 	var all []string
 	for _, one := range f.faults {
@@ -83,8 +81,7 @@ func (f *form) Errors(name string) []string {
 	return all
 }
 
-// General is what is wrong with the form as a whole, or with what is not a field
-// of it.
+// General returns the errors that belong to none of the form's fields.
 func (f *form) General() []string {
 	var all []string
 	for _, one := range f.faults {
@@ -95,26 +92,42 @@ func (f *form) General() []string {
 	return all
 }
 
-// Problems are all that is wrong: with the form as a whole, and then with its
-// fields.
-func (f *form) Problems() []trouble {
-	var all []trouble
+// Problems returns all errors: the general ones first, then those of each field.
+func (f *form) Problems() []formError {
+	var all []formError
 	for _, text := range f.General() {
-		all = append(all, trouble{"", text})
+		all = append(all, formError{"", text})
 	}
 	for _, name := range f.fields {
 		for _, text := range f.Errors(name) {
-			all = append(all, trouble{name, text})
+			all = append(all, formError{name, text})
 		}
 	}
 	return all
 }
 
-// trouble is something that is wrong: with a field, or with a form as a whole.
-type trouble struct{ Field, Text string }
+// formError is one error of a form. Field is empty for a general one.
+type formError struct{ Field, Text string }
 
-// wrong says what is wrong with a field that the panel itself judges: what is
-// asked of people and not of programs.
-func (f *form) wrong(name, message string) {
+// addError adds an error of a rule that only the panel checks and the API does not have.
+func (f *form) addError(name, message string) {
 	f.faults = append(f.faults, fault.Errorf(fault.Invalid, "%s", message).On(name))
+}
+
+// uuidsOf parses the IDs that the panel put into a form.
+func uuidsOf(texts []string) ([]uuid.UUID, error) {
+	ids := make([]uuid.UUID, len(texts))
+	for i, text := range texts {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			return nil, fault.Errorf(fault.Invalid, "The form has an invalid ID. Go back and try again.")
+		}
+		ids[i] = id
+	}
+	return ids, nil
+}
+
+// noChoice returns the error for a value that a field does not offer.
+func noChoice(q *request, field string) error {
+	return fault.Errorf(fault.Invalid, "%s", q.text("errors.choice")).On(field)
 }

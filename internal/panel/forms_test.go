@@ -6,13 +6,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"latchkey/internal/test/check"
 )
 
-// refuses fails the test for a page that does not say first what is wrong with its form: in its title, and in a list that gets the focus
-// and leads to the fields.
+// refuses fails the test unless the page reports the form's errors first: in its title, and in a focused list that
+// links to the fields.
 func (r *reply) refuses(fields ...string) {
 	r.t.Helper()
-	if title := textOf(r.all("title")[0]); r.status != http.StatusUnprocessableEntity || !strings.HasPrefix(r.all("title")[0].FirstChild.Data, "Not done: ") {
+	if title := textOf(r.all("title")[0]); r.status != http.StatusUnprocessableEntity ||
+		!strings.HasPrefix(r.all("title")[0].FirstChild.Data, "Error: ") {
 		r.t.Errorf("%s answers %d with the title %q", r.url, r.status, title)
 	}
 	var led []string
@@ -29,12 +32,10 @@ func (r *reply) refuses(fields ...string) {
 			}
 		}
 	}
-	if !slices.Equal(led, fields) {
-		r.t.Errorf("%s leads to %q, want %q: %s", r.url, led, fields, r.text())
-	}
+	check.Equal(r.t, led, fields, "%s leads to: %s", r.url, r.text())
 	for _, each := range led {
 		if !strings.Contains(r.body, ` id="`+each+`"`) {
-			r.t.Errorf("%s leads to %s, which is not there", r.url, each)
+			r.t.Errorf("%s links to %s, which does not exist", r.url, each)
 		}
 	}
 }
@@ -44,10 +45,13 @@ func TestProblemsComeFirst(t *testing.T) {
 		owner := s.signedIn(s.OwnerEmail)
 		list := owner.get(s.page("/users"))
 		ben := personAt(t, list, "Ben Becker")
-		owner.get(s.page("/tokens/new")).lacks("Not done:")
-		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "a", "allowedIpRanges", "nowhere").refuses("name", "scopes", "allowedIpRanges")
-		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "abcd", "scopes.account_users", "account_users_read", "expiresAt", "soon").refuses("expiresAt")
-		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora", "stores", "acme1us", "role.acme1us", "x").refuses("stores")
+		owner.get(s.page("/tokens/new")).lacks("Error:")
+		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "a", "allowedIpRanges",
+			"nowhere").refuses("name", "scopes", "allowedIpRanges")
+		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "abcd", "scopes.account_users",
+			"account_users_read", "expiresAt", "soon").refuses("expiresAt")
+		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora", "stores", "acme1us", "role.acme1us",
+			"x").refuses("stores")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora").refuses("email")
 		owner.submit(owner.get(ben), "Save", "firstName", "", "locale", "?").refuses("firstName", "locale")
 		owner.post(ben+"/stores", "stores", "nowhere", "role", "x").refuses("role")
@@ -61,17 +65,18 @@ func TestProblemsComeFirst(t *testing.T) {
 	})
 }
 
-// Every field of a form has a name to be called by where it is wrong.
+// Every field of a form has a label for the list of errors.
 func TestFieldsHaveNames(t *testing.T) {
 	lists := regexp.MustCompile(`(?:newForm|\.sent|\.tokenSent)\(([^)]*)\)|Fields\s*= \[\]string\{([^}]*)\}`)
-	unseen := []string{"shown", "overlap", "query", "variables", "operationName", "who", "target", "of"} // nothing is ever wrong with them in a list
+	// No error list ever names these.
+	unseen := []string{"shown", "overlap", "query", "variables", "operationName", "who", "target", "of"}
 	keys := messageKeys(t)
 	found := 0
 	for file, source := range sources(t) {
 		for _, list := range lists.FindAllStringSubmatch(source, -1) {
 			for _, name := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(list[1]+list[2], -1) {
 				if found++; keys["fields.names."+name[1]] == "" && !slices.Contains(unseen, name[1]) {
-					t.Errorf("%s has a field %s, which has no name", file, name[1])
+					t.Errorf("%s has the field %s: add fields.names.%[2]s to messages/en/common.yaml", file, name[1])
 				}
 			}
 		}
@@ -81,15 +86,17 @@ func TestFieldsHaveNames(t *testing.T) {
 	}
 }
 
-// Whoever sends a long form with errors sees them first, and follows one to its field.
+// After submitting a long form with errors, the visitor sees the errors first and can follow a link to the field.
 func TestProblemsAreSeen(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		b.open(s.page("/tokens/new"))
 		b.fill("Name", "a")
 		b.follow("Create API token")
-		b.await("the focus on the problems", "document.activeElement.matches('.problems')") // see focuses
-		b.await("the problems in sight", "document.activeElement.getBoundingClientRect().top >= 0 && document.activeElement.getBoundingClientRect().bottom <= innerHeight")
-		b.click("What it may do")
+		// Autofocus may come after the load, see focuses.
+		b.await("the focus on the problems", "document.activeElement.matches('.problems')")
+		b.await("the problems in sight",
+			"document.activeElement.getBoundingClientRect().top >= 0 && document.activeElement.getBoundingClientRect().bottom <= innerHeight")
+		b.click("Scopes")
 		b.await("the link to lead to its field", "document.querySelector(':target')?.id === 'scopes'")
 	})
 }

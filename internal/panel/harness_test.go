@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
+
+	"latchkey/internal/test/check"
 )
 
-// exhibit has everything that tests of pages do something with.
+// exhibit has one of everything that page tests interact with.
 const exhibit = `<!doctype html><html lang="en"><title>Exhibit</title><meta name="viewport" content="width=device-width">
 <form action="/sent"><label for="a">Name</label><input id="a" name="a" value="old">
 <label><input type="checkbox" name="b"> Agree</label>
@@ -28,7 +30,7 @@ document.getElementById("no").onclick = () => say("No");
 document.getElementById("zone").textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
 </script>`
 
-// exhibition serves the exhibit, and pages that complain.
+// exhibition serves the exhibit, and pages with console errors.
 func exhibition(t *testing.T) *server {
 	t.Helper()
 	pages := map[string]string{
@@ -59,43 +61,31 @@ func exhibition(t *testing.T) *server {
 	return &server{t: t, URL: site.URL}
 }
 
-// What tests do in a browser has the effect that it has for people.
+// The browser helpers have the same effect as a user's input.
 func TestBrowser(t *testing.T) {
 	b := exhibition(t).browser(t)
-	if status := b.open("/refused"); status != http.StatusForbidden {
-		t.Errorf("status %d", status)
-	}
+	check.Equal(t, b.open("/refused"), http.StatusForbidden, "status")
 	b.open("/")
-	if got := b.text("#zone"); got != zone {
-		t.Errorf("the zone is %s", got)
-	}
+	check.Equal(t, b.text("#zone"), zone, "the zone")
 	b.click("Copy the name")
 	b.see("Copied")
-	if got := b.clipboard(); got != "the name" {
-		t.Errorf("copied %q", got)
-	}
+	check.Equal(t, b.clipboard(), "the name", "copied")
 	b.click("Save")
 	if name, content := b.downloaded(); name != "file.txt" || content != "content" {
 		t.Errorf("downloaded %q: %q", name, content)
 	}
 	b.click("Ask")
-	if got := b.count("dialog"); got != 1 {
-		t.Errorf("%d dialogs", got)
-	}
-	b.click("Answer") // the dialog's: the other one cannot be reached
+	check.Equal(t, b.count("dialog"), 1, "b.count(\"dialog\")")
+	b.click("Answer") // the button in the dialog; the other one is inert
 	b.press(kb.Escape)
 	b.see("No")
 	b.fill("Name", "new")
 	b.check("Agree")
 	b.choose("Colour", "Blue green")
-	if got := b.value("Name"); got != "new" {
-		t.Errorf("Name is %q", got)
-	}
+	check.Equal(t, b.value("Name"), "new", "Name")
 	b.follow("Send it")
 	b.see("Thank you")
-	if got := b.at(); got != "/sent?a=new&b=on&c=Blue+green" {
-		t.Errorf("at %s", got)
-	}
+	check.Equal(t, b.at(), "/sent?a=new&b=on&c=Blue+green", "at")
 	b.back()
 	b.see("Colour")
 	b.reload()
@@ -105,21 +95,18 @@ func TestBrowser(t *testing.T) {
 	b.see("Thank you")
 }
 
-// Without scripts, pages are what they are without them, and tests can look at
-// them all the same.
+// With JavaScript turned off, pages render without it, and tests can still inspect them.
 func TestBrowserWithoutScripts(t *testing.T) {
 	b := exhibition(t).browser(t)
 	b.scripts(false)
 	b.open("/")
 	b.fill("Name", "new")
-	if got := evaluate[string](b, "document.getElementById('zone').textContent"); got != "" {
-		t.Errorf("a script ran: %q", got)
-	}
+	check.Equal(t, evaluate[string](b, "document.getElementById('zone').textContent"), "", "a script ran")
 	b.follow("Send it")
 	b.see("Thank you")
 }
 
-// What is wrong with a page is noticed.
+// Problems of a page fail the test.
 func TestBrowserNotices(t *testing.T) {
 	for _, tc := range []struct{ path, want string }{
 		{"/throws", "Error: oh"},

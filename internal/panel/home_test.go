@@ -2,19 +2,19 @@ package panel_test
 
 import "testing"
 
-// A person signs in by the keyboard alone, sees their accounts and signs out.
+// A user signs in with only the keyboard, sees their accounts and signs out.
 func TestSignInByKeyboard(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.open("/accounts")
-		b.look("signin")
+		b.inspect("signin")
 		b.focuses("E-mail address")
 		b.press(s.OwnerEmail)
 		b.tabTo("Password")
 		b.press(s.Password)
 		b.enter()
 		b.see("Choose an account")
-		b.look("accounts")
+		b.inspect("accounts")
 		b.tabTo("Sign out")
 		b.enter()
 		b.see("You are signed out.")

@@ -7,48 +7,53 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"latchkey/internal/test/check"
 )
 
-// Somebody who is invited chooses a password by the link, and may do what was chosen.
+// An invited user sets a password with the link and gets the chosen permissions.
 func TestInvite(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
-		form := owner.get(linkCalled(t, owner.get(s.page("/stores/acme1us/users")), "Invite somebody"))
+		form := owner.get(linkCalled(t, owner.get(s.page("/stores/acme1us/users")), "Invite user"))
 		wrong := owner.submit(form, "Invite", "email", "dora", "firstName", "Dora", "lastName", "")
-		wrong.wants(http.StatusUnprocessableEntity, "This is no e-mail address.")
+		wrong.wants(http.StatusUnprocessableEntity, "This is not an e-mail address.")
 		if !strings.Contains(wrong.body, `value="Dora"`) || !strings.Contains(wrong.body, `value="acme1us" checked`) {
-			t.Error("what was entered is gone")
+			t.Error("the entered values were lost")
 		}
 		for _, role := range []string{"nonsense", "STORE_OWNER"} {
-			owner.submit(wrong, "Invite", "email", "dora@acme.example", "lastName", "Dahl", "role.acme1us", role).wants(http.StatusUnprocessableEntity, "There is no such role.")
+			owner.submit(wrong, "Invite", "email", "dora@acme.example", "lastName", "Dahl", "role.acme1us",
+				role).wants(http.StatusUnprocessableEntity, "There is no such role.")
 		}
 		forgotten := []string{"email", "dora@acme.example", "lastName", "Dahl", "role.acme2eu", "SALES_STAFF"}
-		owner.submit(wrong, "Invite", forgotten...).wants(http.StatusUnprocessableEntity, "A role is chosen in a store that is not ticked.")
+		owner.submit(wrong, "Invite", forgotten...).wants(http.StatusUnprocessableEntity,
+			"A role is selected for a store that is not.")
 		sent := []string{"email", "dora@acme.example", "lastName", "Dahl", "role.acme1us", "SALES_STAFF"}
 		done := owner.submit(wrong, "Invite", sent...)
-		done.wants(http.StatusOK, "Dora Dahl is in")
-		if kept := done.header.Get("Cache-Control"); kept != "no-store" {
-			t.Errorf("the link is kept: %s", kept)
-		}
+		done.wants(http.StatusOK, "Dora Dahl is invited")
+		check.Equal(t, done.header.Get("Cache-Control"), "no-store", "the link is stored")
 		_, link, found := strings.Cut(done.text(), s.URL)
 		link, _, _ = strings.Cut(link, " ")
 		if !found {
 			t.Fatalf("no link in %s", done.text())
 		}
-		owner.submit(wrong, "Invite", sent...).wants(http.StatusUnprocessableEntity, "This form was sent already.").lacks(link)
+		owner.submit(wrong, "Invite", sent...).wants(http.StatusUnprocessableEntity,
+			"This form was sent already.").lacks(link)
 		owner.get(s.page("/users")).wants(http.StatusOK, "Acme US: Sales staff Pending").lacks(link)
 		if page := s.visitor().get(link); page.status != http.StatusOK || !strings.Contains(page.body, "password") {
 			t.Errorf("the link shows %d %s", page.status, page.text())
 		}
 		at := personAt(t, owner.get(s.page("/users")), "Dora Dahl")
 		person := owner.get(at)
-		owner.submit(person, "Make a link to sign in").wants(http.StatusOK, "Send them this link.")
-		owner.submit(person, "Make a link to sign in").wants(http.StatusConflict, "This form was sent already.").lacks("lkl_")
-		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores", "acme1us").wants(http.StatusUnprocessableEntity, "is in the store Acme US already")
+		owner.submit(person, "Create a link to sign in").wants(http.StatusOK, "Send this link to the user.")
+		owner.submit(person, "Create a link to sign in").wants(http.StatusConflict,
+			"This form was sent already.").lacks("lkl_")
+		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores",
+			"acme1us").wants(http.StatusUnprocessableEntity, "is already in the store Acme US")
 	})
 }
 
-// A clerk invites into their store, and gives what is theirs to give; nobody else invites.
+// A clerk can invite users to their store with the permissions that they may grant. Other users cannot invite.
 func TestInviteByOthers(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		clerk, nobody := clerkOfEU(s), s.signedIn(ben)
@@ -57,16 +62,19 @@ func TestInviteByOthers(t *testing.T) {
 		person := []string{"email", "dora@acme.example", "firstName", "Dora", "lastName", "Dahl"}
 		clerk.submit(form, "Invite", person...).wants(http.StatusUnprocessableEntity, "Choose at least one store.")
 		form = clerk.get(s.page("/users/invite"))
-		clerk.submit(form, "Invite", append(person, "stores", "acme2eu", "role.acme2eu", "STORE_ADMINISTRATOR")...).wants(http.StatusForbidden, "You do not have")
+		clerk.submit(form, "Invite", append(person, "stores", "acme2eu", "role.acme2eu",
+			"STORE_ADMINISTRATOR")...).wants(http.StatusForbidden, "You do not have")
 		form = clerk.get(s.page("/users/invite"))
-		clerk.submit(form, "Invite", append(person, "stores", "acme2eu")...).wants(http.StatusOK, "ask the owner").lacks("lkl_")
+		clerk.submit(form, "Invite", append(person, "stores", "acme2eu")...).wants(http.StatusOK,
+			"Only the owner of the account can create a link").lacks("lkl_")
 		clerk.get(s.page("/stores/acme2eu/users")).wants(http.StatusOK, "Dora Dahl")
 		nobody.get(s.page("/users/invite")).wants(http.StatusForbidden, s.OwnerEmail)
 		nobody.post(s.page("/users/invite"), person...).wants(http.StatusForbidden, s.OwnerEmail)
 	})
 }
 
-// Whoever adds people to one store does not by that invite into another whose people they see, nor those people.
+// A user who can add users to one store cannot invite them to another store whose users they see, and neither can
+// the users they add.
 func TestInviteIntoAnotherStore(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.apply(`accounts:
@@ -89,13 +97,14 @@ func TestInviteIntoAnotherStore(t *testing.T) {
 		clerk := s.signedIn(chloe)
 		form := clerk.get(s.page("/users/invite")).wants(http.StatusOK, "Acme US").lacks("Acme EU")
 		at := personAt(t, clerk.get(s.page("/stores/acme2eu/users")), "Store Owner")
-		clerk.get(at).wants(http.StatusOK, euOwner).lacks("Make a link to sign in")
+		clerk.get(at).wants(http.StatusOK, euOwner).lacks("Create a link to sign in")
 		before := s.contents()
-		clerk.submit(form, "Invite", "email", "dora@acme.example", "firstName", "Dora", "lastName", "Dahl", "stores", "acme2eu").wants(http.StatusForbidden, s.OwnerEmail)
+		clerk.submit(form, "Invite", "email", "dora@acme.example", "firstName", "Dora", "lastName", "Dahl", "stores",
+			"acme2eu").wants(http.StatusForbidden, s.OwnerEmail)
 		clerk.post(at+"/invite", "form", uuid.Must(uuid.NewV7()).String()).wants(http.StatusForbidden, s.OwnerEmail)
 		for _, row := range s.contents() {
 			if !slices.Contains(before, row) && !strings.HasPrefix(row, "sent_forms ") {
-				t.Errorf("there is now a row %s", row)
+				t.Errorf("new row %s", row)
 			}
 		}
 	})

@@ -9,11 +9,16 @@ import (
 	"latchkey/internal/user"
 )
 
-// linkRoutes are the pages of one-time links.
-func linkRoutes() []route {
+// linkHandler serves the pages of one-time links.
+type linkHandler struct {
+	signIn   *signin.Service
+	sessions *sessions
+}
+
+func (h *linkHandler) routes() []route {
 	return []route{
-		{method: http.MethodGet, pattern: "/link/{secret}", serve: (*visit).linkForm},
-		{method: http.MethodPost, pattern: "/link/{secret}", serve: (*visit).redeemLink},
+		get("/link/{secret}", public, h.page),
+		post("/link/{secret}", public, h.redeem),
 	}
 }
 
@@ -23,79 +28,72 @@ const (
 	confirmationField = "passwordConfirmation"
 )
 
-// linkPage shows the choice of a password.
+// linkPage is the data of the page that sets a password.
 type linkPage struct {
 	Form    *form
 	Email   string
 	Account string
 	Reset   bool
-	Doors   doors
-	// AcceptsOnly says that the person can sign in, and has only to accept.
+	Methods signInMethods
+	// AcceptsOnly reports whether the user can already sign in and only has to accept the invitation.
 	AcceptsOnly bool
 }
 
-// hideAddress keeps the address of the page, which holds a secret, from all
-// that it leads to. The origin alone is told: with nothing, browsers would not
-// say either that a form comes from here.
-func (v *visit) hideAddress() { v.w.Header().Set("Referrer-Policy", "strict-origin") }
-
-// linkForm asks for a password. It changes nothing: programs that guard
-// mailboxes open links, too.
-func (v *visit) linkForm() error {
-	v.hideAddress()
-	l, err := v.SignIn.Link(v.r.Context(), v.r.PathValue("secret"))
+// page shows the form for a password. It changes nothing, because mail scanners open links too.
+func (h *linkHandler) page(q *request) error {
+	q.hideAddress()
+	l, err := h.signIn.Link(q.r.Context(), q.r.PathValue("secret"))
 	if err != nil {
-		return v.deadLink(err)
+		return h.invalid(q, err)
 	}
-	return v.linkPage(http.StatusOK, newForm(passwordField, confirmationField), l)
+	return h.show(q, http.StatusOK, newForm(passwordField, confirmationField), l)
 }
 
-func (v *visit) linkPage(status int, f *form, l signin.OpenLink) error {
-	return v.page(status, "link", linkPage{
-		Form: f, Email: l.Person.Email, Account: l.AccountName, Reset: l.Purpose == signin.Reset, Doors: v.doors(), AcceptsOnly: l.AcceptsOnly,
+func (h *linkHandler) show(q *request, status int, f *form, l signin.OpenLink) error {
+	return linkTemplate.show(q, status, linkPage{
+		Form: f, Email: l.Person.Email, Account: l.AccountName, Reset: l.Purpose == signin.Reset,
+		Methods: methodsOf(h.signIn), AcceptsOnly: l.AcceptsOnly,
 	})
 }
 
-// redeemLink sets the password, unless they are turned off, and signs the person
-// in.
-func (v *visit) redeemLink() error {
-	v.hideAddress()
-	f, err := v.sent(passwordField, confirmationField)
+// redeem sets the password, unless passwords are turned off, and signs the user in.
+func (h *linkHandler) redeem(q *request) error {
+	q.hideAddress()
+	f, err := q.parseForm(passwordField, confirmationField)
 	if err != nil {
 		return err
 	}
-	presented := v.r.PathValue("secret")
-	l, err := v.SignIn.Link(v.r.Context(), presented)
+	presented := q.r.PathValue("secret")
+	l, err := h.signIn.Link(q.r.Context(), presented)
 	if err != nil {
-		return v.deadLink(err)
+		return h.invalid(q, err)
 	}
 	if l.AcceptsOnly {
-		return v.acceptLink(presented)
+		return h.accept(q, presented)
 	}
-	v.into = l.AccountID
-	proof, err := v.SignIn.Redeem(v.r.Context(), presented, chosen(f), v.visitor())
+	proof, err := h.signIn.Redeem(q.r.Context(), presented, chosen(f), q.visitor())
 	if fault.KindOf(err) == fault.NotFound {
-		return v.deadLink(err)
+		return h.invalid(q, err)
 	}
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.linkPage(http.StatusUnprocessableEntity, f, l)
+		return h.show(q, http.StatusUnprocessableEntity, f, l)
 	}
-	return v.proved(proof)
+	return h.sessions.begin(q, proof, q.next(), l.AccountID)
 }
 
-// acceptLink accepts a membership for somebody who can sign in, and asks them to.
-func (v *visit) acceptLink(presented string) error {
-	a, err := v.SignIn.AcceptLink(v.r.Context(), presented, v.visitor())
+// accept accepts the invitation of a user who can already sign in, and redirects them to the account.
+func (h *linkHandler) accept(q *request, presented string) error {
+	a, err := h.signIn.AcceptLink(q.r.Context(), presented, q.visitor())
 	if err != nil {
-		return v.deadLink(err)
+		return h.invalid(q, err)
 	}
-	return v.done("/accounts/"+a.ID.String()+"/", "accepted", 1)
+	return q.redirectWithNotice("/accounts/"+a.ID.String()+"/", "accepted", 1)
 }
 
-// chosen is the password that a form chooses: as typed, with all space.
+// chosen returns the password and its confirmation as typed, without trimming spaces.
 func chosen(f *form) user.PasswordChoice {
 	return user.PasswordChoice{
 		Password:     secret.NewPassword(f.Values.Get(passwordField)),
@@ -103,14 +101,16 @@ func chosen(f *form) user.PasswordChoice {
 	}
 }
 
-// deadLink says what to do with a link that does not work. Where passwords are
-// turned off it leads to the provider.
-func (v *visit) deadLink(err error) error {
+// deadLinkPage is the data of the page for an invalid link.
+type deadLinkPage struct {
+	Methods signInMethods
+	Next    string
+}
+
+// invalid shows what to do if the link is invalid. If passwords are turned off, the page links to the provider.
+func (h *linkHandler) invalid(q *request, err error) error {
 	if fault.KindOf(err) != fault.NotFound {
 		return err
 	}
-	return v.page(http.StatusNotFound, "link_dead", struct {
-		Doors doors
-		Next  string
-	}{v.doors(), "/"})
+	return linkDeadTemplate.show(q, http.StatusNotFound, deadLinkPage{methodsOf(h.signIn), "/"})
 }

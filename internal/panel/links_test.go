@@ -5,9 +5,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"latchkey/internal/test/check"
 )
 
-// invite is the path of a link for somebody, made by the operator.
+// invite returns the path of an invitation link that the operator creates.
 func (s *server) invite(email string, more ...string) string {
 	s.t.Helper()
 	printed := s.run("", append([]string{"user", "invite", "--account", s.Account, "--email", email}, more...)...)
@@ -18,45 +20,46 @@ func (s *server) invite(email string, more ...string) string {
 	return "/link/" + secret
 }
 
-// Whoever opens their link chooses a password and is signed in, once.
+// A link sets a password and signs the user in, once.
 func TestLink(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		address := s.invite("nora@acme.example", "--first-name", "Nora", "--last-name", "New")
 		v := s.visitor()
-		for range 2 { // mail scanners open it first
+		for range 2 { // mail scanners open links first
 			v.open(address).wants(http.StatusOK, "Acme Retail invites you")
 		}
 		page := v.open(address)
-		if got := page.header.Get("Referrer-Policy"); got != "strict-origin" {
-			t.Errorf("the page tells its address by %q", got)
-		}
+		check.Equal(t, page.header.Get("Referrer-Policy"), "strict-origin", "Referrer-Policy")
 		page = v.submit(page, "Set the password and sign in", "password", "tiny", "passwordConfirmation", "other").
 			wants(http.StatusUnprocessableEntity, "A password has 8 to 256 characters.").
 			wants(http.StatusUnprocessableEntity, "The two passwords differ.").lacks("tiny")
-		v.submit(page, "Set the password and sign in", "password", "correct horse battery", "passwordConfirmation", "correct horse battery").
+		v.submit(page, "Set the password and sign in", "password", "correct horse battery", "passwordConfirmation",
+			"correct horse battery").
 			goes("/accounts/" + s.Account + "/")
 		v.open("/accounts").wants(http.StatusOK, "Acme Retail")
-		v.open(address).wants(http.StatusNotFound, "This link does not work any more")
+		v.open(address).wants(http.StatusNotFound, "This link is not valid")
 		v.post(address, "password", "another password", "passwordConfirmation", "another password").
-			wants(http.StatusNotFound, "This link does not work any more")
-		s.visitor().post("/signin", "email", "nora@acme.example", "password", "correct horse battery").goes("/accounts/" + s.Account + "/")
+			wants(http.StatusNotFound, "This link is not valid")
+		s.visitor().post("/signin", "email", "nora@acme.example", "password",
+			"correct horse battery").goes("/accounts/" + s.Account + "/")
 		if strings.Contains(s.log.String(), strings.TrimPrefix(address, "/link/")) {
 			t.Error("the log holds the secret of a link")
 		}
 	})
 }
 
-// Another site's form, and what is no link, get nowhere.
+// A form of another site and an invalid link are refused.
 func TestLinkRefused(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		address := s.invite(s.OwnerEmail)
 		v := s.visitor()
-		from := v.request(http.MethodPost, address, url.Values{"password": {"correct horse battery"}, "passwordConfirmation": {"correct horse battery"}})
+		from := v.request(http.MethodPost, address,
+			url.Values{"password": {"correct horse battery"}, "passwordConfirmation": {"correct horse battery"}})
 		from.Header.Set("Sec-Fetch-Site", "cross-site")
 		v.send(from).wants(http.StatusForbidden, "another site")
 		for _, other := range []string{"/link/x", "/link/" + s.SessionToken} {
-			v.open(other).wants(http.StatusNotFound, "This link does not work any more")
+			v.open(other).wants(http.StatusNotFound, "This link is not valid")
 		}
-		v.open(address).wants(http.StatusOK, "Choose a password")
+		v.open(address).wants(http.StatusOK, "Set your password")
 	})
 }

@@ -13,12 +13,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// picturesSetting is the environment variable of the folder that screenshots go
-// to. By default they are in tmp/screenshots of the repository, which git does
-// not keep and CI does.
+// picturesSetting is the environment variable with the folder for screenshots. The default is tmp/screenshots in
+// the repository, which git ignores and CI stores.
 const picturesSetting = "LATCHKEY_SCREENSHOTS"
 
-// pictures is the folder of the screenshots.
+// pictures returns the folder of the screenshots.
 func pictures(t *testing.T) string {
 	t.Helper()
 	folder := os.Getenv(picturesSetting)
@@ -42,12 +41,10 @@ func save(t *testing.T, path string, content []byte) {
 	}
 }
 
-// look looks at the page as it is shown: wide and narrow, in light and dark. It
-// may not be broader than the window, and axe may find nothing in the way of
-// people who hear it, use a keyboard or see little. Pictures of it go under its
-// name to the folder of screenshots, of SQLite's run alone, since the other
-// looks the same.
-func (b *browser) look(name string) {
+// inspect checks the page in wide and narrow windows, in light and dark mode. The page must not be wider than the
+// window, and axe must find no accessibility problems. It saves screenshots under the name, only for SQLite,
+// because the other database's pages look the same.
+func (b *browser) inspect(name string) {
 	b.t.Helper()
 	b.bringAxe()
 	for _, width := range []int64{wide, narrow} {
@@ -71,7 +68,7 @@ func (b *browser) look(name string) {
 	b.resize(wide)
 }
 
-// sticksOut is what makes the page broader than the window.
+// sticksOut returns the elements that make the page wider than the window.
 func (b *browser) sticksOut() []string {
 	b.t.Helper()
 	return evaluate[[]string](b, `((root) => root.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
@@ -88,10 +85,10 @@ func (b *browser) picture(how string) {
 	save(b.t, filepath.Join(pictures(b.t), how+".png"), picture)
 }
 
-// axeFolder has axe-core, which is not ours and not in the repository.
+// axeFolder contains axe-core, which is third-party code and not in the repository.
 const axeFolder = "testdata/axe"
 
-// axe is axe-core's source.
+// axe is the source of axe-core.
 var axe = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(axeFolder, "node_modules", "axe-core", "axe.min.js")
 	if _, err := os.Stat(path); err != nil {
@@ -105,7 +102,7 @@ var axe = sync.OnceValues(func() (string, error) {
 	return string(source), err
 })
 
-// bringAxe has the page know axe.
+// bringAxe loads axe into the page.
 func (b *browser) bringAxe() {
 	b.t.Helper()
 	source, err := axe()
@@ -115,11 +112,10 @@ func (b *browser) bringAxe() {
 	b.must("bring axe to the page", chromedp.Evaluate[chromedp.Void](source))
 }
 
-// violations are what axe finds wrong with the page as it is shown: all of its
-// rules, those of WCAG and those of good practice.
+// violations returns axe's violations on the page, of all its rules: WCAG and best practices.
 func (b *browser) violations() []string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`axe.run(document, {resultTypes: ["violations"]}).then((r) =>
 		r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.html + " " + n.failureSummary)))`, chromedp.EvalAwaitPromise))

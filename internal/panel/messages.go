@@ -12,14 +12,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// messages are the texts of one language by their keys, such as
-// "tokens.empty.title". A translation is another folder of the same keys.
-//
-// A text names what is filled in as "{name}". One that differs with a number
-// has two: under "key.one" and "key.other", with "{n}" for the number.
+// messages are the texts of one language by key, such as "tokens.empty.title". A translation is another folder with
+// the same keys. | A text has placeholders such as "{name}". A text that depends on a number has two forms, under
+// "key.one" and "key.other", with "{n}" for the number.
 type messages map[string]string
 
-// readMessages reads all files of a folder.
+// readMessages reads all message files of a folder.
 func readMessages(files fs.FS, folder string) (messages, error) {
 	names, err := fs.Glob(files, path.Join(folder, "*.yaml"))
 	if err != nil {
@@ -52,25 +50,24 @@ func (m messages) add(prefix string, tree map[string]any) error {
 			}
 		case string:
 			if _, twice := m[key]; twice {
-				return fmt.Errorf("the message %s is there twice", key)
+				return fmt.Errorf("duplicate message %s", key)
 			}
 			m[key] = value
 		default:
-			return fmt.Errorf("the message %s is no text", key)
+			return fmt.Errorf("message %s is not a string", key)
 		}
 	}
 	return nil
 }
 
-// text returns the message of a key with its names filled in, from pairs of
-// name and value.
+// text returns the message of a key. It replaces the placeholders by pairs of name and value.
 func (m messages) text(key string, pairs ...any) (string, error) {
 	text, there := m[key]
 	if !there {
-		return "", fmt.Errorf("there is no message %s", key)
+		return "", fmt.Errorf("no message %s", key)
 	}
 	if len(pairs)%2 != 0 {
-		return "", errors.New("a message is filled in from pairs of name and value")
+		return "", errors.New("a message takes pairs of name and value")
 	}
 	var fill []string
 	for i := 0; i < len(pairs); i += 2 {
@@ -79,7 +76,7 @@ func (m messages) text(key string, pairs ...any) (string, error) {
 	return strings.NewReplacer(fill...).Replace(text), nil
 }
 
-// count is text for a message that differs with a number.
+// count returns the form of a message for the number n.
 func (m messages) count(key string, n int, pairs ...any) (string, error) {
 	form := ".other"
 	if n == 1 {
@@ -88,45 +85,43 @@ func (m messages) count(key string, n int, pairs ...any) (string, error) {
 	return m.text(key+form, append(pairs, "n", n)...)
 }
 
-// text is a message for the visitor. One that is not there shows its key, which
-// a test that looks for the keys in the code does not let happen.
-func (v *visit) text(key string, pairs ...any) string {
-	text, err := theLooks().messages.text(key, pairs...)
+// text returns a message for the visitor. A missing message shows its key; a test checks that every key in the code
+// has a message.
+func (q *request) text(key string, pairs ...any) string {
+	text, err := loadViews().messages.text(key, pairs...)
 	if err != nil {
 		return key
 	}
 	return text
 }
 
-// told is the message that a name of the API has among those whose keys begin
-// alike; the name itself where it has none.
-func (v *visit) told(begins, name string) string {
-	text, err := theLooks().messages.text(begins + name)
+// label returns the message for a name of the API among the keys with a prefix, or the name itself if there is none.
+func (q *request) label(begins, name string) string {
+	text, err := loadViews().messages.text(begins + name)
 	if err != nil {
 		return name
 	}
 	return text
 }
 
-// count is text for a message that differs with a number.
-func (v *visit) count(key string, n int) string {
-	text, err := theLooks().messages.count(key, n)
+// count returns the form of a message for the number n.
+func (q *request) count(key string, n int) string {
+	text, err := loadViews().messages.count(key, n)
 	if err != nil {
 		return key
 	}
 	return text
 }
 
-// notice is what the page before has to say: a message under "notices". An
-// address can be anybody's work, so nothing else of it is repeated than a
-// number.
-func (v *visit) notice() string {
-	query := v.r.URL.Query()
+// notice returns the message about the last action, a key under "notices". Any site can craft an address, so only the
+// key and a number are taken from it.
+func (q *request) notice() string {
+	query := q.r.URL.Query()
 	n, err := strconv.Atoi(query.Get("n"))
 	if err != nil {
 		n = 1
 	}
-	text, err := theLooks().messages.count("notices."+query.Get("notice"), n)
+	text, err := loadViews().messages.count("notices."+query.Get("notice"), n)
 	if err != nil {
 		return ""
 	}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// messageKeys are the keys of all messages; one that differs with a number is
-// there once, without its forms.
+// messageKeys returns the keys of all messages. A message with forms for one and other appears once, without the
+// suffix.
 func messageKeys(t *testing.T) map[string]string {
 	t.Helper()
 	keys := map[string]string{}
@@ -55,7 +55,7 @@ func read(t *testing.T, file string) string {
 	return string(content)
 }
 
-// sources are the panel's Go files and templates, by name.
+// sources returns the panel's Go files and templates, by name.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -76,27 +76,27 @@ func sources(t *testing.T) map[string]string {
 	return found
 }
 
-// How a message is asked for: by t and tn in templates, by text, count, link
-// and done in Go. A key that ends in a dot is the beginning of one.
+// How messages are used: by t and tn in templates, and by text, count, link and done in Go. A key that ends in a
+// dot is a prefix.
 var (
-	asked     = regexp.MustCompile(`\b(?:t|tn) "([a-z0-9_.]+)"|\b(?:text|count|link)\("([a-z0-9_.]+)"|\btn? \(print "([a-z0-9_.]+)"`)
+	usedKeys = regexp.MustCompile(
+		`\b(?:t|tn) "([a-z0-9_.]+)"|\b(?:text|count|link)\("([a-z0-9_.]+)"|\btn? \(print "([a-z0-9_.]+)"`)
 	quotedKey = regexp.MustCompile(`"([a-z0-9_]+(?:\.[a-z0-9_]*)*)"`)
 )
 
-// Every message that is asked for is there, and every one that is there is
-// asked for.
+// Every message that is used exists, and every message that exists is used.
 func TestMessages(t *testing.T) {
 	keys := messageKeys(t)
 	mentioned := map[string]bool{}
 	var beginnings []string
 	for file, source := range sources(t) {
-		for _, match := range asked.FindAllStringSubmatch(source, -1) {
+		for _, match := range usedKeys.FindAllStringSubmatch(source, -1) {
 			key := match[1] + match[2] + match[3]
 			if strings.HasSuffix(key, ".") {
 				continue
 			}
 			if keys[key] == "" {
-				t.Errorf("%s asks for the message %s, which is not there", file, key)
+				t.Errorf("%s uses the message %s, which does not exist", file, key)
 			}
 		}
 		for _, match := range quotedKey.FindAllStringSubmatch(source, -1) {
@@ -107,19 +107,20 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for key, file := range keys {
-		used := mentioned[key] || slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(key, b) })
+		used := mentioned[key] || slices.ContainsFunc(beginnings,
+			func(b string) bool { return strings.HasPrefix(key, b) })
 		if name, is := strings.CutPrefix(key, "notices."); is {
-			used = mentioned[name] // visit.done has them by their names alone
+			used = mentioned[name] // redirectWithNotice takes their names without a prefix
 		}
 		if !used {
-			t.Errorf("%s has the message %s, which nobody asks for", file, key)
+			t.Errorf("%s has the unused message %s", file, key)
 		}
 	}
 }
 
 var actions = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 
-// Templates say nothing by themselves: all words are messages.
+// Templates contain no text of their own: all words are messages.
 func TestTemplatesHaveNoTexts(t *testing.T) {
 	word := regexp.MustCompile(`\pL{2,}`)
 	for file, source := range sources(t) {
@@ -131,13 +132,14 @@ func TestTemplatesHaveNoTexts(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		for n := range doc.Descendants() {
-			command := n.Parent != nil && n.Parent.Data == "code" // programs have the same names in all languages
+			command := n.Parent != nil && n.Parent.Data == "code" // program code is the same in all languages
 			if n.Type == html.TextNode && word.MatchString(n.Data) && !command {
-				t.Errorf("%s says %q", file, strings.TrimSpace(n.Data))
+				t.Errorf("%s contains the text %q", file, strings.TrimSpace(n.Data))
 			}
 			for _, a := range n.Attr {
-				if slices.Contains([]string{"title", "alt", "placeholder", "aria-label"}, a.Key) && word.MatchString(a.Val) {
-					t.Errorf("%s says %q in %s", file, a.Val, a.Key)
+				if slices.Contains([]string{"title", "alt", "placeholder", "aria-label"}, a.Key) &&
+					word.MatchString(a.Val) {
+					t.Errorf("%s contains the text %q in %s", file, a.Val, a.Key)
 				}
 			}
 		}

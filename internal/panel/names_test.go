@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"latchkey/internal/test/check"
 )
 
-// hostile is what an attacker would be called.
+// hostile is a name that attempts an injection.
 const hostile = `"'><evil onclick=x><script>alert(1)</script>`
 
 const hostilePeople = `
@@ -23,13 +25,15 @@ accounts:
           - {email: evil@acme.example, permissions: [List_Store_API_Tokens]}
 `
 
-// What people, stores, accounts and tokens are called is text on every page.
+// Names of users, stores, accounts and tokens are escaped on every page.
 func TestNamesAreText(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.apply(hostilePeople)
 		s.run("", "token", "create", "--account", s.Account, "--name", hostile, "--scope", "account_users_read")
-		s.run("", "token", "create", "--account", s.Account, "--store", "acme1us", "--name", hostile, "--scope", "store_v2_orders")
-		for _, each := range []struct{ who, email string }{{"the account's owner", s.OwnerEmail}, {"staff", "evil@acme.example"}} {
+		s.run("", "token", "create", "--account", s.Account, "--store", "acme1us", "--name", hostile, "--scope",
+			"store_v2_orders")
+		for _, each := range []struct{ who, email string }{{"the account's owner", s.OwnerEmail},
+			{"staff", "evil@acme.example"}} {
 			c := newCrawl(t, s, each.who, each.email)
 			c.read("/", "/accounts")
 			if len(c.pages) < 5 {
@@ -53,8 +57,7 @@ func TestNamesAreText(t *testing.T) {
 	})
 }
 
-// Static files may be kept for good at the address that pages give them, and are
-// asked for again at any other.
+// Static files are cached permanently at the address that pages use, and revalidated at any other.
 func TestStaticFiles(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.visitor()
@@ -67,32 +70,34 @@ func TestStaticFiles(t *testing.T) {
 			}
 		}
 		kept := v.get(address).wants(http.StatusOK, "")
-		if got := kept.header.Get("Cache-Control"); got != "public, max-age=31536000, immutable" || !strings.HasPrefix(kept.header.Get("Content-Type"), "text/css") {
+		if got := kept.header.Get("Cache-Control"); got != "public, max-age=31536000, immutable" ||
+			!strings.HasPrefix(kept.header.Get("Content-Type"), "text/css") {
 			t.Errorf("%s: %q", address, got)
 		}
-		if got := v.get(path(address) + "?v=another").header.Get("Cache-Control"); got != "no-cache" {
-			t.Errorf("another version: %q", got)
-		}
+		check.Equal(t, v.get(path(address)+"?v=another").header.Get("Cache-Control"), "no-cache", "another version")
 		v.get("/favicon.ico").wants(http.StatusOK, "")
-		for _, nowhere := range []string{"/static/", "/static/nothing.js", "/static/../panel.go", "/static/%2e%2e/panel.go"} {
-			if r := v.open(nowhere); r.status != http.StatusNotFound && r.status != http.StatusMovedPermanently && r.status != http.StatusTemporaryRedirect {
+		for _, nowhere := range []string{"/static/", "/static/nothing.js", "/static/../panel.go",
+			"/static/%2e%2e/panel.go"} {
+			if r := v.open(nowhere); r.status != http.StatusNotFound && r.status != http.StatusMovedPermanently &&
+				r.status != http.StatusTemporaryRedirect {
 				t.Errorf("%s answers %d", nowhere, r.status)
 			}
 		}
 	})
 }
 
-// A person in several accounts chooses one, goes to another in a session of its
-// own, and is told where a page of another account is.
+// A user of several accounts chooses one and switches to another with a new session. A page of another account
+// offers to switch.
 func TestSwitchingAccounts(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		const other = "3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02"
 		s.apply(morePeople)
 		v := s.visitor()
 		v.post("/signin", "email", "both@agency.example", "password", s.known("both@agency.example")).goes("/accounts")
-		page := v.get("/accounts").wants(http.StatusOK, "You work in several accounts.")
+		page := v.get("/accounts").wants(http.StatusOK, "You are a member of several accounts.")
 		first := v.cookie(session)
-		away := v.get("/accounts/"+other+"/stores?after=").wants(http.StatusConflict, "You are working in Acme Retail. The page that you asked for belongs to Blue Bicycles.")
+		away := v.get("/accounts/"+other+"/stores?after=").wants(http.StatusConflict,
+			"You are signed in to Acme Retail. This page belongs to Blue Bicycles.")
 		if v.cookie(session) != first {
 			t.Error("a look at another account's page changed the session")
 		}
@@ -105,27 +110,31 @@ func TestSwitchingAccounts(t *testing.T) {
 		old.keep(session, first)
 		old.get("/accounts").goes("/signin?next=%2Faccounts")
 		v.submit(page, "Acme Retail You are here").goes("/accounts/" + s.Account + "/")
-		v.post("/accounts", "account", "0b2c1a6e-0000-4f4e-9c1f-0a1f4f4b7a01").wants(http.StatusNotFound, "You are not in this account.")
-		v.post("/accounts/"+other+"/stores").wants(http.StatusMethodNotAllowed, "This cannot be done here")
+		v.post("/accounts", "account", "0b2c1a6e-0000-4f4e-9c1f-0a1f4f4b7a01").wants(http.StatusNotFound,
+			"You are not in this account.")
+		v.post("/accounts/"+other+"/stores").wants(http.StatusMethodNotAllowed, "Method not allowed")
 	})
 }
 
-// Times are in the zone that the browser tells, and in UTC for one that none is.
+// Times are in the time zone of the browser's cookie, and in UTC without one.
 func TestZones(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.issueSome()
 		v := s.signedIn(s.OwnerEmail)
-		for told, want := range map[string]string{
-			"Australia%2FAdelaide": "ACDT", "America%2FNew_York": "EST", "": "UTC", "nowhere": "UTC", "Local": "UTC", "..%2F..%2Fetc%2Fpasswd": "UTC", "%zz": "UTC",
+		for formatted, want := range map[string]string{
+			"Australia%2FAdelaide": "ACDT", "America%2FNew_York": "EST", "": "UTC", "nowhere": "UTC", "Local": "UTC",
+			"..%2F..%2Fetc%2Fpasswd": "UTC", "%zz": "UTC",
 			strings.Repeat("a", 100): "UTC",
 		} {
-			v.keep("latchkey-zone", told)
+			v.keep("latchkey-zone", formatted)
 			times := v.get("/accounts/" + s.Account + "/tokens").all("time")
 			if len(times) == 0 {
 				t.Fatal("no times")
 			}
-			if title, _ := attribute(times[0], "title"); !strings.Contains(title, want) && !(want == "ACDT" && strings.Contains(title, "ACST")) && !(want == "EST" && strings.Contains(title, "EDT")) {
-				t.Errorf("zone %q: %s", told, title)
+			if title, _ := attribute(times[0], "title"); !strings.Contains(title, want) &&
+				!(want == "ACDT" && strings.Contains(title, "ACST")) &&
+				!(want == "EST" && strings.Contains(title, "EDT")) {
+				t.Errorf("zone %q: %s", formatted, title)
 			}
 		}
 	})

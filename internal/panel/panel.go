@@ -1,9 +1,8 @@
-// Package panel is the control panel: pages for people, made on the server.
+// Package panel is the control panel: HTML pages rendered on the server.
 //
-// Every page works without JavaScript, but for copying. What people read stands
-// in messages, what they look at in templates and static. The pages call the
-// services that the API calls, and decide nothing themselves: whether somebody
-// may do something is asked of the services.
+// Every page works without JavaScript, except for the copy buttons. Texts are in messages; markup and styles are in
+// templates and static. The pages call the same services as the API. They decide nothing themselves: the services
+// check what the visitor may do.
 package panel
 
 import (
@@ -12,68 +11,79 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
-	"latchkey/internal/once"
+	"latchkey/internal/manifest/setup"
+	"latchkey/internal/membership"
 	"latchkey/internal/scope"
-	"latchkey/internal/setup"
 	"latchkey/internal/signin"
+	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// Config is what a Panel is made of.
+// Config configures a Panel. All fields are required.
 type Config struct {
-	Accounts  *account.Service
-	Users     *user.Service
-	Tokens    *token.Service
-	Offboard  *offboard.Service
-	SignIn    *signin.Service
-	Setup     *setup.Service
-	Forms     *once.Forms
-	Audit     audit.Reader
-	Catalogue *scope.Catalogue
-	// Look verifies the secret of a session.
-	Look func(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
-	// API answers the Account API for the principal in the context.
+	Accounts    *account.Service
+	Users       *user.Service
+	Tokens      *token.Service
+	Memberships *membership.Service
+	SignIn      *signin.Service
+	Setup       *setup.Service
+	Forms       *formtoken.FormTokens
+	Audit       audit.Reader
+	Catalogue   *scope.Catalogue
+	// Verify verifies the secret of a session.
+	Verify func(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
+	// API serves the Account API for the principal in the context.
 	API http.Handler
-	// PublicURL is how browsers reach the panel, without a slash at its end.
+	// PublicURL is the panel's base URL, without a trailing slash.
 	PublicURL string
-	Now       func() time.Time
+	Now       clock.Clock
 	Log       *slog.Logger
 }
 
-// Visit is what the server knows of a request before the panel sees it.
-type Visit struct {
-	// Record is that of the session; nil where nobody is signed in.
+// Caller is what the server knows about the sender of a request before the panel handles it.
+type Caller struct {
+	// Record is the session's record, nil if the caller is not signed in.
 	Record *access.Record
 	Origin auth.Origin
-	// Err is why nothing can be answered, if that is so.
+	// Err is the error to answer with, if verifying the session failed.
 	Err error
 }
 
 // Panel serves the pages.
 type Panel struct {
-	Config
-
 	routes map[string]map[string]route // by pattern and method
-	// opened matches the pages that somebody who is signed in can open.
+	// opened matches the pages that require a session and can be opened with GET.
 	opened *http.ServeMux
 	csrf   *http.CrossOriginProtection
+
+	sessions *sessions
+	accounts *accountHandler
+	signIn   *signInHandler
+	errors   *errorHandler
+	now      clock.Clock
 }
 
-// New returns a panel.
+// New returns a Panel.
 func New(c Config) *Panel {
-	p := &Panel{Config: c, csrf: http.NewCrossOriginProtection(), routes: map[string]map[string]route{}, opened: http.NewServeMux()}
-	for _, r := range routes() {
-		if r.method == http.MethodGet && r.audience != anyone {
+	s := &sessions{signIn: c.SignIn, lookup: c.Verify}
+	accounts := &accountHandler{signIn: c.SignIn, sessions: s}
+	p := &Panel{
+		routes: map[string]map[string]route{}, opened: http.NewServeMux(), csrf: http.NewCrossOriginProtection(),
+		sessions: s, accounts: accounts, now: c.Now,
+		signIn: &signInHandler{signIn: c.SignIn, setup: c.Setup, sessions: s, log: c.Log},
+		errors: &errorHandler{users: c.Users, signIn: c.SignIn, accounts: accounts, log: c.Log},
+	}
+	for _, r := range p.handlers(c) {
+		if r.method == http.MethodGet && r.audience != public {
 			p.opened.Handle(r.pattern, http.NotFoundHandler())
 		}
 		if p.routes[r.pattern] == nil {
@@ -84,8 +94,7 @@ func New(c Config) *Panel {
 	return p
 }
 
-// Patterns are those of the panel's pages, in the form of http.ServeMux, each
-// once.
+// Patterns returns the patterns of the panel's pages for http.ServeMux, sorted and without duplicates.
 func (p *Panel) Patterns() []string {
 	var patterns []string
 	for pattern := range p.routes {
@@ -95,20 +104,34 @@ func (p *Panel) Patterns() []string {
 	return patterns
 }
 
-// ServeVisit answers a request that matched one of the patterns, or none.
-func (p *Panel) ServeVisit(w http.ResponseWriter, r *http.Request, who Visit) {
+// Credential returns the session secret in the request's cookie, or "".
+func (p *Panel) Credential(r *http.Request) string { return credential(r) }
+
+// Serve handles a request that matched one of the patterns, or none of them.
+func (p *Panel) Serve(w http.ResponseWriter, r *http.Request, from Caller) {
 	protect(w.Header())
-	v := p.visit(w, r, who)
-	if err := v.serve(); err != nil {
-		v.fail(err)
+	q := p.newRequest(w, r, from)
+	err := from.Err
+	if err == nil {
+		err = p.serve(q)
+	}
+	if err != nil {
+		p.errors.fail(q, err)
 	}
 }
 
-// protect sets what keeps a page from being framed, from running what is not
-// ours, and from telling others where it was. Nothing of it is kept.
+func (p *Panel) newRequest(w http.ResponseWriter, r *http.Request, from Caller) *request {
+	q := &request{w: w, r: r, origin: from.Origin, zone: zoneOf(r), now: p.now, opened: p.opened}
+	q.setSession(from.Record)
+	return q
+}
+
+// protect sets the headers that keep a page from being framed, from running foreign code, from leaking its address
+// and from being cached.
 func protect(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "+
-		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "+
+			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -116,48 +139,21 @@ func protect(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// access says for whom a page is.
-type audience int
-
-const (
-	// anyone: nobody need be signed in.
-	anyone audience = iota
-	// someone: whoever is signed in, in whatever account.
-	someone
-	// insider: whoever is signed in in the account of the page's address.
-	insider
-)
-
-// route is one page, or what one form does.
-type route struct {
-	method, pattern string
-	audience        audience
-	serve           func(*visit) error
-	// fresh says that it does what cannot be undone, so that whoever proved
-	// too long ago who they are must prove it again.
-	fresh bool
-	// unbounded says that the form may take longer than auth.WriteTimeout, since
-	// it asks other servers or the API, which have time limits of their own.
-	unbounded bool
-}
-
-// serve finds the route of the visit, and sees to what all of them need.
-func (v *visit) serve() error {
-	if v.who.Err != nil {
-		return v.who.Err
+// serve finds the route and makes the checks that all routes share.
+func (p *Panel) serve(q *request) error {
+	if err := p.csrf.Check(q.r); err != nil {
+		p.errors.load(q)
+		return errorTemplate.show(q, http.StatusForbidden,
+			problem{Title: q.text("errors.cross_origin.title"), Text: q.text("errors.cross_origin.text")})
 	}
-	if err := v.csrf.Check(v.r); err != nil {
-		v.locate()
-		return v.page(http.StatusForbidden, "error", problem{Title: v.text("errors.cross_origin.title"), Text: v.text("errors.cross_origin.text")})
-	}
-	if err := v.legible(); err != nil {
+	if err := p.readForm(q); err != nil {
 		return err
 	}
-	methods, known := v.routes[v.r.Pattern]
+	methods, known := p.routes[q.r.Pattern]
 	if !known {
 		return errNoPage()
 	}
-	method := v.r.Method
+	method := q.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
@@ -168,31 +164,31 @@ func (v *visit) serve() error {
 			allowed = append(allowed, each)
 		}
 		slices.Sort(allowed)
-		v.locate()
-		v.w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return v.page(http.StatusMethodNotAllowed, "error", problem{Title: v.text("errors.method.title"), Text: v.text("errors.method.text")})
+		p.errors.load(q)
+		q.w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return errorTemplate.show(q, http.StatusMethodNotAllowed,
+			problem{Title: q.text("errors.method.title"), Text: q.text("errors.method.text")})
 	}
 	if method != http.MethodPost {
-		return v.enter(found)
+		return p.enter(q, found)
 	}
-	if found.unbounded {
-		return v.submit(found)
+	if found.is(unbounded) {
+		return p.submit(q, found)
 	}
-	whole := v.r
-	defer func() { v.r = whole }()
+	whole := q.r
+	defer func() { q.r = whole }()
 	return auth.BoundWrite(whole.Context(), func(ctx context.Context) error {
-		v.r = whole.WithContext(ctx)
-		return v.submit(found) //nolint:contextcheck // it is in v.r
+		q.r = whole.WithContext(ctx)
+		return p.submit(q, found) //nolint:contextcheck // it is in q.r
 	})
 }
 
-// submit acts on a form. It may have taken seconds to arrive, so the session is
-// verified again.
-func (v *visit) submit(to route) error {
-	if err := v.verify(v.r.Context()); err != nil {
+// submit handles a form. The body may have taken seconds to arrive, so it verifies the session again.
+func (p *Panel) submit(q *request, to route) error {
+	if err := p.sessions.verify(q.r.Context(), q); err != nil {
 		return err
 	}
-	return v.enter(to)
+	return p.enter(q, to)
 }
 
 // maxSmallForm is the largest body, in bytes, that visitors may send before they
@@ -200,30 +196,29 @@ func (v *visit) submit(to route) error {
 // largest of those forms takes, the one to register a passkey.
 const maxSmallForm = 32 << 10
 
-// boundForm limits the request's body before any of it is read: anyone can send
+// boundForm limits the request's body before any of it is read: any client can send
 // one. Only the pages of an account have forms without a small bound, such as a
 // query of GraphQL; those are limited by the server.
-func (v *visit) boundForm() {
-	if v.by != nil && v.routes[v.r.Pattern][v.r.Method].audience == insider {
+func (p *Panel) boundForm(q *request) {
+	if q.by != nil && p.routes[q.r.Pattern][q.r.Method].audience == member {
 		return
 	}
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxSmallForm)
+	q.r.Body = http.MaxBytesReader(q.w, q.r.Body, maxSmallForm)
 }
 
-// legible returns fault.Invalid for what no database keeps as text: the
-// address, the query and the form of a request are UTF-8 without NUL. It returns
-// the same for a body that is too large.
-func (v *visit) legible() error {
-	if !isText(v.r.URL.Path) {
+// readForm returns fault.Invalid unless the address, the query and the form are UTF-8 without NUL, because the
+// databases do not store other text. It returns the same for a body that is too large.
+func (p *Panel) readForm(q *request) error {
+	if !isText(q.r.URL.Path) {
 		return errNoPage()
 	}
-	v.boundForm()
-	if err := v.r.ParseForm(); err != nil {
-		return fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
+	p.boundForm(q)
+	if err := q.r.ParseForm(); err != nil {
+		return fault.Errorf(fault.Invalid, "%s", q.text("errors.form"))
 	}
-	for name, values := range v.r.Form {
+	for name, values := range q.r.Form {
 		if !isText(name) || !isText(strings.Join(values, "")) {
-			return fault.Errorf(fault.Invalid, "%s", v.text("errors.form"))
+			return fault.Errorf(fault.Invalid, "%s", q.text("errors.form"))
 		}
 	}
 	return nil
@@ -231,26 +226,26 @@ func (v *visit) legible() error {
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
-// enter lets in whom the route is for.
-func (v *visit) enter(to route) error {
-	if to.audience == anyone {
-		return to.serve(v)
+// enter serves the route if the visitor belongs to its audience.
+func (p *Panel) enter(q *request, to route) error {
+	if to.audience == public {
+		return to.serve(q)
 	}
-	if v.by == nil {
-		return v.toSignIn()
+	if q.by == nil {
+		return q.toSignIn()
 	}
-	if err := v.settle(); err != nil {
+	if err := p.accounts.load(q); err != nil {
 		return err
 	}
-	if to.audience == insider && v.r.PathValue("account") != v.by.AccountID.String() {
-		return v.elsewhere()
+	if to.audience == member && q.r.PathValue("account") != q.by.AccountID.String() {
+		return p.accounts.elsewhere(q)
 	}
-	if to.fresh && v.r.Method == http.MethodPost {
-		if again, err := v.again(); again || err != nil {
+	if to.is(fresh) && q.r.Method == http.MethodPost {
+		if again, err := p.signIn.proveAgain(q); again || err != nil {
 			return err
 		}
 	}
-	return to.serve(v)
+	return to.serve(q)
 }
 
 func errNoPage() error { return fault.Errorf(fault.NotFound, "There is no such page.") }

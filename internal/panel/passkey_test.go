@@ -13,18 +13,19 @@ import (
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
-	"latchkey/internal/dbtest"
-	"latchkey/internal/openid/openidtest"
+	"latchkey/internal/signin/openid/openidtest"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// named serves under a name, where there are passkeys.
+// named starts a server under a host name, which passkeys require.
 func named(t *testing.T, database string, settings ...string) *server {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := free.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of TCP
+	port := free.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func named(t *testing.T, database string, settings ...string) *server {
 	}, settings...)...)
 }
 
-// keyed gives the window an authenticator that knows its person.
+// keyed adds an authenticator that verifies its user to the window.
 func (b *browser) keyed() webauthn.AuthenticatorID {
 	b.t.Helper()
 	var id webauthn.AuthenticatorID
@@ -44,7 +45,8 @@ func (b *browser) keyed() webauthn.AuthenticatorID {
 		made, err := cdp.Call(ctx, tab, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{
 			Options: &webauthn.VirtualAuthenticatorOptions{
 				Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-				HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+				HasResidentKey: true, HasUserVerification: true, IsUserVerified: true,
+				AutomaticPresenceSimulation: true,
 			},
 		})
 		if err == nil {
@@ -55,11 +57,12 @@ func (b *browser) keyed() webauthn.AuthenticatorID {
 	return id
 }
 
-// verifies has the authenticator know its person, or not.
+// verifies sets whether the authenticator verifies its user.
 func (b *browser) verifies(id webauthn.AuthenticatorID, knows bool) {
 	b.t.Helper()
 	b.must("change the authenticator", chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: id, IsUserVerified: knows})
+		_, err := cdp.Call(ctx, tab, webauthn.SetUserVerified,
+			webauthn.SetUserVerifiedParams{AuthenticatorID: id, IsUserVerified: knows})
 		return err
 	}))
 }
@@ -71,17 +74,17 @@ func TestPasskeys(t *testing.T) {
 		key := b.keyed()
 		b.signIn(s.OwnerEmail)
 		b.open("/profile/security")
-		b.look("security-empty")
+		b.inspect("security-empty")
 		b.follow("Add a passkey")
-		b.look("passkey")
+		b.inspect("passkey")
 		b.fill("Name", "This laptop")
 		b.click("Add a passkey")
 		b.see("The passkey is added.")
-		b.look("security")
+		b.inspect("security")
 
 		b.follow("Sign out")
 		b.open("/signin?next=/accounts")
-		b.look("signin-passkey")
+		b.inspect("signin-passkey")
 		b.verifies(key, false)
 		b.click("Sign in with a passkey")
 		b.see("This did not work.")
@@ -89,35 +92,35 @@ func TestPasskeys(t *testing.T) {
 		b.click("Sign in with a passkey")
 		b.see("Choose an account")
 
-		// Proving it again keeps what was sent.
+		// Proving the identity again keeps the submitted form.
 		s.age(time.Hour)
 		b.open("/profile/security")
 		b.follow("Add an authenticator app")
-		b.see("Is it still you?")
-		b.look("again-passkey")
+		b.see("Confirm that it is you")
+		b.inspect("again-passkey")
 		dbtest.Exec(t, database, "UPDATE passkeys SET sign_count = 1000", "UPDATE passkeys SET sign_count = 1000")
-		b.click("Go on with a passkey")
-		b.see("Scan the picture")
-		s.logs("there may be a copy of it", 1)
+		b.click("Continue with a passkey")
+		b.see("Scan the QR code")
+		s.logs("the passkey may be cloned", 1)
 
 		b.open("/profile/security")
 		b.fill("Name of the passkey This laptop", "Old laptop")
 		b.follow("Rename the passkey This laptop")
-		b.see("The passkey has its new name.")
+		b.see("The passkey is renamed.")
 		b.fill("Name of the passkey Old laptop", " ")
 		b.follow("Rename the passkey Old laptop")
 		b.see("A name has 1 to 100 characters")
 		b.follow("Remove the passkey Old laptop")
-		b.see("It is removed.")
+		b.see("The sign-in method is removed.")
 		b.follow("Sign out")
 		b.open("/signin")
 		b.click("Sign in with a passkey")
 		b.see("This passkey does not work here")
-		b.look("refused")
+		b.inspect("refused")
 	})
 }
 
-// A passkey of somebody else does not prove that it is still the one who is signed in, not even sent by hand.
+// A passkey of another user does not prove the visitor's identity, even in a forged request.
 func TestPasskeyOfSomebodyElse(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, database string) {
 		s := named(t, database)
@@ -140,24 +143,27 @@ func TestPasskeyOfSomebodyElse(t *testing.T) {
 			window.answer = await sent.text();
 		})().catch((e) => { window.answer = String(e); }), true`)
 		b.await("an answer", "window.answer !== undefined")
-		if answer := evaluate[string](b, "window.answer"); !strings.Contains(answer, "That is somebody else") {
+		if answer := evaluate[string](b, "window.answer"); !strings.Contains(answer,
+			"You are signed in as another user") {
 			t.Errorf("answered %s", answer)
 		}
 	})
 }
 
-// Under a number there are no passkeys, and nothing offers any.
+// A server that is reached by IP address offers no passkeys.
 func TestNoPasskeysUnderANumber(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.visitor().get("/signin").wants(http.StatusOK, "Sign in").lacks("passkey")
 		v := s.signedIn(s.OwnerEmail)
-		v.get("/profile/security").wants(http.StatusOK, "Passkeys need a name.").lacks("Add a passkey")
-		v.post("/profile/security/passkeys/new").wants(http.StatusNotFound, "There are no passkeys")
-		s.visitor().post("/signin/passkey/options").wants(http.StatusNotFound, "There are no passkeys")
+		v.get("/profile/security").wants(http.StatusOK, "Passkeys require a host name.").lacks("Add a passkey")
+		v.post("/profile/security/passkeys/new").wants(http.StatusNotFound,
+			"Passkeys do not work on a server that is reached by an IP address")
+		s.visitor().post("/signin/passkey/options").wants(http.StatusNotFound,
+			"Passkeys do not work on a server that is reached by an IP address")
 	})
 }
 
-// Without scripts the buttons are not there, and the page says why.
+// Without JavaScript there are no passkey buttons, and the page says why.
 func TestPasskeysNeedAScript(t *testing.T) {
 	s := named(t, dbtest.SQLiteURL(t))
 	b := s.browser(t)
@@ -165,64 +171,60 @@ func TestPasskeysNeedAScript(t *testing.T) {
 	b.scripts(false)
 	b.open("/profile/security")
 	b.follow("Add a passkey")
-	if shown := b.count("form#passkey-form"); shown != 0 {
-		t.Error("a form that does nothing")
-	}
+	check.Equal(t, b.count("form#passkey-form"), 0, "a form that does nothing")
 	b.follow("Sign out")
 	b.open("/signin")
-	if shown := b.count("[data-passkey]"); shown != 0 {
-		t.Error("a button that does nothing")
-	}
+	check.Equal(t, b.count("[data-passkey]"), 0, "a button that does nothing")
 }
 
-// A person adds an app in the browser, keeps the codes, and signs in with both.
+// A user adds an app in the browser, saves the recovery codes, and signs in with both.
 func TestAppInBrowser(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.open("/profile/security")
 		b.follow("Add an authenticator app")
-		b.look("app")
+		b.inspect("app")
 		b.click("Copy")
 		b.see("Copied.")
 		a := &app{t: t, secret: spaceless(b.clipboard())}
 		b.fill("Code", a.code(0))
 		b.follow("Add the app")
 		b.see("Your recovery codes")
-		b.look("recovery-codes")
+		b.inspect("recovery-codes")
 		b.click("Download")
 		name, content := b.downloaded()
 		codes := recoveryCodes(content)
 		if name != "latchkey-recovery-codes.txt" || len(codes) != 10 {
 			t.Fatalf("downloaded %s: %s", name, content)
 		}
-		b.follow("I kept them")
+		b.follow("I have saved them")
 		b.see("10 recovery codes are left.")
-		b.look("security-app")
+		b.inspect("security-app")
 		b.follow("Sign out")
 
 		b.open("/signin")
 		b.fill("E-mail address", s.OwnerEmail)
 		b.fill("Password", s.Password)
 		b.follow("Sign in")
-		b.see("One more step")
-		b.look("code")
+		b.see("Two-factor authentication")
+		b.inspect("code")
 		b.fill("Code", "000 000")
 		b.follow("Sign in")
 		b.see("This code is wrong or was used.")
-		b.look("code-wrong")
+		b.inspect("code-wrong")
 		b.fill("Code", codes[0])
 		b.follow("Sign in")
 		b.see("Sign out")
 	})
 }
 
-// A person signs in at a provider with its pages.
+// A user signs in at a provider through its pages.
 func TestProviderInBrowser(t *testing.T) {
 	eachWithProvider(t, func(t *testing.T, s *server, p *openidtest.Provider) {
 		b := s.browser(t)
 		b.open("/accounts")
-		b.look("signin-provider")
+		b.inspect("signin-provider")
 		b.follow("Sign in with Example ID")
 		b.follow("Cancel")
 		b.see("You did not sign in")
@@ -238,10 +240,10 @@ func TestProviderInBrowser(t *testing.T) {
 		b.fill("Password", s.Password)
 		b.follow("Sign in")
 		b.follow("Link Example ID")
-		b.look("linking")
+		b.inspect("linking")
 		b.follow("Go to Example ID")
-		b.see("It is linked.")
-		b.look("security-linked")
+		b.see("The identity is linked.")
+		b.inspect("security-linked")
 		b.follow("Sign out")
 		b.open("/signin?next=/accounts")
 		b.follow("Sign in with Example ID")

@@ -8,39 +8,37 @@ import (
 	"latchkey/internal/user"
 )
 
-// What services say of permissions and times: by the names of the API, and as
-// RFC 3339 has them.
+// The names of permissions and the RFC 3339 times in the messages of services.
 var (
 	namedInAPI = regexp.MustCompile(`\b[A-Z][A-Za-z]*(?:_[A-Za-z]+)+\b`)
 	timeInAPI  = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)`)
 )
 
-// worded is what a service says in the words of the panel: permissions are
-// called as their boxes are, and times are the viewer's.
-func (v *visit) worded(text string) string {
+// reword rewrites the message of a service for the panel: permissions get their labels, and times the viewer's time
+// zone.
+func (q *request) reword(text string) string {
 	text = namedInAPI.ReplaceAllStringFunc(text, func(name string) string {
 		if !user.IsPermission(name) {
 			return name
 		}
-		return v.text("permissions.quoted", "name", v.told("permissions.names.", name))
+		return q.text("permissions.quoted", "name", q.label("permissions.names.", name))
 	})
 	return timeInAPI.ReplaceAllStringFunc(text, func(at string) string {
-		moment, err := time.Parse(time.RFC3339Nano, at)
+		parsed, err := time.Parse(time.RFC3339Nano, at)
 		if err != nil {
 			return at
 		}
-		return shortTime(v.zone, moment)
+		return shortTime(q.zone, parsed)
 	})
 }
 
-// grouped are the permissions of a topic, in the order in which they are shown.
+// grouped is the permissions of one topic, in display order.
 type grouped struct {
 	key   string
 	names []string
 }
 
-// permissionGroups are all permissions by topic. What they are called stands in
-// the messages.
+// permissionGroups returns all permissions by topic. Their labels are in the messages.
 func permissionGroups() []grouped {
 	groups := []grouped{
 		{"people", strings.Fields("Manage_Users Add_User Edit_Users Delete_Users")},

@@ -8,20 +8,26 @@ import (
 
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
+	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
-// profileRoutes are the pages about whoever is signed in.
-func profileRoutes() []route {
+// profileHandler serves the pages about the visitor's own user.
+type profileHandler struct {
+	users  *user.Service
+	signIn *signin.Service
+}
+
+func (h *profileHandler) routes() []route {
 	return []route{
-		{method: http.MethodGet, pattern: "/profile", audience: someone, serve: (*visit).profile},
-		{method: http.MethodPost, pattern: "/profile", audience: someone, serve: (*visit).saveProfile},
-		{method: http.MethodPost, pattern: "/profile/password", audience: someone, serve: (*visit).changePassword},
-		{method: http.MethodPost, pattern: "/profile/sessions", audience: someone, serve: (*visit).endSessions},
+		get("/profile", signedIn, h.page),
+		post("/profile", signedIn, h.save),
+		post("/profile/password", signedIn, h.changePassword),
+		post("/profile/sessions", signedIn, h.endSessions),
 	}
 }
 
-// presentField is the field of the password that somebody has.
+// presentField is the field of the current password.
 const presentField = "present"
 
 var (
@@ -29,16 +35,16 @@ var (
 	passwordFields = []string{presentField, passwordField, confirmationField}
 )
 
-// profilePage shows who somebody is and where they are signed in.
+// profilePage is the data of the profile page.
 type profilePage struct {
 	Email           string
 	Names, Password *form
 	Sessions        []sessionShown
 	Others          bool
-	Doors           doors
+	Methods         signInMethods
 }
 
-// sessionShown is a session in words.
+// sessionShown is a session as the page shows it.
 type sessionShown struct {
 	ID                   uuid.UUID
 	Browser, Account, IP string
@@ -46,39 +52,39 @@ type sessionShown struct {
 	Here                 bool
 }
 
-func (v *visit) profile() error {
-	return v.profilePage(http.StatusOK, nil, newForm(passwordFields...))
+func (h *profileHandler) page(q *request) error {
+	return h.show(q, http.StatusOK, nil, newForm(passwordFields...))
 }
 
-// profilePage shows the profile: with what is kept where there are no names.
-func (v *visit) profilePage(status int, names, password *form) error {
-	shown := profilePage{Email: v.by.Name, Names: names, Password: password, Doors: v.doors()}
+// show shows the profile. If names is nil, it shows the stored names.
+func (h *profileHandler) show(q *request, status int, names, password *form) error {
+	shown := profilePage{Email: q.by.Name, Names: names, Password: password, Methods: methodsOf(h.signIn)}
 	if names == nil {
-		people, err := v.Users.ByID(v.r.Context(), v.by, []uuid.UUID{v.by.ID})
+		users, err := h.users.ByID(q.r.Context(), q.by, []uuid.UUID{q.by.ID})
 		if err != nil {
 			return err
 		}
-		me := people[v.by.ID]
+		me := users[q.by.ID]
 		shown.Names = newForm(profileFields...)
 		shown.Names.Values.Set("firstName", me.FirstName)
 		shown.Names.Values.Set("lastName", me.LastName)
 		shown.Names.Values.Set("locale", me.Locale)
 	}
 	var err error
-	if shown.Sessions, err = v.sessionsShown(); err != nil {
+	if shown.Sessions, err = h.sessions(q); err != nil {
 		return err
 	}
 	shown.Others = len(shown.Sessions) > 1
-	return v.page(status, "profile", shown)
+	return profileTemplate.show(q, status, shown)
 }
 
-// sessionsShown are the visitor's live sessions, newest first.
-func (v *visit) sessionsShown() ([]sessionShown, error) {
-	live, err := v.SignIn.Sessions(v.r.Context(), v.by)
+// sessions returns the visitor's active sessions, newest first.
+func (h *profileHandler) sessions(q *request) ([]sessionShown, error) {
+	live, err := h.signIn.Live(q.r.Context(), q.by)
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := v.SignIn.Accounts(v.r.Context(), v.by.Person())
+	accounts, err := h.signIn.Accounts(q.r.Context(), q.by.Person())
 	if err != nil {
 		return nil, err
 	}
@@ -89,80 +95,83 @@ func (v *visit) sessionsShown() ([]sessionShown, error) {
 	all := make([]sessionShown, len(live))
 	for i, s := range live {
 		all[i] = sessionShown{
-			ID: s.ID, Browser: v.browser(s), Account: names[s.AccountID], IP: s.IP, Since: s.CreatedAt, Used: s.LastUsedAt, Until: s.ExpiresAt, Here: s.ID == v.by.SessionID,
+			ID: s.ID, Browser: browserName(q, s), Account: names[s.AccountID], IP: s.IP, Since: s.CreatedAt,
+			Used: s.LastUsedAt, Until: s.ExpiresAt, Here: s.ID == q.by.SessionID,
 		}
 	}
 	return all, nil
 }
 
-// browser says which browser a session is in.
-func (v *visit) browser(s user.Session) string {
+// browserName describes the browser of a session.
+func browserName(q *request, s user.Session) string {
 	if s.Method == "" {
-		return v.text("sessions.operator")
+		return q.text("sessions.operator")
 	}
 	browser, system := browserOf(s.UserAgent)
 	switch {
 	case browser == "" && system == "":
-		return v.text("sessions.unknown")
+		return q.text("sessions.unknown")
 	case browser == "" || system == "":
 		return browser + system
 	}
-	return v.text("sessions.on", "browser", browser, "system", system)
+	return q.text("sessions.on", "browser", browser, "system", system)
 }
 
-// saveProfile keeps the visitor's names and language.
-func (v *visit) saveProfile() error {
-	f, err := v.sent(profileFields...)
+// save saves the visitor's names and language.
+func (h *profileHandler) save(q *request) error {
+	f, err := q.parseForm(profileFields...)
 	if err != nil {
 		return err
 	}
 	first, last, locale := f.Value("firstName"), f.Value("lastName"), f.Value("locale")
-	_, err = v.Users.Update(v.r.Context(), v.by, user.Update{UserID: v.by.ID, FirstName: &first, LastName: &last, Locale: &locale})
+	_, err = h.users.Update(q.r.Context(), q.by,
+		user.Update{UserID: q.by.ID, FirstName: &first, LastName: &last, Locale: &locale})
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.profilePage(http.StatusUnprocessableEntity, f, newForm(passwordFields...))
+		return h.show(q, http.StatusUnprocessableEntity, f, newForm(passwordFields...))
 	}
-	return v.done("/profile", "profile_saved", 1)
+	return q.redirectWithNotice("/profile", "profile_saved", 1)
 }
 
-// changePassword changes the visitor's password, whoever else is signed in as
-// them is out.
-func (v *visit) changePassword() error {
-	f, err := v.sent(passwordFields...)
+// changePassword changes the visitor's password and revokes all their other sessions.
+func (h *profileHandler) changePassword(q *request) error {
+	f, err := q.parseForm(passwordFields...)
 	if err != nil {
 		return err
 	}
-	err = v.SignIn.ChangePassword(v.r.Context(), v.by, secret.NewPassword(f.Values.Get(presentField)), chosen(f), v.visitor())
+	err = h.signIn.ChangePassword(q.r.Context(), q.by, secret.NewPassword(f.Values.Get(presentField)), chosen(f),
+		q.visitor())
 	status := http.StatusUnprocessableEntity
 	switch fault.KindOf(err) {
 	case "":
-		return v.done("/profile", "password_changed", 1)
+		return q.redirectWithNotice("/profile", "password_changed", 1)
 	case fault.Unauthenticated:
-		err = fault.Errorf(fault.Invalid, "%s", v.text("profile.wrong")).On(presentField)
+		err = fault.Errorf(fault.Invalid, "%s", q.text("profile.wrong")).On(presentField)
 	case fault.RateLimited:
-		status, err = http.StatusTooManyRequests, fault.Errorf(fault.Invalid, "%s", sentences(v.waiting(err))[0]).On(presentField)
+		status, err = http.StatusTooManyRequests,
+			fault.Errorf(fault.Invalid, "%s", sentences(q.explainLimit(err))[0]).On(presentField)
 	}
 	if err := f.refuse(err); err != nil {
 		return err
 	}
-	return v.profilePage(status, nil, f)
+	return h.show(q, status, nil, f)
 }
 
-// endSessions ends one session of the visitor's, or all but theirs.
-func (v *visit) endSessions() error {
+// endSessions revokes one session of the visitor, or all except the current one.
+func (h *profileHandler) endSessions(q *request) error {
 	var ids []uuid.UUID
-	if text := v.r.PostFormValue("session"); text != "others" {
+	if text := q.r.PostFormValue("session"); text != "others" {
 		id, err := uuid.Parse(text)
 		if err != nil {
 			return fault.Errorf(fault.NotFound, "There is no such session.")
 		}
 		ids = append(ids, id)
 	}
-	n, err := v.SignIn.End(v.r.Context(), v.by, ids...)
+	n, err := h.signIn.End(q.r.Context(), q.by, ids...)
 	if err != nil {
 		return err
 	}
-	return v.done("/profile", "sessions_ended", n)
+	return q.redirectWithNotice("/profile", "sessions_ended", n)
 }

@@ -8,16 +8,17 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/internal/dbtest"
-	"latchkey/internal/openid/openidtest"
+	"latchkey/internal/signin/openid/openidtest"
+	dbtest "latchkey/internal/test/db"
 )
 
-// eachWithProvider runs test on servers that have a provider to sign in at,
-// which knows their owner and a stranger.
+// eachWithProvider runs test on servers with an OpenID Connect provider, which has the server's owner and a
+// stranger as users.
 func eachWithProvider(t *testing.T, test func(t *testing.T, s *server, p *openidtest.Provider), settings ...string) {
 	t.Helper()
 	dbtest.EachURL(t, func(t *testing.T, database string) {
-		p, err := openidtest.Start(openidtest.Person{Subject: "stranger-1", Email: "stranger@elsewhere.example", Verified: true})
+		p, err := openidtest.Start(openidtest.Person{Subject: "stranger-1", Email: "stranger@elsewhere.example",
+			Verified: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,9 +32,8 @@ func eachWithProvider(t *testing.T, test func(t *testing.T, s *server, p *openid
 	})
 }
 
-// atProvider goes to the provider that an answer leads to, says there who it
-// is, and returns the path that it sends the visitor back to. The provider's
-// cookies are the visitor's.
+// atProvider follows a response to the provider, signs in there and returns the path of the redirect back. The
+// provider's cookies are kept with the visitor's.
 func (v *visitor) atProvider(r *reply, email string) string {
 	v.t.Helper()
 	page := v.get(r.header.Get("Location"))
@@ -46,7 +46,8 @@ func (v *visitor) atProvider(r *reply, email string) string {
 		if err != nil {
 			v.t.Fatal(err)
 		}
-		page = v.postForm(login.Scheme+"://"+login.Host+"/login", url.Values{"request": {forms[0].values.Get("request")}, "email": {email}})
+		page = v.postForm(login.Scheme+"://"+login.Host+"/login",
+			url.Values{"request": {forms[0].values.Get("request")}, "email": {email}})
 	}
 	back, err := url.Parse(page.header.Get("Location"))
 	if err != nil || back.Path != "/signin/openid/callback" {
@@ -71,13 +72,15 @@ func TestProvider(t *testing.T) {
 		replayed.keep(flow, "lkf_"+strings.Repeat("0", 49))
 		replayed.get(callback).wants(http.StatusUnprocessableEntity, "This took too long")
 
-		// The address may change there, and go to somebody else: the subject counts.
+		// The email address may change at the provider and be reassigned: only the subject identifies the user.
 		p.Know(openidtest.Person{Subject: "owner-1", Email: "renamed@elsewhere.example"})
 		p.Know(openidtest.Person{Subject: "owner-2", Email: s.OwnerEmail, Verified: true})
 		renamed := s.visitor()
-		renamed.get(renamed.atProvider(renamed.get("/signin/openid"), "renamed@elsewhere.example")).goes("/accounts/" + s.Account + "/")
+		renamed.get(renamed.atProvider(renamed.get("/signin/openid"),
+			"renamed@elsewhere.example")).goes("/accounts/" + s.Account + "/")
 		heir := s.visitor()
-		heir.get(heir.atProvider(heir.get("/signin/openid"), s.OwnerEmail)).wants(http.StatusUnprocessableEntity, "This is somebody else at Example ID")
+		heir.get(heir.atProvider(heir.get("/signin/openid"), s.OwnerEmail)).wants(http.StatusUnprocessableEntity,
+			"This user is linked to another identity at Example ID")
 	})
 }
 
@@ -94,47 +97,54 @@ func TestProviderRefuses(t *testing.T) {
 		}{
 			{"nobody here", openidtest.Behaviour{}, "stranger@elsewhere.example", "Ask an owner to invite you"},
 			{"address not confirmed", claim("email_verified", false), s.OwnerEmail, "Your address is not confirmed"},
-			{"no address", openidtest.Behaviour{Claims: func(all map[string]any) { all["email"] = "" }}, "stranger@elsewhere.example", "Nobody here has your address"},
-			{"other nonce", claim("nonce", "another"), s.OwnerEmail, "The answer cannot be trusted"},
-			{"other audience", claim("aud", "another"), s.OwnerEmail, "The answer cannot be trusted"},
-			{"other party of several", claim("aud", []string{openidtest.ClientID, "another"}), s.OwnerEmail, "The answer cannot be trusted"},
-			{"other issuer", claim("iss", "https://another.example"), s.OwnerEmail, "The answer cannot be trusted"},
-			{"expired", claim("exp", 1), s.OwnerEmail, "The answer cannot be trusted"},
-			{"unsigned", openidtest.Behaviour{Unsigned: true}, s.OwnerEmail, "The answer cannot be trusted"},
-			{"other key", openidtest.Behaviour{OtherKey: true}, s.OwnerEmail, "The answer cannot be trusted"},
-			{"somebody else's address", openidtest.Behaviour{Apart: true, OtherSubject: true}, s.OwnerEmail, "The answer cannot be trusted"},
+			{"no address", openidtest.Behaviour{Claims: func(all map[string]any) { all["email"] = "" }},
+				"stranger@elsewhere.example", "No user has your address"},
+			{"other nonce", claim("nonce", "another"), s.OwnerEmail, "The response cannot be trusted"},
+			{"other audience", claim("aud", "another"), s.OwnerEmail, "The response cannot be trusted"},
+			{"other party of several", claim("aud", []string{openidtest.ClientID, "another"}), s.OwnerEmail,
+				"The response cannot be trusted"},
+			{"other issuer", claim("iss", "https://another.example"), s.OwnerEmail, "The response cannot be trusted"},
+			{"expired", claim("exp", 1), s.OwnerEmail, "The response cannot be trusted"},
+			{"unsigned", openidtest.Behaviour{Unsigned: true}, s.OwnerEmail, "The response cannot be trusted"},
+			{"other key", openidtest.Behaviour{OtherKey: true}, s.OwnerEmail, "The response cannot be trusted"},
+			{"another user's address", openidtest.Behaviour{Apart: true, OtherSubject: true}, s.OwnerEmail,
+				"The response cannot be trusted"},
 		}
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
 				p.Behave(test.be)
 				v := s.visitor()
 				v.t = t
-				v.get(v.atProvider(v.get("/signin/openid"), test.email)).wants(http.StatusUnprocessableEntity, test.want)
+				v.get(v.atProvider(v.get("/signin/openid"), test.email)).wants(http.StatusUnprocessableEntity,
+					test.want)
 				v.get("/accounts").goes("/signin?next=%2Faccounts")
 			})
 		}
 		p.Know(openidtest.Person{Subject: "ana-1", Email: ana})
 		p.Behave(openidtest.Behaviour{Apart: true})
 		unconfirmed := s.visitor()
-		unconfirmed.get(unconfirmed.atProvider(unconfirmed.get("/signin/openid"), ana)).wants(http.StatusUnprocessableEntity, "Your address is not confirmed")
+		unconfirmed.get(unconfirmed.atProvider(unconfirmed.get("/signin/openid"),
+			ana)).wants(http.StatusUnprocessableEntity, "Your address is not confirmed")
 		p.Behave(openidtest.Behaviour{})
 
 		v := s.visitor()
 		state := stateOf(t, v.get("/signin/openid"))
-		v.get("/signin/openid/callback?state=another&code=x").wants(http.StatusUnprocessableEntity, "This was not begun here")
-		v.get("/signin/openid/callback?iss=https://another.example&code=x&state="+state).wants(http.StatusUnprocessableEntity, "The answer cannot be trusted")
+		v.get("/signin/openid/callback?state=another&code=x").wants(http.StatusUnprocessableEntity,
+			"This sign-in was not started here")
+		v.get("/signin/openid/callback?iss=https://another.example&code=x&state="+
+			state).wants(http.StatusUnprocessableEntity, "The response cannot be trusted")
 		v.get("/signin/openid/callback?code=x&state="+state).wants(http.StatusUnprocessableEntity, "This took too long")
 		v.get("/signin/openid/callback?error=access_denied&state="+stateOf(t, v.get("/signin/openid"))).
 			wants(http.StatusUnprocessableEntity, "You did not sign in")
 		v.get("/signin/openid/callback?error=server_error&state="+stateOf(t, v.get("/signin/openid"))).
-			wants(http.StatusUnprocessableEntity, "Example ID did not let you in")
+			wants(http.StatusUnprocessableEntity, "Example ID refused the sign-in")
 		v.get("/signin/openid/callback?code=forged&state="+stateOf(t, v.get("/signin/openid"))).
-			wants(http.StatusUnprocessableEntity, "Example ID did not let you in")
+			wants(http.StatusUnprocessableEntity, "Example ID refused the sign-in")
 		s.visitor().get("/signin/openid/callback?code=x").wants(http.StatusUnprocessableEntity, "This took too long")
 	})
 }
 
-// stateOf is the state that an answer sends to the provider.
+// stateOf returns the state that a response sends to the provider.
 func stateOf(t *testing.T, r *reply) string {
 	t.Helper()
 	to, err := url.Parse(r.header.Get("Location"))
@@ -144,7 +154,7 @@ func stateOf(t *testing.T, r *reply) string {
 	return to.Query().Get("state")
 }
 
-// A provider that is down stops nothing else, and is asked anew.
+// If the provider is down, everything else works. The next request tries it again.
 func TestProviderIsDown(t *testing.T) {
 	eachWithProvider(t, func(t *testing.T, s *server, p *openidtest.Provider) {
 		p.Down(true)
@@ -155,11 +165,11 @@ func TestProviderIsDown(t *testing.T) {
 		p.Down(false)
 		callback := v.atProvider(v.get("/signin/openid"), s.OwnerEmail)
 		p.Down(true)
-		v.get(callback).wants(http.StatusUnprocessableEntity, "Example ID did not let you in")
+		v.get(callback).wants(http.StatusUnprocessableEntity, "Example ID refused the sign-in")
 		p.Down(false)
 		v.get(v.atProvider(v.get("/signin/openid"), s.OwnerEmail)).goes("/accounts/" + s.Account + "/")
 
-		// New keys are read when they are needed; an address apart is asked for.
+		// New keys are fetched when they are needed. The email address is requested from the userinfo endpoint.
 		if err := p.RotateKeys(); err != nil {
 			t.Fatal(err)
 		}
@@ -169,36 +179,43 @@ func TestProviderIsDown(t *testing.T) {
 	})
 }
 
-// Whoever has no password proves at the provider that it is still them.
+// A user without a password proves their identity at the provider.
 func TestProveAgainAtProvider(t *testing.T) {
 	eachWithProvider(t, func(t *testing.T, s *server, p *openidtest.Provider) {
 		v := s.visitor()
 		v.get("/signin").lacks("Password")
-		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusUnprocessableEntity, "Nobody signs in with a password here.")
+		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusUnprocessableEntity,
+			"Sign-in with a password is turned off here.")
 		v.get(v.atProvider(v.get("/signin/openid"), s.OwnerEmail)).goes("/accounts/" + s.Account + "/")
 		s.age(time.Hour)
-		asked := v.post("/profile/security/app/new", "kept", "this").wants(http.StatusOK, "Prove it at Example ID")
+		asked := v.post("/profile/security/app/new", "kept", "this").wants(http.StatusOK, "Confirm at Example ID")
 		asked.lacks("Password")
-		v.submit(asked, "I proved it, go on").wants(http.StatusOK, "Is it still you?")
+		v.submit(asked, "I have confirmed it, continue").wants(http.StatusOK, "Confirm that it is you")
 
-		p.Behave(openidtest.Behaviour{Remembers: true, Claims: func(all map[string]any) { all["auth_time"] = time.Now().Add(-time.Hour).Unix() }})
-		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusUnprocessableEntity, "Example ID did not ask who you are")
+		p.Behave(openidtest.Behaviour{Remembers: true,
+			Claims: func(all map[string]any) { all["auth_time"] = time.Now().Add(-time.Hour).Unix() }})
+		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusUnprocessableEntity,
+			"Example ID did not ask you to sign in again")
 		p.Behave(openidtest.Behaviour{Claims: func(all map[string]any) { delete(all, "auth_time") }})
-		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusUnprocessableEntity, "Example ID did not ask who you are")
+		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusUnprocessableEntity,
+			"Example ID did not ask you to sign in again")
 		p.Behave(openidtest.Behaviour{})
-		v.get(v.atProvider(v.get("/signin/again/openid"), "stranger@elsewhere.example")).wants(http.StatusUnprocessableEntity, "That is somebody else")
-		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusOK, "That is you")
+		v.get(v.atProvider(v.get("/signin/again/openid"),
+			"stranger@elsewhere.example")).wants(http.StatusUnprocessableEntity, "You are signed in as another user")
+		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusOK,
+			"Your identity is confirmed")
 		if last := p.Asked()[len(p.Asked())-1]; last.Get("prompt") != "login" || last.Get("max_age") != "0" {
 			t.Errorf("asked %v", last)
 		}
-		v.submit(asked, "I proved it, go on").goes("/profile/security/app")
+		v.submit(asked, "I have confirmed it, continue").goes("/profile/security/app")
 
 		page := v.get("/profile/security")
-		v.submit(page, fmt.Sprintf("Unlink %s", s.OwnerEmail)).wants(http.StatusConflict, "This is the last way in which you can sign in.")
+		v.submit(page, fmt.Sprintf("Unlink %s", s.OwnerEmail)).wants(http.StatusConflict,
+			"This is your last way to sign in.")
 	}, "LATCHKEY_PASSWORD_SIGN_IN=off")
 }
 
-// Somebody who is signed in links who they are at the provider, and unlinks it.
+// A signed-in user links their identity at the provider and unlinks it.
 func TestLinkProvider(t *testing.T) {
 	eachWithProvider(t, func(t *testing.T, s *server, p *openidtest.Provider) {
 		v := s.signedIn(s.OwnerEmail)
@@ -209,24 +226,27 @@ func TestLinkProvider(t *testing.T) {
 				to = each
 			}
 		}
-		v.get(v.atProvider(&reply{header: http.Header{"Location": {to}}}, "stranger@elsewhere.example")).goes("/profile/security?n=1&notice=linked")
+		v.get(v.atProvider(&reply{header: http.Header{"Location": {to}}},
+			"stranger@elsewhere.example")).goes("/profile/security?n=1&notice=linked")
 		page := v.get("/profile/security").wants(http.StatusOK, "stranger@elsewhere.example").lacks("Link Example ID")
 
 		other := s.visitor()
-		other.get(other.atProvider(other.get("/signin/openid"), "stranger@elsewhere.example")).goes("/accounts/" + s.Account + "/")
+		other.get(other.atProvider(other.get("/signin/openid"),
+			"stranger@elsewhere.example")).goes("/accounts/" + s.Account + "/")
 		v.submit(page, "Unlink stranger@elsewhere.example").goes("/profile/security?n=1&notice=factor_removed")
 		gone := s.visitor()
-		gone.get(gone.atProvider(gone.get("/signin/openid"), "stranger@elsewhere.example")).wants(http.StatusUnprocessableEntity, "Ask an owner to invite you")
+		gone.get(gone.atProvider(gone.get("/signin/openid"),
+			"stranger@elsewhere.example")).wants(http.StatusUnprocessableEntity, "Ask an owner to invite you")
 	})
 }
 
-// Where passwords are off, no page asks for one: whoever forgot theirs, or has a
-// link that was mailed, is led to the provider. The operator's link signs in.
+// If passwords are turned off, no page asks for one: the pages of a forgotten password and of an emailed link lead
+// to the provider. The operator's link signs in.
 func TestPagesWithoutPasswords(t *testing.T) {
 	eachWithProvider(t, func(t *testing.T, s *server, _ *openidtest.Provider) {
 		v := s.visitor()
 		page := v.get("/forgot").wants(http.StatusOK, "Passwords are turned off here. Sign in with Example ID")
-		page.lacks("Mail me a link")
+		page.lacks("Send reset link")
 		v.post("/forgot", "email", s.OwnerEmail).wants(http.StatusOK, "Passwords are turned off here")
 		v.get("/link/lkl_x").wants(http.StatusNotFound, "Passwords are turned off here").lacks("Forgot")
 		link := s.invite(s.OwnerEmail)
@@ -239,15 +259,17 @@ func TestPagesWithoutPasswords(t *testing.T) {
 		if strings.Contains(profile.body, `type="password"`) {
 			t.Error("the profile asks for a password")
 		}
-		v.post("/profile/password", "present", s.Password, "password", "another phrase", "passwordConfirmation", "another phrase").
-			wants(http.StatusForbidden, "Nobody signs in with a password here.")
-		v.get(link).wants(http.StatusNotFound, "no link that was mailed signs anybody in")
-		v.submit(v.get(s.page("/users/invite")), "Invite", "email", "nell@acme.example", "firstName", "Nell", "lastName", "New").
-			wants(http.StatusOK, "ask them to sign in with Example ID, as nell@acme.example")
+		v.post("/profile/password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
+			"another phrase").
+			wants(http.StatusForbidden, "Sign-in with a password is turned off here.")
+		v.get(link).wants(http.StatusNotFound, "links sent by e-mail do not sign in")
+		v.submit(v.get(s.page("/users/invite")), "Invite", "email", "nell@acme.example", "firstName", "Nell",
+			"lastName", "New").
+			wants(http.StatusOK, "ask the user to sign in with Example ID, as nell@acme.example")
 	}, "LATCHKEY_PASSWORD_SIGN_IN=off")
 }
 
-// flowsAtProvider are the names of the cookies of flows at the provider.
+// flowsAtProvider returns the names of the cookies of flows at the provider.
 func (v *visitor) flowsAtProvider() []string {
 	v.t.Helper()
 	at, err := url.Parse(v.server.URL)
@@ -263,8 +285,8 @@ func (v *visitor) flowsAtProvider() []string {
 	return names
 }
 
-// Flows in several tabs of a browser do not end each other, and a browser that is
-// sent to the provider again and again keeps few of them.
+// Flows in several tabs of a browser do not interfere, and a browser that is sent to the provider again and again
+// keeps only a few of them.
 func TestFlowsDoNotEndEachOther(t *testing.T) {
 	eachWithProvider(t, func(t *testing.T, s *server, _ *openidtest.Provider) {
 		v := s.visitor()

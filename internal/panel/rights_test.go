@@ -7,21 +7,20 @@ import (
 	"testing"
 )
 
-// Everybody follows every link and sends every form that they are offered. None
-// fails, none is dead, and what others are offered is refused to whoever is
-// not.
+// Each kind of user follows every link and sends every form that the panel offers them. No page fails, no link is
+// dead, and requests for what only other users are offered are refused.
 func TestCrawl(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.apply(morePeople)
 		s.issueSome()
-		crawls := make([]*crawl, len(people))
-		for i, each := range people {
+		crawls := make([]*crawl, len(crawledUsers))
+		for i, each := range crawledUsers {
 			crawls[i] = newCrawl(t, s, each.who, each.email)
 			crawls[i].read("/", "/signin", "/accounts")
 			t.Logf("%s: %d pages, %d forms", each.who, len(crawls[i].pages), len(crawls[i].posts(mostForms)))
 		}
 		before := s.contents()
-		for _, from := range crawls[1:] { // what nobody may see, all may
+		for _, from := range crawls[1:] { // every user may see what a visitor without a session sees
 			for _, to := range crawls {
 				to.denied(from)
 			}
@@ -36,7 +35,7 @@ func TestCrawl(t *testing.T) {
 	})
 }
 
-// issueSome issues API tokens of both levels, so that there is something to see.
+// issueSome creates API tokens of both levels, so that lists are not empty.
 func (s *server) issueSome() {
 	s.t.Helper()
 	for _, each := range [][]string{
@@ -48,11 +47,10 @@ func (s *server) issueSome() {
 	}
 }
 
-// unlinked are pages that people may see and are not led to, by the ends of
-// their addresses.
+// unlinked are pages that a user may see without a link to them, by the end of their address.
 var unlinked = []struct{ who, page string }{
-	{"the account's owner", "/stores/acme2eu/users"}, // owners are led to all people, whatever their stores
-	{"a store's owner", "/owner"},                    // theirs is of others: of themselves it changes nothing
+	{"the account's owner", "/stores/acme2eu/users"}, // owners get the list of all users
+	{"a store's owner", "/owner"},                    // on the user's own page it changes nothing
 }
 
 // mayUnled reports whether a page is one of those.
@@ -65,8 +63,7 @@ func (c *crawl) mayUnled(address string) bool {
 	return false
 }
 
-// denied asks for what another person came to and this one did not: every page
-// and every form.
+// denied requests every page and form that another user was offered and this one was not.
 func (c *crawl) denied(other *crawl) {
 	c.t.Helper()
 	own, forms := map[string]bool{}, map[string]bool{}
@@ -83,22 +80,25 @@ func (c *crawl) denied(other *crawl) {
 		}
 	}
 	for _, f := range other.posts(mostAlike) {
-		own := strings.HasPrefix(f.action, "/profile") // everybody has one, of themselves
+		own := strings.HasPrefix(f.action, "/profile") // every user has these, for themselves
 		if !own && !forms[path(f.action)] {
 			c.refused(other, c.v.postForm(f.action, f.plausible("a pass phrase that is not theirs")))
 		}
 	}
 }
 
-// refused fails the test for an answer that is no refusal.
+// refused fails the test unless the response is a refusal.
 func (c *crawl) refused(other *crawl, r *reply) {
 	c.t.Helper()
 	c.check(r)
 	to := r.header.Get("Location")
 	switch {
-	case r.status == http.StatusForbidden, r.status == http.StatusNotFound, r.status == http.StatusConflict && strings.Contains(r.text(), "another account"):
-	case r.status == http.StatusSeeOther && (strings.HasPrefix(to, "/signin") || r.method == http.MethodGet && c.pages[to] != nil):
+	case r.status == http.StatusForbidden, r.status == http.StatusNotFound, r.status == http.StatusConflict &&
+		strings.Contains(r.text(), "another account"):
+	case r.status == http.StatusSeeOther && (strings.HasPrefix(to, "/signin") || r.method == http.MethodGet &&
+		c.pages[to] != nil):
 	default:
-		c.t.Errorf("%s: %s %s, which is for %s, answers %d %s: %s", c.who, r.method, r.url, other.who, r.status, to, r.text())
+		c.t.Errorf("%s: %s %s, which is for %s, answers %d %s: %s", c.who, r.method, r.url, other.who, r.status, to,
+			r.text())
 	}
 }

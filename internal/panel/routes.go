@@ -5,33 +5,84 @@ import (
 	"slices"
 )
 
-// routes are all pages of the panel.
-func routes() []route {
-	const in = "/accounts/{account}"
-	own := []route{
-		{method: http.MethodGet, pattern: "/{$}", audience: someone, serve: (*visit).home},
-		{method: http.MethodGet, pattern: "/static/{file...}", serve: (*visit).static},
-		{method: http.MethodGet, pattern: "/favicon.ico", serve: (*visit).favicon},
+// audience says which visitors a page is for.
+type audience int
 
-		{method: http.MethodGet, pattern: "/signin", serve: (*visit).signInForm},
-		{method: http.MethodPost, pattern: "/signin", serve: (*visit).signIn},
-		{method: http.MethodPost, pattern: "/signout", serve: (*visit).signOut},
+const (
+	// public does not require a session.
+	public audience = iota
+	// signedIn requires a session in any account.
+	signedIn
+	// member requires a session in the account that the address names.
+	member
+)
 
-		{method: http.MethodGet, pattern: "/accounts", audience: someone, serve: (*visit).accountList},
-		{method: http.MethodPost, pattern: "/accounts", audience: someone, serve: (*visit).switchAccount},
-		{method: http.MethodPost, pattern: "/accounts/invitations", audience: someone, serve: (*visit).answerInvitation},
-		{method: http.MethodGet, pattern: in + "/{$}", audience: insider, serve: (*visit).home},
-		{method: http.MethodGet, pattern: in + "/stores", audience: insider, serve: (*visit).storeList},
-	}
-	return slices.Concat(own,
-		linkRoutes(),
-		factorRoutes(),
-		peopleRoutes(),
-		setupRoutes(),
-		forgotRoutes(),
-		profileRoutes(),
-		tokenRoutes(),
-		auditRoutes(),
-		explorerRoutes(),
+// rule is an exception for one route.
+type rule int
+
+const (
+	// fresh marks an action that cannot be undone: a visitor whose last proof of identity is too old must prove it
+	// again.
+	fresh rule = iota
+	// unbounded says that the form may take longer than auth.WriteTimeout, because it calls other servers or the API,
+	// which have time limits of their own.
+	unbounded
+)
+
+// route is one page, or the handler of one form.
+type route struct {
+	method, pattern string
+	audience        audience
+	serve           func(*request) error
+	rules           []rule
+}
+
+// get returns the route of a page.
+func get(pattern string, to audience, serve func(*request) error) route {
+	return route{http.MethodGet, pattern, to, serve, nil}
+}
+
+// post returns the route of a form.
+func post(pattern string, to audience, serve func(*request) error, rules ...rule) route {
+	return route{http.MethodPost, pattern, to, serve, rules}
+}
+
+func (r route) is(one rule) bool { return slices.Contains(r.rules, one) }
+
+// The parts that patterns share.
+const (
+	accountPattern = "/accounts/{account}"
+	storePattern   = accountPattern + "/stores/{store}"
+	userPattern    = accountPattern + "/users/{user}"
+)
+
+// handlers returns the routes of all handlers. Each handler has only the services that its pages use.
+func (p *Panel) handlers(c Config) []route {
+	tokens := &tokenHandler{tokens: c.Tokens, accounts: c.Accounts, users: c.Users, catalogue: c.Catalogue}
+	return slices.Concat(
+		staticRoutes(),
+		p.accounts.routes(),
+		p.signIn.routes(),
+		(&providerHandler{signIn: c.SignIn, sessions: p.sessions}).routes(),
+		(&linkHandler{signIn: c.SignIn, sessions: p.sessions}).routes(),
+		(&forgotHandler{signIn: c.SignIn}).routes(),
+		(&setupHandler{setup: c.Setup, signIn: c.SignIn, sessions: p.sessions}).routes(),
+		(&profileHandler{users: c.Users, signIn: c.SignIn}).routes(),
+		(&securityHandler{signIn: c.SignIn}).routes(),
+		(&storeHandler{accounts: c.Accounts, users: c.Users}).routes(),
+		(&userHandler{users: c.Users, accounts: c.Accounts, forms: c.Forms}).routes(),
+		(&inviteHandler{users: c.Users, accounts: c.Accounts, signIn: c.SignIn, forms: c.Forms}).routes(),
+		(&removalHandler{users: c.Users, accounts: c.Accounts, memberships: c.Memberships}).routes(),
+		(&ownerHandler{users: c.Users, accounts: c.Accounts}).routes(),
+		(&storeUserHandler{users: c.Users}).routes(),
+		tokens.routes(),
+		(&tokenDetailHandler{tokenHandler: tokens, events: c.Audit, forms: c.Forms, publicURL: c.PublicURL}).routes(),
+		(&tokenIssueHandler{tokenHandler: tokens, forms: c.Forms, publicURL: c.PublicURL}).routes(),
+		(&tokenDeleteHandler{tokenHandler: tokens}).routes(),
+		(&auditHandler{
+			events: c.Audit, users: c.Users, tokens: c.Tokens, accounts: c.Accounts, catalogue: c.Catalogue,
+			sessions: p.sessions, log: c.Log,
+		}).routes(),
+		(&explorerHandler{api: c.API, signIn: c.SignIn, sessions: p.sessions, publicURL: c.PublicURL}).routes(),
 	)
 }

@@ -14,71 +14,97 @@ import (
 	"latchkey/internal/signin"
 )
 
-// securityPage is what the page of a person's ways to sign in shows.
+// securityHandler serves the page of the user's sign-in methods and the forms that change them.
+type securityHandler struct{ signIn *signin.Service }
+
+func (h *securityHandler) routes() []route {
+	const at = "/profile/security"
+	return []route{
+		get(at, signedIn, h.page),
+		post(at+"/app/new", signedIn, h.newApp, fresh),
+		get(at+"/app", signedIn, h.appPage),
+		post(at+"/app", signedIn, h.addApp),
+		post(at+"/app/remove", signedIn, h.removeApp, fresh),
+		post(at+"/codes", signedIn, h.renewCodes, fresh),
+		post(at+"/passkeys/new", signedIn, h.newPasskey, fresh),
+		post(at+"/passkeys", signedIn, h.addPasskey, fresh),
+		post(at+"/passkeys/rename", signedIn, h.renamePasskey, fresh),
+		post(at+"/provider/new", signedIn, h.linkProvider, fresh, unbounded),
+		post(at+"/remove", signedIn, h.removeFactor, fresh),
+	}
+}
+
+// securityPage is the data of the page of the user's sign-in methods.
 type securityPage struct {
 	signin.Security
 
-	Doors doors
-	// HasTOTP says that there is an authenticator app.
+	Methods signInMethods
+	// Works reports whether a passkey signs in on this server.
+	Works func(signin.Passkey) bool
+	// HasTOTP reports whether the user has an authenticator app.
 	HasTOTP bool
-	// Renaming is the passkey whose new name is wrong, and Form what was
-	// entered.
+	// Renaming is the passkey whose new name is invalid, and Form holds the submitted name.
 	Renaming uuid.UUID
 	Form     *form
 	Errors   []string
-	// CodeErrors are what is wrong with the code that a change to the
-	// authenticator app asks for.
+	// CodeErrors are the errors of the code that confirms a change to the authenticator app.
 	CodeErrors []string
 }
 
-func (v *visit) security() error { return v.securityWith(http.StatusOK, securityPage{}) }
+func (h *securityHandler) page(q *request) error { return h.show(q, http.StatusOK, securityPage{}) }
 
-func (v *visit) securityWith(status int, shown securityPage) error {
-	all, err := v.SignIn.Security(v.r.Context(), v.by)
+func (h *securityHandler) show(q *request, status int, shown securityPage) error {
+	all, err := h.signIn.Security(q.r.Context(), q.by)
 	if err != nil {
 		return err
 	}
-	shown.Security, shown.Doors, shown.HasTOTP = all, v.doors(), !all.TOTPSince.IsZero()
+	shown.Security, shown.Methods, shown.HasTOTP = all, methodsOf(h.signIn), !all.TOTPSince.IsZero()
+	shown.Works = h.signIn.Works
 	if shown.Form == nil {
 		shown.Form = newForm("name")
 	}
-	return v.page(status, "security", shown)
+	return securityTemplate.show(q, status, shown)
 }
 
-// newApp begins to add an authenticator app.
-func (v *visit) newApp() error {
-	flow, err := v.SignIn.AskTOTP(v.r.Context(), v.by)
+// newApp starts to add an authenticator app.
+func (h *securityHandler) newApp(q *request) error {
+	flow, err := h.signIn.AskTOTP(q.r.Context(), q.by)
 	if err != nil {
 		return err
 	}
-	v.keepFlow(appFlow, flow)
-	return v.redirect("/profile/security/app")
+	setFlow(q, appFlow, flow)
+	return q.redirect("/profile/security/app")
 }
 
-// appPage is what the page shows on which an app is added.
+// linkingPage is the data of the page that links to the provider.
+type linkingPage struct{ Provider, Address string }
+
+// appPage is the data of the page that adds an authenticator app.
 type appPage struct {
 	Secret  string
 	Picture template.URL
 	Form    *form
 }
 
-func (v *visit) appForm() error { return v.appWith(http.StatusOK, newForm("code")) }
-
-func (v *visit) appWith(status int, f *form) error {
-	told, err := v.SignIn.AskedTOTP(v.r.Context(), v.by, v.flow(appFlow))
-	if err != nil {
-		return err
-	}
-	picture := template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(told.Picture)) //nolint:gosec // drawn here
-	return v.page(status, "app", appPage{told.Secret, picture, f})
+func (h *securityHandler) appPage(q *request) error {
+	return h.showApp(q, http.StatusOK, newForm("code"))
 }
 
-func (v *visit) addApp() error {
-	f, err := v.sent("code")
+func (h *securityHandler) showApp(q *request, status int, f *form) error {
+	app, err := h.signIn.AskedTOTP(q.r.Context(), q.by, flowOf(q, appFlow))
 	if err != nil {
 		return err
 	}
-	codes, err := v.SignIn.EnableTOTP(v.r.Context(), v.by, v.flow(appFlow), f.Value("code"))
+	picture := template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(app.Picture)) //nolint:gosec // drawn by this server
+	return appTemplate.show(q, status, appPage{app.Secret, picture, f})
+}
+
+func (h *securityHandler) addApp(q *request) error {
+	f, err := q.parseForm("code")
+	if err != nil {
+		return err
+	}
+	codes, err := h.signIn.EnableTOTP(q.r.Context(), q.by, flowOf(q, appFlow), f.Value("code"))
 	if fault.KindOf(err) == fault.RateLimited {
 		return err
 	}
@@ -86,43 +112,45 @@ func (v *visit) addApp() error {
 		return err
 	}
 	if f.Refused() {
-		return v.appWith(http.StatusUnprocessableEntity, f)
+		return h.showApp(q, http.StatusUnprocessableEntity, f)
 	}
-	v.dropFlow(appFlow)
-	return v.showCodes(codes)
+	dropFlow(q, appFlow)
+	return showCodes(q, codes)
 }
 
-func (v *visit) renewCodes() error {
-	codes, err := v.SignIn.RenewCodes(v.r.Context(), v.by, v.r.PostFormValue("code"), v.visitor())
+func (h *securityHandler) renewCodes(q *request) error {
+	codes, err := h.signIn.RenewCodes(q.r.Context(), q.by, q.r.PostFormValue("code"), q.visitor())
 	if err != nil {
-		return v.codeRefused(err)
+		return h.codeRefused(q, err)
 	}
-	return v.showCodes(codes)
+	return showCodes(q, codes)
 }
 
-// showCodes shows recovery codes, this once.
-func (v *visit) showCodes(codes []secret.Password) error {
+// codesPage is the data of the page of new recovery codes.
+type codesPage struct {
+	Codes []string
+	File  template.URL
+}
+
+// showCodes shows recovery codes. They are shown only once.
+func showCodes(q *request, codes []secret.Password) error {
 	texts := make([]string, len(codes))
 	for i, c := range codes {
 		texts[i] = c.Reveal()
 	}
-	file := v.text("codes.file", "email", v.by.Name) + "\r\n\r\n" + strings.Join(texts, "\r\n") + "\r\n"
-	return v.page(http.StatusOK, "codes", struct {
-		Codes []string
-		File  template.URL
-	}{texts, template.URL("data:text/plain;charset=utf-8," + url.PathEscape(file))}) //nolint:gosec // letters, digits and percent signs
+	file := q.text("codes.file", "email", q.by.Name) + "\r\n\r\n" + strings.Join(texts, "\r\n") + "\r\n"
+	return codesTemplate.show(q, http.StatusOK, codesPage{texts, template.URL("data:text/plain;charset=utf-8," + url.PathEscape(file))}) //nolint:gosec // letters, digits and percent signs
 }
 
-func (v *visit) removeApp() error {
-	if err := v.SignIn.DisableTOTP(v.r.Context(), v.by, v.r.PostFormValue("code"), v.visitor()); err != nil {
-		return v.codeRefused(err)
+func (h *securityHandler) removeApp(q *request) error {
+	if err := h.signIn.DisableTOTP(q.r.Context(), q.by, q.r.PostFormValue("code"), q.visitor()); err != nil {
+		return h.codeRefused(q, err)
 	}
-	return v.done("/profile/security", "app_removed", 1)
+	return q.redirectWithNotice("/profile/security", "app_removed", 1)
 }
 
-// codeRefused shows what is wrong with a code beside its field. Other errors
-// have a page of their own.
-func (v *visit) codeRefused(err error) error {
+// codeRefused shows the error of a code beside its field. It returns any other error, which has its own page.
+func (h *securityHandler) codeRefused(q *request, err error) error {
 	status := http.StatusUnprocessableEntity
 	switch fault.KindOf(err) {
 	case fault.Invalid:
@@ -131,80 +159,83 @@ func (v *visit) codeRefused(err error) error {
 	default:
 		return err
 	}
-	return v.securityWith(status, securityPage{CodeErrors: sentences(v.waiting(err))})
+	return h.show(q, status, securityPage{CodeErrors: sentences(q.explainLimit(err))})
 }
 
-// passkeyPage is what the page shows on which a passkey is added.
+// passkeyPage is the data of the page that adds a passkey.
 type passkeyPage struct {
-	// Options are for the browser.
+	// Options are the options that the browser creates the passkey with, as JSON.
 	Options string
 	Form    *form
 }
 
-func (v *visit) newPasskey() error { return v.passkeyWith(http.StatusOK, newForm("name")) }
-
-// passkeyWith begins to add a passkey, also once more where the first try went
-// wrong: an answer is good for one try.
-func (v *visit) passkeyWith(status int, f *form) error {
-	options, flow, err := v.SignIn.AskNewPasskey(v.r.Context(), v.by)
-	if err != nil {
-		return err
-	}
-	v.keepFlow(newPasskeyFlow, flow)
-	return v.page(status, "passkey", passkeyPage{string(options), f})
+func (h *securityHandler) newPasskey(q *request) error {
+	return h.showPasskey(q, http.StatusOK, newForm("name"))
 }
 
-func (v *visit) addPasskey() error {
-	f, err := v.sent("name")
+// showPasskey starts to add a passkey. It starts again after a failed attempt, because a challenge is valid for one
+// attempt.
+func (h *securityHandler) showPasskey(q *request, status int, f *form) error {
+	options, flow, err := h.signIn.AskNewPasskey(q.r.Context(), q.by)
 	if err != nil {
 		return err
 	}
-	if err := f.refuse(v.SignIn.AddPasskey(v.r.Context(), v.by, v.flow(newPasskeyFlow), f.Value("name"), f.Value("credential"))); err != nil {
+	setFlow(q, newPasskeyFlow, flow)
+	return passkeyTemplate.show(q, status, passkeyPage{string(options), f})
+}
+
+func (h *securityHandler) addPasskey(q *request) error {
+	f, err := q.parseForm("name")
+	if err != nil {
+		return err
+	}
+	if err := f.refuse(h.signIn.AddPasskey(q.r.Context(), q.by, flowOf(q, newPasskeyFlow), f.Value("name"),
+		f.Value("credential"))); err != nil {
 		return err
 	}
 	if f.Refused() {
-		return v.passkeyWith(http.StatusUnprocessableEntity, f)
+		return h.showPasskey(q, http.StatusUnprocessableEntity, f)
 	}
-	v.dropFlow(newPasskeyFlow)
-	return v.done("/profile/security", "passkey_added", 1)
+	dropFlow(q, newPasskeyFlow)
+	return q.redirectWithNotice("/profile/security", "passkey_added", 1)
 }
 
-func (v *visit) renamePasskey() error {
-	f, err := v.sent("name")
+func (h *securityHandler) renamePasskey(q *request) error {
+	f, err := q.parseForm("name")
 	if err != nil {
 		return err
 	}
-	id, _ := uuid.Parse(f.Value("id")) // zero is nobody's
-	if err := f.refuse(v.SignIn.RenamePasskey(v.r.Context(), v.by, id, f.Value("name"))); err != nil {
+	id, _ := uuid.Parse(f.Value("id")) // no passkey has the zero ID
+	if err := f.refuse(h.signIn.RenamePasskey(q.r.Context(), q.by, id, f.Value("name"))); err != nil {
 		return err
 	}
 	if f.Refused() {
-		return v.securityWith(http.StatusUnprocessableEntity, securityPage{Renaming: id, Form: f})
+		return h.show(q, http.StatusUnprocessableEntity, securityPage{Renaming: id, Form: f})
 	}
-	return v.done("/profile/security", "passkey_renamed", 1)
+	return q.redirectWithNotice("/profile/security", "passkey_renamed", 1)
 }
 
-func (v *visit) removeFactor() error {
-	id, _ := uuid.Parse(v.r.PostFormValue("id")) // zero is nobody's
-	err := v.SignIn.Remove(v.r.Context(), v.by, id)
+func (h *securityHandler) removeFactor(q *request) error {
+	id, _ := uuid.Parse(q.r.PostFormValue("id")) // no sign-in method has the zero ID
+	err := h.signIn.Remove(q.r.Context(), q.by, id)
 	if fault.KindOf(err) == fault.Conflict {
-		return v.securityWith(http.StatusConflict, securityPage{Errors: sentences(err)})
+		return h.show(q, http.StatusConflict, securityPage{Errors: sentences(err)})
 	}
 	if err != nil {
 		return err
 	}
-	return v.done("/profile/security", "factor_removed", 1)
+	return q.redirectWithNotice("/profile/security", "factor_removed", 1)
 }
 
-// linkProvider begins to link somebody's identity at the provider. The way
-// there is a link: forms lead nowhere else than here.
-func (v *visit) linkProvider() error {
-	address, flow, err := v.SignIn.AskProvider(v.r.Context(), v.by, signin.ToLink, "", v.visitor())
+// linkProvider starts to link the user's identity at the provider. The page has a link to the provider instead of a
+// redirect, because the Content-Security-Policy allows forms to lead only to this server.
+func (h *securityHandler) linkProvider(q *request) error {
+	address, flow, err := h.signIn.AskProvider(q.r.Context(), q.by, signin.ToLink, "", q.visitor())
 	if err != nil {
 		return err
 	}
-	if err := v.keepProviderFlow(address, flow); err != nil {
+	if err := setProviderFlow(q, address, flow); err != nil {
 		return err
 	}
-	return v.page(http.StatusOK, "linking", struct{ Provider, Address string }{v.doors().Provider, address})
+	return linkingTemplate.show(q, http.StatusOK, linkingPage{methodsOf(h.signIn).Provider, address})
 }

@@ -11,9 +11,8 @@ package panel_test
 //		page.wants(http.StatusSeeOther, "")
 //	})
 //
-// The server has the demo's data (internal/seed/demo.yaml); apply adds to them,
-// and known gives people a password and returns it. For what needs a browser see
-// browser_test.go.
+// The server has the demo's data (internal/manifest/demo/demo.yaml). apply adds to it, and known gives a user a
+// password and returns it. Tests that need a browser are described in browser_test.go.
 
 import (
 	"bytes"
@@ -31,23 +30,24 @@ import (
 
 	"latchkey/internal/auth"
 	"latchkey/internal/cli"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// server is the whole program, which serves a database.
+// server is the whole program, serving a database.
 type server struct {
 	t *testing.T
-	// URL is where it is, without a slash at its end.
+	// URL is the base URL, without a trailing slash.
 	URL string
-	// Account is the demo's first account, Acme Retail, whose owner has the
-	// e-mail address, the password and a session.
+	// Account is the demo's first account, Acme Retail. Its owner has the email address, the password and a
+	// session.
 	Account      string `json:"accountId"`
 	OwnerEmail   string
 	Password     string
 	SessionToken string
-	// SetupURL is where the first account is made of a server without the demo.
+	// SetupURL is where the first account is created on a server without the demo.
 	SetupURL string
 
 	// database is its URL.
@@ -58,15 +58,14 @@ type server struct {
 	visitors  int
 }
 
-// eachServer runs test on a server of its own on each database. Settings are
-// those of the environment, as NAME=value.
+// eachServer runs test on a separate server for each database. settings are environment variables, as NAME=value.
 func eachServer(t *testing.T, test func(t *testing.T, s *server), settings ...string) {
 	t.Helper()
 	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, serve(t, url, settings...)) })
 }
 
-// serve runs the program over a migrated database until the test ends. Nothing
-// that it logged may be a secret.
+// serve runs the program with a migrated database until the test ends. It fails the test if the log contains a
+// secret.
 func serve(t *testing.T, database string, settings ...string) *server {
 	t.Helper()
 	s := start(t, database, []string{"serve", "--demo", "--output", "json"}, settings)
@@ -74,7 +73,7 @@ func serve(t *testing.T, database string, settings ...string) *server {
 	return s
 }
 
-// start runs the program with arguments, which make it print JSON.
+// start runs the program with arguments that make it print JSON.
 func start(t *testing.T, database string, args, settings []string) *server {
 	t.Helper()
 	s := &server{t: t, database: database, passwords: map[string]string{}, settings: map[string]string{
@@ -100,9 +99,7 @@ func start(t *testing.T, database string, args, settings []string) *server {
 		stop()
 		select {
 		case code := <-ended:
-			if code != 0 {
-				t.Errorf("exit status %d: %s", code, s.log.String())
-			}
+			check.Equal(t, code, 0, "exit status: %s", s.log.String())
 		case <-time.After(time.Minute):
 			t.Error("the program does not stop")
 		}
@@ -121,17 +118,17 @@ func start(t *testing.T, database string, args, settings []string) *server {
 	if err := json.NewDecoder(stdout).Decode(s); err != nil {
 		t.Fatalf("%v: %s", err, s.log.String())
 	}
-	go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends with the program
+	go func() { _, _ = io.Copy(io.Discard, stdout) }() // returns when the program exits
 	return s
 }
 
-// setting answers for the environment.
+// setting looks up an environment variable.
 func (s *server) setting(name string) (string, bool) {
 	value, set := s.settings[name]
 	return value, set
 }
 
-// run runs a command that must succeed, and returns what it printed.
+// run runs a command that must succeed, and returns its output.
 func (s *server) run(stdin string, args ...string) string {
 	s.t.Helper()
 	var stdout, stderr strings.Builder
@@ -147,13 +144,14 @@ func (s *server) apply(manifest string) {
 	s.run(manifest, "apply", "-f", "-")
 }
 
-// known gives somebody a password, if they have none yet, and returns it.
+// known sets a user's password, if they have none yet, and returns it.
 func (s *server) known(email string) string {
 	s.t.Helper()
 	if text, known := s.passwords[email]; known {
 		return text
 	}
-	service, err := signin.NewService(signin.Config{Repository: dbtest.Open(s.t, s.database).SignIn(), Random: rand.Reader, Now: time.Now})
+	service, err := signin.NewService(signin.Config{Repository: dbtest.Open(s.t, s.database).SignIn(),
+		Random: rand.Reader, Now: time.Now})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -165,8 +163,8 @@ func (s *server) known(email string) string {
 	return text
 }
 
-// contents are all rows of the database but those that servers keep about
-// themselves, without the time of the last use of sessions.
+// contents returns all rows of the database, without the tables that servers keep about themselves and without the
+// last use of sessions.
 func (s *server) contents() []string {
 	s.t.Helper()
 	var kept []string
@@ -174,44 +172,45 @@ func (s *server) contents() []string {
 		switch table, _, _ := strings.Cut(row, " "); table {
 		case "replicas", "changes", "heartbeats", "registry", "write_checks":
 			continue
-		case "sessions": // the last column is when it was last used
-			row = row[:strings.LastIndexAny(row, "|,")]
+		case "sessions": // the last columns are the time of the last use and the first session of the browser
+			for range 2 {
+				row = row[:strings.LastIndexAny(row, "|,")]
+			}
 		}
 		kept = append(kept, row)
 	}
 	return kept
 }
 
-// unchanged fails the test for rows that there were not before, or are no more.
+// unchanged fails the test if rows were added or removed.
 func (s *server) unchanged(before []string) {
 	s.t.Helper()
 	after := s.contents()
 	for _, row := range after {
 		if !slices.Contains(before, row) {
-			s.t.Errorf("there is now a row %s", row)
+			s.t.Errorf("new row %s", row)
 		}
 	}
 	if len(after) < len(before) {
-		s.t.Errorf("there were %d rows, and there are %d", len(before), len(after))
+		s.t.Errorf("%d rows before, %d after", len(before), len(after))
 	}
 }
 
-// remembered is how long the servers under test remember a session at most.
+// remembered is how long the servers under test cache a session at most.
 const remembered = time.Second
 
-// age makes all sessions so much older than they are: those who have them
-// proved who they are so long ago. It returns when the server no longer
-// remembers anything else.
+// age moves the authentication time of all sessions into the past. It returns when the server's cache has expired.
 func (s *server) age(by time.Duration) {
 	s.t.Helper()
 	dbtest.Exec(s.t, s.database,
 		fmt.Sprintf("UPDATE sessions SET authenticated_at = authenticated_at - %d", by.Microseconds()),
-		fmt.Sprintf("UPDATE sessions SET authenticated_at = authenticated_at - interval '%d microseconds'", by.Microseconds()))
+		fmt.Sprintf("UPDATE sessions SET authenticated_at = authenticated_at - interval '%d microseconds'",
+			by.Microseconds()))
 	time.Sleep(remembered + 50*time.Millisecond)
 }
 
-// machine returns the address of another visitor's machine each time, so that
-// the limits on attempts, which are on addresses, do not join what tests do.
+// machine returns a new client address on each call, so that the rate limits by address do not connect what
+// separate visitors do.
 func (s *server) machine() string {
 	s.visitors++
 	return fmt.Sprintf("198.51.%d.%d", 100+s.visitors/250, 1+s.visitors%250)

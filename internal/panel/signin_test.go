@@ -22,33 +22,40 @@ func TestSignIn(t *testing.T) {
 	})
 }
 
-// Attempts are counted, and those refused are logged by who it would have been, never by what was typed.
+// Attempts are counted. Refused attempts are logged with the user ID if the user exists, and never with the
+// submitted text.
 func TestSignInsAreCounted(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.visitor()
-		v.post("/signin", "email", s.OwnerEmail, "password", "not the one").wants(http.StatusUnprocessableEntity, "wrong")
-		v.post("/signin", "email", "slipped-phrase@acme.example", "password", "x").wants(http.StatusUnprocessableEntity, "wrong")
+		v.post("/signin", "email", s.OwnerEmail, "password", "not the one").wants(http.StatusUnprocessableEntity,
+			"wrong")
+		v.post("/signin", "email", "slipped-phrase@acme.example", "password", "x").wants(http.StatusUnprocessableEntity,
+			"wrong")
 		v.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
 		_, admin, _ := strings.Cut(s.logs("listening", 1)[0], "admin_address=")
 		admin, _, _ = strings.Cut(admin, " ")
 		metrics := v.send(v.request(http.MethodGet, "http://"+admin+"/metrics", nil)).body
-		for _, line := range []string{`latchkey_sign_ins_total{method="password",result="ok"} 1`, `latchkey_sign_ins_total{method="password",result="refused"} 2`} {
+		for _, line := range []string{`latchkey_sign_ins_total{method="password",result="ok"} 1`,
+			`latchkey_sign_ins_total{method="password",result="refused"} 2`} {
 			if !strings.Contains(metrics, line+"\n") {
 				t.Errorf("the metrics lack %s", line)
 			}
 		}
 		owner := personAt(t, v.get(s.page("/users")), "Acme Owner")
 		lines := s.logs("sign-in refused", 2)
-		if len(lines) != 2 || !strings.Contains(lines[0], "user_id="+owner[strings.LastIndex(owner, "/")+1:]) || !strings.Contains(lines[0], "client_ip="+v.from) || !strings.Contains(lines[0], "result=refused") {
-			t.Errorf("the log tells %q", lines)
+		if len(lines) != 2 || !strings.Contains(lines[0], "user_id="+owner[strings.LastIndex(owner, "/")+1:]) ||
+			!strings.Contains(lines[0], "client_ip="+v.from) || !strings.Contains(lines[0], "result=refused") {
+			t.Errorf("log lines = %q", lines)
 		}
-		if logged := s.log.String(); strings.Contains(logged, "slipped-phrase") || strings.Contains(logged, s.OwnerEmail) {
-			t.Error("the log holds what was typed")
+		if logged := s.log.String(); strings.Contains(logged, "slipped-phrase") ||
+			strings.Contains(logged, s.OwnerEmail) {
+			t.Error("the log contains the submitted text")
 		}
 	})
 }
 
-// logs are the lines of the log that have a text, of which there are to be so many: the log is written in a short while.
+// logs returns the lines of the log that contain text, and waits until there are n. The log is written
+// asynchronously.
 func (s *server) logs(text string, n int) []string {
 	s.t.Helper()
 	var lines []string
@@ -63,16 +70,17 @@ func (s *server) logs(text string, n int) []string {
 			return lines
 		}
 	}
-	s.t.Fatalf("the log says %q %d times, want %d", text, len(lines), n)
+	s.t.Fatalf("the log contains %q %d times, want %d", text, len(lines), n)
 	return nil
 }
 
-// The secret in a browser's cookie opens the control panel alone: over the API it would do what the panel asks for another
-// proof for.
+// The secret in a browser's session cookie works only in the control panel: over the API it would bypass the fresh
+// proof of identity that the panel requires.
 func TestSessionsOfBrowsersAreThePanels(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.signedIn(s.OwnerEmail)
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+s.page("/graphql"), strings.NewReader(`{"query":"{ viewer { kind } }"}`))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+s.page("/graphql"),
+			strings.NewReader(`{"query":"{ viewer { kind } }"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,19 +91,22 @@ func TestSessionsOfBrowsersAreThePanels(t *testing.T) {
 	})
 }
 
-// An account that is suspended opens to nobody, and no other to who is in that alone.
+// No user can sign in to a suspended account. A user who is only a member of that account cannot sign in at all.
 func TestSuspendedAccount(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		const bicycles = "owner@bicycles.example"
 		password := s.known(bicycles)
-		s.apply("accounts:\n  - uuid: 3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02\n    name: Blue Bicycles\n    status: suspended\n    owner: {email: " + bicycles + "}\n")
+		s.apply(
+			"accounts:\n  - uuid: 3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02\n    name: Blue Bicycles\n    status: suspended\n    owner: {email: " + bicycles + "}\n")
 		v := s.visitor()
-		v.post("/signin", "email", bicycles, "password", password).wants(http.StatusUnprocessableEntity, "You are in no account that is in business.")
+		v.post("/signin", "email", bicycles, "password", password).wants(http.StatusUnprocessableEntity,
+			"You are not a member of an active account.")
 		v.get("/accounts").goes("/signin?next=%2Faccounts")
 	})
 }
 
-// Whoever is at a browser that somebody left proves who they are before they give rights, which somebody else could use.
+// Granting permissions requires a fresh proof of identity, so that an unattended browser cannot be used to grant
+// them.
 func TestGivingRightsTakesAProof(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.signedIn(s.OwnerEmail)
@@ -103,26 +114,31 @@ func TestGivingRightsTakesAProof(t *testing.T) {
 		s.age(16 * time.Minute)
 		before := s.contents()
 		for _, to := range []string{
-			s.page("/users/invite"), ben + "/invite", ben + "/stores", ben + "/stores/acme1us", ben + "/stores/acme1us/status",
+			s.page("/users/invite"), ben + "/invite", ben + "/stores", ben + "/stores/acme1us",
+			ben + "/stores/acme1us/status",
 			ben + "/owner", ben + "/remove", s.page("/tokens"), s.page("/tokens/delete"),
+			"/profile/security/passkeys/new", "/profile/security/passkeys", "/profile/security/passkeys/rename",
 		} {
-			v.post(to, "permissions", "Create_Store_API_Tokens").wants(http.StatusOK, "Is it still you?")
+			v.post(to, "permissions", "Create_Store_API_Tokens").wants(http.StatusOK, "Confirm that it is you")
 		}
 		s.unchanged(before)
 	})
 }
 
-// Whoever was signed out while they filled in a form is told that it was not acted on, and comes back to it.
+// If the session ends while a form is filled in, the visitor learns that the form was not processed, and returns to
+// it after signing in.
 func TestFormsSentAfterSigningOut(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
 		page := owner.get(s.page("/tokens/new"))
 		owner.post("/signout").goes("/signin?n=1&notice=signed_out")
 		before := s.contents()
-		sent := owner.submit(page, "Create API token", "name", "Nightly import", "scopes.account_users", "account_users_read")
+		sent := owner.submit(page, "Create API token", "name", "Nightly import", "scopes.account_users",
+			"account_users_read")
 		sent.goes("/signin?next=" + url.QueryEscape(s.page("/tokens")) + "&unsaved=1")
 		s.unchanged(before)
-		asked := owner.get(sent.header.Get("Location")).wants(http.StatusOK, "You were signed out. Sign in to go on. What you had entered was not saved")
+		asked := owner.get(sent.header.Get("Location")).wants(http.StatusOK,
+			"You were signed out. Sign in to continue. Your form was not saved")
 		owner.submit(asked, "Sign in", "email", s.OwnerEmail, "password", s.Password).goes(s.page("/tokens"))
 
 		nobody := s.visitor()
@@ -142,7 +158,7 @@ func TestFormsSentAfterSigningOut(t *testing.T) {
 	})
 }
 
-// After signing in people come to pages, and not to what only forms can be sent to.
+// Signing in redirects to a page, never to an address that only accepts forms.
 func TestNextIsAPage(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		home := "/accounts/" + s.Account + "/"

@@ -13,35 +13,38 @@ import (
 	"latchkey/internal/panel"
 )
 
-// plausibleForms are the values of forms that would change something, by
-// pattern. Those of all others do not matter: who sends them is asked first.
+// plausibleForms returns form values that would change something, by pattern. The values of all other forms do not
+// matter, because they ask for a proof of identity first.
 func (s *server) plausibleForms() map[string]url.Values {
 	return map[string]url.Values{
-		"/profile":          {"firstName": {"Slow"}, "lastName": {"Slow"}, "locale": {"en"}},
-		"/profile/password": {"present": {s.Password}, "password": {"another pass phrase"}, "confirmation": {"another pass phrase"}},
+		"/profile": {"firstName": {"Slow"}, "lastName": {"Slow"}, "locale": {"en"}},
+		"/profile/password": {"present": {s.Password}, "password": {"another pass phrase"},
+			"confirmation": {"another pass phrase"}},
 		"/profile/sessions": {"session": {"others"}},
-		"/accounts/{account}/tokens": {"name": {"Slow"}, "scope.account_users": {"account_users_read"}, "expiresIn": {"30"},
-			"form": {"0199aaaa-0000-7000-8000-000000000001"}},
+		"/accounts/{account}/tokens": {"name": {"Slow"}, "scope.account_users": {"account_users_read"},
+			"expiresIn": {"30"},
+			"form":      {"0199aaaa-0000-7000-8000-000000000001"}},
 		"/accounts/{account}/users/invite": {"email": {"slow@new.example"}, "firstName": {"Slow"}, "lastName": {"Slow"},
 			"form": {"0199aaaa-0000-7000-8000-000000000002"}},
 	}
 }
 
-// formAnswer is how a form was answered.
+// formAnswer is the response to a form.
 type formAnswer struct {
 	status   int
 	location string
 }
 
-// trickled sends a form up to the middle of its body, and returns once the
-// server waits for the rest. What it returns sends that.
+// trickled sends a form up to the middle of its body and returns when the server waits for the rest. finish sends
+// the rest.
 func (v *visitor) trickled(address string, form url.Values) (finish func() formAnswer) {
 	v.t.Helper()
 	text := form.Encode()
 	r := v.request(http.MethodPost, address, form)
 	rest, body := io.Pipe()
 	asked, answered := make(chan struct{}, 1), make(chan formAnswer, 1)
-	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got100Continue: func() { asked <- struct{}{} }}))
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(),
+		&httptrace.ClientTrace{Got100Continue: func() { asked <- struct{}{} }}))
 	r.Body, r.GetBody, r.ContentLength = rest, nil, int64(len(text))
 	r.Header.Set("Expect", "100-continue")
 	r.AddCookie(&http.Cookie{Name: session, Value: v.cookie(session)})
@@ -65,14 +68,13 @@ func (v *visitor) trickled(address string, form url.Values) (finish func() formA
 		if _, err := io.WriteString(body, text[len(text)/2:]); err != nil {
 			v.t.Error(err)
 		}
-		_ = body.Close() // of a pipe, it returns nil
+		_ = body.Close() // Close of a pipe returns nil
 		return <-answered
 	}
 }
 
-// A form whose body arrives after its session ended is not acted on, whichever
-// form it is and however the session ended. While the session lives, none of
-// them leads to the sign-in page.
+// A form whose body arrives after its session was revoked is not processed, for every form and every way to revoke
+// the session. While the session is valid, no form redirects to the sign-in page.
 func TestSlowForms(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		endings := map[string]func(v *visitor){
@@ -89,7 +91,7 @@ func TestSlowForms(t *testing.T) {
 					continue
 				}
 				form := plausible[route.Pattern]
-				if form == nil || end == nil { // what lives on shall change nothing either
+				if form == nil || end == nil { // forms in a valid session must not change anything either
 					form = url.Values{"nothing": {"of the form"}}
 				}
 				forms[route.Pattern] = v.trickled(s.address(route.Pattern), form)
@@ -107,7 +109,7 @@ func TestSlowForms(t *testing.T) {
 					got := finish()
 					out := strings.HasPrefix(got.location, "/signin")
 					if how == "ended by command" && !out {
-						return // another process ended it: the server may learn of that when it writes
+						return // another process revoked it: the server may learn about it only on its next write
 					}
 					if out != (end != nil) {
 						t.Errorf("%s, session %s: answered %d to %q", pattern, how, got.status, got.location)

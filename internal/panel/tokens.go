@@ -1,7 +1,6 @@
 package panel
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/google/uuid"
@@ -10,47 +9,48 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
-// tokenRoutes are the pages about API tokens, the same ones on both levels.
-func tokenRoutes() []route {
+// tokenPatterns are the patterns of the lists of API tokens, which have the same pages on both levels.
+var tokenPatterns = []string{accountPattern + "/tokens", storePattern + "/tokens"}
+
+// tokenHandler serves the list of API tokens, and describes tokens for the other handlers of tokens.
+type tokenHandler struct {
+	tokens    *token.Service
+	accounts  *account.Service
+	users     *user.Service
+	catalogue *scope.Catalogue
+}
+
+func (h *tokenHandler) routes() []route {
 	var all []route
-	for _, at := range []string{"/accounts/{account}/tokens", "/accounts/{account}/stores/{store}/tokens"} {
-		all = append(all,
-			route{method: http.MethodGet, pattern: at, audience: insider, serve: (*visit).tokenList},
-			route{method: http.MethodPost, pattern: at, audience: insider, serve: (*visit).createToken, fresh: true},
-			route{method: http.MethodGet, pattern: at + "/new", audience: insider, serve: (*visit).newToken},
-			route{method: http.MethodPost, pattern: at + "/new", audience: insider, serve: (*visit).reviewToken},
-			route{method: http.MethodGet, pattern: at + "/delete", audience: insider, serve: (*visit).confirmDeletion},
-			route{method: http.MethodPost, pattern: at + "/delete", audience: insider, serve: (*visit).deleteTokens, fresh: true},
-			route{method: http.MethodGet, pattern: at + "/{token}", audience: insider, serve: (*visit).tokenDetail},
-			route{method: http.MethodPost, pattern: at + "/{token}", audience: insider, serve: (*visit).narrowToken, fresh: true},
-			route{method: http.MethodPost, pattern: at + "/{token}/rotate", audience: insider, serve: (*visit).rotateToken, fresh: true},
-		)
+	for _, at := range tokenPatterns {
+		all = append(all, get(at, member, h.list))
 	}
 	return all
 }
 
-// tokenPlace is whose tokens a page is about: the account's, or a store's.
+// tokenPlace is the owner of the tokens that a page is about: the account or a store.
 type tokenPlace struct {
 	owner token.Owner
-	// Level is the part of messages' keys that differs with the level.
+	// Level is the part of message keys that depends on the level.
 	Level string
 	// Store is zero for the account.
 	Store account.Store
-	// Base is the address of the list, and Stores that of the stores.
+	// Base is the address of the list of tokens, and Stores that of the list of stores.
 	Base, Stores string
-	// MayList, MayIssue and MayRevoke say what the visitor may do here.
+	// MayList, MayIssue and MayRevoke report what the visitor may do here.
 	MayList, MayIssue, MayRevoke bool
 }
 
-// Suspended reports whether no token works here for now.
+// Suspended reports whether the store is suspended, so that its tokens do not work.
 func (p *tokenPlace) Suspended() bool { return p.Store.Status == account.Suspended }
 
-// Address is that of a token's page.
+// Address returns the address of a token's page.
 func (p *tokenPlace) Address(t token.Token) string { return p.Base + "/" + t.ID.String() }
 
-// After is where to go from what is done: to the list, for whoever sees it.
+// After returns where to go after an action: the list, if the visitor may see it.
 func (p *tokenPlace) After() string {
 	if !p.MayList {
 		return p.Stores
@@ -58,65 +58,64 @@ func (p *tokenPlace) After() string {
 	return p.Base
 }
 
-// levelKeys are the levels in the keys of messages.
+// levelKeys are the levels as parts of message keys.
 var levelKeys = map[scope.Level]string{scope.LevelAccount: "account", scope.LevelStore: "store"}
 
-// tokenPlace finds whose tokens the address is about. It returns
-// fault.NotFound for a store that is not there or not the visitor's to see.
-func (v *visit) tokenPlace() (*tokenPlace, error) {
-	p := &tokenPlace{owner: token.AccountOwner(v.account), Base: v.in("/tokens"), Stores: v.in("/stores")}
-	if hash := v.r.PathValue("store"); hash != "" {
-		a, store, err := v.Accounts.Store(v.r.Context(), v.by, account.StoreRef{Hash: hash})
+// place returns the place that the address names. It returns fault.NotFound if the store does not exist or the
+// visitor may not see it.
+func (h *tokenHandler) place(q *request) (*tokenPlace, error) {
+	p := &tokenPlace{owner: token.AccountOwner(q.account), Base: q.address("/tokens"), Stores: q.address("/stores")}
+	if hash := q.r.PathValue("store"); hash != "" {
+		a, store, err := h.accounts.Store(q.r.Context(), q.by, account.StoreRef{Hash: hash})
 		if err != nil {
 			return nil, err
 		}
 		if p.owner, err = token.StoreOwner(a, store); err != nil {
 			return nil, err
 		}
-		v.store, p.Store, p.Base = store, store, v.in("/stores/"+store.Hash+"/tokens")
+		q.store, p.Store, p.Base = store, store, q.address("/stores/"+store.Hash+"/tokens")
 	}
 	p.Level = levelKeys[p.owner.Level()]
-	p.MayList = token.MayList(v.by, v.by.AccountID, p.owner.OfStore()) == nil
-	p.MayIssue = v.Tokens.MayIssue(v.by, p.owner) == nil
-	p.MayRevoke = token.MayRevoke(v.by, p.owner) == nil
+	p.MayList = token.MayList(q.by, q.by.AccountID, p.owner.StoreID()) == nil
+	p.MayIssue = h.tokens.MayIssue(q.by, p.owner) == nil
+	p.MayRevoke = token.MayRevoke(q.by, p.owner) == nil
 	return p, nil
 }
 
-// placeToList is the place, for whoever may see the tokens there.
-func (v *visit) placeToList() (*tokenPlace, error) {
-	p, err := v.tokenPlace()
+// placeToList returns the place if the visitor may list its tokens.
+func (h *tokenHandler) placeToList(q *request) (*tokenPlace, error) {
+	p, err := h.place(q)
 	if err != nil {
 		return nil, err
 	}
-	return p, token.MayList(v.by, v.by.AccountID, p.owner.OfStore())
+	return p, token.MayList(q.by, q.by.AccountID, p.owner.StoreID())
 }
 
-// placeToIssue is the place, for whoever may issue tokens there.
-func (v *visit) placeToIssue() (*tokenPlace, error) {
-	p, err := v.tokenPlace()
+// placeToIssue returns the place if the visitor may issue tokens there.
+func (h *tokenHandler) placeToIssue(q *request) (*tokenPlace, error) {
+	p, err := h.place(q)
 	if err != nil {
 		return nil, err
 	}
-	return p, v.Tokens.MayIssue(v.by, p.owner)
+	return p, h.tokens.MayIssue(q.by, p.owner)
 }
 
-// placeToRevoke is the place, for whoever may revoke tokens there.
-func (v *visit) placeToRevoke() (*tokenPlace, error) {
-	p, err := v.tokenPlace()
+// placeToRevoke returns the place if the visitor may revoke tokens there.
+func (h *tokenHandler) placeToRevoke(q *request) (*tokenPlace, error) {
+	p, err := h.place(q)
 	if err != nil {
 		return nil, err
 	}
-	return p, token.MayRevoke(v.by, p.owner)
+	return p, token.MayRevoke(q.by, p.owner)
 }
 
-// tokenAt is the token of the address. It returns fault.NotFound for one of
-// another place.
-func (v *visit) tokenAt(p *tokenPlace) (token.Token, error) {
-	id, err := uuid.Parse(v.r.PathValue("token"))
+// find returns the token that the address names. It returns fault.NotFound for a token of another place.
+func (h *tokenHandler) find(q *request, p *tokenPlace) (token.Token, error) {
+	id, err := uuid.Parse(q.r.PathValue("token"))
 	if err != nil {
 		return token.Token{}, token.ErrNoToken()
 	}
-	t, err := v.Tokens.Get(v.r.Context(), v.by, id)
+	t, err := h.tokens.Get(q.r.Context(), q.by, id)
 	if err != nil {
 		return token.Token{}, err
 	}
@@ -126,36 +125,36 @@ func (v *visit) tokenAt(p *tokenPlace) (token.Token, error) {
 	return t, nil
 }
 
-// scopeLine is what is allowed on one resource, in words.
+// scopeLine is the permissions on one resource, as the page shows them.
 type scopeLine struct {
 	Name string
-	// Permissions are their names, and Sentences what each allows.
+	// Permissions are their names, and Sentences their descriptions.
 	Permissions, Sentences []string
 }
 
-// Words are the names of what is allowed.
+// Words returns the names of the permissions.
 func (l scopeLine) Words() string { return strings.Join(l.Permissions, ", ") }
 
-// scopeLines are scopes in words, without those that others imply.
-func (v *visit) scopeLines(s scope.Set) []scopeLine {
-	told := v.Catalogue.Tell(s)
+// scopeLines describes scopes, without those that others imply.
+func scopeLines(q *request, catalogue *scope.Catalogue, s scope.Set) []scopeLine {
+	described := catalogue.Describe(s)
 	var lines []scopeLine
-	for _, r := range told.Resources {
+	for _, r := range described.Resources {
 		line := scopeLine{Name: r.Name}
 		for _, p := range r.Permissions {
 			line.Permissions, line.Sentences = append(line.Permissions, p.Name), append(line.Sentences, p.Description)
 		}
 		lines = append(lines, line)
 	}
-	for _, name := range told.Unknown {
-		lines = append(lines, scopeLine{Name: name, Permissions: []string{v.text("tokens.unknown_scope")}})
+	for _, name := range described.Unknown {
+		lines = append(lines, scopeLine{Name: name, Permissions: []string{q.text("tokens.unknown_scope")}})
 	}
 	return lines
 }
 
-// actor says who did something.
-func (v *visit) actor(a audit.Actor) string {
-	return v.text("tokens.actor."+string(a.Kind), "name", a.Name)
+// actorName describes the actor of an action.
+func actorName(q *request, a audit.Actor) string {
+	return q.text("tokens.actor."+string(a.Kind), "name", a.Name)
 }
 
 // shownToken is a token as pages show it.
@@ -163,58 +162,58 @@ type shownToken struct {
 	token.Token
 
 	Address, Creator, Revoker string
-	// Left says that whoever created it is no longer in the account.
+	// Left reports whether its creator is no longer a member of the account.
 	Left bool
-	// State is its status as a part of messages' keys, and Badge the class that
-	// shows it.
+	// State is the status as a part of message keys, and Badge the CSS class for it.
 	State, Badge string
 	Scopes       []scopeLine
 }
 
-// Lead are the first lines of the scopes, and Rest the others.
+// Lead returns the first lines of the scopes.
 func (t shownToken) Lead() []scopeLine { return t.Scopes[:min(len(t.Scopes), 3)] }
 
-// Rest are the lines of the scopes that Lead leaves out.
+// Rest returns the lines of the scopes that Lead leaves out.
 func (t shownToken) Rest() []scopeLine { return t.Scopes[min(len(t.Scopes), 3):] }
 
 var badges = map[token.Status]string{token.Active: "good", token.Expired: "warn", token.Revoked: "bad"}
 
-func (v *visit) showToken(p *tokenPlace, t token.Token) (shownToken, error) {
-	shown, err := v.showTokens(p, []token.Token{t})
+func (h *tokenHandler) showToken(q *request, p *tokenPlace, t token.Token) (shownToken, error) {
+	shown, err := h.showTokens(q, p, []token.Token{t})
 	if err != nil {
 		return shownToken{}, err
 	}
 	return shown[0], nil
 }
 
-func (v *visit) showTokens(p *tokenPlace, tokens []token.Token) ([]shownToken, error) {
+func (h *tokenHandler) showTokens(q *request, p *tokenPlace, tokens []token.Token) ([]shownToken, error) {
 	var creators []uuid.UUID
 	for _, t := range tokens {
 		if t.CreatedBy.Kind == audit.ActorUser {
 			creators = append(creators, t.CreatedBy.ID)
 		}
 	}
-	members, err := v.Users.MembersByID(v.r.Context(), v.by, creators)
+	members, err := h.users.MembersByID(q.r.Context(), q.by, creators)
 	if err != nil {
 		return nil, err
 	}
 	shown := make([]shownToken, len(tokens))
 	for i, t := range tokens {
 		_, there := members[t.CreatedBy.ID]
-		shown[i] = v.inWords(p, t)
+		shown[i] = h.describe(q, p, t)
 		shown[i].Left = t.CreatedBy.Kind == audit.ActorUser && !there
 	}
 	return shown, nil
 }
 
-// inWords is a token in words.
-func (v *visit) inWords(p *tokenPlace, t token.Token) shownToken {
-	status := t.Status(v.Tokens.Now())
+// describe returns a token as pages show it.
+func (h *tokenHandler) describe(q *request, p *tokenPlace, t token.Token) shownToken {
+	status := t.Status(h.tokens.Now())
 	shown := shownToken{
-		Token: t, Address: p.Address(t), Creator: v.actor(t.CreatedBy), State: string(status), Badge: badges[status], Scopes: v.scopeLines(t.Scopes),
+		Token: t, Address: p.Address(t), Creator: actorName(q, t.CreatedBy), State: string(status),
+		Badge: badges[status], Scopes: scopeLines(q, h.catalogue, t.Scopes),
 	}
 	if t.Revocation != nil {
-		shown.Revoker = v.actor(t.Revocation.By)
+		shown.Revoker = actorName(q, t.Revocation.By)
 	}
 	return shown
 }

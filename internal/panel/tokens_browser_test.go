@@ -2,6 +2,7 @@ package panel_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
@@ -10,10 +11,12 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"latchkey/internal/test/check"
 )
 
-// whileSignedIn runs test in a browser in which the account's owner is signed in, in the
-// account with the demo's stores.
+// whileSignedIn runs test in a browser with a session of the account's owner, in the account that has the demo's
+// stores.
 func whileSignedIn(t *testing.T, test func(t *testing.T, s *server, b *browser)) {
 	t.Helper()
 	eachServer(t, func(t *testing.T, s *server) {
@@ -23,7 +26,7 @@ func whileSignedIn(t *testing.T, test func(t *testing.T, s *server, b *browser))
 	})
 }
 
-// make fills in the form of a new token and sends it.
+// make fills in the form of a new token and submits it.
 func (b *browser) make(at, name string, choices ...string) {
 	b.t.Helper()
 	b.open(at + "/new")
@@ -32,15 +35,24 @@ func (b *browser) make(at, name string, choices ...string) {
 		b.check(each)
 	}
 	b.follow("Create API token")
-	b.see("This is the only time")
+	b.see("shown only once")
 }
 
-// asks sends a query to the Account API with a token, and returns the status and
-// the answer.
+// asks sends a query to the Account API with a token, and returns the status and the response.
 func (s *server) asks(accessToken string) (int, string) {
 	s.t.Helper()
-	query := `{"query": "{ viewer { kind scopes } account { users { edges { node { email } } } } }"}`
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.URL+"/accounts/"+s.Account+"/graphql", strings.NewReader(query))
+	return s.sends(accessToken, "{ viewer { kind scopes } account { users { edges { node { email } } } } }")
+}
+
+// sends sends a document to the Account API with a token, and returns the status and the response.
+func (s *server) sends(accessToken, document string) (int, string) {
+	s.t.Helper()
+	query, err := json.Marshal(map[string]string{"query": document})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.URL+"/accounts/"+s.Account+"/graphql",
+		bytes.NewReader(query))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -59,16 +71,17 @@ func (s *server) asks(accessToken string) (int, string) {
 	return answer.StatusCode, text.String()
 }
 
-// works fails the test unless the API takes a token, or refuses it.
+// works fails the test unless the API accepts a token, or refuses it.
 func (s *server) works(accessToken string, want bool) {
 	s.t.Helper()
 	status, text := s.asks(accessToken)
-	if want && (status != http.StatusOK || strings.Contains(text, "errors")) || !want && status != http.StatusUnauthorized {
+	if want && (status != http.StatusOK || strings.Contains(text, "errors")) || !want &&
+		status != http.StatusUnauthorized {
 		s.t.Fatalf("the API answered %d, and the token is to work: %v; %s", status, want, text)
 	}
 }
 
-// credential is a value of a text file of credentials.
+// credential returns a value of a credentials file in text format.
 func credential(t *testing.T, file, label string) string {
 	t.Helper()
 	for line := range strings.Lines(file) {
@@ -80,73 +93,71 @@ func credential(t *testing.T, file, label string) string {
 	return ""
 }
 
-// From an empty list to a token that works, and to one that is refused.
+// From an empty list to a token that works, and to one that is revoked.
 func TestTokenFromFirstToLast(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
 		b.open(at)
 		b.see("No API tokens yet")
-		b.look("tokens-empty")
+		b.inspect("tokens-empty")
 		b.follow("Create the first one")
 		b.fill("Name", "Onboarding & leavers")
 		b.check("Account Users: modify")
 		b.see("Account Users: modify")
 		b.check("Account Users: remove")
 		b.see("Account Users: modify, remove")
-		b.choose("It expires", "In 90 days")
+		b.choose("Expiration", "In 90 days")
 		const enter = `(f, value) => { f.value = value; f.dispatchEvent(new Event("change", {bubbles: true})); return document.getElementById("summary-end").textContent; }`
-		for date, want := range map[string]string{"2031-12-04T18:30": `^4 Dec 2031, 18:30$`, "": `^\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d$`} {
-			if got := evaluate[string](b, "("+enter+")(document.getElementById('expiresAt'), '"+date+"')"); !regexp.MustCompile(want).MatchString(got) {
-				t.Errorf("the end is told as %q, want %q", got, want)
+		for date, want := range map[string]string{"2031-12-04T18:30": `^4 Dec 2031, 18:30$`,
+			"": `^\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d$`} {
+			if got := evaluate[string](b, "("+enter+")(document.getElementById('expiresAt'), '"+date+
+				"')"); !regexp.MustCompile(want).MatchString(got) {
+				t.Errorf("expiration = %q, want %q", got, want)
 			}
 			evaluate[string](b, "("+enter+")(document.getElementById('expiresAt'), '')")
 		}
-		b.look("tokens-new")
+		b.inspect("tokens-new")
 		b.must("go to the name", chromedp.Focus(b.named("enter", "Name")))
-		b.enter() // as good as the button
-		b.see("This is the only time")
-		b.look("tokens-secrets")
+		b.enter() // Enter submits the form like the button
+		b.see("shown only once")
+		b.inspect("tokens-secrets")
 		name, content := b.downloaded()
-		if name != "latchkey-credentials-onboarding-leavers.txt" {
-			t.Errorf("the file is called %s", name)
-		}
+		check.Equal(t, name, "latchkey-credentials-onboarding-leavers.txt", "the file is called")
 		access := credential(t, content, "ACCESS TOKEN")
 		if got := b.text("#access_token"); got != access {
 			t.Error("the page shows another access token than the file has")
 		}
-		if got := credential(t, content, "API PATH"); got != s.URL+"/accounts/"+s.Account+"/graphql" {
-			t.Errorf("the API path is %s", got)
-		}
+		check.Equal(t, credential(t, content, "API PATH"), s.URL+"/accounts/"+s.Account+"/graphql", "the API path")
 		s.works(access, true)
 		b.click("Copy the access token")
 		b.see("Copied.")
 		if b.clipboard() != access {
 			t.Error("something else was copied")
 		}
-		b.follow("I have kept them, go on")
+		b.follow("I have saved them, continue")
 		b.see("The API token is created.")
 		b.see("Account Users: modify, remove")
 		b.miss(access)
-		b.look("tokens")
+		b.inspect("tokens")
 		b.follow("Onboarding & leavers")
-		b.see("Take rights away")
-		b.look("token")
+		b.see("Restrict")
+		b.inspect("token")
 		b.follow("Delete")
-		b.see("What will stop working")
-		b.look("tokens-delete")
-		b.fill("Reason, if you like", "no longer needed")
-		b.follow("Delete it")
-		b.see("The API token is deleted.")
+		b.see("Tokens that will stop working")
+		b.inspect("tokens-delete")
+		b.fill("Reason (optional)", "no longer needed")
+		b.follow("Delete token")
+		b.see("The API token is deleted and no longer works.")
 		s.works(access, false)
 		b.open(at + "?status=deleted&sort=name")
 		b.see("Onboarding & leavers")
-		b.miss("Delete the selected")
+		b.miss("Delete selected")
 		b.follow("Onboarding & leavers")
 		b.see("no longer needed")
 	})
 }
 
-// Whatever one does afterwards, secrets are not shown again.
+// Secrets are not shown again after any navigation.
 func TestSecretsAreShownOnce(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/stores/acme1us/tokens"
@@ -163,7 +174,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 			if credential(t, content, "ACCESS TOKEN") != access {
 				t.Error("the file has another access token")
 			}
-			b.click("Copy the client ID") // so that leaving asks nothing
+			b.click("Copy the client ID") // so that leaving does not ask for confirmation
 			b.see("Copied.")
 			after()
 			b.see("Store API accounts")
@@ -173,44 +184,42 @@ func TestSecretsAreShownOnce(t *testing.T) {
 					t.Errorf("%s, the page shows a secret", name)
 				}
 			}
-			if n := b.count("dialog"); n != 0 {
-				t.Errorf("%s, there are %d dialogs", name, n)
-			}
+			check.Equal(t, b.count("dialog"), 0, "%s", name)
 		}
-		if n := evaluate[int](b, "document.querySelectorAll('tbody tr').length"); n != 2 {
-			t.Errorf("there are %d tokens", n)
-		}
+		check.Equal(t, evaluate[int](b, "document.querySelectorAll('tbody tr').length"), 2, "result")
 	})
 }
 
-// Closing the dialog asks, unless something was copied or downloaded.
+// Closing the dialog asks for confirmation, unless something was copied or downloaded.
 func TestClosingSecretsAsks(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
 		b.make(at, "Asked", "Account: read-only")
-		b.downloaded() // which the page cannot know of
-		b.click("I have kept them, go on")
-		b.see("Have you kept the secrets?")
-		b.look("tokens-leave")
+		b.downloaded() // the page cannot detect this download
+		b.click("I have saved them, continue")
+		b.see("Have you saved the secrets?")
+		b.inspect("tokens-leave")
 		b.click("Back to the secrets")
 		for range 3 {
 			b.press(kb.Escape)
-			b.see("Have you kept the secrets?")
+			b.see("Have you saved the secrets?")
 			b.click("Back to the secrets")
-			b.await("the question to be gone", "!document.getElementById('leave').open && document.getElementById('secrets').matches(':modal')")
+			b.await("the question to be gone",
+				"!document.getElementById('leave').open && document.getElementById('secrets').matches(':modal')")
 		}
 		if b.text("#access_token") == "" {
-			t.Error("the secrets are gone")
+			t.Error("the secrets were removed from the page")
 		}
 		b.press(kb.Escape)
-		b.see("Have you kept the secrets?")
-		b.follow("Close it")
+		b.see("Have you saved the secrets?")
+		b.follow("Close")
 		b.see("The API token is created.")
 
 		b.make(at, "Not asked", "Account: read-only")
 		b.downloaded()
 		b.click("Download as .env")
-		if name, content := b.downloaded(); name != "latchkey-credentials-not-asked.env" || !strings.Contains(content, "CLIENT_NAME='Not asked'\n") {
+		if name, content := b.downloaded(); name != "latchkey-credentials-not-asked.env" ||
+			!strings.Contains(content, "CLIENT_NAME='Not asked'\n") {
 			t.Errorf("downloaded %s", name)
 		}
 		b.click("Download as JSON")
@@ -222,7 +231,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 	})
 }
 
-// Several are deleted at once, by the boxes.
+// Several tokens are deleted at once with the checkboxes.
 func TestDeleteSeveralTokens(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
@@ -233,23 +242,23 @@ func TestDeleteSeveralTokens(t *testing.T) {
 		b.open(at)
 		b.check("Select First")
 		b.check("Select Third")
-		b.follow("Delete the selected")
+		b.follow("Delete selected")
 		b.see("Delete these 2 API tokens?")
-		b.follow("Delete all 2")
-		b.see("2 API tokens are deleted.")
+		b.follow("Delete all 2 tokens")
+		b.see("2 API tokens are deleted and no longer work.")
 		b.see("Second")
 		b.miss("Third")
 		b.check("Select all on this page")
-		b.follow("Delete the selected")
+		b.follow("Delete selected")
 		b.see("Delete this API token?")
-		b.tabTo("Delete it")
+		b.tabTo("Delete token")
 		b.enter()
-		b.see("The API token is deleted.")
+		b.see("The API token is deleted and no longer works.")
 		b.see("No API tokens yet")
 	})
 }
 
-// All of it works without scripts, but for copying.
+// Everything except copying works without JavaScript.
 func TestTokensWithoutScripts(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		b.scripts(false)
@@ -257,30 +266,27 @@ func TestTokensWithoutScripts(t *testing.T) {
 		b.open(at + "/new")
 		b.fill("Name", "By hand")
 		b.check("Orders: modify")
-		b.follow("Show what it will be able to do")
+		b.follow("Update summary")
 		b.see("Orders: modify")
 		b.see("In this store, it will be able to:")
 		b.follow("Create API token")
-		b.see("This is the only time")
+		b.see("shown only once")
 		access := b.text("#access_token")
 		b.click("Download as text")
 		if _, content := b.downloaded(); credential(t, content, "ACCESS TOKEN") != access {
 			t.Error("the file has another access token")
 		}
-		if status := b.reload(); status != http.StatusConflict {
-			t.Errorf("sent again: %d", status)
-		}
-		b.see("This form was sent already")
-		b.follow("Go on")
+		check.Equal(t, b.reload(), http.StatusConflict, "sent again")
+		b.see("This form was already submitted")
+		b.follow("Continue")
 		b.see("By hand")
 		b.follow("Delete By hand")
-		b.follow("Delete it")
-		b.see("The API token is deleted.")
+		b.follow("Delete token")
+		b.see("The API token is deleted and no longer works.")
 	})
 }
 
-// While a rotation lasts, both access tokens work, and the page says which of
-// them is in use.
+// During the overlap of a rotation both access tokens work, and the page shows which of them is in use.
 func TestRotateTokenInBrowser(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
@@ -289,12 +295,12 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		before := credential(t, content, "ACCESS TOKEN")
 		b.click("Download as text")
 		b.downloaded()
-		b.follow("I have kept them, go on")
+		b.follow("I have saved them, continue")
 		b.follow("Rotated")
-		b.choose("The access token before", "Works for one more hour")
-		b.follow("Make another access token")
+		b.choose("Previous access token", "Valid for 1 more hour")
+		b.follow("Rotate access token")
 		b.see("A new access token for Rotated")
-		b.look("tokens-rotated")
+		b.inspect("tokens-rotated")
 		_, content = b.downloaded()
 		after := credential(t, content, "ACCESS TOKEN")
 		if strings.Contains(content, "CLIENT SECRET") || before == after {
@@ -304,14 +310,14 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		s.works(after, true)
 		b.click("Copy the access token")
 		b.see("Copied.")
-		b.follow("I have kept them, go on")
-		b.see("The API token has another access token.")
+		b.follow("I have saved them, continue")
+		b.see("The access token is rotated.")
 		b.miss(after)
 		b.see(after[len(after)-4:])
 		b.see(before[len(before)-4:])
 		b.see("Access token rotated")
-		b.choose("The access token before", "Ends at once")
-		b.follow("Make another access token")
+		b.choose("Previous access token", "Revoke immediately")
+		b.follow("Rotate access token")
 		b.see("A new access token for Rotated")
 		s.works(before, false)
 		s.works(after, false)

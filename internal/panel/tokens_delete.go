@@ -7,33 +7,49 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/fault"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
-// deletePage asks whether tokens are to be deleted.
+// tokenDeleteHandler serves the page that deletes API tokens.
+type tokenDeleteHandler struct{ *tokenHandler }
+
+func (h *tokenDeleteHandler) routes() []route {
+	var all []route
+	for _, at := range tokenPatterns {
+		all = append(all,
+			get(at+"/delete", member, h.page),
+			post(at+"/delete", member, h.delete, fresh),
+		)
+	}
+	return all
+}
+
+// deletePage is the data of the page that confirms the deletion of tokens.
 type deletePage struct {
 	*form
 	Place *tokenPlace
-	// Tokens are those that would be, and Gone those that are deleted already.
+	// Tokens are the tokens to delete, and Gone those that are already deleted.
 	Tokens, Gone []shownToken
 	MaxReason    int
-	// Issued are the tokens that they issued and that work, and Users some of
-	// the users whom they added or gave permissions; UserCount counts them all.
+	// Issued are the active tokens that these tokens issued. Users are some of the users whom they added or granted
+	// permissions, and UserCount is the number of all such users. In is the address of the list of users.
 	Issued    []reviewedToken
 	Users     []user.User
-	UserCount int64
+	UserCount int
+	In        string
 }
 
 // usersToReview is how many of those users the page names.
 const usersToReview = 20
 
-// chosenTokens are the tokens that ids of a form name, those deleted already
-// apart. It returns fault.NotFound where one is not of the place.
-func (v *visit) chosenTokens(p *tokenPlace, ids []string) (live, gone []token.Token, err error) {
+// chosen returns the tokens with the IDs in a form. Tokens that are already revoked are in gone. It returns
+// fault.NotFound if a token does not belong to the place.
+func (h *tokenDeleteHandler) chosen(q *request, p *tokenPlace, ids []string) (live, gone []token.Token, err error) {
 	if len(ids) > token.MaxRevocations {
-		return nil, nil, fault.Errorf(fault.Invalid, "%s", v.text("tokens.delete.too_many", "most", token.MaxRevocations))
+		return nil, nil, fault.Errorf(fault.Invalid, "%s",
+			q.text("tokens.delete.too_many", "most", token.MaxRevocations))
 	}
 	var keys []uuid.UUID
 	for _, text := range ids {
@@ -45,7 +61,7 @@ func (v *visit) chosenTokens(p *tokenPlace, ids []string) (live, gone []token.To
 			keys = append(keys, id)
 		}
 	}
-	found, err := v.Tokens.TokensByID(v.r.Context(), v.by, keys)
+	found, err := h.tokens.TokensByID(q.r.Context(), q.by, keys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,66 +79,69 @@ func (v *visit) chosenTokens(p *tokenPlace, ids []string) (live, gone []token.To
 	return live, gone, nil
 }
 
-// confirmDeletion says what would stop working.
-func (v *visit) confirmDeletion() error {
-	p, err := v.placeToRevoke()
+// page shows which tokens will stop working.
+func (h *tokenDeleteHandler) page(q *request) error {
+	p, err := h.placeToRevoke(q)
 	if err != nil {
 		return err
 	}
-	live, gone, err := v.chosenTokens(p, v.r.URL.Query()["id"])
+	live, gone, err := h.chosen(q, p, q.r.URL.Query()["id"])
 	if err != nil {
 		return err
 	}
 	if len(live)+len(gone) == 0 {
-		return v.showTokenList(p, http.StatusUnprocessableEntity, v.text("tokens.none_chosen"))
+		return h.showList(q, p, http.StatusUnprocessableEntity, q.text("tokens.none_chosen"))
 	}
 	if len(live) == 0 {
-		return v.done(p.After(), "tokens_deleted_before", len(gone))
+		return q.redirectWithNotice(p.After(), "tokens_deleted_before", len(gone))
 	}
-	return v.showDeletion(http.StatusOK, p, newForm("reason"), live, gone)
+	return h.showDeletion(q, http.StatusOK, p, newForm("reason"), live, gone)
 }
 
-func (v *visit) showDeletion(status int, p *tokenPlace, f *form, live, gone []token.Token) error {
-	asked, err := v.showTokens(p, live)
+func (h *tokenDeleteHandler) showDeletion(q *request, status int, p *tokenPlace, f *form, live,
+	gone []token.Token) error {
+	tokens, err := h.showTokens(q, p, live)
 	if err != nil {
 		return err
 	}
-	before, err := v.showTokens(p, gone)
+	deleted, err := h.showTokens(q, p, gone)
 	if err != nil {
 		return err
 	}
-	shown := deletePage{form: f, Place: p, Tokens: asked, Gone: before, MaxReason: token.MaxReason}
-	if err := v.review(&shown, live); err != nil {
+	shown := deletePage{form: f, Place: p, Tokens: tokens, Gone: deleted, MaxReason: token.MaxReason,
+		In: q.address("/users")}
+	if err := h.addReview(q, &shown, live); err != nil {
 		return err
 	}
-	return v.page(status, "token-delete", shown)
+	return tokenDeleteTemplate.show(q, status, shown)
 }
 
-// review adds to the page what outlives the tokens: what they issued, and whom
-// they let in.
-func (v *visit) review(shown *deletePage, live []token.Token) error {
-	ctx, ids := v.r.Context(), idsOf(live)
-	toReview, err := v.Tokens.ToReview(ctx, v.by, ids, nil)
+// addReview adds to the page what remains after the deletion: the tokens that these tokens issued, and the users whom
+// they added.
+func (h *tokenDeleteHandler) addReview(q *request, shown *deletePage, live []token.Token) error {
+	ctx, ids := q.r.Context(), idsOf(live)
+	toReview, err := h.tokens.ToReview(ctx, q.by, ids, nil)
 	if err != nil {
 		return err
 	}
-	if shown.Issued, err = v.reviewed(toReview, nil); err != nil || user.MayListAll(v.by) != nil {
+	if shown.Issued, err = reviewTokens(q, h.accounts, toReview, nil); err != nil || user.MayListAll(q.by) != nil {
 		return err
 	}
-	issued, err := v.Tokens.IssuedBy(ctx, v.by, ids)
+	issued, err := h.tokens.IssuedBy(ctx, q.by, ids)
 	if err != nil {
 		return err
 	}
 	granted := user.Filter{GrantedBy: append(ids, idsOf(issued)...)}
 	first := usersToReview
-	found, err := v.Users.Users(ctx, v.by, granted, page.Request{First: &first})
+	found, err := h.users.Users(ctx, q.by, granted, paging.Request{First: &first})
 	if err != nil {
 		return err
 	}
 	for _, item := range found.Items {
 		shown.Users = append(shown.Users, item.Node)
 	}
-	shown.UserCount, err = v.Users.CountUsers(ctx, v.by, granted)
+	count, err := h.users.CountUsers(ctx, q.by, granted)
+	shown.UserCount = int(count)
 	return err
 }
 
@@ -134,62 +153,62 @@ func idsOf(tokens []token.Token) []uuid.UUID {
 	return ids
 }
 
-// unseenIssued reports whether the tokens issued others that the visitor was
-// not shown: those do not go on working without having been seen.
-func (v *visit) unseenIssued(live []token.Token, f *form) (bool, error) {
+// unseenIssued reports whether the tokens issued others that the page did not list. The visitor must see a token
+// before deciding that it keeps working.
+func (h *tokenDeleteHandler) unseenIssued(q *request, live []token.Token, f *form) (bool, error) {
 	seen, err := uuidsOf(f.Values["shown"])
 	if err != nil {
 		return false, err
 	}
-	issued, err := v.Tokens.ToReview(v.r.Context(), v.by, idsOf(live), nil)
+	issued, err := h.tokens.ToReview(q.r.Context(), q.by, idsOf(live), nil)
 	return slices.ContainsFunc(issued, func(t token.Token) bool { return !slices.Contains(seen, t.ID) }), err
 }
 
-// deleteTokens revokes tokens, all or none.
-func (v *visit) deleteTokens() error {
-	p, err := v.placeToRevoke()
+// delete revokes all the chosen tokens in one transaction.
+func (h *tokenDeleteHandler) delete(q *request) error {
+	p, err := h.placeToRevoke(q)
 	if err != nil {
 		return err
 	}
-	f, err := v.sent("reason", "issued", "shown")
+	f, err := q.parseForm("reason", "issued", "shown")
 	if err != nil {
 		return err
 	}
-	live, gone, err := v.chosenTokens(p, f.Values["id"])
+	live, gone, err := h.chosen(q, p, f.Values["id"])
 	if err != nil {
 		return err
 	}
 	if len(live)+len(gone) == 0 {
-		return v.showTokenList(p, http.StatusUnprocessableEntity, v.text("tokens.none_chosen"))
+		return h.showList(q, p, http.StatusUnprocessableEntity, q.text("tokens.none_chosen"))
 	}
 	if len(live) == 0 {
-		return v.done(p.After(), "tokens_deleted_before", len(gone))
+		return q.redirectWithNotice(p.After(), "tokens_deleted_before", len(gone))
 	}
 	req := token.RevokeRequest{IDs: idsOf(live), Reason: f.Value("reason"), Issued: f.Value("issued") != ""}
 	if !req.Issued {
-		unseen, err := v.unseenIssued(live, f)
+		unseen, err := h.unseenIssued(q, live, f)
 		if err != nil {
 			return err
 		}
 		if unseen {
-			f.wrong("issued", v.text("tokens.delete.unseen"))
-			return v.showDeletion(http.StatusUnprocessableEntity, p, f, live, gone)
+			f.addError("issued", q.text("tokens.delete.unseen"))
+			return h.showDeletion(q, http.StatusUnprocessableEntity, p, f, live, gone)
 		}
 	}
-	revoked, err := v.Tokens.Revoke(v.r.Context(), v.by, req)
+	revoked, err := h.tokens.Revoke(q.r.Context(), q.by, req)
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.showDeletion(http.StatusUnprocessableEntity, p, f, live, gone)
+		return h.showDeletion(q, http.StatusUnprocessableEntity, p, f, live, gone)
 	}
-	return v.tokensDeleted(p, revoked, len(live)+len(gone))
+	return h.redirectDeleted(q, p, revoked, len(live)+len(gone))
 }
 
-// tokensDeleted says how many tokens were deleted of those that were chosen,
-// and of those that they issued.
-func (v *visit) tokensDeleted(p *tokenPlace, revoked token.RevokeResult, chosen int) error {
-	after, err := v.Tokens.TokensByID(v.r.Context(), v.by, revoked.IDs)
+// redirectDeleted redirects with a notice of how many tokens were deleted, including those that the chosen ones
+// issued.
+func (h *tokenDeleteHandler) redirectDeleted(q *request, p *tokenPlace, revoked token.RevokeResult, chosen int) error {
+	after, err := h.tokens.TokensByID(q.r.Context(), q.by, revoked.IDs)
 	if err != nil {
 		return err
 	}
@@ -206,5 +225,5 @@ func (v *visit) tokensDeleted(p *tokenPlace, revoked token.RevokeResult, chosen 
 	case deleted < chosen:
 		notice = "tokens_deleted_some"
 	}
-	return v.done(p.After(), notice, max(deleted, 1)+len(revoked.Issued))
+	return q.redirectWithNotice(p.After(), notice, max(deleted, 1)+len(revoked.Issued))
 }

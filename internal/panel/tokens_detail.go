@@ -10,43 +10,63 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/fault"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
+	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/token"
 )
 
-// historyPerPage is how many events the page of a token shows at once.
+// tokenDetailHandler serves the page of one API token, restricts tokens and rotates their access tokens.
+type tokenDetailHandler struct {
+	*tokenHandler
+
+	events    audit.Reader
+	forms     *formtoken.FormTokens
+	publicURL string
+}
+
+func (h *tokenDetailHandler) routes() []route {
+	var all []route
+	for _, at := range tokenPatterns {
+		all = append(all,
+			get(at+"/{token}", member, h.page),
+			post(at+"/{token}", member, h.restrict, fresh),
+			post(at+"/{token}/rotate", member, h.rotate, fresh),
+		)
+	}
+	return all
+}
+
+// historyPerPage is how many events the page of a token shows.
 const historyPerPage = 20
 
-// overlaps are the choices of how long the access token before a rotation goes
-// on working.
+// overlaps are the choices of how long the previous access token remains valid after a rotation.
 var overlaps = []struct {
 	key  string
 	time time.Duration
 }{{"none", 0}, {"hour", time.Hour}, {"day", 24 * time.Hour}, {"week", 7 * 24 * time.Hour}, {"month", token.MaxOverlap}}
 
-// tokenPage is what the page of one token shows.
+// tokenPage is the data of a token's page.
 type tokenPage struct {
 	*form
 	Place *tokenPlace
 	Token shownToken
-	// APIPath and Ranges are where it is used, and where from.
+	// APIPath is the base URL of the API, and Ranges are the allowed IP addresses.
 	APIPath, Ranges string
 	Access          []token.AccessToken
-	// MayNarrow says that the visitor may change it, and that it lives.
+	// MayNarrow reports whether the token is active and the visitor may restrict it.
 	MayNarrow bool
 	Sections  []scopeSection
 	Latest    string
 	Zone      string
 	FormID    string
 	Overlaps  []string
-	// History are the newest events, or older ones; Older is the address of
-	// those before them.
+	// History is one page of events, newest first. Older is the address of the next page.
 	History []historyLine
 	Older   string
 }
 
-// historyLine is an event in words.
+// historyLine is an event as the page shows it.
 type historyLine struct {
 	audit.Event
 
@@ -54,61 +74,61 @@ type historyLine struct {
 	Details   []string
 }
 
-func (v *visit) tokenDetail() error {
-	p, err := v.placeToList()
+func (h *tokenDetailHandler) page(q *request) error {
+	p, err := h.placeToList(q)
 	if err != nil {
 		return err
 	}
-	t, err := v.tokenAt(p)
+	t, err := h.find(q, p)
 	if err != nil {
 		return err
 	}
-	return v.showDetail(http.StatusOK, p, t, nil)
+	return h.showDetail(q, http.StatusOK, p, t, nil)
 }
 
-// showDetail shows a token, with the form to narrow it as it was sent, if it
-// was.
-func (v *visit) showDetail(status int, p *tokenPlace, t token.Token, sent *form) error {
-	told, err := v.showToken(p, t)
+// showDetail shows a token. sent is the submitted form that restricts it, or nil.
+func (h *tokenDetailHandler) showDetail(q *request, status int, p *tokenPlace, t token.Token, sent *form) error {
+	described, err := h.showToken(q, p, t)
 	if err != nil {
 		return err
 	}
 	shown := tokenPage{
-		form: sent, Place: p, Token: told, APIPath: token.APIPath(v.PublicURL, t), Ranges: rangesOf(t), Zone: v.zone.String(),
-		MayNarrow: p.MayIssue && t.Status(v.Tokens.Now()) == token.Active, FormID: v.Forms.New(),
+		form: sent, Place: p, Token: described, APIPath: token.APIPath(h.publicURL, t), Ranges: rangesOf(t),
+		Zone:      q.zone.String(),
+		MayNarrow: p.MayIssue && t.Status(h.tokens.Now()) == token.Active, FormID: h.forms.New(),
 	}
 	chosen := t.Scopes.Names()
 	if sent == nil {
 		shown.form = newForm(tokenFields...)
 		shown.Values.Set("name", t.Name)
-		shown.Values.Set("expiresAt", v.localEnd(t))
+		shown.Values.Set("expiresAt", localEnd(q, t))
 		shown.Values.Set("allowedIpRanges", strings.ReplaceAll(rangesOf(t), ", ", "\n"))
 	} else {
 		chosen = sent.chosenScopes()
 	}
-	shown.Sections, shown.Latest = sectionsOf(v.heldResources(t), chosen), v.localEnd(t)
+	shown.Sections, shown.Latest = sectionsOf(h.heldResources(q, t), chosen), localEnd(q, t)
 	for _, o := range overlaps {
 		shown.Overlaps = append(shown.Overlaps, o.key)
 	}
-	access, err := v.Tokens.AccessTokens(v.r.Context(), v.by, []uuid.UUID{t.ID})
+	access, err := h.tokens.AccessTokens(q.r.Context(), q.by, []uuid.UUID{t.ID})
 	if err != nil {
 		return err
 	}
-	if t.Status(v.Tokens.Now()) == token.Active {
+	if t.Status(h.tokens.Now()) == token.Active {
 		shown.Access = access[t.ID]
 	}
-	if shown.History, shown.Older, err = v.history(p, t); err != nil {
+	if shown.History, shown.Older, err = h.history(q, p, t); err != nil {
 		return err
 	}
-	return v.page(status, "token", shown)
+	return tokenTemplate.show(q, status, shown)
 }
 
-// localEnd is a token's end as a field has it; empty for none.
-func (v *visit) localEnd(t token.Token) string {
+// localEnd formats a token's expiration for a form field. It returns "" if the token does not expire.
+func localEnd(q *request, t token.Token) string {
 	if t.ExpiresAt.IsZero() {
 		return ""
 	}
-	return t.ExpiresAt.In(v.zone).Format(localTime)
+	return t.ExpiresAt.In(q.zone).Format(localTime)
 }
 
 func rangesOf(t token.Token) string {
@@ -119,12 +139,12 @@ func rangesOf(t token.Token) string {
 	return strings.Join(all, ", ")
 }
 
-// heldResources are what a token may do, as the catalogue has it, with nothing
-// that it may not.
-func (v *visit) heldResources(t token.Token) []scope.Resource {
+// heldResources returns the resources of the catalog with only the permissions that the token has.
+func (h *tokenDetailHandler) heldResources(q *request, t token.Token) []scope.Resource {
 	var held []scope.Resource
-	for _, r := range v.Catalogue.Resources(t.Level(), v.account.Features) {
-		r.Permissions = slices.DeleteFunc(slices.Clone(r.Permissions), func(p scope.Permission) bool { return !t.Scopes.Has(p.Scope) })
+	for _, r := range h.catalogue.Resources(t.Level(), q.account.Features) {
+		r.Permissions = slices.DeleteFunc(slices.Clone(r.Permissions),
+			func(p scope.Permission) bool { return !t.Scopes.Has(p.Scope) })
 		if len(r.Permissions) > 0 {
 			held = append(held, r)
 		}
@@ -132,11 +152,11 @@ func (v *visit) heldResources(t token.Token) []scope.Resource {
 	return held
 }
 
-// unshown are the scopes of a token that heldResources leaves out: the form to
-// narrow it cannot take them away, and so leaves them.
-func (v *visit) unshown(t token.Token) []string {
+// unshown returns the scopes of a token that heldResources leaves out. The form has no boxes for them, so an update
+// keeps them.
+func (h *tokenDetailHandler) unshown(q *request, t token.Token) []string {
 	names := t.Scopes.Names()
-	for _, r := range v.heldResources(t) {
+	for _, r := range h.heldResources(q, t) {
 		for _, p := range r.Permissions {
 			names = slices.DeleteFunc(names, func(name string) bool { return name == p.Scope })
 		}
@@ -144,28 +164,28 @@ func (v *visit) unshown(t token.Token) []string {
 	return names
 }
 
-// history is what happened to a token, newest first, and the address of what
-// happened before that.
-func (v *visit) history(p *tokenPlace, t token.Token) (lines []historyLine, older string, err error) {
+// history returns one page of a token's events, newest first, and the address of the next page.
+func (h *tokenDetailHandler) history(q *request, p *tokenPlace, t token.Token) (lines []historyLine, older string,
+	err error) {
 	size := historyPerPage
-	asked := page.Request{First: &size}
-	if before := v.r.URL.Query().Get("before"); before != "" {
-		asked.After = &before
+	page := paging.Request{First: &size}
+	if before := q.r.URL.Query().Get("before"); before != "" {
+		page.After = &before
 	}
-	w, err := asked.Window(page.MaxSize)
+	w, err := page.Window(paging.MaxSize)
 	if err != nil {
 		return nil, "", errNoPage()
 	}
-	found, err := v.Audit.Events(v.r.Context(), t.AccountID, audit.Filter{TargetKey: t.ID.String()}, w)
+	found, err := h.events.Events(q.r.Context(), t.AccountID, audit.Filter{TargetKey: t.ID.String()}, w)
 	if err != nil {
 		return nil, "", err
 	}
 	for _, item := range found.Items {
 		e := item.Node
-		line := historyLine{Event: e, What: v.text("tokens.history." + string(e.Action)), Who: v.actor(e.Actor)}
+		line := historyLine{Event: e, What: q.text("tokens.history." + string(e.Action)), Who: actorName(q, e.Actor)}
 		for _, d := range e.Details {
-			if told := v.detail(d); told != "" {
-				line.Details = append(line.Details, told)
+			if text := eventDetail(q, h.catalogue, d); text != "" {
+				line.Details = append(line.Details, text)
 			}
 		}
 		lines = append(lines, line)
@@ -176,129 +196,126 @@ func (v *visit) history(p *tokenPlace, t token.Token) (lines []historyLine, olde
 	return lines, older, nil
 }
 
-// toldDetails are the details of events that say something to people, by their
-// names.
-var toldDetails = []string{"name", "scopes", "expiresAt", "allowedIpRanges", "reason", "hint", "previousExpiresAt"}
+// shownDetails are the names of the event details that the history shows.
+var shownDetails = []string{"name", "scopes", "expiresAt", "allowedIpRanges", "reason", "hint", "previousExpiresAt"}
 
-// detail is a detail of an event in words; empty for one that says nothing to
-// people.
-func (v *visit) detail(d audit.Detail) string {
-	if !slices.Contains(toldDetails, d.Name) {
+// eventDetail describes a detail of an event. It returns "" for a detail that the history does not show.
+func eventDetail(q *request, catalogue *scope.Catalogue, d audit.Detail) string {
+	if !slices.Contains(shownDetails, d.Name) {
 		return ""
 	}
-	value := v.valueOf(d)
+	value := detailValue(q, catalogue, d)
 	if value == "" {
-		value = v.text("tokens.detail.none")
+		value = q.text("tokens.detail.none")
 	}
-	return v.text("tokens.detail."+d.Name, "value", value)
+	return q.text("tokens.detail."+d.Name, "value", value)
 }
 
-// valueOf is the value of a detail of an event for people: times in their zone,
-// scopes, permissions and other names of the API in words.
-func (v *visit) valueOf(d audit.Detail) string {
+// detailValue formats the value of a detail: times in the viewer's time zone, and scopes, permissions and other names
+// of the API by their labels.
+func detailValue(q *request, catalogue *scope.Catalogue, d audit.Detail) string {
 	if at, err := time.Parse(time.RFC3339Nano, d.Value); err == nil {
-		return shortTime(v.zone, at)
+		return shortTime(q.zone, at)
 	}
 	var words []string
 	switch d.Name {
 	case "permissions":
 		for _, name := range strings.Fields(d.Value) {
-			words = append(words, v.told("permissions.names.", name))
+			words = append(words, q.label("permissions.names.", name))
 		}
 		return strings.Join(words, ", ")
 	case "scopes":
-		for _, line := range v.scopeLines(scope.ParseSet(d.Value)) {
+		for _, line := range scopeLines(q, catalogue, scope.ParseSet(d.Value)) {
 			words = append(words, line.Name+": "+line.Words())
 		}
 		return strings.Join(words, "; ")
 	}
-	return v.told("audit.values."+d.Name+".", d.Value)
+	return q.label("audit.values."+d.Name+".", d.Value)
 }
 
-// tokenSent is a form that was sent about the token of the address, with where
-// it is, for whoever may issue tokens there.
-func (v *visit) tokenSent(fields ...string) (*tokenPlace, token.Token, *form, error) {
-	p, err := v.placeToIssue()
+// submitted returns the token that the address names and the submitted form, if the visitor may issue tokens there.
+func (h *tokenDetailHandler) submitted(q *request, fields ...string) (*tokenPlace, token.Token, *form, error) {
+	p, err := h.placeToIssue(q)
 	if err != nil {
 		return nil, token.Token{}, nil, err
 	}
-	t, err := v.tokenAt(p)
+	t, err := h.find(q, p)
 	if err != nil {
 		return nil, token.Token{}, nil, err
 	}
-	f, err := v.sent(fields...)
+	f, err := q.parseForm(fields...)
 	return p, t, f, err
 }
 
-// narrowToken takes rights from a token.
-func (v *visit) narrowToken() error {
-	p, t, f, err := v.tokenSent(tokenFields...)
+// restrict restricts a token.
+func (h *tokenDetailHandler) restrict(q *request) error {
+	p, t, f, err := h.submitted(q, tokenFields...)
 	if err != nil {
 		return err
 	}
-	update, err := v.updateOf(t, f)
+	update, err := h.updateOf(q, t, f)
 	if err == nil {
-		_, err = v.Tokens.Update(v.r.Context(), v.by, update)
+		_, err = h.tokens.Update(q.r.Context(), q.by, update)
 	}
 	if err == nil {
-		return v.done(p.Address(t), "token_narrowed", 1)
+		return q.redirectWithNotice(p.Address(t), "token_narrowed", 1)
 	}
 	if err := f.refuse(err); err != nil {
 		return err
 	}
-	return v.showDetail(http.StatusUnprocessableEntity, p, t, f)
+	return h.showDetail(q, http.StatusUnprocessableEntity, p, t, f)
 }
 
-// updateOf is what a form changes of a token: what it leaves as it is, is not
-// named.
-func (v *visit) updateOf(t token.Token, f *form) (token.Update, error) {
+// updateOf returns the changes that a form makes to a token. Unchanged fields are not set.
+func (h *tokenDetailHandler) updateOf(q *request, t token.Token, f *form) (token.Update, error) {
 	u := token.Update{ID: t.ID}
 	if name := f.Value("name"); name != t.Name {
 		u.Name = &name
 	}
-	if chosen := append(f.chosenScopes(), v.unshown(t)...); !v.Catalogue.Expand(chosen...).Equal(t.Scopes) {
+	if chosen := append(f.chosenScopes(), h.unshown(q, t)...); !h.catalogue.Expand(chosen...).Equal(t.Scopes) {
 		u.Scopes = append([]string{}, chosen...)
 	}
-	if !slices.Equal(f.ranges(), strings.Split(rangesOf(t), ", ")) && (len(f.ranges()) > 0 || len(t.AllowedIPRanges) > 0) {
+	if !slices.Equal(f.ranges(), strings.Split(rangesOf(t), ", ")) &&
+		(len(f.ranges()) > 0 || len(t.AllowedIPRanges) > 0) {
 		u.AllowedIPRanges = append([]string{}, f.ranges()...)
 	}
-	if f.Value("expiresAt") == v.localEnd(t) {
+	if f.Value("expiresAt") == localEnd(q, t) {
 		return u, nil
 	}
-	at, err := v.moment(f, "expiresAt")
+	at, err := parseTime(q, f, "expiresAt")
 	u.ExpiresAt = &at
 	return u, err
 }
 
-// overlap is how long the access token of before shall go on working.
-func (v *visit) overlap(f *form) (time.Duration, error) {
+// overlapOf returns how long the previous access token remains valid.
+func overlapOf(q *request, f *form) (time.Duration, error) {
 	for _, o := range overlaps {
 		if o.key == f.Value("overlap") {
 			return o.time, nil
 		}
 	}
-	return 0, v.noChoice("overlap")
+	return 0, noChoice(q, "overlap")
 }
 
-// rotateToken gives a token another access token.
-func (v *visit) rotateToken() error {
-	p, t, f, err := v.tokenSent("overlap")
+// rotate issues a new access token for a token.
+func (h *tokenDetailHandler) rotate(q *request) error {
+	p, t, f, err := h.submitted(q, "overlap")
 	if err != nil {
 		return err
 	}
-	overlap, err := v.overlap(f)
+	overlap, err := overlapOf(q, f)
 	if err != nil {
 		return err
 	}
-	if err := v.Forms.Claim(v.r.Context(), v.by, f.Value("form")); err != nil {
+	if err := h.forms.Claim(q.r.Context(), q.by, f.Value("form")); err != nil {
 		if fault.KindOf(err) == fault.Conflict {
-			return v.sentBefore(p, p.Address(t))
+			return showAlreadySubmitted(q, p, p.Address(t))
 		}
 		return err
 	}
-	rotation, err := v.Tokens.Rotate(v.r.Context(), v.by, t.ID, &overlap)
+	rotation, err := h.tokens.Rotate(q.r.Context(), q.by, t.ID, &overlap)
 	if err != nil {
 		return err
 	}
-	return v.showSecrets(rotatedSecrets(v, p, rotation))
+	return showSecrets(q, h.rotatedSecrets(q, p, rotation))
 }

@@ -9,30 +9,51 @@ import (
 
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/token"
 )
 
-// scopePrefix begins the names of the fields that choose scopes. What follows
-// is a resource's key.
+// tokenIssueHandler serves the pages that create an API token.
+type tokenIssueHandler struct {
+	*tokenHandler
+
+	forms     *formtoken.FormTokens
+	publicURL string
+}
+
+func (h *tokenIssueHandler) routes() []route {
+	var all []route
+	for _, at := range tokenPatterns {
+		all = append(all,
+			post(at, member, h.create, fresh),
+			get(at+"/new", member, h.page),
+			post(at+"/new", member, h.review),
+		)
+	}
+	return all
+}
+
+// scopePrefix is the prefix of the fields that select scopes. A resource's key follows it.
 const scopePrefix = "scopes."
 
-// tokenFields are the fields of a form about a token, called as the faults of
-// package token call them; "scopes" stands for all that choose scopes.
+// tokenFields are the fields of the forms of a token, named as in the faults of package token; "scopes" stands for
+// all fields that select scopes.
 var tokenFields = []string{"name", "scopes", "expiresIn", "expiresAt", "allowedIpRanges"}
 
-// choices are the controls that choose permissions, by level: one of each
-// resource in a store, several in an account.
+// choices are the types of input that select permissions, by level: one permission for each resource in a store,
+// several in an account.
 var choices = map[scope.Level]string{scope.LevelAccount: "checkbox", scope.LevelStore: "radio"}
 
-// lifetimes are the choices of how long a token lives. Zero is for good.
-var lifetimes = []lifetimeChoice{{"never", 0}, {"week", 7}, {"month", 30}, {"quarter", 90}, {"half", 182}, {"year", 365}}
+// lifetimes are the choices of how long a token is valid, in days. Zero means that it does not expire.
+var lifetimes = []lifetimeChoice{{"never", 0}, {"week", 7}, {"month", 30}, {"quarter", 90}, {"half", 182},
+	{"year", 365}}
 
 type lifetimeChoice struct {
 	key  string
 	days int
 }
 
-// end is when a token ends that is made now.
+// end returns when a token expires that is created now, or zero for never.
 func (l lifetimeChoice) end(now time.Time) time.Time {
 	if l.days == 0 {
 		return time.Time{}
@@ -46,15 +67,15 @@ type scopeSection struct {
 	Resources []scopeResource
 }
 
-// scopeResource is one line of it.
+// scopeResource is one row of the table.
 type scopeResource struct {
 	Key, Name, Description string
 	Permissions            []scopeChoice
-	// None says that no permission is chosen.
+	// None reports whether no permission is selected.
 	None bool
 }
 
-// Field is the name of the line's fields.
+// Field returns the name of the row's fields.
 func (r scopeResource) Field() string { return scopePrefix + r.Key }
 
 // scopeChoice is one permission.
@@ -64,10 +85,10 @@ type scopeChoice struct {
 	Chosen bool
 }
 
-// Implied are the scopes that come with the permission, with spaces between.
+// Implied returns the scopes that the permission implies, separated by spaces.
 func (c scopeChoice) Implied() string { return strings.Join(c.Implies, " ") }
 
-// sectionsOf is a table of resources, with the chosen scopes chosen.
+// sectionsOf returns the table of the resources with the chosen scopes selected.
 func sectionsOf(resources []scope.Resource, chosen []string) []scopeSection {
 	var all []scopeSection
 	for _, r := range resources {
@@ -86,7 +107,7 @@ func sectionsOf(resources []scope.Resource, chosen []string) []scopeSection {
 	return all
 }
 
-// chosenScopes are the scopes that were chosen in a form, whatever they are.
+// chosenScopes returns the scopes that a form selects, without validating them.
 func (f *form) chosenScopes() []string {
 	var chosen []string
 	for _, field := range slices.Sorted(maps.Keys(f.Values)) {
@@ -102,7 +123,7 @@ func (f *form) chosenScopes() []string {
 	return chosen
 }
 
-// ranges are the lines of the field of address ranges.
+// ranges returns the non-empty lines of the field of IP address ranges.
 func (f *form) ranges() []string {
 	var all []string
 	for line := range strings.Lines(f.Value("allowedIpRanges")) {
@@ -113,118 +134,92 @@ func (f *form) ranges() []string {
 	return all
 }
 
-// localTime is how a field of date and time writes a moment (HTML, "local date
-// and time strings").
-const localTime = "2006-01-02T15:04"
-
-// moment reads the field of a date and time in the viewer's zone; zero for an
-// empty one.
-func (v *visit) moment(f *form, field string) (time.Time, error) {
-	text := f.Value(field)
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{localTime, localTime + ":05"} {
-		if at, err := time.ParseInLocation(layout, text, v.zone); err == nil {
-			return at, nil
-		}
-	}
-	return time.Time{}, fault.Errorf(fault.Invalid, "%s", v.text("tokens.new.no_time")).On(field)
-}
-
-// noChoice is the answer to a value that a field does not offer.
-func (v *visit) noChoice(field string) error {
-	return fault.Errorf(fault.Invalid, "%s", v.text("errors.choice")).On(field)
-}
-
-// tokenRequest is what a form asks for.
-func (v *visit) tokenRequest(p *tokenPlace, f *form) (token.Request, error) {
+// request returns the request for a token that a form describes.
+func (h *tokenIssueHandler) request(q *request, p *tokenPlace, f *form) (token.Request, error) {
 	req := token.Request{Owner: p.owner, Name: f.Value("name"), Scopes: f.chosenScopes(), AllowedIPRanges: f.ranges()}
-	at, err := v.moment(f, "expiresAt")
+	at, err := parseTime(q, f, "expiresAt")
 	if err != nil || !at.IsZero() {
 		req.ExpiresAt = at
 		return req, err
 	}
 	for _, l := range lifetimes {
 		if l.key == f.Value("expiresIn") {
-			req.ExpiresAt = l.end(v.Tokens.Now())
+			req.ExpiresAt = l.end(h.tokens.Now())
 			return req, nil
 		}
 	}
-	return req, v.noChoice("expiresIn")
+	return req, noChoice(q, "expiresIn")
 }
 
-// check looks a form over: what is wrong with it is shown at its fields.
-func (v *visit) check(f *form, req token.Request, parsed error) error {
+// check validates a form. It adds validation errors to the form and returns any other error.
+func (h *tokenIssueHandler) check(q *request, f *form, req token.Request, parsed error) error {
 	if parsed != nil {
 		if err := f.refuse(parsed); err != nil {
 			return err
 		}
 	}
-	if err := v.Tokens.Check(v.by, req); err != nil {
+	if err := h.tokens.Check(q.by, req); err != nil {
 		return f.refuse(err)
 	}
 	return nil
 }
 
-// lifetime is a choice of when a token ends; zero for never.
+// lifetime is a choice of the expiration. End is zero for never.
 type lifetime struct {
 	Key string
 	End time.Time
 }
 
-// newTokenPage is the form of a new token.
+// newTokenPage is the data of the form that creates a token.
 type newTokenPage struct {
 	*form
 	Place   *tokenPlace
 	FormID  string
 	APIPath string
-	// Control is "checkbox" or "radio".
+	// Control is the type of input, "checkbox" or "radio".
 	Control  string
 	Sections []scopeSection
-	// Lifetimes are the choices, and Longest the most days, if there are any.
+	// Lifetimes are the choices, and Longest is the maximum number of days, or 0 if there is no limit.
 	Lifetimes []lifetime
 	Longest   int
 	Zone      string
-	// Earliest and Latest bound the date and time.
+	// Earliest and Latest limit the expiration field.
 	Earliest, Latest string
-	// Here is the visitor's own address.
+	// Here is the visitor's IP address.
 	Here string
 	Room token.Room
-	// Summary is what the token will be able to do, End when it ends.
+	// Summary describes the scopes of the token, and End is its expiration.
 	Summary []scopeLine
 	End     time.Time
-	// Reviewed says that the summary was asked for.
+	// Reviewed reports whether the visitor asked for the summary.
 	Reviewed bool
 }
 
-func (v *visit) newToken() error {
-	p, err := v.placeToIssue()
+func (h *tokenIssueHandler) page(q *request) error {
+	p, err := h.placeToIssue(q)
 	if err != nil {
 		return err
 	}
-	return v.tokenForm(http.StatusOK, p, newForm(tokenFields...), token.Request{}, false)
+	return h.showForm(q, http.StatusOK, p, newForm(tokenFields...), token.Request{}, false)
 }
 
-// newTokenSent is the form of a new token that was sent, looked over: where, with
-// what is wrong, and what it asks for.
-func (v *visit) newTokenSent() (*tokenPlace, *form, token.Request, error) {
-	p, err := v.placeToIssue()
+// submitted returns the validated form of a new token, with its errors, and the request that it describes.
+func (h *tokenIssueHandler) submitted(q *request) (*tokenPlace, *form, token.Request, error) {
+	p, err := h.placeToIssue(q)
 	if err != nil {
 		return nil, nil, token.Request{}, err
 	}
-	f, err := v.sent(tokenFields...)
+	f, err := q.parseForm(tokenFields...)
 	if err != nil {
 		return nil, nil, token.Request{}, err
 	}
-	req, parsed := v.tokenRequest(p, f)
-	return p, f, req, v.check(f, req, parsed)
+	req, parsed := h.request(q, p, f)
+	return p, f, req, h.check(q, f, req, parsed)
 }
 
-// reviewToken shows what a token would be able to do, and what is wrong with
-// the form, without making one.
-func (v *visit) reviewToken() error {
-	p, f, req, err := v.newTokenSent()
+// review shows what a token would be able to do, and the errors of the form, without creating the token.
+func (h *tokenIssueHandler) review(q *request) error {
+	p, f, req, err := h.submitted(q)
 	if err != nil {
 		return err
 	}
@@ -232,23 +227,26 @@ func (v *visit) reviewToken() error {
 	if f.Refused() {
 		status = http.StatusUnprocessableEntity
 	}
-	return v.tokenForm(status, p, f, req, true)
+	return h.showForm(q, status, p, f, req, true)
 }
 
-// tokenForm shows the form. It has another id each time: what was sent with
-// the one before was not acted on.
-func (v *visit) tokenForm(status int, p *tokenPlace, f *form, req token.Request, reviewed bool) error {
-	room, err := v.Tokens.Room(v.r.Context(), v.by, p.owner)
+// showForm shows the form with a new one-time form ID. The form that used the previous ID created nothing.
+func (h *tokenIssueHandler) showForm(q *request, status int, p *tokenPlace, f *form, req token.Request,
+	reviewed bool) error {
+	room, err := h.tokens.Room(q.r.Context(), q.by, p.owner)
 	if err != nil {
 		return err
 	}
-	now := v.Tokens.Now().In(v.zone)
+	now := h.tokens.Now().In(q.zone)
 	shown := newTokenPage{
-		form: f, Place: p, FormID: v.Forms.New(), APIPath: p.owner.APIPath(v.PublicURL), Control: choices[p.owner.Level()],
-		Sections: sectionsOf(v.Tokens.Offered(p.owner), req.Scopes), Zone: v.zone.String(), Earliest: now.Format(localTime),
-		Here: v.who.Origin.IP.String(), Room: room, Summary: v.scopeLines(scope.NewSet(req.Scopes...)), End: req.ExpiresAt, Reviewed: reviewed,
+		form: f, Place: p, FormID: h.forms.New(), APIPath: p.owner.APIPath(h.publicURL),
+		Control:  choices[p.owner.Level()],
+		Sections: sectionsOf(h.tokens.Offered(p.owner), req.Scopes), Zone: q.zone.String(),
+		Earliest: now.Format(localTime),
+		Here:     q.origin.IP.String(), Room: room, Summary: scopeLines(q, h.catalogue, scope.NewSet(req.Scopes...)),
+		End: req.ExpiresAt, Reviewed: reviewed,
 	}
-	longest := v.Tokens.MaxLifetime()
+	longest := h.tokens.MaxLifetime()
 	if longest > 0 {
 		shown.Longest, shown.Latest = int(longest/(24*time.Hour)), now.Add(longest).Format(localTime)
 	}
@@ -257,42 +255,45 @@ func (v *visit) tokenForm(status int, p *tokenPlace, f *form, req token.Request,
 			shown.Lifetimes = append(shown.Lifetimes, lifetime{l.key, l.end(now)})
 		}
 	}
-	return v.page(status, "token-new", shown)
+	return tokenNewTemplate.show(q, status, shown)
 }
 
-func (v *visit) createToken() error {
-	p, f, req, err := v.newTokenSent()
+func (h *tokenIssueHandler) create(q *request) error {
+	p, f, req, err := h.submitted(q)
 	if err != nil {
 		return err
 	}
 	if f.Refused() {
-		return v.tokenForm(http.StatusUnprocessableEntity, p, f, req, false)
+		return h.showForm(q, http.StatusUnprocessableEntity, p, f, req, false)
 	}
-	issued, err := v.createOnce(req, f)
+	issued, err := h.createOnce(q, req, f)
 	if fault.KindOf(err) == fault.Conflict {
-		return v.sentBefore(p, p.After())
+		return showAlreadySubmitted(q, p, p.After())
 	}
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return v.tokenForm(http.StatusUnprocessableEntity, p, f, req, false)
+		return h.showForm(q, http.StatusUnprocessableEntity, p, f, req, false)
 	}
-	return v.showSecrets(newSecrets(v, p, issued))
+	return showSecrets(q, h.newSecrets(q, p, issued))
 }
 
-// createOnce issues the token that a form asks for, unless it was sent before.
-func (v *visit) createOnce(req token.Request, f *form) (token.Issued, error) {
-	if err := v.Forms.Claim(v.r.Context(), v.by, f.Value("form")); err != nil {
+// createOnce issues the token that a form describes, unless the form was already submitted.
+func (h *tokenIssueHandler) createOnce(q *request, req token.Request, f *form) (token.Issued, error) {
+	if err := h.forms.Claim(q.r.Context(), q.by, f.Value("form")); err != nil {
 		return token.Issued{}, err
 	}
-	return v.Tokens.Create(v.r.Context(), v.by, req)
+	return h.tokens.Create(q.r.Context(), q.by, req)
 }
 
-// sentBefore answers a form that was sent before.
-func (v *visit) sentBefore(p *tokenPlace, back string) error {
-	return v.page(http.StatusConflict, "token-sent", struct {
-		Place *tokenPlace
-		Back  string
-	}{p, back})
+// tokenSentPage is the data of the page for a form that was already submitted.
+type tokenSentPage struct {
+	Place *tokenPlace
+	Back  string
+}
+
+// showAlreadySubmitted answers a form that was already submitted.
+func showAlreadySubmitted(q *request, p *tokenPlace, back string) error {
+	return tokenSentTemplate.show(q, http.StatusConflict, tokenSentPage{p, back})
 }

@@ -10,10 +10,10 @@ import (
 	"latchkey/internal/token"
 )
 
-// tokensPerPage is how many tokens one page of the list shows.
+// tokensPerPage is how many tokens a page of the list shows.
 const tokensPerPage = 25
 
-// tokenFilters are the choices of which tokens the list shows.
+// tokenFilters are the choices of the status filter.
 var tokenFilters = []struct {
 	key      string
 	statuses []token.Status
@@ -25,8 +25,8 @@ var tokenFilters = []struct {
 	{"all", []token.Status{token.Active, token.Expired, token.Revoked}},
 }
 
-// tokenColumns are the columns of the list: those with an order can be sorted
-// by, and start in the direction in which people look for something.
+// tokenColumns are the columns of the list. A column with a sort order can be sorted; descending is the direction
+// of the first click.
 var tokenColumns = []struct {
 	key        string
 	sort       token.Sort
@@ -40,7 +40,7 @@ var tokenColumns = []struct {
 	{"status", "", false},
 }
 
-// listState is what the address of a list says of it.
+// listState is the state of a list that its address holds.
 type listState struct {
 	Search, Status string
 	sort           token.Sort
@@ -48,55 +48,54 @@ type listState struct {
 	page           int
 }
 
-// listState reads the address. What it cannot be is taken for what it is
-// without.
-func (v *visit) listState() listState {
-	q := v.r.URL.Query()
-	s := listState{Search: q.Get("search"), Status: "live", sort: token.ByCreated, descending: true, page: 1}
+// listStateOf reads the state from the address. Invalid values are replaced by the defaults.
+func listStateOf(q *request) listState {
+	query := q.r.URL.Query()
+	s := listState{Search: query.Get("search"), Status: "live", sort: token.ByCreated, descending: true, page: 1}
 	for _, f := range tokenFilters {
-		if f.key == q.Get("status") {
+		if f.key == query.Get("status") {
 			s.Status = f.key
 		}
 	}
 	for _, c := range tokenColumns {
-		if c.sort != "" && string(c.sort) == q.Get("sort") {
-			s.sort, s.descending = c.sort, q.Get("order") == "down"
+		if c.sort != "" && string(c.sort) == query.Get("sort") {
+			s.sort, s.descending = c.sort, query.Get("order") == "down"
 		}
 	}
-	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 1 && n < 1_000_000 {
+	if n, err := strconv.Atoi(query.Get("page")); err == nil && n > 1 && n < 1_000_000 {
 		s.page = n
 	}
 	return s
 }
 
-// address is that of the list in this state.
+// address returns the address of the list in this state.
 func (s listState) address(base string) string {
-	q := url.Values{}
+	query := url.Values{}
 	if s.Search != "" {
-		q.Set("search", s.Search)
+		query.Set("search", s.Search)
 	}
 	if s.Status != "live" {
-		q.Set("status", s.Status)
+		query.Set("status", s.Status)
 	}
 	if s.sort != token.ByCreated || !s.descending {
-		q.Set("sort", string(s.sort))
+		query.Set("sort", string(s.sort))
 		if s.descending {
-			q.Set("order", "down")
+			query.Set("order", "down")
 		}
 	}
 	if s.page > 1 {
-		q.Set("page", strconv.Itoa(s.page))
+		query.Set("page", strconv.Itoa(s.page))
 	}
-	if len(q) == 0 {
+	if len(query) == 0 {
 		return base
 	}
-	return base + "?" + q.Encode()
+	return base + "?" + query.Encode()
 }
 
-// Order and Direction are the order as the fields of a form keep it.
+// Order returns the sort order as the form's hidden field holds it.
 func (s listState) Order() string { return string(s.sort) }
 
-// Direction is "down" for a descending order.
+// Direction returns "down" for a descending order, "" otherwise.
 func (s listState) Direction() string {
 	if s.descending {
 		return "down"
@@ -104,7 +103,7 @@ func (s listState) Direction() string {
 	return ""
 }
 
-// column is the head of one column: with an address, it sorts.
+// column is a column's heading. The column is sortable if it has an address.
 type column struct{ Key, Address, Sorted string }
 
 func (s listState) columns(base string) []column {
@@ -125,69 +124,72 @@ func (s listState) columns(base string) []column {
 	return all
 }
 
-// tokenListPage is what the list shows.
+// tokenListPage is the data of the list.
 type tokenListPage struct {
 	Place   *tokenPlace
 	State   listState
 	Filters []string
 	Columns []column
 	Rows    []shownToken
-	// Deletable says that one of the tokens on the page is not deleted yet.
+	// Deletable reports whether a token on the page is not yet deleted.
 	Deletable bool
 	Room      token.Room
-	// Total is how many tokens were found, Page of Pages which of them these
-	// are. Previous and Next are the addresses of other pages.
+	// Total is the number of matches. Page is the number of this page, of Pages. Previous and Next are the
+	// addresses of the neighboring pages.
 	Total, Page, Pages int
 	Previous, Next     string
-	// Blank says that there is no token at all, whatever is looked for.
+	// Blank reports whether there are no tokens and no filter is set.
 	Blank bool
-	// Everything is the list without a search.
+	// Everything is the address of the list without a filter.
 	Everything string
-	// Errors are about the search, Problems about what was done.
+	// Errors are about the search, and Problems about the last action.
 	Errors, Problems []string
 }
 
-func (v *visit) tokenList() error {
-	p, err := v.placeToList()
+func (h *tokenHandler) list(q *request) error {
+	p, err := h.placeToList(q)
 	if err != nil {
 		return err
 	}
-	return v.showTokenList(p, http.StatusOK)
+	return h.showList(q, p, http.StatusOK)
 }
 
-func (v *visit) showTokenList(p *tokenPlace, status int, problems ...string) error {
-	state := v.listState()
-	shown := tokenListPage{Place: p, State: state, Columns: state.columns(p.Base), Everything: p.Base, Problems: problems}
+func (h *tokenHandler) showList(q *request, p *tokenPlace, status int, problems ...string) error {
+	state := listStateOf(q)
+	shown := tokenListPage{Place: p, State: state, Columns: state.columns(p.Base), Everything: p.Base,
+		Problems: problems}
 	var err error
-	if shown.Room, err = v.Tokens.Room(v.r.Context(), v.by, p.owner); err != nil {
+	if shown.Room, err = h.tokens.Room(q.r.Context(), q.by, p.owner); err != nil {
 		return err
 	}
-	search := token.Search{Text: state.Search, Sort: state.sort, Descending: state.descending, Skip: (state.page - 1) * tokensPerPage, Size: tokensPerPage}
+	search := token.Search{Text: state.Search, Sort: state.sort, Descending: state.descending,
+		Skip: (state.page - 1) * tokensPerPage, Size: tokensPerPage}
 	for _, f := range tokenFilters {
 		shown.Filters = append(shown.Filters, f.key)
 		if f.key == state.Status {
 			search.Statuses = f.statuses
 		}
 	}
-	found, err := v.Tokens.Find(v.r.Context(), v.by, p.owner, search)
+	found, err := h.tokens.Find(q.r.Context(), q.by, p.owner, search)
 	if fault.KindOf(err) == fault.Invalid {
 		shown.Errors, status = sentences(err), http.StatusUnprocessableEntity
 	} else if err != nil {
 		return err
 	}
 	understood := err == nil
-	if shown.Rows, err = v.showTokens(p, found.Tokens); err != nil {
+	if shown.Rows, err = h.showTokens(q, p, found.Tokens); err != nil {
 		return err
 	}
-	shown.Deletable = slices.ContainsFunc(shown.Rows, func(t shownToken) bool { return t.State != string(token.Revoked) })
+	shown.Deletable = slices.ContainsFunc(shown.Rows,
+		func(t shownToken) bool { return t.State != string(token.Revoked) })
 	shown.Total = found.Total
 	shown.Pages = max(1, (found.Total+tokensPerPage-1)/tokensPerPage)
 	shown.turn(p.Base)
 	shown.Blank = found.Total == 0 && state.address("") == "" && understood
-	return v.page(status, "tokens", shown)
+	return tokensTemplate.show(q, status, shown)
 }
 
-// turn fills in the addresses of the pages before and after.
+// turn sets the addresses of the previous and the next page.
 func (l *tokenListPage) turn(base string) {
 	l.Page = l.State.page
 	other := l.State

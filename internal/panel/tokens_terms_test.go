@@ -8,59 +8,67 @@ import (
 	"time"
 )
 
-// A token loses rights and gains none, and the form offers nothing else.
+// A token can lose scopes and never gain any, and the form offers only its current ones.
 func TestNarrowToken(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
-		owner.create(at, "Broad", "scopes.store_orders", "store_v2_orders", "allowedIpRanges", "203.0.113.0/24", "expiresIn", "month")
+		owner.create(at, "Broad", "scopes.store_orders", "store_v2_orders", "allowedIpRanges", "203.0.113.0/24",
+			"expiresIn", "month")
 		page := owner.open(at+"/"+idOf(owner, at, "Broad")).wants(http.StatusOK, "203.0.113.0/24")
 		page.lacks("scopes.store_products")
-		owner.submit(page, "Save").wants(http.StatusUnprocessableEntity, "Nothing would change. Change at least one thing.")
+		owner.submit(page, "Save").wants(http.StatusUnprocessableEntity,
+			"Nothing would change. Change at least one field.")
 		for pair, want := range map[[2]string]string{
-			{"scopes.store_products", "store_v2_products"}: "A token never gains",
-			{"allowedIpRanges", "0.0.0.0/0"}:               "A token never gains",
-			{"expiresAt", "2099-01-01T00:00"}:              "A token never gains",
-			{"expiresAt", ""}:                              "A token never gains",
+			{"scopes.store_products", "store_v2_products"}: "An update can only",
+			{"allowedIpRanges", "0.0.0.0/0"}:               "An update can only",
+			{"expiresAt", "2099-01-01T00:00"}:              "An update can only",
+			{"expiresAt", ""}:                              "An update can only",
 			{"name", "x"}:                                  "A name has 4 to 100 characters.",
 		} {
 			owner.submit(page, "Save", pair[0], pair[1]).wants(http.StatusUnprocessableEntity, want)
 		}
-		wrong := owner.submit(page, "Save", "name", "x", "scopes.store_carts", "", "allowedIpRanges", "203.0.113.64/26", "expiresAt", "2001-01-01T00:00")
+		wrong := owner.submit(page, "Save", "name", "x", "scopes.store_carts", "", "allowedIpRanges", "203.0.113.64/26",
+			"expiresAt", "2001-01-01T00:00")
 		for _, f := range wrong.wants(http.StatusUnprocessableEntity, "A name has 4 to 100 characters.").forms() {
 			kept := f.values
-			if slices.Contains(f.buttons, "Save") && (kept.Get("name") != "x" || kept.Has("scopes.store_carts") || kept.Get("scopes.store_orders") == "" ||
-				kept.Get("allowedIpRanges") != "203.0.113.64/26" || kept.Get("expiresAt") != "2001-01-01T00:00") {
-				t.Errorf("what was entered is now %v", kept)
+			if slices.Contains(f.buttons, "Save") &&
+				(kept.Get("name") != "x" || kept.Has("scopes.store_carts") || kept.Get("scopes.store_orders") == "" ||
+					kept.Get("allowedIpRanges") != "203.0.113.64/26" || kept.Get("expiresAt") != "2001-01-01T00:00") {
+				t.Errorf("entered values = %v", kept)
 			}
 		}
-		to := owner.submit(page, "Save", "name", "Narrow", "scopes.store_orders", "store_v2_orders_read_only", "scopes.store_carts", "", "allowedIpRanges", "203.0.113.8/29")
+		to := owner.submit(page, "Save", "name", "Narrow", "scopes.store_orders", "store_v2_orders_read_only",
+			"scopes.store_carts", "", "allowedIpRanges", "203.0.113.8/29")
 		page = owner.open(to.header.Get("Location")).wants(http.StatusOK, "The change is saved.")
-		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK, "Works from 203.0.113.8/29").wants(http.StatusOK, "Changed Name: Narrow")
+		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK,
+			"Allowed IP addresses 203.0.113.8/29").wants(http.StatusOK, "Changed Name: Narrow")
 		page.lacks(`value="store_cart"`)
 	})
 }
 
-// A token keeps what its page does not show, since the account is no longer enrolled in it.
+// An update keeps scopes that the page does not show because the account is no longer enrolled in the feature.
 func TestNarrowTokenKeepsWhatIsNotShown(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
 		owner.create(at, "Billing", "scopes.x", "account_charges_read")
 		page := at + "/" + idOf(owner, at, "Billing")
 		enrolled := func(features string) {
-			s.apply("accounts:\n  - uuid: " + s.Account + "\n    name: Acme Retail\n    owner: {email: " + s.OwnerEmail + "}\n    features: [" + features + "]\n")
+			s.apply("accounts:\n  - uuid: " + s.Account + "\n    name: Acme Retail\n    owner: {email: " +
+				s.OwnerEmail + "}\n    features: [" + features + "]\n")
 		}
 		enrolled("")
 		time.Sleep(remembered)
-		shown := owner.open(page).wants(http.StatusOK, "Take rights away").lacks(`value="account_charges_read"`)
+		shown := owner.open(page).wants(http.StatusOK, "Restrict").lacks(`value="account_charges_read"`)
 		owner.submit(shown, "Save", "name", "Charging").goes(page + "?n=1&notice=token_narrowed")
 		enrolled("automated_billing")
 		time.Sleep(remembered)
 		if !strings.Contains(owner.open(page).body, `value="account_charges_read"`) {
-			t.Error("a scope is lost that nobody took away")
+			t.Error("a scope was lost that the form did not show")
 		}
 	})
 }
 
-// A new token ends when the form says, a date being in the viewer's zone, and works from where it says.
+// A new token expires when the form says, with dates in the viewer's time zone, and is limited to the allowed IP
+// addresses.
 func TestTokenEnds(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
 		owner.keep("latchkey-zone", "Pacific/Kiritimati") // 14 hours ahead
@@ -70,12 +78,17 @@ func TestTokenEnds(t *testing.T) {
 			pairs []string
 			want  time.Time
 		}{
-			"for good": {nil, time.Time{}}, "a week": {[]string{"expiresIn", "week"}, in(7)}, "a month": {[]string{"expiresIn", "month"}, in(30)},
-			"a quarter": {[]string{"expiresIn", "quarter"}, in(90)}, "half a year": {[]string{"expiresIn", "half"}, in(182)}, "a year": {[]string{"expiresIn", "year"}, in(365)},
-			"a day": {[]string{"expiresIn", "week", "expiresAt", "2099-01-01T00:00"}, time.Date(2098, 12, 31, 10, 0, 0, 0, time.UTC)},
+			"for good": {nil, time.Time{}}, "a week": {[]string{"expiresIn", "week"}, in(7)},
+			"a month":     {[]string{"expiresIn", "month"}, in(30)},
+			"a quarter":   {[]string{"expiresIn", "quarter"}, in(90)},
+			"half a year": {[]string{"expiresIn", "half"}, in(182)}, "a year": {[]string{"expiresIn", "year"}, in(365)},
+			"a day": {[]string{"expiresIn", "week", "expiresAt", "2099-01-01T00:00"},
+				time.Date(2098, 12, 31, 10, 0, 0, 0, time.UTC)},
 		} {
-			owner.create(at, "Works "+name, append(c.pairs, "allowedIpRanges", "203.0.113.0/24\n2001:db8::1")...).wants(http.StatusOK, "This is the only time")
-			page := owner.open(at+"/"+idOf(owner, at, "Works "+name)).wants(http.StatusOK, "Works from 203.0.113.0/24, 2001:db8::1/128")
+			owner.create(at, "Works "+name, append(c.pairs, "allowedIpRanges",
+				"203.0.113.0/24\n2001:db8::1")...).wants(http.StatusOK, "shown only once")
+			page := owner.open(at+"/"+idOf(owner, at, "Works "+name)).wants(http.StatusOK,
+				"Allowed IP addresses 203.0.113.0/24, 2001:db8::1/128")
 			if got := endOf(t, page); got.Sub(c.want).Abs() > time.Minute {
 				t.Errorf("works %s: until %s, want %s", name, got, c.want)
 			}
@@ -83,7 +96,7 @@ func TestTokenEnds(t *testing.T) {
 	})
 }
 
-// endOf is when the token of a page ends; zero for never.
+// endOf returns the expiration of a page's token, zero for never.
 func endOf(t *testing.T, page *reply) time.Time {
 	t.Helper()
 	for _, dt := range page.all("dt") {
@@ -91,7 +104,7 @@ func endOf(t *testing.T, page *reply) time.Time {
 			continue
 		}
 		for n := range dt.NextSibling.Descendants() {
-			if text, given := attribute(n, "datetime"); given {
+			if text, found := attribute(n, "datetime"); found {
 				at, err := time.Parse(time.RFC3339, text)
 				if err != nil {
 					t.Fatal(err)

@@ -14,14 +14,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"latchkey/internal/dbtest"
-	"latchkey/internal/once"
+	"latchkey/internal/signin/formtoken"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
-// tokensOf are the addresses of the lists of both levels: the account's, and
-// those of the store Acme US.
+// tokensOf returns the addresses of the token lists by level: the account's, and that of the store Acme US.
 func tokensOf(s *server) map[string]string {
-	return map[string]string{"account": "/accounts/" + s.Account + "/tokens", "store": "/accounts/" + s.Account + "/stores/acme1us/tokens"}
+	return map[string]string{"account": "/accounts/" + s.Account + "/tokens",
+		"store": "/accounts/" + s.Account + "/stores/acme1us/tokens"}
 }
 
 // eachLevel runs test on both levels, as the account's owner.
@@ -38,21 +39,31 @@ func eachLevel(t *testing.T, test func(t *testing.T, s *server, owner *visitor, 
 	})
 }
 
-// create creates a token with a scope of its level, by the form.
+// create creates a token with a scope of its level through the form.
 func (v *visitor) create(at, name string, pairs ...string) *reply {
 	v.t.Helper()
 	page := v.open(at+"/new").wants(http.StatusOK, "Create API token")
-	return v.submit(page, "Create API token", append([]string{"name", name, "scopes.store_carts", "store_cart"}, pairs...)...)
+	return v.submit(page, "Create API token",
+		append([]string{"name", name, "scopes.store_carts", "store_cart"}, pairs...)...)
+}
+
+// valueOf returns the text of the page's element with an ID.
+func valueOf(page *reply, id string) string {
+	for _, n := range page.all("code") {
+		if got, _ := attribute(n, "id"); got == id {
+			return textOf(n)
+		}
+	}
+	page.t.Fatalf("the page shows no %s", id)
+	return ""
 }
 
 func TestCreateToken(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
 		owner.open(at).wants(http.StatusOK, "0 of 50 used")
 		page := owner.create(at, "Nightly import")
-		page.wants(http.StatusOK, "This is the only time that its secrets are shown.")
-		if got := page.header.Get("Cache-Control"); got != "no-store" {
-			t.Errorf("kept by the browser: %q", got)
-		}
+		page.wants(http.StatusOK, "The secrets are shown only once.")
+		check.Equal(t, page.header.Get("Cache-Control"), "no-store", "kept by the browser")
 		kept := map[string]string{}
 		for _, a := range page.all("a") {
 			if name, is := attribute(a, "download"); is {
@@ -65,11 +76,13 @@ func TestCreateToken(t *testing.T) {
 				kept[textOf(a)+" "+name] = string(text)
 			}
 		}
-		list := owner.open(at).wants(http.StatusOK, "Nightly import").wants(http.StatusOK, "1 of 50 used").wants(http.StatusOK, "Carts: modify")
+		list := owner.open(at).wants(http.StatusOK, "Nightly import").wants(http.StatusOK,
+			"1 of 50 used").wants(http.StatusOK, "Carts: modify")
 		for _, n := range page.all("code") {
 			if id, _ := attribute(n, "id"); id == "access_token" || id == "client_secret" {
 				list.lacks(textOf(n))
-				for _, file := range []string{"text latchkey-credentials-nightly-import.txt", ".env latchkey-credentials-nightly-import.env", "JSON latchkey-credentials-nightly-import.json"} {
+				for _, file := range []string{"text latchkey-credentials-nightly-import.txt",
+					".env latchkey-credentials-nightly-import.env", "JSON latchkey-credentials-nightly-import.json"} {
 					if !strings.Contains(kept["Download as "+file], textOf(n)) {
 						t.Errorf("%s lacks the %s: there are %v", file, id, slices.Collect(maps.Keys(kept)))
 					}
@@ -82,8 +95,7 @@ func TestCreateToken(t *testing.T) {
 	})
 }
 
-// staff are people of the store Acme US with one permission or another about
-// its tokens.
+// staff are users of the store Acme US with different permissions on its tokens.
 const staff = `accounts:
   - uuid: 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01
     name: Acme Retail
@@ -100,7 +112,7 @@ const staff = `accounts:
           - {email: clerk@acme.example, first_name: C, last_name: C, locale: en, permissions: [Add_Orders]}
 `
 
-// Every page and every deed, on both levels, as each kind of person.
+// Every page and every action, on both levels, as each kind of user.
 func TestRightsToTokens(t *testing.T) {
 	const sees, makes, removes = 1, 2, 4
 	may := map[string]map[string]int{
@@ -110,7 +122,7 @@ func TestRightsToTokens(t *testing.T) {
 		"remover@acme.example": {"store": sees | removes},
 		"lister@acme.example":  {"store": sees},
 		"clerk@acme.example":   {},
-		"eu@acme.example":      {}, // who owns another store, and does not see this one
+		"eu@acme.example":      {}, // owns another store and cannot see this one
 	}
 	eachServer(t, func(t *testing.T, s *server) {
 		s.apply(staff)
@@ -121,30 +133,30 @@ func TestRightsToTokens(t *testing.T) {
 				t.Run(level+" "+email, func(t *testing.T) {
 					v := s.signedIn(email)
 					v.t = t
-					for _, deed := range s.deeds(owner, at) {
-						page := v.get(deed.address)
-						if deed.form != nil {
-							page = v.postForm(deed.address, deed.form)
+					for _, tokenAction := range s.tokenActions(owner, at) {
+						page := v.get(tokenAction.address)
+						if tokenAction.form != nil {
+							page = v.postForm(tokenAction.address, tokenAction.form)
 						}
-						want := deed.status
+						want := tokenAction.status
 						switch {
 						case level == "store" && email == "eu@acme.example":
 							want = http.StatusNotFound
-						case rights[level]&deed.needs != deed.needs:
+						case rights[level]&tokenAction.needs != tokenAction.needs:
 							want = http.StatusForbidden
 							page.wants(want, "Acme Owner, owner@acme.example")
 							if level == "store" && email != "us@acme.example" {
 								page.wants(want, "Uma Sato, us@acme.example")
 							}
 						}
-						if page.status != want {
-							t.Errorf("%s: %d, want %d: %s", deed.what, page.status, want, page.text())
-						}
-						if deed.what == "list" && want == http.StatusOK || deed.what == "detail" && want == http.StatusOK {
+						check.Equal(t, page.status, want, "%s: %s", tokenAction.what, page.text())
+						if tokenAction.what == "list" && want == http.StatusOK || tokenAction.what == "detail" &&
+							want == http.StatusOK {
 							offers(t, page, at+"/delete", rights[level]&removes != 0)
-							if deed.what == "list" {
+							if tokenAction.what == "list" {
 								offers(t, page, at+"/new", rights[level]&makes != 0)
-							} else if got := slices.Contains(buttonsOf(page), "Make another access token"); got != (rights[level]&makes != 0) {
+							} else if got := slices.Contains(buttonsOf(page),
+								"Rotate access token"); got != (rights[level]&makes != 0) {
 								t.Errorf("rotation is offered: %v", got)
 							}
 						}
@@ -156,15 +168,15 @@ func TestRightsToTokens(t *testing.T) {
 	})
 }
 
-// deed is one thing to do with a token, and the answer to whoever may.
-type deed struct {
+// tokenAction is one action on a token, and the status for a user who may do it.
+type tokenAction struct {
 	what, address string
 	form          url.Values
 	needs, status int
 }
 
-// deeds are all that can be done in a place, with a token made for them.
-func (s *server) deeds(owner *visitor, at string) []deed {
+// tokenActions returns the actions in a place, on a token created for them.
+func (s *server) tokenActions(owner *visitor, at string) []tokenAction {
 	name := fmt.Sprintf("Token %d", time.Now().UnixNano())
 	owner.create(at, name)
 	id := idOf(owner, at, name)
@@ -181,20 +193,21 @@ func (s *server) deeds(owner *visitor, at string) []deed {
 	}
 	rotation := url.Values{"form": form()["form"], "overlap": {"day"}}
 	const sees, makes, removes = 1, 2, 4
-	return []deed{
+	return []tokenAction{
 		{"list", at, nil, sees, http.StatusOK},
 		{"form", at + "/new", nil, makes, http.StatusOK},
 		{"review", at + "/new", form(), makes, http.StatusOK},
 		{"create", at, form(), makes, http.StatusOK},
 		{"detail", at + "/" + id, nil, sees, http.StatusOK},
-		{"narrow", at + "/" + id, url.Values{"name": {name + " again"}, "scopes.store_carts": {"store_cart"}}, sees | makes, http.StatusSeeOther},
+		{"narrow", at + "/" + id, url.Values{"name": {name + " again"}, "scopes.store_carts": {"store_cart"}},
+			sees | makes, http.StatusSeeOther},
 		{"rotate", at + "/" + id + "/rotate", rotation, sees | makes, http.StatusOK},
 		{"ask before deleting", at + "/delete?id=" + id, nil, removes, http.StatusOK},
 		{"delete", at + "/delete", url.Values{"id": {id}}, removes, http.StatusSeeOther},
 	}
 }
 
-// idOf is the id of the token of a name.
+// idOf returns the ID of the token with a name.
 func idOf(v *visitor, at, name string) string {
 	v.t.Helper()
 	page := v.open(at + "?search=" + url.QueryEscape(name))
@@ -216,7 +229,7 @@ func buttonsOf(page *reply) []string {
 	return all
 }
 
-// offers fails the test unless a page leads to an address, or does not.
+// offers fails the test unless a page links to an address, or does not.
 func offers(t *testing.T, page *reply, address string, want bool) {
 	t.Helper()
 	got := false
@@ -229,7 +242,7 @@ func offers(t *testing.T, page *reply, address string, want bool) {
 	}
 }
 
-// What is wrong stands at its field, and what was entered stays.
+// An error is shown at its field, and the entered values are kept.
 func TestTokenFormErrors(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
 		for _, tc := range []struct {
@@ -242,14 +255,16 @@ func TestTokenFormErrors(t *testing.T) {
 			{"no scope", []string{"scopes.store_carts", ""}, "scopes", "Choose at least one scope."},
 			{"no scope that there is", []string{"scopes.x", "nothing"}, "scopes", "There is no scope"},
 			{"the past", []string{"expiresAt", "2001-01-01T00:00"}, "expiresAt", "This time has passed."},
-			{"no date", []string{"expiresAt", "soon"}, "expiresAt", "This is no date and time."},
-			{"no lifetime that is offered", []string{"expiresIn", "soon"}, "expiresIn", "Choose one of what is offered."},
-			{"no range", []string{"allowedIpRanges", "192.0.2.1\nhome\n"}, "allowedIpRanges", "is no IP address"},
+			{"no date", []string{"expiresAt", "soon"}, "expiresAt", "This is not a date and time."},
+			{"no lifetime that is offered", []string{"expiresIn", "soon"}, "expiresIn", "Choose one of the options."},
+			{"no range", []string{"allowedIpRanges", "192.0.2.1\nhome\n"}, "allowedIpRanges",
+				"is not an IP address or range"},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				for _, button := range []string{"Create API token", "Show what it will be able to do"} {
+				for _, button := range []string{"Create API token", "Update summary"} {
 					page := owner.open(at + "/new")
-					form := map[string]string{"name": "Kept & <b>shown</b>", "expiresIn": "month", "allowedIpRanges": "203.0.113.0/24"}
+					form := map[string]string{"name": "Kept & <b>shown</b>", "expiresIn": "month",
+						"allowedIpRanges": "203.0.113.0/24"}
 					pairs := []string{"scopes.store_orders", "store_v2_orders"}
 					for name, value := range form {
 						if !slices.Contains(tc.pairs, name) {
@@ -263,7 +278,8 @@ func TestTokenFormErrors(t *testing.T) {
 					if button != "Create API token" {
 						to += "/new"
 					}
-					page = owner.postForm(to, valuesOf(page, append(pairs, tc.pairs...))).wants(http.StatusUnprocessableEntity, tc.want)
+					page = owner.postForm(to,
+						valuesOf(page, append(pairs, tc.pairs...))).wants(http.StatusUnprocessableEntity, tc.want)
 					shown := ""
 					for _, p := range page.all("p") {
 						if id, _ := attribute(p, "id"); id == tc.field+"-error" {
@@ -289,8 +305,7 @@ func TestTokenFormErrors(t *testing.T) {
 	})
 }
 
-// valuesOf are what the form of a new token holds, with pairs in the place of
-// what is there.
+// valuesOf returns the values of the form of a new token with pairs replaced.
 func valuesOf(page *reply, pairs []string) url.Values {
 	for _, f := range page.forms() {
 		if slices.Contains(f.buttons, "Create API token") {
@@ -303,7 +318,7 @@ func valuesOf(page *reply, pairs []string) url.Values {
 	return url.Values{}
 }
 
-// A form makes one token, however often and at how many servers it is sent.
+// A form creates one token, even if it is sent several times to several servers.
 func TestTokenFormSentOnce(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
 		form := valuesOf(owner.open(at+"/new"), []string{"name", "Just one", "scopes.store_carts", "store_cart"})
@@ -314,45 +329,45 @@ func TestTokenFormSentOnce(t *testing.T) {
 		}
 		group.Wait()
 		slices.Sort(statuses)
-		if want := []int{200, 409, 409, 409, 409, 409}; !slices.Equal(statuses, want) {
-			t.Errorf("answered %v, want %v", statuses, want)
-		}
-		owner.postForm(at, form).wants(http.StatusConflict, "This form was sent already").lacks("lka_")
+		check.Equal(t, statuses, []int{200, 409, 409, 409, 409, 409}, "statuses")
+		owner.postForm(at, form).wants(http.StatusConflict, "This form was already submitted").lacks("lka_")
 		owner.open(at).wants(http.StatusOK, "1 of 50 used")
-		old := valuesOf(owner.open(at+"/new"), []string{"name", "Too late", "scopes.store_carts", "store_cart", "form", "01900000-0000-7000-8000-000000000000"})
+		old := valuesOf(owner.open(at+"/new"),
+			[]string{"name", "Too late", "scopes.store_carts", "store_cart", "form",
+				"01900000-0000-7000-8000-000000000000"})
 		page := owner.postForm(at, old).wants(http.StatusUnprocessableEntity, "This form was open for too long")
-		owner.submit(page, "Create API token").wants(http.StatusOK, "This is the only time")
+		owner.submit(page, "Create API token").wants(http.StatusOK, "shown only once")
 		rotation := owner.open(at + "/" + idOf(owner, at, "Just one"))
-		owner.submit(rotation, "Make another access token", "overlap", "soon").wants(http.StatusUnprocessableEntity, "Choose one of what is offered.")
-		rotated := owner.submit(rotation, "Make another access token").wants(http.StatusOK, "This is the only time")
+		owner.submit(rotation, "Rotate access token", "overlap", "soon").wants(http.StatusUnprocessableEntity,
+			"Choose one of the options.")
+		rotated := owner.submit(rotation, "Rotate access token").wants(http.StatusOK, "shown only once")
 		for _, each := range flaws(rotated) {
 			t.Errorf("the page of the new access token %s", each)
 		}
-		owner.submit(rotation, "Make another access token").wants(http.StatusConflict, "This form was sent already")
-		if once.OpenFor < time.Hour {
+		owner.submit(rotation, "Rotate access token").wants(http.StatusConflict, "This form was already submitted")
+		if formtoken.OpenFor < time.Hour {
 			t.Error("forms are open for too short a time")
 		}
 	})
 }
 
-// Creating, changing and deleting take a password that was given a short while
-// ago; what was entered is not lost.
+// Creating, changing and deleting tokens require a recent password. The entered values are kept.
 func TestTokensAskAgain(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
-		owner.create(at, "Fresh").wants(http.StatusOK, "This is the only time")
+		owner.create(at, "Fresh").wants(http.StatusOK, "shown only once")
 		s.age(16 * time.Minute)
-		page := owner.create(at, "Stale").wants(http.StatusOK, "Is it still you?")
-		owner.submit(page, "Go on", "password_again", s.Password).wants(http.StatusOK, "Your new API token, Stale")
+		page := owner.create(at, "Stale").wants(http.StatusOK, "Confirm that it is you")
+		owner.submit(page, "Continue", "password_again", s.Password).wants(http.StatusOK, "Your new API token, Stale")
 		s.age(16 * time.Minute)
 		page = owner.open(at+"/delete?id="+idOf(owner, at, "Fresh")).wants(http.StatusOK, "Delete this API token?")
-		page = owner.submit(page, "Delete it").wants(http.StatusOK, "Is it still you?")
+		page = owner.submit(page, "Delete token").wants(http.StatusOK, "Confirm that it is you")
 		owner.open(at).wants(http.StatusOK, "Fresh")
-		owner.submit(page, "Go on", "password_again", s.Password).goes(at + "?n=1&notice=tokens_deleted")
+		owner.submit(page, "Continue", "password_again", s.Password).goes(at + "?n=1&notice=tokens_deleted")
 	})
 }
 
-// Deleting is all or nothing, and says what was deleted meanwhile.
+// Deleting is all or nothing, and reports tokens that were deleted in the meantime.
 func TestDeleteTokens(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
 		for _, name := range []string{"First", "Second", "Third"} {
@@ -375,24 +390,28 @@ func TestDeleteTokens(t *testing.T) {
 				owner.post(at+"/delete", "id", first, "id", stranger).wants(http.StatusNotFound, "no such API token")
 			}
 		}
-		owner.open(at+"/"+first).wants(http.StatusOK, "Take rights away")
-		dbtest.Exec(t, s.database, "UPDATE api_tokens SET last_used_at = 1767225600000000, last_used_ip = '203.0.113.77' WHERE id = '"+second+"'",
-			"UPDATE api_tokens SET last_used_at = to_timestamp(1767225600), last_used_ip = '203.0.113.77' WHERE id = '"+second+"'")
-		asked := owner.open(at+"/delete?id="+first+"&id="+second).wants(http.StatusOK, "First Last used It was never used.")
-		asked.wants(http.StatusOK, "Second Last used 1 Jan 2026, 00:00 from 203.0.113.77 It may Carts: modify")
-		owner.submit(asked, "Delete all 2", "reason", strings.Repeat("x", 501)).wants(http.StatusUnprocessableEntity, "A reason has 0 to 500 characters.")
+		owner.open(at+"/"+first).wants(http.StatusOK, "Restrict")
+		dbtest.Exec(t, s.database,
+			"UPDATE api_tokens SET last_used_at = 1767225600000000, last_used_ip = '203.0.113.77' WHERE id = '"+second+
+				"'",
+			"UPDATE api_tokens SET last_used_at = to_timestamp(1767225600), last_used_ip = '203.0.113.77' WHERE id = '"+
+				second+"'")
+		asked := owner.open(at+"/delete?id="+first+"&id="+second).wants(http.StatusOK, "First Last used Never used.")
+		asked.wants(http.StatusOK, "Second Last used 1 Jan 2026, 00:00 from 203.0.113.77 Scopes Carts: modify")
+		owner.submit(asked, "Delete all 2 tokens", "reason",
+			strings.Repeat("x", 501)).wants(http.StatusUnprocessableEntity, "A reason has 0 to 500 characters.")
 		owner.post(at+"/delete", "id", first, "reason", "Over").goes(at + "?n=1&notice=tokens_deleted")
 		owner.open(at+"/delete?id="+first+"&id="+second).wants(http.StatusOK, "First, deleted by owner@acme.example")
-		owner.submit(asked, "Delete all 2").goes(at + "?n=1&notice=tokens_deleted_some")
-		owner.submit(asked, "Delete all 2").goes(at + "?n=2&notice=tokens_deleted_before")
-		owner.open(at+"/"+first).wants(http.StatusOK, "Reason Over").lacks("Take rights away")
+		owner.submit(asked, "Delete all 2 tokens").goes(at + "?n=1&notice=tokens_deleted_some")
+		owner.submit(asked, "Delete all 2 tokens").goes(at + "?n=2&notice=tokens_deleted_before")
+		owner.open(at+"/"+first).wants(http.StatusOK, "Reason Over").lacks("Restrict")
 		owner.post(at+"/delete", "id", third, "id", third).goes(at + "?n=1&notice=tokens_deleted")
 		owner.open(at+"?status=deleted").wants(http.StatusOK, "3 tokens")
 	})
 }
 
-// Deleting a token shows what it issued and whom it added, and deletes the
-// issued ones too unless the visitor saw them and chose otherwise.
+// Deleting a token lists the tokens that it issued and the users whom it added. It also deletes the issued tokens
+// unless the visitor saw them and chose to keep them.
 func TestDeleteTokensWithIssued(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
@@ -401,16 +420,19 @@ func TestDeleteTokensWithIssued(t *testing.T) {
 		}
 		parent, other := idOf(owner, at, "Parent"), idOf(owner, at, "Other")
 		issuedBy := func(issuer, issued string) {
-			update := "UPDATE api_tokens SET created_by_kind = 'API_TOKEN', created_by_id = '" + issuer + "' WHERE id = '" + idOf(owner, at, issued) + "'"
+			update := "UPDATE api_tokens SET created_by_kind = 'API_TOKEN', created_by_id = '" + issuer +
+				"' WHERE id = '" + idOf(owner, at, issued) + "'"
 			dbtest.Exec(t, s.database, update, update)
 		}
 		issuedBy(parent, "Child")
 		issuedBy(other, "Kept")
 
-		asked := owner.open(at+"/delete?id="+parent).wants(http.StatusOK, "Tokens that they created").wants(http.StatusOK, "Child (")
+		asked := owner.open(at+"/delete?id="+parent).wants(http.StatusOK,
+			"Tokens that they created").wants(http.StatusOK, "Child (")
 		asked.wants(http.StatusOK, "Delete this token too").lacks("Users that they added")
-		owner.post(at+"/delete", "id", parent).wants(http.StatusUnprocessableEntity, "Another token was created meanwhile.")
-		owner.submit(asked, "Delete it", "issued", "on").goes(at + "?n=2&notice=tokens_deleted")
+		owner.post(at+"/delete", "id", parent).wants(http.StatusUnprocessableEntity,
+			"Another token was created in the meantime.")
+		owner.submit(asked, "Delete token", "issued", "on").goes(at + "?n=2&notice=tokens_deleted")
 		owner.open(at+"?status=deleted").wants(http.StatusOK, "2 tokens")
 
 		owner.post(at+"/delete", "id", other, "shown", idOf(owner, at, "Kept")).goes(at + "?n=1&notice=tokens_deleted")
@@ -418,22 +440,45 @@ func TestDeleteTokensWithIssued(t *testing.T) {
 	})
 }
 
-// Search, order and status are in the address, and hold for more tokens than
-// fit on a page.
+// Deleting a token lists the users whom it added, including those that its issued tokens added, and their number.
+func TestDeleteTokenWithUsers(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
+		secret := valueOf(owner.create(at, "Staff sync", "scopes.account_users", "account_users_write"), "access_token")
+		asked := at + "/delete?id=" + idOf(owner, at, "Staff sync")
+		for i, want := range []string{"This user was added", "2 users were added"} {
+			email := fmt.Sprintf("added%d@acme.example", i)
+			status, answer := s.sends(secret,
+				`mutation { user { createUser(input: {email: "`+email+
+					`", firstName: "A", lastName: "B", locale: "en"}) { user { id } } } }`)
+			if status != http.StatusOK || strings.Contains(answer, "errors") {
+				t.Fatalf("create a user: %d %s", status, answer)
+			}
+			owner.open(asked).wants(http.StatusOK, "Users that they added").wants(http.StatusOK,
+				want).wants(http.StatusOK, email)
+		}
+		owner.submit(owner.open(asked), "Delete token").goes(at + "?n=1&notice=tokens_deleted")
+	})
+}
+
+// Search, order and status are in the address and work across pages.
 func TestTokenListState(t *testing.T) {
 	eachLevel(t, func(t *testing.T, s *server, owner *visitor, at string) {
 		for i := range 27 {
-			owner.create(at, fmt.Sprintf("Token %02d", 5*i%27)) // not by name
+			owner.create(at, fmt.Sprintf("Token %02d", 5*i%27)) // not in the order of their names
 		}
-		page := owner.open(at).wants(http.StatusOK, "27 of 50 used").wants(http.StatusOK, "Page 1 of 2").wants(http.StatusOK, "Token 26")
+		page := owner.open(at).wants(http.StatusOK, "27 of 50 used").wants(http.StatusOK,
+			"Page 1 of 2").wants(http.StatusOK, "Token 26")
 		page.lacks("Token 05")
 		owner.open(at+"?page=2").wants(http.StatusOK, "Token 05").wants(http.StatusOK, "Page 2 of 2")
-		owner.open(at+"?search=token+01").wants(http.StatusOK, "1 token").wants(http.StatusOK, "Token 01").lacks("Token 02")
-		owner.open(at+"?search=nothing").wants(http.StatusOK, "Nothing was found.")
-		owner.get(at+"?search="+strings.Repeat("x", 101)).wants(http.StatusUnprocessableEntity, "Look for a text of at most 100 characters.")
+		owner.open(at+"?search=token+01").wants(http.StatusOK, "1 token").wants(http.StatusOK,
+			"Token 01").lacks("Token 02")
+		owner.open(at+"?search=nothing").wants(http.StatusOK, "No tokens match.")
+		owner.get(at+"?search="+strings.Repeat("x", 101)).wants(http.StatusUnprocessableEntity,
+			"Enter a search text of at most 100 characters.")
 		page = owner.open(at+"?sort=name&search=token").wants(http.StatusOK, "Token 00")
 		for _, th := range page.all("th") {
-			if sorted, given := attribute(th, "aria-sort"); given && (sorted != "ascending" || textOf(th) != "Name") {
+			if sorted, found := attribute(th, "aria-sort"); found && (sorted != "ascending" || textOf(th) != "Name") {
 				t.Errorf("%s is sorted %s", textOf(th), sorted)
 			}
 		}
@@ -446,14 +491,14 @@ func TestTokenListState(t *testing.T) {
 		if !slices.Contains(page.links(), at+"?order=down&search=token&sort=name") {
 			t.Errorf("the other order is not offered: %v", page.links())
 		}
-		owner.open(at+"?status=expired").wants(http.StatusOK, "There are none here for now.")
+		owner.open(at+"?status=expired").wants(http.StatusOK, "There are no tokens.")
 		owner.open(at+"?status=x&sort=x&page=x").wants(http.StatusOK, "Token 26")
 		owner.open(at+"?page=99").wants(http.StatusOK, "27 tokens")
 	})
 }
 
-// Accounts that are not enrolled see nothing of it, suspended stores are called
-// so, and a full list makes room first.
+// Accounts that are not enrolled see nothing of the feature, suspended stores are marked, and a full list asks to
+// delete tokens first.
 func TestTokensOfOtherPlaces(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
@@ -462,12 +507,13 @@ func TestTokensOfOtherPlaces(t *testing.T) {
 		bicycles := s.signedIn("owner@bicycles.example")
 		const at = "/accounts/3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02/tokens"
 		bicycles.open(at+"/new").wants(http.StatusOK, "Account Users").lacks("billing")
-		bicycles.create(at, "Forged", "scopes.x", "account_charges_read").wants(http.StatusUnprocessableEntity, "not enrolled")
-		bicycles.create(at, "The only one").wants(http.StatusOK, "This is the only time")
+		bicycles.create(at, "Forged", "scopes.x", "account_charges_read").wants(http.StatusUnprocessableEntity,
+			"not enrolled")
+		bicycles.create(at, "The only one").wants(http.StatusOK, "shown only once")
 		bicycles.open(at).wants(http.StatusOK, "All 1 are used.").lacks("tokens/new")
 		bicycles.create(at, "One too many").wants(http.StatusUnprocessableEntity, "the most it may have")
 		s.apply(strings.Replace(staff, "name: Acme US", "name: Acme US\n        status: suspended", 1))
-		time.Sleep(remembered) // by the server, until it has heard of what another process did
+		time.Sleep(remembered) // until the server's cache has seen another process's change
 		owner.open(tokensOf(s)["store"]).wants(http.StatusOK, "This store is suspended.")
 	}, "LATCHKEY_MAX_TOKENS_PER_ACCOUNT=1")
 }

@@ -13,18 +13,17 @@ import (
 	"golang.org/x/net/html"
 )
 
-// visitor is somebody at a browser without scripts: it keeps cookies and sends
-// the headers that browsers send.
+// visitor is a browser without JavaScript: it keeps cookies and sends the headers that browsers send.
 type visitor struct {
 	t      *testing.T
 	server *server
 	client *http.Client
 	jar    secureJar
-	// from is the address of the visitor's machine.
+	// from is the client's address.
 	from string
 }
 
-// visitor is somebody who is not signed in.
+// visitor returns a visitor without a session.
 func (s *server) visitor() *visitor {
 	s.t.Helper()
 	kept, err := cookiejar.New(nil)
@@ -40,8 +39,8 @@ func (s *server) visitor() *visitor {
 	}}
 }
 
-// signedIn is a visitor who signed in as somebody, by the form. Who is in
-// several accounts is in the first of them.
+// signedIn returns a visitor who signed in as a user through the form. A user of several accounts is in the first
+// of them.
 func (s *server) signedIn(email string) *visitor {
 	s.t.Helper()
 	v := s.visitor()
@@ -52,8 +51,7 @@ func (s *server) signedIn(email string) *visitor {
 	return v
 }
 
-// secureJar keeps cookies as browsers do for a server on their own machine,
-// which they trust as if it were reached over TLS.
+// secureJar keeps Secure cookies for localhost without TLS, as browsers do.
 type secureJar struct{ http.CookieJar }
 
 func overTLS(u *url.URL) *url.URL {
@@ -68,7 +66,7 @@ func (j secureJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 
 func (j secureJar) Cookies(u *url.URL) []*http.Cookie { return j.CookieJar.Cookies(overTLS(u)) }
 
-// cookie is the value of a cookie that the visitor keeps; empty for none.
+// cookie returns the value of a cookie, or "".
 func (v *visitor) cookie(name string) string {
 	at, err := url.Parse(v.server.URL)
 	if err != nil {
@@ -82,7 +80,7 @@ func (v *visitor) cookie(name string) string {
 	return ""
 }
 
-// keep has the visitor keep a cookie.
+// keep sets a cookie.
 func (v *visitor) keep(name, value string) {
 	at, err := url.Parse(v.server.URL)
 	if err != nil {
@@ -91,13 +89,13 @@ func (v *visitor) keep(name, value string) {
 	v.jar.SetCookies(at, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
 }
 
-// get asks for an address, a path of the server, and follows no redirect.
+// get requests a path of the server without following redirects.
 func (v *visitor) get(address string) *reply {
 	v.t.Helper()
 	return v.send(v.request(http.MethodGet, address, nil))
 }
 
-// open asks for an address and follows redirects.
+// open requests a path and follows redirects.
 func (v *visitor) open(address string) *reply {
 	v.t.Helper()
 	r := v.get(address)
@@ -107,12 +105,11 @@ func (v *visitor) open(address string) *reply {
 		}
 		r = v.get(r.header.Get("Location"))
 	}
-	v.t.Fatalf("%s leads nowhere", address)
+	v.t.Fatalf("%s redirects too often", address)
 	return nil
 }
 
-// post sends a form of pairs of name and value, as a page of the server itself
-// would, and follows no redirect.
+// post sends a form of name and value pairs, as a page of the server would, without following redirects.
 func (v *visitor) post(address string, pairs ...string) *reply {
 	v.t.Helper()
 	form := url.Values{}
@@ -127,7 +124,7 @@ func (v *visitor) postForm(address string, form url.Values) *reply {
 	return v.send(v.request(http.MethodPost, address, form))
 }
 
-// request is a request as a page of the server would send it.
+// request returns a request as a page of the server would send it.
 func (v *visitor) request(method, address string, form url.Values) *http.Request {
 	v.t.Helper()
 	if strings.HasPrefix(address, "/") {
@@ -161,11 +158,11 @@ func (v *visitor) send(r *http.Request) *reply {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return &reply{t: v.t, method: r.Method, url: r.URL.RequestURI(), status: answer.StatusCode, header: answer.Header, body: string(body)}
+	return &reply{t: v.t, method: r.Method, url: r.URL.RequestURI(), status: answer.StatusCode, header: answer.Header,
+		body: string(body)}
 }
 
-// submit sends the form of a page that has a button of a name, with what it
-// holds but for the pairs given.
+// submit sends the form of a page that has a button with the name, with its current values and pairs replaced.
 func (v *visitor) submit(page *reply, button string, pairs ...string) *reply {
 	v.t.Helper()
 	for _, f := range page.forms() {
@@ -190,20 +187,19 @@ func (v *visitor) submit(page *reply, button string, pairs ...string) *reply {
 	return nil
 }
 
-// reply is an answer of the server.
+// reply is a response of the server.
 type reply struct {
 	t *testing.T
-	// method and url, from the root, are the request's.
+	// method and url are the request's; url has no host.
 	method, url string
 	status      int
 	header      http.Header
 	body        string
-	// parsed is the document, once it was asked for.
+	// parsed is the document, set on first use.
 	parsed *html.Node
 }
 
-// wants fails the test for an answer of another status, or without a text that
-// people read.
+// wants fails the test unless the response has the status and its text contains text.
 func (r *reply) wants(status int, text string) *reply {
 	r.t.Helper()
 	if r.status != status || !strings.Contains(r.text(), text) {
@@ -212,16 +208,16 @@ func (r *reply) wants(status int, text string) *reply {
 	return r
 }
 
-// lacks fails the test for an answer with a text.
+// lacks fails the test if the response contains text.
 func (r *reply) lacks(text string) *reply {
 	r.t.Helper()
 	if strings.Contains(r.text(), text) || strings.Contains(r.body, text) {
-		r.t.Fatalf("%s %s says %q: %s", r.method, r.url, text, r.text())
+		r.t.Fatalf("%s %s contains %q: %s", r.method, r.url, text, r.text())
 	}
 	return r
 }
 
-// goes fails the test for an answer that is no redirect to an address.
+// goes fails the test unless the response redirects to an address.
 func (r *reply) goes(to string) *reply {
 	r.t.Helper()
 	if got := r.header.Get("Location"); r.status != http.StatusSeeOther || got != to {
@@ -230,7 +226,7 @@ func (r *reply) goes(to string) *reply {
 	return r
 }
 
-// document is the page, parsed as browsers do.
+// document returns the page, parsed as browsers do.
 func (r *reply) document() *html.Node {
 	r.t.Helper()
 	if r.parsed == nil {
@@ -243,10 +239,10 @@ func (r *reply) document() *html.Node {
 	return r.parsed
 }
 
-// text is what people read on the page.
+// text returns the visible text of the page.
 func (r *reply) text() string { return textOf(r.document()) }
 
-// all are the elements of the page of a name.
+// all returns the page's elements with a name.
 func (r *reply) all(element string) []*html.Node {
 	var found []*html.Node
 	for n := range r.document().Descendants() {
@@ -257,20 +253,18 @@ func (r *reply) all(element string) []*html.Node {
 	return found
 }
 
-// links are the addresses of other pages that the page leads to, as from the
-// root.
+// links returns the addresses of the page's links, relative to the root.
 func (r *reply) links() []string {
 	var found []string
 	for _, a := range r.all("a") {
-		if to, given := attribute(a, "href"); given && !strings.HasPrefix(to, "#") {
+		if to, ok := attribute(a, "href"); ok && !strings.HasPrefix(to, "#") {
 			found = append(found, r.absolute(to))
 		}
 	}
 	return found
 }
 
-// absolute is an address on the page as from the root, or as it is where it is
-// elsewhere.
+// absolute resolves an address on the page, relative to the root. It returns an address on another host unchanged.
 func (r *reply) absolute(to string) string {
 	base, err := url.Parse(r.url)
 	if err != nil {
@@ -285,24 +279,23 @@ func (r *reply) absolute(to string) string {
 	return at.String()
 }
 
-// formOnPage is a form with what it holds.
+// formOnPage is a form with its current values.
 type formOnPage struct {
 	method, action string
 	values         url.Values
 	// fields are its controls.
 	fields []*html.Node
-	// buttons are what its buttons are called, and actions where those lead that
-	// send it elsewhere than the form says.
+	// buttons are the names of its buttons. actions are the addresses of buttons with a formaction.
 	buttons []string
 	actions map[string]string
 }
 
-// forms are those of the page.
+// forms returns the forms of the page.
 func (r *reply) forms() []formOnPage {
 	var found []formOnPage
 	for _, element := range r.all("form") {
 		f := formOnPage{method: http.MethodGet, action: r.url, values: url.Values{}, actions: map[string]string{}}
-		if to, given := attribute(element, "action"); given {
+		if to, ok := attribute(element, "action"); ok {
 			f.action = r.absolute(to)
 		}
 		if method, _ := attribute(element, "method"); strings.EqualFold(method, "post") {
@@ -310,7 +303,7 @@ func (r *reply) forms() []formOnPage {
 		}
 		id, _ := attribute(element, "id")
 		for n := range r.document().Descendants() {
-			if owner, given := attribute(n, "form"); given && owner == id && id != "" {
+			if owner, ok := attribute(n, "form"); ok && owner == id && id != "" {
 				f.take(n)
 			}
 		}
@@ -324,7 +317,7 @@ func (r *reply) forms() []formOnPage {
 	return found
 }
 
-// take adds a control of the form with what it holds.
+// take adds a control with its current value.
 func (f *formOnPage) take(n *html.Node) {
 	name, _ := attribute(n, "name")
 	value, valued := attribute(n, "value")
@@ -337,7 +330,7 @@ func (f *formOnPage) take(n *html.Node) {
 			label = textOf(n)
 		}
 		f.buttons = append(f.buttons, label)
-		if to, given := attribute(n, "formaction"); given {
+		if to, ok := attribute(n, "formaction"); ok {
 			f.actions[label] = to
 		}
 	case name == "":
@@ -361,14 +354,14 @@ func (f *formOnPage) take(n *html.Node) {
 	}
 }
 
-// chosenOf is the option of a select that is chosen: the first, if none says so.
+// chosenOf returns the selected option of a select, or the first if none is selected.
 func chosenOf(n *html.Node) (value string, there bool) {
 	for o := range n.Descendants() {
 		if o.Type != html.ElementNode || o.Data != "option" {
 			continue
 		}
-		own, given := attribute(o, "value")
-		if !given {
+		own, ok := attribute(o, "value")
+		if !ok {
 			own = textOf(o)
 		}
 		if _, selected := attribute(o, "selected"); selected {
@@ -381,7 +374,7 @@ func chosenOf(n *html.Node) (value string, there bool) {
 	return value, there
 }
 
-func attribute(n *html.Node, name string) (value string, given bool) {
+func attribute(n *html.Node, name string) (value string, found bool) {
 	for _, a := range n.Attr {
 		if a.Key == name {
 			return a.Val, true
@@ -390,11 +383,12 @@ func attribute(n *html.Node, name string) (value string, given bool) {
 	return "", false
 }
 
-// textOf is the text in an element, its space as people see it.
+// textOf returns the text in an element, with white space collapsed.
 func textOf(n *html.Node) string {
 	var words []string
 	for d := range n.Descendants() {
-		hidden := d.Parent != nil && (d.Parent.Data == "script" || d.Parent.Data == "style" || d.Parent.Data == "title" && d.Parent.Namespace == "")
+		hidden := d.Parent != nil && (d.Parent.Data == "script" || d.Parent.Data == "style" ||
+			d.Parent.Data == "title" && d.Parent.Namespace == "")
 		if d.Type == html.TextNode && !hidden {
 			words = append(words, strings.Fields(d.Data)...)
 		}

@@ -1,19 +1,19 @@
 package panel_test
 
-import "testing"
+import (
+	"testing"
 
-// What somebody wrote into the API explorer is not there for whoever uses the window after them.
+	"latchkey/internal/test/check"
+)
+
+// Text that a user wrote into the API explorer is deleted when they sign out.
 func TestSigningOutEmptiesTheWindow(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		b.open("/accounts")
 		evaluate[string](b, "sessionStorage.setItem('kept', 'mine'), sessionStorage.getItem('kept')")
 		b.open(s.page("/tokens"))
-		if got := evaluate[string](b, "sessionStorage.getItem('kept')"); got != "mine" {
-			t.Errorf("while signed in, %q is kept", got)
-		}
+		check.Equal(t, evaluate[string](b, "sessionStorage.getItem('kept')"), "mine", "while signed in, the storage")
 		b.follow("Sign out")
-		if got := evaluate[int](b, "sessionStorage.length"); got != 0 {
-			t.Errorf("%d things are kept after signing out", got)
-		}
+		check.Equal(t, evaluate[int](b, "sessionStorage.length"), 0, "evaluate[int](b, \"sessionStorage.length\")")
 	})
 }

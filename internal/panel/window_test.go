@@ -16,36 +16,34 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// open goes to a path of the server and returns the status of its page.
+// open navigates to a path of the server and returns the page's status.
 func (b *browser) open(path string) int {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	answer, err := chromedp.Run(ctx, chromedp.NavigateResponse(b.server.URL+path))
 	return b.loaded("open "+path, answer, err)
 }
 
-// follow clicks on a link or button that loads a page, and returns its status.
+// follow clicks a link or button that loads a page, and returns its status.
 func (b *browser) follow(name string) int {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	answer, err := chromedp.RunResponse(ctx, chromedp.Click(b.named("press", name)))
 	return b.loaded("follow "+name, answer, err)
 }
 
-// enter presses Enter where the focus is, which loads a page, and returns its
-// status.
+// enter presses Enter, which loads a page, and returns its status.
 func (b *browser) enter() int {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	answer, err := chromedp.RunResponse(ctx, chromedp.KeyEvent(kb.Enter))
 	return b.loaded("press Enter", answer, err)
 }
 
-// back goes back to the page before, which may come from the browser's memory
-// and not from the server.
+// back navigates to the previous page, which may come from the browser's cache instead of the server.
 func (b *browser) back() {
 	b.t.Helper()
 	b.left++
@@ -63,23 +61,23 @@ func (b *browser) back() {
 	b.await("the page before", left)
 }
 
-// reload loads the page again, and returns its status.
+// reload reloads the page and returns its status.
 func (b *browser) reload() int {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
 	answer, err := chromedp.RunResponse(ctx, chromedp.Reload())
 	return b.loaded("load the page again", answer, err)
 }
 
-// loaded looks at what the server answered.
+// loaded checks the server's response.
 func (b *browser) loaded(what string, answer *network.Response, err error) int {
 	b.t.Helper()
 	if err != nil {
 		b.t.Fatalf("%s: %v; on %s", what, err, b.shown())
 	}
 	if answer == nil {
-		return 0 // from the browser's own memory
+		return 0 // from the browser's cache
 	}
 	if answer.Status >= 500 {
 		b.t.Errorf("%s: the server answered %d; on %s", what, answer.Status, b.shown())
@@ -87,7 +85,7 @@ func (b *browser) loaded(what string, answer *network.Response, err error) int {
 	return int(answer.Status)
 }
 
-// signIn signs in as somebody, by the form.
+// signIn signs in as a user through the form.
 func (b *browser) signIn(email string) {
 	b.t.Helper()
 	password := b.server.known(email)
@@ -98,32 +96,32 @@ func (b *browser) signIn(email string) {
 	b.see("Sign out")
 }
 
-// click clicks on a link or button that loads no page.
+// click clicks a link or button that loads no page.
 func (b *browser) click(name string) {
 	b.t.Helper()
 	b.must("click "+name, chromedp.Click(b.named("press", name)))
 }
 
-// fill puts a text into the field of a label, in the place of what is there.
+// fill replaces the text in the field with a label.
 func (b *browser) fill(label, text string) {
 	b.t.Helper()
 	field := b.named("enter", label)
 	if text == "" {
 		text = kb.Delete
 	}
-	// Not chromedp.SendKeys: it reads the field's attributes while events write them.
+	// chromedp.SendKeys cannot be used: it reads the field's attributes while events write them.
 	b.must("find "+label, chromedp.Focus(field, chromedp.NodeVisible))
 	evaluate[chromedp.Void](b, string(field)+".select()")
 	b.must("fill "+label, chromedp.KeyEvent(text))
 }
 
-// check clicks on the check box or radio button of a label.
+// check clicks the checkbox or radio button with a label.
 func (b *browser) check(label string) {
 	b.t.Helper()
 	b.must("check "+label, chromedp.Click(b.named("enter", label)))
 }
 
-// choose chooses an option, by its text, of the select of a label.
+// choose selects an option, by its text, of the select with a label.
 func (b *browser) choose(label, option string) {
 	b.t.Helper()
 	field := b.named("enter", label)
@@ -133,7 +131,7 @@ func (b *browser) choose(label, option string) {
 	}
 }
 
-// value is what stands in the field of a label.
+// value returns the value of the field with a label.
 func (b *browser) value(label string) string {
 	b.t.Helper()
 	field := b.named("enter", label)
@@ -141,7 +139,7 @@ func (b *browser) value(label string) string {
 	return evaluate[string](b, string(field)+".value")
 }
 
-// press presses keys (package kb), where the focus is.
+// press presses keys (package kb) at the current focus.
 func (b *browser) press(keys ...string) {
 	b.t.Helper()
 	for _, key := range keys {
@@ -149,18 +147,18 @@ func (b *browser) press(keys ...string) {
 	}
 }
 
-// focused is a script's expression of what has the focus is called; its element
-// where it has no name.
+// focused is a JavaScript expression for the accessible name of the focused element, or its element name if it has
+// none.
 const focused = `((` + naming + `)(document.activeElement) || document.activeElement.localName)`
 
-// focuses waits until what is called so has the focus. Autofocus is given with
-// the page's next frame, which may come after its load.
+// focuses waits until the element with the name has the focus. Autofocus happens in the page's next frame, which
+// may be after its load event.
 func (b *browser) focuses(name string) {
 	b.t.Helper()
 	b.await("the focus on "+name, focused+" === "+quoted(name))
 }
 
-// tabTo presses Tab until what is called so has the focus.
+// tabTo presses Tab until the element with the name has the focus.
 func (b *browser) tabTo(name string) {
 	b.t.Helper()
 	for range 200 {
@@ -172,56 +170,55 @@ func (b *browser) tabTo(name string) {
 	b.t.Fatalf("Tab never comes to %q; on %s", name, b.shown())
 }
 
-// text is what stands in the first element of a CSS selector.
+// text returns the text of the first element that matches a CSS selector.
 func (b *browser) text(css string) string {
 	b.t.Helper()
 	b.must("find "+css, chromedp.WaitVisible(chromedp.CSS(css)))
 	return evaluate[string](b, "document.querySelector("+quoted(css)+").innerText.trim()")
 }
 
-// count is how many elements of a CSS selector are to be seen.
+// count returns how many visible elements match a CSS selector.
 func (b *browser) count(css string) int {
 	b.t.Helper()
 	return evaluate[int](b, "[...document.querySelectorAll("+quoted(css)+")].filter((e) => e.checkVisibility()).length")
 }
 
-// at is the path and query of the page.
+// at returns the path and query of the page.
 func (b *browser) at() string {
 	b.t.Helper()
 	return evaluate[string](b, "location.pathname + location.search")
 }
 
-// see waits until the page says something.
+// see waits until the page contains text.
 func (b *browser) see(text string) {
 	b.t.Helper()
 	b.await("the page to say "+text, "document.body.innerText.includes("+quoted(text)+")")
 }
 
-// miss waits until the page does not say something.
+// miss waits until the page does not contain text.
 func (b *browser) miss(text string) {
 	b.t.Helper()
 	b.await("the page not to say "+text, "!document.body.innerText.includes("+quoted(text)+")")
 }
 
-// await waits until a script's condition holds, on whatever page comes.
+// await waits until a JavaScript condition holds, also across page loads.
 func (b *browser) await(what, condition string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(b.ctx, patience)
+	for deadline := time.Now().Add(stepTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
 		cancel()
-		if err == nil && holds { // an error is a page that is going
+		if err == nil && holds { // an error means that the page is being unloaded
 			return
 		}
 	}
 	b.t.Fatalf("waited for %s; on %s", what, b.shown())
 }
 
-// downloaded waits for a file to be there, and returns its name and content.
-// Take it before the next one comes.
+// downloaded waits for a download and returns its name and content. Call it before the next download.
 func (b *browser) downloaded() (name, content string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(stepTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		found, err := os.ReadDir(b.folder)
 		if err != nil {
 			b.t.Fatal(err)
@@ -245,27 +242,29 @@ func (b *browser) downloaded() (name, content string) {
 	return "", ""
 }
 
-// clipboard is what was copied. All windows share it.
+// clipboard returns the clipboard's text. All windows share it.
 func (b *browser) clipboard() string {
 	b.t.Helper()
 	b.atBrowser(func(ctx context.Context) error {
 		_, err := chromedp.CallBrowser(ctx, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
-			Permission: &cdpbrowser.PermissionDescriptor{Name: "clipboard-read"}, Setting: cdpbrowser.PermissionSettingGranted,
-			Origin: b.server.URL, BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
+			Permission: &cdpbrowser.PermissionDescriptor{Name: "clipboard-read"},
+			Setting:    cdpbrowser.PermissionSettingGranted,
+			Origin:     b.server.URL, BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
 		})
 		return err
 	})
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("navigator.clipboard.readText()", chromedp.EvalAwaitPromise))
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("navigator.clipboard.readText()",
+		chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return text
 }
 
-// naming is a function that says what an element is called (a part of
-// Accessible Name and Description Computation 1.2, as much as pages here use).
+// naming is a JavaScript function that returns an element's accessible name (the part of Accessible Name and
+// Description Computation 1.2 that the pages need).
 const naming = `(e) => {
 	const plain = (text) => (text || "").replace(/\s+/g, " ").trim();
 	const by = (e.getAttribute("aria-labelledby") || "").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ");
@@ -274,14 +273,13 @@ const naming = `(e) => {
 	return plain(by) || plain(e.getAttribute("aria-label")) || plain(labels) || plain(own) || plain(e.title);
 }`
 
-// kinds are the selectors of what can be pressed and of what can be entered.
+// kinds are the selectors of elements that can be pressed and of fields.
 var kinds = map[string]string{
 	"press": "a[href], button, summary",
 	"enter": "input:not([type=hidden]), select, textarea",
 }
 
-// named is the first element of a kind to be seen that is called so, in the
-// dialog that is open over the page, if one is.
+// named returns the first visible element of a kind with a name, in the open dialog if there is one.
 func (b *browser) named(kind, name string) chromedp.JSPath {
 	return chromedp.JSPath(`((root) => [...root.querySelectorAll(` + quoted(kinds[kind]) + `)]
 		.find((e) => (` + naming + `)(e) === ` + quoted(name) + ` && e.checkVisibility()))

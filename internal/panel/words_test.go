@@ -4,14 +4,16 @@ import (
 	"testing"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
-// Every action of the audit log has words, in lists and as a sentence, and so has what it is about.
+// Every action of the audit log has messages for lists and as a sentence, and so does its target kind.
 func TestActionsHaveWords(t *testing.T) {
-	l := theLooks()
+	l := loadViews()
 	for _, a := range audit.Actions() {
-		for _, key := range []string{"audit.says." + string(a), "audit.names." + string(a), "audit.things." + a.Thing()} {
+		for _, key := range []string{"audit.says." + string(a), "audit.names." + string(a),
+			"audit.things." + a.Thing()} {
 			if _, err := l.messages.text(key); err != nil {
 				t.Error(err)
 			}
@@ -19,9 +21,9 @@ func TestActionsHaveWords(t *testing.T) {
 	}
 }
 
-// Every permission is in one group, and both have words.
+// Every permission is in one group, and permissions and groups have messages.
 func TestPermissionsHaveWords(t *testing.T) {
-	l := theLooks()
+	l := loadViews()
 	grouped := map[string]int{}
 	for _, g := range permissionGroups() {
 		if _, err := l.messages.text("permissions.groups." + g.key); err != nil {
@@ -35,8 +37,6 @@ func TestPermissionsHaveWords(t *testing.T) {
 		}
 	}
 	for _, name := range user.Permissions() {
-		if grouped[name] != 1 {
-			t.Errorf("%s is in %d groups", name, grouped[name])
-		}
+		check.Equal(t, grouped[name], 1, "%s", name)
 	}
 }

@@ -11,22 +11,22 @@ import (
 // Failures limits failed attempts to authenticate, by the client's address.
 //
 // Many clients share an address behind a proxy or NAT, and one of them that fails
-// all the time must not lock the others out. So an address that is over its rate
-// still has these credentials judged: those that worked before, and new ones on
+// all the time must not lock the others out. So for an address that is over its rate,
+// two kinds of credentials are still checked: those that worked before, and new ones on
 // trial. A trial costs one of a second bucket of the same rate, which is returned
 // unless the credential fails; a credential that failed in the last window gets
 // none. Repeating bad credentials so costs the others nothing, and guessing gets
 // twice the rate at most.
 //
-// Unknown addresses have no limit. Up to the rate, a failure counts once it is
-// one: those that are judged at the same moment can be more than the rate.
-// Counted before, a hundred good credentials at once that this process does not
-// know yet would be a hundred failures.
+// Invalid addresses have no limit. Up to the rate, a failure is counted after the check,
+// so concurrent checks can exceed the rate. If it were counted before, a hundred valid
+// credentials at once that this process has not seen yet would count as a hundred
+// failures.
 type Failures struct {
 	byAddress, trials *Buckets[netip.Addr]
 	// worked holds hashes of credentials, not the credentials. The hash is
-	// short and its seed is this process's; two credentials with one hash mean
-	// no more than that one of them is judged that would not have been.
+	// short and its seed is this process's. A collision only means that a
+	// credential is checked that would not have been.
 	worked *otter.Cache[uint64, struct{}]
 	// failed holds when credentials last failed, in Unix time in nanoseconds. It
 	// is apart from worked so that guesses cannot evict what works.
@@ -35,23 +35,23 @@ type Failures struct {
 	seed   maphash.Seed
 }
 
-// Admission says whether a credential is to be judged.
+// Admission is the decision whether to check a credential.
 type Admission int
 
 const (
-	// Refused credentials are not judged.
+	// Refused credentials are not checked.
 	Refused Admission = iota
-	// Admitted credentials are judged.
+	// Admitted credentials are checked.
 	Admitted
-	// OnTrial credentials are judged, and their trial is returned by Returned or
-	// kept by Failed.
+	// OnTrial credentials are checked. Returned returns their trial, and Failed uses
+	// it up.
 	OnTrial
 )
 
-// mostFailed is how many credentials that failed are known at once.
-const mostFailed = 10_000
+// maxFailed is the maximum number of failed credentials that are cached.
+const maxFailed = 10_000
 
-// NewFailures returns a limit for at most most addresses, which knows at most
+// NewFailures returns a limit for at most most addresses, which caches at most
 // most credentials. It returns an error for a rate or a number that is not
 // positive.
 func NewFailures(r Rate, most int) (*Failures, error) {
@@ -67,20 +67,21 @@ func NewFailures(r Rate, most int) (*Failures, error) {
 	if err != nil {
 		return nil, err
 	}
-	failed, err := otter.New(&otter.Options[uint64, int64]{MaximumSize: min(most, mostFailed)})
+	failed, err := otter.New(&otter.Options[uint64, int64]{MaximumSize: min(most, maxFailed)})
 	if err != nil {
 		return nil, err
 	}
 	return &Failures{
-		byAddress: byAddress, trials: trials, worked: worked, failed: failed, window: r.Window, seed: maphash.MakeSeed(),
+		byAddress: byAddress, trials: trials, worked: worked, failed: failed, window: r.Window,
+		seed: maphash.MakeSeed(),
 	}, nil
 }
 
-// Admit reports whether a credential from the address is to be judged, and how
-// the address stands.
+// Admit reports whether to check a credential from the address, and the state of the
+// address.
 func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (State, Admission) {
 	network := Network(from)
-	state := f.byAddress.Look(network, now)
+	state := f.byAddress.Peek(network, now)
 	if state.Left > 0 || !from.IsValid() {
 		return state, Admitted
 	}
@@ -97,7 +98,7 @@ func (f *Failures) Admit(from netip.Addr, credential string, now time.Time) (Sta
 	return state, Refused
 }
 
-// Failed counts a credential that did not work.
+// Failed counts a credential that does not work.
 func (f *Failures) Failed(from netip.Addr, credential string, now time.Time) {
 	if from.IsValid() {
 		f.byAddress.Take(Network(from), now)
@@ -107,10 +108,10 @@ func (f *Failures) Failed(from netip.Addr, credential string, now time.Time) {
 	f.failed.Set(hash, now.UnixNano())
 }
 
-// Returned gives back the trial of a credential that did not fail.
+// Returned returns the trial of a credential that did not fail.
 func (f *Failures) Returned(from netip.Addr, now time.Time) { f.trials.Return(Network(from), now) }
 
-// Worked remembers that a credential works, until it does not.
+// Worked caches that a credential works, until Failed is called for it.
 func (f *Failures) Worked(credential string) {
 	hash := f.hash(credential)
 	if _, known := f.worked.GetIfPresent(hash); !known {
@@ -119,16 +120,16 @@ func (f *Failures) Worked(credential string) {
 	}
 }
 
-// Tell reports whether a refusal of the address is worth a word: it is the
-// first for a window.
-func (f *Failures) Tell(from netip.Addr, now time.Time) bool {
-	return f.byAddress.Tell(Network(from), now)
+// ShouldReport reports whether a refusal of the address should be logged. It reports
+// true for the first one in a window.
+func (f *Failures) ShouldReport(from netip.Addr, now time.Time) bool {
+	return f.byAddress.ShouldReport(Network(from), now)
 }
 
 func (f *Failures) hash(credential string) uint64 { return maphash.String(f.seed, credential) }
 
-// Network is whom an address stands for. Whoever has one address of IPv6 has
-// the rest of its /64, too (RFC 6177).
+// Network returns the network that is limited as one client: an IPv4 address, or the
+// /64 of an IPv6 address, because a site has at least a /64 (RFC 6177).
 func Network(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if !a.Is6() {

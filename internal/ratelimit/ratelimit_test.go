@@ -11,13 +11,16 @@ import (
 	"pgregory.net/rapid"
 
 	"latchkey/internal/ratelimit"
+	"latchkey/internal/test/check"
 )
 
-// clock is set by hand.
+// clock is a clock that the test sets.
 type clock struct{ at atomic.Int64 }
 
-func (c *clock) now() time.Time                    { return time.Unix(1_800_000_000, 0).Add(time.Duration(c.at.Load())) }
-func (c *clock) passes(d time.Duration)            { c.at.Add(int64(d)) }
+func (c *clock) now() time.Time {
+	return time.Unix(1_800_000_000, 0).Add(time.Duration(c.at.Load()))
+}
+func (c *clock) advance(d time.Duration)           { c.at.Add(int64(d)) }
 func rateOf(n int, w time.Duration) ratelimit.Rate { return ratelimit.Rate{Requests: n, Window: w} }
 
 func buckets(t *testing.T, r ratelimit.Rate) *ratelimit.Buckets[string] {
@@ -47,18 +50,16 @@ func TestTake(t *testing.T) {
 		{"last", 0, "a", true, 0, 8 * time.Second, 2 * time.Second},
 		{"one too many", 0, "a", false, 0, 8 * time.Second, 2 * time.Second},
 		{"too early", 1500 * time.Millisecond, "a", false, 0, 6500 * time.Millisecond, 500 * time.Millisecond},
-		{"one has come", 500 * time.Millisecond, "a", true, 0, 8 * time.Second, 2 * time.Second},
-		{"all have come, and no more", time.Hour, "a", true, 3, 2 * time.Second, 0},
+		{"one refilled", 500 * time.Millisecond, "a", true, 0, 8 * time.Second, 2 * time.Second},
+		{"full again, and not more", time.Hour, "a", true, 3, 2 * time.Second, 0},
 	} {
-		c.passes(step.after)
+		c.advance(step.after)
 		got, taken := b.Take(step.key, c.now())
 		want := ratelimit.State{Left: step.left, Full: step.full, Wait: step.wait}
 		if taken != step.taken || got != want {
 			t.Errorf("%s: got %v, %+v, want %v, %+v", step.name, taken, got, step.taken, want)
 		}
-		if looked := b.Look(step.key, c.now()); looked != want {
-			t.Errorf("%s: a look sees %+v", step.name, looked)
-		}
+		check.Equal(t, b.Peek(step.key, c.now()), want, "%s: Peek returned", step.name)
 	}
 }
 
@@ -76,49 +77,46 @@ func TestTakeN(t *testing.T) {
 	}{
 		{"none", 0, 0, true, 4, 0, 0},
 		{"three", 0, 3, true, 1, 6 * time.Second, 0},
-		{"two of one", 0, 2, false, 1, 6 * time.Second, 2 * time.Second},
+		{"two, one left", 0, 2, false, 1, 6 * time.Second, 2 * time.Second},
 		{"one", 0, 1, true, 0, 8 * time.Second, 2 * time.Second},
-		{"none of none", 0, 0, true, 0, 8 * time.Second, 2 * time.Second},
-		{"all of none", 0, 4, false, 0, 8 * time.Second, 8 * time.Second},
-		{"all of one", 2 * time.Second, 4, false, 1, 6 * time.Second, 6 * time.Second},
+		{"none, none left", 0, 0, true, 0, 8 * time.Second, 2 * time.Second},
+		{"all, none left", 0, 4, false, 0, 8 * time.Second, 8 * time.Second},
+		{"all, one left", 2 * time.Second, 4, false, 1, 6 * time.Second, 6 * time.Second},
 		{"all", 6 * time.Second, 4, true, 0, 8 * time.Second, 2 * time.Second},
 	} {
-		c.passes(step.after)
+		c.advance(step.after)
 		got, taken := b.TakeN("a", step.n, c.now())
-		if want := (ratelimit.State{Left: step.left, Full: step.full, Wait: step.wait}); taken != step.taken || got != want {
+		if want := (ratelimit.State{Left: step.left, Full: step.full, Wait: step.wait}); taken != step.taken ||
+			got != want {
 			t.Errorf("%s: got %v, %+v, want %v, %+v", step.name, taken, got, step.taken, want)
 		}
 	}
-	if b.Most() != 4 {
-		t.Errorf("a full bucket has %d", b.Most())
-	}
+	check.Equal(t, b.Limit(), 4, "Limit()")
 }
 
-func TestLookAtNothing(t *testing.T) {
+func TestPeekUnknownKey(t *testing.T) {
 	b := buckets(t, rateOf(4, time.Second))
-	if got := b.Look("never seen", time.Now()); got.Left != 4 || got.Wait != 0 || got.Full != 0 {
+	if got := b.Peek("never seen", time.Now()); got.Left != 4 || got.Wait != 0 || got.Full != 0 {
 		t.Errorf("got %+v", got)
 	}
 }
 
-func TestTellOncePerWindow(t *testing.T) {
+func TestShouldReport(t *testing.T) {
 	var c clock
 	b := buckets(t, rateOf(1, time.Minute))
 	b.Take("a", c.now())
-	var told []bool
+	var reported []bool
 	for _, after := range []time.Duration{0, 0, 30 * time.Second, 29 * time.Second, time.Second, 0} {
-		c.passes(after)
-		told = append(told, b.Tell("a", c.now()))
+		c.advance(after)
+		reported = append(reported, b.ShouldReport("a", c.now()))
 	}
-	if want := "[true false false false true false]"; fmt.Sprint(told) != want {
-		t.Errorf("got %v, want %s", told, want)
-	}
-	if b.Tell("b", c.now()) {
-		t.Error("told of a key that was never refused")
+	check.Equal(t, fmt.Sprint(reported), "[true false false false true false]", "got %v", reported)
+	if b.ShouldReport("b", c.now()) {
+		t.Error("reported a key that was never refused")
 	}
 }
 
-// A clock that is set back makes nobody wait for it to get there again.
+// A clock that is set back does not make requests wait until it reaches the same time again.
 func TestClockSetBack(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
@@ -138,23 +136,22 @@ func TestClockSetBack(t *testing.T) {
 			for range 5 {
 				b.Take("a", c.now())
 			}
-			b.Tell("a", c.now())
-			c.passes(-tc.by)
-			if got, want := b.Look("a", c.now()), (ratelimit.State{Left: tc.left, Full: tc.full, Wait: tc.wait}); got != want {
-				t.Errorf("a look sees %+v, want %+v", got, want)
-			}
-			if told := b.Tell("a", c.now()); told != (tc.by >= 8*time.Second) {
-				t.Errorf("a refusal is told of: %v", told)
+			b.ShouldReport("a", c.now())
+			c.advance(-tc.by)
+			check.Equal(t, b.Peek("a", c.now()), (ratelimit.State{Left: tc.left, Full: tc.full, Wait: tc.wait}),
+				"Peek returned")
+			if reported := b.ShouldReport("a", c.now()); reported != (tc.by >= 8*time.Second) {
+				t.Errorf("ShouldReport returned %v", reported)
 			}
 			if _, taken := b.Take("a", c.now()); taken != (tc.left > 0) {
-				t.Errorf("taken is %v", taken)
+				t.Errorf("taken %v", taken)
 			}
 			if tc.left > 0 {
 				b.Return("a", c.now())
 			}
-			c.passes(tc.wait)
+			c.advance(tc.wait)
 			if state, taken := b.Take("a", c.now()); !taken {
-				t.Errorf("nothing to take after the wait: %+v", state)
+				t.Errorf("nothing taken after the wait: %+v", state)
 			}
 		})
 	}
@@ -164,36 +161,38 @@ func TestReturnWithClockSetBack(t *testing.T) {
 	var c clock
 	b := buckets(t, rateOf(4, 8*time.Second))
 	b.Take("a", c.now())
-	c.passes(-time.Hour)
+	c.advance(-time.Hour)
 	b.Return("a", c.now())
-	if got := b.Look("a", c.now()); got.Left != 4 {
+	if got := b.Peek("a", c.now()); got.Left != 4 {
 		t.Errorf("got %+v", got)
 	}
-	c.passes(time.Hour)
-	if got := b.Look("a", c.now()); got.Left != 4 {
+	c.advance(time.Hour)
+	if got := b.Peek("a", c.now()); got.Left != 4 {
 		t.Errorf("an hour later: got %+v", got)
 	}
 }
 
-// In no stretch of time are more requests allowed than the bucket holds and
-// the stretch brings.
+// In no interval are more requests allowed than a full bucket and the refill of the
+// interval.
 func TestNeverMoreThanTheRate(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var c clock
-		r := rateOf(rapid.IntRange(1, 50).Draw(rt, "requests"), time.Duration(rapid.IntRange(1, 100_000).Draw(rt, "window"))*time.Millisecond)
+		r := rateOf(rapid.IntRange(1, 50).Draw(rt, "requests"),
+			time.Duration(rapid.IntRange(1, 100_000).Draw(rt, "window"))*time.Millisecond)
 		b, err := ratelimit.New[string](r, 10)
 		if err != nil {
 			rt.Fatal(err)
 		}
 		taken := 0
 		for range rapid.IntRange(1, 200).Draw(rt, "tries") {
-			c.passes(time.Duration(rapid.Int64Range(0, int64(r.Window/10)).Draw(rt, "pause")))
+			c.advance(time.Duration(rapid.Int64Range(0, int64(r.Window/10)).Draw(rt, "pause")))
 			state, ok := b.Take("a", c.now())
 			if ok {
 				taken++
 			}
-			if !ok && state.Wait <= 0 || state.Left < 0 || state.Left >= r.Requests || state.Full > r.Window || state.Full < state.Wait {
-				rt.Fatalf("taken %v leaves %+v", ok, state)
+			if !ok && state.Wait <= 0 || state.Left < 0 || state.Left >= r.Requests || state.Full > r.Window ||
+				state.Full < state.Wait {
+				rt.Fatalf("taken %v, state %+v", ok, state)
 			}
 			most := float64(r.Requests)*(1+float64(c.at.Load())/float64(r.Window)) + 1e-6
 			if float64(taken) > most {
@@ -203,7 +202,7 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 	})
 }
 
-// A window that the requests do not divide evenly is no reason to allow more of them.
+// A window that is not a multiple of the number of requests does not allow more of them.
 func TestNeverMoreThanTheRateOfAShortWindow(t *testing.T) {
 	var c clock
 	r := rateOf(36, time.Millisecond)
@@ -214,7 +213,7 @@ func TestNeverMoreThanTheRateOfAShortWindow(t *testing.T) {
 		if ok {
 			allowed++
 		}
-		c.passes(state.Wait)
+		c.advance(state.Wait)
 	}
 	if most := r.Requests * 1001; allowed > most || allowed < most-2 {
 		t.Errorf("%d were allowed in 1,000 windows of %d", allowed, r.Requests)
@@ -236,21 +235,39 @@ func TestTakenAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if taken.Load() != 100 {
-		t.Errorf("%d of 100 were taken", taken.Load())
-	}
+	check.Equal(t, taken.Load(), 100, "taken.Load()")
 }
 
 func TestNotPositive(t *testing.T) {
 	for name, make := range map[string]func() error{
-		"requests":                             func() error { _, err := ratelimit.New[string](rateOf(0, time.Second), 1); return err },
-		"window":                               func() error { _, err := ratelimit.New[string](rateOf(1, 0), 1); return err },
-		"a request per less than a nanosecond": func() error { _, err := ratelimit.New[string](rateOf(2, 1), 1); return err },
-		"keys":                                 func() error { _, err := ratelimit.New[string](rateOf(1, time.Second), 0); return err },
-		"addresses":                            func() error { _, err := ratelimit.NewFailures(rateOf(1, time.Second), 0); return err },
+		"requests": func() error {
+			_, err := ratelimit.New[string](rateOf(0, time.Second),
+				1)
+			return err
+		},
+		"window": func() error {
+			_, err := ratelimit.New[string](rateOf(1, 0),
+				1)
+			return err
+		},
+		"more than one request per nanosecond": func() error {
+			_, err := ratelimit.New[string](rateOf(2, 1),
+				1)
+			return err
+		},
+		"keys": func() error {
+			_, err := ratelimit.New[string](rateOf(1, time.Second),
+				0)
+			return err
+		},
+		"addresses": func() error {
+			_, err := ratelimit.NewFailures(rateOf(1, time.Second),
+				0)
+			return err
+		},
 	} {
 		if make() == nil {
-			t.Errorf("%s: zero was taken", name)
+			t.Errorf("%s: no error", name)
 		}
 	}
 }
@@ -271,7 +288,7 @@ func TestFailures(t *testing.T) {
 	expect := func(what string, from netip.Addr, credential string, want ratelimit.Admission) {
 		t.Helper()
 		if _, got := f.Admit(from, credential, c.now()); got != want {
-			t.Errorf("%s: admission is %v, want %v", what, got, want)
+			t.Errorf("%s: admission %v, want %v", what, got, want)
 		}
 	}
 	const refused, admitted, onTrial = ratelimit.Refused, ratelimit.Admitted, ratelimit.OnTrial
@@ -300,10 +317,10 @@ func TestFailures(t *testing.T) {
 	expect("over, it worked until now", here, "revoked later", admitted)
 	f.Failed(here, "revoked later", c.now())
 	expect("over, it works no more", here, "revoked later", refused)
-	if !f.Tell(here, c.now()) || f.Tell(here, c.now()) || f.Tell(elsewhere, c.now()) {
-		t.Error("refusals are not told of once")
+	if !f.ShouldReport(here, c.now()) || f.ShouldReport(here, c.now()) || f.ShouldReport(elsewhere, c.now()) {
+		t.Error("refusals are not reported once")
 	}
-	c.passes(10 * time.Second)
+	c.advance(10 * time.Second)
 	expect("a window later", here, "bad", admitted)
 	f.Failed(here, "bad", c.now())
 	f.Failed(here, "bad", c.now())
@@ -316,13 +333,13 @@ func TestFailuresShareANetwork(t *testing.T) {
 		shared               bool
 	}{
 		{"IPv4 addresses", "192.0.2.1", "192.0.2.2", false},
-		{"IPv4 within IPv6", "::ffff:192.0.2.1", "192.0.2.1", true},
-		{"IPv4 within IPv6, others", "::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		{"IPv4-mapped address", "::ffff:192.0.2.1", "192.0.2.1", true},
+		{"IPv4-mapped addresses", "::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
 		{"one /64", "2001:db8::1", "2001:db8::ffff:1:2:3", true},
 		{"another /64", "2001:db8::1", "2001:db8:0:1::1", false},
 		{"a zone", "fe80::1%eth0", "fe80::2", true},
 		{"unknown addresses", "", "", false},
-		{"unknown and known", "", "::", false},
+		{"an unknown address", "", "::", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := failures(t, rateOf(1, time.Hour))
@@ -330,7 +347,7 @@ func TestFailuresShareANetwork(t *testing.T) {
 			other, _ := netip.ParseAddr(tc.other)
 			f.Failed(failing, "bad", time.Now())
 			if _, admission := f.Admit(other, "bad", time.Now()); (admission == ratelimit.Refused) != tc.shared {
-				t.Errorf("admission is %v", admission)
+				t.Errorf("admission %v", admission)
 			}
 		})
 	}

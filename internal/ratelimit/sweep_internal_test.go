@@ -23,7 +23,7 @@ func TestSweep(t *testing.T) {
 	}
 	all.buckets.CleanUp()
 	if n := all.buckets.EstimatedSize(); n > 6000 {
-		t.Errorf("%d buckets are kept of 5,001 that are not full", n)
+		t.Errorf("%d buckets remain, want 5,001 that are not full", n)
 	}
 	if _, ok := all.Take(-1, now); ok {
 		t.Error("a bucket that was empty was dropped")

@@ -8,50 +8,52 @@ import (
 	"sync"
 )
 
-// Permission is one thing that can be allowed on a resource.
+// Permission is a level of access to a resource.
 type Permission struct {
-	// Name is for people: "read-only", "modify", "remove".
+	// Name is the display name: "read-only", "modify", "remove".
 	Name string
-	// Scope is what a token holds.
+	// Scope is the scope that gives the permission.
 	Scope string
-	// Description says in a sentence what it allows.
+	// Description is a sentence about what the permission allows.
 	Description string
-	// Implies lists the scopes that come with this one, as the catalogue's
-	// file has them; Expand follows them further.
+	// Implies lists the scopes that the catalogue's file says this one implies.
+	// Expand also follows their implications.
 	Implies []string
 }
 
-// Resource is something that tokens can be given permissions on.
+// Resource is a resource on which tokens can have permissions.
 type Resource struct {
-	// Key names it for programs: "account_users".
+	// Key is the name for programs, such as "account_users".
 	Key string
-	// Name, Section and Description are for people; Section is the heading it
-	// stands under.
+	// Name, Section and Description are for display. Section is the heading.
 	Name, Section, Description string
-	// Level is that of all its scopes.
+	// Level is the level of all its scopes.
 	Level Level
-	// Feature is what an account must have to see it; empty for everyone.
+	// Feature is the feature that an account must have to see the resource. It is
+	// empty for all accounts.
 	Feature Feature
-	// Permissions are in the order in which they are offered.
+	// Permissions are in display order.
 	Permissions []Permission
 }
 
-// Grant is what the rules of issuing need to know of a scope.
+// Grant has the properties of a scope for the rules of issuing.
 type Grant struct {
 	Scope string
-	// Level is the scope's own. Tokens of LevelAccount hold store scopes too.
+	// Level is the level of the scope. Tokens of LevelAccount can also hold store
+	// scopes.
 	Level Level
-	// Feature is what an account must have for it; empty for everyone.
+	// Feature is the feature that an account must have. It is empty for all
+	// accounts.
 	Feature Feature
-	// Delegable is false for a scope that a token can never grant to another.
+	// Delegable is false if no token can grant the scope to another token.
 	Delegable bool
-	// Implies lists every scope that comes with this one, in alphabetical
-	// order and without itself.
+	// Implies lists every implied scope in alphabetical order, without the scope
+	// itself.
 	Implies []string
 }
 
-// Catalogue is every scope there is. It never changes; the slices it returns
-// are shared and must not be changed either.
+// Catalogue is the set of all scopes. It is immutable; callers must not modify the
+// slices that it returns.
 type Catalogue struct {
 	resources []Resource
 	grants    map[string]Grant
@@ -71,8 +73,8 @@ var defaultCatalogue = sync.OnceValue(func() *Catalogue {
 // Default returns the built-in catalogue.
 func Default() *Catalogue { return defaultCatalogue() }
 
-// Resources returns, in the catalogue's order, what a token of the level can
-// be offered by an account that has the features.
+// Resources returns the resources on which a token of the level can have
+// permissions, for an account with the features, in the catalogue's order.
 func (c *Catalogue) Resources(level Level, features []Feature) []Resource {
 	var offered []Resource
 	for _, r := range c.resources {
@@ -83,14 +85,14 @@ func (c *Catalogue) Resources(level Level, features []Feature) []Resource {
 	return offered
 }
 
-// Lookup returns what the catalogue says of a scope, and whether it is there.
+// Lookup returns the properties of a scope, and whether it exists.
 func (c *Catalogue) Lookup(scope string) (Grant, bool) {
 	grant, found := c.grants[scope]
 	return grant, found
 }
 
-// Expand returns the set of names and everything they imply. Names that are
-// not in the catalogue are kept as they are.
+// Expand returns the set of the names and all scopes that they imply. It keeps
+// unknown names.
 func (c *Catalogue) Expand(names ...string) Set {
 	all := slices.Clone(names)
 	for _, name := range names {
@@ -99,8 +101,8 @@ func (c *Catalogue) Expand(names ...string) Set {
 	return own(all)
 }
 
-// Visible returns those of the scopes that an account with the features sees.
-// Names that are not in the catalogue stay.
+// Visible returns the scopes that are visible to an account with the features. It
+// keeps unknown names.
 func (c *Catalogue) Visible(s Set, features []Feature) Set {
 	hidden := func(name string) bool {
 		feature := c.grants[name].Feature
@@ -112,8 +114,7 @@ func (c *Catalogue) Visible(s Set, features []Feature) Set {
 	return Set{names: slices.DeleteFunc(slices.Clone(s.names), hidden)}
 }
 
-// Names returns every scope that accounts see without having to be enrolled in
-// something, in the catalogue's order.
+// Names returns every scope that requires no feature, in the catalogue's order.
 func (c *Catalogue) Names() []string {
 	var names []string
 	for _, r := range c.Resources(LevelAccount, nil) {
@@ -124,39 +125,39 @@ func (c *Catalogue) Names() []string {
 	return names
 }
 
-// Told is what a set of scopes allows, in words.
-type Told struct {
-	// Resources are those that the set gives something on, in the catalogue's
-	// order, each with the permissions given and without those that another of
-	// the set implies.
+// Description describes what a set of scopes allows.
+type Description struct {
+	// Resources are the resources on which the set gives permissions, in the
+	// catalogue's order. Each has only these permissions, without those that
+	// another permission of the set implies.
 	Resources []Resource
 	// Unknown are the scopes that are not in the catalogue.
 	Unknown []string
 }
 
-// Tell says what a set of scopes allows.
-func (c *Catalogue) Tell(s Set) Told {
-	var told Told
+// Describe describes what a set of scopes allows.
+func (c *Catalogue) Describe(s Set) Description {
+	var d Description
 	implied := map[string]bool{}
 	for _, name := range s.names {
 		grant, known := c.grants[name]
 		if !known {
-			told.Unknown = append(told.Unknown, name)
+			d.Unknown = append(d.Unknown, name)
 		}
 		for _, other := range grant.Implies {
 			implied[other] = true
 		}
 	}
 	for _, r := range c.resources {
-		var given []Permission
+		var granted []Permission
 		for _, p := range r.Permissions {
 			if s.Has(p.Scope) && !implied[p.Scope] {
-				given = append(given, p)
+				granted = append(granted, p)
 			}
 		}
-		if r.Permissions = given; len(given) > 0 {
-			told.Resources = append(told.Resources, r)
+		if r.Permissions = granted; len(granted) > 0 {
+			d.Resources = append(d.Resources, r)
 		}
 	}
-	return told
+	return d
 }

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
 )
 
 const billing = scope.FeatureAutomatedBilling
 
-// published are the scopes of the platform, in the order of the catalogue.
+// published are the platform's scopes in the catalogue's order.
 var published = []scope.Grant{
 	account("account_read"),
 	account("account_apps_read"),
@@ -103,17 +104,16 @@ func TestDefaultHasEveryScope(t *testing.T) {
 		t.Run(want.Scope, func(t *testing.T) {
 			got, found := scope.Default().Lookup(want.Scope)
 			if !found {
-				t.Fatal("not there")
+				t.Fatal("not in the catalogue")
 			}
-			same := got.Scope == want.Scope && got.Level == want.Level && got.Feature == want.Feature && got.Delegable == want.Delegable
+			same := got.Scope == want.Scope && got.Level == want.Level && got.Feature == want.Feature &&
+				got.Delegable == want.Delegable
 			if !same || !slices.Equal(got.Implies, want.Implies) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
 	}
-	if !slices.Equal(offered, wanted) {
-		t.Errorf("offered are %q, want %q", offered, wanted)
-	}
+	check.Equal(t, offered, wanted, "offered")
 }
 
 func TestConstantsAreInTheDefault(t *testing.T) {
@@ -131,11 +131,11 @@ func TestConstantsAreInTheDefault(t *testing.T) {
 	}
 }
 
-func TestDefaultIsFitToBeShown(t *testing.T) {
+func TestDefaultDescriptions(t *testing.T) {
 	names := map[string]bool{}
 	for _, r := range scope.Default().Resources(scope.LevelAccount, []scope.Feature{billing}) {
 		if names[r.Name] {
-			t.Errorf("two resources are called %s", r.Name)
+			t.Errorf("two resources have the name %s", r.Name)
 		}
 		names[r.Name] = true
 		sentences := []string{r.Description}
@@ -160,7 +160,8 @@ func TestResources(t *testing.T) {
 		{"account level", scope.LevelAccount, nil, map[string]int{"Account": 6, "Store": 27}},
 		{"account level with billing", scope.LevelAccount, []scope.Feature{billing},
 			map[string]int{"Account": 6, "Automated billing": 3, "Store": 27}},
-		{"account level with another feature", scope.LevelAccount, []scope.Feature{"OTHER"}, map[string]int{"Account": 6, "Store": 27}},
+		{"account level with another feature", scope.LevelAccount, []scope.Feature{"OTHER"},
+			map[string]int{"Account": 6, "Store": 27}},
 		{"store level", scope.LevelStore, nil, map[string]int{"Store": 27}},
 		{"store level with billing", scope.LevelStore, []scope.Feature{billing}, map[string]int{"Store": 27}},
 		{"no level", "", nil, map[string]int{}},
@@ -174,13 +175,9 @@ func TestResources(t *testing.T) {
 				}
 			}
 			for section := range test.want {
-				if got[section] != test.want[section] {
-					t.Errorf("%d resources in %s, want %d", got[section], section, test.want[section])
-				}
+				check.Equal(t, got[section], test.want[section], "%s", section)
 			}
-			if len(got) != len(test.want) {
-				t.Errorf("sections are %v", got)
-			}
+			check.Equal(t, len(got), len(test.want), "sections are %v", got)
 		})
 	}
 }
@@ -206,24 +203,20 @@ func TestExpand(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name  string
-		given []string
+		input []string
 		want  string
 	}{
 		{"nothing", nil, ""},
-		{"all the way and two ways", []string{"a"}, "a b c d"},
+		{"transitive, along two paths", []string{"a"}, "a b c d"},
 		{"one step", []string{"b"}, "b d"},
-		{"the end", []string{"d"}, "d"},
+		{"no implications", []string{"d"}, "d"},
 		{"duplicates", []string{"d", "b", "d", "b"}, "b d"},
 		{"unknown is kept", []string{"x", "c"}, "c d x"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			given := slices.Clone(test.given)
-			if got := c.Expand(test.given...).String(); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-			if !slices.Equal(given, test.given) {
-				t.Errorf("what was given is now %q", test.given)
-			}
+			input := slices.Clone(test.input)
+			check.Equal(t, c.Expand(test.input...).String(), test.want, "c.Expand(test.input...).String()")
+			check.Equal(t, input, test.input, "the argument was changed to")
 		})
 	}
 	if grant, _ := c.Lookup("a"); !slices.Equal(grant.Implies, []string{"b", "c", "d"}) {
@@ -233,28 +226,25 @@ func TestExpand(t *testing.T) {
 
 func TestVisible(t *testing.T) {
 	c, beta := scope.Default(), []scope.Feature{scope.FeatureAutomatedBilling}
-	held := scope.NewSet("account_read", "account_subscriptions_read", "scope_of_old")
+	held := scope.NewSet("account_read", "account_subscriptions_read", "removed_scope")
 	for _, test := range []struct {
 		name     string
 		features []scope.Feature
 		want     string
 	}{
 		{"enrolled", beta, held.String()},
-		{"not enrolled", nil, "account_read scope_of_old"},
+		{"not enrolled", nil, "account_read removed_scope"},
 	} {
-		if got := c.Visible(held, test.features).String(); got != test.want {
-			t.Errorf("%s: %q, want %q", test.name, got, test.want)
-		}
+		check.Equal(t, c.Visible(held, test.features).String(), test.want, "%s", test.name)
 	}
-	if held.Len() != 3 {
-		t.Errorf("the set is changed into %q", held)
-	}
-	if names := c.Names(); !slices.Contains(names, "store_cart") || slices.Contains(names, "account_subscriptions_read") {
-		t.Errorf("everybody sees %q", names)
+	check.Equal(t, held.Len(), 3, "the set was changed to %q", held)
+	if names := c.Names(); !slices.Contains(names, "store_cart") ||
+		slices.Contains(names, "account_subscriptions_read") {
+		t.Errorf("every account sees %q", names)
 	}
 }
 
-func TestTell(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		scopes []string
@@ -263,22 +253,25 @@ func TestTell(t *testing.T) {
 		{"nothing", nil, nil},
 		{"one", []string{"account_users_read"}, []string{"Account Users: read-only"}},
 		{"one implied", []string{"account_users_read", "account_users_write"}, []string{"Account Users: modify"}},
-		{"several, of which one is implied", []string{"account_users_delete", "account_users_read", "account_users_write"}, []string{"Account Users: modify, remove"}},
-		{"several, none of them implied", []string{"account_users_delete", "account_users_read"}, []string{"Account Users: read-only, remove"}},
-		{"in the catalogue's order", []string{"store_cart", "account_read"}, []string{"Account: read-only", "Carts: modify"}},
+		{"several, of which one is implied", []string{"account_users_delete", "account_users_read",
+			"account_users_write"}, []string{"Account Users: modify, remove"}},
+		{"several, none of them implied", []string{"account_users_delete", "account_users_read"},
+			[]string{"Account Users: read-only, remove"}},
+		{"in the catalogue's order", []string{"store_cart", "account_read"},
+			[]string{"Account: read-only", "Carts: modify"}},
 		{"unknown", []string{"gone", "store_cart"}, []string{"Carts: modify", "gone"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			told := scope.Default().Tell(scope.NewSet(tc.scopes...))
+			described := scope.Default().Describe(scope.NewSet(tc.scopes...))
 			var got []string
-			for _, r := range told.Resources {
+			for _, r := range described.Resources {
 				var names []string
 				for _, p := range r.Permissions {
 					names = append(names, p.Name)
 				}
 				got = append(got, r.Name+": "+strings.Join(names, ", "))
 			}
-			if got = append(got, told.Unknown...); !slices.Equal(got, tc.want) {
+			if got = append(got, described.Unknown...); !slices.Equal(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// checkImplied checks what every scope implies, once all scopes are known.
+// checkImplied checks the implications of every scope. It runs after all scopes are
+// read.
 func (p *parser) checkImplied() {
 	for _, name := range p.order {
 		e := p.scopes[name]
@@ -19,8 +20,8 @@ func (p *parser) checkImplied() {
 	p.checkCircles()
 }
 
-// checkOne checks that holding e may well mean holding implied. Each rule
-// keeps an implication from handing out what issuing would have refused.
+// checkOne checks that e may imply the scope. Each rule prevents an implication
+// from granting a scope that the rules of issuing would deny.
 func (p *parser) checkOne(e entry, implied string, line int) {
 	other, known := p.scopes[implied]
 	switch {
@@ -29,14 +30,16 @@ func (p *parser) checkOne(e entry, implied string, line int) {
 	case other.grant.Level != "" && e.grant.Level != "" && !e.grant.Level.holds(other.grant.Level):
 		p.Add(line, "store scope %q cannot imply account scope %q", e.grant.Scope, implied)
 	case other.grant.Feature != "" && other.grant.Feature != e.grant.Feature:
-		p.Add(line, "scope %q cannot imply %q, which needs a feature that it does not need itself", e.grant.Scope, implied)
+		p.Add(line, "scope %q cannot imply %q, which needs a feature that it does not need itself", e.grant.Scope,
+			implied)
 	case e.grant.Delegable && !other.grant.Delegable:
-		p.Add(line, "scope %q cannot imply %q, which is not delegable, while it is delegable itself", e.grant.Scope, implied)
+		p.Add(line, "scope %q cannot imply %q, which is not delegable, while it is delegable itself", e.grant.Scope,
+			implied)
 	}
 }
 
-// checkCircles finds scopes that imply themselves and names each circle once,
-// on the line of its first scope.
+// checkCircles finds scopes that imply themselves. It reports each cycle once, on
+// the line of its first scope.
 func (p *parser) checkCircles() {
 	const underway, done = 1, 2
 	state := make(map[string]int, len(p.order))
@@ -64,7 +67,7 @@ func (p *parser) checkCircles() {
 	}
 }
 
-// grants returns what Lookup answers, with Implies followed to the end.
+// grants returns the properties of all scopes, with transitive implications.
 func (p *parser) grants() map[string]Grant {
 	grants := make(map[string]Grant, len(p.order))
 	for _, name := range p.order {
@@ -81,7 +84,7 @@ func (p *parser) grants() map[string]Grant {
 	return grants
 }
 
-// reach adds to reached all that name implies.
+// reach adds to reached all scopes that name implies.
 func (p *parser) reach(name string, reached map[string]bool) {
 	for _, implied := range p.scopes[name].grant.Implies {
 		if !reached[implied] {

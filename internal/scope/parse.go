@@ -9,22 +9,21 @@ import (
 	"latchkey/internal/strictyaml"
 )
 
-// catalogueLimit is the largest catalogue read, in bytes: more than ten times
-// the built-in one.
+// catalogueLimit is the maximum size of a catalogue in bytes: more than ten times
+// that of the built-in one.
 const catalogueLimit = 256 << 10
 
-// levels and features are what a catalogue calls them.
+// levels and features map the names in a catalogue's file.
 var (
 	levels   = map[string]Level{"account": LevelAccount, "store": LevelStore}
 	features = map[string]Feature{"automated_billing": FeatureAutomatedBilling}
 	validKey = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 )
 
-// Parse reads a catalogue in the form that the built-in one explains. It
-// returns Invalid with every fault and its line: unknown or repeated keys and
-// scopes, missing values, wrong levels, features or scope syntax, and implied
-// scopes that do not exist, go in a circle or would give more than their own
-// scope may.
+// Parse parses a catalogue in the format that the built-in one explains. It returns
+// fault.Invalid with every error and its line: unknown or repeated keys and scopes,
+// missing values, wrong levels, features or scope syntax, and implied scopes that
+// do not exist, form a cycle, or give more than their scope may.
 func Parse(r io.Reader) (*Catalogue, error) {
 	root, err := strictyaml.Read(r, "catalogue of scopes", catalogueLimit)
 	if err != nil {
@@ -39,28 +38,28 @@ func Parse(r io.Reader) (*Catalogue, error) {
 	return &Catalogue{resources: p.resources, grants: p.grants()}, nil
 }
 
-// parser gathers the resources of a catalogue and everything wrong with it.
+// parser collects the resources and the errors of a catalogue.
 type parser struct {
 	strictyaml.Faults
 	resources []Resource
-	order     []string                // scopes, in the order of the file
+	order     []string                // scopes in file order
 	scopes    map[string]entry        // by scope
 	keys      strictyaml.Seen[string] // of resources
 }
 
-// entry is a scope, what the file says of it, and where.
+// entry is a scope of the file, with its properties and lines.
 type entry struct {
 	grant   Grant // Implies as in the file
 	line    int
 	implied []int // lines of Implies
 }
 
-// blankRule is said of a text that is not notBlank.
+// blankRule is the message for a blank text.
 const blankRule = "must not be blank"
 
 func notBlank(text string) bool { return strings.TrimSpace(text) != "" }
 
-// text returns the text at key, which must be there and not be blank.
+// text returns the text at key, which must not be missing or blank.
 func text(m strictyaml.Mapping, key string) string { return m.Text(key, notBlank, blankRule) }
 
 func (p *parser) catalogue(root *strictyaml.Node) {
@@ -72,7 +71,7 @@ func (p *parser) catalogue(root *strictyaml.Node) {
 	}
 }
 
-// resource reads one resource, and says whether it is one at all.
+// resource parses one resource, and reports whether the node is one.
 func (p *parser) resource(n *strictyaml.Node) (Resource, bool) {
 	m := p.Mapping(n, "a resource", "key", "name", "section", "level", "feature", "description", "permissions")
 	if !m.Is() {
@@ -101,7 +100,7 @@ func (p *parser) resource(n *strictyaml.Node) (Resource, bool) {
 	return r, true
 }
 
-// resourceKey checks the key of a resource and that it is the only one.
+// resourceKey checks the key of a resource, which must be unique.
 func (p *parser) resourceKey(line int, key string) {
 	if !validKey.MatchString(key) {
 		p.Add(line, "key %q is not made of lower-case letters, digits and \"_\"", key)
@@ -109,7 +108,7 @@ func (p *parser) resourceKey(line int, key string) {
 	p.keys.Again(&p.Faults, key, line, fmt.Sprintf("resource %q", key))
 }
 
-// permission reads one permission of r and the line of its name.
+// permission parses one permission of r. It also returns the line of its name.
 func (p *parser) permission(n *strictyaml.Node, r Resource) (Permission, int) {
 	m := p.Mapping(n, "a permission", "name", "scope", "description", "implies", "delegable")
 	if !m.Is() {
@@ -134,14 +133,16 @@ func (p *parser) permission(n *strictyaml.Node, r Resource) (Permission, int) {
 	return permission, n.Line
 }
 
-// scope checks a scope by itself and that it is the only one.
+// scope checks the syntax of a scope, which must be unique.
 func (p *parser) scope(line int, e entry) {
 	name := e.grant.Scope
 	if !validToken(name) {
-		p.Add(line, "scope %q is not printable ASCII without spaces, double quotes and backslashes (RFC 6749, section 3.3)", name)
+		p.Add(line,
+			"scope %q is not printable ASCII without spaces, double quotes and backslashes (RFC 6749, section 3.3)",
+			name)
 	}
-	// Promised to owners, and so not for the file to decide: no token can make
-	// one mightier than itself.
+	// docs/promises.md promises this, so the file cannot change it: no token can
+	// create one with more rights than its own.
 	if name == AccountAPITokensWrite && e.grant.Delegable {
 		p.Add(line, "scope %q must have \"delegable: false\"", name)
 	}

@@ -1,38 +1,38 @@
-// Package scope holds what a token can be allowed to do: the catalogue of
-// scopes, which is data, and sets of scopes.
+// Package scope defines the rights of tokens: the catalogue of scopes, which is
+// data, and sets of scopes.
 //
-// A scope is a scope-token of RFC 6749, section 3.3. The catalogue says on
-// which level each can be granted, to whom, and what it implies (design:
-// "Issuing"). Nothing here depends on particular scopes, except that the ones
-// the program itself asks for have constants.
+// A scope is a scope-token of RFC 6749, section 3.3. The catalogue defines the
+// level on which each can be granted, and which scopes it implies
+// (docs/architecture.md: "Issuing"). The scopes that Latchkey itself requires have
+// constants; the package does not depend on any other.
 package scope
 
-// Level says where a token works, and which scopes it can hold.
+// Level is the level of a token or a scope.
 type Level string
 
 // The levels.
 const (
-	// LevelAccount is that of tokens for the account's own API and for every
-	// store of the account. They hold account scopes and store scopes.
+	// LevelAccount is the level of tokens for the Account API and for every store
+	// of the account. They can hold account scopes and store scopes.
 	LevelAccount Level = "ACCOUNT"
-	// LevelStore is that of tokens for one store. They hold store scopes.
+	// LevelStore is the level of tokens for one store. They can hold store scopes.
 	LevelStore Level = "STORE"
 )
 
-// holds says whether a token of level l can hold scopes of level of.
+// holds reports whether a token of level l can hold scopes of level of.
 func (l Level) holds(of Level) bool {
 	return l == of || l == LevelAccount && of == LevelStore
 }
 
-// Feature is something an account must be enrolled in to see some scopes.
+// Feature is a program in which an account must be enrolled to see some scopes.
 type Feature string
 
-// FeatureAutomatedBilling is the beta of charging for app subscriptions
+// FeatureAutomatedBilling is the beta program for charging for app subscriptions
 // through the platform.
 const FeatureAutomatedBilling Feature = "AUTOMATED_BILLING"
 
-// The scopes that the Account API itself asks for. All others concern only
-// the APIs behind a gateway.
+// The scopes that the Account API requires. All others are for the APIs behind a
+// gateway.
 const (
 	AccountRead                = "account_read"
 	AccountAppsRead            = "account_apps_read"
@@ -51,8 +51,8 @@ const (
 	AccountAuditRead           = "account_audit_read"
 )
 
-// validToken says whether name is a scope-token of RFC 6749, section 3.3:
-// printable ASCII without space, double quote and backslash.
+// validToken reports whether name is a scope-token of RFC 6749, section 3.3:
+// printable ASCII without spaces, double quotes and backslashes.
 func validToken(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; c < 0x21 || c > 0x7e || c == '"' || c == '\\' {

@@ -5,25 +5,25 @@ import (
 	"strings"
 )
 
-// Set is an immutable set of scopes. The zero Set is empty. Compare sets with
-// Equal.
+// Set is an immutable set of scopes. The zero Set is empty. Use Equal to compare
+// sets.
 type Set struct {
 	names []string // sorted, each once, none empty
 }
 
-// NewSet returns the set of names. Duplicates are folded and empty names left
-// out; whether a name is a scope is not asked.
+// NewSet returns the set of the names, without duplicates and empty names. It does
+// not check whether they are scopes.
 func NewSet(names ...string) Set {
 	return own(slices.Clone(names))
 }
 
-// ParseSet reads a set as String writes it: scopes separated by spaces
-// (RFC 6749, section 3.3). More than one space in a row is forgiven.
+// ParseSet parses the format of String: scopes separated by spaces (RFC 6749,
+// section 3.3). It allows repeated spaces.
 func ParseSet(spaceSeparated string) Set {
 	return own(strings.Split(spaceSeparated, " "))
 }
 
-// own makes a set of names, which becomes part of it.
+// own returns a set of the names. It takes ownership of the slice.
 func own(names []string) Set {
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -33,14 +33,14 @@ func own(names []string) Set {
 	return Set{names: names}
 }
 
-// Has says whether name is in the set. It allocates nothing.
+// Has reports whether name is in the set. It does not allocate.
 func (s Set) Has(name string) bool {
 	_, found := slices.BinarySearch(s.names, name)
 	return found
 }
 
-// HasAll says whether every name is in the set, which is so for no names at
-// all. It allocates nothing.
+// HasAll reports whether every name is in the set. It is true without names. It
+// does not allocate.
 func (s Set) HasAll(names ...string) bool {
 	for _, name := range names {
 		if !s.Has(name) {
@@ -50,13 +50,13 @@ func (s Set) HasAll(names ...string) bool {
 	return true
 }
 
-// Contains says whether every scope of other is in the set.
+// Contains reports whether every scope of other is in the set.
 func (s Set) Contains(other Set) bool {
 	return s.HasAll(other.names...)
 }
 
-// Missing returns those names that are not in the set, in the order given:
-// nil when there are none.
+// Missing returns the names that are not in the set, in their order, or nil if
+// there are none.
 func (s Set) Missing(names ...string) []string {
 	var missing []string
 	for _, name := range names {
@@ -67,7 +67,7 @@ func (s Set) Missing(names ...string) []string {
 	return missing
 }
 
-// Intersect returns the scopes that both sets hold.
+// Intersect returns the scopes that are in both sets.
 func (s Set) Intersect(other Set) Set {
 	if other.Contains(s) {
 		return s
@@ -75,11 +75,10 @@ func (s Set) Intersect(other Set) Set {
 	return Set{names: slices.DeleteFunc(slices.Clone(s.names), func(name string) bool { return !other.Has(name) })}
 }
 
-// Equal says whether both sets hold the same scopes.
+// Equal reports whether both sets have the same scopes.
 func (s Set) Equal(other Set) bool { return slices.Equal(s.names, other.names) }
 
-// Names returns the scopes in alphabetical order; the slice is the caller's,
-// and never nil.
+// Names returns the scopes in alphabetical order. The result is a copy and not nil.
 func (s Set) Names() []string { return append([]string{}, s.names...) }
 
 // Len returns the number of scopes.

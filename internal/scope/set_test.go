@@ -8,9 +8,10 @@ import (
 	"pgregory.net/rapid"
 
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
 )
 
-// names draws scope names of a small alphabet, so that they often coincide.
+// names draws scope names from a small alphabet, so that names often repeat.
 func names(label string) func(*rapid.T) []string {
 	return func(t *rapid.T) []string {
 		return rapid.SliceOfN(rapid.StringMatching(`[ab!~]{1,3}`), 0, 12).Draw(t, label)
@@ -19,35 +20,35 @@ func names(label string) func(*rapid.T) []string {
 
 func TestSetIsASet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		given := names("names")(t)
-		before := slices.Clone(given)
-		s := scope.NewSet(given...)
-		want := slices.Compact(slices.Sorted(slices.Values(given)))
+		input := names("names")(t)
+		before := slices.Clone(input)
+		s := scope.NewSet(input...)
+		want := slices.Compact(slices.Sorted(slices.Values(input)))
 		if !slices.Equal(s.Names(), want) || s.Len() != len(want) {
 			t.Fatalf("names %q, length %d", s.Names(), s.Len())
 		}
-		if !slices.Equal(given, before) {
-			t.Fatalf("the names given were changed into %q", given)
+		if !slices.Equal(input, before) {
+			t.Fatalf("the argument was changed to %q", input)
 		}
-		if !s.HasAll(given...) || s.Missing(given...) != nil {
-			t.Fatalf("%q is not in the set", s.Missing(given...))
+		if !s.HasAll(input...) || s.Missing(input...) != nil {
+			t.Fatalf("%q is not in the set", s.Missing(input...))
 		}
 		for _, probe := range names("probes")(t) {
-			if s.Has(probe) != slices.Contains(given, probe) {
+			if s.Has(probe) != slices.Contains(input, probe) {
 				t.Fatalf("Has(%q) is %v", probe, s.Has(probe))
 			}
 		}
 	})
 }
 
-func TestSetComparesWithAnother(t *testing.T) {
+func TestSetOperations(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := names("a")(t), names("b")(t)
 		sa, sb := scope.NewSet(a...), scope.NewSet(b...)
 		missing := sa.Missing(b...)
 		for _, name := range b {
 			if slices.Contains(missing, name) == slices.Contains(a, name) {
-				t.Fatalf("missing are %q", missing)
+				t.Fatalf("missing %q", missing)
 			}
 		}
 		if sa.Contains(sb) != (len(missing) == 0) || sa.HasAll(b...) != (len(missing) == 0) {
@@ -56,11 +57,11 @@ func TestSetComparesWithAnother(t *testing.T) {
 		both := sa.Intersect(sb)
 		for _, name := range slices.Concat(a, b) {
 			if both.Has(name) != (sa.Has(name) && sb.Has(name)) {
-				t.Fatalf("both hold %q", both)
+				t.Fatalf("intersection %q", both)
 			}
 		}
 		if !sa.Contains(both) || !sb.Contains(both) || !sa.Equal(scope.NewSet(a...)) {
-			t.Fatalf("both hold %q", both)
+			t.Fatalf("intersection %q", both)
 		}
 		if sa.Equal(sb) != (sa.Contains(sb) && sb.Contains(sa)) {
 			t.Fatalf("Equal is %v", sa.Equal(sb))
@@ -68,11 +69,11 @@ func TestSetComparesWithAnother(t *testing.T) {
 	})
 }
 
-func TestSetSurvivesTheWire(t *testing.T) {
+func TestSetRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := scope.NewSet(names("names")(t)...)
 		if got := scope.ParseSet(s.String()); !got.Equal(s) {
-			t.Fatalf("%q was read back as %q", s, got)
+			t.Fatalf("%q was parsed as %q", s, got)
 		}
 	})
 }
@@ -80,16 +81,14 @@ func TestSetSurvivesTheWire(t *testing.T) {
 func TestParseSet(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"nothing", "", ""},
-		{"spaces alone", "   ", ""},
+		{"only spaces", "   ", ""},
 		{"one", "account_read", "account_read"},
 		{"out of order and twice", "b a b", "a b"},
 		{"too many spaces", " a   b ", "a b"},
-		{"a tab is no separator", "a\tb", "a\tb"},
+		{"a tab does not separate", "a\tb", "a\tb"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := scope.ParseSet(test.text).String(); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
+			check.Equal(t, scope.ParseSet(test.text).String(), test.want, "scope.ParseSet(test.text).String()")
 		})
 	}
 }
@@ -103,25 +102,21 @@ func TestZeroSetIsEmpty(t *testing.T) {
 		t.Error("the zero set differs from an empty one")
 	}
 	if got := zero.Names(); got == nil || len(got) != 0 {
-		t.Errorf("names are %#v", got)
+		t.Errorf("names %#v", got)
 	}
 }
 
 func TestNamesBelongToTheCaller(t *testing.T) {
 	s := scope.NewSet("a", "b")
 	s.Names()[0] = "z"
-	if s.String() != "a b" {
-		t.Errorf("the set is now %q", s)
-	}
+	check.Equal(t, s.String(), "a b", "the set is now %q", s)
 }
 
 func TestHasAllocatesNothing(t *testing.T) {
 	s := everything()
-	if n := testing.AllocsPerRun(100, func() {
+	check.Equal(t, testing.AllocsPerRun(100, func() {
 		answer = s.Has(scope.AccountUsersRead) && s.HasAll(scope.AccountRead, scope.AccountStoresRead) && s.Contains(s)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
+	}), 0, "result")
 }
 
 func BenchmarkHas(b *testing.B) {
@@ -140,7 +135,7 @@ func BenchmarkHasAll(b *testing.B) {
 	}
 }
 
-// everything is the largest set there is in practice.
+// everything returns the set of all scopes, the largest in practice.
 func everything() scope.Set {
 	var all []string
 	for _, r := range scope.Default().Resources(scope.LevelAccount, []scope.Feature{scope.FeatureAutomatedBilling}) {
@@ -151,5 +146,5 @@ func everything() scope.Set {
 	return scope.ParseSet(strings.Join(all, " "))
 }
 
-// answer is where benchmarks leave what they found.
+// answer receives the results of benchmarks.
 var answer bool

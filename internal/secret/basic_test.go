@@ -27,12 +27,12 @@ func TestParseBasic(t *testing.T) {
 		{"usual", "erp", legacyToken, true},
 		{"longest", strings.Repeat("ü", secret.MaxUsername), strings.Repeat("~", secret.MaxLegacyToken), true},
 		{"space within a name", "old erp", legacyToken, true},
-		{"signs in a token", "erp", `!"#$%&'()*+,-./:;<=>?`, true},
+		{"punctuation in a token", "erp", `!"#$%&'()*+,-./:;<=>?`, true},
 		{"no name", "", legacyToken, false},
 		{"name too long", strings.Repeat("u", secret.MaxUsername+1), legacyToken, false},
 		{"name with a colon", "a:b", legacyToken, false},
 		{"name with a NUL", "a\x00b", legacyToken, false},
-		{"name that is no text", "a\xff", legacyToken, false},
+		{"name that is not valid UTF-8", "a\xff", legacyToken, false},
 		{"space around a name", "erp ", legacyToken, false},
 		{"no token", "erp", "", false},
 		{"short token", "erp", strings.Repeat("x", secret.MinLegacyToken-1), false},
@@ -48,7 +48,7 @@ func TestParseBasic(t *testing.T) {
 	}
 }
 
-// Every part counts, and where one ends and the next begins.
+// The digest depends on every part and on the boundaries between them.
 func TestDigestBasic(t *testing.T) {
 	keys := ringOf(t, 1)
 	seen := map[secret.KeyedDigest]string{}

@@ -12,13 +12,13 @@ func BenchmarkParse(b *testing.B) {
 	for _, bench := range []struct{ name, presented string }{
 		{"good", good},
 		{"mistyped", mistype(good)},
-		{"cut off", good[:len(good)-1]},
-		{"foreign", "ghp_" + good[4:]},
+		{"truncated", good[:len(good)-1]},
+		{"unknown prefix", "ghp_" + good[4:]},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				kept, _ = secret.Parse(bench.presented)
+				stored, _ = secret.Parse(bench.presented)
 			}
 		})
 	}
@@ -39,13 +39,13 @@ func BenchmarkCandidates(b *testing.B) {
 func BenchmarkGenerate(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		kept, _ = secret.Generate(rand.Reader, secret.StoreAccessToken)
+		stored, _ = secret.Generate(rand.Reader, secret.StoreAccessToken)
 	}
 }
 
-// What benchmarks make is kept here, so that the compiler cannot leave it out
-// and results escape as they do in a server.
+// Results of benchmarks are stored here, so that the compiler cannot remove the
+// calls and results escape as they do in a server.
 var (
-	kept    secret.Secret
+	stored  secret.Secret
 	digests []secret.KeyedDigest
 )

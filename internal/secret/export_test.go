@@ -1,7 +1,7 @@
 package secret
 
-// ParseKeyring reads the text of a key file, for tests that make many.
+// ParseKeyring parses the text of a key file.
 var ParseKeyring = parseKeyring
 
-// Text is the keyring as a key file holds it.
+// Text returns the keyring in the format of a key file.
 func (k *Keyring) Text() string { return k.text() }

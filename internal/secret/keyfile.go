@@ -16,28 +16,31 @@ import (
 const (
 	keyFileHeader  = "latchkey-keys 1"
 	keyFileLimit   = 64 << 10
-	keyFileComment = `# The keys under which Latchkey stores its secrets. Without them every token is
-# lost; whoever has them and the database can test guesses. Keep a copy in a
-# safe place, readable by nobody else. The first key is the current one, those
-# below it are still honoured. Each line: "key", its id, the key.
+	keyFileComment = `# The keys under which Latchkey stores the digests of secrets. Without them every
+# credential stops working. An attacker who has them and the database can test
+# guesses. Keep a copy in a safe place that only the service can read. The first key
+# is the current one; the keys below it are still accepted. A line has the word
+# "key", the ID of the key, and the key.
 `
 )
 
-// ReadKeyring reads the keyring in the file at path. It returns NotFound (and
-// fs.ErrNotExist) when there is none, and Invalid when the file cannot be read,
-// may be read by others than its owner, or is not a key file: then with every
-// broken line at once. No error shows any of the file's contents.
+// ReadKeyring reads the keyring in the file at path. It returns fault.NotFound (and
+// fs.ErrNotExist) if the file does not exist, and fault.Invalid if it cannot be
+// read, users other than its owner may read it, or it is not a key file; in the
+// last case it reports all invalid lines. Errors do not contain any of the file's
+// content.
 func ReadKeyring(path string) (*Keyring, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Wrap(err, fault.NotFound,
-			"There is no key file at %s. Name the right one, or make a new one with \"latchkey key create %s\".", path, path)
+			"There is no key file at %s. Name the right one, or make a new one with \"latchkey key create %s\".", path,
+			path)
 	}
 	if err != nil {
 		return nil, fileFault(err, "open", path)
 	}
 	defer file.Close()
-	// The open file is asked, not the path: it cannot be exchanged in between.
+	// Check the open file and not the path, which could be replaced in between.
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fileFault(err, "inspect", path)
@@ -47,15 +50,16 @@ func ReadKeyring(path string) (*Keyring, error) {
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fault.Errorf(fault.Invalid,
-			"The key file %s is open to others than its owner (mode %04o). Run \"chmod 600 %s\".", path, mode, path)
+			"The key file %s is accessible to users other than its owner (mode %04o). Run \"chmod 600 %s\".", path,
+			mode, path)
 	}
 	return parseKeyring(file, path)
 }
 
-// WriteNew writes the keyring to a new file at path that only its owner may
-// read, and returns once it is on disk. The file appears complete or not at
-// all. It returns Conflict (and fs.ErrExist) when something is there already,
-// which it never overwrites, and Invalid when the file cannot be written.
+// WriteNew writes the keyring to a new file at path that only its owner may read,
+// and syncs it to disk. The file is created atomically. WriteNew never overwrites a
+// file: it returns fault.Conflict (and fs.ErrExist) if path exists, and
+// fault.Invalid if the file cannot be written.
 func (k *Keyring) WriteNew(path string) error {
 	directory := filepath.Dir(path)
 	// CreateTemp opens with O_EXCL and mode 0600.
@@ -67,11 +71,12 @@ func (k *Keyring) WriteNew(path string) error {
 	if err := writeThrough(draft, k.text()); err != nil {
 		return fileFault(err, "write", path)
 	}
-	// A link, unlike a rename, fails where something is already.
+	// A link, unlike a rename, fails if the file exists.
 	err = os.Link(draft.Name(), path)
 	if errors.Is(err, fs.ErrExist) {
 		return fault.Wrap(err, fault.Conflict,
-			"%s exists already, and a key file is never overwritten: every token issued under its keys would be lost.", path)
+			"%s exists already, and a key file is never overwritten: every token issued under its keys would be lost.",
+			path)
 	}
 	if err != nil {
 		return fileFault(err, "create", path)
@@ -82,7 +87,7 @@ func (k *Keyring) WriteNew(path string) error {
 	return nil
 }
 
-// writeThrough writes text to file, waits for the disk and closes it.
+// writeThrough writes text to file, syncs it to disk and closes it.
 func writeThrough(file *os.File, text string) error {
 	_, err := file.WriteString(text)
 	if err == nil {
@@ -91,7 +96,7 @@ func writeThrough(file *os.File, text string) error {
 	return errors.Join(err, file.Close())
 }
 
-// syncDirectory waits until the names in the directory are on disk.
+// syncDirectory syncs the directory's entries to disk.
 func syncDirectory(path string) error {
 	directory, err := os.Open(path)
 	if err != nil {
@@ -100,8 +105,8 @@ func syncDirectory(path string) error {
 	return errors.Join(directory.Sync(), directory.Close())
 }
 
-// fileFault says what could not be done with the key file at path, and why.
-// It is about the operator's file system, so the operator may see the reason.
+// fileFault returns the error for a failed operation on the key file at path. The
+// operator may see the reason, since it is about the operator's file system.
 func fileFault(err error, doing, path string) error {
 	reason := err
 	var onPath *fs.PathError
@@ -115,7 +120,7 @@ func fileFault(err error, doing, path string) error {
 	return fault.Wrap(err, fault.Invalid, "Could not %s the key file %s: %v.", doing, path, reason)
 }
 
-// text is the keyring as a key file holds it.
+// text returns the keyring in the format of a key file.
 func (k *Keyring) text() string {
 	var b strings.Builder
 	b.WriteString(keyFileComment)
@@ -126,7 +131,7 @@ func (k *Keyring) text() string {
 	return b.String()
 }
 
-// keyFileParser gathers the keys and the faults of one key file.
+// keyFileParser collects the keys and the errors of a key file.
 type keyFileParser struct {
 	name   string
 	line   int
@@ -136,14 +141,15 @@ type keyFileParser struct {
 	faults fault.List
 }
 
-// parseKeyring reads a key file; name is what messages call it.
+// parseKeyring parses a key file. Errors refer to it by name.
 func parseKeyring(r io.Reader, name string) (*Keyring, error) {
 	text, err := io.ReadAll(io.LimitReader(r, keyFileLimit+1))
 	if err != nil {
 		return nil, fileFault(err, "read", name)
 	}
 	if len(text) > keyFileLimit {
-		return nil, fault.Errorf(fault.Invalid, "%s is larger than %d bytes; this is no key file.", name, keyFileLimit)
+		return nil, fault.Errorf(fault.Invalid, "%s is larger than %d bytes; this is not a key file.", name,
+			keyFileLimit)
 	}
 	p := &keyFileParser{name: name, lineOf: map[KeyID]int{}}
 	for line := range strings.Lines(string(text)) {
@@ -161,12 +167,12 @@ func parseKeyring(r io.Reader, name string) (*Keyring, error) {
 	return &Keyring{keys: p.keys}, nil
 }
 
-// read takes in one line that is neither empty nor a comment.
+// read parses a line that is neither empty nor a comment.
 func (p *keyFileParser) read(text string) {
 	if !p.header {
 		p.header = true
 		if text != keyFileHeader {
-			p.fail("is not %q; this is no key file, or one of another version of Latchkey", keyFileHeader)
+			p.fail("is not %q; this is not a key file, or one of another version of Latchkey", keyFileHeader)
 		}
 		return
 	}
@@ -197,7 +203,8 @@ func (p *keyFileParser) read(text string) {
 	p.keys = append(p.keys, key)
 }
 
-// fail records what is wrong with the present line, never what it says.
+// fail records an error in the current line, without the line's content.
 func (p *keyFileParser) fail(format string, args ...any) {
-	p.faults = append(p.faults, fault.Errorf(fault.Invalid, "%s, line %d %s.", p.name, p.line, fmt.Sprintf(format, args...)))
+	p.faults = append(p.faults, fault.Errorf(fault.Invalid, "%s, line %d %s.", p.name, p.line,
+		fmt.Sprintf(format, args...)))
 }

@@ -13,9 +13,10 @@ import (
 
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 )
 
-func TestKeyFileKeepsTheKeys(t *testing.T) {
+func TestKeyFileRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	ring := ringOf(t, 3, 1, 2)
 	if err := ring.WriteNew(path); err != nil {
@@ -25,9 +26,7 @@ func TestKeyFileKeepsTheKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Mode() != 0o600 {
-		t.Errorf("mode is %v", info.Mode())
-	}
+	check.Equal(t, info.Mode(), 0o600, "mode")
 	read, err := secret.ReadKeyring(path)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +46,7 @@ func TestWriteNewNeverOverwrites(t *testing.T) {
 	}{
 		{"a file", func(path string) error { return os.WriteFile(path, []byte("precious"), 0o600) }},
 		{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }},
-		{"a link to nothing", func(path string) error { return os.Symlink("nowhere", path) }},
+		{"a dangling link", func(path string) error { return os.Symlink("nowhere", path) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "keys")
@@ -59,20 +58,22 @@ func TestWriteNewNeverOverwrites(t *testing.T) {
 			if fault.KindOf(err) != fault.Conflict || !errors.Is(err, fs.ErrExist) {
 				t.Errorf("error is %v", err)
 			}
-			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) || before.Size() != after.Size() {
-				t.Errorf("what was there is not any more: %v", err)
+			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) ||
+				before.Size() != after.Size() {
+				t.Errorf("the existing file was changed: %v", err)
 			}
-			aloneIn(t, path)
+			wantOnlyFile(t, path)
 		})
 	}
 }
 
-// aloneIn demands that path has no neighbours: no draft was left behind.
-func aloneIn(t *testing.T, path string) {
+// wantOnlyFile checks that path is the only file in its directory: no temporary file
+// remains.
+func wantOnlyFile(t *testing.T, path string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 1 {
-		t.Errorf("directory holds %v, %v", entries, err)
+		t.Errorf("directory has %v, %v", entries, err)
 	}
 }
 
@@ -92,7 +93,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 			} else if fault.KindOf(err) != fault.Conflict {
 				t.Errorf("error is %v", err)
 			}
-			// Whoever comes second finds a whole file already.
+			// The second caller finds a complete file.
 			if _, err := secret.ReadKeyring(path); err != nil {
 				t.Errorf("read after the race: %v", err)
 			}
@@ -103,7 +104,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 	if err != nil || wins.Load() != 1 || read.Digest(s) != winner.Load().Digest(s) {
 		t.Errorf("%d winners, %v", wins.Load(), err)
 	}
-	aloneIn(t, path)
+	wantOnlyFile(t, path)
 }
 
 func TestWriteNewFailsClearly(t *testing.T) {
@@ -141,7 +142,8 @@ func TestReadKeyringRefusesFilesOpenToOthers(t *testing.T) {
 func TestReadKeyringFindsNoFile(t *testing.T) {
 	directory := t.TempDir()
 	_, err := secret.ReadKeyring(filepath.Join(directory, "keys"))
-	if fault.KindOf(err) != fault.NotFound || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "latchkey key create") {
+	if fault.KindOf(err) != fault.NotFound || !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "latchkey key create") {
 		t.Errorf("missing: %v", err)
 	}
 	if _, err := secret.ReadKeyring(directory); fault.KindOf(err) != fault.Invalid {
@@ -158,18 +160,21 @@ func TestKeyFileFaults(t *testing.T) {
 		want       []string
 	}{
 		{"empty", "", []string{"keys holds no key."}},
-		{"comments alone", "# nothing\n\n", []string{"keys holds no key."}},
-		{"header alone", header, []string{"keys holds no key."}},
+		{"only comments", "# nothing\n\n", []string{"keys holds no key."}},
+		{"only a header", header, []string{"keys holds no key."}},
 		{"other version", "latchkey-keys 2\n" + one, []string{`keys, line 1 is not "latchkey-keys 1"`}},
 		{"no header", one + two, []string{`keys, line 1 is not "latchkey-keys 1"`}},
 		{"too few words", header + "key " + words[1], []string{`line 2 is not of the form "key ID KEY"`}},
 		{"too many words", header + "key x " + words[1] + " " + words[2], []string{"line 2 is not of the form"}},
-		{"other first word", header + "kee" + one[3:], []string{"line 2 is not of the form"}},
-		{"key cut off", header + one[:len(one)-3], []string{"line 2 has a key that is not 64 hexadecimal digits long"}},
-		{"key with a foreign letter", header + one[:len(one)-2] + "g", []string{"line 2 has a key that is not hexadecimal"}},
+		{"wrong first word", header + "kee" + one[3:], []string{"line 2 is not of the form"}},
+		{"truncated key", header + one[:len(one)-3],
+			[]string{"line 2 has a key that is not 64 hexadecimal digits long"}},
+		{"key with an invalid letter", header + one[:len(one)-2] + "g",
+			[]string{"line 2 has a key that is not hexadecimal"}},
 		{"key mistyped", header + one[:len(one)-2] + "2", []string{"line 2 has an id that does not belong to its key"}},
-		{"id and key exchanged", header + "key " + words[2] + " " + words[1], []string{"line 2 has a key that is not 64"}},
-		{"key twice", header + one + "# again\n" + one, []string{"line 4 repeats the key of line 2"}},
+		{"ID and key swapped", header + "key " + words[2] + " " + words[1],
+			[]string{"line 2 has a key that is not 64"}},
+		{"repeated key", header + one + "# again\n" + one, []string{"line 4 repeats the key of line 2"}},
 		{"several faults", header + "key\n" + one + one + "nonsense\n", []string{"line 2", "line 4", "line 5"}},
 		{"too large", header + strings.Repeat("# padding\n", 7000) + one, []string{"larger than 65536 bytes"}},
 	} {
@@ -189,14 +194,14 @@ func TestKeyFileFaults(t *testing.T) {
 			}
 			for i := 0; i+8 <= len(words[2]); i++ {
 				if strings.Contains(err.Error(), words[2][i:i+8]) {
-					t.Fatalf("the key shows: %v", err)
+					t.Fatalf("the error contains the key: %v", err)
 				}
 			}
 		})
 	}
 }
 
-func TestKeyFileForgives(t *testing.T) {
+func TestKeyFileWhitespace(t *testing.T) {
 	text := "\r\n # mine\r\nlatchkey-keys 1\r\n\r\n  " + strings.TrimSpace(keyLine(t, 1)) + "  \r\n#" + keyLine(t, 2)
 	ring, err := secret.ParseKeyring(strings.NewReader(text), "keys")
 	if err != nil || ring.Text() != ringOf(t, 1).Text() {
@@ -204,7 +209,7 @@ func TestKeyFileForgives(t *testing.T) {
 	}
 }
 
-// writeKeyFile writes text to a key file of its own and returns its path.
+// writeKeyFile writes text to a new key file and returns its path.
 func writeKeyFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys")

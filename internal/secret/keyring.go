@@ -8,36 +8,36 @@ import (
 	"io"
 )
 
-// Digest is the HMAC-SHA-256 of a secret under a server key: what is stored
-// in place of the secret.
+// Digest is the HMAC-SHA-256 of a secret under a server key. It is stored in place
+// of the secret.
 type Digest [sha256.Size]byte
 
-// KeyID names a server key without telling anything of it. It is computed
-// from the key, so the same key has the same id wherever it is.
+// KeyID identifies a server key without revealing anything about it. It is derived
+// from the key, so the same key has the same ID on every server.
 type KeyID string
 
-// KeyedDigest is a digest and the key it was made with. It is comparable, and
-// fit to be the key of a map.
+// KeyedDigest is a digest and the ID of its key. It is comparable and can be a map
+// key.
 type KeyedDigest struct {
 	Key    KeyID
 	Digest Digest
 }
 
-// keyLength is the length of a server key in bytes: as long as the digest,
-// which RFC 2104 section 3 recommends as the least.
+// keyLength is the length of a server key in bytes: that of the digest, which RFC
+// 2104 section 3 recommends as the minimum.
 const keyLength = sha256.Size
 
-// Keyring holds the server's keys: the current one, under which new secrets
-// are stored, and previous ones that are still honoured. It does not print
-// them. It never changes, and is safe for concurrent use.
+// Keyring holds the server's keys: the current one, under which new secrets are
+// stored, and previous ones that are still accepted. It does not print them. It is
+// immutable and safe for concurrent use.
 type Keyring struct {
 	silent
 
 	keys []serverKey // never empty; the current one first
 }
 
-// NewKeyring makes a keyring of one key from 32 bytes of random. It fails
-// when random does.
+// NewKeyring returns a keyring with one key of 32 bytes read from random. It
+// returns an error if random does.
 func NewKeyring(random io.Reader) (*Keyring, error) {
 	var raw [keyLength]byte
 	if _, err := io.ReadFull(random, raw[:]); err != nil {
@@ -46,13 +46,13 @@ func NewKeyring(random io.Reader) (*Keyring, error) {
 	return &Keyring{keys: []serverKey{newServerKey(raw)}}, nil
 }
 
-// Digest returns the digest of s under the current key: the one to store.
+// Digest returns the digest of s under the current key, for storage.
 func (k *Keyring) Digest(s Secret) KeyedDigest {
 	return k.keys[0].digest(s)
 }
 
-// Candidates returns the digests that s may be stored under, one for every
-// key, the current one first. The zero Secret has none.
+// Candidates returns the digests under which s may be stored, one for each key, the
+// current one first. It returns none for the zero Secret.
 func (k *Keyring) Candidates(s Secret) []KeyedDigest {
 	if s.s == nil {
 		return nil
@@ -64,11 +64,12 @@ func (k *Keyring) Candidates(s Secret) []KeyedDigest {
 	return digests
 }
 
-// Sign returns what proves that a text of that use is this server's. No use is
-// that of another, and none is a secret's digest: it begins as no secret does.
+// Sign returns a signature of the text for a use. A signature for one use is not
+// valid for another, and is never the digest of a secret, since no secret has its
+// prefix.
 func (k *Keyring) Sign(use, text string) KeyedDigest { return k.keys[0].sign(use, text) }
 
-// Signed reports whether d proves that a text of that use is this server's.
+// Signed reports whether d is this server's signature of the text for the use.
 func (k *Keyring) Signed(use, text string, d KeyedDigest) bool {
 	for _, key := range k.keys {
 		if key.id == d.Key {
@@ -79,7 +80,7 @@ func (k *Keyring) Signed(use, text string, d KeyedDigest) bool {
 	return false
 }
 
-// IDs returns the ids of the keys, the current one first.
+// IDs returns the IDs of the keys, the current one first.
 func (k *Keyring) IDs() []KeyID {
 	ids := make([]KeyID, len(k.keys))
 	for i, key := range k.keys {
@@ -88,11 +89,12 @@ func (k *Keyring) IDs() []KeyID {
 	return ids
 }
 
-// serverKey is one key. Like Secret it holds its bytes behind *string.
+// serverKey is one key. Like Secret it keeps its bytes behind a *string.
 type serverKey struct {
 	id  KeyID
 	raw *string
-	// inner and outer are the key as the two passes of HMAC begin with it.
+	// inner and outer are the states of the two passes of HMAC after the key's
+	// block.
 	inner, outer *string
 }
 
@@ -101,8 +103,8 @@ func newServerKey(raw [keyLength]byte) serverKey {
 	return serverKey{id: idOf(raw), raw: &text, inner: pad(raw, 0x36), outer: pad(raw, 0x5c)}
 }
 
-// pad is the key filled up with zeros to a block of the hash and combined
-// with b in every byte (RFC 2104, section 2).
+// pad returns the key, padded with zeros to a block of the hash, XORed with b in
+// every byte (RFC 2104, section 2).
 func pad(raw [keyLength]byte, b byte) *string {
 	var block [sha256.BlockSize]byte
 	copy(block[:], raw[:])
@@ -113,17 +115,16 @@ func pad(raw [keyLength]byte, b byte) *string {
 	return &text
 }
 
-// idOf is the first six bytes of a hash of the key, in hexadecimal. The key
-// cannot be worked back from it, and a key file whose key was damaged is
-// noticed because the id beside it no longer fits.
+// idOf returns the first six bytes of a hash of the key, in hexadecimal. It does
+// not reveal the key. In a key file, it detects a damaged key.
 func idOf(raw [keyLength]byte) KeyID {
 	sum := sha256.Sum256(append([]byte("latchkey server key id\n"), raw[:]...))
 	return KeyID(hex.EncodeToString(sum[:6]))
 }
 
-// digest is HMAC (RFC 2104, section 2) with its two passes written out. A
-// hash from crypto/hmac takes as long but, being an interface, puts its state
-// and the secret's bytes on the heap; this happens on every request.
+// digest computes HMAC (RFC 2104, section 2) with its two passes written out. A
+// hash from crypto/hmac is as fast, but it is an interface, so its state and the
+// secret's bytes would escape to the heap on every request.
 func (k serverKey) digest(s Secret) KeyedDigest {
 	var inner [sha256.BlockSize + length]byte
 	copy(inner[:], *k.inner)

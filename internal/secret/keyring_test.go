@@ -16,7 +16,8 @@ import (
 	"latchkey/internal/secret"
 )
 
-// ringOf makes a keyring of keys filled with the bytes, the current one first.
+// ringOf returns a keyring whose keys are filled with the bytes, the current one
+// first.
 func ringOf(tb testing.TB, fills ...byte) *secret.Keyring {
 	tb.Helper()
 	text := "latchkey-keys 1\n"
@@ -30,7 +31,7 @@ func ringOf(tb testing.TB, fills ...byte) *secret.Keyring {
 	return ring
 }
 
-// keyLine is the line of a key file for a key filled with one byte.
+// keyLine returns the line of a key file for a key filled with one byte.
 func keyLine(tb testing.TB, fill byte) string {
 	tb.Helper()
 	ring, err := secret.NewKeyring(bytes.NewReader(bytes.Repeat([]byte{fill}, 32)))
@@ -60,19 +61,20 @@ func TestDigestIsHMAC(t *testing.T) {
 	})
 }
 
-// What is remembered by its fingerprint must be of that secret alone, and no digest that is stored.
+// A fingerprint must be unique to its secret and differ from every stored digest.
 func TestFingerprint(t *testing.T) {
 	ring, s, other := ringOf(t, 1), generate(t, secret.GatewayKey), generate(t, secret.GatewayKey)
 	of := secret.Fingerprint
-	if of(s.Reveal()) != of(strings.Clone(s.Reveal())) || of(s.Reveal()) == of(other.Reveal()) || of(s.Reveal()) == of(mistype(s.Reveal())) {
-		t.Error("fingerprints do not tell secrets apart")
+	if of(s.Reveal()) != of(strings.Clone(s.Reveal())) || of(s.Reveal()) == of(other.Reveal()) ||
+		of(s.Reveal()) == of(mistype(s.Reveal())) {
+		t.Error("two secrets have the same fingerprint")
 	}
 	if of(s.Reveal()) == ring.Digest(s).Digest {
-		t.Error("the fingerprint is what is stored")
+		t.Error("the fingerprint equals the stored digest")
 	}
 	for _, foreign := range []string{"", s.Reveal()[1:], s.Reveal() + "x"} {
 		if of(foreign) != (secret.Digest{}) {
-			t.Errorf("%q, which is no secret, has a fingerprint", foreign)
+			t.Errorf("%q is not a secret but has its own fingerprint", foreign)
 		}
 	}
 }
@@ -81,22 +83,22 @@ func TestDigestIsUnderTheCurrentKey(t *testing.T) {
 	s := generate(t, secret.StoreAccessToken)
 	before, after := ringOf(t, 1), ringOf(t, 2, 1)
 	if before.Digest(s) == after.Digest(s) {
-		t.Error("a new current key makes no difference")
+		t.Error("digests under two keys are equal")
 	}
 	candidates := after.Candidates(s)
 	if len(candidates) != 2 || candidates[0] != after.Digest(s) || candidates[1] != before.Digest(s) {
-		t.Errorf("candidates are %x", candidates)
+		t.Errorf("candidates %x", candidates)
 	}
 }
 
-func TestZeroSecretIsStoredNowhere(t *testing.T) {
+func TestZeroSecretHasNoCandidates(t *testing.T) {
 	if got := ringOf(t, 1, 2).Candidates(secret.Secret{}); len(got) != 0 {
 		t.Errorf("%d candidates", len(got))
 	}
 }
 
 func TestNewKeyringFails(t *testing.T) {
-	broken := errors.New("entropy source is gone")
+	broken := errors.New("entropy source failed")
 	if ring, err := secret.NewKeyring(iotest.ErrReader(broken)); ring != nil || !errors.Is(err, broken) {
 		t.Errorf("got %v, %v", ring, err)
 	}
@@ -105,7 +107,7 @@ func TestNewKeyringFails(t *testing.T) {
 	}
 }
 
-func TestKeyringServesManyAtOnce(t *testing.T) {
+func TestKeyringConcurrently(t *testing.T) {
 	ring := ringOf(t, 1, 2)
 	var running sync.WaitGroup
 	for range 8 {

@@ -11,20 +11,20 @@ import (
 	"io"
 )
 
-// Sealed is what must be read again, encrypted under a server key, and the key.
-// What need only be recognised is kept as a digest instead.
+// Sealed is a text encrypted under a server key, with the key's ID. Values that
+// only need to be compared are stored as digests instead.
 type Sealed struct {
 	Key  KeyID
 	Text []byte
 }
 
-// ErrNotOpened is what Open answers for everything that it cannot open: it was
-// sealed under a key that is not in the keyring or for something else, or it
-// was changed.
+// ErrNotOpened is the error of Open for a text that was sealed under a key that is
+// not in the keyring or for another purpose, or that was changed.
 var ErrNotOpened = errors.New("sealed text cannot be opened with these keys")
 
-// Seal encrypts plain under the current key with AES-256-GCM. What it is of
-// binds it to its place: it opens only for the same. It fails when random does.
+// Seal encrypts plain under the current key with AES-256-GCM. The text opens only
+// with the same value of of, which is authenticated. Seal returns an error if
+// random does.
 func (k *Keyring) Seal(random io.Reader, plain []byte, of string) (Sealed, error) {
 	key := k.keys[0]
 	box, err := key.box()
@@ -38,8 +38,8 @@ func (k *Keyring) Seal(random io.Reader, plain []byte, of string) (Sealed, error
 	return Sealed{Key: key.id, Text: box.Seal(nonce, nonce, plain, []byte(of))}, nil
 }
 
-// Open decrypts what Seal made of the same thing, under any key of the ring. It
-// returns ErrNotOpened for anything else.
+// Open decrypts a text that Seal encrypted with the same of, under any key of the
+// keyring. It returns ErrNotOpened for any other text.
 func (k *Keyring) Open(s Sealed, of string) ([]byte, error) {
 	for _, key := range k.keys {
 		if key.id != s.Key {
@@ -61,8 +61,8 @@ func (k *Keyring) Open(s Sealed, of string) ([]byte, error) {
 	return nil, ErrNotOpened
 }
 
-// box encrypts under a key of its own that follows from the server key (RFC
-// 5869), so that one key does one thing.
+// box returns the cipher for sealing. Its key is derived from the server key (RFC
+// 5869), so that each key has one use.
 func (k serverKey) box() (cipher.AEAD, error) {
 	derived, err := hkdf.Key(sha256.New, []byte(*k.raw), nil, "latchkey sealed text", keyLength)
 	if err != nil {
@@ -75,15 +75,15 @@ func (k serverKey) box() (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// DigestCode returns the digest of a short code of somebody's under the current
-// key: the one to store. A code is one of few, but whoever has no server key
-// cannot test guesses. Two people's like codes have different digests.
+// DigestCode returns the digest of a user's short code under the current key, for
+// storage. There are few codes, but an attacker without the server key cannot test
+// guesses. Equal codes of two users have different digests.
 func (k *Keyring) DigestCode(of string, code Password) KeyedDigest {
 	return k.keys[0].digestCode(of, code)
 }
 
-// CodeCandidates returns the digests that the code may be stored under, one for
-// every key, the current one first.
+// CodeCandidates returns the digests under which the code may be stored, one for
+// each key, the current one first.
 func (k *Keyring) CodeCandidates(of string, code Password) []KeyedDigest {
 	digests := make([]KeyedDigest, len(k.keys))
 	for i, key := range k.keys {
@@ -92,8 +92,8 @@ func (k *Keyring) CodeCandidates(of string, code Password) []KeyedDigest {
 	return digests
 }
 
-// digestCode begins as no Secret does, so that no digest of one is that of the
-// other, and lengths keep its parts apart.
+// digestCode digests a prefix that no Secret has, so that its digests differ from
+// those of secrets. The lengths make the encoding unambiguous.
 func (k serverKey) digestCode(of string, code Password) KeyedDigest {
 	d := KeyedDigest{Key: k.id}
 	mac := hmac.New(sha256.New, []byte(*k.raw))

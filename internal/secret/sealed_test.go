@@ -10,15 +10,15 @@ import (
 	"latchkey/internal/secret"
 )
 
-func TestSealedIsOpened(t *testing.T) {
+func TestSealAndOpen(t *testing.T) {
 	ring := ringOf(t, 1)
-	sealed, err := ring.Seal(rand.Reader, []byte("a secret to be read again"), "of somebody")
+	sealed, err := ring.Seal(rand.Reader, []byte("a sealed secret"), "of a user")
 	if err != nil || bytes.Contains(sealed.Text, []byte("secret")) {
 		t.Fatalf("%q, %v", sealed.Text, err)
 	}
-	again, err := ring.Seal(rand.Reader, []byte("a secret to be read again"), "of somebody")
+	again, err := ring.Seal(rand.Reader, []byte("a sealed secret"), "of a user")
 	if err != nil || bytes.Equal(again.Text, sealed.Text) {
-		t.Errorf("sealed twice, it is the same: %v", err)
+		t.Errorf("sealed twice, the texts are equal: %v", err)
 	}
 	changed := secret.Sealed{Key: sealed.Key, Text: bytes.Clone(sealed.Text)}
 	changed.Text[len(changed.Text)-1] ^= 1
@@ -27,40 +27,41 @@ func TestSealedIsOpened(t *testing.T) {
 		ring   *secret.Keyring
 		sealed secret.Sealed
 		of     string
-		want   string // empty for what cannot be opened
+		want   string // empty for ErrNotOpened
 	}{
-		{"by the same key", ring, sealed, "of somebody", "a secret to be read again"},
-		{"after a new key", ringOf(t, 2, 1), sealed, "of somebody", "a secret to be read again"},
-		{"without the key", ringOf(t, 2), sealed, "of somebody", ""},
-		{"in another place", ring, sealed, "of somebody else", ""},
-		{"changed", ring, changed, "of somebody", ""},
-		{"cut off", ring, secret.Sealed{Key: sealed.Key, Text: sealed.Text[:5]}, "of somebody", ""},
-		{"nothing", ring, secret.Sealed{}, "of somebody", ""},
+		{"the same key", ring, sealed, "of a user", "a sealed secret"},
+		{"after a new key", ringOf(t, 2, 1), sealed, "of a user", "a sealed secret"},
+		{"without the key", ringOf(t, 2), sealed, "of a user", ""},
+		{"for another purpose", ring, sealed, "of another user", ""},
+		{"changed", ring, changed, "of a user", ""},
+		{"truncated", ring, secret.Sealed{Key: sealed.Key, Text: sealed.Text[:5]}, "of a user", ""},
+		{"nothing", ring, secret.Sealed{}, "of a user", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := tc.ring.Open(tc.sealed, tc.of)
-			if string(got) != tc.want || (err == nil) != (tc.want != "") || err != nil && !errors.Is(err, secret.ErrNotOpened) {
+			if string(got) != tc.want || (err == nil) != (tc.want != "") || err != nil &&
+				!errors.Is(err, secret.ErrNotOpened) {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
 	}
 	if _, err := ring.Seal(iotest.ErrReader(errors.New("dry")), nil, ""); err == nil {
-		t.Error("sealed without randomness")
+		t.Error("no error without randomness")
 	}
 }
 
 func TestDigestOfACode(t *testing.T) {
 	old, ring := ringOf(t, 1), ringOf(t, 2, 1)
 	code := secret.NewPassword("abcdefghjkmn")
-	kept := old.DigestCode("somebody", code)
-	candidates := ring.CodeCandidates("somebody", code)
-	if len(candidates) != 2 || candidates[0] != ring.DigestCode("somebody", code) || candidates[1] != kept {
-		t.Errorf("%v has not %v", candidates, kept)
+	stored := old.DigestCode("user-1", code)
+	candidates := ring.CodeCandidates("user-1", code)
+	if len(candidates) != 2 || candidates[0] != ring.DigestCode("user-1", code) || candidates[1] != stored {
+		t.Errorf("candidates %v do not include %v", candidates, stored)
 	}
 	if ring.DigestCode("somebody else", code).Digest == candidates[0].Digest {
-		t.Error("two people's codes are alike")
+		t.Error("the codes of two users have the same digest")
 	}
 	if old.DigestCode("a", secret.NewPassword("bc")) == old.DigestCode("ab", secret.NewPassword("c")) {
-		t.Error("the parts run together")
+		t.Error("the boundary between the parts does not matter")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Kind says what a secret opens. Its text is the prefix of the secret.
+// Kind is the kind of a secret. Its text is the prefix of the secret.
 type Kind string
 
 // The kinds of secret. Each prefix is part of the format and never changes.
@@ -20,24 +20,22 @@ const (
 	AccountAccessToken Kind = "lka_"
 	// StoreAccessToken is the access token of a store-level API token.
 	StoreAccessToken Kind = "lks_"
-	// OAuthAccessToken is an access token that a client got for its client
-	// secret (RFC 6749, section 4.4).
+	// OAuthAccessToken is a granted access token (RFC 6749, section 4.4).
 	OAuthAccessToken Kind = "lko_"
 	// ClientSecret is the client secret of an API token of either level.
 	ClientSecret Kind = "lkc_"
-	// UserSession is the session of a person.
+	// UserSession is the secret of a user's session.
 	UserSession Kind = "lku_"
-	// Flow is what a browser holds between two steps of proving who somebody is.
+	// Flow is the secret that a browser has between two steps of a sign-in.
 	Flow Kind = "lkf_"
-	// GatewayKey is the key with which a gateway asks about tokens.
+	// GatewayKey is the key with which a gateway authenticates.
 	GatewayKey Kind = "lkg_"
-	// OneTimeLink is the part of a link in which its holder proves, once, who
-	// they are.
+	// OneTimeLink is the secret in a one-time link.
 	OneTimeLink Kind = "lkl_"
 )
 
-// alphabet is in ASCII order, so that equally long base62 numbers compare as
-// numbers when they compare as text.
+// alphabet is in ASCII order, so that base62 numbers of equal length sort as
+// numbers when they sort as text.
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 const (
@@ -49,27 +47,26 @@ const (
 	hintLength    = 4
 )
 
-// largestPayload is 2^256-1. 43 base62 characters can hold slightly more;
-// what is above it was never issued.
+// largestPayload is 2^256-1. 43 base62 characters can encode slightly larger
+// numbers, which are never issued.
 const largestPayload = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1"
 
-// ErrMalformed is what Parse answers, alone and unchanged, for everything that
-// is not a secret. Which rule was broken is not said: it would help nobody who
-// holds the right secret.
+// ErrMalformed is the error of Parse for every text that is not a secret. It does
+// not reveal which rule is broken, since only an attacker would need that.
 var ErrMalformed = fault.Errorf(fault.Unauthenticated,
-	"This is not a credential of ours. Copy it again, whole and unchanged.")
+	"This is not a Latchkey credential. Copy it again, complete and unchanged.")
 
-// Secret is a credential value. It does not print (every way of formatting,
-// logging or encoding it gives "[secret]") and does not compare; Reveal alone
-// shows it. The zero Secret is no secret: its Kind, Hint and Reveal are empty.
+// Secret is a credential. It does not print (every way of formatting, logging or
+// encoding it gives "[secret]") and does not compare; only Reveal returns its text.
+// The Kind, Hint and Reveal of the zero Secret are empty.
 type Secret struct {
 	silent
 
 	s *string // nil, or the 53 characters; a pointer so that fmt cannot follow it
 }
 
-// Generate makes a secret of the kind from 32 bytes of random. It fails when
-// random does, and for a kind that does not exist.
+// Generate returns a new secret of the kind from 32 bytes read from random. It
+// returns an error if random does, or if the kind does not exist.
 func Generate(random io.Reader, kind Kind) (Secret, error) {
 	if !kind.known() {
 		return Secret{}, fmt.Errorf("generate secret: no kind %q", string(kind))
@@ -87,9 +84,9 @@ func Generate(random io.Reader, kind Kind) (Secret, error) {
 	return Secret{s: &s}, nil
 }
 
-// Parse returns the secret that was presented. It returns ErrMalformed for
-// anything but the exact text of a secret that Generate could have made. It
-// needs no look-up and, when it refuses, no memory.
+// Parse parses a presented secret. It returns ErrMalformed for any text that
+// Generate cannot return. It needs no lookup, and does not allocate when it returns
+// an error.
 func Parse(presented string) (Secret, error) {
 	if !wellFormed(presented) {
 		return Secret{}, ErrMalformed
@@ -98,10 +95,10 @@ func Parse(presented string) (Secret, error) {
 	return Secret{s: &s}, nil
 }
 
-// Fingerprint returns what tells a presented text from every other of a
-// secret's length in this process's memory: its SHA-256, which costs a quarter
-// of a digest. It is never stored, since it is not under a server's key. Texts
-// of another length, which are no secrets, share one.
+// Fingerprint returns the key of a presented secret in the caches of this process:
+// its SHA-256, which costs a quarter of a digest. It is never stored, because it
+// does not depend on a server key. All texts of a different length, which are not
+// secrets, have the same fingerprint.
 func Fingerprint(presented string) Digest {
 	var text [length]byte
 	if len(presented) != length {
@@ -111,7 +108,7 @@ func Fingerprint(presented string) Digest {
 	return sha256.Sum256(text[:])
 }
 
-// Kind returns what the secret opens, and "" for the zero Secret.
+// Kind returns the kind of the secret, or "" for the zero Secret.
 func (s Secret) Kind() Kind {
 	if s.s == nil {
 		return ""
@@ -119,7 +116,7 @@ func (s Secret) Kind() Kind {
 	return Kind((*s.s)[:prefixLength])
 }
 
-// Reveal returns the secret itself, for the one response that shows it.
+// Reveal returns the text of the secret, for the one response that shows it.
 func (s Secret) Reveal() string {
 	if s.s == nil {
 		return ""
@@ -127,9 +124,9 @@ func (s Secret) Reveal() string {
 	return *s.s
 }
 
-// Hint returns the prefix and the last four characters, "lka_…x7Qz": enough
-// for its holder to recognise the secret. The four characters belong to the
-// check part, so they tell next to nothing of the random part.
+// Hint returns the prefix and the last four characters, such as "lka_…x7Qz", by
+// which its holder can recognize the secret. The four characters are part of the
+// checksum, so they reveal almost nothing about the random part.
 func (s Secret) Hint() string {
 	if s.s == nil {
 		return ""
@@ -139,20 +136,20 @@ func (s Secret) Hint() string {
 
 func (k Kind) known() bool {
 	switch k {
-	case AccountAccessToken, StoreAccessToken, OAuthAccessToken, ClientSecret, UserSession, Flow, GatewayKey, OneTimeLink:
+	case AccountAccessToken, StoreAccessToken, OAuthAccessToken, ClientSecret, UserSession, Flow, GatewayKey,
+		OneTimeLink:
 		return true
 	default:
 		return false
 	}
 }
 
-// wellFormed says whether text is canonical in every part.
+// wellFormed reports whether every part of text is canonical.
 func wellFormed(text string) bool {
 	if len(text) != length || !Kind(text[:prefixLength]).known() {
 		return false
 	}
-	// The sum is computed here and not by crc32.ChecksumIEEE, which would force
-	// a copy of the text onto the heap.
+	// crc32.ChecksumIEEE would copy the text to the heap.
 	sum := ^uint32(0)
 	for i := range checkedLength {
 		if i >= prefixLength && !base62(text[i]) {
@@ -168,9 +165,9 @@ func base62(c byte) bool {
 	return c-'0' < 10 || c-'A' < 26 || c-'a' < 26
 }
 
-// encodePayload fills dst with the fixed-width base62 form of the 256-bit
-// number in raw (big-endian). It is a conversion of the whole number, not of
-// each byte, so every secret is equally likely.
+// encodePayload writes the fixed-width base62 encoding of the big-endian 256-bit
+// number in raw to dst. It converts the whole number and not each byte, so every
+// secret is equally likely.
 func encodePayload(dst []byte, raw [32]byte) {
 	var number [4]uint64
 	for i := range number {
@@ -185,7 +182,7 @@ func encodePayload(dst []byte, raw [32]byte) {
 	}
 }
 
-// encodeCheck returns the fixed-width base62 form of sum.
+// encodeCheck returns the fixed-width base62 encoding of sum.
 func encodeCheck(sum uint32) [checkLength]byte {
 	var check [checkLength]byte
 	for i := checkLength - 1; i >= 0; i-- {

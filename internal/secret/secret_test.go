@@ -14,16 +14,18 @@ import (
 
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 )
 
 // alphabet is the base62 alphabet of the format.
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 var kinds = []secret.Kind{
-	secret.AccountAccessToken, secret.StoreAccessToken, secret.ClientSecret, secret.UserSession, secret.Flow, secret.GatewayKey,
+	secret.AccountAccessToken, secret.StoreAccessToken, secret.ClientSecret, secret.UserSession, secret.Flow,
+	secret.GatewayKey,
 }
 
-// generate makes a random secret.
+// generate returns a random secret.
 func generate(tb testing.TB, kind secret.Kind) secret.Secret {
 	tb.Helper()
 	s, err := secret.Generate(rand.Reader, kind)
@@ -42,8 +44,8 @@ func mistype(text string) string {
 	return text[:20] + string(with) + text[21:]
 }
 
-// assemble is the format written down a second time, with math/big: prefix,
-// number, check part.
+// assemble is a second implementation of the format, with math/big: prefix, number,
+// checksum.
 func assemble(prefix string, number *big.Int) string {
 	text := prefix + base62(number, 43)
 	return text + base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(text)))), 6)
@@ -80,8 +82,9 @@ func TestGenerateFollowsTheFormat(t *testing.T) {
 	})
 }
 
-// The format is in the hands of users: these strings must be accepted for ever.
-func TestTheFormatStaysAsItIs(t *testing.T) {
+// The format must never change, since users have secrets: these texts must always
+// be accepted.
+func TestFormatIsStable(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		fill byte
@@ -95,26 +98,22 @@ func TestTheFormatStaysAsItIs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.Reveal() != test.want {
-				t.Errorf("got %s, want %s", s.Reveal(), test.want)
-			}
+			check.Equal(t, s.Reveal(), test.want, "s.Reveal()")
 		})
 	}
 }
 
-func TestNoTwoSecretsAreAlike(t *testing.T) {
+func TestSecretsAreDistinct(t *testing.T) {
 	const many = 20_000
 	seen := make(map[string]bool, many)
 	for i := range many {
 		seen[generate(t, kinds[i%len(kinds)]).Reveal()] = true
 	}
-	if len(seen) != many {
-		t.Errorf("%d of %d secrets are different", len(seen), many)
-	}
+	check.Equal(t, len(seen), many, "len(seen)")
 }
 
 func TestGenerateFails(t *testing.T) {
-	broken := errors.New("entropy source is gone")
+	broken := errors.New("entropy source failed")
 	for _, test := range []struct {
 		name   string
 		random []byte
@@ -149,44 +148,43 @@ func TestParseRefuses(t *testing.T) {
 	foreign := good[:10] + "-" + good[11:47]
 	for _, test := range []struct{ name, presented string }{
 		{"nothing", ""},
-		{"a prefix alone", "lka_"},
+		{"only a prefix", "lka_"},
 		{"one character short", good[:52]},
 		{"one character long", good + "0"},
-		{"a space before", " " + good[:52]},
-		{"a newline behind", good + "\n"},
-		{"unknown prefix with a right check part", assemble("lkz_", big.NewInt(7))},
-		{"prefix of capitals with a right check part", assemble("LKA_", big.NewInt(7))},
+		{"leading space", " " + good[:52]},
+		{"trailing newline", good + "\n"},
+		{"unknown prefix with a valid checksum", assemble("lkz_", big.NewInt(7))},
+		{"prefix of capitals with a valid checksum", assemble("LKA_", big.NewInt(7))},
 		{"number of 2^256", assemble("lka_", tooLarge)},
 		{"largest number of 43 digits", assemble("lka_", largest)},
-		{"foreign character with a right check part", foreign + base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(foreign)))), 6)},
-		{"check part above 2^32", good[:47] + "zzzzzz"},
-		{"other kind, same check part", "lks_" + good[4:]},
+		{"foreign character with a valid checksum",
+			foreign + base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(foreign)))), 6)},
+		{"checksum above 2^32", good[:47] + "zzzzzz"},
+		{"other kind, same checksum", "lks_" + good[4:]},
 		{"multi-byte characters", strings.Repeat("é", 26) + "0"},
 	} {
 		t.Run(test.name, func(t *testing.T) { refused(t, test.presented) })
 	}
 }
 
-// refused demands that presented is answered with ErrMalformed and nothing else.
+// refused checks that Parse returns exactly ErrMalformed for presented.
 func refused(tb interface {
 	Helper()
 	Fatalf(string, ...any)
 }, presented string) {
 	tb.Helper()
 	s, err := secret.Parse(presented)
-	if err != error(secret.ErrMalformed) || s.Reveal() != "" { //nolint:errorlint // nothing may be wrapped around it
+	if err != error(secret.ErrMalformed) || s.Reveal() != "" { //nolint:errorlint // it must not be wrapped
 		tb.Fatalf("%q: got %q, %v", presented, s.Reveal(), err)
 	}
 }
 
-func TestErrMalformedTellsTheCallerNothing(t *testing.T) {
-	if kind := fault.KindOf(secret.ErrMalformed); kind != fault.Unauthenticated {
-		t.Errorf("kind is %s", kind)
-	}
+func TestErrMalformedKind(t *testing.T) {
+	check.Equal(t, fault.KindOf(secret.ErrMalformed), fault.Unauthenticated, "kind")
 }
 
-// Every single-character change of one secret, all 53 × 255 of them.
-func TestEveryChangedCharacterIsRefused(t *testing.T) {
+// All 53 × 255 changes of one character of a secret.
+func TestEveryChangedCharacterIsRejected(t *testing.T) {
 	good := generate(t, secret.UserSession).Reveal()
 	for i := range good {
 		for c := range 256 {
@@ -197,12 +195,12 @@ func TestEveryChangedCharacterIsRefused(t *testing.T) {
 	}
 }
 
-// The check part finds these always, not just nearly always: a change and a
-// swap within the first 47 characters are bursts of at most 16 bits, a change
-// of the length shows by itself, and a swap across the border of the check
-// part would need two sums that differ by a multiple of 62^5 below 5, whose
-// lowest set bit none of the possible differences has.
-func TestSlipsOfTheHandAreRefused(t *testing.T) {
+// The checksum always detects these errors: a change and a swap within the first 47
+// characters are bursts of at most 16 bits, a change of the length is always
+// detected, and a swap across the boundary of the checksum would need two sums that
+// differ by a multiple of 62^5 below 5, whose lowest set bit none of the possible
+// differences has.
+func TestTypingErrorsAreRejected(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "random bytes")
 		s, err := secret.Generate(bytes.NewReader(raw), rapid.SampledFrom(kinds).Draw(t, "kind"))
@@ -226,9 +224,7 @@ func TestSlipsOfTheHandAreRefused(t *testing.T) {
 
 func TestHint(t *testing.T) {
 	s := generate(t, secret.GatewayKey)
-	if want := "lkg_…" + s.Reveal()[49:]; s.Hint() != want {
-		t.Errorf("got %s, want %s", s.Hint(), want)
-	}
+	check.Equal(t, s.Hint(), "lkg_…"+s.Reveal()[49:], "s.Hint()")
 }
 
 func TestZeroSecretIsSafe(t *testing.T) {
@@ -241,11 +237,9 @@ func TestZeroSecretIsSafe(t *testing.T) {
 func TestParseAllocates(t *testing.T) {
 	good := generate(t, secret.AccountAccessToken).Reveal()
 	bad := mistype(good)
-	if n := testing.AllocsPerRun(100, func() { kept, _ = secret.Parse(bad) }); n != 0 {
-		t.Errorf("refusing allocates %v times", n)
-	}
-	if n := testing.AllocsPerRun(100, func() { kept, _ = secret.Parse(good) }); n > 1 {
-		t.Errorf("accepting allocates %v times", n)
+	check.Equal(t, testing.AllocsPerRun(100, func() { stored, _ = secret.Parse(bad) }), 0, "result")
+	if n := testing.AllocsPerRun(100, func() { stored, _ = secret.Parse(good) }); n > 1 {
+		t.Errorf("%v allocations for a valid secret", n)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"latchkey/internal/secret"
 )
 
-// holder keeps values as careless structs do: exported, unexported, behind a
-// pointer, in lists and maps.
+// holder has values in every kind of field: exported, unexported, behind a pointer,
+// in lists and maps.
 type holder[T any] struct {
 	Exported T
 	hidden   T
@@ -33,7 +33,7 @@ func hold[T any](v T) holder[T] {
 	return holder[T]{v, v, &v, &v, []T{v}, []T{v}, map[string]T{"k": v}, map[string]T{"k": v}, v}
 }
 
-// printings is v through everything that turns values into text.
+// printings returns v as printed by everything that turns values into text.
 func printings(t *testing.T, v any) map[string]string {
 	t.Helper()
 	printed := map[string]string{}
@@ -57,7 +57,7 @@ func printings(t *testing.T, v any) map[string]string {
 	return printed
 }
 
-// spellings are the ways in which bytes could show in text.
+// spellings returns the ways in which bytes could be printed.
 func spellings(b []byte) []string {
 	plain := strings.Trim(fmt.Sprintf("%v", b), "[]") // 108 107 97
 	return []string{
@@ -67,7 +67,7 @@ func spellings(b []byte) []string {
 	}
 }
 
-// silent demands that no printing of v shows a long enough piece of what.
+// silent checks that no formatting of v contains a long part of the secret.
 func silent(t *testing.T, v any, what []byte) {
 	t.Helper()
 	const piece = 6
@@ -75,7 +75,7 @@ func silent(t *testing.T, v any, what []byte) {
 		for i := range len(what) - piece + 1 {
 			for _, spelled := range spellings(what[i : i+piece]) {
 				if strings.Contains(printed, spelled) {
-					t.Fatalf("%s of %T shows it: %s", way, v, printed)
+					t.Fatalf("%s of %T prints the secret: %s", way, v, printed)
 				}
 			}
 		}
@@ -89,9 +89,9 @@ func TestSecretNeverPrints(t *testing.T) {
 		silent(t, v, what)
 	}
 	for way, printed := range printings(t, s) {
-		// fmt itself answers for the pointer verb and for a misplaced %w.
+		// fmt itself prints the pointer verb and a misplaced %w.
 		if !strings.Contains(printed, "[secret]") && way != "%p" && way != "%w" {
-			t.Errorf("%s gives %s", way, printed)
+			t.Errorf("%s prints %s", way, printed)
 		}
 	}
 	if s.String() != "[secret]" || s.GoString() != "[secret]" {
@@ -108,7 +108,7 @@ func TestKeyringNeverPrints(t *testing.T) {
 	}
 	for _, v := range []any{ring, *ring, hold(ring), hold(*ring), new(hold(*ring))} {
 		silent(t, v, raw)
-		for _, pad := range []byte{0x36, 0x5c} { // the key as HMAC begins with it
+		for _, pad := range []byte{0x36, 0x5c} { // the key's block in HMAC
 			silent(t, v, xor(raw, pad))
 		}
 	}
@@ -122,8 +122,8 @@ func xor(bytes []byte, with byte) []byte {
 	return combined
 }
 
-// The tests above would pass if they could not see secrets at all.
-func TestPrintingsWouldShowAString(t *testing.T) {
+// The tests above would also pass if printings did not detect secrets.
+func TestPrintingsShowAString(t *testing.T) {
 	s := generate(t, secret.AccountAccessToken).Reveal()
 	for way, printed := range printings(t, hold(s)) {
 		shown := false
@@ -131,7 +131,7 @@ func TestPrintingsWouldShowAString(t *testing.T) {
 			shown = shown || strings.Contains(printed, spelled)
 		}
 		if lossy := way == "%p" || way == "%.3s" || way == "xml" || way == "%c" || way == "%U"; !shown && !lossy {
-			t.Errorf("%s hides a plain string: %s", way, printed)
+			t.Errorf("%s does not print a plain string: %s", way, printed)
 		}
 	}
 }

@@ -1,63 +1,62 @@
 package signin
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"time"
 
-	"github.com/google/uuid"
-
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
-	"latchkey/internal/password"
 	"latchkey/internal/ratelimit"
+	"latchkey/internal/secret/password"
 )
 
-// mostCounted is how many addresses, users and browsers are counted at most.
+// mostCounted is the most addresses, users and browsers that are counted.
 const mostCounted = 100_000
 
-// The rates of wrong attempts, and of requests for another password. Buckets
-// fill again with time, so that nobody is locked out for good.
+// The rates of wrong attempts and of password resets. Buckets refill over time,
+// so no user is locked out permanently.
 var (
 	wrongPerAddress = ratelimit.Rate{Requests: 30, Window: time.Minute}
 	wrongPerUser    = ratelimit.Rate{Requests: 10, Window: 10 * time.Minute}
-	// wrongPerBrowser is that of a browser which its user signed in with before.
-	// After it, the browser is like any other.
+	// wrongPerBrowser limits a browser in which the user has signed in before.
+	// Once it is used up, the browser is treated like any other.
 	wrongPerBrowser = ratelimit.Rate{Requests: 10, Window: DeviceLifetime}
-	// Both ceilings together are the 100 failures in a row of NIST SP 800-63B,
-	// section 5.2.2. Further attempts are one an hour. A browser that the user
-	// signed in with before has a ceiling of its own, which nobody else reaches.
+	// The two ceilings together are the 100 consecutive failures of NIST SP
+	// 800-63B, section 5.2.2. After that, one attempt an hour is allowed.
+	// Browsers in which the user has signed in before have their own ceiling,
+	// which attempts from other browsers do not use up.
 	ceiling      = ratelimit.Rate{Requests: 80, Window: 80 * time.Hour}
 	knownCeiling = ratelimit.Rate{Requests: 20, Window: 20 * time.Hour}
 
 	forgottenPerAddress = ratelimit.Rate{Requests: 20, Window: 10 * time.Minute}
 	forgottenPerUser    = ratelimit.Rate{Requests: 3, Window: time.Hour}
-	// begunPerAddress is that of flows, each of which leaves a row for a while.
+	// begunPerAddress limits flows, each of which stores a row for a while.
 	begunPerAddress = ratelimit.Rate{Requests: 300, Window: time.Minute}
 )
 
-// subject is what attempts are counted by: a hash, so that nothing of what a
-// client sends is kept, however long it is.
+// subject is the key that attempts are counted under: a hash, so that no client
+// input is kept, however long.
 type subject [sha256.Size]byte
 
-// subjectOf returns the subject of a text among those of a sort.
+// subjectOf returns the subject of a text of one sort.
 func subjectOf(sort, text string) subject { return sha256.Sum256([]byte(sort + "\x00" + text)) }
 
-// buckets are those of one rate.
+// buckets are the buckets of one rate.
 type buckets = ratelimit.Buckets[subject]
 
-// attempts bounds how often somebody may be wrong. Only what is wrong counts: a
-// thousand people behind one address sign in at nine. What is tried is taken
-// from the buckets before it is judged, and given back when it is right, so that
-// many at once do not get further than one after another.
+// attempts limits failed attempts. Only failures count: a thousand users behind
+// one address can sign in at nine o'clock. An attempt is taken from the buckets
+// before it is checked and refunded if it succeeds, so that concurrent attempts
+// get no further than sequential ones.
 type attempts struct {
 	addresses, users, browsers, ceiling, knownCeiling *buckets
-	askedFrom, askedAbout, begunFrom                  *buckets
-	// gate holds those who are being judged: with few of them, few tries are
-	// taken and not given back yet.
+	forgotFrom, forgotUser, begunFrom                 *buckets
+	// gate limits concurrent checks, so that few attempts are taken and not yet
+	// refunded.
 	gate *password.Gate
-	// off says that nothing is counted.
+	// off disables the limits.
 	off bool
 }
 
@@ -70,7 +69,7 @@ func newAttempts(off bool) (*attempts, error) {
 	}{
 		{&a.addresses, wrongPerAddress}, {&a.users, wrongPerUser}, {&a.browsers, wrongPerBrowser},
 		{&a.ceiling, ceiling}, {&a.knownCeiling, knownCeiling},
-		{&a.askedFrom, forgottenPerAddress}, {&a.askedAbout, forgottenPerUser}, {&a.begunFrom, begunPerAddress},
+		{&a.forgotFrom, forgottenPerAddress}, {&a.forgotUser, forgottenPerUser}, {&a.begunFrom, begunPerAddress},
 	} {
 		made, err := ratelimit.New[subject](each.rate, mostCounted)
 		*each.of = made
@@ -85,36 +84,43 @@ type charge struct {
 	by subject
 }
 
-// try is one attempt: what it is taken from, and which ceilings it resets when
-// it is right.
-type try struct{ charges, resets []charge }
+// try is one attempt: the buckets it is taken from, and the ceilings that it
+// resets if it succeeds.
+type try struct {
+	charges, resets []charge
+	// known reports whether the user has signed in with this browser before.
+	known bool
+}
 
-// Sorts of attempts, which are counted apart: knowing the password gives no
-// tries of a code, and wrong codes do not keep anybody from the password.
+// Sorts of attempts, which are counted separately: knowing the password gives
+// no attempts on a code, and wrong codes do not block the password.
 const (
 	sortPassword = "password"
 	sortCode     = "code"
 	sortRecovery = "recovery code"
 )
 
-// newTry returns an attempt on a user, who is named by their id, or by the
-// address for nobody. A browser that the user signed in with before has buckets
-// of its own: whoever empties the user's, or the office's, does not keep them
-// out (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
+// newTry returns an attempt on a user, identified by ID, or by address if no
+// user has it. A browser in which the user has signed in before has its own
+// buckets, so an attacker who empties those of the user or the network does not
+// lock the user out (OWASP, "Slow Down Online Guessing Attacks with Device
+// Cookies").
 func (a *attempts) newTry(sort string, from netip.Addr, name, browser string, now time.Time) try {
-	whom := subjectOf(sort, name)
-	t := try{resets: []charge{{a.ceiling, whom}, {a.knownCeiling, whom}}}
-	// What a browser fails at counts whatever it is: ten failures end it.
-	if by := subjectOf("browser", browser); browser != "" && a.browsers.Look(by, now).Left > 0 {
-		t.charges = []charge{{a.browsers, by}, {a.knownCeiling, whom}}
+	target := subjectOf(sort, name)
+	t := try{resets: []charge{{a.ceiling, target}, {a.knownCeiling, target}}}
+	// All failures of a browser count together: after ten it is no longer
+	// known.
+	if by := subjectOf("browser", browser); browser != "" && a.browsers.Peek(by, now).Left > 0 {
+		t.charges, t.known = []charge{{a.browsers, by}, {a.knownCeiling, target}}, true
 		return t
 	}
-	t.charges = append(a.fromAddress(sort, from), charge{a.users, whom}, charge{a.ceiling, whom})
+	t.charges = append(a.fromAddress(sort, from), charge{a.users, target}, charge{a.ceiling, target})
 	return t
 }
 
-// recoveryTry returns an attempt with a recovery code. Such codes cannot be
-// guessed, so only addresses are counted: nobody can keep a user from theirs.
+// recoveryTry returns an attempt with a recovery code. These codes cannot be
+// guessed, so only addresses are limited: an attacker cannot block a user's
+// recovery codes.
 func (a *attempts) recoveryTry(from netip.Addr) try {
 	return try{charges: a.fromAddress(sortRecovery, from)}
 }
@@ -123,42 +129,15 @@ func (a *attempts) fromAddress(sort string, from netip.Addr) []charge {
 	if !from.IsValid() {
 		return nil
 	}
-	if sort != sortRecovery { // passwords and codes are guessed from the same addresses
+	if sort != sortRecovery { // passwords and codes share the limit of an address
 		sort = "guess"
 	}
 	return []charge{{a.addresses, subjectOf(sort, ratelimit.Network(from).String())}}
 }
 
-// judge lets work judge a try, unless there were too many wrong ones: then it
-// returns fault.RateLimited, with how long to wait (Wait).
-func (a *attempts) judge(ctx context.Context, t try, now func() time.Time, work func() (right bool, err error)) (bool, error) {
-	if a.off {
-		return work()
-	}
-	if err := t.look(now()); err != nil {
-		return false, err
-	}
-	leave, err := a.gate.Enter(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer leave()
-	if err := t.take(now()); err != nil {
-		return false, err
-	}
-	right, err := work()
-	if right || err != nil {
-		t.giveBack(now())
-	}
-	if right {
-		t.reset()
-	}
-	return right, err
-}
-
-// admit is judge for what takes no time to judge: work returns fault.Invalid for
-// what is wrong.
-func (a *attempts) admit(t try, now func() time.Time, work func() error) error {
+// admit calls work, which returns fault.Invalid for a wrong proof. After too
+// many wrong attempts it returns fault.RateLimited (Wait) instead.
+func (a *attempts) admit(t try, now clock.Clock, work func() error) error {
 	if a.off {
 		return work()
 	}
@@ -167,7 +146,7 @@ func (a *attempts) admit(t try, now func() time.Time, work func() error) error {
 	}
 	err := work()
 	if fault.KindOf(err) != fault.Invalid {
-		t.giveBack(now())
+		t.refund(now())
 	}
 	if err == nil {
 		t.reset()
@@ -175,32 +154,33 @@ func (a *attempts) admit(t try, now func() time.Time, work func() error) error {
 	return err
 }
 
-// reached reports whether a try that failed was the last that a ceiling allows
+// reached reports whether a failed attempt was the last that a ceiling allows
 // for now.
 func (a *attempts) reached(t try, now time.Time) bool {
 	for _, c := range t.charges {
-		if (c.of == a.ceiling || c.of == a.knownCeiling) && !a.off && c.of.Look(c.by, now).Left == 0 {
+		if (c.of == a.ceiling || c.of == a.knownCeiling) && !a.off && c.of.Peek(c.by, now).Left == 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// look refuses without waiting those who would be refused after it.
-func (t try) look(now time.Time) error {
+// check returns fault.RateLimited if a bucket is empty, so that such an attempt
+// does not wait for the gate.
+func (t try) check(now time.Time) error {
 	for _, c := range t.charges {
-		if s := c.of.Look(c.by, now); s.Left == 0 {
+		if s := c.of.Peek(c.by, now); s.Left == 0 {
 			return tooMany(s.Wait)
 		}
 	}
 	return nil
 }
 
-// take takes the try from all of its buckets, or from none.
+// take takes the attempt from all of its buckets, or from none.
 func (t try) take(now time.Time) error {
 	for i, c := range t.charges {
 		if err := taken(c.of.Take(c.by, now)); err != nil {
-			try{charges: t.charges[:i]}.giveBack(now)
+			try{charges: t.charges[:i]}.refund(now)
 			return err
 		}
 	}
@@ -214,59 +194,50 @@ func taken(s ratelimit.State, ok bool) error {
 	return tooMany(s.Wait)
 }
 
-func (t try) giveBack(now time.Time) {
+func (t try) refund(now time.Time) {
 	for _, c := range t.charges {
 		c.of.Return(c.by, now)
 	}
 }
 
-// reset forgets the failures in a row, which a success ends.
+// reset resets the ceilings of consecutive failures after a success.
 func (t try) reset() {
 	for _, c := range t.resets {
-		c.of.Forget(c.by)
+		c.of.Reset(c.by)
 	}
 }
 
-// nameOfUser is what a user's attempts are counted by: their id, or the address
-// that somebody tried where there is no such user.
-func nameOfUser(id uuid.UUID, foldedEmail string) string {
-	if id == uuid.Nil {
-		return foldedEmail
-	}
-	return id.String()
-}
-
-// admitForgot counts a request for another password. It returns
-// fault.RateLimited for too many from an address, and whether the user may be
-// mailed again.
+// admitForgot counts a password reset request. It returns fault.RateLimited
+// after too many from an address, and reports whether another mail may be sent
+// to the user.
 func (a *attempts) admitForgot(from netip.Addr, foldedEmail string, now time.Time) (bool, error) {
 	if a.off {
 		return true, nil
 	}
 	if from.IsValid() {
-		if err := taken(a.askedFrom.Take(subjectOf("forgot", ratelimit.Network(from).String()), now)); err != nil {
+		if err := taken(a.forgotFrom.Take(subjectOf("forgot", ratelimit.Network(from).String()), now)); err != nil {
 			return false, err
 		}
 	}
-	_, ok := a.askedAbout.Take(subjectOf("forgot", foldedEmail), now)
+	_, ok := a.forgotUser.Take(subjectOf("forgot", foldedEmail), now)
 	return ok, nil
 }
 
-// waiting is the cause of a refusal of too many attempts.
+// waiting is the cause of a rate limit error.
 type waiting struct{ wait time.Duration }
 
 func (w waiting) Error() string { return "too many attempts" }
 
-// Wait returns how long whoever made too many attempts is to wait; zero for
-// other errors.
+// Wait returns how long the client must wait after too many attempts, or zero
+// for other errors.
 func Wait(err error) time.Duration {
 	var w waiting
 	errors.As(err, &w)
 	return w.wait
 }
 
-// begin counts a flow that nobody in particular begins from an address. It
-// returns fault.RateLimited for one too many.
+// begin counts a flow that an unauthenticated client begins. It returns
+// fault.RateLimited after too many from the address.
 func (a *attempts) begin(from netip.Addr, now time.Time) error {
 	if a.off || !from.IsValid() {
 		return nil

@@ -14,15 +14,15 @@ import (
 	"latchkey/internal/user"
 )
 
-func (w *world) tries(email, text string, v signin.Visitor) error {
+func (w *fixture) tries(email, text string, v signin.Visitor) error {
 	_, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), v)
 	return err
 }
 
-// Who guesses a person's password is stopped, wherever they are; the person is
-// not, in a browser that they used before, and after a while anywhere.
+// Wrong passwords for a user are limited from every address. The user is not,
+// in a browser that they used before, and not after a while elsewhere.
 func TestWrongPasswordsOfAPerson(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
 		w.must(err)
@@ -41,7 +41,8 @@ func TestWrongPasswordsOfAPerson(t *testing.T) {
 		number := strings.Split(device, ".")[1]
 		for name, forged := range map[string]string{
 			"another person's": others, "changed": device[:len(device)-1] + "x", "none": "a.b.c.d.e",
-			"another": strings.Replace(device, number, strings.Repeat("0", len(number)), 1), // under the signature of the first
+			// With the signature of the first.
+			"another": strings.Replace(device, number, strings.Repeat("0", len(number)), 1),
 		} {
 			if err := w.triesOn(forged, phrase); fault.KindOf(err) != fault.RateLimited {
 				w.Errorf("%s browser: %v", name, err)
@@ -51,9 +52,9 @@ func TestWrongPasswordsOfAPerson(t *testing.T) {
 			w.wants(w.triesOn(device, "a guess"), fault.Unauthenticated, "")
 		}
 		w.wants(w.triesOn(device, phrase), fault.RateLimited, "")
-		w.passes(time.Minute + time.Second)
+		w.Clock.Advance(time.Minute + time.Second)
 		w.must(w.tries(w.home.Owner.Email, phrase, elsewhere))
-		w.passes(signin.DeviceLifetime)
+		w.Clock.Advance(signin.DeviceLifetime)
 		for range 10 {
 			w.wants(w.tries(w.home.Owner.Email, "a guess", here), fault.Unauthenticated, "")
 		}
@@ -61,16 +62,16 @@ func TestWrongPasswordsOfAPerson(t *testing.T) {
 	})
 }
 
-func (w *world) triesOn(device, text string) error {
+func (w *fixture) triesOn(device, text string) error {
 	v := here
 	v.Device = device
 	return w.tries(w.home.Owner.Email, text, v)
 }
 
-// An address is stopped that guesses many people's, and an office that signs in
-// at nine is not.
+// An address that guesses many users' passwords is limited, and an office whose
+// users sign in at the same time is not.
 func TestWrongPasswordsFromAnAddress(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		for range 40 {
 			w.must(w.tries(w.home.Owner.Email, phrase, here))
@@ -80,7 +81,7 @@ func TestWrongPasswordsFromAnAddress(t *testing.T) {
 		}
 		w.wants(w.tries(w.home.Owner.Email, phrase, here), fault.RateLimited, "")
 		w.must(w.tries(w.home.Owner.Email, phrase, visitor("192.0.2.2")))
-		// Whoever has one address of IPv6 has all of its network.
+		// The holder of one IPv6 address has all of its network.
 		for i := range 30 {
 			from := visitor(fmt.Sprintf("2001:db8::%x", i+1))
 			w.wants(w.tries(fmt.Sprintf("somebody%d@acme.example", i), "a guess", from), fault.Unauthenticated, "")
@@ -90,16 +91,18 @@ func TestWrongPasswordsFromAnAddress(t *testing.T) {
 	})
 }
 
-// Guesses at the same time get no further, and right ones are all let in.
+// Concurrent guesses get no further than sequential ones, and concurrent
+// correct passwords all succeed.
 func TestAttemptsAtOnce(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		var wrong, right atomic.Int64
 		var all sync.WaitGroup
 		for i := range 40 {
 			all.Go(func() {
 				if i%2 == 0 {
-					if fault.KindOf(w.tries(w.home.Users[1].Email, "a guess", visitor("192.0.2.3"))) == fault.Unauthenticated {
+					if fault.KindOf(w.tries(w.home.Users[1].Email, "a guess",
+						visitor("192.0.2.3"))) == fault.Unauthenticated {
 						wrong.Add(1)
 					}
 				} else if w.tries(w.home.Owner.Email, phrase, here) == nil {
@@ -109,15 +112,15 @@ func TestAttemptsAtOnce(t *testing.T) {
 		}
 		all.Wait()
 		if wrong.Load() != 10 || right.Load() != 20 {
-			w.Errorf("%d guesses were judged, %d of 20 were let in", wrong.Load(), right.Load())
+			w.Errorf("%d guesses were judged, %d of 20 signed in", wrong.Load(), right.Load())
 		}
 	})
 }
 
-// The answer for an address that nobody has is that for a wrong password, and
-// takes a hash as well.
+// An unknown address gets the same answer as a wrong password, and computes a
+// hash as well.
 func TestUnknownAddress(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		hashes := w.signIn.CountHashes()
 		for _, email := range []string{w.home.Owner.Email, w.home.Users[1].Email, "nobody@acme.example"} {
@@ -131,24 +134,24 @@ func TestUnknownAddress(t *testing.T) {
 }
 
 func TestUnlimited(t *testing.T) {
-	var told []signin.Attempt
-	eachWorld(t, func(w *world) {
+	var reported []signin.Attempt
+	eachFixture(t, func(w *fixture) {
 		for range 12 {
 			w.wants(w.tries("nobody@acme.example", "a guess", here), fault.Unauthenticated, "")
 		}
-		if len(told) < 12 || told[0].Method != signin.ByPassword || told[0].Err == nil {
-			w.Errorf("told of %+v", told)
+		if len(reported) < 12 || reported[0].Method != signin.ByPassword || reported[0].Err == nil {
+			w.Errorf("reported %+v", reported)
 		}
 	}, func(c *signin.Config) {
 		c.Unlimited = true
-		c.OnAttempt = func(a signin.Attempt) { told = append(told, a) }
+		c.OnAttempt = func(a signin.Attempt) { reported = append(reported, a) }
 	})
 }
 
-// A wish for another password is limited, and answered alike.
+// Password reset requests are limited, with the same answer.
 func TestForgotLimits(t *testing.T) {
 	box := make(chan user.User, 10)
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -172,7 +175,7 @@ func TestForgotLimits(t *testing.T) {
 			w.must(w.signIn.Forgot("else@acme.example", here))
 		}
 		w.wants(w.signIn.Forgot("else@acme.example", here), fault.RateLimited, "")
-		// What comes later is done later: by now a fourth mail would have been sent.
+		// Requests run in order, so a fourth mail would have been sent by now.
 		w.must(w.signIn.Forgot(w.home.Users[1].Email, visitor("192.0.2.2")))
 		select {
 		case got := <-box:
@@ -185,10 +188,11 @@ func TestForgotLimits(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
 }
 
-// A browser that is known ends with ten failures and with the password, and all of a person's together have a ceiling:
-// who hoarded them while the password was theirs gets no further.
+// A known browser becomes unknown after ten failures and when the password
+// changes. All of a user's known browsers share a ceiling, so an attacker gains
+// nothing by collecting them.
 func TestHoardedBrowsers(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		hoard := make([]string, 25)
 		for i := range hoard {
@@ -205,7 +209,7 @@ func TestHoardedBrowsers(t *testing.T) {
 		if judged > 30 { // 20 of all known browsers, 10 of the others
 			w.Errorf("%d guesses were judged", judged)
 		}
-		w.passes(100 * time.Hour)
+		w.Clock.Advance(100 * time.Hour)
 		w.must(w.triesOn(hoard[0], phrase))
 		w.gives(w.home.Owner) // the same text is another password
 		for range 10 {
@@ -215,19 +219,21 @@ func TestHoardedBrowsers(t *testing.T) {
 	})
 }
 
-// A person's password is guessed at most a hundred times in a row, however slowly and from wherever; what is right ends
-// the row, and a browser that is known is not kept out by others.
+// A user's password can be guessed at most a hundred times in a row, over any
+// time and from any number of addresses. A success resets the count, and
+// guesses from other browsers do not block a known one.
 func TestCeilingOfAPerson(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
 		w.must(err)
 		guess := func() (judged int) {
 			for i := range 200 {
-				if fault.KindOf(w.tries(w.home.Owner.Email, "a guess", visitor(fmt.Sprintf("198.51.100.%d", i)))) == fault.Unauthenticated {
+				if fault.KindOf(w.tries(w.home.Owner.Email, "a guess",
+					visitor(fmt.Sprintf("198.51.100.%d", i)))) == fault.Unauthenticated {
 					judged++
 				}
-				w.passes(time.Minute)
+				w.Clock.Advance(time.Minute)
 			}
 			return judged
 		}
@@ -241,11 +247,13 @@ func TestCeilingOfAPerson(t *testing.T) {
 	})
 }
 
-// What can be no address costs nothing and is kept nowhere, and what is kept of others does not grow with them.
+// An invalid address costs no hash and is not stored, and what is stored for
+// others does not grow with their length.
 func TestNoAddress(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		hashes := w.signIn.CountHashes()
-		for _, email := range []string{strings.Repeat("a", 1<<20) + "@acme.example", "", "nobody", "a@b\x00c.example", "\xff@acme.example"} {
+		for _, email := range []string{strings.Repeat("a", 1<<20) + "@acme.example", "", "nobody", "a@b\x00c.example",
+			"\xff@acme.example"} {
 			for range 20 {
 				w.wants(w.tries(email, "a guess", here), fault.Unauthenticated, "")
 			}
@@ -258,13 +266,13 @@ func TestNoAddress(t *testing.T) {
 	})
 }
 
-// Whoever has only the password cannot keep the person from their code in a browser that is known, nor from their
-// recovery codes anywhere.
+// With only the password, an attacker cannot block the user's codes in a known
+// browser, nor their recovery codes anywhere.
 func TestCodesAreNotLockedOut(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		app, recovery := w.adds()
-		w.passes(time.Minute)
+		w.Clock.Advance(time.Minute)
 		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
 		w.must(err)
 		for i := range 40 {
@@ -284,18 +292,18 @@ func TestCodesAreNotLockedOut(t *testing.T) {
 	})
 }
 
-// Every way to sign in is counted.
+// Every sign-in method is counted.
 func TestAttemptsAreCounted(t *testing.T) {
-	told := map[signin.Method]int{}
-	eachWorld(t, func(w *world) {
-		clear(told)
+	reported := map[signin.Method]int{}
+	eachFixture(t, func(w *fixture) {
+		clear(reported)
 		w.gives(w.home.Owner)
 		w.adds()
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
 		_, err := w.signIn.Passkey(w.Context(), "", "{}", here)
 		w.why(err, signin.WhyOver)
-		if told[signin.ByPasswordAndCode] != 1 || told[signin.ByPasskey] != 1 {
-			w.Errorf("told of %v", told)
+		if reported[signin.ByPasswordAndCode] != 1 || reported[signin.ByPasskey] != 1 {
+			w.Errorf("reported %v", reported)
 		}
-	}, func(c *signin.Config) { c.OnAttempt = func(a signin.Attempt) { told[a.Method]++ } })
+	}, func(c *signin.Config) { c.OnAttempt = func(a signin.Attempt) { reported[a.Method]++ } })
 }

@@ -14,22 +14,22 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// authenticator keeps one passkey, and signs whatever it is told to (Web
-// Authentication, section 6).
+// authenticator is a software authenticator with one passkey, which signs any
+// request (Web Authentication, section 6).
 type authenticator struct {
 	*testing.T
 
-	key    *ecdsa.PrivateKey
+	key    crypto.Signer
 	id     []byte
 	handle []byte
 	count  uint32
 
-	// What it says of itself and of the page, which a test may change.
+	// The origin and site that it signs, which a test may change.
 	origin, site string
 	flags        byte
-	// public is the key that it says it made; nil for its own.
+	// public is the public key that it reports; nil for its own.
 	public map[int]any
-	// transports are how it says that it is reached.
+	// transports are the transports that it reports.
 	transports []string
 }
 
@@ -46,10 +46,11 @@ func newAuthenticator(t *testing.T) *authenticator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &authenticator{T: t, key: key, id: []byte(rand.Text()), origin: "https://keys.example", site: "keys.example", flags: userPresent | userVerified}
+	return &authenticator{T: t, key: key, id: []byte(rand.Text()), origin: "https://keys.example", site: "keys.example",
+		flags: userPresent | userVerified}
 }
 
-// options are what a page hands to the browser.
+// options are what a page passes to the browser.
 type options struct {
 	Challenge string `json:"challenge"`
 	User      struct {
@@ -73,23 +74,24 @@ func (a *authenticator) read(text []byte) options {
 
 func encoded(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
-// client is what the browser says of the page (section 5.8.1).
+// client returns the client data of the page (section 5.8.1).
 func (a *authenticator) client(kind, challenge string) []byte {
-	text, err := json.Marshal(map[string]any{"type": kind, "challenge": challenge, "origin": a.origin, "crossOrigin": false})
+	text, err := json.Marshal(map[string]any{"type": kind, "challenge": challenge, "origin": a.origin,
+		"crossOrigin": false})
 	if err != nil {
 		a.Fatal(err)
 	}
 	return text
 }
 
-// data is what the authenticator says (section 6.1).
+// data returns the authenticator data (section 6.1).
 func (a *authenticator) data(flags byte) []byte {
 	site := sha256.Sum256([]byte(a.site))
 	a.count++
 	return binary.BigEndian.AppendUint32(append(site[:], flags), a.count)
 }
 
-// makes makes the passkey, and answers as the browser does.
+// makes creates the passkey, and answers as the browser does.
 func (a *authenticator) makes(text []byte) string {
 	a.Helper()
 	o := a.read(text)
@@ -100,22 +102,10 @@ func (a *authenticator) makes(text []byte) string {
 	if a.handle, err = base64.RawURLEncoding.DecodeString(o.User.ID); err != nil {
 		a.Fatal(err)
 	}
-	point, err := a.key.PublicKey.ECDH()
-	if err != nil {
-		a.Fatal(err)
-	}
-	raw := point.Bytes() // 4, x, y
-	said := map[int]any{1: 2, 3: -7, -1: 1, -2: raw[1:33], -3: raw[33:]}
-	if a.public != nil {
-		said = a.public
-	}
-	public, err := cbor.Marshal(said)
-	if err != nil {
-		a.Fatal(err)
-	}
-	data := append(a.data(a.flags|hasKey), make([]byte, 16)...) // no model
+	data := append(a.data(a.flags|hasKey), make([]byte, 16)...) // no AAGUID
 	data = append(binary.BigEndian.AppendUint16(data, uint16(len(a.id))), a.id...)
-	object, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": append(data, public...)})
+	object, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{},
+		"authData": append(data, a.publicKey()...)})
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -123,10 +113,30 @@ func (a *authenticator) makes(text []byte) string {
 	if transports == nil {
 		transports = []string{"internal"}
 	}
-	return a.answer(map[string]any{"clientDataJSON": encoded(a.client("webauthn.create", o.Challenge)), "attestationObject": encoded(object), "transports": transports})
+	return a.answer(map[string]any{"clientDataJSON": encoded(a.client("webauthn.create", o.Challenge)),
+		"attestationObject": encoded(object), "transports": transports})
 }
 
-// signs proves that it has the passkey, and answers as the browser does.
+// publicKey returns the COSE key of the passkey (RFC 9052, section 7).
+func (a *authenticator) publicKey() []byte {
+	a.Helper()
+	said := a.public
+	if key, is := a.key.Public().(*ecdsa.PublicKey); is && said == nil {
+		point, err := key.ECDH()
+		if err != nil {
+			a.Fatal(err)
+		}
+		raw := point.Bytes() // 4, x, y
+		said = map[int]any{1: 2, 3: -7, -1: 1, -2: raw[1:33], -3: raw[33:]}
+	}
+	public, err := cbor.Marshal(said)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return public
+}
+
+// signs proves possession of the passkey, and answers as the browser does.
 func (a *authenticator) signs(text []byte) string {
 	a.Helper()
 	o := a.read(text)
@@ -141,13 +151,15 @@ func (a *authenticator) signs(text []byte) string {
 		a.Fatal(err)
 	}
 	return a.answer(map[string]any{
-		"clientDataJSON": encoded(client), "authenticatorData": encoded(data), "signature": encoded(signature), "userHandle": encoded(a.handle),
+		"clientDataJSON": encoded(client), "authenticatorData": encoded(data), "signature": encoded(signature),
+		"userHandle": encoded(a.handle),
 	})
 }
 
 func (a *authenticator) answer(response map[string]any) string {
 	text, err := json.Marshal(map[string]any{
-		"id": encoded(a.id), "rawId": encoded(a.id), "type": "public-key", "response": response, "clientExtensionResults": map[string]any{},
+		"id": encoded(a.id), "rawId": encoded(a.id), "type": "public-key", "response": response,
+		"clientExtensionResults": map[string]any{},
 	})
 	if err != nil {
 		a.Fatal(err)

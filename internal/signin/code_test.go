@@ -17,52 +17,52 @@ import (
 	"latchkey/internal/signin"
 )
 
-// adds adds an authenticator app of the owner at home, and returns its secret
+// adds adds an authenticator app for the owner at home, and returns its secret
 // and the recovery codes.
-func (w *world) adds() (string, []secret.Password) {
+func (w *fixture) adds() (string, []secret.Password) {
 	w.Helper()
 	return w.enrols(owner(w.home))
 }
 
-// enrols adds an authenticator app of the principal's.
-func (w *world) enrols(by *auth.Principal) (string, []secret.Password) {
+// enrols adds an authenticator app for the principal.
+func (w *fixture) enrols(by *auth.Principal) (string, []secret.Password) {
 	w.Helper()
 	flow, err := w.signIn.AskTOTP(w.Context(), by)
 	w.must(err)
-	told, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+	shown, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
 	w.must(err)
-	app := bare(told.Secret)
+	app := bare(shown.Secret)
 	codes, err := w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
 	w.must(err)
 	return app, codes
 }
 
-// bare is a secret as apps keep it, without the groups.
+// bare returns a secret as apps store it, without the groups.
 func bare(text string) string { return strings.ReplaceAll(text, " ", "") }
 
-// shown is the code that an app shows so many steps from now.
-func (w *world) shown(app string, steps int) string {
+// shown returns the code that the app shows the given number of steps from now.
+func (w *fixture) shown(app string, steps int) string {
 	w.Helper()
-	code, err := totp.GenerateCode(app, w.now().Add(time.Duration(steps)*30*time.Second))
+	code, err := totp.GenerateCode(app, w.Clock.Now().Add(time.Duration(steps)*30*time.Second))
 	w.must(err)
 	return code
 }
 
-// owes is the flow of the owner at home, who gave their password.
-func (w *world) owes() string {
+// owes returns a flow of the owner at home, who has entered the password.
+func (w *fixture) owes() string {
 	w.Helper()
 	flow, err := w.signIn.AskCode(w.Context(), w.proof(w.home.Owner), "/next")
 	w.must(err)
 	return flow.Reveal()
 }
 
-func (w *world) enters(flow, code string) error {
+func (w *fixture) enters(flow, code string) error {
 	_, _, err := w.signIn.Code(w.Context(), flow, code, here)
 	return err
 }
 
-// why is the reason of a refusal.
-func (w *world) why(err error, want signin.Why) {
+// why fails the test unless err is a refusal for this reason.
+func (w *fixture) why(err error, want signin.Why) {
 	w.Helper()
 	var refused *signin.Refused
 	if !errors.As(err, &refused) || refused.Why != want {
@@ -71,9 +71,9 @@ func (w *world) why(err error, want signin.Why) {
 }
 
 func TestCode(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		app, _ := w.adds()
-		w.passes(10 * time.Minute)
+		w.Clock.Advance(10 * time.Minute)
 		for _, method := range []signin.Method{signin.ByPassword, signin.ByLink, signin.ByPasskey, signin.ByProvider} {
 			needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, method)
 			w.must(err)
@@ -96,23 +96,23 @@ func TestCode(t *testing.T) {
 		}
 		w.why(w.enters(flow, w.shown(app, 1)), signin.WhyOver)
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
-		w.wants(w.enters(w.owes(), w.shown(app, -1)), fault.Invalid, "code") // before the one that was used
+		w.wants(w.enters(w.owes(), w.shown(app, -1)), fault.Invalid, "code") // before the used one
 		w.must(w.enters(w.owes(), w.shown(app, 1)))
 		if _, _, err := w.signIn.Begin(w.Context(), who, w.home.Account.ID, here); err != nil {
 			w.Error(err)
 		}
 
 		slow := w.owes()
-		w.passes(10*time.Minute + time.Second)
+		w.Clock.Advance(10*time.Minute + time.Second)
 		w.why(w.enters(slow, w.shown(app, 0)), signin.WhyOver)
 	})
 }
 
-// Of many who enter one code at the same time, one is let in.
+// Of concurrent sign-ins with one code, one succeeds.
 func TestCodeAtOnce(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		app, recovery := w.adds()
-		w.passes(time.Minute)
+		w.Clock.Advance(time.Minute)
 		for name, code := range map[string]string{"code": w.shown(app, 0), "recovery code": recovery[0].Reveal()} {
 			const racers = 4
 			var flows [racers]string
@@ -137,15 +137,15 @@ func TestCodeAtOnce(t *testing.T) {
 				w.Errorf("%d came in by one %s", in.Load(), name)
 			}
 		}
-		if n := w.told(w.home, audit.RecoveryCodeUsed); n != 1 {
-			w.Errorf("the log tells of %d recovery codes", n)
+		if n := w.countEvents(w.home, audit.RecoveryCodeUsed); n != 1 {
+			w.Errorf("the log has %d recovery codes", n)
 		}
 	})
 }
 
-// Of many who finish one flow at the same time, one does.
+// Of concurrent calls that finish one flow, one succeeds.
 func TestFlowAtOnce(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		_, recovery := w.adds()
 		flow := w.owes()
 		var in atomic.Int32
@@ -165,7 +165,7 @@ func TestFlowAtOnce(t *testing.T) {
 }
 
 func TestRecoveryCodes(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		app, codes := w.adds()
 		if len(codes) != signin.RecoveryCodes {
 			w.Fatalf("%d codes", len(codes))
@@ -193,19 +193,19 @@ func TestRecoveryCodes(t *testing.T) {
 		for action, want := range map[audit.Action]int{
 			audit.TOTPEnabled: 1, audit.TOTPDisabled: 1, audit.RecoveryCodesRenewed: 1, audit.RecoveryCodeUsed: 4,
 		} {
-			if got := w.told(w.home, action); got != want {
+			if got := w.countEvents(w.home, action); got != want {
 				w.Errorf("the log tells %d times of %s", got, action)
 			}
 		}
 	})
 }
 
-// A session does not turn off the second factor: that takes a code which was not
-// used, and as few can be tried as at the door.
+// A session is not enough to turn off the second factor. It takes an unused
+// code, with the same limit of attempts as at sign-in.
 func TestChangingTheAppTakesACode(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		app, codes := w.adds()
-		w.passes(10 * time.Minute)
+		w.Clock.Advance(10 * time.Minute)
 		other, _ := w.enrols(owner(w.away))
 		by := owner(w.home)
 		changes := map[string]func(code string) error{
@@ -221,16 +221,16 @@ func TestChangingTheAppTakesACode(t *testing.T) {
 				w.wants(change(code), fault.Invalid, "code")
 			}
 		}
-		w.passes(10 * time.Minute)
+		w.Clock.Advance(10 * time.Minute)
 		w.must(changes["renew"](w.shown(app, 0)))
-		w.wants(changes["remove"](codes[0].Reveal()), fault.Invalid, "code") // one that was replaced
+		w.wants(changes["remove"](codes[0].Reveal()), fault.Invalid, "code") // a replaced code
 		w.wants(changes["remove"](w.shown(app, 0)), fault.Invalid, "code")
 		var err error
 		for range 15 {
 			err = changes["remove"]("123456")
 		}
 		w.wants(err, fault.RateLimited, "")
-		w.passes(10 * time.Minute)
+		w.Clock.Advance(10 * time.Minute)
 		w.must(changes["remove"](w.shown(app, 0)))
 		if needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, signin.ByPassword); needs || err != nil {
 			w.Errorf("the app is still there: %t, %v", needs, err)
@@ -239,16 +239,16 @@ func TestChangingTheAppTakesACode(t *testing.T) {
 }
 
 func TestAddingAnApp(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		by, other := owner(w.home), owner(w.away)
 		flow, err := w.signIn.AskTOTP(w.Context(), by)
 		w.must(err)
-		told, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+		shown, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
 		w.must(err)
-		if !strings.HasPrefix(string(told.Picture), "\x89PNG") {
+		if !strings.HasPrefix(string(shown.Picture), "\x89PNG") {
 			w.Error("no picture")
 		}
-		app := strings.ReplaceAll(told.Secret, " ", "")
+		app := strings.ReplaceAll(shown.Secret, " ", "")
 		_, err = w.signIn.AskedTOTP(w.Context(), other, flow.Reveal())
 		w.why(err, signin.WhyOver)
 		_, err = w.signIn.EnableTOTP(w.Context(), other, flow.Reveal(), w.shown(app, 0))
@@ -263,23 +263,25 @@ func TestAddingAnApp(t *testing.T) {
 		w.must(err)
 		_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
 		w.must(err)
-		// The code with which it was added is used up.
+		// The code that added the app is used up.
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
 		_, err = w.signIn.AskTOTP(w.Context(), by)
 		w.wants(err, fault.Conflict, "")
-		_, err = w.signIn.EnableTOTP(w.Context(), by, second.Reveal(), w.shown(strings.ReplaceAll(toldAgain.Secret, " ", ""), 0))
+		_, err = w.signIn.EnableTOTP(w.Context(), by, second.Reveal(),
+			w.shown(strings.ReplaceAll(toldAgain.Secret, " ", ""), 0))
 		w.wants(err, fault.Conflict, "")
 	})
 }
 
-// Whoever guesses gets few tries, and a right password gives no more.
+// Guesses are limited, and entering the password again gives no more of them.
 func TestCodesAreLimited(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.adds()
 		w.gives(w.home.Owner)
 		var limited int
 		for range 15 {
-			_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), visitor("192.0.2.2"))
+			_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase),
+				visitor("192.0.2.2"))
 			w.must(err)
 			if err := w.enters(w.owes(), "123456"); fault.KindOf(err) == fault.RateLimited {
 				limited++
@@ -288,7 +290,7 @@ func TestCodesAreLimited(t *testing.T) {
 		if limited < 5 {
 			w.Errorf("only %d of 15 tries were too many", limited)
 		}
-		w.passes(10 * time.Minute)
+		w.Clock.Advance(10 * time.Minute)
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
 
 		flow, err := w.signIn.AskTOTP(w.Context(), owner(w.away))

@@ -15,7 +15,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// mailbox keeps the addresses that are mailed.
+// mailbox records the addresses of the mailed links.
 type mailbox struct{ addresses chan string }
 
 func (mailbox) Notify(context.Context, user.User, signin.Notice) error { return nil }
@@ -30,96 +30,115 @@ func (m mailbox) Forgot(_ context.Context, _ user.User, address string, _ time.T
 	return nil
 }
 
-// door is a way to a session, or to a password that would open one.
+// door is a way to a session, or to a password that would start one.
 type door struct {
 	name   string
 	method signin.Method
-	// app says that the user has an authenticator app.
+	// app reports whether the user has an authenticator app.
 	app bool
-	// begin goes as far as the server before the setting was changed led, and
-	// returns the rest of the way.
-	begin func(w *world, u user.User, app string) func(s *signin.Service) (signin.Proof, error)
-	// open says that the door is open where passwords are turned off.
+	// begin runs the steps before the setting changes, and returns the
+	// remaining ones.
+	begin func(w *fixture, u user.User, app string) func(s *signin.Service) (signin.Proof, error)
+	// open reports whether the door works with passwords turned off.
 	open bool
 }
 
-// doors are all there are.
+// doors are all ways to sign in.
 var doors = []door{
-	{name: "password", method: signin.ByPassword, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		return func(s *signin.Service) (signin.Proof, error) {
-			return s.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
-		}
-	}},
-	{name: "password that was judged before", method: signin.ByPassword, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		p := w.proof(u)
-		return func(*signin.Service) (signin.Proof, error) { return p, nil }
-	}},
-	{name: "code after a password", method: signin.ByPasswordAndCode, app: true, begin: func(w *world, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
-		return w.code(w.proof(u), app)
-	}},
-	{name: "link that was mailed to who forgot", method: signin.ByLink, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		w.must(w.signIn.Forgot(u.Email, visitor("192.0.2.77")))
-		w.delivers()
-		return w.redeemed(<-w.config.Mail.(mailbox).addresses)
-	}},
-	{name: "link that was mailed to who is invited", method: signin.ByLink, begin: func(w *world, _ user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		email := uuid.NewString() + "@acme.example"
-		_, err := w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: email, FirstName: "N", LastName: "N"}})
-		w.must(err)
-		return w.redeemed(<-w.config.Mail.(mailbox).addresses)
-	}},
-	{name: "link that the operator had mailed", method: signin.ByLink, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		_, err := w.signIn.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: u.Email}})
-		w.must(err)
-		return w.redeemed(<-w.config.Mail.(mailbox).addresses)
-	}},
-	{name: "link that the owner was shown", method: signin.ByLink, begin: func(w *world, _ user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		without := w.service(func(c *signin.Config) { c.Mail = nil })
-		done, err := without.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: uuid.NewString() + "@acme.example", FirstName: "N", LastName: "N"}})
-		w.must(err)
-		return w.redeemed(done.Address)
-	}},
-	{name: "code after a mailed link", method: signin.ByLinkAndCode, app: true, begin: func(w *world, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
-		_, err := w.signIn.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: u.Email}})
-		w.must(err)
-		p, err := w.redeemed(<-w.config.Mail.(mailbox).addresses)(w.signIn)
-		w.must(err)
-		return w.code(p, app)
-	}},
-	{name: "link that the operator was shown", method: signin.ByLink, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		return w.redeemed(w.invites(operator(w.home), u.Email))
-	}},
-	{name: "code after the operator's link", method: signin.ByLinkAndCode, app: true, open: true, begin: func(w *world, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
-		p, err := w.redeemed(w.invites(operator(w.home), u.Email))(w.signIn)
-		w.must(err)
-		return w.code(p, app)
-	}},
-	{name: "first-start link", method: signin.ByLink, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		return func(s *signin.Service) (signin.Proof, error) { return s.OperatorProof(w.Context(), u.Email) }
-	}},
-	{name: "provider", method: signin.ByProvider, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		return func(s *signin.Service) (signin.Proof, error) {
-			o := w.config.Provider.(*oracle)
-			_, flow, err := s.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+	{name: "password", method: signin.ByPassword,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			return func(s *signin.Service) (signin.Proof, error) {
+				return s.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+			}
+		}},
+	{name: "password that was judged before", method: signin.ByPassword,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			p := w.proof(u)
+			return func(*signin.Service) (signin.Proof, error) { return p, nil }
+		}},
+	{name: "code after a password", method: signin.ByPasswordAndCode, app: true,
+		begin: func(w *fixture, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
+			return w.code(w.proof(u), app)
+		}},
+	{name: "link that was mailed to who forgot", method: signin.ByLink,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			w.must(w.signIn.Forgot(u.Email, visitor("192.0.2.77")))
+			w.delivers()
+			return w.redeemed(<-w.config.Mail.(mailbox).addresses)
+		}},
+	{name: "link that was mailed to who is invited", method: signin.ByLink,
+		begin: func(w *fixture, _ user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			email := uuid.NewString() + "@acme.example"
+			_, err := w.signIn.Invite(w.Context(), owner(w.home),
+				signin.Invitee{Details: user.Details{Email: email, FirstName: "N", LastName: "N"}})
 			w.must(err)
-			o.says = signin.Claims{Subject: u.ID.String(), Email: u.Email, EmailVerified: true}
-			arrived, err := s.Answered(w.Context(), nil, flow.Reveal(), signin.Answer{State: o.last.State, Code: "code"}, here)
-			return arrived.Proof, err
-		}
-	}},
-	{name: "passkey", method: signin.ByPasskey, open: true, begin: func(w *world, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
-		a := w.registers(w.begins(u, w.home.Account.ID), "Key")
-		return func(s *signin.Service) (signin.Proof, error) {
-			options, flow, err := s.AskPasskey(w.Context(), here)
+			return w.redeemed(<-w.config.Mail.(mailbox).addresses)
+		}},
+	{name: "link that the operator had mailed", method: signin.ByLink,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			_, err := w.signIn.Invite(w.Context(), operator(w.home),
+				signin.Invitee{Details: user.Details{Email: u.Email}})
 			w.must(err)
-			proof, err := s.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
-			return proof.Proof, err
-		}
-	}},
+			return w.redeemed(<-w.config.Mail.(mailbox).addresses)
+		}},
+	{name: "link that the owner was shown", method: signin.ByLink,
+		begin: func(w *fixture, _ user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			without := w.service(func(c *signin.Config) { c.Mail = nil })
+			done, err := without.Invite(w.Context(), owner(w.home),
+				signin.Invitee{Details: user.Details{Email: uuid.NewString() + "@acme.example", FirstName: "N",
+					LastName: "N"}})
+			w.must(err)
+			return w.redeemed(done.Address)
+		}},
+	{name: "code after a mailed link", method: signin.ByLinkAndCode, app: true,
+		begin: func(w *fixture, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
+			_, err := w.signIn.Invite(w.Context(), operator(w.home),
+				signin.Invitee{Details: user.Details{Email: u.Email}})
+			w.must(err)
+			p, err := w.redeemed(<-w.config.Mail.(mailbox).addresses)(w.signIn)
+			w.must(err)
+			return w.code(p, app)
+		}},
+	{name: "link that the operator was shown", method: signin.ByLink, open: true,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			return w.redeemed(w.invites(operator(w.home), u.Email))
+		}},
+	{name: "code after the operator's link", method: signin.ByLinkAndCode, app: true, open: true,
+		begin: func(w *fixture, u user.User, app string) func(*signin.Service) (signin.Proof, error) {
+			p, err := w.redeemed(w.invites(operator(w.home), u.Email))(w.signIn)
+			w.must(err)
+			return w.code(p, app)
+		}},
+	{name: "first-start link", method: signin.ByLink, open: true,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			return func(s *signin.Service) (signin.Proof, error) { return s.OperatorProof(w.Context(), u.Email) }
+		}},
+	{name: "provider", method: signin.ByProvider, open: true,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			return func(s *signin.Service) (signin.Proof, error) {
+				o := w.config.Provider.(*oracle)
+				_, flow, err := s.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+				w.must(err)
+				o.says = signin.Claims{Subject: u.ID.String(), Email: u.Email, EmailVerified: true}
+				arrived, err := s.Answered(w.Context(), nil, flow.Reveal(),
+					signin.Answer{State: o.last.State, Code: "code"}, here)
+				return arrived.Proof, err
+			}
+		}},
+	{name: "passkey", method: signin.ByPasskey, open: true,
+		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
+			a := w.registers(w.begins(u, w.home.Account.ID), "Key")
+			return func(s *signin.Service) (signin.Proof, error) {
+				options, flow, err := s.AskPasskey(w.Context(), here)
+				w.must(err)
+				proof, err := s.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
+				return proof.Proof, err
+			}
+		}},
 }
 
 // code begins the second step after a first proof.
-func (w *world) code(first signin.Proof, app string) func(*signin.Service) (signin.Proof, error) {
+func (w *fixture) code(first signin.Proof, app string) func(*signin.Service) (signin.Proof, error) {
 	flow, err := w.signIn.AskCode(w.Context(), first, "")
 	w.must(err)
 	return func(s *signin.Service) (signin.Proof, error) {
@@ -128,15 +147,15 @@ func (w *world) code(first signin.Proof, app string) func(*signin.Service) (sign
 	}
 }
 
-// redeemed redeems a link that was made before.
-func (w *world) redeemed(address string) func(*signin.Service) (signin.Proof, error) {
+// redeemed redeems a link that exists already.
+func (w *fixture) redeemed(address string) func(*signin.Service) (signin.Proof, error) {
 	return func(s *signin.Service) (signin.Proof, error) {
 		return s.Redeem(w.Context(), secretIn(address), twice(phrase), here)
 	}
 }
 
-// delivers sends the mails that wait.
-func (w *world) delivers() {
+// delivers sends the queued mails.
+func (w *fixture) delivers() {
 	w.Helper()
 	ctx, stop := context.WithCancel(w.Context())
 	ended := make(chan struct{})
@@ -144,23 +163,26 @@ func (w *world) delivers() {
 		defer close(ended)
 		w.signIn.Run(ctx)
 	}()
-	for end := time.Now().Add(10 * time.Second); len(w.config.Mail.(mailbox).addresses) == 0 && time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Second); len(w.config.Mail.(mailbox).addresses) == 0 &&
+		time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	stop()
 	<-ended
 }
 
-// newcomer is a user of the account with a password, and with an app if asked.
-func (w *world) newcomer(app bool) (user.User, string) {
+// newcomer adds a user to the account with a password, and with an app if
+// asked.
+func (w *fixture) newcomer(app bool) (user.User, string) {
 	w.Helper()
 	email := uuid.NewString() + "@acme.example"
-	_, err := w.users.Create(w.Context(), operator(w.home), user.Details{Email: email, FirstName: "N", LastName: "N", Locale: "en"})
+	_, err := w.Users.Create(w.Context(), operator(w.home),
+		user.Details{Email: email, FirstName: "N", LastName: "N", Locale: "en"})
 	w.must(err)
 	w.must(w.signIn.GivePassword(w.Context(), operator(w.home), email, secret.NewPassword(phrase)))
 	p, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
 	w.must(err)
-	by := w.begins(p.User, w.home.Account.ID) // accepts
+	by := w.begins(p.User, w.home.Account.ID) // accepts the membership
 	if !app {
 		return p.User, ""
 	}
@@ -168,19 +190,19 @@ func (w *world) newcomer(app bool) (user.User, string) {
 	return p.User, text
 }
 
-// Whatever the way and wherever it was begun, it ends in a session exactly where
-// the setting lets it.
+// Each way, begun under either setting, ends in a session exactly if the final
+// setting allows it.
 func TestEveryDoorByEverySetting(t *testing.T) {
 	box := mailbox{make(chan string, 10)}
-	eachOracle(t, func(w *world, _ *oracle) {
+	eachOracle(t, func(w *fixture, _ *oracle) {
 		for _, off := range []bool{false, true} {
 			s := w.service(func(c *signin.Config) { c.NoPasswords = off })
 			for _, d := range doors {
 				u, app := w.newcomer(d.app)
-				before, err := w.db.SignIn().PersonByID(w.Context(), u.ID)
+				before, err := w.DB.SignIn().PersonByID(w.Context(), u.ID)
 				w.must(err)
 				finish := d.begin(w, u, app)
-				middle, err := w.db.SignIn().PersonByID(w.Context(), u.ID)
+				middle, err := w.DB.SignIn().PersonByID(w.Context(), u.ID)
 				w.must(err)
 				p, err := finish(s)
 				if err == nil && p.Method != d.method {
@@ -195,7 +217,7 @@ func TestEveryDoorByEverySetting(t *testing.T) {
 				if err != nil && !slices.Contains([]fault.Kind{fault.Forbidden, fault.NotFound}, fault.KindOf(err)) {
 					w.Errorf("%s: %v", d.name, err)
 				}
-				after, err := w.db.SignIn().PersonByID(w.Context(), u.ID)
+				after, err := w.DB.SignIn().PersonByID(w.Context(), u.ID)
 				w.must(err)
 				if off && after.PasswordHash != middle.PasswordHash || before.PasswordHash == "" {
 					w.Errorf("%s: a password was set although they are off", d.name)
@@ -210,16 +232,17 @@ func TestEveryDoorByEverySetting(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail, c.Unlimited = box, true })
 }
 
-// A session is not renewed by a way that is turned off, nor is a password
-// changed.
+// With a method that is turned off, a session cannot be renewed and a password
+// cannot be changed.
 func TestPasswordsOffInASession(t *testing.T) {
-	eachOracle(t, func(w *world, _ *oracle) {
+	eachOracle(t, func(w *fixture, _ *oracle) {
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
 		w.gives(w.home.Owner)
 		by, p := w.begins(w.home.Owner, w.home.Account.ID), w.proof(w.home.Owner)
 		_, _, err := off.Renew(w.Context(), by, p, here)
 		w.wants(err, fault.Forbidden, "")
-		w.wants(off.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here), fault.Forbidden, "")
+		w.wants(off.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here),
+			fault.Forbidden, "")
 		_, err = off.AskCode(w.Context(), p, "")
 		w.wants(err, fault.Forbidden, "")
 		if proofs, err := off.Proofs(w.Context(), by); err != nil || proofs.Password {
@@ -228,32 +251,36 @@ func TestPasswordsOffInASession(t *testing.T) {
 	})
 }
 
-// Where passwords are off no mail holds a secret: it leads to the page to sign
-// in. An owner is shown no link either.
+// With passwords turned off, no mail contains a secret: it leads to the sign-in
+// page. An owner is not shown a link either.
 func TestNothingMailsAWayIn(t *testing.T) {
 	box := mailbox{make(chan string, 10)}
-	eachOracle(t, func(w *world, _ *oracle) {
+	eachOracle(t, func(w *fixture, _ *oracle) {
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
 		w.must(off.Forgot(w.home.Owner.Email, here))
 		if off.Waiting() != 0 || off.CanMail() {
-			w.Error("a link is to be mailed")
+			w.Error("the outcome is a mailed link")
 		}
 		for _, email := range []string{nora.Email, w.home.Users[1].Email} {
 			for _, by := range []*auth.Principal{owner(w.home), operator(w.home)} {
-				done, err := off.Invite(w.Context(), by, signin.Invitee{Details: user.Details{Email: email, FirstName: "N", LastName: "N"}})
+				done, err := off.Invite(w.Context(), by,
+					signin.Invitee{Details: user.Details{Email: email, FirstName: "N", LastName: "N"}})
 				w.must(err)
-				if got := <-box.addresses; done.Outcome != signin.Mailed || got != "https://keys.example/signin" || !done.ExpiresAt.IsZero() {
+				if got := <-box.addresses; done.Outcome != signin.Mailed || got != "https://keys.example/signin" ||
+					!done.ExpiresAt.IsZero() {
 					w.Errorf("%+v is mailed %s", done, got)
 				}
 			}
 		}
 		silent := w.service(func(c *signin.Config) { c.NoPasswords, c.Mail = true, nil })
-		done, err := silent.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: "nell@acme.example", FirstName: "N", LastName: "N"}})
+		done, err := silent.Invite(w.Context(), owner(w.home),
+			signin.Invitee{Details: user.Details{Email: "nell@acme.example", FirstName: "N", LastName: "N"}})
 		w.must(err)
 		if done.Outcome != signin.AtProvider || done.Address != "" {
 			w.Errorf("%+v", done)
 		}
-		done, err = silent.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: "nell@acme.example"}, Show: true})
+		done, err = silent.Invite(w.Context(), operator(w.home),
+			signin.Invitee{Details: user.Details{Email: "nell@acme.example"}, Show: true})
 		w.must(err)
 		if done.Outcome != signin.Shown || done.Address == "" {
 			w.Errorf("%+v", done)
@@ -261,14 +288,15 @@ func TestNothingMailsAWayIn(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = box })
 }
 
-// The operator's link takes a password away that others may have known, with
-// what they may have added, and leaves one alone that is the user's.
+// The operator's link removes a password that others may know, with the factors
+// that they may have added. It keeps one that only the user knows.
 func TestOperatorsLinkWithoutPasswords(t *testing.T) {
-	eachOracle(t, func(w *world, _ *oracle) {
+	eachOracle(t, func(w *fixture, _ *oracle) {
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
 		own, vouched := w.home.Users[1], w.home.Users[2]
 		w.gives(own)
-		w.must(w.db.SignIn().SetPassword(w.Context(), auth.NoActor("a test"), signin.NewPassword{UserID: vouched.ID, Hash: "known", VouchedBy: w.home.Account.ID, At: w.now()}))
+		w.must(w.DB.SignIn().SetPassword(w.Context(), auth.NoActor("a test"),
+			signin.NewPassword{UserID: vouched.ID, Hash: "known", VouchedBy: w.home.Account.ID, At: w.Clock.Now()}))
 		w.registers(w.begins(vouched, w.home.Account.ID), "Theirs")
 		for _, u := range []user.User{own, vouched} {
 			p, err := off.Redeem(w.Context(), w.invites(operator(w.home), u.Email), user.PasswordChoice{}, here)
@@ -279,14 +307,15 @@ func TestOperatorsLinkWithoutPasswords(t *testing.T) {
 			_, _, err = off.Begin(w.Context(), p, uuid.Nil, here)
 			w.must(err)
 		}
-		kept, err := w.db.SignIn().PersonByID(w.Context(), own.ID)
+		kept, err := w.DB.SignIn().PersonByID(w.Context(), own.ID)
 		w.must(err)
-		taken, err := w.db.SignIn().PersonByID(w.Context(), vouched.ID)
+		taken, err := w.DB.SignIn().PersonByID(w.Context(), vouched.ID)
 		w.must(err)
-		passkeys, err := w.db.SignIn().Passkeys(w.Context(), vouched.ID)
+		passkeys, err := w.DB.SignIn().Passkeys(w.Context(), vouched.ID)
 		w.must(err)
 		if kept.PasswordHash == "" || taken.PasswordHash != "" || taken.VouchedBy != uuid.Nil || len(passkeys) != 0 {
-			w.Errorf("%q, %q vouched by %s, %d passkeys", kept.PasswordHash, taken.PasswordHash, taken.VouchedBy, len(passkeys))
+			w.Errorf("%q, %q vouched by %s, %d passkeys", kept.PasswordHash, taken.PasswordHash, taken.VouchedBy,
+				len(passkeys))
 		}
 	})
 }

@@ -5,15 +5,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
-	"latchkey/internal/dbtest"
-	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/test/world"
 	"latchkey/internal/user"
 )
 
-// statements gathers the text of statements.
+// statements records the SQL statements.
 type statements struct {
 	mu   sync.Mutex
 	text []string
@@ -33,16 +35,18 @@ func (s *statements) take() string {
 	return taken
 }
 
-// Signing in, asking for another password, and inviting run the same statements and answer alike, whether nobody has
-// the address, or another account has a member or somebody pending with it.
+// Sign-in, password reset and invitation run the same statements and give the
+// same answers for an unknown address and for one with an accepted or pending
+// membership in another account.
 func TestAddressesKnownElsewhereAreTreatedAlike(t *testing.T) {
 	var ran statements
 	dbtest.EachURL(t, func(t *testing.T, url string) {
-		w := newWorld(t, dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: ran.add}))
+		w := newFixture(t, world.New(t, url, world.Options{At: time.Now(), OnStatement: ran.add}))
 		const nobody, pending = "nobody@there.example", "pending@there.example"
 		member := w.away.Users[1]
 		w.gives(member)
-		_, err := w.users.CreateWithPassword(w.Context(), owner(w.away), user.Details{Email: pending, FirstName: "K", LastName: "P", Locale: "fr"}, twice(phrase))
+		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away),
+			user.Details{Email: pending, FirstName: "K", LastName: "P", Locale: "fr"}, twice(phrase))
 		w.must(err)
 		doors := []struct {
 			name string
@@ -60,23 +64,21 @@ func TestAddressesKnownElsewhereAreTreatedAlike(t *testing.T) {
 				return "", err
 			}},
 		}
-		try := func(email string) (told []string) {
+		try := func(email string) (answers []string) {
 			for _, door := range doors {
 				ran.take()
 				answer, err := door.do(email)
 				if err != nil {
 					answer = err.Error()
 				}
-				told = append(told, door.name+": "+varying.ReplaceAllString(answer, "*")+"\n"+ran.take())
+				answers = append(answers, door.name+": "+varying.ReplaceAllString(answer, "*")+"\n"+ran.take())
 			}
-			return told
+			return answers
 		}
 		want := try(nobody)
 		for _, email := range []string{pending, member.Email} {
 			for i, got := range try(email) {
-				if got != want[i] {
-					t.Errorf("%s differs from an address that nobody has:\n%s\n%s", email, got, want[i])
-				}
+				check.Equal(t, got, want[i], "%s differs from an unknown address", email)
 			}
 		}
 		if !strings.Contains(want[0], "wrong") || !strings.Contains(want[2], "INSERT") {
@@ -87,8 +89,9 @@ func TestAddressesKnownElsewhereAreTreatedAlike(t *testing.T) {
 
 var varying = regexp.MustCompile(`lkl_\w+|\S+@\S+`)
 
-// invitesAlike invites the person of an address to home, and returns the outcome.
-func (w *world) invitesAlike(email string) (string, error) {
-	done, err := w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: email, FirstName: "A", LastName: "B"}})
+// invitesAlike invites the address to home, and returns the outcome.
+func (w *fixture) invitesAlike(email string) (string, error) {
+	done, err := w.signIn.Invite(w.Context(), owner(w.home),
+		signin.Invitee{Details: user.Details{Email: email, FirstName: "A", LastName: "B"}})
 	return string(done.Outcome) + " " + done.Address + " " + done.Person.FirstName, err
 }

@@ -2,6 +2,8 @@ package signin
 
 import (
 	"context"
+	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -12,7 +14,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// counting counts the passwords that are compared.
+// counting counts password comparisons.
 type counting struct {
 	hasher
 
@@ -24,24 +26,52 @@ func (c *counting) Match(ctx context.Context, p secret.Password, hashes ...strin
 	return c.hasher.Match(ctx, p, hashes...)
 }
 
-// CountHashes returns what tells how many passwords were compared since.
+// CountHashes returns a function that returns how many passwords were compared
+// since.
 func (s *Service) CountHashes() func() int64 {
-	c := &counting{hasher: s.passwords}
-	s.passwords = c
+	c := &counting{hasher: s.Passwords.hasher}
+	s.Passwords.hasher = c
 	return c.n.Load
+}
+
+// caching computes each comparison once.
+type caching struct {
+	hasher
+
+	mu    sync.Mutex
+	known map[string]int
+}
+
+func (c *caching) Match(ctx context.Context, p secret.Password, hashes ...string) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := p.Reveal() + "\n" + strings.Join(hashes, "\n")
+	if found, ok := c.known[key]; ok {
+		return found, nil
+	}
+	found, err := c.hasher.Match(ctx, p, hashes...)
+	if err == nil {
+		c.known[key] = found
+	}
+	return found, err
+}
+
+// CacheHashes makes repeated comparisons cheap.
+func (s *Service) CacheHashes() {
+	s.Passwords.hasher = &caching{hasher: s.Passwords.hasher, known: map[string]int{}}
 }
 
 // Proved returns the proof of a user as if they had just given it.
 func (s *Service) Proved(ctx context.Context, u user.User, by Method) (Proof, error) {
-	person, err := s.Repository.PersonByID(ctx, u.ID)
+	person, err := s.Passwords.persons.PersonByID(ctx, u.ID)
 	return prove(person, by), err
 }
 
-// Waiting returns how many mails wait to be sent.
-func (s *Service) Waiting() int { return len(s.forgotten) }
+// Waiting returns the length of the mail queue.
+func (s *Service) Waiting() int { return len(s.Resets.waiting) }
 
 // WriteFailures writes the events about failed sign-ins that are due.
-func (s *Service) WriteFailures(ctx context.Context) error { return s.writeFailures(ctx, false) }
+func (s *Service) WriteFailures(ctx context.Context) error { return s.failures.write(ctx, false) }
 
 // Failing returns how many users' failed sign-ins are counted.
 func (s *Service) Failing() int {
@@ -50,7 +80,7 @@ func (s *Service) Failing() int {
 	return len(s.failures.users)
 }
 
-// WaitingNotices returns how many notices wait to be mailed.
+// WaitingNotices returns the length of the notice queue.
 func (s *Service) WaitingNotices() int { return len(s.notices.waiting) }
 
 // FillNotices fills the queue of notices.
@@ -61,4 +91,6 @@ func (s *Service) FillNotices(userID uuid.UUID) {
 }
 
 // MayMail counts an invitation to an address.
-func (s *Service) MayMail(by *auth.Principal, email string) error { return s.mayMail(by, email) }
+func (s *Service) MayMail(by *auth.Principal, email string) error {
+	return s.limits.take(by, email, s.Inviter.now())
+}

@@ -2,27 +2,41 @@ package signin
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/user"
 )
 
-// Ways are the ways in which a person can sign in.
-type Ways struct {
-	// Password says that they have one.
-	Password bool
-	// Passkeys are the sites that they have passkeys for, and Issuers the
-	// providers where they are known; one of each for every passkey and
-	// identity.
-	Passkeys, Issuers []string
+// Factors lists and removes the factors of users.
+type Factors struct {
+	persons *persons
+	repo    FactorRepository
+	notices *notices
+	// site is the site of passkeys; empty if they do not work.
+	site string
+	// provider is nil for none.
+	provider    Provider
+	noPasswords bool
+	now         clock.Clock
 }
 
-// Removed is what a person is no longer known by.
+// Ways are the ways in which a user can sign in.
+type Ways struct {
+	// Password reports whether the user has a password.
+	Password bool
+	Passkeys []Passkey
+	// Issuers has the issuer of each identity.
+	Issuers []string
+}
+
+// Removed lists the removed factors of a user.
 type Removed struct {
 	TOTP          bool
 	RecoveryCodes int
@@ -30,223 +44,206 @@ type Removed struct {
 	Identities    []Identity
 }
 
-// FactorRepository keeps what people prove who they are with besides a password.
+// FactorRepository stores all factors except passwords.
 type FactorRepository interface {
 	FlowRepository
 	CodeRepository
 	PasskeyRepository
 	IdentityRepository
-	// Remove removes a passkey or an identity of the user of the grounds,
-	// whichever has the id, if check agrees to what stays. Nothing changes for
-	// the user in between. It returns fault.NotFound when there is no such thing,
-	// and Refused with WhyChanged when the grounds no longer hold. An identity
-	// that is removed is not linked again by its address.
-	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time, check func(stays Ways) error, event func(Removed) []audit.Event) error
-	// RemoveAll removes all that this repository keeps of a person, and
-	// returns what that was. Identities can be linked by their address again.
+	// Remove deletes the passkey or identity with the ID, of the user in the
+	// grounds, if check returns nil for the ways that remain. The user does not
+	// change in between. It returns fault.NotFound if there is neither, and
+	// Refused with WhyChanged if the grounds no longer hold. A deleted identity
+	// is not linked again by its address.
+	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time, check func(stays Ways) error,
+		event func(Removed) []audit.Event) error
+	// RemoveAll deletes all of the user's factors in this repository and
+	// returns them. Identities can be linked by their address again.
 	RemoveAll(ctx context.Context, by auth.Actor, userID uuid.UUID, event func(Removed) []audit.Event) (Removed, error)
-	// CountOwners returns how many people own an account, and how many of them
-	// have a passkey of the site or an identity at the issuer.
-	CountOwners(ctx context.Context, site, issuer string) (all, ready int, err error)
+	// CountOwners returns how many users own an account, and how many of them
+	// have a passkey that works or an identity at the issuer.
+	CountOwners(ctx context.Context, issuer string, works func(Passkey) bool) (all, ready int, err error)
 }
 
-// Security is what a person can prove who they are with.
+// Security lists the factors of a user.
 type Security struct {
-	// Password says that they have one, which works unless passwords do not.
+	// Password reports whether the user has a password. It works unless
+	// passwords are turned off.
 	Password bool
-	// TOTPSince is when they added an authenticator app; zero for none.
+	// TOTPSince is when the user added an authenticator app, or zero.
 	TOTPSince time.Time
-	// RecoveryCodes is how many of them are left.
+	// RecoveryCodes is how many recovery codes are left.
 	RecoveryCodes int
 	Passkeys      []Passkey
 	Identities    []Identity
-	// Linked says that one of the identities is at the provider that is set.
+	// Linked reports whether one of the identities is at the configured
+	// provider.
 	Linked bool
 }
 
-// Security returns what the principal's person can prove who they are with.
-func (s *Service) Security(ctx context.Context, by *auth.Principal) (Security, error) {
+// Security returns the factors of the principal's person.
+func (s *Factors) Security(ctx context.Context, by *auth.Principal) (Security, error) {
 	if by.Kind != auth.Session {
 		return Security{}, auth.Denied()
 	}
 	var all Security
-	person, err := s.Repository.PersonByID(ctx, by.Person())
+	person, err := s.persons.PersonByID(ctx, by.Person())
 	if err != nil {
 		return all, err
 	}
 	all.Password = person.PasswordHash != ""
-	kept, err := s.Repository.TOTP(ctx, by.Person())
+	kept, err := s.repo.TOTP(ctx, by.Person())
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return all, err
 	}
 	all.TOTPSince = kept.CreatedAt
-	if all.RecoveryCodes, err = s.Repository.CountCodes(ctx, by.Person()); err != nil {
+	if all.RecoveryCodes, err = s.repo.CountCodes(ctx, by.Person()); err != nil {
 		return all, err
 	}
-	if all.Passkeys, err = s.Repository.Passkeys(ctx, by.Person()); err != nil {
+	if all.Passkeys, err = s.repo.Passkeys(ctx, by.Person()); err != nil {
 		return all, err
 	}
-	if all.Identities, err = s.Repository.Identities(ctx, by.Person()); err != nil {
+	if all.Identities, err = s.repo.Identities(ctx, by.Person()); err != nil {
 		return all, err
 	}
 	for _, each := range all.Identities {
-		all.Linked = all.Linked || s.Provider != nil && each.Issuer == s.Provider.Issuer()
+		all.Linked = all.Linked || s.provider != nil && each.Issuer == s.provider.Issuer()
 	}
 	return all, nil
 }
 
-// Proofs are the ways in which a person can prove again who they are.
+// Proofs are the ways in which a user can authenticate again.
 type Proofs struct{ Password, Passkey, Provider bool }
 
-// Proofs returns how the principal's person can prove again who they are. None
-// of the ways works for somebody who came by a link and set up nothing.
-func (s *Service) Proofs(ctx context.Context, by *auth.Principal) (Proofs, error) {
+// Proofs returns the ways in which the principal's person can authenticate
+// again. A user who signed in by a link and set up no factor has none.
+func (s *Factors) Proofs(ctx context.Context, by *auth.Principal) (Proofs, error) {
 	all, err := s.Security(ctx, by)
 	if err != nil {
 		return Proofs{}, err
 	}
-	proofs := Proofs{Password: all.Password && !s.NoPasswords, Provider: all.Linked}
-	for _, p := range all.Passkeys {
-		proofs.Passkey = proofs.Passkey || p.Site == s.site
-	}
-	return proofs, nil
+	return Proofs{Password: all.Password && !s.noPasswords, Provider: all.Linked,
+		Passkey: slices.ContainsFunc(all.Passkeys, s.Works)}, nil
 }
 
-// Remove removes a passkey or an identity of the principal's person. It returns
-// fault.NotFound when there is none of the id, and fault.Conflict when it is
-// the last way in which they can sign in.
-func (s *Service) Remove(ctx context.Context, by *auth.Principal, id uuid.UUID) error {
-	g, err := s.grounds(ctx, by)
+// Remove deletes a passkey or an identity of the principal's person. It returns
+// fault.NotFound if there is none with the ID, and fault.Conflict if it is
+// their last way to sign in.
+func (s *Factors) Remove(ctx context.Context, by *auth.Principal, id uuid.UUID) error {
+	g, err := s.persons.grounds(ctx, by)
 	if err != nil {
 		return err
 	}
-	accounts, err := s.Repository.Accounts(ctx, by.Person())
+	accounts, err := s.persons.Accounts(ctx, by.Person())
 	if err != nil {
 		return err
 	}
-	now := s.moment()
-	var gone Removed
-	err = s.Repository.Remove(ctx, by.Actor(), g, id, now, s.mayLose, func(removed Removed) []audit.Event {
-		gone = removed
+	now := s.now.Timestamp()
+	var lost Removed
+	err = s.repo.Remove(ctx, by.Actor(), g, id, now, s.mayLose, func(removed Removed) []audit.Event {
+		lost = removed
 		return removalEvents(by, self(by), removed, accounts, now)
 	})
 	if err == nil {
-		s.notify(by.Person(), by.Origin.IP, gone.actions()...)
+		s.notices.notify(by.Person(), by.Origin.IP, lost.actions()...)
 	}
 	return err
 }
 
-// OwnersWithoutPassword returns how many people own an account, and how many of
-// them can sign in without a password already. The others can by an address that
-// the provider has confirmed.
-func (s *Service) OwnersWithoutPassword(ctx context.Context) (all, ready int, err error) {
+// OwnersWithoutPassword returns how many users own an account, and how many
+// of them can already sign in without a password. The others can do so with an
+// address that the provider has verified.
+func (s *Factors) OwnersWithoutPassword(ctx context.Context) (all, ready int, err error) {
 	issuer := ""
-	if s.Provider != nil {
-		issuer = s.Provider.Issuer()
+	if s.provider != nil {
+		issuer = s.provider.Issuer()
 	}
-	return s.Repository.CountOwners(ctx, s.site, issuer)
+	return s.repo.CountOwners(ctx, issuer, s.Works)
 }
 
-// mayLose refuses a change after which a person could not sign in.
-func (s *Service) mayLose(stays Ways) error {
-	if stays.Password && !s.NoPasswords {
+// Works reports whether the passkey signs in on this server: it was added for the
+// site, and its key is of a kind that is accepted.
+func (s *Factors) Works(p Passkey) bool { return p.worksFor(s.site) }
+
+// mayLose returns fault.Conflict if the remaining ways would not let the user
+// sign in.
+func (s *Factors) mayLose(stays Ways) error {
+	if stays.Password && !s.noPasswords {
 		return nil
 	}
-	for _, site := range stays.Passkeys {
-		if site == s.site && s.site != "" {
-			return nil
-		}
+	if slices.ContainsFunc(stays.Passkeys, s.Works) {
+		return nil
 	}
 	for _, issuer := range stays.Issuers {
-		if s.Provider != nil && issuer == s.Provider.Issuer() {
+		if s.provider != nil && issuer == s.provider.Issuer() {
 			return nil
 		}
 	}
-	return fault.Errorf(fault.Conflict, "This is the last way in which you can sign in. Set a password or add another passkey before you remove it.")
+	return fault.Errorf(fault.Conflict,
+		"This is your last way to sign in. Set a password or add another passkey before you remove it.")
 }
 
-// ResetFactors removes whatever a person proves who they are with besides a
-// password, for somebody who lost it all, and returns what that was. It is the
-// operator's alone: fault.Forbidden for anybody else, and fault.NotFound on
-// "email" when nobody has the address.
-func (s *Service) ResetFactors(ctx context.Context, by *auth.Principal, email string) (Removed, error) {
+// signsIn reports whether a person has a factor of their own to sign in with.
+func (s *Factors) signsIn(ctx context.Context, p Person) (bool, error) {
+	if p.PasswordHash != "" && !s.noPasswords {
+		return true, nil
+	}
+	passkeys, err := s.repo.Passkeys(ctx, p.ID)
+	if err != nil {
+		return false, err
+	}
+	identities, err := s.repo.Identities(ctx, p.ID)
+	if err != nil {
+		return false, err
+	}
+	stays := Ways{Passkeys: passkeys}
+	for _, each := range identities {
+		stays.Issuers = append(stays.Issuers, each.Issuer)
+	}
+	return s.mayLose(stays) == nil, nil
+}
+
+// ResetFactors deletes all factors except the password of a user who has lost
+// them, and returns them. It returns fault.Forbidden unless the principal is
+// the operator, and fault.NotFound on "email" if no user has the address.
+func (s *Factors) ResetFactors(ctx context.Context, by *auth.Principal, email string) (Removed, error) {
 	if by.Kind != auth.Operator {
 		return Removed{}, auth.Denied()
 	}
-	person, err := s.Repository.Person(ctx, user.Fold(email))
+	person, err := s.persons.Person(ctx, user.Fold(email))
 	if fault.KindOf(err) == fault.NotFound {
-		return Removed{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+		return Removed{}, fault.Errorf(fault.NotFound, "No user has this e-mail address.").On("email")
 	}
 	if err != nil {
 		return Removed{}, err
 	}
-	accounts, err := s.Repository.Accounts(ctx, person.ID)
+	accounts, err := s.persons.Accounts(ctx, person.ID)
 	if err != nil {
 		return Removed{}, err
 	}
-	now := s.moment()
-	gone, err := s.Repository.RemoveAll(ctx, by.Actor(), person.ID, func(gone Removed) []audit.Event {
-		return removalEvents(by, person.User, gone, accounts, now)
+	now := s.now.Timestamp()
+	removed, err := s.repo.RemoveAll(ctx, by.Actor(), person.ID, func(removed Removed) []audit.Event {
+		return removalEvents(by, person.User, removed, accounts, now)
 	})
 	if err == nil {
-		s.notify(person.ID, by.Origin.IP, gone.actions()...)
+		s.notices.notify(person.ID, by.Origin.IP, removed.actions()...)
 	}
-	return gone, err
+	return removed, err
 }
 
-// removalEvents tell of what was removed, in every account.
-func removalEvents(by *auth.Principal, who user.User, gone Removed, accounts []Membership, at time.Time) []audit.Event {
+// removalEvents returns the events of the removed factors, for every account.
+func removalEvents(by *auth.Principal, who user.User, removed Removed, accounts []Membership,
+	at time.Time) []audit.Event {
 	var all []audit.Event
-	if gone.TOTP {
+	if removed.TOTP {
 		all = append(all, eventsIn(accounts, by, who, at, audit.TOTPDisabled)...)
 	}
-	for _, p := range gone.Passkeys {
-		all = append(all, eventsIn(accounts, by, who, at, audit.PasskeyRemoved, audit.Detail{Name: "passkey", Value: p.Name})...)
+	for _, p := range removed.Passkeys {
+		all = append(all, eventsIn(accounts, by, who, at, audit.PasskeyRemoved,
+			audit.Detail{Name: "passkey", Value: p.Name})...)
 	}
-	for _, i := range gone.Identities {
+	for _, i := range removed.Identities {
 		all = append(all, eventsIn(accounts, by, who, at, audit.IdentityUnlinked, i.details()...)...)
 	}
 	return all
 }
-
-// ownEvents are those of something that a person did for themself.
-func (s *Service) ownEvents(ctx context.Context, by *auth.Principal, action audit.Action, details ...audit.Detail) ([]audit.Event, error) {
-	return s.events(ctx, by, self(by), action, details...)
-}
-
-// events tell of a change to a person in every account whose membership they
-// accepted: it is about all of them.
-func (s *Service) events(ctx context.Context, by *auth.Principal, who user.User, action audit.Action, details ...audit.Detail) ([]audit.Event, error) {
-	accounts, err := s.Repository.Accounts(ctx, who.ID)
-	if err != nil {
-		return nil, err
-	}
-	return eventsIn(accounts, by, who, s.moment(), action, details...), nil
-}
-
-// eventsIn are an event for each account, which knows the person by its own id.
-// Pending memberships are told nothing of what people do elsewhere.
-func eventsIn(accounts []Membership, by *auth.Principal, who user.User, at time.Time, action audit.Action, details ...audit.Detail) []audit.Event {
-	var events []audit.Event
-	for _, a := range accounts {
-		if !a.Pending {
-			events = append(events, a.event(by, who, at, action, details...))
-		}
-	}
-	return events
-}
-
-// event is an event in the account about the person.
-func (m Membership) event(by *auth.Principal, who user.User, at time.Time, action audit.Action, details ...audit.Detail) audit.Event {
-	if by.Kind == auth.Session && by.Person() == who.ID {
-		own := *by
-		own.ID, by = m.UserID, &own
-	}
-	who.ID = m.UserID
-	e := user.Event(by, action, who.Target(), at, details...)
-	e.AccountID = m.ID
-	return e
-}
-
-// self is the person of a session.
-func self(by *auth.Principal) user.User { return user.User{ID: by.Person(), Email: by.Name} }

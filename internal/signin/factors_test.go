@@ -16,11 +16,11 @@ import (
 
 func noPasswords(c *signin.Config) { c.NoPasswords = true }
 
-// Nobody removes the last way in which they can sign in.
+// A user cannot remove their last way to sign in.
 func TestRemoveButOne(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		by := owner(w.home)
-		w.gives(w.home.Owner) // of no use here
+		w.gives(w.home.Owner) // has no effect here
 		w.registers(by, "Telephone")
 		_, err := w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err)
@@ -40,15 +40,16 @@ func TestRemoveButOne(t *testing.T) {
 			})
 		}
 		both.Wait()
-		if gone.Load() != 1 || w.told(w.home, audit.PasskeyRemoved)+w.told(w.home, audit.IdentityUnlinked) != 1 {
+		if gone.Load() != 1 || w.countEvents(w.home, audit.PasskeyRemoved)+w.countEvents(w.home,
+			audit.IdentityUnlinked) != 1 {
 			w.Errorf("%d of two were removed", gone.Load())
 		}
 	}, noPasswords)
 }
 
-// A password is a way to sign in, unless passwords are none.
+// A password is a way to sign in unless passwords are turned off.
 func TestRemoveAll(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		by := owner(w.home)
 		w.registers(by, "Telephone")
 		all, err := w.signIn.Security(w.Context(), by)
@@ -68,7 +69,7 @@ func TestRemoveAll(t *testing.T) {
 }
 
 func TestNoPasswords(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		w.gives(w.home.Owner)
 		_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Forbidden, "")
@@ -85,7 +86,7 @@ func TestNoPasswords(t *testing.T) {
 }
 
 func TestResetFactors(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		by := owner(w.home)
 		w.adds()
 		w.registers(by, "Telephone")
@@ -101,21 +102,22 @@ func TestResetFactors(t *testing.T) {
 			w.Errorf("%+v", gone)
 		}
 		for _, action := range []audit.Action{audit.TOTPDisabled, audit.PasskeyRemoved, audit.IdentityUnlinked} {
-			if told := w.events(w.home, action); len(told) != 1 || told[0].Actor.Kind != audit.ActorOperator {
-				w.Errorf("the log tells of %s: %+v", action, told)
+			if events := w.events(w.home, action); len(events) != 1 || events[0].Actor.Kind != audit.ActorOperator {
+				w.Errorf("the log has %s: %+v", action, events)
 			}
 		}
-		if gone, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email); err != nil || gone.TOTP || len(gone.Passkeys) > 0 {
+		if gone, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email); err != nil ||
+			gone.TOTP || len(gone.Passkeys) > 0 {
 			w.Errorf("%+v, %v", gone, err)
 		}
 	})
 }
 
-// Who was shown an invitation may have accepted it in the person's place, and
-// may have added a passkey. When the person's own password takes the place of
-// that one, what was added goes with it; what they add themselves then stays.
+// An owner who was shown an invitation may have accepted it in the user's place
+// and added a passkey. When the user sets their own password, the passkey is
+// removed; factors that they add later stay.
 func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		const email = "nora@acme.example"
 		w.must(w.redeems(w.invites(owner(w.home), email)))
 		who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
@@ -131,8 +133,8 @@ func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
 		w.why(err, signin.WhyPasskey)
 		_, err = w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
-		if n := w.told(w.home, audit.PasskeyRemoved); n != 1 {
-			w.Errorf("the log tells of %d passkeys", n)
+		if n := w.countEvents(w.home, audit.PasskeyRemoved); n != 1 {
+			w.Errorf("the log has %d passkeys", n)
 		}
 		own := w.registers(by, "Mine")
 		w.gives(person.User)
@@ -141,13 +143,13 @@ func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
 	})
 }
 
-// Servers that share a database go on with each other's flows.
+// Servers that share a database continue each other's flows.
 func TestFlowsAreShared(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		app, _ := w.adds()
-		w.passes(time.Minute)
+		w.Clock.Advance(time.Minute)
 		flow := w.owes()
-		other, err := signin.NewService(w.signIn.Config)
+		other, err := signin.NewService(w.config)
 		w.must(err)
 		if _, _, err := other.Code(w.Context(), flow, w.shown(app, 0), here); err != nil {
 			w.Error(err)

@@ -11,41 +11,76 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 )
 
-// Bounds of what the audit log holds about failed sign-ins.
+// Limits of the audit events about failed sign-ins.
 const (
-	// failureWindow is the least time between two events about one user. What
-	// fails in between is counted, and the next event has the number.
+	// failureWindow is the least time between two events about one user.
+	// Failures in between are counted, and the next event has their number.
 	failureWindow = 10 * time.Minute
-	// mostFailing is how many users are counted at most.
+	// mostFailing is the most users that are counted.
 	mostFailing = 10_000
-	// failuresPerWrite is how many users one transaction tells about.
+	// failuresPerWrite is the most users in one transaction.
 	failuresPerWrite = 100
-	// failuresGrace is how long the last events have to be written at stop.
+	// failuresGrace is the time limit for writing the last events when the
+	// server stops.
 	failuresGrace = 5 * time.Second
 )
 
-// failing is a user whose sign-ins fail.
+// failing is a user with failed sign-ins.
 type failing struct {
 	attempts int
 	last     Attempt
-	// next is when the next event may be written.
+	// next is the earliest time of the next event.
 	next time.Time
 }
 
-// failures counts failed sign-ins in memory, by user. Noting one takes no look
-// at the database, so the answer to an attempt takes no longer for it.
+// Attempt is an attempt to authenticate.
+type Attempt struct {
+	Method Method
+	// UserID is the user who was named; zero if there is no such user.
+	UserID uuid.UUID
+	Origin auth.Origin
+	// Err is why it failed, or nil.
+	Err error
+}
+
+// failures reports attempts, and counts the failed ones in memory, by user, for
+// the audit log. Counting does not query the database, so it does not slow down
+// the response.
 type failures struct {
+	persons *persons
+	repo    EventRepository
+	// onAttempt and onFailed are OnAttempt and OnEventsFailed of Config; nil
+	// for none.
+	onAttempt func(Attempt)
+	onFailed  func(ctx context.Context, err error)
+	now       clock.Clock
+
 	mu    sync.Mutex
 	users map[uuid.UUID]*failing
-	// wake has room for one: there is something to write.
+	// wake has a buffer of one and signals that there are events to write.
 	wake chan struct{}
 }
 
-func newFailures() *failures {
-	return &failures{users: map[uuid.UUID]*failing{}, wake: make(chan struct{}, 1)}
+func newFailures(c Config, p *persons) *failures {
+	return &failures{
+		persons: p, repo: c.Repository, onAttempt: c.OnAttempt, onFailed: c.OnEventsFailed, now: c.Now,
+		users: map[uuid.UUID]*failing{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// observe reports an attempt for metrics and the log, and counts a failed one
+// for the audit log.
+func (f *failures) observe(a Attempt) {
+	if a.isFailure() {
+		f.note(a, 1, f.now())
+	}
+	if f.onAttempt != nil {
+		f.onAttempt(a)
+	}
 }
 
 // note counts a failed attempt.
@@ -70,8 +105,8 @@ func (f *failures) note(a Attempt, attempts int, now time.Time) {
 	}
 }
 
-// due returns those that an event may be written about, or all that failed, and
-// forgets users of whom nothing failed for a window.
+// due returns the users whose event may be written now, or all users with
+// failures, and deletes users without a failure in the last window.
 func (f *failures) due(now time.Time, all bool) []failing {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,8 +124,8 @@ func (f *failures) due(now time.Time, all bool) []failing {
 	return due
 }
 
-// isFailure reports whether an attempt was a wrong proof of a known user's, or
-// one too many.
+// isFailure reports whether the attempt was a wrong proof of an existing user,
+// or was rate limited.
 func (a Attempt) isFailure() bool {
 	if a.UserID == uuid.Nil || a.Err == nil {
 		return false
@@ -108,9 +143,9 @@ func (a Attempt) isFailure() bool {
 	return errors.As(a.Err, &why)
 }
 
-// runFailures writes events about failed sign-ins until ctx ends, and then those
-// that are left.
-func (s *Service) runFailures(ctx context.Context) {
+// run writes events about failed sign-ins until ctx ends, and then the
+// remaining ones.
+func (f *failures) run(ctx context.Context) {
 	tick := time.NewTicker(failureWindow / 10)
 	defer tick.Stop()
 	for {
@@ -118,55 +153,56 @@ func (s *Service) runFailures(ctx context.Context) {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failuresGrace)
 			defer cancel()
-			s.eventsFailed(ctx, s.writeFailures(ctx, true))
+			f.report(ctx, f.write(ctx, true))
 			return
-		case <-s.failures.wake:
+		case <-f.wake:
 		case <-tick.C:
 		}
-		if err := s.writeFailures(ctx, false); ctx.Err() == nil {
-			s.eventsFailed(ctx, err)
+		if err := f.write(ctx, false); ctx.Err() == nil {
+			f.report(ctx, err)
 		}
 	}
 }
 
-// eventsFailed tells of events that could not be written.
-func (s *Service) eventsFailed(ctx context.Context, err error) {
-	if err != nil && s.OnEventsFailed != nil {
-		s.OnEventsFailed(ctx, err)
+// report reports events that could not be written.
+func (f *failures) report(ctx context.Context, err error) {
+	if err != nil && f.onFailed != nil {
+		f.onFailed(ctx, err)
 	}
 }
 
-// writeFailures writes the events that are due. What cannot be written is
-// counted again.
-func (s *Service) writeFailures(ctx context.Context, all bool) error {
-	due := s.failures.due(s.Now(), all)
+// write writes the events that are due. If a write fails, its attempts
+// are counted again.
+func (f *failures) write(ctx context.Context, all bool) error {
+	due := f.due(f.now(), all)
 	var errs []error
 	for len(due) > 0 {
 		some := due[:min(len(due), failuresPerWrite)]
 		due = due[len(some):]
-		if err := s.writeSome(ctx, some); err != nil {
+		if err := f.writeSome(ctx, some); err != nil {
 			errs = append(errs, err)
 			for _, u := range some {
-				s.failures.note(u.last, u.attempts, s.Now())
+				f.note(u.last, u.attempts, f.now())
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s *Service) writeSome(ctx context.Context, some []failing) error {
+func (f *failures) writeSome(ctx context.Context, some []failing) error {
 	var events []audit.Event
 	for _, u := range some {
-		person, err := s.Repository.PersonByID(ctx, u.last.UserID)
+		person, err := f.persons.PersonByID(ctx, u.last.UserID)
 		if fault.KindOf(err) == fault.NotFound {
-			continue // removed meanwhile
+			continue // removed in the meantime
 		}
 		if err != nil {
 			return err
 		}
 		by := actor(person.User, uuid.Nil, Visitor{Origin: u.last.Origin})
-		about, err := s.events(ctx, by, person.User, audit.SignInFailed,
-			audit.Detail{Name: "attempts", Value: strconv.Itoa(u.attempts)}, audit.Detail{Name: "method", Value: string(u.last.Method)})
+		about, err := f.persons.events(ctx, by, person.User, audit.SignInFailed,
+			audit.Detail{Name: "attempts", Value: strconv.Itoa(u.attempts)},
+			audit.Detail{Name: "method", Value: string(u.last.Method)})
 		if err != nil {
 			return err
 		}
@@ -175,5 +211,5 @@ func (s *Service) writeSome(ctx context.Context, some []failing) error {
 	if len(events) == 0 {
 		return nil
 	}
-	return s.Repository.Record(ctx, auth.NoActor("failed sign-ins are recorded, and nobody signed in"), events)
+	return f.repo.Record(ctx, auth.NoActor("failed sign-ins are recorded without a session"), events)
 }

@@ -14,15 +14,16 @@ import (
 	"latchkey/internal/signin"
 )
 
-// Failed sign-ins of a known user are in the log of each of their accounts, a
-// few events for however many attempts, without anything that was typed.
+// Failed sign-ins of a user are in the audit log of each of their accounts: a
+// few events for any number of attempts, without the text that was entered.
 func TestFailedSignInsAreRecorded(t *testing.T) {
 	const typed = "not the password"
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		tries := func(email string, n int) {
 			for range n {
-				_, _ = w.signIn.Password(w.Context(), email, secret.NewPassword(typed), here) // that it fails is tested elsewhere
+				// Another test checks that it fails.
+				_, _ = w.signIn.Password(w.Context(), email, secret.NewPassword(typed), here)
 			}
 		}
 		tries(w.home.Owner.Email, 1)
@@ -31,10 +32,10 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 		tries(w.home.Owner.Email, 12) // some of them too many
 		w.must(w.signIn.WriteFailures(w.Context()))
 		w.failed("1 password")
-		w.passes(10 * time.Minute)
+		w.Clock.Advance(10 * time.Minute)
 		w.must(w.signIn.WriteFailures(w.Context()))
 		w.failed("12 password", "1 password")
-		w.passes(10 * time.Minute)
+		w.Clock.Advance(10 * time.Minute)
 		w.must(w.signIn.WriteFailures(w.Context()))
 		w.failed("12 password", "1 password")
 
@@ -45,17 +46,18 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 		for _, e := range w.events(w.home, audit.SignInFailed) {
 			text, err := json.Marshal(e)
 			w.must(err)
-			if strings.Contains(string(text), typed) || e.IP != here.Origin.IP.String() || e.Target.Name != w.home.Owner.Email {
+			if strings.Contains(string(text), typed) || e.IP != here.Origin.IP.String() ||
+				e.Target.Name != w.home.Owner.Email {
 				w.Errorf("%s", text)
 			}
 		}
-		if n := w.told(w.away, audit.SignInFailed); n != 0 {
+		if n := w.countEvents(w.away, audit.SignInFailed); n != 0 {
 			w.Errorf("another account has %d events", n)
 		}
 		if n := w.signIn.Failing(); n != 1 {
 			w.Errorf("%d users are counted", n)
 		}
-		w.passes(time.Hour)
+		w.Clock.Advance(time.Hour)
 		w.must(w.signIn.WriteFailures(w.Context()))
 		if n := w.signIn.Failing(); n != 0 {
 			w.Errorf("%d users are still counted", n)
@@ -63,8 +65,9 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 	})
 }
 
-// failed wants the events at home about failed sign-ins, newest first.
-func (w *world) failed(want ...string) {
+// failed fails the test unless these are the events at home about failed
+// sign-ins, newest first.
+func (w *fixture) failed(want ...string) {
 	w.Helper()
 	var got []string
 	for _, e := range w.events(w.home, audit.SignInFailed) {
@@ -79,9 +82,9 @@ func (w *world) failed(want ...string) {
 	}
 }
 
-// A passkey that does not verify is a failed sign-in of whose it is.
+// A passkey with an invalid signature is a failed sign-in of its user.
 func TestFailedPasskeysAreRecorded(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		a := w.registers(owner(w.home), "Key")
 		_, flow, err := w.signIn.AskPasskey(w.Context(), here)
 		w.must(err)
@@ -94,10 +97,10 @@ func TestFailedPasskeysAreRecorded(t *testing.T) {
 	})
 }
 
-// What was counted is written when the server stops, and after a failure of the
-// database.
+// Counted failures are written when the server stops, and after a database
+// failure.
 func TestFailuresAreWrittenAtStop(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		for range 3 {
 			_, _ = w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong one"), here)
 		}

@@ -4,19 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 )
 
-// FlowLifetime is how long somebody may take between two steps of proving who
-// they are.
+// FlowLifetime is the time limit between two steps of a sign-in.
 const FlowLifetime = 10 * time.Minute
 
-// purpose is what a flow is for. One that was begun for one thing is good for
-// no other.
+// purpose is the purpose of a flow. A flow can be used for no other purpose.
 type purpose string
 
 // The purposes of flows.
@@ -28,32 +28,40 @@ const (
 	forNewPasskey purpose = "new passkey"
 )
 
-// Flow is what is kept between two steps of proving who somebody is, by the
-// digest of a secret that the browser holds. Any server that shares the
-// database goes on with it.
+// Flow is the state between two steps of a sign-in, stored under the digest of
+// a secret that the browser holds. Any server that shares the database can
+// continue it.
 type Flow struct {
 	Digest  secret.KeyedDigest
 	Purpose string
-	// Content is sealed: it holds what the browser must not know or change.
+	// Content is sealed: the browser must not read or change it.
 	Content   secret.Sealed
 	ExpiresAt time.Time
 }
 
-// FlowRepository keeps flows. A look-up returns fault.NotFound when there is
-// none of that purpose under one of the digests that lives at the moment.
+// FlowRepository stores flows. A lookup returns fault.NotFound unless a flow
+// with this purpose and one of the digests is live at the given time.
 type FlowRepository interface {
-	// KeepFlow keeps a flow, and drops those that are over at the moment.
+	// KeepFlow saves a flow, and deletes those that have expired at the given
+	// time.
 	KeepFlow(ctx context.Context, by auth.Actor, f Flow, at time.Time) error
 	// Flow returns a flow.
 	Flow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (Flow, error)
-	// TakeFlow returns a flow and deletes it. Of several at once one gets it.
+	// TakeFlow returns a flow and deletes it. Of concurrent calls, one gets it.
 	TakeFlow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (Flow, error)
 }
 
-// beginFlow keeps content for the next step, and returns the secret that it is
-// found by.
-func (s *Service) beginFlow(ctx context.Context, by auth.Actor, p purpose, content any) (secret.Secret, error) {
-	value, err := secret.Generate(s.Random, secret.Flow)
+// flows keeps the state between the steps of sign-ins.
+type flows struct {
+	repo   FlowRepository
+	keys   *secret.Keyring
+	random io.Reader
+	now    clock.Clock
+}
+
+// begin saves content for the next step and returns the secret of the flow.
+func (f *flows) begin(ctx context.Context, by auth.Actor, p purpose, content any) (secret.Secret, error) {
+	value, err := secret.Generate(f.random, secret.Flow)
 	if err != nil {
 		return secret.Secret{}, err
 	}
@@ -61,86 +69,89 @@ func (s *Service) beginFlow(ctx context.Context, by auth.Actor, p purpose, conte
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("keep a flow: %w", err)
 	}
-	now := s.moment()
-	flow := Flow{Digest: s.Keys.Digest(value), Purpose: string(p), ExpiresAt: now.Add(FlowLifetime)}
-	if flow.Content, err = s.Keys.Seal(s.Random, plain, sealedFlow(flow)); err != nil {
+	now := f.now.Timestamp()
+	flow := Flow{Digest: f.keys.Digest(value), Purpose: string(p), ExpiresAt: now.Add(FlowLifetime)}
+	if flow.Content, err = f.keys.Seal(f.random, plain, sealedFlow(flow)); err != nil {
 		return secret.Secret{}, err
 	}
-	return value, s.Repository.KeepFlow(ctx, by, flow, now)
+	return value, f.repo.KeepFlow(ctx, by, flow, now)
 }
 
-// lookFlow reads the content of a flow, which goes on.
-func (s *Service) lookFlow(ctx context.Context, p purpose, presented string, content any) error {
-	return s.openFlow(ctx, p, presented, content, s.Repository.Flow)
+// peek reads the content of a flow without ending it.
+func (f *flows) peek(ctx context.Context, p purpose, presented string, content any) error {
+	return f.open(ctx, p, presented, content, f.repo.Flow)
 }
 
-// takeFlow reads the content of a flow, which is over then: it is good for one
-// use.
-func (s *Service) takeFlow(ctx context.Context, p purpose, presented string, content any) error {
-	return s.openFlow(ctx, p, presented, content, s.Repository.TakeFlow)
+// take reads the content of a flow and deletes the flow, which works once.
+func (f *flows) take(ctx context.Context, p purpose, presented string, content any) error {
+	return f.open(ctx, p, presented, content, f.repo.TakeFlow)
 }
 
 type flowFinder func(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (Flow, error)
 
-// openFlow returns Refused with WhyOver for a flow that is not there.
-func (s *Service) openFlow(ctx context.Context, p purpose, presented string, content any, find flowFinder) error {
+// open returns Refused with WhyOver if the flow does not exist.
+func (f *flows) open(ctx context.Context, p purpose, presented string, content any, find flowFinder) error {
 	value, err := secret.Parse(presented)
 	if err != nil || value.Kind() != secret.Flow {
 		return refused(WhyOver, nil)
 	}
-	flow, err := find(ctx, string(p), s.Keys.Candidates(value), s.moment())
+	flow, err := find(ctx, string(p), f.keys.Candidates(value), f.now.Timestamp())
 	if fault.KindOf(err) == fault.NotFound {
 		return refused(WhyOver, err)
 	}
 	if err != nil {
 		return err
 	}
-	plain, err := s.Keys.Open(flow.Content, sealedFlow(flow))
+	plain, err := f.keys.Open(flow.Content, sealedFlow(flow))
 	if err != nil {
 		return refused(WhyOver, err)
 	}
 	return json.Unmarshal(plain, content)
 }
 
-// sealedFlow is what the content of a flow is sealed as: it fits no other.
+// sealedFlow returns the context that the content of a flow is sealed with. It
+// opens for no other flow.
 func sealedFlow(f Flow) string { return fmt.Sprintf("flow %s %x", f.Purpose, f.Digest.Digest) }
 
-// Why is why somebody could not prove who they are, apart from a wrong password
-// or code.
+// Why is the reason for a refused sign-in, other than a wrong password or code.
 type Why string
 
 // The reasons.
 const (
-	// WhyOver: the flow took too long, was finished already, or was begun in
-	// another browser.
+	// WhyOver: the flow has expired, was finished already, or began in another
+	// browser.
 	WhyOver Why = "over"
-	// WhyState: an answer that belongs to another question.
+	// WhyState: the answer belongs to another request.
 	WhyState Why = "state"
-	// WhyDenied: the person said no at the provider.
+	// WhyDenied: the user denied access at the provider.
 	WhyDenied Why = "denied"
-	// WhyProvider: the provider answered an error.
+	// WhyProvider: the provider returned an error.
 	WhyProvider Why = "provider"
-	// WhyAway: the provider cannot be reached.
+	// WhyAway: the provider is unreachable.
 	WhyAway Why = "away"
-	// WhyUntrusted: what the provider says is not proved, or is for others.
+	// WhyUntrusted: the provider's claims are not verified, or are for another
+	// client.
 	WhyUntrusted Why = "untrusted"
-	// WhyUnverified: the provider does not say that the address is theirs.
+	// WhyUnverified: the provider has not verified the address.
 	WhyUnverified Why = "unverified"
-	// WhyUnknown: nobody here has the address.
+	// WhyUnknown: no user here has the address.
 	WhyUnknown Why = "unknown"
-	// WhyTaken: whoever has the address is somebody else at the provider.
+	// WhyTaken: the user with the address is linked to another identity at the
+	// provider.
 	WhyTaken Why = "taken"
-	// WhyLinked: whoever it is at the provider is somebody else here.
+	// WhyLinked: the identity is linked to another user here.
 	WhyLinked Why = "linked"
-	// WhyUnlinked: the user removed this link, and makes it again in the panel.
+	// WhyUnlinked: the user removed this identity, and must link it again in
+	// the panel.
 	WhyUnlinked Why = "unlinked"
-	// WhyOther: it is somebody, but not the one who is signed in.
+	// WhyOther: the proof is of another user than the one who is signed in.
 	WhyOther Why = "other"
-	// WhyStale: the provider did not ask again who it is.
+	// WhyStale: the provider did not authenticate the user again.
 	WhyStale Why = "stale"
-	// WhyChanged: what it rests on was changed or removed since it was begun.
+	// WhyChanged: what the proof rests on has changed or was removed since the
+	// flow began.
 	WhyChanged Why = "changed"
-	// WhyPasskey: the passkey is not known here, or did not sign what it should.
+	// WhyPasskey: the passkey is unknown here, or its signature is not valid.
 	WhyPasskey Why = "passkey"
 )
 
@@ -152,8 +163,8 @@ func Whys() []Why {
 	}
 }
 
-// Refused is the error of somebody who could not prove who they are. Its cause
-// is for the log.
+// Refused is the error of a sign-in that failed for the reason Why. Its cause
+// is for the log only.
 type Refused struct {
 	Why   Why
 	cause error
@@ -164,7 +175,7 @@ func Refuse(why Why, cause error) *Refused { return &Refused{why, cause} }
 
 func refused(why Why, cause error) error { return Refuse(why, cause) }
 
-// Error is the reason and the cause.
+// Error returns the reason and the cause.
 func (r *Refused) Error() string {
 	if r.cause == nil {
 		return "not proved: " + string(r.Why)

@@ -10,87 +10,105 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
-// Mail tells people of links by e-mail, each within a bounded time. Errors are
-// for whoever caused the mail; their text names no secret.
+// Mail sends links and notices by e-mail. Each call takes a bounded time.
+// Errors are for the caller who caused the mail, so their text contains no
+// secret.
 type Mail interface {
-	// Invited tells somebody that an account invites them. The address is that
-	// of a link that works until then, or, where until is zero, of the page to
-	// sign in.
+	// Invited tells a user that an account invites them. The address is a link
+	// that works until then or, if until is zero, the sign-in page.
 	Invited(ctx context.Context, to user.User, accountName, address string, until time.Time) error
-	// Forgot gives somebody the link to choose another password.
+	// Forgot sends a user the link to choose another password.
 	Forgot(ctx context.Context, to user.User, address string, until time.Time) error
-	// Notify tells a user of a sign-in, or of a change of how they sign in.
+	// Notify sends a user a notice of a sign-in, or of a change to how they
+	// sign in.
 	Notify(ctx context.Context, to user.User, n Notice) error
 }
 
-// Invitee asks for somebody to be invited into the principal's account.
+// Invitee is a user to invite to the principal's account.
 type Invitee struct {
-	// Details are what the account records of a person who comes into it by this;
-	// names may be empty. No locale is English.
+	// Details are the account's record of a new user. Names may be empty. The
+	// locale defaults to English.
 	user.Details
 
-	// Store is the store of the account to take the person into as well; zero
-	// for none.
+	// Store is a store to add the user to; zero for none.
 	Store account.StoreRef
-	// Show asks for the link to be shown even if it could be mailed, which the
-	// operator alone may ask for.
+	// Show returns the link even if it could be mailed. Only the operator may
+	// set it.
 	Show bool
 }
 
-// Outcome is how somebody who was invited gets in.
+// Outcome is how an invited user can sign in.
 type Outcome string
 
 // The outcomes.
 const (
-	// Shown: the link is to be passed on to them.
+	// Shown: the caller must pass the link on to them.
 	Shown Outcome = "shown"
-	// Mailed: they were mailed a link.
+	// Mailed: the link was mailed to them.
 	Mailed Outcome = "mailed"
 	// SignsIn: they can sign in already.
 	SignsIn Outcome = "signs_in"
 	// AtProvider: passwords are turned off, and they sign in at the provider.
 	AtProvider Outcome = "at_provider"
-	// NeedsOwner: they are in the account, and its owner is to invite them
-	// again, since a link is shown to owners alone.
+	// NeedsOwner: they are in the account, but its owner must invite them
+	// again, since only owners are shown a link.
 	NeedsOwner Outcome = "needs_owner"
-	// NeedsOperator: they are in the account, and the operator is to make a
-	// link for them, since another account knows them, too.
+	// NeedsOperator: they are in the account, but the operator must create
+	// their link, since another account knows them too.
 	NeedsOperator Outcome = "needs_operator"
 )
 
-// Invited is what became of an invitation.
+// Invited is the result of an invitation.
 type Invited struct {
 	Person  user.User
 	Outcome Outcome
-	// Address is that of the link, with its secret; empty unless it is Shown.
+	// Address is the URL of the link, with its secret. It is empty unless
+	// Outcome is Shown.
 	Address string
-	// ExpiresAt is when the link ends; zero for no link.
+	// ExpiresAt is when the link expires; zero for no link.
 	ExpiresAt time.Time
 }
 
-// Invite takes a person into the principal's account and gives them a link by
-// which they accept the membership. To invite again is to give another link.
+// Inviter invites users to accounts.
+type Inviter struct {
+	persons *persons
+	users   *user.Service
+	links   *Links
+	factors *Factors
+	// mail is nil if mail is not set up.
+	mail        Mail
+	mailFailed  func(ctx context.Context, err error)
+	limits      *invitations
+	publicURL   string
+	noPasswords bool
+	now         clock.Clock
+}
+
+// Invite adds a user to the principal's account and creates a link by which
+// they accept the membership. Another invitation creates another link.
 //
-// A link that is mailed proves the address: with it somebody who cannot sign in
-// yet chooses a password of their own. Where no mail is set up, the link is
-// shown to the account's owner, who could use it themselves: the password that it
-// sets opens that account alone, and ends when the person accepts the membership
-// with a proof of their own. The operator is shown any. Where passwords are turned
-// off, nobody else is given a link: the mail leads to the page to sign in.
+// A link that is mailed proves the address: with it, a person who cannot sign
+// in yet chooses their own password. Without mail, the link is shown to the
+// account's owner, who could use it themselves. The password that it sets
+// therefore signs in to that account only, and is removed when the person
+// accepts the membership with a proof of their own. The operator is shown any
+// link. If passwords are turned off, only the operator gets a link: the mail
+// leads to the sign-in page.
 //
-// Until the membership is accepted, what is answered depends on nothing outside
-// the account. It returns fault.Forbidden for a principal that may not create or
-// add people, fault.Invalid on "email", "firstName", "lastName" and "locale",
-// fault.NotFound on "storeId", and fault.Conflict on "email" when the link could
-// not be mailed, and fault.RateLimited on "email" for one too many: the person is
-// in the account then.
-func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (Invited, error) {
-	invited, err := s.Users.TakeIn(ctx, by, in.Details, in.Store)
+// Until the membership is accepted, the result depends on nothing outside the
+// account. Invite returns fault.Forbidden if the principal may not create or
+// add users; fault.Invalid on "email", "firstName", "lastName" and "locale";
+// fault.NotFound on "storeId"; and, with the user already in the account,
+// fault.Conflict on "email" if the link could not be mailed and
+// fault.RateLimited on "email" after too many invitations.
+func (s *Inviter) Invite(ctx context.Context, by *auth.Principal, in Invitee) (Invited, error) {
+	invited, err := s.users.EnsureMember(ctx, by, in.Details, in.Store)
 	if err != nil {
 		return Invited{}, err
 	}
@@ -100,12 +118,13 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (I
 	}
 	how := s.outcome(by, in, who)
 	if how == Mailed {
-		if err := s.mayMail(by, invited.User.Email); err != nil {
+		if err := s.limits.take(by, invited.User.Email, s.now()); err != nil {
 			return Invited{}, err
 		}
 	}
-	if how == Mailed && s.NoPasswords {
-		return Invited{Person: invited.User, Outcome: how}, s.mailInvitation(ctx, invited.User, who.account.Name, Link{}, s.PublicURL+"/signin")
+	if how == Mailed && s.noPasswords {
+		return Invited{Person: invited.User, Outcome: how},
+			s.mailInvitation(ctx, invited.User, who.account.Name, Link{}, s.publicURL+"/signin")
 	}
 	if how != Shown && how != Mailed {
 		return Invited{Person: invited.User, Outcome: how}, nil
@@ -116,34 +135,38 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, in Invitee) (I
 	}
 	done := Invited{Person: invited.User, Outcome: how, ExpiresAt: l.ExpiresAt}
 	if how == Shown {
-		done.Address = s.Address(value)
+		done.Address = s.links.Address(value)
 		return done, nil
 	}
-	return done, s.mailInvitation(ctx, invited.User, who.account.Name, l, s.Address(value))
+	return done, s.mailInvitation(ctx, invited.User, who.account.Name, l, s.links.Address(value))
 }
 
 // invitee is a user of an account who is invited.
 type invitee struct {
 	user user.User
-	// record is the user as one who signs in with a password of the account's,
-	// and person who has the address.
+	// record is the user as an identity with a password of the account, and
+	// person the one who has the address.
 	record, person Person
 	account        Membership
-	// elsewhere says that the person accepted a membership of another account.
+	// elsewhere reports whether the person has accepted a membership of another
+	// account.
 	elsewhere bool
+	// signsIn reports whether the person has accepted the membership and can
+	// sign in with a factor that others do not know.
+	signsIn bool
 }
 
-// invitee reads what decides how a user of the principal's account gets in.
-func (s *Service) invitee(ctx context.Context, by *auth.Principal, u user.User) (invitee, error) {
+// invitee reads what decides how the invited user can sign in.
+func (s *Inviter) invitee(ctx context.Context, by *auth.Principal, u user.User) (invitee, error) {
 	who := invitee{user: u}
 	var err error
-	if who.record, err = s.Repository.PersonByID(ctx, u.ID); err != nil {
+	if who.record, err = s.persons.PersonByID(ctx, u.ID); err != nil {
 		return who, err
 	}
-	if who.person, err = s.Repository.EnsurePerson(ctx, user.Fold(u.Email), s.moment()); err != nil {
+	if who.person, err = s.persons.EnsurePerson(ctx, user.Fold(u.Email), s.now.Timestamp()); err != nil {
 		return who, err
 	}
-	all, err := s.Repository.Accounts(ctx, who.person.ID)
+	all, err := s.persons.Accounts(ctx, who.person.ID)
 	for _, m := range all {
 		if m.ID == by.AccountID {
 			who.account = m
@@ -151,23 +174,25 @@ func (s *Service) invitee(ctx context.Context, by *auth.Principal, u user.User) 
 		}
 		who.elsewhere = who.elsewhere || !m.Pending
 	}
+	if err == nil && !u.Pending && who.person.VouchedBy == uuid.Nil {
+		who.signsIn, err = s.factors.signsIn(ctx, who.person)
+	}
 	return who, err
 }
 
-// outcome decides how the person gets in. Of a person who is pending, it asks
-// for nothing but what the account did.
-func (s *Service) outcome(by *auth.Principal, in Invitee, who invitee) Outcome {
+// outcome decides how the user can sign in. For a pending user, it depends only
+// on what the account did.
+func (s *Inviter) outcome(by *auth.Principal, in Invitee, who invitee) Outcome {
 	operator := by.Kind == auth.Operator
 	chosen := who.record.VouchedBy == by.AccountID && who.record.PasswordHash != ""
-	own := !who.user.Pending && who.person.PasswordHash != "" && who.person.VouchedBy == uuid.Nil
 	switch {
-	case (chosen || own) && !operator && !s.NoPasswords:
+	case (chosen || who.signsIn) && !operator && !s.noPasswords:
 		return SignsIn
-	case s.Mail != nil && (!in.Show || !operator):
+	case s.mail != nil && (!in.Show || !operator):
 		return Mailed
 	case operator:
 		return Shown
-	case s.NoPasswords:
+	case s.noPasswords:
 		return AtProvider
 	case !who.user.Pending && (who.person.PasswordHash != "" || who.elsewhere):
 		return NeedsOperator
@@ -177,37 +202,41 @@ func (s *Service) outcome(by *auth.Principal, in Invitee, who invitee) Outcome {
 	return Shown
 }
 
-// invite makes the link: for the person if only they, or the operator, see it,
+// invite creates the link: for the person if only they or the operator see it,
 // and for the user of the account otherwise.
-func (s *Service) invite(ctx context.Context, by *auth.Principal, who invitee, how Outcome) (Link, secret.Secret, error) {
+func (s *Inviter) invite(ctx context.Context, by *auth.Principal, who invitee, how Outcome) (Link, secret.Secret,
+	error) {
 	l := Link{Purpose: Invitation, UserID: who.person.ID, AccountID: by.AccountID}
 	if how == Shown && by.Kind != auth.Operator {
 		l.UserID, l.ShownTo = who.user.ID, by.ID
 	}
-	if by.Kind == auth.Operator && who.person.PasswordHash != "" {
+	if by.Kind == auth.Operator && (who.person.PasswordHash != "" || who.signsIn) { // there is nothing to accept
 		l.Purpose = Reset
 	}
 	l.ByOperator = how == Shown && by.Kind == auth.Operator
 	details := []audit.Detail{{Name: "link", Value: string(how)}, {Name: "purpose", Value: string(l.Purpose)}}
-	return s.keepLink(ctx, by.Actor(), l, []audit.Event{user.Event(by, audit.UserInvited, who.user.Target(), s.moment(), details...)})
+	return s.links.keep(ctx, by.Actor(), l, []audit.Event{user.Event(by, audit.UserInvited, who.user.Target(),
+		s.now.Timestamp(), details...)})
 }
 
-// mailInvitation mails a link, and ends one that could not be mailed.
-func (s *Service) mailInvitation(ctx context.Context, to user.User, accountName string, l Link, address string) error {
-	err := s.Mail.Invited(ctx, to, accountName, address, l.ExpiresAt)
+// mailInvitation mails a link, and deletes it if that fails.
+func (s *Inviter) mailInvitation(ctx context.Context, to user.User, accountName string, l Link, address string) error {
+	err := s.mail.Invited(ctx, to, accountName, address, l.ExpiresAt)
 	if err == nil {
 		return nil
 	}
-	failed := fault.Wrap(err, fault.Conflict, "They are in the account, but the invitation could not be mailed. Invite them again when mail works.")
+	failed := fault.Wrap(err, fault.Conflict,
+		"They are in the account, but the invitation could not be mailed. Invite them again when mail works.")
 	s.mailFailed(ctx, err)
-	// What failed may be that ctx has ended, and the link must end all the same.
+	// The mail may have failed because ctx ended. The link must be deleted all
+	// the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaningUp)
 	defer cancel()
-	if err := s.Repository.EndLink(ctx, l.ID); err != nil {
+	if err := s.links.repo.EndLink(ctx, l.ID); err != nil {
 		return errors.Join(failed.On("email"), err)
 	}
 	return failed.On("email")
 }
 
-// cleaningUp is how long it may take to take back what was begun in vain.
+// cleaningUp is the time limit for undoing a failed operation.
 const cleaningUp = 5 * time.Second

@@ -13,10 +13,11 @@ import (
 	"latchkey/internal/user"
 )
 
-// Who declines an invitation is out of the account, whose log tells of it.
+// A user who declines an invitation leaves the account, whose audit log has the
+// event.
 func TestDecline(t *testing.T) {
-	eachWorld(t, func(w *world) {
-		_, err := w.users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
+	eachFixture(t, func(w *fixture) {
+		_, err := w.Users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
 		w.must(err)
 		by := w.begins(w.home.Owner, w.home.Account.ID)
 		offered, err := w.signIn.Invitations(w.Context(), by.Person())
@@ -28,24 +29,26 @@ func TestDecline(t *testing.T) {
 		w.must(err)
 		offered, err = w.signIn.Invitations(w.Context(), by.Person())
 		w.must(err)
-		if len(offered) != 0 || w.told(w.away, audit.UserDeclined) != 1 || w.told(w.home, audit.UserDeclined) != 0 {
-			w.Errorf("invited by %+v, told %d and %d times", offered, w.told(w.away, audit.UserDeclined), w.told(w.home, audit.UserDeclined))
+		if len(offered) != 0 || w.countEvents(w.away, audit.UserDeclined) != 1 ||
+			w.countEvents(w.home, audit.UserDeclined) != 0 {
+			w.Errorf("invited by %+v, recorded %d and %d times", offered, w.countEvents(w.away, audit.UserDeclined),
+				w.countEvents(w.home, audit.UserDeclined))
 		}
 		_, err = w.signIn.Accept(w.Context(), by, w.away.Account.ID)
 		w.wants(err, fault.NotFound, "")
 		_, err = w.signIn.Decline(w.Context(), by, w.away.Account.ID)
 		w.wants(err, fault.NotFound, "")
-		_, err = w.signIn.Decline(w.Context(), by, w.home.Account.ID) // accepted
+		_, err = w.signIn.Decline(w.Context(), by, w.home.Account.ID) // accepted already
 		w.wants(err, fault.NotFound, "")
 	})
 }
 
-// Invitations that are mailed are limited by sender, account and address. One
-// that is refused says which limit it was, and counts towards none.
+// Mailed invitations are limited by sender, account and address. A refused one
+// names its limit, and counts towards none.
 func TestInvitationsAreLimited(t *testing.T) {
 	var sent []sentNotice
 	box := make(chan user.User, 100)
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		invites := func(by *auth.Principal, email string) error {
 			w.Helper()
 			_, err := w.signIn.Invite(w.Context(), by, signin.Invitee{Details: user.Details{Email: email}})
@@ -57,18 +60,20 @@ func TestInvitationsAreLimited(t *testing.T) {
 		limited := func(err error, whose string) {
 			w.Helper()
 			w.wants(err, fault.RateLimited, "email")
-			if text := fault.Flatten(err)[0].Message; !strings.Contains(text, whose) || !strings.Contains(text, " min.") {
+			if text := fault.Flatten(err)[0].Message; !strings.Contains(text, whose) ||
+				!strings.Contains(text, " min.") {
 				w.Errorf("the error says %q", text)
 			}
 		}
 		for range 5 {
 			w.must(invites(owner(w.home), "nora@acme.example"))
-			w.must(invites(owner(w.away), "NORA@acme.example"))
+			w.must(invites(owner(w.home), "NORA@acme.example"))
 		}
 		limited(invites(owner(w.home), "nora@acme.example"), "to one address")
+		w.must(invites(owner(w.away), "nora@acme.example"))
 		w.must(invites(operator(w.home), "nora@acme.example"))
 		w.must(invites(owner(w.home), "ann@acme.example"))
-		w.passes(24 * time.Hour / 10)
+		w.Clock.Advance(24 * time.Hour / 10)
 		w.must(invites(owner(w.home), "nora@acme.example"))
 		if len(box) != 0 {
 			w.Errorf("%d mails of invitations that were refused", len(box))

@@ -2,33 +2,36 @@ package signin
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
-// Purpose is what a one-time link is for.
+// Purpose is the purpose of a one-time link.
 type Purpose string
 
 // The purposes.
 const (
-	// Invitation is for a person who has no password, or none that opens the
-	// account that invites them.
+	// Invitation is for a person who has no password, or none that signs in to
+	// the inviting account.
 	Invitation Purpose = "invitation"
-	// Reset is for a person who forgot theirs.
+	// Reset is for a user who forgot their password.
 	Reset Purpose = "reset"
-	// Setup is for whoever makes the first account.
+	// Setup is for creating the first account.
 	Setup Purpose = "setup"
 )
 
-// Lifetime is how long a link of the purpose works. A reset is asked for and
-// used at once; an invitation may lie over a week-end and a journey.
+// Lifetime is how long a link of this purpose works. A reset is requested and
+// used at once; an invitation must outlast a weekend or a trip.
 func (p Purpose) Lifetime() time.Duration {
 	switch p {
 	case Invitation:
@@ -41,53 +44,55 @@ func (p Purpose) Lifetime() time.Duration {
 	return 0
 }
 
-// Link is a one-time link: whoever has its secret is who it is for, once.
+// Link is a one-time link. The holder of its secret acts once as the user whom
+// it is for.
 type Link struct {
 	ID      uuid.UUID
 	Purpose Purpose
-	// UserID is whom it is for; zero for the setup of the first account.
+	// UserID is the user whom it is for; zero for the setup of the first
+	// account.
 	UserID uuid.UUID
-	// AccountID is the account that invites; zero for none.
+	// AccountID is the inviting account; zero for none.
 	AccountID uuid.UUID
-	// ShownTo is the owner of the account who was shown it, to pass it on; zero
-	// for a link that was mailed, or that the operator was shown.
+	// ShownTo is the account's owner who was shown the link to pass it on; zero
+	// for a link that was mailed or that the operator was shown.
 	ShownTo uuid.UUID
-	// ByOperator reports whether the operator was shown it. Only such a link
-	// signs anybody in where passwords are turned off.
+	// ByOperator reports whether the operator was shown the link. If passwords
+	// are turned off, only such a link signs a user in.
 	ByOperator bool
-	// Server is the one that offers the setup; empty for all else.
+	// Server is the server that offers the setup; empty for other purposes.
 	Server               string
 	CreatedAt, ExpiresAt time.Time
 }
 
-// OpenLink is a link, with what is to be known to judge it.
+// OpenLink is a link with what is needed to check it.
 type OpenLink struct {
 	Link
 
-	// Person is whom it is for; zero for none.
+	// Person is the user whom it is for; zero for none.
 	Person Person
-	// AccountName and AccountOwner are of the account that invites, and
-	// Membership is the person's there.
+	// AccountName and AccountOwner are of the inviting account, and Membership
+	// is the user's membership there.
 	AccountName  string
 	AccountOwner uuid.UUID
 	Membership   Membership
-	// Elsewhere says that the person accepted a membership of an account that
-	// does not invite.
+	// Elsewhere reports whether the person has accepted a membership of another
+	// account.
 	Elsewhere bool
-	// AcceptsOnly says that the link sets no password, since the person can sign
-	// in without: it accepts the membership.
+	// AcceptsOnly reports that the link sets no password, since the person can
+	// sign in already. It only accepts the membership.
 	AcceptsOnly bool
 }
 
-// works reports whether the link may still be used. One that an owner was
-// shown would let them in as the person: so it works for as long as they own
-// the account, and the person has neither a password nor another account.
+// works reports whether the link may still be used. A link that an owner was
+// shown would let them act as the user. It therefore works only while they own
+// the account, and while the person has neither a password nor another account.
 func (l OpenLink) works() bool {
 	return l.ShownTo == uuid.Nil || l.ShownTo == l.AccountOwner && l.Person.PasswordHash == "" && !l.Elsewhere
 }
 
-// vouchedBy is the account whose people may know the password that is set by
-// the link.
+// vouchedBy returns the account whose members may know the password that the
+// link sets.
 func (l OpenLink) vouchedBy() uuid.UUID {
 	if l.ShownTo == uuid.Nil {
 		return uuid.Nil
@@ -95,74 +100,65 @@ func (l OpenLink) vouchedBy() uuid.UUID {
 	return l.AccountID
 }
 
-// ErrNoLink is the answer to links that do not work, for whatever reason.
+// ErrNoLink is the error for every link that does not work, for any reason.
 func ErrNoLink() *fault.Error {
 	return fault.Errorf(fault.NotFound, "This link has been used or has expired.")
 }
 
-// Address is where a browser opens a link that is for a person.
-func (s *Service) Address(value secret.Secret) string { return s.PublicURL + "/link/" + value.Reveal() }
+// Links makes one-time links and redeems them.
+type Links struct {
+	persons     *persons
+	repo        LinkRepository
+	memberships MembershipRepository
+	passwords   *Passwords
+	factors     *Factors
+	failures    *failures
+	keys        *secret.Keyring
+	random      io.Reader
+	publicURL   string
+	noPasswords bool
+	now         clock.Clock
+}
 
-// Link returns the link of a secret. It changes nothing: programs that guard
-// mailboxes open links, too. It returns fault.NotFound for one that does not
-// work, as none does that the operator was not shown where passwords are turned
-// off.
-func (s *Service) Link(ctx context.Context, presented string) (OpenLink, error) {
+// Address returns the URL of a link for a user.
+func (s *Links) Address(value secret.Secret) string { return s.publicURL + "/link/" + value.Reveal() }
+
+// Link returns the link of a secret. It changes nothing, since mail scanners
+// open links too. It returns fault.NotFound for a link that does not work. If
+// passwords are turned off, only links that the operator was shown work.
+func (s *Links) Link(ctx context.Context, presented string) (OpenLink, error) {
 	l, err := s.open(ctx, presented)
 	if err != nil {
 		return OpenLink{}, err
 	}
-	if l.Purpose == Setup || !l.works() || s.NoPasswords && !l.ByOperator {
+	if l.Purpose == Setup || !l.works() || s.noPasswords && !l.ByOperator {
 		return OpenLink{}, ErrNoLink()
 	}
 	if l.Purpose == Invitation && l.Person.VouchedBy == uuid.Nil {
-		if l.AcceptsOnly, err = s.signsIn(ctx, l.Person); err == nil && l.AcceptsOnly && !l.Membership.Pending {
-			return OpenLink{}, ErrNoLink() // there is nothing to accept
+		if l.AcceptsOnly, err = s.factors.signsIn(ctx, l.Person); err == nil && l.AcceptsOnly && !l.Membership.Pending {
+			return OpenLink{}, ErrNoLink() // no membership to accept
 		}
 	}
 	return l, err
 }
 
-// signsIn reports whether a person has a way of their own to sign in.
-func (s *Service) signsIn(ctx context.Context, p Person) (bool, error) {
-	if p.PasswordHash != "" && !s.NoPasswords {
-		return true, nil
-	}
-	passkeys, err := s.Repository.Passkeys(ctx, p.ID)
-	if err != nil {
-		return false, err
-	}
-	identities, err := s.Repository.Identities(ctx, p.ID)
-	if err != nil {
-		return false, err
-	}
-	stays := Ways{}
-	for _, each := range passkeys {
-		stays.Passkeys = append(stays.Passkeys, each.Site)
-	}
-	for _, each := range identities {
-		stays.Issuers = append(stays.Issuers, each.Issuer)
-	}
-	return s.mayLose(stays) == nil, nil
-}
-
-func (s *Service) open(ctx context.Context, presented string) (OpenLink, error) {
+func (s *Links) open(ctx context.Context, presented string) (OpenLink, error) {
 	value, err := secret.Parse(presented)
 	if err != nil || value.Kind() != secret.OneTimeLink {
 		return OpenLink{}, ErrNoLink()
 	}
-	return s.Repository.Link(ctx, s.Keys.Candidates(value), s.moment())
+	return s.repo.Link(ctx, s.keys.Candidates(value), s.now.Timestamp())
 }
 
-// Redeem sets the password of the person whom a link is for, and uses it up.
-// Where passwords are turned off it sets none, and what is chosen is ignored.
-// Their sessions end, and their other links. It returns the proof of who they
-// are; fault.NotFound for a link that does not work, and fault.Invalid on
-// "password" and "passwordConfirmation", in which case the link stays.
-func (s *Service) Redeem(ctx context.Context, presented string, chosen user.PasswordChoice, v Visitor) (Proof, error) {
+// Redeem uses a link up and sets the password of its user. If passwords are
+// turned off, it sets none and ignores chosen. It ends the user's sessions and
+// deletes their other links, and returns the proof of the user. It returns
+// fault.NotFound for a link that does not work, and fault.Invalid on "password"
+// and "passwordConfirmation", which does not use the link up.
+func (s *Links) Redeem(ctx context.Context, presented string, chosen user.PasswordChoice, v Visitor) (Proof, error) {
 	l, err := s.Link(ctx, presented)
 	if err != nil {
-		s.Observe(Attempt{Method: ByLink, Origin: v.Origin, Err: err})
+		s.failures.observe(Attempt{Method: ByLink, Origin: v.Origin, Err: err})
 		return Proof{}, err
 	}
 	if l.AcceptsOnly {
@@ -172,56 +168,89 @@ func (s *Service) Redeem(ctx context.Context, presented string, chosen user.Pass
 	proof.byOperator = l.ByOperator
 	by := actor(l.Person.User, l.AccountID, v)
 	change := passwordChange{Chosen: chosen, Link: l.ID, VouchedBy: l.vouchedBy(), In: l.AccountID}
-	if s.NoPasswords {
-		proof.grounds.Password, err = s.withoutPassword(ctx, by, l.Person, change)
+	if s.noPasswords {
+		proof.grounds.Password, err = s.passwords.removeVouched(ctx, by, l.Person, change)
 	} else {
-		proof.grounds.Password, err = s.setPassword(ctx, by, l.Person.User, change)
+		proof.grounds.Password, err = s.passwords.set(ctx, by, l.Person.User, change)
 	}
 	if err == nil && l.ShownTo == uuid.Nil && l.Membership.Pending {
-		err = s.Repository.Accept(ctx, proving(), l.Membership.acceptance(l.Membership.principal(l.Person.User, v), l.Person.User, s.moment()))
+		err = s.memberships.Accept(ctx, proving(),
+			l.Membership.acceptance(l.Membership.principal(l.Person.User, v), l.Person.User, s.now.Timestamp()))
 	}
-	s.Observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
 	return proof, err
 }
 
-// actor is a person as the principal of what they do without a session.
+// AcceptLink accepts the membership of a link for a person who can sign in
+// already (OpenLink.AcceptsOnly). It needs no session. It returns
+// fault.NotFound for a link that does not work.
+func (s *Links) AcceptLink(ctx context.Context, presented string, v Visitor) (account.Account, error) {
+	l, err := s.Link(ctx, presented)
+	if err == nil && !l.AcceptsOnly {
+		err = ErrNoLink()
+	}
+	if err == nil {
+		a := l.Membership.acceptance(l.Membership.principal(l.Person.User, v), l.Person.User, s.now.Timestamp())
+		a.Link = l.ID
+		err = s.memberships.Accept(ctx, proving(), a)
+	}
+	s.failures.observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
+	return l.Membership.Account, err
+}
+
+// actor returns the principal for a user who acts without a session.
 func actor(u user.User, accountID uuid.UUID, v Visitor) *auth.Principal {
 	return &auth.Principal{
-		Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: accountID, Origin: v.Origin, NoCredential: proving().NoCredential,
+		Kind: auth.Session, ID: u.ID, Name: u.Email, AccountID: accountID, Origin: v.Origin,
+		NoCredential: proving().NoCredential,
 	}
 }
 
-// proving is the actor of what a person does to prove who they are. There is no
-// credential to check yet; the proof itself is checked where it is used up.
+// proving is the actor of a user who is authenticating. There is no credential
+// to check yet; the proof itself is checked where it is used up.
 func proving() auth.Actor { return auth.NoActor("the person is about to prove who they are") }
 
-// keepLink makes a link, and ends those that it replaces.
-func (s *Service) keepLink(ctx context.Context, by auth.Actor, l Link, own []audit.Event) (Link, secret.Secret, error) {
-	value, err := secret.Generate(s.Random, secret.OneTimeLink)
+// keep creates a link and deletes those that it replaces.
+func (s *Links) keep(ctx context.Context, by auth.Actor, l Link, own []audit.Event) (Link, secret.Secret, error) {
+	value, err := secret.Generate(s.random, secret.OneTimeLink)
 	if err != nil {
 		return Link{}, secret.Secret{}, err
 	}
-	l.ID, l.CreatedAt = uuid.Must(uuid.NewV7()), s.moment()
+	l.ID, l.CreatedAt = uuid.Must(uuid.NewV7()), s.now.Timestamp()
 	l.ExpiresAt = l.CreatedAt.Add(l.Purpose.Lifetime())
-	return l, value, s.Repository.KeepLink(ctx, by, l, s.Keys.Digest(value), own)
+	return l, value, s.repo.KeepLink(ctx, by, l, s.keys.Digest(value), own)
 }
 
-// OfferSetup makes the link by which the first account is made, in the place of
-// the one that the server of that name offered before. It returns the address
-// with the secret, and until when it works.
-func (s *Service) OfferSetup(ctx context.Context, server string) (address string, until time.Time, err error) {
-	l, value, err := s.keepLink(ctx, auth.NoActor("the server offers to make the first account"), Link{Purpose: Setup, Server: server}, nil)
+// OfferSetup creates the link for the first account and replaces the one that
+// the server with this name offered before. It returns the URL with the secret,
+// and when it expires.
+func (s *Links) OfferSetup(ctx context.Context, server string) (address string, until time.Time, err error) {
+	l, value, err := s.keep(ctx, auth.NoActor("the server offers to make the first account"),
+		Link{Purpose: Setup, Server: server}, nil)
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	return s.PublicURL + "/setup/" + value.Reveal(), l.ExpiresAt, nil
+	return s.publicURL + "/setup/" + value.Reveal(), l.ExpiresAt, nil
 }
 
-// SetupLink is Link for one that makes the first account.
-func (s *Service) SetupLink(ctx context.Context, presented string) (Link, error) {
+// SetupLink is Link for the setup of the first account.
+func (s *Links) SetupLink(ctx context.Context, presented string) (Link, error) {
 	l, err := s.open(ctx, presented)
 	if err == nil && l.Purpose != Setup {
 		err = ErrNoLink()
 	}
 	return l.Link, err
+}
+
+// OperatorProof returns the proof of the user with the e-mail address, based on
+// a secret that the operator was shown. It returns fault.NotFound on "email" if
+// there is no such user.
+func (s *Links) OperatorProof(ctx context.Context, email string) (Proof, error) {
+	person, err := s.persons.byEmail(ctx, email)
+	if err != nil {
+		return Proof{}, err
+	}
+	p := prove(person, ByLink)
+	p.byOperator = true
+	return p, nil
 }

@@ -15,15 +15,14 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
-// invites has somebody invited, and returns the secret of the link that is
-// shown.
-func (w *world) invites(by *auth.Principal, email string) string {
+// invites invites a user, and returns the secret of the link that is shown.
+func (w *fixture) invites(by *auth.Principal, email string) string {
 	w.Helper()
 	done, err := w.signIn.Invite(w.Context(), by, signin.Invitee{
 		Details: user.Details{Email: email, FirstName: "Nora", LastName: "New"}, Show: true,
@@ -35,17 +34,18 @@ func (w *world) invites(by *auth.Principal, email string) string {
 	return secretIn(done.Address)
 }
 
-func (w *world) redeems(link string) error {
+func (w *fixture) redeems(link string) error {
 	_, err := w.signIn.Redeem(w.Context(), link, twice(phrase), here)
 	return err
 }
 
 func TestInviteAndRedeem(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		link := w.invites(owner(w.home), "nora@acme.example")
 		found, err := w.signIn.Link(w.Context(), link)
 		w.must(err)
-		if found.Purpose != signin.Invitation || found.Person.FirstName != "Nora" || found.AccountName != w.home.Account.Name {
+		if found.Purpose != signin.Invitation || found.Person.FirstName != "Nora" ||
+			found.AccountName != w.home.Account.Name {
 			w.Errorf("the link is %+v", found)
 		}
 		_, err = w.signIn.Redeem(w.Context(), link, twice("short"), here)
@@ -59,18 +59,20 @@ func TestInviteAndRedeem(t *testing.T) {
 		if _, err := w.signIn.Password(w.Context(), "NORA@acme.example", secret.NewPassword(phrase), here); err != nil {
 			w.Error(err)
 		}
-		if told := w.events(w.home, audit.UserInvited); len(told) != 1 || told[0].Actor.ID != w.home.Owner.ID || told[0].Target.Name != "nora@acme.example" || told[0].Details[0].Value != "shown" {
-			w.Errorf("the log tells of the invitation: %+v", told)
+		if events := w.events(w.home, audit.UserInvited); len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID ||
+			events[0].Target.Name != "nora@acme.example" || events[0].Details[0].Value != "shown" {
+			w.Errorf("the events of the invitation are %+v", events)
 		}
-		if told := w.events(w.home, audit.PasswordSet); len(told) != 1 || told[0].Target.Key != told[0].Actor.ID.String() || told[0].IP != "192.0.2.1" {
-			w.Errorf("the log tells of the password: %+v", told)
+		if events := w.events(w.home, audit.PasswordSet); len(events) != 1 ||
+			events[0].Target.Key != events[0].Actor.ID.String() || events[0].IP != "192.0.2.1" {
+			w.Errorf("the events of the password are %+v", events)
 		}
 	})
 }
 
-// Whoever was signed in as somebody is out when they choose another password by a link.
+// Choosing another password by a link ends the user's sessions.
 func TestRedeemEndsSessions(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		u := w.home.Users[2]
 		w.begins(u, w.home.Account.ID)
 		w.begins(w.home.Owner, w.home.Account.ID)
@@ -81,9 +83,9 @@ func TestRedeemEndsSessions(t *testing.T) {
 	})
 }
 
-// Of many at the same time one sets the password.
+// Of concurrent calls, one sets the password.
 func TestRedeemAtOnce(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		link := w.invites(operator(w.home), "nora@acme.example")
 		var done atomic.Int64
 		var all sync.WaitGroup
@@ -99,30 +101,32 @@ func TestRedeemAtOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if done.Load() != 1 || w.told(w.home, audit.PasswordSet) != 1 {
-			w.Errorf("%d set the password, the log tells of %d", done.Load(), w.told(w.home, audit.PasswordSet))
+		if done.Load() != 1 || w.countEvents(w.home, audit.PasswordSet) != 1 {
+			w.Errorf("%d set the password, the log has %d", done.Load(), w.countEvents(w.home, audit.PasswordSet))
 		}
 	})
 }
 
-// A link ends before anybody uses it.
+// A link can end before it is used.
 func TestLinksEnd(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		end  func(w *world, u user.User)
+		end  func(w *fixture, u user.User)
 	}{
-		{"by time", func(w *world, _ user.User) { w.passes(7*24*time.Hour + time.Second) }},
-		{"by a newer one", func(w *world, u user.User) { w.invites(operator(w.home), u.Email) }},
-		{"by a password", func(w *world, u user.User) { w.gives(u) }},
-		{"by leaving the account", func(w *world, u user.User) {
-			_, err := offboard.NewService(w.db.Offboard(), w.now).Remove(w.Context(), owner(w.home), offboard.Removal{Whom: user.Whom{Email: &u.Email}})
+		{"by time", func(w *fixture, _ user.User) { w.Clock.Advance(7*24*time.Hour + time.Second) }},
+		{"by a newer one", func(w *fixture, u user.User) { w.invites(operator(w.home), u.Email) }},
+		{"by a password", func(w *fixture, u user.User) { w.gives(u) }},
+		{"by leaving the account", func(w *fixture, u user.User) {
+			_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+				membership.Removal{User: user.Ref{Email: &u.Email}})
 			w.must(err)
-			_, err = w.users.AddToAccount(w.Context(), owner(w.home), u.Email) // to come back is no way to have it again
+			// Adding the user again does not restore the link.
+			_, err = w.Users.AddToAccount(w.Context(), owner(w.home), u.Email)
 			w.must(err)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			eachWorld(t, func(w *world) {
+			eachFixture(t, func(w *fixture) {
 				u := w.home.Users[2]
 				link := w.invites(operator(w.home), u.Email)
 				tc.end(w, u)
@@ -134,9 +138,9 @@ func TestLinksEnd(t *testing.T) {
 	}
 }
 
-// Links for one purpose do not end those for another.
+// Links for one purpose do not replace those for another.
 func TestPurposesDoNotMix(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		invitation := w.invites(operator(w.home), w.home.Users[2].Email)
 		other := w.invites(operator(w.home), w.home.Users[3].Email)
 		for _, link := range []string{invitation, other} {
@@ -147,89 +151,94 @@ func TestPurposesDoNotMix(t *testing.T) {
 	})
 }
 
-// Nobody acts in somebody else's account by a link that they were shown
-// (mission: promise 4).
+// A link that an owner was shown gives no access to another account
+// (docs/promises.md: 4).
 func TestShownLinkStaysWithinTheAccount(t *testing.T) {
 	t.Run("another account does not end it", func(t *testing.T) {
-		eachWorld(t, func(w *world) {
+		eachFixture(t, func(w *fixture) {
 			link := w.invites(owner(w.home), "nora@acme.example")
-			_, err := w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			_, err := w.Users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
 			w.must(err)
 			w.must(w.redeems(link))
 		})
 	})
 	t.Run("it ends with the account's owner", func(t *testing.T) {
-		eachWorld(t, func(w *world) {
+		eachFixture(t, func(w *fixture) {
 			link := w.invites(owner(w.home), "nora@acme.example")
-			_, err := w.users.TransferOwnership(w.Context(), owner(w.home), w.home.Users[1].ID, nil)
+			_, err := w.Users.TransferOwnership(w.Context(), owner(w.home), w.home.Users[1].ID, nil)
 			w.must(err)
 			w.wants(w.redeems(link), fault.NotFound, "")
 		})
 	})
 	t.Run("its password opens no other account", func(t *testing.T) {
-		eachWorld(t, func(w *world) {
+		eachFixture(t, func(w *fixture) {
 			w.must(w.redeems(w.invites(owner(w.home), "nora@acme.example")))
-			_, err := w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			_, err := w.Users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
 			w.must(err)
 			w.confined("nora@acme.example", phrase)
 		})
 	})
 	t.Run("nor does what they change it to", func(t *testing.T) {
-		eachWorld(t, func(w *world) {
+		eachFixture(t, func(w *fixture) {
 			w.must(w.redeems(w.invites(owner(w.home), "nora@acme.example")))
 			who, err := w.signIn.Password(w.Context(), "nora@acme.example", secret.NewPassword(phrase), here)
 			w.must(err)
-			w.must(w.signIn.ChangePassword(w.Context(), w.begins(who.User, w.home.Account.ID), secret.NewPassword(phrase), twice("another phrase"), here))
-			_, err = w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			w.must(w.signIn.ChangePassword(w.Context(), w.begins(who.User, w.home.Account.ID),
+				secret.NewPassword(phrase), twice("another phrase"), here))
+			_, err = w.Users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
 			w.must(err)
 			w.confined("nora@acme.example", "another phrase")
 		})
 	})
 	t.Run("nor does one that the account chose", func(t *testing.T) {
-		eachWorld(t, func(w *world) {
-			_, err := w.users.CreateWithPassword(w.Context(), owner(w.home),
-				user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New", Locale: "en"}, twice(phrase))
+		eachFixture(t, func(w *fixture) {
+			_, err := w.Users.CreateWithPassword(w.Context(), owner(w.home),
+				user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New", Locale: "en"},
+				twice(phrase))
 			w.must(err)
-			_, err = w.users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
+			_, err = w.Users.AddToAccount(w.Context(), owner(w.away), "nora@acme.example")
 			w.must(err)
 			w.confined("nora@acme.example", phrase)
 		})
 	})
 }
 
-// A link that an owner was shown is worth nothing beside a password, whichever came first.
+// A link that an owner was shown stops working when the user gets a password,
+// in either order.
 func TestShownLinkBesideAPassword(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		u := w.home.Users[2]
 		w.gives(u)
 		value, err := secret.Generate(rand.Reader, secret.OneTimeLink)
 		w.must(err)
 		link := signin.Link{
-			ID: uuid.New(), Purpose: signin.Invitation, UserID: u.ID, AccountID: w.home.Account.ID, ShownTo: w.home.Owner.ID,
-			CreatedAt: w.now(), ExpiresAt: w.now().Add(time.Hour),
+			ID: uuid.New(), Purpose: signin.Invitation, UserID: u.ID, AccountID: w.home.Account.ID,
+			ShownTo:   w.home.Owner.ID,
+			CreatedAt: w.Clock.Now(), ExpiresAt: w.Clock.Now().Add(time.Hour),
 		}
-		w.must(w.db.SignIn().KeepLink(w.Context(), auth.NoActor("a test"), link, w.keys.Digest(value), nil))
+		w.must(w.DB.SignIn().KeepLink(w.Context(), auth.NoActor("a test"), link, w.Keys.Digest(value), nil))
 		w.wants(w.redeems(value.Reveal()), fault.NotFound, "")
 	})
 }
 
-// confined makes sure that a password opens the home account alone, until the
-// person proved that the address is theirs.
-func (w *world) confined(email, text string) {
+// confined fails the test unless the password signs in to the home account
+// only, until the person proves that the address is theirs.
+func (w *fixture) confined(email, text string) {
 	w.Helper()
 	who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), here)
 	w.must(err)
 	_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)
 	w.wants(err, fault.NotFound, "")
 	by := w.begins(who.User, w.home.Account.ID)
-	_, _, err = w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, w.now(), here)
+	_, _, err = w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, w.Clock.Now(), here)
 	w.wants(err, fault.NotFound, "")
 	_, err = w.signIn.Accept(w.Context(), by, w.away.Account.ID)
 	w.wants(err, fault.NotFound, "")
-	if open, err := w.signIn.Accounts(w.Context(), who.User.ID); err != nil || len(open) != 1 || open[0].ID != w.home.Account.ID {
+	if open, err := w.signIn.Accounts(w.Context(), who.User.ID); err != nil || len(open) != 1 ||
+		open[0].ID != w.home.Account.ID {
 		w.Errorf("open are %v, %v", open, err)
 	}
-	// The other account's owner is answered as for somebody new.
+	// The other account's owner gets the same answer as for a new user.
 	w.invites(owner(w.away), email)
 	own := w.invites(operator(w.away), email)
 	_, err = w.signIn.Redeem(w.Context(), own, twice("my own phrase"), here)
@@ -238,23 +247,27 @@ func (w *world) confined(email, text string) {
 	w.must(err)
 	open, err := w.signIn.Accounts(w.Context(), person.User.ID)
 	invited, err2 := w.signIn.Invitations(w.Context(), person.User.ID)
-	if errors.Join(err, err2) != nil || len(open) != 1 || open[0].ID != w.away.Account.ID || len(invited) != 1 || invited[0].ID != w.home.Account.ID {
+	if errors.Join(err, err2) != nil || len(open) != 1 || open[0].ID != w.away.Account.ID || len(invited) != 1 ||
+		invited[0].ID != w.home.Account.ID {
 		w.Errorf("open are %v, and offered %v, %v, %v", open, invited, err, err2)
 	}
 }
 
 func TestWhoIsShownALink(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		member, signsIn := w.home.Users[1], w.home.Users[2]
 		w.gives(signsIn)
-		admin := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: member.ID, Name: member.Email, AccountID: w.home.Account.ID,
-			Places: []auth.Place{{StoreID: w.home.Stores[0].ID, May: auth.AddUsers | auth.ManageUsers}}}
+		admin := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: member.ID, Name: member.Email,
+			AccountID: w.home.Account.ID,
+			Places:    []auth.Place{{StoreID: w.home.Stores[0].ID, May: auth.AddUsers | auth.ManageUsers}}}
 		store := account.StoreRef{ID: w.home.Stores[0].ID}
 		fresh := user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New"}
-		moved := user.Details{Email: "mo@acme.example", FirstName: "Mo", LastName: "Moved", Locale: "en"} // has a password of an account that they left
-		_, err := w.users.CreateWithPassword(w.Context(), owner(w.away), moved, twice(phrase))
+		// Has a password of an account that they left.
+		moved := user.Details{Email: "mo@acme.example", FirstName: "Mo", LastName: "Moved", Locale: "en"}
+		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away), moved, twice(phrase))
 		w.must(err)
-		_, err = offboard.NewService(w.db.Offboard(), w.now).Remove(w.Context(), owner(w.away), offboard.Removal{Whom: user.Whom{Email: &moved.Email}})
+		_, err = membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.away),
+			membership.Removal{User: user.Ref{Email: &moved.Email}})
 		w.must(err)
 		for _, tc := range []struct {
 			name string
@@ -262,13 +275,18 @@ func TestWhoIsShownALink(t *testing.T) {
 			in   signin.Invitee
 			want signin.Outcome
 		}{
-			{"who signs in already", owner(w.home), signin.Invitee{Details: user.Details{Email: signsIn.Email}}, signin.SignsIn},
-			{"who forgot, by the operator", operator(w.home), signin.Invitee{Details: user.Details{Email: signsIn.Email}, Show: true}, signin.Shown},
-			{"somebody of another account", owner(w.home), signin.Invitee{Details: user.Details{Email: w.away.Users[1].Email}}, signin.Shown},
-			{"somebody whose password others chose", owner(w.home), signin.Invitee{Details: moved}, signin.Shown},
-			{"by somebody who may add people", admin, signin.Invitee{Details: fresh, Store: store}, signin.NeedsOwner},
-			{"the account's owner, by them", admin, signin.Invitee{Details: user.Details{Email: w.home.Owner.Email}, Store: store}, signin.NeedsOwner},
-			{"again, by the owner", owner(w.home), signin.Invitee{Details: user.Details{Email: "Nora@acme.example"}}, signin.Shown},
+			{"who signs in already", owner(w.home), signin.Invitee{Details: user.Details{Email: signsIn.Email}},
+				signin.SignsIn},
+			{"who forgot, by the operator", operator(w.home),
+				signin.Invitee{Details: user.Details{Email: signsIn.Email}, Show: true}, signin.Shown},
+			{"a user of another account", owner(w.home),
+				signin.Invitee{Details: user.Details{Email: w.away.Users[1].Email}}, signin.Shown},
+			{"a user whose password others chose", owner(w.home), signin.Invitee{Details: moved}, signin.Shown},
+			{"by a user who may add users", admin, signin.Invitee{Details: fresh, Store: store}, signin.NeedsOwner},
+			{"the account's owner, by them", admin,
+				signin.Invitee{Details: user.Details{Email: w.home.Owner.Email}, Store: store}, signin.NeedsOwner},
+			{"again, by the owner", owner(w.home), signin.Invitee{Details: user.Details{Email: "Nora@acme.example"}},
+				signin.Shown},
 		} {
 			done, err := w.signIn.Invite(w.Context(), tc.by, tc.in)
 			if err != nil || done.Outcome != tc.want || (done.Address != "") != (tc.want == signin.Shown) {
@@ -279,9 +297,11 @@ func TestWhoIsShownALink(t *testing.T) {
 }
 
 func TestInviteRefused(t *testing.T) {
-	eachWorld(t, func(w *world) {
-		nobody := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: w.home.Users[1].ID, AccountID: w.home.Account.ID}
-		_, err := w.signIn.Invite(w.Context(), nobody, signin.Invitee{Details: user.Details{Email: "nora@acme.example"}})
+	eachFixture(t, func(w *fixture) {
+		nobody := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: w.home.Users[1].ID,
+			AccountID: w.home.Account.ID}
+		_, err := w.signIn.Invite(w.Context(), nobody,
+			signin.Invitee{Details: user.Details{Email: "nora@acme.example"}})
 		w.wants(err, fault.Forbidden, "")
 		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: "nora"}})
 		w.wants(err, fault.Invalid, "email")
@@ -295,9 +315,10 @@ func TestInviteRefused(t *testing.T) {
 	})
 }
 
-// What is no link of a person's opens nothing, and a link opens nothing else.
+// Secrets of other kinds do not work as links, and a link works as nothing
+// else.
 func TestOtherSecretsAreNoLinks(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		_, session, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.home.Account.ID, here)
 		w.must(err)
@@ -313,7 +334,35 @@ func TestOtherSecretsAreNoLinks(t *testing.T) {
 		w.wants(err, fault.NotFound, "")
 		value, err := secret.Parse(w.invites(operator(w.home), w.home.Owner.Email))
 		w.must(err)
-		_, err = w.look(value)
+		_, err = w.principal(value)
 		w.wants(err, fault.Unauthenticated, "")
+	})
+}
+
+// The operator's link works once for a person who signs in only at the
+// provider: it sets a password. For others the answer is that the person signs
+// in already.
+func TestInvitationOfAPersonWithAnIdentity(t *testing.T) {
+	eachOracle(t, func(w *fixture, o *oracle) {
+		u := w.home.Users[1]
+		says := signin.Claims{Subject: "1", Email: u.Email, EmailVerified: true}
+		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		w.must(err)
+		w.begins(arrived.Proof.User, w.home.Account.ID)
+		link := w.invites(operator(w.home), u.Email)
+		found, err := w.signIn.Link(w.Context(), link)
+		w.must(err)
+		if found.AcceptsOnly {
+			w.Error("the link only accepts what is accepted")
+		}
+		done, err := w.signIn.Invite(w.Context(), owner(w.home),
+			signin.Invitee{Details: user.Details{Email: u.Email, FirstName: "N", LastName: "N"}, Show: true})
+		w.must(err)
+		if done.Outcome != signin.SignsIn {
+			w.Errorf("the owner gets %s", done.Outcome)
+		}
+		w.must(w.redeems(link))
+		w.wants(w.redeems(link), fault.NotFound, "")
+		w.must(w.tries(u.Email, phrase, here))
 	})
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
-// postbox is told of mails, or fails to send them.
+// postbox records mails, or fails to send them.
 type postbox struct {
 	to  chan user.User
 	err error
@@ -30,7 +30,7 @@ func (p postbox) Forgot(_ context.Context, to user.User, _ string, _ time.Time) 
 
 func (postbox) Notify(context.Context, user.User, signin.Notice) error { return nil }
 
-// lostPost tells the addresses of links, and loses the mails.
+// lostPost records the addresses of links, and fails to send the mails.
 type lostPost struct {
 	postbox
 
@@ -44,54 +44,60 @@ func (p lostPost) Invited(ctx context.Context, to user.User, name, address strin
 
 var nora = user.Details{Email: "nora@acme.example", FirstName: "Nora", LastName: "New"}
 
-// Where mail is set up, whoever invites is shown no link, but for the operator
-// who asks for it.
+// With mail set up, no link is shown, except to an operator who asks for it.
 func TestInviteByMail(t *testing.T) {
 	box := make(chan user.User, 10)
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		done, err := w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: nora, Show: true})
 		w.must(err)
 		if got := <-box; done.Outcome != signin.Mailed || done.Address != "" || got.Email != nora.Email {
 			w.Errorf("%s: %s to %s", done.Outcome, done.Address, got.Email)
 		}
-		if done, err = w.signIn.Invite(w.Context(), operator(w.home), signin.Invitee{Details: nora, Show: true}); err != nil || done.Outcome != signin.Shown {
+		if done, err = w.signIn.Invite(w.Context(), operator(w.home),
+			signin.Invitee{Details: nora, Show: true}); err != nil || done.Outcome != signin.Shown {
 			w.Errorf("%s, %v", done.Outcome, err)
 		}
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
 }
 
-// A mail that cannot be sent to whoever forgot their password is told to who runs the server, for the log.
+// A password reset mail that cannot be sent is reported to the log.
 func TestForgottenMailFails(t *testing.T) {
 	lost := errors.New("no such mailbox")
 	box := make(chan user.User, 10)
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		ctx, stop := context.WithCancel(w.Context())
-		told, ended := make(chan error, 10), make(chan struct{})
-		service := w.service(func(c *signin.Config) { c.OnMailFailed = func(_ context.Context, err error) { told <- err } })
+		results, ended := make(chan error, 10), make(chan struct{})
+		service := w.service(func(c *signin.Config) {
+			c.OnMailFailed = func(_ context.Context,
+				err error) {
+				results <- err
+			}
+		})
 		go func() {
 			defer close(ended)
 			service.Run(ctx)
 		}()
 		w.must(service.Forgot(w.home.Owner.Email, here))
 		select {
-		case err := <-told:
+		case err := <-results:
 			if !errors.Is(err, lost) {
-				w.Errorf("told of %v", err)
+				w.Errorf("reported %v", err)
 			}
 		case <-time.After(10 * time.Second):
-			w.Error("told of nothing")
+			w.Error("nothing was reported")
 		}
 		stop()
 		<-ended
 	}, func(c *signin.Config) { c.Mail = postbox{box, lost} })
 }
 
-// Whoever left is mailed nothing: no account is left that a password of theirs would open.
+// A user who left gets no mail: no account remains for the password.
 func TestForgottenByWhoLeft(t *testing.T) {
 	box := make(chan user.User, 10)
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		leaver := w.home.Users[2]
-		_, err := offboard.NewService(w.db.Offboard(), w.now).Remove(w.Context(), owner(w.home), offboard.Removal{Whom: user.Whom{Email: &leaver.Email}})
+		_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+			membership.Removal{User: user.Ref{Email: &leaver.Email}})
 		w.must(err)
 		ctx, stop := context.WithCancel(w.Context())
 		ended := make(chan struct{})
@@ -114,13 +120,13 @@ func TestForgottenByWhoLeft(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
 }
 
-// A mail that cannot be sent is told to whoever invites, and its link ends, also
-// when what failed is that the request's time was over. What the mail server
-// said is for the log alone.
+// An invitation that cannot be mailed returns an error and deletes its link,
+// even if the mail failed because the request timed out. The mail server's
+// answer is for the log only.
 func TestMailFails(t *testing.T) {
 	box, links := make(chan user.User, 10), make(chan string, 10)
 	lost := errors.New("mail.internal.example:587 said 550 no such mailbox")
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		var logged []error
 		service := w.service(func(c *signin.Config) {
 			c.OnMailFailed = func(_ context.Context, err error) { logged = append(logged, err) }
@@ -129,11 +135,15 @@ func TestMailFails(t *testing.T) {
 			ctx, cancel := context.WithCancel(w.Context())
 			defer cancel()
 			if ends {
-				service = w.service(func(c *signin.Config) { c.Mail = cutOff{lostPost{postbox{box, lost}, links}, cancel} })
+				service = w.service(func(c *signin.Config) {
+					c.Mail = cutOff{lostPost{postbox{box, lost}, links},
+						cancel}
+				})
 			}
 			_, err := service.Invite(ctx, owner(w.home), signin.Invitee{Details: nora})
 			w.wants(err, fault.Conflict, "email")
-			if all := fault.Flatten(err); all[0].Message != "They are in the account, but the invitation could not be mailed. Invite them again when mail works." {
+			if all := fault.Flatten(
+				err); all[0].Message != "They are in the account, but the invitation could not be mailed. Invite them again when mail works." {
 				w.Error(all[0].Message)
 			}
 			w.wants(w.redeems(secretIn(<-links)), fault.NotFound, "")
@@ -144,7 +154,7 @@ func TestMailFails(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = lostPost{postbox{box, lost}, links} })
 }
 
-// cutOff ends the request while its mail is sent.
+// cutOff cancels the request while its mail is sent.
 type cutOff struct {
 	lostPost
 

@@ -11,47 +11,58 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/ratelimit"
 	"latchkey/internal/user"
 )
 
-// Notice is what a user is mailed about a sign-in, or about a change of how they
-// sign in. It contains no text that a person entered.
+// Notice is a mail to a user about a sign-in, or about a change to how they
+// sign in. It contains no text that a user entered.
 type Notice struct {
-	// What happened: one of NoticeActions.
+	// What is the action, one of NoticeActions.
 	What audit.Action
 	At   time.Time
 	// From is the client's address; invalid for the operator's commands.
 	From netip.Addr
-	// Address is that of the page where users see and change how they sign in.
+	// Address is the URL of the page where users see and change how they sign
+	// in.
 	Address string
 }
 
-// NoticeActions returns the actions that users are mailed about. SessionStarted
-// stands for a sign-in in a browser that is not known, and SignInFailed for the
-// ceiling of failed attempts.
+// NoticeActions returns the actions that users get a notice of. SessionStarted
+// stands for a sign-in in an unknown browser, and SignInFailed for the ceiling
+// of failed attempts.
 func NoticeActions() []audit.Action {
 	return []audit.Action{
-		audit.SessionStarted, audit.SignInFailed, audit.PasswordSet, audit.PasswordRemoved, audit.TOTPEnabled, audit.TOTPDisabled,
-		audit.RecoveryCodesRenewed, audit.RecoveryCodeUsed, audit.PasskeyAdded, audit.PasskeyRemoved, audit.IdentityLinked, audit.IdentityUnlinked,
+		audit.SessionStarted, audit.SignInFailed, audit.PasswordSet, audit.PasswordRemoved, audit.TOTPEnabled,
+		audit.TOTPDisabled,
+		audit.RecoveryCodesRenewed, audit.RecoveryCodeUsed, audit.PasskeyAdded, audit.PasskeyRemoved,
+		audit.IdentityLinked, audit.IdentityUnlinked,
 	}
 }
 
-// The rates of notices. Those of failed attempts, which anybody can make, have
-// one of their own, so that they do not use up those of what the user did. So
-// have those of users whose password an account chose, of whom there can be one
-// in every account.
+// The rates of notices. Notices of failed attempts, which any client can cause,
+// have their own rate, so that they do not use up that of the user's own
+// changes. So do users with a password that an account chose, since every
+// account can have one.
 var (
 	noticesPerUser    = ratelimit.Rate{Requests: 20, Window: 24 * time.Hour}
 	failuresPerUser   = ratelimit.Rate{Requests: 1, Window: 24 * time.Hour}
 	noticesPerAddress = ratelimit.Rate{Requests: 5, Window: 24 * time.Hour}
 )
 
-// notices are a bounded queue of notices, and how many users get.
+// notices mails notices from a bounded queue, with their rate limits.
 type notices struct {
+	persons *persons
+	// mail is nil if mail is not set up.
+	mail       Mail
+	mailFailed func(ctx context.Context, err error)
+	publicURL  string
+	now        clock.Clock
+
 	waiting chan userNotice
-	// dropped counts those that found the queue full, until that is reported.
+	// dropped counts notices that found the queue full, until it is reported.
 	dropped atomic.Int64
 
 	users, failures, addresses *buckets
@@ -63,8 +74,11 @@ type userNotice struct {
 	userID uuid.UUID
 }
 
-func newNotices() (*notices, error) {
-	n := &notices{waiting: make(chan userNotice, mostWaiting)}
+func newNotices(c Config, p *persons) (*notices, error) {
+	n := &notices{
+		persons: p, mail: c.Mail, mailFailed: c.OnMailFailed, publicURL: c.PublicURL, now: c.Now,
+		waiting: make(chan userNotice, mostWaiting),
+	}
 	var errs [3]error
 	n.users, errs[0] = ratelimit.New[subject](noticesPerUser, mostCounted)
 	n.failures, errs[1] = ratelimit.New[subject](failuresPerUser, mostCounted)
@@ -72,62 +86,62 @@ func newNotices() (*notices, error) {
 	return n, errors.Join(errs[:]...)
 }
 
-// notify queues notices to a user of what has been committed. It never blocks.
-func (s *Service) notify(userID uuid.UUID, from netip.Addr, what ...audit.Action) {
+// notify queues notices to a user of committed actions. It never blocks.
+func (n *notices) notify(userID uuid.UUID, from netip.Addr, what ...audit.Action) {
 	for _, each := range what {
-		s.queueNotice(s.notices.users, userID.String(), userID, from, each)
+		n.queue(n.users, userID.String(), userID, from, each)
 	}
 }
 
-// notifyOfFailures queues a notice that a user's attempts of a sort have reached
-// their ceiling.
-func (s *Service) notifyOfFailures(sort string, userID uuid.UUID, from netip.Addr) {
+// notifyOfFailures queues a notice that a user's attempts of this sort have
+// reached their ceiling.
+func (n *notices) notifyOfFailures(sort string, userID uuid.UUID, from netip.Addr) {
 	if userID != uuid.Nil {
-		s.queueNotice(s.notices.failures, sort+userID.String(), userID, from, audit.SignInFailed)
+		n.queue(n.failures, sort+userID.String(), userID, from, audit.SignInFailed)
 	}
 }
 
-func (s *Service) queueNotice(limit *buckets, key string, userID uuid.UUID, from netip.Addr, what audit.Action) {
-	if s.Mail == nil {
+func (n *notices) queue(limit *buckets, key string, userID uuid.UUID, from netip.Addr, what audit.Action) {
+	if n.mail == nil {
 		return
 	}
-	now := s.moment()
+	now := n.now.Timestamp()
 	if _, ok := limit.Take(subjectOf("notice", key), now); !ok {
 		return
 	}
 	select {
-	case s.notices.waiting <- userNotice{Notice{What: what, At: now, From: from, Address: s.PublicURL + "/profile/security"}, userID}:
+	case n.waiting <- userNotice{Notice{What: what, At: now, From: from, Address: n.publicURL + "/profile/security"},
+		userID}:
 	default:
-		s.notices.dropped.Add(1)
+		n.dropped.Add(1)
 	}
 }
 
-// SendNotices mails the notices that wait, until ctx ends. Run does so all the
-// time; call it only where Run does not run.
-func (s *Service) SendNotices(ctx context.Context) {
+// drain mails the queued notices until ctx ends.
+func (n *notices) drain(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
-		case n := <-s.notices.waiting:
-			s.sendNotice(ctx, n)
+		case next := <-n.waiting:
+			n.send(ctx, next)
 		default:
 			return
 		}
 	}
 }
 
-func (s *Service) sendNotice(ctx context.Context, n userNotice) {
-	err := s.mailNotice(ctx, n)
-	if dropped := s.notices.dropped.Swap(0); dropped > 0 {
+func (n *notices) send(ctx context.Context, next userNotice) {
+	err := n.mailOne(ctx, next)
+	if dropped := n.dropped.Swap(0); dropped > 0 {
 		err = errors.Join(err, fmt.Errorf("%d notices to users were dropped: too many were waiting", dropped))
 	}
 	if err != nil {
-		s.mailFailed(ctx, err)
+		n.mailFailed(ctx, err)
 	}
 }
 
-// mailNotice mails a user a notice, unless the user has been removed meanwhile.
-func (s *Service) mailNotice(ctx context.Context, n userNotice) error {
-	person, err := s.Repository.PersonByID(ctx, n.userID)
+// mailOne mails a notice to a user, unless the user has been removed.
+func (n *notices) mailOne(ctx context.Context, next userNotice) error {
+	person, err := n.persons.PersonByID(ctx, next.userID)
 	if fault.KindOf(err) == fault.NotFound {
 		return nil
 	}
@@ -135,14 +149,15 @@ func (s *Service) mailNotice(ctx context.Context, n userNotice) error {
 		return err
 	}
 	if person.VouchedBy != uuid.Nil {
-		if _, ok := s.notices.addresses.Take(subjectOf("notice", user.Fold(person.Email)), s.Now()); !ok {
+		if _, ok := n.addresses.Take(subjectOf("notice", user.Fold(person.Email)), n.now()); !ok {
 			return nil
 		}
 	}
-	return s.Mail.Notify(ctx, person.User, n.Notice)
+	return n.mail.Notify(ctx, person.User, next.Notice)
 }
 
-// actions are those of the audit log for what was removed, each once.
+// actions returns the audit actions for the removed factors, without
+// duplicates.
 func (r Removed) actions() []audit.Action {
 	var all []audit.Action
 	if r.TOTP {

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
-// notices records the notices that are mailed.
+// notices records the mailed notices.
 type notices struct {
 	postbox
 
@@ -34,12 +35,13 @@ func (n notices) Notify(_ context.Context, to user.User, what signin.Notice) err
 }
 
 // mailed returns what has been mailed since the last call.
-func (w *world) mailed(sent *[]sentNotice) (all []audit.Action) {
+func (w *fixture) mailed(sent *[]sentNotice) (all []audit.Action) {
 	w.Helper()
 	w.signIn.SendNotices(w.Context())
 	for _, n := range *sent {
 		all = append(all, n.What)
-		if n.to != w.home.Owner.Email || n.Address != "https://keys.example/profile/security" || n.From != here.Origin.IP || !n.At.Equal(w.now().UTC().Truncate(time.Microsecond)) {
+		if n.to != w.home.Owner.Email || n.Address != "https://keys.example/profile/security" ||
+			n.From != here.Origin.IP || !n.At.Equal(clock.Timestamp(w.Clock.Now())) {
 			w.Errorf("mailed is %+v", n)
 		}
 	}
@@ -47,14 +49,14 @@ func (w *world) mailed(sent *[]sentNotice) (all []audit.Action) {
 	return all
 }
 
-// Each sign-in in an unknown browser, and each change of how a user signs in, is
-// mailed to them once.
+// Each sign-in in an unknown browser, and each change to how a user signs in,
+// is mailed to them once.
 func TestNotices(t *testing.T) {
 	var sent []sentNotice
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		sent = nil
 		by := owner(w.home)
-		told := func(doing string, want ...audit.Action) {
+		expectNotices := func(doing string, want ...audit.Action) {
 			w.Helper()
 			if got := w.mailed(&sent); !slices.Equal(got, want) {
 				w.Errorf("%s: mailed are %v, want %v", doing, got, want)
@@ -63,20 +65,23 @@ func TestNotices(t *testing.T) {
 		must := func(err error, doing string, want ...audit.Action) {
 			w.Helper()
 			w.must(err)
-			told(doing, want...)
+			expectNotices(doing, want...)
 		}
 		chosen := "an altogether different phrase"
 		link := func() string {
-			l, err := w.signIn.Invite(w.Context(), operator(w.home), signin.Invitee{Details: user.Details{Email: w.home.Owner.Email}, Show: true})
+			l, err := w.signIn.Invite(w.Context(), operator(w.home),
+				signin.Invitee{Details: user.Details{Email: w.home.Owner.Email}, Show: true})
 			w.must(err)
 			return secretIn(l.Address)
 		}
 		must(w.redeems(link()), "a first password", audit.PasswordSet)
 		session := w.begins(w.home.Owner, w.home.Account.ID)
-		told("a sign-in", audit.SessionStarted)
-		must(w.signIn.ChangePassword(w.Context(), session, secret.NewPassword(phrase), twice(chosen), here), "a changed password", audit.PasswordSet)
-		w.wants(w.signIn.ChangePassword(w.Context(), session, secret.NewPassword("wrong"), twice(chosen), here), fault.Unauthenticated, "")
-		told("a wrong password")
+		expectNotices("a sign-in", audit.SessionStarted)
+		must(w.signIn.ChangePassword(w.Context(), session, secret.NewPassword(phrase), twice(chosen), here),
+			"a changed password", audit.PasswordSet)
+		w.wants(w.signIn.ChangePassword(w.Context(), session, secret.NewPassword("wrong"), twice(chosen), here),
+			fault.Unauthenticated, "")
+		expectNotices("a wrong password")
 
 		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
 		w.must(err)
@@ -86,19 +91,19 @@ func TestNotices(t *testing.T) {
 		must(err, "a sign-in in a known browser")
 
 		app, codes := w.adds()
-		told("a new app", audit.TOTPEnabled)
-		w.passes(time.Minute)
+		expectNotices("a new app", audit.TOTPEnabled)
+		w.Clock.Advance(time.Minute)
 		must(w.enters(w.owes(), w.shown(app, 0)), "a code")
 		must(w.enters(w.owes(), codes[0].Reveal()), "a recovery code", audit.RecoveryCodeUsed)
-		w.passes(time.Minute)
+		w.Clock.Advance(time.Minute)
 		_, err = w.signIn.RenewCodes(w.Context(), by, w.shown(app, 0), here)
 		must(err, "new recovery codes", audit.RecoveryCodesRenewed)
 		w.wants(w.signIn.DisableTOTP(w.Context(), by, "000 000", here), fault.Invalid, "code")
-		w.passes(time.Minute)
+		w.Clock.Advance(time.Minute)
 		must(w.signIn.DisableTOTP(w.Context(), by, w.shown(app, 0), here), "no app", audit.TOTPDisabled)
 
-		w.registers(by, "A name that somebody typed")
-		told("a new passkey", audit.PasskeyAdded)
+		w.registers(by, "A name that a user typed")
+		expectNotices("a new passkey", audit.PasskeyAdded)
 		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
 		must(err, "a linked sign-in", audit.IdentityLinked)
 		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
@@ -108,15 +113,15 @@ func TestNotices(t *testing.T) {
 		must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID), "no passkey", audit.PasskeyRemoved)
 		must(w.signIn.Remove(w.Context(), by, all.Identities[0].ID), "no linked sign-in", audit.IdentityUnlinked)
 		w.wants(w.signIn.Remove(w.Context(), by, all.Identities[0].ID), fault.NotFound, "")
-		told("nothing to remove")
+		expectNotices("nothing to remove")
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
 
-// What the operator does is mailed as well, and what others may have known ends
-// with a mail.
+// The operator's changes are mailed as well, and so is the removal of factors
+// that others may know.
 func TestNoticesOfTheOperator(t *testing.T) {
 	var sent []sentNotice
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		sent = nil
 		w.gives(w.home.Owner)
 		w.adds()
@@ -131,17 +136,18 @@ func TestNoticesOfTheOperator(t *testing.T) {
 				w.Errorf("%s is from %s", n.What, n.From)
 			}
 		}
-		if want := []audit.Action{audit.PasswordSet, audit.TOTPEnabled, audit.PasskeyAdded, audit.TOTPDisabled, audit.PasskeyRemoved}; !slices.Equal(got, want) {
+		if want := []audit.Action{audit.PasswordSet, audit.TOTPEnabled, audit.PasskeyAdded, audit.TOTPDisabled,
+			audit.PasskeyRemoved}; !slices.Equal(got, want) {
 			w.Errorf("mailed are %v", got)
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
 
-// A user whose ceiling of failed attempts is reached is told so, once a day for
-// passwords and once for codes.
+// When a user's failed attempts reach the ceiling, they get a notice once a
+// day: one for passwords and one for codes.
 func TestNoticeOfTheCeiling(t *testing.T) {
 	var sent []sentNotice
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		app, _ := w.adds()
 		w.drops(&sent)
@@ -155,13 +161,15 @@ func TestNoticeOfTheCeiling(t *testing.T) {
 				return err
 			},
 		} {
-			// Ten failures in each of two browsers, and one an hour later in another.
+			// Ten failures in each of two browsers, and one an hour later in
+			// another.
 			browsers, at := []signin.Visitor{w.device(), w.device(), w.device()}, []int(nil)
 			for n := 1; n <= 21; n++ {
 				if n == 21 {
-					w.passes(time.Hour)
+					w.Clock.Advance(time.Hour)
 				}
-				if err := fail(browsers[(n-1)/10]); fault.KindOf(err) != fault.Unauthenticated && fault.KindOf(err) != fault.Invalid {
+				if err := fail(browsers[(n-1)/10]); fault.KindOf(err) != fault.Unauthenticated &&
+					fault.KindOf(err) != fault.Invalid {
 					w.Fatalf("%s, attempt %d: %v", what, n, err)
 				}
 				w.signIn.SendNotices(w.Context())
@@ -180,8 +188,8 @@ func TestNoticeOfTheCeiling(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
 
-// device is a browser that the owner at home has signed in with.
-func (w *world) device() signin.Visitor {
+// device is a browser in which the owner at home has signed in.
+func (w *fixture) device() signin.Visitor {
 	w.Helper()
 	v := here
 	var err error
@@ -190,22 +198,22 @@ func (w *world) device() signin.Visitor {
 	return v
 }
 
-// wrong is another code than the one given.
+// wrong returns a code that differs from the given one.
 func wrong(code string) string {
 	return strings.Map(func(r rune) rune { return '0' + (r-'0'+5)%10 }, code)
 }
 
 // drops discards the notices so far.
-func (w *world) drops(sent *[]sentNotice) {
+func (w *fixture) drops(sent *[]sentNotice) {
 	w.signIn.SendNotices(w.Context())
 	*sent = nil
 }
 
-// Nobody is flooded, a queue that is full keeps nobody waiting, and what was
-// dropped is reported once.
+// Notices to a user are limited, a full queue blocks no request, and dropped
+// notices are reported once.
 func TestNoticesAreBounded(t *testing.T) {
 	var sent []sentNotice
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		sent = nil
 		w.gives(w.home.Owner)
 		w.drops(&sent)
@@ -215,7 +223,7 @@ func TestNoticesAreBounded(t *testing.T) {
 		if w.signIn.SendNotices(w.Context()); len(sent) != 19 {
 			w.Errorf("%d mails to one user", len(sent)+1)
 		}
-		w.passes(24 * time.Hour)
+		w.Clock.Advance(24 * time.Hour)
 		sent = nil
 		w.begins(w.home.Owner, w.home.Account.ID)
 		if w.signIn.SendNotices(w.Context()); len(sent) != 1 {
@@ -241,9 +249,9 @@ func TestNoticesAreBounded(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
 
-// Where mail is not set up, nothing is queued.
+// Without mail, no notice is queued.
 func TestNoNoticesWithoutMail(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		w.gives(w.home.Owner)
 		w.begins(w.home.Owner, w.home.Account.ID)
 		w.adds()
@@ -254,24 +262,27 @@ func TestNoNoticesWithoutMail(t *testing.T) {
 	})
 }
 
-// What an account does with a password that it chose, of however many users at
-// one address, does not use up the notices of the person who has the address.
+// What an account does with the passwords that it chose for an address, it does
+// not use up the notices of the person with the address.
 func TestAccountsCannotUseUpNotices(t *testing.T) {
 	var sent []sentNotice
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		sent = nil
 		w.gives(w.home.Owner)
 		w.drops(&sent)
-		_, err := w.users.CreateWithPassword(w.Context(), owner(w.away), user.Details{Email: w.home.Owner.Email, FirstName: "Nora", LastName: "New", Locale: "en"}, twice("chosen by the other account"))
+		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away),
+			user.Details{Email: w.home.Owner.Email, FirstName: "Nora", LastName: "New", Locale: "en"},
+			twice("chosen by the other account"))
 		w.must(err)
 		for range 7 {
-			who, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("chosen by the other account"), here)
+			who, err := w.signIn.Password(w.Context(), w.home.Owner.Email,
+				secret.NewPassword("chosen by the other account"), here)
 			w.must(err)
 			_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)
 			w.must(err)
 		}
 		if w.signIn.SendNotices(w.Context()); len(sent) != 5 {
-			w.Errorf("%d mails of what another account did", len(sent))
+			w.Errorf("%d mails about another account's actions", len(sent))
 		}
 		sent = nil
 		w.begins(w.home.Owner, w.home.Account.ID)
@@ -281,10 +292,10 @@ func TestAccountsCannotUseUpNotices(t *testing.T) {
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
 
-// A server that stops mails what waits.
+// A stopping server mails the queued notices.
 func TestNoticesAreMailedAtTheEnd(t *testing.T) {
 	var sent []sentNotice
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		sent = nil
 		w.gives(w.home.Owner)
 		ctx, stop := context.WithCancel(w.Context())

@@ -16,57 +16,75 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
-// MaxPasskeys is how many passkeys a person can have.
+// MaxPasskeys is the most passkeys of a user.
 const MaxPasskeys = 20
 
-// Passkey is a key pair of a person's (Web Authentication: credential record).
-// Its private half never leaves their device or the keeper of their passwords.
+// Passkey is the public key of a user's passkey (Web Authentication: credential
+// record). The private key never leaves the device or password manager.
 type Passkey struct {
 	ID     uuid.UUID
 	UserID uuid.UUID
-	// Name is what the person calls it.
+	// Name is the name that the user chose.
 	Name string
-	// Site is the host that it is good for.
+	// Site is the host that the passkey works for.
 	Site string
-	// CredentialID and PublicKey are as the authenticator made them.
+	// CredentialID and PublicKey are as the authenticator created them.
 	CredentialID, PublicKey []byte
-	// SignCount is how often it has signed, where the authenticator counts.
+	// SignCount is the authenticator's signature counter, or zero if it has
+	// none.
 	SignCount uint32
-	// Transports are how browsers reach the authenticator.
+	// Transports are the ways in which browsers reach the authenticator.
 	Transports []string
-	// BackupEligible says that it can be on several devices. It never changes.
+	// BackupEligible reports whether the passkey can be synced. It never
+	// changes.
 	BackupEligible bool
 	CreatedAt      time.Time
 	LastUsedAt     time.Time
 }
 
-// PasskeyRepository keeps passkeys. A look-up of one returns fault.NotFound
-// when there is none.
+// PasskeyRepository stores passkeys. A lookup of one passkey returns
+// fault.NotFound if it does not exist.
 type PasskeyRepository interface {
-	// Passkeys returns a person's, oldest first.
+	// Passkeys returns the user's passkeys, oldest first.
 	Passkeys(ctx context.Context, userID uuid.UUID) ([]Passkey, error)
-	// AddPasskey keeps one. It returns fault.Conflict when it is kept already,
-	// and Refused with WhyChanged when the grounds no longer hold.
+	// AddPasskey saves a passkey. It returns fault.Conflict if it is saved
+	// already, ErrTooManyPasskeys if the user has MaxPasskeys, and Refused with
+	// WhyChanged if the grounds no longer hold.
 	AddPasskey(ctx context.Context, by auth.Actor, p Passkey, g Grounds, events []audit.Event) error
-	// RenamePasskey gives one of the user of the grounds another name. It returns
-	// Refused with WhyChanged when the grounds no longer hold.
+	// RenamePasskey renames a passkey of the user in the grounds. It returns
+	// Refused with WhyChanged if the grounds no longer hold.
 	RenamePasskey(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, name string) error
-	// UsedPasskey notes that one signed, and the count that it came to.
+	// UsedPasskey records a use of the passkey and its new signature count.
 	UsedPasskey(ctx context.Context, id uuid.UUID, count uint32, at time.Time) error
 }
 
-// newAuthn returns what judges passkeys of the server at the URL, and the site
-// that they are good for; nothing where browsers know no passkeys: at an
-// address without a name (Web Authentication, section 5.1.3, step 7).
+// Passkeys signs users in with passkeys, and adds and renames them.
+type Passkeys struct {
+	persons  *persons
+	repo     PasskeyRepository
+	flows    *flows
+	attempts *attempts
+	failures *failures
+	notices  *notices
+	// authn verifies passkeys for the site; nil if passkeys do not work.
+	authn *webauthn.WebAuthn
+	site  string
+	now   clock.Clock
+}
+
+// newAuthn returns the passkey verifier for the server at the URL, and the site
+// that passkeys work for. It returns nil if the URL has no host name: browsers
+// support no passkeys there (Web Authentication, section 5.1.3, step 7).
 func newAuthn(publicURL string) (*webauthn.WebAuthn, string, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil || u.Hostname() == "" {
-		return nil, "", nil //nolint:nilerr // no URL, no passkeys: settings judge URLs
+		return nil, "", nil //nolint:nilerr // no URL, no passkeys: the settings check URLs
 	}
 	site := strings.ToLower(u.Hostname())
 	if _, err := netip.ParseAddr(site); err == nil {
@@ -86,42 +104,59 @@ func newAuthn(publicURL string) (*webauthn.WebAuthn, string, error) {
 	return judge, site, nil
 }
 
-// PasskeysWork reports whether there can be passkeys where this server is: under
-// a name, not under a number.
-func (s *Service) PasskeysWork() bool { return s.authn != nil }
+// PasskeysWork reports whether passkeys work on this server, which needs a host
+// name rather than an IP address.
+func (s *Passkeys) PasskeysWork() bool { return s.authn != nil }
 
-func (s *Service) needAuthn() error {
+func (s *Passkeys) needAuthn() error {
 	if s.authn == nil {
-		return fault.Errorf(fault.NotFound, "There are no passkeys where this server is reached by a number instead of a name.")
+		return fault.Errorf(fault.NotFound,
+			"Passkeys do not work on a server that is reached by an IP address instead of a host name.")
 	}
 	return nil
 }
 
-// holder is a person as the library asks for one.
+// ErrTooManyPasskeys is the error for a user who has MaxPasskeys.
+func ErrTooManyPasskeys() *fault.Error {
+	return fault.Errorf(fault.LimitReached, "You have %d passkeys, the most that are allowed. Remove one first.",
+		MaxPasskeys)
+}
+
+// holder adapts a person to the library's user interface.
 type holder struct {
 	who      user.User
 	passkeys []webauthn.Credential
 }
 
-// WebAuthnID is what the authenticator keeps of the person besides their name.
+// WebAuthnID returns the user handle that the authenticator stores.
 func (h holder) WebAuthnID() []byte { return h.who.ID[:] }
 
-// WebAuthnName is what the authenticator shows.
+// WebAuthnName returns the name that the authenticator shows.
 func (h holder) WebAuthnName() string { return h.who.Email }
 
-// WebAuthnDisplayName is likewise.
+// WebAuthnDisplayName returns the same as WebAuthnName.
 func (h holder) WebAuthnDisplayName() string { return h.who.Email }
 
-// WebAuthnCredentials are the person's passkeys.
+// WebAuthnCredentials returns the person's passkeys.
 func (h holder) WebAuthnCredentials() []webauthn.Credential { return h.passkeys }
 
-func (s *Service) holder(ctx context.Context, who user.User) (holder, []Passkey, error) {
-	kept, err := s.Repository.Passkeys(ctx, who.ID)
+// holder returns a user with the passkeys that work, and all that are stored.
+func (s *Passkeys) holder(ctx context.Context, who user.User) (holder, []Passkey, error) {
+	kept, err := s.repo.Passkeys(ctx, who.ID)
 	h := holder{who: who}
 	for _, p := range kept {
-		h.passkeys = append(h.passkeys, p.credential())
+		if p.worksFor(s.site) {
+			h.passkeys = append(h.passkeys, p.credential())
+		}
 	}
 	return h, kept, err
+}
+
+// worksFor reports whether the passkey signs in at the site. A passkey that was
+// stored before its kind of key was refused does not.
+func (p Passkey) worksFor(site string) bool {
+	c := p.credential()
+	return p.Site == site && site != "" && checkCredential(&c) == nil
 }
 
 func (p Passkey) credential() webauthn.Credential {
@@ -134,72 +169,75 @@ func (p Passkey) credential() webauthn.Credential {
 	return c
 }
 
-// ceremony is what is kept while a browser asks an authenticator.
+// ceremony is the state of a flow while a browser asks an authenticator.
 type ceremony struct {
-	// UserID is who is signed in, and Password the version of their password;
-	// zero for nobody.
+	// UserID is the user who is signed in, and Password the version of their
+	// password; zero without a session.
 	UserID   uuid.UUID
 	Password PasswordVersion
 	Session  webauthn.SessionData
 }
 
-// AskPasskey begins a proof by passkey, whoever it may be. It returns the
-// options for the browser (PublicKeyCredentialRequestOptionsJSON) and the secret
-// of the flow; fault.NotFound where there are no passkeys, and fault.RateLimited
-// after too many from one address.
-func (s *Service) AskPasskey(ctx context.Context, v Visitor) ([]byte, secret.Secret, error) {
+// AskPasskey begins a sign-in with any passkey. It returns the options for the
+// browser (PublicKeyCredentialRequestOptionsJSON) and the secret of the flow;
+// fault.NotFound if this server has no passkeys, and fault.RateLimited after
+// too many from one address.
+func (s *Passkeys) AskPasskey(ctx context.Context, v Visitor) ([]byte, secret.Secret, error) {
 	if err := s.needAuthn(); err != nil {
 		return nil, secret.Secret{}, err
 	}
-	if err := s.attempts.begin(v.Origin.IP, s.Now()); err != nil {
+	if err := s.attempts.begin(v.Origin.IP, s.now()); err != nil {
 		return nil, secret.Secret{}, err
 	}
-	options, session, err := s.authn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	options, session, err := s.authn.BeginDiscoverableLogin(
+		webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("ask for a passkey: %w", err)
 	}
 	return s.beginCeremony(ctx, proving(), forPasskey, ceremony{Session: *session}, options.Response)
 }
 
-func (s *Service) beginCeremony(ctx context.Context, by auth.Actor, p purpose, c ceremony, options any) ([]byte, secret.Secret, error) {
+func (s *Passkeys) beginCeremony(ctx context.Context, by auth.Actor, p purpose, c ceremony, options any) ([]byte,
+	secret.Secret, error) {
 	text, err := json.Marshal(options)
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("write options: %w", err)
 	}
-	value, err := s.beginFlow(ctx, by, p, c)
+	value, err := s.flows.begin(ctx, by, p, c)
 	return text, value, err
 }
 
-// PasskeyProof is somebody who proved who they are by a passkey.
+// PasskeyProof is a proof by passkey.
 type PasskeyProof struct {
 	Proof
 
 	Passkey Passkey
-	// Cloned says that the passkey counted fewer uses than it should have: there
-	// may be a copy of it (Web Authentication, section 6.1.1).
+	// Cloned reports that the signature counter did not increase: there may be
+	// a copy of the passkey (Web Authentication, section 6.1.1).
 	Cloned bool
 }
 
-// Passkey ends the flow with the browser's answer (AuthenticationResponseJSON),
-// and returns who it is of. It returns Refused when it proves nothing.
-func (s *Service) Passkey(ctx context.Context, flow, answer string, v Visitor) (PasskeyProof, error) {
+// Passkey finishes the flow with the browser's answer
+// (AuthenticationResponseJSON) and returns the proof. It returns Refused for an
+// answer that is not valid.
+func (s *Passkeys) Passkey(ctx context.Context, flow, answer string, v Visitor) (PasskeyProof, error) {
 	proof, err := s.judgePasskey(ctx, flow, answer)
-	s.Observe(Attempt{Method: ByPasskey, UserID: proof.User.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(Attempt{Method: ByPasskey, UserID: proof.User.ID, Origin: v.Origin, Err: err})
 	if err != nil {
 		return PasskeyProof{}, err
 	}
 	return proof, nil
 }
 
-// judgePasskey returns with an error no more of a proof than whose passkey it
-// was said to be.
-func (s *Service) judgePasskey(ctx context.Context, flow, answer string) (PasskeyProof, error) {
+// judgePasskey returns, with an error, only the user that the passkey claims to
+// be of.
+func (s *Passkeys) judgePasskey(ctx context.Context, flow, answer string) (PasskeyProof, error) {
 	var proof PasskeyProof
 	if err := s.needAuthn(); err != nil {
 		return proof, err
 	}
 	var c ceremony
-	if err := s.takeFlow(ctx, forPasskey, flow, &c); err != nil {
+	if err := s.flows.take(ctx, forPasskey, flow, &c); err != nil {
 		return proof, err
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes([]byte(answer))
@@ -211,7 +249,8 @@ func (s *Service) judgePasskey(ctx context.Context, flow, answer string) (Passke
 		return proof, err
 	}
 	proof.User = person.User
-	_, used, err := s.authn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil }, c.Session, parsed)
+	_, used, err := s.authn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil },
+		c.Session, parsed)
 	if err != nil {
 		return proof, refused(WhyPasskey, reasonOf(err))
 	}
@@ -219,19 +258,19 @@ func (s *Service) judgePasskey(ctx context.Context, flow, answer string) (Passke
 		if string(p.CredentialID) == string(used.ID) {
 			proof = PasskeyProof{Proof: prove(person, ByPasskey), Passkey: p, Cloned: used.Authenticator.CloneWarning}
 			proof.grounds.Passkey = p.ID
-			return proof, s.Repository.UsedPasskey(ctx, p.ID, used.Authenticator.SignCount, s.moment())
+			return proof, s.repo.UsedPasskey(ctx, p.ID, used.Authenticator.SignCount, s.now.Timestamp())
 		}
 	}
 	return proof, refused(WhyPasskey, nil)
 }
 
-// holderOf returns whom a passkey says that it is of.
-func (s *Service) holderOf(ctx context.Context, handle []byte) (Person, holder, []Passkey, error) {
+// holderOf returns the user that the passkey claims to be of.
+func (s *Passkeys) holderOf(ctx context.Context, handle []byte) (Person, holder, []Passkey, error) {
 	id, err := uuid.FromBytes(handle)
 	if err != nil {
 		return Person{}, holder{}, nil, refused(WhyPasskey, err)
 	}
-	person, err := s.Repository.PersonByID(ctx, id)
+	person, err := s.persons.PersonByID(ctx, id)
 	if fault.KindOf(err) == fault.NotFound {
 		return Person{}, holder{}, nil, refused(WhyPasskey, err)
 	}
@@ -242,7 +281,7 @@ func (s *Service) holderOf(ctx context.Context, handle []byte) (Person, holder, 
 	return person, h, kept, err
 }
 
-// reasonOf is an error of the library with all that it says.
+// reasonOf returns an error of the library with all its details.
 func reasonOf(err error) error {
 	var detailed *protocol.Error
 	if errors.As(err, &detailed) && detailed.DevInfo != "" {
@@ -251,15 +290,15 @@ func reasonOf(err error) error {
 	return err
 }
 
-// AskNewPasskey begins to add a passkey of the principal's. It returns the
+// AskNewPasskey begins to add a passkey for the principal. It returns the
 // options for the browser (PublicKeyCredentialCreationOptionsJSON) and the
-// secret of the flow; fault.NotFound where there are no passkeys, and
-// fault.LimitReached for one too many.
-func (s *Service) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte, secret.Secret, error) {
+// secret of the flow; fault.NotFound if this server has no passkeys, and
+// fault.LimitReached after too many.
+func (s *Passkeys) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte, secret.Secret, error) {
 	if err := s.needAuthn(); err != nil {
 		return nil, secret.Secret{}, err
 	}
-	g, err := s.grounds(ctx, by)
+	g, err := s.persons.grounds(ctx, by)
 	if err != nil {
 		return nil, secret.Secret{}, err
 	}
@@ -268,19 +307,22 @@ func (s *Service) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte
 		return nil, secret.Secret{}, err
 	}
 	if len(kept) >= MaxPasskeys {
-		return nil, secret.Secret{}, fault.Errorf(fault.LimitReached, "You have %d passkeys, which is as many as there can be. Remove one first.", MaxPasskeys)
+		return nil, secret.Secret{}, ErrTooManyPasskeys()
 	}
-	options, session, err := s.authn.BeginRegistration(h, webauthn.WithExclusions(webauthn.Credentials(h.passkeys).CredentialDescriptors()))
+	options, session, err := s.authn.BeginRegistration(h,
+		webauthn.WithExclusions(webauthn.Credentials(h.passkeys).CredentialDescriptors()))
 	if err != nil {
 		return nil, secret.Secret{}, fmt.Errorf("ask for a new passkey: %w", err)
 	}
-	return s.beginCeremony(ctx, by.Actor(), forNewPasskey, ceremony{by.Person(), g.Password, *session}, options.Response)
+	return s.beginCeremony(ctx, by.Actor(), forNewPasskey, ceremony{by.Person(), g.Password, *session},
+		options.Response)
 }
 
-// AddPasskey ends the flow with the browser's answer (RegistrationResponseJSON).
-// It returns fault.Invalid on "name" for a bad name, after which the flow goes
-// on, and Refused for an answer that proves nothing.
-func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name, answer string) error {
+// AddPasskey finishes the flow with the browser's answer
+// (RegistrationResponseJSON). It returns fault.Invalid on "name" for an invalid
+// name, which does not end the flow, and Refused for an answer that is not
+// valid.
+func (s *Passkeys) AddPasskey(ctx context.Context, by *auth.Principal, flow, name, answer string) error {
 	if err := s.needAuthn(); err != nil {
 		return err
 	}
@@ -289,7 +331,7 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 		return err
 	}
 	var c ceremony
-	if err := s.takeFlow(ctx, forNewPasskey, flow, &c); err != nil {
+	if err := s.flows.take(ctx, forNewPasskey, flow, &c); err != nil {
 		return err
 	}
 	if c.UserID != by.Person() {
@@ -307,20 +349,23 @@ func (s *Service) AddPasskey(ctx context.Context, by *auth.Principal, flow, name
 		return refused(WhyPasskey, err)
 	}
 	p := Passkey{
-		ID: uuid.Must(uuid.NewV7()), UserID: by.Person(), Name: name, Site: s.site, CredentialID: made.ID, PublicKey: made.PublicKey,
-		SignCount: made.Authenticator.SignCount, BackupEligible: made.Flags.BackupEligible, CreatedAt: s.moment(),
+		ID: uuid.Must(uuid.NewV7()), UserID: by.Person(), Name: name, Site: s.site, CredentialID: made.ID,
+		PublicKey: made.PublicKey,
+		SignCount: made.Authenticator.SignCount, BackupEligible: made.Flags.BackupEligible,
+		CreatedAt:  s.now.Timestamp(),
 		Transports: knownTransports(made.Transport),
 	}
-	events, err := s.ownEvents(ctx, by, audit.PasskeyAdded, audit.Detail{Name: "passkey", Value: name})
+	events, err := s.persons.ownEvents(ctx, by, audit.PasskeyAdded, audit.Detail{Name: "passkey", Value: name})
 	if err != nil {
 		return err
 	}
-	err = s.Repository.AddPasskey(ctx, by.Actor(), p, Grounds{UserID: by.Person(), Password: c.Password, Session: by.SessionID}, events)
+	err = s.repo.AddPasskey(ctx, by.Actor(), p,
+		Grounds{UserID: by.Person(), Password: c.Password, Session: by.SessionID}, events)
 	if fault.KindOf(err) == fault.Conflict && !errors.Is(err, auth.ErrStale) {
 		return fault.Errorf(fault.Conflict, "This passkey is added already.")
 	}
 	if err == nil {
-		s.notify(by.Person(), by.Origin.IP, audit.PasskeyAdded)
+		s.notices.notify(by.Person(), by.Origin.IP, audit.PasskeyAdded)
 	}
 	return err
 }
@@ -332,17 +377,17 @@ func checkName(name string) error {
 	return nil
 }
 
-// RenamePasskey gives a passkey of the principal's another name. It returns
-// fault.Invalid on "name" for a bad one, and fault.NotFound when there is no
-// such passkey.
-func (s *Service) RenamePasskey(ctx context.Context, by *auth.Principal, id uuid.UUID, name string) error {
+// RenamePasskey renames a passkey of the principal's person. It returns
+// fault.Invalid on "name" for an invalid name, and fault.NotFound if there is
+// no such passkey.
+func (s *Passkeys) RenamePasskey(ctx context.Context, by *auth.Principal, id uuid.UUID, name string) error {
 	name = strings.TrimSpace(name)
 	if err := checkName(name); err != nil {
 		return err
 	}
-	g, err := s.grounds(ctx, by)
+	g, err := s.persons.grounds(ctx, by)
 	if err != nil {
 		return err
 	}
-	return s.Repository.RenamePasskey(ctx, by.Actor(), g, id, name)
+	return s.repo.RenamePasskey(ctx, by.Actor(), g, id, name)
 }

@@ -2,43 +2,49 @@ package signin_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 )
 
-// registers adds a passkey of somebody's.
-func (w *world) registers(by *auth.Principal, name string) *authenticator {
+// registers adds a passkey for the principal.
+func (w *fixture) registers(by *auth.Principal, name string) *authenticator {
 	w.Helper()
 	a := newAuthenticator(w.T)
 	w.must(w.keeps(by, a, name))
 	return a
 }
 
-func (w *world) keeps(by *auth.Principal, a *authenticator, name string) error {
+func (w *fixture) keeps(by *auth.Principal, a *authenticator, name string) error {
 	w.Helper()
 	options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
 	w.must(err)
 	return w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), name, a.makes(options))
 }
 
-// proves signs in by an authenticator.
-func (w *world) proves(a *authenticator) (signin.PasskeyProof, error) {
+// proves signs in with an authenticator.
+func (w *fixture) proves(a *authenticator) (signin.PasskeyProof, error) {
 	w.Helper()
-	w.passes(time.Minute) // the limit is not what these tests are about
+	w.Clock.Advance(time.Minute) // avoids the rate limit
 	options, flow, err := w.signIn.AskPasskey(w.Context(), here)
 	w.must(err)
 	return w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
 }
 
 func TestPasskey(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		a := w.registers(owner(w.home), " Telephone ")
 		proof, err := w.proves(a)
 		w.must(err)
@@ -47,11 +53,13 @@ func TestPasskey(t *testing.T) {
 		}
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
-		if len(all.Passkeys) != 1 || all.Passkeys[0].LastUsedAt.IsZero() || all.Passkeys[0].SignCount != a.count || all.Passkeys[0].Transports[0] != "internal" {
+		if len(all.Passkeys) != 1 || all.Passkeys[0].LastUsedAt.IsZero() || all.Passkeys[0].SignCount != a.count ||
+			all.Passkeys[0].Transports[0] != "internal" {
 			w.Errorf("%+v", all.Passkeys)
 		}
-		if told := w.events(w.home, audit.PasskeyAdded); len(told) != 1 || told[0].Details[0].Value != "Telephone" {
-			w.Errorf("the log tells %+v", told)
+		if events := w.events(w.home, audit.PasskeyAdded); len(events) != 1 ||
+			events[0].Details[0].Value != "Telephone" {
+			w.Errorf("got events %+v", events)
 		}
 
 		options, flow, err := w.signIn.AskPasskey(w.Context(), here)
@@ -69,7 +77,7 @@ func TestPasskey(t *testing.T) {
 }
 
 func TestPasskeysThatAreRefused(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		for name, change := range map[string]func(a *authenticator){
 			"another page":       func(a *authenticator) { a.origin = "https://keys.example.evil.example" },
 			"without TLS":        func(a *authenticator) { a.origin = "http://keys.example" },
@@ -100,10 +108,10 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 	})
 }
 
-// A passkey that counts backwards may be a copy: whoever runs the server hears
-// of it, and the count stays.
+// A passkey whose counter does not increase may be a copy. It is reported to
+// the operator, and the stored count stays.
 func TestClonedPasskey(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		a := w.registers(owner(w.home), "Key")
 		a.count = 10
 		_, err := w.proves(a)
@@ -120,7 +128,7 @@ func TestClonedPasskey(t *testing.T) {
 }
 
 func TestAddingPasskeys(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		by, other := owner(w.home), owner(w.away)
 		a := newAuthenticator(w.T)
 		options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
@@ -145,7 +153,7 @@ func TestAddingPasskeys(t *testing.T) {
 	})
 }
 
-// There are passkeys under a name alone.
+// Passkeys need a host name.
 func TestPasskeysNeedAName(t *testing.T) {
 	for address, want := range map[string]bool{
 		"https://keys.example": true, "https://KEYS.example:8443/panel": true, "http://localhost:8080": true,
@@ -165,15 +173,29 @@ func TestPasskeysNeedAName(t *testing.T) {
 	}
 }
 
-// Keys that are weak, malformed or of an unknown kind are not kept, and of what a
-// browser says of an authenticator only what the specification names.
+// Weak, malformed and unknown keys are refused, and only transports that the
+// specification defines are stored.
 func TestCredentialsAreJudged(t *testing.T) {
 	bytesOf := func(n int, fill byte) []byte { return bytes.Repeat([]byte{fill}, n) }
 	rsa := func(bits int, exponent ...byte) map[int]any {
 		return map[int]any{1: 3, 3: -257, -1: bytesOf(bits/8, 0xff), -2: exponent}
 	}
-	eachWorld(t, func(w *world) {
+	edwards := func(curve int, x []byte) map[int]any { return map[int]any{1: 1, 3: -8, -1: curve, -2: x} }
+	one := append([]byte{1}, bytesOf(31, 0)...)
+	minusOne := append([]byte{0xec}, append(bytesOf(30, 0xff), 0x7f)...)
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachFixture(t, func(w *fixture) {
 		for name, key := range map[string]map[int]any{
+			"Ed25519 of order 1":               edwards(6, one),
+			"Ed25519 of order 2":               edwards(6, minusOne),
+			"Ed25519 of order 4":               edwards(6, bytesOf(32, 0)),
+			"Ed25519 that is not canonical":    edwards(6, bytesOf(32, 0xff)),
+			"Ed25519 that is not on the curve": edwards(6, append([]byte{2}, bytesOf(31, 0)...)),
+			"Ed25519 of 31 bytes":              edwards(6, public[1:]),
+			"Ed448":                            edwards(7, public),
 			"a point that is not on the curve": {1: 2, 3: -7, -1: 1, -2: bytesOf(32, 1), -3: bytesOf(32, 1)},
 			"the point at infinity":            {1: 2, 3: -7, -1: 1, -2: bytesOf(32, 0), -3: bytesOf(32, 0)},
 			"another curve":                    {1: 2, 3: -7, -1: 2, -2: bytesOf(32, 1), -3: bytesOf(32, 1)},
@@ -181,9 +203,11 @@ func TestCredentialsAreJudged(t *testing.T) {
 			"RSA of 16384 bits":                rsa(16384, 1, 0, 1),
 			"RSA with exponent 1":              rsa(2048, 1),
 			"RSA with an even exponent":        rsa(2048, 4),
-			"RSA with SHA-1":                   {1: 3, 3: -65535, -1: bytesOf(256, 0xff), -2: []byte{1, 0, 1}},
-			"an unknown algorithm":             {1: 2, 3: -12345, -1: 1, -2: bytesOf(32, 1), -3: bytesOf(32, 1)},
-			"an unknown kind":                  {1: 99, 3: -7},
+			"RSA with an even modulus": {1: 3, 3: -257, -1: append(bytesOf(255, 0xff), 0xfe),
+				-2: []byte{1, 0, 1}},
+			"RSA with SHA-1":       {1: 3, 3: -65535, -1: bytesOf(256, 0xff), -2: []byte{1, 0, 1}},
+			"an unknown algorithm": {1: 2, 3: -12345, -1: 1, -2: bytesOf(32, 1), -3: bytesOf(32, 1)},
+			"an unknown kind":      {1: 99, 3: -7},
 		} {
 			a := newAuthenticator(w.T)
 			a.public = key
@@ -197,12 +221,91 @@ func TestCredentialsAreJudged(t *testing.T) {
 		a.public = rsa(2048, 1, 0, 1)
 		w.must(w.keeps(owner(w.home), a, "RSA"))
 		a = newAuthenticator(w.T)
+		a.public = edwards(6, public)
+		w.must(w.keeps(owner(w.home), a, "Ed25519"))
+		a = newAuthenticator(w.T)
 		a.transports = append(slices.Repeat([]string{"usb", "made-up", "a\x00b"}, 7000), "internal")
 		w.must(w.keeps(owner(w.home), a, "Many"))
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
-		if got := all.Passkeys[1].Transports; !slices.Equal(got, []string{"usb", "internal"}) {
+		if got := all.Passkeys[2].Transports; !slices.Equal(got, []string{"usb", "internal"}) {
 			w.Errorf("%d transports are kept", len(got))
 		}
+	})
+}
+
+// A passkey with a weak key that was stored before weak keys were refused does not sign in. It does not count as a way
+// to sign in either: the last one that works cannot be removed.
+func TestStoredWeakPasskey(t *testing.T) {
+	eachFixture(t, func(w *fixture) {
+		by := owner(w.home)
+		for bits, want := range map[int]signin.Why{1024: signin.WhyPasskey, 2048: ""} {
+			_, err := w.proves(w.stores(bits))
+			if want == "" {
+				w.must(err)
+			} else {
+				w.why(err, want)
+			}
+		}
+		all, err := w.signIn.Security(w.Context(), by)
+		w.must(err)
+		for _, p := range all.Passkeys {
+			switch err := w.signIn.Remove(w.Context(), by, p.ID); p.Name {
+			case "1024 bits":
+				w.must(err)
+				w.stores(1024)
+			default:
+				w.wants(err, fault.Conflict, "")
+			}
+		}
+	})
+}
+
+// A user whose only passkey has a weak key has no way to sign in.
+func TestStoredWeakPasskeyAlone(t *testing.T) {
+	eachFixture(t, func(w *fixture) {
+		w.stores(1024)
+		proofs, err := w.signIn.Proofs(w.Context(), owner(w.home))
+		w.must(err)
+		check.Equal(w.T, proofs, signin.Proofs{}, "ways to authenticate again")
+		_, ready, err := w.signIn.OwnersWithoutPassword(w.Context())
+		w.must(err)
+		check.Equal(w.T, ready, 0, "owners who can sign in without a password")
+	})
+}
+
+// stores saves a passkey of the home account's owner with an RSA key, as a version that did not check keys would.
+func (w *fixture) stores(bits int) *authenticator {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	w.must(err)
+	a := newAuthenticator(w.T)
+	a.key, a.handle = key, w.home.Owner.ID[:]
+	a.public = map[int]any{1: 3, 3: -257, -1: key.N.Bytes(), -2: []byte{1, 0, 1}}
+	stored := signin.Passkey{
+		ID: uuid.Must(uuid.NewV7()), UserID: w.home.Owner.ID, Name: fmt.Sprint(bits, " bits"), Site: a.site,
+		CredentialID: a.id, PublicKey: a.publicKey(), CreatedAt: w.Clock.Now(),
+	}
+	grounds := signin.Grounds{UserID: w.home.Owner.ID, Password: signin.VersionOf("", uuid.Nil)}
+	w.must(w.DB.SignIn().AddPasskey(w.Context(), auth.NoActor("a test"), stored, grounds, nil))
+	return a
+}
+
+// Registrations that began below the limit do not exceed it together.
+func TestMostPasskeys(t *testing.T) {
+	eachFixture(t, func(w *fixture) {
+		by := owner(w.home)
+		for range signin.MaxPasskeys - 1 {
+			w.registers(by, "Telephone")
+		}
+		var flows []string
+		var answers []string
+		for range 2 {
+			a := newAuthenticator(w.T)
+			options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
+			w.must(err)
+			flows, answers = append(flows, flow.Reveal()), append(answers, a.makes(options))
+		}
+		w.must(w.signIn.AddPasskey(w.Context(), by, flows[0], "The last", answers[0]))
+		w.wants(w.signIn.AddPasskey(w.Context(), by, flows[1], "One more", answers[1]), fault.LimitReached, "")
 	})
 }

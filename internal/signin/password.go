@@ -2,35 +2,164 @@ package signin
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
-	"latchkey/internal/password"
 	"latchkey/internal/secret"
+	"latchkey/internal/secret/password"
 	"latchkey/internal/user"
 )
 
-// GivePassword gives the person of an e-mail address another password, and ends
-// all of their sessions but those that the operator started, for which no
-// password was asked. It is the operator's alone: fault.Forbidden for anybody
-// else, fault.Invalid on "password" for one that breaks a rule, and
-// fault.NotFound on "email" when nobody has the address.
-func (s *Service) GivePassword(ctx context.Context, by *auth.Principal, email string, chosen secret.Password) error {
+// hasher is the part of password.Hasher that Passwords uses.
+type hasher interface {
+	Hash(ctx context.Context, p secret.Password) (string, error)
+	HashSalted(ctx context.Context, p secret.Password, salt [password.SaltSize]byte) (string, error)
+	Match(ctx context.Context, p secret.Password, hashes ...string) (int, error)
+}
+
+// Passwords checks and sets passwords.
+type Passwords struct {
+	persons  *persons
+	repo     PasswordRepository
+	hasher   hasher
+	keys     *secret.Keyring
+	attempts *attempts
+	devices  *Devices
+	failures *failures
+	notices  *notices
+	// publicURL is one of the names that a password must not consist of.
+	publicURL   string
+	noPasswords bool
+	now         clock.Clock
+}
+
+// errWrong is the error for every wrong pair of address and password: it does
+// not reveal which of the two is wrong.
+func errWrong() *fault.Error {
+	return fault.Errorf(fault.Unauthenticated, "The e-mail address or the password is wrong.")
+}
+
+// Password returns the proof of the user with the address and the password. It
+// returns fault.Unauthenticated if there is none, fault.RateLimited after too
+// many wrong ones (Wait), and fault.Forbidden if passwords are turned off.
+func (s *Passwords) Password(ctx context.Context, email string, typed secret.Password, v Visitor) (Proof, error) {
+	if s.noPasswords {
+		return Proof{}, errNoPasswords()
+	}
+	email = strings.TrimSpace(email)
+	if !user.ValidEmail(email) {
+		// No user has such an address, however long it is, so no hash is
+		// needed.
+		s.failures.observe(Attempt{Method: ByPassword, Origin: v.Origin, Err: errWrong()})
+		return Proof{}, errWrong()
+	}
+	known, err := s.persons.Known(ctx, user.Fold(email))
+	if err != nil {
+		return Proof{}, err
+	}
+	all := identities(known)
+	g := s.attempts.newGuess(v.Origin.IP, s.counted(user.Fold(email), all, v.Device), s.now())
+	matched, err := s.attempts.judgeGuess(ctx, g, s.now, func(open []bool) (int, error) {
+		return s.matching(ctx, typed, email, all, open)
+	})
+	person := append(known, Person{})[0]
+	switch {
+	case matched != none:
+		person = all[matched]
+	case err == nil:
+		err = errWrong()
+	}
+	for _, i := range s.attempts.reachedBy(g, matched, s.now()) {
+		s.notices.notifyOfFailures(sortPassword, all[i].ID, v.Origin.IP)
+	}
+	s.failures.observe(Attempt{Method: ByPassword, UserID: person.ID, Origin: v.Origin, Err: err})
+	if err != nil {
+		return Proof{}, err
+	}
+	return prove(person, ByPassword), nil
+}
+
+// identities returns the identities whose passwords a guess at an address is
+// compared with: the person of the address, who is zero if there is none,
+// followed by the users whose accounts chose their password.
+func identities(known []Person) []Person {
+	all := make([]Person, 1, len(known)+1)
+	for _, p := range known {
+		if p.OfAccount {
+			all = append(all, p)
+		} else {
+			all[0] = p
+		}
+	}
+	return all
+}
+
+// counted returns what attempts on the identities are counted by. The person is
+// counted by the address, whether or not there is one yet. A device is known
+// only for the identity that signed in with it.
+func (s *Passwords) counted(folded string, all []Person, device string) []identity {
+	names := make([]identity, len(all))
+	for i, p := range all {
+		names[i] = identity{name: p.ID.String(), browser: s.devices.knows(device, p)}
+	}
+	names[0].name = folded
+	return names
+}
+
+// unmatchableHash is the hash of no known password. Comparing with it takes as
+// long as with any other, so that the duration of an answer does not reveal who
+// has a password here.
+const unmatchableHash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+// matching returns which of the open identities has the password, or none. It
+// computes one hash for the person's own and one for those that accounts chose,
+// which share a salt (user.VouchedSalt), whether or not there are any.
+func (s *Passwords) matching(ctx context.Context, typed secret.Password, email string, all []Person, open []bool) (int,
+	error) {
+	chosen := password.DummyHash(user.VouchedSalt(s.keys, email))
+	own, salt := unmatchableHash, chosen[:strings.LastIndex(chosen, "$")]
+	hashes := make([]string, len(all))
+	for i, p := range all {
+		hashes[i] = chosen
+		if !open[i] || p.PasswordHash == "" {
+			continue
+		}
+		hashes[i] = p.PasswordHash
+		if !strings.HasPrefix(p.PasswordHash, salt) {
+			own = p.PasswordHash
+		}
+	}
+	i, err := s.hasher.Match(ctx, typed, append(hashes, chosen, own)...)
+	if err != nil || i < 0 || i >= len(all) || hashes[i] == chosen {
+		return none, err
+	}
+	return i, nil
+}
+
+// GivePassword replaces the password of the user with the e-mail address and
+// ends all of their sessions, except those that the operator started without a
+// password. It returns fault.Forbidden unless the principal is the operator,
+// fault.Invalid on "password" for one that breaks a rule, and fault.NotFound on
+// "email" if no user has the address.
+func (s *Passwords) GivePassword(ctx context.Context, by *auth.Principal, email string, chosen secret.Password) error {
 	if by.Kind != auth.Operator {
 		return auth.Denied()
 	}
-	who, err := s.known(ctx, email)
+	who, err := s.persons.byEmail(ctx, email)
 	if err != nil {
 		return err
 	}
-	_, err = s.setPassword(ctx, by, who.User, passwordChange{Chosen: user.PasswordChoice{Password: chosen, Confirmation: chosen}, SignedIn: true})
+	_, err = s.set(ctx, by, who.User, passwordChange{Chosen: user.PasswordChoice{Password: chosen,
+		Confirmation: chosen}, SignedIn: true})
 	return err
 }
 
-// passwordChange is a password that somebody chose, and by what right.
+// passwordChange is a chosen password with what authorizes the change.
 type passwordChange struct {
 	Chosen user.PasswordChoice
 	// VouchedBy, Link, Keep and Grounds are those of NewPassword.
@@ -38,16 +167,19 @@ type passwordChange struct {
 	Grounds               Grounds
 	// SignedIn is that of NewPassword.
 	SignedIn bool
-	// In is the account whose link it was, which is told although the membership
-	// is pending.
+	// In is the account of the link, which gets an event although the
+	// membership is pending.
 	In uuid.UUID
+	// id is that of NewPassword; zero if the user keeps their own password.
+	id uuid.UUID
 }
 
-// setPassword replaces a password, tells of it in all accounts of the person,
-// and ends their links, and their sessions but the one to keep. It returns the
+// set replaces a password and records it in all accounts of the person.
+// It deletes their links and ends their sessions, except Keep. It returns the
 // version of the new password.
-func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.User, c passwordChange) (PasswordVersion, error) {
-	accounts, err := s.Repository.Accounts(ctx, u.ID)
+func (s *Passwords) set(ctx context.Context, by *auth.Principal, u user.User, c passwordChange) (PasswordVersion,
+	error) {
+	accounts, err := s.persons.Accounts(ctx, u.ID)
 	if err != nil {
 		return "", err
 	}
@@ -59,93 +191,89 @@ func (s *Service) setPassword(ctx context.Context, by *auth.Principal, u user.Us
 	if err != nil {
 		return "", err
 	}
-	return VersionOf(hash), s.keepPassword(ctx, by, u, hash, c, audit.PasswordSet)
+	c.id = uuid.Must(uuid.NewV7())
+	return VersionOf(hash, c.id), s.keep(ctx, by, u, hash, c, audit.PasswordSet)
 }
 
-// withoutPassword does what setPassword does but for the password: the user's
-// own stays, and one that others may know is removed.
-func (s *Service) withoutPassword(ctx context.Context, by *auth.Principal, p Person, c passwordChange) (PasswordVersion, error) {
+// removeVouched is set without a new password. The user keeps their own
+// password; one that others may know is removed.
+func (s *Passwords) removeVouched(ctx context.Context, by *auth.Principal, p Person, c passwordChange) (PasswordVersion,
+	error) {
 	if p.VouchedBy == uuid.Nil {
-		return p.version(), s.keepPassword(ctx, by, p.User, "", c)
+		return p.version(), s.keep(ctx, by, p.User, "", c)
 	}
-	return VersionOf(""), s.keepPassword(ctx, by, p.User, "", c, audit.PasswordRemoved)
+	c.id = uuid.Must(uuid.NewV7())
+	return VersionOf("", c.id), s.keep(ctx, by, p.User, "", c, audit.PasswordRemoved)
 }
 
-// keepPassword keeps a hash and its events, in every account of the user.
-func (s *Service) keepPassword(ctx context.Context, by *auth.Principal, u user.User, hash string, c passwordChange, tell ...audit.Action) error {
-	accounts, err := s.Repository.Accounts(ctx, u.ID)
+// keep saves a hash and its events, in every account of the user.
+func (s *Passwords) keep(ctx context.Context, by *auth.Principal, u user.User, hash string, c passwordChange,
+	actions ...audit.Action) error {
+	accounts, err := s.persons.Accounts(ctx, u.ID)
 	if err != nil {
 		return err
 	}
-	now := s.moment()
+	now := s.now.Timestamp()
 	for i := range accounts {
 		accounts[i].Pending = accounts[i].Pending && accounts[i].ID != c.In
 	}
 	var own []audit.Event
-	for _, action := range tell {
+	for _, action := range actions {
 		own = append(own, eventsIn(accounts, by, u, now, action)...)
 	}
-	var gone Removed
-	err = s.Repository.SetPassword(ctx, by.Actor(), NewPassword{
-		UserID: u.ID, Hash: hash, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, Grounds: c.Grounds, SignedIn: c.SignedIn, At: now, Own: own,
+	var lost Removed
+	err = s.repo.SetPassword(ctx, by.Actor(), NewPassword{
+		UserID: u.ID, Hash: hash, ID: c.id, VouchedBy: c.VouchedBy, Link: c.Link, Keep: c.Keep, Grounds: c.Grounds,
+		SignedIn: c.SignedIn, At: now, Own: own,
 		Ended: func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) },
 		Removed: func(removed Removed) []audit.Event {
-			gone = removed
+			lost = removed
 			return removalEvents(by, u, removed, accounts, now)
 		},
 	})
 	if err == nil {
-		s.notify(u.ID, by.Origin.IP, append(tell, gone.actions()...)...)
+		s.notices.notify(u.ID, by.Origin.IP, append(actions, lost.actions()...)...)
 	}
 	return err
 }
 
-// hashFor is HashPassword, with the salt of passwords that accounts choose where
-// it is one.
-func (s *Service) hashFor(ctx context.Context, c passwordChange, email string, names ...string) (string, error) {
+// hashFor is HashPassword, but uses the shared salt for a password that an
+// account chooses.
+func (s *Passwords) hashFor(ctx context.Context, c passwordChange, email string, names ...string) (string, error) {
 	if c.VouchedBy == uuid.Nil {
 		return s.HashPassword(ctx, c.Chosen, names...)
 	}
 	if err := s.checkPassword(c.Chosen, names...); err != nil {
 		return "", err
 	}
-	return s.passwords.HashSalted(ctx, c.Chosen.Password, user.VouchedSalt(s.Keys, email))
+	return s.hasher.HashSalted(ctx, c.Chosen.Password, user.VouchedSalt(s.keys, email))
 }
 
 // checkPassword returns fault.Invalid on "password" and "passwordConfirmation".
-func (s *Service) checkPassword(chosen user.PasswordChoice, names ...string) error {
-	return password.Check(chosen.Password, chosen.Confirmation, append(names, s.PublicURL)...).Err()
+func (s *Passwords) checkPassword(chosen user.PasswordChoice, names ...string) error {
+	return password.Check(chosen.Password, chosen.Confirmation, append(names, s.publicURL)...).Err()
 }
 
-// HashPassword returns the hash of a password that the user of the names chose:
-// their address, their own and their accounts' names. It returns fault.Invalid
-// on "password" and "passwordConfirmation".
-func (s *Service) HashPassword(ctx context.Context, chosen user.PasswordChoice, names ...string) (string, error) {
+// HashPassword returns the hash of a chosen password. It must not consist of
+// the names: the user's address and name, and the names of their accounts. It
+// returns fault.Invalid on "password" and "passwordConfirmation".
+func (s *Passwords) HashPassword(ctx context.Context, chosen user.PasswordChoice, names ...string) (string, error) {
 	if err := s.checkPassword(chosen, names...); err != nil {
 		return "", err
 	}
-	return s.passwords.Hash(ctx, chosen.Password)
+	return s.hasher.Hash(ctx, chosen.Password)
 }
 
-// known returns who has the e-mail address. It returns fault.NotFound on
-// "email" for nobody.
-func (s *Service) known(ctx context.Context, email string) (Person, error) {
-	person, err := s.Repository.EnsurePerson(ctx, user.Fold(email), s.moment())
-	if fault.KindOf(err) == fault.NotFound {
-		return Person{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
-	}
-	return person, err
-}
-
-// ChangePassword gives the principal's person another password. It asks for the
-// present one, as Password does, and ends all of their sessions but the
+// ChangePassword replaces the password of the principal's person. It checks the
+// present one as Password does, and ends all of their sessions except the
 // principal's. It returns fault.Invalid on "password" and
 // "passwordConfirmation".
-func (s *Service) ChangePassword(ctx context.Context, by *auth.Principal, present secret.Password, chosen user.PasswordChoice, v Visitor) error {
+func (s *Passwords) ChangePassword(ctx context.Context, by *auth.Principal, present secret.Password,
+	chosen user.PasswordChoice, v Visitor) error {
 	if by.Kind != auth.Session {
 		return auth.Denied()
 	}
-	person, err := s.Repository.PersonByID(ctx, by.Person())
+	person, err := s.persons.PersonByID(ctx, by.Person())
 	if err != nil {
 		return err
 	}
@@ -153,12 +281,12 @@ func (s *Service) ChangePassword(ctx context.Context, by *auth.Principal, presen
 	if err != nil {
 		return err
 	}
-	if proof.User.ID != person.ID { // of the same address, but not of this session
+	if proof.User.ID != person.ID { // another identity of the same address
 		return errWrong()
 	}
 	proof.grounds.Session = by.SessionID
-	// Whoever may have known the present one may have changed it.
+	// VouchedBy stays: those who know the present password may make this change.
 	change := passwordChange{Chosen: chosen, VouchedBy: person.VouchedBy, Keep: by.SessionID, Grounds: proof.grounds}
-	_, err = s.setPassword(ctx, by, person.User, change)
+	_, err = s.set(ctx, by, person.User, change)
 	return err
 }

@@ -14,59 +14,59 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
-// Provider says who somebody is (OpenID Connect Core 1.0). Its errors are
-// Refused: WhyAway, WhyProvider or WhyUntrusted.
+// Provider authenticates users (OpenID Connect Core 1.0). Its errors are
+// Refused with WhyAway, WhyProvider or WhyUntrusted.
 type Provider interface {
-	// Issuer is its identifier, and Name what people call it.
+	// Issuer is the provider's identifier, and Name its display name.
 	Issuer() string
 	Name() string
-	// Address is where the person goes to prove who they are.
+	// Address returns the URL where the user authenticates.
 	Address(ctx context.Context, q Question) (string, error)
-	// Redeem turns the code of an answer to the question into what the provider
-	// says, once it is proved that it says so, to us, in answer to the question.
+	// Redeem exchanges the code of an answer for the provider's claims. It
+	// verifies that the provider made them, for this client and this question.
 	Redeem(ctx context.Context, code string, q Question) (Claims, error)
 }
 
-// Question is what the provider is asked.
+// Question is an authentication request to the provider.
 type Question struct {
-	// State comes back with the answer and Nonce in what it stands for (OpenID
-	// Connect Core, section 3.1.2.1); Verifier proves that whoever redeems the
-	// code asked for it (RFC 7636).
+	// State is returned with the answer, and Nonce in the ID token (OpenID
+	// Connect Core, section 3.1.2.1). Verifier proves that the client that
+	// redeems the code requested it (RFC 7636).
 	State, Nonce, Verifier string
-	// Again asks the provider to have the person prove who they are although it
-	// knows them still.
+	// Again asks the provider to authenticate the user even if they have a
+	// session there.
 	Again bool
 }
 
-// Claims are what the provider says of a person.
+// Claims are the provider's claims about a user.
 type Claims struct {
 	Subject string
 	Email   string
-	// EmailVerified says that the provider made sure that the address is theirs.
+	// EmailVerified reports whether the provider has verified the address.
 	EmailVerified bool
-	// AuthenticatedAt is when they proved who they are; zero if it does not say.
+	// AuthenticatedAt is when the user authenticated; zero if unknown.
 	AuthenticatedAt time.Time
 }
 
-// maxSubject is how long a subject may be, in bytes (OpenID Connect Core,
-// section 2).
+// maxSubject is the longest subject, in bytes (OpenID Connect Core, section 2).
 const maxSubject = 255
 
-// ValidSubject reports whether text can be the subject of an identity: 1 to 255
-// printable ASCII characters.
+// ValidSubject reports whether text is a valid subject: 1 to 255 printable
+// ASCII characters.
 func ValidSubject(text string) bool {
-	return text != "" && len(text) <= maxSubject && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+	return text != "" && len(text) <= maxSubject &&
+		!strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// judged returns the claims if they can be kept: without an address that is no
-// e-mail address. It returns Refused with WhyUntrusted for a subject that is
-// none.
-func (c Claims) judged() (Claims, error) {
+// validated returns the claims in a form that can be stored: it drops an invalid
+// e-mail address. It returns Refused with WhyUntrusted for an invalid subject.
+func (c Claims) validated() (Claims, error) {
 	if !ValidSubject(c.Subject) {
 		return Claims{}, refused(WhyUntrusted, errors.New("the subject is not 1 to 255 printable ASCII characters"))
 	}
@@ -76,13 +76,13 @@ func (c Claims) judged() (Claims, error) {
 	return c, nil
 }
 
-// Identity is who a person is at a provider.
+// Identity links a person to their identity at a provider.
 type Identity struct {
 	ID      uuid.UUID
 	UserID  uuid.UUID
 	Issuer  string
 	Subject string
-	// Email is the address there when the two were linked.
+	// Email is the address at the provider when they were linked.
 	Email      string
 	CreatedAt  time.Time
 	LastUsedAt time.Time
@@ -92,113 +92,132 @@ func (i Identity) details() []audit.Detail {
 	return []audit.Detail{{Name: "issuer", Value: i.Issuer}, {Name: "subject", Value: i.Subject}}
 }
 
-// IdentityRepository keeps who people are at providers.
+// IdentityRepository stores identities.
 type IdentityRepository interface {
-	// Identity returns who has the subject at the issuer, or fault.NotFound.
+	// Identity returns the identity with the subject at the issuer, or
+	// fault.NotFound.
 	Identity(ctx context.Context, issuer, subject string) (Identity, error)
-	// Identities returns a person's, oldest first.
+	// Identities returns the user's identities, oldest first.
 	Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error)
-	// LinkIdentity keeps an identity. It returns fault.Conflict when the subject is
-	// somebody's, or the person another at the issuer, and Refused with
-	// WhyChanged when the grounds no longer hold, and with WhyUnlinked for one
-	// that is linked by its address and that the user has unlinked.
+	// LinkIdentity saves an identity. It returns fault.Conflict if the subject
+	// is linked already, or the person to another subject at the issuer. It
+	// returns Refused with WhyChanged if the grounds no longer hold, and with
+	// WhyUnlinked for a link by address that the user has removed before.
 	LinkIdentity(ctx context.Context, by auth.Actor, i Identity, how Linking, g Grounds, events []audit.Event) error
-	// UsedIdentity notes that somebody signed in with it.
+	// UsedIdentity records a sign-in with the identity.
 	UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) error
 }
 
-// Linking is how an identity comes to be linked.
+// Identities signs users in at the provider, and links their identities there.
+type Identities struct {
+	persons *persons
+	repo    IdentityRepository
+	// provider is nil for none.
+	provider  Provider
+	flows     *flows
+	passwords *Passwords
+	attempts  *attempts
+	failures  *failures
+	notices   *notices
+	random    io.Reader
+	now       clock.Clock
+}
+
+// Linking is how an identity gets linked.
 type Linking string
 
 // The ways of linking.
 const (
 	// ByAddress: the provider vouches for the address of a user who signs in.
 	ByAddress Linking = "address"
-	// OnPurpose: the user links it in a session. It undoes an earlier unlinking.
+	// OnPurpose: the user links it in a session. It undoes an earlier
+	// unlinking.
 	OnPurpose Linking = "purpose"
 )
 
-// Goal is what somebody proves who they are for.
+// Goal is what the user authenticates for.
 type Goal string
 
 // The goals.
 const (
-	// ToSignIn: to begin a session.
+	// ToSignIn: to start a session.
 	ToSignIn Goal = "sign in"
-	// ToLink: to be known by it from then on.
+	// ToLink: to link the identity.
 	ToLink Goal = "link"
-	// ToProveAgain: to go on in a session that is no longer fresh.
+	// ToProveAgain: to continue in a session that is no longer fresh.
 	ToProveAgain Goal = "prove again"
 )
 
-// asked is what is kept while somebody is at the provider.
-type asked struct {
+// providerFlow is the state of a flow while the user is at the provider.
+type providerFlow struct {
 	Question
 
 	Goal Goal
-	// UserID is whose session it was begun in, and Password the version of their
-	// password; zero to sign in.
+	// UserID is the user of the session that began the flow, and Password the
+	// version of their password; zero for a sign-in.
 	UserID   uuid.UUID
 	Password PasswordVersion
 	Next     string
 	At       time.Time
 }
 
-// AskProvider begins a flow at the provider, and returns the address to go to
-// and the secret of the flow. The principal is nil for somebody who signs in.
-// It returns Refused with WhyAway when the provider cannot be reached, and
-// fault.RateLimited after too many from one address.
-func (s *Service) AskProvider(ctx context.Context, by *auth.Principal, goal Goal, next string, v Visitor) (string, secret.Secret, error) {
-	if s.Provider == nil {
-		return "", secret.Secret{}, fault.Errorf(fault.NotFound, "No other place to sign in is set up.")
+// AskProvider begins a flow at the provider and returns the URL to go to and
+// the secret of the flow. The principal is nil for a sign-in. It returns
+// Refused with WhyAway if the provider is unreachable, and fault.RateLimited
+// after too many from one address.
+func (s *Identities) AskProvider(ctx context.Context, by *auth.Principal, goal Goal, next string, v Visitor) (string,
+	secret.Secret, error) {
+	if s.provider == nil {
+		return "", secret.Secret{}, fault.Errorf(fault.NotFound, "No sign-in provider is set up.")
 	}
-	if err := s.attempts.begin(v.Origin.IP, s.Now()); err != nil {
+	if err := s.attempts.begin(v.Origin.IP, s.now()); err != nil {
 		return "", secret.Secret{}, err
 	}
-	flow := asked{Goal: goal, Next: next, At: s.moment()}
+	flow := providerFlow{Goal: goal, Next: next, At: s.now.Timestamp()}
 	var err error
 	if flow.Question, err = s.newQuestion(goal == ToProveAgain); err != nil {
 		return "", secret.Secret{}, err
 	}
-	asks := proving()
+	starter := proving()
 	if goal != ToSignIn {
-		g, err := s.grounds(ctx, by)
+		g, err := s.persons.grounds(ctx, by)
 		if err != nil {
 			return "", secret.Secret{}, err
 		}
-		flow.UserID, flow.Password, asks = g.UserID, g.Password, by.Actor()
+		flow.UserID, flow.Password, starter = g.UserID, g.Password, by.Actor()
 	}
-	address, err := s.Provider.Address(ctx, flow.Question)
+	address, err := s.provider.Address(ctx, flow.Question)
 	if err != nil {
 		return "", secret.Secret{}, err
 	}
-	value, err := s.beginFlow(ctx, asks, forProvider, flow)
+	value, err := s.flows.begin(ctx, starter, forProvider, flow)
 	return address, value, err
 }
 
-// newQuestion makes a question of 256 random bits for each of its parts; a
+// newQuestion returns a question with 256 random bits in each of its parts. A
 // verifier has at least 43 characters (RFC 7636, section 4.1).
-func (s *Service) newQuestion(again bool) (Question, error) {
+func (s *Identities) newQuestion(again bool) (Question, error) {
 	const size = 32
 	raw := make([]byte, 3*size)
-	if _, err := io.ReadFull(s.Random, raw); err != nil {
+	if _, err := io.ReadFull(s.random, raw); err != nil {
 		return Question{}, fmt.Errorf("read random bytes for a question: %w", err)
 	}
 	text := base64.RawURLEncoding.EncodeToString
-	return Question{State: text(raw[:size]), Nonce: text(raw[size : 2*size]), Verifier: text(raw[2*size:]), Again: again}, nil
+	return Question{State: text(raw[:size]), Nonce: text(raw[size : 2*size]), Verifier: text(raw[2*size:]),
+		Again: again}, nil
 }
 
-// Answer is what the provider sends a browser back with (OpenID Connect Core,
-// sections 3.1.2.5 and 3.1.2.6).
+// Answer is the provider's answer to the authentication request (OpenID Connect
+// Core, sections 3.1.2.5 and 3.1.2.6).
 type Answer struct {
 	State, Code string
-	// Error is set in the place of the code.
+	// Error is set instead of the code.
 	Error string
 	// Issuer may be missing (RFC 9207).
 	Issuer string
 }
 
-// Arrival is somebody who came back from the provider.
+// Arrival is a user who came back from the provider.
 type Arrival struct {
 	Proof
 
@@ -206,35 +225,38 @@ type Arrival struct {
 	Next string
 }
 
-// accessDenied is the error of a person who said no (RFC 6749, section
+// accessDenied is the error code if the user denies access (RFC 6749, section
 // 4.1.2.1).
 const accessDenied = "access_denied"
 
-// Answered ends a flow at the provider. The principal is who is signed in, if
-// anybody is. It returns Refused when it is not proved who came back, or they
-// are nobody here. Whoever has the goal ToLink is linked then.
-func (s *Service) Answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival, error) {
+// Answered finishes a flow at the provider. The principal is the signed-in
+// user, or nil. With the goal ToLink, it links the identity. It returns Refused
+// if the answer is not valid or its user is unknown here.
+func (s *Identities) Answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival,
+	error) {
 	arrival, err := s.answered(ctx, by, flow, a, v)
 	if arrival.Goal != ToLink {
-		s.Observe(Attempt{Method: ByProvider, UserID: arrival.Proof.User.ID, Origin: v.Origin, Err: err})
+		s.failures.observe(Attempt{Method: ByProvider, UserID: arrival.Proof.User.ID, Origin: v.Origin, Err: err})
 	}
 	return arrival, err
 }
 
-func (s *Service) answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival, error) {
-	if s.Provider == nil {
-		return Arrival{}, fault.Errorf(fault.NotFound, "No other place to sign in is set up.")
+func (s *Identities) answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival,
+	error) {
+	if s.provider == nil {
+		return Arrival{}, fault.Errorf(fault.NotFound, "No sign-in provider is set up.")
 	}
-	var q asked
-	if err := s.lookFlow(ctx, forProvider, flow, &q); err != nil {
+	var q providerFlow
+	if err := s.flows.peek(ctx, forProvider, flow, &q); err != nil {
 		return Arrival{}, err
 	}
 	arrival := Arrival{Goal: q.Goal, Next: q.Next}
-	// A wrong state ends nothing: anybody can send a browser here with one.
+	// A wrong state does not end the flow: any website can send a browser here
+	// with one.
 	if subtle.ConstantTimeCompare([]byte(a.State), []byte(q.State)) != 1 {
 		return arrival, refused(WhyState, nil)
 	}
-	if err := s.takeFlow(ctx, forProvider, flow, &q); err != nil {
+	if err := s.flows.take(ctx, forProvider, flow, &q); err != nil {
 		return arrival, err
 	}
 	claims, err := s.claims(ctx, a, q)
@@ -258,40 +280,41 @@ func (s *Service) answered(ctx context.Context, by *auth.Principal, flow string,
 	return arrival, err
 }
 
-// claims are what the provider says in its answer.
-func (s *Service) claims(ctx context.Context, a Answer, q asked) (Claims, error) {
+// claims returns the provider's claims for its answer.
+func (s *Identities) claims(ctx context.Context, a Answer, q providerFlow) (Claims, error) {
 	switch {
-	case a.Issuer != "" && a.Issuer != s.Provider.Issuer():
-		return Claims{}, refused(WhyUntrusted, errors.New("the answer is of another issuer"))
+	case a.Issuer != "" && a.Issuer != s.provider.Issuer():
+		return Claims{}, refused(WhyUntrusted, errors.New("the answer is from another issuer"))
 	case a.Error == accessDenied:
 		return Claims{}, refused(WhyDenied, nil)
 	case a.Error != "" || a.Code == "":
-		return Claims{}, refused(WhyProvider, fmt.Errorf("the provider answered no code, and the error %.100q", a.Error))
+		return Claims{}, refused(WhyProvider,
+			fmt.Errorf("the provider returned no code, but the error %.100q", a.Error))
 	}
-	said, err := s.Provider.Redeem(ctx, a.Code, q.Question)
+	claims, err := s.provider.Redeem(ctx, a.Code, q.Question)
 	if err != nil {
 		return Claims{}, err
 	}
-	return said.judged()
+	return claims.validated()
 }
 
-// identified returns the proof of who the claims are of: who was linked to the
-// subject, and otherwise who has the address, if the provider made sure that it
-// is theirs. They are linked then: from then on the address no longer matters.
-func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, error) {
-	found, err := s.Repository.Identity(ctx, s.Provider.Issuer(), c.Subject)
+// identified returns the proof of the user of the claims: the one linked to the
+// subject or, without a link, the one with the address, if the provider has
+// verified it. The latter is linked, so that later sign-ins ignore the address.
+func (s *Identities) identified(ctx context.Context, c Claims, v Visitor) (Proof, error) {
+	found, err := s.repo.Identity(ctx, s.provider.Issuer(), c.Subject)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return Proof{}, err
 	}
 	if err == nil {
-		person, err := s.Repository.PersonByID(ctx, found.UserID)
+		person, err := s.persons.PersonByID(ctx, found.UserID)
 		if err != nil {
 			return Proof{}, err
 		}
 		if person.VouchedBy == uuid.Nil || !c.vouchFor(person.Email) {
 			proof := prove(person, ByProvider)
 			proof.grounds.Identity = found.ID
-			return proof, s.Repository.UsedIdentity(ctx, found.ID, s.moment())
+			return proof, s.repo.UsedIdentity(ctx, found.ID, s.now.Timestamp())
 		}
 		if _, err := s.reclaim(ctx, person, v); err != nil {
 			return Proof{}, err
@@ -305,15 +328,15 @@ func (s *Service) identified(ctx context.Context, c Claims, v Visitor) (Proof, e
 
 // byAddress returns the proof of the person whose address the provider vouches
 // for, and links them.
-func (s *Service) byAddress(ctx context.Context, c Claims, v Visitor) (Proof, error) {
-	person, err := s.Repository.EnsurePerson(ctx, user.Fold(c.Email), s.moment())
+func (s *Identities) byAddress(ctx context.Context, c Claims, v Visitor) (Proof, error) {
+	person, err := s.persons.EnsurePerson(ctx, user.Fold(c.Email), s.now.Timestamp())
 	if fault.KindOf(err) == fault.NotFound || err == nil && !c.vouchFor(person.Email) {
 		return Proof{}, refused(WhyUnknown, nil)
 	}
 	if err != nil {
 		return Proof{}, err
 	}
-	all, err := s.Repository.Accounts(ctx, person.ID)
+	all, err := s.persons.Accounts(ctx, person.ID)
 	if err != nil {
 		return Proof{}, err
 	}
@@ -326,30 +349,32 @@ func (s *Service) byAddress(ctx context.Context, c Claims, v Visitor) (Proof, er
 		}
 	}
 	proof := prove(person, ByProvider)
-	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, ByAddress, proof.grounds, c)
+	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, ByAddress,
+		proof.grounds, c)
 	return proof, err
 }
 
-// reclaim takes a user back from those who may know the password that an account
-// chose, for the person whose address a provider vouches for. The password ends,
-// and with it the sessions and what may have been added by it, identities among
-// it. It returns the user as they are then.
-func (s *Service) reclaim(ctx context.Context, p Person, v Visitor) (Person, error) {
-	if _, err := s.withoutPassword(ctx, actor(p.User, uuid.Nil, v), p, passwordChange{}); err != nil {
+// reclaim takes a user back from those who may know the password that an
+// account chose, for the person whose address the provider vouches for. It
+// removes the password, its sessions, and the factors and identities that may
+// have been added with it. It returns the updated user.
+func (s *Identities) reclaim(ctx context.Context, p Person, v Visitor) (Person, error) {
+	if _, err := s.passwords.removeVouched(ctx, actor(p.User, uuid.Nil, v), p, passwordChange{}); err != nil {
 		return Person{}, err
 	}
-	return s.Repository.PersonByID(ctx, p.ID)
+	return s.persons.PersonByID(ctx, p.ID)
 }
 
-// vouchFor reports whether the provider says that the address is the person's.
+// vouchFor reports whether the provider has verified that the address is the
+// user's.
 func (c Claims) vouchFor(email string) bool {
 	return c.Email != "" && c.EmailVerified && sameAddress(email, c.Email)
 }
 
-// sameAddress reports whether a provider vouches for the very address: letters of
-// ASCII may differ in case, and nothing else. Addresses are looked up by a wider
-// rule, by which a provider's could be taken for somebody else's.
-func sameAddress(kept, said string) bool { return asciiLower(kept) == asciiLower(said) }
+// sameAddress reports whether the provider's address is exactly the stored one,
+// ignoring only the case of ASCII letters. Addresses are looked up with wider
+// case folding, under which a provider's address could match another user's.
+func sameAddress(stored, claimed string) bool { return asciiLower(stored) == asciiLower(claimed) }
 
 func asciiLower(text string) string {
 	return strings.Map(func(r rune) rune {
@@ -360,25 +385,27 @@ func asciiLower(text string) string {
 	}, text)
 }
 
-// linkIdentity remembers who a person is at the provider, and returns the id of
-// the identity. Somebody who is known there by another subject is not linked
-// anew: an address there may have gone to somebody else.
-func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user.User, how Linking, g Grounds, c Claims) (uuid.UUID, error) {
-	now := s.moment()
+// linkIdentity links a person to their subject at the provider and returns the
+// ID of the identity. A person with another subject there is not linked again:
+// the provider may have given the address to a new user.
+func (s *Identities) linkIdentity(ctx context.Context, by *auth.Principal, who user.User, how Linking, g Grounds,
+	c Claims) (uuid.UUID, error) {
+	now := s.now.Timestamp()
 	identity := Identity{
-		ID: uuid.Must(uuid.NewV7()), UserID: who.ID, Issuer: s.Provider.Issuer(), Subject: c.Subject, Email: c.Email, CreatedAt: now, LastUsedAt: now,
+		ID: uuid.Must(uuid.NewV7()), UserID: who.ID, Issuer: s.provider.Issuer(), Subject: c.Subject, Email: c.Email,
+		CreatedAt: now, LastUsedAt: now,
 	}
-	events, err := s.events(ctx, by, who, audit.IdentityLinked, identity.details()...)
+	events, err := s.persons.events(ctx, by, who, audit.IdentityLinked, identity.details()...)
 	if err != nil {
 		return uuid.Nil, err
 	}
-	if err = s.Repository.LinkIdentity(ctx, by.Actor(), identity, how, g, events); err == nil {
-		s.notify(who.ID, by.Origin.IP, audit.IdentityLinked)
+	if err = s.repo.LinkIdentity(ctx, by.Actor(), identity, how, g, events); err == nil {
+		s.notices.notify(who.ID, by.Origin.IP, audit.IdentityLinked)
 	}
 	if fault.KindOf(err) != fault.Conflict || errors.Is(err, auth.ErrStale) {
 		return identity.ID, err
 	}
-	other, missing := s.Repository.Identity(ctx, identity.Issuer, identity.Subject)
+	other, missing := s.repo.Identity(ctx, identity.Issuer, identity.Subject)
 	switch {
 	case fault.KindOf(missing) == fault.NotFound:
 		return uuid.Nil, refused(WhyTaken, err)
@@ -387,25 +414,25 @@ func (s *Service) linkIdentity(ctx context.Context, by *auth.Principal, who user
 	case other.UserID != who.ID:
 		return uuid.Nil, refused(WhyLinked, err)
 	}
-	return other.ID, nil // another request of the same person was faster
+	return other.ID, nil // a concurrent request of the same person was first
 }
 
 // clockSkew is how far the provider's clock may be behind.
 const clockSkew = time.Minute
 
-// provedAgain makes sure that the claims are of the principal's person, who
-// proved who they are after they were asked to, and returns the id of their
-// identity.
-func (s *Service) provedAgain(ctx context.Context, by *auth.Principal, c Claims, askedAt time.Time) (uuid.UUID, error) {
-	found, err := s.Repository.Identity(ctx, s.Provider.Issuer(), c.Subject)
+// provedAgain checks that the claims are of the principal's person, who
+// authenticated after the request, and returns the ID of their identity.
+func (s *Identities) provedAgain(ctx context.Context, by *auth.Principal, c Claims, begunAt time.Time) (uuid.UUID,
+	error) {
+	found, err := s.repo.Identity(ctx, s.provider.Issuer(), c.Subject)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return uuid.Nil, err
 	}
 	if err != nil || found.UserID != by.Person() {
 		return uuid.Nil, refused(WhyOther, err)
 	}
-	if c.AuthenticatedAt.Before(askedAt.Add(-clockSkew)) {
+	if c.AuthenticatedAt.Before(begunAt.Add(-clockSkew)) {
 		return uuid.Nil, refused(WhyStale, nil)
 	}
-	return found.ID, s.Repository.UsedIdentity(ctx, found.ID, s.moment())
+	return found.ID, s.repo.UsedIdentity(ctx, found.ID, s.now.Timestamp())
 }

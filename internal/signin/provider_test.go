@@ -10,16 +10,16 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/offboard"
+	"latchkey/internal/membership"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
-// oracle is a provider that says what it is told to.
+// oracle is a provider with the claims of the test.
 type oracle struct {
 	says signin.Claims
 	err  error
-	// last is what it was asked.
+	// last is the last question.
 	last signin.Question
 }
 
@@ -38,14 +38,15 @@ func (o *oracle) Redeem(_ context.Context, _ string, q signin.Question) (signin.
 	return o.says, o.err
 }
 
-func eachOracle(t *testing.T, test func(*world, *oracle), settings ...func(*signin.Config)) {
+func eachOracle(t *testing.T, test func(*fixture, *oracle), settings ...func(*signin.Config)) {
 	t.Helper()
 	o := &oracle{}
-	eachWorld(t, func(w *world) { *o = oracle{}; test(w, o) }, append(settings, func(c *signin.Config) { c.Provider = o })...)
+	eachFixture(t, func(w *fixture) { *o = oracle{}; test(w, o) },
+		append(settings, func(c *signin.Config) { c.Provider = o })...)
 }
 
 // comes goes to the provider and back.
-func (w *world) comes(o *oracle, by *auth.Principal, goal signin.Goal, says signin.Claims) (signin.Arrival, error) {
+func (w *fixture) comes(o *oracle, by *auth.Principal, goal signin.Goal, says signin.Claims) (signin.Arrival, error) {
 	w.Helper()
 	_, flow, err := w.signIn.AskProvider(w.Context(), by, goal, "/next", here)
 	w.must(err)
@@ -54,7 +55,7 @@ func (w *world) comes(o *oracle, by *auth.Principal, goal signin.Goal, says sign
 }
 
 func TestKnownAtProvider(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		says := signin.Claims{Subject: "1", Email: w.home.Owner.Email}
 		_, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.why(err, signin.WhyUnverified)
@@ -64,12 +65,13 @@ func TestKnownAtProvider(t *testing.T) {
 		if arrived.User.ID != w.home.Owner.ID || arrived.Next != "/next" || arrived.Goal != signin.ToSignIn {
 			w.Errorf("%+v", arrived)
 		}
-		told := w.events(w.home, audit.IdentityLinked)
-		if len(told) != 1 || told[0].Actor.ID != w.home.Owner.ID || told[0].Details[0].Value != o.Issuer() {
-			w.Errorf("the log tells %+v", told)
+		events := w.events(w.home, audit.IdentityLinked)
+		if len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID || events[0].Details[0].Value != o.Issuer() {
+			w.Errorf("got events %+v", events)
 		}
-		// From then on the subject counts, whatever the address is.
-		arrived, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1", Email: w.away.Owner.Email, EmailVerified: true})
+		// Later sign-ins go by the subject, with any address.
+		arrived, err = w.comes(o, nil, signin.ToSignIn,
+			signin.Claims{Subject: "1", Email: w.away.Owner.Email, EmailVerified: true})
 		w.must(err)
 		if arrived.User.ID != w.home.Owner.ID {
 			w.Errorf("the subject is %s", arrived.User.Email)
@@ -77,17 +79,18 @@ func TestKnownAtProvider(t *testing.T) {
 		says.Subject = "2"
 		_, err = w.comes(o, nil, signin.ToSignIn, says)
 		w.why(err, signin.WhyTaken)
-		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "3", Email: "nobody@acme.example", EmailVerified: true})
+		_, err = w.comes(o, nil, signin.ToSignIn,
+			signin.Claims{Subject: "3", Email: "nobody@acme.example", EmailVerified: true})
 		w.why(err, signin.WhyUnknown)
 	})
 }
 
 func TestLinkAtProvider(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		_, err := w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err)
 		_, err = w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "1"})
-		w.must(err) // once more changes nothing
+		w.must(err) // a second time changes nothing
 		_, err = w.comes(o, owner(w.away), signin.ToLink, signin.Claims{Subject: "1"})
 		w.why(err, signin.WhyLinked)
 		_, err = w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "2"})
@@ -95,13 +98,14 @@ func TestLinkAtProvider(t *testing.T) {
 		_, _, err = w.signIn.AskProvider(w.Context(), nil, signin.ToLink, "", here)
 		w.wants(err, fault.Forbidden, "")
 
-		// Begun by one, finished by another.
+		// A flow that one user began and another finishes.
 		_, flow, err := w.signIn.AskProvider(w.Context(), owner(w.home), signin.ToLink, "", here)
 		w.must(err)
-		_, err = w.signIn.Answered(w.Context(), owner(w.away), flow.Reveal(), signin.Answer{State: o.last.State, Code: "code"}, here)
+		_, err = w.signIn.Answered(w.Context(), owner(w.away), flow.Reveal(),
+			signin.Answer{State: o.last.State, Code: "code"}, here)
 		w.why(err, signin.WhyOther)
-		if n := w.told(w.home, audit.IdentityLinked) + w.told(w.away, audit.IdentityLinked); n != 1 {
-			w.Errorf("the log tells of %d links", n)
+		if n := w.countEvents(w.home, audit.IdentityLinked) + w.countEvents(w.away, audit.IdentityLinked); n != 1 {
+			w.Errorf("the log has %d links", n)
 		}
 	})
 }
@@ -109,7 +113,7 @@ func TestLinkAtProvider(t *testing.T) {
 // An identity that its user unlinked is not linked again by its address, on any
 // server, until the user links it on purpose or the operator resets factors.
 func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		w.gives(w.home.Owner)
 		says := signin.Claims{Subject: "1", Email: w.home.Owner.Email, EmailVerified: true}
 		unlink := func() {
@@ -120,15 +124,16 @@ func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
 		}
 		_, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		for range 2 { // unlinking it again is remembered as well
+		for range 2 { // a second unlinking is stored as well
 			unlink()
 			_, err = w.comes(o, nil, signin.ToSignIn, says)
 			w.why(err, signin.WhyUnlinked)
 			w.signIn = w.service(func(*signin.Config) {})
 			_, err = w.comes(o, nil, signin.ToSignIn, says)
 			w.why(err, signin.WhyUnlinked)
-			if n := len(w.events(w.home, audit.IdentityLinked)) - len(w.events(w.home, audit.IdentityUnlinked)); n != 0 {
-				w.Errorf("the log tells of %d links more than were removed", n)
+			if n := len(w.events(w.home, audit.IdentityLinked)) - len(w.events(w.home,
+				audit.IdentityUnlinked)); n != 0 {
+				w.Errorf("the log has %d links more than were removed", n)
 			}
 			_, err = w.comes(o, owner(w.home), signin.ToLink, says)
 			w.must(err)
@@ -136,8 +141,9 @@ func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
 			w.must(err)
 		}
 		unlink()
-		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "2", Email: w.home.Owner.Email, EmailVerified: true})
-		w.must(err) // another one was not unlinked
+		_, err = w.comes(o, nil, signin.ToSignIn,
+			signin.Claims{Subject: "2", Email: w.home.Owner.Email, EmailVerified: true})
+		w.must(err) // another identity was not unlinked
 		_, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email)
 		w.must(err)
 		_, err = w.comes(o, nil, signin.ToSignIn, says)
@@ -146,28 +152,30 @@ func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
 }
 
 func TestProvedAgainAtProvider(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		by := owner(w.home)
-		_, err := w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now()})
+		_, err := w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
 		w.why(err, signin.WhyOther)
 		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err)
-		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now()})
+		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
 		w.must(err)
 		if !o.last.Again {
 			w.Error("the provider was not asked to ask")
 		}
-		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now().Add(-2 * time.Minute)})
+		_, err = w.comes(o, by, signin.ToProveAgain,
+			signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now().Add(-2 * time.Minute)})
 		w.why(err, signin.WhyStale)
 		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1"})
 		w.why(err, signin.WhyStale)
-		_, err = w.comes(o, owner(w.away), signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.now()})
+		_, err = w.comes(o, owner(w.away), signin.ToProveAgain,
+			signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
 		w.why(err, signin.WhyOther)
 	})
 }
 
 func TestAnswersThatAreRefused(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		good := func() signin.Answer { return signin.Answer{State: o.last.State, Code: "code", Issuer: o.Issuer()} }
 		tests := []struct {
 			name   string
@@ -189,7 +197,7 @@ func TestAnswersThatAreRefused(t *testing.T) {
 			test.change(&answer)
 			_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), answer, here)
 			w.why(err, test.want)
-			// Only a wrong state leaves the flow as it was.
+			// Only a wrong state leaves the flow unchanged.
 			_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), good(), here)
 			if test.want == signin.WhyState {
 				w.must(err)
@@ -203,7 +211,7 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		}
 		_, flow, err := w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
 		w.must(err)
-		w.passes(10*time.Minute + time.Second)
+		w.Clock.Advance(10*time.Minute + time.Second)
 		_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), good(), here)
 		w.why(err, signin.WhyOver)
 
@@ -213,10 +221,9 @@ func TestAnswersThatAreRefused(t *testing.T) {
 	})
 }
 
-// Going to the provider again and again from one address is limited: each time
-// leaves a row.
+// Flows at the provider are limited by address, since each stores a row.
 func TestAskingIsLimited(t *testing.T) {
-	eachOracle(t, func(w *world, _ *oracle) {
+	eachOracle(t, func(w *fixture, _ *oracle) {
 		var last error
 		for range 320 {
 			_, _, last = w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.9"))
@@ -229,28 +236,32 @@ func TestAskingIsLimited(t *testing.T) {
 	})
 }
 
-// Whoever has no account left is nobody here.
+// A user without an account is unknown here.
 func TestNoAccountAtProvider(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		leaver := w.home.Users[len(w.home.Users)-1]
-		_, err := offboard.NewService(w.db.Offboard(), w.now).Remove(w.Context(), owner(w.home), offboard.Removal{Whom: user.Whom{Email: &leaver.Email}})
+		_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+			membership.Removal{User: user.Ref{Email: &leaver.Email}})
 		w.must(err)
 		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1", Email: leaver.Email, EmailVerified: true})
 		w.why(err, signin.WhyUnknown)
 	})
 }
 
-// What a provider says is judged before it is compared or kept: the subject, and
-// the address, which matches to the letter.
+// Claims are checked before they are compared or stored: the subject, and the
+// address, which must match exactly.
 func TestClaimsAreJudged(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
-		for _, subject := range []string{"", "a\x00b", strings.Repeat("s", 256), strings.Repeat("s", 600_000), "änn", "a\nb"} {
+	eachOracle(t, func(w *fixture, o *oracle) {
+		for _, subject := range []string{"", "a\x00b", strings.Repeat("s", 256), strings.Repeat("s", 600_000), "änn",
+			"a\nb"} {
 			for _, goal := range []signin.Goal{signin.ToSignIn, signin.ToLink} {
-				_, err := w.comes(o, owner(w.home), goal, signin.Claims{Subject: subject, Email: w.home.Owner.Email, EmailVerified: true})
+				_, err := w.comes(o, owner(w.home), goal,
+					signin.Claims{Subject: subject, Email: w.home.Owner.Email, EmailVerified: true})
 				w.why(err, signin.WhyUntrusted)
 			}
 		}
-		_, err := w.users.Create(w.Context(), owner(w.home), user.Details{Email: "kim@acme.example", FirstName: "Kim", LastName: "K", Locale: "en"})
+		_, err := w.Users.Create(w.Context(), owner(w.home),
+			user.Details{Email: "kim@acme.example", FirstName: "Kim", LastName: "K", Locale: "en"})
 		w.must(err)
 		for address, want := range map[string]signin.Why{
 			"\u212aim@acme.example": signin.WhyUnknown, // the Kelvin sign, which folds to k
@@ -259,10 +270,12 @@ func TestClaimsAreJudged(t *testing.T) {
 			"kim@acme.example\x00":  signin.WhyUnverified,
 			"<kim@acme.example>":    signin.WhyUnverified,
 		} {
-			_, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "kim", Email: address, EmailVerified: true})
+			_, err := w.comes(o, nil, signin.ToSignIn,
+				signin.Claims{Subject: "kim", Email: address, EmailVerified: true})
 			w.why(err, want)
 		}
-		arrived, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "kim", Email: "Kim@ACME.example", EmailVerified: true})
+		arrived, err := w.comes(o, nil, signin.ToSignIn,
+			signin.Claims{Subject: "kim", Email: "Kim@ACME.example", EmailVerified: true})
 		w.must(err)
 		if arrived.User.Email != "kim@acme.example" {
 			w.Errorf("that is %s", arrived.User.Email)

@@ -10,11 +10,11 @@ import (
 	"latchkey/internal/user"
 )
 
-// A person whose address the provider vouches for takes it back from those who
-// know the password that an account chose for a user from before accounts had
-// records of their own, and from the identity that was linked with it.
+// A person with a verified address takes it back from those who know a password
+// that an account chose for a user from before accounts had their own users,
+// and from the identity that was linked with that password.
 func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		u := w.home.Users[2]
 		w.must(w.redeems(w.invites(owner(w.home), u.Email))) // shown to the owner
 		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
@@ -40,12 +40,12 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "the owner's"})
 		w.why(err, signin.WhyUnverified)
 		for _, action := range []audit.Action{audit.PasswordRemoved, audit.PasskeyRemoved, audit.IdentityUnlinked} {
-			if n := w.told(w.home, action); n != 1 {
-				w.Errorf("the log tells of %s %d times", action, n)
+			if n := w.countEvents(w.home, action); n != 1 {
+				w.Errorf("the log has %s %d times", action, n)
 			}
 		}
 		// The person is barred from no account.
-		_, err = w.users.AddToAccount(w.Context(), owner(w.away), u.Email)
+		_, err = w.Users.AddToAccount(w.Context(), owner(w.away), u.Email)
 		w.must(err)
 		_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, w.away.Account.ID, here)
 		w.must(err)
@@ -57,11 +57,12 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 }
 
 // An identity that was linked in a session of a password that an account chose
-// goes to the person, with whom all of their accounts are open.
+// belongs to the person, and signs in to all of their accounts.
 func TestVerifiedIdentityLeavesTheAccountsUser(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
+	eachOracle(t, func(w *fixture, o *oracle) {
 		u := w.home.Users[2]
-		_, err := w.users.CreateWithPassword(w.Context(), owner(w.away), user.Details{Email: u.Email, FirstName: "Ann", LastName: "Away", Locale: "en"}, twice(phrase))
+		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away),
+			user.Details{Email: u.Email, FirstName: "Ann", LastName: "Away", Locale: "en"}, twice(phrase))
 		w.must(err)
 		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.must(err)
@@ -88,22 +89,22 @@ func TestVerifiedIdentityLeavesTheAccountsUser(t *testing.T) {
 	})
 }
 
-// Somebody whose user in the account is not the person changes how they sign in:
-// all of it is the person's, and works with the person's own proof.
+// A person whose user in the account has another ID changes how they sign in:
+// the factors are the person's, and work with the person's own proof.
 func TestFactorsOfAPersonWithARecord(t *testing.T) {
-	eachOracle(t, func(w *world, o *oracle) {
-		_, err := w.users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
+	eachOracle(t, func(w *fixture, o *oracle) {
+		_, err := w.Users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
 		w.must(err)
 		w.gives(w.home.Owner)
 		_, value, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.away.Account.ID, here)
 		w.must(err)
-		by, err := w.look(value)
+		by, err := w.principal(value)
 		w.must(err)
 		if by.ID == by.Person() || by.Person() != w.home.Owner.ID {
 			w.Fatalf("the principal is %+v", by)
 		}
 		app, _ := w.enrols(by)
-		w.passes(signin.FlowLifetime)
+		w.Clock.Advance(signin.FlowLifetime)
 		codes, err := w.signIn.RenewCodes(w.Context(), by, w.shown(app, 0), here)
 		w.must(err)
 		w.must(w.enters(w.owes(), codes[0].Reveal()))
@@ -126,13 +127,15 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		w.must(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Telephone"))
 		w.must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
 		w.must(w.signIn.Remove(w.Context(), by, all.Identities[0].ID))
-		w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("an altogether different phrase"), here))
-		if own, err := w.signIn.Sessions(w.Context(), by); err != nil || len(own) != 1 || own[0].ID != by.SessionID {
+		w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase),
+			twice("an altogether different phrase"), here))
+		if own, err := w.signIn.Live(w.Context(), by); err != nil || len(own) != 1 || own[0].ID != by.SessionID {
 			w.Errorf("sessions are %+v, %v", own, err)
 		}
-		for _, action := range []audit.Action{audit.TOTPEnabled, audit.TOTPDisabled, audit.PasskeyAdded, audit.PasskeyRemoved, audit.IdentityLinked, audit.IdentityUnlinked} {
-			if n, m := w.told(w.home, action), w.told(w.away, action); n != 1 || m != 1 {
-				w.Errorf("%s is told %d times at home and %d away", action, n, m)
+		for _, action := range []audit.Action{audit.TOTPEnabled, audit.TOTPDisabled, audit.PasskeyAdded,
+			audit.PasskeyRemoved, audit.IdentityLinked, audit.IdentityUnlinked} {
+			if n, m := w.countEvents(w.home, action), w.countEvents(w.away, action); n != 1 || m != 1 {
+				w.Errorf("%s is in the log %d times at home and %d away", action, n, m)
 			}
 		}
 	})

@@ -13,11 +13,12 @@ import (
 	"latchkey/internal/secret"
 )
 
-// RenewCodes replaces the principal's recovery codes, given a code as
-// DisableTOTP is: new recovery codes stand in for the app. It returns
-// fault.NotFound when they have no authenticator app, fault.Invalid on "code"
-// for a wrong code, and fault.RateLimited after too many.
-func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal, typed string, v Visitor) ([]secret.Password, error) {
+// RenewCodes replaces the principal's recovery codes. Like DisableTOTP it
+// requires a code, since new recovery codes can replace the app. It returns
+// fault.NotFound if there is no authenticator app, fault.Invalid on "code" for
+// a wrong code, and fault.RateLimited after too many.
+func (s *Codes) RenewCodes(ctx context.Context, by *auth.Principal, typed string, v Visitor) ([]secret.Password,
+	error) {
 	g, err := s.groundsWithCode(ctx, by, typed, v)
 	if err != nil {
 		return nil, err
@@ -26,30 +27,30 @@ func (s *Service) RenewCodes(ctx context.Context, by *auth.Principal, typed stri
 	if err != nil {
 		return nil, err
 	}
-	events, err := s.ownEvents(ctx, by, audit.RecoveryCodesRenewed)
+	events, err := s.persons.ownEvents(ctx, by, audit.RecoveryCodesRenewed)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Repository.ReplaceCodes(ctx, by.Actor(), g, digests, events); err != nil {
+	if err := s.repo.ReplaceCodes(ctx, by.Actor(), g, digests, events); err != nil {
 		return nil, err
 	}
-	s.notify(by.Person(), by.Origin.IP, audit.RecoveryCodesRenewed)
+	s.notices.notify(by.Person(), by.Origin.IP, audit.RecoveryCodesRenewed)
 	return codes, nil
 }
 
-// Recovery codes: how many a person gets, and of how many characters. 60 random
-// bits are far more than can be tried on a server.
+// The number of recovery codes, and their length in characters. Their 60 random
+// bits cannot be guessed online.
 const (
 	RecoveryCodes      = 10
 	recoveryCodeLength = 12
-	recoveryAlphabet   = "23456789abcdefghjkmnpqrstuvwxyz0" // 32 of them; none is taken for another
+	recoveryAlphabet   = "23456789abcdefghjkmnpqrstuvwxyz0" // 32 characters, none of which look alike
 )
 
-func (s *Service) newCodes(userID uuid.UUID) ([]secret.Password, []secret.KeyedDigest, error) {
+func (s *Codes) newCodes(userID uuid.UUID) ([]secret.Password, []secret.KeyedDigest, error) {
 	codes, digests := make([]secret.Password, RecoveryCodes), make([]secret.KeyedDigest, RecoveryCodes)
 	raw := make([]byte, recoveryCodeLength)
 	for i := range codes {
-		if _, err := io.ReadFull(s.Random, raw); err != nil {
+		if _, err := io.ReadFull(s.random, raw); err != nil {
 			return nil, nil, fmt.Errorf("read random bytes for recovery codes: %w", err)
 		}
 		text := make([]byte, recoveryCodeLength)
@@ -57,12 +58,12 @@ func (s *Service) newCodes(userID uuid.UUID) ([]secret.Password, []secret.KeyedD
 			text[j] = recoveryAlphabet[int(b)%len(recoveryAlphabet)] // 256 is a multiple of 32
 		}
 		codes[i] = secret.NewPassword(grouped(string(text), "-"))
-		digests[i] = s.Keys.DigestCode(userID.String(), secret.NewPassword(string(text)))
+		digests[i] = s.keys.DigestCode(userID.String(), secret.NewPassword(string(text)))
 	}
 	return codes, digests, nil
 }
 
-// grouped sets a separator after every four characters.
+// grouped inserts a separator after every four characters.
 func grouped(text, separator string) string {
 	const group = 4
 	var parts []string

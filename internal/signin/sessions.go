@@ -3,6 +3,7 @@ package signin
 import (
 	"cmp"
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -13,88 +14,117 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/user"
 )
 
-// Begin starts a session of a person who proved who they are, in the account
-// or, where that is zero, in the first of theirs that is in business. It returns
-// fault.Forbidden for a person who is in no such account, who owes a code
-// (NeedsCode), or whose way to sign in is turned off, and Refused with
-// WhyChanged where what the proof rests on was changed or removed meanwhile.
-func (s *Service) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Visitor) (user.Session, secret.Secret, error) {
-	if err := s.admit(p); err != nil {
+// Sessions starts, replaces and ends sessions.
+type Sessions struct {
+	persons *persons
+	repo    SessionRepository
+	codes   *Codes
+	devices *Devices
+	notices *notices
+	keys    *secret.Keyring
+	random  io.Reader
+	// lifetime and idle are those of Config.
+	lifetime, idle time.Duration
+	noPasswords    bool
+	// onSession is called with the secrets of new sessions, if not nil.
+	onSession func(secret.Secret)
+	now       clock.Clock
+}
+
+// OnSession sets the function that is called with the secret of each new
+// session, once it works. It must be set before the service is used.
+func (s *Sessions) OnSession(started func(secret.Secret)) { s.onSession = started }
+
+// Begin starts a session of an authenticated user in the account or, if
+// accountID is zero, in the first of their accounts that is open. It returns
+// fault.Forbidden for a user in no such account, who still needs a code
+// (NeedsCode), or whose sign-in method is turned off, and Refused with
+// WhyChanged if what the proof rests on has changed.
+func (s *Sessions) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Visitor) (user.Session, secret.Secret,
+	error) {
+	if err := p.admit(s.noPasswords); err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	if owes, err := s.NeedsCode(ctx, p.User.ID, p.Method); err != nil || owes {
+	if owes, err := s.codes.NeedsCode(ctx, p.User.ID, p.Method); err != nil || owes {
 		return user.Session{}, secret.Secret{}, cmp.Or(err, error(errNeedsCode()))
 	}
-	all, err := s.Repository.Accounts(ctx, p.User.ID)
+	all, err := s.persons.Accounts(ctx, p.User.ID)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	begun := user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}
+	begun := user.Session{Method: string(p.Method), AuthenticatedAt: s.now.Timestamp()}
 	session, value, err := s.begin(ctx, proving(), p.User, all, accountID, begun, p.grounds, v)
-	if err == nil && s.knowsOf(v.Device, p.User.ID, p.grounds.Password) == "" {
-		s.notify(p.User.ID, v.Origin.IP, audit.SessionStarted)
+	if err == nil && s.devices.knowsOf(v.Device, p.User.ID, p.grounds.Password) == "" {
+		s.notices.notify(p.User.ID, v.Origin.IP, audit.SessionStarted)
 	}
 	return session, value, err
 }
 
-// Renew starts a session in the place of the principal's, whose person just
-// proved again who they are. It returns Refused with WhyChanged if the session
-// has ended, or what the proof rests on was changed or removed.
-func (s *Service) Renew(ctx context.Context, by *auth.Principal, p Proof, v Visitor) (user.Session, secret.Secret, error) {
-	if err := s.admit(p); err != nil {
+// Renew replaces the principal's session after the user has authenticated
+// again. It returns Refused with WhyChanged if the session has ended, or what
+// the proof rests on has changed or was removed.
+func (s *Sessions) Renew(ctx context.Context, by *auth.Principal, p Proof, v Visitor) (user.Session, secret.Secret,
+	error) {
+	if err := p.admit(s.noPasswords); err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
 	if by.Kind != auth.Session || p.User.ID != by.Person() {
 		return user.Session{}, secret.Secret{}, auth.Denied()
 	}
 	p.grounds.Session = by.SessionID
-	all, err := s.Repository.Accounts(ctx, p.User.ID)
+	all, err := s.persons.Accounts(ctx, p.User.ID)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	return s.begin(ctx, by.Actor(), p.User, accepted(all), by.AccountID, user.Session{Method: string(p.Method), AuthenticatedAt: s.moment()}, p.grounds, v)
+	return s.begin(ctx, by.Actor(), p.User, accepted(all), by.AccountID,
+		user.Session{Method: string(p.Method), AuthenticatedAt: s.now.Timestamp()}, p.grounds, v)
 }
 
-// Switch starts a session of the same person in another account in the place of
-// the principal's, as fresh as that is. It returns fault.NotFound when the person
-// is not in the account, or that is suspended, and Refused with WhyChanged if
-// the session has ended.
-func (s *Service) Switch(ctx context.Context, by *auth.Principal, accountID uuid.UUID, method Method, authenticatedAt time.Time, v Visitor) (user.Session, secret.Secret, error) {
+// Switch replaces the principal's session with one in another account, which is
+// as fresh as the old one. It returns fault.NotFound if the person is not in
+// the account or it is suspended, and Refused with WhyChanged if the session
+// has ended.
+func (s *Sessions) Switch(ctx context.Context, by *auth.Principal, accountID uuid.UUID, method Method,
+	authenticatedAt time.Time, v Visitor) (user.Session, secret.Secret, error) {
 	if by.Kind != auth.Session {
 		return user.Session{}, secret.Secret{}, auth.Denied()
 	}
-	person, err := s.Repository.PersonByID(ctx, by.Person())
+	person, err := s.persons.PersonByID(ctx, by.Person())
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	all, err := s.Repository.Accounts(ctx, by.Person())
+	all, err := s.persons.Accounts(ctx, by.Person())
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
 	kept := user.Session{Method: string(method), AuthenticatedAt: authenticatedAt, ExpiresAt: by.ExpiresAt}
-	return s.begin(ctx, by.Actor(), person.User, accepted(all), accountID, kept, Grounds{UserID: person.ID, Password: person.version(), Session: by.SessionID}, v)
+	return s.begin(ctx, by.Actor(), person.User, accepted(all), accountID, kept,
+		Grounds{UserID: person.ID, Password: person.version(), Session: by.SessionID}, v)
 }
 
-func (s *Service) begin(
-	ctx context.Context, by auth.Actor, who user.User, all []Membership, accountID uuid.UUID, session user.Session, g Grounds, v Visitor,
+func (s *Sessions) begin(
+	ctx context.Context, by auth.Actor, who user.User, all []Membership, accountID uuid.UUID, session user.Session,
+	g Grounds, v Visitor,
 ) (user.Session, secret.Secret, error) {
 	in, err := choose(all, accountID)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	value, err := secret.Generate(s.Random, secret.UserSession)
+	value, err := secret.Generate(s.random, secret.UserSession)
 	if err != nil {
 		return user.Session{}, secret.Secret{}, err
 	}
-	session.ID, session.AccountID, session.UserID, session.PersonID, session.Email = uuid.Must(uuid.NewV7()), in.ID, in.UserID, who.ID, who.Email
-	session.CreatedAt = s.moment()
+	session.ID, session.AccountID, session.UserID, session.PersonID, session.Email = uuid.Must(uuid.NewV7()), in.ID,
+		in.UserID, who.ID, who.Email
+	session.CreatedAt = s.now.Timestamp()
 	if session.ExpiresAt.IsZero() {
-		session.ExpiresAt = session.CreatedAt.Add(s.Lifetime)
+		session.ExpiresAt = session.CreatedAt.Add(s.lifetime)
 	}
 	if v.Origin.IP.IsValid() {
 		session.IP = v.Origin.IP.String()
@@ -105,8 +135,9 @@ func (s *Service) begin(
 	started.Details = []audit.Detail{
 		{Name: "method", Value: session.Method}, {Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)},
 	}
-	err = s.Repository.Begin(ctx, by, NewSession{
-		Acceptance: in.acceptance(self, who, session.CreatedAt), Session: session, Digest: s.Keys.Digest(value), Grounds: g, Started: started,
+	err = s.repo.Begin(ctx, by, NewSession{
+		Acceptance: in.acceptance(self, who, session.CreatedAt), Session: session, Digest: s.keys.Digest(value),
+		Grounds: g, Started: started,
 	})
 	if err == nil && s.onSession != nil {
 		s.onSession(value)
@@ -118,7 +149,7 @@ func sessionEvent(by *auth.Principal, s user.Session, action audit.Action, at ti
 	return user.Event(by, action, audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: s.Email}, at)
 }
 
-// shortened is as much of what a browser calls itself as is kept.
+// shortened returns the part of a User-Agent header that is stored.
 func shortened(agent string) string {
 	agent = strings.ToValidUTF8(strings.ReplaceAll(agent, "\x00", ""), "")
 	for i := range agent {
@@ -129,105 +160,68 @@ func shortened(agent string) string {
 	return agent
 }
 
-// choose picks the account of a session: one whose membership the person
-// accepted before one that they accept by this. An account that is asked for by
-// its id may be either.
-func choose(all []Membership, asked uuid.UUID) (Membership, error) {
+// choose returns the account of a session: preferably one whose membership is
+// accepted, otherwise a pending one, which the session accepts. An account
+// with that ID may be either.
+func choose(all []Membership, accountID uuid.UUID) (Membership, error) {
 	for _, pending := range []bool{false, true} {
 		for _, m := range all {
-			if m.open() && m.Pending == pending && (m.ID == asked || asked == uuid.Nil) {
+			if m.open() && m.Pending == pending && (m.ID == accountID || accountID == uuid.Nil) {
 				return m, nil
 			}
 		}
 	}
-	if slices.ContainsFunc(all, func(m Membership) bool { return m.Barred && (m.ID == asked || asked == uuid.Nil) }) {
-		return Membership{}, fault.Errorf(fault.Forbidden, "Others may know your password, so it does not open this account. Ask for a new one as for a forgotten password.")
+	if slices.ContainsFunc(all, func(m Membership) bool {
+		return m.Barred &&
+			(m.ID == accountID || accountID == uuid.Nil)
+	}) {
+		return Membership{}, fault.Errorf(fault.Forbidden,
+			"Others may know your password, so it does not sign you in to this account. Reset it as if you had forgotten it.")
 	}
-	if asked == uuid.Nil {
-		return Membership{}, fault.Errorf(fault.Forbidden, "You are in no account that is in business. Ask the owner of one to add you.")
+	if accountID == uuid.Nil {
+		return Membership{}, fault.Errorf(fault.Forbidden,
+			"You are not a member of an active account. Ask the owner of one to add you.")
 	}
 	return Membership{}, fault.Errorf(fault.NotFound, "You are not in this account.")
 }
 
-// open reports whether a session in the account is possible. However people
-// prove who they are, it is not where their password does not open the account:
-// whoever knows that could have registered a passkey.
+// open reports whether the person can have a session in the account. They
+// cannot if their password does not sign in to it, with any method: someone
+// who knows that password could have registered a passkey.
 func (m Membership) open() bool { return m.Status != account.Suspended && !m.Barred }
 
-// accepted are the memberships that are not pending.
-func accepted(all []Membership) []Membership {
-	return slices.DeleteFunc(slices.Clone(all), func(m Membership) bool { return m.Pending })
+// IsFresh reports whether the authentication is recent enough for actions that
+// cannot be undone.
+func (s *Sessions) IsFresh(authenticatedAt time.Time) bool {
+	return !authenticatedAt.IsZero() && s.now().Sub(authenticatedAt) <= Fresh
 }
 
-// Accounts returns the accounts that a person can have a session in, by name:
-// those whose membership they accepted.
-func (s *Service) Accounts(ctx context.Context, personID uuid.UUID) ([]account.Account, error) {
-	all, err := s.Repository.Accounts(ctx, personID)
-	return accountsOf(accepted(all)), err
-}
-
-// Invitations returns the accounts whose membership a person can accept or
-// decline, by name.
-func (s *Service) Invitations(ctx context.Context, personID uuid.UUID) ([]account.Account, error) {
-	all, err := s.Repository.Accounts(ctx, personID)
-	return accountsOf(slices.DeleteFunc(all, func(m Membership) bool { return !m.Pending })), err
-}
-
-// accountsOf are the accounts of memberships that a session is possible in.
-func accountsOf(all []Membership) []account.Account {
-	var open []account.Account
-	for _, m := range all {
-		if m.open() {
-			open = append(open, m.Account)
-		}
-	}
-	return open
-}
-
-// IsFresh reports whether what was proved at the moment is recent enough for
-// what cannot be undone.
-func (s *Service) IsFresh(authenticatedAt time.Time) bool {
-	return !authenticatedAt.IsZero() && s.Now().Sub(authenticatedAt) <= Fresh
-}
-
-// Sessions returns the live sessions of the person whose session the principal
-// is, in whatever account, newest first. Idle ones are
-// not live.
-func (s *Service) Sessions(ctx context.Context, by *auth.Principal) ([]user.Session, error) {
-	all, err := s.sessions(ctx, by)
-	return slices.DeleteFunc(all, func(each user.Session) bool {
-		return s.Idle > 0 && each.ID != by.SessionID && s.Now().Sub(each.LastUsedAt) > s.Idle
-	}), err
-}
-
-// sessions returns those that have neither ended nor expired.
-func (s *Service) sessions(ctx context.Context, by *auth.Principal) ([]user.Session, error) {
+// Live returns the live sessions of the principal's person in all accounts,
+// newest first. Idle ones are not live.
+func (s *Sessions) Live(ctx context.Context, by *auth.Principal) ([]user.Session, error) {
 	if by.Kind != auth.Session {
 		return nil, auth.Denied()
 	}
-	return s.Repository.Sessions(ctx, user.SessionSelection{PersonID: by.Person()}, s.moment())
+	all, err := s.repo.Sessions(ctx, user.SessionSelection{PersonID: by.Person()}, s.now.Timestamp())
+	return slices.DeleteFunc(all, func(each user.Session) bool {
+		return s.idle > 0 && each.ID != by.SessionID && s.now().Sub(each.LastUsedAt) > s.idle
+	}), err
 }
 
-// End ends sessions of the principal's own person: those of the ids, or all but
-// the principal's where there are none. It returns how many it ended, and
-// fault.NotFound for an id that names no session of theirs.
-func (s *Service) End(ctx context.Context, by *auth.Principal, ids ...uuid.UUID) (int, error) {
-	own, err := s.sessions(ctx, by)
-	if err != nil {
-		return 0, err
+// End ends sessions of the principal's own person: those with the IDs and those
+// that replaced them or, without IDs, all except the principal's. Once it
+// returns, none of them is live, even if a browser replaced one concurrently.
+// It returns how many it ended, and fault.NotFound for an unknown ID.
+func (s *Sessions) End(ctx context.Context, by *auth.Principal, ids ...uuid.UUID) (int, error) {
+	if by.Kind != auth.Session {
+		return 0, auth.Denied()
 	}
-	if len(ids) == 0 {
-		for _, each := range own {
-			if each.ID != by.SessionID {
-				ids = append(ids, each.ID)
-			}
-		}
-	}
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	now := s.moment()
 	which := user.SessionSelection{IDs: ids, PersonID: by.Person()}
-	ended, err := s.Repository.EndSessions(ctx, by.Actor(), which, now, func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })
+	if len(ids) == 0 {
+		which.Except = by.SessionID
+	}
+	now := s.now.Timestamp()
+	ended, err := s.repo.EndSessions(ctx, by.Actor(), which, now,
+		func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })
 	return len(ended), err
 }

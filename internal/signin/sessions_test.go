@@ -9,6 +9,7 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
@@ -16,57 +17,63 @@ import (
 )
 
 func TestBegin(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		v := here
 		v.UserAgent = "Test\x00 " + strings.Repeat("ü", 300)
 		session, value, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), uuid.Nil, v)
 		w.must(err)
-		if session.AccountID != w.home.Account.ID || session.ExpiresAt.Sub(session.CreatedAt) != 12*time.Hour || session.IP != "192.0.2.1" ||
+		if session.AccountID != w.home.Account.ID || session.ExpiresAt.Sub(session.CreatedAt) != 12*time.Hour ||
+			session.IP != "192.0.2.1" ||
 			len(session.UserAgent) > 200 || !strings.HasPrefix(session.UserAgent, "Test ü") {
 			w.Errorf("the session is %+v", session)
 		}
-		by, err := w.look(value)
+		by, err := w.principal(value)
 		w.must(err)
 		if by.SessionID != session.ID || !by.AccountOwner {
 			w.Errorf("the principal is %+v", by)
 		}
-		if told := w.events(w.home, audit.SessionStarted); len(told) != 1 || told[0].Details[0].Value != "password" || told[0].IP != "192.0.2.1" {
-			w.Errorf("the log tells %+v", told)
+		if events := w.events(w.home, audit.SessionStarted); len(events) != 1 ||
+			events[0].Details[0].Value != "password" ||
+			events[0].IP != "192.0.2.1" {
+			w.Errorf("got events %+v", events)
 		}
 		_, _, err = w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.away.Account.ID, v)
 		w.wants(err, fault.NotFound, "")
-		w.passes(12*time.Hour + time.Second)
-		_, err = w.look(value)
+		w.Clock.Advance(12*time.Hour + time.Second)
+		_, err = w.principal(value)
 		w.wants(err, fault.Unauthenticated, "")
 	})
 }
 
-// Switching keeps how fresh the proof is and when the session ends; proving
-// again makes it fresh. Either ends the session before.
+// Switching keeps the time of authentication and the expiration; authenticating
+// again renews the former. Both replace the session.
 func TestSwitchAndRenew(t *testing.T) {
-	eachWorld(t, func(w *world) {
-		_, err := w.users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
+	eachFixture(t, func(w *fixture) {
+		_, err := w.Users.AddToAccount(w.Context(), owner(w.away), w.home.Owner.Email)
 		w.must(err)
 		by := w.begins(w.home.Owner, w.home.Account.ID)
-		_, _, err = w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, w.now(), here)
+		_, _, err = w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, w.Clock.Now(), here)
 		w.wants(err, fault.NotFound, "")
 		_, err = w.signIn.Accept(w.Context(), by, w.away.Account.ID)
 		w.must(err)
-		w.passes(time.Minute)
-		proved := w.now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
+		w.Clock.Advance(time.Minute)
+		proved := clock.Timestamp(w.Clock.Now().Add(-time.Hour))
 		there, value, err := w.signIn.Switch(w.Context(), by, w.away.Account.ID, signin.ByPassword, proved, here)
 		w.must(err)
-		if there.AccountID != w.away.Account.ID || !there.AuthenticatedAt.Equal(proved) || !there.ExpiresAt.Equal(by.ExpiresAt) || w.live(w.home.Owner) != 1 {
+		if there.AccountID != w.away.Account.ID || !there.AuthenticatedAt.Equal(proved) ||
+			!there.ExpiresAt.Equal(by.ExpiresAt) || w.live(w.home.Owner) != 1 {
 			w.Errorf("the session there is %+v, and %d are live", there, w.live(w.home.Owner))
 		}
-		if w.signIn.IsFresh(there.AuthenticatedAt) || !w.signIn.IsFresh(w.now()) || w.signIn.IsFresh(time.Time{}) {
+		if w.signIn.IsFresh(there.AuthenticatedAt) || !w.signIn.IsFresh(w.Clock.Now()) ||
+			w.signIn.IsFresh(time.Time{}) {
 			w.Error("what is fresh is not")
 		}
-		by, err = w.look(value)
+		by, err = w.principal(value)
 		w.must(err)
 		again, _, err := w.signIn.Renew(w.Context(), by, w.proof(w.home.Owner), here)
 		w.must(err)
-		if !w.signIn.IsFresh(again.AuthenticatedAt) || again.AccountID != w.away.Account.ID || w.live(w.home.Owner) != 1 {
+		if !w.signIn.IsFresh(again.AuthenticatedAt) || again.AccountID != w.away.Account.ID ||
+			w.live(w.home.Owner) != 1 {
 			w.Errorf("the session is %+v, and %d are live", again, w.live(w.home.Owner))
 		}
 		_, _, err = w.signIn.Switch(w.Context(), by, uuid.New(), signin.ByPassword, proved, here)
@@ -77,14 +84,14 @@ func TestSwitchAndRenew(t *testing.T) {
 }
 
 func TestEnd(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		by, second := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)
 		w.begins(w.home.Owner, w.home.Account.ID)
 		stranger := w.begins(w.home.Users[1], w.home.Account.ID)
 		if n, err := w.signIn.End(w.Context(), by, second.SessionID); n != 1 || err != nil {
 			w.Errorf("%d, %v", n, err)
 		}
-		// Somebody else's is not theirs to end.
+		// Another user's session cannot be ended.
 		if n, err := w.signIn.End(w.Context(), by, stranger.SessionID); n != 0 || w.live(w.home.Users[1]) != 1 {
 			w.Errorf("%d, %v", n, err)
 		}
@@ -94,35 +101,39 @@ func TestEnd(t *testing.T) {
 		if n, err := w.signIn.End(w.Context(), by); n != 0 || err != nil {
 			w.Errorf("%d, %v", n, err)
 		}
-		_, err := w.signIn.Sessions(w.Context(), operator(w.home))
+		_, err := w.signIn.Live(w.Context(), operator(w.home))
 		w.wants(err, fault.Forbidden, "")
 	})
 }
 
 func TestPasswords(t *testing.T) {
-	eachWorld(t, func(w *world) {
-		w.wants(w.signIn.GivePassword(w.Context(), owner(w.home), w.home.Owner.Email, secret.NewPassword(phrase)), fault.Forbidden, "")
-		w.wants(w.signIn.GivePassword(w.Context(), operator(w.home), "nobody@acme.example", secret.NewPassword(phrase)), fault.NotFound, "email")
+	eachFixture(t, func(w *fixture) {
+		w.wants(w.signIn.GivePassword(w.Context(), owner(w.home), w.home.Owner.Email, secret.NewPassword(phrase)),
+			fault.Forbidden, "")
+		w.wants(w.signIn.GivePassword(w.Context(), operator(w.home), "nobody@acme.example", secret.NewPassword(phrase)),
+			fault.NotFound, "email")
 		w.gives(w.home.Owner)
 		by, _ := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)
 		change := func(by *auth.Principal, present string, chosen user.PasswordChoice) error {
 			return w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(present), chosen, here)
 		}
 		w.wants(change(by, "not it", twice("another phrase")), fault.Unauthenticated, "")
-		w.wants(change(by, phrase, user.PasswordChoice{Password: secret.NewPassword("another phrase"), Confirmation: secret.NewPassword("other")}), fault.Invalid, "passwordConfirmation")
+		w.wants(change(by, phrase, user.PasswordChoice{Password: secret.NewPassword("another phrase"),
+			Confirmation: secret.NewPassword("other")}), fault.Invalid, "passwordConfirmation")
 		name := strings.TrimPrefix(w.home.Account.Name, "Account ")
-		for _, guessable := range []string{"sunshine", "Sunshine.2026", "abcdefgh1", w.home.Owner.FirstName + "1!", name + "-2026", "keys.example", "Latchkey2026"} {
+		for _, guessable := range []string{"sunshine", "Sunshine.2026", "abcdefgh1", w.home.Owner.FirstName + "1!",
+			name + "-2026", "keys.example", "Latchkey2026"} {
 			w.wants(change(by, phrase, twice(guessable)), fault.Invalid, "password")
 		}
 		w.wants(change(operator(w.home), phrase, twice("another phrase")), fault.Forbidden, "")
 		w.must(change(by, phrase, twice("another phrase")))
-		if live, err := w.signIn.Sessions(w.Context(), by); err != nil || len(live) != 1 || live[0].ID != by.SessionID {
+		if live, err := w.signIn.Live(w.Context(), by); err != nil || len(live) != 1 || live[0].ID != by.SessionID {
 			w.Errorf("live are %v, %v", live, err)
 		}
 		w.wants(w.tries(w.home.Owner.Email, phrase, here), fault.Unauthenticated, "")
 		w.must(w.tries(w.home.Owner.Email, "another phrase", here))
-		if n := w.told(w.home, audit.PasswordSet); n != 2 {
-			w.Errorf("the log tells of %d passwords", n)
+		if n := w.countEvents(w.home, audit.PasswordSet); n != 2 {
+			w.Errorf("the log has %d passwords", n)
 		}
 	})
 }

@@ -9,25 +9,29 @@ import (
 	"latchkey/internal/user"
 )
 
-// An account that had an address first, with names, an external id, a password and an invitation of its own, gets
-// nothing of what the employer records later, and cannot end or use the employer's invitation.
+// An account that invited an address first, with names, an external ID, a
+// password and an invitation of its own, sees no record of the employer, and
+// cannot revoke or use the employer's invitation.
 func TestSquattedAddress(t *testing.T) {
-	eachWorld(t, func(w *world) {
+	eachFixture(t, func(w *fixture) {
 		const email, external = "nora@acme.example", "hr-1"
 		squatter, employer := owner(w.away), owner(w.home)
-		squatted, err := w.users.CreateWithPassword(w.Context(), squatter, user.Details{Email: email, FirstName: "Squatted", LastName: "Name", Locale: "fr"}, twice(phrase))
+		squatted, err := w.Users.CreateWithPassword(w.Context(), squatter,
+			user.Details{Email: email, FirstName: "Squatted", LastName: "Name", Locale: "fr"}, twice(phrase))
 		w.must(err)
-		_, err = w.users.Update(w.Context(), squatter, user.Update{UserID: squatted.ID, ExternalID: new(external)})
+		_, err = w.Users.Update(w.Context(), squatter, user.Update{UserID: squatted.ID, ExternalID: new(external)})
 		w.must(err)
 
-		employed, err := w.users.Create(w.Context(), employer, user.Details{Email: email, FirstName: "Nora", LastName: "New", Locale: "en"})
+		employed, err := w.Users.Create(w.Context(), employer,
+			user.Details{Email: email, FirstName: "Nora", LastName: "New", Locale: "en"})
 		w.must(err)
-		_, err = w.users.Update(w.Context(), employer, user.Update{UserID: employed.ID, ExternalID: new(external)})
+		_, err = w.Users.Update(w.Context(), employer, user.Update{UserID: employed.ID, ExternalID: new(external)})
 		w.must(err)
 		link := w.invites(employer, email)
 
-		// The squatter's attempts: by the employer's id, by a password and links of its own, and by removing the person.
-		_, err = w.users.Update(w.Context(), squatter, user.Update{UserID: employed.ID, ExternalID: new("mine")})
+		// The squatter's attempts: by the employer's ID, by a password and
+		// links of its own, and by removing the user.
+		_, err = w.Users.Update(w.Context(), squatter, user.Update{UserID: employed.ID, ExternalID: new("mine")})
 		w.wants(err, fault.NotFound, "userId")
 		who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
 		w.must(err)
@@ -40,24 +44,26 @@ func TestSquattedAddress(t *testing.T) {
 		w.wants(err, fault.NotFound, "")
 		w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another long phrase"), here))
 
-		// The employer's invitation still works, for the employer's account alone.
+		// The employer's invitation still works, for the employer's account
+		// only.
 		proof, err := w.signIn.Redeem(w.Context(), link, twice("the employer's phrase"), here)
 		w.must(err)
 		w.begins(proof.User, w.home.Account.ID)
 		_, _, err = w.signIn.Begin(w.Context(), proof, w.away.Account.ID, here)
 		w.wants(err, fault.NotFound, "")
-		if n := w.told(w.away, audit.UserInvited); n != 0 {
-			w.Errorf("the squatter's log tells of %d invitations of the employer's", n)
+		if n := w.countEvents(w.away, audit.UserInvited); n != 0 {
+			w.Errorf("the squatter's log has %d invitations of the employer's", n)
 		}
 		_, err = w.signIn.Password(w.Context(), email, secret.NewPassword("another long phrase"), here)
 		w.must(err)
 
-		after, err := w.users.Update(w.Context(), employer, user.Update{UserID: employed.ID, LastName: new("Married")})
+		after, err := w.Users.Update(w.Context(), employer, user.Update{UserID: employed.ID, LastName: new("Married")})
 		w.must(err)
-		if after.ID == squatted.ID || after.FirstName != "Nora" || after.LastName != "Married" || after.Locale != "en" || after.ExternalID != external || after.Pending {
+		if after.ID == squatted.ID || after.FirstName != "Nora" || after.LastName != "Married" ||
+			after.Locale != "en" || after.ExternalID != external || after.Pending {
 			w.Errorf("the employer knows %+v", after)
 		}
-		before, err := w.users.Update(w.Context(), squatter, user.Update{UserID: squatted.ID, FirstName: new("Still")})
+		before, err := w.Users.Update(w.Context(), squatter, user.Update{UserID: squatted.ID, FirstName: new("Still")})
 		w.must(err)
 		if before.LastName != "Name" || before.Locale != "fr" || before.ExternalID != external {
 			w.Errorf("the other account knows %+v", before)

@@ -8,23 +8,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Mapping are the values of a mapping. Its methods record what is wrong and
-// then return a zero value.
+// Mapping holds the values of a mapping. Its methods record errors in Faults and then return a zero value.
 type Mapping struct {
-	// Line is where the mapping begins.
+	// Line is the line where the mapping begins.
 	Line   int
 	faults *Faults
 	what   string
-	values map[string]*Node // nil when it was no mapping
+	values map[string]*Node // nil if the node was not a mapping
 }
 
-// Is reports whether there was a mapping at all.
+// Is reports whether the node was a mapping.
 func (m Mapping) Is() bool { return m.values != nil }
 
-// Value returns the value of a key; nil when it is not there.
+// Value returns the value of a key, or nil if the key is missing.
 func (m Mapping) Value(key string) *Node { return m.values[key] }
 
-// Required is Value of a key that must be there.
+// Required returns the value of a key, and records an error if the key is missing.
 func (m Mapping) Required(key string) *Node {
 	n := m.values[key]
 	if n == nil && m.Is() {
@@ -33,7 +32,7 @@ func (m Mapping) Required(key string) *Node {
 	return n
 }
 
-// LineOf returns the line of a key's value, or that of the mapping.
+// LineOf returns the line of a key's value, or the mapping's line if the key is missing.
 func (m Mapping) LineOf(key string) int {
 	if n := m.values[key]; n != nil {
 		return n.Line
@@ -41,14 +40,13 @@ func (m Mapping) LineOf(key string) int {
 	return m.Line
 }
 
-// Text returns the text at key, which must be there and valid, as
-// Faults.Text reads it.
+// Text returns the text of a required key, validated as in Faults.Text.
 func (m Mapping) Text(key string, valid func(string) bool, rule string) string {
 	m.Required(key)
 	return m.OptionalText(key, valid, rule)
 }
 
-// OptionalText is Text of a key that need not be there.
+// OptionalText is Text for an optional key.
 func (m Mapping) OptionalText(key string, valid func(string) bool, rule string) string {
 	n := m.values[key]
 	if n == nil {
@@ -57,7 +55,7 @@ func (m Mapping) OptionalText(key string, valid func(string) bool, rule string) 
 	return m.faults.Text(n, key, valid, rule)
 }
 
-// List returns the elements at key; nil, and false, when it is not there.
+// List returns the elements of the list at key, or nil and false if the key is missing.
 func (m Mapping) List(key string) ([]*Node, bool) {
 	n := m.values[key]
 	if n == nil {
@@ -70,17 +68,17 @@ func (m Mapping) List(key string) ([]*Node, bool) {
 	return n.Content, true
 }
 
-// Some returns the elements at key, which must be there and have some.
+// Some returns the elements of the list at key, which must not be missing or empty.
 func (m Mapping) Some(key string) []*Node {
 	m.Required(key)
-	list, given := m.List(key)
-	if given && len(list) == 0 {
+	list, ok := m.List(key)
+	if ok && len(list) == 0 {
 		m.faults.Add(m.LineOf(key), "%s must be a list with at least one element", key)
 	}
 	return list
 }
 
-// Boolean returns the truth value at key, or otherwise when it is not there.
+// Boolean returns the boolean at key, or otherwise if the key is missing.
 func (m Mapping) Boolean(key string, otherwise bool) bool {
 	n := m.values[key]
 	if n == nil {
@@ -93,8 +91,7 @@ func (m Mapping) Boolean(key string, otherwise bool) bool {
 	return n.Value == "true"
 }
 
-// Choice returns what the text at key stands for; the zero value when it is
-// not there.
+// Choice returns the value for the text at key, or the zero value if the key is missing.
 func Choice[T any](m Mapping, key string, choices map[string]T) (chosen T) {
 	n := m.values[key]
 	if n == nil {
@@ -103,8 +100,9 @@ func Choice[T any](m Mapping, key string, choices map[string]T) (chosen T) {
 	return Choose(m.faults, n, key, choices)
 }
 
-// Choose returns what the text of n stands for; what is its name in messages.
+// Choose returns the value for the text of n. what names n in error messages.
 func Choose[T any](f *Faults, n *Node, what string, choices map[string]T) T {
 	known := func(text string) bool { _, ok := choices[text]; return ok }
-	return choices[f.Text(n, what, known, "is unknown; it can be "+strings.Join(slices.Sorted(maps.Keys(choices)), " or "))]
+	return choices[f.Text(n, what, known, "is unknown; it can be "+strings.Join(slices.Sorted(maps.Keys(choices)),
+		" or "))]
 }

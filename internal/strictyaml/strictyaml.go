@@ -1,6 +1,5 @@
-// Package strictyaml reads YAML files whose form is known: one document,
-// mappings of known keys, no aliases and no merge keys. It gathers everything
-// that is wrong with a file, each with its line.
+// Package strictyaml reads YAML files with a fixed structure: one document, mappings of known keys, no aliases and no
+// merge keys. It collects all errors in a file, each with its line.
 package strictyaml
 
 import (
@@ -15,12 +14,11 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Node is a piece of a document.
+// Node is a node of a YAML document.
 type Node = yaml.Node
 
-// Read returns the root of the one document in r. what is what the file is
-// called in messages, such as "manifest". It returns fault.Invalid for a file
-// that has more than limit bytes, no document or several, or is not YAML.
+// Read returns the root of the document in r. what names the file in error messages, such as "manifest". It returns
+// fault.Invalid if the file has more than limit bytes, is not YAML, or does not hold exactly one document.
 func Read(r io.Reader, what string, limit int64) (*Node, error) {
 	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -42,13 +40,15 @@ func Read(r io.Reader, what string, limit int64) (*Node, error) {
 	case errors.Is(err, io.EOF):
 		return first.Content[0], nil
 	case err != nil:
-		return nil, fault.Wrap(err, fault.Invalid, "The %s is not YAML: %s", what, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, fault.Wrap(err, fault.Invalid, "The %s is not YAML: %s", what,
+			strings.TrimPrefix(err.Error(), "yaml: "))
 	default:
-		return nil, fault.Errorf(fault.Invalid, "line %d: a second document; a %s is one", second.Line, what)
+		return nil, fault.Errorf(fault.Invalid, "line %d: a second document; a %s must hold one document only",
+			second.Line, what)
 	}
 }
 
-// Faults are what is wrong with a file. The zero value has none.
+// Faults collects the errors in a file. The zero value has none.
 type Faults struct{ found []located }
 
 type located struct {
@@ -56,13 +56,13 @@ type located struct {
 	fault *fault.Error
 }
 
-// Add records a fault at a line.
+// Add records an error at a line.
 func (f *Faults) Add(line int, format string, args ...any) {
-	f.found = append(f.found, located{line, fault.Errorf(fault.Invalid, "line %d: %s", line, fmt.Sprintf(format, args...))})
+	f.found = append(f.found, located{line, fault.Errorf(fault.Invalid, "line %d: %s", line,
+		fmt.Sprintf(format, args...))})
 }
 
-// Err returns everything found, in the order of the lines; nil when that is
-// nothing.
+// Err returns all recorded errors in the order of their lines, or nil if there are none.
 func (f *Faults) Err() error {
 	slices.SortStableFunc(f.found, func(a, b located) int { return a.line - b.line })
 	var list fault.List
@@ -72,8 +72,8 @@ func (f *Faults) Err() error {
 	return list.Err()
 }
 
-// Mapping reads n as a mapping of known keys, each there at most once; what is
-// its name in messages. What is none is recorded, and has no values.
+// Mapping reads n as a mapping of known keys, each at most once. what names it in error messages. If n is not a
+// mapping, it records an error and returns a Mapping without values.
 func (f *Faults) Mapping(n *Node, what string, known ...string) Mapping {
 	m := Mapping{faults: f, Line: n.Line, what: what}
 	if n.Kind != yaml.MappingNode {
@@ -94,9 +94,8 @@ func (f *Faults) Mapping(n *Node, what string, known ...string) Mapping {
 	return m
 }
 
-// Text reads n as a text that is valid; what is its name in messages, and rule
-// what is said of one that is not, after the text. It returns "" when it
-// records a fault.
+// Text reads n as a valid text. what names it in error messages, and rule is the end of the message for an invalid
+// text. It returns "" if it records an error.
 func (f *Faults) Text(n *Node, what string, valid func(string) bool, rule string) string {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str":
@@ -109,10 +108,10 @@ func (f *Faults) Text(n *Node, what string, valid func(string) bool, rule string
 	return ""
 }
 
-// Seen remembers on which line something was first named.
+// Seen maps each name to the line where it was first used.
 type Seen[K comparable] map[K]int
 
-// Again reports whether the key was named before, and then records the fault.
+// Again reports whether the key was used before, and if so records an error.
 func (s Seen[K]) Again(f *Faults, key K, line int, what string) bool {
 	if first, twice := s[key]; twice {
 		f.Add(line, "%s is on line %d already", what, first)

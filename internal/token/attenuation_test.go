@@ -13,7 +13,8 @@ import (
 	"latchkey/internal/token"
 )
 
-// What a token may give away, on both levels. Nobody else is held to these rules.
+// An API token cannot issue one with more rights, on either level. These rules
+// apply to no other principal.
 func TestAttenuation(t *testing.T) {
 	ending := func(by *auth.Principal) { by.ExpiresAt = now.Add(day) }
 	bound := func(by *auth.Principal) { by.AllowedIPRanges = prefixes("10.0.0.0/8", "2001:db8::/32") }
@@ -23,32 +24,54 @@ func TestAttenuation(t *testing.T) {
 		change func(*token.Request)
 		want   []string
 	}{
-		{"all that it holds", nil, func(r *token.Request) { r.Scopes = []string{"store_v2_products", "store_cart_read_only"} }, nil},
-		{"less than it holds", nil, func(r *token.Request) { r.Scopes = []string{"store_v2_products_read_only"} }, nil},
-		{"a scope it does not hold", nil, func(r *token.Request) { r.Scopes = []string{"store_sites"} }, []string{"FORBIDDEN scopes"}},
-		{"modify where it holds read-only", nil, func(r *token.Request) { r.Scopes = []string{"store_cart"} }, []string{"FORBIDDEN scopes"}},
-		{"each scope it does not hold", nil, func(r *token.Request) { r.Scopes = []string{"store_cart", "store_v2_products", "store_sites"} },
+		{"all scopes of the issuer", nil, func(r *token.Request) {
+			r.Scopes = []string{"store_v2_products",
+				"store_cart_read_only"}
+		}, nil},
+		{"fewer scopes than the issuer", nil,
+			func(r *token.Request) { r.Scopes = []string{"store_v2_products_read_only"} }, nil},
+		{"a scope that the issuer lacks", nil, func(r *token.Request) { r.Scopes = []string{"store_sites"} },
+			[]string{"FORBIDDEN scopes"}},
+		{"modify, issuer has read-only", nil, func(r *token.Request) { r.Scopes = []string{"store_cart"} },
+			[]string{"FORBIDDEN scopes"}},
+		{"each scope that the issuer lacks", nil,
+			func(r *token.Request) { r.Scopes = []string{"store_cart", "store_v2_products", "store_sites"} },
 			[]string{"FORBIDDEN scopes", "FORBIDDEN scopes"}},
 		{"an unknown scope", nil, func(r *token.Request) { r.Scopes = []string{"store_unheard_of", "store_sites"} },
 			[]string{"FORBIDDEN scopes", "INVALID scopes"}},
 
-		{"no end, when it has none", nil, func(*token.Request) {}, nil},
-		{"an end, when it has none", nil, func(r *token.Request) { r.ExpiresAt = now.AddDate(9, 0, 0) }, nil},
-		{"its own end", ending, func(r *token.Request) { r.ExpiresAt = now.Add(day) }, nil},
-		{"a later end", ending, func(r *token.Request) { r.ExpiresAt = now.Add(day + time.Microsecond) }, []string{"FORBIDDEN expiresAt"}},
-		{"no end, when it has one", ending, func(*token.Request) {}, []string{"FORBIDDEN expiresAt"}},
+		{"no expiration, issuer has none", nil, func(*token.Request) {}, nil},
+		{"an expiration, issuer has none", nil, func(r *token.Request) { r.ExpiresAt = now.AddDate(9, 0, 0) }, nil},
+		{"the issuer's expiration", ending, func(r *token.Request) { r.ExpiresAt = now.Add(day) }, nil},
+		{"a later expiration", ending, func(r *token.Request) { r.ExpiresAt = now.Add(day + time.Microsecond) },
+			[]string{"FORBIDDEN expiresAt"}},
+		{"no expiration, issuer has one", ending, func(*token.Request) {}, []string{"FORBIDDEN expiresAt"}},
 
-		{"ranges, when it has none", nil, func(r *token.Request) { r.AllowedIPRanges = []string{"0.0.0.0/0"} }, nil},
-		{"its own ranges", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"10.0.0.0/8", "2001:db8::/32"} }, nil},
-		{"ranges within its own", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"10.255.0.0/16", "2001:db8:1::1"} }, nil},
-		{"its range, mapped to IPv6", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"::ffff:10.0.0.0/104"} }, nil},
-		{"no ranges, when it has some", bound, func(*token.Request) {}, []string{"FORBIDDEN allowedIpRanges"}},
-		{"a wider range", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"10.0.0.0/7"} }, []string{"FORBIDDEN allowedIpRanges"}},
-		{"one range outside", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"10.1.0.0/16", "192.0.2.1"} }, []string{"FORBIDDEN allowedIpRanges"}},
-		{"the other family, all of it", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"::/0"} }, []string{"FORBIDDEN allowedIpRanges"}},
-		{"a bad range says that alone", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"nonsense"} }, []string{"INVALID allowedIpRanges"}},
+		{"ranges, issuer has none", nil, func(r *token.Request) { r.AllowedIPRanges = []string{"0.0.0.0/0"} }, nil},
+		{"its own ranges", bound, func(r *token.Request) {
+			r.AllowedIPRanges = []string{"10.0.0.0/8",
+				"2001:db8::/32"}
+		}, nil},
+		{"ranges within its own", bound, func(r *token.Request) {
+			r.AllowedIPRanges = []string{"10.255.0.0/16",
+				"2001:db8:1::1"}
+		}, nil},
+		{"its range, mapped to IPv6", bound,
+			func(r *token.Request) { r.AllowedIPRanges = []string{"::ffff:10.0.0.0/104"} }, nil},
+		{"no ranges, issuer has some", bound, func(*token.Request) {}, []string{"FORBIDDEN allowedIpRanges"}},
+		{"a wider range", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"10.0.0.0/7"} },
+			[]string{"FORBIDDEN allowedIpRanges"}},
+		{"one range outside", bound, func(r *token.Request) {
+			r.AllowedIPRanges = []string{"10.1.0.0/16",
+				"192.0.2.1"}
+		}, []string{"FORBIDDEN allowedIpRanges"}},
+		{"all of the other address family", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"::/0"} },
+			[]string{"FORBIDDEN allowedIpRanges"}},
+		{"a bad range is the only error", bound, func(r *token.Request) { r.AllowedIPRanges = []string{"nonsense"} },
+			[]string{"INVALID allowedIpRanges"}},
 
-		{"everything at once", func(by *auth.Principal) { ending(by); bound(by) }, func(r *token.Request) { r.Name, r.Scopes = "x", []string{"store_sites"} },
+		{"everything at once", func(by *auth.Principal) { ending(by); bound(by) },
+			func(r *token.Request) { r.Name, r.Scopes = "x", []string{"store_sites"} },
 			[]string{"INVALID name", "FORBIDDEN scopes", "FORBIDDEN expiresAt", "FORBIDDEN allowedIpRanges"}},
 	} {
 		for level, owner := range owners {
@@ -68,7 +91,7 @@ func TestAttenuation(t *testing.T) {
 				}
 				for _, f := range fault.Flatten(err) {
 					if f.Kind == fault.Forbidden {
-						t.Errorf("an owner is held to what holds for tokens: %v", f)
+						t.Errorf("a rule for tokens applies to an owner: %v", f)
 					}
 				}
 			})
@@ -76,13 +99,13 @@ func TestAttenuation(t *testing.T) {
 	}
 }
 
-func TestNoTokenGivesTheRightToIssue(t *testing.T) {
+func TestTokensCannotGrantIssuing(t *testing.T) {
 	req := request(owners[scope.LevelAccount])
 	req.Scopes = []string{scope.AccountAPITokensWrite}
 	_, err := policy().Check(issuer(acme, everyScope().Names()...), req, now)
 	wantFaults(t, err, "FORBIDDEN scopes")
 	if f := fault.Flatten(err)[0]; f.RequiredScopes != nil {
-		t.Errorf("the fault requires %q, as if holding it helped", f.RequiredScopes)
+		t.Errorf("required scopes %q, want none", f.RequiredScopes)
 	}
 	req.Scopes = []string{scope.AccountAPITokensRead}
 	_, err = policy().Check(issuer(acme), req, now)
@@ -94,14 +117,15 @@ func TestMissingScopeIsNamed(t *testing.T) {
 	req.Scopes = []string{scope.AccountUsersWrite}
 	_, err := policy().Check(issuer(acme, scope.AccountUsersRead), req, now)
 	wantFaults(t, err, "FORBIDDEN scopes")
-	if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes, []string{scope.AccountUsersWrite}) || !strings.Contains(f.Message, scope.AccountUsersWrite) {
+	if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes, []string{scope.AccountUsersWrite}) ||
+		!strings.Contains(f.Message, scope.AccountUsersWrite) {
 		t.Errorf("got %+v", f)
 	}
 }
 
-// The operator may replace the catalogue. A token that was issued when a scope implied less cannot give what the scope
-// implies now.
-func TestImplicationsThatGrew(t *testing.T) {
+// The operator may replace the catalogue. A token that was issued when a scope
+// implied less cannot grant what the scope implies now.
+func TestGrownImplications(t *testing.T) {
 	const catalogue = `
 resources:
   - key: orders
@@ -120,7 +144,8 @@ resources:
 	p := policy()
 	p.Catalogue = grown
 	by := issuer(acme)
-	by.Scopes = scope.NewSet(scope.AccountAPITokensWrite, "orders_write") // as issued before orders_write implied orders_read
+	// As issued before orders_write implied orders_read.
+	by.Scopes = scope.NewSet(scope.AccountAPITokensWrite, "orders_write")
 	req := request(owners[scope.LevelStore])
 	req.Scopes = []string{"orders_write"}
 	_, err = p.Check(by, req, now)

@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"strings"
 
+	"latchkey/internal/account"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 )
 
-// APIPath returns where a token is used, below the public URL of this
-// installation (account-level: the Account API; store-level: the store's API,
-// behind the platform's gateway).
+// IDPrefix begins the IDs of API tokens in the API.
+const IDPrefix = account.IDPrefix + "apiToken/"
+
+// APIPath returns the URL of the API that the token is for, under the public URL of
+// this installation. For an account-level token that is the Account API; for a
+// store-level token, the store's API behind the platform's gateway.
 func APIPath(publicURL string, t Token) string {
 	base := strings.TrimRight(publicURL, "/")
 	if t.Level() == scope.LevelStore {
@@ -20,40 +24,41 @@ func APIPath(publicURL string, t Token) string {
 	return base + "/accounts/" + t.AccountID.String() + "/graphql"
 }
 
-// File is a file that holds credentials: secrets, which nobody can have again.
+// File is a file of credentials. Content has secrets that cannot be shown again.
 type File struct {
-	// Name holds no secret.
+	// Name contains no secret.
 	Name string
 	// Type is the media type.
 	Type    string
 	Content string
 }
 
-// File returns the credentials as the text file that their owner keeps: a line
-// for each, led by a label. It holds the secrets, and nobody can have it again.
+// File returns the credentials as a text file with one labeled line for each. The
+// content has the secrets, which cannot be shown again.
 func (i Issued) File(publicURL string) (name, content string) {
 	file := textFile(i.Token, i.credentials(publicURL))
 	return file.Name, file.Content
 }
 
-// Files returns the credentials in every form in which their owner can keep
-// them: text, a file of variables for shells and what reads .env files, and JSON.
+// Files returns the credentials in each file format: text, variables for shells and
+// readers of .env files, and JSON.
 func (i Issued) Files(publicURL string) []File { return filesOf(i.Token, i.credentials(publicURL)) }
 
 func (i Issued) credentials(publicURL string) []credential {
-	return append(credentialsOf(i.Token, i.AccessToken, publicURL), credential{"CLIENT SECRET", i.ClientSecret.Reveal()})
+	return append(credentialsOf(i.Token, i.AccessToken, publicURL),
+		credential{"CLIENT SECRET", i.ClientSecret.Reveal()})
 }
 
-// Files does so for the new access token of a rotation. The client secret stays
-// what it was, and is not there.
+// Files is Issued.Files for a rotation. The files do not contain the client secret,
+// which a rotation does not change.
 func (r Rotation) Files(publicURL string) []File {
 	return filesOf(r.Token, credentialsOf(r.Token, r.AccessToken, publicURL))
 }
 
-// credential is one value of a file and its label.
+// credential is a labeled value in a file.
 type credential struct{ label, value string }
 
-// key is the label as a name for programs.
+// key returns the label as a variable name.
 func (c credential) key() string { return strings.ReplaceAll(c.label, " ", "_") }
 
 func credentialsOf(t Token, accessToken secret.Secret, publicURL string) []credential {
@@ -69,7 +74,7 @@ func filesOf(t Token, all []credential) []File {
 	return []File{textFile(t, all), variablesFile(t, all), jsonFile(t, all)}
 }
 
-// fileName is the name of a file of t's credentials, without its ending.
+// fileName returns the name of a file of t's credentials, without its extension.
 func fileName(t Token) string { return "latchkey-credentials-" + fileWord(t) }
 
 func textFile(t Token, all []credential) File {
@@ -95,14 +100,14 @@ func jsonFile(t Token, all []credential) File {
 	}
 	object, err := json.MarshalIndent(values, "", "  ")
 	if err != nil {
-		panic(fmt.Sprintf("token: texts that are no JSON: %v", err)) // no map of texts is
+		panic(fmt.Sprintf("token: cannot encode strings as JSON: %v", err)) // a map of strings can always be encoded
 	}
 	return File{fileName(t) + ".json", "application/json", string(object) + "\n"}
 }
 
-// quoted writes a value so that a shell, and what else reads .env files, reads
-// it as it is. In single quotes nothing has a meaning but those themselves; a
-// value that holds one stands in double quotes (POSIX, XCU 2.2.2 and 2.2.3).
+// quoted quotes a value for shells and other readers of .env files. In single
+// quotes only the single quote itself is special; a value that contains one is put
+// in double quotes (POSIX, XCU 2.2.2 and 2.2.3).
 func quoted(value string) string {
 	if !strings.Contains(value, "'") {
 		return "'" + value + "'"
@@ -110,8 +115,8 @@ func quoted(value string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value) + `"`
 }
 
-// fileWord is the token's name in letters that every file system accepts, or
-// its client id when the name has none of them.
+// fileWord returns the token's name, reduced to characters that are safe in file
+// names, or its client ID if nothing remains.
 func fileWord(t Token) string {
 	var word strings.Builder
 	for _, r := range strings.ToLower(t.Name) {

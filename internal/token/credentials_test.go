@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 	"latchkey/internal/token"
 )
 
@@ -27,14 +28,14 @@ func TestAPIPath(t *testing.T) {
 		token           token.Token
 		want            string
 	}{
-		{"account level", "https://keys.example", accountLevel, "https://keys.example/accounts/" + accountUUID + "/graphql"},
+		{"account level", "https://keys.example", accountLevel,
+			"https://keys.example/accounts/" + accountUUID + "/graphql"},
 		{"store level", "https://keys.example", storeLevel, "https://keys.example/stores/acme1us/v3/"},
-		{"below a path, with a slash at its end", "https://example/keys/", storeLevel, "https://example/keys/stores/acme1us/v3/"},
+		{"URL with a path and a trailing slash", "https://example/keys/", storeLevel,
+			"https://example/keys/stores/acme1us/v3/"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := token.APIPath(tc.publicURL, tc.token); got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
+			check.Equal(t, token.APIPath(tc.publicURL, tc.token), tc.want, "token.APIPath(tc.publicURL, tc.token)")
 		})
 	}
 }
@@ -52,7 +53,8 @@ func TestCredentialsFile(t *testing.T) {
 			}
 			name, content := issued.File("https://keys.example")
 			want := "ACCESS TOKEN: " + issued.AccessToken.Reveal() + "\nCLIENT NAME: " + tc.token +
-				"\nAPI PATH: https://keys.example/accounts/" + accountUUID + "/graphql\nCLIENT ID: client7\nCLIENT SECRET: " +
+				"\nAPI PATH: https://keys.example/accounts/" + accountUUID +
+				"/graphql\nCLIENT ID: client7\nCLIENT SECRET: " +
 				issued.ClientSecret.Reveal() + "\n"
 			if name != tc.file || content != want {
 				t.Errorf("got %s:\n%s\nwant %s:\n%s", name, content, tc.file, want)
@@ -70,11 +72,12 @@ func generate(t *testing.T, kind secret.Kind) secret.Secret {
 	return s
 }
 
-// Whatever the token is called, a shell and a reader of JSON read the same
-// values, and no name of a file holds a secret.
+// For any token name, a shell and a JSON parser read the same values, and no file
+// name contains a secret.
 func TestCredentialsFiles(t *testing.T) {
 	for _, name := range []string{
-		"Leavers & joiners", `It's "quoted"`, "$HOME `id` $(id) \\", `both ' " $HOME \" \\' end\`, "# no comment", "a=b;c|d>e", "従業員's 🔑", "%s %q", "-n",
+		"Leavers & joiners", `It's "quoted"`, "$HOME `id` $(id) \\", `both ' " $HOME \" \\' end\`, "# no comment",
+		"a=b;c|d>e", "従業員's 🔑", "%s %q", "-n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			access := generate(t, secret.StoreAccessToken)
@@ -82,7 +85,8 @@ func TestCredentialsFiles(t *testing.T) {
 			issued := token.Issued{Token: of, AccessToken: access, ClientSecret: generate(t, secret.ClientSecret)}
 			want := map[string]string{
 				"access_token": access.Reveal(), "client_name": name, "client_id": "client7",
-				"api_path": "https://keys.example/accounts/" + accountUUID + "/graphql", "client_secret": issued.ClientSecret.Reveal(),
+				"api_path":      "https://keys.example/accounts/" + accountUUID + "/graphql",
+				"client_secret": issued.ClientSecret.Reveal(),
 			}
 			wantFiles(t, issued.Files("https://keys.example"), want)
 			delete(want, "client_secret")
@@ -93,19 +97,20 @@ func TestCredentialsFiles(t *testing.T) {
 
 func wantFiles(t *testing.T, files []token.File, want map[string]string) {
 	t.Helper()
-	if len(files) != 3 || !strings.HasSuffix(files[0].Name, ".txt") || !strings.HasSuffix(files[1].Name, ".env") || !strings.HasSuffix(files[2].Name, ".json") {
-		t.Fatalf("the files are %v", len(files))
+	if len(files) != 3 || !strings.HasSuffix(files[0].Name, ".txt") || !strings.HasSuffix(files[1].Name, ".env") ||
+		!strings.HasSuffix(files[2].Name, ".json") {
+		t.Fatalf("got %d files", len(files))
 	}
 	for _, f := range files {
 		for _, value := range []string{want["access_token"], want["client_secret"]} {
 			if value != "" && strings.Contains(f.Name, value) {
-				t.Error("the name of a file holds a secret")
+				t.Error("a file name contains a secret")
 			}
 		}
 	}
 	var read map[string]string
 	if err := json.Unmarshal([]byte(files[2].Content), &read); err != nil || !maps.Equal(read, want) {
-		t.Errorf("the JSON does not say what it should: %v", err)
+		t.Errorf("the JSON has other values: %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "env")
 	if err := os.WriteFile(path, []byte(files[1].Content), 0o600); err != nil {
@@ -114,10 +119,8 @@ func wantFiles(t *testing.T, files []token.File, want map[string]string) {
 	for key, value := range want {
 		out, err := exec.Command("sh", "-c", `. "$0"; eval "printf %s \"\$$1\""`, path, strings.ToUpper(key)).Output()
 		if err != nil || string(out) != value {
-			t.Errorf("a shell reads %s as something else: %v", key, err)
+			t.Errorf("a shell reads another value of %s: %v", key, err)
 		}
 	}
-	if got := strings.Count(files[1].Content, "\n"); got != len(want) {
-		t.Errorf("%d variables, want %d", got, len(want))
-	}
+	check.Equal(t, strings.Count(files[1].Content, "\n"), len(want), "strings.Count(files[1].Content, \"\\n\")")
 }

@@ -13,50 +13,50 @@ import (
 	"latchkey/internal/scope"
 )
 
-// Sort is what a Search orders tokens by.
+// Sort is the sort order of a Search.
 type Sort string
 
-// The orders. Where two tokens are equal, the newer one comes first.
+// The sort orders. Of two equal tokens, the newer one comes first.
 const (
 	ByCreated Sort = "created"
 	ByName    Sort = "name"
-	// ByLastUse puts tokens that were never used before all that were.
+	// ByLastUse sorts tokens that were never used before all others.
 	ByLastUse Sort = "used"
-	// ByExpiry puts tokens that do not expire after all that do.
+	// ByExpiry sorts tokens that do not expire after all others.
 	ByExpiry Sort = "expires"
 )
 
-// Bounds of a search.
+// Limits of a Search.
 const (
-	// MaxSearchText bounds the text that is looked for, in characters.
+	// MaxSearchText is the most characters of Search.Text.
 	MaxSearchText = 100
 	// MaxFound is the most tokens that a search returns at once.
 	MaxFound = 100
 )
 
-// Search asks for a part of one owner's tokens, in an order. Unlike the lists
-// of the API, which are paged by key, it counts: it is for people, who look at
-// the first pages of what one account or store has.
+// Search selects a part of one owner's tokens in a sort order. Unlike the API's
+// lists, which use keyset paging, it uses an offset and counts the tokens. It is
+// for the panel, whose users read the first pages of one account or store.
 type Search struct {
 	Query
-	// Text admits tokens whose name or client id it is a part of; the case of
-	// the letters A to Z does not matter. Empty admits all.
+	// Text selects tokens whose name or client ID contains it, regardless of the
+	// case of ASCII letters. If it is empty, all tokens match.
 	Text       string
 	Sort       Sort
 	Descending bool
-	// Skip and Size say which of the tokens found: at most Size, after Skip.
+	// Skip is the number of tokens to skip, and Size the most to return.
 	Skip, Size int
 }
 
-// Found is the part of the tokens that a Search asked for, and how many it
-// found in all.
+// Found is the result of a Search. Total is the number of all tokens that match.
 type Found struct {
 	Tokens []Token
 	Total  int
 }
 
-// Find returns tokens of the owner that the principal sees. It returns
-// fault.Forbidden where it sees none, and fault.Invalid.
+// Find returns the owner's tokens that the search selects. It returns
+// fault.Forbidden if the principal may not list them, and fault.Invalid for an
+// invalid search.
 func (s *Service) Find(ctx context.Context, by *auth.Principal, o Owner, search Search) (Found, error) {
 	if err := MayList(by, o.account.ID, o.store.ID); err != nil {
 		return Found{}, err
@@ -66,8 +66,10 @@ func (s *Service) Find(ctx context.Context, by *auth.Principal, o Owner, search 
 		return Found{}, err
 	}
 	search.Query = q
-	if search.Text = strings.TrimSpace(search.Text); utf8.RuneCountInString(search.Text) > MaxSearchText || strings.ContainsRune(search.Text, 0) || !utf8.ValidString(search.Text) {
-		return Found{}, fault.Errorf(fault.Invalid, "Look for a text of at most %d characters.", MaxSearchText).On("search")
+	if search.Text = strings.TrimSpace(search.Text); utf8.RuneCountInString(search.Text) > MaxSearchText ||
+		strings.ContainsRune(search.Text, 0) || !utf8.ValidString(search.Text) {
+		return Found{}, fault.Errorf(fault.Invalid, "Enter a search text of at most %d characters.",
+			MaxSearchText).On("search")
 	}
 	if search.Sort == "" {
 		search.Sort = ByCreated
@@ -76,14 +78,14 @@ func (s *Service) Find(ctx context.Context, by *auth.Principal, o Owner, search 
 	return s.repo.Find(ctx, o.account.ID, o.store.ID, search)
 }
 
-// Room is how many live tokens an owner has, and the most that it may have.
+// Room is the number of an owner's active tokens and its limit.
 type Room struct{ Live, Most int }
 
-// Full reports whether there is room for no further token.
+// Full reports whether the limit is reached.
 func (r Room) Full() bool { return r.Live >= r.Most }
 
-// Room returns how much of its limit an owner has used, to whoever may list
-// its tokens or add to them. It returns fault.Forbidden for others.
+// Room returns the number of the owner's active tokens and its limit. It returns
+// fault.Forbidden unless the principal may list or issue the owner's tokens.
 func (s *Service) Room(ctx context.Context, by *auth.Principal, o Owner) (Room, error) {
 	if err := MayList(by, o.account.ID, o.store.ID); err != nil && s.policy.MayIssue(by, o) != nil {
 		return Room{}, err
@@ -93,32 +95,33 @@ func (s *Service) Room(ctx context.Context, by *auth.Principal, o Owner) (Room, 
 	return Room{Live: found.Total, Most: s.policy.MaxLive[o.Level()]}, err
 }
 
-// MaxLifetime is the longest that a new token may live; zero for no bound.
+// MaxLifetime returns the maximum lifetime of a new token, or zero if there is
+// none.
 func (s *Service) MaxLifetime() time.Duration { return s.policy.MaxLifetime }
 
-// MayIssue refuses principals that issue no tokens for the owner, nor narrow
-// and rotate those it has. It returns fault.Forbidden, or nil.
+// MayIssue returns fault.Forbidden unless the principal may issue, restrict and
+// rotate tokens of the owner.
 func (s *Service) MayIssue(by *auth.Principal, o Owner) error { return s.policy.MayIssue(by, o) }
 
-// MayRevoke refuses principals that may not revoke the tokens of the owner. It
-// returns fault.Forbidden, or nil.
+// MayRevoke returns fault.Forbidden unless the principal may revoke tokens of the
+// owner.
 func MayRevoke(by *auth.Principal, o Owner) error {
 	return may(by, Token{AccountID: o.account.ID, StoreID: o.store.ID}, auth.DeleteTokens, scope.AccountAPITokensWrite)
 }
 
-// Holds reports whether a token is one of the owner's.
+// Holds reports whether the token belongs to the owner.
 func (o Owner) Holds(t Token) bool { return t.AccountID == o.account.ID && t.StoreID == o.store.ID }
 
-// OfStore returns the store that the owner is, zero for an account.
-func (o Owner) OfStore() uuid.UUID { return o.store.ID }
+// StoreID returns the ID of the owner if it is a store, or zero for an account.
+func (o Owner) StoreID() uuid.UUID { return o.store.ID }
 
-// APIPath returns where the tokens of the owner are used (see APIPath).
+// APIPath is the function APIPath for the owner's tokens.
 func (o Owner) APIPath(publicURL string) string {
 	return APIPath(publicURL, Token{AccountID: o.account.ID, StoreID: o.store.ID, StoreHash: o.store.Hash})
 }
 
-// Offered returns what the tokens of the owner can be given, in the
-// catalogue's order.
+// Offered returns the resources on which the owner's tokens can have permissions,
+// in the catalogue's order.
 func (s *Service) Offered(o Owner) []scope.Resource {
 	return s.policy.Catalogue.Resources(o.Level(), o.account.Features)
 }

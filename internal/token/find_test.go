@@ -12,7 +12,7 @@ import (
 )
 
 func TestFind(t *testing.T) {
-	eachHouse(t, func(t *testing.T, h *house) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		for _, level := range levels {
 			o := h.request(level).Owner
 			var made []token.Token
@@ -30,11 +30,12 @@ func TestFind(t *testing.T) {
 				want   string
 				total  int
 			}{
-				{"as it comes", token.Search{Size: 10}, "Token 0, Token 1", 2},
-				{"no size is one", token.Search{}, "Token 0", 2},
-				{"skipping backwards", token.Search{Size: 10, Skip: -1}, "Token 0, Token 1", 2},
-				{"text with space around", token.Search{Size: 10, Text: " token 1\t"}, "Token 1", 1},
-				{"revoked", token.Search{Size: 10, Query: token.Query{Filter: token.Filter{Statuses: []token.Status{token.Revoked}}}}, "Token 2", 1},
+				{"default order", token.Search{Size: 10}, "Token 0, Token 1", 2},
+				{"without a size", token.Search{}, "Token 0", 2},
+				{"negative skip", token.Search{Size: 10, Skip: -1}, "Token 0, Token 1", 2},
+				{"text with surrounding space", token.Search{Size: 10, Text: " token 1\t"}, "Token 1", 1},
+				{"revoked", token.Search{Size: 10,
+					Query: token.Query{Filter: token.Filter{Statuses: []token.Status{token.Revoked}}}}, "Token 2", 1},
 			} {
 				t.Run(fmt.Sprint(level, " ", tc.name), func(t *testing.T) {
 					found, err := h.Find(t.Context(), h.owner, o, tc.search)
@@ -45,7 +46,7 @@ func TestFind(t *testing.T) {
 					for _, each := range found.Tokens {
 						names = append(names, each.Name)
 						if !o.Holds(each) {
-							t.Errorf("%s is not the owner's", each.Name)
+							t.Errorf("%s belongs to another owner", each.Name)
 						}
 					}
 					if got := strings.Join(names, ", "); got != tc.want || found.Total != tc.total {
@@ -53,8 +54,9 @@ func TestFind(t *testing.T) {
 					}
 				})
 			}
-			if room, err := h.Room(t.Context(), h.owner, o); err != nil || room != (token.Room{Live: 2, Most: token.DefaultMaxLive}) || room.Full() {
-				t.Errorf("there is room %+v, %v", room, err)
+			if room, err := h.Room(t.Context(), h.owner, o); err != nil ||
+				room != (token.Room{Live: 2, Most: token.DefaultMaxLive}) || room.Full() {
+				t.Errorf("room %+v, %v", room, err)
 			}
 			for _, text := range []string{strings.Repeat("é", token.MaxSearchText+1), "a\x00b", "\xff"} {
 				_, err := h.Find(t.Context(), h.owner, o, token.Search{Text: text})
@@ -62,7 +64,7 @@ func TestFind(t *testing.T) {
 			}
 		}
 		if r := (token.Room{Live: 50, Most: 50}); !r.Full() {
-			t.Error("50 of 50 leave room")
+			t.Error("50 of 50 is not full")
 		}
 	})
 }

@@ -10,28 +10,33 @@ import (
 	"latchkey/internal/token"
 )
 
-// Every deed with tokens of both levels, by somebody who has each permission, in the token's store and in another: a store's
-// tokens are changed by who may create there, seen by who may list and ended by who may delete; the account's by none.
-func TestDeedsByPermission(t *testing.T) {
+// Every action on tokens of both levels, by a user with each permission, in the
+// token's store and in another. A store's tokens can be changed with CreateTokens,
+// listed with ListTokens and revoked with DeleteTokens. No store permission applies
+// to tokens of the account.
+func TestActionsByPermission(t *testing.T) {
 	needs := map[string]auth.Permission{
 		"create": auth.CreateTokens, "update": auth.CreateTokens, "rotate": auth.CreateTokens,
 		"get": auth.ListTokens, "list": auth.ListTokens, "revoke": auth.DeleteTokens,
-		"find": auth.ListTokens, "ask for room": auth.ListTokens | auth.CreateTokens, "may issue": auth.CreateTokens, "may revoke": auth.DeleteTokens,
+		"find": auth.ListTokens, "room": auth.ListTokens | auth.CreateTokens, "may issue": auth.CreateTokens,
+		"may revoke": auth.DeleteTokens,
 	}
 	held := map[string]auth.Permission{
-		"nothing": auth.NoPermission, "all about users": auth.AddUsers | auth.EditUsers | auth.DeleteUsers | auth.ManageUsers,
-		"create": auth.CreateTokens, "list": auth.ListTokens, "delete": auth.DeleteTokens,
+		"nothing":         auth.NoPermission,
+		"all about users": auth.AddUsers | auth.EditUsers | auth.DeleteUsers | auth.ManageUsers,
+		"create":          auth.CreateTokens, "list": auth.ListTokens, "delete": auth.DeleteTokens,
 		"all": auth.CreateTokens | auth.ListTokens | auth.DeleteTokens,
 	}
-	eachHouse(t, func(t *testing.T, h *house) {
+	eachFixture(t, func(t *testing.T, h *fixture) {
 		for _, level := range levels {
-			for i, st := range h.world.Stores {
+			for i, st := range h.home.Stores {
 				for name, may := range held {
-					by := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "staff", AccountID: h.world.Account.ID, Places: []auth.Place{{StoreID: st.ID, May: may}}}
-					for deed, err := range h.try(t, by, level) {
+					by := &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "staff",
+						AccountID: h.home.Account.ID, Places: []auth.Place{{StoreID: st.ID, May: may}}}
+					for action, err := range h.try(t, by, level) {
 						// The tokens are the first store's.
-						if want := level == scope.LevelStore && i == 0 && may&needs[deed] != 0; (err == nil) != want {
-							t.Errorf("%s of a token of the %s, by who has %s in store %d: %v", deed, level, name, i, err)
+						if want := level == scope.LevelStore && i == 0 && may&needs[action] != 0; (err == nil) != want {
+							t.Errorf("%s, %s level, by a user with %s in store %d: %v", action, level, name, i, err)
 						}
 					}
 				}
@@ -40,8 +45,8 @@ func TestDeedsByPermission(t *testing.T) {
 	})
 }
 
-// try does everything with a fresh token of the level.
-func (h *house) try(t *testing.T, by *auth.Principal, level scope.Level) map[string]error {
+// try runs every action on a new token of the level.
+func (h *fixture) try(t *testing.T, by *auth.Principal, level scope.Level) map[string]error {
 	t.Helper()
 	at := h.create(h.request(level)).Token
 	renamed := "Renamed"
@@ -54,7 +59,7 @@ func (h *house) try(t *testing.T, by *auth.Principal, level scope.Level) map[str
 	_, found := h.Find(t.Context(), by, o, token.Search{})
 	_, room := h.Room(t.Context(), by, o)
 	errs := map[string]error{
-		"find": found, "ask for room": room, "may issue": h.MayIssue(by, o), "may revoke": token.MayRevoke(by, o),
+		"find": found, "room": room, "may issue": h.MayIssue(by, o), "may revoke": token.MayRevoke(by, o),
 		"create": created, "update": updated, "rotate": rotated, "get": got, "revoke": revoked,
 	}
 	if level == scope.LevelStore {

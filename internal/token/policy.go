@@ -8,39 +8,40 @@ import (
 	"time"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 )
 
-// Bounds of a token's fields (design: "Issuing").
+// Limits of a token's fields (docs/architecture.md: "Issuing").
 const (
-	// MinName is the least length of a name after trimming, in characters.
+	// MinName and MaxName are the fewest and the most characters of a trimmed name.
 	MinName = 4
-	// MaxName is the greatest.
 	MaxName = 100
-	// MaxIPRanges is the most ranges one token may name.
+	// MaxIPRanges is the most address ranges of a token.
 	MaxIPRanges = 100
-	// MaxScopes is the most scopes a request may name: more than there are.
+	// MaxScopes is the most scopes in a request. There are fewer.
 	MaxScopes = 250
-	// MaxReason bounds the reason of a revocation, in characters.
+	// MaxReason is the most characters of a revocation's reason.
 	MaxReason = 500
-	// DefaultMaxLive is the most live tokens per store and per account.
+	// DefaultMaxLive is the default limit of active tokens of a store or an
+	// account.
 	DefaultMaxLive = 50
 )
 
-// Policy is the issuance rules. Its methods are pure: they look at their
-// arguments only and report every broken rule at once, each with its field.
+// Policy is the rules of issuing. Its methods are pure. They report all broken
+// rules at once, each on its field.
 type Policy struct {
-	// Catalogue says which scopes there are and who may grant them.
+	// Catalogue has the scopes that exist.
 	Catalogue *scope.Catalogue
-	// MaxLive is the most live tokens of one owner, by level.
+	// MaxLive is the limit of active tokens of one owner, by level.
 	MaxLive map[scope.Level]int
-	// MaxLifetime is the longest that a token with an expiry may live, and
-	// makes an expiry mandatory; zero sets no such bound.
+	// MaxLifetime is the maximum lifetime of a token. If it is not zero, a token
+	// must have an expiration time.
 	MaxLifetime time.Duration
 }
 
-// Grant is a request that passed the policy, in its normal form.
+// Grant is a request that passed Policy.Check, in normal form.
 type Grant struct {
 	Owner           Owner
 	Name            string
@@ -49,16 +50,16 @@ type Grant struct {
 	AllowedIPRanges []netip.Prefix
 }
 
-// MayIssue refuses principals that issue no tokens for the owner. It returns
-// fault.Forbidden, or nil.
+// MayIssue returns fault.Forbidden unless the principal may issue tokens for the
+// owner.
 func (p Policy) MayIssue(by *auth.Principal, o Owner) error {
 	return may(by, Token{AccountID: o.account.ID, StoreID: o.store.ID}, auth.CreateTokens, scope.AccountAPITokensWrite)
 }
 
-// may refuses principals that may not do with t what the permission of its
-// store says. The account's owner and API tokens that hold the scope may do it
-// with all tokens of the account; a store's owner, and people who were given the
-// permission there, with those of the store (design: "Issuing").
+// may returns fault.Forbidden unless the principal may act on t as the permission
+// says. The account's owner, and API tokens that hold the scope, may act on all
+// tokens of the account. A store's owner, and users with the permission in the
+// store, may act on the store's tokens (docs/architecture.md: "Issuing").
 func may(by *auth.Principal, t Token, what auth.Permission, scopeName string) error {
 	if by.OwnsAccount(t.AccountID) || t.Level() == scope.LevelStore && by.May(t.AccountID, t.StoreID, what) {
 		return nil
@@ -69,19 +70,20 @@ func may(by *auth.Principal, t Token, what auth.Permission, scopeName string) er
 	return auth.Denied(scopeName)
 }
 
-// mayChange refuses principals that could not have issued t.
+// mayChange returns fault.Forbidden unless the principal may issue tokens for t's
+// owner.
 func mayChange(by *auth.Principal, t Token) error {
 	return may(by, t, auth.CreateTokens, scope.AccountAPITokensWrite)
 }
 
-// Check judges a request of the principal at the moment now. It returns the
-// grant, or every broken rule: fault.Forbidden for what the principal may not
-// give, fault.Invalid for what nobody may.
+// Check checks a request of the principal at the time now. It returns the grant, or
+// an error for each broken rule: fault.Forbidden for what this principal may not
+// grant, and fault.Invalid for what no principal may.
 func (p Policy) Check(by *auth.Principal, req Request, now time.Time) (Grant, error) {
 	if err := p.MayIssue(by, req.Owner); err != nil {
 		return Grant{}, err
 	}
-	g := Grant{Owner: req.Owner, ExpiresAt: req.ExpiresAt.UTC().Truncate(time.Microsecond)}
+	g := Grant{Owner: req.Owner, ExpiresAt: clock.Timestamp(req.ExpiresAt)}
 	var faults fault.List
 	var found fault.List
 	g.Name, found = checkName(req.Name)
@@ -113,13 +115,13 @@ func (p Policy) checkScopes(by *auth.Principal, req Request) (scope.Set, fault.L
 	return p.Catalogue.Expand(req.Scopes...), faults
 }
 
-// distinct returns the names in order, each once. Unlike a scope.Set it keeps
-// an empty name, to be refused like any other that is no scope.
+// distinct returns the names sorted and without duplicates. Unlike a scope.Set it
+// keeps an empty name, which is then rejected as unknown.
 func distinct(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
 
-// checkScope judges one scope: known, grantable on the level, visible to the
-// account, and the principal's to give with all that it implies today, which
-// may be more than it did when the principal was given it.
+// checkScope checks one scope. It must exist, be grantable on the level, be visible
+// to the account, and be the principal's to grant with all that it implies today,
+// which may be more than when the principal received it.
 func (p Policy) checkScope(by *auth.Principal, o Owner, name string) *fault.Error {
 	grant, known := p.Catalogue.Lookup(name)
 	switch {
@@ -128,14 +130,15 @@ func (p Policy) checkScope(by *auth.Principal, o Owner, name string) *fault.Erro
 	case !slices.Contains(rowOf(o.Level()).grantable, grant.Level):
 		return fault.Errorf(fault.Invalid, "A %s-level token cannot hold %s.", rowOf(o.Level()).place, name)
 	case grant.Feature != "" && !o.account.Has(grant.Feature):
-		return fault.Errorf(fault.Invalid, "This account is not enrolled in what %s is for.", name)
+		return fault.Errorf(fault.Invalid, "This account is not enrolled in the program for %s.", name)
 	case by.Kind != auth.APIToken:
 		return nil
 	case !grant.Delegable:
-		return fault.Errorf(fault.Forbidden, "No token can give %s to another. The account's owner can.", name)
+		return fault.Errorf(fault.Forbidden, "No token can grant %s. The account's owner can.", name)
 	}
 	if missing := by.Missing(slices.Concat([]string{name}, grant.Implies)...); len(missing) > 0 {
-		return fault.Errorf(fault.Forbidden, "This token does not hold %s itself, so it cannot give %s.", missing[0], name).Requiring(missing[0])
+		return fault.Errorf(fault.Forbidden, "This token does not hold %s, so it cannot grant %s.", missing[0],
+			name).Requiring(missing[0])
 	}
 	return nil
 }
@@ -149,15 +152,17 @@ func (p Policy) checkExpiry(by *auth.Principal, at, now time.Time) fault.List {
 		broken(fault.Invalid, "This time has passed. Choose a later one, or none.")
 	}
 	if p.MaxLifetime > 0 && (at.IsZero() || at.After(now.Add(p.MaxLifetime))) {
-		broken(fault.Invalid, "A token lives at most %s here. Choose an earlier end.", inDays(p.MaxLifetime))
+		broken(fault.Invalid, "A token can be valid for at most %s. Choose an earlier expiration time.",
+			inDays(p.MaxLifetime))
 	}
 	if by.Kind == auth.APIToken && !by.ExpiresAt.IsZero() && (at.IsZero() || at.After(by.ExpiresAt)) {
-		broken(fault.Forbidden, "This token ends at %s and cannot issue one that lives longer.", by.ExpiresAt.Format(time.RFC3339))
+		broken(fault.Forbidden, "This token expires at %s and cannot issue one that expires later.",
+			by.ExpiresAt.Format(time.RFC3339))
 	}
 	return faults
 }
 
-// inDays is a span of time in words, as people count it.
+// inDays formats a duration in days if it is a whole number of them.
 func inDays(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -171,7 +176,8 @@ func inDays(d time.Duration) string {
 
 func checkRanges(ranges []string) ([]netip.Prefix, fault.List) {
 	if len(ranges) > MaxIPRanges {
-		return nil, fault.List{fault.Errorf(fault.Invalid, "A token has at most %d ranges.", MaxIPRanges).On("allowedIpRanges")}
+		return nil, fault.List{fault.Errorf(fault.Invalid, "A token has at most %d ranges.",
+			MaxIPRanges).On("allowedIpRanges")}
 	}
 	var faults fault.List
 	var prefixes []netip.Prefix
@@ -179,7 +185,7 @@ func checkRanges(ranges []string) ([]netip.Prefix, fault.List) {
 		prefix, err := parseRange(strings.TrimSpace(text))
 		if err != nil {
 			faults = append(faults, fault.Errorf(fault.Invalid,
-				"%.64q is no IP address and no range of them. Write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32, for instance.", text).On("allowedIpRanges"))
+				"%.64q is not an IP address or range. Write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32, for instance.", text).On("allowedIpRanges"))
 			continue
 		}
 		if !slices.Contains(prefixes, prefix) {
@@ -189,8 +195,8 @@ func checkRanges(ranges []string) ([]netip.Prefix, fault.List) {
 	return prefixes, faults
 }
 
-// confine keeps an API token that is bound to address ranges from issuing one
-// that is not (mission: no token can create one mightier than itself).
+// confine returns fault.Forbidden if an API token with allowed IP addresses would
+// issue a token that works from others (docs/architecture.md: "Issuing").
 func confine(by *auth.Principal, ranges []netip.Prefix) fault.List {
 	if by.Kind != auth.APIToken || len(by.AllowedIPRanges) == 0 {
 		return nil
@@ -200,12 +206,12 @@ func confine(by *auth.Principal, ranges []netip.Prefix) fault.List {
 		return nil
 	}
 	return fault.List{fault.Errorf(fault.Forbidden,
-		"This token is bound to address ranges. Name ranges within its own.").On("allowedIpRanges")}
+		"This token is restricted to address ranges. Enter ranges within them.").On("allowedIpRanges")}
 }
 
-// parseRange reads a CIDR or a single address. Addresses of IPv4 in IPv6's
-// clothes (RFC 4291 section 2.5.5.2) become plain IPv4, as peers' addresses do.
-// A zone names an interface of one machine, so it has no place here.
+// parseRange parses a CIDR or a single address. It converts an IPv4-mapped IPv6
+// address (RFC 4291 section 2.5.5.2) to IPv4, as for the addresses of peers. It
+// rejects a zone, which names an interface of one machine.
 func parseRange(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()

@@ -14,10 +14,11 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 	"latchkey/internal/token"
 )
 
-func TestWhoMayIssue(t *testing.T) {
+func TestMayIssue(t *testing.T) {
 	both, none := []scope.Level{scope.LevelAccount, scope.LevelStore}, []scope.Level(nil)
 	powerful := everyScope().Names()
 	for _, tc := range []struct {
@@ -31,14 +32,19 @@ func TestWhoMayIssue(t *testing.T) {
 		{"the store's owner", storeOwner(acmeUS), []scope.Level{scope.LevelStore}},
 		{"the owner of another store", storeOwner(acmeEU), none},
 		{"the owner of another account's store", storeOwner(globexShop), none},
-		{"a session of somebody who owns nothing", &auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()}, none},
-		{"the owner of no store", &auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: acme.ID, OwnedStores: []uuid.UUID{uuid.Nil}}, none},
+		{"a session of a user who owns nothing",
+			&auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: acme.ID, Scopes: everyScope()},
+			none},
+		{"a store owner with a zero store ID",
+			&auth.Principal{NoCredential: "a test", Kind: auth.Session, AccountID: acme.ID,
+				OwnedStores: []uuid.UUID{uuid.Nil}}, none},
 		{"a token that may issue", issuer(acme, powerful...), both},
 		{"a token that may only read tokens", apiToken(acme, scope.AccountAPITokensRead, "store_v2_products"), none},
 		{"a token of another account", issuer(globex, powerful...), none},
-		{"a store-level token of the store", &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: acme.ID, StoreID: acmeUS.ID,
+		{"a store-level token of the store", &auth.Principal{NoCredential: "a test", Kind: auth.APIToken,
+			AccountID: acme.ID, StoreID: acmeUS.ID,
 			Scopes: scope.NewSet("store_v2_products")}, none},
-		{"nobody in particular", &auth.Principal{}, none},
+		{"no principal", &auth.Principal{}, none},
 	} {
 		for level, owner := range owners {
 			t.Run(fmt.Sprintf("%s, %s level", tc.name, level), func(t *testing.T) {
@@ -52,7 +58,8 @@ func TestWhoMayIssue(t *testing.T) {
 				}
 				for _, err := range []error{mayErr, checkErr} {
 					wantFaults(t, err, "FORBIDDEN")
-					if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes, []string{scope.AccountAPITokensWrite}) {
+					if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes,
+						[]string{scope.AccountAPITokensWrite}) {
 						t.Errorf("required scopes %q", f.RequiredScopes)
 					}
 				}
@@ -61,18 +68,19 @@ func TestWhoMayIssue(t *testing.T) {
 	}
 }
 
-// Whoever may not issue learns nothing of what else is wrong with the request.
-func TestNoRightNoOtherFaults(t *testing.T) {
+// A principal that may not issue gets no other error about the request.
+func TestForbiddenHidesOtherFaults(t *testing.T) {
 	_, err := policy().Check(accountOwner(globex), token.Request{Owner: owners[scope.LevelAccount]}, now)
 	wantFaults(t, err, "FORBIDDEN")
 }
 
-func TestOwnerOfAnothersStore(t *testing.T) {
+func TestStoreOwnerOfAnotherAccount(t *testing.T) {
 	_, err := token.StoreOwner(acme, globexShop)
 	wantFaults(t, err, "NOT_FOUND")
 }
 
-// issuersOn are the kinds of principals that issue on a level and are held by nothing but the rules for all.
+// issuersOn returns principals of each kind that may issue on the level, without
+// limits of their own.
 func issuersOn(level scope.Level) map[string]*auth.Principal {
 	issuers := map[string]*auth.Principal{
 		"operator": operator(), "account owner": accountOwner(acme), "token": issuer(acme, everyScope().Names()...),
@@ -83,8 +91,8 @@ func issuersOn(level scope.Level) map[string]*auth.Principal {
 	return issuers
 }
 
-// The rules for whoever issues. Each row changes a good request, is judged on both levels and for every kind of issuer,
-// and has one outcome.
+// The rules for every issuer. Each row changes a valid request, which is checked on
+// both levels and for every kind of issuer.
 func TestRulesForAll(t *testing.T) {
 	leaked := generate(t, secret.StoreAccessToken).Reveal()
 	for _, tc := range []struct {
@@ -92,53 +100,70 @@ func TestRulesForAll(t *testing.T) {
 		change func(*token.Request)
 		want   []string
 	}{
-		{"a good request", func(*token.Request) {}, nil},
+		{"a valid request", func(*token.Request) {}, nil},
 		{"a name of 4 characters", func(r *token.Request) { r.Name = "名前四字" }, nil},
 		{"a name of 3 characters and spaces", func(r *token.Request) { r.Name = "  abc  " }, []string{"INVALID name"}},
 		{"a name of 3 characters and 12 bytes", func(r *token.Request) { r.Name = "🔑🔑🔑" }, []string{"INVALID name"}},
 		{"a name of 100 characters and 300 bytes", func(r *token.Request) { r.Name = strings.Repeat("名", 100) }, nil},
-		{"a name of 101 characters", func(r *token.Request) { r.Name = strings.Repeat("n", 101) }, []string{"INVALID name"}},
+		{"a name of 101 characters", func(r *token.Request) { r.Name = strings.Repeat("n", 101) },
+			[]string{"INVALID name"}},
 		{"no name", func(r *token.Request) { r.Name = "" }, []string{"INVALID name"}},
 		{"a name with a line break", func(r *token.Request) { r.Name = "Nightly\nexport" }, []string{"INVALID name"}},
 		{"a name with NUL", func(r *token.Request) { r.Name = "Nightly\x00export" }, []string{"INVALID name"}},
-		{"a name with a C1 control", func(r *token.Request) { r.Name = "Nightly\u0085export" }, []string{"INVALID name"}},
-		{"a name with Unicode's line separator", func(r *token.Request) { r.Name = "Nightly\u2028export" }, []string{"INVALID name"}},
+		{"a name with a C1 control", func(r *token.Request) { r.Name = "Nightly\u0085export" },
+			[]string{"INVALID name"}},
+		{"a name with Unicode's line separator", func(r *token.Request) { r.Name = "Nightly\u2028export" },
+			[]string{"INVALID name"}},
 		{"a name that is a credential", func(r *token.Request) { r.Name = leaked }, []string{"INVALID name"}},
-		{"a name that quotes a credential", func(r *token.Request) { r.Name = "Old one (" + leaked + ")" }, []string{"INVALID name"}},
-		{"a name that shows what credentials look like", func(r *token.Request) { r.Name = "lka_" + leaked[:20] }, nil},
+		{"a name that contains a credential", func(r *token.Request) { r.Name = "Old one (" + leaked + ")" },
+			[]string{"INVALID name"}},
+		{"a name that contains part of a credential", func(r *token.Request) { r.Name = "lka_" + leaked[:20] }, nil},
 		{"a name that is not UTF-8", func(r *token.Request) { r.Name = "Nightly\xffexport" }, []string{"INVALID name"}},
 
 		{"no scopes", func(r *token.Request) { r.Scopes = nil }, []string{"INVALID scopes"}},
 		{"an empty scope", func(r *token.Request) { r.Scopes = []string{""} }, []string{"INVALID scopes"}},
-		{"an empty scope beside a good one", func(r *token.Request) { r.Scopes = append(r.Scopes, "") }, []string{"INVALID scopes"}},
-		{"an unknown scope", func(r *token.Request) { r.Scopes = []string{"store_unheard_of"} }, []string{"INVALID scopes"}},
+		{"an empty scope and a valid one", func(r *token.Request) { r.Scopes = append(r.Scopes, "") },
+			[]string{"INVALID scopes"}},
+		{"an unknown scope", func(r *token.Request) { r.Scopes = []string{"store_unheard_of"} },
+			[]string{"INVALID scopes"}},
 		{"each unknown scope once", func(r *token.Request) { r.Scopes = []string{"b", "a", "b", "store_cart"} },
 			[]string{"INVALID scopes", "INVALID scopes"}},
-		{"a scope in capitals", func(r *token.Request) { r.Scopes = []string{"STORE_CART"} }, []string{"INVALID scopes"}},
+		{"a scope in capitals", func(r *token.Request) { r.Scopes = []string{"STORE_CART"} },
+			[]string{"INVALID scopes"}},
 		{"a scope more than once", func(r *token.Request) { r.Scopes = []string{"store_cart", "store_cart"} }, nil},
-		{"a scope of the beta", func(r *token.Request) { r.Scopes = []string{scope.AccountChargesRead} }, []string{"INVALID scopes"}},
+		{"a scope of the beta", func(r *token.Request) { r.Scopes = []string{scope.AccountChargesRead} },
+			[]string{"INVALID scopes"}},
 
 		{"an expiry in a microsecond", func(r *token.Request) { r.ExpiresAt = now.Add(time.Microsecond) }, nil},
 		{"an expiry now", func(r *token.Request) { r.ExpiresAt = now }, []string{"INVALID expiresAt"}},
-		{"an expiry that is now in the precision kept", func(r *token.Request) { r.ExpiresAt = now.Add(999) }, []string{"INVALID expiresAt"}},
-		{"an expiry in the past", func(r *token.Request) { r.ExpiresAt = now.Add(-day) }, []string{"INVALID expiresAt"}},
+		{"an expiry that is now in the database's precision", func(r *token.Request) { r.ExpiresAt = now.Add(999) },
+			[]string{"INVALID expiresAt"}},
+		{"an expiry in the past", func(r *token.Request) { r.ExpiresAt = now.Add(-day) },
+			[]string{"INVALID expiresAt"}},
 		{"an expiry in the far future", func(r *token.Request) { r.ExpiresAt = now.AddDate(500, 0, 0) }, nil},
 
-		{"a bad range", func(r *token.Request) { r.AllowedIPRanges = []string{"10.0.0.0/33"} }, []string{"INVALID allowedIpRanges"}},
+		{"a bad range", func(r *token.Request) { r.AllowedIPRanges = []string{"10.0.0.0/33"} },
+			[]string{"INVALID allowedIpRanges"}},
 		{"each bad range", func(r *token.Request) { r.AllowedIPRanges = []string{"a", "10.0.0.0/8", "b"} },
 			[]string{"INVALID allowedIpRanges", "INVALID allowedIpRanges"}},
-		{"more scopes than there are", func(r *token.Request) { r.Scopes = slices.Repeat([]string{"nope"}, token.MaxScopes+1) }, []string{"INVALID scopes"}},
-		{"a name that nobody sees", func(r *token.Request) { r.Name = "\u200b\u200b\u200b\u200b" }, []string{"INVALID name"}},
-		{"a name that was half a character", func(r *token.Request) { r.Name = "Night\ufffdly" }, []string{"INVALID name"}},
-		{"a name that is no UTF-8", func(r *token.Request) { r.Name = "Night\xffly" }, []string{"INVALID name"}},
-		{"a name that reads as another", func(r *token.Request) { r.Name = "abc\u202edef" }, []string{"INVALID name"}},
-		{"a name joined without a space", func(r *token.Request) { r.Name = "می\u200cخواهم" }, nil},
-		{"as many ranges as there may be", func(r *token.Request) { r.AllowedIPRanges = ranges(token.MaxIPRanges) }, nil},
-		{"one range too many", func(r *token.Request) { r.AllowedIPRanges = ranges(token.MaxIPRanges + 1) }, []string{"INVALID allowedIpRanges"}},
+		{"too many scopes", func(r *token.Request) { r.Scopes = slices.Repeat([]string{"nope"}, token.MaxScopes+1) },
+			[]string{"INVALID scopes"}},
+		{"an invisible name", func(r *token.Request) { r.Name = "\u200b\u200b\u200b\u200b" }, []string{"INVALID name"}},
+		{"a name with a replacement character", func(r *token.Request) { r.Name = "Night\ufffdly" },
+			[]string{"INVALID name"}},
+		{"a name that is not UTF-8", func(r *token.Request) { r.Name = "Night\xffly" }, []string{"INVALID name"}},
+		{"a name with a bidirectional override", func(r *token.Request) { r.Name = "abc\u202edef" },
+			[]string{"INVALID name"}},
+		{"a name with a zero-width non-joiner", func(r *token.Request) { r.Name = "می\u200cخواهم" }, nil},
+		{"the most ranges", func(r *token.Request) { r.AllowedIPRanges = ranges(token.MaxIPRanges) }, nil},
+		{"one range too many", func(r *token.Request) { r.AllowedIPRanges = ranges(token.MaxIPRanges + 1) },
+			[]string{"INVALID allowedIpRanges"}},
 
 		{"everything at once", func(r *token.Request) {
-			r.Name, r.Scopes, r.ExpiresAt, r.AllowedIPRanges = "x", []string{"y", scope.AccountChargesRead}, now, []string{"z"}
-		}, []string{"INVALID name", "INVALID scopes", "INVALID scopes", "INVALID expiresAt", "INVALID allowedIpRanges"}},
+			r.Name, r.Scopes, r.ExpiresAt, r.AllowedIPRanges = "x", []string{"y", scope.AccountChargesRead}, now,
+				[]string{"z"}
+		}, []string{"INVALID name", "INVALID scopes", "INVALID scopes", "INVALID expiresAt",
+			"INVALID allowedIpRanges"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for level, owner := range owners {
@@ -163,7 +188,7 @@ func ranges(n int) []string {
 	return list
 }
 
-// What differs between the levels is which scopes a token can hold.
+// The levels differ in the scopes that their tokens can hold.
 func TestScopesByLevelAndFeature(t *testing.T) {
 	enrolled := acme
 	enrolled.Features = []scope.Feature{scope.FeatureAutomatedBilling}
@@ -179,7 +204,8 @@ func TestScopesByLevelAndFeature(t *testing.T) {
 		{"an account scope", scope.AccountUsersRead, owners, []scope.Level{scope.LevelAccount}},
 		{"the right to issue", scope.AccountAPITokensWrite, owners, []scope.Level{scope.LevelAccount}},
 		{"a scope of the beta, not enrolled", scope.AccountCheckoutsCreate, owners, nil},
-		{"a scope of the beta, enrolled", scope.AccountCheckoutsCreate, enrolledOwners, []scope.Level{scope.LevelAccount}},
+		{"a scope of the beta, enrolled", scope.AccountCheckoutsCreate, enrolledOwners,
+			[]scope.Level{scope.LevelAccount}},
 	} {
 		for level, owner := range tc.owners {
 			t.Run(fmt.Sprintf("%s, %s level", tc.name, level), func(t *testing.T) {
@@ -204,9 +230,9 @@ func TestMaxLifetime(t *testing.T) {
 		expiresAt time.Time
 		want      []string
 	}{
-		{"at the bound", now.Add(90 * day), nil},
-		{"past it", now.Add(90*day + time.Microsecond), []string{"INVALID expiresAt"}},
-		{"none, where one is needed", time.Time{}, []string{"INVALID expiresAt"}},
+		{"at the limit", now.Add(90 * day), nil},
+		{"beyond the limit", now.Add(90*day + time.Microsecond), []string{"INVALID expiresAt"}},
+		{"none", time.Time{}, []string{"INVALID expiresAt"}},
 		{"in the past", now.Add(-1), []string{"INVALID expiresAt"}},
 	} {
 		for level, owner := range owners {
@@ -220,34 +246,28 @@ func TestMaxLifetime(t *testing.T) {
 	}
 }
 
-// A grant is the request in its normal form.
+// A grant is the request in normal form.
 func TestGrant(t *testing.T) {
 	for level, owner := range owners {
 		t.Run(string(level), func(t *testing.T) {
 			berlin := time.FixedZone("CET", 3600)
 			got, err := policy().Check(accountOwner(acme), token.Request{
-				Owner: owner, Name: "\t Nightly  export \u00a0", Scopes: []string{"store_v2_products", "store_cart_read_only", "store_v2_products"},
+				Owner: owner, Name: "\t Nightly  export \u00a0",
+				Scopes:          []string{"store_v2_products", "store_cart_read_only", "store_v2_products"},
 				ExpiresAt:       now.Add(day + 1234567).In(berlin),
 				AllowedIPRanges: []string{" 10.1.2.3/8", "10.0.0.0/8 ", "203.0.113.7"},
 			}, now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Name != "Nightly  export" {
-				t.Errorf("name %q", got.Name)
-			}
-			if want := scope.NewSet("store_v2_products", "store_v2_products_read_only", "store_cart_read_only"); !got.Scopes.Equal(want) {
+			check.Equal(t, got.Name, "Nightly  export", "name")
+			if want := scope.NewSet("store_v2_products", "store_v2_products_read_only",
+				"store_cart_read_only"); !got.Scopes.Equal(want) {
 				t.Errorf("scopes %q, want %q", got.Scopes, want)
 			}
-			if want := now.Add(day + 1234*time.Microsecond); got.ExpiresAt != want {
-				t.Errorf("expiry %v, want %v", got.ExpiresAt, want)
-			}
-			if want := prefixes("10.0.0.0/8", "203.0.113.7/32"); !slices.Equal(got.AllowedIPRanges, want) {
-				t.Errorf("ranges %v, want %v", got.AllowedIPRanges, want)
-			}
-			if got.Owner.Level() != level {
-				t.Errorf("level %s", got.Owner.Level())
-			}
+			check.Equal(t, got.ExpiresAt, now.Add(day+1234*time.Microsecond), "expiry")
+			check.Equal(t, got.AllowedIPRanges, prefixes("10.0.0.0/8", "203.0.113.7/32"), "ranges")
+			check.Equal(t, got.Owner.Level(), level, "level")
 		})
 	}
 }
@@ -294,11 +314,12 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-// A message may quote what was sent, but not at any length.
+// Messages quote at most a part of a long value.
 func TestMessagesAreShort(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	_, err := policy().Check(accountOwner(acme), token.Request{
-		Owner: token.AccountOwner(account.Account{ID: acme.ID}), Name: long, Scopes: []string{long}, AllowedIPRanges: []string{long},
+		Owner: token.AccountOwner(account.Account{ID: acme.ID}), Name: long, Scopes: []string{long},
+		AllowedIPRanges: []string{long},
 	}, now)
 	wantFaults(t, err, "INVALID name", "INVALID scopes", "INVALID allowedIpRanges")
 	for _, f := range fault.Flatten(err) {
@@ -314,20 +335,18 @@ func TestStatus(t *testing.T) {
 		token token.Token
 		want  token.Status
 	}{
-		{"without an end", token.Token{}, token.Active},
-		{"a moment before its end", token.Token{ExpiresAt: now.Add(1)}, token.Active},
-		{"at its end", token.Token{ExpiresAt: now}, token.Expired},
-		{"after its end", token.Token{ExpiresAt: now.Add(-1)}, token.Expired},
+		{"without an expiration", token.Token{}, token.Active},
+		{"just before its expiration", token.Token{ExpiresAt: now.Add(1)}, token.Active},
+		{"at its expiration", token.Token{ExpiresAt: now}, token.Expired},
+		{"after its expiration", token.Token{ExpiresAt: now.Add(-1)}, token.Expired},
 		{"revoked", token.Token{Revocation: &token.Revocation{At: now}}, token.Revoked},
-		{"revoked and past its end", token.Token{ExpiresAt: now.Add(-1), Revocation: &token.Revocation{At: now}}, token.Revoked},
+		{"revoked and past its expiration", token.Token{ExpiresAt: now.Add(-1), Revocation: &token.Revocation{At: now}},
+			token.Revoked},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.token.Status(now); got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
+			check.Equal(t, tc.token.Status(now), tc.want, "tc.token.Status(now)")
 		})
 	}
-	if level := (token.Token{AccountID: uuid.New(), StoreID: uuid.New()}).Level(); level != scope.LevelStore {
-		t.Errorf("a token with a store is of level %s", level)
-	}
+	check.Equal(t, (token.Token{AccountID: uuid.New(), StoreID: uuid.New()}).Level(), scope.LevelStore,
+		"a token with a store is of level")
 }

@@ -16,27 +16,31 @@ import (
 	"latchkey/internal/token"
 )
 
-// credential is an access token in the hands of whoever attacks: the API token it belongs to and which of its access
-// tokens it is.
+// credential is an access token that an attacker has: the IDs of its API token and
+// of itself.
 type credential struct{ tokenID, accessID uuid.UUID }
 
-// power is what a credential can do, as a verifier sees it.
+// power is the rights of a credential as a verifier returns them.
 type power struct {
 	scopes scope.Set
 	end    time.Time // zero for never
 	ranges []netip.Prefix
 }
 
-// within reports whether p can nothing that q cannot.
+// within reports whether p has no right that q lacks.
 func (p power) within(q power) bool {
 	inside := func(inner netip.Prefix) bool {
-		return slices.ContainsFunc(q.ranges, func(o netip.Prefix) bool { return o.Bits() <= inner.Bits() && o.Contains(inner.Addr()) })
+		return slices.ContainsFunc(q.ranges, func(o netip.Prefix) bool {
+			return o.Bits() <= inner.Bits() &&
+				o.Contains(inner.Addr())
+		})
 	}
 	return q.scopes.Contains(p.scopes) && until(p.end).Compare(until(q.end)) <= 0 &&
-		(len(q.ranges) == 0 || len(p.ranges) > 0 && !slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return !inside(r) }))
+		(len(q.ranges) == 0 || len(p.ranges) > 0 &&
+			!slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return !inside(r) }))
 }
 
-// until makes ends comparable: never is the latest.
+// until returns a comparable time for an expiration; no expiration is the latest.
 func until(end time.Time) time.Time {
 	if end.IsZero() {
 		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -44,27 +48,30 @@ func until(end time.Time) time.Time {
 	return end
 }
 
-// powerOf returns what a credential can do now, and whether it works at all.
-func (s *shelf) powerOf(c credential, at time.Time) (power, bool) {
+// powerOf returns the rights of a credential at a time, and whether it works.
+func (s *memoryRepository) powerOf(c credential, at time.Time) (power, bool) {
 	t := s.tokens[c.tokenID]
 	i := slices.IndexFunc(s.access[c.tokenID], func(a token.AccessToken) bool { return a.ID == c.accessID })
 	access := s.access[c.tokenID][i]
 	ends := []time.Time{t.ExpiresAt, access.ExpiresAt}
 	end := slices.MinFunc(ends, func(a, b time.Time) int { return until(a).Compare(until(b)) })
-	return power{t.Scopes, end, t.AllowedIPRanges}, t.Status(at) == token.Active && !s.hasEnded(access) && at.Before(until(end))
+	return power{t.Scopes, end, t.AllowedIPRanges}, t.Status(at) == token.Active && !s.hasEnded(access) &&
+		at.Before(until(end))
 }
 
-// attack is a run of the property: a shelf of tokens, and the credentials that grew out of one.
+// attack is one run of the property: a repository, and the credentials that an
+// attacker derived from one.
 type attack struct {
 	*rapid.T
-	repo  *shelf
+	repo  *memoryRepository
 	s     *token.Service
 	clock time.Time
 	held  []credential
 }
 
 var (
-	someScopes = []string{scope.AccountAPITokensWrite, scope.AccountAPITokensRead, scope.AccountUsersRead, scope.AccountUsersWrite,
+	someScopes = []string{scope.AccountAPITokensWrite, scope.AccountAPITokensRead, scope.AccountUsersRead,
+		scope.AccountUsersWrite,
 		"store_cart", "store_cart_read_only", "store_sites", "store_metafield_write_all", "store_metafield_write"}
 	someRanges = []string{"10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0", "::/0"}
 )
@@ -86,23 +93,26 @@ func (a *attack) end() time.Time {
 
 func (a *attack) request() token.Request {
 	level := rapid.SampledFrom(levels).Draw(a.T, "level")
-	return token.Request{Owner: owners[level], Name: "Some token", Scopes: a.scopes(), ExpiresAt: a.end(), AllowedIPRanges: a.ranges()}
+	return token.Request{Owner: owners[level], Name: "Some token", Scopes: a.scopes(), ExpiresAt: a.end(),
+		AllowedIPRanges: a.ranges()}
 }
 
-// principal is whom the verifier makes of a credential.
+// principal returns the principal that the verifier returns for a credential.
 func (a *attack) principal(c credential, p power) *auth.Principal {
 	t := a.repo.tokens[c.tokenID]
-	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: t.ID, AccountID: t.AccountID, StoreID: t.StoreID,
-		Scopes: p.scopes, ExpiresAt: p.end, AllowedIPRanges: p.ranges}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: t.ID, AccountID: t.AccountID,
+		StoreID: t.StoreID,
+		Scopes:  p.scopes, ExpiresAt: p.end, AllowedIPRanges: p.ranges}
 }
 
-// newest is the credential of the access token that was added last.
+// newest returns the access token that was added last.
 func (a *attack) newest(id uuid.UUID) credential {
 	access := a.repo.access[id]
 	return credential{id, access[len(access)-1].ID}
 }
 
-// act lets a credential do something; whatever it wins joins those held and must not be mightier than it.
+// act uses a credential for one change. A credential that it gains is added to
+// held, and must not have more rights.
 func (a *attack) act(c credential) {
 	before, works := a.repo.powerOf(c, a.clock)
 	if !works {
@@ -121,9 +131,11 @@ func (a *attack) act(c credential) {
 		won = a.newest(issued.Token.ID)
 	case "update":
 		was := a.repo.tokens[target]
-		is, err := a.s.Update(ctx, by, token.Update{ID: target, Scopes: a.scopes(), ExpiresAt: new(a.end()), AllowedIPRanges: a.ranges()})
-		if err == nil && !(power{is.Scopes, is.ExpiresAt, is.AllowedIPRanges}).within(power{was.Scopes, was.ExpiresAt, was.AllowedIPRanges}) {
-			a.Fatalf("an update made %+v of %+v", is, was)
+		is, err := a.s.Update(ctx, by, token.Update{ID: target, Scopes: a.scopes(), ExpiresAt: new(a.end()),
+			AllowedIPRanges: a.ranges()})
+		if err == nil && !(power{is.Scopes, is.ExpiresAt, is.AllowedIPRanges}).within(power{was.Scopes, was.ExpiresAt,
+			was.AllowedIPRanges}) {
+			a.Fatalf("an update returned %+v for %+v", is, was)
 		}
 		return
 	case "rotate":
@@ -134,19 +146,20 @@ func (a *attack) act(c credential) {
 		won = a.newest(target)
 	}
 	if got, _ := a.repo.powerOf(won, a.clock); !got.within(before) {
-		a.Fatalf("from %+v came %+v", before, got)
+		a.Fatalf("%+v gained %+v", before, got)
 	}
 	a.held = append(a.held, won)
 }
 
-// However issuing, narrowing and rotating are chained, and however time passes in between, no credential that grew out of
-// another can more than that one could, or for longer, or from elsewhere (mission: promise 4).
+// No sequence of issuing, restricting and rotating derives a credential with more
+// rights, a later expiration or more addresses than the original one, however much
+// time passes in between (docs/promises.md: 4).
 func TestNoChainYieldsMorePower(t *testing.T) {
-	deeds := 0
+	actions := 0
 	rapid.Check(t, func(t *rapid.T) {
-		a := &attack{T: t, repo: newShelf(), clock: now}
+		a := &attack{T: t, repo: newMemoryRepository(), clock: now}
 		a.s = service(t, a.repo, &a.clock)
-		// The account's owner has issued some tokens of any power; the first is in the wrong hands.
+		// The account's owner issued some tokens with any rights. The attacker has the first one.
 		for i := range 3 {
 			req := a.request()
 			if i == 0 {
@@ -167,12 +180,12 @@ func TestNoChainYieldsMorePower(t *testing.T) {
 		}
 		for _, c := range a.held {
 			if got, _ := a.repo.powerOf(c, a.clock); !got.within(root) {
-				t.Fatalf("from %+v grew %+v", root, got)
+				t.Fatalf("%+v gained %+v", root, got)
 			}
 		}
-		deeds += len(a.held) - 1
+		actions += len(a.held) - 1
 	})
-	if deeds < 20 {
-		t.Errorf("only %d credentials grew out of others: the property was hardly tried", deeds)
+	if actions < 20 {
+		t.Errorf("only %d credentials were derived: the property was hardly tested", actions)
 	}
 }

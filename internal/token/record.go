@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/auth"
 )
 
-// newEvent makes the audit event of a change to a token.
+// newEvent returns the audit event of a change to a token.
 func newEvent(by *auth.Principal, action audit.Action, t Token, at time.Time, details ...audit.Detail) audit.Event {
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), AccountID: t.AccountID, At: at, Actor: audit.ActorOf(by.Subject()), Action: action,
@@ -24,7 +24,7 @@ func newEvent(by *auth.Principal, action audit.Action, t Token, at time.Time, de
 	return e
 }
 
-// grantDetails tells what a token may do.
+// grantDetails returns the rights of a new token as event details.
 func grantDetails(t Token) []audit.Detail {
 	details := []audit.Detail{{Name: "level", Value: string(t.Level())}}
 	if t.StoreHash != "" {
@@ -38,7 +38,7 @@ func grantDetails(t Token) []audit.Detail {
 	return details
 }
 
-// changeDetails tells what an update changed, each as the new value.
+// changeDetails returns the fields that an update changed, with their new values.
 func changeDetails(before, after Token) []audit.Detail {
 	var details []audit.Detail
 	old := fields(before)
@@ -50,7 +50,7 @@ func changeDetails(before, after Token) []audit.Detail {
 	return details
 }
 
-// fields are the parts of a token that an update can change, as text.
+// fields returns the fields of a token that an update can change, as text.
 func fields(t Token) []audit.Detail {
 	expiry := ""
 	if !t.ExpiresAt.IsZero() {
@@ -75,12 +75,12 @@ func reasonDetail(reason string) []audit.Detail {
 	return []audit.Detail{{Name: "reason", Value: reason}}
 }
 
-// clientIDAlphabet has 32 letters and digits, so that a byte picks one without
-// bias; it leaves out the ones that are easily misread.
+// clientIDAlphabet has 32 letters and digits, so that taking a random byte modulo
+// 32 is unbiased. It omits characters that are easily misread.
 const clientIDAlphabet = "abcdefghijkmnpqrstuvwxyz23456789"
 
-// newClientID returns a public identifier of 155 random bits. It is no secret,
-// but unique without asking the database.
+// newClientID returns a public identifier of 155 random bits, which is unique
+// without a lookup.
 func newClientID(random io.Reader) (string, error) {
 	raw := make([]byte, 31)
 	if _, err := io.ReadFull(random, raw); err != nil {

@@ -11,140 +11,144 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 )
 
-// Draft is a token about to be kept, with all that is kept in the same
-// transaction.
+// Draft is a new token with everything that is stored in the same transaction.
 type Draft struct {
 	Token        Token
 	ClientSecret secret.KeyedDigest
 	Access       AccessDraft
 	Event        audit.Event
-	// MaxLive is the most live tokens that the token's owner may have, this
-	// one included.
+	// MaxLive is the limit of active tokens of the token's owner, including this
+	// one.
 	MaxLive int
 }
 
-// AccessDraft is an access token about to be kept.
+// AccessDraft is a new access token to store.
 type AccessDraft struct {
 	Record AccessToken
 	Digest secret.KeyedDigest
-	// SeenBy is the person who gets to see it, zero where it is no person.
+	// SeenBy is the user who sees the secret, or zero if the principal is not a
+	// user.
 	SeenBy uuid.UUID
-	// SeenByToken is the API token that rotated and so gets to see it, zero
-	// where it is none. It is not kept with a new API token, which says who
-	// created it.
+	// SeenByToken is the API token that rotated and so received the secret, or zero
+	// for other principals. It is not stored with a new API token, which has its
+	// creator.
 	SeenByToken uuid.UUID
 }
 
-// Repository keeps API tokens. Its writes take effect as a whole or not at
-// all, and are durable and heard by every verifier of this process when they
-// return. They return fault.Unauthenticated where the actor's credential does
-// not work any more, and fault.Conflict where its rights changed.
+// Repository stores API tokens. A write is atomic. When it returns, it is durable
+// and every verifier in this process has processed it. It returns
+// fault.Unauthenticated if the actor's credential no longer works, and
+// fault.Conflict if its rights changed.
 type Repository interface {
-	// Insert keeps the draft if fewer than MaxLive tokens of its owner live
-	// at the draft's creation. It returns fault.LimitReached otherwise, and
-	// no race of two inserts, in however many processes, passes both.
+	// Insert stores the draft if its owner has fewer than MaxLive active tokens
+	// when the draft is created, and returns fault.LimitReached otherwise.
+	// Concurrent inserts, also in several processes, cannot exceed the limit.
 	Insert(ctx context.Context, by auth.Actor, d Draft) error
-	// Revoke ends those of the tokens that are not revoked yet. It changes
-	// nothing and returns the ids that are not in the account, or that
-	// OnlyStores excludes, if there are any. With Issued it also returns the
-	// tokens that it ended because those issued them.
+	// Revoke revokes the tokens that are not revoked yet. If some of the IDs are
+	// not in the account, or are excluded by OnlyStores, it returns those and
+	// changes nothing. With Issued it also returns the issued tokens that it
+	// revoked.
 	Revoke(ctx context.Context, by auth.Actor, e Ending) (Ended, error)
-	// Change hands the token, locked against other writers, to decide, with
-	// those of its access tokens that nothing has ended, expired or not, and
-	// keeps what it returns in the same transaction. An error of decide changes
-	// nothing and is returned.
-	Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error
+	// Change calls decide with the token, locked against other writers, and its
+	// access tokens, expired or not, that were not ended. It stores the result of
+	// decide in the same transaction. An error of decide is returned, and nothing
+	// changes.
+	Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
+		decide func(Token, []AccessToken) (Change, error)) error
 	Lister
 }
 
-// Ending is the end of some of an account's tokens, about to be kept.
+// Ending is a revocation of tokens of an account, to be stored.
 type Ending struct {
 	AccountID uuid.UUID
-	// IDs are the tokens, each once.
+	// IDs are the tokens' IDs, without duplicates.
 	IDs []uuid.UUID
-	// OnlyStores are the stores whose tokens alone may be ended; nil is all
-	// of the account.
+	// OnlyStores are the stores whose tokens may be revoked. If it is nil, all
+	// tokens of the account may be.
 	OnlyStores []uuid.UUID
 	Revocation Revocation
-	// Issued ends the tokens that these issued, at every depth, in the same
+	// Issued also revokes the tokens that these issued, at every depth, in the same
 	// transaction.
 	Issued bool
-	// Event is what the log says of each token that ends. Its ID and its
-	// target are each token's own and filled in where it is kept.
+	// Event is the template of the audit event of each revoked token. The
+	// repository sets its ID and target.
 	Event audit.Event
 }
 
-// Ended is what came of an Ending.
+// Ended is the result of an Ending.
 type Ended struct {
-	// Unknown are the ids that name no token in the account. If there are any,
-	// nothing was changed.
+	// Unknown are the IDs of tokens that do not exist in the account. If there are
+	// any, nothing was changed.
 	Unknown []uuid.UUID
-	// Issued are the tokens that were ended because those of the Ending issued
-	// them.
+	// Issued are the IDs of the tokens that were revoked because tokens of the
+	// Ending issued them.
 	Issued []uuid.UUID
 }
 
-// Change is what a decision does to a token.
+// Change is a change to a token, to be stored.
 type Change struct {
-	// Token replaces name, scopes, expiry and ranges; nil leaves them.
+	// Token has the new name, scopes, expiration time and address ranges. If it is
+	// nil, they are left unchanged.
 	Token *Token
-	// Ends sets the expiry of access tokens, by id.
+	// Ends maps IDs of access tokens to their new expiration times.
 	Ends map[uuid.UUID]time.Time
-	// Ended are the access tokens that end at once, by every server's clock:
-	// at the moment of Event.
+	// Ended are the IDs of access tokens that end immediately under every server's
+	// clock, at the time of Event.
 	Ended []uuid.UUID
-	// Access is an access token to add; nil adds none.
+	// Access is an access token to add, or nil.
 	Access *AccessDraft
 	Event  audit.Event
 }
 
-// Service issues, narrows, rotates and revokes API tokens. It is the one path
-// for the API, the panel and the commands (design: "Issuing").
+// Service issues, restricts, rotates and revokes API tokens. The API, the panel and
+// the commands all use it (docs/architecture.md: "Issuing").
 type Service struct {
 	repo   Repository
 	policy Policy
 	keys   *secret.Keyring
 	random io.Reader
-	now    func() time.Time
-	// onIssue hears of the credentials that were issued; nil does not.
+	now    clock.Clock
+	// onIssue is called with issued credentials if it is not nil.
 	onIssue func(Issued)
 }
 
-// NewService returns a service that judges by policy, keeps digests under
-// keys and draws secrets from random, a cryptographic source.
-func NewService(repo Repository, policy Policy, keys *secret.Keyring, random io.Reader, now func() time.Time) *Service {
+// NewService returns a service that applies the policy, stores digests under keys,
+// and generates secrets from random, a cryptographic source.
+func NewService(repo Repository, policy Policy, keys *secret.Keyring, random io.Reader, now clock.Clock) *Service {
 	return &Service{repo: repo, policy: policy, keys: keys, random: random, now: now}
 }
 
-// OnIssue sets the function that is called with the credentials of each token
-// that was created or rotated, once they work. A rotation issues no client
-// secret. Set it before the service is used.
+// OnIssue sets a function to call with the credentials of each token that was
+// created or rotated, after they work. A rotation has no client secret. OnIssue
+// must be called before the service is used.
 func (s *Service) OnIssue(issued func(Issued)) { s.onIssue = issued }
 
-func (s *Service) tellIssued(i Issued) {
+func (s *Service) notifyIssued(i Issued) {
 	if s.onIssue != nil {
 		s.onIssue(i)
 	}
 }
 
-// Now is the service's clock, in UTC with the precision that is kept:
-// microseconds.
-func (s *Service) Now() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
+// Now returns the service's current time in UTC, with the precision of the
+// database.
+func (s *Service) Now() time.Time { return s.now.Timestamp() }
 
-// Check judges a request without issuing anything: every broken rule of the
-// policy at once, or nil.
+// Check checks a request without issuing a token. It returns all rules of the
+// policy that the request breaks.
 func (s *Service) Check(by *auth.Principal, req Request) error {
 	_, err := s.policy.Check(by, req, s.Now())
 	return err
 }
 
-// Create issues a token. It returns every broken rule of the policy at once,
-// or fault.LimitReached when the owner has as many live tokens as it may.
+// Create issues a token. It returns an error for each rule of the policy that the
+// request breaks, or fault.LimitReached if the owner has as many active tokens as
+// it may have.
 func (s *Service) Create(ctx context.Context, by *auth.Principal, req Request) (Issued, error) {
 	now := s.Now()
 	grant, err := s.policy.Check(by, req, now)
@@ -158,7 +162,7 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, req Request) (
 	if err := s.repo.Insert(ctx, by.Actor(), draft); err != nil {
 		return Issued{}, err
 	}
-	s.tellIssued(issued)
+	s.notifyIssued(issued)
 	return issued, nil
 }
 
@@ -173,8 +177,9 @@ func (s *Service) draft(by *auth.Principal, g Grant, now time.Time) (Issued, Dra
 		return Issued{}, Draft{}, err
 	}
 	t := Token{
-		ID: uuid.Must(uuid.NewV7()), AccountID: g.Owner.account.ID, StoreID: g.Owner.store.ID, StoreHash: g.Owner.store.Hash,
-		Name: g.Name, ClientID: clientID, Scopes: g.Scopes, AllowedIPRanges: g.AllowedIPRanges,
+		ID: uuid.Must(uuid.NewV7()), AccountID: g.Owner.account.ID, StoreID: g.Owner.store.ID,
+		StoreHash: g.Owner.store.Hash,
+		Name:      g.Name, ClientID: clientID, Scopes: g.Scopes, AllowedIPRanges: g.AllowedIPRanges,
 		CreatedAt: now, CreatedBy: audit.ActorOf(by.Subject()), ExpiresAt: g.ExpiresAt,
 	}
 	value, access, err := s.accessToken(by, row.secretKind, t.ID, now)
@@ -183,12 +188,14 @@ func (s *Service) draft(by *auth.Principal, g Grant, now time.Time) (Issued, Dra
 	}
 	draft := Draft{
 		Token: t, ClientSecret: s.keys.Digest(clientSecret), Access: access,
-		Event: newEvent(by, audit.APITokenCreated, t, now, grantDetails(t)...), MaxLive: s.policy.MaxLive[g.Owner.Level()],
+		Event:   newEvent(by, audit.APITokenCreated, t, now, grantDetails(t)...),
+		MaxLive: s.policy.MaxLive[g.Owner.Level()],
 	}
 	return Issued{Token: t, AccessToken: value, ClientSecret: clientSecret}, draft, nil
 }
 
-func (s *Service) accessToken(by *auth.Principal, kind secret.Kind, tokenID uuid.UUID, now time.Time) (secret.Secret, AccessDraft, error) {
+func (s *Service) accessToken(by *auth.Principal, kind secret.Kind, tokenID uuid.UUID, now time.Time) (secret.Secret,
+	AccessDraft, error) {
 	value, err := secret.Generate(s.random, kind)
 	if err != nil {
 		return secret.Secret{}, AccessDraft{}, err
@@ -204,10 +211,10 @@ func (s *Service) accessToken(by *auth.Principal, kind secret.Kind, tokenID uuid
 	return value, draft, nil
 }
 
-// Update narrows a token. It returns fault.Forbidden for a principal that
-// manages no tokens, fault.NotFound for a token that the principal cannot see,
-// fault.Conflict for one that is no longer live, and fault.Invalid for
-// everything that would widen it, all at once.
+// Update restricts a token. It returns fault.Forbidden for a principal that cannot
+// manage tokens, fault.NotFound for a token that the principal may not see,
+// fault.Conflict for a token that is not active, and fault.Invalid for every change
+// that would give it more rights.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Token, error) {
 	var updated Token
 	err := s.change(ctx, by, u.ID, func(t Token, _ []AccessToken) (Change, error) {
@@ -217,7 +224,8 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Tok
 			return Change{}, err
 		}
 		updated = narrowed
-		return Change{Token: &narrowed, Event: newEvent(by, audit.APITokenUpdated, narrowed, now, changeDetails(t, narrowed)...)}, nil
+		return Change{Token: &narrowed, Event: newEvent(by, audit.APITokenUpdated, narrowed, now,
+			changeDetails(t, narrowed)...)}, nil
 	})
 	if err != nil {
 		return Token{}, err
@@ -225,19 +233,20 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Tok
 	return updated, nil
 }
 
-// Rotate gives a token a new access token and ends the previous one after
-// overlap; nil is DefaultOverlap. What an earlier rotation left alive besides
-// ends now, so that at most two access tokens live. Errors as for Update, and
-// fault.Forbidden where the principal could not have issued the token or
-// acts by an access token that is itself to end sooner.
-func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, overlap *time.Duration) (Rotation, error) {
+// Rotate adds an access token to a token and ends the previous one after the
+// overlap; nil means DefaultOverlap. An access token from before that, which an
+// earlier rotation kept, ends immediately, so that at most two work. Rotate returns
+// errors as Update does, and fault.Forbidden if the principal could not have issued
+// the token or uses an access token that expires earlier.
+func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, overlap *time.Duration) (Rotation,
+	error) {
 	var rotation Rotation
 	err := s.change(ctx, by, id, func(t Token, existing []AccessToken) (Change, error) {
 		now, lasts := s.Now(), DefaultOverlap
 		if overlap != nil {
 			lasts = *overlap
 		}
-		if err := s.policy.CheckRotation(by, t, lasts, now); err != nil {
+		if err := s.policy.CheckRotation(by, t, existing, lasts, now); err != nil {
 			return Change{}, err
 		}
 		value, access, err := s.accessToken(by, rowOf(t.Level()).secretKind, t.ID, now)
@@ -249,21 +258,23 @@ func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 			previous = t.ExpiresAt
 		}
 		rotation = Rotation{Token: t, AccessToken: value, PreviousExpiresAt: previous}
-		details := []audit.Detail{{Name: "previousExpiresAt", Value: previous.Format(time.RFC3339)}, {Name: "hint", Value: access.Record.Hint}}
+		details := []audit.Detail{{Name: "previousExpiresAt", Value: previous.Format(time.RFC3339)},
+			{Name: "hint", Value: access.Record.Hint}}
 		ends, ended := endings(existing, now, previous)
-		return Change{Ends: ends, Ended: ended, Access: &access, Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
+		return Change{Ends: ends, Ended: ended, Access: &access,
+			Event: newEvent(by, audit.APITokenRotated, t, now, details...)}, nil
 	})
 	if err != nil {
 		return Rotation{}, err
 	}
-	s.tellIssued(Issued{Token: rotation.Token, AccessToken: rotation.AccessToken})
+	s.notifyIssued(Issued{Token: rotation.Token, AccessToken: rotation.AccessToken})
 	return rotation, nil
 }
 
-// endings returns the ends of the access tokens that a rotation leaves behind:
-// the current one, which no rotation has dated yet, ends at until if that is
-// yet to come; all others end at once. It goes by that, and neither by which is
-// newest nor by which have expired, since clocks of replicas differ.
+// endings returns which access tokens a rotation ends. The current one, which no
+// rotation has given an expiration time, ends at until if that is in the future.
+// All others end immediately. The age of the tokens and whether they have expired
+// do not matter, since the clocks of replicas differ.
 func endings(existing []AccessToken, now, until time.Time) (ends map[uuid.UUID]time.Time, ended []uuid.UUID) {
 	ends = map[uuid.UUID]time.Time{}
 	for _, a := range existing {
@@ -276,9 +287,11 @@ func endings(existing []AccessToken, now, until time.Time) (ends map[uuid.UUID]t
 	return ends, ended
 }
 
-// change runs decide on a token that the principal can see, if it manages any.
-// A token that is not there and one out of sight get one and the same answer.
-func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, decide func(Token, []AccessToken) (Change, error)) error {
+// change calls decide with a token if the principal manages tokens and may see this
+// one. It returns the same error for a token that does not exist and for one that
+// the principal may not see.
+func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID,
+	decide func(Token, []AccessToken) (Change, error)) error {
 	if _, err := storesWhere(by, auth.CreateTokens); err != nil {
 		return err
 	}
@@ -294,11 +307,11 @@ func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID, 
 	return err
 }
 
-// Revoke ends tokens at once, all or none. Tokens that are revoked already stay
-// as they are, so a repeat is safe. It returns fault.Forbidden for a principal
-// that manages no tokens, fault.Invalid for a request out of bounds, and
-// fault.NotFound for each id that is not of a token which the principal may
-// revoke. What the tokens issued is for the caller to review (IssuedBy).
+// Revoke revokes tokens immediately, all or none. Tokens that are already revoked
+// are left unchanged, so a request can be repeated. It returns fault.Forbidden for
+// a principal that cannot manage tokens, fault.Invalid for a request out of bounds,
+// and fault.NotFound for each ID of a token that the principal may not revoke. The
+// caller can review the tokens that these issued with IssuedBy.
 func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequest) (RevokeResult, error) {
 	now := s.Now()
 	only, err := storesWhere(by, auth.DeleteTokens)
@@ -330,16 +343,15 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequ
 	return RevokeResult{At: now, IDs: ending.IDs, Issued: ended.Issued}, nil
 }
 
-// IssuedBy returns the tokens, revoked or not, that tokens of the principal's
-// account issued (Lister.IssuedBy). Whether the principal may see them is for
-// the caller to judge.
+// IssuedBy returns the tokens that tokens of the principal's account issued
+// (Lister.IssuedBy). The caller checks whether the principal may see them.
 func (s *Service) IssuedBy(ctx context.Context, by *auth.Principal, ids []uuid.UUID) ([]Token, error) {
 	return s.repo.IssuedBy(ctx, by.AccountID, ids, s.Now())
 }
 
-// ToReview returns those of the tokens that tokens of the principal's account
-// issued which work now or are among revoked, if the principal may see them:
-// who knows the secrets of the tokens knows theirs.
+// ToReview returns the tokens issued by the given tokens that are active or among
+// revoked, and that the principal may see. A user who knows the secrets of the
+// given tokens may know theirs too.
 func (s *Service) ToReview(ctx context.Context, by *auth.Principal, ids, revoked []uuid.UUID) ([]Token, error) {
 	issued, err := s.IssuedBy(ctx, by, ids)
 	now := s.Now()
@@ -348,8 +360,8 @@ func (s *Service) ToReview(ctx context.Context, by *auth.Principal, ids, revoked
 	}), err
 }
 
-// NewEnding is the end of tokens of the principal's account at a moment, for
-// any reason or none. Whether the principal may is for the caller to judge.
+// NewEnding returns the revocation of tokens of the principal's account at a time.
+// The reason may be empty. The caller checks whether the principal may revoke them.
 func NewEnding(by *auth.Principal, ids []uuid.UUID, reason string, at time.Time) Ending {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
@@ -364,9 +376,9 @@ func NewEnding(by *auth.Principal, ids []uuid.UUID, reason string, at time.Time)
 // token of its account.
 func MayRevokeAll(by *auth.Principal) error { return mayChange(by, Token{AccountID: by.AccountID}) }
 
-// storesWhere returns the stores with whose tokens alone the principal may do
-// what the permission says, nil for all of the account. It returns
-// fault.Forbidden for one that may do it nowhere.
+// storesWhere returns the stores in which the principal has the permission for
+// tokens, or nil for the whole account. It returns fault.Forbidden if there are
+// none.
 func storesWhere(by *auth.Principal, what auth.Permission) ([]uuid.UUID, error) {
 	denied := may(by, Token{AccountID: by.AccountID}, what, scope.AccountAPITokensWrite)
 	if denied == nil {

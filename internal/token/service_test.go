@@ -17,12 +17,13 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 	"latchkey/internal/token"
 )
 
 var ctx = context.Background()
 
-// details are an event's details as a map.
+// details returns an event's details as a map.
 func details(e audit.Event) map[string]string {
 	m := map[string]string{}
 	for _, d := range e.Details {
@@ -41,7 +42,7 @@ func TestCreate(t *testing.T) {
 		{scope.LevelStore, secret.StoreAccessToken, map[string]string{"level": "STORE", "storeHash": "acme1us"}},
 	} {
 		t.Run(string(tc.level), func(t *testing.T) {
-			repo, clock, by := newShelf(), now.Add(999), accountOwner(acme)
+			repo, clock, by := newMemoryRepository(), now.Add(999), accountOwner(acme)
 			by.Origin = auth.Origin{IP: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}
 			req := request(owners[tc.level])
 			req.ExpiresAt, req.AllowedIPRanges = now.Add(day), []string{"10.0.0.0/8", "192.0.2.1"}
@@ -53,27 +54,27 @@ func TestCreate(t *testing.T) {
 				t.Errorf("secrets of kinds %s and %s", issued.AccessToken.Kind(), issued.ClientSecret.Kind())
 			}
 			got := issued.Token
-			if got.Level() != tc.level || got.AccountID != acme.ID || got.CreatedAt != now || got.CreatedBy != audit.ActorOf(by.Subject()) || len(got.ClientID) != 31 {
-				t.Errorf("the token is %+v", got)
+			if got.Level() != tc.level || got.AccountID != acme.ID || got.CreatedAt != now ||
+				got.CreatedBy != audit.ActorOf(by.Subject()) || len(got.ClientID) != 31 {
+				t.Errorf("token %+v", got)
 			}
 			draft := repo.drafts[0]
-			if draft.MaxLive != token.DefaultMaxLive || draft.Access.Record.Hint != issued.AccessToken.Hint() || draft.Access.Record.APITokenID != got.ID {
-				t.Errorf("the draft is %+v", draft)
+			if draft.MaxLive != token.DefaultMaxLive || draft.Access.Record.Hint != issued.AccessToken.Hint() ||
+				draft.Access.Record.APITokenID != got.ID {
+				t.Errorf("draft %+v", draft)
 			}
 			want := audit.Event{
-				ID: draft.Event.ID, AccountID: acme.ID, At: now, Actor: audit.ActorOf(by.Subject()), Action: audit.APITokenCreated,
+				ID: draft.Event.ID, AccountID: acme.ID, At: now, Actor: audit.ActorOf(by.Subject()),
+				Action: audit.APITokenCreated,
 				Target: audit.Target{Kind: audit.TargetAPIToken, Key: got.ID.String(), Name: "Nightly export"},
 				IP:     "192.0.2.1", RequestID: "r1", Details: draft.Event.Details,
 			}
-			if fmt.Sprint(draft.Event) != fmt.Sprint(want) {
-				t.Errorf("the event is %+v, want %+v", draft.Event, want)
-			}
+			check.Equal(t, fmt.Sprint(draft.Event), fmt.Sprint(want), "event %+v, %+v", draft.Event, want)
 			wantDetails := maps.Clone(tc.details)
-			wantDetails["scopes"], wantDetails["expiresAt"] = "store_v2_products store_v2_products_read_only", "2026-03-02T12:00:00Z"
+			wantDetails["scopes"], wantDetails["expiresAt"] = "store_v2_products store_v2_products_read_only",
+				"2026-03-02T12:00:00Z"
 			wantDetails["allowedIpRanges"] = "10.0.0.0/8 192.0.2.1/32"
-			if got := details(draft.Event); !maps.Equal(got, wantDetails) {
-				t.Errorf("details %v, want %v", got, wantDetails)
-			}
+			check.Equal(t, details(draft.Event), wantDetails, "details")
 		})
 	}
 }
@@ -81,16 +82,17 @@ func TestCreate(t *testing.T) {
 func TestCreateFails(t *testing.T) {
 	broken := errors.New("the disk is full")
 	clock := now
-	t.Run("for the rules, before anything is kept", func(t *testing.T) {
-		repo := newShelf()
-		_, err := service(t, repo, &clock).Create(ctx, accountOwner(acme), token.Request{Owner: owners[scope.LevelStore]})
+	t.Run("broken rules", func(t *testing.T) {
+		repo := newMemoryRepository()
+		_, err := service(t, repo, &clock).Create(ctx, accountOwner(acme),
+			token.Request{Owner: owners[scope.LevelStore]})
 		wantFaults(t, err, "INVALID name", "INVALID scopes")
 		if len(repo.drafts) > 0 {
-			t.Error("something was kept")
+			t.Error("the database")
 		}
 	})
-	t.Run("with the repository, and answers no secret", func(t *testing.T) {
-		repo := newShelf()
+	t.Run("error of the repository", func(t *testing.T) {
+		repo := newMemoryRepository()
 		repo.failing = broken
 		issued, err := service(t, repo, &clock).Create(ctx, accountOwner(acme), request(owners[scope.LevelStore]))
 		if !errors.Is(err, broken) || issued.AccessToken.Reveal() != "" || issued.ClientSecret.Reveal() != "" {
@@ -99,35 +101,36 @@ func TestCreateFails(t *testing.T) {
 	})
 	for _, n := range []int{0, 32, 32 + 31, 32 + 31 + 31} {
 		t.Run(fmt.Sprintf("when randomness ends after %d bytes", n), func(t *testing.T) {
-			repo := newShelf()
+			repo := newMemoryRepository()
 			keys, err := secret.NewKeyring(rand.Reader)
 			if err != nil {
 				t.Fatal(err)
 			}
-			short := token.NewService(repo, policy(), keys, bytes.NewReader(make([]byte, n)), func() time.Time { return now })
+			short := token.NewService(repo, policy(), keys, bytes.NewReader(make([]byte, n)),
+				func() time.Time { return now })
 			_, err = short.Create(ctx, accountOwner(acme), request(owners[scope.LevelStore]))
 			if fault.KindOf(err) != fault.Internal || len(repo.drafts) > 0 {
-				t.Errorf("got %v, %d kept", err, len(repo.drafts))
+				t.Errorf("got %v, %d stored", err, len(repo.drafts))
 			}
 		})
 	}
 }
 
-// Judging says what creating would, and keeps nothing.
+// Check returns the errors of Create and stores nothing.
 func TestCheckIssuesNothing(t *testing.T) {
-	repo, clock := newShelf(), now
+	repo, clock := newMemoryRepository(), now
 	s := service(t, repo, &clock)
 	for level, owner := range owners {
 		wantFaults(t, s.Check(accountOwner(acme), request(owner)))
 		wantFaults(t, s.Check(accountOwner(acme), token.Request{Owner: owner}), "INVALID name", "INVALID scopes")
 		wantFaults(t, s.Check(storeOwner(acmeEU), request(owner)), "FORBIDDEN")
 		if len(repo.drafts) > 0 {
-			t.Errorf("something was kept, on level %s", level)
+			t.Errorf("something was stored on level %s", level)
 		}
 	}
 }
 
-// issued is a token of the level on the shelf.
+// issued creates a token of the level.
 func issued(t *testing.T, s *token.Service, level scope.Level, change func(*token.Request)) token.Token {
 	t.Helper()
 	req := request(owners[level])
@@ -144,29 +147,33 @@ func issued(t *testing.T, s *token.Service, level scope.Level, change func(*toke
 func TestUpdate(t *testing.T) {
 	for _, level := range levels {
 		t.Run(string(level), func(t *testing.T) {
-			repo, clock := newShelf(), now
+			repo, clock := newMemoryRepository(), now
 			s := service(t, repo, &clock)
 			before := issued(t, s, level, nil)
 			clock = now.Add(time.Hour)
-			got, err := s.Update(ctx, accountOwner(acme), token.Update{ID: before.ID, Name: new("Weekly export"), Scopes: []string{"store_v2_products_read_only"}})
+			got, err := s.Update(ctx, accountOwner(acme),
+				token.Update{ID: before.ID, Name: new("Weekly export"),
+					Scopes: []string{"store_v2_products_read_only"}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Name != "Weekly export" || got.Scopes.String() != "store_v2_products_read_only" || !sameToken(got, repo.tokens[before.ID]) {
-				t.Errorf("got %+v, kept %+v", got, repo.tokens[before.ID])
+			if got.Name != "Weekly export" || got.Scopes.String() != "store_v2_products_read_only" ||
+				!sameToken(got, repo.tokens[before.ID]) {
+				t.Errorf("got %+v, stored %+v", got, repo.tokens[before.ID])
 			}
 			e := repo.events[len(repo.events)-1]
 			want := map[string]string{"name": "Weekly export", "scopes": "store_v2_products_read_only"}
-			if e.Action != audit.APITokenUpdated || e.At != clock || e.Target.Name != "Weekly export" || !maps.Equal(details(e), want) {
+			if e.Action != audit.APITokenUpdated || e.At != clock || e.Target.Name != "Weekly export" ||
+				!maps.Equal(details(e), want) {
 				t.Errorf("event %+v", e)
 			}
 		})
 	}
 }
 
-// A write that fails answers nothing, least of all a secret.
+// A write that fails returns nothing, in particular no secret.
 func TestUpdateAndRotateFail(t *testing.T) {
-	repo, clock := newShelf(), now
+	repo, clock := newMemoryRepository(), now
 	s := service(t, repo, &clock)
 	target := issued(t, s, scope.LevelAccount, nil)
 	repo.failing = errors.New("the disk is full")
@@ -180,8 +187,8 @@ func TestUpdateAndRotateFail(t *testing.T) {
 	}
 }
 
-// What a principal learns of a token it may not change.
-func TestUpdateAndRotateOfAnothersToken(t *testing.T) {
+// The errors for a token that the principal may not change.
+func TestUpdateAndRotateWithoutRights(t *testing.T) {
 	reader := storeOwner(acmeUS)
 	reader.Scopes = scope.NewSet(scope.AccountAPITokensRead)
 	for _, tc := range []struct {
@@ -192,22 +199,24 @@ func TestUpdateAndRotateOfAnothersToken(t *testing.T) {
 	}{
 		{"a store's owner, an account-level token", storeOwner(acmeUS), scope.LevelAccount, "NOT_FOUND id"},
 		{"a store's owner, another store's token", storeOwner(acmeEU), scope.LevelStore, "NOT_FOUND id"},
-		{"a store's owner who sees all tokens", reader, scope.LevelAccount, "FORBIDDEN"},
+		{"a store's owner who may list all tokens", reader, scope.LevelAccount, "FORBIDDEN"},
 		{"the owner of another account", accountOwner(globex), scope.LevelStore, "NOT_FOUND id"},
 		{"a token of another account", issuer(globex), scope.LevelAccount, "NOT_FOUND id"},
-		{"a token that may only read tokens", apiToken(acme, scope.AccountAPITokensRead), scope.LevelAccount, "FORBIDDEN"},
-		{"a token that may nothing", apiToken(acme, "store_cart"), scope.LevelStore, "FORBIDDEN"},
+		{"a token that may only read tokens", apiToken(acme, scope.AccountAPITokensRead), scope.LevelAccount,
+			"FORBIDDEN"},
+		{"a token without rights to tokens", apiToken(acme, "store_cart"), scope.LevelStore, "FORBIDDEN"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			repo, clock := newShelf(), now
+			repo, clock := newMemoryRepository(), now
 			s := service(t, repo, &clock)
 			target := issued(t, s, tc.target, nil)
 			_, err := s.Update(ctx, tc.by, token.Update{ID: target.ID, Name: new("Mine now")})
 			wantFaults(t, err, tc.want)
 			rotation, err := s.Rotate(ctx, tc.by, target.ID, nil)
 			wantFaults(t, err, tc.want)
-			if rotation.AccessToken.Reveal() != "" || len(repo.events) != 1 || repo.tokens[target.ID].Name != target.Name {
-				t.Error("something happened")
+			if rotation.AccessToken.Reveal() != "" || len(repo.events) != 1 ||
+				repo.tokens[target.ID].Name != target.Name {
+				t.Error("the database")
 			}
 		})
 	}
@@ -221,14 +230,14 @@ func TestRotate(t *testing.T) {
 		previous time.Time
 		lives    int
 	}{
-		{"unless asked", nil, time.Time{}, now.Add(token.DefaultOverlap), 2},
-		{"at once", new(time.Duration(0)), time.Time{}, now, 1},
+		{"by default", nil, time.Time{}, now.Add(token.DefaultOverlap), 2},
+		{"immediately", new(time.Duration(0)), time.Time{}, now, 1},
 		{"with an overlap", new(time.Hour), time.Time{}, now.Add(time.Hour), 2},
-		{"not later than the token itself", nil, now.Add(time.Hour), now.Add(time.Hour), 2},
+		{"not later than the token's expiration", nil, now.Add(time.Hour), now.Add(time.Hour), 2},
 	} {
 		for _, level := range levels {
 			t.Run(fmt.Sprintf("%s, %s level", tc.name, level), func(t *testing.T) {
-				repo, clock := newShelf(), now
+				repo, clock := newMemoryRepository(), now
 				s := service(t, repo, &clock)
 				target := issued(t, s, level, func(r *token.Request) { r.ExpiresAt = tc.expires })
 				got, err := s.Rotate(ctx, accountOwner(acme), target.ID, tc.overlap)
@@ -236,21 +245,22 @@ func TestRotate(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !got.PreviousExpiresAt.Equal(tc.previous) || got.Token.ID != target.ID {
-					t.Errorf("the previous one ends at %v, want %v", got.PreviousExpiresAt, tc.previous)
+					t.Errorf("previous one expires at %v, want %v", got.PreviousExpiresAt, tc.previous)
 				}
-				kept := repo.access[target.ID]
-				if len(kept) != 2 || !kept[1].ExpiresAt.IsZero() || kept[1].Hint != got.AccessToken.Hint() {
-					t.Errorf("kept %+v", kept)
+				stored := repo.access[target.ID]
+				if len(stored) != 2 || !stored[1].ExpiresAt.IsZero() || stored[1].Hint != got.AccessToken.Hint() {
+					t.Errorf("stored %+v", stored)
 				}
-				// What ends at once is ended, and not dated: another server's clock may be behind.
-				if atOnce := tc.lives == 1; repo.hasEnded(kept[0]) != atOnce || kept[0].ExpiresAt.Equal(tc.previous) == atOnce {
-					t.Errorf("the previous one is kept as %+v, ended %v", kept[0], repo.hasEnded(kept[0]))
+				// An access token that ends immediately is ended, not given an
+				// expiration time: another server's clock may be behind.
+				if atOnce := tc.lives == 1; repo.hasEnded(stored[0]) != atOnce ||
+					stored[0].ExpiresAt.Equal(tc.previous) == atOnce {
+					t.Errorf("previous one stored as %+v, ended %v", stored[0], repo.hasEnded(stored[0]))
 				}
-				if n := len(repo.live(target.ID, now)); n != tc.lives {
-					t.Errorf("%d live, want %d", n, tc.lives)
-				}
+				check.Equal(t, len(repo.live(target.ID, now)), tc.lives, "len(repo.live(target.ID, now))")
 				e := repo.events[len(repo.events)-1]
-				want := map[string]string{"previousExpiresAt": tc.previous.Format(time.RFC3339), "hint": got.AccessToken.Hint()}
+				want := map[string]string{"previousExpiresAt": tc.previous.Format(time.RFC3339),
+					"hint": got.AccessToken.Hint()}
 				if e.Action != audit.APITokenRotated || !maps.Equal(details(e), want) {
 					t.Errorf("event %+v", e)
 				}
@@ -259,12 +269,12 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// However often a token is rotated, and whatever the clocks of the replicas say, the access token that was given out last
-// works, the one before for its overlap, and no other.
+// After any number of rotations, with any clocks of the replicas, only the newest
+// access token works, and the previous one during its overlap.
 func TestAtMostTwoAccessTokensLive(t *testing.T) {
 	for name, step := range map[string]time.Duration{"forward": time.Minute, "standing": 0, "backward": -time.Minute} {
 		t.Run(name, func(t *testing.T) {
-			repo, clock := newShelf(), now
+			repo, clock := newMemoryRepository(), now
 			s := service(t, repo, &clock)
 			target := issued(t, s, scope.LevelAccount, nil)
 			for range 5 {
@@ -272,11 +282,11 @@ func TestAtMostTwoAccessTokensLive(t *testing.T) {
 				if _, err := s.Rotate(ctx, accountOwner(acme), target.ID, new(token.MaxOverlap)); err != nil {
 					t.Fatal(err)
 				}
-				kept := repo.access[target.ID]
-				last, previous := kept[len(kept)-1], kept[len(kept)-2]
+				stored := repo.access[target.ID]
+				last, previous := stored[len(stored)-1], stored[len(stored)-2]
 				live := repo.live(target.ID, clock)
 				if !slices.Contains(live, last) || !slices.Contains(live, previous) || !last.ExpiresAt.IsZero() {
-					t.Fatalf("the last two of %+v do not live", kept)
+					t.Fatalf("the last two of %+v do not work", stored)
 				}
 				if len(live) != 2 {
 					t.Fatalf("%d live, want 2", len(live))
@@ -286,10 +296,10 @@ func TestAtMostTwoAccessTokensLive(t *testing.T) {
 	}
 }
 
-// What has expired keeps its end: it is when it really stopped working. The next rotation ends it all the same, for the
-// clocks by which it has not expired.
-func TestRotationLeavesThePastAlone(t *testing.T) {
-	repo, clock := newShelf(), now
+// An expired access token keeps its expiration time. The next rotation still ends
+// it, since it may not have expired by another replica's clock.
+func TestRotationKeepsPastExpirations(t *testing.T) {
+	repo, clock := newMemoryRepository(), now
 	s := service(t, repo, &clock)
 	target := issued(t, s, scope.LevelStore, nil)
 	for range 3 {
@@ -298,18 +308,18 @@ func TestRotationLeavesThePastAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, want := range []time.Time{now.Add(day + time.Hour), now.Add(2*day + time.Hour), now.Add(3*day + time.Hour), {}} {
-		if got := repo.access[target.ID][i].ExpiresAt; got != want {
-			t.Errorf("access token %d ended at %v, want %v", i, got, want)
-		}
+	for i, want := range []time.Time{now.Add(day + time.Hour), now.Add(2*day + time.Hour), now.Add(3*day + time.Hour),
+		{}} {
+		check.Equal(t, repo.access[target.ID][i].ExpiresAt, want, "access token %d ended at", i)
 	}
-	if access := repo.access[target.ID]; !repo.hasEnded(access[0]) || !repo.hasEnded(access[1]) || len(repo.ended) != 2 {
-		t.Errorf("of %+v ended %v, want the first two", access, repo.ended)
+	if access := repo.access[target.ID]; !repo.hasEnded(access[0]) || !repo.hasEnded(access[1]) ||
+		len(repo.ended) != 2 {
+		t.Errorf("%+v: ended %v, want the first two", access, repo.ended)
 	}
 }
 
-func TestWhoSeesAToken(t *testing.T) {
-	repo, clock := newShelf(), now
+func TestGet(t *testing.T) {
+	repo, clock := newMemoryRepository(), now
 	s := service(t, repo, &clock)
 	tokens := map[scope.Level]token.Token{}
 	for _, level := range levels {
@@ -346,20 +356,19 @@ func TestWhoSeesAToken(t *testing.T) {
 }
 
 func TestQuery(t *testing.T) {
-	repo, clock := newShelf(), now.Add(999)
+	repo, clock := newMemoryRepository(), now.Add(999)
 	s := service(t, repo, &clock)
 	q, err := s.Query(token.Filter{})
 	if err != nil || !slices.Equal(q.Statuses, []token.Status{token.Active, token.Expired}) || q.Now != now {
 		t.Errorf("got %+v, %v", q, err)
 	}
-	asked := []token.Status{token.Revoked, token.Active, token.Revoked}
-	q, err = s.Query(token.Filter{Statuses: asked, Scope: "store_cart", UnusedSince: now})
-	if err != nil || !slices.Equal(q.Statuses, []token.Status{token.Active, token.Revoked}) || q.Scope != "store_cart" || q.UnusedSince != now {
+	statuses := []token.Status{token.Revoked, token.Active, token.Revoked}
+	q, err = s.Query(token.Filter{Statuses: statuses, Scope: "store_cart", UnusedSince: now})
+	if err != nil || !slices.Equal(q.Statuses, []token.Status{token.Active, token.Revoked}) ||
+		q.Scope != "store_cart" || q.UnusedSince != now {
 		t.Errorf("got %+v, %v", q, err)
 	}
-	if asked[0] != token.Revoked {
-		t.Error("the caller's list was changed")
-	}
+	check.Equal(t, statuses[0], token.Revoked, "the caller's list was changed")
 	_, err = s.Query(token.Filter{Scope: "store_unheard_of"})
 	wantFaults(t, err, "INVALID filter.scope")
 }

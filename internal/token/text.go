@@ -26,7 +26,7 @@ func checkReason(reason string) (string, fault.List) {
 	return reason, nil
 }
 
-// checkText judges a text that is kept, and shown to others, as it was sent.
+// checkText checks a text that is stored and later shown unchanged.
 func checkText(what, text string, least, most int) *fault.Error {
 	n := utf8.RuneCountInString(text)
 	switch {
@@ -35,23 +35,25 @@ func checkText(what, text string, least, most int) *fault.Error {
 	case !oneLine(text):
 		return fault.Errorf(fault.Invalid, "%s is one line of plain text.", what)
 	case holdsSecret(text):
-		return fault.Errorf(fault.Invalid, "%s must not hold a credential. Rotate one that others may have seen.", what)
+		return fault.Errorf(fault.Invalid, "%s must not contain a credential. Rotate one that others may have seen.",
+			what)
 	}
 	return nil
 }
 
-// oneLine reports whether text is plain text without control characters, such
-// as NUL, which PostgreSQL cannot keep, without anything that ends a line, and
-// without what nobody sees, which can make it read as another text. U+FFFD is
-// what a reader of JSON puts for half a character, so it is not what was sent.
+// oneLine reports whether text is one line of plain text. It rejects control
+// characters, such as NUL, which PostgreSQL cannot store, and invisible characters,
+// which can make one text look like another. U+FFFD replaces an invalid character,
+// such as half a surrogate pair in JSON.
 func oneLine(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool {
-		return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && !unicode.Is(unicode.Join_Control, r)
+		return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
+			!unicode.Is(unicode.Join_Control, r)
 	})
 }
 
-// holdsSecret reports whether a credential is among the words of text. People
-// paste them where they do not belong, and none may be kept (mission: promise 1).
+// holdsSecret reports whether one of the words of text is a credential. Users paste
+// credentials into the wrong field, and none may be stored (docs/promises.md: 1).
 func holdsSecret(text string) bool {
 	between := func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 	return slices.ContainsFunc(strings.FieldsFunc(text, between), func(word string) bool {

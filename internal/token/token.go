@@ -1,5 +1,5 @@
-// Package token issues, narrows, rotates and revokes API tokens, on both
-// levels by one path: what differs between the levels is a row of data.
+// Package token issues, restricts, rotates and revokes API tokens of both levels.
+// The levels share all code; levelRow has their differences.
 package token
 
 import (
@@ -15,33 +15,33 @@ import (
 	"latchkey/internal/secret"
 )
 
-// Token is an API token: the durable record that an owner creates. Its secret
-// values are kept as keyed digests only and are no part of it.
+// Token is an API token. It has no secrets: only keyed digests of them are stored.
 type Token struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
-	// StoreID is the store of a store-level token, zero on account level.
+	// StoreID is the store of a store-level token, or zero.
 	StoreID uuid.UUID
 	// StoreHash is that store's hash.
 	StoreHash string
 	Name      string
 	ClientID  string
-	// Scopes are those granted, with all that they imply.
+	// Scopes are the granted scopes, including implied ones.
 	Scopes scope.Set
-	// AllowedIPRanges are where the token may be used from; none is anywhere.
+	// AllowedIPRanges are the addresses from which the token may be used. If it is
+	// empty, every address is allowed.
 	AllowedIPRanges []netip.Prefix
 	CreatedAt       time.Time
 	CreatedBy       audit.Actor
-	// ExpiresAt is zero for a token that does not expire.
+	// ExpiresAt is zero if the token does not expire.
 	ExpiresAt time.Time
-	// LastUsedAt and LastUsedIP are zero for a token that was never used.
+	// LastUsedAt and LastUsedIP are zero if the token was never used.
 	LastUsedAt time.Time
 	LastUsedIP netip.Addr
-	// Revocation is nil while the token is not revoked.
+	// Revocation is nil if the token is not revoked.
 	Revocation *Revocation
 }
 
-// Revocation is the record of a token's end.
+// Revocation describes how a token was revoked.
 type Revocation struct {
 	At     time.Time
 	By     audit.Actor
@@ -56,18 +56,18 @@ func (t Token) Level() scope.Level {
 	return scope.LevelStore
 }
 
-// Status is where a token is in its life.
+// Status is the status of an API token.
 type Status string
 
-// The statuses of API tokens (design: "The API's additions").
+// The statuses of API tokens (docs/compatibility.md: "Additions").
 const (
 	Active  Status = "ACTIVE"
 	Expired Status = "EXPIRED"
 	Revoked Status = "REVOKED"
 )
 
-// Status returns the token's status at the moment now. A revoked token stays
-// revoked after its expiry.
+// Status returns the token's status at the time now. A revoked token stays revoked
+// after its expiration time.
 func (t Token) Status(now time.Time) Status {
 	switch {
 	case t.Revocation != nil:
@@ -83,23 +83,24 @@ func (t Token) Status(now time.Time) Status {
 type AccessToken struct {
 	ID         uuid.UUID
 	APITokenID uuid.UUID
-	// Hint is what may be shown of its value: prefix and last four characters.
+	// Hint is the part of the secret that may be shown: the prefix and the last
+	// four characters.
 	Hint      string
 	CreatedAt time.Time
-	// ExpiresAt is when a rotation ends it; zero while none has.
+	// ExpiresAt is the expiration time that a rotation set, or zero.
 	ExpiresAt time.Time
-	// LastUsedAt and LastUsedIP are zero for one that was never used.
+	// LastUsedAt and LastUsedIP are zero if it was never used.
 	LastUsedAt time.Time
 	LastUsedIP netip.Addr
 }
 
-// levelRow is all that differs between the levels.
+// levelRow has the differences between the levels.
 type levelRow struct {
 	// secretKind is the kind of the level's access tokens.
 	secretKind secret.Kind
-	// grantable are the levels of the scopes that the level's tokens hold.
+	// grantable are the levels of the scopes that tokens of the level may hold.
 	grantable []scope.Level
-	// place names what the level's tokens belong to, for messages.
+	// place names the owner of the level's tokens in messages.
 	place string
 }
 
@@ -110,18 +111,18 @@ func rowOf(level scope.Level) levelRow {
 	return levelRow{secret.AccountAccessToken, []scope.Level{scope.LevelAccount, scope.LevelStore}, "account"}
 }
 
-// Owner is what an API token belongs to: an account, or a store of one. It is
-// a closed value, made by AccountOwner and StoreOwner.
+// Owner is the account or store that an API token belongs to. It is made by
+// AccountOwner or StoreOwner.
 type Owner struct {
 	account account.Account
 	store   account.Store
 }
 
-// AccountOwner is the owner of account-level tokens.
+// AccountOwner returns the owner of an account's account-level tokens.
 func AccountOwner(a account.Account) Owner { return Owner{account: a} }
 
-// StoreOwner is the owner of the store-level tokens of a store. It returns
-// fault.NotFound when the store is not the account's.
+// StoreOwner returns the owner of a store's tokens. It returns fault.NotFound if
+// the store does not belong to the account.
 func StoreOwner(a account.Account, s account.Store) (Owner, error) {
 	if s.AccountID != a.ID {
 		return Owner{}, account.ErrNoStore()
@@ -129,7 +130,7 @@ func StoreOwner(a account.Account, s account.Store) (Owner, error) {
 	return Owner{account: a, store: s}, nil
 }
 
-// Level returns the level of the tokens that belong to o.
+// Level returns the level of the owner's tokens.
 func (o Owner) Level() scope.Level {
 	if o.store.ID == uuid.Nil {
 		return scope.LevelAccount
@@ -137,70 +138,70 @@ func (o Owner) Level() scope.Level {
 	return scope.LevelStore
 }
 
-// Request asks for a new API token.
+// Request is a request for a new API token.
 type Request struct {
 	Owner  Owner
 	Name   string
 	Scopes []string
-	// ExpiresAt is zero for a token that does not expire.
+	// ExpiresAt is zero if the token does not expire.
 	ExpiresAt time.Time
 	// AllowedIPRanges are CIDRs (RFC 4632, RFC 4291 section 2.3) or single
-	// addresses; none is anywhere.
+	// addresses. If it is empty, every address is allowed.
 	AllowedIPRanges []string
 }
 
-// Issued is what creating a token returns: the record and its secret values,
-// which nobody can have again.
+// Issued is a new token with its secrets, which cannot be shown again.
 type Issued struct {
 	Token        Token
 	AccessToken  secret.Secret
 	ClientSecret secret.Secret
 }
 
-// Update asks for a token to be narrowed. Nil fields stay as they are.
+// Update is a request to restrict a token. Nil fields are left unchanged.
 type Update struct {
 	ID     uuid.UUID
 	Name   *string
 	Scopes []string
-	// ExpiresAt is the new, earlier end. A pointer to the zero time asks for
-	// no end, which widens and is refused unless the token has none.
+	// ExpiresAt is the new, earlier expiration time. A pointer to the zero time
+	// removes the expiration, which is an error unless the token has none.
 	ExpiresAt       *time.Time
 	AllowedIPRanges []string
 }
 
-// Rotation is what rotating a token returns: the record, the new access
-// token's value, and when the previous one ends.
+// Rotation is the result of a rotation: the token, its new access token, and the
+// time when the previous one expires.
 type Rotation struct {
 	Token             Token
 	AccessToken       secret.Secret
 	PreviousExpiresAt time.Time
 }
 
-// RevokeRequest asks for the end of one to MaxRevocations tokens.
+// RevokeRequest is a request to revoke 1 to MaxRevocations tokens.
 type RevokeRequest struct {
 	IDs    []uuid.UUID
 	Reason string
-	// Issued revokes the tokens that these issued, too, and those that these
-	// issued, at every depth (Lister.IssuedBy). It takes the right to revoke
-	// every token of the account.
+	// Issued also revokes the tokens that these issued, at every depth
+	// (Lister.IssuedBy). It requires the right to revoke every token of the
+	// account.
 	Issued bool
 }
 
-// RevokeResult is what a revocation did.
+// RevokeResult is the result of a revocation.
 type RevokeResult struct {
 	// At is when the tokens were revoked.
 	At time.Time
-	// IDs are the tokens of the request, each once.
+	// IDs are the IDs in the request, without duplicates.
 	IDs []uuid.UUID
-	// Issued are the tokens that were revoked because those issued them.
+	// Issued are the IDs of the tokens that were revoked because tokens of the
+	// request issued them.
 	Issued []uuid.UUID
 }
 
-// MaxRevocations is the most tokens that one revocation may name.
+// MaxRevocations is the most tokens in one revocation.
 const MaxRevocations = 250
 
-// ErrNoToken is the answer for a token that is not there, or not the
-// principal's to see: one and the same.
+// ErrNoToken is the error for a token that does not exist or that the principal may
+// not see. It does not reveal which.
 func ErrNoToken() *fault.Error {
 	return fault.Errorf(fault.NotFound, "There is no such API token in this account.")
 }

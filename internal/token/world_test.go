@@ -15,7 +15,7 @@ import (
 	"latchkey/internal/token"
 )
 
-// The world of these tests: an account with two stores, and another account with one.
+// The fixtures: an account with two stores, and another account with one.
 var (
 	acme       = account.Account{ID: uuid.MustParse(accountUUID), Name: "Acme Retail"}
 	acmeUS     = account.Store{ID: uuid.New(), AccountID: acme.ID, Hash: "acme1us"}
@@ -27,7 +27,7 @@ var (
 
 const day = 24 * time.Hour
 
-// owners are what tokens can belong to, by level.
+// owners has an owner of each level.
 var owners = map[scope.Level]token.Owner{
 	scope.LevelAccount: token.AccountOwner(acme),
 	scope.LevelStore:   ownerOf(acme, acmeUS),
@@ -41,40 +41,45 @@ func ownerOf(a account.Account, s account.Store) token.Owner {
 	return o
 }
 
-// policy is the rules without a bound on lifetimes.
+// policy returns a policy without a maximum lifetime.
 func policy() token.Policy {
 	return token.Policy{
 		Catalogue: scope.Default(),
-		MaxLive:   map[scope.Level]int{scope.LevelAccount: token.DefaultMaxLive, scope.LevelStore: token.DefaultMaxLive},
+		MaxLive: map[scope.Level]int{scope.LevelAccount: token.DefaultMaxLive,
+			scope.LevelStore: token.DefaultMaxLive},
 	}
 }
 
 func operator() *auth.Principal { return new(auth.OperatorPrincipal()) }
 
-// inAccount is the principal at work in the account.
+// inAccount returns the principal with the account set.
 func inAccount(a account.Account, by *auth.Principal) *auth.Principal {
 	by.AccountID = a.ID
 	return by
 }
 
 func accountOwner(a account.Account) *auth.Principal {
-	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "owner@example.com", AccountID: a.ID, AccountOwner: true, Scopes: everyScope()}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "owner@example.com",
+		AccountID: a.ID, AccountOwner: true, Scopes: everyScope()}
 }
 
 func storeOwner(s account.Store) *auth.Principal {
-	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "shop@example.com", AccountID: s.AccountID, OwnedStores: []uuid.UUID{s.ID}}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.Session, ID: uuid.New(), Name: "shop@example.com",
+		AccountID: s.AccountID, OwnedStores: []uuid.UUID{s.ID}}
 }
 
-// issuer is an account-level API token that holds account_api_tokens_write and these scopes.
+// issuer returns an account-level API token with account_api_tokens_write and these
+// scopes.
 func issuer(a account.Account, scopes ...string) *auth.Principal {
 	return apiToken(a, append(scopes, scope.AccountAPITokensWrite)...)
 }
 
 func apiToken(a account.Account, scopes ...string) *auth.Principal {
-	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "Provisioning", AccountID: a.ID, Scopes: scope.Default().Expand(scopes...)}
+	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "Provisioning",
+		AccountID: a.ID, Scopes: scope.Default().Expand(scopes...)}
 }
 
-// everyScope is all there is in the catalogue, the beta's included.
+// everyScope returns every scope in the catalogue, including the beta's.
 func everyScope() scope.Set {
 	var names []string
 	for _, r := range scope.Default().Resources(scope.LevelAccount, []scope.Feature{scope.FeatureAutomatedBilling}) {
@@ -85,12 +90,12 @@ func everyScope() scope.Set {
 	return scope.NewSet(names...)
 }
 
-// request is one that breaks no rule on either level.
+// request returns a request that is valid on both levels.
 func request(o token.Owner) token.Request {
 	return token.Request{Owner: o, Name: "Nightly export", Scopes: []string{"store_v2_products"}}
 }
 
-// wantFaults compares the faults in err, each as its kind and field, with those wanted.
+// wantFaults compares the errors in err, each as its kind and field, with want.
 func wantFaults(t *testing.T, err error, want ...string) {
 	t.Helper()
 	var got []string

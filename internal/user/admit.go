@@ -14,36 +14,35 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Seat is a place in a store that somebody shall have.
+// Seat is a store membership that the caller asks for.
 type Seat struct {
 	Store account.StoreRef
-	// Permissions are what they may do there; none for nothing yet.
+	// Permissions are the permissions to grant in the store; empty grants none.
 	Permissions []string
 }
 
-// Admission asks for somebody to be taken into the account, and into stores of
-// it.
+// Admission is a request to add a user to the account and to stores in it.
 type Admission struct {
-	// Details are what the account records of the person. Names may be empty; of
-	// somebody who is in the account already only the address is used.
+	// Details are the user's address and names. The names may be empty. If the
+	// user is already in the account, only the address is used.
 	Details
 
 	Seats []Seat
 }
 
-// Admit takes the person of an address into the account, pending, and into the
-// stores, and says what they may do there: all of
-// it or nothing. It returns fault.Forbidden as AddToStore and
-// SetStorePermissions do for each of the stores and, where there are none, as
-// AddToAccount does; fault.Invalid for every field that breaks a rule; and
-// fault.Conflict for a store that the person is in. Fields of a store are under
-// "stores" and its number, as "stores.0.permissions".
+// Admit adds the user with the address to the account, as pending, and to the
+// stores, with their permissions there. It applies all of the admission or none
+// of it. For each store it returns fault.Forbidden as AddToStore and
+// SetStorePermissions do; without stores, as AddToAccount does. It returns
+// fault.Invalid for each field that breaks a rule, and fault.Conflict for a
+// store that the user is already in. Fields of a store are reported under
+// "stores" and its index, such as "stores.0.permissions".
 func (s *Service) Admit(ctx context.Context, by *auth.Principal, a Admission) (Person, error) {
 	if err := MayCreate(by); err != nil {
 		return Person{}, err
 	}
 	if len(a.Seats) == 0 {
-		if err := MayChangeAnybody(by); err != nil {
+		if err := MayChangeAll(by); err != nil {
 			return Person{}, fault.Errorf(fault.Invalid, "Choose at least one store.").On("stores")
 		}
 	}
@@ -70,68 +69,71 @@ func (s *Service) Admit(ctx context.Context, by *auth.Principal, a Admission) (P
 	return admitted, err
 }
 
-// withDetails returns the person of the account who has the address, or a new
-// one with the details.
+// withDetails returns the account's user with the address, or creates one with
+// the details.
 func (e *edit) withDetails(ctx context.Context, d Details) (Person, error) {
-	if err := d.checkGiven().Err(); err != nil {
+	if err := d.checkOptional().Err(); err != nil {
 		return Person{}, err
 	}
 	found, err := e.MembersByEmail(ctx, []string{Fold(d.Email)})
 	if err != nil || len(found) > 0 {
 		return append(found, Person{})[0], err
 	}
-	d.Locale = cmp.Or(d.Locale, defaultLocale)
+	d.Locale = cmp.Or(d.Locale, DefaultLocale)
 	created, err := e.create(ctx, NewUser{User: d.user()})
 	if err == nil {
-		e.tell(audit.UserCreated, created.Target(), nameDetails(created.User)...)
+		e.addEvent(audit.UserCreated, created.Target(), nameDetails(created.User)...)
 	}
 	return created, err
 }
 
-// checkGiven returns every field that breaks a rule. Names and language may be
-// empty.
-func (d Details) checkGiven() fault.List {
+// checkOptional returns an error for each field that breaks a rule. Names and
+// locale may be empty.
+func (d Details) checkOptional() fault.List {
 	var faults fault.List
 	if !ValidEmail(d.Email) {
 		faults = append(faults, invalidEmail())
 	}
-	return append(faults, checkNames(given(d.FirstName), given(d.LastName), given(d.Locale))...)
+	return append(faults, checkNames(nonEmpty(d.FirstName), nonEmpty(d.LastName), nonEmpty(d.Locale))...)
 }
 
-// given returns nil for an empty text.
-func given(text string) *string {
+// nonEmpty returns a pointer to text, or nil if text is empty.
+func nonEmpty(text string) *string {
 	if text == "" {
 		return nil
 	}
 	return &text
 }
 
-// seat is a place in a store that may be given.
+// seat is a store membership that has passed checkSeat.
 type seat struct {
 	in          account.Store
 	permissions []string
 }
 
-// checkSeat judges a place that a person shall have.
+// checkSeat reports whether the principal may give the user this store
+// membership.
 func (e *edit) checkSeat(ctx context.Context, p Person, wanted Seat) (seat, error) {
 	in, err := e.storeWhere(ctx, wanted.Store, auth.AddUsers, scopeWrite)
 	if err != nil {
 		return seat{}, err
 	}
-	if _, there := p.Place(in.ID); there {
-		return seat{}, fault.Errorf(fault.Conflict, "This person is in the store %s already. Change there what they may do.", in.Name).On("storeId")
+	if _, ok := p.Place(in.ID); ok {
+		return seat{}, fault.Errorf(fault.Conflict,
+			"This user is already in the store %s. Change their permissions there.", in.Name).On("storeId")
 	}
 	permissions, err := CheckPermissions(wanted.Permissions)
 	if err != nil || len(permissions) == 0 {
 		return seat{in: in}, err
 	}
 	if err := MayIn(e.by, in.ID, auth.EditUsers); err != nil {
-		return seat{}, fault.Errorf(fault.Forbidden, "You may take people into this store, and not say what they may do there.").On("permissions")
+		return seat{}, fault.Errorf(fault.Forbidden,
+			"You may add users to this store, but not set their permissions there.").On("permissions")
 	}
 	return seat{in, permissions}, e.mayGrant(ctx, in, nil, permissions)
 }
 
-// admit takes a person into the account and gives them their places.
+// admit adds the user to the account and to the stores.
 func (e *edit) admit(ctx context.Context, p *Person, seats []seat) error {
 	if err := e.join(ctx, p); err != nil {
 		return err
@@ -142,7 +144,7 @@ func (e *edit) admit(ctx context.Context, p *Person, seats []seat) error {
 		if len(s.permissions) > 0 {
 			details = append([]audit.Detail{{Name: "permissions", Value: strings.Join(s.permissions, " ")}}, details...)
 		}
-		e.tell(audit.UserAdded, p.Target(), details...)
+		e.addEvent(audit.UserAdded, p.Target(), details...)
 		if err := e.savePlace(ctx, p, &place); err != nil {
 			return err
 		}

@@ -6,27 +6,31 @@ import (
 	"time"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/test/world"
 	"latchkey/internal/user"
 )
 
-// clerk is a session of the first of the three, who may do that in the second store.
-func (s staff) clerk(t *testing.T, may ...string) *auth.Principal {
+// clerk returns a session of the first of the three users, with these permissions
+// in the second store.
+func (s fixture) clerk(t *testing.T, may ...string) *auth.Principal {
 	t.Helper()
 	if _, err := s.users.SetStorePermissions(t.Context(), s.owner, s.ref(1), s.person(0).ID, may); err != nil {
 		t.Fatal(err)
 	}
-	return s.session(s.person(0), auth.Principal{Places: []auth.Place{{StoreID: s.Stores[1].ID, May: auth.ParsePermissions(may)}}})
+	return s.session(s.person(0),
+		auth.Principal{Places: []auth.Place{{StoreID: s.Stores[1].ID, May: auth.ParsePermissions(may)}}})
 }
 
 func newcomer(email string) user.Details {
 	return user.Details{Email: email, FirstName: "New", LastName: "Comer", Locale: "en"}
 }
 
-// Somebody is taken in with all of their places at once, whether anybody knew them or not.
+// Admit adds a new or existing user to several stores.
 func TestAdmit(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		guest := dbtest.Seed{Users: 1}.Make(t, s.db).Users[1]
 		sales := user.SalesStaff.Permissions()
 		seats := []user.Seat{{Store: s.ref(0), Permissions: sales}, {Store: s.ref(1)}}
@@ -36,44 +40,50 @@ func TestAdmit(t *testing.T) {
 				t.Fatal(err)
 			}
 			known := s.known(t, admitted.ID)
-			first, there := known.Place(s.Stores[0].ID)
+			first, ok := known.Place(s.Stores[0].ID)
 			second, too := known.Place(s.Stores[1].ID)
-			if !known.Member || !there || !too || !slices.Equal(first.Permissions, sales) || len(second.Permissions) > 0 || first.Status != user.Active {
-				t.Errorf("%s is %+v", d.Email, known)
+			if !known.Member || !ok || !too || !slices.Equal(first.Permissions, sales) || len(second.Permissions) > 0 ||
+				first.Status != user.Active {
+				t.Errorf("%s: %+v", d.Email, known)
 			}
 		}
 		if known := s.known(t, guest.ID); known.Member {
-			t.Errorf("a guest is in the account by the id of another: %+v", known)
+			t.Errorf("the user has the ID of another account's user: %+v", known)
 		}
-		_, err := s.users.Admit(t.Context(), s.owner, user.Admission{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
+		_, err := s.users.Admit(t.Context(), s.owner,
+			user.Admission{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
 		if err != nil {
-			t.Errorf("into the account alone: %v", err)
+			t.Errorf("without stores: %v", err)
 		}
 	})
 }
 
-// Whoever may add people to a store takes them into that one, and gives what is their own to give.
+// A user with Add_User in a store can add users to that store only, and can only
+// grant their own permissions.
 func TestAdmitByClerk(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		adds := s.clerk(t, "Add_User", "Add_Orders")
 		one := newcomer("one@" + s.Account.ID.String() + ".example")
-		if _, err := s.users.Admit(t.Context(), adds, user.Admission{Details: one, Seats: []user.Seat{{Store: s.ref(1)}}}); err != nil {
+		if _, err := s.users.Admit(t.Context(), adds,
+			user.Admission{Details: one, Seats: []user.Seat{{Store: s.ref(1)}}}); err != nil {
 			t.Errorf("into the store: %v", err)
 		}
 		two := newcomer("two@" + s.Account.ID.String() + ".example")
-		_, err := s.users.Admit(t.Context(), adds, user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}})
+		_, err := s.users.Admit(t.Context(), adds,
+			user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}})
 		failing(t, err, fault.Forbidden, "stores.0.permissions")
 		both := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
-		if _, err := s.users.Admit(t.Context(), both, user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}}); err != nil {
-			t.Errorf("with what is their own: %v", err)
+		if _, err := s.users.Admit(t.Context(), both,
+			user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}}); err != nil {
+			t.Errorf("with their own permissions: %v", err)
 		}
 	})
 }
 
-// What is refused leaves nothing, nor does half of it.
+// A rejected admission changes nothing.
 func TestAdmitRefuses(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
-		s := newStaff(t, dbtest.Open(t, url))
+		s := newFixture(t, world.New(t, url, world.Options{At: time.Now()}))
 		clerk := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
 		good := newcomer("good@" + s.Account.ID.String() + ".example")
 		before := dbtest.Dump(t, url)
@@ -86,29 +96,33 @@ func TestAdmitRefuses(t *testing.T) {
 			kind    fault.Kind
 			fields  []string
 		}{
-			{"by nobody who may", s.session(s.person(1), auth.Principal{}), good, []user.Seat{seat(1)}, fault.Forbidden, []string{""}},
-			{"by a clerk, into no store", clerk, good, nil, fault.Invalid, []string{"stores"}},
-			{"by a clerk, into a store of others", clerk, good, []user.Seat{seat(1), seat(0)}, fault.NotFound, []string{"stores.1.storeId"}},
-			{"by a clerk, with more than their own", clerk, good, []user.Seat{seat(1, "Add_Brands")}, fault.Forbidden, []string{"stores.0.permissions"}},
+			{"by a user without permissions", s.session(s.person(1), auth.Principal{}), good, []user.Seat{seat(1)},
+				fault.Forbidden, []string{""}},
+			{"by a clerk, without stores", clerk, good, nil, fault.Invalid, []string{"stores"}},
+			{"by a clerk, into another store", clerk, good, []user.Seat{seat(1), seat(0)}, fault.NotFound,
+				[]string{"stores.1.storeId"}},
+			{"by a clerk, with a permission they lack", clerk, good, []user.Seat{seat(1, "Add_Brands")},
+				fault.Forbidden, []string{"stores.0.permissions"}},
 			{"no address", s.owner, newcomer("good"), nil, fault.Invalid, []string{"email"}},
-			{"wrong names", s.owner, user.Details{Email: good.Email, FirstName: " ", LastName: " ", Locale: "?"}, nil, fault.Invalid, []string{"firstName", "lastName", "locale"}},
-			{"no permission", s.owner, good, []user.Seat{seat(0), seat(1, "Fly")}, fault.Invalid, []string{"stores.1.permissions"}},
-			{"who is there", s.owner, user.Details{Email: s.person(1).Email}, []user.Seat{seat(0), seat(1)}, fault.Conflict, []string{"stores.0.storeId", "stores.1.storeId"}},
+			{"wrong names", s.owner, user.Details{Email: good.Email, FirstName: " ", LastName: " ", Locale: "?"}, nil,
+				fault.Invalid, []string{"firstName", "lastName", "locale"}},
+			{"no permission", s.owner, good, []user.Seat{seat(0), seat(1, "Fly")}, fault.Invalid,
+				[]string{"stores.1.permissions"}},
+			{"an existing member", s.owner, user.Details{Email: s.person(1).Email}, []user.Seat{seat(0), seat(1)},
+				fault.Conflict, []string{"stores.0.storeId", "stores.1.storeId"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				_, err := s.users.Admit(t.Context(), c.by, user.Admission{Details: c.details, Seats: c.seats})
 				failing(t, err, c.kind, c.fields...)
 			})
 		}
-		if dbtest.Dump(t, url) != before {
-			t.Error("what was refused changed something")
-		}
+		check.Equal(t, dbtest.Dump(t, url), before, "the database after a rejected admission")
 	})
 }
 
-// A person is shown as far as somebody may see them.
+// A profile has only what the viewer may see.
 func TestProfile(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		clerk, blind := s.clerk(t, "Manage_Users"), s.session(s.person(1), auth.Principal{})
 		outsider := dbtest.Seed{Users: 1}.Make(t, s.db).Users[1]
 		for _, c := range []struct {
@@ -119,11 +133,11 @@ func TestProfile(t *testing.T) {
 			kind   fault.Kind
 		}{
 			{"the owner", s.owner, s.person(1), 2, ""},
-			{"the owner, somebody in no store", s.owner, s.person(2), 0, ""},
+			{"the owner, a user in no store", s.owner, s.person(2), 0, ""},
 			{"a clerk", clerk, s.person(1), 1, ""},
-			{"a clerk, somebody in no store of theirs", clerk, s.person(2), 0, fault.NotFound},
-			{"a stranger", s.owner, outsider, 0, fault.NotFound},
-			{"by somebody who sees nobody", blind, s.person(1), 0, fault.Forbidden},
+			{"a clerk, a user in none of their stores", clerk, s.person(2), 0, fault.NotFound},
+			{"a user of another account", s.owner, outsider, 0, fault.NotFound},
+			{"by a user who may see no users", blind, s.person(1), 0, fault.Forbidden},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				p, err := s.users.Profile(t.Context(), c.by, c.of.ID)
@@ -133,14 +147,15 @@ func TestProfile(t *testing.T) {
 			})
 		}
 		p, err := s.users.Profile(t.Context(), s.owner, s.person(0).ID)
-		if err != nil || p.In[0].Store.Name != "Store 0" || p.In[1].Store.Name != "Store 1" || p.Email != s.person(0).Email {
+		if err != nil || p.In[0].Store.Name != "Store 0" || p.In[1].Store.Name != "Store 1" ||
+			p.Email != s.person(0).Email {
 			t.Errorf("%+v, %v", p, err)
 		}
 	})
 }
 
 func TestGrantableIn(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		clerk := s.clerk(t, "Edit_Users", "Add_Orders", "Create_Store_API_Tokens")
 		for _, c := range []struct {
 			name  string
@@ -149,9 +164,9 @@ func TestGrantableIn(t *testing.T) {
 			want  []string
 		}{
 			{"the owner", s.owner, 1, user.Permissions()},
-			{"a program", s.program, 1, user.StoreAdministrator.Permissions()},
-			{"a clerk: their own but of high risk", clerk, 1, []string{"Add_Orders", "Edit_Users"}},
-			{"a clerk elsewhere: what they have there", clerk, 0, []string{"Add_Brands", "Add_Orders"}},
+			{"an API token", s.program, 1, user.StoreAdministrator.Permissions()},
+			{"a clerk: their own except high-risk ones", clerk, 1, []string{"Add_Orders", "Edit_Users"}},
+			{"a clerk in another store: their own there", clerk, 0, []string{"Add_Brands", "Add_Orders"}},
 		} {
 			got, err := s.users.GrantableIn(t.Context(), c.by, s.Stores[c.store].ID)
 			if err != nil || !slices.Equal(got, c.want) {
@@ -162,16 +177,17 @@ func TestGrantableIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := s.users.GrantableIn(t.Context(), clerk, s.Stores[1].ID); err != nil || len(got) > 0 {
-			t.Errorf("one who is inactive may give %q, %v", got, err)
+			t.Errorf("an inactive member may grant %q, %v", got, err)
 		}
 	})
 }
 
 func TestSessionsOf(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		operator := auth.OperatorPrincipal()
 		for range 2 {
-			if _, _, err := s.users.StartSession(t.Context(), &operator, user.SessionRequest{Email: s.person(0).Email, TTL: time.Hour}); err != nil {
+			if _, _, err := s.users.StartSession(t.Context(), &operator,
+				user.SessionRequest{Email: s.person(0).Email, TTL: time.Hour}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -179,15 +195,15 @@ func TestSessionsOf(t *testing.T) {
 			t.Errorf("%d sessions, %v", len(found), err)
 		}
 		if found, err := s.users.SessionsOf(t.Context(), s.owner, s.person(1).ID); err != nil || len(found) != 0 {
-			t.Errorf("%d sessions of somebody else, %v", len(found), err)
+			t.Errorf("%d sessions of another user, %v", len(found), err)
 		}
 		_, err := s.users.SessionsOf(t.Context(), s.clerk(t, "Delete_Users"), s.person(0).ID)
 		failing(t, err, fault.Forbidden, "")
 	})
 }
 
-func TestWhoMay(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+func TestMay(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		clerk := s.clerk(t, "Add_User")
 		type answers struct{ listAll, changeAnybody, create, add, edit bool }
 		for _, c := range []struct {
@@ -196,18 +212,16 @@ func TestWhoMay(t *testing.T) {
 			want answers
 		}{
 			{"the owner", s.owner, answers{true, true, true, true, true}},
-			{"a program that writes", s.program, answers{false, true, true, true, true}},
-			{"a clerk who adds", clerk, answers{false, false, true, true, false}},
-			{"anybody", s.session(s.person(1), auth.Principal{}), answers{}},
+			{"an API token with account_users_write", s.program, answers{false, true, true, true, true}},
+			{"a clerk who may add users", clerk, answers{false, false, true, true, false}},
+			{"a user without permissions", s.session(s.person(1), auth.Principal{}), answers{}},
 		} {
 			store := s.Stores[1].ID
 			got := answers{
-				user.MayListAll(c.by) == nil, user.MayChangeAnybody(c.by) == nil, user.MayCreate(c.by) == nil,
+				user.MayListAll(c.by) == nil, user.MayChangeAll(c.by) == nil, user.MayCreate(c.by) == nil,
 				user.MayIn(c.by, store, auth.AddUsers) == nil, user.MayIn(c.by, store, auth.EditUsers) == nil,
 			}
-			if got != c.want {
-				t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
-			}
+			check.Equal(t, got, c.want, "%s", c.name)
 		}
 	})
 }

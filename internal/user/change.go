@@ -10,13 +10,13 @@ import (
 	"latchkey/internal/audit"
 )
 
-// Membership is what an account records of a person, about to be kept.
+// Membership is an account's record of a user, to be saved.
 type Membership struct {
 	UserID uuid.UUID
-	// Email is the address as the account has it. It does not change.
+	// Email is the address as the account recorded it. It never changes.
 	Email                       string
 	FirstName, LastName, Locale string
-	// ExternalID is empty for a person whom no other system knows.
+	// ExternalID is the user's ID in the account's other system, or empty.
 	ExternalID string
 	JoinedAt   time.Time
 	UpdatedAt  time.Time
@@ -26,69 +26,70 @@ type Membership struct {
 type NewUser struct {
 	User
 
-	// PasswordHash is a hash in PHC's form; empty for a person without a
+	// PasswordHash is a hash in PHC string format, or empty if the user has no
 	// password.
 	PasswordHash string
-	// VouchedBy is the account whose people know the password: it opens that
-	// account alone.
+	// VouchedBy is the account that chose the password. The password signs in
+	// to that account only.
 	VouchedBy uuid.UUID
 }
 
-// membership is what is kept of the person in the account.
-func (p Person) membership() Membership {
+// Membership returns the account's record of the user.
+func (p Person) Membership() Membership {
 	return Membership{
 		UserID: p.ID, Email: p.Email, FirstName: p.FirstName, LastName: p.LastName, Locale: p.Locale,
 		ExternalID: p.ExternalID, JoinedAt: p.JoinedAt, UpdatedAt: p.UpdatedAt,
 	}
 }
 
-// Change is a transaction over the people of one account: nobody else changes
-// them meanwhile, it takes effect as a whole or not at all, and what it reads
-// is as it has left it. Everything goes by the set, so that a thousand people
-// take as many statements as one.
+// Change is a transaction over the users of one account. It excludes other
+// changes to them, commits as a whole or not at all, and reads its own writes.
+// Its methods take sets, so that a thousand users need as many statements as
+// one.
 //
-// A read leaves out what there is not. A write of nothing does nothing.
+// A read omits what it does not find. A write of an empty set does nothing.
 type Change interface {
 	// Account returns the account.
 	Account(ctx context.Context) (account.Account, error)
-	// Stores returns the account's stores by id and by hash.
+	// Stores returns the account's stores with these IDs and hashes.
 	Stores(ctx context.Context, refs []account.StoreRef) ([]account.Store, error)
-	// OwnedStores returns those of the account's stores that one of the people
-	// owns.
+	// OwnedStores returns the account's stores that one of the users owns.
 	OwnedStores(ctx context.Context, userIDs []uuid.UUID) ([]account.Store, error)
-	// MembersByEmail returns the account's people of the folded addresses.
+	// MembersByEmail returns the account's members with the folded addresses.
 	MembersByEmail(ctx context.Context, folded []string) ([]Person, error)
-	// Members returns those of the people who are in the account.
+	// Members returns the account's members with the IDs.
 	Members(ctx context.Context, ids []uuid.UUID) ([]Person, error)
-	// MembersByExternalID returns the account's people of those ids.
+	// MembersByExternalID returns the account's members with the external IDs.
 	MembersByExternalID(ctx context.Context, externalIDs []string) ([]Person, error)
-	// OtherMembers returns people who are in the account and not among those
-	// named, most of them at most.
+	// OtherMembers returns at most most members of the account, without those
+	// in except.
 	OtherMembers(ctx context.Context, except []uuid.UUID, most int) ([]Person, error)
 
-	// CreateUsers keeps users of the account, whether or not another account
-	// knows their addresses.
+	// CreateUsers creates users of the account. Other accounts may have users
+	// with the same addresses.
 	CreateUsers(ctx context.Context, users []NewUser) error
-	// SaveMembers puts people into the account, pending, or replaces their
-	// names, external ids and times. It returns fault.Conflict when another
-	// member has one of the external ids.
+	// SaveMembers adds members to the account, as pending, or replaces their
+	// names, external IDs and times. It returns fault.Conflict if another
+	// member has one of the external IDs.
 	SaveMembers(ctx context.Context, members []Membership) error
-	// SavePlaces puts people of the account into stores of it, or replaces
-	// their statuses, permissions and times there.
+	// SavePlaces adds members to stores of the account, or replaces their
+	// status, permissions and times there. The key is the user's ID.
 	SavePlaces(ctx context.Context, places map[uuid.UUID][]Place) error
-	// RemovePlaces takes people out of stores, with the apps that they may use
-	// there, by the ids of the places.
+	// RemovePlaces deletes store memberships by ID, and with them the users'
+	// access to apps in those stores.
 	RemovePlaces(ctx context.Context, ids []uuid.UUID) error
-	// RemoveMembers ends the one-time links of the account's to people who have no
-	// place in a store any more, and takes them out of
-	// the account.
+	// RemoveMembers removes members from the account, and deletes the one-time
+	// links that the account created for them. They must have no store
+	// membership left.
 	RemoveMembers(ctx context.Context, ids []uuid.UUID) error
-	// EndSessions ends the sessions of people in the account, by every server's
-	// clock, those that are live at the moment with an event each.
+	// EndSessions ends the users' sessions in the account, with one event for
+	// each session that is live at the given time. It takes effect under every
+	// server's clock. Until the transaction ends, no new session of these users
+	// can start and no link from the account to them can be created.
 	EndSessions(ctx context.Context, userIDs []uuid.UUID, at time.Time, event func(Session) audit.Event) error
-	// SetOwner makes a member the owner of a store, or of the account where
-	// storeID is zero.
+	// SetOwner makes a member the owner of the store, or of the account if
+	// storeID is the zero UUID.
 	SetOwner(ctx context.Context, storeID, userID uuid.UUID) error
-	// Record keeps audit events.
+	// Record saves audit events.
 	Record(ctx context.Context, events []audit.Event) error
 }

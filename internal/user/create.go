@@ -8,25 +8,25 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/password"
 	"latchkey/internal/secret"
+	"latchkey/internal/secret/password"
 )
 
-// Details are what is said of a person who is created.
+// Details are the fields of a new user.
 type Details struct {
 	Email, FirstName, LastName, Locale string
 }
 
-// PasswordChoice is a password that somebody chose, and typed twice.
+// PasswordChoice is a chosen password and its confirmation.
 type PasswordChoice struct {
 	Password, Confirmation secret.Password
 }
 
-// Create takes a person into the account, pending, with the names that the
-// account records. It returns fault.Forbidden for whoever neither may add people
-// to some store nor holds account_users_write, fault.Invalid for every field that
-// breaks a rule, and fault.Conflict on "email" for an address that the account
-// has already.
+// Create adds a user to the account, as pending, with the names that the
+// account records. It returns fault.Forbidden if the principal neither may add
+// users to some store nor holds account_users_write, fault.Invalid for each
+// field that breaks a rule, and fault.Conflict on "email" for an address that
+// is already in the account.
 func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Person, error) {
 	if err := MayCreate(by); err != nil {
 		return Person{}, err
@@ -37,11 +37,12 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Pe
 	return s.create(ctx, by, NewUser{User: d.user()})
 }
 
-// CreateWithPassword is Create for a person with a password. Whoever chose it
-// knows it, so it opens the principal's account alone. Each account can choose
-// one for the same address. It returns fault.Invalid on "password" and
-// "passwordConfirmation" besides.
-func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d Details, chosen PasswordChoice) (Person, error) {
+// CreateWithPassword is Create for a user with a password. The user who chose it
+// knows it, so it signs in to the principal's account only. Each account can
+// choose a password for the same address. It also returns fault.Invalid on
+// "password" and "passwordConfirmation".
+func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d Details, chosen PasswordChoice) (Person,
+	error) {
 	if err := MayCreate(by); err != nil {
 		return Person{}, err
 	}
@@ -61,9 +62,9 @@ func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d 
 	return s.create(ctx, by, NewUser{User: d.user(), PasswordHash: hash, VouchedBy: by.AccountID})
 }
 
-// VouchedSalt is the salt of every password that an account chooses for the
-// address: with one salt, one computation compares a password with those of all
-// accounts, and its time does not tell how many there are.
+// VouchedSalt returns the salt of every password that an account chooses for
+// the address. With one salt, one computation compares a password with those of
+// all accounts, so its duration does not reveal how many there are.
 func VouchedSalt(keys *secret.Keyring, email string) [password.SaltSize]byte {
 	signed := keys.Sign("salt of passwords that accounts choose", Fold(email))
 	return [password.SaltSize]byte(signed.Digest[:password.SaltSize])
@@ -73,8 +74,7 @@ func (d Details) user() User {
 	return User{Email: d.Email, FirstName: d.FirstName, LastName: d.LastName, Locale: d.Locale}
 }
 
-// MayCreate refuses principals that may not create people. It returns
-// fault.Forbidden, or nil.
+// MayCreate returns fault.Forbidden unless the principal may create users.
 func MayCreate(by *auth.Principal) error {
 	if by.MaySomewhere(auth.AddUsers) {
 		return nil
@@ -82,7 +82,7 @@ func MayCreate(by *auth.Principal) error {
 	return mayInAccount(by, scopeWrite)
 }
 
-// CheckDetails returns every field that breaks a rule.
+// CheckDetails returns an error for each field that breaks a rule.
 func CheckDetails(d Details) fault.List {
 	var faults fault.List
 	if !ValidEmail(d.Email) {
@@ -91,7 +91,7 @@ func CheckDetails(d Details) fault.List {
 	return append(faults, checkNames(&d.FirstName, &d.LastName, &d.Locale)...)
 }
 
-// checkNames judges those that are given.
+// checkNames checks the arguments that are not nil.
 func checkNames(firstName, lastName, locale *string) fault.List {
 	var faults fault.List
 	for _, name := range []struct {
@@ -99,7 +99,9 @@ func checkNames(firstName, lastName, locale *string) fault.List {
 		text          *string
 	}{{"firstName", "first name", firstName}, {"lastName", "last name", lastName}} {
 		if name.text != nil && !ValidName(*name.text) {
-			faults = append(faults, fault.Errorf(fault.Invalid, "Enter the %s: one line of at most %d characters, without space around it.", name.called, MaxName).On(name.field))
+			faults = append(faults, fault.Errorf(fault.Invalid,
+				"Enter the %s: one line of at most %d characters, without space around it.", name.called,
+				MaxName).On(name.field))
 		}
 	}
 	if locale != nil && !ValidLocale(*locale) {
@@ -108,7 +110,7 @@ func checkNames(firstName, lastName, locale *string) fault.List {
 	return faults
 }
 
-// CheckEmail returns fault.Invalid on "email" for what is no e-mail address.
+// CheckEmail returns fault.Invalid on "email" if text is not an e-mail address.
 func CheckEmail(text string) error {
 	if !ValidEmail(text) {
 		return invalidEmail()
@@ -117,11 +119,12 @@ func CheckEmail(text string) error {
 }
 
 func invalidEmail() *fault.Error {
-	return fault.Errorf(fault.Invalid, "This is no e-mail address. Write name@example.com, at most %d characters.", MaxEmail).On("email")
+	return fault.Errorf(fault.Invalid, "This is not an e-mail address. Write name@example.com, at most %d characters.",
+		MaxEmail).On("email")
 }
 
 func emailTaken() *fault.Error {
-	return fault.Errorf(fault.Conflict, "Somebody in this account has this e-mail address already.").On("email")
+	return fault.Errorf(fault.Conflict, "A user in this account already has this e-mail address.").On("email")
 }
 
 func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Person, error) {
@@ -137,19 +140,20 @@ func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Pe
 		if created, err = e.create(ctx, u); err != nil {
 			return err
 		}
-		e.tell(audit.UserCreated, created.Target(), nameDetails(created.User)...)
+		e.addEvent(audit.UserCreated, created.Target(), nameDetails(created.User)...)
 		return e.join(ctx, &created)
 	})
 	return created, err
 }
 
-// create creates a user of the account, who is not in it yet (join).
+// create creates a user of the account, who becomes a member with join.
 func (e *edit) create(ctx context.Context, u NewUser) (Person, error) {
 	u.ID, u.CreatedAt, u.Pending = uuid.Must(uuid.NewV7()), e.now, true
 	return Person{User: u.User}, e.CreateUsers(ctx, []NewUser{u})
 }
 
-// nameDetails tells a person's names as details of an event.
+// nameDetails returns the user's names as event details.
 func nameDetails(u User) []audit.Detail {
-	return []audit.Detail{{Name: "firstName", Value: u.FirstName}, {Name: "lastName", Value: u.LastName}, {Name: "locale", Value: u.Locale}}
+	return []audit.Detail{{Name: "firstName", Value: u.FirstName}, {Name: "lastName", Value: u.LastName},
+		{Name: "locale", Value: u.Locale}}
 }

@@ -3,15 +3,17 @@ package user
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 )
 
-// Decline takes the principal out of the account, whose membership they decline,
-// and out of every store of it. The actor is the credential that they act by, which
-// is of another account. It returns fault.NotFound when they are not in
-// the account, and fault.Conflict for an owner.
+// Decline removes the principal, who declines the membership, from the account
+// and every store in it. The actor is the credential in use, which belongs to
+// another account. It returns fault.NotFound if the principal is not in the
+// account, and fault.Conflict for an owner.
 func (s *Service) Decline(ctx context.Context, actor auth.Actor, by *auth.Principal) error {
 	return s.editAs(ctx, actor, by, func(e *edit) error {
 		p, err := e.member(ctx, by.ID, "userId")
@@ -22,23 +24,25 @@ func (s *Service) Decline(ctx context.Context, actor auth.Actor, by *auth.Princi
 		if err != nil {
 			return err
 		}
-		owned, err := e.OwnedStores(ctx, idsOf([]Person{p}))
+		owned, err := e.OwnedStores(ctx, []uuid.UUID{p.ID})
 		if err != nil {
 			return err
 		}
 		if err := CheckRemoval(a, owned, p); err != nil {
 			return err
 		}
-		e.tell(audit.UserDeclined, p.Target())
+		e.addEvent(audit.UserDeclined, p.Target())
 		return Leave(ctx, e.Change, by, []Person{p}, e.now)
 	})
 }
 
-// TakeIn makes sure that the person of an address is in the account, and in the
-// store if one is named: pending, and with the details, if they come by this. It
-// returns fault.Forbidden for a principal that may not add people there,
-// fault.Invalid for details that break a rule, and fault.NotFound on "storeId".
-func (s *Service) TakeIn(ctx context.Context, by *auth.Principal, d Details, ref account.StoreRef) (Person, error) {
+// EnsureMember adds the user with the address to the account, as pending, and to the
+// store if ref names one. A user who is already a member is left unchanged; the
+// details are for a new one. It returns fault.Forbidden if the principal may
+// not add users there, fault.Invalid for details that break a rule, and
+// fault.NotFound on "storeId".
+func (s *Service) EnsureMember(ctx context.Context, by *auth.Principal, d Details, ref account.StoreRef) (Person,
+	error) {
 	if err := MayCreate(by); err != nil {
 		return Person{}, err
 	}
@@ -54,7 +58,7 @@ func (s *Service) TakeIn(ctx context.Context, by *auth.Principal, d Details, ref
 		if err != nil {
 			return err
 		}
-		if _, there := in.Place(st.ID); there {
+		if _, ok := in.Place(st.ID); ok {
 			return nil
 		}
 		return e.admit(ctx, &in, []seat{{in: st}})

@@ -13,8 +13,8 @@ import (
 	"latchkey/internal/scope"
 )
 
-// edit is one change to the people of the principal's account, and the events
-// that tell of it.
+// edit is one change to the users of the principal's account, with its audit
+// events.
 type edit struct {
 	Change
 
@@ -23,15 +23,15 @@ type edit struct {
 	events []audit.Event
 }
 
-// edit runs work in a transaction, with the events that it gathers.
+// edit runs work in a transaction and records the events that it collects.
 func (s *Service) edit(ctx context.Context, by *auth.Principal, work func(*edit) error) error {
 	return s.editAs(ctx, by.Actor(), by, work)
 }
 
-// editAs is edit for a principal who acts by a credential of another account.
+// editAs is edit for a principal who uses a credential of another account.
 func (s *Service) editAs(ctx context.Context, actor auth.Actor, by *auth.Principal, work func(*edit) error) error {
 	return s.repo.Change(ctx, actor, by.AccountID, func(c Change) error {
-		e := &edit{Change: c, by: by, now: s.moment()}
+		e := &edit{Change: c, by: by, now: s.now.Timestamp()}
 		if err := work(e); err != nil {
 			return err
 		}
@@ -39,11 +39,12 @@ func (s *Service) editAs(ctx context.Context, actor auth.Actor, by *auth.Princip
 	})
 }
 
-// Event is the event of something that the principal did to a person, or to
-// what a person owns.
-func Event(by *auth.Principal, action audit.Action, target audit.Target, at time.Time, details ...audit.Detail) audit.Event {
+// Event returns the event of an action by the principal on the target.
+func Event(by *auth.Principal, action audit.Action, target audit.Target, at time.Time,
+	details ...audit.Detail) audit.Event {
 	e := audit.Event{
-		ID: uuid.Must(uuid.NewV7()), AccountID: by.AccountID, At: at, Actor: audit.ActorOf(by.Subject()), Action: action, Target: target,
+		ID: uuid.Must(uuid.NewV7()), AccountID: by.AccountID, At: at, Actor: audit.ActorOf(by.Subject()),
+		Action: action, Target: target,
 		RequestID: by.Origin.RequestID, Details: details,
 	}
 	if by.Origin.IP.IsValid() {
@@ -52,19 +53,19 @@ func Event(by *auth.Principal, action audit.Action, target audit.Target, at time
 	return e
 }
 
-// Target is the person as the target of an event.
+// Target returns the user as the target of an event.
 func (u User) Target() audit.Target {
 	return audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}
 }
 
-func (e *edit) tell(action audit.Action, target audit.Target, details ...audit.Detail) {
+func (e *edit) addEvent(action audit.Action, target audit.Target, details ...audit.Detail) {
 	e.events = append(e.events, Event(e.by, action, target, e.now, details...))
 }
 
 func inStore(s account.Store) audit.Detail { return audit.Detail{Name: "storeHash", Value: s.Hash} }
 
-// mayInAccount refuses principals that are neither the account's owner nor
-// hold the scope.
+// mayInAccount returns fault.Forbidden unless the principal is the account's
+// owner or holds the scope.
 func mayInAccount(by *auth.Principal, scopeName string) error {
 	if by.OwnsAccount(by.AccountID) || len(by.Missing(scopeName)) == 0 {
 		return nil
@@ -72,9 +73,10 @@ func mayInAccount(by *auth.Principal, scopeName string) error {
 	return auth.Denied(scopeName)
 }
 
-// storeWhere returns a store in which the principal may do what the permission
-// says, or by the scope. A store that it does not even see is fault.NotFound.
-func (e *edit) storeWhere(ctx context.Context, ref account.StoreRef, what auth.Permission, scopeName string) (account.Store, error) {
+// storeWhere returns the store if the principal has the permission there or
+// holds the scope. A store that the principal cannot see is fault.NotFound.
+func (e *edit) storeWhere(ctx context.Context, ref account.StoreRef, what auth.Permission,
+	scopeName string) (account.Store, error) {
 	found, err := e.Stores(ctx, []account.StoreRef{ref})
 	switch {
 	case err != nil:
@@ -85,35 +87,35 @@ func (e *edit) storeWhere(ctx context.Context, ref account.StoreRef, what auth.P
 	return found[0], e.by.Require(e.by.AccountID, found[0].ID, what, scopeName)
 }
 
-// member returns a person of the account. The id of nobody and that of a
-// person of another account are the same fault.NotFound.
+// member returns a member of the account. An unknown ID and the ID of another
+// account's user return the same fault.NotFound.
 func (e *edit) member(ctx context.Context, id uuid.UUID, field string) (Person, error) {
 	found, err := e.Members(ctx, []uuid.UUID{id})
 	if err != nil {
 		return Person{}, err
 	}
 	if len(found) == 0 {
-		return Person{}, fault.Errorf(fault.NotFound, "There is nobody of this id in the account.").On(field)
+		return Person{}, fault.Errorf(fault.NotFound, "No user in this account has this id.").On(field)
 	}
 	return found[0], nil
 }
 
-// memberIn returns a person of the account and their place in the store.
+// memberIn returns a member of the account and their membership in the store.
 func (e *edit) memberIn(ctx context.Context, s account.Store, userID uuid.UUID) (Person, Place, error) {
 	p, err := e.member(ctx, userID, "userId")
 	if err != nil {
 		return Person{}, Place{}, err
 	}
-	place, there := p.Place(s.ID)
-	if !there {
-		return Person{}, Place{}, fault.Errorf(fault.NotFound, "This person is not in the store.").On("userId")
+	place, ok := p.Place(s.ID)
+	if !ok {
+		return Person{}, Place{}, fault.Errorf(fault.NotFound, "This user is not in the store.").On("userId")
 	}
 	return p, place, nil
 }
 
-// withAddress returns the person of the account who has the address, or a new
-// one without names, who is pending. Nothing of what other accounts record of
-// the address is read, so nothing tells whether there is any.
+// withAddress returns the account's user with the address, or creates a pending
+// one without names. It reads no record of another account, so its result does
+// not reveal whether one exists.
 func (e *edit) withAddress(ctx context.Context, email string) (Person, error) {
 	if !ValidEmail(email) {
 		return Person{}, invalidEmail()
@@ -125,16 +127,16 @@ func (e *edit) withAddress(ctx context.Context, email string) (Person, error) {
 	if len(found) > 0 {
 		return found[0], nil
 	}
-	return e.create(ctx, NewUser{User: User{Email: email, Locale: defaultLocale}})
+	return e.create(ctx, NewUser{User: User{Email: email, Locale: DefaultLocale}})
 }
 
-// saveMember keeps what the account records of a person, and that it changed.
+// saveMember saves the account's record of the user and sets its update time.
 func (e *edit) saveMember(ctx context.Context, p *Person) error {
 	p.UpdatedAt = e.now
-	return e.SaveMembers(ctx, []Membership{p.membership()})
+	return e.SaveMembers(ctx, []Membership{p.Membership()})
 }
 
-// savePlace keeps a person's place in a store, in which something changed.
+// savePlace saves a changed store membership and sets its update time.
 func (e *edit) savePlace(ctx context.Context, p *Person, place *Place) error {
 	place.UpdatedAt = e.now
 	if err := e.SavePlaces(ctx, map[uuid.UUID][]Place{p.ID: {*place}}); err != nil {
@@ -143,8 +145,8 @@ func (e *edit) savePlace(ctx context.Context, p *Person, place *Place) error {
 	return e.saveMember(ctx, p)
 }
 
-// The scopes by which API tokens change people. Sessions go by who owns what,
-// and by permissions.
+// The scopes with which API tokens change users. Sessions use ownership and
+// permissions.
 const (
 	scopeWrite  = scope.AccountUsersWrite
 	scopeDelete = scope.AccountUsersDelete

@@ -12,11 +12,12 @@ import (
 	"latchkey/internal/user"
 )
 
-// Whoever acts, and each of the permissions that differ in how they may be given: one that the person has themselves, one
-// that they have not, and one of high risk, which they have and cannot pass on.
-func TestWhoGrantsWhat(t *testing.T) {
+// Each kind of caller with a permission that they have, one that they do not have,
+// and a high-risk one that they have.
+func TestCheckGrant(t *testing.T) {
 	account, store, other := uuid.New(), uuid.New(), uuid.New()
-	const has, lacks, risky, pass = "Add_Brands", "Add_Pages", "Create_Store_API_Tokens", "Grant_High_Risk_Store_Permissions"
+	const has, lacks, risky, pass = "Add_Brands", "Add_Pages", "Create_Store_API_Tokens",
+		"Grant_High_Risk_Store_Permissions"
 	own := []string{has, risky, pass}
 	operator := auth.OperatorPrincipal()
 	session := func(p auth.Principal) *auth.Principal {
@@ -29,11 +30,13 @@ func TestWhoGrantsWhat(t *testing.T) {
 		may  []string
 	}{
 		{"the account's owner", session(auth.Principal{AccountOwner: true}), []string{has, lacks, risky, pass}},
-		{"the store's owner", session(auth.Principal{OwnedStores: []uuid.UUID{store}}), []string{has, lacks, risky, pass}},
+		{"the store's owner", session(auth.Principal{OwnedStores: []uuid.UUID{store}}),
+			[]string{has, lacks, risky, pass}},
 		{"the operator", &operator, []string{has, lacks, risky, pass}},
 		{"another store's owner", session(auth.Principal{OwnedStores: []uuid.UUID{other}}), []string{has}},
-		{"somebody who works there", session(auth.Principal{}), []string{has}},
-		{"a program", &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: account}, []string{has, lacks}},
+		{"a member of the store", session(auth.Principal{}), []string{has}},
+		{"an API token", &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: account},
+			[]string{has, lacks}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			grantable := user.Grantable(c.by, store, own)
@@ -41,18 +44,19 @@ func TestWhoGrantsWhat(t *testing.T) {
 				with := []string{"Add_Coupons", name}
 				for _, lists := range [][2][]string{{{"Add_Coupons"}, with}, {with, {"Add_Coupons"}}} {
 					err := user.CheckGrant(grantable, lists[0], lists[1])
-					if slices.Contains(c.may, name) != (err == nil) || err != nil && (fault.KindOf(err) != fault.Forbidden || !strings.Contains(err.Error(), name)) {
+					if slices.Contains(c.may, name) != (err == nil) || err != nil &&
+						(fault.KindOf(err) != fault.Forbidden || !strings.Contains(err.Error(), name)) {
 						t.Errorf("%s to %s: %v", lists[0], lists[1], err)
 					}
 				}
 				if err := user.CheckGrant(grantable, with, with); err != nil {
-					t.Errorf("what stays as it is: %v", err)
+					t.Errorf("unchanged permissions: %v", err)
 				}
 			}
 		})
 	}
 	if err := user.CheckGrant(nil, []string{has, risky}, []string{lacks}); len(fault.Flatten(err)) != 3 {
-		t.Errorf("not every fault is told: %v", err)
+		t.Errorf("not every error is reported: %v", err)
 	}
 }
 
@@ -62,7 +66,8 @@ func TestCheckPermissions(t *testing.T) {
 		t.Errorf("%v, %v", names, err)
 	}
 	_, err = user.CheckPermissions([]string{"add_brands", "", "Add_Brands"})
-	if found := fault.Flatten(err); len(found) != 2 || found[0].Kind != fault.Invalid || found[0].Field != "permissions" {
+	if found := fault.Flatten(err); len(found) != 2 || found[0].Kind != fault.Invalid ||
+		found[0].Field != "permissions" {
 		t.Errorf("%v", err)
 	}
 }

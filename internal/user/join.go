@@ -11,10 +11,11 @@ import (
 	"latchkey/internal/fault"
 )
 
-// AddToAccount takes the person of the e-mail address into the account, pending
-// and without names. One who is in it already stays as they are. It returns
-// fault.Forbidden for a principal that is neither the account's owner nor holds
-// account_users_write, and fault.Invalid for what is no address.
+// AddToAccount adds the user with the e-mail address to the account, as pending
+// and without names. A user who is already in the account is left unchanged. It
+// returns fault.Forbidden if the principal is neither the account's owner nor
+// holds account_users_write, and fault.Invalid if email is not an e-mail
+// address.
 func (s *Service) AddToAccount(ctx context.Context, by *auth.Principal, email string) (Person, error) {
 	if err := mayInAccount(by, scopeWrite); err != nil {
 		return Person{}, err
@@ -30,40 +31,41 @@ func (s *Service) AddToAccount(ctx context.Context, by *auth.Principal, email st
 	return added, err
 }
 
-// join takes a person into the account who is not in it.
+// join adds the user to the account. It does nothing for a member.
 func (e *edit) join(ctx context.Context, p *Person) error {
 	if p.Member {
 		return nil
 	}
 	p.Member, p.JoinedAt = true, e.now
-	e.tell(audit.UserAdded, p.Target())
+	e.addEvent(audit.UserAdded, p.Target())
 	return e.saveMember(ctx, p)
 }
 
-// AddToStore takes a person into a store: by e-mail address into the account
-// as well, by id only one who is in it already. They may do nothing there until
-// they are given permissions; one who is there already stays as they are.
-// It returns fault.Forbidden for whoever neither may add people to the store nor
-// holds account_users_write; fault.NotFound on "storeId" or "user.id";
-// fault.Invalid when the person is not named, or two are.
-func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref account.StoreRef, who Whom) (account.Store, Person, error) {
+// AddToStore adds a user to a store. A user named by e-mail address is also
+// added to the account; one named by ID must be in it already. The new
+// membership has no permissions; an existing one is left unchanged. It returns
+// fault.Forbidden if the principal neither may add users to the store nor holds
+// account_users_write, fault.NotFound on "storeId" or "user.id", and
+// fault.Invalid if u names no user or two different ones.
+func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref account.StoreRef, u Ref) (account.Store,
+	Person, error) {
 	var in account.Store
 	var added Person
 	err := s.edit(ctx, by, func(e *edit) (err error) {
 		if in, err = e.storeWhere(ctx, ref, auth.AddUsers, scopeWrite); err != nil {
 			return err
 		}
-		if added, err = e.identified(ctx, who); err != nil {
+		if added, err = e.identified(ctx, u); err != nil {
 			return fault.Under(err, "user")
 		}
-		if _, there := added.Place(in.ID); there {
+		if _, ok := added.Place(in.ID); ok {
 			return nil
 		}
 		if err := e.join(ctx, &added); err != nil {
 			return err
 		}
 		place := Place{ID: uuid.Must(uuid.NewV7()), StoreID: in.ID, Status: Active}
-		e.tell(audit.UserAdded, added.Target(), inStore(in))
+		e.addEvent(audit.UserAdded, added.Target(), inStore(in))
 		if err := e.savePlace(ctx, &added, &place); err != nil {
 			return err
 		}
@@ -73,33 +75,35 @@ func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref accoun
 	return in, added, err
 }
 
-// identified returns the person who is named.
-func (e *edit) identified(ctx context.Context, who Whom) (p Person, err error) {
-	if who.Email == nil && who.ID == nil {
-		return p, fault.Errorf(fault.Invalid, "Name the person by the e-mail address or by the id.").On("email")
+// identified returns the user that u identifies.
+func (e *edit) identified(ctx context.Context, u Ref) (p Person, err error) {
+	if u.Email == nil && u.ID == nil {
+		return p, fault.Errorf(fault.Invalid, "Name the user by e-mail address or id.").On("email")
 	}
-	if who.ID != nil {
-		if p, err = e.member(ctx, *who.ID, "id"); err != nil || who.Email == nil {
+	if u.ID != nil {
+		if p, err = e.member(ctx, *u.ID, "id"); err != nil || u.Email == nil {
 			return p, err
 		}
 	}
-	if who.ID == nil {
-		return e.withAddress(ctx, *who.Email)
+	if u.ID == nil {
+		return e.withAddress(ctx, *u.Email)
 	}
-	if err := CheckEmail(*who.Email); err != nil {
+	if err := CheckEmail(*u.Email); err != nil {
 		return p, err
 	}
-	if Fold(*who.Email) != Fold(p.Email) {
-		return p, fault.Errorf(fault.Invalid, "The e-mail address and the id are not the same person's.").On("id")
+	if Fold(*u.Email) != Fold(p.Email) {
+		return p, fault.Errorf(fault.Invalid,
+			"The e-mail address and the id belong to different users. Give one of the two.").On("id")
 	}
 	return p, nil
 }
 
-// RemoveFromStore takes a person out of a store; they stay in the account. It
-// returns fault.Forbidden for whoever neither may delete people there nor holds
-// account_users_delete; fault.NotFound on "storeId" or "userId"; and
+// RemoveFromStore removes a user from a store, but not from the account. It
+// returns fault.Forbidden if the principal neither may delete users there nor
+// holds account_users_delete, fault.NotFound on "storeId" or "userId", and
 // fault.Conflict on "userId" for the store's owner.
-func (s *Service) RemoveFromStore(ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID) (account.Store, Person, error) {
+func (s *Service) RemoveFromStore(ctx context.Context, by *auth.Principal, ref account.StoreRef,
+	userID uuid.UUID) (account.Store, Person, error) {
 	var out account.Store
 	var removed Person
 	err := s.edit(ctx, by, func(e *edit) (err error) {
@@ -113,7 +117,7 @@ func (s *Service) RemoveFromStore(ctx context.Context, by *auth.Principal, ref a
 		if err != nil {
 			return err
 		}
-		e.tell(audit.UserRemoved, p.Target(), inStore(out))
+		e.addEvent(audit.UserRemoved, p.Target(), inStore(out))
 		if err := e.RemovePlaces(ctx, []uuid.UUID{place.ID}); err != nil {
 			return err
 		}

@@ -6,28 +6,30 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 )
 
-// MayListAll refuses principals that may not see everybody in the account. It
-// returns fault.Forbidden, or nil.
+// MayListAll returns fault.Forbidden unless the principal may list all users of
+// the account.
 func MayListAll(by *auth.Principal) error { return mayInAccount(by, scope.AccountUsersRead) }
 
-// MayChangeAnybody refuses principals that may not change people of the
-// account, wherever they are in it. It returns fault.Forbidden, or nil.
-func MayChangeAnybody(by *auth.Principal) error { return mayInAccount(by, scopeWrite) }
+// MayChangeAll returns fault.Forbidden unless the principal may change
+// every user of the account.
+func MayChangeAll(by *auth.Principal) error { return mayInAccount(by, scopeWrite) }
 
-// MayIn refuses principals that may not do in the store what the permission
-// says, which is one of those about people. It returns fault.Forbidden, or nil.
+// MayIn returns fault.Forbidden unless the principal has the permission in the
+// store or the scope that stands for it. The permission must be one of those
+// about users.
 func MayIn(by *auth.Principal, storeID uuid.UUID, what auth.Permission) error {
 	return by.Require(by.AccountID, storeID, what, map[auth.Permission]string{
-		auth.ManageUsers: scope.AccountUsersRead, auth.AddUsers: scopeWrite, auth.EditUsers: scopeWrite, auth.DeleteUsers: scopeDelete,
+		auth.ManageUsers: scope.AccountUsersRead, auth.AddUsers: scopeWrite, auth.EditUsers: scopeWrite,
+		auth.DeleteUsers: scopeDelete,
 	}[what])
 }
 
-// GrantableIn returns the permissions that the principal may give in the store
-// and take there as of now (Grantable).
+// GrantableIn returns the permissions that the principal may now grant and
+// revoke in the store, as Grantable does.
 func (s *Service) GrantableIn(ctx context.Context, by *auth.Principal, storeID uuid.UUID) ([]string, error) {
 	var own []string
 	if by.Kind == auth.Session && !by.OwnsStore(by.AccountID, storeID) {
@@ -42,10 +44,11 @@ func (s *Service) GrantableIn(ctx context.Context, by *auth.Principal, storeID u
 	return Grantable(by, storeID, own), nil
 }
 
-// PlacesIn returns the places in one store of those of the people who are
-// there. Whoever shows them asks MayIn or MayList first.
-func (s *Service) PlacesIn(ctx context.Context, by *auth.Principal, storeID uuid.UUID, userIDs []uuid.UUID) (map[uuid.UUID]StorePlace, error) {
-	pages, err := s.repo.UserPlaces(ctx, by.AccountID, userIDs, []uuid.UUID{storeID}, page.Window{Size: 1})
+// PlacesIn returns the memberships in one store, by user ID. It omits users who
+// are not in it. The caller checks MayIn or MayList before showing them.
+func (s *Service) PlacesIn(ctx context.Context, by *auth.Principal, storeID uuid.UUID,
+	userIDs []uuid.UUID) (map[uuid.UUID]StorePlace, error) {
+	pages, err := s.repo.UserPlaces(ctx, by.AccountID, userIDs, []uuid.UUID{storeID}, paging.Window{Size: 1})
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package user_test
 
 import (
-	"crypto/rand"
 	"slices"
 	"sync"
 	"testing"
@@ -11,16 +10,17 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/test/world"
 	"latchkey/internal/user"
 )
 
-// staff is an account's people, and those who change them.
-type staff struct {
+// fixture is an account's users, and the principals that change them.
+type fixture struct {
 	dbtest.World
 
 	db      *gormdb.DB
@@ -29,39 +29,36 @@ type staff struct {
 	program *auth.Principal
 }
 
-// eachStaff runs test in an account with an owner, three people and two stores, of which the first has an owner of its
-// own and the first two people work in each.
-func eachStaff(t *testing.T, test func(*testing.T, staff)) {
+// eachFixture runs test in an account with an owner, three users and two stores.
+// The first store has its own owner, and the first two users are members of
+// both.
+func eachFixture(t *testing.T, test func(*testing.T, fixture)) {
 	t.Helper()
-	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) { test(t, newStaff(t, db)) })
+	world.Each(t, world.Options{At: time.Now()}, func(t *testing.T, w *world.Services) { test(t, newFixture(t, w)) })
 }
 
-func newStaff(t *testing.T, db *gormdb.DB) staff {
+func newFixture(t *testing.T, w *world.Services) fixture {
 	t.Helper()
-	s := staff{World: dbtest.Seed{Stores: 2, StoreOwner: true, Users: 3, MembersPerStore: 2}.Make(t, db), db: db}
-	key, err := secret.NewKeyring(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.users = user.NewService(db.Users(), key, rand.Reader, time.Now)
-	s.owner = s.session(s.Owner, auth.Principal{AccountOwner: true})
-	s.program = &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "Program", AccountID: s.Account.ID,
-		Scopes: scope.NewSet(scope.AccountUsersWrite, scope.AccountUsersDelete)}
+	s := fixture{World: dbtest.Seed{Stores: 2, StoreOwner: true, Users: 3, MembersPerStore: 2}.Make(t, w.DB), db: w.DB,
+		users: w.Users}
+	s.owner = world.Owner(s.World)
+	s.program = &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), Name: "Program",
+		AccountID: s.Account.ID,
+		Scopes:    scope.NewSet(scope.AccountUsersWrite, scope.AccountUsersDelete)}
 	return s
 }
 
-func (s staff) session(of user.User, p auth.Principal) *auth.Principal {
-	p.NoCredential, p.Kind, p.ID, p.Name, p.AccountID = "a test", auth.Session, of.ID, of.Email, s.Account.ID
-	return &p
+func (s fixture) session(of user.User, p auth.Principal) *auth.Principal {
+	return world.Session(s.World, of, p)
 }
 
-// person is one of the three.
-func (s staff) person(i int) user.User { return s.Users[2+i] }
+// person returns one of the three users.
+func (s fixture) person(i int) user.User { return s.Users[2+i] }
 
-func (s staff) ref(i int) account.StoreRef { return account.StoreRef{ID: s.Stores[i].ID} }
+func (s fixture) ref(i int) account.StoreRef { return account.StoreRef{ID: s.Stores[i].ID} }
 
-// known is what the account knows of a person.
-func (s staff) known(t *testing.T, id uuid.UUID) user.Person {
+// known returns the account's record of a user.
+func (s fixture) known(t *testing.T, id uuid.UUID) user.Person {
 	t.Helper()
 	var known user.Person
 	err := s.db.Users().Change(t.Context(), auth.NoActor("a test"), s.Account.ID, func(c user.Change) error {
@@ -77,7 +74,7 @@ func (s staff) known(t *testing.T, id uuid.UUID) user.Person {
 	return known
 }
 
-// failing wants the fields of an error's faults, and that the error is of the kind.
+// failing checks that err has the kind, and errors on these fields.
 func failing(t *testing.T, err error, kind fault.Kind, fields ...string) {
 	t.Helper()
 	var got []string
@@ -89,9 +86,10 @@ func failing(t *testing.T, err error, kind fault.Kind, fields ...string) {
 	}
 }
 
-// What an account records of a person is its own: another account changes it neither by its own record nor by the id.
-func TestNamesAreTheAccounts(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+// Another account cannot change an account's record of a user, through its own
+// record of the person or by ID.
+func TestNamesPerAccount(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		elsewhere := dbtest.Seed{Users: 1}.Make(t, s.db)
 		guest := elsewhere.Users[1]
 		added, err := s.users.AddToAccount(t.Context(), s.program, guest.Email)
@@ -101,16 +99,17 @@ func TestNamesAreTheAccounts(t *testing.T) {
 		name, id := "Other", "hr-1"
 		_, err = s.users.Update(t.Context(), s.program, user.Update{UserID: guest.ID, FirstName: &name})
 		failing(t, err, fault.NotFound, "userId")
-		before := staff{World: elsewhere, db: s.db}.known(t, guest.ID)
-		if _, err := s.users.Update(t.Context(), s.program, user.Update{UserID: added.ID, FirstName: &name, ExternalID: &id}); err != nil {
+		before := fixture{World: elsewhere, db: s.db}.known(t, guest.ID)
+		if _, err := s.users.Update(t.Context(), s.program,
+			user.Update{UserID: added.ID, FirstName: &name, ExternalID: &id}); err != nil {
 			t.Fatal(err)
 		}
 		if after := s.known(t, added.ID); after.FirstName != name || after.ExternalID != id {
-			t.Errorf("the account knows %+v", after)
+			t.Errorf("the account's record is %+v", after)
 		}
-		after := staff{World: elsewhere, db: s.db}.known(t, guest.ID)
+		after := fixture{World: elsewhere, db: s.db}.known(t, guest.ID)
 		if after.User != before.User || !after.UpdatedAt.Equal(before.UpdatedAt) || after.Pending {
-			t.Errorf("the other account knows %+v, knew %+v", after, before)
+			t.Errorf("the other account's record is %+v, was %+v", after, before)
 		}
 		self := s.session(added.User, auth.Principal{})
 		if _, err := s.users.Update(t.Context(), self, user.Update{UserID: added.ID, LastName: &name}); err != nil {
@@ -123,39 +122,50 @@ func TestNamesAreTheAccounts(t *testing.T) {
 	})
 }
 
-// Every fault of an input is told at once, and the ids of nobody and of strangers are alike.
-func TestWhatIsWrongWithPeople(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+// All errors of an input are reported at once. Unknown IDs and IDs of other
+// accounts return the same error.
+func TestInvalidChanges(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		stranger := dbtest.Seed{}.Make(t, s.db)
-		_, err := s.users.Create(t.Context(), s.program, user.Details{Email: "a\nb@c.example", FirstName: " ", LastName: "B\x00", Locale: "?"})
+		_, err := s.users.Create(t.Context(), s.program,
+			user.Details{Email: "a\nb@c.example", FirstName: " ", LastName: "B\x00", Locale: "?"})
 		failing(t, err, fault.Invalid, "email", "firstName", "lastName", "locale")
-		_, err = s.users.Create(t.Context(), s.program, user.Details{Email: s.person(0).Email, FirstName: "A", LastName: "B", Locale: "en"})
+		_, err = s.users.Create(t.Context(), s.program,
+			user.Details{Email: s.person(0).Email, FirstName: "A", LastName: "B", Locale: "en"})
 		failing(t, err, fault.Conflict, "email")
-		for _, guessable := range []string{"password1", s.Account.Name + "!", "Grace.Hopper", "grace@navy.example", "latchkey.example"} {
-			chosen := user.PasswordChoice{Password: secret.NewPassword(guessable), Confirmation: secret.NewPassword(guessable)}
-			_, err = s.users.CreateWithPassword(t.Context(), s.program, user.Details{Email: "grace@navy.example", FirstName: "Grace", LastName: "Hopper", Locale: "en"}, chosen)
+		for _, guessable := range []string{"password1", s.Account.Name + "!", "Grace.Hopper", "grace@navy.example",
+			"latchkey.example"} {
+			chosen := user.PasswordChoice{Password: secret.NewPassword(guessable),
+				Confirmation: secret.NewPassword(guessable)}
+			_, err = s.users.CreateWithPassword(t.Context(), s.program,
+				user.Details{Email: "grace@navy.example", FirstName: "Grace", LastName: "Hopper", Locale: "en"}, chosen)
 			failing(t, err, fault.Invalid, "password")
 		}
-		pending, err := s.users.Create(t.Context(), s.program, user.Details{Email: "pending@acme.example", FirstName: "A", LastName: "B", Locale: "en"})
+		pending, err := s.users.Create(t.Context(), s.program,
+			user.Details{Email: "pending@acme.example", FirstName: "A", LastName: "B", Locale: "en"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = s.users.TransferOwnership(t.Context(), s.owner, pending.ID, nil)
 		failing(t, err, fault.Conflict, "userId")
-		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{})
+		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Ref{})
 		failing(t, err, fault.Invalid, "user.email")
-		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(s.person(0).ID), Email: new(s.person(1).Email)})
+		_, _, err = s.users.AddToStore(t.Context(), s.program, s.ref(0),
+			user.Ref{ID: new(s.person(0).ID), Email: new(s.person(1).Email)})
 		failing(t, err, fault.Invalid, "user.id")
-		_, _, unknown := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(uuid.New())})
+		_, _, unknown := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Ref{ID: new(uuid.New())})
 		failing(t, unknown, fault.NotFound, "user.id")
-		if _, _, foreign := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(stranger.Owner.ID)}); foreign == nil || foreign.Error() != unknown.Error() {
-			t.Errorf("%v, and of a stranger %v", unknown, foreign)
+		if _, _, foreign := s.users.AddToStore(t.Context(), s.program, s.ref(0),
+			user.Ref{ID: new(stranger.Owner.ID)}); foreign == nil || foreign.Error() != unknown.Error() {
+			t.Errorf("unknown ID: %v; another account's user: %v", unknown, foreign)
 		}
-		_, _, err = s.users.AddToStore(t.Context(), s.program, account.StoreRef{ID: stranger.Stores[0].ID}, user.Whom{ID: new(s.person(0).ID)})
+		_, _, err = s.users.AddToStore(t.Context(), s.program, account.StoreRef{ID: stranger.Stores[0].ID},
+			user.Ref{ID: new(s.person(0).ID)})
 		failing(t, err, fault.NotFound, "storeId")
 		_, _, err = s.users.RemoveFromStore(t.Context(), s.program, s.ref(0), s.person(2).ID)
 		failing(t, err, fault.NotFound, "userId")
-		_, err = s.users.SetStorePermissions(t.Context(), s.program, s.ref(0), s.person(0).ID, []string{"Fly", "Add_Pages", "Swim"})
+		_, err = s.users.SetStorePermissions(t.Context(), s.program, s.ref(0), s.person(0).ID,
+			[]string{"Fly", "Add_Pages", "Swim"})
 		failing(t, err, fault.Invalid, "permissions", "permissions")
 		_, err = s.users.TransferOwnership(t.Context(), s.owner, stranger.Owner.ID, nil)
 		failing(t, err, fault.NotFound, "userId")
@@ -164,10 +174,12 @@ func TestWhatIsWrongWithPeople(t *testing.T) {
 	})
 }
 
-// Nobody hands on the right to issue: not whoever has it, not whoever may edit people, not by letting somebody back in.
-func TestHighRiskIsTheOwners(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
-		editor, other := s.session(s.person(0), auth.Principal{Places: []auth.Place{{StoreID: s.Stores[0].ID, May: auth.EditUsers}}}), s.person(1).ID
+// Only owners can grant the right to issue tokens: not a user who has it, nor one
+// who may edit users, nor by reactivating a member.
+func TestOnlyOwnersGrantHighRisk(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
+		editor, other := s.session(s.person(0),
+			auth.Principal{Places: []auth.Place{{StoreID: s.Stores[0].ID, May: auth.EditUsers}}}), s.person(1).ID
 		set := func(by *auth.Principal, of uuid.UUID, names ...string) error {
 			_, err := s.users.SetStorePermissions(t.Context(), by, s.ref(0), of, names)
 			return err
@@ -178,11 +190,13 @@ func TestHighRiskIsTheOwners(t *testing.T) {
 		}
 		failing(t, set(editor, other, "Add_Brands", "Add_Orders", risky), fault.Forbidden, "permissions")
 		failing(t, set(s.program, other, "Add_Brands", "Add_Orders", risky), fault.Forbidden, "permissions")
-		failing(t, set(editor, other), fault.Forbidden, "permissions", "permissions") // takes two that the editor has not
+		// Revokes two that the editor does not have.
+		failing(t, set(editor, other), fault.Forbidden, "permissions", "permissions")
 		if err := set(editor, other, "Add_Brands", "Add_Orders", plain); err != nil {
-			t.Errorf("what the editor has: %v", err)
+			t.Errorf("the editor's own permissions: %v", err)
 		}
-		if err := set(s.session(s.StoreOwner, auth.Principal{OwnedStores: []uuid.UUID{s.Stores[0].ID}}), other, risky); err != nil {
+		if err := set(s.session(s.StoreOwner, auth.Principal{OwnedStores: []uuid.UUID{s.Stores[0].ID}}), other,
+			risky); err != nil {
 			t.Fatal(err)
 		}
 		status := func(by *auth.Principal, to user.Status) error {
@@ -200,39 +214,43 @@ func TestHighRiskIsTheOwners(t *testing.T) {
 		if _, _, err := s.users.RemoveFromStore(t.Context(), s.program, s.ref(0), other); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{ID: new(other)}); err != nil {
+		if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Ref{ID: new(other)}); err != nil {
 			t.Fatal(err)
 		}
-		if place, there := s.known(t, other).Place(s.Stores[0].ID); !there || len(place.Permissions) > 0 {
-			t.Errorf("who comes back has %+v", place)
+		if place, ok := s.known(t, other).Place(s.Stores[0].ID); !ok || len(place.Permissions) > 0 {
+			t.Errorf("added again as %+v", place)
 		}
 	})
 }
 
-// What a store's owner may do there is nobody's to change, and whoever tries is told what to do first.
+// The permissions of a store's owner cannot be changed, and the error says what
+// to do first.
 func TestPermissionsOfAStoresOwner(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		owner, ref := s.person(2).ID, s.ref(0)
 		if _, err := s.users.TransferOwnership(t.Context(), s.owner, owner, &ref); err != nil {
 			t.Fatal(err)
 		}
-		editor := s.session(s.person(0), auth.Principal{Places: []auth.Place{{StoreID: s.Stores[0].ID, May: auth.EditUsers}}})
+		editor := s.session(s.person(0),
+			auth.Principal{Places: []auth.Place{{StoreID: s.Stores[0].ID, May: auth.EditUsers}}})
 		for _, by := range []*auth.Principal{editor, s.program, s.owner} {
 			for _, names := range [][]string{nil, {"Add_Pages", "Create_Store_API_Tokens"}} {
 				_, err := s.users.SetStorePermissions(t.Context(), by, ref, owner, names)
 				failing(t, err, fault.Conflict, "userId")
 			}
 			if _, err := s.users.SetStorePermissions(t.Context(), by, ref, owner, user.Permissions()); err != nil {
-				t.Errorf("what is so already: %v", err)
+				t.Errorf("unchanged permissions: %v", err)
 			}
 		}
 	})
 }
 
-// A store that is given leaves its former owner there as an administrator, and what was theirs alone is the next one's.
+// A transferred store keeps its former owner as an administrator, and only the
+// new owner has the owner's permissions.
 func TestTransferOwnership(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
-		shop, next, ref := s.session(s.StoreOwner, auth.Principal{OwnedStores: []uuid.UUID{s.Stores[0].ID}}), s.person(2), s.ref(0)
+	eachFixture(t, func(t *testing.T, s fixture) {
+		shop, next, ref := s.session(s.StoreOwner, auth.Principal{OwnedStores: []uuid.UUID{s.Stores[0].ID}}),
+			s.person(2), s.ref(0)
 		_, err := s.users.TransferOwnership(t.Context(), shop, next.ID, nil)
 		failing(t, err, fault.Forbidden, "")
 		other := s.ref(1)
@@ -242,12 +260,15 @@ func TestTransferOwnership(t *testing.T) {
 		if err != nil || done.Store == nil || done.Store.OwnerID != next.ID {
 			t.Fatalf("%+v, %v", done, err)
 		}
-		for id, role := range map[uuid.UUID]user.Role{next.ID: user.StoreOwner, s.StoreOwner.ID: user.StoreAdministrator} {
-			if place, _ := s.known(t, id).Place(s.Stores[0].ID); !slices.Equal(place.Permissions, role.Permissions()) || place.Status != user.Active {
-				t.Errorf("the place of the %s is %+v", role, place)
+		for id, role := range map[uuid.UUID]user.Role{next.ID: user.StoreOwner,
+			s.StoreOwner.ID: user.StoreAdministrator} {
+			if place, _ := s.known(t, id).Place(s.Stores[0].ID); !slices.Equal(place.Permissions, role.Permissions()) ||
+				place.Status != user.Active {
+				t.Errorf("%s: membership %+v", role, place)
 			}
 		}
-		_, err = s.users.TransferOwnership(t.Context(), shop, s.person(0).ID, &ref) // by a session from before
+		// A session from before the transfer.
+		_, err = s.users.TransferOwnership(t.Context(), shop, s.person(0).ID, &ref)
 		failing(t, err, fault.Forbidden, "")
 		_, err = s.users.SetStoreStatus(t.Context(), s.owner, ref, next.ID, user.Inactive)
 		failing(t, err, fault.Conflict, "userId")
@@ -261,18 +282,21 @@ func TestTransferOwnership(t *testing.T) {
 	})
 }
 
-// Many who do the same at once do it once; a store is given away or its next owner is taken out of it, never both.
-func TestRacesOverPeople(t *testing.T) {
-	eachStaff(t, func(t *testing.T, s staff) {
+// Concurrent identical requests take effect once. A store is transferred or its
+// next owner is removed from it, never both.
+func TestRaces(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
 		var wait sync.WaitGroup
 		created := make(chan error, 8)
 		for range cap(created) {
 			wait.Go(func() {
-				_, err := s.users.Create(t.Context(), s.program, user.Details{Email: "same@acme.example", FirstName: "A", LastName: "B", Locale: "en"})
+				_, err := s.users.Create(t.Context(), s.program,
+					user.Details{Email: "same@acme.example", FirstName: "A", LastName: "B", Locale: "en"})
 				created <- err
 			})
 			wait.Go(func() {
-				if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0), user.Whom{Email: new(s.person(2).Email)}); err != nil {
+				if _, _, err := s.users.AddToStore(t.Context(), s.program, s.ref(0),
+					user.Ref{Email: new(s.person(2).Email)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -288,7 +312,7 @@ func TestRacesOverPeople(t *testing.T) {
 			}
 		}
 		if places := s.known(t, s.person(2).ID).Places; done != 1 || len(places) != 1 {
-			t.Errorf("created %d times, added %d times", done, len(places))
+			t.Errorf("created %d users with %d memberships", done, len(places))
 		}
 		for i := range 6 {
 			next, ref := s.person(i%2).ID, s.ref(0)
@@ -297,7 +321,7 @@ func TestRacesOverPeople(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			wait.Go(func() { // NotFound, if it was done before, or Conflict
+			wait.Go(func() { // NotFound if it was done before, or Conflict
 				_, _, _ = s.users.RemoveFromStore(t.Context(), s.program, ref, next)
 			})
 			wait.Wait()
@@ -306,8 +330,9 @@ func TestRacesOverPeople(t *testing.T) {
 				t.Fatal(err)
 			}
 			owner := in[s.Stores[0].ID].OwnerID
-			if place, there := s.known(t, owner).Place(s.Stores[0].ID); !there || owner != next || !slices.Equal(place.Permissions, user.Permissions()) {
-				t.Errorf("the owner %s, of %s, has %+v", owner, next, place)
+			if place, ok := s.known(t, owner).Place(s.Stores[0].ID); !ok || owner != next ||
+				!slices.Equal(place.Permissions, user.Permissions()) {
+				t.Errorf("owner %s, next %s, membership %+v", owner, next, place)
 			}
 		}
 	})

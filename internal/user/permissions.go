@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// permissionNames lists what a person can be allowed in a store, a name a
-// line, in alphabetical order.
+// permissionNames lists the store permissions, one name a line, in alphabetical
+// order.
 //
 //go:embed permissions.txt
 var permissionNames string
 
 var permissions = sync.OnceValue(func() []string { return strings.Fields(permissionNames) })
 
-// Permissions returns the names of everything that a person can be allowed in
-// a store, in alphabetical order: what the store's owner holds.
+// Permissions returns the names of all store permissions, in alphabetical
+// order. The owner of a store has them all.
 func Permissions() []string { return slices.Clone(permissions()) }
 
 // IsPermission reports whether name is one of Permissions.

@@ -12,18 +12,21 @@ import (
 	"latchkey/internal/auth"
 )
 
-// SetStorePermissions replaces what a person may do in a store. It returns
-// fault.Forbidden for whoever neither may edit people there nor holds
-// account_users_write, and on "permissions" for each that they may not give or
-// take (Grantable); fault.Invalid for what is no permission; fault.NotFound on
-// "storeId" or "userId"; and fault.Conflict on "userId" for the store's owner.
-func (s *Service) SetStorePermissions(ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID, names []string) (StoreMember, error) {
+// SetStorePermissions replaces a user's permissions in a store. It returns
+// fault.Forbidden if the principal neither may edit users there nor holds
+// account_users_write, and on "permissions" for each permission that the
+// principal may not grant or revoke (Grantable); fault.Invalid for an unknown
+// permission; fault.NotFound on "storeId" or "userId"; and fault.Conflict on
+// "userId" for the store's owner.
+func (s *Service) SetStorePermissions(ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID,
+	names []string) (StoreMember, error) {
 	return s.editPlace(ctx, by, ref, userID, func(e *edit, in account.Store, place *Place) ([]audit.Detail, error) {
 		wanted, err := CheckPermissions(names)
 		if err != nil || slices.Equal(wanted, place.Permissions) {
 			return nil, err
 		}
-		// What to do comes before who may: with the owner nobody may.
+		// Check this before the grant: its error says what to do, and no
+		// principal may change the owner's permissions.
 		if err := CheckStoreOwner(in, userID); err != nil {
 			return nil, err
 		}
@@ -35,10 +38,11 @@ func (s *Service) SetStorePermissions(ctx context.Context, by *auth.Principal, r
 	})
 }
 
-// SetStoreStatus says whether a person may work in a store. To let somebody in
-// again is to give them what they may do there, so it takes the right to
-// (Grantable). It returns errors as SetStorePermissions does.
-func (s *Service) SetStoreStatus(ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID, status Status) (StoreMember, error) {
+// SetStoreStatus activates or deactivates a user's store membership. Activation
+// restores the user's permissions, so the principal must be allowed to grant
+// them (Grantable). It returns errors as SetStorePermissions does.
+func (s *Service) SetStoreStatus(ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID,
+	status Status) (StoreMember, error) {
 	return s.editPlace(ctx, by, ref, userID, func(e *edit, in account.Store, place *Place) ([]audit.Detail, error) {
 		if status == place.Status {
 			return nil, nil
@@ -53,8 +57,9 @@ func (s *Service) SetStoreStatus(ctx context.Context, by *auth.Principal, ref ac
 	})
 }
 
-// editPlace lets change alter somebody's place in a store; without details of
-// what changed nothing did. The place of the store's owner stays as it is.
+// editPlace calls change with a user's store membership and saves the result.
+// If change returns no details, nothing changed. The membership of the store's
+// owner cannot be changed.
 func (s *Service) editPlace(
 	ctx context.Context, by *auth.Principal, ref account.StoreRef, userID uuid.UUID,
 	change func(*edit, account.Store, *Place) ([]audit.Detail, error),
@@ -77,7 +82,7 @@ func (s *Service) editPlace(
 			if err := CheckStoreOwner(in, userID); err != nil {
 				return err
 			}
-			e.tell(audit.UserUpdated, p.Target(), append(details, inStore(in))...)
+			e.addEvent(audit.UserUpdated, p.Target(), append(details, inStore(in))...)
 			if err := e.savePlace(ctx, &p, &place); err != nil {
 				return err
 			}
@@ -88,8 +93,8 @@ func (s *Service) editPlace(
 	return member, err
 }
 
-// mayGrant judges a change of permissions by what the principal may grant in
-// the store: as of now, not as of when its session was looked up.
+// mayGrant is CheckGrant with the permissions that the principal has now, not
+// those from when its session was looked up.
 func (e *edit) mayGrant(ctx context.Context, in account.Store, before, after []string) error {
 	var own []string
 	if e.by.Kind == auth.Session {
@@ -98,7 +103,7 @@ func (e *edit) mayGrant(ctx context.Context, in account.Store, before, after []s
 			return err
 		}
 		for _, p := range self {
-			if place, there := p.Place(in.ID); there && place.Status == Active {
+			if place, ok := p.Place(in.ID); ok && place.Status == Active {
 				own = place.Permissions
 			}
 		}

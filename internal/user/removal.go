@@ -10,9 +10,9 @@ import (
 	"latchkey/internal/fault"
 )
 
-// CheckRemoval judges whether a person can be taken out of the account, given
-// stores of it that anybody owns: owners cannot, since what they own must
-// always have an owner. It returns fault.Conflict, which says what to do first.
+// CheckRemoval returns fault.Conflict if the user owns the account or one of
+// the owned stores, since these must always have an owner. The message says
+// what to do first.
 func CheckRemoval(a account.Account, owned []account.Store, p Person) error {
 	if a.OwnerID == p.ID {
 		return ownsIt("the account")
@@ -34,9 +34,9 @@ func CheckRemoval(a account.Account, owned []account.Store, p Person) error {
 	}
 }
 
-// CheckStoreOwner refuses to take the store's owner out of it, to deactivate
-// them there, or to take permissions from them. It returns fault.Conflict
-// on the field "userId", which says what to do first.
+// CheckStoreOwner returns fault.Conflict on the field "userId" if the user owns
+// the store. An owner cannot be removed or deactivated, or lose permissions.
+// The message says what to do first.
 func CheckStoreOwner(s account.Store, userID uuid.UUID) error {
 	if s.OwnerID == userID {
 		return ownsIt("the store " + s.Hash).On("userId")
@@ -45,5 +45,5 @@ func CheckStoreOwner(s account.Store, userID uuid.UUID) error {
 }
 
 func ownsIt(what string) *fault.Error {
-	return fault.Errorf(fault.Conflict, "This person owns %s. Make somebody else its owner first.", what)
+	return fault.Errorf(fault.Conflict, "This user owns %s. Make another user its owner first.", what)
 }

@@ -9,8 +9,7 @@ import (
 // Role is a named set of permissions in a store.
 type Role string
 
-// The roles, from the mightiest to the least, and the name for every other
-// set.
+// The roles, from the most to the fewest permissions. Custom is any other set.
 const (
 	StoreOwner         Role = "STORE_OWNER"
 	StoreAdministrator Role = "STORE_ADMINISTRATOR"
@@ -19,8 +18,9 @@ const (
 	Custom             Role = "CUSTOM"
 )
 
-// HighRisk reports whether the permission is one that a store's owner alone
-// grants, since whoever holds it can let programs or others act in the store.
+// HighRisk reports whether only a store's owner may grant the permission. With
+// such a permission a user can give programs or other users access to the
+// store.
 func HighRisk(permission string) bool { return slices.Contains(highRisk, permission) }
 
 var highRisk = []string{
@@ -28,25 +28,31 @@ var highRisk = []string{
 	"IntegratedApps_InstallApp", "IntegratedApps_LoadApp", "IntegratedApps_UninstallApp", "List_Store_API_Tokens",
 }
 
-// What those who sell may do. A manager may do besides whatever concerns the
-// goods and the people who buy them.
+// The permissions of sales staff. A sales manager also manages products, prices
+// and customers.
 var (
 	salesStaff = []string{
-		"Add_Customer", "Add_Orders", "Edit_Customers", "Edit_Orders", "Manage_Customers", "Manage_Orders", "Manage_Returns",
+		"Add_Customer", "Add_Orders", "Edit_Customers", "Edit_Orders", "Manage_Customers", "Manage_Orders",
+		"Manage_Returns",
 		"Order_Messages", "See_Store_During_Maintenance", "Statistics_Orders", "Statistics_Overview",
 	}
 	salesManager = append([]string{
-		"Add_Coupons", "Add_Promotions", "Approve_Reviews", "Capture_Funds", "Create_Category", "Create_Product", "Customer_Groups",
-		"Customize_Order_Statuses", "Delete_Customers", "Delete_Orders", "Edit_Categories", "Edit_Coupons", "Edit_Products",
-		"Edit_Promotions", "Edit_Reviews", "Export_Customers", "Export_Orders", "Export_Products", "Import_Order_Tracking_Numbers",
-		"Manage_Categories", "Manage_Coupons", "Manage_GiftCertificates", "Manage_Inventory", "Manage_Products", "Manage_Promotions",
-		"Manage_Reviews", "Manage_Store_Credit", "Refund_Orders", "Statistics_Customers", "Statistics_Products", "Statistics_Search",
+		"Add_Coupons", "Add_Promotions", "Approve_Reviews", "Capture_Funds", "Create_Category", "Create_Product",
+		"Customer_Groups",
+		"Customize_Order_Statuses", "Delete_Customers", "Delete_Orders", "Edit_Categories", "Edit_Coupons",
+		"Edit_Products",
+		"Edit_Promotions", "Edit_Reviews", "Export_Customers", "Export_Orders", "Export_Products",
+		"Import_Order_Tracking_Numbers",
+		"Manage_Categories", "Manage_Coupons", "Manage_GiftCertificates", "Manage_Inventory", "Manage_Products",
+		"Manage_Promotions",
+		"Manage_Reviews", "Manage_Store_Credit", "Refund_Orders", "Statistics_Customers", "Statistics_Products",
+		"Statistics_Search",
 		"Undelete_Orders",
 	}, salesStaff...)
 )
 
-// Permissions returns what the role may do, in alphabetical order: nothing for
-// Custom, which stands for any other set.
+// Permissions returns the role's permissions in alphabetical order, or nil for
+// Custom.
 func (r Role) Permissions() []string {
 	switch r {
 	case StoreOwner:
@@ -61,7 +67,7 @@ func (r Role) Permissions() []string {
 	return nil
 }
 
-// Name is the role's name for people.
+// Name returns the role's display name.
 func (r Role) Name() string {
 	words := strings.Split(strings.ToLower(string(r)), "_")
 	for i, w := range words {
@@ -70,11 +76,11 @@ func (r Role) Name() string {
 	return strings.Join(words, " ")
 }
 
-// Roles returns all roles, the mightiest first.
+// Roles returns all roles, those with the most permissions first.
 func Roles() []Role { return []Role{StoreOwner, StoreAdministrator, SalesManager, SalesStaff, Custom} }
 
-// named are the roles by their permissions: whoever lists people asks for each
-// of them.
+// named maps a set of permissions to its role. It is computed once, since a
+// list of users looks up one role a row.
 var named = sync.OnceValue(func() map[string]Role {
 	roles := map[string]Role{}
 	for _, r := range []Role{StoreAdministrator, SalesManager, SalesStaff} {
@@ -83,8 +89,8 @@ var named = sync.OnceValue(func() map[string]Role {
 	return roles
 })
 
-// RoleOf returns the role of somebody in a store with these permissions, in
-// alphabetical order: that of its owner, or the one with exactly this set.
+// RoleOf returns the role of a store member: StoreOwner for the owner, or the
+// role with exactly these permissions, which must be in alphabetical order.
 func RoleOf(permissions []string, owner bool) Role {
 	if owner {
 		return StoreOwner

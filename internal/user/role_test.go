@@ -4,10 +4,12 @@ import (
 	"slices"
 	"testing"
 
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
-// Each role may do what the next one may, and more; only the owner's has what is of high risk.
+// Each role has more permissions than the next one. Only the owner has high-risk
+// permissions.
 func TestRoles(t *testing.T) {
 	all := user.Roles()
 	for i, r := range all {
@@ -26,11 +28,11 @@ func TestRoles(t *testing.T) {
 		above := all[i-1].Permissions()
 		for _, p := range set {
 			if !slices.Contains(above, p) {
-				t.Errorf("%s may %s, and %s may not", r, p, all[i-1])
+				t.Errorf("%s has %s, but %s has not", r, p, all[i-1])
 			}
 		}
 		if len(above) <= len(set) {
-			t.Errorf("%s may no more than %s", all[i-1], r)
+			t.Errorf("%s has no more permissions than %s", all[i-1], r)
 		}
 	}
 }
@@ -42,21 +44,18 @@ func TestRoleOf(t *testing.T) {
 		owner       bool
 		want        user.Role
 	}{
-		{"the owner, whatever is kept", nil, true, user.StoreOwner},
-		{"all that an owner has, without being one", user.Permissions(), false, user.Custom},
+		{"the owner, with any permissions", nil, true, user.StoreOwner},
+		{"all permissions without ownership", user.Permissions(), false, user.Custom},
 		{"an administrator", user.StoreAdministrator.Permissions(), false, user.StoreAdministrator},
 		{"a manager", user.SalesManager.Permissions(), false, user.SalesManager},
 		{"staff", user.SalesStaff.Permissions(), false, user.SalesStaff},
-		{"staff and more", slices.Sorted(slices.Values(append(user.SalesStaff.Permissions(), "Add_Brands"))), false, user.Custom},
+		{"staff and more", slices.Sorted(slices.Values(append(user.SalesStaff.Permissions(), "Add_Brands"))), false,
+			user.Custom},
 		{"nothing", nil, false, user.Custom},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := user.RoleOf(tc.permissions, tc.owner); got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
+			check.Equal(t, user.RoleOf(tc.permissions, tc.owner), tc.want, "user.RoleOf(tc.permissions, tc.owner)")
 		})
 	}
-	if got := user.StoreAdministrator.Name(); got != "Store Administrator" {
-		t.Errorf("the name is %q", got)
-	}
+	check.Equal(t, user.StoreAdministrator.Name(), "Store Administrator", "name")
 }

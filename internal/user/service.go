@@ -12,111 +12,119 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/bulkhead"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
-	"latchkey/internal/page"
-	"latchkey/internal/password"
+	"latchkey/internal/paging"
 	"latchkey/internal/secret"
+	"latchkey/internal/secret/password"
 )
 
-// Repository keeps people, memberships and sessions. A look-up of one thing
-// returns fault.NotFound when there is none; a batch leaves out what there is
-// not.
+// Repository stores users, memberships and sessions. A lookup of one record
+// returns fault.NotFound if it does not exist; a lookup of several omits those
+// that do not exist.
 type Repository interface {
 	// Account returns an account, or fault.NotFound.
 	Account(ctx context.Context, id uuid.UUID) (account.Account, error)
-	// MembersByID returns those of the people who are in the account.
+	// MembersByID returns the users with the IDs who are in the account.
 	MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
-	// MembershipsByID returns the places in the account of those of the people
-	// who are in it.
+	// MembershipsByID returns the account memberships of the users with the
+	// IDs.
 	MembershipsByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Membership, error)
-	// Users returns a page of those of the account's users that the filter
-	// admits.
-	Users(ctx context.Context, accountID uuid.UUID, f Filter, w page.Window) (page.Page[User], error)
+	// Users returns a page of the account's users that the filter selects.
+	Users(ctx context.Context, accountID uuid.UUID, f Filter, w paging.Window) (paging.Page[User], error)
 	CountUsers(ctx context.Context, accountID uuid.UUID, f Filter) (int64, error)
-	// UsersByID returns users of the account by id, and those who are no longer
-	// in it.
+	// UsersByID returns users of the account by ID, including former members.
 	UsersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
 	// StoreUsers returns a page of each store's members.
-	StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StoreMember], error)
+	StoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID,
+		w paging.Window) (map[uuid.UUID]paging.Page[StoreMember], error)
 	CountStoreUsers(ctx context.Context, accountID uuid.UUID, storeIDs []uuid.UUID) (map[uuid.UUID]int64, error)
-	// UserPlaces returns a page of each person's places in the account's
-	// stores. A non-nil only narrows it to those stores, an empty one to nothing.
-	UserPlaces(ctx context.Context, accountID uuid.UUID, userIDs, only []uuid.UUID, w page.Window) (map[uuid.UUID]page.Page[StorePlace], error)
+	// UserPlaces returns a page of each user's memberships in the account's
+	// stores. If only is not nil, it returns those in these stores; an empty
+	// only selects none.
+	UserPlaces(ctx context.Context, accountID uuid.UUID, userIDs, only []uuid.UUID,
+		w paging.Window) (map[uuid.UUID]paging.Page[StorePlace], error)
 	CountUserPlaces(ctx context.Context, accountID uuid.UUID, userIDs, only []uuid.UUID) (map[uuid.UUID]int64, error)
 
-	// Change runs work on the account's people. It returns fault.NotFound when
-	// there is no such account, and what work returns. When it returns nil,
-	// every verifier of this process has heard of it.
+	// Change runs work in a transaction over the account's users. It returns
+	// fault.NotFound if the account does not exist, and otherwise the error of
+	// work. When it returns nil, every verifier in this process has processed
+	// the change.
 	Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
 
-	// Memberships returns the users of all accounts that have the folded e-mail
-	// address, by account.
+	// Memberships returns the users of all accounts with the folded e-mail
+	// address, with their accounts.
 	Memberships(ctx context.Context, foldedEmail string) ([]AccountUser, error)
-	// StartSession keeps a session by its digest, with its event. It accepts the
-	// membership if it is pending, with that event. It returns fault.NotFound
-	// when the person is not in the account.
-	StartSession(ctx context.Context, by auth.Actor, s Session, digest secret.KeyedDigest, started, accepted audit.Event) error
-	// Sessions returns those of the selection that are live at the moment,
+	// StartSession saves a session under its digest, with the event started. If
+	// the membership is pending, it accepts it and records the event accepted.
+	// It returns fault.NotFound if the user is not in the account.
+	StartSession(ctx context.Context, by auth.Actor, s Session, digest secret.KeyedDigest, started,
+		accepted audit.Event) error
+	// Sessions returns the selected sessions that are live at the given time,
 	// newest first.
 	Sessions(ctx context.Context, which SessionSelection, at time.Time) ([]Session, error)
-	// EndSessions ends those of the selection, for good and by every server's
-	// clock, and returns those that were live at the moment, newest first, each
-	// of which has its event. When it returns, every verifier of this process
-	// has heard of it. It returns fault.NotFound, and ends none, when one of the
-	// selection's ids names no session there.
-	EndSessions(ctx context.Context, by auth.Actor, which SessionSelection, at time.Time, event func(Session) audit.Event) ([]Session, error)
+	// EndSessions ends the selected sessions permanently, under every server's
+	// clock. It returns those that were live at the given time, newest first,
+	// and records an event for each. When it returns, every verifier in this
+	// process has processed the change. If one of the selection's IDs matches
+	// no session, it returns fault.NotFound and ends none.
+	EndSessions(ctx context.Context, by auth.Actor, which SessionSelection, at time.Time,
+		event func(Session) audit.Event) ([]Session, error)
 }
 
-// AccountUser is a user with their account.
+// AccountUser is a user with the ID of their account.
 type AccountUser struct {
 	AccountID uuid.UUID
 	User      User
 }
 
-// Service answers about people, and starts and ends their sessions.
+// Service manages users, their memberships and their sessions.
 type Service struct {
 	repo   Repository
 	keys   *secret.Keyring
 	random io.Reader
-	now    func() time.Time
+	now    clock.Clock
 
 	passwords    *password.Hasher
 	serviceNames []string
 	walks        *bulkhead.Bulkhead
 }
 
-// NewService returns a service over the repository that keeps session secrets
-// under keys. No password may consist of the names of the service, such as its
-// public URL.
-func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now func() time.Time, serviceNames ...string) *Service {
+// NewService returns a service that stores the digests of session secrets under
+// keys. A password must not consist of the service names, such as the public
+// URL.
+func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now clock.Clock,
+	serviceNames ...string) *Service {
 	return &Service{
 		repo: repo, keys: keys, random: random, now: now,
-		passwords: password.NewHasher(random), serviceNames: serviceNames, walks: bulkhead.New(),
+		passwords: password.NewHasher(random), serviceNames: serviceNames,
+		walks: bulkhead.New(bulkhead.HalfTheProcessors()),
 	}
 }
 
 // Lifetimes of sessions.
 const (
-	// DefaultSessionTTL is how long a session lasts unless asked otherwise.
+	// DefaultSessionTTL is the lifetime of a session by default.
 	DefaultSessionTTL = time.Hour
-	// MaxSessionTTL is the longest a session may last.
+	// MaxSessionTTL is the longest lifetime of a session.
 	MaxSessionTTL = 30 * 24 * time.Hour
 )
 
-// SessionRequest asks for a session of a person in an account.
+// SessionRequest is a request for a user's session in an account.
 type SessionRequest struct {
-	// Email is the person's address, compared without case.
+	// Email is the user's address, compared without case.
 	Email string
-	// AccountID may be zero when the person is in one account only.
+	// AccountID may be zero if the address is in one account only.
 	AccountID uuid.UUID
-	// TTL is how long the session lasts: a minute to MaxSessionTTL.
+	// TTL is the session's lifetime: one minute to MaxSessionTTL.
 	TTL time.Duration
 }
 
-// StartSession starts a session and returns its secret, which cannot be had
-// again. It returns fault.Invalid for input that breaks a rule, naming each
-// field, and fault.NotFound when nobody of that address is in the account.
-func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req SessionRequest) (Session, secret.Secret, error) {
+// StartSession starts a session and returns its secret, which is not stored. It
+// returns fault.Invalid for each field that breaks a rule, and fault.NotFound
+// if no user of the account has the address.
+func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req SessionRequest) (Session, secret.Secret,
+	error) {
 	if by.Kind != auth.Operator {
 		return Session{}, secret.Secret{}, auth.Denied()
 	}
@@ -135,16 +143,18 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
-	session, err := s.keep(ctx, by, in, req.TTL, value)
+	session, err := s.saveSession(ctx, by, in, req.TTL, value)
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
 	return session, value, nil
 }
 
-func (s *Service) keep(ctx context.Context, by *auth.Principal, in AccountUser, ttl time.Duration, value secret.Secret) (Session, error) {
-	now := s.moment()
-	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: in.AccountID, UserID: in.User.ID, Email: in.User.Email, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+func (s *Service) saveSession(ctx context.Context, by *auth.Principal, in AccountUser, ttl time.Duration,
+	value secret.Secret) (Session, error) {
+	now := s.now.Timestamp()
+	session := Session{ID: uuid.Must(uuid.NewV7()), AccountID: in.AccountID, UserID: in.User.ID, Email: in.User.Email,
+		CreatedAt: now, ExpiresAt: now.Add(ttl)}
 	started := sessionEvent(by, session, audit.SessionStarted, now)
 	started.Details = []audit.Detail{{Name: "expiresAt", Value: session.ExpiresAt.Format(time.RFC3339)}}
 	accepted := Event(by, audit.UserAccepted, in.User.Target(), now)
@@ -152,25 +162,26 @@ func (s *Service) keep(ctx context.Context, by *auth.Principal, in AccountUser, 
 	return session, s.repo.StartSession(ctx, by.Actor(), session, s.keys.Digest(value), started, accepted)
 }
 
-// chooseAccount picks the account of a session: the one asked for, or the only
-// one. To the operator it tells what no account is told.
-func chooseAccount(all []AccountUser, asked uuid.UUID) (AccountUser, error) {
+// chooseAccount returns the account of a new session: the requested one, or the
+// only one. Its errors reveal other accounts, so only the operator may see
+// them.
+func chooseAccount(all []AccountUser, accountID uuid.UUID) (AccountUser, error) {
 	if len(all) == 0 {
-		return AccountUser{}, fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+		return AccountUser{}, fault.Errorf(fault.NotFound, "No user has this e-mail address.").On("email")
 	}
-	if asked == uuid.Nil {
+	if accountID == uuid.Nil {
 		return onlyAccount(all)
 	}
 	for _, in := range all {
-		if in.AccountID == asked {
+		if in.AccountID == accountID {
 			return in, nil
 		}
 	}
-	return AccountUser{}, fault.Errorf(fault.NotFound, "This person is not in this account.").On("account")
+	return AccountUser{}, fault.Errorf(fault.NotFound, "This user is not in this account.").On("account")
 }
 
-// onlyAccount returns the one account that the person is in. Pending memberships
-// are considered only if none was accepted: an account must not change where a
+// onlyAccount returns the only account of the address. It considers pending
+// memberships only if none is accepted: an account must not change where a
 // person's sessions start by inviting them.
 func onlyAccount(all []AccountUser) (AccountUser, error) {
 	in := slices.DeleteFunc(slices.Clone(all), func(one AccountUser) bool { return one.User.Pending })
@@ -178,7 +189,7 @@ func onlyAccount(all []AccountUser) (AccountUser, error) {
 		in = all
 	}
 	if len(in) > 1 {
-		return AccountUser{}, fault.Errorf(fault.Invalid, "This person is in several accounts. Name one.").On("account")
+		return AccountUser{}, fault.Errorf(fault.Invalid, "This user is in several accounts. Name one.").On("account")
 	}
 	return in[0], nil
 }

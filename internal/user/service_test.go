@@ -12,11 +12,12 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
-	"latchkey/internal/dbtest"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
-	"latchkey/internal/page"
+	"latchkey/internal/paging"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
@@ -27,37 +28,39 @@ var (
 	elsewhere   = uuid.New()
 )
 
-// people is a repository in memory, as far as sessions need one.
-type people struct {
+// persons is a repository in memory for sessions.
+type persons struct {
 	user.Repository
 
-	owners  map[string][]user.AccountUser // by folded address
-	kept    []user.Session
-	digests []secret.KeyedDigest
-	events  []audit.Event
-	failing error
-	asked   uuid.UUID    // the account of the last page asked for
-	window  *page.Window // and its window
+	owners    map[string][]user.AccountUser // by folded address
+	stored    []user.Session
+	digests   []secret.KeyedDigest
+	events    []audit.Event
+	failing   error
+	accountID uuid.UUID      // account of the last page request
+	window    *paging.Window // and its window
 }
 
-func (p *people) Memberships(_ context.Context, email string) ([]user.AccountUser, error) {
+func (p *persons) Memberships(_ context.Context, email string) ([]user.AccountUser, error) {
 	return p.owners[email], nil
 }
 
-func (p *people) StartSession(_ context.Context, _ auth.Actor, s user.Session, digest secret.KeyedDigest, e, accepted audit.Event) error {
+func (p *persons) StartSession(_ context.Context, _ auth.Actor, s user.Session, digest secret.KeyedDigest, e,
+	accepted audit.Event) error {
 	if p.failing != nil {
 		return p.failing
 	}
-	p.kept, p.digests, p.events = append(p.kept, s), append(p.digests, digest), append(p.events, e, accepted)
+	p.stored, p.digests, p.events = append(p.stored, s), append(p.digests, digest), append(p.events, e, accepted)
 	return nil
 }
 
-func (p *people) Users(_ context.Context, accountID uuid.UUID, _ user.Filter, w page.Window) (page.Page[user.User], error) {
-	p.asked, p.window = accountID, &w
-	return page.Page[user.User]{}, nil
+func (p *persons) Users(_ context.Context, accountID uuid.UUID, _ user.Filter, w paging.Window) (paging.Page[user.User],
+	error) {
+	p.accountID, p.window = accountID, &w
+	return paging.Page[user.User]{}, nil
 }
 
-func acmePeople() *people {
+func acmeUsers() *persons {
 	in := func(email string, accounts ...uuid.UUID) (all []user.AccountUser) {
 		for _, id := range accounts {
 			all = append(all, user.AccountUser{AccountID: id, User: user.User{ID: uuid.New(), Email: email}})
@@ -70,7 +73,7 @@ func acmePeople() *people {
 		}
 		return all
 	}
-	return &people{owners: map[string][]user.AccountUser{
+	return &persons{owners: map[string][]user.AccountUser{
 		"one@acme.example":     in("One@acme.example", home),
 		"two@acme.example":     in("two@acme.example", home, other),
 		"wanted@acme.example":  invited(in("wanted@acme.example", other, home), 0),
@@ -95,17 +98,19 @@ func TestStartSession(t *testing.T) {
 		account uuid.UUID
 	}{
 		{"in the only account", user.SessionRequest{Email: "one@acme.example", TTL: time.Hour}, home},
-		{"in the only account, named", user.SessionRequest{Email: "one@acme.example", AccountID: home, TTL: time.Hour}, home},
+		{"in the only account, named", user.SessionRequest{Email: "one@acme.example", AccountID: home, TTL: time.Hour},
+			home},
 		{"in one of several", user.SessionRequest{Email: "two@acme.example", AccountID: other, TTL: time.Hour}, other},
-		{"in the only account, while another invites them", user.SessionRequest{Email: "wanted@acme.example", TTL: time.Hour}, home},
-		{"in an account that invites them, named", user.SessionRequest{Email: "wanted@acme.example", AccountID: other, TTL: time.Hour}, other},
-		{"in the only account that invites them", user.SessionRequest{Email: "invited@acme.example", TTL: time.Hour}, home},
-		{"by another spelling", user.SessionRequest{Email: " ONE@Acme.Example ", TTL: time.Hour}, home},
-		{"for the shortest time", user.SessionRequest{Email: "one@acme.example", TTL: time.Minute}, home},
-		{"for the longest time", user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL}, home},
+		{"in the only accepted account", user.SessionRequest{Email: "wanted@acme.example", TTL: time.Hour}, home},
+		{"in a named account, pending", user.SessionRequest{Email: "wanted@acme.example", AccountID: other,
+			TTL: time.Hour}, other},
+		{"in the only account, pending", user.SessionRequest{Email: "invited@acme.example", TTL: time.Hour}, home},
+		{"an address in another case", user.SessionRequest{Email: " ONE@Acme.Example ", TTL: time.Hour}, home},
+		{"the shortest lifetime", user.SessionRequest{Email: "one@acme.example", TTL: time.Minute}, home},
+		{"the longest lifetime", user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL}, home},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			repo := acmePeople()
+			repo := acmeUsers()
 			s, keys := service(t, repo)
 			operator := auth.OperatorPrincipal()
 			session, value, err := s.StartSession(ctx, &operator, tc.req)
@@ -118,18 +123,22 @@ func TestStartSession(t *testing.T) {
 					person = in.User
 				}
 			}
-			if session.AccountID != tc.account || session.UserID != person.ID || session.CreatedAt != now || session.ExpiresAt != now.Add(tc.req.TTL) {
-				t.Errorf("the session is %+v", session)
+			if session.AccountID != tc.account || session.UserID != person.ID || session.CreatedAt != now ||
+				session.ExpiresAt != now.Add(tc.req.TTL) {
+				t.Errorf("session %+v", session)
 			}
-			if value.Kind() != secret.UserSession || len(repo.kept) != 1 || repo.kept[0] != session || repo.digests[0] != keys.Digest(value) {
-				t.Errorf("kept %+v under %v", repo.kept, repo.digests)
+			if value.Kind() != secret.UserSession || len(repo.stored) != 1 || repo.stored[0] != session ||
+				repo.digests[0] != keys.Digest(value) {
+				t.Errorf("stored %+v under %v", repo.stored, repo.digests)
 			}
 			e := repo.events[0]
-			if e.Action != audit.SessionStarted || e.AccountID != tc.account || e.At != now || e.Actor.Kind != audit.ActorOperator ||
+			if e.Action != audit.SessionStarted || e.AccountID != tc.account || e.At != now ||
+				e.Actor.Kind != audit.ActorOperator ||
 				e.Target != (audit.Target{Kind: audit.TargetSession, Key: session.ID.String(), Name: person.Email}) {
 				t.Errorf("event %+v", e)
 			}
-			if a := repo.events[1]; a.Action != audit.UserAccepted || a.AccountID != tc.account || a.Actor.Kind != audit.ActorOperator || a.Target != person.Target() {
+			if a := repo.events[1]; a.Action != audit.UserAccepted || a.AccountID != tc.account ||
+				a.Actor.Kind != audit.ActorOperator || a.Target != person.Target() {
 				t.Errorf("event %+v", a)
 			}
 		})
@@ -145,27 +154,37 @@ func TestStartSessionRefuses(t *testing.T) {
 		kind  fault.Kind
 		field string
 	}{
-		{"anyone but the operator", auth.Session, user.SessionRequest{Email: "one@acme.example", TTL: hour}, fault.Forbidden, ""},
+		{"not the operator", auth.Session, user.SessionRequest{Email: "one@acme.example", TTL: hour}, fault.Forbidden,
+			""},
 		{"a token", auth.APIToken, user.SessionRequest{Email: "one@acme.example", TTL: hour}, fault.Forbidden, ""},
-		{"too short a time", auth.Operator, user.SessionRequest{Email: "one@acme.example", TTL: time.Minute - 1}, fault.Invalid, "ttl"},
-		{"too long a time", auth.Operator, user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL + 1}, fault.Invalid, "ttl"},
-		{"nobody's address", auth.Operator, user.SessionRequest{Email: "nobody@acme.example", TTL: hour}, fault.NotFound, "email"},
+		{"a lifetime that is too short", auth.Operator,
+			user.SessionRequest{Email: "one@acme.example", TTL: time.Minute - 1}, fault.Invalid, "ttl"},
+		{"a lifetime that is too long", auth.Operator,
+			user.SessionRequest{Email: "one@acme.example", TTL: user.MaxSessionTTL + 1}, fault.Invalid, "ttl"},
+		{"an unknown address", auth.Operator, user.SessionRequest{Email: "nobody@acme.example", TTL: hour},
+			fault.NotFound, "email"},
 		{"no address", auth.Operator, user.SessionRequest{TTL: hour}, fault.NotFound, "email"},
-		{"somebody in no account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", TTL: hour}, fault.NotFound, "email"},
-		{"somebody in no account, in an account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", AccountID: home, TTL: hour}, fault.NotFound, "email"},
-		{"several accounts and none named", auth.Operator, user.SessionRequest{Email: "two@acme.example", TTL: hour}, fault.Invalid, "account"},
-		{"several invitations and no account named", auth.Operator, user.SessionRequest{Email: "twice@acme.example", TTL: hour}, fault.Invalid, "account"},
-		{"another account", auth.Operator, user.SessionRequest{Email: "one@acme.example", AccountID: elsewhere, TTL: hour}, fault.NotFound, "account"},
+		{"a user in no account", auth.Operator, user.SessionRequest{Email: "staff@acme.example", TTL: hour},
+			fault.NotFound, "email"},
+		{"a user in no account, with an account", auth.Operator,
+			user.SessionRequest{Email: "staff@acme.example", AccountID: home, TTL: hour}, fault.NotFound, "email"},
+		{"several accounts", auth.Operator, user.SessionRequest{Email: "two@acme.example", TTL: hour}, fault.Invalid,
+			"account"},
+		{"several pending accounts", auth.Operator, user.SessionRequest{Email: "twice@acme.example", TTL: hour},
+			fault.Invalid, "account"},
+		{"another account", auth.Operator, user.SessionRequest{Email: "one@acme.example", AccountID: elsewhere,
+			TTL: hour}, fault.NotFound, "account"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			repo := acmePeople()
+			repo := acmeUsers()
 			s, _ := service(t, repo)
-			session, value, err := s.StartSession(ctx, &auth.Principal{Kind: tc.by, AccountID: home, AccountOwner: true}, tc.req)
+			session, value, err := s.StartSession(ctx,
+				&auth.Principal{Kind: tc.by, AccountID: home, AccountOwner: true}, tc.req)
 			failures := fault.Flatten(err)
 			if len(failures) != 1 || failures[0].Kind != tc.kind || failures[0].Field != tc.field {
 				t.Errorf("got %v, want %s on %q", err, tc.kind, tc.field)
 			}
-			if session != (user.Session{}) || value.Reveal() != "" || len(repo.kept) > 0 {
+			if session != (user.Session{}) || value.Reveal() != "" || len(repo.stored) > 0 {
 				t.Error("a session was started")
 			}
 		})
@@ -177,7 +196,7 @@ func TestStartSessionFails(t *testing.T) {
 	operator := auth.OperatorPrincipal()
 	req := user.SessionRequest{Email: "one@acme.example", TTL: time.Hour}
 	t.Run("with the repository", func(t *testing.T) {
-		repo := acmePeople()
+		repo := acmeUsers()
 		repo.failing = broken
 		s, _ := service(t, repo)
 		session, value, err := s.StartSession(ctx, &operator, req)
@@ -186,25 +205,28 @@ func TestStartSessionFails(t *testing.T) {
 		}
 	})
 	t.Run("with randomness", func(t *testing.T) {
-		repo := acmePeople()
+		repo := acmeUsers()
 		keys, err := secret.NewKeyring(rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _, err = user.NewService(repo, keys, bytes.NewReader(nil), time.Now).StartSession(ctx, &operator, req)
-		if fault.KindOf(err) != fault.Internal || len(repo.kept) > 0 {
+		if fault.KindOf(err) != fault.Internal || len(repo.stored) > 0 {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
-func TestUsersAreThoseOfTheAccount(t *testing.T) {
-	repo := acmePeople()
+func TestUsers(t *testing.T) {
+	repo := acmeUsers()
 	s, _ := service(t, repo)
-	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{}, page.Request{First: new(page.MaxSize)}); err != nil || repo.asked != home || repo.window.Size != page.MaxSize {
-		t.Errorf("asked for %v of %s, %v", repo.window, repo.asked, err)
+	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{},
+		paging.Request{First: new(paging.MaxSize)}); err != nil || repo.accountID != home ||
+		repo.window.Size != paging.MaxSize {
+		t.Errorf("window %v of account %s, %v", repo.window, repo.accountID, err)
 	}
-	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{}, page.Request{First: new(page.MaxSize + 1)}); fault.KindOf(err) != fault.Invalid {
+	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{},
+		paging.Request{First: new(paging.MaxSize + 1)}); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("a page too large: %v", err)
 	}
 }
@@ -215,24 +237,25 @@ func TestFold(t *testing.T) {
 		{" Owner@ACME.example\t", "owner@acme.example"},
 		{"ÄRGER@Straße.example", "ärger@straße.example"},
 		{"A\u0308rger@STRAẞE.example", "ärger@straße.example"},      // composed first
-		{"\u212aelvin@ΟΔΥΣΣΕΥΣ.example", "kelvin@οδυσσευσ.example"}, // the sign of kelvins, and both small sigmas
-		{"kelvin@οδυσσευς.example", "kelvin@οδυσσευσ.example"},
+		{"\u212aelvin@ΟΔΥΣΣΕΥΣ.example", "kelvin@οδυσσευσ.example"}, // the kelvin sign; Σ is σ in a domain
+		{"kelvin@οδυσσευς.example", "kelvin@οδυσσευς.example"},      // ς differs from σ in a domain
+		{"kelvin@xn--nxasmm1c.example", "kelvin@βόλος.example"},
+		{"kelvin@xn--nxasmq6b.example", "kelvin@βόλοσ.example"},
+		{"οδυσσευς@acme.example", "οδυσσευσ@acme.example"},
 	} {
-		if got := user.Fold(tc.email); got != tc.want {
-			t.Errorf("%q folds to %q, want %q", tc.email, got, tc.want)
-		}
+		check.Equal(t, user.Fold(tc.email), tc.want, "Fold(%q)", tc.email)
 	}
 }
 
-// Everything that is asked of people stays within the principal's account, but for ByID: whose ids come from records of
-// the account itself.
-func TestPeopleOfTheAccount(t *testing.T) {
+// Every query about users is limited to the principal's account, except ByID:
+// its IDs come from the account's own records.
+func TestUsersOfTheAccount(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		seed := dbtest.Seed{Users: 2, MembersPerStore: 2, StoreOwner: true}
 		w, other := seed.Make(t, db), seed.Make(t, db)
 		s, _ := service(t, db.Users())
 		by := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: w.Account.ID}
-		listed, err := s.Users(ctx, by, user.Filter{}, page.Request{First: new(100)})
+		listed, err := s.Users(ctx, by, user.Filter{}, paging.Request{First: new(100)})
 		if err != nil || len(listed.Items) != len(w.Users) || listed.Items[0].Node.ID != w.Users[len(w.Users)-1].ID {
 			t.Errorf("listed %+v, %v", listed, err)
 		}
@@ -240,24 +263,26 @@ func TestPeopleOfTheAccount(t *testing.T) {
 			t.Errorf("counted %d, %v", n, err)
 		}
 		ids := []uuid.UUID{w.Users[0].ID, other.Users[0].ID, uuid.New()}
-		if got, err := s.MembersByID(ctx, by, ids); err != nil || len(got) != 1 || got[ids[0]].Email != w.Users[0].Email {
+		if got, err := s.MembersByID(ctx, by, ids); err != nil || len(got) != 1 ||
+			got[ids[0]].Email != w.Users[0].Email {
 			t.Errorf("members %+v, %v", got, err)
 		}
 		if got, err := s.ByID(ctx, by, ids); err != nil || len(got) != 2 {
 			t.Errorf("by id %+v, %v", got, err)
 		}
 		stores := []uuid.UUID{w.Stores[0].ID, other.Stores[0].ID}
-		members, err := s.StoreUsers(ctx, by, stores, page.Window{Size: 10})
+		members, err := s.StoreUsers(ctx, by, stores, paging.Window{Size: 10})
 		if err != nil || len(members[stores[0]].Items) != 2 || len(members[stores[1]].Items) != 0 {
 			t.Errorf("members of stores %+v, %v", members, err)
 		}
-		if counts, err := s.CountStoreUsers(ctx, by, stores); err != nil || counts[stores[0]] != 2 || counts[stores[1]] != 0 {
+		if counts, err := s.CountStoreUsers(ctx, by, stores); err != nil || counts[stores[0]] != 2 ||
+			counts[stores[1]] != 0 {
 			t.Errorf("counted %v, %v", counts, err)
 		}
 	})
 }
 
-// A session without its event is none (mission: promise 5).
+// A session is not started if its event cannot be stored (docs/promises.md: 5).
 func TestNoSessionWithoutItsEvent(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)
@@ -268,15 +293,14 @@ func TestNoSessionWithoutItsEvent(t *testing.T) {
 		if _, _, err := s.StartSession(ctx, &operator, req); err != nil {
 			t.Fatal(err)
 		}
-		dbtest.Exec(t, url, "CREATE TRIGGER refuse BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no events today'); END",
+		dbtest.Exec(t, url,
+			"CREATE TRIGGER refuse BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no events today'); END",
 			"ALTER TABLE audit_events ADD CHECK (false) NOT VALID")
 		before := dbtest.Dump(t, url)
 		_, value, err := s.StartSession(ctx, &operator, req)
 		if fault.KindOf(err) != fault.Internal || value.Reveal() != "" {
 			t.Errorf("got %v", err)
 		}
-		if dbtest.Dump(t, url) != before {
-			t.Error("something was kept")
-		}
+		check.Equal(t, dbtest.Dump(t, url), before, "the database")
 	})
 }

@@ -12,69 +12,73 @@ import (
 	"latchkey/internal/fault"
 )
 
-// SessionSelection picks sessions. Zero fields do not narrow it.
+// SessionSelection selects sessions. Zero fields select all.
 type SessionSelection struct {
-	IDs               []uuid.UUID
+	IDs []uuid.UUID
+	// Except is a session to leave out.
+	Except            uuid.UUID
 	UserID, AccountID uuid.UUID
-	// PersonID is who signed in, in whichever account.
+	// PersonID is the person who signed in, in any account.
 	PersonID uuid.UUID
-	// EmailFolded is the address of the users, in whichever account and whoever
-	// signed in.
+	// EmailFolded is the folded address of the session's user, in any account.
 	EmailFolded string
 }
 
-// SessionFilter asks for sessions in the words of whoever asks. Zero fields
-// do not narrow it.
+// SessionFilter selects sessions as a caller names them. Zero fields select
+// all.
 type SessionFilter struct {
 	IDs []uuid.UUID
-	// Email is a person's address, compared without case.
+	// Email is a user's address, compared without case.
 	Email     string
 	AccountID uuid.UUID
 }
 
-// Sessions returns the sessions that are live, newest first. It returns
-// fault.Forbidden for anybody but the operator, and fault.NotFound on the
-// field "email" when nobody has the address.
+// Sessions returns the live sessions, newest first. It returns fault.Forbidden
+// unless the principal is the operator, and fault.NotFound on the field "email"
+// if no user has the address.
 func (s *Service) Sessions(ctx context.Context, by *auth.Principal, f SessionFilter) ([]Session, error) {
 	which, err := s.selection(ctx, by, f)
 	if err != nil {
 		return nil, err
 	}
-	return s.repo.Sessions(ctx, which, s.moment())
+	return s.repo.Sessions(ctx, which, s.now.Timestamp())
 }
 
-// EndSessions ends sessions at once and for good: those of the ids, all or
-// none, or all of a person. It returns those that it ended; to end one that has
-// ended changes nothing. It returns fault.Forbidden for anybody but the
-// operator, fault.Invalid for a filter with neither ids nor an address, or
-// both, and fault.NotFound on the field "email" when nobody has the address, or
-// "ids" when there is no such session.
+// EndSessions ends sessions immediately and permanently: those with the IDs,
+// all or none, with the sessions that replaced them, or all of a user. It
+// returns the sessions that it ended; sessions that have already ended are left
+// unchanged. It returns fault.Forbidden unless the principal is the operator,
+// fault.Invalid for a filter with neither IDs nor an address or with both, and
+// fault.NotFound on the field "email" if no user has the address, or on "ids"
+// if a session does not exist.
 func (s *Service) EndSessions(ctx context.Context, by *auth.Principal, f SessionFilter) ([]Session, error) {
 	if (len(f.IDs) > 0) == (strings.TrimSpace(f.Email) != "") {
-		return nil, fault.Errorf(fault.Invalid, "Name the sessions by their ids, or a person by the e-mail address.").On("ids")
+		return nil, fault.Errorf(fault.Invalid,
+			"Name the sessions by their ids, or a user by e-mail address.").On("ids")
 	}
 	which, err := s.selection(ctx, by, f)
 	if err != nil {
 		return nil, err
 	}
-	now := s.moment()
-	return s.repo.EndSessions(ctx, by.Actor(), which, now, func(ended Session) audit.Event { return SessionEnded(by, ended, now) })
+	now := s.now.Timestamp()
+	return s.repo.EndSessions(ctx, by.Actor(), which, now,
+		func(ended Session) audit.Event { return SessionEnded(by, ended, now) })
 }
 
-// SessionEnded is the event of a session that the principal ended at the
-// moment.
+// SessionEnded returns the event of a session that the principal ended at the
+// given time.
 func SessionEnded(by *auth.Principal, s Session, at time.Time) audit.Event {
 	return sessionEvent(by, s, audit.SessionEnded, at)
 }
 
 func sessionEvent(by *auth.Principal, s Session, action audit.Action, at time.Time) audit.Event {
 	if by.Kind == auth.Session && by.Person() == s.PersonID {
-		// Each account knows the person by its own id.
+		// Each account has its own ID for the person.
 		self := *by
 		self.ID, by = s.UserID, &self
 	}
 	e := Event(by, action, audit.Target{Kind: audit.TargetSession, Key: s.ID.String(), Name: s.Email}, at)
-	// The operator, who may end it, is in no account.
+	// The operator may end a session and has no account.
 	e.AccountID = s.AccountID
 	return e
 }
@@ -90,15 +94,12 @@ func (s *Service) selection(ctx context.Context, by *auth.Principal, f SessionFi
 	which.EmailFolded = Fold(f.Email)
 	all, err := s.repo.Memberships(ctx, which.EmailFolded)
 	if err == nil && len(all) == 0 {
-		err = fault.Errorf(fault.NotFound, "Nobody has this e-mail address.").On("email")
+		err = fault.Errorf(fault.NotFound, "No user has this e-mail address.").On("email")
 	}
 	return which, err
 }
 
-// ErrNoSession is the answer to ids of sessions that there are not.
+// ErrNoSession is the error for the ID of a session that does not exist.
 func ErrNoSession(id uuid.UUID) *fault.Error {
 	return fault.Errorf(fault.NotFound, "There is no session %s.", id).On("ids")
 }
-
-// moment is now as it is kept.
-func (s *Service) moment() time.Time { return s.now().UTC().Truncate(time.Microsecond) }

@@ -14,15 +14,16 @@ import (
 	"latchkey/internal/user"
 )
 
-// ending is a repository that notes which sessions are to end.
+// ending is a repository that records the selection of ended sessions.
 type ending struct {
-	*people
+	*persons
 
 	which *user.SessionSelection
 	event audit.Event
 }
 
-func (e *ending) EndSessions(_ context.Context, _ auth.Actor, which user.SessionSelection, at time.Time, event func(user.Session) audit.Event) ([]user.Session, error) {
+func (e *ending) EndSessions(_ context.Context, _ auth.Actor, which user.SessionSelection, at time.Time,
+	event func(user.Session) audit.Event) ([]user.Session, error) {
 	s := user.Session{ID: uuid.New(), AccountID: home, Email: "One@acme.example", CreatedAt: at}
 	e.which, e.event = &which, event(s)
 	return []user.Session{s}, nil
@@ -34,7 +35,7 @@ func (e *ending) Sessions(_ context.Context, which user.SessionSelection, _ time
 }
 
 func TestEndSessions(t *testing.T) {
-	repo := &ending{people: acmePeople()}
+	repo := &ending{persons: acmeUsers()}
 	s, _ := service(t, repo)
 	operator := auth.OperatorPrincipal()
 	operator.Origin = auth.Origin{IP: netip.MustParseAddr("192.0.2.7"), RequestID: "r-1"}
@@ -43,15 +44,17 @@ func TestEndSessions(t *testing.T) {
 		t.Fatal(ended, err)
 	}
 	if repo.which.EmailFolded != "one@acme.example" || repo.which.AccountID != home || repo.which.IDs != nil {
-		t.Errorf("ended those of %+v", repo.which)
+		t.Errorf("ended %+v", repo.which)
 	}
 	e := repo.event
-	if e.Action != audit.SessionEnded || e.AccountID != home || e.At != now || e.Actor.Kind != audit.ActorOperator || e.IP != "192.0.2.7" || e.RequestID != "r-1" ||
+	if e.Action != audit.SessionEnded || e.AccountID != home || e.At != now || e.Actor.Kind != audit.ActorOperator ||
+		e.IP != "192.0.2.7" || e.RequestID != "r-1" ||
 		e.Target != (audit.Target{Kind: audit.TargetSession, Key: ended[0].ID.String(), Name: "One@acme.example"}) {
-		t.Errorf("the event is %+v", e)
+		t.Errorf("event %+v", e)
 	}
-	if _, err := s.Sessions(ctx, &operator, user.SessionFilter{AccountID: other}); err != nil || repo.which.AccountID != other || repo.which.EmailFolded != "" {
-		t.Errorf("listed those of %+v, %v", repo.which, err)
+	if _, err := s.Sessions(ctx, &operator, user.SessionFilter{AccountID: other}); err != nil ||
+		repo.which.AccountID != other || repo.which.EmailFolded != "" {
+		t.Errorf("listed %+v, %v", repo.which, err)
 	}
 }
 
@@ -63,15 +66,17 @@ func TestEndSessionsRefuses(t *testing.T) {
 		kind   fault.Kind
 		field  string
 	}{
-		{"anyone but the operator", auth.Session, user.SessionFilter{Email: "one@acme.example"}, fault.Forbidden, ""},
-		{"nothing named", auth.Operator, user.SessionFilter{}, fault.Invalid, "ids"},
-		{"an account alone", auth.Operator, user.SessionFilter{AccountID: home}, fault.Invalid, "ids"},
+		{"not the operator", auth.Session, user.SessionFilter{Email: "one@acme.example"}, fault.Forbidden, ""},
+		{"an empty filter", auth.Operator, user.SessionFilter{}, fault.Invalid, "ids"},
+		{"only an account", auth.Operator, user.SessionFilter{AccountID: home}, fault.Invalid, "ids"},
 		{"an address of spaces", auth.Operator, user.SessionFilter{Email: " "}, fault.Invalid, "ids"},
-		{"sessions and a person", auth.Operator, user.SessionFilter{IDs: []uuid.UUID{home}, Email: "one@acme.example"}, fault.Invalid, "ids"},
-		{"nobody's address", auth.Operator, user.SessionFilter{Email: "nobody@acme.example"}, fault.NotFound, "email"},
+		{"sessions and an address", auth.Operator,
+			user.SessionFilter{IDs: []uuid.UUID{home}, Email: "one@acme.example"}, fault.Invalid, "ids"},
+		{"an unknown address", auth.Operator, user.SessionFilter{Email: "nobody@acme.example"}, fault.NotFound,
+			"email"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			repo := &ending{people: acmePeople()}
+			repo := &ending{persons: acmeUsers()}
 			s, _ := service(t, repo)
 			_, err := s.EndSessions(ctx, &auth.Principal{Kind: tc.by, AccountID: home, AccountOwner: true}, tc.filter)
 			failures := fault.Flatten(err)
@@ -80,8 +85,9 @@ func TestEndSessionsRefuses(t *testing.T) {
 			}
 		})
 	}
-	s, _ := service(t, &ending{people: acmePeople()})
-	if _, err := s.Sessions(ctx, &auth.Principal{NoCredential: "a test", Kind: auth.APIToken}, user.SessionFilter{}); fault.KindOf(err) != fault.Forbidden {
+	s, _ := service(t, &ending{persons: acmeUsers()})
+	if _, err := s.Sessions(ctx, &auth.Principal{NoCredential: "a test", Kind: auth.APIToken},
+		user.SessionFilter{}); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("listed for a token: %v", err)
 	}
 }

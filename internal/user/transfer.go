@@ -11,21 +11,22 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Transfer is what was given to another owner.
+// Transfer is the result of a transfer of ownership.
 type Transfer struct {
 	Account account.Account
-	// Store is nil when the account itself was given.
+	// Store is nil if the account itself was transferred.
 	Store *account.Store
 }
 
-// TransferOwnership makes a person of the account the owner of a store, or of
-// the account where ref is nil. A store's next owner gets every permission
-// there, and the former one stays as an administrator. To give it to whoever
-// has it changes nothing. It returns fault.Forbidden for all but a session of
-// the account's owner, that of the store's owner for the store, and the
-// operator; fault.NotFound on "storeId" or "userId"; and fault.Conflict on
-// "userId" for a person who is pending.
-func (s *Service) TransferOwnership(ctx context.Context, by *auth.Principal, userID uuid.UUID, ref *account.StoreRef) (Transfer, error) {
+// TransferOwnership makes a user of the account the owner of a store, or of the
+// account if ref is nil. A store's new owner gets every permission there, and
+// the former owner becomes a store administrator. A transfer to the current
+// owner changes nothing. It returns fault.Forbidden unless the principal is the
+// operator or a session of the account's owner or, for a store, of its owner;
+// fault.NotFound on "storeId" or "userId"; and fault.Conflict on "userId" for a
+// pending user.
+func (s *Service) TransferOwnership(ctx context.Context, by *auth.Principal, userID uuid.UUID,
+	ref *account.StoreRef) (Transfer, error) {
 	if err := MayTransfer(by); err != nil {
 		return Transfer{}, err
 	}
@@ -50,8 +51,8 @@ func (s *Service) TransferOwnership(ctx context.Context, by *auth.Principal, use
 	return done, err
 }
 
-// MayTransfer refuses principals that never make anybody an owner, whatever is
-// to be given: API tokens. It returns fault.Forbidden.
+// MayTransfer returns fault.Forbidden if the principal can never transfer
+// ownership: API tokens cannot.
 func MayTransfer(by *auth.Principal) error {
 	if by.Kind != auth.Session && by.Kind != auth.Operator {
 		return auth.Denied()
@@ -59,8 +60,8 @@ func MayTransfer(by *auth.Principal) error {
 	return nil
 }
 
-// mayGive refuses whoever owns neither of the two as of now: a session may
-// have been looked up before another transfer.
+// mayGive returns fault.Forbidden unless the principal is one of the current
+// owners. A session may have been looked up before another transfer.
 func mayGive(by *auth.Principal, owners ...uuid.UUID) error {
 	for _, owner := range owners {
 		if by.Kind == auth.Operator || by.ID == owner {
@@ -79,20 +80,22 @@ func (e *edit) giveAccount(ctx context.Context, a *account.Account, to uuid.UUID
 		return err
 	}
 	target := audit.Target{Kind: audit.TargetAccount, Key: a.ID.String(), Name: a.Name}
-	if err := e.tellTransfer(ctx, target, a.OwnerID, next); err != nil {
+	if err := e.addTransferEvent(ctx, target, a.OwnerID, next); err != nil {
 		return err
 	}
 	a.OwnerID = to
 	return e.SetOwner(ctx, uuid.Nil, to)
 }
 
-// nextOwner returns a member who may own something: nobody who is pending, since
-// what they own would have no owner until they accept, or for ever where the
-// address is mistyped.
+// nextOwner returns a member who may become an owner. A pending user may not:
+// until they accept, the object would have no owner, and it would never have
+// one if the address is mistyped.
 func (e *edit) nextOwner(ctx context.Context, id uuid.UUID) (Person, error) {
 	next, err := e.member(ctx, id, "userId")
 	if err == nil && next.Pending {
-		err = fault.Errorf(fault.Conflict, "This person has not accepted the membership yet. They can own something when they have.").On("userId")
+		err = fault.Errorf(fault.Conflict,
+			"This user has not accepted the membership yet. They can become an owner after they accept it.").On(
+			"userId")
 	}
 	return next, err
 }
@@ -107,7 +110,7 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	}
 	former := st.OwnerID
 	target := audit.Target{Kind: audit.TargetStore, Key: st.ID.String(), Name: st.Name}
-	if err := e.tellTransfer(ctx, target, former, next); err != nil {
+	if err := e.addTransferEvent(ctx, target, former, next); err != nil {
 		return err
 	}
 	st.OwnerID = to
@@ -119,7 +122,7 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	}
 	was, err := e.member(ctx, former, "userId")
 	if fault.KindOf(err) == fault.NotFound {
-		return nil // who owned it is in the account no more
+		return nil // the former owner is no longer in the account
 	}
 	if err != nil {
 		return err
@@ -127,17 +130,17 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	return e.seat(ctx, was, st.ID, StoreAdministrator)
 }
 
-// seat gives a person an active place in a store, in that role.
+// seat gives a user an active store membership with the role's permissions.
 func (e *edit) seat(ctx context.Context, p Person, storeID uuid.UUID, r Role) error {
-	place, there := p.Place(storeID)
-	if !there {
+	place, ok := p.Place(storeID)
+	if !ok {
 		place = Place{ID: uuid.Must(uuid.NewV7()), StoreID: storeID}
 	}
 	place.Status, place.Permissions = Active, r.Permissions()
 	return e.savePlace(ctx, &p, &place)
 }
 
-func (e *edit) tellTransfer(ctx context.Context, target audit.Target, former uuid.UUID, next Person) error {
+func (e *edit) addTransferEvent(ctx context.Context, target audit.Target, former uuid.UUID, next Person) error {
 	from := former.String()
 	found, err := e.Members(ctx, []uuid.UUID{former})
 	if err != nil {
@@ -146,6 +149,7 @@ func (e *edit) tellTransfer(ctx context.Context, target audit.Target, former uui
 	if len(found) > 0 {
 		from = found[0].Email
 	}
-	e.tell(audit.OwnershipTransferred, target, audit.Detail{Name: "from", Value: from}, audit.Detail{Name: "to", Value: next.Email})
+	e.addEvent(audit.OwnershipTransferred, target, audit.Detail{Name: "from", Value: from},
+		audit.Detail{Name: "to", Value: next.Email})
 	return nil
 }

@@ -10,23 +10,23 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Update asks for a person to be changed. What is nil stays as it is.
+// Update is a change to a user. Nil fields are left unchanged.
 type Update struct {
 	UserID                      uuid.UUID
 	FirstName, LastName, Locale *string
-	// ExternalID is how another system of the account's knows the person;
-	// empty takes it away.
+	// ExternalID is the user's ID in the account's other system; empty removes
+	// it.
 	ExternalID *string
 }
 
 func (u Update) names() bool { return u.FirstName != nil || u.LastName != nil || u.Locale != nil }
 
-// Update changes what the account records of a person. People change their own
-// names; otherwise that takes the account's owner or account_users_write. What
-// other accounts record of the person stays as it is. It returns
-// fault.Forbidden, fault.Invalid for every field that breaks a rule,
-// fault.NotFound on "userId", and fault.Conflict for an external id that
-// somebody else has.
+// Update changes the account's record of a user. Users may change their own
+// names; any other change requires the account's owner or account_users_write.
+// Other accounts' records of the same address are not affected. It returns
+// fault.Forbidden, fault.Invalid for each field that breaks a rule,
+// fault.NotFound on "userId", and fault.Conflict for an external ID that
+// another user has.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Person, error) {
 	self := by.Kind == auth.Session && by.ID == u.UserID
 	if err := mayInAccount(by, scopeWrite); err != nil && (!self || u.ExternalID != nil) {
@@ -52,11 +52,12 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Per
 
 func (u Update) check() fault.List {
 	if !u.names() && u.ExternalID == nil {
-		return fault.List{fault.Errorf(fault.Invalid, "Nothing would change. Change at least one thing.")}
+		return fault.List{fault.Errorf(fault.Invalid, "Nothing would change. Change at least one field.")}
 	}
 	faults := checkNames(u.FirstName, u.LastName, u.Locale)
 	if u.ExternalID != nil && *u.ExternalID != "" && !ValidName(*u.ExternalID) {
-		faults = append(faults, fault.Errorf(fault.Invalid, "Enter the external id on one line of at most %d characters, without space around it, or nothing to take it away.", MaxName).On("externalId"))
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"Enter the external id on one line of at most %d characters, without space around it, or leave it empty to remove it.", MaxName).On("externalId"))
 	}
 	return faults
 }
@@ -72,19 +73,20 @@ func (u Update) apply(p Person) Person {
 	return p
 }
 
-// checkExternalID refuses one that somebody else in the account has.
+// checkExternalID returns fault.Conflict if another user in the account has the
+// external ID.
 func (e *edit) checkExternalID(ctx context.Context, before, after Person) error {
 	if after.ExternalID == "" || after.ExternalID == before.ExternalID {
 		return nil
 	}
 	others, err := e.MembersByExternalID(ctx, []string{after.ExternalID})
 	if err == nil && len(others) > 0 {
-		err = fault.Errorf(fault.Conflict, "Somebody else in this account has this external id.").On("externalId")
+		err = fault.Errorf(fault.Conflict, "Another user in this account has this external id.").On("externalId")
 	}
 	return err
 }
 
-// update keeps a person as they are after a change.
+// update saves the user and records the changed fields.
 func (e *edit) update(ctx context.Context, before Person, after *Person) error {
 	var details []audit.Detail
 	was := append(nameDetails(before.User), audit.Detail{Name: "externalId", Value: before.ExternalID})
@@ -96,6 +98,6 @@ func (e *edit) update(ctx context.Context, before Person, after *Person) error {
 	if len(details) == 0 {
 		return nil
 	}
-	e.tell(audit.UserUpdated, after.Target(), details...)
+	e.addEvent(audit.UserUpdated, after.Target(), details...)
 	return e.saveMember(ctx, after)
 }

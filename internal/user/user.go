@@ -1,9 +1,9 @@
-// Package user holds the users of an account: what the account records of a
-// person, their places in its stores, and the sessions in which they act.
+// Package user manages the users of an account: the account's record of each
+// user, their memberships in its stores, and their sessions.
 //
-// An account reads and changes its own record of a person and nothing else.
-// This package cannot tell whether another account knows the person: package
-// signin alone connects the records of one address.
+// An account reads and changes only its own records. This package cannot find
+// out whether another account has a user with the same address: only package
+// signin connects the records of one address.
 package user
 
 import (
@@ -19,35 +19,42 @@ import (
 	"latchkey/internal/account"
 )
 
-// User is what an account records of a person: one per e-mail address in each
-// account. What the account writes there is seen by no other account.
+// IDPrefix begins the IDs of users in the API.
+const IDPrefix = account.IDPrefix + "user/"
+
+// User is an account's record of one e-mail address. Each account has its own;
+// no account sees another's.
 type User struct {
-	// ID is the account's own. Other accounts know the person by other ids.
+	// ID is unique to the account. Other accounts have other IDs for the same
+	// person.
 	ID    uuid.UUID
 	Email string
-	// FirstName and LastName are empty until somebody gives them.
+	// FirstName and LastName are empty until they are set.
 	FirstName string
 	LastName  string
 	// Locale is a BCP 47 language tag, such as "en" or "de".
 	Locale    string
 	CreatedAt time.Time
-	// Pending says that the person has not accepted the membership yet. It gives
-	// them no rights until then.
+	// Pending reports that the user has not accepted the membership yet. A
+	// pending membership gives no rights.
 	Pending bool
 }
 
-// Fold returns the form of an e-mail address under which addresses are
-// compared: without case, by Unicode's simple case folding of the composed form
-// (Unicode Standard Annex 44, CaseFolding.txt). The full one would take
-// addresses for one that mail systems tell apart, such as ß for ss. A domain in
-// Unicode and its form in ASCII (RFC 5891, section 4) are one.
+// Fold returns the form of an e-mail address that comparisons use. It removes
+// case, by Unicode's simple case folding of the composed form (Unicode Standard
+// Annex 44, CaseFolding.txt). Full case folding would make addresses equal that
+// mail systems distinguish, such as ß and ss. A domain in Unicode and its ASCII
+// form (RFC 5891, section 4) are equal, and domains are compared as the domain
+// name system compares them: σ and ς differ there.
 func Fold(email string) string {
 	local, domain, is := cutAddress(strings.TrimSpace(email))
-	if is {
-		email = local + "@" + unicodeDomain(domain)
+	if !is {
+		return foldText(strings.TrimSpace(email))
 	}
-	return strings.Map(foldRune, norm.NFC.String(strings.TrimSpace(email)))
+	return foldText(local) + "@" + foldDomain(domain)
 }
+
+func foldText(text string) string { return strings.Map(foldRune, norm.NFC.String(text)) }
 
 // cutAddress splits an address at its last "@".
 func cutAddress(email string) (local, domain string, is bool) {
@@ -58,27 +65,27 @@ func cutAddress(email string) (local, domain string, is bool) {
 	return email[:i], email[i+1:], true
 }
 
-// unicodeDomain returns a domain with every label in Unicode: as it is if it
-// has one form only, or is no domain.
-func unicodeDomain(domain string) string {
+// foldDomain returns a domain in lower case with every label in Unicode. An
+// invalid domain is folded like other text.
+func foldDomain(domain string) string {
 	ascii := strings.IndexFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 	if ascii && !strings.Contains(strings.ToLower(domain), "xn--") {
-		return domain
+		return foldText(domain)
 	}
-	// Folded first: the mapping of IDNA would take ẞ for ss.
-	encoded, err := idna.Lookup.ToASCII(strings.Map(foldRune, norm.NFC.String(domain)))
+	// Lower case first: the IDNA mapping would turn ẞ into ss.
+	encoded, err := idna.Lookup.ToASCII(strings.Map(unicode.ToLower, norm.NFC.String(domain)))
 	if err != nil {
-		return domain
+		return foldText(domain)
 	}
 	decoded, err := idna.Lookup.ToUnicode(encoded)
 	if err != nil {
-		return domain
+		return foldText(domain)
 	}
 	return decoded
 }
 
-// foldRune returns the same character for all that differ in case only: that in
-// lower case of the least of them.
+// foldRune returns the same character for all characters that differ only in
+// case: the lower case of the smallest of them.
 func foldRune(r rune) rune {
 	least := r
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
@@ -87,41 +94,41 @@ func foldRune(r rune) rune {
 	return unicode.ToLower(least)
 }
 
-// Status says whether a person may work in a store.
+// Status is the status of a store membership.
 type Status string
 
-// The statuses of store members (account-api.md: StoreUserStatus).
+// The statuses of store members (docs/compatibility.md: "Queries").
 const (
 	Active   Status = "ACTIVE"
 	Inactive Status = "INACTIVE"
 )
 
-// Place is a person's place in a store: a membership.
+// Place is a user's membership in a store.
 type Place struct {
-	// ID is the membership's, not the person's.
+	// ID is the membership's, not the user's.
 	ID      uuid.UUID
 	StoreID uuid.UUID
 	Status  Status
-	// Permissions are names of what the person may do in the store, sorted.
+	// Permissions are the names of the user's permissions in the store, sorted.
 	Permissions []string
-	// LastLoginAt is zero when the person never signed in there.
+	// LastLoginAt is zero if the user never signed in there.
 	LastLoginAt time.Time
 	UpdatedAt   time.Time
 }
 
-// StoreMember is a person in a store.
+// StoreMember is a member of a store.
 type StoreMember struct {
 	Place
 
 	User User
-	// Owner says whether the person owns the store.
+	// Owner reports whether the user owns the store.
 	Owner bool
 }
 
-// Role is the person's role in the store.
+// Role returns the user's role in the store.
 func (m StoreMember) Role() Role { return RoleOf(m.Permissions, m.Owner) }
 
-// StorePlace is a person's place in a store, with the store.
+// StorePlace is a user's membership in a store, with the store.
 type StorePlace struct {
 	Place
 
@@ -129,28 +136,27 @@ type StorePlace struct {
 	Store  account.Store
 }
 
-// Role is the person's role in the store.
+// Role returns the user's role in the store.
 func (p StorePlace) Role() Role { return RoleOf(p.Permissions, p.Store.OwnerID == p.UserID) }
 
-// Person is a user with their place in the account.
+// Person is a user with their membership in the account.
 type Person struct {
 	User
 
-	// Member says whether the person is in the account. The rest is zero for
-	// one who is not.
+	// Member reports whether the user is in the account. If not, the following
+	// fields are zero.
 	Member bool
-	// ExternalID is how another system of the account's knows the person,
-	// unique in the account; empty for not at all.
+	// ExternalID is the user's ID in the account's other system, unique in the
+	// account, or empty.
 	ExternalID string
 	JoinedAt   time.Time
-	// UpdatedAt is when anything of the person that the account sees changed
-	// last.
+	// UpdatedAt is when a field of the user in this account last changed.
 	UpdatedAt time.Time
-	// Places are those in stores of the account, in the order of their ids.
+	// Places are the memberships in the account's stores, sorted by ID.
 	Places []Place
 }
 
-// Place returns the person's place in the store, if there is one.
+// Place returns the user's membership in the store, if there is one.
 func (p Person) Place(storeID uuid.UUID) (Place, bool) {
 	for _, place := range p.Places {
 		if place.StoreID == storeID {
@@ -160,27 +166,37 @@ func (p Person) Place(storeID uuid.UUID) (Place, bool) {
 	return Place{}, false
 }
 
-// Session is the record of a person's session in one account. Its secret is
-// kept as a keyed digest only.
+// Session is the record of a user's session in one account. Only a keyed digest
+// of its secret is stored.
 type Session struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
-	// UserID is the user of the account, and PersonID who signed in: see
-	// auth.Principal.
+	// UserID is the user of the account, and PersonID the person who signed in;
+	// see auth.Principal.
 	UserID, PersonID uuid.UUID
-	// Email is the person's address.
+	// Email is the user's address.
 	Email     string
 	CreatedAt time.Time
 	ExpiresAt time.Time
 
-	// Method is how the person proved who they are, in the words of package
-	// signin; empty for a session that the operator started.
+	// Method is how the user signed in, as one of package signin's methods;
+	// empty for a session that the operator started.
 	Method string
-	// AuthenticatedAt is when they last did; zero likewise.
+	// AuthenticatedAt is when the user last authenticated; zero for a session
+	// that the operator started.
 	AuthenticatedAt time.Time
-	// IP is the address they did it from, and UserAgent what their browser
-	// calls itself; both may be empty.
+	// IP is the client's address at that time, and UserAgent its User-Agent
+	// header. Both may be empty.
 	IP, UserAgent string
-	// LastUsedAt is when it was last used, a little late, or when it began.
+	// LastUsedAt is when the session was last used, a little late, or started.
 	LastUsedAt time.Time
+}
+
+// Ref identifies a user by e-mail address, ID, or both.
+type Ref struct {
+	// Email is an address, compared without case.
+	Email *string
+	// ID is the ID of a member of the account. Users of other accounts cannot
+	// be looked up by ID. The zero UUID matches no user.
+	ID *uuid.UUID
 }

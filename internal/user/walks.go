@@ -1,7 +1,7 @@
 package user
 
-// walks reports whether the filter looks at one user of the account after the
-// other: no index finds a part of a text, or bounds what the rest admits.
+// walks reports whether the filter reads the account's users one by one: no
+// index covers a substring search, or limits what the other fields select.
 func (f Filter) walks() bool {
 	return (f.Search != "" || !f.UpdatedAfter.IsZero() || f.WithoutStores) && f.Emails == nil && f.ExternalIDs == nil
 }

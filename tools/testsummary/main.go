@@ -1,4 +1,4 @@
-// Command testsummary runs `go test -json` and says in few lines what happened: go's own line for each package, the
+// Command testsummary runs `go test -json` and prints a short summary: go's own line for each package, the
 // output of tests that failed, and at the end how many tests ran, on which databases, and the totals:
 //
 //	testsummary -databases sqlite,postgres go test -json ./...
@@ -7,9 +7,9 @@
 //
 //	testsummary -beside 'go test -json ./slow' go test -json -race ./quick/...
 //
-// It ends with status 0 only if the command did, no test failed, none was skipped, every database named was tested, and
-// no genuine secret stood in the output. So a database that was not there cannot look like one that passed, and what a
-// program under test prints or logs is searched whatever the test itself looks at.
+// It exits with status 0 only if the command did, no test failed, none was skipped, every named database was tested,
+// and the output contains no real secret. A missing database therefore fails the run, and the output of a program under
+// test is searched for secrets even if the test does not read it.
 package main
 
 import (
@@ -42,8 +42,8 @@ func main() {
 	}
 }
 
-// run runs the commands side by side and writes the summary of their output. It returns an error if the tests did not
-// all pass.
+// run runs the commands in parallel and writes the summary of their output. It returns an error unless all tests
+// passed.
 func run(w io.Writer, required []string, commands ...[]string) error {
 	s := newSummary(w)
 	errs := make([]error, len(commands))
@@ -55,7 +55,7 @@ func run(w io.Writer, required []string, commands ...[]string) error {
 	return errors.Join(append(errs, s.report(required))...)
 }
 
-// follow runs a command, and takes in its output.
+// follow runs a command and processes its output.
 func (s *summary) follow(command []string) error {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
@@ -67,6 +67,6 @@ func (s *summary) follow(command []string) error {
 		return err
 	}
 	readErr := s.read(events)
-	// Whatever the reading ended with, the command is waited for: its status counts too.
+	// Wait for the command even after a read error, because its status counts too.
 	return errors.Join(readErr, cmd.Wait())
 }

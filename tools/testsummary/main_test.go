@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/internal/leak"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/leak"
 )
 
 // The fixtures are packages that go test really runs, so that the events are go's own and not this test's idea of them.
@@ -31,7 +31,8 @@ func TestBoth(t *testing.T) {
 		wantNot  []string
 	}{
 		{name: "all pass on both databases", source: passing, required: []string{"sqlite", "postgres"},
-			want:    []string{"ok  \tfixture\t", "databases: 2 on sqlite, 2 on postgres\n", "\n4 passed, 0 failed, 0 skipped\n"},
+			want: []string{"ok  \tfixture\t", "databases: 2 on sqlite, 2 on postgres\n",
+				"\n4 passed, 0 failed, 0 skipped\n"},
 			wantNot: []string{"RUN", "PASS"}},
 		{name: "a database is missing", source: passing, required: []string{"sqlite", "oracle"},
 			wantErr: "no test ran on oracle", want: []string{"2 on sqlite, 0 on oracle", "4 passed"}},
@@ -53,7 +54,8 @@ func TestParent(t *testing.T) {
 			wantErr: "1 failed", want: []string{"panic: boom", "0 passed, 1 failed, 0 skipped"}},
 		{name: "the test binary exits", source: "func TestExit(t *testing.T) { os.Exit(1) }\nvar _ = os.Args",
 			wantErr: "1 failed", want: []string{"0 passed, 1 failed, 0 skipped"}},
-		{name: "dead outside of any test", source: "func TestGood(t *testing.T) {}\nfunc TestMain(m *testing.M) { m.Run(); os.Exit(3) }",
+		{name: "exits outside of any test",
+			source:  "func TestGood(t *testing.T) {}\nfunc TestMain(m *testing.M) { m.Run(); os.Exit(3) }",
 			wantErr: "1 failed", want: []string{"failed fixture\n", "1 passed, 1 failed, 0 skipped"}},
 		{name: "does not compile", source: `func TestBad(t *testing.T) { nonsense }`,
 			wantErr: "1 failed", want: []string{"undefined: nonsense", "0 passed, 1 failed, 0 skipped"}},
@@ -82,7 +84,7 @@ func TestParent(t *testing.T) {
 	}
 }
 
-// A secret in the output of any test, also of one that passed, is told by its hint and never shown.
+// A secret in the output of any test, even of one that passed, is reported by its hint only.
 func TestSecretsInTheOutput(t *testing.T) {
 	value, err := secret.Generate(rand.Reader, secret.ClientSecret)
 	if err != nil {
@@ -93,8 +95,9 @@ func TestSecretsInTheOutput(t *testing.T) {
 		{"logged by a test that passed", `func TestA(t *testing.T) { t.Log("the client secret is %s!") }`},
 		{"logged by a test that failed", `func TestA(t *testing.T) { t.Error("the client secret is %s!") }`},
 		{"printed by the program", `func TestA(t *testing.T) { os.Stderr.WriteString("level=INFO token=%s\n") }`},
-		{"printed piece by piece", `func TestA(t *testing.T) { os.Stdout.WriteString("` + s[:20] + `"); os.Stdout.WriteString("` + s[20:] + `\n") }`},
-		{"in what the compiler says", `func TestA(t *testing.T) { var %s int }`},
+		{"printed piece by piece", `func TestA(t *testing.T) { os.Stdout.WriteString("` + s[:20] +
+			`"); os.Stdout.WriteString("` + s[20:] + `\n") }`},
+		{"in a compiler error", `func TestA(t *testing.T) { var %s int }`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inFixture(t, strings.ReplaceAll(tc.source, "%s", s))
@@ -110,11 +113,12 @@ func TestSecretsInTheOutput(t *testing.T) {
 	}
 }
 
-// The status of the command counts even where its output looks well.
+// The exit status of the command counts even if its output shows no failure.
 func TestCommandThatFailsSilently(t *testing.T) {
 	script := `echo '{"Action":"run","Package":"p","Test":"T"}'; echo '{"Action":"pass","Package":"p","Test":"T"}'; exit 7`
 	var out strings.Builder
-	if err := run(&out, nil, []string{"sh", "-c", script}); err == nil || !strings.Contains(err.Error(), "exit status 7") {
+	if err := run(&out, nil, []string{"sh", "-c", script}); err == nil ||
+		!strings.Contains(err.Error(), "exit status 7") {
 		t.Errorf("error %v, want the command's exit status", err)
 	}
 	if !strings.Contains(out.String(), "1 passed") {
@@ -129,14 +133,15 @@ func TestTwoCommands(t *testing.T) {
 			`for i in $(seq 200); do echo '{"Action":"run","Package":"P","Test":"TestNAME'$i'"}'; echo '{"Action":"pass","Package":"P","Test":"TestNAME'$i'"}'; done`)}
 	}
 	var out strings.Builder
-	if err := run(&out, nil, passing("p", "One"), passing("q", "Two")); err != nil || !strings.Contains(out.String(), "400 passed, 0 failed") {
+	if err := run(&out, nil, passing("p", "One"), passing("q", "Two")); err != nil ||
+		!strings.Contains(out.String(), "400 passed, 0 failed") {
 		t.Errorf("error %v, and the summary %q", err, &out)
 	}
 	for _, commands := range [][][]string{
 		{passing("p", "One"), {"sh", "-c", "exit 7"}}, {{"sh", "-c", "exit 7"}, passing("p", "One")},
 	} {
 		if err := run(&out, nil, commands...); err == nil || !strings.Contains(err.Error(), "exit status 7") {
-			t.Errorf("error %v, want the exit status of the one that failed", err)
+			t.Errorf("error %v, want the exit status of the failed command", err)
 		}
 	}
 }

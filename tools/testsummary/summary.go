@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"latchkey/internal/leak"
+	"latchkey/internal/test/leak"
 )
 
 // event is one line of `go test -json`; see `go doc test2json`.
@@ -21,27 +21,27 @@ type event struct {
 	Output  string
 }
 
-// testID names a test of a package; the empty Test stands for the package itself.
+// testID names a test of a package. An empty Test means the package itself.
 type testID struct{ Package, Test string }
 
-// summary gathers what the events tell.
+// summary collects the events.
 type summary struct {
 	w  io.Writer
-	mu sync.Mutex // held while a line is taken in
+	mu sync.Mutex // held while a line is processed
 
-	output map[testID][]string // kept until it is known whether anyone wants to read it
+	output map[testID][]string // kept until the test's result is known
 	result map[testID]string   // the action each test ended with; "run" until then
 	order  []testID            // tests in the order in which they started
 	tail   map[testID]string   // the end of each test's output, where a secret may have begun
-	leaks  []string            // secrets that stood in the output, by hint, and where
+	leaks  []string            // secrets found in the output, by hint, with their place
 }
 
 func newSummary(w io.Writer) *summary {
 	return &summary{w: w, output: map[testID][]string{}, result: map[testID]string{}, tail: map[testID]string{}}
 }
 
-// read takes in a stream of events up to its end. A line that is not an event, such as the go command's own messages, is
-// written as it is.
+// read processes a stream of events to its end. A line that is not an event, such as the go command's own messages, is
+// written unchanged.
 func (s *summary) read(r io.Reader) error {
 	lines := bufio.NewReader(r)
 	for {
@@ -90,31 +90,32 @@ func (s *summary) take(e event) {
 	}
 }
 
-// write passes on what belongs to no test.
+// write writes output that belongs to no test.
 func (s *summary) write(from testID, text string) {
 	s.search(from, text)
 	_, _ = io.WriteString(s.w, leak.Redact(text))
 }
 
-// search looks for secrets in output, which comes in pieces: what a program under test prints, it would print into the
-// logs of those who run it.
+// search looks for secrets in output, which arrives in pieces. A program that prints a secret in a test would also
+// print it into its operators' logs.
 func (s *summary) search(from testID, text string) {
 	text = s.tail[from] + text
 	findings := leak.Find([]byte(text))
 	for _, f := range findings {
-		s.leaks = append(s.leaks, strings.TrimSpace(fmt.Sprintf("secret %s in the output of %s %s", f, from.Package, from.Test)))
+		s.leaks = append(s.leaks, strings.TrimSpace(fmt.Sprintf("secret %s in the output of %s %s", f, from.Package,
+			from.Test)))
 	}
 	if len(findings) > 0 {
-		text = "" // each is told once
+		text = "" // each is reported once
 	}
 	s.tail[from] = text[max(0, len(text)-longestPiece):]
 }
 
-// longestPiece is the most of a secret that a piece can end with without being one: in hexadecimal, all but a digit.
+// longestPiece is the longest incomplete secret at the end of a piece: in hexadecimal, all but one digit.
 const longestPiece = 2*53 - 1
 
-// finish writes what there is to say about a package that has ended: go's own line for it, and if it failed everything
-// that its failed tests and those it never finished had to say.
+// finish writes the result of a package that has ended: go's own line and, if it failed, the output of its failed and
+// unfinished tests.
 func (s *summary) finish(pkg, result string) {
 	own := testID{Package: pkg}
 	if result == "fail" {
@@ -133,7 +134,7 @@ func (s *summary) finish(pkg, result string) {
 	}
 }
 
-// totals are the counts of tests by how they ended. A test with subtests is not counted beside them.
+// totals holds the number of tests by result. A test with subtests is not counted in addition to them.
 type totals struct {
 	passed, failed, skipped int
 	on                      map[string]int // passed, by path element of the test's name
@@ -157,7 +158,7 @@ func (s *summary) totals() totals {
 		case "skip":
 			t.skipped++
 			t.bad = append(t.bad, fmt.Sprintf("skipped %s %s", id.Package, id.Test))
-		default: // "fail", or "run" where the test binary died
+		default: // "fail", or "run" if the test binary died
 			t.failed++
 			t.bad = append(t.bad, fmt.Sprintf("failed %s %s", id.Package, id.Test))
 		}
@@ -166,7 +167,7 @@ func (s *summary) totals() totals {
 	return t
 }
 
-// addPackages counts packages that failed without one of their tests: they did not compile, or died outside of any.
+// addPackages counts packages that failed without a failed test: they did not compile, or died outside of a test.
 func (t *totals) addPackages(s *summary) {
 	var failed []string
 	for id, result := range s.result {
@@ -200,14 +201,14 @@ func (s *summary) parents() map[testID]bool {
 	return parents
 }
 
-// childShares reports whether a subtest of id ended as id itself did, so that counting both would count one thing twice.
+// childShares reports whether a subtest of id has the same result, so that the failure is counted once.
 func (s *summary) childShares(id testID, result string) bool {
 	return slices.ContainsFunc(s.order, func(other testID) bool {
 		return other.Package == id.Package && strings.HasPrefix(other.Test, id.Test+"/") && s.result[other] == result
 	})
 }
 
-// report writes the closing lines and returns an error if anything in them is not as it should be.
+// report writes the last lines and returns an error if any test failed, was skipped or is missing.
 func (s *summary) report(required []string) error {
 	t := s.totals()
 	var errs []error
@@ -229,7 +230,7 @@ func (s *summary) report(required []string) error {
 		errs = append(errs, fmt.Errorf("%d failed", t.failed))
 	}
 	if t.skipped > 0 {
-		errs = append(errs, fmt.Errorf("%d skipped: a test that can skip proves nothing on the machine where it does", t.skipped))
+		errs = append(errs, fmt.Errorf("%d skipped: a skipped test passes without testing", t.skipped))
 	}
 	for _, line := range s.leaks {
 		fmt.Fprintln(s.w, line)

@@ -1,16 +1,16 @@
-// What a page cannot do without a script: copying, and knowing the viewer's
-// time zone. Everything else works without this file.
+// Copy buttons and the viewer's time zone. Everything else works without this
+// file.
 
 document.documentElement.classList.add("js");
 
-// The zone in which times are shown, for the pages that come next.
+// The cookie with the time zone, used from the next page on.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone) {
   document.cookie = `latchkey-zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax` + (location.protocol === "https:" ? "; secure" : "");
 }
 
 // A button with data-copy copies the text of the element that it names, and
-// says so where data-status points.
+// reports it in the element that data-status names.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
@@ -25,6 +25,6 @@ document.addEventListener("click", async (event) => {
   }
 });
 
-// What pages kept in this window is for whoever is signed in: nobody else finds
-// it once they are out.
+// Signing out deletes what pages stored in this window, so that the next user
+// of the window cannot read it.
 if (!document.querySelector('form[action="/signout"]')) sessionStorage.clear();

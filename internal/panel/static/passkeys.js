@@ -1,6 +1,6 @@
-// Passkeys need a script: browsers offer them to scripts alone. What has
-// data-passkey is shown where there are passkeys, and sends what the
-// authenticator answers in a field of a form. Everything else is the server's.
+// Passkeys: browsers offer them only to scripts. Elements with data-passkey are
+// shown if the browser supports passkeys, and submit the authenticator's
+// response in a field of a form. The server does everything else.
 
 const known = window.PublicKeyCredential && PublicKeyCredential.parseRequestOptionsFromJSON && PublicKeyCredential.parseCreationOptionsFromJSON;
 

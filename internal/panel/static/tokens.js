@@ -1,15 +1,15 @@
-// The pages about API tokens, where scripts run: all boxes at once, a summary
-// as one chooses, forms that are sent once, and the dialog of secrets. Without
-// this file the pages do the same by themselves.
+// The pages of API tokens: a checkbox for the whole table, a live summary,
+// protection against double submits, and the dialog of secrets. Without this
+// file the pages do the same with the server's help.
 
-// All boxes of a table at once.
+// The checkbox that selects all rows of a table.
 document.addEventListener("change", (event) => {
   if (!event.target.matches("[data-all]")) return;
   for (const box of event.target.closest("table").querySelectorAll("tbody input[type=checkbox]")) box.checked = event.target.checked;
 });
 
-// A form that is sent once: the button that sends it works once, until the page
-// is shown again.
+// A form that is submitted once: its button works once, until the page is shown
+// again.
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form[data-once]")) return;
   const buttons = [...event.target.querySelectorAll("button")];
@@ -17,18 +17,17 @@ document.addEventListener("submit", (event) => {
   addEventListener("pageshow", () => buttons.forEach((b) => (b.disabled = false)), { once: true });
 });
 
-// Enter in a field presses the first button of a form, also one that is not
-// shown.
+// Enter in a field presses the first button of a form, even a hidden one.
 for (const button of document.querySelectorAll("button.unscripted")) button.type = "button";
 
-// A field's date and time as pages write them.
+// A field's date and time in the format of the pages.
 const asTime = (text) => {
   const [, year, month, day, clock] = /^(\d+)-(\d+)-(\d+)T(\d+:\d+)/.exec(text);
   const name = new Date(Date.UTC(2000, month - 1, 1)).toLocaleString(document.documentElement.lang, { month: "short", timeZone: "UTC" });
   return `${Number(day)} ${name} ${year}, ${clock}`;
 };
 
-// What the token will be able to do, as it is chosen.
+// The summary of the selected scopes.
 const choosing = document.querySelector("form[data-summary]");
 if (choosing) {
   const list = document.getElementById("summary-list");
@@ -60,10 +59,10 @@ if (choosing) {
   addEventListener("pageshow", summarise);
 }
 
-// Secrets are shown once: over the page, at an address that shows them never
-// again, and gone from the page when it is left. Whoever copied nothing and
-// downloaded nothing is asked before that. The file that is kept by itself does
-// not count, since nobody knows whether the browser did keep it.
+// Secrets are shown once, in a dialog over the page. The page's address does not
+// show them again, and leaving the page removes them. If the user has copied and
+// downloaded nothing, closing asks for confirmation. The automatic download does
+// not count, because the page cannot know whether the browser saved it.
 const secrets = document.getElementById("secrets");
 if (secrets) {
   const leave = document.getElementById("leave");
@@ -88,7 +87,7 @@ if (secrets) {
   document.getElementById("stay").addEventListener("click", () => leave.close());
   document.getElementById("go").addEventListener("click", (event) => { event.preventDefault(); go(); });
   secrets.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
-  // A browser closes a dialog that does not let itself be closed all the same.
+  // A browser can close a dialog even if its cancel event is prevented: open it again.
   secrets.addEventListener("close", () => {
     if (leaving) return;
     secrets.showModal();

@@ -1,0 +1,138 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"latchkey/graph/server"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/membership"
+	"latchkey/internal/scope"
+	"latchkey/internal/user"
+)
+
+// The cost of a scan over the users of an account, which a search and a filter
+// without an index need. maxPerScan allows an operation to search once and count
+// the results in an account of any size.
+const (
+	usersPerField = 10
+	maxPerScan    = 20_000
+)
+
+// perAuditScan is the cost of a scan of an account's audit log, which a filter
+// and a total need. It is constant: the length of the log is unknown without a scan.
+const perAuditScan = 10_000
+
+// expensive is the cost above which the concurrency of an account's queries is
+// limited.
+const expensive = 10_000
+
+// surcharge is server.Config.Surcharge. The page and the total of Account.users
+// and of Account.auditEvents may need a scan each.
+func surcharge(f *ast.Field, variables map[string]any) server.Cost {
+	filter := f.Arguments.ForName("filter")
+	switch {
+	case f.Name == "users" && f.ObjectDefinition != nil && f.ObjectDefinition.Name == "Account":
+		if filter != nil && needsScan(filter.Value, variables) {
+			return server.Cost{Scans: 1 + totals(f)}
+		}
+	case f.Name == "auditEvents" && filter != nil:
+		return server.Cost{Fields: (1 + totals(f)) * perAuditScan}
+	case f.Name == "auditEvents":
+		return server.Cost{Fields: totals(f) * perAuditScan}
+	}
+	return server.Cost{}
+}
+
+// bulkItems is server.Config.Items. A bulk operation returns an item for each user
+// in its input. With removeOthers it may return as many again as a call takes.
+func bulkItems(f *ast.Field, variables map[string]any) int {
+	input := f.Arguments.ForName("input")
+	if f.Name != "provisionUsers" && f.Name != "deprovisionUsers" || input == nil {
+		return 0
+	}
+	value, err := input.Value.Value(variables)
+	fields, is := value.(map[string]any)
+	if err != nil || !is {
+		return 0
+	}
+	users, isList := fields["users"].([]any)
+	n := len(users)
+	if !isList {
+		n = 1 // a single user is coerced to a list
+	}
+	if removes, _ := fields["removeOthers"].(bool); removes {
+		n += membership.MaxBulk
+	}
+	return n
+}
+
+// totals returns 1 if the total of a connection is selected, and otherwise 0.
+func totals(f *ast.Field) int {
+	if server.Selects(f.SelectionSet, "collectionInfo", "totalCount") {
+		return 1
+	}
+	return 0
+}
+
+// needsScan reports whether a UserFilterInput needs a scan: it has a condition, but
+// no emails or external IDs, which are indexed.
+func needsScan(filter *ast.Value, variables map[string]any) bool {
+	value, err := filter.Value(variables)
+	fields, is := value.(map[string]any)
+	if err != nil || !is || fields["emails"] != nil || fields["externalIds"] != nil {
+		return false
+	}
+	search, _ := fields["search"].(string)
+	withoutStores, _ := fields["withoutStores"].(bool)
+	return search != "" || fields["updatedAfter"] != nil || withoutStores
+}
+
+// afford charges the cost of the operation to the caller and returns it. It
+// refuses an operation whose scans exceed the complexity limit, and one over the
+// caller's rate limits.
+func (a *admission) afford(ctx context.Context, by *auth.Principal, cost server.Cost) (total int, err error) {
+	total = cost.Total(a.scanPrice(ctx, by, cost.Scans))
+	if total > a.complexity {
+		return total, fault.Errorf(fault.ComplexityLimit,
+			"The operation scans all users of the account %d times, which costs as much as %d fields, and the limit is %d. "+
+				"Search once in a request, or filter by email addresses or IDs.", cost.Scans, total, a.complexity)
+	}
+	if a.charge == nil {
+		return total, nil
+	}
+	return total, a.charge(ctx, total)
+}
+
+// scanPrice returns the cost of one of the scans over the users of the principal's
+// account. Reading the number of users is cheap: it is stored with the account.
+func (a *admission) scanPrice(ctx context.Context, by *auth.Principal, scans int) int {
+	if scans == 0 || len(by.Missing(scope.AccountUsersRead)) > 0 {
+		// Without the scope the fields are denied; a cost would reveal the number of users.
+		return 0
+	}
+	total, err := a.users.CountUsers(ctx, by, user.Filter{})
+	if err != nil {
+		return 0 // the operation reads the same database and reports the error
+	}
+	return int(min(total/usersPerField, maxPerScan))
+}
+
+// inTurn returns the middleware of an expensive query. It limits how many
+// resolvers of an account's expensive queries run at the same time, so that they
+// do not use all database connections. It cannot deadlock: the resolvers of nested
+// fields run after the outer one has returned.
+func (a *admission) inTurn(accountID uuid.UUID) graphql.FieldMiddleware {
+	return func(ctx context.Context, resolve graphql.Resolver) (any, error) {
+		leave, err := a.expensive.Enter(ctx, accountID)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+		return resolve(ctx)
+	}
+}

@@ -1,0 +1,228 @@
+// Package membership removes users from an account, singly or in bulk. In one transaction it deletes their memberships
+// in the account and its stores, ends their sessions there, and lists or revokes the API tokens whose secrets they
+// know. It also provisions an account's users from another system: it plans what changes, and writes the plan.
+//
+// It uses the packages user and token, which do not import each other.
+package membership
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/clock"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// Change is a transaction over the users of one account and the tokens whose secrets they know.
+type Change interface {
+	user.Change
+	// TokensKnownTo returns, for each user, the live tokens that the user created or of which they saw a live access
+	// token.
+	TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.Token, error)
+	// EndTokens revokes those of the tokens that are not revoked yet, each with its event, and returns their IDs.
+	EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error)
+}
+
+// Repository runs changes.
+type Repository interface {
+	// Change runs work in a transaction over the account's users. It returns
+	// fault.NotFound if the account does not exist, and otherwise the error of
+	// work. When it returns nil, every verifier in this process has processed the
+	// change.
+	Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
+	// ChangeSlice is Change for a slice of a bulk request, which may have to wait
+	// for other writes.
+	ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
+	// SliceSize returns the most users that one transaction may change, so that no
+	// other write waits for long.
+	SliceSize() int
+	// View runs work, which only reads, on a snapshot of the database. It returns
+	// errors as Change does.
+	View(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
+}
+
+// Service provisions users and removes them from accounts.
+type Service struct {
+	repo Repository
+	now  clock.Clock
+}
+
+// NewService returns a service over the repository.
+func NewService(repo Repository, now clock.Clock) *Service {
+	return &Service{repo: repo, now: now}
+}
+
+// reason is the revocation reason of tokens revoked because a user left.
+const reason = "A user who knew its secret left the account."
+
+// Removal is a request to remove one user from the principal's account.
+type Removal struct {
+	User user.Ref
+	// RevokeTokens revokes the tokens whose secrets the user knows. It requires the
+	// right to revoke every token of the account.
+	RevokeTokens bool
+	// Tokens are the tokens to revoke if RevokeTokens is false. The user must know
+	// their secrets. It requires the same right.
+	Tokens []uuid.UUID
+}
+
+// RemovalResult is the result of a Removal.
+type RemovalResult struct {
+	Person user.Person
+	// Review are the live tokens that the user created or whose secrets they saw, including those that were revoked by
+	// this removal.
+	Review []token.Token
+	// Revoked are the IDs of the tokens that this removal revoked.
+	Revoked []uuid.UUID
+}
+
+// Remove removes a user from the account and all its stores, and ends their
+// sessions there. It returns fault.Forbidden if the principal may not remove users,
+// or may not revoke tokens and the request does; fault.Invalid unless the request
+// identifies exactly one user; fault.NotFound for a user who is not in the account;
+// and fault.Conflict for an owner, and on "tokens" for a token whose secret the
+// user does not know. Fields are "email", "id" and "tokens".
+func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (RemovalResult, error) {
+	if err := MayRemove(by, r.RevokeTokens || len(r.Tokens) > 0); err != nil {
+		return RemovalResult{}, err
+	}
+	var removed RemovalResult
+	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
+		l, err := findLeavers(ctx, c, []user.Ref{r.User})
+		if err != nil {
+			return err
+		}
+		if removed.Person, err = l.find(r.User); err != nil {
+			return err
+		}
+		now := s.now.Timestamp()
+		known, revoked, err := leave(ctx, c, by, []user.Person{removed.Person}, r.RevokeTokens, now)
+		if err == nil && len(r.Tokens) > 0 && !r.RevokeTokens {
+			revoked, err = endSome(ctx, c, by, known, r.Tokens, now)
+		}
+		removed.Review, removed.Revoked = known[removed.Person.ID], revoked
+		return err
+	})
+	if err != nil {
+		return RemovalResult{}, err
+	}
+	return removed, nil
+}
+
+// MayRemove returns fault.Forbidden if the principal may not remove users from its account or, with revoke, may not
+// revoke tokens.
+func MayRemove(by *auth.Principal, revoke bool) error {
+	if err := mayInBulk(by, scope.AccountUsersDelete); err != nil {
+		return err
+	}
+	if revoke {
+		return token.MayRevokeAll(by)
+	}
+	return nil
+}
+
+// leave removes users from the account. It returns the tokens whose secrets each user knows, and those that were
+// revoked.
+func leave(ctx context.Context, c Change, by *auth.Principal, persons []user.Person, revoke bool,
+	now time.Time) (map[uuid.UUID][]token.Token, []uuid.UUID, error) {
+	known, err := knownTo(ctx, c, persons, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := user.Leave(ctx, c, by, persons, now); err != nil || !revoke {
+		return known, nil, err
+	}
+	revoked, err := endAll(ctx, c, by, persons, known, now)
+	return known, revoked, err
+}
+
+// endAll revokes the tokens that the users know, and adds to known the tokens that
+// they come to know in the meantime, since a token can issue others until it is
+// revoked. It ends when it finds no further ones: the revoked tokens are locked, so
+// they cannot issue any.
+func endAll(
+	ctx context.Context, c Change, by *auth.Principal, persons []user.Person, known map[uuid.UUID][]token.Token,
+	now time.Time,
+) ([]uuid.UUID, error) {
+	var revoked []uuid.UUID
+	for live := known; ; {
+		ended, err := end(ctx, c, by, known, idsOf(live), now)
+		if err != nil || len(ended) == 0 {
+			return revoked, err
+		}
+		revoked = append(revoked, ended...)
+		if live, err = knownTo(ctx, c, persons, now); err != nil {
+			return nil, err
+		}
+		for id, list := range live { // none of them is in known yet
+			known[id] = slices.Concat(known[id], list)
+		}
+	}
+}
+
+// knownTo returns the tokens whose secrets each user knows.
+func knownTo(ctx context.Context, c Change, persons []user.Person, now time.Time) (map[uuid.UUID][]token.Token, error) {
+	return c.TokensKnownTo(ctx, userIDs(persons), now)
+}
+
+// userIDs returns the IDs of the users.
+func userIDs(persons []user.Person) []uuid.UUID {
+	ids := make([]uuid.UUID, len(persons))
+	for i, p := range persons {
+		ids[i] = p.ID
+	}
+	return ids
+}
+
+// idsOf returns the IDs of all the tokens.
+func idsOf(known map[uuid.UUID][]token.Token) []uuid.UUID {
+	var ids []uuid.UUID
+	for _, list := range known {
+		for _, t := range list {
+			ids = append(ids, t.ID)
+		}
+	}
+	return ids
+}
+
+// endSome revokes the chosen tokens. It returns fault.Conflict if the user no longer knows the secret of one of them,
+// so that the caller reviews the list again.
+func endSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, chosen []uuid.UUID,
+	now time.Time) ([]uuid.UUID, error) {
+	all := idsOf(known)
+	for _, id := range chosen {
+		if !slices.Contains(all, id) {
+			return nil, fault.Errorf(fault.Conflict,
+				"The list of API tokens that this user knows has changed. Review it again.").On("tokens")
+		}
+	}
+	return end(ctx, c, by, known, chosen, now)
+}
+
+// end revokes the tokens with the IDs and sets their Revocation.
+func end(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, ids []uuid.UUID,
+	now time.Time) ([]uuid.UUID, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	ending := token.NewEnding(by, ids, reason, now)
+	ended, err := c.EndTokens(ctx, ending)
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range known {
+		for i := range list {
+			if slices.Contains(ended, list[i].ID) {
+				list[i].Revocation = &ending.Revocation
+			}
+		}
+	}
+	return ended, nil
+}

@@ -1,0 +1,38 @@
+package panel
+
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/fault"
+)
+
+// codePage is the data of the page for the code of the second step.
+type codePage struct {
+	Email  string
+	Errors []string
+}
+
+func (h *signInHandler) codePage(q *request) error {
+	half, err := h.signIn.AskedCode(q.r.Context(), flowOf(q, codeFlow))
+	if err != nil {
+		return err
+	}
+	return codeTemplate.show(q, http.StatusOK, codePage{Email: half.Email})
+}
+
+func (h *signInHandler) code(q *request) error {
+	proof, half, err := h.signIn.Code(q.r.Context(), flowOf(q, codeFlow), q.r.PostFormValue("code"), q.visitor())
+	switch fault.KindOf(err) {
+	case fault.Invalid:
+		return codeTemplate.show(q, http.StatusUnprocessableEntity, codePage{half.Email, sentences(err)})
+	case fault.RateLimited:
+		return codeTemplate.show(q, http.StatusTooManyRequests, codePage{half.Email, sentences(q.explainLimit(err))})
+	}
+	if err != nil {
+		return err
+	}
+	dropFlow(q, codeFlow)
+	return h.sessions.begin(q, proof, q.returnPath(half.Next), uuid.Nil)
+}

@@ -1,0 +1,191 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // time zones, also on systems that have none installed
+
+	"latchkey/internal/access"
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/clock"
+	"latchkey/internal/signin"
+)
+
+// request is one request to the panel and its response.
+type request struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	origin auth.Origin
+	// record is the session's record, and by the signed-in principal with the request's origin; both are nil without
+	// a session.
+	record *access.Record
+	by     *auth.Principal
+	// account is the account that the session is for, and accounts is the number of accounts the user is a member
+	// of.
+	account  account.Account
+	accounts int
+	// store is the store that the page is about, zero if it is about the account.
+	store account.Store
+	// zone is the viewer's time zone.
+	zone *time.Location
+	now  clock.Clock
+	// opened matches the pages that require a session and can be opened with GET.
+	opened *http.ServeMux
+}
+
+// setSession sets the session of the request. A nil record means that the visitor is not signed in.
+func (q *request) setSession(record *access.Record) {
+	q.record, q.by = record, nil
+	if record != nil && record.Principal.Kind == auth.Session {
+		q.by = record.For(q.origin, q.now())
+	}
+}
+
+// zoneOf returns the time zone in the request's cookie, or UTC.
+func zoneOf(r *http.Request) *time.Location {
+	cookie, err := r.Cookie(zoneCookie)
+	if err != nil || len(cookie.Value) > 64 {
+		return time.UTC
+	}
+	name, err := url.QueryUnescape(cookie.Value)
+	if err != nil || name == "Local" {
+		return time.UTC
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// visitor describes the request for package signin.
+func (q *request) visitor() signin.Visitor {
+	known := signin.Visitor{Origin: q.origin, UserAgent: q.r.UserAgent()}
+	if cookie, err := q.r.Cookie(deviceCookie); err == nil {
+		known.Device = cookie.Value
+	}
+	return known
+}
+
+// setCookie sets a cookie that scripts cannot read and that forms of other sites do not send.
+func (q *request) setCookie(name, value string, until time.Time) {
+	http.SetCookie(q.w, &http.Cookie{
+		Name: name, Value: value, Path: "/", Expires: until, Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	})
+}
+
+func (q *request) dropCookie(name string) {
+	http.SetCookie(q.w, &http.Cookie{
+		Name: name, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// dropSession deletes the cookie of an invalid session and redirects to the sign-in page.
+func (q *request) dropSession() error {
+	q.dropCookie(sessionCookie)
+	q.by = nil
+	return q.toSignIn()
+}
+
+// redirect redirects to another page of the panel with status 303 (RFC 9110, section 15.4.4).
+func (q *request) redirect(to string) error {
+	http.Redirect(q.w, q.r, to, http.StatusSeeOther)
+	return nil
+}
+
+// redirectWithNotice redirects with a notice for the next page: the key of a message under "notices", which has forms
+// for one and for other numbers.
+func (q *request) redirectWithNotice(to, notice string, n int) error {
+	return q.redirect(withNotice(to, notice, n))
+}
+
+// withNotice returns the address of a page with a notice (see redirectWithNotice).
+func withNotice(to, notice string, n int) string {
+	return to + "?" + url.Values{"notice": {notice}, "n": {strconv.Itoa(n)}}.Encode()
+}
+
+// address returns the address of a page of the session's account.
+func (q *request) address(path string) string { return "/accounts/" + q.by.AccountID.String() + path }
+
+// next returns where to redirect after signing in: the requested page if it is one of the panel's, or "/".
+func (q *request) next() string { return q.returnPath(q.r.FormValue("next")) }
+
+// returnPath returns address if a signed-in user can open it with GET, and "/" otherwise.
+func (q *request) returnPath(address string) string {
+	at, err := url.Parse(localPath(address))
+	if err != nil {
+		return "/"
+	}
+	if _, pattern := q.opened.Handler(&http.Request{Method: http.MethodGet, URL: at}); pattern == "" {
+		return "/"
+	}
+	return localPath(address)
+}
+
+// longestPath is the longest path, in bytes, to return to after signing in. Flows store it, and any client can start a
+// flow.
+const longestPath = 2048
+
+// localPath returns text if it is a path on this server, and "/" for anything that a browser could resolve to
+// another host.
+func localPath(text string) string {
+	if len(text) > longestPath {
+		return "/"
+	}
+	parsed, err := url.Parse(text)
+	clean := err == nil && parsed.Scheme == "" && parsed.Host == "" && parsed.User == nil &&
+		strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && !strings.ContainsAny(text, "\\\t\r\n")
+	if !clean {
+		return "/"
+	}
+	return text
+}
+
+// toSignIn redirects to the sign-in page, which returns to the requested page afterwards. A submitted form is not
+// processed, because a different user may sign in.
+func (q *request) toSignIn() error {
+	query, next := url.Values{}, q.r.URL.RequestURI()
+	if q.r.Method == http.MethodPost {
+		query.Set("unsaved", "1")
+		next = q.formPage()
+	}
+	if next = q.returnPath(next); next != "/" {
+		query.Set("next", next)
+	}
+	return q.redirect((&url.URL{Path: "/signin", RawQuery: query.Encode()}).String())
+}
+
+// formPage returns the page that holds the submitted form: the referring page (RFC 9110, section 10.1.3), or the
+// nearest page above the form's address.
+func (q *request) formPage() string {
+	if from, err := url.Parse(q.r.Referer()); err == nil && from.Host == q.r.Host {
+		query := from.Query()
+		query.Del("notice")
+		query.Del("n")
+		if to := q.returnPath((&url.URL{Path: from.Path, RawQuery: query.Encode()}).String()); to != "/" {
+			return to
+		}
+	}
+	for at := q.r.URL.Path; at != "/"; at = path.Dir(at) {
+		if to := q.returnPath(at); to != "/" {
+			return to
+		}
+	}
+	return "/"
+}
+
+// lostCookie reports whether the browser did not keep the cookie of a session that has just started.
+func (q *request) lostCookie() bool {
+	_, err := q.r.Cookie(arrivingCookie)
+	return err == nil && q.by == nil
+}
+
+// hideAddress keeps the address of the page, which holds a secret, out of the Referer header. The origin remains:
+// without it, browsers would send the form with "Origin: null", which the check against CSRF refuses.
+func (q *request) hideAddress() { q.w.Header().Set("Referrer-Policy", "strict-origin") }

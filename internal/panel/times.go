@@ -1,0 +1,62 @@
+package panel
+
+import (
+	"fmt"
+	"html/template"
+	"time"
+
+	"latchkey/internal/fault"
+)
+
+// shortTime formats a time in the viewer's time zone.
+func shortTime(zone *time.Location, at time.Time) string {
+	return at.In(zone).Format("2 Jan 2006, 15:04")
+}
+
+// timeElement returns a time element with the time in the viewer's time zone and in UTC.
+func timeElement(zone *time.Location, at time.Time) template.HTML {
+	return template.HTML(fmt.Sprintf(`<time datetime=%q title=%q>%s</time>`, //nolint:gosec // consists of digits and letters
+		at.UTC().Format(time.RFC3339), at.In(zone).Format("Monday, 2 January 2006, 15:04:05 MST"), shortTime(zone, at)))
+}
+
+// localTime is the format of a datetime-local field (HTML, "local date and time strings").
+const localTime = "2006-01-02T15:04"
+
+// parseTime parses a datetime-local field in the viewer's time zone. It returns the zero time for an empty field.
+func parseTime(q *request, f *form, field string) (time.Time, error) {
+	text := f.Value(field)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{localTime, localTime + ":05"} {
+		if at, err := time.ParseInLocation(layout, text, q.zone); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fault.Errorf(fault.Invalid, "%s", q.text("tokens.new.no_time")).On(field)
+}
+
+// timeLayouts are the formats in which browsers send local times and dates (HTML, sections 4.10.5.1.7 and 4.10.5.1.9).
+// end returns the end of the period that starts at a time: a minute, a second or a day.
+var timeLayouts = []struct {
+	layout string
+	end    func(time.Time) time.Time
+}{
+	{"2006-01-02T15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
+	{"2006-01-02T15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }},
+	{"2006-01-02", func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }},
+}
+
+// parsePeriod parses a time in the viewer's time zone and returns the start and the end of the period that it names.
+// An empty text returns zero times.
+func parsePeriod(q *request, text string) (begins, ends time.Time, right bool) {
+	if text == "" {
+		return begins, ends, true
+	}
+	for _, each := range timeLayouts {
+		if at, err := time.ParseInLocation(each.layout, text, q.zone); err == nil {
+			return at, each.end(at), true
+		}
+	}
+	return begins, ends, false
+}

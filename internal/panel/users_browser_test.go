@@ -1,0 +1,59 @@
+package panel_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// In a browser: from the list to a user's page, their permissions, and their removal from the account.
+func TestPeopleInABrowser(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.browser(t)
+		b.signIn(s.OwnerEmail)
+		s.issued(s.signedIn(s.OwnerEmail), "acme1us", "Of the owner")
+		b.follow("Users")
+		b.inspect("users")
+		b.fill("Search by name or e-mail address", "ben")
+		b.follow("Search")
+		b.see("1 user found")
+		b.follow("Ben Becker")
+		b.inspect("person")
+		b.follow("Permissions in Acme US")
+		b.choose("Role", "Sales manager")
+		b.follow("Assign role")
+		b.see("The change is saved and already in effect.")
+		b.inspect("place")
+		b.follow("Activate")
+		b.see("This user can work in the store.")
+		b.follow("Ben Becker")
+		b.follow("Make an owner")
+		b.inspect("owner")
+		b.follow("Cancel")
+		b.follow("Remove from the account")
+		b.see("They lose access to 1 store")
+		b.inspect("person-remove")
+		b.follow("Remove from the account")
+		b.see("4 users")
+	})
+}
+
+func TestAuditInABrowser(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		eventful(s)
+		b := s.browser(t)
+		b.signIn(s.OwnerEmail)
+		b.follow("Audit log")
+		b.see("created the API token Till one")
+		b.choose("Action", "API token created")
+		b.fill("User or API token", euOwner)
+		b.follow("Show")
+		b.see("created the API token Till one")
+		b.miss("Nightly export")
+		b.inspect("audit")
+		b.click("Export as CSV")
+		if name, content := b.downloaded(); !strings.HasSuffix(name, ".csv") ||
+			!strings.Contains(content, "Till one") || strings.Contains(content, "Nightly export") {
+			t.Errorf("%s has %s", name, content)
+		}
+	})
+}

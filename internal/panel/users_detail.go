@@ -1,0 +1,140 @@
+package panel
+
+import (
+	"net/http"
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/membership"
+	"latchkey/internal/user"
+)
+
+// userPage is the data of a user's page.
+type userPage struct {
+	user.Profile
+
+	Name string
+	// In is the address of the list, and Address that of the user.
+	In, Address string
+	You         bool
+	OwnerOf     []string
+	AllStores   bool
+	// Details is the form of the user's profile, nil if the visitor may not change it.
+	Details *form
+	// Add is the form that adds the user to one of Stores, nil if there is no store to choose.
+	Add    *form
+	Stores []account.Store
+	Roles  []user.Role
+	// MayRemove and MayGive report whether the visitor may remove the user from the account, and transfer ownership
+	// to them.
+	MayRemove, MayGive bool
+	// InviteForm is the ID of the form that creates a link to sign in, empty if the visitor may not.
+	InviteForm string
+}
+
+func detailsForm(p user.Profile) *form {
+	f := newForm("firstName", "lastName", "locale", "externalId")
+	f.Values.Set("firstName", p.FirstName)
+	f.Values.Set("lastName", p.LastName)
+	f.Values.Set("locale", p.Locale)
+	f.Values.Set("externalId", p.ExternalID)
+	return f
+}
+
+func (h *userHandler) page(q *request) error {
+	p, err := profileOf(q, h.users)
+	if err != nil {
+		return err
+	}
+	return h.show(q, http.StatusOK, p, detailsForm(p), newForm("stores", "role"))
+}
+
+// show shows the user's page with the given forms.
+func (h *userHandler) show(q *request, status int, p user.Profile, details, add *form) error {
+	shown := userPage{
+		Profile: p, Name: fullName(p.User), In: q.address("/users"), Address: userAddress(q, p), You: p.ID == q.by.ID,
+		AllStores: user.MayListAll(q.by) == nil, OwnerOf: ownedBy(q, p), Roles: assignableRoles(),
+	}
+	if user.MayChangeAll(q.by) == nil {
+		shown.Details = details
+	}
+	shown.MayRemove = membership.MayRemove(q.by, false) == nil && len(shown.OwnerOf) == 0
+	// The account's owner reclaims stores on their own page.
+	ownsAll := q.by.OwnsAccount(q.by.AccountID)
+	shown.MayGive = user.MayTransfer(q.by) == nil && (ownsAll || q.by.OwnsAStore() && !shown.You)
+	if _, denied := mayInvite(q, p); denied == nil && !shown.You {
+		shown.InviteForm = h.forms.New()
+	}
+	var err error
+	if shown.Stores, err = h.storesToAdd(q, p); err != nil {
+		return err
+	}
+	if len(shown.Stores) > 0 || add.Refused() {
+		shown.Add = add
+	}
+	return userTemplate.show(q, status, shown)
+}
+
+// storesToAdd returns the stores to which the visitor may add the user and which the user is not in.
+func (h *userHandler) storesToAdd(q *request, p user.Profile) ([]account.Store, error) {
+	return storesWhere(q, h.accounts, func(s account.Store) bool {
+		_, there := p.Place(s.ID)
+		return !there && user.MayIn(q.by, s.ID, auth.AddUsers) == nil
+	})
+}
+
+// update updates the profile of a user.
+func (h *userHandler) update(q *request) error {
+	p, err := profileOf(q, h.users)
+	if err != nil {
+		return err
+	}
+	f, err := q.parseForm("firstName", "lastName", "locale", "externalId")
+	if err != nil {
+		return err
+	}
+	external := f.Value("externalId")
+	u := user.Update{UserID: p.ID, ExternalID: &external, FirstName: changed(f, "firstName", p.FirstName),
+		LastName: changed(f, "lastName", p.LastName), Locale: changed(f, "locale", p.Locale)}
+	if _, err := h.users.Update(q.r.Context(), q.by, u); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return h.show(q, http.StatusUnprocessableEntity, p, f, newForm("stores", "role"))
+	}
+	return q.redirectWithNotice(userAddress(q, p), "person_saved", 1)
+}
+
+// changed returns the value of a field, or nil if it is unchanged.
+func changed(f *form, field, was string) *string {
+	text := f.Value(field)
+	if text == was {
+		return nil
+	}
+	return &text
+}
+
+// addToStore adds a user to another store.
+func (h *userHandler) addToStore(q *request) error {
+	p, err := profileOf(q, h.users)
+	if err != nil {
+		return err
+	}
+	f, err := q.parseForm("stores", "role")
+	if err != nil {
+		return err
+	}
+	seat := user.Seat{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: roleOf(q, f, "role", "role")}
+	if f.Refused() {
+		return h.show(q, http.StatusUnprocessableEntity, p, detailsForm(p), f)
+	}
+	_, err = h.users.Admit(q.r.Context(), q.by,
+		user.Admission{Details: user.Details{Email: p.Email}, Seats: []user.Seat{seat}})
+	if err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return h.show(q, http.StatusUnprocessableEntity, p, detailsForm(p), f)
+	}
+	return q.redirectWithNotice(userAddress(q, p), "person_in_store", 1)
+}

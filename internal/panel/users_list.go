@@ -1,0 +1,212 @@
+package panel
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/paging"
+	"latchkey/internal/user"
+)
+
+// The number of users on a page, and of stores shown for each.
+const (
+	usersPerPage = 50
+	placesShown  = 5
+)
+
+// userStoresPage is the data of the page that lists the stores whose users the visitor manages.
+type userStoresPage struct {
+	In     string
+	Stores []account.Store
+}
+
+// userListPage is the data of a list of users, of the account or of one store.
+type userListPage struct {
+	// Store is the store whose users are listed, nil for the account's list.
+	Store *account.Store
+	// In is the address of the account's list, and Here that of this list.
+	In, Here string
+	Search   string
+	Errors   []string
+	Total    int64
+	Rows     []userRow
+	Pages    pageLinks
+	// All reports whether the visitor may see all users of the account.
+	All bool
+	// Invite is the address of the form that invites a user, empty if the visitor may not.
+	Invite string
+}
+
+// Count returns Total for texts that depend on a number.
+func (p userListPage) Count() int { return int(p.Total) }
+
+// userRow is one user in a list.
+type userRow struct {
+	ID                      uuid.UUID
+	Name, Email, ExternalID string
+	You, AccountOwner       bool
+	// Places are the first of the user's stores, and More is the number of the others.
+	Places []user.StorePlace
+	More   int
+	// Status is the key of a message. LastSignIn is zero if the user never signed in.
+	Status     string
+	LastSignIn time.Time
+}
+
+// list lists all users of the account, or the stores whose users the visitor may see.
+func (h *userHandler) list(q *request) error {
+	denied := user.MayListAll(q.by)
+	if denied == nil {
+		return h.showList(q, userListPage{Here: q.address("/users"), All: true}, user.Filter{})
+	}
+	if !q.by.MaySomewhere(auth.ManageUsers) {
+		return denied
+	}
+	stores, err := h.accounts.StoresByID(q.r.Context(), q.by, q.by.StoresWhere(auth.ManageUsers))
+	if err != nil {
+		return err
+	}
+	if len(stores) == 1 {
+		for _, st := range stores {
+			return q.redirect(q.address("/stores/" + st.Hash + "/users"))
+		}
+	}
+	return userStoresTemplate.show(q, http.StatusOK,
+		userStoresPage{q.address(""), slices.SortedFunc(maps.Values(stores), byStoreName)})
+}
+
+// storeList lists the users of a store.
+func (h *userHandler) storeList(q *request) error {
+	st, err := h.store(q, auth.ManageUsers)
+	if err != nil {
+		return err
+	}
+	return h.showList(q, userListPage{Store: &st, Here: q.address("/stores/" + st.Hash + "/users"),
+		All: user.MayListAll(q.by) == nil}, user.Filter{StoreID: st.ID})
+}
+
+// store returns the store that the address names, if the visitor has the permission there.
+func (h *userHandler) store(q *request, what auth.Permission) (account.Store, error) {
+	_, st, err := h.accounts.StoreForUsers(q.r.Context(), q.by, account.StoreRef{Hash: q.r.PathValue("store")})
+	if err != nil {
+		return account.Store{}, err
+	}
+	return st, user.MayIn(q.by, st.ID, what)
+}
+
+func (h *userHandler) showList(q *request, p userListPage, f user.Filter) error {
+	ctx := q.r.Context()
+	p.In, p.Search = q.address("/users"), strings.TrimSpace(q.r.URL.Query().Get("q"))
+	f.Search = p.Search
+	if user.MayCreate(q.by) == nil && (p.Store == nil || user.MayIn(q.by, p.Store.ID, auth.AddUsers) == nil) {
+		p.Invite = p.In + "/invite"
+		if p.Store != nil {
+			p.Invite += "?" + url.Values{"store": {p.Store.Hash}}.Encode()
+		}
+	}
+	if err := f.Check(); err != nil {
+		p.Errors = sentences(err)
+		return userListTemplate.show(q, http.StatusUnprocessableEntity, p)
+	}
+	found, err := h.users.Users(ctx, q.by, f, q.pageRequest(usersPerPage))
+	if err != nil {
+		return err
+	}
+	p.Pages = pageLinksOf(q, found)
+	if p.Rows, err = h.rows(q, p, found); err != nil {
+		return err
+	}
+	if p.Total, err = h.users.CountUsers(ctx, q.by, f); err != nil {
+		return err
+	}
+	return userListTemplate.show(q, http.StatusOK, p)
+}
+
+func (h *userHandler) rows(q *request, p userListPage, found paging.Page[user.User]) ([]userRow, error) {
+	ctx := q.r.Context()
+	ids := make([]uuid.UUID, len(found.Items))
+	for i, item := range found.Items {
+		ids[i] = item.Key
+	}
+	places, counts, err := h.places(q, p.Store, ids)
+	if err != nil {
+		return nil, err
+	}
+	members := map[uuid.UUID]user.Membership{}
+	if p.All {
+		if members, err = h.users.MembershipsByID(ctx, q.by, ids); err != nil {
+			return nil, err
+		}
+	}
+	rows := make([]userRow, len(found.Items))
+	for i, item := range found.Items {
+		u := item.Node
+		row := userRow{
+			ID: u.ID, Name: fullName(u), Email: u.Email, ExternalID: members[u.ID].ExternalID,
+			You: u.ID == q.by.ID, AccountOwner: u.ID == q.account.OwnerID, Places: places[u.ID],
+		}
+		row.Status, row.LastSignIn = statusOf(row.Places, row.AccountOwner)
+		if u.Pending {
+			row.Status = "pending"
+		}
+		if len(row.Places) > placesShown {
+			row.Places = row.Places[:placesShown]
+		}
+		row.More = int(counts[u.ID]) - len(row.Places)
+		rows[i] = row
+	}
+	return rows, nil
+}
+
+// places returns the users' stores, newest first, and how many each has: in one store, or in the whole account.
+func (h *userHandler) places(q *request, in *account.Store, ids []uuid.UUID) (map[uuid.UUID][]user.StorePlace,
+	map[uuid.UUID]int64, error) {
+	ctx := q.r.Context()
+	places, counts := map[uuid.UUID][]user.StorePlace{}, map[uuid.UUID]int64{}
+	if in != nil {
+		found, err := h.users.PlacesIn(ctx, q.by, in.ID, ids)
+		for id, place := range found {
+			places[id], counts[id] = []user.StorePlace{place}, 1
+		}
+		return places, counts, err
+	}
+	pages, err := h.users.UserPlaces(ctx, q.by, ids, paging.Window{Size: paging.MaxSize})
+	if err != nil {
+		return nil, nil, err
+	}
+	for id, p := range pages {
+		for _, item := range p.Items {
+			places[id] = append(places[id], item.Node)
+		}
+	}
+	counts, err = h.users.CountUserPlaces(ctx, q.by, ids)
+	return places, counts, err
+}
+
+// statusOf returns the key of the status over the given stores, and the time of the last sign-in.
+func statusOf(places []user.StorePlace, accountOwner bool) (status string, last time.Time) {
+	status = "none"
+	for _, p := range places {
+		if p.LastLoginAt.After(last) {
+			last = p.LastLoginAt
+		}
+		switch {
+		case p.Status == user.Active:
+			status = "active"
+		case status == "none":
+			status = "inactive"
+		}
+	}
+	if accountOwner {
+		status = "active"
+	}
+	return status, last
+}

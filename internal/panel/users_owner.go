@@ -1,0 +1,99 @@
+package panel
+
+import (
+	"net/http"
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/user"
+)
+
+// ownerHandler serves the page that transfers ownership.
+type ownerHandler struct {
+	users    *user.Service
+	accounts *account.Service
+}
+
+func (h *ownerHandler) routes() []route {
+	return []route{
+		get(userPattern+"/owner", member, h.page),
+		post(userPattern+"/owner", member, h.transfer, fresh),
+	}
+}
+
+// ownerPage is the data of the form that transfers ownership to a user.
+type ownerPage struct {
+	Person user.Profile
+	Name   string
+	In     string
+	// Account reports whether the account can be transferred, and Stores lists the stores that can.
+	Account bool
+	Stores  []account.Store
+	Form    *form
+}
+
+// theAccount is the choice of the account itself. No store hash contains this character.
+const theAccount = "*"
+
+func (h *ownerHandler) page(q *request) error {
+	p, err := profileOf(q, h.users)
+	if err != nil {
+		return err
+	}
+	return h.show(q, http.StatusOK, p, newForm("what", "sure"))
+}
+
+func (h *ownerHandler) show(q *request, status int, p user.Profile, f *form) error {
+	if err := user.MayTransfer(q.by); err != nil {
+		return err
+	}
+	shown := ownerPage{Person: p, Name: fullName(p.User), In: q.address("/users"),
+		Account: q.by.OwnsAccount(q.by.AccountID) && q.account.OwnerID != p.ID, Form: f}
+	var err error
+	shown.Stores, err = storesWhere(q, h.accounts, func(s account.Store) bool {
+		return q.by.OwnsStore(q.by.AccountID, s.ID) && s.OwnerID != p.ID
+	})
+	if err != nil {
+		return err
+	}
+	if !q.by.OwnsAccount(q.by.AccountID) && !q.by.OwnsAStore() {
+		return auth.Denied()
+	}
+	return ownerTemplate.show(q, status, shown)
+}
+
+// transfer transfers the account or a store to a user.
+func (h *ownerHandler) transfer(q *request) error {
+	p, err := profileOf(q, h.users)
+	if err != nil {
+		return err
+	}
+	f, err := q.parseForm("what", "sure")
+	if err != nil {
+		return err
+	}
+	what := f.Value("what")
+	if what == "" {
+		f.addError("what", q.text("owner.choose"))
+	}
+	if f.Value("sure") == "" {
+		f.addError("sure", q.text("owner.not_sure"))
+	}
+	if f.Refused() {
+		return h.show(q, http.StatusUnprocessableEntity, p, f)
+	}
+	var ref *account.StoreRef
+	if what != theAccount {
+		ref = &account.StoreRef{Hash: what}
+	}
+	if _, err := h.users.TransferOwnership(q.r.Context(), q.by, p.ID, ref); err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return h.show(q, http.StatusUnprocessableEntity, p, f)
+	}
+	if ref == nil {
+		return q.redirectWithNotice(q.address("/stores"), "owner_of_account", 1)
+	}
+	return q.redirectWithNotice(userAddress(q, p), "owner_of_store", 1)
+}

@@ -1,0 +1,41 @@
+package arch_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every test that docs/promises.md names exists.
+func TestPromisesNameTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/promises.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 20 {
+		t.Fatalf("docs/promises.md names only %d tests", len(named))
+	}
+	var tests strings.Builder
+	for _, root := range []string{"../../../internal", "../../../graph"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			tests.Write(source)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range named {
+		if !strings.Contains(tests.String(), "func "+name[1]+"(t *testing.T)") {
+			t.Errorf("docs/promises.md names %s, which does not exist", name[1])
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package promises_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/internal/test/check"
+)
+
+// tokenInput returns a value for each field of CreateApiTokenInput.
+func tokenInput() vars {
+	return vars{
+		"name": "Point of sale", "scopes": []string{"store_v2_orders", "store_cart"}, "storeId": "acme2eu",
+		"expiresAt":       "2099-02-03T04:05:06Z",
+		"allowedIpRanges": []string{"192.0.2.0/24", "198.51.100.7/32"},
+	}
+}
+
+// tokenUpdate returns another value for each field of UpdateApiTokenInput.
+func tokenUpdate() vars {
+	return vars{
+		"name": "Till", "scopes": []string{"store_v2_orders_read_only"}, "expiresAt": "2099-01-01T00:00:00Z",
+		"allowedIpRanges": []string{"192.0.2.0/25"},
+	}
+}
+
+// The fields that are shown under another name or in another form, or that an output leaves out.
+var (
+	// An audit event has the fields that its actor chose, as details. It names the token as its target.
+	inDetails = map[string]string{"name": "targetName", "storeId": "storeHash"}
+	// The command's output is flat: a store is its hash, and an actor its name. The revoking actor and the access
+	// tokens are in the audit log and in the API.
+	inOutput = map[string]string{"store": "storeHash", "revokedBy": "", "accessTokens": ""}
+	// The page shows the level and the scopes in words. It leaves out the ID, which is in its address, and the
+	// store's ID, since it is below the store. A revoked token has no access tokens.
+	onPage = map[string]string{
+		"id": "", "level": "Only in this store.", "scopes": "Orders", "store": "Acme EU", "status": "Deleted",
+		"accessTokens": "",
+	}
+)
+
+// A field of ApiToken is also in the audit event of the token's creation if its actor chooses it, in the output of
+// `latchkey token list`, and on the token's page in the control panel (CONTRIBUTING.md: "Recipes").
+func TestEveryFieldOfATokenIsShown(t *testing.T) {
+	eachDeployment(t, func(t *testing.T, h *deployment) {
+		n := h.serve()
+		session := h.session(acmeOwner)
+		fields := n.fieldsOf(session, "ApiToken")
+		made := n.issue(session, acme, tokenInput())
+		changed := n.changeAll(session, made.id)
+		n.from("192.0.2.44", made.access, "query { viewer { kind } }", nil)
+		n.must(session, acme, revoke, vars{"in": vars{"ids": []string{made.id}, "reason": "The till was sold."}})
+		n.stop() // saves the last use
+		n = h.serve()
+
+		token := n.tokenWith(session, made.id, fields)
+		for name, want := range changed {
+			check.Equal(t, fmt.Sprint(token[name]), fmt.Sprint(want),
+				"ApiToken.%s after updateApiToken (narrow.go in internal/token; token_rows.go in internal/gormdb)",
+				name)
+		}
+		details := n.creationDetails(session, made.id)
+		for name := range n.fieldsOf(session, "CreateApiTokenInput") {
+			if _, sent := tokenInput()[name]; !sent {
+				t.Errorf("CreateApiTokenInput.%s: got no value in tokenInput, want one", name)
+			}
+			if as := renamed(inDetails, name); as != "" && details[as] == "" {
+				t.Errorf(
+					"CreateApiTokenInput.%s: got no detail %q in the audit event, want one (internal/token/record.go)",
+					name, as)
+			}
+		}
+		listed := h.listed(t, "acme2eu")
+		page := n.tokenPage(session, "acme2eu", made.id)
+		for name := range fields {
+			if token[name] == nil || token[name] == "" {
+				t.Errorf("ApiToken.%s: got no value, want one. Is it lost between the Request and the Token "+
+					"(policy.go and service.go in internal/token) or in the row (internal/gormdb/token_rows.go)?", name)
+			}
+			if as := renamed(inOutput, name); as != "" && listed[as] == nil {
+				t.Errorf(
+					"ApiToken.%s: got no %q in `latchkey token list --output json`, want it (internal/cli/token_list.go)", name, as)
+			}
+			for _, text := range shownAs(name, token[name]) {
+				if !strings.Contains(page, text) {
+					t.Errorf(
+						"ApiToken.%s: got no %q on the token's page, want it (internal/panel/templates/token.html)",
+						name, text)
+				}
+			}
+		}
+	})
+}
+
+// changeAll updates all fields of a token that can change, and returns their new values.
+func (n *node) changeAll(session, id string) vars {
+	n.t.Helper()
+	in := tokenUpdate()
+	for name := range n.fieldsOf(session, "UpdateApiTokenInput") {
+		if in[name] == nil && name != "id" {
+			n.t.Errorf("UpdateApiTokenInput.%s: got no value in tokenUpdate, want one", name)
+		}
+	}
+	in["id"] = id
+	n.must(session, acme, update, vars{"in": in})
+	return tokenUpdate()
+}
+
+func renamed(names map[string]string, field string) string {
+	if as, is := names[field]; is {
+		return as
+	}
+	return field
+}
+
+// shownAs returns the texts by which the token's page shows a field.
+func shownAs(name string, value any) []string {
+	if as, is := onPage[name]; is {
+		return []string{as}
+	}
+	switch v := value.(type) {
+	case []any:
+		var all []string
+		for _, item := range v {
+			all = append(all, fmt.Sprint(item))
+		}
+		return all
+	case map[string]any:
+		return []string{fmt.Sprint(v["name"])}
+	case string:
+		if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
+			return []string{at.Format(time.RFC3339)} // in <time datetime>
+		}
+		return []string{v}
+	default:
+		return []string{fmt.Sprint(v)}
+	}
+}
+
+// tokenPage returns the text of the control panel's page of a store's token, up to its history, which has the values of
+// all fields.
+func (n *node) tokenPage(session, store, id string) string {
+	n.t.Helper()
+	at := "/accounts/" + acme + "/stores/" + store + "/tokens/" + path.Base(id)
+	a := n.send(http.MethodGet, at, "", map[string]string{"Cookie": "__Host-latchkey=" + session})
+	if a.status != http.StatusOK {
+		n.t.Fatalf("GET %s: got status %d, want 200", at, a.status)
+	}
+	page, _, _ := strings.Cut(a.body, "<table")
+	return html.UnescapeString(page)
+}
+
+// fieldsOf returns the fields of a type of the schema, each with the selection that reads it.
+func (n *node) fieldsOf(session, kind string) map[string]string {
+	n.t.Helper()
+	a := n.must(session, acme, `query($kind: String!) { __type(name: $kind) {
+		fields { name type { kind ofType { kind ofType { kind } } } } inputFields { name } } }`, vars{"kind": kind})
+	var read struct {
+		Data struct {
+			Type struct {
+				Fields, InputFields []struct {
+					Name string
+					Type json.RawMessage
+				}
+			} `json:"__type"`
+		}
+	}
+	n.decode(a, &read)
+	fields := map[string]string{}
+	for _, f := range append(read.Data.Type.Fields, read.Data.Type.InputFields...) {
+		fields[f.Name] = f.Name
+		switch {
+		case f.Name == "accessTokens":
+			fields[f.Name] = "accessTokens { hint }"
+		case strings.Contains(string(f.Type), `"OBJECT"`):
+			fields[f.Name] = f.Name + " { id name }"
+		}
+	}
+	if len(fields) == 0 {
+		n.t.Fatalf("the schema has no fields of %s", kind)
+	}
+	return fields
+}
+
+// decode reads the JSON of an answer.
+func (n *node) decode(a answer, to any) {
+	n.t.Helper()
+	body, _, _ := strings.Cut(a.body, "\n")
+	if err := json.Unmarshal([]byte(body), to); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// tokenWith returns all fields of a token.
+func (n *node) tokenWith(session, id string, fields map[string]string) map[string]any {
+	n.t.Helper()
+	var all strings.Builder
+	for _, selection := range fields {
+		all.WriteString(" " + selection)
+	}
+	a := n.must(session, acme, `query($id: ID!) { account { apiToken(id: $id) {`+all.String()+` } } }`, vars{"id": id})
+	account, _ := a.Data["account"].(map[string]any)
+	token, _ := account["apiToken"].(map[string]any)
+	return token
+}
+
+// creationDetails returns the details of the audit event of a token's creation, and its targetName.
+func (n *node) creationDetails(session, id string) map[string]string {
+	n.t.Helper()
+	a := n.must(session, acme, `query($id: ID!) { account { auditEvents(filter: {actions: ["api_token.created"], targetId: $id}) {
+		nodes { targetName details { name value } } } } }`, vars{"id": id})
+	var read struct {
+		Data struct {
+			Account struct {
+				AuditEvents struct {
+					Nodes []struct {
+						TargetName string
+						Details    []struct{ Name, Value string }
+					}
+				}
+			}
+		}
+	}
+	n.decode(a, &read)
+	if len(read.Data.Account.AuditEvents.Nodes) != 1 {
+		n.t.Fatalf("got %d events of the token's creation, want 1", len(read.Data.Account.AuditEvents.Nodes))
+	}
+	event := read.Data.Account.AuditEvents.Nodes[0]
+	details := map[string]string{"targetName": event.TargetName}
+	for _, d := range event.Details {
+		details[d.Name] = d.Value
+	}
+	return details
+}
+
+// listed returns the only revoked token of a store, as the command prints it.
+func (h *deployment) listed(t *testing.T, store string) map[string]any {
+	t.Helper()
+	out, _ := h.run("", "token", "list", "--account", acme, "--store", store, "--status", "revoked", "--output", "json")
+	var read struct{ APITokens []map[string]any }
+	if err := json.Unmarshal([]byte(out), &read); err != nil || len(read.APITokens) != 1 {
+		t.Fatalf("latchkey token list: %v: %s", err, out)
+	}
+	return read.APITokens[0]
+}

@@ -1,0 +1,139 @@
+package promises_test
+
+import (
+	"fmt"
+	"net/url"
+	"time"
+)
+
+// fixture is an actor with the users and API tokens that its writes change. Each write has its own, so that writes do
+// not affect each other.
+type fixture struct {
+	// credential authenticates with the API, client with the OAuth endpoints.
+	credential string
+	client     issued
+	// id and email identify a user; for an API token only id is set.
+	id, email string
+	// inStore reports whether the actor acts in one store only.
+	inStore, ownsStore bool
+	// revocationResponse holds the responses of the mutations that revoked its rights.
+	revocationResponse string
+	prefix             string
+	users              map[string]string
+	tokens             map[string]string
+}
+
+// withTargetsOf returns an actor whose writes have the same targets as those of other.
+func (p *fixture) withTargetsOf(other *fixture) *fixture {
+	p.prefix, p.users, p.tokens = other.prefix, other.users, other.tokens
+	return p
+}
+
+// newEmail returns an address that no user of the account has.
+func (p *fixture) newEmail(write string) string { return p.prefix + write + "@new.example" }
+
+// targetEmail returns the address of the user that a write changes.
+func (p *fixture) targetEmail(write string) string { return p.prefix + write + "@acme.example" }
+
+// in returns the input about the user that a write changes, in the store.
+func (p *fixture) in(write string, more vars) vars {
+	in := vars{"storeId": euStore, "userId": p.users[write]}
+	for name, value := range more {
+		in[name] = value
+	}
+	return in
+}
+
+func (p *fixture) newUser(write string) vars {
+	return vars{"email": p.newEmail(write), "firstName": "New", "lastName": "User", "locale": "en"}
+}
+
+// draft returns the input for an API token that the actor may issue and rotate. It expires before a granted access
+// token does.
+func (p *fixture) draft() vars {
+	expiresAt := time.Now().Add(5 * time.Minute).UTC().Format(time.RFC3339)
+	if p.inStore {
+		return vars{"name": "In progress", "scopes": []string{"store_cart"}, "storeId": euStore, "expiresAt": expiresAt}
+	}
+	return vars{"name": "In progress", "scopes": []string{"account_users_read"}, "expiresAt": expiresAt}
+}
+
+// write is a mutation of the API.
+type write struct {
+	query string
+	in    func(p *fixture) vars
+}
+
+// writes lists all mutations of the schema, by name.
+var writes = map[string]write{
+	"createApiToken": {create, (*fixture).draft},
+	"updateApiToken": {update, func(p *fixture) vars {
+		return vars{"id": p.tokens["updateApiToken"],
+			"name": "Renamed"}
+	}},
+	"rotateApiToken": {rotate, func(p *fixture) vars {
+		return vars{"id": p.tokens["rotateApiToken"],
+			"overlapSeconds": 0}
+	}},
+	"revokeApiTokens": {revoke, func(p *fixture) vars { return vars{"ids": []string{p.tokens["revokeApiTokens"]}} }},
+	"addUserToAccount": {userMutation("account", "addUserToAccount"),
+		func(p *fixture) vars { return vars{"email": p.newEmail("addUserToAccount")} }},
+	"removeUserFromAccount": {userMutation("account", "removeUserFromAccount"), func(p *fixture) vars {
+		return vars{"email": p.targetEmail("removeUserFromAccount")}
+	}},
+	"transferOwnership": {userMutation("account", "transferOwnership"),
+		func(p *fixture) vars { return p.in("transferOwnership", nil) }},
+	"provisionUsers": {provision, func(p *fixture) vars {
+		return vars{"users": []vars{{"email": p.newEmail("provisionUsers"), "stores": []string{euStore}}}}
+	}},
+	"deprovisionUsers": {deprovision,
+		func(p *fixture) vars { return vars{"users": []vars{{"email": p.targetEmail("deprovisionUsers")}}} }},
+	"createUser": {userMutation("user", "createUser"), func(p *fixture) vars { return p.newUser("createUser") }},
+	"createUserWithPassword": {userMutation("user", "createUserWithPassword"), func(p *fixture) vars {
+		in := p.newUser("createUserWithPassword")
+		in["password"], in["passwordConfirmation"] = "a long sentence", "a long sentence"
+		return in
+	}},
+	"addUserToStore": {userMutation("user", "addUserToStore"), func(p *fixture) vars {
+		return vars{"storeId": euStore, "user": vars{"email": p.newEmail("addUserToStore")}}
+	}},
+	"removeUserFromStore": {userMutation("user", "removeUserFromStore"),
+		func(p *fixture) vars { return p.in("removeUserFromStore", nil) }},
+	"updateUser": {userMutation("user", "updateUser"),
+		func(p *fixture) vars { return vars{"userId": p.users["updateUser"], "lastName": "Renamed"} }},
+	"setStoreUserPermissions": {userMutation("user", "setStoreUserPermissions"), func(p *fixture) vars {
+		return p.in("setStoreUserPermissions", vars{"permissions": []string{"Add_User"}})
+	}},
+	"setStoreUserStatus": {userMutation("user", "setStoreUserStatus"), func(p *fixture) vars {
+		return p.in("setStoreUserStatus", vars{"status": "INACTIVE"})
+	}},
+}
+
+// forms lists the OAuth endpoints that write, by path.
+var forms = map[string]func(p *fixture) url.Values{
+	"/oauth2/token":  func(*fixture) url.Values { return url.Values{"grant_type": {"client_credentials"}} },
+	"/oauth2/revoke": func(p *fixture) url.Values { return url.Values{"token": {p.client.access}} },
+}
+
+// targets creates the users and API tokens that the writes of an actor change.
+func (c *actors) targets(p *fixture) {
+	c.t.Helper()
+	c.targetSets++
+	p.prefix, p.users, p.tokens = fmt.Sprintf("p%d.", c.targetSets), map[string]string{}, map[string]string{}
+	var users []vars
+	for _, name := range []string{"transferOwnership", "removeUserFromAccount", "deprovisionUsers",
+		"removeUserFromStore", "updateUser", "setStoreUserPermissions", "setStoreUserStatus"} {
+		users = append(users, vars{"email": p.targetEmail(name), "firstName": "Tar", "lastName": "Get",
+			"stores": []string{euStore}})
+	}
+	a := c.n.must(c.owner, acme,
+		`mutation($in: ProvisionUsersInput!) { account { provisionUsers(input: $in) { items { email user { id } } } } }`, vars{"in": vars{"users": users}})
+	for i, user := range users {
+		name := user["email"].(string)[len(p.prefix):]
+		p.users[name[:len(name)-len("@acme.example")]] = a.text(fmt.Sprintf("account.provisionUsers.items.%d.user.id",
+			i))
+	}
+	for _, name := range []string{"updateApiToken", "rotateApiToken", "revokeApiTokens"} {
+		p.tokens[name] = c.n.issue(c.owner, acme, p.draft()).id
+	}
+}
