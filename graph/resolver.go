@@ -7,7 +7,6 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
-	"latchkey/internal/bulkhead"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
 	"latchkey/internal/scope"
@@ -28,15 +27,13 @@ type Resolver struct {
 	catalogue *scope.Catalogue
 	publicURL string
 	rules     *Rules
-	// passwords lets each account hash one password at a time: hashing is slow, and all accounts share it.
-	passwords *bulkhead.Bulkhead
 }
 
 func newResolver(c Config, rules *Rules) *Resolver {
 	return &Resolver{
 		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, offboard: c.Offboard, audit: c.Audit,
 		replicas: c.Replicas, log: c.Log,
-		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules, passwords: bulkhead.New(1),
+		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules,
 	}
 }
 

@@ -172,11 +172,6 @@ func (r *userMutationsResolver) CreateUserWithPassword(ctx context.Context, obj 
 		return nil, err
 	}
 	details := user.Details{Email: input.Email, FirstName: input.FirstName, LastName: input.LastName, Locale: input.Locale}
-	leave, err := r.passwords.Enter(ctx, by.AccountID)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
 	created, err := r.users.CreateWithPassword(ctx, by, details, choiceOf(input))
 	if err != nil {
 		return nil, inInput(err)

@@ -22,12 +22,13 @@ type writes struct {
 	cancels           []context.CancelFunc
 }
 
-// bulks are the mutation fields that write in batches. auth.WriteTimeout applies
-// to each batch (package membership).
-var bulks = []string{"provisionUsers", "deprovisionUsers"}
+// boundBelow are the mutation fields whose services set auth.WriteTimeout: for each
+// batch of a bulk operation (package membership), and for what follows the hash of
+// a password, which requests wait for.
+var boundBelow = []string{"provisionUsers", "deprovisionUsers", "createUserWithPassword"}
 
-// run is the resolver middleware that sets auth.WriteTimeout for mutation fields.
-// The timeout includes resolving their results.
+// run is the resolver middleware that sets auth.WriteTimeout for the other mutation
+// fields. The timeout includes resolving their results.
 func (w *writes) run(ctx context.Context, next graphql.Resolver) (any, error) {
 	const root = "Mutation"
 	fc := graphql.GetFieldContext(ctx)
@@ -50,7 +51,7 @@ func (w *writes) run(ctx context.Context, next graphql.Resolver) (any, error) {
 }
 
 func boundWrite(ctx context.Context, field string) (context.Context, context.CancelFunc) {
-	if slices.Contains(bulks, field) {
+	if slices.Contains(boundBelow, field) {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, auth.WriteTimeout)

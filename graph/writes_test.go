@@ -16,6 +16,7 @@ import (
 
 	"latchkey/graph"
 	"latchkey/graph/object"
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
@@ -23,6 +24,7 @@ import (
 	"latchkey/internal/secret"
 	"latchkey/internal/test/check"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
 // silent is a repository whose database answers no revocation but those of
@@ -142,5 +144,41 @@ func TestBulkIsBoundedBySlices(t *testing.T) {
 			w := h.send(newRequest(http.MethodPost, "", body(document, nil)), &by)
 			check.Equal(t, time.Since(began), 6*time.Second, "after: %s", w.Body)
 		})
+	}
+}
+
+// deadlines records whether the contexts of its calls have a deadline.
+type deadlines struct {
+	user.Repository
+	reading, writing bool
+}
+
+func (d *deadlines) Account(ctx context.Context, id uuid.UUID) (account.Account, error) {
+	_, d.reading = ctx.Deadline()
+	return account.Account{ID: id, Name: "Acme"}, nil
+}
+
+func (d *deadlines) Change(ctx context.Context, _ auth.Actor, _ uuid.UUID, _ func(user.Change) error) error {
+	_, d.writing = ctx.Deadline()
+	return fault.Errorf(fault.Conflict, "No.")
+}
+
+// Requests wait for their turn to hash a password. Nothing is written meanwhile, so the time limit of a write, after
+// which a change may have been made, begins after it.
+func TestHashingIsNotPartOfTheWrite(t *testing.T) {
+	keys, err := secret.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := &deadlines{}
+	h := newAPI(t, func(c *graph.Config) { c.Users = user.NewService(repo, keys, rand.Reader, time.Now) })
+	by := auth.OperatorPrincipal()
+	by.AccountID = ownAccount
+	w := h.send(newRequest(http.MethodPost, "", body(`mutation { user { createUserWithPassword(input: {
+		email: "a@x.example", firstName: "A", lastName: "B", locale: "en",
+		password: "violet harbour lantern", passwordConfirmation: "violet harbour lantern"}) { user { id } } } }`, nil)), &by)
+	if !strings.Contains(w.Body.String(), "CONFLICT") || repo.reading || !repo.writing {
+		t.Errorf("before the hash: deadline %t, want false; after it: %t, want true; got %s", repo.reading, repo.writing,
+			w.Body)
 	}
 }

@@ -40,7 +40,8 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Pe
 // CreateWithPassword is Create for a user with a password. The user who chose it
 // knows it, so it signs in to the principal's account only. Each account can
 // choose a password for the same address. It also returns fault.Invalid on
-// "password" and "passwordConfirmation".
+// "password" and "passwordConfirmation", and fault.RateLimited if ctx is done while
+// it waits for other passwords. auth.WriteTimeout limits what follows the hash.
 func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d Details, chosen PasswordChoice) (Person,
 	error) {
 	if err := MayCreate(by); err != nil {
@@ -55,11 +56,27 @@ func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d 
 	if err := faults.Err(); err != nil {
 		return Person{}, err
 	}
-	hash, err := s.passwords.HashSalted(ctx, chosen.Password, VouchedSalt(s.keys, d.Email))
+	hash, err := s.hash(ctx, by.AccountID, d.Email, chosen.Password)
 	if err != nil {
 		return Person{}, err
 	}
-	return s.create(ctx, by, NewUser{User: d.user(), PasswordHash: hash, VouchedBy: by.AccountID})
+	var created Person
+	err = auth.BoundWrite(ctx, func(ctx context.Context) (err error) {
+		created, err = s.create(ctx, by, NewUser{User: d.user(), PasswordHash: hash, VouchedBy: by.AccountID})
+		return err
+	})
+	return created, err
+}
+
+// hash hashes a password that the account chooses for the address.
+func (s *Service) hash(ctx context.Context, accountID uuid.UUID, email string, p secret.Password) (string, error) {
+	leave, err := s.hashes.Enter(ctx, accountID)
+	if err != nil {
+		return "", fault.Wrap(err, fault.RateLimited,
+			"Too many users of this account are being created with passwords. Create fewer at the same time.")
+	}
+	defer leave()
+	return s.passwords.HashSalted(ctx, p, VouchedSalt(s.keys, email))
 }
 
 // VouchedSalt returns the salt of every password that an account chooses for

@@ -88,6 +88,8 @@ type Service struct {
 	passwords    *password.Hasher
 	serviceNames []string
 	walks        *bulkhead.Bulkhead
+	// hashes lets each account hash one password at a time: hashing is slow, and all accounts share it.
+	hashes *bulkhead.Bulkhead
 }
 
 // NewService returns a service that stores the digests of session secrets under
@@ -98,7 +100,7 @@ func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now clo
 	return &Service{
 		repo: repo, keys: keys, random: random, now: now,
 		passwords: password.NewHasher(random), serviceNames: serviceNames,
-		walks: bulkhead.New(bulkhead.HalfTheProcessors()),
+		walks: bulkhead.New(bulkhead.HalfTheProcessors()), hashes: bulkhead.New(1),
 	}
 }
 

@@ -15,6 +15,8 @@ const (
 	MostWaiting = 128
 )
 
+const tooMany = "Too many passwords are being checked. Try again in a few seconds."
+
 // Gate admits AtOnce callers at a time and lets MostWaiting more wait. It is safe
 // for concurrent use.
 type Gate struct{ inside, all chan struct{} }
@@ -26,18 +28,19 @@ func NewGate() *Gate {
 
 // Enter waits until the caller is admitted, and returns a function to call
 // afterwards. It returns fault.RateLimited immediately if too many callers are
-// waiting, and ctx's error if ctx is done first.
+// waiting, and when ctx is done first: then nothing was hashed, and so nothing was
+// changed.
 func (g *Gate) Enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case g.all <- struct{}{}:
 	default:
-		return nil, fault.Errorf(fault.RateLimited, "Too many passwords are being checked. Try again in a few seconds.")
+		return nil, fault.Errorf(fault.RateLimited, tooMany)
 	}
 	select {
 	case g.inside <- struct{}{}:
 		return func() { <-g.inside; <-g.all }, nil
 	case <-ctx.Done():
 		<-g.all
-		return nil, ctx.Err()
+		return nil, fault.Wrap(ctx.Err(), fault.RateLimited, tooMany)
 	}
 }

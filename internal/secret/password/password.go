@@ -88,8 +88,8 @@ var hashing = NewGate()
 func NewHasher(random io.Reader) *Hasher { return &Hasher{random: random, gate: hashing} }
 
 // Hash returns a new hash of the password in PHC string format. It returns
-// fault.RateLimited if too many callers are waiting, and ctx's error if ctx is done
-// first.
+// fault.RateLimited if too many callers are waiting, or if ctx is done while the
+// caller waits.
 func (h *Hasher) Hash(ctx context.Context, p secret.Password) (string, error) {
 	var salt [SaltSize]byte
 	if _, err := io.ReadFull(h.random, salt[:]); err != nil {

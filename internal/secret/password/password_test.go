@@ -190,8 +190,8 @@ func TestMostWaiting(t *testing.T) {
 	}
 	cancel()
 	for range password.MostWaiting {
-		if err := <-results; !errors.Is(err, context.Canceled) {
-			t.Errorf("waiting caller: %v", err)
+		if err := <-results; !errors.Is(err, context.Canceled) || fault.KindOf(err) != fault.RateLimited {
+			t.Errorf("waiting caller: got %v, want RATE_LIMITED", err)
 		}
 	}
 }
