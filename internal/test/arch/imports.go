@@ -49,7 +49,7 @@ var allowed = []mayImport{
 	{packages: []string{"internal/auth"}, ours: []string{"internal/fault", "internal/scope"},
 		reason: "authentication must not depend on what the principal does"},
 	{packages: []string{"internal/account", "internal/token", "internal/user", "internal/billing", "internal/access",
-		"internal/gateway/keys", "internal/oauth", "internal/legacy"},
+		"internal/gateway/keys", "internal/oauth", "internal/legacy", "internal/webhook"},
 		ours:   append(slices.Clone(vocabulary), "internal/account"),
 		reason: "capabilities are independent: work that spans several is in a package above them"},
 	{packages: []string{"internal/feed"}, ours: []string{"internal/fault", "internal/secret", "internal/access"},

@@ -1,0 +1,15 @@
+-- The audit log is the event log, which webhooks and account.events read in the
+-- order of commits. An event has a sequence, which counts the events of its
+-- subject from 1 on; events that an older program recorded have the sequence 0.
+--
+-- position counts the events of an account in the order of their commits. There
+-- is one writer, so the next position is one more than the largest.
+
+-- +goose Up
+ALTER TABLE audit_events ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE audit_events ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE audit_events ADD COLUMN data TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE audit_events ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX audit_events_log ON audit_events (account_id, position, id);
+CREATE UNIQUE INDEX audit_events_subject ON audit_events (account_id, target_kind, target_key, sequence)
+    WHERE sequence > 0;

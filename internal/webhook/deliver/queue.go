@@ -1,0 +1,98 @@
+// Package deliver sends the events of webhooks: it claims due deliveries, sends signed requests and records their
+// outcome (docs/webhooks.md).
+package deliver
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/webhook"
+)
+
+// Limits of the work on one webhook.
+const (
+	// MaxInFlight is the maximum number of concurrent attempts for one webhook, over all servers.
+	MaxInFlight = 4
+	// ProbeAfter is the number of failures in a row after which MaxInFlight is 1.
+	ProbeAfter = 5
+	// Lease is how long a claimed delivery belongs to the server that claimed it. An attempt takes less.
+	Lease = 30 * time.Second
+)
+
+// Job is a claimed delivery.
+type Job struct {
+	Webhook webhook.Webhook
+	Event   audit.Event
+	// Attempts is the number of attempts since the delivery was scheduled, without this one.
+	Attempts int
+	// Token proves the lease, which ends at LeaseUntil.
+	Token      uuid.UUID
+	LeaseUntil time.Time
+}
+
+// Outcome is what became of an attempt.
+type Outcome struct {
+	Attempt webhook.Attempt
+	// State is Pending to try again at NextAt, or final.
+	State  webhook.DeliveryState
+	NextAt time.Time
+	// Gone disables the webhook: the receiver answered 410.
+	Gone bool
+	// Health reports whether the attempt counts for the webhook's health. That of a test event does not.
+	Health bool
+}
+
+// Queue is the storage of pending deliveries. It is safe for concurrent use by several servers.
+type Queue interface {
+	// Claim returns at most most due deliveries, whose lease begins. A delivery is due if its webhook is Enabled, its
+	// time has come, it has no lease that has not ended, no delivery of the same webhook and subject with a smaller
+	// sequence is pending, and the webhook has fewer attempts in flight than its limit. The webhooks that wait longest
+	// come first, and no webhook gets more places than another that also has due deliveries.
+	Claim(ctx context.Context, most int) ([]Job, error)
+	// Begin reports whether the job's lease still holds and its webhook still exists and is Enabled. An attempt begins
+	// only if it does.
+	Begin(ctx context.Context, j Job) (bool, error)
+	// Finish records the outcomes of attempts whose lease still holds, and releases it. It returns whether each was
+	// recorded. A webhook that is disabled is reported to disabled.
+	Finish(ctx context.Context, done []Finished) ([]bool, error)
+	// NextDue returns when the next delivery is due, or zero if none is pending.
+	NextDue(ctx context.Context) (time.Time, error)
+	// Any reports whether there is any webhook. Without one, commits need not wake the dispatcher.
+	Any(ctx context.Context) (bool, error)
+
+	// Failing returns webhooks that are not Disabled and have been failing since before the time, and whether that
+	// was reported.
+	Failing(ctx context.Context, before time.Time) ([]Failing, error)
+	// ReportFailing records that the webhook's failure was reported, with the event. It returns false if it was
+	// already, or if the webhook works again.
+	ReportFailing(ctx context.Context, w webhook.Webhook, e audit.Event) (bool, error)
+	// Disable disables a webhook that is still failing since the same time, with the event.
+	Disable(ctx context.Context, w webhook.Webhook, reason string, e audit.Event) (bool, error)
+	// Prune deletes deliveries and attempts from before the time, at most most of each, and returns how many.
+	Prune(ctx context.Context, before time.Time, most int) (int64, error)
+	// Stats are the figures for metrics.
+	Stats(ctx context.Context) (Stats, error)
+}
+
+// Finished is a job with its outcome. Disabled is the event to store if Outcome.Gone disables the webhook.
+type Finished struct {
+	Job      Job
+	Outcome  Outcome
+	Disabled audit.Event
+}
+
+// Failing is a webhook that has been failing.
+type Failing struct {
+	Webhook  webhook.Webhook
+	Reported bool
+}
+
+// Stats describes the queue.
+type Stats struct {
+	// OldestDue is when the oldest pending delivery of an Enabled webhook was created; zero if there is none.
+	OldestDue time.Time
+	Webhooks  map[webhook.State]int64
+}

@@ -1,0 +1,160 @@
+// Package webhook manages webhooks: endpoints of an account to which its events are sent, signed as the Standard
+// Webhooks specification (version 1) says. Package deliver sends them.
+package webhook
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/paging"
+	"latchkey/internal/secret"
+)
+
+// State is the state of a webhook.
+type State string
+
+// The states of webhooks.
+const (
+	// Enabled: events are sent.
+	Enabled State = "ENABLED"
+	// Paused: deliveries are recorded and wait.
+	Paused State = "PAUSED"
+	// Disabled: no deliveries are recorded. A webhook is disabled by hand, by an answer 410 and after five days of
+	// failures. StateReason says which.
+	Disabled State = "DISABLED"
+)
+
+// Webhook is an endpoint of an account.
+type Webhook struct {
+	AccountID, ID    uuid.UUID
+	URL, Description string
+	// Types are event types and patterns such as "api_token.*", sorted.
+	Types       []string
+	State       State
+	StateReason string
+	// FailingSince is when the first attempt failed after the last one that succeeded; zero if the last one succeeded.
+	FailingSince time.Time
+	CreatedAt    time.Time
+	CreatedBy    audit.Actor
+	// Secret signs. Previous signs, too, until PreviousExpiresAt; zero without one.
+	Secret, Previous  SigningSecret
+	PreviousExpiresAt time.Time
+}
+
+// SigningSecret is a signing secret, sealed with a server key.
+type SigningSecret struct {
+	Sealed secret.Sealed
+	// Hint is the prefix and the last four characters.
+	Hint string
+}
+
+// SealedFor is what signing secrets of the webhook are sealed for (secret.Keyring.Seal).
+func SealedFor(id uuid.UUID) string { return "webhook " + id.String() }
+
+// DeliveryState is the state of a delivery.
+type DeliveryState string
+
+// The states of deliveries.
+const (
+	Pending   DeliveryState = "PENDING"
+	Delivered DeliveryState = "DELIVERED"
+	// Dead: the last attempt failed, or the webhook was disabled.
+	Dead DeliveryState = "DEAD"
+)
+
+// Delivery is one event for one webhook.
+type Delivery struct {
+	WebhookID uuid.UUID
+	Event     audit.Event
+	State     DeliveryState
+	// NextAttemptAt is zero unless the delivery is pending.
+	NextAttemptAt time.Time
+	// Attempts are in the order of their numbers.
+	Attempts []Attempt
+}
+
+// Attempt is one request of a delivery.
+type Attempt struct {
+	Number int
+	At     time.Time
+	// Status is the HTTP status of the answer, or 0 if there was none.
+	Status   int
+	Duration time.Duration
+	// Error says in one line why the attempt failed; empty if it succeeded.
+	Error string
+	// ResponseHead is the beginning of the answer's body, at most MaxResponseHead bytes of valid UTF-8.
+	ResponseHead string
+}
+
+// MaxResponseHead is the size of Attempt.ResponseHead in bytes.
+const MaxResponseHead = 1024
+
+// DeliveryFilter selects deliveries. Zero fields select all.
+type DeliveryFilter struct {
+	States []DeliveryState
+	// Types are exact event types.
+	Types   []string
+	EventID uuid.UUID
+	// After and Before are exclusive bounds on the time of the event.
+	After, Before time.Time
+}
+
+// Replay selects the events to deliver again. With EventIDs it is those, delivered or not, which must be events of the
+// account. Otherwise it is the events in [Since, Until) that the webhook's types select; with States only those whose
+// delivery has one of these states, and without also events that have no delivery.
+type Replay struct {
+	AccountID, WebhookID uuid.UUID
+	EventIDs             []uuid.UUID
+	Since, Until         time.Time
+	States               []DeliveryState
+	// Limit is the maximum number of deliveries to schedule.
+	Limit int
+}
+
+// HourCount counts the attempts of one hour.
+type HourCount struct {
+	// Hour is the start of the hour, in UTC.
+	Hour              time.Time
+	Delivered, Failed int64
+}
+
+// Repository stores webhooks. A write stores its events in the same transaction, and checks its actor there.
+type Repository interface {
+	// Insert stores a webhook if the account has fewer than most, and returns fault.LimitReached otherwise.
+	// Concurrent inserts cannot exceed the limit.
+	Insert(ctx context.Context, by auth.Actor, w Webhook, most int, e audit.Event) error
+	// Change calls decide with the webhook, locked against other writers, and stores what it returns with its events.
+	// An error of decide is returned, and nothing is stored. It returns fault.NotFound (ErrNoWebhook) if the account
+	// has no such webhook. A webhook that becomes Disabled loses its pending deliveries: they become Dead.
+	Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
+		decide func(Webhook) (Webhook, []audit.Event, error)) error
+	// Delete deletes a webhook with its deliveries. After it returns no request begins to the webhook. It returns
+	// fault.NotFound as Change does. event makes the event from the deleted webhook.
+	Delete(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, event func(Webhook) audit.Event) error
+
+	// Webhook returns a webhook, or fault.NotFound.
+	Webhook(ctx context.Context, accountID, id uuid.UUID) (Webhook, error)
+	// WebhooksByID returns the account's webhooks among the IDs.
+	WebhooksByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Webhook, error)
+	// Webhooks returns a page of the account's webhooks, newest first.
+	Webhooks(ctx context.Context, accountID uuid.UUID, w paging.Window) (paging.Page[Webhook], error)
+	CountWebhooks(ctx context.Context, accountID uuid.UUID) (int64, error)
+
+	// Deliveries returns a page of a webhook's deliveries with their attempts, those of the newest events first. The
+	// keys are the IDs of the events.
+	Deliveries(ctx context.Context, accountID, webhookID uuid.UUID, f DeliveryFilter,
+		w paging.Window) (paging.Page[Delivery], error)
+	CountDeliveries(ctx context.Context, accountID, webhookID uuid.UUID, f DeliveryFilter) (int64, error)
+	// History counts attempts by hour from the hour of since on, oldest first, including hours without any.
+	History(ctx context.Context, accountID, webhookID uuid.UUID, since, until time.Time) ([]HourCount, error)
+
+	// Replay schedules deliveries at once and returns how many: pending ones too, from their first attempt on. It
+	// returns fault.NotFound as Change does and for an event that does not exist.
+	Replay(ctx context.Context, by auth.Actor, r Replay) (scheduled int, err error)
+	// Test stores the event and its only delivery, to this webhook whatever its types are.
+	Test(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, e audit.Event) error
+}
