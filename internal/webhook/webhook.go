@@ -28,9 +28,23 @@ const (
 	Disabled State = "DISABLED"
 )
 
+// Kind is what a webhook's URL names.
+type Kind string
+
+// The kinds of webhooks.
+const (
+	// HTTP: the URL is an endpoint that receives signed requests. The account manages it with Service.
+	HTTP Kind = "HTTP"
+	// EventBridge: the URL is the ARN of an app's event source (package eventsource), and there is no secret.
+	// Repository neither returns nor counts nor changes webhooks of this kind: package eventsource manages them. Queue
+	// treats them as it treats others.
+	EventBridge Kind = "EVENT_BRIDGE"
+)
+
 // Webhook is an endpoint of an account.
 type Webhook struct {
 	AccountID, ID    uuid.UUID
+	Kind             Kind
 	URL, Description string
 	// Types are event types and patterns such as "api_token.*", sorted.
 	Types       []string

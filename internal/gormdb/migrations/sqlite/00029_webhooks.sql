@@ -4,6 +4,9 @@
 CREATE TABLE webhooks (
     account_id          TEXT    NOT NULL REFERENCES accounts (id),
     id                  TEXT    NOT NULL,
+    -- EVENT_BRIDGE: the url is the ARN of an event source of an app, and there is no
+    -- secret. Such webhooks are in no list of webhooks.
+    kind                TEXT    NOT NULL DEFAULT 'HTTP',
     url                 TEXT    NOT NULL,
     description         TEXT    NOT NULL,
     -- Event types and patterns such as api_token.*, separated by spaces.
