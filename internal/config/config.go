@@ -60,6 +60,8 @@ type Config struct {
 	Query            Query
 	Log              Log
 	Mail             Mail
+	Webhooks         Webhooks
+	EventBridge      EventBridge
 	// SessionLifetime is the maximum lifetime of a control panel session.
 	SessionLifetime time.Duration
 	// SessionIdle is the idle timeout of a session. Zero means none.
@@ -118,6 +120,24 @@ type Mail struct {
 	User, Password string
 	// From is the sender address of mails.
 	From string
+}
+
+// Webhooks holds the settings of webhooks.
+type Webhooks struct {
+	// Workers is the maximum number of attempts of this process in flight. Zero means that it sends none.
+	Workers int
+	// Allow are the addresses that receivers may have although they are not public, over http and on any port, too.
+	Allow []netip.Prefix
+	// MaxPerAccount limits the number of webhooks of an account.
+	MaxPerAccount int
+}
+
+// EventBridge holds the settings for sending events to Amazon EventBridge.
+type EventBridge struct {
+	// Region is the AWS region. Empty means that nothing is sent.
+	Region string
+	// URL is the endpoint of the service, without a trailing slash. Empty means that of the region.
+	URL string
 }
 
 // Query holds the limits of one GraphQL operation.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -146,6 +147,11 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"deprecation without a time", "legacy-deprecated-at", "2026-01-01", "time such as"},
 		{"sunset before deprecation", "legacy-sunset-at", "2025-12-31T00:00:00Z", "--legacy-deprecated-at"},
 		{"log format", "log-format", "xml", "text or json"},
+		{"more webhook workers than allowed", "webhook-workers", "10001", "from 0 to 10000"},
+		{"webhook receivers that are a name", "webhook-allow", "10.0.0.0/8,receiver", "CIDRs"},
+		{"no webhooks", "max-webhooks", "0", "from 1 to 1000"},
+		{"a region that is a URL", "aws-events", "https://events.eu-west-1.amazonaws.com", "region such as eu-west-1"},
+		{"EventBridge's URL without a region", "aws-events-url", "http://127.0.0.1:4566", "given with --aws-events-url"},
 		{"provider without a client id", "oidc-issuer", "https://id.example", "together with --oidc-client-id"},
 		{"client id without a provider", "oidc-client-id", "latchkey", "together with --oidc-client-id"},
 		{"provider without TLS", "oidc-issuer", "http://id.example", "begin with https://"},
@@ -208,6 +214,18 @@ func TestValues(t *testing.T) {
 		c.MaxTokenLifetime != 720*time.Hour {
 		t.Errorf("%+v", c)
 	}
+}
+
+func TestWebhooks(t *testing.T) {
+	check.Equal(t, load(t, nil, nil).Webhooks, (config.Webhooks{Workers: 256, MaxPerAccount: 20}), "the defaults")
+	c := load(t, map[string]string{"webhook-workers": "0", "webhook-allow": "10.0.0.0/8, ::1", "max-webhooks": "3",
+		"aws-events": "eu-west-1", "aws-events-url": "http://127.0.0.1:4566/"}, nil)
+	check.Equal(t, c.Webhooks, (config.Webhooks{MaxPerAccount: 3, Allow: []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}), "what was set")
+	check.Equal(t, c.EventBridge, (config.EventBridge{Region: "eu-west-1", URL: "http://127.0.0.1:4566"}),
+		"EventBridge's settings")
+	check.Equal(t, load(t, map[string]string{"aws-events": "off"}, nil).EventBridge, (config.EventBridge{}),
+		"EventBridge's settings when it is off")
 }
 
 func TestSignIn(t *testing.T) {

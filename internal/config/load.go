@@ -94,6 +94,10 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 	if c.Mail.Host != "" && c.Mail.From == "" && right("mail-from") {
 		faults = append(faults, fault.Errorf(fault.Invalid, "must be given with --smtp-url.").On(Called("mail-from")))
 	}
+	if c.EventBridge.URL != "" && c.EventBridge.Region == "" && right("aws-events") {
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"must be given with --aws-events-url.").On(Called("aws-events")))
+	}
 	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must not be that of the public listener.").On(Called("admin-addr")))

@@ -32,7 +32,7 @@ type Setting struct {
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
 	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(),
-		signInSettings(), mailSettings(), legacySettings(), querySettings(), logSettings())
+		webhookSettings(), signInSettings(), mailSettings(), legacySettings(), querySettings(), logSettings())
 }
 
 func placeSettings() []Setting {
@@ -113,6 +113,25 @@ func tokenSettings() []Setting {
 		{Flag: "oauth-token-lifetime", Default: "1h", Serving: true,
 			Usage: "lifetime of access tokens from the OAuth token endpoint",
 			keep:  duration(func(c *Config) *time.Duration { return &c.OAuthTokenLifetime }, "1m", "1h")},
+	}
+}
+
+func webhookSettings() []Setting {
+	return []Setting{
+		{Flag: "webhook-workers", Default: "256", Serving: true,
+			Usage: "maximum number of webhook requests that this server has in flight; 0 sends none",
+			keep:  number(func(c *Config) *int { return &c.Webhooks.Workers }, 0, 10_000)},
+		{Flag: "webhook-allow",
+			Usage: "CIDRs of receivers of webhooks on your own network, separated by commas; they may have http and any port (default: only public addresses, with https; serve --demo: this machine)",
+			keep:  prefixes(func(c *Config) *[]netip.Prefix { return &c.Webhooks.Allow })},
+		{Flag: "max-webhooks", Default: "20", Usage: "maximum number of webhooks of one account",
+			keep: number(func(c *Config) *int { return &c.Webhooks.MaxPerAccount }, 1, 1000)},
+		{Flag: "aws-events", Default: "off", Serving: true,
+			Usage: "AWS region where apps can have event sources in Amazon EventBridge, such as eu-west-1; or off",
+			keep:  awsRegion},
+		{Flag: "aws-events-url", Serving: true, private: true,
+			Usage: "URL of Amazon EventBridge (default: that of the region)",
+			keep:  webURL(func(c *Config) *string { return &c.EventBridge.URL })},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -162,6 +163,21 @@ func webURL(field func(*Config) *string) func(*Config, string) error {
 		*field(c) = strings.TrimRight(text, "/")
 		return nil
 	}
+}
+
+var regionForm = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
+
+// awsRegion accepts the name of a region, or off.
+func awsRegion(c *Config, text string) error {
+	c.EventBridge.Region = ""
+	if text == "off" {
+		return nil
+	}
+	if !regionForm.MatchString(text) {
+		return errors.New("must be a region such as eu-west-1, or off")
+	}
+	c.EventBridge.Region = text
+	return nil
 }
 
 func replicaName(c *Config, text string) error {
