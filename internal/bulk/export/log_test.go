@@ -31,8 +31,8 @@ const twoEvents = `{"account": {"events": {"pageInfo": {"hasNextPage": true, "en
 		"sequence": 1, "at": "2026-03-04T12:00:00Z", "actor": {"kind": "OPERATOR", "id": null, "name": "operator"},
 		"data": "{\"name\": \"<HR>\"}"}},
 	{"node": {"id": "bc/account/event/2", "type": "api_token.revoked", "version": 1, "subjectId": "bc/account/apiToken/7",
-		"sequence": 2, "at": "2026-03-04T12:00:01Z", "actor": {"kind": "USER", "id": "bc/account/user/3", "name": "a@b.example"},
-		"data": "{}"}}]}}}`
+		"sequence": 2, "at": "2026-03-04T12:00:01Z",
+		"actor": {"kind": "USER", "id": "bc/account/user/3", "name": "a@b.example"}, "data": "{}"}}]}}}`
 
 const noEvents = `{"account": {"events": {"pageInfo": {"hasNextPage": false, "endCursor": null}, "edges": []}}}`
 

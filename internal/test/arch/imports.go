@@ -112,7 +112,7 @@ var reserved = []importedBy{
 	{imports: []string{"github.com/99designs/gqlgen", "github.com/vektah"}, by: []string{"graph", "tools/graphgen"},
 		reason: "rules must be usable by the commands and the panel, without GraphQL"},
 	{imports: []string{"net/http"}, by: []string{"graph", "internal/panel", "internal/httpserver",
-		"internal/gateway/canary", "internal/bulk/client", "internal/signin/openid", "internal/cli", "tools/bench"},
+		"internal/gateway/canary", "internal/bulk/client", "internal/signin/openid", "internal/cli", "tools/bench", "examples"},
 		reason: "capabilities do not depend on the transport"},
 	{imports: []string{"./internal/ratelimit"}, by: []string{"internal/httpserver", "internal/signin"},
 		reason: "requests are counted in the HTTP server, sign-in attempts in signin; the operator's commands are not limited"},
