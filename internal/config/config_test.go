@@ -151,7 +151,7 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"webhook receivers that are a name", "webhook-allow", "10.0.0.0/8,receiver", "CIDRs"},
 		{"no webhooks", "max-webhooks", "0", "from 1 to 1000"},
 		{"a region that is a URL", "aws-events", "https://eu-west-1.example", "region such as eu-west-1"},
-		{"EventBridge's URL without a region", "aws-events-url", "http://127.0.0.1:4566", "given with --aws-events-url"},
+		{"EventBridge's URL without a region", "aws-events-url", "http://127.0.0.1:1", "given with --aws-events-url"},
 		{"provider without a client id", "oidc-issuer", "https://id.example", "together with --oidc-client-id"},
 		{"client id without a provider", "oidc-client-id", "latchkey", "together with --oidc-client-id"},
 		{"provider without TLS", "oidc-issuer", "http://id.example", "begin with https://"},

@@ -27,11 +27,11 @@ func (a *answers) Do(_ context.Context, _ string, variables, into any) error {
 }
 
 const twoEvents = `{"account": {"events": {"pageInfo": {"hasNextPage": true, "endCursor": "c2"}, "edges": [
-	{"node": {"id": "bc/account/event/1", "type": "api_token.created", "version": 1, "subjectId": "bc/account/apiToken/7",
-		"sequence": 1, "at": "2026-03-04T12:00:00Z", "actor": {"kind": "OPERATOR", "id": null, "name": "operator"},
+	{"node": {"id": "bc/account/event/1", "type": "api_token.created", "version": 1,
+		"subjectId": "bc/account/apiToken/7", "sequence": 1, "at": "2026-03-04T12:00:00Z", "actor": {"kind": "OPERATOR", "id": null, "name": "operator"},
 		"data": "{\"name\": \"<HR>\"}"}},
-	{"node": {"id": "bc/account/event/2", "type": "api_token.revoked", "version": 1, "subjectId": "bc/account/apiToken/7",
-		"sequence": 2, "at": "2026-03-04T12:00:01Z",
+	{"node": {"id": "bc/account/event/2", "type": "api_token.revoked", "version": 1,
+		"subjectId": "bc/account/apiToken/7", "sequence": 2, "at": "2026-03-04T12:00:01Z",
 		"actor": {"kind": "USER", "id": "bc/account/user/3", "name": "a@b.example"}, "data": "{}"}}]}}}`
 
 const noEvents = `{"account": {"events": {"pageInfo": {"hasNextPage": false, "endCursor": null}, "edges": []}}}`
@@ -40,8 +40,8 @@ const noEvents = `{"account": {"events": {"pageInfo": {"hasNextPage": false, "en
 func TestLogFromServer(t *testing.T) {
 	api := &answers{texts: []string{twoEvents, noEvents}}
 	var text bytes.Buffer
-	after, err := export.CopyLog(t.Context(), export.LogFromServer(api, export.LogFilter{Types: []string{"api_token.*"}}),
-		&text, export.Follow{After: "c0"})
+	log := export.LogFromServer(api, export.LogFilter{Types: []string{"api_token.*"}})
+	after, err := export.CopyLog(t.Context(), log, &text, export.Follow{After: "c0"})
 	if err != nil {
 		t.Fatal(err)
 	}
