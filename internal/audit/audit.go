@@ -88,6 +88,18 @@ const (
 	LegacyAccountCreated Action = "legacy_account.created"
 	LegacyAccountUpdated Action = "legacy_account.updated"
 	LegacyAccountDeleted Action = "legacy_account.deleted"
+
+	WebhookCreated Action = "webhook.created"
+	// WebhookUpdated: the settings, the state or the signing secrets of a webhook changed.
+	WebhookUpdated Action = "webhook.updated"
+	WebhookDeleted Action = "webhook.deleted"
+	// WebhookFailing: no attempt of a webhook succeeded for 24 hours.
+	WebhookFailing  Action = "webhook.failing"
+	WebhookDisabled Action = "webhook.disabled"
+	// WebhookTest: a test event was sent to a webhook.
+	WebhookTest Action = "webhook.test"
+	// WebhookReplayed: deliveries of a webhook were scheduled again.
+	WebhookReplayed Action = "webhook.replayed"
 )
 
 // Actions returns all actions, grouped by resource.
@@ -100,6 +112,7 @@ func Actions() []Action {
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
 		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, AppCreated, AppUpdated,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,
+		WebhookCreated, WebhookUpdated, WebhookDeleted, WebhookFailing, WebhookDisabled, WebhookTest, WebhookReplayed,
 	}
 }
 
@@ -120,6 +133,7 @@ const (
 	TargetUser     TargetKind = "user"
 	TargetAPIToken TargetKind = "apiToken"
 	TargetSession  TargetKind = "session"
+	TargetWebhook  TargetKind = "webhook"
 
 	TargetLegacyAccount TargetKind = "legacyAccount"
 )

@@ -158,17 +158,19 @@ type Repository interface {
 	Webhooks(ctx context.Context, accountID uuid.UUID, w paging.Window) (paging.Page[Webhook], error)
 	CountWebhooks(ctx context.Context, accountID uuid.UUID) (int64, error)
 
-	// Deliveries returns a page of a webhook's deliveries with their attempts, those of the newest events first. The
-	// keys are the IDs of the events.
-	Deliveries(ctx context.Context, accountID, webhookID uuid.UUID, f DeliveryFilter,
-		w paging.Window) (paging.Page[Delivery], error)
-	CountDeliveries(ctx context.Context, accountID, webhookID uuid.UUID, f DeliveryFilter) (int64, error)
+	// Deliveries returns a page of each webhook's deliveries with their attempts, those of the newest events first. The
+	// keys of the items are the IDs of the events.
+	Deliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID, f DeliveryFilter,
+		w paging.Window) (map[uuid.UUID]paging.Page[Delivery], error)
+	CountDeliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID,
+		f DeliveryFilter) (map[uuid.UUID]int64, error)
 	// History counts attempts by hour from the hour of since on, oldest first, including hours without any.
 	History(ctx context.Context, accountID, webhookID uuid.UUID, since, until time.Time) ([]HourCount, error)
 
 	// Replay schedules deliveries at once and returns how many: pending ones too, from their first attempt on. It
-	// returns fault.NotFound as Change does and for an event that does not exist.
-	Replay(ctx context.Context, by auth.Actor, r Replay) (scheduled int, err error)
+	// returns fault.NotFound as Change does and for an event that does not exist. event makes the event that records a
+	// replay of at least one delivery.
+	Replay(ctx context.Context, by auth.Actor, r Replay, event func(scheduled int) audit.Event) (scheduled int, err error)
 	// Test stores the event and its only delivery, to this webhook whatever its types are.
 	Test(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, e audit.Event) error
 }
