@@ -1,8 +1,10 @@
 package object
 
+import "strings"
+
 // List identifies a paginated list of the API. A cursor ends with the letter of
-// its list, so that other lists reject it: all lists are ordered by UUID, and a
-// position in one has no meaning in another.
+// its list, so that other lists reject it: a position in one has no meaning in
+// another.
 type List byte
 
 // The lists. Their letters must not change, because clients store cursors.
@@ -18,21 +20,28 @@ const (
 	StoreUserApps    List = 'B'
 	UserStores       List = 'S'
 	UsersToReview    List = 'r'
+	Events           List = 'l'
 )
 
-// bareCursor is the length of a cursor of package page, without a list's letter.
-// The API issued such cursors before it added the letter.
-const bareCursor = 22
+// The lengths of cursors of package paging. The API issued cursors of the first
+// length before it added the letter.
+const (
+	bareCursor    = 22
+	bareLogCursor = 54
+)
 
 func (l List) cursor(position string) string { return position + string(rune(l)) }
 
 // Position returns the position in a cursor of the list. It returns other cursors
-// unchanged: package page rejects those of other lists, and accepts those without
+// unchanged: package paging rejects those of other lists, and accepts those without
 // a letter.
 func (l List) Position(cursor *string) *string {
-	if cursor == nil || len(*cursor) != bareCursor+1 || (*cursor)[bareCursor] != byte(l) {
+	if cursor == nil {
+		return nil
+	}
+	bare, of := strings.CutSuffix(*cursor, string(rune(l)))
+	if !of || len(bare) != bareCursor && len(bare) != bareLogCursor {
 		return cursor
 	}
-	position := (*cursor)[:bareCursor]
-	return &position
+	return &bare
 }

@@ -163,8 +163,9 @@ type Event struct {
 	// RequestID finds the request in the logs; empty for the operator's commands.
 	RequestID string
 	Details   []Detail
-	// Version is the version of the form of Data. Sequence counts the events of the target, from 1 on: the log sets
-	// it. It is 0 for events that were recorded before there were sequences.
+	// Version is the version of the form of Data; 0 is stored as 1. Sequence counts the events of the target that have
+	// a type, from 1 on: the log sets it. It is 0 for events without a type (Action.Type) and for those that were
+	// recorded before there were sequences.
 	Version  int
 	Sequence int64
 	// Data is the target after the change as the API shows it, a JSON object without any secret; nil for "{}".

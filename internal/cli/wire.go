@@ -169,7 +169,10 @@ func (b *backend) requireAccount(ctx context.Context, accountID uuid.UUID) error
 // checkCompatible returns fault.Conflict if this program does not work with the schema,
 // or if its keys belong to another database.
 func (b *backend) checkCompatible(ctx context.Context) error {
-	if err := b.checkSchema(ctx); err != nil || b.keys == nil {
+	if err := b.checkSchema(ctx); err != nil {
+		return err
+	}
+	if err := b.db.AgreeOnEra(ctx); err != nil || b.keys == nil {
 		return err
 	}
 	return b.db.AgreeOnKeys(ctx, b.keys.IDs(), clock.Timestamp(clock.System()))

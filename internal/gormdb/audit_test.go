@@ -14,7 +14,7 @@ import (
 func TestEvents(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
-		robot := uuid.New()
+		robot, sequences := uuid.New(), map[string]int64{}
 		record := func(minutes int, action audit.Action, actor audit.Actor, target string,
 			details ...audit.Detail) audit.Event {
 			e := audit.Event{
@@ -26,6 +26,9 @@ func TestEvents(t *testing.T) {
 			if err := db.Manifest().Record(t.Context(), e); err != nil {
 				t.Fatal(err)
 			}
+			e.Version, e.Data = 1, []byte("{}")
+			sequences[target]++
+			e.Sequence = sequences[target]
 			return e
 		}
 		operator := audit.Actor{Kind: audit.ActorOperator, Name: "operator"}

@@ -187,7 +187,7 @@ func BenchmarkRecord(b *testing.B) {
 		})
 		b.Run("sql", func(b *testing.B) {
 			parallel(b, func(int64) error {
-				return gormdb.RecordBySQL(b.Context(), db, auth.NoActor("a test"),
+				return gormdb.Record(b.Context(), db, auth.NoActor("a test"),
 					next())
 			})
 		})

@@ -21,6 +21,11 @@ func (db *DB) FeedSource() feed.Source { return db.engine.feedSource() }
 // function.
 func (db *DB) OnChange(changed func(id uuid.UUID)) { db.changed = changed }
 
+// OnEvents registers the function that this process calls after each commit that stored events with a type, before the
+// call that committed returns. It must be fast and must not call the database. Call OnEvents before the repositories
+// are used; a later call replaces the function.
+func (db *DB) OnEvents(stored func()) { db.engine.onEvents(stored) }
+
 // tell reports a transaction that ended with err, and the accounts or API tokens that it concerns, first to this
 // process and then to the others. After an error that is not a fault the transaction may have been committed.
 func (db *DB) tell(err error, ids ...uuid.UUID) {

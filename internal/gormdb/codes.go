@@ -119,7 +119,7 @@ var proving = auth.NoActor("the person is about to prove who they are")
 // Record inserts audit events.
 func (s signIns) Record(ctx context.Context, by auth.Actor, events []audit.Event) error {
 	return failed(ctx, "insert audit events",
-		s.write(ctx, by, held{}, func(tx *gorm.DB) error { return recordAll(tx, events) }))
+		s.write(ctx, by, held{}, func(tx *gorm.DB) error { return appendEvents(tx, events...) }))
 }
 
 // telling runs a transaction about a person and records its audit events.
@@ -129,7 +129,7 @@ func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, e
 		if err := work(tx); err != nil {
 			return err
 		}
-		return recordAll(tx, events)
+		return appendEvents(tx, events...)
 	})
 }
 

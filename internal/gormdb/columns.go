@@ -1,6 +1,7 @@
 package gormdb
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -139,6 +140,47 @@ func (c columns[R]) with(expressions map[string]string) columns[R] {
 	return columns[R]{c.table, inserted, c.read, c.changeable}
 }
 
+// recordset returns an item of a FROM clause on PostgreSQL that yields the rows which records encoded, without the
+// columns that have an expression in c.
+func (c columns[R]) recordset(alias, parameter string) string {
+	var list []string
+	for _, f := range c.inserted {
+		if f.value == "" {
+			list = append(list, f.name+" "+recordType(reflect.TypeFor[R]().FieldByIndex(f.index).Type))
+		}
+	}
+	return "json_to_recordset(" + parameter + "::text::json) AS " + alias + " (" + strings.Join(list, ", ") + ")"
+}
+
+func recordType(kind reflect.Type) string {
+	switch kind {
+	case reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuid.NullUUID]():
+		return "uuid"
+	case reflect.TypeFor[instant]():
+		return "timestamptz"
+	case reflect.TypeFor[int64]():
+		return "bigint"
+	default:
+		return "text"
+	}
+}
+
+// records encodes the columns of rows for recordset.
+func (c columns[R]) records(rows []R) (string, error) {
+	list := make([]map[string]any, len(rows))
+	for i := range rows {
+		v := reflect.ValueOf(&rows[i]).Elem()
+		list[i] = make(map[string]any, len(c.inserted))
+		for _, f := range c.inserted {
+			if f.value == "" {
+				list[i][f.name] = postgresDialect.argument(v.FieldByIndex(f.index))
+			}
+		}
+	}
+	text, err := json.Marshal(list)
+	return string(text), err
+}
+
 // parameter returns the parameter of a column in an insert whose parameters begin with the number first.
 func (c columns[R]) parameter(name string, first int) string {
 	for _, f := range c.inserted {
@@ -190,7 +232,7 @@ func target(field reflect.Value) any {
 	switch p := field.Addr().Interface().(type) {
 	case *uuid.UUID:
 		return (*key)(p)
-	case *uuid.NullUUID, *instant, *string, **string, *[]byte, *int64, *bool:
+	case *uuid.NullUUID, *instant, *string, **string, *[]byte, *int64, *bool, *position:
 		return p
 	default:
 		panic(fmt.Sprintf("a column cannot be a %s", field.Type()))

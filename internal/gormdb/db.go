@@ -77,6 +77,9 @@ type engine interface {
 	lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error
 	tokenWriter
 
+	// onEvents registers the function of DB.OnEvents.
+	onEvents(stored func())
+
 	// announce records in tx, for the feeds of other processes, that data of the account changes with it.
 	announce(tx *gorm.DB, accountID uuid.UUID) error
 	// notify notifies the feeds of other processes of committed changes, soon and in the background.

@@ -220,7 +220,7 @@ func removeFactors(tx *gorm.DB, gone signin.Removed, event func(signin.Removed) 
 			return err
 		}
 	}
-	return recordAll(tx, event(gone))
+	return appendEvents(tx, event(gone)...)
 }
 
 // RemoveAll removes all factors of a person except the password.

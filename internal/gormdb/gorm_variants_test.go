@@ -44,12 +44,12 @@ func (v ViaGORM) Insert(ctx context.Context, by auth.Actor, d token.Draft) error
 		if live >= int64(d.MaxLive) {
 			return fault.Errorf(fault.LimitReached, "The limit is reached.")
 		}
-		for _, row := range []any{&rows.token, &rows.access, &rows.event} {
+		for _, row := range []any{&rows.token, &rows.access} {
 			if err := tx.Create(row).Error; err != nil {
 				return err
 			}
 		}
-		return nil
+		return appendEvents(tx, d.Event)
 	})
 }
 
@@ -67,10 +67,6 @@ func (v ViaGORM) Revoke(ctx context.Context, by auth.Actor, e token.Ending) erro
 
 // Grant is grants.Grant, as SQLite's engine does it.
 func (v ViaGORM) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error {
-	event, err := newEventRow(d.Event)
-	if err != nil {
-		return err
-	}
 	row := newGrantRow(d)
 	return v.write(ctx, by, held{tokensOf: d.AccountID}, func(tx *gorm.DB) error {
 		l := locker{tx: tx}
@@ -86,7 +82,7 @@ func (v ViaGORM) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error 
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
-		return tx.Create(&event).Error
+		return appendEvents(tx, d.Event)
 	})
 }
 
@@ -128,25 +124,18 @@ func (v ViaGORM) Users(ctx context.Context, accountID uuid.UUID, w paging.Window
 	})
 }
 
-// Record inserts audit events through gorm, as repositories do.
+// Record inserts audit events through gorm, without sequences and deliveries.
 func (v ViaGORM) Record(ctx context.Context, by auth.Actor, events []audit.Event) error {
-	return v.write(ctx, by, held{}, func(tx *gorm.DB) error { return recordAll(tx, events) })
+	rows, err := newEventRows(events)
+	if err != nil {
+		return err
+	}
+	return v.write(ctx, by, held{}, func(tx *gorm.DB) error {
+		return tx.Omit("Sequence", "Era", "Position").CreateInBatches(rows, rowsPerInsert).Error
+	})
 }
 
-// RecordBySQL inserts audit events with the statement of the hand-written paths.
-func RecordBySQL(ctx context.Context, db *DB, by auth.Actor, events []audit.Event) error {
-	d := db.engine.dialect()
-	return db.write(ctx, by, held{}, func(tx *gorm.DB) error {
-		for _, e := range events {
-			row, err := newEventRow(e)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Statement.ConnPool.ExecContext(ctx, insertEventRow,
-				eventColumns.arguments(nil, d, &row)...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// Record inserts audit events as repositories do.
+func Record(ctx context.Context, db *DB, by auth.Actor, events []audit.Event) error {
+	return db.write(ctx, by, held{}, func(tx *gorm.DB) error { return appendEvents(tx, events...) })
 }

@@ -137,16 +137,12 @@ func (g grants) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error {
 
 // End revokes an access token of either kind, even if it has expired.
 func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
-	event, err := newEventRow(e.Event)
-	if err != nil {
-		return err
-	}
 	digests := make([][]byte, len(e.Candidates))
 	for i, c := range e.Candidates {
 		digests[i] = c.Digest[:]
 	}
 	var ended int64
-	err = g.write(ctx, by, held{tokensOf: e.AccountID, tokens: []uuid.UUID{e.TokenID}, urgent: true},
+	err := g.write(ctx, by, held{tokensOf: e.AccountID, tokens: []uuid.UUID{e.TokenID}, urgent: true},
 		func(tx *gorm.DB) error {
 			var err error
 			theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
@@ -156,7 +152,7 @@ func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
 			if err := g.engine.announce(tx, e.AccountID); err != nil {
 				return err
 			}
-			return tx.Create(&event).Error
+			return appendEvents(tx, e.Event)
 		})
 	// Another replica may have revoked the token before, and this one may not have received that change yet.
 	// Therefore this is reported even if nothing was left to change.

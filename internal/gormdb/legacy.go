@@ -87,15 +87,11 @@ func (l legacies) Delete(ctx context.Context, by auth.Actor, a legacy.Account, e
 
 // change runs work and records its event in one transaction, and removes the account from all caches.
 func (l legacies) change(ctx context.Context, by auth.Actor, e audit.Event, work func(*gorm.DB) error) error {
-	event, err := newEventRow(e)
-	if err != nil {
-		return err
-	}
-	err = l.write(ctx, by, held{tokensOf: e.AccountID, urgent: true}, func(tx *gorm.DB) error {
+	err := l.write(ctx, by, held{tokensOf: e.AccountID, urgent: true}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
 			return err
 		}
-		if err := tx.Create(&event).Error; err != nil {
+		if err := appendEvents(tx, e); err != nil {
 			return err
 		}
 		return l.engine.announce(tx, e.AccountID)

@@ -44,7 +44,7 @@ func (s signIns) KeepLink(ctx context.Context, by auth.Actor, l signin.Link, dig
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
-		return recordAll(tx, own)
+		return appendEvents(tx, own...)
 	})
 	return failed(ctx, "insert a link", err)
 }

@@ -295,9 +295,9 @@ func (m manifests) GrantApps(ctx context.Context, accountID, memberID uuid.UUID,
 
 // Record inserts an audit event.
 func (m manifests) Record(ctx context.Context, e audit.Event) error {
-	row, err := newEventRow(e)
-	if err != nil {
-		return err
-	}
-	return m.save(ctx, uuid.Nil, func(tx *gorm.DB) *gorm.DB { return tx.Create(&row) })
+	return m.save(ctx, e.AccountID, func(tx *gorm.DB) *gorm.DB {
+		tx.RowsAffected = 1
+		_ = tx.AddError(appendEvents(tx, e)) // AddError returns tx's own error
+		return tx
+	})
 }

@@ -153,16 +153,12 @@ func tokensByID(tx *gorm.DB, accountID uuid.UUID, ids []uuid.UUID) ([]token.Toke
 // endTokens revokes live tokens and records their events.
 func endTokens(tx *gorm.DB, e token.Ending, live []token.Token) error {
 	ids := make([]uuid.UUID, len(live))
-	logged := make([]eventRow, len(live))
+	logged := make([]audit.Event, len(live))
 	for i, t := range live {
 		event := e.Event
 		event.ID = uuid.Must(uuid.NewV7())
 		event.Target = audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}
-		row, err := newEventRow(event)
-		if err != nil {
-			return err
-		}
-		ids[i], logged[i] = t.ID, row
+		ids[i], logged[i] = t.ID, event
 	}
 	r := e.Revocation
 	end := map[string]any{
@@ -173,5 +169,5 @@ func endTokens(tx *gorm.DB, e token.Ending, live []token.Token) error {
 		ids).Updates(end).Error; err != nil {
 		return err
 	}
-	return tx.CreateInBatches(logged, rowsPerInsert).Error
+	return appendEvents(tx, logged...)
 }

@@ -37,6 +37,8 @@ type postgres struct {
 	// primary and notifier use prompt.
 	primary  *feed.Primary
 	notifier *feed.Notifier
+	// stored is called after each commit that stored events (DB.OnEvents).
+	stored func()
 }
 
 var _ engine = (*postgres)(nil)
@@ -98,7 +100,7 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	promptly := config.Copy()
 	promptly.MaxConns = int32(max(1, c.MaxConnections/promptShare))
 	config.MaxConns = int32(c.MaxConnections) - promptly.MaxConns
-	p := &postgres{feed: ofFeed.ConnConfig, log: c.Log}
+	p := &postgres{feed: ofFeed.ConnConfig, log: c.Log, stored: func() {}}
 	if err := p.connect(ctx, config, promptly); err != nil {
 		return nil, failed(ctx, "open the database", err)
 	}
@@ -119,7 +121,7 @@ func (p *postgres) connect(ctx context.Context, config, promptly *pgxpool.Config
 	}
 	p.primary, p.notifier = feed.NewPrimary(p.prompt, p.reset), feed.NewNotifier(p.prompt, p.log)
 	p.sql = stdlib.OpenDBFromPool(p.pool)
-	if p.gorm, err = openGorm(gormpostgres.New(gormpostgres.Config{Conn: impatient{p.sql}})); err != nil {
+	if p.gorm, err = openGorm(gormpostgres.New(gormpostgres.Config{Conn: impatient{p.sql, p}})); err != nil {
 		p.pool.Close()
 		p.prompt.Close()
 	}
@@ -134,12 +136,15 @@ const boundIdle = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
 // impatient begins transactions with boundIdle. Each transaction sets it, because behind a pooler a connection must
 // not be changed for other clients.
-type impatient struct{ *sql.DB }
+type impatient struct {
+	*sql.DB
+	p *postgres
+}
 
-var _ gorm.TxBeginner = impatient{}
+var _ gorm.ConnPoolBeginner = impatient{}
 
 // BeginTx begins a transaction.
-func (i impatient) BeginTx(ctx context.Context, options *sql.TxOptions) (*sql.Tx, error) {
+func (i impatient) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
 	tx, err := i.DB.BeginTx(ctx, options)
 	if err != nil {
 		return nil, err
@@ -147,7 +152,26 @@ func (i impatient) BeginTx(ctx context.Context, options *sql.TxOptions) (*sql.Tx
 	if _, err := tx.ExecContext(ctx, boundIdle); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	return tx, nil
+	return &transaction{Tx: tx, p: i.p}, nil
+}
+
+// transaction is a transaction of impatient.
+type transaction struct {
+	*sql.Tx
+	p *postgres
+	// stored is set by appendEvents.
+	stored bool
+}
+
+var _ gorm.TxCommitter = (*transaction)(nil)
+
+// Commit commits, and reports stored events.
+func (t *transaction) Commit() error {
+	err := t.Tx.Commit()
+	if err == nil && t.stored {
+		t.p.stored()
+	}
+	return err
 }
 
 // parsePostgres parses a URL with the parameters of connections and of pools. It returns fault.Invalid on the field
@@ -197,6 +221,8 @@ func (p *postgres) reader(ctx context.Context) *gorm.DB { return p.gorm.WithCont
 func (p *postgres) ping(ctx context.Context) error      { return p.prompt.Ping(ctx) }
 
 func (p *postgres) hinders() error { return nil }
+
+func (p *postgres) onEvents(stored func()) { p.stored = stored }
 
 func (p *postgres) silent(d time.Duration) bool { return p.primary.Silent(d) }
 

@@ -30,11 +30,11 @@ var grantings = func() map[auth.CredentialKind]string {
 	return all
 }()
 
-// insertGranted returns the statement that inserts a granted access token and its event. The parameters are those of
-// the access token and of the event, the limit, and those of the guard.
+// insertGranted returns the statement that inserts a granted access token and its event, which has no type. The
+// parameters are those of the access token and of the event, the limit, and those of the guard.
 func insertGranted(kind auth.CredentialKind) string {
 	grantValues, next := grantColumns.values(1)
-	eventValues, limit := eventColumns.values(next)
+	eventValues, limit := untypedEvents.values(next)
 	account, apiToken := grantColumns.parameter("account_id", 1), grantColumns.parameter("api_token_id", 1)
 	ofToken := ` WHERE account_id = ` + account + ` AND api_token_id = ` + apiToken
 	return `WITH actor AS MATERIALIZED (` + guardFor(kind, limit+1) + `), kept AS (
@@ -44,7 +44,7 @@ func insertGranted(kind auth.CredentialKind) string {
 				AND $` + strconv.Itoa(limit) + ` > (SELECT count(*) FROM access_grants` + ofToken + `
 					AND expires_at > ` + grantColumns.parameter("created_at", 1) + `)
 			RETURNING id
-		), logged AS (` + eventColumns.insertInto() + `SELECT ` + eventValues + ` FROM kept)
+		), logged AS (` + untypedEvents.insertInto() + `SELECT ` + eventValues + ` FROM kept)
 		SELECT (SELECT count(*) FROM actor), (SELECT count(*) FROM kept)`
 }
 
@@ -62,7 +62,7 @@ func (p *postgres) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft
 	batch.Queue(pruneEnded, pgID(d.AccountID), d.CreatedAt.Add(-grantSlack), grantsPruned)
 	batch.Queue(lockGrantee, pgID(d.AccountID), pgID(d.TokenID))
 	args := grantColumns.arguments(nil, postgresDialect, &grant)
-	args = eventColumns.arguments(args, postgresDialect, &event)
+	args = untypedEvents.arguments(args, postgresDialect, &event)
 	args = append(args, int64(d.MaxLive))
 	batch.Queue(grantings[kind], append(args, guardValues(by)...)...)
 	results := p.pool.SendBatch(ctx, &batch)

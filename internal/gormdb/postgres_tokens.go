@@ -44,12 +44,15 @@ var issuings = func() map[auth.CredentialKind]map[bool]issuing {
 func newIssuing(kind auth.CredentialKind, lock, store string) issuing {
 	tokenValues, next := tokenColumns.values(1)
 	accessValues, next := accessColumns.values(next)
-	eventValues, limit := eventColumns.values(next)
+	event := func(column string) string { return firstEvents.parameter(column, next) }
+	eventValues, limit := firstEvents.values(next)
 	count := countLive(tokenColumns.parameter("account_id", 1), tokenColumns.parameter("created_at", 1), store)
 	insert := `WITH kept AS (` + tokenColumns.insertInto() + `SELECT ` + tokenValues + `
 			WHERE EXISTS (` + guardFor(kind, limit+1) + `) AND $` + strconv.Itoa(limit) + ` > (` + count + `) RETURNING id),
-		accessed AS (` + accessColumns.insertInto() + `SELECT ` + accessValues + ` FROM kept)
-		` + eventColumns.insertInto() + `SELECT ` + eventValues + ` FROM kept`
+		accessed AS (` + accessColumns.insertInto() + `SELECT ` + accessValues + ` FROM kept),
+		enqueued AS (` + enqueueOne(audit.APITokenCreated.Type(), "kept", event("account_id"), event("id")+"::uuid",
+		event("target_kind"), event("target_key"), event("sequence")+"::bigint") + `)
+		` + firstEvents.insertInto() + `SELECT ` + eventValues + ` FROM kept`
 	return issuing{lock, insert, limit + guardParameters}
 }
 
@@ -131,7 +134,7 @@ func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft
 	args := make([]any, 0, statements.arguments)
 	args = tokenColumns.arguments(args, postgresDialect, &rows.token)
 	args = accessColumns.arguments(args, postgresDialect, &rows.access)
-	args = eventColumns.arguments(args, postgresDialect, &rows.event)
+	args = firstEvents.arguments(args, postgresDialect, &rows.event)
 	args = append(args, int64(d.MaxLive))
 	var batch pgx.Batch
 	batch.Queue(statements.lock, locked...)
@@ -142,7 +145,10 @@ func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft
 	if closed := results.Close(); outcome != ownerMissing {
 		err = errors.Join(err, closed)
 	}
-	if err == nil && outcome == limitReached { // or the actor was refused
+	switch {
+	case err == nil && outcome == inserted:
+		p.stored()
+	case err == nil && outcome == limitReached: // or the actor was refused
 		err = judge(ctx, p, by)
 	}
 	return outcome, err
@@ -168,10 +174,11 @@ func insertOutcome(results pgx.BatchResults) (insertion, error) {
 	return 0, err
 }
 
-// revocation returns the statement that revokes tokens. Revoking also takes one round trip: two statements that run as
-// one transaction. The first locks the actor's row. The second locks the tokens, also against requests that use them,
-// and in the order of their ids, so that two revocations of the same tokens do not deadlock. It checks the actor again,
-// and revokes the live tokens if all requested tokens exist. It returns the tokens that exist.
+// revocation returns the statement that revokes tokens. Revoking also takes one round trip: three statements that run
+// as one transaction. The first locks the actor's row. The second locks the tokens, also against requests that use
+// them, and in the order of their ids, so that two revocations of the same tokens do not deadlock. The third sees what
+// the transactions committed for which these waited, events of the tokens included. It checks the actor again, and
+// revokes the live tokens if all requested tokens exist. It returns the tokens that exist.
 //
 // Two tokens that revoke each other must not deadlock either: an actor whose id is not less than those of all tokens
 // locks its row together with theirs.
@@ -183,7 +190,7 @@ func insertOutcome(results pgx.BatchResults) (insertion, error) {
 func revocation(kind auth.CredentialKind) string {
 	eventValues, guard := revokedEvents.values(11)
 	return `WITH actor AS MATERIALIZED (` + guardFor(kind, guard) + `), requested AS MATERIALIZED (
-		SELECT id, name, revoked_at IS NULL AS live FROM api_tokens
+		SELECT id, revoked_at IS NULL AS live FROM api_tokens
 		WHERE account_id = $1 AND id = ANY ((SELECT $2::uuid[])::uuid[]) AND ($3::uuid[] IS NULL OR store_id = ANY ($3))
 			AND EXISTS (SELECT FROM actor)
 		ORDER BY id FOR UPDATE
@@ -191,9 +198,14 @@ func revocation(kind auth.CredentialKind) string {
 		UPDATE api_tokens AS t
 		SET revoked_at = $4, revoked_by_kind = $5, revoked_by_id = $6, revoked_by_name = $7, revocation_reason = $8
 		FROM requested AS r WHERE t.account_id = $1 AND t.id = r.id AND r.live AND (SELECT count(*) FROM requested) = cardinality($2)
-		RETURNING t.id, t.name
+		RETURNING t.id, t.name, ` + revokedData + ` AS data
 	), logged AS (` + revokedEvents.insertInto() + `SELECT ` + eventValues + `
 		FROM revoked JOIN unnest($2, $9::uuid[]) AS e (token_id, id) ON e.token_id = revoked.id
+			CROSS JOIN log_era AS l
+			LEFT JOIN LATERAL ` + previousEvent("$1", "'"+string(audit.TargetAPIToken)+"'", "revoked.id::text") + ` AS p ON true
+		RETURNING id, target_kind, target_key, sequence
+	), enqueued AS (` + enqueueOne(audit.APITokenRevoked.Type(), "logged AS e", "$1", "e.id", "e.target_kind", "e.target_key",
+		"e.sequence") + `
 	), announced AS (
 		INSERT INTO changes (account_id, concerned_id) SELECT $1, $10::uuid WHERE EXISTS (SELECT FROM revoked)
 	) SELECT NULL FROM actor UNION ALL SELECT id FROM requested`
@@ -201,7 +213,8 @@ func revocation(kind auth.CredentialKind) string {
 
 // revokedEvents are the columns of the events of revoked tokens, in the statement that finds those tokens.
 var revokedEvents = eventColumns.with(map[string]string{"id": "e.id", "target_key": "revoked.id::text",
-	"target_name": "revoked.name"})
+	"target_name": "revoked.name", "sequence": "1 + coalesce(p.sequence, 0)", "data": "revoked.data", "era": "l.era",
+	"position": nextPosition})
 
 // revocations are the statements by the kind of the actor's credential.
 var revocations = func() map[auth.CredentialKind]string {
@@ -212,6 +225,9 @@ var revocations = func() map[auth.CredentialKind]string {
 	return all
 }()
 
+const lockTokens = `SELECT id FROM api_tokens WHERE account_id = $1 AND id = ANY ($2::uuid[]) ORDER BY id FOR UPDATE`
+
+// lockActorAmong locks an actor's row together with the tokens that it revokes.
 const lockActorAmong = `SELECT t.id FROM accounts AS a, api_tokens AS t
 	WHERE a.id = $1 AND t.account_id = $1 AND t.id = ANY ($2::uuid[]) ORDER BY t.id FOR KEY SHARE OF a FOR UPDATE OF t`
 
@@ -238,26 +254,28 @@ func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Endi
 	}
 	args = revokedEvents.arguments(args, postgresDialect, &logged)
 	var batch pgx.Batch
-	queueActorLock(&batch, kind, by, e.IDs)
+	queueLocks(&batch, kind, by, e)
 	batch.Queue(revocations[kind], append(args, guardValues(by)...)...)
 	found, err := collectFound(p.pool.SendBatch(ctx, &batch), batch.Len())
 	if err != nil {
 		return nil, err
 	}
+	p.stored()
 	return missing(e.IDs, found), nil
 }
 
-// queueActorLock queues the lock of the actor's row, together with the tokens if their order requires that.
-func queueActorLock(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, tokens []uuid.UUID) {
+// queueLocks queues the locks of the actor's row and of the tokens, in one statement if their order requires that.
+func queueLocks(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, e token.Ending) {
 	row := actorRows[kind]
-	before, _ := around(by.ID, tokens)
-	switch {
-	case row.table == "":
-	case row.table == "api_tokens" && len(before) > 0:
-		batch.Queue(lockActorAmong, pgID(by.AccountID), pgIDs(append([]uuid.UUID{by.ID}, tokens...)))
-	default:
+	before, _ := around(by.ID, e.IDs)
+	if row.table == "api_tokens" && len(before) > 0 && by.AccountID == e.AccountID {
+		batch.Queue(lockActorAmong, pgID(by.AccountID), pgIDs(append([]uuid.UUID{by.ID}, e.IDs...)))
+		return
+	}
+	if row.table != "" {
 		batch.Queue(lockActor(row, row.account, ""), pgID(by.AccountID), actorID(by))
 	}
+	batch.Queue(lockTokens, pgID(e.AccountID), pgIDs(e.IDs))
 }
 
 // collectFound reads the result of the last of several statements: a null for the actor, and the ids that were found.

@@ -88,7 +88,7 @@ func startSession(tx *gorm.DB, s user.Session, digest secret.KeyedDigest, replac
 	if err := tx.Create(&row).Error; err != nil {
 		return err
 	}
-	return recordAll(tx, []audit.Event{started})
+	return appendEvents(tx, started)
 }
 
 // acceptPending accepts a membership if it is pending, records the event, and reports whether it was pending.
@@ -99,7 +99,7 @@ func acceptPending(tx *gorm.DB, accountID, userID uuid.UUID, at time.Time, accep
 	if done.Error != nil || done.RowsAffected == 0 {
 		return false, done.Error
 	}
-	return true, recordAll(tx, []audit.Event{accepted})
+	return true, appendEvents(tx, accepted)
 }
 
 // condition is part of a statement, with its arguments.
@@ -270,16 +270,11 @@ func endSessions(tx *gorm.DB, c condition, at time.Time, event func(user.Session
 		return nil, err
 	}
 	live := liveAt(ended, at)
-	rows := make([]eventRow, len(live))
+	events := make([]audit.Event, len(live))
 	for i, s := range live {
-		if rows[i], err = newEventRow(event(s)); err != nil {
-			return nil, err
-		}
+		events[i] = event(s)
 	}
-	if len(rows) == 0 {
-		return ended, nil
-	}
-	return ended, tx.CreateInBatches(rows, rowsPerInsert).Error
+	return ended, appendEvents(tx, events...)
 }
 
 // accountsOf returns the accounts of sessions, without duplicates.

@@ -9,7 +9,6 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/signin"
@@ -160,7 +159,7 @@ func (s signIns) SetPassword(ctx context.Context, by auth.Actor, p signin.NewPas
 			string(signin.Invitation)).Error; err != nil {
 			return nil, err
 		}
-		if err := recordAll(tx, p.Own); err != nil {
+		if err := appendEvents(tx, p.Own...); err != nil {
 			return nil, err
 		}
 		others := picked(user.SessionSelection{PersonID: p.UserID})
@@ -180,20 +179,6 @@ func newPassword(p signin.NewPassword) map[string]any {
 		columns["password_id"] = gorm.Expr("CASE WHEN vouched_by IS NULL THEN password_id ELSE ? END", p.ID)
 	}
 	return columns
-}
-
-// recordAll inserts audit events.
-func recordAll(tx *gorm.DB, events []audit.Event) error {
-	for _, e := range events {
-		row, err := newEventRow(e)
-		if err != nil {
-			return err
-		}
-		if err := tx.Create(&row).Error; err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Begin starts a session and revokes the session that it replaces.
@@ -262,7 +247,7 @@ func accept(tx *gorm.DB, a signin.Acceptance) ([]user.Session, error) {
 		return nil, err
 	}
 	if !pending { // it was already accepted with the account's password
-		if err := recordAll(tx, []audit.Event{a.Event}); err != nil {
+		if err := appendEvents(tx, a.Event); err != nil {
 			return nil, err
 		}
 	}

@@ -34,6 +34,8 @@ type sqlite struct {
 	// anchor is an idle connection: while it is open, SQLite keeps the WAL file, even if all other connections are
 	// closed.
 	anchor *sql.Conn
+	// stored is called after each commit that stored events (DB.OnEvents).
+	stored func()
 	// queue orders the transactions on write.
 	queue writeQueue
 
@@ -89,7 +91,7 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	if err := checkPrivate(path); err != nil {
 		return nil, err
 	}
-	s := &sqlite{path: path, onStatement: c.OnStatement, lookUps: map[string]*sql.Stmt{}}
+	s := &sqlite{path: path, onStatement: c.OnStatement, lookUps: map[string]*sql.Stmt{}, stored: func() {}}
 	if s.onStatement == nil {
 		s.onStatement = func(string) {}
 	}
@@ -188,7 +190,7 @@ func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
 	if s.writeSQL, err = s.pool(ctx, 1, "_txlock=immediate"); err != nil {
 		return err
 	}
-	if s.write, err = s.gorm(newWriter(s.writeSQL)); err != nil {
+	if s.write, err = s.gorm(newWriter(s)); err != nil {
 		return err
 	}
 	// More readers than processors would only slow each other down, and each has its own cache.
@@ -261,6 +263,8 @@ func (s *sqlite) ping(ctx context.Context) error {
 }
 
 func (s *sqlite) hinders() error { return s.file.diskFailed() }
+
+func (s *sqlite) onEvents(stored func()) { s.stored = stored }
 
 // snapshot runs work in a transaction on a read-only connection. It sees the state at its first statement.
 func (s *sqlite) snapshot(ctx context.Context, work func(*gorm.DB) error) error {

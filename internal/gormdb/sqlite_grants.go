@@ -13,10 +13,6 @@ import (
 
 // insertGrant is a transaction of several statements. No other write can run meanwhile.
 func (s *sqlite) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) (outcome insertion, err error) {
-	event, err := newEventRow(d.Event)
-	if err != nil {
-		return 0, err
-	}
 	row := newGrantRow(d)
 	err = write(ctx, s, by, held{tokensOf: d.AccountID}, func(tx *gorm.DB) error {
 		if err := pruneGrants(tx, d.AccountID, d.CreatedAt); err != nil {
@@ -28,7 +24,7 @@ func (s *sqlite) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) 
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
-		return tx.Create(&event).Error
+		return appendEvents(tx, d.Event)
 	})
 	return outcome, err
 }

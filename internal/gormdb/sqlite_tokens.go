@@ -18,7 +18,7 @@ func (s *sqlite) insertToken(ctx context.Context, by auth.Actor, d token.Draft) 
 		return 0, err
 	}
 	err = write(ctx, s, by, held{tokensOf: d.Token.AccountID}, func(tx *gorm.DB) error {
-		outcome, err = s.insertIn(ctx, tx.Statement.ConnPool, d, &rows)
+		outcome, err = s.insertIn(ctx, tx.Statement.ConnPool.(*writing), d, &rows)
 		return err
 	})
 	return outcome, err
@@ -32,7 +32,6 @@ var (
 
 	insertTokenRow  = insertRow(tokenColumns)
 	insertAccessRow = insertRow(accessColumns)
-	insertEventRow  = insertRow(eventColumns)
 )
 
 func insertRow[R any](c columns[R]) string {
@@ -41,7 +40,8 @@ func insertRow[R any](c columns[R]) string {
 }
 
 // insertIn inserts the rows of a draft. Unless it returns inserted, it has written nothing.
-func (s *sqlite) insertIn(ctx context.Context, tx gorm.ConnPool, d token.Draft, rows *issuedRows) (insertion, error) {
+func (s *sqlite) insertIn(ctx context.Context, tx *writing, d token.Draft, rows *issuedRows) (insertion,
+	error) {
 	to := sqliteDialect
 	count, owner := countAccountTokens, []any{to.id(d.Token.AccountID), to.timestamp(d.Token.CreatedAt)}
 	if d.Token.StoreID != uuid.Nil {
@@ -52,23 +52,17 @@ func (s *sqlite) insertIn(ctx context.Context, tx gorm.ConnPool, d token.Draft, 
 	if err := tx.QueryRowContext(ctx, count, owner...).Scan(&live); err != nil || live >= d.MaxLive {
 		return limitReached, err
 	}
-	err := s.exec(ctx, tx, insertTokenRow, tokenColumns.arguments(nil, to, &rows.token))
+	err := tx.run(ctx, insertTokenRow, tokenColumns.arguments(nil, to, &rows.token))
 	if sqliteCode(err) == sqliteForeignKey {
 		return ownerMissing, nil
 	}
 	if err == nil {
-		err = s.exec(ctx, tx, insertAccessRow, accessColumns.arguments(nil, to, &rows.access))
+		err = tx.run(ctx, insertAccessRow, accessColumns.arguments(nil, to, &rows.access))
 	}
 	if err == nil {
-		err = s.exec(ctx, tx, insertEventRow, eventColumns.arguments(nil, to, &rows.event))
+		err = tx.appendEvents(ctx, []eventRow{rows.event})
 	}
 	return inserted, err
-}
-
-func (s *sqlite) exec(ctx context.Context, tx gorm.ConnPool, statement string, args []any) error {
-	s.onStatement(statement)
-	_, err := tx.ExecContext(ctx, statement, args...)
-	return err
 }
 
 func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error) {

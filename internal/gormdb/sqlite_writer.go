@@ -10,9 +10,11 @@ import (
 )
 
 // oftenWritten are the statements in SQLite's write transactions that are prepared once: parsing them takes longer
-// than running them. They are the look-ups of a write's actor (mayStill) and the statements that issue a token.
+// than running them. They are the look-ups of a write's actor (mayStill), the statements that issue a token, and those
+// that append events.
 var oftenWritten = []string{
-	countAccountTokens, countStoreTokens, insertTokenRow, insertAccessRow, insertEventRow,
+	countAccountTokens, countStoreTokens, insertTokenRow, insertAccessRow,
+	insertUntypedEvent, insertTypedEvent, hasWebhooks, enqueueRow,
 	actorReads[auth.AccessToken].statement, actorReads[auth.GrantedAccessToken].statement,
 	actorReads[auth.ClientSecret].statement, actorReads[auth.UserSession].statement,
 }
@@ -21,6 +23,7 @@ var oftenWritten = []string{
 // one transaction may begin at a time (writeQueue).
 type writer struct {
 	*sql.DB
+	s        *sqlite
 	prepared map[string]*sql.Stmt
 }
 
@@ -29,7 +32,7 @@ var (
 	_ gorm.ConnPoolBeginner = (*writer)(nil)
 )
 
-func newWriter(pool *sql.DB) *writer { return &writer{pool, map[string]*sql.Stmt{}} }
+func newWriter(s *sqlite) *writer { return &writer{s.writeSQL, s, map[string]*sql.Stmt{}} }
 
 // BeginTx implements gorm.ConnPoolBeginner. It prepares the statements before the transaction occupies the
 // connection.
@@ -43,7 +46,7 @@ func (w *writer) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.Conn
 	if err != nil {
 		return nil, err
 	}
-	return &writing{tx, w.prepared}, nil
+	return &writing{Tx: tx, s: w.s, prepared: w.prepared}, nil
 }
 
 func (w *writer) prepare(ctx context.Context) error {
@@ -62,13 +65,32 @@ func (w *writer) prepare(ctx context.Context) error {
 // writing is a transaction of a writer.
 type writing struct {
 	*sql.Tx
+	s        *sqlite
 	prepared map[string]*sql.Stmt
+	// stored is set by appendEvents.
+	stored bool
 }
 
 var (
 	_ gorm.ConnPool    = (*writing)(nil)
 	_ gorm.TxCommitter = (*writing)(nil)
 )
+
+// Commit commits, and reports stored events.
+func (w *writing) Commit() error {
+	err := w.Tx.Commit()
+	if err == nil && w.stored {
+		w.s.stored()
+	}
+	return err
+}
+
+// run runs a hand-written statement.
+func (w *writing) run(ctx context.Context, statement string, args []any) error {
+	w.s.onStatement(statement)
+	_, err := w.ExecContext(ctx, statement, args...)
+	return err
+}
 
 // ExecContext implements gorm.ConnPool.
 func (w *writing) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {

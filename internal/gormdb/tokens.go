@@ -183,11 +183,7 @@ func keepChange(tx *gorm.DB, t token.Token, c token.Change) error {
 			return err
 		}
 	}
-	event, err := newEventRow(c.Event)
-	if err != nil {
-		return err
-	}
-	return tx.Create(&event).Error
+	return appendEvents(tx, c.Event)
 }
 
 // Token returns a token of the account.

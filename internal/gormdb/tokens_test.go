@@ -80,7 +80,9 @@ func TestInsertedTokensAreAsTheyWere(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				same(t, "events", nodes(events), []audit.Event{d.Event})
+				want := d.Event
+				want.Version, want.Sequence, want.Data = 1, 1, []byte("{}")
+				same(t, "events", nodes(events), []audit.Event{want})
 			})
 		}
 	})

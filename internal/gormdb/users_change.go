@@ -247,12 +247,8 @@ func (c userChange) SetOwner(ctx context.Context, storeID, userID uuid.UUID) err
 
 // Record inserts audit events.
 func (c userChange) Record(ctx context.Context, list []audit.Event) error {
-	rows := make([]eventRow, len(list))
-	for i, e := range list {
-		var err error
-		if rows[i], err = newEventRow(e); err != nil {
-			return err
-		}
+	if len(list) == 0 {
+		return nil
 	}
-	return keep(ctx, c, "insert audit events", c.tx.Model(&eventRow{}), rows)
+	return failed(ctx, "insert audit events", appendEvents(c.writing(ctx), list...))
 }

@@ -47,8 +47,9 @@ func (h held) turn(by auth.Actor) turn {
 	return t
 }
 
-// mostTries bounds how often a write is run. Only a deadlock makes it run again. One case remains: two tokens revoke
-// each other, one of them together with users, whose tokens are not known before the transaction begins.
+// mostTries bounds how often a write is run. Only a deadlock, and an event of a subject that was not locked
+// (log_append.go), make it run again. One case of a deadlock remains: two tokens revoke each other, one of them
+// together with users, whose tokens are not known before the transaction begins.
 const mostTries = 3
 
 // write runs work in a transaction that commits only if by still has its rights when its rows are locked. All writes
@@ -83,7 +84,7 @@ func write(ctx context.Context, e engine, by auth.Actor, h held, work func(*gorm
 			}
 			return work(tx)
 		})
-		if n == mostTries || !isDeadlock(err) {
+		if n == mostTries || !isDeadlock(err) && !isSequenceTaken(err) {
 			return err
 		}
 	}
@@ -97,6 +98,12 @@ func judge(ctx context.Context, e engine, by auth.Actor) error {
 func isDeadlock(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == pgDeadlock
+}
+
+// isSequenceTaken reports whether another transaction stored an event of the same subject meanwhile.
+func isSequenceTaken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == pgUniqueViolation && pg.ConstraintName == "audit_events_subject"
 }
 
 // lockFor locks the rows in h and the rows of the actor. On SQLite the transaction itself excludes other writers.

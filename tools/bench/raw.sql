@@ -13,7 +13,8 @@ WITH owner AS (
     SELECT account_id, id, gen_random_uuid(), sha256(uuid_send(gen_random_uuid())), 'benchkey', 'lks_…abcd', at FROM owner
 )
 INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key, target_name,
-    ip, request_id, details)
+    ip, request_id, details, version, sequence, data, era, position)
 SELECT account_id, gen_random_uuid(), at, 'USER', account_id, 'owner@bench.example', 'api_token.created', 'apiToken', id::text,
-    'Order sync', '127.0.0.1', gen_random_uuid()::text, '[{"name": "scopes", "value": "store_v2_orders store_v2_orders_read_only"}]'
+    'Order sync', '127.0.0.1', gen_random_uuid()::text, '[{"name": "scopes", "value": "store_v2_orders store_v2_orders_read_only"}]',
+    1, 1, '{"name": "Order sync", "scopes": ["store_v2_orders", "store_v2_orders_read_only"]}', 1, pg_current_xact_id()
 FROM owner;

@@ -23,9 +23,10 @@ const (
 	sqliteAccess = `INSERT INTO access_tokens (account_id, api_token_id, id, digest, created_at, digest_key, hint)
 	VALUES (?, ?, ?, ?, ?, 'benchkey', 'lks_…abcd')`
 	sqliteEvent = `INSERT INTO audit_events (account_id, id, at, actor_id, target_key, request_id, actor_kind, actor_name, action,
-		target_kind, target_name, ip, details)
+		target_kind, target_name, ip, details, version, sequence, data, era, position)
 	VALUES (?, ?, ?, ?, ?, ?, 'USER', 'owner@bench.example', 'api_token.created', 'apiToken', 'Order sync', '127.0.0.1',
-		'[{"name": "scopes", "value": "store_v2_orders store_v2_orders_read_only"}]')`
+		'[{"name": "scopes", "value": "store_v2_orders store_v2_orders_read_only"}]', 1, 1,
+		'{"name": "Order sync", "scopes": ["store_v2_orders", "store_v2_orders_read_only"]}', 1, ?)`
 )
 
 // insertIntoSQLite inserts those rows for d, one transaction after the other, each on disk before the next begins. This
@@ -128,7 +129,7 @@ func insertOnce(ctx context.Context, conn *sql.Conn, statements []*sql.Stmt, o o
 	for i, args := range [][]any{
 		{o.account, key, o.store, key, digest[:], now, o.account},
 		{o.account, key, key, digest[:], now},
-		{o.account, key, now, o.account, key, key},
+		{o.account, key, now, o.account, key, key, now},
 	} {
 		if _, err := statements[i].ExecContext(ctx, args...); err != nil {
 			return fmt.Errorf("insert: %w", err)

@@ -44,7 +44,10 @@ CREATE TABLE webhook_types (
     FOREIGN KEY (account_id, webhook_id) REFERENCES webhooks (account_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- One event for one webhook.
+-- One event for one webhook. It does not reference the webhook: what inserts an
+-- event would wait for whoever has locked the webhook, and fail if the webhook is
+-- deleted meanwhile. A delivery without a webhook is never sent, and deleted with
+-- its age.
 CREATE TABLE deliveries (
     account_id  TEXT    NOT NULL,
     webhook_id  TEXT    NOT NULL,
@@ -59,8 +62,7 @@ CREATE TABLE deliveries (
     lease_until INTEGER,
     lease_token TEXT,
     created_at  INTEGER NOT NULL,
-    PRIMARY KEY (account_id, webhook_id, event_id),
-    FOREIGN KEY (account_id, webhook_id) REFERENCES webhooks (account_id, id) ON DELETE CASCADE
+    PRIMARY KEY (account_id, webhook_id, event_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (next_at) WHERE state = 'PENDING';
 CREATE INDEX deliveries_subject ON deliveries (account_id, webhook_id, subject, sequence) WHERE state = 'PENDING';

@@ -1,0 +1,235 @@
+package gormdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/audit"
+)
+
+// Every event with a type gets the next sequence of its subject and a position in the log, and is enqueued for the
+// webhooks that select its type, in the transaction of the change. The subject's row must be locked by a statement
+// before the one that inserts the event: otherwise that statement would not see the events for whose transactions it
+// waited. Without the lock, two transactions can compute the same sequence. Then the index audit_events_subject fails
+// the second one, and write repeats it.
+
+// appendEvents adds events to the log in the transaction tx.
+func appendEvents(tx *gorm.DB, events ...audit.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	rows, err := newEventRows(events)
+	if err != nil {
+		return err
+	}
+	switch pool := tx.Statement.ConnPool.(type) {
+	case *writing:
+		return pool.appendEvents(tx.Statement.Context, rows)
+	case *transaction:
+		return pool.appendEvents(tx.Statement.Context, rows)
+	}
+	return errNoTransaction
+}
+
+// errNoTransaction is a programming error of the caller.
+var errNoTransaction = errors.New("events were appended outside a transaction")
+
+// number gives the rows their sequences among those of the same subject in the list, in its order.
+func number(rows []eventRow) {
+	type subject struct {
+		account   uuid.UUID
+		kind, key string
+	}
+	last := map[subject]int64{}
+	for i := range rows {
+		if r := &rows[i]; r.Sequence > 0 {
+			of := subject{r.AccountID, r.TargetKind, r.TargetKey}
+			last[of]++
+			r.Sequence = last[of]
+		}
+	}
+}
+
+// isEnqueued reports whether webhooks receive the event. A test event is enqueued for its webhook alone.
+func (r eventRow) isEnqueued() bool {
+	return r.Sequence > 0 && r.Action != string(audit.WebhookTestType)
+}
+
+// quoted returns texts as a list of SQL literals.
+func quoted[T ~string](texts []T) string {
+	list := make([]string, len(texts))
+	for i, t := range texts {
+		list[i] = "'" + strings.ReplaceAll(string(t), "'", "''") + "'"
+	}
+	return strings.Join(list, ", ")
+}
+
+// PostgreSQL.
+
+// previousEvent is a subquery for the last event with a sequence of a subject.
+func previousEvent(account, kind, key string) string {
+	return `(SELECT x.sequence, x.era, x.position FROM audit_events AS x WHERE x.account_id = ` + account +
+		` AND x.target_kind = ` + kind + ` AND x.target_key = ` + key +
+		` AND x.sequence > 0 ORDER BY x.sequence DESC LIMIT 1)`
+}
+
+const (
+	currentEra = "(SELECT era FROM log_era)"
+	// nextPosition is the position of an event after the subject's previous one, p. The transaction of that one can
+	// have a larger number, if this transaction began first and waited for it.
+	nextPosition = "greatest(pg_current_xact_id(), CASE WHEN p.era = l.era THEN p.position END)"
+)
+
+var (
+	// firstEvents are the columns of the first event of its subject, and untypedEvents those of an event without a
+	// type.
+	firstEvents   = eventColumns.with(map[string]string{"era": currentEra, "position": "pg_current_xact_id()"})
+	untypedEvents = eventColumns.with(map[string]string{"era": "0", "position": "'0'::xid8"})
+
+	appendRecords = newAppendRecords()
+)
+
+// newAppendRecords returns the statement that appends events, encoded as records of untypedEvents, and enqueues them.
+func newAppendRecords() string {
+	expressions := map[string]string{}
+	for _, c := range eventColumns.inserted {
+		expressions[c.name] = "e." + c.name
+	}
+	expressions["details"] = "e.details::jsonb"
+	expressions["sequence"] = "CASE WHEN e.sequence > 0 THEN e.sequence + coalesce(p.sequence, 0) ELSE 0 END"
+	expressions["era"] = "CASE WHEN e.sequence > 0 THEN l.era ELSE 0 END"
+	expressions["position"] = "CASE WHEN e.sequence > 0 THEN " + nextPosition + " ELSE '0'::xid8 END"
+	appended := eventColumns.with(expressions)
+	values, _ := appended.values(1)
+	return `WITH logged AS (` + appended.insertInto() + `SELECT ` + values + `
+		FROM log_era AS l CROSS JOIN ` + untypedEvents.recordset("e", "$1") + `
+			LEFT JOIN LATERAL ` + previousEvent("e.account_id", "e.target_kind", "e.target_key") + ` AS p ON e.sequence > 0
+		RETURNING account_id, id, action, target_kind, target_key, sequence)
+	` + enqueue + `SELECT DISTINCT w.account_id, w.webhook_id, e.id, e.target_kind || ':' || e.target_key, e.sequence
+		FROM (SELECT *, ` + typeOf("action") + ` AS type FROM logged WHERE sequence > 0) AS e
+			JOIN webhook_types AS w ON w.account_id = e.account_id
+				AND w.type IN (e.type, split_part(e.type, '.', 1) || '.*', ` + quoted([]string{audit.AllTypes}) + `)
+		WHERE e.type <> ` + quoted([]audit.Type{audit.WebhookTestType})
+}
+
+const enqueue = `INSERT INTO deliveries (account_id, webhook_id, event_id, subject, sequence) `
+
+// typeOf returns an expression for the type of an action that has one.
+func typeOf(action string) string {
+	cases := "CASE " + action
+	for _, t := range audit.Types() {
+		for _, a := range audit.ActionsOf(t) {
+			if string(a) != string(t) {
+				cases += " WHEN " + quoted([]audit.Action{a}) + " THEN " + quoted([]audit.Type{t})
+			}
+		}
+	}
+	return cases + " ELSE " + action + " END"
+}
+
+// enqueueOne returns an insert of the deliveries of one event of the type that a statement stores. from is a FROM item
+// with a row if it does. The others are expressions for the account and for columns of the event.
+func enqueueOne(t audit.Type, from, account, id, kind, key, sequence string) string {
+	return enqueue + `SELECT DISTINCT w.account_id, w.webhook_id, ` + id + `, ` + kind + `::text || ':' || ` + key + `::text, ` + sequence + `
+		FROM ` + from + ` CROSS JOIN webhook_types AS w WHERE w.account_id = ` + account + ` AND w.type IN (` + quoted(t.Patterns()) + `)`
+}
+
+func (t *transaction) appendEvents(ctx context.Context, rows []eventRow) error {
+	for len(rows) > 0 {
+		chunk := rows[:min(len(rows), usersPerStatement)]
+		rows = rows[len(chunk):]
+		number(chunk)
+		records, err := untypedEvents.records(chunk)
+		if err != nil {
+			return err
+		}
+		if _, err := t.ExecContext(ctx, appendRecords, records); err != nil {
+			return err
+		}
+		for _, r := range chunk {
+			t.stored = t.stored || r.Sequence > 0
+		}
+	}
+	return nil
+}
+
+// SQLite.
+
+// The statements that append an event. Rows are inserted with VALUES: see insertRow.
+var (
+	insertUntypedEvent = insertRow(eventColumns.with(map[string]string{"era": "0", "position": "0"}))
+	insertTypedEvent   = insertRow(typedEvents)
+	typedEvents        = eventColumns.with(map[string]string{
+		"sequence": nextOf("x.sequence", "x.target_kind = "+eventColumns.parameter("target_kind", 1)+
+			" AND x.target_key = "+eventColumns.parameter("target_key", 1)),
+		"era": "1", "position": nextOf("x.position", "x.era = 1"),
+	})
+
+	hasWebhooks = `SELECT 1 FROM webhook_types WHERE account_id = $1 LIMIT 1`
+	enqueueRow  = `INSERT INTO deliveries (account_id, webhook_id, event_id, subject, sequence, next_at, created_at)
+		SELECT DISTINCT w.account_id, w.webhook_id, e.id, e.target_kind || ':' || e.target_key, e.sequence, $3, $3
+		FROM audit_events AS e JOIN webhook_types AS w ON w.account_id = e.account_id AND w.type IN ($4, $5, $6)
+		WHERE e.account_id = $1 AND e.id = $2`
+)
+
+// nextOf returns an expression for the next value of a column among the account's events for which the condition holds.
+func nextOf(column, condition string) string {
+	return "1 + coalesce((SELECT max(" + column + ") FROM audit_events AS x WHERE x.account_id = " +
+		eventColumns.parameter("account_id", 1) + " AND " + condition + " AND x.sequence > 0), 0)"
+}
+
+func (w *writing) appendEvents(ctx context.Context, rows []eventRow) error {
+	webhooks := map[uuid.UUID]bool{}
+	for i := range rows {
+		r := &rows[i]
+		if r.Sequence == 0 {
+			if err := w.run(ctx, insertUntypedEvent, untypedEvents.arguments(nil, sqliteDialect, r)); err != nil {
+				return err
+			}
+			continue
+		}
+		w.stored = true
+		if err := w.run(ctx, insertTypedEvent, typedEvents.arguments(nil, sqliteDialect, r)); err != nil {
+			return err
+		}
+		if !r.isEnqueued() {
+			continue
+		}
+		some, known := webhooks[r.AccountID]
+		if !known {
+			var err error
+			if some, err = w.hasWebhooks(ctx, r.AccountID); err != nil {
+				return err
+			}
+			webhooks[r.AccountID] = some
+		}
+		if !some {
+			continue
+		}
+		args := []any{sqliteDialect.id(r.AccountID), sqliteDialect.id(r.ID), time.Now().UnixMicro()}
+		for _, p := range audit.Action(r.Action).Type().Patterns() {
+			args = append(args, p)
+		}
+		if err := w.run(ctx, enqueueRow, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasWebhooks reports whether the account has a webhook that is not disabled.
+func (w *writing) hasWebhooks(ctx context.Context, accountID uuid.UUID) (bool, error) {
+	w.s.onStatement(hasWebhooks)
+	var one int
+	err := w.QueryRowContext(ctx, hasWebhooks, sqliteDialect.id(accountID)).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
