@@ -101,6 +101,12 @@ func (s *Sender) Notify(ctx context.Context, to user.User, n signin.Notice) erro
 	return s.send(ctx, "notices/"+string(n.What), to, "{at}", formatTime(n.At), "{from}", from, "{address}", n.Address)
 }
 
+// WebhookFailing tells the owner of an account that a webhook has been failing since then. The address is that of the
+// webhook's page. The mail does not contain the webhook's URL, which others may have entered.
+func (s *Sender) WebhookFailing(ctx context.Context, to user.User, since time.Time, address string) error {
+	return s.send(ctx, "webhook_failing", to, "{since}", formatTime(since), "{address}", address)
+}
+
 // formatTime formats a time for a reader whose time zone is unknown.
 func formatTime(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 MST") }
 

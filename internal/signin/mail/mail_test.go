@@ -36,6 +36,10 @@ func TestMails(t *testing.T) {
 			return s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until)
 		}, []string{"Subject: Choose another password for Latchkey", "password for nora@acme.example",
 			"https://keys.example/link/abc"}},
+		{"failing webhook", func(s *mail.Sender) error {
+			return s.WebhookFailing(t.Context(), nora, until, "https://keys.example/webhooks/7")
+		}, []string{"Subject: A webhook of your account fails", "1 December 2026, 08:30 UTC. After five days",
+			"https://keys.example/webhooks/7", "nora@acme.example"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			server := dbtest.StartSMTP(t)
