@@ -170,7 +170,8 @@ type Repository interface {
 	// Replay schedules deliveries at once and returns how many: pending ones too, from their first attempt on. It
 	// returns fault.NotFound as Change does and for an event that does not exist. event makes the event that records a
 	// replay of at least one delivery.
-	Replay(ctx context.Context, by auth.Actor, r Replay, event func(scheduled int) audit.Event) (scheduled int, err error)
+	Replay(ctx context.Context, by auth.Actor, r Replay,
+		event func(scheduled int) audit.Event) (scheduled int, err error)
 	// Test stores the event and its only delivery, to this webhook whatever its types are.
 	Test(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, e audit.Event) error
 }

@@ -28,7 +28,8 @@ func policy(own ...string) *egress.Policy {
 func TestAddresses(t *testing.T) {
 	for text, want := range map[string]bool{
 		"1.1.1.1": true, "8.8.8.8": true, "9.255.255.255": true, "11.0.0.0": true, "100.63.255.255": true,
-		"100.128.0.0": true, "172.15.255.255": true, "172.32.0.0": true, "192.167.255.255": true, "223.255.255.255": true,
+		"100.128.0.0": true, "172.15.255.255": true, "172.32.0.0": true, "192.167.255.255": true,
+		"223.255.255.255": true,
 		"2606:4700::1111": true, "2a00:1450:4001::1": true, "2001:4860:4860::8888": true,
 
 		"0.0.0.0": false, "0.1.2.3": false, // this network

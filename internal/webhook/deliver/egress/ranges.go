@@ -53,7 +53,8 @@ func within(addr netip.Addr, list []netip.Prefix) bool {
 	return false
 }
 
-// public reports whether addr belongs to a host on the Internet. An address that embeds an IPv4 address is judged by it.
+// public reports whether addr belongs to a host on the Internet. An address that embeds an IPv4 address is judged by
+// it.
 func public(addr netip.Addr) bool {
 	if nat64.Contains(addr) {
 		b := addr.As16()

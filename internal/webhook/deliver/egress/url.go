@@ -16,8 +16,8 @@ import (
 const MaxURL = 2048
 
 // Check reports whether requests may be sent to the URL, as an absolute URL that an account entered. It returns
-// fault.Invalid on "url" with what is wrong. A name is looked up only if the operator allows own ranges and the URL needs them;
-// what other names resolve to is decided when a connection is opened.
+// fault.Invalid on "url" with what is wrong. A name is looked up only if the operator allows own ranges and the URL
+// needs them; what other names resolve to is decided when a connection is opened.
 func (p *Policy) Check(ctx context.Context, text string) error {
 	if len(text) > MaxURL {
 		return invalid("The URL is longer than %d characters.", MaxURL)
@@ -49,7 +49,8 @@ func (p *Policy) checkHost(ctx context.Context, u *url.URL, port uint16) error {
 	if strings.HasPrefix(u.Host, "[") || numeric(host) {
 		addr, err := netip.ParseAddr(host)
 		if err != nil || addr.Zone() != "" || addr.Is4() == strings.HasPrefix(u.Host, "[") {
-			return invalid("The URL's host is not an IP address in its usual form. Write it as 203.0.113.7 or [2001:db8::7].")
+			return invalid("The URL's host is not an IP address in its usual form. " +
+				"Write it as 203.0.113.7 or [2001:db8::7].")
 		}
 		if p.Allows(netip.AddrPortFrom(addr, port), tls) {
 			return nil
