@@ -136,6 +136,8 @@ type Webhooks struct {
 type EventBridge struct {
 	// Region is the AWS region. Empty means that nothing is sent.
 	Region string
+	// Partner begins the names of event sources, as "aws.partner/example.com" does. It is not empty unless Region is.
+	Partner string
 	// URL is the endpoint of the service, without a trailing slash. Empty means that of the region.
 	URL string
 }

@@ -151,6 +151,9 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"webhook receivers that are a name", "webhook-allow", "10.0.0.0/8,receiver", "CIDRs"},
 		{"no webhooks", "max-webhooks", "0", "from 1 to 1000"},
 		{"a region that is a URL", "aws-events", "https://eu-west-1.example", "region such as eu-west-1"},
+		{"a region without a partner", "aws-events", "eu-west-1", "together with --aws-events"},
+		{"a partner without a region", "aws-events-partner", "aws.partner/a", "together with --aws-events"},
+		{"a partner of another form", "aws-events-partner", "example.com", "name such as aws.partner/example.com"},
 		{"EventBridge's URL without a region", "aws-events-url", "http://127.0.0.1:1", "given with --aws-events-url"},
 		{"provider without a client id", "oidc-issuer", "https://id.example", "together with --oidc-client-id"},
 		{"client id without a provider", "oidc-client-id", "latchkey", "together with --oidc-client-id"},
@@ -219,11 +222,12 @@ func TestValues(t *testing.T) {
 func TestWebhooks(t *testing.T) {
 	check.Equal(t, load(t, nil, nil).Webhooks, (config.Webhooks{Workers: 256, MaxPerAccount: 20}), "the defaults")
 	c := load(t, map[string]string{"webhook-workers": "0", "webhook-allow": "10.0.0.0/8, ::1", "max-webhooks": "3",
-		"aws-events": "eu-west-1", "aws-events-url": "http://127.0.0.1:4566/"}, nil)
+		"aws-events": "eu-west-1", "aws-events-partner": "aws.partner/example.com",
+		"aws-events-url": "http://127.0.0.1:4566/"}, nil)
 	check.Equal(t, c.Webhooks, (config.Webhooks{MaxPerAccount: 3, Allow: []netip.Prefix{
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}), "what was set")
-	check.Equal(t, c.EventBridge, (config.EventBridge{Region: "eu-west-1", URL: "http://127.0.0.1:4566"}),
-		"EventBridge's settings")
+	check.Equal(t, c.EventBridge, (config.EventBridge{Region: "eu-west-1", Partner: "aws.partner/example.com",
+		URL: "http://127.0.0.1:4566"}), "EventBridge's settings")
 	check.Equal(t, load(t, map[string]string{"aws-events": "off"}, nil).EventBridge, (config.EventBridge{}),
 		"EventBridge's settings when it is off")
 }

@@ -98,6 +98,10 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must be given with --aws-events-url.").On(Called("aws-events")))
 	}
+	if (c.EventBridge.Region == "") != (c.EventBridge.Partner == "") && right("aws-events", "aws-events-partner") {
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"must be given together with --aws-events, or not at all.").On(Called("aws-events-partner")))
+	}
 	if c.Addr != "" && c.Addr == c.AdminAddr && !strings.HasSuffix(c.Addr, ":0") {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must not be that of the public listener.").On(Called("admin-addr")))

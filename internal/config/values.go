@@ -180,6 +180,16 @@ func awsRegion(c *Config, text string) error {
 	return nil
 }
 
+var partnerForm = regexp.MustCompile(`^aws\.partner/[A-Za-z0-9._-]{1,100}$`)
+
+func awsPartner(c *Config, text string) error {
+	if !partnerForm.MatchString(text) {
+		return errors.New("must be a name such as aws.partner/example.com")
+	}
+	c.EventBridge.Partner = text
+	return nil
+}
+
 func replicaName(c *Config, text string) error {
 	const longest = 100
 	if text == "" || len(text) > longest || strings.ContainsFunc(text,
