@@ -259,11 +259,8 @@ func (e AuditEvent) ActionName() string { return string(e.Action) }
 
 // TargetID is the ID of the changed object, or nil if it has none.
 func (e AuditEvent) TargetID() *string {
-	if e.Target.Key == "" {
-		return nil
-	}
-	target := account.IDPrefix + string(e.Target.Kind) + "/" + e.Target.Key
-	return &target
+	of := e.Target.Object()
+	return of.Kind.ID(of.Key)
 }
 
 // TargetName is the name of the changed object at the time of the event.

@@ -30,6 +30,7 @@ const (
 	Product      Kind = "product"
 	Scope        Kind = "scope"
 	Session      Kind = "session"
+	StoreUser    Kind = "storeUser"
 )
 
 // NodeID is the ID of an object with a UUID, as the scalar ID:
@@ -101,7 +102,8 @@ func SplitID(text string) (Kind, string, error) {
 		return "", "", errID()
 	}
 	switch k := Kind(kind); k {
-	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope, Session:
+	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope, Session,
+		StoreUser:
 		return k, key, nil
 	default:
 		return "", "", errID()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/audit"
 	"latchkey/internal/scope"
 )
 
@@ -90,7 +91,7 @@ type StoreRef struct {
 
 // IDPrefix begins every ID in the API, followed by the kind of the object, a
 // slash and its key.
-const IDPrefix = "bc/account/"
+const IDPrefix = audit.IDPrefix
 
 // MarshalText returns the reference as the API reads it.
 func (r StoreRef) MarshalText() ([]byte, error) {

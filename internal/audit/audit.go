@@ -41,6 +41,9 @@ const (
 	APITokenUpdated Action = "api_token.updated"
 	APITokenRotated Action = "api_token.rotated"
 	APITokenRevoked Action = "api_token.revoked"
+	// APITokenExpiring: the token expires in less than 7 days. APITokenExpired: it has expired.
+	APITokenExpiring Action = "api_token.expiring"
+	APITokenExpired  Action = "api_token.expired"
 	// Changes to access tokens. A granted one was issued to a client for its client
 	// secret; a client can revoke access tokens of both kinds. The target is the
 	// API token.
@@ -56,12 +59,18 @@ const (
 	AccountUpdated Action = "account.updated"
 	StoreCreated   Action = "store.created"
 	StoreUpdated   Action = "store.updated"
+	// StoreSuspended: the store was changed, and its status is suspended now.
+	StoreSuspended Action = "store.suspended"
 	AppCreated     Action = "app.created"
 	AppUpdated     Action = "app.updated"
 	UserCreated    Action = "user.created"
 	UserUpdated    Action = "user.updated"
 	UserAdded      Action = "user.added"
 	UserRemoved    Action = "user.removed"
+	// Changes to a user's membership in a store.
+	StoreUserAdded   Action = "store_user.added"
+	StoreUserUpdated Action = "store_user.updated"
+	StoreUserRemoved Action = "store_user.removed"
 	// UserInvited: a one-time link was sent to the target user.
 	UserInvited Action = "user.invited"
 	// UserAccepted and UserDeclined: the target user answered an invitation. The
@@ -105,12 +114,14 @@ const (
 // Actions returns all actions, grouped by resource.
 func Actions() []Action {
 	return []Action{
-		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, AccessTokenGranted, AccessTokenRevoked,
-		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserRemoved, OwnershipTransferred,
+		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, APITokenExpiring, APITokenExpired,
+		AccessTokenGranted, AccessTokenRevoked,
+		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserRemoved,
+		StoreUserAdded, StoreUserUpdated, StoreUserRemoved, OwnershipTransferred,
 		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled,
 		RecoveryCodesRenewed, RecoveryCodeUsed,
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
-		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, AppCreated, AppUpdated,
+		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, StoreSuspended, AppCreated, AppUpdated,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,
 		WebhookCreated, WebhookUpdated, WebhookDeleted, WebhookFailing, WebhookDisabled, WebhookTest, WebhookReplayed,
 	}
@@ -134,6 +145,9 @@ const (
 	TargetAPIToken TargetKind = "apiToken"
 	TargetSession  TargetKind = "session"
 	TargetWebhook  TargetKind = "webhook"
+	// TargetStoreUser is a user's membership in a store. Its key is the user's UUID, a colon and the store's hash, and
+	// its name is that of the user.
+	TargetStoreUser TargetKind = "storeUser"
 
 	TargetLegacyAccount TargetKind = "legacyAccount"
 )
@@ -145,6 +159,15 @@ type Target struct {
 	// number.
 	Key  string
 	Name string
+}
+
+// Object returns the target as an object of the API. For a user's membership in a store that is the user.
+func (t Target) Object() Target {
+	if t.Kind == TargetStoreUser {
+		t.Kind = TargetUser
+		t.Key, _, _ = strings.Cut(t.Key, ":")
+	}
+	return t
 }
 
 // Detail is one fact about the change, never a secret.

@@ -23,8 +23,9 @@ var types = []Type{
 // WebhookTestType is the type of test events, which only the webhook that is tested receives.
 const WebhookTestType Type = "webhook.test"
 
-// renamed are the actions whose type has another name.
-var renamed = map[Action]Type{UserCreated: "user.added", StoreCreated: "store.added"}
+// renamed are the actions whose type has another name. UserCreated has no type: a user who is created in an account is
+// also added to it, which is the event UserAdded of the same transaction.
+var renamed = map[Action]Type{UserAccepted: "user.updated", StoreCreated: "store.added"}
 
 // Types returns the types of events, grouped by what they are about.
 func Types() []Type { return slices.Clone(types) }

@@ -20,7 +20,8 @@ func TestTypesOfActions(t *testing.T) {
 		}
 	}
 	for action, want := range map[audit.Action]audit.Type{
-		audit.APITokenRevoked: "api_token.revoked", audit.UserCreated: "user.added", audit.UserAdded: "user.added",
+		audit.APITokenRevoked: "api_token.revoked", audit.UserCreated: "", audit.UserAdded: "user.added",
+		audit.UserAccepted: "user.updated",
 		audit.StoreCreated: "store.added", audit.SessionStarted: "", audit.AccessTokenGranted: "",
 		audit.AccountCreated: "", "store_user.removed": "store_user.removed",
 	} {

@@ -27,8 +27,12 @@ func (e events) admitted(ctx context.Context, accountID uuid.UUID, f audit.Filte
 	if f.ActorID != uuid.Nil {
 		q = q.Where("actor_id = ?", f.ActorID)
 	}
-	for column, text := range map[string]string{"actor_name": f.ActorName, "target_key": f.TargetKey,
-		"target_name": f.TargetName} {
+	if f.TargetKey != "" {
+		// A user is also the target of the events of their store memberships.
+		q = q.Where("(target_key = ? OR target_kind = ? AND substr(target_key, 1, 37) = ?)", f.TargetKey,
+			audit.TargetStoreUser, f.TargetKey+":")
+	}
+	for column, text := range map[string]string{"actor_name": f.ActorName, "target_name": f.TargetName} {
 		if text != "" {
 			q = q.Where(column+" = ?", text)
 		}

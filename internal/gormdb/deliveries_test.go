@@ -62,10 +62,10 @@ func TestEventsAreEnqueued(t *testing.T) {
 		db := dbtest.Open(t, url)
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		webhooks := map[string]uuid.UUID{
-			"exact":    subscribe(t, url, w.Account.ID, "api_token.revoked", "user.added"),
+			"exact":    subscribe(t, url, w.Account.ID, "api_token.revoked", "user.updated"),
 			"resource": subscribe(t, url, w.Account.ID, "api_token.*"),
 			"all":      subscribe(t, url, w.Account.ID, "*"),
-			"twice":    subscribe(t, url, w.Account.ID, "*", "api_token.*", "api_token.created", "user.added"),
+			"twice":    subscribe(t, url, w.Account.ID, "*", "api_token.*", "api_token.created", "user.updated"),
 			"none":     subscribe(t, url, w.Account.ID, "store.updated", "webhook.test"),
 			"foreign":  subscribe(t, url, other.Account.ID, "*"),
 		}
@@ -79,7 +79,7 @@ func TestEventsAreEnqueued(t *testing.T) {
 		if err := offboard(t.Context(), db, w, person, another, 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Manifest().Record(t.Context(), userEvent(w, person, audit.UserCreated)); err != nil {
+		if err := db.Manifest().Record(t.Context(), userEvent(w, person, audit.UserAccepted)); err != nil {
 			t.Fatal(err)
 		}
 		if err := gormdb.Record(t.Context(), db, byTest, []audit.Event{userEvent(w, person, audit.UserInvited),
@@ -96,7 +96,7 @@ func TestEventsAreEnqueued(t *testing.T) {
 		ofUser := func(n ...int) []string { return of(audit.TargetUser, person, n...) }
 		whole := slices.Concat(ofToken(one, 1, 2, 3), ofToken(another, 1, 2), ofUser(1, 2, 3))
 		for name, want := range map[string][]string{
-			"exact":    slices.Concat(ofToken(one, 3), ofToken(another, 2), ofUser(3)),
+			"exact":    slices.Concat(ofToken(one, 3), ofToken(another, 2), ofUser(1, 3)),
 			"resource": slices.Concat(ofToken(one, 1, 2, 3), ofToken(another, 1, 2)),
 			"all":      whole, "twice": whole, "none": nil, "foreign": nil,
 		} {

@@ -30,7 +30,7 @@ func TestLogFilter(t *testing.T) {
 		if err := start.read(t.Context(), paging.MaxSize); err != nil {
 			t.Fatal(err)
 		}
-		created := record(w, 0, anna, audit.UserCreated)
+		accepted := record(w, 0, anna, audit.UserAccepted)
 		added := record(w, 1, ben, audit.UserAdded)
 		record(other, 1, ben, audit.UserAdded)
 		invited := record(w, 2, ben, audit.UserInvited)
@@ -44,17 +44,18 @@ func TestLogFilter(t *testing.T) {
 			filter audit.LogFilter
 			want   []uuid.UUID
 		}{
-			{"all", audit.LogFilter{}, []uuid.UUID{created, added, changed, removed}},
-			{"a type of two actions", audit.LogFilter{Types: []audit.Type{"user.added"}}, []uuid.UUID{created, added}},
+			{"all", audit.LogFilter{}, []uuid.UUID{accepted, added, changed, removed}},
+			{"a type of two actions", audit.LogFilter{Types: []audit.Type{"user.updated"}},
+				[]uuid.UUID{accepted, changed}},
 			{"types", audit.LogFilter{Types: []audit.Type{"user.removed", "user.updated"}},
-				[]uuid.UUID{changed, removed}},
+				[]uuid.UUID{accepted, changed, removed}},
 			{"an unknown type", audit.LogFilter{Types: []audit.Type{"user.invited"}}, nil},
 			{"a subject", user(ben), []uuid.UUID{added, changed, removed}},
 			{"a subject and a type", user(ben, "user.added"), []uuid.UUID{added}},
 			{"another kind of subject",
 				audit.LogFilter{SubjectKind: audit.TargetStore, SubjectKey: ben.String()}, nil},
 			{"after, exclusive", audit.LogFilter{After: later(time.Minute)}, []uuid.UUID{changed, removed}},
-			{"before, exclusive", audit.LogFilter{Before: later(3 * time.Minute)}, []uuid.UUID{created, added}},
+			{"before, exclusive", audit.LogFilter{Before: later(3 * time.Minute)}, []uuid.UUID{accepted, added}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				w, err := paging.Request{First: new(paging.MaxSize), After: start.cursor}.LogWindow(paging.MaxSize)

@@ -124,11 +124,11 @@ func (m manifests) UserByEmail(ctx context.Context, folded string) (user.User, e
 }
 
 // Member returns the account's user with the folded address.
-func (m manifests) Member(ctx context.Context, accountID uuid.UUID, folded string) (user.User, error) {
+func (m manifests) Member(ctx context.Context, accountID uuid.UUID, folded string) (user.Person, error) {
 	q := m.read(ctx).Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").
-		Where("a.account_id = ? AND a.email_folded = ?", accountID, folded).Select(recordColumns)
-	row, err := one[recordRow](q, fault.Errorf(fault.NotFound, "No user of this account has this e-mail address."))
-	return row.user(), failed(ctx, "read membership", err)
+		Where("a.account_id = ? AND a.email_folded = ?", accountID, folded).Select(personColumns)
+	row, err := one[personRow](q, fault.Errorf(fault.NotFound, "No user of this account has this e-mail address."))
+	return row.person(), failed(ctx, "read membership", err)
 }
 
 // StoreMember returns a user's place in a store.

@@ -37,7 +37,7 @@ func TestManifestReadsWhatItSaved(t *testing.T) {
 			m, err5 := r.StoreMember(ctx, w.Account.ID, st.ID, member.User.ID)
 			same(t, "member", m, member)
 			is, err6 := r.Member(ctx, w.Account.ID, user.Fold(w.Owner.Email))
-			same(t, "owner", is, w.Owner)
+			same(t, "owner", is.User, w.Owner)
 			_, err7 := r.Member(ctx, uuid.New(), user.Fold(w.Owner.Email))
 			check.Equal(t, fault.KindOf(err7), fault.NotFound, "elsewhere: %v", err7)
 			installed, err8 := r.InstalledApps(ctx, w.Account.ID, st.ID)

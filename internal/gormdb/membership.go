@@ -155,10 +155,7 @@ func endTokens(tx *gorm.DB, e token.Ending, live []token.Token) error {
 	ids := make([]uuid.UUID, len(live))
 	logged := make([]audit.Event, len(live))
 	for i, t := range live {
-		event := e.Event
-		event.ID = uuid.Must(uuid.NewV7())
-		event.Target = audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}
-		ids[i], logged[i] = t.ID, event
+		ids[i], logged[i] = t.ID, e.EventOf(t)
 	}
 	r := e.Revocation
 	end := map[string]any{

@@ -99,7 +99,19 @@ func acceptPending(tx *gorm.DB, accountID, userID uuid.UUID, at time.Time, accep
 	if done.Error != nil || done.RowsAffected == 0 {
 		return false, done.Error
 	}
-	return true, appendEvents(tx, accepted)
+	return true, recordAccepted(tx, userID, accepted)
+}
+
+// recordAccepted records the event of an accepted membership with the data of its user.
+func recordAccepted(tx *gorm.DB, userID uuid.UUID, accepted audit.Event) error {
+	q := tx.Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").
+		Where("a.account_id = ? AND a.user_id = ?", accepted.AccountID, userID).Select(personColumns)
+	row, err := one[personRow](q, fault.Errorf(fault.NotFound, "This user is not in this account."))
+	if err != nil {
+		return err
+	}
+	accepted.Data = row.person().Data()
+	return appendEvents(tx, accepted)
 }
 
 // condition is part of a statement, with its arguments.

@@ -247,7 +247,7 @@ func accept(tx *gorm.DB, a signin.Acceptance) ([]user.Session, error) {
 		return nil, err
 	}
 	if !pending { // it was already accepted with the account's password
-		if err := appendEvents(tx, a.Event); err != nil {
+		if err := recordAccepted(tx, a.UserID, a.Event); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/audit"
 	"latchkey/internal/paging"
 	"latchkey/internal/user"
 )
@@ -115,12 +116,18 @@ func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 		list := c.list(texts(f.GrantedBy))
 		// A user who has one of the tokens also acted with the access tokens that it received when it rotated others.
 		// They count even if they no longer work.
-		c.anyOf(d, "SELECT "+d.asID("e.target_key")+` FROM audit_events AS e WHERE e.account_id = $1 AND e.actor_kind = 'API_TOKEN'
-			AND e.target_kind = 'user' AND (e.action IN ('user.created', 'user.added') OR CAST(e.details AS text) LIKE '%"permissions"%'
+		used := `WITH RECURSIVE used(id) AS (SELECT t.id FROM api_tokens AS t WHERE t.account_id = $1 AND t.id IN (` + list + `)
+			UNION SELECT x.api_token_id FROM access_tokens AS x JOIN used AS u ON x.seen_by_token = u.id WHERE x.account_id = $1)
+			SELECT id FROM used`
+		granted := func(kind audit.TargetKind, key, added string) string {
+			return "SELECT " + d.asID(key) + ` FROM audit_events AS e WHERE e.account_id = $1 AND e.actor_kind = 'API_TOKEN'
+			AND e.target_kind = '` + string(kind) + `' AND (e.action IN (` + added + `) OR CAST(e.details AS text) LIKE '%"permissions"%'
 				OR CAST(e.details AS text) LIKE '%"status"%"ACTIVE"%')
-			AND e.actor_id IN (WITH RECURSIVE used(id) AS (SELECT t.id FROM api_tokens AS t WHERE t.account_id = $1 AND t.id IN (`+list+`)
-				UNION SELECT x.api_token_id FROM access_tokens AS x JOIN used AS u ON x.seen_by_token = u.id WHERE x.account_id = $1)
-				SELECT id FROM used)`)
+			AND e.actor_id IN (` + used + `)`
+		}
+		// Earlier versions recorded changes of store memberships as changes of the user.
+		c.anyOf(d, granted(audit.TargetUser, "e.target_key", "'user.created', 'user.added'")+" UNION ALL "+
+			granted(audit.TargetStoreUser, "substr(e.target_key, 1, 36)", "'store_user.added'"))
 	}
 	if !f.UpdatedAfter.IsZero() {
 		after := d.timestamp(f.UpdatedAfter)

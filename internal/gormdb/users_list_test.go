@@ -78,24 +78,33 @@ func TestUsersFiltered(t *testing.T) {
 // deactivated or renamed is not.
 func TestUsersGrantedBy(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
-		w := dbtest.Seed{Users: 6}.Make(t, db)
+		w := dbtest.Seed{Users: 10}.Make(t, db)
 		by, _ := issue(t, db, w, uuid.Nil)
 		in := audit.Detail{Name: "storeHash", Value: "abc"}
+		permissions := []audit.Detail{{Name: "permissions", Value: ""}, in}
+		status := func(s user.Status) []audit.Detail { return []audit.Detail{{Name: "status", Value: string(s)}, in} }
 		var events []audit.Event
 		for i, e := range []struct {
 			action  audit.Action
 			details []audit.Detail
 		}{
-			{audit.UserCreated, nil}, {audit.UserAdded, []audit.Detail{in}},
-			{audit.UserUpdated, []audit.Detail{{Name: "permissions", Value: ""}, in}},
-			{audit.UserUpdated, []audit.Detail{{Name: "status", Value: string(user.Active)}, in}},
-			{audit.UserUpdated, []audit.Detail{{Name: "status", Value: string(user.Inactive)}, in}},
+			{audit.UserCreated, nil}, {audit.StoreUserAdded, []audit.Detail{in}},
+			{audit.StoreUserUpdated, permissions}, {audit.StoreUserUpdated, status(user.Active)},
+			// As earlier versions recorded changes of store memberships.
+			{audit.UserAdded, []audit.Detail{in}}, {audit.UserUpdated, permissions},
+			{audit.UserUpdated, status(user.Active)},
+			// These grant nothing.
+			{audit.StoreUserUpdated, status(user.Inactive)}, {audit.StoreUserRemoved, []audit.Detail{in}},
 			{audit.UserUpdated, []audit.Detail{{Name: "firstName", Value: "Ann"}}},
 		} {
+			target := w.Users[i+1].Target()
+			if e.action.Thing() == "store_user" {
+				target = user.StoreMember{User: w.Users[i+1]}.Target("abc")
+			}
 			events = append(events, audit.Event{
 				ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon,
 				Actor:  audit.Actor{Kind: audit.ActorAPIToken, ID: by.ID, Name: by.Name},
-				Action: e.action, Target: w.Users[i+1].Target(), Details: e.details,
+				Action: e.action, Target: target, Details: e.details,
 			})
 		}
 		change(t, db, w, func(c user.Change) error { return c.Record(t.Context(), events) })
@@ -106,10 +115,10 @@ func TestUsersGrantedBy(t *testing.T) {
 		for _, of := range []token.Token{rotating, other} {
 			same(t, "granted through a rotation",
 				walkUsers(t, db, w, user.Filter{GrantedBy: []uuid.UUID{of.ID}}, paging.Window{Size: 10}),
-				newestFirst(w.Users[1:5]))
+				newestFirst(w.Users[1:8]))
 		}
 		got := walkUsers(t, db, w, user.Filter{GrantedBy: []uuid.UUID{by.ID}}, paging.Window{Size: 10})
-		same(t, "granted", got, newestFirst(w.Users[1:5]))
+		same(t, "granted", got, newestFirst(w.Users[1:8]))
 	})
 }
 

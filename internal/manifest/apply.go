@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ type application struct {
 	declared map[string]Person
 	people   map[string]user.User
 	// members holds the users of accounts that the file mentions.
-	members map[mentioned]user.User
+	members map[mentioned]user.Person
 	// formerOwners holds the previous owner of each account whose owner changed.
 	formerOwners map[uuid.UUID]uuid.UUID
 	events       []audit.Event
@@ -47,7 +48,7 @@ type mentioned struct {
 func newApplication(repo Repository, keys *secret.Keyring, by *auth.Principal, now time.Time) *application {
 	return &application{
 		repo: repo, keys: keys, by: by, now: now, declared: map[string]Person{}, people: map[string]user.User{},
-		members:      map[mentioned]user.User{},
+		members:      map[mentioned]user.Person{},
 		formerOwners: map[uuid.UUID]uuid.UUID{},
 	}
 }
@@ -83,12 +84,18 @@ func found(err error) (bool, error) {
 	return err == nil, err
 }
 
+// subject is what an event is about: the target with its data (audit.Event), which may be nil.
+type subject struct {
+	target audit.Target
+	data   json.RawMessage
+}
+
 // record saves an audit event of a change.
-func (a *application) record(ctx context.Context, accountID uuid.UUID, action audit.Action, target audit.Target,
+func (a *application) record(ctx context.Context, accountID uuid.UUID, action audit.Action, about subject,
 	details ...audit.Detail) error {
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), AccountID: accountID, At: a.now, Actor: audit.ActorOf(a.by.Subject()),
-		Action: action, Target: target, RequestID: a.by.Origin.RequestID,
+		Action: action, Target: about.target, Data: about.data, RequestID: a.by.Origin.RequestID,
 	}
 	if a.by.Origin.IP.IsValid() {
 		e.IP = a.by.Origin.IP.String()
@@ -144,7 +151,7 @@ func (a *application) person(ctx context.Context, accountID uuid.UUID, folded st
 	if err := a.repo.SaveUser(ctx, u); err != nil {
 		return u, err
 	}
-	return u, a.record(ctx, accountID, audit.UserCreated, target(u), details...)
+	return u, a.record(ctx, accountID, audit.UserCreated, aboutUser(user.Person{User: u}), details...)
 }
 
 // named sets the declared names of a user and returns the changes.
@@ -155,9 +162,7 @@ func named(u *user.User, p Person) []audit.Detail {
 	}
 }
 
-func target(u user.User) audit.Target {
-	return audit.Target{Kind: audit.TargetUser, Key: u.ID.String(), Name: u.Email}
-}
+func aboutUser(p user.Person) subject { return subject{p.Target(), p.Data()} }
 
 // loadMembers loads the users that an account mentions. Users of the account get the declared names, and a pending
 // membership is accepted. Identities that are not in the account yet are loaded for apply to add.
@@ -185,46 +190,47 @@ func (a *application) member(ctx context.Context, who mentioned) error {
 		return err
 	}
 	if !known {
-		if u, err = a.person(ctx, who.accountID, who.folded); err != nil {
+		if u.User, err = a.person(ctx, who.accountID, who.folded); err != nil {
 			return err
 		}
-		named(&u, a.declared[who.folded])
+		named(&u.User, a.declared[who.folded])
 		a.members[who] = u
 		return nil
 	}
-	details, pending := named(&u, a.declared[who.folded]), u.Pending
+	details, pending := named(&u.User, a.declared[who.folded]), u.Pending
 	u.Pending = false
 	a.members[who] = u
 	if !pending && !changed(details...) {
 		return nil
 	}
-	if err := a.repo.SaveMember(ctx, who.accountID, u, a.now); err != nil {
+	if err := a.repo.SaveMember(ctx, who.accountID, u.User, a.now); err != nil {
 		return err
 	}
+	u.UpdatedAt = a.now
 	if pending {
-		if err := a.record(ctx, who.accountID, audit.UserAccepted, target(u)); err != nil {
+		if err := a.record(ctx, who.accountID, audit.UserAccepted, aboutUser(u)); err != nil {
 			return err
 		}
 	}
 	if !changed(details...) {
 		return nil
 	}
-	return a.record(ctx, who.accountID, audit.UserUpdated, target(u), details...)
+	return a.record(ctx, who.accountID, audit.UserUpdated, aboutUser(u), details...)
 }
 
 // in returns the user with this email address in the account.
-func (a *application) in(accountID uuid.UUID, email string) user.User {
+func (a *application) in(accountID uuid.UUID, email string) user.Person {
 	return a.members[mentioned{accountID, user.Fold(email)}]
 }
 
 // byID returns the user with this ID in the account, if the file mentions the user.
-func (a *application) byID(accountID, id uuid.UUID) (user.User, bool) {
+func (a *application) byID(accountID, id uuid.UUID) (user.Person, bool) {
 	for who, u := range a.members {
 		if who.accountID == accountID && u.ID == id {
 			return u, true
 		}
 	}
-	return user.User{}, false
+	return user.Person{}, false
 }
 
 func (a *application) account(ctx context.Context, d Account) error {
@@ -254,8 +260,8 @@ func (a *application) account(ctx context.Context, d Account) error {
 		if err := a.repo.SaveAccount(ctx, is); err != nil {
 			return err
 		}
-		target := audit.Target{Kind: audit.TargetAccount, Key: d.ID.String(), Name: is.Name}
-		if err := a.record(ctx, d.ID, action, target, details...); err != nil {
+		about := subject{audit.Target{Kind: audit.TargetAccount, Key: d.ID.String(), Name: is.Name}, is.Data()}
+		if err := a.record(ctx, d.ID, action, about, details...); err != nil {
 			return err
 		}
 	}
@@ -281,16 +287,17 @@ func (a *application) setFeatures(is *account.Account, declared []scope.Feature)
 }
 
 // addMember adds a user to an account.
-func (a *application) addMember(ctx context.Context, accountID uuid.UUID, u user.User) error {
+func (a *application) addMember(ctx context.Context, accountID uuid.UUID, u user.Person) error {
 	_, err := a.repo.Member(ctx, accountID, user.Fold(u.Email))
 	is, err := found(err)
 	if err != nil || is {
 		return err
 	}
-	if err := a.repo.AddMember(ctx, accountID, u, a.now); err != nil {
+	if err := a.repo.AddMember(ctx, accountID, u.User, a.now); err != nil {
 		return err
 	}
-	return a.record(ctx, accountID, audit.UserAdded, target(u))
+	u.UpdatedAt = a.now
+	return a.record(ctx, accountID, audit.UserAdded, aboutUser(u))
 }
 
 func (a *application) apps(ctx context.Context, d Account) error {
@@ -322,6 +329,6 @@ func (a *application) app(ctx context.Context, accountID uuid.UUID, d App) error
 	if err := a.repo.SaveApp(ctx, is); err != nil {
 		return err
 	}
-	return a.record(ctx, accountID, action, audit.Target{Kind: audit.TargetApp, Key: strconv.FormatInt(d.ID, 10),
-		Name: is.Name}, details...)
+	about := subject{target: audit.Target{Kind: audit.TargetApp, Key: strconv.FormatInt(d.ID, 10), Name: is.Name}}
+	return a.record(ctx, accountID, action, about, details...)
 }

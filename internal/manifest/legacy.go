@@ -72,5 +72,5 @@ func (a *application) legacyAccount(ctx context.Context, s account.Store, l Lega
 	if err := a.repo.SaveLegacyAccount(ctx, is); err != nil {
 		return err
 	}
-	return a.record(ctx, s.AccountID, action, is.Target(), details...)
+	return a.record(ctx, s.AccountID, action, subject{target: is.Target()}, details...)
 }

@@ -27,7 +27,7 @@ type Repository interface {
 	// UserByEmail finds the identity with the folded address, independent of accounts.
 	UserByEmail(ctx context.Context, folded string) (user.User, error)
 	// Member finds a user of an account by the folded address.
-	Member(ctx context.Context, accountID uuid.UUID, folded string) (user.User, error)
+	Member(ctx context.Context, accountID uuid.UUID, folded string) (user.Person, error)
 	// StoreMember finds a user's membership in a store.
 	StoreMember(ctx context.Context, accountID, storeID, userID uuid.UUID) (user.StoreMember, error)
 	// InstalledApps returns the IDs of the apps installed in a store.

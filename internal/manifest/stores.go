@@ -33,9 +33,12 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 		a.Add(s.Line, "store %s belongs to another account, and a store cannot move", s.Hash)
 		return nil
 	}
-	former := is.OwnerID
+	former, before := is.OwnerID, is.Status
 	details := []audit.Detail{set("name", &is.Name, s.Name), setStatus(&is.Status, s.Status),
 		a.setStoreOwner(&is, d, s)}
+	if known && is.Status == account.Suspended && before != account.Suspended {
+		action = audit.StoreSuspended
+	}
 	if changed(details...) {
 		if err := a.repo.SaveStore(ctx, is); err != nil {
 			return err
@@ -43,7 +46,7 @@ func (a *application) store(ctx context.Context, d Account, s Store) error {
 		if err := a.touchOwners(ctx, is, former); err != nil {
 			return err
 		}
-		if err := a.record(ctx, d.ID, action, storeTarget(is), append(details, storeHash(is))...); err != nil {
+		if err := a.record(ctx, d.ID, action, aboutStore(is), append(details, storeHash(is))...); err != nil {
 			return err
 		}
 	}
@@ -91,8 +94,13 @@ func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit
 	return audit.Detail{Name: "owner", Value: a.in(d.ID, cmp.Or(s.Owner, d.Owner)).Email}
 }
 
-func storeTarget(s account.Store) audit.Target {
-	return audit.Target{Kind: audit.TargetStore, Key: s.ID.String(), Name: s.Name}
+func aboutStore(s account.Store) subject {
+	return subject{audit.Target{Kind: audit.TargetStore, Key: s.ID.String(), Name: s.Name}, s.Data()}
+}
+
+func aboutMember(s account.Store, m user.StoreMember) subject {
+	m.Owner = s.OwnerID == m.User.ID
+	return subject{m.Target(s.Hash), m.Data(s.Hash)}
 }
 
 func storeHash(s account.Store) audit.Detail { return audit.Detail{Name: "storeHash", Value: s.Hash} }
@@ -122,7 +130,7 @@ func (a *application) install(ctx context.Context, s account.Store, refs []AppRe
 	if err := a.repo.InstallApps(ctx, s.AccountID, s.ID, added); err != nil {
 		return err
 	}
-	return a.record(ctx, s.AccountID, audit.StoreUpdated, storeTarget(s), numbers("installedApps", added), storeHash(s))
+	return a.record(ctx, s.AccountID, audit.StoreUpdated, aboutStore(s), numbers("installedApps", added), storeHash(s))
 }
 
 func (a *application) appExists(ctx context.Context, ref AppRef) (bool, error) {
@@ -168,7 +176,7 @@ func (a *application) storeUsers(ctx context.Context, s account.Store, declared 
 }
 
 // storeUser saves a user's membership in a store.
-func (a *application) storeUser(ctx context.Context, s account.Store, u user.User, m Member) error {
+func (a *application) storeUser(ctx context.Context, s account.Store, u user.Person, m Member) error {
 	if err := a.addMember(ctx, s.AccountID, u); err != nil {
 		return err
 	}
@@ -177,10 +185,10 @@ func (a *application) storeUser(ctx context.Context, s account.Store, u user.Use
 	if err != nil {
 		return err
 	}
-	action := audit.UserUpdated
+	action := audit.StoreUserUpdated
 	if !known {
-		action = audit.UserAdded
-		is = user.StoreMember{Place: user.Place{ID: uuid.Must(uuid.NewV7()), StoreID: s.ID}, User: u}
+		action = audit.StoreUserAdded
+		is = user.StoreMember{Place: user.Place{ID: uuid.Must(uuid.NewV7()), StoreID: s.ID}, User: u.User}
 		m.Status = cmp.Or(m.Status, user.Active)
 	}
 	details := []audit.Detail{set("status", &is.Status, m.Status), setPermissions(&is, m.Permissions)}
@@ -192,7 +200,7 @@ func (a *application) storeUser(ctx context.Context, s account.Store, u user.Use
 		if err := a.repo.Touch(ctx, s.AccountID, u.ID, a.now); err != nil {
 			return err
 		}
-		if err := a.record(ctx, s.AccountID, action, target(u), append(details, storeHash(s))...); err != nil {
+		if err := a.record(ctx, s.AccountID, action, aboutMember(s, is), append(details, storeHash(s))...); err != nil {
 			return err
 		}
 	}
@@ -244,5 +252,5 @@ func (a *application) grant(ctx context.Context, s account.Store, m user.StoreMe
 	if err := a.repo.Touch(ctx, s.AccountID, m.User.ID, a.now); err != nil {
 		return err
 	}
-	return a.record(ctx, s.AccountID, audit.UserUpdated, target(m.User), numbers("apps", added), storeHash(s))
+	return a.record(ctx, s.AccountID, audit.StoreUserUpdated, aboutMember(s, m), numbers("apps", added), storeHash(s))
 }

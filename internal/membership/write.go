@@ -88,7 +88,7 @@ func (d decision) withIDs(now time.Time) (user.Person, []user.Place) {
 func (p *provisioning) events(d decision, after user.Person, places []user.Place) []audit.Event {
 	var events []audit.Event
 	note := func(action audit.Action, details ...audit.Detail) {
-		events = append(events, user.Event(p.by, action, after.Target(), p.now, details...))
+		events = append(events, user.PersonEvent(p.by, action, after, p.now, details...))
 	}
 	known := details(d.changes)
 	if d.action == Created {
@@ -102,15 +102,16 @@ func (p *provisioning) events(d decision, after user.Person, places []user.Place
 		note(audit.UserUpdated, known...)
 	}
 	for _, place := range places {
-		action, extra := audit.UserUpdated,
+		action, extra := audit.StoreUserUpdated,
 			[]audit.Detail{{Name: "permissions", Value: strings.Join(place.Permissions, " ")}}
 		if _, ok := d.before.Place(place.StoreID); !ok {
-			action = audit.UserAdded
+			action = audit.StoreUserAdded
 			if len(place.Permissions) == 0 {
 				extra = nil
 			}
 		}
-		note(action, append(extra, audit.Detail{Name: "storeHash", Value: p.hashes[place.StoreID]})...)
+		m := user.StoreMember{Place: place, User: after.User} // an owner's membership does not change
+		events = append(events, user.StoreMemberEvent(p.by, action, m, p.hashes[place.StoreID], p.now, extra...))
 	}
 	return events
 }

@@ -51,11 +51,12 @@ func (h *auditHandler) rows(q *request, found paging.Page[audit.Event]) ([]audit
 	rows := make([]auditRow, len(found.Items))
 	for i, item := range found.Items {
 		e := item.Node
-		row := auditRow{At: e.At, Says: sentence(q, e, targetAddress(q, e.Target, there)), IP: e.IP,
+		of := e.Target.Object()
+		row := auditRow{At: e.At, Says: sentence(q, e, targetAddress(q, of, there)), IP: e.IP,
 			RequestID: e.RequestID}
 		row.ByActor = q.withQuery("who", e.Actor.Name)
-		if e.Target.Key != "" {
-			row.OfTarget = q.withQuery("of", e.Target.Key)
+		if of.Key != "" {
+			row.OfTarget = q.withQuery("of", of.Key)
 		}
 		for _, d := range e.Details {
 			row.Details = append(row.Details, labelled{auditDetail(q, d.Name), detailValue(q, h.catalogue, d)})
@@ -79,6 +80,8 @@ func sentence(q *request, e audit.Event, target string) []piece {
 	switch {
 	case e.Actor.Kind == audit.ActorOperator && e.Actor.Name == setup.ActorName:
 		actor.Text = q.text("audit.first_start")
+	case e.Actor.Kind == audit.ActorOperator && e.Actor.Name == audit.ServiceName:
+		actor.Text = q.text("audit.service")
 	case e.Actor.Kind == audit.ActorOperator:
 		actor.Text = q.text("audit.operator")
 	}
@@ -103,7 +106,7 @@ func (h *auditHandler) targets(q *request, found paging.Page[audit.Event]) (targ
 	ctx := q.r.Context()
 	ids := map[audit.TargetKind][]uuid.UUID{}
 	for _, item := range found.Items {
-		t := item.Node.Target
+		t := item.Node.Target.Object()
 		if id, err := uuid.Parse(t.Key); err == nil {
 			ids[t.Kind] = append(ids[t.Kind], id)
 		}

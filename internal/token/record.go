@@ -15,13 +15,20 @@ import (
 func newEvent(by *auth.Principal, action audit.Action, t Token, at time.Time, details ...audit.Detail) audit.Event {
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), AccountID: t.AccountID, At: at, Actor: audit.ActorOf(by.Subject()), Action: action,
-		Target:    audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name},
-		RequestID: by.Origin.RequestID, Details: details,
+		Target: t.target(), RequestID: by.Origin.RequestID, Details: details,
+	}
+	if t.ID != uuid.Nil { // it is zero in the template of a revocation
+		e.Data = t.Data(at)
 	}
 	if by.Origin.IP.IsValid() {
 		e.IP = by.Origin.IP.String()
 	}
 	return e
+}
+
+// target returns the token as the target of an event.
+func (t Token) target() audit.Target {
+	return audit.Target{Kind: audit.TargetAPIToken, Key: t.ID.String(), Name: t.Name}
 }
 
 // grantDetails returns the rights of a new token as event details.

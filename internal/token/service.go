@@ -77,7 +77,7 @@ type Ending struct {
 	// transaction.
 	Issued bool
 	// Event is the template of the audit event of each revoked token. The
-	// repository sets its ID and target.
+	// repository sets its ID, target and data (EventOf).
 	Event audit.Event
 }
 

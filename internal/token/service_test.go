@@ -67,7 +67,7 @@ func TestCreate(t *testing.T) {
 				ID: draft.Event.ID, AccountID: acme.ID, At: now, Actor: audit.ActorOf(by.Subject()),
 				Action: audit.APITokenCreated,
 				Target: audit.Target{Kind: audit.TargetAPIToken, Key: got.ID.String(), Name: "Nightly export"},
-				IP:     "192.0.2.1", RequestID: "r1", Details: draft.Event.Details,
+				IP:     "192.0.2.1", RequestID: "r1", Details: draft.Event.Details, Data: got.Data(now),
 			}
 			check.Equal(t, fmt.Sprint(draft.Event), fmt.Sprint(want), "event %+v, %+v", draft.Event, want)
 			wantDetails := maps.Clone(tc.details)

@@ -82,7 +82,7 @@ func (e *edit) withDetails(ctx context.Context, d Details) (Person, error) {
 	d.Locale = cmp.Or(d.Locale, DefaultLocale)
 	created, err := e.create(ctx, NewUser{User: d.user()})
 	if err == nil {
-		e.addEvent(audit.UserCreated, created.Target(), nameDetails(created.User)...)
+		e.addPersonEvent(audit.UserCreated, created, nameDetails(created.User)...)
 	}
 	return created, err
 }
@@ -140,12 +140,11 @@ func (e *edit) admit(ctx context.Context, p *Person, seats []seat) error {
 	}
 	for _, s := range seats {
 		place := Place{ID: uuid.Must(uuid.NewV7()), StoreID: s.in.ID, Status: Active, Permissions: s.permissions}
-		details := []audit.Detail{inStore(s.in)}
+		var details []audit.Detail
 		if len(s.permissions) > 0 {
-			details = append([]audit.Detail{{Name: "permissions", Value: strings.Join(s.permissions, " ")}}, details...)
+			details = []audit.Detail{{Name: "permissions", Value: strings.Join(s.permissions, " ")}}
 		}
-		e.addEvent(audit.UserAdded, p.Target(), details...)
-		if err := e.savePlace(ctx, p, &place); err != nil {
+		if err := e.savePlace(ctx, audit.StoreUserAdded, p, s.in, &place, details...); err != nil {
 			return err
 		}
 		p.Places = append(p.Places, place)

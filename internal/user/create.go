@@ -157,7 +157,7 @@ func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Pe
 		if created, err = e.create(ctx, u); err != nil {
 			return err
 		}
-		e.addEvent(audit.UserCreated, created.Target(), nameDetails(created.User)...)
+		e.addPersonEvent(audit.UserCreated, created, nameDetails(created.User)...)
 		return e.join(ctx, &created)
 	})
 	return created, err

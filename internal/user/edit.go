@@ -62,7 +62,18 @@ func (e *edit) addEvent(action audit.Action, target audit.Target, details ...aud
 	e.events = append(e.events, Event(e.by, action, target, e.now, details...))
 }
 
-func inStore(s account.Store) audit.Detail { return audit.Detail{Name: "storeHash", Value: s.Hash} }
+// addPersonEvent records a change of the user, who is saved with the current time.
+func (e *edit) addPersonEvent(action audit.Action, p Person, details ...audit.Detail) {
+	p.UpdatedAt = e.now
+	e.events = append(e.events, PersonEvent(e.by, action, p, e.now, details...))
+}
+
+// addMemberEvent records a change of a user's membership in a store. place is the membership after the change or, if
+// it was removed, as it was last.
+func (e *edit) addMemberEvent(action audit.Action, p Person, in account.Store, place Place, details ...audit.Detail) {
+	m := StoreMember{Place: place, User: p.User, Owner: in.OwnerID == p.ID}
+	e.events = append(e.events, StoreMemberEvent(e.by, action, m, in.Hash, e.now, details...))
+}
 
 // mayInAccount returns fault.Forbidden unless the principal is the account's
 // owner or holds the scope.
@@ -136,9 +147,11 @@ func (e *edit) saveMember(ctx context.Context, p *Person) error {
 	return e.SaveMembers(ctx, []Membership{p.Membership()})
 }
 
-// savePlace saves a changed store membership and sets its update time.
-func (e *edit) savePlace(ctx context.Context, p *Person, place *Place) error {
+// savePlace saves a changed store membership, sets its update time and records the change.
+func (e *edit) savePlace(ctx context.Context, action audit.Action, p *Person, in account.Store, place *Place,
+	details ...audit.Detail) error {
 	place.UpdatedAt = e.now
+	e.addMemberEvent(action, *p, in, *place, details...)
 	if err := e.SavePlaces(ctx, map[uuid.UUID][]Place{p.ID: {*place}}); err != nil {
 		return err
 	}

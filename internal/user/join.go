@@ -37,7 +37,7 @@ func (e *edit) join(ctx context.Context, p *Person) error {
 		return nil
 	}
 	p.Member, p.JoinedAt = true, e.now
-	e.addEvent(audit.UserAdded, p.Target())
+	e.addPersonEvent(audit.UserAdded, *p)
 	return e.saveMember(ctx, p)
 }
 
@@ -65,8 +65,7 @@ func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref accoun
 			return err
 		}
 		place := Place{ID: uuid.Must(uuid.NewV7()), StoreID: in.ID, Status: Active}
-		e.addEvent(audit.UserAdded, added.Target(), inStore(in))
-		if err := e.savePlace(ctx, &added, &place); err != nil {
+		if err := e.savePlace(ctx, audit.StoreUserAdded, &added, in, &place); err != nil {
 			return err
 		}
 		added.Places = append(added.Places, place)
@@ -117,7 +116,7 @@ func (s *Service) RemoveFromStore(ctx context.Context, by *auth.Principal, ref a
 		if err != nil {
 			return err
 		}
-		e.addEvent(audit.UserRemoved, p.Target(), inStore(out))
+		e.addMemberEvent(audit.StoreUserRemoved, p, out, place)
 		if err := e.RemovePlaces(ctx, []uuid.UUID{place.ID}); err != nil {
 			return err
 		}

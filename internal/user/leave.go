@@ -27,10 +27,10 @@ func Leave(ctx context.Context, c Change, by *auth.Principal, persons []Person, 
 		ids = append(ids, p.ID)
 		for _, place := range p.Places {
 			places = append(places, place.ID)
-			in := audit.Detail{Name: "storeHash", Value: hashes[place.StoreID]}
-			events = append(events, Event(by, audit.UserRemoved, p.Target(), now, in))
+			m := StoreMember{Place: place, User: p.User} // an owner cannot leave
+			events = append(events, StoreMemberEvent(by, audit.StoreUserRemoved, m, hashes[place.StoreID], now))
 		}
-		events = append(events, Event(by, audit.UserRemoved, p.Target(), now))
+		events = append(events, PersonEvent(by, audit.UserRemoved, p, now))
 	}
 	ended := func(s Session) audit.Event { return SessionEnded(by, s, now) }
 	// It comes first, since it keeps new sessions from starting.

@@ -82,8 +82,7 @@ func (s *Service) editPlace(
 			if err := CheckStoreOwner(in, userID); err != nil {
 				return err
 			}
-			e.addEvent(audit.UserUpdated, p.Target(), append(details, inStore(in))...)
-			if err := e.savePlace(ctx, &p, &place); err != nil {
+			if err := e.savePlace(ctx, audit.StoreUserUpdated, &p, in, &place, details...); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -117,7 +118,7 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	if err := e.SetOwner(ctx, st.ID, to); err != nil {
 		return err
 	}
-	if err := e.seat(ctx, next, st.ID, StoreOwner); err != nil {
+	if err := e.seat(ctx, next, *st, StoreOwner); err != nil {
 		return err
 	}
 	was, err := e.member(ctx, former, "userId")
@@ -127,17 +128,19 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	if err != nil {
 		return err
 	}
-	return e.seat(ctx, was, st.ID, StoreAdministrator)
+	return e.seat(ctx, was, *st, StoreAdministrator)
 }
 
 // seat gives a user an active store membership with the role's permissions.
-func (e *edit) seat(ctx context.Context, p Person, storeID uuid.UUID, r Role) error {
-	place, ok := p.Place(storeID)
+func (e *edit) seat(ctx context.Context, p Person, in account.Store, r Role) error {
+	action := audit.StoreUserUpdated
+	place, ok := p.Place(in.ID)
 	if !ok {
-		place = Place{ID: uuid.Must(uuid.NewV7()), StoreID: storeID}
+		action, place = audit.StoreUserAdded, Place{ID: uuid.Must(uuid.NewV7()), StoreID: in.ID}
 	}
 	place.Status, place.Permissions = Active, r.Permissions()
-	return e.savePlace(ctx, &p, &place)
+	return e.savePlace(ctx, action, &p, in, &place,
+		audit.Detail{Name: "permissions", Value: strings.Join(place.Permissions, " ")})
 }
 
 func (e *edit) addTransferEvent(ctx context.Context, target audit.Target, former uuid.UUID, next Person) error {

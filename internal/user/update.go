@@ -98,6 +98,6 @@ func (e *edit) update(ctx context.Context, before Person, after *Person) error {
 	if len(details) == 0 {
 		return nil
 	}
-	e.addEvent(audit.UserUpdated, after.Target(), details...)
+	e.addPersonEvent(audit.UserUpdated, *after, details...)
 	return e.saveMember(ctx, after)
 }

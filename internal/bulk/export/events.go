@@ -31,13 +31,13 @@ func (w *EventWriter) Write(events []audit.Event) error {
 		for i, d := range e.Details {
 			details[i] = d.Name + "=" + d.Value
 		}
-		actor := ""
+		actor, of := "", e.Target.Object()
 		if e.Actor.ID != uuid.Nil {
 			actor = e.Actor.ID.String()
 		}
 		w.lines.Write([]string{
 			e.At.UTC().Format(time.RFC3339Nano), string(e.Actor.Kind), actor, e.Actor.Name, string(e.Action),
-			string(e.Target.Kind), e.Target.Key, e.Target.Name, e.IP, e.RequestID, strings.Join(details, "; "),
+			string(of.Kind), of.Key, of.Name, e.IP, e.RequestID, strings.Join(details, "; "),
 		})
 	}
 	return w.lines.Flush()
