@@ -140,6 +140,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	// stopped.
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
 	defer startSignIn(context.WithoutCancel(ctx), b)()
+	defer startExpirations(ctx, b, log)()
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err

@@ -14,15 +14,15 @@ import (
 
 // eventRow is the model of an audit event. It refers to no other row, since events outlive what they are about.
 type eventRow struct {
-	AccountID  uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_users;index:audit_events_log,priority:1;uniqueIndex:audit_events_subject"`
+	AccountID  uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_users;index:audit_events_store_users;index:audit_events_log,priority:1;uniqueIndex:audit_events_subject"`
 	ID         uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_log,priority:5,where:sequence > 0"`
 	At         instant       `gorm:"not null"`
 	ActorKind  string        `gorm:"not null"`
-	ActorID    uuid.NullUUID `gorm:"type:uuid;index:audit_events_users"`
+	ActorID    uuid.NullUUID `gorm:"type:uuid;index:audit_events_users;index:audit_events_store_users"`
 	ActorName  string        `gorm:"not null"`
 	Action     string        `gorm:"not null"`
 	TargetKind string        `gorm:"not null;uniqueIndex:audit_events_subject"`
-	TargetKey  string        `gorm:"not null;uniqueIndex:audit_events_subject;index:audit_events_users,where:actor_kind = 'API_TOKEN' AND target_kind = 'user'"`
+	TargetKey  string        `gorm:"not null;uniqueIndex:audit_events_subject;index:audit_events_users,where:actor_kind = 'API_TOKEN' AND target_kind = 'user';index:audit_events_store_users,where:actor_kind = 'API_TOKEN' AND target_kind = 'storeUser'"`
 	TargetName string        `gorm:"not null"`
 	IP         string        `gorm:"not null"`
 	RequestID  string        `gorm:"not null"`

@@ -29,7 +29,8 @@ type tokenRow struct {
 	CreatedByKind      string        `gorm:"<-:create;not null"`
 	CreatedByID        uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_issued,where:created_by_kind = 'API_TOKEN'"`
 	CreatedByName      string        `gorm:"<-:create;not null"`
-	ExpiresAt          instant
+	ExpiresAt          instant       `gorm:"index:api_tokens_expiry,priority:2,where:revoked_at IS NULL AND expires_at IS NOT NULL AND expiry_stage < 2"`
+	ExpiryStage        int64         `gorm:"not null;->:false;<-:create;index:api_tokens_expiry,priority:1"`
 	LastUsedAt         instant       `gorm:"<-:update"`
 	LastUsedIP         *string       `gorm:"<-:update"`
 	RevokedAt          instant       `gorm:"<-:update"`
@@ -57,7 +58,7 @@ func tokenRowOf(t token.Token) tokenRow {
 		AccountID: t.AccountID, StoreID: optional(t.StoreID), ID: t.ID, Name: t.Name, ClientID: t.ClientID,
 		Scopes: t.Scopes.String(), AllowedIPRanges: joinedRanges(t.AllowedIPRanges), CreatedAt: instant{t.CreatedAt},
 		CreatedByKind: string(t.CreatedBy.Kind), CreatedByID: optional(t.CreatedBy.ID), CreatedByName: t.CreatedBy.Name,
-		ExpiresAt: instant{t.ExpiresAt},
+		ExpiresAt: instant{t.ExpiresAt}, ExpiryStage: int64(token.StageOfNew(t)),
 	}
 }
 
