@@ -12,6 +12,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/eventsource"
 	"latchkey/internal/paging"
 	"latchkey/internal/user"
 
@@ -27,19 +28,59 @@ func (r *accountResolver) Apps(ctx context.Context, obj *object.Account, before 
 	if err != nil {
 		return nil, err
 	}
-	return appsConnection(object.AccountApps, apps), nil
+	return appsConnection(object.AccountApps, apps, object.NewApps(object.Nodes(apps))), nil
 }
 
-func (r *appResolver) EventSources(ctx context.Context, obj *object.App, before *string, after *string, first *int, last *int) (*model.AWSEventSourcesConnection, error) {
-	return nil, notImplemented("App.eventSources")
+func (r *appResolver) EventSources(ctx context.Context, obj *object.App, before *string, after *string, first *int, last *int) (*object.AWSEventSourcesConnection, error) {
+	by, w, err := connectionArgs(ctx, object.AppEventSources, before, after, first, last)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := object.Load(obj.Siblings(), keyFor("eventSources", "", w), func(apps []account.App) (map[uuid.UUID]paging.Page[eventsource.Source], error) {
+		return r.eventSources(ctx, by, apps, w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return eventSourcesConnection(pages[obj.Key]), nil
 }
 
 func (r *appMutationsResolver) CreateEventSource(ctx context.Context, obj *model.AppMutations, input model.CreateEventSourceInput) (*model.CreateEventSourceResult, error) {
-	return nil, notImplemented("AppMutations.createEventSource")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.sources.Configured(); err != nil {
+		return nil, err
+	}
+	request, err := eventSourceRequest(input)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	source, err := r.sources.Create(ctx, by, request)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.CreateEventSourceResult{EventSource: &object.AWSEventSource{Source: source}}, nil
 }
 
 func (r *appMutationsResolver) DeleteEventSource(ctx context.Context, obj *model.AppMutations, input model.DeleteEventSourceInput) (*model.DeleteEventSourceResult, error) {
-	return nil, notImplemented("AppMutations.deleteEventSource")
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.sources.Configured(); err != nil {
+		return nil, err
+	}
+	app, id, err := eventSourceToDelete(input)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	received, err := r.sources.Delete(ctx, by, app, id)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return deletedEventSource(id, received), nil
 }
 
 func (r *storeResolver) Apps(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
@@ -47,13 +88,11 @@ func (r *storeResolver) Apps(ctx context.Context, obj *object.Store, before *str
 	if err != nil {
 		return nil, err
 	}
-	pages, err := object.Load(obj.Siblings, keyFor("apps", "", w), func(stores []account.Store) (map[uuid.UUID]paging.Page[account.App], error) {
-		return r.accounts.AppsOfStores(ctx, by, storeKeys(stores), w)
+	pages, err := object.Load(obj.Siblings, keyFor("apps", "", w), func(stores []account.Store) (map[uuid.UUID]*object.AppsConnection, error) {
+		apps, err := r.accounts.AppsOfStores(ctx, by, storeKeys(stores), w)
+		return appsConnections(object.StoreApps, apps), err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return appsConnection(object.StoreApps, pages[obj.ID]), nil
+	return pages[obj.ID], err
 }
 
 func (r *storeUserResolver) Apps(ctx context.Context, obj *object.StoreUser, before *string, after *string, first *int, last *int) (*object.AppsConnection, error) {
@@ -61,17 +100,15 @@ func (r *storeUserResolver) Apps(ctx context.Context, obj *object.StoreUser, bef
 	if err != nil {
 		return nil, err
 	}
-	pages, err := object.Load(obj.Siblings, keyFor("apps", "", w), func(members []user.StoreMember) (map[uuid.UUID]paging.Page[account.App], error) {
+	pages, err := object.Load(obj.Siblings, keyFor("apps", "", w), func(members []user.StoreMember) (map[uuid.UUID]*object.AppsConnection, error) {
 		keys := make([]uuid.UUID, len(members))
 		for i, m := range members {
 			keys[i] = m.ID
 		}
-		return r.accounts.AppsOfMembers(ctx, by, keys, w)
+		apps, err := r.accounts.AppsOfMembers(ctx, by, keys, w)
+		return appsConnections(object.StoreUserApps, apps), err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return appsConnection(object.StoreUserApps, pages[obj.ID]), nil
+	return pages[obj.ID], err
 }
 
 func (r *Resolver) App() generated.AppResolver { return &appResolver{r} }

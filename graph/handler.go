@@ -18,6 +18,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/bulkhead"
+	"latchkey/internal/eventsource"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
 	"latchkey/internal/paging"
@@ -28,13 +29,15 @@ import (
 
 // Config holds the dependencies and settings of the API.
 type Config struct {
-	Accounts  *account.Service
-	Users     *user.Service
-	Tokens    *token.Service
-	Offboard  *membership.Service
-	Audit     audit.Reader
-	Replicas  Replicas
-	Catalogue *scope.Catalogue
+	Accounts *account.Service
+	Users    *user.Service
+	Tokens   *token.Service
+	Offboard *membership.Service
+	Audit    audit.Reader
+	// EventSources are the event sources of apps.
+	EventSources *eventsource.Service
+	Replicas     Replicas
+	Catalogue    *scope.Catalogue
 	// PublicURL is the base URL of the service, without a trailing slash.
 	PublicURL string
 	Limits    server.Limits

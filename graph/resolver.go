@@ -7,6 +7,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/eventsource"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
 	"latchkey/internal/scope"
@@ -22,6 +23,7 @@ type Resolver struct {
 	tokens    *token.Service
 	offboard  *membership.Service
 	audit     audit.Reader
+	sources   *eventsource.Service
 	replicas  Replicas
 	log       *slog.Logger
 	catalogue *scope.Catalogue
@@ -32,6 +34,7 @@ type Resolver struct {
 func newResolver(c Config, rules *Rules) *Resolver {
 	return &Resolver{
 		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, offboard: c.Offboard, audit: c.Audit,
+		sources:  c.EventSources,
 		replicas: c.Replicas, log: c.Log,
 		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules,
 	}

@@ -23,6 +23,7 @@ import (
 	"latchkey/graph/server"
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
+	"latchkey/internal/eventsource"
 	"latchkey/internal/feed"
 	"latchkey/internal/scope"
 	dbtest "latchkey/internal/test/db"
@@ -40,6 +41,7 @@ type api struct {
 	*world.Services
 
 	handler http.Handler
+	sources *eventsource.Service
 	// confirm is what the replicas say: that of the only one, unless a test
 	// says otherwise.
 	confirm confirm
@@ -83,9 +85,11 @@ func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	a.Services = world.New(t, url, world.Options{At: began, OnStatement: a.statements.add})
 	log := slog.New(slog.NewJSONHandler(&complaints{t: t}, nil))
 	a.confirm = feed.New(a.DB.FeedSource(), access.Replica{Name: "only-one"}, feed.Subscriber{}, log).Confirm
+	a.sources = a.eventSources(partner{})
 	var err error
 	a.handler, err = graph.NewHandler(graph.Config{
-		Accounts: a.Accounts, Users: a.Users, Tokens: a.Tokens, Offboard: a.Memberships, Audit: a.DB.Audit(),
+		EventSources: a.sources,
+		Accounts:     a.Accounts, Users: a.Users, Tokens: a.Tokens, Offboard: a.Memberships, Audit: a.DB.Audit(),
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,
 	})
@@ -94,6 +98,23 @@ func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	}
 	return a
 }
+
+// eventSources returns the service of event sources with a partner, or with none.
+func (a *api) eventSources(p eventsource.Partner) *eventsource.Service {
+	return eventsource.NewService(eventsource.Config{
+		Repository: a.DB.EventSources(), Apps: a.Accounts, Partner: p, Region: "US_EAST_1",
+		PartnerName: "aws.partner/example.com", Now: a.Clock.Now,
+	})
+}
+
+// partner answers as Amazon EventBridge does.
+type partner struct{}
+
+func (partner) Create(_ context.Context, region, _, name string) (string, error) {
+	return "arn:aws:events:" + region + "::event-source/" + name, nil
+}
+
+func (partner) Delete(context.Context, string, string, string) error { return nil }
 
 // confirm answers for the replicas.
 type confirm func(context.Context) (access.Receipt, error)

@@ -84,15 +84,13 @@ var clients = map[string]struct {
 	"cancel-subscription": {variables: map[string]any{"input": map[string]any{"id": "bc/account/subscription/1"}},
 		data:        `{"subscription": {"cancelSubscription": null}}`,
 		unavailable: "subscription.cancelSubscription: NOT_IMPLEMENTED: SubscriptionMutations.cancelSubscription"},
-	"event-sources": {data: `{"account": {"apps": {"edges": [null]}}}`,
-		unavailable: "account.apps.edges.0.node.eventSources: NOT_IMPLEMENTED: App.eventSources"},
+	"event-sources": {has: []string{`{"account":{"apps":{"edges":[{"node":{"id":"<app1>","eventSources":{"edges":[{"node":{"id":"<orders>","arn":"arn:aws:events:us-east-1::event-source/aws.partner/example.com/<app1.number>/orders","awsAccount":"123456789012","eventSourceName":"orders","eventSourceRegion":"US_EAST_1","webhooksCount":1}}]}}}]}}}`}},
 	"create-event-source": {variables: map[string]any{"input": map[string]any{"appId": "<app0>",
 		"awsAccount": "123456789012", "eventSourceName": "orders", "eventSourceRegion": "US_EAST_1"}},
-		data:        `{"app": {"createEventSource": null}}`,
-		unavailable: "app.createEventSource: NOT_IMPLEMENTED: AppMutations.createEventSource"},
-	"delete-event-source": {variables: map[string]any{"appId": "<app0>", "id": "1"},
-		data:        `{"app": {"deleteEventSource": null}}`,
-		unavailable: "app.deleteEventSource: NOT_IMPLEMENTED: AppMutations.deleteEventSource"},
+		has: []string{`{"app":{"createEventSource":{"eventSource":{"id":"bc/account/eventSource/`,
+			`"arn":"arn:aws:events:us-east-1::event-source/aws.partner/example.com/<app0.number>/orders","awsAccount":"123456789012","eventSourceName":"orders","eventSourceRegion":"US_EAST_1","webhooksCount":1}}}}`}},
+	"delete-event-source": {variables: map[string]any{"appId": "<app1>", "id": "<orders>"},
+		data: `{"app": {"deleteEventSource": {"deletedEventSourceId": "<orders>", "affectedWebhooksIds": ["<orders.webhook>"]}}}`},
 }
 
 // A program written for the API that this one is compatible with is understood, and answered where the capability is
@@ -105,6 +103,7 @@ func TestClientsOfTheAccountAPI(t *testing.T) {
 	}
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.nameCursors(t)
+		w.eventSource(t, 1, "orders")
 		var queries, mutations []scenario
 		for _, name := range slices.Sorted(maps.Keys(clients)) {
 			text, err := os.ReadFile(filepath.Join(folder, name+".graphql"))

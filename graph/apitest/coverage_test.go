@@ -45,6 +45,7 @@ func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
 			by.Credential, by.NoCredential = auth.Credential{}, "a test"
 		}
 		s := survey{w, map[string]bool{}, new(int)}
+		w.eventSource(t, 0, "orders")
 		answered := 0
 		for _, def := range objects() {
 			for _, f := range fieldsOf(def) {
@@ -158,6 +159,10 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 			return s.fill(`id: "` + tokenWith(way) + `"`)
 		case "Account.auditEvents":
 			return "first: 50"
+		case "AppMutations.createEventSource":
+			return s.fill(strings.Replace(effective[st.name()], "made", uuid.NewString(), 1))
+		case "AppMutations.deleteEventSource":
+			return s.fill(`input: {appId: "<app0>", id: "` + s.eventSource(t, 0, uuid.NewString()) + `"}`)
 		case "ApiTokenMutations.revokeApiTokens":
 			if way.first(func(st step) bool { return st.name() == "RevokeApiTokensResult.issuedTokensToReview" }) >= 0 {
 				s.heir(t)

@@ -16,6 +16,9 @@ var effective = map[string]string{
 	"ApiTokenMutations.rotateApiToken":  `input: {id: "<Till>"}`,
 	"ApiTokenMutations.revokeApiTokens": `input: {ids: ["<Till>"]}`,
 
+	"AppMutations.createEventSource": `input: {appId: "<app0>", awsAccount: "123456789012", eventSourceName: "made", eventSourceRegion: US_EAST_1}`,
+	"AppMutations.deleteEventSource": `input: {appId: "<app0>", id: "<orders>"}`,
+
 	"AccountMutations.addUserToAccount":     `input: {email: "<away.user0.email>"}`,
 	"AccountMutations.transferOwnership":    `input: {userId: "<user2>", storeId: "<store2>"}`,
 	"UserMutations.createUser":              `input: {email: "made@acme.example", firstName: "Made", lastName: "Here", locale: "en"}`,

@@ -31,6 +31,7 @@ var connections = map[string]string{
 	"Store.apiTokens":                     `{ account { stores(last: 1) { edges { node { apiTokens PAGE } } } } }`,
 	"User.stores":                         `{ account { users(first: 1) { edges { node { stores PAGE } } } } }`,
 	"RevokeApiTokensResult.usersToReview": `mutation { apiToken { revokeApiTokens(input: {ids: ["<HR sync>"]}) { usersToReview PAGE } } }`,
+	"App.eventSources":                    `{ account { apps(first: 1) { edges { node { eventSources PAGE } } } } }`,
 	"StoreUser.apps":                      `{ account { stores(last: 1) { edges { node { users(last: 1) { edges { node { apps PAGE } } } } } } } }`,
 }
 
@@ -131,6 +132,7 @@ func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
 			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Account %d", i), scopes: []string{"account_read"}})
 			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Store %d", i), scopes: []string{"store_cart"},
 				store: &w.home.Stores[0]})
+			w.eventSource(t, 6, fmt.Sprintf("source%d", i))
 		}
 		hr := w.issue(t, w.owner, w.home, request{name: "HR sync", scopes: []string{"account_users_write"}})
 		w.addedBy(t, hr.Token, w.home.Users)

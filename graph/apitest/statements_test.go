@@ -48,6 +48,8 @@ func TestStatements(t *testing.T) {
 			2},
 		{"stores below tokens of stores",
 			`{ account { stores(first: 250) { edges { node { apiTokens { edges { node { store { owner { email } users { edges { node { email } } } } } } } } } } } }`, 5},
+		{"event sources of the apps of stores",
+			`{ account { apps { edges { node { eventSources { edges { node { webhooksCount } } } } } } stores(first: 250) { edges { node { apps { edges { node { eventSources(first: 1) { edges { node { arn } } } } } } } } } } }`, 5},
 		{"the viewer", `{ viewer { apiToken { name store { name } accessTokens { hint } } } }`, 2},
 	}
 	eachCrowd(t, func(t *testing.T, w *tenants) {
@@ -87,6 +89,9 @@ func crowd(t *testing.T, a *api, stores int) *tenants {
 		"account_read", "account_stores_read", "account_users_read", "account_apps_read", "account_api_tokens_read",
 		"account_audit_read",
 	}}))
+	for app := range w.home.Apps {
+		w.eventSource(t, app, "orders")
+	}
 	for i := range w.home.Stores {
 		w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"}, store: &w.home.Stores[i]})
 	}

@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/eventsource"
 	"latchkey/internal/scope"
 	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
@@ -218,6 +219,19 @@ func (w *tenants) verify(t *testing.T, presented string) *auth.Principal {
 func (w *tenants) verified(t *testing.T, issued token.Issued) *auth.Principal {
 	t.Helper()
 	return w.verify(t, issued.AccessToken.Reveal())
+}
+
+// eventSource creates an event source of an app, and names its id and that of its webhook by its name.
+func (w *tenants) eventSource(t *testing.T, app int, name string) (id string) {
+	t.Helper()
+	s, err := w.sources.Create(t.Context(), w.owner, eventsource.Request{AppID: w.home.Apps[app].ID,
+		AWSAccount: "123456789012", Name: name, Region: "US_EAST_1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id = "bc/account/eventSource/" + s.ID.String()
+	w.names["<"+name+">"], w.names["<"+name+".webhook>"] = id, "bc/account/webhook/"+s.ID.String()
+	return id
 }
 
 // request is a token to issue.

@@ -8,6 +8,7 @@ import (
 	"latchkey/graph/model"
 	"latchkey/graph/object"
 	"latchkey/graph/scalar"
+	"latchkey/internal/eventsource"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -19,7 +20,7 @@ import (
 // region    ************************** generated!.gotpl **************************
 
 type AppResolver interface {
-	EventSources(ctx context.Context, obj *object.App, before *string, after *string, first *int, last *int) (*model.AWSEventSourcesConnection, error)
+	EventSources(ctx context.Context, obj *object.App, before *string, after *string, first *int, last *int) (*object.AWSEventSourcesConnection, error)
 }
 type AppMutationsResolver interface {
 	CreateEventSource(ctx context.Context, obj *model.AppMutations, input model.CreateEventSourceInput) (*model.CreateEventSourceResult, error)
@@ -159,8 +160,8 @@ func (ec *executionContext) _App_eventSources(ctx context.Context, field graphql
 			return ec.Resolvers.App().EventSources(ctx, obj, fc.Args["before"].(*string), fc.Args["after"].(*string), fc.Args["first"].(*int), fc.Args["last"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.AWSEventSourcesConnection) graphql.Marshaler {
-			return ec.marshalNAwsEventSourcesConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSourcesConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.AWSEventSourcesConnection) graphql.Marshaler {
+			return ec.marshalNAwsEventSourcesConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSourcesConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -397,7 +398,7 @@ func (ec *executionContext) fieldContext_AppsEdge_cursor(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("AppsEdge", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AwsEventSource_id(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSource) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSource_id(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -406,21 +407,21 @@ func (ec *executionContext) _AwsEventSource_id(ctx context.Context, field graphq
 			return ec.fieldContext_AwsEventSource_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.GlobalID(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNID2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v scalar.NodeID) graphql.Marshaler {
+			return ec.marshalNID2latchkeyᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
 		},
 		true,
 		true,
 	)
 }
 func (ec *executionContext) fieldContext_AwsEventSource_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AwsEventSource", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("AwsEventSource", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _AwsEventSource_awsAccount(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSource) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSource_awsAccount(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -443,7 +444,7 @@ func (ec *executionContext) fieldContext_AwsEventSource_awsAccount(_ context.Con
 	return graphql.NewScalarFieldContext("AwsEventSource", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AwsEventSource_eventSourceName(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSource) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSource_eventSourceName(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -452,7 +453,7 @@ func (ec *executionContext) _AwsEventSource_eventSourceName(ctx context.Context,
 			return ec.fieldContext_AwsEventSource_eventSourceName(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.EventSourceName, nil
+			return obj.Name(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -463,10 +464,10 @@ func (ec *executionContext) _AwsEventSource_eventSourceName(ctx context.Context,
 	)
 }
 func (ec *executionContext) fieldContext_AwsEventSource_eventSourceName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AwsEventSource", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("AwsEventSource", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AwsEventSource_eventSourceRegion(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSource) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSource_eventSourceRegion(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -475,11 +476,11 @@ func (ec *executionContext) _AwsEventSource_eventSourceRegion(ctx context.Contex
 			return ec.fieldContext_AwsEventSource_eventSourceRegion(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.EventSourceRegion, nil
+			return obj.Region, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.AWSRegion) graphql.Marshaler {
-			return ec.marshalNAwsRegion2latchkeyᚋgraphᚋmodelᚐAWSRegion(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v eventsource.Region) graphql.Marshaler {
+			return ec.marshalNAwsRegion2latchkeyᚋinternalᚋeventsourceᚐRegion(ctx, selections, v)
 		},
 		true,
 		true,
@@ -489,7 +490,7 @@ func (ec *executionContext) fieldContext_AwsEventSource_eventSourceRegion(_ cont
 	return graphql.NewScalarFieldContext("AwsEventSource", field, false, false, errors.New("field of type AwsRegion does not have child fields"))
 }
 
-func (ec *executionContext) _AwsEventSource_arn(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSource) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSource_arn(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -498,7 +499,7 @@ func (ec *executionContext) _AwsEventSource_arn(ctx context.Context, field graph
 			return ec.fieldContext_AwsEventSource_arn(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Arn, nil
+			return obj.ARN, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -512,7 +513,7 @@ func (ec *executionContext) fieldContext_AwsEventSource_arn(_ context.Context, f
 	return graphql.NewScalarFieldContext("AwsEventSource", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AwsEventSource_webhooksCount(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSource) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSource_webhooksCount(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSource) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -521,7 +522,7 @@ func (ec *executionContext) _AwsEventSource_webhooksCount(ctx context.Context, f
 			return ec.fieldContext_AwsEventSource_webhooksCount(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.WebhooksCount, nil
+			return obj.WebhooksCount(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
@@ -532,10 +533,10 @@ func (ec *executionContext) _AwsEventSource_webhooksCount(ctx context.Context, f
 	)
 }
 func (ec *executionContext) fieldContext_AwsEventSource_webhooksCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("AwsEventSource", field, false, false, errors.New("field of type Long does not have child fields"))
+	return graphql.NewScalarFieldContext("AwsEventSource", field, true, false, errors.New("field of type Long does not have child fields"))
 }
 
-func (ec *executionContext) _AwsEventSourcesConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSourcesConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSourcesConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSourcesConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -567,7 +568,7 @@ func (ec *executionContext) fieldContext_AwsEventSourcesConnection_pageInfo(_ co
 	return fc, nil
 }
 
-func (ec *executionContext) _AwsEventSourcesConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSourcesConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSourcesConnection_edges(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSourcesConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -579,8 +580,8 @@ func (ec *executionContext) _AwsEventSourcesConnection_edges(ctx context.Context
 			return obj.Edges, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.AWSEventSourcesEdge) graphql.Marshaler {
-			return ec.marshalOAwsEventSourcesEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSourcesEdge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*object.AWSEventSourcesEdge) graphql.Marshaler {
+			return ec.marshalOAwsEventSourcesEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSourcesEdge(ctx, selections, v)
 		},
 		true,
 		false,
@@ -599,7 +600,7 @@ func (ec *executionContext) fieldContext_AwsEventSourcesConnection_edges(_ conte
 	return fc, nil
 }
 
-func (ec *executionContext) _AwsEventSourcesEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSourcesEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSourcesEdge_node(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSourcesEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -611,8 +612,8 @@ func (ec *executionContext) _AwsEventSourcesEdge_node(ctx context.Context, field
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.AWSEventSource) graphql.Marshaler {
-			return ec.marshalNAwsEventSource2latchkeyᚋgraphᚋmodelᚐAWSEventSource(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.AWSEventSource) graphql.Marshaler {
+			return ec.marshalNAwsEventSource2latchkeyᚋgraphᚋobjectᚐAWSEventSource(ctx, selections, v)
 		},
 		true,
 		true,
@@ -631,7 +632,7 @@ func (ec *executionContext) fieldContext_AwsEventSourcesEdge_node(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _AwsEventSourcesEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.AWSEventSourcesEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _AwsEventSourcesEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *object.AWSEventSourcesEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -666,8 +667,8 @@ func (ec *executionContext) _CreateEventSourceResult_eventSource(ctx context.Con
 			return obj.EventSource, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.AWSEventSource) graphql.Marshaler {
-			return ec.marshalOAwsEventSource2ᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSource(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *object.AWSEventSource) graphql.Marshaler {
+			return ec.marshalOAwsEventSource2ᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSource(ctx, selections, v)
 		},
 		true,
 		false,
@@ -777,7 +778,7 @@ func (ec *executionContext) unmarshalInputCreateEventSourceInput(ctx context.Con
 			it.EventSourceName = data
 		case "eventSourceRegion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("eventSourceRegion"))
-			data, err := ec.unmarshalNAwsRegion2latchkeyᚋgraphᚋmodelᚐAWSRegion(ctx, v)
+			data, err := ec.unmarshalNAwsRegion2latchkeyᚋinternalᚋeventsourceᚐRegion(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -1044,7 +1045,7 @@ func (ec *executionContext) _AppsEdge(ctx context.Context, sel ast.SelectionSet,
 
 var awsEventSourceImplementors = []string{"AwsEventSource"}
 
-func (ec *executionContext) _AwsEventSource(ctx context.Context, sel ast.SelectionSet, obj *model.AWSEventSource) graphql.Marshaler {
+func (ec *executionContext) _AwsEventSource(ctx context.Context, sel ast.SelectionSet, obj *object.AWSEventSource) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, awsEventSourceImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1107,7 +1108,7 @@ func (ec *executionContext) _AwsEventSource(ctx context.Context, sel ast.Selecti
 
 var awsEventSourcesConnectionImplementors = []string{"AwsEventSourcesConnection"}
 
-func (ec *executionContext) _AwsEventSourcesConnection(ctx context.Context, sel ast.SelectionSet, obj *model.AWSEventSourcesConnection) graphql.Marshaler {
+func (ec *executionContext) _AwsEventSourcesConnection(ctx context.Context, sel ast.SelectionSet, obj *object.AWSEventSourcesConnection) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, awsEventSourcesConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1150,7 +1151,7 @@ func (ec *executionContext) _AwsEventSourcesConnection(ctx context.Context, sel 
 
 var awsEventSourcesEdgeImplementors = []string{"AwsEventSourcesEdge"}
 
-func (ec *executionContext) _AwsEventSourcesEdge(ctx context.Context, sel ast.SelectionSet, obj *model.AWSEventSourcesEdge) graphql.Marshaler {
+func (ec *executionContext) _AwsEventSourcesEdge(ctx context.Context, sel ast.SelectionSet, obj *object.AWSEventSourcesEdge) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, awsEventSourcesEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -1276,14 +1277,21 @@ func (ec *executionContext) _DeleteEventSourceResult(ctx context.Context, sel as
 
 // region    ***************************** type.gotpl *****************************
 
-func (ec *executionContext) unmarshalNAwsRegion2latchkeyᚋgraphᚋmodelᚐAWSRegion(ctx context.Context, v any) (model.AWSRegion, error) {
-	var res model.AWSRegion
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNAwsRegion2latchkeyᚋinternalᚋeventsourceᚐRegion(ctx context.Context, v any) (eventsource.Region, error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := eventsource.Region(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNAwsRegion2latchkeyᚋgraphᚋmodelᚐAWSRegion(ctx context.Context, sel ast.SelectionSet, v model.AWSRegion) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNAwsRegion2latchkeyᚋinternalᚋeventsourceᚐRegion(ctx context.Context, sel ast.SelectionSet, v eventsource.Region) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNCreateEventSourceInput2latchkeyᚋgraphᚋmodelᚐCreateEventSourceInput(ctx context.Context, v any) (model.CreateEventSourceInput, error) {

@@ -1352,7 +1352,7 @@ func (ec *executionContext) plainAuditEventEdge(ctx context.Context, b []byte, s
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAwsEventSource(ctx context.Context, b []byte, sel plain.Selection, obj *model.AWSEventSource) ([]byte, bool) {
+func (ec *executionContext) plainAwsEventSource(ctx context.Context, b []byte, sel plain.Selection, obj *object.AWSEventSource) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1362,31 +1362,34 @@ func (ec *executionContext) plainAwsEventSource(ctx context.Context, b []byte, s
 		case plain.Typename:
 			b = append(b, `"AwsEventSource"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // awsAccount
 			b = plain.AppendString(b, obj.AWSAccount)
 
 		case 3: // eventSourceName
-			b = plain.AppendString(b, obj.EventSourceName)
+			v := obj.Name()
+			b = plain.AppendString(b, v)
 
 		case 4: // eventSourceRegion
-			if b, ok = plain.AppendMarshaler(b, obj.EventSourceRegion); !ok {
-				return b, false
-			}
+			b = plain.AppendString(b, string(obj.Region))
 
 		case 5: // arn
-			b = plain.AppendString(b, obj.Arn)
+			b = plain.AppendString(b, obj.ARN)
 
 		case 6: // webhooksCount
-			b = strconv.AppendInt(b, int64(obj.WebhooksCount), 10)
+			v := obj.WebhooksCount()
+			b = strconv.AppendInt(b, int64(v), 10)
 
 		}
 	}
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAwsEventSourcesConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.AWSEventSourcesConnection) ([]byte, bool) {
+func (ec *executionContext) plainAwsEventSourcesConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.AWSEventSourcesConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1425,7 +1428,7 @@ func (ec *executionContext) plainAwsEventSourcesConnection(ctx context.Context, 
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainAwsEventSourcesEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.AWSEventSourcesEdge) ([]byte, bool) {
+func (ec *executionContext) plainAwsEventSourcesEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.AWSEventSourcesEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -3746,7 +3749,7 @@ func (ec *executionContext) marshalNAuditEventConnection2ᚖlatchkeyᚋgraphᚋo
 	return ec._AuditEventConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNAwsEventSource2latchkeyᚋgraphᚋmodelᚐAWSEventSource(ctx context.Context, sel ast.SelectionSet, v model.AWSEventSource) graphql.Marshaler {
+func (ec *executionContext) marshalNAwsEventSource2latchkeyᚋgraphᚋobjectᚐAWSEventSource(ctx context.Context, sel ast.SelectionSet, v object.AWSEventSource) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AwsEventSource", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAwsEventSource(ctx, b, s, &v)
@@ -3757,7 +3760,7 @@ func (ec *executionContext) marshalNAwsEventSource2latchkeyᚋgraphᚋmodelᚐAW
 	return ec._AwsEventSource(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAwsEventSourcesConnection2latchkeyᚋgraphᚋmodelᚐAWSEventSourcesConnection(ctx context.Context, sel ast.SelectionSet, v model.AWSEventSourcesConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNAwsEventSourcesConnection2latchkeyᚋgraphᚋobjectᚐAWSEventSourcesConnection(ctx context.Context, sel ast.SelectionSet, v object.AWSEventSourcesConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "AwsEventSourcesConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainAwsEventSourcesConnection(ctx, b, s, &v)
@@ -3768,7 +3771,7 @@ func (ec *executionContext) marshalNAwsEventSourcesConnection2latchkeyᚋgraph�
 	return ec._AwsEventSourcesConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNAwsEventSourcesConnection2ᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSourcesConnection(ctx context.Context, sel ast.SelectionSet, v *model.AWSEventSourcesConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNAwsEventSourcesConnection2ᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSourcesConnection(ctx context.Context, sel ast.SelectionSet, v *object.AWSEventSourcesConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -4778,7 +4781,7 @@ func (ec *executionContext) marshalOAuditEventEdge2ᚖlatchkeyᚋgraphᚋobject�
 	return ec._AuditEventEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOAwsEventSource2ᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSource(ctx context.Context, sel ast.SelectionSet, v *model.AWSEventSource) graphql.Marshaler {
+func (ec *executionContext) marshalOAwsEventSource2ᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSource(ctx context.Context, sel ast.SelectionSet, v *object.AWSEventSource) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4792,7 +4795,7 @@ func (ec *executionContext) marshalOAwsEventSource2ᚖlatchkeyᚋgraphᚋmodel�
 	return ec._AwsEventSource(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOAwsEventSourcesEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSourcesEdge(ctx context.Context, sel ast.SelectionSet, v []*model.AWSEventSourcesEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOAwsEventSourcesEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSourcesEdge(ctx context.Context, sel ast.SelectionSet, v []*object.AWSEventSourcesEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -4822,12 +4825,12 @@ func (ec *executionContext) marshalOAwsEventSourcesEdge2ᚕᚖlatchkeyᚋgraph�
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOAwsEventSourcesEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSourcesEdge(ctx, sel, v[i])
+		return ec.marshalOAwsEventSourcesEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSourcesEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOAwsEventSourcesEdge2ᚖlatchkeyᚋgraphᚋmodelᚐAWSEventSourcesEdge(ctx context.Context, sel ast.SelectionSet, v *model.AWSEventSourcesEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOAwsEventSourcesEdge2ᚖlatchkeyᚋgraphᚋobjectᚐAWSEventSourcesEdge(ctx context.Context, sel ast.SelectionSet, v *object.AWSEventSourcesEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -841,7 +841,10 @@ type App implements Node @node(scopes: ["account_apps_read"]) {
   "The app's name."
   name: String!
 
-  "The AWS event sources that the app's webhooks can be sent to, newest first. Requires the ` + "`" + `account_apps_read` + "`" + ` scope."
+  """
+  The app's event sources in Amazon EventBridge, newest first. An app of another account has none here. Requires the
+  ` + "`" + `account_apps_read` + "`" + ` scope.
+  """
   eventSources(
     "Only entries before this cursor."
     before: String
@@ -872,11 +875,11 @@ type AppsEdge {
   cursor: String!
 }
 
-"A partner event source in Amazon EventBridge, which receives an app's webhooks."
+"A partner event source in Amazon EventBridge, which receives the events of the account that offers the app."
 type AwsEventSource {
   "The ID of the event source."
   id: ID!
-  "The ID of the AWS account that the event source is in, twelve digits."
+  "The ID of the AWS account that receives the events, twelve digits."
   awsAccount: String!
   "The name of the event source."
   eventSourceName: String!
@@ -884,7 +887,11 @@ type AwsEventSource {
   eventSourceRegion: AwsRegion!
   "The Amazon Resource Name (ARN) of the event source."
   arn: String!
-  "The number of webhooks that are sent to the event source."
+  """
+  The number of webhooks that are sent to the event source: 1 while it receives events, and 0 otherwise. It receives
+  none if its creator may read none, and after Amazon EventBridge has answered that it does not exist. The webhook is
+  the event source's own: ` + "`" + `Account.webhooks` + "`" + ` does not contain it.
+  """
   webhooksCount: Long!
 }
 
@@ -907,8 +914,11 @@ type AwsEventSourcesEdge {
 "Mutations of the account's apps."
 type AppMutations {
   """
-  Creates an event source for an app. Requires the ` + "`" + `account_apps_read` + "`" + ` scope: the platform has no write scope for event
-  sources.
+  Creates an event source for an app in Amazon EventBridge. It receives the account's events of all types whose objects
+  the caller may read; a webhook's types have the same rule. The AWS account must then associate the event source with
+  an event bus. An account has at most 20 event sources. The error's code is ` + "`" + `EVENT_BRIDGE_NOT_CONFIGURED` + "`" + ` if the server
+  does not send events to Amazon EventBridge. Requires the ` + "`" + `account_apps_read` + "`" + ` scope: the platform has no write scope
+  for event sources.
   """
   createEventSource(
     "The event source to create."
@@ -916,8 +926,10 @@ type AppMutations {
   ): CreateEventSourceResult @requires(scopes: ["account_apps_read"])
 
   """
-  Deletes an event source of an app. Webhooks are no longer sent to it. Requires the ` + "`" + `account_apps_read` + "`" + ` scope: the
-  platform has no write scope for event sources.
+  Deletes an event source of an app, here and in Amazon EventBridge. Events are no longer sent to it. If Amazon
+  EventBridge does not answer, the event source stays in the list without receiving events, and the mutation can be
+  repeated. The error's code is ` + "`" + `EVENT_BRIDGE_NOT_CONFIGURED` + "`" + ` if the server does not send events to Amazon EventBridge.
+  Requires the ` + "`" + `account_apps_read` + "`" + ` scope: the platform has no write scope for event sources.
   """
   deleteEventSource(
     "The event source to delete."
@@ -931,9 +943,12 @@ input CreateEventSourceInput {
   appId: ID!
   "The ID of the AWS account, twelve digits."
   awsAccount: String!
-  "The name of the event source."
+  """
+  The name of the event source: letters, digits, periods, hyphens and underscores. Its name in Amazon EventBridge begins
+  with the names of the partner and the app.
+  """
   eventSourceName: String!
-  "The AWS region."
+  "The AWS region. The server creates event sources in one region."
   eventSourceRegion: AwsRegion!
 }
 
@@ -955,7 +970,7 @@ input DeleteEventSourceInput {
 type DeleteEventSourceResult {
   "The ID of the event source."
   deletedEventSourceId: ID!
-  "The IDs of the webhooks that were sent to the event source."
+  "The IDs of the webhooks that were sent to the event source: that of its own webhook, or none."
   affectedWebhooksIds: [ID!]!
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"latchkey/graph/object"
 	"latchkey/internal/auth"
+	"latchkey/internal/eventsource"
 	"latchkey/internal/membership"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -101,38 +102,6 @@ type AuditEventFilterInput struct {
 	After *time.Time `json:"after,omitempty"`
 	// Only changes before this time.
 	Before *time.Time `json:"before,omitempty"`
-}
-
-// A partner event source in Amazon EventBridge, which receives an app's webhooks.
-type AWSEventSource struct {
-	// The ID of the event source.
-	ID string `json:"id"`
-	// The ID of the AWS account that the event source is in, twelve digits.
-	AWSAccount string `json:"awsAccount"`
-	// The name of the event source.
-	EventSourceName string `json:"eventSourceName"`
-	// The AWS region that the event source is in.
-	EventSourceRegion AWSRegion `json:"eventSourceRegion"`
-	// The Amazon Resource Name (ARN) of the event source.
-	Arn string `json:"arn"`
-	// The number of webhooks that are sent to the event source.
-	WebhooksCount int64 `json:"webhooksCount"`
-}
-
-// A page of event sources.
-type AWSEventSourcesConnection struct {
-	// Pagination data for the page.
-	PageInfo object.PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*AWSEventSourcesEdge `json:"edges,omitempty"`
-}
-
-// An AWS event source in a list, with its cursor.
-type AWSEventSourcesEdge struct {
-	// The event source.
-	Node AWSEventSource `json:"node"`
-	// The entry's cursor, for use as `before` or `after`.
-	Cursor string `json:"cursor"`
 }
 
 // A subscription to cancel.
@@ -308,16 +277,17 @@ type CreateEventSourceInput struct {
 	AppID string `json:"appId"`
 	// The ID of the AWS account, twelve digits.
 	AWSAccount string `json:"awsAccount"`
-	// The name of the event source.
+	// The name of the event source: letters, digits, periods, hyphens and underscores. Its name in Amazon EventBridge begins
+	// with the names of the partner and the app.
 	EventSourceName string `json:"eventSourceName"`
-	// The AWS region.
-	EventSourceRegion AWSRegion `json:"eventSourceRegion"`
+	// The AWS region. The server creates event sources in one region.
+	EventSourceRegion eventsource.Region `json:"eventSourceRegion"`
 }
 
 // The event source that was created.
 type CreateEventSourceResult struct {
 	// The event source.
-	EventSource *AWSEventSource `json:"eventSource,omitempty"`
+	EventSource *object.AWSEventSource `json:"eventSource,omitempty"`
 }
 
 // A user to create.
@@ -380,7 +350,7 @@ type DeleteEventSourceInput struct {
 type DeleteEventSourceResult struct {
 	// The ID of the event source.
 	DeletedEventSourceID string `json:"deletedEventSourceId"`
-	// The IDs of the webhooks that were sent to the event source.
+	// The IDs of the webhooks that were sent to the event source: that of its own webhook, or none.
 	AffectedWebhooksIds []string `json:"affectedWebhooksIds"`
 }
 
@@ -844,125 +814,6 @@ type Viewer struct {
 	Scopes []string `json:"scopes"`
 	// When the credential expires. Null if it does not expire.
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-}
-
-// The regions of Amazon Web Services.
-type AWSRegion string
-
-const (
-	// `af-south-1`, Cape Town.
-	AWSRegionAfSouth1 AWSRegion = "AF_SOUTH_1"
-	// `ap-east-1`, Hong Kong.
-	AWSRegionApEast1 AWSRegion = "AP_EAST_1"
-	// `ap-northeast-1`, Tokyo.
-	AWSRegionApNortheast1 AWSRegion = "AP_NORTHEAST_1"
-	// `ap-northeast-2`, Seoul.
-	AWSRegionApNortheast2 AWSRegion = "AP_NORTHEAST_2"
-	// `ap-northeast-3`, Osaka.
-	AWSRegionApNortheast3 AWSRegion = "AP_NORTHEAST_3"
-	// `ap-southeast-1`, Singapore.
-	AWSRegionApSoutheast1 AWSRegion = "AP_SOUTHEAST_1"
-	// `ap-southeast-2`, Sydney.
-	AWSRegionApSoutheast2 AWSRegion = "AP_SOUTHEAST_2"
-	// `ap-southeast-3`, Jakarta.
-	AWSRegionApSoutheast3 AWSRegion = "AP_SOUTHEAST_3"
-	// `ap-southeast-4`, Melbourne.
-	AWSRegionApSoutheast4 AWSRegion = "AP_SOUTHEAST_4"
-	// `ap-south-1`, Mumbai.
-	AWSRegionApSouth1 AWSRegion = "AP_SOUTH_1"
-	// `ap-south-2`, Hyderabad.
-	AWSRegionApSouth2 AWSRegion = "AP_SOUTH_2"
-	// `ca-central-1`, Canada.
-	AWSRegionCaCentral1 AWSRegion = "CA_CENTRAL_1"
-	// `eu-central-1`, Frankfurt.
-	AWSRegionEuCentral1 AWSRegion = "EU_CENTRAL_1"
-	// `eu-central-2`, Zurich.
-	AWSRegionEuCentral2 AWSRegion = "EU_CENTRAL_2"
-	// `eu-north-1`, Stockholm.
-	AWSRegionEuNorth1 AWSRegion = "EU_NORTH_1"
-	// `eu-south-1`, Milan.
-	AWSRegionEuSouth1 AWSRegion = "EU_SOUTH_1"
-	// `eu-south-2`, Spain.
-	AWSRegionEuSouth2 AWSRegion = "EU_SOUTH_2"
-	// `eu-west-1`, Ireland.
-	AWSRegionEuWest1 AWSRegion = "EU_WEST_1"
-	// `eu-west-2`, London.
-	AWSRegionEuWest2 AWSRegion = "EU_WEST_2"
-	// `eu-west-3`, Paris.
-	AWSRegionEuWest3 AWSRegion = "EU_WEST_3"
-	// `il-central-1`, Tel Aviv.
-	AWSRegionIlCentral1 AWSRegion = "IL_CENTRAL_1"
-	// `me-central-1`, United Arab Emirates.
-	AWSRegionMeCentral1 AWSRegion = "ME_CENTRAL_1"
-	// `sa-east-1`, São Paulo.
-	AWSRegionSaEast1 AWSRegion = "SA_EAST_1"
-	// `us-east-1`, Northern Virginia.
-	AWSRegionUsEast1 AWSRegion = "US_EAST_1"
-	// `us-east-2`, Ohio.
-	AWSRegionUsEast2 AWSRegion = "US_EAST_2"
-	// `us-west-1`, Northern California.
-	AWSRegionUsWest1 AWSRegion = "US_WEST_1"
-	// `us-west-2`, Oregon.
-	AWSRegionUsWest2 AWSRegion = "US_WEST_2"
-)
-
-var AllAWSRegion = []AWSRegion{
-	AWSRegionAfSouth1,
-	AWSRegionApEast1,
-	AWSRegionApNortheast1,
-	AWSRegionApNortheast2,
-	AWSRegionApNortheast3,
-	AWSRegionApSoutheast1,
-	AWSRegionApSoutheast2,
-	AWSRegionApSoutheast3,
-	AWSRegionApSoutheast4,
-	AWSRegionApSouth1,
-	AWSRegionApSouth2,
-	AWSRegionCaCentral1,
-	AWSRegionEuCentral1,
-	AWSRegionEuCentral2,
-	AWSRegionEuNorth1,
-	AWSRegionEuSouth1,
-	AWSRegionEuSouth2,
-	AWSRegionEuWest1,
-	AWSRegionEuWest2,
-	AWSRegionEuWest3,
-	AWSRegionIlCentral1,
-	AWSRegionMeCentral1,
-	AWSRegionSaEast1,
-	AWSRegionUsEast1,
-	AWSRegionUsEast2,
-	AWSRegionUsWest1,
-	AWSRegionUsWest2,
-}
-
-func (e AWSRegion) IsValid() bool {
-	switch e {
-	case AWSRegionAfSouth1, AWSRegionApEast1, AWSRegionApNortheast1, AWSRegionApNortheast2, AWSRegionApNortheast3, AWSRegionApSoutheast1, AWSRegionApSoutheast2, AWSRegionApSoutheast3, AWSRegionApSoutheast4, AWSRegionApSouth1, AWSRegionApSouth2, AWSRegionCaCentral1, AWSRegionEuCentral1, AWSRegionEuCentral2, AWSRegionEuNorth1, AWSRegionEuSouth1, AWSRegionEuSouth2, AWSRegionEuWest1, AWSRegionEuWest2, AWSRegionEuWest3, AWSRegionIlCentral1, AWSRegionMeCentral1, AWSRegionSaEast1, AWSRegionUsEast1, AWSRegionUsEast2, AWSRegionUsWest1, AWSRegionUsWest2:
-		return true
-	}
-	return false
-}
-
-func (e AWSRegion) String() string {
-	return string(e)
-}
-
-func (e *AWSRegion) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = AWSRegion(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid AwsRegion", str)
-	}
-	return nil
-}
-
-func (e AWSRegion) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
 // The billing interval of a price.

@@ -28,6 +28,8 @@ type (
 	UserStoreEdge  edge[UserStore]
 	APITokenEdge   edge[APIToken]
 	AuditEventEdge edge[AuditEvent]
+
+	AWSEventSourcesEdge edge[AWSEventSource]
 )
 
 // StoreConnection is a page of stores.
@@ -40,6 +42,12 @@ type StoreConnection struct {
 type AppsConnection struct {
 	PageInfo PageInfo
 	Edges    []*AppsEdge
+}
+
+// AWSEventSourcesConnection is a page of event sources.
+type AWSEventSourcesConnection struct {
+	PageInfo PageInfo
+	Edges    []*AWSEventSourcesEdge
 }
 
 // UserConnection is a page of users.

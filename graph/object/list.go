@@ -20,6 +20,7 @@ const (
 	StoreUserApps    List = 'B'
 	UserStores       List = 'S'
 	UsersToReview    List = 'r'
+	AppEventSources  List = 'E'
 	Events           List = 'l'
 )
 

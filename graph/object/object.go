@@ -12,6 +12,7 @@ import (
 	"latchkey/graph/scalar"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/eventsource"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -50,14 +51,42 @@ func (Store) IsNode() {}
 // GlobalID is the store's id.
 func (s Store) GlobalID() scalar.NodeID { return id(scalar.Store, s.ID) }
 
-// App is an app.
-type App struct{ account.App }
+// App is an app with its siblings.
+type App struct {
+	account.App
+
+	siblings *Siblings[account.App]
+}
+
+// NewApps returns apps as each other's siblings.
+func NewApps(apps []account.App) func(account.App) App {
+	siblings := NewSiblings(apps)
+	return func(a account.App) App { return App{a, siblings} }
+}
+
+// Siblings returns the apps on the same level of the response.
+func (a App) Siblings() *Siblings[account.App] { return a.siblings }
 
 // IsNode marks a Node.
 func (App) IsNode() {}
 
 // GlobalID is the app's id.
 func (a App) GlobalID() scalar.AppID { return scalar.AppID(a.ID) }
+
+// AWSEventSource is an event source of an app.
+type AWSEventSource struct{ eventsource.Source }
+
+// GlobalID is the event source's id.
+func (s AWSEventSource) GlobalID() scalar.NodeID { return id(scalar.EventSource, s.ID) }
+
+// WebhooksCount is 1 if events are sent to the event source. They are sent by a webhook of its own, which lists of
+// webhooks omit.
+func (s AWSEventSource) WebhooksCount() int64 {
+	if s.Receiving {
+		return 1
+	}
+	return 0
+}
 
 // User is a user with its siblings.
 type User struct {

@@ -30,6 +30,8 @@ const (
 	Product      Kind = "product"
 	Scope        Kind = "scope"
 	Session      Kind = "session"
+	EventSource  Kind = "eventSource"
+	Webhook      Kind = "webhook"
 	StoreUser    Kind = "storeUser"
 )
 
@@ -102,7 +104,8 @@ func SplitID(text string) (Kind, string, error) {
 		return "", "", errID()
 	}
 	switch k := Kind(kind); k {
-	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope, Session,
+	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope,
+		EventSource, Webhook, Session,
 		StoreUser:
 		return k, key, nil
 	default:

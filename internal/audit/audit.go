@@ -63,10 +63,13 @@ const (
 	StoreSuspended Action = "store.suspended"
 	AppCreated     Action = "app.created"
 	AppUpdated     Action = "app.updated"
-	UserCreated    Action = "user.created"
-	UserUpdated    Action = "user.updated"
-	UserAdded      Action = "user.added"
-	UserRemoved    Action = "user.removed"
+	// EventSourceCreated and EventSourceDeleted: the target app got or lost an event source in Amazon EventBridge.
+	EventSourceCreated Action = "app.event_source_created"
+	EventSourceDeleted Action = "app.event_source_deleted"
+	UserCreated        Action = "user.created"
+	UserUpdated        Action = "user.updated"
+	UserAdded          Action = "user.added"
+	UserRemoved        Action = "user.removed"
 	// Changes to a user's membership in a store.
 	StoreUserAdded   Action = "store_user.added"
 	StoreUserUpdated Action = "store_user.updated"
@@ -122,6 +125,7 @@ func Actions() []Action {
 		RecoveryCodesRenewed, RecoveryCodeUsed,
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
 		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, StoreSuspended, AppCreated, AppUpdated,
+		EventSourceCreated, EventSourceDeleted,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,
 		WebhookCreated, WebhookUpdated, WebhookDeleted, WebhookFailing, WebhookDisabled, WebhookTest, WebhookReplayed,
 	}

@@ -101,7 +101,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	defer unlock()
 	graphErrors, onError := newGraphErrors()
-	api, err := newAPI(b, v.feed, baseURL, onError, log)
+	api, err := newAPI(ctx, b, v.feed, baseURL, onError, log)
 	if err != nil {
 		return err
 	}
@@ -237,11 +237,15 @@ func replica(cfg config.Config) (access.Replica, error) {
 func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", flag, err) }
 
 // newAPI returns the handler of the Account API.
-func newAPI(b *backend, replicas graph.Replicas, baseURL string, onError func(_, _ string, _ fault.Kind),
-	log *slog.Logger) (http.Handler, error) {
+func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL string,
+	onError func(_, _ string, _ fault.Kind), log *slog.Logger) (http.Handler, error) {
+	sources, err := newEventSources(ctx, b)
+	if err != nil {
+		return nil, err
+	}
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(),
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(), EventSources: sources,
 		Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: server.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives},
 		Log:    log, OnError: onError,

@@ -35,6 +35,7 @@ import (
 	"latchkey/internal/signin/openid"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook/deliver"
 )
 
 // backend is the database and its services, built once per run.
@@ -54,6 +55,8 @@ type backend struct {
 	legacy    *legacy.Service
 	manifests *manifest.Service
 	setup     *setup.Service
+	// publisher sends events to Amazon EventBridge; nil if it is not configured.
+	publisher deliver.Publisher
 	// counts counts the changes of API tokens.
 	counts tokenCounts
 	// onAttempt is called for each sign-in attempt; nil to ignore them.

@@ -36,6 +36,8 @@ const (
 	ComplexityLimit Kind = "COMPLEXITY_LIMIT"
 	// NotImplemented: the field of the schema is not implemented.
 	NotImplemented Kind = "NOT_IMPLEMENTED"
+	// EventBridgeNotConfigured: the server does not send events to Amazon EventBridge.
+	EventBridgeNotConfigured Kind = "EVENT_BRIDGE_NOT_CONFIGURED"
 	// Internal: the server failed. The cause is logged and never shown.
 	Internal Kind = "INTERNAL"
 )

@@ -214,7 +214,7 @@ var allModels = []any{
 	userRow{}, accountUserRow{}, storeUserRow{},
 	tokenRow{}, accessRow{}, grantRow{}, gatewayRow{}, legacyRow{}, keyRow{},
 	sessionRow{}, linkRow{}, flowRow{}, totpRow{}, codeRow{}, passkeyRow{}, identityRow{}, unlinkedRow{}, sentFormRow{},
-	eventRow{},
+	eventRow{}, eventSourceRow{},
 }
 
 // Dialect returns "sqlite" or "postgres".

@@ -56,9 +56,9 @@ func pageOf[R, T any](w paging.Window, rows []R, convert func(R) (paging.Item[T]
 }
 
 // pageOfEach converts the rows of many owners to a page for each owner.
-func pageOfEach[R, T any](w paging.Window, owners []uuid.UUID, rows []R,
-	convert func(R) (owner uuid.UUID, item paging.Item[T], err error)) (map[uuid.UUID]paging.Page[T], error) {
-	items := make(map[uuid.UUID][]paging.Item[T], len(owners))
+func pageOfEach[K comparable, R, T any](w paging.Window, owners []K, rows []R,
+	convert func(R) (owner K, item paging.Item[T], err error)) (map[K]paging.Page[T], error) {
+	items := make(map[K][]paging.Item[T], len(owners))
 	for _, r := range rows {
 		owner, item, err := convert(r)
 		if err != nil {
@@ -66,7 +66,7 @@ func pageOfEach[R, T any](w paging.Window, owners []uuid.UUID, rows []R,
 		}
 		items[owner] = append(items[owner], item)
 	}
-	pages := make(map[uuid.UUID]paging.Page[T], len(owners))
+	pages := make(map[K]paging.Page[T], len(owners))
 	for _, owner := range owners {
 		pages[owner] = paging.Cut(w, items[owner])
 	}

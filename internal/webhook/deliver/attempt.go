@@ -57,13 +57,20 @@ func (d *Dispatcher) try(ctx context.Context, j Job, claimed time.Time) (f Finis
 	}
 	f = Finished{Job: j, Outcome: o}
 	if o.Gone {
-		f.Disabled = d.c.Disabled(j.Webhook, ReasonGone)
+		reason := ReasonGone
+		if j.Webhook.Kind == webhook.EventBridge {
+			reason = ReasonNoSource
+		}
+		f.Disabled = d.c.Disabled(j.Webhook, reason)
 	}
 	return f, true
 }
 
-// ReasonGone is the reason of a webhook that an answer disabled.
-const ReasonGone = "The receiver answered that it is gone (410)."
+// The reasons of webhooks that an answer disabled: that of a receiver, or of Amazon EventBridge.
+const (
+	ReasonGone     = "The receiver answered that it is gone (410)."
+	ReasonNoSource = "Amazon EventBridge does not have the event source."
+)
 
 func (d *Dispatcher) begin(ctx context.Context, j Job) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
