@@ -165,15 +165,15 @@ func recordType(kind reflect.Type) string {
 	}
 }
 
-// records encodes the columns of rows for recordset.
-func (c columns[R]) records(rows []R) (string, error) {
+// records encodes the columns of rows that have no expression in c, as a JSON list of objects.
+func (c columns[R]) records(to dialect, rows []R) (string, error) {
 	list := make([]map[string]any, len(rows))
 	for i := range rows {
 		v := reflect.ValueOf(&rows[i]).Elem()
 		list[i] = make(map[string]any, len(c.inserted))
 		for _, f := range c.inserted {
 			if f.value == "" {
-				list[i][f.name] = postgresDialect.argument(v.FieldByIndex(f.index))
+				list[i][f.name] = to.argument(v.FieldByIndex(f.index))
 			}
 		}
 	}

@@ -2,10 +2,9 @@ package gormdb
 
 import (
 	"context"
-	"database/sql"
 	"errors"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -48,7 +47,7 @@ func number(rows []eventRow) {
 	}
 	last := map[subject]int64{}
 	for i := range rows {
-		if r := &rows[i]; r.Sequence > 0 {
+		if r := &rows[i]; r.hasType() {
 			of := subject{r.AccountID, r.TargetKind, r.TargetKey}
 			last[of]++
 			r.Sequence = last[of]
@@ -56,10 +55,8 @@ func number(rows []eventRow) {
 	}
 }
 
-// isEnqueued reports whether webhooks receive the event. A test event is enqueued for its webhook alone.
-func (r eventRow) isEnqueued() bool {
-	return r.Sequence > 0 && r.Action != string(audit.WebhookTestType)
-}
+// hasType reports whether the event, which is to be inserted, has a type.
+func (r eventRow) hasType() bool { return r.Sequence > 0 }
 
 // quoted returns texts as a list of SQL literals.
 func quoted[T ~string](texts []T) string {
@@ -69,8 +66,6 @@ func quoted[T ~string](texts []T) string {
 	}
 	return strings.Join(list, ", ")
 }
-
-// PostgreSQL.
 
 // previousEvent is a subquery for the last event with a sequence of a subject.
 func previousEvent(account, kind, key string) string {
@@ -115,7 +110,12 @@ func newAppendRecords() string {
 		FROM (SELECT *, ` + typeOf("action") + ` AS type FROM logged WHERE sequence > 0) AS e
 			JOIN webhook_types AS w ON w.account_id = e.account_id
 				AND w.type IN (e.type, split_part(e.type, '.', 1) || '.*', ` + quoted([]string{audit.AllTypes}) + `)
-		WHERE e.type <> ` + quoted([]audit.Type{audit.WebhookTestType})
+		WHERE ` + isEnqueued("e.type")
+}
+
+// isEnqueued is the condition that webhooks receive events of the type. A test event is enqueued for its webhook alone.
+func isEnqueued(column string) string {
+	return column + " <> " + quoted([]audit.Type{audit.WebhookTestType})
 }
 
 const enqueue = `INSERT INTO deliveries (account_id, webhook_id, event_id, subject, sequence) `
@@ -141,95 +141,16 @@ func enqueueOne(t audit.Type, from, account, id, kind, key, sequence string) str
 }
 
 func (t *transaction) appendEvents(ctx context.Context, rows []eventRow) error {
-	for len(rows) > 0 {
-		chunk := rows[:min(len(rows), usersPerStatement)]
-		rows = rows[len(chunk):]
+	for chunk := range slices.Chunk(rows, usersPerStatement) {
 		number(chunk)
-		records, err := untypedEvents.records(chunk)
+		records, err := untypedEvents.records(postgresDialect, chunk)
 		if err != nil {
 			return err
 		}
 		if _, err := t.ExecContext(ctx, appendRecords, records); err != nil {
 			return err
 		}
-		for _, r := range chunk {
-			t.stored = t.stored || r.Sequence > 0
-		}
+		t.stored = t.stored || slices.ContainsFunc(chunk, eventRow.hasType)
 	}
 	return nil
-}
-
-// SQLite.
-
-// The statements that append an event. Rows are inserted with VALUES: see insertRow.
-var (
-	insertUntypedEvent = insertRow(eventColumns.with(map[string]string{"era": "0", "position": "0"}))
-	insertTypedEvent   = insertRow(typedEvents)
-	typedEvents        = eventColumns.with(map[string]string{
-		"sequence": nextOf("x.sequence", "x.target_kind = "+eventColumns.parameter("target_kind", 1)+
-			" AND x.target_key = "+eventColumns.parameter("target_key", 1)),
-		"era": "1", "position": nextOf("x.position", "x.era = 1"),
-	})
-
-	hasWebhooks = `SELECT 1 FROM webhook_types WHERE account_id = $1 LIMIT 1`
-	enqueueRow  = `INSERT INTO deliveries (account_id, webhook_id, event_id, subject, sequence, next_at, created_at)
-		SELECT DISTINCT w.account_id, w.webhook_id, e.id, e.target_kind || ':' || e.target_key, e.sequence, $3, $3
-		FROM audit_events AS e JOIN webhook_types AS w ON w.account_id = e.account_id AND w.type IN ($4, $5, $6)
-		WHERE e.account_id = $1 AND e.id = $2`
-)
-
-// nextOf returns an expression for the next value of a column among the account's events for which the condition holds.
-func nextOf(column, condition string) string {
-	return "1 + coalesce((SELECT max(" + column + ") FROM audit_events AS x WHERE x.account_id = " +
-		eventColumns.parameter("account_id", 1) + " AND " + condition + " AND x.sequence > 0), 0)"
-}
-
-func (w *writing) appendEvents(ctx context.Context, rows []eventRow) error {
-	webhooks := map[uuid.UUID]bool{}
-	for i := range rows {
-		r := &rows[i]
-		if r.Sequence == 0 {
-			if err := w.run(ctx, insertUntypedEvent, untypedEvents.arguments(nil, sqliteDialect, r)); err != nil {
-				return err
-			}
-			continue
-		}
-		w.stored = true
-		if err := w.run(ctx, insertTypedEvent, typedEvents.arguments(nil, sqliteDialect, r)); err != nil {
-			return err
-		}
-		if !r.isEnqueued() {
-			continue
-		}
-		some, known := webhooks[r.AccountID]
-		if !known {
-			var err error
-			if some, err = w.hasWebhooks(ctx, r.AccountID); err != nil {
-				return err
-			}
-			webhooks[r.AccountID] = some
-		}
-		if !some {
-			continue
-		}
-		args := []any{sqliteDialect.id(r.AccountID), sqliteDialect.id(r.ID), time.Now().UnixMicro()}
-		for _, p := range audit.Action(r.Action).Type().Patterns() {
-			args = append(args, p)
-		}
-		if err := w.run(ctx, enqueueRow, args); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// hasWebhooks reports whether the account has a webhook that is not disabled.
-func (w *writing) hasWebhooks(ctx context.Context, accountID uuid.UUID) (bool, error) {
-	w.s.onStatement(hasWebhooks)
-	var one int
-	err := w.QueryRowContext(ctx, hasWebhooks, sqliteDialect.id(accountID)).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
 }

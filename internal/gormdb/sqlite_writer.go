@@ -14,7 +14,8 @@ import (
 // that append events.
 var oftenWritten = []string{
 	countAccountTokens, countStoreTokens, insertTokenRow, insertAccessRow,
-	insertUntypedEvent, insertTypedEvent, hasWebhooks, enqueueRow,
+	insertUntypedEvent, insertTypedEvent, insertEvents,
+	hasWebhooks, enqueueRow, enqueueAll,
 	actorReads[auth.AccessToken].statement, actorReads[auth.GrantedAccessToken].statement,
 	actorReads[auth.ClientSecret].statement, actorReads[auth.UserSession].statement,
 }

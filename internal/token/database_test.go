@@ -96,7 +96,8 @@ func TestLifecycle(t *testing.T) {
 
 func (h *fixture) live(t *testing.T, level scope.Level) {
 	h.Clock.Set(now)
-	recorded := len(h.events())
+	before := len(h.events())
+	recorded := before
 	wantEvent := func(action audit.Action, target token.Token, facts map[string]string) {
 		t.Helper()
 		events := h.events()
@@ -108,7 +109,8 @@ func (h *fixture) live(t *testing.T, level scope.Level) {
 		want := audit.Event{AccountID: h.home.Account.ID, At: h.Clock.Now(),
 			Actor: audit.Actor{Kind: audit.ActorUser, ID: h.owner.ID, Name: h.owner.Name}, Action: action,
 			Target: audit.Target{Kind: audit.TargetAPIToken, Key: target.ID.String(), Name: target.Name},
-			IP:     world.Origin.IP.String(), RequestID: world.Origin.RequestID, Details: got.Details}
+			IP:     world.Origin.IP.String(), RequestID: world.Origin.RequestID, Details: got.Details,
+			Version: 1, Sequence: int64(recorded - before), Data: got.Data}
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) || !maps.Equal(details(got), facts) {
 			t.Errorf("event\n%+v, want\n%+v with details %v", got, want, facts)
 		}
