@@ -106,7 +106,8 @@ func eventSourceToDelete(input model.DeleteEventSourceInput) (app int64, source 
 
 func deletedEventSource(id uuid.UUID, received bool) *model.DeleteEventSourceResult {
 	deleted := &model.DeleteEventSourceResult{
-		DeletedEventSourceID: scalar.NodeID{Kind: scalar.EventSource, Key: id}.String(), AffectedWebhooksIds: []string{},
+		DeletedEventSourceID: scalar.NodeID{Kind: scalar.EventSource, Key: id}.String(),
+		AffectedWebhooksIds:  []string{},
 	}
 	if received {
 		deleted.AffectedWebhooksIds = []string{scalar.NodeID{Kind: scalar.Webhook, Key: id}.String()}

@@ -25,6 +25,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/eventsource"
 	"latchkey/internal/feed"
+	"latchkey/internal/gormdb"
 	"latchkey/internal/scope"
 	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/test/world"
@@ -102,7 +103,7 @@ func newAPI(t *testing.T, url string, limits server.Limits) *api {
 // eventSources returns the service of event sources with a partner, or with none.
 func (a *api) eventSources(p eventsource.Partner) *eventsource.Service {
 	return eventsource.NewService(eventsource.Config{
-		Repository: a.DB.EventSources(), Apps: a.Accounts, Partner: p, Region: "US_EAST_1",
+		Repository: gormdb.EventSources(a.DB), Apps: a.Accounts, Partner: p, Region: "US_EAST_1",
 		PartnerName: "aws.partner/example.com", Now: a.Clock.Now,
 	})
 }

@@ -24,20 +24,24 @@ func TestEventSources(t *testing.T) {
 		none := `{"app": {"createEventSource": null}}`
 		kept := `{"app": {"deleteEventSource": null}}`
 		w.run(t, []scenario{
-			{name: "created", by: w.robot, query: create, variables: input("<app0>", "123456789012", "other", "US_EAST_1"),
+			{name: "created", by: w.robot, query: create, variables: input("<app0>", "123456789012", "other",
+				"US_EAST_1"),
 				data: `{"app": {"createEventSource": {"eventSource": {"eventSourceName": "other"}}}}`},
 			{name: "the same name", by: w.robot, query: create,
 				variables: input("<app0>", "123456789012", "orders", "US_EAST_1"), data: none,
 				errors: []string{"app.createEventSource: CONFLICT input.eventSourceName: The app has an event source with this name already."}},
-			{name: "not an app", by: w.robot, query: create, variables: input("<store0>", "1", "n", "US_EAST_1"), data: none,
+			{name: "not an app", by: w.robot, query: create, variables: input("<store0>", "1", "n", "US_EAST_1"),
+				data:   none,
 				errors: []string{"app.createEventSource: INVALID input.appId: This is not an ID. Pass an ID exactly as this API returned it."}},
 			{name: "another account's app", by: w.robot, query: create,
 				variables: input("<away.app0>", "123456789012", "n", "US_EAST_1"), data: none,
 				errors: []string{"app.createEventSource: NOT_FOUND input.appId: There is no such app in this account."}},
-			{name: "another region", by: w.robot, query: create, variables: input("<app0>", "123456789012", "n", "EU_WEST_1"),
+			{name: "another region", by: w.robot, query: create, variables: input("<app0>", "123456789012", "n",
+				"EU_WEST_1"),
 				data:   none,
 				errors: []string{"app.createEventSource: INVALID input.eventSourceRegion: This server creates event sources in US_EAST_1 only."}},
-			{name: "not an event source", by: w.robot, query: remove, variables: source("<app0>", "<store0>"), data: kept,
+			{name: "not an event source", by: w.robot, query: remove, variables: source("<app0>", "<store0>"),
+				data:   kept,
 				errors: []string{`app.deleteEventSource: INVALID input.id: "<store0>" is not an ID of this kind: bc/account/eventSource/….`}},
 			{name: "another app's", by: w.robot, query: remove, variables: source("<app1>", "<orders>"), data: kept,
 				errors: []string{"app.deleteEventSource: NOT_FOUND input.id: The app has no such event source."}},
@@ -46,11 +50,13 @@ func TestEventSources(t *testing.T) {
 			{name: "those that are left", by: w.owner,
 				query: `{ account { apps { edges { node { id eventSources { edges { node { eventSourceName } } } } } } } }`,
 				data: `{"account": {"apps": {"edges": [{"node": {"id": "<app1>", "eventSources": {"edges": []}}},
-					{"node": {"id": "<app0>", "eventSources": {"edges": [{"node": {"eventSourceName": "other"}}]}}}]}}}`},
+					{"node": {"id": "<app0>",
+						"eventSources": {"edges": [{"node": {"eventSourceName": "other"}}]}}}]}}}`},
 			{name: "an app by its id", by: w.robot,
 				query: `{ node(id: "<app0>") { ... on App { eventSources { edges { node { eventSourceName } } } } } }`,
 				data:  `{"node": {"eventSources": {"edges": [{"node": {"eventSourceName": "other"}}]}}}`},
-			{name: "an event source by its id", by: w.robot, query: `{ node(id: "<orders>") { id } }`, data: `{"node": null}`,
+			{name: "an event source by its id", by: w.robot, query: `{ node(id: "<orders>") { id } }`,
+				data:   `{"node": null}`,
 				errors: []string{"node: NOT_FOUND id: There is no such object in this account."}},
 		})
 	})
@@ -76,7 +82,8 @@ func TestEventSourcesNotConfigured(t *testing.T) {
 				t.Errorf("%s: got %q", mutation, got.failures())
 			}
 		}
-		got := w.ask(t, w.home.Account.ID, w.robot, `{ account { apps { edges { node { eventSources { edges { cursor } } } } } } }`,
+		got := w.ask(t, w.home.Account.ID, w.robot,
+			`{ account { apps { edges { node { eventSources { edges { cursor } } } } } } }`,
 			nil)
 		check.Equal(t, got.data,
 			`{"account":{"apps":{"edges":[{"node":{"eventSources":{"edges":[]}}},{"node":{"eventSources":{"edges":[]}}}]}}}`, "data")

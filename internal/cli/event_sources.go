@@ -8,13 +8,14 @@ import (
 	"latchkey/internal/eventsource"
 	"latchkey/internal/eventsource/eventbridge"
 	"latchkey/internal/fault"
+	"latchkey/internal/gormdb"
 )
 
 // newEventSources returns the service of event sources. It also sets b.publisher if Amazon EventBridge is configured.
 func newEventSources(ctx context.Context, b *backend) (*eventsource.Service, error) {
 	region := eventsource.RegionNamed(b.cfg.EventBridge.Region)
 	c := eventsource.Config{
-		Repository: b.db.EventSources(), Apps: b.accounts, Region: region, PartnerName: b.cfg.EventBridge.Partner,
+		Repository: gormdb.EventSources(b.db), Apps: b.accounts, Region: region, PartnerName: b.cfg.EventBridge.Partner,
 		Now: clock.System,
 	}
 	if region != "" {

@@ -1,7 +1,7 @@
-// Package eventsource manages the event sources of apps: partner event sources in Amazon EventBridge, to which the events
-// of the app's account are sent. An event source that receives events has a webhook of the kind EventBridge with the
-// same ID, so that package deliver sends to it as it does to other webhooks. Package eventbridge is the client of Amazon
-// EventBridge.
+// Package eventsource manages the event sources of apps: partner event sources in Amazon EventBridge, to which the
+// events of the app's account are sent. An event source that receives events has a webhook of the kind EventBridge with
+// the same ID, so that package deliver sends to it as it does to other webhooks. Package eventbridge is the client of
+// Amazon EventBridge.
 package eventsource
 
 import (

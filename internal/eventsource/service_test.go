@@ -55,7 +55,7 @@ func open(t *testing.T, db *gormdb.DB) *fixture {
 		t.Fatal(err)
 	}
 	f.config = eventsource.Config{
-		Repository: db.EventSources(), Apps: account.NewService(db.Accounts()), Partner: client, Region: region,
+		Repository: gormdb.EventSources(db), Apps: account.NewService(db.Accounts()), Partner: client, Region: region,
 		PartnerName: partner, Now: f.clock.Now,
 	}
 	f.Service = eventsource.NewService(f.config)
@@ -115,7 +115,8 @@ func (f *fixture) events(t *testing.T) []string {
 	var all []string
 	for _, item := range page.Items {
 		e := item.Node
-		all = append(all, fmt.Sprint(e.Actor.Name, " ", e.Action, " ", e.Target.Kind, " ", e.Target.Name, " ", e.IP, " ",
+		all = append(all, fmt.Sprint(e.Actor.Name, " ", e.Action, " ", e.Target.Kind, " ", e.Target.Name, " ", e.IP,
+			" ",
 			e.Details))
 	}
 	return all
@@ -140,7 +141,8 @@ func TestCreate(t *testing.T) {
 		name := f.partnerName(0, "orders")
 		arn := "arn:aws:events:eu-west-1::event-source/" + name
 		want := eventsource.Source{AccountID: f.in.Account.ID, ID: got.ID, AppID: f.apps[0].ID, AWSAccount: theirs,
-			Region: region, PartnerName: name, ARN: arn, State: eventsource.Active, CreatedAt: world.Noon, Receiving: true}
+			Region: region, PartnerName: name, ARN: arn, State: eventsource.Active, CreatedAt: world.Noon,
+			Receiving: true}
 		check.Equal(t, got, want, "the source")
 		check.Equal(t, got.Name(), "orders", "its name")
 		check.Equal(t, f.bridge.Sources(), []string{"eu-west-1 " + name + " " + theirs}, "sources in EventBridge")

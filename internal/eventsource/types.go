@@ -10,8 +10,8 @@ import (
 	"latchkey/internal/scope"
 )
 
-// readScopes maps the first part of an event type to the scope that reads what its events contain. Types without one are
-// for the account's owner.
+// readScopes maps the first part of an event type to the scope that reads what its events contain. Types without one
+// are for the account's owner.
 var readScopes = map[string]string{
 	"api_token":  scope.AccountAPITokensRead,
 	"user":       scope.AccountUsersRead,

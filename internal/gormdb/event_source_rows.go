@@ -34,7 +34,8 @@ func newEventSourceRow(s eventsource.Source) eventSourceRow {
 
 func (r eventSourceRow) source() eventsource.Source {
 	return eventsource.Source{
-		AccountID: r.AccountID, ID: r.ID, AppID: r.AppID, AWSAccount: r.AWSAccount, Region: eventsource.Region(r.Region),
+		AccountID: r.AccountID, ID: r.ID, AppID: r.AppID, AWSAccount: r.AWSAccount,
+		Region:      eventsource.Region(r.Region),
 		PartnerName: r.PartnerName, ARN: r.ARN, State: eventsource.State(r.State), CreatedAt: r.CreatedAt.Time,
 	}
 }

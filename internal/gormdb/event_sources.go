@@ -22,7 +22,7 @@ type eventSources struct{ *DB }
 var _ eventsource.Repository = eventSources{}
 
 // EventSources returns the repository of event sources.
-func (db *DB) EventSources() eventsource.Repository { return eventSources{db} }
+func EventSources(db *DB) eventsource.Repository { return eventSources{db} }
 
 // Reserve inserts an event source that is being created. It locks the account, so that the count stays right.
 func (e eventSources) Reserve(ctx context.Context, by auth.Actor, s eventsource.Source, most int,
@@ -51,12 +51,14 @@ func (e eventSources) Reserve(ctx context.Context, by auth.Actor, s eventsource.
 }
 
 func errSourceExists(cause error) error {
-	return fault.Wrap(cause, fault.Conflict, "The app has an event source with this name already.").On("eventSourceName")
+	return fault.Wrap(cause, fault.Conflict,
+		"The app has an event source with this name already.").On("eventSourceName")
 }
 
 // giveWay deletes and returns the source that has the name of s, if it may be replaced.
 func giveWay(tx *gorm.DB, s eventsource.Source, stale time.Time) (*eventsource.Source, error) {
-	row, err := one[eventSourceRow](tx.Where("account_id = ? AND region = ? AND partner_name = ?", s.AccountID, s.Region,
+	row, err := one[eventSourceRow](tx.Where("account_id = ? AND region = ? AND partner_name = ?", s.AccountID,
+		s.Region,
 		s.PartnerName), eventsource.ErrNoSource())
 	if fault.KindOf(err) == fault.NotFound {
 		return nil, nil //nolint:nilnil // there is usually none
@@ -98,8 +100,9 @@ func insertSourceWebhook(tx *gorm.DB, w webhook.Webhook) error {
 	row := map[string]any{
 		"account_id": w.AccountID, "id": w.ID, "kind": w.Kind, "url": w.URL, "description": w.Description,
 		"types": joined(w.Types), "state": w.State, "state_reason": "", "created_at": instant{w.CreatedAt},
-		"created_by_kind": w.CreatedBy.Kind, "created_by_id": optional(w.CreatedBy.ID), "created_by_name": w.CreatedBy.Name,
-		"secret": []byte{}, "secret_key": "", "secret_hint": "",
+		"created_by_kind": w.CreatedBy.Kind, "created_by_id": optional(w.CreatedBy.ID),
+		"created_by_name": w.CreatedBy.Name,
+		"secret":          []byte{}, "secret_key": "", "secret_hint": "",
 	}
 	if err := tx.Table("webhooks").Create(row).Error; err != nil {
 		return err

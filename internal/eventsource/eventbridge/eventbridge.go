@@ -1,5 +1,5 @@
-// Package eventbridge is the client of Amazon EventBridge for its partners: it creates and deletes partner event sources
-// and sends events to them.
+// Package eventbridge is the client of Amazon EventBridge for its partners: it creates and deletes partner event
+// sources and sends events to them.
 //
 // Events are sent with PutPartnerEvents, which "is used by SaaS partners to write events to a customer's partner event
 // bus" (Amazon EventBridge API Reference, PutPartnerEvents). PutEvents is for the custom events of an account's own
@@ -32,8 +32,8 @@ type Client struct{ service *eventbridge.Client }
 var _ eventsource.Partner = (*Client)(nil)
 
 // New returns a client with the credentials of the AWS SDK's default chain: variables, shared files, or the role of the
-// machine or container. They are read when they are first needed. endpoint replaces the service's own endpoint unless it
-// is empty. New returns an error if the configuration in variables or shared files is not valid.
+// machine or container. They are read when they are first needed. endpoint replaces the service's own endpoint unless
+// it is empty. New returns an error if the configuration in variables or shared files is not valid.
 func New(ctx context.Context, region eventsource.Region, endpoint string) (*Client, error) {
 	loaded, err := config.LoadDefaultConfig(ctx, config.WithRegion(region.Name()))
 	if err != nil {
@@ -81,8 +81,8 @@ func (c *Client) Delete(ctx context.Context, region, awsAccount, name string) er
 	return refusal(err)
 }
 
-// refusal returns the fault for an error of Create or Delete. Its text does not repeat the service's, which can name the
-// server's own AWS account.
+// refusal returns the fault for an error of Create or Delete. Its text does not repeat the service's, which can name
+// the server's own AWS account.
 func refusal(err error) error {
 	switch codeOf(err) {
 	case "ResourceAlreadyExistsException":

@@ -11,8 +11,8 @@ import (
 )
 
 // Publish sends one event with its JSON to the event source with the ARN. failure says in one line why it was not
-// accepted, without details of the server's network and AWS account; it is empty if it was. status is the HTTP status of
-// the answer, or 0 if there was none. gone reports whether there is no such event source.
+// accepted, without details of the server's network and AWS account; it is empty if it was. status is the HTTP status
+// of the answer, or 0 if there was none. gone reports whether there is no such event source.
 func (c *Client) Publish(ctx context.Context, arn, eventType string, at time.Time, detail []byte) (status int,
 	failure string, gone bool) {
 	region, source, err := splitARN(arn)
@@ -21,7 +21,8 @@ func (c *Client) Publish(ctx context.Context, arn, eventType string, at time.Tim
 	}
 	text := string(detail)
 	sent, err := c.service.PutPartnerEvents(ctx, &eventbridge.PutPartnerEventsInput{
-		Entries: []types.PutPartnerEventsRequestEntry{{Source: &source, DetailType: &eventType, Detail: &text, Time: &at}},
+		Entries: []types.PutPartnerEventsRequestEntry{{Source: &source, DetailType: &eventType, Detail: &text,
+			Time: &at}},
 	}, in(region))
 	switch code, status := codeOf(err), statusOf(err); {
 	case err == nil:

@@ -73,8 +73,8 @@ func Start(t testing.TB) *Bridge {
 	return b
 }
 
-// Refuse makes the next n requests of an operation fail with an error code. The code "" closes the connection without an
-// answer.
+// Refuse makes the next n requests of an operation fail with an error code. The code "" closes the connection without
+// an answer.
 func (b *Bridge) Refuse(operation, code string, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
