@@ -190,7 +190,7 @@ func TestOutageWhileSending(t *testing.T) {
 	check.Equal(t, len(r.received()), 1, "requests")
 }
 
-// A panic costs an attempt and nothing else.
+// A panic costs one attempt.
 func TestPanics(t *testing.T) {
 	f, m := newFixture(t), newMemory()
 	r := startReceiver(t, nil)

@@ -14,7 +14,7 @@ import (
 
 // Limits of webhooks that fail, and of records.
 const (
-	// FailingAfter is how long a webhook fails before its account is told.
+	// FailingAfter is how long a webhook fails before it is reported.
 	FailingAfter = 24 * time.Hour
 	// DisabledAfter is how long a webhook fails before it is disabled.
 	DisabledAfter = 5 * 24 * time.Hour
@@ -82,7 +82,7 @@ func (h *Health) contain(ctx context.Context, what string, work func(context.Con
 }
 
 // Check reports the webhooks that have failed for FailingAfter, once each time they begin to fail, and disables those
-// that have failed for DisabledAfter. Webhooks that are paused are left alone, since nothing is sent to them.
+// that have failed for DisabledAfter. Webhooks that are paused are not checked, since nothing is sent to them.
 func (h *Health) Check(ctx context.Context) error {
 	now := clock.Timestamp(h.c.Now())
 	list, err := h.c.Queue.Failing(ctx, now.Add(-FailingAfter))

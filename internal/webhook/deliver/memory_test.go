@@ -15,7 +15,7 @@ import (
 	"latchkey/internal/webhook/deliver"
 )
 
-// memory is a Queue in memory, for tests of what the dispatcher does when the queue misbehaves.
+// memory is a Queue in memory, for tests in which the queue fails.
 type memory struct {
 	mu         sync.Mutex
 	webhooks   map[uuid.UUID]*memoryWebhook

@@ -64,7 +64,7 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// Rule 10: a body has at most 20 kB. With more data it has the ID of the subject alone.
+// Rule 10: a body has at most 20 kB. With more data it has only the ID of the subject.
 func TestBodyIsTruncated(t *testing.T) {
 	e := revoked()
 	e.Data = json.RawMessage(`""`)

@@ -69,7 +69,7 @@ func (m *mortal) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
 	if !m.step() {
 		return nil, errKilled
 	}
-	// The tokens of what is claimed must be known, so that lapse ends their leases.
+	// Every token must be known, so that lapse ends its lease.
 	jobs, err := m.Queue.Claim(context.WithoutCancel(ctx), min(most, 1+m.dice.below(8)))
 	m.mu.Lock()
 	for _, j := range jobs {

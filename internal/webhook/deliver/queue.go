@@ -33,7 +33,7 @@ type Job struct {
 	LeaseUntil time.Time
 }
 
-// Outcome is what became of an attempt.
+// Outcome is the result of an attempt.
 type Outcome struct {
 	Attempt webhook.Attempt
 	// State is Pending to try again at NextAt, or final.

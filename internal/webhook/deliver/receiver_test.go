@@ -81,7 +81,7 @@ func (r *receiver) received() []received {
 	return slices.Clone(r.got)
 }
 
-// wait returns what was received as soon as it is n requests, and fails the test if that takes too long.
+// wait waits for n requests and returns all that were received. It fails the test if that takes too long.
 func (r *receiver) wait(t testing.TB, n int) []received {
 	t.Helper()
 	end := time.After(waitTime)

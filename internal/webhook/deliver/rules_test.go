@@ -16,7 +16,7 @@ import (
 	"latchkey/internal/webhook/deliver"
 )
 
-// sequences returns the sequences of what a receiver got for each subject, in order.
+// sequences returns the sequences that a receiver got for each subject, in order.
 func sequences(t *testing.T, got []received) map[string][]int64 {
 	t.Helper()
 	found := map[string][]int64{}

@@ -168,7 +168,7 @@ func (s *Sender) roundTrip(request *http.Request) result {
 	}
 }
 
-// outcome decides what becomes of the delivery after the attempt.
+// outcome returns the outcome of an attempt with the result.
 func (s *Sender) outcome(j Job, r result, began time.Time) Outcome {
 	now := s.c.Now()
 	o := Outcome{

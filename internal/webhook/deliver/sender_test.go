@@ -313,8 +313,8 @@ func TestBrokenReceivers(t *testing.T) {
 				_, err = io.WriteString(c, "X: "+strings.Repeat("x", 1000)+"\r\n")
 			}
 		}), "the connection failed, or the answer is not valid HTTP"},
-		"no such host":   {"https://no-such-host.invalid/", "the host name "},
-		"nobody listens": {"http://" + unused(t), "connection refused"},
+		"no such host": {"https://no-such-host.invalid/", "the host name "},
+		"no listener":  {"http://" + unused(t), "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := f.sender(t, 5*time.Second, trusted)
@@ -335,7 +335,7 @@ func TestBrokenReceivers(t *testing.T) {
 	check.Equal(t, len(untrusted.received()), 0, "requests at the receiver that is not trusted")
 }
 
-// unused returns an address where nobody listens.
+// unused returns an address without a listener.
 func unused(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -438,7 +438,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	check.Equal(t, len(connections), 1, "connections of ten requests")
 }
 
-// An attempt that the server aborts is no outcome, and neither is an event whose webhook's secrets cannot be opened.
+// An attempt that the server aborts has no outcome. An event whose webhook's secrets cannot be opened has none, either.
 func TestNoOutcome(t *testing.T) {
 	f := newFixture(t)
 	r := startReceiver(t, hang(t))

@@ -186,7 +186,7 @@ func TestURLsInOwnRanges(t *testing.T) {
 }
 
 // The address is checked when it is dialed: an answer that changes between the check of the URL and the connection, or
-// between two connections, is no way in.
+// between two connections, does not get a connection.
 func TestAnswersThatChange(t *testing.T) {
 	private := listen(t)
 	dns := startDNS(t, func(_ string, n int) string {
@@ -211,8 +211,8 @@ func TestAnswersThatChange(t *testing.T) {
 	}
 }
 
-// Every spelling that a resolver reads as a refused address is refused when it is dialed, whatever the URL's check let
-// pass.
+// Every spelling that a resolver reads as a refused address is refused when it is dialed, even if the check of the
+// URL accepted it.
 func TestDialsOfRefusedAddresses(t *testing.T) {
 	_, port, _ := net.SplitHostPort(listen(t).Addr().String())
 	for _, host := range []string{
