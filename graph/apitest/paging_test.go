@@ -173,7 +173,7 @@ func (p pages) forward(t *testing.T, size int) []string {
 	t.Helper()
 	var walked []string
 	arguments := map[string]any{"first": size}
-	for range 30 {
+	for range 40 {
 		c := p.get(t, arguments)
 		if c.PageInfo.HasPreviousPage != (len(walked) > 0) {
 			t.Errorf("after %d entries, hasPreviousPage is %t", len(walked), c.PageInfo.HasPreviousPage)
@@ -191,7 +191,7 @@ func (p pages) backward(t *testing.T, size int) []string {
 	t.Helper()
 	var walked []string
 	arguments := map[string]any{"last": size}
-	for range 30 {
+	for range 40 {
 		c := p.get(t, arguments)
 		if c.PageInfo.HasNextPage != (len(walked) > 0) {
 			t.Errorf("before %d entries, hasNextPage is %t", len(walked), c.PageInfo.HasNextPage)
