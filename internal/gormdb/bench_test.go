@@ -96,6 +96,11 @@ func BenchmarkInsert(b *testing.B) {
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
 		})
+		b.Run("ours with a webhook", func(b *testing.B) {
+			subscribe(b, url, w.Account.ID, "api_token.*")
+			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
+			dbtest.Exec(b, url, "DELETE FROM webhook_types", "DELETE FROM webhook_types")
+		})
 		b.Run("gorm", func(b *testing.B) {
 			parallel(b, func(i int64) error {
 				return gormdb.ViaGORM{DB: db}.Insert(b.Context(), auth.NoActor("a test"), next(i))
