@@ -16,7 +16,7 @@ import (
 type eventRow struct {
 	AccountID  uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_users;index:audit_events_store_users;index:audit_events_log,priority:1;uniqueIndex:audit_events_subject"`
 	ID         uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_log,priority:5,where:sequence > 0"`
-	At         instant       `gorm:"not null"`
+	At         instant       `gorm:"not null;index:audit_events_at"`
 	ActorKind  string        `gorm:"not null"`
 	ActorID    uuid.NullUUID `gorm:"type:uuid;index:audit_events_users;index:audit_events_store_users"`
 	ActorName  string        `gorm:"not null"`

@@ -76,6 +76,7 @@ type engine interface {
 	// lookUp is query without ever waiting for a writer, not even for a connection.
 	lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error
 	tokenWriter
+	queueEngine
 
 	// onEvents registers the function of DB.OnEvents.
 	onEvents(stored func())
@@ -131,6 +132,14 @@ type dialect struct {
 	each func(table, alias, condition string) string
 	// asID converts a text expression, such as wanted.value, to a UUID.
 	asID func(text string) string
+	// now is the time of the statement, as the database sees it. SQLite knows it in milliseconds, which are rounded up.
+	now string
+	// until returns an expression for the seconds from now to a time.
+	until func(time string) string
+	// indexed makes SQLite use an index. It does not know how many rows have a value.
+	indexed func(index string) string
+	// hour returns an expression for the hours from 1970 to a time.
+	hour func(column string) string
 	// timestamp and id convert a time and a UUID to a statement's argument. Zero values become null.
 	timestamp func(time.Time) any
 	id        func(uuid.UUID) any
@@ -214,7 +223,7 @@ var allModels = []any{
 	userRow{}, accountUserRow{}, storeUserRow{},
 	tokenRow{}, accessRow{}, grantRow{}, gatewayRow{}, legacyRow{}, keyRow{},
 	sessionRow{}, linkRow{}, flowRow{}, totpRow{}, codeRow{}, passkeyRow{}, identityRow{}, unlinkedRow{}, sentFormRow{},
-	eventRow{}, eventSourceRow{},
+	eventRow{}, eventSourceRow{}, webhookRow{}, webhookTypeRow{}, deliveryRow{}, attemptRow{},
 }
 
 // Dialect returns "sqlite" or "postgres".

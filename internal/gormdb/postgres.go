@@ -67,6 +67,12 @@ var postgresDialect = dialect{
 			table + " AS " + alias + " WHERE " + condition + " OFFSET 0) AS " + alias
 	},
 	asID: func(text string) string { return text + "::uuid" },
+	now:  "statement_timestamp()",
+	until: func(time string) string {
+		return "extract(epoch FROM " + time + " - statement_timestamp())::float8"
+	},
+	indexed: func(string) string { return "" },
+	hour:    func(column string) string { return "floor(extract(epoch FROM " + column + ") / 3600)::bigint" },
 	timestamp: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

@@ -61,6 +61,12 @@ var sqliteDialect = dialect{
 		return "json_each(?) AS wanted CROSS JOIN " + table + " AS " + alias + " ON " + condition
 	},
 	asID: func(text string) string { return text },
+	now:  "(CAST(unixepoch('subsec') * 1000000 AS INTEGER) + 1000)",
+	until: func(time string) string {
+		return "(" + time + " - CAST(unixepoch('subsec') * 1000000 AS INTEGER)) / 1000000.0"
+	},
+	indexed: func(index string) string { return " INDEXED BY " + index },
+	hour:    func(column string) string { return column + " / 3600000000" },
 	timestamp: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

@@ -10,15 +10,15 @@ import (
 )
 
 // oftenWritten are the statements in SQLite's write transactions that are prepared once: parsing them takes longer
-// than running them. They are the look-ups of a write's actor (mayStill), the statements that issue a token, and those
-// that append events.
-var oftenWritten = []string{
+// than running them. They are the look-ups of a write's actor (mayStill), and the statements that issue a token, append
+// events, and claim and finish deliveries.
+var oftenWritten = append([]string{
 	countAccountTokens, countStoreTokens, insertTokenRow, insertAccessRow,
 	insertUntypedEvent, insertTypedEvent, insertEvents,
 	hasWebhooks, enqueueRow, enqueueAll,
 	actorReads[auth.AccessToken].statement, actorReads[auth.GrantedAccessToken].statement,
 	actorReads[auth.ClientSecret].statement, actorReads[auth.UserSession].statement,
-}
+}, queueWrites...)
 
 // writer begins transactions on the writing connection, on which the statements of oftenWritten are prepared. Only
 // one transaction may begin at a time (writeQueue).

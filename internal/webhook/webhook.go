@@ -117,9 +117,10 @@ type DeliveryFilter struct {
 	After, Before time.Time
 }
 
-// Replay selects the events to deliver again. With EventIDs it is those, delivered or not, which must be events of the
-// account. Otherwise it is the events in [Since, Until) that the webhook's types select; with States only those whose
-// delivery has one of these states, and without also events that have no delivery.
+// Replay selects the events to deliver again. With EventIDs it is those, delivered or not, which must be events that
+// the webhook's types select or that have a delivery. Otherwise it is the events in [Since, Until) that the webhook's
+// types select; with States only those whose delivery has one of these states, and without also events that have no
+// delivery.
 type Replay struct {
 	AccountID, WebhookID uuid.UUID
 	EventIDs             []uuid.UUID
@@ -143,11 +144,17 @@ type Repository interface {
 	Insert(ctx context.Context, by auth.Actor, w Webhook, most int, e audit.Event) error
 	// Change calls decide with the webhook, locked against other writers, and stores what it returns with its events.
 	// An error of decide is returned, and nothing is stored. It returns fault.NotFound (ErrNoWebhook) if the account
-	// has no such webhook. A webhook that becomes Disabled loses its pending deliveries: they become Dead.
+	// has no such webhook. A webhook that becomes Disabled loses its pending deliveries: they become Dead. If it was
+	// Enabled and no longer is, or has another URL, Change waits as Delete does.
 	Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
 		decide func(Webhook) (Webhook, []audit.Event, error)) error
-	// Delete deletes a webhook with its deliveries. After it returns no request begins to the webhook. It returns
-	// fault.NotFound as Change does. event makes the event from the deleted webhook.
+	// Delete deletes a webhook with its deliveries. It returns fault.NotFound as Change does. event makes the event
+	// from the deleted webhook.
+	//
+	// After Delete has returned, no server begins a request to the webhook (deliver.Queue.Begin). Requests that began
+	// before the deletion was committed are not aborted: Delete waits until they have ended, but at most two seconds.
+	// A request to a receiver that takes longer is still in flight when Delete returns, and ends within the time
+	// limit of an attempt.
 	Delete(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, event func(Webhook) audit.Event) error
 
 	// Webhook returns a webhook, or fault.NotFound.
@@ -167,9 +174,10 @@ type Repository interface {
 	// History counts attempts by hour from the hour of since on, oldest first, including hours without any.
 	History(ctx context.Context, accountID, webhookID uuid.UUID, since, until time.Time) ([]HourCount, error)
 
-	// Replay schedules deliveries at once and returns how many: pending ones too, from their first attempt on. It
-	// returns fault.NotFound as Change does and for an event that does not exist. event makes the event that records a
-	// replay of at least one delivery.
+	// Replay schedules deliveries at once and returns how many: pending ones too, from their first attempt on. A
+	// delivery whose attempt is in flight stays scheduled and is not attempted twice at a time. If there are more than
+	// the limit, it schedules those of the newest events. It returns fault.NotFound as Change does, and ErrNoEvent for
+	// an event that cannot be replayed. event makes the event that records a replay of at least one delivery.
 	Replay(ctx context.Context, by auth.Actor, r Replay,
 		event func(scheduled int) audit.Event) (scheduled int, err error)
 	// Test stores the event and its only delivery, to this webhook whatever its types are.

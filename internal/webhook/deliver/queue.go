@@ -28,7 +28,7 @@ type Job struct {
 	Event   audit.Event
 	// Attempts is the number of attempts since the delivery was scheduled, without this one.
 	Attempts int
-	// Token proves the lease, which ends at LeaseUntil.
+	// Token proves the lease, which ends at LeaseUntil, by the clock of this process and with a monotonic reading.
 	Token      uuid.UUID
 	LeaseUntil time.Time
 }
@@ -36,7 +36,7 @@ type Job struct {
 // Outcome is the result of an attempt.
 type Outcome struct {
 	Attempt webhook.Attempt
-	// State is Pending to try again at NextAt, or final.
+	// State is Pending to try again at NextAt, by the clock of the attempt, or final.
 	State  webhook.DeliveryState
 	NextAt time.Time
 	// Gone disables the webhook: the receiver answered 410.
@@ -52,26 +52,29 @@ type Queue interface {
 	// sequence is pending, and the webhook has fewer attempts in flight than its limit. The webhooks that wait longest
 	// come first, and no webhook gets more places than another that also has due deliveries.
 	Claim(ctx context.Context, most int) ([]Job, error)
-	// Begin reports whether the job's lease still holds and its webhook still exists and is Enabled. An attempt begins
-	// only if it does.
+	// Begin reports whether the job's lease still holds and its webhook still exists, is Enabled and has the same URL.
+	// An attempt begins only if it does, and at once. For a moment after the claim Begin answers without asking the
+	// database; what deletes, pauses, disables or moves a webhook returns later than that (webhook.Repository).
 	Begin(ctx context.Context, j Job) (bool, error)
-	// Finish records the outcomes of attempts whose lease still holds, and releases it. It returns whether each was
-	// recorded. A webhook that is disabled is reported to disabled.
+	// Finish records the outcomes of attempts whose lease nobody else has claimed since, and releases it. It returns
+	// whether each was recorded. The webhook of a recorded outcome that is Gone becomes Disabled, with the event.
 	Finish(ctx context.Context, done []Finished) ([]bool, error)
-	// NextDue returns when the next delivery is due, or zero if none is pending.
+	// NextDue returns when the next delivery can be claimed, by the clock of this process, or zero if no Enabled
+	// webhook has a pending one.
 	NextDue(ctx context.Context) (time.Time, error)
 	// Any reports whether there is any webhook. Without one, commits need not wake the dispatcher.
 	Any(ctx context.Context) (bool, error)
 
-	// Failing returns webhooks that are not Disabled and have been failing since before the time, and whether that
-	// was reported.
+	// Failing returns Enabled webhooks that have been failing since before the time, and whether that was reported.
 	Failing(ctx context.Context, before time.Time) ([]Failing, error)
 	// ReportFailing records that the webhook's failure was reported, with the event. It returns false if it was
 	// already, or if the webhook works again.
 	ReportFailing(ctx context.Context, w webhook.Webhook, e audit.Event) (bool, error)
 	// Disable disables a webhook that is still failing since the same time, with the event.
 	Disable(ctx context.Context, w webhook.Webhook, reason string, e audit.Event) (bool, error)
-	// Prune deletes deliveries and attempts from before the time, at most most of each, and returns how many.
+	// Prune deletes deliveries that were scheduled before the time, pending ones too, with their attempts, the
+	// deliveries of deleted webhooks, and other attempts from before the time: at most most deliveries and most
+	// attempts. It returns how many, without the attempts of deleted deliveries.
 	Prune(ctx context.Context, before time.Time, most int) (int64, error)
 	// Stats are the figures for metrics.
 	Stats(ctx context.Context) (Stats, error)

@@ -1,0 +1,238 @@
+package gormdb
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/paging"
+	"latchkey/internal/webhook"
+)
+
+// deliveriesOf is a query for the deliveries of the account's webhooks that f selects: deliveries AS d joined with
+// audit_events AS e. Deliveries of a deleted webhook, which wait to be pruned, are left out.
+func deliveriesOf(q *gorm.DB, accountID uuid.UUID, webhookIDs []uuid.UUID, f webhook.DeliveryFilter) *gorm.DB {
+	existing := managed(q.Session(&gorm.Session{NewDB: true}), accountID).Select("id").Where("id IN ?", webhookIDs)
+	q = q.Table("deliveries AS d").Where("d.account_id = ? AND d.webhook_id IN (?)", accountID, existing).
+		Joins("JOIN audit_events AS e ON e.account_id = d.account_id AND e.id = d.event_id")
+	if len(f.States) > 0 {
+		q = q.Where("d.state IN ?", f.States)
+	}
+	if len(f.Types) > 0 {
+		q = q.Where("e.action IN ?", actionsOf(f.Types))
+	}
+	if f.EventID != uuid.Nil {
+		q = q.Where("d.event_id = ?", f.EventID)
+	}
+	if !f.After.IsZero() {
+		q = q.Where("e.at > ?", instant{f.After})
+	}
+	if !f.Before.IsZero() {
+		q = q.Where("e.at < ?", instant{f.Before})
+	}
+	return q
+}
+
+// actionsOf returns the actions of the types that patterns select. It is not empty, since IN () is no SQL.
+func actionsOf(patterns []string) []audit.Action {
+	actions := []audit.Action{""}
+	for _, t := range audit.TypesOf(patterns) {
+		actions = append(actions, audit.ActionsOf(t)...)
+	}
+	return actions
+}
+
+// Deliveries returns a page of each webhook's deliveries, with one statement for all and one for their attempts.
+func (w webhooks) Deliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID, f webhook.DeliveryFilter,
+	win paging.Window) (map[uuid.UUID]paging.Page[webhook.Delivery], error) {
+	var rows []listedDelivery
+	list := deliveriesOf(w.engine.reader(ctx), accountID, webhookIDs, f)
+	var err error
+	if len(webhookIDs) == 1 { // the window function would read all of its deliveries
+		err = window(list.Select(listedDeliveryColumns), "d.event_id", win).Scan(&rows).Error
+	} else {
+		err = windowOfEach(list, listedDeliveryColumns, "d.webhook_id", "d.event_id", win).Scan(&rows).Error
+	}
+	if err != nil {
+		return nil, failed(ctx, "list deliveries", err)
+	}
+	attempts, err := w.attempts(ctx, accountID, rows)
+	if err != nil {
+		return nil, failed(ctx, "list attempts", err)
+	}
+	return pageOfEach(win, webhookIDs, rows, func(r listedDelivery) (uuid.UUID, paging.Item[webhook.Delivery], error) {
+		d, err := r.delivery()
+		d.Attempts = attempts[[2]uuid.UUID{r.WebhookID, r.Event.ID}]
+		return r.WebhookID, paging.Item[webhook.Delivery]{Node: d, Key: r.Event.ID}, err
+	})
+}
+
+// attempts returns the attempts of deliveries by webhook and event.
+func (w webhooks) attempts(ctx context.Context, accountID uuid.UUID,
+	of []listedDelivery) (map[[2]uuid.UUID][]webhook.Attempt, error) {
+	if len(of) == 0 {
+		return nil, nil //nolint:nilnil // the attempts of no delivery
+	}
+	keys := make([][]any, len(of))
+	for i, d := range of {
+		keys[i] = []any{d.WebhookID, d.Event.ID}
+	}
+	var rows []attemptRow
+	q := w.engine.reader(ctx).Where("account_id = ? AND (webhook_id, event_id) IN ?", accountID, keys)
+	if err := q.Order("number").Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	found := make(map[[2]uuid.UUID][]webhook.Attempt, len(of))
+	for _, r := range rows {
+		key := [2]uuid.UUID{r.WebhookID, r.EventID}
+		found[key] = append(found[key], r.attempt())
+	}
+	return found, nil
+}
+
+// CountDeliveries counts the deliveries of each webhook.
+func (w webhooks) CountDeliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID,
+	f webhook.DeliveryFilter) (map[uuid.UUID]int64, error) {
+	counts, err := countOfEach(deliveriesOf(w.engine.reader(ctx), accountID, webhookIDs, f), "d.webhook_id")
+	return counts, failed(ctx, "count deliveries", err)
+}
+
+// History counts attempts by hour.
+func (w webhooks) History(ctx context.Context, accountID, webhookID uuid.UUID, since,
+	until time.Time) ([]webhook.HourCount, error) {
+	since = since.UTC().Truncate(time.Hour)
+	var rows []struct{ Hour, Delivered, Failed int64 }
+	hour := w.engine.dialect().hour("at")
+	q := w.engine.reader(ctx).Model(&attemptRow{}).Where("account_id = ? AND webhook_id = ? AND at >= ? AND at < ?",
+		accountID, webhookID, instant{since}, instant{until})
+	q = q.Select(hour + " AS hour, count(CASE WHEN error = '' THEN 1 END) AS delivered, " +
+		"count(CASE WHEN error <> '' THEN 1 END) AS failed")
+	if err := q.Group(hour).Scan(&rows).Error; err != nil {
+		return nil, failed(ctx, "count attempts", err)
+	}
+	counted := make(map[int64]webhook.HourCount, len(rows))
+	for _, r := range rows {
+		counted[r.Hour] = webhook.HourCount{Delivered: r.Delivered, Failed: r.Failed}
+	}
+	var all []webhook.HourCount
+	for at := since; at.Before(until); at = at.Add(time.Hour) {
+		count := counted[at.Unix()/int64(time.Hour/time.Second)]
+		count.Hour = at
+		all = append(all, count)
+	}
+	return all, nil
+}
+
+// Test stores an event and its only delivery.
+func (w webhooks) Test(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, e audit.Event) error {
+	err := w.write(ctx, by, held{tokensOf: accountID}, func(tx *gorm.DB) error {
+		if _, err := lockedWebhook(managed(tx, accountID).Where("id = ?", id)); err != nil {
+			return err
+		}
+		if err := appendEvents(tx, e); err != nil {
+			return err
+		}
+		_, err := w.schedule(tx, accountID, id, []uuid.UUID{e.ID})
+		return err
+	})
+	return failed(ctx, "store a test event", err)
+}
+
+// Replay schedules deliveries again.
+func (w webhooks) Replay(ctx context.Context, by auth.Actor, r webhook.Replay,
+	event func(scheduled int) audit.Event) (scheduled int, err error) {
+	err = w.write(ctx, by, held{tokensOf: r.AccountID}, func(tx *gorm.DB) error {
+		scheduled = 0
+		row, err := lockedWebhook(managed(tx, r.AccountID).Where("id = ?", r.WebhookID))
+		if err != nil {
+			return err
+		}
+		ids, err := replayed(tx, row.webhook(), r)
+		if err != nil {
+			return err
+		}
+		if scheduled, err = w.schedule(tx, r.AccountID, r.WebhookID, ids); err != nil || scheduled == 0 {
+			return err
+		}
+		return appendEvents(tx, event(scheduled))
+	})
+	if err != nil {
+		scheduled = 0
+	}
+	return scheduled, failed(ctx, "replay deliveries", err)
+}
+
+// replayed returns the events that r selects, newest first.
+func replayed(tx *gorm.DB, hook webhook.Webhook, r webhook.Replay) (ids []uuid.UUID, err error) {
+	q := tx.Table("audit_events AS e").Where("e.account_id = ?", r.AccountID).
+		Joins("LEFT JOIN deliveries AS d ON d.account_id = e.account_id AND d.webhook_id = ? AND d.event_id = e.id",
+			r.WebhookID)
+	actions := actionsOf(hook.Types)
+	if len(r.EventIDs) > 0 {
+		wanted := unique(r.EventIDs)
+		q = q.Where("e.id IN ? AND (e.action IN ? OR d.event_id IS NOT NULL)", wanted, actions)
+		if err := q.Order("e.id DESC").Pluck("e.id", &ids).Error; err != nil {
+			return nil, err
+		}
+		if len(ids) < len(wanted) {
+			return nil, webhook.ErrNoEvent()
+		}
+	} else {
+		q = q.Where("e.action IN ?", actions)
+		if !r.Since.IsZero() {
+			q = q.Where("e.at >= ?", instant{r.Since})
+		}
+		if !r.Until.IsZero() {
+			q = q.Where("e.at < ?", instant{r.Until})
+		}
+		if len(r.States) > 0 {
+			q = q.Where("d.state IN ?", r.States)
+		}
+		if err := q.Order("e.at DESC, e.id DESC").Limit(r.Limit).Pluck("e.id", &ids).Error; err != nil {
+			return nil, err
+		}
+	}
+	return ids[:min(len(ids), r.Limit)], nil
+}
+
+func unique(ids []uuid.UUID) []uuid.UUID {
+	seen := make(map[uuid.UUID]bool, len(ids))
+	var list []uuid.UUID
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// scheduleSlice is the maximum number of events in one statement of schedule.
+const scheduleSlice = 500
+
+// schedule makes the events pending deliveries of the webhook, which the transaction has locked, as if they had just
+// happened. A delivery whose lease holds stays leased, so that it is not attempted twice at a time.
+func (w webhooks) schedule(tx *gorm.DB, accountID, webhookID uuid.UUID, events []uuid.UUID) (n int, err error) {
+	now := w.engine.dialect().now
+	statement := strings.NewReplacer("NOW", now).Replace(`INSERT INTO deliveries
+			(account_id, webhook_id, event_id, subject, sequence, state, attempts, numbered, next_at, created_at)
+		SELECT e.account_id, ` + w.engine.dialect().asID("?") + `, e.id, e.target_kind || ':' || e.target_key, e.sequence, 'PENDING', 0, 0, NOW, NOW
+			FROM audit_events AS e WHERE e.account_id = ? AND e.id IN ?
+		ON CONFLICT (account_id, webhook_id, event_id) DO UPDATE SET state = 'PENDING', attempts = 0, created_at = NOW,
+			next_at = CASE WHEN deliveries.lease_until > NOW THEN deliveries.lease_until ELSE NOW END`)
+	for len(events) > 0 {
+		few := events[:min(len(events), scheduleSlice)]
+		events = events[len(few):]
+		done := tx.Exec(statement, webhookID, accountID, few)
+		if done.Error != nil {
+			return 0, done.Error
+		}
+		n += int(done.RowsAffected)
+	}
+	return n, nil
+}

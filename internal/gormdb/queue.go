@@ -1,0 +1,208 @@
+package gormdb
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/access"
+	"latchkey/internal/auth"
+	"latchkey/internal/webhook"
+	"latchkey/internal/webhook/deliver"
+)
+
+// queue implements deliver.Queue. These are its rules:
+//
+//   - A pending delivery is due from next_at on. A claim sets next_at to the end of the lease, so the deliveries of a
+//     webhook that may be claimed are the beginning of one index, deliveries_due, however many are pending.
+//   - A delivery behind another pending one of its subject is postponed by the claim that comes across it: to the
+//     next_at of the first one, but at least by postponed. Finish makes the next delivery of the subject due when one
+//     is delivered or dead. If that does not happen, because the first one was pruned, a claim looks again then.
+//   - Claims, and whatever changes deliveries of a webhook, lock the webhook's row before the deliveries. So what a
+//     claim counts and sees stays true until it is committed. Inserting deliveries takes no lock: they are the last
+//     of their subject.
+//   - Claims find the webhooks with pending deliveries by jumping from webhook to webhook in deliveries_due, which is
+//     one look-up for each, whatever the number of deliveries.
+//   - A claim or an outcome that a crash of the database loses is made again: the delivery is attempted once more. So
+//     these transactions do not wait until they are durable.
+type queue struct{ *DB }
+
+var _ deliver.Queue = queue{}
+
+// Queue returns the queue of pending deliveries.
+func (db *DB) Queue() deliver.Queue { return queue{db} }
+
+// queueEngine is the part of an engine that claims and finishes deliveries.
+type queueEngine interface {
+	// claimDeliveries claims at most c.most deliveries with one transaction. more reports whether another pass could
+	// claim others: this one postponed deliveries, or others held the locks of webhooks.
+	claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error)
+	// finishDeliveries records the outcomes, which are in the order in which the attempts ended, and returns whether
+	// each was recorded.
+	finishDeliveries(ctx context.Context, done []deliver.Finished) ([]bool, error)
+	// readQueue is query for a statement that reads deliveries.
+	readQueue(ctx context.Context, sql string, row func(scan) error) error
+}
+
+// claim is a pass of Claim.
+type claim struct {
+	most int
+	// look is how many due deliveries of a webhook the pass looks at beyond those that may be in flight.
+	look  int
+	token uuid.UUID
+}
+
+const (
+	// passes is the maximum number of passes of one Claim, and firstLook and nextLook how many deliveries of a webhook
+	// the first one and the others look at.
+	passes    = 4
+	firstLook = 4
+	nextLook  = 1000
+	// postponed is for how long at least a delivery is postponed behind an earlier one of its subject.
+	postponed = time.Minute
+)
+
+// queueing is the actor of the queue.
+var queueing = auth.NoActor("the server delivers events")
+
+// Claim claims due deliveries.
+func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
+	var jobs []deliver.Job
+	c := claim{look: firstLook, token: uuid.New()}
+	for range passes {
+		// The lease begins after this time in the database, too, so the clocks need not agree.
+		begun := time.Now()
+		c.most = most - len(jobs)
+		claimed, more, err := q.engine.claimDeliveries(ctx, c)
+		if err != nil {
+			// What earlier passes claimed is returned: its leases hold.
+			if len(jobs) > 0 {
+				return jobs, nil
+			}
+			return nil, failed(ctx, "claim deliveries", err)
+		}
+		for i := range claimed {
+			claimed[i].Token, claimed[i].LeaseUntil = c.token, begun.Add(deliver.Lease)
+		}
+		jobs = append(jobs, claimed...)
+		if !more || len(jobs) >= most {
+			break
+		}
+		c.look = nextLook
+	}
+	return jobs, nil
+}
+
+// claimedDelivery is what a claim reads of a delivery, deliveries AS c, and its event, audit_events AS e.
+type claimedDelivery struct {
+	WebhookID uuid.UUID `sql:"c"`
+	Attempts  int64     `sql:"c"`
+	Event     eventRow  `gorm:"embedded;embeddedPrefix:event_" sql:"e"`
+}
+
+var claimedColumns = columnsOf[claimedDelivery](nil)
+
+// job returns the job without its lease.
+func (d *claimedDelivery) job(hooks map[uuid.UUID]webhook.Webhook) (deliver.Job, error) {
+	event, err := d.Event.event()
+	return deliver.Job{Webhook: hooks[d.WebhookID], Event: event, Attempts: int(d.Attempts)}, err
+}
+
+// waiting begins a statement. It is WITH and the enabled webhooks that have pending deliveries, with the time at which
+// the first one is due, and the number of attempts that may begin.
+func waiting(d dialect) string {
+	pending := ` AS d` + d.indexed("deliveries_due") + ` WHERE d.state = 'PENDING'`
+	return `WITH RECURSIVE walk (id) AS (
+		SELECT (SELECT d.webhook_id FROM deliveries` + pending + ` ORDER BY d.webhook_id LIMIT 1)
+		UNION ALL
+		SELECT (SELECT d.webhook_id FROM deliveries` + pending + ` AND d.webhook_id > walk.id ORDER BY d.webhook_id LIMIT 1)
+		FROM walk WHERE walk.id IS NOT NULL
+	), waiting AS MATERIALIZED (
+		SELECT w.id, (SELECT d.next_at FROM deliveries` + pending + ` AND d.webhook_id = w.id ORDER BY d.next_at LIMIT 1) AS next_at,
+			` + free("w", d) + ` AS free
+		FROM walk CROSS JOIN webhooks AS w WHERE w.id = walk.id AND w.state = 'ENABLED'
+	)`
+}
+
+// free returns an expression for the number of attempts that may begin for a webhook.
+func free(hook string, d dialect) string {
+	return "(CASE WHEN " + hook + ".failures < " + strconv.Itoa(deliver.ProbeAfter) + " THEN " +
+		strconv.Itoa(deliver.MaxInFlight) + ` ELSE 1 END - (SELECT count(*) FROM deliveries AS f WHERE f.webhook_id = ` +
+		hook + `.id AND f.lease_token IS NOT NULL AND f.lease_until > ` + d.now + "))"
+}
+
+// delayOf returns how long after the attempt the delivery is due again, which does not depend on the database's clock.
+func delayOf(o deliver.Outcome) time.Duration {
+	if o.State != webhook.Pending {
+		return 0
+	}
+	return max(0, o.NextAt.Sub(o.Attempt.At.Add(o.Attempt.Duration)))
+}
+
+// Begin reports whether an attempt may begin. It need not ask the database for beginGrace after the claim: what stops
+// the attempts to a webhook returns later (webhooks.settle).
+func (q queue) Begin(ctx context.Context, j deliver.Job) (bool, error) {
+	if access.Elapsed(j.LeaseUntil.Add(-deliver.Lease), time.Now()) < beginGrace {
+		return true, nil
+	}
+	to := q.engine.dialect()
+	args := []any{to.id(j.Webhook.AccountID), to.id(j.Webhook.ID), to.id(j.Event.ID), to.id(j.Token), j.Webhook.URL}
+	begins := false
+	err := q.engine.query(ctx, mayBegin+to.now, args, func(scan scan) error {
+		begins = true
+		return scan(new(int64))
+	})
+	return begins, failed(ctx, "begin an attempt", err)
+}
+
+const mayBegin = `SELECT 1 FROM webhooks AS w JOIN deliveries AS d ON d.account_id = w.account_id AND d.webhook_id = w.id
+	WHERE w.account_id = $1 AND w.id = $2 AND w.state = 'ENABLED' AND w.url = $5
+		AND d.event_id = $3 AND d.lease_token = $4 AND d.lease_until > `
+
+// NextDue returns when the next delivery can be claimed: when it is due, or, if its webhook has as many attempts in
+// flight as it may, when the first of their leases ends.
+func (q queue) NextDue(ctx context.Context) (time.Time, error) {
+	to := q.engine.dialect()
+	statement := waiting(to) + ` SELECT ` + to.until(`min(CASE WHEN free > 0 THEN next_at ELSE
+		(SELECT min(f.lease_until) FROM deliveries AS f WHERE f.webhook_id = waiting.id AND f.lease_token IS NOT NULL AND f.lease_until > `+
+		to.now+`) END)`) + ` FROM waiting`
+	var seconds *float64
+	err := q.engine.readQueue(ctx, statement, func(scan scan) error { return scan(&seconds) })
+	if err != nil || seconds == nil {
+		return time.Time{}, failed(ctx, "find the next delivery", err)
+	}
+	return time.Now().Add(time.Duration(*seconds * float64(time.Second))), nil
+}
+
+// Any reports whether there is a webhook.
+func (q queue) Any(ctx context.Context) (bool, error) {
+	any := false
+	err := q.engine.lookUp(ctx, `SELECT 1 FROM webhooks LIMIT 1`, nil, func(scan scan) error {
+		any = true
+		return scan(new(int64))
+	})
+	return any, failed(ctx, "look for a webhook", err)
+}
+
+// Stats returns the figures for metrics.
+func (q queue) Stats(ctx context.Context) (deliver.Stats, error) {
+	stats := deliver.Stats{Webhooks: map[webhook.State]int64{}}
+	err := q.engine.query(ctx, `SELECT state, count(*) FROM webhooks GROUP BY state`, nil, func(scan scan) error {
+		var state string
+		var n int64
+		err := scan(&state, &n)
+		stats.Webhooks[webhook.State(state)] = n
+		return err
+	})
+	if err != nil {
+		return deliver.Stats{}, failed(ctx, "count webhooks", err)
+	}
+	const oldest = `SELECT d.created_at FROM deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id
+		WHERE d.state = 'PENDING' AND w.state = 'ENABLED' ORDER BY d.created_at LIMIT 1`
+	var at instant
+	err = q.engine.readQueue(ctx, oldest, func(scan scan) error { return scan(&at) })
+	stats.OldestDue = at.Time
+	return stats, failed(ctx, "find the oldest delivery", err)
+}

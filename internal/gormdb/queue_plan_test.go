@@ -1,0 +1,117 @@
+package gormdb_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/gormdb"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/webhook"
+)
+
+// exercise runs every operation of the queue and of replays, and reads deliveries.
+func exercise(t *testing.T, db *gormdb.DB, hook webhook.Webhook) {
+	t.Helper()
+	jobs := claims(t, db, 3)
+	finish(t, db, outcome(webhook.Delivered), jobs[:1]...)
+	finish(t, db, outcome(webhook.Pending), jobs[1:]...)
+	time.Sleep(150 * time.Millisecond)
+	begins(t, db, jobs[0], false)
+	_, dueErr := db.Queue().NextDue(t.Context())
+	_, statsErr := db.Queue().Stats(t.Context())
+	_, pruneErr := db.Queue().Prune(t.Context(), noon, 10)
+	_, replayErr := db.Webhooks().Replay(t.Context(), aTest, webhook.Replay{AccountID: hook.AccountID,
+		WebhookID: hook.ID, Since: noon, Until: later(time.Hour), Limit: 10}, noReplayEvent(hook))
+	_, listErr := db.Webhooks().Deliveries(t.Context(), hook.AccountID, []uuid.UUID{hook.ID},
+		webhook.DeliveryFilter{}, all)
+	_, historyErr := db.Webhooks().History(t.Context(), hook.AccountID, hook.ID, noon, later(time.Hour))
+	for _, err := range []error{dueErr, statsErr, pruneErr, replayErr, listErr, historyErr} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	enqueue(t, db, hook, "another")
+	changeHook(t, db, hook, state(webhook.Disabled))
+}
+
+// With many deliveries, no statement reads the whole table, even if it is planned for an empty one.
+func TestQueuePlans(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	db := dbtest.Open(t, url)
+	hook := addHook(t, db, dbtest.Seed{}.Make(t, db))
+	// The statistics are those of one delivery, as they are before autovacuum comes by.
+	enqueue(t, db, hook, "first")
+	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), "ANALYZE"); err != nil {
+		t.Fatal(err)
+	}
+	fillQueue(t, url, hook, 20_000, 100)
+	scans := func() (n int64) {
+		t.Helper()
+		// The counts arrive with some delay.
+		time.Sleep(1500 * time.Millisecond)
+		const read = `SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_user_tables WHERE relname IN ('deliveries', 'audit_events', 'attempts')`
+		if err := conn.QueryRow(t.Context(), read).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := scans()
+	exercise(t, db, hook)
+	if read := scans() - before; read > 10_000 {
+		t.Errorf("%d rows were read by sequential scans", read)
+	}
+}
+
+// Claims stay fast with 100,000 due deliveries of one webhook, a part of them behind others of their subject.
+func TestClaimsFromALongQueue(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		hook := addHook(t, db, dbtest.Seed{}.Make(t, db))
+		fillQueue(t, url, hook, 100_000, 50_000)
+		begun, n := time.Now(), 0
+		for range 50 {
+			jobs := claims(t, db, 100)
+			n += len(jobs)
+			finish(t, db, outcome(webhook.Delivered), jobs...)
+		}
+		if each := time.Since(begun) / 50; each > 50*time.Millisecond || n != 200 {
+			t.Errorf("%d deliveries were claimed, and %v were needed for each claim and its outcomes", n, each)
+		}
+	})
+}
+
+// scanned matches scans of the tables that grow, whose aliases are letters.
+var scanned = regexp.MustCompile(`SCAN (deliveries|audit_events|attempts|[defbnc])\b.*`)
+
+func TestQueueSQLitePlans(t *testing.T) {
+	url := dbtest.SQLiteURL(t)
+	var statements []string
+	db := dbtest.OpenWith(t, gormdb.Config{URL: url,
+		OnStatement: func(sql string) { statements = append(statements, sql) }})
+	hook := addHook(t, db, dbtest.Seed{}.Make(t, db))
+	for _, subject := range []string{"a", "a", "b", "c"} {
+		enqueue(t, db, hook, subject)
+	}
+	statements = nil
+	exercise(t, db, hook)
+	connection, anything := raw(t, url), make([]any, 100)
+	for _, statement := range statements {
+		if strings.HasPrefix(statement, "WITH RECURSIVE account") {
+			continue // its scan reads one row, in the order of the primary key
+		}
+		plan := queryPlan(t, connection, statement, anything)
+		if strings.Contains(statement, "walk") && strings.Contains(plan, "deliveries_created") {
+			t.Errorf("%s\nreads all pending deliveries: %s", statement, plan)
+		}
+		for _, walk := range scanned.FindAllString(plan, -1) {
+			if !strings.Contains(walk, "USING") { // in the order of an index, up to a limit
+				t.Errorf("%s\nscans a table: %s", statement, plan)
+			}
+		}
+	}
+}

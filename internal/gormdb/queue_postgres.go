@@ -1,0 +1,257 @@
+package gormdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"latchkey/internal/feed"
+	"latchkey/internal/webhook"
+	"latchkey/internal/webhook/deliver"
+)
+
+// Claiming and finishing are one round trip each: a batch of statements in one transaction. Each statement sees what
+// was committed before it began, so a statement after the one that locks the webhooks sees what other claims did.
+const (
+	// queueSettings are for the transaction. The planner does not know how many deliveries are pending: it would now
+	// and then read the whole table, and keep that plan.
+	queueSettings = `SELECT set_config('synchronous_commit', 'off', true), set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true),
+		set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+	// lockedIDs are the webhooks that lockDue has locked in the transaction. A setting passes them to the statements
+	// that follow, since the client does not see them before it has sent all.
+	lockedIDs = `string_to_array(current_setting('latchkey.webhooks'), ',')::uuid[]`
+)
+
+var (
+	// lockDue locks webhooks with due deliveries, those that wait longest first, and returns their number and that of
+	// all. Webhooks that others have locked are left to them.
+	lockDue = waiting(postgresDialect) + `, due AS MATERIALIZED (
+			SELECT id, next_at FROM waiting WHERE next_at <= statement_timestamp() AND free > 0
+		), locked AS MATERIALIZED (
+			SELECT w.id FROM due JOIN webhooks AS w ON w.id = due.id WHERE w.state = 'ENABLED'
+			ORDER BY due.next_at LIMIT $1 FOR NO KEY UPDATE OF w SKIP LOCKED
+		)
+		SELECT set_config('latchkey.webhooks', coalesce((SELECT string_agg(id::text, ',') FROM locked), ''), true),
+			(SELECT count(*) FROM locked), least((SELECT count(*) FROM due), $1)`
+
+	lockedWebhooks = `SELECT ` + webhookColumns.list() + ` FROM webhooks WHERE id = ANY (` + lockedIDs + `)`
+
+	// claimLocked claims deliveries of the locked webhooks. Each webhook gets its first place before any gets its
+	// second one. A row found by its ctid is the one that was read, since the webhook is locked.
+	claimLocked = strings.NewReplacer("LOCKED", lockedIDs, "FREE", free("w", postgresDialect),
+		"LEASE", fmt.Sprintf("statement_timestamp() + interval '%f s'", deliver.Lease.Seconds()),
+		"POSTPONED", fmt.Sprintf("statement_timestamp() + interval '%f s'", postponed.Seconds())).Replace(`
+		WITH locked AS MATERIALIZED (
+			SELECT w.id, FREE AS free FROM unnest(LOCKED) AS l (id) JOIN webhooks AS w ON w.id = l.id WHERE w.state = 'ENABLED'
+		), candidate AS MATERIALIZED (
+			SELECT d.row_id, d.webhook_id, d.event_id, d.next_at, l.free, first.next_at AS behind FROM locked AS l
+			CROSS JOIN LATERAL (SELECT ctid AS row_id, webhook_id, subject, sequence, event_id, next_at FROM deliveries
+				WHERE state = 'PENDING' AND webhook_id = l.id AND next_at <= statement_timestamp()
+				ORDER BY next_at, event_id LIMIT l.free + $2) AS d
+			LEFT JOIN LATERAL (SELECT b.next_at FROM deliveries AS b
+				WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id AND b.subject = d.subject
+					AND (b.sequence, b.event_id) < (d.sequence, d.event_id)
+				ORDER BY b.sequence, b.event_id LIMIT 1) AS first ON true
+			WHERE l.free > 0
+		), placed AS (
+			SELECT row_id, next_at, free, row_number() OVER (PARTITION BY webhook_id ORDER BY next_at, event_id) AS place
+			FROM candidate WHERE behind IS NULL
+		), claimed AS (
+			UPDATE deliveries SET lease_token = $3, lease_until = LEASE, next_at = LEASE
+			WHERE ctid = ANY (ARRAY(SELECT row_id FROM placed WHERE place <= free ORDER BY place, next_at LIMIT $1))
+			RETURNING account_id, webhook_id, event_id, attempts
+		), postponed AS (
+			UPDATE deliveries AS d SET next_at = greatest(p.behind, POSTPONED)
+			FROM candidate AS p WHERE d.ctid = p.row_id AND p.behind IS NOT NULL RETURNING 1
+		)
+		SELECT (SELECT count(*) FROM postponed), `) + claimedColumns.list() + ` FROM claimed AS c
+			CROSS JOIN LATERAL (SELECT * FROM audit_events WHERE account_id = c.account_id AND id = c.event_id OFFSET 0) AS e`
+)
+
+func (p *postgres) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error) {
+	var batch pgx.Batch
+	batch.Queue(queueSettings)
+	batch.Queue(lockDue, int64(c.most))
+	batch.Queue(lockedWebhooks)
+	batch.Queue(claimLocked, int64(c.most), int64(c.look), pgID(c.token))
+	results := p.pool.SendBatch(ctx, &batch)
+	jobs, more, err = claimedJobs(results)
+	// Close reports whether the transaction was committed.
+	if err = errors.Join(err, results.Close()); err != nil {
+		return nil, false, err
+	}
+	return jobs, more, nil
+}
+
+// claimedJobs reads the result of each statement.
+func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, more bool, err error) {
+	if _, err := results.Exec(); err != nil {
+		return nil, false, err
+	}
+	var ids string
+	var locked, due int64
+	if err := results.QueryRow().Scan(&ids, &locked, &due); err != nil {
+		return nil, false, err
+	}
+	hooks := map[uuid.UUID]webhook.Webhook{}
+	err = eachResult(results, func(scan scan) error {
+		var row webhookRow
+		err := scan(webhookColumns.scanInto(&row)...)
+		hooks[row.ID] = row.webhook()
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	var postponed int64
+	err = eachResult(results, func(scan scan) error {
+		var row claimedDelivery
+		if err := scan(append([]any{&postponed}, claimedColumns.scanInto(&row)...)...); err != nil {
+			return err
+		}
+		job, err := row.job(hooks)
+		jobs = append(jobs, job)
+		return err
+	})
+	// Without a row it is unknown whether deliveries were postponed.
+	return jobs, locked < due || postponed > 0 || locked > 0 && len(jobs) == 0, err
+}
+
+func eachResult(results pgx.BatchResults, row func(scan) error) error {
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	return feed.EachRow(rows, row)
+}
+
+const (
+	lockFinished = `SELECT id FROM webhooks WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
+
+	// finishLeased releases the leases that still belong to the claims and keeps the attempts. A delivery that became
+	// dead meanwhile, since its webhook was disabled, stays so unless it was delivered. Of a webhook's outcomes, those
+	// since the last success count as its failures in a row.
+	finishLeased = `WITH f AS MATERIALIZED (
+			SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::float8[], $8::timestamptz[],
+				$9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::boolean[])
+				AS f (n, account_id, webhook_id, event_id, token, outcome, delay, at, status, duration_ms, error, response_head, health)
+		), released AS (
+			UPDATE deliveries AS d SET
+				state = CASE WHEN d.state = 'PENDING' OR f.outcome = 'DELIVERED' THEN f.outcome ELSE d.state END,
+				attempts = d.attempts + 1, numbered = d.numbered + 1, lease_until = NULL, lease_token = NULL,
+				next_at = CASE WHEN f.outcome = 'PENDING' THEN statement_timestamp() + make_interval(secs => f.delay) ELSE d.next_at END
+			FROM f WHERE d.account_id = f.account_id AND d.webhook_id = f.webhook_id AND d.event_id = f.event_id AND d.lease_token = f.token
+			RETURNING f.*, d.numbered
+		), kept AS (
+			INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
+			SELECT account_id, webhook_id, event_id, numbered, at, status, duration_ms, error, response_head FROM released
+		), tried AS (
+			SELECT webhook_id, n, at, outcome = 'DELIVERED' AS ok,
+				max(n) FILTER (WHERE outcome = 'DELIVERED') OVER (PARTITION BY webhook_id) AS last_ok
+			FROM released WHERE health
+		), health AS (
+			SELECT webhook_id, bool_or(ok) AS succeeded, count(*) FILTER (WHERE n > coalesce(last_ok, -1)) AS failed,
+				min(at) FILTER (WHERE n > coalesce(last_ok, -1)) AS since
+			FROM tried GROUP BY webhook_id
+		), changed AS (
+			UPDATE webhooks AS w SET failures = CASE WHEN h.succeeded THEN 0 ELSE w.failures END + h.failed,
+				failing_since = CASE WHEN h.failed > 0 THEN CASE WHEN h.succeeded THEN h.since ELSE coalesce(w.failing_since, h.since) END END,
+				failing_reported = w.failing_reported AND NOT h.succeeded
+			FROM health AS h WHERE w.id = h.webhook_id AND (h.failed > 0 OR w.failures > 0 OR w.failing_since IS NOT NULL)
+		)
+		SELECT n FROM released`
+
+	// wakeNext makes the first pending delivery of a subject due after one that is no longer pending.
+	wakeNext = `UPDATE deliveries SET next_at = statement_timestamp() WHERE ctid = ANY (ARRAY(
+		SELECT first.row_id FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS f (account_id, webhook_id, event_id)
+		JOIN deliveries AS d ON d.account_id = f.account_id AND d.webhook_id = f.webhook_id AND d.event_id = f.event_id AND d.state <> 'PENDING'
+		CROSS JOIN LATERAL (SELECT b.ctid AS row_id, b.next_at, b.lease_token FROM deliveries AS b
+			WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id AND b.subject = d.subject
+			ORDER BY b.sequence, b.event_id LIMIT 1) AS first
+		WHERE first.next_at > statement_timestamp() AND first.lease_token IS NULL))`
+)
+
+// outcomeColumns are outcomes as arrays, one for each column.
+type outcomeColumns struct {
+	n                                []int64
+	accounts, hooks, events, tokens  []pgtype.UUID
+	states, errors, heads            []string
+	delays                           []float64
+	times                            []time.Time
+	statuses, durations              []int64
+	health                           []bool
+	endedOf, endedHooks, endedEvents []pgtype.UUID
+}
+
+func outcomeColumnsOf(done []deliver.Finished) (c outcomeColumns) {
+	for i, f := range done {
+		j, a := f.Job, f.Outcome.Attempt
+		account, hook, event := pgID(j.Webhook.AccountID), pgID(j.Webhook.ID), pgID(j.Event.ID)
+		c.n = append(c.n, int64(i))
+		c.accounts, c.hooks, c.events = append(c.accounts, account), append(c.hooks, hook), append(c.events, event)
+		c.tokens = append(c.tokens, pgID(j.Token))
+		c.states = append(c.states, string(f.Outcome.State))
+		c.errors, c.heads = append(c.errors, a.Error), append(c.heads, a.ResponseHead)
+		c.delays = append(c.delays, delayOf(f.Outcome).Seconds())
+		c.times, c.statuses = append(c.times, a.At.UTC()), append(c.statuses, int64(a.Status))
+		c.durations = append(c.durations, a.Duration.Milliseconds())
+		c.health = append(c.health, f.Outcome.Health)
+		if f.Outcome.State != webhook.Pending {
+			c.endedOf, c.endedHooks = append(c.endedOf, account), append(c.endedHooks, hook)
+			c.endedEvents = append(c.endedEvents, event)
+		}
+	}
+	return c
+}
+
+func (p *postgres) finishDeliveries(ctx context.Context, done []deliver.Finished) ([]bool, error) {
+	c := outcomeColumnsOf(done)
+	var batch pgx.Batch
+	batch.Queue(queueSettings)
+	batch.Queue(lockFinished, c.hooks)
+	batch.Queue(finishLeased, c.n, c.accounts, c.hooks, c.events, c.tokens, c.states, c.delays, c.times, c.statuses,
+		c.durations, c.errors, c.heads, c.health)
+	if len(c.endedOf) > 0 {
+		batch.Queue(wakeNext, c.endedOf, c.endedHooks, c.endedEvents)
+	}
+	results := p.pool.SendBatch(ctx, &batch)
+	recorded, err := finishedResults(results, len(done))
+	if err = errors.Join(err, results.Close()); err != nil {
+		return nil, err
+	}
+	return recorded, nil
+}
+
+func finishedResults(results pgx.BatchResults, n int) ([]bool, error) {
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return nil, err
+		}
+	}
+	recorded := make([]bool, n)
+	err := eachResult(results, func(scan scan) error {
+		var i int64
+		err := scan(&i)
+		recorded[i] = err == nil
+		return err
+	})
+	return recorded, err
+}
+
+func (p *postgres) readQueue(ctx context.Context, sql string, row func(scan) error) error {
+	var batch pgx.Batch
+	batch.Queue(queueSettings)
+	batch.Queue(sql)
+	results := p.pool.SendBatch(ctx, &batch)
+	_, err := results.Exec()
+	if err == nil {
+		err = eachResult(results, row)
+	}
+	return errors.Join(err, results.Close())
+}

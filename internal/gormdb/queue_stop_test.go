@@ -1,0 +1,117 @@
+package gormdb_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"latchkey/internal/gormdb"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/webhook"
+	"latchkey/internal/webhook/deliver"
+)
+
+// After a webhook is deleted, paused or disabled, or gets another URL, no attempt begins. The outcome of one that began
+// before is recorded.
+func TestNoAttemptBeginsAfterwards(t *testing.T) {
+	for name, stop := range map[string]func(testing.TB, *gormdb.DB, webhook.Webhook){
+		"deleted": deleteHook,
+		"paused": func(t testing.TB, db *gormdb.DB, h webhook.Webhook) {
+			changeHook(t, db, h, state(webhook.Paused))
+		},
+		"disabled": func(t testing.TB, db *gormdb.DB, h webhook.Webhook) {
+			changeHook(t, db, h, state(webhook.Disabled))
+		},
+		"moved": func(t testing.TB, db *gormdb.DB, h webhook.Webhook) {
+			changeHook(t, db, h, func(h *webhook.Webhook) { h.URL = "https://moved.example" })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dbtest.EachURL(t, func(t *testing.T, url string) {
+				db, other := dbtest.Open(t, url), dbtest.Open(t, url)
+				w := dbtest.Seed{}.Make(t, db)
+				hook := addHook(t, db, w)
+				enqueue(t, db, hook, "a")
+				enqueue(t, db, hook, "b")
+				enqueue(t, db, hook, "a")
+				jobs := claims(t, db, 10)
+				check.Equal(t, len(jobs), 2, "claims")
+				begins(t, db, jobs[0], true)
+				stopped := make(chan struct{})
+				go func() {
+					defer close(stopped)
+					stop(t, other, hook)
+				}()
+				select {
+				case <-stopped:
+					t.Error("it did not wait for the attempt in flight")
+				case <-time.After(500 * time.Millisecond):
+				}
+				check.Equal(t, finish(t, db, outcome(webhook.Delivered), jobs...), []bool{true, true}, "recorded")
+				select {
+				case <-stopped:
+				case <-time.After(time.Second):
+					t.Error("it still waits after the attempts ended")
+				}
+				begins(t, db, jobs[1], false)
+				if name != "moved" {
+					due(t, url)
+					check.Equal(t, len(claims(t, db, 10)), 0, "claims afterwards")
+				}
+			})
+		})
+	}
+}
+
+func TestNextDueAndAny(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		w := dbtest.Seed{}.Make(t, db)
+		some := func(want bool) {
+			t.Helper()
+			got, err := db.Queue().Any(t.Context())
+			if check.Equal(t, got, want, "there are webhooks"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next := func(from, to time.Duration) {
+			t.Helper()
+			at, err := db.Queue().NextDue(t.Context())
+			if in := time.Until(at); err != nil || at.IsZero() || in < from || in > to {
+				t.Errorf("the next delivery is due at %v, in %v (%v); want %v to %v", at, in, err, from, to)
+			}
+		}
+		none := func() {
+			t.Helper()
+			if at, err := db.Queue().NextDue(t.Context()); err != nil || !at.IsZero() {
+				t.Errorf("the next delivery is due at %v, %v; want none", at, err)
+			}
+		}
+		some(false)
+		none()
+		hook := addHook(t, db, w)
+		some(true)
+		none()
+		for i := range deliver.MaxInFlight {
+			enqueue(t, db, hook, fmt.Sprint(i))
+		}
+		next(-time.Second, 10*time.Millisecond)
+		stats, err := db.Queue().Stats(t.Context())
+		if err != nil || time.Since(stats.OldestDue) > time.Minute || stats.Webhooks[webhook.Enabled] != 1 {
+			t.Errorf("the figures are %+v, %v", stats, err)
+		}
+		jobs := claims(t, db, 10)
+		next(deliver.Lease-2*time.Second, deliver.Lease+time.Second)
+		enqueue(t, db, hook, "waits for a free place")
+		next(deliver.Lease-2*time.Second, deliver.Lease+time.Second)
+		finish(t, db, outcome(webhook.Delivered), jobs...)
+		next(-time.Second, 10*time.Millisecond)
+		changeHook(t, db, hook, state(webhook.Paused))
+		none()
+		stats, err = db.Queue().Stats(t.Context())
+		if err != nil || !stats.OldestDue.IsZero() || stats.Webhooks[webhook.Paused] != 1 {
+			t.Errorf("the figures of a paused webhook are %+v, %v", stats, err)
+		}
+	})
+}

@@ -1,0 +1,223 @@
+package gormdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/paging"
+	"latchkey/internal/webhook"
+)
+
+// webhooks implements webhook.Repository.
+type webhooks struct{ *DB }
+
+var _ webhook.Repository = webhooks{}
+
+// Webhooks returns the repository of webhooks.
+func (db *DB) Webhooks() webhook.Repository { return webhooks{db} }
+
+// managed is a query for the webhooks that the account manages, which event sources are not.
+func managed(q *gorm.DB, accountID uuid.UUID) *gorm.DB {
+	return q.Model(&webhookRow{}).Where("account_id = ? AND kind = ?", accountID, webhook.HTTP)
+}
+
+// lockedWebhook returns a webhook, locked against other writers. What inserts deliveries does not wait for the lock.
+func lockedWebhook(q *gorm.DB) (*webhookRow, error) {
+	row, err := one[webhookRow](q.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}), webhook.ErrNoWebhook())
+	return &row, err
+}
+
+// Insert inserts a webhook within the limit of its account.
+func (w webhooks) Insert(ctx context.Context, by auth.Actor, hook webhook.Webhook, most int, e audit.Event) error {
+	row := newWebhookRow(hook)
+	err := w.write(ctx, by, held{account: hook.AccountID}, func(tx *gorm.DB) error {
+		var n int64
+		if err := managed(tx, hook.AccountID).Count(&n).Error; err != nil {
+			return err
+		}
+		if n >= int64(most) {
+			return fault.Errorf(fault.LimitReached,
+				"This account has %d webhooks, the most it may have. Delete one that is not used.", most)
+		}
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		// The types come last, so that a webhook does not receive the event of its own creation.
+		if err := appendEvents(tx, e); err != nil {
+			return err
+		}
+		return saveTypes(tx, hook)
+	})
+	return failed(ctx, "insert a webhook", err)
+}
+
+// saveTypes replaces the types by which events find the webhook. A disabled one has none.
+func saveTypes(tx *gorm.DB, hook webhook.Webhook) error {
+	old := tx.Where("account_id = ? AND webhook_id = ?", hook.AccountID, hook.ID)
+	if err := old.Delete(&webhookTypeRow{}).Error; err != nil {
+		return err
+	}
+	if hook.State == webhook.Disabled || len(hook.Types) == 0 {
+		return nil
+	}
+	rows := make([]webhookTypeRow, len(hook.Types))
+	for i, t := range hook.Types {
+		rows[i] = webhookTypeRow{AccountID: hook.AccountID, Type: t, WebhookID: hook.ID}
+	}
+	return tx.Create(&rows).Error
+}
+
+// Change changes a webhook.
+func (w webhooks) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
+	decide func(webhook.Webhook) (webhook.Webhook, []audit.Event, error)) error {
+	settles := false
+	err := w.write(ctx, by, held{tokensOf: accountID}, func(tx *gorm.DB) error {
+		row, err := lockedWebhook(managed(tx, accountID).Where("id = ?", id))
+		if err != nil {
+			return err
+		}
+		before := row.webhook()
+		after, events, err := decide(before)
+		if err != nil {
+			return err
+		}
+		settles = before.State == webhook.Enabled && (after.State != webhook.Enabled || after.URL != before.URL)
+		if err := saveWebhook(tx, row, after); err != nil {
+			return err
+		}
+		return appendEvents(tx, events...)
+	})
+	if err == nil && settles {
+		w.settle(ctx, id)
+	}
+	return failed(ctx, "change a webhook", err)
+}
+
+// saveWebhook stores what after changes of a webhook. A webhook that works again, or is no longer disabled, begins
+// with a clean record.
+func saveWebhook(tx *gorm.DB, row *webhookRow, after webhook.Webhook) error {
+	before := row.webhook()
+	changed := newWebhookRow(after)
+	changed.AccountID, changed.ID = row.AccountID, row.ID
+	changed.Failures, changed.FailingReported = row.Failures, row.FailingReported
+	enabled := before.State == webhook.Disabled && after.State != webhook.Disabled
+	if after.FailingSince.IsZero() || enabled {
+		changed.Failures, changed.FailingSince, changed.FailingReported = 0, instant{}, false
+	}
+	if err := tx.Select(webhookColumns.changeable).Updates(&changed).Error; err != nil {
+		return err
+	}
+	after.AccountID, after.ID = row.AccountID, row.ID
+	if err := saveTypes(tx, after); err != nil {
+		return err
+	}
+	if before.State == webhook.Disabled || after.State != webhook.Disabled {
+		return nil
+	}
+	return endDeliveries(tx, row.ID)
+}
+
+// endDeliveries makes the pending deliveries of a webhook Dead. Their leases stay, so that the outcomes of attempts in
+// flight are recorded.
+func endDeliveries(tx *gorm.DB, webhookID uuid.UUID) error {
+	return tx.Model(&deliveryRow{}).Where("webhook_id = ? AND state = 'PENDING'", webhookID).
+		Update("state", webhook.Dead).Error
+}
+
+// Delete deletes a webhook. Its deliveries are pruned later: there can be many.
+func (w webhooks) Delete(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
+	event func(webhook.Webhook) audit.Event) error {
+	err := w.write(ctx, by, held{tokensOf: accountID}, func(tx *gorm.DB) error {
+		row, err := lockedWebhook(managed(tx, accountID).Where("id = ?", id))
+		if err != nil {
+			return err
+		}
+		// The types are deleted with the webhook.
+		if err := tx.Where("account_id = ? AND id = ?", accountID, id).Delete(&webhookRow{}).Error; err != nil {
+			return err
+		}
+		return appendEvents(tx, event(row.webhook()))
+	})
+	if err == nil {
+		w.settle(ctx, id)
+	}
+	return failed(ctx, "delete a webhook", err)
+}
+
+const (
+	// beginGrace is how long after a claim an attempt may begin without asking the database (queue.Begin). What stops
+	// the attempts to a webhook returns later than that.
+	beginGrace = 100 * time.Millisecond
+	// settleTime bounds the wait for attempts in flight, and settlePoll is the pause between looks at them.
+	settleTime = 2 * time.Second
+	settlePoll = 20 * time.Millisecond
+)
+
+// settle waits after a change that stops the attempts to a webhook. Attempts that were claimed before the change begin
+// within beginGrace or not at all. settle also waits until those that have begun are finished, but not for longer than
+// settleTime or ctx. The change is committed, so errors do not matter.
+func (w webhooks) settle(ctx context.Context, id uuid.UUID) {
+	begun := time.Now()
+	time.Sleep(beginGrace + beginGrace/2)
+	inFlight := `SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND lease_token IS NOT NULL AND lease_until > ` +
+		w.engine.dialect().now
+	for time.Since(begun) < settleTime && ctx.Err() == nil {
+		var n int64
+		err := w.engine.query(ctx, inFlight, []any{w.engine.dialect().id(id)}, func(scan scan) error {
+			return scan(&n)
+		})
+		if err != nil || n == 0 {
+			return
+		}
+		time.Sleep(settlePoll)
+	}
+}
+
+// Webhook returns a webhook.
+func (w webhooks) Webhook(ctx context.Context, accountID, id uuid.UUID) (webhook.Webhook, error) {
+	row, err := one[webhookRow](managed(w.engine.reader(ctx), accountID).Where("id = ?", id), webhook.ErrNoWebhook())
+	if err != nil {
+		return webhook.Webhook{}, failed(ctx, "read a webhook", err)
+	}
+	return row.webhook(), nil
+}
+
+// WebhooksByID returns webhooks by their IDs.
+func (w webhooks) WebhooksByID(ctx context.Context, accountID uuid.UUID,
+	ids []uuid.UUID) (map[uuid.UUID]webhook.Webhook, error) {
+	var rows []webhookRow
+	if err := managed(w.engine.reader(ctx), accountID).Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, failed(ctx, "read webhooks", err)
+	}
+	found := make(map[uuid.UUID]webhook.Webhook, len(rows))
+	for _, r := range rows {
+		found[r.ID] = r.webhook()
+	}
+	return found, nil
+}
+
+// Webhooks returns a page of the account's webhooks.
+func (w webhooks) Webhooks(ctx context.Context, accountID uuid.UUID, win paging.Window) (paging.Page[webhook.Webhook],
+	error) {
+	var rows []webhookRow
+	if err := window(managed(w.engine.reader(ctx), accountID), "id", win).Find(&rows).Error; err != nil {
+		return paging.Page[webhook.Webhook]{}, failed(ctx, "list webhooks", err)
+	}
+	return pageOf(win, rows, func(r webhookRow) (paging.Item[webhook.Webhook], error) {
+		return paging.Item[webhook.Webhook]{Node: r.webhook(), Key: r.ID}, nil
+	})
+}
+
+// CountWebhooks counts the account's webhooks.
+func (w webhooks) CountWebhooks(ctx context.Context, accountID uuid.UUID) (int64, error) {
+	var n int64
+	err := managed(w.engine.reader(ctx), accountID).Count(&n).Error
+	return n, failed(ctx, "count webhooks", err)
+}

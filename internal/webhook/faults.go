@@ -1,0 +1,15 @@
+package webhook
+
+import "latchkey/internal/fault"
+
+// ErrNoWebhook is the error for an ID without a webhook.
+func ErrNoWebhook() *fault.Error {
+	return fault.Errorf(fault.NotFound, "There is no such webhook in this account.").On("id")
+}
+
+// ErrNoEvent is the error for an ID of an event that cannot be delivered to the webhook: the account has none with the
+// ID, or the webhook's types do not select it and it was never delivered to the webhook.
+func ErrNoEvent() *fault.Error {
+	return fault.Errorf(fault.NotFound,
+		"There is no such event in this account that the webhook receives.").On("eventIds")
+}
