@@ -1,7 +1,6 @@
 package token
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -34,7 +33,7 @@ func checkText(what, text string, least, most int) *fault.Error {
 		return fault.Errorf(fault.Invalid, "%s has %d to %d characters.", what, least, most)
 	case !oneLine(text):
 		return fault.Errorf(fault.Invalid, "%s is one line of plain text.", what)
-	case holdsSecret(text):
+	case secret.In(text):
 		return fault.Errorf(fault.Invalid, "%s must not contain a credential. Rotate one that others may have seen.",
 			what)
 	}
@@ -49,15 +48,5 @@ func oneLine(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool {
 		return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
 			!unicode.Is(unicode.Join_Control, r)
-	})
-}
-
-// holdsSecret reports whether one of the words of text is a credential. Users paste
-// credentials into the wrong field, and none may be stored (docs/promises.md: 1).
-func holdsSecret(text string) bool {
-	between := func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
-	return slices.ContainsFunc(strings.FieldsFunc(text, between), func(word string) bool {
-		_, err := secret.Parse(word)
-		return err == nil
 	})
 }

@@ -14,9 +14,6 @@ import (
 	"latchkey/internal/secret"
 )
 
-// length is the length of a secret in characters.
-const length = 53
-
 // Finding is a secret that was found. It does not contain the secret's random part, so that reporting a leak does not
 // leak again.
 type Finding struct {
@@ -38,42 +35,68 @@ func (f Finding) String() string {
 func Find(text []byte) []Finding {
 	var findings []Finding
 	end := 0 // of the last finding
-	for i := 0; i+length <= len(text); {
-		if text[i] != 'l' && text[i] != '6' { // the common case
+	for i := 0; i < len(text); {
+		if c := text[i]; c != 'l' && c != 'w' && c != '6' && c != '7' { // the common case
 			i++
 			continue
 		}
-		value, size := at(text[i:])
+		hint, size := at(text[i:])
 		if size == 0 {
 			i++
 			continue
 		}
-		findings = append(findings, Finding{Hint: value.Hint(), Offset: i, Before: before(text[end:i])})
+		findings = append(findings, Finding{Hint: hint, Offset: i, Before: before(text[end:i])})
 		i += size
 		end = i
 	}
 	return findings
 }
 
-// at returns the secret at the start of text and its length in bytes, or 0 if text does not start with one.
-func at(text []byte) (secret.Secret, int) {
-	if text[0] == 'l' && text[1] == 'k' {
-		if value, err := secret.Parse(string(text[:length])); err == nil {
-			return value, length
+// format is the form of a kind of secrets. A signing secret has no checksum: every text of its form is one.
+type format struct {
+	// prefix is the start of a secret, and encoded the same in hexadecimal.
+	prefix, encoded string
+	// length is the length of a secret in characters.
+	length int
+	// hint returns the hint of a text of this length, if it is a secret.
+	hint func(text string) (string, error)
+}
+
+// longest is the length of the longest secret in characters.
+const longest = 53
+
+var formats = []format{
+	{"lk", "6c6b", longest, func(text string) (string, error) {
+		value, err := secret.Parse(text)
+		return value.Hint(), err
+	}},
+	{secret.WebhookPrefix, "77687365635f", 50, func(text string) (string, error) {
+		value, err := secret.ParseWebhook(text)
+		return value.Hint(), err
+	}},
+}
+
+// at returns the hint of the secret at the start of text and its length in bytes, or 0 if text does not start with one.
+func at(text []byte) (hint string, size int) {
+	for _, f := range formats {
+		if size := f.length; len(text) >= size && bytes.HasPrefix(text, []byte(f.prefix)) {
+			if hint, err := f.hint(string(text[:size])); err == nil {
+				return hint, size
+			}
+		}
+		size := 2 * f.length
+		if len(text) < size || !bytes.EqualFold(text[:len(f.encoded)], []byte(f.encoded)) {
+			continue
+		}
+		plain := make([]byte, f.length)
+		if _, err := hex.Decode(plain, text[:size]); err != nil {
+			continue
+		}
+		if hint, err := f.hint(string(plain)); err == nil {
+			return hint, size
 		}
 	}
-	if text[0] != '6' || len(text) < 2*length || !bytes.EqualFold(text[:4], []byte("6c6b")) {
-		return secret.Secret{}, 0
-	}
-	var plain [length]byte
-	if _, err := hex.Decode(plain[:], text[:2*length]); err != nil {
-		return secret.Secret{}, 0
-	}
-	value, err := secret.Parse(string(plain[:]))
-	if err != nil {
-		return secret.Secret{}, 0
-	}
-	return value, 2 * length
+	return "", 0
 }
 
 // before returns the end of text, which helps to find where a secret came from.
@@ -86,12 +109,10 @@ func before(text []byte) string {
 func Redact(text string) string {
 	var redacted strings.Builder
 	for i := 0; i < len(text); {
-		if i+length <= len(text) {
-			if value, size := at([]byte(text[i:min(len(text), i+2*length)])); size > 0 {
-				redacted.WriteString("[" + value.Hint() + "]")
-				i += size
-				continue
-			}
+		if hint, size := at([]byte(text[i:min(len(text), i+2*longest)])); size > 0 {
+			redacted.WriteString("[" + hint + "]")
+			i += size
+			continue
 		}
 		redacted.WriteByte(text[i])
 		i++

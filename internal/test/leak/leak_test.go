@@ -26,6 +26,11 @@ func TestFind(t *testing.T) {
 	one, two := generate(t, secret.AccountAccessToken), generate(t, secret.UserSession)
 	mistyped := []byte(one)
 	mistyped[30] ^= 1
+	generated, err := secret.GenerateWebhook(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signing := generated.Reveal()
 	for _, tc := range []struct {
 		name, text string
 		offsets    []int
@@ -38,6 +43,10 @@ func TestFind(t *testing.T) {
 		{"two, one after the other", one + two, []int{0, 53}},
 		{"in hexadecimal", `\x` + hex.EncodeToString([]byte("no"+one)), []int{6}},
 		{"in uppercase hexadecimal", strings.ToUpper(hex.EncodeToString([]byte(two))), []int{0}},
+		{"a signing secret", `{"secret":"` + signing + `"}`, []int{11}},
+		{"a signing secret in hexadecimal", hex.EncodeToString([]byte("no" + signing)), []int{4}},
+		{"half a signing secret", signing[:40], nil},
+		{"a signing secret of another length", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", nil},
 		{"mistyped", string(mistyped), nil},
 		{"half a secret", one[:52], nil},
 		{"half a secret in hexadecimal", hex.EncodeToString([]byte(one))[:104] + "zz", nil},
