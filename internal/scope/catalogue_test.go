@@ -22,6 +22,8 @@ var published = []scope.Grant{
 	account("account_api_tokens_read"),
 	{Scope: "account_api_tokens_write", Level: scope.LevelAccount, Implies: []string{"account_api_tokens_read"}},
 	account("account_audit_read"),
+	account("account_webhooks_read"),
+	account("account_webhooks_write", "account_webhooks_read"),
 	billed("account_checkouts_read"),
 	billed("account_checkouts_create", "account_checkouts_read"),
 	billed("account_subscriptions_read"),
@@ -157,11 +159,11 @@ func TestResources(t *testing.T) {
 		features []scope.Feature
 		want     map[string]int // resources by section
 	}{
-		{"account level", scope.LevelAccount, nil, map[string]int{"Account": 6, "Store": 27}},
+		{"account level", scope.LevelAccount, nil, map[string]int{"Account": 7, "Store": 27}},
 		{"account level with billing", scope.LevelAccount, []scope.Feature{billing},
-			map[string]int{"Account": 6, "Automated billing": 3, "Store": 27}},
+			map[string]int{"Account": 7, "Automated billing": 3, "Store": 27}},
 		{"account level with another feature", scope.LevelAccount, []scope.Feature{"OTHER"},
-			map[string]int{"Account": 6, "Store": 27}},
+			map[string]int{"Account": 7, "Store": 27}},
 		{"store level", scope.LevelStore, nil, map[string]int{"Store": 27}},
 		{"store level with billing", scope.LevelStore, []scope.Feature{billing}, map[string]int{"Store": 27}},
 		{"no level", "", nil, map[string]int{}},

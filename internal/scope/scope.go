@@ -49,6 +49,8 @@ const (
 	AccountAPITokensRead       = "account_api_tokens_read"
 	AccountAPITokensWrite      = "account_api_tokens_write"
 	AccountAuditRead           = "account_audit_read"
+	AccountWebhooksRead        = "account_webhooks_read"
+	AccountWebhooksWrite       = "account_webhooks_write"
 )
 
 // validToken reports whether name is a scope-token of RFC 6749, section 3.3:
