@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -35,7 +36,9 @@ import (
 	"latchkey/internal/signin/openid"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 	"latchkey/internal/webhook/deliver"
+	"latchkey/internal/webhook/deliver/egress"
 )
 
 // backend is the database and its services, built once per run.
@@ -49,6 +52,8 @@ type backend struct {
 	users     *user.Service
 	tokens    *token.Service
 	offboard  *membership.Service
+	webhooks  *webhook.Service
+	events    *webhook.Events
 	forms     *formtoken.FormTokens
 	signIn    *signin.Service
 	gateways  *keys.Service
@@ -90,6 +95,11 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.counts = newTokenCounts()
 	b.tokens = token.NewService(b.counts.tokens(b.db.Tokens()), policy, b.keys, rand.Reader, clock.System)
 	b.offboard = membership.NewService(b.counts.offboard(b.db.Offboard()), clock.System)
+	b.webhooks = webhook.NewService(webhook.Config{
+		Repository: b.db.Webhooks(), Keys: b.keys, Random: rand.Reader, Now: clock.System,
+		CheckURL: egress.New(cfg.Webhooks.Allow, net.DefaultResolver).Check, Max: cfg.Webhooks.MaxPerAccount,
+	})
+	b.events = webhook.NewEvents(b.db.Log())
 	b.forms = formtoken.NewFormTokens(b.db.SentForms(), clock.System)
 	b.gateways = keys.NewService(b.db.Gateways(), b.keys, rand.Reader, clock.System)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, clock.System, cfg.Legacy.Allowed)

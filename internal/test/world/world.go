@@ -4,6 +4,7 @@ package world
 
 import (
 	"crypto/rand"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,8 @@ import (
 	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
+	"latchkey/internal/webhook/deliver/egress"
 )
 
 // Noon is the time at which the clock starts by default.
@@ -40,6 +43,8 @@ type Services struct {
 	Tokens      *token.Service
 	Memberships *membership.Service
 	OAuth       *oauth.Service
+	Webhooks    *webhook.Service
+	Events      *webhook.Events
 	// Verifier uses Caches, which receive each change that these services commit.
 	Verifier *access.Verifier
 }
@@ -89,6 +94,11 @@ func New(t testing.TB, url string, o Options) *Services {
 		Repository: db.Grants(), Catalogue: scope.Default(), Keys: w.Keys, Lifetime: time.Hour, Random: rand.Reader,
 		Now: now,
 	})
+	w.Webhooks = webhook.NewService(webhook.Config{
+		Repository: db.Webhooks(), Keys: w.Keys, Random: rand.Reader, Now: now,
+		CheckURL: egress.New(nil, net.DefaultResolver).Check,
+	})
+	w.Events = webhook.NewEvents(db.Log())
 	w.Verifier = access.NewVerifier(access.Config{
 		Repository: db.Access(), Keys: w.Keys, Catalogue: scope.Default(), Caches: w.Caches, Now: now,
 	})
