@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/webhook"
 	"latchkey/internal/webhook/deliver"
 )
@@ -39,4 +40,5 @@ const subjects = 6
 func eachFleet(t *testing.T, test func(*testing.T, fleet)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) { test(t, newMemory()) })
+	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, newDatabase(t, url)) })
 }
