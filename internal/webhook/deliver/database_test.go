@@ -48,7 +48,7 @@ func newDatabase(t testing.TB, url string) *database {
 	return d
 }
 
-// exec executes a statement. On PostgreSQL it first locks all webhooks, as whatever changes their deliveries does.
+// exec executes a statement. On PostgreSQL it first locks all webhooks, as the repository does.
 func (d *database) exec(t testing.TB, statement string) {
 	t.Helper()
 	tx, err := d.raw.BeginTx(t.Context(), nil)
