@@ -103,7 +103,7 @@ type receiver struct {
 
 	mu sync.Mutex
 	// seen and order have the IDs of the events that were handled. A program that acts on events keeps them in its
-	// database instead, and adds the ID in the transaction of what it does.
+	// database instead, and adds the ID in the same transaction as its own change.
 	seen  map[string]bool
 	order []string
 }

@@ -42,8 +42,8 @@ function verify(secrets, headers, body, now) {
 }
 
 // seen has the IDs of the events that were handled. A program that acts on
-// events keeps them in its database instead, and adds the ID in the transaction
-// of what it does.
+// events keeps them in its database instead, and adds the ID in the same
+// transaction as its own change.
 const seen = new Set();
 
 function remember(id) {

@@ -55,7 +55,7 @@ class Seen:
     """The IDs of the events that were handled.
 
     A program that acts on events keeps them in its database instead, and adds the
-    ID in the transaction of what it does.
+    ID in the same transaction as its own change.
     """
 
     def __init__(self):

@@ -86,7 +86,7 @@ func problems(err error) []problem {
 	if !errors.As(err, &f) {
 		return []problem{{Code: "USAGE", Message: err.Error()}}
 	}
-	if errors.Is(err, run.ErrInterrupted) {
+	if errors.Is(err, run.ErrInterrupted) || errors.Is(err, errIncomplete) {
 		return []problem{{Code: "INTERRUPTED", Message: err.Error()}}
 	}
 	if fault.KindOf(err) == fault.Internal {
@@ -138,12 +138,17 @@ func flagOf(field string) string {
 		"server": "--server", "filter.search": "--search", "filter.storeId": "--store",
 		"filter.withoutStores": "--without-stores", "filter.updatedAfter": "--updated-after",
 		"removeOthers": "--remove-others",
+		"url":          "--url", "eventTypes": "--type", "description": "--description", "after": "--after",
+		"since": "--since", "until": "--until", "states": "--state", "filter.types": "--type",
 	}
 	if flag, known := flags[field]; known {
 		return flag
 	}
-	if field == "id" || strings.HasPrefix(field, "ids") {
+	switch {
+	case field == "id" || field == "webhookId" || strings.HasPrefix(field, "ids"):
 		return "ID"
+	case strings.HasPrefix(field, "eventIds"):
+		return "--event"
 	}
 	return field
 }

@@ -67,7 +67,7 @@ func runScript(t *testing.T, script, url string) {
 // the output of their commands.
 type redactingT struct{ *testing.T }
 
-var secretPattern = regexp.MustCompile(`lk[a-z]_[0-9A-Za-z]{49}`)
+var secretPattern = regexp.MustCompile(`lk[a-z]_[0-9A-Za-z]{49}|whsec_[0-9A-Za-z+/]{43}=`)
 
 func redacted(args []any) string {
 	return secretPattern.ReplaceAllString(fmt.Sprint(args...), "[secret]")

@@ -51,8 +51,8 @@ func (p *program) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if *demo && !config.IsSet(p.source(c), "shutdown-delay") {
-			cfg.ShutdownDelay = 0 // a demo has no load balancer
+		if *demo {
+			setUpDemo(&cfg, p.source(c))
 		}
 		ctx, stop := stoppable(c.Context())
 		defer stop()
@@ -106,6 +106,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		return err
 	}
 	pages := newPanel(b, v, api, baseURL, log)
+	sending := newDeliveries(b, baseURL, log)
 	monitor := canary.New(b.gateways, v.feed.Replicas, clock.System, log)
 	if err := v.feed.Join(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -129,7 +130,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api,
 		Panel: pages, WriteError: server.WriteError,
 		Checks: checks(b, v.feed), Silent: b.db.Silent, Log: log,
-		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), monitor.Collectors(),
+		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), monitor.Collectors(), sending.collectors,
 			[]prometheus.Collector{buildInfo(), signIns, graphErrors}),
 	})
 	if err != nil {
@@ -155,13 +156,28 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(),
 		"public_url", baseURL,
 		"database", b.db.Dialect(), "version", programVersion())
+	if len(b.cfg.Webhooks.Allow) > 0 {
+		log.InfoContext(ctx, "webhooks may also be sent to these addresses, over http, too", "webhook_allow",
+			b.cfg.Webhooks.Allow)
+	}
 	defer startCanary(ctx, monitor, b.cfg.CanaryInterval)()
+	defer sending.start(ctx, b)()
 	go freeStartup()
 	if err := srv.Run(ctx); err != nil {
 		return err
 	}
 	answered()
 	return nil
+}
+
+// setUpDemo changes the defaults of settings for a demo.
+func setUpDemo(cfg *config.Config, set config.Source) {
+	if !config.IsSet(set, "shutdown-delay") {
+		cfg.ShutdownDelay = 0 // a demo has no load balancer
+	}
+	if !config.IsSet(set, "webhook-allow") {
+		cfg.Webhooks.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
 }
 
 // logOwners logs how many owners can still sign in if passwords are disabled.

@@ -131,7 +131,13 @@ func (in *inputs) id(flag, text string) uuid.UUID {
 // The error shows only the beginning of the text: it could be a secret pasted
 // in the wrong place.
 func (in *inputs) tokenID(text string) uuid.UUID {
-	bare := strings.TrimPrefix(text, token.IDPrefix)
+	return in.apiID("ID", token.IDPrefix, text)
+}
+
+// apiID parses an ID of the API, with or without its prefix. The error shows
+// only the beginning of the text, as that of tokenID does.
+func (in *inputs) apiID(flag, prefix, text string) uuid.UUID {
+	bare := strings.TrimPrefix(text, prefix)
 	id, err := uuid.Parse(bare)
 	if err == nil && len(bare) == 36 {
 		return id
@@ -139,7 +145,7 @@ func (in *inputs) tokenID(text string) uuid.UUID {
 	if len(bare) > 8 {
 		bare = fmt.Sprintf("%.8s…", bare)
 	}
-	in.wrong("ID", fmt.Sprintf("must be a UUID, with %s before it or not, and not %q.", token.IDPrefix, bare))
+	in.wrong(flag, fmt.Sprintf("must be a UUID, with %s before it or not, and not %q.", prefix, bare))
 	return uuid.Nil
 }
 

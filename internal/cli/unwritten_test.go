@@ -63,6 +63,10 @@ func TestUnwrittenResult(t *testing.T) {
 		{"gateway", []string{"gateway", "create", "--name", "edge"}, "the key is lost and was deleted: create another"},
 		{"rotate", []string{"token", "rotate", id, "--account", acmeID},
 			`the new access token of "Seen" could not be printed and cannot be shown again: rotate again`},
+		{"webhook", []string{"webhook", "create", "--account", acmeID, "--type", "*", "--url",
+			"https://hooks.example.com/"},
+			"the signing secret is lost and the webhook was deleted: create another"},
+		{"events", []string{"event", "list", "--account", acmeID}, ""},
 		{"create", []string{"token", "create", "--account", acmeID, "--name", "Unseen", "--scope", "account_read"},
 			"was revoked: issue another"},
 	} {
@@ -95,6 +99,19 @@ func TestUnprintedTokenIsRevoked(t *testing.T) {
 	revoked := run(t, env, "token", "list", "--account", acmeID, "--status", "revoked", "--output", "json")
 	if !strings.Contains(revoked, `"revocationReason": "its credentials could not be written"`) {
 		t.Errorf("got %s", revoked)
+	}
+}
+
+// A webhook whose signing secret could not be printed is deleted.
+func TestUnprintedWebhookIsDeleted(t *testing.T) {
+	env, _ := acme(t)
+	stderr, code := runUnwritable(t, env, "webhook", "create", "--account", acmeID, "--type", "*", "--url",
+		"https://hooks.example.com/")
+	if code != 1 || strings.Contains(stderr, "whsec_") {
+		t.Errorf("exit status %d, want 1, and no secret in %s", code, strings.ReplaceAll(stderr, "whsec_", "[secret]"))
+	}
+	if all := run(t, env, "webhook", "list", "--account", acmeID); strings.Contains(all, "hooks.example.com") {
+		t.Errorf("the webhook was not deleted:\n%s", all)
 	}
 }
 

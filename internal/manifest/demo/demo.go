@@ -102,6 +102,8 @@ func (d Demo) Welcome(baseURL string) string {
 		curl(api, owner,
 			`"query":"mutation ($id: ID!) { apiToken { revokeApiTokens(input: {ids: [$id]}) { revokedIds revokedAt } } }",`+
 				`"variables":{"id":"'"$ID"'"}`))
+	line("")
+	line("Get such changes as webhooks, at a receiver on this machine: docs/webhooks.md, \"A first webhook\".")
 	return b.String()
 }
 
