@@ -2,11 +2,19 @@ package export
 
 import (
 	"context"
+	"strings"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/paging"
 	"latchkey/internal/webhook"
+)
+
+// Cursors of the API end with the letter of their list (graph/object/list.go). Without it they are those of the
+// service, so that a reader can change from a server to the database.
+const (
+	serviceCursor = 54 // characters
+	listLetter    = "l"
 )
 
 // LogFromDatabase returns the log as the service reads it for the principal. Without types it has all events that the
@@ -15,6 +23,9 @@ func LogFromDatabase(events *webhook.Events, by *auth.Principal, f LogFilter) Lo
 	return func(ctx context.Context, after string) (LogPage, error) {
 		size := paging.MaxSize
 		request := paging.Request{First: &size}
+		if bare, ofAPI := strings.CutSuffix(after, listLetter); ofAPI && len(bare) == serviceCursor {
+			after = bare
+		}
 		if after != "" {
 			request.After = &after
 		}
