@@ -27,12 +27,16 @@ const (
 // and a total need. It is constant: the length of the log is unknown without a scan.
 const perAuditScan = 10_000
 
+// perDeliveryScan is the cost of a scan of a webhook's deliveries, and of what a reader of the event log skips after
+// its cursor.
+const perDeliveryScan = 1_000
+
 // expensive is the cost above which the concurrency of an account's queries is
 // limited.
 const expensive = 10_000
 
-// surcharge is server.Config.Surcharge. The page and the total of Account.users
-// and of Account.auditEvents may need a scan each.
+// surcharge is server.Config.Surcharge. The page and the total of Account.users, Account.auditEvents,
+// Account.events and Webhook.deliveries may need a scan each.
 func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 	filter := f.Arguments.ForName("filter")
 	switch {
@@ -44,6 +48,16 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: (1 + totals(f)) * perAuditScan}
 	case f.Name == "auditEvents":
 		return server.Cost{Fields: totals(f) * perAuditScan}
+	case f.Name == "events" && filter != nil && f.Arguments.ForName("after") != nil:
+		return server.Cost{Fields: perDeliveryScan + totals(f)*perAuditScan}
+	case f.Name == "events" && filter != nil:
+		return server.Cost{Fields: (1 + totals(f)) * perAuditScan}
+	case f.Name == "events":
+		return server.Cost{Fields: totals(f) * perAuditScan}
+	case f.Name == "deliveries" && filter != nil:
+		return server.Cost{Fields: (1 + totals(f)) * perDeliveryScan}
+	case f.Name == "deliveries":
+		return server.Cost{Fields: totals(f) * perDeliveryScan}
 	}
 	return server.Cost{}
 }

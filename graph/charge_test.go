@@ -19,6 +19,7 @@ import (
 	"latchkey/internal/paging"
 	"latchkey/internal/test/check"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // noEvents is an audit log without events.
@@ -29,6 +30,19 @@ func (noEvents) Events(context.Context, uuid.UUID, audit.Filter, paging.Window) 
 }
 
 func (noEvents) CountEvents(context.Context, uuid.UUID, audit.Filter) (int64, error) { return 0, nil }
+
+// noLog is an event log without events.
+type noLog struct{}
+
+func (noLog) Log(context.Context, uuid.UUID, audit.LogFilter, audit.LogWindow) (paging.Page[audit.Event], error) {
+	return paging.Page[audit.Event]{}, nil
+}
+
+func (noLog) EventsByID(context.Context, uuid.UUID, []uuid.UUID) (map[uuid.UUID]audit.Event, error) {
+	return map[uuid.UUID]audit.Event{}, nil
+}
+
+func (noLog) CountLog(context.Context, uuid.UUID, audit.LogFilter) (int64, error) { return 0, nil }
 
 // Every operation that runs is charged by its price, once, and none that is refused.
 func TestOperationsAreCharged(t *testing.T) {
@@ -61,6 +75,18 @@ func TestOperationsAreCharged(t *testing.T) {
 		{"five totals of all", "{ account { " + numbered(5,
 			"a%d: auditEvents(first: 1) { collectionInfo { totalItems } }") + "} }", []string{"account_audit_read"},
 			nil},
+		{"a page of events", "{ account { events(first: 1) { edges { cursor } } } }", []string{"account_audit_read"},
+			[]int{4}},
+		{"a page of some events", `{ account { events(first: 1, filter: {types: ["*"]}) { edges { cursor } } } }`,
+			[]string{"account_audit_read"}, []int{10_004}},
+		{"a page of some events after a cursor",
+			`{ account { events(first: 1, after: "x", filter: {types: ["*"]}) { edges { cursor } } } }`,
+			[]string{"account_audit_read"}, []int{1_004}},
+		{"the total of events", "{ account { events(first: 1) { totalCount } } }", []string{"account_audit_read"},
+			[]int{10_003}},
+		{"some deliveries and their total",
+			`{ account { webhook(id: "x") { deliveries(first: 1, filter: {states: [DEAD]}) { totalCount } } } }`,
+			nil, []int{2_004}},
 		{"GraphiQL's introspection", introspectionQuery(t), nil, []int{35_700}},
 		{"a document that is invalid", "{ none }", nil, nil},
 	} {
@@ -69,7 +95,7 @@ func TestOperationsAreCharged(t *testing.T) {
 			var scans atomic.Int64
 			a := newAPI(t, func(c *graph.Config) {
 				c.Users = user.NewService(crowd{size: 150_000, scans: &scans}, nil, nil, time.Now)
-				c.Audit = noEvents{}
+				c.Audit, c.Events = noEvents{}, webhook.NewEvents(noLog{})
 				c.Charge = func(_ context.Context, fields int) error { charges = append(charges, fields); return nil }
 			})
 			got := a.query(holding(tt.scopes...), tt.query, nil)

@@ -25,6 +25,7 @@ import (
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // Config holds the dependencies and settings of the API.
@@ -34,6 +35,8 @@ type Config struct {
 	Tokens   *token.Service
 	Offboard *membership.Service
 	Audit    audit.Reader
+	Webhooks *webhook.Service
+	Events   *webhook.Events
 	// EventSources are the event sources of apps.
 	EventSources *eventsource.Service
 	Replicas     Replicas

@@ -25,6 +25,8 @@ func (r *Resolver) nodeKinds() map[scalar.Kind]nodeKind {
 		scalar.App:          {"App", r.appNodes},
 		scalar.User:         {"User", r.userNodes},
 		scalar.APIToken:     {"ApiToken", r.tokenNodes},
+		scalar.Webhook:      {"Webhook", r.webhookNodes},
+		scalar.Event:        {"Event", r.eventNodes},
 		scalar.Checkout:     {"Checkout", unavailable("Checkout")},
 		scalar.Subscription: {"Subscription", unavailable("Subscription")},
 	}

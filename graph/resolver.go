@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // Resolver resolves the fields of the schema that are not plain fields. It holds
@@ -24,6 +25,8 @@ type Resolver struct {
 	offboard  *membership.Service
 	audit     audit.Reader
 	sources   *eventsource.Service
+	webhooks  *webhook.Service
+	events    *webhook.Events
 	replicas  Replicas
 	log       *slog.Logger
 	catalogue *scope.Catalogue
@@ -35,7 +38,7 @@ func newResolver(c Config, rules *Rules) *Resolver {
 	return &Resolver{
 		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, offboard: c.Offboard, audit: c.Audit,
 		sources:  c.EventSources,
-		replicas: c.Replicas, log: c.Log,
+		webhooks: c.Webhooks, events: c.Events, replicas: c.Replicas, log: c.Log,
 		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules,
 	}
 }

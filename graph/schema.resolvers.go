@@ -42,6 +42,10 @@ func (r *mutationResolver) APIToken(ctx context.Context) (*model.APITokenMutatio
 	return &model.APITokenMutations{}, nil
 }
 
+func (r *mutationResolver) Webhook(ctx context.Context) (*model.WebhookMutations, error) {
+	return &model.WebhookMutations{}, nil
+}
+
 func (r *queryResolver) Account(ctx context.Context) (*object.Account, error) {
 	by, err := auth.From(ctx)
 	if err != nil {

@@ -63,6 +63,8 @@ func (w *tenants) given(s step) string {
 	switch {
 	case s.name() == "Account.apiToken":
 		return w.fill(`id: "<Till>"`)
+	case s.name() == "Account.webhook":
+		return w.fill(`id: "<Hook>"`)
 	case s.name() == "Account.stores":
 		return w.fill(`filter: {ids: ["<store0>"]}`) // the one that has an owner of its own
 	case s.as == nil:
@@ -70,6 +72,7 @@ func (w *tenants) given(s step) string {
 	}
 	ids := map[string]string{
 		"Account": "<account>", "Store": "<store0>", "App": "<app0>", "User": "<user0>", "ApiToken": "<Till>",
+		"Webhook": "<Hook>", "Event": "<Event>",
 		"Checkout": "bc/account/checkout/1", "Subscription": "bc/account/subscription/1",
 	}
 	return w.fill(`id: "` + ids[s.as.Name] + `"`)

@@ -91,6 +91,7 @@ func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	a.handler, err = graph.NewHandler(graph.Config{
 		EventSources: a.sources,
 		Accounts:     a.Accounts, Users: a.Users, Tokens: a.Tokens, Offboard: a.Memberships, Audit: a.DB.Audit(),
+		Webhooks: a.Webhooks, Events: a.Events,
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,
 	})

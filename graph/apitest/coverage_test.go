@@ -32,6 +32,7 @@ type survey struct {
 func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keepLives(t)
+		w.keepHook(t)
 		w.place(t, w.home.Owner, user.Membership{ExternalID: "hr-1"},
 			user.Place{StoreID: w.home.Stores[0].ID, Permissions: []string{"Add_Brands"}})
 		got := w.ask(t, w.home.Account.ID, w.robot,
@@ -163,6 +164,13 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 			return s.fill(strings.Replace(effective[st.name()], "made", uuid.NewString(), 1))
 		case "AppMutations.deleteEventSource":
 			return s.fill(`input: {appId: "<app0>", id: "` + s.eventSource(t, 0, uuid.NewString()) + `"}`)
+		case "Account.webhook":
+			return s.fill(`id: "<Hook>"`)
+		case "Webhook.deliveries":
+			return s.fill(`filter: {eventId: "<Event>"}`)
+		case "WebhookMutations.deleteWebhook":
+			s.hook(t, s.owner, "Doomed", "*")
+			return s.fill(`input: {id: "<Doomed>"}`)
 		case "ApiTokenMutations.revokeApiTokens":
 			if way.first(func(st step) bool { return st.name() == "RevokeApiTokensResult.issuedTokensToReview" }) >= 0 {
 				s.heir(t)
@@ -176,6 +184,27 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 		}
 		return s.effect(st)
 	}
+}
+
+// keepHook gives the world the webhook "<Hook>", which has been failing, with a delivery that was attempted.
+func (w *tenants) keepHook(t *testing.T) {
+	t.Helper()
+	hook := w.hook(t, w.owner, "Hook", "webhook.*").Webhook
+	sent, err := w.Webhooks.SendTest(t.Context(), w.owner, hook.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.names["<Event>"] = "bc/account/event/" + sent.ID.String()
+	exec := func(statement string) {
+		in := func(at string) string {
+			return strings.NewReplacer("@account", "'"+w.home.Account.ID.String()+"'",
+				"@hook", "'"+hook.ID.String()+"'", "@event", "'"+sent.ID.String()+"'", "@at", at).Replace(statement)
+		}
+		dbtest.Exec(t, w.URL, in("1767225600000000"), in("to_timestamp(1767225600)"))
+	}
+	exec("UPDATE webhooks SET failing_since = @at, state_reason = 'Gone.' WHERE id = @hook")
+	exec(`INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
+		VALUES (@account, @hook, @event, 1, @at, 500, 20, 'The receiver answered 500.', 'oops')`)
 }
 
 // heir issues a token that looks as if the one that is revoked had issued it.

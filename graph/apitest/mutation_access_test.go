@@ -16,8 +16,14 @@ var effective = map[string]string{
 	"ApiTokenMutations.rotateApiToken":  `input: {id: "<Till>"}`,
 	"ApiTokenMutations.revokeApiTokens": `input: {ids: ["<Till>"]}`,
 
-	"AppMutations.createEventSource": `input: {appId: "<app0>", awsAccount: "123456789012", eventSourceName: "made", eventSourceRegion: US_EAST_1}`,
-	"AppMutations.deleteEventSource": `input: {appId: "<app0>", id: "<orders>"}`,
+	"AppMutations.createEventSource":       `input: {appId: "<app0>", awsAccount: "123456789012", eventSourceName: "made", eventSourceRegion: US_EAST_1}`,
+	"AppMutations.deleteEventSource":       `input: {appId: "<app0>", id: "<orders>"}`,
+	"WebhookMutations.createWebhook":       `input: {url: "https://hooks.example/", eventTypes: ["webhook.*"]}`,
+	"WebhookMutations.updateWebhook":       `input: {id: "<Hook>", description: "Another"}`,
+	"WebhookMutations.rotateWebhookSecret": `input: {id: "<Hook>"}`,
+	"WebhookMutations.sendTestEvent":       `input: {id: "<Hook>"}`,
+	"WebhookMutations.replayDeliveries":    `input: {webhookId: "<Hook>", since: "2026-01-01T00:00:00Z"}`,
+	"WebhookMutations.deleteWebhook":       `input: {id: "<Hook>"}`,
 
 	"AccountMutations.addUserToAccount":     `input: {email: "<away.user0.email>"}`,
 	"AccountMutations.transferOwnership":    `input: {userId: "<user2>", storeId: "<store2>"}`,

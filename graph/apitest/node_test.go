@@ -12,12 +12,20 @@ const (
 	nodesQuery = `query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }`
 )
 
-// keep gives the world tokens of both levels, home and away: "<Reader>", "<Till>" and "<Stray>".
+// keep gives the world tokens of both levels, home and away, "<Reader>", "<Till>" and "<Stray>", the webhooks "<Hook>"
+// and "<Stray hook>", and an event, "<Event>".
 func (w *tenants) keep(t *testing.T) {
 	t.Helper()
 	w.issue(t, w.owner, w.home, request{name: "Reader", scopes: []string{"account_read"}})
 	w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"}, store: &w.home.Stores[0]})
 	w.issue(t, w.session(t, w.away, w.away.Owner), w.away, request{name: "Stray", scopes: []string{"account_read"}})
+	w.hook(t, w.owner, "Hook", "webhook.*")
+	w.hook(t, w.session(t, w.away, w.away.Owner), "Stray hook", "*")
+	sent, err := w.Webhooks.SendTest(t.Context(), w.owner, uuid.MustParse(w.fill("<Hook.uuid>")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.names["<Event>"], w.names["<Event.uuid>"] = "bc/account/event/"+sent.ID.String(), sent.ID.String()
 }
 
 // Every kind of object is had by the id that it says it has.
@@ -51,6 +59,8 @@ func TestNode(t *testing.T) {
 			found("an owner", "<storeOwner>", "User"),
 			found("an account-level token", "<Reader>", "ApiToken"),
 			found("a store-level token", "<Till>", "ApiToken"),
+			found("a webhook", "<Hook>", "Webhook"),
+			found("an event", "<Event>", "Event"),
 
 			missing("another account", "<away.account>"),
 			missing("another account's store", "<away.store0>"),
@@ -58,6 +68,9 @@ func TestNode(t *testing.T) {
 			missing("another account's app", "<away.app0>"),
 			missing("another account's person", "<away.owner>"),
 			missing("another account's token", "<Stray>"),
+			missing("another account's webhook", "<Stray hook>"),
+			missing("an event that is not there", "bc/account/event/<account.uuid>"),
+			missing("an audit event's id", "bc/account/auditEvent/<Event.uuid>"),
 			missing("nothing of any account", "bc/account/user/"+uuid.NewString()),
 			missing("no UUID", "bc/account/user/1"),
 			missing("another spelling of a UUID", "bc/account/user/{<user0.uuid>}"),

@@ -26,6 +26,9 @@ var connections = map[string]string{
 	"Account.apps":                        `{ account { apps PAGE } }`,
 	"Account.apiTokens":                   `{ account { apiTokens PAGE } }`,
 	"Account.auditEvents":                 `{ account { auditEvents PAGE } }`,
+	"Account.webhooks":                    `{ account { webhooks PAGE } }`,
+	"Account.events":                      `{ account { events PAGE } }`,
+	"Webhook.deliveries":                  `{ account { webhooks(last: 1) { edges { node { deliveries PAGE } } } } }`,
 	"Store.users":                         `{ account { stores(last: 1) { edges { node { users PAGE } } } } }`,
 	"Store.apps":                          `{ account { stores(last: 1) { edges { node { apps PAGE } } } } }`,
 	"Store.apiTokens":                     `{ account { stores(last: 1) { edges { node { apiTokens PAGE } } } } }`,
@@ -73,6 +76,8 @@ type pages struct {
 
 	by    *auth.Principal
 	query string
+	// end is a cursor after all entries.
+	end string
 }
 
 // get returns the page with these arguments. Its cursors must be those of its edges.
@@ -91,6 +96,8 @@ func (p pages) get(t *testing.T, arguments map[string]any) connection {
 	}
 	info := c.PageInfo
 	switch n := len(c.Edges); {
+	case n == 0 && p.end != noKey && info.StartCursor == nil && info.EndCursor != nil &&
+		*info.EndCursor == arguments["after"]: // the cursor to continue from
 	case n == 0 && (info.StartCursor != nil || info.EndCursor != nil):
 		t.Errorf("%v: cursors of an empty page", arguments)
 	case n > 0 && (*info.StartCursor != c.Edges[0].Cursor || *info.EndCursor != c.Edges[n-1].Cursor):
@@ -121,6 +128,9 @@ func innermost(data any) any {
 	return nil
 }
 
+// noKey is the cursor of no entry of a list that is ordered by UUIDs, newest first: all are before it.
+var noKey = paging.Cursor(uuid.Nil)
+
 // eachConnection runs test for each connection, over a list of some length.
 func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
 	t.Helper()
@@ -128,6 +138,9 @@ func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
 		w := &tenants{api: a, names: map[string]string{}}
 		w.home = dbtest.Seed{Stores: 7, Users: 7, MembersPerStore: 7, Apps: 7}.Make(t, a.DB)
 		w.owner = w.session(t, w.home, w.home.Owner)
+		for i := range 7 {
+			w.hook(t, w.owner, fmt.Sprintf("Hook %d", i), "*")
+		}
 		for i := range 7 {
 			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Account %d", i), scopes: []string{"account_read"}})
 			w.issue(t, w.owner, w.home, request{name: fmt.Sprintf("Store %d", i), scopes: []string{"store_cart"},
@@ -137,7 +150,11 @@ func eachConnection(t *testing.T, test func(t *testing.T, p pages)) {
 		hr := w.issue(t, w.owner, w.home, request{name: "HR sync", scopes: []string{"account_users_write"}})
 		w.addedBy(t, hr.Token, w.home.Users)
 		for name, query := range connections {
-			t.Run(name, func(t *testing.T) { test(t, pages{w, w.owner, w.fill(query)}) })
+			end := noKey
+			if name == "Account.events" { // oldest first, by their positions
+				end = paging.Item[int]{Position: paging.Position{Era: 1 << 40, Commit: 1, Sequence: 1}}.Cursor()
+			}
+			t.Run(name, func(t *testing.T) { test(t, pages{w, w.owner, w.fill(query), end}) })
 		}
 	})
 }
@@ -236,8 +253,8 @@ func TestCursors(t *testing.T) {
 			{"by default", nil, ids[:min(10, len(ids))]},
 			{"none", map[string]any{"first": 0}, []string{}},
 			{"none from the end", map[string]any{"last": 0}, []string{}},
-			{"after a cursor of no entry", map[string]any{"after": paging.Cursor(uuid.Nil)}, []string{}},
-			{"before a cursor of no entry", map[string]any{"before": paging.Cursor(uuid.Nil), "first": 3}, ids[:3]},
+			{"after a cursor of no entry", map[string]any{"after": p.end}, []string{}},
+			{"before a cursor of no entry", map[string]any{"before": p.end, "first": 3}, ids[:3]},
 		} {
 			if c := p.get(t, tc.arguments); !slices.Equal(c.ids(), tc.want) {
 				t.Errorf("%s: %q, want %q", tc.name, c.ids(), tc.want)
@@ -297,7 +314,7 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 		letters[list] = name
 		p.get(t, map[string]any{"after": cursor})
 		p.get(t, map[string]any{"after": cursor[:len(cursor)-1]}) // as they were before they named their list
-		for other := range strings.SplitSeq("u s a t e U A T B S r", " ") {
+		for other := range strings.SplitSeq("u s a t e U A T B S r w d l", " ") {
 			got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query),
 				map[string]any{"before": cursor[:len(cursor)-1] + other})
 			if refused := len(got.errors) > 0; refused == (other == list) {

@@ -45,6 +45,13 @@ var rights = map[string]right{
 	"ApiTokenMutations.revokeApiTokens": {scopes: []string{"account_api_tokens_write"},
 		permission: "Delete_Store_API_Tokens"},
 
+	"WebhookMutations.createWebhook":       {scopes: []string{"account_webhooks_write"}},
+	"WebhookMutations.updateWebhook":       {scopes: []string{"account_webhooks_write"}},
+	"WebhookMutations.rotateWebhookSecret": {scopes: []string{"account_webhooks_write"}},
+	"WebhookMutations.sendTestEvent":       {scopes: []string{"account_webhooks_write"}},
+	"WebhookMutations.replayDeliveries":    {scopes: []string{"account_webhooks_write"}},
+	"WebhookMutations.deleteWebhook":       {scopes: []string{"account_webhooks_write"}},
+
 	"CheckoutMutations.createCheckout":         {scopes: []string{"account_checkouts_create"}},
 	"SubscriptionMutations.cancelSubscription": {scopes: []string{"account_subscriptions_cancel"}},
 	"AppMutations.createEventSource":           {scopes: []string{"account_apps_read"}},

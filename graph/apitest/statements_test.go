@@ -50,6 +50,9 @@ func TestStatements(t *testing.T) {
 			`{ account { stores(first: 250) { edges { node { apiTokens { edges { node { store { owner { email } users { edges { node { email } } } } } } } } } } } }`, 5},
 		{"event sources of the apps of stores",
 			`{ account { apps { edges { node { eventSources { edges { node { webhooksCount } } } } } } stores(first: 250) { edges { node { apps { edges { node { eventSources(first: 1) { edges { node { arn } } } } } } } } } } }`, 5},
+		{"webhooks, all there is of them", `{ account { webhooks { nodes { url createdBy { name }
+			deliveries { nodes { id event { type } attempts { number } } totalCount } } totalCount } } }`, 5},
+		{"events", `{ account { events { nodes { id type data } } } eventTypes { name example } }`, 1},
 		{"the viewer", `{ viewer { apiToken { name store { name } accessTokens { hint } } } }`, 2},
 	}
 	eachCrowd(t, func(t *testing.T, w *tenants) {
@@ -87,10 +90,13 @@ func crowd(t *testing.T, a *api, stores int) *tenants {
 	w.owner = w.session(t, w.home, w.home.Owner)
 	w.robot = w.verified(t, w.issue(t, w.owner, w.home, request{name: "Robot", scopes: []string{
 		"account_read", "account_stores_read", "account_users_read", "account_apps_read", "account_api_tokens_read",
-		"account_audit_read",
+		"account_audit_read", "account_webhooks_read",
 	}}))
 	for app := range w.home.Apps {
 		w.eventSource(t, app, "orders")
+	}
+	for i := range 3 {
+		w.hook(t, w.owner, fmt.Sprintf("Hook %d", i), "*")
 	}
 	for i := range w.home.Stores {
 		w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"}, store: &w.home.Stores[i]})

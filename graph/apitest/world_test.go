@@ -2,6 +2,7 @@ package apitest_test
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // tenants is an API with two accounts: home, which the tests ask about, and away, of which nothing may ever be seen
@@ -268,6 +270,20 @@ func (w *tenants) issue(t *testing.T, by *auth.Principal, in dbtest.World, r req
 	w.names["<"+r.name+".client>"] = issued.Token.ClientID
 	w.names["<"+r.name+".hint>"] = issued.AccessToken.Hint()
 	return issued
+}
+
+// hook creates a webhook by the service, and names its id by the name.
+func (w *tenants) hook(t *testing.T, by *auth.Principal, name string, types ...string) webhook.Created {
+	t.Helper()
+	created, err := w.Webhooks.Create(t.Context(), by,
+		webhook.Request{URL: "https://hooks.example/" + url.PathEscape(name), Types: types})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.names["<"+name+">"] = "bc/account/webhook/" + created.Webhook.ID.String()
+	w.names["<"+name+".uuid>"] = created.Webhook.ID.String()
+	w.names["<"+name+".hint>"] = created.Secret.Hint()
+	return created
 }
 
 // use keeps that a token was used a while ago.

@@ -50,6 +50,8 @@ func (ec *executionContext) runQuery(ctx context.Context, set ast.SelectionSet) 
 		return plain.Lone(field.Alias, ec._Query_system(root, field), true)
 	case "viewer":
 		return plain.Lone(field.Alias, ec._Query_viewer(root, field), true)
+	case "eventTypes":
+		return plain.Lone(field.Alias, ec._Query_eventTypes(root, field), true)
 	case "scopeCatalog":
 		return plain.Lone(field.Alias, ec._Query_scopeCatalog(root, field), true)
 	case "storeRoles":
@@ -347,6 +349,13 @@ var plainTypes = plain.Types{
 			"user": {Number: 1, Object: "User"},
 		},
 	},
+	"CreateWebhookResult": {
+		Conditions: []string{"CreateWebhookResult"},
+		Fields: map[string]plain.Field{
+			"webhook": {Number: 1, Object: "Webhook"},
+			"secret":  {Number: 2},
+		},
+	},
 	"CredentialsFile": {
 		Conditions: []string{"CredentialsFile"},
 		Fields: map[string]plain.Field{
@@ -361,12 +370,90 @@ var plainTypes = plain.Types{
 			"affectedWebhooksIds":  {Number: 2},
 		},
 	},
+	"DeleteWebhookResult": {
+		Conditions: []string{"DeleteWebhookResult"},
+		Fields: map[string]plain.Field{
+			"deletedWebhookId": {Number: 1},
+		},
+	},
+	"Delivery": {
+		Conditions: []string{"Delivery"},
+		Fields: map[string]plain.Field{
+			"id":            {Number: 1},
+			"event":         {Number: 2, Object: "Event"},
+			"state":         {Number: 3},
+			"nextAttemptAt": {Number: 4},
+			"attempts":      {Number: 5, Object: "DeliveryAttempt"},
+		},
+	},
+	"DeliveryAttempt": {
+		Conditions: []string{"DeliveryAttempt"},
+		Fields: map[string]plain.Field{
+			"number":       {Number: 1},
+			"at":           {Number: 2},
+			"status":       {Number: 3},
+			"durationMs":   {Number: 4},
+			"error":        {Number: 5},
+			"responseHead": {Number: 6},
+		},
+	},
+	"DeliveryConnection": {
+		Conditions: []string{"DeliveryConnection"},
+		Fields: map[string]plain.Field{
+			"pageInfo": {Number: 1, Object: "PageInfo"},
+			"edges":    {Number: 2, Object: "DeliveryEdge"},
+			"nodes":    {Number: 3, Object: "Delivery"},
+		},
+	},
+	"DeliveryEdge": {
+		Conditions: []string{"DeliveryEdge"},
+		Fields: map[string]plain.Field{
+			"node":   {Number: 1, Object: "Delivery"},
+			"cursor": {Number: 2},
+		},
+	},
 	"DeprovisionUsersResult": {
 		Conditions: []string{"DeprovisionUsersResult"},
 		Fields: map[string]plain.Field{
 			"items":  {Number: 1, Object: "ProvisionedUser"},
 			"counts": {Number: 2, Object: "ProvisionCounts"},
 			"dryRun": {Number: 3},
+		},
+	},
+	"Event": {
+		Conditions: []string{"Event", "Node"},
+		Fields: map[string]plain.Field{
+			"id":        {Number: 1},
+			"type":      {Number: 2},
+			"version":   {Number: 3},
+			"subjectId": {Number: 4},
+			"sequence":  {Number: 5},
+			"at":        {Number: 6},
+			"actor":     {Number: 7, Object: "Actor"},
+			"data":      {Number: 8},
+		},
+	},
+	"EventConnection": {
+		Conditions: []string{"EventConnection"},
+		Fields: map[string]plain.Field{
+			"pageInfo": {Number: 1, Object: "PageInfo"},
+			"edges":    {Number: 2, Object: "EventEdge"},
+			"nodes":    {Number: 3, Object: "Event"},
+		},
+	},
+	"EventEdge": {
+		Conditions: []string{"EventEdge"},
+		Fields: map[string]plain.Field{
+			"node":   {Number: 1, Object: "Event"},
+			"cursor": {Number: 2},
+		},
+	},
+	"EventType": {
+		Conditions: []string{"EventType"},
+		Fields: map[string]plain.Field{
+			"name":        {Number: 1},
+			"description": {Number: 2},
+			"example":     {Number: 3},
 		},
 	},
 	"Money": {
@@ -433,6 +520,12 @@ var plainTypes = plain.Types{
 			"user":    {Number: 2, Object: "User"},
 		},
 	},
+	"ReplayDeliveriesResult": {
+		Conditions: []string{"ReplayDeliveriesResult"},
+		Fields: map[string]plain.Field{
+			"scheduled": {Number: 1},
+		},
+	},
 	"ReplicaAcknowledgement": {
 		Conditions: []string{"ReplicaAcknowledgement"},
 		Fields: map[string]plain.Field{
@@ -463,6 +556,14 @@ var plainTypes = plain.Types{
 			"previousExpiresAt": {Number: 3},
 		},
 	},
+	"RotateWebhookSecretResult": {
+		Conditions: []string{"RotateWebhookSecretResult"},
+		Fields: map[string]plain.Field{
+			"webhook":           {Number: 1, Object: "Webhook"},
+			"secret":            {Number: 2},
+			"previousExpiresAt": {Number: 3},
+		},
+	},
 	"ScopePermission": {
 		Conditions: []string{"ScopePermission"},
 		Fields: map[string]plain.Field{
@@ -479,6 +580,12 @@ var plainTypes = plain.Types{
 			"section":     {Number: 3},
 			"description": {Number: 4},
 			"permissions": {Number: 5, Object: "ScopePermission"},
+		},
+	},
+	"SendTestEventResult": {
+		Conditions: []string{"SendTestEventResult"},
+		Fields: map[string]plain.Field{
+			"eventId": {Number: 1},
 		},
 	},
 	"SetStoreUserPermissionsResult": {
@@ -627,6 +734,12 @@ var plainTypes = plain.Types{
 			"user": {Number: 1, Object: "User"},
 		},
 	},
+	"UpdateWebhookResult": {
+		Conditions: []string{"UpdateWebhookResult"},
+		Fields: map[string]plain.Field{
+			"webhook": {Number: 1, Object: "Webhook"},
+		},
+	},
 	"User": {
 		Conditions: []string{"User", "Node"},
 		Fields: map[string]plain.Field{
@@ -699,6 +812,40 @@ var plainTypes = plain.Types{
 			"scopes":    {Number: 2},
 			"expiresAt": {Number: 3},
 		},
+	},
+	"Webhook": {
+		Conditions: []string{"Webhook", "Node"},
+		Fields: map[string]plain.Field{
+			"id":           {Number: 1},
+			"url":          {Number: 2},
+			"description":  {Number: 3},
+			"eventTypes":   {Number: 4},
+			"state":        {Number: 5},
+			"stateReason":  {Number: 6},
+			"failingSince": {Number: 7},
+			"createdAt":    {Number: 8},
+			"createdBy":    {Number: 9, Object: "Actor"},
+			"secretHints":  {Number: 10},
+		},
+	},
+	"WebhookConnection": {
+		Conditions: []string{"WebhookConnection"},
+		Fields: map[string]plain.Field{
+			"pageInfo": {Number: 1, Object: "PageInfo"},
+			"edges":    {Number: 2, Object: "WebhookEdge"},
+			"nodes":    {Number: 3, Object: "Webhook"},
+		},
+	},
+	"WebhookEdge": {
+		Conditions: []string{"WebhookEdge"},
+		Fields: map[string]plain.Field{
+			"node":   {Number: 1, Object: "Webhook"},
+			"cursor": {Number: 2},
+		},
+	},
+	"WebhookMutations": {
+		Conditions: []string{"WebhookMutations"},
+		Fields:     map[string]plain.Field{},
 	},
 }
 
@@ -1885,6 +2032,28 @@ func (ec *executionContext) plainCreateUserWithPasswordResult(ctx context.Contex
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainCreateWebhookResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.CreateWebhookResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"CreateWebhookResult"`...)
+		case 1: // webhook
+			if b, ok = ec.plainWebhook(ctx, b, f.Sub, &obj.Webhook); !ok {
+				return b, false
+			}
+
+		case 2: // secret
+			b = plain.AppendString(b, obj.Secret)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainCredentialsFile(ctx context.Context, b []byte, sel plain.Selection, obj *model.CredentialsFile) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1932,6 +2101,192 @@ func (ec *executionContext) plainDeleteEventSourceResult(ctx context.Context, b 
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainDeleteWebhookResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.DeleteWebhookResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"DeleteWebhookResult"`...)
+		case 1: // deletedWebhookId
+			b = plain.AppendString(b, obj.DeletedWebhookID)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainDelivery(ctx context.Context, b []byte, sel plain.Selection, obj *object.Delivery) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"Delivery"`...)
+		case 1: // id
+			v := obj.GlobalID()
+			b = plain.AppendString(b, v)
+
+		case 2: // event
+			v := obj.OfEvent()
+			if b, ok = ec.plainEvent(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 3: // state
+			b = plain.AppendString(b, string(obj.State))
+
+		case 4: // nextAttemptAt
+			if b, ok = scalar.AppendDateTime(b, obj.NextAttemptAt); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 5: // attempts
+			v := obj.AttemptList()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainDeliveryAttempt(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainDeliveryAttempt(ctx context.Context, b []byte, sel plain.Selection, obj *object.DeliveryAttempt) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"DeliveryAttempt"`...)
+		case 1: // number
+			b = strconv.AppendInt(b, int64(obj.Number), 10)
+
+		case 2: // at
+			if b, ok = scalar.AppendDateTime(b, obj.At); !ok {
+				return b, false
+			}
+
+		case 3: // status
+			v := obj.HTTPStatus()
+			if v == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = strconv.AppendInt(b, int64(*v), 10)
+			}
+
+		case 4: // durationMs
+			v := obj.DurationMs()
+			b = strconv.AppendInt(b, int64(v), 10)
+
+		case 5: // error
+			v := obj.Failure()
+			if v == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *v)
+			}
+
+		case 6: // responseHead
+			v := obj.Head()
+			if v == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *v)
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainDeliveryConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.DeliveryConnection) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"DeliveryConnection"`...)
+		case 1: // pageInfo
+			if b, ok = ec.plainPageInfo(ctx, b, f.Sub, &obj.PageInfo); !ok {
+				return b, false
+			}
+
+		case 2: // edges
+			if obj.Edges == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = append(b, '[')
+				for i0 := range obj.Edges {
+					if i0 > 0 {
+						b = append(b, ',')
+					}
+					if obj.Edges[i0] == nil {
+						b = plain.AppendNull(b)
+					} else {
+						if b, ok = ec.plainDeliveryEdge(ctx, b, f.Sub, obj.Edges[i0]); !ok {
+							return b, false
+						}
+					}
+				}
+				b = append(b, ']')
+			}
+
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainDelivery(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainDeliveryEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.DeliveryEdge) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"DeliveryEdge"`...)
+		case 1: // node
+			if b, ok = ec.plainDelivery(ctx, b, f.Sub, &obj.Node); !ok {
+				return b, false
+			}
+
+		case 2: // cursor
+			b = plain.AppendString(b, obj.Cursor)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainDeprovisionUsersResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.DeprovisionUsersResult) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1960,6 +2315,153 @@ func (ec *executionContext) plainDeprovisionUsersResult(ctx context.Context, b [
 
 		case 3: // dryRun
 			b = strconv.AppendBool(b, obj.DryRun)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainEvent(ctx context.Context, b []byte, sel plain.Selection, obj *object.Event) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"Event"`...)
+		case 1: // id
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
+
+		case 2: // type
+			v := obj.TypeName()
+			b = plain.AppendString(b, v)
+
+		case 3: // version
+			b = strconv.AppendInt(b, int64(obj.Version), 10)
+
+		case 4: // subjectId
+			v := obj.SubjectID()
+			b = plain.AppendString(b, v)
+
+		case 5: // sequence
+			b = strconv.AppendInt(b, int64(obj.Sequence), 10)
+
+		case 6: // at
+			if b, ok = scalar.AppendDateTime(b, obj.At); !ok {
+				return b, false
+			}
+
+		case 7: // actor
+			v := obj.ActedBy()
+			if b, ok = ec.plainActor(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 8: // data
+			v := obj.JSON()
+			b = plain.AppendString(b, v)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainEventConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.EventConnection) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"EventConnection"`...)
+		case 1: // pageInfo
+			if b, ok = ec.plainPageInfo(ctx, b, f.Sub, &obj.PageInfo); !ok {
+				return b, false
+			}
+
+		case 2: // edges
+			if obj.Edges == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = append(b, '[')
+				for i0 := range obj.Edges {
+					if i0 > 0 {
+						b = append(b, ',')
+					}
+					if obj.Edges[i0] == nil {
+						b = plain.AppendNull(b)
+					} else {
+						if b, ok = ec.plainEventEdge(ctx, b, f.Sub, obj.Edges[i0]); !ok {
+							return b, false
+						}
+					}
+				}
+				b = append(b, ']')
+			}
+
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainEvent(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainEventEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.EventEdge) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"EventEdge"`...)
+		case 1: // node
+			if b, ok = ec.plainEvent(ctx, b, f.Sub, &obj.Node); !ok {
+				return b, false
+			}
+
+		case 2: // cursor
+			b = plain.AppendString(b, obj.Cursor)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainEventType(ctx context.Context, b []byte, sel plain.Selection, obj *object.EventType) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"EventType"`...)
+		case 1: // name
+			v := obj.TypeName()
+			b = plain.AppendString(b, v)
+
+		case 2: // description
+			b = plain.AppendString(b, obj.Description)
+
+		case 3: // example
+			b = plain.AppendString(b, obj.Example)
 
 		}
 	}
@@ -2230,6 +2732,23 @@ func (ec *executionContext) plainRemoveUserFromStoreResult(ctx context.Context, 
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainReplayDeliveriesResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.ReplayDeliveriesResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ReplayDeliveriesResult"`...)
+		case 1: // scheduled
+			b = strconv.AppendInt(b, int64(obj.Scheduled), 10)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainReplicaAcknowledgement(ctx context.Context, b []byte, sel plain.Selection, obj *model.ReplicaAcknowledgement) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -2350,6 +2869,33 @@ func (ec *executionContext) plainRotateApiTokenResult(ctx context.Context, b []b
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainRotateWebhookSecretResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.RotateWebhookSecretResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"RotateWebhookSecretResult"`...)
+		case 1: // webhook
+			if b, ok = ec.plainWebhook(ctx, b, f.Sub, &obj.Webhook); !ok {
+				return b, false
+			}
+
+		case 2: // secret
+			b = plain.AppendString(b, obj.Secret)
+
+		case 3: // previousExpiresAt
+			if b, ok = scalar.AppendDateTime(b, obj.PreviousExpiresAt); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainScopePermission(ctx context.Context, b []byte, sel plain.Selection, obj *object.ScopePermission) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -2414,6 +2960,23 @@ func (ec *executionContext) plainScopeResource(ctx context.Context, b []byte, se
 				}
 			}
 			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainSendTestEventResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.SendTestEventResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"SendTestEventResult"`...)
+		case 1: // eventId
+			b = plain.AppendString(b, obj.EventID)
 
 		}
 	}
@@ -3007,6 +3570,25 @@ func (ec *executionContext) plainUpdateUserResult(ctx context.Context, b []byte,
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainUpdateWebhookResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.UpdateWebhookResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UpdateWebhookResult"`...)
+		case 1: // webhook
+			if b, ok = ec.plainWebhook(ctx, b, f.Sub, &obj.Webhook); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.Selection, obj *object.User) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -3311,6 +3893,168 @@ func (ec *executionContext) plainViewer(ctx context.Context, b []byte, sel plain
 				}
 			}
 
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainWebhook(ctx context.Context, b []byte, sel plain.Selection, obj *object.Webhook) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"Webhook"`...)
+		case 1: // id
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
+
+		case 2: // url
+			b = plain.AppendString(b, obj.URL)
+
+		case 3: // description
+			b = plain.AppendString(b, obj.Description)
+
+		case 4: // eventTypes
+			b = append(b, '[')
+			for i0 := range obj.Types {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				b = plain.AppendString(b, obj.Types[i0])
+			}
+			b = append(b, ']')
+
+		case 5: // state
+			b = plain.AppendString(b, string(obj.State))
+
+		case 6: // stateReason
+			v := obj.Reason()
+			if v == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *v)
+			}
+
+		case 7: // failingSince
+			if b, ok = scalar.AppendDateTime(b, obj.FailingSince); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 8: // createdAt
+			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
+				return b, false
+			}
+
+		case 9: // createdBy
+			v := obj.Creator()
+			if b, ok = ec.plainActor(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 10: // secretHints
+			v := obj.Hints()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				b = plain.AppendString(b, v[i0])
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainWebhookConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.WebhookConnection) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"WebhookConnection"`...)
+		case 1: // pageInfo
+			if b, ok = ec.plainPageInfo(ctx, b, f.Sub, &obj.PageInfo); !ok {
+				return b, false
+			}
+
+		case 2: // edges
+			if obj.Edges == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = append(b, '[')
+				for i0 := range obj.Edges {
+					if i0 > 0 {
+						b = append(b, ',')
+					}
+					if obj.Edges[i0] == nil {
+						b = plain.AppendNull(b)
+					} else {
+						if b, ok = ec.plainWebhookEdge(ctx, b, f.Sub, obj.Edges[i0]); !ok {
+							return b, false
+						}
+					}
+				}
+				b = append(b, ']')
+			}
+
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainWebhook(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainWebhookEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.WebhookEdge) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"WebhookEdge"`...)
+		case 1: // node
+			if b, ok = ec.plainWebhook(ctx, b, f.Sub, &obj.Node); !ok {
+				return b, false
+			}
+
+		case 2: // cursor
+			b = plain.AppendString(b, obj.Cursor)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainWebhookMutations(ctx context.Context, b []byte, sel plain.Selection, obj *model.WebhookMutations) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"WebhookMutations"`...)
 		}
 	}
 	return sel.Close(b), true
@@ -3897,6 +4641,238 @@ func (ec *executionContext) marshalNCredentialsFile2latchkeyᚋgraphᚋmodelᚐC
 		}
 	}
 	return ec._CredentialsFile(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDelivery2latchkeyᚋgraphᚋobjectᚐDelivery(ctx context.Context, sel ast.SelectionSet, v object.Delivery) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Delivery", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDelivery(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Delivery(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDelivery2ᚕlatchkeyᚋgraphᚋobjectᚐDeliveryᚄ(ctx context.Context, sel ast.SelectionSet, v []object.Delivery) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Delivery", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainDelivery(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDelivery2latchkeyᚋgraphᚋobjectᚐDelivery(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNDeliveryAttempt2latchkeyᚋgraphᚋobjectᚐDeliveryAttempt(ctx context.Context, sel ast.SelectionSet, v object.DeliveryAttempt) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeliveryAttempt", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeliveryAttempt(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeliveryAttempt(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDeliveryAttempt2ᚕlatchkeyᚋgraphᚋobjectᚐDeliveryAttemptᚄ(ctx context.Context, sel ast.SelectionSet, v []object.DeliveryAttempt) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeliveryAttempt", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainDeliveryAttempt(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDeliveryAttempt2latchkeyᚋgraphᚋobjectᚐDeliveryAttempt(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNDeliveryConnection2latchkeyᚋgraphᚋobjectᚐDeliveryConnection(ctx context.Context, sel ast.SelectionSet, v object.DeliveryConnection) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeliveryConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeliveryConnection(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeliveryConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDeliveryConnection2ᚖlatchkeyᚋgraphᚋobjectᚐDeliveryConnection(ctx context.Context, sel ast.SelectionSet, v *object.DeliveryConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeliveryConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeliveryConnection(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeliveryConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNEvent2latchkeyᚋgraphᚋobjectᚐEvent(ctx context.Context, sel ast.SelectionSet, v object.Event) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Event", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainEvent(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Event(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEvent2ᚕlatchkeyᚋgraphᚋobjectᚐEventᚄ(ctx context.Context, sel ast.SelectionSet, v []object.Event) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Event", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainEvent(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEvent2latchkeyᚋgraphᚋobjectᚐEvent(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNEventConnection2latchkeyᚋgraphᚋobjectᚐEventConnection(ctx context.Context, sel ast.SelectionSet, v object.EventConnection) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "EventConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainEventConnection(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._EventConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventConnection2ᚖlatchkeyᚋgraphᚋobjectᚐEventConnection(ctx context.Context, sel ast.SelectionSet, v *object.EventConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "EventConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainEventConnection(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._EventConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNEventType2latchkeyᚋgraphᚋobjectᚐEventType(ctx context.Context, sel ast.SelectionSet, v object.EventType) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "EventType", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainEventType(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._EventType(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNEventType2ᚕlatchkeyᚋgraphᚋobjectᚐEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []object.EventType) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "EventType", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainEventType(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEventType2latchkeyᚋgraphᚋobjectᚐEventType(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
 }
 
 func (ec *executionContext) marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
@@ -4564,6 +5540,106 @@ func (ec *executionContext) marshalNViewer2ᚖlatchkeyᚋgraphᚋmodelᚐViewer(
 	return ec._Viewer(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNWebhook2latchkeyᚋgraphᚋobjectᚐWebhook(ctx context.Context, sel ast.SelectionSet, v object.Webhook) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Webhook", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainWebhook(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Webhook(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNWebhook2ᚕlatchkeyᚋgraphᚋobjectᚐWebhookᚄ(ctx context.Context, sel ast.SelectionSet, v []object.Webhook) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Webhook", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainWebhook(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNWebhook2latchkeyᚋgraphᚋobjectᚐWebhook(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNWebhookConnection2latchkeyᚋgraphᚋobjectᚐWebhookConnection(ctx context.Context, sel ast.SelectionSet, v object.WebhookConnection) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "WebhookConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainWebhookConnection(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._WebhookConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNWebhookConnection2ᚖlatchkeyᚋgraphᚋobjectᚐWebhookConnection(ctx context.Context, sel ast.SelectionSet, v *object.WebhookConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "WebhookConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainWebhookConnection(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._WebhookConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNWebhookMutations2latchkeyᚋgraphᚋmodelᚐWebhookMutations(ctx context.Context, sel ast.SelectionSet, v model.WebhookMutations) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "WebhookMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainWebhookMutations(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._WebhookMutations(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNWebhookMutations2ᚖlatchkeyᚋgraphᚋmodelᚐWebhookMutations(ctx context.Context, sel ast.SelectionSet, v *model.WebhookMutations) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "WebhookMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainWebhookMutations(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._WebhookMutations(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOAccount2ᚖlatchkeyᚋgraphᚋobjectᚐAccount(ctx context.Context, sel ast.SelectionSet, v *object.Account) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5005,6 +6081,20 @@ func (ec *executionContext) marshalOCreateUserWithPasswordResult2ᚖlatchkeyᚋg
 	return ec._CreateUserWithPasswordResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOCreateWebhookResult2ᚖlatchkeyᚋgraphᚋmodelᚐCreateWebhookResult(ctx context.Context, sel ast.SelectionSet, v *model.CreateWebhookResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "CreateWebhookResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainCreateWebhookResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._CreateWebhookResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalODeleteEventSourceResult2ᚖlatchkeyᚋgraphᚋmodelᚐDeleteEventSourceResult(ctx context.Context, sel ast.SelectionSet, v *model.DeleteEventSourceResult) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5019,6 +6109,69 @@ func (ec *executionContext) marshalODeleteEventSourceResult2ᚖlatchkeyᚋgraph�
 	return ec._DeleteEventSourceResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalODeleteWebhookResult2ᚖlatchkeyᚋgraphᚋmodelᚐDeleteWebhookResult(ctx context.Context, sel ast.SelectionSet, v *model.DeleteWebhookResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeleteWebhookResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeleteWebhookResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeleteWebhookResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODeliveryEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐDeliveryEdge(ctx context.Context, sel ast.SelectionSet, v []*object.DeliveryEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeliveryEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if v[i0] == nil {
+					b = plain.AppendNull(b)
+				} else {
+					if b, ok = ec.plainDeliveryEdge(ctx, b, s, v[i0]); !ok {
+						return b, false
+					}
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalODeliveryEdge2ᚖlatchkeyᚋgraphᚋobjectᚐDeliveryEdge(ctx, sel, v[i])
+	})
+	return ret
+}
+
+func (ec *executionContext) marshalODeliveryEdge2ᚖlatchkeyᚋgraphᚋobjectᚐDeliveryEdge(ctx context.Context, sel ast.SelectionSet, v *object.DeliveryEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeliveryEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeliveryEdge(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeliveryEdge(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalODeprovisionUsersResult2ᚖlatchkeyᚋgraphᚋmodelᚐDeprovisionUsersResult(ctx context.Context, sel ast.SelectionSet, v *model.DeprovisionUsersResult) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5031,6 +6184,55 @@ func (ec *executionContext) marshalODeprovisionUsersResult2ᚖlatchkeyᚋgraph�
 		}
 	}
 	return ec._DeprovisionUsersResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOEventEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐEventEdge(ctx context.Context, sel ast.SelectionSet, v []*object.EventEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "EventEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if v[i0] == nil {
+					b = plain.AppendNull(b)
+				} else {
+					if b, ok = ec.plainEventEdge(ctx, b, s, v[i0]); !ok {
+						return b, false
+					}
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalOEventEdge2ᚖlatchkeyᚋgraphᚋobjectᚐEventEdge(ctx, sel, v[i])
+	})
+	return ret
+}
+
+func (ec *executionContext) marshalOEventEdge2ᚖlatchkeyᚋgraphᚋobjectᚐEventEdge(ctx context.Context, sel ast.SelectionSet, v *object.EventEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "EventEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainEventEdge(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._EventEdge(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOMoney2ᚖlatchkeyᚋgraphᚋmodelᚐMoney(ctx context.Context, sel ast.SelectionSet, v *model.Money) graphql.Marshaler {
@@ -5089,6 +6291,20 @@ func (ec *executionContext) marshalORemoveUserFromStoreResult2ᚖlatchkeyᚋgrap
 	return ec._RemoveUserFromStoreResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOReplayDeliveriesResult2ᚖlatchkeyᚋgraphᚋmodelᚐReplayDeliveriesResult(ctx context.Context, sel ast.SelectionSet, v *model.ReplayDeliveriesResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ReplayDeliveriesResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainReplayDeliveriesResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ReplayDeliveriesResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalORevocationReceipt2ᚖlatchkeyᚋgraphᚋmodelᚐRevocationReceipt(ctx context.Context, sel ast.SelectionSet, v *model.RevocationReceipt) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5129,6 +6345,34 @@ func (ec *executionContext) marshalORotateApiTokenResult2ᚖlatchkeyᚋgraphᚋm
 		}
 	}
 	return ec._RotateApiTokenResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalORotateWebhookSecretResult2ᚖlatchkeyᚋgraphᚋmodelᚐRotateWebhookSecretResult(ctx context.Context, sel ast.SelectionSet, v *model.RotateWebhookSecretResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "RotateWebhookSecretResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainRotateWebhookSecretResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._RotateWebhookSecretResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSendTestEventResult2ᚖlatchkeyᚋgraphᚋmodelᚐSendTestEventResult(ctx context.Context, sel ast.SelectionSet, v *model.SendTestEventResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "SendTestEventResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSendTestEventResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._SendTestEventResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOSetStoreUserPermissionsResult2ᚖlatchkeyᚋgraphᚋmodelᚐSetStoreUserPermissionsResult(ctx context.Context, sel ast.SelectionSet, v *model.SetStoreUserPermissionsResult) graphql.Marshaler {
@@ -5376,6 +6620,20 @@ func (ec *executionContext) marshalOUpdateUserResult2ᚖlatchkeyᚋgraphᚋmodel
 	return ec._UpdateUserResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOUpdateWebhookResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateWebhookResult(ctx context.Context, sel ast.SelectionSet, v *model.UpdateWebhookResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "UpdateWebhookResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUpdateWebhookResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UpdateWebhookResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOUser2ᚖlatchkeyᚋgraphᚋobjectᚐUser(ctx context.Context, sel ast.SelectionSet, v *object.User) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5486,4 +6744,67 @@ func (ec *executionContext) marshalOUserStoreEdge2ᚖlatchkeyᚋgraphᚋobject�
 		}
 	}
 	return ec._UserStoreEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOWebhook2ᚖlatchkeyᚋgraphᚋobjectᚐWebhook(ctx context.Context, sel ast.SelectionSet, v *object.Webhook) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "Webhook", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainWebhook(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Webhook(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOWebhookEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐWebhookEdge(ctx context.Context, sel ast.SelectionSet, v []*object.WebhookEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "WebhookEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if v[i0] == nil {
+					b = plain.AppendNull(b)
+				} else {
+					if b, ok = ec.plainWebhookEdge(ctx, b, s, v[i0]); !ok {
+						return b, false
+					}
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalOWebhookEdge2ᚖlatchkeyᚋgraphᚋobjectᚐWebhookEdge(ctx, sel, v[i])
+	})
+	return ret
+}
+
+func (ec *executionContext) marshalOWebhookEdge2ᚖlatchkeyᚋgraphᚋobjectᚐWebhookEdge(ctx context.Context, sel ast.SelectionSet, v *object.WebhookEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "WebhookEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainWebhookEdge(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._WebhookEdge(ctx, sel, v)
 }

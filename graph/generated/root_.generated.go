@@ -38,6 +38,8 @@ type ResolverRoot interface {
 	User() UserResolver
 	UserMutations() UserMutationsResolver
 	Viewer() ViewerResolver
+	Webhook() WebhookResolver
+	WebhookMutations() WebhookMutationsResolver
 }
 
 type DirectiveRoot struct {
@@ -78,16 +80,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCreateEventSourceInput,
 		ec.unmarshalInputCreateUserInput,
 		ec.unmarshalInputCreateUserWithPasswordInput,
+		ec.unmarshalInputCreateWebhookInput,
 		ec.unmarshalInputDeleteEventSourceInput,
+		ec.unmarshalInputDeleteWebhookInput,
+		ec.unmarshalInputDeliveryFilterInput,
 		ec.unmarshalInputDeprovisionUsersInput,
+		ec.unmarshalInputEventFilterInput,
 		ec.unmarshalInputMoneyInput,
 		ec.unmarshalInputPricingPlanInput,
 		ec.unmarshalInputProvisionUserInput,
 		ec.unmarshalInputProvisionUsersInput,
 		ec.unmarshalInputRemoveUserFromAccountInput,
 		ec.unmarshalInputRemoveUserFromStoreInput,
+		ec.unmarshalInputReplayDeliveriesInput,
 		ec.unmarshalInputRevokeApiTokensInput,
 		ec.unmarshalInputRotateApiTokenInput,
+		ec.unmarshalInputRotateWebhookSecretInput,
+		ec.unmarshalInputSendTestEventInput,
 		ec.unmarshalInputSetStoreUserPermissionsInput,
 		ec.unmarshalInputSetStoreUserStatusInput,
 		ec.unmarshalInputStoreFilterInput,
@@ -95,6 +104,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputTransferOwnershipInput,
 		ec.unmarshalInputUpdateApiTokenInput,
 		ec.unmarshalInputUpdateUserInput,
+		ec.unmarshalInputUpdateWebhookInput,
 		ec.unmarshalInputUserFilterInput,
 		ec.unmarshalInputUserIdentifierInput,
 	)
@@ -262,6 +272,8 @@ type Mutation @requires(scopes: [], ownStore: true) {
   app: AppMutations!
   "Mutations of API tokens."
   apiToken: ApiTokenMutations!
+  "Mutations of webhooks."
+  webhook: WebhookMutations!
 }
 
 "An object with an ID that ` + "`" + `Query.node` + "`" + ` can read."
@@ -1918,6 +1930,103 @@ enum CurrencyCode {
   ZWL
 }
 `, BuiltIn: false},
+	{Name: "../schema/event.graphqls", Input: `extend type Query {
+  "The types of events, which webhooks and ` + "`" + `Account.events` + "`" + ` filter by. Any credential can read them."
+  eventTypes: [EventType!]!
+}
+
+extend type Account {
+  """
+  The events of the account and its stores in the order in which they were committed, oldest first. To follow the log,
+  pass ` + "`" + `endCursor` + "`" + ` as ` + "`" + `after` + "`" + ` until ` + "`" + `hasNextPage` + "`" + ` is false, and continue later from the same cursor. Every event is
+  returned exactly once, and those of one subject in the order of their ` + "`" + `sequence` + "`" + `. An empty page returns the cursor
+  that was passed. Requires the ` + "`" + `account_audit_read` + "`" + ` scope, or the ` + "`" + `account_webhooks_read` + "`" + ` scope for events of the types
+  that a webhook of the credential can receive.
+  """
+  events(
+    "Filters the events. Omit for all events that the credential can read."
+    filter: EventFilterInput
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
+    first: Int
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): EventConnection!
+}
+
+"A type of events, such as ` + "`" + `api_token.revoked` + "`" + `."
+type EventType {
+  "The name of the type: a resource, a dot and a past participle."
+  name: String!
+  "When events of the type occur."
+  description: String!
+  "An example of the data of an event of the type, a JSON object."
+  example: String!
+}
+
+"""
+A change in the account: its type, subject, time, actor and data. An event never changes and never contains secrets.
+Reading events requires the ` + "`" + `account_audit_read` + "`" + ` scope, or the ` + "`" + `account_webhooks_read` + "`" + ` scope and the scope that reads
+the event's subject.
+"""
+type Event implements Node @node(scopes: []) {
+  "The ID of the event, ` + "`" + `bc/account/event/{uuid}` + "`" + `. The UUID is the ` + "`" + `webhook-id` + "`" + ` header of the event's deliveries."
+  id: ID!
+  "The type of the event, such as ` + "`" + `api_token.revoked` + "`" + `. ` + "`" + `Query.eventTypes` + "`" + ` lists all types."
+  type: String!
+  "The version of the structure of ` + "`" + `data` + "`" + `."
+  version: Int!
+  "The ID of the object that the event is about."
+  subjectId: ID!
+  "The number of the event among those of its subject, from 1 on."
+  sequence: Long!
+  "When the change was made."
+  at: DateTime!
+  "The actor that made the change."
+  actor: Actor!
+  "The subject after the change, a JSON object with the fields that the API has for it."
+  data: String!
+}
+
+"A page of events."
+type EventConnection {
+  "Pagination data for the page."
+  pageInfo: PageInfo!
+  "The page's entries."
+  edges: [EventEdge]
+  "Totals for the whole list."
+  collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [Event!]!
+  "The number of items in the whole list."
+  totalCount: Int!
+}
+
+"An event in a list, with its cursor."
+type EventEdge {
+  "The event."
+  node: Event!
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  cursor: String!
+}
+
+"Conditions on events. An event must meet all that are set."
+input EventFilterInput {
+  "Only events of these types. A type can be a pattern such as ` + "`" + `api_token.*` + "`" + `."
+  types: [String!]
+  "Only events about the object with this ID."
+  subjectId: ID
+  "Only events after this time."
+  after: DateTime
+  "Only events before this time."
+  before: DateTime
+}
+`, BuiltIn: false},
 	{Name: "../schema/scope.graphqls", Input: `extend type Query {
   """
   The resources whose scopes can be granted to an API token of this level in this account, in display order. Resources
@@ -2658,6 +2767,363 @@ type RemoveUserFromStoreResult {
   user: User
 }
 `, BuiltIn: false},
+	{Name: "../schema/webhook.graphqls", Input: `extend type Account {
+  "The webhooks of the account, newest first. Requires the ` + "`" + `account_webhooks_read` + "`" + ` scope."
+  webhooks(
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
+    first: Int
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): WebhookConnection! @requires(scopes: ["account_webhooks_read"])
+
+  """
+  A webhook of the account. Null, with a ` + "`" + `NOT_FOUND` + "`" + ` error, if no webhook has this ID. Requires the
+  ` + "`" + `account_webhooks_read` + "`" + ` scope.
+  """
+  webhook(
+    "The ID of the webhook, ` + "`" + `bc/account/webhook/{uuid}` + "`" + `."
+    id: ID!
+  ): Webhook @requires(scopes: ["account_webhooks_read"])
+}
+
+"""
+A webhook: a URL that receives the account's events, signed as the Standard Webhooks specification says. Its signing
+secret is shown only once, when it is created. Reading webhooks requires the ` + "`" + `account_webhooks_read` + "`" + ` scope.
+"""
+type Webhook implements Node @node(scopes: ["account_webhooks_read"]) {
+  "The ID of the webhook, ` + "`" + `bc/account/webhook/{uuid}` + "`" + `."
+  id: ID!
+  "The URL that events are sent to."
+  url: String!
+  "The description of the webhook. Empty if it has none."
+  description: String!
+  "The types of the events that are sent, in alphabetical order. A type can be a pattern such as ` + "`" + `api_token.*` + "`" + ` or ` + "`" + `*` + "`" + `."
+  eventTypes: [String!]!
+  "Whether events are sent."
+  state: WebhookState!
+  "The reason why the webhook was disabled. Null if it is not disabled."
+  stateReason: String
+  "When the first attempt failed after the last one that succeeded. Null if the last attempt succeeded."
+  failingSince: DateTime
+  "When the webhook was created."
+  createdAt: DateTime!
+  "The actor that created the webhook."
+  createdBy: Actor!
+  """
+  The prefix and the last four characters of each secret that signs requests, to recognize it by: one, or two during a
+  rotation, the newest first.
+  """
+  secretHints: [String!]!
+  """
+  The deliveries of the webhook, those of the newest events first. They are kept for 30 days. An API token sees only the
+  deliveries of events that it can read. Requires the ` + "`" + `account_webhooks_read` + "`" + ` scope.
+  """
+  deliveries(
+    "Filters the deliveries. Omit for all deliveries."
+    filter: DeliveryFilterInput
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
+    first: Int
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): DeliveryConnection! @requires(scopes: ["account_webhooks_read"])
+}
+
+"Whether a webhook sends events."
+enum WebhookState {
+  "Events are sent."
+  ENABLED
+  "Events wait until the webhook is enabled again."
+  PAUSED
+  "Events are neither sent nor kept for the webhook."
+  DISABLED
+}
+
+"A page of webhooks."
+type WebhookConnection {
+  "Pagination data for the page."
+  pageInfo: PageInfo!
+  "The page's entries."
+  edges: [WebhookEdge]
+  "Totals for the whole list."
+  collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [Webhook!]!
+  "The number of items in the whole list."
+  totalCount: Int!
+}
+
+"A webhook in a list, with its cursor."
+type WebhookEdge {
+  "The webhook."
+  node: Webhook!
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  cursor: String!
+}
+
+"One event for one webhook."
+type Delivery {
+  "The ID of the delivery."
+  id: ID!
+  "The event."
+  event: Event!
+  "Whether the webhook received the event."
+  state: DeliveryState!
+  "When the next attempt is due. Null unless the delivery is pending."
+  nextAttemptAt: DateTime
+  "The attempts, in the order of their numbers."
+  attempts: [DeliveryAttempt!]!
+}
+
+"Whether a webhook received an event."
+enum DeliveryState {
+  "An attempt is due or will be."
+  PENDING
+  "The receiver answered with a status from 200 to 299."
+  DELIVERED
+  "The last attempt failed, or the webhook was disabled. The delivery can be replayed."
+  DEAD
+}
+
+"One request of a delivery."
+type DeliveryAttempt {
+  "The number of the attempt, from 1 on."
+  number: Int!
+  "When the request was sent."
+  at: DateTime!
+  "The HTTP status of the response. Null if there was none."
+  status: Int
+  "The time until the response or the error, in milliseconds."
+  durationMs: Int!
+  "The reason why the attempt failed. Null if it succeeded."
+  error: String
+  "The start of the response's body, 1,024 bytes at most. Null if it was empty."
+  responseHead: String
+}
+
+"A page of deliveries."
+type DeliveryConnection {
+  "Pagination data for the page."
+  pageInfo: PageInfo!
+  "The page's entries."
+  edges: [DeliveryEdge]
+  "Totals for the whole list."
+  collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [Delivery!]!
+  "The number of items in the whole list."
+  totalCount: Int!
+}
+
+"A delivery in a list, with its cursor."
+type DeliveryEdge {
+  "The delivery."
+  node: Delivery!
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  cursor: String!
+}
+
+"Conditions on deliveries. A delivery must meet all that are set."
+input DeliveryFilterInput {
+  "Only deliveries in one of these states."
+  states: [DeliveryState!]
+  "Only deliveries of events of these types. A type can be a pattern such as ` + "`" + `api_token.*` + "`" + `."
+  eventTypes: [String!]
+  "Only the delivery of the event with this ID."
+  eventId: ID
+  "Only deliveries of events after this time."
+  after: DateTime
+  "Only deliveries of events before this time."
+  before: DateTime
+}
+
+"Mutations of webhooks."
+type WebhookMutations {
+  """
+  Creates a webhook and returns its signing secret, which is shown only this once. Each invalid field has its own error,
+  with the input path in ` + "`" + `extensions.field` + "`" + `. An account has 20 webhooks at most, unless the service is configured
+  otherwise; another one fails with ` + "`" + `LIMIT_REACHED` + "`" + `. An API token can choose only types of events that it can read.
+  Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  """
+  createWebhook(
+    "The webhook to create."
+    input: CreateWebhookInput!
+  ): CreateWebhookResult @requires(scopes: ["account_webhooks_write"])
+
+  """
+  Updates a webhook. An update that changes nothing succeeds. An API token can change the URL only of a webhook all of
+  whose events it can read. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  """
+  updateWebhook(
+    "The fields to change."
+    input: UpdateWebhookInput!
+  ): UpdateWebhookResult @requires(scopes: ["account_webhooks_write"])
+
+  """
+  Creates a new signing secret for a webhook and returns it. It is shown only this once. Requests are signed with the
+  old secret too until the overlap ends. An API token can rotate the secret only of a webhook all of whose events it can
+  read. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  """
+  rotateWebhookSecret(
+    "The webhook, and the overlap."
+    input: RotateWebhookSecretInput!
+  ): RotateWebhookSecretResult @requires(scopes: ["account_webhooks_write"])
+
+  """
+  Sends an event of the type ` + "`" + `webhook.test` + "`" + ` to a webhook, whatever its types are. Fails with ` + "`" + `CONFLICT` + "`" + ` if the webhook is
+  not enabled. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  """
+  sendTestEvent(
+    "The webhook."
+    input: SendTestEventInput!
+  ): SendTestEventResult @requires(scopes: ["account_webhooks_write"])
+
+  """
+  Sends events to a webhook again: those with the given IDs, or those of a time range. The deliveries have the same
+  ` + "`" + `webhook-id` + "`" + ` header, and are signed anew. At most 10,000 are scheduled, those of the newest events first. Fails with
+  ` + "`" + `CONFLICT` + "`" + ` if the webhook is disabled. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  """
+  replayDeliveries(
+    "The webhook, and the events."
+    input: ReplayDeliveriesInput!
+  ): ReplayDeliveriesResult @requires(scopes: ["account_webhooks_write"])
+
+  """
+  Deletes a webhook and its deliveries. No request to it begins after the mutation has succeeded. Requires the
+  ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  """
+  deleteWebhook(
+    "The webhook to delete."
+    input: DeleteWebhookInput!
+  ): DeleteWebhookResult @requires(scopes: ["account_webhooks_write"])
+}
+
+"A webhook to create."
+input CreateWebhookInput {
+  """
+  The URL to send events to, 2,048 characters at most, with ` + "`" + `https` + "`" + ` and without credentials. Its host must be on the
+  Internet, unless the service is configured otherwise.
+  """
+  url: String!
+  """
+  The types of the events to send, at least one, from those that ` + "`" + `Query.eventTypes` + "`" + ` lists. ` + "`" + `api_token.*` + "`" + ` selects all
+  types of a resource, and ` + "`" + `*` + "`" + ` selects all types.
+  """
+  eventTypes: [String!]!
+  "The description, 255 characters at most. Omit for none."
+  description: String
+}
+
+"The webhook that was created, and its signing secret."
+type CreateWebhookResult {
+  "The webhook."
+  webhook: Webhook!
+  "The signing secret, ` + "`" + `whsec_` + "`" + ` and the base64 encoding of a key. It cannot be retrieved again."
+  secret: String!
+}
+
+"The fields of a webhook to change. Omitted fields are left unchanged."
+input UpdateWebhookInput {
+  "The ID of the webhook."
+  id: ID!
+  "The new URL. Pending deliveries are sent to it."
+  url: String
+  "The types of the events to send from now on, at least one."
+  eventTypes: [String!]
+  "The new description. Empty for none."
+  description: String
+  """
+  The new state. ` + "`" + `ENABLED` + "`" + ` also ends a failure. ` + "`" + `DISABLED` + "`" + ` makes the pending deliveries dead, which can be replayed after
+  the webhook is enabled again.
+  """
+  state: WebhookState
+}
+
+"The webhook after the update."
+type UpdateWebhookResult {
+  "The webhook."
+  webhook: Webhook!
+}
+
+"A webhook whose signing secret to rotate."
+input RotateWebhookSecretInput {
+  "The ID of the webhook."
+  id: ID!
+  """
+  The number of seconds that the old secret still signs, 604800 (seven days) at most. The default is 86400, one day.
+  With 0, it stops immediately.
+  """
+  overlapSeconds: Int
+}
+
+"The webhook after the rotation, and its new signing secret."
+type RotateWebhookSecretResult {
+  "The webhook."
+  webhook: Webhook!
+  "The new signing secret. It cannot be retrieved again."
+  secret: String!
+  "When the old secret stops signing."
+  previousExpiresAt: DateTime!
+}
+
+"A webhook to send a test event to."
+input SendTestEventInput {
+  "The ID of the webhook."
+  id: ID!
+}
+
+"The test event."
+type SendTestEventResult {
+  "The ID of the event."
+  eventId: ID!
+}
+
+"Events to send to a webhook again: either ` + "`" + `eventIds` + "`" + `, or a time range."
+input ReplayDeliveriesInput {
+  "The ID of the webhook."
+  webhookId: ID!
+  "The IDs of events, 250 at most, that are of the webhook's types or have a delivery, in any state."
+  eventIds: [ID!]
+  "The start of the time range: all events of the webhook's types from this time on."
+  since: DateTime
+  "The end of the time range: only events before this time. The default is the current time."
+  until: DateTime
+  """
+  Only events of the time range whose delivery has one of these states. Omit for all events, including those without a
+  delivery.
+  """
+  states: [DeliveryState!]
+}
+
+"The deliveries that were scheduled."
+type ReplayDeliveriesResult {
+  "The number of deliveries that were scheduled."
+  scheduled: Int!
+}
+
+"A webhook to delete."
+input DeleteWebhookInput {
+  "The ID of the webhook."
+  id: ID!
+}
+
+"The webhook that was deleted."
+type DeleteWebhookResult {
+  "The ID of the webhook."
+  deletedWebhookId: ID!
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -2703,8 +3169,14 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_checkout(ctx, field)
 	case "subscriptions":
 		return ec.fieldContext_Account_subscriptions(ctx, field)
+	case "events":
+		return ec.fieldContext_Account_events(ctx, field)
 	case "users":
 		return ec.fieldContext_Account_users(ctx, field)
+	case "webhooks":
+		return ec.fieldContext_Account_webhooks(ctx, field)
+	case "webhook":
+		return ec.fieldContext_Account_webhook(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Account", field.Name)
 }
@@ -3157,6 +3629,16 @@ func (ec *executionContext) childFields_CreateUserWithPasswordResult(ctx context
 	return nil, fmt.Errorf("no field named %q was found under type CreateUserWithPasswordResult", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateWebhookResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhook":
+		return ec.fieldContext_CreateWebhookResult_webhook(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreateWebhookResult_secret(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateWebhookResult", field.Name)
+}
+
 func (ec *executionContext) childFields_CredentialsFile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3177,6 +3659,74 @@ func (ec *executionContext) childFields_DeleteEventSourceResult(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type DeleteEventSourceResult", field.Name)
 }
 
+func (ec *executionContext) childFields_DeleteWebhookResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deletedWebhookId":
+		return ec.fieldContext_DeleteWebhookResult_deletedWebhookId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteWebhookResult", field.Name)
+}
+
+func (ec *executionContext) childFields_Delivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Delivery_id(ctx, field)
+	case "event":
+		return ec.fieldContext_Delivery_event(ctx, field)
+	case "state":
+		return ec.fieldContext_Delivery_state(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_Delivery_nextAttemptAt(ctx, field)
+	case "attempts":
+		return ec.fieldContext_Delivery_attempts(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
+}
+
+func (ec *executionContext) childFields_DeliveryAttempt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_DeliveryAttempt_number(ctx, field)
+	case "at":
+		return ec.fieldContext_DeliveryAttempt_at(ctx, field)
+	case "status":
+		return ec.fieldContext_DeliveryAttempt_status(ctx, field)
+	case "durationMs":
+		return ec.fieldContext_DeliveryAttempt_durationMs(ctx, field)
+	case "error":
+		return ec.fieldContext_DeliveryAttempt_error(ctx, field)
+	case "responseHead":
+		return ec.fieldContext_DeliveryAttempt_responseHead(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeliveryAttempt", field.Name)
+}
+
+func (ec *executionContext) childFields_DeliveryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "pageInfo":
+		return ec.fieldContext_DeliveryConnection_pageInfo(ctx, field)
+	case "edges":
+		return ec.fieldContext_DeliveryConnection_edges(ctx, field)
+	case "collectionInfo":
+		return ec.fieldContext_DeliveryConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_DeliveryConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_DeliveryConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeliveryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DeliveryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_DeliveryEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_DeliveryEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeliveryEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_DeprovisionUsersResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "items":
@@ -3187,6 +3737,66 @@ func (ec *executionContext) childFields_DeprovisionUsersResult(ctx context.Conte
 		return ec.fieldContext_DeprovisionUsersResult_dryRun(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeprovisionUsersResult", field.Name)
+}
+
+func (ec *executionContext) childFields_Event(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Event_id(ctx, field)
+	case "type":
+		return ec.fieldContext_Event_type(ctx, field)
+	case "version":
+		return ec.fieldContext_Event_version(ctx, field)
+	case "subjectId":
+		return ec.fieldContext_Event_subjectId(ctx, field)
+	case "sequence":
+		return ec.fieldContext_Event_sequence(ctx, field)
+	case "at":
+		return ec.fieldContext_Event_at(ctx, field)
+	case "actor":
+		return ec.fieldContext_Event_actor(ctx, field)
+	case "data":
+		return ec.fieldContext_Event_data(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Event", field.Name)
+}
+
+func (ec *executionContext) childFields_EventConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "pageInfo":
+		return ec.fieldContext_EventConnection_pageInfo(ctx, field)
+	case "edges":
+		return ec.fieldContext_EventConnection_edges(ctx, field)
+	case "collectionInfo":
+		return ec.fieldContext_EventConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_EventConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_EventConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EventConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_EventEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_EventEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_EventEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EventEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_EventType(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_EventType_name(ctx, field)
+	case "description":
+		return ec.fieldContext_EventType_description(ctx, field)
+	case "example":
+		return ec.fieldContext_EventType_example(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EventType", field.Name)
 }
 
 func (ec *executionContext) childFields_Money(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3289,6 +3899,14 @@ func (ec *executionContext) childFields_RemoveUserFromStoreResult(ctx context.Co
 	return nil, fmt.Errorf("no field named %q was found under type RemoveUserFromStoreResult", field.Name)
 }
 
+func (ec *executionContext) childFields_ReplayDeliveriesResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "scheduled":
+		return ec.fieldContext_ReplayDeliveriesResult_scheduled(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayDeliveriesResult", field.Name)
+}
+
 func (ec *executionContext) childFields_ReplicaAcknowledgement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3337,6 +3955,18 @@ func (ec *executionContext) childFields_RotateApiTokenResult(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type RotateApiTokenResult", field.Name)
 }
 
+func (ec *executionContext) childFields_RotateWebhookSecretResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhook":
+		return ec.fieldContext_RotateWebhookSecretResult_webhook(ctx, field)
+	case "secret":
+		return ec.fieldContext_RotateWebhookSecretResult_secret(ctx, field)
+	case "previousExpiresAt":
+		return ec.fieldContext_RotateWebhookSecretResult_previousExpiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RotateWebhookSecretResult", field.Name)
+}
+
 func (ec *executionContext) childFields_ScopePermission(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -3363,6 +3993,14 @@ func (ec *executionContext) childFields_ScopeResource(ctx context.Context, field
 		return ec.fieldContext_ScopeResource_permissions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ScopeResource", field.Name)
+}
+
+func (ec *executionContext) childFields_SendTestEventResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "eventId":
+		return ec.fieldContext_SendTestEventResult_eventId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SendTestEventResult", field.Name)
 }
 
 func (ec *executionContext) childFields_SetStoreUserPermissionsResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3597,6 +4235,14 @@ func (ec *executionContext) childFields_UpdateUserResult(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type UpdateUserResult", field.Name)
 }
 
+func (ec *executionContext) childFields_UpdateWebhookResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhook":
+		return ec.fieldContext_UpdateWebhookResult_webhook(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateWebhookResult", field.Name)
+}
+
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -3737,6 +4383,78 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
+}
+
+func (ec *executionContext) childFields_Webhook(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Webhook_id(ctx, field)
+	case "url":
+		return ec.fieldContext_Webhook_url(ctx, field)
+	case "description":
+		return ec.fieldContext_Webhook_description(ctx, field)
+	case "eventTypes":
+		return ec.fieldContext_Webhook_eventTypes(ctx, field)
+	case "state":
+		return ec.fieldContext_Webhook_state(ctx, field)
+	case "stateReason":
+		return ec.fieldContext_Webhook_stateReason(ctx, field)
+	case "failingSince":
+		return ec.fieldContext_Webhook_failingSince(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Webhook_createdAt(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_Webhook_createdBy(ctx, field)
+	case "secretHints":
+		return ec.fieldContext_Webhook_secretHints(ctx, field)
+	case "deliveries":
+		return ec.fieldContext_Webhook_deliveries(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Webhook", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "pageInfo":
+		return ec.fieldContext_WebhookConnection_pageInfo(ctx, field)
+	case "edges":
+		return ec.fieldContext_WebhookConnection_edges(ctx, field)
+	case "collectionInfo":
+		return ec.fieldContext_WebhookConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_WebhookConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_WebhookConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_WebhookEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_WebhookEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookMutations(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "createWebhook":
+		return ec.fieldContext_WebhookMutations_createWebhook(ctx, field)
+	case "updateWebhook":
+		return ec.fieldContext_WebhookMutations_updateWebhook(ctx, field)
+	case "rotateWebhookSecret":
+		return ec.fieldContext_WebhookMutations_rotateWebhookSecret(ctx, field)
+	case "sendTestEvent":
+		return ec.fieldContext_WebhookMutations_sendTestEvent(ctx, field)
+	case "replayDeliveries":
+		return ec.fieldContext_WebhookMutations_replayDeliveries(ctx, field)
+	case "deleteWebhook":
+		return ec.fieldContext_WebhookMutations_deleteWebhook(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookMutations", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

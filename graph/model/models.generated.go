@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/membership"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 	"strconv"
 	"time"
 
@@ -330,6 +331,26 @@ type CreateUserWithPasswordResult struct {
 	User *object.User `json:"user,omitempty"`
 }
 
+// A webhook to create.
+type CreateWebhookInput struct {
+	// The URL to send events to, 2,048 characters at most, with `https` and without credentials. Its host must be on the
+	// Internet, unless the service is configured otherwise.
+	URL string `json:"url"`
+	// The types of the events to send, at least one, from those that `Query.eventTypes` lists. `api_token.*` selects all
+	// types of a resource, and `*` selects all types.
+	EventTypes []string `json:"eventTypes"`
+	// The description, 255 characters at most. Omit for none.
+	Description *string `json:"description,omitempty"`
+}
+
+// The webhook that was created, and its signing secret.
+type CreateWebhookResult struct {
+	// The webhook.
+	Webhook object.Webhook `json:"webhook"`
+	// The signing secret, `whsec_` and the base64 encoding of a key. It cannot be retrieved again.
+	Secret string `json:"secret"`
+}
+
 // Credentials as a text file.
 type CredentialsFile struct {
 	// The suggested file name.
@@ -354,6 +375,32 @@ type DeleteEventSourceResult struct {
 	AffectedWebhooksIds []string `json:"affectedWebhooksIds"`
 }
 
+// A webhook to delete.
+type DeleteWebhookInput struct {
+	// The ID of the webhook.
+	ID string `json:"id"`
+}
+
+// The webhook that was deleted.
+type DeleteWebhookResult struct {
+	// The ID of the webhook.
+	DeletedWebhookID string `json:"deletedWebhookId"`
+}
+
+// Conditions on deliveries. A delivery must meet all that are set.
+type DeliveryFilterInput struct {
+	// Only deliveries in one of these states.
+	States []webhook.DeliveryState `json:"states,omitempty"`
+	// Only deliveries of events of these types. A type can be a pattern such as `api_token.*`.
+	EventTypes []string `json:"eventTypes,omitempty"`
+	// Only the delivery of the event with this ID.
+	EventID *string `json:"eventId,omitempty"`
+	// Only deliveries of events after this time.
+	After *time.Time `json:"after,omitempty"`
+	// Only deliveries of events before this time.
+	Before *time.Time `json:"before,omitempty"`
+}
+
 // The users to remove from the account.
 type DeprovisionUsersInput struct {
 	// The users, 1 to 1,000.
@@ -373,6 +420,18 @@ type DeprovisionUsersResult struct {
 	Counts ProvisionCounts `json:"counts"`
 	// Whether this was a dry run. If true, nothing was changed, and the result reports what would change.
 	DryRun bool `json:"dryRun"`
+}
+
+// Conditions on events. An event must meet all that are set.
+type EventFilterInput struct {
+	// Only events of these types. A type can be a pattern such as `api_token.*`.
+	Types []string `json:"types,omitempty"`
+	// Only events about the object with this ID.
+	SubjectID *string `json:"subjectId,omitempty"`
+	// Only events after this time.
+	After *time.Time `json:"after,omitempty"`
+	// Only events before this time.
+	Before *time.Time `json:"before,omitempty"`
 }
 
 // An amount of money.
@@ -522,6 +581,27 @@ type RemoveUserFromStoreResult struct {
 	User *object.User `json:"user,omitempty"`
 }
 
+// Events to send to a webhook again: either `eventIds`, or a time range.
+type ReplayDeliveriesInput struct {
+	// The ID of the webhook.
+	WebhookID string `json:"webhookId"`
+	// The IDs of events, 250 at most, that are of the webhook's types or have a delivery, in any state.
+	EventIds []string `json:"eventIds,omitempty"`
+	// The start of the time range: all events of the webhook's types from this time on.
+	Since *time.Time `json:"since,omitempty"`
+	// The end of the time range: only events before this time. The default is the current time.
+	Until *time.Time `json:"until,omitempty"`
+	// Only events of the time range whose delivery has one of these states. Omit for all events, including those without a
+	// delivery.
+	States []webhook.DeliveryState `json:"states,omitempty"`
+}
+
+// The deliveries that were scheduled.
+type ReplayDeliveriesResult struct {
+	// The number of deliveries that were scheduled.
+	Scheduled int `json:"scheduled"`
+}
+
 // One replica's answer to whether it refuses the revoked tokens.
 type ReplicaAcknowledgement struct {
 	// The name of the replica.
@@ -583,6 +663,37 @@ type RotateAPITokenResult struct {
 	AccessToken string `json:"accessToken"`
 	// When the old access token stops working.
 	PreviousExpiresAt time.Time `json:"previousExpiresAt"`
+}
+
+// A webhook whose signing secret to rotate.
+type RotateWebhookSecretInput struct {
+	// The ID of the webhook.
+	ID string `json:"id"`
+	// The number of seconds that the old secret still signs, 604800 (seven days) at most. The default is 86400, one day.
+	// With 0, it stops immediately.
+	OverlapSeconds *int `json:"overlapSeconds,omitempty"`
+}
+
+// The webhook after the rotation, and its new signing secret.
+type RotateWebhookSecretResult struct {
+	// The webhook.
+	Webhook object.Webhook `json:"webhook"`
+	// The new signing secret. It cannot be retrieved again.
+	Secret string `json:"secret"`
+	// When the old secret stops signing.
+	PreviousExpiresAt time.Time `json:"previousExpiresAt"`
+}
+
+// A webhook to send a test event to.
+type SendTestEventInput struct {
+	// The ID of the webhook.
+	ID string `json:"id"`
+}
+
+// The test event.
+type SendTestEventResult struct {
+	// The ID of the event.
+	EventID string `json:"eventId"`
 }
 
 // A user's new permissions in a store.
@@ -774,6 +885,27 @@ type UpdateUserResult struct {
 	User *object.User `json:"user,omitempty"`
 }
 
+// The fields of a webhook to change. Omitted fields are left unchanged.
+type UpdateWebhookInput struct {
+	// The ID of the webhook.
+	ID string `json:"id"`
+	// The new URL. Pending deliveries are sent to it.
+	URL *string `json:"url,omitempty"`
+	// The types of the events to send from now on, at least one.
+	EventTypes []string `json:"eventTypes,omitempty"`
+	// The new description. Empty for none.
+	Description *string `json:"description,omitempty"`
+	// The new state. `ENABLED` also ends a failure. `DISABLED` makes the pending deliveries dead, which can be replayed after
+	// the webhook is enabled again.
+	State *webhook.State `json:"state,omitempty"`
+}
+
+// The webhook after the update.
+type UpdateWebhookResult struct {
+	// The webhook.
+	Webhook object.Webhook `json:"webhook"`
+}
+
 // Conditions on users. A user must meet all that are set. The cost of `emails`, `externalIds` and `storeId` does not
 // depend on the size of the account. The other conditions scan the account's users until the page is full, and
 // `totalItems` scans all of them. The complexity of a scan grows with the size of the account: one such list with its
@@ -814,6 +946,10 @@ type Viewer struct {
 	Scopes []string `json:"scopes"`
 	// When the credential expires. Null if it does not expire.
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+}
+
+// Mutations of webhooks.
+type WebhookMutations struct {
 }
 
 // The billing interval of a price.

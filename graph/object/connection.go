@@ -28,6 +28,9 @@ type (
 	UserStoreEdge  edge[UserStore]
 	APITokenEdge   edge[APIToken]
 	AuditEventEdge edge[AuditEvent]
+	EventEdge      edge[Event]
+	WebhookEdge    edge[Webhook]
+	DeliveryEdge   edge[Delivery]
 
 	AWSEventSourcesEdge edge[AWSEventSource]
 )
@@ -127,6 +130,60 @@ func (c AuditEventConnection) TotalCount(ctx context.Context) (int64, error) { r
 
 // Nodes returns the items of the page.
 func (c AuditEventConnection) Nodes() []AuditEvent { return nodesOf(c.Edges) }
+
+// EventConnection is a page of events.
+type EventConnection struct {
+	PageInfo PageInfo
+	Edges    []*EventEdge
+	Count    Counter
+}
+
+// CollectionInfo returns the totals of the whole list.
+func (c EventConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
+	return c.Count.info(ctx)
+}
+
+// TotalCount returns the number of items in the whole list.
+func (c EventConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c EventConnection) Nodes() []Event { return nodesOf(c.Edges) }
+
+// WebhookConnection is a page of webhooks.
+type WebhookConnection struct {
+	PageInfo PageInfo
+	Edges    []*WebhookEdge
+	Count    Counter
+}
+
+// CollectionInfo returns the totals of the whole list.
+func (c WebhookConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
+	return c.Count.info(ctx)
+}
+
+// TotalCount returns the number of items in the whole list.
+func (c WebhookConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c WebhookConnection) Nodes() []Webhook { return nodesOf(c.Edges) }
+
+// DeliveryConnection is a page of deliveries.
+type DeliveryConnection struct {
+	PageInfo PageInfo
+	Edges    []*DeliveryEdge
+	Count    Counter
+}
+
+// CollectionInfo returns the totals of the whole list.
+func (c DeliveryConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
+	return c.Count.info(ctx)
+}
+
+// TotalCount returns the number of items in the whole list.
+func (c DeliveryConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c DeliveryConnection) Nodes() []Delivery { return nodesOf(c.Edges) }
 
 // Connect returns the page info and the edges of a page of the list. node returns
 // the node of an item.

@@ -22,6 +22,9 @@ const (
 	UsersToReview    List = 'r'
 	AppEventSources  List = 'E'
 	Events           List = 'l'
+
+	AccountWebhooks   List = 'w'
+	WebhookDeliveries List = 'd'
 )
 
 // The lengths of cursors of package paging. The API issued cursors of the first

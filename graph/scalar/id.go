@@ -31,8 +31,10 @@ const (
 	Scope        Kind = "scope"
 	Session      Kind = "session"
 	EventSource  Kind = "eventSource"
-	Webhook      Kind = "webhook"
 	StoreUser    Kind = "storeUser"
+	Webhook      Kind = "webhook"
+	Event        Kind = "event"
+	Delivery     Kind = "delivery"
 )
 
 // NodeID is the ID of an object with a UUID, as the scalar ID:
@@ -104,9 +106,8 @@ func SplitID(text string) (Kind, string, error) {
 		return "", "", errID()
 	}
 	switch k := Kind(kind); k {
-	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope,
-		EventSource, Webhook, Session,
-		StoreUser:
+	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope, Session,
+		StoreUser, EventSource, Webhook, Event, Delivery:
 		return k, key, nil
 	default:
 		return "", "", errID()

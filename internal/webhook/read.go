@@ -21,7 +21,8 @@ func (s *Service) Webhook(ctx context.Context, by *auth.Principal, id uuid.UUID)
 }
 
 // WebhooksByID returns the webhooks of the principal's account among the IDs.
-func (s *Service) WebhooksByID(ctx context.Context, by *auth.Principal, ids []uuid.UUID) (map[uuid.UUID]Webhook, error) {
+func (s *Service) WebhooksByID(ctx context.Context, by *auth.Principal,
+	ids []uuid.UUID) (map[uuid.UUID]Webhook, error) {
 	if err := MayRead(by); err != nil {
 		return nil, err
 	}

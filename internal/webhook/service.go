@@ -112,9 +112,8 @@ type Update struct {
 }
 
 // Update changes a webhook. Enabling it ends its failure, and disabling it makes its pending deliveries dead. An update
-// that changes nothing succeeds. It returns fault.NotFound for a webhook that does not exist, and fault.Invalid for each
-// rule that the update breaks. An API token can change the URL or the types only of a webhook all of whose events it
-// may read.
+// that changes nothing succeeds. It returns fault.NotFound for a webhook that does not exist, and fault.Invalid for
+// each rule that the update breaks. An API token can change the URL only if it may read all events of the webhook.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Webhook, error) {
 	if err := MayChange(by); err != nil {
 		return Webhook{}, err
@@ -155,7 +154,8 @@ func (s *Service) checkUpdate(ctx context.Context, by *auth.Principal, u Update)
 		u.Description, faults = &text, append(faults, found...)
 	}
 	if u.State != nil && *u.State != Enabled && *u.State != Paused && *u.State != Disabled {
-		faults = append(faults, fault.Errorf(fault.Invalid, "There is no state %.20q of webhooks.", *u.State).On("state"))
+		faults = append(faults, fault.Errorf(fault.Invalid, "There is no state %.20q of webhooks.",
+			*u.State).On("state"))
 	}
 	return u, faults.Err()
 }
@@ -279,9 +279,9 @@ func (s *Service) SendTest(ctx context.Context, by *auth.Principal, id uuid.UUID
 	return event, s.repo.Test(ctx, by.Actor(), by.AccountID, id, event)
 }
 
-// Replay schedules deliveries of a webhook again, at most MaxReplay, and returns how many. It returns fault.NotFound for
-// a webhook or an event that does not exist, fault.Conflict for a webhook that is disabled, and fault.Invalid for each
-// rule that the request breaks.
+// Replay schedules deliveries of a webhook again, at most MaxReplay, and returns how many. It returns fault.NotFound
+// for a webhook or an event that does not exist, fault.Conflict for a webhook that is disabled, and fault.Invalid for
+// each rule that the request breaks.
 func (s *Service) Replay(ctx context.Context, by *auth.Principal, req ReplayRequest) (int, error) {
 	if err := MayChange(by); err != nil {
 		return 0, err

@@ -154,7 +154,8 @@ func TestUpdate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		check.Equal(t, []any{stored.URL, stored.Description, stored.State}, []any{w.URL, "Old", enabled}, "what is stored")
+		check.Equal(t, []any{stored.URL, stored.Description, stored.State}, []any{w.URL, "Old", enabled},
+			"what is stored")
 		check.Equal(t, f.events(1), []string{
 			"webhook.updated url=https://hooks.example/c eventTypes=user.* state=PAUSED",
 			"webhook.updated description=Old",
@@ -246,7 +247,8 @@ func TestDelete(t *testing.T) {
 			check.Equal(t, len(failures(err)) == 1 && strings.HasPrefix(failures(err)[0], "NOT_FOUND id: "), true,
 				"NOT_FOUND on id for %s of a deleted webhook, got %v", name, err)
 		}
-		_, err := f.Webhooks.Replay(t.Context(), f.owner, webhook.ReplayRequest{WebhookID: f.hook.ID, Since: world.Noon})
+		_, err := f.Webhooks.Replay(t.Context(), f.owner,
+			webhook.ReplayRequest{WebhookID: f.hook.ID, Since: world.Noon})
 		check.Equal(t, strings.HasPrefix(failures(err)[0], "NOT_FOUND webhookId: "), true, "NOT_FOUND, got %v", err)
 	})
 }
@@ -275,7 +277,8 @@ func TestSendTestAndReplay(t *testing.T) {
 		f.update(webhook.Update{State: &disabled})
 		_, err = f.Webhooks.SendTest(t.Context(), f.owner, f.hook.ID)
 		check.Equal(t, fault.KindOf(err), fault.Conflict, "a test of a disabled webhook")
-		_, err = f.Webhooks.Replay(t.Context(), f.owner, webhook.ReplayRequest{WebhookID: f.hook.ID, Since: world.Noon})
+		_, err = f.Webhooks.Replay(t.Context(), f.owner,
+			webhook.ReplayRequest{WebhookID: f.hook.ID, Since: world.Noon})
 		check.Equal(t, fault.KindOf(err), fault.Conflict, "a replay of a disabled webhook")
 	})
 }

@@ -12,7 +12,7 @@ import (
 const (
 	euStore  = "acme2eu"
 	issueIn  = "Create_Store_API_Tokens"
-	scopeSet = `account_api_tokens_write account_users_write account_users_read account_users_delete`
+	scopeSet = `account_api_tokens_write account_users_write account_users_read account_users_delete account_webhooks_write account_webhooks_read`
 )
 
 // actors creates actors, all in the account Acme.

@@ -69,6 +69,17 @@ func (n *node) ids(owner string) []string {
 	return regexp.MustCompile(`bc/account/apiToken/[0-9a-f-]{36}`).FindAllString(a.body, -1)
 }
 
+// hookURL is the URL of newWebhook.
+const hookURL = "https://hooks.example/latchkey"
+
+func webhookMutation(name string) string { return userMutation("webhook", name) }
+
+// webhook returns the ID of Acme's only webhook.
+func (n *node) webhook(owner string) string {
+	n.t.Helper()
+	return n.must(owner, acme, `{ account { webhooks { nodes { id } } } }`, nil).text("account.webhooks.nodes.0.id")
+}
+
 // actor returns an event with its actor and source IP set.
 func actor(kind, name, ip string) event {
 	e := event{IP: ip}
@@ -106,6 +117,16 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}
 		command := func(args ...string) func() answer {
 			return func() answer { h.run("", args...); return answer{} }
+		}
+		inWebhook := func(name, field string, more vars) func() answer {
+			return func() answer {
+				in := maps.Clone(more)
+				if in == nil {
+					in = vars{}
+				}
+				in[field] = n.webhook(owner)
+				return n.from(ip, owner, webhookMutation(name), in)
+			}
 		}
 		token := func(name, scope string) vars { return vars{"name": name, "scopes": []string{scope}} }
 		storeToken := token("Second", "store_cart")
@@ -175,6 +196,23 @@ func TestEveryChangeIsAudited(t *testing.T) {
 				byOwner.with("*", "new@acme.example"), 2},
 			{"removed", send(owner, remove, vars{"email": "new@acme.example"}),
 				byOwner.with("user.removed", "new@acme.example"), 1},
+			{"a webhook created", send(owner, webhookMutation("createWebhook"), newWebhook),
+				byOwner.with("webhook.created", hookURL), 1},
+			{"a webhook with an invalid URL", send(owner, webhookMutation("createWebhook"),
+				vars{"url": "ftp://hooks.example", "eventTypes": []string{"*"}}), event{}, 0},
+			{"a webhook changed", inWebhook("updateWebhook", "id", vars{"description": "Billing"}),
+				byOwner.with("webhook.updated", hookURL), 1},
+			{"changed to the same", inWebhook("updateWebhook", "id", vars{"description": "Billing"}), event{}, 0},
+			{"its secret rotated", inWebhook("rotateWebhookSecret", "id", nil),
+				byOwner.with("webhook.updated", hookURL), 1},
+			{"a test event sent", inWebhook("sendTestEvent", "id", nil), byOwner.with("webhook.test", hookURL), 1},
+			{"deliveries replayed", inWebhook("replayDeliveries", "webhookId", vars{"since": "2026-01-01T00:00:00Z"}),
+				byOwner.with("webhook.replayed", hookURL), 1},
+			{"no deliveries replayed", inWebhook("replayDeliveries", "webhookId",
+				vars{"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}), event{}, 0},
+			{"disabled", inWebhook("updateWebhook", "id", vars{"state": "DISABLED"}),
+				byOwner.with("webhook.disabled", hookURL), 1},
+			{"deleted", inWebhook("deleteWebhook", "id", nil), byOwner.with("webhook.deleted", hookURL), 1},
 			{"only read", send(owner, "query { account { accountInfo { name } } }", nil), event{}, 0},
 		} {
 			t.Run(d.name, func(t *testing.T) { seen += n.expect(t, d, owner, seen) })
@@ -224,7 +262,8 @@ func TestEveryMutationHasAnAuditTest(t *testing.T) {
 		"createUser", "createUserWithPassword",
 		"addUserToStore", "removeUserFromStore", "updateUser", "setStoreUserPermissions", "setStoreUserStatus",
 		"transferOwnership",
-		"removeUserFromAccount", "provisionUsers", "deprovisionUsers"}
+		"removeUserFromAccount", "provisionUsers", "deprovisionUsers",
+		"createWebhook", "updateWebhook", "rotateWebhookSecret", "sendTestEvent", "replayDeliveries", "deleteWebhook"}
 	unavailable := []string{"createCheckout", "cancelSubscription", "createEventSource", "deleteEventSource"}
 	h := &deployment{t: t, url: dbtest.SQLiteURL(t), key: filepath.Join(t.TempDir(), "test.key")}
 	h.run("", "key", "create", h.key)

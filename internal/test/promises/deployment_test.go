@@ -77,6 +77,7 @@ func (h *deployment) setting(name string) (string, bool) {
 		"LATCHKEY_LOG_LEVEL":         "debug",
 		"LATCHKEY_LAST_USE_INTERVAL": "1m", "LATCHKEY_TRUSTED_PROXIES": "127.0.0.1/32",
 		"LATCHKEY_RATE_LIMITS": "off", "LATCHKEY_SHUTDOWN_DELAY": "0s",
+		"LATCHKEY_WEBHOOK_WORKERS": "0", "LATCHKEY_MAX_WEBHOOKS": "1000",
 	}[name]
 	return value, set
 }

@@ -21,11 +21,14 @@ type fixture struct {
 	prefix             string
 	users              map[string]string
 	tokens             map[string]string
+	// webhook is the ID of a webhook to change, and doomed of one to delete.
+	webhook, doomed string
 }
 
 // withTargetsOf returns an actor whose writes have the same targets as those of other.
 func (p *fixture) withTargetsOf(other *fixture) *fixture {
 	p.prefix, p.users, p.tokens = other.prefix, other.users, other.tokens
+	p.webhook, p.doomed = other.webhook, other.doomed
 	return p
 }
 
@@ -107,7 +110,22 @@ var writes = map[string]write{
 	"setStoreUserStatus": {userMutation("user", "setStoreUserStatus"), func(p *fixture) vars {
 		return p.in("setStoreUserStatus", vars{"status": "INACTIVE"})
 	}},
+	"createWebhook": {userMutation("webhook", "createWebhook"), func(*fixture) vars { return newWebhook }},
+	"updateWebhook": {userMutation("webhook", "updateWebhook"),
+		func(p *fixture) vars { return vars{"id": p.webhook, "description": "Renamed"} }},
+	"rotateWebhookSecret": {userMutation("webhook", "rotateWebhookSecret"),
+		func(p *fixture) vars { return vars{"id": p.webhook} }},
+	"sendTestEvent": {userMutation("webhook", "sendTestEvent"),
+		func(p *fixture) vars { return vars{"id": p.webhook} }},
+	"replayDeliveries": {userMutation("webhook", "replayDeliveries"), func(p *fixture) vars {
+		return vars{"webhookId": p.webhook, "since": "2026-01-01T00:00:00Z"}
+	}},
+	"deleteWebhook": {userMutation("webhook", "deleteWebhook"),
+		func(p *fixture) vars { return vars{"id": p.doomed} }},
 }
+
+// newWebhook is the input for a webhook.
+var newWebhook = vars{"url": hookURL, "eventTypes": []string{"webhook.*"}}
 
 // forms lists the OAuth endpoints that write, by path.
 var forms = map[string]func(p *fixture) url.Values{
@@ -135,5 +153,10 @@ func (c *actors) targets(p *fixture) {
 	}
 	for _, name := range []string{"updateApiToken", "rotateApiToken", "revokeApiTokens"} {
 		p.tokens[name] = c.n.issue(c.owner, acme, p.draft()).id
+	}
+	for _, id := range []*string{&p.webhook, &p.doomed} {
+		a := c.n.must(c.owner, acme,
+			`mutation($in: CreateWebhookInput!) { webhook { createWebhook(input: $in) { webhook { id } } } }`, vars{"in": newWebhook})
+		*id = a.text("webhook.createWebhook.webhook.id")
 	}
 }
