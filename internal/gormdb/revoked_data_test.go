@@ -61,7 +61,8 @@ func TestDataOfRevokedTokens(t *testing.T) {
 				if err != nil || len(page.Items) != 1 {
 					t.Fatalf("the log: got %v, %v; want one event", page.Items, err)
 				}
-				check.Equal(t, object(t, page.Items[0].Node.Data), object(t, e.EventOf(made).Data), "the data of the event")
+				got, want := object(t, page.Items[0].Node.Data), object(t, e.EventOf(made).Data)
+				check.Equal(t, got, want, "the data of the event")
 			})
 		}
 	})
