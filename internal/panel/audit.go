@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // auditHandler serves the audit log and its export.
@@ -24,6 +25,7 @@ type auditHandler struct {
 	users     *user.Service
 	tokens    *token.Service
 	accounts  *account.Service
+	webhooks  *webhook.Service
 	catalogue *scope.Catalogue
 	sessions  *sessions
 	log       *slog.Logger

@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/paging"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // auditRow is an event as the page shows it.
@@ -41,6 +42,8 @@ type targets struct {
 	users  map[uuid.UUID]user.User
 	tokens map[uuid.UUID]token.Token
 	stores map[uuid.UUID]account.Store
+	// webhooks has the IDs of webhooks.
+	webhooks map[uuid.UUID]bool
 }
 
 func (h *auditHandler) rows(q *request, found paging.Page[audit.Event]) ([]auditRow, error) {
@@ -116,6 +119,9 @@ func (h *auditHandler) targets(q *request, found paging.Page[audit.Event]) (targ
 	if there.users, err = h.users.MembersByID(ctx, q.by, ids[audit.TargetUser]); err != nil {
 		return there, err
 	}
+	if there.webhooks, err = h.webhooksThere(q, ids[audit.TargetWebhook]); err != nil {
+		return there, err
+	}
 	if there.tokens, err = h.tokens.TokensByID(ctx, q.by, ids[audit.TargetAPIToken]); err != nil {
 		return there, err
 	}
@@ -126,6 +132,19 @@ func (h *auditHandler) targets(q *request, found paging.Page[audit.Event]) (targ
 		}
 	}
 	there.stores, err = h.accounts.StoresByID(ctx, q.by, stores)
+	return there, err
+}
+
+// webhooksThere reports which of the webhooks still exist.
+func (h *auditHandler) webhooksThere(q *request, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
+	there := map[uuid.UUID]bool{}
+	if len(ids) == 0 || webhook.MayRead(q.by) != nil {
+		return there, nil
+	}
+	found, err := h.webhooks.WebhooksByID(q.r.Context(), q.by, ids)
+	for id := range found {
+		there[id] = true
+	}
 	return there, err
 }
 
@@ -143,6 +162,10 @@ func targetAddress(q *request, t audit.Target, there targets) string {
 	case audit.TargetStore:
 		if st, found := there.stores[id]; found {
 			return q.address("/stores/" + st.Hash + "/users")
+		}
+	case audit.TargetWebhook:
+		if there.webhooks[id] {
+			return q.address("/webhooks/" + id.String())
 		}
 	case audit.TargetAPIToken:
 		found, known := there.tokens[id]

@@ -365,6 +365,8 @@ func (f *formOnPage) plausible(password string) url.Values {
 			values.Set(name, own) // the last option
 		case kind == "password":
 			values.Set(name, password)
+		case kind == "url" && required && values.Get(name) == "":
+			values.Set(name, "https://hooks.example/plausible")
 		case kind == "email" && required:
 			values.Set(name, "newcomer@acme.example")
 		case kind == "date":

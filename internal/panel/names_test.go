@@ -29,6 +29,9 @@ accounts:
 func TestNamesAreText(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.apply(hostilePeople)
+		owner := s.signedIn(s.OwnerEmail)
+		owner.submit(owner.open(s.page("/webhooks/new")), "Add webhook", "url", "https://hooks.example/?a='\"><evil>",
+			"description", hostile, "eventTypes", "*").wants(http.StatusOK, "shown only once")
 		s.run("", "token", "create", "--account", s.Account, "--name", hostile, "--scope", "account_users_read")
 		s.run("", "token", "create", "--account", s.Account, "--store", "acme1us", "--name", hostile, "--scope",
 			"store_v2_orders")

@@ -6,6 +6,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // section is a group of links in the navigation.
@@ -26,6 +27,9 @@ func (q *request) nav() []section {
 	settings := section{Title: q.text("nav.settings")}
 	if token.MayList(q.by, q.by.AccountID, uuid.Nil) == nil {
 		settings.Links = append(settings.Links, q.link("nav.account_tokens", "key", "/tokens"))
+	}
+	if webhook.MayRead(q.by) == nil {
+		settings.Links = append(settings.Links, q.link("nav.webhooks", "webhook", "/webhooks"))
 	}
 	settings.Links = append(settings.Links, q.link("nav.stores", "store", "/stores"))
 	if user.MayListAll(q.by) == nil || q.by.MaySomewhere(auth.ManageUsers) {

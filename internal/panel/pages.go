@@ -40,6 +40,14 @@ var (
 	tokenSecretsTemplate    = newTemplate[secretsPage]("token-secrets")
 	tokenSentTemplate       = newTemplate[tokenSentPage]("token-sent")
 	tokensTemplate          = newTemplate[tokenListPage]("tokens")
+	webhookTemplate         = newTemplate[webhookPage]("webhook")
+	webhookDeleteTemplate   = newTemplate[webhookDeletePage]("webhook-delete")
+	webhookEditTemplate     = newTemplate[webhookFormPage]("webhook-edit")
+	webhookNewTemplate      = newTemplate[webhookFormPage]("webhook-new")
+	webhookSecretTemplate   = newTemplate[webhookSecretPage]("webhook-secret")
+	webhookSentTemplate     = newTemplate[webhookSentPage]("webhook-sent")
+	webhookTypesTemplate    = newTemplate[webhookTypesPage]("webhook-types")
+	webhooksTemplate        = newTemplate[webhookListPage]("webhooks")
 )
 
 // noData is the data of a page that shows only fixed text.

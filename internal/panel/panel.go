@@ -26,6 +26,7 @@ import (
 	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // Config configures a Panel. All fields are required.
@@ -33,6 +34,7 @@ type Config struct {
 	Accounts    *account.Service
 	Users       *user.Service
 	Tokens      *token.Service
+	Webhooks    *webhook.Service
 	Memberships *membership.Service
 	SignIn      *signin.Service
 	Setup       *setup.Service

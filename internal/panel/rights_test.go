@@ -35,7 +35,7 @@ func TestCrawl(t *testing.T) {
 	})
 }
 
-// issueSome creates API tokens of both levels, so that lists are not empty.
+// issueSome creates API tokens of both levels and a webhook, so that lists are not empty.
 func (s *server) issueSome() {
 	s.t.Helper()
 	for _, each := range [][]string{
@@ -45,6 +45,8 @@ func (s *server) issueSome() {
 	} {
 		s.run("", append([]string{"token", "create", "--account", s.Account}, each...)...)
 	}
+	// Nothing is sent to it: there is no such event.
+	s.signedIn(s.OwnerEmail).addWebhook(s.page("/webhooks"), "https://hooks.example/", "webhook.failing")
 }
 
 // unlinked are pages that a user may see without a link to them, by the end of their address.

@@ -58,6 +58,7 @@ const (
 
 // handlers returns the routes of all handlers. Each handler has only the services that its pages use.
 func (p *Panel) handlers(c Config) []route {
+	webhooks := &webhookHandler{webhooks: c.Webhooks}
 	tokens := &tokenHandler{tokens: c.Tokens, accounts: c.Accounts, users: c.Users, catalogue: c.Catalogue}
 	return slices.Concat(
 		staticRoutes(),
@@ -79,9 +80,12 @@ func (p *Panel) handlers(c Config) []route {
 		(&tokenDetailHandler{tokenHandler: tokens, events: c.Audit, forms: c.Forms, publicURL: c.PublicURL}).routes(),
 		(&tokenIssueHandler{tokenHandler: tokens, forms: c.Forms, publicURL: c.PublicURL}).routes(),
 		(&tokenDeleteHandler{tokenHandler: tokens}).routes(),
+		webhooks.routes(),
+		(&webhookFormHandler{webhookHandler: webhooks, forms: c.Forms}).routes(),
+		(&webhookDetailHandler{webhookHandler: webhooks, events: c.Audit, forms: c.Forms, now: c.Now}).routes(),
 		(&auditHandler{
-			events: c.Audit, users: c.Users, tokens: c.Tokens, accounts: c.Accounts, catalogue: c.Catalogue,
-			sessions: p.sessions, log: c.Log,
+			events: c.Audit, users: c.Users, tokens: c.Tokens, accounts: c.Accounts,
+			webhooks: c.Webhooks, catalogue: c.Catalogue, sessions: p.sessions, log: c.Log,
 		}).routes(),
 		(&explorerHandler{api: c.API, signIn: c.SignIn, sessions: p.sessions, publicURL: c.PublicURL}).routes(),
 	)

@@ -1,0 +1,202 @@
+package panel_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	dbtest "latchkey/internal/test/db"
+)
+
+// From an empty list to a delivery that is replayed, and to no webhook again.
+func TestWebhookFromFirstToLast(t *testing.T) {
+	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
+		at, to := s.page("/webhooks"), s.receiver(t)
+		b.open(at)
+		b.see("No webhooks yet")
+		b.inspect("webhooks-empty")
+		b.follow("Add the first one")
+		b.fill("URL", to.URL)
+		b.fill("Description (optional)", "Billing service")
+		b.check("All of Users")
+		b.await("the types of the group to be covered",
+			"['user.added', 'user.updated', 'user.removed'].every((t) => { const box = document.querySelector(`[value='${t}']`); return box.checked && box.disabled; })")
+		b.check("All of Users")
+		b.await("the types of the group to be free",
+			"(() => { const box = document.querySelector(\"[value='user.added']\"); return !box.checked && !box.disabled; })()")
+		b.check("All of Users")
+		b.check("api_token.revoked")
+		b.inspect("webhook-new")
+		b.follow("Add webhook")
+		b.see("shown only once")
+		b.inspect("webhook-secret")
+		secret := b.text("#signing_secret")
+		if _, content := b.downloaded(); credential(t, content, "SIGNING SECRET") != secret {
+			t.Error("the file has another secret")
+		}
+		b.click("Copy the signing secret")
+		b.see("Copied.")
+		if b.clipboard() != secret {
+			t.Error("something else was copied")
+		}
+		b.follow("I have saved them, continue")
+		b.see("The webhook is created.")
+		b.miss(secret)
+		hook := b.at()[:strings.Index(b.at(), "?")]
+		b.follow("Send test event")
+		b.see("A test event is on its way.")
+		first := to.wait(t, 1)[0]
+		s.signedIn(s.OwnerEmail).until(hook, "Attempt 1: 200 OK")
+		b.open(hook)
+		b.see("webhook.test")
+		b.see("Attempt 1: 200 OK")
+		b.inspect("webhook")
+		b.check("Select all on this page")
+		b.follow("Replay selected")
+		b.see("1 delivery is scheduled.")
+		if again := to.wait(t, 2)[1]; again.ID != first.ID {
+			t.Errorf("replayed %s, want %s", again.ID, first.ID)
+		}
+		b.open(hook)
+		b.choose("Previous secret", "Also signs for 1 more hour")
+		b.follow("Rotate signing secret")
+		b.see("A new signing secret")
+		b.inspect("webhook-rotated")
+		b.downloaded()
+		b.click("Copy the signing secret")
+		b.see("Copied.")
+		b.follow("I have saved them, continue")
+		b.see("The signing secret is rotated.")
+		b.follow("Pause")
+		b.see("The webhook is paused.")
+		b.inspect("webhook-paused")
+		b.open(at)
+		b.see("Paused")
+		b.inspect("webhooks")
+		b.follow("Edit " + to.URL)
+		b.inspect("webhook-edit")
+		b.open(hook)
+		b.follow("Delete")
+		b.see("Delete this webhook?")
+		b.inspect("webhook-delete")
+		b.follow("Delete webhook")
+		b.see("The webhook is deleted.")
+		b.see("No webhooks yet")
+	})
+}
+
+// The secret of a webhook is not shown again after any navigation.
+func TestWebhookSecretIsShownOnce(t *testing.T) {
+	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
+		for name, after := range map[string]func(){
+			"reloaded": func() { b.reload() },
+			"left and back": func() {
+				b.open(s.page("/stores"))
+				b.back()
+			},
+		} {
+			b.open(s.page("/webhooks/new"))
+			b.fill("URL", "https://hooks.example/")
+			b.check("All event types")
+			b.follow("Add webhook")
+			b.see("shown only once")
+			secret := b.text("#signing_secret")
+			b.click("Copy the signing secret")
+			b.see("Copied.")
+			after()
+			b.see("https://hooks.example/")
+			if strings.Contains(evaluate[string](b, "document.documentElement.outerHTML"), secret) {
+				t.Errorf("%s, the page shows the secret", name)
+			}
+		}
+	})
+}
+
+// Everything but copying works without JavaScript.
+func TestWebhooksWithoutScripts(t *testing.T) {
+	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
+		b.scripts(false)
+		to := s.receiver(t)
+		b.open(s.page("/webhooks/new"))
+		b.fill("URL", to.URL)
+		b.check("All of Users")
+		b.check("user.added")
+		b.follow("Add webhook")
+		b.see("shown only once")
+		b.click("Download as text")
+		b.downloaded()
+		if status := b.reload(); status != http.StatusConflict {
+			t.Errorf("sent again: %d", status)
+		}
+		b.see("This form was already submitted")
+		b.follow("Continue")
+		b.follow(to.URL)
+		b.see("user.*")
+		b.miss("user.added")
+		b.follow("Send test event")
+		b.see("A test event is on its way.")
+		to.wait(t, 1)
+		b.follow("Pause")
+		b.follow("Enable")
+		b.see("The webhook is enabled.")
+	})
+}
+
+// The pages of a webhook with deliveries in every state and a full chart fit, and are accessible.
+func TestBusyWebhookIsFitToBeSeen(t *testing.T) {
+	s := serve(t, dbtest.SQLiteURL(t))
+	owner, b := s.signedIn(s.OwnerEmail), s.browser(t)
+	b.signIn(s.OwnerEmail)
+	s.fillWebhooks(t, owner)
+	b.open(s.page("/webhooks"))
+	b.inspect("webhooks-busy")
+	b.follow("https://hooks.example/busy")
+	b.inspect("webhook-busy")
+	b.open(s.page("/webhooks/types"))
+	b.inspect("webhook-types")
+}
+
+// busy makes deliveries of all events of the account to the webhook with "busy" in its URL, in every state and with
+// attempts of the last 48 hours. Nothing is due.
+const busy = `
+INSERT OR IGNORE INTO deliveries (account_id, webhook_id, event_id, subject, sequence, state, attempts, next_at, created_at)
+	SELECT e.account_id, w.id, e.id, e.target_kind || ':' || e.target_key, e.sequence, 'PENDING', 1, 0, unixepoch() * 1000000
+	FROM audit_events e JOIN webhooks w ON w.account_id = e.account_id AND w.url LIKE '%busy%';
+UPDATE deliveries SET next_at = (unixepoch() + 3600) * 1000000, state = states.state FROM (
+	SELECT webhook_id, event_id, CASE row_number() OVER (ORDER BY event_id DESC) % 5
+		WHEN 0 THEN 'DEAD' WHEN 2 THEN 'PENDING' ELSE 'DELIVERED' END AS state FROM deliveries) AS states
+	WHERE deliveries.webhook_id = states.webhook_id AND deliveries.event_id = states.event_id;
+INSERT OR REPLACE INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
+	WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 160)
+	SELECT d.account_id, d.webhook_id, d.event_id, n.n,
+		(unixepoch() - (n.n * 7919 + d.place * 10007) % 172000) * 1000000,
+		CASE WHEN d.state = 'DELIVERED' THEN 200 WHEN n.n % 3 = 0 THEN 0 ELSE 500 END, 40 + n.n * 137 % 2000,
+		CASE WHEN d.state = 'DELIVERED' THEN '' WHEN n.n % 3 = 0 THEN 'The receiver did not answer within 15 seconds.' ELSE 'The receiver answered 500.' END,
+		CASE WHEN n.n % 3 = 0 THEN '' WHEN d.state = 'DELIVERED' THEN '{"ok": true}' ELSE '<!doctype html><title>Internal Server Error</title>' END
+	FROM n, (SELECT *, row_number() OVER (ORDER BY event_id DESC) AS place, row_number() OVER (ORDER BY event_id) AS age
+		FROM deliveries JOIN webhooks w ON w.id = webhook_id AND w.url LIKE '%busy%') d
+	WHERE n.n <= CASE WHEN d.age <= 3 THEN 160 WHEN d.state = 'DEAD' THEN 9 WHEN d.state = 'PENDING' THEN 3 ELSE 1 END;
+UPDATE webhooks SET failing_since = (unixepoch() - 9000) * 1000000 WHERE url LIKE '%busy%';
+UPDATE webhooks SET state = 'DISABLED', state_reason = 'Every attempt failed for 5 days.', failing_since = (unixepoch() - 500000) * 1000000
+	WHERE url LIKE '%disabled%';
+`
+
+// fillWebhooks adds webhooks in every state to an SQLite database.
+func (s *server) fillWebhooks(t *testing.T, owner *visitor) {
+	t.Helper()
+	at := s.page("/webhooks")
+	for i, name := range []string{"First", "Second", "Third", "Fourth"} {
+		page := owner.create(s.page("/tokens"), name+" token of the billing service")
+		page.wants(http.StatusOK, "")
+		if i > 0 {
+			continue
+		}
+		owner.addWebhook(at, "https://hooks.example/idle", "*")
+		owner.addWebhook(at, "https://billing.example:8443/latchkey/disabled", "api_token.*", "user.*", "store_user.*",
+			"store.added", "account.updated")
+		paused, _ := owner.addWebhook(at, "https://provisioning.example/webhooks/"+strings.Repeat("long", 30), "user.removed")
+		owner.submit(owner.open(paused), "Pause")
+		owner.addWebhook(at, "https://hooks.example/busy", "webhook.disabled")
+	}
+	dbtest.Exec(t, s.database, busy, "SELECT 1")
+}
