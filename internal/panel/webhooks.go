@@ -62,12 +62,7 @@ func (w shownWebhook) More() int { return len(w.Types) - len(w.Lead()) }
 type typeName struct{ Name, Anchor string }
 
 // anchorOf returns the ID of the element that describes an event type or the types of a pattern.
-func anchorOf(name string) string {
-	if name == everyType {
-		return "content"
-	}
-	return strings.TrimSuffix(name, ofGroup)
-}
+func anchorOf(name string) string { return strings.TrimSuffix(name, ofGroup) }
 
 // The looks of states: the CSS class of the badge, and the icon.
 var webhookLooks = map[string][2]string{

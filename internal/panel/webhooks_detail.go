@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/clock"
 	"latchkey/internal/paging"
@@ -79,6 +80,8 @@ var deliveryFilters = []struct {
 type shownDelivery struct {
 	webhook.Delivery
 
+	// MessageID is the header webhook-id of its requests.
+	MessageID            string
 	Type, Subject, Actor string
 	Badge, Icon          string
 	// Latest is the last attempt, nil if there is none. Shown are all attempts, newest first.
@@ -97,7 +100,8 @@ type shownAttempt struct {
 
 // describeDelivery returns a delivery as pages show it.
 func describeDelivery(q *request, d webhook.Delivery) shownDelivery {
-	shown := shownDelivery{Delivery: d, Type: string(d.Event.Action.Type()), Subject: d.Event.Target.Name,
+	shown := shownDelivery{Delivery: d, MessageID: account.IDPrefix + "event/" + d.Event.ID.String(),
+		Type: string(d.Event.Action.Type()), Subject: d.Event.Target.Name,
 		Actor: actorName(q, d.Event.Actor), Badge: deliveryLooks[d.State][0], Icon: deliveryLooks[d.State][1],
 		Data: eventData(d.Event.Data)}
 	if shown.Subject == "" {

@@ -198,7 +198,8 @@ func TestDeliveriesOfWebhook(t *testing.T) {
 		page.wants(http.StatusOK, first.ID)
 		owner.post(hook+"/replay", "form", formOf(t, page)).refuses()
 		owner.open(hook).wants(http.StatusOK, "All 1")
-		pairs := []string{"form", formOf(t, page), "event", first.ID}
+		event := first.ID[strings.LastIndex(first.ID, "/")+1:]
+		pairs := []string{"form", formOf(t, page), "event", event}
 		owner.post(hook+"/replay", pairs...).goes(hook + "?n=1&notice=webhook_replayed")
 		owner.post(hook+"/replay", pairs...).goes(hook + "?n=1&notice=webhook_sent_before")
 		check.Equal(t, to.wait(t, 2)[1].ID, first.ID, "the ID of the repeat")
@@ -329,7 +330,9 @@ func TestRightsToWebhooks(t *testing.T) {
 				v := s.signedIn(email)
 				v.t = t
 				before := s.contents()
-				v.open("/accounts").lacks("Webhooks")
+				if email != "owner@bicycles.example" { // that account has webhooks of its own
+					v.open("/accounts").lacks("Webhooks")
+				}
 				tried := 0
 				for _, route := range panel.Routes() {
 					if !strings.HasPrefix(route.Pattern, "/accounts/{account}/webhooks") {
