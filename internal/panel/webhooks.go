@@ -66,7 +66,8 @@ func anchorOf(name string) string { return strings.TrimSuffix(name, ofGroup) }
 
 // The looks of states: the CSS class of the badge, and the icon.
 var webhookLooks = map[string][2]string{
-	"enabled": {"good", "check"}, "failing": {"bad", "alert"}, "paused": {"warn", "pause"}, "disabled": {"bad", "close"},
+	"enabled": {"good", "check"}, "failing": {"bad", "alert"}, "paused": {"warn", "pause"},
+	"disabled": {"bad", "close"},
 }
 
 var deliveryLooks = map[webhook.DeliveryState][2]string{
@@ -193,8 +194,8 @@ func eventTypeGroups(q *request, chosen []string) []eventTypeGroup {
 		if i < 0 {
 			pattern := thing + ofGroup
 			i = len(groups)
-			groups = append(groups, eventTypeGroup{Anchor: thing, Label: q.label("webhooks.things.", thing), Pattern: pattern,
-				Chosen: slices.Contains(chosen, pattern)})
+			groups = append(groups, eventTypeGroup{Anchor: thing, Label: q.label("webhooks.things.", thing),
+				Pattern: pattern, Chosen: slices.Contains(chosen, pattern)})
 		}
 		groups[i].Types = append(groups[i].Types,
 			eventTypeChoice{TypeInfo: each, Anchor: name, Chosen: slices.Contains(chosen, name)})

@@ -19,11 +19,10 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.fill("URL", to.URL)
 		b.fill("Description (optional)", "Billing service")
 		b.check("All of Users")
-		b.await("the types of the group to be covered",
-			"['user.added', 'user.updated', 'user.removed'].every((t) => { const box = document.querySelector(`[value='${t}']`); return box.checked && box.disabled; })")
+		const states = `[...document.querySelectorAll("[value^='user.']")].map((b) => [b.checked, b.disabled].join()).join(" ")`
+		b.await("the types of the group to be covered", states+`=== "true,false true,true true,true true,true"`)
 		b.check("All of Users")
-		b.await("the types of the group to be free",
-			"(() => { const box = document.querySelector(\"[value='user.added']\"); return !box.checked && !box.disabled; })()")
+		b.await("the types of the group to be free", states+`=== "false,false false,false false,false false,false"`)
 		b.check("All of Users")
 		b.check("api_token.revoked")
 		b.inspect("webhook-new")
@@ -57,6 +56,15 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		if again := to.wait(t, 2)[1]; again.ID != first.ID {
 			t.Errorf("replayed %s, want %s", again.ID, first.ID)
 		}
+	})
+}
+
+// A webhook is rotated, paused, edited and deleted.
+func TestChangeWebhookInBrowser(t *testing.T) {
+	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
+		at := s.page("/webhooks")
+		const to = "https://hooks.example/changed"
+		hook, before := s.signedIn(s.OwnerEmail).addWebhook(at, to, "webhook.failing")
 		b.open(hook)
 		b.choose("Previous secret", "Also signs for 1 more hour")
 		b.follow("Rotate signing secret")
@@ -67,13 +75,14 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.see("Copied.")
 		b.follow("I have saved them, continue")
 		b.see("The signing secret is rotated.")
+		b.see(before[len(before)-4:])
 		b.follow("Pause")
 		b.see("The webhook is paused.")
 		b.inspect("webhook-paused")
 		b.open(at)
 		b.see("Paused")
 		b.inspect("webhooks")
-		b.follow("Edit " + to.URL)
+		b.follow("Edit " + to)
 		b.inspect("webhook-edit")
 		b.open(hook)
 		b.follow("Delete")
@@ -152,32 +161,42 @@ func TestBusyWebhookIsFitToBeSeen(t *testing.T) {
 	b.inspect("webhooks-busy")
 	b.follow("https://hooks.example/busy")
 	b.inspect("webhook-busy")
+	const open = "document.querySelectorAll('details').forEach((d) => { d.open = true; }); 0"
+	evaluate[int](b, open)
+	b.inspect("webhook-busy-open")
 	b.open(s.page("/webhooks/types"))
+	evaluate[int](b, open)
 	b.inspect("webhook-types")
 }
 
 // busy makes deliveries of all events of the account to the webhook with "busy" in its URL, in every state and with
 // attempts of the last 48 hours. Nothing is due.
 const busy = `
-INSERT OR IGNORE INTO deliveries (account_id, webhook_id, event_id, subject, sequence, state, attempts, next_at, created_at)
-	SELECT e.account_id, w.id, e.id, e.target_kind || ':' || e.target_key, e.sequence, 'PENDING', 1, 0, unixepoch() * 1000000
+INSERT OR IGNORE INTO deliveries
+	(account_id, webhook_id, event_id, subject, sequence, state, attempts, next_at, created_at)
+	SELECT e.account_id, w.id, e.id, e.target_kind || ':' || e.target_key, e.sequence, 'PENDING', 1, 0,
+		unixepoch() * 1000000
 	FROM audit_events e JOIN webhooks w ON w.account_id = e.account_id AND w.url LIKE '%busy%';
 UPDATE deliveries SET next_at = (unixepoch() + 3600) * 1000000, state = states.state FROM (
 	SELECT webhook_id, event_id, CASE row_number() OVER (ORDER BY event_id DESC) % 5
 		WHEN 0 THEN 'DEAD' WHEN 2 THEN 'PENDING' ELSE 'DELIVERED' END AS state FROM deliveries) AS states
 	WHERE deliveries.webhook_id = states.webhook_id AND deliveries.event_id = states.event_id;
-INSERT OR REPLACE INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
+INSERT OR REPLACE INTO attempts
+	(account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 	WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 160)
 	SELECT d.account_id, d.webhook_id, d.event_id, n.n,
 		(unixepoch() - (n.n * 7919 + d.place * 10007) % 172000) * 1000000,
 		CASE WHEN d.state = 'DELIVERED' THEN 200 WHEN n.n % 3 = 0 THEN 0 ELSE 500 END, 40 + n.n * 137 % 2000,
-		CASE WHEN d.state = 'DELIVERED' THEN '' WHEN n.n % 3 = 0 THEN 'The receiver did not answer within 15 seconds.' ELSE 'The receiver answered 500.' END,
-		CASE WHEN n.n % 3 = 0 THEN '' WHEN d.state = 'DELIVERED' THEN '{"ok": true}' ELSE '<!doctype html><title>Internal Server Error</title>' END
+		CASE WHEN d.state = 'DELIVERED' THEN '' WHEN n.n % 3 = 0 THEN 'The receiver did not answer within 15 seconds.'
+			ELSE 'The receiver answered 500.' END,
+		CASE WHEN n.n % 3 = 0 THEN '' WHEN d.state = 'DELIVERED' THEN '{"ok": true}'
+			ELSE '<!doctype html><title>Internal Server Error</title>' END
 	FROM n, (SELECT *, row_number() OVER (ORDER BY event_id DESC) AS place, row_number() OVER (ORDER BY event_id) AS age
 		FROM deliveries JOIN webhooks w ON w.id = webhook_id AND w.url LIKE '%busy%') d
 	WHERE n.n <= CASE WHEN d.age <= 3 THEN 160 WHEN d.state = 'DEAD' THEN 9 WHEN d.state = 'PENDING' THEN 3 ELSE 1 END;
 UPDATE webhooks SET failing_since = (unixepoch() - 9000) * 1000000 WHERE url LIKE '%busy%';
-UPDATE webhooks SET state = 'DISABLED', state_reason = 'Every attempt failed for 5 days.', failing_since = (unixepoch() - 500000) * 1000000
+UPDATE webhooks SET state = 'DISABLED', state_reason = 'Every attempt failed for 5 days.',
+	failing_since = (unixepoch() - 500000) * 1000000
 	WHERE url LIKE '%disabled%';
 `
 
@@ -194,7 +213,7 @@ func (s *server) fillWebhooks(t *testing.T, owner *visitor) {
 		owner.addWebhook(at, "https://hooks.example/idle", "*")
 		owner.addWebhook(at, "https://billing.example:8443/latchkey/disabled", "api_token.*", "user.*", "store_user.*",
 			"store.added", "account.updated")
-		paused, _ := owner.addWebhook(at, "https://provisioning.example/webhooks/"+strings.Repeat("long", 30), "user.removed")
+		paused, _ := owner.addWebhook(at, "https://provisioning.example/"+strings.Repeat("long", 30), "user.removed")
 		owner.submit(owner.open(paused), "Pause")
 		owner.addWebhook(at, "https://hooks.example/busy", "webhook.disabled")
 	}

@@ -76,7 +76,8 @@ func chartOf(zone *time.Location, hours []webhook.HourCount) chart {
 	slot := 100 / float64(len(hours))
 	c.SlotWidth, c.BarWidth = rounded(slot), rounded(slot*barShare)
 	for i, h := range hours {
-		b := chartBar{Hour: h.Hour, Delivered: int(h.Delivered), Failed: int(h.Failed), Slot: rounded(slot * float64(i))}
+		b := chartBar{Hour: h.Hour, Delivered: int(h.Delivered), Failed: int(h.Failed)}
+		b.Slot = rounded(slot * float64(i))
 		b.X = rounded(slot * (float64(i) + (1-barShare)/2))
 		b.DeliveredY, b.FailedY = y(b.Delivered), y(b.Delivered+b.Failed)
 		b.DeliveredHeight, b.FailedHeight = rounded(chartFloor-b.DeliveredY), rounded(b.DeliveredY-b.FailedY)

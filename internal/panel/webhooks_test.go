@@ -178,7 +178,8 @@ func TestEditWebhook(t *testing.T) {
 			t.Error("the form does not show that all types are chosen")
 		}
 		owner.open(hook+"/delete").wants(http.StatusOK, "Delete this webhook?")
-		owner.submit(owner.open(hook+"/delete"), "Delete webhook").goes(s.page("/webhooks") + "?n=1&notice=webhook_deleted")
+		owner.submit(owner.open(hook+"/delete"), "Delete webhook").goes(
+			s.page("/webhooks") + "?n=1&notice=webhook_deleted")
 		owner.open(hook).wants(http.StatusNotFound, "")
 		owner.open(s.page("/webhooks")).wants(http.StatusOK, "No webhooks yet")
 	})
@@ -204,7 +205,8 @@ func TestDeliveriesOfWebhook(t *testing.T) {
 		owner.post(hook+"/replay", pairs...).goes(hook + "?n=1&notice=webhook_sent_before")
 		check.Equal(t, to.wait(t, 2)[1].ID, first.ID, "the ID of the repeat")
 		owner.until(hook, "Attempt 2: 200 OK")
-		owner.post(hook+"/replay", "form", formOf(t, owner.open(hook)), "event", uuid.NewString()).wants(http.StatusNotFound, "")
+		unknown := []string{"form", formOf(t, owner.open(hook)), "event", uuid.NewString()}
+		owner.post(hook+"/replay", unknown...).wants(http.StatusNotFound, "")
 		check.Equal(t, len(to.wait(t, 2)), 2, "requests")
 		owner.open(s.page("/webhooks")).wants(http.StatusOK, "2 delivered").wants(http.StatusOK, "0 failed attempts")
 		owner.open(hook+"?state=delivered").wants(http.StatusOK, first.ID)
@@ -324,8 +326,8 @@ func TestRightsToWebhooks(t *testing.T) {
 		owner.open("/accounts").wants(http.StatusOK, "Webhooks")
 		form := url.Values{"form": {formOf(t, owner.open(hook))}, "state": {"PAUSED"}, "which": {"dead"},
 			"overlap": {"none"}, "url": {"https://evil.example/"}, "eventTypes": {"*"}}
-		for _, email := range []string{"chloe@acme.example", "keeper@acme.example", "us@acme.example", "eu@acme.example",
-			"owner@bicycles.example"} {
+		for _, email := range []string{"chloe@acme.example", "keeper@acme.example", "us@acme.example",
+			"eu@acme.example", "owner@bicycles.example"} {
 			t.Run(email, func(t *testing.T) {
 				v := s.signedIn(email)
 				v.t = t
@@ -339,8 +341,8 @@ func TestRightsToWebhooks(t *testing.T) {
 						continue
 					}
 					tried++
-					address := strings.NewReplacer("{account}", s.Account, "{webhook}", hook[strings.LastIndex(hook, "/")+1:]).
-						Replace(route.Pattern)
+					address := strings.NewReplacer("{account}", s.Account, "{webhook}",
+						hook[strings.LastIndex(hook, "/")+1:]).Replace(route.Pattern)
 					answer := v.get(address)
 					if route.Method == http.MethodPost {
 						answer = v.postForm(address, form)
