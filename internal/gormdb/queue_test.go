@@ -412,7 +412,7 @@ func (r *referee) ends(f deliver.Finished) {
 	defer r.mu.Unlock()
 	delete(r.leased, [2]uuid.UUID{f.Job.Webhook.ID, f.Job.Event.ID})
 	r.inFlight[f.Job.Webhook.ID]--
-	if f.Outcome.State == webhook.Delivered {
+	if f.Outcome.State == webhook.Delivered && len(r.order[f.Job.Event.Target.Key]) > 0 {
 		r.order[f.Job.Event.Target.Key] = r.order[f.Job.Event.Target.Key][1:]
 		r.left--
 	}

@@ -24,11 +24,11 @@ import (
 // aTest is the actor of tests.
 var aTest = auth.NoActor("a test")
 
-// hookDraft returns an enabled webhook for all types.
+// hookDraft returns an enabled webhook, for types of which tests of webhooks record no events.
 func hookDraft(w dbtest.World, edits ...func(*webhook.Webhook)) webhook.Webhook {
 	hook := webhook.Webhook{
 		AccountID: w.Account.ID, ID: uuid.Must(uuid.NewV7()), Kind: webhook.HTTP, URL: "https://receiver.example/hook",
-		Description: "Provisioning", Types: []string{"*"}, State: webhook.Enabled, CreatedAt: noon,
+		Description: "Provisioning", Types: []string{"store.*"}, State: webhook.Enabled, CreatedAt: noon,
 		CreatedBy: audit.Actor{Kind: audit.ActorUser, ID: w.Owner.ID, Name: w.Owner.Email},
 		Secret:    webhook.SigningSecret{Sealed: secret.Sealed{Key: "k1", Text: []byte("sealed")}, Hint: "whsec_…abcd"},
 	}
