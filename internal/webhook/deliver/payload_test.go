@@ -45,15 +45,15 @@ func TestBody(t *testing.T) {
 		`"data":{"name":"a<b & c","scopes":[]}}`, "the body")
 
 	e.Actor = audit.Actor{Kind: audit.ActorAPIToken, ID: tokenID, Name: "erp"}
-	e.Action, e.Data = audit.UserCreated, nil
+	e.Action, e.Data = audit.StoreCreated, nil
 	got, err = deliver.Body(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"type":"user.added"`, `"data":{}`,
+	for _, want := range []string{`"type":"store.added"`, `"data":{}`,
 		`"actor":{"kind":"API_TOKEN","id":"bc/account/apiToken/0190a1b2-0000-7000-8000-000000000003","name":"erp"}`} {
 		if !strings.Contains(string(got), want) {
-			t.Errorf("the body of a created user: got %s, want it to contain %s", got, want)
+			t.Errorf("the body of a created store: got %s, want it to contain %s", got, want)
 		}
 	}
 
