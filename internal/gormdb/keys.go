@@ -17,7 +17,7 @@ import (
 // used with the database before: the server would refuse every credential and issue credentials that other servers
 // refuse. The first keyring is recorded, and so is each key that is used together with a recorded one.
 func (db *DB) AgreeOnKeys(ctx context.Context, ids []secret.KeyID, now time.Time) error {
-	known, err := db.keys(db.engine.reader(ctx))
+	known, err := storedKeys(db.engine.reader(ctx))
 	if err != nil {
 		return failed(ctx, "read the ids of server keys", err)
 	}
@@ -26,15 +26,15 @@ func (db *DB) AgreeOnKeys(ctx context.Context, ids []secret.KeyID, now time.Time
 	}
 	err = db.engine.alone(ctx, func() error {
 		return db.write(ctx, auth.NoActor("the server says which keys it has"), held{},
-			func(tx *gorm.DB) error { return db.keepKeys(tx, ids, now) })
+			func(tx *gorm.DB) error { return keepKeys(tx, ids, now) })
 	})
 	return failed(ctx, "keep the ids of server keys", err)
 }
 
 // keepKeys repeats the check, because several processes may start at once, and inserts the ids if they belong to the
 // database.
-func (db *DB) keepKeys(tx *gorm.DB, ids []secret.KeyID, now time.Time) error {
-	known, err := db.keys(tx)
+func keepKeys(tx *gorm.DB, ids []secret.KeyID, now time.Time) error {
+	known, err := storedKeys(tx)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (db *DB) keepKeys(tx *gorm.DB, ids []secret.KeyID, now time.Time) error {
 	return nil
 }
 
-func (db *DB) keys(q *gorm.DB) ([]secret.KeyID, error) {
+func storedKeys(q *gorm.DB) ([]secret.KeyID, error) {
 	var known []secret.KeyID
 	return known, q.Table("server_keys").Pluck("id", &known).Error
 }

@@ -50,8 +50,8 @@ func newWebhookRow(w webhook.Webhook) webhookRow {
 	return webhookRow{
 		AccountID: w.AccountID, ID: w.ID, Kind: string(cmp.Or(w.Kind, webhook.HTTP)), URL: w.URL,
 		Description: w.Description,
-		Types:       joined(w.Types), State: string(w.State), StateReason: w.StateReason, CreatedAt: instant{w.CreatedAt},
-		CreatedByKind: string(w.CreatedBy.Kind), CreatedByID: optional(w.CreatedBy.ID),
+		Types:       joined(w.Types), State: string(w.State), StateReason: w.StateReason,
+		CreatedAt: instant{w.CreatedAt}, CreatedByKind: string(w.CreatedBy.Kind), CreatedByID: optional(w.CreatedBy.ID),
 		CreatedByName: w.CreatedBy.Name,
 		Secret:        sealedText(w.Secret), SecretKey: string(w.Secret.Sealed.Key), SecretHint: w.Secret.Hint,
 		Previous: w.Previous.Sealed.Text, PreviousKey: optionalText(string(w.Previous.Sealed.Key)),
