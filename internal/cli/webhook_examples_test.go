@@ -191,8 +191,10 @@ func TestExampleReceivers(t *testing.T) {
 		for _, id := range hooks {
 			s.waitForFailure(t, session, id)
 		}
-		for name, r := range all {
+		for _, r := range all {
 			r.start(t)
+		}
+		for name, r := range all {
 			lines := r.wait(t, 4, verified)
 			for _, token := range missed {
 				check.Equal(t, types(lines, token), both, "what %s printed of a token that it missed", name)
@@ -261,9 +263,9 @@ func (r *receiver) refusesForgeries(t *testing.T, name string) {
 		res.Body.Close()
 		check.Equal(t, res.StatusCode, tc.want, "the status of %s for %s", name, tc.what)
 	}
+	check.Equal(t, len(r.wait(t, 1, regexp.MustCompile("signed.twice"))), 1,
+		"events with two signatures that %s printed", name)
 	check.Equal(t, len(r.printed(regexp.MustCompile("forged.sent"))), 0, "forged events that %s printed", name)
-	check.Equal(t, len(r.printed(regexp.MustCompile("signed.twice"))), 1, "events with two signatures that %s printed",
-		name)
 }
 
 // dropsDuplicates replays an event that was printed, and sends a test event
