@@ -90,28 +90,13 @@ func (e eventSources) Confirm(ctx context.Context, by auth.Actor, s eventsource.
 		if err := appendEvents(tx, event); err != nil || w == nil {
 			return err
 		}
-		return insertSourceWebhook(tx, *w)
+		row := newWebhookRow(*w)
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return saveTypes(tx, *w)
 	})
 	return failed(ctx, "confirm an event source", err)
-}
-
-// insertSourceWebhook inserts the webhook of an event source with its types.
-func insertSourceWebhook(tx *gorm.DB, w webhook.Webhook) error {
-	row := map[string]any{
-		"account_id": w.AccountID, "id": w.ID, "kind": w.Kind, "url": w.URL, "description": w.Description,
-		"types": joined(w.Types), "state": w.State, "state_reason": "", "created_at": instant{w.CreatedAt},
-		"created_by_kind": w.CreatedBy.Kind, "created_by_id": optional(w.CreatedBy.ID),
-		"created_by_name": w.CreatedBy.Name,
-		"secret":          []byte{}, "secret_key": "", "secret_hint": "",
-	}
-	if err := tx.Table("webhooks").Create(row).Error; err != nil {
-		return err
-	}
-	types := make([]map[string]any, len(w.Types))
-	for i, t := range w.Types {
-		types[i] = map[string]any{"account_id": w.AccountID, "type": t, "webhook_id": w.ID}
-	}
-	return tx.Table("webhook_types").Create(types).Error
 }
 
 // inState returns a query for the source if it is in the state.
@@ -160,16 +145,19 @@ func (e eventSources) Remove(ctx context.Context, by auth.Actor, accountID uuid.
 			return err
 		}
 		// Its types are deleted with it, and its deliveries are pruned later.
-		deleted := tx.Exec("DELETE FROM webhooks WHERE account_id = ? AND id = ? AND kind = ?", accountID, id,
-			webhook.EventBridge)
+		deleted := tx.Where("account_id = ? AND id = ? AND kind = ?", accountID, id, webhook.EventBridge).
+			Delete(&webhookRow{})
 		if deleted.Error != nil {
 			return deleted.Error
 		}
 		received = deleted.RowsAffected > 0
 		return appendEvents(tx, event(s))
 	})
-	if errors.Is(err, errAsked) {
+	switch {
+	case errors.Is(err, errAsked):
 		err = nil
+	case err == nil && received:
+		webhooks(e).settle(ctx, id)
 	}
 	return s, received, failed(ctx, "remove an event source", err)
 }
