@@ -46,7 +46,8 @@ func (q queue) Finish(ctx context.Context, done []deliver.Finished) ([]bool, err
 			continue
 		}
 		exists := func(*webhookRow) bool { return true }
-		if _, err := q.disable(ctx, f.Job.Webhook, deliver.ReasonGone, f.Disabled, exists); err != nil {
+		if _, err := q.disable(ctx, f.Job.Webhook, deliver.GoneReason(f.Job.Webhook), f.Disabled,
+			exists); err != nil {
 			return recorded, err
 		}
 	}

@@ -57,13 +57,17 @@ func (d *Dispatcher) try(ctx context.Context, j Job, claimed time.Time) (f Finis
 	}
 	f = Finished{Job: j, Outcome: o}
 	if o.Gone {
-		reason := ReasonGone
-		if j.Webhook.Kind == webhook.EventBridge {
-			reason = ReasonNoSource
-		}
-		f.Disabled = d.c.Disabled(j.Webhook, reason)
+		f.Disabled = d.c.Disabled(j.Webhook, GoneReason(j.Webhook))
 	}
 	return f, true
+}
+
+// GoneReason returns the reason of a webhook that an answer disabled.
+func GoneReason(w webhook.Webhook) string {
+	if w.Kind == webhook.EventBridge {
+		return ReasonNoSource
+	}
+	return ReasonGone
 }
 
 // The reasons of webhooks that an answer disabled: that of a receiver, or of Amazon EventBridge.
