@@ -12,7 +12,7 @@ import (
 )
 
 // refoldVersion is the migration since which addresses are folded as user.Fold does now. SQL cannot compute that.
-const refoldVersion = 27
+const refoldVersion = 33
 
 // refold folds addresses after a migration of a schema older than refoldVersion. It is idempotent.
 func (db *DB) refold(ctx context.Context, had int64) error {

@@ -32,6 +32,9 @@ func ValidEmail(text string) bool {
 	if len(text) > MaxEmail { // avoid copying a long text
 		return false
 	}
+	if last, _ := utf8.DecodeLastRuneInString(text); isDot(last) {
+		return false // the root of the domain name system
+	}
 	address, err := mail.ParseAddress(text)
 	return err == nil && address.Address == text && utf8.ValidString(text) &&
 		!strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unprintable(r) || r == '"' })

@@ -20,7 +20,7 @@ func TestValid(t *testing.T) {
 				strings.Repeat("a", 60) + "@" + strings.Repeat("b", 100) + ".example"},
 			[]string{"", "owner", "@acme.example", "owner@", "a@b@c", "Owner <owner@acme.example>",
 				"owner@acme.example\n", " owner@acme.example",
-				"\"a b\"@acme.example", "a\x00@acme.example", "a\u200b@acme.example",
+				"\"a b\"@acme.example", "a\x00@acme.example", "a\u200b@acme.example", "a@acme.example.", "a@ä.example。",
 				strings.Repeat("a", 250) + "@b.example"}},
 		{"name", user.ValidName,
 			[]string{"A", "Jean-Luc", "O'Neil", "山田 太郎", strings.Repeat("ä", 100)},

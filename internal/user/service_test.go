@@ -242,6 +242,13 @@ func TestFold(t *testing.T) {
 		{"kelvin@xn--nxasmm1c.example", "kelvin@βόλος.example"},
 		{"kelvin@xn--nxasmq6b.example", "kelvin@βόλοσ.example"},
 		{"οδυσσευς@acme.example", "οδυσσευσ@acme.example"},
+		// İ is not i with another case, neither in a name nor, by IDNA, in a domain.
+		{"İ@acme.example", "İ@acme.example"},
+		{"ann@maİl.example", "ann@mai\u0307l.example"},
+		{"ann@s_ub.φίλος.gr", "ann@s_ub.φίλος.gr"}, // _ is not allowed in a label
+		{"ann@S_ub.xn--nxasmm1c.example", "ann@s_ub.βόλος.example"},
+		{"ann@ä。example", "ann@ä.example"},
+		{"ann@xn--.example", "ann@xn--.example"},
 	} {
 		check.Equal(t, user.Fold(tc.email), tc.want, "Fold(%q)", tc.email)
 	}

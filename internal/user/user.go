@@ -65,21 +65,40 @@ func cutAddress(email string) (local, domain string, is bool) {
 	return email[:i], email[i+1:], true
 }
 
-// foldDomain returns a domain in lower case with every label in Unicode. An
-// invalid domain is folded like other text.
+// foldDomain returns a domain in lower case with every label in Unicode.
 func foldDomain(domain string) string {
 	ascii := strings.IndexFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 	if ascii && !strings.Contains(strings.ToLower(domain), "xn--") {
 		return foldText(domain)
 	}
+	labels := strings.Split(strings.Map(func(r rune) rune {
+		if isDot(r) {
+			return '.'
+		}
+		return r
+	}, domain), ".")
+	for i, label := range labels {
+		labels[i] = foldLabel(label)
+	}
+	return strings.Join(labels, ".")
+}
+
+// isDot reports whether r separates the labels of a domain (Unicode Technical
+// Standard 46, section 4).
+func isDot(r rune) bool { return r == '.' || r == '。' || r == '．' || r == '｡' }
+
+// foldLabel folds a label of a domain. Of one that IDNA does not allow, only the
+// case is removed.
+func foldLabel(label string) string {
 	// Lower case first: the IDNA mapping would turn ẞ into ss.
-	encoded, err := idna.Lookup.ToASCII(strings.Map(unicode.ToLower, norm.NFC.String(domain)))
+	lower := strings.Map(lowerRune, norm.NFC.String(label))
+	encoded, err := idna.Lookup.ToASCII(lower)
 	if err != nil {
-		return foldText(domain)
+		return lower
 	}
 	decoded, err := idna.Lookup.ToUnicode(encoded)
-	if err != nil {
-		return foldText(domain)
+	if err != nil || decoded == "" { // "xn--" encodes nothing
+		return lower
 	}
 	return decoded
 }
@@ -91,7 +110,19 @@ func foldRune(r rune) rune {
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
 		least = min(least, other)
 	}
-	return unicode.ToLower(least)
+	return lowerRune(least)
+}
+
+// lowerRune is unicode.ToLower, except for characters whose lower case is not
+// theirs alone: İ would become i, and so the address of somebody else.
+func lowerRune(r rune) rune {
+	lower := unicode.ToLower(r)
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		if other == lower {
+			return lower
+		}
+	}
+	return r
 }
 
 // Status is the status of a store membership.
