@@ -2,7 +2,6 @@ package gormdb
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -110,12 +109,9 @@ func (f *clientFacts) client() (oauth.Client, error) {
 	return c, nil
 }
 
-// Every new granted access token deletes some expired rows: more than are added, so that their number falls, and few
-// enough to take no noticeable time. The clocks of replicas differ by less than grantSlack.
-const (
-	grantsPruned = 10
-	grantSlack   = time.Minute
-)
+// grantsPruned is how many expired rows every new granted access token deletes: more than are added, so that their
+// number falls, and few enough to take no noticeable time.
+const grantsPruned = 10
 
 // Grant inserts a granted access token within the limit of its API token.
 func (g grants) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error {

@@ -13,6 +13,9 @@ import (
 	"latchkey/internal/token"
 )
 
+// clockSkew is how much the clocks of the servers that share a database may differ (docs/replicas.md).
+const clockSkew = time.Minute
+
 // period is the time in which a holder could use a token, because a secret that the holder received worked.
 type period struct {
 	from time.Time
@@ -22,8 +25,10 @@ type period struct {
 	ended bool
 }
 
+// contains reports whether the secret may have worked at t. Servers write these times by their own clocks, so what
+// happened within clockSkew of the period counts: a token too many is reviewed, rather than one too few.
 func (p period) contains(t time.Time) bool {
-	return !t.Before(p.from) && (p.until.IsZero() || !t.After(p.until))
+	return !t.Before(p.from.Add(-clockSkew)) && (p.until.IsZero() || !t.After(p.until.Add(clockSkew)))
 }
 
 func (p period) covers(q period) bool {

@@ -108,6 +108,21 @@ func TestTokensKnownThroughRotations(t *testing.T) {
 	})
 }
 
+// A server whose clock is behind issues a token before its issuer was created, by the recorded times. The user who
+// knows the issuer knows the token.
+func TestTokensKnownThroughOtherClocks(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		own, _ := issue(t, db, w, uuid.Nil)
+		for _, apart := range []time.Duration{-2 * time.Second, -2 * time.Minute} {
+			issue(t, db, w, uuid.Nil, createdBy(own), func(d *token.Draft) {
+				d.Token.CreatedAt = d.Token.CreatedAt.Add(apart)
+			})
+		}
+		check.Equal(t, knownTo(t, db, w, w.Owner.ID), 2, "the owner knows, without the one of two minutes before")
+	})
+}
+
 // A user knows the tokens that their token issued, also after their token was revoked.
 func TestTokensKnownThroughTokens(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {

@@ -59,7 +59,7 @@ func (p *postgres) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft
 	}
 	grant := newGrantRow(d)
 	var batch pgx.Batch
-	batch.Queue(pruneEnded, pgID(d.AccountID), d.CreatedAt.Add(-grantSlack), grantsPruned)
+	batch.Queue(pruneEnded, pgID(d.AccountID), d.CreatedAt.Add(-clockSkew), grantsPruned)
 	batch.Queue(lockGrantee, pgID(d.AccountID), pgID(d.TokenID))
 	args := grantColumns.arguments(nil, postgresDialect, &grant)
 	args = untypedEvents.arguments(args, postgresDialect, &event)

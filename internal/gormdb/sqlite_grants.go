@@ -31,7 +31,7 @@ func (s *sqlite) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) 
 
 func pruneGrants(tx *gorm.DB, accountID uuid.UUID, now time.Time) error {
 	ended := tx.Table("access_grants").Select("digest").Where("account_id = ? AND expires_at < ?", accountID,
-		instant{now.Add(-grantSlack)})
+		instant{now.Add(-clockSkew)})
 	return tx.Where("digest IN (?)", ended.Order("expires_at").Limit(grantsPruned)).Delete(&grantRow{}).Error
 }
 

@@ -111,8 +111,8 @@ func TestRemoveRevokesWhatEndedAccessTokensIssued(t *testing.T) {
 			}
 		}
 		before, others := create("issued before"), w.issue(t, stays, "renewed")
-		dbtest.Exec(t, w.URL, "UPDATE api_tokens SET created_at = created_at - 1000000 WHERE name = 'issued before'",
-			"UPDATE api_tokens SET created_at = created_at - interval '1 second' WHERE name = 'issued before'")
+		dbtest.Exec(t, w.URL, "UPDATE api_tokens SET created_at = created_at - 120000000 WHERE name = 'issued before'",
+			"UPDATE api_tokens SET created_at = created_at - interval '2 minutes' WHERE name = 'issued before'")
 		rotate(w.as(leaver), issuer.ID, 0)
 		created := create("issued meanwhile")
 		rotate(by, others.ID, 0)
