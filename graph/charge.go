@@ -40,6 +40,8 @@ const expensive = 10_000
 func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 	filter := f.Arguments.ForName("filter")
 	switch {
+	case len(f.SelectionSet) == 0:
+		return server.Cost{Fields: longValues[nameOf(f)]}
 	case f.Name == "users" && f.ObjectDefinition != nil && f.ObjectDefinition.Name == "Account":
 		if filter != nil && needsScan(filter.Value, variables) {
 			return server.Cost{Scans: 1 + totals(f)}
@@ -60,6 +62,26 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: totals(f) * perDeliveryScan}
 	}
 	return server.Cost{}
+}
+
+// longValues are the costs of fields with long texts, in addition to one field each.
+// Without it, aliases would make a small price a large response.
+var longValues = map[string]int{
+	"UserChange.before": 9, "UserChange.after": 9, // permissions in a store, up to 3 kB
+	"Event.data":                   19, // up to 20 kB, most often below 1 kB
+	"DeliveryAttempt.responseHead": 9,  // 1 KiB
+}
+
+// longLists is server.Config.LongLists: they have an element for each API token
+// that a user or a token issued.
+var longLists = []string{"issuedTokensToReview", "apiTokensToReview"}
+
+// nameOf returns the name of a field with its type.
+func nameOf(f *ast.Field) string {
+	if f.ObjectDefinition == nil {
+		return f.Name
+	}
+	return f.ObjectDefinition.Name + "." + f.Name
 }
 
 // bulkItems is server.Config.Items. A bulk operation returns an item for each user

@@ -87,6 +87,16 @@ func TestOperationsAreCharged(t *testing.T) {
 		{"some deliveries and their total",
 			`{ account { webhook(id: "x") { deliveries(first: 1, filter: {states: [DEAD]}) { totalCount } } } }`,
 			nil, []int{2_004}},
+		{"lists of scopes", `{ nodes(ids: ["x", "x", "x"]) { ... on ApiToken { a: scopes b: scopes } } }`, nil,
+			[]int{1 + 3*20}},
+		{"scopes of tokens to review",
+			`mutation { apiToken { revokeApiTokens(input: {ids: []}) { issuedTokensToReview { id scopes } } } }`,
+			[]string{"account_api_tokens_write", "account_api_tokens_read"}, []int{3 + 250*11}},
+		{"changes of users", `mutation { account { provisionUsers(input: {users: [{email: "a"}, {email: "b"}]}) {
+			items { changes { field after } apiTokensToReview { id } } } } }`,
+			[]string{"account_users_write", "account_api_tokens_read"}, []int{3 + 2*(1+1+10+1+10)}},
+		{"data of events", "{ account { events(first: 2) { nodes { id data } } } }", []string{"account_audit_read"},
+			[]int{3 + 2*21}},
 		{"GraphiQL's introspection", introspectionQuery(t), nil, []int{35_700}},
 		{"a document that is invalid", "{ none }", nil, nil},
 	} {

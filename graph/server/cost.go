@@ -99,14 +99,18 @@ func (p pricing) field(f *ast.Field, size int) Cost {
 		return Cost{Fields: multiply(perSchemaSelection, expanded(f.SelectionSet))}
 	case f.Name == "__type":
 		return Cost{Fields: multiply(perTypeSelection, expanded(f.SelectionSet))}
-	case len(f.SelectionSet) == 0:
-		return Cost{Fields: 1}
 	}
+	surcharge := p.Surcharge(f, p.variables)
 	elements := 1
+	if len(f.SelectionSet) == 0 {
+		if f.Definition.Type.Elem != nil {
+			elements = p.PageSize
+		}
+		return Cost{Fields: elements}.plus(surcharge)
+	}
 	if f.Definition.Type.Elem != nil {
 		elements = p.elements(f, size)
 	}
-	surcharge := p.Surcharge(f, p.variables)
 	p.inItems = p.inItems || f.Name == "items"
 	below := p.set(f.SelectionSet, p.pageSize(f)).times(elements)
 	return Cost{Fields: 1}.plus(surcharge).plus(below)
@@ -129,16 +133,20 @@ func expanded(set ast.SelectionSet) int {
 }
 
 // elements returns the number of elements of a list to charge: the size of the
-// connection or result for edges, nodes and items, one within an item, the number
-// of requested IDs, or otherwise the default page size.
+// connection or result for edges, nodes and items, the number of requested IDs, or
+// otherwise the default page size. Within an item it is one, and the default page
+// size for a long list, which counts as the largest page elsewhere.
 func (p pricing) elements(f *ast.Field, size int) int {
 	ids := f.Arguments.ForName("ids")
 	if f.Name == "edges" || (f.Name == "nodes" || f.Name == "items") && ids == nil {
 		return size
 	}
+	long := slices.Contains(p.LongLists, f.Name)
 	switch {
-	case ids == nil && p.inItems:
+	case ids == nil && p.inItems && !long:
 		return 1
+	case ids == nil && long && !p.inItems:
+		return p.MaxPageSize
 	case ids == nil:
 		return p.PageSize
 	}
