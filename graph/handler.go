@@ -81,7 +81,8 @@ func NewHandler(c Config) (http.Handler, error) {
 	}
 	handler, err := server.New(server.Config{
 		Schema: runs, Limits: c.Limits, PageSize: paging.DefaultSize, MaxPageSize: paging.MaxSize,
-		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, LongLists: longLists, Admit: a.admit, Log: c.Log, OnError: c.OnError,
+		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, LongLists: longLists,
+		Admit: a.admit, Log: c.Log, OnError: c.OnError,
 	})
 	if err != nil {
 		return nil, err
