@@ -15,7 +15,7 @@ const (
 	minGCPercent = 100
 	// moderateGarbage is the garbage in bytes above which the percentage is
 	// lowered.
-	moderateGarbage = 16 << 20
+	moderateGarbage = 12 << 20
 )
 
 // gcPercent returns the value of GOGC for a heap with live bytes in use. A
