@@ -235,6 +235,7 @@ func TestEventsArePolled(t *testing.T) {
 				cursor, more = events.PageInfo.EndCursor, events.PageInfo.HasNextPage
 			}
 		}
+		dbtest.AwaitLog(t, w.DB, w.home.Account.ID)
 		poll()
 		before := len(read)
 		end := *cursor
@@ -244,6 +245,7 @@ func TestEventsArePolled(t *testing.T) {
 		for _, name := range []string{"One token", "Two tokens", "Three tokens"} {
 			w.issue(t, w.owner, w.home, request{name: name, scopes: []string{"account_read"}})
 		}
+		dbtest.AwaitLog(t, w.DB, w.home.Account.ID)
 		poll()
 		check.Equal(t, len(read), before+3, "all events")
 		slices.Sort(read)
@@ -255,6 +257,7 @@ func TestEventsArePolled(t *testing.T) {
 func TestEventsByScope(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
+		dbtest.AwaitLog(t, w.DB, w.home.Account.ID)
 		ask := func(name string, by []string, filter, data string, errors ...string) scenario {
 			return scenario{name: name, by: w.holding(by...), errors: errors, data: data,
 				query: `{ account { events(filter: {` + filter + `}, last: 1) { nodes { type subjectId } } } }`}

@@ -26,6 +26,7 @@ func TestLogFilter(t *testing.T) {
 			}
 			return e.ID
 		}
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		start := follower{log: db.Log(), account: w.Account.ID}
 		if err := start.read(t.Context(), paging.MaxSize); err != nil {
 			t.Fatal(err)
@@ -36,6 +37,7 @@ func TestLogFilter(t *testing.T) {
 		invited := record(w, 2, ben, audit.UserInvited)
 		changed := record(w, 3, ben, audit.UserUpdated)
 		removed := record(w, 4, ben, audit.UserRemoved)
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		user := func(id uuid.UUID, types ...audit.Type) audit.LogFilter {
 			return audit.LogFilter{SubjectKind: audit.TargetUser, SubjectKey: id.String(), Types: types}
 		}
@@ -94,6 +96,7 @@ func TestLogPages(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		whole, err := db.Log().Log(t.Context(), w.Account.ID, audit.LogFilter{}, audit.LogWindow{Size: paging.MaxSize})
 		if err != nil {
 			t.Fatal(err)

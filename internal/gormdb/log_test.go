@@ -202,6 +202,7 @@ func TestLogOrderOfSubject(t *testing.T) {
 		if err := both.Wait(); err != nil {
 			t.Fatal(err)
 		}
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		filter := audit.LogFilter{SubjectKind: audit.TargetAPIToken, SubjectKey: shared.ID.String()}
 		page, err := db.Log().Log(t.Context(), w.Account.ID, filter, audit.LogWindow{Size: paging.MaxSize})
 		if err != nil {
@@ -277,6 +278,7 @@ func TestSequencesHaveNoGaps(t *testing.T) {
 		if err := all.Wait(); err != nil {
 			t.Fatal(err)
 		}
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		for _, tc := range []struct {
 			subject audit.LogFilter
 			want    int

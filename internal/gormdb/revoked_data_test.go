@@ -55,6 +55,7 @@ func TestDataOfRevokedTokens(t *testing.T) {
 				if ended, err := db.Tokens().Revoke(t.Context(), byTest, e); err != nil || len(ended.Unknown) > 0 {
 					t.Fatalf("revoke: got %v, %v; want all revoked", ended, err)
 				}
+				dbtest.AwaitLog(t, db, w.Account.ID)
 				f := audit.LogFilter{SubjectKind: audit.TargetAPIToken, SubjectKey: made.ID.String(),
 					Types: []audit.Type{"api_token.revoked"}}
 				page, err := db.Log().Log(t.Context(), w.Account.ID, f, audit.LogWindow{Size: paging.MaxSize})

@@ -56,6 +56,7 @@ func TestGrant(t *testing.T) {
 				Details: []audit.Detail{{Name: "hint", Value: g.AccessToken.Hint()},
 					{Name: "scopes", Value: g.Scopes.String()},
 					{Name: "expiresAt", Value: "2026-03-01T13:00:00Z"}},
+				Version: 1, Data: []byte("{}"),
 			}}
 			if got := h.events()[before:]; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", wantEvents) {
 				t.Errorf("events\n%+v\nwant\n%+v", got, wantEvents)
