@@ -9,6 +9,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -45,7 +46,8 @@ func main() {
 	if len(os.Args) > 1 {
 		port = os.Args[1]
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	var listen net.ListenConfig
+	listener, err := listen.Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -62,12 +64,12 @@ func parseSecrets(text string) ([][]byte, error) {
 		encoded, ok := strings.CutPrefix(secret, "whsec_")
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if !ok || err != nil {
-			return nil, errors.New("WEBHOOK_SECRET has a text that is not a webhook's secret, whsec_...")
+			return nil, errors.New("a text in WEBHOOK_SECRET is not a webhook's secret, which begins with whsec_")
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("set WEBHOOK_SECRET to the webhook's secret, whsec_...")
+		return nil, errors.New("set WEBHOOK_SECRET to the webhook's secret, which begins with whsec_")
 	}
 	return keys, nil
 }

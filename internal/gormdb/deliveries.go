@@ -215,20 +215,24 @@ func unique(ids []uuid.UUID) []uuid.UUID {
 // scheduleSlice is the maximum number of events in one statement of schedule.
 const scheduleSlice = 500
 
+// ofTest makes each test of a webhook a subject of its own: it does not wait for earlier tests that failed.
+const ofTest = `CASE WHEN e.action = '` + string(audit.WebhookTest) + `' AND e.target_key = CAST(? AS text)
+	THEN ':' || CAST(e.id AS text) ELSE '' END`
+
 // schedule makes the events pending deliveries of the webhook, which the transaction has locked, as if they had just
 // happened. A delivery whose lease holds stays leased, so that it is not attempted twice at a time.
 func (w webhooks) schedule(tx *gorm.DB, accountID, webhookID uuid.UUID, events []uuid.UUID) (n int, err error) {
 	now := w.engine.dialect().now
 	statement := strings.NewReplacer("NOW", now).Replace(`INSERT INTO deliveries
 			(account_id, webhook_id, event_id, subject, sequence, state, attempts, numbered, next_at, created_at)
-		SELECT e.account_id, ` + w.engine.dialect().asID("?") + `, e.id, e.target_kind || ':' || e.target_key, e.sequence, 'PENDING', 0, 0, NOW, NOW
+		SELECT e.account_id, ` + w.engine.dialect().asID("?") + `, e.id, e.target_kind || ':' || e.target_key || ` + ofTest + `, e.sequence, 'PENDING', 0, 0, NOW, NOW
 			FROM audit_events AS e WHERE e.account_id = ? AND e.id IN ?
 		ON CONFLICT (account_id, webhook_id, event_id) DO UPDATE SET state = 'PENDING', attempts = 0, created_at = NOW,
 			next_at = CASE WHEN deliveries.lease_until > NOW THEN deliveries.lease_until ELSE NOW END`)
 	for len(events) > 0 {
 		few := events[:min(len(events), scheduleSlice)]
 		events = events[len(few):]
-		done := tx.Exec(statement, webhookID, accountID, few)
+		done := tx.Exec(statement, webhookID, webhookID.String(), accountID, few)
 		if done.Error != nil {
 			return 0, done.Error
 		}

@@ -83,7 +83,7 @@ func (p *postgres) claimDeliveries(ctx context.Context, c claim) (jobs []deliver
 	results := p.pool.SendBatch(ctx, &batch)
 	jobs, more, err = claimedJobs(results)
 	// Close reports whether the transaction was committed.
-	if err = errors.Join(err, results.Close()); err != nil {
+	if err := errors.Join(err, results.Close()); err != nil {
 		return nil, false, err
 	}
 	return jobs, more, nil
@@ -222,7 +222,7 @@ func (p *postgres) finishDeliveries(ctx context.Context, done []deliver.Finished
 	}
 	results := p.pool.SendBatch(ctx, &batch)
 	recorded, err := finishedResults(results, len(done))
-	if err = errors.Join(err, results.Close()); err != nil {
+	if err := errors.Join(err, results.Close()); err != nil {
 		return nil, err
 	}
 	return recorded, nil

@@ -417,3 +417,15 @@ func (r *referee) ends(f deliver.Finished) {
 		r.left--
 	}
 }
+
+// A test of a webhook does not wait for an earlier one that failed.
+func TestTestsDoNotWait(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		hook := addHook(t, db, w)
+		for range 2 {
+			enqueue(t, db, hook, hook.ID.String())
+		}
+		check.Equal(t, len(claims(t, db, 10)), 2, "tests claimed at once")
+	})
+}

@@ -139,7 +139,7 @@ func (h *auditHandler) targets(q *request, found paging.Page[audit.Event]) (targ
 func (h *auditHandler) webhooksThere(q *request, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
 	there := map[uuid.UUID]bool{}
 	if len(ids) == 0 || webhook.MayRead(q.by) != nil {
-		return there, nil
+		return there, nil //nolint:nilerr // a reader without the right sees no links
 	}
 	found, err := h.webhooks.WebhooksByID(q.r.Context(), q.by, ids)
 	for id := range found {

@@ -231,7 +231,7 @@ const longestRetry = 30 * time.Hour
 // missed returns what a webhook missed, nil unless it is disabled.
 func (h *webhookDetailHandler) missed(q *request, w webhook.Webhook) (*missedEvents, error) {
 	if w.State != webhook.Disabled {
-		return nil, nil
+		return nil, nil //nolint:nilnil // the page shows nothing
 	}
 	m := &missedEvents{Since: w.FailingSince}
 	if m.Since.IsZero() {

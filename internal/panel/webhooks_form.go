@@ -152,7 +152,7 @@ func secretFiles(w webhook.Webhook, secret string) []shownFile {
 	}
 	return []shownFile{
 		file(".txt", "txt", "SIGNING SECRET: "+secret+"\nWEBHOOK URL: "+w.URL+"\n"),
-		file(".env", "env", "LATCHKEY_WEBHOOK_SECRET='"+secret+"'\n"),
+		file(".env", "env", "WEBHOOK_SECRET='"+secret+"'\n"),
 	}
 }
 
