@@ -400,3 +400,27 @@ func TestPrune(t *testing.T) {
 		check.Equal(t, len(texts(t, url, "SELECT state FROM deliveries")), 0, "deliveries")
 	})
 }
+
+// Pending deliveries of types that a webhook no longer selects become dead, and are not replayed: who may change the
+// webhook now may not be allowed to read them. Tests stay.
+func TestDeliveriesOfOtherTypes(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		r := newReplayWorld(t, url)
+		r.replays(t, 4, func(*webhook.Replay) {})
+		test := enqueue(t, r.db, r.hook, r.hook.ID.String())
+		err := r.db.Webhooks().Change(t.Context(), aTest, r.hook.AccountID, r.hook.ID,
+			func(w webhook.Webhook) (webhook.Webhook, []audit.Event, error) {
+				w.Types = []string{"user.*"}
+				return w, nil, nil
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check.Equal(t, eventsOf(claims(t, r.db, 10)), []uuid.UUID{test}, "claims")
+		dead := deliveriesTo(t, r.db, r.hook, webhook.DeliveryFilter{States: []webhook.DeliveryState{webhook.Dead}})
+		check.Equal(t, deliveredEvents(dead), newestFirst(r.tokens), "dead deliveries")
+		if n, err := r.replay(t, ids(r.tokens[0])); fault.KindOf(err) != fault.NotFound || n != 0 {
+			t.Errorf("replay an event of a type that is not selected: got %d, %v; want NOT_FOUND", n, err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package gormdb
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -101,7 +102,8 @@ func (w webhooks) Change(ctx context.Context, by auth.Actor, accountID, id uuid.
 }
 
 // saveWebhook stores what after changes of a webhook. A webhook that works again, or is no longer disabled, begins
-// with a clean record.
+// with a clean record. Pending deliveries of types that it no longer selects become Dead: who may change it now may not
+// be allowed to read them.
 func saveWebhook(tx *gorm.DB, row *webhookRow, after webhook.Webhook) error {
 	before := row.webhook()
 	changed := newWebhookRow(after)
@@ -118,16 +120,21 @@ func saveWebhook(tx *gorm.DB, row *webhookRow, after webhook.Webhook) error {
 	if err := saveTypes(tx, after); err != nil {
 		return err
 	}
-	if before.State == webhook.Disabled || after.State != webhook.Disabled {
-		return nil
+	switch {
+	case before.State != webhook.Disabled && after.State == webhook.Disabled:
+		return endDeliveries(tx, row.ID)
+	case !slices.Equal(before.Types, after.Types):
+		return endDeliveries(tx.Where("event_id IN (?)", tx.Session(&gorm.Session{NewDB: true}).Model(&eventRow{}).
+			Select("id").Where("account_id = ? AND action NOT IN ?", row.AccountID,
+			append(actionsOf(after.Types), audit.WebhookTest))), row.ID)
 	}
-	return endDeliveries(tx, row.ID)
+	return nil
 }
 
-// endDeliveries makes the pending deliveries of a webhook Dead. Their leases stay, so that the outcomes of attempts in
-// flight are recorded.
-func endDeliveries(tx *gorm.DB, webhookID uuid.UUID) error {
-	return tx.Model(&deliveryRow{}).Where("webhook_id = ? AND state = 'PENDING'", webhookID).
+// endDeliveries makes the pending deliveries of a webhook that q selects Dead. Their leases stay, so that the outcomes
+// of attempts in flight are recorded.
+func endDeliveries(q *gorm.DB, webhookID uuid.UUID) error {
+	return q.Model(&deliveryRow{}).Where("webhook_id = ? AND state = 'PENDING'", webhookID).
 		Update("state", webhook.Dead).Error
 }
 

@@ -113,7 +113,8 @@ type Update struct {
 
 // Update changes a webhook. Enabling it ends its failure, and disabling it makes its pending deliveries dead. An update
 // that changes nothing succeeds. It returns fault.NotFound for a webhook that does not exist, and fault.Invalid for
-// each rule that the update breaks. An API token can change the URL only if it may read all events of the webhook.
+// each rule that the update breaks. An API token can change the URL only if it may read all events that the webhook
+// received until now.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Webhook, error) {
 	if err := MayChange(by); err != nil {
 		return Webhook{}, err
@@ -124,7 +125,7 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Web
 	}
 	var updated Webhook
 	err = s.change(ctx, by, u.ID, func(w Webhook) (Webhook, []audit.Event, error) {
-		if u.URL != nil && *u.URL != w.URL && u.Types == nil {
+		if u.URL != nil && *u.URL != w.URL {
 			if err := mayControl(by, w, "url"); err != nil {
 				return Webhook{}, nil, err
 			}

@@ -156,6 +156,10 @@ func (s *Sender) roundTrip(request *http.Request) result {
 		return result{failure: failure(err)}
 	}
 	defer response.Body.Close()
+	if response.StatusCode < http.StatusOK {
+		// The body of 101 (Switching Protocols) is the connection itself, which no context ends.
+		return result{status: response.StatusCode, failure: unsuccessful(response.StatusCode), header: response.Header}
+	}
 	// The status decides. An answer whose body is cut off or does not end in time is kept as far as it was read. What
 	// is read beyond the head completes a rune at its end.
 	head, err := io.ReadAll(io.LimitReader(response.Body, webhook.MaxResponseHead+utf8.UTFMax-1))

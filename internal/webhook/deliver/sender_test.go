@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -119,6 +120,25 @@ func TestAnswers(t *testing.T) {
 		if in := time.Until(o.NextAt); state == webhook.Pending && (in < 4*time.Second || in > 6*time.Second) {
 			t.Errorf("the next attempt after %d: got in %s, want in 5s", code, in)
 		}
+	}
+}
+
+// An answer of 101 is a failure. Its connection is closed at once, although the receiver keeps it open.
+func TestSwitchingProtocols(t *testing.T) {
+	f := newFixture(t)
+	closed := make(chan error, 1)
+	url := "http://" + serve(t, func(c net.Conn) {
+		read(c)
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_, err := io.Copy(io.Discard, c)
+		closed <- err
+	})
+	o := attempt(t, f.sender(t, 30*time.Second), f.webhook(t, url))
+	check.Equal(t, o.Attempt.Error, "status 101: Switching Protocols", "the error")
+	check.Equal(t, o.State, webhook.Pending, "the state")
+	if err := <-closed; errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection: %v, want it closed", err)
 	}
 }
 
