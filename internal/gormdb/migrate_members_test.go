@@ -14,6 +14,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
@@ -135,6 +136,33 @@ func TestMigrateSharedUsers(t *testing.T) {
 		}
 		if a, b := names(known(0)), names(known(1)); a != "Anna Agent de hr-2" || b != "Ann Agent fr x-9" {
 			t.Errorf("after one renamed the person, the accounts record %q and %q", a, b)
+		}
+	})
+}
+
+// The migration folds stored addresses as the program does now: of a Greek domain, earlier programs stored a form in
+// which a final sigma differs from another sigma.
+func TestMigrateFoldsDomains(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, url string) {
+		migrateTo(t, url, 26)
+		const typed, was = "Ann@\u03bf\u03b4\u03bf\u03c2.example", "ann@\u03bf\u03b4\u03bf\u03c3.example"
+		now := "1772625600123456"
+		if !strings.HasPrefix(url, "sqlite:") {
+			now = "now()"
+		}
+		id := uuid.NewString()
+		execute(t, url, "INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at) VALUES ('"+
+			id+"', '"+typed+"', '"+was+"', '', '', 'en', "+now+")")
+		if _, err := dbtest.Open(t, url).Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var folded string
+		if err := raw(t, url).QueryRow("SELECT email_folded FROM users").Scan(&folded); err != nil {
+			t.Fatal(err)
+		}
+		check.Equal(t, folded, user.Fold(typed), "the folded address")
+		if folded == was {
+			t.Errorf("got %q, which was stored before", folded)
 		}
 	})
 }

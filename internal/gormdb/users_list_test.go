@@ -112,7 +112,9 @@ func TestUsersGrantedBy(t *testing.T) {
 		other, _ := issue(t, db, w, uuid.Nil)
 		rotate(t, db, by, rotating, false)
 		rotate(t, db, by, other, true) // the access token that the first one received is revoked
-		for _, of := range []token.Token{rotating, other} {
+		first, _ := issue(t, db, w, uuid.Nil)
+		rotate(t, db, rotating, first, true) // it received an access token of the one that rotated
+		for _, of := range []token.Token{rotating, other, first} {
 			same(t, "granted through a rotation",
 				walkUsers(t, db, w, user.Filter{GrantedBy: []uuid.UUID{of.ID}}, paging.Window{Size: 10}),
 				newestFirst(w.Users[1:8]))

@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -248,6 +249,22 @@ func TestPasswordsOffInASession(t *testing.T) {
 		if proofs, err := off.Proofs(w.Context(), by); err != nil || proofs.Password {
 			w.Errorf("%+v, %v", proofs, err)
 		}
+	})
+}
+
+// A sign-in that began with a password ends when passwords are turned off, and no
+// recovery code is used up for it.
+func TestPasswordsOffBeforeTheCode(t *testing.T) {
+	eachFixture(t, func(w *fixture) {
+		w.gives(w.home.Owner)
+		_, recovery := w.adds()
+		flow := w.owes()
+		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
+		_, _, err := off.Code(w.Context(), flow, recovery[0].Reveal(), here)
+		w.wants(err, fault.Forbidden, "")
+		all, err := w.signIn.Security(w.Context(), owner(w.home))
+		w.must(err)
+		check.Equal(w, all.RecoveryCodes, signin.RecoveryCodes, "recovery codes")
 	})
 }
 
