@@ -94,7 +94,7 @@ func TestOperationsAreCharged(t *testing.T) {
 			[]string{"account_api_tokens_write", "account_api_tokens_read"}, []int{3 + 250*11}},
 		{"changes of users", `mutation { account { provisionUsers(input: {users: [{email: "a"}, {email: "b"}]}) {
 			items { changes { field after } apiTokensToReview { id } } } } }`,
-			[]string{"account_users_write", "account_api_tokens_read"}, []int{3 + 2*(1+1+10+1+10)}},
+			[]string{"account_users_write", "account_api_tokens_read"}, []int{3 + 2*(1+1+10+1+1)}},
 		{"data of events", "{ account { events(first: 2) { nodes { id data } } } }", []string{"account_audit_read"},
 			[]int{3 + 2*21}},
 		{"GraphiQL's introspection", introspectionQuery(t), nil, []int{35_700}},

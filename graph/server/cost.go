@@ -134,18 +134,17 @@ func expanded(set ast.SelectionSet) int {
 
 // elements returns the number of elements of a list to charge: the size of the
 // connection or result for edges, nodes and items, the number of requested IDs, or
-// otherwise the default page size. Within an item it is one, and the default page
-// size for a long list, which counts as the largest page elsewhere.
+// otherwise the default page size, or the largest one for a long list. Within an
+// item it is one.
 func (p pricing) elements(f *ast.Field, size int) int {
 	ids := f.Arguments.ForName("ids")
 	if f.Name == "edges" || (f.Name == "nodes" || f.Name == "items") && ids == nil {
 		return size
 	}
-	long := slices.Contains(p.LongLists, f.Name)
 	switch {
-	case ids == nil && p.inItems && !long:
+	case ids == nil && p.inItems:
 		return 1
-	case ids == nil && long && !p.inItems:
+	case ids == nil && slices.Contains(p.LongLists, f.Name):
 		return p.MaxPageSize
 	case ids == nil:
 		return p.PageSize

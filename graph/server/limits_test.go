@@ -100,7 +100,7 @@ func TestLimits(t *testing.T) {
 			name:   "complexity of pages in pages, of the default size",
 			within: `{ account { users { edges { node { id email } } } } }`,
 			beyond: `fragment S on StoreConnection { edges { node { users { edges { cursor node { id email permissions } } } } } } { account { stores { ...S } } }`,
-			want:   "The operation could return 533 fields",
+			want:   "The operation could return 1433 fields",
 		},
 		{
 			name:      "complexity by ids",

@@ -33,7 +33,7 @@ type Config struct {
 	// field that has one for each element of its input, and otherwise 0.
 	Items func(f *ast.Field, variables map[string]any) int
 	// LongLists are the names of lists that are as long as the data: they count as the
-	// largest page, or as a page of the default size within an item.
+	// largest page, or as one element within an item.
 	LongLists []string
 	// Admit is called with each operation and its cost before it runs, and may
 	// add middleware to it. If it returns an error, the operation does not run.
