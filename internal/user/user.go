@@ -114,7 +114,8 @@ func foldRune(r rune) rune {
 }
 
 // lowerRune is unicode.ToLower, except for characters whose lower case is not
-// theirs alone: İ would become i, and so the address of somebody else.
+// theirs alone: İ would become i, and so
+// the address of another person.
 func lowerRune(r rune) rune {
 	lower := unicode.ToLower(r)
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {

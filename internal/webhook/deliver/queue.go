@@ -56,7 +56,7 @@ type Queue interface {
 	// An attempt begins only if it does, and at once. For a moment after the claim Begin answers without asking the
 	// database; what deletes, pauses, disables or moves a webhook returns later than that (webhook.Repository).
 	Begin(ctx context.Context, j Job) (bool, error)
-	// Finish records the outcomes of attempts whose lease nobody else has claimed since, and releases it. It returns
+	// Finish records the outcomes of attempts that no other server has claimed since, and releases it. It returns
 	// whether each was recorded. The webhook of a recorded outcome that is Gone becomes Disabled, with the event.
 	Finish(ctx context.Context, done []Finished) ([]bool, error)
 	// NextDue returns when the next delivery can be claimed, by the clock of this process, or zero if no Enabled

@@ -47,7 +47,7 @@ CREATE TABLE webhook_types (
 );
 
 -- One event for one webhook. It does not reference the webhook: what inserts an
--- event would wait for whoever has locked the webhook, and fail if the webhook is
+-- event would wait for the lock on the webhook, and fail if the webhook is
 -- deleted meanwhile. A delivery without a webhook is never sent, and is pruned.
 CREATE TABLE deliveries (
     account_id  uuid        NOT NULL,
