@@ -1,0 +1,187 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/paging"
+)
+
+// Changes are what one write stores. Charges whose source key exists are left out, with their events.
+type Changes struct {
+	// Checkouts are new ones, or ones that were approved or declined.
+	Checkouts []Checkout
+	// Subscriptions are new ones, or ones that changed. Terms and suspensions that are not stored yet are added.
+	Subscriptions []Subscription
+	// Charges are new ones, or ones that were deleted.
+	Charges []Charge
+	// ChargeEvent makes the event of each charge that is stored; nil if Events has them.
+	ChargeEvent func(Charge) audit.Event
+	Events      []audit.Event
+}
+
+// ErrDryRun is what a decide function returns to store nothing. It is returned to the caller unchanged.
+var ErrDryRun = errors.New("billing: dry run")
+
+// Usage is what counts against the limits of a new usage charge: amounts in minor units that are not deleted.
+type Usage struct {
+	// Period is that of the subscription's current period.
+	Period int64
+	// Token is what the token charged in the current month (UTC), and TokenLimit its limit in minor units; nil without
+	// one.
+	Token      int64
+	TokenLimit *int64
+}
+
+// SubscriptionFilter selects subscriptions. Nil and zero fields select all; an empty list selects none.
+type SubscriptionFilter struct {
+	IDs          []uuid.UUID
+	AppID        *int64
+	StoreID      *uuid.UUID
+	StoreHash    *string
+	Status       Status
+	UpdatedAfter time.Time
+	// Stores limits the selection to these stores, if not nil. Use it for a merchant's store owners.
+	Stores []uuid.UUID
+}
+
+// ChargeFilter selects charges. Nil and zero fields select all.
+type ChargeFilter struct {
+	SubscriptionID *uuid.UUID
+	Status         ChargeStatus
+	Kind           ChargeKind
+	CreatedAfter   time.Time
+	// Stores limits the selection to charges for these stores, if not nil.
+	Stores []uuid.UUID
+}
+
+// Side says as what an account reads: as the partner whose apps charge, as the merchant that is charged, or both.
+type Side struct{ Partner, Merchant bool }
+
+// Repository stores checkouts, subscriptions, charges and invoices.
+//
+// A write locks what its decide function gets against other writers, reads billing time after that, checks its actor,
+// and stores what decide returns in the same transaction. decide must not change what it gets, and can be called again
+// after a deadlock. An error of decide is returned, and nothing is stored.
+type Repository interface {
+	// Now returns billing time.
+	Now(ctx context.Context) (time.Time, error)
+
+	// InsertCheckout stores a checkout. by is the partner's. If the partner has a checkout with the same key that is
+	// younger than 30 days, it is returned instead, as it was when it was created, with replayed set if the digest is
+	// the same, and fault.Conflict otherwise. decide gets the subscriptions that the checkout changes, by ID, without
+	// those that are not the partner's.
+	InsertCheckout(ctx context.Context, by auth.Actor, partnerID uuid.UUID, key string, digest []byte,
+		changed []uuid.UUID, decide func(now time.Time, subscriptions map[uuid.UUID]Subscription) (Changes,
+			error)) (c Checkout, replayed bool, err error)
+	// ChangeCheckout changes a checkout of the merchant and the subscriptions that its items name. It returns
+	// ErrNoCheckout if the merchant has no such checkout. owners are the current owners of the items' stores, by store.
+	ChangeCheckout(ctx context.Context, by auth.Actor, merchantID, id uuid.UUID, decide func(now time.Time, c Checkout,
+		subscriptions map[uuid.UUID]Subscription, owners map[uuid.UUID]uuid.UUID) (Changes, error)) error
+	// ChangeSubscription changes a subscription that accountID is the partner or the merchant of. It returns
+	// ErrNoSubscription if there is none. owner is the current owner of its store.
+	ChangeSubscription(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
+		decide func(now time.Time, s Subscription, owner uuid.UUID) (Changes, error)) error
+	// AddUsage stores a usage charge for a subscription of the partner. If a charge has the source key that key makes,
+	// it is returned instead, as it was when it was created, with replayed set if the digest is the same and it is
+	// younger than 30 days, and fault.Conflict otherwise. It returns ErrNoSubscription as ChangeSubscription does.
+	AddUsage(ctx context.Context, by auth.Actor, partnerID, subscriptionID uuid.UUID, key string, digest []byte,
+		decide func(now time.Time, s Subscription, u Usage) (Changes, error)) (c Charge, replayed bool, err error)
+	// ChangeCharge changes a charge of the partner, or adds a credit for it. credited is the sum of its credits, not
+	// positive. It returns ErrNoCharge if the partner has no such charge. key and digest are as for AddUsage, or empty.
+	ChangeCharge(ctx context.Context, by auth.Actor, partnerID, id uuid.UUID, key string, digest []byte,
+		decide func(now time.Time, c Charge, s Subscription, credited int64) (Changes, error)) (c Charge, replayed bool,
+		err error)
+
+	// Lookups by ID omit what does not exist or is not the account's on that side.
+	CheckoutsByID(ctx context.Context, accountID uuid.UUID, side Side, ids []uuid.UUID) (map[uuid.UUID]Checkout, error)
+	SubscriptionsByID(ctx context.Context, accountID uuid.UUID, side Side,
+		ids []uuid.UUID) (map[uuid.UUID]Subscription, error)
+	ChargesByID(ctx context.Context, accountID uuid.UUID, side Side, ids []uuid.UUID) (map[uuid.UUID]Charge, error)
+	InvoicesByID(ctx context.Context, merchantID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Invoice, error)
+
+	// Lists are newest first.
+	Subscriptions(ctx context.Context, accountID uuid.UUID, side Side, f SubscriptionFilter,
+		w paging.Window) (paging.Page[Subscription], error)
+	CountSubscriptions(ctx context.Context, accountID uuid.UUID, side Side, f SubscriptionFilter) (int64, error)
+	Charges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter,
+		w paging.Window) (paging.Page[Charge], error)
+	CountCharges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter) (int64, error)
+	// Checkouts returns the checkouts of a merchant that wait for an approval, not expired.
+	Checkouts(ctx context.Context, merchantID uuid.UUID, w paging.Window) (paging.Page[Checkout], error)
+	Invoices(ctx context.Context, merchantID uuid.UUID, w paging.Window) (paging.Page[Invoice], error)
+	CountInvoices(ctx context.Context, merchantID uuid.UUID) (int64, error)
+	// InvoiceLines returns a page of each invoice's charges, oldest first in the order of their due times.
+	InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID,
+		w paging.Window) (map[uuid.UUID]paging.Page[Charge], error)
+
+	// Pending returns the sum of a merchant's pending charges that are due before the end of the month of at.
+	Pending(ctx context.Context, merchantID uuid.UUID, currency string, at time.Time) (int64, error)
+	// Revenue returns the sums of a partner's charges that are not deleted by the month of their due time, for due
+	// times in [from, to), oldest first.
+	Revenue(ctx context.Context, partnerID uuid.UUID, from, to time.Time) ([]MonthSum, error)
+	// Merchant returns the account and the store that a checkout names. It returns fault.NotFound for an account that
+	// does not exist, and omits stores that the account does not have.
+	Stores(ctx context.Context, merchantID uuid.UUID, ids []uuid.UUID, hashes []string) ([]StoreOwner, error)
+	// App returns the status of a partner's app, or fault.NotFound.
+	AppIsDraft(ctx context.Context, partnerID uuid.UUID, appID int64) (bool, error)
+}
+
+// StoreOwner is a store with its owner, a user.
+type StoreOwner struct {
+	ID, OwnerID uuid.UUID
+	Hash, Name  string
+}
+
+// MonthSum is a sum of charges of a month.
+type MonthSum struct {
+	// Month is such as 2026-02.
+	Month  string
+	Amount Money
+	// Charges is how many there are.
+	Charges int64
+}
+
+// Ledger is what billing runs do. Every method is for all accounts, and is called by one process at a time that holds
+// the lease, or by several: the result is the same.
+type Ledger interface {
+	// Lease takes or renews the lease for holder until now + ttl, in the database's own time, and reports whether it is
+	// the holder's.
+	Lease(ctx context.Context, holder uuid.UUID, ttl time.Duration) (bool, error)
+	// Release gives the lease back.
+	Release(ctx context.Context, holder uuid.UUID) error
+	// Due returns at most limit subscriptions whose NextDueAt is not after now, in the order of (NextDueAt, ID).
+	Due(ctx context.Context, now time.Time, limit int) ([]Subscription, error)
+	// Bill stores the charges of subscriptions that Due returned, with their BilledUntil, NextDueAt and EndedAt, if
+	// their version is still the same. It leaves out charges that exist and subscriptions that changed meanwhile, and
+	// returns how many charges it added.
+	Bill(ctx context.Context, now time.Time, changes Changes) (added int64, err error)
+	// NextDue returns the earliest NextDueAt of all subscriptions, and the end of the month of the earliest pending
+	// charge, whichever is first. It returns zero if there is neither.
+	NextDue(ctx context.Context) (time.Time, error)
+	// Uninvoiced returns at most limit merchants, months and currencies that have pending charges due before now's
+	// month, earliest month first.
+	Uninvoiced(ctx context.Context, now time.Time, limit int) ([]OpenMonth, error)
+	// Issue issues the invoice of a month: all of the merchant's pending charges in the currency that are due before
+	// its end. It excludes the merchant's other money writes. make returns the invoice of the charges and the Carried
+	// charges that it needs. Issue returns fault.Conflict if the invoice exists.
+	Issue(ctx context.Context, m OpenMonth, make func(now time.Time, number int64, charges []Charge) (Invoice, []Charge,
+		[]audit.Event, error)) error
+	// SetClock starts the test clock at the moment if the database has none, and returns its time.
+	SetClock(ctx context.Context, at time.Time) (time.Time, error)
+	// HasClock reports whether the database has a test clock.
+	HasClock(ctx context.Context) (bool, error)
+	// MoveClock moves the test clock forward.
+	MoveClock(ctx context.Context, to time.Time) error
+}
+
+// OpenMonth is what an invoice is to be issued for.
+type OpenMonth struct {
+	MerchantID      uuid.UUID
+	Month, Currency string
+}
