@@ -28,8 +28,8 @@ type Changes struct {
 // ErrDryRun is what a decide function returns to store nothing. It is returned to the caller unchanged.
 var ErrDryRun = errors.New("billing: dry run")
 
-// Usage is what counts against the limits of a new usage charge: amounts in minor units that are not deleted.
-type Usage struct {
+// UsageSums is what counts against the limits of a new usage charge: amounts in minor units that are not deleted.
+type UsageSums struct {
 	// Period is that of the subscription's current period.
 	Period int64
 	// Token is what the token charged in the current month (UTC), and TokenLimit its limit in minor units; nil without
@@ -60,7 +60,8 @@ type ChargeFilter struct {
 	Stores []uuid.UUID
 }
 
-// Side says as what an account reads: as the partner whose apps charge, as the merchant that is charged, or both.
+// Side says as which party an account reads: as the partner whose apps charge, as the merchant that is charged, or
+// as both.
 type Side struct{ Partner, Merchant bool }
 
 // Repository stores checkouts, subscriptions, charges and invoices.
@@ -91,7 +92,7 @@ type Repository interface {
 	// it is returned instead, as it was when it was created, with replayed set if the digest is the same and it is
 	// younger than 30 days, and fault.Conflict otherwise. It returns ErrNoSubscription as ChangeSubscription does.
 	AddUsage(ctx context.Context, by auth.Actor, partnerID, subscriptionID uuid.UUID, key string, digest []byte,
-		decide func(now time.Time, s Subscription, u Usage) (Changes, error)) (c Charge, replayed bool, err error)
+		decide func(now time.Time, s Subscription, u UsageSums) (Changes, error)) (c Charge, replayed bool, err error)
 	// ChangeCharge changes a charge of the partner, or adds a credit for it. credited is the sum of its credits, not
 	// positive. It returns ErrNoCharge if the partner has no such charge. key and digest are as for AddUsage, or empty.
 	ChangeCharge(ctx context.Context, by auth.Actor, partnerID, id uuid.UUID, key string, digest []byte,
@@ -125,10 +126,11 @@ type Repository interface {
 	// Revenue returns the sums of a partner's charges that are not deleted by the month of their due time, for due
 	// times in [from, to), oldest first.
 	Revenue(ctx context.Context, partnerID uuid.UUID, from, to time.Time) ([]MonthSum, error)
-	// Merchant returns the account and the store that a checkout names. It returns fault.NotFound for an account that
+	// Stores returns stores of a merchant by ID or hash. It returns fault.NotFound for an account that
 	// does not exist, and omits stores that the account does not have.
 	Stores(ctx context.Context, merchantID uuid.UUID, ids []uuid.UUID, hashes []string) ([]StoreOwner, error)
-	// App returns the status of a partner's app, or fault.NotFound.
+	// AppIsDraft reports whether a partner's app is a draft. It returns fault.NotFound for an app that the partner does
+	// not have.
 	AppIsDraft(ctx context.Context, partnerID uuid.UUID, appID int64) (bool, error)
 }
 
@@ -168,9 +170,9 @@ type Ledger interface {
 	// month, earliest month first.
 	Uninvoiced(ctx context.Context, now time.Time, limit int) ([]OpenMonth, error)
 	// Issue issues the invoice of a month: all of the merchant's pending charges in the currency that are due before
-	// its end. It excludes the merchant's other money writes. make returns the invoice of the charges and the Carried
+	// its end. It excludes the merchant's other money writes. compose returns the invoice of the charges and the Carried
 	// charges that it needs. Issue returns fault.Conflict if the invoice exists.
-	Issue(ctx context.Context, m OpenMonth, make func(now time.Time, number int64, charges []Charge) (Invoice, []Charge,
+	Issue(ctx context.Context, m OpenMonth, compose func(now time.Time, number int64, charges []Charge) (Invoice, []Charge,
 		[]audit.Event, error)) error
 	// SetClock starts the test clock at the moment if the database has none, and returns its time.
 	SetClock(ctx context.Context, at time.Time) (time.Time, error)
