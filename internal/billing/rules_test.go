@@ -100,7 +100,8 @@ func TestRulePeriods(t *testing.T) {
 		{"2025-08-31", Semiannual, 1, "2026-02-28"}, {"2025-08-31", Semiannual, 2, "2026-08-31"},
 		{"2025-12-15", Month, 1, "2026-01-15"}, {"2026-02-28", Once, 1, "2026-03-01"},
 	} {
-		check.Equal(t, Boundary(date(c.anchor), c.interval, c.n), date(c.want), "%s + %d × %s", c.anchor, c.n, c.interval)
+		check.Equal(t, Boundary(date(c.anchor), c.interval, c.n), date(c.want), "%s + %d × %s", c.anchor, c.n,
+			c.interval)
 	}
 	s := subscription(date("2026-01-31"), term(date("2026-01-31T15:04:05"), Month, 1000))
 	check.Equal(t, rows(Due(s, date("2026-03-30T23:59:59"))), []row{
