@@ -165,8 +165,8 @@ func (s Subscription) checkAsOf(asOf, now time.Time) error {
 		outdated = outdated || p.Start.After(asOf)
 	}
 	if outdated {
-		return fault.Errorf(fault.Conflict, "The subscription's charges have changed since %s. Create a new preview and a "+
-			"new checkout.", asOf.Format(time.RFC3339)).On("asOf")
+		return fault.Errorf(fault.Conflict, "The subscription's charges have changed since %s. Create a new "+
+			"preview and a new checkout.", asOf.Format(time.RFC3339)).On("asOf")
 	}
 	return nil
 }

@@ -37,8 +37,8 @@ func UsageKey(subscription uuid.UUID, key string) string {
 	return fmt.Sprintf("u/%s/%s", subscription, key)
 }
 
-// RefundKey is the source key of a credit that a partner gives. key is the idempotency key of its request.
-func RefundKey(subscription uuid.UUID, key string) string {
+// CreditOfKey is the source key of a credit that a partner gives. key is the idempotency key of its request.
+func CreditOfKey(subscription uuid.UUID, key string) string {
 	return fmt.Sprintf("x/%s/%s", subscription, key)
 }
 

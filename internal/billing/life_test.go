@@ -336,7 +336,8 @@ func TestLifePreviewIsPosted(t *testing.T) {
 			t.Fatalf("shown %v, posted %v", preview.Added, made.Added)
 		}
 		if len(book.charges)+len(made.Added) != len(Due(made.Subscription, now)) {
-			t.Fatalf("stored %v and %v, due %v", keys(book.charges), keys(made.Added), keys(Due(made.Subscription, now)))
+			t.Fatalf("stored %v and %v, due %v", keys(book.charges), keys(made.Added),
+				keys(Due(made.Subscription, now)))
 		}
 	})
 	if posted == 0 {
