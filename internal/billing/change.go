@@ -172,8 +172,8 @@ func (s Subscription) checkAsOf(asOf, now time.Time) error {
 }
 
 // Cancel returns the cancelled subscription: at the end of the period, or immediately with a credit for the rest of
-// it. In a trial, and after the day of a subscription that is paid once, it ends at once in either way. Cancelling twice
-// in the same way changes nothing.
+// it. In a trial, and after the day of a subscription that is paid once, it ends at once in either way. Cancelling
+// twice in the same way changes nothing.
 func Cancel(s Subscription, immediately bool, now time.Time) Step {
 	now = later(now, s.BilledUntil)
 	step := Roll(s, now)

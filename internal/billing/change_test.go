@@ -199,6 +199,7 @@ func TestRuleTrial(t *testing.T) {
 		ended := Cancel(s, immediately, date("2026-01-30T23:59:59")).Subscription
 		check.Equal(t, ended.CancelAt, date("2026-01-30T23:59:59"), "the end of a trial that is cancelled")
 		check.Equal(t, ended.CancelledAt, date("2026-01-30"), "cancelledAt")
+		check.Equal(t, ended.CreditsRest, false, "whether a rest is credited")
 		check.Equal(t, ended.Status(date("2026-01-30T23:59:59")), Cancelled, "the status once it is cancelled")
 		check.Equal(t, ended.EndedAt, date("2026-01-30T23:59:59"), "when its end is recorded")
 		check.Equal(t, len(Due(ended, date("2027-01-01"))), 0, "charges once it is cancelled")
@@ -357,4 +358,64 @@ func TestRulePreview(t *testing.T) {
 		got, _ := kind(err)
 		check.Equal(t, got, c.want, "%s: kind of the error", c.name)
 	}
+}
+
+// TestRuleChangeBeforeThePeriod has terms that count from a moment before the period in which they take effect.
+func TestRuleChangeBeforeThePeriod(t *testing.T) {
+	activated := date("2026-06-15")
+	s := subscription(activated, term(date("2026-06-01"), Month, 1000), term(date("2026-06-02"), Month, 3000))
+	check.Equal(t, rows(Due(s, activated)), []row{
+		{Recurring, 1000, between("2026-06-15", "2026-07-15")}, {Credit, -1000, between("2026-06-15", "2026-07-15")},
+		{Proration, 3000, between("2026-06-15", "2026-07-15")},
+	}, "charges of a change before the first period")
+	s = subscription(activated, term(activated, Month, 1000), term(date("2026-07-30"), Month, 3000),
+		term(date("2026-07-01"), Month, 2000))
+	check.Equal(t, rows(Due(s, date("2026-07-30")))[4:], []row{
+		{Credit, -3000, between("2026-07-15", "2026-08-15")}, {Proration, 2000, between("2026-07-15", "2026-08-15")},
+	}, "charges of a change before the current period")
+}
+
+// TestActsLeaveTheirInput checks that an act does not write into the subscription that it gets, which decide functions
+// may be called with again.
+func TestActsLeaveTheirInput(t *testing.T) {
+	s := approved("2026-06-01", monthly(1000)).Subscription
+	s.Terms = append(make([]Term, 0, 8), s.Terms...)
+	step, _ := Suspend(s, date("2026-06-02"))
+	check.Equal(t, step.Subscription.Version, 2, "the version")
+	check.Equal(t, step.Subscription.UpdatedAt, date("2026-06-02"), "the time of the change")
+	suspended := step.Subscription
+	resumed, _ := Resume(suspended, date("2026-06-03"))
+	check.Equal(t, suspended.Suspensions, []Span{{Start: date("2026-06-02")}}, "the suspension once it is resumed")
+	check.Equal(t, resumed.Subscription.Suspensions, []Span{between("2026-06-02", "2026-06-03")}, "the suspension")
+	first := changeTo(t, s, Month, 2000, "2026-06-04").Subscription
+	second := changeTo(t, s, Month, 3000, "2026-06-05").Subscription
+	check.Equal(t, first.Term().Price.Minor, 2000, "the price of the first change")
+	check.Equal(t, second.Term().Price.Minor, 3000, "the price of the second change")
+	rolled := Roll(second, date("2026-06-30")).Subscription
+	check.Equal(t, rolled.Version, second.Version, "the version after a billing run")
+	check.Equal(t, rolled.UpdatedAt, second.UpdatedAt, "the time of the change after a billing run")
+}
+
+// TestClockStepsBack has acts at a moment that is before what is billed. They count from what is billed on.
+func TestClockStepsBack(t *testing.T) {
+	billed, before := date("2026-07-01"), date("2026-06-30T23:59:59")
+	s := Roll(approved("2026-06-01", monthly(1000)).Subscription, billed).Subscription
+	check.Equal(t, Roll(s, before).Subscription.BilledUntil, billed, "billed until")
+	step, err := Change(s, Term{Interval: Month, Price: Money{3000, "USD"}}, time.Time{}, before)
+	check.Equal(t, err, nil, "error")
+	check.Equal(t, rows(step.Charges()), []row{
+		{Credit, -1000, between("2026-07-01", "2026-08-01")}, {Proration, 3000, between("2026-07-01", "2026-08-01")},
+	}, "charges of a change")
+	check.Equal(t, Cancel(s, true, before).Subscription.CancelAt, billed, "an immediate end")
+	step, _ = Suspend(s, before)
+	check.Equal(t, step.Subscription.Suspensions, []Span{{Start: billed}}, "a suspension")
+}
+
+// TestRuleSuspendedAgain has a period that is not charged before a suspension that has not ended.
+func TestRuleSuspendedAgain(t *testing.T) {
+	s := approved("2026-01-15", monthly(1000)).Subscription
+	s.Suspensions = []Span{between("2026-02-01", "2026-02-20"), {Start: date("2026-03-20")}}
+	check.Equal(t, keys(Due(s, date("2026-12-01"))), keysOf(s, "r/0/0", "r/0/2"), "charges")
+	check.Equal(t, NextDue(s, date("2026-01-15")), date("2026-03-15"), "the next due time")
+	check.Equal(t, NextDue(s, date("2026-03-15")), time.Time{}, "the next due time once it is suspended")
 }

@@ -90,9 +90,8 @@ func (s Subscription) charges() iter.Seq[Charge] {
 	return func(yield func(Charge) bool) {
 		for p := range s.periods() {
 			if !p.charged {
-				// While the subscription stays suspended, no later period is charged either.
-				if s.Suspended() && p.Start.After(s.Suspensions[len(s.Suspensions)-1].Start) &&
-					p.last == len(s.Terms)-1 {
+				// While the subscription stays suspended, no later period is charged, and no change is possible.
+				if s.Suspended() && p.Start.After(s.Suspensions[len(s.Suspensions)-1].Start) {
 					return
 				}
 				continue

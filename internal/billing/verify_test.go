@@ -77,6 +77,10 @@ func TestVerifySubscription(t *testing.T) {
 			find(t, c, "r/0/1").Period.Start = date("2026-03-01")
 			return c
 		}, "r/0/1: leaves a gap from 2026-02-28T00:00:00Z on"},
+		"overlap where a change replaced the rest": {func(_ *Subscription, c []Charge) []Charge {
+			find(t, c, "r/1/2").Period.Start = date("2026-03-10")
+			return c
+		}, "r/1/2: begins at 2026-03-10T00:00:00Z, before the period before it ends"},
 		"end of the tiling": {func(_ *Subscription, c []Charge) []Charge {
 			find(t, c, "r/1/4").Period.End = date("2026-06-10")
 			return c
@@ -150,6 +154,44 @@ func TestVerifySubscription(t *testing.T) {
 			found := VerifySubscription(changed, after, date("2026-06-15"))
 			wantFinding(t, found, s, c.want)
 		})
+	}
+}
+
+// TestVerifyAcceptsLives verifies lives whose charges leave gaps and overlap for a reason.
+func TestVerifyAcceptsLives(t *testing.T) {
+	base := approved("2026-01-15", monthly(1000)).Subscription
+	suspended := base
+	suspended.Suspensions = []Span{between("2026-02-01", "2026-04-20")}
+	quarterly := changeTo(t, base, Quarter, 2500, "2026-02-01T12:00:00").Subscription
+	cheaper := changeTo(t, base, Month, 1, "2026-02-03").Subscription
+	for name, s := range map[string]Subscription{
+		"suspended":                     suspended,
+		"another interval":              quarterly,
+		"two intervals in one second":   changeTo(t, quarterly, Month, 1000, "2026-02-01T12:00:00").Subscription,
+		"a change, then an interval":    changeTo(t, cheaper, Annual, 2, "2026-02-03").Subscription,
+		"ended immediately":             Cancel(base, true, date("2026-03-01T10:00:00.5")).Subscription,
+		"ended as a period begins":      Cancel(base, true, date("2026-03-15")).Subscription,
+		"cancelled at the period's end": Cancel(base, false, date("2026-03-01")).Subscription,
+	} {
+		s.BilledUntil = date("2026-07-01")
+		charges := Due(s, s.BilledUntil)
+		for i := range charges {
+			charges[i].ID, charges[i].Status = uuid.UUID{1, byte(i)}, ChargePending
+		}
+		// Usage in the second in which a subscription ends is older than its end.
+		if !s.CancelAt.IsZero() && s.CreditsRest && s.CancelAt.Hour() == 10 {
+			limit := int64(1)
+			s.Terms = slices.Clone(s.Terms)
+			s.Terms[0].Cap = &limit
+			usage := charges[1]
+			usage.ID, usage.Kind, usage.SourceKey = uuid.UUID{2}, Usage, UsageKey(s.ID, "a")
+			usage.DueAt, usage.Amount.Minor = date("2026-03-01T10:00:00.4"), 1
+			charges = append(charges, usage)
+		}
+		check.Equal(t, VerifySubscription(s, charges, s.BilledUntil), nil, "%s: findings", name)
+		// Rows that the database returns in another order are the same.
+		slices.Reverse(charges)
+		check.Equal(t, VerifySubscription(s, charges, s.BilledUntil), nil, "%s: findings in another order", name)
 	}
 }
 
