@@ -59,13 +59,11 @@ func Due(s Subscription, asOf time.Time) []Charge { return dueIn(s, time.Time{},
 // dueIn returns the charges of Due that fell due after a moment.
 func dueIn(s Subscription, after, until time.Time) []Charge {
 	var charges []Charge
-	for c := range s.charges() {
+	for c := range s.charges(after) {
 		if c.DueAt.After(until) {
 			break
 		}
-		if c.DueAt.After(after) {
-			charges = append(charges, c)
-		}
+		charges = append(charges, c)
 	}
 	return charges
 }
@@ -73,10 +71,8 @@ func dueIn(s Subscription, after, until time.Time) []Charge {
 // NextDue returns the first moment after the given one at which a charge falls due or the subscription ends, if nothing
 // changes. It returns zero if there is none.
 func NextDue(s Subscription, after time.Time) time.Time {
-	for c := range s.charges() {
-		if c.DueAt.After(after) {
-			return c.DueAt
-		}
+	for c := range s.charges(after) {
+		return c.DueAt
 	}
 	if s.CancelAt.After(after) {
 		return s.CancelAt
@@ -84,9 +80,9 @@ func NextDue(s Subscription, after time.Time) time.Time {
 	return time.Time{}
 }
 
-// charges yields what falls due, in order. It goes on without an end unless the subscription is cancelled, suspended
-// or paid once.
-func (s Subscription) charges() iter.Seq[Charge] {
+// charges yields what falls due after a moment, in order. It goes on without an end unless the subscription is
+// cancelled, suspended or paid once.
+func (s Subscription) charges(after time.Time) iter.Seq[Charge] {
 	return func(yield func(Charge) bool) {
 		for p := range s.periods() {
 			if !p.charged {
@@ -96,8 +92,12 @@ func (s Subscription) charges() iter.Seq[Charge] {
 				}
 				continue
 			}
+			// Nothing of a period falls due after it.
+			if !p.End.After(after) {
+				continue
+			}
 			for _, c := range s.chargesOf(p) {
-				if !yield(c) {
+				if c.DueAt.After(after) && !yield(c) {
 					return
 				}
 			}
