@@ -25,7 +25,7 @@ func (m *moment) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// span returns the span between two moments.
+// span returns the span between two times.
 func span(start, end moment) Span { return Span{start.Time, end.Time} }
 
 // caseInput has the fields of all kinds of cases. A case is of other systems, and has what its rule needs.

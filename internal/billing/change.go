@@ -16,7 +16,7 @@ type Step struct {
 	Overdue []Charge
 	// Added are the charges of the act itself.
 	Added []Charge
-	// Changed is false if the subscription already was as the act would make it. Then there is nothing else to store.
+	// Changed is false if the subscription already had the state that the act asks for. Then only Overdue is to store.
 	Changed bool
 }
 
@@ -47,7 +47,7 @@ func billed(s Subscription, now time.Time) Subscription {
 	return s
 }
 
-// changed completes an act at now that made next of what Roll returned.
+// changed completes an act at now: Roll returned s, and the act made next from its subscription.
 func (s Step) changed(next Subscription, now time.Time) Step {
 	before := map[string]bool{}
 	for _, c := range Due(s.Subscription, now) {
@@ -152,10 +152,10 @@ func Change(s Subscription, t Term, asOf, now time.Time) (Step, error) {
 }
 
 // checkAsOf returns fault.Conflict if a change that counts from asOf is no longer what it was at asOf: a period, a
-// month, and so an invoice, or another change began since, or the subscription was suspended at that moment.
+// month, and so an invoice, or another change began since, or the subscription was suspended at that time.
 func (s Subscription) checkAsOf(asOf, now time.Time) error {
 	if asOf.After(now) {
-		return fault.Errorf(fault.Invalid, "The moment of a change must not be in the future.").On("asOf")
+		return fault.Errorf(fault.Invalid, "The time of a change must not be in the future.").On("asOf")
 	}
 	outdated := s.Term().From.After(asOf) || MonthOf(asOf) != MonthOf(now) || s.suspendedAt(asOf)
 	for p := range s.periods() {

@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// approved returns the step of an approval of one item at a moment.
+// approved returns the step of an approval of one item at a time.
 func approved(at string, item Item) Step {
 	item.Price.Currency = "USD"
 	c := Checkout{ID: uuid.UUID{1}, PartnerID: uuid.UUID{0xb}, MerchantID: uuid.UUID{0xc}, Items: []Item{item}}
@@ -22,7 +22,7 @@ func monthly(cents int64) Item {
 	return Item{Interval: Month, Level: "basic", Price: Money{Minor: cents}}
 }
 
-// changeTo changes a subscription at a moment.
+// changeTo changes a subscription at a time.
 func changeTo(t *testing.T, s Subscription, interval Interval, cents int64, at string) Step {
 	t.Helper()
 	step, err := Change(s, Term{Interval: interval, Level: "pro", Price: Money{cents, "USD"}, CheckoutID: uuid.UUID{3},
@@ -290,7 +290,7 @@ func TestRuleSuspended(t *testing.T) {
 	check.Equal(t, got, fault.Conflict, "kind of the error once it has ended")
 }
 
-// TestRuleSuspendedAtABoundary has acts at the very moment at which a period starts, where a test clock stands.
+// TestRuleSuspendedAtABoundary has acts at the exact time at which a period starts, where a test clock stands.
 func TestRuleSuspendedAtABoundary(t *testing.T) {
 	s := approved("2026-01-15", monthly(1000)).Subscription
 	for name, s := range map[string]Subscription{"before a billing run": s,
@@ -300,7 +300,7 @@ func TestRuleSuspendedAtABoundary(t *testing.T) {
 		step, _ = Resume(step.Subscription, date("2026-03-15"))
 		check.Equal(t, len(Due(step.Subscription, date("2026-03-15"))), 2, "%s: charges once resumed", name)
 		check.Equal(t, step.Subscription.NextDueAt, date("2026-04-15"), "%s: the next due time", name)
-		// A change of interval at that moment begins a period of its own, which is charged.
+		// A change of interval at that time begins a period of its own, which is charged.
 		change := changeTo(t, step.Subscription, Annual, 9000, "2026-03-15")
 		check.Equal(t, rows(change.Charges()), []row{{Recurring, 9000, between("2026-03-15", "2027-03-15")}},
 			"%s: charges of a change", name)
@@ -335,7 +335,7 @@ func TestRulePreview(t *testing.T) {
 	posted, err := Change(s, pro, at, date("2026-06-21T09:00:00"))
 	check.Equal(t, err, nil, "error of the change")
 	check.Equal(t, posted.Added, shown.Added, "what is posted, and what was shown")
-	check.Equal(t, posted.Subscription.Term().From, at, "the moment from which the change counts")
+	check.Equal(t, posted.Subscription.Term().From, at, "the time from which the change counts")
 
 	other := changeTo(t, s, Month, 1, "2026-06-20T10:00:01").Subscription
 	suspended, _ := Suspend(s, date("2026-06-20T09:00:00"))
@@ -351,7 +351,7 @@ func TestRulePreview(t *testing.T) {
 		{"a month ended since", s, date("2026-06-30T23:59:59"), "2026-07-01", fault.Conflict},
 		{"another change came since", other, at, "2026-06-20T11:00:00", fault.Conflict},
 		{"it was suspended then", resumed.Subscription, at, "2026-06-20T12:00:00", fault.Conflict},
-		{"the moment is to come", s, at, "2026-06-20T09:59:59", fault.Invalid},
+		{"the time is to come", s, at, "2026-06-20T09:59:59", fault.Invalid},
 		{"the period began then", s, date("2026-07-15"), "2026-07-15T00:00:01", ""},
 	} {
 		_, err := Change(c.s, pro, c.asOf, date(c.now))
@@ -360,7 +360,7 @@ func TestRulePreview(t *testing.T) {
 	}
 }
 
-// TestRuleChangeBeforeThePeriod has terms that count from a moment before the period in which they take effect.
+// TestRuleChangeBeforeThePeriod has terms that count from a time before the period in which they take effect.
 func TestRuleChangeBeforeThePeriod(t *testing.T) {
 	activated := date("2026-06-15")
 	s := subscription(activated, term(date("2026-06-01"), Month, 1000), term(date("2026-06-02"), Month, 3000))
@@ -396,7 +396,7 @@ func TestActsLeaveTheirInput(t *testing.T) {
 	check.Equal(t, rolled.UpdatedAt, second.UpdatedAt, "the time of the change after a billing run")
 }
 
-// TestClockStepsBack has acts at a moment that is before what is billed. They count from what is billed on.
+// TestClockStepsBack has acts at a time that is before what is billed. They count from what is billed on.
 func TestClockStepsBack(t *testing.T) {
 	billed, before := date("2026-07-01"), date("2026-06-30T23:59:59")
 	s := Roll(approved("2026-06-01", monthly(1000)).Subscription, billed).Subscription

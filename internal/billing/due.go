@@ -42,7 +42,7 @@ func CreditOfKey(subscription uuid.UUID, key string) string {
 	return fmt.Sprintf("x/%s/%s", subscription, key)
 }
 
-// CarriedKey is the source key of what the invoice of a month carries to the next month.
+// CarriedKey is the source key of the credit that the invoice of a month carries to the next month.
 func CarriedKey(merchant uuid.UUID, month, currency string) string {
 	return fmt.Sprintf("k/%s/%s/%s", merchant, month, currency)
 }
@@ -52,11 +52,11 @@ func CarriedOutKey(merchant uuid.UUID, month, currency string) string {
 	return CarriedKey(merchant, month, currency) + "/out"
 }
 
-// Due returns every charge that ought to exist at the moment, in the order in which they fell due, without usage and
+// Due returns every charge that ought to exist at the time, in the order in which they fell due, without usage and
 // what a partner credits. The charges have no ID, CreatedAt and Status yet.
 func Due(s Subscription, asOf time.Time) []Charge { return dueIn(s, time.Time{}, asOf) }
 
-// dueIn returns the charges of Due that fell due after a moment.
+// dueIn returns the charges of Due that fell due after a time.
 func dueIn(s Subscription, after, until time.Time) []Charge {
 	var charges []Charge
 	for c := range s.charges(after) {
@@ -68,7 +68,7 @@ func dueIn(s Subscription, after, until time.Time) []Charge {
 	return charges
 }
 
-// NextDue returns the first moment after the given one at which a charge falls due or the subscription ends, if nothing
+// NextDue returns the first time after the given one at which a charge falls due or the subscription ends, if nothing
 // changes. It returns zero if there is none.
 func NextDue(s Subscription, after time.Time) time.Time {
 	for c := range s.charges(after) {
@@ -80,7 +80,7 @@ func NextDue(s Subscription, after time.Time) time.Time {
 	return time.Time{}
 }
 
-// charges yields what falls due after a moment, in order. It goes on without an end unless the subscription is
+// charges yields what falls due after a time, in order. It goes on without an end unless the subscription is
 // cancelled, suspended or paid once.
 func (s Subscription) charges(after time.Time) iter.Seq[Charge] {
 	return func(yield func(Charge) bool) {

@@ -11,7 +11,7 @@ import (
 // monthLayout is the form of months.
 const monthLayout = "2006-01"
 
-// MonthOf returns the month of a moment, such as 2026-02, in UTC. That of a charge's due time decides its invoice.
+// MonthOf returns the month of a time, such as 2026-02, in UTC. That of a charge's due time decides its invoice.
 func MonthOf(t time.Time) string { return t.UTC().Format(monthLayout) }
 
 // MonthSpan returns the time of a month such as 2026-02.

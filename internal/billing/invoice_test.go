@@ -37,7 +37,7 @@ func TestRuleInvoices(t *testing.T) {
 		carried int64
 	}{
 		{"a sum", []int64{1000, -333, 5}, 672, 0},
-		{"charges of 0 alone", []int64{0, 0}, 0, 0},
+		{"only charges of 0", []int64{0, 0}, 0, 0},
 		{"a sum of 0", []int64{500, -500}, 0, 0},
 		{"a negative sum", []int64{500, -1200}, 0, -700},
 	} {

@@ -14,7 +14,7 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// act is something that happens to a subscription at a moment.
+// act is something that happens to a subscription at a time.
 type act struct {
 	at   time.Time
 	name string
@@ -36,7 +36,7 @@ type life struct {
 
 var genInterval = rapid.SampledFrom([]Interval{Month, Month, Month, Quarter, Semiannual, Annual, Annual, Once})
 
-// genLife draws lives whose acts are often at the same moment, at midnight and at the ends of months.
+// genLife draws lives whose acts are often at the same time, at midnight and at the ends of months.
 func genLife(t *rapid.T) life {
 	genCents := rapid.OneOf(rapid.Int64Range(0, 20), rapid.Int64Range(0, 99_999_999))
 	l := life{
@@ -240,7 +240,7 @@ func TestLifeTiles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := genLife(t)
 		s, book := l.live(t, true, nil)
-		// How many times each moment is paid, by the points where that changes.
+		// How often each time is paid, by the points where that changes.
 		paid := map[int64]int{}
 		var last time.Time
 		once := int64(1 << 62)
@@ -313,7 +313,7 @@ func TestLifeVerifies(t *testing.T) {
 	})
 }
 
-// TestLifePreviewIsPosted previews a change at a random moment, and makes it for that moment later.
+// TestLifePreviewIsPosted previews a change at a random time, and makes it for that time later.
 func TestLifePreviewIsPosted(t *testing.T) {
 	posted := 0
 	rapid.Check(t, func(t *rapid.T) {

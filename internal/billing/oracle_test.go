@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// oracle works out by itself what a life of a subscription costs. It is told what happens, in order, and walks through
-// the days one at a time with a calendar of its own, where the code computes from the final state. It shares nothing
-// with the code but the names of intervals and kinds.
+// oracle works out by itself what a life of a subscription costs. It receives the acts in order and walks through the
+// days one at a time with a calendar of its own, where the code computes from the final state. It shares nothing with
+// the code but the names of intervals and kinds.
 type oracle struct {
 	// today is the last midnight that it walked to.
 	today time.Time
@@ -19,7 +19,7 @@ type oracle struct {
 	start, end, anchor, cancel time.Time
 	interval                   Interval
 	cents                      int64
-	// lastChange and halts are what a change for a moment in the past depends on.
+	// lastChange and halts are what a change for a time in the past depends on.
 	lastChange time.Time
 	halts      [][2]time.Time
 	rows       []row
@@ -83,7 +83,7 @@ func (o *oracle) approve(interval Interval, cents int64, trialDays int, at time.
 	}
 }
 
-// walk goes through the midnights up to a moment.
+// walk goes through the midnights up to a time.
 func (o *oracle) walk(to time.Time) {
 	for !o.today.Add(24 * time.Hour).After(to) {
 		o.today = o.today.Add(24 * time.Hour)

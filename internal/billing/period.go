@@ -61,7 +61,7 @@ type period struct {
 	ended bool
 }
 
-// from returns the moment from which a term counts. One that was agreed before the first period counts from its start.
+// from returns the time from which a term counts. One that was agreed before the first period counts from its start.
 func (s Subscription) from(term int) time.Time {
 	t := second(s.Terms[term].From)
 	if t.Before(s.ActivatedAt) {
@@ -105,12 +105,12 @@ func (s Subscription) periods() iter.Seq[period] {
 }
 
 // starts reports whether a period starts at t. One that starts at the second of an immediate end does, and is credited:
-// a billing run at that moment may have charged it already.
+// a billing run at that time may have charged it already.
 func (s Subscription) starts(t time.Time) bool {
 	return s.CancelAt.IsZero() || t.Before(s.CancelAt) || s.CreditsRest && t.Equal(s.CancelAt)
 }
 
-// suspendedAt reports whether a period that starts at t is not charged. What falls due at the moment of a suspension or
+// suspendedAt reports whether a period that starts at t is not charged. What falls due at the time of a suspension or
 // of its end is decided by the state before, so that it does not matter whether a billing run came first.
 func (s Subscription) suspendedAt(t time.Time) bool {
 	for _, suspension := range s.Suspensions {
@@ -121,10 +121,10 @@ func (s Subscription) suspendedAt(t time.Time) bool {
 	return false
 }
 
-// InTrial reports whether the trial has not ended at the moment.
+// InTrial reports whether the trial has not ended at the time.
 func (s Subscription) InTrial(at time.Time) bool { return at.Before(s.TrialEndsAt) }
 
-// CurrentPeriod returns the period that contains the moment, and whether it is charged. It is the trial before the
+// CurrentPeriod returns the period that contains the time, and whether it is charged. It is the trial before the
 // first period, and the last period after the end.
 func (s Subscription) CurrentPeriod(at time.Time) (span Span, charged bool) {
 	span = Span{second(s.Terms[0].From), s.TrialEndsAt.UTC()}
@@ -140,7 +140,7 @@ func (s Subscription) CurrentPeriod(at time.Time) (span Span, charged bool) {
 	return span, charged
 }
 
-// CurrentPeriodEnd returns the end of the period that contains the moment, as CurrentPeriod does.
+// CurrentPeriodEnd returns the end of the period that contains the time, as CurrentPeriod does.
 func (s Subscription) CurrentPeriodEnd(at time.Time) time.Time {
 	span, _ := s.CurrentPeriod(at)
 	return span.End

@@ -10,7 +10,7 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// date returns midnight of a day, or a moment of RFC 3339 without its zone.
+// date returns midnight of a day, or a time of RFC 3339 without its zone.
 func date(text string) time.Time {
 	layout := time.DateOnly
 	if strings.Contains(text, "T") {
@@ -23,7 +23,7 @@ func date(text string) time.Time {
 	return t
 }
 
-// term returns a term that counts from a moment. subscription numbers it.
+// term returns a term that counts from a time. subscription numbers it.
 func term(from time.Time, interval Interval, price int64) Term {
 	return Term{From: from, Interval: interval, Price: Money{price, "USD"}, CheckoutID: uuid.UUID{1},
 		ApprovedBy: uuid.UUID{2}}

@@ -10,7 +10,7 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// stored returns a subscription of half a year with a change, usage and a partner's credit, as it is stored.
+// stored returns a subscription of half a year with a change, usage and a partner's credit, and its stored charges.
 func stored(t *testing.T) (Subscription, []Charge) {
 	t.Helper()
 	limit := int64(500)
@@ -52,7 +52,6 @@ func find(t *testing.T, charges []Charge, key string) *Charge {
 func TestVerifySubscription(t *testing.T) {
 	s, charges := stored(t)
 	check.Equal(t, VerifySubscription(s, charges, date("2026-06-15")), nil, "findings for data that is right")
-	// A run that is late is no finding.
 	late := s
 	late.BilledUntil = date("2026-04-29")
 	check.Equal(t, VerifySubscription(late, charges[:5], date("2026-06-15")), nil, "findings before a late run")
