@@ -10,8 +10,8 @@ import (
 // checkoutRow is the model of a checkout.
 type checkoutRow struct {
 	AccountID     uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey"`
-	ID            uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;unique"`
-	PartnerID     uuid.UUID     `gorm:"<-:create;type:uuid;not null;index:checkouts_partner"`
+	ID            uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;unique;index:checkouts_partner,priority:20"`
+	PartnerID     uuid.UUID     `gorm:"<-:create;type:uuid;not null;index:checkouts_partner;uniqueIndex:checkouts_key"`
 	State         string        `gorm:"not null"`
 	CreatedAt     instant       `gorm:"<-:create;not null"`
 	CreatedByKind string        `gorm:"<-:create;not null"`
@@ -24,10 +24,11 @@ type checkoutRow struct {
 	DeclinedAt    instant
 	DeclinedBy    uuid.NullUUID `gorm:"type:uuid"`
 	// IdempotencyKey and RequestDigest are null without a key, and once the key may be used again.
-	IdempotencyKey *string
+	IdempotencyKey *string `gorm:"uniqueIndex:checkouts_key,where:idempotency_key IS NOT NULL"`
 	RequestDigest  []byte
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
+	Partner *accountRow `gorm:"foreignKey:PartnerID;references:ID"`
 }
 
 // TableName tells gorm the table.
@@ -45,7 +46,7 @@ func newCheckoutRow(c billing.Checkout) checkoutRow {
 	}
 }
 
-func (r checkoutRow) checkout(items []checkoutItemRow) billing.Checkout {
+func (r checkoutRow) checkout(items []listedItem) billing.Checkout {
 	c := billing.Checkout{
 		ID: r.ID, PartnerID: r.PartnerID, MerchantID: r.AccountID, State: billing.CheckoutState(r.State),
 		CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time, AsOf: r.AsOf.Time,
@@ -79,8 +80,6 @@ type checkoutItemRow struct {
 	// SubscriptionID is null until a subscription is created.
 	SubscriptionID uuid.NullUUID `gorm:"type:uuid"`
 	Changes        bool          `gorm:"<-:create;not null"`
-	// StoreHash is read from the store.
-	StoreHash string `gorm:"->;-:migration"`
 
 	Checkout *checkoutRow `gorm:"foreignKey:AccountID,CheckoutID;references:AccountID,ID"`
 	App      *appRow      `gorm:"foreignKey:AppID;references:ID"`
@@ -102,9 +101,16 @@ func newCheckoutItemRows(c billing.Checkout) []checkoutItemRow {
 	return rows
 }
 
-func (r checkoutItemRow) item() billing.Item {
+// listedItem is an item with the hash of its store. It is read from checkout_items AS i and stores AS h.
+type listedItem struct {
+	Row       checkoutItemRow `gorm:"embedded" sql:"i"`
+	StoreHash string          `sql:"coalesce(h.hash, '')"`
+}
+
+func (l listedItem) item() billing.Item {
+	r := l.Row
 	return billing.Item{
-		AppID: r.AppID, StoreID: r.StoreID, StoreHash: r.StoreHash, Level: r.Level, Description: r.Description,
+		AppID: r.AppID, StoreID: r.StoreID, StoreHash: l.StoreHash, Level: r.Level, Description: r.Description,
 		RedirectURL: r.RedirectURL, Interval: billing.Interval(r.BillingInterval),
 		Price: billing.Money{Minor: r.Price, Currency: r.Currency}, Cap: r.Cap, TrialDays: int(r.TrialDays),
 		SubscriptionID: r.SubscriptionID.UUID, Changes: r.Changes,
@@ -114,12 +120,12 @@ func (r checkoutItemRow) item() billing.Item {
 // subscriptionRow is the model of a subscription.
 type subscriptionRow struct {
 	AccountID   uuid.UUID `gorm:"<-:create;type:uuid;primaryKey"`
-	ID          uuid.UUID `gorm:"<-:create;type:uuid;primaryKey;unique"`
-	PartnerID   uuid.UUID `gorm:"<-:create;type:uuid;not null;index:subscriptions_partner"`
+	ID          uuid.UUID `gorm:"<-:create;type:uuid;primaryKey;unique;index:subscriptions_partner,priority:20;index:subscriptions_due,priority:20"`
+	PartnerID   uuid.UUID `gorm:"<-:create;type:uuid;not null;index:subscriptions_partner;index:subscriptions_updated"`
 	StoreID     uuid.UUID `gorm:"<-:create;type:uuid;not null"`
 	AppID       int64     `gorm:"<-:create;not null"`
 	CreatedAt   instant   `gorm:"<-:create;not null"`
-	UpdatedAt   instant   `gorm:"not null;autoUpdateTime:false"`
+	UpdatedAt   instant   `gorm:"not null;autoUpdateTime:false;index:subscriptions_updated"`
 	ActivatedAt instant   `gorm:"<-:create;not null"`
 	TrialEndsAt instant   `gorm:"<-:create"`
 	CancelAt    instant
@@ -130,10 +136,9 @@ type subscriptionRow struct {
 	Version     int64   `gorm:"not null"`
 	BilledUntil instant `gorm:"not null"`
 	NextDueAt   instant `gorm:"index:subscriptions_due,where:next_due_at IS NOT NULL"`
-	// StoreHash is read from the store.
-	StoreHash string `gorm:"->;-:migration"`
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
+	Partner *accountRow `gorm:"foreignKey:PartnerID;references:ID"`
 	App     *appRow     `gorm:"foreignKey:AppID;references:ID"`
 }
 
@@ -154,9 +159,16 @@ func newSubscriptionRow(s billing.Subscription) subscriptionRow {
 	return r
 }
 
-func (r subscriptionRow) subscription(terms []termRow, suspensions []suspensionRow) billing.Subscription {
+// listedSubscription is a subscription with the hash of its store. It is read from subscriptions AS s and stores AS h.
+type listedSubscription struct {
+	Row       subscriptionRow `gorm:"embedded" sql:"s"`
+	StoreHash string          `sql:"coalesce(h.hash, '')"`
+}
+
+func (l listedSubscription) subscription(terms []termRow, suspensions []suspensionRow) billing.Subscription {
+	r := l.Row
 	s := billing.Subscription{
-		ID: r.ID, PartnerID: r.PartnerID, MerchantID: r.AccountID, StoreID: r.StoreID, StoreHash: r.StoreHash,
+		ID: r.ID, PartnerID: r.PartnerID, MerchantID: r.AccountID, StoreID: r.StoreID, StoreHash: l.StoreHash,
 		AppID: r.AppID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, ActivatedAt: r.ActivatedAt.Time,
 		TrialEndsAt: r.TrialEndsAt.Time, CancelAt: r.CancelAt.Time, CancelledAt: r.CancelledAt.Time,
 		CreditsRest: r.CreditsRest, EndedAt: r.EndedAt.Time, Version: r.Version, BilledUntil: r.BilledUntil.Time,
@@ -187,6 +199,7 @@ type termRow struct {
 	ApprovedBy      uuid.UUID `gorm:"<-:create;type:uuid;not null"`
 
 	Subscription *subscriptionRow `gorm:"foreignKey:AccountID,SubscriptionID;references:AccountID,ID"`
+	CheckoutItem *checkoutItemRow `gorm:"foreignKey:AccountID,CheckoutID,Item;references:AccountID,CheckoutID,Ordinal"`
 }
 
 // TableName tells gorm the table.
@@ -225,11 +238,11 @@ func (suspensionRow) TableName() string { return "subscription_suspensions" }
 
 // invoiceRow is the model of an invoice. Rows are never changed.
 type invoiceRow struct {
-	AccountID uuid.UUID `gorm:"<-:create;type:uuid;primaryKey"`
+	AccountID uuid.UUID `gorm:"<-:create;type:uuid;primaryKey;uniqueIndex:invoices_month;uniqueIndex:invoices_number"`
 	ID        uuid.UUID `gorm:"<-:create;type:uuid;primaryKey;unique"`
-	Month     string    `gorm:"<-:create;not null"`
-	Number    int64     `gorm:"<-:create;not null"`
-	Currency  string    `gorm:"<-:create;not null"`
+	Month     string    `gorm:"<-:create;not null;uniqueIndex:invoices_month"`
+	Number    int64     `gorm:"<-:create;not null;uniqueIndex:invoices_number"`
+	Currency  string    `gorm:"<-:create;not null;uniqueIndex:invoices_month"`
 	Total     int64     `gorm:"<-:create;not null"`
 	IssuedAt  instant   `gorm:"<-:create;not null"`
 
@@ -252,26 +265,27 @@ func (r invoiceRow) invoice() billing.Invoice {
 
 // chargeRow is the model of a charge.
 type chargeRow struct {
-	AccountID      uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey"`
-	ID             uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;unique"`
+	AccountID      uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;uniqueIndex:charges_source;index:charges_subscription;index:charges_pending,priority:20;index:charges_invoice,priority:1;index:charges_credits"`
+	ID             uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;unique;index:charges_partner,priority:20;index:charges_invoice,priority:4"`
 	PartnerID      uuid.NullUUID `gorm:"<-:create;type:uuid;index:charges_partner"`
-	SubscriptionID uuid.NullUUID `gorm:"<-:create;type:uuid"`
+	SubscriptionID uuid.NullUUID `gorm:"<-:create;type:uuid;index:charges_subscription"`
 	Term           *int64        `gorm:"<-:create"`
 	Kind           string        `gorm:"<-:create;not null"`
 	Amount         int64         `gorm:"<-:create;not null"`
 	Currency       string        `gorm:"<-:create;not null"`
-	PeriodStart    instant       `gorm:"<-:create"`
+	PeriodStart    instant       `gorm:"<-:create;index:charges_subscription"`
 	PeriodEnd      instant       `gorm:"<-:create"`
-	DueAt          instant       `gorm:"<-:create;not null;index:charges_pending,where:status = 'PENDING'"`
+	DueAt          instant       `gorm:"<-:create;not null;index:charges_pending,where:status = 'PENDING';index:charges_invoice,priority:3;index:charges_token,priority:20"`
 	CreatedAt      instant       `gorm:"<-:create;not null"`
-	SourceKey      string        `gorm:"<-:create;not null"`
+	SourceKey      string        `gorm:"<-:create;not null;uniqueIndex:charges_source"`
 	Status         string        `gorm:"not null"`
-	InvoiceID      uuid.NullUUID `gorm:"type:uuid"`
-	CreditOf       uuid.NullUUID `gorm:"<-:create;type:uuid"`
+	InvoiceID      uuid.NullUUID `gorm:"type:uuid;index:charges_invoice,priority:2,where:invoice_id IS NOT NULL"`
+	CreditOf       uuid.NullUUID `gorm:"<-:create;type:uuid;index:charges_credits,where:credit_of IS NOT NULL"`
 	Description    string        `gorm:"<-:create;not null"`
 	RequestDigest  []byte        `gorm:"<-:create"`
-	APITokenID     uuid.NullUUID `gorm:"<-:create;type:uuid"`
+	APITokenID     uuid.NullUUID `gorm:"<-:create;type:uuid;index:charges_token,where:api_token_id IS NOT NULL"`
 
+	Account      *accountRow      `gorm:"foreignKey:AccountID;references:ID"`
 	Subscription *subscriptionRow `gorm:"foreignKey:AccountID,SubscriptionID;references:AccountID,ID"`
 	Invoice      *invoiceRow      `gorm:"foreignKey:AccountID,InvoiceID;references:AccountID,ID"`
 }
@@ -309,3 +323,25 @@ func (r chargeRow) charge() billing.Charge {
 	}
 	return c
 }
+
+// billedRow is what a billing run stores of a subscription.
+type billedRow struct {
+	AccountID   uuid.UUID
+	ID          uuid.UUID
+	Version     int64
+	BilledUntil instant
+	NextDueAt   instant
+	EndedAt     instant
+}
+
+// The columns of the models in hand-written statements.
+var (
+	checkoutColumns     = columnsOf[checkoutRow](nil)
+	itemColumns         = columnsOf[listedItem](nil)
+	subscriptionColumns = columnsOf[subscriptionRow](nil)
+	listedColumns       = columnsOf[listedSubscription](nil)
+	termColumns         = columnsOf[termRow](nil)
+	suspensionColumns   = columnsOf[suspensionRow](nil)
+	chargeColumns       = columnsOf[chargeRow](nil)
+	billedColumns       = columnsOf[billedRow](nil)
+)

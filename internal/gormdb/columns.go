@@ -1,6 +1,7 @@
 package gormdb
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -158,8 +159,12 @@ func recordType(kind reflect.Type) string {
 		return "uuid"
 	case reflect.TypeFor[instant]():
 		return "timestamptz"
-	case reflect.TypeFor[int64]():
+	case reflect.TypeFor[int64](), reflect.TypeFor[*int64]():
 		return "bigint"
+	case reflect.TypeFor[bool]():
+		return "boolean"
+	case reflect.TypeFor[[]byte]():
+		return "bytea"
 	default:
 		return "text"
 	}
@@ -173,12 +178,27 @@ func (c columns[R]) records(to dialect, rows []R) (string, error) {
 		list[i] = make(map[string]any, len(c.inserted))
 		for _, f := range c.inserted {
 			if f.value == "" {
-				list[i][f.name] = to.argument(v.FieldByIndex(f.index))
+				list[i][f.name] = to.inRecord(to.argument(v.FieldByIndex(f.index)))
 			}
 		}
 	}
 	text, err := json.Marshal(list)
 	return string(text), err
+}
+
+// inRecord returns an argument as it is in a record: bytes are hexadecimal, which SQLite decodes with unhex.
+func (d dialect) inRecord(argument any) any {
+	bytes, is := argument.([]byte)
+	switch {
+	case !is:
+		return argument
+	case bytes == nil:
+		return nil
+	case d.name == sqliteDialect.name:
+		return hex.EncodeToString(bytes)
+	default:
+		return `\x` + hex.EncodeToString(bytes)
+	}
 }
 
 // parameter returns the parameter of a column in an insert whose parameters begin with the number first.
@@ -232,7 +252,7 @@ func target(field reflect.Value) any {
 	switch p := field.Addr().Interface().(type) {
 	case *uuid.UUID:
 		return (*key)(p)
-	case *uuid.NullUUID, *instant, *string, **string, *[]byte, *int64, *bool, *position:
+	case *uuid.NullUUID, *instant, *string, **string, *[]byte, *int64, **int64, *bool, *position:
 		return p
 	default:
 		panic(fmt.Sprintf("a column cannot be a %s", field.Type()))
