@@ -170,10 +170,10 @@ type Ledger interface {
 	// month, earliest month first.
 	Uninvoiced(ctx context.Context, now time.Time, limit int) ([]OpenMonth, error)
 	// Issue issues the invoice of a month: all of the merchant's pending charges in the currency that are due before
-	// its end. It excludes the merchant's other money writes. compose returns the invoice of the charges and the Carried
-	// charges that it needs. Issue returns fault.Conflict if the invoice exists.
-	Issue(ctx context.Context, m OpenMonth, compose func(now time.Time, number int64, charges []Charge) (Invoice, []Charge,
-		[]audit.Event, error)) error
+	// its end. It excludes the merchant's other money writes. compose returns the invoice of the charges and the
+	// Carried charges that it needs. Issue returns fault.Conflict if the invoice exists.
+	Issue(ctx context.Context, m OpenMonth, compose func(now time.Time, number int64, charges []Charge) (Invoice,
+		[]Charge, []audit.Event, error)) error
 	// SetClock starts the test clock at the moment if the database has none, and returns its time.
 	SetClock(ctx context.Context, at time.Time) (time.Time, error)
 	// HasClock reports whether the database has a test clock.

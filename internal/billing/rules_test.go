@@ -120,3 +120,17 @@ func TestRuleInAdvance(t *testing.T) {
 	check.Equal(t, charges[1].DueAt, date("2026-02-10"), "the due time")
 	check.Equal(t, NextDue(s, date("2026-01-10")), date("2026-02-10"), "the next due time")
 }
+
+// TestDueInAgreesWithDue splits a life at each second at which something falls due.
+func TestDueInAgreesWithDue(t *testing.T) {
+	s := changeTo(t, approved("2026-01-15", monthly(1000)).Subscription, Month, 3000, "2026-01-20").Subscription
+	s = Cancel(changeTo(t, s, Quarter, 9000, "2026-03-01").Subscription, true, date("2026-03-20")).Subscription
+	all := Due(s, date("2027-01-01"))
+	check.Equal(t, keys(all), keysOf(s, "r/0/0", "c/1", "d/1", "r/1/1", "c/2", "r/2/0", "e"), "charges")
+	for _, c := range all {
+		for _, at := range []time.Time{c.DueAt.Add(-1), c.DueAt, c.DueAt.Add(1)} {
+			first, rest := Due(s, at), dueIn(s, at, date("2027-01-01"))
+			check.Equal(t, append(keys(first), keys(rest)...), keys(all), "charges split at %s", at)
+		}
+	}
+}
