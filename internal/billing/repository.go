@@ -174,12 +174,34 @@ type Ledger interface {
 	// Carried charges that it needs. Issue returns fault.Conflict if the invoice exists.
 	Issue(ctx context.Context, m OpenMonth, compose func(now time.Time, number int64, charges []Charge) (Invoice,
 		[]Charge, []audit.Event, error)) error
+
+	// Statements returns at most limit subscriptions of all accounts whose ID is above after, by ID, each with all of
+	// its charges, as of one moment, and that moment in billing time.
+	Statements(ctx context.Context, after uuid.UUID, limit int) (now time.Time, list []Statement, err error)
+	// Issued returns at most limit invoices of all accounts whose ID is above after, by ID, each with all of its
+	// charges in the order of Repository.InvoiceLines. A month that is not empty selects its invoices.
+	Issued(ctx context.Context, month string, after uuid.UUID, limit int) ([]Issue, error)
+	// CarriedCharges returns all Carried charges of at most limit merchants whose ID is above after, by merchant.
+	CarriedCharges(ctx context.Context, after uuid.UUID, limit int) ([]Charge, error)
+
 	// SetClock starts the test clock at the moment if the database has none, and returns its time.
 	SetClock(ctx context.Context, at time.Time) (time.Time, error)
 	// HasClock reports whether the database has a test clock.
 	HasClock(ctx context.Context) (bool, error)
 	// MoveClock moves the test clock forward.
 	MoveClock(ctx context.Context, to time.Time) error
+}
+
+// Statement is a subscription with all of its charges.
+type Statement struct {
+	Subscription Subscription
+	Charges      []Charge
+}
+
+// Issue is an invoice with all of its charges.
+type Issue struct {
+	Invoice Invoice
+	Charges []Charge
 }
 
 // OpenMonth is what an invoice is to be issued for.
