@@ -127,6 +127,9 @@ func (p problem) append(b []byte, requestID string) []byte {
 		b = plain.AppendString(append(b, separator(i, `,"requiredScopes":[`)...), scope)
 	}
 	b = append(b, ending(len(p.RequiredScopes))...)
+	if p.Remaining != "" {
+		b = append(append(b, `,"remaining":`...), p.Remaining...)
+	}
 	b = plain.AppendString(append(b, `,"requestId":`...), requestID)
 	return append(b, '}', '}')
 }

@@ -63,6 +63,9 @@ func TestErrors(t *testing.T) {
 			answering(fmt.Errorf("list: %w", fault.Wrap(errWire, fault.Invalid, "No.").On("first"))),
 			`{"errors":[{"message":"No.",` + at +
 				`,"extensions":{"code":"INVALID","field":"first","requestId":"r-1"}}],"data":null}`, ""},
+		{"a limit", answering(fault.Errorf(fault.LimitReached, "Too much.").Leaving("0.50")),
+			`{"errors":[{"message":"Too much.",` + at +
+				`,"extensions":{"code":"LIMIT_REACHED","remaining":0.50,"requestId":"r-1"}}],"data":null}`, ""},
 		{"several faults", answering(fault.List{fault.Errorf(fault.Invalid, "One.").On("a"), auth.Denied("x", "y")}),
 			`{"errors":[{"message":"One.",` + at + `,"extensions":{"code":"INVALID","field":"a","requestId":"r-1"}},` +
 				`{"message":"You do not have permission to do this operation.",` + at +

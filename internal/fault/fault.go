@@ -57,6 +57,8 @@ type Error struct {
 	Field string
 	// RequiredScopes are the missing scopes, for Forbidden.
 	RequiredScopes []string
+	// Remaining is what remains of a limit of money, for LimitReached: a decimal number such as 19.90, or empty.
+	Remaining string
 
 	cause error
 }
@@ -92,6 +94,13 @@ func (e *Error) On(field string) *Error {
 func (e *Error) Requiring(scopes ...string) *Error {
 	c := *e
 	c.RequiredScopes = scopes
+	return &c
+}
+
+// Leaving returns a copy of e with what remains of a limit.
+func (e *Error) Leaving(remaining string) *Error {
+	c := *e
+	c.Remaining = remaining
 	return &c
 }
 

@@ -29,8 +29,9 @@ func TestErrorShowsNoCause(t *testing.T) {
 
 func TestOnAndRequiringCopy(t *testing.T) {
 	shared := fault.Errorf(fault.Forbidden, "No.")
-	one, other := shared.On("a").Requiring("x", "y"), shared.On("b")
-	if shared.Field != "" || shared.RequiredScopes != nil {
+	one, other := shared.On("a").Requiring("x", "y"), shared.On("b").Leaving("1.50")
+	check.Equal(t, other.Remaining, "1.50", "what remains")
+	if shared.Field != "" || shared.RequiredScopes != nil || shared.Remaining != "" {
 		t.Errorf("the original changed: %+v", shared)
 	}
 	if one.Field != "a" || other.Field != "b" || !slices.Equal(one.RequiredScopes, []string{"x", "y"}) ||
