@@ -27,7 +27,8 @@ const (
 // Actor is the principal that acted. Its name is the name at the time of the event: a record, not a reference.
 type Actor struct {
 	Kind ActorKind
-	// ID is the ID of the user or API token. It is zero for the operator.
+	// ID is the ID of the user or API token. It is zero for the operator, and for one of another account, whose name
+	// is that of the account.
 	ID   uuid.UUID
 	Name string
 }
@@ -112,6 +113,25 @@ const (
 	WebhookTest Action = "webhook.test"
 	// WebhookReplayed: deliveries of a webhook were scheduled again.
 	WebhookReplayed Action = "webhook.replayed"
+
+	// The events of automated billing that both the partner and the merchant have in their logs.
+	CheckoutCreated       Action = "checkout.created"
+	CheckoutApproved      Action = "checkout.approved"
+	CheckoutDeclined      Action = "checkout.declined"
+	SubscriptionCreated   Action = "subscription.created"
+	SubscriptionUpdated   Action = "subscription.updated"
+	SubscriptionCancelled Action = "subscription.cancelled"
+	// SubscriptionEnded: the last paid day of a cancelled subscription is over.
+	SubscriptionEnded     Action = "subscription.ended"
+	SubscriptionSuspended Action = "subscription.suspended"
+	SubscriptionResumed   Action = "subscription.resumed"
+	// Changes of charges are in the partner's log. Those of what is carried from one invoice to the next are in the
+	// merchant's.
+	ChargeCreated  Action = "charge.created"
+	ChargeDeleted  Action = "charge.deleted"
+	ChargeInvoiced Action = "charge.invoiced"
+	// InvoiceIssued is in the merchant's log.
+	InvoiceIssued Action = "invoice.issued"
 )
 
 // Actions returns all actions, grouped by resource.
@@ -128,6 +148,10 @@ func Actions() []Action {
 		EventSourceCreated, EventSourceDeleted,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,
 		WebhookCreated, WebhookUpdated, WebhookDeleted, WebhookFailing, WebhookDisabled, WebhookTest, WebhookReplayed,
+		CheckoutCreated, CheckoutApproved, CheckoutDeclined,
+		SubscriptionCreated, SubscriptionUpdated, SubscriptionCancelled, SubscriptionEnded, SubscriptionSuspended,
+		SubscriptionResumed,
+		ChargeCreated, ChargeDeleted, ChargeInvoiced, InvoiceIssued,
 	}
 }
 
@@ -149,6 +173,12 @@ const (
 	TargetAPIToken TargetKind = "apiToken"
 	TargetSession  TargetKind = "session"
 	TargetWebhook  TargetKind = "webhook"
+
+	TargetCheckout     TargetKind = "checkout"
+	TargetSubscription TargetKind = "subscription"
+	TargetCharge       TargetKind = "charge"
+	TargetInvoice      TargetKind = "invoice"
+
 	// TargetStoreUser is a user's membership in a store. Its key is the user's UUID, a colon and the store's hash, and
 	// its name is that of the user.
 	TargetStoreUser TargetKind = "storeUser"

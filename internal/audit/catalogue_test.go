@@ -47,6 +47,8 @@ func TestDataOf(t *testing.T) {
 			`{"kind":"USER","id":"bc/account/user/019a1b2c-0001-7000-8000-000000000001","name":"a"}`},
 		{"a token", audit.Actor{Kind: audit.ActorAPIToken, ID: id, Name: "a"}.Data(),
 			`{"kind":"API_TOKEN","id":"bc/account/apiToken/019a1b2c-0001-7000-8000-000000000001","name":"a"}`},
+		{"a user of another account", audit.Actor{Kind: audit.ActorUser, Name: "Acme"}.Data(),
+			`{"kind":"USER","id":null,"name":"Acme"}`},
 		{"the operator", audit.Actor{Kind: audit.ActorOperator, Name: "operator"}.Data(),
 			`{"kind":"OPERATOR","id":null,"name":"operator"}`},
 	} {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // IDPrefix begins every ID in the API, followed by the kind of the object, a slash and its key.
@@ -35,7 +37,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 // ActorData is an actor as the API shows it.
 type ActorData struct {
 	Kind ActorKind `json:"kind"`
-	// ID is nil for the operator.
+	// ID is nil for the operator, and for a user or API token of another account.
 	ID   *string `json:"id"`
 	Name string  `json:"name"`
 }
@@ -43,12 +45,12 @@ type ActorData struct {
 // Data returns the actor as the API shows it.
 func (a Actor) Data() ActorData {
 	d := ActorData{Kind: a.Kind, Name: a.Name}
-	switch a.Kind {
-	case ActorUser:
+	switch {
+	case a.ID == uuid.Nil:
+	case a.Kind == ActorUser:
 		d.ID = TargetUser.ID(a.ID.String())
-	case ActorAPIToken:
+	case a.Kind == ActorAPIToken:
 		d.ID = TargetAPIToken.ID(a.ID.String())
-	case ActorOperator:
 	}
 	return d
 }

@@ -1,0 +1,235 @@
+package billing
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/paging"
+	"latchkey/internal/scope"
+)
+
+// ApproveCheckout approves a checkout for the owner of the stores of its items: its subscriptions begin or change, and
+// what that costs is charged. It returns fault.Conflict if the checkout was approved or declined before or has expired,
+// and the error of Change for a subscription that can no longer be changed. Then nothing is approved.
+func (s *Service) ApproveCheckout(ctx context.Context, by *auth.Principal, id uuid.UUID) (Checkout, error) {
+	writer, err := s.answering(ctx, by, id)
+	if err != nil {
+		return Checkout{}, err
+	}
+	var approved Checkout
+	err = s.repo.ChangeCheckout(ctx, by.Actor(), by.AccountID, id, func(now time.Time, c Checkout,
+		subscriptions map[uuid.UUID]Subscription, owners map[uuid.UUID]uuid.UUID) (Changes, error) {
+		if err := mayAnswer(by, c, owners, now); err != nil {
+			return Changes{}, err
+		}
+		var changes Changes
+		approved, changes, err = approve(c, subscriptions, writer, theService(s.clock), by.ID, now)
+		return changes, err
+	})
+	return approved, err
+}
+
+// approve returns the approved checkout, and the changes to store.
+func approve(c Checkout, subscriptions map[uuid.UUID]Subscription, by, service author, user uuid.UUID,
+	now time.Time) (Checkout, Changes, error) {
+	c.State, c.ApprovedAt, c.ApprovedBy = Approved, now, user
+	items := make([]Item, len(c.Items))
+	copy(items, c.Items)
+	var changes Changes
+	for n := range items {
+		step, action := Step{}, audit.SubscriptionCreated
+		before := subscriptions[items[n].SubscriptionID]
+		if items[n].Changes {
+			action = audit.SubscriptionUpdated
+			if before.ID == uuid.Nil {
+				return Checkout{}, Changes{}, ErrNoActiveSubscription()
+			}
+			var err error
+			if step, err = Change(before, TermOf(c, n, user), c.AsOf, now); err != nil {
+				return Checkout{}, Changes{}, err
+			}
+		} else {
+			items[n].SubscriptionID = uuid.Must(uuid.NewV7())
+			step = Start(c, n, items[n].SubscriptionID, user, now)
+		}
+		changes.add(step, by, service, action, now, before)
+	}
+	c.Items = items
+	changes.Checkouts = []Checkout{c}
+	changes.Events = append(by.checkout(audit.CheckoutApproved, c), changes.Events...)
+	return c, changes, nil
+}
+
+// DeclineCheckout declines a checkout for the owner of the stores of its items. It returns fault.Conflict as
+// ApproveCheckout does.
+func (s *Service) DeclineCheckout(ctx context.Context, by *auth.Principal, id uuid.UUID) (Checkout, error) {
+	writer, err := s.answering(ctx, by, id)
+	if err != nil {
+		return Checkout{}, err
+	}
+	var declined Checkout
+	err = s.repo.ChangeCheckout(ctx, by.Actor(), by.AccountID, id, func(now time.Time, c Checkout,
+		_ map[uuid.UUID]Subscription, owners map[uuid.UUID]uuid.UUID) (Changes, error) {
+		if err := mayAnswer(by, c, owners, now); err != nil {
+			return Changes{}, err
+		}
+		c.State, c.DeclinedAt, c.DeclinedBy = Declined, now, by.ID
+		declined = c
+		return Changes{Checkouts: []Checkout{c}, Events: writer.checkout(audit.CheckoutDeclined, c)}, nil
+	})
+	return declined, err
+}
+
+// answering returns the author of an answer to a checkout. Only the sessions of users who could own a store get it.
+func (s *Service) answering(ctx context.Context, by *auth.Principal, id uuid.UUID) (author, error) {
+	if by.Kind != auth.Session || !by.AccountOwner && !by.OwnsAStore() {
+		return author{}, auth.Denied()
+	}
+	found, err := s.CheckoutsByID(ctx, by, []uuid.UUID{id})
+	if err != nil {
+		return author{}, err
+	}
+	if _, seen := found[id]; !seen {
+		return author{}, ErrNoCheckout()
+	}
+	return s.authorOf(ctx, by)
+}
+
+// mayAnswer returns fault.Forbidden unless the principal owns the stores of all items, and fault.Conflict if the
+// checkout waits for no answer any more.
+func mayAnswer(by *auth.Principal, c Checkout, owners map[uuid.UUID]uuid.UUID, now time.Time) error {
+	for _, item := range c.Items {
+		if !ownsStore(by, owners[item.StoreID]) {
+			return auth.Denied()
+		}
+	}
+	switch {
+	case c.State == Approved:
+		return fault.Errorf(fault.Conflict, "The checkout was approved before.").On("id")
+	case c.State == Declined:
+		return fault.Errorf(fault.Conflict, "The checkout was declined.").On("id")
+	case c.Expired(now):
+		return fault.Errorf(fault.Conflict, "The checkout has expired. Ask the app for a new one.").On("id")
+	}
+	return nil
+}
+
+// CheckoutsByID returns the checkouts among the IDs that the principal may read: those that its account created, and
+// those for its account's stores.
+func (s *Service) CheckoutsByID(ctx context.Context, by *auth.Principal,
+	ids []uuid.UUID) (map[uuid.UUID]Checkout, error) {
+	r, err := readingOf(by, scope.AccountCheckoutsRead)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.repo.CheckoutsByID(ctx, by.AccountID, r.side, ids)
+	for id, c := range found {
+		if !r.seesCheckout(c, by.AccountID) {
+			delete(found, id)
+		}
+	}
+	return found, err
+}
+
+// seesCheckout reports whether the principal of the account may read a checkout of one of its sides.
+func (r reading) seesCheckout(c Checkout, accountID uuid.UUID) bool {
+	if r.side.Partner && c.PartnerID == accountID {
+		return true
+	}
+	for _, item := range c.Items {
+		if r.sees(item.StoreID) {
+			return true
+		}
+	}
+	return false
+}
+
+// Checkout returns a checkout that the principal may read, or ErrNoCheckout.
+func (s *Service) Checkout(ctx context.Context, by *auth.Principal, id uuid.UUID) (Checkout, error) {
+	found, err := s.CheckoutsByID(ctx, by, []uuid.UUID{id})
+	if err != nil {
+		return Checkout{}, err
+	}
+	if c, seen := found[id]; seen {
+		return c, nil
+	}
+	return Checkout{}, ErrNoCheckout()
+}
+
+// maxApprovals is the most checkouts that PendingApprovals returns.
+const maxApprovals = 100
+
+// PendingApprovals returns the newest checkouts that wait for the approval of the session's user, who owns the stores
+// of all of their items.
+func (s *Service) PendingApprovals(ctx context.Context, by *auth.Principal) ([]Checkout, error) {
+	if by.Kind != auth.Session || !by.AccountOwner && !by.OwnsAStore() {
+		return nil, nil
+	}
+	var waiting []Checkout
+	w := paging.Window{Size: paging.MaxSize}
+	for {
+		page, err := s.repo.Checkouts(ctx, by.AccountID, w)
+		if err != nil {
+			return nil, err
+		}
+		owners, err := s.owners(ctx, by.AccountID, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range page.Items {
+			if ownsAll(by, item.Node, owners) && len(waiting) < maxApprovals {
+				waiting = append(waiting, item.Node)
+			}
+		}
+		if !page.HasNext || len(page.Items) == 0 || len(waiting) == maxApprovals {
+			return waiting, nil
+		}
+		w.After = &page.Items[len(page.Items)-1].Key
+	}
+}
+
+// MayAnswer reports whether the principal is the user who can approve and decline a checkout.
+func (s *Service) MayAnswer(ctx context.Context, by *auth.Principal, c Checkout) (bool, error) {
+	if by.Kind != auth.Session || by.AccountID != c.MerchantID {
+		return false, nil
+	}
+	owners, err := s.owners(ctx, by.AccountID, paging.Page[Checkout]{Items: []paging.Item[Checkout]{{Node: c}}})
+	return err == nil && ownsAll(by, c, owners), err
+}
+
+// owners returns the owners of the stores of checkouts.
+func (s *Service) owners(ctx context.Context, merchantID uuid.UUID,
+	page paging.Page[Checkout]) (map[uuid.UUID]uuid.UUID, error) {
+	owners := map[uuid.UUID]uuid.UUID{}
+	var ids []uuid.UUID
+	for _, each := range page.Items {
+		for _, item := range each.Node.Items {
+			if _, known := owners[item.StoreID]; !known {
+				owners[item.StoreID] = uuid.Nil
+				ids = append(ids, item.StoreID)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return owners, nil
+	}
+	stores, err := s.repo.Stores(ctx, merchantID, ids, nil)
+	for _, store := range stores {
+		owners[store.ID] = store.OwnerID
+	}
+	return owners, err
+}
+
+func ownsAll(by *auth.Principal, c Checkout, owners map[uuid.UUID]uuid.UUID) bool {
+	for _, item := range c.Items {
+		if !ownsStore(by, owners[item.StoreID]) {
+			return false
+		}
+	}
+	return true
+}
