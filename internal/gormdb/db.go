@@ -140,6 +140,8 @@ type dialect struct {
 	indexed func(index string) string
 	// hour returns an expression for the hours from 1970 to a time.
 	hour func(column string) string
+	// month returns an expression for the month of a time, such as 2026-02, in UTC.
+	month func(column string) string
 	// timestamp and id convert a time and a UUID to a statement's argument. Zero values become null.
 	timestamp func(time.Time) any
 	id        func(uuid.UUID) any

@@ -73,6 +73,7 @@ var postgresDialect = dialect{
 	},
 	indexed: func(string) string { return "" },
 	hour:    func(column string) string { return "floor(extract(epoch FROM " + column + ") / 3600)::bigint" },
+	month:   func(column string) string { return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM')" },
 	timestamp: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

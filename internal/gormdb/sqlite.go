@@ -67,6 +67,7 @@ var sqliteDialect = dialect{
 	},
 	indexed: func(index string) string { return " INDEXED BY " + index },
 	hour:    func(column string) string { return column + " / 3600000000" },
+	month:   func(column string) string { return "strftime('%Y-%m', " + column + " / 1000000, 'unixepoch')" },
 	timestamp: func(t time.Time) any {
 		if t.IsZero() {
 			return nil

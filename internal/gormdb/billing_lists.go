@@ -1,0 +1,245 @@
+package gormdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/billing"
+	"latchkey/internal/paging"
+)
+
+// subscriptionsOf is a query for an account's subscriptions AS s that f selects, with their stores AS h.
+func (b bills) subscriptionsOf(ctx context.Context, accountID uuid.UUID, side billing.Side,
+	f billing.SubscriptionFilter) (*gorm.DB, error) {
+	q := of(subscriptionsAs(b.engine.reader(ctx)), "s", accountID, side)
+	if f.IDs != nil {
+		q = q.Where("s.id IN ?", f.IDs)
+	}
+	if f.AppID != nil {
+		q = q.Where("s.app_id = ?", *f.AppID)
+	}
+	if f.StoreID != nil {
+		q = q.Where("s.store_id = ?", *f.StoreID)
+	}
+	if f.StoreHash != nil {
+		q = q.Where("h.hash = ?", *f.StoreHash)
+	}
+	if !f.UpdatedAfter.IsZero() {
+		q = q.Where("s.updated_at > ?", instant{f.UpdatedAfter})
+	}
+	if f.Stores != nil {
+		q = q.Where("s.store_id IN ?", f.Stores)
+	}
+	if f.Status == "" {
+		return q, nil
+	}
+	now, err := billingTime(b.engine.reader(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return inStatus(q, f.Status, now), nil
+}
+
+// inStatus narrows q to the subscriptions AS s that have a status at a moment, as billing.Subscription.Status does.
+func inStatus(q *gorm.DB, status billing.Status, now time.Time) *gorm.DB {
+	running := q.Where("(s.cancel_at IS NULL OR s.cancel_at > ?)", instant{now})
+	switch status {
+	case billing.Active:
+		return running.Where("s.suspended_at IS NULL")
+	case billing.Suspended:
+		return running.Where("s.suspended_at IS NOT NULL")
+	case billing.Cancelled:
+		return q.Where("s.cancel_at <= ?", instant{now})
+	default:
+		return q.Where("1 = 0")
+	}
+}
+
+// Subscriptions returns a page of an account's subscriptions.
+func (b bills) Subscriptions(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.SubscriptionFilter,
+	w paging.Window) (paging.Page[billing.Subscription], error) {
+	q, err := b.subscriptionsOf(ctx, accountID, side, f)
+	if err != nil {
+		return paging.Page[billing.Subscription]{}, failed(ctx, "list subscriptions", err)
+	}
+	list, err := readSubscriptions(window(q, "s.id", w), b.engine.dialect())
+	if err != nil {
+		return paging.Page[billing.Subscription]{}, failed(ctx, "list subscriptions", err)
+	}
+	return pageOf(w, list, func(s billing.Subscription) (paging.Item[billing.Subscription], error) {
+		return paging.Item[billing.Subscription]{Node: s, Key: s.ID}, nil
+	})
+}
+
+// CountSubscriptions counts an account's subscriptions.
+func (b bills) CountSubscriptions(ctx context.Context, accountID uuid.UUID, side billing.Side,
+	f billing.SubscriptionFilter) (n int64, err error) {
+	q, err := b.subscriptionsOf(ctx, accountID, side, f)
+	if err == nil {
+		err = q.Count(&n).Error
+	}
+	return n, failed(ctx, "count subscriptions", err)
+}
+
+// chargesOf is a query for an account's charges that f selects.
+func (b bills) chargesOf(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter) *gorm.DB {
+	q := of(b.engine.reader(ctx).Model(&chargeRow{}), "charges", accountID, side)
+	if f.SubscriptionID != nil {
+		q = q.Where("charges.subscription_id = ?", *f.SubscriptionID)
+	}
+	if f.Status != "" {
+		q = q.Where("charges.status = ?", f.Status)
+	}
+	if f.Kind != "" {
+		q = q.Where("charges.kind = ?", f.Kind)
+	}
+	if !f.CreatedAfter.IsZero() {
+		q = q.Where("charges.created_at > ?", instant{f.CreatedAfter})
+	}
+	if f.Stores != nil {
+		stores := b.engine.reader(ctx).Table("subscriptions AS s").Select("s.id").Where("s.store_id IN ?", f.Stores)
+		q = q.Where("charges.subscription_id IN (?)", of(stores, "s", accountID, side))
+	}
+	return q
+}
+
+// Charges returns a page of an account's charges.
+func (b bills) Charges(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter,
+	w paging.Window) (paging.Page[billing.Charge], error) {
+	var rows []chargeRow
+	if err := window(b.chargesOf(ctx, accountID, side, f), "charges.id", w).Find(&rows).Error; err != nil {
+		return paging.Page[billing.Charge]{}, failed(ctx, "list charges", err)
+	}
+	return pageOf(w, rows, chargeItem)
+}
+
+func chargeItem(r chargeRow) (paging.Item[billing.Charge], error) {
+	return paging.Item[billing.Charge]{Node: r.charge(), Key: r.ID}, nil
+}
+
+// CountCharges counts an account's charges.
+func (b bills) CountCharges(ctx context.Context, accountID uuid.UUID, side billing.Side,
+	f billing.ChargeFilter) (n int64, err error) {
+	err = b.chargesOf(ctx, accountID, side, f).Count(&n).Error
+	return n, failed(ctx, "count charges", err)
+}
+
+// Checkouts returns a page of the checkouts that wait for an approval.
+func (b bills) Checkouts(ctx context.Context, merchantID uuid.UUID,
+	w paging.Window) (paging.Page[billing.Checkout], error) {
+	now, err := billingTime(b.engine.reader(ctx))
+	if err != nil {
+		return paging.Page[billing.Checkout]{}, failed(ctx, "list checkouts", err)
+	}
+	q := b.engine.reader(ctx).Table("checkouts AS c").Where("c.account_id = ? AND c.state = ? AND c.expires_at > ?",
+		merchantID, billing.Open, instant{now})
+	list, err := readCheckouts(window(q, "c.id", w))
+	if err != nil {
+		return paging.Page[billing.Checkout]{}, failed(ctx, "list checkouts", err)
+	}
+	return pageOf(w, list, func(c billing.Checkout) (paging.Item[billing.Checkout], error) {
+		return paging.Item[billing.Checkout]{Node: c, Key: c.ID}, nil
+	})
+}
+
+// Invoices returns a page of a merchant's invoices.
+func (b bills) Invoices(ctx context.Context, merchantID uuid.UUID,
+	w paging.Window) (paging.Page[billing.Invoice], error) {
+	var rows []invoiceRow
+	q := b.engine.reader(ctx).Where("account_id = ?", merchantID)
+	if err := window(q, "id", w).Find(&rows).Error; err != nil {
+		return paging.Page[billing.Invoice]{}, failed(ctx, "list invoices", err)
+	}
+	return pageOf(w, rows, func(r invoiceRow) (paging.Item[billing.Invoice], error) {
+		return paging.Item[billing.Invoice]{Node: r.invoice(), Key: r.ID}, nil
+	})
+}
+
+// CountInvoices counts a merchant's invoices.
+func (b bills) CountInvoices(ctx context.Context, merchantID uuid.UUID) (n int64, err error) {
+	err = b.engine.reader(ctx).Model(&invoiceRow{}).Where("account_id = ?", merchantID).Count(&n).Error
+	return n, failed(ctx, "count invoices", err)
+}
+
+// inDueOrder narrows q, a query for charges, to the keys in w, in the order of their due times, oldest first. order is
+// that in which w's items are fetched.
+func inDueOrder(q *gorm.DB, w paging.Window) (bounded *gorm.DB, order string) {
+	const key = "(charges.due_at, charges.id)"
+	bound := func(operator string, id *uuid.UUID) {
+		if id != nil {
+			q = q.Where(key+operator+"(SELECT x.due_at, x.id FROM charges AS x WHERE x.id = ?)", *id)
+		}
+	}
+	bound(" > ", w.After)
+	bound(" < ", w.Before)
+	if w.Backward {
+		return q, "charges.due_at DESC, charges.id DESC"
+	}
+	return q, "charges.due_at, charges.id"
+}
+
+// InvoiceLines returns a page of each invoice's charges.
+func (b bills) InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID,
+	w paging.Window) (map[uuid.UUID]paging.Page[billing.Charge], error) {
+	reader := b.engine.reader(ctx)
+	q, order := inDueOrder(reader.Model(&chargeRow{}).Where("charges.account_id = ? AND charges.invoice_id IN ?",
+		merchantID, invoiceIDs), w)
+	var rows []chargeRow
+	var err error
+	if len(invoiceIDs) == 1 { // the window function would read all of its lines
+		err = q.Order(order).Limit(w.Size + 1).Find(&rows).Error
+	} else {
+		place := "charges.*, row_number() OVER (PARTITION BY charges.invoice_id ORDER BY " + order + ") AS place"
+		err = reader.Table("(?) AS ranked", q.Select(place)).Where("place <= ?", w.Size+1).Order("place").
+			Scan(&rows).Error
+	}
+	if err != nil {
+		return nil, failed(ctx, "list the lines of invoices", err)
+	}
+	return pageOfEach(w, invoiceIDs, rows, func(r chargeRow) (uuid.UUID, paging.Item[billing.Charge], error) {
+		item, err := chargeItem(r)
+		return r.InvoiceID.UUID, item, err
+	})
+}
+
+// Pending returns the sum of a merchant's pending charges.
+func (b bills) Pending(ctx context.Context, merchantID uuid.UUID, currency string, at time.Time) (sum int64, err error) {
+	month, err := billing.MonthSpan(billing.MonthOf(at))
+	if err != nil {
+		return 0, err
+	}
+	err = pendingOf(b.engine.reader(ctx), merchantID, currency, month.End).Select("coalesce(sum(amount), 0)").
+		Scan(&sum).Error
+	return sum, failed(ctx, "sum the pending charges", err)
+}
+
+// pendingOf is a query for a merchant's pending charges that fell due before a moment.
+func pendingOf(q *gorm.DB, merchantID uuid.UUID, currency string, before time.Time) *gorm.DB {
+	return q.Model(&chargeRow{}).Where("account_id = ? AND currency = ? AND status = 'PENDING' AND due_at < ?", merchantID,
+		currency, instant{before})
+}
+
+// Revenue returns the sums of a partner's charges by month.
+func (b bills) Revenue(ctx context.Context, partnerID uuid.UUID, from, to time.Time) ([]billing.MonthSum, error) {
+	var rows []struct {
+		Month, Currency string
+		Amount, Charges int64
+	}
+	month := b.engine.dialect().month("due_at")
+	q := b.engine.reader(ctx).Model(&chargeRow{}).Where(
+		"partner_id = ? AND status <> ? AND due_at >= ? AND due_at < ?", partnerID, billing.ChargeDeleted, instant{from},
+		instant{to})
+	q = q.Select(month + " AS month, currency, sum(amount) AS amount, count(*) AS charges")
+	if err := q.Group(month + ", currency").Order("month, currency").Scan(&rows).Error; err != nil {
+		return nil, failed(ctx, "sum revenue", err)
+	}
+	sums := make([]billing.MonthSum, len(rows))
+	for i, r := range rows {
+		sums[i] = billing.MonthSum{Month: r.Month, Amount: billing.Money{Minor: r.Amount, Currency: r.Currency},
+			Charges: r.Charges}
+	}
+	return sums, nil
+}
