@@ -12,6 +12,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/billing"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 )
 
@@ -32,16 +33,16 @@ func (b bills) Now(ctx context.Context) (time.Time, error) {
 // billingTime returns the time of the test clock if there is one, and else the current time. That of PostgreSQL is the
 // same for all replicas.
 func billingTime(q *gorm.DB) (time.Time, error) {
-	clock := "(SELECT now FROM billing_clock)"
+	stored := "(SELECT now FROM billing_clock)"
 	if q.Name() == postgresDialect.name {
-		clock = "coalesce(" + clock + ", clock_timestamp())"
+		stored = "coalesce(" + stored + ", clock_timestamp())"
 	}
 	var row struct{ Now instant }
-	if err := q.Raw("SELECT " + clock + " AS now").Scan(&row).Error; err != nil {
+	if err := q.Raw("SELECT " + stored + " AS now").Scan(&row).Error; err != nil {
 		return time.Time{}, err
 	}
 	if row.Now.IsZero() {
-		return time.Now().UTC().Truncate(time.Microsecond), nil
+		return clock.Timestamp(time.Now()), nil
 	}
 	return row.Now.Time, nil
 }
@@ -71,7 +72,8 @@ func idList(ids []uuid.UUID) string {
 
 // subscriptionsAs is a query for subscriptions AS s and their stores AS h.
 func subscriptionsAs(q *gorm.DB) *gorm.DB {
-	return q.Table("subscriptions AS s").Joins("LEFT JOIN stores AS h ON h.account_id = s.account_id AND h.id = s.store_id")
+	return q.Table("subscriptions AS s").Joins(
+		"LEFT JOIN stores AS h ON h.account_id = s.account_id AND h.id = s.store_id")
 }
 
 // ofEach returns a FROM clause that yields the rows of table that belong to subscriptions. Its parameter is a list of

@@ -113,10 +113,13 @@ var (
 		SELECT value::uuid FROM jsonb_array_elements_text($1::text::jsonb))) ORDER BY account_id FOR SHARE`
 	recordBilled = map[string]string{
 		postgresDialect.name: `WITH billed AS (SELECT * FROM ` + billedColumns.recordset("b", "$1") + `), locked AS (
-				SELECT s.account_id, s.id FROM billed AS b JOIN subscriptions AS s ON s.account_id = b.account_id AND s.id = b.id
+				SELECT s.account_id, s.id FROM billed AS b JOIN subscriptions AS s
+					ON s.account_id = b.account_id AND s.id = b.id
 				WHERE s.version = b.version AND s.billed_until < b.billed_until ORDER BY s.id FOR NO KEY UPDATE OF s)
-			UPDATE subscriptions AS s SET billed_until = b.billed_until, next_due_at = b.next_due_at, ended_at = b.ended_at
-			FROM billed AS b JOIN locked AS l ON l.id = b.id WHERE s.account_id = b.account_id AND s.id = b.id RETURNING s.id`,
+			UPDATE subscriptions AS s
+			SET billed_until = b.billed_until, next_due_at = b.next_due_at, ended_at = b.ended_at
+			FROM billed AS b JOIN locked AS l ON l.id = b.id
+			WHERE s.account_id = b.account_id AND s.id = b.id RETURNING s.id`,
 		sqliteDialect.name: `UPDATE subscriptions AS s SET billed_until = c.value ->> 'billed_until',
 				next_due_at = c.value ->> 'next_due_at', ended_at = c.value ->> 'ended_at'
 			FROM json_each($1) AS c WHERE s.account_id = c.value ->> 'account_id' AND s.id = c.value ->> 'id'
@@ -131,7 +134,8 @@ func (l ledger) bill(tx *gorm.DB, c billing.Changes) (added int64, err error) {
 	rows := make([]billedRow, len(c.Subscriptions))
 	for i, s := range c.Subscriptions {
 		merchants = append(merchants, s.MerchantID)
-		rows[i] = billedRow{s.MerchantID, s.ID, s.Version, instant{s.BilledUntil}, instant{s.NextDueAt}, instant{s.EndedAt}}
+		rows[i] = billedRow{s.MerchantID, s.ID, s.Version, instant{s.BilledUntil}, instant{s.NextDueAt},
+			instant{s.EndedAt}}
 	}
 	if d.name == postgresDialect.name {
 		if err := tx.Exec(shareMerchants, idList(merchants)).Error; err != nil {
@@ -163,7 +167,8 @@ func (l ledger) bill(tx *gorm.DB, c billing.Changes) (added int64, err error) {
 // NextDue returns when something is due next.
 func (l ledger) NextDue(ctx context.Context) (time.Time, error) {
 	var row struct{ Due, Pending instant }
-	err := l.engine.reader(ctx).Raw(`SELECT (SELECT min(next_due_at) FROM subscriptions WHERE next_due_at IS NOT NULL) AS due,
+	err := l.engine.reader(ctx).Raw(`SELECT
+		(SELECT min(next_due_at) FROM subscriptions WHERE next_due_at IS NOT NULL) AS due,
 		(SELECT min(due_at) FROM charges WHERE status = 'PENDING') AS pending`).Scan(&row).Error
 	if err != nil {
 		return time.Time{}, failed(ctx, "read what is due next", err)
@@ -234,8 +239,8 @@ func (l ledger) Issue(ctx context.Context, m billing.OpenMonth, compose func(now
 		if same > 0 {
 			return fault.Errorf(fault.Conflict, "The invoice of %s in %s has been issued.", m.Month, m.Currency)
 		}
-		return l.issue(tx, m, month.End, func(charges []billing.Charge) (billing.Invoice, []billing.Charge, []audit.Event,
-			error) {
+		return l.issue(tx, m, month.End, func(charges []billing.Charge) (billing.Invoice, []billing.Charge,
+			[]audit.Event, error) {
 			return compose(now, last+1, charges)
 		})
 	})

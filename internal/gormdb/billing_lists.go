@@ -206,7 +206,8 @@ func (b bills) InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceID
 }
 
 // Pending returns the sum of a merchant's pending charges.
-func (b bills) Pending(ctx context.Context, merchantID uuid.UUID, currency string, at time.Time) (sum int64, err error) {
+func (b bills) Pending(ctx context.Context, merchantID uuid.UUID, currency string, at time.Time) (sum int64,
+	err error) {
 	month, err := billing.MonthSpan(billing.MonthOf(at))
 	if err != nil {
 		return 0, err
@@ -218,8 +219,8 @@ func (b bills) Pending(ctx context.Context, merchantID uuid.UUID, currency strin
 
 // pendingOf is a query for a merchant's pending charges that fell due before a moment.
 func pendingOf(q *gorm.DB, merchantID uuid.UUID, currency string, before time.Time) *gorm.DB {
-	return q.Model(&chargeRow{}).Where("account_id = ? AND currency = ? AND status = 'PENDING' AND due_at < ?", merchantID,
-		currency, instant{before})
+	return q.Model(&chargeRow{}).Where("account_id = ? AND currency = ? AND status = 'PENDING' AND due_at < ?",
+		merchantID, currency, instant{before})
 }
 
 // Revenue returns the sums of a partner's charges by month.
@@ -230,8 +231,8 @@ func (b bills) Revenue(ctx context.Context, partnerID uuid.UUID, from, to time.T
 	}
 	month := b.engine.dialect().month("due_at")
 	q := b.engine.reader(ctx).Model(&chargeRow{}).Where(
-		"partner_id = ? AND status <> ? AND due_at >= ? AND due_at < ?", partnerID, billing.ChargeDeleted, instant{from},
-		instant{to})
+		"partner_id = ? AND status <> ? AND due_at >= ? AND due_at < ?", partnerID, billing.ChargeDeleted,
+		instant{from}, instant{to})
 	q = q.Select(month + " AS month, currency, sum(amount) AS amount, count(*) AS charges")
 	if err := q.Group(month + ", currency").Order("month, currency").Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "sum revenue", err)

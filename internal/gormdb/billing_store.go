@@ -165,13 +165,14 @@ var insertChargeRecords = func() map[string]string {
 			" WHERE true ON CONFLICT (account_id, source_key) DO NOTHING RETURNING id"
 	}
 	return map[string]string{
-		postgresDialect.name: inserted(func(name string) string { return "c." + name }, chargeColumns.recordset("c", "$1")),
-		sqliteDialect.name:   inserted(func(name string) string { return field[chargeRow](name) }, "json_each($1) AS c"),
+		postgresDialect.name: inserted(func(name string) string { return "c." + name },
+			chargeColumns.recordset("c", "$1")),
+		sqliteDialect.name: inserted(recordField, "json_each($1) AS c"),
 	}
 }()
 
-// field returns an expression for a column of R in a record that SQLite reads from json_each AS c.
-func field[R any](name string) string {
+// recordField returns an expression for a column of a record that SQLite reads from json_each AS c.
+func recordField(name string) string {
 	value := "c.value ->> '" + name + "'"
 	if strings.HasSuffix(name, "_digest") {
 		return "unhex(" + value + ")"

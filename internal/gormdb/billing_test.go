@@ -81,8 +81,8 @@ func (m market) to(t testing.TB, date string) {
 
 // about returns an event.
 func about(account uuid.UUID, action audit.Action, kind audit.TargetKind, id uuid.UUID) audit.Event {
-	return audit.Event{ID: uuid.Must(uuid.NewV7()), AccountID: account, At: noon, Actor: audit.Actor{Kind: audit.ActorUser},
-		Action: action, Target: audit.Target{Kind: kind, Key: id.String()}}
+	return audit.Event{ID: uuid.Must(uuid.NewV7()), AccountID: account, At: noon,
+		Actor: audit.Actor{Kind: audit.ActorUser}, Action: action, Target: audit.Target{Kind: kind, Key: id.String()}}
 }
 
 // chargeEvent is the event of a charge in its partner's or merchant's log.
@@ -166,7 +166,8 @@ func (m market) subscribe(t testing.TB, edits ...func(*billing.Checkout)) billin
 	c := m.open(t, edits...)
 	var made billing.Subscription
 	err := m.Billing().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, c.ID, func(now time.Time,
-		c billing.Checkout, _ map[uuid.UUID]billing.Subscription, owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
+		c billing.Checkout, _ map[uuid.UUID]billing.Subscription,
+		owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
 		changes, err := approval(now, c, owners)
 		if err == nil {
 			made = changes.Subscriptions[0]
@@ -208,8 +209,8 @@ func (m market) use(ctx context.Context, s uuid.UUID, key string, amount int64) 
 			if limit := s.Term().Cap; limit == nil || u.Period+amount > *limit {
 				return billing.Changes{}, fault.Errorf(fault.LimitReached, "%d are charged.", u.Period)
 			}
-			return billing.Changes{ChargeEvent: chargeEvent, Charges: named([]billing.Charge{usageOf(s, key, amount, now)},
-				now)}, nil
+			made := []billing.Charge{usageOf(s, key, amount, now)}
+			return billing.Changes{ChargeEvent: chargeEvent, Charges: named(made, now)}, nil
 		})
 }
 
@@ -243,7 +244,8 @@ func TestCheckout(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := side.Partner && account == m.partner.Account.ID || side.Merchant && account == m.merchant.Account.ID
+				want := side.Partner && account == m.partner.Account.ID ||
+					side.Merchant && account == m.merchant.Account.ID
 				check.Equal(t, len(found) == 1, want, "the checkout is found by %v", side)
 				if want {
 					alike(t, "the stored checkout", found[c.ID], c)
@@ -251,7 +253,8 @@ func TestCheckout(t *testing.T) {
 			}
 		}
 		s := m.subscribe(t)
-		found, err := m.Billing().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged, []uuid.UUID{s.Terms[0].CheckoutID})
+		found, err := m.Billing().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged,
+			[]uuid.UUID{s.Terms[0].CheckoutID})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,9 +271,8 @@ func TestCheckout(t *testing.T) {
 			t.Errorf("open checkouts are %v, %v", page, err)
 		}
 		m.to(t, "2026-02-01")
-		if page, err = m.Billing().Checkouts(t.Context(), m.merchant.Account.ID, all); err != nil || len(page.Items) != 0 {
-			t.Errorf("open checkouts after a day are %v, %v", page, err)
-		}
+		page, err = m.Billing().Checkouts(t.Context(), m.merchant.Account.ID, all)
+		check.Equal(t, len(page.Items), 0, "open checkouts after a day (%v)", err)
 	})
 }
 
@@ -306,13 +308,14 @@ func TestBillingWritesNothingWithoutItsEvents(t *testing.T) {
 					return result.changes(billing.Changes{ChargeEvent: chargeEvent,
 						Charges: named([]billing.Charge{usageOf(s, "key", 1, now)}, now)}), result.err
 				})
-			if err == nil || result.err == billing.ErrDryRun && err != billing.ErrDryRun { //nolint:errorlint // unchanged
+			if err == nil || result.err == billing.ErrDryRun && err != billing.ErrDryRun { //nolint:errorlint // as it is
 				t.Errorf("%s: the error of usage is %v", name, err)
 			}
 		}
 		check.Equal(t, m.events(t), before, "events")
 		check.Equal(t, len(m.charges(t, billing.ChargeFilter{})), 1, "charges")
-		n, err := m.Billing().CountSubscriptions(t.Context(), m.merchant.Account.ID, charged, billing.SubscriptionFilter{})
+		n, err := m.Billing().CountSubscriptions(t.Context(), m.merchant.Account.ID, charged,
+			billing.SubscriptionFilter{})
 		check.Equal(t, n, int64(1), "subscriptions (%v)", err)
 	})
 }
@@ -336,7 +339,8 @@ func TestBillingOfOtherAccounts(t *testing.T) {
 			}), fault.NotFound)
 		}
 		mustBe(t, b.ChangeSubscription(ctx, anyone, other, s.ID,
-			func(time.Time, billing.Subscription, uuid.UUID) (billing.Changes, error) { return never() }), fault.NotFound)
+			func(time.Time, billing.Subscription, uuid.UUID) (billing.Changes, error) { return never() }),
+			fault.NotFound)
 		for _, account := range []uuid.UUID{other, m.merchant.Account.ID} {
 			_, _, err := b.AddUsage(ctx, anyone, account, s.ID, "key", nil,
 				func(time.Time, billing.Subscription, billing.UsageSums) (billing.Changes, error) { return never() })

@@ -75,11 +75,13 @@ func (b bills) InsertCheckout(ctx context.Context, by auth.Actor, partnerID uuid
 
 // keptCheckout returns the checkout of a partner's request with the same key, as it was when it was created. A key that
 // is no longer kept is removed.
-func (b bills) keptCheckout(tx *gorm.DB, partnerID uuid.UUID, key string, digest []byte) (billing.Checkout, bool, error) {
+func (b bills) keptCheckout(tx *gorm.DB, partnerID uuid.UUID, key string, digest []byte) (billing.Checkout, bool,
+	error) {
 	if key == "" {
 		return billing.Checkout{}, false, nil
 	}
-	list, err := readCheckouts(tx.Table("checkouts AS c").Where("c.partner_id = ? AND c.idempotency_key = ?", partnerID, key))
+	list, err := readCheckouts(tx.Table("checkouts AS c").Where("c.partner_id = ? AND c.idempotency_key = ?",
+		partnerID, key))
 	if err != nil || len(list) == 0 {
 		return billing.Checkout{}, false, err
 	}
@@ -89,11 +91,12 @@ func (b bills) keptCheckout(tx *gorm.DB, partnerID uuid.UUID, key string, digest
 	}
 	c := list[0]
 	if now.Sub(c.CreatedAt) >= keyKept {
-		return c, false, tx.Model(&checkoutRow{}).Where("account_id = ? AND id = ? AND idempotency_key = ?", c.MerchantID,
-			c.ID, key).Updates(map[string]any{"idempotency_key": nil, "request_digest": nil}).Error
+		return c, false, tx.Model(&checkoutRow{}).Where("account_id = ? AND id = ? AND idempotency_key = ?",
+			c.MerchantID, c.ID, key).Updates(map[string]any{"idempotency_key": nil, "request_digest": nil}).Error
 	}
 	replayed, err := repeats(digest, c.Digest, c.CreatedAt, now)
-	c.State, c.ApprovedAt, c.DeclinedAt, c.ApprovedBy, c.DeclinedBy = billing.Open, time.Time{}, time.Time{}, uuid.Nil, uuid.Nil
+	c.State, c.ApprovedAt, c.ApprovedBy = billing.Open, time.Time{}, uuid.Nil
+	c.DeclinedAt, c.DeclinedBy = time.Time{}, uuid.Nil
 	for i := range c.Items {
 		if !c.Items[i].Changes {
 			c.Items[i].SubscriptionID = uuid.Nil
@@ -107,7 +110,8 @@ func (b bills) lockChanged(tx *gorm.DB, partnerID uuid.UUID, ids []uuid.UUID) (b
 	found := before{subscriptions: map[uuid.UUID]billing.Subscription{}}
 	if len(ids) > 0 {
 		var rows []subscriptionRow
-		if err := tx.Where("partner_id = ? AND id IN ?", partnerID, ids).Order("account_id, id").Find(&rows).Error; err != nil {
+		q := tx.Where("partner_id = ? AND id IN ?", partnerID, ids)
+		if err := q.Order("account_id, id").Find(&rows).Error; err != nil {
 			return found, time.Time{}, err
 		}
 		for _, r := range rows {
@@ -218,8 +222,8 @@ func (b bills) lockSubscription(tx *gorm.DB, q *gorm.DB) (billing.Subscription, 
 func (b bills) ChangeSubscription(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
 	decide func(now time.Time, s billing.Subscription, owner uuid.UUID) (billing.Changes, error)) error {
 	err := b.write(ctx, by, held{}, func(tx *gorm.DB) error {
-		s, err := b.lockSubscription(tx, of(tx, "subscriptions", accountID, billing.Side{Partner: true, Merchant: true}).
-			Where("id = ?", id))
+		either := billing.Side{Partner: true, Merchant: true}
+		s, err := b.lockSubscription(tx, of(tx, "subscriptions", accountID, either).Where("id = ?", id))
 		if err != nil {
 			return err
 		}
@@ -291,8 +295,8 @@ func (b bills) AddUsage(ctx context.Context, by auth.Actor, partnerID, subscript
 }
 
 // saveRequested stores changes and returns the new charge with the source key, or zero.
-func (b bills) saveRequested(tx *gorm.DB, s billing.Subscription, source string, changes billing.Changes) (billing.Charge,
-	error) {
+func (b bills) saveRequested(tx *gorm.DB, s billing.Subscription, source string,
+	changes billing.Changes) (billing.Charge, error) {
 	added, err := before{subscriptions: byID([]billing.Subscription{s})}.saveChanges(tx, b.engine.dialect(), changes)
 	for _, c := range added {
 		if c.SourceKey == source {
@@ -306,9 +310,9 @@ func (b bills) saveRequested(tx *gorm.DB, s billing.Subscription, source string,
 // waits for its lock.
 func usageSums(tx *gorm.DB, s billing.Subscription, now time.Time) (sums billing.UsageSums, err error) {
 	period, _ := s.CurrentPeriod(now)
-	err = tx.Model(&chargeRow{}).Where("account_id = ? AND subscription_id = ? AND period_start = ? AND kind = ? AND status <> ?",
-		s.MerchantID, s.ID, instant{period.Start}, billing.Usage, billing.ChargeDeleted).
-		Select("coalesce(sum(amount), 0)").Scan(&sums.Period).Error
+	q := tx.Model(&chargeRow{}).Where("account_id = ? AND subscription_id = ? AND period_start = ?", s.MerchantID, s.ID,
+		instant{period.Start}).Where("kind = ? AND status <> ?", billing.Usage, billing.ChargeDeleted)
+	err = q.Select("coalesce(sum(amount), 0)").Scan(&sums.Period).Error
 	return sums, err
 }
 

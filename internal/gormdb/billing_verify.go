@@ -1,0 +1,96 @@
+package gormdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"latchkey/internal/billing"
+)
+
+// Statements returns subscriptions with all of their charges.
+func (l ledger) Statements(ctx context.Context, after uuid.UUID, limit int) (now time.Time, list []billing.Statement,
+	err error) {
+	d := l.engine.dialect()
+	err = l.engine.snapshot(ctx, func(tx *gorm.DB) error {
+		list = nil
+		if now, err = billingTime(tx); err != nil {
+			return err
+		}
+		subscriptions, err := readSubscriptions(subscriptionsAs(tx).Where("s.id > ?", after).Order("s.id").Limit(limit), d)
+		if err != nil || len(subscriptions) == 0 {
+			return err
+		}
+		ids := make([]uuid.UUID, len(subscriptions))
+		for i, s := range subscriptions {
+			ids[i] = s.ID
+		}
+		var rows []chargeRow
+		if err := tx.Raw("SELECT "+chargeColumns.list()+" FROM "+ofEach(d, "charges")+" ORDER BY charges.due_at, charges.id",
+			idList(ids)).Scan(&rows).Error; err != nil {
+			return err
+		}
+		charges := chargesBy(rows, func(r chargeRow) uuid.UUID { return r.SubscriptionID.UUID })
+		for _, s := range subscriptions {
+			list = append(list, billing.Statement{Subscription: s, Charges: charges[s.ID]})
+		}
+		return nil
+	})
+	return now, list, failed(ctx, "read subscriptions with their charges", err)
+}
+
+// chargesBy groups charges by their owners and keeps their order.
+func chargesBy(rows []chargeRow, owner func(chargeRow) uuid.UUID) map[uuid.UUID][]billing.Charge {
+	groups := map[uuid.UUID][]billing.Charge{}
+	for _, r := range rows {
+		groups[owner(r)] = append(groups[owner(r)], r.charge())
+	}
+	return groups
+}
+
+// Issued returns invoices with all of their charges.
+func (l ledger) Issued(ctx context.Context, month string, after uuid.UUID, limit int) ([]billing.Issue, error) {
+	q := l.engine.reader(ctx).Where("id > ?", after)
+	if month != "" {
+		q = q.Where("month = ?", month)
+	}
+	var invoices []invoiceRow
+	if err := q.Order("id").Limit(limit).Find(&invoices).Error; err != nil || len(invoices) == 0 {
+		return nil, failed(ctx, "read invoices", err)
+	}
+	keys := make([][]any, len(invoices))
+	for i, r := range invoices {
+		keys[i] = []any{r.AccountID, r.ID}
+	}
+	// Invoices and their lines are never changed.
+	var rows []chargeRow
+	lines := l.engine.reader(ctx).Where("(account_id, invoice_id) IN ?", keys).Order("due_at, id")
+	if err := lines.Find(&rows).Error; err != nil {
+		return nil, failed(ctx, "read the lines of invoices", err)
+	}
+	charges := chargesBy(rows, func(r chargeRow) uuid.UUID { return r.InvoiceID.UUID })
+	issued := make([]billing.Issue, len(invoices))
+	for i, r := range invoices {
+		issued[i] = billing.Issue{Invoice: r.invoice(), Charges: charges[r.ID]}
+	}
+	return issued, nil
+}
+
+// CarriedCharges returns what invoices carried to the next ones.
+func (l ledger) CarriedCharges(ctx context.Context, after uuid.UUID, limit int) ([]billing.Charge, error) {
+	merchants := l.engine.reader(ctx).Model(&invoiceRow{}).Distinct("account_id").Where("account_id > ?", after).
+		Order("account_id").Limit(limit)
+	// Only these charges have no partner, and all have such a key.
+	var rows []chargeRow
+	q := l.engine.reader(ctx).Where("account_id IN (?) AND source_key >= 'k/' AND source_key < 'k0'", merchants)
+	if err := q.Order("account_id, due_at, id").Find(&rows).Error; err != nil {
+		return nil, failed(ctx, "read carried charges", err)
+	}
+	charges := make([]billing.Charge, len(rows))
+	for i, r := range rows {
+		charges[i] = r.charge()
+	}
+	return charges, nil
+}
