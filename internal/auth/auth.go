@@ -77,6 +77,8 @@ type Principal struct {
 	// AllowedIPRanges are the addresses from which an API token may be used. If it
 	// is empty, every address is allowed.
 	AllowedIPRanges []netip.Prefix
+	// ChargeLimit is that of an API token.
+	ChargeLimit ChargeLimit
 	// Granted reports whether the client presented a granted access token, which is
 	// short-lived and may have fewer scopes than the API token.
 	Granted bool

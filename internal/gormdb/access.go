@@ -153,22 +153,24 @@ func suspended(status string) bool { return status == string(account.Suspended) 
 
 // tokenFacts is what a look-up reads of an API token and of one of its access tokens, of either kind.
 type tokenFacts struct {
-	ID              uuid.UUID `sql:"t"`
-	Name            string    `sql:"t"`
-	AccountID       uuid.UUID `sql:"t"`
-	StoreID         uuid.UUID `sql:"t"`
-	ClientID        string    `sql:"t"`
-	Scopes          string    `sql:"t"`
-	AllowedIPRanges string    `sql:"t"`
-	RevokedAt       instant   `sql:"t"`
-	ExpiresAt       instant   `sql:"t"`
-	Features        string    `sql:"a"`
-	Status          string    `sql:"a"`
-	StoreHash       *string   `sql:"s.hash"`
-	StoreStatus     *string   `sql:"s.status"`
-	AccessID        uuid.UUID `sql:"x.id"`
-	IssuedAt        instant   `sql:"x.created_at"`
-	AccessExpiresAt instant   `sql:"x.expires_at"`
+	ID                  uuid.UUID `sql:"t"`
+	Name                string    `sql:"t"`
+	AccountID           uuid.UUID `sql:"t"`
+	StoreID             uuid.UUID `sql:"t"`
+	ClientID            string    `sql:"t"`
+	Scopes              string    `sql:"t"`
+	AllowedIPRanges     string    `sql:"t"`
+	ChargeLimit         *int64    `sql:"t"`
+	ChargeLimitCurrency *string   `sql:"t"`
+	RevokedAt           instant   `sql:"t"`
+	ExpiresAt           instant   `sql:"t"`
+	Features            string    `sql:"a"`
+	Status              string    `sql:"a"`
+	StoreHash           *string   `sql:"s.hash"`
+	StoreStatus         *string   `sql:"s.status"`
+	AccessID            uuid.UUID `sql:"x.id"`
+	IssuedAt            instant   `sql:"x.created_at"`
+	AccessExpiresAt     instant   `sql:"x.expires_at"`
 }
 
 // record returns the record of an access token, without its kind.
@@ -179,9 +181,10 @@ func (f *tokenFacts) record() (access.Record, error) {
 	}
 	p := auth.Principal{
 		Kind: auth.APIToken, ID: f.ID, Name: f.Name, AccountID: f.AccountID, StoreID: f.StoreID,
-		AllowedIPRanges: ranges,
-		Scopes:          scope.ParseSet(f.Scopes), ExpiresAt: earlier(f.AccessExpiresAt.Time, f.ExpiresAt.Time),
-		Credential: auth.Credential{ID: f.AccessID, Rights: rightsOf(f.Scopes, f.AllowedIPRanges, f.Features)},
+		AllowedIPRanges: ranges, ChargeLimit: limitOf(f.ChargeLimit, f.ChargeLimitCurrency),
+		Scopes: scope.ParseSet(f.Scopes), ExpiresAt: earlier(f.AccessExpiresAt.Time, f.ExpiresAt.Time),
+		Credential: auth.Credential{ID: f.AccessID,
+			Rights: tokenRights(f.Scopes, f.AllowedIPRanges, f.Features, f.ChargeLimit)},
 	}
 	return access.Record{
 		Principal: p, Features: split[scope.Feature](f.Features), ClientID: f.ClientID, StoreHash: textOf(f.StoreHash),

@@ -53,6 +53,7 @@ func TestTokenByDigest(t *testing.T) {
 						Kind: auth.APIToken, ID: made.ID, Name: made.Name, AccountID: w.Account.ID, StoreID: tc.store,
 						Scopes:    made.Scopes,
 						ExpiresAt: made.ExpiresAt, AllowedIPRanges: made.AllowedIPRanges,
+						ChargeLimit: made.ChargeLimit,
 						Credential: auth.Credential{Kind: auth.AccessToken, ID: d.Access.Record.ID,
 							Rights: got.Principal.Credential.Rights},
 					},

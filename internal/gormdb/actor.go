@@ -3,6 +3,7 @@ package gormdb
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,15 @@ const rightsSeparator = "\x1f"
 // sqlRights returns the PostgreSQL expression that computes rightsOf.
 func sqlRights(columns ...string) string {
 	return `sha256(convert_to(concat_ws(E'\x1f', ` + strings.Join(columns, ", ") + `), 'UTF8'))`
+}
+
+// tokenRights returns rightsOf an API token. A charge limit never changes its currency.
+func tokenRights(scopes, ranges, features string, chargeLimit *int64) auth.Rights {
+	limit := ""
+	if chargeLimit != nil {
+		limit = strconv.FormatInt(*chargeLimit, 10)
+	}
+	return rightsOf(scopes, ranges, features, limit)
 }
 
 func ownerMark(owner bool) string {
@@ -75,7 +85,8 @@ const sessionWorks = `SELECT 1` + fromSessions + `
 			AND a.status <> 'suspended' AND ` + isMember
 
 var tokenWorks = `t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $%[4]d)
-			AND a.status <> 'suspended' AND s.status IS DISTINCT FROM 'suspended' AND ` + sqlRights("t.scopes", "t.allowed_ip_ranges", "a.features") + ` = $%[5]d`
+			AND a.status <> 'suspended' AND s.status IS DISTINCT FROM 'suspended' AND ` + sqlRights("t.scopes", "t.allowed_ip_ranges", "a.features",
+	"coalesce(t.charge_limit::text, '')") + ` = $%[5]d`
 
 // guardParameters is the number of parameters of a guard.
 const guardParameters = 5

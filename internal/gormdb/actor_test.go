@@ -75,10 +75,10 @@ func attempts(t testing.TB, db *gormdb.DB, w dbtest.World, by auth.Actor) map[st
 
 // A write is refused if its actor may not perform it any more at the time of the write.
 func TestWritesJudgeTheirActor(t *testing.T) {
-	narrow := func(t *testing.T, db *gormdb.DB, made token.Token) {
+	narrow := func(t *testing.T, db *gormdb.DB, made token.Token, change func(*token.Token)) {
 		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), made.AccountID, made.ID,
 			func(got token.Token, _ []token.AccessToken) (token.Change, error) {
-				got.Scopes = scope.NewSet("store_cart")
+				change(&got)
 				return token.Change{Token: &got, Event: event(got, "API_TOKEN_UPDATED")}, nil
 			})
 		if err != nil {
@@ -116,7 +116,26 @@ func TestWritesJudgeTheirActor(t *testing.T) {
 		}, fault.Unauthenticated},
 		{"a narrowed token", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {
 			made, by := byToken(t, db, w)
-			narrow(t, db, made)
+			narrow(t, db, made, func(t *token.Token) { t.Scopes = scope.NewSet("store_cart") })
+			return by
+		}, fault.Conflict},
+		{"a token that got a charge limit", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {
+			made, by := byToken(t, db, w)
+			narrow(t, db, made, func(t *token.Token) { t.ChargeLimit = auth.ChargeLimit{Currency: "USD"} })
+			return by
+		}, fault.Conflict},
+		{"a token whose charge limit was lowered", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {
+			made, _ := byToken(t, db, w)
+			lower := func(minor int64) func(*token.Token) {
+				return func(t *token.Token) { t.ChargeLimit = auth.ChargeLimit{Minor: minor, Currency: "USD"} }
+			}
+			narrow(t, db, made, lower(2))
+			d, value := grantDraft(made, noon, oauth.MaxLive)
+			if err := db.Grants().Grant(t.Context(), auth.NoActor("a test"), d); err != nil {
+				t.Fatal(err)
+			}
+			by := actorOf(t, db, value)
+			narrow(t, db, made, lower(1))
 			return by
 		}, fault.Conflict},
 		{"an access token that was rotated away", func(t *testing.T, db *gormdb.DB, w dbtest.World) auth.Actor {

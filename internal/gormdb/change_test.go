@@ -31,6 +31,7 @@ func TestChangeNarrows(t *testing.T) {
 		made, value := issue(t, db, w, w.Stores[0].ID)
 		want := made
 		want.Name, want.Scopes, want.ExpiresAt = "Renamed", scope.NewSet("store_cart"), later(time.Hour)
+		want.ChargeLimit = auth.ChargeLimit{Currency: "USD"}
 		want.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		err := db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, made.ID,
 			func(got token.Token, access []token.AccessToken) (token.Change, error) {

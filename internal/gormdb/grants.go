@@ -73,19 +73,21 @@ func (g grants) Client(ctx context.Context, clientID string) (oauth.Client, erro
 
 // clientFacts is what a look-up reads of a client.
 type clientFacts struct {
-	ID                 uuid.UUID `sql:"t"`
-	Name               string    `sql:"t"`
-	AccountID          uuid.UUID `sql:"t"`
-	StoreID            uuid.UUID `sql:"t"`
-	Scopes             string    `sql:"t"`
-	AllowedIPRanges    string    `sql:"t"`
-	RevokedAt          instant   `sql:"t"`
-	ExpiresAt          instant   `sql:"t"`
-	ClientSecretDigest []byte    `sql:"t"`
-	ClientSecretKey    string    `sql:"t"`
-	Features           string    `sql:"a"`
-	Status             string    `sql:"a"`
-	StoreStatus        *string   `sql:"s.status"`
+	ID                  uuid.UUID `sql:"t"`
+	Name                string    `sql:"t"`
+	AccountID           uuid.UUID `sql:"t"`
+	StoreID             uuid.UUID `sql:"t"`
+	Scopes              string    `sql:"t"`
+	AllowedIPRanges     string    `sql:"t"`
+	ChargeLimit         *int64    `sql:"t"`
+	ChargeLimitCurrency *string   `sql:"t"`
+	RevokedAt           instant   `sql:"t"`
+	ExpiresAt           instant   `sql:"t"`
+	ClientSecretDigest  []byte    `sql:"t"`
+	ClientSecretKey     string    `sql:"t"`
+	Features            string    `sql:"a"`
+	Status              string    `sql:"a"`
+	StoreStatus         *string   `sql:"s.status"`
 }
 
 func (f *clientFacts) client() (oauth.Client, error) {
@@ -96,10 +98,10 @@ func (f *clientFacts) client() (oauth.Client, error) {
 	c := oauth.Client{
 		Principal: auth.Principal{
 			Kind: auth.APIToken, ID: f.ID, Name: f.Name, AccountID: f.AccountID, StoreID: f.StoreID,
-			AllowedIPRanges: ranges,
-			Scopes:          scope.ParseSet(f.Scopes), ExpiresAt: f.ExpiresAt.Time,
+			AllowedIPRanges: ranges, ChargeLimit: limitOf(f.ChargeLimit, f.ChargeLimitCurrency),
+			Scopes: scope.ParseSet(f.Scopes), ExpiresAt: f.ExpiresAt.Time,
 			Credential: auth.Credential{Kind: auth.ClientSecret,
-				Rights: rightsOf(f.Scopes, f.AllowedIPRanges, f.Features)},
+				Rights: tokenRights(f.Scopes, f.AllowedIPRanges, f.Features, f.ChargeLimit)},
 		},
 		Features: split[scope.Feature](f.Features), Revoked: !f.RevokedAt.IsZero(),
 		Suspended: suspended(f.Status) || suspended(textOf(f.StoreStatus)),

@@ -23,6 +23,9 @@ var revokedData = jsonObject(
 	"scopes", "string_to_array(t.scopes, ' ')",
 	"status", "'"+string(token.Revoked)+"'",
 	"allowedIpRanges", "string_to_array(t.allowed_ip_ranges, ' ')",
+	"chargeLimit", "CASE WHEN t.charge_limit IS NOT NULL THEN "+jsonObject(
+		"amount", jsonObject("currencyCode", "t.charge_limit_currency", "value", usDollars("t.charge_limit")),
+		"per", "'"+token.LimitPeriod+"'")+" END",
 	"createdAt", rfc3339("t.created_at"),
 	"createdBy", actorObject("t.created_by"),
 	"expiresAt", rfc3339("t.expires_at"),
@@ -41,6 +44,9 @@ func jsonObject(namesAndValues ...string) string {
 	}
 	return "json_build_object(" + strings.Join(pairs, ", ") + ")"
 }
+
+// usDollars returns an expression for an amount in cents as the API shows it: token.ChargeCurrency has two decimals.
+func usDollars(cents string) string { return "round(" + cents + " / 100.0, 2)" }
 
 // apiID returns an expression for the ID in the API of an object with the key.
 func apiID(kind audit.TargetKind, key string) string {

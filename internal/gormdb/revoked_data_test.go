@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/paging"
 	"latchkey/internal/scope"
@@ -27,6 +28,7 @@ func TestDataOfRevokedTokens(t *testing.T) {
 			d.Token.CreatedBy = robot
 			d.Token.CreatedAt = noon.Truncate(time.Second) // without a fraction
 			d.Token.ExpiresAt = later(90*time.Minute + 100*time.Millisecond)
+			d.Token.ChargeLimit = auth.ChargeLimit{Minor: 100_05, Currency: "USD"}
 			d.Token.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
 				netip.MustParsePrefix("2001:db8::/32")}
 		}

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/oauth"
 	"latchkey/internal/paging"
 	"latchkey/internal/scope"
@@ -16,28 +17,30 @@ import (
 
 // tokenRow is the model of an API token. An update of the token writes the columns without a "<-" (columns.changeable).
 type tokenRow struct {
-	AccountID          uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live;index:api_tokens_issued"`
-	StoreID            uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_page;index:api_tokens_live"`
-	ID                 uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live,where:revoked_at IS NULL"`
-	Name               string        `gorm:"not null"`
-	ClientID           string        `gorm:"<-:create;not null;unique"`
-	ClientSecretDigest []byte        `gorm:"not null;->:false;<-:create"`
-	ClientSecretKey    string        `gorm:"not null;->:false;<-:create"`
-	Scopes             string        `gorm:"not null"`
-	AllowedIPRanges    string        `gorm:"not null"`
-	CreatedAt          instant       `gorm:"<-:create;not null"`
-	CreatedByKind      string        `gorm:"<-:create;not null"`
-	CreatedByID        uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_issued,where:created_by_kind = 'API_TOKEN'"`
-	CreatedByName      string        `gorm:"<-:create;not null"`
-	ExpiresAt          instant       `gorm:"index:api_tokens_expiry,priority:2,where:revoked_at IS NULL AND expires_at IS NOT NULL AND expiry_stage < 2"`
-	ExpiryStage        int64         `gorm:"not null;->:false;<-:create;index:api_tokens_expiry,priority:1"`
-	LastUsedAt         instant       `gorm:"<-:update"`
-	LastUsedIP         *string       `gorm:"<-:update"`
-	RevokedAt          instant       `gorm:"<-:update"`
-	RevokedByKind      *string       `gorm:"<-:update"`
-	RevokedByID        uuid.NullUUID `gorm:"type:uuid;<-:update"`
-	RevokedByName      *string       `gorm:"<-:update"`
-	RevocationReason   *string       `gorm:"<-:update"`
+	AccountID           uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live;index:api_tokens_issued"`
+	StoreID             uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_page;index:api_tokens_live"`
+	ID                  uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live,where:revoked_at IS NULL"`
+	Name                string        `gorm:"not null"`
+	ClientID            string        `gorm:"<-:create;not null;unique"`
+	ClientSecretDigest  []byte        `gorm:"not null;->:false;<-:create"`
+	ClientSecretKey     string        `gorm:"not null;->:false;<-:create"`
+	Scopes              string        `gorm:"not null"`
+	AllowedIPRanges     string        `gorm:"not null"`
+	ChargeLimit         *int64        // in minor units
+	ChargeLimitCurrency *string
+	CreatedAt           instant       `gorm:"<-:create;not null"`
+	CreatedByKind       string        `gorm:"<-:create;not null"`
+	CreatedByID         uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_issued,where:created_by_kind = 'API_TOKEN'"`
+	CreatedByName       string        `gorm:"<-:create;not null"`
+	ExpiresAt           instant       `gorm:"index:api_tokens_expiry,priority:2,where:revoked_at IS NULL AND expires_at IS NOT NULL AND expiry_stage < 2"`
+	ExpiryStage         int64         `gorm:"not null;->:false;<-:create;index:api_tokens_expiry,priority:1"`
+	LastUsedAt          instant       `gorm:"<-:update"`
+	LastUsedIP          *string       `gorm:"<-:update"`
+	RevokedAt           instant       `gorm:"<-:update"`
+	RevokedByKind       *string       `gorm:"<-:update"`
+	RevokedByID         uuid.NullUUID `gorm:"type:uuid;<-:update"`
+	RevokedByName       *string       `gorm:"<-:update"`
+	RevocationReason    *string       `gorm:"<-:update"`
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
 	Store   *storeRow   `gorm:"foreignKey:AccountID,StoreID;references:AccountID,ID"`
@@ -57,6 +60,7 @@ func tokenRowOf(t token.Token) tokenRow {
 	return tokenRow{
 		AccountID: t.AccountID, StoreID: optional(t.StoreID), ID: t.ID, Name: t.Name, ClientID: t.ClientID,
 		Scopes: t.Scopes.String(), AllowedIPRanges: joinedRanges(t.AllowedIPRanges), CreatedAt: instant{t.CreatedAt},
+		ChargeLimit: minorOf(t.ChargeLimit), ChargeLimitCurrency: currencyOf(t.ChargeLimit),
 		CreatedByKind: string(t.CreatedBy.Kind), CreatedByID: optional(t.CreatedBy.ID), CreatedByName: t.CreatedBy.Name,
 		ExpiresAt: instant{t.ExpiresAt}, ExpiryStage: int64(token.StageOfNew(t)),
 	}
@@ -81,7 +85,8 @@ func (r listedToken) token() (token.Token, error) {
 	t := token.Token{
 		ID: row.ID, AccountID: row.AccountID, StoreID: row.StoreID.UUID, StoreHash: r.StoreHash, Name: row.Name,
 		ClientID: row.ClientID, Scopes: scope.ParseSet(row.Scopes), AllowedIPRanges: ranges,
-		CreatedAt: row.CreatedAt.Time,
+		ChargeLimit: limitOf(row.ChargeLimit, row.ChargeLimitCurrency),
+		CreatedAt:   row.CreatedAt.Time,
 		CreatedBy: audit.Actor{Kind: audit.ActorKind(row.CreatedByKind), ID: row.CreatedByID.UUID,
 			Name: row.CreatedByName},
 		ExpiresAt: row.ExpiresAt.Time, LastUsedAt: row.LastUsedAt.Time, LastUsedIP: lastIP,
@@ -105,6 +110,28 @@ func textOf(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+// limitOf returns the charge limit of two columns, which are null without one.
+func limitOf(minor *int64, currency *string) auth.ChargeLimit {
+	if minor == nil {
+		return auth.ChargeLimit{}
+	}
+	return auth.ChargeLimit{Minor: *minor, Currency: textOf(currency)}
+}
+
+func minorOf(l auth.ChargeLimit) *int64 {
+	if l.IsZero() {
+		return nil
+	}
+	return &l.Minor
+}
+
+func currencyOf(l auth.ChargeLimit) *string {
+	if l.IsZero() {
+		return nil
+	}
+	return &l.Currency
 }
 
 // accessRow is the model of an access token of an API token.

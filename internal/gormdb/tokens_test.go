@@ -42,6 +42,7 @@ func full(d *token.Draft) {
 	d.Token.ExpiresAt = later(time.Hour)
 	d.Token.AllowedIPRanges = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"),
 		netip.MustParsePrefix("2001:db8::/32")}
+	d.Token.ChargeLimit = auth.ChargeLimit{Minor: 1234_56, Currency: "USD"}
 	d.Token.Name = "Ключ % _ 'quoted' 🔑"
 	d.Token.CreatedBy = audit.Actor{Kind: audit.ActorOperator, Name: "operator"}
 }

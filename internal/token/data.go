@@ -21,6 +21,7 @@ type tokenData struct {
 	Scopes           []string         `json:"scopes"`
 	Status           Status           `json:"status"`
 	AllowedIPRanges  []string         `json:"allowedIpRanges"`
+	ChargeLimit      *limitData       `json:"chargeLimit"`
 	CreatedAt        audit.Time       `json:"createdAt"`
 	CreatedBy        audit.ActorData  `json:"createdBy"`
 	ExpiresAt        audit.Time       `json:"expiresAt"`
@@ -37,6 +38,20 @@ type storeData struct {
 	StoreHash string  `json:"storeHash"`
 }
 
+// limitData is a charge limit.
+type limitData struct {
+	Amount amountData `json:"amount"`
+	Per    string     `json:"per"`
+}
+
+type amountData struct {
+	CurrencyCode string      `json:"currencyCode"`
+	Value        json.Number `json:"value"`
+}
+
+// LimitPeriod is the time in which the charges of a token are counted against its limit.
+const LimitPeriod = "MONTH"
+
 // Data returns the token at the time now as the data of an event.
 func (t Token) Data(now time.Time) json.RawMessage {
 	d := tokenData{
@@ -47,6 +62,9 @@ func (t Token) Data(now time.Time) json.RawMessage {
 	}
 	for _, p := range t.AllowedIPRanges {
 		d.AllowedIPRanges = append(d.AllowedIPRanges, p.String())
+	}
+	if l := t.ChargeLimit; !l.IsZero() {
+		d.ChargeLimit = &limitData{amountData{l.Currency, json.Number(l.Amount())}, LimitPeriod}
 	}
 	if t.Level() == scope.LevelStore {
 		d.Store = &storeData{audit.TargetStore.ID(t.StoreID.String()), t.StoreHash}

@@ -8,6 +8,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/clock"
 	"latchkey/internal/fault"
+	"latchkey/internal/scope"
 )
 
 // CheckUpdate checks an update of an active token at the time now. It returns the
@@ -21,7 +22,7 @@ func (p Policy) CheckUpdate(by *auth.Principal, t Token, u Update, now time.Time
 	if err := mustLive(t, now); err != nil {
 		return Token{}, err
 	}
-	if u.Name == nil && u.Scopes == nil && u.ExpiresAt == nil && u.AllowedIPRanges == nil {
+	if u.Name == nil && u.Scopes == nil && u.ExpiresAt == nil && u.AllowedIPRanges == nil && u.ChargeLimit == nil {
 		return Token{}, fault.Errorf(fault.Invalid, "Nothing would change. Change at least one field.")
 	}
 	var faults fault.List
@@ -37,6 +38,9 @@ func (p Policy) CheckUpdate(by *auth.Principal, t Token, u Update, now time.Time
 	}
 	if u.AllowedIPRanges != nil {
 		faults = append(faults, narrowRanges(&t, u.AllowedIPRanges)...)
+	}
+	if u.ChargeLimit != nil {
+		faults = append(faults, narrowLimit(&t, *u.ChargeLimit)...)
 	}
 	return t, faults.Err()
 }
@@ -169,6 +173,11 @@ func (p Policy) checkAttenuation(by *auth.Principal, t Token, existing []AccessT
 	}
 	for _, f := range confine(by, t.AllowedIPRanges) {
 		faults = append(faults, f.On("id"))
+	}
+	if t.Scopes.Has(scope.AccountChargesWrite) && !mayCharge(by, t.ChargeLimit) {
+		faults = append(faults, fault.Errorf(fault.Forbidden,
+			"This token can charge at most %s in a month, so it cannot rotate a token that can charge more.",
+			by.ChargeLimit).On("id"))
 	}
 	return faults
 }

@@ -48,6 +48,7 @@ type Grant struct {
 	Scopes          scope.Set
 	ExpiresAt       time.Time
 	AllowedIPRanges []netip.Prefix
+	ChargeLimit     auth.ChargeLimit
 }
 
 // MayIssue returns fault.Forbidden unless the principal may issue tokens for the
@@ -96,6 +97,8 @@ func (p Policy) Check(by *auth.Principal, req Request, now time.Time) (Grant, er
 	if len(found) == 0 {
 		faults = append(faults, confine(by, g.AllowedIPRanges)...)
 	}
+	g.ChargeLimit, found = checkLimit(by, g.Scopes, req.ChargeLimit)
+	faults = append(faults, found...)
 	return g, faults.Err()
 }
 

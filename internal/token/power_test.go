@@ -25,6 +25,7 @@ type power struct {
 	scopes scope.Set
 	end    time.Time // zero for never
 	ranges []netip.Prefix
+	limit  auth.ChargeLimit
 }
 
 // within reports whether p has no right that q lacks.
@@ -35,7 +36,9 @@ func (p power) within(q power) bool {
 				o.Contains(inner.Addr())
 		})
 	}
-	return q.scopes.Contains(p.scopes) && until(p.end).Compare(until(q.end)) <= 0 &&
+	charges := !p.scopes.Has(scope.AccountChargesWrite) || q.limit.IsZero() ||
+		!p.limit.IsZero() && p.limit.Minor <= q.limit.Minor
+	return charges && q.scopes.Contains(p.scopes) && until(p.end).Compare(until(q.end)) <= 0 &&
 		(len(q.ranges) == 0 || len(p.ranges) > 0 &&
 			!slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return !inside(r) }))
 }
@@ -55,8 +58,8 @@ func (s *memoryRepository) powerOf(c credential, at time.Time) (power, bool) {
 	access := s.access[c.tokenID][i]
 	ends := []time.Time{t.ExpiresAt, access.ExpiresAt}
 	end := slices.MinFunc(ends, func(a, b time.Time) int { return until(a).Compare(until(b)) })
-	return power{t.Scopes, end, t.AllowedIPRanges}, t.Status(at) == token.Active && !s.hasEnded(access) &&
-		at.Before(until(end))
+	works := t.Status(at) == token.Active && !s.hasEnded(access) && at.Before(until(end))
+	return power{t.Scopes, end, t.AllowedIPRanges, t.ChargeLimit}, works
 }
 
 // attack is one run of the property: a repository, and the credentials that an
@@ -71,7 +74,7 @@ type attack struct {
 
 var (
 	someScopes = []string{scope.AccountAPITokensWrite, scope.AccountAPITokensRead, scope.AccountUsersRead,
-		scope.AccountUsersWrite,
+		scope.AccountUsersWrite, scope.AccountChargesWrite,
 		"store_cart", "store_cart_read_only", "store_sites", "store_metafield_write_all", "store_metafield_write"}
 	someRanges = []string{"10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0", "::/0"}
 )
@@ -84,6 +87,14 @@ func (a *attack) ranges() []string {
 	return rapid.SliceOfN(rapid.SampledFrom(someRanges), 0, 2).Draw(a.T, "ranges")
 }
 
+func (a *attack) limit() *token.Amount {
+	value := rapid.SampledFrom([]string{"", "", "5", "10"}).Draw(a.T, "limit")
+	if value == "" {
+		return nil
+	}
+	return dollars(value)
+}
+
 func (a *attack) end() time.Time {
 	if hours := rapid.IntRange(0, 8).Draw(a.T, "ends in hours"); hours > 0 {
 		return a.clock.Add(time.Duration(hours) * time.Hour)
@@ -93,8 +104,8 @@ func (a *attack) end() time.Time {
 
 func (a *attack) request() token.Request {
 	level := rapid.SampledFrom(levels).Draw(a.T, "level")
-	return token.Request{Owner: owners[level], Name: "Some token", Scopes: a.scopes(), ExpiresAt: a.end(),
-		AllowedIPRanges: a.ranges()}
+	return token.Request{Owner: enrolledOwners[level], Name: "Some token", Scopes: a.scopes(), ExpiresAt: a.end(),
+		AllowedIPRanges: a.ranges(), ChargeLimit: a.limit()}
 }
 
 // principal returns the principal that the verifier returns for a credential.
@@ -102,7 +113,7 @@ func (a *attack) principal(c credential, p power) *auth.Principal {
 	t := a.repo.tokens[c.tokenID]
 	return &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: t.ID, AccountID: t.AccountID,
 		StoreID: t.StoreID,
-		Scopes:  p.scopes, ExpiresAt: p.end, AllowedIPRanges: p.ranges}
+		Scopes:  p.scopes, ExpiresAt: p.end, AllowedIPRanges: p.ranges, ChargeLimit: p.limit}
 }
 
 // newest returns the access token that was added last.
@@ -132,9 +143,9 @@ func (a *attack) act(c credential) {
 	case "update":
 		was := a.repo.tokens[target]
 		is, err := a.s.Update(ctx, by, token.Update{ID: target, Scopes: a.scopes(), ExpiresAt: new(a.end()),
-			AllowedIPRanges: a.ranges()})
-		if err == nil && !(power{is.Scopes, is.ExpiresAt, is.AllowedIPRanges}).within(power{was.Scopes, was.ExpiresAt,
-			was.AllowedIPRanges}) {
+			AllowedIPRanges: a.ranges(), ChargeLimit: a.limit()})
+		if err == nil && !(power{is.Scopes, is.ExpiresAt, is.AllowedIPRanges, is.ChargeLimit}).within(
+			power{was.Scopes, was.ExpiresAt, was.AllowedIPRanges, was.ChargeLimit}) {
 			a.Fatalf("an update returned %+v for %+v", is, was)
 		}
 		return
@@ -152,7 +163,7 @@ func (a *attack) act(c credential) {
 }
 
 // No sequence of issuing, restricting and rotating derives a credential with more
-// rights, a later expiration or more addresses than the original one, however much
+// rights, a later expiration, more addresses or a higher charge limit than the original one, however much
 // time passes in between (docs/promises.md: 4).
 func TestNoChainYieldsMorePower(t *testing.T) {
 	actions := 0
@@ -163,7 +174,11 @@ func TestNoChainYieldsMorePower(t *testing.T) {
 		for i := range 3 {
 			req := a.request()
 			if i == 0 {
-				req.Owner, req.Scopes = owners[scope.LevelAccount], append(req.Scopes, scope.AccountAPITokensWrite)
+				req.Owner = enrolledOwners[scope.LevelAccount]
+				req.Scopes = append(req.Scopes, scope.AccountAPITokensWrite)
+				if req.ChargeLimit != nil {
+					req.Scopes = append(req.Scopes, scope.AccountChargesWrite)
+				}
 			}
 			issued, err := a.s.Create(ctx, accountOwner(acme), req)
 			if i == 0 {

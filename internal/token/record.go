@@ -72,6 +72,7 @@ func fields(t Token) []audit.Detail {
 		{Name: "scopes", Value: t.Scopes.String()},
 		{Name: "expiresAt", Value: expiry},
 		{Name: "allowedIpRanges", Value: strings.Join(ranges, " ")},
+		{Name: "chargeLimit", Value: t.ChargeLimit.String()},
 	}
 }
 

@@ -93,8 +93,8 @@ type Ended struct {
 
 // Change is a change to a token, to be stored.
 type Change struct {
-	// Token has the new name, scopes, expiration time and address ranges. If it is
-	// nil, they are left unchanged.
+	// Token has the new name, scopes, expiration time, address ranges and charge
+	// limit. If it is nil, they are left unchanged.
 	Token *Token
 	// Ends maps IDs of access tokens to their new expiration times.
 	Ends map[uuid.UUID]time.Time
@@ -180,7 +180,8 @@ func (s *Service) draft(by *auth.Principal, g Grant, now time.Time) (Issued, Dra
 		ID: uuid.Must(uuid.NewV7()), AccountID: g.Owner.account.ID, StoreID: g.Owner.store.ID,
 		StoreHash: g.Owner.store.Hash,
 		Name:      g.Name, ClientID: clientID, Scopes: g.Scopes, AllowedIPRanges: g.AllowedIPRanges,
-		CreatedAt: now, CreatedBy: audit.ActorOf(by.Subject()), ExpiresAt: g.ExpiresAt,
+		ChargeLimit: g.ChargeLimit,
+		CreatedAt:   now, CreatedBy: audit.ActorOf(by.Subject()), ExpiresAt: g.ExpiresAt,
 	}
 	value, access, err := s.accessToken(by, row.secretKind, t.ID, now)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
@@ -30,8 +31,11 @@ type Token struct {
 	// AllowedIPRanges are the addresses from which the token may be used. If it is
 	// empty, every address is allowed.
 	AllowedIPRanges []netip.Prefix
-	CreatedAt       time.Time
-	CreatedBy       audit.Actor
+	// ChargeLimit is the most that the token may charge in a month. Only a token with
+	// account_charges_write can have one.
+	ChargeLimit auth.ChargeLimit
+	CreatedAt   time.Time
+	CreatedBy   audit.Actor
 	// ExpiresAt is zero if the token does not expire.
 	ExpiresAt time.Time
 	// LastUsedAt and LastUsedIP are zero if the token was never used.
@@ -148,6 +152,8 @@ type Request struct {
 	// AllowedIPRanges are CIDRs (RFC 4632, RFC 4291 section 2.3) or single
 	// addresses. If it is empty, every address is allowed.
 	AllowedIPRanges []string
+	// ChargeLimit is nil for no limit.
+	ChargeLimit *Amount
 }
 
 // Issued is a new token with its secrets, which cannot be shown again.
@@ -166,6 +172,8 @@ type Update struct {
 	// removes the expiration, which is an error unless the token has none.
 	ExpiresAt       *time.Time
 	AllowedIPRanges []string
+	// ChargeLimit is the new, lower limit, or the first one.
+	ChargeLimit *Amount
 }
 
 // Rotation is the result of a rotation: the token, its new access token, and the
