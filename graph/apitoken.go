@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,7 +36,26 @@ func filterText(q token.Query) string {
 func tokenUpdate(key uuid.UUID, input model.UpdateAPITokenInput) token.Update {
 	return token.Update{
 		ID: key, Name: input.Name, Scopes: input.Scopes, AllowedIPRanges: input.AllowedIPRanges,
-		ExpiresAt: input.ExpiresAt,
+		ExpiresAt: input.ExpiresAt, ChargeLimit: limitOf(input.ChargeLimit),
+	}
+}
+
+// limitOf decodes a charge limit. Its period has one value.
+func limitOf(input *model.ChargeLimitInput) *token.Amount {
+	if input == nil {
+		return nil
+	}
+	return &token.Amount{Value: input.Amount.Value.String(), Currency: string(input.Amount.CurrencyCode)}
+}
+
+// shownLimit encodes a charge limit, or returns nil if there is none.
+func shownLimit(l auth.ChargeLimit) *model.ChargeLimit {
+	if l.IsZero() {
+		return nil
+	}
+	return &model.ChargeLimit{
+		Amount: model.Money{CurrencyCode: l.Currency, Value: json.Number(l.Amount())},
+		Per:    model.ChargeLimitPeriod(token.LimitPeriod),
 	}
 }
 
@@ -58,7 +78,7 @@ func (r *Resolver) tokenRequest(ctx context.Context, by *auth.Principal,
 	input model.CreateAPITokenInput) (token.Request, error) {
 	req := token.Request{
 		Name: input.Name, Scopes: input.Scopes, ExpiresAt: timeOf(input.ExpiresAt),
-		AllowedIPRanges: input.AllowedIPRanges,
+		AllowedIPRanges: input.AllowedIPRanges, ChargeLimit: limitOf(input.ChargeLimit),
 	}
 	if input.StoreID == nil {
 		a, err := r.accounts.Account(ctx, by)

@@ -74,6 +74,10 @@ func (r *apiTokenResolver) Store(ctx context.Context, obj *object.APIToken) (*ob
 	return &store, nil
 }
 
+func (r *apiTokenResolver) ChargeLimit(ctx context.Context, obj *object.APIToken) (*model.ChargeLimit, error) {
+	return shownLimit(obj.Token.ChargeLimit), nil
+}
+
 func (r *apiTokenResolver) AccessTokens(ctx context.Context, obj *object.APIToken) ([]object.AccessToken, error) {
 	by, err := auth.From(ctx)
 	if err != nil {

@@ -25,6 +25,8 @@ import (
 type ApiTokenResolver interface {
 	Store(ctx context.Context, obj *object.APIToken) (*object.Store, error)
 
+	ChargeLimit(ctx context.Context, obj *object.APIToken) (*model.ChargeLimit, error)
+
 	AccessTokens(ctx context.Context, obj *object.APIToken) ([]object.AccessToken, error)
 }
 type ApiTokenMutationsResolver interface {
@@ -446,6 +448,38 @@ func (ec *executionContext) _ApiToken_allowedIpRanges(ctx context.Context, field
 }
 func (ec *executionContext) fieldContext_ApiToken_allowedIpRanges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ApiToken", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ApiToken_chargeLimit(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ApiToken_chargeLimit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ApiToken().ChargeLimit(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ChargeLimit) graphql.Marshaler {
+			return ec.marshalOChargeLimit2ᚖlatchkeyᚋgraphᚋmodelᚐChargeLimit(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ApiToken_chargeLimit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ApiToken",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ChargeLimit(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ApiToken_createdAt(ctx context.Context, field graphql.CollectedField, obj *object.APIToken) (ret graphql.Marshaler) {
@@ -1188,6 +1222,61 @@ func (ec *executionContext) fieldContext_ApiTokenMutations_revokeApiTokens(ctx c
 	return fc, nil
 }
 
+func (ec *executionContext) _ChargeLimit_amount(ctx context.Context, field graphql.CollectedField, obj *model.ChargeLimit) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChargeLimit_amount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Amount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Money) graphql.Marshaler {
+			return ec.marshalNMoney2latchkeyᚋgraphᚋmodelᚐMoney(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChargeLimit_amount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ChargeLimit",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Money(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ChargeLimit_per(ctx context.Context, field graphql.CollectedField, obj *model.ChargeLimit) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChargeLimit_per(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Per, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.ChargeLimitPeriod) graphql.Marshaler {
+			return ec.marshalNChargeLimitPeriod2latchkeyᚋgraphᚋmodelᚐChargeLimitPeriod(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChargeLimit_per(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChargeLimit", field, false, false, errors.New("field of type ChargeLimitPeriod does not have child fields"))
+}
+
 func (ec *executionContext) _CreateApiTokenResult_apiToken(ctx context.Context, field graphql.CollectedField, obj *model.CreateAPITokenResult) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1711,6 +1800,43 @@ func (ec *executionContext) unmarshalInputApiTokenFilterInput(ctx context.Contex
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputChargeLimitInput(ctx context.Context, obj any) (model.ChargeLimitInput, error) {
+	var it model.ChargeLimitInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"amount", "per"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "amount":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("amount"))
+			data, err := ec.unmarshalNMoneyInput2latchkeyᚋgraphᚋmodelᚐMoneyInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Amount = data
+		case "per":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("per"))
+			data, err := ec.unmarshalNChargeLimitPeriod2latchkeyᚋgraphᚋmodelᚐChargeLimitPeriod(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Per = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputCreateApiTokenInput(ctx context.Context, obj any) (model.CreateAPITokenInput, error) {
 	var it model.CreateAPITokenInput
 	if obj == nil {
@@ -1722,7 +1848,7 @@ func (ec *executionContext) unmarshalInputCreateApiTokenInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "scopes", "storeId", "expiresAt", "allowedIpRanges"}
+	fieldsInOrder := [...]string{"name", "scopes", "storeId", "expiresAt", "allowedIpRanges", "chargeLimit"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1764,6 +1890,13 @@ func (ec *executionContext) unmarshalInputCreateApiTokenInput(ctx context.Contex
 				return it, err
 			}
 			it.AllowedIPRanges = data
+		case "chargeLimit":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("chargeLimit"))
+			data, err := ec.unmarshalOChargeLimitInput2ᚖlatchkeyᚋgraphᚋmodelᚐChargeLimitInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ChargeLimit = data
 		}
 	}
 	return it, nil
@@ -1868,7 +2001,7 @@ func (ec *executionContext) unmarshalInputUpdateApiTokenInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"id", "name", "scopes", "expiresAt", "allowedIpRanges"}
+	fieldsInOrder := [...]string{"id", "name", "scopes", "expiresAt", "allowedIpRanges", "chargeLimit"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1910,6 +2043,13 @@ func (ec *executionContext) unmarshalInputUpdateApiTokenInput(ctx context.Contex
 				return it, err
 			}
 			it.AllowedIPRanges = data
+		case "chargeLimit":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("chargeLimit"))
+			data, err := ec.unmarshalOChargeLimitInput2ᚖlatchkeyᚋgraphᚋmodelᚐChargeLimitInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ChargeLimit = data
 		}
 	}
 	return it, nil
@@ -2066,6 +2206,44 @@ func (ec *executionContext) _ApiToken(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "chargeLimit":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ApiToken_chargeLimit(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "createdAt":
 			out.Values[i] = ec._ApiToken_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -2420,6 +2598,49 @@ func (ec *executionContext) _ApiTokenMutations(ctx context.Context, sel ast.Sele
 		case "revokeApiTokens":
 			out.Values[i] = ec._ApiTokenMutations_revokeApiTokens(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var chargeLimitImplementors = []string{"ChargeLimit"}
+
+func (ec *executionContext) _ChargeLimit(ctx context.Context, sel ast.SelectionSet, obj *model.ChargeLimit) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, chargeLimitImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ChargeLimit")
+		case "amount":
+			out.Values[i] = ec._ChargeLimit_amount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "per":
+			out.Values[i] = ec._ChargeLimit_per(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -2863,6 +3084,16 @@ func (ec *executionContext) marshalNApiTokenStatus2latchkeyᚋinternalᚋtoken�
 	return res
 }
 
+func (ec *executionContext) unmarshalNChargeLimitPeriod2latchkeyᚋgraphᚋmodelᚐChargeLimitPeriod(ctx context.Context, v any) (model.ChargeLimitPeriod, error) {
+	var res model.ChargeLimitPeriod
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNChargeLimitPeriod2latchkeyᚋgraphᚋmodelᚐChargeLimitPeriod(ctx context.Context, sel ast.SelectionSet, v model.ChargeLimitPeriod) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNCreateApiTokenInput2latchkeyᚋgraphᚋmodelᚐCreateAPITokenInput(ctx context.Context, v any) (model.CreateAPITokenInput, error) {
 	res, err := ec.unmarshalInputCreateApiTokenInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -2925,6 +3156,14 @@ func (ec *executionContext) marshalOApiTokenStatus2ᚕlatchkeyᚋinternalᚋtoke
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalOChargeLimitInput2ᚖlatchkeyᚋgraphᚋmodelᚐChargeLimitInput(ctx context.Context, v any) (*model.ChargeLimitInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputChargeLimitInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 // endregion ***************************** type.gotpl *****************************

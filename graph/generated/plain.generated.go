@@ -250,6 +250,13 @@ var plainTypes = plain.Types{
 			"cancelledAt":    {Number: 2},
 		},
 	},
+	"ChargeLimit": {
+		Conditions: []string{"ChargeLimit"},
+		Fields: map[string]plain.Field{
+			"amount": {Number: 1, Object: "Money"},
+			"per":    {Number: 2},
+		},
+	},
 	"Checkout": {
 		Conditions: []string{"Checkout", "Node"},
 		Fields: map[string]plain.Field{
@@ -1620,6 +1627,30 @@ func (ec *executionContext) plainCancelSubscriptionResult(ctx context.Context, b
 				if b, ok = scalar.AppendDateTime(b, *obj.CancelledAt); !ok {
 					b = plain.AppendNull(b)
 				}
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainChargeLimit(ctx context.Context, b []byte, sel plain.Selection, obj *model.ChargeLimit) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ChargeLimit"`...)
+		case 1: // amount
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &obj.Amount); !ok {
+				return b, false
+			}
+
+		case 2: // per
+			if b, ok = plain.AppendMarshaler(b, obj.Per); !ok {
+				return b, false
 			}
 
 		}
@@ -4875,6 +4906,17 @@ func (ec *executionContext) marshalNEventType2ᚕlatchkeyᚋgraphᚋobjectᚐEve
 	return ret
 }
 
+func (ec *executionContext) marshalNMoney2latchkeyᚋgraphᚋmodelᚐMoney(ctx context.Context, sel ast.SelectionSet, v model.Money) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Money", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainMoney(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Money(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNPageInfo2latchkeyᚋgraphᚋobjectᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v object.PageInfo) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "PageInfo", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
@@ -5932,6 +5974,20 @@ func (ec *executionContext) marshalOCancelSubscriptionResult2ᚖlatchkeyᚋgraph
 		}
 	}
 	return ec._CancelSubscriptionResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOChargeLimit2ᚖlatchkeyᚋgraphᚋmodelᚐChargeLimit(ctx context.Context, sel ast.SelectionSet, v *model.ChargeLimit) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargeLimit", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainChargeLimit(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ChargeLimit(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOCheckout2ᚖlatchkeyᚋgraphᚋmodelᚐCheckout(ctx context.Context, sel ast.SelectionSet, v *model.Checkout) graphql.Marshaler {

@@ -72,6 +72,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputApiTokenFilterInput,
 		ec.unmarshalInputAuditEventFilterInput,
 		ec.unmarshalInputCancelSubscriptionInput,
+		ec.unmarshalInputChargeLimitInput,
 		ec.unmarshalInputCheckoutItemInput,
 		ec.unmarshalInputCheckoutItemProductInput,
 		ec.unmarshalInputCheckoutItemScopeInput,
@@ -495,6 +496,8 @@ type ApiToken implements Node @node(scopes: ["account_api_tokens_read"], ownStor
   The IP address ranges that requests with the token may come from, in CIDR notation. An empty list allows any address.
   """
   allowedIpRanges: [String!]!
+  "The most that the token may charge merchants. Null if there is no limit."
+  chargeLimit: ChargeLimit
   "When the token was created."
   createdAt: DateTime!
   "The actor that created the token."
@@ -513,6 +516,20 @@ type ApiToken implements Node @node(scopes: ["account_api_tokens_read"], ownStor
   revocationReason: String
   "The access tokens that still work, newest first: one, or two during a rotation. Empty if the token does not work."
   accessTokens: [AccessToken!]!
+}
+
+"The most that an API token may charge merchants for usage."
+type ChargeLimit {
+  "The amount. Further charges fail with ` + "`" + `LIMIT_REACHED` + "`" + `."
+  amount: Money!
+  "The time in which the charges are counted."
+  per: ChargeLimitPeriod!
+}
+
+"The time in which the charges of an API token are counted against its limit."
+enum ChargeLimitPeriod {
+  "The calendar month, in UTC."
+  MONTH
 }
 
 """
@@ -586,7 +603,7 @@ type ApiTokenMutations {
   Creates an API token and returns its credentials, which are shown only this once. Each invalid field has its own
   error, with the input path in ` + "`" + `extensions.field` + "`" + `. The 51st token of a store or account fails with ` + "`" + `LIMIT_REACHED` + "`" + `.
   Requires the ` + "`" + `account_api_tokens_write` + "`" + ` scope. An API token can grant only scopes that it holds itself, never
-  ` + "`" + `account_api_tokens_write` + "`" + `, and no later expiration than its own.
+  ` + "`" + `account_api_tokens_write` + "`" + `, and no later expiration or higher charge limit than its own.
   """
   createApiToken(
     "The token to create."
@@ -594,8 +611,8 @@ type ApiTokenMutations {
   ): CreateApiTokenResult @requires(scopes: ["account_api_tokens_write"], permission: "Create_Store_API_Tokens")
 
   """
-  Updates an API token. Its access can only be reduced: fewer scopes, an earlier expiration, smaller IP address ranges.
-  Any other change fails with ` + "`" + `INVALID` + "`" + `. Requires the ` + "`" + `account_api_tokens_write` + "`" + ` scope.
+  Updates an API token. Its access can only be reduced: fewer scopes, an earlier expiration, smaller IP address ranges,
+  a lower charge limit. Any other change fails with ` + "`" + `INVALID` + "`" + `. Requires the ` + "`" + `account_api_tokens_write` + "`" + ` scope.
   """
   updateApiToken(
     "The fields to change."
@@ -639,6 +656,18 @@ input CreateApiTokenInput {
   list, to allow any address.
   """
   allowedIpRanges: [String!]
+  """
+  The most that the token may charge merchants. Requires ` + "`" + `account_charges_write` + "`" + ` among the scopes. Omit for no limit.
+  """
+  chargeLimit: ChargeLimitInput
+}
+
+"The most that an API token may charge merchants for usage."
+input ChargeLimitInput {
+  "The amount, 0 to 999,999.99."
+  amount: MoneyInput!
+  "The time in which the charges are counted."
+  per: ChargeLimitPeriod!
 }
 
 "The API token that was created, and its credentials."
@@ -686,6 +715,11 @@ input UpdateApiTokenInput {
   current ranges. The list cannot be empty if the token has ranges.
   """
   allowedIpRanges: [String!]
+  """
+  The most that the token may charge merchants, no higher than its current limit. A limit cannot be removed. Requires
+  ` + "`" + `account_charges_write` + "`" + ` among the token's scopes. Null leaves it unchanged.
+  """
+  chargeLimit: ChargeLimitInput
 }
 
 "The API token after the update."
@@ -3253,6 +3287,8 @@ func (ec *executionContext) childFields_ApiToken(ctx context.Context, field grap
 		return ec.fieldContext_ApiToken_status(ctx, field)
 	case "allowedIpRanges":
 		return ec.fieldContext_ApiToken_allowedIpRanges(ctx, field)
+	case "chargeLimit":
+		return ec.fieldContext_ApiToken_chargeLimit(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_ApiToken_createdAt(ctx, field)
 	case "createdBy":
@@ -3479,6 +3515,16 @@ func (ec *executionContext) childFields_CancelSubscriptionResult(ctx context.Con
 		return ec.fieldContext_CancelSubscriptionResult_cancelledAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CancelSubscriptionResult", field.Name)
+}
+
+func (ec *executionContext) childFields_ChargeLimit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "amount":
+		return ec.fieldContext_ChargeLimit_amount(ctx, field)
+	case "per":
+		return ec.fieldContext_ChargeLimit_per(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChargeLimit", field.Name)
 }
 
 func (ec *executionContext) childFields_Checkout(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -119,6 +119,22 @@ type CancelSubscriptionResult struct {
 	CancelledAt *time.Time `json:"cancelledAt,omitempty"`
 }
 
+// The most that an API token may charge merchants for usage.
+type ChargeLimit struct {
+	// The amount. Further charges fail with `LIMIT_REACHED`.
+	Amount Money `json:"amount"`
+	// The time in which the charges are counted.
+	Per ChargeLimitPeriod `json:"per"`
+}
+
+// The most that an API token may charge merchants for usage.
+type ChargeLimitInput struct {
+	// The amount, 0 to 999,999.99.
+	Amount MoneyInput `json:"amount"`
+	// The time in which the charges are counted.
+	Per ChargeLimitPeriod `json:"per"`
+}
+
 // A request to a merchant to subscribe to an app. Reading a checkout by its ID requires the `account_checkouts_read`
 // scope.
 type Checkout struct {
@@ -248,6 +264,8 @@ type CreateAPITokenInput struct {
 	// The IPv4 or IPv6 address ranges that requests with the token may come from, in CIDR notation. Omit, or set to an empty
 	// list, to allow any address.
 	AllowedIPRanges []string `json:"allowedIpRanges,omitempty"`
+	// The most that the token may charge merchants. Requires `account_charges_write` among the scopes. Omit for no limit.
+	ChargeLimit *ChargeLimitInput `json:"chargeLimit,omitempty"`
 }
 
 // The API token that was created, and its credentials.
@@ -857,6 +875,9 @@ type UpdateAPITokenInput struct {
 	// All IP address ranges that requests with the token may still come from, in CIDR notation. They must lie within the
 	// current ranges. The list cannot be empty if the token has ranges.
 	AllowedIPRanges []string `json:"allowedIpRanges,omitempty"`
+	// The most that the token may charge merchants, no higher than its current limit. A limit cannot be removed. Requires
+	// `account_charges_write` among the token's scopes. Null leaves it unchanged.
+	ChargeLimit *ChargeLimitInput `json:"chargeLimit,omitempty"`
 }
 
 // The API token after the update.
@@ -950,6 +971,47 @@ type Viewer struct {
 
 // Mutations of webhooks.
 type WebhookMutations struct {
+}
+
+// The time in which the charges of an API token are counted against its limit.
+type ChargeLimitPeriod string
+
+const (
+	// The calendar month, in UTC.
+	ChargeLimitPeriodMonth ChargeLimitPeriod = "MONTH"
+)
+
+var AllChargeLimitPeriod = []ChargeLimitPeriod{
+	ChargeLimitPeriodMonth,
+}
+
+func (e ChargeLimitPeriod) IsValid() bool {
+	switch e {
+	case ChargeLimitPeriodMonth:
+		return true
+	}
+	return false
+}
+
+func (e ChargeLimitPeriod) String() string {
+	return string(e)
+}
+
+func (e *ChargeLimitPeriod) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ChargeLimitPeriod(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ChargeLimitPeriod", str)
+	}
+	return nil
+}
+
+func (e ChargeLimitPeriod) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
 // The billing interval of a price.
