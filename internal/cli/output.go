@@ -131,6 +131,7 @@ func lineOf(message string) int {
 func flagOf(field string) string {
 	flags := map[string]string{
 		"name": "--name", "scopes": "--scope", "expiresAt": "--expires-at", "allowedIpRanges": "--allow-ip",
+		"chargeLimit":    "--charge-limit",
 		"overlapSeconds": "--overlap",
 		"reason":         "--reason", "firstName": "--first-name", "lastName": "--last-name", "locale": "--locale",
 		"email": "--email", "account": "--account", "username": "--username", "allowLegacy": "--allow-legacy",

@@ -96,7 +96,7 @@ func about(flag string, err error) error {
 
 func (p tokenCommands) create() *cobra.Command {
 	var req token.Request
-	var expiresAt, expiresIn string
+	var expiresAt, expiresIn, chargeLimit string
 	c := &cobra.Command{
 		Use: "create --account UUID --name N --scope S", Short: "Issue an API token and print its credentials",
 		Args:    cobra.NoArgs,
@@ -111,6 +111,8 @@ func (p tokenCommands) create() *cobra.Command {
 	c.Flags().StringVar(&expiresIn, "expires-in", "", "how long the token lasts, such as 90d")
 	listFlag(c, &req.AllowedIPRanges, "allow-ip",
 		"a CIDR or address that the token may be used from; repeatable (default: anywhere)")
+	c.Flags().StringVar(&chargeLimit, "charge-limit", "",
+		"the most that the token may charge in a month, in USD, such as 100.00 (default: no limit)")
 	must(c.MarkFlagRequired("name"))
 	must(c.MarkFlagRequired("scope"))
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
@@ -124,6 +126,9 @@ func (p tokenCommands) create() *cobra.Command {
 		if in {
 			req.ExpiresAt = time.Now().Add(t.in.duration("--expires-in", expiresIn))
 			t.in.instead = map[string]string{"--expires-at": "--expires-in"}
+		}
+		if c.Flags().Changed("charge-limit") {
+			req.ChargeLimit = &token.Amount{Value: chargeLimit, Currency: token.ChargeCurrency}
 		}
 		return t.issue(c, req)
 	})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -120,6 +121,7 @@ type tokenView struct {
 	Scopes           []string   `json:"scopes"`
 	Status           string     `json:"status"`
 	AllowedIPRanges  []string   `json:"allowedIpRanges"`
+	ChargeLimit      *limitView `json:"chargeLimit"`
 	CreatedAt        time.Time  `json:"createdAt"`
 	CreatedBy        string     `json:"createdBy"`
 	ExpiresAt        *time.Time `json:"expiresAt"`
@@ -129,13 +131,31 @@ type tokenView struct {
 	RevocationReason string     `json:"revocationReason,omitempty"`
 }
 
+// limitView is a charge limit as JSON, as in the API.
+type limitView struct {
+	Amount struct {
+		CurrencyCode string      `json:"currencyCode"`
+		Value        json.Number `json:"value"`
+	} `json:"amount"`
+	Per string `json:"per"`
+}
+
+func limitOf(l auth.ChargeLimit) *limitView {
+	if l.IsZero() {
+		return nil
+	}
+	v := &limitView{Per: token.LimitPeriod}
+	v.Amount.CurrencyCode, v.Amount.Value = l.Currency, json.Number(l.Amount())
+	return v
+}
+
 func viewOf(t token.Token, baseURL string, now time.Time) tokenView {
 	v := tokenView{
 		ID: token.IDPrefix + t.ID.String(), Name: t.Name, Level: string(t.Level()), StoreHash: t.StoreHash,
 		APIPath:  token.APIPath(baseURL, t),
 		ClientID: t.ClientID, Scopes: t.Scopes.Names(), Status: string(t.Status(now)), AllowedIPRanges: []string{},
 		CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy.Name, ExpiresAt: timeOrNil(t.ExpiresAt),
-		LastUsedAt: timeOrNil(t.LastUsedAt),
+		LastUsedAt: timeOrNil(t.LastUsedAt), ChargeLimit: limitOf(t.ChargeLimit),
 	}
 	for _, r := range t.AllowedIPRanges {
 		v.AllowedIPRanges = append(v.AllowedIPRanges, r.String())

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/billing"
 	"latchkey/internal/scope"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -167,6 +168,14 @@ type shownToken struct {
 	// State is the status as a part of message keys, and Badge the CSS class for it.
 	State, Badge string
 	Scopes       []scopeLine
+}
+
+// Limit returns the charge limit, such as $100.00, or "" if there is none.
+func (t shownToken) Limit() string {
+	if t.ChargeLimit.IsZero() {
+		return ""
+	}
+	return billing.Money{Minor: t.ChargeLimit.Minor, Currency: t.ChargeLimit.Currency}.String()
 }
 
 // Lead returns the first lines of the scopes.

@@ -57,10 +57,12 @@ type tokenPage struct {
 	// MayNarrow reports whether the token is active and the visitor may restrict it.
 	MayNarrow bool
 	Sections  []scopeSection
-	Latest    string
-	Zone      string
-	FormID    string
-	Overlaps  []string
+	// Charges reports whether the form has the field of the charge limit.
+	Charges  bool
+	Latest   string
+	Zone     string
+	FormID   string
+	Overlaps []string
 	// History is one page of events, newest first. Older is the address of the next page.
 	History []historyLine
 	Older   string
@@ -103,10 +105,12 @@ func (h *tokenDetailHandler) showDetail(q *request, status int, p *tokenPlace, t
 		shown.Values.Set("name", t.Name)
 		shown.Values.Set("expiresAt", localEnd(q, t))
 		shown.Values.Set("allowedIpRanges", strings.ReplaceAll(rangesOf(t), ", ", "\n"))
+		shown.Values.Set("chargeLimit", t.ChargeLimit.Amount())
 	} else {
 		chosen = sent.chosenScopes()
 	}
 	shown.Sections, shown.Latest = sectionsOf(h.heldResources(q, t), chosen), localEnd(q, t)
+	shown.Charges = offersCharges(shown.Sections)
 	for _, o := range overlaps {
 		shown.Overlaps = append(shown.Overlaps, o.key)
 	}
@@ -197,7 +201,8 @@ func (h *tokenDetailHandler) history(q *request, p *tokenPlace, t token.Token) (
 }
 
 // shownDetails are the names of the event details that the history shows.
-var shownDetails = []string{"name", "scopes", "expiresAt", "allowedIpRanges", "reason", "hint", "previousExpiresAt"}
+var shownDetails = []string{"name", "scopes", "expiresAt", "allowedIpRanges", "chargeLimit", "reason", "hint",
+	"previousExpiresAt"}
 
 // eventDetail describes a detail of an event. It returns "" for a detail that the history does not show.
 func eventDetail(q *request, catalogue *scope.Catalogue, d audit.Detail) string {
@@ -278,6 +283,9 @@ func (h *tokenDetailHandler) updateOf(q *request, t token.Token, f *form) (token
 	if !slices.Equal(f.ranges(), strings.Split(rangesOf(t), ", ")) &&
 		(len(f.ranges()) > 0 || len(t.AllowedIPRanges) > 0) {
 		u.AllowedIPRanges = append([]string{}, f.ranges()...)
+	}
+	if value := f.Value("chargeLimit"); f.Values.Has("chargeLimit") && value != t.ChargeLimit.Amount() {
+		u.ChargeLimit = &token.Amount{Value: value, Currency: token.ChargeCurrency}
 	}
 	if f.Value("expiresAt") == localEnd(q, t) {
 		return u, nil

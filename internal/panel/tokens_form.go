@@ -38,7 +38,7 @@ const scopePrefix = "scopes."
 
 // tokenFields are the fields of the forms of a token, named as in the faults of package token; "scopes" stands for
 // all fields that select scopes.
-var tokenFields = []string{"name", "scopes", "expiresIn", "expiresAt", "allowedIpRanges"}
+var tokenFields = []string{"name", "scopes", "expiresIn", "expiresAt", "allowedIpRanges", "chargeLimit"}
 
 // choices are the types of input that select permissions, by level: one permission for each resource in a store,
 // several in an account.
@@ -134,9 +134,33 @@ func (f *form) ranges() []string {
 	return all
 }
 
+// chargeLimit returns the charge limit of the form, or nil if the field is empty.
+func (f *form) chargeLimit() *token.Amount {
+	value := f.Value("chargeLimit")
+	if value == "" {
+		return nil
+	}
+	return &token.Amount{Value: value, Currency: token.ChargeCurrency}
+}
+
+// offersCharges reports whether the table has the permission to charge, which a charge limit requires.
+func offersCharges(sections []scopeSection) bool {
+	for _, s := range sections {
+		for _, r := range s.Resources {
+			for _, p := range r.Permissions {
+				if p.Scope == scope.AccountChargesWrite {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // request returns the request for a token that a form describes.
 func (h *tokenIssueHandler) request(q *request, p *tokenPlace, f *form) (token.Request, error) {
-	req := token.Request{Owner: p.owner, Name: f.Value("name"), Scopes: f.chosenScopes(), AllowedIPRanges: f.ranges()}
+	req := token.Request{Owner: p.owner, Name: f.Value("name"), Scopes: f.chosenScopes(), AllowedIPRanges: f.ranges(),
+		ChargeLimit: f.chargeLimit()}
 	at, err := parseTime(q, f, "expiresAt")
 	if err != nil || !at.IsZero() {
 		req.ExpiresAt = at
@@ -179,6 +203,8 @@ type newTokenPage struct {
 	// Control is the type of input, "checkbox" or "radio".
 	Control  string
 	Sections []scopeSection
+	// Charges reports whether the form has the field of the charge limit.
+	Charges bool
 	// Lifetimes are the choices, and Longest is the maximum number of days, or 0 if there is no limit.
 	Lifetimes []lifetime
 	Longest   int
@@ -246,6 +272,7 @@ func (h *tokenIssueHandler) showForm(q *request, status int, p *tokenPlace, f *f
 		Here:     q.origin.IP.String(), Room: room, Summary: scopeLines(q, h.catalogue, scope.NewSet(req.Scopes...)),
 		End: req.ExpiresAt, Reviewed: reviewed,
 	}
+	shown.Charges = offersCharges(shown.Sections)
 	longest := h.tokens.MaxLifetime()
 	if longest > 0 {
 		shown.Longest, shown.Latest = int(longest/(24*time.Hour)), now.Add(longest).Format(localTime)

@@ -6,6 +6,7 @@ import (
 	"html"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,22 +14,38 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// tokenInput returns a value for each field of CreateApiTokenInput.
-func tokenInput() vars {
-	return vars{
+// tokenInput returns a value for each field of CreateApiTokenInput that a token of the level can have.
+func tokenInput(level string) vars {
+	in := vars{
 		"name": "Point of sale", "scopes": []string{"store_v2_orders", "store_cart"}, "storeId": "acme2eu",
 		"expiresAt":       "2099-02-03T04:05:06Z",
 		"allowedIpRanges": []string{"192.0.2.0/24", "198.51.100.7/32"},
 	}
+	if level == "ACCOUNT" {
+		delete(in, "storeId")
+		in["scopes"], in["chargeLimit"] = []string{"account_charges_write", "store_cart"}, dollars(250)
+	}
+	return in
 }
 
 // tokenUpdate returns another value for each field of UpdateApiTokenInput.
-func tokenUpdate() vars {
-	return vars{
+func tokenUpdate(level string) vars {
+	in := vars{
 		"name": "Till", "scopes": []string{"store_v2_orders_read_only"}, "expiresAt": "2099-01-01T00:00:00Z",
 		"allowedIpRanges": []string{"192.0.2.0/25"},
 	}
+	if level == "ACCOUNT" {
+		in["scopes"], in["chargeLimit"] = []string{"account_charges_read", "account_charges_write"}, dollars(100)
+	}
+	return in
 }
+
+func dollars(value int) vars {
+	return vars{"amount": vars{"currencyCode": "USD", "value": value}, "per": "MONTH"}
+}
+
+// fieldsWithout are the fields that no token of a level has.
+var fieldsWithout = map[string][]string{"STORE": {"chargeLimit"}, "ACCOUNT": {"store", "storeId"}}
 
 // The fields that are shown under another name or in another form, or that an output leaves out.
 var (
@@ -39,9 +56,11 @@ var (
 	inOutput = map[string]string{"store": "storeHash", "revokedBy": "", "accessTokens": ""}
 	// The page shows the level and the scopes in words. It leaves out the ID, which is in its address, and the
 	// store's ID, since it is below the store. A revoked token has no access tokens.
-	onPage = map[string]string{
-		"id": "", "level": "Only in this store.", "scopes": "Orders", "store": "Acme EU", "status": "Deleted",
-		"accessTokens": "",
+	onPage = map[string]map[string]string{
+		"STORE": {"id": "", "level": "Only in this store.", "scopes": "Orders", "store": "Acme EU", "status": "Deleted",
+			"accessTokens": ""},
+		"ACCOUNT": {"id": "", "level": "In the account and in all of its stores.", "scopes": "Charges",
+			"status": "Deleted", "accessTokens": "", "chargeLimit": "$100.00 a month"},
 	}
 )
 
@@ -49,67 +68,75 @@ var (
 // `latchkey token list`, and on the token's page in the control panel (CONTRIBUTING.md: "Recipes").
 func TestEveryFieldOfATokenIsShown(t *testing.T) {
 	eachDeployment(t, func(t *testing.T, h *deployment) {
-		n := h.serve()
-		session := h.session(acmeOwner)
-		fields := n.fieldsOf(session, "ApiToken")
-		made := n.issue(session, acme, tokenInput())
-		changed := n.changeAll(session, made.id)
-		n.from("192.0.2.44", made.access, "query { viewer { kind } }", nil)
-		n.must(session, acme, revoke, vars{"in": vars{"ids": []string{made.id}, "reason": "The till was sold."}})
-		n.stop() // saves the last use
-		n = h.serve()
-
-		token := n.tokenWith(session, made.id, fields)
-		for name, want := range changed {
-			check.Equal(t, fmt.Sprint(token[name]), fmt.Sprint(want),
-				"ApiToken.%s after updateApiToken (narrow.go in internal/token; token_rows.go in internal/gormdb)",
-				name)
-		}
-		details := n.creationDetails(session, made.id)
-		for name := range n.fieldsOf(session, "CreateApiTokenInput") {
-			if _, sent := tokenInput()[name]; !sent {
-				t.Errorf("CreateApiTokenInput.%s: got no value in tokenInput, want one", name)
-			}
-			if as := renamed(inDetails, name); as != "" && details[as] == "" {
-				t.Errorf(
-					"CreateApiTokenInput.%s: got no detail %q in the audit event, want one (internal/token/record.go)",
-					name, as)
-			}
-		}
-		listed := h.listed(t, "acme2eu")
-		page := n.tokenPage(session, "acme2eu", made.id)
-		for name := range fields {
-			if token[name] == nil || token[name] == "" {
-				t.Errorf("ApiToken.%s: got no value, want one. Is it lost between the Request and the Token "+
-					"(policy.go and service.go in internal/token) or in the row (internal/gormdb/token_rows.go)?", name)
-			}
-			if as := renamed(inOutput, name); as != "" && listed[as] == nil {
-				t.Errorf(
-					"ApiToken.%s: got no %q in `latchkey token list --output json`, want it (internal/cli/token_list.go)", name, as)
-			}
-			for _, text := range shownAs(name, token[name]) {
-				if !strings.Contains(page, text) {
-					t.Errorf(
-						"ApiToken.%s: got no %q on the token's page, want it (internal/panel/templates/token.html)",
-						name, text)
-				}
-			}
+		h.run(strings.Replace(manifest, "name: Acme Retail", "name: Acme Retail\n    features: [automated_billing]", 1),
+			"apply", "-f", "-")
+		for _, level := range []string{"STORE", "ACCOUNT"} {
+			t.Run(level, func(t *testing.T) { everyFieldIsShown(t, h, level) })
 		}
 	})
 }
 
+func everyFieldIsShown(t *testing.T, h *deployment, level string) {
+	n := h.serve()
+	session := h.session(acmeOwner)
+	fields := n.fieldsOf(session, "ApiToken", level)
+	made := n.issue(session, acme, tokenInput(level))
+	changed := n.changeAll(session, made.id, level)
+	n.from("192.0.2.44", made.access, "query { viewer { kind } }", nil)
+	n.must(session, acme, revoke, vars{"in": vars{"ids": []string{made.id}, "reason": "The till was sold."}})
+	n.stop() // saves the last use
+	n = h.serve()
+
+	token := n.tokenWith(session, made.id, fields)
+	for name, want := range changed {
+		check.Equal(t, fmt.Sprint(token[name]), fmt.Sprint(want),
+			"ApiToken.%s after updateApiToken (narrow.go in internal/token; token_rows.go in internal/gormdb)",
+			name)
+	}
+	details := n.creationDetails(session, made.id)
+	for name := range n.fieldsOf(session, "CreateApiTokenInput", level) {
+		if _, sent := tokenInput(level)[name]; !sent {
+			t.Errorf("CreateApiTokenInput.%s: got no value in tokenInput, want one", name)
+		}
+		if as := renamed(inDetails, name); as != "" && details[as] == "" {
+			t.Errorf(
+				"CreateApiTokenInput.%s: got no detail %q in the audit event, want one (internal/token/record.go)",
+				name, as)
+		}
+	}
+	listed := h.listed(t, level)
+	page := n.tokenPage(session, level, made.id)
+	for name := range fields {
+		if token[name] == nil || token[name] == "" {
+			t.Errorf("ApiToken.%s: got no value, want one. Is it lost between the Request and the Token "+
+				"(policy.go and service.go in internal/token) or in the row (internal/gormdb/token_rows.go)?", name)
+		}
+		if as := renamed(inOutput, name); as != "" && listed[as] == nil {
+			t.Errorf(
+				"ApiToken.%s: got no %q in `latchkey token list --output json`, want it (internal/cli/token_list.go)", name, as)
+		}
+		for _, text := range shownAs(level, name, token[name]) {
+			if !strings.Contains(page, text) {
+				t.Errorf(
+					"ApiToken.%s: got no %q on the token's page, want it (internal/panel/templates/token.html)",
+					name, text)
+			}
+		}
+	}
+}
+
 // changeAll updates all fields of a token that can change, and returns their new values.
-func (n *node) changeAll(session, id string) vars {
+func (n *node) changeAll(session, id, level string) vars {
 	n.t.Helper()
-	in := tokenUpdate()
-	for name := range n.fieldsOf(session, "UpdateApiTokenInput") {
+	in := tokenUpdate(level)
+	for name := range n.fieldsOf(session, "UpdateApiTokenInput", level) {
 		if in[name] == nil && name != "id" {
 			n.t.Errorf("UpdateApiTokenInput.%s: got no value in tokenUpdate, want one", name)
 		}
 	}
 	in["id"] = id
 	n.must(session, acme, update, vars{"in": in})
-	return tokenUpdate()
+	return tokenUpdate(level)
 }
 
 func renamed(names map[string]string, field string) string {
@@ -120,8 +147,8 @@ func renamed(names map[string]string, field string) string {
 }
 
 // shownAs returns the texts by which the token's page shows a field.
-func shownAs(name string, value any) []string {
-	if as, is := onPage[name]; is {
+func shownAs(level, name string, value any) []string {
+	if as, is := onPage[level][name]; is {
 		return []string{as}
 	}
 	switch v := value.(type) {
@@ -143,11 +170,14 @@ func shownAs(name string, value any) []string {
 	}
 }
 
-// tokenPage returns the text of the control panel's page of a store's token, up to its history, which has the values of
+// tokenPage returns the text of the control panel's page of a token, up to its history, which has the values of
 // all fields.
-func (n *node) tokenPage(session, store, id string) string {
+func (n *node) tokenPage(session, level, id string) string {
 	n.t.Helper()
-	at := "/accounts/" + acme + "/stores/" + store + "/tokens/" + path.Base(id)
+	at := "/accounts/" + acme + "/stores/acme2eu/tokens/" + path.Base(id)
+	if level == "ACCOUNT" {
+		at = "/accounts/" + acme + "/tokens/" + path.Base(id)
+	}
 	a := n.send(http.MethodGet, at, "", map[string]string{"Cookie": "__Host-latchkey=" + session})
 	if a.status != http.StatusOK {
 		n.t.Fatalf("GET %s: got status %d, want 200", at, a.status)
@@ -156,8 +186,9 @@ func (n *node) tokenPage(session, store, id string) string {
 	return html.UnescapeString(page)
 }
 
-// fieldsOf returns the fields of a type of the schema, each with the selection that reads it.
-func (n *node) fieldsOf(session, kind string) map[string]string {
+// fieldsOf returns the fields of a type of the schema that tokens of the level have, each with the selection that
+// reads it.
+func (n *node) fieldsOf(session, kind, level string) map[string]string {
 	n.t.Helper()
 	a := n.must(session, acme, `query($kind: String!) { __type(name: $kind) {
 		fields { name type { kind ofType { kind ofType { kind } } } } inputFields { name } } }`, vars{"kind": kind})
@@ -174,8 +205,13 @@ func (n *node) fieldsOf(session, kind string) map[string]string {
 	n.decode(a, &read)
 	fields := map[string]string{}
 	for _, f := range append(read.Data.Type.Fields, read.Data.Type.InputFields...) {
+		if slices.Contains(fieldsWithout[level], f.Name) {
+			continue
+		}
 		fields[f.Name] = f.Name
 		switch {
+		case f.Name == "chargeLimit":
+			fields[f.Name] = "chargeLimit { amount { currencyCode value } per }"
 		case f.Name == "accessTokens":
 			fields[f.Name] = "accessTokens { hint }"
 		case strings.Contains(string(f.Type), `"OBJECT"`):
@@ -239,10 +275,14 @@ func (n *node) creationDetails(session, id string) map[string]string {
 	return details
 }
 
-// listed returns the only revoked token of a store, as the command prints it.
-func (h *deployment) listed(t *testing.T, store string) map[string]any {
+// listed returns the only revoked token of the level, as the command prints it.
+func (h *deployment) listed(t *testing.T, level string) map[string]any {
 	t.Helper()
-	out, _ := h.run("", "token", "list", "--account", acme, "--store", store, "--status", "revoked", "--output", "json")
+	args := []string{"token", "list", "--account", acme, "--status", "revoked", "--output", "json"}
+	if level == "STORE" {
+		args = append(args, "--store", "acme2eu")
+	}
+	out, _ := h.run("", args...)
 	var read struct{ APITokens []map[string]any }
 	if err := json.Unmarshal([]byte(out), &read); err != nil || len(read.APITokens) != 1 {
 		t.Fatalf("latchkey token list: %v: %s", err, out)
