@@ -18,6 +18,11 @@ var types = []Type{
 	"store.added", "store.updated", "store.suspended",
 	"webhook.created", "webhook.updated", "webhook.deleted", "webhook.failing", "webhook.disabled",
 	WebhookTestType,
+	"checkout.created", "checkout.approved", "checkout.declined",
+	"subscription.created", "subscription.updated", "subscription.cancelled", "subscription.ended",
+	"subscription.suspended", "subscription.resumed",
+	"charge.created", "charge.deleted", "charge.invoiced",
+	"invoice.issued",
 }
 
 // WebhookTestType is the type of test events, which only the webhook that is tested receives.

@@ -18,6 +18,11 @@ var readScopes = map[string]string{
 	"store_user": scope.AccountUsersRead,
 	"account":    scope.AccountRead,
 	"store":      scope.AccountStoresRead,
+
+	"checkout":     scope.AccountCheckoutsRead,
+	"subscription": scope.AccountSubscriptionsRead,
+	"charge":       scope.AccountChargesRead,
+	"invoice":      scope.AccountChargesRead,
 }
 
 // receivable returns the types whose events the principal may read, and so send to an event source: the pattern of all

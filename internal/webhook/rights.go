@@ -36,6 +36,11 @@ var readScopes = map[string]string{
 	"account":    scope.AccountRead,
 	"store":      scope.AccountStoresRead,
 	"webhook":    scope.AccountWebhooksRead,
+
+	"checkout":     scope.AccountCheckoutsRead,
+	"subscription": scope.AccountSubscriptionsRead,
+	"charge":       scope.AccountChargesRead,
+	"invoice":      scope.AccountChargesRead,
 }
 
 // ReadScope returns the scope with which an API token reads events of the type.
