@@ -89,7 +89,12 @@ type offer struct {
 
 // digest returns the digest of the input in normal form.
 func (o *offer) digest() []byte {
-	return digestOf(o.req.MerchantID, o.items, o.req.Items, o.req.AsOf.UTC(), o.faults.Error())
+	parts := []any{o.req.MerchantID, o.req.AsOf.UTC(), o.faults.Error()}
+	for n, item := range o.items {
+		r := o.req.Items[n]
+		parts = append(parts, item, r.AppID, r.Store, r.Level == nil)
+	}
+	return digestOf(parts...)
 }
 
 // digestOf returns the digest of a request. Pointers count as what they point to.
