@@ -22,7 +22,7 @@ type bills struct{ *DB }
 var _ billing.Repository = bills{}
 
 // Billing returns the repository of billing.
-func (db *DB) Billing() billing.Repository { return bills{db} }
+func Billing(db *DB) billing.Repository { return bills{db} }
 
 // Now returns billing time.
 func (b bills) Now(ctx context.Context) (time.Time, error) {

@@ -20,7 +20,7 @@ type ledger struct{ *DB }
 var _ billing.Ledger = ledger{}
 
 // Ledger returns what billing runs use.
-func (db *DB) Ledger() billing.Ledger { return ledger{db} }
+func Ledger(db *DB) billing.Ledger { return ledger{db} }
 
 // biller is the actor of billing runs.
 func biller() auth.Actor { return auth.NoActor("a billing run has no credential") }
@@ -123,7 +123,7 @@ var (
 		sqliteDialect.name: `UPDATE subscriptions AS s SET billed_until = c.value ->> 'billed_until',
 				next_due_at = c.value ->> 'next_due_at', ended_at = c.value ->> 'ended_at'
 			FROM json_each($1) AS c WHERE s.account_id = c.value ->> 'account_id' AND s.id = c.value ->> 'id'
-				AND s.version = c.value ->> 'version' AND s.billed_until < c.value ->> 'billed_until' RETURNING s.id`,
+				AND s.version = c.value ->> 'version' AND s.billed_until < c.value ->> 'billed_until' RETURNING id`,
 	}
 )
 

@@ -65,7 +65,7 @@ func eachMarket(t *testing.T, date string, test func(t *testing.T, m market)) {
 
 func newMarket(t testing.TB, db *gormdb.DB, date string) market {
 	m := market{db, dbtest.Seed{Apps: 1}.Make(t, db), dbtest.Seed{Stores: 2, StoreOwner: true}.Make(t, db)}
-	if _, err := db.Ledger().SetClock(t.Context(), day(date)); err != nil {
+	if _, err := gormdb.Ledger(db).SetClock(t.Context(), day(date)); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -74,7 +74,7 @@ func newMarket(t testing.TB, db *gormdb.DB, date string) market {
 // to moves the test clock.
 func (m market) to(t testing.TB, date string) {
 	t.Helper()
-	if err := m.Ledger().MoveClock(t.Context(), day(date)); err != nil {
+	if err := m.ledger().MoveClock(t.Context(), day(date)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -117,7 +117,7 @@ func (m market) checkout(now time.Time, edits ...func(*billing.Checkout)) billin
 func (m market) open(t testing.TB, edits ...func(*billing.Checkout)) billing.Checkout {
 	t.Helper()
 	var made billing.Checkout
-	c, replayed, err := m.Billing().InsertCheckout(t.Context(), anyone, m.partner.Account.ID, "", nil, nil,
+	c, replayed, err := m.bills().InsertCheckout(t.Context(), anyone, m.partner.Account.ID, "", nil, nil,
 		func(now time.Time, _ map[uuid.UUID]billing.Subscription) (billing.Changes, error) {
 			made = m.checkout(now, edits...)
 			return billing.Changes{Checkouts: []billing.Checkout{made}, Events: []audit.Event{
@@ -165,7 +165,7 @@ func (m market) subscribe(t testing.TB, edits ...func(*billing.Checkout)) billin
 	t.Helper()
 	c := m.open(t, edits...)
 	var made billing.Subscription
-	err := m.Billing().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, c.ID, func(now time.Time,
+	err := m.bills().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, c.ID, func(now time.Time,
 		c billing.Checkout, _ map[uuid.UUID]billing.Subscription,
 		owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
 		changes, err := approval(now, c, owners)
@@ -183,7 +183,7 @@ func (m market) subscribe(t testing.TB, edits ...func(*billing.Checkout)) billin
 // subscription returns a subscription as it is stored.
 func (m market) subscription(t testing.TB, id uuid.UUID) billing.Subscription {
 	t.Helper()
-	found, err := m.Billing().SubscriptionsByID(t.Context(), m.partner.Account.ID, partner, []uuid.UUID{id})
+	found, err := m.bills().SubscriptionsByID(t.Context(), m.partner.Account.ID, partner, []uuid.UUID{id})
 	if err != nil || len(found) != 1 {
 		t.Fatalf("found %v, %v", found, err)
 	}
@@ -193,7 +193,7 @@ func (m market) subscription(t testing.TB, id uuid.UUID) billing.Subscription {
 // charges returns the merchant's charges, oldest first.
 func (m market) charges(t testing.TB, f billing.ChargeFilter) []billing.Charge {
 	t.Helper()
-	page, err := m.Billing().Charges(t.Context(), m.merchant.Account.ID, charged, f, all)
+	page, err := m.bills().Charges(t.Context(), m.merchant.Account.ID, charged, f, all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func (m market) charges(t testing.TB, f billing.ChargeFilter) []billing.Charge {
 
 // use charges usage of an amount.
 func (m market) use(ctx context.Context, s uuid.UUID, key string, amount int64) (billing.Charge, bool, error) {
-	return m.Billing().AddUsage(ctx, anyone, m.partner.Account.ID, s, key, []byte(fmt.Sprint(amount)),
+	return m.bills().AddUsage(ctx, anyone, m.partner.Account.ID, s, key, []byte(fmt.Sprint(amount)),
 		func(now time.Time, s billing.Subscription, u billing.UsageSums) (billing.Changes, error) {
 			if limit := s.Term().Cap; limit == nil || u.Period+amount > *limit {
 				return billing.Changes{}, fault.Errorf(fault.LimitReached, "%d are charged.", u.Period)
@@ -240,7 +240,7 @@ func TestCheckout(t *testing.T) {
 		c := m.open(t)
 		for _, side := range []billing.Side{partner, charged, {Partner: true, Merchant: true}, {}} {
 			for _, account := range []uuid.UUID{m.partner.Account.ID, m.merchant.Account.ID} {
-				found, err := m.Billing().CheckoutsByID(t.Context(), account, side, []uuid.UUID{c.ID})
+				found, err := m.bills().CheckoutsByID(t.Context(), account, side, []uuid.UUID{c.ID})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -253,7 +253,7 @@ func TestCheckout(t *testing.T) {
 			}
 		}
 		s := m.subscribe(t)
-		found, err := m.Billing().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged,
+		found, err := m.bills().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged,
 			[]uuid.UUID{s.Terms[0].CheckoutID})
 		if err != nil {
 			t.Fatal(err)
@@ -266,12 +266,12 @@ func TestCheckout(t *testing.T) {
 		check.Equal(t, len(m.charges(t, billing.ChargeFilter{})), 1, "charges")
 
 		// The merchant's open ones.
-		page, err := m.Billing().Checkouts(t.Context(), m.merchant.Account.ID, all)
+		page, err := m.bills().Checkouts(t.Context(), m.merchant.Account.ID, all)
 		if err != nil || len(page.Items) != 1 || page.Items[0].Key != c.ID {
 			t.Errorf("open checkouts are %v, %v", page, err)
 		}
 		m.to(t, "2026-02-01")
-		page, err = m.Billing().Checkouts(t.Context(), m.merchant.Account.ID, all)
+		page, err = m.bills().Checkouts(t.Context(), m.merchant.Account.ID, all)
 		check.Equal(t, len(page.Items), 0, "open checkouts after a day (%v)", err)
 	})
 }
@@ -294,7 +294,7 @@ func TestBillingWritesNothingWithoutItsEvents(t *testing.T) {
 				return c
 			}, nil},
 		} {
-			err := m.Billing().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, c.ID, func(now time.Time,
+			err := m.bills().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, c.ID, func(now time.Time,
 				c billing.Checkout, _ map[uuid.UUID]billing.Subscription,
 				owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
 				changes, err := approval(now, c, owners)
@@ -303,18 +303,18 @@ func TestBillingWritesNothingWithoutItsEvents(t *testing.T) {
 			if err == nil || result.err != nil && !errors.Is(err, result.err) {
 				t.Errorf("%s: the error is %v", name, err)
 			}
-			_, _, err = m.Billing().AddUsage(t.Context(), anyone, m.partner.Account.ID, s.ID, "key", nil,
+			_, _, err = m.bills().AddUsage(t.Context(), anyone, m.partner.Account.ID, s.ID, "key", nil,
 				func(now time.Time, s billing.Subscription, _ billing.UsageSums) (billing.Changes, error) {
 					return result.changes(billing.Changes{ChargeEvent: chargeEvent,
 						Charges: named([]billing.Charge{usageOf(s, "key", 1, now)}, now)}), result.err
 				})
-			if err == nil || result.err == billing.ErrDryRun && err != billing.ErrDryRun { //nolint:errorlint // as it is
+			if err == nil || result.err == billing.ErrDryRun && err != billing.ErrDryRun { //nolint:errorlint // as is
 				t.Errorf("%s: the error of usage is %v", name, err)
 			}
 		}
 		check.Equal(t, m.events(t), before, "events")
 		check.Equal(t, len(m.charges(t, billing.ChargeFilter{})), 1, "charges")
-		n, err := m.Billing().CountSubscriptions(t.Context(), m.merchant.Account.ID, charged,
+		n, err := m.bills().CountSubscriptions(t.Context(), m.merchant.Account.ID, charged,
 			billing.SubscriptionFilter{})
 		check.Equal(t, n, int64(1), "subscriptions (%v)", err)
 	})
@@ -326,7 +326,7 @@ func TestBillingOfOtherAccounts(t *testing.T) {
 		c, s := m.open(t), m.subscribe(t)
 		charge := m.charges(t, billing.ChargeFilter{})[0]
 		other := dbtest.Seed{}.Make(t, m.DB).Account.ID
-		b, ctx := m.Billing(), t.Context()
+		b, ctx := gormdb.Billing(m.DB), t.Context()
 		never := func() (billing.Changes, error) {
 			t.Error("decide was called")
 			return billing.Changes{}, billing.ErrDryRun
@@ -362,3 +362,7 @@ func TestBillingOfOtherAccounts(t *testing.T) {
 		check.Equal(t, len(list.Items), 0, "listed subscriptions of another account (%v)", err)
 	})
 }
+
+// bills and ledger are what the tests are about.
+func (m market) bills() billing.Repository { return gormdb.Billing(m.DB) }
+func (m market) ledger() billing.Ledger    { return gormdb.Ledger(m.DB) }

@@ -19,7 +19,8 @@ func (l ledger) Statements(ctx context.Context, after uuid.UUID, limit int) (now
 		if now, err = billingTime(tx); err != nil {
 			return err
 		}
-		subscriptions, err := readSubscriptions(subscriptionsAs(tx).Where("s.id > ?", after).Order("s.id").Limit(limit), d)
+		q := subscriptionsAs(tx).Where("s.id > ?", after).Order("s.id").Limit(limit)
+		subscriptions, err := readSubscriptions(q, d)
 		if err != nil || len(subscriptions) == 0 {
 			return err
 		}
@@ -28,8 +29,9 @@ func (l ledger) Statements(ctx context.Context, after uuid.UUID, limit int) (now
 			ids[i] = s.ID
 		}
 		var rows []chargeRow
-		if err := tx.Raw("SELECT "+chargeColumns.list()+" FROM "+ofEach(d, "charges")+" ORDER BY charges.due_at, charges.id",
-			idList(ids)).Scan(&rows).Error; err != nil {
+		read := "SELECT " + chargeColumns.list() + " FROM " + ofEach(d, "charges") +
+			" ORDER BY charges.due_at, charges.id"
+		if err := tx.Raw(read, idList(ids)).Scan(&rows).Error; err != nil {
 			return err
 		}
 		charges := chargesBy(rows, func(r chargeRow) uuid.UUID { return r.SubscriptionID.UUID })

@@ -111,7 +111,7 @@ func TestUsageIsIdempotent(t *testing.T) {
 
 // keyed creates a checkout with a key.
 func (m market) keyed(ctx context.Context, key, digest string) (billing.Checkout, bool, error) {
-	return m.Billing().InsertCheckout(ctx, anyone, m.partner.Account.ID, key, []byte(digest), nil,
+	return m.bills().InsertCheckout(ctx, anyone, m.partner.Account.ID, key, []byte(digest), nil,
 		func(now time.Time, _ map[uuid.UUID]billing.Subscription) (billing.Changes, error) {
 			c := m.checkout(now, func(c *billing.Checkout) { c.Key, c.Digest = key, []byte(digest) })
 			return billing.Changes{Checkouts: []billing.Checkout{c}, Events: []audit.Event{
@@ -154,7 +154,7 @@ func TestInsertCheckoutIsIdempotent(t *testing.T) {
 
 // approve approves a checkout.
 func (m market) approve(ctx context.Context, id uuid.UUID) error {
-	return m.Billing().ChangeCheckout(ctx, anyone, m.merchant.Account.ID, id, func(now time.Time, c billing.Checkout,
+	return m.bills().ChangeCheckout(ctx, anyone, m.merchant.Account.ID, id, func(now time.Time, c billing.Checkout,
 		_ map[uuid.UUID]billing.Subscription, owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
 		return approval(now, c, owners)
 	})
@@ -162,7 +162,7 @@ func (m market) approve(ctx context.Context, id uuid.UUID) error {
 
 // decline declines a checkout.
 func (m market) decline(ctx context.Context, id uuid.UUID) error {
-	return m.Billing().ChangeCheckout(ctx, anyone, m.merchant.Account.ID, id, func(now time.Time, c billing.Checkout,
+	return m.bills().ChangeCheckout(ctx, anyone, m.merchant.Account.ID, id, func(now time.Time, c billing.Checkout,
 		_ map[uuid.UUID]billing.Subscription, owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
 		if c.State != billing.Open {
 			return billing.Changes{}, fault.Errorf(fault.Conflict, "It is %s.", c.State)
@@ -187,7 +187,7 @@ func TestApproveAtOnce(t *testing.T) {
 				return m.approve(t.Context(), c.ID)
 			})
 			check.Equal(t, got, map[fault.Kind]int{"": 1, fault.Conflict: 5}, "results")
-			found, err := m.Billing().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged, []uuid.UUID{c.ID})
+			found, err := m.bills().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged, []uuid.UUID{c.ID})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -198,7 +198,7 @@ func TestApproveAtOnce(t *testing.T) {
 			}
 			check.Equal(t, m.events(t)-before, events, "events")
 		}
-		n, err := m.Billing().CountSubscriptions(t.Context(), m.partner.Account.ID, partner,
+		n, err := m.bills().CountSubscriptions(t.Context(), m.partner.Account.ID, partner,
 			billing.SubscriptionFilter{})
 		check.Equal(t, n, int64(subscriptions), "subscriptions (%v)", err)
 		check.Equal(t, len(m.charges(t, billing.ChargeFilter{})), subscriptions, "charges")
@@ -211,11 +211,11 @@ func TestApproveBesideTheExpiry(t *testing.T) {
 		c := m.open(t)
 		got := atOnce(5, func(i int) error {
 			if i == 2 {
-				return m.Ledger().MoveClock(t.Context(), c.ExpiresAt)
+				return m.ledger().MoveClock(t.Context(), c.ExpiresAt)
 			}
 			return m.approve(t.Context(), c.ID)
 		})
-		found, err := m.Billing().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged, []uuid.UUID{c.ID})
+		found, err := m.bills().CheckoutsByID(t.Context(), m.merchant.Account.ID, charged, []uuid.UUID{c.ID})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func TestChangeSubscription(t *testing.T) {
 		change := func(account uuid.UUID, act func(billing.Subscription, time.Time) billing.Step) billing.Subscription {
 			t.Helper()
 			var step billing.Step
-			err := m.Billing().ChangeSubscription(t.Context(), anyone, account, s.ID,
+			err := m.bills().ChangeSubscription(t.Context(), anyone, account, s.ID,
 				func(now time.Time, before billing.Subscription, owner uuid.UUID) (billing.Changes, error) {
 					check.Equal(t, owner, m.merchant.StoreOwner.ID, "the store's owner")
 					step = act(before, now)
@@ -285,7 +285,7 @@ func TestChangeByCheckout(t *testing.T) {
 		m.to(t, "2026-02-10")
 		insert := func(partnerID uuid.UUID) (billing.Checkout, int, error) {
 			seen := 0
-			c, _, err := m.Billing().InsertCheckout(ctx, anyone, partnerID, "", nil, []uuid.UUID{s.ID},
+			c, _, err := m.bills().InsertCheckout(ctx, anyone, partnerID, "", nil, []uuid.UUID{s.ID},
 				func(now time.Time, found map[uuid.UUID]billing.Subscription) (billing.Changes, error) {
 					seen = len(found)
 					c := m.checkout(now, func(c *billing.Checkout) {
@@ -304,8 +304,9 @@ func TestChangeByCheckout(t *testing.T) {
 			t.Fatalf("the partner sees %d subscriptions, %v", seen, err)
 		}
 		var step billing.Step
-		err = m.Billing().ChangeCheckout(ctx, anyone, m.merchant.Account.ID, c.ID, func(now time.Time,
-			c billing.Checkout, found map[uuid.UUID]billing.Subscription, owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
+		err = m.bills().ChangeCheckout(ctx, anyone, m.merchant.Account.ID, c.ID, func(now time.Time,
+			c billing.Checkout, found map[uuid.UUID]billing.Subscription,
+			owners map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
 			c.State, c.ApprovedAt, c.ApprovedBy = billing.Approved, now, owners[c.Items[0].StoreID]
 			step, err = billing.Change(found[s.ID], billing.TermOf(c, 0, c.ApprovedBy), c.AsOf, now)
 			return billing.Changes{Checkouts: []billing.Checkout{c}, Charges: named(step.Charges(), now),
@@ -329,7 +330,7 @@ func TestChangeCharge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		deleted, _, err := m.Billing().ChangeCharge(ctx, anyone, m.partner.Account.ID, usage.ID, "", nil,
+		deleted, _, err := m.bills().ChangeCharge(ctx, anyone, m.partner.Account.ID, usage.ID, "", nil,
 			func(_ time.Time, c billing.Charge, _ billing.Subscription, credited int64) (billing.Changes, error) {
 				check.Equal(t, credited, int64(0), "what is credited")
 				c.Status = billing.ChargeDeleted
@@ -346,7 +347,7 @@ func TestChangeCharge(t *testing.T) {
 		charge := m.charges(t, billing.ChargeFilter{Kind: billing.Recurring})[0]
 		credit := func(key string, amount int64) (billing.Charge, bool, error) {
 			digest := []byte(fmt.Sprint(amount))
-			return m.Billing().ChangeCharge(ctx, anyone, m.partner.Account.ID, charge.ID, key, digest,
+			return m.bills().ChangeCharge(ctx, anyone, m.partner.Account.ID, charge.ID, key, digest,
 				func(now time.Time, c billing.Charge, s billing.Subscription, credited int64) (billing.Changes, error) {
 					if amount-credited > c.Amount.Minor {
 						return billing.Changes{}, fault.Errorf(fault.LimitReached, "%d are credited.", -credited)
