@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/billing"
 	"latchkey/internal/fault"
 	"latchkey/internal/paging"
 	"latchkey/internal/token"
@@ -54,7 +54,7 @@ func shownLimit(l auth.ChargeLimit) *model.ChargeLimit {
 		return nil
 	}
 	return &model.ChargeLimit{
-		Amount: model.Money{CurrencyCode: l.Currency, Value: json.Number(l.Amount())},
+		Amount: object.Money{Money: billing.Money{Minor: l.Minor, Currency: l.Currency}},
 		Per:    model.ChargeLimitPeriod(token.LimitPeriod),
 	}
 }

@@ -64,6 +64,11 @@ func storeOwner() *auth.Principal {
 	return &auth.Principal{Kind: auth.Session, OwnedStores: []uuid.UUID{uuid.New()}}
 }
 
+// accountOwner is the session of an account's owner. The account cannot hold the made-up scopes.
+func accountOwner() *auth.Principal {
+	return &auth.Principal{Kind: auth.Session, AccountID: ownAccount, AccountOwner: true}
+}
+
 // run answers the query, and each error as "path: missing scopes".
 func run(t *testing.T, exec *executor.Executor, by *auth.Principal, query string,
 	variables map[string]any) (data string, refused []string) {
@@ -154,6 +159,14 @@ func TestAuthorization(t *testing.T) {
 		{
 			name: "store's owner elsewhere", by: storeOwner(), query: `{ thing { slow } }`,
 			data: `{"thing":null}`, refused: []string{"thing.slow: slow_read"},
+		},
+		{
+			name: "account's owner where the field says so", by: accountOwner(), query: `{ thing { label } }`,
+			data: `{"thing":{"label":"thing thing/b"}}`,
+		},
+		{
+			name: "account's owner elsewhere", by: accountOwner(), query: `{ thing { label owner { email } } }`,
+			data: `{"thing":null}`, refused: []string{"thing.owner.email: people_read"},
 		},
 		{
 			name: "mutation without its scope", by: holding(), query: `mutation { count { next } }`,
@@ -276,6 +289,9 @@ func TestNodeRule(t *testing.T) {
 		{"another scope", holding("people_read"), "Thing", false},
 		{"store's owner where the type says so", storeOwner(), "Person", true},
 		{"store's owner elsewhere", storeOwner(), "Thing", false},
+		{"account's owner where the type says so", accountOwner(), "Thing", true},
+		{"account's owner elsewhere", accountOwner(), "Person", false},
+		{"session of a user who owns nothing", &auth.Principal{Kind: auth.Session, AccountID: ownAccount}, "Thing", false},
 		{"no Node", holding("things_read"), "Part", false},
 	}
 	for _, tt := range tests {

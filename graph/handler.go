@@ -17,6 +17,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/billing"
 	"latchkey/internal/bulkhead"
 	"latchkey/internal/eventsource"
 	"latchkey/internal/fault"
@@ -39,8 +40,11 @@ type Config struct {
 	Events   *webhook.Events
 	// EventSources are the event sources of apps.
 	EventSources *eventsource.Service
-	Replicas     Replicas
-	Catalogue    *scope.Catalogue
+	Billing      *billing.Service
+	// Runner moves the test clock of billing.
+	Runner    *billing.Runner
+	Replicas  Replicas
+	Catalogue *scope.Catalogue
 	// PublicURL is the base URL of the service, without a trailing slash.
 	PublicURL string
 	Limits    server.Limits

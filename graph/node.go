@@ -27,8 +27,10 @@ func (r *Resolver) nodeKinds() map[scalar.Kind]nodeKind {
 		scalar.APIToken:     {"ApiToken", r.tokenNodes},
 		scalar.Webhook:      {"Webhook", r.webhookNodes},
 		scalar.Event:        {"Event", r.eventNodes},
-		scalar.Checkout:     {"Checkout", unavailable("Checkout")},
-		scalar.Subscription: {"Subscription", unavailable("Subscription")},
+		scalar.Checkout:     {"Checkout", r.checkoutNodes},
+		scalar.Subscription: {"Subscription", r.subscriptionNodes},
+		scalar.Charge:       {"Charge", r.chargeNodes},
+		scalar.Invoice:      {"Invoice", r.invoiceNodes},
 	}
 }
 
@@ -82,12 +84,6 @@ func (r *Resolver) nodesOf(ctx context.Context, by *auth.Principal, k nodeKind, 
 
 func noNode() *fault.Error {
 	return fault.Errorf(fault.NotFound, "There is no such object in this account.")
-}
-
-func unavailable(typeName string) func(context.Context, *auth.Principal, []string) (map[string]model.Node, error) {
-	return func(context.Context, *auth.Principal, []string) (map[string]model.Node, error) {
-		return nil, notImplemented(typeName)
-	}
 }
 
 // uuids returns the keys that are UUIDs. A UUID has several spellings but an ID

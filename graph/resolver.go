@@ -7,6 +7,7 @@ import (
 	"latchkey/graph/object"
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
+	"latchkey/internal/billing"
 	"latchkey/internal/eventsource"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
@@ -27,6 +28,8 @@ type Resolver struct {
 	sources   *eventsource.Service
 	webhooks  *webhook.Service
 	events    *webhook.Events
+	billing   *billing.Service
+	runner    *billing.Runner
 	replicas  Replicas
 	log       *slog.Logger
 	catalogue *scope.Catalogue
@@ -38,7 +41,8 @@ func newResolver(c Config, rules *Rules) *Resolver {
 	return &Resolver{
 		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, offboard: c.Offboard, audit: c.Audit,
 		sources:  c.EventSources,
-		webhooks: c.Webhooks, events: c.Events, replicas: c.Replicas, log: c.Log,
+		webhooks: c.Webhooks, events: c.Events, billing: c.Billing, runner: c.Runner,
+		replicas: c.Replicas, log: c.Log,
 		catalogue: c.Catalogue, publicURL: c.PublicURL, rules: rules,
 	}
 }
@@ -105,10 +109,4 @@ func renamed(err error, from, to string) error {
 		}
 	}
 	return err
-}
-
-// notImplemented returns the error of a field whose capability does not exist
-// yet. field includes its type.
-func notImplemented(field string) error {
-	return fault.Errorf(fault.NotImplemented, "%s is not available yet.", field)
 }

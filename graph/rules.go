@@ -13,8 +13,9 @@ import (
 
 // requirement is the arguments of an @requires or @node directive.
 type requirement struct {
-	scopes   []string
-	ownStore bool
+	scopes []string
+	// ownStore and ownAccount admit the sessions of a store's owner and of the account's owner without the scopes.
+	ownStore, ownAccount bool
 	// permission is the name of a store permission that passes without the
 	// scopes, empty for none. may is the permission of that name.
 	permission string
@@ -33,6 +34,8 @@ func (r requirement) missing(by *auth.Principal) []string {
 // every session does.
 func (r requirement) passes(by *auth.Principal) bool {
 	switch {
+	case r.ownAccount && by.AccountOwner:
+		return true
 	case r.permission != "":
 		return r.may == auth.NoPermission || by.MaySomewhere(r.may)
 	case r.ownStore:
@@ -171,8 +174,8 @@ func (r *Rules) number(req requirement) ruleSet {
 		return 0
 	}
 	i := slices.IndexFunc(r.all, func(known requirement) bool {
-		return known.ownStore == req.ownStore && known.permission == req.permission &&
-			slices.Equal(known.scopes, req.scopes)
+		return known.ownStore == req.ownStore && known.ownAccount == req.ownAccount &&
+			known.permission == req.permission && slices.Equal(known.scopes, req.scopes)
 	})
 	if i < 0 {
 		i = len(r.all)
@@ -188,8 +191,10 @@ func readRequirement(d *ast.Directive) (requirement, error) {
 	for _, child := range d.Arguments.ForName("scopes").Value.Children {
 		req.scopes = append(req.scopes, child.Value.Raw)
 	}
-	if own := d.Arguments.ForName("ownStore"); own != nil {
-		req.ownStore = own.Value.Raw == "true"
+	for name, admits := range map[string]*bool{"ownStore": &req.ownStore, "ownAccount": &req.ownAccount} {
+		if own := d.Arguments.ForName(name); own != nil {
+			*admits = own.Value.Raw == "true"
+		}
 	}
 	if p := d.Arguments.ForName("permission"); p != nil {
 		what, known := auth.PermissionNamed(p.Value.Raw)

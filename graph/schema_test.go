@@ -95,7 +95,8 @@ func TestEveryFieldHasARule(t *testing.T) {
 
 func TestNewRulesNamesWhatIsNotCovered(t *testing.T) {
 	const directives = `
-		directive @requires(scopes: [String!]!, ownStore: Boolean! = false, permission: String) on FIELD_DEFINITION | OBJECT
+		directive @requires(scopes: [String!]!, ownStore: Boolean! = false, ownAccount: Boolean! = false,
+			permission: String) on FIELD_DEFINITION | OBJECT
 		directive @node(scopes: [String!]!, ownStore: Boolean! = false) on OBJECT
 		interface Node { id: ID! @requires(scopes: []) }
 	`

@@ -91,7 +91,7 @@ func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	a.handler, err = graph.NewHandler(graph.Config{
 		EventSources: a.sources,
 		Accounts:     a.Accounts, Users: a.Users, Tokens: a.Tokens, Offboard: a.Memberships, Audit: a.DB.Audit(),
-		Webhooks: a.Webhooks, Events: a.Events,
+		Webhooks: a.Webhooks, Events: a.Events, Billing: a.Billing, Runner: a.Runner,
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,
 	})
@@ -142,6 +142,7 @@ type failure struct {
 		Code           string
 		Field          string
 		RequiredScopes []string
+		Remaining      json.Number
 		RequestID      string `json:"requestId"`
 	}
 }

@@ -1234,8 +1234,8 @@ func (ec *executionContext) _ChargeLimit_amount(ctx context.Context, field graph
 			return obj.Amount, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Money) graphql.Marshaler {
-			return ec.marshalNMoney2latchkeyᚋgraphᚋmodelᚐMoney(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v object.Money) graphql.Marshaler {
+			return ec.marshalNMoney2latchkeyᚋgraphᚋobjectᚐMoney(ctx, selections, v)
 		},
 		true,
 		true,

@@ -107,6 +107,12 @@ var plainTypes = plain.Types{
 			"storeId": {Number: 1},
 		},
 	},
+	"AdvanceTimeResult": {
+		Conditions: []string{"AdvanceTimeResult"},
+		Fields: map[string]plain.Field{
+			"now": {Number: 1},
+		},
+	},
 	"ApiToken": {
 		Conditions: []string{"ApiToken", "Node"},
 		Fields: map[string]plain.Field{
@@ -167,6 +173,12 @@ var plainTypes = plain.Types{
 	"AppMutations": {
 		Conditions: []string{"AppMutations"},
 		Fields:     map[string]plain.Field{},
+	},
+	"ApproveCheckoutResult": {
+		Conditions: []string{"ApproveCheckoutResult"},
+		Fields: map[string]plain.Field{
+			"checkout": {Number: 1, Object: "Checkout"},
+		},
 	},
 	"AppsConnection": {
 		Conditions: []string{"AppsConnection"},
@@ -250,11 +262,56 @@ var plainTypes = plain.Types{
 			"cancelledAt":    {Number: 2},
 		},
 	},
+	"Charge": {
+		Conditions: []string{"Charge", "Node"},
+		Fields: map[string]plain.Field{
+			"id":             {Number: 1},
+			"subscriptionId": {Number: 2},
+			"description":    {Number: 3},
+			"amount":         {Number: 4, Object: "Money"},
+			"kind":           {Number: 5},
+			"status":         {Number: 6},
+			"periodStart":    {Number: 7},
+			"periodEnd":      {Number: 8},
+			"createdAt":      {Number: 9},
+			"invoiceId":      {Number: 10},
+			"creditOf":       {Number: 11},
+		},
+	},
+	"ChargeConnection": {
+		Conditions: []string{"ChargeConnection"},
+		Fields: map[string]plain.Field{
+			"pageInfo": {Number: 1, Object: "PageInfo"},
+			"edges":    {Number: 2, Object: "ChargeEdge"},
+			"nodes":    {Number: 3, Object: "Charge"},
+		},
+	},
+	"ChargeEdge": {
+		Conditions: []string{"ChargeEdge"},
+		Fields: map[string]plain.Field{
+			"node":   {Number: 1, Object: "Charge"},
+			"cursor": {Number: 2},
+		},
+	},
 	"ChargeLimit": {
 		Conditions: []string{"ChargeLimit"},
 		Fields: map[string]plain.Field{
 			"amount": {Number: 1, Object: "Money"},
 			"per":    {Number: 2},
+		},
+	},
+	"ChargeMutations": {
+		Conditions: []string{"ChargeMutations"},
+		Fields:     map[string]plain.Field{},
+	},
+	"ChargePreview": {
+		Conditions: []string{"ChargePreview"},
+		Fields: map[string]plain.Field{
+			"kind":        {Number: 1},
+			"amount":      {Number: 2, Object: "Money"},
+			"periodStart": {Number: 3},
+			"periodEnd":   {Number: 4},
+			"description": {Number: 5},
 		},
 	},
 	"Checkout": {
@@ -264,6 +321,9 @@ var plainTypes = plain.Types{
 			"accountId":   {Number: 2},
 			"checkoutUrl": {Number: 3},
 			"status":      {Number: 4},
+			"expiresAt":   {Number: 5},
+			"declinedAt":  {Number: 6},
+			"approvedAt":  {Number: 7},
 		},
 	},
 	"CheckoutItem": {
@@ -295,9 +355,10 @@ var plainTypes = plain.Types{
 	"CheckoutItemPricingPlan": {
 		Conditions: []string{"CheckoutItemPricingPlan"},
 		Fields: map[string]plain.Field{
-			"interval":  {Number: 1},
-			"price":     {Number: 2, Object: "Money"},
-			"trialDays": {Number: 3},
+			"interval":     {Number: 1},
+			"price":        {Number: 2, Object: "Money"},
+			"trialDays":    {Number: 3},
+			"cappedAmount": {Number: 4, Object: "Money"},
 		},
 	},
 	"CheckoutItemProduct": {
@@ -332,10 +393,18 @@ var plainTypes = plain.Types{
 			"credentials": {Number: 2, Object: "ApiTokenCredentials"},
 		},
 	},
+	"CreateChargeResult": {
+		Conditions: []string{"CreateChargeResult"},
+		Fields: map[string]plain.Field{
+			"charge":   {Number: 1, Object: "Charge"},
+			"replayed": {Number: 2},
+		},
+	},
 	"CreateCheckoutResult": {
 		Conditions: []string{"CreateCheckoutResult"},
 		Fields: map[string]plain.Field{
 			"checkout": {Number: 1, Object: "Checkout"},
+			"replayed": {Number: 2},
 		},
 	},
 	"CreateEventSourceResult": {
@@ -368,6 +437,25 @@ var plainTypes = plain.Types{
 		Fields: map[string]plain.Field{
 			"name":    {Number: 1},
 			"content": {Number: 2},
+		},
+	},
+	"CreditChargeResult": {
+		Conditions: []string{"CreditChargeResult"},
+		Fields: map[string]plain.Field{
+			"charge":   {Number: 1, Object: "Charge"},
+			"replayed": {Number: 2},
+		},
+	},
+	"DeclineCheckoutResult": {
+		Conditions: []string{"DeclineCheckoutResult"},
+		Fields: map[string]plain.Field{
+			"checkout": {Number: 1, Object: "Checkout"},
+		},
+	},
+	"DeleteChargeResult": {
+		Conditions: []string{"DeleteChargeResult"},
+		Fields: map[string]plain.Field{
+			"charge": {Number: 1, Object: "Charge"},
 		},
 	},
 	"DeleteEventSourceResult": {
@@ -463,6 +551,32 @@ var plainTypes = plain.Types{
 			"example":     {Number: 3},
 		},
 	},
+	"Invoice": {
+		Conditions: []string{"Invoice", "Node"},
+		Fields: map[string]plain.Field{
+			"id":       {Number: 1},
+			"month":    {Number: 2},
+			"number":   {Number: 3},
+			"currency": {Number: 4},
+			"total":    {Number: 5, Object: "Money"},
+			"issuedAt": {Number: 6},
+		},
+	},
+	"InvoiceConnection": {
+		Conditions: []string{"InvoiceConnection"},
+		Fields: map[string]plain.Field{
+			"pageInfo": {Number: 1, Object: "PageInfo"},
+			"edges":    {Number: 2, Object: "InvoiceEdge"},
+			"nodes":    {Number: 3, Object: "Invoice"},
+		},
+	},
+	"InvoiceEdge": {
+		Conditions: []string{"InvoiceEdge"},
+		Fields: map[string]plain.Field{
+			"node":   {Number: 1, Object: "Invoice"},
+			"cursor": {Number: 2},
+		},
+	},
 	"Money": {
 		Conditions: []string{"Money"},
 		Fields: map[string]plain.Field{
@@ -477,6 +591,14 @@ var plainTypes = plain.Types{
 			"hasPreviousPage": {Number: 2},
 			"startCursor":     {Number: 3},
 			"endCursor":       {Number: 4},
+		},
+	},
+	"PreviewChangeResult": {
+		Conditions: []string{"PreviewChangeResult"},
+		Fields: map[string]plain.Field{
+			"charges":      {Number: 1, Object: "ChargePreview"},
+			"invoiceTotal": {Number: 2, Object: "Money"},
+			"at":           {Number: 3},
 		},
 	},
 	"ProvisionCounts": {
@@ -538,6 +660,20 @@ var plainTypes = plain.Types{
 		Fields: map[string]plain.Field{
 			"name":           {Number: 1},
 			"acknowledgedAt": {Number: 2},
+		},
+	},
+	"ResumeSubscriptionResult": {
+		Conditions: []string{"ResumeSubscriptionResult"},
+		Fields: map[string]plain.Field{
+			"subscription": {Number: 1, Object: "Subscription"},
+		},
+	},
+	"Revenue": {
+		Conditions: []string{"Revenue"},
+		Fields: map[string]plain.Field{
+			"month":   {Number: 1},
+			"amount":  {Number: 2, Object: "Money"},
+			"charges": {Number: 3},
 		},
 	},
 	"RevocationReceipt": {
@@ -681,6 +817,12 @@ var plainTypes = plain.Types{
 			"scope":            {Number: 9, Object: "SubscriptionScope"},
 			"status":           {Number: 10},
 			"updatedAt":        {Number: 11},
+			"terms":            {Number: 12, Object: "SubscriptionTerm"},
+			"trialEndsAt":      {Number: 13},
+			"cancelAt":         {Number: 14},
+			"cancelledAt":      {Number: 15},
+			"suspendedAt":      {Number: 16},
+			"cappedAmount":     {Number: 17, Object: "Money"},
 		},
 	},
 	"SubscriptionConnection": {
@@ -716,11 +858,32 @@ var plainTypes = plain.Types{
 			"type": {Number: 2},
 		},
 	},
+	"SubscriptionTerm": {
+		Conditions: []string{"SubscriptionTerm"},
+		Fields: map[string]plain.Field{
+			"from":             {Number: 1},
+			"productLevel":     {Number: 2},
+			"billingInterval":  {Number: 3},
+			"pricePerInterval": {Number: 4, Object: "Money"},
+			"cappedAmount":     {Number: 5, Object: "Money"},
+			"checkoutId":       {Number: 6},
+		},
+	},
+	"SuspendSubscriptionResult": {
+		Conditions: []string{"SuspendSubscriptionResult"},
+		Fields: map[string]plain.Field{
+			"subscription": {Number: 1, Object: "Subscription"},
+		},
+	},
 	"System": {
 		Conditions: []string{"System"},
 		Fields: map[string]plain.Field{
 			"time": {Number: 1},
 		},
+	},
+	"SystemMutations": {
+		Conditions: []string{"SystemMutations"},
+		Fields:     map[string]plain.Field{},
 	},
 	"TransferOwnershipResult": {
 		Conditions: []string{"TransferOwnershipResult"},
@@ -1006,6 +1169,25 @@ func (ec *executionContext) plainAddUserToStoreResult(ctx context.Context, b []b
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainAdvanceTimeResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.AdvanceTimeResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"AdvanceTimeResult"`...)
+		case 1: // now
+			if b, ok = scalar.AppendDateTime(b, obj.Now); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainApiToken(ctx context.Context, b []byte, sel plain.Selection, obj *object.APIToken) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1267,6 +1449,29 @@ func (ec *executionContext) plainAppMutations(ctx context.Context, b []byte, sel
 		switch f.Number {
 		case plain.Typename:
 			b = append(b, `"AppMutations"`...)
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainApproveCheckoutResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.ApproveCheckoutResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ApproveCheckoutResult"`...)
+		case 1: // checkout
+			if obj.Checkout == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainCheckout(ctx, b, f.Sub, obj.Checkout); !ok {
+					return b, false
+				}
+			}
+
 		}
 	}
 	return sel.Close(b), true
@@ -1634,6 +1839,150 @@ func (ec *executionContext) plainCancelSubscriptionResult(ctx context.Context, b
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainCharge(ctx context.Context, b []byte, sel plain.Selection, obj *object.Charge) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"Charge"`...)
+		case 1: // id
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
+
+		case 2: // subscriptionId
+			v := obj.Of()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 3: // description
+			b = plain.AppendString(b, obj.Description)
+
+		case 4: // amount
+			v := obj.Sum()
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 5: // kind
+			b = plain.AppendString(b, string(obj.Kind))
+
+		case 6: // status
+			b = plain.AppendString(b, string(obj.Status))
+
+		case 7: // periodStart
+			v := obj.PeriodStart()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 8: // periodEnd
+			v := obj.PeriodEnd()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 9: // createdAt
+			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
+				return b, false
+			}
+
+		case 10: // invoiceId
+			v := obj.OnInvoice()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 11: // creditOf
+			v := obj.Credits()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainChargeConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.ChargeConnection) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ChargeConnection"`...)
+		case 1: // pageInfo
+			if b, ok = ec.plainPageInfo(ctx, b, f.Sub, &obj.PageInfo); !ok {
+				return b, false
+			}
+
+		case 2: // edges
+			if obj.Edges == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = append(b, '[')
+				for i0 := range obj.Edges {
+					if i0 > 0 {
+						b = append(b, ',')
+					}
+					if obj.Edges[i0] == nil {
+						b = plain.AppendNull(b)
+					} else {
+						if b, ok = ec.plainChargeEdge(ctx, b, f.Sub, obj.Edges[i0]); !ok {
+							return b, false
+						}
+					}
+				}
+				b = append(b, ']')
+			}
+
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainCharge(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainChargeEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.ChargeEdge) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ChargeEdge"`...)
+		case 1: // node
+			if b, ok = ec.plainCharge(ctx, b, f.Sub, &obj.Node); !ok {
+				return b, false
+			}
+
+		case 2: // cursor
+			b = plain.AppendString(b, obj.Cursor)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainChargeLimit(ctx context.Context, b []byte, sel plain.Selection, obj *model.ChargeLimit) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1658,7 +2007,59 @@ func (ec *executionContext) plainChargeLimit(ctx context.Context, b []byte, sel 
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCheckout(ctx context.Context, b []byte, sel plain.Selection, obj *model.Checkout) ([]byte, bool) {
+func (ec *executionContext) plainChargeMutations(ctx context.Context, b []byte, sel plain.Selection, obj *model.ChargeMutations) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ChargeMutations"`...)
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainChargePreview(ctx context.Context, b []byte, sel plain.Selection, obj *object.ChargePreview) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ChargePreview"`...)
+		case 1: // kind
+			b = plain.AppendString(b, string(obj.Kind))
+
+		case 2: // amount
+			v := obj.Sum()
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 3: // periodStart
+			v := obj.PeriodStart()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 4: // periodEnd
+			v := obj.PeriodEnd()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 5: // description
+			b = plain.AppendString(b, obj.Description)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainCheckout(ctx context.Context, b []byte, sel plain.Selection, obj *object.Checkout) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1668,21 +2069,38 @@ func (ec *executionContext) plainCheckout(ctx context.Context, b []byte, sel pla
 		case plain.Typename:
 			b = append(b, `"Checkout"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // accountId
-			b = plain.AppendString(b, obj.AccountID)
+			v := obj.AccountID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 3: // checkoutUrl
-			b = plain.AppendString(b, obj.CheckoutURL)
+			v := obj.CheckoutURL()
+			b = plain.AppendString(b, v)
 
 		case 4: // status
-			if obj.Status == nil {
+			v := obj.Status()
+			b = plain.AppendString(b, string(v))
+
+		case 5: // expiresAt
+			if b, ok = scalar.AppendDateTime(b, obj.ExpiresAt); !ok {
+				return b, false
+			}
+
+		case 6: // declinedAt
+			if b, ok = scalar.AppendDateTime(b, obj.DeclinedAt); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Status); !ok {
-					b = plain.AppendNull(b)
-				}
+			}
+
+		case 7: // approvedAt
+			if b, ok = scalar.AppendDateTime(b, obj.ApprovedAt); !ok {
+				b = plain.AppendNull(b)
 			}
 
 		}
@@ -1690,7 +2108,7 @@ func (ec *executionContext) plainCheckout(ctx context.Context, b []byte, sel pla
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCheckoutItem(ctx context.Context, b []byte, sel plain.Selection, obj *model.CheckoutItem) ([]byte, bool) {
+func (ec *executionContext) plainCheckoutItem(ctx context.Context, b []byte, sel plain.Selection, obj *object.CheckoutItem) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1700,47 +2118,36 @@ func (ec *executionContext) plainCheckoutItem(ctx context.Context, b []byte, sel
 		case plain.Typename:
 			b = append(b, `"CheckoutItem"`...)
 		case 1: // description
-			if obj.Description == nil {
-				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.Description)
-			}
+			b = plain.AppendString(b, obj.Description)
 
 		case 2: // redirectUrl
-			if obj.RedirectURL == nil {
-				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.RedirectURL)
-			}
+			b = plain.AppendString(b, obj.RedirectURL)
 
 		case 3: // status
-			if obj.Status == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Status); !ok {
-					b = plain.AppendNull(b)
-				}
-			}
+			v := obj.Status()
+			b = plain.AppendString(b, string(v))
 
 		case 4: // subscriptionId
-			if obj.SubscriptionID == nil {
+			v := obj.Of()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.SubscriptionID)
 			}
 
 		case 5: // pricingPlan
-			if b, ok = ec.plainCheckoutItemPricingPlan(ctx, b, f.Sub, &obj.PricingPlan); !ok {
+			v := obj.PricingPlan()
+			if b, ok = ec.plainCheckoutItemPricingPlan(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
 		case 6: // product
-			if b, ok = ec.plainCheckoutItemProduct(ctx, b, f.Sub, &obj.Product); !ok {
+			v := obj.Product()
+			if b, ok = ec.plainCheckoutItemProduct(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
 		case 7: // scope
-			if b, ok = ec.plainCheckoutItemScope(ctx, b, f.Sub, &obj.Scope); !ok {
+			v := obj.Scope()
+			if b, ok = ec.plainCheckoutItemScope(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
@@ -1749,7 +2156,7 @@ func (ec *executionContext) plainCheckoutItem(ctx context.Context, b []byte, sel
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCheckoutItemConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.CheckoutItemConnection) ([]byte, bool) {
+func (ec *executionContext) plainCheckoutItemConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.CheckoutItemConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1788,7 +2195,7 @@ func (ec *executionContext) plainCheckoutItemConnection(ctx context.Context, b [
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCheckoutItemEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.CheckoutItemEdge) ([]byte, bool) {
+func (ec *executionContext) plainCheckoutItemEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.CheckoutItemEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1810,7 +2217,7 @@ func (ec *executionContext) plainCheckoutItemEdge(ctx context.Context, b []byte,
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCheckoutItemPricingPlan(ctx context.Context, b []byte, sel plain.Selection, obj *model.CheckoutItemPricingPlan) ([]byte, bool) {
+func (ec *executionContext) plainCheckoutItemPricingPlan(ctx context.Context, b []byte, sel plain.Selection, obj *object.PricingPlan) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1820,28 +2227,31 @@ func (ec *executionContext) plainCheckoutItemPricingPlan(ctx context.Context, b 
 		case plain.Typename:
 			b = append(b, `"CheckoutItemPricingPlan"`...)
 		case 1: // interval
-			if obj.Interval == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Interval); !ok {
-					b = plain.AppendNull(b)
-				}
-			}
+			v := obj.Interval()
+			b = plain.AppendString(b, string(v))
 
 		case 2: // price
-			if obj.Price == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = ec.plainMoney(ctx, b, f.Sub, obj.Price); !ok {
-					return b, false
-				}
+			v := obj.Price()
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &v); !ok {
+				return b, false
 			}
 
 		case 3: // trialDays
-			if obj.TrialDays == nil {
+			v := obj.TrialDays()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				b = strconv.AppendInt(b, int64(*obj.TrialDays), 10)
+				b = strconv.AppendInt(b, int64(*v), 10)
+			}
+
+		case 4: // cappedAmount
+			v := obj.CappedAmount()
+			if v == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainMoney(ctx, b, f.Sub, v); !ok {
+					return b, false
+				}
 			}
 
 		}
@@ -1849,7 +2259,7 @@ func (ec *executionContext) plainCheckoutItemPricingPlan(ctx context.Context, b 
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCheckoutItemProduct(ctx context.Context, b []byte, sel plain.Selection, obj *model.CheckoutItemProduct) ([]byte, bool) {
+func (ec *executionContext) plainCheckoutItemProduct(ctx context.Context, b []byte, sel plain.Selection, obj *object.Product) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1859,34 +2269,22 @@ func (ec *executionContext) plainCheckoutItemProduct(ctx context.Context, b []by
 		case plain.Typename:
 			b = append(b, `"CheckoutItemProduct"`...)
 		case 1: // id
-			if obj.ID == nil {
-				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.ID)
-			}
+			v := obj.GlobalID()
+			b = plain.AppendString(b, v)
 
 		case 2: // productLevel
-			if obj.ProductLevel == nil {
-				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.ProductLevel)
-			}
+			b = plain.AppendString(b, obj.ProductLevel)
 
 		case 3: // type
-			if obj.Type == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Type); !ok {
-					b = plain.AppendNull(b)
-				}
-			}
+			v := obj.Type()
+			b = plain.AppendString(b, string(v))
 
 		}
 	}
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainCheckoutItemScope(ctx context.Context, b []byte, sel plain.Selection, obj *model.CheckoutItemScope) ([]byte, bool) {
+func (ec *executionContext) plainCheckoutItemScope(ctx context.Context, b []byte, sel plain.Selection, obj *object.Scope) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -1896,20 +2294,12 @@ func (ec *executionContext) plainCheckoutItemScope(ctx context.Context, b []byte
 		case plain.Typename:
 			b = append(b, `"CheckoutItemScope"`...)
 		case 1: // id
-			if obj.ID == nil {
-				b = plain.AppendNull(b)
-			} else {
-				b = plain.AppendString(b, *obj.ID)
-			}
+			v := obj.GlobalID()
+			b = plain.AppendString(b, v)
 
 		case 2: // type
-			if obj.Type == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Type); !ok {
-					b = plain.AppendNull(b)
-				}
-			}
+			v := obj.Type()
+			b = plain.AppendString(b, string(v))
 
 		}
 	}
@@ -1971,6 +2361,32 @@ func (ec *executionContext) plainCreateApiTokenResult(ctx context.Context, b []b
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainCreateChargeResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.CreateChargeResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"CreateChargeResult"`...)
+		case 1: // charge
+			if obj.Charge == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainCharge(ctx, b, f.Sub, obj.Charge); !ok {
+					return b, false
+				}
+			}
+
+		case 2: // replayed
+			b = strconv.AppendBool(b, obj.Replayed)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainCreateCheckoutResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.CreateCheckoutResult) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -1988,6 +2404,9 @@ func (ec *executionContext) plainCreateCheckoutResult(ctx context.Context, b []b
 					return b, false
 				}
 			}
+
+		case 2: // replayed
+			b = strconv.AppendBool(b, obj.Replayed)
 
 		}
 	}
@@ -2099,6 +2518,78 @@ func (ec *executionContext) plainCredentialsFile(ctx context.Context, b []byte, 
 
 		case 2: // content
 			b = plain.AppendString(b, obj.Content)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainCreditChargeResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.CreditChargeResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"CreditChargeResult"`...)
+		case 1: // charge
+			if obj.Charge == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainCharge(ctx, b, f.Sub, obj.Charge); !ok {
+					return b, false
+				}
+			}
+
+		case 2: // replayed
+			b = strconv.AppendBool(b, obj.Replayed)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainDeclineCheckoutResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.DeclineCheckoutResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"DeclineCheckoutResult"`...)
+		case 1: // checkout
+			if obj.Checkout == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainCheckout(ctx, b, f.Sub, obj.Checkout); !ok {
+					return b, false
+				}
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainDeleteChargeResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.DeleteChargeResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"DeleteChargeResult"`...)
+		case 1: // charge
+			if obj.Charge == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainCharge(ctx, b, f.Sub, obj.Charge); !ok {
+					return b, false
+				}
+			}
 
 		}
 	}
@@ -2499,7 +2990,122 @@ func (ec *executionContext) plainEventType(ctx context.Context, b []byte, sel pl
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainMoney(ctx context.Context, b []byte, sel plain.Selection, obj *model.Money) ([]byte, bool) {
+func (ec *executionContext) plainInvoice(ctx context.Context, b []byte, sel plain.Selection, obj *object.Invoice) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"Invoice"`...)
+		case 1: // id
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
+
+		case 2: // month
+			b = plain.AppendString(b, obj.Month)
+
+		case 3: // number
+			b = strconv.AppendInt(b, int64(obj.Number), 10)
+
+		case 4: // currency
+			v := obj.Currency()
+			b = plain.AppendString(b, v)
+
+		case 5: // total
+			v := obj.Sum()
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 6: // issuedAt
+			if b, ok = scalar.AppendDateTime(b, obj.IssuedAt); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainInvoiceConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.InvoiceConnection) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"InvoiceConnection"`...)
+		case 1: // pageInfo
+			if b, ok = ec.plainPageInfo(ctx, b, f.Sub, &obj.PageInfo); !ok {
+				return b, false
+			}
+
+		case 2: // edges
+			if obj.Edges == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = append(b, '[')
+				for i0 := range obj.Edges {
+					if i0 > 0 {
+						b = append(b, ',')
+					}
+					if obj.Edges[i0] == nil {
+						b = plain.AppendNull(b)
+					} else {
+						if b, ok = ec.plainInvoiceEdge(ctx, b, f.Sub, obj.Edges[i0]); !ok {
+							return b, false
+						}
+					}
+				}
+				b = append(b, ']')
+			}
+
+		case 3: // nodes
+			v := obj.Nodes()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainInvoice(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainInvoiceEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.InvoiceEdge) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"InvoiceEdge"`...)
+		case 1: // node
+			if b, ok = ec.plainInvoice(ctx, b, f.Sub, &obj.Node); !ok {
+				return b, false
+			}
+
+		case 2: // cursor
+			b = plain.AppendString(b, obj.Cursor)
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainMoney(ctx context.Context, b []byte, sel plain.Selection, obj *object.Money) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -2509,10 +3115,12 @@ func (ec *executionContext) plainMoney(ctx context.Context, b []byte, sel plain.
 		case plain.Typename:
 			b = append(b, `"Money"`...)
 		case 1: // currencyCode
-			b = plain.AppendString(b, obj.CurrencyCode)
+			v := obj.CurrencyCode()
+			b = plain.AppendString(b, v)
 
 		case 2: // value
-			if b, ok = plain.AppendMarshaler(b, scalar.MarshalBigDecimal(obj.Value)); !ok {
+			v := obj.Value()
+			if b, ok = plain.AppendMarshaler(b, scalar.MarshalBigDecimal(v)); !ok {
 				return b, false
 			}
 
@@ -2548,6 +3156,42 @@ func (ec *executionContext) plainPageInfo(ctx context.Context, b []byte, sel pla
 				b = plain.AppendNull(b)
 			} else {
 				b = plain.AppendString(b, *obj.EndCursor)
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainPreviewChangeResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.PreviewChangeResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"PreviewChangeResult"`...)
+		case 1: // charges
+			b = append(b, '[')
+			for i0 := range obj.Charges {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainChargePreview(ctx, b, f.Sub, &obj.Charges[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		case 2: // invoiceTotal
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &obj.InvoiceTotal); !ok {
+				return b, false
+			}
+
+		case 3: // at
+			if b, ok = scalar.AppendDateTime(b, obj.At); !ok {
+				return b, false
 			}
 
 		}
@@ -2800,6 +3444,55 @@ func (ec *executionContext) plainReplicaAcknowledgement(ctx context.Context, b [
 					b = plain.AppendNull(b)
 				}
 			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainResumeSubscriptionResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.ResumeSubscriptionResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"ResumeSubscriptionResult"`...)
+		case 1: // subscription
+			if obj.Subscription == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainSubscription(ctx, b, f.Sub, obj.Subscription); !ok {
+					return b, false
+				}
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainRevenue(ctx context.Context, b []byte, sel plain.Selection, obj *object.Revenue) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"Revenue"`...)
+		case 1: // month
+			b = plain.AppendString(b, obj.Month)
+
+		case 2: // amount
+			v := obj.Sum()
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 3: // charges
+			b = strconv.AppendInt(b, int64(obj.Charges), 10)
 
 		}
 	}
@@ -3307,7 +4000,7 @@ func (ec *executionContext) plainStoreUserEdge(ctx context.Context, b []byte, se
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainSubscription(ctx context.Context, b []byte, sel plain.Selection, obj *model.Subscription) ([]byte, bool) {
+func (ec *executionContext) plainSubscription(ctx context.Context, b []byte, sel plain.Selection, obj *object.Subscription) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -3317,20 +4010,25 @@ func (ec *executionContext) plainSubscription(ctx context.Context, b []byte, sel
 		case plain.Typename:
 			b = append(b, `"Subscription"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 2: // accountId
-			b = plain.AppendString(b, obj.AccountID)
+			v := obj.AccountID()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
 
 		case 3: // activationDate
-			if b, ok = scalar.AppendDateTime(b, obj.ActivationDate); !ok {
+			if b, ok = scalar.AppendDateTime(b, obj.ActivatedAt); !ok {
 				return b, false
 			}
 
 		case 4: // billingInterval
-			if b, ok = plain.AppendMarshaler(b, obj.BillingInterval); !ok {
-				return b, false
-			}
+			v := obj.BillingInterval()
+			b = plain.AppendString(b, string(v))
 
 		case 5: // createdAt
 			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
@@ -3338,45 +4036,80 @@ func (ec *executionContext) plainSubscription(ctx context.Context, b []byte, sel
 			}
 
 		case 6: // currentPeriodEnd
-			if obj.CurrentPeriodEnd == nil {
+			v := obj.PeriodEnd()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
 				b = plain.AppendNull(b)
-			} else {
-				if b, ok = scalar.AppendDateTime(b, *obj.CurrentPeriodEnd); !ok {
-					b = plain.AppendNull(b)
-				}
 			}
 
 		case 7: // pricePerInterval
-			if obj.PricePerInterval == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = ec.plainMoney(ctx, b, f.Sub, obj.PricePerInterval); !ok {
-					return b, false
-				}
+			v := obj.PricePerInterval()
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &v); !ok {
+				return b, false
 			}
 
 		case 8: // product
-			if b, ok = ec.plainSubscriptionProduct(ctx, b, f.Sub, &obj.Product); !ok {
+			v := obj.Product()
+			if b, ok = ec.plainSubscriptionProduct(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
 		case 9: // scope
-			if b, ok = ec.plainSubscriptionScope(ctx, b, f.Sub, &obj.Scope); !ok {
+			v := obj.Scope()
+			if b, ok = ec.plainSubscriptionScope(ctx, b, f.Sub, &v); !ok {
 				return b, false
 			}
 
 		case 10: // status
-			if obj.Status == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Status); !ok {
-					b = plain.AppendNull(b)
-				}
-			}
+			v := obj.CurrentStatus()
+			b = plain.AppendString(b, string(v))
 
 		case 11: // updatedAt
 			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
 				return b, false
+			}
+
+		case 12: // terms
+			v := obj.TermList()
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainSubscriptionTerm(ctx, b, f.Sub, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+		case 13: // trialEndsAt
+			if b, ok = scalar.AppendDateTime(b, obj.TrialEndsAt); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 14: // cancelAt
+			if b, ok = scalar.AppendDateTime(b, obj.CancelAt); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 15: // cancelledAt
+			if b, ok = scalar.AppendDateTime(b, obj.CancelledAt); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 16: // suspendedAt
+			v := obj.SuspendedAt()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 17: // cappedAmount
+			v := obj.CappedAmount()
+			if v == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainMoney(ctx, b, f.Sub, v); !ok {
+					return b, false
+				}
 			}
 
 		}
@@ -3384,7 +4117,7 @@ func (ec *executionContext) plainSubscription(ctx context.Context, b []byte, sel
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainSubscriptionConnection(ctx context.Context, b []byte, sel plain.Selection, obj *model.SubscriptionConnection) ([]byte, bool) {
+func (ec *executionContext) plainSubscriptionConnection(ctx context.Context, b []byte, sel plain.Selection, obj *object.SubscriptionConnection) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -3423,7 +4156,7 @@ func (ec *executionContext) plainSubscriptionConnection(ctx context.Context, b [
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainSubscriptionEdge(ctx context.Context, b []byte, sel plain.Selection, obj *model.SubscriptionEdge) ([]byte, bool) {
+func (ec *executionContext) plainSubscriptionEdge(ctx context.Context, b []byte, sel plain.Selection, obj *object.SubscriptionEdge) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -3459,7 +4192,7 @@ func (ec *executionContext) plainSubscriptionMutations(ctx context.Context, b []
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainSubscriptionProduct(ctx context.Context, b []byte, sel plain.Selection, obj *model.SubscriptionProduct) ([]byte, bool) {
+func (ec *executionContext) plainSubscriptionProduct(ctx context.Context, b []byte, sel plain.Selection, obj *object.Product) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -3469,16 +4202,12 @@ func (ec *executionContext) plainSubscriptionProduct(ctx context.Context, b []by
 		case plain.Typename:
 			b = append(b, `"SubscriptionProduct"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			b = plain.AppendString(b, v)
 
 		case 2: // type
-			if obj.Type == nil {
-				b = plain.AppendNull(b)
-			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Type); !ok {
-					b = plain.AppendNull(b)
-				}
-			}
+			v := obj.Type()
+			b = plain.AppendString(b, string(v))
 
 		case 3: // productLevel
 			b = plain.AppendString(b, obj.ProductLevel)
@@ -3488,7 +4217,7 @@ func (ec *executionContext) plainSubscriptionProduct(ctx context.Context, b []by
 	return sel.Close(b), true
 }
 
-func (ec *executionContext) plainSubscriptionScope(ctx context.Context, b []byte, sel plain.Selection, obj *model.SubscriptionScope) ([]byte, bool) {
+func (ec *executionContext) plainSubscriptionScope(ctx context.Context, b []byte, sel plain.Selection, obj *object.Scope) ([]byte, bool) {
 	var ok bool
 	_ = ok
 	for i := range sel {
@@ -3498,14 +4227,80 @@ func (ec *executionContext) plainSubscriptionScope(ctx context.Context, b []byte
 		case plain.Typename:
 			b = append(b, `"SubscriptionScope"`...)
 		case 1: // id
-			b = plain.AppendString(b, obj.ID)
+			v := obj.GlobalID()
+			b = plain.AppendString(b, v)
 
 		case 2: // type
-			if obj.Type == nil {
+			v := obj.Type()
+			b = plain.AppendString(b, string(v))
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainSubscriptionTerm(ctx context.Context, b []byte, sel plain.Selection, obj *object.SubscriptionTerm) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"SubscriptionTerm"`...)
+		case 1: // from
+			if b, ok = scalar.AppendDateTime(b, obj.From); !ok {
+				return b, false
+			}
+
+		case 2: // productLevel
+			b = plain.AppendString(b, obj.Level)
+
+		case 3: // billingInterval
+			b = plain.AppendString(b, string(obj.Interval))
+
+		case 4: // pricePerInterval
+			v := obj.PricePerInterval()
+			if b, ok = ec.plainMoney(ctx, b, f.Sub, &v); !ok {
+				return b, false
+			}
+
+		case 5: // cappedAmount
+			v := obj.CappedAmount()
+			if v == nil {
 				b = plain.AppendNull(b)
 			} else {
-				if b, ok = plain.AppendMarshaler(b, *obj.Type); !ok {
-					b = plain.AppendNull(b)
+				if b, ok = ec.plainMoney(ctx, b, f.Sub, v); !ok {
+					return b, false
+				}
+			}
+
+		case 6: // checkoutId
+			v := obj.ApprovedCheckout()
+			if b, ok = scalar.AppendNodeID(b, v); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainSuspendSubscriptionResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.SuspendSubscriptionResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"SuspendSubscriptionResult"`...)
+		case 1: // subscription
+			if obj.Subscription == nil {
+				b = plain.AppendNull(b)
+			} else {
+				if b, ok = ec.plainSubscription(ctx, b, f.Sub, obj.Subscription); !ok {
+					return b, false
 				}
 			}
 
@@ -3526,6 +4321,20 @@ func (ec *executionContext) plainSystem(ctx context.Context, b []byte, sel plain
 		case 1: // time
 			b = strconv.AppendInt(b, int64(obj.Time), 10)
 
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainSystemMutations(ctx context.Context, b []byte, sel plain.Selection, obj *model.SystemMutations) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"SystemMutations"`...)
 		}
 	}
 	return sel.Close(b), true
@@ -4563,7 +5372,151 @@ func (ec *executionContext) marshalNAwsEventSourcesConnection2ᚖlatchkeyᚋgrap
 	return ec._AwsEventSourcesConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNCheckoutItem2latchkeyᚋgraphᚋmodelᚐCheckoutItem(ctx context.Context, sel ast.SelectionSet, v model.CheckoutItem) graphql.Marshaler {
+func (ec *executionContext) marshalNCharge2latchkeyᚋgraphᚋobjectᚐCharge(ctx context.Context, sel ast.SelectionSet, v object.Charge) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Charge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainCharge(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Charge(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNCharge2ᚕlatchkeyᚋgraphᚋobjectᚐChargeᚄ(ctx context.Context, sel ast.SelectionSet, v []object.Charge) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Charge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainCharge(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCharge2latchkeyᚋgraphᚋobjectᚐCharge(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNChargeConnection2latchkeyᚋgraphᚋobjectᚐChargeConnection(ctx context.Context, sel ast.SelectionSet, v object.ChargeConnection) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargeConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainChargeConnection(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ChargeConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNChargeConnection2ᚖlatchkeyᚋgraphᚋobjectᚐChargeConnection(ctx context.Context, sel ast.SelectionSet, v *object.ChargeConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargeConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainChargeConnection(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ChargeConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNChargeMutations2latchkeyᚋgraphᚋmodelᚐChargeMutations(ctx context.Context, sel ast.SelectionSet, v model.ChargeMutations) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargeMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainChargeMutations(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ChargeMutations(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNChargeMutations2ᚖlatchkeyᚋgraphᚋmodelᚐChargeMutations(ctx context.Context, sel ast.SelectionSet, v *model.ChargeMutations) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargeMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainChargeMutations(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ChargeMutations(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNChargePreview2latchkeyᚋgraphᚋobjectᚐChargePreview(ctx context.Context, sel ast.SelectionSet, v object.ChargePreview) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargePreview", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainChargePreview(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ChargePreview(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNChargePreview2ᚕlatchkeyᚋgraphᚋobjectᚐChargePreviewᚄ(ctx context.Context, sel ast.SelectionSet, v []object.ChargePreview) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargePreview", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainChargePreview(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNChargePreview2latchkeyᚋgraphᚋobjectᚐChargePreview(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNCheckoutItem2latchkeyᚋgraphᚋobjectᚐCheckoutItem(ctx context.Context, sel ast.SelectionSet, v object.CheckoutItem) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "CheckoutItem", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainCheckoutItem(ctx, b, s, &v)
@@ -4574,7 +5527,7 @@ func (ec *executionContext) marshalNCheckoutItem2latchkeyᚋgraphᚋmodelᚐChec
 	return ec._CheckoutItem(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNCheckoutItemConnection2latchkeyᚋgraphᚋmodelᚐCheckoutItemConnection(ctx context.Context, sel ast.SelectionSet, v model.CheckoutItemConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNCheckoutItemConnection2latchkeyᚋgraphᚋobjectᚐCheckoutItemConnection(ctx context.Context, sel ast.SelectionSet, v object.CheckoutItemConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "CheckoutItemConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainCheckoutItemConnection(ctx, b, s, &v)
@@ -4585,7 +5538,7 @@ func (ec *executionContext) marshalNCheckoutItemConnection2latchkeyᚋgraphᚋmo
 	return ec._CheckoutItemConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNCheckoutItemConnection2ᚖlatchkeyᚋgraphᚋmodelᚐCheckoutItemConnection(ctx context.Context, sel ast.SelectionSet, v *model.CheckoutItemConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNCheckoutItemConnection2ᚖlatchkeyᚋgraphᚋobjectᚐCheckoutItemConnection(ctx context.Context, sel ast.SelectionSet, v *object.CheckoutItemConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -4602,7 +5555,7 @@ func (ec *executionContext) marshalNCheckoutItemConnection2ᚖlatchkeyᚋgraph�
 	return ec._CheckoutItemConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNCheckoutItemPricingPlan2latchkeyᚋgraphᚋmodelᚐCheckoutItemPricingPlan(ctx context.Context, sel ast.SelectionSet, v model.CheckoutItemPricingPlan) graphql.Marshaler {
+func (ec *executionContext) marshalNCheckoutItemPricingPlan2latchkeyᚋgraphᚋobjectᚐPricingPlan(ctx context.Context, sel ast.SelectionSet, v object.PricingPlan) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "CheckoutItemPricingPlan", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainCheckoutItemPricingPlan(ctx, b, s, &v)
@@ -4613,7 +5566,7 @@ func (ec *executionContext) marshalNCheckoutItemPricingPlan2latchkeyᚋgraphᚋm
 	return ec._CheckoutItemPricingPlan(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNCheckoutItemProduct2latchkeyᚋgraphᚋmodelᚐCheckoutItemProduct(ctx context.Context, sel ast.SelectionSet, v model.CheckoutItemProduct) graphql.Marshaler {
+func (ec *executionContext) marshalNCheckoutItemProduct2latchkeyᚋgraphᚋobjectᚐProduct(ctx context.Context, sel ast.SelectionSet, v object.Product) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "CheckoutItemProduct", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainCheckoutItemProduct(ctx, b, s, &v)
@@ -4624,7 +5577,7 @@ func (ec *executionContext) marshalNCheckoutItemProduct2latchkeyᚋgraphᚋmodel
 	return ec._CheckoutItemProduct(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNCheckoutItemScope2latchkeyᚋgraphᚋmodelᚐCheckoutItemScope(ctx context.Context, sel ast.SelectionSet, v model.CheckoutItemScope) graphql.Marshaler {
+func (ec *executionContext) marshalNCheckoutItemScope2latchkeyᚋgraphᚋobjectᚐScope(ctx context.Context, sel ast.SelectionSet, v object.Scope) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "CheckoutItemScope", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainCheckoutItemScope(ctx, b, s, &v)
@@ -4906,7 +5859,79 @@ func (ec *executionContext) marshalNEventType2ᚕlatchkeyᚋgraphᚋobjectᚐEve
 	return ret
 }
 
-func (ec *executionContext) marshalNMoney2latchkeyᚋgraphᚋmodelᚐMoney(ctx context.Context, sel ast.SelectionSet, v model.Money) graphql.Marshaler {
+func (ec *executionContext) marshalNInvoice2latchkeyᚋgraphᚋobjectᚐInvoice(ctx context.Context, sel ast.SelectionSet, v object.Invoice) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Invoice", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainInvoice(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Invoice(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNInvoice2ᚕlatchkeyᚋgraphᚋobjectᚐInvoiceᚄ(ctx context.Context, sel ast.SelectionSet, v []object.Invoice) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Invoice", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainInvoice(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNInvoice2latchkeyᚋgraphᚋobjectᚐInvoice(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNInvoiceConnection2latchkeyᚋgraphᚋobjectᚐInvoiceConnection(ctx context.Context, sel ast.SelectionSet, v object.InvoiceConnection) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "InvoiceConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainInvoiceConnection(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._InvoiceConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNInvoiceConnection2ᚖlatchkeyᚋgraphᚋobjectᚐInvoiceConnection(ctx context.Context, sel ast.SelectionSet, v *object.InvoiceConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "InvoiceConnection", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainInvoiceConnection(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._InvoiceConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNMoney2latchkeyᚋgraphᚋobjectᚐMoney(ctx context.Context, sel ast.SelectionSet, v object.Money) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "Money", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainMoney(ctx, b, s, &v)
@@ -5018,6 +6043,50 @@ func (ec *executionContext) marshalNReplicaAcknowledgement2ᚕlatchkeyᚋgraph�
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNReplicaAcknowledgement2latchkeyᚋgraphᚋmodelᚐReplicaAcknowledgement(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
+}
+
+func (ec *executionContext) marshalNRevenue2latchkeyᚋgraphᚋobjectᚐRevenue(ctx context.Context, sel ast.SelectionSet, v object.Revenue) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Revenue", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainRevenue(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Revenue(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNRevenue2ᚕlatchkeyᚋgraphᚋobjectᚐRevenueᚄ(ctx context.Context, sel ast.SelectionSet, v []object.Revenue) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Revenue", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainRevenue(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRevenue2latchkeyᚋgraphᚋobjectᚐRevenue(ctx, sel, v[i])
 	})
 	for _, e := range ret {
 		if e == graphql.Null {
@@ -5237,7 +6306,7 @@ func (ec *executionContext) marshalNStoreUserConnection2ᚖlatchkeyᚋgraphᚋob
 	return ec._StoreUserConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNSubscription2latchkeyᚋgraphᚋmodelᚐSubscription(ctx context.Context, sel ast.SelectionSet, v model.Subscription) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscription2latchkeyᚋgraphᚋobjectᚐSubscription(ctx context.Context, sel ast.SelectionSet, v object.Subscription) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "Subscription", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainSubscription(ctx, b, s, &v)
@@ -5248,7 +6317,7 @@ func (ec *executionContext) marshalNSubscription2latchkeyᚋgraphᚋmodelᚐSubs
 	return ec._Subscription(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNSubscriptionConnection2latchkeyᚋgraphᚋmodelᚐSubscriptionConnection(ctx context.Context, sel ast.SelectionSet, v model.SubscriptionConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriptionConnection2latchkeyᚋgraphᚋobjectᚐSubscriptionConnection(ctx context.Context, sel ast.SelectionSet, v object.SubscriptionConnection) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "SubscriptionConnection", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainSubscriptionConnection(ctx, b, s, &v)
@@ -5259,7 +6328,7 @@ func (ec *executionContext) marshalNSubscriptionConnection2latchkeyᚋgraphᚋmo
 	return ec._SubscriptionConnection(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNSubscriptionConnection2ᚖlatchkeyᚋgraphᚋmodelᚐSubscriptionConnection(ctx context.Context, sel ast.SelectionSet, v *model.SubscriptionConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriptionConnection2ᚖlatchkeyᚋgraphᚋobjectᚐSubscriptionConnection(ctx context.Context, sel ast.SelectionSet, v *object.SubscriptionConnection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -5304,7 +6373,7 @@ func (ec *executionContext) marshalNSubscriptionMutations2ᚖlatchkeyᚋgraphᚋ
 	return ec._SubscriptionMutations(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNSubscriptionProduct2latchkeyᚋgraphᚋmodelᚐSubscriptionProduct(ctx context.Context, sel ast.SelectionSet, v model.SubscriptionProduct) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriptionProduct2latchkeyᚋgraphᚋobjectᚐProduct(ctx context.Context, sel ast.SelectionSet, v object.Product) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "SubscriptionProduct", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainSubscriptionProduct(ctx, b, s, &v)
@@ -5315,7 +6384,7 @@ func (ec *executionContext) marshalNSubscriptionProduct2latchkeyᚋgraphᚋmodel
 	return ec._SubscriptionProduct(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNSubscriptionScope2latchkeyᚋgraphᚋmodelᚐSubscriptionScope(ctx context.Context, sel ast.SelectionSet, v model.SubscriptionScope) graphql.Marshaler {
+func (ec *executionContext) marshalNSubscriptionScope2latchkeyᚋgraphᚋobjectᚐScope(ctx context.Context, sel ast.SelectionSet, v object.Scope) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "SubscriptionScope", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
 			return ec.plainSubscriptionScope(ctx, b, s, &v)
@@ -5324,6 +6393,50 @@ func (ec *executionContext) marshalNSubscriptionScope2latchkeyᚋgraphᚋmodel�
 		}
 	}
 	return ec._SubscriptionScope(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSubscriptionTerm2latchkeyᚋgraphᚋobjectᚐSubscriptionTerm(ctx context.Context, sel ast.SelectionSet, v object.SubscriptionTerm) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "SubscriptionTerm", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSubscriptionTerm(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._SubscriptionTerm(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSubscriptionTerm2ᚕlatchkeyᚋgraphᚋobjectᚐSubscriptionTermᚄ(ctx context.Context, sel ast.SelectionSet, v []object.SubscriptionTerm) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "SubscriptionTerm", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if b, ok = ec.plainSubscriptionTerm(ctx, b, s, &v[i0]); !ok {
+					return b, false
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSubscriptionTerm2latchkeyᚋgraphᚋobjectᚐSubscriptionTerm(ctx, sel, v[i])
+	})
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+	return ret
 }
 
 func (ec *executionContext) marshalNSystem2latchkeyᚋgraphᚋmodelᚐSystem(ctx context.Context, sel ast.SelectionSet, v model.System) graphql.Marshaler {
@@ -5352,6 +6465,34 @@ func (ec *executionContext) marshalNSystem2ᚖlatchkeyᚋgraphᚋmodelᚐSystem(
 		}
 	}
 	return ec._System(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSystemMutations2latchkeyᚋgraphᚋmodelᚐSystemMutations(ctx context.Context, sel ast.SelectionSet, v model.SystemMutations) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "SystemMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSystemMutations(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._SystemMutations(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSystemMutations2ᚖlatchkeyᚋgraphᚋmodelᚐSystemMutations(ctx context.Context, sel ast.SelectionSet, v *model.SystemMutations) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "SystemMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSystemMutations(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._SystemMutations(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNUser2latchkeyᚋgraphᚋobjectᚐUser(ctx context.Context, sel ast.SelectionSet, v object.User) graphql.Marshaler {
@@ -5738,6 +6879,20 @@ func (ec *executionContext) marshalOAddUserToStoreResult2ᚖlatchkeyᚋgraphᚋm
 	return ec._AddUserToStoreResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOAdvanceTimeResult2ᚖlatchkeyᚋgraphᚋmodelᚐAdvanceTimeResult(ctx context.Context, sel ast.SelectionSet, v *model.AdvanceTimeResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "AdvanceTimeResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainAdvanceTimeResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._AdvanceTimeResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOApiToken2ᚖlatchkeyᚋgraphᚋobjectᚐAPIToken(ctx context.Context, sel ast.SelectionSet, v *object.APIToken) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5799,6 +6954,20 @@ func (ec *executionContext) marshalOApiTokenEdge2ᚖlatchkeyᚋgraphᚋobjectᚐ
 		}
 	}
 	return ec._ApiTokenEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOApproveCheckoutResult2ᚖlatchkeyᚋgraphᚋmodelᚐApproveCheckoutResult(ctx context.Context, sel ast.SelectionSet, v *model.ApproveCheckoutResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ApproveCheckoutResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainApproveCheckoutResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ApproveCheckoutResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOAppsEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐAppsEdge(ctx context.Context, sel ast.SelectionSet, v []*object.AppsEdge) graphql.Marshaler {
@@ -5976,6 +7145,69 @@ func (ec *executionContext) marshalOCancelSubscriptionResult2ᚖlatchkeyᚋgraph
 	return ec._CancelSubscriptionResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOCharge2ᚖlatchkeyᚋgraphᚋobjectᚐCharge(ctx context.Context, sel ast.SelectionSet, v *object.Charge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "Charge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainCharge(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Charge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOChargeEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐChargeEdge(ctx context.Context, sel ast.SelectionSet, v []*object.ChargeEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargeEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if v[i0] == nil {
+					b = plain.AppendNull(b)
+				} else {
+					if b, ok = ec.plainChargeEdge(ctx, b, s, v[i0]); !ok {
+						return b, false
+					}
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalOChargeEdge2ᚖlatchkeyᚋgraphᚋobjectᚐChargeEdge(ctx, sel, v[i])
+	})
+	return ret
+}
+
+func (ec *executionContext) marshalOChargeEdge2ᚖlatchkeyᚋgraphᚋobjectᚐChargeEdge(ctx context.Context, sel ast.SelectionSet, v *object.ChargeEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ChargeEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainChargeEdge(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ChargeEdge(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOChargeLimit2ᚖlatchkeyᚋgraphᚋmodelᚐChargeLimit(ctx context.Context, sel ast.SelectionSet, v *model.ChargeLimit) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5990,7 +7222,7 @@ func (ec *executionContext) marshalOChargeLimit2ᚖlatchkeyᚋgraphᚋmodelᚐCh
 	return ec._ChargeLimit(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOCheckout2ᚖlatchkeyᚋgraphᚋmodelᚐCheckout(ctx context.Context, sel ast.SelectionSet, v *model.Checkout) graphql.Marshaler {
+func (ec *executionContext) marshalOCheckout2ᚖlatchkeyᚋgraphᚋobjectᚐCheckout(ctx context.Context, sel ast.SelectionSet, v *object.Checkout) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -6004,7 +7236,7 @@ func (ec *executionContext) marshalOCheckout2ᚖlatchkeyᚋgraphᚋmodelᚐCheck
 	return ec._Checkout(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOCheckoutItemEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐCheckoutItemEdge(ctx context.Context, sel ast.SelectionSet, v []*model.CheckoutItemEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOCheckoutItemEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐCheckoutItemEdge(ctx context.Context, sel ast.SelectionSet, v []*object.CheckoutItemEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -6034,12 +7266,12 @@ func (ec *executionContext) marshalOCheckoutItemEdge2ᚕᚖlatchkeyᚋgraphᚋmo
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOCheckoutItemEdge2ᚖlatchkeyᚋgraphᚋmodelᚐCheckoutItemEdge(ctx, sel, v[i])
+		return ec.marshalOCheckoutItemEdge2ᚖlatchkeyᚋgraphᚋobjectᚐCheckoutItemEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOCheckoutItemEdge2ᚖlatchkeyᚋgraphᚋmodelᚐCheckoutItemEdge(ctx context.Context, sel ast.SelectionSet, v *model.CheckoutItemEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOCheckoutItemEdge2ᚖlatchkeyᚋgraphᚋobjectᚐCheckoutItemEdge(ctx context.Context, sel ast.SelectionSet, v *object.CheckoutItemEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -6079,6 +7311,20 @@ func (ec *executionContext) marshalOCreateApiTokenResult2ᚖlatchkeyᚋgraphᚋm
 		}
 	}
 	return ec._CreateApiTokenResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOCreateChargeResult2ᚖlatchkeyᚋgraphᚋmodelᚐCreateChargeResult(ctx context.Context, sel ast.SelectionSet, v *model.CreateChargeResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "CreateChargeResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainCreateChargeResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._CreateChargeResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOCreateCheckoutResult2ᚖlatchkeyᚋgraphᚋmodelᚐCreateCheckoutResult(ctx context.Context, sel ast.SelectionSet, v *model.CreateCheckoutResult) graphql.Marshaler {
@@ -6149,6 +7395,48 @@ func (ec *executionContext) marshalOCreateWebhookResult2ᚖlatchkeyᚋgraphᚋmo
 		}
 	}
 	return ec._CreateWebhookResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOCreditChargeResult2ᚖlatchkeyᚋgraphᚋmodelᚐCreditChargeResult(ctx context.Context, sel ast.SelectionSet, v *model.CreditChargeResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "CreditChargeResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainCreditChargeResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._CreditChargeResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODeclineCheckoutResult2ᚖlatchkeyᚋgraphᚋmodelᚐDeclineCheckoutResult(ctx context.Context, sel ast.SelectionSet, v *model.DeclineCheckoutResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeclineCheckoutResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeclineCheckoutResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeclineCheckoutResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODeleteChargeResult2ᚖlatchkeyᚋgraphᚋmodelᚐDeleteChargeResult(ctx context.Context, sel ast.SelectionSet, v *model.DeleteChargeResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "DeleteChargeResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainDeleteChargeResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._DeleteChargeResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalODeleteEventSourceResult2ᚖlatchkeyᚋgraphᚋmodelᚐDeleteEventSourceResult(ctx context.Context, sel ast.SelectionSet, v *model.DeleteEventSourceResult) graphql.Marshaler {
@@ -6291,7 +7579,67 @@ func (ec *executionContext) marshalOEventEdge2ᚖlatchkeyᚋgraphᚋobjectᚐEve
 	return ec._EventEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOMoney2ᚖlatchkeyᚋgraphᚋmodelᚐMoney(ctx context.Context, sel ast.SelectionSet, v *model.Money) graphql.Marshaler {
+func (ec *executionContext) marshalOInvoiceEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐInvoiceEdge(ctx context.Context, sel ast.SelectionSet, v []*object.InvoiceEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "InvoiceEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			var ok bool
+			b = append(b, '[')
+			for i0 := range v {
+				if i0 > 0 {
+					b = append(b, ',')
+				}
+				if v[i0] == nil {
+					b = plain.AppendNull(b)
+				} else {
+					if b, ok = ec.plainInvoiceEdge(ctx, b, s, v[i0]); !ok {
+						return b, false
+					}
+				}
+			}
+			b = append(b, ']')
+
+			return b, true
+		}); m != nil {
+			return m
+		}
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalOInvoiceEdge2ᚖlatchkeyᚋgraphᚋobjectᚐInvoiceEdge(ctx, sel, v[i])
+	})
+	return ret
+}
+
+func (ec *executionContext) marshalOInvoiceEdge2ᚖlatchkeyᚋgraphᚋobjectᚐInvoiceEdge(ctx context.Context, sel ast.SelectionSet, v *object.InvoiceEdge) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "InvoiceEdge", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainInvoiceEdge(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._InvoiceEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOMoney2latchkeyᚋgraphᚋobjectᚐMoney(ctx context.Context, sel ast.SelectionSet, v object.Money) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "Money", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainMoney(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Money(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalOMoney2ᚖlatchkeyᚋgraphᚋobjectᚐMoney(ctx context.Context, sel ast.SelectionSet, v *object.Money) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -6303,6 +7651,20 @@ func (ec *executionContext) marshalOMoney2ᚖlatchkeyᚋgraphᚋmodelᚐMoney(ct
 		}
 	}
 	return ec._Money(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOPreviewChangeResult2ᚖlatchkeyᚋgraphᚋmodelᚐPreviewChangeResult(ctx context.Context, sel ast.SelectionSet, v *model.PreviewChangeResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "PreviewChangeResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainPreviewChangeResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._PreviewChangeResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOProvisionUsersResult2ᚖlatchkeyᚋgraphᚋmodelᚐProvisionUsersResult(ctx context.Context, sel ast.SelectionSet, v *model.ProvisionUsersResult) graphql.Marshaler {
@@ -6359,6 +7721,20 @@ func (ec *executionContext) marshalOReplayDeliveriesResult2ᚖlatchkeyᚋgraph�
 		}
 	}
 	return ec._ReplayDeliveriesResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOResumeSubscriptionResult2ᚖlatchkeyᚋgraphᚋmodelᚐResumeSubscriptionResult(ctx context.Context, sel ast.SelectionSet, v *model.ResumeSubscriptionResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "ResumeSubscriptionResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainResumeSubscriptionResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._ResumeSubscriptionResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalORevocationReceipt2ᚖlatchkeyᚋgraphᚋmodelᚐRevocationReceipt(ctx context.Context, sel ast.SelectionSet, v *model.RevocationReceipt) graphql.Marshaler {
@@ -6585,7 +7961,21 @@ func (ec *executionContext) marshalOStoreUserEdge2ᚖlatchkeyᚋgraphᚋobject�
 	return ec._StoreUserEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOSubscriptionEdge2ᚕᚖlatchkeyᚋgraphᚋmodelᚐSubscriptionEdge(ctx context.Context, sel ast.SelectionSet, v []*model.SubscriptionEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscription2ᚖlatchkeyᚋgraphᚋobjectᚐSubscription(ctx context.Context, sel ast.SelectionSet, v *object.Subscription) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "Subscription", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSubscription(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._Subscription(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSubscriptionEdge2ᚕᚖlatchkeyᚋgraphᚋobjectᚐSubscriptionEdge(ctx context.Context, sel ast.SelectionSet, v []*object.SubscriptionEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -6615,12 +8005,12 @@ func (ec *executionContext) marshalOSubscriptionEdge2ᚕᚖlatchkeyᚋgraphᚋmo
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalOSubscriptionEdge2ᚖlatchkeyᚋgraphᚋmodelᚐSubscriptionEdge(ctx, sel, v[i])
+		return ec.marshalOSubscriptionEdge2ᚖlatchkeyᚋgraphᚋobjectᚐSubscriptionEdge(ctx, sel, v[i])
 	})
 	return ret
 }
 
-func (ec *executionContext) marshalOSubscriptionEdge2ᚖlatchkeyᚋgraphᚋmodelᚐSubscriptionEdge(ctx context.Context, sel ast.SelectionSet, v *model.SubscriptionEdge) graphql.Marshaler {
+func (ec *executionContext) marshalOSubscriptionEdge2ᚖlatchkeyᚋgraphᚋobjectᚐSubscriptionEdge(ctx context.Context, sel ast.SelectionSet, v *object.SubscriptionEdge) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -6632,6 +8022,20 @@ func (ec *executionContext) marshalOSubscriptionEdge2ᚖlatchkeyᚋgraphᚋmodel
 		}
 	}
 	return ec._SubscriptionEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSuspendSubscriptionResult2ᚖlatchkeyᚋgraphᚋmodelᚐSuspendSubscriptionResult(ctx context.Context, sel ast.SelectionSet, v *model.SuspendSubscriptionResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "SuspendSubscriptionResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainSuspendSubscriptionResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._SuspendSubscriptionResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOTransferOwnershipResult2ᚖlatchkeyᚋgraphᚋmodelᚐTransferOwnershipResult(ctx context.Context, sel ast.SelectionSet, v *model.TransferOwnershipResult) graphql.Marshaler {

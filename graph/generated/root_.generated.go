@@ -27,14 +27,17 @@ type ResolverRoot interface {
 	ApiTokenMutations() ApiTokenMutationsResolver
 	App() AppResolver
 	AppMutations() AppMutationsResolver
+	ChargeMutations() ChargeMutationsResolver
 	Checkout() CheckoutResolver
 	CheckoutMutations() CheckoutMutationsResolver
+	Invoice() InvoiceResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	RevokeApiTokensResult() RevokeApiTokensResultResolver
 	Store() StoreResolver
 	StoreUser() StoreUserResolver
 	SubscriptionMutations() SubscriptionMutationsResolver
+	SystemMutations() SystemMutationsResolver
 	User() UserResolver
 	UserMutations() UserMutationsResolver
 	Viewer() ViewerResolver
@@ -69,31 +72,40 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputAddUserToAccountInput,
 		ec.unmarshalInputAddUserToStoreInput,
+		ec.unmarshalInputAdvanceTimeInput,
 		ec.unmarshalInputApiTokenFilterInput,
+		ec.unmarshalInputApproveCheckoutInput,
 		ec.unmarshalInputAuditEventFilterInput,
 		ec.unmarshalInputCancelSubscriptionInput,
+		ec.unmarshalInputChargeFiltersInput,
 		ec.unmarshalInputChargeLimitInput,
 		ec.unmarshalInputCheckoutItemInput,
 		ec.unmarshalInputCheckoutItemProductInput,
 		ec.unmarshalInputCheckoutItemScopeInput,
 		ec.unmarshalInputCreateApiTokenInput,
+		ec.unmarshalInputCreateChargeInput,
 		ec.unmarshalInputCreateCheckoutInput,
 		ec.unmarshalInputCreateEventSourceInput,
 		ec.unmarshalInputCreateUserInput,
 		ec.unmarshalInputCreateUserWithPasswordInput,
 		ec.unmarshalInputCreateWebhookInput,
+		ec.unmarshalInputCreditChargeInput,
+		ec.unmarshalInputDeclineCheckoutInput,
+		ec.unmarshalInputDeleteChargeInput,
 		ec.unmarshalInputDeleteEventSourceInput,
 		ec.unmarshalInputDeleteWebhookInput,
 		ec.unmarshalInputDeliveryFilterInput,
 		ec.unmarshalInputDeprovisionUsersInput,
 		ec.unmarshalInputEventFilterInput,
 		ec.unmarshalInputMoneyInput,
+		ec.unmarshalInputPreviewChangeInput,
 		ec.unmarshalInputPricingPlanInput,
 		ec.unmarshalInputProvisionUserInput,
 		ec.unmarshalInputProvisionUsersInput,
 		ec.unmarshalInputRemoveUserFromAccountInput,
 		ec.unmarshalInputRemoveUserFromStoreInput,
 		ec.unmarshalInputReplayDeliveriesInput,
+		ec.unmarshalInputResumeSubscriptionInput,
 		ec.unmarshalInputRevokeApiTokensInput,
 		ec.unmarshalInputRotateApiTokenInput,
 		ec.unmarshalInputRotateWebhookSecretInput,
@@ -102,6 +114,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputSetStoreUserStatusInput,
 		ec.unmarshalInputStoreFilterInput,
 		ec.unmarshalInputSubscriptionFiltersInput,
+		ec.unmarshalInputSuspendSubscriptionInput,
 		ec.unmarshalInputTransferOwnershipInput,
 		ec.unmarshalInputUpdateApiTokenInput,
 		ec.unmarshalInputUpdateUserInput,
@@ -193,6 +206,8 @@ directive @requires(
   scopes: [String!]!
   "Whether the session of a store owner passes without the scopes. It reaches only the stores that the user owns."
   ownStore: Boolean! = false
+  "Whether the session of the account's owner passes without the scopes, also if the account cannot hold them."
+  ownAccount: Boolean! = false
   """
   A store permission. The session of a user who has it in a store, or who owns a store, passes without the scopes. It
   reaches only those stores. ` + "`" + `No_Permission_Required` + "`" + ` lets every session pass, which reaches the stores that the user is
@@ -207,6 +222,8 @@ directive @node(
   scopes: [String!]!
   "Whether the session of a store owner passes without the scopes, for objects of the stores that the user owns."
   ownStore: Boolean! = false
+  "Whether the session of the account's owner passes without the scopes, also if the account cannot hold them."
+  ownAccount: Boolean! = false
   """
   A store permission. The session of a user who has it in a store passes without the scopes, for objects of those
   stores.
@@ -1188,20 +1205,20 @@ enum ActorKind {
   OPERATOR
 }
 `, BuiltIn: false},
-	{Name: "../schema/billing.graphqls", Input: `extend type Account {
-  """
-  A checkout of the account by its ID. Null, with a ` + "`" + `NOT_FOUND` + "`" + ` error, if no checkout has this ID. Requires the
-  ` + "`" + `account_checkouts_read` + "`" + ` scope.
-  """
-  checkout(
-    "The ID of the checkout, ` + "`" + `bc/account/checkout/{key}` + "`" + `."
-    id: ID!
-  ): Checkout @requires(scopes: ["account_checkouts_read"])
+	{Name: "../schema/charge.graphqls", Input: `extend type Mutation {
+  "Mutations of charges for subscriptions."
+  charge: ChargeMutations!
+}
 
-  "The subscriptions to the account's apps, newest first. Requires the ` + "`" + `account_subscriptions_read` + "`" + ` scope."
-  subscriptions(
-    "Filters the subscriptions. Omit for all subscriptions."
-    filters: SubscriptionFiltersInput
+extend type Account {
+  """
+  The charges for the account's apps and, for sessions, also those of the account's stores, newest first. Requires the
+  ` + "`" + `account_charges_read` + "`" + ` scope. The session of the account's owner needs no scope, and that of a store's owner reads the
+  charges for the stores that the user owns.
+  """
+  charges(
+    "Filters the charges. Omit for all charges."
+    filters: ChargeFiltersInput
     "Only entries before this cursor."
     before: String
     "Only entries after this cursor."
@@ -1212,7 +1229,232 @@ enum ActorKind {
     first: Int
     "The number of entries to return from the end of the list, 50 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
-  ): SubscriptionConnection! @requires(scopes: ["account_subscriptions_read"])
+  ): ChargeConnection! @requires(scopes: ["account_charges_read"], ownAccount: true, ownStore: true)
+
+  """
+  What the account's apps earned: the sums of charges that are not deleted, by the month in which they fell due, oldest
+  first. Months without charges are left out. Requires the ` + "`" + `account_charges_read` + "`" + ` scope.
+  """
+  revenue(
+    "The start of the time. Charges that fell due at it count."
+    from: DateTime!
+    "The end of the time, at most ten years after its start. Charges that fell due at it do not count."
+    to: DateTime!
+    "How the sums are grouped."
+    groupBy: RevenueGroup! = MONTH
+  ): [Revenue!]! @requires(scopes: ["account_charges_read"])
+}
+
+"Mutations of charges."
+type ChargeMutations {
+  """
+  Charges a merchant for the usage of an app, within the usage cap that the merchant's owner approved. Fails with
+  ` + "`" + `LIMIT_REACHED` + "`" + `, and what remains of the cap in ` + "`" + `extensions.remaining` + "`" + `, if the charge would exceed it. Requires the
+  ` + "`" + `account_charges_write` + "`" + ` scope.
+  """
+  createCharge(
+    "The charge to create."
+    input: CreateChargeInput!
+  ): CreateChargeResult @requires(scopes: ["account_charges_write"])
+
+  """
+  Deletes a pending charge for usage. Its amount no longer counts against the usage cap. Requires the
+  ` + "`" + `account_charges_write` + "`" + ` scope.
+  """
+  deleteCharge(
+    "The charge to delete."
+    input: DeleteChargeInput!
+  ): DeleteChargeResult @requires(scopes: ["account_charges_write"])
+
+  """
+  Credits an invoiced charge, in part or in full, on the merchant's next invoice. The credits of a charge cannot exceed
+  it. Requires the ` + "`" + `account_charges_write` + "`" + ` scope.
+  """
+  creditCharge(
+    "The credit."
+    input: CreditChargeInput!
+  ): CreditChargeResult @requires(scopes: ["account_charges_write"])
+}
+
+"A charge to create."
+input CreateChargeInput {
+  "The ID of the subscription."
+  subscriptionId: ID!
+  "The text of the invoice line, 1 to 255 characters."
+  description: String!
+  "The amount, more than 0."
+  amount: MoneyInput!
+  """
+  A key of the client's choice, 1 to 255 characters, unique for the subscription. A request with the same key and the
+  same input returns the same charge, and one with other input fails with ` + "`" + `CONFLICT` + "`" + `. The answer is kept for 30 days;
+  the key cannot be used for another charge afterwards either.
+  """
+  idempotencyKey: String!
+  "Whether to only check the request. The charge that would be created is returned, with the nil UUID in its ID."
+  dryRun: Boolean
+}
+
+"The charge that was created."
+type CreateChargeResult {
+  "The charge."
+  charge: Charge
+  "Whether the charge was created by an earlier request with the same idempotency key."
+  replayed: Boolean!
+}
+
+"A charge to delete."
+input DeleteChargeInput {
+  "The ID of the charge."
+  id: ID!
+  "The reason, for the audit log."
+  reason: String
+  "Whether to only check the request. The charge is returned as it would be."
+  dryRun: Boolean
+}
+
+"The charge that was deleted."
+type DeleteChargeResult {
+  "The charge."
+  charge: Charge
+}
+
+"A charge to credit."
+input CreditChargeInput {
+  "The ID of the charge. It must be invoiced."
+  chargeId: ID!
+  "The amount to credit, more than 0 and at most what is left of the charge."
+  amount: MoneyInput!
+  "The reason, which is the text of the invoice line, 1 to 255 characters."
+  reason: String!
+  "A key of the client's choice, as ` + "`" + `CreateChargeInput.idempotencyKey` + "`" + ` is."
+  idempotencyKey: String!
+  "Whether to only check the request. The credit that would be created is returned, with the nil UUID in its ID."
+  dryRun: Boolean
+}
+
+"The credit that was created."
+type CreditChargeResult {
+  "The credit: a charge with a negative amount."
+  charge: Charge
+  "Whether the credit was created by an earlier request with the same idempotency key."
+  replayed: Boolean!
+}
+
+"""
+An amount that a merchant is charged, or credited if it is negative. Reading charges requires the ` + "`" + `account_charges_read` + "`" + `
+scope.
+"""
+type Charge implements Node @node(scopes: ["account_charges_read"], ownAccount: true, ownStore: true) {
+  "The ID of the charge, ` + "`" + `bc/account/charge/{uuid}` + "`" + `."
+  id: ID!
+  "The ID of the subscription. Null for an amount that was carried from one invoice to the next."
+  subscriptionId: ID
+  "The text of the invoice line."
+  description: String!
+  "The amount. It is negative for credits."
+  amount: Money!
+  "What the charge is for."
+  kind: ChargeKind!
+  "The status."
+  status: ChargeStatus!
+  "The start of the period that the charge is for. Null if it is for no period."
+  periodStart: DateTime
+  "The end of the period. The period does not include it."
+  periodEnd: DateTime
+  "When the charge was created."
+  createdAt: DateTime!
+  "The ID of the invoice. Null until the charge is invoiced."
+  invoiceId: ID
+  "The ID of the charge that this one credits. Null if it credits no single charge."
+  creditOf: ID
+}
+
+"What a charge is for."
+enum ChargeKind {
+  "The price of a billing interval."
+  RECURRING
+  "The price of the rest of a billing interval after a change."
+  PRORATION
+  "A credit for the rest of a billing interval, or for a charge that was wrong."
+  CREDIT
+  "Usage, within the usage cap."
+  USAGE
+  "The price of a subscription that is paid once."
+  ONE_TIME
+  "A negative total that was carried from one invoice to the next."
+  CARRIED
+}
+
+"The status of a charge."
+enum ChargeStatus {
+  "The charge is on no invoice yet."
+  PENDING
+  "The charge is on an invoice."
+  INVOICED
+  "The charge was deleted before it was invoiced."
+  DELETED
+}
+
+"Conditions on charges. A charge must meet all that are set."
+input ChargeFiltersInput {
+  "Only charges for this subscription."
+  subscriptionId: ID
+  "Only charges with this status."
+  status: ChargeStatus
+  "Only charges of this kind."
+  kind: ChargeKind
+  "Only charges that were created after this time."
+  createdAfter: DateTime
+}
+
+"A page of charges."
+type ChargeConnection {
+  "Pagination data for the page."
+  pageInfo: PageInfo!
+  "The page's entries."
+  edges: [ChargeEdge]
+  "Totals for the whole list."
+  collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [Charge!]!
+  "The number of items in the whole list."
+  totalCount: Int!
+}
+
+"A charge in a list, with its cursor."
+type ChargeEdge {
+  "The charge."
+  node: Charge!
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  cursor: String!
+}
+
+"How sums are grouped."
+enum RevenueGroup {
+  "By calendar month (UTC)."
+  MONTH
+}
+
+"What the account's apps earned in a month."
+type Revenue {
+  "The month (UTC), such as ` + "`" + `2026-02` + "`" + `."
+  month: String!
+  "The sum of the charges, credits included."
+  amount: Money!
+  "The number of charges and credits."
+  charges: Long!
+}
+`, BuiltIn: false},
+	{Name: "../schema/checkout.graphqls", Input: `extend type Account {
+  """
+  A checkout that the account created, or is asked to approve, by its ID. Null, with a ` + "`" + `NOT_FOUND` + "`" + ` error, if no checkout
+  has this ID. Requires the ` + "`" + `account_checkouts_read` + "`" + ` scope. The sessions of the merchant's owner and of the store's
+  owner need no scope.
+  """
+  checkout(
+    "The ID of the checkout, ` + "`" + `bc/account/checkout/{key}` + "`" + `."
+    id: ID!
+  ): Checkout @requires(scopes: ["account_checkouts_read"], ownAccount: true, ownStore: true)
 }
 
 "Mutations of checkouts, which ask a merchant to pay for an app."
@@ -1225,14 +1467,69 @@ type CheckoutMutations {
     "The merchant, and the items."
     input: CreateCheckoutInput!
   ): CreateCheckoutResult @requires(scopes: ["account_checkouts_create"])
+
+  """
+  Approves a checkout: its subscriptions are created or changed. Only for the session of the user who owns the stores of
+  all items. Fails with ` + "`" + `CONFLICT` + "`" + ` if the checkout was approved or declined before, or expired.
+  """
+  approveCheckout(
+    "The checkout to approve."
+    input: ApproveCheckoutInput!
+  ): ApproveCheckoutResult @requires(scopes: [], ownAccount: true, ownStore: true)
+
+  """
+  Declines a checkout, which can then no longer be approved. Only for the session of the user who owns the stores of all
+  items. Fails with ` + "`" + `CONFLICT` + "`" + ` if the checkout was approved or declined before, or expired.
+  """
+  declineCheckout(
+    "The checkout to decline."
+    input: DeclineCheckoutInput!
+  ): DeclineCheckoutResult @requires(scopes: [], ownAccount: true, ownStore: true)
+}
+
+"A checkout to approve."
+input ApproveCheckoutInput {
+  "The ID of the checkout."
+  id: ID!
+}
+
+"The checkout that was approved."
+type ApproveCheckoutResult {
+  "The checkout."
+  checkout: Checkout
+}
+
+"A checkout to decline."
+input DeclineCheckoutInput {
+  "The ID of the checkout."
+  id: ID!
+}
+
+"The checkout that was declined."
+type DeclineCheckoutResult {
+  "The checkout."
+  checkout: Checkout
 }
 
 "A checkout to create."
 input CreateCheckoutInput {
   "The ID of the merchant's account."
   accountId: ID!
-  "The items to subscribe to."
+  "The items to subscribe to, 50 at most. The same user must own the stores of all items."
   items: [CheckoutItemInput!]!
+  """
+  A key of the client's choice, 1 to 255 characters, so that the request can be repeated: a request with the same key
+  and the same input returns the same checkout, and one with other input fails with ` + "`" + `CONFLICT` + "`" + `. A key is kept for 30
+  days.
+  """
+  idempotencyKey: String
+  "Whether to only check the request. The checkout that would be created is returned, with the nil UUID in its ID."
+  dryRun: Boolean
+  """
+  The moment of a preview (` + "`" + `SubscriptionMutations.previewChange` + "`" + `), at most an hour ago. The changes of subscriptions
+  then count at this moment, with the charges that were previewed. The default is the moment of the approval.
+  """
+  asOf: DateTime
 }
 
 "An item to subscribe to or, with ` + "`" + `subscriptionId` + "`" + `, a change to an active subscription."
@@ -1257,8 +1554,13 @@ input PricingPlanInput {
   interval: CheckoutItemPricingInterval!
   "The price for one billing interval."
   price: MoneyInput!
-  "The length of the free trial, in days. The default is no trial."
+  "The length of the free trial, in days, 1,000 at most. The default is no trial."
   trialDays: Int
+  """
+  The usage cap: the most that ` + "`" + `charge.createCharge` + "`" + ` can charge in one billing interval. The default is that usage
+  cannot be charged or, in a change of a subscription, the cap that it has.
+  """
+  cappedAmount: MoneyInput
 }
 
 "An amount of money."
@@ -1291,13 +1593,15 @@ input CheckoutItemScopeInput {
 type CreateCheckoutResult {
   "The checkout."
   checkout: Checkout
+  "Whether the checkout was created by an earlier request with the same idempotency key."
+  replayed: Boolean!
 }
 
 """
 A request to a merchant to subscribe to an app. Reading a checkout by its ID requires the ` + "`" + `account_checkouts_read` + "`" + `
 scope.
 """
-type Checkout implements Node @node(scopes: ["account_checkouts_read"]) {
+type Checkout implements Node @node(scopes: ["account_checkouts_read"], ownAccount: true, ownStore: true) {
   "The ID of the checkout, ` + "`" + `bc/account/checkout/{key}` + "`" + `."
   id: ID!
   "The ID of the merchant's account."
@@ -1317,8 +1621,14 @@ type Checkout implements Node @node(scopes: ["account_checkouts_read"]) {
     "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
     last: Int
   ): CheckoutItemConnection!
-  "The status."
+  "The status. A checkout that was declined or has expired stays ` + "`" + `PENDING` + "`" + `."
   status: CheckoutStatus
+  "When the checkout expires, 24 hours after its creation. It cannot be approved afterwards."
+  expiresAt: DateTime!
+  "When the checkout was declined. Null if it was not."
+  declinedAt: DateTime
+  "When the checkout was approved. Null if it was not."
+  approvedAt: DateTime
 }
 
 "A page of a checkout's items."
@@ -1363,6 +1673,8 @@ type CheckoutItemPricingPlan {
   price: Money
   "The length of the free trial, in days. Null if there is no trial."
   trialDays: Int
+  "The usage cap. Null without one, or if the cap of the subscription is kept."
+  cappedAmount: Money
 }
 
 "The product that the merchant subscribes to."
@@ -1436,152 +1748,35 @@ enum CheckoutItemScopeType {
   "A store."
   STORE
 }
+`, BuiltIn: false},
+	{Name: "../schema/clock.graphqls", Input: `extend type Mutation {
+  "Mutations of the service itself, for tests."
+  system: SystemMutations!
+}
 
-"Mutations of subscriptions."
-type SubscriptionMutations {
+"Mutations of the service itself, for tests."
+type SystemMutations {
   """
-  Cancels a subscription at the end of the paid period, or immediately during a trial or before the first invoice.
-  Requires the ` + "`" + `account_subscriptions_cancel` + "`" + ` scope.
+  Moves the test clock forward and bills everything that falls due on the way, one due moment after the other. Only for
+  the session of an owner of an account that is enrolled in automated billing, and only if the server has a test clock
+  (` + "`" + `latchkey serve --test-clock` + "`" + `); ` + "`" + `FORBIDDEN` + "`" + ` otherwise.
   """
-  cancelSubscription(
-    "The subscription to cancel."
-    input: CancelSubscriptionInput!
-  ): CancelSubscriptionResult @requires(scopes: ["account_subscriptions_cancel"])
+  advanceTime(
+    "How far to move the clock."
+    input: AdvanceTimeInput!
+  ): AdvanceTimeResult @requires(scopes: [], ownAccount: true)
 }
 
-"A subscription to cancel."
-input CancelSubscriptionInput {
-  "The ID of the subscription."
-  id: ID!
+"How far to move the test clock."
+input AdvanceTimeInput {
+  "The number of seconds, from 0 to 63,244,800 (two years)."
+  seconds: Long!
 }
 
-"The subscription that was cancelled."
-type CancelSubscriptionResult {
-  "The ID of the subscription."
-  subscriptionId: ID
-  "The last day of the subscription."
-  cancelledAt: DateTime
-}
-
-"""
-A merchant's subscription to an app, active or past. Lists of subscriptions require the ` + "`" + `account_subscriptions_read` + "`" + `
-scope.
-"""
-type Subscription implements Node @node(scopes: ["account_subscriptions_read"]) {
-  "The ID of the subscription, ` + "`" + `bc/account/subscription/{key}` + "`" + `."
-  id: ID!
-  "The ID of the merchant's account."
-  accountId: ID!
-  "When the subscription started."
-  activationDate: DateTime!
-  "The billing interval."
-  billingInterval: SubscriptionBillingInterval!
-  "When the subscription was created."
-  createdAt: DateTime!
-  "The end of the paid period. Null if there is none."
-  currentPeriodEnd: DateTime
-  "The price for one billing interval. Null if the subscription has no price."
-  pricePerInterval: Money
-  "The product that the merchant subscribes to."
-  product: SubscriptionProduct!
-  "The store that the subscription is for."
-  scope: SubscriptionScope!
-  "The status of the subscription."
-  status: SubscriptionStatus
-  "When the subscription was last changed."
-  updatedAt: DateTime!
-}
-
-"The product that the merchant subscribes to."
-type SubscriptionProduct {
-  "The ID of the app."
-  id: ID!
-  "The type of the product."
-  type: SubscriptionProductType
-  "The level or edition of the app, as the account names it. Empty if the app has no levels."
-  productLevel: String!
-}
-
-"The store that a subscription is for."
-type SubscriptionScope {
-  "The ID of the store."
-  id: ID!
-  "The type of the scope."
-  type: SubscriptionScopeType
-}
-
-"A page of subscriptions."
-type SubscriptionConnection {
-  "Pagination data for the page."
-  pageInfo: PageInfo!
-  "The page's entries."
-  edges: [SubscriptionEdge]
-}
-
-"A subscription in a list, with its cursor."
-type SubscriptionEdge {
-  "The subscription."
-  node: Subscription!
-  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
-  cursor: String!
-}
-
-"Conditions on subscriptions. A subscription must meet all that are set."
-input SubscriptionFiltersInput {
-  "Only subscriptions with one of these IDs, 50 at most."
-  ids: [ID!]
-  "Only subscriptions to this product, by its ID or that of its app."
-  productId: ID
-  "Only subscriptions to products of this type."
-  productType: SubscriptionProductType
-  "Only subscriptions for the store with this ID or hash."
-  scopeId: ID
-  "Only subscriptions for scopes of this type."
-  scopeType: SubscriptionScopeType
-  "Only subscriptions with this status."
-  status: SubscriptionStatus
-  "Only subscriptions that were changed after this time."
-  updatedAfter: DateTime
-}
-
-"The status of a subscription."
-enum SubscriptionStatus {
-  "The subscription is active."
-  ACTIVE
-  "The subscription was cancelled."
-  CANCELLED
-  "The subscription is suspended until the merchant pays."
-  SUSPENDED
-}
-
-"The billing interval of a subscription."
-enum SubscriptionBillingInterval {
-  "Once a year."
-  ANNUAL
-  "Once a month."
-  MONTH
-  "The subscription is never billed."
-  NONE
-  "Once."
-  ONCE
-  "Every three months."
-  QUARTER
-  "Every six months."
-  SEMIANNUAL
-}
-
-"The types of product that a merchant can subscribe to."
-enum SubscriptionProductType {
-  "An app."
-  APPLICATION
-  "No particular type."
-  NONE
-}
-
-"The types of scope that a subscription can have."
-enum SubscriptionScopeType {
-  "A store."
-  STORE
+"The test clock."
+type AdvanceTimeResult {
+  "The time of the test clock after the move."
+  now: DateTime!
 }
 `, BuiltIn: false},
 	{Name: "../schema/currency.graphqls", Input: `"The currency codes of ISO 4217, with those withdrawn in recent years. Only ` + "`" + `USD` + "`" + ` is supported."
@@ -2061,6 +2256,78 @@ input EventFilterInput {
   before: DateTime
 }
 `, BuiltIn: false},
+	{Name: "../schema/invoice.graphqls", Input: `extend type Account {
+  """
+  The invoices of what the account is charged, newest first. Only for the session of the account's owner.
+  """
+  invoices(
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    """
+    The number of entries to return from the start of the list, 50 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
+    first: Int
+    "The number of entries to return from the end of the list, 50 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): InvoiceConnection! @requires(scopes: [], ownAccount: true)
+}
+
+"""
+An invoice: what one merchant is charged in one currency for one month. It is never changed. Only for the session of the
+account's owner.
+"""
+type Invoice implements Node @node(scopes: [], ownAccount: true) {
+  "The ID of the invoice, ` + "`" + `bc/account/invoice/{uuid}` + "`" + `."
+  id: ID!
+  "The month (UTC), such as ` + "`" + `2026-02` + "`" + `."
+  month: String!
+  "The number of the invoice, which counts the invoices of the account."
+  number: Long!
+  "The ISO 4217 code of the currency."
+  currency: String!
+  "The sum of the lines."
+  total: Money!
+  "When the invoice was issued."
+  issuedAt: DateTime!
+  "The charges on the invoice, in the order in which they fell due."
+  lines(
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    """
+    The number of entries to return from the start of the list, 250 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
+    first: Int
+    "The number of entries to return from the end of the list, 250 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): ChargeConnection!
+}
+
+"A page of invoices."
+type InvoiceConnection {
+  "Pagination data for the page."
+  pageInfo: PageInfo!
+  "The page's entries."
+  edges: [InvoiceEdge]
+  "Totals for the whole list."
+  collectionInfo: CollectionInfo
+  "The nodes of the page, without their cursors."
+  nodes: [Invoice!]!
+  "The number of items in the whole list."
+  totalCount: Int!
+}
+
+"An invoice in a list, with its cursor."
+type InvoiceEdge {
+  "The invoice."
+  node: Invoice!
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  cursor: String!
+}
+`, BuiltIn: false},
 	{Name: "../schema/scope.graphqls", Input: `extend type Query {
   """
   The resources whose scopes can be granted to an API token of this level in this account, in display order. Resources
@@ -2094,6 +2361,296 @@ type ScopePermission {
   scope: String!
   "The scopes that this scope includes. They need not be requested too."
   implies: [String!]!
+}
+`, BuiltIn: false},
+	{Name: "../schema/subscription.graphqls", Input: `extend type Account {
+  """
+  The subscriptions to the account's apps and, for sessions, also those of the account's stores, newest first. Requires
+  the ` + "`" + `account_subscriptions_read` + "`" + ` scope. The session of the account's owner needs no scope, and that of a store's owner
+  reads the subscriptions of the stores that the user owns.
+  """
+  subscriptions(
+    "Filters the subscriptions. Omit for all subscriptions."
+    filters: SubscriptionFiltersInput
+    "Only entries before this cursor."
+    before: String
+    "Only entries after this cursor."
+    after: String
+    """
+    The number of entries to return from the start of the list, 50 at most. The default is 10 if ` + "`" + `last` + "`" + ` is omitted too.
+    """
+    first: Int
+    "The number of entries to return from the end of the list, 50 at most. Cannot be combined with ` + "`" + `first` + "`" + `."
+    last: Int
+  ): SubscriptionConnection! @requires(scopes: ["account_subscriptions_read"], ownAccount: true, ownStore: true)
+}
+
+"Mutations of subscriptions."
+type SubscriptionMutations {
+  """
+  Cancels a subscription at the end of the paid period, or immediately during a trial or before the first invoice.
+  Requires the ` + "`" + `account_subscriptions_cancel` + "`" + ` scope.
+  """
+  cancelSubscription(
+    "The subscription to cancel."
+    input: CancelSubscriptionInput!
+  ): CancelSubscriptionResult @requires(scopes: ["account_subscriptions_cancel"], ownAccount: true, ownStore: true)
+
+  """
+  Shows what a change of a subscription's pricing plan would be charged, without changing anything. Requires the
+  ` + "`" + `account_subscriptions_read` + "`" + ` scope.
+  """
+  previewChange(
+    "The change."
+    input: PreviewChangeInput!
+  ): PreviewChangeResult @requires(scopes: ["account_subscriptions_read"])
+
+  """
+  Suspends a subscription: its periods go on, and nothing is charged until it is resumed. Only for the session of the
+  store's owner.
+  """
+  suspendSubscription(
+    "The subscription to suspend."
+    input: SuspendSubscriptionInput!
+  ): SuspendSubscriptionResult @requires(scopes: [], ownAccount: true, ownStore: true)
+
+  """
+  Resumes a suspended subscription. The rest of the current period is free. Only for the session of the store's owner.
+  """
+  resumeSubscription(
+    "The subscription to resume."
+    input: ResumeSubscriptionInput!
+  ): ResumeSubscriptionResult @requires(scopes: [], ownAccount: true, ownStore: true)
+}
+
+"A change of a subscription to preview."
+input PreviewChangeInput {
+  "The ID of the subscription."
+  subscriptionId: ID!
+  "The new price and billing interval."
+  pricingPlan: PricingPlanInput!
+  "The new level or edition of the app. Omit to keep it."
+  productLevel: String
+  "When the change would take effect, at most an hour ago and not in the future. The default is now."
+  at: DateTime
+}
+
+"What a change would be charged."
+type PreviewChangeResult {
+  "The charges that the change would add."
+  charges: [ChargePreview!]!
+  "The sum of the merchant's pending charges of the month and these."
+  invoiceTotal: Money!
+  "The moment of the preview. Send it as ` + "`" + `CreateCheckoutInput.asOf` + "`" + ` so that exactly these charges are made."
+  at: DateTime!
+}
+
+"A charge that a change would add."
+type ChargePreview {
+  "What the charge is for."
+  kind: ChargeKind!
+  "The amount. It is negative for credits."
+  amount: Money!
+  "The start of the period that the charge is for. Null if it is for no period."
+  periodStart: DateTime
+  "The end of the period. The period does not include it."
+  periodEnd: DateTime
+  "The text of the invoice line."
+  description: String!
+}
+
+"A subscription to suspend."
+input SuspendSubscriptionInput {
+  "The ID of the subscription."
+  id: ID!
+}
+
+"The subscription that was suspended."
+type SuspendSubscriptionResult {
+  "The subscription."
+  subscription: Subscription
+}
+
+"A subscription to resume."
+input ResumeSubscriptionInput {
+  "The ID of the subscription."
+  id: ID!
+}
+
+"The subscription that was resumed."
+type ResumeSubscriptionResult {
+  "The subscription."
+  subscription: Subscription
+}
+
+"A subscription to cancel."
+input CancelSubscriptionInput {
+  "The ID of the subscription."
+  id: ID!
+  """
+  Whether to cancel it now instead of at the end of the paid period. The rest of the period is credited. The default is
+  false.
+  """
+  immediately: Boolean
+  "Whether to only check the request. The result is what it would be."
+  dryRun: Boolean
+}
+
+"The subscription that was cancelled."
+type CancelSubscriptionResult {
+  "The ID of the subscription."
+  subscriptionId: ID
+  "The last day of the subscription."
+  cancelledAt: DateTime
+}
+
+"""
+A merchant's subscription to an app, active or past. Lists of subscriptions require the ` + "`" + `account_subscriptions_read` + "`" + `
+scope.
+"""
+type Subscription implements Node @node(scopes: ["account_subscriptions_read"], ownAccount: true, ownStore: true) {
+  "The ID of the subscription, ` + "`" + `bc/account/subscription/{key}` + "`" + `."
+  id: ID!
+  "The ID of the merchant's account."
+  accountId: ID!
+  "The first paid day, at midnight: the day of the approval, or the end of the trial."
+  activationDate: DateTime!
+  "The billing interval."
+  billingInterval: SubscriptionBillingInterval!
+  "When the subscription was created."
+  createdAt: DateTime!
+  "The end of the paid period. Null if there is none."
+  currentPeriodEnd: DateTime
+  "The price for one billing interval. Null if the subscription has no price."
+  pricePerInterval: Money
+  "The product that the merchant subscribes to."
+  product: SubscriptionProduct!
+  "The store that the subscription is for."
+  scope: SubscriptionScope!
+  "The status of the subscription."
+  status: SubscriptionStatus
+  "When the subscription was last changed."
+  updatedAt: DateTime!
+  "What was agreed over time, oldest first. The last term holds."
+  terms: [SubscriptionTerm!]!
+  "The end of the free trial. Null without one."
+  trialEndsAt: DateTime
+  "When the subscription ends or ended. Null if it was not cancelled."
+  cancelAt: DateTime
+  "The last day of the subscription, at midnight. Null if it was not cancelled."
+  cancelledAt: DateTime
+  "When the subscription was suspended. Null if it is not."
+  suspendedAt: DateTime
+  "The usage cap of one billing interval. Null if usage cannot be charged."
+  cappedAmount: Money
+}
+
+"What a merchant's owner agreed to, from one moment on."
+type SubscriptionTerm {
+  "When the term took effect."
+  from: DateTime!
+  "The level or edition of the app."
+  productLevel: String!
+  "The billing interval."
+  billingInterval: SubscriptionBillingInterval!
+  "The price for one billing interval."
+  pricePerInterval: Money!
+  "The usage cap of one billing interval. Null if usage cannot be charged."
+  cappedAmount: Money
+  "The ID of the checkout that the store's owner approved."
+  checkoutId: ID!
+}
+
+"The product that the merchant subscribes to."
+type SubscriptionProduct {
+  "The ID of the app."
+  id: ID!
+  "The type of the product."
+  type: SubscriptionProductType
+  "The level or edition of the app, as the account names it. Empty if the app has no levels."
+  productLevel: String!
+}
+
+"The store that a subscription is for."
+type SubscriptionScope {
+  "The ID of the store."
+  id: ID!
+  "The type of the scope."
+  type: SubscriptionScopeType
+}
+
+"A page of subscriptions."
+type SubscriptionConnection {
+  "Pagination data for the page."
+  pageInfo: PageInfo!
+  "The page's entries."
+  edges: [SubscriptionEdge]
+}
+
+"A subscription in a list, with its cursor."
+type SubscriptionEdge {
+  "The subscription."
+  node: Subscription!
+  "The entry's cursor, for use as ` + "`" + `before` + "`" + ` or ` + "`" + `after` + "`" + `."
+  cursor: String!
+}
+
+"Conditions on subscriptions. A subscription must meet all that are set."
+input SubscriptionFiltersInput {
+  "Only subscriptions with one of these IDs, 50 at most."
+  ids: [ID!]
+  "Only subscriptions to this product, by its ID or that of its app."
+  productId: ID
+  "Only subscriptions to products of this type."
+  productType: SubscriptionProductType
+  "Only subscriptions for the store with this ID or hash."
+  scopeId: ID
+  "Only subscriptions for scopes of this type."
+  scopeType: SubscriptionScopeType
+  "Only subscriptions with this status."
+  status: SubscriptionStatus
+  "Only subscriptions that were changed after this time."
+  updatedAfter: DateTime
+}
+
+"The status of a subscription."
+enum SubscriptionStatus {
+  "The subscription is active."
+  ACTIVE
+  "The subscription was cancelled."
+  CANCELLED
+  "The subscription is suspended: nothing is charged until it is resumed."
+  SUSPENDED
+}
+
+"The billing interval of a subscription."
+enum SubscriptionBillingInterval {
+  "Once a year."
+  ANNUAL
+  "Once a month."
+  MONTH
+  "The subscription is never billed."
+  NONE
+  "Once."
+  ONCE
+  "Every three months."
+  QUARTER
+  "Every six months."
+  SEMIANNUAL
+}
+
+"The types of product that a merchant can subscribe to."
+enum SubscriptionProductType {
+  "An app."
+  APPLICATION
+  "No particular type."
+  NONE
+}
+
+"The types of scope that a subscription can have."
+enum SubscriptionScopeType {
+  "A store."
+  STORE
 }
 `, BuiltIn: false},
 	{Name: "../schema/user.graphqls", Input: `extend type Account {
@@ -3199,12 +3756,18 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_apps(ctx, field)
 	case "auditEvents":
 		return ec.fieldContext_Account_auditEvents(ctx, field)
+	case "charges":
+		return ec.fieldContext_Account_charges(ctx, field)
+	case "revenue":
+		return ec.fieldContext_Account_revenue(ctx, field)
 	case "checkout":
 		return ec.fieldContext_Account_checkout(ctx, field)
-	case "subscriptions":
-		return ec.fieldContext_Account_subscriptions(ctx, field)
 	case "events":
 		return ec.fieldContext_Account_events(ctx, field)
+	case "invoices":
+		return ec.fieldContext_Account_invoices(ctx, field)
+	case "subscriptions":
+		return ec.fieldContext_Account_subscriptions(ctx, field)
 	case "users":
 		return ec.fieldContext_Account_users(ctx, field)
 	case "webhooks":
@@ -3265,6 +3828,14 @@ func (ec *executionContext) childFields_AddUserToStoreResult(ctx context.Context
 		return ec.fieldContext_AddUserToStoreResult_storeId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AddUserToStoreResult", field.Name)
+}
+
+func (ec *executionContext) childFields_AdvanceTimeResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "now":
+		return ec.fieldContext_AdvanceTimeResult_now(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AdvanceTimeResult", field.Name)
 }
 
 func (ec *executionContext) childFields_ApiToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3387,6 +3958,14 @@ func (ec *executionContext) childFields_AppMutations(ctx context.Context, field 
 		return ec.fieldContext_AppMutations_deleteEventSource(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AppMutations", field.Name)
+}
+
+func (ec *executionContext) childFields_ApproveCheckoutResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "checkout":
+		return ec.fieldContext_ApproveCheckoutResult_checkout(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApproveCheckoutResult", field.Name)
 }
 
 func (ec *executionContext) childFields_AppsConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3517,6 +4096,60 @@ func (ec *executionContext) childFields_CancelSubscriptionResult(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type CancelSubscriptionResult", field.Name)
 }
 
+func (ec *executionContext) childFields_Charge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Charge_id(ctx, field)
+	case "subscriptionId":
+		return ec.fieldContext_Charge_subscriptionId(ctx, field)
+	case "description":
+		return ec.fieldContext_Charge_description(ctx, field)
+	case "amount":
+		return ec.fieldContext_Charge_amount(ctx, field)
+	case "kind":
+		return ec.fieldContext_Charge_kind(ctx, field)
+	case "status":
+		return ec.fieldContext_Charge_status(ctx, field)
+	case "periodStart":
+		return ec.fieldContext_Charge_periodStart(ctx, field)
+	case "periodEnd":
+		return ec.fieldContext_Charge_periodEnd(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Charge_createdAt(ctx, field)
+	case "invoiceId":
+		return ec.fieldContext_Charge_invoiceId(ctx, field)
+	case "creditOf":
+		return ec.fieldContext_Charge_creditOf(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Charge", field.Name)
+}
+
+func (ec *executionContext) childFields_ChargeConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "pageInfo":
+		return ec.fieldContext_ChargeConnection_pageInfo(ctx, field)
+	case "edges":
+		return ec.fieldContext_ChargeConnection_edges(ctx, field)
+	case "collectionInfo":
+		return ec.fieldContext_ChargeConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ChargeConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ChargeConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChargeConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ChargeEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_ChargeEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_ChargeEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChargeEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_ChargeLimit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "amount":
@@ -3525,6 +4158,34 @@ func (ec *executionContext) childFields_ChargeLimit(ctx context.Context, field g
 		return ec.fieldContext_ChargeLimit_per(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ChargeLimit", field.Name)
+}
+
+func (ec *executionContext) childFields_ChargeMutations(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "createCharge":
+		return ec.fieldContext_ChargeMutations_createCharge(ctx, field)
+	case "deleteCharge":
+		return ec.fieldContext_ChargeMutations_deleteCharge(ctx, field)
+	case "creditCharge":
+		return ec.fieldContext_ChargeMutations_creditCharge(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChargeMutations", field.Name)
+}
+
+func (ec *executionContext) childFields_ChargePreview(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ChargePreview_kind(ctx, field)
+	case "amount":
+		return ec.fieldContext_ChargePreview_amount(ctx, field)
+	case "periodStart":
+		return ec.fieldContext_ChargePreview_periodStart(ctx, field)
+	case "periodEnd":
+		return ec.fieldContext_ChargePreview_periodEnd(ctx, field)
+	case "description":
+		return ec.fieldContext_ChargePreview_description(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChargePreview", field.Name)
 }
 
 func (ec *executionContext) childFields_Checkout(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3539,6 +4200,12 @@ func (ec *executionContext) childFields_Checkout(ctx context.Context, field grap
 		return ec.fieldContext_Checkout_items(ctx, field)
 	case "status":
 		return ec.fieldContext_Checkout_status(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Checkout_expiresAt(ctx, field)
+	case "declinedAt":
+		return ec.fieldContext_Checkout_declinedAt(ctx, field)
+	case "approvedAt":
+		return ec.fieldContext_Checkout_approvedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Checkout", field.Name)
 }
@@ -3591,6 +4258,8 @@ func (ec *executionContext) childFields_CheckoutItemPricingPlan(ctx context.Cont
 		return ec.fieldContext_CheckoutItemPricingPlan_price(ctx, field)
 	case "trialDays":
 		return ec.fieldContext_CheckoutItemPricingPlan_trialDays(ctx, field)
+	case "cappedAmount":
+		return ec.fieldContext_CheckoutItemPricingPlan_cappedAmount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CheckoutItemPricingPlan", field.Name)
 }
@@ -3621,6 +4290,10 @@ func (ec *executionContext) childFields_CheckoutMutations(ctx context.Context, f
 	switch field.Name {
 	case "createCheckout":
 		return ec.fieldContext_CheckoutMutations_createCheckout(ctx, field)
+	case "approveCheckout":
+		return ec.fieldContext_CheckoutMutations_approveCheckout(ctx, field)
+	case "declineCheckout":
+		return ec.fieldContext_CheckoutMutations_declineCheckout(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CheckoutMutations", field.Name)
 }
@@ -3643,10 +4316,22 @@ func (ec *executionContext) childFields_CreateApiTokenResult(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type CreateApiTokenResult", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateChargeResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "charge":
+		return ec.fieldContext_CreateChargeResult_charge(ctx, field)
+	case "replayed":
+		return ec.fieldContext_CreateChargeResult_replayed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateChargeResult", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateCheckoutResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "checkout":
 		return ec.fieldContext_CreateCheckoutResult_checkout(ctx, field)
+	case "replayed":
+		return ec.fieldContext_CreateCheckoutResult_replayed(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreateCheckoutResult", field.Name)
 }
@@ -3693,6 +4378,32 @@ func (ec *executionContext) childFields_CredentialsFile(ctx context.Context, fie
 		return ec.fieldContext_CredentialsFile_content(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CredentialsFile", field.Name)
+}
+
+func (ec *executionContext) childFields_CreditChargeResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "charge":
+		return ec.fieldContext_CreditChargeResult_charge(ctx, field)
+	case "replayed":
+		return ec.fieldContext_CreditChargeResult_replayed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreditChargeResult", field.Name)
+}
+
+func (ec *executionContext) childFields_DeclineCheckoutResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "checkout":
+		return ec.fieldContext_DeclineCheckoutResult_checkout(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeclineCheckoutResult", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteChargeResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "charge":
+		return ec.fieldContext_DeleteChargeResult_charge(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteChargeResult", field.Name)
 }
 
 func (ec *executionContext) childFields_DeleteEventSourceResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3845,6 +4556,52 @@ func (ec *executionContext) childFields_EventType(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type EventType", field.Name)
 }
 
+func (ec *executionContext) childFields_Invoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Invoice_id(ctx, field)
+	case "month":
+		return ec.fieldContext_Invoice_month(ctx, field)
+	case "number":
+		return ec.fieldContext_Invoice_number(ctx, field)
+	case "currency":
+		return ec.fieldContext_Invoice_currency(ctx, field)
+	case "total":
+		return ec.fieldContext_Invoice_total(ctx, field)
+	case "issuedAt":
+		return ec.fieldContext_Invoice_issuedAt(ctx, field)
+	case "lines":
+		return ec.fieldContext_Invoice_lines(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Invoice", field.Name)
+}
+
+func (ec *executionContext) childFields_InvoiceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "pageInfo":
+		return ec.fieldContext_InvoiceConnection_pageInfo(ctx, field)
+	case "edges":
+		return ec.fieldContext_InvoiceConnection_edges(ctx, field)
+	case "collectionInfo":
+		return ec.fieldContext_InvoiceConnection_collectionInfo(ctx, field)
+	case "nodes":
+		return ec.fieldContext_InvoiceConnection_nodes(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_InvoiceConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvoiceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_InvoiceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_InvoiceEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_InvoiceEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvoiceEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_Money(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "currencyCode":
@@ -3867,6 +4624,18 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 		return ec.fieldContext_PageInfo_endCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_PreviewChangeResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "charges":
+		return ec.fieldContext_PreviewChangeResult_charges(ctx, field)
+	case "invoiceTotal":
+		return ec.fieldContext_PreviewChangeResult_invoiceTotal(ctx, field)
+	case "at":
+		return ec.fieldContext_PreviewChangeResult_at(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PreviewChangeResult", field.Name)
 }
 
 func (ec *executionContext) childFields_ProvisionCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3961,6 +4730,26 @@ func (ec *executionContext) childFields_ReplicaAcknowledgement(ctx context.Conte
 		return ec.fieldContext_ReplicaAcknowledgement_acknowledgedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReplicaAcknowledgement", field.Name)
+}
+
+func (ec *executionContext) childFields_ResumeSubscriptionResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "subscription":
+		return ec.fieldContext_ResumeSubscriptionResult_subscription(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResumeSubscriptionResult", field.Name)
+}
+
+func (ec *executionContext) childFields_Revenue(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "month":
+		return ec.fieldContext_Revenue_month(ctx, field)
+	case "amount":
+		return ec.fieldContext_Revenue_amount(ctx, field)
+	case "charges":
+		return ec.fieldContext_Revenue_charges(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Revenue", field.Name)
 }
 
 func (ec *executionContext) childFields_RevocationReceipt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4193,6 +4982,18 @@ func (ec *executionContext) childFields_Subscription(ctx context.Context, field 
 		return ec.fieldContext_Subscription_status(ctx, field)
 	case "updatedAt":
 		return ec.fieldContext_Subscription_updatedAt(ctx, field)
+	case "terms":
+		return ec.fieldContext_Subscription_terms(ctx, field)
+	case "trialEndsAt":
+		return ec.fieldContext_Subscription_trialEndsAt(ctx, field)
+	case "cancelAt":
+		return ec.fieldContext_Subscription_cancelAt(ctx, field)
+	case "cancelledAt":
+		return ec.fieldContext_Subscription_cancelledAt(ctx, field)
+	case "suspendedAt":
+		return ec.fieldContext_Subscription_suspendedAt(ctx, field)
+	case "cappedAmount":
+		return ec.fieldContext_Subscription_cappedAmount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Subscription", field.Name)
 }
@@ -4221,6 +5022,12 @@ func (ec *executionContext) childFields_SubscriptionMutations(ctx context.Contex
 	switch field.Name {
 	case "cancelSubscription":
 		return ec.fieldContext_SubscriptionMutations_cancelSubscription(ctx, field)
+	case "previewChange":
+		return ec.fieldContext_SubscriptionMutations_previewChange(ctx, field)
+	case "suspendSubscription":
+		return ec.fieldContext_SubscriptionMutations_suspendSubscription(ctx, field)
+	case "resumeSubscription":
+		return ec.fieldContext_SubscriptionMutations_resumeSubscription(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SubscriptionMutations", field.Name)
 }
@@ -4247,12 +5054,46 @@ func (ec *executionContext) childFields_SubscriptionScope(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type SubscriptionScope", field.Name)
 }
 
+func (ec *executionContext) childFields_SubscriptionTerm(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "from":
+		return ec.fieldContext_SubscriptionTerm_from(ctx, field)
+	case "productLevel":
+		return ec.fieldContext_SubscriptionTerm_productLevel(ctx, field)
+	case "billingInterval":
+		return ec.fieldContext_SubscriptionTerm_billingInterval(ctx, field)
+	case "pricePerInterval":
+		return ec.fieldContext_SubscriptionTerm_pricePerInterval(ctx, field)
+	case "cappedAmount":
+		return ec.fieldContext_SubscriptionTerm_cappedAmount(ctx, field)
+	case "checkoutId":
+		return ec.fieldContext_SubscriptionTerm_checkoutId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubscriptionTerm", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendSubscriptionResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "subscription":
+		return ec.fieldContext_SuspendSubscriptionResult_subscription(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendSubscriptionResult", field.Name)
+}
+
 func (ec *executionContext) childFields_System(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "time":
 		return ec.fieldContext_System_time(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type System", field.Name)
+}
+
+func (ec *executionContext) childFields_SystemMutations(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "advanceTime":
+		return ec.fieldContext_SystemMutations_advanceTime(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SystemMutations", field.Name)
 }
 
 func (ec *executionContext) childFields_TransferOwnershipResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

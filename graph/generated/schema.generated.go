@@ -32,6 +32,8 @@ type MutationResolver interface {
 	App(ctx context.Context) (*model.AppMutations, error)
 	APIToken(ctx context.Context) (*model.APITokenMutations, error)
 	Webhook(ctx context.Context) (*model.WebhookMutations, error)
+	Charge(ctx context.Context) (*model.ChargeMutations, error)
+	System(ctx context.Context) (*model.SystemMutations, error)
 }
 type QueryResolver interface {
 	Account(ctx context.Context) (*object.Account, error)
@@ -354,6 +356,70 @@ func (ec *executionContext) fieldContext_Mutation_webhook(_ context.Context, fie
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_WebhookMutations(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_charge(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_charge(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().Charge(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ChargeMutations) graphql.Marshaler {
+			return ec.marshalNChargeMutations2ᚖlatchkeyᚋgraphᚋmodelᚐChargeMutations(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_charge(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ChargeMutations(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_system(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_system(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().System(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SystemMutations) graphql.Marshaler {
+			return ec.marshalNSystemMutations2ᚖlatchkeyᚋgraphᚋmodelᚐSystemMutations(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_system(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SystemMutations(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1001,9 +1067,9 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._User(ctx, sel, obj)
-	case model.Subscription:
+	case object.Subscription:
 		return ec._Subscription(ctx, sel, &obj)
-	case *model.Subscription:
+	case *object.Subscription:
 		if obj == nil {
 			return graphql.Null
 		}
@@ -1015,6 +1081,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Store(ctx, sel, obj)
+	case object.Invoice:
+		return ec._Invoice(ctx, sel, &obj)
+	case *object.Invoice:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Invoice(ctx, sel, obj)
 	case object.Event:
 		return ec._Event(ctx, sel, &obj)
 	case *object.Event:
@@ -1022,13 +1095,20 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Event(ctx, sel, obj)
-	case model.Checkout:
+	case object.Checkout:
 		return ec._Checkout(ctx, sel, &obj)
-	case *model.Checkout:
+	case *object.Checkout:
 		if obj == nil {
 			return graphql.Null
 		}
 		return ec._Checkout(ctx, sel, obj)
+	case object.Charge:
+		return ec._Charge(ctx, sel, &obj)
+	case *object.Charge:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Charge(ctx, sel, obj)
 	case object.App:
 		return ec._App(ctx, sel, &obj)
 	case *object.App:
@@ -1166,6 +1246,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "webhook":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_webhook(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "charge":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_charge(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "system":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_system(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

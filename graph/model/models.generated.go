@@ -8,6 +8,7 @@ import (
 	"io"
 	"latchkey/graph/object"
 	"latchkey/internal/auth"
+	"latchkey/internal/billing"
 	"latchkey/internal/eventsource"
 	"latchkey/internal/membership"
 	"latchkey/internal/token"
@@ -59,6 +60,18 @@ type AddUserToStoreResult struct {
 	StoreID string `json:"storeId"`
 }
 
+// How far to move the test clock.
+type AdvanceTimeInput struct {
+	// The number of seconds, from 0 to 63,244,800 (two years).
+	Seconds int64 `json:"seconds"`
+}
+
+// The test clock.
+type AdvanceTimeResult struct {
+	// The time of the test clock after the move.
+	Now time.Time `json:"now"`
+}
+
 // The credentials of an API token, which are shown only once.
 type APITokenCredentials struct {
 	// The client ID, the public part of the client credentials.
@@ -91,6 +104,18 @@ type APITokenMutations struct {
 type AppMutations struct {
 }
 
+// A checkout to approve.
+type ApproveCheckoutInput struct {
+	// The ID of the checkout.
+	ID string `json:"id"`
+}
+
+// The checkout that was approved.
+type ApproveCheckoutResult struct {
+	// The checkout.
+	Checkout *object.Checkout `json:"checkout,omitempty"`
+}
+
 // Conditions on audit events. An event must meet all that are set.
 type AuditEventFilterInput struct {
 	// Only events with one of these actions.
@@ -109,6 +134,11 @@ type AuditEventFilterInput struct {
 type CancelSubscriptionInput struct {
 	// The ID of the subscription.
 	ID string `json:"id"`
+	// Whether to cancel it now instead of at the end of the paid period. The rest of the period is credited. The default is
+	// false.
+	Immediately *bool `json:"immediately,omitempty"`
+	// Whether to only check the request. The result is what it would be.
+	DryRun *bool `json:"dryRun,omitempty"`
 }
 
 // The subscription that was cancelled.
@@ -119,10 +149,22 @@ type CancelSubscriptionResult struct {
 	CancelledAt *time.Time `json:"cancelledAt,omitempty"`
 }
 
+// Conditions on charges. A charge must meet all that are set.
+type ChargeFiltersInput struct {
+	// Only charges for this subscription.
+	SubscriptionID *string `json:"subscriptionId,omitempty"`
+	// Only charges with this status.
+	Status *billing.ChargeStatus `json:"status,omitempty"`
+	// Only charges of this kind.
+	Kind *billing.ChargeKind `json:"kind,omitempty"`
+	// Only charges that were created after this time.
+	CreatedAfter *time.Time `json:"createdAfter,omitempty"`
+}
+
 // The most that an API token may charge merchants for usage.
 type ChargeLimit struct {
 	// The amount. Further charges fail with `LIMIT_REACHED`.
-	Amount Money `json:"amount"`
+	Amount object.Money `json:"amount"`
 	// The time in which the charges are counted.
 	Per ChargeLimitPeriod `json:"per"`
 }
@@ -135,53 +177,8 @@ type ChargeLimitInput struct {
 	Per ChargeLimitPeriod `json:"per"`
 }
 
-// A request to a merchant to subscribe to an app. Reading a checkout by its ID requires the `account_checkouts_read`
-// scope.
-type Checkout struct {
-	// The ID of the checkout, `bc/account/checkout/{key}`.
-	ID string `json:"id"`
-	// The ID of the merchant's account.
-	AccountID string `json:"accountId"`
-	// The URL where the merchant approves the checkout. It works for 24 hours.
-	CheckoutURL string `json:"checkoutUrl"`
-	// The status.
-	Status *CheckoutStatus `json:"status,omitempty"`
-}
-
-func (Checkout) IsNode() {}
-
-// An item that the merchant subscribes to.
-type CheckoutItem struct {
-	// The description that the merchant sees.
-	Description *string `json:"description,omitempty"`
-	// The URL that the merchant is redirected to after the approval.
-	RedirectURL *string `json:"redirectUrl,omitempty"`
-	// The status.
-	Status *CheckoutItemStatus `json:"status,omitempty"`
-	// The ID of the subscription. Null until the item is `COMPLETE`, unless it changes an active subscription.
-	SubscriptionID *string `json:"subscriptionId,omitempty"`
-	// The price and the billing interval.
-	PricingPlan CheckoutItemPricingPlan `json:"pricingPlan"`
-	// The product that the merchant subscribes to.
-	Product CheckoutItemProduct `json:"product"`
-	// The store that the subscription is for.
-	Scope CheckoutItemScope `json:"scope"`
-}
-
-// A page of a checkout's items.
-type CheckoutItemConnection struct {
-	// Pagination data for the page.
-	PageInfo object.PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*CheckoutItemEdge `json:"edges,omitempty"`
-}
-
-// An item in a list, with its cursor.
-type CheckoutItemEdge struct {
-	// The item.
-	Node CheckoutItem `json:"node"`
-	// The entry's cursor, for use as `before` or `after`.
-	Cursor string `json:"cursor"`
+// Mutations of charges.
+type ChargeMutations struct {
 }
 
 // An item to subscribe to or, with `subscriptionId`, a change to an active subscription.
@@ -200,26 +197,6 @@ type CheckoutItemInput struct {
 	SubscriptionID *string `json:"subscriptionId,omitempty"`
 }
 
-// The pricing plan of a subscription.
-type CheckoutItemPricingPlan struct {
-	// The billing interval.
-	Interval *CheckoutItemPricingInterval `json:"interval,omitempty"`
-	// The price for one billing interval.
-	Price *Money `json:"price,omitempty"`
-	// The length of the free trial, in days. Null if there is no trial.
-	TrialDays *int `json:"trialDays,omitempty"`
-}
-
-// The product that the merchant subscribes to.
-type CheckoutItemProduct struct {
-	// The ID of the app.
-	ID *string `json:"id,omitempty"`
-	// The level or edition of the app, as the account names it.
-	ProductLevel *string `json:"productLevel,omitempty"`
-	// The type of the product.
-	Type *CheckoutItemProductType `json:"type,omitempty"`
-}
-
 // The product to subscribe to.
 type CheckoutItemProductInput struct {
 	// The ID of the product, or of its app. The account must own the app.
@@ -227,15 +204,7 @@ type CheckoutItemProductInput struct {
 	// The level or edition of the app, as the account names it.
 	ProductLevel *string `json:"productLevel,omitempty"`
 	// The type of the product.
-	Type *CheckoutItemProductType `json:"type,omitempty"`
-}
-
-// The store that a subscription is for.
-type CheckoutItemScope struct {
-	// The ID of the store.
-	ID *string `json:"id,omitempty"`
-	// The type of the scope.
-	Type *CheckoutItemScopeType `json:"type,omitempty"`
+	Type *object.ProductType `json:"type,omitempty"`
 }
 
 // The store that a subscription is for.
@@ -243,7 +212,7 @@ type CheckoutItemScopeInput struct {
 	// The ID or hash of a store of the merchant.
 	ID *string `json:"id,omitempty"`
 	// The type of the scope.
-	Type *CheckoutItemScopeType `json:"type,omitempty"`
+	Type *object.ScopeType `json:"type,omitempty"`
 }
 
 // Mutations of checkouts, which ask a merchant to pay for an app.
@@ -276,18 +245,53 @@ type CreateAPITokenResult struct {
 	Credentials APITokenCredentials `json:"credentials"`
 }
 
+// A charge to create.
+type CreateChargeInput struct {
+	// The ID of the subscription.
+	SubscriptionID string `json:"subscriptionId"`
+	// The text of the invoice line, 1 to 255 characters.
+	Description string `json:"description"`
+	// The amount, more than 0.
+	Amount MoneyInput `json:"amount"`
+	// A key of the client's choice, 1 to 255 characters, unique for the subscription. A request with the same key and the
+	// same input returns the same charge, and one with other input fails with `CONFLICT`. The answer is kept for 30 days;
+	// the key cannot be used for another charge afterwards either.
+	IdempotencyKey string `json:"idempotencyKey"`
+	// Whether to only check the request. The charge that would be created is returned, with the nil UUID in its ID.
+	DryRun *bool `json:"dryRun,omitempty"`
+}
+
+// The charge that was created.
+type CreateChargeResult struct {
+	// The charge.
+	Charge *object.Charge `json:"charge,omitempty"`
+	// Whether the charge was created by an earlier request with the same idempotency key.
+	Replayed bool `json:"replayed"`
+}
+
 // A checkout to create.
 type CreateCheckoutInput struct {
 	// The ID of the merchant's account.
 	AccountID string `json:"accountId"`
-	// The items to subscribe to.
+	// The items to subscribe to, 50 at most. The same user must own the stores of all items.
 	Items []CheckoutItemInput `json:"items"`
+	// A key of the client's choice, 1 to 255 characters, so that the request can be repeated: a request with the same key
+	// and the same input returns the same checkout, and one with other input fails with `CONFLICT`. A key is kept for 30
+	// days.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+	// Whether to only check the request. The checkout that would be created is returned, with the nil UUID in its ID.
+	DryRun *bool `json:"dryRun,omitempty"`
+	// The moment of a preview (`SubscriptionMutations.previewChange`), at most an hour ago. The changes of subscriptions
+	// then count at this moment, with the charges that were previewed. The default is the moment of the approval.
+	AsOf *time.Time `json:"asOf,omitempty"`
 }
 
 // The checkout that was created.
 type CreateCheckoutResult struct {
 	// The checkout.
-	Checkout *Checkout `json:"checkout,omitempty"`
+	Checkout *object.Checkout `json:"checkout,omitempty"`
+	// Whether the checkout was created by an earlier request with the same idempotency key.
+	Replayed bool `json:"replayed"`
 }
 
 // An event source to create.
@@ -377,6 +381,56 @@ type CredentialsFile struct {
 	Content string `json:"content"`
 }
 
+// A charge to credit.
+type CreditChargeInput struct {
+	// The ID of the charge. It must be invoiced.
+	ChargeID string `json:"chargeId"`
+	// The amount to credit, more than 0 and at most what is left of the charge.
+	Amount MoneyInput `json:"amount"`
+	// The reason, which is the text of the invoice line, 1 to 255 characters.
+	Reason string `json:"reason"`
+	// A key of the client's choice, as `CreateChargeInput.idempotencyKey` is.
+	IdempotencyKey string `json:"idempotencyKey"`
+	// Whether to only check the request. The credit that would be created is returned, with the nil UUID in its ID.
+	DryRun *bool `json:"dryRun,omitempty"`
+}
+
+// The credit that was created.
+type CreditChargeResult struct {
+	// The credit: a charge with a negative amount.
+	Charge *object.Charge `json:"charge,omitempty"`
+	// Whether the credit was created by an earlier request with the same idempotency key.
+	Replayed bool `json:"replayed"`
+}
+
+// A checkout to decline.
+type DeclineCheckoutInput struct {
+	// The ID of the checkout.
+	ID string `json:"id"`
+}
+
+// The checkout that was declined.
+type DeclineCheckoutResult struct {
+	// The checkout.
+	Checkout *object.Checkout `json:"checkout,omitempty"`
+}
+
+// A charge to delete.
+type DeleteChargeInput struct {
+	// The ID of the charge.
+	ID string `json:"id"`
+	// The reason, for the audit log.
+	Reason *string `json:"reason,omitempty"`
+	// Whether to only check the request. The charge is returned as it would be.
+	DryRun *bool `json:"dryRun,omitempty"`
+}
+
+// The charge that was deleted.
+type DeleteChargeResult struct {
+	// The charge.
+	Charge *object.Charge `json:"charge,omitempty"`
+}
+
 // An event source to delete.
 type DeleteEventSourceInput struct {
 	// The ID of the app. The account must own the app.
@@ -453,14 +507,6 @@ type EventFilterInput struct {
 }
 
 // An amount of money.
-type Money struct {
-	// The ISO 4217 code of the currency.
-	CurrencyCode string `json:"currencyCode"`
-	// The amount in units of the currency, such as dollars, not cents.
-	Value json.Number `json:"value"`
-}
-
-// An amount of money.
 type MoneyInput struct {
 	// The currency. Only `USD` is supported.
 	CurrencyCode CurrencyCode `json:"currencyCode"`
@@ -468,14 +514,39 @@ type MoneyInput struct {
 	Value json.Number `json:"value"`
 }
 
+// A change of a subscription to preview.
+type PreviewChangeInput struct {
+	// The ID of the subscription.
+	SubscriptionID string `json:"subscriptionId"`
+	// The new price and billing interval.
+	PricingPlan PricingPlanInput `json:"pricingPlan"`
+	// The new level or edition of the app. Omit to keep it.
+	ProductLevel *string `json:"productLevel,omitempty"`
+	// When the change would take effect, at most an hour ago and not in the future. The default is now.
+	At *time.Time `json:"at,omitempty"`
+}
+
+// What a change would be charged.
+type PreviewChangeResult struct {
+	// The charges that the change would add.
+	Charges []object.ChargePreview `json:"charges"`
+	// The sum of the merchant's pending charges of the month and these.
+	InvoiceTotal object.Money `json:"invoiceTotal"`
+	// The moment of the preview. Send it as `CreateCheckoutInput.asOf` so that exactly these charges are made.
+	At time.Time `json:"at"`
+}
+
 // The pricing plan of a subscription.
 type PricingPlanInput struct {
 	// The billing interval.
-	Interval CheckoutItemPricingInterval `json:"interval"`
+	Interval billing.Interval `json:"interval"`
 	// The price for one billing interval.
 	Price MoneyInput `json:"price"`
-	// The length of the free trial, in days. The default is no trial.
+	// The length of the free trial, in days, 1,000 at most. The default is no trial.
 	TrialDays *int `json:"trialDays,omitempty"`
+	// The usage cap: the most that `charge.createCharge` can charge in one billing interval. The default is that usage
+	// cannot be charged or, in a change of a subscription, the cap that it has.
+	CappedAmount *MoneyInput `json:"cappedAmount,omitempty"`
 }
 
 // The number of items for each outcome.
@@ -629,6 +700,18 @@ type ReplicaAcknowledgement struct {
 	AcknowledgedAt *time.Time `json:"acknowledgedAt,omitempty"`
 }
 
+// A subscription to resume.
+type ResumeSubscriptionInput struct {
+	// The ID of the subscription.
+	ID string `json:"id"`
+}
+
+// The subscription that was resumed.
+type ResumeSubscriptionResult struct {
+	// The subscription.
+	Subscription *object.Subscription `json:"subscription,omitempty"`
+}
+
 // The replicas' answers to whether they refuse the revoked tokens.
 type RevocationReceipt struct {
 	// Every replica, this one included, in the order of their names.
@@ -755,51 +838,6 @@ type StoreFilterInput struct {
 	StoreHashes []string `json:"storeHashes,omitempty"`
 }
 
-// A merchant's subscription to an app, active or past. Lists of subscriptions require the `account_subscriptions_read`
-// scope.
-type Subscription struct {
-	// The ID of the subscription, `bc/account/subscription/{key}`.
-	ID string `json:"id"`
-	// The ID of the merchant's account.
-	AccountID string `json:"accountId"`
-	// When the subscription started.
-	ActivationDate time.Time `json:"activationDate"`
-	// The billing interval.
-	BillingInterval SubscriptionBillingInterval `json:"billingInterval"`
-	// When the subscription was created.
-	CreatedAt time.Time `json:"createdAt"`
-	// The end of the paid period. Null if there is none.
-	CurrentPeriodEnd *time.Time `json:"currentPeriodEnd,omitempty"`
-	// The price for one billing interval. Null if the subscription has no price.
-	PricePerInterval *Money `json:"pricePerInterval,omitempty"`
-	// The product that the merchant subscribes to.
-	Product SubscriptionProduct `json:"product"`
-	// The store that the subscription is for.
-	Scope SubscriptionScope `json:"scope"`
-	// The status of the subscription.
-	Status *SubscriptionStatus `json:"status,omitempty"`
-	// When the subscription was last changed.
-	UpdatedAt time.Time `json:"updatedAt"`
-}
-
-func (Subscription) IsNode() {}
-
-// A page of subscriptions.
-type SubscriptionConnection struct {
-	// Pagination data for the page.
-	PageInfo object.PageInfo `json:"pageInfo"`
-	// The page's entries.
-	Edges []*SubscriptionEdge `json:"edges,omitempty"`
-}
-
-// A subscription in a list, with its cursor.
-type SubscriptionEdge struct {
-	// The subscription.
-	Node Subscription `json:"node"`
-	// The entry's cursor, for use as `before` or `after`.
-	Cursor string `json:"cursor"`
-}
-
 // Conditions on subscriptions. A subscription must meet all that are set.
 type SubscriptionFiltersInput struct {
 	// Only subscriptions with one of these IDs, 50 at most.
@@ -807,13 +845,13 @@ type SubscriptionFiltersInput struct {
 	// Only subscriptions to this product, by its ID or that of its app.
 	ProductID *string `json:"productId,omitempty"`
 	// Only subscriptions to products of this type.
-	ProductType *SubscriptionProductType `json:"productType,omitempty"`
+	ProductType *object.ProductType `json:"productType,omitempty"`
 	// Only subscriptions for the store with this ID or hash.
 	ScopeID *string `json:"scopeId,omitempty"`
 	// Only subscriptions for scopes of this type.
-	ScopeType *SubscriptionScopeType `json:"scopeType,omitempty"`
+	ScopeType *object.ScopeType `json:"scopeType,omitempty"`
 	// Only subscriptions with this status.
-	Status *SubscriptionStatus `json:"status,omitempty"`
+	Status *billing.Status `json:"status,omitempty"`
 	// Only subscriptions that were changed after this time.
 	UpdatedAfter *time.Time `json:"updatedAfter,omitempty"`
 }
@@ -822,28 +860,26 @@ type SubscriptionFiltersInput struct {
 type SubscriptionMutations struct {
 }
 
-// The product that the merchant subscribes to.
-type SubscriptionProduct struct {
-	// The ID of the app.
+// A subscription to suspend.
+type SuspendSubscriptionInput struct {
+	// The ID of the subscription.
 	ID string `json:"id"`
-	// The type of the product.
-	Type *SubscriptionProductType `json:"type,omitempty"`
-	// The level or edition of the app, as the account names it. Empty if the app has no levels.
-	ProductLevel string `json:"productLevel"`
 }
 
-// The store that a subscription is for.
-type SubscriptionScope struct {
-	// The ID of the store.
-	ID string `json:"id"`
-	// The type of the scope.
-	Type *SubscriptionScopeType `json:"type,omitempty"`
+// The subscription that was suspended.
+type SuspendSubscriptionResult struct {
+	// The subscription.
+	Subscription *object.Subscription `json:"subscription,omitempty"`
 }
 
 // Information about the service.
 type System struct {
 	// The server's clock, in milliseconds since 1970-01-01T00:00:00Z.
 	Time int64 `json:"time"`
+}
+
+// Mutations of the service itself, for tests.
+type SystemMutations struct {
 }
 
 // An ownership to transfer, and its new owner.
@@ -1011,235 +1047,6 @@ func (e *ChargeLimitPeriod) UnmarshalGQL(v any) error {
 }
 
 func (e ChargeLimitPeriod) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The billing interval of a price.
-type CheckoutItemPricingInterval string
-
-const (
-	// Once a year.
-	CheckoutItemPricingIntervalAnnual CheckoutItemPricingInterval = "ANNUAL"
-	// Once a month.
-	CheckoutItemPricingIntervalMonth CheckoutItemPricingInterval = "MONTH"
-	// Once.
-	CheckoutItemPricingIntervalOnce CheckoutItemPricingInterval = "ONCE"
-	// Every three months.
-	CheckoutItemPricingIntervalQuarter CheckoutItemPricingInterval = "QUARTER"
-	// Every six months.
-	CheckoutItemPricingIntervalSemiannual CheckoutItemPricingInterval = "SEMIANNUAL"
-)
-
-var AllCheckoutItemPricingInterval = []CheckoutItemPricingInterval{
-	CheckoutItemPricingIntervalAnnual,
-	CheckoutItemPricingIntervalMonth,
-	CheckoutItemPricingIntervalOnce,
-	CheckoutItemPricingIntervalQuarter,
-	CheckoutItemPricingIntervalSemiannual,
-}
-
-func (e CheckoutItemPricingInterval) IsValid() bool {
-	switch e {
-	case CheckoutItemPricingIntervalAnnual, CheckoutItemPricingIntervalMonth, CheckoutItemPricingIntervalOnce, CheckoutItemPricingIntervalQuarter, CheckoutItemPricingIntervalSemiannual:
-		return true
-	}
-	return false
-}
-
-func (e CheckoutItemPricingInterval) String() string {
-	return string(e)
-}
-
-func (e *CheckoutItemPricingInterval) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = CheckoutItemPricingInterval(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid CheckoutItemPricingInterval", str)
-	}
-	return nil
-}
-
-func (e CheckoutItemPricingInterval) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The types of product that a merchant can subscribe to.
-type CheckoutItemProductType string
-
-const (
-	// An app.
-	CheckoutItemProductTypeApplication CheckoutItemProductType = "APPLICATION"
-)
-
-var AllCheckoutItemProductType = []CheckoutItemProductType{
-	CheckoutItemProductTypeApplication,
-}
-
-func (e CheckoutItemProductType) IsValid() bool {
-	switch e {
-	case CheckoutItemProductTypeApplication:
-		return true
-	}
-	return false
-}
-
-func (e CheckoutItemProductType) String() string {
-	return string(e)
-}
-
-func (e *CheckoutItemProductType) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = CheckoutItemProductType(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid CheckoutItemProductType", str)
-	}
-	return nil
-}
-
-func (e CheckoutItemProductType) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The types of scope that a subscription can have.
-type CheckoutItemScopeType string
-
-const (
-	// A store.
-	CheckoutItemScopeTypeStore CheckoutItemScopeType = "STORE"
-)
-
-var AllCheckoutItemScopeType = []CheckoutItemScopeType{
-	CheckoutItemScopeTypeStore,
-}
-
-func (e CheckoutItemScopeType) IsValid() bool {
-	switch e {
-	case CheckoutItemScopeTypeStore:
-		return true
-	}
-	return false
-}
-
-func (e CheckoutItemScopeType) String() string {
-	return string(e)
-}
-
-func (e *CheckoutItemScopeType) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = CheckoutItemScopeType(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid CheckoutItemScopeType", str)
-	}
-	return nil
-}
-
-func (e CheckoutItemScopeType) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The status of an item of a checkout.
-type CheckoutItemStatus string
-
-const (
-	// Waits for the merchant's approval.
-	CheckoutItemStatusPending CheckoutItemStatus = "PENDING"
-	// The merchant approved. The subscription is being created.
-	CheckoutItemStatusProcessing CheckoutItemStatus = "PROCESSING"
-	// The subscription exists.
-	CheckoutItemStatusComplete CheckoutItemStatus = "COMPLETE"
-)
-
-var AllCheckoutItemStatus = []CheckoutItemStatus{
-	CheckoutItemStatusPending,
-	CheckoutItemStatusProcessing,
-	CheckoutItemStatusComplete,
-}
-
-func (e CheckoutItemStatus) IsValid() bool {
-	switch e {
-	case CheckoutItemStatusPending, CheckoutItemStatusProcessing, CheckoutItemStatusComplete:
-		return true
-	}
-	return false
-}
-
-func (e CheckoutItemStatus) String() string {
-	return string(e)
-}
-
-func (e *CheckoutItemStatus) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = CheckoutItemStatus(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid CheckoutItemStatus", str)
-	}
-	return nil
-}
-
-func (e CheckoutItemStatus) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The status of a checkout.
-type CheckoutStatus string
-
-const (
-	// Waits for the merchant's approval.
-	CheckoutStatusPending CheckoutStatus = "PENDING"
-	// The merchant approved. The subscription is being created.
-	CheckoutStatusProcessing CheckoutStatus = "PROCESSING"
-	// The subscription exists.
-	CheckoutStatusComplete CheckoutStatus = "COMPLETE"
-)
-
-var AllCheckoutStatus = []CheckoutStatus{
-	CheckoutStatusPending,
-	CheckoutStatusProcessing,
-	CheckoutStatusComplete,
-}
-
-func (e CheckoutStatus) IsValid() bool {
-	switch e {
-	case CheckoutStatusPending, CheckoutStatusProcessing, CheckoutStatusComplete:
-		return true
-	}
-	return false
-}
-
-func (e CheckoutStatus) String() string {
-	return string(e)
-}
-
-func (e *CheckoutStatus) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = CheckoutStatus(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid CheckoutStatus", str)
-	}
-	return nil
-}
-
-func (e CheckoutStatus) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
@@ -1845,190 +1652,43 @@ func (e CurrencyCode) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// The billing interval of a subscription.
-type SubscriptionBillingInterval string
+// How sums are grouped.
+type RevenueGroup string
 
 const (
-	// Once a year.
-	SubscriptionBillingIntervalAnnual SubscriptionBillingInterval = "ANNUAL"
-	// Once a month.
-	SubscriptionBillingIntervalMonth SubscriptionBillingInterval = "MONTH"
-	// The subscription is never billed.
-	SubscriptionBillingIntervalNone SubscriptionBillingInterval = "NONE"
-	// Once.
-	SubscriptionBillingIntervalOnce SubscriptionBillingInterval = "ONCE"
-	// Every three months.
-	SubscriptionBillingIntervalQuarter SubscriptionBillingInterval = "QUARTER"
-	// Every six months.
-	SubscriptionBillingIntervalSemiannual SubscriptionBillingInterval = "SEMIANNUAL"
+	// By calendar month (UTC).
+	RevenueGroupMonth RevenueGroup = "MONTH"
 )
 
-var AllSubscriptionBillingInterval = []SubscriptionBillingInterval{
-	SubscriptionBillingIntervalAnnual,
-	SubscriptionBillingIntervalMonth,
-	SubscriptionBillingIntervalNone,
-	SubscriptionBillingIntervalOnce,
-	SubscriptionBillingIntervalQuarter,
-	SubscriptionBillingIntervalSemiannual,
+var AllRevenueGroup = []RevenueGroup{
+	RevenueGroupMonth,
 }
 
-func (e SubscriptionBillingInterval) IsValid() bool {
+func (e RevenueGroup) IsValid() bool {
 	switch e {
-	case SubscriptionBillingIntervalAnnual, SubscriptionBillingIntervalMonth, SubscriptionBillingIntervalNone, SubscriptionBillingIntervalOnce, SubscriptionBillingIntervalQuarter, SubscriptionBillingIntervalSemiannual:
+	case RevenueGroupMonth:
 		return true
 	}
 	return false
 }
 
-func (e SubscriptionBillingInterval) String() string {
+func (e RevenueGroup) String() string {
 	return string(e)
 }
 
-func (e *SubscriptionBillingInterval) UnmarshalGQL(v any) error {
+func (e *RevenueGroup) UnmarshalGQL(v any) error {
 	str, ok := v.(string)
 	if !ok {
 		return fmt.Errorf("enums must be strings")
 	}
 
-	*e = SubscriptionBillingInterval(str)
+	*e = RevenueGroup(str)
 	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid SubscriptionBillingInterval", str)
+		return fmt.Errorf("%s is not a valid RevenueGroup", str)
 	}
 	return nil
 }
 
-func (e SubscriptionBillingInterval) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The types of product that a merchant can subscribe to.
-type SubscriptionProductType string
-
-const (
-	// An app.
-	SubscriptionProductTypeApplication SubscriptionProductType = "APPLICATION"
-	// No particular type.
-	SubscriptionProductTypeNone SubscriptionProductType = "NONE"
-)
-
-var AllSubscriptionProductType = []SubscriptionProductType{
-	SubscriptionProductTypeApplication,
-	SubscriptionProductTypeNone,
-}
-
-func (e SubscriptionProductType) IsValid() bool {
-	switch e {
-	case SubscriptionProductTypeApplication, SubscriptionProductTypeNone:
-		return true
-	}
-	return false
-}
-
-func (e SubscriptionProductType) String() string {
-	return string(e)
-}
-
-func (e *SubscriptionProductType) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = SubscriptionProductType(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid SubscriptionProductType", str)
-	}
-	return nil
-}
-
-func (e SubscriptionProductType) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The types of scope that a subscription can have.
-type SubscriptionScopeType string
-
-const (
-	// A store.
-	SubscriptionScopeTypeStore SubscriptionScopeType = "STORE"
-)
-
-var AllSubscriptionScopeType = []SubscriptionScopeType{
-	SubscriptionScopeTypeStore,
-}
-
-func (e SubscriptionScopeType) IsValid() bool {
-	switch e {
-	case SubscriptionScopeTypeStore:
-		return true
-	}
-	return false
-}
-
-func (e SubscriptionScopeType) String() string {
-	return string(e)
-}
-
-func (e *SubscriptionScopeType) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = SubscriptionScopeType(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid SubscriptionScopeType", str)
-	}
-	return nil
-}
-
-func (e SubscriptionScopeType) MarshalGQL(w io.Writer) {
-	fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// The status of a subscription.
-type SubscriptionStatus string
-
-const (
-	// The subscription is active.
-	SubscriptionStatusActive SubscriptionStatus = "ACTIVE"
-	// The subscription was cancelled.
-	SubscriptionStatusCancelled SubscriptionStatus = "CANCELLED"
-	// The subscription is suspended until the merchant pays.
-	SubscriptionStatusSuspended SubscriptionStatus = "SUSPENDED"
-)
-
-var AllSubscriptionStatus = []SubscriptionStatus{
-	SubscriptionStatusActive,
-	SubscriptionStatusCancelled,
-	SubscriptionStatusSuspended,
-}
-
-func (e SubscriptionStatus) IsValid() bool {
-	switch e {
-	case SubscriptionStatusActive, SubscriptionStatusCancelled, SubscriptionStatusSuspended:
-		return true
-	}
-	return false
-}
-
-func (e SubscriptionStatus) String() string {
-	return string(e)
-}
-
-func (e *SubscriptionStatus) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = SubscriptionStatus(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid SubscriptionStatus", str)
-	}
-	return nil
-}
-
-func (e SubscriptionStatus) MarshalGQL(w io.Writer) {
+func (e RevenueGroup) MarshalGQL(w io.Writer) {
 	fmt.Fprint(w, strconv.Quote(e.String()))
 }

@@ -33,6 +33,11 @@ type (
 	DeliveryEdge   edge[Delivery]
 
 	AWSEventSourcesEdge edge[AWSEventSource]
+
+	CheckoutItemEdge edge[CheckoutItem]
+	SubscriptionEdge edge[Subscription]
+	ChargeEdge       edge[Charge]
+	InvoiceEdge      edge[Invoice]
 )
 
 // StoreConnection is a page of stores.
@@ -184,6 +189,54 @@ func (c DeliveryConnection) TotalCount(ctx context.Context) (int64, error) { ret
 
 // Nodes returns the items of the page.
 func (c DeliveryConnection) Nodes() []Delivery { return nodesOf(c.Edges) }
+
+// CheckoutItemConnection is a page of a checkout's items.
+type CheckoutItemConnection struct {
+	PageInfo PageInfo
+	Edges    []*CheckoutItemEdge
+}
+
+// SubscriptionConnection is a page of subscriptions.
+type SubscriptionConnection struct {
+	PageInfo PageInfo
+	Edges    []*SubscriptionEdge
+}
+
+// ChargeConnection is a page of charges.
+type ChargeConnection struct {
+	PageInfo PageInfo
+	Edges    []*ChargeEdge
+	Count    Counter
+}
+
+// CollectionInfo returns the totals of the whole list.
+func (c ChargeConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
+	return c.Count.info(ctx)
+}
+
+// TotalCount returns the number of items in the whole list.
+func (c ChargeConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c ChargeConnection) Nodes() []Charge { return nodesOf(c.Edges) }
+
+// InvoiceConnection is a page of invoices.
+type InvoiceConnection struct {
+	PageInfo PageInfo
+	Edges    []*InvoiceEdge
+	Count    Counter
+}
+
+// CollectionInfo returns the totals of the whole list.
+func (c InvoiceConnection) CollectionInfo(ctx context.Context) (*CollectionInfo, error) {
+	return c.Count.info(ctx)
+}
+
+// TotalCount returns the number of items in the whole list.
+func (c InvoiceConnection) TotalCount(ctx context.Context) (int64, error) { return c.Count(ctx) }
+
+// Nodes returns the items of the page.
+func (c InvoiceConnection) Nodes() []Invoice { return nodesOf(c.Edges) }
 
 // Connect returns the page info and the edges of a page of the list. node returns
 // the node of an item.

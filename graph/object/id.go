@@ -65,6 +65,19 @@ func ParseStores(texts []string) []account.StoreRef {
 	return refs
 }
 
+// ParseScope parses a reference to the store that is the scope of a subscription: the ID of a scope, or what ParseStore
+// parses.
+func ParseScope(text string) account.StoreRef {
+	return ParseStore(strings.TrimPrefix(text, account.IDPrefix+string(scalar.Scope)+"/"))
+}
+
+// ParseProduct returns the app of the ID of a product or an app, or of its number. It returns fault.Invalid for any other
+// text.
+func ParseProduct(text string) (int64, error) {
+	app, err := scalar.UnmarshalAppID(strings.TrimPrefix(text, account.IDPrefix+string(scalar.Product)+"/"))
+	return int64(app), err
+}
+
 // TokenIDs returns the IDs of API tokens in the order of the keys, without
 // duplicates.
 func TokenIDs(keys []uuid.UUID) []string {

@@ -25,6 +25,12 @@ const (
 
 	AccountWebhooks   List = 'w'
 	WebhookDeliveries List = 'd'
+
+	AccountSubscriptions List = 'b'
+	AccountCharges       List = 'c'
+	AccountInvoices      List = 'i'
+	InvoiceLines         List = 'n'
+	CheckoutItems        List = 'k'
 )
 
 // The lengths of cursors of package paging. The API issued cursors of the first

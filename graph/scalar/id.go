@@ -35,6 +35,8 @@ const (
 	Webhook      Kind = "webhook"
 	Event        Kind = "event"
 	Delivery     Kind = "delivery"
+	Charge       Kind = "charge"
+	Invoice      Kind = "invoice"
 )
 
 // NodeID is the ID of an object with a UUID, as the scalar ID:
@@ -107,7 +109,7 @@ func SplitID(text string) (Kind, string, error) {
 	}
 	switch k := Kind(kind); k {
 	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope, Session,
-		StoreUser, EventSource, Webhook, Event, Delivery:
+		StoreUser, EventSource, Webhook, Event, Delivery, Charge, Invoice:
 		return k, key, nil
 	default:
 		return "", "", errID()

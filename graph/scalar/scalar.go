@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"io"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -94,7 +93,8 @@ func MarshalBigDecimal(n json.Number) graphql.Marshaler {
 }
 
 // UnmarshalBigDecimal reads a decimal number from a JSON number or string. It
-// returns fault.Invalid for any other value.
+// returns fault.Invalid for any other value. A number in the document arrives as a
+// string (package server).
 func UnmarshalBigDecimal(v any) (json.Number, error) {
 	var text string
 	switch v := v.(type) {
@@ -102,10 +102,6 @@ func UnmarshalBigDecimal(v any) (json.Number, error) {
 		text = v.String()
 	case string:
 		text = v
-	case int64: // a literal in the query
-		text = strconv.FormatInt(v, 10)
-	case float64: // a literal in the query; the shortest form restores up to 15 digits
-		text = strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	if !isDecimal(text) {
 		return "", fault.Errorf(fault.Invalid, "A BigDecimal is a number: 19.99.")

@@ -2,7 +2,6 @@ package scalar_test
 
 import (
 	"encoding/json"
-	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -107,11 +106,9 @@ func TestUnmarshal(t *testing.T) {
 		{"time as a number", dateTime, json.Number("5"), nil},
 		{"decimal of a variable", decimal, json.Number("19.990"), json.Number("19.990")},
 		{"decimal as a string", decimal, "1234567890.123456789", json.Number("1234567890.123456789")},
-		{"decimal of a literal", decimal, 19.99, json.Number("19.99")},
-		{"whole number of a literal", decimal, int64(5), json.Number("5")},
+		{"decimal that was rounded", decimal, 19.99, nil},
 		{"no decimal", decimal, "1/3", nil},
 		{"decimal in hexadecimal", decimal, "0x10", nil},
-		{"infinite decimal", decimal, math.Inf(1), nil},
 		{"decimal with a large exponent", decimal, "1e999999999", nil},
 		{"boolean", decimal, true, nil},
 		{"id", nodeID, "bc/account/store/" + key, scalar.NodeID{Kind: scalar.Store, Key: uuid.MustParse(key)}},

@@ -118,9 +118,13 @@ func (r *argumentReader) variable(path []string, v *ast.Value) {
 }
 
 // literal checks a scalar literal. The error has its location instead of its
-// value, which may be a secret.
+// value, which may be a secret. A number that the scalar reads in all its digits
+// becomes a string, because gqlparser would read it as a float64.
 func (r *argumentReader) literal(path []string, v *ast.Value) {
-	_, err := r.coerce(v.Definition.Name, literalValue(v))
+	read, err := r.coerce(v.Definition.Name, literalValue(v))
+	if _, exact := read.(json.Number); exact && err == nil {
+		v.Kind = ast.StringValue
+	}
 	if err == nil || len(r.problems) == maxErrors {
 		return
 	}

@@ -96,6 +96,11 @@ func (c Checkout) Status() string {
 	return "PENDING"
 }
 
+// Path is the path of the page on which the merchant approves the checkout, below the service's public URL.
+func (c Checkout) Path() string {
+	return "/accounts/" + c.MerchantID.String() + "/checkouts/" + c.ID.String()
+}
+
 // Expired reports whether the checkout waited for an approval until it could no longer be approved.
 func (c Checkout) Expired(now time.Time) bool { return c.State == Open && !now.Before(c.ExpiresAt) }
 

@@ -58,3 +58,12 @@ func (s *Service) InvoiceLines(ctx context.Context, by *auth.Principal, invoiceI
 	}
 	return s.repo.InvoiceLines(ctx, by.AccountID, invoiceIDs, w)
 }
+
+// CountInvoiceLines returns the number of charges on each of the account's invoices.
+func (s *Service) CountInvoiceLines(ctx context.Context, by *auth.Principal,
+	invoiceIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
+	if err := mayReadInvoices(by); err != nil {
+		return nil, err
+	}
+	return s.repo.CountInvoiceLines(ctx, by.AccountID, invoiceIDs)
+}

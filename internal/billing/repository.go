@@ -120,6 +120,8 @@ type Repository interface {
 	// InvoiceLines returns a page of each invoice's charges, oldest first in the order of their due times.
 	InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID,
 		w paging.Window) (map[uuid.UUID]paging.Page[Charge], error)
+	// CountInvoiceLines returns the number of each invoice's charges. It omits invoices that the merchant does not have.
+	CountInvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID) (map[uuid.UUID]int64, error)
 
 	// Pending returns the sum of a merchant's pending charges that are due before the end of the month of at.
 	Pending(ctx context.Context, merchantID uuid.UUID, currency string, at time.Time) (int64, error)

@@ -262,7 +262,7 @@ func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL st
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(),
-		EventSources: sources, Webhooks: b.webhooks, Events: b.events,
+		EventSources: sources, Webhooks: b.webhooks, Events: b.events, Billing: b.billing, Runner: b.runner,
 		Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: server.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives},
 		Log:    log, OnError: onError,

@@ -17,6 +17,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/billing"
 	"latchkey/internal/clock"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
@@ -60,6 +61,9 @@ type backend struct {
 	legacy    *legacy.Service
 	manifests *manifest.Service
 	setup     *setup.Service
+	billing   *billing.Service
+	// runner bills what is due.
+	runner *billing.Runner
 	// publisher sends events to Amazon EventBridge; nil if it is not configured.
 	publisher deliver.Publisher
 	// counts counts the changes of API tokens.
@@ -100,6 +104,12 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 		CheckURL: egress.New(cfg.Webhooks.Allow, net.DefaultResolver).Check, Max: cfg.Webhooks.MaxPerAccount,
 	})
 	b.events = webhook.NewEvents(b.db.Log())
+	b.billing = billing.NewService(billing.Config{
+		Repository: gormdb.Billing(b.db), Accounts: b.db.Accounts(), Now: clock.System,
+	})
+	b.runner = billing.NewRunner(billing.RunnerConfig{
+		Repository: gormdb.Billing(b.db), Ledger: gormdb.Ledger(b.db), Now: clock.System,
+	})
 	b.forms = formtoken.NewFormTokens(b.db.SentForms(), clock.System)
 	b.gateways = keys.NewService(b.db.Gateways(), b.keys, rand.Reader, clock.System)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, clock.System, cfg.Legacy.Allowed)

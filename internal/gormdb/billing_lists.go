@@ -45,12 +45,12 @@ func (b bills) subscriptionsOf(ctx context.Context, accountID uuid.UUID, side bi
 
 // inStatus narrows q to the subscriptions AS s that have a status at a moment, as billing.Subscription.Status does.
 func inStatus(q *gorm.DB, status billing.Status, now time.Time) *gorm.DB {
-	running := q.Where("(s.cancel_at IS NULL OR s.cancel_at > ?)", instant{now})
+	const running = "(s.cancel_at IS NULL OR s.cancel_at > ?)"
 	switch status {
 	case billing.Active:
-		return running.Where("s.suspended_at IS NULL")
+		return q.Where(running+" AND s.suspended_at IS NULL", instant{now})
 	case billing.Suspended:
-		return running.Where("s.suspended_at IS NOT NULL")
+		return q.Where(running+" AND s.suspended_at IS NOT NULL", instant{now})
 	case billing.Cancelled:
 		return q.Where("s.cancel_at <= ?", instant{now})
 	default:
@@ -203,6 +203,25 @@ func (b bills) InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceID
 		item, err := chargeItem(r)
 		return r.InvoiceID.UUID, item, err
 	})
+}
+
+// CountInvoiceLines counts each invoice's charges.
+func (b bills) CountInvoiceLines(ctx context.Context, merchantID uuid.UUID,
+	invoiceIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
+	var rows []struct {
+		InvoiceID uuid.UUID
+		Lines     int64
+	}
+	err := b.engine.reader(ctx).Model(&chargeRow{}).Select("invoice_id, count(*) AS lines").
+		Where("account_id = ? AND invoice_id IN ?", merchantID, invoiceIDs).Group("invoice_id").Scan(&rows).Error
+	if err != nil {
+		return nil, failed(ctx, "count the lines of invoices", err)
+	}
+	counts := make(map[uuid.UUID]int64, len(rows))
+	for _, r := range rows {
+		counts[r.InvoiceID] = r.Lines
+	}
+	return counts, nil
 }
 
 // Pending returns the sum of a merchant's pending charges.

@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/codegen"
@@ -46,18 +45,9 @@ func (plugin) GenerateCode(data *codegen.Data) error {
 	})
 }
 
-// Implement returns the body of a resolver: the existing one or, for a new resolver, one that returns an error.
-func (plugin) Implement(body string, f *codegen.Field) string {
-	if body != "" {
-		return body
-	}
-	none := "nil"
-	if !config.IsNilable(f.TypeReference.GO) {
-		none = "none"
-		body = "var none " + templates.CurrentImports.LookupType(f.TypeReference.GO) + "\n"
-	}
-	return body + "return " + none + ", notImplemented(" + strconv.Quote(f.Object.Name+"."+f.Name) + ")"
-}
+// Implement returns the existing body of a resolver. That of a new resolver is empty, so that the package does not compile
+// until the resolver is implemented.
+func (plugin) Implement(body string, _ *codegen.Field) string { return body }
 
 // serializeMutations makes the fields of the objects under Mutation run one after the other. GraphQL requires that only
 // of the root's own fields, which here are groups of mutations.

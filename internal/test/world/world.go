@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/access"
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/billing"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/membership"
 	"latchkey/internal/oauth"
@@ -45,6 +46,9 @@ type Services struct {
 	OAuth       *oauth.Service
 	Webhooks    *webhook.Service
 	Events      *webhook.Events
+	Billing     *billing.Service
+	// Runner bills what is due, and moves the test clock of billing.
+	Runner *billing.Runner
 	// Verifier uses Caches, which receive each change that these services commit.
 	Verifier *access.Verifier
 }
@@ -99,6 +103,8 @@ func New(t testing.TB, url string, o Options) *Services {
 		CheckURL: egress.New(nil, net.DefaultResolver).Check,
 	})
 	w.Events = webhook.NewEvents(db.Log())
+	w.Billing = billing.NewService(billing.Config{Repository: gormdb.Billing(db), Accounts: db.Accounts(), Now: now})
+	w.Runner = billing.NewRunner(billing.RunnerConfig{Repository: gormdb.Billing(db), Ledger: gormdb.Ledger(db), Now: now})
 	w.Verifier = access.NewVerifier(access.Config{
 		Repository: db.Access(), Keys: w.Keys, Catalogue: scope.Default(), Caches: w.Caches, Now: now,
 	})

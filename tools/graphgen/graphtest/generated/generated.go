@@ -167,8 +167,8 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
-	{Name: "../schema.graphqls", Input: `directive @requires(scopes: [String!]!, ownStore: Boolean! = false) on FIELD_DEFINITION | OBJECT
-directive @node(scopes: [String!]!, ownStore: Boolean! = false) on OBJECT
+	{Name: "../schema.graphqls", Input: `directive @requires(scopes: [String!]!, ownStore: Boolean! = false, ownAccount: Boolean! = false) on FIELD_DEFINITION | OBJECT
+directive @node(scopes: [String!]!, ownStore: Boolean! = false, ownAccount: Boolean! = false) on OBJECT
 
 scalar DateTime
 scalar Long
@@ -217,7 +217,7 @@ type Edge @requires(scopes: []) {
   cursor: String!
 }
 
-type Thing implements Node @requires(scopes: []) @node(scopes: ["things_read"]) {
+type Thing implements Node @requires(scopes: []) @node(scopes: ["things_read"], ownAccount: true) {
   id: ID!
   name: String!
   note: String
@@ -242,7 +242,7 @@ type Thing implements Node @requires(scopes: []) @node(scopes: ["things_read"]) 
   checked: String!
   risky: String!
   slow: String! @requires(scopes: ["slow_read"])
-  label: String! @requires(scopes: ["label_read"])
+  label: String! @requires(scopes: ["label_read"], ownAccount: true)
 }
 
 type Part @requires(scopes: []) {
