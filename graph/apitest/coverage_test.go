@@ -157,6 +157,11 @@ func (s survey) rich(t *testing.T, way route) func(step) string {
 		case "Query.nodes":
 			return s.fill(`ids: ["<store0>"]`)
 		case "Account.apiToken":
+			if way.first(func(st step) bool { return st.name() == "ApiToken.chargeLimit" }) >= 0 {
+				s.issue(t, s.owner, s.home,
+					request{name: "Charging", scopes: []string{"account_charges_write"}, limit: "12.30"})
+				return s.fill(`id: "<Charging>"`)
+			}
 			return s.fill(`id: "` + tokenWith(way) + `"`)
 		case "Account.auditEvents":
 			return "first: 50"

@@ -25,7 +25,7 @@ import (
 // The selections of the objects of events, with every field that their data has.
 const (
 	actorFields = `{ kind id name }`
-	tokenFields = `id name level store { id storeHash } clientId scopes status allowedIpRanges createdAt createdBy ` +
+	tokenFields = `id name level store { id storeHash } clientId scopes status allowedIpRanges chargeLimit { amount { currencyCode value } per } createdAt createdBy ` +
 		actorFields + ` expiresAt lastUsedAt lastUsedIp revokedAt revokedBy ` + actorFields + ` revocationReason`
 	userFields      = `id email firstName lastName locale externalId pending createdAt updatedAt`
 	storeUserFields = `id email firstName lastName locale pending lastLoginAt permissions role status updatedAt`

@@ -244,6 +244,8 @@ type request struct {
 	store   *account.Store
 	expires time.Duration
 	ranges  []string
+	// limit is the charge limit in dollars, or empty.
+	limit string
 }
 
 // issue issues a token by the service, and names its id by the name it is given.
@@ -257,6 +259,9 @@ func (w *tenants) issue(t *testing.T, by *auth.Principal, in dbtest.World, r req
 			t.Fatal(err)
 		}
 		req.Owner = owner
+	}
+	if r.limit != "" {
+		req.ChargeLimit = &token.Amount{Value: r.limit, Currency: "USD"}
 	}
 	if r.expires != 0 {
 		req.ExpiresAt = w.Clock.Now().Add(r.expires)

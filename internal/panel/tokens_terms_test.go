@@ -67,6 +67,27 @@ func TestNarrowTokenKeepsWhatIsNotShown(t *testing.T) {
 	})
 }
 
+// A token that can charge can have a charge limit, which can only be lowered. No other form offers one.
+func TestChargeLimitOfAToken(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
+		owner.open(tokensOf(s)["store"] + "/new").lacks("chargeLimit")
+		owner.submit(owner.open(at+"/new"), "Create API token", "name", "Charging", "scopes.account_charges",
+			"account_charges_write", "chargeLimit", "1.001").refuses("chargeLimit")
+		owner.create(at, "Charging", "scopes.account_charges", "account_charges_write", "chargeLimit", "1000")
+		one := at + "/" + idOf(owner, at, "Charging")
+		page := owner.open(one).wants(http.StatusOK, "Charge limit $1,000.00 a month")
+		for _, wrong := range []string{"1000.01", "", "a lot"} {
+			owner.submit(page, "Save", "chargeLimit", wrong).refuses("chargeLimit")
+		}
+		owner.submit(page, "Save", "chargeLimit", "50").goes(one + "?n=1&notice=token_narrowed")
+		owner.open(one).wants(http.StatusOK, "Charge limit in a month: 50.00 USD")
+		owner.open(at).wants(http.StatusOK, "Charge limit: $50.00 a month")
+		owner.create(at, "Reading", "scopes.account_charges", "account_charges_read")
+		owner.open(at + "/" + idOf(owner, at, "Reading")).lacks("chargeLimit")
+	})
+}
+
 // A new token expires when the form says, with dates in the viewer's time zone, and is limited to the allowed IP
 // addresses.
 func TestTokenEnds(t *testing.T) {
