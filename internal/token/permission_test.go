@@ -36,7 +36,8 @@ func TestActionsByPermission(t *testing.T) {
 					for action, err := range h.try(t, by, level) {
 						// The tokens are the first store's.
 						if want := level == scope.LevelStore && i == 0 && may&needs[action] != 0; (err == nil) != want {
-							t.Errorf("%s, %s level, by a user with %s in store %d: %v", action, level, name, i, err)
+							t.Errorf("%s, %s level, by a user with %s in store %d: error %v, want it allowed: %t",
+								action, level, name, i, err, want)
 						}
 					}
 				}

@@ -180,12 +180,12 @@ func TestNoChainYieldsMorePower(t *testing.T) {
 		}
 		for _, c := range a.held {
 			if got, _ := a.repo.powerOf(c, a.clock); !got.within(root) {
-				t.Fatalf("%+v gained %+v", root, got)
+				t.Fatalf("the power of a derived credential: got %+v, want it within %+v", got, root)
 			}
 		}
 		actions += len(a.held) - 1
 	})
 	if actions < 20 {
-		t.Errorf("only %d credentials were derived: the property was hardly tested", actions)
+		t.Errorf("derived credentials: got %d, want 20 at least, else the property is hardly tested", actions)
 	}
 }
