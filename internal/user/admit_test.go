@@ -44,11 +44,12 @@ func TestAdmit(t *testing.T) {
 			second, too := known.Place(s.Stores[1].ID)
 			if !known.Member || !ok || !too || !slices.Equal(first.Permissions, sales) || len(second.Permissions) > 0 ||
 				first.Status != user.Active {
-				t.Errorf("%s: %+v", d.Email, known)
+				t.Errorf("%s: got %+v, want an active member of both stores with the permissions %q and none",
+					d.Email, known, sales)
 			}
 		}
 		if known := s.known(t, guest.ID); known.Member {
-			t.Errorf("the user has the ID of another account's user: %+v", known)
+			t.Errorf("the user has the ID of another account's user: got %+v, want no member", known)
 		}
 		_, err := s.users.Admit(t.Context(), s.owner,
 			user.Admission{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
@@ -142,14 +143,15 @@ func TestProfile(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				p, err := s.users.Profile(t.Context(), c.by, c.of.ID)
 				if fault.KindOf(err) != c.kind || len(p.In) != c.places || len(p.Places) != c.places {
-					t.Errorf("%d places, %v", len(p.In), err)
+					t.Errorf("Profile(): got %d of %d places, %v, want %d and kind %q",
+						len(p.In), len(p.Places), err, c.places, c.kind)
 				}
 			})
 		}
 		p, err := s.users.Profile(t.Context(), s.owner, s.person(0).ID)
 		if err != nil || p.In[0].Store.Name != "Store 0" || p.In[1].Store.Name != "Store 1" ||
 			p.Email != s.person(0).Email {
-			t.Errorf("%+v, %v", p, err)
+			t.Errorf("Profile() = %+v, %v, want %s in Store 0 and Store 1", p, err, s.person(0).Email)
 		}
 	})
 }
@@ -177,7 +179,7 @@ func TestGrantableIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := s.users.GrantableIn(t.Context(), clerk, s.Stores[1].ID); err != nil || len(got) > 0 {
-			t.Errorf("an inactive member may grant %q, %v", got, err)
+			t.Errorf("GrantableIn() of an inactive member = %q, %v, want none", got, err)
 		}
 	})
 }
@@ -192,10 +194,10 @@ func TestSessionsOf(t *testing.T) {
 			}
 		}
 		if found, err := s.users.SessionsOf(t.Context(), s.owner, s.person(0).ID); err != nil || len(found) != 2 {
-			t.Errorf("%d sessions, %v", len(found), err)
+			t.Errorf("SessionsOf() = %d sessions, %v, want 2", len(found), err)
 		}
 		if found, err := s.users.SessionsOf(t.Context(), s.owner, s.person(1).ID); err != nil || len(found) != 0 {
-			t.Errorf("%d sessions of another user, %v", len(found), err)
+			t.Errorf("SessionsOf() another user = %d sessions, %v, want none", len(found), err)
 		}
 		_, err := s.users.SessionsOf(t.Context(), s.clerk(t, "Delete_Users"), s.person(0).ID)
 		failing(t, err, fault.Forbidden, "")

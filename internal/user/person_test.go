@@ -37,12 +37,12 @@ func TestValid(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, text := range tc.good {
 				if !tc.valid(text) {
-					t.Errorf("%q is rejected", text)
+					t.Errorf("valid(%q) = false, want true", text)
 				}
 			}
 			for _, text := range tc.bad {
 				if tc.valid(text) {
-					t.Errorf("%q is accepted", text)
+					t.Errorf("valid(%q) = true, want false", text)
 				}
 			}
 		})
@@ -52,6 +52,6 @@ func TestValid(t *testing.T) {
 func TestPermissions(t *testing.T) {
 	all := user.Permissions()
 	if len(all) != 131 || !slices.IsSorted(all) || len(slices.Compact(slices.Clone(all))) != len(all) {
-		t.Errorf("%d names, each once and sorted: %v", len(all), all)
+		t.Errorf("Permissions(): got %d names, want 131, each once and sorted: %v", len(all), all)
 	}
 }
