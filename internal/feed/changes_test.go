@@ -60,7 +60,7 @@ func TestFeedBehindALongTransaction(t *testing.T) {
 		return now >= scans+4
 	})
 	if after, _ := rowsRead(t, observer); after > before+20000 { // the first may be counted late, once
-		t.Errorf("%d rows were read although no row was new", after-before)
+		t.Errorf("rows read although none was new: got %d, want 20000 at most", after-before)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestPruningScansNoTable(t *testing.T) {
 		return scans >= 20
 	})
 	if rows, _ := rowsRead(t, observer); rows > 2000 {
-		t.Errorf("%d rows were read to delete none", rows)
+		t.Errorf("rows read to delete none: got %d, want 2000 at most", rows)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -136,9 +136,7 @@ func TestStale(t *testing.T) {
 		{"asleep", brief, long, true},
 		{"the clock went back", brief, -long, true},
 	} {
-		if got := feed.Stale(tc.monotonic, tc.wall); got != tc.want {
-			t.Errorf("%s: got %v", tc.name, got)
-		}
+		check.Equal(t, feed.Stale(tc.monotonic, tc.wall), tc.want, "Stale(): %s", tc.name)
 	}
 }
 
@@ -167,7 +165,7 @@ func TestNotificationsAreCoalesced(t *testing.T) {
 	}
 	revoke(t, db, made)
 	if !heard(2 * time.Second) {
-		t.Fatal("no notification arrived")
+		t.Fatal("no notification arrived, want one within 2 seconds")
 	}
 	began, n := time.Now(), 0
 	for range 100 {

@@ -90,7 +90,7 @@ func honours(t *testing.T, db *gormdb.DB, value secret.Secret) (works, answered 
 	r, err := db.Access().Credential(t.Context(), value.Kind(), keyring.Candidates(value))
 	if err != nil {
 		if !errors.Is(err, fault.ErrUnavailable) {
-			t.Errorf("the look-up: %v", err)
+			t.Errorf("the look-up: got error %v, want %v", err, fault.ErrUnavailable)
 		}
 		return false, false
 	}
@@ -119,7 +119,7 @@ func TestSeveralHosts(t *testing.T) {
 	revoke(t, db, made)
 	for range 20 {
 		if works, answered := honours(t, db, value); works || !answered {
-			t.Fatalf("a revoked token works: %v, answered: %v", works, answered)
+			t.Fatalf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 		}
 	}
 	query := u.Query()
@@ -145,16 +145,16 @@ func TestProxyToAStandby(t *testing.T) {
 	revoke(t, there, made)
 	for end := time.Now().Add(lease + lease/2); time.Now().Before(end); {
 		if works, _ := honours(t, db, value); works {
-			t.Fatal("a look-up on a standby is accepted")
+			t.Fatal("a look-up on a standby is accepted, want it refused")
 		}
 	}
 	if l.Hearing() {
-		t.Error("the feed accepts a standby")
+		t.Error("the feed accepts a standby, want it refused")
 	}
 	proxy.Redirect(t, p.primaryURL)
 	within(t, 10*time.Second, "hearing again", l.Hearing)
 	if works, answered := honours(t, db, value); works || !answered {
-		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
+		t.Errorf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 	}
 }
 
@@ -177,7 +177,8 @@ func TestFormerPrimary(t *testing.T) {
 		asked := time.Now()
 		works, answered := honours(t, db, value)
 		if works && asked.Sub(revoked) > lease {
-			t.Fatalf("%s after the revocation, a look-up on a former primary is accepted", asked.Sub(revoked))
+			t.Fatalf("a look-up on a former primary is accepted %s after the revocation, want %s at most",
+				asked.Sub(revoked), lease)
 		}
 		if asked.Sub(revoked) > lease && !answered {
 			break
@@ -186,7 +187,7 @@ func TestFormerPrimary(t *testing.T) {
 	proxy.Redirect(t, p.standbyURL)
 	within(t, 15*time.Second, "hearing again", l.Hearing)
 	if works, answered := honours(t, db, value); works || !answered {
-		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
+		t.Errorf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 	}
 }
 

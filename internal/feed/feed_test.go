@@ -45,7 +45,7 @@ func listenTo(t testing.TB, source feed.Source) *listening {
 		feed.Subscriber{Changed: l.changed, Forget: func() { l.forgets.Add(1) }},
 		slog.New(slog.DiscardHandler))
 	if l.Hearing() {
-		t.Error("a feed that does not run is hearing")
+		t.Error("Hearing() of a feed that does not run = true, want false")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -57,7 +57,7 @@ func listenTo(t testing.TB, source feed.Source) *listening {
 		cancel()
 		<-ended
 		if l.Hearing() {
-			t.Error("a feed that has ended is hearing")
+			t.Error("Hearing() of a feed that has ended = true, want false")
 		}
 	})
 	return l
@@ -116,7 +116,7 @@ func TestFeedHearsOtherReplicas(t *testing.T) {
 				}
 				within(t, lease, "the change", func() bool { return l.hears(tc.concerned, forgets) })
 				if !l.Hearing() {
-					t.Error("the feed is not hearing any more")
+					t.Error("Hearing() after the change = false, want true")
 				}
 			})
 		}
@@ -140,7 +140,7 @@ func TestFeedTellsNothingElse(t *testing.T) {
 		within(t, 5*time.Second, "hearing", l.Hearing)
 		if ended, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"),
 			revocation(made, made.ID, uuid.New())); err != nil || len(ended.Unknown) != 1 {
-			t.Fatal(ended, err)
+			t.Fatalf("Revoke() = %+v, %v, want 1 unknown token", ended, err)
 		}
 		if _, err := there.Tokens().Token(t.Context(), w.Account.ID, made.ID); err != nil {
 			t.Fatal(err)
@@ -152,7 +152,8 @@ func TestFeedTellsNothingElse(t *testing.T) {
 		}
 		time.Sleep(700 * time.Millisecond) // longer than any interval of the feed
 		if reported := l.take(); !l.Hearing() || l.forgets.Load() != 1 || len(reported) > 0 {
-			t.Errorf("hearing %v, Forget called %d times, reported %v", l.Hearing(), l.forgets.Load(), reported)
+			t.Errorf("hearing %v, Forget called %d times, reported %v, want hearing, one call and nothing reported",
+				l.Hearing(), l.forgets.Load(), reported)
 		}
 	})
 }
@@ -168,7 +169,7 @@ func TestFeedConnectsAgain(t *testing.T) {
 		err := conn.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'latchkey feed'`).Scan(&ended)
 		if err != nil || ended != 1 {
-			t.Fatalf("%d connections were the feed's, %v", ended, err)
+			t.Fatalf("connections of the feed: got %d, %v, want 1", ended, err)
 		}
 		within(t, time.Second, "the interruption", func() bool { return l.Interruptions() > uint64(round) })
 		within(t, 5*time.Second, "everything is forgotten", func() bool { return l.forgets.Load() == round+2 })
@@ -226,12 +227,12 @@ func TestFeedOverASilentConnection(t *testing.T) {
 	within(t, lease+200*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
 	t.Logf("refused to hear %s after the revocation", time.Since(revoked).Round(time.Millisecond))
 	if l.hears(made.ID, 1) {
-		t.Fatal("the feed is hearing over a frozen connection")
+		t.Fatal("the feed is hearing over a frozen connection, want it not to")
 	}
 	p.Thaw()
 	within(t, 10*time.Second, "hearing again", func() bool { return l.Hearing() })
 	if !l.hears(made.ID, 1) {
-		t.Error("the feed is hearing again, but missed a change")
+		t.Error("the feed is hearing again, but missed a change; want it reported")
 	}
 }
 
@@ -252,7 +253,7 @@ func TestProofOutlivesTheConnection(t *testing.T) {
 			hearing := l.Hearing() // read first: it ends by itself
 			age, known := l.ProofAge()
 			if !known || !hearing && age < lease {
-				t.Errorf("a proof is invalid at the age of %s", age)
+				t.Errorf("a proof of the age of %s (known: %t) is invalid, want it valid for %s", age, known, lease)
 			}
 			within(t, lease+100*time.Millisecond-time.Since(cut), "not hearing", func() bool { return !l.Hearing() })
 		})
@@ -285,7 +286,7 @@ func TestObstacle(t *testing.T) {
 			}()
 			within(t, 5*time.Second, "the reason", func() bool { return strings.Contains(f.Check().Error(), tc.want) })
 			if text := f.Check().Error(); strings.Contains(text, "postgres://") {
-				t.Errorf("the message contains a URL: %s", text)
+				t.Errorf("the message: got %q, want it without a URL", text)
 			}
 			cancel()
 			<-ended

@@ -73,7 +73,7 @@ func TestFeedOfAPausedProcess(t *testing.T) {
 			for range questions {
 				hearing, heard := r.ask(t, 1)
 				if hearing && heard == before {
-					t.Error("the replica uses its cache, but has not received the revocation")
+					t.Error("the replica uses its cache without having received the revocation, want it not to")
 				}
 				answers <- hearing
 			}
@@ -86,7 +86,7 @@ func TestFeedOfAPausedProcess(t *testing.T) {
 			within(t, 10*time.Second, "hearing again", func() bool { hearing, _ := r.ask(t, 1); return hearing })
 		}
 		if _, after := r.ask(t, 1); after == before {
-			t.Error("the replica never received the revocation")
+			t.Error("the replica never received the revocation, want it received")
 		}
 	})
 }
@@ -137,7 +137,7 @@ func (r *replicaProcess) ask(t *testing.T, questions int) (hearing bool, heard i
 	}
 	for range questions {
 		if err != nil || !r.out.Scan() {
-			t.Errorf("the replica does not answer: %v", err)
+			t.Errorf("the replica does not answer, want %d answers: %v", questions, err)
 			return false, 0
 		}
 		if _, err = fmt.Sscan(r.out.Text(), &hearing, &heard); err != nil {

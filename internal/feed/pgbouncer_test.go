@@ -49,7 +49,7 @@ func TestBehindPgbouncer(t *testing.T) {
 				}
 				if ended, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"),
 					revocation(d.Token, d.Token.ID)); err != nil || len(ended.Unknown) > 0 {
-					t.Error(ended, err)
+					t.Errorf("Revoke() = %+v, %v, want every token known", ended, err)
 				}
 			}
 		})
@@ -61,7 +61,7 @@ func TestBehindPgbouncer(t *testing.T) {
 		}
 	}
 	if err := l.Check(); err != nil || l.Interruptions() != 0 {
-		t.Errorf("%d interruptions, %v", l.Interruptions(), err)
+		t.Errorf("interruptions: got %d, %v, want none", l.Interruptions(), err)
 	}
 }
 
@@ -81,7 +81,8 @@ func TestFeedThatCannotHear(t *testing.T) {
 			within(t, 10*time.Second, "an interruption", func() bool { return l.Interruptions() > 0 })
 			err := l.Check()
 			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") || l.Hearing() {
-				t.Errorf("hearing %v, %v", l.Hearing(), err)
+				t.Errorf("hearing %v, error %v, want not hearing and an error that names --feed-database",
+					l.Hearing(), err)
 			}
 		})
 	}
