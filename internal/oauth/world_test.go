@@ -177,7 +177,7 @@ func newSibling(t *testing.T, h *fixture, behind time.Duration) sibling {
 	t.Cleanup(func() { stop(); <-ended; memory.Close() })
 	for deadline := time.Now().Add(10 * time.Second); !f.Hearing(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the revocation feed does not arrive")
+			t.Fatal("the feed is not hearing, want it to within 10 seconds")
 		}
 	}
 	return sibling{access.NewVerifier(access.Config{
@@ -198,7 +198,7 @@ func (s sibling) mustRefuse(t *testing.T, value secret.Secret) {
 	for deadline := time.Now().Add(5 * time.Second); fault.KindOf(s.verify(value)) != fault.Unauthenticated; time.Sleep(
 		time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("another process accepts the ended token")
+			t.Fatal("another process accepts the ended token, want it refused within 5 seconds")
 		}
 	}
 }

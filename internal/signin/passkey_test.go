@@ -168,7 +168,7 @@ func TestPasskeysNeedAName(t *testing.T) {
 			continue
 		}
 		if _, _, err := s.AskPasskey(t.Context(), here); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("%s: %v", address, err)
+			t.Errorf("%s: got error %v, want kind %s", address, err, fault.NotFound)
 		}
 	}
 }

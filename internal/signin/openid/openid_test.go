@@ -155,7 +155,7 @@ func TestClaims(t *testing.T) {
 			got, err := c.signsIn()
 			check.Equal(t, why(err), map[bool]signin.Why{true: "", false: signin.WhyUntrusted}[tc.good], "got %v", err)
 			if err == nil && (got.Subject == "" || got.Email != ann.Email || !got.EmailVerified) {
-				t.Errorf("got %+v", got)
+				t.Errorf("the identity: got %+v, want a subject and the verified address %s", got, ann.Email)
 			}
 		})
 	}
@@ -170,7 +170,7 @@ func TestShortRSAKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := c.signsIn(); why(err) != want {
-			t.Errorf("an RSA key of %d bits: %v", bits, err)
+			t.Errorf("an RSA key of %d bits: got error %v, want reason %q", bits, err, want)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func TestClaimsApart(t *testing.T) {
 			return true
 		}})
 		if _, err := c.signsIn(); why(err) != want {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: got error %v, want reason %q", text, err, want)
 		}
 	}
 }
@@ -222,7 +222,7 @@ func TestNoRedirects(t *testing.T) {
 				return r.URL.Path == path
 			}})
 			if _, err := c.Redeem(t.Context(), code, question); err == nil {
-				t.Errorf("%s: a redirect by %d is followed", path, status)
+				t.Errorf("%s: a redirect by %d is followed, want an error", path, status)
 			}
 		}
 	}
@@ -246,7 +246,7 @@ func TestEndpointsOverTLS(t *testing.T) {
 		all["token_endpoint"] = "ftp://id.example/token"
 	}})
 	if _, err := c.Address(t.Context(), question); why(err) != signin.WhyUntrusted {
-		t.Errorf("got %v", err)
+		t.Errorf("Address: got error %v, want reason %q", err, signin.WhyUntrusted)
 	}
 }
 
@@ -265,12 +265,12 @@ func TestClientAuthentication(t *testing.T) {
 		}})
 		if want != "" {
 			if _, err := c.Address(t.Context(), question); why(err) != want {
-				t.Errorf("%s: %v", secret, err)
+				t.Errorf("%s: got error %v, want reason %q", secret, err, want)
 			}
 			continue
 		}
 		if _, err := c.signsIn(); err != nil || asked.Load() != 1 {
-			t.Errorf("%q: %v after %d requests", secret, err, asked.Load())
+			t.Errorf("%q: got error %v after %d requests, want success after 1", secret, err, asked.Load())
 		}
 	}
 }
@@ -299,7 +299,7 @@ func TestDiscoveryIsAskedAgain(t *testing.T) {
 	c.late.Store(int64(61 * time.Minute))
 	wants(2)
 	if _, err := c.Redeem(t.Context(), "no code", question); why(err) != signin.WhyProvider {
-		t.Errorf("got %v", err)
+		t.Errorf("Redeem: got error %v, want reason %q", err, signin.WhyProvider)
 	}
 	wants(2) // not after every failure
 	c.late.Store(int64(62 * time.Minute))
@@ -326,11 +326,11 @@ func TestAnswersAreBounded(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			if _, err := c.Redeem(t.Context(), code, question); err == nil {
-				t.Errorf("%s, packed %t: an endless answer is taken", path, packed)
+				t.Errorf("%s, packed %t: an endless answer is accepted, want an error", path, packed)
 			}
 			runtime.ReadMemStats(&after)
 			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 32 {
-				t.Errorf("%s, packed %t: %d MiB to read it", path, packed, took)
+				t.Errorf("%s, packed %t: reading it took %d MiB, want 32 at most", path, packed, took)
 			}
 		}
 	}
