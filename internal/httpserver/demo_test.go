@@ -49,7 +49,7 @@ func serveDemo(t *testing.T, database string) *demo {
 		case code := <-ended:
 			check.Equal(t, code, 0, "exit status: %s", log.String())
 		case <-time.After(30 * time.Second):
-			t.Error("the program does not stop")
+			t.Error("the program still runs after 30 s, want it stopped")
 		}
 		goleak.VerifyNone(t)
 	})
