@@ -128,10 +128,10 @@ func TestOperationThatCannotBePaid(t *testing.T) {
 		holding("account_users_read"))
 	if text := got.Body.String(); got.Code != http.StatusTooManyRequests ||
 		!strings.Contains(text, `"code":"RATE_LIMITED","requestId":"r-1"`) || strings.Contains(text, `"data"`) {
-		t.Errorf("got %d, %s", got.Code, text)
+		t.Errorf("got %d, %s, want 429, RATE_LIMITED and no data", got.Code, text)
 	}
 	if n := scans.Load(); n > 0 {
-		t.Errorf("%d scans were made", n)
+		t.Errorf("scans: got %d, want 0", n)
 	}
 }
 
@@ -202,10 +202,10 @@ func TestScansArePricedByTheSizeOfTheAccount(t *testing.T) {
 			got := a.query(holding("account_users_read"), tt.query, tt.variables)
 			if refused := strings.Contains(got, "COMPLEXITY_LIMIT"); refused != tt.refused ||
 				strings.Contains(got, "INVALID") {
-				t.Errorf("refused %v: %.300s", refused, got)
+				t.Errorf("refused %t: %.300s, want %t and not INVALID", refused, got, tt.refused)
 			}
 			if n := scans.Load(); tt.refused && n > 0 {
-				t.Errorf("%d scans before it was refused", n)
+				t.Errorf("scans before the refusal: got %d, want 0", n)
 			}
 		})
 	}
@@ -262,13 +262,13 @@ func TestExpensiveQueriesRunInTurn(t *testing.T) {
 				c.Users = user.NewService(busy{newUsers(3), &now, &most}, nil, nil, time.Now)
 			})
 			if got := a.query(holding("account_users_read"), tt.query, nil); strings.Contains(got, "errors") {
-				t.Fatalf("got %.300s", got)
+				t.Fatalf("got %.300s, want no errors", got)
 			}
 			switch n := most.Load(); {
 			case tt.few && n > max(1, processors/2):
-				t.Errorf("%d at once, with %d processors", n, processors)
+				t.Errorf("scans at once: got %d, want at most %d", n, max(1, processors/2))
 			case !tt.few && n <= 1:
-				t.Errorf("%d at once", n)
+				t.Errorf("scans at once: got %d, want at least 2", n)
 			}
 		})
 	}

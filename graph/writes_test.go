@@ -106,10 +106,10 @@ func TestWritesThatDoNotReturn(t *testing.T) {
 				}
 				lost := tc.status == http.StatusServiceUnavailable
 				if lost != (w.Header().Get("Retry-After") == "1") || lost && answer.Data != nil {
-					t.Errorf("headers %v: %s", w.Header(), w.Body)
+					t.Errorf("got headers %v: %s, want Retry-After 1 and no data: %t", w.Header(), w.Body, lost)
 				}
 				if tc.took > 0 && !strings.Contains(w.Body.String(), "not confirmed within 5s. It may have been made") {
-					t.Errorf("got %s", w.Body)
+					t.Errorf("got %s, want it not confirmed within 5s", w.Body)
 				}
 			})
 		})

@@ -198,7 +198,7 @@ func (a answer) failures() []string {
 func (a answer) into(t *testing.T, data any) {
 	t.Helper()
 	if len(a.errors) > 0 {
-		t.Fatalf("errors %q", a.failures())
+		t.Fatalf("errors: got %q, want none", a.failures())
 	}
 	if err := json.Unmarshal([]byte(a.data), data); err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func read(t *testing.T, w *httptest.ResponseRecorder, requestID string) answer {
 	}
 	for _, f := range envelope.Errors {
 		if f.Extensions.RequestID != requestID || f.Extensions.Code == "" || f.Message == "" {
-			t.Errorf("error %+v without its code, message or request id", f)
+			t.Errorf("error: got %+v, want a code, a message and the request ID %s", f, requestID)
 		}
 	}
 	return answer{status: w.Code, text: w.Body.String(), data: compact(t, envelope.Data), errors: envelope.Errors,

@@ -79,7 +79,7 @@ func TestEventSourcesNotConfigured(t *testing.T) {
 		} {
 			got := w.ask(t, w.home.Account.ID, w.robot, w.fill("mutation { app { "+mutation+" } }"), nil)
 			if len(got.errors) != 1 || got.errors[0].Extensions.Code != "EVENT_BRIDGE_NOT_CONFIGURED" {
-				t.Errorf("%s: got %q", mutation, got.failures())
+				t.Errorf("%s: got %q, want one EVENT_BRIDGE_NOT_CONFIGURED", mutation, got.failures())
 			}
 		}
 		got := w.ask(t, w.home.Account.ID, w.robot,

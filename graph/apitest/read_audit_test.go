@@ -160,20 +160,21 @@ accounts:
 			var same events
 			a.ask(t, accountID, owner, list, map[string]any{"target": e.Node.TargetID}).into(t, &same)
 			if !slices.Contains(same.Account.AuditEvents.Edges, e) {
-				t.Errorf("%s is not among the events about %s", e.Node.Action, e.Node.TargetID)
+				t.Errorf("events on %s: got %v, want %s among them", e.Node.TargetID, same.Account.AuditEvents.Edges,
+					e.Node.Action)
 			}
 			if e.Node.Action == "session.started" {
 				continue // the API has no session objects
 			}
 			got := a.ask(t, accountID, owner, nodeQuery, map[string]any{"id": e.Node.TargetID})
 			if !strings.Contains(got.data, e.Node.TargetID) {
-				t.Errorf("%s is about %s, which is not there: %s", e.Node.Action, e.Node.TargetID, got.text)
+				t.Errorf("target of %s: got %s, want %s", e.Node.Action, got.text, e.Node.TargetID)
 			}
 		}
 		for _, action := range []string{"account.created", "store.created", "app.created", "user.created",
 			"user.added"} {
 			if !seen[action] {
-				t.Errorf("there is no event %s", action)
+				t.Errorf("events: got none of the action %s, want one", action)
 			}
 		}
 	})

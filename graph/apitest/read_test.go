@@ -208,12 +208,12 @@ func TestReadScopeCatalog(t *testing.T) {
 		for _, r := range there.Account {
 			switch r.Key {
 			case "account_charges", "account_checkouts", "account_subscriptions":
-				t.Errorf("%s is offered to an account without automated billing", r.Key)
+				t.Errorf("account without automated billing: got the resource %s, want none of billing", r.Key)
 			}
 		}
 		for _, r := range here.Store {
 			if len(r.Key) < 6 || r.Key[:6] == "accoun" {
-				t.Errorf("%s is offered on the store level", r.Key)
+				t.Errorf("store level: got the resource %s, want none of the account", r.Key)
 			}
 		}
 	})

@@ -61,7 +61,7 @@ func TestStatements(t *testing.T) {
 			got := w.ask(t, w.home.Account.ID, w.robot, c.query, nil)
 			statements := w.statements.take()
 			if len(got.errors) > 0 || strings.Contains(got.data, `"edges":[]`) {
-				t.Errorf("%s: errors %q, or an empty list", c.name, got.failures())
+				t.Errorf("%s: got errors %q, data %s, want none and no empty list", c.name, got.failures(), got.data)
 			}
 			check.Equal(t, len(statements), c.statements, "statements of %s:\n%s", c.name,
 				strings.Join(statements, "\n"))
@@ -122,8 +122,8 @@ func TestStatementsOfNodes(t *testing.T) {
 		// Stores, tokens, users, the account; of stores: owners, users, tokens, counts; of tokens: access tokens,
 		// stores.
 		if statements := w.statements.take(); len(statements) != 10 || len(got.errors) > 0 {
-			t.Errorf("%d statements for %d ids: %q\n%s", len(statements), len(ids), got.failures(),
-				strings.Join(statements, "\n"))
+			t.Errorf("%d IDs: got %d statements, errors %q, want 10 and none\n%s", len(ids), len(statements),
+				got.failures(), strings.Join(statements, "\n"))
 		}
 	})
 }

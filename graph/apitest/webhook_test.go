@@ -104,7 +104,7 @@ func (w *tenants) wantNoSecrets(t *testing.T) {
 	} {
 		got := w.ask(t, w.home.Account.ID, w.owner, query, nil)
 		if len(got.errors) > 0 || !strings.Contains(got.text, "webhook") && !strings.Contains(got.text, "nodes") {
-			t.Errorf("errors %q, of %s", got.failures(), query)
+			t.Errorf("%s: got errors %q, want webhooks or nodes: %s", query, got.failures(), got.text)
 		}
 		dbtest.NoSecrets(t, query, []byte(got.text))
 	}
@@ -299,7 +299,8 @@ func TestEventTypes(t *testing.T) {
 		for _, each := range got.EventTypes {
 			names = append(names, audit.Type(each.Name))
 			if !json.Valid([]byte(each.Example)) || !strings.HasSuffix(each.Description, ".") {
-				t.Errorf("%s has the description %q and the example %s", each.Name, each.Description, each.Example)
+				t.Errorf("%s: got the description %q and the example %s, want a sentence and JSON", each.Name,
+					each.Description, each.Example)
 			}
 		}
 		check.Equal(t, names, audit.Types(), "the types")

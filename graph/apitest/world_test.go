@@ -146,12 +146,12 @@ func (w *tenants) check(t *testing.T, s scenario) {
 	}
 	for _, piece := range s.has {
 		if !strings.Contains(got.text, w.fill(piece)) {
-			t.Errorf("%q is not in the answer: %s", w.fill(piece), got.text)
+			t.Errorf("response: got %s, want %q in it", got.text, w.fill(piece))
 		}
 	}
 	for _, piece := range s.lacks {
 		if strings.Contains(got.text, w.fill(piece)) {
-			t.Errorf("%q is in the answer: %s", w.fill(piece), got.text)
+			t.Errorf("response: got %s, want it without %q", got.text, w.fill(piece))
 		}
 	}
 	want := make([]string, len(s.errors))
