@@ -76,13 +76,14 @@ func TestFieldsHaveNames(t *testing.T) {
 		for _, list := range lists.FindAllStringSubmatch(source, -1) {
 			for _, name := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(list[1]+list[2], -1) {
 				if found++; keys["fields.names."+name[1]] == "" && !slices.Contains(unseen, name[1]) {
-					t.Errorf("%s has the field %s: add fields.names.%[2]s to messages/en/common.yaml", file, name[1])
+					t.Errorf("%s has the field %s without a name, want fields.names.%[2]s in messages/en/common.yaml",
+						file, name[1])
 				}
 			}
 		}
 	}
 	if found < 20 {
-		t.Errorf("%d fields were found", found)
+		t.Errorf("fields: got %d, want at least 20", found)
 	}
 }
 

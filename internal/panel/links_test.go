@@ -43,7 +43,7 @@ func TestLink(t *testing.T) {
 		s.visitor().post("/signin", "email", "nora@acme.example", "password",
 			"correct horse battery").goes("/accounts/" + s.Account + "/")
 		if strings.Contains(s.log.String(), strings.TrimPrefix(address, "/link/")) {
-			t.Error("the log holds the secret of a link")
+			t.Error("the log: got the secret of a link, want it absent")
 		}
 	})
 }

@@ -24,7 +24,7 @@ func TestProfile(t *testing.T) {
 			wants(http.StatusUnprocessableEntity, "Write a language tag")
 		v.submit(page, "Save", "firstName", "Ada", "locale", "de").goes("/profile?n=1&notice=profile_saved")
 		if page = v.open("/profile"); page.forms()[1].values.Get("firstName") != "Ada" {
-			t.Error("the name is not kept")
+			t.Errorf("first name: got %q, want Ada", page.forms()[1].values.Get("firstName"))
 		}
 		v.submit(page, "Change password", "present", "wrong", "password", "another phrase", "passwordConfirmation",
 			"another phrase").
@@ -55,7 +55,7 @@ func TestSessionsOfOneself(t *testing.T) {
 			}
 		}
 		if len(ids) != 3 { // newest first: the third, the second, the demo's
-			t.Fatalf("%d sessions can be ended", len(ids))
+			t.Fatalf("sessions that can be ended: got %d, want 3", len(ids))
 		}
 		v.post("/profile/sessions", "session", ids[0]).goes("/profile?n=1&notice=sessions_ended")
 		third.get("/profile").goes("/signin?next=%2Fprofile")
@@ -116,7 +116,7 @@ func TestForgot(t *testing.T) {
 		for _, subject := range []string{"Your password for Latchkey was changed", "New sign-in to Latchkey"} {
 			if mail := post.Next(t); !strings.Contains(mail, "Subject: "+subject) ||
 				!strings.Contains(mail, "IP address: 198.51.100.") {
-				t.Errorf("mailed is, instead of %q:\n%s", subject, mail)
+				t.Errorf("mail: got %s\nwant the subject %q and the IP address", mail, subject)
 			}
 		}
 		v.submit(v.open("/accounts"), "Sign out") // the browser is recognized now
@@ -140,7 +140,7 @@ func linkIn(t *testing.T, mail string) string {
 			return "/link/" + strings.TrimSpace(value)
 		}
 	}
-	t.Fatal("no link in the mail")
+	t.Fatal("mail: got no link, want one")
 	return ""
 }
 

@@ -149,7 +149,7 @@ func stateOf(t *testing.T, r *reply) string {
 	t.Helper()
 	to, err := url.Parse(r.header.Get("Location"))
 	if err != nil || to.Query().Get("state") == "" {
-		t.Fatalf("%d %s leads to %s", r.status, r.text(), to)
+		t.Fatalf("got %d %s with the location %s, want one with a state", r.status, r.text(), to)
 	}
 	return to.Query().Get("state")
 }
@@ -205,7 +205,7 @@ func TestProveAgainAtProvider(t *testing.T) {
 		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusOK,
 			"Your identity is confirmed")
 		if last := p.Asked()[len(p.Asked())-1]; last.Get("prompt") != "login" || last.Get("max_age") != "0" {
-			t.Errorf("asked %v", last)
+			t.Errorf("asked the provider with %v, want prompt login and max_age 0", last)
 		}
 		v.submit(asked, "I have confirmed it, continue").goes("/profile/security/app")
 
@@ -252,12 +252,12 @@ func TestPagesWithoutPasswords(t *testing.T) {
 		link := s.invite(s.OwnerEmail)
 		page = v.get(link).wants(http.StatusOK, "Passwords are turned off here. This link signs you in once")
 		if strings.Contains(page.body, `type="password"`) {
-			t.Error("a password is asked for")
+			t.Error("the page of the link: got an input of a password, want none")
 		}
 		v.submit(page, "Sign in").goes("/accounts/" + s.Account + "/")
 		profile := v.get("/profile")
 		if strings.Contains(profile.body, `type="password"`) {
-			t.Error("the profile asks for a password")
+			t.Error("the profile: got an input of a password, want none")
 		}
 		v.post("/profile/password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
 			"another phrase").
@@ -300,7 +300,7 @@ func TestFlowsDoNotEndEachOther(t *testing.T) {
 			last = other.atProvider(other.get("/signin/openid"), s.OwnerEmail)
 		}
 		if n := len(other.flowsAtProvider()); n > 5 {
-			t.Errorf("the browser keeps %d flows", n)
+			t.Errorf("flows in the browser: got %d, want at most 5", n)
 		}
 		other.get(last).goes("/accounts/" + s.Account + "/")
 	})

@@ -101,7 +101,7 @@ func start(t *testing.T, database string, args, settings []string) *server {
 		case code := <-ended:
 			check.Equal(t, code, 0, "exit status: %s", s.log.String())
 		case <-time.After(time.Minute):
-			t.Error("the program does not stop")
+			t.Error("the program still runs after 1m, want it stopped")
 		}
 		for line := range strings.Lines(s.log.String()) {
 			if t.Failed() && strings.Contains(line, "ERROR") {
@@ -111,7 +111,7 @@ func start(t *testing.T, database string, args, settings []string) *server {
 		dbtest.NoSecrets(t, "the log", []byte(s.log.String()))
 		for email, password := range s.passwords {
 			if strings.Contains(s.log.String(), password) {
-				t.Errorf("the log has the password of %s", email)
+				t.Errorf("the log: got the password of %s, want it absent", email)
 			}
 		}
 	})

@@ -96,7 +96,7 @@ func TestDeleteTokenWithUsers(t *testing.T) {
 				`mutation { user { createUser(input: {email: "`+email+
 					`", firstName: "A", lastName: "B", locale: "en"}) { user { id } } } }`)
 			if status != http.StatusOK || strings.Contains(answer, "errors") {
-				t.Fatalf("create a user: %d %s", status, answer)
+				t.Fatalf("createUser: got %d %s, want 200 without errors", status, answer)
 			}
 			owner.open(asked).wants(http.StatusOK, "Users that they added").wants(http.StatusOK,
 				want).wants(http.StatusOK, email)
