@@ -57,7 +57,7 @@ func (s *server) peakMemory(t *testing.T) int {
 	kilobytes, _, found := strings.Cut(after, "kB")
 	n, err := strconv.Atoi(strings.TrimSpace(kilobytes))
 	if !found || err != nil {
-		t.Fatalf("no VmHWM in /proc: %v", err)
+		t.Fatalf("VmHWM in /proc: got %q, %v, want a number", kilobytes, err)
 	}
 	return n << 10
 }

@@ -212,7 +212,7 @@ func signed(t *testing.T, secret, id, timestamp, body string) string {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil {
-		t.Fatal("the secret is not base64")
+		t.Fatalf("the secret: got %v, want base64", err)
 	}
 	mac := hmac.New(sha256.New, key)
 	fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body)
@@ -348,7 +348,7 @@ func codeOf(t *testing.T, section string) []string {
 	}
 	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
 	if !found {
-		t.Fatalf("docs/webhooks.md has no section %q", section)
+		t.Fatalf("docs/webhooks.md: got no section %q, want one", section)
 	}
 	body, _, _ := strings.Cut(rest, "\n## ")
 	var blocks []string

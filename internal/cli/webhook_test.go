@@ -85,7 +85,7 @@ func (s *server) waitForFailure(t *testing.T, session, hook string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout: no attempt for %s failed", hook)
+			t.Fatalf("got no failed attempt of %s within the time, want one", hook)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (l listener) next(t *testing.T) request {
 	case r := <-l.requests:
 		return r
 	case <-time.After(30 * time.Second):
-		t.Fatal("timeout: no webhook arrived")
+		t.Fatal("got no webhook within 30s, want one")
 		return request{}
 	}
 }
@@ -139,7 +139,7 @@ func newWebhook(t *testing.T, env map[string]string, url, types string) (id, sec
 	out, notes, code := attempt(t, env, "webhook", "create", "--account", acmeID, "--url", url, "--type", types,
 		"--webhook-allow", "127.0.0.1")
 	if code != 0 {
-		t.Fatalf("webhook create: exit status %d: %s", code, notes)
+		t.Fatalf("webhook create: got exit status %d: %s, want 0", code, notes)
 	}
 	return webhookID.FindString(notes), strings.TrimSuffix(out, "\n")
 }
@@ -189,13 +189,13 @@ func TestStopFinishesWebhooks(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		select {
 		case <-s.ended:
-			t.Error("the server ended before the webhook was answered")
+			t.Error("the server ended before the webhook was answered, want it to wait")
 		default:
 		}
 		close(release)
 		check.Equal(t, s.exits(t), 0, "the exit status")
 		if !answered.Load() {
-			t.Error("the webhook was not answered")
+			t.Error("the webhook: got no answer before the end, want one")
 		}
 		check.Equal(t, len(l.requests), 0, "requests that began after the signal")
 		next := serve(t, env, "--webhook-workers", "0")
@@ -231,10 +231,10 @@ func TestWebhookMetrics(t *testing.T) {
 		}
 		text := s.adminPage(t, "/metrics")
 		if strings.Contains(text, "\nlatchkey_webhook_oldest_pending_seconds 0\n") {
-			t.Error("the oldest pending delivery has no age, although one failed and waits")
+			t.Error("oldest pending delivery: got the age 0, want that of the delivery that failed and waits")
 		}
 		if strings.Contains(text, "127.0.0.1:") || webhookID.MatchString(text) {
-			t.Error("a metric names a webhook")
+			t.Errorf("metrics: got %s, want no webhook's address or ID", text)
 		}
 	})
 }
