@@ -44,7 +44,7 @@ func TestRunRounds(t *testing.T) {
 	groups[1][1].load = func(context.Context, time.Duration) (measurement, error) { return measurement{}, broken }
 	if _, err := runRounds(t.Context(), groups, renew, options{rounds: 1, each: time.Second}); !errors.Is(err,
 		broken) || !strings.Contains(err.Error(), "ours") {
-		t.Errorf("a load that fails ends the run with %v", err)
+		t.Errorf("a load that fails: got %v, want %v with the contender's name", err, broken)
 	}
 }
 

@@ -50,13 +50,13 @@ func TestEveryPairIsMeasured(t *testing.T) {
 	measured := map[string]bool{}
 	for _, c := range slices.Concat(new(suite).contenders()...) {
 		if measured[c.name] {
-			t.Errorf("two contenders have the name %q", c.name)
+			t.Errorf("contenders with the name %q: got two, want one", c.name)
 		}
 		measured[c.name] = true
 	}
 	for _, p := range pairs() {
 		if !measured[p.work] || !measured[p.against] {
-			t.Errorf("no contender measures %q or %q", p.work, p.against)
+			t.Errorf("got no contender of %q or %q, want both", p.work, p.against)
 		}
 	}
 }

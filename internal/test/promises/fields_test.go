@@ -245,7 +245,7 @@ func (h *deployment) listed(t *testing.T, store string) map[string]any {
 	out, _ := h.run("", "token", "list", "--account", acme, "--store", store, "--status", "revoked", "--output", "json")
 	var read struct{ APITokens []map[string]any }
 	if err := json.Unmarshal([]byte(out), &read); err != nil || len(read.APITokens) != 1 {
-		t.Fatalf("latchkey token list: %v: %s", err, out)
+		t.Fatalf("latchkey token list: got %v: %s, want JSON with one token", err, out)
 	}
 	return read.APITokens[0]
 }

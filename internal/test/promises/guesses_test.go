@@ -29,7 +29,7 @@ func TestGuessesDoNotLockOutIssuedCredentials(t *testing.T) {
 			for i := range 3 {
 				last = generated(t)
 				if status := guess(last); status != http.StatusUnauthorized {
-					t.Fatalf("%s: guess %d: got %d", what, i, status)
+					t.Fatalf("%s: guess %d: got %d, want 401", what, i, status)
 				}
 			}
 			return last
@@ -37,11 +37,11 @@ func TestGuessesDoNotLockOutIssuedCredentials(t *testing.T) {
 		repeated := guesses("up to the rate")
 		for range 20 {
 			if status := guess(repeated); status != http.StatusTooManyRequests {
-				t.Fatalf("a guess that is repeated over the rate: got %d", status)
+				t.Fatalf("a guess that is repeated over the rate: got %d, want 429", status)
 			}
 		}
 		if !n.works(h.session(acmeOwner), acme) {
-			t.Error("a session that a command has started does not work")
+			t.Error("a session that a command started: got it refused, want it accepted")
 		}
 		guesses("on trial")
 		check.Equal(t, guess(generated(t)), http.StatusTooManyRequests, "a guess with no trial left")
@@ -53,7 +53,7 @@ func TestGuessesDoNotLockOutIssuedCredentials(t *testing.T) {
 			"created token": token.access, "rotated token": rotated, "token granted to a client": n.granted(token),
 		} {
 			if !n.works(credential, acme) {
-				t.Errorf("a %s does not work", what)
+				t.Errorf("a %s: got it refused, want it accepted", what)
 			}
 		}
 		n.signIn(email, password)
