@@ -95,7 +95,7 @@ func TestDigestsThatAreNotKept(t *testing.T) {
 			several := slices.Concat(otherKeys.Candidates(value), keyring.Candidates(value))
 			if got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, several); err != nil ||
 				got.Principal.AccountID != w.Account.ID {
-				t.Errorf("got %v, %v", got, err)
+				t.Errorf("Credential() = %v, %v, want one of account %s", got, err, w.Account.ID)
 			}
 		})
 	})
@@ -240,7 +240,7 @@ func TestKeepUses(t *testing.T) {
 			})
 		}
 		if got := lastUse(t, db, idle.ID, idle); !got.LastUsedAt.IsZero() || got.LastUsedIP.IsValid() {
-			t.Errorf("a token that was never used: %+v", got)
+			t.Errorf("a token that was never used: got %+v, want no last use", got)
 		}
 	})
 }
@@ -326,7 +326,7 @@ func lastUse(t *testing.T, db *gormdb.DB, id uuid.UUID, of ...token.Token) token
 			return got
 		}
 	}
-	t.Fatal("no such token in the test")
+	t.Fatalf("no token %s among those of the test, want it there", id)
 	return token.Token{}
 }
 

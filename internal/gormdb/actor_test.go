@@ -230,7 +230,8 @@ func TestNothingIsIssuedAfterTheRevocation(t *testing.T) {
 						d, _ := draft(w, w.Stores[i%2].ID, func(d *token.Draft) { d.MaxLive = 10_000 })
 						if err := handles[i%3].Tokens().Insert(t.Context(), by, d); err != nil {
 							if fault.KindOf(err) != fault.Unauthenticated {
-								t.Error(err)
+								t.Errorf("issuing while it is revoked: got error %v, want kind %s",
+									err, fault.Unauthenticated)
 							}
 							return
 						}
@@ -241,7 +242,7 @@ func TestNothingIsIssuedAfterTheRevocation(t *testing.T) {
 			before := countTokens(t, handles[2], w)
 			all.Wait()
 			if after := countTokens(t, handles[2], w); after != before {
-				t.Fatalf("%d tokens were issued after the revocation had been answered", after-before)
+				t.Fatalf("tokens issued after the revocation had been answered: got %d, want none", after-before)
 			}
 		}
 	})
@@ -269,7 +270,7 @@ func TestTokensThatRevokeEachOther(t *testing.T) {
 			revokes := func(by auth.Actor, victim token.Token) {
 				if _, err := db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{victim.ID}, victim)); err != nil &&
 					fault.KindOf(err) != fault.Unauthenticated {
-					t.Error(err)
+					t.Errorf("revoking each other: got error %v, want kind %s", err, fault.Unauthenticated)
 				}
 			}
 			all.Go(func() { revokes(byA, b) })
@@ -284,7 +285,7 @@ func TestTokensThatRevokeEachOther(t *testing.T) {
 func TestOneWayToWrite(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 40 {
-		t.Fatal(files, err)
+		t.Fatalf("files of the package: got %d, %v, want 40 at least", len(files), err)
 	}
 	direct := map[string]string{
 		"postgres.go":        "the pool's own file",
@@ -303,14 +304,14 @@ func TestOneWayToWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), ".transaction(") && file != "write.go" {
-			t.Errorf("%s writes without an actor: use DB.write", file)
+			t.Errorf("%s writes without an actor, want it to use DB.write", file)
 		}
 		if strings.Contains(string(text), "writeSQL.") && file != "sqlite.go" {
-			t.Errorf("%s uses SQLite's writer without a turn: use DB.write", file)
+			t.Errorf("%s uses SQLite's writer without a turn, want it to use DB.write", file)
 		}
 		for _, call := range []string{".pool.Exec", ".pool.Query", ".pool.SendBatch", ".pool.Begin"} {
 			if strings.Contains(string(text), call) && direct[file] == "" {
-				t.Errorf("%s calls %s: use DB.write", file, call)
+				t.Errorf("%s calls %s, want it to use DB.write", file, call)
 			}
 		}
 	}
@@ -320,7 +321,7 @@ func TestOneWayToWrite(t *testing.T) {
 func TestFeedWritesToItsOwnTables(t *testing.T) {
 	files, err := filepath.Glob("../feed/*.go")
 	if err != nil || len(files) < 10 {
-		t.Fatal(files, err)
+		t.Fatalf("files of the feed: got %d, %v, want 10 at least", len(files), err)
 	}
 	written := regexp.MustCompile(`(?:INSERT INTO|DELETE FROM|UPDATE) (\w+)`)
 	// Two are keywords.
@@ -332,7 +333,7 @@ func TestFeedWritesToItsOwnTables(t *testing.T) {
 		}
 		for _, match := range written.FindAllStringSubmatch(string(text), -1) {
 			if !strings.HasSuffix(file, "_test.go") && !slices.Contains(own, match[1]) {
-				t.Errorf("%s writes to the table %s", file, match[1])
+				t.Errorf("%s writes to the table %s, want only %q", file, match[1], own)
 			}
 		}
 	}

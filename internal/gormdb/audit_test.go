@@ -67,7 +67,7 @@ func TestEvents(t *testing.T) {
 				same(t, "events", nodes(got), tc.want)
 				if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, tc.filter); err != nil ||
 					n != int64(len(tc.want)) {
-					t.Errorf("counted %d, %v", n, err)
+					t.Errorf("CountEvents() = %d, %v, want %d", n, err, len(tc.want))
 				}
 			})
 		}

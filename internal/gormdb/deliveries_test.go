@@ -125,7 +125,7 @@ func TestNothingIsEnqueuedAlone(t *testing.T) {
 		d, _ := draft(w, uuid.Nil)
 		d.MaxLive = 0
 		if err := db.Tokens().Insert(t.Context(), byTest, d); err == nil {
-			t.Error("a token over the limit was inserted")
+			t.Error("inserting a token over the limit: got no error, want one")
 		}
 		d.MaxLive = 1
 		d.Event.ID = uuid.Must(uuid.NewV7())
@@ -133,7 +133,7 @@ func TestNothingIsEnqueuedAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := db.Tokens().Insert(t.Context(), byTest, d); err == nil {
-			t.Error("a token was inserted twice")
+			t.Error("inserting a token twice: got no error, want one")
 		}
 		check.Equal(t, stored.Load(), 1, "the calls of OnEvents")
 		got := deliveriesOf(t, db, webhook)

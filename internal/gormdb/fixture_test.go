@@ -106,7 +106,7 @@ func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
 	t.Helper()
 	ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf(tokens), tokens[0]))
 	if err != nil || len(ended.Unknown) > 0 {
-		t.Fatalf("revoke: %v, %v", ended, err)
+		t.Fatalf("Revoke() = %+v, %v, want every token known", ended, err)
 	}
 }
 
@@ -170,7 +170,7 @@ func within(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %s: %s", limit, what)
+			t.Fatalf("%s: not after %s, want it within that time", what, limit)
 		}
 	}
 }

@@ -97,10 +97,10 @@ func checkLog(t *testing.T, events []audit.Event, n int) {
 	for _, e := range events {
 		subject := audit.Target{Kind: e.Target.Kind, Key: e.Target.Key}
 		if ids[e.ID] {
-			t.Errorf("event %s was read twice", e.ID)
+			t.Errorf("event %s was read twice, want it once", e.ID)
 		}
 		if e.Sequence != last[subject]+1 {
-			t.Errorf("event %s of %v has the sequence %d after %d", e.Action, subject, e.Sequence, last[subject])
+			t.Errorf("sequence of event %s of %v: got %d, want %d", e.Action, subject, e.Sequence, last[subject]+1)
 		}
 		ids[e.ID], last[subject] = true, e.Sequence
 	}
@@ -239,7 +239,7 @@ func TestSequencesOfManyEvents(t *testing.T) {
 		var theirs []audit.Event
 		for _, e := range f.seen {
 			if e.Action == audit.UserInvited {
-				t.Fatalf("the log has an event without a type: %+v", e)
+				t.Fatalf("the log: got %+v, want only events with a type", e)
 			}
 			if e.Target.Name == "User" {
 				theirs = append(theirs, e)

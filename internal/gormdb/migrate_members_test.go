@@ -105,7 +105,7 @@ func TestMigrateSharedUsers(t *testing.T) {
 			})
 			if err != nil || found.ID != s.person || found.Pending || !found.Member ||
 				found.Email != "Ann@Agency.example" {
-				t.Fatalf("account %d records %+v, %v", i, found, err)
+				t.Fatalf("account %d records %+v, %v, want member %s with Ann@Agency.example", i, found, err, s.person)
 			}
 			return found
 		}
@@ -113,16 +113,17 @@ func TestMigrateSharedUsers(t *testing.T) {
 			return strings.Join([]string{p.FirstName, p.LastName, p.Locale, p.ExternalID}, " ")
 		}
 		if a, b := names(known(0)), names(known(1)); a != "Ann Agent fr hr-1" || b != "Ann Agent fr x-9" {
-			t.Errorf("the accounts record %q and %q", a, b)
+			t.Errorf("names in the accounts: got %q and %q, want %q and %q",
+				a, b, "Ann Agent fr hr-1", "Ann Agent fr x-9")
 		}
 		if places := known(0).Places; len(places) != 1 ||
 			!slices.Equal(places[0].Permissions, []string{"Add_Orders", "Edit_Orders"}) ||
 			places[0].Status != user.Active {
-			t.Errorf("the person's places are %+v", places)
+			t.Errorf("the person's memberships: got %+v, want an active one to add and edit orders", places)
 		}
 		if l, err := db.SignIn().Link(t.Context(), keyring.Candidates(s.link), noon); err != nil ||
 			l.UserID != s.person || l.AccountID != s.accounts[1] {
-			t.Errorf("the invitation is %+v, %v", l.Link, err)
+			t.Errorf("the invitation: got %+v, %v, want one of %s into %s", l.Link, err, s.person, s.accounts[1])
 		}
 
 		// A change of one account's record does not change the other's.
@@ -135,7 +136,8 @@ func TestMigrateSharedUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a, b := names(known(0)), names(known(1)); a != "Anna Agent de hr-2" || b != "Ann Agent fr x-9" {
-			t.Errorf("after one renamed the person, the accounts record %q and %q", a, b)
+			t.Errorf("after one renamed the person, names in the accounts: got %q and %q, want %q and %q",
+				a, b, "Anna Agent de hr-2", "Ann Agent fr x-9")
 		}
 	})
 }
@@ -162,7 +164,7 @@ func TestMigrateFoldsDomains(t *testing.T) {
 		}
 		check.Equal(t, folded, user.Fold(typed), "the folded address")
 		if folded == was {
-			t.Errorf("got %q, which was stored before", folded)
+			t.Errorf("the folded address: got %q, which was stored before, want another", folded)
 		}
 	})
 }

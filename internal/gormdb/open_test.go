@@ -78,7 +78,7 @@ func assertSilent(t *testing.T, err error) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
 		if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the password is in %q", err)
+			t.Errorf("the error: got %q, want it without the password", err)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func TestClaim(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		hook := addHook(t, db, w)
 		if jobs := claims(t, db, 10); len(jobs) != 0 {
-			t.Fatalf("claimed %v of nothing", eventsOf(jobs))
+			t.Fatalf("claims of an empty queue: got %v, want none", eventsOf(jobs))
 		}
 		first := enqueue(t, db, hook, "a")
 		second := enqueue(t, db, hook, "a")
@@ -95,7 +95,7 @@ func TestClaim(t *testing.T) {
 		check.Equal(t, j.Event.Target.Key, "a", "the subject of the job's event")
 		until := j.LeaseUntil.Sub(before)
 		if j.Token == uuid.Nil || until < deliver.Lease || until > deliver.Lease+time.Second {
-			t.Errorf("the token is %v and the lease is %v", j.Token, until)
+			t.Errorf("the claim: got token %v and a lease of %v, want a token and %v", j.Token, until, deliver.Lease)
 		}
 		check.Equal(t, len(claims(t, db, 10)), 0, "claims of what is leased, or behind it")
 		check.Equal(t, finish(t, db, outcome(webhook.Pending), jobs...), []bool{true, true}, "recorded")
@@ -183,7 +183,7 @@ func TestProbes(t *testing.T) {
 		check.Equal(t, len(claims(t, db, 100)), deliver.MaxInFlight, "claims after a success")
 		got, err := db.Webhooks().Webhook(t.Context(), w.Account.ID, hook.ID)
 		if err != nil || !got.FailingSince.IsZero() {
-			t.Errorf("after a success it has been failing since %v, %v", got.FailingSince, err)
+			t.Errorf("failing since, after a success: got %v, %v, want the zero time", got.FailingSince, err)
 		}
 	})
 }
@@ -239,7 +239,7 @@ func TestClaimsAreFair(t *testing.T) {
 		begun := time.Now()
 		jobs := claims(t, db, 6)
 		if took := time.Since(begun); took > time.Second {
-			t.Errorf("a claim took %v", took)
+			t.Errorf("a claim took %v, want a second at most", took)
 		}
 		places := map[uuid.UUID]int{}
 		for _, j := range jobs {
@@ -331,7 +331,7 @@ func TestClaimsInRaces(t *testing.T) {
 		}
 		for subject, left := range ref.order {
 			if len(left) > 0 {
-				t.Errorf("%d of %s were not delivered", len(left), subject)
+				t.Errorf("deliveries of %s left: got %d, want none", subject, len(left))
 			}
 		}
 	})

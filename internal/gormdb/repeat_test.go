@@ -80,12 +80,12 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				if err := tc.end(first); err != nil && tc.again == "" {
-					t.Fatal(err)
+					t.Fatalf("the first time: got error %v, want none", err)
 				}
 				var changes recorder
 				second.OnChange(changes.changed)
 				if err := tc.end(second); fault.KindOf(err) != tc.again {
-					t.Fatalf("the repeat: %v", err)
+					t.Fatalf("the repeat: got error %v, want kind %q", err, tc.again)
 				}
 				reported := changes.take()
 				if !slices.ContainsFunc(tc.concerned,

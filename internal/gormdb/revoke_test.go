@@ -61,10 +61,10 @@ func TestRevoke(t *testing.T) {
 		}
 		if record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken,
 			keyring.Candidates(value)); err != nil || !record.Revoked {
-			t.Errorf("the verifier reads %+v, %v", record, err)
+			t.Errorf("the verifier reads %+v, %v, want it revoked", record, err)
 		}
 		if got, err := db.Tokens().Token(t.Context(), w.Account.ID, c.ID); err != nil || got.Revocation != nil {
-			t.Errorf("a token that was not named: %+v, %v", got, err)
+			t.Errorf("a token that was not named: got %+v, %v, want no revocation", got, err)
 		}
 		assertEvents(t, db, audit.APITokenRevoked, b, a)
 
@@ -73,10 +73,10 @@ func TestRevoke(t *testing.T) {
 			again.Revocation.At, again.Revocation.Reason = later(time.Hour), "again"
 			ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), again)
 			if err != nil || len(ended.Unknown) > 0 {
-				t.Fatal(ended, err)
+				t.Fatalf("Revoke() = %+v, %v, want every token known", ended, err)
 			}
 			if got, err := db.Tokens().Token(t.Context(), w.Account.ID, a.ID); err != nil || *got.Revocation != r {
-				t.Errorf("the first revocation was overwritten: %+v, %v", got.Revocation, err)
+				t.Errorf("the first revocation: got %+v, %v, want it unchanged: %+v", got.Revocation, err, r)
 			}
 			assertEvents(t, db, audit.APITokenRevoked, c, b, a)
 			changes.take()
@@ -138,7 +138,7 @@ func TestRevokeAllOrNone(t *testing.T) {
 				for _, each := range []token.Token{here, there, above, foreign} {
 					if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil ||
 						got.Revocation != nil {
-						t.Errorf("%v, %v", got, err)
+						t.Errorf("Token() = %v, %v, want no revocation", got, err)
 					}
 				}
 			})
@@ -163,7 +163,7 @@ func TestRevokeFailsWhole(t *testing.T) {
 		for _, each := range []token.Token{a, b} {
 			if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil ||
 				got.Revocation != nil {
-				t.Errorf("%v, %v", got, err)
+				t.Errorf("Token() = %v, %v, want no revocation", got, err)
 			}
 		}
 		const again = "DROP INDEX once"

@@ -67,7 +67,7 @@ func TestUsersFiltered(t *testing.T) {
 				}
 				if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, tc.f); err != nil ||
 					n != int64(len(want)) {
-					t.Errorf("counted %d, %v", n, err)
+					t.Errorf("CountUsers() = %d, %v, want %d", n, err, len(want))
 				}
 			})
 		}
@@ -146,7 +146,7 @@ func walkUsers(t *testing.T, db *gormdb.DB, w dbtest.World, f user.Filter, windo
 			return all
 		}
 	}
-	t.Fatal("the list does not end")
+	t.Fatal("the list does not end, want it to")
 	return nil
 }
 
@@ -184,7 +184,7 @@ func TestUserPlaces(t *testing.T) {
 				same(t, "places", append([]user.StorePlace{}, nodes(pages[ids[0]])...), want)
 				counts, err := db.Users().CountUserPlaces(t.Context(), w.Account.ID, ids, tc.only)
 				if err != nil || counts[ids[0]] != int64(len(want)) || counts[ids[1]] != 0 {
-					t.Errorf("counts %v, %v", counts, err)
+					t.Errorf("CountUserPlaces() = %v, %v, want %d and 0", counts, err, len(want))
 				}
 			})
 		}
@@ -195,12 +195,12 @@ func TestUserPlaces(t *testing.T) {
 		members := nodes(pages[w.Stores[0].ID])
 		if len(members) != 2 || members[1].ID != owned.ID || members[1].Role() != user.StoreOwner ||
 			members[0].Role() != user.Custom {
-			t.Errorf("the members are %+v", members)
+			t.Errorf("members: got %+v, want 2, the last the owner %s", members, owned.ID)
 		}
 		found, err := db.Users().MembershipsByID(t.Context(), w.Account.ID, append(ids, uuid.New()))
 		if err != nil || len(found) != 3 || found[ids[0]].ExternalID != "e" ||
 			found[ids[0]].UpdatedAt != later(time.Second) || found[ids[1]].ExternalID != "" {
-			t.Errorf("memberships %+v, %v", found, err)
+			t.Errorf("MembershipsByID() = %+v, %v, want 3, with the external ID of the first", found, err)
 		}
 	})
 }
