@@ -129,7 +129,7 @@ type complaints struct{ t *testing.T }
 func (c *complaints) Write(line []byte) (int, error) {
 	dbtest.NoSecrets(c.t, "the log", line)
 	if bytes.Contains(line, []byte(`"level":"ERROR"`)) {
-		c.t.Errorf("logged: %s", line)
+		c.t.Errorf("the log: got %s, want no error", line)
 	}
 	return len(line), nil
 }

@@ -77,7 +77,7 @@ func (f flood) createUser(session string) {
 		email: "f%s@flood.example", firstName: "F", lastName: "L", locale: "en", password: %q, passwordConfirmation: %q}) { user { id } } } }`,
 		f.name, password, password))
 	if err != nil || len(answer.Errors) > 0 {
-		f.t.Errorf("create a user: %v, %+v", err, answer.Errors)
+		f.t.Errorf("create a user: got %v, errors %+v, want none", err, answer.Errors)
 	}
 }
 
@@ -87,7 +87,7 @@ func (f flood) signIn() {
 	if status, err := f.post("/signin", "", url.Values{"email": {"u" + f.name + "@flood.example"},
 		"password": {"wrong guess"}}.Encode()); err != nil ||
 		status != http.StatusUnprocessableEntity && status != http.StatusTooManyRequests {
-		f.t.Errorf("sign in: %d, %v", status, err)
+		f.t.Errorf("sign in: got %d, %v, want 422 or 429", status, err)
 	}
 	f.large("/signin", "", "password=wrong+guess&email=")
 }
@@ -113,7 +113,7 @@ func (f flood) sendLargeBodies() {
 func (f flood) large(path, kind, begins string) {
 	status, err := f.post(path, kind, begins+strings.Repeat("a", 1_000_000))
 	if err == nil && (status < http.StatusMultipleChoices || status >= http.StatusInternalServerError) {
-		f.t.Errorf("1 MB to %s: %d", path, status)
+		f.t.Errorf("1 MB to %s: got %d, want 3xx or 4xx", path, status)
 	}
 }
 

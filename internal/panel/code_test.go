@@ -73,12 +73,12 @@ func (a *app) isNowhere(s *server, recovery []string) {
 	}
 	kept := strings.ToLower(dbtest.Dump(a.t, s.database))
 	if !strings.Contains(kept, "totp_secrets ") {
-		a.t.Error("the dump has no app")
+		a.t.Error("the dump of the database: got no app, want one")
 	}
 	for _, text := range append([]string{a.secret, string(raw), strings.ReplaceAll(recovery[0], "-", "")},
 		recovery...) {
 		if strings.Contains(kept, strings.ToLower(text)) || strings.Contains(kept, hex.EncodeToString([]byte(text))) {
-			a.t.Error("the database holds a secret of an app, or a recovery code")
+			a.t.Error("the dump of the database: got a secret of an app, or a recovery code, want neither")
 		}
 	}
 }

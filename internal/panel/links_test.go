@@ -15,7 +15,7 @@ func (s *server) invite(email string, more ...string) string {
 	printed := s.run("", append([]string{"user", "invite", "--account", s.Account, "--email", email}, more...)...)
 	_, secret, found := strings.Cut(printed, "/link/")
 	if !found {
-		s.t.Fatalf("no link in %d bytes", len(printed))
+		s.t.Fatalf("latchkey user invite: got no link in %d bytes, want one", len(printed))
 	}
 	return "/link/" + secret
 }

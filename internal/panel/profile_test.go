@@ -81,7 +81,7 @@ func (s *server) sessionOf(email string) string {
 			return id
 		}
 	}
-	s.t.Fatalf("%s has no session", email)
+	s.t.Fatalf("sessions: got none of %s, want one", email)
 	return ""
 }
 
@@ -167,7 +167,8 @@ func (r *reply) waits() {
 	seconds, err := strconv.Atoi(r.header.Get("Retry-After"))
 	said := regexp.MustCompile(`Too many attempts\. Try again in (1 (second|minute)|[0-9]+ (seconds|minutes))\.`)
 	if r.status != http.StatusTooManyRequests || err != nil || seconds < 1 || !said.MatchString(r.text()) {
-		r.t.Errorf("%d, to come again after %d seconds: %s", r.status, seconds, r.text())
+		r.t.Errorf("got %d, Retry-After %d: %s, want 429 with at least one second, and the time in the text", r.status,
+			seconds, r.text())
 	}
 }
 

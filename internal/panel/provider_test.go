@@ -40,7 +40,7 @@ func (v *visitor) atProvider(r *reply, email string) string {
 	if page.status == http.StatusOK {
 		forms := page.forms()
 		if len(forms) != 1 {
-			v.t.Fatalf("the provider shows %s", page.text())
+			v.t.Fatalf("forms of the provider: got %d, want 1: %s", len(forms), page.text())
 		}
 		login, err := url.Parse(r.header.Get("Location"))
 		if err != nil {
@@ -51,7 +51,8 @@ func (v *visitor) atProvider(r *reply, email string) string {
 	}
 	back, err := url.Parse(page.header.Get("Location"))
 	if err != nil || back.Path != "/signin/openid/callback" {
-		v.t.Fatalf("the provider answers %d %s, to %s", page.status, page.text(), back)
+		v.t.Fatalf("the provider: got %d %s, to %s, want a redirect to /signin/openid/callback", page.status,
+			page.text(), back)
 	}
 	return back.RequestURI()
 }

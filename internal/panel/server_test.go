@@ -133,7 +133,7 @@ func (s *server) run(stdin string, args ...string) string {
 	s.t.Helper()
 	var stdout, stderr strings.Builder
 	if code := cli.Main(s.t.Context(), args, s.setting, strings.NewReader(stdin), &stdout, &stderr); code != 0 {
-		s.t.Fatalf("latchkey %s: exit status %d: %s", strings.Join(args, " "), code, &stderr)
+		s.t.Fatalf("latchkey %s: got exit status %d, want 0: %s", strings.Join(args, " "), code, &stderr)
 	}
 	return strings.TrimSpace(stdout.String())
 }
@@ -188,11 +188,11 @@ func (s *server) unchanged(before []string) {
 	after := s.contents()
 	for _, row := range after {
 		if !slices.Contains(before, row) {
-			s.t.Errorf("new row %s", row)
+			s.t.Errorf("got the new row %s, want none", row)
 		}
 	}
 	if len(after) < len(before) {
-		s.t.Errorf("%d rows before, %d after", len(before), len(after))
+		s.t.Errorf("rows: got %d, want %d as before", len(after), len(before))
 	}
 }
 

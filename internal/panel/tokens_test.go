@@ -51,7 +51,7 @@ func valueOf(page *reply, id string) string {
 			return textOf(n)
 		}
 	}
-	page.t.Fatalf("the page shows no %s", id)
+	page.t.Fatalf("%s: got no element %s, want one", page.url, id)
 	return ""
 }
 
@@ -216,7 +216,7 @@ func idOf(v *visitor, at, name string) string {
 			return rest
 		}
 	}
-	v.t.Fatalf("there is no token %s: %s", name, page.text())
+	v.t.Fatalf("%s: got no token %s, want one: %s", at, name, page.text())
 	return ""
 }
 

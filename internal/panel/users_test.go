@@ -404,7 +404,7 @@ func (s *server) issued(v *visitor, store, name string) string {
 	_, rest, found := strings.Cut(answer.body, `"accessToken":"`)
 	secret, _, _ := strings.Cut(rest, `"`)
 	if !found {
-		s.t.Fatalf("no token: %s", answer.body)
+		s.t.Fatalf("createApiToken: got %s, want an access token", answer.body)
 	}
 	return secret
 }

@@ -89,7 +89,7 @@ func (v *visitor) addWebhook(at, to string, types ...string) (address, secret st
 		}
 	}
 	if secret = valueOf(page, "signing_secret"); address == "" || !strings.HasPrefix(secret, "whsec_") {
-		v.t.Fatalf("the page shows no secret: %s", page.text())
+		v.t.Fatalf("got the page %s, want an address and a secret", page.text())
 	}
 	return address, secret
 }

@@ -183,7 +183,7 @@ func (n *node) fieldsOf(session, kind string) map[string]string {
 		}
 	}
 	if len(fields) == 0 {
-		n.t.Fatalf("the schema has no fields of %s", kind)
+		n.t.Fatalf("fields of %s: got none, want some", kind)
 	}
 	return fields
 }

@@ -96,9 +96,9 @@ func (n *node) signIn(email, password string) {
 	status, session := send(http.MethodPost, "/signin", url.Values{"email": {email}, "password": {password}}.Encode(),
 		nil)
 	if status != http.StatusSeeOther {
-		n.t.Fatalf("signing in: got status %d", status)
+		n.t.Fatalf("signing in: got status %d, want 303", status)
 	}
 	if status, _ := send(http.MethodGet, "/profile/security", "", session); status != http.StatusOK {
-		n.t.Errorf("a page in the new session: got status %d", status)
+		n.t.Errorf("a page in the new session: got status %d, want 200", status)
 	}
 }

@@ -36,7 +36,7 @@ func (r right) accepts(n *node) bool {
 		return true
 	}
 	if a.status != r.status || len(a.Errors) == 0 || a.Errors[0].Extensions.Code != r.code {
-		n.t.Fatalf("refused with status %d: %s", a.status, a.body)
+		n.t.Fatalf("refused with status %d: %s, want %d %s", a.status, a.body, r.status, r.code)
 	}
 	return false
 }
