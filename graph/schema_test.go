@@ -155,13 +155,18 @@ func TestSchemaHasTheWholeAccountAPI(t *testing.T) {
 
 func compareDefinition(t *testing.T, have, want *ast.Definition) {
 	t.Helper()
-	if have == nil || have.Kind != want.Kind || !slices.Equal(have.Interfaces, want.Interfaces) {
-		t.Errorf("%s is missing or of another kind", want.Name)
+	if have == nil {
+		t.Errorf("%s: got no definition, want a %s", want.Name, want.Kind)
+		return
+	}
+	if have.Kind != want.Kind || !slices.Equal(have.Interfaces, want.Interfaces) {
+		t.Errorf("%s: got a %s with the interfaces %q, want a %s with %q", want.Name, have.Kind, have.Interfaces,
+			want.Kind, want.Interfaces)
 		return
 	}
 	for _, v := range want.EnumValues {
 		if have.EnumValues.ForName(v.Name) == nil {
-			t.Errorf("%s has no value %s", want.Name, v.Name)
+			t.Errorf("enum %s: got no value %s, want it", want.Name, v.Name)
 		}
 	}
 	for _, f := range ownFields(want) {

@@ -97,7 +97,7 @@ func TestIntrospection(t *testing.T) {
 	for _, want := range []string{`"name":"ApiTokenMutations"`, `"name":"createUserWithPassword"`,
 		`"isDeprecated":true`, `"name":"skip"`} {
 		if !strings.Contains(got, want) {
-			t.Errorf("%s is missing", want)
+			t.Errorf("introspection: got %.300s, want %s in it", got, want)
 		}
 	}
 	if strings.Contains(got, `"name":"defer"`) || strings.Contains(got, `"errors"`) {

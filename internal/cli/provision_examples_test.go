@@ -158,7 +158,7 @@ func TestExamplesReadSpreadsheets(t *testing.T) {
 				for _, want := range []string{`"email":"+` + id + `@staff.example"`, `"firstName":"=1+1"`,
 					`"lastName":"'=x"`, `"externalId":"-47` + id + `"`} {
 					if !strings.Contains(list, want) {
-						t.Errorf("%s is missing in %s", want, list)
+						t.Errorf("users: got %s, want %s in it", list, want)
 					}
 				}
 			})

@@ -24,7 +24,7 @@ func TestDemoAsPrinted(t *testing.T) {
 		welcome := s.printed(t)
 		for _, want := range []string{s.public, acmeID, "owner@acme.example", "lku_"} {
 			if !strings.Contains(welcome, want) {
-				t.Fatalf("the output of --demo has no %s", want)
+				t.Fatalf("the output of --demo: got %d bytes without %s, want it", len(welcome), want)
 			}
 		}
 		commands := regexp.MustCompile(`(?m)^  curl .*\\\n.*$`).FindAllString(welcome, -1)

@@ -23,7 +23,7 @@ func TestGatewayInTheLog(t *testing.T) {
 	server.check(t, "X-Original-URI: /stores/acme1us/v2/orders/4711")
 	for _, want := range []string{`"status":403`, `"refused_for":"scope"`, `"principal_id":"` + tokenID.String()} {
 		if text := server.log.String(); !strings.Contains(text, want) || strings.Contains(text, "4711") {
-			t.Errorf("the log has no %s, or has the path: %s", want, text)
+			t.Errorf("the log: got %s, want %s in it, and no path", text, want)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func TestRefusedCredentialsInTheLog(t *testing.T) {
 		}
 		for _, want := range tc.want {
 			if !strings.Contains(text, want) {
-				t.Errorf("%s: the log has no %s: %s", tc.token, want, text)
+				t.Errorf("%s: the log: got %s, want %s in it", tc.token, text, want)
 			}
 		}
 	}

@@ -307,7 +307,7 @@ func TestClientsAreCounted(t *testing.T) {
 			check.Equal(t, strings.Count(text, "\n"), 1, "%s, %s: the log: %s", path, tc.name, text)
 			for _, want := range tc.want {
 				if !strings.Contains(text, want) {
-					t.Errorf("%s, %s: the log has no %s: %s", path, tc.name, want, text)
+					t.Errorf("%s, %s: the log: got %s, want %s in it", path, tc.name, text, want)
 				}
 			}
 		}
@@ -322,7 +322,7 @@ func TestClientsAreCounted(t *testing.T) {
 		`outcome="refused",reason="revoked or ended"} 2`, `outcome="missing",reason=""} 2`,
 		`outcome="refused",reason="malformed"} 2`, `outcome="error",reason=""} 0`} {
 		if !strings.Contains(metrics, "latchkey_verifications_total{"+want) {
-			t.Errorf("the metrics have no %s", want)
+			t.Errorf("metrics: got %s, want %s in it", metrics, want)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func TestAdmin(t *testing.T) {
 			check.Equal(t, got.StatusCode, tc.status, "got.StatusCode")
 			for _, want := range tc.want {
 				if !strings.Contains(got.text, want) {
-					t.Errorf("missing %s in %s", want, got.text)
+					t.Errorf("body: got %s, want %s in it", got.text, want)
 				}
 			}
 			if strings.Contains(got.text, "pass-word") {

@@ -77,7 +77,7 @@ func (s *server) works(accessToken string, want bool) {
 	status, text := s.asks(accessToken)
 	if want && (status != http.StatusOK || strings.Contains(text, "errors")) || !want &&
 		status != http.StatusUnauthorized {
-		s.t.Fatalf("the API answered %d, and the token is to work: %v; %s", status, want, text)
+		s.t.Fatalf("the API: got %d %s, want the token to work: %t", status, text, want)
 	}
 }
 

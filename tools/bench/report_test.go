@@ -42,7 +42,7 @@ func TestMarkdown(t *testing.T) {
 		"| start | 61.0 ms | ≤ 60 | 30 | missed |\n",
 	} {
 		if !strings.Contains(r.markdown(), want) {
-			t.Errorf("no %q in:\n%s", want, r.markdown())
+			t.Errorf("report: got\n%s\nwant %q in it", r.markdown(), want)
 		}
 	}
 }

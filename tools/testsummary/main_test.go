@@ -72,12 +72,12 @@ func TestParent(t *testing.T) {
 			}
 			for _, want := range test.want {
 				if !strings.Contains(out.String(), want) {
-					t.Errorf("no %q in:\n%s", want, &out)
+					t.Errorf("output: got\n%s\nwant %q in it", &out, want)
 				}
 			}
 			for _, unwanted := range test.wantNot {
 				if strings.Contains(out.String(), unwanted) {
-					t.Errorf("%q in:\n%s", unwanted, &out)
+					t.Errorf("output: got\n%s\nwant it without %q", &out, unwanted)
 				}
 			}
 		})

@@ -95,7 +95,7 @@ func TestClusterReportsStartError(t *testing.T) {
 		t.Fatal("StartCluster with an unknown setting: got no error, want one")
 	}
 	if want := "no_such_setting"; !strings.Contains(err.Error(), want) {
-		t.Errorf("error %q does not mention %s", err, want)
+		t.Errorf("error: got %q, want %s in it", err, want)
 	}
 }
 

@@ -315,6 +315,6 @@ func wantBalance(t *testing.T, dump string) {
 	maps.DeleteFunc(got, func(table string, _ int) bool { _, known := want[table]; return !known })
 	if fmt.Sprint(got) != fmt.Sprint(want) || events["api_token.revoked"] != rows["api_tokens"] ||
 		events["store.updated"] != 1 || events["app.updated"] != 1 {
-		t.Errorf("got rows %v, the audit log implies %v; events %v", got, want, events)
+		t.Errorf("rows: got %v, want %v as in the audit log; events %v", got, want, events)
 	}
 }
