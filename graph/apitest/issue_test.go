@@ -203,7 +203,7 @@ func TestCreateTokenWithoutFeature(t *testing.T) {
 		got := w.ask(t, w.away.Account.ID, w.session(t, w.away, w.away.Owner), createToken, input)
 		want := "apiToken.createApiToken: INVALID input.scopes: This account is not enrolled in the program for account_charges_read.\n" +
 			"apiToken.createApiToken: INVALID input.scopes: This account is not enrolled in the program for account_checkouts_create."
-		check.Equal(t, strings.Join(got.failures(), "\n"), want, "strings.Join(got.failures(), \"\\n\")")
+		check.Equal(t, strings.Join(got.failures(), "\n"), want, "errors")
 		if made := w.create(t, w.owner, map[string]any{"name": "Partner",
 			"scopes": []string{"account_checkouts_create"}}); made.APIToken.Status != "ACTIVE" {
 			t.Errorf("with the feature: got %+v, want an active token", made.APIToken)

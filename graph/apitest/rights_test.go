@@ -72,7 +72,7 @@ func mutations(t *testing.T) []route {
 			all = append(all, r)
 		}
 	}
-	check.Equal(t, len(all), len(rights), "len(all)")
+	check.Equal(t, len(all), len(rights), "mutations of the schema, and rows of the table")
 	return all
 }
 

@@ -80,7 +80,7 @@ func TestErrors(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := failingWith(t, tt.users)
-			check.Equal(t, a.query(reader, usersQuery, nil), tt.want, "a.query(reader, usersQuery, nil)")
+			check.Equal(t, a.query(reader, usersQuery, nil), tt.want, "response")
 			log := a.log.String()
 			if tt.log == "" && log != "" {
 				t.Errorf("the log: got %s, want nothing", log)
@@ -117,7 +117,7 @@ func TestTimeIsUp(t *testing.T) {
 	w := a.send(newRequest("POST", "", body(usersQuery, nil)).WithContext(ctx), holding("account_users_read"))
 	want := `{"errors":[{"message":"The request took longer than 200ms. Request less at once, or try again.",` + at +
 		`,"extensions":{"code":"INTERNAL","requestId":"r-1"}}],"data":null}`
-	check.Equal(t, strings.TrimSpace(w.Body.String()), want, "strings.TrimSpace(w.Body.String())")
+	check.Equal(t, strings.TrimSpace(w.Body.String()), want, "response")
 	if log := a.log.String(); !strings.Contains(log, "deadline exceeded") {
 		t.Errorf("the log: got %s, want \"deadline exceeded\"", log)
 	}

@@ -62,7 +62,7 @@ func TestIntrospectionThatIsKept(t *testing.T) {
 			want := newAPI(t, nil).query(holding(), q.query, q.variables)
 			for range 2 {
 				check.Equal(t, a.query(holding(), q.query, q.variables), want,
-					"a.query(holding(), q.query, q.variables)")
+					"introspection")
 			}
 		})
 	}

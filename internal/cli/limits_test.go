@@ -125,7 +125,7 @@ func TestAllowedAddresses(t *testing.T) {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			check.Equal(t, res.StatusCode, tc.status, "res.StatusCode")
+			check.Equal(t, res.StatusCode, tc.status, "status")
 			if want := `Bearer realm="latchkey", error="invalid_token"`; tc.status == 401 &&
 				res.Header.Get("WWW-Authenticate") != want {
 				t.Errorf("challenge: got %q, want %q", res.Header["Www-Authenticate"], want)

@@ -139,7 +139,7 @@ func TestProxiesHideGatewayErrors(t *testing.T) {
 			if res, _ := e.call(t, "GET", "/204", "", ""); res.StatusCode < 500 {
 				t.Errorf("Latchkey is down: got %d, want 5xx", res.StatusCode)
 			}
-			check.Equal(t, passed.Load(), 0, "passed.Load()")
+			check.Equal(t, passed.Load(), 0, "requests that reached the API")
 		})
 	}
 }

@@ -330,7 +330,7 @@ func (e *edge) testMalformed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	check.Equal(t, res.StatusCode, 400, "res.StatusCode")
+	check.Equal(t, res.StatusCode, 400, "status")
 }
 
 // A client whose credentials fail too often gets Retry-After. Working

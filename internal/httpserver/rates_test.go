@@ -123,7 +123,7 @@ func TestRateOfFailures(t *testing.T) {
 		}
 	}
 	got := from("192.0.2.1", "lka_bad")
-	check.Equal(t, standing(got), "3 0 1800000", "standing(got)")
+	check.Equal(t, standing(got), "3 0 1800000", "rate limit")
 	within(t, "Retry-After", got.Header.Get("Retry-After"), 580, 600)
 	server.toldOnce(t, "limit=address", `limit="address"} 4`)
 	if log := server.log.String(); strings.Contains(log, "is not among --trusted-proxies") {
@@ -163,7 +163,7 @@ func TestOneTooManyIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	check.Equal(t, res.StatusCode, 429, "res.StatusCode")
+	check.Equal(t, res.StatusCode, 429, "status")
 }
 
 func TestNoRates(t *testing.T) {

@@ -166,5 +166,5 @@ func TestCountersAreKept(t *testing.T) {
 			route.observe(status, time.Millisecond)
 		}
 	}
-	check.Equal(t, len(*route.byStatus.Load()), 5, "len(*route.byStatus.Load())")
+	check.Equal(t, len(*route.byStatus.Load()), 5, "counters by status")
 }

@@ -75,7 +75,7 @@ func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	check.Equal(t, res.StatusCode, 401, "res.StatusCode")
+	check.Equal(t, res.StatusCode, 401, "status")
 }
 
 func TestClientAddress(t *testing.T) {
@@ -113,7 +113,7 @@ func TestClientAddress(t *testing.T) {
 				headers = append(headers, "X-Forwarded-For: "+line)
 			}
 			got, _, _ := strings.Cut(server.api(t, headers...).text, " ")
-			check.Equal(t, got, tc.want, "got")
+			check.Equal(t, got, tc.want, "client address")
 		})
 	}
 }
@@ -232,7 +232,7 @@ func TestBodyLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			check.Equal(t, res.StatusCode, tc.status, "res.StatusCode")
+			check.Equal(t, res.StatusCode, tc.status, "status")
 		})
 	}
 }

@@ -81,7 +81,7 @@ func TestAdmin(t *testing.T) {
 	} {
 		t.Run(tc.path, func(t *testing.T) {
 			got := server.do(t, "GET", server.admin+tc.path, "")
-			check.Equal(t, got.StatusCode, tc.status, "got.StatusCode")
+			check.Equal(t, got.StatusCode, tc.status, "status")
 			for _, want := range tc.want {
 				if !strings.Contains(got.text, want) {
 					t.Errorf("body: got %s, want %s in it", got.text, want)

@@ -75,7 +75,7 @@ func TestBrowser(t *testing.T) {
 		t.Errorf("downloaded %q: %q, want \"file.txt\": \"content\"", name, content)
 	}
 	b.click("Ask")
-	check.Equal(t, b.count("dialog"), 1, "b.count(\"dialog\")")
+	check.Equal(t, b.count("dialog"), 1, "dialogs")
 	b.click("Answer") // the button in the dialog; the other one is inert
 	b.press(kb.Escape)
 	b.see("No")

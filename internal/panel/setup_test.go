@@ -107,7 +107,7 @@ func TestSetupOnSeveralServers(t *testing.T) {
 			})
 		}
 		all.Wait()
-		check.Equal(t, made.Load(), 1, "made.Load()")
+		check.Equal(t, made.Load(), 1, "accounts that were set up")
 		for _, s := range servers {
 			s.visitor().open(s.setup()).wants(http.StatusNotFound, "This link is not valid")
 		}

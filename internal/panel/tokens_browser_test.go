@@ -186,7 +186,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 			}
 			check.Equal(t, b.count("dialog"), 0, "%s", name)
 		}
-		check.Equal(t, evaluate[int](b, "document.querySelectorAll('tbody tr').length"), 2, "result")
+		check.Equal(t, evaluate[int](b, "document.querySelectorAll('tbody tr').length"), 2, "rows of the list")
 	})
 }
 

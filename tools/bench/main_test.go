@@ -56,6 +56,6 @@ func TestTogether(t *testing.T) {
 		{perSecond: 200, p50: 2, p99: 60, processor: 5},
 	}
 	want := measurement{perSecond: 200, p50: 2, p99: 60, processor: 5}
-	check.Equal(t, together(parts), want, "together(parts)")
+	check.Equal(t, together(parts), want, "the parts together")
 	check.Equal(t, together(parts[:2]).processor, 5, "processor time per response")
 }

@@ -71,8 +71,8 @@ func TestFindingsHoldNoSecret(t *testing.T) {
 		t.Fatalf("Find: got %v, want 2 findings", findings)
 	}
 	check.Equal(t, findings[0].String(), fmt.Sprintf(`lkc_…%s at byte 6, after "first "`, one[49:]),
-		"findings[0].String()")
-	check.Equal(t, findings[1].Before, " then ", "found %v", findings[1])
+		"first finding")
+	check.Equal(t, findings[1].Before, " then ", "text before the second finding")
 	if text := fmt.Sprintf("%#v", findings); strings.Contains(text, one[10:40]) || strings.Contains(text, two[10:40]) {
 		t.Errorf("findings: got %s, want them without the secrets", text)
 	}

@@ -213,7 +213,7 @@ func TestFastPathIsTaken(t *testing.T) {
 func TestMutationsRunInOrder(t *testing.T) {
 	got := string(newServer(true).run(t, `mutation { count { a: next(after: 20) b: next(after: 10) c: next } }`,
 		nil).Data)
-	check.Equal(t, got, `{"count":{"a":1,"b":2,"c":3}}`, "got")
+	check.Equal(t, got, `{"count":{"a":1,"b":2,"c":3}}`, "response")
 }
 
 func BenchmarkList50(b *testing.B) {
