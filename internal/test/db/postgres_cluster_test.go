@@ -66,7 +66,7 @@ func TestClusterKeepsWhatWasCommitted(t *testing.T) {
 				t.Error("a connection after the restart: got an answer, want an error")
 			}
 			check.Equal(t, queryString(t, connect(t, dsn), "SELECT count(*) FROM marker WHERE name = '"+test.name+"'"),
-				"1", "result")
+				"1", "rows after the restart")
 		})
 	}
 }
