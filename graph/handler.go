@@ -30,13 +30,13 @@ import (
 
 // Config holds the dependencies and settings of the API.
 type Config struct {
-	Accounts *account.Service
-	Users    *user.Service
-	Tokens   *token.Service
-	Offboard *membership.Service
-	Audit    audit.Reader
-	Webhooks *webhook.Service
-	Events   *webhook.Events
+	Accounts    *account.Service
+	Users       *user.Service
+	Tokens      *token.Service
+	Memberships *membership.Service
+	Audit       audit.Reader
+	Webhooks    *webhook.Service
+	Events      *webhook.Events
 	// EventSources are the event sources of apps.
 	EventSources *eventsource.Service
 	Replicas     Replicas

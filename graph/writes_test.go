@@ -35,15 +35,15 @@ type silent struct {
 	fails error
 }
 
-func (s silent) Revoke(ctx context.Context, _ auth.Actor, e token.Ending) (token.Ended, error) {
+func (s silent) Revoke(ctx context.Context, _ auth.Actor, e token.RevocationDraft) (token.RevocationOutcome, error) {
 	if e.IDs[0] == s.lucky {
-		return token.Ended{}, nil
+		return token.RevocationOutcome{}, nil
 	}
 	if s.fails != nil {
-		return token.Ended{}, s.fails
+		return token.RevocationOutcome{}, s.fails
 	}
 	<-ctx.Done()
-	return token.Ended{}, ctx.Err()
+	return token.RevocationOutcome{}, ctx.Err()
 }
 
 // A write that does not return within five seconds is a 503, as a look-up is, unless another one of the request
@@ -137,7 +137,7 @@ func TestBulkIsBoundedBySlices(t *testing.T) {
 		`mutation { account { deprovisionUsers(input: {users: [{email: "a@x.example"}, {email: "b@x.example"}]}) { dryRun } } }`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newAPI(t, func(c *graph.Config) { c.Offboard = membership.NewService(eachSlow{}, time.Now) })
+			h := newAPI(t, func(c *graph.Config) { c.Memberships = membership.NewService(eachSlow{}, time.Now) })
 			by := auth.OperatorPrincipal()
 			by.AccountID = ownAccount
 			began := time.Now()

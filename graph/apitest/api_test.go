@@ -90,7 +90,7 @@ func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	var err error
 	a.handler, err = graph.NewHandler(graph.Config{
 		EventSources: a.sources,
-		Accounts:     a.Accounts, Users: a.Users, Tokens: a.Tokens, Offboard: a.Memberships, Audit: a.DB.Audit(),
+		Accounts:     a.Accounts, Users: a.Users, Tokens: a.Tokens, Memberships: a.Memberships, Audit: a.DB.Audit(),
 		Webhooks: a.Webhooks, Events: a.Events,
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,

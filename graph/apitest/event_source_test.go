@@ -67,7 +67,7 @@ func TestEventSourcesNotConfigured(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		var err error
 		w.handler, err = graph.NewHandler(graph.Config{
-			Accounts: w.Accounts, Users: w.Users, Tokens: w.Tokens, Offboard: w.Memberships, Audit: w.DB.Audit(),
+			Accounts: w.Accounts, Users: w.Users, Tokens: w.Tokens, Memberships: w.Memberships, Audit: w.DB.Audit(),
 			EventSources: w.eventSources(nil), Catalogue: scope.Default(), PublicURL: publicURL, Replicas: &w.confirm,
 		})
 		if err != nil {

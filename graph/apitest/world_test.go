@@ -289,7 +289,7 @@ func (w *tenants) hook(t *testing.T, by *auth.Principal, name string, types ...s
 // use keeps that a token was used a while ago.
 func (w *tenants) use(t *testing.T, of token.Issued, ago time.Duration) {
 	t.Helper()
-	err := w.DB.Uses().KeepUses(t.Context(), []access.Use{{
+	err := w.DB.Uses().SaveUses(t.Context(), []access.Use{{
 		AccountID: of.Token.AccountID, TokenID: of.Token.ID, At: w.Clock.Now().Add(-ago), IP: peer,
 	}})
 	if err != nil {

@@ -87,7 +87,7 @@ func TestWhatEndsMemoryOfStores(t *testing.T) {
 			{"a change of the account", func(g *gate) { g.caches.Invalidate(account) }, 1},
 			{"a change of another account", func(g *gate) { g.caches.Invalidate(uuid.New()) }, 0},
 			{"changes that may have been missed", func(g *gate) { g.caches.InvalidateAll() }, 1},
-			{"hearing nothing", func(g *gate) { g.unsubscribed.Store(true) }, 1},
+			{"receiving nothing", func(g *gate) { g.unsubscribed.Store(true) }, 1},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				g, s := open(t), &storeTable{}

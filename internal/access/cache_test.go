@@ -104,7 +104,7 @@ func TestWhatWasReadIsOld(t *testing.T) {
 	stopped := func(*gate) { time.Sleep(2 * time.Second) }
 	for _, tc := range []struct {
 		name string
-		// deaf says that the server hears nothing from the start; meanwhile
+		// deaf says that the server receives nothing from the start; meanwhile
 		// happens while it reads for the first time, later while it reads again.
 		deaf             bool
 		meanwhile, later func(*gate)
@@ -211,8 +211,8 @@ func TestAbsenceIsRememberedShortly(t *testing.T) {
 			{"after changes were missed", func() { g.caches.InvalidateAll() }, 3},
 			{"within its time", func() { time.Sleep(4 * time.Second) }, 3},
 			{"after its time", func() { time.Sleep(2 * time.Second) }, 4},
-			{"hearing nothing", func() { g.unsubscribed.Store(true) }, 5},
-			{"hearing nothing, again", func() {}, 6},
+			{"receiving nothing", func() { g.unsubscribed.Store(true) }, 5},
+			{"receiving nothing, again", func() {}, 6},
 		} {
 			step.change()
 			if _, err := g.Principal(ctx, s.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {

@@ -42,7 +42,7 @@ func TestWhatEndsMemory(t *testing.T) {
 		{"a change of the token", func(g *gate, p auth.Principal) { g.caches.Invalidate(p.ID) }, 1},
 		{"a change of another account or token", func(g *gate, _ auth.Principal) { g.caches.Invalidate(other) }, 0},
 		{"changes that may have been missed", func(g *gate, _ auth.Principal) { g.caches.InvalidateAll() }, 1},
-		{"hearing nothing", func(g *gate, _ auth.Principal) { g.unsubscribed.Store(true) }, 1},
+		{"receiving nothing", func(g *gate, _ auth.Principal) { g.unsubscribed.Store(true) }, 1},
 	} {
 		for _, size := range []int{3, 1000} { // too small for familiar secrets, and not
 			t.Run(fmt.Sprintf("%s/%d", tc.name, size), func(t *testing.T) {

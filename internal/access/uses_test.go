@@ -28,7 +28,7 @@ type useTable struct {
 	deadline time.Time // the deadline of that context
 }
 
-func (r *useTable) KeepUses(ctx context.Context, uses []access.Use) error {
+func (r *useTable) SaveUses(ctx context.Context, uses []access.Use) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = ctx.Err() != nil

@@ -43,7 +43,7 @@ func rowsRead(t *testing.T, conn *pgx.Conn) (rows, scans int64) {
 func TestFeedBehindALongTransaction(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	l := listen(t, dbtest.Open(t, url))
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	late, last := uuid.New(), uuid.New()
 	tx := begin(t, url, late)
 	execute(t, url, "INSERT INTO changes (account_id) SELECT gen_random_uuid() FROM generate_series(1, 20000)")
@@ -82,7 +82,7 @@ func TestChangesArePruned(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := listenTo(t, source)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	observer := connect(t, url)
 	count := func(where string, args ...any) (n int) {
 		t.Helper()
@@ -110,7 +110,7 @@ func TestPruningScansNoTable(t *testing.T) {
 	execute(t, url, "INSERT INTO changes (account_id) SELECT gen_random_uuid() FROM generate_series(1, 20000)")
 	observer := connect(t, url)
 	l := listenTo(t, source)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	within(t, 15*time.Second, "pruning is counted", func() bool {
 		_, scans := rowsRead(t, observer)
 		return scans >= 20

@@ -115,7 +115,7 @@ func TestSeveralHosts(t *testing.T) {
 	p.followed(t)
 	p.pause(t)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	revoke(t, db, made)
 	for range 20 {
 		if works, answered := honours(t, db, value); works || !answered {
@@ -137,7 +137,7 @@ func TestProxyToAStandby(t *testing.T) {
 	w := dbtest.Seed{}.Make(t, there)
 	made, value := issue(t, there, w)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	p.followed(t)
 	p.pause(t)
 	proxy.Redirect(t, p.standbyURL)
@@ -148,11 +148,11 @@ func TestProxyToAStandby(t *testing.T) {
 			t.Fatal("a look-up on a standby is accepted, want it refused")
 		}
 	}
-	if l.Hearing() {
+	if l.IsCurrent() {
 		t.Error("the feed accepts a standby, want it refused")
 	}
 	proxy.Redirect(t, p.primaryURL)
-	within(t, 10*time.Second, "hearing again", l.Hearing)
+	within(t, 10*time.Second, "current again", l.IsCurrent)
 	if works, answered := honours(t, db, value); works || !answered {
 		t.Errorf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 	}
@@ -167,12 +167,12 @@ func TestFormerPrimary(t *testing.T) {
 	w := dbtest.Seed{}.Make(t, db)
 	made, value := issue(t, db, w)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	p.followed(t)
 	p.promote(t)
 	revoke(t, dbtest.Open(t, p.standbyURL), made)
 	revoked := time.Now()
-	within(t, lease+100*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
+	within(t, lease+100*time.Millisecond, "not current", func() bool { return !l.IsCurrent() })
 	for {
 		asked := time.Now()
 		works, answered := honours(t, db, value)
@@ -185,7 +185,7 @@ func TestFormerPrimary(t *testing.T) {
 		}
 	}
 	proxy.Redirect(t, p.standbyURL)
-	within(t, 15*time.Second, "hearing again", l.Hearing)
+	within(t, 15*time.Second, "current again", l.IsCurrent)
 	if works, answered := honours(t, db, value); works || !answered {
 		t.Errorf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 	}
@@ -198,7 +198,7 @@ func TestFeedApartFromThePool(t *testing.T) {
 	db := dbtest.OpenWith(t, gormdb.Config{URL: proxy.URL, FeedURL: p.primaryURL})
 	dbtest.Seed{}.Make(t, db)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	p.followed(t)
 	p.promote(t)
 	proxy.Redirect(t, p.standbyURL)

@@ -62,7 +62,7 @@ func TestJoin(t *testing.T) {
 func TestJoinAfterAKill(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	r := startReplica(t, url)
-	within(t, 20*time.Second, "hearing", func() bool { hearing, _ := r.ask(t, 1); return hearing })
+	within(t, 20*time.Second, "current", func() bool { current, _ := r.ask(t, 1); return current })
 	r.signal(t, syscall.SIGKILL)
 	_ = r.cmd.Wait()
 	f := newFeed(dbtest.Open(t, url), "paused", discarding)
@@ -181,8 +181,8 @@ func TestJoinThatHangs(t *testing.T) {
 	joined := make(chan error, 1)
 	go func() { joined <- b.Join(t.Context()) }()
 	for end := time.Now().Add(2 * lease); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if !a.Hearing() {
-			t.Fatalf("a is not hearing, want it to: %v", a.Check())
+		if !a.IsCurrent() {
+			t.Fatalf("a is not current, want it to: %v", a.Check())
 		}
 	}
 	select {

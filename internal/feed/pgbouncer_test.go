@@ -31,7 +31,7 @@ func TestBehindPgbouncer(t *testing.T) {
 	migrations.Wait()
 	w := dbtest.Seed{}.Make(t, here)
 	l := listen(t, here)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	var clients sync.WaitGroup
 	var revoked [8][10]uuid.UUID
 	for i := range revoked {
@@ -80,9 +80,9 @@ func TestFeedThatCannotHear(t *testing.T) {
 			l := listen(t, dbtest.OpenWith(t, tc.config))
 			within(t, 10*time.Second, "an interruption", func() bool { return l.Interruptions() > 0 })
 			err := l.Check()
-			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") || l.Hearing() {
-				t.Errorf("hearing %v, error %v, want not hearing and an error that names --feed-database",
-					l.Hearing(), err)
+			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") || l.IsCurrent() {
+				t.Errorf("current %v, error %v, want not current and an error that names --feed-database",
+					l.IsCurrent(), err)
 			}
 		})
 	}

@@ -37,7 +37,7 @@ func join(t *testing.T, db *gormdb.DB, name string, subscriber feed.Subscriber) 
 		<-ended
 	}
 	t.Cleanup(leave)
-	within(t, 5*time.Second, "hearing", f.Hearing)
+	within(t, 5*time.Second, "current", f.IsCurrent)
 	return f, leave
 }
 
@@ -113,9 +113,9 @@ func TestConfirmWithoutAnAnswer(t *testing.T) {
 	p.Freeze()
 	defer p.Thaw()
 	yes, no, took := confirm(t, a)
-	if !slices.Equal(yes, []string{"a"}) || !slices.Equal(no, []string{"b"}) || b.Hearing() {
-		t.Errorf("acknowledged by %q, not by %q, b hears %v, want a, but not b, which does not hear",
-			yes, no, b.Hearing())
+	if !slices.Equal(yes, []string{"a"}) || !slices.Equal(no, []string{"b"}) || b.IsCurrent() {
+		t.Errorf("acknowledged by %q, not by %q, b is current: %v, want a, but not b, which does not hear",
+			yes, no, b.IsCurrent())
 	}
 	if took < lease || took > 2*lease {
 		t.Errorf("Confirm took %s, want %s to %s", took, lease, 2*lease)
@@ -144,7 +144,7 @@ func TestReplicaThatIsGone(t *testing.T) {
 func cutFeed(t *testing.T, db *gormdb.DB, p *dbtest.Proxy, f *feed.Feed) {
 	t.Helper()
 	p.Close()
-	within(t, 5*time.Second, "not hearing", func() bool { return !f.Hearing() })
+	within(t, 5*time.Second, "not current", func() bool { return !f.IsCurrent() })
 	if err := db.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestReplicaThatNeverHears(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond) // longer than a row stays fresh
 	yes, no, took := confirm(t, a)
 	if !slices.Equal(yes, []string{"a", "deaf"}) || len(no) > 0 || took > lease/2 || forgets.Load() == 0 ||
-		deaf.Hearing() {
+		deaf.IsCurrent() {
 		t.Errorf("acknowledged by %q, not by %q, within %s, Forget called %d times, want a and deaf, and a call",
 			yes, no, took, forgets.Load())
 	}
@@ -266,7 +266,7 @@ func TestConfirmWhileConnecting(t *testing.T) {
 	}
 	b, _ := join(t, dbtest.Open(t, url), "b", feed.Subscriber{})
 	for round := range 15 {
-		within(t, 10*time.Second, "hearing", func() bool { return a.Hearing() && b.Hearing() })
+		within(t, 10*time.Second, "current", func() bool { return a.IsCurrent() && b.IsCurrent() })
 		cut := make(chan error, 1)
 		go func() {
 			_, err := observer.Exec(t.Context(), "SELECT pg_terminate_backend(pid) "+backends+" AND pid <> $1", ofA)

@@ -51,7 +51,7 @@ func attempts(t testing.TB, db *gormdb.DB, w dbtest.World, by auth.Actor) map[st
 				})
 		},
 		"revoke": func() error {
-			_, err := db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{victim.ID}, victim))
+			_, err := db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{victim.ID}, victim))
 			return err
 		},
 		"change users": func() error {
@@ -59,12 +59,12 @@ func attempts(t testing.TB, db *gormdb.DB, w dbtest.World, by auth.Actor) map[st
 				func(c user.Change) error { return c.SetOwner(t.Context(), w.Stores[1].ID, w.Users[0].ID) })
 		},
 		"remove users": func() error {
-			return db.Offboard().Change(t.Context(), by, w.Account.ID, func(membership.Change) error { return nil })
+			return db.Memberships().Change(t.Context(), by, w.Account.ID, func(membership.Change) error { return nil })
 		},
 		"invite": func() error {
 			link := signin.Link{ID: uuid.New(), Purpose: signin.Invitation, UserID: w.Users[0].ID,
 				AccountID: w.Account.ID, CreatedAt: noon, ExpiresAt: later(1)}
-			return db.SignIn().KeepLink(t.Context(), by, link, invited, nil)
+			return db.SignIn().SaveLink(t.Context(), by, link, invited, nil)
 		},
 		"send a form": func() error {
 			_, err := db.SentForms().Claim(t.Context(), by, w.Account.ID, uuid.New(), noon, noon)
@@ -137,9 +137,9 @@ func TestWritesJudgeTheirActor(t *testing.T) {
 				t.Fatal(err)
 			}
 			by := actorOf(t, db, value)
-			end := oauth.Ending{AccountID: made.AccountID, TokenID: made.ID, Kind: value.Kind(),
+			end := oauth.Revocation{AccountID: made.AccountID, TokenID: made.ID, Kind: value.Kind(),
 				Candidates: keyring.Candidates(value), At: noon, Event: event(made, "ACCESS_TOKEN_REVOKED")}
-			if err := db.Grants().End(t.Context(), auth.NoActor("a test"), end); err != nil {
+			if err := db.Grants().Revoke(t.Context(), auth.NoActor("a test"), end); err != nil {
 				t.Fatal(err)
 			}
 			return by
@@ -268,7 +268,7 @@ func TestTokensThatRevokeEachOther(t *testing.T) {
 			byA, byB := actorOf(t, db, valueA), actorOf(t, db, valueB)
 			var all sync.WaitGroup
 			revokes := func(by auth.Actor, victim token.Token) {
-				if _, err := db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{victim.ID}, victim)); err != nil &&
+				if _, err := db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{victim.ID}, victim)); err != nil &&
 					fault.KindOf(err) != fault.Unauthenticated {
 					t.Errorf("revoking each other: got error %v, want kind %s", err, fault.Unauthenticated)
 				}

@@ -109,7 +109,7 @@ var endings = map[string]func(*testing.T, *gormdb.DB, token.Token, token.AccessD
 			})
 	},
 	"by its client": func(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft, at time.Time) error {
-		return db.Grants().End(t.Context(), auth.NoActor("a test"), oauth.Ending{
+		return db.Grants().Revoke(t.Context(), auth.NoActor("a test"), oauth.Revocation{
 			AccountID: of.AccountID, TokenID: of.ID, Kind: secret.AccountAccessToken,
 			Candidates: []secret.KeyedDigest{x.Digest}, At: at,
 			Event: event(of, audit.AccessTokenRevoked),
@@ -197,7 +197,7 @@ func wantEnded(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft,
 func knownTo(t *testing.T, db *gormdb.DB, w dbtest.World, userID uuid.UUID) int {
 	t.Helper()
 	var known map[uuid.UUID][]token.Token
-	err := db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+	err := db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 		func(c membership.Change) (err error) {
 			known, err = c.TokensKnownTo(t.Context(), []uuid.UUID{userID}, noon)
 			return err

@@ -76,7 +76,7 @@ func TestEventsAreEnqueued(t *testing.T) {
 		revoke(t, db, one)
 		another, _ := issue(t, db, w, uuid.Nil)
 		person := uuid.New()
-		if err := offboard(t.Context(), db, w, person, another, 0); err != nil {
+		if err := removeUser(t.Context(), db, w, person, another, 0); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Manifest().Record(t.Context(), userEvent(w, person, audit.UserAccepted)); err != nil {
@@ -157,7 +157,7 @@ func TestOnEvents(t *testing.T) {
 		}{
 			{"issuing", func() error { one, _ = issue(t, db, w, uuid.Nil); return nil }, 1},
 			{"a change", func() error { return update(t.Context(), db, one, 0) }, 1},
-			{"several events", func() error { return offboard(t.Context(), db, w, w.Owner.ID, one, 0) }, 1},
+			{"several events", func() error { return removeUser(t.Context(), db, w, w.Owner.ID, one, 0) }, 1},
 			{"a check of writing", func() error { return db.CheckWriting(t.Context()) }, 0},
 			{"an event without a type", func() error {
 				return db.Manifest().Record(t.Context(), userEvent(w, w.Owner.ID, audit.UserInvited))

@@ -31,8 +31,8 @@ var _ manifest.Repository = manifests{}
 // Manifest returns the repository of the manifest, the data that the operator declares.
 func (db *DB) Manifest() manifest.Repository { return manifests{DB: db} }
 
-// operating is the actor of changes from the manifest.
-var operating = auth.NoActor("the operator declares it")
+// byOperator is the actor of changes from the manifest.
+var byOperator = auth.NoActor("the operator declares it")
 
 // Atomically runs work in one transaction. Inside a transaction it uses that one.
 func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository) error) error {
@@ -40,7 +40,7 @@ func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository
 		return work(m)
 	}
 	inside := manifests{DB: m.DB, saved: map[uuid.UUID]bool{}}
-	err := m.write(ctx, operating, held{}, func(tx *gorm.DB) error {
+	err := m.write(ctx, byOperator, held{}, func(tx *gorm.DB) error {
 		inside.tx = tx
 		if err := work(inside); err != nil {
 			return err
@@ -52,7 +52,7 @@ func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository
 		}
 		return nil
 	})
-	m.tell(err, slices.Collect(maps.Keys(inside.saved))...)
+	m.publish(err, slices.Collect(maps.Keys(inside.saved))...)
 	return failed(ctx, "apply the manifest", err)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // repositories matches the tests that run every repository's statements.
-const repositories = "^Test(SchemaIsAhead|Token|Session|LookUps|KeepUses|Account|Store|Apps|Events|Change|Ended|Feed(Hears|Tells|Reads)|Grant|AgreeOn|" +
+const repositories = "^Test(SchemaIsAhead|Token|Session|LookUps|SaveUses|Account|Store|Apps|Events|Change|Ended|Feed(Hears|Tells|Reads)|Grant|AgreeOn|" +
 	"Limit|Manifest|Pages|Count|Remove|Join$|Revoke|End|Find|Inserted|User|Memberships|Start|Repeated)"
 
 // This program works with the schema of the next version's migration, as long as that only expands. So servers of the

@@ -227,7 +227,7 @@ func TestSQLitePlans(t *testing.T) {
 	draft, granted := grantDraft(made, noon, 10)
 	draft.ExpiresAt = noon // the next insert prunes it
 	next, _ := grantDraft(made, later(time.Hour), 10)
-	end := oauth.Ending{AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken,
+	end := oauth.Revocation{AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken,
 		Candidates: keyring.Candidates(granted), At: noon, Event: event(made, audit.AccessTokenRevoked)}
 	durable := end
 	durable.Kind, durable.Candidates, durable.Event.ID = secret.StoreAccessToken, keyring.Candidates(value), uuid.New()
@@ -235,8 +235,8 @@ func TestSQLitePlans(t *testing.T) {
 	_, grantErr := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keyring.Candidates(granted))
 	if err := errors.Join(clientErr, ignore(grantErr), db.Grants().Grant(t.Context(), auth.NoActor("a test"), draft),
 		db.Grants().Grant(t.Context(), auth.NoActor("a test"), next),
-		db.Grants().End(t.Context(), auth.NoActor("a test"), end),
-		db.Grants().End(t.Context(), auth.NoActor("a test"), durable)); err != nil {
+		db.Grants().Revoke(t.Context(), auth.NoActor("a test"), end),
+		db.Grants().Revoke(t.Context(), auth.NoActor("a test"), durable)); err != nil {
 		t.Fatal(err)
 	}
 	revoke(t, db, made)

@@ -231,7 +231,7 @@ const lockTokens = `SELECT id FROM api_tokens WHERE account_id = $1 AND id = ANY
 const lockActorAmong = `SELECT t.id FROM accounts AS a, api_tokens AS t
 	WHERE a.id = $1 AND t.account_id = $1 AND t.id = ANY ($2::uuid[]) ORDER BY t.id FOR KEY SHARE OF a FOR UPDATE OF t`
 
-func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) ([]uuid.UUID, error) {
+func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.RevocationDraft) ([]uuid.UUID, error) {
 	kind, err := kindOf(by)
 	if err != nil {
 		return nil, err
@@ -265,7 +265,7 @@ func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Endi
 }
 
 // queueLocks queues the locks of the actor's row and of the tokens, in one statement if their order requires that.
-func queueLocks(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, e token.Ending) {
+func queueLocks(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, e token.RevocationDraft) {
 	row := actorRows[kind]
 	before, _ := around(by.ID, e.IDs)
 	if row.table == "api_tokens" && len(before) > 0 && by.AccountID == e.AccountID {
@@ -318,7 +318,7 @@ func newIDs(n int) []pgtype.UUID {
 	return ids
 }
 
-// keepLatest changes rows in the order of their keys (see uses.KeepUses), and those of API tokens first, as rotations
+// keepLatest changes rows in the order of their keys (see uses.SaveUses), and those of API tokens first, as rotations
 // do.
 const keepLatest = `WITH tokens AS (
 		UPDATE api_tokens AS t SET last_used_at = o.at, last_used_ip = o.ip
@@ -336,7 +336,7 @@ const keepLatest = `WITH tokens AS (
 		ORDER BY x.account_id, x.api_token_id, x.id FOR NO KEY UPDATE OF x) AS o
 	WHERE x.account_id = o.account_id AND x.api_token_id = o.api_token_id AND x.id = o.id AND (x.last_used_at IS NULL OR x.last_used_at < o.at)`
 
-func (p *postgres) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
+func (p *postgres) saveUses(ctx context.Context, ofTokens, ofAccess []use) error {
 	t, x := useColumnsOf(ofTokens), useColumnsOf(ofAccess)
 	_, err := p.pool.Exec(ctx, keepLatest, t.accounts, t.tokens, t.times, t.ips, x.accounts, x.tokens, x.accesses,
 		x.times, x.ips)

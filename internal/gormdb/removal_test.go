@@ -59,7 +59,7 @@ func TestBeginningsBesideTheRemoval(t *testing.T) {
 				value := newSecret(secret.OneTimeLink)
 				l := signin.Link{ID: uuid.New(), Purpose: signin.Invitation, UserID: to, AccountID: w.Account.ID,
 					CreatedAt: noon, ExpiresAt: later(time.Hour)}
-				err := db.SignIn().KeepLink(t.Context(), by, l, keyring.Digest(value), nil)
+				err := db.SignIn().SaveLink(t.Context(), by, l, keyring.Digest(value), nil)
 				if err == nil {
 					links[i] = value
 				}
@@ -122,7 +122,7 @@ func TestIssuingByTokensOfTheRemoved(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url)}
 		w := dbtest.Seed{Stores: 2}.Make(t, handles[0])
-		leaving := membership.NewService(handles[1].Offboard(), func() time.Time { return noon })
+		leaving := membership.NewService(handles[1].Memberships(), func() time.Time { return noon })
 		owner := &auth.Principal{NoCredential: "a test", Kind: auth.Operator, AccountID: w.Account.ID}
 		for range 2 {
 			u, _ := joiner(t, handles[0], w)

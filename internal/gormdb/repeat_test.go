@@ -54,7 +54,7 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 					signin.NewPassword{UserID: w.Owner.ID, Hash: "hash", At: noon, Ended: endedEvent})
 			}, "", []uuid.UUID{w.Owner.ID}},
 			{"a removal", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+				return db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 					func(c membership.Change) error {
 						members, err := c.Members(t.Context(), []uuid.UUID{leaver.ID})
 						if err != nil || len(members) == 0 {
@@ -64,7 +64,7 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 					})
 			}, "", []uuid.UUID{w.Account.ID}},
 			{"a removal of a user who is not there", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+				return db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 					func(membership.Change) error {
 						return fault.Errorf(fault.NotFound, "There is no such user.")
 					})

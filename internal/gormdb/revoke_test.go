@@ -69,7 +69,7 @@ func TestRevoke(t *testing.T) {
 		assertEvents(t, db, audit.APITokenRevoked, b, a)
 
 		t.Run("again, with one more", func(t *testing.T) {
-			again := ending(idsOf([]token.Token{a, c}), a)
+			again := revocationOf(idsOf([]token.Token{a, c}), a)
 			again.Revocation.At, again.Revocation.Reason = later(time.Hour), "again"
 			ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), again)
 			if err != nil || len(ended.Unknown) > 0 {
@@ -128,7 +128,7 @@ func TestRevokeAllOrNone(t *testing.T) {
 				[]uuid.UUID{nowhere, there.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				e := ending(tc.ids, here)
+				e := revocationOf(tc.ids, here)
 				e.OnlyStores = tc.only
 				ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), e)
 				if err != nil {
@@ -157,7 +157,7 @@ func TestRevokeFailsWhole(t *testing.T) {
 		const once = "CREATE UNIQUE INDEX once ON audit_events (account_id) WHERE action = 'api_token.revoked'"
 		dbtest.Exec(t, url, once, once)
 		for range 3 {
-			_, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf([]token.Token{a, b}), a))
+			_, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocationOf(idsOf([]token.Token{a, b}), a))
 			mustBe(t, err, "CONFLICT")
 		}
 		for _, each := range []token.Token{a, b} {
@@ -188,7 +188,7 @@ func TestRevokeAtOnce(t *testing.T) {
 				ids = newestFirst(ids)
 			}
 			group.Go(func() error {
-				_, err := handles[i%3].Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(ids, made[0]))
+				_, err := handles[i%3].Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocationOf(ids, made[0]))
 				return err
 			})
 		}

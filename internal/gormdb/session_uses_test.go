@@ -116,7 +116,7 @@ func TestKeepSessionUses(t *testing.T) {
 				each.At = each.At.Add(-before)
 				mine[len(uses)-1-i] = each
 			}
-			done <- db.Uses().KeepUses(t.Context(), mine)
+			done <- db.Uses().SaveUses(t.Context(), mine)
 		}
 		go keep(db, 0)
 		go keep(other, time.Minute)

@@ -246,7 +246,7 @@ func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.Sessio
 	})
 	if !isFault(err) { // all or none
 		// Another replica may have just revoked them, and this one may not have received that change yet.
-		u.tell(err, union(accountsOf(ended), concerned)...)
+		u.publish(err, union(accountsOf(ended), concerned)...)
 	}
 	if err != nil {
 		return nil, failed(ctx, "end sessions", err)

@@ -131,7 +131,7 @@ func TestEndExpiredSessions(t *testing.T) {
 					signin.NewPassword{UserID: s.UserID, Hash: "hash", At: late, Ended: endedEvent})
 			},
 			"with the person's place": func(s user.Session) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+				return db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 					func(c membership.Change) error {
 						return c.EndSessions(t.Context(), []uuid.UUID{s.UserID}, late, endedEvent)
 					})

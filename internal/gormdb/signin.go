@@ -275,6 +275,6 @@ func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string
 		}
 		return err
 	})
-	s.tell(err, union(accountsOf(ended), concerned)...)
+	s.publish(err, union(accountsOf(ended), concerned)...)
 	return failed(ctx, doing, err)
 }

@@ -142,7 +142,7 @@ func TestLimitBesideRevocations(t *testing.T) {
 					d.MaxLive = 1
 					err := db.Tokens().Insert(t.Context(), by, d)
 					if err == nil {
-						_, err = db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{d.Token.ID}, d.Token))
+						_, err = db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{d.Token.ID}, d.Token))
 					}
 					if err != nil && fault.KindOf(err) != fault.LimitReached {
 						t.Errorf("Insert: got error %v, want none, or kind %s", err, fault.LimitReached)

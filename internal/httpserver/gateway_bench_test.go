@@ -36,7 +36,7 @@ func (shelf) Credential(_ context.Context, kind secret.Kind, _ []secret.KeyedDig
 	}}, nil
 }
 
-func (shelf) KeepUses(context.Context, []access.Use) error { return nil }
+func (shelf) SaveUses(context.Context, []access.Use) error { return nil }
 
 func (shelf) Store(context.Context, string) (access.Store, error) {
 	return access.Store{AccountID: acme}, nil

@@ -157,7 +157,7 @@ func TestLastUse(t *testing.T) {
 		for _, minute := range []int{5, 7, 6} {
 			use := access.Use{AccountID: a.AccountID, TokenID: a.ID, At: now.Add(time.Duration(minute) * time.Minute),
 				Legacy: true}
-			if err := db.Uses().KeepUses(t.Context(), []access.Use{use}); err != nil {
+			if err := db.Uses().SaveUses(t.Context(), []access.Use{use}); err != nil {
 				t.Fatal(err)
 			}
 		}

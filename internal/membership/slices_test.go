@@ -158,7 +158,7 @@ func TestSlicesStop(t *testing.T) {
 		{"the third, by an error", 3, down, "", fault.Internal, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			repo := &watched{Repository: w.DB.Offboard(), before: func(n int64) error {
+			repo := &watched{Repository: w.DB.Memberships(), before: func(n int64) error {
 				if n == c.fails {
 					return c.err
 				}
@@ -242,7 +242,7 @@ func TestSlicesCheckTheActor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Memberships = membership.NewService(&watched{Repository: w.DB.Offboard(), before: func(n int64) error {
+	w.Memberships = membership.NewService(&watched{Repository: w.DB.Memberships(), before: func(n int64) error {
 		if n != 2 {
 			return nil
 		}
@@ -266,7 +266,7 @@ func TestRevokeDuringBulk(t *testing.T) {
 	url := dbtest.SQLiteURL(t)
 	w := newTenant(t, world.New(t, url, world.Options{}))
 	begun := make(chan struct{})
-	repo := &watched{Repository: w.DB.Offboard(), before: func(n int64) error {
+	repo := &watched{Repository: w.DB.Memberships(), before: func(n int64) error {
 		if n == 4 { // one slice has ended
 			close(begun)
 		}

@@ -156,7 +156,7 @@ func (s *server) known(email string) string {
 		s.t.Fatal(err)
 	}
 	text, by := "a pass phrase of "+email, auth.OperatorPrincipal()
-	if err := service.GivePassword(s.t.Context(), &by, email, secret.NewPassword(text)); err != nil {
+	if err := service.SetPassword(s.t.Context(), &by, email, secret.NewPassword(text)); err != nil {
 		s.t.Fatalf("give %s a password: %v", email, err)
 	}
 	s.passwords[email] = text

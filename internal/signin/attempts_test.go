@@ -15,7 +15,7 @@ import (
 )
 
 func (w *fixture) tries(email, text string, v signin.Visitor) error {
-	_, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), v)
+	_, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(text), v)
 	return err
 }
 
@@ -276,18 +276,18 @@ func TestCodesAreNotLockedOut(t *testing.T) {
 		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
 		w.must(err)
 		for i := range 40 {
-			_, _, err = w.signIn.Code(w.Context(), w.owes(), "123456", visitor(fmt.Sprintf("198.51.100.%d", i)))
+			_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), "123456", visitor(fmt.Sprintf("198.51.100.%d", i)))
 		}
 		w.wants(err, fault.RateLimited, "")
 		for range 40 {
-			_, _, err = w.signIn.Code(w.Context(), w.owes(), "no-recovery-code", visitor("198.51.100.1"))
+			_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), "no-recovery-code", visitor("198.51.100.1"))
 		}
 		w.wants(err, fault.RateLimited, "")
 		known := here
 		known.Device = device
-		_, _, err = w.signIn.Code(w.Context(), w.owes(), w.shown(app, 0), known)
+		_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), w.shown(app, 0), known)
 		w.must(err)
-		_, _, err = w.signIn.Code(w.Context(), w.owes(), recovery[0].Reveal(), here)
+		_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), recovery[0].Reveal(), here)
 		w.must(err)
 	})
 }
@@ -300,8 +300,8 @@ func TestAttemptsAreCounted(t *testing.T) {
 		w.gives(w.home.Owner)
 		w.adds()
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
-		_, err := w.signIn.Passkey(w.Context(), "", "{}", here)
-		w.why(err, signin.WhyOver)
+		_, err := w.signIn.FinishPasskey(w.Context(), "", "{}", here)
+		w.refused(err, signin.ReasonEnded)
 		if reported[signin.ByPasswordAndCode] != 1 || reported[signin.ByPasskey] != 1 {
 			w.Errorf("reported %v", reported)
 		}

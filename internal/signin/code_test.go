@@ -27,9 +27,9 @@ func (w *fixture) adds() (string, []secret.Password) {
 // enrols adds an authenticator app for the principal.
 func (w *fixture) enrols(by *auth.Principal) (string, []secret.Password) {
 	w.Helper()
-	flow, err := w.signIn.AskTOTP(w.Context(), by)
+	flow, err := w.signIn.BeginTOTP(w.Context(), by)
 	w.must(err)
-	shown, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+	shown, err := w.signIn.PendingTOTP(w.Context(), by, flow.Reveal())
 	w.must(err)
 	app := bare(shown.Secret)
 	codes, err := w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
@@ -51,21 +51,21 @@ func (w *fixture) shown(app string, steps int) string {
 // owes returns a flow of the owner at home, who has entered the password.
 func (w *fixture) owes() string {
 	w.Helper()
-	flow, err := w.signIn.AskCode(w.Context(), w.proof(w.home.Owner), "/next")
+	flow, err := w.signIn.BeginCode(w.Context(), w.proof(w.home.Owner), "/next")
 	w.must(err)
 	return flow.Reveal()
 }
 
 func (w *fixture) enters(flow, code string) error {
-	_, _, err := w.signIn.Code(w.Context(), flow, code, here)
+	_, _, err := w.signIn.FinishCode(w.Context(), flow, code, here)
 	return err
 }
 
-// why fails the test unless err is a refusal for this reason.
-func (w *fixture) why(err error, want signin.Why) {
+// refused fails the test unless err is a refusal for this reason.
+func (w *fixture) refused(err error, want signin.Reason) {
 	w.Helper()
 	var refused *signin.Refused
-	if !errors.As(err, &refused) || refused.Why != want {
+	if !errors.As(err, &refused) || refused.Reason != want {
 		w.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -89,12 +89,12 @@ func TestCode(t *testing.T) {
 		w.wants(w.enters(flow, w.shown(app, 2)), fault.Invalid, "code")
 		w.wants(w.enters(flow, "12345"), fault.Invalid, "code")
 		w.wants(w.enters(flow, ""), fault.Invalid, "code")
-		who, half, err := w.signIn.Code(w.Context(), flow, w.shown(app, 0), here)
+		who, pending, err := w.signIn.FinishCode(w.Context(), flow, w.shown(app, 0), here)
 		w.must(err)
-		if who.User.ID != w.home.Owner.ID || who.Method != signin.ByPasswordAndCode || half.Next != "/next" {
-			w.Errorf("%s, %+v", who.User.Email, half)
+		if who.User.ID != w.home.Owner.ID || who.Method != signin.ByPasswordAndCode || pending.Next != "/next" {
+			w.Errorf("%s, %+v", who.User.Email, pending)
 		}
-		w.why(w.enters(flow, w.shown(app, 1)), signin.WhyOver)
+		w.refused(w.enters(flow, w.shown(app, 1)), signin.ReasonEnded)
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
 		w.wants(w.enters(w.owes(), w.shown(app, -1)), fault.Invalid, "code") // before the used one
 		w.must(w.enters(w.owes(), w.shown(app, 1)))
@@ -104,7 +104,7 @@ func TestCode(t *testing.T) {
 
 		slow := w.owes()
 		w.Clock.Advance(10*time.Minute + time.Second)
-		w.why(w.enters(slow, w.shown(app, 0)), signin.WhyOver)
+		w.refused(w.enters(slow, w.shown(app, 0)), signin.ReasonEnded)
 	})
 }
 
@@ -170,7 +170,7 @@ func TestRecoveryCodes(t *testing.T) {
 		if len(codes) != signin.RecoveryCodes {
 			w.Fatalf("%d codes", len(codes))
 		}
-		others, err := w.signIn.AskCode(w.Context(), w.proof(w.away.Owner), "")
+		others, err := w.signIn.BeginCode(w.Context(), w.proof(w.away.Owner), "")
 		w.must(err)
 		w.wants(w.enters(others.Reveal(), codes[3].Reveal()), fault.Invalid, "code")
 		w.must(w.enters(w.owes(), "  "+strings.ToUpper(strings.ReplaceAll(codes[3].Reveal(), "-", " "))+" "))
@@ -241,31 +241,31 @@ func TestChangingTheAppTakesACode(t *testing.T) {
 func TestAddingAnApp(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		by, other := owner(w.home), owner(w.away)
-		flow, err := w.signIn.AskTOTP(w.Context(), by)
+		flow, err := w.signIn.BeginTOTP(w.Context(), by)
 		w.must(err)
-		shown, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+		shown, err := w.signIn.PendingTOTP(w.Context(), by, flow.Reveal())
 		w.must(err)
 		if !strings.HasPrefix(string(shown.Picture), "\x89PNG") {
 			w.Error("no picture")
 		}
 		app := strings.ReplaceAll(shown.Secret, " ", "")
-		_, err = w.signIn.AskedTOTP(w.Context(), other, flow.Reveal())
-		w.why(err, signin.WhyOver)
+		_, err = w.signIn.PendingTOTP(w.Context(), other, flow.Reveal())
+		w.refused(err, signin.ReasonEnded)
 		_, err = w.signIn.EnableTOTP(w.Context(), other, flow.Reveal(), w.shown(app, 0))
-		w.why(err, signin.WhyOver)
+		w.refused(err, signin.ReasonEnded)
 		_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), "000000")
 		w.wants(err, fault.Invalid, "code")
 		_, err = w.signIn.EnableTOTP(w.Context(), by, w.owes(), w.shown(app, 0)) // a flow of another purpose
-		w.why(err, signin.WhyOver)
-		second, err := w.signIn.AskTOTP(w.Context(), by)
+		w.refused(err, signin.ReasonEnded)
+		second, err := w.signIn.BeginTOTP(w.Context(), by)
 		w.must(err)
-		toldAgain, err := w.signIn.AskedTOTP(w.Context(), by, second.Reveal())
+		toldAgain, err := w.signIn.PendingTOTP(w.Context(), by, second.Reveal())
 		w.must(err)
 		_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
 		w.must(err)
 		// The code that added the app is used up.
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
-		_, err = w.signIn.AskTOTP(w.Context(), by)
+		_, err = w.signIn.BeginTOTP(w.Context(), by)
 		w.wants(err, fault.Conflict, "")
 		_, err = w.signIn.EnableTOTP(w.Context(), by, second.Reveal(),
 			w.shown(strings.ReplaceAll(toldAgain.Secret, " ", ""), 0))
@@ -280,7 +280,7 @@ func TestCodesAreLimited(t *testing.T) {
 		w.gives(w.home.Owner)
 		var limited int
 		for range 15 {
-			_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase),
+			_, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase),
 				visitor("192.0.2.2"))
 			w.must(err)
 			if err := w.enters(w.owes(), "123456"); fault.KindOf(err) == fault.RateLimited {
@@ -293,7 +293,7 @@ func TestCodesAreLimited(t *testing.T) {
 		w.Clock.Advance(10 * time.Minute)
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
 
-		flow, err := w.signIn.AskTOTP(w.Context(), owner(w.away))
+		flow, err := w.signIn.BeginTOTP(w.Context(), owner(w.away))
 		w.must(err)
 		for range 15 {
 			_, err = w.signIn.EnableTOTP(w.Context(), owner(w.away), flow.Reveal(), "123456")

@@ -49,7 +49,7 @@ var doors = []door{
 	{name: "password", method: signin.ByPassword,
 		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
 			return func(s *signin.Service) (signin.Proof, error) {
-				return s.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+				return s.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 			}
 		}},
 	{name: "password that was judged before", method: signin.ByPassword,
@@ -118,21 +118,21 @@ var doors = []door{
 		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
 			return func(s *signin.Service) (signin.Proof, error) {
 				o := w.config.Provider.(*oracle)
-				_, flow, err := s.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+				_, flow, err := s.BeginProvider(w.Context(), nil, signin.ToSignIn, "", here)
 				w.must(err)
 				o.says = signin.Claims{Subject: u.ID.String(), Email: u.Email, EmailVerified: true}
-				arrived, err := s.Answered(w.Context(), nil, flow.Reveal(),
-					signin.Answer{State: o.last.State, Code: "code"}, here)
-				return arrived.Proof, err
+				result, err := s.FinishProvider(w.Context(), nil, flow.Reveal(),
+					signin.AuthResponse{State: o.last.State, Code: "code"}, here)
+				return result.Proof, err
 			}
 		}},
 	{name: "passkey", method: signin.ByPasskey, open: true,
 		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
 			a := w.registers(w.begins(u, w.home.Account.ID), "Key")
 			return func(s *signin.Service) (signin.Proof, error) {
-				options, flow, err := s.AskPasskey(w.Context(), here)
+				options, flow, err := s.BeginPasskey(w.Context(), here)
 				w.must(err)
-				proof, err := s.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
+				proof, err := s.FinishPasskey(w.Context(), flow.Reveal(), a.signs(options), here)
 				return proof.Proof, err
 			}
 		}},
@@ -140,10 +140,10 @@ var doors = []door{
 
 // code begins the second step after a first proof.
 func (w *fixture) code(first signin.Proof, app string) func(*signin.Service) (signin.Proof, error) {
-	flow, err := w.signIn.AskCode(w.Context(), first, "")
+	flow, err := w.signIn.BeginCode(w.Context(), first, "")
 	w.must(err)
 	return func(s *signin.Service) (signin.Proof, error) {
-		p, _, err := s.Code(w.Context(), flow.Reveal(), w.shown(app, 1), here)
+		p, _, err := s.FinishCode(w.Context(), flow.Reveal(), w.shown(app, 1), here)
 		return p, err
 	}
 }
@@ -180,8 +180,8 @@ func (w *fixture) newcomer(app bool) (user.User, string) {
 	_, err := w.Users.Create(w.Context(), operator(w.home),
 		user.Details{Email: email, FirstName: "N", LastName: "N", Locale: "en"})
 	w.must(err)
-	w.must(w.signIn.GivePassword(w.Context(), operator(w.home), email, secret.NewPassword(phrase)))
-	p, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+	w.must(w.signIn.SetPassword(w.Context(), operator(w.home), email, secret.NewPassword(phrase)))
+	p, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 	w.must(err)
 	by := w.begins(p.User, w.home.Account.ID) // accepts the membership
 	if !app {
@@ -244,7 +244,7 @@ func TestPasswordsOffInASession(t *testing.T) {
 		w.wants(err, fault.Forbidden, "")
 		w.wants(off.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here),
 			fault.Forbidden, "")
-		_, err = off.AskCode(w.Context(), p, "")
+		_, err = off.BeginCode(w.Context(), p, "")
 		w.wants(err, fault.Forbidden, "")
 		if proofs, err := off.Proofs(w.Context(), by); err != nil || proofs.Password {
 			w.Errorf("%+v, %v", proofs, err)
@@ -260,7 +260,7 @@ func TestPasswordsOffBeforeTheCode(t *testing.T) {
 		_, recovery := w.adds()
 		flow := w.owes()
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
-		_, _, err := off.Code(w.Context(), flow, recovery[0].Reveal(), here)
+		_, _, err := off.FinishCode(w.Context(), flow, recovery[0].Reveal(), here)
 		w.wants(err, fault.Forbidden, "")
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)

@@ -71,7 +71,7 @@ func TestRemoveAll(t *testing.T) {
 func TestNoPasswords(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		w.gives(w.home.Owner)
-		_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), here)
+		_, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Forbidden, "")
 		if all, ready, err := w.signIn.OwnersWithoutPassword(w.Context()); err != nil || all != 2 || ready != 0 {
 			w.Errorf("%d of %d, %v", ready, all, err)
@@ -120,18 +120,18 @@ func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		const email = "nora@acme.example"
 		w.must(w.redeems(w.invites(owner(w.home), email)))
-		who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 		w.must(err)
 		a := w.registers(w.begins(who.User, w.home.Account.ID), "Not mine")
 		_, err = w.proves(a)
 		w.must(err)
-		w.must(w.signIn.GivePassword(w.Context(), operator(w.home), email, secret.NewPassword("my own phrase")))
-		person, err := w.signIn.Password(w.Context(), email, secret.NewPassword("my own phrase"), here)
+		w.must(w.signIn.SetPassword(w.Context(), operator(w.home), email, secret.NewPassword("my own phrase")))
+		person, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("my own phrase"), here)
 		w.must(err)
 		by := w.begins(person.User, w.home.Account.ID)
 		_, err = w.proves(a)
-		w.why(err, signin.WhyPasskey)
-		_, err = w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+		w.refused(err, signin.ReasonPasskey)
+		_, err = w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
 		if n := w.countEvents(w.home, audit.PasskeyRemoved); n != 1 {
 			w.Errorf("the log has %d passkeys", n)
@@ -151,7 +151,7 @@ func TestFlowsAreShared(t *testing.T) {
 		flow := w.owes()
 		other, err := signin.NewService(w.config)
 		w.must(err)
-		if _, _, err := other.Code(w.Context(), flow, w.shown(app, 0), here); err != nil {
+		if _, _, err := other.FinishCode(w.Context(), flow, w.shown(app, 0), here); err != nil {
 			w.Error(err)
 		}
 	})

@@ -23,7 +23,7 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 		tries := func(email string, n int) {
 			for range n {
 				// Another test checks that it fails.
-				_, _ = w.signIn.Password(w.Context(), email, secret.NewPassword(typed), here)
+				_, _ = w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(typed), here)
 			}
 		}
 		tries(w.home.Owner.Email, 1)
@@ -86,12 +86,12 @@ func (w *fixture) failed(want ...string) {
 func TestFailedPasskeysAreRecorded(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		a := w.registers(owner(w.home), "Key")
-		_, flow, err := w.signIn.AskPasskey(w.Context(), here)
+		_, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		other, _, err := w.signIn.AskPasskey(w.Context(), here)
+		other, _, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(other), here)
-		w.why(err, signin.WhyPasskey)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), a.signs(other), here)
+		w.refused(err, signin.ReasonPasskey)
 		w.must(w.signIn.WriteFailures(w.Context()))
 		w.failed("1 passkey")
 	})
@@ -102,7 +102,7 @@ func TestFailedPasskeysAreRecorded(t *testing.T) {
 func TestFailuresAreWrittenAtStop(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		for range 3 {
-			_, _ = w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong one"), here)
+			_, _ = w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong one"), here)
 		}
 		gone, cancel := context.WithCancel(w.Context())
 		cancel()

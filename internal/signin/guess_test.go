@@ -28,7 +28,7 @@ func (w *fixture) vouches() {
 // device cookie.
 func (w *fixture) knows(v signin.Visitor) (device string) {
 	w.Helper()
-	proof, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(chosen), v)
+	proof, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword(chosen), v)
 	w.must(err)
 	if proof.User.ID == w.home.Owner.ID {
 		w.Fatal("the password that the account chose is the person's")

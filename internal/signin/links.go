@@ -218,7 +218,7 @@ func (s *Links) keep(ctx context.Context, by auth.Actor, l Link, own []audit.Eve
 	}
 	l.ID, l.CreatedAt = uuid.Must(uuid.NewV7()), s.now.Timestamp()
 	l.ExpiresAt = l.CreatedAt.Add(l.Purpose.Lifetime())
-	return l, value, s.repo.KeepLink(ctx, by, l, s.keys.Digest(value), own)
+	return l, value, s.repo.SaveLink(ctx, by, l, s.keys.Digest(value), own)
 }
 
 // OfferSetup creates the link for the first account and replaces the one that

@@ -56,7 +56,7 @@ func TestInviteAndRedeem(t *testing.T) {
 			w.Errorf("the link is %s's", who.User.Email)
 		}
 		w.wants(w.redeems(link), fault.NotFound, "")
-		if _, err := w.signIn.Password(w.Context(), "NORA@acme.example", secret.NewPassword(phrase), here); err != nil {
+		if _, err := w.signIn.VerifyPassword(w.Context(), "NORA@acme.example", secret.NewPassword(phrase), here); err != nil {
 			w.Error(err)
 		}
 		if events := w.events(w.home, audit.UserInvited); len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID ||
@@ -117,7 +117,7 @@ func TestLinksEnd(t *testing.T) {
 		{"by a newer one", func(w *fixture, u user.User) { w.invites(operator(w.home), u.Email) }},
 		{"by a password", func(w *fixture, u user.User) { w.gives(u) }},
 		{"by leaving the account", func(w *fixture, u user.User) {
-			_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+			_, err := membership.NewService(w.DB.Memberships(), w.Clock.Now).Remove(w.Context(), owner(w.home),
 				membership.Removal{User: user.Ref{Email: &u.Email}})
 			w.must(err)
 			// Adding the user again does not restore the link.
@@ -181,7 +181,7 @@ func TestShownLinkStaysWithinTheAccount(t *testing.T) {
 	t.Run("nor does what they change it to", func(t *testing.T) {
 		eachFixture(t, func(w *fixture) {
 			w.must(w.redeems(w.invites(owner(w.home), "nora@acme.example")))
-			who, err := w.signIn.Password(w.Context(), "nora@acme.example", secret.NewPassword(phrase), here)
+			who, err := w.signIn.VerifyPassword(w.Context(), "nora@acme.example", secret.NewPassword(phrase), here)
 			w.must(err)
 			w.must(w.signIn.ChangePassword(w.Context(), w.begins(who.User, w.home.Account.ID),
 				secret.NewPassword(phrase), twice("another phrase"), here))
@@ -216,7 +216,7 @@ func TestShownLinkBesideAPassword(t *testing.T) {
 			ShownTo:   w.home.Owner.ID,
 			CreatedAt: w.Clock.Now(), ExpiresAt: w.Clock.Now().Add(time.Hour),
 		}
-		w.must(w.DB.SignIn().KeepLink(w.Context(), auth.NoActor("a test"), link, w.Keys.Digest(value), nil))
+		w.must(w.DB.SignIn().SaveLink(w.Context(), auth.NoActor("a test"), link, w.Keys.Digest(value), nil))
 		w.wants(w.redeems(value.Reveal()), fault.NotFound, "")
 	})
 }
@@ -225,7 +225,7 @@ func TestShownLinkBesideAPassword(t *testing.T) {
 // only, until the person proves that the address is theirs.
 func (w *fixture) confined(email, text string) {
 	w.Helper()
-	who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), here)
+	who, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(text), here)
 	w.must(err)
 	_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)
 	w.wants(err, fault.NotFound, "")
@@ -243,7 +243,7 @@ func (w *fixture) confined(email, text string) {
 	own := w.invites(operator(w.away), email)
 	_, err = w.signIn.Redeem(w.Context(), own, twice("my own phrase"), here)
 	w.must(err)
-	person, err := w.signIn.Password(w.Context(), email, secret.NewPassword("my own phrase"), here)
+	person, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("my own phrase"), here)
 	w.must(err)
 	open, err := w.signIn.Accounts(w.Context(), person.User.ID)
 	invited, err2 := w.signIn.Invitations(w.Context(), person.User.ID)
@@ -266,7 +266,7 @@ func TestWhoIsShownALink(t *testing.T) {
 		moved := user.Details{Email: "mo@acme.example", FirstName: "Mo", LastName: "Moved", Locale: "en"}
 		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away), moved, twice(phrase))
 		w.must(err)
-		_, err = membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.away),
+		_, err = membership.NewService(w.DB.Memberships(), w.Clock.Now).Remove(w.Context(), owner(w.away),
 			membership.Removal{User: user.Ref{Email: &moved.Email}})
 		w.must(err)
 		for _, tc := range []struct {
@@ -346,9 +346,9 @@ func TestInvitationOfAPersonWithAnIdentity(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		u := w.home.Users[1]
 		says := signin.Claims{Subject: "1", Email: u.Email, EmailVerified: true}
-		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		w.begins(arrived.Proof.User, w.home.Account.ID)
+		w.begins(result.Proof.User, w.home.Account.ID)
 		link := w.invites(operator(w.home), u.Email)
 		found, err := w.signIn.Link(w.Context(), link)
 		w.must(err)

@@ -96,7 +96,7 @@ func TestForgottenByWhoLeft(t *testing.T) {
 	box := make(chan user.User, 10)
 	eachFixture(t, func(w *fixture) {
 		leaver := w.home.Users[2]
-		_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+		_, err := membership.NewService(w.DB.Memberships(), w.Clock.Now).Remove(w.Context(), owner(w.home),
 			membership.Removal{User: user.Ref{Email: &leaver.Email}})
 		w.must(err)
 		ctx, stop := context.WithCancel(w.Context())

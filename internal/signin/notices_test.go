@@ -39,9 +39,9 @@ func (w *fixture) mailed(sent *[]sentNotice) (all []audit.Action) {
 	w.Helper()
 	w.signIn.SendNotices(w.Context())
 	for _, n := range *sent {
-		all = append(all, n.What)
+		all = append(all, n.Action)
 		if n.to != w.home.Owner.Email || n.Address != "https://keys.example/profile/security" ||
-			n.From != here.Origin.IP || !n.At.Equal(clock.Timestamp(w.Clock.Now())) {
+			n.IP != here.Origin.IP || !n.At.Equal(clock.Timestamp(w.Clock.Now())) {
 			w.Errorf("mailed is %+v", n)
 		}
 	}
@@ -131,9 +131,9 @@ func TestNoticesOfTheOperator(t *testing.T) {
 		w.signIn.SendNotices(w.Context())
 		var got []audit.Action
 		for _, n := range sent {
-			got = append(got, n.What)
-			if operators := n.What != audit.TOTPEnabled && n.What != audit.PasskeyAdded; n.From.IsValid() == operators {
-				w.Errorf("%s is from %s", n.What, n.From)
+			got = append(got, n.Action)
+			if operators := n.Action != audit.TOTPEnabled && n.Action != audit.PasskeyAdded; n.IP.IsValid() == operators {
+				w.Errorf("%s is from %s", n.Action, n.IP)
 			}
 		}
 		if want := []audit.Action{audit.PasswordSet, audit.TOTPEnabled, audit.PasskeyAdded, audit.TOTPDisabled,
@@ -153,11 +153,11 @@ func TestNoticeOfTheCeiling(t *testing.T) {
 		w.drops(&sent)
 		for what, fail := range map[string]func(signin.Visitor) error{
 			"passwords": func(v signin.Visitor) error {
-				_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong"), v)
+				_, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong"), v)
 				return err
 			},
 			"codes": func(v signin.Visitor) error {
-				_, _, err := w.signIn.Code(w.Context(), w.owes(), wrong(w.shown(app, 0)), v)
+				_, _, err := w.signIn.FinishCode(w.Context(), w.owes(), wrong(w.shown(app, 0)), v)
 				return err
 			},
 		} {
@@ -175,7 +175,7 @@ func TestNoticeOfTheCeiling(t *testing.T) {
 				w.signIn.SendNotices(w.Context())
 				for _, each := range sent {
 					at = append(at, n)
-					if each.What != audit.SignInFailed || each.to != w.home.Owner.Email || each.From != here.Origin.IP {
+					if each.Action != audit.SignInFailed || each.to != w.home.Owner.Email || each.IP != here.Origin.IP {
 						w.Errorf("mailed is %+v", each)
 					}
 				}
@@ -236,8 +236,8 @@ func TestNoticesAreBounded(t *testing.T) {
 			c.OnMailFailed = func(_ context.Context, err error) { reported = append(reported, err.Error()) }
 		})
 		service.FillNotices(w.home.Owner.ID)
-		w.must(service.GivePassword(w.Context(), operator(w.home), w.home.Owner.Email, secret.NewPassword(phrase)))
-		w.must(service.GivePassword(w.Context(), operator(w.home), w.home.Users[1].Email, secret.NewPassword(phrase)))
+		w.must(service.SetPassword(w.Context(), operator(w.home), w.home.Owner.Email, secret.NewPassword(phrase)))
+		w.must(service.SetPassword(w.Context(), operator(w.home), w.home.Users[1].Email, secret.NewPassword(phrase)))
 		service.SendNotices(w.Context())
 		dropped := 0
 		for _, text := range reported {
@@ -275,7 +275,7 @@ func TestAccountsCannotUseUpNotices(t *testing.T) {
 			twice("chosen by the other account"))
 		w.must(err)
 		for range 7 {
-			who, err := w.signIn.Password(w.Context(), w.home.Owner.Email,
+			who, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email,
 				secret.NewPassword("chosen by the other account"), here)
 			w.must(err)
 			_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)

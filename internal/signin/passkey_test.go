@@ -29,7 +29,7 @@ func (w *fixture) registers(by *auth.Principal, name string) *authenticator {
 
 func (w *fixture) keeps(by *auth.Principal, a *authenticator, name string) error {
 	w.Helper()
-	options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
+	options, flow, err := w.signIn.BeginNewPasskey(w.Context(), by)
 	w.must(err)
 	return w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), name, a.makes(options))
 }
@@ -38,9 +38,9 @@ func (w *fixture) keeps(by *auth.Principal, a *authenticator, name string) error
 func (w *fixture) proves(a *authenticator) (signin.PasskeyProof, error) {
 	w.Helper()
 	w.Clock.Advance(time.Minute) // avoids the rate limit
-	options, flow, err := w.signIn.AskPasskey(w.Context(), here)
+	options, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 	w.must(err)
-	return w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
+	return w.signIn.FinishPasskey(w.Context(), flow.Reveal(), a.signs(options), here)
 }
 
 func TestPasskey(t *testing.T) {
@@ -62,17 +62,17 @@ func TestPasskey(t *testing.T) {
 			w.Errorf("got events %+v", events)
 		}
 
-		options, flow, err := w.signIn.AskPasskey(w.Context(), here)
+		options, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
 		answer := a.signs(options)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), answer, here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here)
-		w.why(err, signin.WhyOver)
-		_, flow, err = w.signIn.AskPasskey(w.Context(), here)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), answer, here)
+		w.refused(err, signin.ReasonEnded)
+		_, flow, err = w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here) // the answer to another challenge
-		w.why(err, signin.WhyPasskey)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), answer, here) // the answer to another challenge
+		w.refused(err, signin.ReasonPasskey)
 	})
 }
 
@@ -93,18 +93,18 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 			a := w.registers(owner(w.home), name)
 			change(a)
 			_, err := w.proves(a)
-			w.why(err, signin.WhyPasskey)
+			w.refused(err, signin.ReasonPasskey)
 		}
 		unverified := newAuthenticator(w.T)
 		unverified.flags = userPresent
-		w.why(w.keeps(owner(w.home), unverified, "unverified"), signin.WhyPasskey)
+		w.refused(w.keeps(owner(w.home), unverified, "unverified"), signin.ReasonPasskey)
 		elsewhere := newAuthenticator(w.T)
 		elsewhere.origin = "https://evil.example"
-		w.why(w.keeps(owner(w.home), elsewhere, "elsewhere"), signin.WhyPasskey)
-		_, flow, err := w.signIn.AskPasskey(w.Context(), here)
+		w.refused(w.keeps(owner(w.home), elsewhere, "elsewhere"), signin.ReasonPasskey)
+		_, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), "{}", here)
-		w.why(err, signin.WhyPasskey)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), "{}", here)
+		w.refused(err, signin.ReasonPasskey)
 	})
 }
 
@@ -131,11 +131,11 @@ func TestAddingPasskeys(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		by, other := owner(w.home), owner(w.away)
 		a := newAuthenticator(w.T)
-		options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
+		options, flow, err := w.signIn.BeginNewPasskey(w.Context(), by)
 		w.must(err)
 		w.wants(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), " ", a.makes(options)), fault.Invalid, "name")
-		w.why(w.signIn.AddPasskey(w.Context(), other, flow.Reveal(), "Theirs", a.makes(options)), signin.WhyOther)
-		w.why(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), "Mine", a.makes(options)), signin.WhyOver)
+		w.refused(w.signIn.AddPasskey(w.Context(), other, flow.Reveal(), "Theirs", a.makes(options)), signin.ReasonOther)
+		w.refused(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), "Mine", a.makes(options)), signin.ReasonEnded)
 		w.must(w.keeps(by, a, "Mine"))
 		w.wants(w.keeps(other, a, "Theirs"), fault.Conflict, "")
 
@@ -148,7 +148,7 @@ func TestAddingPasskeys(t *testing.T) {
 		for i := range signin.MaxPasskeys - 1 {
 			w.registers(by, fmt.Sprint(i))
 		}
-		_, _, err = w.signIn.AskNewPasskey(w.Context(), by)
+		_, _, err = w.signIn.BeginNewPasskey(w.Context(), by)
 		w.wants(err, fault.LimitReached, "")
 	})
 }
@@ -167,7 +167,7 @@ func TestPasskeysNeedAName(t *testing.T) {
 		if want {
 			continue
 		}
-		if _, _, err := s.AskPasskey(t.Context(), here); fault.KindOf(err) != fault.NotFound {
+		if _, _, err := s.BeginPasskey(t.Context(), here); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("%s: got error %v, want kind %s", address, err, fault.NotFound)
 		}
 	}
@@ -214,7 +214,7 @@ func TestCredentialsAreJudged(t *testing.T) {
 			if err := w.keeps(owner(w.home), a, "Weak"); err == nil {
 				w.Errorf("%s is kept", name)
 			} else {
-				w.why(err, signin.WhyPasskey)
+				w.refused(err, signin.ReasonPasskey)
 			}
 		}
 		a := newAuthenticator(w.T)
@@ -239,12 +239,12 @@ func TestCredentialsAreJudged(t *testing.T) {
 func TestStoredWeakPasskey(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		by := owner(w.home)
-		for bits, want := range map[int]signin.Why{1024: signin.WhyPasskey, 2048: ""} {
+		for bits, want := range map[int]signin.Reason{1024: signin.ReasonPasskey, 2048: ""} {
 			_, err := w.proves(w.stores(bits))
 			if want == "" {
 				w.must(err)
 			} else {
-				w.why(err, want)
+				w.refused(err, want)
 			}
 		}
 		all, err := w.signIn.Security(w.Context(), by)
@@ -301,7 +301,7 @@ func TestMostPasskeys(t *testing.T) {
 		var answers []string
 		for range 2 {
 			a := newAuthenticator(w.T)
-			options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
+			options, flow, err := w.signIn.BeginNewPasskey(w.Context(), by)
 			w.must(err)
 			flows, answers = append(flows, flow.Reveal()), append(answers, a.makes(options))
 		}

@@ -17,7 +17,7 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		u := w.home.Users[2]
 		w.must(w.redeems(w.invites(owner(w.home), u.Email))) // shown to the owner
-		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.must(err)
 		by := w.begins(who.User, w.home.Account.ID)
 		key := w.registers(by, "Not mine")
@@ -25,20 +25,20 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 		w.must(err)
 		says := signin.Claims{Subject: "1", Email: u.Email}
 		_, err = w.comes(o, nil, signin.ToSignIn, says)
-		w.why(err, signin.WhyUnverified)
+		w.refused(err, signin.ReasonUnverified)
 
 		says.EmailVerified = true
-		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		if arrived.Proof.User.ID != u.ID || w.live(u) != 0 {
-			w.Errorf("%s arrived, and %d sessions live on", arrived.Proof.User.Email, w.live(u))
+		if result.Proof.User.ID != u.ID || w.live(u) != 0 {
+			w.Errorf("%s arrived, and %d sessions live on", result.Proof.User.Email, w.live(u))
 		}
-		_, err = w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		_, err = w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
 		_, err = w.proves(key)
-		w.why(err, signin.WhyPasskey)
+		w.refused(err, signin.ReasonPasskey)
 		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "the owner's"})
-		w.why(err, signin.WhyUnverified)
+		w.refused(err, signin.ReasonUnverified)
 		for _, action := range []audit.Action{audit.PasswordRemoved, audit.PasskeyRemoved, audit.IdentityUnlinked} {
 			if n := w.countEvents(w.home, action); n != 1 {
 				w.Errorf("the log has %s %d times", action, n)
@@ -47,11 +47,11 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 		// The person is barred from no account.
 		_, err = w.Users.AddToAccount(w.Context(), owner(w.away), u.Email)
 		w.must(err)
-		_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, w.away.Account.ID, here)
+		_, _, err = w.signIn.Begin(w.Context(), result.Proof, w.away.Account.ID, here)
 		w.must(err)
-		arrived, err = w.comes(o, nil, signin.ToSignIn, says)
+		result, err = w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, w.home.Account.ID, here)
+		_, _, err = w.signIn.Begin(w.Context(), result.Proof, w.home.Account.ID, here)
 		w.must(err)
 	})
 }
@@ -64,27 +64,27 @@ func TestVerifiedIdentityLeavesTheAccountsUser(t *testing.T) {
 		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away),
 			user.Details{Email: u.Email, FirstName: "Ann", LastName: "Away", Locale: "en"}, twice(phrase))
 		w.must(err)
-		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.must(err)
 		says := signin.Claims{Subject: "1", Email: u.Email}
 		_, err = w.comes(o, w.begins(who.User, w.away.Account.ID), signin.ToLink, says)
 		w.must(err)
-		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		if arrived.Proof.User.ID != who.User.ID {
-			w.Errorf("an address that is not verified moved the identity to %s", arrived.Proof.User.ID)
+		if result.Proof.User.ID != who.User.ID {
+			w.Errorf("an address that is not verified moved the identity to %s", result.Proof.User.ID)
 		}
 		says.EmailVerified = true
 		for _, in := range []signin.Membership{{Account: w.home.Account}, {Account: w.away.Account}} {
-			arrived, err = w.comes(o, nil, signin.ToSignIn, says)
+			result, err = w.comes(o, nil, signin.ToSignIn, says)
 			w.must(err)
-			if arrived.Proof.User.ID != u.ID {
-				w.Errorf("%s arrived", arrived.Proof.User.ID)
+			if result.Proof.User.ID != u.ID {
+				w.Errorf("%s arrived", result.Proof.User.ID)
 			}
-			_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, in.ID, here)
+			_, _, err = w.signIn.Begin(w.Context(), result.Proof, in.ID, here)
 			w.must(err)
 		}
-		_, err = w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		_, err = w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
 	})
 }
@@ -114,10 +114,10 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		w.must(err)
 		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err)
-		arrived, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1"})
+		result, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1"})
 		w.must(err)
-		if proof.User.ID != by.Person() || arrived.Proof.User.ID != by.Person() {
-			w.Errorf("the passkey is of %s, the identity of %s", proof.User.ID, arrived.Proof.User.ID)
+		if proof.User.ID != by.Person() || result.Proof.User.ID != by.Person() {
+			w.Errorf("the passkey is of %s, the identity of %s", proof.User.ID, result.Proof.User.ID)
 		}
 		all, err := w.signIn.Security(w.Context(), by)
 		w.must(err)

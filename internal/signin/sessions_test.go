@@ -108,9 +108,9 @@ func TestEnd(t *testing.T) {
 
 func TestPasswords(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
-		w.wants(w.signIn.GivePassword(w.Context(), owner(w.home), w.home.Owner.Email, secret.NewPassword(phrase)),
+		w.wants(w.signIn.SetPassword(w.Context(), owner(w.home), w.home.Owner.Email, secret.NewPassword(phrase)),
 			fault.Forbidden, "")
-		w.wants(w.signIn.GivePassword(w.Context(), operator(w.home), "nobody@acme.example", secret.NewPassword(phrase)),
+		w.wants(w.signIn.SetPassword(w.Context(), operator(w.home), "nobody@acme.example", secret.NewPassword(phrase)),
 			fault.NotFound, "email")
 		w.gives(w.home.Owner)
 		by, _ := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)

@@ -33,7 +33,7 @@ func TestSquattedAddress(t *testing.T) {
 		// links of its own, and by removing the user.
 		_, err = w.Users.Update(w.Context(), squatter, user.Update{UserID: employed.ID, ExternalID: new("mine")})
 		w.wants(err, fault.NotFound, "userId")
-		who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 		w.must(err)
 		_, _, err = w.signIn.Begin(w.Context(), who, w.home.Account.ID, here)
 		w.wants(err, fault.NotFound, "")
@@ -54,7 +54,7 @@ func TestSquattedAddress(t *testing.T) {
 		if n := w.countEvents(w.away, audit.UserInvited); n != 0 {
 			w.Errorf("the squatter's log has %d invitations of the employer's", n)
 		}
-		_, err = w.signIn.Password(w.Context(), email, secret.NewPassword("another long phrase"), here)
+		_, err = w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("another long phrase"), here)
 		w.must(err)
 
 		after, err := w.Users.Update(w.Context(), employer, user.Update{UserID: employed.ID, LastName: new("Married")})

@@ -54,16 +54,16 @@ func TestFind(t *testing.T) {
 					}
 				})
 			}
-			if room, err := h.Room(t.Context(), h.owner, o); err != nil ||
-				room != (token.Room{Live: 2, Most: token.DefaultMaxLive}) || room.Full() {
-				t.Errorf("Room() = %+v, %v, want 2 of %d tokens", room, err, token.DefaultMaxLive)
+			if room, err := h.Capacity(t.Context(), h.owner, o); err != nil ||
+				room != (token.Capacity{Live: 2, Max: token.DefaultMaxLive}) || room.Full() {
+				t.Errorf("Capacity() = %+v, %v, want 2 of %d tokens", room, err, token.DefaultMaxLive)
 			}
 			for _, text := range []string{strings.Repeat("é", token.MaxSearchText+1), "a\x00b", "\xff"} {
 				_, err := h.Find(t.Context(), h.owner, o, token.Search{Text: text})
 				wantFaults(t, err, string(fault.Invalid)+" search")
 			}
 		}
-		if r := (token.Room{Live: 50, Most: 50}); !r.Full() {
+		if r := (token.Capacity{Live: 50, Max: 50}); !r.Full() {
 			t.Error("Full() with 50 of 50 tokens = false, want true")
 		}
 	})

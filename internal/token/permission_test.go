@@ -58,7 +58,7 @@ func (h *fixture) try(t *testing.T, by *auth.Principal, level scope.Level) map[s
 	_, revoked := h.Revoke(t.Context(), by, token.RevokeRequest{IDs: []uuid.UUID{at.ID}})
 	o := h.request(level).Owner
 	_, found := h.Find(t.Context(), by, o, token.Search{})
-	_, room := h.Room(t.Context(), by, o)
+	_, room := h.Capacity(t.Context(), by, o)
 	errs := map[string]error{
 		"find": found, "room": room, "may issue": h.MayIssue(by, o), "may revoke": token.MayRevoke(by, o),
 		"create": created, "update": updated, "rotate": rotated, "get": got, "revoke": revoked,

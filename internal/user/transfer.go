@@ -118,7 +118,7 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	if err := e.SetOwner(ctx, st.ID, to); err != nil {
 		return err
 	}
-	if err := e.seat(ctx, next, *st, StoreOwner); err != nil {
+	if err := e.giveRole(ctx, next, *st, StoreOwner); err != nil {
 		return err
 	}
 	was, err := e.member(ctx, former, "userId")
@@ -128,11 +128,11 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	if err != nil {
 		return err
 	}
-	return e.seat(ctx, was, *st, StoreAdministrator)
+	return e.giveRole(ctx, was, *st, StoreAdministrator)
 }
 
-// seat gives a user an active store membership with the role's permissions.
-func (e *edit) seat(ctx context.Context, p Person, in account.Store, r Role) error {
+// checkedGrant gives a user an active store membership with the role's permissions.
+func (e *edit) giveRole(ctx context.Context, p Person, in account.Store, r Role) error {
 	action := audit.StoreUserUpdated
 	place, ok := p.Place(in.ID)
 	if !ok {

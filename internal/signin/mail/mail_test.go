@@ -68,11 +68,11 @@ func TestNotices(t *testing.T) {
 	s := mail.New(mail.Config{Host: server.Host, Port: server.Port, From: "keys@acme.example"})
 	subjects := map[string]audit.Action{}
 	for i, what := range signin.NoticeActions() {
-		n := signin.Notice{What: what, At: until, From: netip.MustParseAddr("192.0.2.1"),
+		n := signin.Notice{Action: what, At: until, IP: netip.MustParseAddr("192.0.2.1"),
 			Address: "https://keys.example/profile/security"}
 		want := "192.0.2.1"
 		if i == 0 {
-			n.From, want = netip.Addr{}, "the operator of the server"
+			n.IP, want = netip.Addr{}, "the operator of the server"
 		}
 		if err := s.Notify(t.Context(), nora, n); err != nil {
 			t.Fatalf("%s: %v", what, err)

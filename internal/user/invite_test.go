@@ -28,18 +28,18 @@ func newcomer(email string) user.Details {
 	return user.Details{Email: email, FirstName: "New", LastName: "Comer", Locale: "en"}
 }
 
-// Admit adds a new or existing user to several stores.
+// Invite adds a new or existing user to several stores.
 func TestAdmit(t *testing.T) {
 	eachFixture(t, func(t *testing.T, s fixture) {
 		guest := dbtest.Seed{Users: 1}.Make(t, s.db).Users[1]
 		sales := user.SalesStaff.Permissions()
-		seats := []user.Seat{{Store: s.ref(0), Permissions: sales}, {Store: s.ref(1)}}
+		grants := []user.StoreGrant{{Store: s.ref(0), Permissions: sales}, {Store: s.ref(1)}}
 		for _, d := range []user.Details{newcomer("new@" + s.Account.ID.String() + ".example"), {Email: guest.Email}} {
-			admitted, err := s.users.Admit(t.Context(), s.owner, user.Admission{Details: d, Seats: seats})
+			invited, err := s.users.Invite(t.Context(), s.owner, user.Invitation{Details: d, Stores: grants})
 			if err != nil {
 				t.Fatal(err)
 			}
-			known := s.known(t, admitted.ID)
+			known := s.known(t, invited.ID)
 			first, ok := known.Place(s.Stores[0].ID)
 			second, too := known.Place(s.Stores[1].ID)
 			if !known.Member || !ok || !too || !slices.Equal(first.Permissions, sales) || len(second.Permissions) > 0 ||
@@ -51,8 +51,8 @@ func TestAdmit(t *testing.T) {
 		if known := s.known(t, guest.ID); known.Member {
 			t.Errorf("the user has the ID of another account's user: got %+v, want no member", known)
 		}
-		_, err := s.users.Admit(t.Context(), s.owner,
-			user.Admission{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
+		_, err := s.users.Invite(t.Context(), s.owner,
+			user.Invitation{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
 		if err != nil {
 			t.Errorf("without stores: %v", err)
 		}
@@ -65,59 +65,61 @@ func TestAdmitByClerk(t *testing.T) {
 	eachFixture(t, func(t *testing.T, s fixture) {
 		adds := s.clerk(t, "Add_User", "Add_Orders")
 		one := newcomer("one@" + s.Account.ID.String() + ".example")
-		if _, err := s.users.Admit(t.Context(), adds,
-			user.Admission{Details: one, Seats: []user.Seat{{Store: s.ref(1)}}}); err != nil {
+		if _, err := s.users.Invite(t.Context(), adds,
+			user.Invitation{Details: one, Stores: []user.StoreGrant{{Store: s.ref(1)}}}); err != nil {
 			t.Errorf("into the store: %v", err)
 		}
 		two := newcomer("two@" + s.Account.ID.String() + ".example")
-		_, err := s.users.Admit(t.Context(), adds,
-			user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}})
+		_, err := s.users.Invite(t.Context(), adds,
+			user.Invitation{Details: two, Stores: []user.StoreGrant{{s.ref(1), []string{"Add_Orders"}}}})
 		failing(t, err, fault.Forbidden, "stores.0.permissions")
 		both := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
-		if _, err := s.users.Admit(t.Context(), both,
-			user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}}); err != nil {
+		if _, err := s.users.Invite(t.Context(), both,
+			user.Invitation{Details: two, Stores: []user.StoreGrant{{s.ref(1), []string{"Add_Orders"}}}}); err != nil {
 			t.Errorf("with their own permissions: %v", err)
 		}
 	})
 }
 
-// A rejected admission changes nothing.
+// A rejected invitation changes nothing.
 func TestAdmitRefuses(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		s := newFixture(t, world.New(t, url, world.Options{At: time.Now()}))
 		clerk := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
 		good := newcomer("good@" + s.Account.ID.String() + ".example")
 		before := dbtest.Dump(t, url)
-		seat := func(store int, names ...string) user.Seat { return user.Seat{Store: s.ref(store), Permissions: names} }
+		grant := func(store int, names ...string) user.StoreGrant {
+			return user.StoreGrant{Store: s.ref(store), Permissions: names}
+		}
 		for _, c := range []struct {
 			name    string
 			by      *auth.Principal
 			details user.Details
-			seats   []user.Seat
+			grants  []user.StoreGrant
 			kind    fault.Kind
 			fields  []string
 		}{
-			{"by a user without permissions", s.session(s.person(1), auth.Principal{}), good, []user.Seat{seat(1)},
+			{"by a user without permissions", s.session(s.person(1), auth.Principal{}), good, []user.StoreGrant{grant(1)},
 				fault.Forbidden, []string{""}},
 			{"by a clerk, without stores", clerk, good, nil, fault.Invalid, []string{"stores"}},
-			{"by a clerk, into another store", clerk, good, []user.Seat{seat(1), seat(0)}, fault.NotFound,
+			{"by a clerk, into another store", clerk, good, []user.StoreGrant{grant(1), grant(0)}, fault.NotFound,
 				[]string{"stores.1.storeId"}},
-			{"by a clerk, with a permission they lack", clerk, good, []user.Seat{seat(1, "Add_Brands")},
+			{"by a clerk, with a permission they lack", clerk, good, []user.StoreGrant{grant(1, "Add_Brands")},
 				fault.Forbidden, []string{"stores.0.permissions"}},
 			{"no address", s.owner, newcomer("good"), nil, fault.Invalid, []string{"email"}},
 			{"wrong names", s.owner, user.Details{Email: good.Email, FirstName: " ", LastName: " ", Locale: "?"}, nil,
 				fault.Invalid, []string{"firstName", "lastName", "locale"}},
-			{"no permission", s.owner, good, []user.Seat{seat(0), seat(1, "Fly")}, fault.Invalid,
+			{"no permission", s.owner, good, []user.StoreGrant{grant(0), grant(1, "Fly")}, fault.Invalid,
 				[]string{"stores.1.permissions"}},
-			{"an existing member", s.owner, user.Details{Email: s.person(1).Email}, []user.Seat{seat(0), seat(1)},
+			{"an existing member", s.owner, user.Details{Email: s.person(1).Email}, []user.StoreGrant{grant(0), grant(1)},
 				fault.Conflict, []string{"stores.0.storeId", "stores.1.storeId"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				_, err := s.users.Admit(t.Context(), c.by, user.Admission{Details: c.details, Seats: c.seats})
+				_, err := s.users.Invite(t.Context(), c.by, user.Invitation{Details: c.details, Stores: c.grants})
 				failing(t, err, c.kind, c.fields...)
 			})
 		}
-		check.Equal(t, dbtest.Dump(t, url), before, "the database after a rejected admission")
+		check.Equal(t, dbtest.Dump(t, url), before, "the database after a rejected invitation")
 	})
 }
 
