@@ -59,8 +59,7 @@ func TestInsomniaCollection(t *testing.T) {
 	var requests []resource
 	for _, r := range c.Resources {
 		if r.ID == "" || ids[r.ID] || r.Type != "workspace" && !ids[r.ParentID] {
-			t.Errorf("%s %q: got the ID %q and the parent %q, want a new ID and a parent before it", r.Type, r.ID, r.ID,
-				r.ParentID)
+			t.Errorf("%s %q: got the parent %q, want a new ID, and a parent before it", r.Type, r.ID, r.ParentID)
 		}
 		ids[r.ID] = true
 		switch r.Type {
@@ -113,7 +112,8 @@ func (w *tenants) send(t *testing.T, r resource, values map[string]string) {
 		headers["X-Auth-Token"] != "token" ||
 		headers["Content-Type"] != "application/json" || r.Body.MimeType != "application/graphql" ||
 		!strings.HasSuffix(r.Description, ".") {
-		t.Errorf("%s %s with %v: want a request to the API", r.Method, r.URL, headers)
+		t.Errorf("got %s %s with %v, %s and the description %q, want a POST of application/graphql with a sentence",
+			r.Method, r.URL, headers, r.Body.MimeType, r.Description)
 	}
 	var body struct {
 		Query     string

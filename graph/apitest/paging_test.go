@@ -99,7 +99,8 @@ func (p pages) get(t *testing.T, arguments map[string]any) connection {
 	case n == 0 && p.end != noKey && info.StartCursor == nil && info.EndCursor != nil &&
 		*info.EndCursor == arguments["after"]: // the cursor to continue from
 	case n == 0 && (info.StartCursor != nil || info.EndCursor != nil):
-		t.Errorf("%v: got cursors %v of an empty page, want none", arguments, info)
+		t.Errorf("%v: got the start cursor %t and the end cursor %t of an empty page, want neither", arguments,
+			info.StartCursor != nil, info.EndCursor != nil)
 	case n > 0 && (*info.StartCursor != c.Edges[0].Cursor || *info.EndCursor != c.Edges[n-1].Cursor):
 		t.Errorf("%v: got the page's cursors %q and %q, want those of its first and last edge, %q and %q", arguments,
 			*info.StartCursor, *info.EndCursor, c.Edges[0].Cursor, c.Edges[n-1].Cursor)

@@ -242,7 +242,7 @@ func TestADocumentStopsAtARevocation(t *testing.T) {
 				return // the revocation interrupted the document
 			}
 		}
-		t.Error("in no round was a document interrupted, want it in one")
+		t.Error("interrupted documents: got none in any round, want one")
 	})
 }
 
