@@ -72,7 +72,7 @@ func (l *changes) write(ctx context.Context, t *testing.T, r *crashingFleet) {
 		}
 		// Other errors are correct answers to a change that was made already.
 		if len(answer.Errors) > 0 && answer.Errors[0].Extensions.Code == "INTERNAL" {
-			t.Errorf("%s: got errors %+v", c.event, answer.Errors)
+			t.Errorf("%s: got errors %+v, want no internal error", c.event, answer.Errors)
 			return
 		}
 		if len(answer.Errors) == 0 {
@@ -151,7 +151,7 @@ func (l *changes) check(t *testing.T, log []logged) {
 		}
 	}
 	if len(l.answered) < 20 || users < 10 {
-		t.Errorf("too few changes: %d of tokens, %d events of users", len(l.answered), users)
+		t.Errorf("changes: got %d of tokens and %d events of users, want at least 20 and 10", len(l.answered), users)
 	}
 }
 
@@ -174,7 +174,7 @@ func (r *crashingFleet) followLog(t *testing.T) *logReader {
 	answer, _, ok := r.ask(t.Context(), issue("Reader", `scopes: ["account_audit_read"]`))
 	var made issued
 	if err := json.Unmarshal(answer.Data, &made); err != nil || !ok || len(answer.Errors) > 0 {
-		t.Fatalf("issue a token for the reader: %v %+v", err, answer.Errors)
+		t.Fatalf("issuing a token for the reader: got %v, errors %+v, want a token", err, answer.Errors)
 	}
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(made.APIToken.CreateAPIToken.Credentials.AccessToken), 0o600); err != nil {

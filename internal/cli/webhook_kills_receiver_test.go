@@ -261,11 +261,11 @@ func (b *flakyReceiver) check(t *testing.T, log []logged) {
 	}
 	for i, fault := range b.faults {
 		if i < 10 {
-			t.Errorf("broken: %s", fault)
+			t.Errorf("the receiver: got %s, want no fault", fault)
 		}
 	}
 	if len(b.faults) > 10 {
-		t.Errorf("broken %d times", len(b.faults))
+		t.Errorf("the receiver: got %d faults, want 0", len(b.faults))
 	}
 }
 

@@ -44,7 +44,7 @@ func kills(t *testing.T) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("LATCHKEY_CHAOS_ROUNDS is %q, not a number of rounds", text)
+		t.Fatalf("LATCHKEY_CHAOS_ROUNDS: got %q, want a number of rounds", text)
 	}
 	return n
 }
@@ -105,7 +105,8 @@ func (r *crashingFleet) awaitDeliveries(t *testing.T) []logged {
 			return log
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d events were not delivered, such as %s", len(missing), len(log), missing[0])
+			t.Fatalf("events: got %d of %d delivered, want all; missing is %s", len(log)-len(missing), len(log),
+				missing[0])
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
@@ -201,7 +202,7 @@ func (r *crashingFleet) checkExit(t *testing.T, i int) bool {
 	select {
 	case <-r.alive[i].ended:
 		if !strings.Contains(r.alive[i].logged(), "address already in use") {
-			t.Fatalf("a server exited: %s", r.alive[i].logged())
+			t.Fatalf("a server exited, want it to run: %s", r.alive[i].logged())
 		}
 		return true
 	default:
@@ -218,7 +219,7 @@ func (r *crashingFleet) revive(t *testing.T) {
 				r.launch(t, i)
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("timeout: a server does not listen: %s", r.alive[i].logged())
+				t.Fatalf("a server does not listen after 30s, want it to: %s", r.alive[i].logged())
 			}
 		}
 	}
@@ -281,7 +282,7 @@ func (r *crashingFleet) deleteWebhook(t *testing.T, s *subscription) {
 		// answered before the attempts of the others had ended.
 		time.Sleep(2 * time.Second)
 	case len(answer.Errors) > 0:
-		t.Errorf("delete a webhook: %+v", answer.Errors)
+		t.Errorf("deleting a webhook: got errors %+v, want none", answer.Errors)
 	}
 	r.receiver.deleted(s)
 }

@@ -64,7 +64,7 @@ func TestWebhookRows(t *testing.T) {
 		for i, m := range measured {
 			t.Logf("%s: %.0f a second", group[i].name, m.perSecond)
 			if m.perSecond <= 0 {
-				t.Errorf("%s: %+v", group[i].name, m)
+				t.Errorf("%s: got %+v, want a rate above 0", group[i].name, m)
 			}
 		}
 	}

@@ -26,11 +26,12 @@ func TestPostSigned(t *testing.T) {
 	defer server.Close()
 	m, err := postSigned(t.Context(), server.URL, []byte("{}"), 4, 100*time.Millisecond)
 	if err != nil || m.perSecond <= 0 || m.p50 <= 0 || m.p99 < m.p50 || wrong.Load() > 0 {
-		t.Fatalf("measurement %+v, %d other bodies, %v", m, wrong.Load(), err)
+		t.Fatalf("measurement: got %+v, %d other bodies, %v, want a rate, a p99 that is at least the p50, and 0 other bodies",
+			m, wrong.Load(), err)
 	}
 	n, err := receivedBy(t.Context(), server.URL)
 	if err != nil || float64(n) < m.perSecond/10 {
-		t.Errorf("%d received at %.0f a second, %v", n, m.perSecond, err)
+		t.Errorf("received: got %d at %.0f a second, %v, want at least a tenth of a second's", n, m.perSecond, err)
 	}
 	response, err := http.Post(server.URL, "application/json", strings.NewReader("{}"))
 	if err != nil {
@@ -50,7 +51,7 @@ func TestPostSignedReportsAnswers(t *testing.T) {
 	defer server.Close()
 	for name, body := range map[string]string{"another status": "{}", "no body": ""} {
 		if m, err := postSigned(t.Context(), server.URL, []byte(body), 1, time.Second); err == nil {
-			t.Errorf("%s: measurement %+v", name, m)
+			t.Errorf("%s: got %+v, want an error", name, m)
 		}
 	}
 }
@@ -102,6 +103,6 @@ func TestArrivals(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if _, err := a.next(ended); err == nil {
-		t.Error("a request arrived that was not sent")
+		t.Error("next after the end: got no error, want one")
 	}
 }
