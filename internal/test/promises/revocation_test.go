@@ -190,8 +190,12 @@ func TestRequestsThatRaceWithARevocation(t *testing.T) {
 							continue
 						}
 						if refused > 0 || since != nil && (n == nodes[0] || began.Sub(*since) > bound) {
-							t.Errorf("accepted %v after the response and %d refusals, want at most %v, on other nodes, before any refusal",
-								began.Sub(*since), refused, bound)
+							late := "before the response"
+							if since != nil {
+								late = began.Sub(*since).String() + " after the response"
+							}
+							t.Errorf("accepted %s and after %d refusals, want at most %v after it, on other nodes, before any refusal",
+								late, refused, bound)
 							return
 						}
 					}
