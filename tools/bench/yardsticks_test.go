@@ -42,8 +42,8 @@ func TestRawKeepsAllRowsOfAToken(t *testing.T) {
 	}
 	tokens := count(t, db, "api_tokens")
 	if tokens == 0 || tokens != count(t, db, "access_tokens") || tokens != count(t, db, "audit_events") {
-		t.Errorf("got %d tokens, %d access tokens, %d events, want the same number above 0", tokens, count(t, db,
-			"access_tokens"), count(t, db, "audit_events"))
+		t.Errorf("got %d tokens, %d access tokens, %d events, want the same number above 0", tokens,
+			count(t, db, "access_tokens"), count(t, db, "audit_events"))
 	}
 }
 

@@ -41,8 +41,8 @@ func (l ledger) wantAbsent(t *testing.T, where, text string) {
 		for _, form := range []string{random, hex.EncodeToString([]byte(random)),
 			base64.StdEncoding.EncodeToString([]byte(value))[:64]} {
 			if at := strings.Index(text, form); at >= 0 {
-				t.Errorf("the %s appears in %s, after %q, want it absent", what, where, leak.Redact(text[max(0,
-					at-80):at]))
+				t.Errorf("the %s appears in %s, after %q, want it absent", what, where,
+					leak.Redact(text[max(0, at-80):at]))
 			}
 		}
 	}
