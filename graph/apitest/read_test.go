@@ -146,7 +146,7 @@ func TestReadWhatStoresHave(t *testing.T) {
 		const apps = `{"edges": [{"node": {"id": "<app1>", "name": "App 1"}}, {"node": {"id": "<app0>", "name": "App 0"}}]}`
 		w.run(t, []scenario{
 			{
-				name: "people", by: w.robot,
+				name: "users", by: w.robot,
 				query: `{ account { stores(filter: {ids: "<store1>"}) { edges { node { users(last: 1) { edges { node {
 					id email firstName lastName locale lastLoginAt permissions status updatedAt } } collectionInfo { totalItems } } } } } } }`,
 				data: `{"account": {"stores": {"edges": [{"node": {"users": {"edges": [` + member0 +

@@ -43,7 +43,7 @@ func (g *gate) holdQueries() (release func()) {
 	return func() { close(gone) }
 }
 
-// Of those who miss the same at the same time, one asks the database.
+// Of concurrent misses of the same key, one queries the database.
 func TestMissesShareOneLookUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := open(t)

@@ -78,7 +78,8 @@ func newSignIns(log *slog.Logger) (*prometheus.CounterVec, func(signin.Attempt))
 // resultOf returns the result of an attempt as a metric label.
 func resultOf(err error) string {
 	var refused *signin.Refused
-	if errors.As(err, &refused) && refused.Reason != signin.ReasonUnreachable && refused.Reason != signin.ReasonProvider {
+	if errors.As(err, &refused) && refused.Reason != signin.ReasonUnreachable &&
+		refused.Reason != signin.ReasonProvider {
 		return "refused"
 	}
 	switch fault.KindOf(err) {

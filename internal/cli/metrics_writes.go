@@ -54,7 +54,8 @@ func (t countedTokens) Insert(ctx context.Context, by auth.Actor, d token.Draft)
 }
 
 // Revoke counts the revoked tokens.
-func (t countedTokens) Revoke(ctx context.Context, by auth.Actor, e token.RevocationDraft) (token.RevocationOutcome, error) {
+func (t countedTokens) Revoke(ctx context.Context, by auth.Actor, e token.RevocationDraft) (token.RevocationOutcome,
+	error) {
 	ended, err := t.Repository.Revoke(ctx, by, e)
 	if err == nil && len(ended.Unknown) == 0 {
 		t.counts.revoked.Add(float64(len(e.IDs) + len(ended.Issued)))

@@ -142,7 +142,8 @@ func startCrashing(t *testing.T, url string, servers int) *crashingFleet {
 		// A lease does not name its server, so that the test has to note whose it is.
 		dbtest.Exec(t, url, "", `CREATE TABLE lease_owners (token uuid PRIMARY KEY, server text NOT NULL);
 			CREATE FUNCTION note_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-				INSERT INTO lease_owners VALUES (NEW.lease_token, current_setting('application_name')) ON CONFLICT DO NOTHING;
+				INSERT INTO lease_owners VALUES (NEW.lease_token,
+					current_setting('application_name')) ON CONFLICT DO NOTHING;
 				RETURN NULL;
 			END $$;
 			CREATE TRIGGER note_lease AFTER UPDATE OF lease_token ON deliveries FOR EACH ROW

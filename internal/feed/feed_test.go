@@ -267,7 +267,7 @@ func TestObstacle(t *testing.T) {
 	nowhere := dbtest.StartProxy(t, url)
 	nowhere.Close()
 	for _, tc := range []struct{ name, feed, want string }{
-		{"nobody answers", nowhere.URL, "connection refused"},
+		{"no server", nowhere.URL, "connection refused"},
 		{"another database", elsewhere, "another database"},
 		{"a database that there is not", strings.Replace(url, path.Base(strings.Split(url, "?")[0]), "nowhere", 1),
 			"does not exist (SQLSTATE 3D000)"},

@@ -80,7 +80,8 @@ func TestFeedThatCannotHear(t *testing.T) {
 			l := listen(t, dbtest.OpenWith(t, tc.config))
 			within(t, 10*time.Second, "an interruption", func() bool { return l.Interruptions() > 0 })
 			err := l.Check()
-			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") || l.IsCurrent() {
+			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") ||
+				l.IsCurrent() {
 				t.Errorf("current %v, error %v, want not current and an error that names --feed-database",
 					l.IsCurrent(), err)
 			}

@@ -268,7 +268,8 @@ func TestTokensThatRevokeEachOther(t *testing.T) {
 			byA, byB := actorOf(t, db, valueA), actorOf(t, db, valueB)
 			var all sync.WaitGroup
 			revokes := func(by auth.Actor, victim token.Token) {
-				if _, err := db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{victim.ID}, victim)); err != nil &&
+				if _, err := db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{victim.ID},
+					victim)); err != nil &&
 					fault.KindOf(err) != fault.Unauthenticated {
 					t.Errorf("revoking each other: got error %v, want kind %s", err, fault.Unauthenticated)
 				}

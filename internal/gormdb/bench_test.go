@@ -133,7 +133,8 @@ func BenchmarkRevoke(b *testing.B) {
 				made := made(b)
 				parallel(b, func(i int64) error {
 					some := made[int(i-1)*size : int(i)*size]
-					ended, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), revocationOf(idsOf(some), some[0]))
+					ended, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), revocationOf(idsOf(some),
+						some[0]))
 					if len(ended.Unknown) > 0 {
 						return errors.New("unknown tokens")
 					}

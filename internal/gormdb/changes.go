@@ -35,8 +35,9 @@ func (db *DB) publish(err error, ids ...uuid.UUID) {
 	}
 }
 
-// invalidate is publish for this process only. A transaction that ended with a fault changed nothing. After fault.NotFound,
-// however, another replica may have just removed the row, and this replica may not have received that change yet.
+// invalidate is publish for this process only. A transaction that ended with a fault changed nothing. After
+// fault.NotFound, however, another replica may have just removed the row, and this replica may not have received that
+// change yet.
 func (db *DB) invalidate(err error, ids ...uuid.UUID) {
 	if isFault(err) && fault.KindOf(err) != fault.NotFound {
 		return

@@ -114,7 +114,8 @@ func (e eventSources) Forget(ctx context.Context, s eventsource.Source) error {
 	return e.drop(ctx, s, eventsource.Removing)
 }
 
-// afterEventBridge is the actor of writes that record what Amazon EventBridge did. The actor was checked before it was asked.
+// afterEventBridge is the actor of writes that record what Amazon EventBridge did. The actor was checked before it was
+// asked.
 var afterEventBridge = auth.NoActor("an earlier write of the same request was authorized")
 
 func (e eventSources) drop(ctx context.Context, s eventsource.Source, state eventsource.State) error {

@@ -156,7 +156,8 @@ func (t tokens) IssuedBy(ctx context.Context, accountID uuid.UUID, ids []uuid.UU
 
 // revokeWithIssued revokes tokens and all tokens that they issued. None of them can issue another meanwhile, because
 // issuing waits for the lock on the issuer. So once a read finds only locked tokens, it has found all.
-func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor, e token.RevocationDraft) (ended token.RevocationOutcome, err error) {
+func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor,
+	e token.RevocationDraft) (ended token.RevocationOutcome, err error) {
 	err = t.write(ctx, by, held{tokensOf: e.AccountID, tokens: e.IDs, urgent: true}, func(tx *gorm.DB) error {
 		requested, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {

@@ -44,8 +44,8 @@ func update(ctx context.Context, db *gormdb.DB, t token.Token, open time.Duratio
 		})
 }
 
-// removeUser records an event of a user and then revokes a token, in one transaction that stays open for the duration in
-// between.
+// removeUser records an event of a user and then revokes a token, in one transaction that stays open for the duration
+// in between.
 func removeUser(ctx context.Context, db *gormdb.DB, w dbtest.World, userID uuid.UUID, t token.Token,
 	open time.Duration) error {
 	return db.Memberships().Change(ctx, byTest, w.Account.ID, func(c membership.Change) error {

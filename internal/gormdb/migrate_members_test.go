@@ -97,9 +97,9 @@ func TestMigrateSharedUsers(t *testing.T) {
 		known := func(i int) (found user.Person) {
 			t.Helper()
 			err := db.Users().Change(t.Context(), auth.NoActor("a test"), s.accounts[i], func(c user.Change) error {
-				people, err := c.MembersByEmail(t.Context(), []string{"ann@agency.example"})
-				if len(people) == 1 {
-					found = people[0]
+				users, err := c.MembersByEmail(t.Context(), []string{"ann@agency.example"})
+				if len(users) == 1 {
+					found = users[0]
 				}
 				return err
 			})

@@ -200,8 +200,8 @@ func parsePostgres(url, field string) (*pgxpool.Config, error) {
 // survey checks the database over a separate connection before the pools are created. It refuses a database whose
 // default isolation level is not READ COMMITTED: the limit of live tokens needs its second statement to see what
 // other transactions committed while the first waited for their lock. It also refuses a database that answers before
-// a commit is durable (requireDurableCommits). It reports whether there is a pooler in between: then the backend that answers
-// is not the one that was announced when the connection was opened.
+// a commit is durable (requireDurableCommits). It reports whether there is a pooler in between: then the backend that
+// answers is not the one that was announced when the connection was opened.
 func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

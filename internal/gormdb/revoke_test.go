@@ -157,7 +157,8 @@ func TestRevokeFailsWhole(t *testing.T) {
 		const once = "CREATE UNIQUE INDEX once ON audit_events (account_id) WHERE action = 'api_token.revoked'"
 		dbtest.Exec(t, url, once, once)
 		for range 3 {
-			_, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocationOf(idsOf([]token.Token{a, b}), a))
+			_, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocationOf(idsOf([]token.Token{a, b}),
+				a))
 			mustBe(t, err, "CONFLICT")
 		}
 		for _, each := range []token.Token{a, b} {

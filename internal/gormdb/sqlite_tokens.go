@@ -65,7 +65,8 @@ func (s *sqlite) insertIn(ctx context.Context, tx *writing, d token.Draft, rows 
 	return inserted, err
 }
 
-func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.RevocationDraft) (unknown []uuid.UUID, err error) {
+func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.RevocationDraft) (unknown []uuid.UUID,
+	err error) {
 	err = write(ctx, s, by, held{tokensOf: e.AccountID, urgent: true}, func(tx *gorm.DB) error {
 		requested, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {

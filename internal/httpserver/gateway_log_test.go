@@ -38,7 +38,7 @@ func TestRefusedCredentialsInTheLog(t *testing.T) {
 		want  []string
 	}{
 		{"malformed", nil},
-		{"nobody's", []string{`"refused_for":"unknown"`}},
+		{"not issued", []string{`"refused_for":"unknown"`}},
 		{"revoked", []string{`"refused_for":"revoked or ended"`, `"credential_of":"` + tokenID.String() + `"`}},
 	} {
 		before := len(server.log.String())
@@ -74,7 +74,7 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		{[]string{"X-Forwarded-Method: PUT"}, "INFO", "headers differ"},
 		{[]string{"X-Original-URI: /stores/acme1us/v4/hooks"}, "INFO", "no route"},
 		{[]string{"X-Latchkey-Gateway: another"}, "INFO", "unknown"},
-		{[]string{"X-Auth-Token: nobody's"}, "INFO", "unknown"},
+		{[]string{"X-Auth-Token: not issued"}, "INFO", "unknown"},
 		{[]string{"Authorization: Bearer another"}, "DEBUG", "two credentials"},
 		{[]string{erp}, "DEBUG", "two credentials"},
 		{[]string{"-X-Auth-Token"}, "DEBUG", "no credential"},

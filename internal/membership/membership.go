@@ -192,9 +192,10 @@ func idsOf(known map[uuid.UUID][]token.Token) []uuid.UUID {
 	return ids
 }
 
-// revokeSome revokes the chosen tokens. It returns fault.Conflict if the user no longer knows the secret of one of them,
-// so that the caller reviews the list again.
-func revokeSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, chosen []uuid.UUID,
+// revokeSome revokes the chosen tokens. It returns fault.Conflict if the user no longer knows the secret of one of
+// them, so that the caller reviews the list again.
+func revokeSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token,
+	chosen []uuid.UUID,
 	now time.Time) ([]uuid.UUID, error) {
 	all := idsOf(known)
 	for _, id := range chosen {

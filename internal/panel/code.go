@@ -23,7 +23,8 @@ func (h *signInHandler) codePage(q *request) error {
 }
 
 func (h *signInHandler) code(q *request) error {
-	proof, pending, err := h.signIn.FinishCode(q.r.Context(), flowOf(q, codeFlow), q.r.PostFormValue("code"), q.visitor())
+	proof, pending, err := h.signIn.FinishCode(q.r.Context(), flowOf(q, codeFlow), q.r.PostFormValue("code"),
+		q.visitor())
 	switch fault.KindOf(err) {
 	case fault.Invalid:
 		return codeTemplate.show(q, http.StatusUnprocessableEntity, codePage{pending.Email, sentences(err)})

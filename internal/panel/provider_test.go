@@ -96,7 +96,7 @@ func TestProviderRefuses(t *testing.T) {
 			email string
 			want  string
 		}{
-			{"nobody here", openidtest.Behaviour{}, "stranger@elsewhere.example", "Ask an owner to invite you"},
+			{"no user", openidtest.Behaviour{}, "stranger@elsewhere.example", "Ask an owner to invite you"},
 			{"address not confirmed", claim("email_verified", false), s.OwnerEmail, "Your address is not confirmed"},
 			{"no address", openidtest.Behaviour{Claims: func(all map[string]any) { all["email"] = "" }},
 				"stranger@elsewhere.example", "No user has your address"},

@@ -30,8 +30,8 @@ type reauthPage struct {
 // field is a field of a submitted form.
 type field struct{ Name, Value string }
 
-// reauthenticate asks a visitor whose last proof of identity is too old to prove it again. It reports whether it wrote a
-// response. The page submits the original form together with the proof, and the request then continues in a new
+// reauthenticate asks a visitor whose last proof of identity is too old to prove it again. It reports whether it wrote
+// a response. The page submits the original form together with the proof, and the request then continues in a new
 // session. A user without a password uses a passkey, or the provider in another window.
 func (h *signInHandler) reauthenticate(q *request) (answered bool, err error) {
 	if h.signIn.IsFresh(q.record.AuthenticatedAt) {
@@ -77,7 +77,8 @@ func (h *signInHandler) reauthProof(q *request) (signin.Proof, error) {
 		}
 		return proof.Proof, nil
 	}
-	return h.signIn.VerifyPassword(q.r.Context(), q.by.Name, secret.NewPassword(q.r.PostFormValue(reauthField)), q.visitor())
+	return h.signIn.VerifyPassword(q.r.Context(), q.by.Name, secret.NewPassword(q.r.PostFormValue(reauthField)),
+		q.visitor())
 }
 
 // fieldsOf returns the fields of a form without those of the proof, in order.

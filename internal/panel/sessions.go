@@ -110,8 +110,8 @@ func (s *sessions) beginCode(q *request, first signin.Proof, next string) (bool,
 	return true, q.redirect("/signin/code")
 }
 
-// redirectSignedIn redirects a user who has just signed in to next. If that is "/", a user of several accounts gets the list of
-// accounts.
+// redirectSignedIn redirects a user who has just signed in to next. If that is "/", a user of several accounts gets the
+// list of accounts.
 func (s *sessions) redirectSignedIn(q *request, next string) error {
 	if next != "/" {
 		return q.redirect(next)

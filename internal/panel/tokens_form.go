@@ -243,7 +243,8 @@ func (h *tokenIssueHandler) showForm(q *request, status int, p *tokenPlace, f *f
 		Control:  choices[p.owner.Level()],
 		Sections: sectionsOf(h.tokens.OfferedResources(p.owner), req.Scopes), Zone: q.zone.String(),
 		Earliest: now.Format(localTime),
-		Here:     q.origin.IP.String(), Capacity: room, Summary: scopeLines(q, h.catalogue, scope.NewSet(req.Scopes...)),
+		Here:     q.origin.IP.String(), Capacity: room, Summary: scopeLines(q, h.catalogue,
+			scope.NewSet(req.Scopes...)),
 		End: req.ExpiresAt, Reviewed: reviewed,
 	}
 	longest := h.tokens.MaxLifetime()

@@ -124,7 +124,8 @@ func (h *userHandler) addToStore(q *request) error {
 	if err != nil {
 		return err
 	}
-	grant := user.StoreGrant{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: roleOf(q, f, "role", "role")}
+	grant := user.StoreGrant{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: roleOf(q, f, "role",
+		"role")}
 	if f.Refused() {
 		return h.show(q, http.StatusUnprocessableEntity, p, detailsForm(p), f)
 	}

@@ -58,7 +58,7 @@ func TestDigestOfACode(t *testing.T) {
 	if len(candidates) != 2 || candidates[0] != ring.DigestCode("user-1", code) || candidates[1] != stored {
 		t.Errorf("CodeCandidates() = %v, want two, the last %v", candidates, stored)
 	}
-	if ring.DigestCode("somebody else", code).Digest == candidates[0].Digest {
+	if ring.DigestCode("another context", code).Digest == candidates[0].Digest {
 		t.Error("the codes of two users have the same digest, want different ones")
 	}
 	if old.DigestCode("a", secret.NewPassword("bc")) == old.DigestCode("ab", secret.NewPassword("c")) {

@@ -55,7 +55,8 @@ type FactorRepository interface {
 	// change in between. It returns fault.NotFound if there is neither, and
 	// Refused with ReasonChanged if the grounds no longer hold. A deleted identity
 	// is not linked again by its address.
-	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time, check func(stays SignInOptions) error,
+	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time,
+		check func(stays SignInOptions) error,
 		event func(Removed) []audit.Event) error
 	// RemoveAll deletes all of the user's factors in this repository and
 	// returns them. Identities can be linked by their address again.

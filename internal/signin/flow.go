@@ -158,7 +158,8 @@ const (
 // Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonEnded, ReasonState, ReasonDenied, ReasonProvider, ReasonUnreachable, ReasonUntrusted, ReasonUnverified, ReasonUnknown,
+		ReasonEnded, ReasonState, ReasonDenied, ReasonProvider, ReasonUnreachable, ReasonUntrusted, ReasonUnverified,
+		ReasonUnknown,
 		ReasonTaken, ReasonLinked, ReasonUnlinked, ReasonOther, ReasonStale, ReasonChanged, ReasonPasskey,
 	}
 }

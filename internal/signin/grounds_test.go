@@ -117,7 +117,8 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				end.end(w, by)
 
 				w.late(w.signIn.AddPasskey(w.Context(), by, adding.Reveal(), "Late", a.makes(options)))
-				_, err = w.signIn.FinishProvider(w.Context(), by, linking.Reveal(), signin.AuthResponse{State: state, Code: "code"},
+				_, err = w.signIn.FinishProvider(w.Context(), by, linking.Reveal(), signin.AuthResponse{State: state,
+					Code: "code"},
 					here)
 				w.late(err)
 				_, _, err = w.signIn.Renew(w.Context(), by, proof.Proof, here)
@@ -198,7 +199,8 @@ func TestBeginsBesideAChange(t *testing.T) {
 // session.
 func (w *fixture) changedOr(err error) {
 	var refused *signin.Refused
-	if err != nil && !errors.Is(err, auth.ErrStale) && (!errors.As(err, &refused) || refused.Reason != signin.ReasonChanged) {
+	if err != nil && !errors.Is(err, auth.ErrStale) && (!errors.As(err, &refused) ||
+		refused.Reason != signin.ReasonChanged) {
 		w.Error(err)
 	}
 }

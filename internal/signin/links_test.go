@@ -56,7 +56,8 @@ func TestInviteAndRedeem(t *testing.T) {
 			w.Errorf("the link is %s's", who.User.Email)
 		}
 		w.wants(w.redeems(link), fault.NotFound, "")
-		if _, err := w.signIn.VerifyPassword(w.Context(), "NORA@acme.example", secret.NewPassword(phrase), here); err != nil {
+		if _, err := w.signIn.VerifyPassword(w.Context(), "NORA@acme.example", secret.NewPassword(phrase),
+			here); err != nil {
 			w.Error(err)
 		}
 		if events := w.events(w.home, audit.UserInvited); len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID ||

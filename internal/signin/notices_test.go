@@ -132,7 +132,8 @@ func TestNoticesOfTheOperator(t *testing.T) {
 		var got []audit.Action
 		for _, n := range sent {
 			got = append(got, n.Action)
-			if operators := n.Action != audit.TOTPEnabled && n.Action != audit.PasskeyAdded; n.IP.IsValid() == operators {
+			if operators := n.Action != audit.TOTPEnabled &&
+				n.Action != audit.PasskeyAdded; n.IP.IsValid() == operators {
 				w.Errorf("%s is from %s", n.Action, n.IP)
 			}
 		}

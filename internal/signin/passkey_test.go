@@ -82,10 +82,10 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 			"another page":       func(a *authenticator) { a.origin = "https://keys.example.evil.example" },
 			"without TLS":        func(a *authenticator) { a.origin = "http://keys.example" },
 			"another site":       func(a *authenticator) { a.site = "evil.example" },
-			"nobody verified":    func(a *authenticator) { a.flags = userPresent },
-			"nobody present":     func(a *authenticator) { a.flags = userVerified },
-			"somebody else's":    func(a *authenticator) { a.handle = w.away.Owner.ID[:] },
-			"nobody's":           func(a *authenticator) { a.handle = make([]byte, 16) },
+			"user not verified":  func(a *authenticator) { a.flags = userPresent },
+			"user not present":   func(a *authenticator) { a.flags = userVerified },
+			"another user's":     func(a *authenticator) { a.handle = w.away.Owner.ID[:] },
+			"an unknown user's":  func(a *authenticator) { a.handle = make([]byte, 16) },
 			"no person":          func(a *authenticator) { a.handle = []byte("x") },
 			"another key":        func(a *authenticator) { a.key = newAuthenticator(w.T).key },
 			"another credential": func(a *authenticator) { a.id = []byte("another") },
@@ -134,7 +134,8 @@ func TestAddingPasskeys(t *testing.T) {
 		options, flow, err := w.signIn.BeginNewPasskey(w.Context(), by)
 		w.must(err)
 		w.wants(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), " ", a.makes(options)), fault.Invalid, "name")
-		w.refused(w.signIn.AddPasskey(w.Context(), other, flow.Reveal(), "Theirs", a.makes(options)), signin.ReasonOther)
+		w.refused(w.signIn.AddPasskey(w.Context(), other, flow.Reveal(), "Theirs", a.makes(options)),
+			signin.ReasonOther)
 		w.refused(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), "Mine", a.makes(options)), signin.ReasonEnded)
 		w.must(w.keeps(by, a, "Mine"))
 		w.wants(w.keeps(other, a, "Theirs"), fault.Conflict, "")

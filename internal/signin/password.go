@@ -285,7 +285,7 @@ func (s *Passwords) ChangePassword(ctx context.Context, by *auth.Principal, pres
 		return errWrong()
 	}
 	proof.grounds.Session = by.SessionID
-	// VouchedBy stays: those who know the present password may make this change.
+	// VouchedBy stays: a user who knows the current password may make this change.
 	change := passwordChange{Chosen: chosen, VouchedBy: person.VouchedBy, Keep: by.SessionID, Grounds: proof.grounds}
 	_, err = s.set(ctx, by, person.User, change)
 	return err

@@ -354,7 +354,7 @@ func (s *Identities) byAddress(ctx context.Context, c Claims, v Visitor) (Proof,
 	return proof, err
 }
 
-// reclaim takes a user back from those who may know the password that an
+// reclaim takes a user back from anyone who may know the password that an
 // account chose, for the person whose address the provider vouches for. It
 // removes the password, its sessions, and the factors and identities that may
 // have been added with it. It returns the updated user.

@@ -46,12 +46,14 @@ func eachOracle(t *testing.T, test func(*fixture, *oracle), settings ...func(*si
 }
 
 // comes goes to the provider and back.
-func (w *fixture) comes(o *oracle, by *auth.Principal, goal signin.Goal, says signin.Claims) (signin.ProviderResult, error) {
+func (w *fixture) comes(o *oracle, by *auth.Principal, goal signin.Goal, says signin.Claims) (signin.ProviderResult,
+	error) {
 	w.Helper()
 	_, flow, err := w.signIn.BeginProvider(w.Context(), by, goal, "/next", here)
 	w.must(err)
 	o.says = says
-	return w.signIn.FinishProvider(w.Context(), by, flow.Reveal(), signin.AuthResponse{State: o.last.State, Code: "code"}, here)
+	return w.signIn.FinishProvider(w.Context(), by, flow.Reveal(), signin.AuthResponse{State: o.last.State,
+		Code: "code"}, here)
 }
 
 func TestKnownAtProvider(t *testing.T) {
@@ -189,7 +191,8 @@ func TestAnswersThatAreRefused(t *testing.T) {
 			{"said no", func(a *signin.AuthResponse) { a.Error = "access_denied" }, signin.ReasonDenied},
 			{"an error", func(a *signin.AuthResponse) { a.Error = "login_required" }, signin.ReasonProvider},
 			{"no code", func(a *signin.AuthResponse) { a.Code = "" }, signin.ReasonProvider},
-			{"another issuer", func(a *signin.AuthResponse) { a.Issuer = "https://other.example" }, signin.ReasonUntrusted},
+			{"another issuer", func(a *signin.AuthResponse) { a.Issuer = "https://other.example" },
+				signin.ReasonUntrusted},
 		}
 		for _, test := range tests {
 			_, flow, err := w.signIn.BeginProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.7"))

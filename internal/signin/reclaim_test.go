@@ -10,7 +10,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// A person with a verified address takes it back from those who know a password
+// A person with a verified address takes it back from a user who knows a password
 // that an account chose for a user from before accounts had their own users,
 // and from the identity that was linked with that password.
 func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {

@@ -59,7 +59,8 @@ func (s *memoryRepository) add(d token.AccessDraft) {
 	s.owner[d.Digest.Digest] = d.Record.ID
 }
 
-func (s *memoryRepository) Revoke(_ context.Context, _ auth.Actor, e token.RevocationDraft) (token.RevocationOutcome, error) {
+func (s *memoryRepository) Revoke(_ context.Context, _ auth.Actor, e token.RevocationDraft) (token.RevocationOutcome,
+	error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revokedIDs, s.only = e.IDs, e.OnlyStores

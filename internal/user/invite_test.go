@@ -99,7 +99,8 @@ func TestAdmitRefuses(t *testing.T) {
 			kind    fault.Kind
 			fields  []string
 		}{
-			{"by a user without permissions", s.session(s.person(1), auth.Principal{}), good, []user.StoreGrant{grant(1)},
+			{"by a user without permissions", s.session(s.person(1), auth.Principal{}), good,
+				[]user.StoreGrant{grant(1)},
 				fault.Forbidden, []string{""}},
 			{"by a clerk, without stores", clerk, good, nil, fault.Invalid, []string{"stores"}},
 			{"by a clerk, into another store", clerk, good, []user.StoreGrant{grant(1), grant(0)}, fault.NotFound,
@@ -111,7 +112,8 @@ func TestAdmitRefuses(t *testing.T) {
 				fault.Invalid, []string{"firstName", "lastName", "locale"}},
 			{"no permission", s.owner, good, []user.StoreGrant{grant(0), grant(1, "Fly")}, fault.Invalid,
 				[]string{"stores.1.permissions"}},
-			{"an existing member", s.owner, user.Details{Email: s.person(1).Email}, []user.StoreGrant{grant(0), grant(1)},
+			{"an existing member", s.owner, user.Details{Email: s.person(1).Email}, []user.StoreGrant{grant(0),
+				grant(1)},
 				fault.Conflict, []string{"stores.0.storeId", "stores.1.storeId"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {

@@ -98,7 +98,8 @@ func (s *Sender) Notify(ctx context.Context, to user.User, n signin.Notice) erro
 	if n.IP.IsValid() {
 		from = n.IP.Unmap().String()
 	}
-	return s.send(ctx, "notices/"+string(n.Action), to, "{at}", formatTime(n.At), "{from}", from, "{address}", n.Address)
+	return s.send(ctx, "notices/"+string(n.Action), to, "{at}", formatTime(n.At), "{from}", from, "{address}",
+		n.Address)
 }
 
 // WebhookFailing tells the owner of an account that a webhook has been failing since then. The address is that of the

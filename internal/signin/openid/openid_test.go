@@ -153,7 +153,8 @@ func TestClaims(t *testing.T) {
 			c.T = t
 			c.at.Behave(openidtest.Behaviour{Claims: tc.change})
 			got, err := c.signsIn()
-			check.Equal(t, reason(err), map[bool]signin.Reason{true: "", false: signin.ReasonUntrusted}[tc.good], "got %v", err)
+			check.Equal(t, reason(err), map[bool]signin.Reason{true: "", false: signin.ReasonUntrusted}[tc.good],
+				"got %v", err)
 			if err == nil && (got.Subject == "" || got.Email != ann.Email || !got.EmailVerified) {
 				t.Errorf("the identity: got %+v, want a subject and the verified address %s", got, ann.Email)
 			}
