@@ -92,23 +92,25 @@ func testKilledSenders(t *testing.T, url string, servers int) {
 }
 
 // awaitDeliveries waits until the receivers have accepted every event, and
-// returns the log.
+// returns the log. It fails the test if no event arrives for longer than a
+// lease lasts.
 func (r *crashingFleet) awaitDeliveries(t *testing.T) []logged {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
+	const patience = 45 * time.Second
+	progress, left := time.Now(), 0
+	for ; ; time.Sleep(200 * time.Millisecond) {
 		r.revive(t)
 		r.speedUp(t)
 		log := r.log(t)
 		missing := r.receiver.missing(log)
-		if len(missing) == 0 {
+		switch {
+		case len(missing) == 0:
 			return log
+		case len(missing) != left:
+			progress, left = time.Now(), len(missing)
+		case time.Since(progress) > patience:
+			t.Fatalf("deliveries of %d events: got all but %d, want all; missing is %s", len(log), left, missing[0])
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("events: got %d of %d delivered, want all; missing is %s", len(log)-len(missing), len(log),
-				missing[0])
-		}
-		time.Sleep(200 * time.Millisecond)
 	}
 }
 
