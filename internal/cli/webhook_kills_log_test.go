@@ -219,7 +219,7 @@ func (l *logReader) run(ctx context.Context, t *testing.T, args, after []string)
 		l.mu.Unlock()
 	}
 	_ = f.process.Wait() // the status is checked
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && t.Context().Err() == nil {
 		check.Equal(t, f.process.ProcessState.ExitCode(), 0, "the exit status of an interrupted reader")
 	}
 	if cursor := printedCursor.FindStringSubmatch(f.stderr.String()); cursor != nil {
