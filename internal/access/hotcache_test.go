@@ -21,7 +21,7 @@ func (g *gate) namesake(s secret.Secret, kind secret.Kind) secret.Secret {
 			return other
 		}
 	}
-	g.t.Fatal("no secret ends alike")
+	g.t.Fatal("no secret ends alike, want one of a million")
 	return s
 }
 

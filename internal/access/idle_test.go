@@ -40,7 +40,7 @@ func (g *gate) isIdle(s secret.Secret) bool {
 	g.t.Helper()
 	_, err := g.Principal(ctx, s.Reveal(), auth.Origin{})
 	if err != nil && !errors.Is(err, access.ReasonIdle) {
-		g.t.Fatal(err)
+		g.t.Fatalf("the session: got error %v, want none, or %v", err, access.ReasonIdle)
 	}
 	return err != nil
 }

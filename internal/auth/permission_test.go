@@ -43,6 +43,9 @@ func TestPermissions(t *testing.T) {
 	check.Equal(t, clerk.StoresWhere(auth.AddUsers), []uuid.UUID{shop}, "StoresWhere(AddUsers)")
 	if !clerk.MaySomewhere(auth.ListTokens) || clerk.MaySomewhere(auth.DeleteTokens) ||
 		!owner.MaySomewhere(auth.DeleteTokens) || token.MaySomewhere(auth.ManageUsers) {
-		t.Error("MaySomewhere: got a wrong result, want ListTokens for the clerk and DeleteTokens for the owner only")
+		t.Errorf("MaySomewhere: got ListTokens %t and DeleteTokens %t for the clerk, DeleteTokens %t for the owner, "+
+			"ManageUsers %t for a token, want the first and the third only",
+			clerk.MaySomewhere(auth.ListTokens), clerk.MaySomewhere(auth.DeleteTokens),
+			owner.MaySomewhere(auth.DeleteTokens), token.MaySomewhere(auth.ManageUsers))
 	}
 }

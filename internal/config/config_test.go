@@ -101,7 +101,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	for _, want := range []string{"--addr (LATCHKEY_ADDR)", "--log-level", "--max-body", "--max-tokens-per-store",
 		"--key-file (LATCHKEY_KEY_FILE)"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not in %v", want, err)
+			t.Errorf("the error: got %v, want it to name %s", err, want)
 		}
 	}
 }

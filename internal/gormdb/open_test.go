@@ -116,7 +116,7 @@ func TestPingAndDialect(t *testing.T) {
 			t.Error(err)
 		}
 		if _, want, _ := strings.Cut(t.Name(), "/"); db.Dialect() != want {
-			t.Errorf("the dialect is %q in test %s", db.Dialect(), want)
+			t.Errorf("Dialect() = %q, want %q", db.Dialect(), want)
 		}
 	})
 }

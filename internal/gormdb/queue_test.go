@@ -376,7 +376,7 @@ func (r *referee) work(db *gormdb.DB, random *rand.Rand) error {
 		r.mu.Lock()
 		for i := range recorded {
 			if !recorded[i] {
-				r.t.Errorf("the outcome of %v was refused", done[i].Job.Event.ID)
+				r.t.Errorf("the outcome of %v was refused, want it recorded", done[i].Job.Event.ID)
 			}
 		}
 		left := r.left
@@ -395,14 +395,15 @@ func (r *referee) claimed(j deliver.Job) {
 	defer r.mu.Unlock()
 	key := [2]uuid.UUID{j.Webhook.ID, j.Event.ID}
 	if r.leased[key] {
-		r.t.Errorf("%v was claimed twice at a time", key)
+		r.t.Errorf("%v was claimed twice at a time, want one claim", key)
 	}
 	r.leased[key] = true
 	if r.inFlight[j.Webhook.ID]++; r.inFlight[j.Webhook.ID] > deliver.MaxInFlight {
-		r.t.Errorf("%d attempts are in flight for one webhook", r.inFlight[j.Webhook.ID])
+		r.t.Errorf("attempts in flight for one webhook: got %d, want %d at most",
+			r.inFlight[j.Webhook.ID], deliver.MaxInFlight)
 	}
 	if first := r.order[j.Event.Target.Key]; len(first) == 0 || first[0] != j.Event.ID {
-		r.t.Errorf("%v was claimed before others of its subject: %v", j.Event.ID, first)
+		r.t.Errorf("claimed %v, want the first of its subject: %v", j.Event.ID, first)
 	}
 }
 

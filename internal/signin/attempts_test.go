@@ -35,7 +35,7 @@ func TestWrongPasswordsOfAPerson(t *testing.T) {
 		err = w.tries(w.home.Owner.Email, phrase, elsewhere)
 		w.wants(err, fault.RateLimited, "")
 		if wait := signin.Wait(err); wait < 30*time.Second || wait > time.Minute+time.Second {
-			w.Errorf("to wait %s", wait)
+			w.Errorf("Wait() = %s, want 30 seconds to a minute", wait)
 		}
 		w.must(w.triesOn(device, phrase))
 		number := strings.Split(device, ".")[1]
@@ -45,7 +45,7 @@ func TestWrongPasswordsOfAPerson(t *testing.T) {
 			"another": strings.Replace(device, number, strings.Repeat("0", len(number)), 1),
 		} {
 			if err := w.triesOn(forged, phrase); fault.KindOf(err) != fault.RateLimited {
-				w.Errorf("%s browser: %v", name, err)
+				w.Errorf("%s browser: got error %v, want kind %s", name, err, fault.RateLimited)
 			}
 		}
 		for range 10 {
@@ -112,7 +112,7 @@ func TestAttemptsAtOnce(t *testing.T) {
 		}
 		all.Wait()
 		if wrong.Load() != 10 || right.Load() != 20 {
-			w.Errorf("%d guesses were judged, %d of 20 signed in", wrong.Load(), right.Load())
+			w.Errorf("guesses: %d were judged and %d signed in, want 10 and 20", wrong.Load(), right.Load())
 		}
 	})
 }
@@ -127,7 +127,7 @@ func TestUnknownAddress(t *testing.T) {
 			before := hashes()
 			err := w.tries(email, "a guess", here)
 			if err == nil || err.Error() != "The e-mail address or the password is wrong." || hashes() != before+1 {
-				w.Errorf("%s: %v after %d hashes", email, err, hashes()-before)
+				w.Errorf("%s: got error %v after %d hashes, want the same error after 1", email, err, hashes()-before)
 			}
 		}
 	})
@@ -140,7 +140,7 @@ func TestUnlimited(t *testing.T) {
 			w.wants(w.tries("nobody@acme.example", "a guess", here), fault.Unauthenticated, "")
 		}
 		if len(reported) < 12 || reported[0].Method != signin.ByPassword || reported[0].Err == nil {
-			w.Errorf("reported %+v", reported)
+			w.Errorf("reported: got %+v, want 12 failed attempts by password at least", reported)
 		}
 	}, func(c *signin.Config) {
 		c.Unlimited = true
@@ -165,10 +165,10 @@ func TestForgotLimits(t *testing.T) {
 			select {
 			case got := <-box:
 				if got.ID != w.home.Owner.ID {
-					w.Errorf("mailed to %s", got.Email)
+					w.Errorf("mailed to %s, want %s", got.Email, w.home.Owner.Email)
 				}
 			case <-time.After(10 * time.Second):
-				w.Fatal("no mail")
+				w.Fatal("no mail, want one within 10 seconds")
 			}
 		}
 		for range 10 {
@@ -180,10 +180,10 @@ func TestForgotLimits(t *testing.T) {
 		select {
 		case got := <-box:
 			if got.ID != w.home.Users[1].ID {
-				w.Error("a fourth mail was sent")
+				w.Errorf("mailed to %s, want %s, and no fourth mail", got.Email, w.home.Users[1].Email)
 			}
 		case <-time.After(10 * time.Second):
-			w.Error("no mail to another person")
+			w.Error("no mail to another user, want one within 10 seconds")
 		}
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
 }
@@ -207,7 +207,7 @@ func TestHoardedBrowsers(t *testing.T) {
 			}
 		}
 		if judged > 30 { // 20 of all known browsers, 10 of the others
-			w.Errorf("%d guesses were judged", judged)
+			w.Errorf("guesses judged: got %d, want 30 at most", judged)
 		}
 		w.Clock.Advance(100 * time.Hour)
 		w.must(w.triesOn(hoard[0], phrase))
@@ -238,11 +238,11 @@ func TestCeilingOfAPerson(t *testing.T) {
 			return judged
 		}
 		if n := guess(); n < 80 || n > 84 { // one more in each hour
-			w.Errorf("%d guesses were judged", n)
+			w.Errorf("guesses judged: got %d, want 80 to 84", n)
 		}
 		w.must(w.triesOn(device, phrase))
 		if n := guess(); n < 80 || n > 84 {
-			w.Errorf("%d guesses were judged after a success", n)
+			w.Errorf("guesses judged after a success: got %d, want 80 to 84", n)
 		}
 	})
 }
@@ -259,7 +259,7 @@ func TestNoAddress(t *testing.T) {
 			}
 		}
 		if hashes() != 0 {
-			w.Errorf("%d passwords were compared", hashes())
+			w.Errorf("passwords compared: got %d, want none", hashes())
 		}
 		w.gives(w.home.Owner)
 		w.must(w.tries(w.home.Owner.Email, phrase, here))
@@ -303,7 +303,7 @@ func TestAttemptsAreCounted(t *testing.T) {
 		_, err := w.signIn.FinishPasskey(w.Context(), "", "{}", here)
 		w.refused(err, signin.ReasonEnded)
 		if reported[signin.ByPasswordAndCode] != 1 || reported[signin.ByPasskey] != 1 {
-			w.Errorf("reported %v", reported)
+			w.Errorf("reported: got %v, want 1 by code and 1 by passkey", reported)
 		}
 	}, func(c *signin.Config) { c.OnAttempt = func(a signin.Attempt) { reported[a.Method]++ } })
 }

@@ -78,7 +78,7 @@ func TestCode(t *testing.T) {
 			needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, method)
 			w.must(err)
 			if want := method == signin.ByPassword || method == signin.ByLink; needs != want {
-				w.Errorf("after %s: %t", method, needs)
+				w.Errorf("NeedsCode() after %s = %t, want %t", method, needs, want)
 			}
 		}
 		_, _, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.home.Account.ID, here)
@@ -92,7 +92,8 @@ func TestCode(t *testing.T) {
 		who, pending, err := w.signIn.FinishCode(w.Context(), flow, w.shown(app, 0), here)
 		w.must(err)
 		if who.User.ID != w.home.Owner.ID || who.Method != signin.ByPasswordAndCode || pending.Next != "/next" {
-			w.Errorf("%s, %+v", who.User.Email, pending)
+			w.Errorf("Code() = %s by %s, %+v, want %s by %s, then /next",
+				who.User.Email, who.Method, pending, w.home.Owner.Email, signin.ByPasswordAndCode)
 		}
 		w.refused(w.enters(flow, w.shown(app, 1)), signin.ReasonEnded)
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
@@ -128,17 +129,17 @@ func TestCodeAtOnce(t *testing.T) {
 						in.Add(1)
 					case fault.Invalid:
 					default:
-						w.Error(err)
+						w.Errorf("a code that was used: got error %v, want kind %s", err, fault.Invalid)
 					}
 				})
 			}
 			all.Wait()
 			if in.Load() != 1 {
-				w.Errorf("%d came in by one %s", in.Load(), name)
+				w.Errorf("sign-ins by one %s: got %d, want 1", name, in.Load())
 			}
 		}
 		if n := w.countEvents(w.home, audit.RecoveryCodeUsed); n != 1 {
-			w.Errorf("the log has %d recovery codes", n)
+			w.Errorf("recovery codes in the log: got %d, want 1", n)
 		}
 	})
 }
@@ -159,7 +160,7 @@ func TestFlowAtOnce(t *testing.T) {
 		}
 		all.Wait()
 		if in.Load() != 1 {
-			w.Errorf("%d came in by one flow", in.Load())
+			w.Errorf("sign-ins by one flow: got %d, want 1", in.Load())
 		}
 	})
 }
@@ -168,7 +169,7 @@ func TestRecoveryCodes(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		app, codes := w.adds()
 		if len(codes) != signin.RecoveryCodes {
-			w.Fatalf("%d codes", len(codes))
+			w.Fatalf("recovery codes: got %d, want %d", len(codes), signin.RecoveryCodes)
 		}
 		others, err := w.signIn.BeginCode(w.Context(), w.proof(w.away.Owner), "")
 		w.must(err)
@@ -182,7 +183,7 @@ func TestRecoveryCodes(t *testing.T) {
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
 		if all.RecoveryCodes != 9 || all.TOTPSince.IsZero() {
-			w.Errorf("%+v", all)
+			w.Errorf("Security() = %+v, want 9 recovery codes and the app", all)
 		}
 
 		w.must(w.signIn.DisableTOTP(w.Context(), owner(w.home), renewed[1].Reveal(), here))
@@ -194,7 +195,7 @@ func TestRecoveryCodes(t *testing.T) {
 			audit.TOTPEnabled: 1, audit.TOTPDisabled: 1, audit.RecoveryCodesRenewed: 1, audit.RecoveryCodeUsed: 4,
 		} {
 			if got := w.countEvents(w.home, action); got != want {
-				w.Errorf("the log tells %d times of %s", got, action)
+				w.Errorf("events %s: got %d, want %d", action, got, want)
 			}
 		}
 	})
@@ -233,7 +234,7 @@ func TestChangingTheAppTakesACode(t *testing.T) {
 		w.Clock.Advance(10 * time.Minute)
 		w.must(changes["remove"](w.shown(app, 0)))
 		if needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, signin.ByPassword); needs || err != nil {
-			w.Errorf("the app is still there: %t, %v", needs, err)
+			w.Errorf("NeedsCode() after the app was removed = %t, %v, want false", needs, err)
 		}
 	})
 }
@@ -246,7 +247,7 @@ func TestAddingAnApp(t *testing.T) {
 		shown, err := w.signIn.PendingTOTP(w.Context(), by, flow.Reveal())
 		w.must(err)
 		if !strings.HasPrefix(string(shown.Picture), "\x89PNG") {
-			w.Error("no picture")
+			w.Errorf("the picture: got %d bytes of another format, want a PNG", len(shown.Picture))
 		}
 		app := strings.ReplaceAll(shown.Secret, " ", "")
 		_, err = w.signIn.PendingTOTP(w.Context(), other, flow.Reveal())
@@ -288,7 +289,7 @@ func TestCodesAreLimited(t *testing.T) {
 			}
 		}
 		if limited < 5 {
-			w.Errorf("only %d of 15 tries were too many", limited)
+			w.Errorf("tries refused as too many: got %d of 15, want 5 at least", limited)
 		}
 		w.Clock.Advance(10 * time.Minute)
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")

@@ -207,7 +207,7 @@ func TestEveryDoorByEverySetting(t *testing.T) {
 				w.must(err)
 				p, err := finish(s)
 				if err == nil && p.Method != d.method {
-					w.Errorf("%s: proved by %s", d.name, p.Method)
+					w.Errorf("%s: proved by %s, want %s", d.name, p.Method, d.method)
 				}
 				if err == nil {
 					_, _, err = s.Begin(w.Context(), p, w.home.Account.ID, here)
@@ -216,18 +216,18 @@ func TestEveryDoorByEverySetting(t *testing.T) {
 					w.Errorf("%s, passwords off %t: %v, want open %t", d.name, off, err, want)
 				}
 				if err != nil && !slices.Contains([]fault.Kind{fault.Forbidden, fault.NotFound}, fault.KindOf(err)) {
-					w.Errorf("%s: %v", d.name, err)
+					w.Errorf("%s: got error %v, want kind %s or %s", d.name, err, fault.Forbidden, fault.NotFound)
 				}
 				after, err := w.DB.SignIn().PersonByID(w.Context(), u.ID)
 				w.must(err)
 				if off && after.PasswordHash != middle.PasswordHash || before.PasswordHash == "" {
-					w.Errorf("%s: a password was set although they are off", d.name)
+					w.Errorf("%s: a password was set although they are off, want it unchanged", d.name)
 				}
 			}
 		}
 		for _, m := range signin.Methods() {
 			if !slices.ContainsFunc(doors, func(d door) bool { return d.method == m }) {
-				w.Errorf("no door is tried by %s", m)
+				w.Errorf("no door is tried by %s, want one", m)
 			}
 		}
 	}, func(c *signin.Config) { c.Mail, c.Unlimited = box, true })
@@ -247,7 +247,7 @@ func TestPasswordsOffInASession(t *testing.T) {
 		_, err = off.BeginCode(w.Context(), p, "")
 		w.wants(err, fault.Forbidden, "")
 		if proofs, err := off.Proofs(w.Context(), by); err != nil || proofs.Password {
-			w.Errorf("%+v, %v", proofs, err)
+			w.Errorf("Proofs() = %+v, %v, want none by password", proofs, err)
 		}
 	})
 }
@@ -276,7 +276,7 @@ func TestNothingMailsAWayIn(t *testing.T) {
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
 		w.must(off.Forgot(w.home.Owner.Email, here))
 		if off.Waiting() != 0 || off.CanMail() {
-			w.Error("the outcome is a mailed link")
+			w.Errorf("%d mails wait, and mail is possible: %t; want none, and false", off.Waiting(), off.CanMail())
 		}
 		for _, email := range []string{nora.Email, w.home.Users[1].Email} {
 			for _, by := range []*auth.Principal{owner(w.home), operator(w.home)} {
@@ -285,7 +285,8 @@ func TestNothingMailsAWayIn(t *testing.T) {
 				w.must(err)
 				if got := <-box.addresses; done.Outcome != signin.Mailed || got != "https://keys.example/signin" ||
 					!done.ExpiresAt.IsZero() {
-					w.Errorf("%+v is mailed %s", done, got)
+					w.Errorf("Invite() = %+v, mailed %s, want the address of the sign-in page, without an end",
+						done, got)
 				}
 			}
 		}
@@ -294,13 +295,13 @@ func TestNothingMailsAWayIn(t *testing.T) {
 			signin.Invitee{Details: user.Details{Email: "nell@acme.example", FirstName: "N", LastName: "N"}})
 		w.must(err)
 		if done.Outcome != signin.AtProvider || done.Address != "" {
-			w.Errorf("%+v", done)
+			w.Errorf("Invite() = %+v, want %s without an address", done, signin.AtProvider)
 		}
 		done, err = silent.Invite(w.Context(), operator(w.home),
 			signin.Invitee{Details: user.Details{Email: "nell@acme.example"}, Show: true})
 		w.must(err)
 		if done.Outcome != signin.Shown || done.Address == "" {
-			w.Errorf("%+v", done)
+			w.Errorf("Invite() = %+v, want %s with an address", done, signin.Shown)
 		}
 	}, func(c *signin.Config) { c.Mail = box })
 }
@@ -319,7 +320,7 @@ func TestOperatorsLinkWithoutPasswords(t *testing.T) {
 			p, err := off.Redeem(w.Context(), w.invites(operator(w.home), u.Email), user.PasswordChoice{}, here)
 			w.must(err)
 			if w.live(u) != 0 {
-				w.Error("their sessions live on")
+				w.Errorf("live sessions of %s: got %d, want none", u.Email, w.live(u))
 			}
 			_, _, err = off.Begin(w.Context(), p, uuid.Nil, here)
 			w.must(err)
@@ -331,8 +332,8 @@ func TestOperatorsLinkWithoutPasswords(t *testing.T) {
 		passkeys, err := w.DB.SignIn().Passkeys(w.Context(), vouched.ID)
 		w.must(err)
 		if kept.PasswordHash == "" || taken.PasswordHash != "" || taken.VouchedBy != uuid.Nil || len(passkeys) != 0 {
-			w.Errorf("%q, %q vouched by %s, %d passkeys", kept.PasswordHash, taken.PasswordHash, taken.VouchedBy,
-				len(passkeys))
+			w.Errorf("passwords: own %t, vouched %t by %s, with %d passkeys; want the own one kept, and none vouched",
+				kept.PasswordHash != "", taken.PasswordHash != "", taken.VouchedBy, len(passkeys))
 		}
 	})
 }

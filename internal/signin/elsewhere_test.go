@@ -82,7 +82,7 @@ func TestAddressesKnownElsewhereAreTreatedAlike(t *testing.T) {
 			}
 		}
 		if !strings.Contains(want[0], "wrong") || !strings.Contains(want[2], "INSERT") {
-			t.Errorf("the doors did %q", want)
+			t.Errorf("the doors did %q, want a refusal first and an INSERT third", want)
 		}
 	})
 }

@@ -48,19 +48,20 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 			w.must(err)
 			if strings.Contains(string(text), typed) || e.IP != here.Origin.IP.String() ||
 				e.Target.Name != w.home.Owner.Email {
-				w.Errorf("%s", text)
+				w.Errorf("the event: got %s, want it of %s from %s, without what was typed",
+					text, w.home.Owner.Email, here.Origin.IP)
 			}
 		}
 		if n := w.countEvents(w.away, audit.SignInFailed); n != 0 {
-			w.Errorf("another account has %d events", n)
+			w.Errorf("events of another account: got %d, want none", n)
 		}
 		if n := w.signIn.Failing(); n != 1 {
-			w.Errorf("%d users are counted", n)
+			w.Errorf("users counted: got %d, want 1", n)
 		}
 		w.Clock.Advance(time.Hour)
 		w.must(w.signIn.WriteFailures(w.Context()))
 		if n := w.signIn.Failing(); n != 0 {
-			w.Errorf("%d users are still counted", n)
+			w.Errorf("users counted an hour later: got %d, want none", n)
 		}
 	})
 }
@@ -107,7 +108,7 @@ func TestFailuresAreWrittenAtStop(t *testing.T) {
 		gone, cancel := context.WithCancel(w.Context())
 		cancel()
 		if err := w.signIn.WriteFailures(gone); !errors.Is(err, context.Canceled) {
-			w.Errorf("got %v", err)
+			w.Errorf("WriteFailures: got error %v, want %v", err, context.Canceled)
 		}
 		w.signIn.Run(gone)
 		w.failed("3 password")

@@ -137,7 +137,7 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				w.must(err)
 				if len(now.Passkeys) != 1 || now.Passkeys[0].Name != "Kept" || now.TOTPSince.IsZero() ||
 					len(now.Identities) != 0 || app == "" {
-					w.Errorf("%+v", now)
+					w.Errorf("Security() = %+v, want the passkey named Kept, the app and no identity", now)
 				}
 			})
 		})
@@ -189,7 +189,7 @@ func TestBeginsBesideAChange(t *testing.T) {
 			all.Go(func() { w.gives(w.home.Owner) })
 			all.Wait()
 			if n := w.live(w.home.Owner); n != 0 {
-				w.Fatalf("%d sessions outlive the password that began them", n)
+				w.Fatalf("sessions that outlive the password: got %d, want none", n)
 			}
 		}
 	})
@@ -201,7 +201,7 @@ func (w *fixture) changedOr(err error) {
 	var refused *signin.Refused
 	if err != nil && !errors.Is(err, auth.ErrStale) && (!errors.As(err, &refused) ||
 		refused.Reason != signin.ReasonChanged) {
-		w.Error(err)
+		w.Errorf("got error %v, want none, %v or reason %q", err, auth.ErrStale, signin.ReasonChanged)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestProofsDoNotOutliveAChosenPassword(t *testing.T) {
 				w.refused(err, signin.ReasonChanged)
 				_, _, err = w.signIn.Begin(w.Context(), proof, uuid.Nil, here)
 				if err == nil {
-					w.Error("a proof from before began a session")
+					w.Error("a proof from before began a session, want an error")
 				}
 				for range 10 {
 					_ = w.tries(w.home.Owner.Email, "a guess", here)

@@ -29,7 +29,7 @@ func (w *fixture) invites(by *auth.Principal, email string) string {
 	})
 	w.must(err)
 	if done.Outcome != signin.Shown || !strings.HasPrefix(done.Address, "https://keys.example/link/lkl_") {
-		w.Fatalf("%s is %s", email, done.Outcome)
+		w.Fatalf("Invite(%s): got outcome %s, want %s with a link", email, done.Outcome, signin.Shown)
 	}
 	return secretIn(done.Address)
 }
@@ -46,14 +46,14 @@ func TestInviteAndRedeem(t *testing.T) {
 		w.must(err)
 		if found.Purpose != signin.Invitation || found.Person.FirstName != "Nora" ||
 			found.AccountName != w.home.Account.Name {
-			w.Errorf("the link is %+v", found)
+			w.Errorf("Link() = %+v, want an invitation of Nora to %s", found, w.home.Account.Name)
 		}
 		_, err = w.signIn.Redeem(w.Context(), link, twice("short"), here)
 		w.wants(err, fault.Invalid, "password")
 		who, err := w.signIn.Redeem(w.Context(), link, twice(phrase), here)
 		w.must(err)
 		if who.User.Email != "nora@acme.example" {
-			w.Errorf("the link is %s's", who.User.Email)
+			w.Errorf("Redeem() = %s, want nora@acme.example", who.User.Email)
 		}
 		w.wants(w.redeems(link), fault.NotFound, "")
 		if _, err := w.signIn.VerifyPassword(w.Context(), "NORA@acme.example", secret.NewPassword(phrase),
@@ -62,11 +62,11 @@ func TestInviteAndRedeem(t *testing.T) {
 		}
 		if events := w.events(w.home, audit.UserInvited); len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID ||
 			events[0].Target.Name != "nora@acme.example" || events[0].Details[0].Value != "shown" {
-			w.Errorf("the events of the invitation are %+v", events)
+			w.Errorf("events of the invitation: got %+v, want 1 by the owner, with the link shown", events)
 		}
 		if events := w.events(w.home, audit.PasswordSet); len(events) != 1 ||
 			events[0].Target.Key != events[0].Actor.ID.String() || events[0].IP != "192.0.2.1" {
-			w.Errorf("the events of the password are %+v", events)
+			w.Errorf("events of the password: got %+v, want 1 by the user from 192.0.2.1", events)
 		}
 	})
 }
@@ -79,7 +79,8 @@ func TestRedeemEndsSessions(t *testing.T) {
 		w.begins(w.home.Owner, w.home.Account.ID)
 		w.must(w.redeems(w.invites(operator(w.home), u.Email)))
 		if w.live(u) != 0 || w.live(w.home.Owner) != 1 {
-			w.Errorf("%d sessions of theirs are live, and %d of others", w.live(u), w.live(w.home.Owner))
+			w.Errorf("live sessions: got %d of theirs and %d of others, want none and 1",
+				w.live(u), w.live(w.home.Owner))
 		}
 	})
 }
@@ -97,13 +98,14 @@ func TestRedeemAtOnce(t *testing.T) {
 					done.Add(1)
 				case fault.NotFound:
 				default:
-					w.Error(err)
+					w.Errorf("a link that was used: got error %v, want kind %s", err, fault.NotFound)
 				}
 			})
 		}
 		all.Wait()
 		if done.Load() != 1 || w.countEvents(w.home, audit.PasswordSet) != 1 {
-			w.Errorf("%d set the password, the log has %d", done.Load(), w.countEvents(w.home, audit.PasswordSet))
+			w.Errorf("set the password: got %d and %d events, want 1 and 1",
+				done.Load(), w.countEvents(w.home, audit.PasswordSet))
 		}
 	})
 }
@@ -237,7 +239,7 @@ func (w *fixture) confined(email, text string) {
 	w.wants(err, fault.NotFound, "")
 	if open, err := w.signIn.Accounts(w.Context(), who.User.ID); err != nil || len(open) != 1 ||
 		open[0].ID != w.home.Account.ID {
-		w.Errorf("open are %v, %v", open, err)
+		w.Errorf("Accounts() = %v, %v, want only %s", open, err, w.home.Account.ID)
 	}
 	// The other account's owner gets the same answer as for a new user.
 	w.invites(owner(w.away), email)
@@ -250,7 +252,8 @@ func (w *fixture) confined(email, text string) {
 	invited, err2 := w.signIn.Invitations(w.Context(), person.User.ID)
 	if errors.Join(err, err2) != nil || len(open) != 1 || open[0].ID != w.away.Account.ID || len(invited) != 1 ||
 		invited[0].ID != w.home.Account.ID {
-		w.Errorf("open are %v, and offered %v, %v, %v", open, invited, err, err2)
+		w.Errorf("Accounts() = %v and Invitations() = %v, %v, %v, want %s and %s",
+			open, invited, err, err2, w.away.Account.ID, w.home.Account.ID)
 	}
 }
 
@@ -307,7 +310,7 @@ func TestInviteRefused(t *testing.T) {
 		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: "nora"}})
 		w.wants(err, fault.Invalid, "email")
 		if n := len(fault.Flatten(err)); n != 1 {
-			w.Errorf("%d faults: %v", n, err)
+			w.Errorf("faults: got %d, want 1: %v", n, err)
 		}
 		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{
 			Details: user.Details{Email: w.home.Users[1].Email}, Store: account.StoreRef{ID: w.away.Stores[0].ID},
@@ -354,13 +357,13 @@ func TestInvitationOfAPersonWithAnIdentity(t *testing.T) {
 		found, err := w.signIn.Link(w.Context(), link)
 		w.must(err)
 		if found.AcceptsOnly {
-			w.Error("the link only accepts what is accepted")
+			w.Error("AcceptsOnly = true for an accepted user, want false")
 		}
 		done, err := w.signIn.Invite(w.Context(), owner(w.home),
 			signin.Invitee{Details: user.Details{Email: u.Email, FirstName: "N", LastName: "N"}, Show: true})
 		w.must(err)
 		if done.Outcome != signin.SignsIn {
-			w.Errorf("the owner gets %s", done.Outcome)
+			w.Errorf("Invite() by the owner: got outcome %s, want %s", done.Outcome, signin.SignsIn)
 		}
 		w.must(w.redeems(link))
 		w.wants(w.redeems(link), fault.NotFound, "")

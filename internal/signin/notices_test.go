@@ -42,7 +42,7 @@ func (w *fixture) mailed(sent *[]sentNotice) (all []audit.Action) {
 		all = append(all, n.Action)
 		if n.to != w.home.Owner.Email || n.Address != "https://keys.example/profile/security" ||
 			n.IP != here.Origin.IP || !n.At.Equal(clock.Timestamp(w.Clock.Now())) {
-			w.Errorf("mailed is %+v", n)
+			w.Errorf("mailed: got %+v, want it to %s, from %s, now", n, w.home.Owner.Email, here.Origin.IP)
 		}
 	}
 	*sent = nil
@@ -134,12 +134,12 @@ func TestNoticesOfTheOperator(t *testing.T) {
 			got = append(got, n.Action)
 			if operators := n.Action != audit.TOTPEnabled &&
 				n.Action != audit.PasskeyAdded; n.IP.IsValid() == operators {
-				w.Errorf("%s is from %s", n.Action, n.IP)
+				w.Errorf("%s: got the address %s, want none if by an operator: %t", n.Action, n.IP, operators)
 			}
 		}
 		if want := []audit.Action{audit.PasswordSet, audit.TOTPEnabled, audit.PasskeyAdded, audit.TOTPDisabled,
 			audit.PasskeyRemoved}; !slices.Equal(got, want) {
-			w.Errorf("mailed are %v", got)
+			w.Errorf("mailed: got %v, want %v", got, want)
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
@@ -171,19 +171,21 @@ func TestNoticeOfTheCeiling(t *testing.T) {
 				}
 				if err := fail(browsers[(n-1)/10]); fault.KindOf(err) != fault.Unauthenticated &&
 					fault.KindOf(err) != fault.Invalid {
-					w.Fatalf("%s, attempt %d: %v", what, n, err)
+					w.Fatalf("%s, attempt %d: got error %v, want kind %s or %s",
+						what, n, err, fault.Unauthenticated, fault.Invalid)
 				}
 				w.signIn.SendNotices(w.Context())
 				for _, each := range sent {
 					at = append(at, n)
 					if each.Action != audit.SignInFailed || each.to != w.home.Owner.Email || each.IP != here.Origin.IP {
-						w.Errorf("mailed is %+v", each)
+						w.Errorf("mailed: got %+v, want %s to %s from %s",
+							each, audit.SignInFailed, w.home.Owner.Email, here.Origin.IP)
 					}
 				}
 				sent = nil
 			}
 			if !slices.Equal(at, []int{20}) {
-				w.Errorf("%s: mailed after failures %v", what, at)
+				w.Errorf("%s: mailed after failures %v, want only after the 20th", what, at)
 			}
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
@@ -222,13 +224,13 @@ func TestNoticesAreBounded(t *testing.T) {
 			w.begins(w.home.Owner, w.home.Account.ID)
 		}
 		if w.signIn.SendNotices(w.Context()); len(sent) != 19 {
-			w.Errorf("%d mails to one user", len(sent)+1)
+			w.Errorf("mails to one user: got %d, want 20", len(sent)+1)
 		}
 		w.Clock.Advance(24 * time.Hour)
 		sent = nil
 		w.begins(w.home.Owner, w.home.Account.ID)
 		if w.signIn.SendNotices(w.Context()); len(sent) != 1 {
-			w.Errorf("%d mails a day later", len(sent))
+			w.Errorf("mails a day later: got %d, want 1", len(sent))
 		}
 
 		var reported []string
@@ -245,7 +247,7 @@ func TestNoticesAreBounded(t *testing.T) {
 			dropped += strings.Count(text, "2 notices to users were dropped")
 		}
 		if dropped != 1 || len(reported) != 100 {
-			w.Errorf("%d of %d reports are of dropped notices", dropped, len(reported))
+			w.Errorf("reports: got %d of %d of dropped notices, want 1 of 100", dropped, len(reported))
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
@@ -257,7 +259,7 @@ func TestNoNoticesWithoutMail(t *testing.T) {
 		w.begins(w.home.Owner, w.home.Account.ID)
 		w.adds()
 		if n := w.signIn.WaitingNotices(); n != 0 {
-			w.Errorf("%d notices wait", n)
+			w.Errorf("notices that wait: got %d, want none", n)
 		}
 		w.signIn.SendNotices(w.Context())
 	})
@@ -283,12 +285,12 @@ func TestAccountsCannotUseUpNotices(t *testing.T) {
 			w.must(err)
 		}
 		if w.signIn.SendNotices(w.Context()); len(sent) != 5 {
-			w.Errorf("%d mails about another account's actions", len(sent))
+			w.Errorf("mails about another account's actions: got %d, want 5", len(sent))
 		}
 		sent = nil
 		w.begins(w.home.Owner, w.home.Account.ID)
 		if got := w.mailed(&sent); !slices.Equal(got, []audit.Action{audit.SessionStarted}) {
-			w.Errorf("mailed are %v", got)
+			w.Errorf("mailed: got %v, want only %s", got, audit.SessionStarted)
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
@@ -303,7 +305,7 @@ func TestNoticesAreMailedAtTheEnd(t *testing.T) {
 		stop()
 		w.signIn.Run(ctx)
 		if len(sent) != 1 || w.signIn.WaitingNotices() != 0 {
-			w.Errorf("mailed are %+v", sent)
+			w.Errorf("mailed: got %+v, with %d waiting, want 1 and none", sent, w.signIn.WaitingNotices())
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }

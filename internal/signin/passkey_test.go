@@ -49,17 +49,17 @@ func TestPasskey(t *testing.T) {
 		proof, err := w.proves(a)
 		w.must(err)
 		if proof.User.ID != w.home.Owner.ID || proof.Passkey.Name != "Telephone" || proof.Cloned {
-			w.Errorf("%+v", proof)
+			w.Errorf("the proof: got %+v, want the owner's passkey Telephone, not cloned", proof)
 		}
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
 		if len(all.Passkeys) != 1 || all.Passkeys[0].LastUsedAt.IsZero() || all.Passkeys[0].SignCount != a.count ||
 			all.Passkeys[0].Transports[0] != "internal" {
-			w.Errorf("%+v", all.Passkeys)
+			w.Errorf("passkeys: got %+v, want one that was used, with the count %d", all.Passkeys, a.count)
 		}
 		if events := w.events(w.home, audit.PasskeyAdded); len(events) != 1 ||
 			events[0].Details[0].Value != "Telephone" {
-			w.Errorf("got events %+v", events)
+			w.Errorf("events: got %+v, want 1 of Telephone", events)
 		}
 
 		options, flow, err := w.signIn.BeginPasskey(w.Context(), here)
@@ -122,7 +122,7 @@ func TestClonedPasskey(t *testing.T) {
 		all, errSecurity := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(errSecurity)
 		if !proof.Cloned || all.Passkeys[0].SignCount != 11 {
-			w.Errorf("cloned: %t, counted %d", proof.Cloned, all.Passkeys[0].SignCount)
+			w.Errorf("cloned: got %t with the count %d, want true with 11", proof.Cloned, all.Passkeys[0].SignCount)
 		}
 	})
 }
@@ -162,7 +162,7 @@ func TestPasskeysNeedAName(t *testing.T) {
 	} {
 		s, err := signin.NewService(signin.Config{PublicURL: address})
 		if err != nil || s.PasskeysWork() != want {
-			t.Errorf("%s: %t, %v", address, !want, err)
+			t.Errorf("%s: got passkeys %t, %v, want %t", address, !want, err, want)
 			continue
 		}
 		if want {
@@ -213,7 +213,7 @@ func TestCredentialsAreJudged(t *testing.T) {
 			a := newAuthenticator(w.T)
 			a.public = key
 			if err := w.keeps(owner(w.home), a, "Weak"); err == nil {
-				w.Errorf("%s is kept", name)
+				w.Errorf("a passkey of %s: got no error, want one", name)
 			} else {
 				w.refused(err, signin.ReasonPasskey)
 			}
@@ -230,7 +230,7 @@ func TestCredentialsAreJudged(t *testing.T) {
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
 		if got := all.Passkeys[2].Transports; !slices.Equal(got, []string{"usb", "internal"}) {
-			w.Errorf("%d transports are kept", len(got))
+			w.Errorf("transports: got %d, want usb and internal", len(got))
 		}
 	})
 }

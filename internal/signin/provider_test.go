@@ -65,18 +65,18 @@ func TestKnownAtProvider(t *testing.T) {
 		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
 		if result.User.ID != w.home.Owner.ID || result.Next != "/next" || result.Goal != signin.ToSignIn {
-			w.Errorf("%+v", result)
+			w.Errorf("arrived: got %+v, want the owner, then /next", result)
 		}
 		events := w.events(w.home, audit.IdentityLinked)
 		if len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID || events[0].Details[0].Value != o.Issuer() {
-			w.Errorf("got events %+v", events)
+			w.Errorf("events: got %+v, want 1 of the owner at %s", events, o.Issuer())
 		}
 		// Later sign-ins go by the subject, with any address.
 		result, err = w.comes(o, nil, signin.ToSignIn,
 			signin.Claims{Subject: "1", Email: w.away.Owner.Email, EmailVerified: true})
 		w.must(err)
 		if result.User.ID != w.home.Owner.ID {
-			w.Errorf("the subject is %s", result.User.Email)
+			w.Errorf("the user of the subject: got %s, want %s", result.User.Email, w.home.Owner.Email)
 		}
 		says.Subject = "2"
 		_, err = w.comes(o, nil, signin.ToSignIn, says)
@@ -107,7 +107,7 @@ func TestLinkAtProvider(t *testing.T) {
 			signin.AuthResponse{State: o.last.State, Code: "code"}, here)
 		w.refused(err, signin.ReasonOther)
 		if n := w.countEvents(w.home, audit.IdentityLinked) + w.countEvents(w.away, audit.IdentityLinked); n != 1 {
-			w.Errorf("the log has %d links", n)
+			w.Errorf("linked identities in the log: got %d, want 1", n)
 		}
 	})
 }
@@ -135,7 +135,7 @@ func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
 			w.refused(err, signin.ReasonUnlinked)
 			if n := len(w.events(w.home, audit.IdentityLinked)) - len(w.events(w.home,
 				audit.IdentityUnlinked)); n != 0 {
-				w.Errorf("the log has %d links more than were removed", n)
+				w.Errorf("identities in the log: %d more were linked than unlinked, want none", n)
 			}
 			_, err = w.comes(o, owner(w.home), signin.ToLink, says)
 			w.must(err)
@@ -163,7 +163,7 @@ func TestProvedAgainAtProvider(t *testing.T) {
 		_, err = w.comes(o, by, signin.ToReauthenticate, signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
 		w.must(err)
 		if !o.last.Again {
-			w.Error("the provider was not asked to ask")
+			w.Error("the provider was not asked to ask again, want it to be")
 		}
 		_, err = w.comes(o, by, signin.ToReauthenticate,
 			signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now().Add(-2 * time.Minute)})
@@ -283,7 +283,7 @@ func TestClaimsAreJudged(t *testing.T) {
 			signin.Claims{Subject: "kim", Email: "Kim@ACME.example", EmailVerified: true})
 		w.must(err)
 		if result.User.Email != "kim@acme.example" {
-			w.Errorf("that is %s", result.User.Email)
+			w.Errorf("arrived: got %s, want kim@acme.example", result.User.Email)
 		}
 	})
 }

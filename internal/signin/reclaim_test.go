@@ -31,7 +31,8 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
 		if result.Proof.User.ID != u.ID || w.live(u) != 0 {
-			w.Errorf("%s arrived, and %d sessions live on", result.Proof.User.Email, w.live(u))
+			w.Errorf("arrived: got %s with %d live sessions, want %s with none",
+				result.Proof.User.Email, w.live(u), u.Email)
 		}
 		_, err = w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
@@ -41,7 +42,7 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 		w.refused(err, signin.ReasonUnverified)
 		for _, action := range []audit.Action{audit.PasswordRemoved, audit.PasskeyRemoved, audit.IdentityUnlinked} {
 			if n := w.countEvents(w.home, action); n != 1 {
-				w.Errorf("the log has %s %d times", action, n)
+				w.Errorf("events %s: got %d, want 1", action, n)
 			}
 		}
 		// The person is barred from no account.
@@ -72,14 +73,15 @@ func TestVerifiedIdentityLeavesTheAccountsUser(t *testing.T) {
 		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
 		if result.Proof.User.ID != who.User.ID {
-			w.Errorf("an address that is not verified moved the identity to %s", result.Proof.User.ID)
+			w.Errorf("the identity moved to %s by an unverified address, want it to stay with %s",
+				result.Proof.User.ID, who.User.ID)
 		}
 		says.EmailVerified = true
 		for _, in := range []signin.Membership{{Account: w.home.Account}, {Account: w.away.Account}} {
 			result, err = w.comes(o, nil, signin.ToSignIn, says)
 			w.must(err)
 			if result.Proof.User.ID != u.ID {
-				w.Errorf("%s arrived", result.Proof.User.ID)
+				w.Errorf("arrived: got %s, want %s", result.Proof.User.ID, u.ID)
 			}
 			_, _, err = w.signIn.Begin(w.Context(), result.Proof, in.ID, here)
 			w.must(err)
@@ -101,7 +103,7 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		by, err := w.principal(value)
 		w.must(err)
 		if by.ID == by.Person() || by.Person() != w.home.Owner.ID {
-			w.Fatalf("the principal is %+v", by)
+			w.Fatalf("the principal: got %+v, want user %s by an ID of another account", by, w.home.Owner.ID)
 		}
 		app, _ := w.enrols(by)
 		w.Clock.Advance(signin.FlowLifetime)
@@ -117,12 +119,13 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		result, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1"})
 		w.must(err)
 		if proof.User.ID != by.Person() || result.Proof.User.ID != by.Person() {
-			w.Errorf("the passkey is of %s, the identity of %s", proof.User.ID, result.Proof.User.ID)
+			w.Errorf("the passkey is of %s and the identity of %s, want %s",
+				proof.User.ID, result.Proof.User.ID, by.Person())
 		}
 		all, err := w.signIn.Security(w.Context(), by)
 		w.must(err)
 		if !all.Password || len(all.Passkeys) != 1 || len(all.Identities) != 1 {
-			w.Errorf("%+v", all)
+			w.Errorf("Security() = %+v, want a password, a passkey and an identity", all)
 		}
 		w.must(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Telephone"))
 		w.must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
@@ -130,12 +133,12 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase),
 			twice("an altogether different phrase"), here))
 		if own, err := w.signIn.Live(w.Context(), by); err != nil || len(own) != 1 || own[0].ID != by.SessionID {
-			w.Errorf("sessions are %+v, %v", own, err)
+			w.Errorf("Live() = %+v, %v, want only session %s", own, err, by.SessionID)
 		}
 		for _, action := range []audit.Action{audit.TOTPEnabled, audit.TOTPDisabled, audit.PasskeyAdded,
 			audit.PasskeyRemoved, audit.IdentityLinked, audit.IdentityUnlinked} {
 			if n, m := w.countEvents(w.home, action), w.countEvents(w.away, action); n != 1 || m != 1 {
-				w.Errorf("%s is in the log %d times at home and %d away", action, n, m)
+				w.Errorf("events %s: got %d at home and %d away, want 1 in each", action, n, m)
 			}
 		}
 	})

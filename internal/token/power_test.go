@@ -135,7 +135,7 @@ func (a *attack) act(c credential) {
 			AllowedIPRanges: a.ranges()})
 		if err == nil && !(power{is.Scopes, is.ExpiresAt, is.AllowedIPRanges}).within(power{was.Scopes, was.ExpiresAt,
 			was.AllowedIPRanges}) {
-			a.Fatalf("an update returned %+v for %+v", is, was)
+			a.Fatalf("an update returned %+v, want it within %+v", is, was)
 		}
 		return
 	case "rotate":
@@ -146,7 +146,7 @@ func (a *attack) act(c credential) {
 		won = a.newest(target)
 	}
 	if got, _ := a.repo.powerOf(won, a.clock); !got.within(before) {
-		a.Fatalf("%+v gained %+v", before, got)
+		a.Fatalf("the power gained: got %+v, want it within %+v", got, before)
 	}
 	a.held = append(a.held, won)
 }

@@ -59,7 +59,7 @@ func TestWelcome(t *testing.T) {
 	for _, want := range []string{"Acme", "owner@acme.example",
 		"'https://keys.example/accounts/" + demo.AccountID.String() + "/graphql'"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the text does not contain %s", want)
+			t.Errorf("Welcome() = %q, want it to contain %s", text, want)
 		}
 	}
 	check.Equal(t, strings.Count(text, "curl "), 3, "strings.Count(text, \"curl \")")

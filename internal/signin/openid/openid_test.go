@@ -76,7 +76,7 @@ func (c *client) code() string {
 	defer back.Body.Close()
 	to, err := url.Parse(back.Header.Get("Location"))
 	if err != nil || to.Query().Get("code") == "" {
-		c.Fatalf("the provider answers %d, to %s", back.StatusCode, to)
+		c.Fatalf("the provider answers %d, to %s, want a redirect with a code", back.StatusCode, to)
 	}
 	return to.Query().Get("code")
 }
