@@ -99,9 +99,7 @@ func checkLog(t *testing.T, events []audit.Event, n int) {
 		if ids[e.ID] {
 			t.Errorf("event %s was read twice, want it once", e.ID)
 		}
-		if e.Sequence != last[subject]+1 {
-			t.Errorf("sequence of event %s of %v: got %d, want %d", e.Action, subject, e.Sequence, last[subject]+1)
-		}
+		check.Equal(t, e.Sequence, last[subject]+1, "sequence of event %s of %v", e.Action, subject)
 		ids[e.ID], last[subject] = true, e.Sequence
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -258,9 +259,7 @@ func TestNoAddress(t *testing.T) {
 				w.wants(w.tries(email, "a guess", here), fault.Unauthenticated, "")
 			}
 		}
-		if hashes() != 0 {
-			w.Errorf("passwords compared: got %d, want none", hashes())
-		}
+		check.Equal(w, hashes(), 0, "passwords compared")
 		w.gives(w.home.Owner)
 		w.must(w.tries(w.home.Owner.Email, phrase, here))
 	})

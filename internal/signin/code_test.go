@@ -15,6 +15,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 )
 
 // adds adds an authenticator app for the owner at home, and returns its secret
@@ -134,13 +135,9 @@ func TestCodeAtOnce(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if in.Load() != 1 {
-				w.Errorf("sign-ins by one %s: got %d, want 1", name, in.Load())
-			}
+			check.Equal(w, in.Load(), 1, "sign-ins by one %s", name)
 		}
-		if n := w.countEvents(w.home, audit.RecoveryCodeUsed); n != 1 {
-			w.Errorf("recovery codes in the log: got %d, want 1", n)
-		}
+		check.Equal(w, w.countEvents(w.home, audit.RecoveryCodeUsed), 1, "recovery codes in the log")
 	})
 }
 
@@ -159,9 +156,7 @@ func TestFlowAtOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if in.Load() != 1 {
-			w.Errorf("sign-ins by one flow: got %d, want 1", in.Load())
-		}
+		check.Equal(w, in.Load(), 1, "sign-ins by one flow")
 	})
 }
 
@@ -194,9 +189,7 @@ func TestRecoveryCodes(t *testing.T) {
 		for action, want := range map[audit.Action]int{
 			audit.TOTPEnabled: 1, audit.TOTPDisabled: 1, audit.RecoveryCodesRenewed: 1, audit.RecoveryCodeUsed: 4,
 		} {
-			if got := w.countEvents(w.home, action); got != want {
-				w.Errorf("events %s: got %d, want %d", action, got, want)
-			}
+			check.Equal(w, w.countEvents(w.home, action), want, "events %s", action)
 		}
 	})
 }

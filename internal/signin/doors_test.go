@@ -319,9 +319,7 @@ func TestOperatorsLinkWithoutPasswords(t *testing.T) {
 		for _, u := range []user.User{own, vouched} {
 			p, err := off.Redeem(w.Context(), w.invites(operator(w.home), u.Email), user.PasswordChoice{}, here)
 			w.must(err)
-			if w.live(u) != 0 {
-				w.Errorf("live sessions of %s: got %d, want none", u.Email, w.live(u))
-			}
+			check.Equal(w, w.live(u), 0, "live sessions of %s", u.Email)
 			_, _, err = off.Begin(w.Context(), p, uuid.Nil, here)
 			w.must(err)
 		}

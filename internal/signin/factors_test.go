@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 )
 
 func noPasswords(c *signin.Config) { c.NoPasswords = true }
@@ -133,9 +134,7 @@ func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
 		w.refused(err, signin.ReasonPasskey)
 		_, err = w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
-		if n := w.countEvents(w.home, audit.PasskeyRemoved); n != 1 {
-			w.Errorf("removed passkeys in the log: got %d, want 1", n)
-		}
+		check.Equal(w, w.countEvents(w.home, audit.PasskeyRemoved), 1, "removed passkeys in the log")
 		own := w.registers(by, "Mine")
 		w.gives(person.User)
 		_, err = w.proves(own)

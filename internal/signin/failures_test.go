@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 )
 
 // Failed sign-ins of a user are in the audit log of each of their accounts: a
@@ -52,17 +53,11 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 					text, w.home.Owner.Email, here.Origin.IP)
 			}
 		}
-		if n := w.countEvents(w.away, audit.SignInFailed); n != 0 {
-			w.Errorf("events of another account: got %d, want none", n)
-		}
-		if n := w.signIn.Failing(); n != 1 {
-			w.Errorf("users counted: got %d, want 1", n)
-		}
+		check.Equal(w, w.countEvents(w.away, audit.SignInFailed), 0, "events of another account")
+		check.Equal(w, w.signIn.Failing(), 1, "users counted")
 		w.Clock.Advance(time.Hour)
 		w.must(w.signIn.WriteFailures(w.Context()))
-		if n := w.signIn.Failing(); n != 0 {
-			w.Errorf("users counted an hour later: got %d, want none", n)
-		}
+		check.Equal(w, w.signIn.Failing(), 0, "users counted an hour later")
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -75,9 +76,7 @@ func TestInvitationsAreLimited(t *testing.T) {
 		w.must(invites(owner(w.home), "ann@acme.example"))
 		w.Clock.Advance(24 * time.Hour / 10)
 		w.must(invites(owner(w.home), "nora@acme.example"))
-		if len(box) != 0 {
-			w.Errorf("mails of refused invitations: got %d, want none", len(box))
-		}
+		check.Equal(w, len(box), 0, "mails of refused invitations")
 		for i := range 99 {
 			w.must(w.signIn.MayMail(owner(w.home), fmt.Sprintf("user%d@acme.example", i)))
 		}

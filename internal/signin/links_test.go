@@ -18,6 +18,7 @@ import (
 	"latchkey/internal/membership"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -52,9 +53,7 @@ func TestInviteAndRedeem(t *testing.T) {
 		w.wants(err, fault.Invalid, "password")
 		who, err := w.signIn.Redeem(w.Context(), link, twice(phrase), here)
 		w.must(err)
-		if who.User.Email != "nora@acme.example" {
-			w.Errorf("Redeem() = %s, want nora@acme.example", who.User.Email)
-		}
+		check.Equal(w, who.User.Email, "nora@acme.example", "Redeem()")
 		w.wants(w.redeems(link), fault.NotFound, "")
 		if _, err := w.signIn.VerifyPassword(w.Context(), "NORA@acme.example", secret.NewPassword(phrase),
 			here); err != nil {

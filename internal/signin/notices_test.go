@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -258,9 +259,7 @@ func TestNoNoticesWithoutMail(t *testing.T) {
 		w.gives(w.home.Owner)
 		w.begins(w.home.Owner, w.home.Account.ID)
 		w.adds()
-		if n := w.signIn.WaitingNotices(); n != 0 {
-			w.Errorf("notices that wait: got %d, want none", n)
-		}
+		check.Equal(w, w.signIn.WaitingNotices(), 0, "notices that wait")
 		w.signIn.SendNotices(w.Context())
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -136,8 +137,6 @@ func TestPasswords(t *testing.T) {
 		}
 		w.wants(w.tries(w.home.Owner.Email, phrase, here), fault.Unauthenticated, "")
 		w.must(w.tries(w.home.Owner.Email, "another phrase", here))
-		if n := w.countEvents(w.home, audit.PasswordSet); n != 2 {
-			w.Errorf("passwords in the log: got %d, want 2", n)
-		}
+		check.Equal(w, w.countEvents(w.home, audit.PasswordSet), 2, "passwords in the log")
 	})
 }
