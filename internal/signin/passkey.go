@@ -25,7 +25,7 @@ import (
 // MaxPasskeys is the most passkeys of a user.
 const MaxPasskeys = 20
 
-// FinishPasskey is the public key of a user's passkey (Web Authentication: credential
+// Passkey is the public key of a user's passkey (Web Authentication: credential
 // record). The private key never leaves the device or password manager.
 type Passkey struct {
 	ID     uuid.UUID
