@@ -36,9 +36,9 @@ func (db *DB) Queue() deliver.Queue { return queue{db} }
 
 // queueEngine is the part of an engine that claims and finishes deliveries.
 type queueEngine interface {
-	// claimDeliveries claims at most c.most deliveries with one transaction. more reports whether another pass could
-	// claim others: this one postponed deliveries, or others held the locks of webhooks.
-	claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error)
+	// claimDeliveries claims at most c.most deliveries with one transaction. The rest is why another pass could claim
+	// others.
+	claimDeliveries(ctx context.Context, c claim) ([]deliver.Job, rest, error)
 	// finishDeliveries records the outcomes, which are in the order in which the attempts ended, and returns whether
 	// each was recorded.
 	finishDeliveries(ctx context.Context, done []deliver.Finished) ([]bool, error)
@@ -53,6 +53,10 @@ type claim struct {
 	look  int
 	token uuid.UUID
 }
+
+// rest is why a pass could leave due deliveries to another one. postponed: it came across deliveries behind others, so
+// the next one should look at more. locked: others held the locks of webhooks, which takes only moments.
+type rest struct{ postponed, locked bool }
 
 const (
 	// passes is the maximum number of passes of one Claim, and firstLook and nextLook how many deliveries of a webhook
@@ -75,7 +79,7 @@ func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
 		// The lease begins after this time in the database, too, so the clocks need not agree.
 		begun := time.Now()
 		c.most = most - len(jobs)
-		claimed, more, err := q.engine.claimDeliveries(ctx, c)
+		claimed, rest, err := q.engine.claimDeliveries(ctx, c)
 		if err != nil {
 			// What earlier passes claimed is returned: its leases hold.
 			if len(jobs) > 0 {
@@ -87,10 +91,13 @@ func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
 			claimed[i].Token, claimed[i].LeaseUntil = c.token, begun.Add(deliver.Lease)
 		}
 		jobs = append(jobs, claimed...)
-		if !more || len(jobs) >= most {
+		// What others have locked they claim or release. It is tried again if there is nothing else to do.
+		if len(jobs) >= most || !rest.postponed && (!rest.locked || len(jobs) > 0) {
 			break
 		}
-		c.look = nextLook
+		if rest.postponed {
+			c.look = nextLook
+		}
 	}
 	return jobs, nil
 }

@@ -74,30 +74,30 @@ var (
 			CROSS JOIN LATERAL (SELECT * FROM audit_events WHERE account_id = c.account_id AND id = c.event_id OFFSET 0) AS e`
 )
 
-func (p *postgres) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error) {
+func (p *postgres) claimDeliveries(ctx context.Context, c claim) ([]deliver.Job, rest, error) {
 	var batch pgx.Batch
 	batch.Queue(queueSettings)
 	batch.Queue(lockDue, int64(c.most))
 	batch.Queue(lockedWebhooks)
 	batch.Queue(claimLocked, int64(c.most), int64(c.look), pgID(c.token))
 	results := p.pool.SendBatch(ctx, &batch)
-	jobs, more, err = claimedJobs(results)
+	jobs, left, err := claimedJobs(results)
 	// Close reports whether the transaction was committed.
 	if err := errors.Join(err, results.Close()); err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
-	return jobs, more, nil
+	return jobs, left, nil
 }
 
 // claimedJobs reads the result of each statement.
-func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, more bool, err error) {
+func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, left rest, err error) {
 	if _, err := results.Exec(); err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	var ids string
 	var locked, due int64
 	if err := results.QueryRow().Scan(&ids, &locked, &due); err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	hooks := map[uuid.UUID]webhook.Webhook{}
 	err = eachResult(results, func(scan scan) error {
@@ -107,7 +107,7 @@ func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, more bool, err e
 		return err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	var postponed int64
 	err = eachResult(results, func(scan scan) error {
@@ -120,7 +120,7 @@ func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, more bool, err e
 		return err
 	})
 	// Without a row it is unknown whether deliveries were postponed.
-	return jobs, locked < due || postponed > 0 || locked > 0 && len(jobs) == 0, err
+	return jobs, rest{postponed: postponed > 0 || locked > 0 && len(jobs) == 0, locked: locked < due}, err
 }
 
 func eachResult(results pgx.BatchResults, row func(scan) error) error {

@@ -72,7 +72,7 @@ func (c candidate) args(more ...any) []any {
 	return append([]any{to.id(uuid.UUID(c.account)), to.id(uuid.UUID(c.hook)), to.id(uuid.UUID(c.event))}, more...)
 }
 
-func (s *sqlite) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error) {
+func (s *sqlite) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, left rest, err error) {
 	var due []uuid.UUID
 	err = s.lookUp(ctx, dueWebhooks, []any{c.most}, func(scan scan) error {
 		var id key
@@ -81,19 +81,19 @@ func (s *sqlite) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.J
 		return err
 	})
 	if err != nil || len(due) == 0 {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	err = write(ctx, s, queueing, held{}, func(tx *gorm.DB) error {
 		q := claiming{ctx, s, tx.Statement.ConnPool}
 		var chosen []candidate
-		chosen, more, err = q.choose(due, c)
+		chosen, left.postponed, err = q.choose(due, c)
 		if err != nil {
 			return err
 		}
 		jobs, err = q.lease(chosen, c.token)
 		return err
 	})
-	return jobs, more, err
+	return jobs, left, err
 }
 
 // claiming is the transaction of a claim or of outcomes.
@@ -117,7 +117,7 @@ func (q claiming) query(statement string, args []any, row func(scan) error) erro
 
 // choose returns the deliveries to claim, and postpones those that are behind others of their subject. Each webhook
 // gets its first place before any gets its second one.
-func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, more bool, err error) {
+func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, behind bool, err error) {
 	for _, id := range due {
 		var found []candidate
 		room := 0
@@ -140,7 +140,7 @@ func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, more boo
 				place++
 				continue
 			}
-			more = true
+			behind = true
 			until := time.Now().Add(postponed)
 			if d.behind.After(until) {
 				until = d.behind.Time
@@ -151,7 +151,7 @@ func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, more boo
 		}
 	}
 	slices.SortStableFunc(chosen, func(a, b candidate) int { return cmp.Compare(a.place, b.place) })
-	return chosen[:min(len(chosen), c.most)], more, nil
+	return chosen[:min(len(chosen), c.most)], behind, nil
 }
 
 func (q claiming) lease(chosen []candidate, token uuid.UUID) ([]deliver.Job, error) {

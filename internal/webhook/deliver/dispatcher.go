@@ -26,6 +26,8 @@ const (
 	margin = 5 * time.Second
 	// queryTimeout bounds one call of the queue.
 	queryTimeout = 10 * time.Second
+	// gather is how long the first outcome of a batch waits for those of other attempts in flight.
+	gather = time.Millisecond
 	// firstBackoff and lastBackoff are the pauses while the database cannot be reached.
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
@@ -59,8 +61,9 @@ type Dispatcher struct {
 	inFlight atomic.Int64
 	attempts sync.WaitGroup
 	finished chan Finished
-	// down is set while the database cannot be reached. Only the claiming goroutine uses it.
-	down bool
+	// down is set while the database cannot be reached, and busy if the last claim found something. Only the claiming
+	// goroutine uses them.
+	down, busy bool
 }
 
 // NewDispatcher returns a Dispatcher.
@@ -123,13 +126,20 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 	}()
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	some, err := d.c.Queue.Any(ctx)
-	if err != nil {
-		return 0, err
+	// While deliveries are claimed, there are webhooks.
+	if !d.busy {
+		some, err := d.c.Queue.Any(ctx)
+		if err != nil {
+			return 0, err
+		}
+		d.idle.Store(!some)
+		if !some {
+			return poll, nil
+		}
 	}
-	d.idle.Store(!some)
+	d.busy = false
 	free := d.c.InFlight - int(d.inFlight.Load())
-	if !some || free <= 0 {
+	if free <= 0 {
 		return poll, nil
 	}
 	// The lease begins later than this, so what is left of it is known without comparing clocks.
@@ -138,6 +148,7 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 	if err != nil {
 		return 0, err
 	}
+	d.busy = len(jobs) > 0
 	for _, j := range jobs {
 		d.inFlight.Add(1)
 		d.attempts.Go(func() { d.attempt(sending, j, claimed) })
