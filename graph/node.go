@@ -90,8 +90,8 @@ func unavailable(typeName string) func(context.Context, *auth.Principal, []strin
 	}
 }
 
-// uuids returns the keys that are UUIDs. A UUID has several spellings but an ID
-// only one, so callers look up the results by the canonical spelling.
+// uuids returns the keys that are UUIDs. Callers look up the results by the canonical
+// spelling, in which scalar.SplitID returns keys. Other spellings find nothing.
 func uuids(keys []string) []uuid.UUID {
 	var ids []uuid.UUID
 	for _, key := range keys {

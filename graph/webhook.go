@@ -66,7 +66,7 @@ func deliveryFilter(f *model.DeliveryFilterInput) (webhook.DeliveryFilter, error
 		return filter, nil
 	}
 	key, err := object.ParseKey(scalar.Event, *f.EventID)
-	filter.EventID = key
+	filter.EventID = &key
 	return filter, onField(err, "filter.eventId")
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/audit"
 	"latchkey/internal/secret"
 	"latchkey/internal/test/check"
@@ -195,6 +197,8 @@ func TestDeliveries(t *testing.T) {
 			one("by another type", map[string]any{"eventTypes": []string{"user.added"}}, 0),
 			one("by event", map[string]any{"eventId": "<Event>"}, 1),
 			one("by another event", map[string]any{"eventId": "bc/account/event/<account.uuid>"}, 0),
+			one("by event, in upper case", map[string]any{"eventId": "bc/account/event/" + strings.ToUpper(w.fill("<Event.uuid>"))}, 1),
+			one("by the zero UUID", map[string]any{"eventId": "bc/account/event/" + uuid.Nil.String()}, 0),
 			one("by time", map[string]any{"after": "2026-01-01T00:00:00Z", "before": "2027-01-01T00:00:00Z"}, 1),
 			one("before it", map[string]any{"before": "2026-01-01T00:00:00Z"}, 0),
 		})

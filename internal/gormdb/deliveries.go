@@ -26,8 +26,8 @@ func deliveriesOf(q *gorm.DB, accountID uuid.UUID, webhookIDs []uuid.UUID, f web
 	if len(f.Types) > 0 {
 		q = q.Where("e.action IN ?", actionsOf(f.Types))
 	}
-	if f.EventID != uuid.Nil {
-		q = q.Where("d.event_id = ?", f.EventID)
+	if f.EventID != nil {
+		q = q.Where("d.event_id = ?", *f.EventID)
 	}
 	if !f.After.IsZero() {
 		q = q.Where("e.at > ?", instant{f.After})

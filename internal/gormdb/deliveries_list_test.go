@@ -81,7 +81,8 @@ func TestDeliveriesAreListed(t *testing.T) {
 				ids[1:3]},
 			"a type":        {webhook.DeliveryFilter{Types: []string{"webhook.test"}}, ids},
 			"another type":  {webhook.DeliveryFilter{Types: []string{"user.added"}}, nil},
-			"an event":      {webhook.DeliveryFilter{EventID: ids[3]}, ids[3:4]},
+			"an event":      {webhook.DeliveryFilter{EventID: &ids[3]}, ids[3:4]},
+			"the zero UUID": {webhook.DeliveryFilter{EventID: &uuid.Nil}, nil},
 			"before a time": {webhook.DeliveryFilter{Before: noon}, nil},
 			"around a time": {webhook.DeliveryFilter{After: later(-1000), Before: later(1000)}, ids},
 		} {
@@ -209,7 +210,7 @@ func TestReplay(t *testing.T) {
 			}
 		}
 		finish(t, r.db, outcome(webhook.Delivered), again...)
-		one := deliveriesTo(t, r.db, r.hook, webhook.DeliveryFilter{EventID: again[0].Event.ID})[0]
+		one := deliveriesTo(t, r.db, r.hook, webhook.DeliveryFilter{EventID: &again[0].Event.ID})[0]
 		if len(one.Attempts) != 2 || one.Attempts[0].Number != 1 || one.Attempts[1].Number != 2 ||
 			one.State != webhook.Delivered {
 			t.Errorf("the replayed delivery: got %+v, want it delivered in its attempts 1 and 2", one)

@@ -111,8 +111,9 @@ const MaxResponseHead = 1024
 type DeliveryFilter struct {
 	States []DeliveryState
 	// Types are exact event types.
-	Types   []string
-	EventID uuid.UUID
+	Types []string
+	// EventID selects all events if it is nil. The zero UUID selects none.
+	EventID *uuid.UUID
 	// After and Before are exclusive bounds on the time of the event.
 	After, Before time.Time
 }
