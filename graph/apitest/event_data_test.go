@@ -286,7 +286,7 @@ func TestDataOfProvisioningEvents(t *testing.T) {
 	})
 }
 
-// A transfer of a store changes the memberships of both owners.
+// A transfer of a store changes the store and the memberships of both owners, and one of the account the account.
 func TestDataOfTransferEvents(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		next, former := w.home.Users[2].Email, w.home.StoreOwner.Email
@@ -299,6 +299,21 @@ func TestDataOfTransferEvents(t *testing.T) {
 			check.Equal(t, e.Action.Thing(), "store_user", "the event of %s", email)
 		}
 		check.Equal(t, w.memberShown(t, next)["role"], "STORE_OWNER", "the role of the new owner")
+		w.do(t, `mutation($input: TransferOwnershipInput!) { account { transferOwnership(input: $input) { store { id } } } }`,
+			map[string]any{"userId": userIDOf(w.home.Users[2])})
+		for kind, key := range map[audit.TargetKind]string{audit.TargetStore: w.home.Stores[0].ID.String(),
+			audit.TargetAccount: w.home.Account.ID.String()} {
+			found, err := w.DB.Audit().Events(t.Context(), w.home.Account.ID, audit.Filter{TargetKey: key,
+				Actions: []audit.Action{audit.AccountUpdated, audit.StoreUpdated}}, paging.Window{Size: 1})
+			if err != nil || len(found.Items) == 0 {
+				t.Fatalf("there is no event of the %s: %v", kind, err)
+			}
+			var data struct{ Owner struct{ ID string } }
+			if err := json.Unmarshal(found.Items[0].Node.Data, &data); err != nil {
+				t.Fatal(err)
+			}
+			check.Equal(t, data.Owner.ID, userIDOf(w.home.Users[2]), "the owner in the data of the event of the %s", kind)
+		}
 	})
 }
 

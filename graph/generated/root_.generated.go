@@ -2880,7 +2880,10 @@ type Delivery {
   event: Event!
   "Whether the webhook received the event."
   state: DeliveryState!
-  "When the next attempt is due. Null unless the delivery is pending."
+  """
+  The earliest time of the next attempt. Null unless the delivery is pending, and while it waits for an earlier delivery
+  of the same subject, which must be delivered or dead first. While the webhook is paused, no attempt is made.
+  """
   nextAttemptAt: DateTime
   "The attempts, in the order of their numbers."
   attempts: [DeliveryAttempt!]!
@@ -2992,7 +2995,8 @@ type WebhookMutations {
   """
   Sends events to a webhook again: those with the given IDs, or those of a time range. The deliveries have the same
   ` + "`" + `webhook-id` + "`" + ` header, and are signed anew. At most 10,000 are scheduled, those of the newest events first. Fails with
-  ` + "`" + `CONFLICT` + "`" + ` if the webhook is disabled. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  ` + "`" + `CONFLICT` + "`" + ` if the webhook is disabled, or while another replay of a time range is being scheduled in the account:
+  repeat it then. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
   """
   replayDeliveries(
     "The webhook, and the events."

@@ -1,13 +1,13 @@
 package cli_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -144,30 +144,34 @@ func newWebhook(t *testing.T, env map[string]string, url, types string) (id, sec
 	return webhookID.FindString(notes), strings.TrimSuffix(out, "\n")
 }
 
-// The recipe of docs/webhooks.md with openssl computes the signature of a real
-// request.
+// The commands of docs/webhooks.md, "Verify a request", keep the exact body of a
+// real request and compute its signature with openssl.
 func TestVerifyingByHand(t *testing.T) {
-	recipe := codeOf(t, "Verify a request")[0]
+	blocks := codeOf(t, "Verify a request")
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		s, session := demo(t, env)
-		l := newListener(t, func(http.ResponseWriter) {})
-		_, secret := newWebhook(t, env, l.url, "api_token.created")
-		s.issueAndRevoke(t, session, `A "quoted" name, ünd more`)
-		got := l.next(t)
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "body.json"), []byte(got.body), 0o600); err != nil {
-			t.Fatal(err)
+		port, dir := freePort(t), t.TempDir()
+		_, secret := newWebhook(t, env, "http://127.0.0.1:"+port+"/", "api_token.created")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		shell := func(commands string) string {
+			c := exec.CommandContext(ctx, "sh", "-euc", commands)
+			c.Dir, c.Env = dir, append(os.Environ(), "SECRET="+secret)
+			out, err := c.Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			return string(out)
 		}
-		c := exec.CommandContext(t.Context(), "sh", "-euc", recipe)
-		c.Dir = dir
-		c.Env = append(os.Environ(), "SECRET="+secret, "ID="+got.header.Get("webhook-id"),
-			"TIMESTAMP="+got.header.Get("webhook-timestamp"))
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
+		s.issueAndRevoke(t, session, `A "quoted" name, ünd more`) // sent again until the command listens
+		printed := shell(strings.ReplaceAll(blocks[0], "9000", port))
+		got := shell(printed + blocks[1])
+		signature := regexp.MustCompile(`SIGNATURE="(.+)"`).FindStringSubmatch(printed)
+		if signature == nil {
+			t.Fatalf("the command printed %q, which has no signature", printed)
 		}
-		check.Equal(t, "v1,"+strings.TrimSpace(string(out)), got.header.Get("webhook-signature"), "the signature")
+		check.Equal(t, "v1,"+strings.TrimSpace(got), signature[1], "the signature")
 	})
 }
 

@@ -47,7 +47,8 @@ func actionsOf(patterns []string) []audit.Action {
 	return actions
 }
 
-// Deliveries returns a page of each webhook's deliveries, with one statement for all and one for their attempts.
+// Deliveries returns a page of each webhook's deliveries, with one statement for all, one for their attempts, and one
+// for what pending ones wait for.
 func (w webhooks) Deliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID, f webhook.DeliveryFilter,
 	win paging.Window) (map[uuid.UUID]paging.Page[webhook.Delivery], error) {
 	var rows []listedDelivery
@@ -65,9 +66,16 @@ func (w webhooks) Deliveries(ctx context.Context, accountID uuid.UUID, webhookID
 	if err != nil {
 		return nil, failed(ctx, "list attempts", err)
 	}
+	behind, err := w.behind(ctx, accountID, rows)
+	if err != nil {
+		return nil, failed(ctx, "list waiting deliveries", err)
+	}
 	return pageOfEach(win, webhookIDs, rows, func(r listedDelivery) (uuid.UUID, paging.Item[webhook.Delivery], error) {
 		d, err := r.delivery()
 		d.Attempts = attempts[[2]uuid.UUID{r.WebhookID, r.Event.ID}]
+		if behind[[2]uuid.UUID{r.WebhookID, r.Event.ID}] {
+			d.NextAttemptAt = time.Time{}
+		}
 		return r.WebhookID, paging.Item[webhook.Delivery]{Node: d, Key: r.Event.ID}, err
 	})
 }
@@ -91,6 +99,34 @@ func (w webhooks) attempts(ctx context.Context, accountID uuid.UUID,
 	for _, r := range rows {
 		key := [2]uuid.UUID{r.WebhookID, r.EventID}
 		found[key] = append(found[key], r.attempt())
+	}
+	return found, nil
+}
+
+// behind returns the pending deliveries, by webhook and event, that wait for an earlier one of their subject. Their
+// next_at is not the time of an attempt (queue).
+func (w webhooks) behind(ctx context.Context, accountID uuid.UUID,
+	of []listedDelivery) (map[[2]uuid.UUID]bool, error) {
+	var keys [][]any
+	for _, d := range of {
+		if d.State == string(webhook.Pending) {
+			keys = append(keys, []any{d.WebhookID, d.Event.ID})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil //nolint:nilnil // no delivery waits
+	}
+	var rows []struct{ WebhookID, EventID uuid.UUID }
+	q := w.engine.reader(ctx).Table("deliveries AS d").Select("d.webhook_id, d.event_id").
+		Where("d.account_id = ? AND (d.webhook_id, d.event_id) IN ?", accountID, keys).
+		Where(`EXISTS (SELECT 1 FROM deliveries AS b WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id
+			AND b.subject = d.subject AND (b.sequence, b.event_id) < (d.sequence, d.event_id))`)
+	if err := q.Scan(&rows).Error; err != nil {
+		return nil, err
+	}
+	found := make(map[[2]uuid.UUID]bool, len(rows))
+	for _, r := range rows {
+		found[[2]uuid.UUID{r.WebhookID, r.EventID}] = true
 	}
 	return found, nil
 }

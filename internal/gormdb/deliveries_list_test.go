@@ -101,6 +101,27 @@ func TestDeliveriesAreListed(t *testing.T) {
 	})
 }
 
+// A delivery behind an earlier one of its subject has no time of its next attempt until that one is delivered or dead.
+func TestNextAttemptBehindAnEarlierDelivery(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		hook := addHook(t, db, dbtest.Seed{}.Make(t, db))
+		enqueue(t, db, hook, "a")
+		enqueue(t, db, hook, "a")
+		next := func() (earlier, later bool) {
+			list := deliveriesTo(t, db, hook, webhook.DeliveryFilter{})
+			return !list[1].NextAttemptAt.IsZero(), !list[0].NextAttemptAt.IsZero()
+		}
+		jobs := claims(t, db, 10)
+		check.Equal(t, len(jobs), 1, "claimed deliveries of one subject")
+		first, second := next()
+		check.Equal(t, [2]bool{first, second}, [2]bool{true, false}, "whether both have a next attempt")
+		finish(t, db, outcome(webhook.Dead), jobs...)
+		first, second = next()
+		check.Equal(t, [2]bool{first, second}, [2]bool{false, true}, "whether both have one after the first is dead")
+	})
+}
+
 func TestHistory(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		db := dbtest.Open(t, url)

@@ -82,6 +82,11 @@ func TestChangeWebhookInBrowser(t *testing.T) {
 		b.open(at)
 		b.see("Paused")
 		b.inspect("webhooks")
+		b.resize(390)
+		if right := evaluate[float64](b, `document.querySelector(".hooks .badge").getBoundingClientRect().right`); right > 390 {
+			t.Errorf("the state ends at %.0f px of 390", right)
+		}
+		b.resize(wide)
 		b.follow("Edit " + to)
 		b.inspect("webhook-edit")
 		b.open(hook)

@@ -85,7 +85,8 @@ type Delivery struct {
 	WebhookID uuid.UUID
 	Event     audit.Event
 	State     DeliveryState
-	// NextAttemptAt is zero unless the delivery is pending.
+	// NextAttemptAt is the earliest time of the next attempt. It is zero unless the delivery is pending, and while it
+	// waits for an earlier one of its subject.
 	NextAttemptAt time.Time
 	// Attempts are in the order of their numbers.
 	Attempts []Attempt
