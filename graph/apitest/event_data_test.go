@@ -312,7 +312,8 @@ func TestDataOfTransferEvents(t *testing.T) {
 			if err := json.Unmarshal(found.Items[0].Node.Data, &data); err != nil {
 				t.Fatal(err)
 			}
-			check.Equal(t, data.Owner.ID, userIDOf(w.home.Users[2]), "the owner in the data of the event of the %s", kind)
+			check.Equal(t, data.Owner.ID, userIDOf(w.home.Users[2]), "the owner in the data of the event of the %s",
+				kind)
 		}
 	})
 }

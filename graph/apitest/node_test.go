@@ -113,12 +113,16 @@ func TestIDsInUpperCase(t *testing.T) {
 				data: `{"nodes": [{"__typename": "Account", "id": "<account>"}, {"__typename": "Store", "id": "<store1>"}, {"__typename": "User", "id": "<user0>"},
 					{"__typename": "ApiToken", "id": "<Till>"}, {"__typename": "Webhook", "id": "<Hook>"}, {"__typename": "Event", "id": "<Event>"}]}`},
 			{name: "objects", by: w.owner, data: `{"account": {"webhook": {"id": "<Hook>"}, "apiToken": {"id": "<Till>"}}}`,
-				query: `{ account { webhook(id: "` + upper("webhook", "Hook") + `") { id } apiToken(id: "` + upper("apiToken", "Till") + `") { id } } }`},
+				query:     `query($hook: ID!, $token: ID!) { account { webhook(id: $hook) { id } apiToken(id: $token) { id } } }`,
+				variables: map[string]any{"hook": upper("webhook", "Hook"), "token": upper("apiToken", "Till")}},
 			{name: "events by their subject", by: w.owner,
-				query: `{ account { events(last: 1, filter: {subjectId: "` + upper("apiToken", "Till") + `"}) { nodes { subjectId } } } }`,
-				data:  `{"account": {"events": {"nodes": [{"subjectId": "<Till>"}]}}}`},
+				query:     `query($of: ID!) { account { events(last: 1, filter: {subjectId: $of}) { nodes { subjectId } } } }`,
+				variables: map[string]any{"of": upper("apiToken", "Till")},
+				data:      `{"account": {"events": {"nodes": [{"subjectId": "<Till>"}]}}}`},
 			{name: "an event to replay", by: w.owner, data: `{"webhook": {"replayDeliveries": {"scheduled": 1}}}`,
-				query: `mutation { webhook { replayDeliveries(input: {webhookId: "` + upper("webhook", "Hook") + `", eventIds: ["` + upper("event", "Event") + `"]}) { scheduled } } }`},
+				query: `mutation($input: ReplayDeliveriesInput!) { webhook { replayDeliveries(input: $input) { scheduled } } }`,
+				variables: map[string]any{"input": map[string]any{"webhookId": upper("webhook", "Hook"),
+					"eventIds": []string{upper("event", "Event")}}}},
 		})
 	})
 }

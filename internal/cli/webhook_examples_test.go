@@ -317,7 +317,8 @@ func TestWebhookGuide(t *testing.T) {
 		env := environment(t, url)
 		s, _ := demo(t, env)
 		r := &receiver{port: freePort(t), dir: dir, env: []string{"LATCHKEY_KEY_FILE=" + env["LATCHKEY_KEY_FILE"]}}
-		adapt := strings.NewReplacer("sqlite:tmp/demo.db", "'"+url+"'", "http://127.0.0.1:8080", s.public, ":9000", ":"+r.port,
+		adapt := strings.NewReplacer("sqlite:tmp/demo.db", "'"+url+"'", "http://127.0.0.1:8080", s.public,
+			":9000", ":"+r.port,
 			"receiver.py", "receiver.py "+r.port,
 			"\nWEBHOOK_SECRET=", "\nprintf %s \"$SECRET\" >secret\nWEBHOOK_SECRET=")
 		blocks := codeOf(t, "A first webhook")
