@@ -168,3 +168,52 @@ func TestMigrateFoldsDomains(t *testing.T) {
 		}
 	})
 }
+
+// Of two users of an account whose addresses fold alike since migration 34, the one with the form keeps it, and the
+// other one keeps its own. A user whose form no other one has gets it.
+func TestMigrateFoldsAddressesOfOneAccount(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, url string) {
+		migrateTo(t, url, 33)
+		now := "1772625600123456"
+		if !strings.HasPrefix(url, "sqlite:") {
+			now = "now()"
+		}
+		account := uuid.NewString()
+		// Until then, J and a mark stayed two characters, and ẞ in a domain was folded as ß.
+		stored := []struct{ typed, was, want string }{
+			{"first@acme.example", "first@acme.example", "first@acme.example"},
+			{"\u01f0@acme.example", "\u01f0@acme.example", "\u01f0@acme.example"},
+			{"J\u030c@acme.example", "j\u030c@acme.example", "j\u030c@acme.example"},
+			{"J\u030cane@acme.example", "j\u030cane@acme.example", "\u01f0ane@acme.example"},
+			{"ann@fa\u1e9e.example", "ann@fa\u00df.example", "ann@fass.example"},
+		}
+		var ids []string
+		for _, s := range stored {
+			id := uuid.Must(uuid.NewV7()).String()
+			ids = append(ids, id)
+			execute(t, url, "INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at) VALUES ('"+
+				id+"', '"+s.typed+"', '"+s.was+"', '', '', 'en', "+now+")")
+		}
+		execute(t, url, "INSERT INTO accounts (id, name, owner_id, features, created_at) VALUES ('"+account+"', 'Acme', '"+
+			ids[0]+"', '', "+now+")")
+		for i, id := range ids {
+			execute(t, url, "INSERT INTO account_users (account_id, user_id, created_at, updated_at, email_folded) VALUES ('"+
+				account+"', '"+id+"', "+now+", "+now+", '"+stored[i].was+"')")
+		}
+		if _, err := dbtest.Open(t, url).Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range ids {
+			for _, query := range []string{
+				"SELECT email_folded FROM users WHERE id = '" + id + "'",
+				"SELECT email_folded FROM account_users WHERE user_id = '" + id + "'",
+			} {
+				var folded string
+				if err := raw(t, url).QueryRow(query).Scan(&folded); err != nil {
+					t.Fatal(err)
+				}
+				check.Equal(t, folded, stored[i].want, "the folded address of %+q, %s", stored[i].typed, query[:40])
+			}
+		}
+	})
+}

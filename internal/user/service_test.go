@@ -239,7 +239,11 @@ func TestFold(t *testing.T) {
 		{"owner@acme.example", "owner@acme.example"},
 		{" Owner@ACME.example\t", "owner@acme.example"},
 		{"ÄRGER@Straße.example", "ärger@straße.example"},
-		{"A\u0308rger@STRAẞE.example", "ärger@straße.example"},      // composed first
+		{"A\u0308rger@STRAẞE.example", "ärger@strasse.example"}, // composed first; ẞ in a domain is looked up as ss
+		{"ann@xn--strae-oqa.example", "ann@straße.example"},
+		{"J\u030c@acme.example", "\u01f0@acme.example"}, // composed after folding, too
+		{"\u01f0@acme.example", "\u01f0@acme.example"},
+		{"ιωτα@acme.example", "ιωτα@acme.example"},                  // not a mark below the letter before it
 		{"\u212aelvin@ΟΔΥΣΣΕΥΣ.example", "kelvin@οδυσσευσ.example"}, // the kelvin sign; Σ is σ in a domain
 		{"kelvin@οδυσσευς.example", "kelvin@οδυσσευς.example"},      // ς differs from σ in a domain
 		{"kelvin@xn--nxasmm1c.example", "kelvin@βόλος.example"},
