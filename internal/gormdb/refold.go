@@ -32,8 +32,8 @@ type foldedRow struct {
 
 const (
 	// mayDiffer are the addresses that can have several forms.
-	mayDiffer     = `(lower(u.email) LIKE '%xn--%' OR octet_length(u.email) <> length(u.email))`
-	foldedUsers   = `SELECT u.id AS user_id, u.email, u.email_folded FROM users AS u WHERE u.email_folded <> CAST(u.id AS text) AND ` + mayDiffer +
+	mayDiffer   = `(lower(u.email) LIKE '%xn--%' OR octet_length(u.email) <> length(u.email))`
+	foldedUsers = `SELECT u.id AS user_id, u.email, u.email_folded FROM users AS u WHERE u.email_folded <> CAST(u.id AS text) AND ` + mayDiffer +
 		" ORDER BY u.id"
 	foldedMembers = `SELECT m.account_id, m.user_id, u.email, m.email_folded FROM account_users AS m JOIN users AS u ON u.id = m.user_id
 		WHERE m.email_folded IS NOT NULL AND ` + mayDiffer + " ORDER BY m.account_id, m.user_id"

@@ -1,6 +1,7 @@
 package user_test
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -334,6 +335,37 @@ func TestRaces(t *testing.T) {
 				!slices.Equal(place.Permissions, user.Permissions()) {
 				t.Errorf("owner %s with membership %+v, want %s with every permission", owner, place, next)
 			}
+		}
+	})
+}
+
+// Of many requests that want a password hashed, few wait and the others are refused at once.
+func TestFewPasswordsWait(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
+		const requests, admitted = 64, 16 // a hash takes longer than it takes to send all of them
+		results := make(chan error)
+		for i := range requests {
+			go func() {
+				chosen := secret.NewPassword("correct horse 7d2e battery")
+				_, err := s.users.CreateWithPassword(t.Context(), s.program,
+					user.Details{Email: fmt.Sprintf("new%d@acme.example", i), FirstName: "A", LastName: "B", Locale: "en"},
+					user.PasswordChoice{Password: chosen, Confirmation: chosen})
+				results <- err
+			}()
+		}
+		created, refused := 0, 0
+		for range requests {
+			switch err := <-results; {
+			case err == nil:
+				created++
+			case fault.KindOf(err) == fault.RateLimited:
+				refused++
+			default:
+				t.Errorf("CreateWithPassword(): got error %v, want none or kind %s", err, fault.RateLimited)
+			}
+		}
+		if created < admitted || refused == 0 {
+			t.Errorf("got %d users created and %d requests refused, want at least %d and 1", created, refused, admitted)
 		}
 	})
 }
