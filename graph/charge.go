@@ -31,8 +31,8 @@ const perAuditScan = 10_000
 // its cursor.
 const perDeliveryScan = 1_000
 
-// expensive is the cost above which the concurrency of an account's queries is
-// limited.
+// expensive is the cost above which an account's operations run one at a time, and
+// the concurrency of the resolvers of its queries is limited.
 const expensive = 10_000
 
 // surcharge is server.Config.Surcharge. The page and the total of Account.users, Account.auditEvents,
@@ -70,6 +70,30 @@ var longValues = map[string]int{
 	"UserChange.before": 9, "UserChange.after": 9, // permissions in a store, up to 3 kB
 	"Event.data":                   19, // up to 20 kB, most often below 1 kB
 	"DeliveryAttempt.responseHead": 9,  // 1 KiB
+}
+
+// The least price of what a field loads, for each element.
+const (
+	// perLoadedEvent is the price of an event, of either log, or of a delivery with
+	// its attempts: most have 1 to 2 kB.
+	perLoadedEvent = 10
+	// perBulkItem is the price of a user in the input of a bulk operation, who is
+	// looked up, compared and written.
+	perBulkItem = 10
+)
+
+// loads is server.Config.Loads: a field loads its page, and a bulk operation
+// handles its input, whatever is selected.
+func loads(f *ast.Field) int {
+	switch {
+	case f.Name == "provisionUsers" || f.Name == "deprovisionUsers":
+		return perBulkItem
+	case f.Definition == nil || f.Definition.Arguments.ForName("first") == nil:
+		return 0
+	case f.Name == "events" || f.Name == "auditEvents" || f.Name == "deliveries":
+		return perLoadedEvent
+	}
+	return 1
 }
 
 // longLists is server.Config.LongLists: they have an element for each API token
@@ -156,6 +180,22 @@ func (a *admission) scanPrice(ctx context.Context, by *auth.Principal, scans int
 		return 0 // the operation reads the same database and reports the error
 	}
 	return int(min(total/usersPerField, maxPerScan))
+}
+
+// mostExpensive is the most expensive operations of an account that run or wait: one
+// that waits keeps its variables in memory.
+const mostExpensive = 16
+
+// alone waits until no other expensive operation of the account runs, and returns a
+// function that lets the next one run. The results of one operation are in memory
+// together until it ends. It returns fault.RateLimited if too many wait.
+func (a *admission) alone(ctx context.Context, accountID uuid.UUID) (leave func(), err error) {
+	leave, err = a.operations.Enter(ctx, accountID)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.RateLimited,
+			"Too many large operations of this account run at the same time. Send them one after the other.")
+	}
+	return leave, nil
 }
 
 // inTurn returns the middleware of an expensive query. It limits how many

@@ -112,7 +112,9 @@ func (p pricing) field(f *ast.Field, size int) Cost {
 		elements = p.elements(f, size)
 	}
 	p.inItems = p.inItems || f.Name == "items"
-	below := p.set(f.SelectionSet, p.pageSize(f)).times(elements)
+	own := p.pageSize(f)
+	below := p.set(f.SelectionSet, own).times(elements)
+	below.Fields = max(below.Fields, multiply(own, p.Loads(f)))
 	return Cost{Fields: 1}.plus(surcharge).plus(below)
 }
 

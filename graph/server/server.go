@@ -32,6 +32,10 @@ type Config struct {
 	// Items returns the number of elements of the list "items" in the result of a
 	// field that has one for each element of its input, and otherwise 0.
 	Items func(f *ast.Field, variables map[string]any) int
+	// Loads returns the least price of each element of a page, or of each of Items,
+	// that a field loads also if it is not selected. It returns 0 for a field that
+	// loads neither.
+	Loads func(f *ast.Field) int
 	// LongLists are the names of lists that are as long as the data: they count as the
 	// largest page, or as one element within an item.
 	LongLists []string
@@ -137,10 +141,10 @@ func (r *run) request(a *answer, req *http.Request) *refusal {
 	if err != nil {
 		return notAdmitted(err)
 	}
-	r.execute(req.Context(), op)
-	if finish != nil && finish() {
-		r.unavailable = true
+	if finish != nil { // also after a panic: it releases what Admit took
+		defer func() { r.unavailable = finish() || r.unavailable }()
 	}
+	r.execute(req.Context(), op)
 	return nil
 }
 

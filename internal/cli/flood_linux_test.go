@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	dbtest "latchkey/internal/test/db"
@@ -43,6 +44,38 @@ func TestFloodStaysWithinMemory(t *testing.T) {
 	t.Logf("the server used up to %d bytes", used)
 	if used > maxMemory {
 		t.Errorf("the server used up to %d bytes, want at most %d", used, maxMemory)
+	}
+}
+
+// Far more clients that create users with passwords than may wait for a hash keep the server's memory within its limit,
+// too: the others are refused at once.
+func TestManyClientsStayWithinMemory(t *testing.T) {
+	const clients = 250
+	buildWithoutRace(t)
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--request-timeout", "2m", "--write-timeout", "3m")
+	var all sync.WaitGroup
+	var created, refused atomic.Int64
+	for client := range clients {
+		all.Go(func() {
+			const password = "violet harbour lantern 7f"
+			answer, err := s.ask(session, fmt.Sprintf(`mutation { user { createUserWithPassword(input: {
+				email: "f%d@flood.example", firstName: "F", lastName: "L", locale: "en", password: %q, passwordConfirmation: %[2]q}) { user { id } } } }`,
+				client, password))
+			switch {
+			case err == nil && len(answer.Errors) == 0:
+				created.Add(1)
+			case err == nil && answer.Errors[0].Extensions.Code == "RATE_LIMITED":
+				refused.Add(1)
+			default:
+				t.Errorf("create a user: got %v, errors %+v, want none or RATE_LIMITED", err, answer.Errors)
+			}
+		})
+	}
+	all.Wait()
+	used := s.peakMemory(t)
+	t.Logf("the server used up to %d bytes for %d users and %d refusals", used, created.Load(), refused.Load())
+	if used > maxMemory || created.Load() == 0 {
+		t.Errorf("got %d bytes for %d users, want at most %d for at least 1", used, created.Load(), maxMemory)
 	}
 }
 

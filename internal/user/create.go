@@ -75,7 +75,7 @@ const (
 	// mostHashes is the limit of this process.
 	mostHashes = 32
 	// mostHashesInAccount is the limit of an account. It leaves room for others.
-	mostHashesInAccount = mostHashes / 2
+	mostHashesInAccount = 24
 )
 
 // hash hashes a password that the account chooses for the address.

@@ -342,7 +342,7 @@ func TestRaces(t *testing.T) {
 // Of many requests that want a password hashed, few wait and the others are refused at once.
 func TestFewPasswordsWait(t *testing.T) {
 	eachFixture(t, func(t *testing.T, s fixture) {
-		const requests, admitted = 64, 16 // a hash takes longer than it takes to send all of them
+		const requests, admitted = 64, 24 // a hash takes longer than it takes to send all of them
 		results := make(chan error)
 		for i := range requests {
 			go func() {
