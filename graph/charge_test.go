@@ -311,7 +311,8 @@ func TestBulksInOneOperation(t *testing.T) {
 			numbered(tt.n, "a%d: provisionUsers(input: $in) { dryRun }")+` } }`,
 			map[string]any{"in": map[string]any{"users": people, "dryRun": true}})
 		if refused := strings.Contains(got, "COMPLEXITY_LIMIT"); refused != tt.refused || refused == (charged > 0) {
-			t.Errorf("%d bulks: got refused %t, charged %d, want refused %t: %.300s", tt.n, refused, charged, tt.refused, got)
+			t.Errorf("%d bulks: got refused %t, charged %d, want refused %t: %.300s", tt.n, refused, charged, tt.refused,
+				got)
 		}
 	}
 }

@@ -76,8 +76,8 @@ func TestFoldIgnoresCase(t *testing.T) {
 		for _, form := range []string{text, norm.NFD.String(text)} {
 			for _, other := range []string{strings.ToUpper(form), strings.ToLower(form), strings.ToTitle(form)} {
 				if other != form && sameLetters(form, other) {
-					check.Equal(t, user.Fold(other+"@b.example"), user.Fold(form+"@b.example"), "Fold of %+q, like %+q", other,
-						form)
+					check.Equal(t, user.Fold(other+"@b.example"), user.Fold(form+"@b.example"),
+						"Fold of %+q, like %+q", other, form)
 				}
 			}
 		}

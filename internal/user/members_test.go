@@ -365,7 +365,8 @@ func TestFewPasswordsWait(t *testing.T) {
 			}
 		}
 		if created < admitted || refused == 0 {
-			t.Errorf("got %d users created and %d requests refused, want at least %d and 1", created, refused, admitted)
+			t.Errorf("got %d users created and %d requests refused, want at least %d and 1", created, refused,
+				admitted)
 		}
 	})
 }
