@@ -361,7 +361,8 @@ func TestExpensiveOperationsRunAlone(t *testing.T) {
 				all.Go(func() {
 					req := newRequest(http.MethodPost, "", body(tt.query, nil))
 					req = req.WithContext(context.WithValue(t.Context(), operationKey{}, client))
-					if got := a.send(req, holding("account_users_read")).Body.String(); strings.Contains(got, "errors") {
+					got := a.send(req, holding("account_users_read")).Body.String()
+					if strings.Contains(got, "errors") {
 						t.Errorf("got %.300s, want no errors", got)
 					}
 				})

@@ -348,7 +348,8 @@ func TestFewPasswordsWait(t *testing.T) {
 			go func() {
 				chosen := secret.NewPassword("correct horse 7d2e battery")
 				_, err := s.users.CreateWithPassword(t.Context(), s.program,
-					user.Details{Email: fmt.Sprintf("new%d@acme.example", i), FirstName: "A", LastName: "B", Locale: "en"},
+					user.Details{Email: fmt.Sprintf("new%d@acme.example", i), FirstName: "A", LastName: "B",
+						Locale: "en"},
 					user.PasswordChoice{Password: chosen, Confirmation: chosen})
 				results <- err
 			}()
@@ -365,8 +366,8 @@ func TestFewPasswordsWait(t *testing.T) {
 			}
 		}
 		if created < admitted || refused == 0 {
-			t.Errorf("got %d users created and %d requests refused, want at least %d and 1", created, refused,
-				admitted)
+			t.Errorf("got %d users created and %d requests refused, want at least %d and 1",
+				created, refused, admitted)
 		}
 	})
 }
