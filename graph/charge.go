@@ -11,8 +11,10 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // The cost of a scan over the users of an account, which a search and a filter
@@ -30,6 +32,9 @@ const perAuditScan = 10_000
 // perDeliveryScan is the cost of a scan of a webhook's deliveries, and of what a reader of the event log skips after
 // its cursor.
 const perDeliveryScan = 1_000
+
+// perReplay is the cost of a delivery that a replay schedules: it is written twice, and a request is sent.
+const perReplay = 2
 
 // expensive is the cost above which an account's operations run one at a time, and
 // the concurrency of the resolvers of its queries is limited.
@@ -60,6 +65,8 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: (1 + totals(f)) * perDeliveryScan}
 	case f.Name == "deliveries":
 		return server.Cost{Fields: totals(f) * perDeliveryScan}
+	case f.Name == "replayDeliveries":
+		return server.Cost{Fields: replayed(f, variables) * perReplay}
 	}
 	return server.Cost{}
 }
@@ -74,7 +81,7 @@ var longValues = map[string]int{
 
 // The least price of what a field loads, for each element.
 const (
-	// perLoadedEvent is the price of an event, of either log, or of a delivery with
+	// perLoadedEvent is the price of an event, of either log, or of a delivery without
 	// its attempts: most have 1 to 2 kB.
 	perLoadedEvent = 10
 	// perBulkItem is the price of a user in the input of a bulk operation, who is
@@ -96,9 +103,12 @@ func loads(f *ast.Field) int {
 	return 1
 }
 
-// longLists is server.Config.LongLists: they have an element for each API token
-// that a user or a token issued.
-var longLists = []string{"issuedTokensToReview", "apiTokensToReview"}
+// lists is server.Config.Lists. Those to review have an element for each API token
+// that a user or a token issued, so they count as the largest page.
+var lists = map[string]int{
+	"issuedTokensToReview": paging.MaxSize, "apiTokensToReview": paging.MaxSize,
+	"attempts": webhook.MaxAttempts,
+}
 
 // nameOf returns the name of a field with its type.
 func nameOf(f *ast.Field) string {
@@ -129,6 +139,27 @@ func bulkItems(f *ast.Field, variables map[string]any) int {
 		n += membership.MaxBulk
 	}
 	return n
+}
+
+// replayed returns the largest number of deliveries that a replay schedules.
+func replayed(f *ast.Field, variables map[string]any) int {
+	input := f.Arguments.ForName("input")
+	if input == nil {
+		return 0
+	}
+	value, err := input.Value.Value(variables)
+	fields, is := value.(map[string]any)
+	if err != nil || !is {
+		return 0
+	}
+	switch events := fields["eventIds"].(type) {
+	case []any:
+		return min(len(events), webhook.MaxReplayEvents)
+	case nil:
+		return webhook.MaxReplay
+	default:
+		return 1 // a single ID is coerced to a list
+	}
 }
 
 // totals returns 1 if the total of a connection is selected, and otherwise 0.

@@ -89,6 +89,16 @@ func TestOperationsAreCharged(t *testing.T) {
 		{"some deliveries and their total",
 			`{ account { webhook(id: "x") { deliveries(first: 1, filter: {states: [DEAD]}) { totalCount } } } }`,
 			nil, []int{2_013}},
+		{"attempts of deliveries", `{ account { webhook(id: "x") { deliveries(first: 150) { nodes { attempts {
+			responseHead } } } } } }`, nil, []int{4 + 150*(1+20*10)}},
+		{"more attempts than the limit", `{ account { webhook(id: "x") { deliveries(first: 250) { nodes { attempts {
+			responseHead } } } } } }`, nil, nil},
+		{"a replay of a time range",
+			`mutation { webhook { replayDeliveries(input: {webhookId: "x", since: "2026-01-01T00:00:00Z"}) { scheduled } } }`,
+			[]string{"account_webhooks_write"}, []int{20_003}},
+		{"a replay of two events",
+			`mutation { webhook { replayDeliveries(input: {webhookId: "x", eventIds: ["y", "z"]}) { scheduled } } }`,
+			[]string{"account_webhooks_write"}, []int{7}},
 		{"lists of scopes", `{ nodes(ids: ["x", "x", "x"]) { ... on ApiToken { a: scopes b: scopes } } }`, nil,
 			[]int{1 + 3*20}},
 		{"scopes of tokens to review",

@@ -83,7 +83,7 @@ func NewHandler(c Config) (http.Handler, error) {
 	handler, err := server.New(server.Config{
 		Schema: runs, Limits: c.Limits, PageSize: paging.DefaultSize, MaxPageSize: paging.MaxSize,
 		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, Loads: loads,
-		LongLists: longLists, Admit: a.admit, Log: c.Log, OnError: c.OnError,
+		Lists: lists, Admit: a.admit, Log: c.Log, OnError: c.OnError,
 	})
 	if err != nil {
 		return nil, err

@@ -23,9 +23,9 @@ type writes struct {
 }
 
 // boundBelow are the mutation fields whose services set auth.WriteTimeout: for each
-// batch of a bulk operation (package membership), and for what follows the hash of
-// a password, which requests wait for.
-var boundBelow = []string{"provisionUsers", "deprovisionUsers", "createUserWithPassword"}
+// batch of a bulk operation (package membership) or of a replay, and for what follows
+// the hash of a password, which requests wait for.
+var boundBelow = []string{"provisionUsers", "deprovisionUsers", "replayDeliveries", "createUserWithPassword"}
 
 // run is the resolver middleware that sets auth.WriteTimeout for the other mutation
 // fields. The timeout includes resolving their results.

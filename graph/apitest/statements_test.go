@@ -51,7 +51,8 @@ func TestStatements(t *testing.T) {
 		{"event sources of the apps of stores",
 			`{ account { apps { edges { node { eventSources { edges { node { webhooksCount } } } } } } stores(first: 250) { edges { node { apps { edges { node { eventSources(first: 1) { edges { node { arn } } } } } } } } } } }`, 5},
 		{"webhooks, all there is of them", `{ account { webhooks { nodes { url createdBy { name }
-			deliveries { nodes { id event { type } attempts { number } } totalCount } } totalCount } } }`, 5},
+			deliveries { nodes { id event { type } attempts { number } } totalCount } } totalCount } } }`, 6},
+		{"webhooks, without attempts", `{ account { webhooks { nodes { deliveries { nodes { id } } } } } }`, 3},
 		{"events", `{ account { events { nodes { id type data } } } eventTypes { name example } }`, 1},
 		{"the viewer", `{ viewer { apiToken { name store { name } accessTokens { hint } } } }`, 2},
 	}

@@ -36,9 +36,9 @@ type Config struct {
 	// that a field loads also if it is not selected. It returns 0 for a field that
 	// loads neither.
 	Loads func(f *ast.Field) int
-	// LongLists are the names of lists that are as long as the data: they count as the
-	// largest page, or as one element within an item.
-	LongLists []string
+	// Lists are the largest numbers of elements of lists that are no pages, by name. Others
+	// count as the default page, and all as one element within an item.
+	Lists map[string]int
 	// Admit is called with each operation and its cost before it runs, and may
 	// add middleware to it. If it returns an error, the operation does not run.
 	// If finish is not nil, it is called after the operation has run; it reports

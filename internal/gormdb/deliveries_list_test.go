@@ -21,7 +21,7 @@ import (
 // deliveriesTo returns all deliveries to a webhook that f selects.
 func deliveriesTo(t testing.TB, db *gormdb.DB, hook webhook.Webhook, f webhook.DeliveryFilter) []webhook.Delivery {
 	t.Helper()
-	pages, err := db.Webhooks().Deliveries(t.Context(), hook.AccountID, []uuid.UUID{hook.ID}, f, all)
+	pages, err := db.Webhooks().Deliveries(t.Context(), hook.AccountID, []uuid.UUID{hook.ID}, f, all, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestDeliveriesAreListed(t *testing.T) {
 			check.Equal(t, got, newestFirst(tc.want), "deliveries by %s", name)
 		}
 		pages, err := db.Webhooks().Deliveries(t.Context(), w.Account.ID, []uuid.UUID{hook.ID, other.ID},
-			webhook.DeliveryFilter{}, paging.Window{Size: 2})
+			webhook.DeliveryFilter{}, paging.Window{Size: 2}, true)
 		if err != nil {
 			t.Fatal(err)
 		}

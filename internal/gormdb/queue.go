@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
@@ -25,6 +26,8 @@ import (
 //     of their subject.
 //   - Claims find the webhooks with pending deliveries by jumping from webhook to webhook in deliveries_due, which is
 //     one look-up for each, whatever the number of deliveries.
+//   - A transaction that read the types of a webhook before they were changed can record a delivery after the change
+//     has ended those of other types. So a claim, which has locked the webhook, ends what its types do not select.
 //   - A claim or an outcome that a crash of the database loses is made again: the delivery is attempted once more. So
 //     these transactions do not wait until they are durable.
 type queue struct{ *DB }
@@ -90,7 +93,9 @@ func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
 		for i := range claimed {
 			claimed[i].Token, claimed[i].LeaseUntil = c.token, begun.Add(deliver.Lease)
 		}
-		jobs = append(jobs, claimed...)
+		selected := q.selected(ctx, claimed)
+		rest.locked = rest.locked || len(selected) < len(claimed)
+		jobs = append(jobs, selected...)
 		// What others have locked they claim or release. It is tried again if there is nothing else to do.
 		if len(jobs) >= most || !rest.postponed && (!rest.locked || len(jobs) > 0) {
 			break
@@ -100,6 +105,45 @@ func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
 		}
 	}
 	return jobs, nil
+}
+
+// selected returns the claimed deliveries that their webhooks select, and ends the others.
+func (q queue) selected(ctx context.Context, claimed []deliver.Job) []deliver.Job {
+	var selected []deliver.Job
+	others := map[uuid.UUID][]deliver.Job{}
+	for _, j := range claimed {
+		if j.Webhook.Selects(j.Event.Action) {
+			selected = append(selected, j)
+		} else {
+			others[j.Webhook.ID] = append(others[j.Webhook.ID], j)
+		}
+	}
+	for _, of := range others {
+		// If it fails, their leases end, and another claim comes across them.
+		_ = q.endUnselected(ctx, of)
+	}
+	return selected
+}
+
+// endUnselected releases claimed deliveries of one webhook and ends all that its types do not select.
+func (q queue) endUnselected(ctx context.Context, claimed []deliver.Job) error {
+	hook, events := claimed[0].Webhook, make([]uuid.UUID, len(claimed))
+	for i, j := range claimed {
+		events[i] = j.Event.ID
+	}
+	return q.write(ctx, queueing, held{tokensOf: hook.AccountID}, func(tx *gorm.DB) error {
+		row, err := lockedWebhook(tx.Where("account_id = ? AND id = ?", hook.AccountID, hook.ID))
+		if err != nil {
+			return err
+		}
+		released := tx.Model(&deliveryRow{}).Where("account_id = ? AND webhook_id = ? AND event_id IN ?",
+			hook.AccountID, hook.ID, events).Where("lease_token = ?", claimed[0].Token)
+		if err := released.Updates(map[string]any{"lease_token": nil, "lease_until": nil,
+			"next_at": instant{time.Now()}}).Error; err != nil {
+			return err
+		}
+		return endUnselected(tx, row.webhook())
+	})
 }
 
 // claimedDelivery is what a claim reads of a delivery, deliveries AS c, and its event, audit_events AS e.

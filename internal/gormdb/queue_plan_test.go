@@ -27,7 +27,7 @@ func exercise(t *testing.T, db *gormdb.DB, hook webhook.Webhook) {
 	_, replayErr := db.Webhooks().Replay(t.Context(), aTest, webhook.Replay{AccountID: hook.AccountID,
 		WebhookID: hook.ID, Since: noon, Until: later(time.Hour), Limit: 10}, noReplayEvent(hook))
 	_, listErr := db.Webhooks().Deliveries(t.Context(), hook.AccountID, []uuid.UUID{hook.ID},
-		webhook.DeliveryFilter{}, all)
+		webhook.DeliveryFilter{}, all, true)
 	_, historyErr := db.Webhooks().History(t.Context(), hook.AccountID, hook.ID, noon, later(time.Hour))
 	for _, err := range []error{dueErr, statsErr, pruneErr, replayErr, listErr, historyErr} {
 		if err != nil {

@@ -151,6 +151,9 @@ const (
 		), kept AS (
 			INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 			SELECT account_id, webhook_id, event_id, numbered, at, status, duration_ms, error, response_head FROM released
+		), dropped AS (
+			DELETE FROM attempts AS a USING released AS r WHERE a.account_id = r.account_id AND a.webhook_id = r.webhook_id
+				AND a.event_id = r.event_id AND a.number <= r.numbered - $14
 		), tried AS (
 			SELECT webhook_id, n, at, outcome = 'DELIVERED' AS ok,
 				max(n) FILTER (WHERE outcome = 'DELIVERED') OVER (PARTITION BY webhook_id) AS last_ok
@@ -216,7 +219,7 @@ func (p *postgres) finishDeliveries(ctx context.Context, done []deliver.Finished
 	batch.Queue(queueSettings)
 	batch.Queue(lockFinished, c.hooks)
 	batch.Queue(finishLeased, c.n, c.accounts, c.hooks, c.events, c.tokens, c.states, c.delays, c.times, c.statuses,
-		c.durations, c.errors, c.heads, c.health)
+		c.durations, c.errors, c.heads, c.health, int64(webhook.MaxAttempts))
 	if len(c.endedOf) > 0 {
 		batch.Queue(wakeNext, c.endedOf, c.endedHooks, c.endedEvents)
 	}

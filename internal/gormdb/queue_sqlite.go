@@ -45,6 +45,8 @@ const (
 		WHERE account_id = $1 AND webhook_id = $2 AND event_id = $3 AND lease_token = $4 RETURNING numbered, subject`
 	insertAttempt = `INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	// dropAttempts deletes all but the newest attempts of a delivery.
+	dropAttempts = `DELETE FROM attempts WHERE account_id = $1 AND webhook_id = $2 AND event_id = $3 AND number <= $4`
 	// wakeSubject makes the first pending delivery of a subject due.
 	wakeSubject = `UPDATE deliveries SET next_at = $4 WHERE account_id = $1 AND webhook_id = $2 AND event_id =
 			(SELECT event_id FROM deliveries WHERE state = 'PENDING' AND webhook_id = $2 AND subject = $3 ORDER BY sequence, event_id LIMIT 1)
@@ -57,7 +59,7 @@ const (
 
 // queueWrites are the statements that claim and finish.
 var queueWrites = []string{hookByID, candidates, claimedJob, leaseDelivery, postponeDelivery,
-	finishDelivery, insertAttempt, wakeSubject, noteHealth}
+	finishDelivery, insertAttempt, dropAttempts, wakeSubject, noteHealth}
 
 // candidate is a due delivery. behind is zero unless an earlier one of its subject is pending.
 type candidate struct {
@@ -254,6 +256,11 @@ func (q claiming) finish(f deliver.Finished) (bool, error) {
 	if err := q.exec(insertAttempt, append(slices.Clip(key), number, to.timestamp(a.At), int64(a.Status),
 		a.Duration.Milliseconds(), a.Error, a.ResponseHead)...); err != nil {
 		return false, err
+	}
+	if number > webhook.MaxAttempts {
+		if err := q.exec(dropAttempts, append(slices.Clip(key), number-webhook.MaxAttempts)...); err != nil {
+			return false, err
+		}
 	}
 	if f.Outcome.State != webhook.Pending {
 		err = q.exec(wakeSubject, key[0], key[1], subject, now.UnixMicro())
