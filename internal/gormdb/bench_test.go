@@ -96,6 +96,11 @@ func BenchmarkInsert(b *testing.B) {
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
 		})
+		b.Run("ours by a token", func(b *testing.B) {
+			_, value := issue(b, db, w, uuid.Nil)
+			by := actorOf(b, db, value)
+			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), by, next(i)) })
+		})
 		b.Run("ours with a webhook", func(b *testing.B) {
 			subscribe(b, url, w.Account.ID, "api_token.*")
 			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })

@@ -158,7 +158,8 @@ func (t tokens) IssuedBy(ctx context.Context, accountID uuid.UUID, ids []uuid.UU
 // issuing waits for the lock on the issuer. So once a read finds only locked tokens, it has found all.
 func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor,
 	e token.RevocationDraft) (ended token.RevocationOutcome, err error) {
-	err = t.write(ctx, by, held{tokensOf: e.AccountID, tokens: e.IDs, urgent: true}, func(tx *gorm.DB) error {
+	h := held{tokensOf: e.AccountID, tokens: e.IDs, allTokens: true, urgent: true}
+	err = t.write(ctx, by, h, func(tx *gorm.DB) error {
 		requested, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
 			return err

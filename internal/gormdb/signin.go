@@ -261,7 +261,15 @@ func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string
 	work func(*gorm.DB) ([]user.Session, error)) error {
 	var ended []user.Session
 	var concerned []uuid.UUID
-	err := s.write(ctx, by, held{person: personID, urgent: true}, func(tx *gorm.DB) (err error) {
+	h := held{person: personID, urgent: true}
+	if personID != uuid.Nil {
+		known, err := s.knownToEnd(ctx, user.SessionSelection{PersonID: personID})
+		if err != nil {
+			return failed(ctx, doing, err)
+		}
+		h.sessions = known
+	}
+	err := s.write(ctx, by, h, func(tx *gorm.DB) (err error) {
 		if ended, err = work(tx); err != nil {
 			return err
 		}
