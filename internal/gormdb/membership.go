@@ -26,13 +26,15 @@ func (db *DB) Memberships() membership.Repository { return memberships{db} }
 // Change runs work, which may change the account's users and revoke the tokens they know.
 func (o memberships) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID,
 	work func(membership.Change) error) error {
-	return o.changeUsers(ctx, by, held{account: accountID, allTokens: true, urgent: true}, func(c userChange) error { return work(c) })
+	h := held{account: accountID, allTokens: true, urgent: true}
+	return o.changeUsers(ctx, by, h, func(c userChange) error { return work(c) })
 }
 
 // ChangeSlice is Change without urgency.
 func (o memberships) ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID,
 	work func(membership.Change) error) error {
-	return o.changeUsers(ctx, by, held{account: accountID, allTokens: true}, func(c userChange) error { return work(c) })
+	h := held{account: accountID, allTokens: true}
+	return o.changeUsers(ctx, by, h, func(c userChange) error { return work(c) })
 }
 
 // SliceSize returns the maximum number of users in a slice.

@@ -29,8 +29,11 @@ type flood struct {
 	written atomic.Int64
 }
 
+// clientWrite is one write of a client.
+type clientWrite func(context.Context, *gormdb.DB) error
+
 // startFlood starts eight clients on the databases. Their writes overlap, since each keeps its transaction open.
-func startFlood(t *testing.T, dbs []*gormdb.DB, write func(ctx context.Context, db *gormdb.DB) error) *flood {
+func startFlood(t *testing.T, dbs []*gormdb.DB, write clientWrite) *flood {
 	t.Helper()
 	var f flood
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -58,7 +61,7 @@ func startFlood(t *testing.T, dbs []*gormdb.DB, write func(ctx context.Context, 
 const open = 2 * time.Millisecond
 
 // rehook returns a write by an actor that changes a webhook, with an event.
-func rehook(by auth.Actor, hook webhook.Webhook) func(context.Context, *gormdb.DB) error {
+func rehook(by auth.Actor, hook webhook.Webhook) clientWrite {
 	return func(ctx context.Context, db *gormdb.DB) error {
 		return db.Webhooks().Change(ctx, by, hook.AccountID, hook.ID,
 			func(h webhook.Webhook) (webhook.Webhook, []audit.Event, error) {
@@ -71,7 +74,7 @@ func rehook(by auth.Actor, hook webhook.Webhook) func(context.Context, *gormdb.D
 }
 
 // rename returns a write by an actor that changes a token.
-func rename(by auth.Actor, made token.Token) func(context.Context, *gormdb.DB) error {
+func rename(by auth.Actor, made token.Token) clientWrite {
 	return func(ctx context.Context, db *gormdb.DB) error {
 		return db.Tokens().Change(ctx, by, made.AccountID, made.ID,
 			func(got token.Token, _ []token.AccessToken) (token.Change, error) {
@@ -179,9 +182,9 @@ func TestRevocationIsNotStarved(t *testing.T) {
 			return err
 		}},
 	} {
-		for name, write := range map[string]func(starving) func(context.Context, *gormdb.DB) error{
-			"changes a webhook": func(s starving) func(context.Context, *gormdb.DB) error { return rehook(tc.by(s), s.hook) },
-			"renames a token":   func(s starving) func(context.Context, *gormdb.DB) error { return rename(tc.by(s), s.other) },
+		for name, write := range map[string]func(starving) clientWrite{
+			"changes a webhook": func(s starving) clientWrite { return rehook(tc.by(s), s.hook) },
+			"renames a token":   func(s starving) clientWrite { return rename(tc.by(s), s.other) },
 		} {
 			t.Run(fmt.Sprintf("%s/%s", tc.what, name), func(t *testing.T) {
 				dbtest.EachURL(t, func(t *testing.T, url string) {

@@ -55,8 +55,8 @@ func (h held) turn(by auth.Actor) turn {
 }
 
 // mostTries bounds how often a write is run. Only a deadlock, and an event of a subject that was not locked
-// (log_append.go), make it run again. One case of a deadlock remains: the manifest changes several accounts, and a write
-// in one of them needs a row that the manifest has changed.
+// (log_append.go), make it run again. One case of a deadlock remains: the manifest changes several accounts, and a
+// write in one of them needs a row that the manifest has changed.
 const mostTries = 3
 
 // write runs work in a transaction that commits only if by still has its rights when its rows are locked. All writes
