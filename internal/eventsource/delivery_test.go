@@ -251,7 +251,8 @@ func TestDeliveryWhereItIsNotConfigured(t *testing.T) {
 	eachDelivering(t, func(t *testing.T, d *delivering) {
 		d.create(t, 0, "orders")
 		d.issue(t, "first")
-		jobs, err := d.db.Queue().Claim(t.Context(), 10)
+		jobs, err := d.db.Queue().Claim(t.Context(), deliver.Places{Most: 10, Unproven: 10, PerAccount: 10,
+			Held: map[uuid.UUID]int{}})
 		if err != nil || len(jobs) != 1 {
 			t.Fatalf("Claim() = %d jobs, %v, want 1", len(jobs), err)
 		}

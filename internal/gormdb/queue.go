@@ -39,7 +39,7 @@ func (db *DB) Queue() deliver.Queue { return queue{db} }
 
 // queueEngine is the part of an engine that claims and finishes deliveries.
 type queueEngine interface {
-	// claimDeliveries claims at most c.most deliveries with one transaction. The rest is why another pass could claim
+	// claimDeliveries claims deliveries for c.places with one transaction. The rest is why another pass could claim
 	// others.
 	claimDeliveries(ctx context.Context, c claim) ([]deliver.Job, rest, error)
 	// finishDeliveries records the outcomes, which are in the order in which the attempts ended, and returns whether
@@ -51,7 +51,7 @@ type queueEngine interface {
 
 // claim is a pass of Claim.
 type claim struct {
-	most int
+	places deliver.Places
 	// look is how many due deliveries of a webhook the pass looks at beyond those that may be in flight.
 	look  int
 	token uuid.UUID
@@ -75,13 +75,12 @@ const (
 var queueing = auth.NoActor("the server delivers events")
 
 // Claim claims due deliveries.
-func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
+func (q queue) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
 	var jobs []deliver.Job
-	c := claim{look: firstLook, token: uuid.New()}
+	c := claim{places: p.Clone(), look: firstLook, token: uuid.New()}
 	for range passes {
 		// The lease begins after this time in the database, too, so the clocks need not agree.
 		begun := time.Now()
-		c.most = most - len(jobs)
 		claimed, rest, err := q.engine.claimDeliveries(ctx, c)
 		if err != nil {
 			// What earlier passes claimed is returned: its leases hold.
@@ -96,8 +95,11 @@ func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
 		selected := q.selected(ctx, claimed)
 		rest.locked = rest.locked || len(selected) < len(claimed)
 		jobs = append(jobs, selected...)
+		for _, j := range selected {
+			c.places.Take(j.Webhook.AccountID, j.Proven)
+		}
 		// What others have locked they claim or release. It is tried again if there is nothing else to do.
-		if len(jobs) >= most || !rest.postponed && (!rest.locked || len(jobs) > 0) {
+		if c.places.Most <= 0 || !rest.postponed && (!rest.locked || len(jobs) > 0) {
 			break
 		}
 		if rest.postponed {
@@ -171,7 +173,7 @@ func waiting(d dialect) string {
 		SELECT (SELECT d.webhook_id FROM deliveries` + pending + ` AND d.webhook_id > walk.id ORDER BY d.webhook_id LIMIT 1)
 		FROM walk WHERE walk.id IS NOT NULL
 	), waiting AS MATERIALIZED (
-		SELECT w.id, (SELECT d.next_at FROM deliveries` + pending + ` AND d.webhook_id = w.id ORDER BY d.next_at LIMIT 1) AS next_at,
+		SELECT w.id, w.account_id, (SELECT d.next_at FROM deliveries` + pending + ` AND d.webhook_id = w.id ORDER BY d.next_at LIMIT 1) AS next_at,
 			` + free("w", d) + ` AS free
 		FROM walk CROSS JOIN webhooks AS w WHERE w.id = walk.id AND w.state = 'ENABLED'
 	)`
@@ -182,6 +184,12 @@ func free(hook string, d dialect) string {
 	return "(CASE WHEN " + hook + ".failures < " + strconv.Itoa(deliver.ProbeAfter) + " THEN " +
 		strconv.Itoa(deliver.MaxInFlight) + ` ELSE 1 END - (SELECT count(*) FROM deliveries AS f WHERE f.webhook_id = ` +
 		hook + `.id AND f.lease_token IS NOT NULL AND f.lease_until > ` + d.now + "))"
+}
+
+// proven returns an expression for whether the last attempt of a webhook that ended succeeded.
+func proven(hook string) string {
+	return "coalesce((SELECT a.error = '' FROM attempts AS a WHERE a.account_id = " + hook + ".account_id AND a.webhook_id = " +
+		hook + ".id ORDER BY a.at DESC LIMIT 1), false)"
 }
 
 // delayOf returns how long after the attempt the delivery is due again, which does not depend on the database's clock.

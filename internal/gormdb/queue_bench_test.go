@@ -40,7 +40,7 @@ func BenchmarkQueue(b *testing.B) {
 // cycle claims and delivers at most most deliveries, and returns how many.
 func cycle(b *testing.B, db *gormdb.DB, most int) int {
 	b.Helper()
-	jobs, err := db.Queue().Claim(b.Context(), most)
+	jobs, err := db.Queue().Claim(b.Context(), places(most))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,8 +17,8 @@ import (
 
 // SQLite has one writer, so a transaction excludes other claims. A claim that finds nothing due does not write.
 var (
-	dueWebhooks = waiting(sqliteDialect) + ` SELECT id FROM waiting WHERE next_at <= ` + sqliteDialect.now +
-		` AND free > 0 ORDER BY next_at LIMIT $1`
+	dueWebhooks = waiting(sqliteDialect) + ` SELECT w.id, w.account_id, ` + proven("w") + ` FROM waiting AS w
+		WHERE w.next_at <= ` + sqliteDialect.now + ` AND w.free > 0 ORDER BY w.next_at`
 
 	hookByID = `SELECT ` + webhookColumns.list() + ` FROM webhooks WHERE id = $1`
 	// candidates are the first due deliveries of a webhook, with the time to which those behind another one of their
@@ -66,7 +66,14 @@ type candidate struct {
 	account, hook, event key
 	nextAt, behind       instant
 	// place is its number among those of the webhook that may be claimed.
-	place int
+	place  int
+	proven bool
+}
+
+// dueWebhook is a webhook with due deliveries.
+type dueWebhook struct {
+	id, account key
+	proven      bool
 }
 
 func (c candidate) args(more ...any) []any {
@@ -75,11 +82,14 @@ func (c candidate) args(more ...any) []any {
 }
 
 func (s *sqlite) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, left rest, err error) {
-	var due []uuid.UUID
-	err = s.lookUp(ctx, dueWebhooks, []any{c.most}, func(scan scan) error {
-		var id key
-		err := scan(&id)
-		due = append(due, uuid.UUID(id))
+	var due []dueWebhook
+	room := c.places.Clone()
+	err = s.lookUp(ctx, dueWebhooks, nil, func(scan scan) error {
+		var w dueWebhook
+		err := scan(&w.id, &w.account, &w.proven)
+		if room.Take(uuid.UUID(w.account), w.proven) {
+			due = append(due, w)
+		}
 		return err
 	})
 	if err != nil || len(due) == 0 {
@@ -118,14 +128,14 @@ func (q claiming) query(statement string, args []any, row func(scan) error) erro
 }
 
 // choose returns the deliveries to claim, and postpones those that are behind others of their subject. Each webhook
-// gets its first place before any gets its second one.
-func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, behind bool, err error) {
-	for _, id := range due {
+// gets its first place before any gets its second one, as far as its account and its kind have free places.
+func (q claiming) choose(due []dueWebhook, c claim) (chosen []candidate, behind bool, err error) {
+	for _, w := range due {
 		var found []candidate
 		room := 0
-		args := []any{sqliteDialect.id(id), deliver.MaxInFlight + c.look}
+		args := []any{sqliteDialect.id(uuid.UUID(w.id)), deliver.MaxInFlight + c.look}
 		err := q.query(candidates, args, func(scan scan) error {
-			var d candidate
+			d := candidate{proven: w.proven}
 			err := scan(&d.account, &d.hook, &d.event, &d.nextAt, &room, &d.behind)
 			found = append(found, d)
 			return err
@@ -153,7 +163,10 @@ func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, behind b
 		}
 	}
 	slices.SortStableFunc(chosen, func(a, b candidate) int { return cmp.Compare(a.place, b.place) })
-	return chosen[:min(len(chosen), c.most)], behind, nil
+	room := c.places.Clone()
+	return slices.DeleteFunc(chosen, func(d candidate) bool {
+		return !room.Take(uuid.UUID(d.account), d.proven)
+	}), behind, nil
 }
 
 func (q claiming) lease(chosen []candidate, token uuid.UUID) ([]deliver.Job, error) {
@@ -182,6 +195,7 @@ func (q claiming) lease(chosen []candidate, token uuid.UUID) ([]deliver.Job, err
 				return err
 			}
 			job, err := row.job(hooks)
+			job.Proven = d.proven
 			jobs = append(jobs, job)
 			return err
 		})

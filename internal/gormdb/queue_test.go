@@ -35,9 +35,14 @@ func due(t testing.TB, url string) {
 		"UPDATE deliveries SET next_at = to_timestamp(1), lease_until = least(lease_until, to_timestamp(1))")
 }
 
+// places are free for any webhooks.
+func places(most int) deliver.Places {
+	return deliver.Places{Most: most, Unproven: most, PerAccount: most, Held: map[uuid.UUID]int{}}
+}
+
 func claims(t testing.TB, db *gormdb.DB, most int) []deliver.Job {
 	t.Helper()
-	jobs, err := db.Queue().Claim(t.Context(), most)
+	jobs, err := db.Queue().Claim(t.Context(), places(most))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +355,7 @@ type referee struct {
 
 func (r *referee) work(db *gormdb.DB, random *rand.Rand) error {
 	for end := time.Now().Add(time.Minute); ; {
-		jobs, err := db.Queue().Claim(r.t.Context(), 1+random.IntN(6))
+		jobs, err := db.Queue().Claim(r.t.Context(), places(1+random.IntN(6)))
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 func (d *Dispatcher) attempt(ctx context.Context, j Job, claimed time.Time) {
 	f, done := d.try(ctx, j, claimed)
 	if !done {
-		d.release(1)
+		d.release(j)
 		return
 	}
 	if d.c.OnAttempt != nil {
@@ -22,9 +22,9 @@ func (d *Dispatcher) attempt(ctx context.Context, j Job, claimed time.Time) {
 	d.finished <- f
 }
 
-// release makes places free.
-func (d *Dispatcher) release(n int) {
-	d.inFlight.Add(-int64(n))
+// release makes the place of a job free.
+func (d *Dispatcher) release(j Job) {
+	d.places.release(j)
 	d.signal()
 }
 
@@ -97,7 +97,7 @@ func (d *Dispatcher) broken(j Job) Outcome {
 func (d *Dispatcher) record(sending context.Context) {
 	for f := range d.finished {
 		batch := []Finished{f}
-		if d.inFlight.Load() > 1 {
+		if d.places.inFlight() > 1 {
 			time.Sleep(gather)
 		}
 		for more := true; more && len(batch) < maxClaim; {
@@ -111,7 +111,9 @@ func (d *Dispatcher) record(sending context.Context) {
 			}
 		}
 		d.store(sending, batch)
-		d.release(len(batch))
+		for _, f := range batch {
+			d.release(f.Job)
+		}
 	}
 }
 
