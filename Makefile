@@ -102,11 +102,13 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 	tools/fuzz $(FUZZTIME)
 
 # Actors lose their rights while their writes are in progress on three servers of one database: nothing may be written afterwards.
-# Servers restart one by one behind load balancers that do not retry: no request may fail.
+# Servers restart one by one behind load balancers that do not retry: no request may fail. Servers are killed while they send
+# webhooks: each event must arrive, in order.
 .PHONY: chaos
-chaos: ## Revoke rights during writes CHAOSROUNDS (1000) times, and restart servers during CHAOSREQUESTS (20000) requests
+chaos: ## Revoke rights during writes and kill servers CHAOSROUNDS (1000) times, and restart servers during CHAOSREQUESTS (20000) requests
 	@tools/need initdb=postgresql nginx=nginx haproxy=haproxy
 	LATCHKEY_CHAOS_REQUESTS=$(CHAOSREQUESTS) go test ./internal/cli -run '^TestRollingRestartFailsNoRequest$$' -count=1 -v -timeout 1h
+	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/cli -run '^TestWebhooksOfKilledServers$$' -count=1 -v -timeout 2h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/test/promises -run '^(TestWritesDuringARevocation|TestIssuingDuringARemoval)$$' -count=1 -v -timeout 2h
 
 .PHONY: bench

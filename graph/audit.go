@@ -29,7 +29,7 @@ func auditFilter(f *model.AuditEventFilterInput) (audit.Filter, error) {
 	if f.ActorID != nil {
 		key, err := object.ParseActor(*f.ActorID)
 		faults = append(faults, faultsOn(err, "filter.actorId")...)
-		filter.ActorID = key
+		filter.ActorID = &key
 	}
 	if f.TargetID != nil {
 		_, key, err := scalar.SplitID(*f.TargetID)

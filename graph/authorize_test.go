@@ -76,7 +76,7 @@ func run(t *testing.T, exec *executor.Executor, by *auth.Principal, query string
 	ctx := graphql.StartOperationTrace(auth.With(context.Background(), by))
 	op, errs := exec.CreateOperationContext(ctx, &graphql.RawParams{Query: query, Variables: variables})
 	if errs != nil {
-		t.Fatal(errs)
+		t.Fatalf("%s: got %v, want it valid", query, errs)
 	}
 	handle, ctx := exec.DispatchOperation(ctx, op)
 	r := handle(ctx)
@@ -88,7 +88,7 @@ func run(t *testing.T, exec *executor.Executor, by *auth.Principal, query string
 			continue
 		}
 		if len(e.Locations) == 0 {
-			t.Errorf("error at %s without a location", e.Path)
+			t.Errorf("error at %s: got no location, want one", e.Path)
 		}
 		refused = append(refused, e.Path.String()+": "+strings.Join(f.RequiredScopes, " "))
 	}
@@ -243,7 +243,7 @@ func TestAuthorizationOfNestedFragments(t *testing.T) {
 	fmt.Fprintf(&query, ` fragment F%d on Thing { slow }`, depth)
 	if _, refused := run(t, newThings(t), holding(), query.String(), nil); !slices.Equal(refused,
 		[]string{"thing.slow: slow_read"}) {
-		t.Errorf("refused %q", refused)
+		t.Errorf("refused: got %q, want thing.slow: slow_read", refused)
 	}
 }
 
@@ -259,7 +259,7 @@ func TestAuthorizationAllocates(t *testing.T) {
 		Query: `{ connection { edges { cursor node { id email firstName lastName locale } } } thing { id owner { email } } }`,
 	})
 	if errs != nil {
-		t.Fatal(errs)
+		t.Fatalf("the operation: got %v, want it valid", errs)
 	}
 	authorize := graph.NewAuthorization(rules)
 	allocs := testing.AllocsPerRun(100, func() {
@@ -298,7 +298,7 @@ func TestNodeRule(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			err := rules.Node(tt.by, tt.typeName)
 			if tt.allowed && err != nil || !tt.allowed && fault.KindOf(err) != fault.Forbidden {
-				t.Errorf("got %v, allowed should be %t", err, tt.allowed)
+				t.Errorf("Node: got %v, want it allowed: %t", err, tt.allowed)
 			}
 		})
 	}

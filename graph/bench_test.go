@@ -96,7 +96,7 @@ func benchmark(b *testing.B, h http.Handler, x *repeated) {
 		x.send(h)
 	}
 	if x.answer.status != http.StatusOK {
-		b.Fatalf("status %d", x.answer.status)
+		b.Fatalf("status %d, want 200", x.answer.status)
 	}
 	b.ReportMetric(float64(x.answer.size), "bytes/answer")
 }

@@ -11,8 +11,10 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
+	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/user"
+	"latchkey/internal/webhook"
 )
 
 // The cost of a scan over the users of an account, which a search and a filter
@@ -31,8 +33,11 @@ const perAuditScan = 10_000
 // its cursor.
 const perDeliveryScan = 1_000
 
-// expensive is the cost above which the concurrency of an account's queries is
-// limited.
+// perReplay is the cost of a delivery that a replay schedules: it is written twice, and a request is sent.
+const perReplay = 2
+
+// expensive is the cost above which an account's operations run one at a time, and
+// the concurrency of the resolvers of its queries is limited.
 const expensive = 10_000
 
 // surcharge is server.Config.Surcharge. The page and the total of Account.users, Account.auditEvents,
@@ -60,6 +65,8 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: (1 + totals(f)) * perDeliveryScan}
 	case f.Name == "deliveries":
 		return server.Cost{Fields: totals(f) * perDeliveryScan}
+	case f.Name == "replayDeliveries":
+		return server.Cost{Fields: replayed(f, variables) * perReplay}
 	}
 	return server.Cost{}
 }
@@ -72,9 +79,36 @@ var longValues = map[string]int{
 	"DeliveryAttempt.responseHead": 9,  // 1 KiB
 }
 
-// longLists is server.Config.LongLists: they have an element for each API token
-// that a user or a token issued.
-var longLists = []string{"issuedTokensToReview", "apiTokensToReview"}
+// The least price of what a field loads, for each element.
+const (
+	// perLoadedEvent is the price of an event, of either log, or of a delivery without
+	// its attempts: most have 1 to 2 kB.
+	perLoadedEvent = 10
+	// perBulkItem is the price of a user in the input of a bulk operation, who is
+	// looked up, compared and written.
+	perBulkItem = 10
+)
+
+// loads is server.Config.Loads: a field loads its page, and a bulk operation
+// handles its input, whatever is selected.
+func loads(f *ast.Field) int {
+	switch {
+	case f.Name == "provisionUsers" || f.Name == "deprovisionUsers":
+		return perBulkItem
+	case f.Definition == nil || f.Definition.Arguments.ForName("first") == nil:
+		return 0
+	case f.Name == "events" || f.Name == "auditEvents" || f.Name == "deliveries":
+		return perLoadedEvent
+	}
+	return 1
+}
+
+// lists is server.Config.Lists. Those to review have an element for each API token
+// that a user or a token issued, so they count as the largest page.
+var lists = map[string]int{
+	"issuedTokensToReview": paging.MaxSize, "apiTokensToReview": paging.MaxSize,
+	"attempts": webhook.MaxAttempts,
+}
 
 // nameOf returns the name of a field with its type.
 func nameOf(f *ast.Field) string {
@@ -105,6 +139,27 @@ func bulkItems(f *ast.Field, variables map[string]any) int {
 		n += membership.MaxBulk
 	}
 	return n
+}
+
+// replayed returns the largest number of deliveries that a replay schedules.
+func replayed(f *ast.Field, variables map[string]any) int {
+	input := f.Arguments.ForName("input")
+	if input == nil {
+		return 0
+	}
+	value, err := input.Value.Value(variables)
+	fields, is := value.(map[string]any)
+	if err != nil || !is {
+		return 0
+	}
+	switch events := fields["eventIds"].(type) {
+	case []any:
+		return min(len(events), webhook.MaxReplayEvents)
+	case nil:
+		return webhook.MaxReplay
+	default:
+		return 1 // a single ID is coerced to a list
+	}
 }
 
 // totals returns 1 if the total of a connection is selected, and otherwise 0.
@@ -156,6 +211,22 @@ func (a *admission) scanPrice(ctx context.Context, by *auth.Principal, scans int
 		return 0 // the operation reads the same database and reports the error
 	}
 	return int(min(total/usersPerField, maxPerScan))
+}
+
+// mostExpensive is the most expensive operations of an account that run or wait: one
+// that waits keeps its variables in memory.
+const mostExpensive = 16
+
+// alone waits until no other expensive operation of the account runs, and returns a
+// function that lets the next one run. The results of one operation are in memory
+// together until it ends. It returns fault.RateLimited if too many wait.
+func (a *admission) alone(ctx context.Context, accountID uuid.UUID) (leave func(), err error) {
+	leave, err = a.operations.Enter(ctx, accountID)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.RateLimited,
+			"Too many large operations of this account run at the same time. Send them one after the other.")
+	}
+	return leave, nil
 }
 
 // inTurn returns the middleware of an expensive query. It limits how many

@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,30 +65,40 @@ func TestOperationsAreCharged(t *testing.T) {
 			" } }", []string{"account_users_read"}, nil},
 		{"a search that is refused", "{ account { " + search + " } }", nil, []int{13}},
 		{"a page of the audit log", "{ account { auditEvents(first: 1) { edges { cursor } } } }",
-			[]string{"account_audit_read"}, []int{4}},
+			[]string{"account_audit_read"}, []int{12}},
 		{"a page of some of the audit log",
 			`{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { edges { cursor } } } }`,
-			[]string{"account_audit_read"}, []int{10_004}},
+			[]string{"account_audit_read"}, []int{10_012}},
 		{"its total, too",
 			`{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { collectionInfo { totalItems } } } }`,
-			[]string{"account_audit_read"}, []int{20_004}},
+			[]string{"account_audit_read"}, []int{20_012}},
 		{"its total in both forms",
-			`{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { totalCount collectionInfo { totalItems } } } }`, []string{"account_audit_read"}, []int{20_005}},
+			`{ account { auditEvents(first: 1, filter: {actions: ["x"]}) { totalCount collectionInfo { totalItems } } } }`, []string{"account_audit_read"}, []int{20_012}},
 		{"five totals of all", "{ account { " + numbered(5,
 			"a%d: auditEvents(first: 1) { collectionInfo { totalItems } }") + "} }", []string{"account_audit_read"},
 			nil},
 		{"a page of events", "{ account { events(first: 1) { edges { cursor } } } }", []string{"account_audit_read"},
-			[]int{4}},
+			[]int{12}},
 		{"a page of some events", `{ account { events(first: 1, filter: {types: ["*"]}) { edges { cursor } } } }`,
-			[]string{"account_audit_read"}, []int{10_004}},
+			[]string{"account_audit_read"}, []int{10_012}},
 		{"a page of some events after a cursor",
 			`{ account { events(first: 1, after: "x", filter: {types: ["*"]}) { edges { cursor } } } }`,
-			[]string{"account_audit_read"}, []int{1_004}},
+			[]string{"account_audit_read"}, []int{1_012}},
 		{"the total of events", "{ account { events(first: 1) { totalCount } } }", []string{"account_audit_read"},
-			[]int{10_003}},
+			[]int{10_012}},
 		{"some deliveries and their total",
 			`{ account { webhook(id: "x") { deliveries(first: 1, filter: {states: [DEAD]}) { totalCount } } } }`,
-			nil, []int{2_004}},
+			nil, []int{2_013}},
+		{"attempts of deliveries", `{ account { webhook(id: "x") { deliveries(first: 150) { nodes { attempts {
+			responseHead } } } } } }`, nil, []int{4 + 150*(1+20*10)}},
+		{"more attempts than the limit", `{ account { webhook(id: "x") { deliveries(first: 250) { nodes { attempts {
+			responseHead } } } } } }`, nil, nil},
+		{"a replay of a time range",
+			`mutation { webhook { replayDeliveries(input: {webhookId: "x", since: "2026-01-01T00:00:00Z"}) { scheduled } } }`,
+			[]string{"account_webhooks_write"}, []int{20_003}},
+		{"a replay of two events",
+			`mutation { webhook { replayDeliveries(input: {webhookId: "x", eventIds: ["y", "z"]}) { scheduled } } }`,
+			[]string{"account_webhooks_write"}, []int{7}},
 		{"lists of scopes", `{ nodes(ids: ["x", "x", "x"]) { ... on ApiToken { a: scopes b: scopes } } }`, nil,
 			[]int{1 + 3*20}},
 		{"scopes of tokens to review",
@@ -97,6 +109,19 @@ func TestOperationsAreCharged(t *testing.T) {
 			[]string{"account_users_write", "account_api_tokens_read"}, []int{3 + 2*(1+1+10+1+1)}},
 		{"data of events", "{ account { events(first: 2) { nodes { id data } } } }", []string{"account_audit_read"},
 			[]int{3 + 2*21}},
+		{"a page of users that is not selected", "{ account { users(first: 250) { pageInfo { hasNextPage } } } }",
+			[]string{"account_users_read"}, []int{252}},
+		{"pages of which little is selected", "{ account { " + numbered(9,
+			"a%d: events(first: 250) { nodes { id } }") + " } }", []string{"account_audit_read"}, []int{1 + 9*2501}},
+		{"99 pages of events that are not selected", "{ account { " + numbered(99,
+			"a%d: events(first: 250) { pageInfo { hasNextPage } }") + " } }", []string{"account_audit_read"}, nil},
+		{"pages in pages", "{ account { stores(first: 5) { edges { node { users(first: 20) { pageInfo { hasNextPage } } } } } } }",
+			[]string{"account_users_read"}, []int{3 + 5*22}},
+		{"a bulk of two, of which nothing is selected",
+			`mutation { account { provisionUsers(input: {users: [{email: "a"}, {email: "b"}]}) { dryRun } } }`,
+			[]string{"account_users_write"}, []int{2 + 2*10}},
+		{"a removal of one", `mutation { account { deprovisionUsers(input: {users: {email: "a"}}) { dryRun } } }`,
+			[]string{"account_users_write"}, []int{2 + 10}},
 		{"GraphiQL's introspection", introspectionQuery(t), nil, []int{35_700}},
 		{"a document that is invalid", "{ none }", nil, nil},
 	} {
@@ -128,10 +153,10 @@ func TestOperationThatCannotBePaid(t *testing.T) {
 		holding("account_users_read"))
 	if text := got.Body.String(); got.Code != http.StatusTooManyRequests ||
 		!strings.Contains(text, `"code":"RATE_LIMITED","requestId":"r-1"`) || strings.Contains(text, `"data"`) {
-		t.Errorf("got %d, %s", got.Code, text)
+		t.Errorf("got %d, %s, want 429, RATE_LIMITED and no data", got.Code, text)
 	}
 	if n := scans.Load(); n > 0 {
-		t.Errorf("%d scans were made", n)
+		t.Errorf("scans: got %d, want 0", n)
 	}
 }
 
@@ -202,10 +227,10 @@ func TestScansArePricedByTheSizeOfTheAccount(t *testing.T) {
 			got := a.query(holding("account_users_read"), tt.query, tt.variables)
 			if refused := strings.Contains(got, "COMPLEXITY_LIMIT"); refused != tt.refused ||
 				strings.Contains(got, "INVALID") {
-				t.Errorf("refused %v: %.300s", refused, got)
+				t.Errorf("refused %t: %.300s, want %t and not INVALID", refused, got, tt.refused)
 			}
 			if n := scans.Load(); tt.refused && n > 0 {
-				t.Errorf("%d scans before it was refused", n)
+				t.Errorf("scans before the refusal: got %d, want 0", n)
 			}
 		})
 	}
@@ -262,13 +287,100 @@ func TestExpensiveQueriesRunInTurn(t *testing.T) {
 				c.Users = user.NewService(busy{newUsers(3), &now, &most}, nil, nil, time.Now)
 			})
 			if got := a.query(holding("account_users_read"), tt.query, nil); strings.Contains(got, "errors") {
-				t.Fatalf("got %.300s", got)
+				t.Fatalf("got %.300s, want no errors", got)
 			}
 			switch n := most.Load(); {
 			case tt.few && n > max(1, processors/2):
-				t.Errorf("%d at once, with %d processors", n, processors)
+				t.Errorf("scans at once: got %d, want at most %d", n, max(1, processors/2))
 			case !tt.few && n <= 1:
-				t.Errorf("%d at once", n)
+				t.Errorf("scans at once: got %d, want at least 2", n)
+			}
+		})
+	}
+}
+
+// A bulk of 1,000 users may run, and not many in one operation.
+func TestBulksInOneOperation(t *testing.T) {
+	people := make([]any, membership.MaxBulk)
+	for i := range people {
+		people[i] = map[string]any{"email": "a@b.example"}
+	}
+	for _, tt := range []struct {
+		n       int
+		refused bool
+	}{{1, false}, {4, false}, {5, true}, {99, true}} {
+		var charged int
+		a := newAPI(t, func(c *graph.Config) {
+			// Nothing runs: the operation cannot be paid.
+			c.Charge = func(_ context.Context, fields int) error {
+				charged = fields
+				return fault.Errorf(fault.RateLimited, "Too many.")
+			}
+		})
+		got := a.query(holding("account_users_write"), `mutation($in: ProvisionUsersInput!) { account { `+
+			numbered(tt.n, "a%d: provisionUsers(input: $in) { dryRun }")+` } }`,
+			map[string]any{"in": map[string]any{"users": people, "dryRun": true}})
+		if refused := strings.Contains(got, "COMPLEXITY_LIMIT"); refused != tt.refused || refused == (charged > 0) {
+			t.Errorf("%d bulks: got refused %t, charged %d, want refused %t: %.300s", tt.n, refused, charged, tt.refused,
+				got)
+		}
+	}
+}
+
+// order is a repository that notes which operations call it, in order.
+type order struct {
+	fixedUsers
+	calls *calls
+}
+
+type calls struct {
+	mu sync.Mutex
+	of []any
+}
+
+type operationKey struct{}
+
+func (o order) Users(ctx context.Context, account uuid.UUID, f user.Filter, w paging.Window) (paging.Page[user.User],
+	error) {
+	o.calls.mu.Lock()
+	o.calls.of = append(o.calls.of, ctx.Value(operationKey{}))
+	o.calls.mu.Unlock()
+	time.Sleep(time.Millisecond) // so that those of others can run in between
+	return o.fixedUsers.Users(ctx, account, f, w)
+}
+
+// The expensive operations of an account run one after the other, others at the same time.
+func TestExpensiveOperationsRunAlone(t *testing.T) {
+	const clients = 4
+	for _, tt := range []struct {
+		name, query string
+		alone       bool
+	}{
+		{"expensive", "{ account { " + numbered(45, "a%d: users(first: 250) { pageInfo { hasNextPage } }") + " } }",
+			true},
+		{"ordinary", "{ account { " + numbered(35, "a%d: users(first: 250) { pageInfo { hasNextPage } }") + " } }",
+			false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var seen calls
+			a := newAPI(t, func(c *graph.Config) {
+				c.Users = user.NewService(order{newUsers(3), &seen}, nil, nil, time.Now)
+			})
+			var all sync.WaitGroup
+			for client := range clients {
+				all.Go(func() {
+					req := newRequest(http.MethodPost, "", body(tt.query, nil))
+					req = req.WithContext(context.WithValue(t.Context(), operationKey{}, client))
+					got := a.send(req, holding("account_users_read")).Body.String()
+					if strings.Contains(got, "errors") {
+						t.Errorf("got %.300s, want no errors", got)
+					}
+				})
+			}
+			all.Wait()
+			turns := len(slices.Compact(seen.of))
+			if alone := turns == clients; alone != tt.alone {
+				t.Errorf("%d operations took %d turns: got alone %t, want %t", clients, turns, alone, tt.alone)
 			}
 		})
 	}

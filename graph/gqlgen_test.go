@@ -114,7 +114,7 @@ func overHTTP(b *testing.B, h http.Handler, body string) {
 		}
 		response, err := http.ReadResponse(responses, nil)
 		if err != nil || response.StatusCode != http.StatusOK {
-			b.Fatal(err, response)
+			b.Fatalf("got %v, %v, want status 200", err, response)
 		}
 		if _, err := io.Copy(io.Discard, response.Body); err != nil {
 			b.Fatal(err)

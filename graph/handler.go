@@ -31,13 +31,13 @@ import (
 
 // Config holds the dependencies and settings of the API.
 type Config struct {
-	Accounts *account.Service
-	Users    *user.Service
-	Tokens   *token.Service
-	Offboard *membership.Service
-	Audit    audit.Reader
-	Webhooks *webhook.Service
-	Events   *webhook.Events
+	Accounts    *account.Service
+	Users       *user.Service
+	Tokens      *token.Service
+	Memberships *membership.Service
+	Audit       audit.Reader
+	Webhooks    *webhook.Service
+	Events      *webhook.Events
 	// EventSources are the event sources of apps.
 	EventSources *eventsource.Service
 	Billing      *billing.Service
@@ -82,11 +82,12 @@ func NewHandler(c Config) (http.Handler, error) {
 	a := admission{
 		authorization: NewAuthorization(rules), users: c.Users, charge: c.Charge,
 		complexity: c.Limits.WithDefaults().Complexity, expensive: bulkhead.New(bulkhead.HalfTheProcessors()),
+		operations: bulkhead.Bounded(1, mostExpensive, 0),
 	}
 	handler, err := server.New(server.Config{
 		Schema: runs, Limits: c.Limits, PageSize: paging.DefaultSize, MaxPageSize: paging.MaxSize,
-		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, LongLists: longLists,
-		Admit: a.admit, Log: c.Log, OnError: c.OnError,
+		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, Loads: loads,
+		Lists: lists, Admit: a.admit, Log: c.Log, OnError: c.OnError,
 	})
 	if err != nil {
 		return nil, err
@@ -132,7 +133,8 @@ type admission struct {
 	charge        func(ctx context.Context, fields int) error
 	// complexity is the complexity limit.
 	complexity int
-	expensive  *bulkhead.Bulkhead
+	// operations holds the expensive operations, and expensive their resolvers.
+	operations, expensive *bulkhead.Bulkhead
 }
 
 // admit is server.Config.Admit.
@@ -172,7 +174,18 @@ func (a *admission) admit(
 	if err := a.authorization.MutateOperationContext(ctx, op); err != nil {
 		return nil, err
 	}
-	return finish, nil
+	if total <= expensive {
+		return finish, nil
+	}
+	leave, err := a.alone(ctx, by.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	end := finish
+	return func() bool {
+		defer leave()
+		return end != nil && end()
+	}, nil
 }
 
 // isStranger reports whether the principal cannot use the account's API: it

@@ -86,8 +86,8 @@ func noNode() *fault.Error {
 	return fault.Errorf(fault.NotFound, "There is no such object in this account.")
 }
 
-// uuids returns the keys that are UUIDs. A UUID has several spellings but an ID
-// only one, so callers look up the results by the canonical spelling.
+// uuids returns the keys that are UUIDs. Callers look up the results by the canonical
+// spelling, in which scalar.SplitID returns keys. Other spellings find nothing.
 func uuids(keys []string) []uuid.UUID {
 	var ids []uuid.UUID
 	for _, key := range keys {

@@ -40,7 +40,7 @@ func TestReadOnly(t *testing.T) {
 			r := newRequest(http.MethodPost, "", tt.body)
 			open := h.send(r, &by)
 			if open.Code != http.StatusOK {
-				t.Fatalf("it is not an operation: %s", open.Body)
+				t.Fatalf("without the restriction: got %d: %s, want 200", open.Code, open.Body)
 			}
 			r = newRequest(http.MethodPost, "", tt.body)
 			w := h.send(r.WithContext(auth.ReadOnly(r.Context(), fault.Errorf(fault.Forbidden, "Not now."))), &by)

@@ -20,26 +20,26 @@ import (
 // Resolver resolves the fields of the schema that are not plain fields. It holds
 // only the services that they call.
 type Resolver struct {
-	accounts  *account.Service
-	users     *user.Service
-	tokens    *token.Service
-	offboard  *membership.Service
-	audit     audit.Reader
-	sources   *eventsource.Service
-	webhooks  *webhook.Service
-	events    *webhook.Events
-	billing   *billing.Service
-	runner    *billing.Runner
-	replicas  Replicas
-	log       *slog.Logger
-	catalogue *scope.Catalogue
-	publicURL string
-	rules     *Rules
+	accounts    *account.Service
+	users       *user.Service
+	tokens      *token.Service
+	memberships *membership.Service
+	audit       audit.Reader
+	sources     *eventsource.Service
+	webhooks    *webhook.Service
+	events      *webhook.Events
+	billing     *billing.Service
+	runner      *billing.Runner
+	replicas    Replicas
+	log         *slog.Logger
+	catalogue   *scope.Catalogue
+	publicURL   string
+	rules       *Rules
 }
 
 func newResolver(c Config, rules *Rules) *Resolver {
 	return &Resolver{
-		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, offboard: c.Offboard, audit: c.Audit,
+		accounts: c.Accounts, users: c.Users, tokens: c.Tokens, memberships: c.Memberships, audit: c.Audit,
 		sources:  c.EventSources,
 		webhooks: c.Webhooks, events: c.Events, billing: c.Billing, runner: c.Runner,
 		replicas: c.Replicas, log: c.Log,

@@ -74,7 +74,7 @@ func TestScopesAreDescribed(t *testing.T) {
 			}
 			for _, scope := range d.Arguments.ForName("scopes").Value.Children {
 				if !strings.Contains(description, "`"+scope.Value.Raw+"`") {
-					t.Errorf("the description of %s does not name %s", name, scope.Value.Raw)
+					t.Errorf("description of %s: got %q, want the scope %s in it", name, description, scope.Value.Raw)
 				}
 			}
 		}
@@ -126,7 +126,7 @@ func TestMutationsAreGrouped(t *testing.T) {
 	s := schema()
 	for _, f := range s.Mutation.Fields {
 		if group := s.Types[f.Type.Name()]; !strings.HasSuffix(group.Name, "Mutations") || len(f.Arguments) > 0 {
-			t.Errorf("Mutation.%s is not a group of mutations", f.Name)
+			t.Errorf("Mutation.%s: got %s, want a group of mutations without arguments", f.Name, group.Name)
 		}
 	}
 }
@@ -150,19 +150,24 @@ func TestSchemaHasTheWholeAccountAPI(t *testing.T) {
 		noteUnknown(t, def, want.Types[def.Name])
 	}
 	if have.Subscription != nil {
-		t.Error("Subscription is a type of object here, not the root of subscriptions")
+		t.Error("Subscription: got the root of subscriptions, want a type of object")
 	}
 }
 
 func compareDefinition(t *testing.T, have, want *ast.Definition) {
 	t.Helper()
-	if have == nil || have.Kind != want.Kind || !slices.Equal(have.Interfaces, want.Interfaces) {
-		t.Errorf("%s is missing or of another kind", want.Name)
+	if have == nil {
+		t.Errorf("%s: got no definition, want a %s", want.Name, want.Kind)
+		return
+	}
+	if have.Kind != want.Kind || !slices.Equal(have.Interfaces, want.Interfaces) {
+		t.Errorf("%s: got a %s with the interfaces %q, want a %s with %q", want.Name, have.Kind, have.Interfaces,
+			want.Kind, want.Interfaces)
 		return
 	}
 	for _, v := range want.EnumValues {
 		if have.EnumValues.ForName(v.Name) == nil {
-			t.Errorf("%s has no value %s", want.Name, v.Name)
+			t.Errorf("enum %s: got no value %s, want it", want.Name, v.Name)
 		}
 	}
 	for _, f := range ownFields(want) {
@@ -180,19 +185,19 @@ func compareDefinition(t *testing.T, have, want *ast.Definition) {
 func noteUnknown(t *testing.T, have, promised *ast.Definition) {
 	t.Helper()
 	if promised == nil {
-		t.Errorf("%s is in neither file of testdata; add it to testdata/additions.graphqls", have.Name)
+		t.Errorf("type %s: got it in neither file of testdata, want it in testdata/additions.graphqls", have.Name)
 		return
 	}
 	for _, f := range ownFields(have) {
 		if promised.Fields.ForName(f.Name) == nil {
-			t.Errorf("%s.%s is in neither file of testdata; add it to testdata/additions.graphqls",
-				have.Name, f.Name)
+			t.Errorf("%s.%s: got it in neither file of testdata, want it in testdata/additions.graphqls", have.Name,
+				f.Name)
 		}
 	}
 	for _, v := range have.EnumValues {
 		if promised.EnumValues.ForName(v.Name) == nil && have.Name != "CurrencyCode" { // the list is that of ISO 4217
-			t.Errorf("%s has a value %s that is in neither file of testdata; add it to additions.graphqls",
-				have.Name, v.Name)
+			t.Errorf("value %s.%s: got it in neither file of testdata, want it in additions.graphqls", have.Name,
+				v.Name)
 		}
 	}
 }
@@ -231,12 +236,12 @@ func TestNullMeansAbsentUnlessTheFieldSaysOtherwise(t *testing.T) {
 				clears[def.Name+"."+f.Name] = true
 			}
 			if f.Type.NonNull && f.DefaultValue != nil {
-				t.Errorf("%s.%s has a default and cannot be null", def.Name, f.Name)
+				t.Errorf("%s.%s: got a default and NonNull, want at most one of them", def.Name, f.Name)
 			}
 		}
 	}
 	if len(clears) == 0 {
-		t.Error("no field says that null clears it")
+		t.Error("fields that null clears: got none, want some")
 	}
 	check.Equal(t, omittables(t), clears, "the code tells null from absent, the schema says so")
 }
@@ -266,7 +271,7 @@ func omittables(t *testing.T) map[string]bool {
 func TestEveryScalarIsCoerced(t *testing.T) {
 	for name, def := range schema().Types {
 		if _, err := scalar.Coerce(name, "x"); def.Kind == ast.Scalar && fault.KindOf(err) == fault.Internal {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("Coerce %s: got %v, want no internal error", name, err)
 		}
 	}
 }

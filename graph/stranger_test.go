@@ -62,14 +62,14 @@ func TestStrangers(t *testing.T) {
 					!strings.HasSuffix(got, `"data":{"node":null}}`) ||
 					strings.Count(got, refused) != 1 || strings.Count(got, "message") != 1 ||
 					!strings.Contains(got, `"code":"FORBIDDEN"`) {
-					t.Errorf("%s\ngot %s", query, got)
+					t.Errorf("%s\ngot  %s\nwant one FORBIDDEN, and no data", query, got)
 				}
 			}
 			check.Equal(t, send(`{ __typename __schema { queryType { name } } __type(name: "Viewer") { name } }`),
 				`{"data":{"__typename":"Query","__schema":{"queryType":{"name":"Query"}},"__type":{"name":"Viewer"}}}`,
 				"introspection")
 			if log := a.log.String(); log != "" {
-				t.Errorf("something was run: %s", log)
+				t.Errorf("the log: got %s, want nothing, as no resolver is called", log)
 			}
 		})
 	}
@@ -84,7 +84,7 @@ func TestStrangerIsToldWhatAMissingScopeTells(t *testing.T) {
 	for name, got := range map[string]string{"missing scope": a.query(holding(), query, nil),
 		"stranger": a.query(&stranger, query, nil)} {
 		if !strings.Contains(got, refused) || !strings.Contains(got, `"code":"FORBIDDEN"`) {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: got %s, want FORBIDDEN", name, got)
 		}
 	}
 }
@@ -97,10 +97,10 @@ func TestIntrospection(t *testing.T) {
 	for _, want := range []string{`"name":"ApiTokenMutations"`, `"name":"createUserWithPassword"`,
 		`"isDeprecated":true`, `"name":"skip"`} {
 		if !strings.Contains(got, want) {
-			t.Errorf("%s is missing", want)
+			t.Errorf("introspection: got %.300s, want %s in it", got, want)
 		}
 	}
 	if strings.Contains(got, `"name":"defer"`) || strings.Contains(got, `"errors"`) {
-		t.Errorf("got %.300s", got)
+		t.Errorf("got %.300s, want neither defer nor errors", got)
 	}
 }

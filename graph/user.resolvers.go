@@ -47,7 +47,7 @@ func (r *accountMutationsResolver) RemoveUserFromAccount(ctx context.Context, ob
 	if err != nil {
 		return nil, err
 	}
-	removed, err := r.offboard.Remove(ctx, by, removalOf(input))
+	removed, err := r.memberships.Remove(ctx, by, removalOf(input))
 	if err != nil {
 		return nil, fault.Under(renamed(err, "id", "userId"), "input")
 	}
@@ -78,7 +78,7 @@ func (r *accountMutationsResolver) ProvisionUsers(ctx context.Context, obj *mode
 	if err != nil {
 		return nil, err
 	}
-	report, err := r.offboard.Provision(ctx, by, provisionRequest(input))
+	report, err := r.memberships.Provision(ctx, by, provisionRequest(input))
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}
@@ -90,7 +90,7 @@ func (r *accountMutationsResolver) DeprovisionUsers(ctx context.Context, obj *mo
 	if err != nil {
 		return nil, err
 	}
-	report, err := r.offboard.Deprovision(ctx, by, deprovisionRequest(input))
+	report, err := r.memberships.Deprovision(ctx, by, deprovisionRequest(input))
 	if err != nil {
 		return nil, fault.Under(err, "input")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"latchkey/graph/model"
 	"latchkey/graph/object"
@@ -66,7 +67,7 @@ func deliveryFilter(f *model.DeliveryFilterInput) (webhook.DeliveryFilter, error
 		return filter, nil
 	}
 	key, err := object.ParseKey(scalar.Event, *f.EventID)
-	filter.EventID = key
+	filter.EventID = &key
 	return filter, onField(err, "filter.eventId")
 }
 
@@ -83,11 +84,26 @@ func webhookKeys(webhooks []webhook.Webhook) []uuid.UUID {
 	return keys
 }
 
+// selectsAttempts reports whether the attempts of deliveries are selected below a set. They are only loaded then.
+func selectsAttempts(set ast.SelectionSet) bool {
+	return slices.ContainsFunc(set, func(selection ast.Selection) bool {
+		switch s := selection.(type) {
+		case *ast.Field:
+			return s.Name == "attempts" || selectsAttempts(s.SelectionSet)
+		case *ast.InlineFragment:
+			return selectsAttempts(s.SelectionSet)
+		case *ast.FragmentSpread:
+			return selectsAttempts(s.Definition.SelectionSet)
+		}
+		return false
+	})
+}
+
 // deliveries returns the connections of the webhooks' deliveries, by webhook ID.
 func (r *Resolver) deliveries(ctx context.Context, by *auth.Principal, siblings *object.Siblings[webhook.Webhook],
-	webhooks []webhook.Webhook, f webhook.DeliveryFilter,
-	w paging.Window) (map[uuid.UUID]*object.DeliveryConnection, error) {
-	pages, err := r.webhooks.DeliveriesOf(ctx, by, webhookKeys(webhooks), f, w)
+	webhooks []webhook.Webhook, f webhook.DeliveryFilter, w paging.Window,
+	attempts bool) (map[uuid.UUID]*object.DeliveryConnection, error) {
+	pages, err := r.webhooks.DeliveriesOf(ctx, by, webhookKeys(webhooks), f, w, attempts)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ package graph
 
 import (
 	"context"
+	"fmt"
 	"latchkey/graph/generated"
 	"latchkey/graph/model"
 	"latchkey/graph/object"
@@ -14,6 +15,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/webhook"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
 )
 
@@ -57,8 +59,9 @@ func (r *webhookResolver) Deliveries(ctx context.Context, obj *object.Webhook, f
 	if err != nil {
 		return nil, err
 	}
-	pages, err := object.Load(obj.Siblings, keyFor("deliveries", deliveryFilterText(f), w), func(webhooks []webhook.Webhook) (map[uuid.UUID]*object.DeliveryConnection, error) {
-		return r.deliveries(ctx, by, obj.Siblings, webhooks, f, w)
+	attempts := selectsAttempts(graphql.GetFieldContext(ctx).Field.Selections)
+	pages, err := object.Load(obj.Siblings, keyFor("deliveries", fmt.Sprint(attempts, deliveryFilterText(f)), w), func(webhooks []webhook.Webhook) (map[uuid.UUID]*object.DeliveryConnection, error) {
+		return r.deliveries(ctx, by, obj.Siblings, webhooks, f, w, attempts)
 	})
 	return pages[obj.ID], err
 }

@@ -23,10 +23,11 @@ type writes struct {
 }
 
 // boundBelow are the mutation fields whose services set auth.WriteTimeout: for each
-// batch of a bulk operation (package membership), and for what follows the hash of
-// a password, which requests wait for. advanceTime is a billing run of many short
-// transactions; what it has billed when the request times out stays.
-var boundBelow = []string{"provisionUsers", "deprovisionUsers", "createUserWithPassword", "advanceTime"}
+// batch of a bulk operation (package membership) or of a replay, and for what follows
+// the hash of a password, which requests wait for. advanceTime is a billing run of
+// many short transactions; what it has billed when the request times out stays.
+var boundBelow = []string{"provisionUsers", "deprovisionUsers", "replayDeliveries", "createUserWithPassword",
+	"advanceTime"}
 
 // run is the resolver middleware that sets auth.WriteTimeout for the other mutation
 // fields. The timeout includes resolving their results.

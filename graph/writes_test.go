@@ -35,15 +35,15 @@ type silent struct {
 	fails error
 }
 
-func (s silent) Revoke(ctx context.Context, _ auth.Actor, e token.Ending) (token.Ended, error) {
+func (s silent) Revoke(ctx context.Context, _ auth.Actor, e token.RevocationDraft) (token.RevocationOutcome, error) {
 	if e.IDs[0] == s.lucky {
-		return token.Ended{}, nil
+		return token.RevocationOutcome{}, nil
 	}
 	if s.fails != nil {
-		return token.Ended{}, s.fails
+		return token.RevocationOutcome{}, s.fails
 	}
 	<-ctx.Done()
-	return token.Ended{}, ctx.Err()
+	return token.RevocationOutcome{}, ctx.Err()
 }
 
 // A write that does not return within five seconds is a 503, as a look-up is, unless another one of the request
@@ -106,10 +106,10 @@ func TestWritesThatDoNotReturn(t *testing.T) {
 				}
 				lost := tc.status == http.StatusServiceUnavailable
 				if lost != (w.Header().Get("Retry-After") == "1") || lost && answer.Data != nil {
-					t.Errorf("headers %v: %s", w.Header(), w.Body)
+					t.Errorf("got headers %v: %s, want Retry-After 1 and no data: %t", w.Header(), w.Body, lost)
 				}
 				if tc.took > 0 && !strings.Contains(w.Body.String(), "not confirmed within 5s. It may have been made") {
-					t.Errorf("got %s", w.Body)
+					t.Errorf("got %s, want it not confirmed within 5s", w.Body)
 				}
 			})
 		})
@@ -137,7 +137,7 @@ func TestBulkIsBoundedBySlices(t *testing.T) {
 		`mutation { account { deprovisionUsers(input: {users: [{email: "a@x.example"}, {email: "b@x.example"}]}) { dryRun } } }`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newAPI(t, func(c *graph.Config) { c.Offboard = membership.NewService(eachSlow{}, time.Now) })
+			h := newAPI(t, func(c *graph.Config) { c.Memberships = membership.NewService(eachSlow{}, time.Now) })
 			by := auth.OperatorPrincipal()
 			by.AccountID = ownAccount
 			began := time.Now()

@@ -63,7 +63,7 @@ func parseSecrets(text string) ([][]byte, error) {
 	for secret := range strings.FieldsSeq(text) {
 		encoded, ok := strings.CutPrefix(secret, "whsec_")
 		key, err := base64.StdEncoding.DecodeString(encoded)
-		if !ok || err != nil {
+		if !ok || err != nil || len(key) == 0 {
 			return nil, errors.New("a text in WEBHOOK_SECRET is not a webhook's secret, which begins with whsec_")
 		}
 		keys = append(keys, key)

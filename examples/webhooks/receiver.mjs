@@ -27,14 +27,13 @@ function equal(a, b) {
 // verify returns the ID of the event, or throws Refused. The signature covers
 // the ID, the time and the bytes of the body, so verify it before the body is
 // parsed.
-function verify(secrets, headers, body, now) {
+function verify(keys, headers, body, now) {
   const id = headers["webhook-id"] ?? "";
   const timestamp = headers["webhook-timestamp"] ?? "";
   if (id === "" || !/^[0-9]+$/.test(timestamp)) throw new Refused("a header is missing");
   if (Math.abs(now - Number(timestamp)) > TOLERANCE) throw new Refused("the time is too far from this clock");
   const given = (headers["webhook-signature"] ?? "").split(" ");
-  for (const secret of secrets) {
-    const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  for (const key of keys) {
     const expected = "v1," + createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body).digest("base64");
     if (given.some((one) => equal(one, expected))) return id;
   }
@@ -70,11 +69,11 @@ async function read(request) {
 }
 
 // receive returns the status of the answer to a request.
-async function receive(secrets, request) {
+async function receive(keys, request) {
   if (request.method !== "POST") return 405;
   const body = await read(request);
   if (body === undefined) return 413;
-  const id = verify(secrets, request.headers, body, Date.now() / 1000);
+  const id = verify(keys, request.headers, body, Date.now() / 1000);
   if (!seen.has(id)) {
     show(JSON.parse(body));
     remember(id);
@@ -82,16 +81,23 @@ async function receive(secrets, request) {
   return 204;
 }
 
-const secrets = (process.env.WEBHOOK_SECRET ?? "").split(" ").filter((one) => one !== "");
-if (secrets.length === 0 || !secrets.every((one) => one.startsWith("whsec_"))) {
-  console.error("set WEBHOOK_SECRET to the webhook's secret, whsec_...");
+// keyOf returns the key of a secret, or undefined for any other text. Buffer.from
+// skips what is not base64, so the form is checked first.
+function keyOf(secret) {
+  const encoded = /^whsec_((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4}))$/.exec(secret);
+  return encoded ? Buffer.from(encoded[1], "base64") : undefined;
+}
+
+const keys = (process.env.WEBHOOK_SECRET ?? "").split(" ").filter((one) => one !== "").map(keyOf);
+if (keys.length === 0 || keys.includes(undefined)) {
+  console.error("set WEBHOOK_SECRET to the webhook's secret, whsec_ and base64");
   process.exit(1);
 }
 
 const server = createServer(async (request, response) => {
   let status = 400;
   try {
-    status = await receive(secrets, request);
+    status = await receive(keys, request);
   } catch (error) {
     console.error(`refused: ${error.message}`);
   }

@@ -29,7 +29,7 @@ class Refused(Exception):
     """A request that is not a valid webhook."""
 
 
-def verify(secrets, headers, body, now):
+def verify(keys, headers, body, now):
     """Returns the ID of the event, or raises Refused.
 
     The signature covers the ID, the time and the bytes of the body, so verify it
@@ -43,8 +43,7 @@ def verify(secrets, headers, body, now):
         raise Refused("the time is too far from this clock")
     signed = f"{event_id}.{timestamp}.".encode() + body
     given = headers.get("webhook-signature", "").split()
-    for secret in secrets:
-        key = base64.b64decode(secret.removeprefix("whsec_"))
+    for key in keys:
         expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
         if any(hmac.compare_digest(expected.encode(), one.encode()) for one in given):
             return event_id
@@ -81,7 +80,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"  # Latchkey uses a connection for several requests
     timeout = 60
-    secrets, seen, lock = [], Seen(), threading.Lock()
+    keys, seen, lock = [], Seen(), threading.Lock()
 
     def do_POST(self):
         length = self.headers.get("Content-Length", "")
@@ -90,7 +89,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             return self.answer(413)
         body = self.rfile.read(int(length))
         try:
-            event_id = verify(self.secrets, self.headers, body, time.time())
+            event_id = verify(self.keys, self.headers, body, time.time())
         except Refused as reason:
             print("refused:", reason, file=sys.stderr, flush=True)
             return self.answer(400)
@@ -112,10 +111,21 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         """Logs no requests."""
 
 
+def key_of(secret):
+    """Returns the key of a secret, or raises ValueError for any other text."""
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if not secret.startswith("whsec_") or not key:
+        raise ValueError(secret)
+    return key
+
+
 def main():
-    Receiver.secrets = os.environ.get("WEBHOOK_SECRET", "").split()
-    if not Receiver.secrets or not all(one.startswith("whsec_") for one in Receiver.secrets):
-        sys.exit("set WEBHOOK_SECRET to the webhook's secret, whsec_...")
+    try:
+        Receiver.keys = [key_of(one) for one in os.environ.get("WEBHOOK_SECRET", "").split()]
+    except ValueError:
+        Receiver.keys = []
+    if not Receiver.keys:
+        sys.exit("set WEBHOOK_SECRET to the webhook's secret, whsec_ and base64")
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Receiver)
     print(f"listening on http://127.0.0.1:{server.server_port}", file=sys.stderr, flush=True)

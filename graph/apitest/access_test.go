@@ -120,7 +120,7 @@ func (r route) refusal(refuses func(step) []string) []string {
 func TestEveryFieldNeedsItsScopes(t *testing.T) {
 	fields := guardedFields()
 	if len(fields) < 40 {
-		t.Fatalf("only %d fields need scopes", len(fields))
+		t.Fatalf("fields that need scopes: got %d, want at least 40", len(fields))
 	}
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)
@@ -141,7 +141,7 @@ func TestEveryFieldNeedsItsScopes(t *testing.T) {
 				for _, failure := range got.failures() {
 					if f.route[0].parent == schema.Query && !strings.Contains(failure, "NOT_IMPLEMENTED") ||
 						strings.Contains(failure, "FORBIDDEN") {
-						t.Errorf("with %q: %s, of %s", f.needs(), failure, query)
+						t.Errorf("with %q: got %s, want no refusal, of %s", f.needs(), failure, query)
 					}
 				}
 			})
@@ -212,13 +212,13 @@ func TestStrangers(t *testing.T) {
 						got := w.ask(t, stranger.at, stranger.by, query, nil)
 						if want := []string{f.Name + ": FORBIDDEN"}; !slices.Equal(got.failures(), want) ||
 							got.errors[0].Message != refusal || strings.Contains(got.data, "bc/") {
-							t.Errorf("%s answers %s", query, got.text)
+							t.Errorf("%s: got %s, want %q and no data", query, got.text, want)
 						}
 					}
 				}
 				if got := w.ask(t, stranger.at, stranger.by, `{ __typename __type(name: "Store") { name } }`,
 					nil); got.data != `{"__typename":"Query","__type":{"name":"Store"}}` {
-					t.Errorf("introspection answers %s", got.text)
+					t.Errorf("introspection: got %s, want the names of both types", got.text)
 				}
 				check.Equal(t, dbtest.Dump(t, w.URL), before, "the database")
 			})

@@ -90,7 +90,7 @@ func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	var err error
 	a.handler, err = graph.NewHandler(graph.Config{
 		EventSources: a.sources,
-		Accounts:     a.Accounts, Users: a.Users, Tokens: a.Tokens, Offboard: a.Memberships, Audit: a.DB.Audit(),
+		Accounts:     a.Accounts, Users: a.Users, Tokens: a.Tokens, Memberships: a.Memberships, Audit: a.DB.Audit(),
 		Webhooks: a.Webhooks, Events: a.Events, Billing: a.Billing, Runner: a.Runner,
 		Catalogue: scope.Default(), PublicURL: publicURL, Limits: limits, Log: log,
 		Replicas: &a.confirm,
@@ -129,7 +129,7 @@ type complaints struct{ t *testing.T }
 func (c *complaints) Write(line []byte) (int, error) {
 	dbtest.NoSecrets(c.t, "the log", line)
 	if bytes.Contains(line, []byte(`"level":"ERROR"`)) {
-		c.t.Errorf("logged: %s", line)
+		c.t.Errorf("the log: got %s, want no error", line)
 	}
 	return len(line), nil
 }
@@ -199,7 +199,7 @@ func (a answer) failures() []string {
 func (a answer) into(t *testing.T, data any) {
 	t.Helper()
 	if len(a.errors) > 0 {
-		t.Fatalf("errors %q", a.failures())
+		t.Fatalf("errors: got %q, want none", a.failures())
 	}
 	if err := json.Unmarshal([]byte(a.data), data); err != nil {
 		t.Fatal(err)
@@ -240,7 +240,7 @@ func read(t *testing.T, w *httptest.ResponseRecorder, requestID string) answer {
 	}
 	for _, f := range envelope.Errors {
 		if f.Extensions.RequestID != requestID || f.Extensions.Code == "" || f.Message == "" {
-			t.Errorf("error %+v without its code, message or request id", f)
+			t.Errorf("error: got %+v, want a code, a message and the request ID %s", f, requestID)
 		}
 	}
 	return answer{status: w.Code, text: w.Body.String(), data: compact(t, envelope.Data), errors: envelope.Errors,

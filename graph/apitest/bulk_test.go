@@ -30,7 +30,7 @@ func TestProvisionAThousand(t *testing.T) {
 		variables := map[string]any{"in": map[string]any{"users": users}}
 		body, err := json.Marshal(map[string]any{"query": bulkQuery, "variables": variables})
 		if err != nil || len(body) > maxBody {
-			t.Errorf("the request has %d bytes, %v", len(body), err)
+			t.Errorf("request: got %d bytes, %v, want at most %d", len(body), err, maxBody)
 		}
 		for _, want := range []string{`"created":1000,`, `"unchanged":1000,`} {
 			w.check(t, scenario{by: w.robot, query: bulkQuery, variables: variables,

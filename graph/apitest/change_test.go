@@ -65,15 +65,15 @@ func TestUpdateToken(t *testing.T) {
 		})
 		if by := w.verify(t,
 			wide.AccessToken.Reveal()); by.Scopes.String() != "account_users_read store_cart_read_only" {
-			t.Errorf("the narrowed token holds %s", by.Scopes)
+			t.Errorf("scopes of the narrowed token: got %s, want account_users_read store_cart_read_only", by.Scopes)
 		}
 		if _, err := w.Verifier.Principal(t.Context(), wide.AccessToken.Reveal(),
 			auth.Origin{IP: peer.Next()}); err == nil {
-			t.Error("the narrowed token works from outside its network")
+			t.Error("the narrowed token outside its network: got no error, want one")
 		}
 		w.Clock.Advance(time.Hour)
 		if w.works(t, wide.AccessToken.Reveal()) {
-			t.Error("the narrowed token works after its end")
+			t.Error("the narrowed token after its end: got it accepted, want it refused")
 		}
 	})
 }
@@ -121,7 +121,7 @@ func TestUpdateTokenRefuses(t *testing.T) {
 				"CONFLICT input.id: This API token has expired."),
 			refused("another account's token", w.owner, map[string]any{"id": "<Stray>", "name": "Ours"},
 				"NOT_FOUND input.id: "+noToken),
-			refused("nobody's token", w.owner, map[string]any{"id": uuid.NewString(), "name": "Ours"},
+			refused("an unknown token", w.owner, map[string]any{"id": uuid.NewString(), "name": "Ours"},
 				"NOT_FOUND input.id: "+noToken),
 			refused("no token", w.owner, map[string]any{"id": "<store0>", "name": "Ours"},
 				`INVALID input.id: "<store0>" is not an ID of this kind: bc/account/apiToken/….`),
@@ -168,20 +168,22 @@ func TestRotateToken(t *testing.T) {
 					t.Errorf("the old access token ends at %s, want %s", rotated.PreviousExpiresAt, want)
 				}
 				if live := len(rotated.APIToken.AccessTokens); (live == 2) != (tc.lasts > 0) {
-					t.Errorf("%d access tokens live", live)
+					t.Errorf("active access tokens: got %d, want 2: %t", live, tc.lasts > 0)
 				}
 				if w.works(t, old.AccessToken.Reveal()) != (tc.lasts > 0) || !w.works(t, rotated.AccessToken) {
-					t.Error("just rotated: not what should work does")
+					t.Errorf("just rotated: got the old token accepted %t and the new one %t, want %t and true",
+						w.works(t, old.AccessToken.Reveal()), w.works(t, rotated.AccessToken), tc.lasts > 0)
 				}
 				if tc.lasts > 0 {
 					w.Clock.Advance(tc.lasts - time.Microsecond)
 					if !w.works(t, old.AccessToken.Reveal()) {
-						t.Error("the old access token ended too early")
+						t.Error("the old access token just before its end: got it refused, want it accepted")
 					}
 					w.Clock.Advance(time.Microsecond)
 				}
 				if w.works(t, old.AccessToken.Reveal()) || !w.works(t, rotated.AccessToken) {
-					t.Error("after the overlap: not what should work does")
+					t.Errorf("after the overlap: got the old token accepted %t and the new one %t, want false and true",
+						w.works(t, old.AccessToken.Reveal()), w.works(t, rotated.AccessToken))
 				}
 			})
 		}
@@ -211,7 +213,8 @@ func TestRotateTokenRefuses(t *testing.T) {
 				"CONFLICT input.id: This API token is revoked."),
 			refused("an expired token", w.owner, map[string]any{"id": "<Late>"},
 				"CONFLICT input.id: This API token has expired."),
-			refused("nobody's token", w.owner, map[string]any{"id": uuid.NewString()}, "NOT_FOUND input.id: "+noToken),
+			refused("an unknown token", w.owner, map[string]any{"id": uuid.NewString()},
+				"NOT_FOUND input.id: "+noToken),
 			refused("no token", w.owner, map[string]any{"id": "x"},
 				`INVALID input.id: "x" is not an ID of this kind: bc/account/apiToken/….`),
 			refused("another store's token, by a store's owner", w.storeOwner, map[string]any{"id": "<Other>"},
@@ -232,7 +235,7 @@ func TestRevokeTokens(t *testing.T) {
 		till := w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"},
 			store: &w.home.Stores[0]})
 		if !w.works(t, account.AccessToken.Reveal()) || !w.works(t, till.AccessToken.Reveal()) {
-			t.Fatal("new tokens do not work")
+			t.Fatal("new tokens: got one refused, want both accepted")
 		}
 		revoked := scenario{
 			by: w.owner, query: revokeTokens,
@@ -242,7 +245,7 @@ func TestRevokeTokens(t *testing.T) {
 		}
 		w.check(t, revoked)
 		if w.works(t, account.AccessToken.Reveal()) || w.works(t, till.AccessToken.Reveal()) {
-			t.Error("a revoked token works")
+			t.Error("revoked tokens: got one accepted, want both refused")
 		}
 		// A repeat, later and by another principal, has the same result and changes nothing.
 		before := dbtest.Dump(t, w.URL)

@@ -99,7 +99,7 @@ func TestClientsOfTheAccountAPI(t *testing.T) {
 	const folder = "../testdata/compat"
 	files, err := filepath.Glob(folder + "/*.graphql")
 	if err != nil || len(files) != len(clients) {
-		t.Fatalf("%d files, %d clients, %v", len(files), len(clients), err)
+		t.Fatalf("documents in %s: got %d, %v, want one for each of %d clients", folder, len(files), err, len(clients))
 	}
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.nameCursors(t)
@@ -163,7 +163,7 @@ func TestClientsAskForEverything(t *testing.T) {
 		}
 		doc, errs := gqlparser.LoadQueryWithRules(theirs, string(text), rules.NewDefaultRules())
 		if errs != nil {
-			t.Errorf("%s is not valid there: %v", name, errs)
+			t.Errorf("%s in their schema: got %v, want it valid", name, errs)
 			continue
 		}
 		for _, op := range doc.Operations {
@@ -179,7 +179,7 @@ func TestClientsAskForEverything(t *testing.T) {
 		}
 		for _, f := range fieldsOf(def) {
 			if !asked[def.Name+"."+f.Name] && f.Name != "pageInfo" && f.Name != "cursor" && def.Name != "PageInfo" {
-				t.Errorf("no client asks for %s.%s", def.Name, f.Name)
+				t.Errorf("%s.%s: got no client that asks for it, want one", def.Name, f.Name)
 			}
 		}
 	}

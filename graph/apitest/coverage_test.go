@@ -39,7 +39,7 @@ func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
 			w.fill(
 				`mutation { apiToken { createApiToken(input: {name: "Last", scopes: ["account_read"]}) { __typename } } }`), nil)
 		if len(got.errors) > 0 {
-			t.Fatal(got.failures())
+			t.Fatalf("createApiToken: got %q, want no errors", got.failures())
 		}
 		// The survey narrows, transfers and revokes, and goes on with principals as they were in the beginning.
 		for _, by := range []*auth.Principal{w.owner, w.robot} {
@@ -55,7 +55,7 @@ func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
 				}
 				if strings.HasSuffix(f.Type.Name(), "Connection") && !s.unavailable[def.Name+"."+f.Name] {
 					if _, paged := connections[def.Name+"."+f.Name]; !paged && def.Name != "Checkout" {
-						t.Errorf("%s.%s is answered, and no test pages through it", def.Name, f.Name)
+						t.Errorf("%s.%s: got no test that pages through it, want one", def.Name, f.Name)
 					}
 				}
 			}
@@ -67,7 +67,7 @@ func TestEveryFieldIsAnsweredOrNotAvailable(t *testing.T) {
 		slices.Sort(names)
 		t.Logf("%d fields are answered; not available are %s", answered, strings.Join(names, ", "))
 		if answered < 90 {
-			t.Errorf("only %d fields are answered", answered)
+			t.Errorf("available fields: got %d, want at least 90", answered)
 		}
 	})
 }
@@ -85,7 +85,7 @@ func (s survey) isAnswered(t *testing.T, target step) bool {
 			// There must have been a route, or the field is in the schema for nothing.
 			if routeTo(schema.Query, target, throughNode) == nil &&
 				routeTo(schema.Mutation, target, throughNode) == nil {
-				t.Errorf("%s cannot be reached", target.name())
+				t.Errorf("route to %s: got none, want one", target.name())
 			}
 			return false
 		}
@@ -94,7 +94,7 @@ func (s survey) isAnswered(t *testing.T, target step) bool {
 			return true
 		}
 		if s.unavailable[missing] {
-			t.Fatalf("%s: %s is still on the way", target.name(), missing)
+			t.Fatalf("route to %s: got one through %s, want one without it", target.name(), missing)
 		}
 		s.unavailable[missing] = true
 	}
@@ -119,7 +119,7 @@ func (s survey) try(t *testing.T, way route) (unavailable string) {
 		}
 	}
 	if !slices.Contains(nullHere, last.name()) {
-		t.Errorf("%s answers nothing", query)
+		t.Errorf("%s: got no value, want one", query)
 	}
 	return ""
 }
@@ -135,7 +135,7 @@ func (s survey) explained(t *testing.T, way route, query string, got answer) str
 			return st.name()
 		}
 	}
-	t.Errorf("%s answers %q", query, got.failures())
+	t.Errorf("%s: got %q, want a value, or an error at a field of the route", query, got.failures())
 	return way[len(way)-1].name()
 }
 

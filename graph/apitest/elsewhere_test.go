@@ -70,7 +70,8 @@ func (w *tenants) trail(t *testing.T, by *auth.Principal, email string) []string
 		add(step.name, got.text)
 		add(step.name+", statements", strings.Join(statements, "\n"))
 		if strings.Contains(got.text, "INTERNAL") || len(statements) == 0 {
-			t.Errorf("%s: %d statements, %s", step.name, len(statements), got.text)
+			t.Errorf("%s: got %d statements, %s, want at least one and no internal error", step.name, len(statements),
+				got.text)
 		}
 	}
 	events := w.ask(t, w.home.Account.ID, by, fmt.Sprintf(`{ account { auditEvents(first: %d) { edges { node { action actor { kind name }
@@ -93,14 +94,14 @@ func TestAddressKnownElsewhereIsTreatedAlike(t *testing.T) {
 		} {
 			if got := w.ask(t, w.away.Account.ID, there, query, nil); len(got.errors) > 0 ||
 				strings.Contains(got.data, `"failed":1`) {
-				t.Fatalf("errors %q, %s", got.failures(), got.data)
+				t.Fatalf("%s: got errors %q, %s, want none, and none failed", query, got.failures(), got.data)
 			}
 		}
 		want := w.trail(t, w.owner, "nobody@there.example")
 		events := want[len(want)-1]
 		for _, action := range []string{"user.created", "user.added", "user.removed"} {
 			if !strings.Contains(events, action) {
-				t.Errorf("the events lack %s: %s", action, events)
+				t.Errorf("events: got %s, want %s among them", events, action)
 			}
 		}
 		for _, email := range []string{"invited@there.example", member} {

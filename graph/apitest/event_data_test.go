@@ -57,7 +57,7 @@ func (w *tenants) object(t *testing.T, query string, path ...string) shown {
 	for _, step := range path {
 		if list, is := data.([]any); is {
 			if len(list) == 0 {
-				t.Fatalf("%s finds nothing", query)
+				t.Fatalf("%s: got an empty list, want an element", query)
 			}
 			data = list[0]
 		}
@@ -101,7 +101,7 @@ func (w *tenants) memberShown(t *testing.T, email string) shown {
 			return e.Node
 		}
 	}
-	t.Fatalf("%s is not in the store", email)
+	t.Fatalf("users of the store: got none with %s, want one", email)
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (w *tenants) last(t *testing.T, targetName string) audit.Event {
 			return item.Node
 		}
 	}
-	t.Fatalf("there is no event on %s", targetName)
+	t.Fatalf("events: got none on %s, want one", targetName)
 	return audit.Event{}
 }
 
@@ -157,7 +157,7 @@ func wantExample(t *testing.T, of audit.Type, data shown) {
 		check.Equal(t, fmt.Sprint(got), fmt.Sprint(want), "the fields of the example of %s", of)
 		return
 	}
-	t.Errorf("the type %s has no documentation", of)
+	t.Errorf("type %s: got no documentation, want some", of)
 }
 
 // do runs a mutation of the account's owner, which must succeed.
@@ -165,7 +165,7 @@ func (w *tenants) do(t *testing.T, query string, input map[string]any) {
 	t.Helper()
 	got := w.ask(t, w.home.Account.ID, w.owner, query, map[string]any{"input": w.fillAll(input)})
 	if len(got.errors) > 0 {
-		t.Fatalf("errors %q", got.failures())
+		t.Fatalf("%s: got errors %q, want none", query, got.failures())
 	}
 	w.Clock.Advance(1234567 * time.Microsecond)
 }
@@ -286,7 +286,7 @@ func TestDataOfProvisioningEvents(t *testing.T) {
 	})
 }
 
-// A transfer of a store changes the memberships of both owners.
+// A transfer of a store changes the store and the memberships of both owners, and one of the account the account.
 func TestDataOfTransferEvents(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		next, former := w.home.Users[2].Email, w.home.StoreOwner.Email
@@ -299,6 +299,22 @@ func TestDataOfTransferEvents(t *testing.T) {
 			check.Equal(t, e.Action.Thing(), "store_user", "the event of %s", email)
 		}
 		check.Equal(t, w.memberShown(t, next)["role"], "STORE_OWNER", "the role of the new owner")
+		w.do(t, `mutation($input: TransferOwnershipInput!) { account { transferOwnership(input: $input) { store { id } } } }`,
+			map[string]any{"userId": userIDOf(w.home.Users[2])})
+		for kind, key := range map[audit.TargetKind]string{audit.TargetStore: w.home.Stores[0].ID.String(),
+			audit.TargetAccount: w.home.Account.ID.String()} {
+			found, err := w.DB.Audit().Events(t.Context(), w.home.Account.ID, audit.Filter{TargetKey: key,
+				Actions: []audit.Action{audit.AccountUpdated, audit.StoreUpdated}}, paging.Window{Size: 1})
+			if err != nil || len(found.Items) == 0 {
+				t.Fatalf("there is no event of the %s: %v", kind, err)
+			}
+			var data struct{ Owner struct{ ID string } }
+			if err := json.Unmarshal(found.Items[0].Node.Data, &data); err != nil {
+				t.Fatal(err)
+			}
+			check.Equal(t, data.Owner.ID, userIDOf(w.home.Users[2]), "the owner in the data of the event of the %s",
+				kind)
+		}
 	})
 }
 
@@ -362,12 +378,12 @@ func TestEveryFieldIsInTheDataOfEvents(t *testing.T) {
 		query := `{ __type(name: "` + name + `") { fields(includeDeprecated: true) { name } } }`
 		a.ask(t, w.home.Account.ID, w.owner, query, nil).into(t, &data)
 		if len(data.Type.Fields) == 0 {
-			t.Errorf("%s has no fields", name)
+			t.Errorf("fields of %s: got none, want some", name)
 		}
 		for _, f := range data.Type.Fields {
 			_, out := left[name][f.Name]
 			if in := slices.Contains(strings.Fields(fields), f.Name); in == out {
-				t.Errorf("%s.%s: in the data is %t, left out is %t", name, f.Name, in, out)
+				t.Errorf("%s.%s: got it in the data %t and left out %t, want one of the two", name, f.Name, in, out)
 			}
 		}
 	}

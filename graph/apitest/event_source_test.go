@@ -67,7 +67,7 @@ func TestEventSourcesNotConfigured(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		var err error
 		w.handler, err = graph.NewHandler(graph.Config{
-			Accounts: w.Accounts, Users: w.Users, Tokens: w.Tokens, Offboard: w.Memberships, Audit: w.DB.Audit(),
+			Accounts: w.Accounts, Users: w.Users, Tokens: w.Tokens, Memberships: w.Memberships, Audit: w.DB.Audit(),
 			EventSources: w.eventSources(nil), Catalogue: scope.Default(), PublicURL: publicURL, Replicas: &w.confirm,
 		})
 		if err != nil {
@@ -79,7 +79,7 @@ func TestEventSourcesNotConfigured(t *testing.T) {
 		} {
 			got := w.ask(t, w.home.Account.ID, w.robot, w.fill("mutation { app { "+mutation+" } }"), nil)
 			if len(got.errors) != 1 || got.errors[0].Extensions.Code != "EVENT_BRIDGE_NOT_CONFIGURED" {
-				t.Errorf("%s: got %q", mutation, got.failures())
+				t.Errorf("%s: got %q, want one EVENT_BRIDGE_NOT_CONFIGURED", mutation, got.failures())
 			}
 		}
 		got := w.ask(t, w.home.Account.ID, w.robot,

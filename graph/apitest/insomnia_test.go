@@ -53,13 +53,13 @@ func TestInsomniaCollection(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Type != "export" || c.Format != 4 {
-		t.Errorf("it is %s of format %d", c.Type, c.Format)
+		t.Errorf("collection: got %s of format %d, want export of format 4", c.Type, c.Format)
 	}
 	ids, environment := map[string]bool{}, map[string]string{}
 	var requests []resource
 	for _, r := range c.Resources {
 		if r.ID == "" || ids[r.ID] || r.Type != "workspace" && !ids[r.ParentID] {
-			t.Errorf("%s %q is without an id of its own or a parent before it", r.Type, r.ID)
+			t.Errorf("%s %q: got the parent %q, want a new ID, and a parent before it", r.Type, r.ID, r.ParentID)
 		}
 		ids[r.ID] = true
 		switch r.Type {
@@ -71,11 +71,12 @@ func TestInsomniaCollection(t *testing.T) {
 	}
 	for _, name := range []string{"base_url", "account_uuid", "token"} {
 		if _, there := environment[name]; !there {
-			t.Errorf("the environment has no %s", name)
+			t.Errorf("environment: got %v, want %s in it", environment, name)
 		}
 	}
 	if environment["token"] != "" || len(requests) < 7 {
-		t.Errorf("%d requests, or a token in the environment", len(requests))
+		t.Errorf("got %d requests and a token in the environment %t, want at least 7 and false", len(requests),
+			environment["token"] != "")
 	}
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.issue(t, w.owner, w.home, request{name: "Till", scopes: []string{"store_cart"}, store: &w.home.Stores[0]})
@@ -98,7 +99,7 @@ func (w *tenants) send(t *testing.T, r resource, values map[string]string) {
 		return variable.ReplaceAllStringFunc(text, func(name string) string {
 			value, there := values[variable.FindStringSubmatch(name)[1]]
 			if !there {
-				t.Errorf("%s is not in the environment", name)
+				t.Errorf("environment: got no %s, want one", name)
 			}
 			return value
 		})
@@ -111,7 +112,8 @@ func (w *tenants) send(t *testing.T, r resource, values map[string]string) {
 		headers["X-Auth-Token"] != "token" ||
 		headers["Content-Type"] != "application/json" || r.Body.MimeType != "application/graphql" ||
 		!strings.HasSuffix(r.Description, ".") {
-		t.Errorf("%s %s with %v is not a request to the API", r.Method, r.URL, headers)
+		t.Errorf("got %s %s with %v, %s and the description %q, want a POST of application/graphql with a sentence",
+			r.Method, r.URL, headers, r.Body.MimeType, r.Description)
 	}
 	var body struct {
 		Query     string
@@ -122,6 +124,6 @@ func (w *tenants) send(t *testing.T, r resource, values map[string]string) {
 	}
 	got := w.ask(t, w.home.Account.ID, w.owner, body.Query, body.Variables)
 	if len(got.errors) > 0 || slices.Contains([]string{"", "null"}, got.data) {
-		t.Errorf("answered with %q", got.failures())
+		t.Errorf("answer: got errors %q, data %s, want data only", got.failures(), got.data)
 	}
 }

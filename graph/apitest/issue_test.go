@@ -84,19 +84,20 @@ func TestCreateToken(t *testing.T) {
 				}
 				if !strings.HasPrefix(c.AccessToken, tc.prefix) || !strings.HasPrefix(c.ClientSecret, "lkc_") ||
 					c.ClientID == "" {
-					t.Errorf("the secrets of %s have other prefixes", c.ClientID)
+					t.Errorf("credentials of %s: got other prefixes, want %s and lkc_", c.ClientID, tc.prefix)
 				}
 				file := "ACCESS TOKEN: " + c.AccessToken + "\nCLIENT NAME: Möbel & Söhne\nAPI PATH: " + path +
 					"\nCLIENT ID: " + c.ClientID + "\nCLIENT SECRET: " + c.ClientSecret + "\n"
 				if c.File.Content != file || c.File.Name != "latchkey-credentials-m-bel-s-hne.txt" {
-					t.Errorf("the file %s has not the lines it should", c.File.Name)
+					t.Errorf("file %s: got other lines, want the credentials in latchkey-credentials-m-bel-s-hne.txt",
+						c.File.Name)
 				}
 				by := w.verify(t, c.AccessToken)
 				if !by.Scopes.Equal(tc.holds) || "bc/account/apiToken/"+by.ID.String() != got.APIToken.ID {
 					t.Errorf("the access token is %s with %s, want %s", by.ID, by.Scopes, tc.holds)
 				}
 				if w.works(t, c.ClientSecret) || w.works(t, c.ClientID) {
-					t.Error("the client's credentials are taken for an access token")
+					t.Error("the client's ID or secret as an access token: got it accepted, want both refused")
 				}
 			})
 		}
@@ -185,11 +186,11 @@ func TestCreateTokenRefuses(t *testing.T) {
 		})
 		if by := w.verify(t,
 			within.Credentials.AccessToken); by.Scopes.String() != "account_users_read store_cart_read_only" {
-			t.Errorf("a token that was given less holds %s", by.Scopes)
+			t.Errorf("scopes of a token with fewer: got %s, want account_users_read store_cart_read_only", by.Scopes)
 		}
 		w.Clock.Advance(time.Hour)
 		if w.works(t, within.Credentials.AccessToken) {
-			t.Error("a token works after its end")
+			t.Error("a token after its end: got it accepted, want it refused")
 		}
 	})
 }
@@ -202,10 +203,10 @@ func TestCreateTokenWithoutFeature(t *testing.T) {
 		got := w.ask(t, w.away.Account.ID, w.session(t, w.away, w.away.Owner), createToken, input)
 		want := "apiToken.createApiToken: INVALID input.scopes: This account is not enrolled in the program for account_charges_read.\n" +
 			"apiToken.createApiToken: INVALID input.scopes: This account is not enrolled in the program for account_checkouts_create."
-		check.Equal(t, strings.Join(got.failures(), "\n"), want, "strings.Join(got.failures(), \"\\n\")")
+		check.Equal(t, strings.Join(got.failures(), "\n"), want, "errors")
 		if made := w.create(t, w.owner, map[string]any{"name": "Partner",
 			"scopes": []string{"account_checkouts_create"}}); made.APIToken.Status != "ACTIVE" {
-			t.Errorf("with the feature: %+v", made.APIToken)
+			t.Errorf("with the feature: got %+v, want an active token", made.APIToken)
 		}
 	})
 }
@@ -266,7 +267,7 @@ func TestCreateTokenLimit(t *testing.T) {
 					"storeId": "<store2>"})
 				if got := w.ask(t, w.home.Account.ID, w.owner, revokeTokens,
 					map[string]any{"input": map[string]any{"ids": []string{first.APIToken.ID}}}); len(got.errors) > 0 {
-					t.Fatal(got.failures())
+					t.Fatalf("revokeApiTokens: got %q, want no errors", got.failures())
 				}
 				w.create(t, w.owner, input)
 				w.check(t, full)
@@ -292,7 +293,7 @@ func TestMutationsRunInOrder(t *testing.T) {
 		query.WriteString(
 			` } again: apiToken { createApiToken(input: {name: "The last", scopes: ["store_cart"], storeId: "<store1>"}) { apiToken { name } } } }`)
 		if got := w.ask(t, w.home.Account.ID, w.owner, w.fill(query.String()), nil); len(got.errors) > 0 {
-			t.Fatal(got.failures())
+			t.Fatalf("createApiToken up to the limit: got %q, want no errors", got.failures())
 		}
 		var want strings.Builder
 		want.WriteString(`{"account":{"stores":{"edges":[{"node":{"apiTokens":{"edges":[{"node":{"name":"The last"}}`)

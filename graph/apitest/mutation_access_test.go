@@ -64,7 +64,7 @@ func TestRefusedResultsHaveNoEffect(t *testing.T) {
 			}
 		}
 		if tried < 4*7 { // a store below the token that each of the four mutations of API tokens answers
-			t.Errorf("only %d results were tried", tried)
+			t.Errorf("tried results: got %d, want at least %d", tried, 4*7)
 		}
 		check.Equal(t, dbtest.Dump(t, w.URL), before, "the database after a refusal")
 		w.haveEffect(t)
@@ -96,7 +96,7 @@ func (w *tenants) haveEffect(t *testing.T) {
 			") { __typename } } }"
 		if got := w.ask(t, w.home.Account.ID, w.owner, query, nil); len(got.errors) > 0 ||
 			dbtest.Dump(t, w.URL) == before {
-			t.Errorf("%s has no effect when it is allowed: %q", name, got.failures())
+			t.Errorf("%s: got %q, want no errors and a change of the database", name, got.failures())
 		}
 	}
 }
@@ -138,7 +138,7 @@ func TestRefusedMutationAmongOthers(t *testing.T) {
 		failures := []string{"apiToken.b: FORBIDDEN [account_stores_read]",
 			"user.createUser: FORBIDDEN [account_users_write]"}
 		if got.data != want || !slices.Equal(got.failures(), failures) {
-			t.Errorf("got %s, %q", got.data, got.failures())
+			t.Errorf("got %s, %q, want %s, %q", got.data, got.failures(), want, failures)
 		}
 		var names struct {
 			Account struct {

@@ -2,9 +2,12 @@ package apitest_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
+
+	dbtest "latchkey/internal/test/db"
 )
 
 const (
@@ -91,6 +94,35 @@ func TestNode(t *testing.T) {
 			refused("a checkout", "bc/account/checkout/1", "NOT_IMPLEMENTED id: Checkout is not available yet."),
 			refused("a subscription", "bc/account/subscription/1",
 				"NOT_IMPLEMENTED id: Subscription is not available yet."),
+		})
+	})
+}
+
+// A UUID in upper case is the same ID, wherever the API takes one. Answers have it in lower case.
+func TestIDsInUpperCase(t *testing.T) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
+		w.keep(t)
+		dbtest.AwaitLog(t, w.DB, w.home.Account.ID)
+		upper := func(kind, name string) string {
+			return "bc/account/" + kind + "/" + strings.ToUpper(w.fill("<"+name+".uuid>"))
+		}
+		asked := []string{upper("account", "account"), upper("store", "store1"), upper("user", "user0"),
+			upper("apiToken", "Till"), upper("webhook", "Hook"), upper("event", "Event")}
+		w.run(t, []scenario{
+			{name: "nodes", by: w.owner, query: nodesQuery, variables: map[string]any{"ids": asked},
+				data: `{"nodes": [{"__typename": "Account", "id": "<account>"}, {"__typename": "Store", "id": "<store1>"}, {"__typename": "User", "id": "<user0>"},
+					{"__typename": "ApiToken", "id": "<Till>"}, {"__typename": "Webhook", "id": "<Hook>"}, {"__typename": "Event", "id": "<Event>"}]}`},
+			{name: "objects", by: w.owner, data: `{"account": {"webhook": {"id": "<Hook>"}, "apiToken": {"id": "<Till>"}}}`,
+				query:     `query($hook: ID!, $token: ID!) { account { webhook(id: $hook) { id } apiToken(id: $token) { id } } }`,
+				variables: map[string]any{"hook": upper("webhook", "Hook"), "token": upper("apiToken", "Till")}},
+			{name: "events by their subject", by: w.owner,
+				query:     `query($of: ID!) { account { events(last: 1, filter: {subjectId: $of}) { nodes { subjectId } } } }`,
+				variables: map[string]any{"of": upper("apiToken", "Till")},
+				data:      `{"account": {"events": {"nodes": [{"subjectId": "<Till>"}]}}}`},
+			{name: "an event to replay", by: w.owner, data: `{"webhook": {"replayDeliveries": {"scheduled": 1}}}`,
+				query: `mutation($input: ReplayDeliveriesInput!) { webhook { replayDeliveries(input: $input) { scheduled } } }`,
+				variables: map[string]any{"input": map[string]any{"webhookId": upper("webhook", "Hook"),
+					"eventIds": []string{upper("event", "Event")}}}},
 		})
 	})
 }

@@ -99,9 +99,11 @@ func (p pages) get(t *testing.T, arguments map[string]any) connection {
 	case n == 0 && p.end != noKey && info.StartCursor == nil && info.EndCursor != nil &&
 		*info.EndCursor == arguments["after"]: // the cursor to continue from
 	case n == 0 && (info.StartCursor != nil || info.EndCursor != nil):
-		t.Errorf("%v: cursors of an empty page", arguments)
+		t.Errorf("%v: got the start cursor %t and the end cursor %t of an empty page, want neither", arguments,
+			info.StartCursor != nil, info.EndCursor != nil)
 	case n > 0 && (*info.StartCursor != c.Edges[0].Cursor || *info.EndCursor != c.Edges[n-1].Cursor):
-		t.Errorf("%v: the page's cursors are not those of its edges", arguments)
+		t.Errorf("%v: got the page's cursors %q and %q, want those of its first and last edge, %q and %q", arguments,
+			*info.StartCursor, *info.EndCursor, c.Edges[0].Cursor, c.Edges[n-1].Cursor)
 	}
 	return c
 }
@@ -177,7 +179,7 @@ func TestWalk(t *testing.T) {
 	eachConnection(t, func(t *testing.T, p pages) {
 		all := p.get(t, map[string]any{"first": paging.MaxSize})
 		if n := len(all.Edges); n < 7 || n > 39 || all.PageInfo.HasNextPage || all.PageInfo.HasPreviousPage {
-			t.Fatalf("the list has %d entries: %+v", n, all.PageInfo)
+			t.Fatalf("list: got %d entries, %+v, want from 7 to 39 on one page", n, all.PageInfo)
 		}
 		for _, size := range []int{1, 2, 3, len(all.Edges) - 1, len(all.Edges), len(all.Edges) + 1} {
 			check.Equal(t, p.forward(t, size), all.ids(), "forward by %d", size)
@@ -193,7 +195,8 @@ func (p pages) forward(t *testing.T, size int) []string {
 	for range 40 {
 		c := p.get(t, arguments)
 		if c.PageInfo.HasPreviousPage != (len(walked) > 0) {
-			t.Errorf("after %d entries, hasPreviousPage is %t", len(walked), c.PageInfo.HasPreviousPage)
+			t.Errorf("after %d entries: got hasPreviousPage %t, want %t", len(walked), c.PageInfo.HasPreviousPage,
+				len(walked) > 0)
 		}
 		walked = append(walked, c.ids()...)
 		if !c.PageInfo.HasNextPage {
@@ -211,7 +214,8 @@ func (p pages) backward(t *testing.T, size int) []string {
 	for range 40 {
 		c := p.get(t, arguments)
 		if c.PageInfo.HasNextPage != (len(walked) > 0) {
-			t.Errorf("before %d entries, hasNextPage is %t", len(walked), c.PageInfo.HasNextPage)
+			t.Errorf("before %d entries: got hasNextPage %t, want %t", len(walked), c.PageInfo.HasNextPage,
+				len(walked) > 0)
 		}
 		walked = append(c.ids(), walked...)
 		if !c.PageInfo.HasPreviousPage {
@@ -309,7 +313,7 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 		cursor := c.Edges[0].Cursor
 		list := cursor[len(cursor)-1:]
 		if other, taken := letters[list]; taken && other != name {
-			t.Errorf("%s has cursors like %s", name, other)
+			t.Errorf("%s: got cursors that end in %q as those of %s, want a letter of its own", name, list, other)
 		}
 		letters[list] = name
 		p.get(t, map[string]any{"after": cursor})
@@ -318,7 +322,8 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 			got := p.ask(t, p.home.Account.ID, p.by, pageQuery(p.query),
 				map[string]any{"before": cursor[:len(cursor)-1] + other})
 			if refused := len(got.errors) > 0; refused == (other == list) {
-				t.Errorf("%s: a cursor of the list %q: %s", p.query, other, got.text)
+				t.Errorf("%s: a cursor of the list %q: got %s, want it refused: %t", p.query, other, got.text,
+					other != list)
 			}
 		}
 	})

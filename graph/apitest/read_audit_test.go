@@ -78,6 +78,13 @@ func TestFilterAuditEvents(t *testing.T) {
 			filtered("by a person", map[string]any{"actorId": "<owner>"}, "2", created+","+robot),
 			filtered("by a token", map[string]any{"actorId": "<Robot>"}, "1", revoked),
 			filtered("by another user", map[string]any{"actorId": "<away.owner>"}, "0", ""),
+			filtered("by a token in upper case",
+				map[string]any{"actorId": "bc/account/apiToken/" + strings.ToUpper(w.fill("<Robot.uuid>"))},
+				"1", revoked),
+			filtered("by the zero UUID", map[string]any{"actorId": "bc/account/user/" + uuid.Nil.String()}, "0", ""),
+			filtered("by what was changed, in upper case",
+				map[string]any{"targetId": "bc/account/apiToken/" + strings.ToUpper(w.fill("<Gone.uuid>"))},
+				"2", revoked+","+created),
 			filtered("by what was changed", map[string]any{"targetId": "<Gone>"}, "2", revoked+","+created),
 			filtered("by a session, as the log shows it", map[string]any{"targetId": "<session>"}, "1", owner),
 			filtered("later than", map[string]any{"after": "2026-03-04T13:00:00.123456Z"}, "1", revoked),
@@ -160,20 +167,21 @@ accounts:
 			var same events
 			a.ask(t, accountID, owner, list, map[string]any{"target": e.Node.TargetID}).into(t, &same)
 			if !slices.Contains(same.Account.AuditEvents.Edges, e) {
-				t.Errorf("%s is not among the events about %s", e.Node.Action, e.Node.TargetID)
+				t.Errorf("events on %s: got %v, want %s among them", e.Node.TargetID, same.Account.AuditEvents.Edges,
+					e.Node.Action)
 			}
 			if e.Node.Action == "session.started" {
 				continue // the API has no session objects
 			}
 			got := a.ask(t, accountID, owner, nodeQuery, map[string]any{"id": e.Node.TargetID})
 			if !strings.Contains(got.data, e.Node.TargetID) {
-				t.Errorf("%s is about %s, which is not there: %s", e.Node.Action, e.Node.TargetID, got.text)
+				t.Errorf("target of %s: got %s, want %s", e.Node.Action, got.text, e.Node.TargetID)
 			}
 		}
 		for _, action := range []string{"account.created", "store.created", "app.created", "user.created",
 			"user.added"} {
 			if !seen[action] {
-				t.Errorf("there is no event %s", action)
+				t.Errorf("events: got none of the action %s, want one", action)
 			}
 		}
 	})

@@ -146,7 +146,7 @@ func TestReadWhatStoresHave(t *testing.T) {
 		const apps = `{"edges": [{"node": {"id": "<app1>", "name": "App 1"}}, {"node": {"id": "<app0>", "name": "App 0"}}]}`
 		w.run(t, []scenario{
 			{
-				name: "people", by: w.robot,
+				name: "users", by: w.robot,
 				query: `{ account { stores(filter: {ids: "<store1>"}) { edges { node { users(last: 1) { edges { node {
 					id email firstName lastName locale lastLoginAt permissions status updatedAt } } collectionInfo { totalItems } } } } } } }`,
 				data: `{"account": {"stores": {"edges": [{"node": {"users": {"edges": [` + member0 +
@@ -208,12 +208,12 @@ func TestReadScopeCatalog(t *testing.T) {
 		for _, r := range there.Account {
 			switch r.Key {
 			case "account_charges", "account_checkouts", "account_subscriptions":
-				t.Errorf("%s is offered to an account without automated billing", r.Key)
+				t.Errorf("account without automated billing: got the resource %s, want none of billing", r.Key)
 			}
 		}
 		for _, r := range here.Store {
 			if len(r.Key) < 6 || r.Key[:6] == "accoun" {
-				t.Errorf("%s is offered on the store level", r.Key)
+				t.Errorf("store level: got the resource %s, want none of the account", r.Key)
 			}
 		}
 	})

@@ -94,7 +94,7 @@ func TestReadTokens(t *testing.T) {
 				data: `{"account": {"apiToken": {"name": "Till"}}}`,
 			},
 			{
-				name: "nobody's", by: w.robot,
+				name: "an unknown token", by: w.robot,
 				query:  `{ account { id apiToken(id: "bc/account/apiToken/<account.uuid>") { name } } }`,
 				data:   `{"account": {"id": "<account>", "apiToken": null}}`,
 				errors: []string{"account.apiToken: NOT_FOUND id: There is no such API token in this account."},

@@ -67,12 +67,12 @@ func mutations(t *testing.T) []route {
 		for _, f := range fieldsOf(of) {
 			r := route{{parent: schema.Mutation, field: group}, {parent: of, field: f}}
 			if _, known := rights[r[1].name()]; !known {
-				t.Errorf("nothing says who may %s", r[1].name())
+				t.Errorf("%s: got no row that says who may call it, want one", r[1].name())
 			}
 			all = append(all, r)
 		}
 	}
-	check.Equal(t, len(all), len(rights), "len(all)")
+	check.Equal(t, len(all), len(rights), "mutations of the schema, and rows of the table")
 	return all
 }
 
@@ -102,7 +102,7 @@ func TestEveryMutationByEveryScope(t *testing.T) {
 		for _, r := range all {
 			for _, held := range everyScope() {
 				if !slices.Contains(rights[r[1].name()].scopes, held) && w.letIn(t, w.holding(held), r) {
-					t.Errorf("%s lets %s in", r, held)
+					t.Errorf("%s with the scope %s: got it allowed, want a refusal", r, held)
 				}
 			}
 		}
@@ -110,7 +110,7 @@ func TestEveryMutationByEveryScope(t *testing.T) {
 		for _, r := range all {
 			for _, held := range rights[r[1].name()].scopes {
 				if !w.letIn(t, w.holding(held), r) {
-					t.Errorf("%s refuses %s", r, held)
+					t.Errorf("%s with the scope %s: got a refusal, want it allowed", r, held)
 				}
 			}
 		}
@@ -136,31 +136,31 @@ func TestEveryMutationByEveryPermission(t *testing.T) {
 			row := rights[r[1].name()]
 			for _, held := range append(user.Permissions(), "") {
 				if held != row.permission && w.letIn(t, w.worker(0, held), r) {
-					t.Errorf("%s lets %q in", r, held)
+					t.Errorf("%s with the permission %q: got it allowed, want a refusal", r, held)
 				}
 			}
 			if own := row.storeOwner || row.permission != ""; !own && w.letIn(t, w.storeOwner, r) {
-				t.Errorf("%s lets a store's owner in", r)
+				t.Errorf("%s as a store's owner: got it allowed, want a refusal", r)
 			}
 			// A user is created in the account, by a user who may add users to any store.
 			if anyStore := strings.HasPrefix(r[1].field.Name, "createUser"); !anyStore &&
 				w.letIn(t, w.worker(1, user.Permissions()...), r) {
-				t.Errorf("%s allows a user of another store", r)
+				t.Errorf("%s as a user of another store: got it allowed, want a refusal", r)
 			}
 		}
 		check.Equal(t, dbtest.Dump(t, w.URL), before, "the database after a refusal")
 		for _, r := range all {
 			row := rights[r[1].name()]
 			if row.permission != "" && !w.letIn(t, w.worker(0, row.permission), r) {
-				t.Errorf("%s refuses %s", r, row.permission)
+				t.Errorf("%s with the permission %s: got a refusal, want it allowed", r, row.permission)
 			}
 			if (row.permission != "" || row.storeOwner) && !w.letIn(t, w.storeOwner, r) {
-				t.Errorf("%s refuses the store's owner", r)
+				t.Errorf("%s as the store's owner: got a refusal, want it allowed", r)
 			}
 		}
 		for _, r := range all {
 			if !w.letIn(t, w.owner, r) {
-				t.Errorf("%s refuses the account's owner", r)
+				t.Errorf("%s as the account's owner: got a refusal, want it allowed", r)
 			}
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/audit"
 	"latchkey/internal/secret"
 	"latchkey/internal/test/check"
@@ -104,7 +106,7 @@ func (w *tenants) wantNoSecrets(t *testing.T) {
 	} {
 		got := w.ask(t, w.home.Account.ID, w.owner, query, nil)
 		if len(got.errors) > 0 || !strings.Contains(got.text, "webhook") && !strings.Contains(got.text, "nodes") {
-			t.Errorf("errors %q, of %s", got.failures(), query)
+			t.Errorf("%s: got errors %q, want webhooks or nodes: %s", query, got.failures(), got.text)
 		}
 		dbtest.NoSecrets(t, query, []byte(got.text))
 	}
@@ -195,6 +197,9 @@ func TestDeliveries(t *testing.T) {
 			one("by another type", map[string]any{"eventTypes": []string{"user.added"}}, 0),
 			one("by event", map[string]any{"eventId": "<Event>"}, 1),
 			one("by another event", map[string]any{"eventId": "bc/account/event/<account.uuid>"}, 0),
+			one("by event, in upper case",
+				map[string]any{"eventId": "bc/account/event/" + strings.ToUpper(w.fill("<Event.uuid>"))}, 1),
+			one("by the zero UUID", map[string]any{"eventId": "bc/account/event/" + uuid.Nil.String()}, 0),
 			one("by time", map[string]any{"after": "2026-01-01T00:00:00Z", "before": "2027-01-01T00:00:00Z"}, 1),
 			one("before it", map[string]any{"before": "2026-01-01T00:00:00Z"}, 0),
 		})
@@ -299,7 +304,8 @@ func TestEventTypes(t *testing.T) {
 		for _, each := range got.EventTypes {
 			names = append(names, audit.Type(each.Name))
 			if !json.Valid([]byte(each.Example)) || !strings.HasSuffix(each.Description, ".") {
-				t.Errorf("%s has the description %q and the example %s", each.Name, each.Description, each.Example)
+				t.Errorf("%s: got the description %q and the example %s, want a sentence and JSON", each.Name,
+					each.Description, each.Example)
 			}
 		}
 		check.Equal(t, names, audit.Types(), "the types")

@@ -146,12 +146,12 @@ func (w *tenants) check(t *testing.T, s scenario) {
 	}
 	for _, piece := range s.has {
 		if !strings.Contains(got.text, w.fill(piece)) {
-			t.Errorf("%q is not in the answer: %s", w.fill(piece), got.text)
+			t.Errorf("response: got %s, want %q in it", got.text, w.fill(piece))
 		}
 	}
 	for _, piece := range s.lacks {
 		if strings.Contains(got.text, w.fill(piece)) {
-			t.Errorf("%q is in the answer: %s", w.fill(piece), got.text)
+			t.Errorf("response: got %s, want it without %q", got.text, w.fill(piece))
 		}
 	}
 	want := make([]string, len(s.errors))
@@ -294,7 +294,7 @@ func (w *tenants) hook(t *testing.T, by *auth.Principal, name string, types ...s
 // use keeps that a token was used a while ago.
 func (w *tenants) use(t *testing.T, of token.Issued, ago time.Duration) {
 	t.Helper()
-	err := w.DB.Uses().KeepUses(t.Context(), []access.Use{{
+	err := w.DB.Uses().SaveUses(t.Context(), []access.Use{{
 		AccountID: of.Token.AccountID, TokenID: of.Token.ID, At: w.Clock.Now().Add(-ago), IP: peer,
 	}})
 	if err != nil {

@@ -3471,9 +3471,12 @@ type Delivery {
   event: Event!
   "Whether the webhook received the event."
   state: DeliveryState!
-  "When the next attempt is due. Null unless the delivery is pending."
+  """
+  The earliest time of the next attempt. Null unless the delivery is pending, and while it waits for an earlier delivery
+  of the same subject, which must be delivered or dead first. While the webhook is paused, no attempt is made.
+  """
   nextAttemptAt: DateTime
-  "The attempts, in the order of their numbers."
+  "The newest 20 attempts, in the order of their numbers. Older ones are not kept."
   attempts: [DeliveryAttempt!]!
 }
 
@@ -3553,8 +3556,9 @@ type WebhookMutations {
   ): CreateWebhookResult @requires(scopes: ["account_webhooks_write"])
 
   """
-  Updates a webhook. An update that changes nothing succeeds. An API token can change the URL only of a webhook all of
-  whose events it can read. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  Updates a webhook. An update that changes nothing succeeds. An API token can change the URL of a webhook, enable it,
+  and pause a disabled one, only if it can read all events that the webhook receives. Requires the
+  ` + "`" + `account_webhooks_write` + "`" + ` scope.
   """
   updateWebhook(
     "The fields to change."
@@ -3583,7 +3587,9 @@ type WebhookMutations {
   """
   Sends events to a webhook again: those with the given IDs, or those of a time range. The deliveries have the same
   ` + "`" + `webhook-id` + "`" + ` header, and are signed anew. At most 10,000 are scheduled, those of the newest events first. Fails with
-  ` + "`" + `CONFLICT` + "`" + ` if the webhook is disabled. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
+  ` + "`" + `CONFLICT` + "`" + ` if the webhook is disabled, or while another replay of a time range is being scheduled in the account:
+  repeat it then. Of the rate limit it takes what it can schedule: a time range as much as 20,000 fields. Requires the
+  ` + "`" + `account_webhooks_write` + "`" + ` scope, and that the token may read all events that the webhook receives.
   """
   replayDeliveries(
     "The webhook, and the events."

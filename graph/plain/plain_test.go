@@ -44,9 +44,9 @@ func TestMarshal(t *testing.T) {
 
 func TestAppendMarshaler(t *testing.T) {
 	if b, ok := plain.AppendMarshaler([]byte("x"), graphql.MarshalInt(5)); string(b) != "x5" || !ok {
-		t.Errorf("got %q, %t of a number", b, ok)
+		t.Errorf("AppendMarshaler of a number: got %q, %t, want \"x5\", true", b, ok)
 	}
 	if b, ok := plain.AppendMarshaler([]byte("x"), graphql.Null); string(b) != "x" || ok {
-		t.Errorf("got %q, %t of null", b, ok)
+		t.Errorf("AppendMarshaler of null: got %q, %t, want \"x\", false", b, ok)
 	}
 }

@@ -99,8 +99,9 @@ func UnmarshalNodeID(v any) (NodeID, error) {
 	return NodeID{kind, id}, nil
 }
 
-// SplitID splits an ID into its kind and its key, whose form is not checked. It
-// returns fault.Invalid for a text that is not an ID.
+// SplitID splits an ID into its kind and its key, in which UUIDs are in lower case,
+// as they are stored. The form of the key is not checked otherwise. SplitID returns
+// fault.Invalid for a text that is not an ID.
 func SplitID(text string) (Kind, string, error) {
 	rest, isOurs := strings.CutPrefix(text, account.IDPrefix)
 	kind, key, ok := strings.Cut(rest, "/")
@@ -110,10 +111,22 @@ func SplitID(text string) (Kind, string, error) {
 	switch k := Kind(kind); k {
 	case Account, User, Store, App, APIToken, AccessToken, AuditEvent, Checkout, Subscription, Product, Scope, Session,
 		StoreUser, EventSource, Webhook, Event, Delivery, Charge, Invoice:
-		return k, key, nil
+		return k, lowerUUIDs(key), nil
 	default:
 		return "", "", errID()
 	}
+}
+
+// lowerUUIDs returns a key with its UUIDs in lower case. Keys of several UUIDs have
+// colons between them. Other keys, such as hashes of stores, are left as they are.
+func lowerUUIDs(key string) string {
+	parts := strings.Split(key, ":")
+	for i, part := range parts {
+		if id, err := uuid.Parse(part); err == nil && len(part) == len(uuid.Nil.String()) {
+			parts[i] = id.String()
+		}
+	}
+	return strings.Join(parts, ":")
 }
 
 func errID() error {

@@ -112,7 +112,9 @@ func (p pricing) field(f *ast.Field, size int) Cost {
 		elements = p.elements(f, size)
 	}
 	p.inItems = p.inItems || f.Name == "items"
-	below := p.set(f.SelectionSet, p.pageSize(f)).times(elements)
+	own := p.pageSize(f)
+	below := p.set(f.SelectionSet, own).times(elements)
+	below.Fields = max(below.Fields, multiply(own, p.Loads(f)))
 	return Cost{Fields: 1}.plus(surcharge).plus(below)
 }
 
@@ -134,18 +136,18 @@ func expanded(set ast.SelectionSet) int {
 
 // elements returns the number of elements of a list to charge: the size of the
 // connection or result for edges, nodes and items, the number of requested IDs, or
-// otherwise the default page size, or the largest one for a long list. Within an
-// item it is one.
+// otherwise that of Config.Lists or the default page size. Within an item it is one.
 func (p pricing) elements(f *ast.Field, size int) int {
 	ids := f.Arguments.ForName("ids")
 	if f.Name == "edges" || (f.Name == "nodes" || f.Name == "items") && ids == nil {
 		return size
 	}
+	most, isListed := p.Lists[f.Name]
 	switch {
 	case ids == nil && p.inItems:
 		return 1
-	case ids == nil && slices.Contains(p.LongLists, f.Name):
-		return p.MaxPageSize
+	case ids == nil && isListed:
+		return most
 	case ids == nil:
 		return p.PageSize
 	}

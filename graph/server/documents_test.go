@@ -26,15 +26,15 @@ func TestDocumentsAreReadOnce(t *testing.T) {
 	const query = `{ viewer { kind } }`
 	first := d.Get(query)
 	if first == nil {
-		t.Fatal("refused")
+		t.Fatal("Get: got nil, want a document")
 	}
 	for range 3 {
 		if d.Get(query) != first {
-			t.Fatal("the same text was read again")
+			t.Fatal("Get of the same text: got another document, want the cached one")
 		}
 	}
 	if d.Get(query+" ") == first {
-		t.Error("another text got the same document")
+		t.Error("Get of another text: got the same document, want another")
 	}
 }
 
@@ -48,7 +48,7 @@ func TestWhatIsNotKept(t *testing.T) {
 	} {
 		d.Get(query)
 		if weight, _ := d.Weight(); weight != 0 {
-			t.Errorf("what %s was kept", name)
+			t.Errorf("cached after a text that %s: got weight %d, want 0", name, weight)
 		}
 	}
 }
@@ -60,11 +60,11 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	fields := strings.Repeat("kind ", 1000)
 	for i := range 40 {
 		if d.Get(fmt.Sprintf("query q%d { viewer { %s } }", i, fields)) == nil {
-			t.Fatal("refused")
+			t.Fatalf("Get %d: got nil, want a document", i)
 		}
 	}
 	if now, most := d.Weight(); now == 0 || now > most {
-		t.Errorf("%d is kept, of at most %d", now, most)
+		t.Errorf("weight: got %d, want from 1 to %d", now, most)
 	}
 }
 

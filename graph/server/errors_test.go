@@ -83,17 +83,17 @@ func TestErrors(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := failingWith(t, tt.users)
-			check.Equal(t, a.query(reader, usersQuery, nil), tt.want, "a.query(reader, usersQuery, nil)")
+			check.Equal(t, a.query(reader, usersQuery, nil), tt.want, "response")
 			log := a.log.String()
 			if tt.log == "" && log != "" {
-				t.Errorf("logged %s", log)
+				t.Errorf("the log: got %s, want nothing", log)
 			}
 			if tt.log != "" && (strings.Count(log, "\n") != 1 || !strings.Contains(log, tt.log) ||
 				!strings.Contains(log, `"request_id":"r-1"`)) {
 				t.Errorf("logged %s, want one line with %q", log, tt.log)
 			}
 			if strings.Contains(log, "lka_secret") {
-				t.Errorf("what was panicked with is in the log: %s", log)
+				t.Errorf("the log: got %s, want it without the value of the panic", log)
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func TestFailureIsLoggedOnce(t *testing.T) {
 	got := a.query(holding("account_users_read"),
 		`{ account { a: users { edges { cursor } } b: users { edges { cursor } } } }`, nil)
 	if strings.Count(got, "INTERNAL") != 2 || strings.Count(a.log.String(), "\n") != 1 {
-		t.Errorf("got %s, logged %s", got, a.log)
+		t.Errorf("got %s, logged %s, want INTERNAL twice and one line", got, a.log)
 	}
 }
 
@@ -120,9 +120,9 @@ func TestTimeIsUp(t *testing.T) {
 	w := a.send(newRequest("POST", "", body(usersQuery, nil)).WithContext(ctx), holding("account_users_read"))
 	want := `{"errors":[{"message":"The request took longer than 200ms. Request less at once, or try again.",` + at +
 		`,"extensions":{"code":"INTERNAL","requestId":"r-1"}}],"data":null}`
-	check.Equal(t, strings.TrimSpace(w.Body.String()), want, "strings.TrimSpace(w.Body.String())")
+	check.Equal(t, strings.TrimSpace(w.Body.String()), want, "response")
 	if log := a.log.String(); !strings.Contains(log, "deadline exceeded") {
-		t.Errorf("logged %s", log)
+		t.Errorf("the log: got %s, want \"deadline exceeded\"", log)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestQueryOfASilentDatabase(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" ||
 		!strings.Contains(w.Body.String(), "The database does not answer. Try again.") ||
 		strings.Contains(w.Body.String(), `"data"`) {
-		t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
+		t.Errorf("got %d %v %s, want 503 with Retry-After 1 and no data", w.Code, w.Header(), w.Body)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestClientIsGone(t *testing.T) {
 	})
 	a.send(newRequest("POST", "", body(usersQuery, nil)).WithContext(ctx), holding("account_users_read"))
 	if log := a.log.String(); log != "" {
-		t.Errorf("logged %s", log)
+		t.Errorf("the log: got %s, want nothing", log)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 	if log := a.log.String(); log != "" {
-		t.Errorf("logged %s", log)
+		t.Errorf("the log: got %s, want nothing", log)
 	}
 }
 
@@ -231,7 +231,7 @@ func TestErrorsAreBounded(t *testing.T) {
 		"value": `{ node(id: [` + strings.Repeat("true ", 2000) + `]) { id } }`,
 	} {
 		if got := a.query(holding(), query, nil); len(got) > 20_000 || !strings.Contains(got, "INVALID") {
-			t.Errorf("%s: %d bytes: %.200s", name, len(got), got)
+			t.Errorf("%s: got %d bytes, %.200s, want INVALID of at most 20000", name, len(got), got)
 		}
 	}
 }
@@ -287,7 +287,7 @@ func TestWrongValuesAreNotRepeated(t *testing.T) {
 				}
 				for _, value := range []string{"DefSecret44", "98765"} {
 					if strings.Contains(got, value) {
-						t.Errorf("%s is repeated: %s", value, got)
+						t.Errorf("got %s, want it without the value %s", got, value)
 					}
 				}
 			}

@@ -27,6 +27,7 @@ func NewDocuments(schema *ast.Schema) (Documents, error) {
 		Limits: Limits{}.WithDefaults(), PageSize: 10, MaxPageSize: 250, Coerce: scalar.Coerce,
 		Surcharge: func(*ast.Field, map[string]any) Cost { return Cost{} },
 		Items:     func(*ast.Field, map[string]any) int { return 0 },
+		Loads:     func(*ast.Field) int { return 0 },
 	})
 	return Documents{d}, err
 }

@@ -39,6 +39,7 @@ func BenchmarkParts(b *testing.B) {
 		Limits: Limits{}.WithDefaults(), PageSize: 10, MaxPageSize: 250, Coerce: scalar.Coerce,
 		Surcharge: func(*ast.Field, map[string]any) Cost { return Cost{} },
 		Items:     func(*ast.Field, map[string]any) int { return 0 },
+		Loads:     func(*ast.Field) int { return 0 },
 	}
 	documents, err := newDocuments(schema.Schema(), c)
 	if err != nil {

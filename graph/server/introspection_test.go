@@ -21,12 +21,12 @@ func TestIntrospectionIsResolvedOnce(t *testing.T) {
 	one := testing.AllocsPerRun(1, func() { newAPI(t, nil).query(holding(), aliased(1, selection), nil) })
 	forty := testing.AllocsPerRun(1, func() { newAPI(t, nil).query(holding(), aliased(40, selection), nil) })
 	if forty > 2*one {
-		t.Errorf("%.0f allocations for 40, %.0f for one", forty, one)
+		t.Errorf("allocations of 40 selections: got %.0f, want at most twice those of one, %.0f", forty, one)
 	}
 	a := newAPI(t, nil)
 	// AllocsPerRun has sent it before.
 	if again := testing.AllocsPerRun(1, func() { a.query(holding(), aliased(40, selection), nil) }); again > one/2 {
-		t.Errorf("%.0f allocations for 40 again, %.0f for one", again, one)
+		t.Errorf("allocations of 40 cached selections: got %.0f, want at most half of those of one, %.0f", again, one)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestIntrospectionThatIsKept(t *testing.T) {
 			want := newAPI(t, nil).query(holding(), q.query, q.variables)
 			for range 2 {
 				check.Equal(t, a.query(holding(), q.query, q.variables), want,
-					"a.query(holding(), q.query, q.variables)")
+					"introspection")
 			}
 		})
 	}
@@ -78,6 +78,6 @@ func TestIntrospectionThatIsKeptIsBounded(t *testing.T) {
 		kept.Add(i, strings.Repeat("x", 100<<10))
 	}
 	if now, most := kept.Weight(); now > most || now < most/2 {
-		t.Errorf("it takes %d bytes of %d", now, most)
+		t.Errorf("cached: got %d bytes, want from %d to %d", now, most/2, most)
 	}
 }

@@ -124,7 +124,7 @@ func TestLimits(t *testing.T) {
 			})
 			by := holding("account_users_read")
 			if got := a.query(by, tt.within, tt.variables); strings.Contains(got, "COMPLEXITY_LIMIT") {
-				t.Errorf("within: %.300s", got)
+				t.Errorf("within the limits: got %.300s, want no COMPLEXITY_LIMIT", got)
 			}
 			got := a.query(by, tt.beyond, tt.variables)
 			if !strings.HasPrefix(got, `{"errors":[{"message":"`+tt.want) ||
@@ -142,7 +142,7 @@ func TestComplexityOfAPageThatIsTooLarge(t *testing.T) {
 	got := a.query(holding("account_users_read"),
 		`{ account { users(first: 1000000) { edges { node { id email firstName lastName locale } } } } }`, nil)
 	if !strings.Contains(got, `"field":"first"`) || !strings.Contains(got, "INVALID") {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want INVALID at first", got)
 	}
 }
 
@@ -160,7 +160,7 @@ func TestLimitsLeaveRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := a.query(holding(), query, nil); strings.Contains(got, `"code":"COMPLEXITY_LIMIT"`) ||
 				strings.Contains(got, `"code":"INVALID"`) {
-				t.Errorf("got %.300s", got)
+				t.Errorf("got %.300s, want neither COMPLEXITY_LIMIT nor INVALID", got)
 			}
 		})
 	}
@@ -197,7 +197,7 @@ func TestDocumentsThatTakeLong(t *testing.T) {
 			a.query(holding(), query, nil)
 			// The slowest takes a tenth of a second on an idle machine.
 			if took := time.Since(started); took > 5*time.Second {
-				t.Errorf("took %s", took)
+				t.Errorf("took %s, want at most 5s", took)
 			}
 		})
 	}

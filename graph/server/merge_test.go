@@ -74,7 +74,7 @@ func TestConflict(t *testing.T) {
 			all := rules.NewDefaultRules()
 			all.RemoveRule(rules.OverlappingFieldsCanBeMergedRule.Name)
 			if errs := validator.ValidateWithRules(s, doc, all); len(errs) > 0 {
-				t.Fatal(errs)
+				t.Fatalf("%s: got %v, want it valid", tt.query, errs)
 			}
 			got := server.Conflict(s, doc)
 			if tt.want == "" && got != nil || tt.want != "" &&
@@ -224,7 +224,7 @@ func TestConflictIsWhereTheSpecificationHasOne(t *testing.T) {
 				found = true
 			case rules.NoUnusedFragmentsRule.Name:
 			default:
-				t.Fatalf("%v in %s", e, query)
+				t.Fatalf("got %v, want conflicts and unused fragments only, in %s", e, query)
 			}
 		}
 		want := !specified{s}.canMerge(doc.Operations[0].SelectionSet)
@@ -234,10 +234,11 @@ func TestConflictIsWhereTheSpecificationHasOne(t *testing.T) {
 			t.Errorf("got %v, want a conflict: %t, in %s", got, want, query)
 		}
 		if found && got == nil {
-			t.Errorf("the rule found a conflict in %s", query)
+			t.Errorf("got no conflict, want one as by gqlparser's rule, in %s", query)
 		}
 	})
 	if verdicts[true] == 0 || verdicts[false] == 0 {
-		t.Errorf("%d documents with and %d without a conflict prove nothing", verdicts[true], verdicts[false])
+		t.Errorf("got %d documents with and %d without a conflict, want at least one of each", verdicts[true],
+			verdicts[false])
 	}
 }

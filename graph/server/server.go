@@ -32,9 +32,13 @@ type Config struct {
 	// Items returns the number of elements of the list "items" in the result of a
 	// field that has one for each element of its input, and otherwise 0.
 	Items func(f *ast.Field, variables map[string]any) int
-	// LongLists are the names of lists that are as long as the data: they count as the
-	// largest page, or as one element within an item.
-	LongLists []string
+	// Loads returns the least price of each element of a page, or of each of Items,
+	// that a field loads also if it is not selected. It returns 0 for a field that
+	// loads neither.
+	Loads func(f *ast.Field) int
+	// Lists are the largest numbers of elements of lists that are no pages, by name. Others
+	// count as the default page, and all as one element within an item.
+	Lists map[string]int
 	// Admit is called with each operation and its cost before it runs, and may
 	// add middleware to it. If it returns an error, the operation does not run.
 	// If finish is not nil, it is called after the operation has run; it reports
@@ -137,10 +141,10 @@ func (r *run) request(a *answer, req *http.Request) *refusal {
 	if err != nil {
 		return notAdmitted(err)
 	}
-	r.execute(req.Context(), op)
-	if finish != nil && finish() {
-		r.unavailable = true
+	if finish != nil { // also after a panic: it releases what Admit took
+		defer func() { r.unavailable = finish() || r.unavailable }()
 	}
+	r.execute(req.Context(), op)
 	return nil
 }
 

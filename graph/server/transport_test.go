@@ -106,7 +106,7 @@ func TestStatuses(t *testing.T) {
 		}
 	}
 	if log := a.log.String(); log != "" {
-		t.Errorf("what clients do wrong was logged: %s", log)
+		t.Errorf("the log of clients' errors: got %s, want nothing", log)
 	}
 }
 
@@ -126,10 +126,10 @@ func checkForm(t *testing.T, w *httptest.ResponseRecorder, asGraphQL, hasData bo
 		t.Errorf("an entry for data: %t, want %t, in %s", ok, hasData, w.Body)
 	}
 	if !hasData && !strings.Contains(w.Body.String(), `"code":"`) {
-		t.Errorf("no code in %s", w.Body)
+		t.Errorf("got %s, want a code", w.Body)
 	}
 	if !hasData && !strings.Contains(w.Body.String(), `"requestId":"r-1"`) {
-		t.Errorf("no request id in %s", w.Body)
+		t.Errorf("got %s, want the request ID r-1", w.Body)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestMutationOverGETIsNotRun(t *testing.T) {
 	a := newAPI(t, nil) // without services, so that running it would panic
 	a.send(newRequest("GET", inURL("query", query), ""), holding("account_api_tokens_write", "account_api_tokens_read"))
 	if log := a.log.String(); log != "" {
-		t.Errorf("it was run: %s", log)
+		t.Errorf("the log: got %s, want nothing, as the mutation is not executed", log)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestAccept(t *testing.T) {
 			w := a.send(r, holding())
 			if tt.want == "" {
 				if w.Code != http.StatusNotAcceptable || w.Header().Get("Content-Type") != jsonType+"; charset=utf-8" {
-					t.Errorf("got %d as %s", w.Code, w.Header().Get("Content-Type"))
+					t.Errorf("got %d as %s, want 406 as %s", w.Code, w.Header().Get("Content-Type"), jsonType)
 				}
 				return
 			}
@@ -198,7 +198,7 @@ func TestAccept(t *testing.T) {
 	r.Header["Accept"] = []string{"text/html", "application/graphql-response+json"}
 	if w := a.send(r, holding()); w.Code != http.StatusOK ||
 		!strings.HasPrefix(w.Header().Get("Content-Type"), graphqlType) {
-		t.Errorf("two lines: got %d as %s", w.Code, w.Header().Get("Content-Type"))
+		t.Errorf("two lines: got %d as %s, want 200 as %s", w.Code, w.Header().Get("Content-Type"), graphqlType)
 	}
 }
 
@@ -264,7 +264,7 @@ func TestBodyThatCannotBeRead(t *testing.T) {
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"query":"{__typename}"}`),
 				iotest.ErrReader(tt.err)))
 			if w := a.send(r, holding()); w.Code != tt.want || strings.Contains(w.Body.String(), "wire") {
-				t.Errorf("got %d %s", w.Code, w.Body)
+				t.Errorf("got %d %s, want %d without the cause", w.Code, w.Body, tt.want)
 			}
 		})
 	}
@@ -297,14 +297,15 @@ func TestWriteError(t *testing.T) {
 			fmt.Errorf("%w: %w", fault.ErrUnavailable, errWire))
 		if w.Code != 503 || w.Header().Get("Retry-After") != "1" ||
 			!strings.Contains(w.Body.String(), `"code":"INTERNAL"`) || strings.Contains(w.Body.String(), "wire") {
-			t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
+			t.Errorf("got %d %v %s, want 503 INTERNAL with Retry-After 1 and without the cause", w.Code, w.Header(),
+				w.Body)
 		}
 	})
 	t.Run("no fault", func(t *testing.T) {
 		w := httptest.NewRecorder()
 		server.WriteError(w, httptest.NewRequest("POST", "/", http.NoBody), errWire)
 		if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "wire") {
-			t.Errorf("got %d %s", w.Code, w.Body)
+			t.Errorf("got %d %s, want 500 without the cause", w.Code, w.Body)
 		}
 	})
 }
@@ -314,7 +315,7 @@ func TestWithoutPrincipal(t *testing.T) {
 	w := httptest.NewRecorder()
 	newAPI(t, nil).ServeHTTP(w, newRequest("POST", "", `{"query":"{viewr}"}`))
 	if w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "viewr") {
-		t.Errorf("got %d %s", w.Code, w.Body)
+		t.Errorf("got %d %s, want 401 without the field's name", w.Code, w.Body)
 	}
 }
 
@@ -364,6 +365,6 @@ func TestPersistedQueryNotSupported(t *testing.T) {
 	}
 	r := newRequest("POST", "", `{"query":"{__typename}","extensions":`+extensions+`}`)
 	if got := a.send(r, holding()).Body.String(); !strings.Contains(got, `"data"`) {
-		t.Errorf("with the query: %s", got)
+		t.Errorf("with the query: got %s, want data", got)
 	}
 }

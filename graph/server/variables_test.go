@@ -84,7 +84,7 @@ func TestVariablesAreCoercedStrictly(t *testing.T) {
 			got := a.send(r, holding("account_users_read", "account_users_write")).Body.String()
 			if tt.want == "" {
 				if strings.Contains(got, "Variable $") {
-					t.Errorf("refused: %s", got)
+					t.Errorf("got %s, want the variables accepted", got)
 				}
 				return
 			}
@@ -161,7 +161,7 @@ func TestEscapesInStrings(t *testing.T) {
 			"{ viewer { kind }\r\n # ü \"\\uD800\n a: node(id: \"😀\\u{1F600}\") { id }\n"} {
 			doc := d.Get(before + ` node(id: ` + tt.literal + `) { id } }`)
 			if doc == nil {
-				t.Errorf("%s: refused after %q", tt.literal, before)
+				t.Errorf("%s after %q: got it refused, want it accepted", tt.literal, before)
 				continue
 			}
 			set := doc.Operations[0].SelectionSet
@@ -183,13 +183,13 @@ func TestEscapesInStrings(t *testing.T) {
 	}
 	for _, literal := range []string{`"\u41"`, `"\x"`, `"\u{41`, `"\u`, `"\`, `"""\u{41}`} {
 		if d.Get(`{ node(id: `+literal+`) { id } }`) != nil {
-			t.Errorf("%s was accepted", literal)
+			t.Errorf("%s: got it accepted, want it refused", literal)
 		}
 	}
 	// What comes after an escape is where it was written.
 	if got := a.query(holding(), `{ node(id: "\u{1F600}\uD83D\uDE00") { idd } }`, nil); !strings.Contains(got,
 		`"column":39`) {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want an error in column 39", got)
 	}
 }
 

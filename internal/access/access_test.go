@@ -128,19 +128,19 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("the cause names %s, want %s", why.PrincipalID, someone)
 			}
 			if len(presented) > 8 && strings.Contains(fmt.Sprintf("%+v", why), presented[4:]) {
-				t.Errorf("the cause shows the credential: %+v", why)
+				t.Errorf("the cause: got %+v, want it without the credential", why)
 			}
 			met = append(met, why.Reason)
 			check.Equal(t, g.repo.queries.Load(), tc.queries, "queries")
 			_ = g.uses.Flush(ctx)
 			if len(g.used.kept) > 0 {
-				t.Error("a refusal counts as a use")
+				t.Errorf("uses kept of a refusal: got %d, want none", len(g.used.kept))
 			}
 		})
 	}
 	for _, reason := range access.Reasons() {
 		if !slices.Contains(met, reason) {
-			t.Errorf("no case is refused for %q", reason)
+			t.Errorf("no case is refused for %q, want one for each reason", reason)
 		}
 	}
 }
@@ -230,12 +230,12 @@ func TestFeaturesAndScopes(t *testing.T) {
 			p := g.verify(s)
 			for _, name := range tc.has {
 				if !p.Scopes.Has(name) {
-					t.Errorf("%s is missing", name)
+					t.Errorf("scopes: got %v, want it to have %s", p.Scopes, name)
 				}
 			}
 			for _, name := range tc.not {
 				if p.Scopes.Has(name) {
-					t.Errorf("%s is held", name)
+					t.Errorf("scopes: got %v, want it not to have %s", p.Scopes, name)
 				}
 			}
 		})
@@ -249,7 +249,7 @@ func TestPrincipalsAreNotShared(t *testing.T) {
 	first := g.verify(s)
 	first.Name, first.AccountID, first.AccountOwner = "changed", uuid.New(), true
 	if second := g.verify(s); second.Name != "CI" || second.AccountID != account || second.AccountOwner {
-		t.Errorf("got %+v", second)
+		t.Errorf("the second principal: got %+v, want it as it was before the first was changed", second)
 	}
 }
 
@@ -272,7 +272,7 @@ func TestInspect(t *testing.T) {
 	s := g.token(nil)
 	r, err := g.Inspect(ctx, s.Reveal(), auth.Origin{})
 	if err != nil || r.Principal.Kind != auth.APIToken {
-		t.Fatalf("got %+v, %v", r, err)
+		t.Fatalf("Inspect() = %+v, %v, want a principal of kind %s", r, err, auth.APIToken)
 	}
 	if err := g.uses.Flush(ctx); err != nil {
 		t.Fatal(err)

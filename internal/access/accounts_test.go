@@ -66,11 +66,11 @@ func TestAccountsAreCached(t *testing.T) {
 	for range 2 {
 		if _, err := cached.Account(ctx, uuid.New()); fault.KindOf(err) != fault.NotFound ||
 			err.Error() != "There is no such account." {
-			t.Errorf("another account: got %v", err)
+			t.Errorf("another account: got error %v, want kind %s and its message", err, fault.NotFound)
 		}
 	}
 	if _, _, err := cached.Store(ctx, account, accounts.StoreRef{}); fault.KindOf(err) != fault.NotFound {
-		t.Errorf("a store without a name: got %v", err)
+		t.Errorf("a store without a name: got error %v, want kind %s", err, fault.NotFound)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestWhatEndsMemoryOfStores(t *testing.T) {
 			{"a change of the account", func(g *gate) { g.caches.Invalidate(account) }, 1},
 			{"a change of another account", func(g *gate) { g.caches.Invalidate(uuid.New()) }, 0},
 			{"changes that may have been missed", func(g *gate) { g.caches.InvalidateAll() }, 1},
-			{"hearing nothing", func(g *gate) { g.unsubscribed.Store(true) }, 1},
+			{"receiving nothing", func(g *gate) { g.unsubscribed.Store(true) }, 1},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				g, s := open(t), &storeTable{}
@@ -123,7 +123,7 @@ func TestStoresAreRememberedByAccount(t *testing.T) {
 	cached := g.caches.Accounts(s)
 	for range 2 {
 		if a, st, err := cached.Store(ctx, account, shop); err != nil || a.ID != account || st.Name != "Shop" {
-			t.Errorf("got %v %v %v", a, st, err)
+			t.Errorf("Store() = %v, %v, %v, want Shop of account %s", a, st, err, account)
 		}
 		for _, other := range []struct {
 			account uuid.UUID
@@ -143,12 +143,12 @@ func TestFailedLookUpsOfStores(t *testing.T) {
 	g, s := openWith(t, 10, time.Minute), &storeTable{failing: errors.New("the database is away")}
 	cached := g.caches.Accounts(s)
 	if _, _, err := cached.Store(ctx, account, shop); !errors.Is(err, s.failing) {
-		t.Errorf("got %v", err)
+		t.Errorf("Store() of a failing database: got error %v, want %v", err, s.failing)
 	}
 	s.failing = nil
 	s.name = "Shop"
 	if _, st, err := cached.Store(ctx, account, shop); err != nil || st.Name != "Shop" {
-		t.Errorf("got %v %v", st, err)
+		t.Errorf("Store() after the failure = %v, %v, want Shop", st, err)
 	}
 }
 
@@ -180,7 +180,7 @@ func TestWhatIsNoHashIsNotRemembered(t *testing.T) {
 		for _, hash := range []string{"", "abc", "Shop1", "shop-1", strings.Repeat("a", 33),
 			strings.Repeat("a", 1<<20)} {
 			if err := find(hash); fault.KindOf(err) != fault.NotFound {
-				t.Errorf("%s, %.40q: got %v", who, hash, err)
+				t.Errorf("%s, %.40q: got error %v, want kind %s", who, hash, err, fault.NotFound)
 			}
 		}
 	}
@@ -205,7 +205,8 @@ func TestOnlyTheNameIsRemembered(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > requests*size/4 {
-			t.Errorf("%s: %d bytes are kept of %d requests of %d", who, kept, requests, size)
+			t.Errorf("%s: %d bytes are kept of %d requests of %d, want a quarter of them at most",
+				who, kept, requests, size)
 		}
 	}
 	runtime.KeepAlive(g)

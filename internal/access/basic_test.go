@@ -39,7 +39,8 @@ func TestVerifyBasic(t *testing.T) {
 	for range 2 { // from the database, and from memory
 		r, err := g.VerifyBasic(ctx, storeHash, "erp", legacyToken, auth.Origin{IP: ip})
 		if err != nil || r.Principal.Kind != auth.LegacyAccount || r.StoreHash != storeHash || r.ScopeText != "" {
-			t.Fatalf("got %+v, %v", r, err)
+			t.Fatalf("VerifyBasic() = %+v, %v, want a %s of store %s without scopes",
+				r, err, auth.LegacyAccount, storeHash)
 		}
 	}
 	check.Equal(t, g.repo.queries.Load(), 1, "queries")
@@ -47,13 +48,13 @@ func TestVerifyBasic(t *testing.T) {
 		t.Fatal(err)
 	}
 	if kept := g.used.kept; len(kept) != 1 || len(kept[0]) != 1 || !kept[0][0].Legacy || kept[0][0].IP != ip {
-		t.Errorf("kept the uses %+v", kept)
+		t.Errorf("uses: got %+v, want one batch of one legacy use from %s", kept, ip)
 	}
 	g.legacy(func(r *access.Record) { r.Suspended = true })
 	g.caches.Invalidate(account)
 	if _, err := g.VerifyBasic(ctx, storeHash, "erp", legacyToken, auth.Origin{}); !errors.Is(err,
 		access.ReasonSuspended) {
-		t.Errorf("suspended: got %v", err)
+		t.Errorf("suspended: got error %v, want %v", err, access.ReasonSuspended)
 	}
 }
 
@@ -75,7 +76,7 @@ func TestVerifyBasicRefuses(t *testing.T) {
 			_, err := g.VerifyBasic(ctx, tc.store, tc.username, tc.token, auth.Origin{})
 			if fault.KindOf(err) != fault.Unauthenticated || !errors.Is(err, tc.reason) ||
 				err.Error() != access.ErrRefused().Error() {
-				t.Errorf("got %v", err)
+				t.Errorf("VerifyBasic: got error %v, want the refusal of every client, caused by %v", err, tc.reason)
 			}
 			check.Equal(t, g.repo.queries.Load(), tc.queries, "queries")
 		})

@@ -43,7 +43,7 @@ func (g *gate) holdQueries() (release func()) {
 	return func() { close(gone) }
 }
 
-// Of those who miss the same at the same time, one asks the database.
+// Of concurrent misses of the same key, one queries the database.
 func TestMissesShareOneLookUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := open(t)
@@ -104,7 +104,7 @@ func TestWhatWasReadIsOld(t *testing.T) {
 	stopped := func(*gate) { time.Sleep(2 * time.Second) }
 	for _, tc := range []struct {
 		name string
-		// deaf says that the server hears nothing from the start; meanwhile
+		// deaf says that the server receives nothing from the start; meanwhile
 		// happens while it reads for the first time, later while it reads again.
 		deaf             bool
 		meanwhile, later func(*gate)
@@ -169,7 +169,8 @@ func TestWhatWasReadIsOldWithoutMemory(t *testing.T) {
 		g.repo.reading = func() { time.Sleep(2 * time.Second) }
 		if _, err := v.Principal(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, fault.ErrUnavailable) ||
 			g.repo.queries.Load() != 2 {
-			t.Errorf("got %v, asked %d times", err, g.repo.queries.Load())
+			t.Errorf("Principal over a slow database: got error %v after %d queries, want %v after 2",
+				err, g.repo.queries.Load(), fault.ErrUnavailable)
 		}
 		if _, err := v.Store(ctx, "acme1us"); err != nil {
 			t.Errorf("a store, at once: %v", err)
@@ -210,12 +211,12 @@ func TestAbsenceIsRememberedShortly(t *testing.T) {
 			{"after changes were missed", func() { g.caches.InvalidateAll() }, 3},
 			{"within its time", func() { time.Sleep(4 * time.Second) }, 3},
 			{"after its time", func() { time.Sleep(2 * time.Second) }, 4},
-			{"hearing nothing", func() { g.unsubscribed.Store(true) }, 5},
-			{"hearing nothing, again", func() {}, 6},
+			{"receiving nothing", func() { g.unsubscribed.Store(true) }, 5},
+			{"receiving nothing, again", func() {}, 6},
 		} {
 			step.change()
 			if _, err := g.Principal(ctx, s.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
-				t.Fatalf("%s: %v", step.name, err)
+				t.Fatalf("%s: got error %v, want kind %s", step.name, err, fault.Unauthenticated)
 			}
 			check.Equal(t, g.repo.queries.Load(), step.queries, "%s: queries", step.name)
 		}
@@ -240,7 +241,7 @@ func TestAbsencePushesNothingOut(t *testing.T) {
 		g.verify(s)
 	}
 	if n := g.repo.queries.Load() - queries; n > 0 {
-		t.Errorf("%d of %d were forgotten", n, len(known))
+		t.Errorf("%d of %d were read again, want none", n, len(known))
 	}
 }
 
@@ -266,7 +267,7 @@ func TestStore(t *testing.T) {
 		step.change()
 		got, err := g.Store(ctx, step.hash)
 		if step.found && (err != nil || *got != want) || !step.found && fault.KindOf(err) != fault.NotFound {
-			t.Errorf("%s: got %v, %v", step.name, got, err)
+			t.Errorf("%s: Store(%q) = %v, %v, want %v, found: %t", step.name, step.hash, got, err, want, step.found)
 		}
 		check.Equal(t, g.repo.queries.Load(), step.queries, "%s: queries", step.name)
 	}
@@ -279,12 +280,12 @@ func TestGateway(t *testing.T) {
 	id := uuid.New()
 	g.keep(key, access.Record{Principal: auth.Principal{Kind: auth.Gateway, ID: id, Name: "edge"}})
 	if r, err := g.VerifyGateway(ctx, key.Reveal(), auth.Origin{}); err != nil || r.Principal.ID != id {
-		t.Errorf("the key: %v, %v", r, err)
+		t.Errorf("VerifyGateway of the key = %v, %v, want the principal %s", r, err, id)
 	}
 	if _, err := g.VerifyGateway(ctx, token.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
-		t.Errorf("a token in place of a key: %v", err)
+		t.Errorf("a token in place of a key: got error %v, want kind %s", err, fault.Unauthenticated)
 	}
 	if _, err := g.Principal(ctx, key.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
-		t.Errorf("a key in place of a token: %v", err)
+		t.Errorf("a key in place of a token: got error %v, want kind %s", err, fault.Unauthenticated)
 	}
 }

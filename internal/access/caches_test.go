@@ -42,7 +42,7 @@ func TestWhatEndsMemory(t *testing.T) {
 		{"a change of the token", func(g *gate, p auth.Principal) { g.caches.Invalidate(p.ID) }, 1},
 		{"a change of another account or token", func(g *gate, _ auth.Principal) { g.caches.Invalidate(other) }, 0},
 		{"changes that may have been missed", func(g *gate, _ auth.Principal) { g.caches.InvalidateAll() }, 1},
-		{"hearing nothing", func(g *gate, _ auth.Principal) { g.unsubscribed.Store(true) }, 1},
+		{"receiving nothing", func(g *gate, _ auth.Principal) { g.unsubscribed.Store(true) }, 1},
 	} {
 		for _, size := range []int{3, 1000} { // too small for familiar secrets, and not
 			t.Run(fmt.Sprintf("%s/%d", tc.name, size), func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestRememberedAgainAfterAChange(t *testing.T) {
 		g.caches.Invalidate(account)
 		for range 2 {
 			if p := g.verify(s); p.Name != strconv.Itoa(i) {
-				t.Fatalf("got %q after change %d", p.Name, i)
+				t.Fatalf("the name after change %d: got %q, want %q", i, p.Name, strconv.Itoa(i))
 			}
 		}
 	}
@@ -101,7 +101,7 @@ func TestReadingDuringAChange(t *testing.T) {
 			}
 			for range 2 {
 				if p := g.verify(s); p.Name != "after" {
-					t.Errorf("got %q, read before the change", p.Name)
+					t.Errorf("the name: got %q, read before the change, want %q", p.Name, "after")
 				}
 			}
 		})
@@ -153,7 +153,7 @@ func TestNothingOldAfterAChange(t *testing.T) {
 					return
 				}
 				if got, _ := strconv.ParseInt(p.Name, 10, 64); got < told {
-					t.Errorf("got change %d, but %d had been heard of before", got, told)
+					t.Errorf("got change %d, want %d or later, which had been heard of before", got, told)
 					return
 				}
 			}
@@ -183,7 +183,7 @@ func TestNothingOldAfterAChange(t *testing.T) {
 		g.verify(s.secret)
 	}
 	if again := g.repo.queries.Load() - queries; again > int64(len(subjects)) {
-		t.Errorf("when all is quiet, the database was asked %d times for %d tokens", again, len(subjects))
+		t.Errorf("queries when nothing changes: got %d, want %d at most, one for each token", again, len(subjects))
 	}
 }
 
@@ -227,7 +227,7 @@ func TestRecordsAge(t *testing.T) {
 
 func TestNewMemoryRefuses(t *testing.T) {
 	if _, err := access.NewCaches(-1, time.Hour, func() bool { return true }, time.Now); err == nil {
-		t.Error("a memory of fewer than no records was made")
+		t.Error("NewCaches of -1 records: got no error, want one")
 	}
 }
 

@@ -21,7 +21,7 @@ func (g *gate) namesake(s secret.Secret, kind secret.Kind) secret.Secret {
 			return other
 		}
 	}
-	g.t.Fatal("no secret ends alike")
+	g.t.Fatal("no secret ends alike, want one of a million")
 	return s
 }
 
@@ -35,10 +35,10 @@ func TestFamiliarSecretsAreToldApart(t *testing.T) {
 	stranger := g.namesake(first, secret.AccountAccessToken)
 	for range 3 {
 		if a, b := g.verify(first).Name, g.verify(second).Name; a != "first" || b != "second" {
-			t.Fatalf("they are %q and %q", a, b)
+			t.Fatalf("names: got %q and %q, want first and second", a, b)
 		}
 		if _, err := g.Principal(ctx, stranger.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
-			t.Fatalf("a third that is unknown: %v", err)
+			t.Fatalf("a third, unknown secret: got error %v, want kind %s", err, fault.Unauthenticated)
 		}
 	}
 }
@@ -53,7 +53,7 @@ func TestFamiliarSecretsKeepTheirKind(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := g.Principal(ctx, key.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
-			t.Fatalf("as a token: %v", err)
+			t.Fatalf("a gateway key as a token: got error %v, want kind %s", err, fault.Unauthenticated)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestFamiliarSecretsEnd(t *testing.T) {
 	g.verify(s)
 	g.clock = now.Add(time.Second / 2)
 	if _, err := g.Principal(ctx, s.Reveal(), auth.Origin{}); fault.KindOf(err) != fault.Unauthenticated {
-		t.Errorf("at its end: %v", err)
+		t.Errorf("at its expiration time: got error %v, want kind %s", err, fault.Unauthenticated)
 	}
 }
 
@@ -106,10 +106,10 @@ func TestFamiliarPlacesBecomeFree(t *testing.T) {
 			g.sleep(tc.after)
 			g.verify(tc.presented)
 			if !g.caches.Hot(tc.familiar, g.clock) {
-				t.Errorf("after %v, the secret is not familiar that should be", tc.after)
+				t.Errorf("after %v: the secret is not in the hot cache, want it there", tc.after)
 			}
 			if g.caches.Hot(first, g.clock) && g.caches.Hot(second, g.clock) {
-				t.Errorf("after %v, both are familiar", tc.after)
+				t.Errorf("after %v: both secrets are in the hot cache, want one at most", tc.after)
 			}
 		}
 		g.caches.Close()

@@ -40,7 +40,7 @@ func (g *gate) isIdle(s secret.Secret) bool {
 	g.t.Helper()
 	_, err := g.Principal(ctx, s.Reveal(), auth.Origin{})
 	if err != nil && !errors.Is(err, access.ReasonIdle) {
-		g.t.Fatal(err)
+		g.t.Fatalf("the session: got error %v, want none, or %v", err, access.ReasonIdle)
 	}
 	return err != nil
 }
@@ -58,7 +58,7 @@ func TestIdle(t *testing.T) {
 	g.clock = g.clock.Add(10*time.Minute + time.Nanosecond)
 	for range 2 {
 		if !g.isIdle(s) {
-			t.Error("an idle session works")
+			t.Error("an idle session works, want it refused")
 		}
 	}
 	usedAt(g.clock.Add(-time.Minute)) // at another server
@@ -67,14 +67,14 @@ func TestIdle(t *testing.T) {
 	g.clock = g.clock.Add(9 * time.Minute)
 	g.verify(s)
 	if n := g.repo.queries.Load(); n != queries {
-		t.Errorf("the database was asked %d times of a session that is used", n-queries)
+		t.Errorf("queries for a session in use: got %d, want none", n-queries)
 	}
 	if err := g.uses.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if kept := g.used.kept; len(kept) != 1 || len(kept[0]) != 1 || !kept[0][0].Session ||
 		!kept[0][0].At.Equal(g.clock) {
-		t.Errorf("kept %v", g.used.kept)
+		t.Errorf("uses: got %v, want one batch of one session's use at %v", g.used.kept, g.clock)
 	}
 }
 
@@ -84,11 +84,11 @@ func TestIdleAtFirst(t *testing.T) {
 	g, s, usedAt := idling(t, 10*time.Minute)
 	usedAt(g.clock.Add(-11 * time.Minute))
 	if !g.isIdle(s) {
-		t.Error("an idle session works")
+		t.Error("an idle session works, want it refused")
 	}
 	g.repo.failing = errors.New("away")
 	if _, err := g.Principal(ctx, s.Reveal(), auth.Origin{}); !errors.Is(err, g.repo.failing) {
-		t.Errorf("got %v", err)
+		t.Errorf("Principal over a failing database: got error %v, want %v", err, g.repo.failing)
 	}
 }
 

@@ -23,9 +23,9 @@ type Use struct {
 
 // UseRepository stores last uses.
 type UseRepository interface {
-	// KeepUses updates the last use of each API token, access token, legacy API account and session, unless the stored
+	// SaveUses updates the last use of each API token, access token, legacy API account and session, unless the stored
 	// use is later.
-	KeepUses(ctx context.Context, uses []Use) error
+	SaveUses(ctx context.Context, uses []Use) error
 }
 
 // Uses collects the last use of each access token in memory and writes them in batches, so that a verification does not
@@ -97,7 +97,7 @@ func (u *Uses) Flush(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
-	err := u.repo.KeepUses(ctx, uses)
+	err := u.repo.SaveUses(ctx, uses)
 	if err != nil {
 		for _, use := range uses {
 			u.Note(use)

@@ -28,7 +28,7 @@ type useTable struct {
 	deadline time.Time // the deadline of that context
 }
 
-func (r *useTable) KeepUses(ctx context.Context, uses []access.Use) error {
+func (r *useTable) SaveUses(ctx context.Context, uses []access.Use) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = ctx.Err() != nil
@@ -99,11 +99,11 @@ func TestUsesOfAccessTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(repo.kept) != 1 || len(repo.kept[0]) != len(want) {
-		t.Fatalf("kept %v", repo.kept)
+		t.Fatalf("kept %v, want one batch of %d uses", repo.kept, len(want))
 	}
 	for _, each := range want {
 		if !slices.Contains(repo.kept[0], each) {
-			t.Errorf("%v is not among what was kept: %v", each, repo.kept[0])
+			t.Errorf("kept %v, want it to contain %v", repo.kept[0], each)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestUsesNeverGoBackwards(t *testing.T) {
 	}
 	if !slices.Contains(repo.kept[0], use(a, now.Add(time.Second), "192.0.2.2")) ||
 		!slices.Contains(repo.kept[0], use(b, now, "192.0.2.1")) {
-		t.Errorf("kept %v", repo.kept)
+		t.Errorf("kept %v, want the latest use of each token", repo.kept)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestFlushFails(t *testing.T) {
 	if len(repo.kept) != 1 || len(repo.kept[0]) != 2 ||
 		!slices.Contains(repo.kept[0], use(a, now.Add(time.Second), "192.0.2.2")) ||
 		!slices.Contains(repo.kept[0], use(b, now, "192.0.2.1")) {
-		t.Errorf("kept %v", repo.kept)
+		t.Errorf("kept %v, want one batch with the latest use of each token", repo.kept)
 	}
 }
 
@@ -202,10 +202,11 @@ func TestRunFlushesAtIntervalsAndAtTheEnd(t *testing.T) {
 		cancel()
 		<-ended
 		if n := len(repo.kept); n != 4 || repo.kept[n-1][0].At != now.Add(time.Hour) {
-			t.Errorf("the last batch is not the last use: %v", repo.kept)
+			t.Errorf("kept %v, want 4 batches, the last with the last use", repo.kept)
 		}
 		if repo.ended || repo.deadline.IsZero() || time.Until(repo.deadline) > 5*time.Second {
-			t.Errorf("the last batch: its context had ended: %v, and runs until %v", repo.ended, repo.deadline)
+			t.Errorf("the last batch: context ended %v, runs until %v, want it running for 5 seconds at most",
+				repo.ended, repo.deadline)
 		}
 	})
 }
@@ -231,7 +232,7 @@ func TestFlushesHang(t *testing.T) {
 		<-ended
 		if len(repo.kept) != 1 || !slices.Contains(repo.kept[0], use(first, now, "192.0.2.1")) ||
 			!slices.Contains(repo.kept[0], use(later, now, "192.0.2.2")) {
-			t.Errorf("kept %v", repo.kept)
+			t.Errorf("kept %v, want one batch of both uses", repo.kept)
 		}
 		if len(failures) != 2 || !errors.Is(failures[0], context.DeadlineExceeded) {
 			t.Errorf("failures %v, want one for each that hung", failures)

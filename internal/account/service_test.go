@@ -89,7 +89,7 @@ func TestStoresWithinReach(t *testing.T) {
 				}
 				for _, st := range w.Stores {
 					if tc.by.AccountID != w.Account.ID && slices.Contains(got, st.Hash) {
-						t.Errorf("listed %q, a store of another account", st.Hash)
+						t.Errorf("listed %q, a store of another account, want only the account's", st.Hash)
 					}
 				}
 			})
@@ -149,24 +149,25 @@ func TestOwnAccountAndApps(t *testing.T) {
 		a, err := s.Account(t.Context(), owner(w))
 		if err != nil || a.ID != w.Account.ID || a.Name != w.Account.Name || !a.Has(scope.FeatureAutomatedBilling) ||
 			a.Has("UNHEARD_OF") {
-			t.Errorf("got %+v, %v", a, err)
+			t.Errorf("Account() = %+v, %v, want %+v", a, err, w.Account)
 		}
 		stores, err := s.StoresByID(t.Context(), owner(w), []uuid.UUID{w.Stores[0].ID, other.Stores[0].ID, uuid.New()})
 		if err != nil || len(stores) != 1 || stores[w.Stores[0].ID].Hash != w.Stores[0].Hash {
-			t.Errorf("got %+v, %v", stores, err)
+			t.Errorf("StoresByID() = %+v, %v, want only %+v", stores, err, w.Stores[0])
 		}
 		named, err := s.AppsByID(t.Context(), owner(w), []int64{w.Apps[0].ID, other.Apps[0].ID, 1})
 		if err != nil || len(named) != 1 || named[w.Apps[0].ID].Name != w.Apps[0].Name {
-			t.Errorf("got %+v, %v", named, err)
+			t.Errorf("AppsByID() = %+v, %v, want only %+v", named, err, w.Apps[0])
 		}
 		apps, err := s.Apps(t.Context(), owner(w), paging.Request{})
 		if err != nil || len(apps.Items) != 2 {
-			t.Errorf("got %+v, %v", apps, err)
+			t.Errorf("Apps() = %+v, %v, want 2", apps, err)
 		}
 		inStores, err := s.AppsOfStores(t.Context(), owner(w), []uuid.UUID{w.Stores[0].ID, other.Stores[0].ID},
 			paging.Window{Size: 10})
 		if err != nil || len(inStores[w.Stores[0].ID].Items) != 2 || len(inStores[other.Stores[0].ID].Items) != 0 {
-			t.Errorf("got %+v, %v", inStores, err)
+			t.Errorf("AppsOfStores() = %+v, %v, want 2 in the first store and none in the other account's",
+				inStores, err)
 		}
 	})
 }

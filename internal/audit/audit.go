@@ -232,7 +232,8 @@ type Event struct {
 // Filter selects events. Zero fields match all events.
 type Filter struct {
 	Actions []Action
-	ActorID uuid.UUID
+	// ActorID matches all actors if it is nil. The zero UUID matches no event.
+	ActorID *uuid.UUID
 	// ActorName and TargetName match the names at the time of the event, so that they also find users who were removed.
 	ActorName  string
 	TargetKey  string

@@ -52,7 +52,7 @@ func TestActions(t *testing.T) {
 		for _, value := range spec.Values {
 			literal, is := value.(*ast.BasicLit)
 			if !is {
-				t.Fatalf("%v is not a string", value)
+				t.Fatalf("the value of an action: got %v, want a string literal", value)
 			}
 			text, err := strconv.Unquote(literal.Value)
 			if err != nil {
@@ -66,6 +66,6 @@ func TestActions(t *testing.T) {
 	slices.Sort(declared)
 	slices.Sort(listed)
 	if len(declared) < 20 || !slices.Equal(declared, listed) {
-		t.Errorf("declared %q, listed %q", declared, listed)
+		t.Errorf("actions: declared %q, listed %q, want the same, 20 at least", declared, listed)
 	}
 }

@@ -13,7 +13,7 @@ func TestTypesOfActions(t *testing.T) {
 	for _, each := range audit.Types() {
 		actions := audit.ActionsOf(each)
 		if len(actions) == 0 {
-			t.Errorf("%s has no action", each)
+			t.Errorf("actions of %s: got none, want one at least", each)
 		}
 		for _, a := range actions {
 			check.Equal(t, a.Type(), each, "the type of %s", a)

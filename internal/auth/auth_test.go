@@ -115,12 +115,12 @@ func TestDenied(t *testing.T) {
 	const message = "You do not have permission to do this operation."
 	plain := auth.Denied()
 	if plain.Kind != fault.Forbidden || plain.Message != message || plain.RequiredScopes != nil {
-		t.Errorf("got %+v", plain)
+		t.Errorf("Denied() = %+v, want kind %s, message %q and no scopes", plain, fault.Forbidden, message)
 	}
 	scoped := auth.Denied(scope.AccountRead, scope.AccountAuditRead)
 	if scoped.Message != message || !slices.Equal(scoped.RequiredScopes,
 		[]string{scope.AccountRead, scope.AccountAuditRead}) {
-		t.Errorf("got %+v", scoped)
+		t.Errorf("Denied with scopes = %+v, want the message %q and the scopes", scoped, message)
 	}
 }
 

@@ -37,14 +37,15 @@ func TestPermissions(t *testing.T) {
 		{"an API token has none", &token, arguments{home, shop, auth.ManageUsers}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.by.May(tc.args.account, tc.args.store, tc.args.what); got != tc.want {
-				t.Errorf("got %v", got)
-			}
+			check.Equal(t, tc.by.May(tc.args.account, tc.args.store, tc.args.what), tc.want, "May()")
 		})
 	}
 	check.Equal(t, clerk.StoresWhere(auth.AddUsers), []uuid.UUID{shop}, "StoresWhere(AddUsers)")
 	if !clerk.MaySomewhere(auth.ListTokens) || clerk.MaySomewhere(auth.DeleteTokens) ||
 		!owner.MaySomewhere(auth.DeleteTokens) || token.MaySomewhere(auth.ManageUsers) {
-		t.Error("MaySomewhere is wrong")
+		t.Errorf("MaySomewhere: got ListTokens %t and DeleteTokens %t for the clerk, DeleteTokens %t for the owner, "+
+			"ManageUsers %t for a token, want the first and the third only",
+			clerk.MaySomewhere(auth.ListTokens), clerk.MaySomewhere(auth.DeleteTokens),
+			owner.MaySomewhere(auth.DeleteTokens), token.MaySomewhere(auth.ManageUsers))
 	}
 }

@@ -54,15 +54,15 @@ func TestPermissionNamed(t *testing.T) {
 	for name, want := range map[string]auth.Permission{"Add_User": auth.AddUsers,
 		"No_Permission_Required": auth.NoPermission} {
 		if what, known := auth.PermissionNamed(name); what != want || !known {
-			t.Errorf("%s is %b, %t", name, what, known)
+			t.Errorf("PermissionNamed(%q) = %b, %t, want %b", name, what, known, want)
 		}
 	}
 	if _, known := auth.PermissionNamed("Add_Brands"); known {
-		t.Error("Add_Brands is not enforced, but is known")
+		t.Error("PermissionNamed(Add_Brands): got it, want none, as it is not enforced")
 	}
 	principal := auth.Principal{Kind: auth.Session}
 	if stores := principal.StoresWhere(auth.NoPermission); stores == nil ||
 		slices.ContainsFunc(stores, func(uuid.UUID) bool { return true }) || principal.MaySomewhere(auth.NoPermission) {
-		t.Errorf("%v", stores)
+		t.Errorf("StoresWhere(NoPermission) = %v, want an empty list that is not nil", stores)
 	}
 }

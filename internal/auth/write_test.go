@@ -17,7 +17,7 @@ func TestReadOnly(t *testing.T) {
 	}
 	refusal := fault.Errorf(fault.Forbidden, "Not now.")
 	if err := auth.MayWrite(auth.ReadOnly(t.Context(), refusal)); err != refusal {
-		t.Errorf("refusal %v", err)
+		t.Errorf("MayWrite() of a read-only context = %v, want %v", err, refusal)
 	}
 }
 
@@ -40,7 +40,7 @@ func TestUnconfirmed(t *testing.T) {
 		err := auth.Unconfirmed(ctx, ctx, cause)
 		if !errors.Is(err, cause) || errors.Is(err, fault.ErrUnavailable) != unconfirmed ||
 			unconfirmed != strings.Contains(err.Error(), "was not confirmed") {
-			t.Errorf("%v: %v", ended, err)
+			t.Errorf("Unconfirmed after %v = %v, want the cause, as unconfirmed: %t", ended, err, unconfirmed)
 		}
 	}
 }

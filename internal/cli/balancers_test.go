@@ -34,7 +34,7 @@ func configuration(t *testing.T, name string, oldNew ...string) string {
 	}
 	for i := 0; i < len(oldNew); i += 2 {
 		if strings.Count(string(text), oldNew[i]) != 1 {
-			t.Fatalf("%q does not occur exactly once in %s", oldNew[i], name)
+			t.Fatalf("%q occurs %d times in %s, want once", oldNew[i], strings.Count(string(text), oldNew[i]), name)
 		}
 	}
 	return strings.NewReplacer(oldNew...).Replace(string(text))
@@ -63,7 +63,7 @@ func awaitText(t *testing.T, url, pattern string) {
 			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout: %s does not match %s: %s", url, pattern, text)
+			t.Fatalf("%s: got %s within the time, want it to match %s", url, text, pattern)
 		}
 	}
 }

@@ -197,5 +197,5 @@ func (r *bulkCommand) target(c *cobra.Command, useServer bool, accountID uuid.UU
 		closeDatabase()
 		return nil, nil, about("--account", err)
 	}
-	return run.Database{By: by, Users: b.users, Offboard: b.offboard}, closeDatabase, nil
+	return run.Database{By: by, Users: b.users, Memberships: b.memberships}, closeDatabase, nil
 }

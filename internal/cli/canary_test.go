@@ -29,12 +29,12 @@ func TestCanary(t *testing.T) {
 		}
 		for _, s := range servers {
 			if metrics := s.adminPage(t, "/metrics"); !strings.Contains(metrics, unknown) {
-				t.Errorf("the canaries' keys are counted as unknown credentials: %s", s.logged())
+				t.Errorf("metrics: got %s, want no unknown credentials counted: %s", metrics, s.logged())
 			}
 			check.Equal(t, s.stop(t), 0, "exit status")
 		}
 		if left := run(t, env, "gateway", "list", "--output", "json"); strings.Contains(left, "canary") {
-			t.Errorf("the canaries left keys: %s", left)
+			t.Errorf("gateway keys: got %s, want none of the canaries", left)
 		}
 	})
 }

@@ -35,6 +35,7 @@ func TestDeletedDatabaseFile(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" ||
 		strings.Contains(string(body), path) {
-		t.Errorf("a write: got %s %s, %v", res.Status, body, err)
+		t.Errorf("a write: got %s %s, %v, want 503 with Retry-After 1 and without the file's path", res.Status, body,
+			err)
 	}
 }

@@ -24,7 +24,8 @@ func expectRefusal(t *testing.T, env map[string]string, status int, want string,
 	t.Helper()
 	out, errs, code := attempt(t, env, args...)
 	if code != status || out != "" || !strings.Contains(errs, want) {
-		t.Errorf("latchkey %s: exit status %d, %s%s", strings.Join(args, " "), code, out, errs)
+		t.Errorf("latchkey %s: got exit status %d, %s%s, want %d, no output and %q", strings.Join(args, " "), code, out,
+			errs, status, want)
 	}
 }
 
@@ -81,7 +82,7 @@ func TestSQLiteFirstStart(t *testing.T) {
 	run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
 	info, err := os.Stat(key)
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatalf("the key file: %v, %v", info, err)
+		t.Fatalf("key file: got %v, %v, want the mode 0600", info, err)
 	}
 	run(t, env, "session", "create", "--email", "owner@acme.example")
 
@@ -91,7 +92,7 @@ func TestSQLiteFirstStart(t *testing.T) {
 	}
 	expectRefusal(t, env, 2, "No token works without it", "session", "create", "--email", "owner@acme.example")
 	if _, err := os.Stat(key); err == nil {
-		t.Error("new keys were created for an existing database")
+		t.Error("key file of an existing database: got new keys, want none")
 	}
 	env["LATCHKEY_KEY_FILE"] = key + ".away"
 	run(t, env, "session", "create", "--email", "owner@acme.example")

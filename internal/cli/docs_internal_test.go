@@ -33,11 +33,11 @@ func TestCommandsAreDocumented(t *testing.T) {
 		}
 		if !strings.Contains(manual, "latchkey "+c.Name()) &&
 			!strings.Contains(manual, c.Parent().Name()+" "+c.Name()) {
-			t.Errorf("%s is not documented", c.CommandPath())
+			t.Errorf("%s: got no documentation, want it in docs/commands.md", c.CommandPath())
 		}
 		for _, flag := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(c.LocalFlags().FlagUsages(), -1) {
 			if name := flag[1]; !settings[name] && !strings.Contains(manual, "--"+name) {
-				t.Errorf("--%s of %s is not documented", name, c.CommandPath())
+				t.Errorf("--%s of %s: got no documentation, want it in docs/commands.md", name, c.CommandPath())
 			}
 		}
 	}

@@ -85,7 +85,7 @@ const followInterval = 500 * time.Millisecond
 var errIncomplete = errors.New("interrupted: the list is not complete")
 
 // list writes the events and then the cursor to continue after, also if it
-// fails.
+// fails. A cursor that was given and not used is not repeated: it may be wrong.
 func (l *eventListCommand) list(ctx context.Context, from export.Log) error {
 	ctx, stop := stoppable(ctx)
 	defer stop()
@@ -101,7 +101,9 @@ func (l *eventListCommand) list(ctx context.Context, from export.Log) error {
 	default:
 		err = errIncomplete
 	}
-	l.sayCursor(after)
+	if err == nil || after != l.after {
+		l.sayCursor(after)
+	}
 	return err
 }
 

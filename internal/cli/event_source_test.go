@@ -39,12 +39,12 @@ func TestEventSources(t *testing.T) {
 			`mutation { apiToken { createApiToken(input: {name: "For AWS", scopes: ["account_read"]}) { apiToken { id } } } }`, &got)
 		for deadline := time.Now().Add(30 * time.Second); len(b.Events()) == 0; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("nothing was sent: %s", s.logged())
+				t.Fatalf("events: got none within the time, want one: %s", s.logged())
 			}
 		}
 		e := b.Events()[0]
 		if e.Source != name || e.DetailType != "api_token.created" || !strings.Contains(e.Detail, `"name":"For AWS"`) {
-			t.Errorf("got %+v", e)
+			t.Errorf("got %+v, want api_token.created of %s with the token's name", e, name)
 		}
 		s.must(t, session, fmt.Sprintf(
 			`mutation { app { deleteEventSource(input: {appId: %q, id: %q}) { affectedWebhooksIds } } }`, app, source.ID), &got)

@@ -94,7 +94,7 @@ func (f follower) end(t *testing.T) string {
 	check.Equal(t, string(rest), "", "output after the last event")
 	found := regexp.MustCompile(`^continue with --after (\S+)\n$`).FindStringSubmatch(f.stderr.String())
 	if found == nil {
-		t.Fatalf("standard error has no cursor: %s", f.stderr)
+		t.Fatalf("standard error: got %s, want the cursor to continue with", f.stderr)
 	}
 	return found[1]
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	dbtest "latchkey/internal/test/db"
@@ -46,6 +47,38 @@ func TestFloodStaysWithinMemory(t *testing.T) {
 	}
 }
 
+// Far more clients that create users with passwords than may wait for a hash keep the server's memory within its limit,
+// too: the others are refused at once.
+func TestManyClientsStayWithinMemory(t *testing.T) {
+	const clients = 250
+	buildWithoutRace(t)
+	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--request-timeout", "2m", "--write-timeout", "3m")
+	var all sync.WaitGroup
+	var created, refused atomic.Int64
+	for client := range clients {
+		all.Go(func() {
+			const password = "violet harbour lantern 7f"
+			answer, err := s.ask(session, fmt.Sprintf(`mutation { user { createUserWithPassword(input: {
+				email: "f%d@flood.example", firstName: "F", lastName: "L", locale: "en", password: %q, passwordConfirmation: %[2]q}) { user { id } } } }`,
+				client, password))
+			switch {
+			case err == nil && len(answer.Errors) == 0:
+				created.Add(1)
+			case err == nil && answer.Errors[0].Extensions.Code == "RATE_LIMITED":
+				refused.Add(1)
+			default:
+				t.Errorf("create a user: got %v, errors %+v, want none or RATE_LIMITED", err, answer.Errors)
+			}
+		})
+	}
+	all.Wait()
+	used := s.peakMemory(t)
+	t.Logf("the server used up to %d bytes for %d users and %d refusals", used, created.Load(), refused.Load())
+	if used > maxMemory || created.Load() == 0 {
+		t.Errorf("got %d bytes for %d users, want at most %d for at least 1", used, created.Load(), maxMemory)
+	}
+}
+
 // peakMemory returns the peak resident set size of the server in bytes.
 func (s *server) peakMemory(t *testing.T) int {
 	t.Helper()
@@ -57,7 +90,7 @@ func (s *server) peakMemory(t *testing.T) int {
 	kilobytes, _, found := strings.Cut(after, "kB")
 	n, err := strconv.Atoi(strings.TrimSpace(kilobytes))
 	if !found || err != nil {
-		t.Fatalf("no VmHWM in /proc: %v", err)
+		t.Fatalf("VmHWM in /proc: got %q, %v, want a number", kilobytes, err)
 	}
 	return n << 10
 }
@@ -77,7 +110,7 @@ func (f flood) createUser(session string) {
 		email: "f%s@flood.example", firstName: "F", lastName: "L", locale: "en", password: %q, passwordConfirmation: %q}) { user { id } } } }`,
 		f.name, password, password))
 	if err != nil || len(answer.Errors) > 0 {
-		f.t.Errorf("create a user: %v, %+v", err, answer.Errors)
+		f.t.Errorf("create a user: got %v, errors %+v, want none", err, answer.Errors)
 	}
 }
 
@@ -87,7 +120,7 @@ func (f flood) signIn() {
 	if status, err := f.post("/signin", "", url.Values{"email": {"u" + f.name + "@flood.example"},
 		"password": {"wrong guess"}}.Encode()); err != nil ||
 		status != http.StatusUnprocessableEntity && status != http.StatusTooManyRequests {
-		f.t.Errorf("sign in: %d, %v", status, err)
+		f.t.Errorf("sign in: got %d, %v, want 422 or 429", status, err)
 	}
 	f.large("/signin", "", "password=wrong+guess&email=")
 }
@@ -113,7 +146,7 @@ func (f flood) sendLargeBodies() {
 func (f flood) large(path, kind, begins string) {
 	status, err := f.post(path, kind, begins+strings.Repeat("a", 1_000_000))
 	if err == nil && (status < http.StatusMultipleChoices || status >= http.StatusInternalServerError) {
-		f.t.Errorf("1 MB to %s: %d", path, status)
+		f.t.Errorf("1 MB to %s: got %d, want 3xx or 4xx", path, status)
 	}
 }
 

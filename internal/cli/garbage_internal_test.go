@@ -36,13 +36,13 @@ func TestTuneGC(t *testing.T) {
 	large := make([]byte, 64<<20)
 	for deadline := time.Now().Add(10 * time.Second); percent() != minGCPercent; runtime.GC() {
 		if time.Now().After(deadline) {
-			t.Fatalf("GOGC is %d with %d bytes of live data", percent(), liveHeap())
+			t.Fatalf("GOGC: got %d with %d bytes of live data, want %d", percent(), liveHeap(), minGCPercent)
 		}
 	}
 	runtime.KeepAlive(large)
 	for deadline := time.Now().Add(10 * time.Second); percent() <= minGCPercent; runtime.GC() {
 		if time.Now().After(deadline) {
-			t.Fatalf("GOGC is %d with %d bytes of live data", percent(), liveHeap())
+			t.Fatalf("GOGC: got %d with %d bytes of live data, want more than %d", percent(), liveHeap(), minGCPercent)
 		}
 	}
 }

@@ -105,7 +105,7 @@ func TestOwnRoutes(t *testing.T) {
 	_, errs, code := attempt(t, env, "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--routes", file)
 	if code != 2 || !strings.Contains(errs, `--routes (LATCHKEY_ROUTES): line 2: a path "carts"`) ||
 		!strings.Contains(errs, `--routes (LATCHKEY_ROUTES): line 3: read "store_everything" is not in the catalogue`) {
-		t.Errorf("got %d, %s", code, errs)
+		t.Errorf("latchkey serve: got exit status %d, %s, want 2 and the errors of lines 2 and 3", code, errs)
 	}
 	write("routes:\n  - paths: ['/x/{id}']\n    read: any\n")
 	s, session := demo(t, env, "--routes", file, "--gateway-addresses", "127.0.0.0/8")

@@ -31,7 +31,7 @@ func TestServerWithAnotherKeyDoesNotStart(t *testing.T) {
 	if code != 4 ||
 		!strings.Contains(log,
 			`latchkey: --key-file: The server "a" runs without the key that this one would issue under`) {
-		t.Errorf("exit status %d: %s", code, log)
+		t.Errorf("got exit status %d: %s, want 4 because server a lacks the key", code, log)
 	}
 	// Correct: add the new key after the one in use first.
 	b = serve(t, env, "--replica-name", "b", "--key-file", write("added.key", first, second))

@@ -64,7 +64,7 @@ func (l *ledger) await(t *testing.T, more int) {
 	goal := issued + revoked + more
 	for deadline := time.Now().Add(time.Minute); issued+revoked < goal; issued, revoked = l.acknowledged() {
 		if time.Now().After(deadline) {
-			t.Fatalf("only %d of %d responses", issued+revoked, goal)
+			t.Fatalf("responses: got %d within 1m, want %d", issued+revoked, goal)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -128,7 +128,7 @@ func survive(t *testing.T, env map[string]string, crash func()) {
 	}
 	issued, revoked := l.acknowledged()
 	if l.limits == 0 || revoked == 0 {
-		t.Errorf("too few operations: %d revoked, %d times the limit", revoked, l.limits)
+		t.Errorf("operations: got %d revoked and %d at the limit, want at least one of each", revoked, l.limits)
 	}
 	t.Logf("%d issued, %d revoked, %d times the limit", issued, revoked, l.limits)
 }
@@ -150,7 +150,7 @@ func (l *ledger) load(t *testing.T, s *server, session string) {
 			l.add(made.APIToken.CreateAPIToken.APIToken.ID, made.APIToken.CreateAPIToken.Credentials.AccessToken)
 			continue
 		case answer.Errors[0].Extensions.Code != "LIMIT_REACHED":
-			t.Errorf("issuing: got errors %+v", answer.Errors)
+			t.Errorf("issuing: got errors %+v, want none or LIMIT_REACHED", answer.Errors)
 			return
 		}
 		l.limitReached()
@@ -164,7 +164,7 @@ func (l *ledger) load(t *testing.T, s *server, session string) {
 				return
 			}
 			if len(answer.Errors) > 0 {
-				t.Errorf("revoking: got errors %+v", answer.Errors)
+				t.Errorf("revoking: got errors %+v, want none", answer.Errors)
 				return
 			}
 			l.revoked(id)

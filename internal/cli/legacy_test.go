@@ -48,10 +48,10 @@ func TestLegacyAccountAtAGateway(t *testing.T) {
 		status, header := post("/stores/acme1us/v2/orders", old)
 		if status != 204 || header.Get("Deprecation") != "@1688169599" ||
 			header.Get("Sunset") != "Fri, 31 Dec 2027 00:00:00 GMT" {
-			t.Fatalf("got %d, %v", status, header)
+			t.Fatalf("a legacy account: got %d, %v, want 204 with Deprecation and Sunset", status, header)
 		}
 		if status, _ := post("/stores/acme1us/v3/orders", old); status != 403 {
-			t.Errorf("in version 3: got %d", status)
+			t.Errorf("a legacy account in version 3: got %d, want 403", status)
 		}
 		id := strings.Fields(strings.Split(run(t, env, "legacy", "list", "--account", acmeID), "\n")[1])[0]
 		credentials := run(t, env, "legacy", "convert", id, "--account", acmeID, "--name", "The ERP", "--scope",
@@ -60,13 +60,13 @@ func TestLegacyAccountAtAGateway(t *testing.T) {
 		status, header = post("/stores/acme1us/v2/orders",
 			func(req *http.Request) { req.Header.Set("X-Auth-Token", secret) })
 		if status != 204 || header.Get("Deprecation") != "" {
-			t.Errorf("the new token: got %d, %v", status, header)
+			t.Errorf("the new token: got %d, %v, want 204 without Deprecation", status, header)
 		}
 		deadline := time.Now().Add(2 * time.Second)
 		for status, _ = post("/stores/acme1us/v2/orders",
 			old); status != 401; status, _ = post("/stores/acme1us/v2/orders", old) {
 			if time.Now().After(deadline) {
-				t.Fatalf("the deleted account still passes: %d", status)
+				t.Fatalf("the deleted account: got %d after 2s, want 401", status)
 			}
 			time.Sleep(5 * time.Millisecond)
 		}

@@ -62,10 +62,10 @@ func TestLimits(t *testing.T) {
 			defer res.Body.Close()
 			text, err := io.ReadAll(res.Body)
 			if err != nil || res.StatusCode != tc.status || !strings.Contains(string(text), tc.code) {
-				t.Errorf("got %d, %s, %v", res.StatusCode, text, err)
+				t.Errorf("got %d, %s, %v, want %d with the code %q", res.StatusCode, text, err, tc.status, tc.code)
 			}
 			if (tc.code != "") != strings.Contains(string(text), `"errors"`) {
-				t.Errorf("got %s", text)
+				t.Errorf("body: got %s, want errors: %t", text, tc.code != "")
 			}
 		})
 	}
@@ -86,7 +86,7 @@ func TestSlowBody(t *testing.T) {
 	text := string(answer)
 	if err != nil || !strings.HasPrefix(text, "HTTP/1.1 408 ") || !strings.Contains(text, "did not arrive in time") ||
 		!strings.Contains(text, "Connection: close") {
-		t.Errorf("got %s, %v", text, err)
+		t.Errorf("got %s, %v, want 408 and a closed connection", text, err)
 	}
 }
 
@@ -125,10 +125,10 @@ func TestAllowedAddresses(t *testing.T) {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			check.Equal(t, res.StatusCode, tc.status, "res.StatusCode")
+			check.Equal(t, res.StatusCode, tc.status, "status")
 			if want := `Bearer realm="latchkey", error="invalid_token"`; tc.status == 401 &&
 				res.Header.Get("WWW-Authenticate") != want {
-				t.Errorf("got the challenge %s", fmt.Sprint(res.Header["Www-Authenticate"]))
+				t.Errorf("challenge: got %q, want %q", res.Header["Www-Authenticate"], want)
 			}
 		})
 	}
@@ -167,11 +167,13 @@ func TestRateLimits(t *testing.T) {
 		text, err := io.ReadAll(res.Body)
 		res.Body.Close()
 		if err != nil || res.StatusCode != tc.status || res.Header.Get("X-Rate-Limit-Requests-Left") != tc.left {
-			t.Errorf("%d, %s: got %d, %v, %s, %v", i, tc.name, res.StatusCode, res.Header, text, err)
+			t.Errorf("%d, %s: got %d, %v, %s, %v, want %d with %q requests left", i, tc.name, res.StatusCode,
+				res.Header, text, err, tc.status, tc.left)
 		}
 		if limited := strings.Contains(string(text), `"code":"RATE_LIMITED"`); limited != (tc.status == 429) ||
 			limited != (res.Header.Get("Retry-After") != "") {
-			t.Errorf("%d, %s: got %v, %s", i, tc.name, res.Header, text)
+			t.Errorf("%d, %s: got %v, %s, want RATE_LIMITED and Retry-After: %t", i, tc.name, res.Header, text,
+				tc.status == 429)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func TestLinesAreWrittenTogether(t *testing.T) {
 	}
 	lines.Flush()
 	if n, writes := to.state(); n != 10 || writes != 1 {
-		t.Errorf("%d lines in %d writes", n, writes)
+		t.Errorf("got %d lines in %d writes, want 10 in 1", n, writes)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestNoLineWaitsLong(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatal("timeout: the line is not written")
+				t.Fatalf("got no line %d after %v, want one", round, 20*logDelay)
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func TestWarningsAreWrittenAtOnce(t *testing.T) {
 		log.Info("request")
 		log.Log(t.Context(), level, "trouble", "c", 2)
 		if n, _ := to.state(); n != 2 || !strings.Contains(to.text.String(), "a=1 b.c=2") {
-			t.Errorf("%s: %d lines, %s", level, n, to.text.String())
+			t.Errorf("%s: %d lines, %s, want 2 with a=1 b.c=2", level, n, to.text.String())
 		}
 	}
 }
@@ -79,6 +79,6 @@ func TestLogLevel(t *testing.T) {
 	newLog(config.Log{Level: slog.LevelWarn}, lines).Info("request")
 	lines.Flush()
 	if n, _ := to.state(); n != 0 {
-		t.Errorf("%d lines", n)
+		t.Errorf("got %d lines, want 0", n)
 	}
 }

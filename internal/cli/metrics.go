@@ -31,7 +31,7 @@ func feedMetrics(f *feed.Feed) []prometheus.Collector {
 			Name: "latchkey_feed_hearing",
 			Help: "1 while revocations by other servers are received; 0 while every credential is looked up in the database.",
 		}, func() float64 {
-			if f.Hearing() {
+			if f.IsCurrent() {
 				return 1
 			}
 			return 0
@@ -78,7 +78,8 @@ func newSignIns(log *slog.Logger) (*prometheus.CounterVec, func(signin.Attempt))
 // resultOf returns the result of an attempt as a metric label.
 func resultOf(err error) string {
 	var refused *signin.Refused
-	if errors.As(err, &refused) && refused.Why != signin.WhyAway && refused.Why != signin.WhyProvider {
+	if errors.As(err, &refused) && refused.Reason != signin.ReasonUnreachable &&
+		refused.Reason != signin.ReasonProvider {
 		return "refused"
 	}
 	switch fault.KindOf(err) {

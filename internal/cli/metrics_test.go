@@ -28,7 +28,7 @@ func TestMetricsOfWrites(t *testing.T) {
 			`{ nothing }`,
 		} {
 			if answer, err := s.ask(session, refused); err != nil || len(answer.Errors) == 0 {
-				t.Errorf("%s is not refused: %+v, %v", refused, answer, err)
+				t.Errorf("%s: got %+v, %v, want errors", refused, answer, err)
 			}
 		}
 		for _, want := range []string{

@@ -34,8 +34,8 @@ func (c tokenCounts) collectors() []prometheus.Collector {
 // tokens wraps the repository to count its successful writes.
 func (c tokenCounts) tokens(r token.Repository) token.Repository { return countedTokens{r, c} }
 
-// offboard wraps the repository to count its successful writes.
-func (c tokenCounts) offboard(r membership.Repository) membership.Repository {
+// memberships wraps the repository to count its successful writes.
+func (c tokenCounts) memberships(r membership.Repository) membership.Repository {
 	return countedOffboard{r, c}
 }
 
@@ -54,7 +54,8 @@ func (t countedTokens) Insert(ctx context.Context, by auth.Actor, d token.Draft)
 }
 
 // Revoke counts the revoked tokens.
-func (t countedTokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (token.Ended, error) {
+func (t countedTokens) Revoke(ctx context.Context, by auth.Actor, e token.RevocationDraft) (token.RevocationOutcome,
+	error) {
 	ended, err := t.Repository.Revoke(ctx, by, e)
 	if err == nil && len(ended.Unknown) == 0 {
 		t.counts.revoked.Add(float64(len(e.IDs) + len(ended.Issued)))
@@ -115,9 +116,9 @@ type countedChange struct {
 	revoked *int
 }
 
-// EndTokens counts the revoked tokens.
-func (c countedChange) EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
-	ended, err := c.Change.EndTokens(ctx, e)
+// RevokeTokens counts the revoked tokens.
+func (c countedChange) RevokeTokens(ctx context.Context, e token.RevocationDraft) ([]uuid.UUID, error) {
+	ended, err := c.Change.RevokeTokens(ctx, e)
 	*c.revoked += len(ended)
 	return ended, err
 }

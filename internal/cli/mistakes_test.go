@@ -31,7 +31,7 @@ func TestCommandsThatCreateNoDatabase(t *testing.T) {
 			env := map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + file}
 			expectRefusal(t, env, 2, "--database (LATCHKEY_DATABASE_URL): There is no database at "+file, args...)
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-				t.Errorf("created %v, %v", left, err)
+				t.Errorf("files: got %v, %v, want none", left, err)
 			}
 		})
 	}
@@ -57,7 +57,7 @@ func TestLostDatabase(t *testing.T) {
 		expectRefusal(t, env, 2, "is missing or empty. Restore the database", c...)
 	}
 	if _, err := os.Stat(file); err == nil {
-		t.Error("a database was created")
+		t.Error("database: got a new file, want none")
 	}
 }
 
@@ -100,20 +100,20 @@ func TestEmptyListFlags(t *testing.T) {
 	expectRefusal(t, env, 2, `for "--status" flag: must not have an empty entry`, "token", "list", "--account", acmeID,
 		"--status", "")
 	if listed := run(t, env, "token", "list", "--account", acmeID); strings.Contains(listed, "From anywhere") {
-		t.Errorf("a token was issued:\n%s", listed)
+		t.Errorf("tokens: got one from anywhere, want none:\n%s", listed)
 	}
 	run(t, env, "token", "create", "--account", acmeID, "--name", "Spaced", "--scope",
 		"account_read, account_users_read", "--allow-ip", "10.0.0.0/8, 192.0.2.1")
 	if listed := run(t, env, "token", "list", "--account", acmeID, "--status", "active, expired", "--output",
 		"json"); !strings.Contains(listed, "192.0.2.1") {
-		t.Errorf("got %s", listed)
+		t.Errorf("tokens: got %s, want the address 192.0.2.1", listed)
 	}
 }
 
 func TestVersionFlag(t *testing.T) {
 	if flag, command := run(t, nil, "--version"), run(t, nil, "version"); flag != command ||
 		!strings.HasPrefix(flag, "latchkey ") {
-		t.Errorf("--version prints %q, version %q", flag, command)
+		t.Errorf("--version printed %q, want %q as version prints, with the name latchkey", flag, command)
 	}
 }
 
@@ -144,15 +144,16 @@ func TestClosedStandardOutput(t *testing.T) {
 	} {
 		if errs, code := shell(">&-", tc.args...); code != 1 || !strings.Contains(errs, tc.want) ||
 			secretPattern.MatchString(errs) {
-			t.Errorf("%s: exit status %d, %s", tc.args[0], code, secretPattern.ReplaceAllString(errs, "[secret]"))
+			t.Errorf("%s: exit status %d, %s, want 1, %q and no secret", tc.args[0], code,
+				secretPattern.ReplaceAllString(errs, "[secret]"), tc.want)
 		}
 	}
 	if live := run(t, env, "token", "list", "--account", acmeID); strings.Contains(live, "Unseen") {
-		t.Errorf("the token was not revoked:\n%s", live)
+		t.Errorf("active tokens: got one whose secrets were not shown, want none:\n%s", live)
 	}
 	if errs, code := shell(">/dev/null", "token", "create", "--account", acmeID, "--name", "Thrown away", "--scope",
 		"account_read"); code != 0 {
-		t.Errorf("exit status %d, %s", code, errs)
+		t.Errorf("output to /dev/null: got exit status %d, %s, want 0", code, errs)
 	}
 }
 
@@ -166,7 +167,7 @@ func TestHangUpStopsServe(t *testing.T) {
 	select {
 	case <-s.ended:
 	case <-time.After(30 * time.Second):
-		t.Fatal("the server does not stop")
+		t.Fatal("the server still runs after 30s, want it stopped")
 	}
 	check.Equal(t, s.process.ProcessState.ExitCode(), 0, "exit status, %s", s.logged())
 }

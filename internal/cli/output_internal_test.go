@@ -24,7 +24,8 @@ func TestCodesAndStatuses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := problems(tc.err); len(got) != 1 || got[0].Code != tc.code || exitOf(tc.err) != tc.status {
-				t.Errorf("got %+v and status %d", got, exitOf(tc.err))
+				t.Errorf("got %+v and status %d, want the code %s and status %d", got, exitOf(tc.err), tc.code,
+					tc.status)
 			}
 		})
 	}

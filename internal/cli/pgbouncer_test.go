@@ -18,7 +18,7 @@ func (s *server) shows(t *testing.T, path, text string) {
 	body := s.adminPage(t, path)
 	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(body, text); body = s.adminPage(t, path) {
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout: %s does not contain %s: %s", path, text, body)
+			t.Fatalf("%s: got %s within 15s, want it to contain %s", path, body, text)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -66,13 +66,13 @@ func TestServeBehindPgbouncer(t *testing.T) {
 				for range 3 {
 					if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil ||
 						answer.status != http.StatusOK {
-						t.Fatalf("%d, %v", answer.status, err)
+						t.Fatalf("a new token: got %d, %v, want 200", answer.status, err)
 					}
 				}
 				s.must(t, session, revoke(token.APIToken.ID), &struct{}{})
 				if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { scopes } }"); err != nil ||
 					answer.status != http.StatusUnauthorized {
-					t.Fatalf("%d, %v", answer.status, err)
+					t.Fatalf("a revoked token: got %d, %v, want 401", answer.status, err)
 				}
 			}
 			check.Equal(t, s.stop(t), 0, "exit status")

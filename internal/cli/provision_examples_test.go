@@ -49,8 +49,8 @@ func (h scriptEnv) expect(t *testing.T, want string, args ...string) {
 	t.Helper()
 	began := time.Now()
 	if got := h.run(t, args...); got != (scriptResult{want + "\n", "", 0}) {
-		t.Fatalf("%s %s: exit status %d:\n%.2000s%.2000s", h.script, strings.Join(args, " "), got.status, got.stdout,
-			got.stderr)
+		t.Fatalf("%s %s: got exit status %d, want 0 and %s:\n%.2000s%.2000s", h.script, strings.Join(args, " "),
+			got.status, want, got.stdout, got.stderr)
 	}
 	t.Logf("%s %s: %s in %s", h.script, args[0], want, time.Since(began).Round(10*time.Millisecond))
 }
@@ -158,7 +158,7 @@ func TestExamplesReadSpreadsheets(t *testing.T) {
 				for _, want := range []string{`"email":"+` + id + `@staff.example"`, `"firstName":"=1+1"`,
 					`"lastName":"'=x"`, `"externalId":"-47` + id + `"`} {
 					if !strings.Contains(list, want) {
-						t.Errorf("%s is missing in %s", want, list)
+						t.Errorf("users: got %s, want %s in it", list, want)
 					}
 				}
 			})
@@ -199,13 +199,15 @@ func TestExamplesReportErrors(t *testing.T) {
 						found = found || strings.Contains(got.stderr, text)
 					}
 					if got.status != tc.status || tc.stdout != "" && got.stdout != tc.stdout || !found {
-						t.Errorf("status %d\n%s%s", got.status, got.stdout, got.stderr)
+						t.Errorf("got exit status %d\n%s%s\nwant %d, the output %q and one of %q", got.status,
+							got.stdout, got.stderr, tc.status, tc.stdout, tc.stderr)
 					}
 				})
 			}
 			h.env = append(h.env[:2:2], "LATCHKEY_TOKEN=nonsense")
 			if got := h.run(t, "provision", file); got.status != 1 || !strings.Contains(got.stderr, "credential") {
-				t.Errorf("a wrong token: status %d\n%s%s", got.status, got.stdout, got.stderr)
+				t.Errorf("a wrong token: got exit status %d\n%s%s\nwant 1 because of the credential", got.status,
+					got.stdout, got.stderr)
 			}
 		})
 	}

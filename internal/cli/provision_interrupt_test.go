@@ -52,7 +52,7 @@ func TestInterruptedProvisioning(t *testing.T) {
 		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(reportSoFar(t, report),
 			"wrong"); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("the first batch is not saved: %s", errs.String())
+				t.Fatalf("report: got no line of the first batch within 20s, want one: %s", errs.String())
 			}
 		}
 		if err := c.Process.Signal(interrupt); err != nil {
@@ -66,12 +66,13 @@ func TestInterruptedProvisioning(t *testing.T) {
 		_ = c.Wait() // the status is checked
 		if c.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(),
 			"\n1 created, 0 updated, 0 added, 0 unchanged, 0 removed, 1 failed\nlatchkey: interrupted") {
-			t.Errorf("status %d: %s", c.ProcessState.ExitCode(), errs.String())
+			t.Errorf("got exit status %d: %s, want 1, the counts of the first batch and \"interrupted\"",
+				c.ProcessState.ExitCode(), errs.String())
 		}
 		again := writeFile(t, strings.Replace(begin, "wrong,No,Address\n", "", 1)+rest)
 		_, text, code := attempt(t, env, "user", "provision", "--account", acmeID, "--file", again)
 		if code != 0 || text != "2 created, 0 updated, 0 added, 1 unchanged, 0 removed, 0 failed\n" {
-			t.Errorf("again: status %d: %s", code, text)
+			t.Errorf("again: got exit status %d: %s, want 0, 2 created and 1 unchanged", code, text)
 		}
 	})
 }

@@ -68,7 +68,7 @@ func example(t *testing.T, name string) string {
 	}
 	for _, address := range []string{"127.0.0.1:8000", "127.0.0.1:8080", "127.0.0.1:9000"} {
 		if strings.Count(string(text), address) != 1 {
-			t.Fatalf("%s does not occur exactly once in %s", address, name)
+			t.Fatalf("%s occurs %d times in %s, want once", address, strings.Count(string(text), address), name)
 		}
 	}
 	return string(text)
@@ -125,19 +125,21 @@ func TestProxiesHideGatewayErrors(t *testing.T) {
 			for _, status := range []int{400, 401, 429, 302, 404, 405, 408, 418, 500, 501, 503, 504} {
 				res, _ := e.call(t, "GET", fmt.Sprintf("/%d", status), "", "")
 				if res.StatusCode < 500 || status == 503 && res.Header.Get("Retry-After") != "1" {
-					t.Errorf("Latchkey answered %d: the client got %d, %v", status, res.StatusCode, res.Header)
+					t.Errorf("Latchkey answered %d: the client got %d, %v, want 5xx, with Retry-After 1 for 503",
+						status, res.StatusCode, res.Header)
 				}
 			}
 			began := time.Now()
 			if res, _ := e.call(t, "GET", "/silent", "", ""); res.StatusCode < 500 ||
 				time.Since(began) > 10*time.Second {
-				t.Errorf("Latchkey does not answer: got %d after %s", res.StatusCode, time.Since(began))
+				t.Errorf("Latchkey does not answer: got %d after %s, want 5xx within 10s", res.StatusCode,
+					time.Since(began))
 			}
 			latchkey.Close()
 			if res, _ := e.call(t, "GET", "/204", "", ""); res.StatusCode < 500 {
-				t.Errorf("Latchkey is down: got %d", res.StatusCode)
+				t.Errorf("Latchkey is down: got %d, want 5xx", res.StatusCode)
 			}
-			check.Equal(t, passed.Load(), 0, "passed.Load()")
+			check.Equal(t, passed.Load(), 0, "requests that reached the API")
 		})
 	}
 }

@@ -128,8 +128,8 @@ func (e *edge) testAllowed(t *testing.T, forwardsOthers bool) {
 			"X-Forwarded-Uri: /mallory", "X-Forwarded-Method: PUT",
 			"X-Forwarded-Proto: gopher", "X-Forwarded-Host: mallory")
 		if res.StatusCode != 200 || got.Method != tc.method || got.URI != tc.uri || got.Body != tc.body {
-			t.Fatalf("%s %s got %d; the server received %s %s %q", tc.method, tc.uri, res.StatusCode, got.Method,
-				got.URI, got.Body)
+			t.Fatalf("%s %s: got %d after the API received %s %s %q, want 200 and the request unchanged, with the body %q",
+				tc.method, tc.uri, res.StatusCode, got.Method, got.URI, got.Body, tc.body)
 		}
 		for name, want := range map[string]string{
 			"X-Latchkey-Account": acmeID, "X-Latchkey-Store": "acme1us",
@@ -141,20 +141,20 @@ func (e *edge) testAllowed(t *testing.T, forwardsOthers bool) {
 			}
 		}
 		if kind, there := got.Header["X-Latchkey-Kind"]; there {
-			t.Errorf("an API token: X-Latchkey-Kind is %q", kind)
+			t.Errorf("an API token: got X-Latchkey-Kind %q, want none", kind)
 		}
 		if id := got.Header.Values("X-Latchkey-Token"); len(id) != 1 || len(id[0]) != 36 {
-			t.Errorf("X-Latchkey-Token is %q", id)
+			t.Errorf("X-Latchkey-Token: got %q, want one UUID", id)
 		}
 		if got.Header.Get("X-Forwarded-Host") == "mallory" {
-			t.Error("X-Forwarded-Host is forwarded")
+			t.Error("X-Forwarded-Host: got the client's, want another or none")
 		}
 		for _, name := range []string{"X-Original-Uri", "X-Original-Method", "X-Forwarded-Uri", "X-Forwarded-Method",
 			"X-Latchkey-Gateway", "X-Http-Method-Override", "X_latchkey_account", "X-Latchkey_store"} {
 			check.Equal(t, got.Header.Get(name), "", "%s is forwarded", name)
 		}
 		if forwarded := got.Header.Get("X-Latchkey-Other") != ""; forwarded != forwardsOthers {
-			t.Errorf("X-Latchkey-Other is forwarded: %t", forwarded)
+			t.Errorf("X-Latchkey-Other: got it forwarded %t, want %t", forwarded, forwardsOthers)
 		}
 	}
 }
@@ -222,12 +222,12 @@ func (e *edge) testRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			res, _ := e.call(t, tc.method, tc.uri, tc.token, "", tc.headers...)
 			if n := len(res.Header.Values("WWW-Authenticate")); n > 1 {
-				t.Errorf("%d challenges: %q", n, res.Header)
+				t.Errorf("challenges: got %d, %q, want at most one", n, res.Header)
 			}
 			challenge := res.Header.Get("WWW-Authenticate")
 			if res.StatusCode != tc.status || !strings.Contains(challenge, tc.challenge) || tc.challenge == "" &&
 				challenge != "" {
-				t.Errorf("got %d, %q", res.StatusCode, challenge)
+				t.Errorf("got %d, %q, want %d, %q", res.StatusCode, challenge, tc.status, tc.challenge)
 			}
 		})
 	}
@@ -247,11 +247,11 @@ func (e *edge) testRevoked(t *testing.T) {
 	for range 3 {
 		id, token := e.issue(t, `scopes: ["store_v2_products"]`)
 		if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
-			t.Fatalf("got %d", res.StatusCode)
+			t.Fatalf("a new token: got %d, want 200", res.StatusCode)
 		}
 		e.must(t, e.session, revoke(id), &struct{}{})
 		if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 401 {
-			t.Fatalf("revoked: got %d", res.StatusCode)
+			t.Fatalf("revoked: got %d, want 401", res.StatusCode)
 		}
 	}
 }
@@ -297,18 +297,19 @@ func (e *edge) testLegacy(t *testing.T) {
 			if res.StatusCode != tc.status || res.Header.Get("WWW-Authenticate") != tc.challenge || tc.status == 200 &&
 				(got.Header.Get("X-Latchkey-Store") != "acme1us" ||
 					got.Header.Get("X-Latchkey-Kind") != "LEGACY_ACCOUNT") {
-				t.Errorf("got %d, %v; the API received %v", res.StatusCode, res.Header, got.Header)
+				t.Errorf("got %d, %v; the API received %v, want %d, the challenge %q and, if 200, the store and the kind",
+					res.StatusCode, res.Header, got.Header, tc.status, tc.challenge)
 			}
 			if since, until := res.Header.Values("Deprecation"), res.Header.Values("Sunset"); len(since) != 1 ||
 				since[0][0] != '@' || len(until) != 1 || !strings.HasSuffix(until[0], "GMT") {
-				t.Errorf("the dates are %q and %q", since, until)
+				t.Errorf("dates: got %q and %q, want one Deprecation with @ and one Sunset in GMT", since, until)
 			}
 		})
 	}
 	_, other := e.issue(t, `scopes: ["store_v2_products"]`)
 	if res, _ := e.call(t, "GET", products, other, ""); res.StatusCode != 200 ||
 		res.Header.Values("Deprecation") != nil || res.Header.Values("Sunset") != nil {
-		t.Errorf("an API token: got %d, %v", res.StatusCode, res.Header)
+		t.Errorf("an API token: got %d, %v, want 200 without Deprecation and Sunset", res.StatusCode, res.Header)
 	}
 }
 
@@ -329,7 +330,7 @@ func (e *edge) testMalformed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	check.Equal(t, res.StatusCode, 400, "res.StatusCode")
+	check.Equal(t, res.StatusCode, 400, "status")
 }
 
 // A client whose credentials fail too often gets Retry-After. Working
@@ -337,7 +338,7 @@ func (e *edge) testMalformed(t *testing.T) {
 func (e *edge) testRateLimit(t *testing.T) {
 	_, token := e.issue(t, `scopes: ["store_v2_products"]`)
 	if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
-		t.Fatalf("got %d", res.StatusCode)
+		t.Fatalf("a new token: got %d, want 200", res.StatusCode)
 	}
 	unknown, err := secret.Generate(rand.Reader, secret.StoreAccessToken)
 	if err != nil {
@@ -353,12 +354,12 @@ func (e *edge) testRateLimit(t *testing.T) {
 		for _, name := range []string{"Retry-After", "X-Rate-Limit-Requests-Quota", "X-Rate-Limit-Requests-Left",
 			"X-Rate-Limit-Time-Reset-Ms", "X-Rate-Limit-Time-Window-Ms"} {
 			if values := res.Header.Values(name); len(values) != 1 || values[0] == "" {
-				t.Errorf("%s is %q", name, values)
+				t.Errorf("%s: got %q, want one value", name, values)
 			}
 		}
 	}
 	check.Equal(t, status, 429, "never limited")
 	if res, _ := e.call(t, "GET", products, token, ""); res.StatusCode != 200 {
-		t.Errorf("a token that works: got %d", res.StatusCode)
+		t.Errorf("a token that works: got %d, want 200", res.StatusCode)
 	}
 }

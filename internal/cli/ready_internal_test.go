@@ -34,14 +34,15 @@ func TestSampled(t *testing.T) {
 		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
 		if worked := ask(canceled); worked != 20 || runs.Load() != 1 {
-			t.Errorf("%d of 20 succeeded, after %d runs", worked, runs.Load())
+			t.Errorf("got %d of 20 checks successful after %d runs, want 20 after 1", worked, runs.Load())
 		}
 		time.Sleep(sampleInterval)
 		hang.Store(true)
 		for range 3 {
 			began := time.Now()
 			if worked := ask(t.Context()); worked != 0 || runs.Load() != 2 || time.Since(began) != sampleInterval {
-				t.Errorf("%d of 20 succeeded, after %d runs and %s", worked, runs.Load(), time.Since(began))
+				t.Errorf("got %d of 20 checks successful after %d runs and %s, want 0 after 2 and %s", worked,
+					runs.Load(), time.Since(began), sampleInterval)
 			}
 			time.Sleep(sampleInterval)
 		}
@@ -49,11 +50,11 @@ func TestSampled(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		if err := s.run(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the blocked run: got %v", err)
+			t.Errorf("the blocked run: got %v, want %v", err, context.DeadlineExceeded)
 		}
 		time.Sleep(sampleInterval)
 		if worked := ask(t.Context()); worked != 20 || runs.Load() != 3 {
-			t.Errorf("%d of 20 succeeded again, after %d runs", worked, runs.Load())
+			t.Errorf("again: got %d of 20 checks successful after %d runs, want 20 after 3", worked, runs.Load())
 		}
 	})
 }

@@ -148,7 +148,7 @@ func (r *replicas) watchAll(t *testing.T, token cachedToken) (end func(answered 
 					}
 				}
 			}
-			t.Error("a replica does not refuse the token")
+			t.Error("at the end: got a replica that accepts the token, want it refused")
 		})
 	}
 	return func(answered time.Time) {
@@ -159,8 +159,8 @@ func (r *replicas) watchAll(t *testing.T, token cachedToken) (end func(answered 
 		for i, w := range watches {
 			late := w.last.Sub(answered)
 			if w.last.IsZero() || w.acceptedAgain || late > bound || i == 0 && late > 0 {
-				t.Errorf("replica %d accepted the token %s after the response; again after a refusal: %v", i, late,
-					w.acceptedAgain)
+				t.Errorf("replica %d accepted the token %s after the response, and again after a refusal %t, want at most %s and false",
+					i, late, w.acceptedAgain, bound)
 			}
 		}
 	}
@@ -189,7 +189,7 @@ func TestEveryReplicaRefusesARevokedTokenWithinTheBound(t *testing.T) {
 			r.expect(t, live, http.StatusOK)
 			token := r.issue(t)
 			if _, yes, no := r.revoke(t, token, true); !slices.Equal(yes, []string{"a", "b", "c"}) || len(no) > 0 {
-				t.Errorf("afterwards: acknowledged by %q, not by %q", yes, no)
+				t.Errorf("afterwards: got it acknowledged by %q, not by %q, want by a, b and c", yes, no)
 			}
 			r.expect(t, token, http.StatusUnauthorized)
 		})
@@ -246,7 +246,7 @@ func testStopped(t *testing.T, r *replicas) {
 	defer signal(syscall.SIGCONT)
 	_, yes, no := r.revoke(t, token, true)
 	if !slices.Equal(yes, []string{"a", "b"}) || !slices.Equal(no, []string{"c"}) {
-		t.Errorf("acknowledged by %q, not by %q", yes, no)
+		t.Errorf("got it acknowledged by %q, not by %q, want by a and b, not by c", yes, no)
 	}
 	statuses := make(chan int)
 	const clients = 50
@@ -275,7 +275,7 @@ func TestReplicaNamesAreUnique(t *testing.T) {
 	second := launch(t, env, "--replica-name", "a")
 	if code := second.exits(t); code != 4 || !strings.Contains(second.logged(),
 		`latchkey: --replica-name: A server named "a" runs on this database already.`) {
-		t.Errorf("the second server: exit status %d: %s", code, second.logged())
+		t.Errorf("the second server: got exit status %d: %s, want 4 because of the name", code, second.logged())
 	}
 	first.kill()
 	dbtest.Exec(t, env["LATCHKEY_DATABASE_URL"], "", `UPDATE replicas SET process = ''`) // as if on another machine
@@ -285,19 +285,19 @@ func TestReplicaNamesAreUnique(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 		select {
 		case <-early.ended:
-			t.Fatalf("the server does not wait: %s", early.logged())
+			t.Fatalf("the server ended, want it to wait: %s", early.logged())
 		default:
 		}
 	}
 	if conn, err := net.Dial("tcp", port); err == nil {
 		_ = conn.Close()
-		t.Error("the port is open before the server is ready")
+		t.Error("the port: got it open before the server is ready, want it closed")
 	}
 	check.Equal(t, early.stop(t), 0, "stopped while waiting: exit status: %s", early.logged())
 	serve(t, env, "--replica-name", "a").kill()
 	acceptedAgain := serve(t, env, "--replica-name", "a")
 	if strings.Contains(acceptedAgain.logged(), "waiting to see whether it still runs") {
-		t.Errorf("the server waits for a killed process of this machine: %s", acceptedAgain.logged())
+		t.Errorf("the log: got a wait for a killed process of this machine, want none: %s", acceptedAgain.logged())
 	}
 	acceptedAgain.shows(t, "/readyz", `{"ready":true`)
 	acceptedAgain.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
@@ -312,13 +312,14 @@ func TestInstanceFile(t *testing.T) {
 	first := serve(t, env, "--replica-name", "a", "--instance-file", file)
 	second := launch(t, env, "--replica-name", "b", "--instance-file", file)
 	if code := second.exits(t); code != 4 || !strings.Contains(second.logged(), "latchkey: --instance-file") {
-		t.Errorf("the second server: exit status %d: %s", code, second.logged())
+		t.Errorf("the second server: got exit status %d: %s, want 4 because of the instance file", code,
+			second.logged())
 	}
 	first.kill()
 	dbtest.Exec(t, env["LATCHKEY_DATABASE_URL"], "", `UPDATE replicas SET process = 'another-boot pid:[1] 1 1'`)
 	acceptedAgain := serve(t, env, "--replica-name", "a", "--instance-file", file)
 	if strings.Contains(acceptedAgain.logged(), "waiting to see whether it still runs") {
-		t.Errorf("the server waits despite the instance file: %s", acceptedAgain.logged())
+		t.Errorf("the log: got a wait despite the instance file, want none: %s", acceptedAgain.logged())
 	}
 	acceptedAgain.shows(t, "/readyz", `{"ready":true`)
 	acceptedAgain.shows(t, "/metrics", "\nlatchkey_replica_namesakes 0\n")
@@ -337,7 +338,8 @@ func TestReceiptOutlivesRequestTimeout(t *testing.T) {
 	answered, yes, no := r.revoke(t, r.issue(t), true)
 	if took := answered.Sub(began); took < bound || !slices.Equal(yes, []string{"a"}) ||
 		!slices.Equal(no, []string{"b"}) {
-		t.Errorf("after %s: acknowledged by %q, not by %q", took, yes, no)
+		t.Errorf("after %s: got it acknowledged by %q, not by %q, want after at least %s by a, not by b", took, yes, no,
+			bound)
 	}
 }
 
@@ -348,6 +350,6 @@ func TestReadinessReportsFeedErrors(t *testing.T) {
 	s := serve(t, env, "--feed-database", "postgres://someone:pass-word@127.0.0.1:1/latchkey")
 	s.shows(t, "/readyz", "dial tcp 127.0.0.1:1: connect: connection refused")
 	if strings.Contains(s.logged(), "pass-word") {
-		t.Error("the log has the password")
+		t.Error("the log: got the password, want it absent")
 	}
 }

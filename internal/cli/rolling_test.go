@@ -53,10 +53,10 @@ func TestRollingRestartFailsNoRequest(t *testing.T) {
 		sent, failed := tallies[i].sent.Load(), tallies[i].failed.Load()
 		t.Logf("%T: %d of %d requests failed", b, failed, sent)
 		if failed > 0 {
-			t.Errorf("%T: the first failure: %s", b, *tallies[i].first.Load())
+			t.Errorf("%T: got %d failures, want 0; the first: %s", b, failed, *tallies[i].first.Load())
 		}
 		if sent < 100 {
-			t.Errorf("%T: only %d requests were sent", b, sent)
+			t.Errorf("%T: got %d requests, want at least 100", b, sent)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func requestsPerBalancer(t *testing.T) int64 {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 1 {
-		t.Fatalf("LATCHKEY_CHAOS_REQUESTS is %q, not a number of requests", text)
+		t.Fatalf("LATCHKEY_CHAOS_REQUESTS: got %q, want a number of requests", text)
 	}
 	return n
 }

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
-		t.Fatalf("no scripts: %v", err)
+		t.Fatalf("scripts: got %d, %v, want at least one", len(scripts), err)
 	}
 	buildWithoutRace(t)
 	for _, script := range scripts {
@@ -104,7 +104,7 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 func first(ts *testscript.TestScript, _ bool, args []string) {
 	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
 	if found == nil {
-		ts.Fatalf("no match for %s in the output", args[1])
+		ts.Fatalf("standard output: got no match, want one of %s", args[1])
 	}
 	ts.Setenv(args[0], found[1])
 }
@@ -119,7 +119,7 @@ func run(t *testing.T, env map[string]string, args ...string) string {
 	t.Helper()
 	out, errs, code := attempt(t, env, args...)
 	if code != 0 {
-		t.Fatalf("latchkey %s: exit status %d\n%s", strings.Join(args, " "), code, errs)
+		t.Fatalf("latchkey %s: got exit status %d, want 0\n%s", strings.Join(args, " "), code, errs)
 	}
 	return out
 }

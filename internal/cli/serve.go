@@ -261,7 +261,7 @@ func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL st
 	}
 	q := b.cfg.Query
 	return graph.NewHandler(graph.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Offboard: b.offboard, Audit: b.db.Audit(),
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.memberships, Audit: b.db.Audit(),
 		EventSources: sources, Webhooks: b.webhooks, Events: b.events, Billing: b.billing, Runner: b.runner,
 		Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: server.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives},
@@ -273,7 +273,7 @@ func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL st
 // newPanel returns the control panel.
 func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) *panel.Panel {
 	return panel.New(panel.Config{
-		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.offboard, SignIn: b.signIn,
+		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.memberships, SignIn: b.signIn,
 		Setup: b.setup, Forms: b.forms, Webhooks: b.webhooks,
 		Audit: b.db.Audit(), Catalogue: b.catalogue,
 		Verify: v.verifier.Verify, API: api, PublicURL: baseURL, Now: clock.System, Log: log,
@@ -312,7 +312,7 @@ func newVerification(b *backend, self access.Replica, log *slog.Logger) (*verifi
 	if b.cfg.LastUseInterval == 0 {
 		ofTokens = nil
 	}
-	memory, err := access.NewCaches(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.Hearing() },
+	memory, err := access.NewCaches(b.cfg.CacheSize, b.cfg.CacheAge, func() bool { return v.feed.IsCurrent() },
 		clock.System)
 	if err != nil {
 		return nil, fmt.Errorf("create the credential caches: %w", err)

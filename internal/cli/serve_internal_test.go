@@ -30,7 +30,7 @@ func TestWarnOfPlainHTTP(t *testing.T) {
 		var log bytes.Buffer
 		warnOfPlainHTTP(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), tc.url, address)
 		if warned := strings.Contains(log.String(), "level=WARN"); warned != tc.warned {
-			t.Errorf("%s at %s: warned %v", tc.url, tc.listening, warned)
+			t.Errorf("%s at %s: got a warning %t, want %t", tc.url, tc.listening, warned, tc.warned)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func TestInTime(t *testing.T) {
 		})
 		close(never)
 		if (err == nil) != answers {
-			t.Errorf("answered %v: %v", answers, err)
+			t.Errorf("answers %t: got the error %v, want one only without an answer", answers, err)
 		}
 	}
 }

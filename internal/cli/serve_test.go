@@ -24,12 +24,12 @@ func TestDemoAsPrinted(t *testing.T) {
 		welcome := s.printed(t)
 		for _, want := range []string{s.public, acmeID, "owner@acme.example", "lku_"} {
 			if !strings.Contains(welcome, want) {
-				t.Fatalf("the output of --demo has no %s", want)
+				t.Fatalf("the output of --demo: got %d bytes without %s, want it", len(welcome), want)
 			}
 		}
 		commands := regexp.MustCompile(`(?m)^  curl .*\\\n.*$`).FindAllString(welcome, -1)
 		if len(commands) != 3 {
-			t.Fatalf("the output of --demo has %d commands", len(commands))
+			t.Fatalf("commands in the output of --demo: got %d, want 3", len(commands))
 		}
 		var made struct{ Data issued }
 		shell(t, commands[0], &made)
@@ -54,11 +54,11 @@ func TestDemoAsPrinted(t *testing.T) {
 		}
 		shell(t, variables+commands[2], &revoked)
 		if got := revoked.Data.APIToken.RevokeAPITokens.RevokedIDs; len(got) != 1 || got[0] != token.APIToken.ID {
-			t.Errorf("revoked %v", got)
+			t.Errorf("revoked tokens: got %v, want %s only", got, token.APIToken.ID)
 		}
 		if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil ||
 			answer.status != http.StatusUnauthorized {
-			t.Errorf("the revoked token: got %d, %v", answer.status, err)
+			t.Errorf("the revoked token: got %d, %v, want 401", answer.status, err)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func shell(t *testing.T, command string, into any) {
 		t.Fatalf("the output is not JSON: %v", err)
 	}
 	if strings.Contains(string(out), `"errors"`) {
-		t.Fatal("the output has errors")
+		t.Fatal("output: got errors, want none")
 	}
 }
 
@@ -86,7 +86,7 @@ func TestDemoTwice(t *testing.T) {
 		check.Equal(t, first.stop(t), 0, "exit status")
 		second, _ := demo(t, env)
 		if answer, err := second.ask(session, "{ viewer { kind } }"); err != nil || answer.status != http.StatusOK {
-			t.Errorf("the old session: got %d, %v", answer.status, err)
+			t.Errorf("the old session: got %d, %v, want 200", answer.status, err)
 		}
 	})
 }
@@ -142,7 +142,7 @@ func testStop(t *testing.T, interval string) {
 		check.Equal(t, viewer.Viewer.Kind, "API_TOKEN", "the viewer")
 		check.Equal(t, s.stop(t), 0, "exit status")
 		if log := s.logged(); strings.Count(log, `"msg":"request"`) != 2 || !strings.Contains(log, `"msg":"stopping"`) {
-			t.Errorf("the log is %s", log)
+			t.Errorf("the log: got %s, want two requests and the stop", log)
 		}
 		var list struct {
 			APITokens []struct {
@@ -155,11 +155,11 @@ func testStop(t *testing.T, interval string) {
 			t.Fatal(err)
 		}
 		if len(list.APITokens) != 1 {
-			t.Fatalf("the list is %+v", list)
+			t.Fatalf("tokens: got %+v, want one", list)
 		}
 		kept := list.APITokens[0].LastUsedAt != nil && list.APITokens[0].LastUsedIP == "127.0.0.1"
 		if kept != (interval != "off") {
-			t.Errorf("the last use is recorded: %v", kept)
+			t.Errorf("last use: got it recorded %t, want %t", kept, interval != "off")
 		}
 	})
 }
@@ -198,14 +198,14 @@ func TestSecondSignal(t *testing.T) {
 	signal()
 	select {
 	case <-s.ended:
-		t.Fatal("the same signal, sent twice, terminates the program")
+		t.Fatal("the same signal, sent twice: got the program ended, want it to run")
 	case <-time.After(1100 * time.Millisecond):
 	}
 	signal()
 	select {
 	case <-s.ended:
 	case <-time.After(5 * time.Second):
-		t.Fatal("the second signal does not terminate the program")
+		t.Fatal("the second signal: got the program running after 5s, want it ended")
 	}
 }
 
@@ -223,7 +223,7 @@ func TestReadiness(t *testing.T) {
 				return
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("timeout: not ready: %d", res.StatusCode)
+				t.Fatalf("/readyz: got %d within the time, want 200", res.StatusCode)
 			}
 		}
 	})
@@ -241,7 +241,7 @@ func TestServerReceivesChangesOfCommands(t *testing.T) {
 		for range 3 {
 			if answer, err := s.ask(token.Credentials.AccessToken, "{ viewer { kind } }"); err != nil ||
 				answer.status != http.StatusOK {
-				t.Fatalf("%d, %v", answer.status, err)
+				t.Fatalf("a new token: got %d, %v, want 200", answer.status, err)
 			}
 		}
 		run(t, env, "token", "revoke", token.APIToken.ID, "--account", acmeID)
@@ -255,7 +255,7 @@ func TestServerReceivesChangesOfCommands(t *testing.T) {
 				return
 			}
 			if time.Now().After(deadline) {
-				t.Fatal("the server still accepts the token")
+				t.Fatal("the revoked token: got it accepted within the time, want 401")
 			}
 		}
 	})
@@ -309,7 +309,7 @@ func TestSecretsInOddPlaces(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.Contains(string(text), session) {
-				t.Error("the response repeats the credential")
+				t.Error("response: got the credential, want it absent")
 			}
 		})
 	}
@@ -337,7 +337,7 @@ func TestRefusalsNameTheRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(body.Errors) != 1 || body.Errors[0].Extensions.RequestID == "" {
-			t.Errorf("%s: got %+v", path, body)
+			t.Errorf("%s: got %+v, want one error with a request ID", path, body)
 			continue
 		}
 		// A refusal of the Account API has its id only in the body.

@@ -51,11 +51,11 @@ func serve(t *testing.T, env map[string]string, args ...string) *server {
 	for !s.listening() {
 		select {
 		case <-s.ended:
-			t.Fatalf("the server exited: %s", s.logged())
+			t.Fatalf("the server exited, want it to listen: %s", s.logged())
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout: the server does not listen: %s", s.logged())
+			t.Fatalf("the server does not listen after 30s, want it to: %s", s.logged())
 		}
 	}
 	return s
@@ -87,7 +87,7 @@ func launch(t *testing.T, env map[string]string, args ...string) *server {
 	t.Cleanup(func() {
 		s.kill()
 		for _, found := range leak.Find([]byte(s.logged())) {
-			t.Errorf("the log has a secret: %s", found)
+			t.Errorf("the log: got the secret %s, want none", found)
 		}
 	})
 	return s
@@ -156,7 +156,7 @@ func (s *server) exits(t *testing.T) int {
 	select {
 	case <-s.ended:
 	case <-time.After(30 * time.Second):
-		t.Fatalf("timeout: the server does not stop: %s", s.logged())
+		t.Fatalf("the server still runs after 30s, want it stopped: %s", s.logged())
 	}
 	return s.process.ProcessState.ExitCode()
 }
@@ -201,7 +201,7 @@ func (s *server) must(t *testing.T, token, query string, into any) {
 	t.Helper()
 	answer, err := s.ask(token, query)
 	if err != nil || len(answer.Errors) > 0 {
-		t.Fatalf("%v %+v", err, answer.Errors)
+		t.Fatalf("%s: got %v, errors %+v, want none", query, err, answer.Errors)
 	}
 	if err := json.Unmarshal(answer.Data, into); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,8 @@ func demo(t *testing.T, env map[string]string, args ...string) (*server, string)
 		t.Fatal(err)
 	}
 	if welcome.URL != s.public || welcome.AccountID != acmeID || !strings.HasPrefix(welcome.SessionToken, "lku_") {
-		t.Fatalf("the demo is at %s, account %s", welcome.URL, welcome.AccountID)
+		t.Fatalf("the demo: got %s, account %s, want %s, account %s and a session", welcome.URL, welcome.AccountID,
+			s.public, acmeID)
 	}
 	return s, welcome.SessionToken
 }

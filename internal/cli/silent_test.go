@@ -39,11 +39,11 @@ func TestSilentDatabase(t *testing.T) {
 		"client_secret": {client.ClientSecret}}
 	signIn := url.Values{"email": {welcome.OwnerEmail}, "password": {welcome.Password}}
 	if status, _, _ := s.submit(t, "/oauth2/token", grant, ""); status != http.StatusOK {
-		t.Fatalf("granting a token: %d", status)
+		t.Fatalf("granting a token: got %d, want 200", status)
 	}
 	status, _, cookie := s.submit(t, "/signin", signIn, "")
 	if status != http.StatusSeeOther || cookie == "" {
-		t.Fatalf("signing in: %d", status)
+		t.Fatalf("signing in: got %d and a cookie %t, want 303 and true", status, cookie != "")
 	}
 
 	proxy.Freeze()
@@ -66,7 +66,7 @@ func TestSilentDatabase(t *testing.T) {
 			status, retry, _ := s.submit(t, tc.path, tc.form, tc.cookie)
 			took := time.Since(began)
 			if status != http.StatusServiceUnavailable || retry != "1" || took > 8*time.Second {
-				t.Errorf("%s: got %d after %s, Retry-After %q", tc.path, status, took, retry)
+				t.Errorf("%s: got %d after %s, Retry-After %q, want 503 within 8s, \"1\"", tc.path, status, took, retry)
 			}
 		})
 	}
@@ -75,7 +75,7 @@ func TestSilentDatabase(t *testing.T) {
 		got, err := s.ask(welcome.SessionToken, `{ account { users(first: 1) { edges { node { email } } } } }`)
 		if took := time.Since(began); err != nil || got.status != http.StatusServiceUnavailable ||
 			took > 8*time.Second {
-			t.Errorf("a query: got %d after %s: %v", got.status, took, err)
+			t.Errorf("a query: got %d after %s: %v, want 503 within 8s", got.status, took, err)
 		}
 	})
 	// The requests must arrive within the shutdown delay.
@@ -86,7 +86,7 @@ func TestSilentDatabase(t *testing.T) {
 	answered := time.Now()
 	code := s.exits(t)
 	if took := time.Since(answered); code != 0 || took > 8*time.Second {
-		t.Errorf("exit status %d, %s after the last response: %s", code, took, s.logged())
+		t.Errorf("got exit status %d, %s after the last response, want 0 within 8s: %s", code, took, s.logged())
 	}
 }
 

@@ -260,7 +260,7 @@ type revocation struct {
 	RevokedAt  time.Time `json:"revokedAt"`
 	// IssuedTokensToReview are the working tokens that the revoked ones issued.
 	IssuedTokensToReview []string `json:"issuedTokensToReview"`
-	// UsersToReview is the number of users of the account whom the revoked
+	// UsersToReview is the number of users of the account that the revoked
 	// tokens added or gave permissions.
 	UsersToReview int64 `json:"usersToReview"`
 }
@@ -284,13 +284,13 @@ func (t *tokenCommand) revoke(ctx context.Context, b *backend, by *auth.Principa
 			t.say("review %s%s %q, which they issued", token.IDPrefix, one.ID, one.Name)
 		}
 		if users > 0 {
-			t.say("review the users whom they added or gave permissions: %d", users)
+			t.say("review the users that they added or gave permissions: %d", users)
 		}
 	})
 }
 
 // review returns the working tokens that the tokens issued, and the number of
-// users whom they, or tokens that they issued, added or gave permissions.
+// users that they, or tokens that they issued, added or gave permissions.
 func review(ctx context.Context, b *backend, by *auth.Principal, ids []uuid.UUID) ([]token.Token, int64, error) {
 	toReview, err := b.tokens.ToReview(ctx, by, ids, nil)
 	if err != nil {

@@ -43,7 +43,7 @@ func TestUnavailableDatabase(t *testing.T) {
 				return retryAfter, text
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("still %d, %s", status, text)
+				t.Fatalf("got %d, %s within the time, want %d", status, text, want)
 			}
 		}
 	}
@@ -54,7 +54,7 @@ func TestUnavailableDatabase(t *testing.T) {
 	retryAfter, text := await(503) // once the server no longer uses its cache
 	const want = `{"errors":[{"message":"Something went wrong on our side. Try again. If it keeps failing, report the request id.","extensions":{"code":"INTERNAL","requestId":"`
 	if !strings.HasPrefix(text, want) || retryAfter != "1" {
-		t.Errorf("got %q, %s", retryAfter, text)
+		t.Errorf("got Retry-After %q, %s, want \"1\", %s", retryAfter, text, want)
 	}
 	if err := cluster.Restart(); err != nil {
 		t.Fatal(err)

@@ -82,7 +82,8 @@ func TestUnwrittenResult(t *testing.T) {
 					stderr = strings.ReplaceAll(stderr, `\"`, `"`)
 				}
 				if code != 1 || !reported || !strings.Contains(stderr, tc.want) || secretPattern.MatchString(stderr) {
-					t.Errorf("exit status %d, %s", code, secretPattern.ReplaceAllString(stderr, "[secret]"))
+					t.Errorf("got exit status %d, %s, want 1, %q and no secret", code,
+						secretPattern.ReplaceAllString(stderr, "[secret]"), tc.want)
 				}
 			})
 		}
@@ -94,11 +95,11 @@ func TestUnprintedTokenIsRevoked(t *testing.T) {
 	env, _ := acme(t)
 	runUnwritable(t, env, "token", "create", "--account", acmeID, "--name", "Unseen", "--scope", "account_read")
 	if live := run(t, env, "token", "list", "--account", acmeID); strings.Contains(live, "Unseen") {
-		t.Errorf("the token was not revoked:\n%s", live)
+		t.Errorf("active tokens: got the one that was not shown, want it revoked:\n%s", live)
 	}
 	revoked := run(t, env, "token", "list", "--account", acmeID, "--status", "revoked", "--output", "json")
 	if !strings.Contains(revoked, `"revocationReason": "its credentials could not be written"`) {
-		t.Errorf("got %s", revoked)
+		t.Errorf("revoked tokens: got %s, want one whose credentials could not be written", revoked)
 	}
 }
 
@@ -111,7 +112,7 @@ func TestUnprintedWebhookIsDeleted(t *testing.T) {
 		t.Errorf("exit status %d, want 1, and no secret in %s", code, strings.ReplaceAll(stderr, "whsec_", "[secret]"))
 	}
 	if all := run(t, env, "webhook", "list", "--account", acmeID); strings.Contains(all, "hooks.example.com") {
-		t.Errorf("the webhook was not deleted:\n%s", all)
+		t.Errorf("webhooks: got the one whose secret was not shown, want it deleted:\n%s", all)
 	}
 }
 
@@ -134,9 +135,9 @@ func TestClosedPipe(t *testing.T) {
 	command.Stdout, command.Stderr = writer, &errs
 	if err := command.Run(); err == nil || command.ProcessState.ExitCode() != 1 ||
 		!strings.Contains(errs.String(), "broken pipe") {
-		t.Errorf("got %v, %s", err, redacted([]any{errs.String()}))
+		t.Errorf("got %v, %s, want exit status 1 and \"broken pipe\"", err, redacted([]any{errs.String()}))
 	}
 	if live := run(t, env, "token", "list", "--account", acmeID); strings.Contains(live, "Unseen") {
-		t.Errorf("the token was not revoked:\n%s", live)
+		t.Errorf("active tokens: got the one that was not shown, want it revoked:\n%s", live)
 	}
 }

@@ -21,7 +21,8 @@ func TestServersOutliveAnUpgrade(t *testing.T) {
 		}
 		if out, errs, code := attempt(t, env, "migrate", "--status"); code != 0 ||
 			!strings.Contains(errs, "and works with it") {
-			t.Errorf("migrate --status: exit status %d, %s%s", code, out, errs)
+			t.Errorf("migrate --status: got exit status %d, %s%s, want 0 and that the server works with the schema",
+				code, out, errs)
 		}
 		after := serve(t, env, "--replica-name", "after")
 		for _, s := range []*server{before, after} {
@@ -31,7 +32,7 @@ func TestServersOutliveAnUpgrade(t *testing.T) {
 			token := made.APIToken.CreateAPIToken
 			if answer, err := s.ask(token.Credentials.AccessToken, viewerScopes); err != nil ||
 				answer.status != http.StatusOK {
-				t.Errorf("the token: got %d, %v", answer.status, err)
+				t.Errorf("the token: got %d, %v, want 200", answer.status, err)
 			}
 			s.must(t, session, revoke(token.APIToken.ID), &struct{}{})
 		}

@@ -79,7 +79,8 @@ func TestUserListFromEverywhere(t *testing.T) {
 			}
 		}
 		if len(lines) != 261 || member.Email != "p7@acme.example" || len(member.Stores) != 12 {
-			t.Errorf("%d users, and %s is in %d stores", len(lines), member.Email, len(member.Stores))
+			t.Errorf("got %d users, and %s in %d stores, want 261, and p7@acme.example in 12", len(lines), member.Email,
+				len(member.Stores))
 		}
 	})
 }

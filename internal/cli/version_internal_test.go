@@ -20,6 +20,6 @@ func TestRevisionOf(t *testing.T) {
 		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.modified", "true"),
 			setting("vcs.revision", "0123456789abcdef")}}, "0123456789ab-dirty"},
 	} {
-		check.Equal(t, revisionOf(tc.build), tc.want, "revisionOf(tc.build)")
+		check.Equal(t, revisionOf(tc.build), tc.want, "revision")
 	}
 }

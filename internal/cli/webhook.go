@@ -208,11 +208,28 @@ func (p webhookCommands) replay() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			hook, err := b.webhooks.Webhook(c.Context(), by, r.WebhookID)
 			return w.printed(map[string]int{"scheduled": n}, "",
-				func() { w.say("scheduled %d deliveries; a running server sends them", n) })
+				func() { w.say("%s", scheduled(n, err == nil && hook.State == webhook.Paused)) })
 		})
 	})
 	return c
+}
+
+// scheduled returns what webhook replay says about n deliveries.
+func scheduled(n int, paused bool) string {
+	what, sent := "deliveries", "a running server sends them"
+	if paused {
+		sent = "they wait until the webhook is enabled"
+	}
+	switch n {
+	case 0:
+		return "scheduled 0 deliveries"
+	case 1:
+		what = "delivery"
+		sent = strings.NewReplacer("sends them", "sends it", "they wait", "it waits").Replace(sent)
+	}
+	return fmt.Sprintf("scheduled %d %s; %s", n, what, sent)
 }
 
 // replayRequest parses the flags of webhook replay.

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -207,12 +208,30 @@ func TestExampleReceivers(t *testing.T) {
 	})
 }
 
+// The receivers do not start with a secret that is not whsec_ and base64.
+func TestExampleReceiversRefuseWrongSecrets(t *testing.T) {
+	for name, program := range receivers(t) {
+		for _, secret := range []string{"", "whsec_", "whsec_!!!", "whsec_AAAA!AAA", "whsec_AAAAA", "MDEyMzQ1Njc4OWFi",
+			"whsec_MDEyMzQ1Njc4OWFi whsec_!!!"} {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			c := exec.CommandContext(ctx, program, freePort(t))
+			c.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret)
+			out, err := c.CombinedOutput()
+			cancel()
+			if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "WEBHOOK_SECRET") {
+				t.Errorf("%s with the secret %q: %v, %s, want the status 1 and a text about WEBHOOK_SECRET", name, secret,
+					err, out)
+			}
+		}
+	}
+}
+
 // signed returns the signature of a request with the secret.
 func signed(t *testing.T, secret, id, timestamp, body string) string {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil {
-		t.Fatal("the secret is not base64")
+		t.Fatalf("the secret: got %v, want base64", err)
 	}
 	mac := hmac.New(sha256.New, key)
 	fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body)
@@ -296,21 +315,25 @@ func TestWebhookGuide(t *testing.T) {
 		linkTo(t, program, filepath.Join(dir, "bin", "latchkey"))
 		linkTo(t, "../../examples", filepath.Join(dir, "examples"))
 		env := environment(t, url)
-		demo(t, env)
+		s, _ := demo(t, env)
 		r := &receiver{port: freePort(t), dir: dir, env: []string{"LATCHKEY_KEY_FILE=" + env["LATCHKEY_KEY_FILE"]}}
-		adapt := strings.NewReplacer("sqlite:tmp/demo.db", "'"+url+"'", ":9000", ":"+r.port,
+		adapt := strings.NewReplacer("sqlite:tmp/demo.db", "'"+url+"'", "http://127.0.0.1:8080", s.public,
+			":9000", ":"+r.port,
 			"receiver.py", "receiver.py "+r.port,
 			"\nWEBHOOK_SECRET=", "\nprintf %s \"$SECRET\" >secret\nWEBHOOK_SECRET=")
 		blocks := codeOf(t, "A first webhook")
 		r.command = []string{"sh", "-euc", adapt.Replace(blocks[0])}
 		r.start(t)
-		change := func() {
-			c := exec.CommandContext(t.Context(), "sh", "-euc", adapt.Replace(blocks[1]))
+		shell := func(commands string) string {
+			c := exec.CommandContext(t.Context(), "sh", "-euc", adapt.Replace(commands))
 			c.Dir, c.Env = dir, append(os.Environ(), r.env...)
-			if out, err := c.CombinedOutput(); err != nil {
+			out, err := c.CombinedOutput()
+			if err != nil {
 				t.Fatalf("%v: %s", err, redacted([]any{string(out)}))
 			}
+			return string(out)
 		}
+		change := func() { shell(blocks[1]) }
 		both := []string{"api_token.created 1", "api_token.revoked 2"}
 		change()
 		check.Equal(t, types(r.wait(t, 2, verified), "My first token"), both, "what the receiver printed")
@@ -321,6 +344,12 @@ func TestWebhookGuide(t *testing.T) {
 			"WEBHOOK_SECRET=$(cat secret) exec python3 examples/webhooks/receiver.py " + r.port}
 		r.start(t)
 		check.Equal(t, types(r.wait(t, 2, verified), "My first token"), both, "what the receiver printed later")
+		for commands, want := range map[string]string{blocks[2]: `"secret":"whsec_`,
+			codeOf(t, "Replay")[0]: `"deliveries":{"nodes":[]}`} {
+			if got := shell(commands); !strings.Contains(got, want) || strings.Contains(got, `"errors"`) {
+				t.Errorf("the answer is %s, want %s", redacted([]any{got}), want)
+			}
+		}
 	})
 }
 
@@ -348,7 +377,7 @@ func codeOf(t *testing.T, section string) []string {
 	}
 	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
 	if !found {
-		t.Fatalf("docs/webhooks.md has no section %q", section)
+		t.Fatalf("docs/webhooks.md: got no section %q, want one", section)
 	}
 	body, _, _ := strings.Cut(rest, "\n## ")
 	var blocks []string

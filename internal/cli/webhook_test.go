@@ -1,13 +1,13 @@
 package cli_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -85,7 +85,7 @@ func (s *server) waitForFailure(t *testing.T, session, hook string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout: no attempt for %s failed", hook)
+			t.Fatalf("got no failed attempt of %s within the time, want one", hook)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (l listener) next(t *testing.T) request {
 	case r := <-l.requests:
 		return r
 	case <-time.After(30 * time.Second):
-		t.Fatal("timeout: no webhook arrived")
+		t.Fatal("got no webhook within 30s, want one")
 		return request{}
 	}
 }
@@ -139,35 +139,39 @@ func newWebhook(t *testing.T, env map[string]string, url, types string) (id, sec
 	out, notes, code := attempt(t, env, "webhook", "create", "--account", acmeID, "--url", url, "--type", types,
 		"--webhook-allow", "127.0.0.1")
 	if code != 0 {
-		t.Fatalf("webhook create: exit status %d: %s", code, notes)
+		t.Fatalf("webhook create: got exit status %d: %s, want 0", code, notes)
 	}
 	return webhookID.FindString(notes), strings.TrimSuffix(out, "\n")
 }
 
-// The recipe of docs/webhooks.md with openssl computes the signature of a real
-// request.
+// The commands of docs/webhooks.md, "Verify a request", keep the exact body of a
+// real request and compute its signature with openssl.
 func TestVerifyingByHand(t *testing.T) {
-	recipe := codeOf(t, "Verify a request")[0]
+	blocks := codeOf(t, "Verify a request")
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		s, session := demo(t, env)
-		l := newListener(t, func(http.ResponseWriter) {})
-		_, secret := newWebhook(t, env, l.url, "api_token.created")
-		s.issueAndRevoke(t, session, `A "quoted" name, ünd more`)
-		got := l.next(t)
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "body.json"), []byte(got.body), 0o600); err != nil {
-			t.Fatal(err)
+		port, dir := freePort(t), t.TempDir()
+		_, secret := newWebhook(t, env, "http://127.0.0.1:"+port+"/", "api_token.created")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		shell := func(commands string) string {
+			c := exec.CommandContext(ctx, "sh", "-euc", commands)
+			c.Dir, c.Env = dir, append(os.Environ(), "SECRET="+secret)
+			out, err := c.Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			return string(out)
 		}
-		c := exec.CommandContext(t.Context(), "sh", "-euc", recipe)
-		c.Dir = dir
-		c.Env = append(os.Environ(), "SECRET="+secret, "ID="+got.header.Get("webhook-id"),
-			"TIMESTAMP="+got.header.Get("webhook-timestamp"))
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
+		s.issueAndRevoke(t, session, `A "quoted" name, ünd more`) // sent again until the command listens
+		printed := shell(strings.ReplaceAll(blocks[0], "9000", port))
+		got := shell(printed + blocks[1])
+		signature := regexp.MustCompile(`SIGNATURE="(.+)"`).FindStringSubmatch(printed)
+		if signature == nil {
+			t.Fatalf("the command printed %q, which has no signature", printed)
 		}
-		check.Equal(t, "v1,"+strings.TrimSpace(string(out)), got.header.Get("webhook-signature"), "the signature")
+		check.Equal(t, "v1,"+strings.TrimSpace(got), signature[1], "the signature")
 	})
 }
 
@@ -189,13 +193,13 @@ func TestStopFinishesWebhooks(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		select {
 		case <-s.ended:
-			t.Error("the server ended before the webhook was answered")
+			t.Error("the server ended before the webhook was answered, want it to wait")
 		default:
 		}
 		close(release)
 		check.Equal(t, s.exits(t), 0, "the exit status")
 		if !answered.Load() {
-			t.Error("the webhook was not answered")
+			t.Error("the webhook: got no answer before the end, want one")
 		}
 		check.Equal(t, len(l.requests), 0, "requests that began after the signal")
 		next := serve(t, env, "--webhook-workers", "0")
@@ -231,10 +235,10 @@ func TestWebhookMetrics(t *testing.T) {
 		}
 		text := s.adminPage(t, "/metrics")
 		if strings.Contains(text, "\nlatchkey_webhook_oldest_pending_seconds 0\n") {
-			t.Error("the oldest pending delivery has no age, although one failed and waits")
+			t.Error("oldest pending delivery: got the age 0, want that of the delivery that failed and waits")
 		}
 		if strings.Contains(text, "127.0.0.1:") || webhookID.MatchString(text) {
-			t.Error("a metric names a webhook")
+			t.Errorf("metrics: got %s, want no webhook's address or ID", text)
 		}
 	})
 }

@@ -44,24 +44,24 @@ import (
 
 // backend is the database and its services, built once per run.
 type backend struct {
-	cfg       config.Config
-	db        *gormdb.DB
-	log       *slog.Logger
-	keys      *secret.Keyring
-	catalogue *scope.Catalogue
-	accounts  *account.Service
-	users     *user.Service
-	tokens    *token.Service
-	offboard  *membership.Service
-	webhooks  *webhook.Service
-	events    *webhook.Events
-	forms     *formtoken.FormTokens
-	signIn    *signin.Service
-	gateways  *keys.Service
-	legacy    *legacy.Service
-	manifests *manifest.Service
-	setup     *setup.Service
-	billing   *billing.Service
+	cfg         config.Config
+	db          *gormdb.DB
+	log         *slog.Logger
+	keys        *secret.Keyring
+	catalogue   *scope.Catalogue
+	accounts    *account.Service
+	users       *user.Service
+	tokens      *token.Service
+	memberships *membership.Service
+	webhooks    *webhook.Service
+	events      *webhook.Events
+	forms       *formtoken.FormTokens
+	signIn      *signin.Service
+	gateways    *keys.Service
+	legacy      *legacy.Service
+	manifests   *manifest.Service
+	setup       *setup.Service
+	billing     *billing.Service
 	// runner bills what is due.
 	runner *billing.Runner
 	// publisher sends events to Amazon EventBridge; nil if it is not configured.
@@ -98,7 +98,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, clock.System, cfg.BaseURL(cfg.Addr))
 	b.counts = newTokenCounts()
 	b.tokens = token.NewService(b.counts.tokens(b.db.Tokens()), policy, b.keys, rand.Reader, clock.System)
-	b.offboard = membership.NewService(b.counts.offboard(b.db.Offboard()), clock.System)
+	b.memberships = membership.NewService(b.counts.memberships(b.db.Memberships()), clock.System)
 	b.webhooks = webhook.NewService(webhook.Config{
 		Repository: b.db.Webhooks(), Keys: b.keys, Random: rand.Reader, Now: clock.System,
 		CheckURL: egress.New(cfg.Webhooks.Allow, net.DefaultResolver).Check, Max: cfg.Webhooks.MaxPerAccount,

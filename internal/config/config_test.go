@@ -38,14 +38,14 @@ func load(t *testing.T, flags, env map[string]string) config.Config {
 func TestDefaults(t *testing.T) {
 	c := load(t, nil, nil)
 	if c.Addr != "127.0.0.1:8080" || c.AdminAddr != "127.0.0.1:8081" {
-		t.Errorf("addresses %s, %s", c.Addr, c.AdminAddr)
+		t.Errorf("addresses: got %s and %s, want 127.0.0.1:8080 and 127.0.0.1:8081", c.Addr, c.AdminAddr)
 	}
 	if file, ok := c.SQLiteFile(); !ok || file != "latchkey.db" || c.KeyFile != "latchkey.key" || c.KeyFileGiven {
-		t.Errorf("database %s, key file %s", file, c.KeyFile)
+		t.Errorf("database %s, key file %s, want latchkey.db and latchkey.key", file, c.KeyFile)
 	}
 	if c.MaxTokensPerStore != 50 || c.MaxTokensPerAccount != 50 || c.LastUseInterval != 10*time.Second ||
 		c.HTTP.MaxBody != 1<<20 {
-		t.Errorf("bounds %+v", c)
+		t.Errorf("limits: got %+v, want 50 tokens per store and account, 10 seconds and 1 MiB", c)
 	}
 	check.Equal(t, c.BaseURL(c.Addr), "http://127.0.0.1:8080", "public URL")
 }
@@ -101,7 +101,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	for _, want := range []string{"--addr (LATCHKEY_ADDR)", "--log-level", "--max-body", "--max-tokens-per-store",
 		"--key-file (LATCHKEY_KEY_FILE)"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not in %v", want, err)
+			t.Errorf("the error: got %v, want it to name %s", err, want)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func TestFaultsOfOneSetting(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 			if strings.Contains(fmt.Sprint(err), "pass-word") {
-				t.Errorf("%v contains a password", err)
+				t.Errorf("the error: got %v, want it without the password", err)
 			}
 		})
 	}
@@ -183,7 +183,7 @@ func TestOneFaultForOneMistake(t *testing.T) {
 	} {
 		_, err := config.Load(from(map[string]string{flag: value}, nil), config.Needs{Keys: true})
 		if list := fault.Flatten(err); len(list) != 1 || !strings.Contains(list[0].Field, flag) {
-			t.Errorf("--%s %s: %v", flag, value, err)
+			t.Errorf("--%s %s: got error %v, want one fault, on the flag", flag, value, err)
 		}
 	}
 }
@@ -191,7 +191,7 @@ func TestOneFaultForOneMistake(t *testing.T) {
 func TestRates(t *testing.T) {
 	if c := load(t, nil, nil); !c.Rates.On ||
 		c.Rates.Token != (config.Rate{Requests: 10000, Window: 30 * time.Second}) {
-		t.Errorf("defaults %+v", c.Rates)
+		t.Errorf("rates: got %+v, want them on, with 10000 per 30 seconds for a token", c.Rates)
 	}
 	c := load(t, map[string]string{"rate-limits": "off", "token-rate": "1/24h", "account-rate": "10000000/1s",
 		"failure-rate": "7/90s"}, nil)
@@ -211,11 +211,11 @@ func TestValues(t *testing.T) {
 	}, nil)
 	check.Equal(t, fmt.Sprint(c.TrustedProxies), "[10.0.0.0/8 192.0.2.0/24 2001:db8::1/128]", "proxies")
 	if c.PublicURL != "https://example.com/keys" || c.BaseURL("127.0.0.1:1") != c.PublicURL {
-		t.Errorf("public URL %s", c.PublicURL)
+		t.Errorf("public URL: got %s, want https://example.com/keys", c.PublicURL)
 	}
 	if !c.Log.JSON || c.Log.Level != slog.LevelDebug || c.KeyFile != "/var/lib/latchkey/data.key" ||
 		c.MaxTokenLifetime != 720*time.Hour {
-		t.Errorf("%+v", c)
+		t.Errorf("settings: got %+v, want JSON, debug, the key file beside the database and 720 hours", c)
 	}
 }
 
@@ -234,7 +234,7 @@ func TestWebhooks(t *testing.T) {
 
 func TestSignIn(t *testing.T) {
 	if c := load(t, nil, nil); !c.SignIn.Passwords || c.SignIn.Issuer != "" {
-		t.Errorf("defaults %+v", c.SignIn)
+		t.Errorf("sign-in: got %+v, want passwords and no issuer", c.SignIn)
 	}
 	for _, issuer := range []string{"https://id.example/realms/a/", "http://localhost:1", "http://127.0.0.1:1",
 		"http://[::1]"} {
@@ -251,11 +251,11 @@ func TestKeyFileOfPostgreSQL(t *testing.T) {
 		t.Errorf("a command without keys: %v", err)
 	}
 	if _, err := config.Load(from(postgres, nil), config.Needs{Keys: true}); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("a command with keys: %v", err)
+		t.Errorf("a command with keys: got error %v, want kind %s", err, fault.Invalid)
 	}
 	if c := load(t, postgres, map[string]string{"LATCHKEY_KEY_FILE": "/etc/keys"}); c.KeyFile != "/etc/keys" ||
 		!c.KeyFileGiven {
-		t.Errorf("%+v", c)
+		t.Errorf("key file: got %s, given %t, want /etc/keys, given", c.KeyFile, c.KeyFileGiven)
 	}
 }
 
@@ -286,7 +286,7 @@ func TestReplica(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if is, url := tc.set.Replica("box", tc.addr); is != tc.is || url != tc.url {
-				t.Errorf("got %s, %s", is, url)
+				t.Errorf("Replica() = %s, %s, want %s, %s", is, url, tc.is, tc.url)
 			}
 		})
 	}
@@ -302,7 +302,7 @@ func TestDocumented(t *testing.T) {
 	head, rest, found := strings.Cut(string(manual), begin)
 	_, tail, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		t.Fatalf("%s has no place for the table", path)
+		t.Fatalf("%s has no place for the table, want the lines %q and %q", path, begin, end)
 	}
 	whole := head + begin + table() + end + tail
 	if *update {
@@ -310,7 +310,7 @@ func TestDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if whole != string(manual) {
-		t.Errorf("%s is not up to date: go test ./internal/config -update", path)
+		t.Errorf("%s is not up to date, want it as written by: go test ./internal/config -update", path)
 	}
 }
 

@@ -127,7 +127,7 @@ func (s SignIn) check(right func(flags ...string) bool) fault.List {
 	}
 	if right("oidc-issuer", "password-sign-in") && !s.Passwords && s.Issuer == "" {
 		faults = append(faults, fault.Errorf(fault.Invalid,
-			"must be on where there is no --oidc-issuer: those who have no passkey yet could not sign in.").On(
+			"must be on where there is no --oidc-issuer: users without a passkey could not sign in.").On(
 			Called("password-sign-in")))
 	}
 	return faults

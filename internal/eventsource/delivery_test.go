@@ -90,7 +90,7 @@ func (d *delivering) run(t *testing.T, until func() bool) {
 	defer func() { cancel(); <-done }()
 	for deadline := time.Now().Add(20 * time.Second); !until(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not reached; sent are %q", d.sent())
+			t.Fatalf("not reached after 20 seconds, want it within that time; sent are %q", d.sent())
 		}
 		dbtest.Exec(t, d.url, "UPDATE deliveries SET next_at = 1 WHERE attempts > 0",
 			"UPDATE deliveries SET next_at = to_timestamp(1) WHERE attempts > 0")
@@ -136,7 +136,7 @@ func TestDelivery(t *testing.T) {
 		page, err := d.db.Audit().Events(t.Context(), d.by.AccountID, audit.Filter{TargetKey: issued.ID.String()},
 			paging.Window{Size: 10})
 		if err != nil || len(page.Items) != 2 {
-			t.Fatalf("%+v, %v", page, err)
+			t.Fatalf("Events() = %+v, %v, want 2", page, err)
 		}
 		for i, e := range events {
 			logged := page.Items[1-i].Node
@@ -179,7 +179,7 @@ func TestUnknownSourceIsDisabled(t *testing.T) {
 		check.Equal(t, d.listed(t, d.by, 1), "other", "sources of the other app")
 		if got := d.events(t)[0]; !strings.Contains(got, "webhook.disabled") ||
 			!strings.Contains(got, deliver.ReasonNoSource) {
-			t.Errorf("the last event is %s", got)
+			t.Errorf("the last event: got %s, want webhook.disabled with %q", got, deliver.ReasonNoSource)
 		}
 		requests := d.bridge.Requests(bridge.Put)
 		d.issue(t, "second")
@@ -233,11 +233,11 @@ func TestSourcesAreNoWebhooks(t *testing.T) {
 		hooks := f.db.Webhooks()
 		n, err := hooks.CountWebhooks(t.Context(), f.by.AccountID)
 		if err != nil || n != 0 {
-			t.Errorf("%d webhooks, %v", n, err)
+			t.Errorf("CountWebhooks() = %d, %v, want 0", n, err)
 		}
 		page, err := hooks.Webhooks(t.Context(), f.by.AccountID, paging.Window{Size: 10})
 		if err != nil || len(page.Items) != 0 {
-			t.Errorf("listed %+v, %v", page.Items, err)
+			t.Errorf("Webhooks() = %+v, %v, want none", page.Items, err)
 		}
 		err = hooks.Delete(t.Context(), f.by.Actor(), f.by.AccountID, s.ID,
 			func(webhook.Webhook) audit.Event { return audit.Event{} })
@@ -251,15 +251,16 @@ func TestDeliveryWhereItIsNotConfigured(t *testing.T) {
 	eachDelivering(t, func(t *testing.T, d *delivering) {
 		d.create(t, 0, "orders")
 		d.issue(t, "first")
-		jobs, err := d.db.Queue().Claim(t.Context(), 10)
+		jobs, err := d.db.Queue().Claim(t.Context(), deliver.Places{Most: 10, Unproven: 10, PerAccount: 10,
+			Held: map[uuid.UUID]int{}})
 		if err != nil || len(jobs) != 1 {
-			t.Fatalf("%d jobs, %v", len(jobs), err)
+			t.Fatalf("Claim() = %d jobs, %v, want 1", len(jobs), err)
 		}
 		c := d.sender
 		c.EventBridge = nil
 		o, err := deliver.NewSender(c).Send(t.Context(), jobs[0])
 		if err != nil || o.State != webhook.Pending || o.Attempt.Error == "" || o.Gone {
-			t.Errorf("got %+v, %v", o, err)
+			t.Errorf("Send() = %+v, %v, want it pending with an error", o, err)
 		}
 	})
 }

@@ -148,7 +148,7 @@ func TestCreate(t *testing.T) {
 		check.Equal(t, f.bridge.Sources(), []string{"eu-west-1 " + name + " " + theirs}, "sources in EventBridge")
 		pages, err := f.Sources(t.Context(), f.by, []int64{f.apps[0].ID, f.apps[1].ID}, paging.Window{Size: 50})
 		if err != nil || len(pages[f.apps[0].ID].Items) != 1 || len(pages[f.apps[1].ID].Items) != 0 {
-			t.Fatalf("listed %+v, %v", pages, err)
+			t.Fatalf("Sources() = %+v, %v, want 1 of the first app and none of the second", pages, err)
 		}
 		check.Equal(t, pages[f.apps[0].ID].Items[0].Node, want, "the source in the list")
 		check.Equal(t, f.events(t), []string{f.in.Owner.Email + " app.event_source_created app App 0 192.0.2.7 [{arn " +
@@ -167,12 +167,12 @@ func TestSourceOfWhoMayReadNothing(t *testing.T) {
 		by := f.token(scope.AccountAppsRead)
 		s, err := f.Create(t.Context(), by, f.request(0, "orders"))
 		if err != nil || s.Receiving {
-			t.Fatalf("got %+v, %v", s, err)
+			t.Fatalf("Create() = %+v, %v, want a source that receives nothing", s, err)
 		}
 		check.Equal(t, f.listed(t, f.by, 0), "-orders", "sources")
 		received, err := f.Delete(t.Context(), by, f.apps[0].ID, s.ID)
 		if err != nil || received {
-			t.Errorf("deleted: received %v, %v", received, err)
+			t.Errorf("Delete() = %v, %v, want false, as it received nothing", received, err)
 		}
 	})
 }
@@ -226,13 +226,13 @@ func TestDelete(t *testing.T) {
 		f.create(t, 0, "other")
 		received, err := f.Delete(t.Context(), f.by, s.AppID, s.ID)
 		if err != nil || !received {
-			t.Fatalf("received %v, %v", received, err)
+			t.Fatalf("Delete() = %v, %v, want true, as it received events", received, err)
 		}
 		check.Equal(t, f.listed(t, f.by, 0), "other", "sources")
 		check.Equal(t, f.bridge.Sources(), []string{"eu-west-1 " + f.partnerName(0, "other") + " " + theirs},
 			"sources in EventBridge")
 		if got := f.events(t)[0]; !strings.Contains(got, "app.event_source_deleted app App 0") {
-			t.Errorf("the last event is %s", got)
+			t.Errorf("the last event: got %s, want app.event_source_deleted of App 0", got)
 		}
 		_, err = f.Delete(t.Context(), f.by, s.AppID, s.ID)
 		wantFault(t, "deleted again", err, fault.NotFound, "id")
@@ -263,7 +263,7 @@ func TestDeleteIsRepeated(t *testing.T) {
 		check.Equal(t, f.listed(t, f.by, 0), "-orders", "sources")
 		received, err := f.Delete(t.Context(), f.by, s.AppID, s.ID)
 		if err != nil || received {
-			t.Fatalf("repeated: received %v, %v", received, err)
+			t.Fatalf("Delete() again = %v, %v, want false, as it received nothing", received, err)
 		}
 		check.Equal(t, f.listed(t, f.by, 0), "", "sources")
 		check.Equal(t, len(f.bridge.Sources()), 0, "sources in EventBridge")

@@ -18,12 +18,12 @@ func TestErrorShowsNoCause(t *testing.T) {
 		"CI").On("input.name")
 	for _, shown := range []string{err.Error(), err.Message, fmt.Sprintf("%v %s %q", err, err, err)} {
 		if strings.Contains(shown, "pq:") {
-			t.Errorf("%q contains the cause", shown)
+			t.Errorf("the message: got %q, want it without the cause", shown)
 		}
 	}
 	check.Equal(t, err.Error(), `input.name: A token called "CI" exists.`, "err.Error()")
 	if !errors.Is(err, errDriver) {
-		t.Error("errors.Is does not find the cause")
+		t.Error("errors.Is: got false for the cause, want true")
 	}
 }
 
@@ -32,11 +32,11 @@ func TestOnAndRequiringCopy(t *testing.T) {
 	one, other := shared.On("a").Requiring("x", "y"), shared.On("b").Leaving("1.50")
 	check.Equal(t, other.Remaining, "1.50", "what remains")
 	if shared.Field != "" || shared.RequiredScopes != nil || shared.Remaining != "" {
-		t.Errorf("the original changed: %+v", shared)
+		t.Errorf("the original: got %+v, want it unchanged", shared)
 	}
 	if one.Field != "a" || other.Field != "b" || !slices.Equal(one.RequiredScopes, []string{"x", "y"}) ||
 		other.RequiredScopes != nil {
-		t.Errorf("got %+v and %+v", one, other)
+		t.Errorf("copies: got %+v and %+v, want one on a that requires x and y, and one on b", one, other)
 	}
 }
 
@@ -87,10 +87,10 @@ func TestFlatten(t *testing.T) {
 		got := fault.Flatten(fmt.Errorf("insert: %w", errDriver))
 		if len(got) != 1 || got[0].Kind != fault.Internal || strings.Contains(got[0].Error(), "pq") ||
 			strings.Contains(got[0].Error(), "insert") {
-			t.Fatalf("got %v", got)
+			t.Fatalf("Flatten of a driver's error = %v, want one of kind %s without its text", got, fault.Internal)
 		}
 		if !errors.Is(got[0], errDriver) {
-			t.Error("the cause is not in the error chain")
+			t.Error("errors.Is: got false for the cause, want true")
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestList(t *testing.T) {
 	err := fault.List{a, b}.Err()
 	check.Equal(t, err.Error(), "name: Too short.; Taken.", "got %q", err)
 	if !errors.Is(err, errDriver) {
-		t.Error("errors.Is does not find an error of the list")
+		t.Error("errors.Is: got false for an error of the list, want true")
 	}
 }
 
@@ -140,6 +140,6 @@ func TestUnder(t *testing.T) {
 	}
 	check.Equal(t, name.Field, "name", "the original changed: %+v", name)
 	if !errors.Is(fault.Under(scopes, "input"), errDriver) {
-		t.Error("the cause is not in the error chain")
+		t.Error("errors.Is: got false for the cause, want true")
 	}
 }

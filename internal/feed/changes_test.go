@@ -43,7 +43,7 @@ func rowsRead(t *testing.T, conn *pgx.Conn) (rows, scans int64) {
 func TestFeedBehindALongTransaction(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	l := listen(t, dbtest.Open(t, url))
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	late, last := uuid.New(), uuid.New()
 	tx := begin(t, url, late)
 	execute(t, url, "INSERT INTO changes (account_id) SELECT gen_random_uuid() FROM generate_series(1, 20000)")
@@ -60,7 +60,7 @@ func TestFeedBehindALongTransaction(t *testing.T) {
 		return now >= scans+4
 	})
 	if after, _ := rowsRead(t, observer); after > before+20000 { // the first may be counted late, once
-		t.Errorf("%d rows were read although no row was new", after-before)
+		t.Errorf("rows read although none was new: got %d, want 20000 at most", after-before)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestChangesArePruned(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := listenTo(t, source)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	observer := connect(t, url)
 	count := func(where string, args ...any) (n int) {
 		t.Helper()
@@ -110,13 +110,13 @@ func TestPruningScansNoTable(t *testing.T) {
 	execute(t, url, "INSERT INTO changes (account_id) SELECT gen_random_uuid() FROM generate_series(1, 20000)")
 	observer := connect(t, url)
 	l := listenTo(t, source)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	within(t, 15*time.Second, "pruning is counted", func() bool {
 		_, scans := rowsRead(t, observer)
 		return scans >= 20
 	})
 	if rows, _ := rowsRead(t, observer); rows > 2000 {
-		t.Errorf("%d rows were read to delete none", rows)
+		t.Errorf("rows read to delete none: got %d, want 2000 at most", rows)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -136,9 +136,7 @@ func TestStale(t *testing.T) {
 		{"asleep", brief, long, true},
 		{"the clock went back", brief, -long, true},
 	} {
-		if got := feed.Stale(tc.monotonic, tc.wall); got != tc.want {
-			t.Errorf("%s: got %v", tc.name, got)
-		}
+		check.Equal(t, feed.Stale(tc.monotonic, tc.wall), tc.want, "Stale(): %s", tc.name)
 	}
 }
 
@@ -167,7 +165,7 @@ func TestNotificationsAreCoalesced(t *testing.T) {
 	}
 	revoke(t, db, made)
 	if !heard(2 * time.Second) {
-		t.Fatal("no notification arrived")
+		t.Fatal("no notification arrived, want one within 2 seconds")
 	}
 	began, n := time.Now(), 0
 	for range 100 {

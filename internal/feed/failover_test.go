@@ -90,7 +90,7 @@ func honours(t *testing.T, db *gormdb.DB, value secret.Secret) (works, answered 
 	r, err := db.Access().Credential(t.Context(), value.Kind(), keyring.Candidates(value))
 	if err != nil {
 		if !errors.Is(err, fault.ErrUnavailable) {
-			t.Errorf("the look-up: %v", err)
+			t.Errorf("the look-up: got error %v, want %v", err, fault.ErrUnavailable)
 		}
 		return false, false
 	}
@@ -115,11 +115,11 @@ func TestSeveralHosts(t *testing.T) {
 	p.followed(t)
 	p.pause(t)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	revoke(t, db, made)
 	for range 20 {
 		if works, answered := honours(t, db, value); works || !answered {
-			t.Fatalf("a revoked token works: %v, answered: %v", works, answered)
+			t.Fatalf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 		}
 	}
 	query := u.Query()
@@ -137,7 +137,7 @@ func TestProxyToAStandby(t *testing.T) {
 	w := dbtest.Seed{}.Make(t, there)
 	made, value := issue(t, there, w)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	p.followed(t)
 	p.pause(t)
 	proxy.Redirect(t, p.standbyURL)
@@ -145,16 +145,16 @@ func TestProxyToAStandby(t *testing.T) {
 	revoke(t, there, made)
 	for end := time.Now().Add(lease + lease/2); time.Now().Before(end); {
 		if works, _ := honours(t, db, value); works {
-			t.Fatal("a look-up on a standby is accepted")
+			t.Fatal("a look-up on a standby is accepted, want it refused")
 		}
 	}
-	if l.Hearing() {
-		t.Error("the feed accepts a standby")
+	if l.IsCurrent() {
+		t.Error("the feed accepts a standby, want it refused")
 	}
 	proxy.Redirect(t, p.primaryURL)
-	within(t, 10*time.Second, "hearing again", l.Hearing)
+	within(t, 10*time.Second, "current again", l.IsCurrent)
 	if works, answered := honours(t, db, value); works || !answered {
-		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
+		t.Errorf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 	}
 }
 
@@ -167,26 +167,27 @@ func TestFormerPrimary(t *testing.T) {
 	w := dbtest.Seed{}.Make(t, db)
 	made, value := issue(t, db, w)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	p.followed(t)
 	p.promote(t)
 	revoke(t, dbtest.Open(t, p.standbyURL), made)
 	revoked := time.Now()
-	within(t, lease+100*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
+	within(t, lease+100*time.Millisecond, "not current", func() bool { return !l.IsCurrent() })
 	for {
 		asked := time.Now()
 		works, answered := honours(t, db, value)
 		if works && asked.Sub(revoked) > lease {
-			t.Fatalf("%s after the revocation, a look-up on a former primary is accepted", asked.Sub(revoked))
+			t.Fatalf("a look-up on a former primary is accepted %s after the revocation, want %s at most",
+				asked.Sub(revoked), lease)
 		}
 		if asked.Sub(revoked) > lease && !answered {
 			break
 		}
 	}
 	proxy.Redirect(t, p.standbyURL)
-	within(t, 15*time.Second, "hearing again", l.Hearing)
+	within(t, 15*time.Second, "current again", l.IsCurrent)
 	if works, answered := honours(t, db, value); works || !answered {
-		t.Errorf("a revoked token works: %v, answered: %v", works, answered)
+		t.Errorf("a revoked token: works %v, answered %v, want it refused by an answer", works, answered)
 	}
 }
 
@@ -197,7 +198,7 @@ func TestFeedApartFromThePool(t *testing.T) {
 	db := dbtest.OpenWith(t, gormdb.Config{URL: proxy.URL, FeedURL: p.primaryURL})
 	dbtest.Seed{}.Make(t, db)
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	p.followed(t)
 	p.promote(t)
 	proxy.Redirect(t, p.standbyURL)

@@ -129,9 +129,9 @@ func (f *Feed) reconnect(ctx context.Context) {
 	}
 }
 
-// Hearing reports whether every change committed more than lease ago has been passed to the subscriber. It only reads
+// IsCurrent reports whether every change committed more than lease ago has been passed to the subscriber. It only reads
 // the clock.
-func (f *Feed) Hearing() bool {
+func (f *Feed) IsCurrent() bool {
 	proof := f.proof.Load()
 	if proof == nil {
 		return false
@@ -144,7 +144,7 @@ func elapsed(since time.Time) time.Duration { return access.Elapsed(since, time.
 // Check returns nil while the feed receives changes, and otherwise fault.Conflict with the reason. The message
 // contains no password.
 func (f *Feed) Check() error {
-	if f.Hearing() {
+	if f.IsCurrent() {
 		return nil
 	}
 	text := "The revocation feed is interrupted; every credential is looked up in the database."

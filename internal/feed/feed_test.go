@@ -44,8 +44,8 @@ func listenTo(t testing.TB, source feed.Source) *listening {
 	l.Feed = feed.New(source, access.Replica{Name: t.Name()},
 		feed.Subscriber{Changed: l.changed, Forget: func() { l.forgets.Add(1) }},
 		slog.New(slog.DiscardHandler))
-	if l.Hearing() {
-		t.Error("a feed that does not run is hearing")
+	if l.IsCurrent() {
+		t.Error("IsCurrent() of a feed that does not run = true, want false")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -56,8 +56,8 @@ func listenTo(t testing.TB, source feed.Source) *listening {
 	t.Cleanup(func() {
 		cancel()
 		<-ended
-		if l.Hearing() {
-			t.Error("a feed that has ended is hearing")
+		if l.IsCurrent() {
+			t.Error("IsCurrent() of a feed that has ended = true, want false")
 		}
 	})
 	return l
@@ -80,7 +80,7 @@ func TestFeedHearsOtherReplicas(t *testing.T) {
 		c, _ := issue(t, here, w)
 		session := startSession(t, here, w)
 		l := listen(t, here)
-		within(t, 5*time.Second, "hearing", l.Hearing)
+		within(t, 5*time.Second, "current", l.IsCurrent)
 		check.Equal(t, l.forgets.Load(), 1, "Forget was called")
 		for _, tc := range []struct {
 			name      string
@@ -115,8 +115,8 @@ func TestFeedHearsOtherReplicas(t *testing.T) {
 					t.Fatal(err)
 				}
 				within(t, lease, "the change", func() bool { return l.hears(tc.concerned, forgets) })
-				if !l.Hearing() {
-					t.Error("the feed is not hearing any more")
+				if !l.IsCurrent() {
+					t.Error("IsCurrent() after the change = false, want true")
 				}
 			})
 		}
@@ -137,22 +137,23 @@ func TestFeedTellsNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := listen(t, here)
-		within(t, 5*time.Second, "hearing", l.Hearing)
+		within(t, 5*time.Second, "current", l.IsCurrent)
 		if ended, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"),
 			revocation(made, made.ID, uuid.New())); err != nil || len(ended.Unknown) != 1 {
-			t.Fatal(ended, err)
+			t.Fatalf("Revoke() = %+v, %v, want 1 unknown token", ended, err)
 		}
 		if _, err := there.Tokens().Token(t.Context(), w.Account.ID, made.ID); err != nil {
 			t.Fatal(err)
 		}
 		issue(t, here, w) // removes no permission
 		use := access.Use{AccountID: made.AccountID, TokenID: made.ID, At: noon, IP: netip.MustParseAddr("203.0.113.9")}
-		if err := here.Uses().KeepUses(t.Context(), []access.Use{use}); err != nil {
+		if err := here.Uses().SaveUses(t.Context(), []access.Use{use}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(700 * time.Millisecond) // longer than any interval of the feed
-		if reported := l.take(); !l.Hearing() || l.forgets.Load() != 1 || len(reported) > 0 {
-			t.Errorf("hearing %v, Forget called %d times, reported %v", l.Hearing(), l.forgets.Load(), reported)
+		if reported := l.take(); !l.IsCurrent() || l.forgets.Load() != 1 || len(reported) > 0 {
+			t.Errorf("current %v, Forget called %d times, reported %v, want current, one call and nothing reported",
+				l.IsCurrent(), l.forgets.Load(), reported)
 		}
 	})
 }
@@ -161,18 +162,18 @@ func TestFeedConnectsAgain(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	db := dbtest.Open(t, url+"&pool_max_conn_idle_time=1m") // which the feed's connection must ignore
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	conn := connect(t, url)
 	for round := range int32(2) {
 		var ended int
 		err := conn.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'latchkey feed'`).Scan(&ended)
 		if err != nil || ended != 1 {
-			t.Fatalf("%d connections were the feed's, %v", ended, err)
+			t.Fatalf("connections of the feed: got %d, %v, want 1", ended, err)
 		}
 		within(t, time.Second, "the interruption", func() bool { return l.Interruptions() > uint64(round) })
 		within(t, 5*time.Second, "everything is forgotten", func() bool { return l.forgets.Load() == round+2 })
-		within(t, 5*time.Second, "hearing", l.Hearing)
+		within(t, 5*time.Second, "current", l.IsCurrent)
 	}
 }
 
@@ -183,7 +184,7 @@ func TestFeedReadsWhatWasNotNotified(t *testing.T) {
 	db := dbtest.Open(t, url)
 	late, early := uuid.New(), uuid.New()
 	l := listen(t, db)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	const commit = "INSERT INTO changes (account_id) VALUES ($1)"
 	tx, err := connect(t, url).Begin(t.Context())
 	if err != nil {
@@ -202,7 +203,7 @@ func TestFeedReadsWhatWasNotNotified(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, lease, "the late change", func() bool { return l.hears(late, 1) })
-	if reported := l.take(); len(reported) != 1 || !l.Hearing() {
+	if reported := l.take(); len(reported) != 1 || !l.IsCurrent() {
 		t.Errorf("reported %v, want only the late change", reported)
 	}
 }
@@ -217,21 +218,21 @@ func TestFeedOverASilentConnection(t *testing.T) {
 	w := dbtest.Seed{}.Make(t, there)
 	made, _ := issue(t, there, w)
 	l := listen(t, here)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	l.take()
 
 	p.Freeze()
 	revoke(t, there, made)
 	revoked := time.Now()
-	within(t, lease+200*time.Millisecond, "not hearing", func() bool { return !l.Hearing() })
+	within(t, lease+200*time.Millisecond, "not current", func() bool { return !l.IsCurrent() })
 	t.Logf("refused to hear %s after the revocation", time.Since(revoked).Round(time.Millisecond))
 	if l.hears(made.ID, 1) {
-		t.Fatal("the feed is hearing over a frozen connection")
+		t.Fatal("the feed is current over a frozen connection, want it not to")
 	}
 	p.Thaw()
-	within(t, 10*time.Second, "hearing again", func() bool { return l.Hearing() })
+	within(t, 10*time.Second, "current again", func() bool { return l.IsCurrent() })
 	if !l.hears(made.ID, 1) {
-		t.Error("the feed is hearing again, but missed a change")
+		t.Error("the feed is current again, but missed a change; want it reported")
 	}
 }
 
@@ -244,17 +245,17 @@ func TestProofOutlivesTheConnection(t *testing.T) {
 			t.Parallel()
 			db, p := apart(t, url)
 			l := listen(t, db)
-			within(t, 30*time.Second, "hearing", l.Hearing)
+			within(t, 30*time.Second, "current", l.IsCurrent)
 			time.Sleep(delay)
 			cut := time.Now()
 			p.Close()
 			within(t, lease, "the interruption", func() bool { return l.Interruptions() > 0 })
-			hearing := l.Hearing() // read first: it ends by itself
+			current := l.IsCurrent() // read first: it ends by itself
 			age, known := l.ProofAge()
-			if !known || !hearing && age < lease {
-				t.Errorf("a proof is invalid at the age of %s", age)
+			if !known || !current && age < lease {
+				t.Errorf("a proof of the age of %s (known: %t) is invalid, want it valid for %s", age, known, lease)
 			}
-			within(t, lease+100*time.Millisecond-time.Since(cut), "not hearing", func() bool { return !l.Hearing() })
+			within(t, lease+100*time.Millisecond-time.Since(cut), "not current", func() bool { return !l.IsCurrent() })
 		})
 	}
 }
@@ -266,7 +267,7 @@ func TestObstacle(t *testing.T) {
 	nowhere := dbtest.StartProxy(t, url)
 	nowhere.Close()
 	for _, tc := range []struct{ name, feed, want string }{
-		{"nobody answers", nowhere.URL, "connection refused"},
+		{"no server", nowhere.URL, "connection refused"},
 		{"another database", elsewhere, "another database"},
 		{"a database that there is not", strings.Replace(url, path.Base(strings.Split(url, "?")[0]), "nowhere", 1),
 			"does not exist (SQLSTATE 3D000)"},
@@ -285,7 +286,7 @@ func TestObstacle(t *testing.T) {
 			}()
 			within(t, 5*time.Second, "the reason", func() bool { return strings.Contains(f.Check().Error(), tc.want) })
 			if text := f.Check().Error(); strings.Contains(text, "postgres://") {
-				t.Errorf("the message contains a URL: %s", text)
+				t.Errorf("the message: got %q, want it without a URL", text)
 			}
 			cancel()
 			<-ended

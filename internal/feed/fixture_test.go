@@ -26,7 +26,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// lease is how long the feed may receive nothing before it is not hearing any more.
+// lease is how long the feed may receive nothing before it is not current any more.
 const lease = 2 * time.Second
 
 // noon is the time of most events in these tests, with microseconds.
@@ -71,7 +71,7 @@ func within(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %s: %s", limit, what)
+			t.Fatalf("%s: not after %s, want it within that time", what, limit)
 		}
 	}
 }
@@ -161,8 +161,8 @@ func issue(t testing.TB, db *gormdb.DB, w dbtest.World) (token.Token, secret.Sec
 }
 
 // revocation returns the revocation of tokens of one account by their creator.
-func revocation(of token.Token, ids ...uuid.UUID) token.Ending {
-	e := token.Ending{
+func revocation(of token.Token, ids ...uuid.UUID) token.RevocationDraft {
+	e := token.RevocationDraft{
 		AccountID: of.AccountID, IDs: ids, Event: event(of, audit.APITokenRevoked),
 		Revocation: token.Revocation{At: noon.Add(time.Minute), By: of.CreatedBy, Reason: "no longer used"},
 	}
@@ -179,7 +179,7 @@ func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
 	}
 	ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocation(tokens[0], ids...))
 	if err != nil || len(ended.Unknown) > 0 {
-		t.Fatalf("revoke: %v, %v", ended, err)
+		t.Fatalf("Revoke() = %+v, %v, want every token known", ended, err)
 	}
 }
 

@@ -33,15 +33,17 @@ func TestJoin(t *testing.T) {
 	_, took, err := again()
 	mustBe(t, err, fault.Conflict)
 	if took > lease || !strings.Contains(err.Error(), `"a"`) {
-		t.Errorf("after %s: %v", took, err)
+		t.Errorf("joining under a used name: got error %v after %s, want it to contain the name, within %s",
+			err, took, lease)
 	}
 	leave()
 	first, took, err := again()
 	if err != nil || took > lease/2 {
-		t.Fatalf("after a clean stop it took %s, %v", took, err)
+		t.Fatalf("joining after a clean stop: %v after %s, want success within %s", err, took, lease/2)
 	}
 	if _, took, err := again(); err != nil || took < 2*lease || took > 3*lease {
-		t.Errorf("after a silent replica it took %s, %v", took, err)
+		t.Errorf("joining after a silent replica: %v after %s, want success after %s to %s",
+			err, took, 2*lease, 3*lease)
 	}
 	// The replica that was considered ended continues.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -60,7 +62,7 @@ func TestJoin(t *testing.T) {
 func TestJoinAfterAKill(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	r := startReplica(t, url)
-	within(t, 20*time.Second, "hearing", func() bool { hearing, _ := r.ask(t, 1); return hearing })
+	within(t, 20*time.Second, "current", func() bool { current, _ := r.ask(t, 1); return current })
 	r.signal(t, syscall.SIGKILL)
 	_ = r.cmd.Wait()
 	f := newFeed(dbtest.Open(t, url), "paused", discarding)
@@ -69,7 +71,7 @@ func TestJoinAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(started); took > lease/2 {
-		t.Errorf("it took %s", took)
+		t.Errorf("joining took %s, want %s at most", took, lease/2)
 	}
 }
 
@@ -101,12 +103,12 @@ func TestJoinWithAnInstance(t *testing.T) {
 			join(tc.before) // does not run, as if it was killed
 			execute(t, url, "UPDATE replicas SET process = 'another-boot pid:[1] 1 1' WHERE name = $1", tc.name)
 			if took := join(tc.after); tc.waits != (took >= 2*lease) || !tc.waits && took > lease/4 {
-				t.Errorf("it took %s", took)
+				t.Errorf("joining took %s, want it to wait for %s: %t", took, 2*lease, tc.waits)
 			}
 			reader := newFeed(dbtest.Open(t, url), "reader", discarding)
 			if list, err := reader.Replicas(t.Context()); err != nil ||
 				len(slices.DeleteFunc(list, func(r access.Replica) bool { return r.Name != tc.name })) != 1 {
-				t.Errorf("the list is %v, %v", list, err)
+				t.Errorf("replicas: got %v, %v, want one with the name %s", list, err, tc.name)
 			}
 		})
 	}
@@ -126,7 +128,7 @@ func TestJoinWhenTheClockWentBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(started); took < 2*lease || took > 3*lease {
-		t.Errorf("it took %s", took)
+		t.Errorf("joining took %s, want %s to %s", took, 2*lease, 3*lease)
 	}
 }
 
@@ -142,7 +144,7 @@ func TestJoinAtOnce(t *testing.T) {
 			f := newFeed(db, "a", discarding)
 			if err := f.Join(ctx); err != nil {
 				if fault.KindOf(err) != fault.Conflict {
-					t.Error(err)
+					t.Errorf("a replica that comes second: got error %v, want kind %s", err, fault.Conflict)
 				}
 				if refused.Add(1) == 3 {
 					cancel()
@@ -156,7 +158,7 @@ func TestJoinAtOnce(t *testing.T) {
 	starting.Wait()
 	cancel()
 	if running.Load() != 1 || refused.Load() != 3 {
-		t.Errorf("%d are running, %d were refused", running.Load(), refused.Load())
+		t.Errorf("replicas: %d are running, %d were refused, want 1 and 3", running.Load(), refused.Load())
 	}
 }
 
@@ -179,13 +181,13 @@ func TestJoinThatHangs(t *testing.T) {
 	joined := make(chan error, 1)
 	go func() { joined <- b.Join(t.Context()) }()
 	for end := time.Now().Add(2 * lease); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if !a.Hearing() {
-			t.Fatalf("a is not hearing: %v", a.Check())
+		if !a.IsCurrent() {
+			t.Fatalf("a is not current, want it to: %v", a.Check())
 		}
 	}
 	select {
 	case err := <-joined:
-		t.Fatalf("it did not hang: %v", err)
+		t.Fatalf("joining returned %v, want it to hang", err)
 	default:
 	}
 	if err := tx.Rollback(t.Context()); err != nil {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// replica runs a feed. It answers every line on stdin with whether the feed is hearing and how many changes it
+// replica runs a feed. It answers every line on stdin with whether the feed is current and how many changes it
 // received.
 func replica(url string) int {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -45,8 +45,8 @@ func replica(url string) int {
 		Forget: func() { heard.Add(1) }})
 	go f.Run(ctx)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		hearing := f.Hearing() // read first, as a verifier does
-		fmt.Println(hearing, heard.Load())
+		current := f.IsCurrent() // read first, as a verifier does
+		fmt.Println(current, heard.Load())
 	}
 	return 0
 }
@@ -59,7 +59,7 @@ func TestFeedOfAPausedProcess(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		made, _ := issue(t, db, w)
 		r := startReplica(t, url)
-		within(t, 10*time.Second, "hearing", func() bool { hearing, _ := r.ask(t, 1); return hearing })
+		within(t, 10*time.Second, "current", func() bool { current, _ := r.ask(t, 1); return current })
 		time.Sleep(50 * time.Millisecond)
 		_, before := r.ask(t, 1)
 
@@ -71,22 +71,22 @@ func TestFeedOfAPausedProcess(t *testing.T) {
 		go func() {
 			defer close(answers)
 			for range questions {
-				hearing, heard := r.ask(t, 1)
-				if hearing && heard == before {
-					t.Error("the replica uses its cache, but has not received the revocation")
+				current, heard := r.ask(t, 1)
+				if current && heard == before {
+					t.Error("the replica uses its cache without having received the revocation, want it not to")
 				}
-				answers <- hearing
+				answers <- current
 			}
 		}()
 		r.signal(t, syscall.SIGCONT)
-		hearing := false
-		for hearing = range answers {
+		current := false
+		for current = range answers {
 		}
-		if !hearing {
-			within(t, 10*time.Second, "hearing again", func() bool { hearing, _ := r.ask(t, 1); return hearing })
+		if !current {
+			within(t, 10*time.Second, "current again", func() bool { current, _ := r.ask(t, 1); return current })
 		}
 		if _, after := r.ask(t, 1); after == before {
-			t.Error("the replica never received the revocation")
+			t.Error("the replica never received the revocation, want it received")
 		}
 	})
 }
@@ -130,19 +130,19 @@ func (r *replicaProcess) signal(t *testing.T, s syscall.Signal) {
 }
 
 // ask sends questions and returns the last answer.
-func (r *replicaProcess) ask(t *testing.T, questions int) (hearing bool, heard int) {
+func (r *replicaProcess) ask(t *testing.T, questions int) (current bool, heard int) {
 	_, err := r.in.WriteString(strings.Repeat("?\n", questions))
 	if err == nil {
 		err = r.in.Flush()
 	}
 	for range questions {
 		if err != nil || !r.out.Scan() {
-			t.Errorf("the replica does not answer: %v", err)
+			t.Errorf("the replica does not answer, want %d answers: %v", questions, err)
 			return false, 0
 		}
-		if _, err = fmt.Sscan(r.out.Text(), &hearing, &heard); err != nil {
+		if _, err = fmt.Sscan(r.out.Text(), &current, &heard); err != nil {
 			t.Errorf("the replica answers %q", r.out.Text())
 		}
 	}
-	return hearing, heard
+	return current, heard
 }

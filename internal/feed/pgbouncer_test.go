@@ -31,7 +31,7 @@ func TestBehindPgbouncer(t *testing.T) {
 	migrations.Wait()
 	w := dbtest.Seed{}.Make(t, here)
 	l := listen(t, here)
-	within(t, 5*time.Second, "hearing", l.Hearing)
+	within(t, 5*time.Second, "current", l.IsCurrent)
 	var clients sync.WaitGroup
 	var revoked [8][10]uuid.UUID
 	for i := range revoked {
@@ -49,7 +49,7 @@ func TestBehindPgbouncer(t *testing.T) {
 				}
 				if ended, err := there.Tokens().Revoke(t.Context(), auth.NoActor("a test"),
 					revocation(d.Token, d.Token.ID)); err != nil || len(ended.Unknown) > 0 {
-					t.Error(ended, err)
+					t.Errorf("Revoke() = %+v, %v, want every token known", ended, err)
 				}
 			}
 		})
@@ -61,7 +61,7 @@ func TestBehindPgbouncer(t *testing.T) {
 		}
 	}
 	if err := l.Check(); err != nil || l.Interruptions() != 0 {
-		t.Errorf("%d interruptions, %v", l.Interruptions(), err)
+		t.Errorf("interruptions: got %d, %v, want none", l.Interruptions(), err)
 	}
 }
 
@@ -80,8 +80,10 @@ func TestFeedThatCannotHear(t *testing.T) {
 			l := listen(t, dbtest.OpenWith(t, tc.config))
 			within(t, 10*time.Second, "an interruption", func() bool { return l.Interruptions() > 0 })
 			err := l.Check()
-			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") || l.Hearing() {
-				t.Errorf("hearing %v, %v", l.Hearing(), err)
+			if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "--feed-database") ||
+				l.IsCurrent() {
+				t.Errorf("current %v, error %v, want not current and an error that names --feed-database",
+					l.IsCurrent(), err)
 			}
 		})
 	}

@@ -42,7 +42,7 @@ var _ Source = (*Postgres)(nil)
 
 // receive receives changes on a connection outside the pool. Each time it has read the table, everything committed
 // before the read has been passed on. A process that was stopped for a while therefore processes the changes of that
-// time before it counts as hearing again. The replica is registered before it receives changes, so that a process
+// time before it counts as current again. The replica is registered before it receives changes, so that a process
 // that lists the replicas with a valid cache finds it.
 func (p *Postgres) receive(ctx context.Context, f *Feed) error {
 	s, err := p.connect(ctx, f)

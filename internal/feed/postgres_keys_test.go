@@ -46,11 +46,11 @@ func TestJoinChecksKeys(t *testing.T) {
 			err := b.Join(t.Context())
 			var refused *fault.Error
 			if fault.KindOf(err) != tc.want || errors.As(err, &refused) && refused.Field != "--key-file" {
-				t.Errorf("got %v", err)
+				t.Errorf("Join: got error %v, want kind %q, on --key-file", err, tc.want)
 			}
 			list, listErr := b.Replicas(t.Context())
 			if registered := len(list) == 2; listErr != nil || err == nil && !registered {
-				t.Errorf("the list is %v, %v", list, listErr)
+				t.Errorf("replicas: got %v, %v, want both if the second has joined", list, listErr)
 			}
 		})
 	}

@@ -28,6 +28,6 @@ func TestPrunerLimit(t *testing.T) {
 	}
 	// After an hour without samples, the limit is the last sample before.
 	if xmin, known := p.limit(start.Add(2 * time.Hour)); !known || xmin != "139" {
-		t.Errorf("after a pause: below %q, %v", xmin, known)
+		t.Errorf("the limit after a pause: got %q, %v, want 139", xmin, known)
 	}
 }

@@ -216,7 +216,7 @@ func (p *Postgres) maintain(ctx context.Context, f *Feed) {
 	defer ticker.Stop()
 	var registeredAt time.Time
 	for {
-		if !f.connected.Load() || !f.Hearing() {
+		if !f.connected.Load() || !f.IsCurrent() {
 			if elapsed(registeredAt) >= registerInterval && p.tryBriefly(ctx, f, p.register) {
 				registeredAt = time.Now()
 			}

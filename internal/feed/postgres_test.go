@@ -24,9 +24,9 @@ func TestFeedIsNotCompiled(t *testing.T) {
 	}
 	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(plan) == 0 {
-		t.Fatal(plan, err)
+		t.Fatalf("the plan: got %q, %v, want its lines", plan, err)
 	}
 	if text := strings.Join(plan, "\n"); strings.Contains(text, "JIT:") {
-		t.Errorf("the plan is compiled: %s", text)
+		t.Errorf("the plan is compiled, want no JIT:\n%s", text)
 	}
 }

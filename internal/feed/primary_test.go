@@ -17,7 +17,7 @@ func TestLookUpNeedsTheLatestHeartbeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	if works, answered := honours(t, db, value); !works || !answered {
-		t.Fatalf("works: %v, answered: %v", works, answered)
+		t.Fatalf("the token: works %v, answered %v, want both", works, answered)
 	}
 	// This simulates another server: each heartbeat is committed, but the previous one is found.
 	execute(t, url,
@@ -25,10 +25,10 @@ func TestLookUpNeedsTheLatestHeartbeat(t *testing.T) {
 	execute(t, url, `CREATE TRIGGER lag BEFORE INSERT OR UPDATE ON heartbeats FOR EACH ROW EXECUTE FUNCTION lag()`)
 	execute(t, url, `UPDATE heartbeats SET beat = beat`)
 	if _, answered := honours(t, db, value); answered {
-		t.Error("a result without the latest heartbeat is accepted")
+		t.Error("a result without the latest heartbeat is accepted, want it refused")
 	}
 	execute(t, url, `DROP TRIGGER lag ON heartbeats`)
 	if works, answered := honours(t, db, value); !works || !answered {
-		t.Errorf("with current heartbeats: works: %v, answered: %v", works, answered)
+		t.Errorf("the token with current heartbeats: works %v, answered %v, want both", works, answered)
 	}
 }

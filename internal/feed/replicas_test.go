@@ -37,7 +37,7 @@ func join(t *testing.T, db *gormdb.DB, name string, subscriber feed.Subscriber) 
 		<-ended
 	}
 	t.Cleanup(leave)
-	within(t, 5*time.Second, "hearing", f.Hearing)
+	within(t, 5*time.Second, "current", f.IsCurrent)
 	return f, leave
 }
 
@@ -54,7 +54,7 @@ func confirm(t *testing.T, f *feed.Feed) (yes, no []string, took time.Duration) 
 		case r.At.IsZero():
 			no = append(no, r.Replica)
 		case r.At.Before(started) || r.At.After(time.Now()):
-			t.Errorf("%s acknowledged at %s", r.Replica, r.At)
+			t.Errorf("%s acknowledged at %s, want a time since %s", r.Replica, r.At, started)
 		default:
 			yes = append(yes, r.Replica)
 		}
@@ -80,7 +80,7 @@ func TestConfirm(t *testing.T) {
 				yes, _, _ := confirm(t, a)
 				check.Equal(t, yes, []string{"a", "b"}, "acknowledged by")
 				if !changes.has(account) && forgets.Load() == before {
-					t.Error("b acknowledged a change that it has not received")
+					t.Error("b acknowledged a change that it has not received, want it received")
 				}
 			}
 		})
@@ -89,16 +89,17 @@ func TestConfirm(t *testing.T) {
 	made, _ := issue(t, here, w)
 	revoke(t, here, made)
 	if yes, no, took := confirm(t, a); len(yes) != 2 || len(no) > 0 || took > lease/2 {
-		t.Errorf("acknowledged by %q, not by %q, within %s", yes, no, took)
+		t.Errorf("acknowledged by %q, not by %q, within %s, want both, within %s", yes, no, took, lease/2)
 	}
 	list, err := a.Replicas(t.Context())
 	if err != nil || !slices.Equal(list, []access.Replica{{Name: "a", URL: "http://a.example"},
 		{Name: "b", URL: "http://b.example"}}) {
-		t.Errorf("the replicas are %+v, %v", list, err)
+		t.Errorf("replicas: got %+v, %v, want a and b with their URLs", list, err)
 	}
 	leave()
 	if yes, no, took := confirm(t, a); !slices.Equal(yes, []string{"a"}) || len(no) > 0 || took > lease/2 {
-		t.Errorf("once b has left: acknowledged by %q, not by %q, within %s", yes, no, took)
+		t.Errorf("once b has left: acknowledged by %q, not by %q, within %s, want only a, within %s",
+			yes, no, took, lease/2)
 	}
 }
 
@@ -112,16 +113,18 @@ func TestConfirmWithoutAnAnswer(t *testing.T) {
 	p.Freeze()
 	defer p.Thaw()
 	yes, no, took := confirm(t, a)
-	if !slices.Equal(yes, []string{"a"}) || !slices.Equal(no, []string{"b"}) || b.Hearing() {
-		t.Errorf("acknowledged by %q, not by %q; b hears %v", yes, no, b.Hearing())
+	if !slices.Equal(yes, []string{"a"}) || !slices.Equal(no, []string{"b"}) || b.IsCurrent() {
+		t.Errorf("acknowledged by %q, not by %q, b is current: %v, want a, but not b, which does not hear",
+			yes, no, b.IsCurrent())
 	}
 	if took < lease || took > 2*lease {
-		t.Errorf("it took %s", took)
+		t.Errorf("Confirm took %s, want %s to %s", took, lease, 2*lease)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if receipt, err := a.Confirm(ctx); err != nil || receipt.Elapsed < lease || receipt.Elapsed > 2*lease {
-		t.Errorf("it took %s with an ended context, %v", receipt.Elapsed, err)
+		t.Errorf("Confirm with an ended context: %v after %s, want success after %s to %s",
+			err, receipt.Elapsed, lease, 2*lease)
 	}
 }
 
@@ -133,16 +136,15 @@ func TestReplicaThatIsGone(t *testing.T) {
 			uuid.New(), name, age)
 	}
 	a, _ := join(t, dbtest.Open(t, url), "a", feed.Subscriber{})
-	if _, no, _ := confirm(t, a); !slices.Equal(no, []string{"recent"}) {
-		t.Errorf("not acknowledged by %q", no)
-	}
+	_, no, _ := confirm(t, a)
+	check.Equal(t, no, []string{"recent"}, "not acknowledged by")
 }
 
 // cutFeed cuts the feed's connection and prevents new ones. The pool keeps its connections.
 func cutFeed(t *testing.T, db *gormdb.DB, p *dbtest.Proxy, f *feed.Feed) {
 	t.Helper()
 	p.Close()
-	within(t, 5*time.Second, "not hearing", func() bool { return !f.Hearing() })
+	within(t, 5*time.Second, "not current", func() bool { return !f.IsCurrent() })
 	if err := db.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -175,13 +177,14 @@ func TestConfirmWithoutAFeed(t *testing.T) {
 	for name, f := range map[string]*feed.Feed{"of which the feed is cut": a, "of which it is not": b} {
 		yes, no, took := confirm(t, f)
 		if !slices.Equal(yes, []string{"a", "b"}) || len(no) > 0 || took > lease/2 {
-			t.Errorf("asked by replica %s: acknowledged by %q, not by %q, within %s", name, yes, no, took)
+			t.Errorf("asked by replica %s: acknowledged by %q, not by %q, within %s, want both, within %s",
+				name, yes, no, took, lease/2)
 		}
 	}
 	var left int
 	if err := connect(t, url).QueryRow(t.Context(), "SELECT count(*) FROM replica_questions").Scan(&left); err != nil ||
 		left > 0 {
-		t.Errorf("%d questions are left, %v", left, err)
+		t.Errorf("questions left: got %d, %v, want none", left, err)
 	}
 }
 
@@ -206,13 +209,14 @@ func TestReplicaThatNeverHears(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond) // longer than a row stays fresh
 	yes, no, took := confirm(t, a)
 	if !slices.Equal(yes, []string{"a", "deaf"}) || len(no) > 0 || took > lease/2 || forgets.Load() == 0 ||
-		deaf.Hearing() {
-		t.Errorf("acknowledged by %q, not by %q, within %s; Forget was called %d times", yes, no, took, forgets.Load())
+		deaf.IsCurrent() {
+		t.Errorf("acknowledged by %q, not by %q, within %s, Forget called %d times, want a and deaf, and a call",
+			yes, no, took, forgets.Load())
 	}
 	cancel()
 	<-ended
 	if list, err := a.Replicas(t.Context()); err != nil || len(list) != 1 {
-		t.Errorf("the replicas are %+v, %v", list, err)
+		t.Errorf("replicas: got %+v, %v, want 1", list, err)
 	}
 }
 
@@ -229,16 +233,16 @@ func TestConfirmWithAYoungRegistry(t *testing.T) {
 		execute(t, url, "TRUNCATE replicas, registry") // like a crash
 		yes, no, took := confirm(t, a)
 		if !slices.Contains(yes, "a") || len(no) > 0 || took < lease {
-			t.Errorf("acknowledged by %q, not by %q, within %s", yes, no, took)
+			t.Errorf("acknowledged by %q, not by %q, within %s, want a, after %s", yes, no, took, lease)
 		}
 		complete += len(yes) / 2
 	}
 	if complete == 0 {
-		t.Error("no receipt waited for the other replica")
+		t.Error("no receipt waited for the other replica, want one of 3 at least")
 	}
 	time.Sleep(2 * lease)
 	if yes, _, took := confirm(t, a); len(yes) != 2 || took > lease {
-		t.Errorf("with an old registry: acknowledged by %q within %s", yes, took)
+		t.Errorf("with an old registry: acknowledged by %q within %s, want both, within %s", yes, took, lease)
 	}
 }
 
@@ -246,7 +250,7 @@ func TestConfirmWithAYoungRegistry(t *testing.T) {
 func TestConfirmOnSQLite(t *testing.T) {
 	a, _ := join(t, dbtest.Open(t, dbtest.SQLiteURL(t)), "a", feed.Subscriber{})
 	if yes, no, took := confirm(t, a); !slices.Equal(yes, []string{"a"}) || len(no) > 0 || took > lease/2 {
-		t.Errorf("acknowledged by %q, not by %q, within %s", yes, no, took)
+		t.Errorf("acknowledged by %q, not by %q, within %s, want only a, within %s", yes, no, took, lease/2)
 	}
 }
 
@@ -262,7 +266,7 @@ func TestConfirmWhileConnecting(t *testing.T) {
 	}
 	b, _ := join(t, dbtest.Open(t, url), "b", feed.Subscriber{})
 	for round := range 15 {
-		within(t, 10*time.Second, "hearing", func() bool { return a.Hearing() && b.Hearing() })
+		within(t, 10*time.Second, "current", func() bool { return a.IsCurrent() && b.IsCurrent() })
 		cut := make(chan error, 1)
 		go func() {
 			_, err := observer.Exec(t.Context(), "SELECT pg_terminate_backend(pid) "+backends+" AND pid <> $1", ofA)
@@ -270,7 +274,7 @@ func TestConfirmWhileConnecting(t *testing.T) {
 		}()
 		time.Sleep(time.Duration(round%5) * 400 * time.Microsecond)
 		if yes, no, took := confirm(t, a); !slices.Equal(yes, []string{"a", "b"}) {
-			t.Errorf("acknowledged by %q, not by %q, within %s", yes, no, took)
+			t.Errorf("acknowledged by %q, not by %q, within %s, want both", yes, no, took)
 		}
 		if err := <-cut; err != nil {
 			t.Fatal(err)

@@ -308,9 +308,9 @@ type use struct {
 	ip       *string
 }
 
-// KeepUses saves the last uses of API tokens and of their access tokens. It writes in the order of the keys, so that
+// SaveUses saves the last uses of API tokens and of their access tokens. It writes in the order of the keys, so that
 // two replicas wait for each other and do not deadlock.
-func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
+func (u uses) SaveUses(ctx context.Context, list []access.Use) error {
 	var ofLegacy, ofSessions, ordered []use
 	for _, each := range latestOf(list) {
 		kept := use{accountID: each.AccountID, tokenID: each.TokenID, accessID: each.AccessTokenID, at: each.At}
@@ -332,16 +332,16 @@ func (u uses) KeepUses(ctx context.Context, list []access.Use) error {
 			slices.Compare(a.accessID[:], b.accessID[:]))
 	})
 	for chunk := range slices.Chunk(ordered, u.engine.dialect().uses) {
-		if err := u.engine.keepUses(ctx, lastOfTokens(chunk), chunk); err != nil {
+		if err := u.engine.saveUses(ctx, lastOfTokens(chunk), chunk); err != nil {
 			return failed(ctx, "save last uses", err)
 		}
 	}
 	for chunk := range slices.Chunk(ofSessions, u.engine.dialect().uses) {
-		if err := u.engine.keepSessionUses(ctx, chunk); err != nil {
+		if err := u.engine.saveSessionUses(ctx, chunk); err != nil {
 			return failed(ctx, "save last uses", err)
 		}
 	}
-	return failed(ctx, "save last uses", u.keepLegacyUses(ctx, ofLegacy))
+	return failed(ctx, "save last uses", u.saveLegacyUses(ctx, ofLegacy))
 }
 
 // latestOf returns the last use of each access token of each API token.

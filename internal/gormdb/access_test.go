@@ -96,7 +96,7 @@ func TestDigestsThatAreNotKept(t *testing.T) {
 			several := slices.Concat(otherKeys.Candidates(value), keyring.Candidates(value))
 			if got, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, several); err != nil ||
 				got.Principal.AccountID != w.Account.ID {
-				t.Errorf("got %v, %v", got, err)
+				t.Errorf("Credential() = %v, %v, want one of account %s", got, err, w.Account.ID)
 			}
 		})
 	})
@@ -186,12 +186,12 @@ func TestLookUpsAreOneStatement(t *testing.T) {
 func keepUse(t testing.TB, db *gormdb.DB, tok token.Token, at time.Time) {
 	t.Helper()
 	u := access.Use{AccountID: tok.AccountID, TokenID: tok.ID, At: at, IP: netip.MustParseAddr("::ffff:203.0.113.9")}
-	if err := db.Uses().KeepUses(t.Context(), []access.Use{u}); err != nil {
+	if err := db.Uses().SaveUses(t.Context(), []access.Use{u}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestKeepUses(t *testing.T) {
+func TestSaveUses(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		a, _ := issue(t, db, w, uuid.Nil)
@@ -227,7 +227,7 @@ func TestKeepUses(t *testing.T) {
 				ofB: last{4, "2001:db8::2"}},
 		} {
 			t.Run(step.name, func(t *testing.T) {
-				if err := db.Uses().KeepUses(t.Context(), step.uses); err != nil {
+				if err := db.Uses().SaveUses(t.Context(), step.uses); err != nil {
 					t.Fatal(err)
 				}
 				for tok, want := range map[uuid.UUID]last{a.ID: step.ofA, b.ID: step.ofB} {
@@ -241,13 +241,13 @@ func TestKeepUses(t *testing.T) {
 			})
 		}
 		if got := lastUse(t, db, idle.ID, idle); !got.LastUsedAt.IsZero() || got.LastUsedIP.IsValid() {
-			t.Errorf("a token that was never used: %+v", got)
+			t.Errorf("a token that was never used: got %+v, want no last use", got)
 		}
 	})
 }
 
 // The last use of each access token is saved, and for the API token the latest of them.
-func TestKeepUsesOfAccessTokens(t *testing.T) {
+func TestSaveUsesOfAccessTokens(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		d, _ := draft(w, uuid.Nil)
@@ -286,7 +286,7 @@ func TestKeepUsesOfAccessTokens(t *testing.T) {
 				"9 192.0.2.9", "10 192.0.2.10"},
 		} {
 			t.Run(step.name, func(t *testing.T) {
-				if err := db.Uses().KeepUses(t.Context(), step.uses); err != nil {
+				if err := db.Uses().SaveUses(t.Context(), step.uses); err != nil {
 					t.Fatal(err)
 				}
 				live, err := db.Tokens().AccessTokens(t.Context(), here, []uuid.UUID{d.Token.ID}, noon)
@@ -327,11 +327,11 @@ func lastUse(t *testing.T, db *gormdb.DB, id uuid.UUID, of ...token.Token) token
 			return got
 		}
 	}
-	t.Fatal("no such token in the test")
+	t.Fatalf("no token %s among those of the test, want it there", id)
 	return token.Token{}
 }
 
-// KeepUses saves more uses than one statement takes, from several replicas at once.
+// SaveUses saves more uses than one statement takes, from several replicas at once.
 func TestKeepManyUses(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url)}
@@ -353,7 +353,7 @@ func TestKeepManyUses(t *testing.T) {
 					for range 1500 - tokens {
 						uses = append(uses, access.Use{AccountID: w.Account.ID, TokenID: uuid.New(), At: noon})
 					}
-					if err := db.Uses().KeepUses(t.Context(), uses); err != nil {
+					if err := db.Uses().SaveUses(t.Context(), uses); err != nil {
 						t.Error(err)
 					}
 				}

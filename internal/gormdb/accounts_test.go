@@ -141,7 +141,7 @@ func TestApps(t *testing.T) {
 
 		pages, err = repo.AppsOfStores(ctx, partner.Account.ID, []uuid.UUID{st}, all)
 		if err != nil || len(pages[st].Items) != 0 {
-			t.Errorf("another account's store shows %v, %v", pages, err)
+			t.Errorf("AppsOfStores() of another account's store = %v, %v, want none", pages, err)
 		}
 	})
 }

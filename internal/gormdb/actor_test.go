@@ -51,7 +51,7 @@ func attempts(t testing.TB, db *gormdb.DB, w dbtest.World, by auth.Actor) map[st
 				})
 		},
 		"revoke": func() error {
-			_, err := db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{victim.ID}, victim))
+			_, err := db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{victim.ID}, victim))
 			return err
 		},
 		"change users": func() error {
@@ -59,12 +59,12 @@ func attempts(t testing.TB, db *gormdb.DB, w dbtest.World, by auth.Actor) map[st
 				func(c user.Change) error { return c.SetOwner(t.Context(), w.Stores[1].ID, w.Users[0].ID) })
 		},
 		"remove users": func() error {
-			return db.Offboard().Change(t.Context(), by, w.Account.ID, func(membership.Change) error { return nil })
+			return db.Memberships().Change(t.Context(), by, w.Account.ID, func(membership.Change) error { return nil })
 		},
 		"invite": func() error {
 			link := signin.Link{ID: uuid.New(), Purpose: signin.Invitation, UserID: w.Users[0].ID,
 				AccountID: w.Account.ID, CreatedAt: noon, ExpiresAt: later(1)}
-			return db.SignIn().KeepLink(t.Context(), by, link, invited, nil)
+			return db.SignIn().SaveLink(t.Context(), by, link, invited, nil)
 		},
 		"send a form": func() error {
 			_, err := db.SentForms().Claim(t.Context(), by, w.Account.ID, uuid.New(), noon, noon)
@@ -156,9 +156,9 @@ func TestWritesJudgeTheirActor(t *testing.T) {
 				t.Fatal(err)
 			}
 			by := actorOf(t, db, value)
-			end := oauth.Ending{AccountID: made.AccountID, TokenID: made.ID, Kind: value.Kind(),
+			end := oauth.Revocation{AccountID: made.AccountID, TokenID: made.ID, Kind: value.Kind(),
 				Candidates: keyring.Candidates(value), At: noon, Event: event(made, "ACCESS_TOKEN_REVOKED")}
-			if err := db.Grants().End(t.Context(), auth.NoActor("a test"), end); err != nil {
+			if err := db.Grants().Revoke(t.Context(), auth.NoActor("a test"), end); err != nil {
 				t.Fatal(err)
 			}
 			return by
@@ -249,7 +249,8 @@ func TestNothingIsIssuedAfterTheRevocation(t *testing.T) {
 						d, _ := draft(w, w.Stores[i%2].ID, func(d *token.Draft) { d.MaxLive = 10_000 })
 						if err := handles[i%3].Tokens().Insert(t.Context(), by, d); err != nil {
 							if fault.KindOf(err) != fault.Unauthenticated {
-								t.Error(err)
+								t.Errorf("issuing while it is revoked: got error %v, want kind %s",
+									err, fault.Unauthenticated)
 							}
 							return
 						}
@@ -260,7 +261,7 @@ func TestNothingIsIssuedAfterTheRevocation(t *testing.T) {
 			before := countTokens(t, handles[2], w)
 			all.Wait()
 			if after := countTokens(t, handles[2], w); after != before {
-				t.Fatalf("%d tokens were issued after the revocation had been answered", after-before)
+				t.Fatalf("tokens issued after the revocation had been answered: got %d, want none", after-before)
 			}
 		}
 	})
@@ -286,9 +287,10 @@ func TestTokensThatRevokeEachOther(t *testing.T) {
 			byA, byB := actorOf(t, db, valueA), actorOf(t, db, valueB)
 			var all sync.WaitGroup
 			revokes := func(by auth.Actor, victim token.Token) {
-				if _, err := db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{victim.ID}, victim)); err != nil &&
+				if _, err := db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{victim.ID},
+					victim)); err != nil &&
 					fault.KindOf(err) != fault.Unauthenticated {
-					t.Error(err)
+					t.Errorf("revoking each other: got error %v, want kind %s", err, fault.Unauthenticated)
 				}
 			}
 			all.Go(func() { revokes(byA, b) })
@@ -303,7 +305,7 @@ func TestTokensThatRevokeEachOther(t *testing.T) {
 func TestOneWayToWrite(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 40 {
-		t.Fatal(files, err)
+		t.Fatalf("files of the package: got %d, %v, want 40 at least", len(files), err)
 	}
 	direct := map[string]string{
 		"postgres.go":        "the pool's own file",
@@ -322,14 +324,14 @@ func TestOneWayToWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), ".transaction(") && file != "write.go" {
-			t.Errorf("%s writes without an actor: use DB.write", file)
+			t.Errorf("%s writes without an actor, want it to use DB.write", file)
 		}
 		if strings.Contains(string(text), "writeSQL.") && file != "sqlite.go" {
-			t.Errorf("%s uses SQLite's writer without a turn: use DB.write", file)
+			t.Errorf("%s uses SQLite's writer without a turn, want it to use DB.write", file)
 		}
 		for _, call := range []string{".pool.Exec", ".pool.Query", ".pool.SendBatch", ".pool.Begin"} {
 			if strings.Contains(string(text), call) && direct[file] == "" {
-				t.Errorf("%s calls %s: use DB.write", file, call)
+				t.Errorf("%s calls %s, want it to use DB.write", file, call)
 			}
 		}
 	}
@@ -339,7 +341,7 @@ func TestOneWayToWrite(t *testing.T) {
 func TestFeedWritesToItsOwnTables(t *testing.T) {
 	files, err := filepath.Glob("../feed/*.go")
 	if err != nil || len(files) < 10 {
-		t.Fatal(files, err)
+		t.Fatalf("files of the feed: got %d, %v, want 10 at least", len(files), err)
 	}
 	written := regexp.MustCompile(`(?:INSERT INTO|DELETE FROM|UPDATE) (\w+)`)
 	// Two are keywords.
@@ -351,7 +353,7 @@ func TestFeedWritesToItsOwnTables(t *testing.T) {
 		}
 		for _, match := range written.FindAllStringSubmatch(string(text), -1) {
 			if !strings.HasSuffix(file, "_test.go") && !slices.Contains(own, match[1]) {
-				t.Errorf("%s writes to the table %s", file, match[1])
+				t.Errorf("%s writes to the table %s, want only %q", file, match[1], own)
 			}
 		}
 	}

@@ -24,8 +24,8 @@ func (e events) admitted(ctx context.Context, accountID uuid.UUID, f audit.Filte
 	if len(f.Actions) > 0 {
 		q = q.Where("action IN ?", f.Actions)
 	}
-	if f.ActorID != uuid.Nil {
-		q = q.Where("actor_id = ?", f.ActorID)
+	if f.ActorID != nil {
+		q = q.Where("actor_id = ?", *f.ActorID)
 	}
 	if f.TargetKey != "" {
 		// A user is also the target of the events of their store memberships.

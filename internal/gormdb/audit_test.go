@@ -52,11 +52,12 @@ func TestEvents(t *testing.T) {
 			{"actions", audit.Filter{Actions: []audit.Action{audit.StoreCreated, audit.StoreUpdated}},
 				[]audit.Event{c, b, a}},
 			{"an action without events", audit.Filter{Actions: []audit.Action{"none"}}, nil},
-			{"an actor", audit.Filter{ActorID: robot}, []audit.Event{c, b}},
+			{"an actor", audit.Filter{ActorID: &robot}, []audit.Event{c, b}},
+			{"the zero UUID as the actor", audit.Filter{ActorID: &uuid.Nil}, nil},
 			{"a target", audit.Filter{TargetKey: "x"}, []audit.Event{b, a}},
 			{"after, exclusive", audit.Filter{After: noon}, []audit.Event{c, b}},
 			{"before, exclusive", audit.Filter{Before: later(2 * time.Minute)}, []audit.Event{b, a}},
-			{"all at once", audit.Filter{Actions: []audit.Action{audit.StoreUpdated}, ActorID: robot, TargetKey: "x",
+			{"all at once", audit.Filter{Actions: []audit.Action{audit.StoreUpdated}, ActorID: &robot, TargetKey: "x",
 				After: noon, Before: later(time.Hour)}, []audit.Event{b}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestEvents(t *testing.T) {
 				same(t, "events", nodes(got), tc.want)
 				if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, tc.filter); err != nil ||
 					n != int64(len(tc.want)) {
-					t.Errorf("counted %d, %v", n, err)
+					t.Errorf("CountEvents() = %d, %v, want %d", n, err, len(tc.want))
 				}
 			})
 		}

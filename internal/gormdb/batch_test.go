@@ -74,13 +74,13 @@ func TestLookUpsTogether(t *testing.T) {
 		close(held)
 		wait.Wait()
 		if n := statements.Load(); n > askers/2 {
-			t.Errorf("%d look-ups took %d statements", askers, n)
+			t.Errorf("%d look-ups took %d statements, want %d at most", askers, n, askers/2)
 		}
 
 		statements.Store(0)
 		if _, err := all.Credential(t.Context(), secret.StoreAccessToken, keyring.Candidates(values[0])); err != nil ||
 			statements.Load() != 1 {
-			t.Errorf("a single look-up: %v, %d statements", err, statements.Load())
+			t.Errorf("a single look-up: %v, %d statements, want success in 1", err, statements.Load())
 		}
 	})
 }
@@ -98,7 +98,7 @@ func TestLookUpUnderManyKeys(t *testing.T) {
 			record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken,
 				append(candidates, keyring.Candidates(value)...))
 			if err != nil || record.Principal.ID != made.ID {
-				t.Errorf("behind %d others: %v, %v", before, record.Principal.ID, err)
+				t.Errorf("behind %d others: got %v, %v, want %v", before, record.Principal.ID, err, made.ID)
 			}
 		}
 	})
@@ -127,7 +127,7 @@ func TestLookUpGivenUp(t *testing.T) {
 		}()
 		if _, err := all.Credential(ctx, secret.StoreAccessToken, keyring.Candidates(value)); !errors.Is(err,
 			context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
+			t.Errorf("Credential: got error %v, want %v", err, context.DeadlineExceeded)
 		}
 		close(held)
 		if err := <-stayed; err != nil {

@@ -96,6 +96,11 @@ func BenchmarkInsert(b *testing.B) {
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
 		})
+		b.Run("ours by a token", func(b *testing.B) {
+			_, value := issue(b, db, w, uuid.Nil)
+			by := actorOf(b, db, value)
+			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), by, next(i)) })
+		})
 		b.Run("ours with a webhook", func(b *testing.B) {
 			subscribe(b, url, w.Account.ID, "api_token.*")
 			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
@@ -133,7 +138,8 @@ func BenchmarkRevoke(b *testing.B) {
 				made := made(b)
 				parallel(b, func(i int64) error {
 					some := made[int(i-1)*size : int(i)*size]
-					ended, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), ending(idsOf(some), some[0]))
+					ended, err := db.Tokens().Revoke(b.Context(), auth.NoActor("a test"), revocationOf(idsOf(some),
+						some[0]))
 					if len(ended.Unknown) > 0 {
 						return errors.New("unknown tokens")
 					}
@@ -145,7 +151,7 @@ func BenchmarkRevoke(b *testing.B) {
 				parallel(b, func(i int64) error {
 					some := made[int(i-1)*size : int(i)*size]
 					return gormdb.ViaGORM{DB: db}.Revoke(b.Context(), auth.NoActor("a test"),
-						ending(idsOf(some), some[0]))
+						revocationOf(idsOf(some), some[0]))
 				})
 			})
 		}
@@ -305,7 +311,7 @@ func BenchmarkKeepUses(b *testing.B) {
 			for j := range uses {
 				uses[j].At = later(time.Duration(i) * time.Second)
 			}
-			if err := db.Uses().KeepUses(b.Context(), uses); err != nil {
+			if err := db.Uses().SaveUses(b.Context(), uses); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -37,7 +37,8 @@ func TestChangeNarrows(t *testing.T) {
 			func(got token.Token, access []token.AccessToken) (token.Change, error) {
 				sameTokens(t, "handed over", []token.Token{got}, []token.Token{made})
 				if len(access) != 1 || access[0].Hint != value.Hint() || !access[0].ExpiresAt.IsZero() {
-					t.Errorf("decide received %+v", access)
+					t.Errorf("decide received %+v, want the access token with the hint %s, without an expiration time",
+						access, value.Hint())
 				}
 				return token.Change{Token: &want, Event: event(want, audit.APITokenUpdated)}, nil
 			})
@@ -88,11 +89,12 @@ func TestChangeRotates(t *testing.T) {
 		record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken, keyring.Candidates(old))
 		if err != nil || !record.ExpiresAt[0].Equal(later(time.Hour)) ||
 			!record.Principal.ExpiresAt.Equal(later(time.Hour)) {
-			t.Errorf("the old access token: %+v, %v", record, err)
+			t.Errorf("the old access token: got %+v, %v, want it to expire at %v", record, err, later(time.Hour))
 		}
 		record, err = db.Access().Credential(t.Context(), secret.StoreAccessToken, keyring.Candidates(fresh))
 		if err != nil || !record.ExpiresAt[0].IsZero() || record.Principal.ID != made.ID {
-			t.Errorf("the new access token: %+v, %v", record, err)
+			t.Errorf("the new access token: got %+v, %v, want one of %s without an expiration time",
+				record, err, made.ID)
 		}
 	})
 }
@@ -108,7 +110,7 @@ var endings = map[string]func(*testing.T, *gormdb.DB, token.Token, token.AccessD
 			})
 	},
 	"by its client": func(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft, at time.Time) error {
-		return db.Grants().End(t.Context(), auth.NoActor("a test"), oauth.Ending{
+		return db.Grants().Revoke(t.Context(), auth.NoActor("a test"), oauth.Revocation{
 			AccountID: of.AccountID, TokenID: of.ID, Kind: secret.AccountAccessToken,
 			Candidates: []secret.KeyedDigest{x.Digest}, At: at,
 			Event: event(of, audit.AccessTokenRevoked),
@@ -174,7 +176,7 @@ func wantEnded(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft,
 	without := func(where string, list []token.AccessToken) {
 		t.Helper()
 		if len(list) != 1 || list[0].ID == x.Record.ID {
-			t.Errorf("%s: %+v", where, list)
+			t.Errorf("%s: got %+v, want one access token, not %s", where, list, x.Record.ID)
 		}
 	}
 	live, err := db.Tokens().AccessTokens(t.Context(), of.AccountID, []uuid.UUID{of.ID}, noon)
@@ -196,7 +198,7 @@ func wantEnded(t *testing.T, db *gormdb.DB, of token.Token, x token.AccessDraft,
 func knownTo(t *testing.T, db *gormdb.DB, w dbtest.World, userID uuid.UUID) int {
 	t.Helper()
 	var known map[uuid.UUID][]token.Token
-	err := db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+	err := db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 		func(c membership.Change) (err error) {
 			known, err = c.TokensKnownTo(t.Context(), []uuid.UUID{userID}, noon)
 			return err
@@ -217,10 +219,10 @@ func TestChangeRefused(t *testing.T) {
 				return token.Change{}, fault.Wrap(refused, fault.Conflict, "No.")
 			})
 		if !errors.Is(err, refused) || fault.KindOf(err) != fault.Conflict {
-			t.Errorf("the decision's error is %v", err)
+			t.Errorf("the decision's error: got %v, want %v of kind %s", err, refused, fault.Conflict)
 		}
 		never := func(token.Token, []token.AccessToken) (token.Change, error) {
-			t.Error("decide was called for a token that does not exist")
+			t.Error("decide was called for a token that does not exist, want no call")
 			return token.Change{}, nil
 		}
 		mustBe(t, db.Tokens().Change(t.Context(), auth.NoActor("a test"), w.Account.ID, uuid.New(), never),
@@ -236,7 +238,7 @@ func TestChangeRefused(t *testing.T) {
 				})
 			mustBe(t, err, fault.Conflict)
 			if got, err := db.Tokens().Token(t.Context(), w.Account.ID, made.ID); err != nil || got.Name != made.Name {
-				t.Errorf("%v, %v", got, err)
+				t.Errorf("a failed change left %v, %v, want the name %q", got, err, made.Name)
 			}
 		})
 	})

@@ -26,18 +26,19 @@ func (db *DB) OnChange(changed func(id uuid.UUID)) { db.changed = changed }
 // are used; a later call replaces the function.
 func (db *DB) OnEvents(stored func()) { db.engine.onEvents(stored) }
 
-// tell reports a transaction that ended with err, and the accounts or API tokens that it concerns, first to this
+// publish reports a transaction that ended with err, and the accounts or API tokens that it concerns, first to this
 // process and then to the others. After an error that is not a fault the transaction may have been committed.
-func (db *DB) tell(err error, ids ...uuid.UUID) {
-	db.forget(err, ids...)
+func (db *DB) publish(err error, ids ...uuid.UUID) {
+	db.invalidate(err, ids...)
 	if !isFault(err) && len(ids) > 0 {
 		db.engine.notify()
 	}
 }
 
-// forget is tell for this process only. A transaction that ended with a fault changed nothing. After fault.NotFound,
-// however, another replica may have just removed the row, and this replica may not have received that change yet.
-func (db *DB) forget(err error, ids ...uuid.UUID) {
+// invalidate is publish for this process only. A transaction that ended with a fault changed nothing. After
+// fault.NotFound, however, another replica may have just removed the row, and this replica may not have received that
+// change yet.
+func (db *DB) invalidate(err error, ids ...uuid.UUID) {
 	if isFault(err) && fault.KindOf(err) != fault.NotFound {
 		return
 	}

@@ -27,12 +27,12 @@ func (s signIns) TOTP(ctx context.Context, userID uuid.UUID) (signin.TOTP, error
 	}, nil
 }
 
-// KeepTOTP inserts a TOTP secret with recovery codes.
-func (s signIns) KeepTOTP(ctx context.Context, by auth.Actor, t signin.TOTP, g signin.Grounds,
+// SaveTOTP inserts a TOTP secret with recovery codes.
+func (s signIns) SaveTOTP(ctx context.Context, by auth.Actor, t signin.TOTP, g signin.Grounds,
 	codes []secret.KeyedDigest, events []audit.Event) error {
 	row := totpRow{UserID: t.UserID, Sealed: t.Secret.Text, SealedKey: string(t.Secret.Key), LastStep: t.LastStep,
 		CreatedAt: instant{t.CreatedAt}}
-	err := s.telling(ctx, by, t.UserID, events, func(tx *gorm.DB) error {
+	err := s.withEvents(ctx, by, t.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -49,21 +49,21 @@ func (s signIns) KeepTOTP(ctx context.Context, by auth.Actor, t signin.TOTP, g s
 func (s signIns) UseStep(ctx context.Context, userID uuid.UUID, step int64) error {
 	err := s.write(ctx, proving, held{}, func(tx *gorm.DB) error {
 		used := tx.Model(&totpRow{}).Where("user_id = ? AND last_step < ?", userID, step).Update("last_step", step)
-		return missingUnless(used, fault.Errorf(fault.NotFound, "The code was used."))
+		return requireRow(used, fault.Errorf(fault.NotFound, "The code was used."))
 	})
 	return failed(ctx, "use a code", err)
 }
 
 // RemoveTOTP removes the TOTP secret and the recovery codes.
 func (s signIns) RemoveTOTP(ctx context.Context, by auth.Actor, g signin.Grounds, events []audit.Event) error {
-	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
+	err := s.withEvents(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
 		if err := tx.Where("user_id = ?", g.UserID).Delete(&codeRow{}).Error; err != nil {
 			return err
 		}
-		return missingUnless(tx.Where("user_id = ?", g.UserID).Delete(&totpRow{}), noTOTP())
+		return requireRow(tx.Where("user_id = ?", g.UserID).Delete(&totpRow{}), noTOTP())
 	})
 	return failed(ctx, "remove the TOTP secret", err)
 }
@@ -71,13 +71,13 @@ func (s signIns) RemoveTOTP(ctx context.Context, by auth.Actor, g signin.Grounds
 // ReplaceCodes replaces the recovery codes.
 func (s signIns) ReplaceCodes(ctx context.Context, by auth.Actor, g signin.Grounds, codes []secret.KeyedDigest,
 	events []audit.Event) error {
-	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
+	err := s.withEvents(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
 		// An update that changes nothing locks the row, so that a concurrent removal waits.
 		held := tx.Model(&totpRow{}).Where("user_id = ?", g.UserID).Update("last_step", gorm.Expr("last_step"))
-		if err := missingUnless(held, noTOTP()); err != nil {
+		if err := requireRow(held, noTOTP()); err != nil {
 			return err
 		}
 		return replaceCodes(tx, g.UserID, codes)
@@ -99,9 +99,9 @@ func replaceCodes(tx *gorm.DB, userID uuid.UUID, codes []secret.KeyedDigest) err
 // UseCode removes a recovery code.
 func (s signIns) UseCode(ctx context.Context, userID uuid.UUID, candidates []secret.KeyedDigest,
 	events []audit.Event) error {
-	err := s.telling(ctx, proving, userID, events, func(tx *gorm.DB) error {
+	err := s.withEvents(ctx, proving, userID, events, func(tx *gorm.DB) error {
 		used := tx.Where("user_id = ? AND digest IN ?", userID, digestsOf(candidates)).Delete(&codeRow{})
-		return missingUnless(used, fault.Errorf(fault.NotFound, "There is no such recovery code."))
+		return requireRow(used, fault.Errorf(fault.NotFound, "There is no such recovery code."))
 	})
 	return failed(ctx, "use a recovery code", err)
 }
@@ -122,8 +122,8 @@ func (s signIns) Record(ctx context.Context, by auth.Actor, events []audit.Event
 		s.write(ctx, by, held{}, func(tx *gorm.DB) error { return appendEvents(tx, events...) }))
 }
 
-// telling runs a transaction about a person and records its audit events.
-func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, events []audit.Event,
+// withEvents runs a transaction about a person and records its audit events.
+func (s signIns) withEvents(ctx context.Context, by auth.Actor, userID uuid.UUID, events []audit.Event,
 	work func(*gorm.DB) error) error {
 	return s.write(ctx, by, held{person: userID}, func(tx *gorm.DB) error {
 		if err := work(tx); err != nil {
@@ -133,8 +133,8 @@ func (s signIns) telling(ctx context.Context, by auth.Actor, userID uuid.UUID, e
 	})
 }
 
-// missingUnless returns the error of a statement, or missing if the statement changed no row.
-func missingUnless(done *gorm.DB, missing error) error {
+// requireRow returns the error of a statement, or missing if the statement changed no row.
+func requireRow(done *gorm.DB, missing error) error {
 	if done.Error == nil && done.RowsAffected == 0 {
 		return missing
 	}

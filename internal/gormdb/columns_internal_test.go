@@ -20,7 +20,7 @@ func TestColumns(t *testing.T) {
 	row := accessRow{Hint: "hint", SeenBy: optional(uuid.New())}
 	args := accessColumns.arguments(nil, sqliteDialect, &row)
 	if len(args) != 10 || args[5] != "hint" || args[7] != nil || args[8] != row.SeenBy.UUID.String() {
-		t.Errorf("arguments: got %v", args)
+		t.Errorf("arguments: got %v, want 10, among them the hint, nil and %s", args, row.SeenBy.UUID)
 	}
 	check.Equal(t, accessColumns.parameter("hint", 3), "$8", "the parameter of hint")
 	const member = "m.account_id AS place_account_id, m.store_id AS place_store_id, m.user_id AS place_user_id, m.id AS place_id, " +
@@ -29,7 +29,7 @@ func TestColumns(t *testing.T) {
 		"(s.owner_id = m.user_id) AS owner"
 	check.Equal(t, memberColumns, member, "list")
 	if to := recordFields.scanInto(new(recordRow)); len(to) != strings.Count(recordColumns, ",")+1 {
-		t.Errorf("%d destinations for %s", len(to), recordColumns)
+		t.Errorf("destinations: got %d, want one for each of %s", len(to), recordColumns)
 	}
 }
 
@@ -37,7 +37,7 @@ func TestColumns(t *testing.T) {
 func TestColumnsWithExpressions(t *testing.T) {
 	c := grantColumns.with(map[string]string{"id": "e.id", "hint": "'h'"})
 	if got, next := c.values(1); got != "$1, $2, e.id, $3, $4, 'h', $5, $6, $7" || next != 8 {
-		t.Errorf("values: got %s and then %d", got, next)
+		t.Errorf("values: got %s and then %d, want the expressions in their places and then 8", got, next)
 	}
 	if args := c.arguments(nil, postgresDialect, &grantRow{}); len(args) != 7 {
 		t.Errorf("got %d arguments, want 7", len(args))

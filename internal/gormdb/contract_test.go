@@ -46,7 +46,7 @@ func TestMigrationsExpandOrSaySo(t *testing.T) {
 			check.Equal(t, checkMigration(version, string(text)), "", "%s/%s", dialect, name)
 		}
 		if checked == 0 {
-			t.Errorf("no migration of %s was checked", dialect)
+			t.Errorf("migrations of %s: none was checked, want one at least", dialect)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestContractingMigrationsAreFound(t *testing.T) {
 		{"DROP TABLE a;\nUPDATE schema_support SET oldest_program = 21;", false},
 	} {
 		if complaint := checkMigration(21, "-- +goose Up\n"+tc.sql+"\n"); (complaint == "") != tc.ok {
-			t.Errorf("%s: %q", tc.sql, complaint)
+			t.Errorf("checkMigration(%s) = %q, want it accepted: %t", tc.sql, complaint, tc.ok)
 		}
 	}
 }

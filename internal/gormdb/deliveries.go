@@ -26,8 +26,8 @@ func deliveriesOf(q *gorm.DB, accountID uuid.UUID, webhookIDs []uuid.UUID, f web
 	if len(f.Types) > 0 {
 		q = q.Where("e.action IN ?", actionsOf(f.Types))
 	}
-	if f.EventID != uuid.Nil {
-		q = q.Where("d.event_id = ?", f.EventID)
+	if f.EventID != nil {
+		q = q.Where("d.event_id = ?", *f.EventID)
 	}
 	if !f.After.IsZero() {
 		q = q.Where("e.at > ?", instant{f.After})
@@ -47,9 +47,10 @@ func actionsOf(patterns []string) []audit.Action {
 	return actions
 }
 
-// Deliveries returns a page of each webhook's deliveries, with one statement for all and one for their attempts.
+// Deliveries returns a page of each webhook's deliveries, with one statement for all, one for their attempts if they
+// are wanted, and one for what pending ones wait for.
 func (w webhooks) Deliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID, f webhook.DeliveryFilter,
-	win paging.Window) (map[uuid.UUID]paging.Page[webhook.Delivery], error) {
+	win paging.Window, withAttempts bool) (map[uuid.UUID]paging.Page[webhook.Delivery], error) {
 	var rows []listedDelivery
 	list := deliveriesOf(w.engine.reader(ctx), accountID, webhookIDs, f)
 	var err error
@@ -61,13 +62,22 @@ func (w webhooks) Deliveries(ctx context.Context, accountID uuid.UUID, webhookID
 	if err != nil {
 		return nil, failed(ctx, "list deliveries", err)
 	}
-	attempts, err := w.attempts(ctx, accountID, rows)
+	var attempts map[[2]uuid.UUID][]webhook.Attempt
+	if withAttempts {
+		if attempts, err = w.attempts(ctx, accountID, rows); err != nil {
+			return nil, failed(ctx, "list attempts", err)
+		}
+	}
+	behind, err := w.behind(ctx, accountID, rows)
 	if err != nil {
-		return nil, failed(ctx, "list attempts", err)
+		return nil, failed(ctx, "list waiting deliveries", err)
 	}
 	return pageOfEach(win, webhookIDs, rows, func(r listedDelivery) (uuid.UUID, paging.Item[webhook.Delivery], error) {
 		d, err := r.delivery()
 		d.Attempts = attempts[[2]uuid.UUID{r.WebhookID, r.Event.ID}]
+		if behind[[2]uuid.UUID{r.WebhookID, r.Event.ID}] {
+			d.NextAttemptAt = time.Time{}
+		}
 		return r.WebhookID, paging.Item[webhook.Delivery]{Node: d, Key: r.Event.ID}, err
 	})
 }
@@ -84,6 +94,9 @@ func (w webhooks) attempts(ctx context.Context, accountID uuid.UUID,
 	}
 	var rows []attemptRow
 	q := w.engine.reader(ctx).Where("account_id = ? AND (webhook_id, event_id) IN ?", accountID, keys)
+	// Deliveries from before the number was limited have more until their next attempt.
+	q = q.Where(`number > (SELECT d.numbered FROM deliveries AS d WHERE d.account_id = attempts.account_id
+		AND d.webhook_id = attempts.webhook_id AND d.event_id = attempts.event_id) - ?`, webhook.MaxAttempts)
 	if err := q.Order("number").Find(&rows).Error; err != nil {
 		return nil, err
 	}
@@ -91,6 +104,34 @@ func (w webhooks) attempts(ctx context.Context, accountID uuid.UUID,
 	for _, r := range rows {
 		key := [2]uuid.UUID{r.WebhookID, r.EventID}
 		found[key] = append(found[key], r.attempt())
+	}
+	return found, nil
+}
+
+// behind returns the pending deliveries, by webhook and event, that wait for an earlier one of their subject. Their
+// next_at is not the time of an attempt (queue).
+func (w webhooks) behind(ctx context.Context, accountID uuid.UUID,
+	of []listedDelivery) (map[[2]uuid.UUID]bool, error) {
+	var keys [][]any
+	for _, d := range of {
+		if d.State == string(webhook.Pending) {
+			keys = append(keys, []any{d.WebhookID, d.Event.ID})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil //nolint:nilnil // no delivery waits
+	}
+	var rows []struct{ WebhookID, EventID uuid.UUID }
+	q := w.engine.reader(ctx).Table("deliveries AS d").Select("d.webhook_id, d.event_id").
+		Where("d.account_id = ? AND (d.webhook_id, d.event_id) IN ?", accountID, keys).
+		Where(`EXISTS (SELECT 1 FROM deliveries AS b WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id
+			AND b.subject = d.subject AND (b.sequence, b.event_id) < (d.sequence, d.event_id))`)
+	if err := q.Scan(&rows).Error; err != nil {
+		return nil, err
+	}
+	found := make(map[[2]uuid.UUID]bool, len(rows))
+	for _, r := range rows {
+		found[[2]uuid.UUID{r.WebhookID, r.EventID}] = true
 	}
 	return found, nil
 }
@@ -143,62 +184,105 @@ func (w webhooks) Test(ctx context.Context, by auth.Actor, accountID, id uuid.UU
 	return failed(ctx, "store a test event", err)
 }
 
-// Replay schedules deliveries again.
+// Replay schedules deliveries again, at most scheduleSlice in one transaction.
 func (w webhooks) Replay(ctx context.Context, by auth.Actor, r webhook.Replay,
 	event func(scheduled int) audit.Event) (scheduled int, err error) {
+	named := len(r.EventIDs) > 0
+	ids := unique(r.EventIDs)
+	if !named {
+		if ids, err = w.replayable(ctx, r); err != nil {
+			return 0, failed(ctx, "select what to replay", err)
+		}
+	}
+	ids = ids[:min(len(ids), r.Limit)]
+	recorded := false
+	for len(ids) > 0 {
+		few := ids[:min(len(ids), scheduleSlice)]
+		ids = ids[len(few):]
+		var n int
+		err = auth.BoundWrite(ctx, func(ctx context.Context) error {
+			n, err = w.replaySlice(ctx, by, r, few, func(n int) []audit.Event {
+				if recorded {
+					return nil
+				}
+				return []audit.Event{event(n + len(ids))}
+			})
+			return failed(ctx, "replay deliveries", err)
+		})
+		if err != nil {
+			return scheduled, err
+		}
+		scheduled += n
+		recorded = recorded || n > 0
+	}
+	return scheduled, nil
+}
+
+// replayable returns the events of a time range that r selects, newest first. It locks nothing.
+func (w webhooks) replayable(ctx context.Context, r webhook.Replay) (ids []uuid.UUID, err error) {
+	q := w.engine.reader(ctx)
+	row, err := one[webhookRow](managed(q, r.AccountID).Where("id = ?", r.WebhookID), webhook.ErrNoWebhook())
+	if err != nil {
+		return nil, err
+	}
+	q = replayed(q, row.webhook(), r)
+	if !r.Since.IsZero() {
+		q = q.Where("e.at >= ?", instant{r.Since})
+	}
+	if !r.Until.IsZero() {
+		q = q.Where("e.at < ?", instant{r.Until})
+	}
+	return ids, q.Order("e.at DESC, e.id DESC").Limit(r.Limit).Pluck("e.id", &ids).Error
+}
+
+// replaySlice schedules those of the events that r selects, with the audit events that events returns if there are any.
+func (w webhooks) replaySlice(ctx context.Context, by auth.Actor, r webhook.Replay, of []uuid.UUID,
+	events func(n int) []audit.Event) (n int, err error) {
 	err = w.write(ctx, by, held{tokensOf: r.AccountID}, func(tx *gorm.DB) error {
-		scheduled = 0
+		n = 0
 		row, err := lockedWebhook(managed(tx, r.AccountID).Where("id = ?", r.WebhookID))
 		if err != nil {
 			return err
 		}
-		ids, err := replayed(tx, row.webhook(), r)
-		if err != nil {
+		if webhook.State(row.State) == webhook.Disabled {
+			return webhook.ErrDisabled()
+		}
+		var ids []uuid.UUID
+		if err := replayed(tx, row.webhook(), r).Where("e.id IN ?", of).Order("e.id DESC").
+			Pluck("e.id", &ids).Error; err != nil {
 			return err
 		}
-		if scheduled, err = w.schedule(tx, r.AccountID, r.WebhookID, ids); err != nil || scheduled == 0 {
+		if len(r.EventIDs) > 0 && len(ids) < len(of) {
+			return webhook.ErrNoEvent()
+		}
+		if n, err = w.schedule(tx, r.AccountID, r.WebhookID, ids); err != nil || n == 0 {
 			return err
 		}
-		return appendEvents(tx, event(scheduled))
+		return appendEvents(tx, events(n)...)
 	})
-	if err != nil {
-		scheduled = 0
-	}
-	return scheduled, failed(ctx, "replay deliveries", err)
+	return n, err
 }
 
-// replayed returns the events that r selects, newest first.
-func replayed(tx *gorm.DB, hook webhook.Webhook, r webhook.Replay) (ids []uuid.UUID, err error) {
-	q := tx.Table("audit_events AS e").Where("e.account_id = ?", r.AccountID).
+// replayed is a query for the events that r selects, whatever their time and ID are: audit_events AS e joined with
+// deliveries AS d.
+func replayed(q *gorm.DB, hook webhook.Webhook, r webhook.Replay) *gorm.DB {
+	q = q.Table("audit_events AS e").Where("e.account_id = ?", r.AccountID).
 		Joins("LEFT JOIN deliveries AS d ON d.account_id = e.account_id AND d.webhook_id = ? AND d.event_id = e.id",
 			r.WebhookID)
 	// Tests are for one webhook, whatever its types are.
 	q = q.Where("(e.action IN ? AND e.action <> ? OR e.action = ? AND d.event_id IS NOT NULL)", actionsOf(hook.Types),
 		audit.WebhookTest, audit.WebhookTest)
-	if len(r.EventIDs) > 0 {
-		wanted := unique(r.EventIDs)
-		q = q.Where("e.id IN ?", wanted)
-		if err := q.Order("e.id DESC").Pluck("e.id", &ids).Error; err != nil {
-			return nil, err
+	if r.Readable != nil {
+		readable := make([]string, len(r.Readable))
+		for i, t := range r.Readable {
+			readable[i] = string(t)
 		}
-		if len(ids) < len(wanted) {
-			return nil, webhook.ErrNoEvent()
-		}
-	} else {
-		if !r.Since.IsZero() {
-			q = q.Where("e.at >= ?", instant{r.Since})
-		}
-		if !r.Until.IsZero() {
-			q = q.Where("e.at < ?", instant{r.Until})
-		}
-		if len(r.States) > 0 {
-			q = q.Where("d.state IN ?", r.States)
-		}
-		if err := q.Order("e.at DESC, e.id DESC").Limit(r.Limit).Pluck("e.id", &ids).Error; err != nil {
-			return nil, err
-		}
+		q = q.Where("e.action IN ?", actionsOf(readable))
 	}
-	return ids[:min(len(ids), r.Limit)], nil
+	if len(r.States) > 0 {
+		q = q.Where("d.state IN ?", r.States)
+	}
+	return q
 }
 
 func unique(ids []uuid.UUID) []uuid.UUID {
@@ -213,7 +297,7 @@ func unique(ids []uuid.UUID) []uuid.UUID {
 	return list
 }
 
-// scheduleSlice is the maximum number of events in one statement of schedule.
+// scheduleSlice is the maximum number of deliveries that one transaction schedules, so that it is short.
 const scheduleSlice = 500
 
 // ofTest makes each test of a webhook a subject of its own: it does not wait for earlier tests that failed.
@@ -230,14 +314,9 @@ func (w webhooks) schedule(tx *gorm.DB, accountID, webhookID uuid.UUID, events [
 			FROM audit_events AS e WHERE e.account_id = ? AND e.id IN ?
 		ON CONFLICT (account_id, webhook_id, event_id) DO UPDATE SET state = 'PENDING', attempts = 0, created_at = NOW,
 			next_at = CASE WHEN deliveries.lease_until > NOW THEN deliveries.lease_until ELSE NOW END`)
-	for len(events) > 0 {
-		few := events[:min(len(events), scheduleSlice)]
-		events = events[len(few):]
-		done := tx.Exec(statement, webhookID, webhookID.String(), accountID, few)
-		if done.Error != nil {
-			return 0, done.Error
-		}
-		n += int(done.RowsAffected)
+	if len(events) == 0 {
+		return 0, nil
 	}
-	return n, nil
+	done := tx.Exec(statement, webhookID, webhookID.String(), accountID, events)
+	return int(done.RowsAffected), done.Error
 }

@@ -21,7 +21,7 @@ import (
 // deliveriesTo returns all deliveries to a webhook that f selects.
 func deliveriesTo(t testing.TB, db *gormdb.DB, hook webhook.Webhook, f webhook.DeliveryFilter) []webhook.Delivery {
 	t.Helper()
-	pages, err := db.Webhooks().Deliveries(t.Context(), hook.AccountID, []uuid.UUID{hook.ID}, f, all)
+	pages, err := db.Webhooks().Deliveries(t.Context(), hook.AccountID, []uuid.UUID{hook.ID}, f, all, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestDeliveriesAreListed(t *testing.T) {
 				ResponseHead: "ok"}}})
 		if d := list[4]; d.State != webhook.Pending || d.NextAttemptAt.IsZero() || len(d.Attempts) != 1 ||
 			d.Attempts[0].Error == "" {
-			t.Errorf("the pending one is %+v", d)
+			t.Errorf("the pending one: got %+v, want its next attempt and one attempt with an error", d)
 		}
 		for name, tc := range map[string]struct {
 			filter webhook.DeliveryFilter
@@ -81,7 +81,8 @@ func TestDeliveriesAreListed(t *testing.T) {
 				ids[1:3]},
 			"a type":        {webhook.DeliveryFilter{Types: []string{"webhook.test"}}, ids},
 			"another type":  {webhook.DeliveryFilter{Types: []string{"user.added"}}, nil},
-			"an event":      {webhook.DeliveryFilter{EventID: ids[3]}, ids[3:4]},
+			"an event":      {webhook.DeliveryFilter{EventID: &ids[3]}, ids[3:4]},
+			"the zero UUID": {webhook.DeliveryFilter{EventID: &uuid.Nil}, nil},
 			"before a time": {webhook.DeliveryFilter{Before: noon}, nil},
 			"around a time": {webhook.DeliveryFilter{After: later(-1000), Before: later(1000)}, ids},
 		} {
@@ -89,7 +90,7 @@ func TestDeliveriesAreListed(t *testing.T) {
 			check.Equal(t, got, newestFirst(tc.want), "deliveries by %s", name)
 		}
 		pages, err := db.Webhooks().Deliveries(t.Context(), w.Account.ID, []uuid.UUID{hook.ID, other.ID},
-			webhook.DeliveryFilter{}, paging.Window{Size: 2})
+			webhook.DeliveryFilter{}, paging.Window{Size: 2}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,6 +98,27 @@ func TestDeliveriesAreListed(t *testing.T) {
 		check.Equal(t, deliveredEvents(nodes(pages[other.ID])), []uuid.UUID{alone}, "a page of each: the second")
 		deleteHook(t, db, hook)
 		check.Equal(t, len(deliveriesTo(t, db, hook, webhook.DeliveryFilter{})), 0, "deliveries of a deleted webhook")
+	})
+}
+
+// A delivery behind an earlier one of its subject has no time of its next attempt until that one is delivered or dead.
+func TestNextAttemptBehindAnEarlierDelivery(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		hook := addHook(t, db, dbtest.Seed{}.Make(t, db))
+		enqueue(t, db, hook, "a")
+		enqueue(t, db, hook, "a")
+		next := func() (earlier, later bool) {
+			list := deliveriesTo(t, db, hook, webhook.DeliveryFilter{})
+			return !list[1].NextAttemptAt.IsZero(), !list[0].NextAttemptAt.IsZero()
+		}
+		jobs := claims(t, db, 10)
+		check.Equal(t, len(jobs), 1, "claimed deliveries of one subject")
+		first, second := next()
+		check.Equal(t, [2]bool{first, second}, [2]bool{true, false}, "whether both have a next attempt")
+		finish(t, db, outcome(webhook.Dead), jobs...)
+		first, second = next()
+		check.Equal(t, [2]bool{first, second}, [2]bool{false, true}, "whether both have one after the first is dead")
 	})
 }
 
@@ -187,7 +209,7 @@ func TestReplay(t *testing.T) {
 		r.replays(t, 1, ids(r.tokens[0], r.tokens[0]))
 		for name, id := range map[string]uuid.UUID{"unknown": uuid.New(), "of another type": r.user} {
 			if n, err := r.replay(t, ids(r.tokens[1], id)); fault.KindOf(err) != fault.NotFound || n != 0 {
-				t.Errorf("an event that is %s: %d, %v", name, n, err)
+				t.Errorf("an event that is %s: got %d, %v, want none and kind %s", name, n, err, fault.NotFound)
 			}
 		}
 		r.replays(t, 2, func(r *webhook.Replay) { r.Since, r.Until = later(time.Hour), later(3*time.Hour) })
@@ -205,14 +227,14 @@ func TestReplay(t *testing.T) {
 		for _, j := range again {
 			check.Equal(t, j.Attempts, 0, "attempts of a replayed delivery")
 			if !slices.Contains(eventsOf(jobs[:2]), j.Event.ID) {
-				t.Errorf("%v was replayed and was not dead", j.Event.ID)
+				t.Errorf("%v was replayed, want only those that were dead: %v", j.Event.ID, eventsOf(jobs[:2]))
 			}
 		}
 		finish(t, r.db, outcome(webhook.Delivered), again...)
-		one := deliveriesTo(t, r.db, r.hook, webhook.DeliveryFilter{EventID: again[0].Event.ID})[0]
+		one := deliveriesTo(t, r.db, r.hook, webhook.DeliveryFilter{EventID: &again[0].Event.ID})[0]
 		if len(one.Attempts) != 2 || one.Attempts[0].Number != 1 || one.Attempts[1].Number != 2 ||
 			one.State != webhook.Delivered {
-			t.Errorf("the replayed delivery is %+v", one)
+			t.Errorf("the replayed delivery: got %+v, want it delivered in its attempts 1 and 2", one)
 		}
 		events, err := r.db.Audit().CountEvents(t.Context(), r.hook.AccountID,
 			audit.Filter{Actions: []audit.Action{"webhook.updated"}})
@@ -297,7 +319,7 @@ func TestFailingWebhooks(t *testing.T) {
 		check.Equal(t, len(failing(noon)), 0, "webhooks that had been failing before it began")
 		list := failing(later(time.Hour))
 		if len(list) != 1 || list[0].Reported || list[0].Webhook.ID != hook.ID {
-			t.Fatalf("failing: %+v", list)
+			t.Fatalf("failing: got %+v, want only webhook %s, not reported", list, hook.ID)
 		}
 		f := list[0].Webhook
 		does := func(want bool, what string, run func() (bool, error)) {
@@ -325,7 +347,7 @@ func TestFailingWebhooks(t *testing.T) {
 		does(false, "disabled again", disable)
 		got, err := db.Webhooks().Webhook(t.Context(), w.Account.ID, hook.ID)
 		if err != nil || got.State != webhook.Disabled || got.StateReason != "It failed for 5 days." {
-			t.Errorf("the webhook is %+v, %v", got, err)
+			t.Errorf("Webhook() = %+v, %v, want it disabled with the reason of 5 days", got, err)
 		}
 		check.Equal(t, len(failing(later(time.Hour))), 0, "failing webhooks that are not disabled")
 		changeHook(t, db, hook, state(webhook.Enabled))
@@ -353,7 +375,7 @@ func TestGoneDisables(t *testing.T) {
 		check.Equal(t, finish(t, db, gone, jobs...), []bool{true, true}, "recorded")
 		got, err := db.Webhooks().Webhook(t.Context(), w.Account.ID, hook.ID)
 		if err != nil || got.State != webhook.Disabled || got.StateReason == "" {
-			t.Errorf("the webhook is %+v, %v", got, err)
+			t.Errorf("Webhook() = %+v, %v, want it disabled with a reason", got, err)
 		}
 		check.Equal(t, len(deliveriesTo(t, db, hook,
 			webhook.DeliveryFilter{States: []webhook.DeliveryState{webhook.Dead}})), 3, "dead deliveries")

@@ -76,7 +76,7 @@ func TestEventsAreEnqueued(t *testing.T) {
 		revoke(t, db, one)
 		another, _ := issue(t, db, w, uuid.Nil)
 		person := uuid.New()
-		if err := offboard(t.Context(), db, w, person, another, 0); err != nil {
+		if err := removeUser(t.Context(), db, w, person, another, 0); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Manifest().Record(t.Context(), userEvent(w, person, audit.UserAccepted)); err != nil {
@@ -125,7 +125,7 @@ func TestNothingIsEnqueuedAlone(t *testing.T) {
 		d, _ := draft(w, uuid.Nil)
 		d.MaxLive = 0
 		if err := db.Tokens().Insert(t.Context(), byTest, d); err == nil {
-			t.Error("a token over the limit was inserted")
+			t.Error("inserting a token over the limit: got no error, want one")
 		}
 		d.MaxLive = 1
 		d.Event.ID = uuid.Must(uuid.NewV7())
@@ -133,7 +133,7 @@ func TestNothingIsEnqueuedAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := db.Tokens().Insert(t.Context(), byTest, d); err == nil {
-			t.Error("a token was inserted twice")
+			t.Error("inserting a token twice: got no error, want one")
 		}
 		check.Equal(t, stored.Load(), 1, "the calls of OnEvents")
 		got := deliveriesOf(t, db, webhook)
@@ -157,7 +157,7 @@ func TestOnEvents(t *testing.T) {
 		}{
 			{"issuing", func() error { one, _ = issue(t, db, w, uuid.Nil); return nil }, 1},
 			{"a change", func() error { return update(t.Context(), db, one, 0) }, 1},
-			{"several events", func() error { return offboard(t.Context(), db, w, w.Owner.ID, one, 0) }, 1},
+			{"several events", func() error { return removeUser(t.Context(), db, w, w.Owner.ID, one, 0) }, 1},
 			{"a check of writing", func() error { return db.CheckWriting(t.Context()) }, 0},
 			{"an event without a type", func() error {
 				return db.Manifest().Record(t.Context(), userEvent(w, w.Owner.ID, audit.UserInvited))

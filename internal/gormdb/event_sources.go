@@ -28,7 +28,7 @@ func EventSources(db *DB) eventsource.Repository { return eventSources{db} }
 func (e eventSources) Reserve(ctx context.Context, by auth.Actor, s eventsource.Source, most int,
 	stale time.Time) (left *eventsource.Source, err error) {
 	err = e.write(ctx, by, held{account: s.AccountID}, func(tx *gorm.DB) error {
-		left, err = giveWay(tx, s, stale)
+		left, err = replaceAbandoned(tx, s, stale)
 		if err != nil {
 			return err
 		}
@@ -55,8 +55,8 @@ func errSourceExists(cause error) error {
 		"The app has an event source with this name already.").On("eventSourceName")
 }
 
-// giveWay deletes and returns the source that has the name of s, if it may be replaced.
-func giveWay(tx *gorm.DB, s eventsource.Source, stale time.Time) (*eventsource.Source, error) {
+// replaceAbandoned deletes and returns the source that has the name of s, if it may be replaced.
+func replaceAbandoned(tx *gorm.DB, s eventsource.Source, stale time.Time) (*eventsource.Source, error) {
 	row, err := one[eventSourceRow](tx.Where("account_id = ? AND region = ? AND partner_name = ?", s.AccountID,
 		s.Region,
 		s.PartnerName), eventsource.ErrNoSource())
@@ -84,7 +84,7 @@ func (e eventSources) Confirm(ctx context.Context, by auth.Actor, s eventsource.
 	err := e.write(ctx, by, held{account: s.AccountID}, func(tx *gorm.DB) error {
 		confirmed := e.inState(tx, s, eventsource.Creating).Updates(map[string]any{"arn": s.ARN,
 			"state": eventsource.Active})
-		if err := missingUnless(confirmed, errSourceExists(nil)); err != nil {
+		if err := requireRow(confirmed, errSourceExists(nil)); err != nil {
 			return err
 		}
 		if err := appendEvents(tx, event); err != nil || w == nil {
@@ -114,18 +114,19 @@ func (e eventSources) Forget(ctx context.Context, s eventsource.Source) error {
 	return e.drop(ctx, s, eventsource.Removing)
 }
 
-// settling is the actor of writes that record what Amazon EventBridge did. The actor was checked before it was asked.
-var settling = auth.NoActor("an earlier write of the same request was authorized")
+// afterEventBridge is the actor of writes that record what Amazon EventBridge did. The actor was checked before it was
+// asked.
+var afterEventBridge = auth.NoActor("an earlier write of the same request was authorized")
 
 func (e eventSources) drop(ctx context.Context, s eventsource.Source, state eventsource.State) error {
-	err := e.write(ctx, settling, held{}, func(tx *gorm.DB) error {
+	err := e.write(ctx, afterEventBridge, held{}, func(tx *gorm.DB) error {
 		return e.inState(tx, s, state).Delete(&eventSourceRow{}).Error
 	})
 	return failed(ctx, "delete an event source", err)
 }
 
-// errAsked ends a transaction that has nothing to write.
-var errAsked = errors.New("nothing is to be written")
+// errNothingToWrite ends a transaction that has nothing to write.
+var errNothingToWrite = errors.New("nothing is to be written")
 
 // Remove makes an active source one that is being removed, and deletes its webhook.
 func (e eventSources) Remove(ctx context.Context, by auth.Actor, accountID uuid.UUID, appID int64, id uuid.UUID,
@@ -137,11 +138,11 @@ func (e eventSources) Remove(ctx context.Context, by auth.Actor, accountID uuid.
 			return err
 		}
 		if s = row.source(); s.State == eventsource.Removing {
-			return errAsked
+			return errNothingToWrite
 		}
 		s.State = eventsource.Removing
 		removing := e.inState(tx, s, eventsource.Active).Update("state", s.State)
-		if err := missingUnless(removing, eventsource.ErrNoSource()); err != nil {
+		if err := requireRow(removing, eventsource.ErrNoSource()); err != nil {
 			return err
 		}
 		// Its types are deleted with it, and its deliveries are pruned later.
@@ -154,7 +155,7 @@ func (e eventSources) Remove(ctx context.Context, by auth.Actor, accountID uuid.
 		return appendEvents(tx, event(s))
 	})
 	switch {
-	case errors.Is(err, errAsked):
+	case errors.Is(err, errNothingToWrite):
 		err = nil
 	case err == nil && received:
 		webhooks(e).settle(ctx, id)

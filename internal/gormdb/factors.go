@@ -41,7 +41,7 @@ func (s signIns) AddPasskey(ctx context.Context, by auth.Actor, p signin.Passkey
 		Transports: joined(p.Transports), BackupEligible: p.BackupEligible, CreatedAt: instant{p.CreatedAt},
 		LastUsedAt: instant{p.LastUsedAt},
 	}
-	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
+	err := s.withEvents(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -61,11 +61,11 @@ func noPasskey() error { return fault.Errorf(fault.NotFound, "You have no such p
 
 // RenamePasskey renames a passkey.
 func (s signIns) RenamePasskey(ctx context.Context, by auth.Actor, g signin.Grounds, id uuid.UUID, name string) error {
-	err := s.telling(ctx, by, g.UserID, nil, func(tx *gorm.DB) error {
+	err := s.withEvents(ctx, by, g.UserID, nil, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
-		return missingUnless(tx.Model(&passkeyRow{}).Where("user_id = ? AND id = ?", g.UserID, id).Update("name", name),
+		return requireRow(tx.Model(&passkeyRow{}).Where("user_id = ? AND id = ?", g.UserID, id).Update("name", name),
 			noPasskey())
 	})
 	return failed(ctx, "rename a passkey", err)
@@ -76,7 +76,7 @@ func (s signIns) UsedPasskey(ctx context.Context, id uuid.UUID, count uint32, at
 	err := s.write(ctx, proving, held{}, func(tx *gorm.DB) error {
 		used := tx.Model(&passkeyRow{}).Where("id = ?",
 			id).Updates(map[string]any{"sign_count": int64(count), "last_used_at": instant{at}})
-		return missingUnless(used, noPasskey())
+		return requireRow(used, noPasskey())
 	})
 	return failed(ctx, "record the use of a passkey", err)
 }
@@ -113,7 +113,7 @@ func (s signIns) LinkIdentity(ctx context.Context, by auth.Actor, i signin.Ident
 		ID: i.ID, UserID: i.UserID, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email,
 		CreatedAt: instant{i.CreatedAt}, LastUsedAt: instant{i.LastUsedAt},
 	}
-	err := s.telling(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
+	err := s.withEvents(ctx, by, g.UserID, events, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
 		}
@@ -125,17 +125,17 @@ func (s signIns) LinkIdentity(ctx context.Context, by auth.Actor, i signin.Ident
 	return failed(ctx, "link an identity", err)
 }
 
-// relink returns Refused with WhyUnlinked for an identity that its user unlinked. If the user links it on purpose,
+// relink returns Refused with ReasonUnlinked for an identity that its user unlinked. If the user links it on purpose,
 // relink deletes the record of that instead.
 func relink(tx *gorm.DB, i identityRow, how signin.Linking) error {
 	const where = "user_id = ? AND issuer = ? AND subject = ?"
-	if how == signin.OnPurpose {
+	if how == signin.LinkByUser {
 		return tx.Where(where, i.UserID, i.Issuer, i.Subject).Delete(&unlinkedRow{}).Error
 	}
 	var n int64
 	err := tx.Model(&unlinkedRow{}).Where(where, i.UserID, i.Issuer, i.Subject).Count(&n).Error
 	if err == nil && n > 0 {
-		err = signin.Refuse(signin.WhyUnlinked, nil)
+		err = signin.Refuse(signin.ReasonUnlinked, nil)
 	}
 	return err
 }
@@ -150,7 +150,7 @@ func (s signIns) UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) e
 
 // Remove removes a passkey or an identity.
 func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id uuid.UUID, at time.Time,
-	check func(signin.Ways) error, event func(signin.Removed) []audit.Event) error {
+	check func(signin.SignInOptions) error, event func(signin.Removed) []audit.Event) error {
 	err := s.write(ctx, by, held{person: g.UserID}, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
@@ -194,7 +194,7 @@ func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id
 
 // holdFactors reads the passkeys and identities of a person, and whether the person has a password. It locks the
 // person: other removals wait until the transaction ends.
-func holdFactors(tx *gorm.DB, userID uuid.UUID) (all signin.Removed, ways signin.Ways, err error) {
+func holdFactors(tx *gorm.DB, userID uuid.UUID) (all signin.Removed, ways signin.SignInOptions, err error) {
 	lock := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"})
 	person, err := one[userRow](lock.Where("id = ?", userID), errNoPerson())
 	if err != nil {

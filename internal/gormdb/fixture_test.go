@@ -104,9 +104,9 @@ func issue(t testing.TB, db *gormdb.DB, w dbtest.World, storeID uuid.UUID, edits
 // revoke revokes tokens, all of which must exist.
 func revoke(t testing.TB, db *gormdb.DB, tokens ...token.Token) {
 	t.Helper()
-	ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf(tokens), tokens[0]))
+	ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocationOf(idsOf(tokens), tokens[0]))
 	if err != nil || len(ended.Unknown) > 0 {
-		t.Fatalf("revoke: %v, %v", ended, err)
+		t.Fatalf("Revoke() = %+v, %v, want every token known", ended, err)
 	}
 }
 
@@ -114,9 +114,9 @@ func revocation(t token.Token) token.Revocation {
 	return token.Revocation{At: noon.Add(time.Minute), By: t.CreatedBy, Reason: "no longer used"}
 }
 
-// ending returns the revocation of tokens by their creator.
-func ending(ids []uuid.UUID, by token.Token) token.Ending {
-	e := token.Ending{AccountID: by.AccountID, IDs: ids, Revocation: revocation(by),
+// revocationOf returns the revocation of tokens by their creator.
+func revocationOf(ids []uuid.UUID, by token.Token) token.RevocationDraft {
+	e := token.RevocationDraft{AccountID: by.AccountID, IDs: ids, Revocation: revocation(by),
 		Event: event(by, audit.APITokenRevoked)}
 	e.Event.ID, e.Event.Target = uuid.Nil, audit.Target{}
 	return e
@@ -170,7 +170,7 @@ func within(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %s: %s", limit, what)
+			t.Fatalf("%s: not after %s, want it within that time", what, limit)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"latchkey/internal/signin"
 )
 
-// KeepFlow inserts a flow and deletes expired ones.
-func (s signIns) KeepFlow(ctx context.Context, by auth.Actor, f signin.Flow, at time.Time) error {
+// SaveFlow inserts a flow and deletes expired ones.
+func (s signIns) SaveFlow(ctx context.Context, by auth.Actor, f signin.Flow, at time.Time) error {
 	row := flowRow{
 		Digest: f.Digest.Digest[:], DigestKey: string(f.Digest.Key), Purpose: f.Purpose,
 		Sealed: f.Content.Text, SealedKey: string(f.Content.Key), ExpiresAt: instant{f.ExpiresAt},

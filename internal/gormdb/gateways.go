@@ -81,7 +81,7 @@ func (g gateways) ending(ctx context.Context, by auth.Actor, work func(*gorm.DB)
 		}
 		return g.engine.announce(tx, uuid.Nil)
 	})
-	g.tell(err, uuid.Nil)
+	g.publish(err, uuid.Nil)
 	return err
 }
 

@@ -54,14 +54,14 @@ func (v ViaGORM) Insert(ctx context.Context, by auth.Actor, d token.Draft) error
 }
 
 // Revoke is tokens.Revoke, as SQLite's engine does it.
-func (v ViaGORM) Revoke(ctx context.Context, by auth.Actor, e token.Ending) error {
+func (v ViaGORM) Revoke(ctx context.Context, by auth.Actor, e token.RevocationDraft) error {
 	err := v.write(ctx, by, held{tokensOf: e.AccountID, tokens: e.IDs, urgent: true}, func(tx *gorm.DB) error {
-		if _, err := endLive(tx, e, e.IDs); err != nil {
+		if _, err := revokeLive(tx, e, e.IDs); err != nil {
 			return err
 		}
 		return v.engine.announce(tx, e.AccountID)
 	})
-	v.tell(err, e.AccountID)
+	v.publish(err, e.AccountID)
 	return err
 }
 

@@ -133,8 +133,8 @@ func (g grants) Grant(ctx context.Context, by auth.Actor, d oauth.Draft) error {
 	return nil
 }
 
-// End revokes an access token of either kind, even if it has expired.
-func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
+// Revoke revokes an access token of either kind, even if it has expired.
+func (g grants) Revoke(ctx context.Context, by auth.Actor, e oauth.Revocation) error {
 	digests := make([][]byte, len(e.Candidates))
 	for i, c := range e.Candidates {
 		digests[i] = c.Digest[:]
@@ -144,7 +144,7 @@ func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
 		func(tx *gorm.DB) error {
 			var err error
 			theirs := tx.Where("account_id = ? AND api_token_id = ? AND digest IN ?", e.AccountID, e.TokenID, digests)
-			if ended, err = endOne(theirs, e); err != nil || ended == 0 {
+			if ended, err = revokeOne(theirs, e); err != nil || ended == 0 {
 				return err
 			}
 			if err := g.engine.announce(tx, e.AccountID); err != nil {
@@ -154,16 +154,16 @@ func (g grants) End(ctx context.Context, by auth.Actor, e oauth.Ending) error {
 		})
 	// Another replica may have revoked the token before, and this one may not have received that change yet.
 	// Therefore this is reported even if nothing was left to change.
-	g.tell(err, e.AccountID)
+	g.publish(err, e.AccountID)
 	if err == nil && ended == 0 {
 		err = g.notAnothers(ctx, e)
 	}
 	return failed(ctx, "revoke an access token", err)
 }
 
-// endOne revokes the access token that q finds, and returns how many it revoked. A granted token is deleted, which
+// revokeOne revokes the access token that q finds, and returns how many it revoked. A granted token is deleted, which
 // would happen anyway; for a durable token the time of revocation is stored.
-func endOne(q *gorm.DB, e oauth.Ending) (int64, error) {
+func revokeOne(q *gorm.DB, e oauth.Revocation) (int64, error) {
 	if e.Kind != secret.OAuthAccessToken {
 		return endAccess(q, e.At)
 	}
@@ -172,7 +172,7 @@ func endOne(q *gorm.DB, e oauth.Ending) (int64, error) {
 }
 
 // notAnothers returns the fault for an access token that belongs to another API token.
-func (g grants) notAnothers(ctx context.Context, e oauth.Ending) error {
+func (g grants) notAnothers(ctx context.Context, e oauth.Revocation) error {
 	record, err := g.Access().Credential(ctx, e.Kind, e.Candidates)
 	switch {
 	case fault.KindOf(err) == fault.NotFound:

@@ -141,12 +141,12 @@ func TestGrantAndEventAreOne(t *testing.T) {
 		mustBe(t, db.Grants().Grant(t.Context(), auth.NoActor("a test"), second), fault.Conflict)
 		_, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keyring.Candidates(unkept))
 		mustBe(t, err, fault.NotFound)
-		end := oauth.Ending{
+		end := oauth.Revocation{
 			AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken,
 			Candidates: keyring.Candidates(value), At: noon,
 			Event: first.Event,
 		}
-		mustBe(t, db.Grants().End(t.Context(), auth.NoActor("a test"), end), fault.Conflict)
+		mustBe(t, db.Grants().Revoke(t.Context(), auth.NoActor("a test"), end), fault.Conflict)
 		if _, err := db.Access().Credential(t.Context(), secret.OAuthAccessToken,
 			keyring.Candidates(value)); err != nil {
 			t.Errorf("it was revoked without its event: %v", err)

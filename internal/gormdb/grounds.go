@@ -8,12 +8,12 @@ import (
 	"latchkey/internal/signin"
 )
 
-// hold locks the rows that the grounds name until the transaction ends, and returns Refused with WhyChanged if one of
-// them has changed. It locks the user's row first. A change of the password or removal of a factor locks that row as
+// hold locks the rows that the grounds name until the transaction ends, and returns Refused with ReasonChanged if one
+// of them has changed. It locks the user's row first. A change of the password or removal of a factor locks that row as
 // well, so such a change is strictly ordered with a write that relies on the state before it.
 func hold(tx *gorm.DB, g signin.Grounds) error {
 	lock := tx.Session(&gorm.Session{}).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Session(&gorm.Session{})
-	changed := signin.Refuse(signin.WhyChanged, nil)
+	changed := signin.Refuse(signin.ReasonChanged, nil)
 	person, err := one[userRow](lock.Where("id = ?", g.UserID), changed)
 	if err != nil {
 		return err

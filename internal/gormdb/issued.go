@@ -156,8 +156,10 @@ func (t tokens) IssuedBy(ctx context.Context, accountID uuid.UUID, ids []uuid.UU
 
 // revokeWithIssued revokes tokens and all tokens that they issued. None of them can issue another meanwhile, because
 // issuing waits for the lock on the issuer. So once a read finds only locked tokens, it has found all.
-func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor, e token.Ending) (ended token.Ended, err error) {
-	err = t.write(ctx, by, held{tokensOf: e.AccountID, tokens: e.IDs, urgent: true}, func(tx *gorm.DB) error {
+func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor,
+	e token.RevocationDraft) (ended token.RevocationOutcome, err error) {
+	h := held{tokensOf: e.AccountID, tokens: e.IDs, allTokens: true, urgent: true}
+	err = t.write(ctx, by, h, func(tx *gorm.DB) error {
 		requested, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
 			return err
@@ -173,10 +175,10 @@ func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor, e token.End
 		if err != nil {
 			return err
 		}
-		if _, err := endLive(tx, e, e.IDs); err != nil {
+		if _, err := revokeLive(tx, e, e.IDs); err != nil {
 			return err
 		}
-		if ended.Issued, err = endLive(tx, e, issued); err != nil {
+		if ended.Issued, err = revokeLive(tx, e, issued); err != nil {
 			return err
 		}
 		return t.engine.announce(tx, e.AccountID)
@@ -185,7 +187,7 @@ func (t tokens) revokeWithIssued(ctx context.Context, by auth.Actor, e token.End
 }
 
 // lockIssued locks the tokens that the tokens of e issued, also against requests that use them, and returns them.
-func lockIssued(tx *gorm.DB, e token.Ending) ([]uuid.UUID, error) {
+func lockIssued(tx *gorm.DB, e token.RevocationDraft) ([]uuid.UUID, error) {
 	l := locker{tx: tx}
 	for locked := 0; ; {
 		issued, err := issuedFrom(tx, e.AccountID, e.IDs, e.Revocation.At)

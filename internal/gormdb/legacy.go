@@ -96,7 +96,7 @@ func (l legacies) change(ctx context.Context, by auth.Actor, e audit.Event, work
 		}
 		return l.engine.announce(tx, e.AccountID)
 	})
-	l.tell(err, e.AccountID)
+	l.publish(err, e.AccountID)
 	return err
 }
 
@@ -148,10 +148,10 @@ func (f *legacyFacts) record() (access.Record, error) {
 	}, nil
 }
 
-// keepLegacyUses saves the last uses of legacy API accounts, at most one of each.
-func (u uses) keepLegacyUses(ctx context.Context, list []use) error {
+// saveLegacyUses saves the last uses of legacy API accounts, at most one of each.
+func (u uses) saveLegacyUses(ctx context.Context, list []use) error {
 	for chunk := range slices.Chunk(list, u.engine.dialect().uses) {
-		if err := u.engine.keepLegacyUses(ctx, chunk); err != nil {
+		if err := u.engine.saveLegacyUses(ctx, chunk); err != nil {
 			return err
 		}
 	}
@@ -167,13 +167,13 @@ const keepLatestOfLegacy = `UPDATE legacy_accounts AS l SET last_used_at = o.at,
 		ORDER BY l.account_id, l.id FOR NO KEY UPDATE OF l) AS o
 	WHERE l.account_id = o.account_id AND l.id = o.id AND (l.last_used_at IS NULL OR l.last_used_at < o.at)`
 
-func (p *postgres) keepLegacyUses(ctx context.Context, list []use) error {
+func (p *postgres) saveLegacyUses(ctx context.Context, list []use) error {
 	c := useColumnsOf(list)
 	_, err := p.pool.Exec(ctx, keepLatestOfLegacy, c.accounts, c.tokens, c.times, c.ips)
 	return err
 }
 
-func (s *sqlite) keepLegacyUses(ctx context.Context, list []use) error {
+func (s *sqlite) saveLegacyUses(ctx context.Context, list []use) error {
 	batch, err := usesAsJSON(list)
 	if err != nil {
 		return err

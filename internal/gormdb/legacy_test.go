@@ -39,7 +39,7 @@ func keepLegacy(t *testing.T, db *gormdb.DB, w dbtest.World, username string) le
 	return a
 }
 
-func TestKeepUsesOfLegacyAccounts(t *testing.T) {
+func TestSaveUsesOfLegacyAccounts(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w, other := dbtest.Seed{}.Make(t, db), dbtest.Seed{}.Make(t, db)
 		a, b := keepLegacy(t, db, w, "a"), keepLegacy(t, db, w, "b")
@@ -63,7 +63,7 @@ func TestKeepUsesOfLegacyAccounts(t *testing.T) {
 			{"of another account", []access.Use{use(elsewhere, 9, "192.0.2.9")}, "7 invalid IP", "6 2001:db8::6"},
 		} {
 			t.Run(step.name, func(t *testing.T) {
-				if err := db.Uses().KeepUses(t.Context(), step.uses); err != nil {
+				if err := db.Uses().SaveUses(t.Context(), step.uses); err != nil {
 					t.Fatal(err)
 				}
 				for id, want := range map[uuid.UUID]string{a.ID: step.ofA, b.ID: step.ofB} {
@@ -99,7 +99,7 @@ func TestKeepManyUsesOfLegacyAccounts(t *testing.T) {
 						uses = append(uses, access.Use{AccountID: a.AccountID, TokenID: a.ID,
 							At: later(time.Duration(2*round+i) * time.Second), Legacy: true})
 					}
-					if err := db.Uses().KeepUses(t.Context(), uses); err != nil {
+					if err := db.Uses().SaveUses(t.Context(), uses); err != nil {
 						t.Error(err)
 					}
 				}

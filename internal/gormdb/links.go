@@ -16,8 +16,8 @@ import (
 
 func noLink() *fault.Error { return signin.ErrNoLink() }
 
-// KeepLink inserts a link, and deletes the links that it replaces and expired ones.
-func (s signIns) KeepLink(ctx context.Context, by auth.Actor, l signin.Link, digest secret.KeyedDigest,
+// SaveLink inserts a link, and deletes the links that it replaces and expired ones.
+func (s signIns) SaveLink(ctx context.Context, by auth.Actor, l signin.Link, digest secret.KeyedDigest,
 	own []audit.Event) error {
 	row := linkRow{
 		ID: l.ID, Purpose: string(l.Purpose), UserID: optional(l.UserID), AccountID: optional(l.AccountID),

@@ -44,15 +44,15 @@ func update(ctx context.Context, db *gormdb.DB, t token.Token, open time.Duratio
 		})
 }
 
-// offboard records an event of a user and then revokes a token, in one transaction that stays open for the duration in
-// between.
-func offboard(ctx context.Context, db *gormdb.DB, w dbtest.World, userID uuid.UUID, t token.Token,
+// removeUser records an event of a user and then revokes a token, in one transaction that stays open for the duration
+// in between.
+func removeUser(ctx context.Context, db *gormdb.DB, w dbtest.World, userID uuid.UUID, t token.Token,
 	open time.Duration) error {
-	return db.Offboard().Change(ctx, byTest, w.Account.ID, func(c membership.Change) error {
+	return db.Memberships().Change(ctx, byTest, w.Account.ID, func(c membership.Change) error {
 		err := c.Record(ctx, []audit.Event{userEvent(w, userID, audit.UserUpdated),
 			userEvent(w, userID, audit.UserRemoved)})
 		time.Sleep(open)
-		_, endErr := c.EndTokens(ctx, ending([]uuid.UUID{t.ID}, t))
+		_, endErr := c.RevokeTokens(ctx, revocationOf([]uuid.UUID{t.ID}, t))
 		return errors.Join(err, endErr)
 	})
 }
@@ -97,11 +97,9 @@ func checkLog(t *testing.T, events []audit.Event, n int) {
 	for _, e := range events {
 		subject := audit.Target{Kind: e.Target.Kind, Key: e.Target.Key}
 		if ids[e.ID] {
-			t.Errorf("event %s was read twice", e.ID)
+			t.Errorf("event %s was read twice, want it once", e.ID)
 		}
-		if e.Sequence != last[subject]+1 {
-			t.Errorf("event %s of %v has the sequence %d after %d", e.Action, subject, e.Sequence, last[subject])
-		}
+		check.Equal(t, e.Sequence, last[subject]+1, "sequence of event %s of %v", e.Action, subject)
 		ids[e.ID], last[subject] = true, e.Sequence
 	}
 }
@@ -144,7 +142,7 @@ func TestLogIsFollowed(t *testing.T) {
 					one := shared[rand.IntN(len(shared))]
 					switch {
 					case i < len(shared) && round == rounds/2: // each of them revokes another token
-						if err := offboard(t.Context(), db, w, w.Owner.ID, shared[i], open); err != nil {
+						if err := removeUser(t.Context(), db, w, w.Owner.ID, shared[i], open); err != nil {
 							return err
 						}
 						written.Add(3)
@@ -182,7 +180,7 @@ func TestLogOrderOfSubject(t *testing.T) {
 		var both errgroup.Group
 		began := make(chan struct{})
 		both.Go(func() error {
-			return db.Offboard().Change(t.Context(), byTest, w.Account.ID, func(c membership.Change) error {
+			return db.Memberships().Change(t.Context(), byTest, w.Account.ID, func(c membership.Change) error {
 				first := []audit.Event{userEvent(w, w.Owner.ID, audit.UserUpdated)}
 				if err := c.Record(t.Context(), first); err != nil {
 					return err
@@ -191,7 +189,7 @@ func TestLogOrderOfSubject(t *testing.T) {
 				if db.Dialect() == "postgres" { // SQLite has one writer
 					time.Sleep(100 * time.Millisecond)
 				}
-				_, err := c.EndTokens(t.Context(), ending([]uuid.UUID{shared.ID}, shared))
+				_, err := c.RevokeTokens(t.Context(), revocationOf([]uuid.UUID{shared.ID}, shared))
 				return err
 			})
 		})
@@ -239,7 +237,7 @@ func TestSequencesOfManyEvents(t *testing.T) {
 		var theirs []audit.Event
 		for _, e := range f.seen {
 			if e.Action == audit.UserInvited {
-				t.Fatalf("the log has an event without a type: %+v", e)
+				t.Fatalf("the log: got %+v, want only events with a type", e)
 			}
 			if e.Target.Name == "User" {
 				theirs = append(theirs, e)
@@ -266,7 +264,7 @@ func TestSequencesHaveNoGaps(t *testing.T) {
 						return c.Record(t.Context(), []audit.Event{userEvent(w, w.Owner.ID, audit.UserUpdated)})
 					})
 				case 1:
-					_, err := db.Tokens().Revoke(t.Context(), byTest, ending([]uuid.UUID{one.ID}, one))
+					_, err := db.Tokens().Revoke(t.Context(), byTest, revocationOf([]uuid.UUID{one.ID}, one))
 					return err
 				case 2:
 					return db.Manifest().Record(t.Context(), userEvent(w, w.Owner.ID, audit.UserUpdated))

@@ -31,8 +31,8 @@ var _ manifest.Repository = manifests{}
 // Manifest returns the repository of the manifest, the data that the operator declares.
 func (db *DB) Manifest() manifest.Repository { return manifests{DB: db} }
 
-// operating is the actor of changes from the manifest.
-var operating = auth.NoActor("the operator declares it")
+// byOperator is the actor of changes from the manifest.
+var byOperator = auth.NoActor("the operator declares it")
 
 // Atomically runs work in one transaction. Inside a transaction it uses that one.
 func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository) error) error {
@@ -40,7 +40,7 @@ func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository
 		return work(m)
 	}
 	inside := manifests{DB: m.DB, saved: map[uuid.UUID]bool{}}
-	err := m.write(ctx, operating, held{}, func(tx *gorm.DB) error {
+	err := m.write(ctx, byOperator, held{}, func(tx *gorm.DB) error {
 		inside.tx = tx
 		if err := work(inside); err != nil {
 			return err
@@ -52,7 +52,7 @@ func (m manifests) Atomically(ctx context.Context, work func(manifest.Repository
 		}
 		return nil
 	})
-	m.tell(err, slices.Collect(maps.Keys(inside.saved))...)
+	m.publish(err, slices.Collect(maps.Keys(inside.saved))...)
 	return failed(ctx, "apply the manifest", err)
 }
 
@@ -68,6 +68,7 @@ func (m manifests) save(ctx context.Context, accountID uuid.UUID, statement func
 		// The rights of sessions depend on the account's data. The lock orders their writes strictly before or after
 		// this one.
 		l := locker{tx: m.tx.WithContext(ctx)}
+		l.advisory.exclude(ofUsers, accountID)
 		if l.lock("accounts", "NO KEY UPDATE", "id = ?", accountID); l.err != nil {
 			return failed(ctx, "lock account", l.err)
 		}
@@ -78,6 +79,29 @@ func (m manifests) save(ctx context.Context, accountID uuid.UUID, statement func
 		return fault.Errorf(fault.Conflict, "Another account has this key already.")
 	}
 	return failed(ctx, "save the manifest", done.Error)
+}
+
+// saveRights is save for a statement on which the rights of API tokens depend if differs finds a row. Then it takes the
+// advisory locks before the transaction locks a row of the account. A row that begins to differ afterwards is left to
+// the statement's own lock.
+func (m manifests) saveRights(ctx context.Context, accountID uuid.UUID, differs,
+	statement func(*gorm.DB) *gorm.DB) error {
+	if m.tx == nil {
+		return m.Atomically(ctx, func(r manifest.Repository) error {
+			return r.(manifests).saveRights(ctx, accountID, differs, statement)
+		})
+	}
+	l := locker{tx: m.tx.WithContext(ctx)}
+	var n int64
+	if l.err = differs(m.tx.WithContext(ctx)).Count(&n).Error; n > 0 {
+		l.advisory.exclude(ofUsers, accountID)
+		l.advisory.exclude(ofTokens, accountID)
+		l.lock("accounts", "UPDATE", "id = ?", accountID)
+	}
+	if l.err != nil {
+		return failed(ctx, "lock account", l.err)
+	}
+	return m.save(ctx, accountID, statement)
 }
 
 // read returns gorm for reading, inside the transaction if there is one.
@@ -161,7 +185,10 @@ func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
 		ID: a.ID, Name: a.Name, OwnerID: a.OwnerID, Features: joined(a.Features), Status: string(a.Status),
 		CreatedAt: instant{a.CreatedAt},
 	}
-	return m.save(ctx, a.ID, func(tx *gorm.DB) *gorm.DB {
+	differs := func(tx *gorm.DB) *gorm.DB {
+		return tx.Table("accounts").Where("id = ? AND (status <> ? OR features <> ?)", a.ID, row.Status, row.Features)
+	}
+	return m.saveRights(ctx, a.ID, differs, func(tx *gorm.DB) *gorm.DB {
 		// The rights of API tokens depend on these two columns. The lock orders their writes strictly before or after
 		// this one. It is taken only if one of the columns changes, so that otherwise other rows can refer to the
 		// account meanwhile.
@@ -181,12 +208,14 @@ func (m manifests) SaveStore(ctx context.Context, s account.Store) error {
 		AccountID: s.AccountID, ID: s.ID, Hash: s.Hash, Name: s.Name, OwnerID: s.OwnerID, Status: string(s.Status),
 		CreatedAt: instant{s.CreatedAt},
 	}
-	return m.save(ctx, s.AccountID, func(tx *gorm.DB) *gorm.DB {
+	differs := func(tx *gorm.DB) *gorm.DB {
+		return tx.Table("stores").Where("account_id = ? AND id = ? AND status <> ?", row.AccountID, row.ID, row.Status)
+	}
+	return m.saveRights(ctx, s.AccountID, differs, func(tx *gorm.DB) *gorm.DB {
 		// The rights of the store's API tokens depend on its status, but their writes lock only the account. Locking
 		// the account orders their grants strictly before or after a suspension.
 		l := locker{tx: tx}
-		other := tx.Session(&gorm.Session{NewDB: true}).Table("stores").Select("1").
-			Where("account_id = ? AND id = ? AND status <> ?", row.AccountID, row.ID, row.Status)
+		other := differs(tx.Session(&gorm.Session{NewDB: true})).Select("1")
 		if l.lock("accounts", "UPDATE", "id = ? AND EXISTS (?)", s.AccountID, other); l.err != nil {
 			_ = tx.AddError(l.err) // AddError returns tx's own error
 			return tx

@@ -155,11 +155,11 @@ func TestManifestIsAtomic(t *testing.T) {
 		}
 		err := db.Manifest().Atomically(ctx, func(r manifest.Repository) error { return errors.Join(work(r), stop) })
 		if !errors.Is(err, stop) {
-			t.Fatalf("the error is %v", err)
+			t.Fatalf("Atomically: got error %v, want %v", err, stop)
 		}
 		a, err := db.Accounts().Account(ctx, w.Account.ID)
 		if err != nil || a.Name != w.Account.Name {
-			t.Errorf("a failed transaction left %v, %v", a, err)
+			t.Errorf("a failed transaction left %v, %v, want the name %q", a, err, w.Account.Name)
 		}
 		changes.take()
 		if err := db.Manifest().Atomically(ctx, work); err != nil {
@@ -171,7 +171,7 @@ func TestManifestIsAtomic(t *testing.T) {
 			t.Errorf("reported %v, want %s and %s", reported, w.Account.ID, other.Account.ID)
 		}
 		if a, err := db.Accounts().Account(ctx, w.Account.ID); err != nil || a.Name != "Renamed" {
-			t.Errorf("a committed transaction left %v, %v", a, err)
+			t.Errorf("a committed transaction left %v, %v, want the name %q", a, err, "Renamed")
 		}
 		t.Run("a single save is reported too", func(t *testing.T) {
 			if err := db.Manifest().SaveAccount(context.WithoutCancel(ctx), w.Account); err != nil {

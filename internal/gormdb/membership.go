@@ -15,31 +15,33 @@ import (
 	"latchkey/internal/token"
 )
 
-// offboarding implements membership.Repository.
-type offboarding struct{ *DB }
+// memberships implements membership.Repository.
+type memberships struct{ *DB }
 
-var _ membership.Repository = offboarding{}
+var _ membership.Repository = memberships{}
 
-// Offboard returns the repository of changes to users that also revoke their API tokens.
-func (db *DB) Offboard() membership.Repository { return offboarding{db} }
+// Memberships returns the repository of changes to users that also revoke their API tokens.
+func (db *DB) Memberships() membership.Repository { return memberships{db} }
 
 // Change runs work, which may change the account's users and revoke the tokens they know.
-func (o offboarding) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID,
+func (o memberships) Change(ctx context.Context, by auth.Actor, accountID uuid.UUID,
 	work func(membership.Change) error) error {
-	return o.changeUsers(ctx, by, held{account: accountID, urgent: true}, func(c userChange) error { return work(c) })
+	h := held{account: accountID, allTokens: true, urgent: true}
+	return o.changeUsers(ctx, by, h, func(c userChange) error { return work(c) })
 }
 
 // ChangeSlice is Change without urgency.
-func (o offboarding) ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID,
+func (o memberships) ChangeSlice(ctx context.Context, by auth.Actor, accountID uuid.UUID,
 	work func(membership.Change) error) error {
-	return o.changeUsers(ctx, by, held{account: accountID}, func(c userChange) error { return work(c) })
+	h := held{account: accountID, allTokens: true}
+	return o.changeUsers(ctx, by, h, func(c userChange) error { return work(c) })
 }
 
 // SliceSize returns the maximum number of users in a slice.
-func (o offboarding) SliceSize() int { return o.engine.dialect().slice }
+func (o memberships) SliceSize() int { return o.engine.dialect().slice }
 
 // View runs work in a read-only transaction.
-func (o offboarding) View(ctx context.Context, by auth.Actor, accountID uuid.UUID,
+func (o memberships) View(ctx context.Context, by auth.Actor, accountID uuid.UUID,
 	work func(membership.Change) error) error {
 	err := o.engine.snapshot(ctx, func(tx *gorm.DB) error {
 		if err := mayStill(ctx, o.engine.dialect(), tx.Statement.ConnPool, by); err != nil {
@@ -98,18 +100,18 @@ func (c userChange) TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, now 
 	return byPerson, nil
 }
 
-// EndTokens revokes tokens.
-func (c userChange) EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error) {
+// RevokeTokens revokes tokens.
+func (c userChange) RevokeTokens(ctx context.Context, e token.RevocationDraft) ([]uuid.UUID, error) {
 	if len(e.IDs) == 0 {
 		return nil, nil
 	}
-	ended, err := endLive(c.writing(ctx), e, e.IDs)
+	ended, err := revokeLive(c.writing(ctx), e, e.IDs)
 	return ended, failed(ctx, "revoke API tokens", err)
 }
 
-// endLive revokes the tokens that are not revoked yet, records their events, and returns their ids. It locks them in
+// revokeLive revokes the tokens that are not revoked yet, records their events, and returns their ids. It locks them in
 // the order of their ids, as every revocation does.
-func endLive(tx *gorm.DB, e token.Ending, ids []uuid.UUID) ([]uuid.UUID, error) {
+func revokeLive(tx *gorm.DB, e token.RevocationDraft, ids []uuid.UUID) ([]uuid.UUID, error) {
 	var ended []uuid.UUID
 	for chunk := range slices.Chunk(ids, usersPerStatement) {
 		// UPDATE also conflicts with the lock of requests that use the tokens.
@@ -122,7 +124,7 @@ func endLive(tx *gorm.DB, e token.Ending, ids []uuid.UUID) ([]uuid.UUID, error) 
 		}
 		found, err := tokensByID(tx, e.AccountID, live)
 		if err == nil && len(found) > 0 {
-			err = endTokens(tx, e, found)
+			err = revokeEach(tx, e, found)
 		}
 		if err != nil {
 			return nil, err
@@ -150,8 +152,8 @@ func tokensByID(tx *gorm.DB, accountID uuid.UUID, ids []uuid.UUID) ([]token.Toke
 	return found, nil
 }
 
-// endTokens revokes live tokens and records their events.
-func endTokens(tx *gorm.DB, e token.Ending, live []token.Token) error {
+// revokeEach revokes live tokens and records their events.
+func revokeEach(tx *gorm.DB, e token.RevocationDraft, live []token.Token) error {
 	ids := make([]uuid.UUID, len(live))
 	logged := make([]audit.Event, len(live))
 	for i, t := range live {

@@ -74,7 +74,7 @@ func TestMigrationOfExpirations(t *testing.T) {
 			}
 			now := began.Add(step.after)
 			if more, err := db.Expirations().ReportExpirations(t.Context(), now, event); more || err != nil {
-				t.Fatalf("more is %t, %v", more, err)
+				t.Fatalf("ReportExpirations() = %t, %v, want false", more, err)
 			}
 			slices.Sort(got)
 			check.Equal(t, got, step.want, "reported after %s", step.after)

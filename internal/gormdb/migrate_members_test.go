@@ -97,15 +97,15 @@ func TestMigrateSharedUsers(t *testing.T) {
 		known := func(i int) (found user.Person) {
 			t.Helper()
 			err := db.Users().Change(t.Context(), auth.NoActor("a test"), s.accounts[i], func(c user.Change) error {
-				people, err := c.MembersByEmail(t.Context(), []string{"ann@agency.example"})
-				if len(people) == 1 {
-					found = people[0]
+				users, err := c.MembersByEmail(t.Context(), []string{"ann@agency.example"})
+				if len(users) == 1 {
+					found = users[0]
 				}
 				return err
 			})
 			if err != nil || found.ID != s.person || found.Pending || !found.Member ||
 				found.Email != "Ann@Agency.example" {
-				t.Fatalf("account %d records %+v, %v", i, found, err)
+				t.Fatalf("account %d records %+v, %v, want member %s with Ann@Agency.example", i, found, err, s.person)
 			}
 			return found
 		}
@@ -113,16 +113,17 @@ func TestMigrateSharedUsers(t *testing.T) {
 			return strings.Join([]string{p.FirstName, p.LastName, p.Locale, p.ExternalID}, " ")
 		}
 		if a, b := names(known(0)), names(known(1)); a != "Ann Agent fr hr-1" || b != "Ann Agent fr x-9" {
-			t.Errorf("the accounts record %q and %q", a, b)
+			t.Errorf("names in the accounts: got %q and %q, want %q and %q",
+				a, b, "Ann Agent fr hr-1", "Ann Agent fr x-9")
 		}
 		if places := known(0).Places; len(places) != 1 ||
 			!slices.Equal(places[0].Permissions, []string{"Add_Orders", "Edit_Orders"}) ||
 			places[0].Status != user.Active {
-			t.Errorf("the person's places are %+v", places)
+			t.Errorf("the person's memberships: got %+v, want an active one to add and edit orders", places)
 		}
 		if l, err := db.SignIn().Link(t.Context(), keyring.Candidates(s.link), noon); err != nil ||
 			l.UserID != s.person || l.AccountID != s.accounts[1] {
-			t.Errorf("the invitation is %+v, %v", l.Link, err)
+			t.Errorf("the invitation: got %+v, %v, want one of %s into %s", l.Link, err, s.person, s.accounts[1])
 		}
 
 		// A change of one account's record does not change the other's.
@@ -135,7 +136,8 @@ func TestMigrateSharedUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a, b := names(known(0)), names(known(1)); a != "Anna Agent de hr-2" || b != "Ann Agent fr x-9" {
-			t.Errorf("after one renamed the person, the accounts record %q and %q", a, b)
+			t.Errorf("after one renamed the person, names in the accounts: got %q and %q, want %q and %q",
+				a, b, "Anna Agent de hr-2", "Ann Agent fr x-9")
 		}
 	})
 }
@@ -162,7 +164,56 @@ func TestMigrateFoldsDomains(t *testing.T) {
 		}
 		check.Equal(t, folded, user.Fold(typed), "the folded address")
 		if folded == was {
-			t.Errorf("got %q, which was stored before", folded)
+			t.Errorf("the folded address: got %q, which was stored before, want another", folded)
+		}
+	})
+}
+
+// Of two users of an account whose addresses fold alike since migration 34, the one with the form keeps it, and the
+// other one keeps its own. A user whose form no other one has gets it.
+func TestMigrateFoldsAddressesOfOneAccount(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, url string) {
+		migrateTo(t, url, 33)
+		now := "1772625600123456"
+		if !strings.HasPrefix(url, "sqlite:") {
+			now = "now()"
+		}
+		account := uuid.NewString()
+		// Until then, J and a mark stayed two characters, and ẞ in a domain was folded as ß.
+		stored := []struct{ typed, was, want string }{
+			{"first@acme.example", "first@acme.example", "first@acme.example"},
+			{"\u01f0@acme.example", "\u01f0@acme.example", "\u01f0@acme.example"},
+			{"J\u030c@acme.example", "j\u030c@acme.example", "j\u030c@acme.example"},
+			{"J\u030cane@acme.example", "j\u030cane@acme.example", "\u01f0ane@acme.example"},
+			{"ann@fa\u1e9e.example", "ann@fa\u00df.example", "ann@fass.example"},
+		}
+		var ids []string
+		for _, s := range stored {
+			id := uuid.Must(uuid.NewV7()).String()
+			ids = append(ids, id)
+			execute(t, url, "INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at) VALUES ('"+
+				id+"', '"+s.typed+"', '"+s.was+"', '', '', 'en', "+now+")")
+		}
+		execute(t, url, "INSERT INTO accounts (id, name, owner_id, features, created_at) VALUES ('"+account+"', 'Acme', '"+
+			ids[0]+"', '', "+now+")")
+		for i, id := range ids {
+			execute(t, url, "INSERT INTO account_users (account_id, user_id, created_at, updated_at, email_folded) VALUES ('"+
+				account+"', '"+id+"', "+now+", "+now+", '"+stored[i].was+"')")
+		}
+		if _, err := dbtest.Open(t, url).Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range ids {
+			for _, query := range []string{
+				"SELECT email_folded FROM users WHERE id = '" + id + "'",
+				"SELECT email_folded FROM account_users WHERE user_id = '" + id + "'",
+			} {
+				var folded string
+				if err := raw(t, url).QueryRow(query).Scan(&folded); err != nil {
+					t.Fatal(err)
+				}
+				check.Equal(t, folded, stored[i].want, "the folded address of %+q, %s", stored[i].typed, query[:40])
+			}
 		}
 	})
 }

@@ -30,7 +30,7 @@ func TestMigrate(t *testing.T) {
 		db := dbtest.Open(t, url)
 		schema, err := db.Schema(t.Context())
 		if err != nil || schema.Have != 0 || schema.Want < 1 || fault.KindOf(schema.Check()) != fault.Conflict {
-			t.Fatalf("an empty database is at %+v, %v", schema, err)
+			t.Fatalf("Schema() of an empty database = %+v, %v, want version 0 and kind %s", schema, err, fault.Conflict)
 		}
 		files, err := gormdb.Migrations(db.Dialect())
 		if err != nil {
@@ -44,10 +44,10 @@ func TestMigrate(t *testing.T) {
 			t.Fatalf("applied %q, %v; want %q", applied, err, all)
 		}
 		if now, err := db.Schema(t.Context()); err != nil || now.Have != schema.Want || now.Check() != nil {
-			t.Fatalf("a migrated database is at %+v, %v", now, err)
+			t.Fatalf("Schema() of a migrated database = %+v, %v, want version %d", now, err, schema.Want)
 		}
 		if applied, err := db.Migrate(t.Context()); err != nil || len(applied) > 0 {
-			t.Errorf("a second time applied %q, %v", applied, err)
+			t.Errorf("Migrate() again = %q, %v, want none", applied, err)
 		}
 	})
 }
@@ -68,7 +68,7 @@ func TestMigrateAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if all := slices.Concat(applied...); len(slices.Compact(slices.Sorted(slices.Values(all)))) != len(all) {
-			t.Errorf("a file was applied twice: %q", applied)
+			t.Errorf("applied %q, want no file twice", applied)
 		}
 	})
 }
@@ -94,7 +94,7 @@ func TestSchemaOfANewerProgram(t *testing.T) {
 			}
 		}
 		if applied, err := db.Migrate(t.Context()); err != nil || len(applied) > 0 {
-			t.Errorf("applied %q, %v", applied, err)
+			t.Errorf("Migrate() = %q, %v, want none", applied, err)
 		}
 	})
 }
@@ -108,12 +108,13 @@ func TestDialectsHaveTheSameTables(t *testing.T) {
 	if len(lite) < 50 || !maps.Equal(lite, pg) {
 		for name, nullable := range lite {
 			if other, there := pg[name]; !there || other != nullable {
-				t.Errorf("%s: nullable %v in SQLite; there %v, nullable %v in PostgreSQL", name, nullable, there, other)
+				t.Errorf("%s: nullable %v in SQLite; there %v, nullable %v in PostgreSQL; want the same",
+					name, nullable, there, other)
 			}
 		}
 		for name := range pg {
 			if _, there := lite[name]; !there {
-				t.Errorf("%s is only in PostgreSQL", name)
+				t.Errorf("%s is only in PostgreSQL, want it in both databases", name)
 			}
 		}
 	}
@@ -188,6 +189,6 @@ func connect(t testing.TB, url string) *pgx.Conn {
 
 func TestMigrationsOfNoDialect(t *testing.T) {
 	if files, err := gormdb.Migrations("sqlite"); err != nil || files == nil {
-		t.Errorf("sqlite: %v", err)
+		t.Errorf("Migrations(sqlite) = %v, %v, want files", files, err)
 	}
 }

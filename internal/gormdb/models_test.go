@@ -27,12 +27,12 @@ func TestModels(t *testing.T) {
 				got, want := tableOf(g, parsed), storedTable(t, g, parsed.Table)
 				for _, line := range got {
 					if !slices.Contains(want, line) {
-						t.Errorf("the model has %q, the table does not", line)
+						t.Errorf("the model has %q, want only what the table has: %q", line, want)
 					}
 				}
 				for _, line := range want {
 					if !slices.Contains(got, line) {
-						t.Errorf("the table has %q, the model does not", line)
+						t.Errorf("the table has %q, want only what the model has: %q", line, got)
 					}
 				}
 			})

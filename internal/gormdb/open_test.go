@@ -78,7 +78,7 @@ func assertSilent(t *testing.T, err error) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
 		if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the password is in %q", err)
+			t.Errorf("the error: got %q, want it without the password", err)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func TestPingAndDialect(t *testing.T) {
 			t.Error(err)
 		}
 		if _, want, _ := strings.Cut(t.Name(), "/"); db.Dialect() != want {
-			t.Errorf("the dialect is %q in test %s", db.Dialect(), want)
+			t.Errorf("Dialect() = %q, want %q", db.Dialect(), want)
 		}
 	})
 }

@@ -116,10 +116,10 @@ func TestPaging(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				whole, _, err := list(t.Context(), all)
 				if err != nil || len(whole) < 7 {
-					t.Fatalf("%d items, %v", len(whole), err)
+					t.Fatalf("the list: got %d items, %v, want 7 at least", len(whole), err)
 				}
 				if !slices.IsSortedFunc(whole, func(a, b uuid.UUID) int { return slices.Compare(b[:], a[:]) }) {
-					t.Errorf("not newest first: %v", whole)
+					t.Errorf("the list: got %v, want the newest first", whole)
 				}
 				for size := 1; size <= len(whole)+1; size++ {
 					check.Equal(t, walk(t, list, paging.Window{Size: size}), whole, "forward by %d", size)
@@ -149,7 +149,7 @@ func walk(t *testing.T, list lister, w paging.Window) []uuid.UUID {
 			return met
 		}
 		if len(keys) != w.Size {
-			t.Fatalf("a page of %d has %d items, and there is more", w.Size, len(keys))
+			t.Fatalf("a page of %d has %d items, and there is more; want it full", w.Size, len(keys))
 		}
 		if w.Backward {
 			w.Before = &keys[0]
@@ -157,7 +157,7 @@ func walk(t *testing.T, list lister, w paging.Window) []uuid.UUID {
 			w.After = &keys[len(keys)-1]
 		}
 	}
-	t.Fatal("the walk does not end")
+	t.Fatal("the walk does not end, want it to")
 	return nil
 }
 
@@ -182,7 +182,8 @@ func checkBetween(t *rapid.T, list lister, whole []uuid.UUID) {
 		t.Errorf("between: %v, %v; want %v", got, err, want)
 	}
 	if !p.HasPrevious || !p.HasNext {
-		t.Errorf("previous %v, next %v: what bounds the list lies beyond the page", p.HasPrevious, p.HasNext)
+		t.Errorf("previous %v, next %v, want both, as what bounds the list lies beyond the page",
+			p.HasPrevious, p.HasNext)
 	}
 }
 
@@ -193,14 +194,14 @@ func TestPagesOfOwnersWithoutItems(t *testing.T) {
 		stores := []uuid.UUID{w.Stores[0].ID, w.Stores[1].ID}
 		pages, err := db.Users().StoreUsers(t.Context(), w.Account.ID, stores, all)
 		if err != nil || len(pages) != 2 || len(pages[stores[0]].Items) != 0 || pages[stores[0]].HasNext {
-			t.Errorf("got %v, %v", pages, err)
+			t.Errorf("StoreUsers() = %v, %v, want an empty page for each store", pages, err)
 		}
 		counts, err := db.Users().CountStoreUsers(t.Context(), w.Account.ID, stores)
 		if err != nil || counts[stores[0]] != 0 {
-			t.Errorf("got %v, %v", counts, err)
+			t.Errorf("CountStoreUsers() = %v, %v, want 0", counts, err)
 		}
 		if pages, err := db.Users().StoreUsers(t.Context(), w.Account.ID, nil, all); err != nil || len(pages) != 0 {
-			t.Errorf("without owners: %v, %v", pages, err)
+			t.Errorf("StoreUsers() without stores = %v, %v, want no pages", pages, err)
 		}
 	})
 }

@@ -119,13 +119,13 @@ func TestPlans(t *testing.T) {
 			plan := explain(t, conn, last, tc.args...)
 			for _, index := range tc.index {
 				if !strings.Contains(plan, index) {
-					t.Errorf("%s is not used:\n%s", index, plan)
+					t.Errorf("the plan: want it to use %s, got\n%s", index, plan)
 				}
 			}
 			for _, table := range []string{"access_tokens", "access_grants", "api_tokens", "users", "account_users",
 				"store_users"} {
 				if strings.Contains(plan, "Seq Scan on "+table) {
-					t.Errorf("the plan scans %s:\n%s", table, plan)
+					t.Errorf("the plan: want no scan of %s, got\n%s", table, plan)
 				}
 			}
 		})
@@ -227,7 +227,7 @@ func TestSQLitePlans(t *testing.T) {
 	draft, granted := grantDraft(made, noon, 10)
 	draft.ExpiresAt = noon // the next insert prunes it
 	next, _ := grantDraft(made, later(time.Hour), 10)
-	end := oauth.Ending{AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken,
+	end := oauth.Revocation{AccountID: made.AccountID, TokenID: made.ID, Kind: secret.OAuthAccessToken,
 		Candidates: keyring.Candidates(granted), At: noon, Event: event(made, audit.AccessTokenRevoked)}
 	durable := end
 	durable.Kind, durable.Candidates, durable.Event.ID = secret.StoreAccessToken, keyring.Candidates(value), uuid.New()
@@ -235,8 +235,8 @@ func TestSQLitePlans(t *testing.T) {
 	_, grantErr := db.Access().Credential(t.Context(), secret.OAuthAccessToken, keyring.Candidates(granted))
 	if err := errors.Join(clientErr, ignore(grantErr), db.Grants().Grant(t.Context(), auth.NoActor("a test"), draft),
 		db.Grants().Grant(t.Context(), auth.NoActor("a test"), next),
-		db.Grants().End(t.Context(), auth.NoActor("a test"), end),
-		db.Grants().End(t.Context(), auth.NoActor("a test"), durable)); err != nil {
+		db.Grants().Revoke(t.Context(), auth.NoActor("a test"), end),
+		db.Grants().Revoke(t.Context(), auth.NoActor("a test"), durable)); err != nil {
 		t.Fatal(err)
 	}
 	revoke(t, db, made)
@@ -248,17 +248,17 @@ func TestSQLitePlans(t *testing.T) {
 			if walk[1] == "ranked" || walk[1] == "json_each" {
 				continue // reads no table
 			}
-			t.Errorf("%s\nscans a table: %s", statement, plan)
+			t.Errorf("%s\nscans a table, want none scanned: %s", statement, plan)
 		}
 		if strings.HasPrefix(statement, "SELECT count(*) FROM api_tokens") {
 			counted = true
 			if !strings.Contains(plan, "api_tokens_live (account_id=? AND store_id=?)") {
-				t.Errorf("%s\nhas the plan %s", statement, plan)
+				t.Errorf("%s\nhas the plan %s\nwant it to use api_tokens_live", statement, plan)
 			}
 		}
 	}
 	if !counted {
-		t.Error("the statement that counts live tokens was not seen")
+		t.Error("the statement that counts live tokens was not seen, want it seen")
 	}
 }
 

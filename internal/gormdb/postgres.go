@@ -128,7 +128,7 @@ func (p *postgres) connect(ctx context.Context, config, promptly *pgxpool.Config
 	}
 	p.primary, p.notifier = feed.NewPrimary(p.prompt, p.reset), feed.NewNotifier(p.prompt, p.log)
 	p.sql = stdlib.OpenDBFromPool(p.pool)
-	if p.gorm, err = openGorm(gormpostgres.New(gormpostgres.Config{Conn: impatient{p.sql, p}})); err != nil {
+	if p.gorm, err = openGorm(gormpostgres.New(gormpostgres.Config{Conn: idleBoundPool{p.sql, p}})); err != nil {
 		p.pool.Close()
 		p.prompt.Close()
 	}
@@ -141,17 +141,17 @@ func (p *postgres) connect(ctx context.Context, config, promptly *pgxpool.Config
 // much shorter than a request may take.
 const boundIdle = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
-// impatient begins transactions with boundIdle. Each transaction sets it, because behind a pooler a connection must
+// idleBoundPool begins transactions with boundIdle. Each transaction sets it, because behind a pooler a connection must
 // not be changed for other clients.
-type impatient struct {
+type idleBoundPool struct {
 	*sql.DB
 	p *postgres
 }
 
-var _ gorm.ConnPoolBeginner = impatient{}
+var _ gorm.ConnPoolBeginner = idleBoundPool{}
 
 // BeginTx begins a transaction.
-func (i impatient) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
+func (i idleBoundPool) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
 	tx, err := i.DB.BeginTx(ctx, options)
 	if err != nil {
 		return nil, err
@@ -201,8 +201,8 @@ func parsePostgres(url, field string) (*pgxpool.Config, error) {
 // survey checks the database over a separate connection before the pools are created. It refuses a database whose
 // default isolation level is not READ COMMITTED: the limit of live tokens needs its second statement to see what
 // other transactions committed while the first waited for their lock. It also refuses a database that answers before
-// a commit is durable (heedsCommits). It reports whether there is a pooler in between: then the backend that answers
-// is not the one that was announced when the connection was opened.
+// a commit is durable (requireDurableCommits). It reports whether there is a pooler in between: then the backend that
+// answers is not the one that was announced when the connection was opened.
 func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -220,7 +220,7 @@ func survey(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error
 			invalidDatabase(
 				"This database has default_transaction_isolation set to %q. Latchkey needs \"read committed\", which is PostgreSQL's own default.", level)
 	}
-	return process != conn.PgConn().PID(), heedsCommits(ctx, conn)
+	return process != conn.PgConn().PID(), requireDurableCommits(ctx, conn)
 }
 
 func (p *postgres) dialect() dialect                    { return postgresDialect }

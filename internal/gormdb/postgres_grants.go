@@ -14,12 +14,13 @@ import (
 // Granting takes one round trip, as issuing does (postgres_tokens.go): clients request access tokens all the time,
 // and a process that is stopped meanwhile must not keep a lock on their API tokens. Rows that another transaction is
 // deleting are skipped.
-const (
-	pruneEnded = `DELETE FROM access_grants WHERE digest IN (SELECT digest FROM access_grants
-		WHERE account_id = $1 AND expires_at < $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)`
-	lockGrantee = `SELECT t.id FROM accounts AS a, api_tokens AS t WHERE a.id = $1 AND t.account_id = $1 AND t.id = $2 AND t.revoked_at IS NULL
-		FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`
-)
+const pruneEnded = `DELETE FROM access_grants WHERE digest IN (SELECT digest FROM access_grants
+	WHERE account_id = $1 AND expires_at < $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)`
+
+// lockGrantee comes before pruneEnded, so that a transaction that waits for it holds no row.
+var lockGrantee = `SELECT t.id FROM accounts AS a, api_tokens AS t
+	WHERE ` + takeAdvisory(`$3`) + ` AND a.id = $1 AND t.account_id = $1 AND t.id = $2 AND t.revoked_at IS NULL
+	FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`
 
 // grantings are the statements by the kind of the actor's credential.
 var grantings = func() map[auth.CredentialKind]string {
@@ -59,8 +60,8 @@ func (p *postgres) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft
 	}
 	grant := newGrantRow(d)
 	var batch pgx.Batch
+	batch.Queue(lockGrantee, pgID(d.AccountID), pgID(d.TokenID), granteeLocks(by, d))
 	batch.Queue(pruneEnded, pgID(d.AccountID), d.CreatedAt.Add(-clockSkew), grantsPruned)
-	batch.Queue(lockGrantee, pgID(d.AccountID), pgID(d.TokenID))
 	args := grantColumns.arguments(nil, postgresDialect, &grant)
 	args = untypedEvents.arguments(args, postgresDialect, &event)
 	args = append(args, int64(d.MaxLive))
@@ -71,16 +72,24 @@ func (p *postgres) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft
 	return outcome, errors.Join(err, results.Close())
 }
 
+// granteeLocks returns the advisory locks of a grant, which changes no right of its API token.
+func granteeLocks(by auth.Actor, d oauth.Draft) advisoryLocks {
+	l := advisoryLocksOf(by, held{})
+	l.share(ofTokens, d.AccountID)
+	l.share(ofToken, d.TokenID)
+	return l
+}
+
 // grantOutcome reads the result of each statement.
 func grantOutcome(results pgx.BatchResults) (insertion, error) {
-	if _, err := results.Exec(); err != nil {
-		return 0, err
-	}
 	var live key
 	switch err := results.QueryRow().Scan(&live); {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ownerMissing, nil
 	case err != nil:
+		return 0, err
+	}
+	if _, err := results.Exec(); err != nil {
 		return 0, err
 	}
 	var actors, kept int64

@@ -48,9 +48,9 @@ func severalHosts(config *pgx.ConnConfig) bool {
 	return false
 }
 
-// heedsCommits refuses a database that answers before a commit is durable: a revoked token could work again after a
-// crash, and heartbeats would prove nothing.
-func heedsCommits(ctx context.Context, conn *pgx.Conn) error {
+// requireDurableCommits refuses a database that answers before a commit is durable: a revoked token could work again
+// after a crash, and heartbeats would prove nothing.
+func requireDurableCommits(ctx context.Context, conn *pgx.Conn) error {
 	var setting string
 	err := conn.QueryRow(ctx, "SELECT current_setting('synchronous_commit')",
 		pgx.QueryExecModeSimpleProtocol).Scan(&setting)

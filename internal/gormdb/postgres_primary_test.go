@@ -25,7 +25,7 @@ func TestDatabaseWithoutDurableCommits(t *testing.T) {
 	_, err = gormdb.Open(t.Context(), gormdb.Config{URL: u})
 	mustBe(t, err, fault.Invalid)
 	if !strings.Contains(err.Error(), "synchronous_commit") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("Open: got error %v, want one about synchronous_commit", err)
 	}
 }
 
@@ -43,7 +43,7 @@ func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 	execute(t, u, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
 	d, _ := draft(w, uuid.Nil)
 	if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); !errors.Is(err, fault.ErrUnavailable) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("Insert: got error %v, want %v", err, fault.ErrUnavailable)
 	}
 	execute(t, u+"&default_transaction_read_only=off", "ALTER DATABASE "+name+" RESET default_transaction_read_only")
 	if err := db.Tokens().Insert(t.Context(), auth.NoActor("a test"), d); err != nil {

@@ -69,12 +69,12 @@ var actorRows = map[auth.CredentialKind]actorRow{
 	auth.OwnerSession:       {"sessions", "SHARE"},
 }
 
-// lockActor returns a statement that locks the account ($1), a store ($3) unless its lock is empty, and the actor's
-// row ($2), in this order.
+// lockActor returns a statement that takes advisory locks ($3) and then locks the account ($1), a store ($4) unless its
+// lock is empty, and the actor's row ($2), in this order.
 func lockActor(row actorRow, account, store string) string {
-	from, where, locks := `accounts AS a`, `a.id = $1`, `FOR `+account+` OF a`
+	from, where, locks := `accounts AS a`, takeAdvisory(`$3`)+` AND a.id = $1`, `FOR `+account+` OF a`
 	if store != "" {
-		from, where, locks = from+`, stores AS s`, where+` AND s.account_id = $1 AND s.id = $3`,
+		from, where, locks = from+`, stores AS s`, where+` AND s.account_id = $1 AND s.id = $4`,
 			locks+` FOR `+store+` OF s`
 	}
 	if row.table == "" {
@@ -127,7 +127,11 @@ func (p *postgres) insertToken(ctx context.Context, by auth.Actor, d token.Draft
 		return 0, err
 	}
 	statements := issuings[kind][d.Token.StoreID != uuid.Nil]
-	locked := []any{pgID(d.Token.AccountID), actorID(by)}
+	var h held
+	if d.Token.StoreID == uuid.Nil {
+		h.account = d.Token.AccountID
+	}
+	locked := []any{pgID(d.Token.AccountID), actorID(by), advisoryLocksOf(by, h)}
 	if d.Token.StoreID != uuid.Nil {
 		locked = append(locked, pgID(d.Token.StoreID))
 	}
@@ -225,13 +229,17 @@ var revocations = func() map[auth.CredentialKind]string {
 	return all
 }()
 
-const lockTokens = `SELECT id FROM api_tokens WHERE account_id = $1 AND id = ANY ($2::uuid[]) ORDER BY id FOR UPDATE`
+var (
+	// lockTokens takes advisory locks and then locks tokens.
+	lockTokens = `SELECT id FROM api_tokens WHERE ` + takeAdvisory(`$3`) + ` AND account_id = $1 AND id = ANY ($2::uuid[])
+		ORDER BY id FOR UPDATE`
+	// lockActorAmong locks an actor's row together with the tokens that it revokes.
+	lockActorAmong = `SELECT t.id FROM accounts AS a, api_tokens AS t
+		WHERE ` + takeAdvisory(`$3`) + ` AND a.id = $1 AND t.account_id = $1 AND t.id = ANY ($2::uuid[])
+		ORDER BY t.id FOR KEY SHARE OF a FOR UPDATE OF t`
+)
 
-// lockActorAmong locks an actor's row together with the tokens that it revokes.
-const lockActorAmong = `SELECT t.id FROM accounts AS a, api_tokens AS t
-	WHERE a.id = $1 AND t.account_id = $1 AND t.id = ANY ($2::uuid[]) ORDER BY t.id FOR KEY SHARE OF a FOR UPDATE OF t`
-
-func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) ([]uuid.UUID, error) {
+func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.RevocationDraft) ([]uuid.UUID, error) {
 	kind, err := kindOf(by)
 	if err != nil {
 		return nil, err
@@ -264,18 +272,21 @@ func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Endi
 	return missing(e.IDs, found), nil
 }
 
-// queueLocks queues the locks of the actor's row and of the tokens, in one statement if their order requires that.
-func queueLocks(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, e token.Ending) {
+// queueLocks queues the locks of the actor's row and of the tokens, in one statement if their order requires that. The
+// first statement takes the advisory locks.
+func queueLocks(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, e token.RevocationDraft) {
 	row := actorRows[kind]
+	advisory := advisoryLocksOf(by, held{tokensOf: e.AccountID, tokens: e.IDs})
 	before, _ := around(by.ID, e.IDs)
 	if row.table == "api_tokens" && len(before) > 0 && by.AccountID == e.AccountID {
-		batch.Queue(lockActorAmong, pgID(by.AccountID), pgIDs(append([]uuid.UUID{by.ID}, e.IDs...)))
+		batch.Queue(lockActorAmong, pgID(by.AccountID), pgIDs(append([]uuid.UUID{by.ID}, e.IDs...)), advisory)
 		return
 	}
 	if row.table != "" {
-		batch.Queue(lockActor(row, row.account, ""), pgID(by.AccountID), actorID(by))
+		batch.Queue(lockActor(row, row.account, ""), pgID(by.AccountID), actorID(by), advisory)
+		advisory = nil
 	}
-	batch.Queue(lockTokens, pgID(e.AccountID), pgIDs(e.IDs))
+	batch.Queue(lockTokens, pgID(e.AccountID), pgIDs(e.IDs), advisory)
 }
 
 // collectFound reads the result of the last of several statements: a null for the actor, and the ids that were found.
@@ -318,7 +329,7 @@ func newIDs(n int) []pgtype.UUID {
 	return ids
 }
 
-// keepLatest changes rows in the order of their keys (see uses.KeepUses), and those of API tokens first, as rotations
+// keepLatest changes rows in the order of their keys (see uses.SaveUses), and those of API tokens first, as rotations
 // do.
 const keepLatest = `WITH tokens AS (
 		UPDATE api_tokens AS t SET last_used_at = o.at, last_used_ip = o.ip
@@ -336,7 +347,7 @@ const keepLatest = `WITH tokens AS (
 		ORDER BY x.account_id, x.api_token_id, x.id FOR NO KEY UPDATE OF x) AS o
 	WHERE x.account_id = o.account_id AND x.api_token_id = o.api_token_id AND x.id = o.id AND (x.last_used_at IS NULL OR x.last_used_at < o.at)`
 
-func (p *postgres) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
+func (p *postgres) saveUses(ctx context.Context, ofTokens, ofAccess []use) error {
 	t, x := useColumnsOf(ofTokens), useColumnsOf(ofAccess)
 	_, err := p.pool.Exec(ctx, keepLatest, t.accounts, t.tokens, t.times, t.ips, x.accounts, x.tokens, x.accesses,
 		x.times, x.ips)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
@@ -25,6 +26,8 @@ import (
 //     of their subject.
 //   - Claims find the webhooks with pending deliveries by jumping from webhook to webhook in deliveries_due, which is
 //     one look-up for each, whatever the number of deliveries.
+//   - A transaction that read the types of a webhook before they were changed can record a delivery after the change
+//     has ended those of other types. So a claim, which has locked the webhook, ends what its types do not select.
 //   - A claim or an outcome that a crash of the database loses is made again: the delivery is attempted once more. So
 //     these transactions do not wait until they are durable.
 type queue struct{ *DB }
@@ -36,9 +39,9 @@ func (db *DB) Queue() deliver.Queue { return queue{db} }
 
 // queueEngine is the part of an engine that claims and finishes deliveries.
 type queueEngine interface {
-	// claimDeliveries claims at most c.most deliveries with one transaction. more reports whether another pass could
-	// claim others: this one postponed deliveries, or others held the locks of webhooks.
-	claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error)
+	// claimDeliveries claims deliveries for c.places with one transaction. The rest is why another pass could claim
+	// others.
+	claimDeliveries(ctx context.Context, c claim) ([]deliver.Job, rest, error)
 	// finishDeliveries records the outcomes, which are in the order in which the attempts ended, and returns whether
 	// each was recorded.
 	finishDeliveries(ctx context.Context, done []deliver.Finished) ([]bool, error)
@@ -48,11 +51,15 @@ type queueEngine interface {
 
 // claim is a pass of Claim.
 type claim struct {
-	most int
+	places deliver.Places
 	// look is how many due deliveries of a webhook the pass looks at beyond those that may be in flight.
 	look  int
 	token uuid.UUID
 }
+
+// rest is why a pass could leave due deliveries to another one. postponed: it came across deliveries behind others, so
+// the next one should look at more. locked: others held the locks of webhooks, which takes only moments.
+type rest struct{ postponed, locked bool }
 
 const (
 	// passes is the maximum number of passes of one Claim, and firstLook and nextLook how many deliveries of a webhook
@@ -68,14 +75,13 @@ const (
 var queueing = auth.NoActor("the server delivers events")
 
 // Claim claims due deliveries.
-func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
+func (q queue) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
 	var jobs []deliver.Job
-	c := claim{look: firstLook, token: uuid.New()}
+	c := claim{places: p.Clone(), look: firstLook, token: uuid.New()}
 	for range passes {
 		// The lease begins after this time in the database, too, so the clocks need not agree.
 		begun := time.Now()
-		c.most = most - len(jobs)
-		claimed, more, err := q.engine.claimDeliveries(ctx, c)
+		claimed, rest, err := q.engine.claimDeliveries(ctx, c)
 		if err != nil {
 			// What earlier passes claimed is returned: its leases hold.
 			if len(jobs) > 0 {
@@ -86,13 +92,60 @@ func (q queue) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
 		for i := range claimed {
 			claimed[i].Token, claimed[i].LeaseUntil = c.token, begun.Add(deliver.Lease)
 		}
-		jobs = append(jobs, claimed...)
-		if !more || len(jobs) >= most {
+		selected := q.selected(ctx, claimed)
+		rest.locked = rest.locked || len(selected) < len(claimed)
+		jobs = append(jobs, selected...)
+		for _, j := range selected {
+			c.places.Take(j.Webhook.AccountID, j.Proven)
+		}
+		// What others have locked they claim or release. It is tried again if there is nothing else to do.
+		if c.places.Most <= 0 || !rest.postponed && (!rest.locked || len(jobs) > 0) {
 			break
 		}
-		c.look = nextLook
+		if rest.postponed {
+			c.look = nextLook
+		}
 	}
 	return jobs, nil
+}
+
+// selected returns the claimed deliveries that their webhooks select, and ends the others.
+func (q queue) selected(ctx context.Context, claimed []deliver.Job) []deliver.Job {
+	var selected []deliver.Job
+	others := map[uuid.UUID][]deliver.Job{}
+	for _, j := range claimed {
+		if j.Webhook.Selects(j.Event.Action) {
+			selected = append(selected, j)
+		} else {
+			others[j.Webhook.ID] = append(others[j.Webhook.ID], j)
+		}
+	}
+	for _, of := range others {
+		// If it fails, their leases end, and another claim comes across them.
+		_ = q.endUnselected(ctx, of)
+	}
+	return selected
+}
+
+// endUnselected releases claimed deliveries of one webhook and ends all that its types do not select.
+func (q queue) endUnselected(ctx context.Context, claimed []deliver.Job) error {
+	hook, events := claimed[0].Webhook, make([]uuid.UUID, len(claimed))
+	for i, j := range claimed {
+		events[i] = j.Event.ID
+	}
+	return q.write(ctx, queueing, held{tokensOf: hook.AccountID}, func(tx *gorm.DB) error {
+		row, err := lockedWebhook(tx.Where("account_id = ? AND id = ?", hook.AccountID, hook.ID))
+		if err != nil {
+			return err
+		}
+		released := tx.Model(&deliveryRow{}).Where("account_id = ? AND webhook_id = ? AND event_id IN ?",
+			hook.AccountID, hook.ID, events).Where("lease_token = ?", claimed[0].Token)
+		if err := released.Updates(map[string]any{"lease_token": nil, "lease_until": nil,
+			"next_at": instant{time.Now()}}).Error; err != nil {
+			return err
+		}
+		return endUnselected(tx, row.webhook())
+	})
 }
 
 // claimedDelivery is what a claim reads of a delivery, deliveries AS c, and its event, audit_events AS e.
@@ -120,7 +173,7 @@ func waiting(d dialect) string {
 		SELECT (SELECT d.webhook_id FROM deliveries` + pending + ` AND d.webhook_id > walk.id ORDER BY d.webhook_id LIMIT 1)
 		FROM walk WHERE walk.id IS NOT NULL
 	), waiting AS MATERIALIZED (
-		SELECT w.id, (SELECT d.next_at FROM deliveries` + pending + ` AND d.webhook_id = w.id ORDER BY d.next_at LIMIT 1) AS next_at,
+		SELECT w.id, w.account_id, (SELECT d.next_at FROM deliveries` + pending + ` AND d.webhook_id = w.id ORDER BY d.next_at LIMIT 1) AS next_at,
 			` + free("w", d) + ` AS free
 		FROM walk CROSS JOIN webhooks AS w WHERE w.id = walk.id AND w.state = 'ENABLED'
 	)`
@@ -131,6 +184,12 @@ func free(hook string, d dialect) string {
 	return "(CASE WHEN " + hook + ".failures < " + strconv.Itoa(deliver.ProbeAfter) + " THEN " +
 		strconv.Itoa(deliver.MaxInFlight) + ` ELSE 1 END - (SELECT count(*) FROM deliveries AS f WHERE f.webhook_id = ` +
 		hook + `.id AND f.lease_token IS NOT NULL AND f.lease_until > ` + d.now + "))"
+}
+
+// proven returns an expression for whether the last attempt of a webhook that ended succeeded.
+func proven(hook string) string {
+	return "coalesce((SELECT a.error = '' FROM attempts AS a WHERE a.account_id = " + hook + ".account_id AND a.webhook_id = " +
+		hook + ".id ORDER BY a.at DESC LIMIT 1), false)"
 }
 
 // delayOf returns how long after the attempt the delivery is due again, which does not depend on the database's clock.

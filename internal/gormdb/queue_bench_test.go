@@ -27,7 +27,7 @@ func BenchmarkQueue(b *testing.B) {
 				for left := b.N; left > 0; {
 					n := cycle(b, db, min(left, 256))
 					if n == 0 {
-						b.Fatal("nothing is due any more")
+						b.Fatalf("no delivery is due, want %d more", left)
 					}
 					left -= n
 				}
@@ -40,14 +40,14 @@ func BenchmarkQueue(b *testing.B) {
 // cycle claims and delivers at most most deliveries, and returns how many.
 func cycle(b *testing.B, db *gormdb.DB, most int) int {
 	b.Helper()
-	jobs, err := db.Queue().Claim(b.Context(), most)
+	jobs, err := db.Queue().Claim(b.Context(), places(most))
 	if err != nil {
 		b.Fatal(err)
 	}
 	done := make([]deliver.Finished, len(jobs))
 	for i, j := range jobs {
 		if begins, err := db.Queue().Begin(b.Context(), j); err != nil || !begins {
-			b.Fatalf("it does not begin: %v", err)
+			b.Fatalf("Begin() = %t, %v, want true", begins, err)
 		}
 		done[i] = deliver.Finished{Job: j, Outcome: outcome(webhook.Delivered)}
 	}

@@ -29,10 +29,18 @@ const (
 )
 
 var (
-	// lockDue locks webhooks with due deliveries, those that wait longest first, and returns their number and that of
-	// all. Webhooks that others have locked are left to them.
-	lockDue = waiting(postgresDialect) + `, due AS MATERIALIZED (
-			SELECT id, next_at FROM waiting WHERE next_at <= statement_timestamp() AND free > 0
+	// lockDue locks webhooks with due deliveries and free places, those that wait longest first, and returns their
+	// number and that of all. Webhooks that others have locked are left to them.
+	lockDue = waiting(postgresDialect) + `, ready AS MATERIALIZED (
+			SELECT w.id, w.next_at, ` + proven("w") + ` AS proven,
+				row_number() OVER (PARTITION BY w.account_id ORDER BY w.next_at) + coalesce(h.held, 0) AS of_account
+			FROM waiting AS w LEFT JOIN unnest($4::uuid[], $5::bigint[]) AS h (account_id, held) ON h.account_id = w.account_id
+			WHERE w.next_at <= statement_timestamp() AND w.free > 0
+		), kinds AS MATERIALIZED (
+			SELECT id, next_at, proven, row_number() OVER (PARTITION BY proven ORDER BY next_at) AS of_kind
+			FROM ready WHERE of_account <= $3
+		), due AS MATERIALIZED (
+			SELECT id, next_at FROM kinds WHERE proven OR of_kind <= $2
 		), locked AS MATERIALIZED (
 			SELECT w.id FROM due JOIN webhooks AS w ON w.id = due.id WHERE w.state = 'ENABLED'
 			ORDER BY due.next_at LIMIT $1 FOR NO KEY UPDATE OF w SKIP LOCKED
@@ -43,12 +51,17 @@ var (
 	lockedWebhooks = `SELECT ` + webhookColumns.list() + ` FROM webhooks WHERE id = ANY (` + lockedIDs + `)`
 
 	// claimLocked claims deliveries of the locked webhooks. Each webhook gets its first place before any gets its
-	// second one. A row found by its ctid is the one that was read, since the webhook is locked.
+	// second one, as far as its account and its kind, proven or not, have free places. A row found by its ctid is the
+	// one that was read, since the webhook is locked.
 	claimLocked = strings.NewReplacer("LOCKED", lockedIDs, "FREE", free("w", postgresDialect),
+		"PROVEN", proven("w"),
 		"LEASE", fmt.Sprintf("statement_timestamp() + interval '%f s'", deliver.Lease.Seconds()),
 		"POSTPONED", fmt.Sprintf("statement_timestamp() + interval '%f s'", postponed.Seconds())).Replace(`
 		WITH locked AS MATERIALIZED (
-			SELECT w.id, FREE AS free FROM unnest(LOCKED) AS l (id) JOIN webhooks AS w ON w.id = l.id WHERE w.state = 'ENABLED'
+			SELECT w.id, w.account_id, FREE AS free, PROVEN AS proven, coalesce(h.held, 0) AS held
+			FROM unnest(LOCKED) AS l (id) JOIN webhooks AS w ON w.id = l.id
+				LEFT JOIN unnest($6::uuid[], $7::bigint[]) AS h (account_id, held) ON h.account_id = w.account_id
+			WHERE w.state = 'ENABLED'
 		), candidate AS MATERIALIZED (
 			SELECT d.row_id, d.webhook_id, d.event_id, d.next_at, l.free, first.next_at AS behind FROM locked AS l
 			CROSS JOIN LATERAL (SELECT ctid AS row_id, webhook_id, subject, sequence, event_id, next_at FROM deliveries
@@ -60,44 +73,56 @@ var (
 				ORDER BY b.sequence, b.event_id LIMIT 1) AS first ON true
 			WHERE l.free > 0
 		), placed AS (
-			SELECT row_id, next_at, free, row_number() OVER (PARTITION BY webhook_id ORDER BY next_at, event_id) AS place
+			SELECT row_id, webhook_id, next_at, row_number() OVER (PARTITION BY webhook_id ORDER BY next_at, event_id) AS place
 			FROM candidate WHERE behind IS NULL
+		), admitted AS (
+			SELECT p.row_id, p.next_at, p.place, l.proven,
+				row_number() OVER (PARTITION BY l.account_id ORDER BY p.place, p.next_at) + l.held AS of_account
+			FROM placed AS p JOIN locked AS l ON l.id = p.webhook_id WHERE p.place <= l.free
+		), kinds AS (
+			SELECT row_id, next_at, place, proven, row_number() OVER (PARTITION BY proven ORDER BY place, next_at) AS of_kind
+			FROM admitted WHERE of_account <= $5
 		), claimed AS (
 			UPDATE deliveries SET lease_token = $3, lease_until = LEASE, next_at = LEASE
-			WHERE ctid = ANY (ARRAY(SELECT row_id FROM placed WHERE place <= free ORDER BY place, next_at LIMIT $1))
+			WHERE ctid = ANY (ARRAY(SELECT row_id FROM kinds WHERE proven OR of_kind <= $4 ORDER BY place, next_at LIMIT $1))
 			RETURNING account_id, webhook_id, event_id, attempts
 		), postponed AS (
 			UPDATE deliveries AS d SET next_at = greatest(p.behind, POSTPONED)
 			FROM candidate AS p WHERE d.ctid = p.row_id AND p.behind IS NOT NULL RETURNING 1
 		)
-		SELECT (SELECT count(*) FROM postponed), `) + claimedColumns.list() + ` FROM claimed AS c
+		SELECT (SELECT count(*) FROM postponed), (SELECT l.proven FROM locked AS l WHERE l.id = c.webhook_id), `) + claimedColumns.list() + ` FROM claimed AS c
 			CROSS JOIN LATERAL (SELECT * FROM audit_events WHERE account_id = c.account_id AND id = c.event_id OFFSET 0) AS e`
 )
 
-func (p *postgres) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error) {
+func (p *postgres) claimDeliveries(ctx context.Context, c claim) ([]deliver.Job, rest, error) {
+	most, unproven, perAccount := int64(c.places.Most), int64(c.places.Unproven), int64(c.places.PerAccount)
+	accounts, held := make([]pgtype.UUID, 0, len(c.places.Held)), make([]int64, 0, len(c.places.Held))
+	for id, n := range c.places.Held {
+		accounts, held = append(accounts, pgID(id)), append(held, int64(n))
+	}
 	var batch pgx.Batch
 	batch.Queue(queueSettings)
-	batch.Queue(lockDue, int64(c.most))
+	batch.Queue(lockDue, most, unproven, perAccount, accounts, held)
 	batch.Queue(lockedWebhooks)
-	batch.Queue(claimLocked, int64(c.most), int64(c.look), pgID(c.token))
+	batch.Queue(claimLocked, most, int64(c.look), pgID(c.token), unproven, perAccount, accounts, held)
 	results := p.pool.SendBatch(ctx, &batch)
-	jobs, more, err = claimedJobs(results)
+	jobs, left, err := claimedJobs(results)
 	// Close reports whether the transaction was committed.
 	if err := errors.Join(err, results.Close()); err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
-	return jobs, more, nil
+	return jobs, left, nil
 }
 
 // claimedJobs reads the result of each statement.
-func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, more bool, err error) {
+func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, left rest, err error) {
 	if _, err := results.Exec(); err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	var ids string
 	var locked, due int64
 	if err := results.QueryRow().Scan(&ids, &locked, &due); err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	hooks := map[uuid.UUID]webhook.Webhook{}
 	err = eachResult(results, func(scan scan) error {
@@ -107,20 +132,22 @@ func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, more bool, err e
 		return err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	var postponed int64
 	err = eachResult(results, func(scan scan) error {
 		var row claimedDelivery
-		if err := scan(append([]any{&postponed}, claimedColumns.scanInto(&row)...)...); err != nil {
+		var proven bool
+		if err := scan(append([]any{&postponed, &proven}, claimedColumns.scanInto(&row)...)...); err != nil {
 			return err
 		}
 		job, err := row.job(hooks)
+		job.Proven = proven
 		jobs = append(jobs, job)
 		return err
 	})
 	// Without a row it is unknown whether deliveries were postponed.
-	return jobs, locked < due || postponed > 0 || locked > 0 && len(jobs) == 0, err
+	return jobs, rest{postponed: postponed > 0 || locked > 0 && len(jobs) == 0, locked: locked < due}, err
 }
 
 func eachResult(results pgx.BatchResults, row func(scan) error) error {
@@ -151,6 +178,9 @@ const (
 		), kept AS (
 			INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 			SELECT account_id, webhook_id, event_id, numbered, at, status, duration_ms, error, response_head FROM released
+		), dropped AS (
+			DELETE FROM attempts AS a USING released AS r WHERE a.account_id = r.account_id AND a.webhook_id = r.webhook_id
+				AND a.event_id = r.event_id AND a.number <= r.numbered - $14
 		), tried AS (
 			SELECT webhook_id, n, at, outcome = 'DELIVERED' AS ok,
 				max(n) FILTER (WHERE outcome = 'DELIVERED') OVER (PARTITION BY webhook_id) AS last_ok
@@ -216,7 +246,7 @@ func (p *postgres) finishDeliveries(ctx context.Context, done []deliver.Finished
 	batch.Queue(queueSettings)
 	batch.Queue(lockFinished, c.hooks)
 	batch.Queue(finishLeased, c.n, c.accounts, c.hooks, c.events, c.tokens, c.states, c.delays, c.times, c.statuses,
-		c.durations, c.errors, c.heads, c.health)
+		c.durations, c.errors, c.heads, c.health, int64(webhook.MaxAttempts))
 	if len(c.endedOf) > 0 {
 		batch.Queue(wakeNext, c.endedOf, c.endedHooks, c.endedEvents)
 	}

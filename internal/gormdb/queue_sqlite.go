@@ -17,8 +17,8 @@ import (
 
 // SQLite has one writer, so a transaction excludes other claims. A claim that finds nothing due does not write.
 var (
-	dueWebhooks = waiting(sqliteDialect) + ` SELECT id FROM waiting WHERE next_at <= ` + sqliteDialect.now +
-		` AND free > 0 ORDER BY next_at LIMIT $1`
+	dueWebhooks = waiting(sqliteDialect) + ` SELECT w.id, w.account_id, ` + proven("w") + ` FROM waiting AS w
+		WHERE w.next_at <= ` + sqliteDialect.now + ` AND w.free > 0 ORDER BY w.next_at`
 
 	hookByID = `SELECT ` + webhookColumns.list() + ` FROM webhooks WHERE id = $1`
 	// candidates are the first due deliveries of a webhook, with the time to which those behind another one of their
@@ -45,6 +45,8 @@ const (
 		WHERE account_id = $1 AND webhook_id = $2 AND event_id = $3 AND lease_token = $4 RETURNING numbered, subject`
 	insertAttempt = `INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	// dropAttempts deletes all but the newest attempts of a delivery.
+	dropAttempts = `DELETE FROM attempts WHERE account_id = $1 AND webhook_id = $2 AND event_id = $3 AND number <= $4`
 	// wakeSubject makes the first pending delivery of a subject due.
 	wakeSubject = `UPDATE deliveries SET next_at = $4 WHERE account_id = $1 AND webhook_id = $2 AND event_id =
 			(SELECT event_id FROM deliveries WHERE state = 'PENDING' AND webhook_id = $2 AND subject = $3 ORDER BY sequence, event_id LIMIT 1)
@@ -57,14 +59,21 @@ const (
 
 // queueWrites are the statements that claim and finish.
 var queueWrites = []string{hookByID, candidates, claimedJob, leaseDelivery, postponeDelivery,
-	finishDelivery, insertAttempt, wakeSubject, noteHealth}
+	finishDelivery, insertAttempt, dropAttempts, wakeSubject, noteHealth}
 
 // candidate is a due delivery. behind is zero unless an earlier one of its subject is pending.
 type candidate struct {
 	account, hook, event key
 	nextAt, behind       instant
 	// place is its number among those of the webhook that may be claimed.
-	place int
+	place  int
+	proven bool
+}
+
+// dueWebhook is a webhook with due deliveries.
+type dueWebhook struct {
+	id, account key
+	proven      bool
 }
 
 func (c candidate) args(more ...any) []any {
@@ -72,28 +81,31 @@ func (c candidate) args(more ...any) []any {
 	return append([]any{to.id(uuid.UUID(c.account)), to.id(uuid.UUID(c.hook)), to.id(uuid.UUID(c.event))}, more...)
 }
 
-func (s *sqlite) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, more bool, err error) {
-	var due []uuid.UUID
-	err = s.lookUp(ctx, dueWebhooks, []any{c.most}, func(scan scan) error {
-		var id key
-		err := scan(&id)
-		due = append(due, uuid.UUID(id))
+func (s *sqlite) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, left rest, err error) {
+	var due []dueWebhook
+	room := c.places.Clone()
+	err = s.lookUp(ctx, dueWebhooks, nil, func(scan scan) error {
+		var w dueWebhook
+		err := scan(&w.id, &w.account, &w.proven)
+		if room.Take(uuid.UUID(w.account), w.proven) {
+			due = append(due, w)
+		}
 		return err
 	})
 	if err != nil || len(due) == 0 {
-		return nil, false, err
+		return nil, rest{}, err
 	}
 	err = write(ctx, s, queueing, held{}, func(tx *gorm.DB) error {
 		q := claiming{ctx, s, tx.Statement.ConnPool}
 		var chosen []candidate
-		chosen, more, err = q.choose(due, c)
+		chosen, left.postponed, err = q.choose(due, c)
 		if err != nil {
 			return err
 		}
 		jobs, err = q.lease(chosen, c.token)
 		return err
 	})
-	return jobs, more, err
+	return jobs, left, err
 }
 
 // claiming is the transaction of a claim or of outcomes.
@@ -116,14 +128,14 @@ func (q claiming) query(statement string, args []any, row func(scan) error) erro
 }
 
 // choose returns the deliveries to claim, and postpones those that are behind others of their subject. Each webhook
-// gets its first place before any gets its second one.
-func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, more bool, err error) {
-	for _, id := range due {
+// gets its first place before any gets its second one, as far as its account and its kind have free places.
+func (q claiming) choose(due []dueWebhook, c claim) (chosen []candidate, behind bool, err error) {
+	for _, w := range due {
 		var found []candidate
 		room := 0
-		args := []any{sqliteDialect.id(id), deliver.MaxInFlight + c.look}
+		args := []any{sqliteDialect.id(uuid.UUID(w.id)), deliver.MaxInFlight + c.look}
 		err := q.query(candidates, args, func(scan scan) error {
-			var d candidate
+			d := candidate{proven: w.proven}
 			err := scan(&d.account, &d.hook, &d.event, &d.nextAt, &room, &d.behind)
 			found = append(found, d)
 			return err
@@ -140,7 +152,7 @@ func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, more boo
 				place++
 				continue
 			}
-			more = true
+			behind = true
 			until := time.Now().Add(postponed)
 			if d.behind.After(until) {
 				until = d.behind.Time
@@ -151,7 +163,10 @@ func (q claiming) choose(due []uuid.UUID, c claim) (chosen []candidate, more boo
 		}
 	}
 	slices.SortStableFunc(chosen, func(a, b candidate) int { return cmp.Compare(a.place, b.place) })
-	return chosen[:min(len(chosen), c.most)], more, nil
+	room := c.places.Clone()
+	return slices.DeleteFunc(chosen, func(d candidate) bool {
+		return !room.Take(uuid.UUID(d.account), d.proven)
+	}), behind, nil
 }
 
 func (q claiming) lease(chosen []candidate, token uuid.UUID) ([]deliver.Job, error) {
@@ -180,6 +195,7 @@ func (q claiming) lease(chosen []candidate, token uuid.UUID) ([]deliver.Job, err
 				return err
 			}
 			job, err := row.job(hooks)
+			job.Proven = d.proven
 			jobs = append(jobs, job)
 			return err
 		})
@@ -254,6 +270,11 @@ func (q claiming) finish(f deliver.Finished) (bool, error) {
 	if err := q.exec(insertAttempt, append(slices.Clip(key), number, to.timestamp(a.At), int64(a.Status),
 		a.Duration.Milliseconds(), a.Error, a.ResponseHead)...); err != nil {
 		return false, err
+	}
+	if number > webhook.MaxAttempts {
+		if err := q.exec(dropAttempts, append(slices.Clip(key), number-webhook.MaxAttempts)...); err != nil {
+			return false, err
+		}
 	}
 	if f.Outcome.State != webhook.Pending {
 		err = q.exec(wakeSubject, key[0], key[1], subject, now.UnixMicro())

@@ -45,14 +45,14 @@ func TestNoAttemptBeginsAfterwards(t *testing.T) {
 				}()
 				select {
 				case <-stopped:
-					t.Error("it did not wait for the attempt in flight")
+					t.Error("it did not wait for the attempt in flight, want it to wait")
 				case <-time.After(500 * time.Millisecond):
 				}
 				check.Equal(t, finish(t, db, outcome(webhook.Delivered), jobs...), []bool{true, true}, "recorded")
 				select {
 				case <-stopped:
 				case <-time.After(time.Second):
-					t.Error("it still waits after the attempts ended")
+					t.Error("it still waits after the attempts ended, want it to stop within a second")
 				}
 				begins(t, db, jobs[1], false)
 				if name != "moved" {
@@ -99,7 +99,7 @@ func TestNextDueAndAny(t *testing.T) {
 		next(-time.Second, 10*time.Millisecond)
 		stats, err := db.Queue().Stats(t.Context())
 		if err != nil || time.Since(stats.OldestDue) > time.Minute || stats.Webhooks[webhook.Enabled] != 1 {
-			t.Errorf("the figures are %+v, %v", stats, err)
+			t.Errorf("Stats() = %+v, %v, want the oldest due within a minute and 1 webhook enabled", stats, err)
 		}
 		jobs := claims(t, db, 10)
 		next(deliver.Lease-2*time.Second, deliver.Lease+time.Second)
@@ -111,7 +111,7 @@ func TestNextDueAndAny(t *testing.T) {
 		none()
 		stats, err = db.Queue().Stats(t.Context())
 		if err != nil || !stats.OldestDue.IsZero() || stats.Webhooks[webhook.Paused] != 1 {
-			t.Errorf("the figures of a paused webhook are %+v, %v", stats, err)
+			t.Errorf("Stats() of a paused webhook = %+v, %v, want none due and 1 webhook paused", stats, err)
 		}
 	})
 }

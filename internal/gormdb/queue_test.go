@@ -35,9 +35,14 @@ func due(t testing.TB, url string) {
 		"UPDATE deliveries SET next_at = to_timestamp(1), lease_until = least(lease_until, to_timestamp(1))")
 }
 
+// places are free for any webhooks.
+func places(most int) deliver.Places {
+	return deliver.Places{Most: most, Unproven: most, PerAccount: most, Held: map[uuid.UUID]int{}}
+}
+
 func claims(t testing.TB, db *gormdb.DB, most int) []deliver.Job {
 	t.Helper()
-	jobs, err := db.Queue().Claim(t.Context(), most)
+	jobs, err := db.Queue().Claim(t.Context(), places(most))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +87,7 @@ func TestClaim(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		hook := addHook(t, db, w)
 		if jobs := claims(t, db, 10); len(jobs) != 0 {
-			t.Fatalf("claimed %v of nothing", eventsOf(jobs))
+			t.Fatalf("claims of an empty queue: got %v, want none", eventsOf(jobs))
 		}
 		first := enqueue(t, db, hook, "a")
 		second := enqueue(t, db, hook, "a")
@@ -95,7 +100,7 @@ func TestClaim(t *testing.T) {
 		check.Equal(t, j.Event.Target.Key, "a", "the subject of the job's event")
 		until := j.LeaseUntil.Sub(before)
 		if j.Token == uuid.Nil || until < deliver.Lease || until > deliver.Lease+time.Second {
-			t.Errorf("the token is %v and the lease is %v", j.Token, until)
+			t.Errorf("the claim: got token %v and a lease of %v, want a token and %v", j.Token, until, deliver.Lease)
 		}
 		check.Equal(t, len(claims(t, db, 10)), 0, "claims of what is leased, or behind it")
 		check.Equal(t, finish(t, db, outcome(webhook.Pending), jobs...), []bool{true, true}, "recorded")
@@ -183,7 +188,7 @@ func TestProbes(t *testing.T) {
 		check.Equal(t, len(claims(t, db, 100)), deliver.MaxInFlight, "claims after a success")
 		got, err := db.Webhooks().Webhook(t.Context(), w.Account.ID, hook.ID)
 		if err != nil || !got.FailingSince.IsZero() {
-			t.Errorf("after a success it has been failing since %v, %v", got.FailingSince, err)
+			t.Errorf("failing since, after a success: got %v, %v, want the zero time", got.FailingSince, err)
 		}
 	})
 }
@@ -239,7 +244,7 @@ func TestClaimsAreFair(t *testing.T) {
 		begun := time.Now()
 		jobs := claims(t, db, 6)
 		if took := time.Since(begun); took > time.Second {
-			t.Errorf("a claim took %v", took)
+			t.Errorf("a claim took %v, want a second at most", took)
 		}
 		places := map[uuid.UUID]int{}
 		for _, j := range jobs {
@@ -331,7 +336,7 @@ func TestClaimsInRaces(t *testing.T) {
 		}
 		for subject, left := range ref.order {
 			if len(left) > 0 {
-				t.Errorf("%d of %s were not delivered", len(left), subject)
+				t.Errorf("deliveries of %s left: got %d, want none", subject, len(left))
 			}
 		}
 	})
@@ -350,7 +355,7 @@ type referee struct {
 
 func (r *referee) work(db *gormdb.DB, random *rand.Rand) error {
 	for end := time.Now().Add(time.Minute); ; {
-		jobs, err := db.Queue().Claim(r.t.Context(), 1+random.IntN(6))
+		jobs, err := db.Queue().Claim(r.t.Context(), places(1+random.IntN(6)))
 		if err != nil {
 			return err
 		}
@@ -376,7 +381,7 @@ func (r *referee) work(db *gormdb.DB, random *rand.Rand) error {
 		r.mu.Lock()
 		for i := range recorded {
 			if !recorded[i] {
-				r.t.Errorf("the outcome of %v was refused", done[i].Job.Event.ID)
+				r.t.Errorf("the outcome of %v was refused, want it recorded", done[i].Job.Event.ID)
 			}
 		}
 		left := r.left
@@ -395,14 +400,15 @@ func (r *referee) claimed(j deliver.Job) {
 	defer r.mu.Unlock()
 	key := [2]uuid.UUID{j.Webhook.ID, j.Event.ID}
 	if r.leased[key] {
-		r.t.Errorf("%v was claimed twice at a time", key)
+		r.t.Errorf("%v was claimed twice at a time, want one claim", key)
 	}
 	r.leased[key] = true
 	if r.inFlight[j.Webhook.ID]++; r.inFlight[j.Webhook.ID] > deliver.MaxInFlight {
-		r.t.Errorf("%d attempts are in flight for one webhook", r.inFlight[j.Webhook.ID])
+		r.t.Errorf("attempts in flight for one webhook: got %d, want %d at most",
+			r.inFlight[j.Webhook.ID], deliver.MaxInFlight)
 	}
 	if first := r.order[j.Event.Target.Key]; len(first) == 0 || first[0] != j.Event.ID {
-		r.t.Errorf("%v was claimed before others of its subject: %v", j.Event.ID, first)
+		r.t.Errorf("claimed %v, want the first of its subject: %v", j.Event.ID, first)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestBeginningsBesideTheRemoval(t *testing.T) {
 				value := newSecret(secret.OneTimeLink)
 				l := signin.Link{ID: uuid.New(), Purpose: signin.Invitation, UserID: to, AccountID: w.Account.ID,
 					CreatedAt: noon, ExpiresAt: later(time.Hour)}
-				err := db.SignIn().KeepLink(t.Context(), by, l, keyring.Digest(value), nil)
+				err := db.SignIn().SaveLink(t.Context(), by, l, keyring.Digest(value), nil)
 				if err == nil {
 					links[i] = value
 				}
@@ -94,7 +94,7 @@ func TestBeginningsBesideTheRemoval(t *testing.T) {
 							return
 						}
 					}
-					t.Errorf("beginning %d is never refused", i)
+					t.Errorf("beginning %d is never refused, want it refused after the removal", i)
 				})
 			}
 			begun.Wait()
@@ -105,12 +105,12 @@ func TestBeginningsBesideTheRemoval(t *testing.T) {
 			all.Wait()
 			left, err := handles[0].Users().Sessions(t.Context(), user.SessionSelection{UserID: u.ID}, noon)
 			if err != nil || len(left) > 0 {
-				t.Fatalf("%d sessions outlive the removal, %v", len(left), err)
+				t.Fatalf("sessions after the removal: got %d, %v, want none", len(left), err)
 			}
 			for i, value := range links {
 				if _, err := handles[0].SignIn().Link(t.Context(), keyring.Candidates(value),
 					noon); fault.KindOf(err) != fault.NotFound {
-					t.Fatalf("link %d outlives the removal: %v", i, err)
+					t.Fatalf("link %d after the removal: got error %v, want kind %s", i, err, fault.NotFound)
 				}
 			}
 		}
@@ -122,7 +122,7 @@ func TestIssuingByTokensOfTheRemoved(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url)}
 		w := dbtest.Seed{Stores: 2}.Make(t, handles[0])
-		leaving := membership.NewService(handles[1].Offboard(), func() time.Time { return noon })
+		leaving := membership.NewService(handles[1].Memberships(), func() time.Time { return noon })
 		owner := &auth.Principal{NoCredential: "a test", Kind: auth.Operator, AccountID: w.Account.ID}
 		for range 2 {
 			u, _ := joiner(t, handles[0], w)
@@ -144,12 +144,12 @@ func TestIssuingByTokensOfTheRemoved(t *testing.T) {
 						d, _ := draft(w, w.Stores[i%2].ID, createdBy(made), func(d *token.Draft) { d.MaxLive = 10_000 })
 						if err := handles[i%2].Tokens().Insert(t.Context(), by, d); err != nil {
 							if fault.KindOf(err) != fault.Unauthenticated {
-								t.Error(err)
+								t.Errorf("issuing: got error %v, want kind %s", err, fault.Unauthenticated)
 							}
 							return
 						}
 					}
-					t.Error("issuing is never refused")
+					t.Error("issuing is never refused, want it refused after the removal")
 				})
 			}
 			begun.Wait()
@@ -160,15 +160,16 @@ func TestIssuingByTokensOfTheRemoved(t *testing.T) {
 			issued, err := handles[0].Tokens().IssuedBy(t.Context(), w.Account.ID, []uuid.UUID{made.ID}, noon)
 			must(t, err)
 			if len(issued)+1 != len(removed.Review) || len(removed.Review) != len(removed.Revoked) {
-				t.Errorf("%d to review and %d revoked of %d", len(removed.Review), len(removed.Revoked), len(issued)+1)
+				t.Errorf("tokens: got %d to review and %d revoked, want %d of each",
+					len(removed.Review), len(removed.Revoked), len(issued)+1)
 			}
 			if i := slices.IndexFunc(issued,
 				func(one token.Token) bool { return one.Status(noon) == token.Active }); i >= 0 {
-				t.Fatalf("token %d of %d outlives the removal", i, len(issued))
+				t.Fatalf("token %d of %d outlives the removal, want every token revoked", i, len(issued))
 			}
 			if i := slices.IndexFunc(removed.Review,
 				func(one token.Token) bool { return one.Revocation == nil }); i >= 0 {
-				t.Errorf("token %d to review is not shown as revoked", i)
+				t.Errorf("token %d to review: got no revocation, want one", i)
 			}
 		}
 	})

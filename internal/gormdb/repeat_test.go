@@ -54,7 +54,7 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 					signin.NewPassword{UserID: w.Owner.ID, Hash: "hash", At: noon, Ended: endedEvent})
 			}, "", []uuid.UUID{w.Owner.ID}},
 			{"a removal", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+				return db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 					func(c membership.Change) error {
 						members, err := c.Members(t.Context(), []uuid.UUID{leaver.ID})
 						if err != nil || len(members) == 0 {
@@ -64,7 +64,7 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 					})
 			}, "", []uuid.UUID{w.Account.ID}},
 			{"a removal of a user who is not there", func(db *gormdb.DB) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+				return db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 					func(membership.Change) error {
 						return fault.Errorf(fault.NotFound, "There is no such user.")
 					})
@@ -80,12 +80,12 @@ func TestRepeatedEndingsAreForgotten(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				if err := tc.end(first); err != nil && tc.again == "" {
-					t.Fatal(err)
+					t.Fatalf("the first time: got error %v, want none", err)
 				}
 				var changes recorder
 				second.OnChange(changes.changed)
 				if err := tc.end(second); fault.KindOf(err) != tc.again {
-					t.Fatalf("the repeat: %v", err)
+					t.Fatalf("the repeat: got error %v, want kind %q", err, tc.again)
 				}
 				reported := changes.take()
 				if !slices.ContainsFunc(tc.concerned,

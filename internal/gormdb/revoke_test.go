@@ -61,22 +61,22 @@ func TestRevoke(t *testing.T) {
 		}
 		if record, err := db.Access().Credential(t.Context(), secret.StoreAccessToken,
 			keyring.Candidates(value)); err != nil || !record.Revoked {
-			t.Errorf("the verifier reads %+v, %v", record, err)
+			t.Errorf("the verifier reads %+v, %v, want it revoked", record, err)
 		}
 		if got, err := db.Tokens().Token(t.Context(), w.Account.ID, c.ID); err != nil || got.Revocation != nil {
-			t.Errorf("a token that was not named: %+v, %v", got, err)
+			t.Errorf("a token that was not named: got %+v, %v, want no revocation", got, err)
 		}
 		assertEvents(t, db, audit.APITokenRevoked, b, a)
 
 		t.Run("again, with one more", func(t *testing.T) {
-			again := ending(idsOf([]token.Token{a, c}), a)
+			again := revocationOf(idsOf([]token.Token{a, c}), a)
 			again.Revocation.At, again.Revocation.Reason = later(time.Hour), "again"
 			ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), again)
 			if err != nil || len(ended.Unknown) > 0 {
-				t.Fatal(ended, err)
+				t.Fatalf("Revoke() = %+v, %v, want every token known", ended, err)
 			}
 			if got, err := db.Tokens().Token(t.Context(), w.Account.ID, a.ID); err != nil || *got.Revocation != r {
-				t.Errorf("the first revocation was overwritten: %+v, %v", got.Revocation, err)
+				t.Errorf("the first revocation: got %+v, %v, want it unchanged: %+v", got.Revocation, err, r)
 			}
 			assertEvents(t, db, audit.APITokenRevoked, c, b, a)
 			changes.take()
@@ -128,7 +128,7 @@ func TestRevokeAllOrNone(t *testing.T) {
 				[]uuid.UUID{nowhere, there.ID}},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				e := ending(tc.ids, here)
+				e := revocationOf(tc.ids, here)
 				e.OnlyStores = tc.only
 				ended, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), e)
 				if err != nil {
@@ -138,7 +138,7 @@ func TestRevokeAllOrNone(t *testing.T) {
 				for _, each := range []token.Token{here, there, above, foreign} {
 					if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil ||
 						got.Revocation != nil {
-						t.Errorf("%v, %v", got, err)
+						t.Errorf("Token() = %v, %v, want no revocation", got, err)
 					}
 				}
 			})
@@ -157,13 +157,14 @@ func TestRevokeFailsWhole(t *testing.T) {
 		const once = "CREATE UNIQUE INDEX once ON audit_events (account_id) WHERE action = 'api_token.revoked'"
 		dbtest.Exec(t, url, once, once)
 		for range 3 {
-			_, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(idsOf([]token.Token{a, b}), a))
+			_, err := db.Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocationOf(idsOf([]token.Token{a, b}),
+				a))
 			mustBe(t, err, "CONFLICT")
 		}
 		for _, each := range []token.Token{a, b} {
 			if got, err := db.Tokens().Token(t.Context(), each.AccountID, each.ID); err != nil ||
 				got.Revocation != nil {
-				t.Errorf("%v, %v", got, err)
+				t.Errorf("Token() = %v, %v, want no revocation", got, err)
 			}
 		}
 		const again = "DROP INDEX once"
@@ -188,7 +189,7 @@ func TestRevokeAtOnce(t *testing.T) {
 				ids = newestFirst(ids)
 			}
 			group.Go(func() error {
-				_, err := handles[i%3].Tokens().Revoke(t.Context(), auth.NoActor("a test"), ending(ids, made[0]))
+				_, err := handles[i%3].Tokens().Revoke(t.Context(), auth.NoActor("a test"), revocationOf(ids, made[0]))
 				return err
 			})
 		}

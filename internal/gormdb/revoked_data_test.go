@@ -52,7 +52,7 @@ func TestDataOfRevokedTokens(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				made, _ := issue(t, db, w, tc.store, tc.edit)
-				e := ending([]uuid.UUID{made.ID}, made)
+				e := revocationOf([]uuid.UUID{made.ID}, made)
 				e.Revocation.By, e.Revocation.Reason = tc.by, tc.reason
 				if ended, err := db.Tokens().Revoke(t.Context(), byTest, e); err != nil || len(ended.Unknown) > 0 {
 					t.Fatalf("revoke: got %v, %v; want all revoked", ended, err)

@@ -16,13 +16,13 @@ const keepLatestOfSessions = `UPDATE sessions AS s SET last_used_at = o.at
 		ORDER BY s.id FOR NO KEY UPDATE OF s) AS o
 	WHERE s.account_id = o.account_id AND s.id = o.id AND (s.last_used_at IS NULL OR s.last_used_at < o.at)`
 
-func (p *postgres) keepSessionUses(ctx context.Context, list []use) error {
+func (p *postgres) saveSessionUses(ctx context.Context, list []use) error {
 	c := useColumnsOf(list)
 	_, err := p.pool.Exec(ctx, keepLatestOfSessions, c.accounts, c.tokens, c.times)
 	return err
 }
 
-func (s *sqlite) keepSessionUses(ctx context.Context, list []use) error {
+func (s *sqlite) saveSessionUses(ctx context.Context, list []use) error {
 	batch, err := usesAsJSON(list)
 	if err != nil {
 		return err

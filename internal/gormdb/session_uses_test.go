@@ -49,7 +49,7 @@ func (i idler) works(t *testing.T, value secret.Secret) bool {
 	t.Helper()
 	_, err := i.Principal(t.Context(), value.Reveal(), auth.Origin{})
 	if err != nil && !errors.Is(err, access.ReasonIdle) {
-		t.Fatal(err)
+		t.Fatalf("the session: got error %v, want none, or %v", err, access.ReasonIdle)
 	}
 	return err == nil
 }
@@ -63,12 +63,12 @@ func TestIdleSessions(t *testing.T) {
 		w := dbtest.Seed{}.Make(t, db)
 		s, value := startSessionUntil(t, db, w, w.Owner, later(24*time.Hour))
 		if !one.works(t, value) || !other.works(t, value) {
-			t.Fatal("a new session does not work")
+			t.Fatal("a new session is refused, want it to work")
 		}
 		for range 3 {
 			clock = clock.Add(50 * time.Minute)
 			if !one.works(t, value) {
-				t.Fatal("a session in use is refused")
+				t.Fatal("a session in use is refused, want it to work")
 			}
 			if err := one.uses.Flush(t.Context()); err != nil {
 				t.Fatal(err)
@@ -76,7 +76,7 @@ func TestIdleSessions(t *testing.T) {
 		}
 		clock = clock.Add(50 * time.Minute) // three hours after its last use here
 		if !other.works(t, value) {
-			t.Fatal("a session in use at another server is refused")
+			t.Fatal("a session in use at another server is refused, want it to work")
 		}
 		if err := other.uses.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -84,13 +84,13 @@ func TestIdleSessions(t *testing.T) {
 		used := clock
 		all, err := db.Users().Sessions(t.Context(), user.SessionSelection{IDs: []uuid.UUID{s.ID}}, clock)
 		if err != nil || len(all) != 1 || !all[0].LastUsedAt.Equal(used) {
-			t.Errorf("listed are %+v, %v", all, err)
+			t.Errorf("Sessions() = %+v, %v, want one, last used at %v", all, err, used)
 		}
 		clock = clock.Add(time.Hour + time.Microsecond)
 		fresh, _, _ := idlers(t, url, func() time.Time { return clock })
 		for range 2 {
 			if one.works(t, value) || other.works(t, value) || fresh.works(t, value) {
-				t.Error("an idle session works")
+				t.Error("an idle session works, want it refused")
 			}
 		}
 	})
@@ -116,7 +116,7 @@ func TestKeepSessionUses(t *testing.T) {
 				each.At = each.At.Add(-before)
 				mine[len(uses)-1-i] = each
 			}
-			done <- db.Uses().KeepUses(t.Context(), mine)
+			done <- db.Uses().SaveUses(t.Context(), mine)
 		}
 		go keep(db, 0)
 		go keep(other, time.Minute)
@@ -132,7 +132,7 @@ func TestKeepSessionUses(t *testing.T) {
 		}
 		all, err := db.Users().Sessions(t.Context(), user.SessionSelection{UserID: w.Owner.ID}, noon)
 		if err != nil || len(all) != 18 {
-			t.Fatalf("%d sessions, %v", len(all), err)
+			t.Fatalf("Sessions() = %d, %v, want 18", len(all), err)
 		}
 		for i, s := range all { // newest first
 			if want := later(time.Duration(19-i) * time.Second); !s.LastUsedAt.Equal(want) {

@@ -220,12 +220,32 @@ func lockPersonsOf(tx *gorm.DB, which user.SessionSelection) error {
 	return q.Pluck("id", &locked).Error
 }
 
+// sessionKey are the keys of a session.
+type sessionKey struct{ AccountID, ID uuid.UUID }
+
+// knownToEnd returns the sessions of toEnd, for held. It is empty on SQLite. The transaction reads them again.
+func (u users) knownToEnd(ctx context.Context, which user.SessionSelection) (known []sessionKey, err error) {
+	if u.Dialect() == sqliteDialect.name {
+		return nil, nil
+	}
+	tx := u.engine.reader(ctx)
+	these, err := toEnd(tx, which)
+	if err != nil {
+		return nil, err
+	}
+	return known, tx.Table("sessions").Select("account_id, id").Where(these.sql, these.args...).Scan(&known).Error
+}
+
 // EndSessions revokes the sessions of a selection and those that replaced them, and returns those that were live.
 func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.SessionSelection, at time.Time,
 	event func(user.Session) audit.Event) ([]user.Session, error) {
 	var ended []user.Session
 	var concerned []uuid.UUID
-	err := u.write(ctx, by, held{person: which.PersonID, urgent: true}, func(tx *gorm.DB) error {
+	known, err := u.knownToEnd(ctx, which)
+	if err != nil {
+		return nil, failed(ctx, "find sessions", err)
+	}
+	err = u.write(ctx, by, held{person: which.PersonID, sessions: known, urgent: true}, func(tx *gorm.DB) error {
 		if err := lockPersonsOf(tx, which); err != nil {
 			return err
 		}
@@ -246,7 +266,7 @@ func (u users) EndSessions(ctx context.Context, by auth.Actor, which user.Sessio
 	})
 	if !isFault(err) { // all or none
 		// Another replica may have just revoked them, and this one may not have received that change yet.
-		u.tell(err, union(accountsOf(ended), concerned)...)
+		u.publish(err, union(accountsOf(ended), concerned)...)
 	}
 	if err != nil {
 		return nil, failed(ctx, "end sessions", err)

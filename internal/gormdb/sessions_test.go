@@ -76,32 +76,33 @@ func TestEndSessions(t *testing.T) {
 			[]uuid.UUID{others.ID, second.ID, first.ID})
 		if late, err := db.Users().Sessions(t.Context(), user.SessionSelection{}, later(time.Hour)); err != nil ||
 			len(late) > 0 {
-			t.Errorf("expired ones are listed: %v, %v", late, err)
+			t.Errorf("expired sessions: got %v, %v, want none", late, err)
 		}
 
 		none := user.SessionSelection{IDs: []uuid.UUID{first.ID, uuid.New()}}
 		_, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"), none, noon, endedEvent)
 		mustBe(t, err, fault.NotFound)
 		if ended(t, db, a) || len(r.take()) > 0 {
-			t.Error("one of two sessions was revoked, although the other id is unknown")
+			t.Error("one of two sessions was revoked, although the other ID is unknown; want no change")
 		}
 		gone := end(user.SessionSelection{UserID: here.Owner.ID, AccountID: here.Account.ID})
 		if len(gone) != 2 || gone[0].Email != here.Owner.Email || !gone[1].ExpiresAt.Equal(first.ExpiresAt) {
-			t.Errorf("revoked %+v", gone)
+			t.Errorf("revoked: got %+v, want 2 of %s", gone, here.Owner.Email)
 		}
 		check.Equal(t, r.take(), []uuid.UUID{here.Account.ID, here.Owner.ID}, "reported")
 		if !ended(t, db, a) || !ended(t, db, b) || ended(t, db, d) {
-			t.Error("the sessions revoked are not those of the user in the account")
+			t.Errorf("revoked: got %t, %t and %t elsewhere, want only the two of the user in the account",
+				ended(t, db, a), ended(t, db, b), ended(t, db, d))
 		}
 		same(t, "what is left", list(user.SessionSelection{}), []uuid.UUID{others.ID, elsewhere.ID})
 		again := end(user.SessionSelection{IDs: []uuid.UUID{first.ID, second.ID}})
 		if reported := r.take(); len(again) > 0 || !slices.Equal(reported, []uuid.UUID{here.Account.ID}) {
-			t.Errorf("revoked again: %v, reported %v", again, reported)
+			t.Errorf("revoked again: got %v, reported %v, want none, and %s", again, reported, here.Account.ID)
 		}
 		n, err := db.Audit().CountEvents(t.Context(), here.Account.ID,
 			audit.Filter{Actions: []audit.Action{audit.SessionEnded}})
 		if err != nil || n != 2 {
-			t.Errorf("%d events of a revocation, %v", n, err)
+			t.Errorf("events of a revocation: got %d, %v, want 2", n, err)
 		}
 		end(user.SessionSelection{UserID: here.Owner.ID})
 		same(t, "what is left of the others", list(user.SessionSelection{}), []uuid.UUID{others.ID})
@@ -121,7 +122,7 @@ func TestEndExpiredSessions(t *testing.T) {
 				gone, err := db.Users().EndSessions(t.Context(), auth.NoActor("a test"),
 					user.SessionSelection{UserID: s.UserID}, late, endedEvent)
 				if len(gone) > 0 {
-					t.Errorf("returned %+v", gone)
+					t.Errorf("EndSessions() of an expired session = %+v, want none", gone)
 				}
 				return err
 			},
@@ -130,7 +131,7 @@ func TestEndExpiredSessions(t *testing.T) {
 					signin.NewPassword{UserID: s.UserID, Hash: "hash", At: late, Ended: endedEvent})
 			},
 			"with the person's place": func(s user.Session) error {
-				return db.Offboard().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
+				return db.Memberships().Change(t.Context(), auth.NoActor("a test"), w.Account.ID,
 					func(c membership.Change) error {
 						return c.EndSessions(t.Context(), []uuid.UUID{s.UserID}, late, endedEvent)
 					})
@@ -143,17 +144,17 @@ func TestEndExpiredSessions(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !ended(t, db, value) {
-					t.Error("it was not revoked")
+					t.Error("the session is not revoked, want it to be")
 				}
 				if reported := r.take(); !slices.Contains(reported, w.Account.ID) {
-					t.Errorf("reported %v", reported)
+					t.Errorf("reported %v, want it to contain %s", reported, w.Account.ID)
 				}
 			})
 		}
 		n, err := db.Audit().CountEvents(t.Context(), w.Account.ID,
 			audit.Filter{Actions: []audit.Action{audit.SessionEnded}})
 		if err != nil || n > 0 {
-			t.Errorf("%d events of a revocation, %v", n, err)
+			t.Errorf("events of a revocation: got %d, %v, want none", n, err)
 		}
 	})
 }

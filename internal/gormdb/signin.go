@@ -261,7 +261,15 @@ func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string
 	work func(*gorm.DB) ([]user.Session, error)) error {
 	var ended []user.Session
 	var concerned []uuid.UUID
-	err := s.write(ctx, by, held{person: personID, urgent: true}, func(tx *gorm.DB) (err error) {
+	h := held{person: personID, urgent: true}
+	if personID != uuid.Nil {
+		known, err := s.knownToEnd(ctx, user.SessionSelection{PersonID: personID})
+		if err != nil {
+			return failed(ctx, doing, err)
+		}
+		h.sessions = known
+	}
+	err := s.write(ctx, by, h, func(tx *gorm.DB) (err error) {
 		if ended, err = work(tx); err != nil {
 			return err
 		}
@@ -275,6 +283,6 @@ func (s signIns) endingSessions(ctx context.Context, by auth.Actor, doing string
 		}
 		return err
 	})
-	s.tell(err, union(accountsOf(ended), concerned)...)
+	s.publish(err, union(accountsOf(ended), concerned)...)
 	return failed(ctx, doing, err)
 }

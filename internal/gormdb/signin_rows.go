@@ -78,7 +78,7 @@ type linkRow struct {
 	ID      uuid.UUID `gorm:"type:uuid;primaryKey"`
 	Purpose string    `gorm:"not null"`
 	// UserID is the user who signs in with the link, AccountID the account that invited them, and ShownTo the user
-	// to whom the link was shown.
+	// that the link was shown to.
 	UserID    uuid.NullUUID `gorm:"type:uuid;index:links_person"`
 	AccountID uuid.NullUUID `gorm:"type:uuid"`
 	ShownTo   uuid.NullUUID `gorm:"type:uuid"`

@@ -129,13 +129,13 @@ func TestTheFileOfARunningServer(t *testing.T) {
 				err = issueUntil(t, db, w, 1)
 			}
 			if !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
-				t.Errorf("a write is refused with %v", err)
+				t.Errorf("a write: got error %v, want %v of kind %s", err, fault.ErrUnavailable, fault.Internal)
 			}
 			if took := time.Since(began); took > time.Second {
-				t.Errorf("it was noticed after %v", took)
+				t.Errorf("it was noticed after %v, want a second at most", took)
 			}
 			if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
-				t.Errorf("readiness to write: %v", err)
+				t.Errorf("readiness to write: got error %v, want %v", err, fault.ErrUnavailable)
 			}
 			err = db.Ping(t.Context())
 			if f := fault.Flatten(err); len(f) != 1 || !errors.Is(err, fault.ErrUnavailable) ||
@@ -201,10 +201,10 @@ func TestAFileThatComesBack(t *testing.T) {
 	must(t, db.Ping(t.Context()))
 	must(t, os.Rename(path, path+".away"))
 	if err := db.Ping(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("while missing: %v", err)
+		t.Errorf("while missing: got error %v, want %v", err, fault.ErrUnavailable)
 	}
 	if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("while missing, writing: %v", err)
+		t.Errorf("while missing, writing: got error %v, want %v", err, fault.ErrUnavailable)
 	}
 	must(t, os.Rename(path+".away", path))
 	must(t, db.Ping(t.Context()))
@@ -228,11 +228,11 @@ func TestDamageIsRemembered(t *testing.T) {
 		}
 	}
 	if !errors.Is(err, fault.ErrUnavailable) {
-		t.Fatalf("reading damaged pages: %v", err)
+		t.Fatalf("reading damaged pages: got error %v, want %v", err, fault.ErrUnavailable)
 	}
 	if err := db.Ping(t.Context()); !errors.Is(err, fault.ErrUnavailable) ||
 		!strings.Contains(err.Error(), "is damaged") {
-		t.Errorf("readiness: %v", err)
+		t.Errorf("readiness: got error %v, want %v that says that the file is damaged", err, fault.ErrUnavailable)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		overwrite(t, strings.TrimPrefix(url, "sqlite:"), from, 0)
 		_, err := gormdb.Open(t.Context(), gormdb.Config{URL: url})
 		if f := fault.Flatten(err); len(f) != 1 || f[0].Kind != fault.Invalid || f[0].Field != "database" {
-			t.Errorf("damaged from %d on: %v", from, err)
+			t.Errorf("damaged from %d on: got error %v, want kind %s on database", from, err, fault.Invalid)
 		}
 	}
 }
@@ -262,13 +262,14 @@ func TestSQLiteThatTakesNoWrites(t *testing.T) {
 			must(t, gormdb.OnSQLiteWriter(db, c.statement))
 			err := issueUntil(t, db, w, 2000)
 			if !errors.Is(err, fault.ErrUnavailable) || fault.KindOf(err) != fault.Internal {
-				t.Errorf("a write: %v", err)
+				t.Errorf("a write: got error %v, want %v of kind %s", err, fault.ErrUnavailable, fault.Internal)
 			}
 			if err := db.Ping(t.Context()); (err != nil) != (c.name == "a full disk") {
-				t.Errorf("readiness of the database just after the write: %v", err)
+				t.Errorf("readiness of the database just after the write: got error %v, want one only for a full disk",
+					err)
 			}
 			if err := db.CheckWriting(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
-				t.Errorf("readiness: %v", err)
+				t.Errorf("readiness: got error %v, want %v", err, fault.ErrUnavailable)
 			}
 			must(t, gormdb.OnSQLiteWriter(db, c.mended))
 			if err := issueUntil(t, db, w, 1); err != nil {
@@ -283,7 +284,7 @@ func TestSQLiteThatTakesNoWrites(t *testing.T) {
 		must(t, gormdb.OnSQLiteWriter(db, "PRAGMA busy_timeout = 50"))
 		must(t, gormdb.OnSQLiteWriter(other, "BEGIN IMMEDIATE"))
 		if err := issueUntil(t, db, w, 1); !errors.Is(err, fault.ErrUnavailable) {
-			t.Errorf("after busy_timeout: %v", err)
+			t.Errorf("after busy_timeout: got error %v, want %v", err, fault.ErrUnavailable)
 		}
 		must(t, gormdb.OnSQLiteWriter(db, "PRAGMA busy_timeout = 5000"))
 		limited, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -292,7 +293,8 @@ func TestSQLiteThatTakesNoWrites(t *testing.T) {
 		began := time.Now()
 		if err := db.Tokens().Insert(limited, auth.NoActor("a test"), d); !errors.Is(err, fault.ErrUnavailable) ||
 			time.Since(began) > 4*time.Second {
-			t.Errorf("at the end of its context: %v, after %v", err, time.Since(began))
+			t.Errorf("at the end of its context: got error %v after %v, want %v within 4 seconds",
+				err, time.Since(began), fault.ErrUnavailable)
 		}
 		must(t, gormdb.OnSQLiteWriter(other, "ROLLBACK"))
 		if err := issueUntil(t, db, w, 1); err != nil {

@@ -42,7 +42,7 @@ func queued(t *testing.T, waiting string) string {
 		synctest.Wait()
 	})
 	if q.busy || len(q.urgent.waiting)+len(q.ordinary.waiting)+len(q.urgent.order)+len(q.ordinary.order) > 0 {
-		t.Errorf("%s: the queue is not empty: %+v", waiting, &q)
+		t.Errorf("%s: the queue: got %+v, want it empty", waiting, &q)
 	}
 	return string(order)
 }
@@ -73,14 +73,14 @@ func TestWriteQueueCancellation(t *testing.T) {
 	}()
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("a write whose request has ended: %v", err)
+		t.Errorf("a write whose request has ended: got error %v, want %v", err, context.Canceled)
 	}
 	if _, err := q.enter(gone, turn{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("a write whose request has ended before: %v", err)
+		t.Errorf("a write whose request has ended before: got error %v, want %v", err, context.Canceled)
 	}
 	leave()
 	if leave, err = q.enter(t.Context(), turn{}); err != nil || len(q.ordinary.order) > 0 {
-		t.Errorf("the next write: %v, %+v", err, q.ordinary)
+		t.Errorf("the next write: got error %v and the queue %+v, want it empty", err, q.ordinary)
 	}
 	leave()
 }
@@ -111,7 +111,7 @@ func TestWriteQueueCancellationOfATurn(t *testing.T) {
 		leave()
 		<-left
 		if q.busy {
-			t.Fatalf("in round %d no write has the turn", round)
+			t.Fatalf("in round %d no write has the turn, want one to have it", round)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func TestWriteQueueRaces(t *testing.T) {
 				return
 			}
 			if running++; running != 1 {
-				t.Errorf("%d writes at once", running)
+				t.Errorf("writes at once: got %d, want 1", running)
 			}
 			running, ran = running-1, ran+1
 			leave()
@@ -141,7 +141,7 @@ func TestWriteQueueRaces(t *testing.T) {
 	}
 	all.Wait()
 	if q.busy || ran < 100 {
-		t.Errorf("%d writes ran, busy %t", ran, q.busy)
+		t.Errorf("%d writes ran, busy %t, want 100 at least, and not busy", ran, q.busy)
 	}
 }
 
@@ -154,7 +154,7 @@ func TestWriteQueueKeepsOrder(t *testing.T) {
 		r.add(uuid.UUID{}, added[len(added)-1])
 	}
 	if !r.remove(uuid.UUID{}, added[2]) || r.remove(uuid.UUID{}, added[2]) {
-		t.Error("a write is removed once")
+		t.Error("removing a write twice: want it removed the first time only")
 	}
 	var taken []chan struct{}
 	for !r.empty() {

@@ -65,7 +65,8 @@ func (s *sqlite) insertIn(ctx context.Context, tx *writing, d token.Draft, rows 
 	return inserted, err
 }
 
-func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error) {
+func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.RevocationDraft) (unknown []uuid.UUID,
+	err error) {
 	err = write(ctx, s, by, held{tokensOf: e.AccountID, urgent: true}, func(tx *gorm.DB) error {
 		requested, err := tokensByID(tx, e.AccountID, e.IDs)
 		if err != nil {
@@ -85,7 +86,7 @@ func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending
 		if unknown = missing(e.IDs, found); len(unknown) > 0 || len(live) == 0 {
 			return nil
 		}
-		return endTokens(tx, e, live)
+		return revokeEach(tx, e, live)
 	})
 	return unknown, err
 }
@@ -93,9 +94,9 @@ func (s *sqlite) revokeTokens(ctx context.Context, by auth.Actor, e token.Ending
 // noting is the actor of last uses, which are saved after the requests.
 var noting = auth.NoActor("last uses are saved")
 
-// keepUses passes each batch as one argument: the driver searches all arguments for each parameter, which would be
+// saveUses passes each batch as one argument: the driver searches all arguments for each parameter, which would be
 // slow for thousands.
-func (s *sqlite) keepUses(ctx context.Context, ofTokens, ofAccess []use) error {
+func (s *sqlite) saveUses(ctx context.Context, ofTokens, ofAccess []use) error {
 	tokens, err := usesAsJSON(ofTokens)
 	if err != nil {
 		return err

@@ -46,15 +46,15 @@ func TestStoppedInATransaction(t *testing.T) {
 			began := time.Now()
 			revoke(t, there, made)
 			if took := time.Since(began); took > idleLimit+2*time.Second {
-				t.Errorf("revoking took %s", took)
+				t.Errorf("revoking took %s, want %s at most", took, idleLimit+2*time.Second)
 			}
 			close(goOn)
 			if err := <-changed; !errors.Is(err, fault.ErrUnavailable) {
-				t.Errorf("the stopped transaction: got %v", err)
+				t.Errorf("the stopped transaction: got error %v, want %v", err, fault.ErrUnavailable)
 			}
 			kept, err := there.Tokens().Token(t.Context(), made.AccountID, made.ID)
 			if err != nil || kept.Name != made.Name || kept.Revocation == nil {
-				t.Errorf("stored %+v, %v", kept, err)
+				t.Errorf("stored: got %+v, %v, want the old name %q and a revocation", kept, err, made.Name)
 			}
 		})
 	}
@@ -77,7 +77,7 @@ func TestStoppedWhileGranting(t *testing.T) {
 					d, _ := grantDraft(made, time.Now(), 1_000_000)
 					if err := here.Grants().Grant(ctx, auth.NoActor("a test"), d); err != nil && ctx.Err() == nil &&
 						fault.KindOf(err) != fault.NotFound {
-						t.Error(err)
+						t.Errorf("a grant: got error %v, want none, or kind %s", err, fault.NotFound)
 						return
 					}
 				}
@@ -88,7 +88,7 @@ func TestStoppedWhileGranting(t *testing.T) {
 		began := time.Now()
 		revoke(t, there, made)
 		if took := time.Since(began); took > idleLimit/2 {
-			t.Errorf("revoking took %s", took)
+			t.Errorf("revoking took %s, want %s at most", took, idleLimit/2)
 		}
 		p.Thaw()
 		cancel()

@@ -42,7 +42,7 @@ func TestSuspensionWaitsForGrants(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := grant(); fault.KindOf(err) != fault.Unauthenticated {
-			t.Errorf("a grant after the suspension: %v", err)
+			t.Errorf("a grant after the suspension: got error %v, want kind %s", err, fault.Unauthenticated)
 		}
 	})
 }
@@ -76,7 +76,7 @@ func whileLocked(t *testing.T, url, statement, id string, work func() error) err
 	for waiting := 0; waiting == 0; {
 		select {
 		case err := <-ended:
-			t.Errorf("it did not wait for the rows: %v", err)
+			t.Errorf("it did not wait for the rows, want it to: %v", err)
 			return err
 		default:
 		}

@@ -29,17 +29,17 @@ type tokenWriter interface {
 	// outcome.
 	insertToken(ctx context.Context, by auth.Actor, d token.Draft) (insertion, error)
 	// revokeTokens does the work of token.Repository.Revoke.
-	revokeTokens(ctx context.Context, by auth.Actor, e token.Ending) (unknown []uuid.UUID, err error)
-	// keepUses saves one batch of uses: at most one of each API token, and at most one of each access token. Both
+	revokeTokens(ctx context.Context, by auth.Actor, e token.RevocationDraft) (unknown []uuid.UUID, err error)
+	// saveUses saves one batch of uses: at most one of each API token, and at most one of each access token. Both
 	// lists are ordered by their keys. The second list has no entry for a use without an access token.
-	keepUses(ctx context.Context, ofTokens, ofAccess []use) error
+	saveUses(ctx context.Context, ofTokens, ofAccess []use) error
 	// insertGrant inserts a granted access token and its event if the API token is not revoked and is below its
 	// limit, and deletes some expired ones.
 	insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft) (insertion, error)
-	// keepLegacyUses saves one batch of uses of legacy API accounts, at most one of each.
-	keepLegacyUses(ctx context.Context, list []use) error
-	// keepSessionUses saves one batch of uses of sessions, at most one of each.
-	keepSessionUses(ctx context.Context, list []use) error
+	// saveLegacyUses saves one batch of uses of legacy API accounts, at most one of each.
+	saveLegacyUses(ctx context.Context, list []use) error
+	// saveSessionUses saves one batch of uses of sessions, at most one of each.
+	saveSessionUses(ctx context.Context, list []use) error
 }
 
 // insertion is the outcome of inserting a draft.
@@ -87,8 +87,8 @@ func placeOf(t token.Token) string {
 }
 
 // Revoke revokes all the tokens or none.
-func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (token.Ended, error) {
-	var ended token.Ended
+func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.RevocationDraft) (token.RevocationOutcome, error) {
+	var ended token.RevocationOutcome
 	var err error
 	if e.Issued {
 		ended, err = t.revokeWithIssued(ctx, by, e)
@@ -101,14 +101,14 @@ func (t tokens) Revoke(ctx context.Context, by auth.Actor, e token.Ending) (toke
 	if len(ended.Unknown) == 0 {
 		// Another replica may have revoked the tokens before, and this one may not have received that change yet.
 		// Therefore this is reported even if nothing was left to change.
-		t.tell(err, concernedBy(e))
+		t.publish(err, concernedBy(e))
 	}
 	return ended, failed(ctx, "revoke API tokens", err)
 }
 
 // concernedBy returns the id to remove from caches when tokens are revoked. For one token that is the token, so that
 // the account's other credentials stay cached. For several it is their account.
-func concernedBy(e token.Ending) uuid.UUID {
+func concernedBy(e token.RevocationDraft) uuid.UUID {
 	if len(e.IDs) == 1 && !e.Issued {
 		return e.IDs[0]
 	}
@@ -132,7 +132,7 @@ func (t tokens) Change(ctx context.Context, by auth.Actor, accountID, id uuid.UU
 		}
 		return t.engine.announce(tx, accountID)
 	})
-	t.tell(err, accountID)
+	t.publish(err, accountID)
 	return failed(ctx, "change API token", err)
 }
 

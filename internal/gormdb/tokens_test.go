@@ -143,10 +143,10 @@ func TestLimitBesideRevocations(t *testing.T) {
 					d.MaxLive = 1
 					err := db.Tokens().Insert(t.Context(), by, d)
 					if err == nil {
-						_, err = db.Tokens().Revoke(t.Context(), by, ending([]uuid.UUID{d.Token.ID}, d.Token))
+						_, err = db.Tokens().Revoke(t.Context(), by, revocationOf([]uuid.UUID{d.Token.ID}, d.Token))
 					}
 					if err != nil && fault.KindOf(err) != fault.LimitReached {
-						t.Error(err)
+						t.Errorf("Insert: got error %v, want none, or kind %s", err, fault.LimitReached)
 						return
 					}
 				}
@@ -164,12 +164,12 @@ func TestTokenOfAnotherAccount(t *testing.T) {
 		mustBe(t, err, fault.NotFound)
 		access, err := db.Tokens().AccessTokens(t.Context(), other.Account.ID, []uuid.UUID{kept.ID}, noon)
 		if err != nil || len(access) > 0 {
-			t.Errorf("access tokens %v, %v", access, err)
+			t.Errorf("AccessTokens() of another account = %v, %v, want none", access, err)
 		}
 		pages, err := db.Tokens().StoreTokens(t.Context(), other.Account.ID, []uuid.UUID{w.Stores[0].ID},
 			token.Query{Now: noon}, all)
 		if err != nil || len(pages[w.Stores[0].ID].Items) > 0 {
-			t.Errorf("tokens %v, %v", pages, err)
+			t.Errorf("StoreTokens() of another account = %v, %v, want none", pages, err)
 		}
 	})
 }
@@ -254,7 +254,7 @@ func TestTokenFilters(t *testing.T) {
 				}
 				sameTokens(t, "of the account", nodes(list), tc.want(onAccount))
 				if n, err := repo.CountAccountTokens(ctx, id, q); err != nil || n != int64(len(list.Items)) {
-					t.Errorf("counted %d of the account, %v", n, err)
+					t.Errorf("CountAccountTokens() = %d, %v, want %d", n, err, len(list.Items))
 				}
 				pages, err := repo.StoreTokens(ctx, id, []uuid.UUID{st, w.Stores[1].ID}, q, all)
 				if err != nil {
@@ -264,7 +264,7 @@ func TestTokenFilters(t *testing.T) {
 				sameTokens(t, "of the other store", nodes(pages[w.Stores[1].ID]), tc.want(elsewhere))
 				counts, err := repo.CountStoreTokens(ctx, id, []uuid.UUID{st}, q)
 				if err != nil || counts[st] != int64(len(pages[st].Items)) {
-					t.Errorf("counted %v of the store, %v", counts, err)
+					t.Errorf("CountStoreTokens() = %v, %v, want %d", counts, err, len(pages[st].Items))
 				}
 			})
 		}

@@ -34,7 +34,7 @@ func TestUnavailable(t *testing.T) {
 	works := func(when string) {
 		t.Helper()
 		if err := lookUp(t.Context(), db); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("%s: got %v", when, err)
+			t.Errorf("%s: got error %v, want kind %s", when, err, fault.NotFound)
 		}
 	}
 	works("at first")
@@ -45,7 +45,7 @@ func TestUnavailable(t *testing.T) {
 	cancel()
 	p.Thaw()
 	if !errors.Is(err, fault.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("no answer in time: got %v", err)
+		t.Errorf("no answer in time: got error %v, want %v and %v", err, fault.ErrUnavailable, context.DeadlineExceeded)
 	}
 	works("after a pause")
 
@@ -55,16 +55,16 @@ func TestUnavailable(t *testing.T) {
 		go func() { waiting <- lookUp(t.Context(), db) }()
 	}
 	if _, err := db.Access().Store(t.Context(), "acme1us"); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("a store of a database that hangs: got %v", err)
+		t.Errorf("a store of a database that hangs: got error %v, want %v", err, fault.ErrUnavailable)
 	}
 	for range cap(waiting) {
 		if err := <-waiting; !errors.Is(err, fault.ErrUnavailable) {
-			t.Errorf("a database that hangs: got %v", err)
+			t.Errorf("a database that hangs: got error %v, want %v", err, fault.ErrUnavailable)
 		}
 	}
 	p.Thaw()
 	if took := time.Since(began); took > 7*time.Second {
-		t.Errorf("a database that hangs is waited for %s", took)
+		t.Errorf("a database that hangs is waited for %s, want 7 seconds at most", took)
 	}
 	works("after it hung")
 
@@ -74,7 +74,7 @@ func TestUnavailable(t *testing.T) {
 	for range 2 { // the second time there is no connection left to lose
 		if err := lookUp(t.Context(), db); !errors.Is(err, fault.ErrUnavailable) ||
 			fault.KindOf(err) != fault.Internal {
-			t.Errorf("stopped: got %v", err)
+			t.Errorf("stopped: got error %v, want %v of kind %s", err, fault.ErrUnavailable, fault.Internal)
 		}
 	}
 	if err := cluster.Restart(); err != nil {
@@ -85,7 +85,8 @@ func TestUnavailable(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := lookUp(gone, db); !errors.Is(err, context.Canceled) || errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("after the caller gave up: got %v", err)
+		t.Errorf("after the caller gave up: got error %v, want %v, and not %v",
+			err, context.Canceled, fault.ErrUnavailable)
 	}
 }
 
@@ -100,7 +101,7 @@ func TestBrokenIsNotUnavailable(t *testing.T) {
 		execute(t, url, "DROP TABLE sessions")
 		if err := lookUp(t.Context(), db); err == nil || fault.KindOf(err) != fault.Internal ||
 			errors.Is(err, fault.ErrUnavailable) {
-			t.Errorf("got %v", err)
+			t.Errorf("got error %v, want kind %s, and not %v", err, fault.Internal, fault.ErrUnavailable)
 		}
 	})
 }

@@ -61,7 +61,7 @@ func (db *DB) changeUsers(ctx context.Context, by auth.Actor, h held, work func(
 		}
 		return db.engine.announce(tx, accountID)
 	})
-	db.forget(err, accountID)
+	db.invalidate(err, accountID)
 	if wrote && !isFault(err) {
 		db.engine.notify()
 	}

@@ -126,7 +126,7 @@ func TestCountUsersFollows(t *testing.T) {
 			return errors.Join(c.RemoveMembers(t.Context(), []uuid.UUID{fresh[2].ID}), taken)
 		})
 		if !errors.Is(err, taken) {
-			t.Fatal(err)
+			t.Fatalf("Change: got error %v, want %v", err, taken)
 		}
 		counted(7)
 	})
@@ -153,7 +153,8 @@ func TestRemoveUsers(t *testing.T) {
 				c.RemoveMembers(t.Context(), []uuid.UUID{gone.ID}))
 		})
 		if !ended(t, db, session) || ended(t, db, kept) {
-			t.Error("the session is not revoked, or another one is")
+			t.Errorf("sessions revoked: got %t and another one %t, want only the first",
+				ended(t, db, session), ended(t, db, kept))
 		}
 		s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: gone.ID, CreatedAt: noon,
 			ExpiresAt: later(time.Hour)}
@@ -175,7 +176,8 @@ func TestChangeOwners(t *testing.T) {
 			a, err := c.Account(t.Context())
 			owned, ownedErr := c.OwnedStores(t.Context(), []uuid.UUID{next})
 			if a.OwnerID != next || len(owned) != 1 || owned[0].ID != w.Stores[1].ID {
-				t.Errorf("the account's owner is %s, and owns %v", a.OwnerID, owned)
+				t.Errorf("the account's owner: got %s, who owns %v, want %s, who owns %s",
+					a.OwnerID, owned, next, w.Stores[1].ID)
 			}
 			stores, storesErr := c.Stores(t.Context(),
 				[]account.StoreRef{{ID: w.Stores[0].ID}, {Hash: w.Stores[1].Hash}, {Hash: w.Stores[0].Hash},
@@ -216,7 +218,7 @@ func TestChangesAreOneAfterTheOther(t *testing.T) {
 		change(t, dbs[0], w, func(c user.Change) error {
 			members, err := c.Members(t.Context(), []uuid.UUID{w.Owner.ID})
 			if !slices.ContainsFunc(members, func(p user.Person) bool { return len(p.ExternalID) == 2*each }) {
-				t.Errorf("the owner is %+v", members)
+				t.Errorf("the owner: got %+v, %v, want an external ID of %d characters", members, err, 2*each)
 			}
 			return err
 		})

@@ -24,12 +24,12 @@ func TestUsersFiltered(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{Users: 12, Stores: 2, MembersPerStore: 7}.Make(t, db)
 		other := dbtest.Seed{Users: 3, MembersPerStore: 3}.Make(t, db)
-		people := w.Users[1:]
-		named := people[3]
+		users := w.Users[1:]
+		named := users[3]
 		named.FirstName, named.LastName = "ÄNNE", "Σίσυφος"
-		people[3] = named
-		members := make([]user.Membership, len(people))
-		for i, u := range people {
+		users[3] = named
+		members := make([]user.Membership, len(users))
+		for i, u := range users {
 			members[i] = membershipOf(u)
 			members[i].ExternalID, members[i].UpdatedAt = fmt.Sprint("e", i), later(time.Duration(i)*time.Second)
 		}
@@ -39,25 +39,25 @@ func TestUsersFiltered(t *testing.T) {
 			f    user.Filter
 			want []user.User
 		}{
-			{"addresses", user.Filter{Emails: []string{people[1].Email, strings.ToUpper(people[8].Email),
-				other.Owner.Email}}, []user.User{people[1], people[8]}},
+			{"addresses", user.Filter{Emails: []string{users[1].Email, strings.ToUpper(users[8].Email),
+				other.Owner.Email}}, []user.User{users[1], users[8]}},
 			{"no address", user.Filter{Emails: []string{}}, nil},
-			{"external ids", user.Filter{ExternalIDs: []string{"e2", "e11", "E3"}}, []user.User{people[2], people[11]}},
+			{"external ids", user.Filter{ExternalIDs: []string{"e2", "e11", "E3"}}, []user.User{users[2], users[11]}},
 			{"no external id", user.Filter{ExternalIDs: []string{}}, nil},
-			{"a store", user.Filter{StoreID: w.Stores[1].ID}, people[:7]},
+			{"a store", user.Filter{StoreID: w.Stores[1].ID}, users[:7]},
 			{"another's store", user.Filter{StoreID: other.Stores[0].ID}, nil},
-			{"without stores", user.Filter{WithoutStores: true}, append([]user.User{w.Owner}, people[7:]...)},
-			{"what changed", user.Filter{UpdatedAfter: later(4 * time.Second)}, people[5:]},
+			{"without stores", user.Filter{WithoutStores: true}, append([]user.User{w.Owner}, users[7:]...)},
+			{"what changed", user.Filter{UpdatedAfter: later(4 * time.Second)}, users[5:]},
 			{"what changed of a store's", user.Filter{StoreID: w.Stores[0].ID, UpdatedAfter: later(4 * time.Second)},
-				people[5:7]},
+				users[5:7]},
 			{"a name in another case", user.Filter{Search: "änne σΊ"}, []user.User{named}},
-			{"a part that all have", user.Filter{Search: "rst USER"}, slices.Concat(people[:3], people[4:])},
+			{"a part that all have", user.Filter{Search: "rst USER"}, slices.Concat(users[:3], users[4:])},
 			{"a part that no user has", user.Filter{Search: "%"}, nil},
 			{"all of it", user.Filter{
-				StoreID: w.Stores[0].ID, Emails: []string{people[5].Email, people[6].Email, people[9].Email},
+				StoreID: w.Stores[0].ID, Emails: []string{users[5].Email, users[6].Email, users[9].Email},
 				ExternalIDs:  []string{"e5", "e6"},
 				UpdatedAfter: later(5 * time.Second), Search: "user",
-			}, people[6:7]},
+			}, users[6:7]},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				want := newestFirst(tc.want)
@@ -67,14 +67,14 @@ func TestUsersFiltered(t *testing.T) {
 				}
 				if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, tc.f); err != nil ||
 					n != int64(len(want)) {
-					t.Errorf("counted %d, %v", n, err)
+					t.Errorf("CountUsers() = %d, %v, want %d", n, err, len(want))
 				}
 			})
 		}
 	})
 }
 
-// A user whom a token created, added, gave permissions or reactivated is granted by that token. A user whom it only
+// A user that a token created, added, gave permissions or reactivated is granted by that token. A user that it only
 // deactivated or renamed is not.
 func TestUsersGrantedBy(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
@@ -146,7 +146,7 @@ func walkUsers(t *testing.T, db *gormdb.DB, w dbtest.World, f user.Filter, windo
 			return all
 		}
 	}
-	t.Fatal("the list does not end")
+	t.Fatal("the list does not end, want it to")
 	return nil
 }
 
@@ -184,7 +184,7 @@ func TestUserPlaces(t *testing.T) {
 				same(t, "places", append([]user.StorePlace{}, nodes(pages[ids[0]])...), want)
 				counts, err := db.Users().CountUserPlaces(t.Context(), w.Account.ID, ids, tc.only)
 				if err != nil || counts[ids[0]] != int64(len(want)) || counts[ids[1]] != 0 {
-					t.Errorf("counts %v, %v", counts, err)
+					t.Errorf("CountUserPlaces() = %v, %v, want %d and 0", counts, err, len(want))
 				}
 			})
 		}
@@ -195,12 +195,12 @@ func TestUserPlaces(t *testing.T) {
 		members := nodes(pages[w.Stores[0].ID])
 		if len(members) != 2 || members[1].ID != owned.ID || members[1].Role() != user.StoreOwner ||
 			members[0].Role() != user.Custom {
-			t.Errorf("the members are %+v", members)
+			t.Errorf("members: got %+v, want 2, the last the owner %s", members, owned.ID)
 		}
 		found, err := db.Users().MembershipsByID(t.Context(), w.Account.ID, append(ids, uuid.New()))
 		if err != nil || len(found) != 3 || found[ids[0]].ExternalID != "e" ||
 			found[ids[0]].UpdatedAt != later(time.Second) || found[ids[1]].ExternalID != "" {
-			t.Errorf("memberships %+v, %v", found, err)
+			t.Errorf("MembershipsByID() = %+v, %v, want 3, with the external ID of the first", found, err)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func TestUsers(t *testing.T) {
 		}
 		same(t, "users", nodes(got), newestFirst(w.Users))
 		if n, err := repo.CountUsers(ctx, w.Account.ID, user.Filter{}); err != nil || n != int64(len(w.Users)) {
-			t.Errorf("counted %d, %v", n, err)
+			t.Errorf("CountUsers() = %d, %v, want %d", n, err, len(w.Users))
 		}
 
 		members, err := repo.MembersByID(ctx, w.Account.ID, []uuid.UUID{w.Users[2].ID, other.Owner.ID})
@@ -120,7 +120,7 @@ func TestMemberships(t *testing.T) {
 			})
 		}
 		if none, err := db.Users().Memberships(t.Context(), "nobody@example.com"); err != nil || len(none) > 0 {
-			t.Errorf("an unknown address is in %v, %v", none, err)
+			t.Errorf("Memberships() of an unknown address = %v, %v, want none", none, err)
 		}
 	})
 }
@@ -156,11 +156,11 @@ func TestStartSession(t *testing.T) {
 		s, value := startSession(t, db, w, w.Owner)
 		record, err := db.Access().Credential(t.Context(), secret.UserSession, keyring.Candidates(value))
 		if err != nil || record.Principal.SessionID != s.ID {
-			t.Errorf("found %v, %v", record, err)
+			t.Errorf("Credential() = %v, %v, want session %s", record, err, s.ID)
 		}
 		events, err := db.Audit().Events(t.Context(), w.Account.ID, audit.Filter{}, all)
 		if err != nil || len(events.Items) != 1 || events.Items[0].Node.Target.Key != s.ID.String() {
-			t.Errorf("events %v, %v", events, err)
+			t.Errorf("Events() = %v, %v, want one of session %s", events, err, s.ID)
 		}
 		t.Run("an existing digest changes nothing", func(t *testing.T) {
 			again := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: w.Owner.ID,
@@ -170,7 +170,7 @@ func TestStartSession(t *testing.T) {
 			mustBe(t, db.Users().StartSession(t.Context(), auth.NoActor("a test"), again, keyring.Digest(value), e,
 				audit.Event{}), fault.Conflict)
 			if n, err := db.Audit().CountEvents(t.Context(), w.Account.ID, audit.Filter{}); err != nil || n != 1 {
-				t.Errorf("%d events, %v", n, err)
+				t.Errorf("CountEvents() = %d, %v, want 1", n, err)
 			}
 		})
 	})

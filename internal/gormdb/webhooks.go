@@ -124,11 +124,23 @@ func saveWebhook(tx *gorm.DB, row *webhookRow, after webhook.Webhook) error {
 	case before.State != webhook.Disabled && after.State == webhook.Disabled:
 		return endDeliveries(tx, row.ID)
 	case !slices.Equal(before.Types, after.Types):
-		return endDeliveries(tx.Where("event_id IN (?)", tx.Session(&gorm.Session{NewDB: true}).Model(&eventRow{}).
-			Select("id").Where("account_id = ? AND action NOT IN ?", row.AccountID,
-			append(actionsOf(after.Types), audit.WebhookTest))), row.ID)
+		return endUnselected(tx, after)
 	}
 	return nil
+}
+
+// endUnselected makes the pending deliveries of events that a webhook's types do not select Dead, and those that wait
+// behind them due. Tests are for one webhook, whatever its types are. The transaction has locked the webhook.
+func endUnselected(tx *gorm.DB, hook webhook.Webhook) error {
+	const other = `EXISTS (SELECT 1 FROM audit_events AS e WHERE e.account_id = deliveries.account_id
+		AND e.id = deliveries.event_id AND e.action NOT IN ?)`
+	if err := endDeliveries(tx.Where(other, append(actionsOf(hook.Types), audit.WebhookTest)), hook.ID); err != nil {
+		return err
+	}
+	// A delivery without an attempt is due later only if it waits behind another one, or is leased.
+	now := instant{time.Now()}
+	return tx.Model(&deliveryRow{}).Where(`webhook_id = ? AND state = 'PENDING' AND attempts = 0 AND lease_token IS NULL
+		AND next_at > ?`, hook.ID, now).Update("next_at", now).Error
 }
 
 // endDeliveries makes the pending deliveries of a webhook that q selects Dead. Their leases stay, so that the outcomes

@@ -18,10 +18,11 @@ import (
 // held are the rows that a write locks against all other writers before it does anything else. They are locked
 // together with the actor's rows, in one order for all writes, so that writes do not deadlock:
 //
-//  1. the account's row,
-//  2. the row of a person,
-//  3. API tokens, including the actor's, by their ids,
-//  4. the actor's session.
+//  1. the advisory locks (advisoryLocks), by their keys,
+//  2. the account's row,
+//  3. the row of a person,
+//  4. API tokens, including the actor's, by their ids,
+//  5. the actor's session.
 type held struct {
 	// account is locked by writes to its users, and by issuing account-level tokens.
 	account uuid.UUID
@@ -30,6 +31,12 @@ type held struct {
 	// tokens are locked by writes that change or revoke them. They are API tokens of the account tokensOf.
 	tokensOf uuid.UUID
 	tokens   []uuid.UUID
+	// allTokens is set by writes that revoke tokens of the account which they find themselves. No API token of the
+	// account writes meanwhile.
+	allTokens bool
+	// sessions are those known before the transaction that the write revokes. It locks them itself; only their advisory
+	// locks are taken with these rows.
+	sessions []sessionKey
 	// urgent writes overtake others on SQLite, which has one writer. They are the writes that remove permissions, and
 	// must be short.
 	urgent bool
@@ -48,8 +55,8 @@ func (h held) turn(by auth.Actor) turn {
 }
 
 // mostTries bounds how often a write is run. Only a deadlock, and an event of a subject that was not locked
-// (log_append.go), make it run again. One case of a deadlock remains: two tokens revoke each other, one of them
-// together with users, whose tokens are not known before the transaction begins.
+// (log_append.go), make it run again. One case of a deadlock remains: the manifest changes several accounts, and a
+// write in one of them needs a row that the manifest has changed.
 const mostTries = 3
 
 // write runs work in a transaction that commits only if by still has its rights when its rows are locked. All writes
@@ -115,7 +122,7 @@ func lockFor(tx *gorm.DB, by auth.Actor, h held) error {
 	if tx.Name() == sqliteDialect.name {
 		return nil
 	}
-	l := locker{tx: tx}
+	l := locker{tx: tx, advisory: advisoryLocksOf(by, h)}
 	if h.account != uuid.Nil {
 		l.lock("accounts", "NO KEY UPDATE", "id = ?", h.account)
 	}
@@ -137,7 +144,7 @@ func lockFor(tx *gorm.DB, by auth.Actor, h held) error {
 		l.lock("api_tokens", "KEY SHARE", "account_id = ? AND id = ?", by.AccountID, by.ID)
 		l.lockTokens(h.tokensOf, after)
 	}
-	return l.err
+	return l.takeRest()
 }
 
 // accountLock returns the strength with which an actor that does not change its account's users locks the account.
@@ -163,8 +170,10 @@ func around(actor uuid.UUID, tokens []uuid.UUID) (before, after []uuid.UUID) {
 
 // locker locks rows until an error occurs.
 type locker struct {
-	tx  *gorm.DB
-	err error
+	tx *gorm.DB
+	// advisory are advisory locks that the next statement takes first.
+	advisory advisoryLocks
+	err      error
 }
 
 func (l *locker) lock(table, strength, where string, args ...any) {
@@ -172,8 +181,21 @@ func (l *locker) lock(table, strength, where string, args ...any) {
 		return
 	}
 	var ids []uuid.UUID
-	l.err = l.tx.Table(table).Clauses(clause.Locking{Strength: strength}).Where(where, args...).Order("id").Pluck("id",
-		&ids).Error
+	q := l.tx.Table(table).Clauses(clause.Locking{Strength: strength}).Where(where, args...)
+	if len(l.advisory) > 0 && l.tx.Name() != sqliteDialect.name {
+		q = q.Where(takeAdvisory("?"), l.advisory.array())
+		l.advisory = nil
+	}
+	l.err = q.Order("id").Pluck("id", &ids).Error
+}
+
+// takeRest takes the advisory locks that no statement has taken yet, and returns the first error.
+func (l *locker) takeRest() error {
+	if l.err == nil && len(l.advisory) > 0 {
+		l.err = l.tx.Exec("SELECT "+takeAdvisory("?"), l.advisory.array()).Error
+		l.advisory = nil
+	}
+	return l.err
 }
 
 // lockTokens also excludes requests that use the tokens. Therefore it is stronger than the lock that changing them

@@ -16,7 +16,7 @@ func TestCheckWriting(t *testing.T) {
 			"CREATE TRIGGER broken BEFORE UPDATE ON write_checks BEGIN SELECT RAISE(ABORT, 'disk full'); END",
 			"ALTER TABLE write_checks ADD CONSTRAINT broken CHECK (false) NOT VALID")
 		if err := db.CheckWriting(t.Context()); err == nil {
-			t.Error("writing fails, but the check succeeds")
+			t.Error("CheckWriting() while writing fails: got no error, want one")
 		}
 	})
 }

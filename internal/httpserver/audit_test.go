@@ -14,7 +14,7 @@ func TestGraphQLOverHTTP(t *testing.T) {
 		"LATCHKEY_AUDIT_TOKEN="+d.SessionToken)
 	for _, want := range []string{"MUST: 13 of 13", "SHOULD: 23 of 23"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("not %s", want)
+			t.Errorf("the audit: got %s, want %s", out, want)
 		}
 	}
 }

@@ -19,9 +19,9 @@ const legacyPaths = "/v2/"
 // basicScheme is the prefix of a credential presented by HTTP Basic.
 const basicScheme = "Basic "
 
-// triesBasic reports whether a request has an Authorization header with the
+// hasBasicScheme reports whether a request has an Authorization header with the
 // Basic scheme, well formed or not.
-func triesBasic(h http.Header) bool {
+func hasBasicScheme(h http.Header) bool {
 	return slices.ContainsFunc(h["Authorization"], func(value string) bool {
 		_, is := cutScheme(value, strings.TrimSpace(basicScheme))
 		return is

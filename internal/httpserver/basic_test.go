@@ -89,15 +89,16 @@ func TestGatewayTakesLegacyAccounts(t *testing.T) {
 			// gateway does not get them.
 			if ofClient := !strings.HasPrefix(tc.challenge, "Latchkey-Gateway"); dated != ofClient ||
 				told != (tc.status == 204) {
-				t.Errorf("got headers %v", h)
+				t.Errorf("headers: got %v, want dates %t, and the token with empty scopes %t", h, ofClient,
+					tc.status == 204)
 			}
 			if strings.Contains(got.text, "RFC 7617") != malformed[tc.name] {
-				t.Errorf("got %s", got.text)
+				t.Errorf("body: got %s, want RFC 7617 mentioned: %t", got.text, malformed[tc.name])
 			}
 		})
 	}
 	if text := server.log.String(); strings.Contains(text, "of:old") || strings.Contains(text, "b2Y6") {
-		t.Errorf("the log has a token: %s", text)
+		t.Errorf("the log: got %s, want no token", text)
 	}
 }
 
@@ -144,6 +145,6 @@ func TestTheAccountAPITakesNoBasic(t *testing.T) {
 	server := legacyGateway(t, nil)
 	if got := server.api(t, basicAuth("Basic", "erp", "of:old")); got.StatusCode != 401 ||
 		got.Header.Get("WWW-Authenticate") != `Bearer realm="latchkey"` {
-		t.Errorf("got %d, %v", got.StatusCode, got.Header)
+		t.Errorf("got %d, %v, want 401 and the challenge of a Bearer token", got.StatusCode, got.Header)
 	}
 }

@@ -53,7 +53,8 @@ func TestLargeBodies(t *testing.T) {
 	}
 	send(100)
 	if n, status := soon(t, reached), soon(t, statuses); n != 100 || status != http.StatusOK {
-		t.Errorf("a small body beside large ones: the API read %d bytes, status %d", n, status)
+		t.Errorf("a small body beside large ones: the API read %d bytes, status %d, want 100 bytes and status 200", n,
+			status)
 	}
 	check.Equal(t, soon(t, statuses), http.StatusTooManyRequests, "a third large body: status")
 	close(letGo)
@@ -62,7 +63,8 @@ func TestLargeBodies(t *testing.T) {
 	}
 	send(large)
 	if n, status := soon(t, reached), soon(t, statuses); n != large || status != http.StatusOK {
-		t.Errorf("a large body after the others: the API read %d bytes, status %d", n, status)
+		t.Errorf("a large body after the others: the API read %d bytes, status %d, want %d bytes and status 200", n,
+			status, large)
 	}
 }
 
@@ -73,7 +75,7 @@ func soon(t *testing.T, values <-chan int) int {
 	case v := <-values:
 		return v
 	case <-time.After(30 * time.Second):
-		t.Fatal("nothing was received in 30 s")
+		t.Fatal("got nothing within 30 s, want a value")
 		return 0
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"latchkey/internal/httpserver"
+	"latchkey/internal/test/check"
 )
 
 // charging is a handler that charges each request the cost that is its body.
@@ -76,17 +77,18 @@ func TestOperationThatCostsMoreThanIsLeft(t *testing.T) {
 	ask := charged(t, 100, 10_000)
 	for i := range 9 {
 		if got := ask(goodToken, 50_000); got.StatusCode != 200 {
-			t.Fatalf("operation %d: got %d", i, got.StatusCode)
+			t.Fatalf("operation %d: got %d, want 200", i, got.StatusCode)
 		}
 	}
 	ask(goodToken, 1)
 	got := ask(goodToken, 50_000)
 	if got.StatusCode != 429 || standing(got) != "100 8 1800000" || strings.Contains(got.text, "done") {
-		t.Errorf("got %d, %q, %s", got.StatusCode, standing(got), got.text)
+		t.Errorf("operation that costs more than is left: got %d, %q, %s, want 429, \"100 8 1800000\" and no execution",
+			got.StatusCode, standing(got), got.text)
 	}
 	within(t, "Retry-After", got.Header.Get("Retry-After"), 16, 18) // one of nine is missing; one returns every 18 s
 	if got := ask(goodToken, 1); got.StatusCode != 200 || standing(got) != "100 7 1800000" {
-		t.Errorf("a cheaper operation: got %d, %q", got.StatusCode, standing(got))
+		t.Errorf("a cheaper operation: got %d, %q, want 200, \"100 7 1800000\"", got.StatusCode, standing(got))
 	}
 }
 
@@ -105,14 +107,13 @@ func TestChargeWithoutRates(t *testing.T) {
 		t.Errorf("outside of a request: %v", err)
 	}
 	server := start(t, charging, nil)
-	if got := server.do(t, "POST", server.public+apiPath, "50000", "X-Auth-Token: "+goodToken); got.StatusCode != 200 {
-		t.Errorf("got %d", got.StatusCode)
-	}
+	check.Equal(t, server.do(t, "POST", server.public+apiPath, "50000", "X-Auth-Token: "+goodToken).StatusCode, 200,
+		"status without a rate limit")
 }
 
 // Charging an operation that costs one request allocates nothing.
 func TestChargeOfAnOrdinaryOperation(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = httpserver.Charge(context.Background(), 1753) }); n > 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("Charge: got %v allocations, want 0", n)
 	}
 }

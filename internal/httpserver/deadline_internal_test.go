@@ -43,7 +43,8 @@ func TestDeadlineOfASilentDatabase(t *testing.T) {
 				for _, err := range []error{d.Err(), child.Err()} {
 					if !errors.Is(err, context.DeadlineExceeded) ||
 						errors.Is(err, fault.ErrUnavailable) != tc.unavailable {
-						t.Errorf("it ended with %v", err)
+						t.Errorf("it ended with %v, want DeadlineExceeded, which is ErrUnavailable: %t", err,
+							tc.unavailable)
 					}
 				}
 			})

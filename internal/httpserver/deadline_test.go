@@ -45,7 +45,7 @@ func TestDeadline(t *testing.T) {
 			server := start(t, api, func(c *httpserver.Config) { c.Limits.RequestTimeout = limit })
 			server.api(t, "X-Auth-Token: "+goodToken)
 			if err := <-got; !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("it ended with %v", err)
+				t.Errorf("the context ended with %v, want %v", err, context.DeadlineExceeded)
 			}
 		})
 	}
@@ -71,9 +71,9 @@ func TestClientGone(t *testing.T) {
 	}()
 	if res, err := server.client.Do(req); err == nil {
 		res.Body.Close()
-		t.Error("the client got a response")
+		t.Errorf("the client got status %d, want an error", res.StatusCode)
 	}
 	if err := <-got; !errors.Is(err, context.Canceled) {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("the context ended with %v, want %v", err, context.Canceled)
 	}
 }

@@ -49,7 +49,7 @@ func serveDemo(t *testing.T, database string) *demo {
 		case code := <-ended:
 			check.Equal(t, code, 0, "exit status: %s", log.String())
 		case <-time.After(30 * time.Second):
-			t.Error("the program does not stop")
+			t.Error("the program still runs after 30 s, want it stopped")
 		}
 		goleak.VerifyNone(t)
 	})
@@ -73,7 +73,7 @@ func (d *demo) run(args ...string) string {
 	d.t.Helper()
 	var stdout, stderr strings.Builder
 	if code := cli.Main(d.t.Context(), args, d.setting, &bytes.Buffer{}, &stdout, &stderr); code != 0 {
-		d.t.Fatalf("latchkey %s: exit status %d: %s", strings.Join(args, " "), code, &stderr)
+		d.t.Fatalf("latchkey %s: got exit status %d, want 0: %s", strings.Join(args, " "), code, &stderr)
 	}
 	return strings.TrimSpace(stdout.String())
 }
@@ -91,7 +91,7 @@ func (d *demo) issue(scopes ...string) credentials {
 	text := d.run("token", "create", "--account", d.AccountID, "--name", "Stranger", "--scope",
 		strings.Join(scopes, ","), "--output", "json")
 	if err := json.Unmarshal([]byte(text), &c); err != nil || c.Credentials.ClientSecret == "" {
-		d.t.Fatalf("%v: %d bytes", err, len(text))
+		d.t.Fatalf("latchkey token create: got %v and %d bytes, want JSON with a client secret", err, len(text))
 	}
 	return c
 }

@@ -114,7 +114,7 @@ func (g *gatewayCheck) clientOf(peer netip.Addr, h http.Header) netip.Addr {
 // that credential may make the client's request. It also returns the credential
 // as presented, with or without an error.
 func (g *gatewayCheck) permit(ctx context.Context, rs *requestState, h http.Header) (presented string, err error) {
-	if triesBasic(h) {
+	if hasBasicScheme(h) {
 		return g.permitBasic(ctx, rs, h)
 	}
 	record, presented, err := g.authenticate(ctx, rs, h)

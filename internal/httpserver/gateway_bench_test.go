@@ -36,7 +36,7 @@ func (shelf) Credential(_ context.Context, kind secret.Kind, _ []secret.KeyedDig
 	}}, nil
 }
 
-func (shelf) KeepUses(context.Context, []access.Use) error { return nil }
+func (shelf) SaveUses(context.Context, []access.Use) error { return nil }
 
 func (shelf) Store(context.Context, string) (access.Store, error) {
 	return access.Store{AccountID: acme}, nil
@@ -145,7 +145,7 @@ func ask(b *testing.B, address, request, status string) {
 				b.Fatal(err)
 			}
 			if first && string(line[9:12]) != status {
-				b.Fatalf("answered %s", line)
+				b.Fatalf("answered %s, want status %s", line, status)
 			}
 			first = false
 			if len(line) > 16 && string(line[:16]) == "Content-Length: " {

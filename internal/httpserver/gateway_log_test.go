@@ -23,7 +23,7 @@ func TestGatewayInTheLog(t *testing.T) {
 	server.check(t, "X-Original-URI: /stores/acme1us/v2/orders/4711")
 	for _, want := range []string{`"status":403`, `"refused_for":"scope"`, `"principal_id":"` + tokenID.String()} {
 		if text := server.log.String(); !strings.Contains(text, want) || strings.Contains(text, "4711") {
-			t.Errorf("the log has no %s, or has the path: %s", want, text)
+			t.Errorf("the log: got %s, want %s in it, and no path", text, want)
 		}
 	}
 }
@@ -38,20 +38,20 @@ func TestRefusedCredentialsInTheLog(t *testing.T) {
 		want  []string
 	}{
 		{"malformed", nil},
-		{"nobody's", []string{`"refused_for":"unknown"`}},
+		{"not issued", []string{`"refused_for":"unknown"`}},
 		{"revoked", []string{`"refused_for":"revoked or ended"`, `"credential_of":"` + tokenID.String() + `"`}},
 	} {
 		before := len(server.log.String())
 		if got := server.check(t, "X-Auth-Token: "+tc.token); got.StatusCode != 401 {
-			t.Errorf("%s: %d", tc.token, got.StatusCode)
+			t.Errorf("%s: got %d, want 401", tc.token, got.StatusCode)
 		}
 		text := server.log.String()[before:]
 		if lines := strings.Count(text, "\n"); lines != min(len(tc.want), 1) || strings.Contains(text, tc.token+`"`) {
-			t.Errorf("%s: %d lines: %s", tc.token, lines, text)
+			t.Errorf("%s: got %d lines, want %d without the token: %s", tc.token, lines, min(len(tc.want), 1), text)
 		}
 		for _, want := range tc.want {
 			if !strings.Contains(text, want) {
-				t.Errorf("%s: the log has no %s: %s", tc.token, want, text)
+				t.Errorf("%s: the log: got %s, want %s in it", tc.token, text, want)
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		{[]string{"X-Forwarded-Method: PUT"}, "INFO", "headers differ"},
 		{[]string{"X-Original-URI: /stores/acme1us/v4/hooks"}, "INFO", "no route"},
 		{[]string{"X-Latchkey-Gateway: another"}, "INFO", "unknown"},
-		{[]string{"X-Auth-Token: nobody's"}, "INFO", "unknown"},
+		{[]string{"X-Auth-Token: not issued"}, "INFO", "unknown"},
 		{[]string{"Authorization: Bearer another"}, "DEBUG", "two credentials"},
 		{[]string{erp}, "DEBUG", "two credentials"},
 		{[]string{"-X-Auth-Token"}, "DEBUG", "no credential"},
@@ -89,7 +89,8 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		text := log.String()[before:]
 		if got.StatusCode/100 != 4 || !strings.Contains(text, `"refused_for":"`+tc.want+`"`) ||
 			!strings.Contains(text, `"level":"`+tc.level+`"`) {
-			t.Errorf("%v: %d, the log: %s", tc.lines, got.StatusCode, text)
+			t.Errorf("%v: got %d and the log %s, want 4xx and a line of level %s with the reason %q", tc.lines,
+				got.StatusCode, text, tc.level, tc.want)
 		}
 	}
 }
@@ -105,11 +106,11 @@ func TestWhatCostsNothingIsNoNews(t *testing.T) {
 	text := server.log.String()
 	if strings.Count(text, "without exactly one gateway key") != 1 || strings.Contains(text, "ERROR") ||
 		strings.Contains(text, "not a gateway") {
-		t.Errorf("the log: %s", text)
+		t.Errorf("the log: got %s, want one line about the gateway keys, no error and no line for other requests", text)
 	}
 	if server.check(t, "X-Auth-Token: broken"); !strings.Contains(server.log.String(),
 		"credential could not be verified") {
-		t.Errorf("the internal error is not logged")
+		t.Errorf("the log: got %s, want the internal error", server.log.String())
 	}
 }
 
@@ -121,11 +122,11 @@ func TestCanariesAreNoAttack(t *testing.T) {
 	refused := func(times string) {
 		t.Helper()
 		if got := server.check(t, "X-Latchkey-Gateway: canary"); got.StatusCode != 401 {
-			t.Errorf("got %d", got.StatusCode)
+			t.Errorf("a canary's request: got %d, want 401", got.StatusCode)
 		}
 		if text := server.do(t, "GET", server.admin+"/metrics", "").text; !strings.Contains(text,
 			`outcome="refused",reason="unknown"} `+times) {
-			t.Error("wrong count of refusals")
+			t.Errorf("refusals with an unknown credential: got metrics %s, want the count %s", text, times)
 		}
 	}
 	refused("1")
@@ -141,7 +142,8 @@ func TestCanariesAreNoAttack(t *testing.T) {
 	got := server.do(t, "POST", server.public+"/oauth2/introspect", "token=canary", "X-Latchkey-Gateway: canary",
 		formType)
 	if got.StatusCode != 401 || flown.lives.Load() {
-		t.Errorf("a key deleted during the request: %d", got.StatusCode)
+		t.Errorf("a key deleted during the request: %dand working %t, want 401 and false", got.StatusCode,
+			flown.lives.Load())
 	}
 	refused("1")
 }
@@ -168,10 +170,10 @@ func TestGatewayLogsFailures(t *testing.T) {
 	for _, line := range []string{"X-Latchkey-Gateway: broken", "X-Auth-Token: broken"} {
 		before := len(server.log.String())
 		if got := server.check(t, line); got.StatusCode != 500 {
-			t.Errorf("%s: %d", line, got.StatusCode)
+			t.Errorf("%s: got %d, want 500", line, got.StatusCode)
 		}
 		if text := server.log.String()[before:]; !strings.Contains(text, "no connection") {
-			t.Errorf("%s: the log: %s", line, text)
+			t.Errorf("%s: the log: got %s, want the cause \"no connection\"", line, text)
 		}
 	}
 }

@@ -225,9 +225,11 @@ func TestGatewayCheck(t *testing.T) {
 			}
 			switch {
 			case tc.status == 204 && (found != 4 || got.text != ""):
-				t.Errorf("got headers %v, body %q", got.Header, got.text)
+				t.Errorf("got %d of the principal's headers in %v, body %q, want 4 and no body", found, got.Header,
+					got.text)
 			case tc.status != 204 && (found > 0 || !strings.Contains(got.text, "message")):
-				t.Errorf("the refusal has headers %v, body %q", got.Header, got.text)
+				t.Errorf("the refusal has headers %v, body %q, want none of the principal's and a message", got.Header,
+					got.text)
 			}
 		})
 	}

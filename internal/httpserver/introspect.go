@@ -46,7 +46,7 @@ func (i *introspection) serve(rs *requestState, r *http.Request) {
 // introspect returns the record of the token in the request. It returns nil for
 // a token that is not active or that does not belong to the client.
 func (i *introspection) introspect(ctx context.Context, rs *requestState, r *http.Request) (*access.Record, error) {
-	if r.Header[gatewayHeader] == nil && (len(r.Header["Authorization"]) == 0 || triesBasic(r.Header)) {
+	if r.Header[gatewayHeader] == nil && (len(r.Header["Authorization"]) == 0 || hasBasicScheme(r.Header)) {
 		return i.forClient(ctx, rs, r)
 	}
 	presented, err := callerCredential(r.Header)

@@ -82,7 +82,7 @@ func BenchmarkIntrospection(b *testing.B) {
 		request.Body = io.NopCloser(bytes.NewReader(body))
 		p.ServeHTTP(answered, request)
 		if answered.bytes < 300 {
-			b.Fatalf("an answer of %d bytes", answered.bytes)
+			b.Fatalf("answer: got %d bytes, want at least 300", answered.bytes)
 		}
 	}
 }

@@ -43,7 +43,8 @@ func FuzzClientCredentials(f *testing.F) {
 				wantOAuthError(t, err, http.StatusBadRequest, http.StatusUnauthorized)
 			}
 			if err != nil && (c.id != "" || c.secret.Kind() != "") {
-				t.Error("got credentials together with an error")
+				t.Errorf("with the error %v: got the client %q and a %s, want no credentials", err, c.id,
+					c.secret.Kind())
 			}
 		}
 		// Credentials encoded by the RFC are decoded to the originals.
@@ -51,11 +52,13 @@ func FuzzClientCredentials(f *testing.F) {
 		c, ok := basicCredentials(http.Header{"Authorization": {"Basic " +
 			base64.StdEncoding.EncodeToString([]byte(encoded))}})
 		if !ok || c.id != id || c.secret.Reveal() != own.Reveal() {
-			t.Errorf("%q is read as %q, %v", id, c.id, ok)
+			t.Errorf("basicCredentials of %q: got %q, %t and the same secret %t, want the original credentials", id,
+				c.id, ok, c.secret.Reveal() == own.Reveal())
 		}
 		err := posted.parse(url.Values{"client_id": {id}, "client_secret": {own.Reveal()}}.Encode())
 		if err != nil || posted.get("client_id") != id || posted.get("client_secret") != own.Reveal() {
-			t.Errorf("%q is posted as %q, %v", id, posted.get("client_id"), err)
+			t.Errorf("posted credentials of %q: got %q, the same secret %t, %v, want the original credentials", id,
+				posted.get("client_id"), posted.get("client_secret") == own.Reveal(), err)
 		}
 	})
 }
@@ -68,5 +71,5 @@ func wantOAuthError(t *testing.T, err error, statuses ...int) {
 			return
 		}
 	}
-	t.Errorf("%d %s: %v", e.status, e.code, err)
+	t.Errorf("status of %s, %v: got %d, want one of %v", e.code, err, e.status, statuses)
 }

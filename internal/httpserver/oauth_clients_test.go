@@ -77,7 +77,7 @@ func (d *demo) revoke(t *testing.T, id string) {
 	status, answer := post(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, d.api(), body,
 		"X-Auth-Token", d.SessionToken)
 	if status != http.StatusOK || strings.Contains(answer, "errors") {
-		t.Fatalf("revoke: %d %s", status, answer)
+		t.Fatalf("revokeApiTokens: got %d %s, want 200 without errors", status, answer)
 	}
 }
 
@@ -94,7 +94,7 @@ func wantViewer(t *testing.T, client *http.Client, api string, status int, scope
 		}
 	}
 	if err := json.Unmarshal([]byte(body), &answer); err != nil || got != status {
-		t.Fatalf("%d %s: %v", got, body, err)
+		t.Fatalf("got %d %s, %v, want %d and JSON", got, body, err, status)
 	}
 	if viewer := answer.Data.Viewer; strings.Join(viewer.Scopes, " ") != scopes || status == http.StatusOK &&
 		viewer.Kind != "API_TOKEN" {

@@ -63,7 +63,7 @@ func TestTokenEndpoint(t *testing.T) {
 				append(tc.headers, formType+"; charset=UTF-8", "X-Forwarded-For: 192.0.2.9")...)
 			want := `{"access_token":"` + c.granted.Reveal() + `","token_type":"Bearer","expires_in":90,"scope":"a b"}`
 			if got.StatusCode != 200 || got.text != want {
-				t.Errorf("got %d %s", got.StatusCode, got.text)
+				t.Errorf("got %d %s, want 200 %s", got.StatusCode, got.text, want)
 			}
 			for name, want := range map[string]string{"Cache-Control": "no-store", "Pragma": "no-cache",
 				"Content-Type": "application/json"} {
@@ -85,7 +85,7 @@ func TestExpiresInIsAtLeastOne(t *testing.T) {
 	got := server.do(t, "POST", server.public+"/oauth2/token", "grant_type=client_credentials",
 		basic(clientID, c.secret.Reveal()), formType)
 	if !strings.Contains(got.text, `"expires_in":1,`) {
-		t.Errorf("got %s", got.text)
+		t.Errorf("got %s, want expires_in 1", got.text)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestOAuthErrors(t *testing.T) {
 			t.Run(path+"/"+tc.name, func(t *testing.T) {
 				got := server.do(t, "POST", server.public+path, tc.body, append(tc.headers, formType)...)
 				if code := errorOf(t, got); got.StatusCode != tc.status || code != tc.code {
-					t.Errorf("got %d %s: %s", got.StatusCode, code, got.text)
+					t.Errorf("got %d %s: %s, want %d %s", got.StatusCode, code, got.text, tc.status, tc.code)
 				}
 				challenge := ""
 				if tc.status == 401 {
@@ -158,10 +158,10 @@ func TestOAuthErrors(t *testing.T) {
 				}
 				if h := got.Header; h.Get("WWW-Authenticate") != challenge || h.Get("Cache-Control") != "no-store" ||
 					h.Get("Pragma") != "no-cache" {
-					t.Errorf("headers %v", h)
+					t.Errorf("headers: got %v, want the challenge %q and no caching", h, challenge)
 				}
 				if strings.Contains(got.text, "internals") {
-					t.Errorf("internals in %s", got.text)
+					t.Errorf("body: got %s, want it without the internal error", got.text)
 				}
 			})
 		}
@@ -176,7 +176,7 @@ func TestOAuthRequests(t *testing.T) {
 	for _, media := range []string{"", "application/json", "text/plain", "multipart/form-data; boundary=x"} {
 		got := server.do(t, "POST", server.public+"/oauth2/token", grant, right, "Content-Type: "+media)
 		if code := errorOf(t, got); got.StatusCode != 400 || code != "invalid_request" {
-			t.Errorf("%q: %d %s", media, got.StatusCode, got.text)
+			t.Errorf("media type %q: got %d %s, want 400 invalid_request", media, got.StatusCode, got.text)
 		}
 	}
 	for path, allow := range map[string]string{
@@ -186,7 +186,8 @@ func TestOAuthRequests(t *testing.T) {
 		got := server.do(t, "DELETE", server.public+path, "")
 		if code := errorOf(t, got); got.StatusCode != 405 || got.Header.Get("Allow") != allow ||
 			code != "invalid_request" {
-			t.Errorf("DELETE %s: %d, %q, %s", path, got.StatusCode, got.Header.Get("Allow"), got.text)
+			t.Errorf("DELETE %s: got %d, Allow %q, %s, want 405, %q, invalid_request", path, got.StatusCode,
+				got.Header.Get("Allow"), got.text, allow)
 		}
 	}
 	for _, path := range []string{"/oauth2", "/oauth2/", "/oauth2/tokens", "/oauth2/token/",
@@ -194,7 +195,7 @@ func TestOAuthRequests(t *testing.T) {
 		for _, method := range []string{"GET", "POST"} {
 			got := server.do(t, method, server.public+path, grant, right, formType)
 			if code := errorOf(t, got); got.StatusCode != 404 || code != "invalid_request" {
-				t.Errorf("%s %s: %d %s", method, path, got.StatusCode, got.text)
+				t.Errorf("%s %s: got %d %s, want 404 invalid_request", method, path, got.StatusCode, got.text)
 			}
 		}
 	}
@@ -231,7 +232,8 @@ func TestOAuthFailures(t *testing.T) {
 			got := server.do(t, "POST", server.public+"/oauth2/"+tc.path, tc.body, tc.authorization, formType)
 			if code := errorOf(t, got); got.StatusCode != tc.status || code != tc.code ||
 				got.Header.Get("Retry-After") != tc.retryAfter {
-				t.Errorf("got %d %s, %v", got.StatusCode, got.text, got.Header)
+				t.Errorf("got %d %s, %v, want %d %s and Retry-After %q", got.StatusCode, got.text, got.Header,
+					tc.status, tc.code, tc.retryAfter)
 			}
 		})
 	}
@@ -251,7 +253,7 @@ func TestOAuthFailures(t *testing.T) {
 		text, err := io.ReadAll(res.Body)
 		if code := errorOf(t, answer{res, string(text)}); err != nil || res.StatusCode != 408 ||
 			code != "invalid_request" {
-			t.Errorf("got %d %s, %v", res.StatusCode, text, err)
+			t.Errorf("got %d %s, %v, want 408 invalid_request", res.StatusCode, text, err)
 		}
 	})
 }
@@ -265,19 +267,20 @@ func TestRevocationEndpoint(t *testing.T) {
 		basic(clientID, c.secret.Reveal()), formType)
 	if got.StatusCode != 200 || got.text != "" ||
 		!slices.Equal(c.calls, []string{fmt.Sprintf(`revoke "lko_x" of %s`, tokenID)}) {
-		t.Errorf("got %d %q, asked %q", got.StatusCode, got.text, c.calls)
+		t.Errorf("revoking: got %d %q after the calls %q, want 200 without body after one revocation", got.StatusCode,
+			got.text, c.calls)
 	}
 	got = server.do(t, "POST", server.public+"/oauth2/revoke", "token=another's", basic(clientID, c.secret.Reveal()),
 		formType)
 	if code := errorOf(t, got); got.StatusCode != 400 || code != "invalid_grant" {
-		t.Errorf("got %d %s", got.StatusCode, got.text)
+		t.Errorf("revoking another client's token: got %d %s, want 400 invalid_grant", got.StatusCode, got.text)
 	}
 	server.stop()
 	if err := <-server.ended; err != nil {
 		t.Error(err)
 	}
 	if text := server.log.String(); !strings.Contains(text, `"refused_for":"another client's token"`) {
-		t.Errorf("the log: %s", text)
+		t.Errorf("the log: got %s, want the reason \"another client's token\"", text)
 	}
 }
 
@@ -304,7 +307,7 @@ func TestClientsAreCounted(t *testing.T) {
 			check.Equal(t, strings.Count(text, "\n"), 1, "%s, %s: the log: %s", path, tc.name, text)
 			for _, want := range tc.want {
 				if !strings.Contains(text, want) {
-					t.Errorf("%s, %s: the log has no %s: %s", path, tc.name, want, text)
+					t.Errorf("%s, %s: the log: got %s, want %s in it", path, tc.name, text, want)
 				}
 			}
 		}
@@ -319,7 +322,7 @@ func TestClientsAreCounted(t *testing.T) {
 		`outcome="refused",reason="revoked or ended"} 2`, `outcome="missing",reason=""} 2`,
 		`outcome="refused",reason="malformed"} 2`, `outcome="error",reason=""} 0`} {
 		if !strings.Contains(metrics, "latchkey_verifications_total{"+want) {
-			t.Errorf("the metrics have no %s", want)
+			t.Errorf("metrics: got %s, want %s in it", metrics, want)
 		}
 	}
 }
@@ -338,7 +341,8 @@ func TestMetadata(t *testing.T) {
 		got := server.do(t, "GET", server.public+path, "")
 		if got.StatusCode != 200 || strings.TrimSpace(got.text) != want ||
 			!strings.HasPrefix(got.Header.Get("Content-Type"), "application/json") {
-			t.Errorf("%s: %d %s", path, got.StatusCode, got.text)
+			t.Errorf("%s: got %d %s %s, want 200 application/json %s", path, got.StatusCode,
+				got.Header.Get("Content-Type"), got.text, want)
 		}
 	}
 }
@@ -446,7 +450,7 @@ func TestIntrospection(t *testing.T) {
 			if tc.status != 200 {
 				found = errorOf(t, got)
 			} else if !json.Valid([]byte(found)) {
-				t.Error("this is not JSON")
+				t.Errorf("body: got %s, want JSON", found)
 			}
 			if got.StatusCode != tc.status || found != tc.want || got.Header.Get("WWW-Authenticate") != tc.challenge {
 				t.Errorf("got %d, %q, %s\nwant %s", got.StatusCode, got.Header.Get("WWW-Authenticate"), found, tc.want)
@@ -460,7 +464,7 @@ func TestIntrospection(t *testing.T) {
 	}
 	for _, free := range []string{"no credential", "two credentials", "another token"} {
 		if strings.Contains(log, free) {
-			t.Errorf("the log has a line for %s: %s", free, log)
+			t.Errorf("the log has a line for %s, want none: %s", free, log)
 		}
 	}
 }
@@ -479,6 +483,7 @@ func TestClientsAreLimited(t *testing.T) {
 	}
 	if code := errorOf(t, last); last.StatusCode != 429 || code != "temporarily_unavailable" ||
 		last.Header.Get("Retry-After") == "" {
-		t.Errorf("got %d %s, %v", last.StatusCode, last.text, last.Header)
+		t.Errorf("got %d %s, %v, want 429 temporarily_unavailable with a Retry-After", last.StatusCode, last.text,
+			last.Header)
 	}
 }

@@ -184,12 +184,12 @@ func errorOf(t *testing.T, a answer) string {
 	t.Helper()
 	var body map[string]string
 	if err := json.Unmarshal([]byte(a.text), &body); err != nil || len(body) != 2 || body["error_description"] == "" {
-		t.Fatalf("no error: %s: %v", a.text, err)
+		t.Fatalf("body: got %s, %v, want an error of two members with a description", a.text, err)
 	}
 	for _, member := range body {
 		for _, r := range member {
 			if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-				t.Errorf("the letter %q in %s", r, a.text)
+				t.Errorf("letter %q in %s, want printable ASCII without quotes", r, a.text)
 			}
 		}
 	}

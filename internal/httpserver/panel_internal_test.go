@@ -71,10 +71,10 @@ func TestPanelCostsOthersNothing(t *testing.T) {
 		}
 		plain, paged := leastAllocations(answer(without)), leastAllocations(answer(with))
 		if paged > plain {
-			t.Errorf("%s %s makes %v allocations, and %v without the panel", tc.method, tc.address, paged, plain)
+			t.Errorf("%s %s makes %v allocations, want %v as without the panel", tc.method, tc.address, paged, plain)
 		}
 		if spy.asked > 0 {
-			t.Fatalf("%s %s runs the panel", tc.method, tc.address)
+			t.Fatalf("%s %s: got %d calls of the panel, want 0", tc.method, tc.address, spy.asked)
 		}
 	}
 }

@@ -85,7 +85,7 @@ func goesStraight(t *testing.T, p *public, target string) bool {
 		return false
 	}
 	if _, pattern := p.mux.Handler(asked()); pattern != found.pattern {
-		t.Errorf("%q: the route is %s, and by the mux %q", target, found.pattern, pattern)
+		t.Errorf("%q: got the route %s, want %q as by the mux", target, found.pattern, pattern)
 	}
 	reached := false
 	mux := http.NewServeMux()
@@ -95,7 +95,7 @@ func goesStraight(t *testing.T, p *public, target string) bool {
 	})
 	mux.ServeHTTP(httptest.NewRecorder(), asked())
 	if !reached {
-		t.Errorf("%q: the mux does not reach the route", target)
+		t.Errorf("%q: the mux reached another handler, want the route %s", target, found.pattern)
 	}
 	return true
 }

@@ -45,7 +45,7 @@ func standing(a answer) string {
 func within(t *testing.T, what, text string, least, most int) {
 	t.Helper()
 	if n, err := strconv.Atoi(text); err != nil || n < least || n > most {
-		t.Errorf("%s is %q, not from %d to %d", what, text, least, most)
+		t.Errorf("%s: got %q, want from %d to %d", what, text, least, most)
 	}
 }
 
@@ -60,13 +60,14 @@ func TestRateOfAToken(t *testing.T) {
 	for range 3 {
 		got := server.api(t, "X-Auth-Token: "+goodToken)
 		if got.StatusCode != 429 || standing(got) != "2 0 1800000" || !strings.Contains(got.text, "Retry-After") {
-			t.Errorf("got %d, %q, %s", got.StatusCode, standing(got), got.text)
+			t.Errorf("got %d, %q, %s, want 429, \"2 0 1800000\" and a mention of Retry-After", got.StatusCode,
+				standing(got), got.text)
 		}
 		within(t, "Retry-After", got.Header.Get("Retry-After"), 880, 900)
 		within(t, "X-Rate-Limit-Time-Reset-Ms", got.Header.Get("X-Rate-Limit-Time-Reset-Ms"), 1_780_000, 1_800_000)
 	}
 	if got := server.api(t, "X-Auth-Token: "+secondToken); got.StatusCode != 200 {
-		t.Errorf("another token: got %d", got.StatusCode)
+		t.Errorf("another token: got %d, want 200", got.StatusCode)
 	}
 	server.toldOnce(t, "limit=token", `limit="token"} 3`)
 }
@@ -122,11 +123,11 @@ func TestRateOfFailures(t *testing.T) {
 		}
 	}
 	got := from("192.0.2.1", "lka_bad")
-	check.Equal(t, standing(got), "3 0 1800000", "standing(got)")
+	check.Equal(t, standing(got), "3 0 1800000", "rate limit")
 	within(t, "Retry-After", got.Header.Get("Retry-After"), 580, 600)
 	server.toldOnce(t, "limit=address", `limit="address"} 4`)
 	if log := server.log.String(); strings.Contains(log, "is not among --trusted-proxies") {
-		t.Errorf("the log warns about a trusted proxy: %s", log)
+		t.Errorf("the log: got %s, want no warning about a trusted proxy", log)
 	}
 }
 
@@ -138,11 +139,11 @@ func (r *running) toldOnce(t *testing.T, which, count string) {
 	log := r.log.String()
 	check.Equal(t, strings.Count(log, `"rate limit reached","`+name+`":"`+value+`"`), 1, "%s %s", which, log)
 	if strings.Contains(log, `"status":429`) {
-		t.Error("a refused request has a line in the log")
+		t.Errorf("the log: got %s, want no line of a refused request", log)
 	}
 	if got := r.do(t, "GET", r.admin+"/metrics", ""); !strings.Contains(got.text,
 		"latchkey_rate_limited_total{"+count+"\n") {
-		t.Errorf("the metrics have no %s", count)
+		t.Errorf("metrics: got %s, want %s", got.text, count)
 	}
 }
 
@@ -162,14 +163,14 @@ func TestOneTooManyIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	check.Equal(t, res.StatusCode, 429, "res.StatusCode")
+	check.Equal(t, res.StatusCode, 429, "status")
 }
 
 func TestNoRates(t *testing.T) {
 	got := start(t, whoami, nil).api(t, "X-Auth-Token: "+goodToken)
 	for name := range got.Header {
 		if strings.HasPrefix(name, "X-Rate-Limit") {
-			t.Errorf("got header %s", name)
+			t.Errorf("got header %s, want no rate limit", name)
 		}
 	}
 }
@@ -181,15 +182,15 @@ func TestTypingErrorsAreNotCounted(t *testing.T) {
 	for i := range 20 {
 		for _, line := range []string{"X-Auth-Token: lka_typo", "Authorization: Bearer a b"} {
 			if got := server.api(t, line+strconv.Itoa(i)); got.StatusCode != 401 {
-				t.Fatalf("attempt %d with %s: got %d", i, line, got.StatusCode)
+				t.Fatalf("attempt %d with %s: got %d, want 401", i, line, got.StatusCode)
 			}
 		}
 	}
 	if got := server.do(t, "GET", server.admin+"/metrics", ""); !strings.Contains(got.text, `limit="address"} 0`) {
-		t.Error("the limit was reached")
+		t.Errorf("metrics: got %s, want no client that reached the limit of its address", got.text)
 	}
 	if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 200 {
-		t.Errorf("a new valid token: got %d", got.StatusCode)
+		t.Errorf("a new valid token: got %d, want 200", got.StatusCode)
 	}
 }
 
@@ -210,7 +211,7 @@ func TestLimitBehindAnUntrustedProxyIsLogged(t *testing.T) {
 	attempt(401, "X-Forwarded-For: 192.0.2.1")
 	attempt(429)
 	if log := server.log.String(); strings.Contains(log, warning) {
-		t.Errorf("warned without a reason: %s", log)
+		t.Errorf("the log: got %s, want no warning", log)
 	}
 	for range 3 {
 		attempt(429, "X-Forwarded-For: 192.0.2.1")

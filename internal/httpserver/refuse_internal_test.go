@@ -80,7 +80,7 @@ func TestRefusingAllocatesLittle(t *testing.T) {
 			t.Errorf("%s makes %v allocations, want at most %v", tc.name, n, tc.most)
 		}
 		if got := answersByStatus(t, p.metrics); got["401"] == 0 || len(got) != 1 {
-			t.Errorf("%s: the answers by status are %v", tc.name, got)
+			t.Errorf("%s: answers by status: got %v, want 401 only", tc.name, got)
 		}
 	}
 }
@@ -166,5 +166,5 @@ func TestCountersAreKept(t *testing.T) {
 			route.observe(status, time.Millisecond)
 		}
 	}
-	check.Equal(t, len(*route.byStatus.Load()), 5, "len(*route.byStatus.Load())")
+	check.Equal(t, len(*route.byStatus.Load()), 5, "counters by status")
 }

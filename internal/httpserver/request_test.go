@@ -50,10 +50,11 @@ func TestCredentials(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := server.api(t, tc.headers...)
 			if got.StatusCode != tc.status || got.Header.Get("WWW-Authenticate") != tc.challenge {
-				t.Errorf("got %d, %q, %s", got.StatusCode, got.Header.Get("WWW-Authenticate"), got.text)
+				t.Errorf("got %d, %q, %s, want %d, %q", got.StatusCode, got.Header.Get("WWW-Authenticate"), got.text,
+					tc.status, tc.challenge)
 			}
 			if tc.status != 200 && !strings.Contains(got.text, `"errors"`) {
-				t.Errorf("%s has no error", got.text)
+				t.Errorf("body: got %s, want errors", got.text)
 			}
 		})
 	}
@@ -74,7 +75,7 @@ func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	check.Equal(t, res.StatusCode, 401, "res.StatusCode")
+	check.Equal(t, res.StatusCode, 401, "status")
 }
 
 func TestClientAddress(t *testing.T) {
@@ -112,7 +113,7 @@ func TestClientAddress(t *testing.T) {
 				headers = append(headers, "X-Forwarded-For: "+line)
 			}
 			got, _, _ := strings.Cut(server.api(t, headers...).text, " ")
-			check.Equal(t, got, tc.want, "got")
+			check.Equal(t, got, tc.want, "client address")
 		})
 	}
 }
@@ -135,10 +136,11 @@ func TestRequestID(t *testing.T) {
 			got := server.api(t, "X-Auth-Token: "+goodToken, "X-Request-Id: "+tc.given)
 			id := got.Header.Get("X-Request-Id")
 			if (id == tc.given) != tc.taken || len(id) < 8 {
-				t.Errorf("got %q", id)
+				t.Errorf("X-Request-Id: got %q for %q, want the same: %t, of at least 8 letters", id, tc.given,
+					tc.taken)
 			}
 			if _, seen, _ := strings.Cut(got.text, " "); seen != id {
-				t.Errorf("handlers see %q, the client %q", seen, id)
+				t.Errorf("request ID: handlers see %q, want %q as the client", seen, id)
 			}
 		})
 	}
@@ -152,7 +154,7 @@ func TestSecurityHeaders(t *testing.T) {
 				got := server.do(t, "GET", server.public+path, "", "X-Auth-Token: "+goodToken).Header
 				checkSecurityHeaders(t, got, https)
 				if got.Get("X-Content-Type-Options") != "nosniff" || got.Get("X-Request-Id") == "" {
-					t.Errorf("%s: got %v", path, got)
+					t.Errorf("%s: got %v, want X-Content-Type-Options nosniff and an X-Request-Id", path, got)
 				}
 			}
 			// A refusal has only the headers that its client needs.
@@ -160,7 +162,8 @@ func TestSecurityHeaders(t *testing.T) {
 			checkSecurityHeaders(t, got, https)
 			if got.Get("Www-Authenticate") == "" || got.Get("X-Content-Type-Options") != "" ||
 				got.Get("X-Request-Id") != "" {
-				t.Errorf("a refusal: got %v", got)
+				t.Errorf("headers of a refusal: got %v, want a challenge, and neither X-Content-Type-Options nor X-Request-Id",
+					got)
 			}
 		})
 	}
@@ -170,7 +173,7 @@ func checkSecurityHeaders(t *testing.T, got http.Header, https bool) {
 	t.Helper()
 	check.Equal(t, got.Get("Cache-Control"), "no-store", "Cache-Control")
 	if (got.Get("Strict-Transport-Security") != "") != https {
-		t.Errorf("Strict-Transport-Security is %q", got.Get("Strict-Transport-Security"))
+		t.Errorf("Strict-Transport-Security: got %q, want it set: %t", got.Get("Strict-Transport-Security"), https)
 	}
 }
 
@@ -189,11 +192,12 @@ func TestProblems(t *testing.T) {
 			got := server.do(t, tc.method, server.public+tc.path, "", "X-Auth-Token: "+goodToken)
 			if got.StatusCode != tc.status ||
 				!strings.Contains(got.text, `"code":"`+tc.code+`","requestId":"`+got.Header.Get("X-Request-Id")) {
-				t.Errorf("got %d, %s", got.StatusCode, got.text)
+				t.Errorf("got %d, %s, want %d, the code %s and the request ID", got.StatusCode, got.text, tc.status,
+					tc.code)
 			}
 			check.Equal(t, got.Header.Get("Content-Type"), "application/json; charset=utf-8", "content type")
 			if tc.status == 405 && got.Header.Get("Allow") != "GET, POST" {
-				t.Errorf("Allow is %q", got.Header.Get("Allow"))
+				t.Errorf("Allow: got %q, want \"GET, POST\"", got.Header.Get("Allow"))
 			}
 		})
 	}
@@ -228,7 +232,7 @@ func TestBodyLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			check.Equal(t, res.StatusCode, tc.status, "res.StatusCode")
+			check.Equal(t, res.StatusCode, tc.status, "status")
 		})
 	}
 }
@@ -245,7 +249,7 @@ func (n neverending) Read(p []byte) (int, error) {
 func TestHeaderLimit(t *testing.T) {
 	server := start(t, whoami, nil)
 	if got := server.api(t, "X-Auth-Token: "+goodToken, "X-Long: "+strings.Repeat("x", 16<<10)); got.StatusCode != 431 {
-		t.Errorf("got %d", got.StatusCode)
+		t.Errorf("a header of 16 KiB: got %d, want 431", got.StatusCode)
 	}
 }
 
@@ -256,7 +260,7 @@ func TestRequestTimeout(t *testing.T) {
 	}
 	server := start(t, waits, func(c *httpserver.Config) { c.Limits.RequestTimeout = 20 * time.Millisecond })
 	if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 503 {
-		t.Errorf("got %d", got.StatusCode)
+		t.Errorf("a request over its time: got %d, want 503", got.StatusCode)
 	}
 }
 
@@ -278,11 +282,11 @@ func TestReadTimeout(t *testing.T) {
 	fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Length: 10\r\n\r\n{", apiPath,
 		goodToken)
 	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("reading ended with %v", err)
+		t.Errorf("reading the body: got %v, want %v", err, os.ErrDeadlineExceeded)
 	}
 	answer, err := io.ReadAll(connection)
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") {
-		t.Errorf("got %s, %v", answer, err)
+		t.Errorf("response: got %s, %v, want status 408", answer, err)
 	}
 }
 
@@ -294,7 +298,7 @@ func TestStopIsLogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	if log := server.log.String(); !strings.Contains(log, `"msg":"stopping","delay":"0s","grace":"5s"`) {
-		t.Errorf("logged %s", log)
+		t.Errorf("the log: got %s, want the delay and the grace period of the stop", log)
 	}
 }
 
@@ -325,17 +329,17 @@ func TestPanics(t *testing.T) {
 			defer res.Body.Close()
 			text, err := io.ReadAll(res.Body)
 			if tc.whole && (err != nil || res.StatusCode != 500 || !strings.Contains(string(text), `"INTERNAL"`)) {
-				t.Errorf("got %d, %s, %v", res.StatusCode, text, err)
+				t.Errorf("got %d, %s, %v, want 500 INTERNAL", res.StatusCode, text, err)
 			}
 			if !tc.whole && err == nil {
-				t.Error("a truncated response looks complete")
+				t.Errorf("a truncated response: got %s without an error, want an error", text)
 			}
 			log := server.log.String()
 			if !strings.Contains(log, "handler panicked") || !strings.Contains(log, "goroutine") {
-				t.Errorf("the log says %s", log)
+				t.Errorf("the log: got %s, want the panic and its stack", log)
 			}
 			if strings.Contains(log+string(text), "pass-word") {
-				t.Errorf("the value of the panic is in the log or the response: %s%s", log, text)
+				t.Errorf("the log and the response: got %s%s, want neither with the value of the panic", log, text)
 			}
 		})
 	}

@@ -17,7 +17,7 @@ import (
 
 func TestLimitsAreNeeded(t *testing.T) {
 	if _, err := httpserver.New(httpserver.Config{}); err == nil {
-		t.Error("New accepted missing limits")
+		t.Error("New without limits: got no error, want one")
 	}
 }
 
@@ -29,7 +29,7 @@ func TestLogOfRequests(t *testing.T) {
 	server.api(t, "X-Auth-Token: hidden-token")
 	for _, secret := range []string{"hidden", goodToken, "secret name"} {
 		if log := server.log.String(); strings.Contains(log, secret) {
-			t.Errorf("%s is in the log: %s", secret, log)
+			t.Errorf("the log: got %s, want it without %s", log, secret)
 		}
 	}
 	var line map[string]any
@@ -47,7 +47,7 @@ func TestLogOfRequests(t *testing.T) {
 		}
 	}
 	if line["duration_us"] == nil {
-		t.Error("the line has no duration")
+		t.Errorf("the log line: got %v, want a duration_us", line)
 	}
 }
 
@@ -81,19 +81,19 @@ func TestAdmin(t *testing.T) {
 	} {
 		t.Run(tc.path, func(t *testing.T) {
 			got := server.do(t, "GET", server.admin+tc.path, "")
-			check.Equal(t, got.StatusCode, tc.status, "got.StatusCode")
+			check.Equal(t, got.StatusCode, tc.status, "status")
 			for _, want := range tc.want {
 				if !strings.Contains(got.text, want) {
-					t.Errorf("missing %s in %s", want, got.text)
+					t.Errorf("body: got %s, want %s in it", got.text, want)
 				}
 			}
 			if strings.Contains(got.text, "pass-word") {
-				t.Errorf("%s shows the cause", got.text)
+				t.Errorf("body: got %s, want it without the cause", got.text)
 			}
 		})
 	}
 	if got := server.do(t, "GET", server.public+"/metrics", ""); got.StatusCode != 404 {
-		t.Errorf("the public listener serves /metrics: %d", got.StatusCode)
+		t.Errorf("/metrics of the public listener: got %d, want 404", got.StatusCode)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestReady(t *testing.T) {
 	server := start(t, whoami, nil)
 	if got := server.do(t, "GET", server.admin+"/readyz", ""); got.StatusCode != 200 ||
 		!strings.Contains(got.text, `"ready":true`) {
-		t.Errorf("got %d, %s", got.StatusCode, got.text)
+		t.Errorf("got %d, %s, want 200 and ready", got.StatusCode, got.text)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestGracefulStop(t *testing.T) {
 	})
 	select {
 	case err := <-server.ended:
-		t.Fatalf("ended with a request in flight: %v", err)
+		t.Fatalf("the server ended with %v, want it to wait for the request in flight", err)
 	default:
 	}
 	close(api.letGo)
@@ -160,10 +160,10 @@ func TestGraceEnds(t *testing.T) {
 	<-api.asked
 	server.stop()
 	if err := <-server.ended; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("ended with %v", err)
+		t.Errorf("the server ended with %v, want %v", err, context.DeadlineExceeded)
 	}
 	if err := <-failed; err == nil {
-		t.Error("the aborted request got a response")
+		t.Error("the aborted request: got a response, want an error")
 	}
 	close(api.letGo)
 }
@@ -175,5 +175,5 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			return
 		}
 	}
-	t.Fatalf("timeout: %s", what)
+	t.Fatalf("not within the time: want %s", what)
 }

@@ -61,7 +61,8 @@ func TestSlowBody(t *testing.T) {
 			}
 			if err != nil || revoke && (res.StatusCode != http.StatusUnauthorized || served.Load() != 0) ||
 				!revoke && (res.StatusCode != http.StatusOK || string(text) != "the body") {
-				t.Errorf("%d %q, %v; served %d times", res.StatusCode, text, err, served.Load())
+				t.Errorf("got %d %q, %v, served %d times, want it refused and not served: %t", res.StatusCode, text,
+					err, served.Load(), revoke)
 			}
 		})
 	}

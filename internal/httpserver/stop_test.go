@@ -23,7 +23,7 @@ import (
 func TestServesWhileItStops(t *testing.T) {
 	server := start(t, whoami, func(c *httpserver.Config) { c.Delay = 2 * time.Second })
 	if got := server.api(t, "X-Auth-Token: "+goodToken); got.Close {
-		t.Error("the connection is closed before the stop")
+		t.Error("before the stop: got a closed connection, want it kept open")
 	}
 	began := time.Now()
 	server.stop()
@@ -32,12 +32,12 @@ func TestServesWhileItStops(t *testing.T) {
 		for range 2 {
 			server.client = client
 			if got := server.api(t, "X-Auth-Token: "+goodToken); got.StatusCode != 200 || !got.Close {
-				t.Errorf("got %d, closed: %v", got.StatusCode, got.Close)
+				t.Errorf("during the delay: got %d, closed %t, want 200, closed true", got.StatusCode, got.Close)
 			}
 		}
 	}
 	if err := <-server.ended; err != nil || time.Since(began) < 2*time.Second {
-		t.Errorf("it ended after %s with %v", time.Since(began), err)
+		t.Errorf("the server ended after %s with %v, want at least 2s and no error", time.Since(began), err)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestConnectionsBeforeTheCloseAreAnswered(t *testing.T) {
 		server.stop()
 		asking.Wait()
 		if strings.Contains(server.log.String(), "cannot be held off") {
-			t.Error("new connections are not blocked")
+			t.Errorf("the log: got %s, want new connections held off", server.log.String())
 		}
 		if err := <-server.ended; err != nil {
 			t.Errorf("it ended with %v", err)
@@ -128,7 +128,7 @@ func TestChunkedRequestEndsItsConnection(t *testing.T) {
 			}
 			defer answer.Body.Close()
 			if answer.StatusCode != 200 || answer.Close != tc.closed {
-				t.Errorf("got %d, closed: %v", answer.StatusCode, answer.Close)
+				t.Errorf("got %d, closed %t, want 200, closed %t", answer.StatusCode, answer.Close, tc.closed)
 			}
 		})
 	}
@@ -138,7 +138,7 @@ func TestUntrustedForwardingIsToldOnce(t *testing.T) {
 	server := start(t, whoami, nil)
 	server.api(t, "X-Auth-Token: "+goodToken)
 	if strings.Contains(server.log.String(), "X-Forwarded-For") {
-		t.Error("it is logged without a cause")
+		t.Errorf("the log: got %s, want no warning before a header that is not trusted", server.log.String())
 	}
 	for range 3 {
 		server.api(t, "X-Auth-Token: "+goodToken, "X-Forwarded-For: 192.0.2.1")

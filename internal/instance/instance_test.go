@@ -26,17 +26,17 @@ func TestOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "instance")
 	first := open(t, path)
 	if _, err := instance.Open(path); fault.KindOf(err) != fault.Conflict {
-		t.Errorf("while it is locked: %v", err)
+		t.Errorf("Open while it is locked: got error %v, want kind %s", err, fault.Conflict)
 	}
 	id := first.ID()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if second := open(t, path); second.ID() != id {
-		t.Errorf("ID changed from %s to %s", id, second.ID())
+		t.Errorf("the ID after a restart: got %s, want %s", second.ID(), id)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
+		t.Errorf("the file: got mode %v, %v, want %o", info.Mode(), err, 0o600)
 	}
 }
 
@@ -54,11 +54,11 @@ func TestCopy(t *testing.T) {
 	}
 	first := open(t, copied)
 	if first.ID() == original.ID() {
-		t.Error("the copy has the original's ID")
+		t.Errorf("the copy has the original's ID %s, want another", original.ID())
 	}
 	_ = first.Close()
 	if second := open(t, copied); second.ID() != first.ID() {
-		t.Errorf("the copy's ID changed from %s to %s", first.ID(), second.ID())
+		t.Errorf("the copy's ID after a restart: got %s, want %s", second.ID(), first.ID())
 	}
 }
 
@@ -71,10 +71,10 @@ func TestOtherContent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := instance.Open(path); fault.KindOf(err) != fault.Invalid {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("Open of a file with %q: got error %v, want kind %s", text, err, fault.Invalid)
 		}
 		if content, err := os.ReadFile(path); err != nil || string(content) != text {
-			t.Errorf("%q became %q, %v", text, content, err)
+			t.Errorf("the file: got %q, %v, want %q", content, err, text)
 		}
 	}
 	empty := filepath.Join(t.TempDir(), "instance")
@@ -83,6 +83,6 @@ func TestOtherContent(t *testing.T) {
 	}
 	open(t, empty)
 	if _, err := instance.Open(t.TempDir()); err == nil {
-		t.Error("a directory was opened")
+		t.Error("Open of a directory: got no error, want one")
 	}
 }

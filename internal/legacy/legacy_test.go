@@ -95,7 +95,7 @@ func TestCreate(t *testing.T) {
 			r.Principal.Name != "old erp" ||
 			r.Principal.AccountID != us.AccountID || r.Principal.StoreID != us.ID || r.StoreHash != us.Hash ||
 			len(r.Principal.Scopes.Names()) != 0 {
-			t.Errorf("record %+v, %v", r, err)
+			t.Errorf("record: got %+v, %v, want account %s of store %s without scopes", r, err, a.ID, us.Hash)
 		}
 		for name, presented := range map[string][3]string{
 			"another store": {eu.Hash, "old erp", token}, "another name": {us.Hash, "old erp2", token},
@@ -103,21 +103,21 @@ func TestCreate(t *testing.T) {
 		} {
 			if _, err := d.credential(t, presented[0], presented[1],
 				presented[2]); fault.KindOf(err) != fault.NotFound {
-				t.Errorf("%s: got %v", name, err)
+				t.Errorf("%s: got error %v, want kind %s", name, err, fault.NotFound)
 			}
 		}
 		if _, _, err := d.Create(t.Context(), d.by, us, "old erp"); fault.KindOf(err) != fault.Conflict {
-			t.Errorf("repeated user name in a store: got %v", err)
+			t.Errorf("repeated user name in a store: got error %v, want kind %s", err, fault.Conflict)
 		}
 		other, _ := d.create(t, eu, "old erp")
 		list, err := d.List(t.Context(), d.by)
 		if err != nil || len(list) != 2 || list[0].ID != a.ID || list[1].ID != other.ID ||
 			list[0].StoreHash != us.Hash || !list[0].CreatedAt.Equal(clock.Timestamp(now)) {
-			t.Errorf("listed %+v, %v", list, err)
+			t.Errorf("List() = %+v, %v, want %s and %s", list, err, a.ID, other.ID)
 		}
 		want := "OPERATOR legacy_account.created old erp [{storeHash " + us.Hash + "}]"
 		if got := d.events(t); len(got) != 2 || got[1] != want {
-			t.Errorf("events %q", got)
+			t.Errorf("events: got %q, want 2, the last %q", got, want)
 		}
 	})
 }
@@ -131,20 +131,21 @@ func TestDelete(t *testing.T) {
 		foreign := *d.by
 		foreign.AccountID = uuid.New()
 		if _, err := d.Delete(t.Context(), &foreign, a.ID); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("by another account: got %v", err)
+			t.Errorf("by another account: got error %v, want kind %s", err, fault.NotFound)
 		}
 		deleted, err := d.Delete(t.Context(), d.by, a.ID)
 		if err != nil || deleted.Username != "old erp" || !slices.Equal(d.published, []uuid.UUID{d.by.AccountID}) {
-			t.Fatalf("%+v, %v; published %v", deleted, err, d.published)
+			t.Fatalf("Delete() = %+v, %v, published %v, want the account, and %s",
+				deleted, err, d.published, d.by.AccountID)
 		}
 		if _, err := d.credential(t, store.Hash, "old erp", token); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("deleted account: %v", err)
+			t.Errorf("deleted account: got error %v, want kind %s", err, fault.NotFound)
 		}
 		if _, err := d.Delete(t.Context(), d.by, a.ID); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("deleted again: %v", err)
+			t.Errorf("deleted again: got error %v, want kind %s", err, fault.NotFound)
 		}
 		if got := d.events(t); len(got) != 2 || !strings.HasPrefix(got[0], "OPERATOR legacy_account.deleted old erp") {
-			t.Errorf("events %q", got)
+			t.Errorf("events: got %q, want 2, the deletion by an operator first", got)
 		}
 	})
 }
@@ -156,13 +157,13 @@ func TestLastUse(t *testing.T) {
 		for _, minute := range []int{5, 7, 6} {
 			use := access.Use{AccountID: a.AccountID, TokenID: a.ID, At: now.Add(time.Duration(minute) * time.Minute),
 				Legacy: true}
-			if err := db.Uses().KeepUses(t.Context(), []access.Use{use}); err != nil {
+			if err := db.Uses().SaveUses(t.Context(), []access.Use{use}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if got, err := d.Find(t.Context(), d.by, a.ID); err != nil ||
 			!got.LastUsedAt.Equal(clock.Timestamp(now.Add(7*time.Minute))) {
-			t.Errorf("got %+v, %v", got, err)
+			t.Errorf("Find() = %+v, %v, want the last use at %v", got, err, now.Add(7*time.Minute))
 		}
 	})
 }
@@ -174,7 +175,7 @@ func TestRefusals(t *testing.T) {
 		s := legacy.NewService(nil, nil, rand.Reader, time.Now, false)
 		if _, _, err := s.Create(t.Context(), &by, store, "old"); fault.KindOf(err) != fault.Invalid ||
 			fault.Flatten(err)[0].Field != "allowLegacy" {
-			t.Errorf("got %v", err)
+			t.Errorf("Create: got error %v, want kind %s on allowLegacy", err, fault.Invalid)
 		}
 	})
 	s := legacy.NewService(nil, nil, rand.Reader, time.Now, true)
@@ -185,14 +186,14 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if _, _, err := s.Create(t.Context(), &by, store, username); fault.KindOf(err) != fault.Invalid ||
 				fault.Flatten(err)[0].Field != "username" {
-				t.Errorf("got %v", err)
+				t.Errorf("Create: got error %v, want kind %s on username", err, fault.Invalid)
 			}
 		})
 	}
 	t.Run("no randomness", func(t *testing.T) {
 		s := legacy.NewService(nil, nil, &bytes.Buffer{}, time.Now, true)
 		if _, _, err := s.Create(t.Context(), &by, store, "old"); fault.KindOf(err) != fault.Internal {
-			t.Errorf("got %v", err)
+			t.Errorf("Create: got error %v, want kind %s", err, fault.Internal)
 		}
 	})
 	for _, by := range []*auth.Principal{{Kind: auth.APIToken}, {Kind: auth.Session, AccountOwner: true},

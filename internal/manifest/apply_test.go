@@ -97,27 +97,27 @@ func checkAcme(t *testing.T, db *gormdb.DB) {
 	by.AccountID = acmeID
 	a, eu, err := account.NewService(db.Accounts()).Store(t.Context(), &by, account.StoreRef{Hash: "acme2eu"})
 	if err != nil || a.Name != "Acme Retail" || eu.Name != "Acme EU" || len(a.Features) != 1 {
-		t.Fatalf("%+v, %+v, %v", a, eu, err)
+		t.Fatalf("Store(acme2eu) = %+v, %+v, %v, want Acme EU of Acme Retail, with one feature", a, eu, err)
 	}
 	w := paging.Window{Size: 10}
 	members, err := db.Users().StoreUsers(t.Context(), acmeID, []uuid.UUID{eu.ID}, w)
 	if err != nil || len(members[eu.ID].Items) != 2 {
-		t.Fatalf("%+v, %v", members, err)
+		t.Fatalf("StoreUsers() = %+v, %v, want 2 of the store", members, err)
 	}
 	owner := members[eu.ID].Items[0].Node // newest first
 	if owner.User.Email != "eu@acme.example" || owner.Status != user.Active ||
 		!slices.Equal(owner.Permissions, user.Permissions()) {
-		t.Errorf("store owner %+v", owner)
+		t.Errorf("store owner: got %+v, want eu@acme.example, active, with every permission", owner)
 	}
 	events, err := db.Audit().CountEvents(t.Context(), acmeID, audit.Filter{})
 	if err != nil || events != 15 {
-		t.Errorf("%d events, %v", events, err)
+		t.Errorf("events: got %d, %v, want 15", events, err)
 	}
 	recorded, err := db.Audit().Events(t.Context(), acmeID, audit.Filter{Actions: []audit.Action{audit.AccountCreated}},
 		w)
 	if err != nil || len(recorded.Items) != 1 || recorded.Items[0].Node.Actor.Kind != audit.ActorOperator ||
 		!recorded.Items[0].Node.At.Equal(start) {
-		t.Errorf("%+v, %v", recorded, err)
+		t.Errorf("Events() = %+v, %v, want one creation of an account by an operator at %v", recorded, err, start)
 	}
 }
 
@@ -269,13 +269,13 @@ func TestContradictions(t *testing.T) {
 				var got []string
 				for i, f := range fault.Flatten(err) {
 					if f.Kind != fault.Invalid || i >= len(tc.want) || !strings.HasPrefix(f.Message, tc.want[i]) {
-						t.Errorf("unexpected: %s", f.Message)
+						t.Errorf("fault %d: got %s %q, want the next of %q", i, f.Kind, f.Message, tc.want)
 					}
 					got = append(got, f.Message)
 				}
 				check.Equal(t, len(got), len(tc.want), "got %v, %v", got, tc.want)
 				if n, err := db.Audit().CountEvents(t.Context(), acmeID, audit.Filter{}); err != nil || n != 15 {
-					t.Errorf("something changed: %d events, %v", n, err)
+					t.Errorf("events after a rejected manifest: got %d, %v, want 15", n, err)
 				}
 			})
 		})
@@ -285,10 +285,10 @@ func TestContradictions(t *testing.T) {
 func TestDryRunOfEverything(t *testing.T) {
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		if events, err := applied(t, db, acme, true); err != nil || len(events) != 15 {
-			t.Errorf("%d events, %v", len(events), err)
+			t.Errorf("a dry run: got %d events, %v, want 15", len(events), err)
 		}
 		if _, err := db.Accounts().Account(t.Context(), acmeID); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("after a dry run: %v", err)
+			t.Errorf("the account after a dry run: got error %v, want kind %s", err, fault.NotFound)
 		}
 	})
 }

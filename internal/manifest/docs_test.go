@@ -22,7 +22,7 @@ func TestManual(t *testing.T) {
 	example, _, _ := strings.Cut(rest, "```")
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		if made := apply(t, db, example); len(made) != 15 {
-			t.Errorf("events %v", made)
+			t.Errorf("events of the manual's example: got %d, want 15: %v", len(made), made)
 		}
 	})
 	_, list, found := strings.Cut(string(text), "## Permissions\n")
@@ -31,6 +31,6 @@ func TestManual(t *testing.T) {
 		listed[i] = strings.Trim(listed[i], "`")
 	}
 	if !found || !slices.Equal(listed, user.Permissions()) {
-		t.Errorf("the manual lists %d of %d permissions", len(listed), len(user.Permissions()))
+		t.Errorf("permissions in the manual: got %d, want the %d that exist", len(listed), len(user.Permissions()))
 	}
 }

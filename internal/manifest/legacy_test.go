@@ -61,7 +61,7 @@ func TestLegacyAccounts(t *testing.T) {
 			check.Equal(t, [2]bool{works(oldToken), works(newToken)}, step.works, "%s: the tokens work", step.name)
 		}
 		if len(heard) == 0 || heard[len(heard)-1] != acmeID {
-			t.Errorf("notified of changes to %v", heard)
+			t.Errorf("notified of changes to %v, want the last to be %s", heard, acmeID)
 		}
 	})
 }

@@ -52,7 +52,7 @@ func TestParse(t *testing.T) {
 		a.Owner != "owner@acme.example" ||
 		fmt.Sprint(a.Features) != fmt.Sprint([]scope.Feature{scope.FeatureAutomatedBilling}) ||
 		fmt.Sprint(a.Users) != "[clerk@acme.example]" {
-		t.Errorf("account %+v", a)
+		t.Errorf("account: got %+v, want Acme Retail as in the manifest", a)
 	}
 	check.Equal(t, fmt.Sprint(a.Apps),
 		fmt.Sprint([]manifest.App{{Line: 17, ID: 4711, Name: "Acme Subscriptions", Status: account.AppPublished}}),
@@ -60,12 +60,12 @@ func TestParse(t *testing.T) {
 	us, eu := a.Stores[0], a.Stores[1]
 	if us.Hash != "acme1us" || us.Owner != "" || us.Line != 9 || eu.Owner != "eu@acme.example" ||
 		eu.Apps[0].ID != 4711 {
-		t.Errorf("stores %+v", a.Stores)
+		t.Errorf("stores: got %+v, want acme1us and acme2eu as in the manifest", a.Stores)
 	}
 	clerk := eu.Users[0]
 	if clerk.Email != "clerk@acme.example" || clerk.Status != user.Inactive ||
 		fmt.Sprint(clerk.Permissions) != "[Add_Orders Add_Brands]" || clerk.Apps[0].ID != 4711 {
-		t.Errorf("member %+v", clerk)
+		t.Errorf("member: got %+v, want clerk@acme.example as in the manifest", clerk)
 	}
 	var who []string
 	for _, p := range m.Users {
@@ -79,12 +79,12 @@ func TestMissingKeys(t *testing.T) {
 	a := parse(t,
 		"accounts:\n  - {uuid: 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01, name: A, owner: {email: a@b.example}}\n").Accounts[0]
 	if a.Features != nil || a.Stores != nil {
-		t.Errorf("missing keys: %+v", a)
+		t.Errorf("missing keys: got features %v and stores %v, want nil", a.Features, a.Stores)
 	}
 	a = parse(t,
 		"accounts:\n  - {uuid: 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01, name: A, owner: {email: a@b.example}, features: []}\n").Accounts[0]
 	if a.Features == nil {
-		t.Error("an empty list of features is not set")
+		t.Error("an empty list of features: got nil, want it set")
 	}
 }
 
@@ -176,10 +176,10 @@ func TestFaults(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), oldToken) ||
 				strings.Contains(err.Error(), "1234567890") {
-				t.Errorf("%v contains a token", err)
+				t.Errorf("the error: got %v, want it without tokens", err)
 			}
 			if found := fault.Flatten(err); len(found) != 1+tc.further {
-				t.Errorf("%d faults: %v", len(found), err)
+				t.Errorf("faults: got %d, want %d: %v", len(found), 1+tc.further, err)
 			}
 		})
 	}
@@ -214,7 +214,7 @@ func TestNoManifest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := manifest.Parse(strings.NewReader(text)); fault.KindOf(err) != fault.Invalid {
-				t.Errorf("got %v", err)
+				t.Errorf("Parse: got error %v, want kind %s", err, fault.Invalid)
 			}
 		})
 	}
@@ -233,13 +233,13 @@ func FuzzParse(f *testing.F) {
 		mentioned := map[string]bool{}
 		for _, p := range m.Users {
 			if mentioned[user.Fold(p.Email)] {
-				t.Errorf("%s twice", p.Email)
+				t.Errorf("%s is listed twice, want each user once", p.Email)
 			}
 			mentioned[user.Fold(p.Email)] = true
 		}
 		for _, a := range m.Accounts {
 			if !mentioned[a.Owner] {
-				t.Errorf("the owner %q does not exist", a.Owner)
+				t.Errorf("the owner %q is not among the users, want every owner there", a.Owner)
 			}
 		}
 	})

@@ -37,7 +37,7 @@ func TestProvisionByTheSet(t *testing.T) {
 		w := newTenant(t, world.New(t, url, world.Options{}))
 		var statements atomic.Int64
 		db := dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: func(string) { statements.Add(1) }})
-		w.Memberships = membership.NewService(db.Offboard(), func() time.Time { return at })
+		w.Memberships = membership.NewService(db.Memberships(), func() time.Time { return at })
 		req := membership.ProvisionRequest{Users: newUsers(0, membership.MaxBulk, w.Stores[1])}
 		for _, step := range []struct {
 			name    string
@@ -60,7 +60,7 @@ func TestProvisionByTheSet(t *testing.T) {
 				return r
 			}, membership.Removed, 20},
 		} {
-			most := int64(step.ofSlice * membership.MaxBulk / db.Offboard().SliceSize())
+			most := int64(step.ofSlice * membership.MaxBulk / db.Memberships().SliceSize())
 			statements.Store(0)
 			began := time.Now()
 			r := step.do()

@@ -70,20 +70,22 @@ func TestRemove(t *testing.T) {
 			}
 			if len(names) != 2 || names["made"] != want || names["rotated"] != want ||
 				(len(removed.Revoked) == 2) != revoke || removed.Person.ID != leaver.ID {
-				t.Errorf("to review %v, revoked %v", names, removed.Revoked)
+				t.Errorf("tokens to review: got %v and %d revoked, want made and rotated, %s",
+					names, len(removed.Revoked), want)
 			}
 			if w.status(t, made.ID) != want || w.status(t, rotated.ID) != want ||
 				w.status(t, others.ID) != token.Active {
-				t.Error("other tokens are revoked")
+				t.Errorf("statuses: got %s, %s and %s of another user's, want %s, %s and %s",
+					w.status(t, made.ID), w.status(t, rotated.ID), w.status(t, others.ID), want, want, token.Active)
 			}
 			if slices.Contains(w.emails(t), leaver.Email) || !slices.Contains(w.emails(t), stays.Email) {
-				t.Error("other users are in the account")
+				t.Errorf("users in the account: got %q, want %s without %s", w.emails(t), stays.Email, leaver.Email)
 			}
 			again := w.provision(t, w.robot, membership.ProvisionRequest{
 				Users: []membership.ProvisionItem{{Email: leaver.Email}}})
 			if p := again.Items[0]; p.Action != membership.Created || p.Person.ID == leaver.ID ||
 				len(p.Person.Places) > 0 {
-				t.Errorf("added again: %+v", p)
+				t.Errorf("added again: got %+v, want a new user without memberships", p)
 			}
 		})
 	}
@@ -125,7 +127,7 @@ func TestRemoveRevokesWhatEndedAccessTokensIssued(t *testing.T) {
 				len(removed.Revoked), err)
 		}
 		if w.status(t, before) != token.Active || w.status(t, issuer.ID) != token.Active {
-			t.Error("a token that the user did not know is revoked")
+			t.Errorf("a token that the user did not know is revoked, want it to be %s", token.Active)
 		}
 	})
 }
@@ -141,21 +143,24 @@ func TestRemoveWithChosenTokens(t *testing.T) {
 			membership.Removal{User: byID(leaver), Tokens: []uuid.UUID{ends.ID, others.ID}})
 		if f := fault.Flatten(err); len(f) != 1 || f[0].Kind != fault.Conflict || f[0].Field != "tokens" ||
 			dbtest.Dump(t, w.URL) != before {
-			t.Fatalf("a token that the user does not know: %v", err)
+			t.Fatalf("a token that the user does not know: got error %v, want kind %s on tokens and no change",
+				err, fault.Conflict)
 		}
 		_, err = w.Memberships.Remove(t.Context(), w.holding(scope.AccountUsersDelete),
 			membership.Removal{User: byID(leaver), Tokens: []uuid.UUID{ends.ID}})
 		if fault.KindOf(err) != fault.Forbidden || dbtest.Dump(t, w.URL) != before {
-			t.Fatalf("by a principal that may not revoke: %v", err)
+			t.Fatalf("by a principal that may not revoke: got error %v, want kind %s and no change",
+				err, fault.Forbidden)
 		}
 		removed, err := w.Memberships.Remove(t.Context(), w.owner,
 			membership.Removal{User: byID(leaver), Tokens: []uuid.UUID{ends.ID}})
 		if err != nil || len(removed.Review) != 2 || !slices.Equal(removed.Revoked, []uuid.UUID{ends.ID}) {
-			t.Errorf("%+v, %v", removed, err)
+			t.Errorf("Remove() = %+v, %v, want 2 tokens to review and %s revoked", removed, err, ends.ID)
 		}
 		if w.status(t, ends.ID) != token.Revoked || w.status(t, stays.ID) != token.Active ||
 			w.status(t, others.ID) != token.Active {
-			t.Error("other tokens are revoked")
+			t.Errorf("statuses: got %s, %s and %s of another user's, want only the first revoked",
+				w.status(t, ends.ID), w.status(t, stays.ID), w.status(t, others.ID))
 		}
 	})
 }
@@ -227,14 +232,14 @@ func TestDeprovision(t *testing.T) {
 		}
 		wantText(t, "done", format(done), want)
 		if left := w.emails(t); len(left) != 3 {
-			t.Errorf("remaining users %v", left)
+			t.Errorf("remaining users: got %v, want 3", left)
 		}
 		after := dbtest.Dump(t, w.URL)
 		again, err := w.Memberships.Deprovision(t.Context(), w.robot,
 			membership.DeprovisionRequest{Users: req.Users[:4]})
 		if err != nil || again.Count(membership.Unchanged) != 3 || again.Count(membership.Failed) != 1 ||
 			dbtest.Dump(t, w.URL) != after {
-			t.Errorf("again: %v\n%s", err, format(again))
+			t.Errorf("again: got %v\n%s\nwant 3 unchanged, 1 failed and no change", err, format(again))
 		}
 	})
 }
@@ -281,11 +286,11 @@ func TestRemoveOthers(t *testing.T) {
 		_, err := w.Memberships.Provision(t.Context(), w.robot, req)
 		if f := fault.Flatten(err); len(f) < 2 || f[0].Kind != fault.Invalid || f[0].Field != "removeOthers" ||
 			f[1].Field != "users.1.email" {
-			t.Errorf("an invalid item: %v", err)
+			t.Errorf("an invalid item: got error %v, want faults on removeOthers and users.1.email", err)
 		}
 		if _, err := w.Memberships.Provision(t.Context(), w.holding(scope.AccountUsersWrite),
 			req); fault.KindOf(err) != fault.Forbidden {
-			t.Errorf("without the scope: %v", err)
+			t.Errorf("without the scope: got error %v, want kind %s", err, fault.Forbidden)
 		}
 		check.Equal(t, dbtest.Dump(t, w.URL), before, "the database after a rejected request")
 		// The external ID of a removed user can be used again.
@@ -301,7 +306,7 @@ func TestRemoveOthers(t *testing.T) {
 			"REMOVED " + w.World.Users[4].Email}
 		check.Equal(t, got, want, "got")
 		if left := w.emails(t); len(left) != 3 {
-			t.Errorf("remaining users %v", left)
+			t.Errorf("remaining users: got %v, want 3", left)
 		}
 	})
 }
@@ -324,7 +329,7 @@ func TestSessionsOfRemovedUsers(t *testing.T) {
 		}
 		for range 2 { // the second time from the cache
 			if !works() {
-				t.Fatal("the session does not work")
+				t.Fatal("the session does not work, want it to work")
 			}
 		}
 		if _, err := w.Memberships.Deprovision(t.Context(), w.robot,
@@ -332,11 +337,11 @@ func TestSessionsOfRemovedUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if works() {
-			t.Error("a removed user's session works")
+			t.Error("a removed user's session works, want it refused")
 		}
 		w.provision(t, w.robot, membership.ProvisionRequest{Users: []membership.ProvisionItem{{Email: leaver.Email}}})
 		if works() {
-			t.Error("the session works after the user was added again")
+			t.Error("the session works after the user was added again, want it refused")
 		}
 	})
 }

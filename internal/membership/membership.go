@@ -26,8 +26,8 @@ type Change interface {
 	// TokensKnownTo returns, for each user, the live tokens that the user created or of which they saw a live access
 	// token.
 	TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.Token, error)
-	// EndTokens revokes those of the tokens that are not revoked yet, each with its event, and returns their IDs.
-	EndTokens(ctx context.Context, e token.Ending) ([]uuid.UUID, error)
+	// RevokeTokens revokes those of the tokens that are not revoked yet, each with its event, and returns their IDs.
+	RevokeTokens(ctx context.Context, e token.RevocationDraft) ([]uuid.UUID, error)
 }
 
 // Repository runs changes.
@@ -105,7 +105,7 @@ func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (Re
 		now := s.now.Timestamp()
 		known, revoked, err := leave(ctx, c, by, []user.Person{removed.Person}, r.RevokeTokens, now)
 		if err == nil && len(r.Tokens) > 0 && !r.RevokeTokens {
-			revoked, err = endSome(ctx, c, by, known, r.Tokens, now)
+			revoked, err = revokeSome(ctx, c, by, known, r.Tokens, now)
 		}
 		removed.Review, removed.Revoked = known[removed.Person.ID], revoked
 		return err
@@ -139,21 +139,21 @@ func leave(ctx context.Context, c Change, by *auth.Principal, persons []user.Per
 	if err := user.Leave(ctx, c, by, persons, now); err != nil || !revoke {
 		return known, nil, err
 	}
-	revoked, err := endAll(ctx, c, by, persons, known, now)
+	revoked, err := revokeAll(ctx, c, by, persons, known, now)
 	return known, revoked, err
 }
 
-// endAll revokes the tokens that the users know, and adds to known the tokens that
+// revokeAll revokes the tokens that the users know, and adds to known the tokens that
 // they come to know in the meantime, since a token can issue others until it is
 // revoked. It ends when it finds no further ones: the revoked tokens are locked, so
 // they cannot issue any.
-func endAll(
+func revokeAll(
 	ctx context.Context, c Change, by *auth.Principal, persons []user.Person, known map[uuid.UUID][]token.Token,
 	now time.Time,
 ) ([]uuid.UUID, error) {
 	var revoked []uuid.UUID
 	for live := known; ; {
-		ended, err := end(ctx, c, by, known, idsOf(live), now)
+		ended, err := revoke(ctx, c, by, known, idsOf(live), now)
 		if err != nil || len(ended) == 0 {
 			return revoked, err
 		}
@@ -192,9 +192,10 @@ func idsOf(known map[uuid.UUID][]token.Token) []uuid.UUID {
 	return ids
 }
 
-// endSome revokes the chosen tokens. It returns fault.Conflict if the user no longer knows the secret of one of them,
-// so that the caller reviews the list again.
-func endSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, chosen []uuid.UUID,
+// revokeSome revokes the chosen tokens. It returns fault.Conflict if the user no longer knows the secret of one of
+// them, so that the caller reviews the list again.
+func revokeSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token,
+	chosen []uuid.UUID,
 	now time.Time) ([]uuid.UUID, error) {
 	all := idsOf(known)
 	for _, id := range chosen {
@@ -203,17 +204,17 @@ func endSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.U
 				"The list of API tokens that this user knows has changed. Review it again.").On("tokens")
 		}
 	}
-	return end(ctx, c, by, known, chosen, now)
+	return revoke(ctx, c, by, known, chosen, now)
 }
 
-// end revokes the tokens with the IDs and sets their Revocation.
-func end(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, ids []uuid.UUID,
+// revoke revokes the tokens with the IDs and sets their Revocation.
+func revoke(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, ids []uuid.UUID,
 	now time.Time) ([]uuid.UUID, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	ending := token.NewEnding(by, ids, reason, now)
-	ended, err := c.EndTokens(ctx, ending)
+	ending := token.NewRevocationDraft(by, ids, reason, now)
+	ended, err := c.RevokeTokens(ctx, ending)
 	if err != nil {
 		return nil, err
 	}

@@ -39,19 +39,19 @@ UNCHANGED new@ACME.example`, first.Hash, second.Hash, elsewhere.Email, w.World.U
 		check.Equal(t, dbtest.Dump(t, w.URL), before, "the database after a dry run")
 		if dry.Items[0].Person != nil || dry.Items[1].Person != nil || dry.Items[5].Person != nil ||
 			dry.Items[2].Person.LastName == "Other" {
-			t.Error("a dry run returns a user who does not exist")
+			t.Errorf("a dry run returns users who do not exist: %+v, want none", dry.Items)
 		}
 		req.DryRun = false
 		done := w.provision(t, w.robot, req)
 		wantText(t, "done", format(done), want)
 		if done.Items[0].Person.ID != done.Items[5].Person.ID || done.Items[2].Person.LastName != "Other" {
-			t.Errorf("items %+v", done.Items)
+			t.Errorf("items: got %+v, want the first and the last of one user, and the third renamed", done.Items)
 		}
 		after := dbtest.Dump(t, w.URL)
 		again := w.provision(t, w.robot, req)
 		if again.Count(membership.Unchanged) != 5 || again.Count(membership.Failed) != 1 ||
 			dbtest.Dump(t, w.URL) != after {
-			t.Errorf("again: %s", format(again))
+			t.Errorf("again: got\n%s\nwant 5 unchanged, 1 failed and no change", format(again))
 		}
 	})
 }
@@ -71,7 +71,7 @@ func TestProvisionRemovedUser(t *testing.T) {
 		back := w.provision(t, w.robot, req)
 		wantText(t, "back", format(back), "CREATED "+deleted.Email+" firstName:->Back lastName:->Again locale:->en")
 		if p := back.Items[0].Person; p.ID == deleted.ID || p.FirstName != "Back" {
-			t.Errorf("added again as %+v", p)
+			t.Errorf("added again: got %+v, want a new user with the name Back", p)
 		}
 		wantText(t, "again", format(w.provision(t, w.robot, req)), "UNCHANGED "+deleted.Email)
 	})

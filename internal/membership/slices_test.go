@@ -78,7 +78,8 @@ func TestSlicesAreOneRequest(t *testing.T) {
 		wantText(t, "the last items", format(membership.Report{Items: r.Items[120:]}), want)
 		if r.Count(membership.Created) != 120 || r.Items[120].Person == nil ||
 			r.Items[120].Person.ID != r.Items[0].Person.ID {
-			t.Errorf("%d were created, and the repeated item is %+v", r.Count(membership.Created), r.Items[120].Person)
+			t.Errorf("created: got %d, and the repeated item %+v, want 120, and the user of the first item",
+				r.Count(membership.Created), r.Items[120].Person)
 		}
 		// One item removes an external ID, and the last item takes it.
 		again := newUsers(0, 100, w.Stores[0])
@@ -86,7 +87,7 @@ func TestSlicesAreOneRequest(t *testing.T) {
 		again = append(again, membership.ProvisionItem{Email: w.World.Users[2].Email, ExternalID: new("hr-0000")})
 		r = w.provision(t, w.robot, membership.ProvisionRequest{Users: again})
 		if r.Count(membership.Updated) != 2 || r.Count(membership.Unchanged) != 99 {
-			t.Errorf("a moved external ID: %s", format(r))
+			t.Errorf("a moved external ID: got\n%s\nwant 2 updated and 99 unchanged", format(r))
 		}
 		var named []user.Ref
 		for _, item := range r.Items[:100] {
@@ -101,8 +102,8 @@ func TestSlicesAreOneRequest(t *testing.T) {
 		want = "UNCHANGED " + first + "\nUNCHANGED " + r.Items[1].Email + "\nFAILED  users.102.id NOT_FOUND"
 		wantText(t, "the last who leave", format(membership.Report{Items: deleted.Items[100:]}), want)
 		if deleted.Count(membership.Removed) != 100 || deleted.Items[100].Person == nil {
-			t.Errorf("%d were removed, the repeated item is %+v", deleted.Count(membership.Removed),
-				deleted.Items[100].Person)
+			t.Errorf("removed: got %d, and the repeated item %+v, want 100, and its user",
+				deleted.Count(membership.Removed), deleted.Items[100].Person)
 		}
 	})
 }
@@ -118,18 +119,19 @@ func TestRemoveOthersInSlices(t *testing.T) {
 		_, err := w.Memberships.Provision(t.Context(), w.robot, req)
 		if f := fault.Flatten(err); len(f) != 2 || f[0].Field != "removeOthers" || f[1].Field != "users.60.email" ||
 			dbtest.Dump(t, w.URL) != before {
-			t.Errorf("a wrong item: %v", err)
+			t.Errorf("a wrong item: got error %v, want faults on removeOthers and users.60.email and no change", err)
 		}
 		req.Users = req.Users[:60]
 		r := w.provision(t, w.robot, req)
 		if r.Count(membership.Created) != 60 || r.Count(membership.Removed) != 123 || r.Count(membership.Failed) != 2 ||
 			len(r.Items) != 185 {
-			t.Errorf("report: %s", format(r))
+			t.Errorf("report: got\n%s\nwant 60 created, 123 removed and 2 failed", format(r))
 		}
 		for i, item := range r.Items {
 			if others := i >= 60; others != (item.Action != membership.Created) || item.Action == membership.Failed &&
 				item.Fault.Field != "removeOthers" {
-				t.Errorf("item %d is %+v", i, item.Outcome)
+				t.Errorf("item %d: got %+v, want created before item 60, then removed or failed on removeOthers",
+					i, item.Outcome)
 			}
 		}
 		if left := w.emails(t); len(left) != 62 {
@@ -156,7 +158,7 @@ func TestSlicesStop(t *testing.T) {
 		{"the third, by an error", 3, down, "", fault.Internal, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			repo := &watched{Repository: w.DB.Offboard(), before: func(n int64) error {
+			repo := &watched{Repository: w.DB.Memberships(), before: func(n int64) error {
 				if n == c.fails {
 					return c.err
 				}
@@ -166,7 +168,8 @@ func TestSlicesStop(t *testing.T) {
 			users := newUsers(int(1000*c.fails)+c.created, 160, w.Stores[0])
 			r, err := w.Memberships.Provision(t.Context(), w.robot, membership.ProvisionRequest{Users: users})
 			if fault.KindOf(err) != c.kind || repo.slices.Load() != c.fails {
-				t.Errorf("%v after %d slices", err, repo.slices.Load())
+				t.Errorf("got error %v after %d slices, want kind %q after %d",
+					err, repo.slices.Load(), c.kind, c.fails)
 			}
 			if c.kind != "" {
 				return
@@ -175,7 +178,7 @@ func TestSlicesStop(t *testing.T) {
 			if r.Count(membership.Created) != c.created || r.Count(membership.Failed) != 160-c.created ||
 				last.Fault.Kind != c.want || last.Fault.Field != "users.159" ||
 				last.Email != users[159].Email || !errors.Is(r.Stopped, c.err) {
-				t.Errorf("report: %s", format(r))
+				t.Errorf("report: got\n%s\nwant %d created, the rest failed with kind %s", format(r), c.created, c.want)
 			}
 		})
 	}
@@ -217,7 +220,8 @@ func TestSlicesAreBounded(t *testing.T) {
 				Provision(t.Context(), &by, membership.ProvisionRequest{
 					Users: make([]membership.ProvisionItem, c.users)})
 			if took := time.Since(began); took != c.took || !errors.Is(err, c.err) {
-				t.Errorf("%d users, with slices of %s: %v after %s", c.users, c.takes, err, took)
+				t.Errorf("%d users, with slices of %s: got error %v after %s, want %v after %s",
+					c.users, c.takes, err, took, c.err, c.took)
 			}
 		})
 	}
@@ -238,7 +242,7 @@ func TestSlicesCheckTheActor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Memberships = membership.NewService(&watched{Repository: w.DB.Offboard(), before: func(n int64) error {
+	w.Memberships = membership.NewService(&watched{Repository: w.DB.Memberships(), before: func(n int64) error {
 		if n != 2 {
 			return nil
 		}
@@ -249,7 +253,8 @@ func TestSlicesCheckTheActor(t *testing.T) {
 	if r.Count(membership.Created) != 50 || r.Count(membership.Failed) != 70 ||
 		r.Items[50].Fault.Kind != fault.Unauthenticated ||
 		len(w.emails(t)) != 55 {
-		t.Errorf("%d users in the account: %s", len(w.emails(t)), format(r))
+		t.Errorf("users in the account: got %d, want 55; report: got\n%s\nwant 50 created and 70 failed",
+			len(w.emails(t)), format(r))
 	}
 }
 
@@ -261,7 +266,7 @@ func TestRevokeDuringBulk(t *testing.T) {
 	url := dbtest.SQLiteURL(t)
 	w := newTenant(t, world.New(t, url, world.Options{}))
 	begun := make(chan struct{})
-	repo := &watched{Repository: w.DB.Offboard(), before: func(n int64) error {
+	repo := &watched{Repository: w.DB.Memberships(), before: func(n int64) error {
 		if n == 4 { // one slice has ended
 			close(begun)
 		}
@@ -285,7 +290,7 @@ func TestRevokeDuringBulk(t *testing.T) {
 	select {
 	case <-begun:
 	case <-time.After(time.Minute):
-		t.Fatal("no bulk request runs")
+		t.Fatal("no bulk request runs, want one within a minute")
 	}
 	const rounds, eventsOfSlice = 5, 3 * 50
 	var revoking, issuing []int64
@@ -302,10 +307,10 @@ func TestRevokeDuringBulk(t *testing.T) {
 	slices.Sort(revoking)
 	// The running slice, and one more that ends while this test is not running.
 	if typical := revoking[rounds/2]; typical > 2*eventsOfSlice {
-		t.Errorf("a revocation waited for %d events: %v", typical, revoking)
+		t.Errorf("a revocation waited for %d events, want %d at most: %v", typical, 2*eventsOfSlice, revoking)
 	}
 	if typical := issuing[rounds/2]; typical > (accounts+2)*eventsOfSlice {
-		t.Errorf("issuing waited for %d events: %v", typical, issuing)
+		t.Errorf("issuing waited for %d events, want %d at most: %v", typical, (accounts+2)*eventsOfSlice, issuing)
 	}
 }
 

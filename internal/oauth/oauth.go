@@ -53,8 +53,8 @@ type Draft struct {
 	MaxLive int
 }
 
-// Ending is the revocation of an access token of either kind, to be written.
-type Ending struct {
+// Revocation is the revocation of an access token of either kind, to be written.
+type Revocation struct {
 	AccountID, TokenID uuid.UUID
 	Kind               secret.Kind
 	Candidates         []secret.KeyedDigest
@@ -75,11 +75,11 @@ type Repository interface {
 	// account. It returns fault.LimitReached if there are too many, and
 	// fault.NotFound if the API token is revoked.
 	Grant(ctx context.Context, by auth.Actor, d Draft) error
-	// End revokes the access token if it is the API token's and not yet revoked. It stops working at once by every
+	// Revoke revokes the access token if it is the API token's and not yet revoked. It stops working at once by every
 	// server's clock. An expired token is revoked as well, because it may not have expired by another server's clock.
 	// Otherwise End changes nothing. It returns ErrNotIssuedToClient if a stored access token, live or not, belongs to
 	// another API token, and nil otherwise.
-	End(ctx context.Context, by auth.Actor, e Ending) error
+	Revoke(ctx context.Context, by auth.Actor, e Revocation) error
 }
 
 // Granted is a new access token with its secret, which is not stored.

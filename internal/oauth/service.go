@@ -184,7 +184,7 @@ func (s *Service) Revoke(ctx context.Context, client *auth.Principal, presented 
 		return ErrNotIssuedToClient() // without a lookup
 	}
 	now := s.now.Timestamp()
-	err = s.repo.End(ctx, client.Actor(), Ending{
+	err = s.repo.Revoke(ctx, client.Actor(), Revocation{
 		AccountID: client.AccountID, TokenID: client.ID, Kind: value.Kind(), Candidates: s.keys.Candidates(value),
 		At:    now,
 		Event: newEvent(client, audit.AccessTokenRevoked, now, audit.Detail{Name: "hint", Value: value.Hint()}),

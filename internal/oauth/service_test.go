@@ -33,7 +33,9 @@ func TestGrant(t *testing.T) {
 			g := h.grant(issued, "")
 			if g.AccessToken.Kind() != secret.OAuthAccessToken || !g.Scopes.Equal(issued.Token.Scopes) ||
 				g.Lifetime != time.Hour {
-				t.Errorf("%s: granted %s %s for %v", level, g.AccessToken.Kind(), g.Scopes, g.Lifetime)
+				t.Errorf("%s: granted a %s with %q for %v, want a %s with %q for %v",
+					level, g.AccessToken.Kind(), g.Scopes, g.Lifetime,
+					secret.OAuthAccessToken, issued.Token.Scopes, time.Hour)
 			}
 			durable, r := h.mustWork(issued.AccessToken), h.mustWork(g.AccessToken)
 			want := durable.Principal
@@ -45,7 +47,8 @@ func TestGrant(t *testing.T) {
 			}
 			if r.ClientID != issued.Token.ClientID || r.StoreHash != issued.Token.StoreHash || !r.IssuedAt.Equal(now) ||
 				r.ScopeText != g.Scopes.String() {
-				t.Errorf("record %+v", r)
+				t.Errorf("record: got %+v, want client %s, store %q, issued at %v with %q",
+					r, issued.Token.ClientID, issued.Token.StoreHash, now, g.Scopes)
 			}
 			wantEvents := []audit.Event{{
 				AccountID: h.home.Account.ID, At: now, Action: audit.AccessTokenGranted, IP: "192.0.2.7",
@@ -100,7 +103,7 @@ func TestScopes(t *testing.T) {
 					return
 				}
 				if err != nil || g.Scopes.String() != tc.want || h.mustWork(g.AccessToken).ScopeText != tc.want {
-					t.Errorf("granted %q, %v", g.Scopes, err)
+					t.Errorf("granted %q, %v, want %q", g.Scopes, err, tc.want)
 				}
 			})
 		}
@@ -154,14 +157,15 @@ func TestAuthenticate(t *testing.T) {
 				if tc.reason == "" {
 					if err != nil || p.ID != issued.Token.ID || p.Origin != tc.from ||
 						!p.Scopes.Equal(issued.Token.Scopes) {
-						t.Errorf("%+v, %v", p, err)
+						t.Errorf("Authenticate() = %+v, %v, want token %s with its scopes from %v",
+							p, err, issued.Token.ID, tc.from)
 					}
 					return
 				}
 				refused(t, err)
 				var r *oauth.Refusal
 				if !errors.As(err, &r) || r.Reason != tc.reason {
-					t.Errorf("reason %v", r)
+					t.Errorf("the reason: got %v, want %q", r, tc.reason)
 				}
 			})
 		}
@@ -174,7 +178,7 @@ func refused(t *testing.T, err error) {
 	mustBe(t, err, fault.Unauthenticated)
 	const want = "The client is unknown, its secret is wrong, or its API token does not work now or from this address."
 	if err == nil || err.Error() != want {
-		t.Errorf("got %v", err)
+		t.Errorf("the refusal: got %v, want %q", err, want)
 	}
 }
 
@@ -269,7 +273,8 @@ func TestEndsWithTheAPIToken(t *testing.T) {
 		g := h.grant(issued, "")
 		if r := h.mustWork(g.AccessToken); g.Lifetime != 20*time.Minute ||
 			!r.Principal.ExpiresAt.Equal(now.Add(20*time.Minute)) {
-			t.Errorf("lifetime %v, until %v", g.Lifetime, r.Principal.ExpiresAt)
+			t.Errorf("the grant: got lifetime %v until %v, want %v until %v",
+				g.Lifetime, r.Principal.ExpiresAt, 20*time.Minute, now.Add(20*time.Minute))
 		}
 	})
 }
@@ -352,7 +357,8 @@ func TestRevoke(t *testing.T) {
 				if logged != 1 || last.Action != audit.AccessTokenRevoked || last.Actor.ID != mine.Token.ID ||
 					last.Target.Key != mine.Token.ID.String() ||
 					last.Details[0].Value != tc.ended.Hint() || last.IP != "192.0.2.7" {
-					t.Errorf("%s: %d events, the last %+v", tc.name, logged, last)
+					t.Errorf("%s: got %d events, the last %+v, want 1 with %s by %s",
+						tc.name, logged, last, audit.AccessTokenRevoked, mine.Token.ID)
 				}
 			}
 			check.Equal(t, len(h.events())-before, 2, "len(h.events()) - before")

@@ -164,7 +164,7 @@ func newSibling(t *testing.T, h *fixture, behind time.Duration) sibling {
 	t.Helper()
 	db := dbtest.Open(t, h.URL)
 	var f *feed.Feed
-	memory, err := access.NewCaches(100, time.Hour, func() bool { return f.Hearing() }, time.Now)
+	memory, err := access.NewCaches(100, time.Hour, func() bool { return f.IsCurrent() }, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,9 +175,9 @@ func newSibling(t *testing.T, h *fixture, behind time.Duration) sibling {
 	ended := make(chan struct{})
 	go func() { f.Run(ctx); close(ended) }()
 	t.Cleanup(func() { stop(); <-ended; memory.Close() })
-	for deadline := time.Now().Add(10 * time.Second); !f.Hearing(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); !f.IsCurrent(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the revocation feed does not arrive")
+			t.Fatal("the feed is not hearing, want it to within 10 seconds")
 		}
 	}
 	return sibling{access.NewVerifier(access.Config{
@@ -198,7 +198,7 @@ func (s sibling) mustRefuse(t *testing.T, value secret.Secret) {
 	for deadline := time.Now().Add(5 * time.Second); fault.KindOf(s.verify(value)) != fault.Unauthenticated; time.Sleep(
 		time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("another process accepts the ended token")
+			t.Fatal("another process accepts the ended token, want it refused within 5 seconds")
 		}
 	}
 }

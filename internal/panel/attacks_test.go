@@ -51,7 +51,8 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 				answer := owner.send(r)
 				if answer.status != http.StatusForbidden || answer.header.Get("Set-Cookie") != "" ||
 					!strings.Contains(answer.text(), "The form was sent from another site Nothing was changed") {
-					t.Errorf("%s %s from %s: %d %s", route.Method, route.Pattern, name, answer.status, answer.text())
+					t.Errorf("%s %s from %s: got %d %s, want 403 without a cookie", route.Method, route.Pattern, name,
+						answer.status, answer.text())
 				}
 			}
 		}
@@ -71,13 +72,14 @@ func TestSessionsCannotBePlanted(t *testing.T) {
 		victim.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusSeeOther, "")
 		own := victim.cookie(session)
 		if own == planted || own == "" {
-			t.Error("the session is the one that was planted")
+			t.Errorf("session after signing in: got the planted one %t and none %t, want a new one", own == planted,
+				own == "")
 		}
 		attacker.get("/accounts").goes("/signin?next=%2Faccounts")
 
 		victim.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusSeeOther, "")
 		if victim.cookie(session) == own {
-			t.Error("signing in again did not replace the session")
+			t.Error("session after signing in again: got the same, want a new one")
 		}
 		old := s.visitor()
 		old.keep(session, own)
@@ -87,7 +89,7 @@ func TestSessionsCannotBePlanted(t *testing.T) {
 		unknown.keep(session, "chosen-by-an-attacker")
 		unknown.post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusSeeOther, "")
 		if unknown.cookie(session) == "chosen-by-an-attacker" {
-			t.Error("the session is the one that was chosen")
+			t.Error("session after signing in: got the chosen one, want a new one")
 		}
 	})
 }
@@ -100,7 +102,7 @@ func TestSignedOutSessionsEnd(t *testing.T) {
 		thief.get("/accounts").wants(http.StatusOK, "Acme Retail")
 		gone := v.post("/signout").goes("/signin?n=1&notice=signed_out")
 		if got := gone.header.Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") || v.cookie(session) != "" {
-			t.Errorf("the cookie was not deleted: %s", got)
+			t.Errorf("Set-Cookie: got %s, want the cookie deleted", got)
 		}
 		thief.get("/accounts").goes("/signin?next=%2Faccounts")
 	})
@@ -114,17 +116,18 @@ func TestCookies(t *testing.T) {
 		answer := v.post("/signin", "email", s.OwnerEmail, "password", s.Password)
 		kept := (&http.Response{Header: answer.header}).Cookies()
 		if len(kept) == 0 {
-			t.Fatal("no cookie")
+			t.Fatal("signing in: got no cookie, want one")
 		}
 		for _, c := range kept {
 			// The exception checks whether the browser keeps secure cookies. It holds no secret.
 			secure := strings.HasPrefix(c.Name, "__Host-") && c.Secure || c.Name == "latchkey-arriving" &&
 				len(c.Value) < 5
 			if !secure || c.Path != "/" || c.Domain != "" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
-				t.Errorf("the cookie is %s", strings.ReplaceAll(c.String(), c.Value, "…"))
+				t.Errorf("cookie: got %s, want it secure, for / of this host, HttpOnly and SameSite=Lax",
+					strings.ReplaceAll(c.String(), c.Value, "…"))
 			}
 			if left := time.Until(c.Expires); c.Name == session && (left < 11*time.Hour || left > 12*time.Hour) {
-				t.Errorf("the session cookie expires in %s", left)
+				t.Errorf("session cookie: got an expiration in %s, want from 11h to 12h", left)
 			}
 		}
 	})
@@ -143,7 +146,7 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 				v.send(v.request(http.MethodDelete, "/accounts", nil)), v.post("/accounts", "account", "nonsense"),
 			} {
 				for _, each := range flaws(r) {
-					t.Errorf("%s %s (%d) %s", r.method, r.url, r.status, each)
+					t.Errorf("%s %s (%d) %s, want no flaws", r.method, r.url, r.status, each)
 				}
 			}
 		}
@@ -183,7 +186,8 @@ func TestNobodyIsSentElsewhere(t *testing.T) {
 			}
 			origin := evaluate[string](b, "new URL("+quoted(to)+", location.href).origin")
 			if r.status != http.StatusSeeOther || origin != s.URL || r.header.Get("Set-Cookie") == "evil=1" {
-				t.Errorf("%s: %d to %q, which is at %s", what, r.status, to, origin)
+				t.Errorf("%s: got %d to %q, which is at %s, want 303 to %s without the cookie evil", what, r.status, to,
+					origin, s.URL)
 			}
 		}
 		for i, next := range elsewheres {
@@ -215,17 +219,17 @@ func FuzzLocalPath(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		got := panel.LocalPath(text)
 		if got != "/" && got != text {
-			t.Fatalf("localPath(%q) = %q", text, got)
+			t.Fatalf("LocalPath(%q) = %q, want it unchanged or /", text, got)
 		}
 		// Browsers strip these characters or treat them as a slash (URL Standard, section 4.4).
 		plain := strings.ReplaceAll(strings.Trim(strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(got),
 			"\x00 "), `\`, "/")
 		if !strings.HasPrefix(plain, "/") || strings.HasPrefix(plain, "//") {
-			t.Fatalf("%q is on another host", got)
+			t.Fatalf("LocalPath(%q) = %q, want a path of this host", text, got)
 		}
 		to, err := base.Parse(got)
 		if err != nil || to.Host != base.Host || to.Scheme != base.Scheme {
-			t.Fatalf("%q leads to %v: %v", got, to, err)
+			t.Fatalf("LocalPath(%q) = %q, which leads to %v, %v, want %s", text, got, to, err, base)
 		}
 	})
 }
@@ -243,7 +247,7 @@ func TestHostHeadersAreNotRepeated(t *testing.T) {
 				answer := v.send(r)
 				if strings.Contains(answer.body, "evil.example") ||
 					strings.Contains(answer.header.Get("Location"), "evil.example") {
-					t.Errorf("%s repeats the host: %s", address, answer.body)
+					t.Errorf("%s: got %s, want it without the host that the request names", address, answer.body)
 				}
 			}
 		}

@@ -58,10 +58,10 @@ func TestAuditExportEndsWithItsRights(t *testing.T) {
 				Caller{Record: &reader})
 			defer func() {
 				if what := recover(); what != any(http.ErrAbortHandler) || log.pages != 2 {
-					t.Errorf("ended with %v after %d pages", what, log.pages)
+					t.Errorf("ended with %v after %d pages, want %v after 2", what, log.pages, http.ErrAbortHandler)
 				}
 			}()
-			t.Errorf("ended with %v", h.export(q))
+			t.Errorf("export returned %v, want a panic", h.export(q))
 		})
 	}
 }

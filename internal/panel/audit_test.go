@@ -60,7 +60,7 @@ func TestAudit(t *testing.T) {
 		} {
 			r := owner.get(s.page("/audit?"+c.query)).wants(http.StatusOK, c.has)
 			if events := r.all("ol"); len(events) > 0 && strings.Contains(textOf(events[0]), c.hasNot) {
-				t.Errorf("%s shows %q", c.query, c.hasNot)
+				t.Errorf("%s: got %s, want it without %q", c.query, textOf(events[0]), c.hasNot)
 			}
 		}
 		for query, text := range map[string]string{"from=yesterday": "Enter a date and time",
@@ -79,7 +79,7 @@ func TestAudit(t *testing.T) {
 		one.wants(http.StatusOK, "Only events with one target are shown.").wants(http.StatusOK,
 			"created the API token Till one")
 		if text := textOf(one.all("ol")[0]); strings.Contains(text, "Nightly export") {
-			t.Errorf("the events with one target are %s", text)
+			t.Errorf("events with one target: got %s, want none of Nightly export", text)
 		}
 	})
 }
@@ -154,14 +154,15 @@ func TestAuditExportFails(t *testing.T) {
 		defer answer.Body.Close()
 		if body, err := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK || err == nil ||
 			!strings.Contains(string(body), "person 1499") {
-			t.Errorf("%d with %d bytes, %v", answer.StatusCode, len(body), err)
+			t.Errorf("got %d with %d bytes, %v, want 200 that ends with an error after person 1499", answer.StatusCode,
+				len(body), err)
 		}
 		s.logs("an export of the audit log was aborted", 1)
 		breaks("person 1499")
 		whole := owner.get(s.page("/audit/export.csv?who=%3Dbulk"))
 		whole.wants(http.StatusInternalServerError, "").lacks("person 1")
 		if kind := whole.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/html") {
-			t.Errorf("an error is of the type %s", kind)
+			t.Errorf("type of the error: got %s, want text/html", kind)
 		}
 	})
 }
@@ -181,11 +182,11 @@ func TestAuditRefuses(t *testing.T) {
 		} {
 			for _, path := range []string{"/audit", "/audit/export.csv"} {
 				if r := c.v.get(s.page(path)); r.status != c.want || strings.Contains(r.body, "Till one") {
-					t.Errorf("%s at %s: %d", who, path, r.status)
+					t.Errorf("%s at %s: got %d, want %d without events", who, path, r.status, c.want)
 				}
 			}
 			if r := c.v.open(s.page("/stores")); who != "a stranger" && strings.Contains(r.text(), "Audit log") {
-				t.Errorf("%s is shown the way to the audit log", who)
+				t.Errorf("%s: got a link to the audit log, want none", who)
 			}
 		}
 	})
@@ -217,20 +218,21 @@ func TestAuditExport(t *testing.T) {
 		r := owner.get(linkCalled(t, page, "Export as CSV"))
 		if kind, how := r.header.Get("Content-Type"), r.header.Get("Content-Disposition"); r.status != http.StatusOK ||
 			!strings.HasPrefix(kind, "text/csv") || !strings.HasPrefix(how, "attachment; filename=audit-20") {
-			t.Fatalf("%d %s %s", r.status, kind, how)
+			t.Fatalf("export: got %d %s %s, want 200 text/csv as audit-20….csv", r.status, kind, how)
 		}
 		lines, err := csv.NewReader(strings.NewReader(r.body)).ReadAll()
 		if err != nil || len(lines) != many+1 || lines[0][0] != "time" {
-			t.Fatalf("%d lines, %v", len(lines), err)
+			t.Fatalf("export: got %d lines, %v, want %d with a heading", len(lines), err, many+1)
 		}
 		if first, last := lines[1], lines[many]; first[7] != fmt.Sprintf("person %d", many-1) ||
 			last[7] != "person 0" || last[0] != "2026-01-01T00:00:00Z" || last[3] != "'=bulk" {
-			t.Errorf("from %q to %q", first, last)
+			t.Errorf("export: got lines from %q to %q, want from person %d to person 0 of 2026-01-01 by '=bulk", first,
+				last, many-1)
 		}
 		second := owner.get(linkCalled(t, page, "Older"))
 		if text := textOf(second.all("ol")[0]); !strings.Contains(text, fmt.Sprintf("person %d ", many-51)) ||
 			strings.Contains(text, fmt.Sprintf("person %d ", many-50)) {
-			t.Errorf("the second page is %s", text)
+			t.Errorf("second page: got %s, want it to begin with person %d", text, many-51)
 		}
 	})
 }

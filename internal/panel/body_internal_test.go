@@ -28,10 +28,11 @@ func TestSmallForms(t *testing.T) {
 			r.Pattern = to.pattern
 			err := p.readForm(p.newRequest(httptest.NewRecorder(), r, from))
 			if small := from.Record == nil || to.audience != member; small != (err != nil) {
-				t.Errorf("%s, signed in %v: %v", to.pattern, from.Record != nil, err)
+				t.Errorf("%s, signed in %t: got %v, want an error %t", to.pattern, from.Record != nil, err, small)
 			}
 			if read := int(body.Size()) - body.Len(); err != nil && read > maxSmallForm+1 {
-				t.Errorf("%s, signed in %v: %d bytes were read", to.pattern, from.Record != nil, read)
+				t.Errorf("%s, signed in %t: got %d bytes read, want at most %d", to.pattern, from.Record != nil, read,
+					maxSmallForm+1)
 			}
 		}
 	}
@@ -48,7 +49,7 @@ func TestTooLargeForm(t *testing.T) {
 	page, err := io.ReadAll(answer.Result().Body)
 	if err != nil || answer.Code != http.StatusUnprocessableEntity ||
 		!strings.Contains(string(page), "The form cannot be read.") {
-		t.Errorf("got %d, %s, %v", answer.Code, page, err)
+		t.Errorf("got %d, %s, %v, want 422 \"The form cannot be read.\"", answer.Code, page, err)
 	}
 }
 

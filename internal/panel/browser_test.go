@@ -152,7 +152,7 @@ func (s *server) browser(t *testing.T) *browser {
 		}
 		cancel()
 		for _, each := range b.taken() {
-			t.Errorf("the console: %s", each)
+			t.Errorf("the console: %s, want nothing", each)
 		}
 	})
 	if err := chromedp.Do(ctx); err != nil {

@@ -15,24 +15,25 @@ type codePage struct {
 }
 
 func (h *signInHandler) codePage(q *request) error {
-	half, err := h.signIn.AskedCode(q.r.Context(), flowOf(q, codeFlow))
+	pending, err := h.signIn.PendingCode(q.r.Context(), flowOf(q, codeFlow))
 	if err != nil {
 		return err
 	}
-	return codeTemplate.show(q, http.StatusOK, codePage{Email: half.Email})
+	return codeTemplate.show(q, http.StatusOK, codePage{Email: pending.Email})
 }
 
 func (h *signInHandler) code(q *request) error {
-	proof, half, err := h.signIn.Code(q.r.Context(), flowOf(q, codeFlow), q.r.PostFormValue("code"), q.visitor())
+	proof, pending, err := h.signIn.FinishCode(q.r.Context(), flowOf(q, codeFlow), q.r.PostFormValue("code"),
+		q.visitor())
 	switch fault.KindOf(err) {
 	case fault.Invalid:
-		return codeTemplate.show(q, http.StatusUnprocessableEntity, codePage{half.Email, sentences(err)})
+		return codeTemplate.show(q, http.StatusUnprocessableEntity, codePage{pending.Email, sentences(err)})
 	case fault.RateLimited:
-		return codeTemplate.show(q, http.StatusTooManyRequests, codePage{half.Email, sentences(q.explainLimit(err))})
+		return codeTemplate.show(q, http.StatusTooManyRequests, codePage{pending.Email, sentences(q.explainLimit(err))})
 	}
 	if err != nil {
 		return err
 	}
 	dropFlow(q, codeFlow)
-	return h.sessions.begin(q, proof, q.returnPath(half.Next), uuid.Nil)
+	return h.sessions.begin(q, proof, q.returnPath(pending.Next), uuid.Nil)
 }

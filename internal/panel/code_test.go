@@ -30,7 +30,7 @@ func newApp(t *testing.T, v *visitor) (*app, []string) {
 	page := v.get("/profile/security/app").wants(http.StatusOK, "Add an authenticator app")
 	secret := spaceless(regexp.MustCompile(`[A-Z2-7]{4}( [A-Z2-7]{4}){7}`).FindString(page.text()))
 	if raw, err := base32.StdEncoding.DecodeString(secret); err != nil || len(raw) != 20 {
-		t.Fatalf("the secret has %d bytes: %v", len(raw), err)
+		t.Fatalf("the secret of the app: got %d bytes, %v, want 20", len(raw), err)
 	}
 	a := &app{t: t, secret: secret}
 	v.submit(page, "Add the app", "code", "000000").wants(http.StatusUnprocessableEntity,
@@ -38,11 +38,11 @@ func newApp(t *testing.T, v *visitor) (*app, []string) {
 	a.used = a.code(0)
 	page = v.submit(page, "Add the app", "code", a.used).wants(http.StatusOK, "Your recovery codes")
 	for _, each := range flaws(page) {
-		t.Errorf("the page of the recovery codes %s", each)
+		t.Errorf("the page of the recovery codes %s, want no flaws", each)
 	}
 	codes := recoveryCodes(page.text())
 	if len(codes) != 10 {
-		t.Fatalf("%d recovery codes: %s", len(codes), page.text())
+		t.Fatalf("recovery codes: got %d, want 10: %s", len(codes), page.text())
 	}
 	return a, codes
 }
@@ -73,12 +73,12 @@ func (a *app) isNowhere(s *server, recovery []string) {
 	}
 	kept := strings.ToLower(dbtest.Dump(a.t, s.database))
 	if !strings.Contains(kept, "totp_secrets ") {
-		a.t.Error("the dump has no app")
+		a.t.Error("the dump of the database: got no app, want one")
 	}
 	for _, text := range append([]string{a.secret, string(raw), strings.ReplaceAll(recovery[0], "-", "")},
 		recovery...) {
 		if strings.Contains(kept, strings.ToLower(text)) || strings.Contains(kept, hex.EncodeToString([]byte(text))) {
-			a.t.Error("the database holds a secret of an app, or a recovery code")
+			a.t.Error("the dump of the database: got a secret of an app, or a recovery code, want neither")
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestCodes(t *testing.T) {
 			refused := again.submit(page, button, "code", recovery[0]).wants(http.StatusUnprocessableEntity,
 				"This code is wrong or was used.")
 			for _, each := range flaws(refused) {
-				t.Errorf("the page of a wrong code %s", each)
+				t.Errorf("the page of a wrong code %s, want no flaws", each)
 			}
 		}
 		renewed := recoveryCodes(again.submit(page, "Regenerate recovery codes", "code",

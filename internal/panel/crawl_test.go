@@ -131,7 +131,8 @@ func (c *crawl) visit(address string) *reply {
 	// A search form without a value.
 	choosesNone := r.status == http.StatusUnprocessableEntity && strings.HasSuffix(address, "?")
 	if r.status >= http.StatusBadRequest && !elsewhere && !choosesNone && !c.acted {
-		c.t.Errorf("%s: %s, offered by %s, answers %d: %s", c.who, address, c.offered[address], r.status, r.text())
+		c.t.Errorf("%s: %s, offered by %s, answers %d: %s, want no error", c.who, address, c.offered[address], r.status,
+			r.text())
 	}
 	c.take(r)
 	return r
@@ -141,7 +142,7 @@ func (c *crawl) visit(address string) *reply {
 func (c *crawl) check(r *reply) {
 	c.t.Helper()
 	for _, each := range flaws(r) {
-		c.t.Errorf("%s: %s %.200s (%d) %s", c.who, r.method, r.url, r.status, each)
+		c.t.Errorf("%s: %s %.200s (%d) %s, want no flaws", c.who, r.method, r.url, r.status, each)
 	}
 }
 
@@ -283,7 +284,8 @@ func (c *crawl) act() {
 		c.take(r)
 		if r.status == http.StatusForbidden || r.status == http.StatusNotFound ||
 			r.status == http.StatusMethodNotAllowed {
-			c.t.Errorf("%s: %s offers a form to %s, which answers %d: %s", c.who, f.on, f.action, r.status, r.text())
+			c.t.Errorf("%s: %s offers a form to %s, which answers %d: %s, want neither 403, 404 nor 405", c.who, f.on,
+				f.action, r.status, r.text())
 		}
 		if to := r.header.Get("Location"); r.status == http.StatusSeeOther {
 			c.offered[to] = f.on

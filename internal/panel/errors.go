@@ -144,22 +144,22 @@ type refusal struct{ Title, Text, Back, Label string }
 
 // refused reports whether err is a failed proof of identity. If it is, it answers with a page that says what to do.
 func (h *errorHandler) refused(q *request, err error) bool {
-	var why *signin.Refused
-	if !errors.As(err, &why) {
+	var refused *signin.Refused
+	if !errors.As(err, &refused) {
 		return false
 	}
 	h.log.LogAttrs(q.r.Context(), slog.LevelInfo, "a proof of identity was refused",
-		slog.String("why", string(why.Why)),
+		slog.String("reason", string(refused.Reason)),
 		slog.String("request_id", q.origin.RequestID), slog.Any("error", err))
 	name := methodsOf(h.signIn).Provider
-	key := "refused." + string(why.Why)
+	key := "refused." + string(refused.Reason)
 	shown := refusal{q.text(key+".title", "provider", name), q.text(key+".text", "provider", name), "/signin",
 		q.text("refused.signin")}
 	if q.by != nil {
 		shown.Back, shown.Label = "/profile/security", q.text("refused.security")
 	}
 	status := http.StatusUnprocessableEntity
-	if why.Why == signin.WhyAway {
+	if refused.Reason == signin.ReasonUnreachable {
 		status = http.StatusServiceUnavailable
 	}
 	if err := refusedTemplate.show(q, status, shown); err != nil {

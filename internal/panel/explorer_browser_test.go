@@ -133,11 +133,11 @@ func TestGraphiQLHeld(t *testing.T) {
 		b.follow("ApiTokenConnection")
 		b.follow("API explorer")
 		if got := b.written("Query Editor"); got != mutation || !strings.Contains(got, "createApiToken") {
-			t.Errorf("the query is %q, and was %q", got, mutation)
+			t.Errorf("query: got %q, want the mutation as it was: %q", got, mutation)
 		}
 		if kept := evaluate[string](b, "JSON.stringify({...sessionStorage, ...localStorage})"); strings.Contains(kept,
 			"By hand") {
-			t.Errorf("kept: %s", kept)
+			t.Errorf("stored in the browser: got %s, want nothing of the query", kept)
 		}
 	})
 }

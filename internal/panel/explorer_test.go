@@ -63,7 +63,8 @@ func TestExplorerQuery(t *testing.T) {
 		} {
 			if got := owner.asks(at, tt.body); got.status != tt.status || !strings.Contains(got.body, tt.text) ||
 				!strings.Contains(got.body, got.header.Get("X-Request-Id")) {
-				t.Errorf("%s: %d %.300s", name, got.status, got.body)
+				t.Errorf("%s: got %d %.300s, want %d with %s and the request ID", name, got.status, got.body, tt.status,
+					tt.text)
 			}
 		}
 		owner.post(at, "query", "{__typename}").wants(http.StatusUnsupportedMediaType, "application/json")
@@ -112,7 +113,8 @@ func TestExplorerAsksAgain(t *testing.T) {
 			answer := owner.asks(page+"/query", body)
 			if answer.status != http.StatusForbidden || !strings.Contains(answer.body, `"code":"FORBIDDEN"`) ||
 				!strings.Contains(answer.body, s.page("/graphiql/confirm")) {
-				t.Errorf("%s: %d %s", name, answer.status, answer.body)
+				t.Errorf("%s: got %d %s, want 403 FORBIDDEN with the page that confirms it", name, answer.status,
+					answer.body)
 			}
 		}
 		owner.asks(page+"/query?query=%7B__typename%7D", mutating(aMutation, "")).wants(http.StatusForbidden,
@@ -144,12 +146,12 @@ func TestExplorerForm(t *testing.T) {
 		page.wants(http.StatusOK, "API explorer")
 		examples := slices.DeleteFunc(page.links(), func(to string) bool { return !strings.Contains(to, "?example=") })
 		if len(examples) < 6 {
-			t.Errorf("%d examples", len(examples))
+			t.Errorf("examples: got %d, want at least 6", len(examples))
 		}
 		for _, to := range examples {
 			answer := owner.submit(owner.get(to), "Run")
 			if answer.wants(http.StatusOK, `"data": {`); strings.Contains(answer.text(), `"errors"`) {
-				t.Errorf("%s: %s", to, answer.text())
+				t.Errorf("%s: got %s, want no errors", to, answer.text())
 			}
 		}
 		owner.submit(page, "Run", "query", "query A {__typename} query B {viewer {kind}}", "operationName", "B").
@@ -170,18 +172,18 @@ func TestExplorerSchema(t *testing.T) {
 		list.wants(http.StatusOK, "Root types").lacks("__Type")
 		types := slices.DeleteFunc(list.links(), func(to string) bool { return !strings.Contains(to, "?type=") })
 		if len(types) < 50 {
-			t.Errorf("%d types", len(types))
+			t.Errorf("types: got %d, want at least 50", len(types))
 		}
 		for _, to := range append(types, at+"?type=__Type") {
 			if page := owner.get(to); page.status != http.StatusOK || len(misshapen(page)) > 0 {
-				t.Errorf("%s: %d %s", to, page.status, misshapen(page))
+				t.Errorf("%s: got %d with the flaws %s, want 200 without flaws", to, page.status, misshapen(page))
 			}
 		}
 		account := owner.get(at + "?type=Account")
 		account.wants(http.StatusOK, "Object").wants(http.StatusOK,
 			"Requires the account_read scope.").wants(http.StatusOK, "first : Int")
 		if !slices.Contains(account.links(), at+"?type=StoreConnection") {
-			t.Errorf("Account leads to %q", account.links())
+			t.Errorf("links of Account: got %q, want StoreConnection among them", account.links())
 		}
 		owner.get(at+"?type=ApiTokenStatus").wants(http.StatusOK, "Enumeration").wants(http.StatusOK, "EXPIRED")
 		found := owner.submit(list, "Search", "q", "CREATEapitoken")

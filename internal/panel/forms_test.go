@@ -16,7 +16,7 @@ func (r *reply) refuses(fields ...string) {
 	r.t.Helper()
 	if title := textOf(r.all("title")[0]); r.status != http.StatusUnprocessableEntity ||
 		!strings.HasPrefix(r.all("title")[0].FirstChild.Data, "Error: ") {
-		r.t.Errorf("%s answers %d with the title %q", r.url, r.status, title)
+		r.t.Errorf("%s: got %d with the title %q, want 422 with \"Error: \"", r.url, r.status, title)
 	}
 	var led []string
 	for _, div := range r.all("div") {
@@ -24,7 +24,7 @@ func (r *reply) refuses(fields ...string) {
 			continue
 		}
 		if _, first := attribute(div, "autofocus"); !first {
-			r.t.Errorf("%s: the list of problems gets no focus", r.url)
+			r.t.Errorf("%s: got the list of problems without the focus, want it focused", r.url)
 		}
 		for a := range div.Descendants() {
 			if to, is := attribute(a, "href"); is {
@@ -35,7 +35,7 @@ func (r *reply) refuses(fields ...string) {
 	check.Equal(r.t, led, fields, "%s leads to: %s", r.url, r.text())
 	for _, each := range led {
 		if !strings.Contains(r.body, ` id="`+each+`"`) {
-			r.t.Errorf("%s links to %s, which does not exist", r.url, each)
+			r.t.Errorf("%s links to %s, want an element with this ID", r.url, each)
 		}
 	}
 }
@@ -76,13 +76,14 @@ func TestFieldsHaveNames(t *testing.T) {
 		for _, list := range lists.FindAllStringSubmatch(source, -1) {
 			for _, name := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(list[1]+list[2], -1) {
 				if found++; keys["fields.names."+name[1]] == "" && !slices.Contains(unseen, name[1]) {
-					t.Errorf("%s has the field %s: add fields.names.%[2]s to messages/en/common.yaml", file, name[1])
+					t.Errorf("%s has the field %s without a name, want fields.names.%[2]s in messages/en/common.yaml",
+						file, name[1])
 				}
 			}
 		}
 	}
 	if found < 20 {
-		t.Errorf("%d fields were found", found)
+		t.Errorf("fields: got %d, want at least 20", found)
 	}
 }
 

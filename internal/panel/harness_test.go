@@ -72,10 +72,10 @@ func TestBrowser(t *testing.T) {
 	check.Equal(t, b.clipboard(), "the name", "copied")
 	b.click("Save")
 	if name, content := b.downloaded(); name != "file.txt" || content != "content" {
-		t.Errorf("downloaded %q: %q", name, content)
+		t.Errorf("downloaded %q: %q, want \"file.txt\": \"content\"", name, content)
 	}
 	b.click("Ask")
-	check.Equal(t, b.count("dialog"), 1, "b.count(\"dialog\")")
+	check.Equal(t, b.count("dialog"), 1, "dialogs")
 	b.click("Answer") // the button in the dialog; the other one is inert
 	b.press(kb.Escape)
 	b.see("No")
@@ -127,7 +127,7 @@ func TestBrowserNotices(t *testing.T) {
 		b.open("/broad")
 		b.resize(narrow)
 		if out := b.sticksOut(); len(out) != 1 || !strings.Contains(out[0], "broad") {
-			t.Errorf("sticks out: %q", out)
+			t.Errorf("wider than the window: got %q, want the element broad only", out)
 		}
 	})
 	t.Run("/hidden", func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestBrowserNotices(t *testing.T) {
 		b.bringAxe()
 		found := strings.Join(b.violations(), "\n")
 		if !strings.Contains(found, "label: <input>") || !strings.Contains(found, "color-contrast: <p") {
-			t.Errorf("axe finds %s", found)
+			t.Errorf("axe: got %s, want the label and the contrast", found)
 		}
 	})
 }

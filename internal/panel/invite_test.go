@@ -19,7 +19,7 @@ func TestInvite(t *testing.T) {
 		wrong := owner.submit(form, "Invite", "email", "dora", "firstName", "Dora", "lastName", "")
 		wrong.wants(http.StatusUnprocessableEntity, "This is not an e-mail address.")
 		if !strings.Contains(wrong.body, `value="Dora"`) || !strings.Contains(wrong.body, `value="acme1us" checked`) {
-			t.Error("the entered values were lost")
+			t.Errorf("the form after an error: got other values, want those entered: %s", wrong.text())
 		}
 		for _, role := range []string{"nonsense", "STORE_OWNER"} {
 			owner.submit(wrong, "Invite", "email", "dora@acme.example", "lastName", "Dahl", "role.acme1us",
@@ -35,13 +35,13 @@ func TestInvite(t *testing.T) {
 		_, link, found := strings.Cut(done.text(), s.URL)
 		link, _, _ = strings.Cut(link, " ")
 		if !found {
-			t.Fatalf("no link in %s", done.text())
+			t.Fatalf("got no link in %s, want one", done.text())
 		}
 		owner.submit(wrong, "Invite", sent...).wants(http.StatusUnprocessableEntity,
 			"This form was sent already.").lacks(link)
 		owner.get(s.page("/users")).wants(http.StatusOK, "Acme US: Sales staff Pending").lacks(link)
 		if page := s.visitor().get(link); page.status != http.StatusOK || !strings.Contains(page.body, "password") {
-			t.Errorf("the link shows %d %s", page.status, page.text())
+			t.Errorf("the link: got %d %s, want 200 that asks for a password", page.status, page.text())
 		}
 		at := personAt(t, owner.get(s.page("/users")), "Dora Dahl")
 		person := owner.get(at)
@@ -104,7 +104,7 @@ func TestInviteIntoAnotherStore(t *testing.T) {
 		clerk.post(at+"/invite", "form", uuid.Must(uuid.NewV7()).String()).wants(http.StatusForbidden, s.OwnerEmail)
 		for _, row := range s.contents() {
 			if !slices.Contains(before, row) && !strings.HasPrefix(row, "sent_forms ") {
-				t.Errorf("new row %s", row)
+				t.Errorf("got the new row %s, want sent forms only", row)
 			}
 		}
 	})

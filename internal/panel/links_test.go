@@ -15,7 +15,7 @@ func (s *server) invite(email string, more ...string) string {
 	printed := s.run("", append([]string{"user", "invite", "--account", s.Account, "--email", email}, more...)...)
 	_, secret, found := strings.Cut(printed, "/link/")
 	if !found {
-		s.t.Fatalf("no link in %d bytes", len(printed))
+		s.t.Fatalf("latchkey user invite: got no link in %d bytes, want one", len(printed))
 	}
 	return "/link/" + secret
 }
@@ -43,7 +43,7 @@ func TestLink(t *testing.T) {
 		s.visitor().post("/signin", "email", "nora@acme.example", "password",
 			"correct horse battery").goes("/accounts/" + s.Account + "/")
 		if strings.Contains(s.log.String(), strings.TrimPrefix(address, "/link/")) {
-			t.Error("the log holds the secret of a link")
+			t.Error("the log: got the secret of a link, want it absent")
 		}
 	})
 }

@@ -54,10 +54,11 @@ func (b *browser) inspect(name string) {
 			shade := map[bool]string{false: "light", true: "dark"}[dark]
 			how := fmt.Sprintf("%s-%d-%s", name, width, shade)
 			if out := b.sticksOut(); len(out) > 0 {
-				b.t.Errorf("%s is broader than the window: %s", how, strings.Join(out[:min(5, len(out))], "; "))
+				b.t.Errorf("%s: got elements wider than the window, %s, want none", how,
+					strings.Join(out[:min(5, len(out))], "; "))
 			}
 			for _, each := range b.violations() {
-				b.t.Errorf("%s: %s", how, each)
+				b.t.Errorf("%s: got %s, want no violation", how, each)
 			}
 			if strings.HasPrefix(b.server.database, "sqlite:") {
 				b.picture(how)

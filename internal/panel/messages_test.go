@@ -96,7 +96,7 @@ func TestMessages(t *testing.T) {
 				continue
 			}
 			if keys[key] == "" {
-				t.Errorf("%s uses the message %s, which does not exist", file, key)
+				t.Errorf("%s uses the message %s, want one that exists", file, key)
 			}
 		}
 		for _, match := range quotedKey.FindAllStringSubmatch(source, -1) {
@@ -113,7 +113,7 @@ func TestMessages(t *testing.T) {
 			used = mentioned[name] // redirectWithNotice takes their names without a prefix
 		}
 		if !used {
-			t.Errorf("%s has the unused message %s", file, key)
+			t.Errorf("%s has the unused message %s, want it removed", file, key)
 		}
 	}
 }
@@ -134,12 +134,12 @@ func TestTemplatesHaveNoTexts(t *testing.T) {
 		for n := range doc.Descendants() {
 			command := n.Parent != nil && n.Parent.Data == "code" // program code is the same in all languages
 			if n.Type == html.TextNode && word.MatchString(n.Data) && !command {
-				t.Errorf("%s contains the text %q", file, strings.TrimSpace(n.Data))
+				t.Errorf("%s: got the text %q, want a message instead", file, strings.TrimSpace(n.Data))
 			}
 			for _, a := range n.Attr {
 				if slices.Contains([]string{"title", "alt", "placeholder", "aria-label"}, a.Key) &&
 					word.MatchString(a.Val) {
-					t.Errorf("%s contains the text %q in %s", file, a.Val, a.Key)
+					t.Errorf("%s: got the text %q in %s, want a message instead", file, a.Val, a.Key)
 				}
 			}
 		}

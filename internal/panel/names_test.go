@@ -40,18 +40,18 @@ func TestNamesAreText(t *testing.T) {
 			c := newCrawl(t, s, each.who, each.email)
 			c.read("/", "/accounts")
 			if len(c.pages) < 5 {
-				t.Fatalf("%d pages", len(c.pages))
+				t.Fatalf("pages of %s: got %d, want at least 5", each.who, len(c.pages))
 			}
 			for address, r := range c.pages {
 				if !isPage(r) {
 					continue
 				}
 				if len(r.all("evil")) > 0 {
-					t.Errorf("a name is an element on %s", address)
+					t.Errorf("%s: got a name as an element, want it as text", address)
 				}
 				for _, script := range r.all("script") {
 					if from, _ := attribute(script, "src"); !strings.HasPrefix(from, "/static/") {
-						t.Errorf("a name is a script on %s", address)
+						t.Errorf("%s: got the script %q, want those of /static/ only", address, from)
 					}
 				}
 			}
@@ -75,7 +75,8 @@ func TestStaticFiles(t *testing.T) {
 		kept := v.get(address).wants(http.StatusOK, "")
 		if got := kept.header.Get("Cache-Control"); got != "public, max-age=31536000, immutable" ||
 			!strings.HasPrefix(kept.header.Get("Content-Type"), "text/css") {
-			t.Errorf("%s: %q", address, got)
+			t.Errorf("%s: got Cache-Control %q, Content-Type %q, want it cached forever as text/css", address, got,
+				kept.header.Get("Content-Type"))
 		}
 		check.Equal(t, v.get(path(address)+"?v=another").header.Get("Cache-Control"), "no-cache", "another version")
 		v.get("/favicon.ico").wants(http.StatusOK, "")
@@ -83,7 +84,7 @@ func TestStaticFiles(t *testing.T) {
 			"/static/%2e%2e/panel.go"} {
 			if r := v.open(nowhere); r.status != http.StatusNotFound && r.status != http.StatusMovedPermanently &&
 				r.status != http.StatusTemporaryRedirect {
-				t.Errorf("%s answers %d", nowhere, r.status)
+				t.Errorf("%s: got %d, want 404 or a redirect", nowhere, r.status)
 			}
 		}
 	})
@@ -102,11 +103,11 @@ func TestSwitchingAccounts(t *testing.T) {
 		away := v.get("/accounts/"+other+"/stores?after=").wants(http.StatusConflict,
 			"You are signed in to Acme Retail. This page belongs to Blue Bicycles.")
 		if v.cookie(session) != first {
-			t.Error("a look at another account's page changed the session")
+			t.Error("session after opening another account's page: got a new one, want the same")
 		}
 		v.submit(away, "Switch to Blue Bicycles").goes("/accounts/" + other + "/stores?after=")
 		if v.cookie(session) == first {
-			t.Error("the session of one account is the other's")
+			t.Error("session after switching accounts: got the same, want a new one")
 		}
 		v.get("/accounts/"+other+"/stores").wants(http.StatusOK, "bluebike")
 		old := s.visitor()
@@ -132,12 +133,12 @@ func TestZones(t *testing.T) {
 			v.keep("latchkey-zone", formatted)
 			times := v.get("/accounts/" + s.Account + "/tokens").all("time")
 			if len(times) == 0 {
-				t.Fatal("no times")
+				t.Fatal("times in the list: got none, want some")
 			}
 			if title, _ := attribute(times[0], "title"); !strings.Contains(title, want) &&
 				!(want == "ACDT" && strings.Contains(title, "ACST")) &&
 				!(want == "EST" && strings.Contains(title, "EDT")) {
-				t.Errorf("zone %q: %s", formatted, title)
+				t.Errorf("zone %q: got %s, want %s", formatted, title, want)
 			}
 		}
 	})

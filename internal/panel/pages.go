@@ -3,7 +3,7 @@ package panel
 // The pages, each with the type of its data.
 var (
 	accountsTemplate        = newTemplate[accountsPage]("accounts")
-	againTemplate           = newTemplate[againPage]("again")
+	reauthTemplate          = newTemplate[reauthPage]("reauthenticate")
 	appTemplate             = newTemplate[appPage]("app")
 	auditTemplate           = newTemplate[auditPage]("audit")
 	codeTemplate            = newTemplate[codePage]("code")

@@ -243,7 +243,7 @@ func (p *Panel) enter(q *request, to route) error {
 		return p.accounts.elsewhere(q)
 	}
 	if to.is(fresh) && q.r.Method == http.MethodPost {
-		if again, err := p.signIn.proveAgain(q); again || err != nil {
+		if again, err := p.signIn.reauthenticate(q); again || err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // passkeyOptions starts a sign-in with a passkey. The page's script calls it.
 func (h *signInHandler) passkeyOptions(q *request) error {
-	options, flow, err := h.signIn.AskPasskey(q.r.Context(), q.visitor())
+	options, flow, err := h.signIn.BeginPasskey(q.r.Context(), q.visitor())
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (h *signInHandler) passkey(q *request) error {
 
 // verifyPasskey verifies the assertion of an authenticator in a field of the form.
 func (h *signInHandler) verifyPasskey(q *request, field string) (signin.PasskeyProof, error) {
-	proof, err := h.signIn.Passkey(q.r.Context(), flowOf(q, passkeyFlow), q.r.PostFormValue(field), q.visitor())
+	proof, err := h.signIn.FinishPasskey(q.r.Context(), flowOf(q, passkeyFlow), q.r.PostFormValue(field), q.visitor())
 	if err != nil {
 		return proof, err
 	}

@@ -145,7 +145,7 @@ func TestPasskeyOfSomebodyElse(t *testing.T) {
 		b.await("an answer", "window.answer !== undefined")
 		if answer := evaluate[string](b, "window.answer"); !strings.Contains(answer,
 			"You are signed in as another user") {
-			t.Errorf("answered %s", answer)
+			t.Errorf("answer: got %s, want that another user is signed in", answer)
 		}
 	})
 }
@@ -196,7 +196,7 @@ func TestAppInBrowser(t *testing.T) {
 		name, content := b.downloaded()
 		codes := recoveryCodes(content)
 		if name != "latchkey-recovery-codes.txt" || len(codes) != 10 {
-			t.Fatalf("downloaded %s: %s", name, content)
+			t.Fatalf("downloaded %s: %s, want latchkey-recovery-codes.txt with 10 codes", name, content)
 		}
 		b.follow("I have saved them")
 		b.see("10 recovery codes are left.")

@@ -24,7 +24,7 @@ func TestProfile(t *testing.T) {
 			wants(http.StatusUnprocessableEntity, "Write a language tag")
 		v.submit(page, "Save", "firstName", "Ada", "locale", "de").goes("/profile?n=1&notice=profile_saved")
 		if page = v.open("/profile"); page.forms()[1].values.Get("firstName") != "Ada" {
-			t.Error("the name is not kept")
+			t.Errorf("first name: got %q, want Ada", page.forms()[1].values.Get("firstName"))
 		}
 		v.submit(page, "Change password", "present", "wrong", "password", "another phrase", "passwordConfirmation",
 			"another phrase").
@@ -55,7 +55,7 @@ func TestSessionsOfOneself(t *testing.T) {
 			}
 		}
 		if len(ids) != 3 { // newest first: the third, the second, the demo's
-			t.Fatalf("%d sessions can be ended", len(ids))
+			t.Fatalf("sessions that can be ended: got %d, want 3", len(ids))
 		}
 		v.post("/profile/sessions", "session", ids[0]).goes("/profile?n=1&notice=sessions_ended")
 		third.get("/profile").goes("/signin?next=%2Fprofile")
@@ -81,7 +81,7 @@ func (s *server) sessionOf(email string) string {
 			return id
 		}
 	}
-	s.t.Fatalf("%s has no session", email)
+	s.t.Fatalf("sessions: got none of %s, want one", email)
 	return ""
 }
 
@@ -116,7 +116,7 @@ func TestForgot(t *testing.T) {
 		for _, subject := range []string{"Your password for Latchkey was changed", "New sign-in to Latchkey"} {
 			if mail := post.Next(t); !strings.Contains(mail, "Subject: "+subject) ||
 				!strings.Contains(mail, "IP address: 198.51.100.") {
-				t.Errorf("mailed is, instead of %q:\n%s", subject, mail)
+				t.Errorf("mail: got %s\nwant the subject %q and the IP address", mail, subject)
 			}
 		}
 		v.submit(v.open("/accounts"), "Sign out") // the browser is recognized now
@@ -140,7 +140,7 @@ func linkIn(t *testing.T, mail string) string {
 			return "/link/" + strings.TrimSpace(value)
 		}
 	}
-	t.Fatal("no link in the mail")
+	t.Fatal("mail: got no link, want one")
 	return ""
 }
 
@@ -167,7 +167,8 @@ func (r *reply) waits() {
 	seconds, err := strconv.Atoi(r.header.Get("Retry-After"))
 	said := regexp.MustCompile(`Too many attempts\. Try again in (1 (second|minute)|[0-9]+ (seconds|minutes))\.`)
 	if r.status != http.StatusTooManyRequests || err != nil || seconds < 1 || !said.MatchString(r.text()) {
-		r.t.Errorf("%d, to come again after %d seconds: %s", r.status, seconds, r.text())
+		r.t.Errorf("got %d, Retry-After %d: %s, want 429 with at least one second, and the time in the text", r.status,
+			seconds, r.text())
 	}
 }
 

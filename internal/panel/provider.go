@@ -34,10 +34,10 @@ func (h *providerHandler) start(q *request) error {
 }
 
 // startAgain redirects a visitor to the provider to prove their identity again.
-func (h *providerHandler) startAgain(q *request) error { return h.redirect(q, signin.ToProveAgain) }
+func (h *providerHandler) startAgain(q *request) error { return h.redirect(q, signin.ToReauthenticate) }
 
 func (h *providerHandler) redirect(q *request, goal signin.Goal) error {
-	address, flow, err := h.signIn.AskProvider(q.r.Context(), q.by, goal, q.next(), q.visitor())
+	address, flow, err := h.signIn.BeginProvider(q.r.Context(), q.by, goal, q.next(), q.visitor())
 	if err != nil {
 		return err
 	}
@@ -50,25 +50,25 @@ func (h *providerHandler) redirect(q *request, goal signin.Goal) error {
 // callback handles the redirect that the provider sends the browser back with.
 func (h *providerHandler) callback(q *request) error {
 	query := q.r.URL.Query()
-	answer := signin.Answer{State: query.Get("state"), Code: query.Get("code"), Error: query.Get("error"),
+	answer := signin.AuthResponse{State: query.Get("state"), Code: query.Get("code"), Error: query.Get("error"),
 		Issuer: query.Get("iss")}
 	name := providerFlow(answer.State)
 	if flowOf(q, name) == "" && len(providerFlows(q)) > 0 {
-		return signin.Refuse(signin.WhyState, nil) // the state belongs to none of the browser's flows
+		return signin.Refuse(signin.ReasonState, nil) // the state belongs to none of the browser's flows
 	}
-	arrived, err := h.signIn.Answered(q.r.Context(), q.by, flowOf(q, name), answer, q.visitor())
+	result, err := h.signIn.FinishProvider(q.r.Context(), q.by, flowOf(q, name), answer, q.visitor())
 	if err != nil {
 		return err
 	}
 	dropFlow(q, name)
-	switch arrived.Goal {
+	switch result.Goal {
 	case signin.ToLink:
 		return q.redirectWithNotice("/profile/security", "linked", 1)
-	case signin.ToProveAgain:
-		if err := h.sessions.renew(q, arrived.Proof); err != nil {
+	case signin.ToReauthenticate:
+		if err := h.sessions.renew(q, result.Proof); err != nil {
 			return err
 		}
 		return provedTemplate.show(q, http.StatusOK, noData{})
 	}
-	return h.sessions.begin(q, arrived.Proof, q.returnPath(arrived.Next), uuid.Nil)
+	return h.sessions.begin(q, result.Proof, q.returnPath(result.Next), uuid.Nil)
 }

@@ -40,7 +40,7 @@ func (v *visitor) atProvider(r *reply, email string) string {
 	if page.status == http.StatusOK {
 		forms := page.forms()
 		if len(forms) != 1 {
-			v.t.Fatalf("the provider shows %s", page.text())
+			v.t.Fatalf("forms of the provider: got %d, want 1: %s", len(forms), page.text())
 		}
 		login, err := url.Parse(r.header.Get("Location"))
 		if err != nil {
@@ -51,7 +51,8 @@ func (v *visitor) atProvider(r *reply, email string) string {
 	}
 	back, err := url.Parse(page.header.Get("Location"))
 	if err != nil || back.Path != "/signin/openid/callback" {
-		v.t.Fatalf("the provider answers %d %s, to %s", page.status, page.text(), back)
+		v.t.Fatalf("the provider: got %d %s, to %s, want a redirect to /signin/openid/callback", page.status,
+			page.text(), back)
 	}
 	return back.RequestURI()
 }
@@ -95,7 +96,7 @@ func TestProviderRefuses(t *testing.T) {
 			email string
 			want  string
 		}{
-			{"nobody here", openidtest.Behaviour{}, "stranger@elsewhere.example", "Ask an owner to invite you"},
+			{"no user", openidtest.Behaviour{}, "stranger@elsewhere.example", "Ask an owner to invite you"},
 			{"address not confirmed", claim("email_verified", false), s.OwnerEmail, "Your address is not confirmed"},
 			{"no address", openidtest.Behaviour{Claims: func(all map[string]any) { all["email"] = "" }},
 				"stranger@elsewhere.example", "No user has your address"},
@@ -149,7 +150,7 @@ func stateOf(t *testing.T, r *reply) string {
 	t.Helper()
 	to, err := url.Parse(r.header.Get("Location"))
 	if err != nil || to.Query().Get("state") == "" {
-		t.Fatalf("%d %s leads to %s", r.status, r.text(), to)
+		t.Fatalf("got %d %s with the location %s, want one with a state", r.status, r.text(), to)
 	}
 	return to.Query().Get("state")
 }
@@ -205,7 +206,7 @@ func TestProveAgainAtProvider(t *testing.T) {
 		v.get(v.atProvider(v.get("/signin/again/openid"), s.OwnerEmail)).wants(http.StatusOK,
 			"Your identity is confirmed")
 		if last := p.Asked()[len(p.Asked())-1]; last.Get("prompt") != "login" || last.Get("max_age") != "0" {
-			t.Errorf("asked %v", last)
+			t.Errorf("asked the provider with %v, want prompt login and max_age 0", last)
 		}
 		v.submit(asked, "I have confirmed it, continue").goes("/profile/security/app")
 
@@ -252,12 +253,12 @@ func TestPagesWithoutPasswords(t *testing.T) {
 		link := s.invite(s.OwnerEmail)
 		page = v.get(link).wants(http.StatusOK, "Passwords are turned off here. This link signs you in once")
 		if strings.Contains(page.body, `type="password"`) {
-			t.Error("a password is asked for")
+			t.Error("the page of the link: got an input of a password, want none")
 		}
 		v.submit(page, "Sign in").goes("/accounts/" + s.Account + "/")
 		profile := v.get("/profile")
 		if strings.Contains(profile.body, `type="password"`) {
-			t.Error("the profile asks for a password")
+			t.Error("the profile: got an input of a password, want none")
 		}
 		v.post("/profile/password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
 			"another phrase").
@@ -300,7 +301,7 @@ func TestFlowsDoNotEndEachOther(t *testing.T) {
 			last = other.atProvider(other.get("/signin/openid"), s.OwnerEmail)
 		}
 		if n := len(other.flowsAtProvider()); n > 5 {
-			t.Errorf("the browser keeps %d flows", n)
+			t.Errorf("flows in the browser: got %d, want at most 5", n)
 		}
 		other.get(last).goes("/accounts/" + s.Account + "/")
 	})

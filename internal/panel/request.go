@@ -182,7 +182,7 @@ func (q *request) formPage() string {
 
 // lostCookie reports whether the browser did not keep the cookie of a session that has just started.
 func (q *request) lostCookie() bool {
-	_, err := q.r.Cookie(arrivingCookie)
+	_, err := q.r.Cookie(signedInCookie)
 	return err == nil && q.by == nil
 }
 

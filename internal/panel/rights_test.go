@@ -100,7 +100,7 @@ func (c *crawl) refused(other *crawl, r *reply) {
 	case r.status == http.StatusSeeOther && (strings.HasPrefix(to, "/signin") || r.method == http.MethodGet &&
 		c.pages[to] != nil):
 	default:
-		c.t.Errorf("%s: %s %s, which is for %s, answers %d %s: %s", c.who, r.method, r.url, other.who, r.status, to,
-			r.text())
+		c.t.Errorf("%s: %s %s, which is for %s, got %d %s: %s, want a refusal", c.who, r.method, r.url, other.who,
+			r.status, to, r.text())
 	}
 }

@@ -59,7 +59,7 @@ func (h *securityHandler) show(q *request, status int, shown securityPage) error
 		return err
 	}
 	shown.Security, shown.Methods, shown.HasTOTP = all, methodsOf(h.signIn), !all.TOTPSince.IsZero()
-	shown.Works = h.signIn.Works
+	shown.Works = h.signIn.PasskeyWorks
 	if shown.Form == nil {
 		shown.Form = newForm("name")
 	}
@@ -68,7 +68,7 @@ func (h *securityHandler) show(q *request, status int, shown securityPage) error
 
 // newApp starts to add an authenticator app.
 func (h *securityHandler) newApp(q *request) error {
-	flow, err := h.signIn.AskTOTP(q.r.Context(), q.by)
+	flow, err := h.signIn.BeginTOTP(q.r.Context(), q.by)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (h *securityHandler) appPage(q *request) error {
 }
 
 func (h *securityHandler) showApp(q *request, status int, f *form) error {
-	app, err := h.signIn.AskedTOTP(q.r.Context(), q.by, flowOf(q, appFlow))
+	app, err := h.signIn.PendingTOTP(q.r.Context(), q.by, flowOf(q, appFlow))
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (h *securityHandler) newPasskey(q *request) error {
 // showPasskey starts to add a passkey. It starts again after a failed attempt, because a challenge is valid for one
 // attempt.
 func (h *securityHandler) showPasskey(q *request, status int, f *form) error {
-	options, flow, err := h.signIn.AskNewPasskey(q.r.Context(), q.by)
+	options, flow, err := h.signIn.BeginNewPasskey(q.r.Context(), q.by)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (h *securityHandler) removeFactor(q *request) error {
 // linkProvider starts to link the user's identity at the provider. The page has a link to the provider instead of a
 // redirect, because the Content-Security-Policy allows forms to lead only to this server.
 func (h *securityHandler) linkProvider(q *request) error {
-	address, flow, err := h.signIn.AskProvider(q.r.Context(), q.by, signin.ToLink, "", q.visitor())
+	address, flow, err := h.signIn.BeginProvider(q.r.Context(), q.by, signin.ToLink, "", q.visitor())
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func start(t *testing.T, database string, args, settings []string) *server {
 		case code := <-ended:
 			check.Equal(t, code, 0, "exit status: %s", s.log.String())
 		case <-time.After(time.Minute):
-			t.Error("the program does not stop")
+			t.Error("the program still runs after 1m, want it stopped")
 		}
 		for line := range strings.Lines(s.log.String()) {
 			if t.Failed() && strings.Contains(line, "ERROR") {
@@ -111,7 +111,7 @@ func start(t *testing.T, database string, args, settings []string) *server {
 		dbtest.NoSecrets(t, "the log", []byte(s.log.String()))
 		for email, password := range s.passwords {
 			if strings.Contains(s.log.String(), password) {
-				t.Errorf("the log has the password of %s", email)
+				t.Errorf("the log: got the password of %s, want it absent", email)
 			}
 		}
 	})
@@ -133,7 +133,7 @@ func (s *server) run(stdin string, args ...string) string {
 	s.t.Helper()
 	var stdout, stderr strings.Builder
 	if code := cli.Main(s.t.Context(), args, s.setting, strings.NewReader(stdin), &stdout, &stderr); code != 0 {
-		s.t.Fatalf("latchkey %s: exit status %d: %s", strings.Join(args, " "), code, &stderr)
+		s.t.Fatalf("latchkey %s: got exit status %d, want 0: %s", strings.Join(args, " "), code, &stderr)
 	}
 	return strings.TrimSpace(stdout.String())
 }
@@ -156,7 +156,7 @@ func (s *server) known(email string) string {
 		s.t.Fatal(err)
 	}
 	text, by := "a pass phrase of "+email, auth.OperatorPrincipal()
-	if err := service.GivePassword(s.t.Context(), &by, email, secret.NewPassword(text)); err != nil {
+	if err := service.SetPassword(s.t.Context(), &by, email, secret.NewPassword(text)); err != nil {
 		s.t.Fatalf("give %s a password: %v", email, err)
 	}
 	s.passwords[email] = text
@@ -188,11 +188,11 @@ func (s *server) unchanged(before []string) {
 	after := s.contents()
 	for _, row := range after {
 		if !slices.Contains(before, row) {
-			s.t.Errorf("new row %s", row)
+			s.t.Errorf("got the new row %s, want none", row)
 		}
 	}
 	if len(after) < len(before) {
-		s.t.Errorf("%d rows before, %d after", len(before), len(after))
+		s.t.Errorf("rows: got %d, want %d as before", len(after), len(before))
 	}
 }
 

@@ -23,9 +23,9 @@ const (
 	zoneCookie = "latchkey-zone"
 	// deviceCookie recognizes a browser that the user has signed in with.
 	deviceCookie = "__Host-latchkey-device"
-	// arrivingCookie, which works without TLS, marks a recent sign-in: if it arrives without the session cookie, the
+	// signedInCookie, which works without TLS, marks a recent sign-in: if it arrives without the session cookie, the
 	// browser did not keep that one.
-	arrivingCookie = "latchkey-arriving"
+	signedInCookie = "latchkey-arriving"
 )
 
 // sessions starts and verifies the sessions of browsers.
@@ -73,7 +73,7 @@ func (s *sessions) keep(q *request, session user.Session, value secret.Secret) e
 // browser's previous one and redirects to next, or it asks for a code first. account is the account to sign in to, zero
 // for any. begin returns fault.Forbidden for a user who is a member of no account; then it has written no response.
 func (s *sessions) begin(q *request, p signin.Proof, next string, account uuid.UUID) error {
-	if owes, err := s.askCode(q, p, next); owes || err != nil {
+	if owes, err := s.beginCode(q, p, next); owes || err != nil {
 		return err
 	}
 	before := q.by
@@ -92,17 +92,17 @@ func (s *sessions) begin(q *request, p signin.Proof, next string, account uuid.U
 	if err := s.rememberBrowser(q); err != nil {
 		return err
 	}
-	return s.arrive(q, next)
+	return s.redirectSignedIn(q, next)
 }
 
-// askCode asks for a code if the user who gave the first proof has an authenticator app. It reports whether it did
+// beginCode asks for a code if the user who gave the first proof has an authenticator app. It reports whether it did
 // so, and has then redirected the browser.
-func (s *sessions) askCode(q *request, first signin.Proof, next string) (bool, error) {
+func (s *sessions) beginCode(q *request, first signin.Proof, next string) (bool, error) {
 	owes, err := s.signIn.NeedsCode(q.r.Context(), first.User.ID, first.Method)
 	if err != nil || !owes {
 		return false, err
 	}
-	flow, err := s.signIn.AskCode(q.r.Context(), first, next)
+	flow, err := s.signIn.BeginCode(q.r.Context(), first, next)
 	if err != nil {
 		return false, err
 	}
@@ -110,9 +110,9 @@ func (s *sessions) askCode(q *request, first signin.Proof, next string) (bool, e
 	return true, q.redirect("/signin/code")
 }
 
-// arrive redirects a user who has just signed in to next. If that is "/", a user of several accounts gets the list of
-// accounts.
-func (s *sessions) arrive(q *request, next string) error {
+// redirectSignedIn redirects a user who has just signed in to next. If that is "/", a user of several accounts gets the
+// list of accounts.
+func (s *sessions) redirectSignedIn(q *request, next string) error {
 	if next != "/" {
 		return q.redirect(next)
 	}
@@ -137,7 +137,7 @@ func (s *sessions) rememberBrowser(q *request) error {
 		return err
 	}
 	q.setCookie(deviceCookie, device, q.now().Add(signin.DeviceLifetime))
-	http.SetCookie(q.w, &http.Cookie{Name: arrivingCookie, Value: "1", Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // must also work without TLS
+	http.SetCookie(q.w, &http.Cookie{Name: signedInCookie, Value: "1", Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // must also work without TLS
 	return nil
 }
 

@@ -48,11 +48,11 @@ func TestSetup(t *testing.T) {
 			wants(http.StatusUnprocessableEntity, "This is not an e-mail address.").
 			wants(http.StatusUnprocessableEntity, "A password has 8 to 256 characters.").lacks("tiny")
 		if got := len(page.forms()); got != 1 || page.forms()[0].values.Get("storeName") != "Acme US" {
-			t.Error("what was entered is lost")
+			t.Errorf("after errors: got %d forms, %s, want one with the entered values", got, page.text())
 		}
 		to := v.submit(page, "Create the account and sign in", business()...).header.Get("Location")
 		if !strings.HasPrefix(to, "/accounts/") {
-			t.Fatalf("the owner is sent to %q", to)
+			t.Fatalf("location after the setup: got %q, want a page of the account", to)
 		}
 		v.open("/accounts").wants(http.StatusOK, "Acme Retail")
 		v.open(to+"stores").wants(http.StatusOK, "acmeus")
@@ -65,7 +65,7 @@ func TestSetup(t *testing.T) {
 		s.visitor().open("/").lacks("There is no account yet.")
 		s.visitor().post("/signin", "email", "ada@acme.example", "password", "correct horse battery").goes(to)
 		if logged := s.log.String(); strings.Contains(logged, strings.TrimPrefix(s.setup(), "/setup/")) {
-			t.Error("the log holds the secret of the link")
+			t.Error("the log: got the secret of the link, want it absent")
 		}
 	})
 }
@@ -107,7 +107,7 @@ func TestSetupOnSeveralServers(t *testing.T) {
 			})
 		}
 		all.Wait()
-		check.Equal(t, made.Load(), 1, "made.Load()")
+		check.Equal(t, made.Load(), 1, "accounts that were set up")
 		for _, s := range servers {
 			s.visitor().open(s.setup()).wants(http.StatusNotFound, "This link is not valid")
 		}

@@ -78,7 +78,7 @@ func (h *signInHandler) page(q *request) error {
 
 func (h *signInHandler) submit(q *request) error {
 	email := strings.TrimSpace(q.r.PostFormValue("email"))
-	proof, err := h.signIn.Password(q.r.Context(), email, secret.NewPassword(q.r.PostFormValue("password")),
+	proof, err := h.signIn.VerifyPassword(q.r.Context(), email, secret.NewPassword(q.r.PostFormValue("password")),
 		q.visitor())
 	if err == nil {
 		if err = h.sessions.begin(q, proof, q.next(), uuid.Nil); err == nil {
@@ -104,6 +104,6 @@ func (h *signInHandler) signOut(q *request) error {
 		}
 	}
 	q.dropCookie(sessionCookie)
-	q.dropCookie(arrivingCookie)
+	q.dropCookie(signedInCookie)
 	return q.redirectWithNotice("/signin", "signed_out", 1)
 }

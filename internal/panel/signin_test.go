@@ -38,18 +38,18 @@ func TestSignInsAreCounted(t *testing.T) {
 		for _, line := range []string{`latchkey_sign_ins_total{method="password",result="ok"} 1`,
 			`latchkey_sign_ins_total{method="password",result="refused"} 2`} {
 			if !strings.Contains(metrics, line+"\n") {
-				t.Errorf("the metrics lack %s", line)
+				t.Errorf("metrics: got %s, want %s", metrics, line)
 			}
 		}
 		owner := personAt(t, v.get(s.page("/users")), "Acme Owner")
 		lines := s.logs("sign-in refused", 2)
 		if len(lines) != 2 || !strings.Contains(lines[0], "user_id="+owner[strings.LastIndex(owner, "/")+1:]) ||
 			!strings.Contains(lines[0], "client_ip="+v.from) || !strings.Contains(lines[0], "result=refused") {
-			t.Errorf("log lines = %q", lines)
+			t.Errorf("the log: got %q, want two refused lines, the first with the user and the client's IP", lines)
 		}
 		if logged := s.log.String(); strings.Contains(logged, "slipped-phrase") ||
 			strings.Contains(logged, s.OwnerEmail) {
-			t.Error("the log contains the submitted text")
+			t.Error("the log: got the submitted text, want it absent")
 		}
 	})
 }

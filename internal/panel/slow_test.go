@@ -97,7 +97,7 @@ func TestSlowForms(t *testing.T) {
 				forms[route.Pattern] = v.trickled(s.address(route.Pattern), form)
 			}
 			if len(forms) < 25 {
-				t.Fatalf("there are %d forms", len(forms))
+				t.Fatalf("forms: got %d, want at least 25", len(forms))
 			}
 			if end != nil {
 				end(v)
@@ -112,7 +112,8 @@ func TestSlowForms(t *testing.T) {
 						return // another process revoked it: the server may learn about it only on its next write
 					}
 					if out != (end != nil) {
-						t.Errorf("%s, session %s: answered %d to %q", pattern, how, got.status, got.location)
+						t.Errorf("%s, session %s: got %d to %q, want a redirect to /signin %t", pattern, how,
+							got.status, got.location, end != nil)
 					}
 				})
 			}

@@ -20,7 +20,7 @@ func TestTemplatesFitTheirData(t *testing.T) {
 	}
 	names := slices.Sorted(maps.Keys(l.pages))
 	if registered := slices.Sorted(maps.Keys(pageData)); !slices.Equal(names, registered) {
-		t.Fatalf("templates: %q\nregistered pages: %q", names, registered)
+		t.Fatalf("templates: got %q, want the registered pages %q", names, registered)
 	}
 	for _, name := range names {
 		page, err := l.pages[name]()
@@ -62,7 +62,7 @@ func TestTemplatesThatDoNotFitAreFound(t *testing.T) {
 			page.Parse(`{{define "title"}}{{end}}{{define "a"}}{{.n}}{{end}}{{define "b"}}{{.Count}}{{end}}` +
 				`{{define "main"}}` + tc.main + `{{end}}`))
 		if err := fits(page, contentOf[data]{}); (err == nil) != tc.fits {
-			t.Errorf("%s: %v", tc.main, err)
+			t.Errorf("%s: got %v, want it to fit %t", tc.main, err, tc.fits)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (s *server) works(accessToken string, want bool) {
 	status, text := s.asks(accessToken)
 	if want && (status != http.StatusOK || strings.Contains(text, "errors")) || !want &&
 		status != http.StatusUnauthorized {
-		s.t.Fatalf("the API answered %d, and the token is to work: %v; %s", status, want, text)
+		s.t.Fatalf("the API: got %d %s, want the token to work: %t", status, text, want)
 	}
 }
 
@@ -89,7 +89,7 @@ func credential(t *testing.T, file, label string) string {
 			return strings.TrimSpace(value)
 		}
 	}
-	t.Fatalf("the file has no %s", label)
+	t.Fatalf("downloaded file: got no %s, want one", label)
 	return ""
 }
 
@@ -125,14 +125,14 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		check.Equal(t, name, "latchkey-credentials-onboarding-leavers.txt", "the file is called")
 		access := credential(t, content, "ACCESS TOKEN")
 		if got := b.text("#access_token"); got != access {
-			t.Error("the page shows another access token than the file has")
+			t.Error("access token on the page: got another one, want that of the file")
 		}
 		check.Equal(t, credential(t, content, "API PATH"), s.URL+"/accounts/"+s.Account+"/graphql", "the API path")
 		s.works(access, true)
 		b.click("Copy the access token")
 		b.see("Copied.")
 		if b.clipboard() != access {
-			t.Error("something else was copied")
+			t.Error("clipboard: got another text, want the access token")
 		}
 		b.follow("I have saved them, continue")
 		b.see("The API token is created.")
@@ -172,7 +172,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 			access := b.text("#access_token")
 			_, content := b.downloaded()
 			if credential(t, content, "ACCESS TOKEN") != access {
-				t.Error("the file has another access token")
+				t.Error("downloaded file: got another access token, want that of the page")
 			}
 			b.click("Copy the client ID") // so that leaving does not ask for confirmation
 			b.see("Copied.")
@@ -181,12 +181,12 @@ func TestSecretsAreShownOnce(t *testing.T) {
 			b.see("Store token " + name)
 			for _, secret := range []string{access, credential(t, content, "CLIENT SECRET")} {
 				if strings.Contains(evaluate[string](b, "document.documentElement.outerHTML"), secret) {
-					t.Errorf("%s, the page shows a secret", name)
+					t.Errorf("%s: got a page with a secret, want none", name)
 				}
 			}
 			check.Equal(t, b.count("dialog"), 0, "%s", name)
 		}
-		check.Equal(t, evaluate[int](b, "document.querySelectorAll('tbody tr').length"), 2, "result")
+		check.Equal(t, evaluate[int](b, "document.querySelectorAll('tbody tr').length"), 2, "rows of the list")
 	})
 }
 
@@ -208,7 +208,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 				"!document.getElementById('leave').open && document.getElementById('secrets').matches(':modal')")
 		}
 		if b.text("#access_token") == "" {
-			t.Error("the secrets were removed from the page")
+			t.Error("access token on the page: got none, want it kept")
 		}
 		b.press(kb.Escape)
 		b.see("Have you saved the secrets?")
@@ -220,11 +220,11 @@ func TestClosingSecretsAsks(t *testing.T) {
 		b.click("Download as .env")
 		if name, content := b.downloaded(); name != "latchkey-credentials-not-asked.env" ||
 			!strings.Contains(content, "CLIENT_NAME='Not asked'\n") {
-			t.Errorf("downloaded %s", name)
+			t.Errorf("downloaded %s, want latchkey-credentials-not-asked.env with the name Not asked", name)
 		}
 		b.click("Download as JSON")
 		if name, _ := b.downloaded(); name != "latchkey-credentials-not-asked.json" {
-			t.Errorf("downloaded %s", name)
+			t.Errorf("downloaded %s, want latchkey-credentials-not-asked.json", name)
 		}
 		b.press(kb.Escape)
 		b.see("The API token is created.")
@@ -274,7 +274,7 @@ func TestTokensWithoutScripts(t *testing.T) {
 		access := b.text("#access_token")
 		b.click("Download as text")
 		if _, content := b.downloaded(); credential(t, content, "ACCESS TOKEN") != access {
-			t.Error("the file has another access token")
+			t.Error("downloaded file: got another access token, want that of the page")
 		}
 		check.Equal(t, b.reload(), http.StatusConflict, "sent again")
 		b.see("This form was already submitted")
@@ -304,7 +304,8 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		_, content = b.downloaded()
 		after := credential(t, content, "ACCESS TOKEN")
 		if strings.Contains(content, "CLIENT SECRET") || before == after {
-			t.Error("the file has the wrong secrets")
+			t.Errorf("downloaded file: got a client secret %t and the old access token %t, want neither",
+				strings.Contains(content, "CLIENT SECRET"), before == after)
 		}
 		s.works(before, true)
 		s.works(after, true)

@@ -33,7 +33,7 @@ type deletePage struct {
 	// Tokens are the tokens to delete, and Gone those that are already deleted.
 	Tokens, Gone []shownToken
 	MaxReason    int
-	// Issued are the active tokens that these tokens issued. Users are some of the users whom they added or granted
+	// Issued are the active tokens that these tokens issued. Users are some of the users that they added or granted
 	// permissions, and UserCount is the number of all such users. In is the address of the list of users.
 	Issued    []reviewedToken
 	Users     []user.User
@@ -116,7 +116,7 @@ func (h *tokenDeleteHandler) showDeletion(q *request, status int, p *tokenPlace,
 	return tokenDeleteTemplate.show(q, status, shown)
 }
 
-// addReview adds to the page what remains after the deletion: the tokens that these tokens issued, and the users whom
+// addReview adds to the page what remains after the deletion: the tokens that these tokens issued, and the users that
 // they added.
 func (h *tokenDeleteHandler) addReview(q *request, shown *deletePage, live []token.Token) error {
 	ctx, ids := q.r.Context(), idsOf(live)

@@ -54,7 +54,7 @@ func TestDeleteTokens(t *testing.T) {
 	})
 }
 
-// Deleting a token lists the tokens that it issued and the users whom it added. It also deletes the issued tokens
+// Deleting a token lists the tokens that it issued and the users that it added. It also deletes the issued tokens
 // unless the visitor saw them and chose to keep them.
 func TestDeleteTokensWithIssued(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
@@ -84,7 +84,7 @@ func TestDeleteTokensWithIssued(t *testing.T) {
 	})
 }
 
-// Deleting a token lists the users whom it added, including those that its issued tokens added, and their number.
+// Deleting a token lists the users that it added, including those that its issued tokens added, and their number.
 func TestDeleteTokenWithUsers(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
@@ -96,7 +96,7 @@ func TestDeleteTokenWithUsers(t *testing.T) {
 				`mutation { user { createUser(input: {email: "`+email+
 					`", firstName: "A", lastName: "B", locale: "en"}) { user { id } } } }`)
 			if status != http.StatusOK || strings.Contains(answer, "errors") {
-				t.Fatalf("create a user: %d %s", status, answer)
+				t.Fatalf("createUser: got %d %s, want 200 without errors", status, answer)
 			}
 			owner.open(asked).wants(http.StatusOK, "Users that they added").wants(http.StatusOK,
 				want).wants(http.StatusOK, email)

@@ -212,8 +212,8 @@ type newTokenPage struct {
 	// Earliest and Latest limit the expiration field.
 	Earliest, Latest string
 	// Here is the visitor's IP address.
-	Here string
-	Room token.Room
+	Here     string
+	Capacity token.Capacity
 	// Summary describes the scopes of the token, and End is its expiration.
 	Summary []scopeLine
 	End     time.Time
@@ -259,7 +259,7 @@ func (h *tokenIssueHandler) review(q *request) error {
 // showForm shows the form with a new one-time form ID. The form that used the previous ID created nothing.
 func (h *tokenIssueHandler) showForm(q *request, status int, p *tokenPlace, f *form, req token.Request,
 	reviewed bool) error {
-	room, err := h.tokens.Room(q.r.Context(), q.by, p.owner)
+	room, err := h.tokens.Capacity(q.r.Context(), q.by, p.owner)
 	if err != nil {
 		return err
 	}
@@ -267,9 +267,10 @@ func (h *tokenIssueHandler) showForm(q *request, status int, p *tokenPlace, f *f
 	shown := newTokenPage{
 		form: f, Place: p, FormID: h.forms.New(), APIPath: p.owner.APIPath(h.publicURL),
 		Control:  choices[p.owner.Level()],
-		Sections: sectionsOf(h.tokens.Offered(p.owner), req.Scopes), Zone: q.zone.String(),
+		Sections: sectionsOf(h.tokens.OfferedResources(p.owner), req.Scopes), Zone: q.zone.String(),
 		Earliest: now.Format(localTime),
-		Here:     q.origin.IP.String(), Room: room, Summary: scopeLines(q, h.catalogue, scope.NewSet(req.Scopes...)),
+		Here:     q.origin.IP.String(), Capacity: room, Summary: scopeLines(q, h.catalogue,
+			scope.NewSet(req.Scopes...)),
 		End: req.ExpiresAt, Reviewed: reviewed,
 	}
 	shown.Charges = offersCharges(shown.Sections)

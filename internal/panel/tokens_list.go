@@ -133,7 +133,7 @@ type tokenListPage struct {
 	Rows    []shownToken
 	// Deletable reports whether a token on the page is not yet deleted.
 	Deletable bool
-	Room      token.Room
+	Capacity  token.Capacity
 	// Total is the number of matches. Page is the number of this page, of Pages. Previous and Next are the
 	// addresses of the neighboring pages.
 	Total, Page, Pages int
@@ -159,7 +159,7 @@ func (h *tokenHandler) showList(q *request, p *tokenPlace, status int, problems 
 	shown := tokenListPage{Place: p, State: state, Columns: state.columns(p.Base), Everything: p.Base,
 		Problems: problems}
 	var err error
-	if shown.Room, err = h.tokens.Room(q.r.Context(), q.by, p.owner); err != nil {
+	if shown.Capacity, err = h.tokens.Capacity(q.r.Context(), q.by, p.owner); err != nil {
 		return err
 	}
 	search := token.Search{Text: state.Search, Sort: state.sort, Descending: state.descending,

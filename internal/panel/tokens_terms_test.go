@@ -33,7 +33,7 @@ func TestNarrowToken(t *testing.T) {
 			if slices.Contains(f.buttons, "Save") &&
 				(kept.Get("name") != "x" || kept.Has("scopes.store_carts") || kept.Get("scopes.store_orders") == "" ||
 					kept.Get("allowedIpRanges") != "203.0.113.64/26" || kept.Get("expiresAt") != "2001-01-01T00:00") {
-				t.Errorf("entered values = %v", kept)
+				t.Errorf("form after an error: got %v, want the entered values", kept)
 			}
 		}
 		to := owner.submit(page, "Save", "name", "Narrow", "scopes.store_orders", "store_v2_orders_read_only",
@@ -62,7 +62,7 @@ func TestNarrowTokenKeepsWhatIsNotShown(t *testing.T) {
 		enrolled("automated_billing")
 		time.Sleep(remembered)
 		if !strings.Contains(owner.open(page).body, `value="account_charges_read"`) {
-			t.Error("a scope was lost that the form did not show")
+			t.Error("scopes after a change of the name: got no account_charges_read, want it kept")
 		}
 	})
 }
@@ -135,6 +135,6 @@ func endOf(t *testing.T, page *reply) time.Time {
 		}
 		return time.Time{}
 	}
-	t.Fatalf("no end on %s", page.text())
+	t.Fatalf("got no end on %s, want one", page.text())
 	return time.Time{}
 }

@@ -51,7 +51,7 @@ func valueOf(page *reply, id string) string {
 			return textOf(n)
 		}
 	}
-	page.t.Fatalf("the page shows no %s", id)
+	page.t.Fatalf("%s: got no element %s, want one", page.url, id)
 	return ""
 }
 
@@ -81,11 +81,12 @@ func TestCreateToken(t *testing.T) {
 				for _, file := range []string{"text latchkey-credentials-nightly-import.txt",
 					".env latchkey-credentials-nightly-import.env", "JSON latchkey-credentials-nightly-import.json"} {
 					if !strings.Contains(kept["Download as "+file], textOf(n)) {
-						t.Errorf("%s lacks the %s: there are %v", file, id, slices.Collect(maps.Keys(kept)))
+						t.Errorf("%s: got no %s, want it in that of the files %v", file, id,
+							slices.Collect(maps.Keys(kept)))
 					}
 				}
 				if strings.Contains(s.log.String(), textOf(n)) {
-					t.Errorf("%s is in the log", id)
+					t.Errorf("the log: got the %s, want it absent", id)
 				}
 			}
 		}
@@ -154,7 +155,8 @@ func TestRightsToTokens(t *testing.T) {
 								offers(t, page, at+"/new", rights[level]&makes != 0)
 							} else if got := slices.Contains(buttonsOf(page),
 								"Rotate access token"); got != (rights[level]&makes != 0) {
-								t.Errorf("rotation is offered: %v", got)
+								t.Errorf("button \"Rotate access token\": got it offered %t, want %t", got,
+									rights[level]&makes != 0)
 							}
 						}
 					}
@@ -214,7 +216,7 @@ func idOf(v *visitor, at, name string) string {
 			return rest
 		}
 	}
-	v.t.Fatalf("there is no token %s: %s", name, page.text())
+	v.t.Fatalf("%s: got no token %s, want one: %s", at, name, page.text())
 	return ""
 }
 
@@ -284,16 +286,16 @@ func TestTokenFormErrors(t *testing.T) {
 						}
 					}
 					if !strings.Contains(shown, tc.want) {
-						t.Errorf("at the field stands %q", shown)
+						t.Errorf("error at the field %s: got %q, want %q", tc.field, shown, tc.want)
 					}
 					kept := valuesOf(page, nil)
 					for name, value := range form {
 						if !slices.Contains(tc.pairs, name) && kept.Get(name) != value {
-							t.Errorf("%s was %q and is %q", name, value, kept.Get(name))
+							t.Errorf("%s after an error: got %q, want %q", name, kept.Get(name), value)
 						}
 					}
 					if tc.field != "scopes" && kept.Get("scopes.store_orders") != "store_v2_orders" {
-						t.Error("the scopes are lost")
+						t.Errorf("scopes after an error: got %q, want store_v2_orders", kept.Get("scopes.store_orders"))
 					}
 				}
 			})
@@ -339,11 +341,11 @@ func TestTokenFormSentOnce(t *testing.T) {
 			"Choose one of the options.")
 		rotated := owner.submit(rotation, "Rotate access token").wants(http.StatusOK, "shown only once")
 		for _, each := range flaws(rotated) {
-			t.Errorf("the page of the new access token %s", each)
+			t.Errorf("the page of the new access token %s, want no flaws", each)
 		}
 		owner.submit(rotation, "Rotate access token").wants(http.StatusConflict, "This form was already submitted")
 		if formtoken.OpenFor < time.Hour {
-			t.Error("forms are open for too short a time")
+			t.Errorf("time to send a form: got %s, want at least 1h", formtoken.OpenFor)
 		}
 	})
 }
@@ -382,7 +384,7 @@ func TestTokenListState(t *testing.T) {
 		page = owner.open(at+"?sort=name&search=token").wants(http.StatusOK, "Token 00")
 		for _, th := range page.all("th") {
 			if sorted, found := attribute(th, "aria-sort"); found && (sorted != "ascending" || textOf(th) != "Name") {
-				t.Errorf("%s is sorted %s", textOf(th), sorted)
+				t.Errorf("aria-sort: got %s at %s, want ascending at Name only", sorted, textOf(th))
 			}
 		}
 		for order, first := range map[string]string{"": "Token 00", "&order=down": "Token 26"} {
@@ -392,7 +394,7 @@ func TestTokenListState(t *testing.T) {
 		}
 		offers(t, page, at, true)
 		if !slices.Contains(page.links(), at+"?order=down&search=token&sort=name") {
-			t.Errorf("the other order is not offered: %v", page.links())
+			t.Errorf("links: got %v, want the descending order by name among them", page.links())
 		}
 		owner.open(at+"?status=expired").wants(http.StatusOK, "There are no tokens.")
 		owner.open(at+"?status=x&sort=x&page=x").wants(http.StatusOK, "Token 26")

@@ -53,7 +53,7 @@ func TestAuditInABrowser(t *testing.T) {
 		b.click("Export as CSV")
 		if name, content := b.downloaded(); !strings.HasSuffix(name, ".csv") ||
 			!strings.Contains(content, "Till one") || strings.Contains(content, "Nightly export") {
-			t.Errorf("%s has %s", name, content)
+			t.Errorf("downloaded %s: %s, want a .csv file with Till one only", name, content)
 		}
 	})
 }

@@ -124,12 +124,13 @@ func (h *userHandler) addToStore(q *request) error {
 	if err != nil {
 		return err
 	}
-	seat := user.Seat{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: roleOf(q, f, "role", "role")}
+	grant := user.StoreGrant{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: roleOf(q, f, "role",
+		"role")}
 	if f.Refused() {
 		return h.show(q, http.StatusUnprocessableEntity, p, detailsForm(p), f)
 	}
-	_, err = h.users.Admit(q.r.Context(), q.by,
-		user.Admission{Details: user.Details{Email: p.Email}, Seats: []user.Seat{seat}})
+	_, err = h.users.Invite(q.r.Context(), q.by,
+		user.Invitation{Details: user.Details{Email: p.Email}, Stores: []user.StoreGrant{grant}})
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err

@@ -88,18 +88,18 @@ func (h *inviteHandler) submit(q *request) error {
 	if err != nil {
 		return err
 	}
-	admission := user.Admission{Details: user.Details{Email: f.Value("email"), FirstName: f.Value("firstName"),
+	invitation := user.Invitation{Details: user.Details{Email: f.Value("email"), FirstName: f.Value("firstName"),
 		LastName: f.Value("lastName"), Locale: "en"}}
 	for _, hash := range f.Values["stores"] {
-		admission.Seats = append(admission.Seats,
-			user.Seat{Store: account.StoreRef{Hash: hash}, Permissions: roleOf(q, f, "role."+hash, "stores")})
+		invitation.Stores = append(invitation.Stores,
+			user.StoreGrant{Store: account.StoreRef{Hash: hash}, Permissions: roleOf(q, f, "role."+hash, "stores")})
 	}
 	checkRoles(q, f)
 	if f.Refused() {
 		return h.show(q, http.StatusUnprocessableEntity, f)
 	}
 	if err = h.forms.Claim(q.r.Context(), q.by, f.Value("form")); err == nil {
-		_, err = h.users.Admit(q.r.Context(), q.by, admission)
+		_, err = h.users.Invite(q.r.Context(), q.by, invitation)
 	}
 	if err != nil {
 		if err := f.refuse(err); err != nil {
@@ -108,10 +108,10 @@ func (h *inviteHandler) submit(q *request) error {
 		return h.show(q, http.StatusUnprocessableEntity, f)
 	}
 	in := account.StoreRef{}
-	if len(admission.Seats) > 0 {
-		in = admission.Seats[0].Store
+	if len(invitation.Stores) > 0 {
+		in = invitation.Stores[0].Store
 	}
-	return h.showLink(q, admission.Email, in)
+	return h.showLink(q, invitation.Email, in)
 }
 
 // checkRoles adds an error if a role is selected for a store that is not.

@@ -50,7 +50,7 @@ func personAt(t *testing.T, list *reply, name string) string {
 			return to
 		}
 	}
-	t.Fatalf("%s is not in %s", name, list.text())
+	t.Fatalf("got no user %s in %s, want one", name, list.text())
 	return ""
 }
 
@@ -91,7 +91,7 @@ func TestPeoplePages(t *testing.T) {
 		older.wants(http.StatusOK, "manyaa@acme.example").wants(http.StatusOK, "60 users found").lacks("Older")
 		back := owner.get(linkCalled(t, older, "Newer"))
 		if back.lacks("Newer"); len(back.all("tr")) != len(first.all("tr")) {
-			t.Errorf("%d rows, and %d before", len(back.all("tr")), len(first.all("tr")))
+			t.Errorf("rows after going back: got %d, want %d", len(back.all("tr")), len(first.all("tr")))
 		}
 	})
 }
@@ -103,7 +103,7 @@ func linkCalled(t *testing.T, page *reply, name string) string {
 			return page.absolute(to)
 		}
 	}
-	t.Fatalf("no link %q on %s", name, page.text())
+	t.Fatalf("got no link %q on %s, want one", name, page.text())
 	return ""
 }
 
@@ -144,7 +144,7 @@ func TestPersonDetails(t *testing.T) {
 			"Enter the first name: one line of at most 100 characters").wants(http.StatusUnprocessableEntity,
 			"Write a language tag")
 		if kept := wrong.forms(); !strings.Contains(wrong.body, `value="Kept"`) || len(kept) == 0 {
-			t.Error("the entered values were lost")
+			t.Errorf("form after an error: got other values, want those entered: %s", wrong.text())
 		}
 		saved := owner.submit(owner.get(at), "Save", "firstName", "Anna", "externalId", "hr-7")
 		saved.goes(at + "?n=1&notice=person_saved")
@@ -255,7 +255,7 @@ func TestRemovePerson(t *testing.T) {
 			}
 		}
 		if len(ids) != 2 {
-			t.Fatalf("%d tokens are selected", len(ids))
+			t.Fatalf("selected tokens: got %d, want 2", len(ids))
 		}
 		before := s.contents()
 		for _, sent := range [][]string{nil, {"shown", ids[0]}, {"tokens", ids[0]},
@@ -269,7 +269,7 @@ func TestRemovePerson(t *testing.T) {
 		owner.get(s.page("/users?n=1&notice=person_removed_with_tokens")).wants(http.StatusOK,
 			"1 API token is deleted").lacks(euOwner)
 		if r := leaver.get(s.page("/stores")); r.status != http.StatusSeeOther {
-			t.Errorf("a removed user sees %s", r.text())
+			t.Errorf("a removed user: got %d %s, want 303", r.status, r.text())
 		}
 		owner.get(at).wants(http.StatusNotFound, "no such user")
 		tokens := owner.get(s.page("/stores/acme2eu/tokens")).wants(http.StatusOK, "by "+euOwner+" Left the account")
@@ -301,7 +301,8 @@ func TestRemovalShownAgain(t *testing.T) {
 		for _, f := range again.forms() {
 			if slices.Contains(f.buttons, "Remove from the account") &&
 				(!slices.Equal(f.values["tokens"], []string{goes}) || !slices.Contains(f.values["shown"], stays)) {
-				t.Errorf("selected %v of %v", f.values["tokens"], f.values["shown"])
+				t.Errorf("form after an error: got %v selected of %v, want %s selected and %s shown",
+					f.values["tokens"], f.values["shown"], goes, stays)
 			}
 		}
 		owner.get(at).wants(http.StatusOK, "M M")
@@ -403,7 +404,7 @@ func (s *server) issued(v *visitor, store, name string) string {
 	_, rest, found := strings.Cut(answer.body, `"accessToken":"`)
 	secret, _, _ := strings.Cut(rest, `"`)
 	if !found {
-		s.t.Fatalf("no token: %s", answer.body)
+		s.t.Fatalf("createApiToken: got %s, want an access token", answer.body)
 	}
 	return secret
 }

@@ -46,7 +46,7 @@ func (s *server) signedIn(email string) *visitor {
 	v := s.visitor()
 	password := s.known(email)
 	if r := v.post("/signin", "email", email, "password", password); r.status != http.StatusSeeOther {
-		s.t.Fatalf("%s cannot sign in: %d %s", email, r.status, r.text())
+		s.t.Fatalf("signing in %s: got %d %s, want 303", email, r.status, r.text())
 	}
 	return v
 }
@@ -105,7 +105,7 @@ func (v *visitor) open(address string) *reply {
 		}
 		r = v.get(r.header.Get("Location"))
 	}
-	v.t.Fatalf("%s redirects too often", address)
+	v.t.Fatalf("%s: got too many redirects, want a page", address)
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (v *visitor) submit(page *reply, button string, pairs ...string) *reply {
 		}
 		return v.postForm(f.action, f.values)
 	}
-	v.t.Fatalf("%s has no form with a button %q: %s", page.url, button, page.body)
+	v.t.Fatalf("%s: got no form with a button %q, want one: %s", page.url, button, page.body)
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (r *reply) wants(status int, text string) *reply {
 func (r *reply) lacks(text string) *reply {
 	r.t.Helper()
 	if strings.Contains(r.text(), text) || strings.Contains(r.body, text) {
-		r.t.Fatalf("%s %s contains %q: %s", r.method, r.url, text, r.text())
+		r.t.Fatalf("%s %s: got %s, want it without %q", r.method, r.url, r.text(), text)
 	}
 	return r
 }

@@ -140,7 +140,8 @@ func (h *webhookHandler) addHealth(q *request, rows []shownWebhook) error {
 	for i, w := range rows {
 		ids[i] = w.ID
 	}
-	last, err := h.webhooks.DeliveriesOf(q.r.Context(), q.by, ids, webhook.DeliveryFilter{}, paging.Window{Size: 1})
+	last, err := h.webhooks.DeliveriesOf(q.r.Context(), q.by, ids, webhook.DeliveryFilter{},
+		paging.Window{Size: 1}, true)
 	if err != nil {
 		return err
 	}

@@ -31,12 +31,12 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.inspect("webhook-secret")
 		secret := b.text("#signing_secret")
 		if _, content := b.downloaded(); credential(t, content, "SIGNING SECRET") != secret {
-			t.Error("the file has another secret")
+			t.Error("downloaded file: got another secret, want that of the page")
 		}
 		b.click("Copy the signing secret")
 		b.see("Copied.")
 		if b.clipboard() != secret {
-			t.Error("something else was copied")
+			t.Error("clipboard: got another text, want the signing secret")
 		}
 		b.follow("I have saved them, continue")
 		b.see("The webhook is created.")
@@ -82,6 +82,11 @@ func TestChangeWebhookInBrowser(t *testing.T) {
 		b.open(at)
 		b.see("Paused")
 		b.inspect("webhooks")
+		b.resize(390)
+		if right := evaluate[float64](b, `document.querySelector(".hooks .badge").getBoundingClientRect().right`); right > 390 {
+			t.Errorf("the state ends at %.0f px of 390", right)
+		}
+		b.resize(wide)
 		b.follow("Edit " + to)
 		b.inspect("webhook-edit")
 		b.open(hook)
@@ -115,7 +120,7 @@ func TestWebhookSecretIsShownOnce(t *testing.T) {
 			after()
 			b.see("https://hooks.example/")
 			if strings.Contains(evaluate[string](b, "document.documentElement.outerHTML"), secret) {
-				t.Errorf("%s, the page shows the secret", name)
+				t.Errorf("%s: got a page with the secret, want it absent", name)
 			}
 		}
 	})
@@ -135,7 +140,7 @@ func TestWebhooksWithoutScripts(t *testing.T) {
 		b.click("Download as text")
 		b.downloaded()
 		if status := b.reload(); status != http.StatusConflict {
-			t.Errorf("sent again: %d", status)
+			t.Errorf("form sent again: got %d, want 409", status)
 		}
 		b.see("This form was already submitted")
 		b.follow("Continue")

@@ -3,6 +3,7 @@ package panel
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -107,8 +108,8 @@ func describeDelivery(q *request, d webhook.Delivery) shownDelivery {
 	if shown.Subject == "" {
 		shown.Subject = d.Event.Target.Key
 	}
-	for _, a := range d.Attempts {
-		shown.Shown = append([]shownAttempt{{a, http.StatusText(a.Status), durationText(a.Duration)}}, shown.Shown...)
+	for _, a := range slices.Backward(d.Attempts) {
+		shown.Shown = append(shown.Shown, shownAttempt{a, http.StatusText(a.Status), durationText(a.Duration)})
 	}
 	if len(shown.Shown) > 0 {
 		shown.Latest = &shown.Shown[0]

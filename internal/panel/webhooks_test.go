@@ -71,7 +71,7 @@ func (r *receiver) wait(t *testing.T, n int) []received {
 			return got
 		}
 	}
-	t.Fatalf("the receiver has not had %d requests", n)
+	t.Fatalf("the receiver: got fewer requests within the time, want %d", n)
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (v *visitor) addWebhook(at, to string, types ...string) (address, secret st
 		}
 	}
 	if secret = valueOf(page, "signing_secret"); address == "" || !strings.HasPrefix(secret, "whsec_") {
-		v.t.Fatalf("the page shows no secret: %s", page.text())
+		v.t.Fatalf("got the page %s, want an address and a secret", page.text())
 	}
 	return address, secret
 }
@@ -116,7 +116,7 @@ func TestCreateWebhook(t *testing.T) {
 			"user.flown", "eventTypes", "user.added", "description", strings.Repeat("x", 256))
 		refused.refuses("description", "eventTypes")
 		if !strings.Contains(refused.body, `value="user.added" checked`) {
-			t.Error("the form forgets the chosen types")
+			t.Error("form after an error: got another choice of types, want user.added checked")
 		}
 		page := owner.open(at + "/new")
 		form := page.forms()[len(page.forms())-1].values
@@ -127,7 +127,7 @@ func TestCreateWebhook(t *testing.T) {
 		secret := valueOf(created, "signing_secret")
 		for ending, want := range map[string]string{".txt": "SIGNING SECRET: " + secret, ".env": "='" + secret + "'"} {
 			if got := downloads(t, created)[ending]; !strings.Contains(got, want) {
-				t.Errorf("the file %s has no secret", ending)
+				t.Errorf("file %s: got no secret, want it", ending)
 			}
 		}
 		owner.postForm(at, form).wants(http.StatusConflict, "This form was already submitted").lacks(secret)
@@ -137,7 +137,7 @@ func TestCreateWebhook(t *testing.T) {
 			t.Errorf("the list has %d rows, want the heading and one webhook", rows)
 		}
 		if strings.Contains(s.log.String(), secret) {
-			t.Error("the secret is in the log")
+			t.Error("the log: got the secret, want it absent")
 		}
 	})
 }
@@ -175,7 +175,7 @@ func TestEditWebhook(t *testing.T) {
 		owner.open(hook).wants(http.StatusOK, "https://hooks.example/new").lacks("Billing")
 		edit = owner.open(hook + "/edit")
 		if !strings.Contains(edit.body, `value="*" checked`) {
-			t.Error("the form does not show that all types are chosen")
+			t.Error("form: got no checkbox of all types checked, want it")
 		}
 		owner.open(hook+"/delete").wants(http.StatusOK, "Delete this webhook?")
 		owner.submit(owner.open(hook+"/delete"), "Delete webhook").goes(
@@ -223,7 +223,7 @@ func formOf(t *testing.T, page *reply) string {
 			return value
 		}
 	}
-	t.Fatalf("%s has no form token", page.url)
+	t.Fatalf("%s: got no form token, want one", page.url)
 	return ""
 }
 
@@ -252,7 +252,7 @@ func TestReplayOfPeriod(t *testing.T) {
 		}
 		scheduled, err := strconv.Atoi(at.Query().Get("n"))
 		if err != nil || scheduled == 0 {
-			t.Errorf("scheduled %d: %v", scheduled, err)
+			t.Errorf("scheduled deliveries: got %d, %v, want at least one", scheduled, err)
 		}
 		again := slices.ContainsFunc(to.wait(t, 1+scheduled)[1:], func(r received) bool { return r.ID == sent.ID })
 		check.Equal(t, again, true, "the event was repeated")
@@ -283,7 +283,7 @@ func TestPausedAndDisabledWebhook(t *testing.T) {
 		got := to.wait(t, 4)
 		if texts := got[2].Body + got[3].Body; !strings.Contains(texts, "When it is gone") ||
 			!strings.Contains(texts, "While disabled") {
-			t.Errorf("the receiver got %s", texts)
+			t.Errorf("the receiver: got %s, want both events", texts)
 		}
 		owner.post(hook+"/state", "state", "FLOWN").wants(http.StatusUnprocessableEntity, "Choose one of the options.")
 	})
@@ -299,7 +299,8 @@ func TestRotateWebhookSecret(t *testing.T) {
 		rotated.wants(http.StatusOK, "also signed with the previous secret until")
 		after := valueOf(rotated, "signing_secret")
 		if after == before || !strings.HasPrefix(after, "whsec_") {
-			t.Error("the secret is not new")
+			t.Errorf("signing secret after the rotation: got the old one %t, want a new one that begins with whsec_",
+				after == before)
 		}
 		owner.submit(page, "Rotate signing secret").wants(http.StatusConflict, "already submitted").lacks(after)
 		detail := owner.open(hook).lacks(after).lacks(before).wants(http.StatusOK, "Two secrets are in use")
@@ -349,12 +350,13 @@ func TestRightsToWebhooks(t *testing.T) {
 					}
 					if answer.status != http.StatusForbidden && answer.status != http.StatusNotFound &&
 						answer.status != http.StatusConflict {
-						t.Errorf("%s %s answers %d: %s", route.Method, address, answer.status, answer.text())
+						t.Errorf("%s %s: got %d: %s, want 403, 404 or 409", route.Method, address, answer.status,
+							answer.text())
 					}
 					answer.lacks("of-the-owner")
 				}
 				if tried < 12 {
-					t.Errorf("%d routes of webhooks were tried", tried)
+					t.Errorf("routes of webhooks: got %d tried, want at least 12", tried)
 				}
 				s.unchanged(before)
 			})
@@ -391,7 +393,7 @@ func TestEventTypesAreDescribed(t *testing.T) {
 		page.wants(http.StatusOK, "Example of user.removed")
 		for _, n := range page.all("h2") {
 			if text := textOf(n); strings.ToLower(text) == text {
-				t.Errorf("the group %s has no name", text)
+				t.Errorf("heading: got %s, want the name of a group", text)
 			}
 		}
 	})

@@ -14,6 +14,6 @@ func TestSigningOutEmptiesTheWindow(t *testing.T) {
 		b.open(s.page("/tokens"))
 		check.Equal(t, evaluate[string](b, "sessionStorage.getItem('kept')"), "mine", "while signed in, the storage")
 		b.follow("Sign out")
-		check.Equal(t, evaluate[int](b, "sessionStorage.length"), 0, "evaluate[int](b, \"sessionStorage.length\")")
+		check.Equal(t, evaluate[int](b, "sessionStorage.length"), 0, "entries of the session storage")
 	})
 }

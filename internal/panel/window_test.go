@@ -80,7 +80,7 @@ func (b *browser) loaded(what string, answer *network.Response, err error) int {
 		return 0 // from the browser's cache
 	}
 	if answer.Status >= 500 {
-		b.t.Errorf("%s: the server answered %d; on %s", what, answer.Status, b.shown())
+		b.t.Errorf("%s: got %d, want no server error; on %s", what, answer.Status, b.shown())
 	}
 	return int(answer.Status)
 }
@@ -127,7 +127,7 @@ func (b *browser) choose(label, option string) {
 	field := b.named("enter", label)
 	b.must("choose "+option, chromedp.Focus(field), chromedp.KeyEvent(option))
 	if got := evaluate[string](b, string(field)+".selectedOptions[0].text.trim()"); got != option {
-		b.t.Fatalf("%s has no option %q: it is %q", label, option, got)
+		b.t.Fatalf("%s: got %q, want the option %q; on %s", label, got, option, b.shown())
 	}
 }
 
@@ -167,7 +167,7 @@ func (b *browser) tabTo(name string) {
 		}
 		b.press(kb.Tab)
 	}
-	b.t.Fatalf("Tab never comes to %q; on %s", name, b.shown())
+	b.t.Fatalf("focus: got no %q with Tab, want it; on %s", name, b.shown())
 }
 
 // text returns the text of the first element that matches a CSS selector.
@@ -212,7 +212,7 @@ func (b *browser) await(what, condition string) {
 			return
 		}
 	}
-	b.t.Fatalf("waited for %s; on %s", what, b.shown())
+	b.t.Fatalf("timeout: want %s; on %s", what, b.shown())
 }
 
 // downloaded waits for a download and returns its name and content. Call it before the next download.
@@ -238,7 +238,7 @@ func (b *browser) downloaded() (name, content string) {
 			return each.Name(), string(text)
 		}
 	}
-	b.t.Fatalf("nothing was downloaded; on %s", b.shown())
+	b.t.Fatalf("got no download, want one; on %s", b.shown())
 	return "", ""
 }
 

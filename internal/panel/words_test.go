@@ -32,7 +32,7 @@ func TestPermissionsHaveWords(t *testing.T) {
 		for _, name := range g.names {
 			grouped[name]++
 			if _, err := l.messages.text("permissions.names." + name); err != nil || !user.IsPermission(name) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("permission %s: got %v, want a name in the messages, and that it exists", name, err)
 			}
 		}
 	}

@@ -47,7 +47,7 @@ func BenchmarkRefused(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, admission := f.Admit(from, credential, now); admission != ratelimit.Refused {
-			b.Fatal("admitted")
+			b.Fatalf("Admit() = %v, want %v", admission, ratelimit.Refused)
 		}
 	}
 }

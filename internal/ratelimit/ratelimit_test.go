@@ -97,7 +97,7 @@ func TestTakeN(t *testing.T) {
 func TestPeekUnknownKey(t *testing.T) {
 	b := buckets(t, rateOf(4, time.Second))
 	if got := b.Peek("never seen", time.Now()); got.Left != 4 || got.Wait != 0 || got.Full != 0 {
-		t.Errorf("got %+v", got)
+		t.Errorf("Peek() of an unknown key = %+v, want 4 left and no wait", got)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestShouldReport(t *testing.T) {
 	}
 	check.Equal(t, fmt.Sprint(reported), "[true false false false true false]", "got %v", reported)
 	if b.ShouldReport("b", c.now()) {
-		t.Error("reported a key that was never refused")
+		t.Error("ShouldReport of a key that was never refused = true, want false")
 	}
 }
 
@@ -141,17 +141,17 @@ func TestClockSetBack(t *testing.T) {
 			check.Equal(t, b.Peek("a", c.now()), (ratelimit.State{Left: tc.left, Full: tc.full, Wait: tc.wait}),
 				"Peek returned")
 			if reported := b.ShouldReport("a", c.now()); reported != (tc.by >= 8*time.Second) {
-				t.Errorf("ShouldReport returned %v", reported)
+				t.Errorf("ShouldReport() = %v, want %v", reported, tc.by >= 8*time.Second)
 			}
 			if _, taken := b.Take("a", c.now()); taken != (tc.left > 0) {
-				t.Errorf("taken %v", taken)
+				t.Errorf("Take() = %v, want %v", taken, tc.left > 0)
 			}
 			if tc.left > 0 {
 				b.Return("a", c.now())
 			}
 			c.advance(tc.wait)
 			if state, taken := b.Take("a", c.now()); !taken {
-				t.Errorf("nothing taken after the wait: %+v", state)
+				t.Errorf("Take after the wait: got none with %+v, want one", state)
 			}
 		})
 	}
@@ -163,13 +163,9 @@ func TestReturnWithClockSetBack(t *testing.T) {
 	b.Take("a", c.now())
 	c.advance(-time.Hour)
 	b.Return("a", c.now())
-	if got := b.Peek("a", c.now()); got.Left != 4 {
-		t.Errorf("got %+v", got)
-	}
+	check.Equal(t, b.Peek("a", c.now()).Left, 4, "left")
 	c.advance(time.Hour)
-	if got := b.Peek("a", c.now()); got.Left != 4 {
-		t.Errorf("an hour later: got %+v", got)
-	}
+	check.Equal(t, b.Peek("a", c.now()).Left, 4, "left an hour later")
 }
 
 // In no interval are more requests allowed than a full bucket and the refill of the
@@ -192,11 +188,11 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 			}
 			if !ok && state.Wait <= 0 || state.Left < 0 || state.Left >= r.Requests || state.Full > r.Window ||
 				state.Full < state.Wait {
-				rt.Fatalf("taken %v, state %+v", ok, state)
+				rt.Fatalf("Take() = %v with state %+v, want a wait if refused, and a state within %+v", ok, state, r)
 			}
 			most := float64(r.Requests)*(1+float64(c.at.Load())/float64(r.Window)) + 1e-6
 			if float64(taken) > most {
-				rt.Fatalf("%d were allowed in %v at %+v", taken, time.Duration(c.at.Load()), r)
+				rt.Fatalf("%d were allowed in %v at %+v, want %v at most", taken, time.Duration(c.at.Load()), r, most)
 			}
 		}
 	})
@@ -216,7 +212,7 @@ func TestNeverMoreThanTheRateOfAShortWindow(t *testing.T) {
 		c.advance(state.Wait)
 	}
 	if most := r.Requests * 1001; allowed > most || allowed < most-2 {
-		t.Errorf("%d were allowed in 1,000 windows of %d", allowed, r.Requests)
+		t.Errorf("allowed in 1,000 windows of %d: got %d, want %d, or 2 fewer", r.Requests, allowed, most)
 	}
 }
 
@@ -267,7 +263,7 @@ func TestNotPositive(t *testing.T) {
 		},
 	} {
 		if make() == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: got no error, want one", name)
 		}
 	}
 }
@@ -318,7 +314,7 @@ func TestFailures(t *testing.T) {
 	f.Failed(here, "revoked later", c.now())
 	expect("over, it works no more", here, "revoked later", refused)
 	if !f.ShouldReport(here, c.now()) || f.ShouldReport(here, c.now()) || f.ShouldReport(elsewhere, c.now()) {
-		t.Error("refusals are not reported once")
+		t.Error("refusals are not reported once, want one report, and none of another address")
 	}
 	c.advance(10 * time.Second)
 	expect("a window later", here, "bad", admitted)
@@ -347,7 +343,7 @@ func TestFailuresShareANetwork(t *testing.T) {
 			other, _ := netip.ParseAddr(tc.other)
 			f.Failed(failing, "bad", time.Now())
 			if _, admission := f.Admit(other, "bad", time.Now()); (admission == ratelimit.Refused) != tc.shared {
-				t.Errorf("admission %v", admission)
+				t.Errorf("Admit() = %v, want it refused: %t", admission, tc.shared)
 			}
 		})
 	}

@@ -26,6 +26,6 @@ func TestSweep(t *testing.T) {
 		t.Errorf("%d buckets remain, want 5,001 that are not full", n)
 	}
 	if _, ok := all.Take(-1, now); ok {
-		t.Error("a bucket that was empty was dropped")
+		t.Error("a bucket that was empty was dropped, want it kept")
 	}
 }

@@ -106,7 +106,7 @@ func TestDefaultHasEveryScope(t *testing.T) {
 		t.Run(want.Scope, func(t *testing.T) {
 			got, found := scope.Default().Lookup(want.Scope)
 			if !found {
-				t.Fatal("not in the catalogue")
+				t.Fatalf("Lookup(%q): not found, want it in the catalogue", want.Scope)
 			}
 			same := got.Scope == want.Scope && got.Level == want.Level && got.Feature == want.Feature &&
 				got.Delegable == want.Delegable
@@ -128,7 +128,7 @@ func TestConstantsAreInTheDefault(t *testing.T) {
 		scope.AccountAPITokensRead, scope.AccountAPITokensWrite, scope.AccountAuditRead,
 	} {
 		if grant, found := scope.Default().Lookup(name); !found || grant.Level != scope.LevelAccount {
-			t.Errorf("%s: %+v", name, grant)
+			t.Errorf("Lookup(%q) = %+v, %t, want level %s", name, grant, found, scope.LevelAccount)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func TestDefaultDescriptions(t *testing.T) {
 	names := map[string]bool{}
 	for _, r := range scope.Default().Resources(scope.LevelAccount, []scope.Feature{billing}) {
 		if names[r.Name] {
-			t.Errorf("two resources have the name %s", r.Name)
+			t.Errorf("two resources have the name %s, want different names", r.Name)
 		}
 		names[r.Name] = true
 		sentences := []string{r.Description}
@@ -146,7 +146,7 @@ func TestDefaultDescriptions(t *testing.T) {
 		}
 		for _, s := range sentences {
 			if !strings.HasSuffix(s, ".") || strings.ToUpper(s[:1]) != s[:1] {
-				t.Errorf("%s: %q is not a sentence", r.Key, s)
+				t.Errorf("%s: description %q, want a sentence", r.Key, s)
 			}
 		}
 	}
@@ -173,7 +173,7 @@ func TestResources(t *testing.T) {
 			for _, r := range scope.Default().Resources(test.level, test.features) {
 				got[r.Section]++
 				if r.Feature != "" && !slices.Contains(test.features, r.Feature) {
-					t.Errorf("%s shows without its feature", r.Key)
+					t.Errorf("%s is listed without its feature, want it hidden", r.Key)
 				}
 			}
 			for section := range test.want {
@@ -186,7 +186,7 @@ func TestResources(t *testing.T) {
 
 func TestLookupOfUnknown(t *testing.T) {
 	if grant, found := scope.Default().Lookup("account_everything"); found {
-		t.Errorf("got %+v", grant)
+		t.Errorf("Lookup of an unknown scope = %+v, want none", grant)
 	}
 }
 
@@ -221,9 +221,8 @@ func TestExpand(t *testing.T) {
 			check.Equal(t, input, test.input, "the argument was changed to")
 		})
 	}
-	if grant, _ := c.Lookup("a"); !slices.Equal(grant.Implies, []string{"b", "c", "d"}) {
-		t.Errorf("a implies %q", grant.Implies)
-	}
+	grant, _ := c.Lookup("a")
+	check.Equal(t, grant.Implies, []string{"b", "c", "d"}, "what a implies")
 }
 
 func TestVisible(t *testing.T) {
@@ -242,7 +241,7 @@ func TestVisible(t *testing.T) {
 	check.Equal(t, held.Len(), 3, "the set was changed to %q", held)
 	if names := c.Names(); !slices.Contains(names, "store_cart") ||
 		slices.Contains(names, "account_subscriptions_read") {
-		t.Errorf("every account sees %q", names)
+		t.Errorf("Names() = %q, want store_cart, but no scope of a feature", names)
 	}
 }
 

@@ -117,11 +117,11 @@ func TestParseFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := scope.Parse(strings.NewReader(test.text))
 			if c != nil || fault.KindOf(err) != fault.Invalid {
-				t.Fatalf("got %v, %v", c, err)
+				t.Fatalf("Parse() = %v, %v, want no catalogue and kind %s", c, err, fault.Invalid)
 			}
 			faults := fault.Flatten(err)
 			if len(faults) != len(test.want) {
-				t.Fatalf("%d faults: %v", len(faults), err)
+				t.Fatalf("faults: got %d, want %d: %v", len(faults), len(test.want), err)
 			}
 			for i, want := range test.want {
 				if !strings.Contains(faults[i].Error(), want) {
@@ -143,20 +143,20 @@ func TestParse(t *testing.T) {
 	}
 	got := c.Resources(scope.LevelAccount, []scope.Feature{billing})
 	if len(got) != 2 || got[0].Key != "a" || got[0].Feature != billing || got[0].Permissions[0].Implies[0] != "s!" {
-		t.Errorf("resources %+v", got)
+		t.Errorf("resources: got %+v, want 2, the first named a, of feature %s", got, billing)
 	}
 	if grant, _ := c.Lookup("a:write"); grant.Delegable || grant.Level != scope.LevelAccount {
-		t.Errorf("a:write is %+v", grant)
+		t.Errorf("a:write: got %+v, want it not delegable, of level %s", grant, scope.LevelAccount)
 	}
 	if grant, _ := c.Lookup("s!"); !grant.Delegable || grant.Level != scope.LevelStore {
-		t.Errorf("s! is %+v", grant)
+		t.Errorf("s!: got %+v, want it delegable, of level %s", grant, scope.LevelStore)
 	}
 }
 
 func TestParseReportsABrokenReader(t *testing.T) {
 	broken := errors.New("disk failure")
 	if c, err := scope.Parse(iotest.ErrReader(broken)); c != nil || !errors.Is(err, broken) {
-		t.Errorf("got %v, %v", c, err)
+		t.Errorf("Parse() = %v, %v, want no catalogue and the error %v", c, err, broken)
 	}
 }
 
@@ -173,7 +173,7 @@ func FuzzParse(f *testing.F) {
 		c, err := scope.Parse(strings.NewReader(text))
 		if err != nil {
 			if c != nil || fault.KindOf(err) != fault.Invalid {
-				t.Fatalf("got %v, %v", c, err)
+				t.Fatalf("Parse() = %v, %v, want no catalogue and kind %s", c, err, fault.Invalid)
 			}
 			return
 		}
@@ -188,17 +188,18 @@ func holds(t *testing.T, c *scope.Catalogue) {
 		for _, p := range r.Permissions {
 			grant, found := c.Lookup(p.Scope)
 			if !found || grant.Level != r.Level || grant.Feature != r.Feature {
-				t.Fatalf("%q is %+v", p.Scope, grant)
+				t.Fatalf("Lookup(%q) = %+v, want level %s and feature %q", p.Scope, grant, r.Level, r.Feature)
 			}
 			with := c.Expand(p.Scope)
 			if !with.Equal(c.Expand(with.Names()...)) || !scope.ParseSet(with.String()).Equal(with) {
-				t.Fatalf("%q expands to %q", p.Scope, with)
+				t.Fatalf("Expand(%q) = %q, want a set that expands to itself and can be parsed again", p.Scope, with)
 			}
 			for _, name := range with.Names() {
 				other, found := c.Lookup(name)
 				if !found || grant.Level == scope.LevelStore && other.Level != scope.LevelStore ||
 					other.Feature != "" && other.Feature != grant.Feature || grant.Delegable && !other.Delegable {
-					t.Fatalf("%+v implies %+v", grant, other)
+					t.Fatalf("%+v implies %+v, want only a scope that has its level and feature and is as delegable",
+						grant, other)
 				}
 			}
 		}

@@ -25,17 +25,17 @@ func TestSetIsASet(t *testing.T) {
 		s := scope.NewSet(input...)
 		want := slices.Compact(slices.Sorted(slices.Values(input)))
 		if !slices.Equal(s.Names(), want) || s.Len() != len(want) {
-			t.Fatalf("names %q, length %d", s.Names(), s.Len())
+			t.Fatalf("Names() = %q, Len() = %d, want %q", s.Names(), s.Len(), want)
 		}
 		if !slices.Equal(input, before) {
-			t.Fatalf("the argument was changed to %q", input)
+			t.Fatalf("the argument was changed to %q, want %q", input, before)
 		}
 		if !s.HasAll(input...) || s.Missing(input...) != nil {
-			t.Fatalf("%q is not in the set", s.Missing(input...))
+			t.Fatalf("Missing(%q) = %q, want none", input, s.Missing(input...))
 		}
 		for _, probe := range names("probes")(t) {
 			if s.Has(probe) != slices.Contains(input, probe) {
-				t.Fatalf("Has(%q) is %v", probe, s.Has(probe))
+				t.Fatalf("Has(%q) = %v, want %v", probe, s.Has(probe), slices.Contains(input, probe))
 			}
 		}
 	})
@@ -48,23 +48,24 @@ func TestSetOperations(t *testing.T) {
 		missing := sa.Missing(b...)
 		for _, name := range b {
 			if slices.Contains(missing, name) == slices.Contains(a, name) {
-				t.Fatalf("missing %q", missing)
+				t.Fatalf("Missing(%q) = %q, want those that are not in %q", b, missing, a)
 			}
 		}
 		if sa.Contains(sb) != (len(missing) == 0) || sa.HasAll(b...) != (len(missing) == 0) {
-			t.Fatalf("Contains is %v with %q missing", sa.Contains(sb), missing)
+			t.Fatalf("Contains = %v, HasAll = %v with %q missing, want true only if none is",
+				sa.Contains(sb), sa.HasAll(b...), missing)
 		}
 		both := sa.Intersect(sb)
 		for _, name := range slices.Concat(a, b) {
 			if both.Has(name) != (sa.Has(name) && sb.Has(name)) {
-				t.Fatalf("intersection %q", both)
+				t.Fatalf("Intersect = %q, want what is in both %q and %q", both, sa, sb)
 			}
 		}
 		if !sa.Contains(both) || !sb.Contains(both) || !sa.Equal(scope.NewSet(a...)) {
-			t.Fatalf("intersection %q", both)
+			t.Fatalf("Intersect = %q, want a set that both %q and %q contain", both, sa, sb)
 		}
 		if sa.Equal(sb) != (sa.Contains(sb) && sb.Contains(sa)) {
-			t.Fatalf("Equal is %v", sa.Equal(sb))
+			t.Fatalf("Equal(%q, %q) = %v, want it true if each contains the other", sa, sb, sa.Equal(sb))
 		}
 	})
 }
@@ -73,7 +74,7 @@ func TestSetRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := scope.NewSet(names("names")(t)...)
 		if got := scope.ParseSet(s.String()); !got.Equal(s) {
-			t.Fatalf("%q was parsed as %q", s, got)
+			t.Fatalf("ParseSet(%q) = %q, want the same set", s, got)
 		}
 	})
 }
@@ -96,13 +97,13 @@ func TestParseSet(t *testing.T) {
 func TestZeroSetIsEmpty(t *testing.T) {
 	var zero scope.Set
 	if zero.Len() != 0 || zero.Has("") || zero.Has("a") || !zero.HasAll() || zero.String() != "" {
-		t.Errorf("%d scopes: %q", zero.Len(), zero)
+		t.Errorf("the zero set: got %d scopes, %q, want none", zero.Len(), zero)
 	}
 	if !zero.Equal(scope.NewSet()) || !zero.Equal(scope.NewSet("")) || !zero.Contains(zero) {
-		t.Error("the zero set differs from an empty one")
+		t.Error("the zero set differs from an empty one, want them equal")
 	}
 	if got := zero.Names(); got == nil || len(got) != 0 {
-		t.Errorf("names %#v", got)
+		t.Errorf("Names() of the zero set = %#v, want an empty list that is not nil", got)
 	}
 }
 

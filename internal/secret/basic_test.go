@@ -42,7 +42,7 @@ func TestParseBasic(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if _, err := secret.ParseBasic("acme1us", tc.username, tc.token); (err == nil) != tc.good {
-				t.Errorf("got %v", err)
+				t.Errorf("ParseBasic(%q, …): error %v, want success %t", tc.username, err, tc.good)
 			}
 		})
 	}
@@ -58,15 +58,15 @@ func TestDigestBasic(t *testing.T) {
 	} {
 		d := keys.DigestBasic(basic(t, parts[0], parts[1], parts[2]))
 		if other, twice := seen[d]; twice {
-			t.Errorf("%v has the digest of %s", parts, other)
+			t.Errorf("the digest of %v: got that of %s, want another", parts, other)
 		}
 		seen[d] = fmt.Sprint(parts)
 		if c := keys.BasicCandidates(basic(t, parts[0], parts[1], parts[2])); len(c) != 1 || c[0] != d {
-			t.Errorf("candidates %v, digest %v", c, d)
+			t.Errorf("BasicCandidates(%v) = %v, want only %v", parts, c, d)
 		}
 	}
 	if keys.BasicCandidates(secret.Basic{}) != nil || keys.DigestBasic(secret.Basic{}).Digest != (secret.Digest{}) {
-		t.Error("the zero Basic has digests")
+		t.Error("the zero Basic has digests, want none")
 	}
 }
 
@@ -75,7 +75,7 @@ func TestBasicIsSilent(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		for _, holder := range []any{b, &b, struct{ b secret.Basic }{b}} {
 			if text := fmt.Sprintf(verb, holder); strings.Contains(text, "0123") || strings.Contains(text, "erp") {
-				t.Errorf("%s shows %s", verb, text)
+				t.Errorf("%s prints %q, want neither the username nor the token", verb, text)
 			}
 		}
 	}

@@ -56,11 +56,11 @@ func TestWriteNewNeverOverwrites(t *testing.T) {
 			before, _ := os.Lstat(path)
 			err := ringOf(t, 1).WriteNew(path)
 			if fault.KindOf(err) != fault.Conflict || !errors.Is(err, fs.ErrExist) {
-				t.Errorf("error is %v", err)
+				t.Errorf("WriteNew over a file: got error %v, want kind %s", err, fault.Conflict)
 			}
 			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) ||
 				before.Size() != after.Size() {
-				t.Errorf("the existing file was changed: %v", err)
+				t.Errorf("the existing file was changed, want it unchanged: %v", err)
 			}
 			wantOnlyFile(t, path)
 		})
@@ -73,7 +73,7 @@ func wantOnlyFile(t *testing.T, path string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 1 {
-		t.Errorf("directory has %v, %v", entries, err)
+		t.Errorf("the directory contains %v, %v, want only %s", entries, err, filepath.Base(path))
 	}
 }
 
@@ -91,7 +91,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 				wins.Add(1)
 				winner.Store(ring)
 			} else if fault.KindOf(err) != fault.Conflict {
-				t.Errorf("error is %v", err)
+				t.Errorf("a caller that comes second: got error %v, want kind %s", err, fault.Conflict)
 			}
 			// The second caller finds a complete file.
 			if _, err := secret.ReadKeyring(path); err != nil {
@@ -102,7 +102,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 	running.Wait()
 	read, err := secret.ReadKeyring(path)
 	if err != nil || wins.Load() != 1 || read.Digest(s) != winner.Load().Digest(s) {
-		t.Errorf("%d winners, %v", wins.Load(), err)
+		t.Errorf("WriteNew succeeded %d times, want once, with the ring that is in the file: %v", wins.Load(), err)
 	}
 	wantOnlyFile(t, path)
 }
@@ -111,7 +111,7 @@ func TestWriteNewFailsClearly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "keys")
 	err := ringOf(t, 1).WriteNew(path)
 	if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), path+": no such file or directory") {
-		t.Errorf("error is %v", err)
+		t.Errorf("WriteNew: got error %v, want it to name %s and the cause", err, path)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestReadKeyringRefusesFilesOpenToOthers(t *testing.T) {
 			}
 			_, err := secret.ReadKeyring(path)
 			if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "chmod 600 "+path) {
-				t.Errorf("error is %v", err)
+				t.Errorf("a file of mode %o: got error %v, want it to say chmod 600 %s", mode, err, path)
 			}
 		})
 	}
@@ -144,10 +144,10 @@ func TestReadKeyringFindsNoFile(t *testing.T) {
 	_, err := secret.ReadKeyring(filepath.Join(directory, "keys"))
 	if fault.KindOf(err) != fault.NotFound || !errors.Is(err, fs.ErrNotExist) ||
 		!strings.Contains(err.Error(), "latchkey key create") {
-		t.Errorf("missing: %v", err)
+		t.Errorf("a missing file: got error %v, want kind %s and the command that creates it", err, fault.NotFound)
 	}
 	if _, err := secret.ReadKeyring(directory); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("a directory: %v", err)
+		t.Errorf("a directory: got error %v, want kind %s", err, fault.Invalid)
 	}
 }
 
@@ -181,11 +181,11 @@ func TestKeyFileFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			ring, err := secret.ParseKeyring(strings.NewReader(test.text), "keys")
 			if ring != nil || fault.KindOf(err) != fault.Invalid {
-				t.Fatalf("got %v, %v", ring, err)
+				t.Fatalf("ParseKeyring() = %v, %v, want no ring and kind %s", ring, err, fault.Invalid)
 			}
 			faults := fault.Flatten(err)
 			if len(faults) != len(test.want) {
-				t.Fatalf("faults are %v", err)
+				t.Fatalf("faults: got %v, want %d: %q", err, len(test.want), test.want)
 			}
 			for i, want := range test.want {
 				if !strings.Contains(faults[i].Error(), want) {
@@ -194,7 +194,7 @@ func TestKeyFileFaults(t *testing.T) {
 			}
 			for i := 0; i+8 <= len(words[2]); i++ {
 				if strings.Contains(err.Error(), words[2][i:i+8]) {
-					t.Fatalf("the error contains the key: %v", err)
+					t.Fatalf("the error: got %v, want it without the key", err)
 				}
 			}
 		})
@@ -205,7 +205,7 @@ func TestKeyFileWhitespace(t *testing.T) {
 	text := "\r\n # mine\r\nlatchkey-keys 1\r\n\r\n  " + strings.TrimSpace(keyLine(t, 1)) + "  \r\n#" + keyLine(t, 2)
 	ring, err := secret.ParseKeyring(strings.NewReader(text), "keys")
 	if err != nil || ring.Text() != ringOf(t, 1).Text() {
-		t.Errorf("got %v", err)
+		t.Errorf("ParseKeyring: another ring or error %v, want the ring of the first key", err)
 	}
 }
 
@@ -227,13 +227,13 @@ func FuzzKeyring(f *testing.F) {
 		ring, err := secret.ParseKeyring(strings.NewReader(text), "keys")
 		if err != nil {
 			if ring != nil || fault.KindOf(err) != fault.Invalid {
-				t.Fatalf("got %v, %v", ring, err)
+				t.Fatalf("ParseKeyring() = %v, %v, want no ring and kind %s", ring, err, fault.Invalid)
 			}
 			return
 		}
 		again, err := secret.ParseKeyring(strings.NewReader(ring.Text()), "keys")
 		if err != nil || again.Text() != ring.Text() {
-			t.Errorf("written and read again: %v", err)
+			t.Errorf("written and read again: another ring or error %v, want the same ring", err)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"latchkey/internal/secret"
+	"latchkey/internal/test/check"
 )
 
 // ringOf returns a keyring whose keys are filled with the bytes, the current one
@@ -56,7 +57,7 @@ func TestDigestIsHMAC(t *testing.T) {
 		want := hmac.New(sha256.New, raw)
 		want.Write([]byte(s.Reveal()))
 		if got := ring.Digest(s); secret.Digest(want.Sum(nil)) != got.Digest {
-			t.Fatalf("got %x", got.Digest)
+			t.Fatalf("Digest: got %x, want %x", got.Digest, want.Sum(nil))
 		}
 	})
 }
@@ -67,14 +68,14 @@ func TestFingerprint(t *testing.T) {
 	of := secret.Fingerprint
 	if of(s.Reveal()) != of(strings.Clone(s.Reveal())) || of(s.Reveal()) == of(other.Reveal()) ||
 		of(s.Reveal()) == of(mistype(s.Reveal())) {
-		t.Error("two secrets have the same fingerprint")
+		t.Error("fingerprints: two secrets have the same, or one has two; want one for each secret")
 	}
 	if of(s.Reveal()) == ring.Digest(s).Digest {
-		t.Error("the fingerprint equals the stored digest")
+		t.Error("the fingerprint equals the stored digest, want another")
 	}
 	for _, foreign := range []string{"", s.Reveal()[1:], s.Reveal() + "x"} {
 		if of(foreign) != (secret.Digest{}) {
-			t.Errorf("%q is not a secret but has its own fingerprint", foreign)
+			t.Errorf("Fingerprint(%q) = %x, want the zero digest, as it is not a secret", foreign, of(foreign))
 		}
 	}
 }
@@ -83,27 +84,25 @@ func TestDigestIsUnderTheCurrentKey(t *testing.T) {
 	s := generate(t, secret.StoreAccessToken)
 	before, after := ringOf(t, 1), ringOf(t, 2, 1)
 	if before.Digest(s) == after.Digest(s) {
-		t.Error("digests under two keys are equal")
+		t.Error("digests under two keys are equal, want different ones")
 	}
 	candidates := after.Candidates(s)
 	if len(candidates) != 2 || candidates[0] != after.Digest(s) || candidates[1] != before.Digest(s) {
-		t.Errorf("candidates %x", candidates)
+		t.Errorf("Candidates() = %x, want the digests under both keys, the current key's first", candidates)
 	}
 }
 
 func TestZeroSecretHasNoCandidates(t *testing.T) {
-	if got := ringOf(t, 1, 2).Candidates(secret.Secret{}); len(got) != 0 {
-		t.Errorf("%d candidates", len(got))
-	}
+	check.Equal(t, ringOf(t, 1, 2).Candidates(secret.Secret{}), nil, "candidates of the zero secret")
 }
 
 func TestNewKeyringFails(t *testing.T) {
 	broken := errors.New("entropy source failed")
 	if ring, err := secret.NewKeyring(iotest.ErrReader(broken)); ring != nil || !errors.Is(err, broken) {
-		t.Errorf("got %v, %v", ring, err)
+		t.Errorf("NewKeyring() = %v, %v, want no ring and the error %v", ring, err, broken)
 	}
 	if ring, err := secret.NewKeyring(bytes.NewReader(make([]byte, 31))); ring != nil || err == nil {
-		t.Errorf("31 bytes: got %v, %v", ring, err)
+		t.Errorf("NewKeyring of 31 bytes = %v, %v, want no ring and an error", ring, err)
 	}
 }
 
@@ -129,7 +128,7 @@ func TestCandidatesAllocate(t *testing.T) {
 	s := generate(t, secret.AccountAccessToken)
 	for _, ring := range []*secret.Keyring{ringOf(t, 1), ringOf(t, 1, 2)} {
 		if n := testing.AllocsPerRun(1000, func() { digests = ring.Candidates(s) }); n > 1 {
-			t.Errorf("%v allocations", n)
+			t.Errorf("Candidates allocates %v times, want 1 at most", n)
 		}
 	}
 }

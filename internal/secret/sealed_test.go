@@ -14,11 +14,11 @@ func TestSealAndOpen(t *testing.T) {
 	ring := ringOf(t, 1)
 	sealed, err := ring.Seal(rand.Reader, []byte("a sealed secret"), "of a user")
 	if err != nil || bytes.Contains(sealed.Text, []byte("secret")) {
-		t.Fatalf("%q, %v", sealed.Text, err)
+		t.Fatalf("Seal() = %q, %v, want a text that does not show the secret", sealed.Text, err)
 	}
 	again, err := ring.Seal(rand.Reader, []byte("a sealed secret"), "of a user")
 	if err != nil || bytes.Equal(again.Text, sealed.Text) {
-		t.Errorf("sealed twice, the texts are equal: %v", err)
+		t.Errorf("sealed twice: the texts are equal, want different ones: %v", err)
 	}
 	changed := secret.Sealed{Key: sealed.Key, Text: bytes.Clone(sealed.Text)}
 	changed.Text[len(changed.Text)-1] ^= 1
@@ -41,12 +41,12 @@ func TestSealAndOpen(t *testing.T) {
 			got, err := tc.ring.Open(tc.sealed, tc.of)
 			if string(got) != tc.want || (err == nil) != (tc.want != "") || err != nil &&
 				!errors.Is(err, secret.ErrNotOpened) {
-				t.Errorf("got %q, %v", got, err)
+				t.Errorf("Open() = %q, %v, want %q, or %v if empty", got, err, tc.want, secret.ErrNotOpened)
 			}
 		})
 	}
 	if _, err := ring.Seal(iotest.ErrReader(errors.New("dry")), nil, ""); err == nil {
-		t.Error("no error without randomness")
+		t.Error("Seal without randomness: got no error, want one")
 	}
 }
 
@@ -56,12 +56,12 @@ func TestDigestOfACode(t *testing.T) {
 	stored := old.DigestCode("user-1", code)
 	candidates := ring.CodeCandidates("user-1", code)
 	if len(candidates) != 2 || candidates[0] != ring.DigestCode("user-1", code) || candidates[1] != stored {
-		t.Errorf("candidates %v do not include %v", candidates, stored)
+		t.Errorf("CodeCandidates() = %v, want two, the last %v", candidates, stored)
 	}
-	if ring.DigestCode("somebody else", code).Digest == candidates[0].Digest {
-		t.Error("the codes of two users have the same digest")
+	if ring.DigestCode("another context", code).Digest == candidates[0].Digest {
+		t.Error("the codes of two users have the same digest, want different ones")
 	}
 	if old.DigestCode("a", secret.NewPassword("bc")) == old.DigestCode("ab", secret.NewPassword("c")) {
-		t.Error("the boundary between the parts does not matter")
+		t.Error("the boundary between user and code does not change the digest, want different digests")
 	}
 }

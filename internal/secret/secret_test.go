@@ -73,11 +73,12 @@ func TestGenerateFollowsTheFormat(t *testing.T) {
 			t.Fatalf("got %s, want %s", s.Reveal(), want)
 		}
 		if len(s.Reveal()) != 53 || s.Kind() != kind {
-			t.Fatalf("%d characters of kind %q", len(s.Reveal()), s.Kind())
+			t.Fatalf("a secret of %d characters and kind %q, want 53 and %q", len(s.Reveal()), s.Kind(), kind)
 		}
 		parsed, err := secret.Parse(s.Reveal())
 		if err != nil || parsed.Reveal() != s.Reveal() || parsed.Kind() != kind {
-			t.Fatalf("parsed into kind %q, %v", parsed.Kind(), err)
+			t.Fatalf("Parse of a generated secret: kind %q, error %v, want the same secret of kind %q",
+				parsed.Kind(), err, kind)
 		}
 	})
 }
@@ -132,10 +133,10 @@ func TestGenerateFails(t *testing.T) {
 			}
 			s, err := secret.Generate(source, test.kind)
 			if err == nil || s.Reveal() != "" {
-				t.Errorf("got %q, %v", s.Reveal(), err)
+				t.Errorf("Generate() = %q, %v, want no secret and an error", s.Reveal(), err)
 			}
 			if fault.KindOf(err) != fault.Internal || test.after != nil && !errors.Is(err, test.after) {
-				t.Errorf("error is %v", err)
+				t.Errorf("Generate: got error %v, want kind %s with the cause %v", err, fault.Internal, test.after)
 			}
 		})
 	}
@@ -175,7 +176,7 @@ func refused(tb interface {
 	tb.Helper()
 	s, err := secret.Parse(presented)
 	if err != error(secret.ErrMalformed) || s.Reveal() != "" { //nolint:errorlint // it must not be wrapped
-		tb.Fatalf("%q: got %q, %v", presented, s.Reveal(), err)
+		tb.Fatalf("Parse(%q) = %q, %v, want no secret and ErrMalformed", presented, s.Reveal(), err)
 	}
 }
 
@@ -230,7 +231,8 @@ func TestHint(t *testing.T) {
 func TestZeroSecretIsSafe(t *testing.T) {
 	var zero secret.Secret
 	if zero.Kind() != "" || zero.Reveal() != "" || zero.Hint() != "" || zero.String() != "[secret]" {
-		t.Errorf("kind %q, reveal %q, hint %q, string %q", zero.Kind(), zero.Reveal(), zero.Hint(), zero.String())
+		t.Errorf("the zero secret: kind %q, reveal %q, hint %q, string %q, want nothing but [secret]",
+			zero.Kind(), zero.Reveal(), zero.Hint(), zero.String())
 	}
 }
 
@@ -239,7 +241,7 @@ func TestParseAllocates(t *testing.T) {
 	bad := mistype(good)
 	check.Equal(t, testing.AllocsPerRun(100, func() { stored, _ = secret.Parse(bad) }), 0, "result")
 	if n := testing.AllocsPerRun(100, func() { stored, _ = secret.Parse(good) }); n > 1 {
-		t.Errorf("%v allocations for a valid secret", n)
+		t.Errorf("allocations for a valid secret: got %v, want 1 at most", n)
 	}
 }
 
@@ -263,7 +265,7 @@ func FuzzParse(f *testing.F) {
 			number.Add(number, big.NewInt(int64(strings.IndexRune(alphabet, c))))
 		}
 		if s.Reveal() != presented || number.BitLen() > 256 || assemble(string(s.Kind()), number) != presented {
-			t.Errorf("accepted %q as %q", presented, s.Reveal())
+			t.Errorf("Parse(%q) = %q, want an error or the same text", presented, s.Reveal())
 		}
 	})
 }

@@ -75,7 +75,7 @@ func silent(t *testing.T, v any, what []byte) {
 		for i := range len(what) - piece + 1 {
 			for _, spelled := range spellings(what[i : i+piece]) {
 				if strings.Contains(printed, spelled) {
-					t.Fatalf("%s of %T prints the secret: %s", way, v, printed)
+					t.Fatalf("%s of %T prints %q, want it without the secret", way, v, printed)
 				}
 			}
 		}
@@ -91,11 +91,11 @@ func TestSecretNeverPrints(t *testing.T) {
 	for way, printed := range printings(t, s) {
 		// fmt itself prints the pointer verb and a misplaced %w.
 		if !strings.Contains(printed, "[secret]") && way != "%p" && way != "%w" {
-			t.Errorf("%s prints %s", way, printed)
+			t.Errorf("%s prints %q, want it to contain [secret]", way, printed)
 		}
 	}
 	if s.String() != "[secret]" || s.GoString() != "[secret]" {
-		t.Errorf("String %q, GoString %q", s.String(), s.GoString())
+		t.Errorf("String() = %q, GoString() = %q, want [secret]", s.String(), s.GoString())
 	}
 }
 
@@ -131,7 +131,7 @@ func TestPrintingsShowAString(t *testing.T) {
 			shown = shown || strings.Contains(printed, spelled)
 		}
 		if lossy := way == "%p" || way == "%.3s" || way == "xml" || way == "%c" || way == "%U"; !shown && !lossy {
-			t.Errorf("%s does not print a plain string: %s", way, printed)
+			t.Errorf("%s prints %q, want it to contain the plain string", way, printed)
 		}
 	}
 }

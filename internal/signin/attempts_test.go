@@ -11,11 +11,12 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
 func (w *fixture) tries(email, text string, v signin.Visitor) error {
-	_, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), v)
+	_, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(text), v)
 	return err
 }
 
@@ -35,7 +36,7 @@ func TestWrongPasswordsOfAPerson(t *testing.T) {
 		err = w.tries(w.home.Owner.Email, phrase, elsewhere)
 		w.wants(err, fault.RateLimited, "")
 		if wait := signin.Wait(err); wait < 30*time.Second || wait > time.Minute+time.Second {
-			w.Errorf("to wait %s", wait)
+			w.Errorf("Wait() = %s, want 30 seconds to a minute", wait)
 		}
 		w.must(w.triesOn(device, phrase))
 		number := strings.Split(device, ".")[1]
@@ -45,7 +46,7 @@ func TestWrongPasswordsOfAPerson(t *testing.T) {
 			"another": strings.Replace(device, number, strings.Repeat("0", len(number)), 1),
 		} {
 			if err := w.triesOn(forged, phrase); fault.KindOf(err) != fault.RateLimited {
-				w.Errorf("%s browser: %v", name, err)
+				w.Errorf("%s browser: got error %v, want kind %s", name, err, fault.RateLimited)
 			}
 		}
 		for range 10 {
@@ -112,7 +113,7 @@ func TestAttemptsAtOnce(t *testing.T) {
 		}
 		all.Wait()
 		if wrong.Load() != 10 || right.Load() != 20 {
-			w.Errorf("%d guesses were judged, %d of 20 signed in", wrong.Load(), right.Load())
+			w.Errorf("guesses: %d were judged and %d signed in, want 10 and 20", wrong.Load(), right.Load())
 		}
 	})
 }
@@ -127,7 +128,7 @@ func TestUnknownAddress(t *testing.T) {
 			before := hashes()
 			err := w.tries(email, "a guess", here)
 			if err == nil || err.Error() != "The e-mail address or the password is wrong." || hashes() != before+1 {
-				w.Errorf("%s: %v after %d hashes", email, err, hashes()-before)
+				w.Errorf("%s: got error %v after %d hashes, want the same error after 1", email, err, hashes()-before)
 			}
 		}
 	})
@@ -140,7 +141,7 @@ func TestUnlimited(t *testing.T) {
 			w.wants(w.tries("nobody@acme.example", "a guess", here), fault.Unauthenticated, "")
 		}
 		if len(reported) < 12 || reported[0].Method != signin.ByPassword || reported[0].Err == nil {
-			w.Errorf("reported %+v", reported)
+			w.Errorf("reported: got %+v, want 12 failed attempts by password at least", reported)
 		}
 	}, func(c *signin.Config) {
 		c.Unlimited = true
@@ -165,10 +166,10 @@ func TestForgotLimits(t *testing.T) {
 			select {
 			case got := <-box:
 				if got.ID != w.home.Owner.ID {
-					w.Errorf("mailed to %s", got.Email)
+					w.Errorf("mailed to %s, want %s", got.Email, w.home.Owner.Email)
 				}
 			case <-time.After(10 * time.Second):
-				w.Fatal("no mail")
+				w.Fatal("no mail, want one within 10 seconds")
 			}
 		}
 		for range 10 {
@@ -180,10 +181,10 @@ func TestForgotLimits(t *testing.T) {
 		select {
 		case got := <-box:
 			if got.ID != w.home.Users[1].ID {
-				w.Error("a fourth mail was sent")
+				w.Errorf("mailed to %s, want %s, and no fourth mail", got.Email, w.home.Users[1].Email)
 			}
 		case <-time.After(10 * time.Second):
-			w.Error("no mail to another person")
+			w.Error("no mail to another user, want one within 10 seconds")
 		}
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
 }
@@ -207,7 +208,7 @@ func TestHoardedBrowsers(t *testing.T) {
 			}
 		}
 		if judged > 30 { // 20 of all known browsers, 10 of the others
-			w.Errorf("%d guesses were judged", judged)
+			w.Errorf("guesses judged: got %d, want 30 at most", judged)
 		}
 		w.Clock.Advance(100 * time.Hour)
 		w.must(w.triesOn(hoard[0], phrase))
@@ -238,11 +239,11 @@ func TestCeilingOfAPerson(t *testing.T) {
 			return judged
 		}
 		if n := guess(); n < 80 || n > 84 { // one more in each hour
-			w.Errorf("%d guesses were judged", n)
+			w.Errorf("guesses judged: got %d, want 80 to 84", n)
 		}
 		w.must(w.triesOn(device, phrase))
 		if n := guess(); n < 80 || n > 84 {
-			w.Errorf("%d guesses were judged after a success", n)
+			w.Errorf("guesses judged after a success: got %d, want 80 to 84", n)
 		}
 	})
 }
@@ -258,9 +259,7 @@ func TestNoAddress(t *testing.T) {
 				w.wants(w.tries(email, "a guess", here), fault.Unauthenticated, "")
 			}
 		}
-		if hashes() != 0 {
-			w.Errorf("%d passwords were compared", hashes())
-		}
+		check.Equal(w, hashes(), 0, "passwords compared")
 		w.gives(w.home.Owner)
 		w.must(w.tries(w.home.Owner.Email, phrase, here))
 	})
@@ -276,18 +275,18 @@ func TestCodesAreNotLockedOut(t *testing.T) {
 		device, err := w.signIn.Device(w.Context(), w.home.Owner.ID)
 		w.must(err)
 		for i := range 40 {
-			_, _, err = w.signIn.Code(w.Context(), w.owes(), "123456", visitor(fmt.Sprintf("198.51.100.%d", i)))
+			_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), "123456", visitor(fmt.Sprintf("198.51.100.%d", i)))
 		}
 		w.wants(err, fault.RateLimited, "")
 		for range 40 {
-			_, _, err = w.signIn.Code(w.Context(), w.owes(), "no-recovery-code", visitor("198.51.100.1"))
+			_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), "no-recovery-code", visitor("198.51.100.1"))
 		}
 		w.wants(err, fault.RateLimited, "")
 		known := here
 		known.Device = device
-		_, _, err = w.signIn.Code(w.Context(), w.owes(), w.shown(app, 0), known)
+		_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), w.shown(app, 0), known)
 		w.must(err)
-		_, _, err = w.signIn.Code(w.Context(), w.owes(), recovery[0].Reveal(), here)
+		_, _, err = w.signIn.FinishCode(w.Context(), w.owes(), recovery[0].Reveal(), here)
 		w.must(err)
 	})
 }
@@ -300,10 +299,10 @@ func TestAttemptsAreCounted(t *testing.T) {
 		w.gives(w.home.Owner)
 		w.adds()
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
-		_, err := w.signIn.Passkey(w.Context(), "", "{}", here)
-		w.why(err, signin.WhyOver)
+		_, err := w.signIn.FinishPasskey(w.Context(), "", "{}", here)
+		w.refused(err, signin.ReasonEnded)
 		if reported[signin.ByPasswordAndCode] != 1 || reported[signin.ByPasskey] != 1 {
-			w.Errorf("reported %v", reported)
+			w.Errorf("reported: got %v, want 1 by code and 1 by passkey", reported)
 		}
 	}, func(c *signin.Config) { c.OnAttempt = func(a signin.Attempt) { reported[a.Method]++ } })
 }

@@ -96,7 +96,7 @@ func (a *authenticator) makes(text []byte) string {
 	a.Helper()
 	o := a.read(text)
 	if o.AuthenticatorSelection.ResidentKey != "required" || o.AuthenticatorSelection.UserVerification != "required" {
-		a.Errorf("the options are %s", text)
+		a.Errorf("the options: got %s, want a resident key and user verification required", text)
 	}
 	var err error
 	if a.handle, err = base64.RawURLEncoding.DecodeString(o.User.ID); err != nil {
@@ -141,7 +141,7 @@ func (a *authenticator) signs(text []byte) string {
 	a.Helper()
 	o := a.read(text)
 	if o.UserVerification != "required" {
-		a.Errorf("the options are %s", text)
+		a.Errorf("the options: got %s, want user verification required", text)
 	}
 	client, data := a.client("webauthn.get", o.Challenge), a.data(a.flags)
 	sum := sha256.Sum256(client)

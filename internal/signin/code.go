@@ -54,21 +54,21 @@ type TOTP struct {
 type CodeRepository interface {
 	// TOTP returns the user's authenticator secret.
 	TOTP(ctx context.Context, userID uuid.UUID) (TOTP, error)
-	// KeepTOTP saves a secret and replaces all earlier recovery codes. It
+	// SaveTOTP saves a secret and replaces all earlier recovery codes. It
 	// returns fault.Conflict if the user already has a secret, and Refused with
-	// WhyChanged if the grounds no longer hold.
-	KeepTOTP(ctx context.Context, by auth.Actor, t TOTP, g Grounds, codes []secret.KeyedDigest,
+	// ReasonChanged if the grounds no longer hold.
+	SaveTOTP(ctx context.Context, by auth.Actor, t TOTP, g Grounds, codes []secret.KeyedDigest,
 		events []audit.Event) error
 	// UseStep records a used code. It returns fault.NotFound if that code or a
 	// later one was used before. Of concurrent calls, one succeeds.
 	UseStep(ctx context.Context, userID uuid.UUID, step int64) error
 	// RemoveTOTP deletes the secret and the recovery codes of the user in the
 	// grounds. It returns fault.NotFound if there is no secret, and Refused
-	// with WhyChanged if the grounds no longer hold.
+	// with ReasonChanged if the grounds no longer hold.
 	RemoveTOTP(ctx context.Context, by auth.Actor, g Grounds, events []audit.Event) error
 	// ReplaceCodes replaces the recovery codes of the user in the grounds. It
 	// returns fault.NotFound if the user has no secret, and Refused with
-	// WhyChanged if the grounds no longer hold.
+	// ReasonChanged if the grounds no longer hold.
 	ReplaceCodes(ctx context.Context, by auth.Actor, g Grounds, codes []secret.KeyedDigest, events []audit.Event) error
 	// UseCode deletes a recovery code, or returns fault.NotFound. Of concurrent
 	// calls, one succeeds.
@@ -113,8 +113,8 @@ func (s *Codes) NeedsCode(ctx context.Context, userID uuid.UUID, proof Method) (
 	return err == nil, err
 }
 
-// HalfWay is a user who has given the first proof and must enter a code.
-type HalfWay struct {
+// PendingSignIn is a user who has given the first proof and must enter a code.
+type PendingSignIn struct {
 	UserID uuid.UUID
 	Email  string
 	// First is the method of the first proof.
@@ -128,55 +128,55 @@ type HalfWay struct {
 	ByOperator bool
 }
 
-// AskCode saves the first proof in a flow and returns the secret of the flow,
+// BeginCode saves the first proof in a flow and returns the secret of the flow,
 // for the browser. It returns fault.Forbidden for a sign-in method that is
 // turned off.
-func (s *Codes) AskCode(ctx context.Context, first Proof, next string) (secret.Secret, error) {
+func (s *Codes) BeginCode(ctx context.Context, first Proof, next string) (secret.Secret, error) {
 	if err := first.admit(s.noPasswords); err != nil {
 		return secret.Secret{}, err
 	}
 	who := first.User
 	return s.flows.begin(ctx, proving(), forCode,
-		HalfWay{who.ID, who.Email, first.Method, next, first.grounds.Password, first.byOperator})
+		PendingSignIn{who.ID, who.Email, first.Method, next, first.grounds.Password, first.byOperator})
 }
 
-// AskedCode returns the user who must enter a code in the flow. It returns
+// PendingCode returns the user who must enter a code in the flow. It returns
 // Refused if there is no such flow.
-func (s *Codes) AskedCode(ctx context.Context, flow string) (HalfWay, error) {
-	var half HalfWay
-	return half, s.flows.peek(ctx, forCode, flow, &half)
+func (s *Codes) PendingCode(ctx context.Context, flow string) (PendingSignIn, error) {
+	var pending PendingSignIn
+	return pending, s.flows.peek(ctx, forCode, flow, &pending)
 }
 
-// Code finishes a flow with a code of the app or a recovery code and returns
+// FinishCode finishes a flow with a code of the app or a recovery code and returns
 // the proof of the user. It returns fault.Invalid on "code" for a wrong code,
 // fault.RateLimited after too many, and Refused if there is no such flow or the
 // password has changed since it began.
-func (s *Codes) Code(ctx context.Context, flow, typed string, v Visitor) (Proof, HalfWay, error) {
-	half, err := s.AskedCode(ctx, flow)
+func (s *Codes) FinishCode(ctx context.Context, flow, typed string, v Visitor) (Proof, PendingSignIn, error) {
+	pending, err := s.PendingCode(ctx, flow)
 	if err != nil {
-		return Proof{}, half, err
+		return Proof{}, pending, err
 	}
-	person, err := s.persons.PersonByID(ctx, half.UserID)
+	person, err := s.persons.PersonByID(ctx, pending.UserID)
 	if err != nil {
-		return Proof{}, half, err
+		return Proof{}, pending, err
 	}
-	if person.version() != half.Password {
-		return Proof{}, half, refused(WhyChanged, nil)
+	if person.version() != pending.Password {
+		return Proof{}, pending, refused(ReasonChanged, nil)
 	}
-	proof := prove(person, withCode(half.First))
-	proof.byOperator = half.ByOperator
+	proof := prove(person, withCode(pending.First))
+	proof.byOperator = pending.ByOperator
 	if err := proof.admit(s.noPasswords); err != nil { // before a recovery code is used up
-		return Proof{}, half, err
+		return Proof{}, pending, err
 	}
 	err = s.judgeCode(ctx, person, typed, v)
-	s.failures.observe(Attempt{Method: withCode(half.First), UserID: person.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(Attempt{Method: withCode(pending.First), UserID: person.ID, Origin: v.Origin, Err: err})
 	if err != nil {
-		return Proof{}, half, err
+		return Proof{}, pending, err
 	}
-	if err := s.flows.take(ctx, forCode, flow, &half); err != nil {
-		return Proof{}, half, err
+	if err := s.flows.take(ctx, forCode, flow, &pending); err != nil {
+		return Proof{}, pending, err
 	}
-	return proof, half, nil
+	return proof, pending, nil
 }
 
 // withCode returns the method of a first proof followed by a code.
@@ -283,9 +283,9 @@ type Enrolment struct {
 	Picture []byte
 }
 
-// AskTOTP begins to add an authenticator app and returns the secret of the
+// BeginTOTP begins to add an authenticator app and returns the secret of the
 // flow. It returns fault.Conflict if the user already has one.
-func (s *Codes) AskTOTP(ctx context.Context, by *auth.Principal) (secret.Secret, error) {
+func (s *Codes) BeginTOTP(ctx context.Context, by *auth.Principal) (secret.Secret, error) {
 	g, err := s.persons.grounds(ctx, by)
 	if err != nil {
 		return secret.Secret{}, err
@@ -306,15 +306,15 @@ func (s *Codes) AskTOTP(ctx context.Context, by *auth.Principal) (secret.Secret,
 		enrolment{by.Person(), base32.StdEncoding.EncodeToString(raw), g.Password})
 }
 
-// AskedTOTP returns what the app needs. It returns Refused if the principal has
+// PendingTOTP returns what the app needs. It returns Refused if the principal has
 // no such flow.
-func (s *Codes) AskedTOTP(ctx context.Context, by *auth.Principal, flow string) (Enrolment, error) {
+func (s *Codes) PendingTOTP(ctx context.Context, by *auth.Principal, flow string) (Enrolment, error) {
 	var e enrolment
 	if err := s.flows.peek(ctx, forTOTP, flow, &e); err != nil {
 		return Enrolment{}, err
 	}
 	if e.UserID != by.Person() {
-		return Enrolment{}, refused(WhyOver, nil)
+		return Enrolment{}, refused(ReasonEnded, nil)
 	}
 	address := fmt.Sprintf(
 		"otpauth://totp/%[1]s:%[2]s?secret=%[3]s&issuer=%[1]s&algorithm=SHA1&digits=%[4]d&period=%[5]d",
@@ -344,7 +344,7 @@ func (s *Codes) EnableTOTP(ctx context.Context, by *auth.Principal, flow, typed 
 		return nil, err
 	}
 	if e.UserID != by.Person() {
-		return nil, refused(WhyOver, nil)
+		return nil, refused(ReasonEnded, nil)
 	}
 	var used int64
 	t := s.attempts.newTry(sortCode, by.Origin.IP, by.Person().String(), "", s.now())
@@ -371,7 +371,7 @@ func (s *Codes) EnableTOTP(ctx context.Context, by *auth.Principal, flow, typed 
 	}
 	g := Grounds{UserID: by.Person(), Password: e.Password, Session: by.SessionID}
 	kept := TOTP{UserID: by.Person(), Secret: sealed, LastStep: used, CreatedAt: s.now.Timestamp()}
-	if err := s.repo.KeepTOTP(ctx, by.Actor(), kept, g, digests, events); err != nil {
+	if err := s.repo.SaveTOTP(ctx, by.Actor(), kept, g, digests, events); err != nil {
 		return nil, err
 	}
 	s.notices.notify(by.Person(), by.Origin.IP, audit.TOTPEnabled)

@@ -15,6 +15,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 )
 
 // adds adds an authenticator app for the owner at home, and returns its secret
@@ -27,9 +28,9 @@ func (w *fixture) adds() (string, []secret.Password) {
 // enrols adds an authenticator app for the principal.
 func (w *fixture) enrols(by *auth.Principal) (string, []secret.Password) {
 	w.Helper()
-	flow, err := w.signIn.AskTOTP(w.Context(), by)
+	flow, err := w.signIn.BeginTOTP(w.Context(), by)
 	w.must(err)
-	shown, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+	shown, err := w.signIn.PendingTOTP(w.Context(), by, flow.Reveal())
 	w.must(err)
 	app := bare(shown.Secret)
 	codes, err := w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
@@ -51,21 +52,21 @@ func (w *fixture) shown(app string, steps int) string {
 // owes returns a flow of the owner at home, who has entered the password.
 func (w *fixture) owes() string {
 	w.Helper()
-	flow, err := w.signIn.AskCode(w.Context(), w.proof(w.home.Owner), "/next")
+	flow, err := w.signIn.BeginCode(w.Context(), w.proof(w.home.Owner), "/next")
 	w.must(err)
 	return flow.Reveal()
 }
 
 func (w *fixture) enters(flow, code string) error {
-	_, _, err := w.signIn.Code(w.Context(), flow, code, here)
+	_, _, err := w.signIn.FinishCode(w.Context(), flow, code, here)
 	return err
 }
 
-// why fails the test unless err is a refusal for this reason.
-func (w *fixture) why(err error, want signin.Why) {
+// refused fails the test unless err is a refusal for this reason.
+func (w *fixture) refused(err error, want signin.Reason) {
 	w.Helper()
 	var refused *signin.Refused
-	if !errors.As(err, &refused) || refused.Why != want {
+	if !errors.As(err, &refused) || refused.Reason != want {
 		w.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -78,7 +79,7 @@ func TestCode(t *testing.T) {
 			needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, method)
 			w.must(err)
 			if want := method == signin.ByPassword || method == signin.ByLink; needs != want {
-				w.Errorf("after %s: %t", method, needs)
+				w.Errorf("NeedsCode() after %s = %t, want %t", method, needs, want)
 			}
 		}
 		_, _, err := w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.home.Account.ID, here)
@@ -89,12 +90,13 @@ func TestCode(t *testing.T) {
 		w.wants(w.enters(flow, w.shown(app, 2)), fault.Invalid, "code")
 		w.wants(w.enters(flow, "12345"), fault.Invalid, "code")
 		w.wants(w.enters(flow, ""), fault.Invalid, "code")
-		who, half, err := w.signIn.Code(w.Context(), flow, w.shown(app, 0), here)
+		who, pending, err := w.signIn.FinishCode(w.Context(), flow, w.shown(app, 0), here)
 		w.must(err)
-		if who.User.ID != w.home.Owner.ID || who.Method != signin.ByPasswordAndCode || half.Next != "/next" {
-			w.Errorf("%s, %+v", who.User.Email, half)
+		if who.User.ID != w.home.Owner.ID || who.Method != signin.ByPasswordAndCode || pending.Next != "/next" {
+			w.Errorf("Code() = %s by %s, %+v, want %s by %s, then /next",
+				who.User.Email, who.Method, pending, w.home.Owner.Email, signin.ByPasswordAndCode)
 		}
-		w.why(w.enters(flow, w.shown(app, 1)), signin.WhyOver)
+		w.refused(w.enters(flow, w.shown(app, 1)), signin.ReasonEnded)
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
 		w.wants(w.enters(w.owes(), w.shown(app, -1)), fault.Invalid, "code") // before the used one
 		w.must(w.enters(w.owes(), w.shown(app, 1)))
@@ -104,7 +106,7 @@ func TestCode(t *testing.T) {
 
 		slow := w.owes()
 		w.Clock.Advance(10*time.Minute + time.Second)
-		w.why(w.enters(slow, w.shown(app, 0)), signin.WhyOver)
+		w.refused(w.enters(slow, w.shown(app, 0)), signin.ReasonEnded)
 	})
 }
 
@@ -128,18 +130,14 @@ func TestCodeAtOnce(t *testing.T) {
 						in.Add(1)
 					case fault.Invalid:
 					default:
-						w.Error(err)
+						w.Errorf("a code that was used: got error %v, want kind %s", err, fault.Invalid)
 					}
 				})
 			}
 			all.Wait()
-			if in.Load() != 1 {
-				w.Errorf("%d came in by one %s", in.Load(), name)
-			}
+			check.Equal(w, in.Load(), 1, "sign-ins by one %s", name)
 		}
-		if n := w.countEvents(w.home, audit.RecoveryCodeUsed); n != 1 {
-			w.Errorf("the log has %d recovery codes", n)
-		}
+		check.Equal(w, w.countEvents(w.home, audit.RecoveryCodeUsed), 1, "recovery codes in the log")
 	})
 }
 
@@ -158,9 +156,7 @@ func TestFlowAtOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if in.Load() != 1 {
-			w.Errorf("%d came in by one flow", in.Load())
-		}
+		check.Equal(w, in.Load(), 1, "sign-ins by one flow")
 	})
 }
 
@@ -168,9 +164,9 @@ func TestRecoveryCodes(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		app, codes := w.adds()
 		if len(codes) != signin.RecoveryCodes {
-			w.Fatalf("%d codes", len(codes))
+			w.Fatalf("recovery codes: got %d, want %d", len(codes), signin.RecoveryCodes)
 		}
-		others, err := w.signIn.AskCode(w.Context(), w.proof(w.away.Owner), "")
+		others, err := w.signIn.BeginCode(w.Context(), w.proof(w.away.Owner), "")
 		w.must(err)
 		w.wants(w.enters(others.Reveal(), codes[3].Reveal()), fault.Invalid, "code")
 		w.must(w.enters(w.owes(), "  "+strings.ToUpper(strings.ReplaceAll(codes[3].Reveal(), "-", " "))+" "))
@@ -182,7 +178,7 @@ func TestRecoveryCodes(t *testing.T) {
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
 		if all.RecoveryCodes != 9 || all.TOTPSince.IsZero() {
-			w.Errorf("%+v", all)
+			w.Errorf("Security() = %+v, want 9 recovery codes and the app", all)
 		}
 
 		w.must(w.signIn.DisableTOTP(w.Context(), owner(w.home), renewed[1].Reveal(), here))
@@ -193,9 +189,7 @@ func TestRecoveryCodes(t *testing.T) {
 		for action, want := range map[audit.Action]int{
 			audit.TOTPEnabled: 1, audit.TOTPDisabled: 1, audit.RecoveryCodesRenewed: 1, audit.RecoveryCodeUsed: 4,
 		} {
-			if got := w.countEvents(w.home, action); got != want {
-				w.Errorf("the log tells %d times of %s", got, action)
-			}
+			check.Equal(w, w.countEvents(w.home, action), want, "events %s", action)
 		}
 	})
 }
@@ -233,7 +227,7 @@ func TestChangingTheAppTakesACode(t *testing.T) {
 		w.Clock.Advance(10 * time.Minute)
 		w.must(changes["remove"](w.shown(app, 0)))
 		if needs, err := w.signIn.NeedsCode(w.Context(), w.home.Owner.ID, signin.ByPassword); needs || err != nil {
-			w.Errorf("the app is still there: %t, %v", needs, err)
+			w.Errorf("NeedsCode() after the app was removed = %t, %v, want false", needs, err)
 		}
 	})
 }
@@ -241,31 +235,31 @@ func TestChangingTheAppTakesACode(t *testing.T) {
 func TestAddingAnApp(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		by, other := owner(w.home), owner(w.away)
-		flow, err := w.signIn.AskTOTP(w.Context(), by)
+		flow, err := w.signIn.BeginTOTP(w.Context(), by)
 		w.must(err)
-		shown, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+		shown, err := w.signIn.PendingTOTP(w.Context(), by, flow.Reveal())
 		w.must(err)
 		if !strings.HasPrefix(string(shown.Picture), "\x89PNG") {
-			w.Error("no picture")
+			w.Errorf("the picture: got %d bytes of another format, want a PNG", len(shown.Picture))
 		}
 		app := strings.ReplaceAll(shown.Secret, " ", "")
-		_, err = w.signIn.AskedTOTP(w.Context(), other, flow.Reveal())
-		w.why(err, signin.WhyOver)
+		_, err = w.signIn.PendingTOTP(w.Context(), other, flow.Reveal())
+		w.refused(err, signin.ReasonEnded)
 		_, err = w.signIn.EnableTOTP(w.Context(), other, flow.Reveal(), w.shown(app, 0))
-		w.why(err, signin.WhyOver)
+		w.refused(err, signin.ReasonEnded)
 		_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), "000000")
 		w.wants(err, fault.Invalid, "code")
 		_, err = w.signIn.EnableTOTP(w.Context(), by, w.owes(), w.shown(app, 0)) // a flow of another purpose
-		w.why(err, signin.WhyOver)
-		second, err := w.signIn.AskTOTP(w.Context(), by)
+		w.refused(err, signin.ReasonEnded)
+		second, err := w.signIn.BeginTOTP(w.Context(), by)
 		w.must(err)
-		toldAgain, err := w.signIn.AskedTOTP(w.Context(), by, second.Reveal())
+		toldAgain, err := w.signIn.PendingTOTP(w.Context(), by, second.Reveal())
 		w.must(err)
 		_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(app, 0))
 		w.must(err)
 		// The code that added the app is used up.
 		w.wants(w.enters(w.owes(), w.shown(app, 0)), fault.Invalid, "code")
-		_, err = w.signIn.AskTOTP(w.Context(), by)
+		_, err = w.signIn.BeginTOTP(w.Context(), by)
 		w.wants(err, fault.Conflict, "")
 		_, err = w.signIn.EnableTOTP(w.Context(), by, second.Reveal(),
 			w.shown(strings.ReplaceAll(toldAgain.Secret, " ", ""), 0))
@@ -280,7 +274,7 @@ func TestCodesAreLimited(t *testing.T) {
 		w.gives(w.home.Owner)
 		var limited int
 		for range 15 {
-			_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase),
+			_, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase),
 				visitor("192.0.2.2"))
 			w.must(err)
 			if err := w.enters(w.owes(), "123456"); fault.KindOf(err) == fault.RateLimited {
@@ -288,12 +282,12 @@ func TestCodesAreLimited(t *testing.T) {
 			}
 		}
 		if limited < 5 {
-			w.Errorf("only %d of 15 tries were too many", limited)
+			w.Errorf("tries refused as too many: got %d of 15, want 5 at least", limited)
 		}
 		w.Clock.Advance(10 * time.Minute)
 		w.wants(w.enters(w.owes(), "123456"), fault.Invalid, "code")
 
-		flow, err := w.signIn.AskTOTP(w.Context(), owner(w.away))
+		flow, err := w.signIn.BeginTOTP(w.Context(), owner(w.away))
 		w.must(err)
 		for range 15 {
 			_, err = w.signIn.EnableTOTP(w.Context(), owner(w.away), flow.Reveal(), "123456")

@@ -49,7 +49,7 @@ var doors = []door{
 	{name: "password", method: signin.ByPassword,
 		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
 			return func(s *signin.Service) (signin.Proof, error) {
-				return s.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+				return s.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 			}
 		}},
 	{name: "password that was judged before", method: signin.ByPassword,
@@ -118,21 +118,21 @@ var doors = []door{
 		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
 			return func(s *signin.Service) (signin.Proof, error) {
 				o := w.config.Provider.(*oracle)
-				_, flow, err := s.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+				_, flow, err := s.BeginProvider(w.Context(), nil, signin.ToSignIn, "", here)
 				w.must(err)
 				o.says = signin.Claims{Subject: u.ID.String(), Email: u.Email, EmailVerified: true}
-				arrived, err := s.Answered(w.Context(), nil, flow.Reveal(),
-					signin.Answer{State: o.last.State, Code: "code"}, here)
-				return arrived.Proof, err
+				result, err := s.FinishProvider(w.Context(), nil, flow.Reveal(),
+					signin.AuthResponse{State: o.last.State, Code: "code"}, here)
+				return result.Proof, err
 			}
 		}},
 	{name: "passkey", method: signin.ByPasskey, open: true,
 		begin: func(w *fixture, u user.User, _ string) func(*signin.Service) (signin.Proof, error) {
 			a := w.registers(w.begins(u, w.home.Account.ID), "Key")
 			return func(s *signin.Service) (signin.Proof, error) {
-				options, flow, err := s.AskPasskey(w.Context(), here)
+				options, flow, err := s.BeginPasskey(w.Context(), here)
 				w.must(err)
-				proof, err := s.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
+				proof, err := s.FinishPasskey(w.Context(), flow.Reveal(), a.signs(options), here)
 				return proof.Proof, err
 			}
 		}},
@@ -140,10 +140,10 @@ var doors = []door{
 
 // code begins the second step after a first proof.
 func (w *fixture) code(first signin.Proof, app string) func(*signin.Service) (signin.Proof, error) {
-	flow, err := w.signIn.AskCode(w.Context(), first, "")
+	flow, err := w.signIn.BeginCode(w.Context(), first, "")
 	w.must(err)
 	return func(s *signin.Service) (signin.Proof, error) {
-		p, _, err := s.Code(w.Context(), flow.Reveal(), w.shown(app, 1), here)
+		p, _, err := s.FinishCode(w.Context(), flow.Reveal(), w.shown(app, 1), here)
 		return p, err
 	}
 }
@@ -180,8 +180,8 @@ func (w *fixture) newcomer(app bool) (user.User, string) {
 	_, err := w.Users.Create(w.Context(), operator(w.home),
 		user.Details{Email: email, FirstName: "N", LastName: "N", Locale: "en"})
 	w.must(err)
-	w.must(w.signIn.GivePassword(w.Context(), operator(w.home), email, secret.NewPassword(phrase)))
-	p, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+	w.must(w.signIn.SetPassword(w.Context(), operator(w.home), email, secret.NewPassword(phrase)))
+	p, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 	w.must(err)
 	by := w.begins(p.User, w.home.Account.ID) // accepts the membership
 	if !app {
@@ -207,7 +207,7 @@ func TestEveryDoorByEverySetting(t *testing.T) {
 				w.must(err)
 				p, err := finish(s)
 				if err == nil && p.Method != d.method {
-					w.Errorf("%s: proved by %s", d.name, p.Method)
+					w.Errorf("%s: proved by %s, want %s", d.name, p.Method, d.method)
 				}
 				if err == nil {
 					_, _, err = s.Begin(w.Context(), p, w.home.Account.ID, here)
@@ -216,18 +216,18 @@ func TestEveryDoorByEverySetting(t *testing.T) {
 					w.Errorf("%s, passwords off %t: %v, want open %t", d.name, off, err, want)
 				}
 				if err != nil && !slices.Contains([]fault.Kind{fault.Forbidden, fault.NotFound}, fault.KindOf(err)) {
-					w.Errorf("%s: %v", d.name, err)
+					w.Errorf("%s: got error %v, want kind %s or %s", d.name, err, fault.Forbidden, fault.NotFound)
 				}
 				after, err := w.DB.SignIn().PersonByID(w.Context(), u.ID)
 				w.must(err)
 				if off && after.PasswordHash != middle.PasswordHash || before.PasswordHash == "" {
-					w.Errorf("%s: a password was set although they are off", d.name)
+					w.Errorf("%s: a password was set although they are off, want it unchanged", d.name)
 				}
 			}
 		}
 		for _, m := range signin.Methods() {
 			if !slices.ContainsFunc(doors, func(d door) bool { return d.method == m }) {
-				w.Errorf("no door is tried by %s", m)
+				w.Errorf("no door is tried by %s, want one", m)
 			}
 		}
 	}, func(c *signin.Config) { c.Mail, c.Unlimited = box, true })
@@ -244,10 +244,10 @@ func TestPasswordsOffInASession(t *testing.T) {
 		w.wants(err, fault.Forbidden, "")
 		w.wants(off.ChangePassword(w.Context(), by, secret.NewPassword(phrase), twice("another phrase"), here),
 			fault.Forbidden, "")
-		_, err = off.AskCode(w.Context(), p, "")
+		_, err = off.BeginCode(w.Context(), p, "")
 		w.wants(err, fault.Forbidden, "")
 		if proofs, err := off.Proofs(w.Context(), by); err != nil || proofs.Password {
-			w.Errorf("%+v, %v", proofs, err)
+			w.Errorf("Proofs() = %+v, %v, want none by password", proofs, err)
 		}
 	})
 }
@@ -260,7 +260,7 @@ func TestPasswordsOffBeforeTheCode(t *testing.T) {
 		_, recovery := w.adds()
 		flow := w.owes()
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
-		_, _, err := off.Code(w.Context(), flow, recovery[0].Reveal(), here)
+		_, _, err := off.FinishCode(w.Context(), flow, recovery[0].Reveal(), here)
 		w.wants(err, fault.Forbidden, "")
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
@@ -276,7 +276,7 @@ func TestNothingMailsAWayIn(t *testing.T) {
 		off := w.service(func(c *signin.Config) { c.NoPasswords = true })
 		w.must(off.Forgot(w.home.Owner.Email, here))
 		if off.Waiting() != 0 || off.CanMail() {
-			w.Error("the outcome is a mailed link")
+			w.Errorf("%d mails wait, and mail is possible: %t; want none, and false", off.Waiting(), off.CanMail())
 		}
 		for _, email := range []string{nora.Email, w.home.Users[1].Email} {
 			for _, by := range []*auth.Principal{owner(w.home), operator(w.home)} {
@@ -285,7 +285,8 @@ func TestNothingMailsAWayIn(t *testing.T) {
 				w.must(err)
 				if got := <-box.addresses; done.Outcome != signin.Mailed || got != "https://keys.example/signin" ||
 					!done.ExpiresAt.IsZero() {
-					w.Errorf("%+v is mailed %s", done, got)
+					w.Errorf("Invite() = %+v, mailed %s, want the address of the sign-in page, without an end",
+						done, got)
 				}
 			}
 		}
@@ -294,13 +295,13 @@ func TestNothingMailsAWayIn(t *testing.T) {
 			signin.Invitee{Details: user.Details{Email: "nell@acme.example", FirstName: "N", LastName: "N"}})
 		w.must(err)
 		if done.Outcome != signin.AtProvider || done.Address != "" {
-			w.Errorf("%+v", done)
+			w.Errorf("Invite() = %+v, want %s without an address", done, signin.AtProvider)
 		}
 		done, err = silent.Invite(w.Context(), operator(w.home),
 			signin.Invitee{Details: user.Details{Email: "nell@acme.example"}, Show: true})
 		w.must(err)
 		if done.Outcome != signin.Shown || done.Address == "" {
-			w.Errorf("%+v", done)
+			w.Errorf("Invite() = %+v, want %s with an address", done, signin.Shown)
 		}
 	}, func(c *signin.Config) { c.Mail = box })
 }
@@ -318,9 +319,7 @@ func TestOperatorsLinkWithoutPasswords(t *testing.T) {
 		for _, u := range []user.User{own, vouched} {
 			p, err := off.Redeem(w.Context(), w.invites(operator(w.home), u.Email), user.PasswordChoice{}, here)
 			w.must(err)
-			if w.live(u) != 0 {
-				w.Error("their sessions live on")
-			}
+			check.Equal(w, w.live(u), 0, "live sessions of %s", u.Email)
 			_, _, err = off.Begin(w.Context(), p, uuid.Nil, here)
 			w.must(err)
 		}
@@ -331,8 +330,8 @@ func TestOperatorsLinkWithoutPasswords(t *testing.T) {
 		passkeys, err := w.DB.SignIn().Passkeys(w.Context(), vouched.ID)
 		w.must(err)
 		if kept.PasswordHash == "" || taken.PasswordHash != "" || taken.VouchedBy != uuid.Nil || len(passkeys) != 0 {
-			w.Errorf("%q, %q vouched by %s, %d passkeys", kept.PasswordHash, taken.PasswordHash, taken.VouchedBy,
-				len(passkeys))
+			w.Errorf("passwords: own %t, vouched %t by %s, with %d passkeys; want the own one kept, and none vouched",
+				kept.PasswordHash != "", taken.PasswordHash != "", taken.VouchedBy, len(passkeys))
 		}
 	})
 }

@@ -53,14 +53,14 @@ func TestAddressesKnownElsewhereAreTreatedAlike(t *testing.T) {
 			do   func(email string) (string, error)
 		}{
 			{"sign in", func(email string) (string, error) {
-				_, err := w.signIn.Password(w.Context(), email, secret.NewPassword("a wrong one"), here)
+				_, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("a wrong one"), here)
 				return "", err
 			}},
 			{"forgot", func(email string) (string, error) { return "", w.signIn.Forgot(email, here) }},
 			{"invite", w.invitesAlike},
 			{"invite again", w.invitesAlike},
 			{"sign in, pending here", func(email string) (string, error) {
-				_, err := w.signIn.Password(w.Context(), email, secret.NewPassword("a wrong one"), here)
+				_, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("a wrong one"), here)
 				return "", err
 			}},
 		}
@@ -82,7 +82,7 @@ func TestAddressesKnownElsewhereAreTreatedAlike(t *testing.T) {
 			}
 		}
 		if !strings.Contains(want[0], "wrong") || !strings.Contains(want[2], "INSERT") {
-			t.Errorf("the doors did %q", want)
+			t.Errorf("the doors did %q, want a refusal first and an INSERT third", want)
 		}
 	})
 }

@@ -86,7 +86,7 @@ func (s *Service) WaitingNotices() int { return len(s.notices.waiting) }
 // FillNotices fills the queue of notices.
 func (s *Service) FillNotices(userID uuid.UUID) {
 	for len(s.notices.waiting) < cap(s.notices.waiting) {
-		s.notices.waiting <- userNotice{Notice{What: audit.PasswordSet}, userID}
+		s.notices.waiting <- userNotice{Notice{Action: audit.PasswordSet}, userID}
 	}
 }
 

@@ -27,8 +27,8 @@ type Factors struct {
 	now         clock.Clock
 }
 
-// Ways are the ways in which a user can sign in.
-type Ways struct {
+// SignInOptions are the ways in which a user can sign in.
+type SignInOptions struct {
 	// Password reports whether the user has a password.
 	Password bool
 	Passkeys []Passkey
@@ -53,9 +53,10 @@ type FactorRepository interface {
 	// Remove deletes the passkey or identity with the ID, of the user in the
 	// grounds, if check returns nil for the ways that remain. The user does not
 	// change in between. It returns fault.NotFound if there is neither, and
-	// Refused with WhyChanged if the grounds no longer hold. A deleted identity
+	// Refused with ReasonChanged if the grounds no longer hold. A deleted identity
 	// is not linked again by its address.
-	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time, check func(stays Ways) error,
+	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time,
+		check func(stays SignInOptions) error,
 		event func(Removed) []audit.Event) error
 	// RemoveAll deletes all of the user's factors in this repository and
 	// returns them. Identities can be linked by their address again.
@@ -123,7 +124,7 @@ func (s *Factors) Proofs(ctx context.Context, by *auth.Principal) (Proofs, error
 		return Proofs{}, err
 	}
 	return Proofs{Password: all.Password && !s.noPasswords, Provider: all.Linked,
-		Passkey: slices.ContainsFunc(all.Passkeys, s.Works)}, nil
+		Passkey: slices.ContainsFunc(all.Passkeys, s.PasskeyWorks)}, nil
 }
 
 // Remove deletes a passkey or an identity of the principal's person. It returns
@@ -158,20 +159,20 @@ func (s *Factors) OwnersWithoutPassword(ctx context.Context) (all, ready int, er
 	if s.provider != nil {
 		issuer = s.provider.Issuer()
 	}
-	return s.repo.CountOwners(ctx, issuer, s.Works)
+	return s.repo.CountOwners(ctx, issuer, s.PasskeyWorks)
 }
 
-// Works reports whether the passkey signs in on this server: it was added for the
+// PasskeyWorks reports whether the passkey signs in on this server: it was added for the
 // site, and its key is of a kind that is accepted.
-func (s *Factors) Works(p Passkey) bool { return p.worksFor(s.site) }
+func (s *Factors) PasskeyWorks(p Passkey) bool { return p.worksFor(s.site) }
 
 // mayLose returns fault.Conflict if the remaining ways would not let the user
 // sign in.
-func (s *Factors) mayLose(stays Ways) error {
+func (s *Factors) mayLose(stays SignInOptions) error {
 	if stays.Password && !s.noPasswords {
 		return nil
 	}
-	if slices.ContainsFunc(stays.Passkeys, s.Works) {
+	if slices.ContainsFunc(stays.Passkeys, s.PasskeyWorks) {
 		return nil
 	}
 	for _, issuer := range stays.Issuers {
@@ -196,7 +197,7 @@ func (s *Factors) signsIn(ctx context.Context, p Person) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	stays := Ways{Passkeys: passkeys}
+	stays := SignInOptions{Passkeys: passkeys}
 	for _, each := range identities {
 		stays.Issuers = append(stays.Issuers, each.Issuer)
 	}

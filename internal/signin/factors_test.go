@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 )
 
 func noPasswords(c *signin.Config) { c.NoPasswords = true }
@@ -35,14 +36,14 @@ func TestRemoveButOne(t *testing.T) {
 					gone.Add(1)
 				case fault.Conflict:
 				default:
-					w.Error(err)
+					w.Errorf("the removal of the last: got error %v, want kind %s", err, fault.Conflict)
 				}
 			})
 		}
 		both.Wait()
 		if gone.Load() != 1 || w.countEvents(w.home, audit.PasskeyRemoved)+w.countEvents(w.home,
 			audit.IdentityUnlinked) != 1 {
-			w.Errorf("%d of two were removed", gone.Load())
+			w.Errorf("removed: got %d of two, want 1 and its event", gone.Load())
 		}
 	}, noPasswords)
 }
@@ -58,12 +59,12 @@ func TestRemoveAll(t *testing.T) {
 		proofs, err := w.signIn.Proofs(w.Context(), by)
 		w.must(err)
 		if proofs != (signin.Proofs{Passkey: true}) {
-			w.Errorf("%+v", proofs)
+			w.Errorf("Proofs() = %+v, want a passkey only", proofs)
 		}
 		w.gives(w.home.Owner)
 		w.must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
 		if proofs, err = w.signIn.Proofs(w.Context(), by); err != nil || proofs != (signin.Proofs{Password: true}) {
-			w.Errorf("%+v, %v", proofs, err)
+			w.Errorf("Proofs() = %+v, %v, want a password only", proofs, err)
 		}
 	})
 }
@@ -71,16 +72,16 @@ func TestRemoveAll(t *testing.T) {
 func TestNoPasswords(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		w.gives(w.home.Owner)
-		_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), here)
+		_, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Forbidden, "")
 		if all, ready, err := w.signIn.OwnersWithoutPassword(w.Context()); err != nil || all != 2 || ready != 0 {
-			w.Errorf("%d of %d, %v", ready, all, err)
+			w.Errorf("OwnersWithoutPassword() = %d of %d, %v, want 0 of 2", ready, all, err)
 		}
 		w.registers(owner(w.home), "Telephone")
 		_, err = w.comes(o, owner(w.away), signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err)
 		if all, ready, err := w.signIn.OwnersWithoutPassword(w.Context()); err != nil || all != 2 || ready != 2 {
-			w.Errorf("%d of %d, %v", ready, all, err)
+			w.Errorf("OwnersWithoutPassword() = %d of %d, %v, want 2 of 2", ready, all, err)
 		}
 	}, noPasswords)
 }
@@ -99,16 +100,16 @@ func TestResetFactors(t *testing.T) {
 		gone, err := w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email)
 		w.must(err)
 		if !gone.TOTP || gone.RecoveryCodes != 10 || len(gone.Passkeys) != 1 || len(gone.Identities) != 1 {
-			w.Errorf("%+v", gone)
+			w.Errorf("ResetFactors() = %+v, want the app, 10 codes, a passkey and an identity", gone)
 		}
 		for _, action := range []audit.Action{audit.TOTPDisabled, audit.PasskeyRemoved, audit.IdentityUnlinked} {
 			if events := w.events(w.home, action); len(events) != 1 || events[0].Actor.Kind != audit.ActorOperator {
-				w.Errorf("the log has %s: %+v", action, events)
+				w.Errorf("events %s: got %+v, want 1 by an operator", action, events)
 			}
 		}
 		if gone, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email); err != nil ||
 			gone.TOTP || len(gone.Passkeys) > 0 {
-			w.Errorf("%+v, %v", gone, err)
+			w.Errorf("ResetFactors() again = %+v, %v, want nothing", gone, err)
 		}
 	})
 }
@@ -120,22 +121,20 @@ func TestOwnPasswordDropsWhatOthersMayHaveAdded(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		const email = "nora@acme.example"
 		w.must(w.redeems(w.invites(owner(w.home), email)))
-		who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 		w.must(err)
 		a := w.registers(w.begins(who.User, w.home.Account.ID), "Not mine")
 		_, err = w.proves(a)
 		w.must(err)
-		w.must(w.signIn.GivePassword(w.Context(), operator(w.home), email, secret.NewPassword("my own phrase")))
-		person, err := w.signIn.Password(w.Context(), email, secret.NewPassword("my own phrase"), here)
+		w.must(w.signIn.SetPassword(w.Context(), operator(w.home), email, secret.NewPassword("my own phrase")))
+		person, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("my own phrase"), here)
 		w.must(err)
 		by := w.begins(person.User, w.home.Account.ID)
 		_, err = w.proves(a)
-		w.why(err, signin.WhyPasskey)
-		_, err = w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+		w.refused(err, signin.ReasonPasskey)
+		_, err = w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
-		if n := w.countEvents(w.home, audit.PasskeyRemoved); n != 1 {
-			w.Errorf("the log has %d passkeys", n)
-		}
+		check.Equal(w, w.countEvents(w.home, audit.PasskeyRemoved), 1, "removed passkeys in the log")
 		own := w.registers(by, "Mine")
 		w.gives(person.User)
 		_, err = w.proves(own)
@@ -151,7 +150,7 @@ func TestFlowsAreShared(t *testing.T) {
 		flow := w.owes()
 		other, err := signin.NewService(w.config)
 		w.must(err)
-		if _, _, err := other.Code(w.Context(), flow, w.shown(app, 0), here); err != nil {
+		if _, _, err := other.FinishCode(w.Context(), flow, w.shown(app, 0), here); err != nil {
 			w.Error(err)
 		}
 	})

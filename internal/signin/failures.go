@@ -139,8 +139,8 @@ func (a Attempt) isFailure() bool {
 	case fault.Unauthenticated, fault.Invalid, fault.RateLimited:
 		return true
 	}
-	var why *Refused
-	return errors.As(a.Err, &why)
+	var refused *Refused
+	return errors.As(a.Err, &refused)
 }
 
 // run writes events about failed sign-ins until ctx ends, and then the

@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 )
 
 // Failed sign-ins of a user are in the audit log of each of their accounts: a
@@ -23,7 +24,7 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 		tries := func(email string, n int) {
 			for range n {
 				// Another test checks that it fails.
-				_, _ = w.signIn.Password(w.Context(), email, secret.NewPassword(typed), here)
+				_, _ = w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(typed), here)
 			}
 		}
 		tries(w.home.Owner.Email, 1)
@@ -48,20 +49,15 @@ func TestFailedSignInsAreRecorded(t *testing.T) {
 			w.must(err)
 			if strings.Contains(string(text), typed) || e.IP != here.Origin.IP.String() ||
 				e.Target.Name != w.home.Owner.Email {
-				w.Errorf("%s", text)
+				w.Errorf("the event: got %s, want it of %s from %s, without what was typed",
+					text, w.home.Owner.Email, here.Origin.IP)
 			}
 		}
-		if n := w.countEvents(w.away, audit.SignInFailed); n != 0 {
-			w.Errorf("another account has %d events", n)
-		}
-		if n := w.signIn.Failing(); n != 1 {
-			w.Errorf("%d users are counted", n)
-		}
+		check.Equal(w, w.countEvents(w.away, audit.SignInFailed), 0, "events of another account")
+		check.Equal(w, w.signIn.Failing(), 1, "users counted")
 		w.Clock.Advance(time.Hour)
 		w.must(w.signIn.WriteFailures(w.Context()))
-		if n := w.signIn.Failing(); n != 0 {
-			w.Errorf("%d users are still counted", n)
-		}
+		check.Equal(w, w.signIn.Failing(), 0, "users counted an hour later")
 	})
 }
 
@@ -86,12 +82,12 @@ func (w *fixture) failed(want ...string) {
 func TestFailedPasskeysAreRecorded(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		a := w.registers(owner(w.home), "Key")
-		_, flow, err := w.signIn.AskPasskey(w.Context(), here)
+		_, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		other, _, err := w.signIn.AskPasskey(w.Context(), here)
+		other, _, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(other), here)
-		w.why(err, signin.WhyPasskey)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), a.signs(other), here)
+		w.refused(err, signin.ReasonPasskey)
 		w.must(w.signIn.WriteFailures(w.Context()))
 		w.failed("1 passkey")
 	})
@@ -102,12 +98,12 @@ func TestFailedPasskeysAreRecorded(t *testing.T) {
 func TestFailuresAreWrittenAtStop(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		for range 3 {
-			_, _ = w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong one"), here)
+			_, _ = w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong one"), here)
 		}
 		gone, cancel := context.WithCancel(w.Context())
 		cancel()
 		if err := w.signIn.WriteFailures(gone); !errors.Is(err, context.Canceled) {
-			w.Errorf("got %v", err)
+			w.Errorf("WriteFailures: got error %v, want %v", err, context.Canceled)
 		}
 		w.signIn.Run(gone)
 		w.failed("3 password")

@@ -104,7 +104,7 @@ func (w *fixture) wants(err error, kind fault.Kind, field string) {
 // gives sets a user's password.
 func (w *fixture) gives(u user.User) {
 	w.Helper()
-	w.must(w.signIn.GivePassword(w.Context(), operator(w.home), u.Email, secret.NewPassword(phrase)))
+	w.must(w.signIn.SetPassword(w.Context(), operator(w.home), u.Email, secret.NewPassword(phrase)))
 }
 
 // begins starts a session of a user, and returns the principal that the

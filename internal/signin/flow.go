@@ -42,9 +42,9 @@ type Flow struct {
 // FlowRepository stores flows. A lookup returns fault.NotFound unless a flow
 // with this purpose and one of the digests is live at the given time.
 type FlowRepository interface {
-	// KeepFlow saves a flow, and deletes those that have expired at the given
+	// SaveFlow saves a flow, and deletes those that have expired at the given
 	// time.
-	KeepFlow(ctx context.Context, by auth.Actor, f Flow, at time.Time) error
+	SaveFlow(ctx context.Context, by auth.Actor, f Flow, at time.Time) error
 	// Flow returns a flow.
 	Flow(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (Flow, error)
 	// TakeFlow returns a flow and deletes it. Of concurrent calls, one gets it.
@@ -74,7 +74,7 @@ func (f *flows) begin(ctx context.Context, by auth.Actor, p purpose, content any
 	if flow.Content, err = f.keys.Seal(f.random, plain, sealedFlow(flow)); err != nil {
 		return secret.Secret{}, err
 	}
-	return value, f.repo.KeepFlow(ctx, by, flow, now)
+	return value, f.repo.SaveFlow(ctx, by, flow, now)
 }
 
 // peek reads the content of a flow without ending it.
@@ -89,22 +89,22 @@ func (f *flows) take(ctx context.Context, p purpose, presented string, content a
 
 type flowFinder func(ctx context.Context, purpose string, candidates []secret.KeyedDigest, at time.Time) (Flow, error)
 
-// open returns Refused with WhyOver if the flow does not exist.
+// open returns Refused with ReasonEnded if the flow does not exist.
 func (f *flows) open(ctx context.Context, p purpose, presented string, content any, find flowFinder) error {
 	value, err := secret.Parse(presented)
 	if err != nil || value.Kind() != secret.Flow {
-		return refused(WhyOver, nil)
+		return refused(ReasonEnded, nil)
 	}
 	flow, err := find(ctx, string(p), f.keys.Candidates(value), f.now.Timestamp())
 	if fault.KindOf(err) == fault.NotFound {
-		return refused(WhyOver, err)
+		return refused(ReasonEnded, err)
 	}
 	if err != nil {
 		return err
 	}
 	plain, err := f.keys.Open(flow.Content, sealedFlow(flow))
 	if err != nil {
-		return refused(WhyOver, err)
+		return refused(ReasonEnded, err)
 	}
 	return json.Unmarshal(plain, content)
 }
@@ -113,74 +113,75 @@ func (f *flows) open(ctx context.Context, p purpose, presented string, content a
 // opens for no other flow.
 func sealedFlow(f Flow) string { return fmt.Sprintf("flow %s %x", f.Purpose, f.Digest.Digest) }
 
-// Why is the reason for a refused sign-in, other than a wrong password or code.
-type Why string
+// Reason is the reason for a refused sign-in, other than a wrong password or code.
+type Reason string
 
 // The reasons.
 const (
-	// WhyOver: the flow has expired, was finished already, or began in another
+	// ReasonEnded: the flow has expired, was finished already, or began in another
 	// browser.
-	WhyOver Why = "over"
-	// WhyState: the answer belongs to another request.
-	WhyState Why = "state"
-	// WhyDenied: the user denied access at the provider.
-	WhyDenied Why = "denied"
-	// WhyProvider: the provider returned an error.
-	WhyProvider Why = "provider"
-	// WhyAway: the provider is unreachable.
-	WhyAway Why = "away"
-	// WhyUntrusted: the provider's claims are not verified, or are for another
+	ReasonEnded Reason = "over"
+	// ReasonState: the answer belongs to another request.
+	ReasonState Reason = "state"
+	// ReasonDenied: the user denied access at the provider.
+	ReasonDenied Reason = "denied"
+	// ReasonProvider: the provider returned an error.
+	ReasonProvider Reason = "provider"
+	// ReasonUnreachable: the provider is unreachable.
+	ReasonUnreachable Reason = "away"
+	// ReasonUntrusted: the provider's claims are not verified, or are for another
 	// client.
-	WhyUntrusted Why = "untrusted"
-	// WhyUnverified: the provider has not verified the address.
-	WhyUnverified Why = "unverified"
-	// WhyUnknown: no user here has the address.
-	WhyUnknown Why = "unknown"
-	// WhyTaken: the user with the address is linked to another identity at the
+	ReasonUntrusted Reason = "untrusted"
+	// ReasonUnverified: the provider has not verified the address.
+	ReasonUnverified Reason = "unverified"
+	// ReasonUnknown: no user here has the address.
+	ReasonUnknown Reason = "unknown"
+	// ReasonTaken: the user with the address is linked to another identity at the
 	// provider.
-	WhyTaken Why = "taken"
-	// WhyLinked: the identity is linked to another user here.
-	WhyLinked Why = "linked"
-	// WhyUnlinked: the user removed this identity, and must link it again in
+	ReasonTaken Reason = "taken"
+	// ReasonLinked: the identity is linked to another user here.
+	ReasonLinked Reason = "linked"
+	// ReasonUnlinked: the user removed this identity, and must link it again in
 	// the panel.
-	WhyUnlinked Why = "unlinked"
-	// WhyOther: the proof is of another user than the one who is signed in.
-	WhyOther Why = "other"
-	// WhyStale: the provider did not authenticate the user again.
-	WhyStale Why = "stale"
-	// WhyChanged: what the proof rests on has changed or was removed since the
+	ReasonUnlinked Reason = "unlinked"
+	// ReasonOther: the proof is of another user than the one who is signed in.
+	ReasonOther Reason = "other"
+	// ReasonStale: the provider did not authenticate the user again.
+	ReasonStale Reason = "stale"
+	// ReasonChanged: what the proof rests on has changed or was removed since the
 	// flow began.
-	WhyChanged Why = "changed"
-	// WhyPasskey: the passkey is unknown here, or its signature is not valid.
-	WhyPasskey Why = "passkey"
+	ReasonChanged Reason = "changed"
+	// ReasonPasskey: the passkey is unknown here, or its signature is not valid.
+	ReasonPasskey Reason = "passkey"
 )
 
-// Whys returns all reasons.
-func Whys() []Why {
-	return []Why{
-		WhyOver, WhyState, WhyDenied, WhyProvider, WhyAway, WhyUntrusted, WhyUnverified, WhyUnknown,
-		WhyTaken, WhyLinked, WhyUnlinked, WhyOther, WhyStale, WhyChanged, WhyPasskey,
+// Reasons returns all reasons.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonEnded, ReasonState, ReasonDenied, ReasonProvider, ReasonUnreachable, ReasonUntrusted, ReasonUnverified,
+		ReasonUnknown,
+		ReasonTaken, ReasonLinked, ReasonUnlinked, ReasonOther, ReasonStale, ReasonChanged, ReasonPasskey,
 	}
 }
 
 // Refused is the error of a sign-in that failed for the reason Why. Its cause
 // is for the log only.
 type Refused struct {
-	Why   Why
-	cause error
+	Reason Reason
+	cause  error
 }
 
 // Refuse returns a Refused, for providers.
-func Refuse(why Why, cause error) *Refused { return &Refused{why, cause} }
+func Refuse(r Reason, cause error) *Refused { return &Refused{r, cause} }
 
-func refused(why Why, cause error) error { return Refuse(why, cause) }
+func refused(r Reason, cause error) error { return Refuse(r, cause) }
 
 // Error returns the reason and the cause.
 func (r *Refused) Error() string {
 	if r.cause == nil {
-		return "not proved: " + string(r.Why)
+		return "not proved: " + string(r.Reason)
 	}
-	return fmt.Sprintf("not proved: %s: %v", r.Why, r.cause)
+	return fmt.Sprintf("not proved: %s: %v", r.Reason, r.cause)
 }
 
 // Unwrap returns the cause.

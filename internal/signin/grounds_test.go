@@ -26,7 +26,7 @@ func TestProofsDoNotOutliveTheirGrounds(t *testing.T) {
 			w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase), another, here))
 		}},
 		{"the operator's change", func(w *fixture, _ *auth.Principal) {
-			w.must(w.signIn.GivePassword(w.Context(), operator(w.home), w.home.Owner.Email, another.Password))
+			w.must(w.signIn.SetPassword(w.Context(), operator(w.home), w.home.Owner.Email, another.Password))
 		}},
 		{"a change to the same text", func(w *fixture, _ *auth.Principal) { w.gives(w.home.Owner) }},
 		{"a reset", func(w *fixture, _ *auth.Principal) {
@@ -41,17 +41,17 @@ func TestProofsDoNotOutliveTheirGrounds(t *testing.T) {
 				by := w.begins(w.home.Owner, w.home.Account.ID)
 				app, _ := w.enrols(by)
 				w.Clock.Advance(time.Minute)
-				flow, err := w.signIn.AskCode(w.Context(), w.proof(w.home.Owner), "")
+				flow, err := w.signIn.BeginCode(w.Context(), w.proof(w.home.Owner), "")
 				w.must(err)
-				second, err := w.signIn.AskCode(w.Context(), w.proof(w.home.Owner), "")
+				second, err := w.signIn.BeginCode(w.Context(), w.proof(w.home.Owner), "")
 				w.must(err)
-				halfway, _, err := w.signIn.Code(w.Context(), second.Reveal(), w.shown(app, 0), here)
+				pending, _, err := w.signIn.FinishCode(w.Context(), second.Reveal(), w.shown(app, 0), here)
 				w.must(err)
 				change.make(w, by)
-				_, _, err = w.signIn.Code(w.Context(), flow.Reveal(), w.shown(app, 1), here)
-				w.why(err, signin.WhyChanged)
-				_, _, err = w.signIn.Begin(w.Context(), halfway, uuid.Nil, here)
-				w.why(err, signin.WhyChanged)
+				_, _, err = w.signIn.FinishCode(w.Context(), flow.Reveal(), w.shown(app, 1), here)
+				w.refused(err, signin.ReasonChanged)
+				_, _, err = w.signIn.Begin(w.Context(), pending, uuid.Nil, here)
+				w.refused(err, signin.ReasonChanged)
 			})
 		})
 	}
@@ -63,20 +63,20 @@ func TestProofsDoNotOutliveTheirGrounds(t *testing.T) {
 			w.must(err)
 			w.must(w.signIn.Remove(w.Context(), by, proof.Passkey.ID))
 			_, _, err = w.signIn.Begin(w.Context(), proof.Proof, uuid.Nil, here)
-			w.why(err, signin.WhyChanged)
+			w.refused(err, signin.ReasonChanged)
 			_, _, err = w.signIn.Renew(w.Context(), by, proof.Proof, here)
-			w.why(err, signin.WhyChanged)
+			w.refused(err, signin.ReasonChanged)
 		})
 	})
 	t.Run("an identity that is unlinked", func(t *testing.T) {
 		eachOracle(t, func(w *fixture, o *oracle) {
-			arrived, err := w.comes(o, nil, signin.ToSignIn,
+			result, err := w.comes(o, nil, signin.ToSignIn,
 				signin.Claims{Subject: "1", Email: w.home.Owner.Email, EmailVerified: true})
 			w.must(err)
 			_, err = w.signIn.ResetFactors(w.Context(), operator(w.home), w.home.Owner.Email)
 			w.must(err)
-			_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, uuid.Nil, here)
-			w.why(err, signin.WhyChanged)
+			_, _, err = w.signIn.Begin(w.Context(), result.Proof, uuid.Nil, here)
+			w.refused(err, signin.ReasonChanged)
 		})
 	})
 }
@@ -106,9 +106,9 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				w.must(err)
 
 				a := newAuthenticator(w.T)
-				options, adding, err := w.signIn.AskNewPasskey(w.Context(), by)
+				options, adding, err := w.signIn.BeginNewPasskey(w.Context(), by)
 				w.must(err)
-				_, linking, err := w.signIn.AskProvider(w.Context(), by, signin.ToLink, "", here)
+				_, linking, err := w.signIn.BeginProvider(w.Context(), by, signin.ToLink, "", here)
 				w.must(err)
 				state := o.last.State
 				o.says = signin.Claims{Subject: "1"}
@@ -117,7 +117,8 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				end.end(w, by)
 
 				w.late(w.signIn.AddPasskey(w.Context(), by, adding.Reveal(), "Late", a.makes(options)))
-				_, err = w.signIn.Answered(w.Context(), by, linking.Reveal(), signin.Answer{State: state, Code: "code"},
+				_, err = w.signIn.FinishProvider(w.Context(), by, linking.Reveal(), signin.AuthResponse{State: state,
+					Code: "code"},
 					here)
 				w.late(err)
 				_, _, err = w.signIn.Renew(w.Context(), by, proof.Proof, here)
@@ -136,7 +137,7 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 				w.must(err)
 				if len(now.Passkeys) != 1 || now.Passkeys[0].Name != "Kept" || now.TOTPSince.IsZero() ||
 					len(now.Identities) != 0 || app == "" {
-					w.Errorf("%+v", now)
+					w.Errorf("Security() = %+v, want the passkey named Kept, the app and no identity", now)
 				}
 			})
 		})
@@ -144,9 +145,9 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 			eachFixture(t, func(w *fixture) {
 				w.gives(w.home.Owner)
 				by := w.begins(w.home.Owner, w.home.Account.ID)
-				flow, err := w.signIn.AskTOTP(w.Context(), by)
+				flow, err := w.signIn.BeginTOTP(w.Context(), by)
 				w.must(err)
-				shown, err := w.signIn.AskedTOTP(w.Context(), by, flow.Reveal())
+				shown, err := w.signIn.PendingTOTP(w.Context(), by, flow.Reveal())
 				w.must(err)
 				end.end(w, by)
 				_, err = w.signIn.EnableTOTP(w.Context(), by, flow.Reveal(), w.shown(bare(shown.Secret), 0))
@@ -162,7 +163,7 @@ func TestNothingGoesOnAfterTheSession(t *testing.T) {
 func (w *fixture) late(err error) {
 	w.Helper()
 	if fault.KindOf(err) != fault.Unauthenticated || !errors.Is(err, auth.ErrStale) {
-		w.why(err, signin.WhyChanged)
+		w.refused(err, signin.ReasonChanged)
 	}
 }
 
@@ -188,7 +189,7 @@ func TestBeginsBesideAChange(t *testing.T) {
 			all.Go(func() { w.gives(w.home.Owner) })
 			all.Wait()
 			if n := w.live(w.home.Owner); n != 0 {
-				w.Fatalf("%d sessions outlive the password that began them", n)
+				w.Fatalf("sessions that outlive the password: got %d, want none", n)
 			}
 		}
 	})
@@ -198,8 +199,9 @@ func TestBeginsBesideAChange(t *testing.T) {
 // session.
 func (w *fixture) changedOr(err error) {
 	var refused *signin.Refused
-	if err != nil && !errors.Is(err, auth.ErrStale) && (!errors.As(err, &refused) || refused.Why != signin.WhyChanged) {
-		w.Error(err)
+	if err != nil && !errors.Is(err, auth.ErrStale) && (!errors.As(err, &refused) ||
+		refused.Reason != signin.ReasonChanged) {
+		w.Errorf("got error %v, want none, %v or reason %q", err, auth.ErrStale, signin.ReasonChanged)
 	}
 }
 
@@ -212,23 +214,23 @@ func TestProofsDoNotOutliveAChosenPassword(t *testing.T) {
 			eachFixture(t, func(w *fixture) {
 				w.vouches()
 				device := w.knows(here)
-				proof, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(chosen), here)
+				proof, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword(chosen), here)
 				w.must(err)
 				by := w.begins(proof.User, w.away.Account.ID)
 				app, _ := w.enrols(by)
 				w.Clock.Advance(time.Minute)
-				flow, err := w.signIn.AskCode(w.Context(), proof, "")
+				flow, err := w.signIn.BeginCode(w.Context(), proof, "")
 				w.must(err)
 				present := chosen
 				for _, text := range texts {
 					w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(present), twice(text), here))
 					present = text
 				}
-				_, _, err = w.signIn.Code(w.Context(), flow.Reveal(), w.shown(app, 1), here)
-				w.why(err, signin.WhyChanged)
+				_, _, err = w.signIn.FinishCode(w.Context(), flow.Reveal(), w.shown(app, 1), here)
+				w.refused(err, signin.ReasonChanged)
 				_, _, err = w.signIn.Begin(w.Context(), proof, uuid.Nil, here)
 				if err == nil {
-					w.Error("a proof from before began a session")
+					w.Error("a proof from before began a session, want an error")
 				}
 				for range 10 {
 					_ = w.tries(w.home.Owner.Email, "a guess", here)

@@ -28,10 +28,10 @@ func (w *fixture) vouches() {
 // device cookie.
 func (w *fixture) knows(v signin.Visitor) (device string) {
 	w.Helper()
-	proof, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword(chosen), v)
+	proof, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword(chosen), v)
 	w.must(err)
 	if proof.User.ID == w.home.Owner.ID {
-		w.Fatal("the password that the account chose is the person's")
+		w.Fatal("the password that the account chose is the owner's, want another user's")
 	}
 	device, err = w.signIn.Device(w.Context(), proof.User.ID)
 	w.must(err)
@@ -63,12 +63,12 @@ func TestGuessesBetweenSuccesses(t *testing.T) {
 						}
 					}
 					if round == 3 && judged > 10 {
-						w.Errorf("%d guesses were judged at once", judged)
+						w.Errorf("guesses judged at once: got %d, want 10 at most", judged)
 					}
 					w.Clock.Advance(time.Minute)
 				}
 				if judged == 0 || judged > 100 {
-					w.Errorf("%d guesses were judged in two hours", judged)
+					w.Errorf("guesses judged in two hours: got %d, want 1 to 100", judged)
 				}
 				// The one of the last minute.
 				w.wants(w.tries(w.home.Owner.Email, "a guess", here), fault.Unauthenticated, "")

@@ -10,6 +10,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -23,7 +24,7 @@ func TestDecline(t *testing.T) {
 		offered, err := w.signIn.Invitations(w.Context(), by.Person())
 		w.must(err)
 		if len(offered) != 1 || offered[0].ID != w.away.Account.ID {
-			w.Fatalf("invited by %+v", offered)
+			w.Fatalf("Invitations() = %+v, want one of account %s", offered, w.away.Account.ID)
 		}
 		_, err = w.signIn.Decline(w.Context(), by, w.away.Account.ID)
 		w.must(err)
@@ -31,8 +32,8 @@ func TestDecline(t *testing.T) {
 		w.must(err)
 		if len(offered) != 0 || w.countEvents(w.away, audit.UserDeclined) != 1 ||
 			w.countEvents(w.home, audit.UserDeclined) != 0 {
-			w.Errorf("invited by %+v, recorded %d and %d times", offered, w.countEvents(w.away, audit.UserDeclined),
-				w.countEvents(w.home, audit.UserDeclined))
+			w.Errorf("invitations %+v, recorded %d and %d times, want none, once and never",
+				offered, w.countEvents(w.away, audit.UserDeclined), w.countEvents(w.home, audit.UserDeclined))
 		}
 		_, err = w.signIn.Accept(w.Context(), by, w.away.Account.ID)
 		w.wants(err, fault.NotFound, "")
@@ -62,7 +63,7 @@ func TestInvitationsAreLimited(t *testing.T) {
 			w.wants(err, fault.RateLimited, "email")
 			if text := fault.Flatten(err)[0].Message; !strings.Contains(text, whose) ||
 				!strings.Contains(text, " min.") {
-				w.Errorf("the error says %q", text)
+				w.Errorf("the error: got %q, want it to contain %q and the minutes", text, whose)
 			}
 		}
 		for range 5 {
@@ -75,9 +76,7 @@ func TestInvitationsAreLimited(t *testing.T) {
 		w.must(invites(owner(w.home), "ann@acme.example"))
 		w.Clock.Advance(24 * time.Hour / 10)
 		w.must(invites(owner(w.home), "nora@acme.example"))
-		if len(box) != 0 {
-			w.Errorf("%d mails of invitations that were refused", len(box))
-		}
+		check.Equal(w, len(box), 0, "mails of refused invitations")
 		for i := range 99 {
 			w.must(w.signIn.MayMail(owner(w.home), fmt.Sprintf("user%d@acme.example", i)))
 		}

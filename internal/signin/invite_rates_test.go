@@ -72,7 +72,7 @@ func TestInvitationRates(t *testing.T) {
 			for range 150 { // more than any other limit has left
 				if err := mails(tc.refused); fault.KindOf(err) != fault.RateLimited ||
 					!strings.Contains(err.Error(), tc.says) {
-					t.Fatalf("one too many: %v", err)
+					t.Fatalf("one too many: got error %v, want kind %s that says %q", err, fault.RateLimited, tc.says)
 				}
 			}
 			operator := auth.OperatorPrincipal()
@@ -85,7 +85,7 @@ func TestInvitationRates(t *testing.T) {
 			}
 			now = now.Add(tc.again - time.Second)
 			if err := mails(tc.refused); fault.KindOf(err) != fault.RateLimited {
-				t.Errorf("a second early: %v", err)
+				t.Errorf("a second early: got error %v, want kind %s", err, fault.RateLimited)
 			}
 			now = now.Add(time.Second)
 			if err := mails(tc.refused); err != nil {

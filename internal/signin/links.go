@@ -44,12 +44,12 @@ func (p Purpose) Lifetime() time.Duration {
 	return 0
 }
 
-// Link is a one-time link. The holder of its secret acts once as the user whom
+// Link is a one-time link. The holder of its secret acts once as the user that
 // it is for.
 type Link struct {
 	ID      uuid.UUID
 	Purpose Purpose
-	// UserID is the user whom it is for; zero for the setup of the first
+	// UserID is the user that it is for; zero for the setup of the first
 	// account.
 	UserID uuid.UUID
 	// AccountID is the inviting account; zero for none.
@@ -69,7 +69,7 @@ type Link struct {
 type OpenLink struct {
 	Link
 
-	// Person is the user whom it is for; zero for none.
+	// Person is the user that it is for; zero for none.
 	Person Person
 	// AccountName and AccountOwner are of the inviting account, and Membership
 	// is the user's membership there.
@@ -218,7 +218,7 @@ func (s *Links) keep(ctx context.Context, by auth.Actor, l Link, own []audit.Eve
 	}
 	l.ID, l.CreatedAt = uuid.Must(uuid.NewV7()), s.now.Timestamp()
 	l.ExpiresAt = l.CreatedAt.Add(l.Purpose.Lifetime())
-	return l, value, s.repo.KeepLink(ctx, by, l, s.keys.Digest(value), own)
+	return l, value, s.repo.SaveLink(ctx, by, l, s.keys.Digest(value), own)
 }
 
 // OfferSetup creates the link for the first account and replaces the one that

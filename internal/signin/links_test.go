@@ -18,6 +18,7 @@ import (
 	"latchkey/internal/membership"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -29,7 +30,7 @@ func (w *fixture) invites(by *auth.Principal, email string) string {
 	})
 	w.must(err)
 	if done.Outcome != signin.Shown || !strings.HasPrefix(done.Address, "https://keys.example/link/lkl_") {
-		w.Fatalf("%s is %s", email, done.Outcome)
+		w.Fatalf("Invite(%s): got outcome %s, want %s with a link", email, done.Outcome, signin.Shown)
 	}
 	return secretIn(done.Address)
 }
@@ -46,26 +47,25 @@ func TestInviteAndRedeem(t *testing.T) {
 		w.must(err)
 		if found.Purpose != signin.Invitation || found.Person.FirstName != "Nora" ||
 			found.AccountName != w.home.Account.Name {
-			w.Errorf("the link is %+v", found)
+			w.Errorf("Link() = %+v, want an invitation of Nora to %s", found, w.home.Account.Name)
 		}
 		_, err = w.signIn.Redeem(w.Context(), link, twice("short"), here)
 		w.wants(err, fault.Invalid, "password")
 		who, err := w.signIn.Redeem(w.Context(), link, twice(phrase), here)
 		w.must(err)
-		if who.User.Email != "nora@acme.example" {
-			w.Errorf("the link is %s's", who.User.Email)
-		}
+		check.Equal(w, who.User.Email, "nora@acme.example", "Redeem()")
 		w.wants(w.redeems(link), fault.NotFound, "")
-		if _, err := w.signIn.Password(w.Context(), "NORA@acme.example", secret.NewPassword(phrase), here); err != nil {
+		if _, err := w.signIn.VerifyPassword(w.Context(), "NORA@acme.example", secret.NewPassword(phrase),
+			here); err != nil {
 			w.Error(err)
 		}
 		if events := w.events(w.home, audit.UserInvited); len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID ||
 			events[0].Target.Name != "nora@acme.example" || events[0].Details[0].Value != "shown" {
-			w.Errorf("the events of the invitation are %+v", events)
+			w.Errorf("events of the invitation: got %+v, want 1 by the owner, with the link shown", events)
 		}
 		if events := w.events(w.home, audit.PasswordSet); len(events) != 1 ||
 			events[0].Target.Key != events[0].Actor.ID.String() || events[0].IP != "192.0.2.1" {
-			w.Errorf("the events of the password are %+v", events)
+			w.Errorf("events of the password: got %+v, want 1 by the user from 192.0.2.1", events)
 		}
 	})
 }
@@ -78,7 +78,8 @@ func TestRedeemEndsSessions(t *testing.T) {
 		w.begins(w.home.Owner, w.home.Account.ID)
 		w.must(w.redeems(w.invites(operator(w.home), u.Email)))
 		if w.live(u) != 0 || w.live(w.home.Owner) != 1 {
-			w.Errorf("%d sessions of theirs are live, and %d of others", w.live(u), w.live(w.home.Owner))
+			w.Errorf("live sessions: got %d of theirs and %d of others, want none and 1",
+				w.live(u), w.live(w.home.Owner))
 		}
 	})
 }
@@ -96,13 +97,14 @@ func TestRedeemAtOnce(t *testing.T) {
 					done.Add(1)
 				case fault.NotFound:
 				default:
-					w.Error(err)
+					w.Errorf("a link that was used: got error %v, want kind %s", err, fault.NotFound)
 				}
 			})
 		}
 		all.Wait()
 		if done.Load() != 1 || w.countEvents(w.home, audit.PasswordSet) != 1 {
-			w.Errorf("%d set the password, the log has %d", done.Load(), w.countEvents(w.home, audit.PasswordSet))
+			w.Errorf("set the password: got %d and %d events, want 1 and 1",
+				done.Load(), w.countEvents(w.home, audit.PasswordSet))
 		}
 	})
 }
@@ -117,7 +119,7 @@ func TestLinksEnd(t *testing.T) {
 		{"by a newer one", func(w *fixture, u user.User) { w.invites(operator(w.home), u.Email) }},
 		{"by a password", func(w *fixture, u user.User) { w.gives(u) }},
 		{"by leaving the account", func(w *fixture, u user.User) {
-			_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+			_, err := membership.NewService(w.DB.Memberships(), w.Clock.Now).Remove(w.Context(), owner(w.home),
 				membership.Removal{User: user.Ref{Email: &u.Email}})
 			w.must(err)
 			// Adding the user again does not restore the link.
@@ -181,7 +183,7 @@ func TestShownLinkStaysWithinTheAccount(t *testing.T) {
 	t.Run("nor does what they change it to", func(t *testing.T) {
 		eachFixture(t, func(w *fixture) {
 			w.must(w.redeems(w.invites(owner(w.home), "nora@acme.example")))
-			who, err := w.signIn.Password(w.Context(), "nora@acme.example", secret.NewPassword(phrase), here)
+			who, err := w.signIn.VerifyPassword(w.Context(), "nora@acme.example", secret.NewPassword(phrase), here)
 			w.must(err)
 			w.must(w.signIn.ChangePassword(w.Context(), w.begins(who.User, w.home.Account.ID),
 				secret.NewPassword(phrase), twice("another phrase"), here))
@@ -216,7 +218,7 @@ func TestShownLinkBesideAPassword(t *testing.T) {
 			ShownTo:   w.home.Owner.ID,
 			CreatedAt: w.Clock.Now(), ExpiresAt: w.Clock.Now().Add(time.Hour),
 		}
-		w.must(w.DB.SignIn().KeepLink(w.Context(), auth.NoActor("a test"), link, w.Keys.Digest(value), nil))
+		w.must(w.DB.SignIn().SaveLink(w.Context(), auth.NoActor("a test"), link, w.Keys.Digest(value), nil))
 		w.wants(w.redeems(value.Reveal()), fault.NotFound, "")
 	})
 }
@@ -225,7 +227,7 @@ func TestShownLinkBesideAPassword(t *testing.T) {
 // only, until the person proves that the address is theirs.
 func (w *fixture) confined(email, text string) {
 	w.Helper()
-	who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(text), here)
+	who, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(text), here)
 	w.must(err)
 	_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)
 	w.wants(err, fault.NotFound, "")
@@ -236,20 +238,21 @@ func (w *fixture) confined(email, text string) {
 	w.wants(err, fault.NotFound, "")
 	if open, err := w.signIn.Accounts(w.Context(), who.User.ID); err != nil || len(open) != 1 ||
 		open[0].ID != w.home.Account.ID {
-		w.Errorf("open are %v, %v", open, err)
+		w.Errorf("Accounts() = %v, %v, want only %s", open, err, w.home.Account.ID)
 	}
 	// The other account's owner gets the same answer as for a new user.
 	w.invites(owner(w.away), email)
 	own := w.invites(operator(w.away), email)
 	_, err = w.signIn.Redeem(w.Context(), own, twice("my own phrase"), here)
 	w.must(err)
-	person, err := w.signIn.Password(w.Context(), email, secret.NewPassword("my own phrase"), here)
+	person, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("my own phrase"), here)
 	w.must(err)
 	open, err := w.signIn.Accounts(w.Context(), person.User.ID)
 	invited, err2 := w.signIn.Invitations(w.Context(), person.User.ID)
 	if errors.Join(err, err2) != nil || len(open) != 1 || open[0].ID != w.away.Account.ID || len(invited) != 1 ||
 		invited[0].ID != w.home.Account.ID {
-		w.Errorf("open are %v, and offered %v, %v, %v", open, invited, err, err2)
+		w.Errorf("Accounts() = %v and Invitations() = %v, %v, %v, want %s and %s",
+			open, invited, err, err2, w.away.Account.ID, w.home.Account.ID)
 	}
 }
 
@@ -266,7 +269,7 @@ func TestWhoIsShownALink(t *testing.T) {
 		moved := user.Details{Email: "mo@acme.example", FirstName: "Mo", LastName: "Moved", Locale: "en"}
 		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away), moved, twice(phrase))
 		w.must(err)
-		_, err = membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.away),
+		_, err = membership.NewService(w.DB.Memberships(), w.Clock.Now).Remove(w.Context(), owner(w.away),
 			membership.Removal{User: user.Ref{Email: &moved.Email}})
 		w.must(err)
 		for _, tc := range []struct {
@@ -306,7 +309,7 @@ func TestInviteRefused(t *testing.T) {
 		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: user.Details{Email: "nora"}})
 		w.wants(err, fault.Invalid, "email")
 		if n := len(fault.Flatten(err)); n != 1 {
-			w.Errorf("%d faults: %v", n, err)
+			w.Errorf("faults: got %d, want 1: %v", n, err)
 		}
 		_, err = w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{
 			Details: user.Details{Email: w.home.Users[1].Email}, Store: account.StoreRef{ID: w.away.Stores[0].ID},
@@ -346,20 +349,20 @@ func TestInvitationOfAPersonWithAnIdentity(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		u := w.home.Users[1]
 		says := signin.Claims{Subject: "1", Email: u.Email, EmailVerified: true}
-		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		w.begins(arrived.Proof.User, w.home.Account.ID)
+		w.begins(result.Proof.User, w.home.Account.ID)
 		link := w.invites(operator(w.home), u.Email)
 		found, err := w.signIn.Link(w.Context(), link)
 		w.must(err)
 		if found.AcceptsOnly {
-			w.Error("the link only accepts what is accepted")
+			w.Error("AcceptsOnly = true for an accepted user, want false")
 		}
 		done, err := w.signIn.Invite(w.Context(), owner(w.home),
 			signin.Invitee{Details: user.Details{Email: u.Email, FirstName: "N", LastName: "N"}, Show: true})
 		w.must(err)
 		if done.Outcome != signin.SignsIn {
-			w.Errorf("the owner gets %s", done.Outcome)
+			w.Errorf("Invite() by the owner: got outcome %s, want %s", done.Outcome, signin.SignsIn)
 		}
 		w.must(w.redeems(link))
 		w.wants(w.redeems(link), fault.NotFound, "")

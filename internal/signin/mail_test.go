@@ -51,11 +51,12 @@ func TestInviteByMail(t *testing.T) {
 		done, err := w.signIn.Invite(w.Context(), owner(w.home), signin.Invitee{Details: nora, Show: true})
 		w.must(err)
 		if got := <-box; done.Outcome != signin.Mailed || done.Address != "" || got.Email != nora.Email {
-			w.Errorf("%s: %s to %s", done.Outcome, done.Address, got.Email)
+			w.Errorf("Invite() = %s with the address %q, mailed to %s, want %s to %s",
+				done.Outcome, done.Address, got.Email, signin.Mailed, nora.Email)
 		}
 		if done, err = w.signIn.Invite(w.Context(), operator(w.home),
 			signin.Invitee{Details: nora, Show: true}); err != nil || done.Outcome != signin.Shown {
-			w.Errorf("%s, %v", done.Outcome, err)
+			w.Errorf("Invite() by an operator: got outcome %s, %v, want %s", done.Outcome, err, signin.Shown)
 		}
 	}, func(c *signin.Config) { c.Mail = postbox{box, nil} })
 }
@@ -81,10 +82,10 @@ func TestForgottenMailFails(t *testing.T) {
 		select {
 		case err := <-results:
 			if !errors.Is(err, lost) {
-				w.Errorf("reported %v", err)
+				w.Errorf("reported %v, want %v", err, lost)
 			}
 		case <-time.After(10 * time.Second):
-			w.Error("nothing was reported")
+			w.Errorf("nothing was reported, want %v within 10 seconds", lost)
 		}
 		stop()
 		<-ended
@@ -96,7 +97,7 @@ func TestForgottenByWhoLeft(t *testing.T) {
 	box := make(chan user.User, 10)
 	eachFixture(t, func(w *fixture) {
 		leaver := w.home.Users[2]
-		_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+		_, err := membership.NewService(w.DB.Memberships(), w.Clock.Now).Remove(w.Context(), owner(w.home),
 			membership.Removal{User: user.Ref{Email: &leaver.Email}})
 		w.must(err)
 		ctx, stop := context.WithCancel(w.Context())
@@ -110,10 +111,10 @@ func TestForgottenByWhoLeft(t *testing.T) {
 		select {
 		case got := <-box:
 			if got.ID != w.home.Owner.ID {
-				w.Errorf("mailed to %s", got.Email)
+				w.Errorf("mailed to %s, want %s", got.Email, w.home.Owner.Email)
 			}
 		case <-time.After(10 * time.Second):
-			w.Error("no mail")
+			w.Error("no mail, want one within 10 seconds")
 		}
 		stop()
 		<-ended
@@ -144,12 +145,12 @@ func TestMailFails(t *testing.T) {
 			w.wants(err, fault.Conflict, "email")
 			if all := fault.Flatten(
 				err); all[0].Message != "They are in the account, but the invitation could not be mailed. Invite them again when mail works." {
-				w.Error(all[0].Message)
+				w.Errorf("the error: got %q, want that mail does not work", all[0].Message)
 			}
 			w.wants(w.redeems(secretIn(<-links)), fault.NotFound, "")
 		}
 		if len(logged) != 1 || !errors.Is(logged[0], lost) {
-			w.Errorf("logged are %v", logged)
+			w.Errorf("logged: got %v, want only %v", logged, lost)
 		}
 	}, func(c *signin.Config) { c.Mail = lostPost{postbox{box, lost}, links} })
 }

@@ -20,11 +20,11 @@ import (
 // Notice is a mail to a user about a sign-in, or about a change to how they
 // sign in. It contains no text that a user entered.
 type Notice struct {
-	// What is the action, one of NoticeActions.
-	What audit.Action
-	At   time.Time
-	// From is the client's address; invalid for the operator's commands.
-	From netip.Addr
+	// Action is the action, one of NoticeActions.
+	Action audit.Action
+	At     time.Time
+	// IP is the client's address; invalid for the operator's commands.
+	IP netip.Addr
 	// Address is the URL of the page where users see and change how they sign
 	// in.
 	Address string
@@ -110,7 +110,7 @@ func (n *notices) queue(limit *buckets, key string, userID uuid.UUID, from netip
 		return
 	}
 	select {
-	case n.waiting <- userNotice{Notice{What: what, At: now, From: from, Address: n.publicURL + "/profile/security"},
+	case n.waiting <- userNotice{Notice{Action: what, At: now, IP: from, Address: n.publicURL + "/profile/security"},
 		userID}:
 	default:
 		n.dropped.Add(1)

@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -39,10 +40,10 @@ func (w *fixture) mailed(sent *[]sentNotice) (all []audit.Action) {
 	w.Helper()
 	w.signIn.SendNotices(w.Context())
 	for _, n := range *sent {
-		all = append(all, n.What)
+		all = append(all, n.Action)
 		if n.to != w.home.Owner.Email || n.Address != "https://keys.example/profile/security" ||
-			n.From != here.Origin.IP || !n.At.Equal(clock.Timestamp(w.Clock.Now())) {
-			w.Errorf("mailed is %+v", n)
+			n.IP != here.Origin.IP || !n.At.Equal(clock.Timestamp(w.Clock.Now())) {
+			w.Errorf("mailed: got %+v, want it to %s, from %s, now", n, w.home.Owner.Email, here.Origin.IP)
 		}
 	}
 	*sent = nil
@@ -131,14 +132,15 @@ func TestNoticesOfTheOperator(t *testing.T) {
 		w.signIn.SendNotices(w.Context())
 		var got []audit.Action
 		for _, n := range sent {
-			got = append(got, n.What)
-			if operators := n.What != audit.TOTPEnabled && n.What != audit.PasskeyAdded; n.From.IsValid() == operators {
-				w.Errorf("%s is from %s", n.What, n.From)
+			got = append(got, n.Action)
+			if operators := n.Action != audit.TOTPEnabled &&
+				n.Action != audit.PasskeyAdded; n.IP.IsValid() == operators {
+				w.Errorf("%s: got the address %s, want none if by an operator: %t", n.Action, n.IP, operators)
 			}
 		}
 		if want := []audit.Action{audit.PasswordSet, audit.TOTPEnabled, audit.PasskeyAdded, audit.TOTPDisabled,
 			audit.PasskeyRemoved}; !slices.Equal(got, want) {
-			w.Errorf("mailed are %v", got)
+			w.Errorf("mailed: got %v, want %v", got, want)
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
@@ -153,11 +155,11 @@ func TestNoticeOfTheCeiling(t *testing.T) {
 		w.drops(&sent)
 		for what, fail := range map[string]func(signin.Visitor) error{
 			"passwords": func(v signin.Visitor) error {
-				_, err := w.signIn.Password(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong"), v)
+				_, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email, secret.NewPassword("wrong"), v)
 				return err
 			},
 			"codes": func(v signin.Visitor) error {
-				_, _, err := w.signIn.Code(w.Context(), w.owes(), wrong(w.shown(app, 0)), v)
+				_, _, err := w.signIn.FinishCode(w.Context(), w.owes(), wrong(w.shown(app, 0)), v)
 				return err
 			},
 		} {
@@ -170,19 +172,21 @@ func TestNoticeOfTheCeiling(t *testing.T) {
 				}
 				if err := fail(browsers[(n-1)/10]); fault.KindOf(err) != fault.Unauthenticated &&
 					fault.KindOf(err) != fault.Invalid {
-					w.Fatalf("%s, attempt %d: %v", what, n, err)
+					w.Fatalf("%s, attempt %d: got error %v, want kind %s or %s",
+						what, n, err, fault.Unauthenticated, fault.Invalid)
 				}
 				w.signIn.SendNotices(w.Context())
 				for _, each := range sent {
 					at = append(at, n)
-					if each.What != audit.SignInFailed || each.to != w.home.Owner.Email || each.From != here.Origin.IP {
-						w.Errorf("mailed is %+v", each)
+					if each.Action != audit.SignInFailed || each.to != w.home.Owner.Email || each.IP != here.Origin.IP {
+						w.Errorf("mailed: got %+v, want %s to %s from %s",
+							each, audit.SignInFailed, w.home.Owner.Email, here.Origin.IP)
 					}
 				}
 				sent = nil
 			}
 			if !slices.Equal(at, []int{20}) {
-				w.Errorf("%s: mailed after failures %v", what, at)
+				w.Errorf("%s: mailed after failures %v, want only after the 20th", what, at)
 			}
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
@@ -221,13 +225,13 @@ func TestNoticesAreBounded(t *testing.T) {
 			w.begins(w.home.Owner, w.home.Account.ID)
 		}
 		if w.signIn.SendNotices(w.Context()); len(sent) != 19 {
-			w.Errorf("%d mails to one user", len(sent)+1)
+			w.Errorf("mails to one user: got %d, want 20", len(sent)+1)
 		}
 		w.Clock.Advance(24 * time.Hour)
 		sent = nil
 		w.begins(w.home.Owner, w.home.Account.ID)
 		if w.signIn.SendNotices(w.Context()); len(sent) != 1 {
-			w.Errorf("%d mails a day later", len(sent))
+			w.Errorf("mails a day later: got %d, want 1", len(sent))
 		}
 
 		var reported []string
@@ -236,15 +240,15 @@ func TestNoticesAreBounded(t *testing.T) {
 			c.OnMailFailed = func(_ context.Context, err error) { reported = append(reported, err.Error()) }
 		})
 		service.FillNotices(w.home.Owner.ID)
-		w.must(service.GivePassword(w.Context(), operator(w.home), w.home.Owner.Email, secret.NewPassword(phrase)))
-		w.must(service.GivePassword(w.Context(), operator(w.home), w.home.Users[1].Email, secret.NewPassword(phrase)))
+		w.must(service.SetPassword(w.Context(), operator(w.home), w.home.Owner.Email, secret.NewPassword(phrase)))
+		w.must(service.SetPassword(w.Context(), operator(w.home), w.home.Users[1].Email, secret.NewPassword(phrase)))
 		service.SendNotices(w.Context())
 		dropped := 0
 		for _, text := range reported {
 			dropped += strings.Count(text, "2 notices to users were dropped")
 		}
 		if dropped != 1 || len(reported) != 100 {
-			w.Errorf("%d of %d reports are of dropped notices", dropped, len(reported))
+			w.Errorf("reports: got %d of %d of dropped notices, want 1 of 100", dropped, len(reported))
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
@@ -255,9 +259,7 @@ func TestNoNoticesWithoutMail(t *testing.T) {
 		w.gives(w.home.Owner)
 		w.begins(w.home.Owner, w.home.Account.ID)
 		w.adds()
-		if n := w.signIn.WaitingNotices(); n != 0 {
-			w.Errorf("%d notices wait", n)
-		}
+		check.Equal(w, w.signIn.WaitingNotices(), 0, "notices that wait")
 		w.signIn.SendNotices(w.Context())
 	})
 }
@@ -275,19 +277,19 @@ func TestAccountsCannotUseUpNotices(t *testing.T) {
 			twice("chosen by the other account"))
 		w.must(err)
 		for range 7 {
-			who, err := w.signIn.Password(w.Context(), w.home.Owner.Email,
+			who, err := w.signIn.VerifyPassword(w.Context(), w.home.Owner.Email,
 				secret.NewPassword("chosen by the other account"), here)
 			w.must(err)
 			_, _, err = w.signIn.Begin(w.Context(), who, w.away.Account.ID, here)
 			w.must(err)
 		}
 		if w.signIn.SendNotices(w.Context()); len(sent) != 5 {
-			w.Errorf("%d mails about another account's actions", len(sent))
+			w.Errorf("mails about another account's actions: got %d, want 5", len(sent))
 		}
 		sent = nil
 		w.begins(w.home.Owner, w.home.Account.ID)
 		if got := w.mailed(&sent); !slices.Equal(got, []audit.Action{audit.SessionStarted}) {
-			w.Errorf("mailed are %v", got)
+			w.Errorf("mailed: got %v, want only %s", got, audit.SessionStarted)
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }
@@ -302,7 +304,7 @@ func TestNoticesAreMailedAtTheEnd(t *testing.T) {
 		stop()
 		w.signIn.Run(ctx)
 		if len(sent) != 1 || w.signIn.WaitingNotices() != 0 {
-			w.Errorf("mailed are %+v", sent)
+			w.Errorf("mailed: got %+v, with %d waiting, want 1 and none", sent, w.signIn.WaitingNotices())
 		}
 	}, func(c *signin.Config) { c.Mail = notices{sent: &sent} })
 }

@@ -55,10 +55,10 @@ type PasskeyRepository interface {
 	Passkeys(ctx context.Context, userID uuid.UUID) ([]Passkey, error)
 	// AddPasskey saves a passkey. It returns fault.Conflict if it is saved
 	// already, ErrTooManyPasskeys if the user has MaxPasskeys, and Refused with
-	// WhyChanged if the grounds no longer hold.
+	// ReasonChanged if the grounds no longer hold.
 	AddPasskey(ctx context.Context, by auth.Actor, p Passkey, g Grounds, events []audit.Event) error
 	// RenamePasskey renames a passkey of the user in the grounds. It returns
-	// Refused with WhyChanged if the grounds no longer hold.
+	// Refused with ReasonChanged if the grounds no longer hold.
 	RenamePasskey(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, name string) error
 	// UsedPasskey records a use of the passkey and its new signature count.
 	UsedPasskey(ctx context.Context, id uuid.UUID, count uint32, at time.Time) error
@@ -178,11 +178,11 @@ type ceremony struct {
 	Session  webauthn.SessionData
 }
 
-// AskPasskey begins a sign-in with any passkey. It returns the options for the
+// BeginPasskey begins a sign-in with any passkey. It returns the options for the
 // browser (PublicKeyCredentialRequestOptionsJSON) and the secret of the flow;
 // fault.NotFound if this server has no passkeys, and fault.RateLimited after
 // too many from one address.
-func (s *Passkeys) AskPasskey(ctx context.Context, v Visitor) ([]byte, secret.Secret, error) {
+func (s *Passkeys) BeginPasskey(ctx context.Context, v Visitor) ([]byte, secret.Secret, error) {
 	if err := s.needAuthn(); err != nil {
 		return nil, secret.Secret{}, err
 	}
@@ -217,10 +217,10 @@ type PasskeyProof struct {
 	Cloned bool
 }
 
-// Passkey finishes the flow with the browser's answer
+// FinishPasskey finishes the flow with the browser's answer
 // (AuthenticationResponseJSON) and returns the proof. It returns Refused for an
 // answer that is not valid.
-func (s *Passkeys) Passkey(ctx context.Context, flow, answer string, v Visitor) (PasskeyProof, error) {
+func (s *Passkeys) FinishPasskey(ctx context.Context, flow, answer string, v Visitor) (PasskeyProof, error) {
 	proof, err := s.judgePasskey(ctx, flow, answer)
 	s.failures.observe(Attempt{Method: ByPasskey, UserID: proof.User.ID, Origin: v.Origin, Err: err})
 	if err != nil {
@@ -242,7 +242,7 @@ func (s *Passkeys) judgePasskey(ctx context.Context, flow, answer string) (Passk
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes([]byte(answer))
 	if err != nil {
-		return proof, refused(WhyPasskey, err)
+		return proof, refused(ReasonPasskey, err)
 	}
 	person, who, kept, err := s.holderOf(ctx, parsed.Response.UserHandle)
 	if err != nil {
@@ -252,7 +252,7 @@ func (s *Passkeys) judgePasskey(ctx context.Context, flow, answer string) (Passk
 	_, used, err := s.authn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return who, nil },
 		c.Session, parsed)
 	if err != nil {
-		return proof, refused(WhyPasskey, reasonOf(err))
+		return proof, refused(ReasonPasskey, reasonOf(err))
 	}
 	for _, p := range kept {
 		if string(p.CredentialID) == string(used.ID) {
@@ -261,18 +261,18 @@ func (s *Passkeys) judgePasskey(ctx context.Context, flow, answer string) (Passk
 			return proof, s.repo.UsedPasskey(ctx, p.ID, used.Authenticator.SignCount, s.now.Timestamp())
 		}
 	}
-	return proof, refused(WhyPasskey, nil)
+	return proof, refused(ReasonPasskey, nil)
 }
 
 // holderOf returns the user that the passkey claims to be of.
 func (s *Passkeys) holderOf(ctx context.Context, handle []byte) (Person, holder, []Passkey, error) {
 	id, err := uuid.FromBytes(handle)
 	if err != nil {
-		return Person{}, holder{}, nil, refused(WhyPasskey, err)
+		return Person{}, holder{}, nil, refused(ReasonPasskey, err)
 	}
 	person, err := s.persons.PersonByID(ctx, id)
 	if fault.KindOf(err) == fault.NotFound {
-		return Person{}, holder{}, nil, refused(WhyPasskey, err)
+		return Person{}, holder{}, nil, refused(ReasonPasskey, err)
 	}
 	if err != nil {
 		return Person{}, holder{}, nil, err
@@ -290,11 +290,11 @@ func reasonOf(err error) error {
 	return err
 }
 
-// AskNewPasskey begins to add a passkey for the principal. It returns the
+// BeginNewPasskey begins to add a passkey for the principal. It returns the
 // options for the browser (PublicKeyCredentialCreationOptionsJSON) and the
 // secret of the flow; fault.NotFound if this server has no passkeys, and
 // fault.LimitReached after too many.
-func (s *Passkeys) AskNewPasskey(ctx context.Context, by *auth.Principal) ([]byte, secret.Secret, error) {
+func (s *Passkeys) BeginNewPasskey(ctx context.Context, by *auth.Principal) ([]byte, secret.Secret, error) {
 	if err := s.needAuthn(); err != nil {
 		return nil, secret.Secret{}, err
 	}
@@ -335,18 +335,18 @@ func (s *Passkeys) AddPasskey(ctx context.Context, by *auth.Principal, flow, nam
 		return err
 	}
 	if c.UserID != by.Person() {
-		return refused(WhyOther, nil)
+		return refused(ReasonOther, nil)
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes([]byte(answer))
 	if err != nil {
-		return refused(WhyPasskey, reasonOf(err))
+		return refused(ReasonPasskey, reasonOf(err))
 	}
 	made, err := s.authn.CreateCredential(holder{who: self(by)}, c.Session, parsed)
 	if err != nil {
-		return refused(WhyPasskey, reasonOf(err))
+		return refused(ReasonPasskey, reasonOf(err))
 	}
 	if err := checkCredential(made); err != nil {
-		return refused(WhyPasskey, err)
+		return refused(ReasonPasskey, err)
 	}
 	p := Passkey{
 		ID: uuid.Must(uuid.NewV7()), UserID: by.Person(), Name: name, Site: s.site, CredentialID: made.ID,

@@ -29,7 +29,7 @@ func (w *fixture) registers(by *auth.Principal, name string) *authenticator {
 
 func (w *fixture) keeps(by *auth.Principal, a *authenticator, name string) error {
 	w.Helper()
-	options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
+	options, flow, err := w.signIn.BeginNewPasskey(w.Context(), by)
 	w.must(err)
 	return w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), name, a.makes(options))
 }
@@ -38,9 +38,9 @@ func (w *fixture) keeps(by *auth.Principal, a *authenticator, name string) error
 func (w *fixture) proves(a *authenticator) (signin.PasskeyProof, error) {
 	w.Helper()
 	w.Clock.Advance(time.Minute) // avoids the rate limit
-	options, flow, err := w.signIn.AskPasskey(w.Context(), here)
+	options, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 	w.must(err)
-	return w.signIn.Passkey(w.Context(), flow.Reveal(), a.signs(options), here)
+	return w.signIn.FinishPasskey(w.Context(), flow.Reveal(), a.signs(options), here)
 }
 
 func TestPasskey(t *testing.T) {
@@ -49,30 +49,30 @@ func TestPasskey(t *testing.T) {
 		proof, err := w.proves(a)
 		w.must(err)
 		if proof.User.ID != w.home.Owner.ID || proof.Passkey.Name != "Telephone" || proof.Cloned {
-			w.Errorf("%+v", proof)
+			w.Errorf("the proof: got %+v, want the owner's passkey Telephone, not cloned", proof)
 		}
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
 		if len(all.Passkeys) != 1 || all.Passkeys[0].LastUsedAt.IsZero() || all.Passkeys[0].SignCount != a.count ||
 			all.Passkeys[0].Transports[0] != "internal" {
-			w.Errorf("%+v", all.Passkeys)
+			w.Errorf("passkeys: got %+v, want one that was used, with the count %d", all.Passkeys, a.count)
 		}
 		if events := w.events(w.home, audit.PasskeyAdded); len(events) != 1 ||
 			events[0].Details[0].Value != "Telephone" {
-			w.Errorf("got events %+v", events)
+			w.Errorf("events: got %+v, want 1 of Telephone", events)
 		}
 
-		options, flow, err := w.signIn.AskPasskey(w.Context(), here)
+		options, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
 		answer := a.signs(options)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), answer, here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here)
-		w.why(err, signin.WhyOver)
-		_, flow, err = w.signIn.AskPasskey(w.Context(), here)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), answer, here)
+		w.refused(err, signin.ReasonEnded)
+		_, flow, err = w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), answer, here) // the answer to another challenge
-		w.why(err, signin.WhyPasskey)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), answer, here) // the answer to another challenge
+		w.refused(err, signin.ReasonPasskey)
 	})
 }
 
@@ -82,10 +82,10 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 			"another page":       func(a *authenticator) { a.origin = "https://keys.example.evil.example" },
 			"without TLS":        func(a *authenticator) { a.origin = "http://keys.example" },
 			"another site":       func(a *authenticator) { a.site = "evil.example" },
-			"nobody verified":    func(a *authenticator) { a.flags = userPresent },
-			"nobody present":     func(a *authenticator) { a.flags = userVerified },
-			"somebody else's":    func(a *authenticator) { a.handle = w.away.Owner.ID[:] },
-			"nobody's":           func(a *authenticator) { a.handle = make([]byte, 16) },
+			"user not verified":  func(a *authenticator) { a.flags = userPresent },
+			"user not present":   func(a *authenticator) { a.flags = userVerified },
+			"another user's":     func(a *authenticator) { a.handle = w.away.Owner.ID[:] },
+			"an unknown user's":  func(a *authenticator) { a.handle = make([]byte, 16) },
 			"no person":          func(a *authenticator) { a.handle = []byte("x") },
 			"another key":        func(a *authenticator) { a.key = newAuthenticator(w.T).key },
 			"another credential": func(a *authenticator) { a.id = []byte("another") },
@@ -93,18 +93,18 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 			a := w.registers(owner(w.home), name)
 			change(a)
 			_, err := w.proves(a)
-			w.why(err, signin.WhyPasskey)
+			w.refused(err, signin.ReasonPasskey)
 		}
 		unverified := newAuthenticator(w.T)
 		unverified.flags = userPresent
-		w.why(w.keeps(owner(w.home), unverified, "unverified"), signin.WhyPasskey)
+		w.refused(w.keeps(owner(w.home), unverified, "unverified"), signin.ReasonPasskey)
 		elsewhere := newAuthenticator(w.T)
 		elsewhere.origin = "https://evil.example"
-		w.why(w.keeps(owner(w.home), elsewhere, "elsewhere"), signin.WhyPasskey)
-		_, flow, err := w.signIn.AskPasskey(w.Context(), here)
+		w.refused(w.keeps(owner(w.home), elsewhere, "elsewhere"), signin.ReasonPasskey)
+		_, flow, err := w.signIn.BeginPasskey(w.Context(), here)
 		w.must(err)
-		_, err = w.signIn.Passkey(w.Context(), flow.Reveal(), "{}", here)
-		w.why(err, signin.WhyPasskey)
+		_, err = w.signIn.FinishPasskey(w.Context(), flow.Reveal(), "{}", here)
+		w.refused(err, signin.ReasonPasskey)
 	})
 }
 
@@ -122,7 +122,7 @@ func TestClonedPasskey(t *testing.T) {
 		all, errSecurity := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(errSecurity)
 		if !proof.Cloned || all.Passkeys[0].SignCount != 11 {
-			w.Errorf("cloned: %t, counted %d", proof.Cloned, all.Passkeys[0].SignCount)
+			w.Errorf("cloned: got %t with the count %d, want true with 11", proof.Cloned, all.Passkeys[0].SignCount)
 		}
 	})
 }
@@ -131,11 +131,12 @@ func TestAddingPasskeys(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		by, other := owner(w.home), owner(w.away)
 		a := newAuthenticator(w.T)
-		options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
+		options, flow, err := w.signIn.BeginNewPasskey(w.Context(), by)
 		w.must(err)
 		w.wants(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), " ", a.makes(options)), fault.Invalid, "name")
-		w.why(w.signIn.AddPasskey(w.Context(), other, flow.Reveal(), "Theirs", a.makes(options)), signin.WhyOther)
-		w.why(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), "Mine", a.makes(options)), signin.WhyOver)
+		w.refused(w.signIn.AddPasskey(w.Context(), other, flow.Reveal(), "Theirs", a.makes(options)),
+			signin.ReasonOther)
+		w.refused(w.signIn.AddPasskey(w.Context(), by, flow.Reveal(), "Mine", a.makes(options)), signin.ReasonEnded)
 		w.must(w.keeps(by, a, "Mine"))
 		w.wants(w.keeps(other, a, "Theirs"), fault.Conflict, "")
 
@@ -148,7 +149,7 @@ func TestAddingPasskeys(t *testing.T) {
 		for i := range signin.MaxPasskeys - 1 {
 			w.registers(by, fmt.Sprint(i))
 		}
-		_, _, err = w.signIn.AskNewPasskey(w.Context(), by)
+		_, _, err = w.signIn.BeginNewPasskey(w.Context(), by)
 		w.wants(err, fault.LimitReached, "")
 	})
 }
@@ -161,14 +162,14 @@ func TestPasskeysNeedAName(t *testing.T) {
 	} {
 		s, err := signin.NewService(signin.Config{PublicURL: address})
 		if err != nil || s.PasskeysWork() != want {
-			t.Errorf("%s: %t, %v", address, !want, err)
+			t.Errorf("%s: got passkeys %t, %v, want %t", address, !want, err, want)
 			continue
 		}
 		if want {
 			continue
 		}
-		if _, _, err := s.AskPasskey(t.Context(), here); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("%s: %v", address, err)
+		if _, _, err := s.BeginPasskey(t.Context(), here); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: got error %v, want kind %s", address, err, fault.NotFound)
 		}
 	}
 }
@@ -212,9 +213,9 @@ func TestCredentialsAreJudged(t *testing.T) {
 			a := newAuthenticator(w.T)
 			a.public = key
 			if err := w.keeps(owner(w.home), a, "Weak"); err == nil {
-				w.Errorf("%s is kept", name)
+				w.Errorf("a passkey of %s: got no error, want one", name)
 			} else {
-				w.why(err, signin.WhyPasskey)
+				w.refused(err, signin.ReasonPasskey)
 			}
 		}
 		a := newAuthenticator(w.T)
@@ -229,7 +230,7 @@ func TestCredentialsAreJudged(t *testing.T) {
 		all, err := w.signIn.Security(w.Context(), owner(w.home))
 		w.must(err)
 		if got := all.Passkeys[2].Transports; !slices.Equal(got, []string{"usb", "internal"}) {
-			w.Errorf("%d transports are kept", len(got))
+			w.Errorf("transports: got %d, want usb and internal", len(got))
 		}
 	})
 }
@@ -239,12 +240,12 @@ func TestCredentialsAreJudged(t *testing.T) {
 func TestStoredWeakPasskey(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		by := owner(w.home)
-		for bits, want := range map[int]signin.Why{1024: signin.WhyPasskey, 2048: ""} {
+		for bits, want := range map[int]signin.Reason{1024: signin.ReasonPasskey, 2048: ""} {
 			_, err := w.proves(w.stores(bits))
 			if want == "" {
 				w.must(err)
 			} else {
-				w.why(err, want)
+				w.refused(err, want)
 			}
 		}
 		all, err := w.signIn.Security(w.Context(), by)
@@ -301,7 +302,7 @@ func TestMostPasskeys(t *testing.T) {
 		var answers []string
 		for range 2 {
 			a := newAuthenticator(w.T)
-			options, flow, err := w.signIn.AskNewPasskey(w.Context(), by)
+			options, flow, err := w.signIn.BeginNewPasskey(w.Context(), by)
 			w.must(err)
 			flows, answers = append(flows, flow.Reveal()), append(answers, a.makes(options))
 		}

@@ -44,10 +44,10 @@ func errWrong() *fault.Error {
 	return fault.Errorf(fault.Unauthenticated, "The e-mail address or the password is wrong.")
 }
 
-// Password returns the proof of the user with the address and the password. It
+// VerifyPassword returns the proof of the user with the address and the password. It
 // returns fault.Unauthenticated if there is none, fault.RateLimited after too
 // many wrong ones (Wait), and fault.Forbidden if passwords are turned off.
-func (s *Passwords) Password(ctx context.Context, email string, typed secret.Password, v Visitor) (Proof, error) {
+func (s *Passwords) VerifyPassword(ctx context.Context, email string, typed secret.Password, v Visitor) (Proof, error) {
 	if s.noPasswords {
 		return Proof{}, errNoPasswords()
 	}
@@ -141,12 +141,12 @@ func (s *Passwords) matching(ctx context.Context, typed secret.Password, email s
 	return i, nil
 }
 
-// GivePassword replaces the password of the user with the e-mail address and
+// SetPassword replaces the password of the user with the e-mail address and
 // ends all of their sessions, except those that the operator started without a
 // password. It returns fault.Forbidden unless the principal is the operator,
 // fault.Invalid on "password" for one that breaks a rule, and fault.NotFound on
 // "email" if no user has the address.
-func (s *Passwords) GivePassword(ctx context.Context, by *auth.Principal, email string, chosen secret.Password) error {
+func (s *Passwords) SetPassword(ctx context.Context, by *auth.Principal, email string, chosen secret.Password) error {
 	if by.Kind != auth.Operator {
 		return auth.Denied()
 	}
@@ -277,7 +277,7 @@ func (s *Passwords) ChangePassword(ctx context.Context, by *auth.Principal, pres
 	if err != nil {
 		return err
 	}
-	proof, err := s.Password(ctx, person.Email, present, v)
+	proof, err := s.VerifyPassword(ctx, person.Email, present, v)
 	if err != nil {
 		return err
 	}
@@ -285,7 +285,7 @@ func (s *Passwords) ChangePassword(ctx context.Context, by *auth.Principal, pres
 		return errWrong()
 	}
 	proof.grounds.Session = by.SessionID
-	// VouchedBy stays: those who know the present password may make this change.
+	// VouchedBy stays: a user who knows the current password may make this change.
 	change := passwordChange{Chosen: chosen, VouchedBy: person.VouchedBy, Keep: by.SessionID, Grounds: proof.grounds}
 	_, err = s.set(ctx, by, person.User, change)
 	return err

@@ -31,13 +31,13 @@ func VersionOf(hash string, id uuid.UUID) PasswordVersion {
 func (p Person) version() PasswordVersion { return VersionOf(p.PasswordHash, p.PasswordID) }
 
 // Grounds are what a proof or a flow rests on. The repository checks them in
-// the transaction that acts on them, and returns Refused with WhyChanged if one
+// the transaction that acts on them, and returns Refused with ReasonChanged if one
 // of them no longer holds.
 type Grounds struct {
 	UserID uuid.UUID
 	// Password is the version of the user's password.
 	Password PasswordVersion
-	// Passkey and Identity exist and belong to the user; zero for none.
+	// FinishPasskey and Identity exist and belong to the user; zero for none.
 	Passkey, Identity uuid.UUID
 	// Session is a live session of the user; zero for none.
 	Session uuid.UUID

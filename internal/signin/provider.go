@@ -21,20 +21,20 @@ import (
 )
 
 // Provider authenticates users (OpenID Connect Core 1.0). Its errors are
-// Refused with WhyAway, WhyProvider or WhyUntrusted.
+// Refused with ReasonUnreachable, ReasonProvider or ReasonUntrusted.
 type Provider interface {
 	// Issuer is the provider's identifier, and Name its display name.
 	Issuer() string
 	Name() string
 	// Address returns the URL where the user authenticates.
-	Address(ctx context.Context, q Question) (string, error)
+	Address(ctx context.Context, q AuthRequest) (string, error)
 	// Redeem exchanges the code of an answer for the provider's claims. It
 	// verifies that the provider made them, for this client and this question.
-	Redeem(ctx context.Context, code string, q Question) (Claims, error)
+	Redeem(ctx context.Context, code string, q AuthRequest) (Claims, error)
 }
 
-// Question is an authentication request to the provider.
-type Question struct {
+// AuthRequest is an authentication request to the provider.
+type AuthRequest struct {
 	// State is returned with the answer, and Nonce in the ID token (OpenID
 	// Connect Core, section 3.1.2.1). Verifier proves that the client that
 	// redeems the code requested it (RFC 7636).
@@ -65,10 +65,10 @@ func ValidSubject(text string) bool {
 }
 
 // validated returns the claims in a form that can be stored: it drops an invalid
-// e-mail address. It returns Refused with WhyUntrusted for an invalid subject.
+// e-mail address. It returns Refused with ReasonUntrusted for an invalid subject.
 func (c Claims) validated() (Claims, error) {
 	if !ValidSubject(c.Subject) {
-		return Claims{}, refused(WhyUntrusted, errors.New("the subject is not 1 to 255 printable ASCII characters"))
+		return Claims{}, refused(ReasonUntrusted, errors.New("the subject is not 1 to 255 printable ASCII characters"))
 	}
 	if !user.ValidEmail(c.Email) {
 		c.Email, c.EmailVerified = "", false
@@ -101,8 +101,8 @@ type IdentityRepository interface {
 	Identities(ctx context.Context, userID uuid.UUID) ([]Identity, error)
 	// LinkIdentity saves an identity. It returns fault.Conflict if the subject
 	// is linked already, or the person to another subject at the issuer. It
-	// returns Refused with WhyChanged if the grounds no longer hold, and with
-	// WhyUnlinked for a link by address that the user has removed before.
+	// returns Refused with ReasonChanged if the grounds no longer hold, and with
+	// ReasonUnlinked for a link by address that the user has removed before.
 	LinkIdentity(ctx context.Context, by auth.Actor, i Identity, how Linking, g Grounds, events []audit.Event) error
 	// UsedIdentity records a sign-in with the identity.
 	UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) error
@@ -128,11 +128,11 @@ type Linking string
 
 // The ways of linking.
 const (
-	// ByAddress: the provider vouches for the address of a user who signs in.
-	ByAddress Linking = "address"
-	// OnPurpose: the user links it in a session. It undoes an earlier
+	// LinkByAddress: the provider vouches for the address of a user who signs in.
+	LinkByAddress Linking = "address"
+	// LinkByUser: the user links it in a session. It undoes an earlier
 	// unlinking.
-	OnPurpose Linking = "purpose"
+	LinkByUser Linking = "purpose"
 )
 
 // Goal is what the user authenticates for.
@@ -144,13 +144,13 @@ const (
 	ToSignIn Goal = "sign in"
 	// ToLink: to link the identity.
 	ToLink Goal = "link"
-	// ToProveAgain: to continue in a session that is no longer fresh.
-	ToProveAgain Goal = "prove again"
+	// ToReauthenticate: to continue in a session that is no longer fresh.
+	ToReauthenticate Goal = "prove again"
 )
 
 // providerFlow is the state of a flow while the user is at the provider.
 type providerFlow struct {
-	Question
+	AuthRequest
 
 	Goal Goal
 	// UserID is the user of the session that began the flow, and Password the
@@ -161,11 +161,11 @@ type providerFlow struct {
 	At       time.Time
 }
 
-// AskProvider begins a flow at the provider and returns the URL to go to and
+// BeginProvider begins a flow at the provider and returns the URL to go to and
 // the secret of the flow. The principal is nil for a sign-in. It returns
-// Refused with WhyAway if the provider is unreachable, and fault.RateLimited
+// Refused with ReasonUnreachable if the provider is unreachable, and fault.RateLimited
 // after too many from one address.
-func (s *Identities) AskProvider(ctx context.Context, by *auth.Principal, goal Goal, next string, v Visitor) (string,
+func (s *Identities) BeginProvider(ctx context.Context, by *auth.Principal, goal Goal, next string, v Visitor) (string,
 	secret.Secret, error) {
 	if s.provider == nil {
 		return "", secret.Secret{}, fault.Errorf(fault.NotFound, "No sign-in provider is set up.")
@@ -175,7 +175,7 @@ func (s *Identities) AskProvider(ctx context.Context, by *auth.Principal, goal G
 	}
 	flow := providerFlow{Goal: goal, Next: next, At: s.now.Timestamp()}
 	var err error
-	if flow.Question, err = s.newQuestion(goal == ToProveAgain); err != nil {
+	if flow.AuthRequest, err = s.newAuthRequest(goal == ToReauthenticate); err != nil {
 		return "", secret.Secret{}, err
 	}
 	starter := proving()
@@ -186,7 +186,7 @@ func (s *Identities) AskProvider(ctx context.Context, by *auth.Principal, goal G
 		}
 		flow.UserID, flow.Password, starter = g.UserID, g.Password, by.Actor()
 	}
-	address, err := s.provider.Address(ctx, flow.Question)
+	address, err := s.provider.Address(ctx, flow.AuthRequest)
 	if err != nil {
 		return "", secret.Secret{}, err
 	}
@@ -194,22 +194,22 @@ func (s *Identities) AskProvider(ctx context.Context, by *auth.Principal, goal G
 	return address, value, err
 }
 
-// newQuestion returns a question with 256 random bits in each of its parts. A
+// newAuthRequest returns a question with 256 random bits in each of its parts. A
 // verifier has at least 43 characters (RFC 7636, section 4.1).
-func (s *Identities) newQuestion(again bool) (Question, error) {
+func (s *Identities) newAuthRequest(again bool) (AuthRequest, error) {
 	const size = 32
 	raw := make([]byte, 3*size)
 	if _, err := io.ReadFull(s.random, raw); err != nil {
-		return Question{}, fmt.Errorf("read random bytes for a question: %w", err)
+		return AuthRequest{}, fmt.Errorf("read random bytes for an authentication request: %w", err)
 	}
 	text := base64.RawURLEncoding.EncodeToString
-	return Question{State: text(raw[:size]), Nonce: text(raw[size : 2*size]), Verifier: text(raw[2*size:]),
+	return AuthRequest{State: text(raw[:size]), Nonce: text(raw[size : 2*size]), Verifier: text(raw[2*size:]),
 		Again: again}, nil
 }
 
-// Answer is the provider's answer to the authentication request (OpenID Connect
+// AuthResponse is the provider's answer to the authentication request (OpenID Connect
 // Core, sections 3.1.2.5 and 3.1.2.6).
-type Answer struct {
+type AuthResponse struct {
 	State, Code string
 	// Error is set instead of the code.
 	Error string
@@ -217,8 +217,8 @@ type Answer struct {
 	Issuer string
 }
 
-// Arrival is a user who came back from the provider.
-type Arrival struct {
+// ProviderResult is a user who came back from the provider.
+type ProviderResult struct {
 	Proof
 
 	Goal Goal
@@ -229,69 +229,69 @@ type Arrival struct {
 // 4.1.2.1).
 const accessDenied = "access_denied"
 
-// Answered finishes a flow at the provider. The principal is the signed-in
+// FinishProvider finishes a flow at the provider. The principal is the signed-in
 // user, or nil. With the goal ToLink, it links the identity. It returns Refused
 // if the answer is not valid or its user is unknown here.
-func (s *Identities) Answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival,
-	error) {
-	arrival, err := s.answered(ctx, by, flow, a, v)
-	if arrival.Goal != ToLink {
-		s.failures.observe(Attempt{Method: ByProvider, UserID: arrival.Proof.User.ID, Origin: v.Origin, Err: err})
+func (s *Identities) FinishProvider(ctx context.Context, by *auth.Principal, flow string, r AuthResponse,
+	v Visitor) (ProviderResult, error) {
+	result, err := s.finishProvider(ctx, by, flow, r, v)
+	if result.Goal != ToLink {
+		s.failures.observe(Attempt{Method: ByProvider, UserID: result.Proof.User.ID, Origin: v.Origin, Err: err})
 	}
-	return arrival, err
+	return result, err
 }
 
-func (s *Identities) answered(ctx context.Context, by *auth.Principal, flow string, a Answer, v Visitor) (Arrival,
-	error) {
+func (s *Identities) finishProvider(ctx context.Context, by *auth.Principal, flow string, r AuthResponse,
+	v Visitor) (ProviderResult, error) {
 	if s.provider == nil {
-		return Arrival{}, fault.Errorf(fault.NotFound, "No sign-in provider is set up.")
+		return ProviderResult{}, fault.Errorf(fault.NotFound, "No sign-in provider is set up.")
 	}
 	var q providerFlow
 	if err := s.flows.peek(ctx, forProvider, flow, &q); err != nil {
-		return Arrival{}, err
+		return ProviderResult{}, err
 	}
-	arrival := Arrival{Goal: q.Goal, Next: q.Next}
+	result := ProviderResult{Goal: q.Goal, Next: q.Next}
 	// A wrong state does not end the flow: any website can send a browser here
 	// with one.
-	if subtle.ConstantTimeCompare([]byte(a.State), []byte(q.State)) != 1 {
-		return arrival, refused(WhyState, nil)
+	if subtle.ConstantTimeCompare([]byte(r.State), []byte(q.State)) != 1 {
+		return result, refused(ReasonState, nil)
 	}
 	if err := s.flows.take(ctx, forProvider, flow, &q); err != nil {
-		return arrival, err
+		return result, err
 	}
-	claims, err := s.claims(ctx, a, q)
+	claims, err := s.claims(ctx, r, q)
 	if err != nil {
-		return arrival, err
+		return result, err
 	}
 	if q.Goal != ToSignIn && (by == nil || by.Person() != q.UserID) {
-		return arrival, refused(WhyOther, nil)
+		return result, refused(ReasonOther, nil)
 	}
 	if q.Goal == ToSignIn {
-		arrival.Proof, err = s.identified(ctx, claims, v)
-		return arrival, err
+		result.Proof, err = s.identified(ctx, claims, v)
+		return result, err
 	}
 	g := Grounds{UserID: by.Person(), Password: q.Password, Session: by.SessionID}
 	if q.Goal == ToLink {
-		_, err = s.linkIdentity(ctx, by, self(by), OnPurpose, g, claims)
-		return arrival, err
+		_, err = s.linkIdentity(ctx, by, self(by), LinkByUser, g, claims)
+		return result, err
 	}
-	g.Identity, err = s.provedAgain(ctx, by, claims, q.At)
-	arrival.Proof = Proof{User: self(by), Method: ByProvider, grounds: g}
-	return arrival, err
+	g.Identity, err = s.reauthenticated(ctx, by, claims, q.At)
+	result.Proof = Proof{User: self(by), Method: ByProvider, grounds: g}
+	return result, err
 }
 
 // claims returns the provider's claims for its answer.
-func (s *Identities) claims(ctx context.Context, a Answer, q providerFlow) (Claims, error) {
+func (s *Identities) claims(ctx context.Context, r AuthResponse, q providerFlow) (Claims, error) {
 	switch {
-	case a.Issuer != "" && a.Issuer != s.provider.Issuer():
-		return Claims{}, refused(WhyUntrusted, errors.New("the answer is from another issuer"))
-	case a.Error == accessDenied:
-		return Claims{}, refused(WhyDenied, nil)
-	case a.Error != "" || a.Code == "":
-		return Claims{}, refused(WhyProvider,
-			fmt.Errorf("the provider returned no code, but the error %.100q", a.Error))
+	case r.Issuer != "" && r.Issuer != s.provider.Issuer():
+		return Claims{}, refused(ReasonUntrusted, errors.New("the answer is from another issuer"))
+	case r.Error == accessDenied:
+		return Claims{}, refused(ReasonDenied, nil)
+	case r.Error != "" || r.Code == "":
+		return Claims{}, refused(ReasonProvider,
+			fmt.Errorf("the provider returned no code, but the error %.100q", r.Error))
 	}
-	claims, err := s.provider.Redeem(ctx, a.Code, q.Question)
+	claims, err := s.provider.Redeem(ctx, r.Code, q.AuthRequest)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -321,7 +321,7 @@ func (s *Identities) identified(ctx context.Context, c Claims, v Visitor) (Proof
 		}
 	}
 	if c.Email == "" || !c.EmailVerified {
-		return Proof{}, refused(WhyUnverified, nil)
+		return Proof{}, refused(ReasonUnverified, nil)
 	}
 	return s.byAddress(ctx, c, v)
 }
@@ -331,7 +331,7 @@ func (s *Identities) identified(ctx context.Context, c Claims, v Visitor) (Proof
 func (s *Identities) byAddress(ctx context.Context, c Claims, v Visitor) (Proof, error) {
 	person, err := s.persons.EnsurePerson(ctx, user.Fold(c.Email), s.now.Timestamp())
 	if fault.KindOf(err) == fault.NotFound || err == nil && !c.vouchFor(person.Email) {
-		return Proof{}, refused(WhyUnknown, nil)
+		return Proof{}, refused(ReasonUnknown, nil)
 	}
 	if err != nil {
 		return Proof{}, err
@@ -341,7 +341,7 @@ func (s *Identities) byAddress(ctx context.Context, c Claims, v Visitor) (Proof,
 		return Proof{}, err
 	}
 	if len(accountsOf(all)) == 0 {
-		return Proof{}, refused(WhyUnknown, nil)
+		return Proof{}, refused(ReasonUnknown, nil)
 	}
 	if person.VouchedBy != uuid.Nil {
 		if person, err = s.reclaim(ctx, person, v); err != nil {
@@ -349,12 +349,12 @@ func (s *Identities) byAddress(ctx context.Context, c Claims, v Visitor) (Proof,
 		}
 	}
 	proof := prove(person, ByProvider)
-	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, ByAddress,
+	proof.grounds.Identity, err = s.linkIdentity(ctx, actor(person.User, uuid.Nil, v), person.User, LinkByAddress,
 		proof.grounds, c)
 	return proof, err
 }
 
-// reclaim takes a user back from those who may know the password that an
+// reclaim takes a user back from anyone who may know the password that an
 // account chose, for the person whose address the provider vouches for. It
 // removes the password, its sessions, and the factors and identities that may
 // have been added with it. It returns the updated user.
@@ -408,11 +408,11 @@ func (s *Identities) linkIdentity(ctx context.Context, by *auth.Principal, who u
 	other, missing := s.repo.Identity(ctx, identity.Issuer, identity.Subject)
 	switch {
 	case fault.KindOf(missing) == fault.NotFound:
-		return uuid.Nil, refused(WhyTaken, err)
+		return uuid.Nil, refused(ReasonTaken, err)
 	case missing != nil:
 		return uuid.Nil, missing
 	case other.UserID != who.ID:
-		return uuid.Nil, refused(WhyLinked, err)
+		return uuid.Nil, refused(ReasonLinked, err)
 	}
 	return other.ID, nil // a concurrent request of the same person was first
 }
@@ -420,19 +420,19 @@ func (s *Identities) linkIdentity(ctx context.Context, by *auth.Principal, who u
 // clockSkew is how far the provider's clock may be behind.
 const clockSkew = time.Minute
 
-// provedAgain checks that the claims are of the principal's person, who
+// reauthenticated checks that the claims are of the principal's person, who
 // authenticated after the request, and returns the ID of their identity.
-func (s *Identities) provedAgain(ctx context.Context, by *auth.Principal, c Claims, begunAt time.Time) (uuid.UUID,
+func (s *Identities) reauthenticated(ctx context.Context, by *auth.Principal, c Claims, begunAt time.Time) (uuid.UUID,
 	error) {
 	found, err := s.repo.Identity(ctx, s.provider.Issuer(), c.Subject)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return uuid.Nil, err
 	}
 	if err != nil || found.UserID != by.Person() {
-		return uuid.Nil, refused(WhyOther, err)
+		return uuid.Nil, refused(ReasonOther, err)
 	}
 	if c.AuthenticatedAt.Before(begunAt.Add(-clockSkew)) {
-		return uuid.Nil, refused(WhyStale, nil)
+		return uuid.Nil, refused(ReasonStale, nil)
 	}
 	return found.ID, s.repo.UsedIdentity(ctx, found.ID, s.now.Timestamp())
 }

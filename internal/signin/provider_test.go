@@ -20,20 +20,20 @@ type oracle struct {
 	says signin.Claims
 	err  error
 	// last is the last question.
-	last signin.Question
+	last signin.AuthRequest
 }
 
 func (*oracle) Issuer() string { return "https://id.example" }
 func (*oracle) Name() string   { return "Example ID" }
 
-func (o *oracle) Address(_ context.Context, q signin.Question) (string, error) {
+func (o *oracle) Address(_ context.Context, q signin.AuthRequest) (string, error) {
 	o.last = q
 	return "https://id.example/?" + url.Values{"state": {q.State}}.Encode(), o.err
 }
 
-func (o *oracle) Redeem(_ context.Context, _ string, q signin.Question) (signin.Claims, error) {
+func (o *oracle) Redeem(_ context.Context, _ string, q signin.AuthRequest) (signin.Claims, error) {
 	if q != o.last {
-		return signin.Claims{}, signin.Refuse(signin.WhyUntrusted, nil)
+		return signin.Claims{}, signin.Refuse(signin.ReasonUntrusted, nil)
 	}
 	return o.says, o.err
 }
@@ -46,42 +46,44 @@ func eachOracle(t *testing.T, test func(*fixture, *oracle), settings ...func(*si
 }
 
 // comes goes to the provider and back.
-func (w *fixture) comes(o *oracle, by *auth.Principal, goal signin.Goal, says signin.Claims) (signin.Arrival, error) {
+func (w *fixture) comes(o *oracle, by *auth.Principal, goal signin.Goal, says signin.Claims) (signin.ProviderResult,
+	error) {
 	w.Helper()
-	_, flow, err := w.signIn.AskProvider(w.Context(), by, goal, "/next", here)
+	_, flow, err := w.signIn.BeginProvider(w.Context(), by, goal, "/next", here)
 	w.must(err)
 	o.says = says
-	return w.signIn.Answered(w.Context(), by, flow.Reveal(), signin.Answer{State: o.last.State, Code: "code"}, here)
+	return w.signIn.FinishProvider(w.Context(), by, flow.Reveal(), signin.AuthResponse{State: o.last.State,
+		Code: "code"}, here)
 }
 
 func TestKnownAtProvider(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		says := signin.Claims{Subject: "1", Email: w.home.Owner.Email}
 		_, err := w.comes(o, nil, signin.ToSignIn, says)
-		w.why(err, signin.WhyUnverified)
+		w.refused(err, signin.ReasonUnverified)
 		says.EmailVerified = true
-		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		if arrived.User.ID != w.home.Owner.ID || arrived.Next != "/next" || arrived.Goal != signin.ToSignIn {
-			w.Errorf("%+v", arrived)
+		if result.User.ID != w.home.Owner.ID || result.Next != "/next" || result.Goal != signin.ToSignIn {
+			w.Errorf("arrived: got %+v, want the owner, then /next", result)
 		}
 		events := w.events(w.home, audit.IdentityLinked)
 		if len(events) != 1 || events[0].Actor.ID != w.home.Owner.ID || events[0].Details[0].Value != o.Issuer() {
-			w.Errorf("got events %+v", events)
+			w.Errorf("events: got %+v, want 1 of the owner at %s", events, o.Issuer())
 		}
 		// Later sign-ins go by the subject, with any address.
-		arrived, err = w.comes(o, nil, signin.ToSignIn,
+		result, err = w.comes(o, nil, signin.ToSignIn,
 			signin.Claims{Subject: "1", Email: w.away.Owner.Email, EmailVerified: true})
 		w.must(err)
-		if arrived.User.ID != w.home.Owner.ID {
-			w.Errorf("the subject is %s", arrived.User.Email)
+		if result.User.ID != w.home.Owner.ID {
+			w.Errorf("the user of the subject: got %s, want %s", result.User.Email, w.home.Owner.Email)
 		}
 		says.Subject = "2"
 		_, err = w.comes(o, nil, signin.ToSignIn, says)
-		w.why(err, signin.WhyTaken)
+		w.refused(err, signin.ReasonTaken)
 		_, err = w.comes(o, nil, signin.ToSignIn,
 			signin.Claims{Subject: "3", Email: "nobody@acme.example", EmailVerified: true})
-		w.why(err, signin.WhyUnknown)
+		w.refused(err, signin.ReasonUnknown)
 	})
 }
 
@@ -92,20 +94,20 @@ func TestLinkAtProvider(t *testing.T) {
 		_, err = w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err) // a second time changes nothing
 		_, err = w.comes(o, owner(w.away), signin.ToLink, signin.Claims{Subject: "1"})
-		w.why(err, signin.WhyLinked)
+		w.refused(err, signin.ReasonLinked)
 		_, err = w.comes(o, owner(w.home), signin.ToLink, signin.Claims{Subject: "2"})
-		w.why(err, signin.WhyTaken)
-		_, _, err = w.signIn.AskProvider(w.Context(), nil, signin.ToLink, "", here)
+		w.refused(err, signin.ReasonTaken)
+		_, _, err = w.signIn.BeginProvider(w.Context(), nil, signin.ToLink, "", here)
 		w.wants(err, fault.Forbidden, "")
 
 		// A flow that one user began and another finishes.
-		_, flow, err := w.signIn.AskProvider(w.Context(), owner(w.home), signin.ToLink, "", here)
+		_, flow, err := w.signIn.BeginProvider(w.Context(), owner(w.home), signin.ToLink, "", here)
 		w.must(err)
-		_, err = w.signIn.Answered(w.Context(), owner(w.away), flow.Reveal(),
-			signin.Answer{State: o.last.State, Code: "code"}, here)
-		w.why(err, signin.WhyOther)
+		_, err = w.signIn.FinishProvider(w.Context(), owner(w.away), flow.Reveal(),
+			signin.AuthResponse{State: o.last.State, Code: "code"}, here)
+		w.refused(err, signin.ReasonOther)
 		if n := w.countEvents(w.home, audit.IdentityLinked) + w.countEvents(w.away, audit.IdentityLinked); n != 1 {
-			w.Errorf("the log has %d links", n)
+			w.Errorf("linked identities in the log: got %d, want 1", n)
 		}
 	})
 }
@@ -127,13 +129,13 @@ func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
 		for range 2 { // a second unlinking is stored as well
 			unlink()
 			_, err = w.comes(o, nil, signin.ToSignIn, says)
-			w.why(err, signin.WhyUnlinked)
+			w.refused(err, signin.ReasonUnlinked)
 			w.signIn = w.service(func(*signin.Config) {})
 			_, err = w.comes(o, nil, signin.ToSignIn, says)
-			w.why(err, signin.WhyUnlinked)
+			w.refused(err, signin.ReasonUnlinked)
 			if n := len(w.events(w.home, audit.IdentityLinked)) - len(w.events(w.home,
 				audit.IdentityUnlinked)); n != 0 {
-				w.Errorf("the log has %d links more than were removed", n)
+				w.Errorf("identities in the log: %d more were linked than unlinked, want none", n)
 			}
 			_, err = w.comes(o, owner(w.home), signin.ToLink, says)
 			w.must(err)
@@ -154,70 +156,73 @@ func TestUnlinkedIsNotLinkedByAddress(t *testing.T) {
 func TestProvedAgainAtProvider(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		by := owner(w.home)
-		_, err := w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
-		w.why(err, signin.WhyOther)
+		_, err := w.comes(o, by, signin.ToReauthenticate, signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
+		w.refused(err, signin.ReasonOther)
 		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err)
-		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
+		_, err = w.comes(o, by, signin.ToReauthenticate, signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
 		w.must(err)
 		if !o.last.Again {
-			w.Error("the provider was not asked to ask")
+			w.Error("the provider was not asked to ask again, want it to be")
 		}
-		_, err = w.comes(o, by, signin.ToProveAgain,
+		_, err = w.comes(o, by, signin.ToReauthenticate,
 			signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now().Add(-2 * time.Minute)})
-		w.why(err, signin.WhyStale)
-		_, err = w.comes(o, by, signin.ToProveAgain, signin.Claims{Subject: "1"})
-		w.why(err, signin.WhyStale)
-		_, err = w.comes(o, owner(w.away), signin.ToProveAgain,
+		w.refused(err, signin.ReasonStale)
+		_, err = w.comes(o, by, signin.ToReauthenticate, signin.Claims{Subject: "1"})
+		w.refused(err, signin.ReasonStale)
+		_, err = w.comes(o, owner(w.away), signin.ToReauthenticate,
 			signin.Claims{Subject: "1", AuthenticatedAt: w.Clock.Now()})
-		w.why(err, signin.WhyOther)
+		w.refused(err, signin.ReasonOther)
 	})
 }
 
 func TestAnswersThatAreRefused(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
-		good := func() signin.Answer { return signin.Answer{State: o.last.State, Code: "code", Issuer: o.Issuer()} }
+		good := func() signin.AuthResponse {
+			return signin.AuthResponse{State: o.last.State, Code: "code", Issuer: o.Issuer()}
+		}
 		tests := []struct {
 			name   string
-			change func(*signin.Answer)
-			want   signin.Why
+			change func(*signin.AuthResponse)
+			want   signin.Reason
 		}{
-			{"another state", func(a *signin.Answer) { a.State = "another" }, signin.WhyState},
-			{"no state", func(a *signin.Answer) { a.State = "" }, signin.WhyState},
-			{"said no", func(a *signin.Answer) { a.Error = "access_denied" }, signin.WhyDenied},
-			{"an error", func(a *signin.Answer) { a.Error = "login_required" }, signin.WhyProvider},
-			{"no code", func(a *signin.Answer) { a.Code = "" }, signin.WhyProvider},
-			{"another issuer", func(a *signin.Answer) { a.Issuer = "https://other.example" }, signin.WhyUntrusted},
+			{"another state", func(a *signin.AuthResponse) { a.State = "another" }, signin.ReasonState},
+			{"no state", func(a *signin.AuthResponse) { a.State = "" }, signin.ReasonState},
+			{"said no", func(a *signin.AuthResponse) { a.Error = "access_denied" }, signin.ReasonDenied},
+			{"an error", func(a *signin.AuthResponse) { a.Error = "login_required" }, signin.ReasonProvider},
+			{"no code", func(a *signin.AuthResponse) { a.Code = "" }, signin.ReasonProvider},
+			{"another issuer", func(a *signin.AuthResponse) { a.Issuer = "https://other.example" },
+				signin.ReasonUntrusted},
 		}
 		for _, test := range tests {
-			_, flow, err := w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.7"))
+			_, flow, err := w.signIn.BeginProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.7"))
 			w.must(err)
 			o.says = signin.Claims{Subject: "1", Email: w.home.Owner.Email, EmailVerified: true}
 			answer := good()
 			test.change(&answer)
-			_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), answer, here)
-			w.why(err, test.want)
+			_, err = w.signIn.FinishProvider(w.Context(), nil, flow.Reveal(), answer, here)
+			w.refused(err, test.want)
 			// Only a wrong state leaves the flow unchanged.
-			_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), good(), here)
-			if test.want == signin.WhyState {
+			_, err = w.signIn.FinishProvider(w.Context(), nil, flow.Reveal(), good(), here)
+			if test.want == signin.ReasonState {
 				w.must(err)
 			} else {
-				w.why(err, signin.WhyOver)
+				w.refused(err, signin.ReasonEnded)
 			}
 		}
 		for _, flow := range []string{"", "nonsense", w.owes()} {
-			_, err := w.signIn.Answered(w.Context(), nil, flow, good(), here)
-			w.why(err, signin.WhyOver)
+			_, err := w.signIn.FinishProvider(w.Context(), nil, flow, good(), here)
+			w.refused(err, signin.ReasonEnded)
 		}
-		_, flow, err := w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
+		_, flow, err := w.signIn.BeginProvider(w.Context(), nil, signin.ToSignIn, "", here)
 		w.must(err)
 		w.Clock.Advance(10*time.Minute + time.Second)
-		_, err = w.signIn.Answered(w.Context(), nil, flow.Reveal(), good(), here)
-		w.why(err, signin.WhyOver)
+		_, err = w.signIn.FinishProvider(w.Context(), nil, flow.Reveal(), good(), here)
+		w.refused(err, signin.ReasonEnded)
 
-		o.err = signin.Refuse(signin.WhyAway, nil)
-		_, _, err = w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", here)
-		w.why(err, signin.WhyAway)
+		o.err = signin.Refuse(signin.ReasonUnreachable, nil)
+		_, _, err = w.signIn.BeginProvider(w.Context(), nil, signin.ToSignIn, "", here)
+		w.refused(err, signin.ReasonUnreachable)
 	})
 }
 
@@ -226,11 +231,11 @@ func TestAskingIsLimited(t *testing.T) {
 	eachOracle(t, func(w *fixture, _ *oracle) {
 		var last error
 		for range 320 {
-			_, _, last = w.signIn.AskProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.9"))
+			_, _, last = w.signIn.BeginProvider(w.Context(), nil, signin.ToSignIn, "", visitor("192.0.2.9"))
 		}
 		w.wants(last, fault.RateLimited, "")
 		for range 320 {
-			_, _, last = w.signIn.AskPasskey(w.Context(), visitor("192.0.2.10"))
+			_, _, last = w.signIn.BeginPasskey(w.Context(), visitor("192.0.2.10"))
 		}
 		w.wants(last, fault.RateLimited, "")
 	})
@@ -240,11 +245,11 @@ func TestAskingIsLimited(t *testing.T) {
 func TestNoAccountAtProvider(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		leaver := w.home.Users[len(w.home.Users)-1]
-		_, err := membership.NewService(w.DB.Offboard(), w.Clock.Now).Remove(w.Context(), owner(w.home),
+		_, err := membership.NewService(w.DB.Memberships(), w.Clock.Now).Remove(w.Context(), owner(w.home),
 			membership.Removal{User: user.Ref{Email: &leaver.Email}})
 		w.must(err)
 		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1", Email: leaver.Email, EmailVerified: true})
-		w.why(err, signin.WhyUnknown)
+		w.refused(err, signin.ReasonUnknown)
 	})
 }
 
@@ -257,28 +262,28 @@ func TestClaimsAreJudged(t *testing.T) {
 			for _, goal := range []signin.Goal{signin.ToSignIn, signin.ToLink} {
 				_, err := w.comes(o, owner(w.home), goal,
 					signin.Claims{Subject: subject, Email: w.home.Owner.Email, EmailVerified: true})
-				w.why(err, signin.WhyUntrusted)
+				w.refused(err, signin.ReasonUntrusted)
 			}
 		}
 		_, err := w.Users.Create(w.Context(), owner(w.home),
 			user.Details{Email: "kim@acme.example", FirstName: "Kim", LastName: "K", Locale: "en"})
 		w.must(err)
-		for address, want := range map[string]signin.Why{
-			"\u212aim@acme.example": signin.WhyUnknown, // the Kelvin sign, which folds to k
-			"kim@acme.example ":     signin.WhyUnverified,
-			" kim@acme.example":     signin.WhyUnverified,
-			"kim@acme.example\x00":  signin.WhyUnverified,
-			"<kim@acme.example>":    signin.WhyUnverified,
+		for address, want := range map[string]signin.Reason{
+			"\u212aim@acme.example": signin.ReasonUnknown, // the Kelvin sign, which folds to k
+			"kim@acme.example ":     signin.ReasonUnverified,
+			" kim@acme.example":     signin.ReasonUnverified,
+			"kim@acme.example\x00":  signin.ReasonUnverified,
+			"<kim@acme.example>":    signin.ReasonUnverified,
 		} {
 			_, err := w.comes(o, nil, signin.ToSignIn,
 				signin.Claims{Subject: "kim", Email: address, EmailVerified: true})
-			w.why(err, want)
+			w.refused(err, want)
 		}
-		arrived, err := w.comes(o, nil, signin.ToSignIn,
+		result, err := w.comes(o, nil, signin.ToSignIn,
 			signin.Claims{Subject: "kim", Email: "Kim@ACME.example", EmailVerified: true})
 		w.must(err)
-		if arrived.User.Email != "kim@acme.example" {
-			w.Errorf("that is %s", arrived.User.Email)
+		if result.User.Email != "kim@acme.example" {
+			w.Errorf("arrived: got %s, want kim@acme.example", result.User.Email)
 		}
 	})
 }

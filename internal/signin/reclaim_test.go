@@ -10,14 +10,14 @@ import (
 	"latchkey/internal/user"
 )
 
-// A person with a verified address takes it back from those who know a password
+// A person with a verified address takes it back from a user who knows a password
 // that an account chose for a user from before accounts had their own users,
 // and from the identity that was linked with that password.
 func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 	eachOracle(t, func(w *fixture, o *oracle) {
 		u := w.home.Users[2]
 		w.must(w.redeems(w.invites(owner(w.home), u.Email))) // shown to the owner
-		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.must(err)
 		by := w.begins(who.User, w.home.Account.ID)
 		key := w.registers(by, "Not mine")
@@ -25,33 +25,34 @@ func TestVerifiedIdentityTakesAnAddressBack(t *testing.T) {
 		w.must(err)
 		says := signin.Claims{Subject: "1", Email: u.Email}
 		_, err = w.comes(o, nil, signin.ToSignIn, says)
-		w.why(err, signin.WhyUnverified)
+		w.refused(err, signin.ReasonUnverified)
 
 		says.EmailVerified = true
-		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		if arrived.Proof.User.ID != u.ID || w.live(u) != 0 {
-			w.Errorf("%s arrived, and %d sessions live on", arrived.Proof.User.Email, w.live(u))
+		if result.Proof.User.ID != u.ID || w.live(u) != 0 {
+			w.Errorf("arrived: got %s with %d live sessions, want %s with none",
+				result.Proof.User.Email, w.live(u), u.Email)
 		}
-		_, err = w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		_, err = w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
 		_, err = w.proves(key)
-		w.why(err, signin.WhyPasskey)
+		w.refused(err, signin.ReasonPasskey)
 		_, err = w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "the owner's"})
-		w.why(err, signin.WhyUnverified)
+		w.refused(err, signin.ReasonUnverified)
 		for _, action := range []audit.Action{audit.PasswordRemoved, audit.PasskeyRemoved, audit.IdentityUnlinked} {
 			if n := w.countEvents(w.home, action); n != 1 {
-				w.Errorf("the log has %s %d times", action, n)
+				w.Errorf("events %s: got %d, want 1", action, n)
 			}
 		}
 		// The person is barred from no account.
 		_, err = w.Users.AddToAccount(w.Context(), owner(w.away), u.Email)
 		w.must(err)
-		_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, w.away.Account.ID, here)
+		_, _, err = w.signIn.Begin(w.Context(), result.Proof, w.away.Account.ID, here)
 		w.must(err)
-		arrived, err = w.comes(o, nil, signin.ToSignIn, says)
+		result, err = w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, w.home.Account.ID, here)
+		_, _, err = w.signIn.Begin(w.Context(), result.Proof, w.home.Account.ID, here)
 		w.must(err)
 	})
 }
@@ -64,27 +65,28 @@ func TestVerifiedIdentityLeavesTheAccountsUser(t *testing.T) {
 		_, err := w.Users.CreateWithPassword(w.Context(), owner(w.away),
 			user.Details{Email: u.Email, FirstName: "Ann", LastName: "Away", Locale: "en"}, twice(phrase))
 		w.must(err)
-		who, err := w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.must(err)
 		says := signin.Claims{Subject: "1", Email: u.Email}
 		_, err = w.comes(o, w.begins(who.User, w.away.Account.ID), signin.ToLink, says)
 		w.must(err)
-		arrived, err := w.comes(o, nil, signin.ToSignIn, says)
+		result, err := w.comes(o, nil, signin.ToSignIn, says)
 		w.must(err)
-		if arrived.Proof.User.ID != who.User.ID {
-			w.Errorf("an address that is not verified moved the identity to %s", arrived.Proof.User.ID)
+		if result.Proof.User.ID != who.User.ID {
+			w.Errorf("the identity moved to %s by an unverified address, want it to stay with %s",
+				result.Proof.User.ID, who.User.ID)
 		}
 		says.EmailVerified = true
 		for _, in := range []signin.Membership{{Account: w.home.Account}, {Account: w.away.Account}} {
-			arrived, err = w.comes(o, nil, signin.ToSignIn, says)
+			result, err = w.comes(o, nil, signin.ToSignIn, says)
 			w.must(err)
-			if arrived.Proof.User.ID != u.ID {
-				w.Errorf("%s arrived", arrived.Proof.User.ID)
+			if result.Proof.User.ID != u.ID {
+				w.Errorf("arrived: got %s, want %s", result.Proof.User.ID, u.ID)
 			}
-			_, _, err = w.signIn.Begin(w.Context(), arrived.Proof, in.ID, here)
+			_, _, err = w.signIn.Begin(w.Context(), result.Proof, in.ID, here)
 			w.must(err)
 		}
-		_, err = w.signIn.Password(w.Context(), u.Email, secret.NewPassword(phrase), here)
+		_, err = w.signIn.VerifyPassword(w.Context(), u.Email, secret.NewPassword(phrase), here)
 		w.wants(err, fault.Unauthenticated, "")
 	})
 }
@@ -101,7 +103,7 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		by, err := w.principal(value)
 		w.must(err)
 		if by.ID == by.Person() || by.Person() != w.home.Owner.ID {
-			w.Fatalf("the principal is %+v", by)
+			w.Fatalf("the principal: got %+v, want user %s by an ID of another account", by, w.home.Owner.ID)
 		}
 		app, _ := w.enrols(by)
 		w.Clock.Advance(signin.FlowLifetime)
@@ -114,15 +116,16 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		w.must(err)
 		_, err = w.comes(o, by, signin.ToLink, signin.Claims{Subject: "1"})
 		w.must(err)
-		arrived, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1"})
+		result, err := w.comes(o, nil, signin.ToSignIn, signin.Claims{Subject: "1"})
 		w.must(err)
-		if proof.User.ID != by.Person() || arrived.Proof.User.ID != by.Person() {
-			w.Errorf("the passkey is of %s, the identity of %s", proof.User.ID, arrived.Proof.User.ID)
+		if proof.User.ID != by.Person() || result.Proof.User.ID != by.Person() {
+			w.Errorf("the passkey is of %s and the identity of %s, want %s",
+				proof.User.ID, result.Proof.User.ID, by.Person())
 		}
 		all, err := w.signIn.Security(w.Context(), by)
 		w.must(err)
 		if !all.Password || len(all.Passkeys) != 1 || len(all.Identities) != 1 {
-			w.Errorf("%+v", all)
+			w.Errorf("Security() = %+v, want a password, a passkey and an identity", all)
 		}
 		w.must(w.signIn.RenamePasskey(w.Context(), by, all.Passkeys[0].ID, "Telephone"))
 		w.must(w.signIn.Remove(w.Context(), by, all.Passkeys[0].ID))
@@ -130,12 +133,12 @@ func TestFactorsOfAPersonWithARecord(t *testing.T) {
 		w.must(w.signIn.ChangePassword(w.Context(), by, secret.NewPassword(phrase),
 			twice("an altogether different phrase"), here))
 		if own, err := w.signIn.Live(w.Context(), by); err != nil || len(own) != 1 || own[0].ID != by.SessionID {
-			w.Errorf("sessions are %+v, %v", own, err)
+			w.Errorf("Live() = %+v, %v, want only session %s", own, err, by.SessionID)
 		}
 		for _, action := range []audit.Action{audit.TOTPEnabled, audit.TOTPDisabled, audit.PasskeyAdded,
 			audit.PasskeyRemoved, audit.IdentityLinked, audit.IdentityUnlinked} {
 			if n, m := w.countEvents(w.home, action), w.countEvents(w.away, action); n != 1 || m != 1 {
-				w.Errorf("%s is in the log %d times at home and %d away", action, n, m)
+				w.Errorf("events %s: got %d at home and %d away, want 1 in each", action, n, m)
 			}
 		}
 	})

@@ -47,17 +47,17 @@ type PasswordRepository interface {
 	// SetPassword replaces a person's password, deletes their one-time links,
 	// and ends all of their sessions except the one to keep. It returns
 	// fault.NotFound if the link that sets it no longer exists, and Refused
-	// with WhyChanged if the grounds no longer hold. When it returns, every
+	// with ReasonChanged if the grounds no longer hold. When it returns, every
 	// verifier in this process has processed the change.
 	SetPassword(ctx context.Context, by auth.Actor, p NewPassword) error
 }
 
 // LinkRepository stores one-time links.
 type LinkRepository interface {
-	// KeepLink saves a link by its digest, with its events, and deletes the
+	// SaveLink saves a link by its digest, with its events, and deletes the
 	// links that it replaces: its user's with the same purpose, or its
 	// server's.
-	KeepLink(ctx context.Context, by auth.Actor, l Link, digest secret.KeyedDigest, own []audit.Event) error
+	SaveLink(ctx context.Context, by auth.Actor, l Link, digest secret.KeyedDigest, own []audit.Event) error
 	// Link returns the link with one of the digests that has not expired at the
 	// given time, with what is needed to check it.
 	Link(ctx context.Context, candidates []secret.KeyedDigest, at time.Time) (OpenLink, error)
@@ -69,7 +69,7 @@ type LinkRepository interface {
 type SessionRepository interface {
 	// Begin saves a session, records the sign-in at the user's memberships in
 	// the account, accepts the membership, and ends the session of its grounds,
-	// if there is one. It returns Refused with WhyChanged if the grounds no
+	// if there is one. It returns Refused with ReasonChanged if the grounds no
 	// longer hold, and fault.NotFound if the user is not in the account. When
 	// it returns, every verifier in this process has processed the change.
 	Begin(ctx context.Context, by auth.Actor, n NewSession) error

@@ -45,7 +45,7 @@ func (s *Sessions) OnSession(started func(secret.Secret)) { s.onSession = starte
 // accountID is zero, in the first of their accounts that is open. It returns
 // fault.Forbidden for a user in no such account, who still needs a code
 // (NeedsCode), or whose sign-in method is turned off, and Refused with
-// WhyChanged if what the proof rests on has changed.
+// ReasonChanged if what the proof rests on has changed.
 func (s *Sessions) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Visitor) (user.Session, secret.Secret,
 	error) {
 	if err := p.admit(s.noPasswords); err != nil {
@@ -67,7 +67,7 @@ func (s *Sessions) Begin(ctx context.Context, p Proof, accountID uuid.UUID, v Vi
 }
 
 // Renew replaces the principal's session after the user has authenticated
-// again. It returns Refused with WhyChanged if the session has ended, or what
+// again. It returns Refused with ReasonChanged if the session has ended, or what
 // the proof rests on has changed or was removed.
 func (s *Sessions) Renew(ctx context.Context, by *auth.Principal, p Proof, v Visitor) (user.Session, secret.Secret,
 	error) {
@@ -88,7 +88,7 @@ func (s *Sessions) Renew(ctx context.Context, by *auth.Principal, p Proof, v Vis
 
 // Switch replaces the principal's session with one in another account, which is
 // as fresh as the old one. It returns fault.NotFound if the person is not in
-// the account or it is suspended, and Refused with WhyChanged if the session
+// the account or it is suspended, and Refused with ReasonChanged if the session
 // has ended.
 func (s *Sessions) Switch(ctx context.Context, by *auth.Principal, accountID uuid.UUID, method Method,
 	authenticatedAt time.Time, v Visitor) (user.Session, secret.Secret, error) {

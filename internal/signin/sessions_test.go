@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -25,17 +26,18 @@ func TestBegin(t *testing.T) {
 		if session.AccountID != w.home.Account.ID || session.ExpiresAt.Sub(session.CreatedAt) != 12*time.Hour ||
 			session.IP != "192.0.2.1" ||
 			len(session.UserAgent) > 200 || !strings.HasPrefix(session.UserAgent, "Test ü") {
-			w.Errorf("the session is %+v", session)
+			w.Errorf("the session: got %+v, want one of 12 hours in account %s, from 192.0.2.1, by Test ü…",
+				session, w.home.Account.ID)
 		}
 		by, err := w.principal(value)
 		w.must(err)
 		if by.SessionID != session.ID || !by.AccountOwner {
-			w.Errorf("the principal is %+v", by)
+			w.Errorf("the principal: got %+v, want an owner with session %s", by, session.ID)
 		}
 		if events := w.events(w.home, audit.SessionStarted); len(events) != 1 ||
 			events[0].Details[0].Value != "password" ||
 			events[0].IP != "192.0.2.1" {
-			w.Errorf("got events %+v", events)
+			w.Errorf("events: got %+v, want 1 by password from 192.0.2.1", events)
 		}
 		_, _, err = w.signIn.Begin(w.Context(), w.proof(w.home.Owner), w.away.Account.ID, v)
 		w.wants(err, fault.NotFound, "")
@@ -62,11 +64,13 @@ func TestSwitchAndRenew(t *testing.T) {
 		w.must(err)
 		if there.AccountID != w.away.Account.ID || !there.AuthenticatedAt.Equal(proved) ||
 			!there.ExpiresAt.Equal(by.ExpiresAt) || w.live(w.home.Owner) != 1 {
-			w.Errorf("the session there is %+v, and %d are live", there, w.live(w.home.Owner))
+			w.Errorf("the session there: got %+v, with %d live, want it in %s, proved at %v, and 1 live",
+				there, w.live(w.home.Owner), w.away.Account.ID, proved)
 		}
 		if w.signIn.IsFresh(there.AuthenticatedAt) || !w.signIn.IsFresh(w.Clock.Now()) ||
 			w.signIn.IsFresh(time.Time{}) {
-			w.Error("what is fresh is not")
+			w.Errorf("IsFresh() = %t of an hour ago, %t of now, %t of never, want only that of now",
+				w.signIn.IsFresh(there.AuthenticatedAt), w.signIn.IsFresh(w.Clock.Now()), w.signIn.IsFresh(time.Time{}))
 		}
 		by, err = w.principal(value)
 		w.must(err)
@@ -74,7 +78,8 @@ func TestSwitchAndRenew(t *testing.T) {
 		w.must(err)
 		if !w.signIn.IsFresh(again.AuthenticatedAt) || again.AccountID != w.away.Account.ID ||
 			w.live(w.home.Owner) != 1 {
-			w.Errorf("the session is %+v, and %d are live", again, w.live(w.home.Owner))
+			w.Errorf("the session: got %+v, with %d live, want a fresh one in %s, and 1 live",
+				again, w.live(w.home.Owner), w.away.Account.ID)
 		}
 		_, _, err = w.signIn.Switch(w.Context(), by, uuid.New(), signin.ByPassword, proved, here)
 		w.wants(err, fault.NotFound, "")
@@ -89,17 +94,17 @@ func TestEnd(t *testing.T) {
 		w.begins(w.home.Owner, w.home.Account.ID)
 		stranger := w.begins(w.home.Users[1], w.home.Account.ID)
 		if n, err := w.signIn.End(w.Context(), by, second.SessionID); n != 1 || err != nil {
-			w.Errorf("%d, %v", n, err)
+			w.Errorf("End() = %d, %v, want 1", n, err)
 		}
 		// Another user's session cannot be ended.
 		if n, err := w.signIn.End(w.Context(), by, stranger.SessionID); n != 0 || w.live(w.home.Users[1]) != 1 {
-			w.Errorf("%d, %v", n, err)
+			w.Errorf("End() of another user's session = %d, %v, want 0", n, err)
 		}
 		if n, err := w.signIn.End(w.Context(), by); n != 1 || err != nil || w.live(w.home.Owner) != 1 {
-			w.Errorf("%d, %v; %d are live", n, err, w.live(w.home.Owner))
+			w.Errorf("End() of the others = %d, %v, with %d live, want 1, with 1 live", n, err, w.live(w.home.Owner))
 		}
 		if n, err := w.signIn.End(w.Context(), by); n != 0 || err != nil {
-			w.Errorf("%d, %v", n, err)
+			w.Errorf("End() with no others = %d, %v, want 0", n, err)
 		}
 		_, err := w.signIn.Live(w.Context(), operator(w.home))
 		w.wants(err, fault.Forbidden, "")
@@ -108,9 +113,9 @@ func TestEnd(t *testing.T) {
 
 func TestPasswords(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
-		w.wants(w.signIn.GivePassword(w.Context(), owner(w.home), w.home.Owner.Email, secret.NewPassword(phrase)),
+		w.wants(w.signIn.SetPassword(w.Context(), owner(w.home), w.home.Owner.Email, secret.NewPassword(phrase)),
 			fault.Forbidden, "")
-		w.wants(w.signIn.GivePassword(w.Context(), operator(w.home), "nobody@acme.example", secret.NewPassword(phrase)),
+		w.wants(w.signIn.SetPassword(w.Context(), operator(w.home), "nobody@acme.example", secret.NewPassword(phrase)),
 			fault.NotFound, "email")
 		w.gives(w.home.Owner)
 		by, _ := w.begins(w.home.Owner, w.home.Account.ID), w.begins(w.home.Owner, w.home.Account.ID)
@@ -128,12 +133,10 @@ func TestPasswords(t *testing.T) {
 		w.wants(change(operator(w.home), phrase, twice("another phrase")), fault.Forbidden, "")
 		w.must(change(by, phrase, twice("another phrase")))
 		if live, err := w.signIn.Live(w.Context(), by); err != nil || len(live) != 1 || live[0].ID != by.SessionID {
-			w.Errorf("live are %v, %v", live, err)
+			w.Errorf("Live() = %v, %v, want only session %s", live, err, by.SessionID)
 		}
 		w.wants(w.tries(w.home.Owner.Email, phrase, here), fault.Unauthenticated, "")
 		w.must(w.tries(w.home.Owner.Email, "another phrase", here))
-		if n := w.countEvents(w.home, audit.PasswordSet); n != 2 {
-			w.Errorf("the log has %d passwords", n)
-		}
+		check.Equal(w, w.countEvents(w.home, audit.PasswordSet), 2, "passwords in the log")
 	})
 }

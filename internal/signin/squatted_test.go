@@ -33,7 +33,7 @@ func TestSquattedAddress(t *testing.T) {
 		// links of its own, and by removing the user.
 		_, err = w.Users.Update(w.Context(), squatter, user.Update{UserID: employed.ID, ExternalID: new("mine")})
 		w.wants(err, fault.NotFound, "userId")
-		who, err := w.signIn.Password(w.Context(), email, secret.NewPassword(phrase), here)
+		who, err := w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword(phrase), here)
 		w.must(err)
 		_, _, err = w.signIn.Begin(w.Context(), who, w.home.Account.ID, here)
 		w.wants(err, fault.NotFound, "")
@@ -52,21 +52,21 @@ func TestSquattedAddress(t *testing.T) {
 		_, _, err = w.signIn.Begin(w.Context(), proof, w.away.Account.ID, here)
 		w.wants(err, fault.NotFound, "")
 		if n := w.countEvents(w.away, audit.UserInvited); n != 0 {
-			w.Errorf("the squatter's log has %d invitations of the employer's", n)
+			w.Errorf("the employer's invitations in the squatter's log: got %d, want none", n)
 		}
-		_, err = w.signIn.Password(w.Context(), email, secret.NewPassword("another long phrase"), here)
+		_, err = w.signIn.VerifyPassword(w.Context(), email, secret.NewPassword("another long phrase"), here)
 		w.must(err)
 
 		after, err := w.Users.Update(w.Context(), employer, user.Update{UserID: employed.ID, LastName: new("Married")})
 		w.must(err)
 		if after.ID == squatted.ID || after.FirstName != "Nora" || after.LastName != "Married" ||
 			after.Locale != "en" || after.ExternalID != external || after.Pending {
-			w.Errorf("the employer knows %+v", after)
+			w.Errorf("the employer knows %+v, want its own user Nora Married", after)
 		}
 		before, err := w.Users.Update(w.Context(), squatter, user.Update{UserID: squatted.ID, FirstName: new("Still")})
 		w.must(err)
 		if before.LastName != "Name" || before.Locale != "fr" || before.ExternalID != external {
-			w.Errorf("the other account knows %+v", before)
+			w.Errorf("the other account knows %+v, want its own user, with its names", before)
 		}
 	})
 }

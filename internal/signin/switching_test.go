@@ -42,7 +42,7 @@ func TestEndOfASessionThatSwitches(t *testing.T) {
 					by = w.begins(w.home.Owner, w.home.Account.ID)
 				}
 				if n := w.live(w.home.Owner); n != 1 {
-					w.Fatalf("%s: %d sessions are live", name, n)
+					w.Fatalf("%s: live sessions: got %d, want 1", name, n)
 				}
 			}
 		}
@@ -82,16 +82,16 @@ func (w *fixture) switches(name string, end func(uuid.UUID) error) {
 	select {
 	case <-started:
 	case err := <-done:
-		w.Fatalf("%s: the browser cannot switch: %v", name, err)
+		w.Fatalf("%s: switching: got error %v, want two switches", name, err)
 	}
 	err := end(began)
 	ended := switched.Load()
 	w.must(err)
 	out := <-done
 	if fault.KindOf(out) == fault.Internal || out == nil {
-		w.Fatalf("%s: the browser switched %d times, and then: %v", name, switched.Load(), out)
+		w.Fatalf("%s: the browser switched %d times, then: got error %v, want a refusal", name, switched.Load(), out)
 	}
 	if more := switched.Load() - ended; more > 1 { // one may have committed before, and have been counted after
-		w.Errorf("%s: the browser switched %d times after it was signed out", name, more)
+		w.Errorf("%s: the browser switched %d times after it was signed out, want once at most", name, more)
 	}
 }

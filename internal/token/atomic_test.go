@@ -25,10 +25,10 @@ func TestNoChangeWithoutItsEvent(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				value, err := action(t.Context())
 				if fault.KindOf(err) != fault.Internal || value.Reveal() != "" {
-					t.Errorf("got %v", err)
+					t.Errorf("the action: error %v, want an internal error and no secret", err)
 				}
 				if shown := fault.Flatten(err)[0].Error(); strings.Contains(shown, "events") {
-					t.Errorf("the message reveals the cause: %s", shown)
+					t.Errorf("the message: got %q, want it without the cause", shown)
 				}
 				check.Equal(t, dbtest.Dump(t, h.URL), before, "the database")
 			})
@@ -66,7 +66,8 @@ func TestCanceledAtEveryStatement(t *testing.T) {
 					changed, logged := after != before,
 						strings.Count(after, "audit_events ")-strings.Count(before, "audit_events ")
 					if changed != (logged > 0) || changed && logged != events || err == nil && !changed {
-						t.Fatalf("canceled at statement %d: %v; changed: %v, with %d events", at, err, changed, logged)
+						t.Fatalf("canceled at statement %d: error %v, changed %v, %d events; want all %d, or no change and an error",
+							at, err, changed, logged, events)
 					}
 					if statements <= at {
 						return // all statements ran

@@ -10,6 +10,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
 	"latchkey/internal/token"
 )
 
@@ -91,7 +92,8 @@ func TestAttenuation(t *testing.T) {
 				}
 				for _, f := range fault.Flatten(err) {
 					if f.Kind == fault.Forbidden {
-						t.Errorf("a rule for tokens applies to an owner: %v", f)
+						t.Errorf("a rule for tokens applies to an owner: %v, want no fault of kind %s",
+							f, fault.Forbidden)
 					}
 				}
 			})
@@ -119,7 +121,7 @@ func TestMissingScopeIsNamed(t *testing.T) {
 	wantFaults(t, err, "FORBIDDEN scopes")
 	if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes, []string{scope.AccountUsersWrite}) ||
 		!strings.Contains(f.Message, scope.AccountUsersWrite) {
-		t.Errorf("got %+v", f)
+		t.Errorf("the fault: got %+v, want it to require and name %s", f, scope.AccountUsersWrite)
 	}
 }
 
@@ -150,7 +152,5 @@ resources:
 	req.Scopes = []string{"orders_write"}
 	_, err = p.Check(by, req, now)
 	wantFaults(t, err, "FORBIDDEN scopes")
-	if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes, []string{"orders_read"}) {
-		t.Errorf("required scopes %q", f.RequiredScopes)
-	}
+	check.Equal(t, fault.Flatten(err)[0].RequiredScopes, []string{"orders_read"}, "required scopes")
 }

@@ -99,18 +99,18 @@ func wantFiles(t *testing.T, files []token.File, want map[string]string) {
 	t.Helper()
 	if len(files) != 3 || !strings.HasSuffix(files[0].Name, ".txt") || !strings.HasSuffix(files[1].Name, ".env") ||
 		!strings.HasSuffix(files[2].Name, ".json") {
-		t.Fatalf("got %d files", len(files))
+		t.Fatalf("files: got %d, want a .txt, an .env and a .json file", len(files))
 	}
 	for _, f := range files {
 		for _, value := range []string{want["access_token"], want["client_secret"]} {
 			if value != "" && strings.Contains(f.Name, value) {
-				t.Error("a file name contains a secret")
+				t.Error("a file name contains a secret, want none")
 			}
 		}
 	}
 	var read map[string]string
 	if err := json.Unmarshal([]byte(files[2].Content), &read); err != nil || !maps.Equal(read, want) {
-		t.Errorf("the JSON has other values: %v", err)
+		t.Errorf("the JSON file: other values than those shown, error %v, want the same values", err)
 	}
 	path := filepath.Join(t.TempDir(), "env")
 	if err := os.WriteFile(path, []byte(files[1].Content), 0o600); err != nil {
@@ -119,7 +119,7 @@ func wantFiles(t *testing.T, files []token.File, want map[string]string) {
 	for key, value := range want {
 		out, err := exec.Command("sh", "-c", `. "$0"; eval "printf %s \"\$$1\""`, path, strings.ToUpper(key)).Output()
 		if err != nil || string(out) != value {
-			t.Errorf("a shell reads another value of %s: %v", key, err)
+			t.Errorf("a shell reads another value of %s, want the one shown: %v", key, err)
 		}
 	}
 	check.Equal(t, strings.Count(files[1].Content, "\n"), len(want), "strings.Count(files[1].Content, \"\\n\")")

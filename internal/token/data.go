@@ -81,7 +81,7 @@ func (t Token) Data(now time.Time) json.RawMessage {
 
 // EventOf returns the event of one of the revoked tokens: the template with an ID, the target and its data. The
 // token's own Revocation is not considered.
-func (e Ending) EventOf(t Token) audit.Event {
+func (e RevocationDraft) EventOf(t Token) audit.Event {
 	event := e.Event
 	event.ID, event.Target = uuid.Must(uuid.NewV7()), t.target()
 	t.Revocation = &e.Revocation

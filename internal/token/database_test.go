@@ -102,7 +102,7 @@ func (h *fixture) live(t *testing.T, level scope.Level) {
 		t.Helper()
 		events := h.events()
 		if len(events) != recorded+1 {
-			t.Fatalf("%d events for one action", len(events)-recorded)
+			t.Fatalf("events of one action: got %d, want 1", len(events)-recorded)
 		}
 		recorded++
 		got := events[recorded-1]
@@ -151,7 +151,7 @@ func (h *fixture) live(t *testing.T, level scope.Level) {
 
 	revoked, err := h.Revoke(t.Context(), h.owner, token.RevokeRequest{IDs: []uuid.UUID{made.Token.ID}, Reason: "left"})
 	if err != nil || revoked.At != h.Clock.Now() {
-		t.Fatal(revoked, err)
+		t.Fatalf("Revoke() = %+v, %v, want it at %v", revoked, err, h.Clock.Now())
 	}
 	wantEvent(audit.APITokenRevoked, updated, map[string]string{"reason": "left"})
 	updated.Revocation = &token.Revocation{At: revoked.At, By: audit.ActorOf(h.owner.Subject()), Reason: "left"}
@@ -245,7 +245,7 @@ func TestLists(t *testing.T) {
 		}
 		if _, err := h.AccountTokens(t.Context(), h.owner, token.Query{},
 			paging.Request{First: new(-1)}); fault.KindOf(err) != fault.Invalid {
-			t.Errorf("a page of -1: %v", err)
+			t.Errorf("a page of -1: got error %v, want kind %s", err, fault.Invalid)
 		}
 	})
 }
@@ -323,7 +323,7 @@ func TestHiddenTokensAreNotFound(t *testing.T) {
 				t.Run(name+", "+action, func(t *testing.T) {
 					hidden, unknown := try(target), try(uuid.New())
 					if fault.KindOf(hidden) != fault.NotFound || hidden.Error() != unknown.Error() {
-						t.Errorf("another owner's token: %v; unknown token: %v", hidden, unknown)
+						t.Errorf("another owner's token: error %v, want that of an unknown token: %v", hidden, unknown)
 					}
 				})
 			}
@@ -358,7 +358,7 @@ func TestTokensByID(t *testing.T) {
 			}
 		}
 		if self, err := h.Self(t.Context(), unprivileged); err != nil || !sameToken(self, us) {
-			t.Errorf("Self returned %+v, %v", self, err)
+			t.Errorf("Self() = %+v, %v, want %+v", self, err, us)
 		}
 	})
 }

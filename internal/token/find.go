@@ -78,21 +78,21 @@ func (s *Service) Find(ctx context.Context, by *auth.Principal, o Owner, search 
 	return s.repo.Find(ctx, o.account.ID, o.store.ID, search)
 }
 
-// Room is the number of an owner's active tokens and its limit.
-type Room struct{ Live, Most int }
+// Capacity is the number of an owner's active tokens and its limit.
+type Capacity struct{ Live, Max int }
 
 // Full reports whether the limit is reached.
-func (r Room) Full() bool { return r.Live >= r.Most }
+func (r Capacity) Full() bool { return r.Live >= r.Max }
 
-// Room returns the number of the owner's active tokens and its limit. It returns
+// Capacity returns the number of the owner's active tokens and its limit. It returns
 // fault.Forbidden unless the principal may list or issue the owner's tokens.
-func (s *Service) Room(ctx context.Context, by *auth.Principal, o Owner) (Room, error) {
+func (s *Service) Capacity(ctx context.Context, by *auth.Principal, o Owner) (Capacity, error) {
 	if err := MayList(by, o.account.ID, o.store.ID); err != nil && s.policy.MayIssue(by, o) != nil {
-		return Room{}, err
+		return Capacity{}, err
 	}
 	live := Search{Query: Query{Filter: Filter{Statuses: []Status{Active}}, Now: s.Now()}, Sort: ByCreated, Size: 1}
 	found, err := s.repo.Find(ctx, o.account.ID, o.store.ID, live)
-	return Room{Live: found.Total, Most: s.policy.MaxLive[o.Level()]}, err
+	return Capacity{Live: found.Total, Max: s.policy.MaxLive[o.Level()]}, err
 }
 
 // MaxLifetime returns the maximum lifetime of a new token, or zero if there is
@@ -120,8 +120,8 @@ func (o Owner) APIPath(publicURL string) string {
 	return APIPath(publicURL, Token{AccountID: o.account.ID, StoreID: o.store.ID, StoreHash: o.store.Hash})
 }
 
-// Offered returns the resources on which the owner's tokens can have permissions,
+// OfferedResources returns the resources on which the owner's tokens can have permissions,
 // in the catalogue's order.
-func (s *Service) Offered(o Owner) []scope.Resource {
+func (s *Service) OfferedResources(o Owner) []scope.Resource {
 	return s.policy.Catalogue.Resources(o.Level(), o.account.Features)
 }

@@ -46,7 +46,7 @@ func TestFind(t *testing.T) {
 					for _, each := range found.Tokens {
 						names = append(names, each.Name)
 						if !o.Holds(each) {
-							t.Errorf("%s belongs to another owner", each.Name)
+							t.Errorf("found %s, a token of another owner, want only those of %v", each.Name, o)
 						}
 					}
 					if got := strings.Join(names, ", "); got != tc.want || found.Total != tc.total {
@@ -54,17 +54,17 @@ func TestFind(t *testing.T) {
 					}
 				})
 			}
-			if room, err := h.Room(t.Context(), h.owner, o); err != nil ||
-				room != (token.Room{Live: 2, Most: token.DefaultMaxLive}) || room.Full() {
-				t.Errorf("room %+v, %v", room, err)
+			if room, err := h.Capacity(t.Context(), h.owner, o); err != nil ||
+				room != (token.Capacity{Live: 2, Max: token.DefaultMaxLive}) || room.Full() {
+				t.Errorf("Capacity() = %+v, %v, want 2 of %d tokens", room, err, token.DefaultMaxLive)
 			}
 			for _, text := range []string{strings.Repeat("é", token.MaxSearchText+1), "a\x00b", "\xff"} {
 				_, err := h.Find(t.Context(), h.owner, o, token.Search{Text: text})
 				wantFaults(t, err, string(fault.Invalid)+" search")
 			}
 		}
-		if r := (token.Room{Live: 50, Most: 50}); !r.Full() {
-			t.Error("50 of 50 is not full")
+		if r := (token.Capacity{Live: 50, Max: 50}); !r.Full() {
+			t.Error("Full() with 50 of 50 tokens = false, want true")
 		}
 	})
 }

@@ -59,12 +59,13 @@ func (s *memoryRepository) add(d token.AccessDraft) {
 	s.owner[d.Digest.Digest] = d.Record.ID
 }
 
-func (s *memoryRepository) Revoke(_ context.Context, _ auth.Actor, e token.Ending) (token.Ended, error) {
+func (s *memoryRepository) Revoke(_ context.Context, _ auth.Actor, e token.RevocationDraft) (token.RevocationOutcome,
+	error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revokedIDs, s.only = e.IDs, e.OnlyStores
 	if s.failing != nil {
-		return token.Ended{}, s.failing
+		return token.RevocationOutcome{}, s.failing
 	}
 	var unknown []uuid.UUID
 	for _, id := range e.IDs {
@@ -74,7 +75,7 @@ func (s *memoryRepository) Revoke(_ context.Context, _ auth.Actor, e token.Endin
 		}
 	}
 	if unknown != nil {
-		return token.Ended{Unknown: unknown}, nil
+		return token.RevocationOutcome{Unknown: unknown}, nil
 	}
 	for _, id := range e.IDs {
 		if t := s.tokens[id]; t.Revocation == nil {
@@ -83,7 +84,7 @@ func (s *memoryRepository) Revoke(_ context.Context, _ auth.Actor, e token.Endin
 			s.events = append(s.events, e.Event)
 		}
 	}
-	return token.Ended{}, nil
+	return token.RevocationOutcome{}, nil
 }
 
 func (s *memoryRepository) Change(_ context.Context, _ auth.Actor, accountID, id uuid.UUID,

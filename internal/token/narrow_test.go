@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/scope"
+	"latchkey/internal/test/check"
 	"latchkey/internal/token"
 )
 
@@ -202,7 +203,7 @@ func TestOnlyLiveTokensChange(t *testing.T) {
 				for _, err := range []error{updateErr, rotateErr} {
 					wantFaults(t, err, "CONFLICT id")
 					if !strings.Contains(err.Error(), tc.word) {
-						t.Errorf("%q does not say %q", err, tc.word)
+						t.Errorf("error: got %q, want it to contain %q", err, tc.word)
 					}
 				}
 			})
@@ -298,7 +299,5 @@ func TestRotationNamesTheScope(t *testing.T) {
 	err := policy().CheckRotation(issuer(acme, "store_cart"),
 		issuedToken(scope.LevelStore, "store_sites_read_only"), nil, 0, now)
 	wantFaults(t, err, "FORBIDDEN id")
-	if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes, []string{"store_sites_read_only"}) {
-		t.Errorf("required scopes %q", f.RequiredScopes)
-	}
+	check.Equal(t, fault.Flatten(err)[0].RequiredScopes, []string{"store_sites_read_only"}, "required scopes")
 }

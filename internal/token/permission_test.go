@@ -36,7 +36,8 @@ func TestActionsByPermission(t *testing.T) {
 					for action, err := range h.try(t, by, level) {
 						// The tokens are the first store's.
 						if want := level == scope.LevelStore && i == 0 && may&needs[action] != 0; (err == nil) != want {
-							t.Errorf("%s, %s level, by a user with %s in store %d: %v", action, level, name, i, err)
+							t.Errorf("%s, %s level, by a user with %s in store %d: error %v, want it allowed: %t",
+								action, level, name, i, err, want)
 						}
 					}
 				}
@@ -57,7 +58,7 @@ func (h *fixture) try(t *testing.T, by *auth.Principal, level scope.Level) map[s
 	_, revoked := h.Revoke(t.Context(), by, token.RevokeRequest{IDs: []uuid.UUID{at.ID}})
 	o := h.request(level).Owner
 	_, found := h.Find(t.Context(), by, o, token.Search{})
-	_, room := h.Room(t.Context(), by, o)
+	_, room := h.Capacity(t.Context(), by, o)
 	errs := map[string]error{
 		"find": found, "room": room, "may issue": h.MayIssue(by, o), "may revoke": token.MayRevoke(by, o),
 		"create": created, "update": updated, "rotate": rotated, "get": got, "revoke": revoked,

@@ -58,10 +58,8 @@ func TestMayIssue(t *testing.T) {
 				}
 				for _, err := range []error{mayErr, checkErr} {
 					wantFaults(t, err, "FORBIDDEN")
-					if f := fault.Flatten(err)[0]; !slices.Equal(f.RequiredScopes,
-						[]string{scope.AccountAPITokensWrite}) {
-						t.Errorf("required scopes %q", f.RequiredScopes)
-					}
+					check.Equal(t, fault.Flatten(err)[0].RequiredScopes, []string{scope.AccountAPITokensWrite},
+						"required scopes")
 				}
 			})
 		}
@@ -324,7 +322,7 @@ func TestMessagesAreShort(t *testing.T) {
 	wantFaults(t, err, "INVALID name", "INVALID scopes", "INVALID allowedIpRanges")
 	for _, f := range fault.Flatten(err) {
 		if len(f.Message) > 250 {
-			t.Errorf("a message of %d bytes about %s", len(f.Message), f.Field)
+			t.Errorf("the message about %s: got %d bytes, want 250 at most", f.Field, len(f.Message))
 		}
 	}
 }

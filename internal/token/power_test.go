@@ -146,7 +146,7 @@ func (a *attack) act(c credential) {
 			AllowedIPRanges: a.ranges(), ChargeLimit: a.limit()})
 		if err == nil && !(power{is.Scopes, is.ExpiresAt, is.AllowedIPRanges, is.ChargeLimit}).within(
 			power{was.Scopes, was.ExpiresAt, was.AllowedIPRanges, was.ChargeLimit}) {
-			a.Fatalf("an update returned %+v for %+v", is, was)
+			a.Fatalf("an update returned %+v, want it within %+v", is, was)
 		}
 		return
 	case "rotate":
@@ -157,7 +157,7 @@ func (a *attack) act(c credential) {
 		won = a.newest(target)
 	}
 	if got, _ := a.repo.powerOf(won, a.clock); !got.within(before) {
-		a.Fatalf("%+v gained %+v", before, got)
+		a.Fatalf("the power gained: got %+v, want it within %+v", got, before)
 	}
 	a.held = append(a.held, won)
 }
@@ -195,12 +195,12 @@ func TestNoChainYieldsMorePower(t *testing.T) {
 		}
 		for _, c := range a.held {
 			if got, _ := a.repo.powerOf(c, a.clock); !got.within(root) {
-				t.Fatalf("%+v gained %+v", root, got)
+				t.Fatalf("the power of a derived credential: got %+v, want it within %+v", got, root)
 			}
 		}
 		actions += len(a.held) - 1
 	})
 	if actions < 20 {
-		t.Errorf("only %d credentials were derived: the property was hardly tested", actions)
+		t.Errorf("derived credentials: got %d, want 20 at least, else the property is hardly tested", actions)
 	}
 }

@@ -23,24 +23,26 @@ func TestRevoke(t *testing.T) {
 	revoked, err := s.Revoke(ctx, accountOwner(acme),
 		token.RevokeRequest{IDs: []uuid.UUID{b.ID, a.ID, b.ID}, Reason: " left the company "})
 	if err != nil || revoked.At != now || !slices.Equal(revoked.IDs, repo.revokedIDs) {
-		t.Fatal(revoked, err)
+		t.Fatalf("Revoke() = %+v, %v, want the IDs %v at %v", revoked, err, repo.revokedIDs, now)
 	}
 	if want := []uuid.UUID{a.ID, b.ID}; !slices.Equal(repo.revokedIDs, want) || repo.only != nil {
 		t.Errorf("repository got IDs %v and stores %v, want IDs %v", repo.revokedIDs, repo.only, want)
 	}
 	if r := repo.tokens[a.ID].Revocation; r == nil || r.Reason != "left the company" || r.By.Kind != audit.ActorUser ||
 		r.At != now {
-		t.Errorf("revocation %+v", r)
+		t.Errorf("revocation: got %+v, want one by a user at %v with the trimmed reason", r, now)
 	}
 	events := repo.events[2:]
 	if len(events) != 2 || events[0].Action != audit.APITokenRevoked ||
 		details(events[0])["reason"] != "left the company" {
-		t.Errorf("events %+v", events)
+		t.Errorf("events of two revocations: got %+v, want two with action %s and the reason",
+			events, audit.APITokenRevoked)
 	}
 	clock = clock.Add(time.Hour)
 	if _, err := s.Revoke(ctx, accountOwner(acme), token.RevokeRequest{IDs: []uuid.UUID{a.ID}}); err != nil ||
 		repo.tokens[a.ID].Revocation.At != now {
-		t.Errorf("repeated revocation: %v, revoked at %v", err, repo.tokens[a.ID].Revocation.At)
+		t.Errorf("repeated revocation: error %v, revoked at %v, want no error and the first time, %v",
+			err, repo.tokens[a.ID].Revocation.At, now)
 	}
 }
 
@@ -119,7 +121,7 @@ func TestRevokeWithoutRights(t *testing.T) {
 			wantFaults(t, err, tc.want...)
 			for _, id := range []uuid.UUID{a.ID, b.ID} {
 				if revoked := repo.tokens[id].Revocation != nil; revoked != (tc.want == nil) {
-					t.Errorf("revoked: %v", revoked)
+					t.Errorf("token %s is revoked: got %t, want %t", id, revoked, tc.want == nil)
 				}
 			}
 		})

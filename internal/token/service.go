@@ -54,7 +54,7 @@ type Repository interface {
 	// not in the account, or are excluded by OnlyStores, it returns those and
 	// changes nothing. With Issued it also returns the issued tokens that it
 	// revoked.
-	Revoke(ctx context.Context, by auth.Actor, e Ending) (Ended, error)
+	Revoke(ctx context.Context, by auth.Actor, e RevocationDraft) (RevocationOutcome, error)
 	// Change calls decide with the token, locked against other writers, and its
 	// access tokens, expired or not, that were not ended. It stores the result of
 	// decide in the same transaction. An error of decide is returned, and nothing
@@ -64,8 +64,8 @@ type Repository interface {
 	Lister
 }
 
-// Ending is a revocation of tokens of an account, to be stored.
-type Ending struct {
+// RevocationDraft is a revocation of tokens of an account, to be stored.
+type RevocationDraft struct {
 	AccountID uuid.UUID
 	// IDs are the tokens' IDs, without duplicates.
 	IDs []uuid.UUID
@@ -81,8 +81,8 @@ type Ending struct {
 	Event audit.Event
 }
 
-// Ended is the result of an Ending.
-type Ended struct {
+// RevocationOutcome is the result of an Ending.
+type RevocationOutcome struct {
 	// Unknown are the IDs of tokens that do not exist in the account. If there are
 	// any, nothing was changed.
 	Unknown []uuid.UUID
@@ -98,7 +98,7 @@ type Change struct {
 	Token *Token
 	// Ends maps IDs of access tokens to their new expiration times.
 	Ends map[uuid.UUID]time.Time
-	// Ended are the IDs of access tokens that end immediately under every server's
+	// RevocationOutcome are the IDs of access tokens that end immediately under every server's
 	// clock, at the time of Event.
 	Ended []uuid.UUID
 	// Access is an access token to add, or nil.
@@ -326,7 +326,7 @@ func (s *Service) Revoke(ctx context.Context, by *auth.Principal, req RevokeRequ
 	if err != nil {
 		return RevokeResult{}, err
 	}
-	ending := NewEnding(by, req.IDs, reason, now)
+	ending := NewRevocationDraft(by, req.IDs, reason, now)
 	ending.OnlyStores, ending.Issued = only, req.Issued
 	ended, err := s.repo.Revoke(ctx, by.Actor(), ending)
 	if err != nil {
@@ -361,12 +361,12 @@ func (s *Service) ToReview(ctx context.Context, by *auth.Principal, ids, revoked
 	}), err
 }
 
-// NewEnding returns the revocation of tokens of the principal's account at a time.
+// NewRevocationDraft returns the revocation of tokens of the principal's account at a time.
 // The reason may be empty. The caller checks whether the principal may revoke them.
-func NewEnding(by *auth.Principal, ids []uuid.UUID, reason string, at time.Time) Ending {
+func NewRevocationDraft(by *auth.Principal, ids []uuid.UUID, reason string, at time.Time) RevocationDraft {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	return Ending{
+	return RevocationDraft{
 		AccountID: by.AccountID, IDs: slices.Compact(ids),
 		Revocation: Revocation{At: at, By: audit.ActorOf(by.Subject()), Reason: reason},
 		Event:      newEvent(by, audit.APITokenRevoked, Token{AccountID: by.AccountID}, at, reasonDetail(reason)...),

@@ -51,17 +51,20 @@ func TestCreate(t *testing.T) {
 				t.Fatal(err)
 			}
 			if issued.AccessToken.Kind() != tc.kind || issued.ClientSecret.Kind() != secret.ClientSecret {
-				t.Errorf("secrets of kinds %s and %s", issued.AccessToken.Kind(), issued.ClientSecret.Kind())
+				t.Errorf("kinds of the secrets: got %s and %s, want %s and %s",
+					issued.AccessToken.Kind(), issued.ClientSecret.Kind(), tc.kind, secret.ClientSecret)
 			}
 			got := issued.Token
 			if got.Level() != tc.level || got.AccountID != acme.ID || got.CreatedAt != now ||
 				got.CreatedBy != audit.ActorOf(by.Subject()) || len(got.ClientID) != 31 {
-				t.Errorf("token %+v", got)
+				t.Errorf("token: got %+v, want one of %s, level %s, created by %v at %v",
+					got, acme.ID, tc.level, audit.ActorOf(by.Subject()), now)
 			}
 			draft := repo.drafts[0]
 			if draft.MaxLive != token.DefaultMaxLive || draft.Access.Record.Hint != issued.AccessToken.Hint() ||
 				draft.Access.Record.APITokenID != got.ID {
-				t.Errorf("draft %+v", draft)
+				t.Errorf("draft: got %+v, want it with the limit %d and the hint %s",
+					draft, token.DefaultMaxLive, issued.AccessToken.Hint())
 			}
 			want := audit.Event{
 				ID: draft.Event.ID, AccountID: acme.ID, At: now, Actor: audit.ActorOf(by.Subject()),
@@ -88,7 +91,7 @@ func TestCreateFails(t *testing.T) {
 			token.Request{Owner: owners[scope.LevelStore]})
 		wantFaults(t, err, "INVALID name", "INVALID scopes")
 		if len(repo.drafts) > 0 {
-			t.Error("the database")
+			t.Errorf("stored drafts: got %d, want none", len(repo.drafts))
 		}
 	})
 	t.Run("error of the repository", func(t *testing.T) {
@@ -96,7 +99,7 @@ func TestCreateFails(t *testing.T) {
 		repo.failing = broken
 		issued, err := service(t, repo, &clock).Create(ctx, accountOwner(acme), request(owners[scope.LevelStore]))
 		if !errors.Is(err, broken) || issued.AccessToken.Reveal() != "" || issued.ClientSecret.Reveal() != "" {
-			t.Errorf("got %v, %v", issued, err)
+			t.Errorf("Create() = %v, %v, want no secrets and the error %v", issued, err, broken)
 		}
 	})
 	for _, n := range []int{0, 32, 32 + 31, 32 + 31 + 31} {
@@ -110,7 +113,8 @@ func TestCreateFails(t *testing.T) {
 				func() time.Time { return now })
 			_, err = short.Create(ctx, accountOwner(acme), request(owners[scope.LevelStore]))
 			if fault.KindOf(err) != fault.Internal || len(repo.drafts) > 0 {
-				t.Errorf("got %v, %d stored", err, len(repo.drafts))
+				t.Errorf("Create without randomness: error %v, %d stored, want an internal error and none",
+					err, len(repo.drafts))
 			}
 		})
 	}
@@ -125,7 +129,7 @@ func TestCheckIssuesNothing(t *testing.T) {
 		wantFaults(t, s.Check(accountOwner(acme), token.Request{Owner: owner}), "INVALID name", "INVALID scopes")
 		wantFaults(t, s.Check(storeOwner(acmeEU), request(owner)), "FORBIDDEN")
 		if len(repo.drafts) > 0 {
-			t.Errorf("something was stored on level %s", level)
+			t.Errorf("Check on level %s stored %d drafts, want none", level, len(repo.drafts))
 		}
 	}
 }
@@ -159,13 +163,13 @@ func TestUpdate(t *testing.T) {
 			}
 			if got.Name != "Weekly export" || got.Scopes.String() != "store_v2_products_read_only" ||
 				!sameToken(got, repo.tokens[before.ID]) {
-				t.Errorf("got %+v, stored %+v", got, repo.tokens[before.ID])
+				t.Errorf("Update() = %+v, stored %+v, want both renamed and narrowed", got, repo.tokens[before.ID])
 			}
 			e := repo.events[len(repo.events)-1]
 			want := map[string]string{"name": "Weekly export", "scopes": "store_v2_products_read_only"}
 			if e.Action != audit.APITokenUpdated || e.At != clock || e.Target.Name != "Weekly export" ||
 				!maps.Equal(details(e), want) {
-				t.Errorf("event %+v", e)
+				t.Errorf("event: got %+v, want %s at %v with the details %v", e, audit.APITokenUpdated, clock, want)
 			}
 		})
 	}
@@ -179,11 +183,11 @@ func TestUpdateAndRotateFail(t *testing.T) {
 	repo.failing = errors.New("the disk is full")
 	updated, err := s.Update(ctx, accountOwner(acme), token.Update{ID: target.ID, Name: new("Another name")})
 	if !errors.Is(err, repo.failing) || updated.Name != "" {
-		t.Errorf("got %+v, %v", updated, err)
+		t.Errorf("Update() = %+v, %v, want no token and the error %v", updated, err, repo.failing)
 	}
 	rotation, err := s.Rotate(ctx, accountOwner(acme), target.ID, nil)
 	if !errors.Is(err, repo.failing) || rotation.AccessToken.Reveal() != "" {
-		t.Errorf("got %+v, %v", rotation, err)
+		t.Errorf("Rotate() = %+v, %v, want no secret and the error %v", rotation, err, repo.failing)
 	}
 }
 
@@ -216,7 +220,8 @@ func TestUpdateAndRotateWithoutRights(t *testing.T) {
 			wantFaults(t, err, tc.want)
 			if rotation.AccessToken.Reveal() != "" || len(repo.events) != 1 ||
 				repo.tokens[target.ID].Name != target.Name {
-				t.Error("the database")
+				t.Errorf("a refused change: %d events, token %+v, want no change",
+					len(repo.events)-1, repo.tokens[target.ID])
 			}
 		})
 	}
@@ -249,20 +254,21 @@ func TestRotate(t *testing.T) {
 				}
 				stored := repo.access[target.ID]
 				if len(stored) != 2 || !stored[1].ExpiresAt.IsZero() || stored[1].Hint != got.AccessToken.Hint() {
-					t.Errorf("stored %+v", stored)
+					t.Errorf("stored access tokens: got %+v, want two, the last without an expiration time", stored)
 				}
 				// An access token that ends immediately is ended, not given an
 				// expiration time: another server's clock may be behind.
 				if atOnce := tc.lives == 1; repo.hasEnded(stored[0]) != atOnce ||
 					stored[0].ExpiresAt.Equal(tc.previous) == atOnce {
-					t.Errorf("previous one stored as %+v, ended %v", stored[0], repo.hasEnded(stored[0]))
+					t.Errorf("the previous access token: got %+v, ended %t, want ended %t",
+						stored[0], repo.hasEnded(stored[0]), atOnce)
 				}
 				check.Equal(t, len(repo.live(target.ID, now)), tc.lives, "len(repo.live(target.ID, now))")
 				e := repo.events[len(repo.events)-1]
 				want := map[string]string{"previousExpiresAt": tc.previous.Format(time.RFC3339),
 					"hint": got.AccessToken.Hint()}
 				if e.Action != audit.APITokenRotated || !maps.Equal(details(e), want) {
-					t.Errorf("event %+v", e)
+					t.Errorf("event: got %+v, want %s with the details %v", e, audit.APITokenRotated, want)
 				}
 			})
 		}
@@ -286,7 +292,7 @@ func TestAtMostTwoAccessTokensLive(t *testing.T) {
 				last, previous := stored[len(stored)-1], stored[len(stored)-2]
 				live := repo.live(target.ID, clock)
 				if !slices.Contains(live, last) || !slices.Contains(live, previous) || !last.ExpiresAt.IsZero() {
-					t.Fatalf("the last two of %+v do not work", stored)
+					t.Fatalf("live access tokens: got %+v, want the last two of %+v", live, stored)
 				}
 				if len(live) != 2 {
 					t.Fatalf("%d live, want 2", len(live))
@@ -345,7 +351,7 @@ func TestGet(t *testing.T) {
 				got, err := s.Get(ctx, tc.by, tokens[level].ID)
 				if slices.Contains(tc.sees, level) {
 					if err != nil || got.ID != tokens[level].ID {
-						t.Errorf("got %v, %v", got, err)
+						t.Errorf("Get(%s) = %v, %v, want the token", tokens[level].ID, got, err)
 					}
 				} else if got.Name != "" || err == nil || err.Error() != token.ErrNoToken().Error() {
 					t.Errorf("got %v, %v, want %v", got, err, token.ErrNoToken())
@@ -360,13 +366,13 @@ func TestQuery(t *testing.T) {
 	s := service(t, repo, &clock)
 	q, err := s.Query(token.Filter{})
 	if err != nil || !slices.Equal(q.Statuses, []token.Status{token.Active, token.Expired}) || q.Now != now {
-		t.Errorf("got %+v, %v", q, err)
+		t.Errorf("Query of no filter = %+v, %v, want active and expired tokens at %v", q, err, now)
 	}
 	statuses := []token.Status{token.Revoked, token.Active, token.Revoked}
 	q, err = s.Query(token.Filter{Statuses: statuses, Scope: "store_cart", UnusedSince: now})
 	if err != nil || !slices.Equal(q.Statuses, []token.Status{token.Active, token.Revoked}) ||
 		q.Scope != "store_cart" || q.UnusedSince != now {
-		t.Errorf("got %+v, %v", q, err)
+		t.Errorf("Query of a filter = %+v, %v, want its scope, its time and each of its statuses once", q, err)
 	}
 	check.Equal(t, statuses[0], token.Revoked, "the caller's list was changed")
 	_, err = s.Query(token.Filter{Scope: "store_unheard_of"})

@@ -40,8 +40,9 @@ func (s *Service) Create(ctx context.Context, by *auth.Principal, d Details) (Pe
 // CreateWithPassword is Create for a user with a password. The user who chose it
 // knows it, so it signs in to the principal's account only. Each account can
 // choose a password for the same address. It also returns fault.Invalid on
-// "password" and "passwordConfirmation", and fault.RateLimited if ctx is done while
-// it waits for other passwords. auth.WriteTimeout limits what follows the hash.
+// "password" and "passwordConfirmation", and fault.RateLimited if too many requests
+// wait for hashes, or ctx is done while this one waits. auth.WriteTimeout limits what
+// follows the hash.
 func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d Details, chosen PasswordChoice) (Person,
 	error) {
 	if err := MayCreate(by); err != nil {
@@ -68,12 +69,21 @@ func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d 
 	return created, err
 }
 
+// Limits of the passwords that wait for a hash or are hashed: a request needs memory
+// while it waits.
+const (
+	// mostHashes is the limit of this process.
+	mostHashes = 32
+	// mostHashesInAccount is the limit of an account. It leaves room for others.
+	mostHashesInAccount = 24
+)
+
 // hash hashes a password that the account chooses for the address.
 func (s *Service) hash(ctx context.Context, accountID uuid.UUID, email string, p secret.Password) (string, error) {
 	leave, err := s.hashes.Enter(ctx, accountID)
 	if err != nil {
 		return "", fault.Wrap(err, fault.RateLimited,
-			"Too many users of this account are being created with passwords. Create fewer at the same time.")
+			"Too many users are being created with passwords. Create fewer at the same time, or try again in a few seconds.")
 	}
 	defer leave()
 	return s.passwords.HashSalted(ctx, p, VouchedSalt(s.keys, email))

@@ -61,7 +61,7 @@ func (s *Service) EnsureMember(ctx context.Context, by *auth.Principal, d Detail
 		if _, ok := in.Place(st.ID); ok {
 			return nil
 		}
-		return e.admit(ctx, &in, []seat{{in: st}})
+		return e.invite(ctx, &in, []checkedGrant{{in: st}})
 	})
 	return in, err
 }

@@ -46,7 +46,8 @@ func TestCheckGrant(t *testing.T) {
 					err := user.CheckGrant(grantable, lists[0], lists[1])
 					if slices.Contains(c.may, name) != (err == nil) || err != nil &&
 						(fault.KindOf(err) != fault.Forbidden || !strings.Contains(err.Error(), name)) {
-						t.Errorf("%s to %s: %v", lists[0], lists[1], err)
+						t.Errorf("CheckGrant(%s to %s) = %v, want %s allowed: %t",
+							lists[0], lists[1], err, name, slices.Contains(c.may, name))
 					}
 				}
 				if err := user.CheckGrant(grantable, with, with); err != nil {
@@ -56,18 +57,18 @@ func TestCheckGrant(t *testing.T) {
 		})
 	}
 	if err := user.CheckGrant(nil, []string{has, risky}, []string{lacks}); len(fault.Flatten(err)) != 3 {
-		t.Errorf("not every error is reported: %v", err)
+		t.Errorf("CheckGrant() = %v, want 3 faults, one for each permission", err)
 	}
 }
 
 func TestCheckPermissions(t *testing.T) {
 	names, err := user.CheckPermissions([]string{"Add_Pages", "Add_Brands", "Add_Pages"})
 	if err != nil || !slices.Equal(names, []string{"Add_Brands", "Add_Pages"}) {
-		t.Errorf("%v, %v", names, err)
+		t.Errorf("CheckPermissions() = %q, %v, want each name once, sorted", names, err)
 	}
 	_, err = user.CheckPermissions([]string{"add_brands", "", "Add_Brands"})
 	if found := fault.Flatten(err); len(found) != 2 || found[0].Kind != fault.Invalid ||
 		found[0].Field != "permissions" {
-		t.Errorf("%v", err)
+		t.Errorf("CheckPermissions of invalid names = %v, want 2 faults of kind %s on permissions", err, fault.Invalid)
 	}
 }

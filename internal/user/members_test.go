@@ -1,6 +1,7 @@
 package user_test
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -94,7 +95,7 @@ func TestNamesPerAccount(t *testing.T) {
 		guest := elsewhere.Users[1]
 		added, err := s.users.AddToAccount(t.Context(), s.program, guest.Email)
 		if err != nil || added.ID == guest.ID || added.FirstName != "" || !added.Pending {
-			t.Fatalf("%+v, %v", added, err)
+			t.Fatalf("AddToAccount() = %+v, %v, want a new pending user without a name", added, err)
 		}
 		name, id := "Other", "hr-1"
 		_, err = s.users.Update(t.Context(), s.program, user.Update{UserID: guest.ID, FirstName: &name})
@@ -105,11 +106,11 @@ func TestNamesPerAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 		if after := s.known(t, added.ID); after.FirstName != name || after.ExternalID != id {
-			t.Errorf("the account's record is %+v", after)
+			t.Errorf("the account's record: got %+v, want the name %q and the external ID %q", after, name, id)
 		}
 		after := fixture{World: elsewhere, db: s.db}.known(t, guest.ID)
 		if after.User != before.User || !after.UpdatedAt.Equal(before.UpdatedAt) || after.Pending {
-			t.Errorf("the other account's record is %+v, was %+v", after, before)
+			t.Errorf("the other account's record: got %+v, want it unchanged: %+v", after, before)
 		}
 		self := s.session(added.User, auth.Principal{})
 		if _, err := s.users.Update(t.Context(), self, user.Update{UserID: added.ID, LastName: &name}); err != nil {
@@ -157,7 +158,7 @@ func TestInvalidChanges(t *testing.T) {
 		failing(t, unknown, fault.NotFound, "user.id")
 		if _, _, foreign := s.users.AddToStore(t.Context(), s.program, s.ref(0),
 			user.Ref{ID: new(stranger.Owner.ID)}); foreign == nil || foreign.Error() != unknown.Error() {
-			t.Errorf("unknown ID: %v; another account's user: %v", unknown, foreign)
+			t.Errorf("another account's user: error %v, want that of an unknown ID: %v", foreign, unknown)
 		}
 		_, _, err = s.users.AddToStore(t.Context(), s.program, account.StoreRef{ID: stranger.Stores[0].ID},
 			user.Ref{ID: new(s.person(0).ID)})
@@ -218,7 +219,7 @@ func TestOnlyOwnersGrantHighRisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		if place, ok := s.known(t, other).Place(s.Stores[0].ID); !ok || len(place.Permissions) > 0 {
-			t.Errorf("added again as %+v", place)
+			t.Errorf("added again: got %+v, want a membership without permissions", place)
 		}
 	})
 }
@@ -258,13 +259,13 @@ func TestTransferOwnership(t *testing.T) {
 		failing(t, err, fault.NotFound, "storeId")
 		done, err := s.users.TransferOwnership(t.Context(), shop, next.ID, &ref)
 		if err != nil || done.Store == nil || done.Store.OwnerID != next.ID {
-			t.Fatalf("%+v, %v", done, err)
+			t.Fatalf("TransferOwnership() = %+v, %v, want a store owned by %s", done, err, next.ID)
 		}
 		for id, role := range map[uuid.UUID]user.Role{next.ID: user.StoreOwner,
 			s.StoreOwner.ID: user.StoreAdministrator} {
 			if place, _ := s.known(t, id).Place(s.Stores[0].ID); !slices.Equal(place.Permissions, role.Permissions()) ||
 				place.Status != user.Active {
-				t.Errorf("%s: membership %+v", role, place)
+				t.Errorf("%s: got membership %+v, want an active one with the role's permissions", role, place)
 			}
 		}
 		// A session from before the transfer.
@@ -308,11 +309,11 @@ func TestRaces(t *testing.T) {
 			if err == nil {
 				done++
 			} else if fault.KindOf(err) != fault.Conflict {
-				t.Error(err)
+				t.Errorf("a creation that comes second: got error %v, want kind %s", err, fault.Conflict)
 			}
 		}
 		if places := s.known(t, s.person(2).ID).Places; done != 1 || len(places) != 1 {
-			t.Errorf("created %d users with %d memberships", done, len(places))
+			t.Errorf("created %d users with %d memberships, want 1 with 1", done, len(places))
 		}
 		for i := range 6 {
 			next, ref := s.person(i%2).ID, s.ref(0)
@@ -332,8 +333,41 @@ func TestRaces(t *testing.T) {
 			owner := in[s.Stores[0].ID].OwnerID
 			if place, ok := s.known(t, owner).Place(s.Stores[0].ID); !ok || owner != next ||
 				!slices.Equal(place.Permissions, user.Permissions()) {
-				t.Errorf("owner %s, next %s, membership %+v", owner, next, place)
+				t.Errorf("owner %s with membership %+v, want %s with every permission", owner, place, next)
 			}
+		}
+	})
+}
+
+// Of many requests that want a password hashed, few wait and the others are refused at once.
+func TestFewPasswordsWait(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
+		const requests, admitted = 64, 24 // a hash takes longer than it takes to send all of them
+		results := make(chan error)
+		for i := range requests {
+			go func() {
+				chosen := secret.NewPassword("correct horse 7d2e battery")
+				_, err := s.users.CreateWithPassword(t.Context(), s.program,
+					user.Details{Email: fmt.Sprintf("new%d@acme.example", i), FirstName: "A", LastName: "B",
+						Locale: "en"},
+					user.PasswordChoice{Password: chosen, Confirmation: chosen})
+				results <- err
+			}()
+		}
+		created, refused := 0, 0
+		for range requests {
+			switch err := <-results; {
+			case err == nil:
+				created++
+			case fault.KindOf(err) == fault.RateLimited:
+				refused++
+			default:
+				t.Errorf("CreateWithPassword(): got error %v, want none or kind %s", err, fault.RateLimited)
+			}
+		}
+		if created < admitted || refused == 0 {
+			t.Errorf("got %d users created and %d requests refused, want at least %d and 1",
+				created, refused, admitted)
 		}
 	})
 }

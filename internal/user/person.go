@@ -27,7 +27,9 @@ const DefaultLocale = "en"
 // not check the registry.
 var locale = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
-// ValidEmail reports whether text is one bare e-mail address.
+// ValidEmail reports whether text is one bare e-mail address. It has no invisible
+// characters, not even those that some scripts need in names: with them, addresses
+// of different people look the same.
 func ValidEmail(text string) bool {
 	if len(text) > MaxEmail { // avoid copying a long text
 		return false
@@ -37,7 +39,9 @@ func ValidEmail(text string) bool {
 	}
 	address, err := mail.ParseAddress(text)
 	return err == nil && address.Address == text && utf8.ValidString(text) &&
-		!strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unprintable(r) || r == '"' })
+		!strings.ContainsFunc(text, func(r rune) bool {
+			return unicode.IsSpace(r) || unprintable(r) || unicode.Is(unicode.Join_Control, r) || r == '"'
+		})
 }
 
 // ValidName reports whether text is a valid name of a user or an object: one

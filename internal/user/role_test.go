@@ -15,11 +15,11 @@ func TestRoles(t *testing.T) {
 	for i, r := range all {
 		set := r.Permissions()
 		if !slices.IsSorted(set) || len(slices.Compact(slices.Clone(set))) != len(set) {
-			t.Errorf("%s: %v", r, set)
+			t.Errorf("permissions of %s: got %v, want each once and sorted", r, set)
 		}
 		for _, p := range set {
 			if !user.IsPermission(p) || user.HighRisk(p) && r != user.StoreOwner {
-				t.Errorf("%s may %s", r, p)
+				t.Errorf("%s has %s, want known permissions, and those of high risk only for %s", r, p, user.StoreOwner)
 			}
 		}
 		if i == 0 {
@@ -28,11 +28,12 @@ func TestRoles(t *testing.T) {
 		above := all[i-1].Permissions()
 		for _, p := range set {
 			if !slices.Contains(above, p) {
-				t.Errorf("%s has %s, but %s has not", r, p, all[i-1])
+				t.Errorf("%s has %s, but %s has not; want every role to have those of the role below", r, p, all[i-1])
 			}
 		}
 		if len(above) <= len(set) {
-			t.Errorf("%s has no more permissions than %s", all[i-1], r)
+			t.Errorf("permissions: %s has %d and %s has %d, want more for the former",
+				all[i-1], len(above), r, len(set))
 		}
 	}
 }

@@ -100,7 +100,7 @@ func NewService(repo Repository, keys *secret.Keyring, random io.Reader, now clo
 	return &Service{
 		repo: repo, keys: keys, random: random, now: now,
 		passwords: password.NewHasher(random), serviceNames: serviceNames,
-		walks: bulkhead.New(bulkhead.HalfTheProcessors()), hashes: bulkhead.New(1),
+		walks: bulkhead.New(bulkhead.HalfTheProcessors()), hashes: bulkhead.Bounded(1, mostHashesInAccount, mostHashes),
 	}
 }
 

@@ -125,21 +125,22 @@ func TestStartSession(t *testing.T) {
 			}
 			if session.AccountID != tc.account || session.UserID != person.ID || session.CreatedAt != now ||
 				session.ExpiresAt != now.Add(tc.req.TTL) {
-				t.Errorf("session %+v", session)
+				t.Errorf("session: got %+v, want one of user %s in account %s from %v for %v",
+					session, person.ID, tc.account, now, tc.req.TTL)
 			}
 			if value.Kind() != secret.UserSession || len(repo.stored) != 1 || repo.stored[0] != session ||
 				repo.digests[0] != keys.Digest(value) {
-				t.Errorf("stored %+v under %v", repo.stored, repo.digests)
+				t.Errorf("stored: got %+v under %v, want only %+v under its digest", repo.stored, repo.digests, session)
 			}
 			e := repo.events[0]
 			if e.Action != audit.SessionStarted || e.AccountID != tc.account || e.At != now ||
 				e.Actor.Kind != audit.ActorOperator ||
 				e.Target != (audit.Target{Kind: audit.TargetSession, Key: session.ID.String(), Name: person.Email}) {
-				t.Errorf("event %+v", e)
+				t.Errorf("event: got %+v, want %s by an operator for %s", e, audit.SessionStarted, person.Email)
 			}
 			if a := repo.events[1]; a.Action != audit.UserAccepted || a.AccountID != tc.account ||
 				a.Actor.Kind != audit.ActorOperator || a.Target != person.Target() {
-				t.Errorf("event %+v", a)
+				t.Errorf("event: got %+v, want %s by an operator for %+v", a, audit.UserAccepted, person.Target())
 			}
 		})
 	}
@@ -185,7 +186,7 @@ func TestStartSessionRefuses(t *testing.T) {
 				t.Errorf("got %v, want %s on %q", err, tc.kind, tc.field)
 			}
 			if session != (user.Session{}) || value.Reveal() != "" || len(repo.stored) > 0 {
-				t.Error("a session was started")
+				t.Errorf("a refused request: got session %+v, %d stored, want none", session, len(repo.stored))
 			}
 		})
 	}
@@ -201,7 +202,7 @@ func TestStartSessionFails(t *testing.T) {
 		s, _ := service(t, repo)
 		session, value, err := s.StartSession(ctx, &operator, req)
 		if !errors.Is(err, broken) || value.Reveal() != "" || session != (user.Session{}) {
-			t.Errorf("got %v, %v", session, err)
+			t.Errorf("StartSession() = %v, %v, want no session and the error %v", session, err, broken)
 		}
 	})
 	t.Run("with randomness", func(t *testing.T) {
@@ -212,7 +213,8 @@ func TestStartSessionFails(t *testing.T) {
 		}
 		_, _, err = user.NewService(repo, keys, bytes.NewReader(nil), time.Now).StartSession(ctx, &operator, req)
 		if fault.KindOf(err) != fault.Internal || len(repo.stored) > 0 {
-			t.Errorf("got %v", err)
+			t.Errorf("StartSession without randomness: error %v, %d stored, want kind %s and none",
+				err, len(repo.stored), fault.Internal)
 		}
 	})
 }
@@ -223,11 +225,12 @@ func TestUsers(t *testing.T) {
 	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{},
 		paging.Request{First: new(paging.MaxSize)}); err != nil || repo.accountID != home ||
 		repo.window.Size != paging.MaxSize {
-		t.Errorf("window %v of account %s, %v", repo.window, repo.accountID, err)
+		t.Errorf("Users(): window %v of account %s, %v, want a page of %d of %s",
+			repo.window, repo.accountID, err, paging.MaxSize, home)
 	}
 	if _, err := s.Users(ctx, &auth.Principal{AccountID: home}, user.Filter{},
 		paging.Request{First: new(paging.MaxSize + 1)}); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("a page too large: %v", err)
+		t.Errorf("a page too large: got error %v, want kind %s", err, fault.Invalid)
 	}
 }
 
@@ -236,7 +239,11 @@ func TestFold(t *testing.T) {
 		{"owner@acme.example", "owner@acme.example"},
 		{" Owner@ACME.example\t", "owner@acme.example"},
 		{"ÄRGER@Straße.example", "ärger@straße.example"},
-		{"A\u0308rger@STRAẞE.example", "ärger@straße.example"},      // composed first
+		{"A\u0308rger@STRAẞE.example", "ärger@strasse.example"}, // composed first; ẞ in a domain is looked up as ss
+		{"ann@xn--strae-oqa.example", "ann@straße.example"},
+		{"J\u030c@acme.example", "\u01f0@acme.example"}, // composed after folding, too
+		{"\u01f0@acme.example", "\u01f0@acme.example"},
+		{"ιωτα@acme.example", "ιωτα@acme.example"},                  // not a mark below the letter before it
 		{"\u212aelvin@ΟΔΥΣΣΕΥΣ.example", "kelvin@οδυσσευσ.example"}, // the kelvin sign; Σ is σ in a domain
 		{"kelvin@οδυσσευς.example", "kelvin@οδυσσευς.example"},      // ς differs from σ in a domain
 		{"kelvin@xn--nxasmm1c.example", "kelvin@βόλος.example"},
@@ -264,27 +271,28 @@ func TestUsersOfTheAccount(t *testing.T) {
 		by := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, AccountID: w.Account.ID}
 		listed, err := s.Users(ctx, by, user.Filter{}, paging.Request{First: new(100)})
 		if err != nil || len(listed.Items) != len(w.Users) || listed.Items[0].Node.ID != w.Users[len(w.Users)-1].ID {
-			t.Errorf("listed %+v, %v", listed, err)
+			t.Errorf("Users() = %+v, %v, want the account's %d, the newest first", listed, err, len(w.Users))
 		}
 		if n, err := s.CountUsers(ctx, by, user.Filter{}); err != nil || n != int64(len(w.Users)) {
-			t.Errorf("counted %d, %v", n, err)
+			t.Errorf("CountUsers() = %d, %v, want %d", n, err, len(w.Users))
 		}
 		ids := []uuid.UUID{w.Users[0].ID, other.Users[0].ID, uuid.New()}
 		if got, err := s.MembersByID(ctx, by, ids); err != nil || len(got) != 1 ||
 			got[ids[0]].Email != w.Users[0].Email {
-			t.Errorf("members %+v, %v", got, err)
+			t.Errorf("MembersByID() = %+v, %v, want only %s", got, err, w.Users[0].Email)
 		}
 		if got, err := s.ByID(ctx, by, ids); err != nil || len(got) != 2 {
-			t.Errorf("by id %+v, %v", got, err)
+			t.Errorf("ByID() = %+v, %v, want 2", got, err)
 		}
 		stores := []uuid.UUID{w.Stores[0].ID, other.Stores[0].ID}
 		members, err := s.StoreUsers(ctx, by, stores, paging.Window{Size: 10})
 		if err != nil || len(members[stores[0]].Items) != 2 || len(members[stores[1]].Items) != 0 {
-			t.Errorf("members of stores %+v, %v", members, err)
+			t.Errorf("StoreUsers() = %+v, %v, want 2 in the first store and none in the other account's", members, err)
 		}
 		if counts, err := s.CountStoreUsers(ctx, by, stores); err != nil || counts[stores[0]] != 2 ||
 			counts[stores[1]] != 0 {
-			t.Errorf("counted %v, %v", counts, err)
+			t.Errorf("CountStoreUsers() = %v, %v, want 2 in the first store and none in the other account's",
+				counts, err)
 		}
 	})
 }
@@ -306,7 +314,7 @@ func TestNoSessionWithoutItsEvent(t *testing.T) {
 		before := dbtest.Dump(t, url)
 		_, value, err := s.StartSession(ctx, &operator, req)
 		if fault.KindOf(err) != fault.Internal || value.Reveal() != "" {
-			t.Errorf("got %v", err)
+			t.Errorf("StartSession without an event: error %v, want kind %s and no session", err, fault.Internal)
 		}
 		check.Equal(t, dbtest.Dump(t, url), before, "the database")
 	})

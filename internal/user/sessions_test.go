@@ -41,20 +41,20 @@ func TestEndSessions(t *testing.T) {
 	operator.Origin = auth.Origin{IP: netip.MustParseAddr("192.0.2.7"), RequestID: "r-1"}
 	ended, err := s.EndSessions(ctx, &operator, user.SessionFilter{Email: " ONE@acme.example", AccountID: home})
 	if err != nil || len(ended) != 1 {
-		t.Fatal(ended, err)
+		t.Fatalf("EndSessions() = %+v, %v, want 1", ended, err)
 	}
 	if repo.which.EmailFolded != "one@acme.example" || repo.which.AccountID != home || repo.which.IDs != nil {
-		t.Errorf("ended %+v", repo.which)
+		t.Errorf("ended: got %+v, want those of one@acme.example in account %s", repo.which, home)
 	}
 	e := repo.event
 	if e.Action != audit.SessionEnded || e.AccountID != home || e.At != now || e.Actor.Kind != audit.ActorOperator ||
 		e.IP != "192.0.2.7" || e.RequestID != "r-1" ||
 		e.Target != (audit.Target{Kind: audit.TargetSession, Key: ended[0].ID.String(), Name: "One@acme.example"}) {
-		t.Errorf("event %+v", e)
+		t.Errorf("event: got %+v, want %s by an operator at %v with its origin", e, audit.SessionEnded, now)
 	}
 	if _, err := s.Sessions(ctx, &operator, user.SessionFilter{AccountID: other}); err != nil ||
 		repo.which.AccountID != other || repo.which.EmailFolded != "" {
-		t.Errorf("listed %+v, %v", repo.which, err)
+		t.Errorf("listed: got %+v, %v, want those of account %s", repo.which, err, other)
 	}
 }
 
@@ -88,6 +88,6 @@ func TestEndSessionsRefuses(t *testing.T) {
 	s, _ := service(t, &ending{persons: acmeUsers()})
 	if _, err := s.Sessions(ctx, &auth.Principal{NoCredential: "a test", Kind: auth.APIToken},
 		user.SessionFilter{}); fault.KindOf(err) != fault.Forbidden {
-		t.Errorf("listed for a token: %v", err)
+		t.Errorf("Sessions() for a token: got error %v, want kind %s", err, fault.Forbidden)
 	}
 }

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"github.com/google/uuid"
@@ -85,6 +86,7 @@ func (e *edit) giveAccount(ctx context.Context, a *account.Account, to uuid.UUID
 		return err
 	}
 	a.OwnerID = to
+	e.addOwnerEvent(audit.AccountUpdated, target, next, a.Data())
 	return e.SetOwner(ctx, uuid.Nil, to)
 }
 
@@ -115,10 +117,11 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 		return err
 	}
 	st.OwnerID = to
+	e.addOwnerEvent(audit.StoreUpdated, target, next, st.Data())
 	if err := e.SetOwner(ctx, st.ID, to); err != nil {
 		return err
 	}
-	if err := e.seat(ctx, next, *st, StoreOwner); err != nil {
+	if err := e.giveRole(ctx, next, *st, StoreOwner); err != nil {
 		return err
 	}
 	was, err := e.member(ctx, former, "userId")
@@ -128,11 +131,11 @@ func (e *edit) giveStore(ctx context.Context, a account.Account, st *account.Sto
 	if err != nil {
 		return err
 	}
-	return e.seat(ctx, was, *st, StoreAdministrator)
+	return e.giveRole(ctx, was, *st, StoreAdministrator)
 }
 
-// seat gives a user an active store membership with the role's permissions.
-func (e *edit) seat(ctx context.Context, p Person, in account.Store, r Role) error {
+// checkedGrant gives a user an active store membership with the role's permissions.
+func (e *edit) giveRole(ctx context.Context, p Person, in account.Store, r Role) error {
 	action := audit.StoreUserUpdated
 	place, ok := p.Place(in.ID)
 	if !ok {
@@ -155,4 +158,12 @@ func (e *edit) addTransferEvent(ctx context.Context, target audit.Target, former
 	e.addEvent(audit.OwnershipTransferred, target, audit.Detail{Name: "from", Value: from},
 		audit.Detail{Name: "to", Value: next.Email})
 	return nil
+}
+
+// addOwnerEvent records the change of owner as an update of the target, which webhooks receive. data is the target
+// after the change. audit.OwnershipTransferred has no type: its target can be an account or a store.
+func (e *edit) addOwnerEvent(action audit.Action, target audit.Target, next Person, data json.RawMessage) {
+	event := Event(e.by, action, target, e.now, audit.Detail{Name: "owner", Value: next.Email})
+	event.Data = data
+	e.events = append(e.events, event)
 }

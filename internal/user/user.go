@@ -7,14 +7,9 @@
 package user
 
 import (
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"golang.org/x/net/idna"
-	"golang.org/x/text/unicode/norm"
 
 	"latchkey/internal/account"
 )
@@ -38,92 +33,6 @@ type User struct {
 	// Pending reports that the user has not accepted the membership yet. A
 	// pending membership gives no rights.
 	Pending bool
-}
-
-// Fold returns the form of an e-mail address that comparisons use. It removes
-// case, by Unicode's simple case folding of the composed form (Unicode Standard
-// Annex 44, CaseFolding.txt). Full case folding would make addresses equal that
-// mail systems distinguish, such as ß and ss. A domain in Unicode and its ASCII
-// form (RFC 5891, section 4) are equal, and domains are compared as the domain
-// name system compares them: σ and ς differ there.
-func Fold(email string) string {
-	local, domain, is := cutAddress(strings.TrimSpace(email))
-	if !is {
-		return foldText(strings.TrimSpace(email))
-	}
-	return foldText(local) + "@" + foldDomain(domain)
-}
-
-func foldText(text string) string { return strings.Map(foldRune, norm.NFC.String(text)) }
-
-// cutAddress splits an address at its last "@".
-func cutAddress(email string) (local, domain string, is bool) {
-	i := strings.LastIndexByte(email, '@')
-	if i < 0 {
-		return "", "", false
-	}
-	return email[:i], email[i+1:], true
-}
-
-// foldDomain returns a domain in lower case with every label in Unicode.
-func foldDomain(domain string) string {
-	ascii := strings.IndexFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
-	if ascii && !strings.Contains(strings.ToLower(domain), "xn--") {
-		return foldText(domain)
-	}
-	labels := strings.Split(strings.Map(func(r rune) rune {
-		if isDot(r) {
-			return '.'
-		}
-		return r
-	}, domain), ".")
-	for i, label := range labels {
-		labels[i] = foldLabel(label)
-	}
-	return strings.Join(labels, ".")
-}
-
-// isDot reports whether r separates the labels of a domain (Unicode Technical
-// Standard 46, section 4).
-func isDot(r rune) bool { return r == '.' || r == '。' || r == '．' || r == '｡' }
-
-// foldLabel folds a label of a domain. Of one that IDNA does not allow, only the
-// case is removed.
-func foldLabel(label string) string {
-	// Lower case first: the IDNA mapping would turn ẞ into ss.
-	lower := strings.Map(lowerRune, norm.NFC.String(label))
-	encoded, err := idna.Lookup.ToASCII(lower)
-	if err != nil {
-		return lower
-	}
-	decoded, err := idna.Lookup.ToUnicode(encoded)
-	if err != nil || decoded == "" { // "xn--" encodes nothing
-		return lower
-	}
-	return decoded
-}
-
-// foldRune returns the same character for all characters that differ only in
-// case: the lower case of the smallest of them.
-func foldRune(r rune) rune {
-	least := r
-	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
-		least = min(least, other)
-	}
-	return lowerRune(least)
-}
-
-// lowerRune is unicode.ToLower, except for characters whose lower case is not
-// theirs alone: İ would become i, and so
-// the address of another person.
-func lowerRune(r rune) rune {
-	lower := unicode.ToLower(r)
-	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
-		if other == lower {
-			return lower
-		}
-	}
-	return r
 }
 
 // Status is the status of a store membership.

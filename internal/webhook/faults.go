@@ -7,6 +7,11 @@ func ErrNoWebhook() *fault.Error {
 	return fault.Errorf(fault.NotFound, "There is no such webhook in this account.").On("id")
 }
 
+// ErrDisabled is the error of a replay to a webhook that is disabled.
+func ErrDisabled() *fault.Error {
+	return fault.Errorf(fault.Conflict, "This webhook is disabled. Enable it first.").On("webhookId")
+}
+
 // ErrNoEvent is the error for an ID of an event that cannot be delivered to the webhook: the account has none with the
 // ID, or the webhook's types do not select it and it was never delivered to the webhook.
 func ErrNoEvent() *fault.Error {

@@ -49,8 +49,9 @@ func (s *Service) CountWebhooks(ctx context.Context, by *auth.Principal) (int64,
 	return s.repo.CountWebhooks(ctx, by.AccountID)
 }
 
-// Deliveries returns a page of a webhook's deliveries, those of the newest events first. It returns fault.Invalid with
-// every field of the filter or the request that breaks a rule, and fault.NotFound for a webhook that does not exist.
+// Deliveries returns a page of a webhook's deliveries with their attempts, those of the newest events first. It returns
+// fault.Invalid with every field of the filter or the request that breaks a rule, and fault.NotFound for a webhook that
+// does not exist.
 func (s *Service) Deliveries(ctx context.Context, by *auth.Principal, id uuid.UUID, f DeliveryFilter,
 	r paging.Request) (paging.Page[Delivery], error) {
 	w, err := r.Window(paging.MaxSize)
@@ -60,19 +61,20 @@ func (s *Service) Deliveries(ctx context.Context, by *auth.Principal, id uuid.UU
 	if _, err := s.Webhook(ctx, by, id); err != nil {
 		return paging.Page[Delivery]{}, err
 	}
-	pages, err := s.DeliveriesOf(ctx, by, []uuid.UUID{id}, f, w)
+	pages, err := s.DeliveriesOf(ctx, by, []uuid.UUID{id}, f, w, true)
 	return pages[id], err
 }
 
 // DeliveriesOf returns a page of each webhook's deliveries, as Deliveries does, without those of webhooks that do not
-// exist. An API token sees only the deliveries of events that it may read.
+// exist. They have their attempts only if attempts is set, which is for callers that need them: they are up to
+// MaxAttempts KiB for each delivery. An API token sees only the deliveries of events that it may read.
 func (s *Service) DeliveriesOf(ctx context.Context, by *auth.Principal, ids []uuid.UUID, f DeliveryFilter,
-	w paging.Window) (map[uuid.UUID]paging.Page[Delivery], error) {
+	w paging.Window, attempts bool) (map[uuid.UUID]paging.Page[Delivery], error) {
 	f, err := visible(by, f)
 	if err != nil {
 		return nil, err
 	}
-	return s.repo.Deliveries(ctx, by.AccountID, ids, f, w)
+	return s.repo.Deliveries(ctx, by.AccountID, ids, f, w, attempts)
 }
 
 // CountDeliveries returns the number of a webhook's deliveries that the principal sees.

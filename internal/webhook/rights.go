@@ -52,6 +52,15 @@ func mayReceive(by *auth.Principal, t audit.Type) bool {
 	return by.OwnsAccount(by.AccountID) || holds(by, ReadScope(t))
 }
 
+// receivable returns the types of the events that the principal's webhooks may receive, or nil for all.
+func receivable(by *auth.Principal) []audit.Type {
+	types := slices.DeleteFunc(audit.Types(), func(t audit.Type) bool { return !mayReceive(by, t) })
+	if len(types) == len(audit.Types()) {
+		return nil
+	}
+	return types
+}
+
 // readable returns the types of the events that the principal may read in the account's log and in deliveries. It
 // returns fault.Forbidden if it may read neither the log nor webhooks.
 func readable(by *auth.Principal) ([]audit.Type, error) {

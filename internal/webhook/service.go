@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +39,7 @@ type Service struct {
 	now      clock.Clock
 	checkURL func(ctx context.Context, text string) error
 	most     int
+	replays  replays
 }
 
 // NewService returns a service.
@@ -113,8 +115,8 @@ type Update struct {
 
 // Update changes a webhook. Enabling it ends its failure, and disabling it makes its pending deliveries dead. An update
 // that changes nothing succeeds. It returns fault.NotFound for a webhook that does not exist, and fault.Invalid for
-// each rule that the update breaks. An API token can change the URL only if it may read all events that the webhook
-// received until now.
+// each rule that the update breaks. An API token can change the URL, and make events flow again, only if it may read
+// all events that the webhook received until now.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Webhook, error) {
 	if err := MayChange(by); err != nil {
 		return Webhook{}, err
@@ -127,6 +129,11 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Web
 	err = s.change(ctx, by, u.ID, func(w Webhook) (Webhook, []audit.Event, error) {
 		if u.URL != nil && *u.URL != w.URL {
 			if err := mayControl(by, w, "url"); err != nil {
+				return Webhook{}, nil, err
+			}
+		}
+		if u.resumes(w) {
+			if err := mayControl(by, w, "state"); err != nil {
 				return Webhook{}, nil, err
 			}
 		}
@@ -161,6 +168,11 @@ func (s *Service) checkUpdate(ctx context.Context, by *auth.Principal, u Update)
 	return u, faults.Err()
 }
 
+// resumes reports whether events are sent or recorded after the update that would not be without it.
+func (u Update) resumes(w Webhook) bool {
+	return u.State != nil && *u.State != w.State && (*u.State == Enabled || w.State == Disabled)
+}
+
 // applied returns the webhook after the update.
 func (u Update) applied(by *auth.Principal, w Webhook) Webhook {
 	if u.URL != nil {
@@ -188,7 +200,7 @@ func (u Update) applied(by *auth.Principal, w Webhook) Webhook {
 }
 
 // mayControl returns fault.Invalid unless the principal may read all events of the webhook. Otherwise it could send
-// them to a URL of its own, or sign them.
+// them to a URL of its own, or sign them, or send what the owner of the webhook has stopped.
 func mayControl(by *auth.Principal, w Webhook, field string) error {
 	for _, t := range audit.TypesOf(w.Types) {
 		if !mayReceive(by, t) {
@@ -281,8 +293,10 @@ func (s *Service) SendTest(ctx context.Context, by *auth.Principal, id uuid.UUID
 }
 
 // Replay schedules deliveries of a webhook again, at most MaxReplay, and returns how many. It returns fault.NotFound
-// for a webhook or an event that does not exist, fault.Conflict for a webhook that is disabled, and fault.Invalid for
-// each rule that the request breaks.
+// for a webhook or an event that does not exist, fault.Conflict for a webhook that is disabled or while another replay
+// of a time range is being scheduled in the account, and fault.Invalid for each rule that the request breaks. An API
+// token can replay only if it may read all events that the webhook receives, and only events that it may read. If
+// Replay fails after it has scheduled some of the deliveries, it returns their number with the error.
 func (s *Service) Replay(ctx context.Context, by *auth.Principal, req ReplayRequest) (int, error) {
 	if err := MayChange(by); err != nil {
 		return 0, err
@@ -294,11 +308,21 @@ func (s *Service) Replay(ctx context.Context, by *auth.Principal, req ReplayRequ
 	if err != nil {
 		return 0, onWebhookID(err)
 	}
+	if err := mayControl(by, w, "webhookId"); err != nil {
+		return 0, err
+	}
 	if w.State == Disabled {
-		return 0, fault.Errorf(fault.Conflict, "This webhook is disabled. Enable it first.").On("webhookId")
+		return 0, ErrDisabled()
+	}
+	if len(req.EventIDs) == 0 {
+		end, err := s.replays.begin(by.AccountID)
+		if err != nil {
+			return 0, err
+		}
+		defer end()
 	}
 	r := Replay{AccountID: by.AccountID, WebhookID: req.WebhookID, Since: req.Since, Until: req.Until,
-		States: req.States, Limit: MaxReplay}
+		States: req.States, Readable: receivable(by), Limit: MaxReplay}
 	r.EventIDs = slices.Compact(slices.SortedFunc(slices.Values(req.EventIDs),
 		func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }))
 	scheduled, err := s.repo.Replay(ctx, by.Actor(), r, func(scheduled int) audit.Event {
@@ -306,6 +330,32 @@ func (s *Service) Replay(ctx context.Context, by *auth.Principal, req ReplayRequ
 			audit.Detail{Name: "scheduled", Value: strconv.Itoa(scheduled)})
 	})
 	return scheduled, onWebhookID(err)
+}
+
+// replays are the accounts for which a replay of a time range is being scheduled, which can take a second. Several at a
+// time would wait for each other, on SQLite for longer than a change may take. It is safe for concurrent use.
+type replays struct {
+	mu       sync.Mutex
+	accounts map[uuid.UUID]bool
+}
+
+// begin begins the only replay of the account. It returns fault.Conflict if there is one already.
+func (r *replays) begin(accountID uuid.UUID) (end func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.accounts[accountID] {
+		return nil, fault.Errorf(fault.Conflict,
+			"Another replay of this account is being scheduled. Send this one again in a few seconds.")
+	}
+	if r.accounts == nil {
+		r.accounts = map[uuid.UUID]bool{}
+	}
+	r.accounts[accountID] = true
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.accounts, accountID)
+	}, nil
 }
 
 // onWebhookID names the field of the error of a webhook that does not exist as the input of a replay does.

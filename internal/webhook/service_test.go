@@ -189,6 +189,43 @@ func TestTokensCannotDivertEvents(t *testing.T) {
 	})
 }
 
+// A token that may not read all events of a webhook cannot make them flow again, and not replay them.
+func TestTokensCannotResumeWhatTheyCannotRead(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		by := f.token(scope.AccountWebhooksWrite, scope.AccountAPITokensRead)
+		reads := f.token(scope.AccountWebhooksWrite, scope.AccountWebhooksRead, scope.AccountAPITokensRead,
+			scope.AccountUsersRead)
+		const missing = "This webhook receives user.added, and this token does not hold account_users_read."
+		to := func(by *auth.Principal, s webhook.State) []string {
+			_, err := f.Webhooks.Update(t.Context(), by, webhook.Update{ID: f.hook.ID, State: &s})
+			return failures(err)
+		}
+		for _, step := range []struct {
+			from, to webhook.State
+			want     []string
+		}{
+			{webhook.Enabled, webhook.Enabled, nil},
+			{webhook.Enabled, webhook.Paused, nil},
+			{webhook.Paused, webhook.Enabled, []string{"INVALID state: " + missing}},
+			{webhook.Paused, webhook.Disabled, nil},
+			{webhook.Disabled, webhook.Enabled, []string{"INVALID state: " + missing}},
+			{webhook.Disabled, webhook.Paused, []string{"INVALID state: " + missing}},
+			{webhook.Disabled, webhook.Disabled, nil},
+		} {
+			f.update(webhook.Update{State: &step.from})
+			check.Equal(t, to(by, step.to), step.want, "the error of %s after %s", step.to, step.from)
+		}
+		check.Equal(t, to(reads, webhook.Enabled), nil, "the error of a token that may read all")
+		replay := func(by *auth.Principal) []string {
+			_, err := f.Webhooks.Replay(t.Context(), by,
+				webhook.ReplayRequest{WebhookID: f.hook.ID, Since: f.Clock.Now().Add(-time.Hour)})
+			return failures(err)
+		}
+		check.Equal(t, replay(by), []string{"INVALID webhookId: " + missing}, "the error of a replay")
+		check.Equal(t, replay(reads), nil, "the error of a replay by a token that may read all")
+	})
+}
+
 func TestRotateSecret(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		signing := func(at time.Time, want ...string) {

@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,6 +60,13 @@ type Webhook struct {
 	PreviousExpiresAt time.Time
 }
 
+// Selects reports whether the webhook receives events of the action: those that its types select, and tests.
+func (w Webhook) Selects(a audit.Action) bool {
+	t := a.Type()
+	return a == audit.WebhookTest ||
+		slices.ContainsFunc(t.Patterns(), func(pattern string) bool { return slices.Contains(w.Types, pattern) })
+}
+
 // SigningSecret is a signing secret, sealed with a server key.
 type SigningSecret struct {
 	Sealed secret.Sealed
@@ -85,14 +93,20 @@ type Delivery struct {
 	WebhookID uuid.UUID
 	Event     audit.Event
 	State     DeliveryState
-	// NextAttemptAt is zero unless the delivery is pending.
+	// NextAttemptAt is the earliest time of the next attempt. It is zero unless the delivery is pending, and while it
+	// waits for an earlier one of its subject.
 	NextAttemptAt time.Time
-	// Attempts are in the order of their numbers.
+	// Attempts are the newest MaxAttempts, in the order of their numbers.
 	Attempts []Attempt
 }
 
+// MaxAttempts is the maximum number of attempts of a delivery that are kept, those of replays included. Each has up to
+// MaxResponseHead bytes, and a page of deliveries is loaded with all of them.
+const MaxAttempts = 20
+
 // Attempt is one request of a delivery.
 type Attempt struct {
+	// Number counts all attempts of the delivery, from 1 on, also those that are no longer kept.
 	Number int
 	At     time.Time
 	// Status is the HTTP status of the answer, or 0 if there was none.
@@ -111,8 +125,9 @@ const MaxResponseHead = 1024
 type DeliveryFilter struct {
 	States []DeliveryState
 	// Types are exact event types.
-	Types   []string
-	EventID uuid.UUID
+	Types []string
+	// EventID selects all events if it is nil. The zero UUID selects none.
+	EventID *uuid.UUID
 	// After and Before are exclusive bounds on the time of the event.
 	After, Before time.Time
 }
@@ -126,6 +141,8 @@ type Replay struct {
 	EventIDs             []uuid.UUID
 	Since, Until         time.Time
 	States               []DeliveryState
+	// Readable are the types of the events that may be replayed; nil for all.
+	Readable []audit.Type
 	// Limit is the maximum number of deliveries to schedule.
 	Limit int
 }
@@ -165,10 +182,10 @@ type Repository interface {
 	Webhooks(ctx context.Context, accountID uuid.UUID, w paging.Window) (paging.Page[Webhook], error)
 	CountWebhooks(ctx context.Context, accountID uuid.UUID) (int64, error)
 
-	// Deliveries returns a page of each webhook's deliveries with their attempts, those of the newest events first. The
-	// keys of the items are the IDs of the events.
+	// Deliveries returns a page of each webhook's deliveries, those of the newest events first, and with attempts also
+	// their attempts. The keys of the items are the IDs of the events.
 	Deliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID, f DeliveryFilter,
-		w paging.Window) (map[uuid.UUID]paging.Page[Delivery], error)
+		w paging.Window, attempts bool) (map[uuid.UUID]paging.Page[Delivery], error)
 	CountDeliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID,
 		f DeliveryFilter) (map[uuid.UUID]int64, error)
 	// History counts attempts by hour from the hour of since on, oldest first, including hours without any.
@@ -176,8 +193,13 @@ type Repository interface {
 
 	// Replay schedules deliveries at once and returns how many: pending ones too, from their first attempt on. A
 	// delivery whose attempt is in flight stays scheduled and is not attempted twice at a time. If there are more than
-	// the limit, it schedules those of the newest events. It returns fault.NotFound as Change does, and ErrNoEvent for
-	// an event that cannot be replayed. event makes the event that records a replay of at least one delivery.
+	// the limit, it schedules those of the newest events. It returns fault.NotFound as Change does, ErrDisabled for a
+	// webhook that is disabled, and ErrNoEvent for an event that cannot be replayed. event makes the event that records
+	// a replay of at least one delivery.
+	//
+	// Replay schedules many deliveries in several transactions, each within auth.WriteTimeout, so that others write in
+	// between. Each selects its events again by what is true then. The first one stores the event with the number of
+	// all. If a later one fails, what was scheduled before stays, and Replay returns its number with the error.
 	Replay(ctx context.Context, by auth.Actor, r Replay,
 		event func(scheduled int) audit.Event) (scheduled int, err error)
 	// Test stores the event and its only delivery, to this webhook whatever its types are.

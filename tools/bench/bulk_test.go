@@ -42,7 +42,7 @@ func TestBesideBulk(t *testing.T) {
 				t.Fatalf("error %v, want %q", err, c.wantErr)
 			}
 			if err == nil && (len(took) != rounds || took[0] <= 0 || !slices.IsSorted(took)) {
-				t.Errorf("measured %d, the shortest %v", len(took), took[0])
+				t.Errorf("measured %d, the shortest %v, want %d in order, all above 0", len(took), took[0], rounds)
 			}
 		})
 	}

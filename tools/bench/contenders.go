@@ -41,6 +41,13 @@ const (
 	rawYardstick    = "raw"
 	handYardstick   = "hand"
 	rawSQLite       = "raw on SQLite"
+	issueNoHookWork = "issue without webhooks"
+	issueHookWork   = "issue with one webhook, not sent meanwhile"
+	issueSentWork   = "issue with one webhook, sent meanwhile"
+	deliverManyWork = "webhooks delivered, 16 webhooks"
+	deliverOneWork  = "webhooks delivered, one webhook"
+	postsYardstick  = "posts, 64 in flight"
+	fewPosts        = "posts, 4 in flight"
 )
 
 // contenders returns everything that is measured, in the order of a round. The contenders of a group take turns. What
@@ -78,6 +85,12 @@ func (s *suite) contenders() [][]contender {
 		},
 		{{rawSQLite, s.rawSQLite}},
 		{{issueSQLiteWork, s.issueSQLite}},
+		{{issueNoHookWork, s.issueWithoutWebhook}, {issueHookWork, s.issueQueued}},
+		{{issueSentWork, s.issueSent}},
+		{{postsYardstick, s.postMany}},
+		{{deliverManyWork, s.deliverMany}},
+		{{fewPosts, s.postOne}},
+		{{deliverOneWork, s.deliverOne}},
 	}
 }
 
@@ -103,6 +116,12 @@ func pairs() []pair {
 		{work: totalWork, against: totalFewWork, target: 0.92, stretch: 1.0},
 		{work: viewerWork, against: bareYardstick, target: 0.54, stretch: 0.65},
 		{work: issueSQLiteWork, against: rawSQLite, target: 0.50, stretch: 0.75},
+		{work: issueHookWork, against: issueNoHookWork, target: 0.95, stretch: 0.98},
+		// Sending takes part of the cores, so this ratio has no target.
+		{work: issueSentWork, against: issueNoHookWork},
+		{work: deliverManyWork, against: postsYardstick, target: 0.35, stretch: 0.6},
+		// That of one webhook is limited by its four requests in flight.
+		{work: deliverOneWork, against: fewPosts},
 	}
 }
 
@@ -168,15 +187,19 @@ func (s *suite) issueOn(ctx context.Context, l *latchkey, sessions map[string]st
 	d time.Duration) (measurement, error) {
 	var requests []request
 	for _, o := range all {
-		r, err := graphql(account{uuid: o.account}, sessions[o.account], issueDocument,
-			input("name", "Order sync", "storeId", "bc/account/store/"+o.store, "scopes",
-				[]string{"store_v2_orders", "store_v2_products_read_only"}))
+		r, err := issueOf(o, sessions[o.account])
 		if err != nil {
 			return measurement{}, err
 		}
 		requests = append(requests, r)
 	}
 	return wrk{url: l.url, expected: `"accessToken":"lks_`}.run(ctx, s.dir, requests, d)
+}
+
+// issueOf returns a request that issues a token for a store.
+func issueOf(o owner, session string) (request, error) {
+	return graphql(account{uuid: o.account}, session, issueDocument, input("name", "Order sync", "storeId",
+		"bc/account/store/"+o.store, "scopes", []string{"store_v2_orders", "store_v2_products_read_only"}))
 }
 
 // manyRevoked is the number of tokens that one call revokes in the second revocation load.

@@ -26,6 +26,7 @@ func TestAddCrowd(t *testing.T) {
 	err := db.QueryRow(t.Context(), `SELECT a.user_count, (SELECT count(*) FROM account_users), (SELECT email FROM users WHERE email LIKE 'crowd%' ORDER BY id DESC LIMIT 1)
 		FROM accounts AS a`).Scan(&after, &there, &newest)
 	if err != nil || after != before+300 || there != after || newest != "crowd300@bench.example" {
-		t.Errorf("the account counts %d users and has %d, the newest is %s, %v", after, there, newest, err)
+		t.Errorf("the account counts %d users and has %d, the newest is %s, %v, want %d, %d, crowd300@bench.example",
+			after, there, newest, err, before+300, before+300)
 	}
 }

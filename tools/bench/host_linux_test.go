@@ -13,6 +13,6 @@ func TestWorking(t *testing.T) {
 		return measurement{perSecond: 10}, nil
 	})
 	if err != nil || m.processor < 50*time.Millisecond || m.processor > 10*time.Second {
-		t.Errorf("%s for each response, %v", m.processor, err)
+		t.Errorf("processor time: got %s for each response, %v, want from 50ms to 10s", m.processor, err)
 	}
 }

@@ -61,7 +61,7 @@ func TestWrk(t *testing.T) {
 				t.Fatalf("error %v, want %q", err, test.wantErr)
 			}
 			if err == nil && (m.perSecond <= 0 || m.p50 <= 0 || m.p99 < m.p50) {
-				t.Errorf("measurement %+v", m)
+				t.Errorf("measurement: got %+v, want a rate, and a p99 that is at least the p50", m)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestWrkOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := repeated.Load(); n > 0 {
-		t.Errorf("%d requests were sent more than once", n)
+		t.Errorf("requests sent more than once: got %d, want 0", n)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestParseWrk(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if m, err := parseWrk(strings.Replace(good, test.from, test.to, 1)); err == nil {
-				t.Errorf("taken for %+v", m)
+				t.Errorf("parseWrk: got %+v, want an error", m)
 			}
 		})
 	}
@@ -141,10 +141,10 @@ tps = 8700.250000 (without initial connection time)
 	}
 	if _, err := parsePgbench(strings.Replace(good, "transactions: 0 (0.000%)", "transactions: 3 (0.007%)",
 		1)); err == nil {
-		t.Error("failed transactions were accepted")
+		t.Error("failed transactions: got no error, want one")
 	}
 	if _, err := parsePgbench("pgbench: error"); err == nil {
-		t.Error("output without a rate was accepted")
+		t.Error("output without a rate: got no error, want one")
 	}
 }
 
@@ -164,7 +164,7 @@ func TestPgbenchLatencies(t *testing.T) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
 	if left, err := filepath.Glob(prefix + "*"); err != nil || len(left) > 0 {
-		t.Errorf("left for the next round: %v, %v", left, err)
+		t.Errorf("files left for the next round: got %v, %v, want none", left, err)
 	}
 }
 
@@ -174,6 +174,6 @@ func TestParseResident(t *testing.T) {
 		t.Errorf("%d, %v; want %d", got, err, 14<<20)
 	}
 	if _, err := parseResident("Name:\tgone\n"); err == nil {
-		t.Error("a status without VmRSS was accepted")
+		t.Error("a status without VmRSS: got no error, want one")
 	}
 }

@@ -44,7 +44,7 @@ func TestRunRounds(t *testing.T) {
 	groups[1][1].load = func(context.Context, time.Duration) (measurement, error) { return measurement{}, broken }
 	if _, err := runRounds(t.Context(), groups, renew, options{rounds: 1, each: time.Second}); !errors.Is(err,
 		broken) || !strings.Contains(err.Error(), "ours") {
-		t.Errorf("a load that fails ends the run with %v", err)
+		t.Errorf("a load that fails: got %v, want %v with the contender's name", err, broken)
 	}
 }
 
@@ -56,6 +56,6 @@ func TestTogether(t *testing.T) {
 		{perSecond: 200, p50: 2, p99: 60, processor: 5},
 	}
 	want := measurement{perSecond: 200, p50: 2, p99: 60, processor: 5}
-	check.Equal(t, together(parts), want, "together(parts)")
+	check.Equal(t, together(parts), want, "the parts together")
 	check.Equal(t, together(parts[:2]).processor, 5, "processor time per response")
 }

@@ -104,21 +104,28 @@ func (p *process) mostResident(ctx context.Context) (int64, error) {
 
 // startYardstick starts one of the yardsticks and returns its URL when it is ready.
 func startYardstick(ctx context.Context, dir, name, database string) (*process, string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, "", err
-	}
 	address, err := freeAddress()
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := startProcess(dir, nil, self, "-serve", name, "-address", address, "-database", database)
-	if err != nil {
-		return nil, "", err
-	}
 	url := "http://" + address
-	if err := awaitReady(ctx, url+"/ready"); err != nil {
-		return nil, "", errors.Join(err, p.stop())
+	p, err := startYardstickAt(ctx, dir, name, database, url)
+	return p, url, err
+}
+
+// startYardstickAt starts one of the yardsticks at a URL and returns when it is ready.
+func startYardstickAt(ctx context.Context, dir, name, database, url string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	return p, url, nil
+	p, err := startProcess(dir, nil, self, "-serve", name, "-address", strings.TrimPrefix(url, "http://"), "-database",
+		database)
+	if err != nil {
+		return nil, err
+	}
+	if err := awaitReady(ctx, url+"/ready"); err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	return p, nil
 }

@@ -22,11 +22,12 @@ func TestMarkdown(t *testing.T) {
 			{work: "issue", against: "raw", target: 0.4, stretch: 0.55},
 			{work: "list", against: "hand", target: 0.35, stretch: 1},
 			{work: "viewer", against: "bare", target: 0.45, stretch: 0.6},
+			{work: "sent", against: "bare"},
 		},
 		results: map[string][]measurement{
 			"issue": at(60, 61, 58), "raw": at(100, 100, 100),
 			"list": at(40, 41), "hand": at(100, 100),
-			"viewer": at(10), "bare": at(100),
+			"viewer": at(10), "bare": at(100), "sent": {{perSecond: 50, processor: 2e7}},
 		},
 		figures: []figure{{work: "idle", value: 29.96, unit: "MB", target: 45, stretch: 30},
 			{work: "start", value: 61, unit: "ms", target: 60, stretch: 30}},
@@ -36,11 +37,12 @@ func TestMarkdown(t *testing.T) {
 		"| issue | 60 | 1.50 ms | 4.00 ms | raw | 100 | 0.60 | 0.58–0.61 | 0.60 | ≥ 0.40 | 0.55 | stretch reached |\n",
 		"| list | 40 | 1.50 ms | 4.00 ms | hand | 100 | 0.41 | 0.40–0.41 | 0.41 | ≥ 0.35 | 1.00 | target reached |\n",
 		"| viewer | 10 | 1.50 ms | 4.00 ms | bare | 100 | 0.10 | 0.10–0.10 | 0.10 | ≥ 0.45 | 0.60 | missed |\n",
+		"| sent | 50 | – | – | bare | 100 | 0.50 | 0.50–0.50 | 0.50 | – | – | no target |\n",
 		"| idle | 30.0 MB | ≤ 45 | 30 | stretch reached |\n",
 		"| start | 61.0 ms | ≤ 60 | 30 | missed |\n",
 	} {
 		if !strings.Contains(r.markdown(), want) {
-			t.Errorf("no %q in:\n%s", want, r.markdown())
+			t.Errorf("report: got\n%s\nwant %q in it", r.markdown(), want)
 		}
 	}
 }
@@ -50,13 +52,13 @@ func TestEveryPairIsMeasured(t *testing.T) {
 	measured := map[string]bool{}
 	for _, c := range slices.Concat(new(suite).contenders()...) {
 		if measured[c.name] {
-			t.Errorf("two contenders have the name %q", c.name)
+			t.Errorf("contenders with the name %q: got two, want one", c.name)
 		}
 		measured[c.name] = true
 	}
 	for _, p := range pairs() {
 		if !measured[p.work] || !measured[p.against] {
-			t.Errorf("no contender measures %q or %q", p.work, p.against)
+			t.Errorf("got no contender of %q or %q, want both", p.work, p.against)
 		}
 	}
 }

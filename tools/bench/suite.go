@@ -39,6 +39,8 @@ type suite struct {
 	bare, hand       *process
 	bareURL, handURL string
 	revokeRates      map[int]float64 // calls a second in the last round, by tokens in a call
+
+	hooks hooks
 }
 
 // prepare starts the database and both installations, and fills them.
@@ -46,7 +48,7 @@ func (s *suite) prepare(ctx context.Context) error {
 	s.accounts = accounts()
 	s.revokeRates = map[int]float64{}
 	for _, step := range []func(context.Context) error{s.prepareDatabase, s.preparePostgres, s.prepareSQLite,
-		s.prepareGateway, s.prepareYardsticks} {
+		s.prepareGateway, s.prepareYardsticks, s.prepareWebhooks} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -180,6 +182,9 @@ func (s *suite) renew(ctx context.Context) error {
 	if err := errors.Join(s.bare.stop(), s.hand.stop()); err != nil {
 		return err
 	}
+	if err := s.hooks.renew(ctx, s.dir); err != nil {
+		return err
+	}
 	return s.prepareYardsticks(ctx)
 }
 
@@ -191,7 +196,7 @@ func (s *suite) close() error {
 			errs = append(errs, p.stop())
 		}
 	}
-	errs = append(errs, s.stopGateway())
+	errs = append(errs, s.stopGateway(), s.hooks.close())
 	for _, l := range []*latchkey{s.postgres, s.embedded} {
 		if l != nil {
 			errs = append(errs, l.stop())
@@ -237,6 +242,10 @@ func (s *suite) figures(ctx context.Context, each time.Duration) ([]figure, erro
 	if err != nil {
 		return nil, err
 	}
+	attempts, err := s.firstAttempts(ctx, attemptsMeasured)
+	if err != nil {
+		return nil, err
+	}
 	lags, err := s.revocationLag(ctx)
 	const megabyte = 1 << 20
 	return []figure{
@@ -248,6 +257,8 @@ func (s *suite) figures(ctx context.Context, each time.Duration) ([]figure, erro
 			float64(percentile(lags, 99)) / float64(time.Millisecond), "ms", 10, 3},
 		{"revoke one beside three bulk loops, SQLite, p99", float64(percentile(beside, 99)) / float64(time.Millisecond),
 			"ms", 150, 50},
+		{"webhook: event → first attempt, idle, p99",
+			float64(percentile(attempts, 99)) / float64(time.Millisecond), "ms", 100, 20},
 	}, err
 }
 

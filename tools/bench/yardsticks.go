@@ -23,6 +23,8 @@ func serveYardstick(ctx context.Context, name, address, database string) error {
 	switch name {
 	case "bare":
 		handler = bareHandler()
+	case "receiver":
+		handler = receiverHandler()
 	case "hand":
 		pool, err := pgxpool.New(ctx, database)
 		if err != nil {

@@ -38,12 +38,12 @@ func TestRawKeepsAllRowsOfAToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.perSecond <= 0 || m.p50 <= 0 || m.p99 < m.p50 {
-		t.Errorf("measurement %+v", m)
+		t.Errorf("measurement: got %+v, want a rate, and a p99 that is at least the p50", m)
 	}
 	tokens := count(t, db, "api_tokens")
 	if tokens == 0 || tokens != count(t, db, "access_tokens") || tokens != count(t, db, "audit_events") {
-		t.Errorf("%d tokens, %d access tokens, %d events", tokens, count(t, db, "access_tokens"),
-			count(t, db, "audit_events"))
+		t.Errorf("got %d tokens, %d access tokens, %d events, want the same number above 0", tokens,
+			count(t, db, "access_tokens"), count(t, db, "audit_events"))
 	}
 }
 
@@ -70,12 +70,12 @@ func TestRawOnSQLiteKeepsAllRowsOfAToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.perSecond <= 0 || m.p50 <= 0 || m.p99 < m.p50 {
-		t.Errorf("measurement %+v", m)
+		t.Errorf("measurement: got %+v, want a rate, and a p99 that is at least the p50", m)
 	}
 	for _, table := range []string{"api_tokens", "access_tokens", "audit_events"} {
 		var n int
 		if err := conn.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil || n == 0 {
-			t.Errorf("%d rows in %s, %v", n, table, err)
+			t.Errorf("rows in %s: got %d, %v, want at least 1", table, n, err)
 		}
 	}
 }
@@ -86,7 +86,7 @@ func TestCopySQLite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if all, err := sqliteOwners(t.Context(), from+".copy"); err != nil || len(all) != 0 {
-		t.Errorf("owners in the copy: %v, %v", all, err)
+		t.Errorf("owners in the copy: got %v, %v, want none", all, err)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestReplaceTokensToRevoke(t *testing.T) {
 		}
 		for _, id := range toRevoke[0] {
 			if seen[id] {
-				t.Errorf("round %d: %s was there before", round, id)
+				t.Errorf("round %d: got the token %s of an earlier round, want a new one", round, id)
 			}
 			seen[id] = true
 		}
@@ -163,7 +163,7 @@ func TestBareAnswersTwoHundredBytes(t *testing.T) {
 	bareHandler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 	if n := answer.Body.Len(); n != 200 || !json.Valid(answer.Body.Bytes()) ||
 		!strings.Contains(answer.Body.String(), bareWanted) {
-		t.Errorf("%d bytes: %s", n, answer.Body)
+		t.Errorf("bare answer: got %d bytes: %s, want 200 of JSON with %s", n, answer.Body, bareWanted)
 	}
 }
 
@@ -223,11 +223,11 @@ func TestBareAnswersAsLatchkeyDoes(t *testing.T) {
 	w := httptest.NewRecorder()
 	bareHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, permissionPath, http.NoBody))
 	if w.Code != http.StatusNoContent || len(w.Header()) != 5 || w.Body.Len() > 0 {
-		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+		t.Errorf("bare permission: got %d %v %s, want 204 with 5 headers and no body", w.Code, w.Header(), w.Body)
 	}
 	w = httptest.NewRecorder()
 	bareHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, refusalPath, http.NoBody))
 	if w.Code != http.StatusUnauthorized || len(w.Header()) != 3 || !json.Valid(w.Body.Bytes()) {
-		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+		t.Errorf("bare refusal: got %d %v %s, want 401 with 3 headers and JSON", w.Code, w.Header(), w.Body)
 	}
 }

@@ -57,12 +57,12 @@ func TestTooMany(t *testing.T) {
 	var out strings.Builder
 	if err := run(words, false, strings.NewReader(text+"\n"), &out); err == nil ||
 		!strings.Contains(out.String(), text+`:1: "whoever": write the user who`) {
-		t.Errorf("got %v and %q", err, out.String())
+		t.Errorf("got %v and %q, want an error and a line about \"whoever\"", err, out.String())
 	}
 	if err := run(words, false, strings.NewReader(""), &out); err != nil {
 		t.Errorf("no files: %v", err)
 	}
 	if err := run(text, false, strings.NewReader(""), &out); err == nil {
-		t.Error("a list without tabs was read")
+		t.Error("a list without tabs: got no error, want one")
 	}
 }

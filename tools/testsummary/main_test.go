@@ -72,12 +72,12 @@ func TestParent(t *testing.T) {
 			}
 			for _, want := range test.want {
 				if !strings.Contains(out.String(), want) {
-					t.Errorf("no %q in:\n%s", want, &out)
+					t.Errorf("output: got\n%s\nwant %q in it", &out, want)
 				}
 			}
 			for _, unwanted := range test.wantNot {
 				if strings.Contains(out.String(), unwanted) {
-					t.Errorf("%q in:\n%s", unwanted, &out)
+					t.Errorf("output: got\n%s\nwant it without %q", &out, unwanted)
 				}
 			}
 		})
@@ -104,10 +104,10 @@ func TestSecretsInTheOutput(t *testing.T) {
 			var out strings.Builder
 			err := run(&out, nil, []string{"go", "test", "-json", "."})
 			if err == nil || !strings.Contains(err.Error(), "secrets in the output") {
-				t.Errorf("error %v", err)
+				t.Errorf("error %v, want secrets in the output", err)
 			}
 			if !strings.Contains(out.String(), "secret lkc_…"+s[49:]) || strings.Contains(out.String(), s) {
-				t.Errorf("the hint is missing or the secret is shown in:\n%s", leak.Redact(out.String()))
+				t.Errorf("got %s, want the hint of the secret only", leak.Redact(out.String()))
 			}
 		})
 	}
@@ -122,7 +122,7 @@ func TestCommandThatFailsSilently(t *testing.T) {
 		t.Errorf("error %v, want the command's exit status", err)
 	}
 	if !strings.Contains(out.String(), "1 passed") {
-		t.Errorf("no totals in %q", &out)
+		t.Errorf("summary: got %q, want 1 passed", &out)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestTwoCommands(t *testing.T) {
 	var out strings.Builder
 	if err := run(&out, nil, passing("p", "One"), passing("q", "Two")); err != nil ||
 		!strings.Contains(out.String(), "400 passed, 0 failed") {
-		t.Errorf("error %v, and the summary %q", err, &out)
+		t.Errorf("error %v, and the summary %q, want 400 passed, 0 failed", err, &out)
 	}
 	for _, commands := range [][][]string{
 		{passing("p", "One"), {"sh", "-c", "exit 7"}}, {{"sh", "-c", "exit 7"}, passing("p", "One")},

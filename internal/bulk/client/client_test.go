@@ -89,11 +89,12 @@ func TestDoSendsTheOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	if into.N != 7 || got.Query != "{ n }" || got.Variables["a"] != 1.0 || len(pauses) > 0 {
-		t.Errorf("%+v, %+v, %v", into, got, pauses)
+		t.Errorf("the answer %+v to %+v after waits %v, want 7 to { n } with a = 1 and no waits", into, got, pauses)
 	}
 	if path != "POST /keys/accounts/"+accountID+"/graphql" || auth != token(t).Reveal() ||
 		accept != "application/json" {
-		t.Errorf("%s, the token unchanged: %v, %s", path, auth == token(t).Reveal(), accept)
+		t.Errorf("the request: got %s, the token unchanged: %v, %s, want a POST to the account's address with it, for JSON",
+			path, auth == token(t).Reveal(), accept)
 	}
 }
 
@@ -134,10 +135,10 @@ func TestDoRetries(t *testing.T) {
 			err := newClient(t, url, &pauses).Do(t.Context(), "{ n }", nil, &into)
 			if tc.fails == "" && (err != nil || into.N != 1) || tc.fails != "" &&
 				(err == nil || !strings.Contains(err.Error(), tc.fails)) {
-				t.Errorf("got %v", err)
+				t.Errorf("Do: got error %v and %+v, want the error %q, or 1 if empty", err, into, tc.fails)
 			}
 			if !slices.Equal(pauses, tc.want) || *requests != len(tc.want)+1 {
-				t.Errorf("waits %v, %d requests", pauses, *requests)
+				t.Errorf("waits %v, %d requests, want %v and %d", pauses, *requests, tc.want, len(tc.want)+1)
 			}
 		})
 	}
@@ -177,10 +178,11 @@ func TestDoReturnsRefusals(t *testing.T) {
 			err := newClient(t, url, &pauses).Do(t.Context(), "{ a }", nil, &into)
 			if fault.KindOf(err) != tc.kind || err == nil || !strings.Contains(err.Error(), tc.message) ||
 				*requests != 1 {
-				t.Errorf("got %v, %d requests", err, *requests)
+				t.Errorf("Do: got error %v after %d requests, want kind %s with %q after 1",
+					err, *requests, tc.kind, tc.message)
 			}
 			if err != nil && strings.Contains(fmt.Sprintf("%+v", err), token(t).Reveal()) {
-				t.Error("the token is in the error")
+				t.Error("the error contains the token, want it without")
 			}
 		})
 	}
@@ -192,7 +194,7 @@ func TestDoReturnsRefusals(t *testing.T) {
 		var refused *fault.Error
 		err := newClient(t, url, &pauses).Do(t.Context(), "{ a }", nil, new(any))
 		if !errors.As(err, &refused) || !slices.Equal(refused.RequiredScopes, []string{"account_users_write"}) {
-			t.Errorf("got %v", err)
+			t.Errorf("Do: got error %v, want one that requires account_users_write", err)
 		}
 	})
 }
@@ -204,7 +206,8 @@ func TestNoServer(t *testing.T) {
 	err := newClient(t, s.URL, &pauses).Do(t.Context(), "{ a }", nil, new(any))
 	if fault.KindOf(err) != fault.Internal || len(pauses) != client.Attempts-1 ||
 		strings.Contains(err.Error(), "lka_") {
-		t.Errorf("got %v after %v", err, pauses)
+		t.Errorf("Do: got error %v after waits %v, want kind %s after %d, without the token",
+			err, pauses, fault.Internal, client.Attempts-1)
 	}
 }
 
@@ -218,7 +221,7 @@ func TestUnknownCertificate(t *testing.T) {
 	var pauses []time.Duration
 	err := newClient(t, s.URL, &pauses).Do(t.Context(), "{ a }", nil, new(any))
 	if err == nil || !strings.Contains(err.Error(), "certificate") || len(pauses) > 0 || reached {
-		t.Errorf("got %v, waits %v", err, pauses)
+		t.Errorf("Do: got error %v after waits %v, want one about the certificate, without a wait", err, pauses)
 	}
 }
 
@@ -231,7 +234,7 @@ func TestDoStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := c.Do(ctx, "{ a }", nil, new(any)); !errors.Is(err, context.DeadlineExceeded) || *requests != 1 {
-		t.Errorf("got %v, %d requests", err, *requests)
+		t.Errorf("Do: got error %v after %d requests, want %v after 1", err, *requests, context.DeadlineExceeded)
 	}
 }
 
@@ -240,7 +243,7 @@ func TestAddresses(t *testing.T) {
 		"https://keys.example?x=1", "https://keys.example#x", "://"} {
 		_, err := client.New(client.Config{URL: url})
 		if err == nil || err.Error() != "server: must be a URL such as https://keys.example.com." {
-			t.Errorf("%q: %v", url, err)
+			t.Errorf("New(%q): got error %v, want one about the server's URL", url, err)
 		}
 	}
 }
@@ -250,13 +253,13 @@ func TestReadToken(t *testing.T) {
 	for _, end := range []string{"", "\n", "\r\n"} {
 		got, err := client.ReadToken(strings.NewReader(value + end))
 		if err != nil || got.Reveal() != value {
-			t.Errorf("%q after it: %v", end, err)
+			t.Errorf("a token before %q: got error %v, want the token", end, err)
 		}
 	}
 	for _, text := range []string{"", "\n", value[:40], " " + value, value + "\n" + value, strings.Repeat("x", 5000)} {
 		_, err := client.ReadToken(strings.NewReader(text))
 		if fault.KindOf(err) != fault.Invalid || strings.Contains(err.Error(), "lka_") {
-			t.Errorf("%d bytes: %v", len(text), err)
+			t.Errorf("a text of %d bytes: got error %v, want kind %s without the text", len(text), err, fault.Invalid)
 		}
 	}
 }

@@ -39,6 +39,6 @@ func TestEvents(t *testing.T) {
 		"details") + lines + lines
 	check.Equal(t, text.String(), want, "text.String()")
 	if err := export.NewEventWriter(&limitedWriter{40}).Write(nil); err == nil {
-		t.Error("got no error from a writer that fails")
+		t.Error("a writer that fails: got no error, want one")
 	}
 }

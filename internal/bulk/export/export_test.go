@@ -44,7 +44,7 @@ func written(t *testing.T, format string, pages ...[]export.Person) string {
 	var text bytes.Buffer
 	n, err := export.Copy(t.Context(), paged(pages...), export.NewWriter(format, &text), func(int64) {})
 	if err != nil || n != int64(2*len(pages)) && pages[0] != nil {
-		t.Fatalf("%d, %v", n, err)
+		t.Fatalf("Copy() = %d, %v, want %d", n, err, 2*len(pages))
 	}
 	return text.String()
 }
@@ -110,7 +110,7 @@ func TestTable(t *testing.T) {
 		"bo@acme.example    Bo <B>           -            -                               2026-03-04 12:00\n"
 	if got := strings.Fields(written(t, "table", acme())); strings.Join(got, " ") != strings.Join(strings.Fields(want),
 		" ") {
-		t.Errorf("got %q", got)
+		t.Errorf("the table: got %q, want %q", got, strings.Fields(want))
 	}
 }
 
@@ -133,7 +133,7 @@ func TestCopyFails(t *testing.T) {
 			return err
 		}
 		if full(0) == nil || full(len(written(t, format, acme(), acme()))-1) == nil {
-			t.Errorf("%s: got no error from a writer that fails", format)
+			t.Errorf("%s, a writer that fails: got no error, want one", format)
 		}
 	}
 	broken := errors.New("no database")
@@ -143,7 +143,7 @@ func TestCopyFails(t *testing.T) {
 	},
 		export.NewWriter("csv", io.Discard), func(int64) {})
 	if n != 0 || !errors.Is(err, broken) {
-		t.Errorf("%d, %v", n, err)
+		t.Errorf("Copy() = %d, %v, want 0 and the error %v", n, err, broken)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestCopyKeepsOnePage(t *testing.T) {
 	}
 	n, err := export.Copy(t.Context(), source, export.NewWriter("csv", &out), func(int64) {})
 	if n != pages*size || err != nil || out.lines != pages*size+1 {
-		t.Errorf("%d users, %d lines, %v", n, out.lines, err)
+		t.Errorf("Copy() = %d, %v, with %d lines, want %d users and a line more", n, err, out.lines, pages*size)
 	}
 }
 
@@ -190,7 +190,7 @@ func FuzzCSV(f *testing.F) {
 		}
 		records, err := csv.NewReader(&text).ReadAll()
 		if err != nil || len(records) != 2 {
-			t.Fatalf("%q, %v", records, err)
+			t.Fatalf("records: got %q, %v, want 2", records, err)
 		}
 		for i, want := range []string{first, last, external} {
 			written := strings.ReplaceAll(file.Escape(want), "\r\n", "\n") // as encoding/csv reads it
@@ -198,7 +198,7 @@ func FuzzCSV(f *testing.F) {
 		}
 		for _, cell := range records[1] {
 			if cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r") {
-				t.Errorf("the cell %q begins a formula", cell)
+				t.Errorf("the cell %q begins a formula, want it escaped", cell)
 			}
 		}
 	})

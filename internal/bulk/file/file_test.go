@@ -110,7 +110,7 @@ func TestRead(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got, wrong, err := read(tc.text, tc.format)
 			if err != nil || len(wrong) > 0 || !reflect.DeepEqual(got, tc.want) {
-				t.Errorf("got %+v, %q, %v", got, wrong, err)
+				t.Errorf("read: got %+v, %q, %v, want %+v", got, wrong, err, tc.want)
 			}
 		})
 	}
@@ -165,10 +165,10 @@ func TestInvalidRows(t *testing.T) {
 			}
 			users, wrong, err := read(tc.text+next, tc.format)
 			if err != nil || len(wrong) != 1 || wrong[0] != tc.want {
-				t.Errorf("got %q, %v", wrong, err)
+				t.Errorf("invalid rows: got %q, %v, want %q", wrong, err, tc.want)
 			}
 			if len(users) == 0 || users[len(users)-1].Email != "next@b.example" {
-				t.Errorf("the next one is lost: %+v", users)
+				t.Errorf("the next row: got %+v, want next@b.example as the last", users)
 			}
 		})
 	}
@@ -179,7 +179,8 @@ func TestInvalidRowsAreNotDuplicates(t *testing.T) {
 	users, wrong, err := read("email,role\na@b.example,Boss\na@b.example,Boss\na@b.example,\n", file.CSV)
 	if err != nil || len(wrong) != 2 || strings.Contains(wrong[1], "same address") || len(users) != 1 ||
 		users[0].Line != 4 {
-		t.Errorf("%+v, %q, %v", users, wrong, err)
+		t.Errorf("read: got %+v, %q, %v, want one user, of line 4, and two invalid rows that are no duplicates",
+			users, wrong, err)
 	}
 }
 
@@ -205,13 +206,14 @@ func TestAddresses(t *testing.T) {
 			_, end := r.Next()
 			if err := errors.Join(firstErr, secondErr); err != nil || first.Email != "a@b.example" ||
 				second.Email != "+c@b.example" || !errors.Is(end, io.EOF) {
-				t.Errorf("%+v, %+v, %v, %v", first, second, err, end)
+				t.Errorf("Next: got %+v, %+v, %v, then %v, want a@b.example, +c@b.example, then %v",
+					first, second, err, end, io.EOF)
 			}
 		})
 	}
 	for _, text := range []string{"user_id\n1\n", "email,Email\na@b.example,c@b.example\n"} {
 		if _, err := file.NewAddressReader(strings.NewReader(text), file.CSV); fault.KindOf(err) != fault.Invalid {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got error %v, want kind %s", text, err, fault.Invalid)
 		}
 	}
 }
@@ -254,7 +256,7 @@ func TestUnreadableFiles(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			_, _, err := read(tc.text, tc.format)
 			if fault.KindOf(err) != fault.Invalid || err.Error() != tc.want {
-				t.Errorf("got %v", err)
+				t.Errorf("read: got error %v, want %q", err, tc.want)
 			}
 		})
 	}
@@ -264,7 +266,7 @@ func TestUnreadableFiles(t *testing.T) {
 			_, err = r.Next()
 		}
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("a reader that fails, %s: %v", format, err)
+			t.Errorf("a reader that fails, %s: got error %v, want %v", format, err, io.ErrUnexpectedEOF)
 		}
 	}
 }
@@ -313,7 +315,7 @@ func TestLongFile(t *testing.T) {
 		_, err = r.Next()
 	}
 	if !errors.Is(err, io.EOF) || n-1 != users {
-		t.Errorf("%d users, %v", n-1, err)
+		t.Errorf("read: got %d users, %v, want %d", n-1, err, users)
 	}
 }
 
@@ -330,13 +332,14 @@ func FuzzRead(f *testing.F) {
 		}
 		users, wrong, _ := read(text, format)
 		if len(users)+len(wrong) > strings.Count(text, "\n")+1 {
-			t.Errorf("%d users and %d invalid rows on %d lines", len(users), len(wrong), strings.Count(text, "\n")+1)
+			t.Errorf("read: got %d users and %d invalid rows, want %d, the lines, at most",
+				len(users), len(wrong), strings.Count(text, "\n")+1)
 		}
 		met := map[string]bool{}
 		line := 0
 		for _, p := range users {
 			if p.Email == "" || met[user.Fold(p.Email)] || p.Line <= line {
-				t.Errorf("%+v", p)
+				t.Errorf("user: got %+v, want an address, no duplicate, on a line after %d", p, line)
 			}
 			met[user.Fold(p.Email)], line = true, p.Line
 		}

@@ -58,7 +58,7 @@ func TestWriterQuotesEveryCell(t *testing.T) {
 	w.Write([]string{"email", ""})
 	w.Write([]string{"=1", `a "b", c`})
 	if out.Len() > 0 {
-		t.Errorf("written before Flush: %q", out.String())
+		t.Errorf("written before Flush: got %q, want nothing", out.String())
 	}
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
@@ -89,12 +89,13 @@ func FuzzEscape(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cell string) {
 		escaped := file.Escape(cell)
 		if got := file.Unescape(escaped); got != cell {
-			t.Fatalf("%q is restored as %q", cell, got)
+			t.Fatalf("Unescape(%q) = %q, want %q", escaped, got, cell)
 		}
 		for _, separator := range []string{";", "\t", "\r", "\n", "\r\n"} {
 			for _, part := range strings.Split(escaped, separator) {
 				if part != "" && strings.ContainsAny(part[:1], "=+-@") {
-					t.Fatalf("split at %q, %q has the part %q", separator, escaped, part)
+					t.Fatalf("split at %q, %q has the part %q, want none that begins a formula",
+						separator, escaped, part)
 				}
 			}
 		}
@@ -107,7 +108,7 @@ func FuzzEscape(f *testing.F) {
 		read, err := csv.NewReader(strings.NewReader(out.String())).Read()
 		want := strings.ReplaceAll(escaped, "\r\n", "\n") // as encoding/csv reads it
 		if err != nil || !slices.Equal(read, []string{want, want}) {
-			t.Fatalf("%q is read as %q, %v", escaped, read, err)
+			t.Fatalf("read again: got %q, %v, want %q twice", read, err, want)
 		}
 	})
 }

@@ -12,16 +12,16 @@ import (
 
 // Database is an account reached directly, without a running server. Changes are made by By.
 type Database struct {
-	By       *auth.Principal
-	Users    *user.Service
-	Offboard *membership.Service
+	By          *auth.Principal
+	Users       *user.Service
+	Memberships *membership.Service
 }
 
 var _ Target = Database{}
 
 // Provision calls the service behind account.provisionUsers.
 func (d Database) Provision(ctx context.Context, users []membership.ProvisionItem, dryRun bool) ([]Result, error) {
-	report, err := d.Offboard.Provision(ctx, d.By, membership.ProvisionRequest{Users: users, DryRun: dryRun})
+	report, err := d.Memberships.Provision(ctx, d.By, membership.ProvisionRequest{Users: users, DryRun: dryRun})
 	return results(report), err
 }
 
@@ -32,7 +32,7 @@ func (d Database) Deprovision(ctx context.Context, emails []string, leave Leave)
 	for i := range emails {
 		req.Users[i].Email = &emails[i]
 	}
-	report, err := d.Offboard.Deprovision(ctx, d.By, req)
+	report, err := d.Memberships.Deprovision(ctx, d.By, req)
 	return results(report), err
 }
 

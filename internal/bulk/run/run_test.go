@@ -108,14 +108,14 @@ func TestProvision(t *testing.T) {
 		"reported")
 	if want := (run.Counts{Created: 2, Unchanged: 1, Failed: 2}); j.Counts != want || j.Counts.All() != 5 ||
 		!slices.Equal(m.calls, []int{2, 1, 1}) {
-		t.Errorf("%s in calls of %v", j.Counts, m.calls)
+		t.Errorf("counts: got %s in calls of %v, want %s in calls of 2, 1 and 1", j.Counts, m.calls, want)
 	}
 	others, owners, err := j.Others(t.Context())
 	if err != nil || !slices.Equal(others, []string{"old"}) || !slices.Equal(owners, []string{"boss"}) {
-		t.Errorf("the others are %q and %q, %v", others, owners, err)
+		t.Errorf("Others() = %q, %q, %v, want old and boss", others, owners, err)
 	}
 	if err := j.Deprovision(t.Context(), run.Emails(others), run.Leave{}); err != nil || j.Counts.Removed != 1 {
-		t.Errorf("removing them: %v, %s", err, j.Counts)
+		t.Errorf("removing them: %v, %s, want 1 removed", err, j.Counts)
 	}
 	check.Equal(t, m.members, []string{"b", "boss", "a", "d"}, "in the account")
 }
@@ -131,7 +131,7 @@ func TestDryRun(t *testing.T) {
 	}
 	if want := []string{"2 a CREATED", "2 b REMOVED", "3 c UNCHANGED"}; !slices.Equal(*reported, want) ||
 		len(m.members) != 1 {
-		t.Errorf("reported %q, in the account: %q", *reported, m.members)
+		t.Errorf("reported %q, in the account %q, want %q, and one member", *reported, m.members, want)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestEmptySourceRemovesNoUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if others, owners, err := j.Others(t.Context()); fault.KindOf(err) != fault.Invalid || len(others)+len(owners) > 0 {
-		t.Errorf("%q, %q, %v", others, owners, err)
+		t.Errorf("Others() = %q, %q, %v, want none and kind %s", others, owners, err, fault.Invalid)
 	}
 }
 
@@ -155,15 +155,15 @@ func TestInterruption(t *testing.T) {
 	j, reported := job(m, 2)
 	if err := j.Provision(ctx, source(t, "email\na\nb\nc\n"), false); !errors.Is(err, run.ErrInterrupted) ||
 		len(*reported) != 2 {
-		t.Errorf("%v, reported %q", err, *reported)
+		t.Errorf("Provision: got error %v, reported %q, want %v after 2 results", err, *reported, run.ErrInterrupted)
 	}
 	if _, _, err := j.Others(ctx); !errors.Is(err, run.ErrInterrupted) {
-		t.Errorf("the others: %v", err)
+		t.Errorf("Others: got error %v, want %v", err, run.ErrInterrupted)
 	}
 	j, _ = job(m, 2)
 	if err := j.Provision(t.Context(), source(t, "email\na\nb\nc\n"), false); err != nil ||
 		j.Counts != (run.Counts{Created: 1, Unchanged: 2}) {
-		t.Errorf("again: %v, %s", err, j.Counts)
+		t.Errorf("again: %v, %s, want 1 created and 2 unchanged", err, j.Counts)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestErrorsThatStopAJob(t *testing.T) {
 		j, reported := job(&memory{err: broken}, 2)
 		if err := j.Provision(t.Context(), source(t, "email\na\n"), false); !errors.Is(err, broken) ||
 			len(*reported) > 0 {
-			t.Errorf("%v, reported %q", err, *reported)
+			t.Errorf("Provision: got error %v, reported %q, want %v and nothing reported", err, *reported, broken)
 		}
 	})
 	t.Run("Report", func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestErrorsThatStopAJob(t *testing.T) {
 		j.Report = func(run.Result) error { return broken }
 		if err := j.Provision(t.Context(), source(t, "email\na\nb\n"), false); !errors.Is(err, broken) ||
 			len(m.calls) != 1 {
-			t.Errorf("%v after %v", err, m.calls)
+			t.Errorf("Provision: got error %v after calls of %v, want %v after 1", err, m.calls, broken)
 		}
 	})
 	t.Run("the file", func(t *testing.T) {
@@ -190,14 +190,16 @@ func TestErrorsThatStopAJob(t *testing.T) {
 		j, reported := job(m, 1)
 		if err := j.Provision(t.Context(), source(t, "email\na\n\"b\n"), false); fault.KindOf(err) != fault.Invalid ||
 			!reflect.DeepEqual(*reported, []string{"2 a CREATED"}) {
-			t.Errorf("%v, reported %q", err, *reported)
+			t.Errorf("Provision: got error %v, reported %q, want kind %s after the first row",
+				err, *reported, fault.Invalid)
 		}
 	})
 	t.Run("the file, after invalid rows", func(t *testing.T) {
 		j, reported := job(&memory{}, 100)
 		if err := j.Provision(t.Context(), source(t, "email,role\na,Boss\nb,\n\"c\n"),
 			false); fault.KindOf(err) != fault.Invalid || !reflect.DeepEqual(*reported, []string{"2 a FAILED"}) {
-			t.Errorf("%v, reported %q", err, *reported)
+			t.Errorf("Provision: got error %v, reported %q, want kind %s after the first row",
+				err, *reported, fault.Invalid)
 		}
 	})
 }

@@ -63,7 +63,7 @@ func TestServerProvisions(t *testing.T) {
 			Message: "No."},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("Provision() = %+v, %v, want %+v", got, err, want)
 	}
 	// Fields that the file leaves empty are not sent.
 	const sent = `{"input":{"dryRun":true,"users":[{"email":"ann@acme.example","firstName":"Ann","stores":["acme1us"],"role":"SALES_STAFF"},` +
@@ -80,7 +80,7 @@ func TestServerDeprovisionsWithoutListingAPITokens(t *testing.T) {
 	s.ReviewHidden = func() { hidden++ }
 	got, err := s.Deprovision(t.Context(), []string{"a"}, run.Leave{RevokeAPITokens: true})
 	if err != nil || hidden != 1 || !reflect.DeepEqual(got, []run.Result{{Email: "a", Action: membership.Removed}}) {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("Deprovision() = %+v, %v, %d reviews hidden, want a removed, and 1", got, err, hidden)
 	}
 	const sent = `{"input":{"dryRun":false,"revokeApiTokens":true,"users":[{"email":"a"}]}}`
 	check.Equal(t, *requests, []string{sent, sent}, "sent")
@@ -94,6 +94,6 @@ func TestServerListsMembers(t *testing.T) {
 	err := s.Members(t.Context(), func(email string) { got = append(got, email) })
 	if err != nil || !slices.Equal(got, []string{"a", "b", "c"}) ||
 		!slices.Equal(*requests, []string{`{}`, `{"after":"X"}`}) {
-		t.Errorf("got %q, %v, sent %q", got, err, *requests)
+		t.Errorf("Members: got %q, %v, sent %q, want a, b and c from two pages", got, err, *requests)
 	}
 }

@@ -37,7 +37,7 @@ func client(t *testing.T, url string) *eventbridge.Client {
 func create(t *testing.T, c *eventbridge.Client) {
 	t.Helper()
 	if got, err := c.Create(t.Context(), "eu-west-1", theirs, name); err != nil || got != arn {
-		t.Fatalf("created %q, %v", got, err)
+		t.Fatalf("Create() = %q, %v, want %q", got, err, arn)
 	}
 }
 
@@ -48,7 +48,7 @@ func TestPublish(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 	status, failure, gone := c.Publish(t.Context(), arn, "user.added", at, []byte(`{"id":"1"}`))
 	if status != 200 || failure != "" || gone {
-		t.Fatalf("got %d %q %v", status, failure, gone)
+		t.Fatalf("Publish() = %d, %q, %v, want 200 and no failure", status, failure, gone)
 	}
 	check.Equal(t, b.Events(), []bridge.Event{{Source: name, DetailType: "user.added", Detail: `{"id":"1"}`, Time: at}},
 		"events")
@@ -117,12 +117,14 @@ func TestPublishEndsInTime(t *testing.T) {
 	defer cancel()
 	status, failure, gone := c.Publish(ctx, arn, "user.added", time.Now(), []byte("{}"))
 	if status != 0 || failure != "no complete answer of Amazon EventBridge in time" || gone {
-		t.Errorf("got %d %q %v", status, failure, gone)
+		t.Errorf("Publish() = %d, %q, %v, want no status and a failure for lack of a complete answer",
+			status, failure, gone)
 	}
 	began := time.Now()
 	_, err = c.Create(t.Context(), "eu-west-1", theirs, name)
 	if took := time.Since(began); fault.KindOf(err) != fault.Internal || took > 2*eventbridge.Timeout {
-		t.Errorf("create: got %v after %s", err, took)
+		t.Errorf("Create: got error %v after %s, want kind %s within %s",
+			err, took, fault.Internal, 2*eventbridge.Timeout)
 	}
 }
 
@@ -134,11 +136,11 @@ func TestWithoutCredentials(t *testing.T) {
 	c := client(t, b.URL)
 	if _, err := c.Create(t.Context(), "eu-west-1", theirs, name); fault.KindOf(err) != fault.Internal ||
 		strings.Contains(err.Error(), "credential") {
-		t.Errorf("create: got %v", err)
+		t.Errorf("Create: got error %v, want kind %s, and no word of credentials", err, fault.Internal)
 	}
 	status, failure, gone := c.Publish(t.Context(), arn, "user.added", time.Now(), []byte("{}"))
 	if status != 0 || failure != "Amazon EventBridge could not be reached" || gone {
-		t.Errorf("publish: got %d %q %v", status, failure, gone)
+		t.Errorf("Publish() = %d, %q, %v, want no status, and that it could not be reached", status, failure, gone)
 	}
 }
 
@@ -146,7 +148,7 @@ func TestCreateAndDelete(t *testing.T) {
 	b, c := open(t)
 	create(t, c)
 	if _, err := c.Create(t.Context(), "eu-west-1", theirs, name); fault.KindOf(err) != fault.Conflict {
-		t.Errorf("created again: got %v", err)
+		t.Errorf("created again: got error %v, want kind %s", err, fault.Conflict)
 	}
 	for range 2 { // what is not there is deleted
 		if err := c.Delete(t.Context(), "eu-west-1", theirs, name); err != nil {
@@ -156,9 +158,9 @@ func TestCreateAndDelete(t *testing.T) {
 	check.Equal(t, len(b.Sources()), 0, "sources")
 	b.Refuse(bridge.Delete, "ThrottlingException", 1)
 	if err := c.Delete(t.Context(), "eu-west-1", theirs, name); fault.KindOf(err) != fault.Internal {
-		t.Errorf("throttled: got %v", err)
+		t.Errorf("throttled: got error %v, want kind %s", err, fault.Internal)
 	}
 	if _, err := c.Create(t.Context(), "eu-west-1", "12", name); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("an invalid AWS account: got %v", err)
+		t.Errorf("an invalid AWS account: got error %v, want kind %s", err, fault.Invalid)
 	}
 }

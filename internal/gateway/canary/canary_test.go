@@ -92,7 +92,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() {
 		for _, key := range w.keys.secrets {
 			if strings.Contains(w.log.String(), key) {
-				t.Error("the log contains a key")
+				t.Error("the log contains a key, want none")
 			}
 		}
 	})
@@ -164,10 +164,11 @@ func TestRoundMeasuresEachReplica(t *testing.T) {
 	w.Round(t.Context())
 	lags, failures := w.measured(t)
 	if len(lags) != 2 || lags["quick"] > .1 || lags["slow"] < .15 || lags["slow"] > 1 || failures != 0 {
-		t.Errorf("lags %v, %v failures: %s", lags, failures, &w.log)
+		t.Errorf("lags %v, %v failures, want quick within .1 s, slow within 1 s and no failure: %s",
+			lags, failures, &w.log)
 	}
 	if len(w.keys.list) != 0 || len(w.keys.live) != 1 {
-		t.Errorf("%d keys were created, %d remain", len(w.keys.live), len(w.keys.list))
+		t.Errorf("keys: %d were created, %d remain, want 1 and none", len(w.keys.live), len(w.keys.list))
 	}
 }
 
@@ -196,7 +197,8 @@ func TestRoundMeasuresLongLags(t *testing.T) {
 			lags, failures := w.measured(t)
 			if got := lags["bad"]; got < tc.least || got > tc.most || failures != tc.failures ||
 				!strings.Contains(w.log.String(), tc.says) {
-				t.Errorf("lags %v, %v failures: %s", lags, failures, &w.log)
+				t.Errorf("lags %v, %v failures, want %v to %v s, %v failures and the log to say %q: %s", lags, failures,
+					tc.least, tc.most, tc.failures, tc.says, &w.log)
 			}
 		})
 	}
@@ -233,7 +235,8 @@ func TestRoundCountsFailures(t *testing.T) {
 			lags, failures := w.measured(t)
 			if _, good := lags["good"]; !good || len(lags) != 1 || failures != 1 ||
 				!strings.Contains(w.log.String(), tc.says) {
-				t.Errorf("lags %v, %v failures: %s", lags, failures, &w.log)
+				t.Errorf("lags %v, %v failures, want only that of good, 1 failure and the log to say %q: %s",
+					lags, failures, tc.says, &w.log)
 			}
 			check.Equal(t, len(w.keys.list), 0, "the key remains")
 		})
@@ -243,7 +246,7 @@ func TestRoundCountsFailures(t *testing.T) {
 		w.replicas = []access.Replica{{Name: "gone", URL: "http://127.0.0.1:1"}}
 		w.Round(t.Context())
 		if _, failures := w.measured(t); failures != 1 || len(w.keys.list) != 0 {
-			t.Errorf("%v failures, %d keys", failures, len(w.keys.list))
+			t.Errorf("%v failures, %d keys, want 1 failure and no key", failures, len(w.keys.list))
 		}
 	})
 	t.Run("two replicas with one URL", func(t *testing.T) {
@@ -255,7 +258,8 @@ func TestRoundCountsFailures(t *testing.T) {
 		lags, failures := w.measured(t)
 		if _, good := lags["c"]; !good || len(lags) != 1 || failures != 2 ||
 			!strings.Contains(w.log.String(), "--replica-url") {
-			t.Errorf("lags %v, %v failures: %s", lags, failures, &w.log)
+			t.Errorf("lags %v, %v failures, want only that of c, 2 failures and the log to name --replica-url: %s",
+				lags, failures, &w.log)
 		}
 	})
 	t.Run("no key can be created", func(t *testing.T) {
@@ -263,7 +267,7 @@ func TestRoundCountsFailures(t *testing.T) {
 		w.keys.fail = fault.Errorf(fault.Internal, "the database is unavailable")
 		w.Round(t.Context())
 		if _, failures := w.measured(t); failures != 1 {
-			t.Errorf("%v failures", failures)
+			t.Errorf("failures: got %v, want 1", failures)
 		}
 	})
 }
@@ -278,7 +282,8 @@ func TestRoundCanceled(t *testing.T) {
 	})
 	w.Round(ctx)
 	if _, failures := w.measured(t); failures != 0 || len(w.keys.list) != 0 || len(w.keys.live) != 1 {
-		t.Errorf("%v failures, %d keys created, %d remain", failures, len(w.keys.live), len(w.keys.list))
+		t.Errorf("%v failures, %d keys created, %d remain, want no failure, 1 key and none",
+			failures, len(w.keys.live), len(w.keys.list))
 	}
 }
 
@@ -303,6 +308,6 @@ func TestRun(t *testing.T) {
 	defer cancel()
 	w.Run(ctx, 50*time.Millisecond)
 	if made := len(w.keys.live); made < 2 || made > 6 || len(w.keys.list) != 0 {
-		t.Errorf("%d keys were created, %d remain", made, len(w.keys.list))
+		t.Errorf("keys: %d were created, %d remain, want 2 to 6 and none", made, len(w.keys.list))
 	}
 }

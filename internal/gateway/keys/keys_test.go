@@ -63,17 +63,17 @@ func TestCreate(t *testing.T) {
 		k, value := d.create(t, "  the edge ")
 		if k.Name != "the edge" || value.Kind() != secret.GatewayKey || k.Hint != value.Hint() ||
 			!k.CreatedAt.Equal(clock.Timestamp(now)) {
-			t.Errorf("created %+v", k)
+			t.Errorf("Create() = %+v, want the key named %q with the hint %s", k, "the edge", value.Hint())
 		}
 		r, err := d.credential(t, value)
 		if err != nil || r.Principal.Kind != auth.Gateway || r.Principal.ID != k.ID || r.Principal.Name != k.Name ||
 			r.Revoked {
-			t.Errorf("record %+v, %v", r, err)
+			t.Errorf("record: got %+v, %v, want a live one of gateway key %s", r, err, k.ID)
 		}
 		other, _ := d.create(t, "the edge")
 		list, err := d.List(t.Context(), d.by)
 		if err != nil || len(list) != 2 || list[0] != other || list[1] != k {
-			t.Errorf("listed %+v, %v", list, err)
+			t.Errorf("List() = %+v, %v, want %+v and %+v", list, err, other, k)
 		}
 	})
 }
@@ -88,7 +88,7 @@ func TestNames(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			_, _, err := s.Create(t.Context(), &by, tc.value)
 			if faults := fault.Flatten(err); fault.KindOf(err) != fault.Invalid || faults[0].Field != "name" {
-				t.Errorf("got %v", err)
+				t.Errorf("Create: got error %v, want kind %s on name", err, fault.Invalid)
 			}
 		})
 	}
@@ -102,19 +102,19 @@ func TestRevoke(t *testing.T) {
 		first, err := d.Revoke(t.Context(), d.by, k.ID)
 		if err != nil || !first.RevokedAt.Equal(clock.Timestamp(now)) || len(d.published) != 1 ||
 			d.published[0] != uuid.Nil {
-			t.Fatalf("revoked %+v, %v; published %v", first, err, d.published)
+			t.Fatalf("Revoke() = %+v, %v, published %v, want it at %v, published to all", first, err, d.published, now)
 		}
 		if r, err := d.credential(t, value); err != nil || !r.Revoked {
-			t.Errorf("revoked key %+v, %v", r, err)
+			t.Errorf("the revoked key: got %+v, %v, want it revoked", r, err)
 		}
 		if r, err := d.credential(t, other); err != nil || r.Revoked {
-			t.Errorf("other key %+v, %v", r, err)
+			t.Errorf("the other key: got %+v, %v, want it not revoked", r, err)
 		}
 		if again, err := d.Revoke(t.Context(), d.by, k.ID); err != nil || again != first {
-			t.Errorf("revoked again: %+v, %v", again, err)
+			t.Errorf("revoked again: got %+v, %v, want %+v", again, err, first)
 		}
 		if _, err := d.Revoke(t.Context(), d.by, uuid.New()); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("unknown key: %v", err)
+			t.Errorf("an unknown key: got error %v, want kind %s", err, fault.NotFound)
 		}
 	})
 }
@@ -124,16 +124,16 @@ func TestDelete(t *testing.T) {
 		d := open(t, db)
 		k, value := d.create(t, "edge")
 		if err := d.Delete(t.Context(), d.by, k.ID); err != nil || len(d.published) != 1 {
-			t.Fatalf("%v; published %v", err, d.published)
+			t.Fatalf("Delete() = %v, published %v, want success and one change", err, d.published)
 		}
 		if _, err := d.credential(t, value); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("deleted key: %v", err)
+			t.Errorf("the deleted key: got error %v, want kind %s", err, fault.NotFound)
 		}
 		if list, err := d.List(t.Context(), d.by); err != nil || len(list) != 0 {
-			t.Errorf("listed %v, %v", list, err)
+			t.Errorf("List() = %v, %v, want none", list, err)
 		}
 		if err := d.Delete(t.Context(), d.by, k.ID); fault.KindOf(err) != fault.NotFound {
-			t.Errorf("deleted again: %v", err)
+			t.Errorf("deleted again: got error %v, want kind %s", err, fault.NotFound)
 		}
 	})
 }

@@ -54,7 +54,7 @@ func TestParseFaults(t *testing.T) {
 			table, err := routes.Parse(strings.NewReader(tc.text), scope.Default())
 			faults := fault.Flatten(err)
 			if table != nil || fault.KindOf(err) != fault.Invalid || len(faults) != len(tc.want) {
-				t.Fatalf("got %v, %v", table, err)
+				t.Fatalf("Parse() = %v, %v, want no table and the faults %q", table, err, tc.want)
 			}
 			for i, want := range tc.want {
 				if !strings.Contains(faults[i].Error(), want) {
@@ -68,7 +68,7 @@ func TestParseFaults(t *testing.T) {
 func TestParseReportsABrokenReader(t *testing.T) {
 	broken := errors.New("disk is gone")
 	if table, err := routes.Parse(iotest.ErrReader(broken), scope.Default()); table != nil || !errors.Is(err, broken) {
-		t.Errorf("got %v, %v", table, err)
+		t.Errorf("Parse() = %v, %v, want no table and the error %v", table, err, broken)
 	}
 }
 
@@ -80,12 +80,12 @@ func FuzzParse(f *testing.F) {
 		table, err := routes.Parse(strings.NewReader(text), scope.Default())
 		if err != nil {
 			if table != nil || fault.KindOf(err) != fault.Invalid {
-				t.Fatalf("got %v, %v", table, err)
+				t.Fatalf("Parse() = %v, %v, want no table and kind %s", table, err, fault.Invalid)
 			}
 			return
 		}
 		if _, ok := table.Match("GET", "/stores/s/../x"); ok {
-			t.Fatal("a path with dots is allowed")
+			t.Fatal("a path with dots is allowed, want it refused")
 		}
 	})
 }

@@ -14,7 +14,8 @@ func TestBuiltInWildcards(t *testing.T) {
 		if n.here != nil && around != nil && !slices.Equal(n.here.read, around.read) {
 			named++
 			if n.below == nil {
-				t.Errorf("%s needs one of %v, but %s/** one of %v", at, n.here.read, at, around.read)
+				t.Errorf("%s needs one of %v, but %s/** one of %v; want a path below it, or the same scopes",
+					at, n.here.read, at, around.read)
 			}
 		}
 		if n.below != nil {
@@ -29,6 +30,6 @@ func TestBuiltInWildcards(t *testing.T) {
 	}
 	walk("", &Default().root, nil)
 	if named == 0 {
-		t.Error("no path found")
+		t.Error("no path found, want one at least")
 	}
 }

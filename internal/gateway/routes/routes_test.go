@@ -116,7 +116,7 @@ func TestBuiltIn(t *testing.T) {
 				if got = m.Missing(scope.Set{}); got == "" {
 					got = "-"
 				} else if lacks := m.Missing(scope.NewSet(got)); lacks != "" {
-					t.Errorf("with %s: %s is missing", got, lacks)
+					t.Errorf("with %s: %s is missing, want nothing missing", got, lacks)
 				}
 			}
 			check.Equal(t, got, tc.want, "got")
@@ -127,14 +127,14 @@ func TestBuiltIn(t *testing.T) {
 func TestModifyReadsToo(t *testing.T) {
 	m, ok := routes.Default().Match("GET", "/stores/s/v2/orders/1/shipments")
 	if !ok {
-		t.Fatal("refused")
+		t.Fatal("the path is refused, want it allowed")
 	}
 	for _, held := range []string{"store_order_fulfillment_read_only", "store_order_fulfillment_manage",
 		"store_v2_orders_read_only", "store_v2_orders"} {
 		check.Equal(t, m.Missing(scope.NewSet(held, "store_cart")), "", "with %s", held)
 	}
 	if m.Missing(scope.NewSet("store_cart")) == "" {
-		t.Error("another scope is accepted")
+		t.Error("another scope is accepted, want one missing")
 	}
 }
 
@@ -253,7 +253,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	n := testing.AllocsPerRun(100, func() {
 		m, ok := routes.Default().Match("GET", "/stores/acme1us/v3/catalog/products/77/variants?limit=50")
 		if !ok || m.Missing(held) != "" {
-			t.Error("refused")
+			t.Error("the path is refused, want it allowed")
 		}
 	})
 	check.Equal(t, n, 0, "n")
@@ -280,23 +280,24 @@ func FuzzMatch(f *testing.F) {
 		decoded, err := url.PathUnescape(raw)
 		if err != nil || path.Clean(decoded) != decoded || strings.ContainsAny(decoded, `\%;?#`) ||
 			strings.ContainsFunc(decoded, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			t.Fatalf("%q is allowed as %q, %v", target, decoded, err)
+			t.Fatalf("%q is allowed as %q, %v, want only clean paths of printable characters", target, decoded, err)
 		}
 		if !norm.NFKC.IsNormalString(decoded) || strings.Contains("/"+decoded+"/", "/+") ||
 			strings.Contains(decoded+"/", "+/") {
-			t.Fatalf("%q is allowed as %q", target, decoded)
+			t.Fatalf("%q is allowed as %q, want only normalized paths without + at an end of a segment",
+				target, decoded)
 		}
 		parsed, err := url.ParseRequestURI(raw)
 		if err != nil || parsed.Path != decoded {
-			t.Fatalf("%q is allowed, and url.Parse returns %v, %v", target, parsed, err)
+			t.Fatalf("%q is allowed, and url.Parse returns %v, %v, want the path %q", target, parsed, err, decoded)
 		}
 		if m.Store == "" || strings.Contains(m.Store, "/") || !strings.HasPrefix(decoded, "/stores/"+m.Store+"/v") {
-			t.Fatalf("%q has store %q", target, m.Store)
+			t.Fatalf("%q has store %q, want the segment after /stores/", target, m.Store)
 		}
 		loose := "/stores/" + url.PathEscape(m.Store) + careless(m.Path)
 		if other, ok := routes.Default().Match(method, loose); !ok ||
 			other.Missing(scope.Set{}) != m.Missing(scope.Set{}) {
-			t.Fatalf("%q needs %q, and parsed as %q needs %q, %v", target, m.Missing(scope.Set{}), loose,
+			t.Fatalf("%q needs %q, and parsed as %q needs %q, %v; want the same", target, m.Missing(scope.Set{}), loose,
 				other.Missing(scope.Set{}), ok)
 		}
 	})

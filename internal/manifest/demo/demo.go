@@ -54,7 +54,7 @@ func Make(ctx context.Context, manifests *manifest.Service, users *user.Service,
 	first := declared.Accounts[0]
 	by.AccountID = first.ID
 	password := secret.NewPassword(strings.ToLower(rand.Text()[:passwordLength]))
-	if err := signIn.GivePassword(ctx, &by, first.Owner, password); err != nil {
+	if err := signIn.SetPassword(ctx, &by, first.Owner, password); err != nil {
 		return Demo{}, err
 	}
 	session, value, err := users.StartSession(ctx, &by,

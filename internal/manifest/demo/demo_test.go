@@ -40,14 +40,15 @@ func TestMake(t *testing.T) {
 			t.Fatal(err)
 		}
 		if first.AccountID != second.AccountID || first.Session.Reveal() == second.Session.Reveal() {
-			t.Error("the second demo has another token or the same session")
+			t.Errorf("the second demo: account %s and the same session: %t, want account %s and another session",
+				second.AccountID, first.Session.Reveal() == second.Session.Reveal(), first.AccountID)
 		}
 		if until := time.Until(second.ExpiresAt); until < 23*time.Hour || until > 24*time.Hour {
-			t.Errorf("the session lasts %s", until)
+			t.Errorf("the session lasts %s, want nearly 24 hours", until)
 		}
 		page, err := db.Users().Users(t.Context(), first.AccountID, user.Filter{}, paging.Window{Size: 100})
 		if err != nil || len(page.Items) != 5 {
-			t.Errorf("%d users, %v", len(page.Items), err)
+			t.Errorf("users: got %d, %v, want 5", len(page.Items), err)
 		}
 	})
 }
@@ -58,7 +59,7 @@ func TestWelcome(t *testing.T) {
 	for _, want := range []string{"Acme", "owner@acme.example",
 		"'https://keys.example/accounts/" + demo.AccountID.String() + "/graphql'"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the text does not contain %s", want)
+			t.Errorf("Welcome() = %q, want it to contain %s", text, want)
 		}
 	}
 	check.Equal(t, strings.Count(text, "curl "), 3, "strings.Count(text, \"curl \")")

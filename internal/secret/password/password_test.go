@@ -83,13 +83,13 @@ func TestCheckGuessable(t *testing.T) {
 			for _, text := range list {
 				if found := password.Check(secret.NewPassword(text), secret.NewPassword(text),
 					names...); len(found) != want {
-					t.Errorf("%s: %q: %v", c.why, text, found)
+					t.Errorf("%s: Check(%q) = %v, want %d faults", c.why, text, found, want)
 				}
 			}
 		}
 	}
 	if n := password.CountCommon(); n < 10_000 {
-		t.Errorf("%d common passwords", n)
+		t.Errorf("common passwords: got %d, want 10000 at least", n)
 	}
 }
 
@@ -97,27 +97,27 @@ func TestHashAndVerify(t *testing.T) {
 	h := password.NewHasher(rand.Reader)
 	hash, err := h.Hash(t.Context(), secret.NewPassword("correct hörse"))
 	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
-		t.Fatalf("%s, %v", hash, err)
+		t.Fatalf("Hash() = %s, %v, want the PHC string of Argon2id with the configured cost", hash, err)
 	}
 	again, err := h.Hash(t.Context(), secret.NewPassword("correct hörse"))
 	if err != nil || again == hash {
-		t.Errorf("two hashes are equal, %v", err)
+		t.Errorf("hashing again: got %s, %v, want another hash", again, err)
 	}
 	for typed, want := range map[string]bool{
 		"correct hörse": true, "correct ho\u0308rse": true, // the same characters, composed or not
 		"correct horse": false, "": false, "correct hörse ": false,
 	} {
 		if got, err := h.Verify(t.Context(), secret.NewPassword(typed), hash); got != want || err != nil {
-			t.Errorf("%q: %t, %v", typed, got, err)
+			t.Errorf("Verify(%q) = %t, %v, want %t", typed, got, err, want)
 		}
 	}
 	if same, err := h.Verify(t.Context(), secret.Password{}, "correct hörse"); same || err == nil ||
 		strings.Contains(err.Error(), "hörse") {
-		t.Errorf("not a hash: %t, %v", same, err)
+		t.Errorf("Verify of what is not a hash = %t, %v, want false and an error without the text", same, err)
 	}
 	if _, err := password.NewHasher(strings.NewReader("short")).Hash(t.Context(),
 		secret.NewPassword("correct horse")); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("without randomness: %v", err)
+		t.Errorf("Hash without randomness: got error %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestVerifyOthersHashes(t *testing.T) {
 	h := password.NewHasher(rand.Reader)
 	for typed, want := range map[string]bool{"password": true, "Password": false} {
 		if got, err := h.Verify(t.Context(), secret.NewPassword(typed), reference); got != want || err != nil {
-			t.Errorf("%s: %t, %v", typed, got, err)
+			t.Errorf("Verify(%q) = %t, %v, want %t", typed, got, err, want)
 		}
 	}
 }
@@ -158,7 +158,8 @@ func TestFewHashesAtOnce(t *testing.T) {
 	defer cancel()
 	if _, err := h.Hash(ctx, secret.NewPassword("correct horse")); !errors.Is(err, context.DeadlineExceeded) ||
 		len(entered) > 0 {
-		t.Errorf("%v, %d hashed", err, len(entered))
+		t.Errorf("Hash beyond the limit: got error %v with %d more hashed, want %v and none",
+			err, len(entered), context.DeadlineExceeded)
 	}
 	for _, out := range leave {
 		out()
@@ -185,7 +186,7 @@ func TestMostWaiting(t *testing.T) {
 	}
 	for range 10 {
 		if err := <-results; fault.KindOf(err) != fault.RateLimited {
-			t.Errorf("caller beyond MostWaiting: %v", err)
+			t.Errorf("a caller beyond MostWaiting: got error %v, want kind %s", err, fault.RateLimited)
 		}
 	}
 	cancel()
@@ -211,7 +212,7 @@ func TestHashersShareTheGate(t *testing.T) {
 	for range 2 {
 		if _, err := password.NewHasher(rand.Reader).Hash(ctx, secret.NewPassword("correct horse")); !errors.Is(err,
 			context.Canceled) {
-			t.Errorf("a hasher does not wait: %v", err)
+			t.Errorf("Hash with a canceled context: got error %v, want %v", err, context.Canceled)
 		}
 	}
 	for _, out := range leave {

@@ -38,12 +38,12 @@ func TestParseHashes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := password.Parse(c.text); err == nil {
-				t.Errorf("%q is accepted", c.text)
+				t.Errorf("Parse(%q): got no error, want one", c.text)
 			}
 		})
 	}
 	if again, err := password.Parse(good); again != good || err != nil {
-		t.Errorf("%s, %v", again, err)
+		t.Errorf("Parse(%q) = %q, %v, want the same text", good, again, err)
 	}
 }
 
@@ -55,7 +55,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		again, err := password.Parse(text)
 		if err == nil && again != text {
-			t.Errorf("%q is read as %q", text, again)
+			t.Errorf("Parse(%q) = %q, want the same text", text, again)
 		}
 	})
 }

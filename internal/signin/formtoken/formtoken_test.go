@@ -68,7 +68,7 @@ func TestClaim(t *testing.T) {
 		}
 		if first, err := db.SentForms().Claim(t.Context(), auth.NoActor("a test"), w.Account.ID, uuid.MustParse(id),
 			now, now); err != nil || !first {
-			t.Errorf("an old form is still remembered: %v, %v", first, err)
+			t.Errorf("Claim of an old form = %v, %v, want it to be the first", first, err)
 		}
 	})
 }
@@ -91,13 +91,13 @@ func TestClaimOnce(t *testing.T) {
 					case err == nil:
 						claimed.Add(1)
 					case fault.KindOf(err) != fault.Conflict:
-						t.Error(err)
+						t.Errorf("a claim that comes second: got error %v, want kind %s", err, fault.Conflict)
 					}
 				})
 			}
 			group.Wait()
 			if n := claimed.Load(); n != 1 {
-				t.Fatalf("the form was new to %d", n)
+				t.Fatalf("claims of a form: %d succeeded, want 1", n)
 			}
 		}
 	})

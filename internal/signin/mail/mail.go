@@ -95,10 +95,11 @@ func (s *Sender) Forgot(ctx context.Context, to user.User, address string, until
 // Notify tells a user of a sign-in, or of a change of how they sign in.
 func (s *Sender) Notify(ctx context.Context, to user.User, n signin.Notice) error {
 	from := "the operator of the server"
-	if n.From.IsValid() {
-		from = n.From.Unmap().String()
+	if n.IP.IsValid() {
+		from = n.IP.Unmap().String()
 	}
-	return s.send(ctx, "notices/"+string(n.What), to, "{at}", formatTime(n.At), "{from}", from, "{address}", n.Address)
+	return s.send(ctx, "notices/"+string(n.Action), to, "{at}", formatTime(n.At), "{from}", from, "{address}",
+		n.Address)
 }
 
 // WebhookFailing tells the owner of an account that a webhook has been failing since then. The address is that of the

@@ -51,11 +51,11 @@ func TestMails(t *testing.T) {
 			for _, text := range append(tc.want, "From: \"Latchkey\" <keys@acme.example>", "To: <nora@acme.example>",
 				"Auto-Submitted: auto-generated") {
 				if !strings.Contains(got, text) {
-					t.Errorf("no %q in\n%s", text, got)
+					t.Errorf("the mail: want it to contain %q, got\n%s", text, got)
 				}
 			}
 			if strings.Contains(got, "{") {
-				t.Errorf("something is not filled in:\n%s", got)
+				t.Errorf("the mail: want every placeholder filled in, got\n%s", got)
 			}
 		})
 	}
@@ -68,11 +68,11 @@ func TestNotices(t *testing.T) {
 	s := mail.New(mail.Config{Host: server.Host, Port: server.Port, From: "keys@acme.example"})
 	subjects := map[string]audit.Action{}
 	for i, what := range signin.NoticeActions() {
-		n := signin.Notice{What: what, At: until, From: netip.MustParseAddr("192.0.2.1"),
+		n := signin.Notice{Action: what, At: until, IP: netip.MustParseAddr("192.0.2.1"),
 			Address: "https://keys.example/profile/security"}
 		want := "192.0.2.1"
 		if i == 0 {
-			n.From, want = netip.Addr{}, "the operator of the server"
+			n.IP, want = netip.Addr{}, "the operator of the server"
 		}
 		if err := s.Notify(t.Context(), nora, n); err != nil {
 			t.Fatalf("%s: %v", what, err)
@@ -82,16 +82,16 @@ func TestNotices(t *testing.T) {
 		for _, text := range []string{"To: <nora@acme.example>", "IP address: " + want,
 			"Time: 1 December 2026, 08:30 UTC", "User: nora@acme.example", n.Address, "Latchkey", "If it was not"} {
 			if !strings.Contains(got, text) {
-				t.Errorf("%s: no %q in\n%s", what, text, got)
+				t.Errorf("%s: want it to contain %q, got\n%s", what, text, got)
 			}
 		}
 		if strings.ContainsAny(got, "{}") || strings.Contains(got, nora.FirstName) {
-			t.Errorf("%s: a placeholder or a typed name is in\n%s", what, got)
+			t.Errorf("%s: want no placeholder and no typed name, got\n%s", what, got)
 		}
 		_, subject, _ := strings.Cut(head, "Subject: ")
 		subject, _, _ = strings.Cut(subject, "\r\n")
 		if other, twice := subjects[subject]; twice || subject == "" {
-			t.Errorf("%s has the subject %q, as %q", what, subject, other)
+			t.Errorf("%s: got the subject %q, want one of its own, not that of %q", what, subject, other)
 		}
 		subjects[subject] = what
 	}
@@ -106,7 +106,7 @@ func TestNoHeaderIsAdded(t *testing.T) {
 		return // refused is as well
 	}
 	if got, _, _ := strings.Cut(server.Next(t), "\r\n\r\n"); strings.Contains(got, "\r\nBcc:") {
-		t.Errorf("a header was added:\n%s", got)
+		t.Errorf("the mail's head: want no Bcc, got\n%s", got)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestNoServer(t *testing.T) {
 	began := time.Now()
 	if err := s.Forgot(ctx, nora, "https://keys.example/link/abc", until); err == nil ||
 		time.Since(began) > 5*time.Second {
-		t.Errorf("%v after %s", err, time.Since(began))
+		t.Errorf("a silent server: got error %v after %s, want an error within 5 seconds", err, time.Since(began))
 	}
 }
 
@@ -131,7 +131,7 @@ func TestTLSIsRequired(t *testing.T) {
 		s := mail.New(mail.Config{Host: host, Port: server.Port, From: "keys@acme.example"})
 		err := s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until)
 		if (err == nil) != plain || err != nil && !strings.Contains(err.Error(), "STARTTLS") {
-			t.Errorf("%s: %v", host, err)
+			t.Errorf("%s: got error %v, want plain text allowed: %t, else an error about STARTTLS", host, err, plain)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestTLSFromTheFirstByte(t *testing.T) {
 	at := here.Addr().(*net.TCPAddr) //nolint:forcetypeassert // of TCP
 	s := mail.New(mail.Config{Host: "127.0.0.1", Port: at.Port, TLS: true, From: "keys@acme.example"})
 	if err := s.Forgot(ctx, nora, "https://keys.example/link/abc", until); err == nil {
-		t.Error("sent to a server that says nothing")
+		t.Error("a server that says nothing: got no error, want one")
 	}
 	const handshake = 22
 	check.Equal(t, <-first, handshake, "the first byte")

@@ -65,10 +65,10 @@ func TestRepliesAreBounded(t *testing.T) {
 			err := s.Forgot(t.Context(), nora, "https://keys.example/link/abc", until)
 			runtime.ReadMemStats(&after)
 			if err == nil || !strings.Contains(err.Error(), "more than 65536 bytes") {
-				t.Errorf("got %v", err)
+				t.Errorf("an endless reply: got error %v, want one about more than 65536 bytes", err)
 			}
 			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 64 {
-				t.Errorf("%d MiB to read it", took)
+				t.Errorf("reading it took %d MiB, want 64 at most", took)
 			}
 		})
 	}
@@ -90,7 +90,7 @@ func TestTimeIsForAllOfAMail(t *testing.T) {
 		began := time.Now()
 		if err := s.Forgot(ctx, nora, "https://keys.example/link/abc", until); err == nil ||
 			time.Since(began) > 5*time.Second {
-			t.Errorf("%s: %v after %s", name, err, time.Since(began))
+			t.Errorf("%s: got error %v after %s, want an error within 5 seconds", name, err, time.Since(began))
 		}
 		cancel()
 	}
@@ -130,7 +130,7 @@ func TestSelfSigned(t *testing.T) {
 			continue
 		}
 		if !<-taken {
-			t.Errorf("%s: the mail came without TLS", name)
+			t.Errorf("%s: the mail came without TLS, want it with TLS", name)
 		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -148,7 +148,7 @@ func TestSelfSigned(t *testing.T) {
 	elsewhere := mail.New(mail.Config{Host: "0.0.0.0", Port: l.Addr().(*net.TCPAddr).Port, From: "keys@acme.example"}) //nolint:forcetypeassert // of TCP
 	if err := elsewhere.Forgot(t.Context(), nora, "https://keys.example/link/abc", until); err == nil ||
 		!strings.Contains(err.Error(), "certificate") {
-		t.Errorf("elsewhere: %v", err)
+		t.Errorf("another host: got error %v, want one about its certificate", err)
 	}
 }
 

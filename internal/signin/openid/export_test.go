@@ -22,7 +22,7 @@ func CheckMetadata(issuer string, changed map[string]string) error {
 		return err
 	}
 	if err := m.check(issuer); err != nil {
-		return signin.Refuse(signin.WhyUntrusted, err)
+		return signin.Refuse(signin.ReasonUntrusted, err)
 	}
 	return nil
 }

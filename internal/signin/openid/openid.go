@@ -90,7 +90,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	lasting := oidc.ClientContext(context.WithoutCancel(ctx), p.client)
 	provider, err := oidc.NewProvider(lasting, p.config.Issuer)
 	if err != nil {
-		return nil, signin.Refuse(signin.WhyAway, fmt.Errorf("discover %s: %w", p.config.Issuer, err))
+		return nil, signin.Refuse(signin.ReasonUnreachable, fmt.Errorf("discover %s: %w", p.config.Issuer, err))
 	}
 	var more metadata
 	if err := more.read(provider, p.config.Issuer); err != nil {
@@ -98,7 +98,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	}
 	endpoint := provider.Endpoint()
 	if endpoint.AuthStyle, err = more.authStyle(p.config.ClientSecret); err != nil {
-		return nil, signin.Refuse(signin.WhyProvider, fmt.Errorf("discover %s: %w", p.config.Issuer, err))
+		return nil, signin.Refuse(signin.ReasonProvider, fmt.Errorf("discover %s: %w", p.config.Issuer, err))
 	}
 	known := &discovered{
 		at: p.config.Now(), userInfo: more.UserInfoEndpoint != "",
@@ -117,7 +117,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 // Address returns the URL where the user authenticates. To ask for a new
 // authentication it sets prompt and max_age, since providers may support only
 // one of them (OpenID Connect Core, section 3.1.2.1).
-func (p *Provider) Address(ctx context.Context, q signin.Question) (string, error) {
+func (p *Provider) Address(ctx context.Context, q signin.AuthRequest) (string, error) {
 	known, err := p.discover(ctx)
 	if err != nil {
 		return "", err
@@ -131,7 +131,7 @@ func (p *Provider) Address(ctx context.Context, q signin.Question) (string, erro
 
 // Redeem exchanges a code for claims. After a failure the metadata is fetched
 // again at the next sign-in, since the provider may have moved.
-func (p *Provider) Redeem(ctx context.Context, code string, q signin.Question) (signin.Claims, error) {
+func (p *Provider) Redeem(ctx context.Context, code string, q signin.AuthRequest) (signin.Claims, error) {
 	known, err := p.discover(ctx)
 	if err != nil {
 		return signin.Claims{}, err
@@ -143,7 +143,7 @@ func (p *Provider) Redeem(ctx context.Context, code string, q signin.Question) (
 	return result, err
 }
 
-func (p *Provider) redeem(ctx context.Context, known *discovered, code string, q signin.Question) (signin.Claims,
+func (p *Provider) redeem(ctx context.Context, known *discovered, code string, q signin.AuthRequest) (signin.Claims,
 	error) {
 	tokens, err := known.oauth.Exchange(ctx, code, oauth2.VerifierOption(q.Verifier))
 	if err != nil {
@@ -206,7 +206,7 @@ func (d *discovered) askForEmail(ctx context.Context, tokens *oauth2.Token, to *
 	}
 	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil {
-		return signin.Refuse(signin.WhyProvider, fmt.Errorf("ask for the address: %w", err))
+		return signin.Refuse(signin.ReasonProvider, fmt.Errorf("ask for the address: %w", err))
 	}
 	var all claimSet
 	if err := info.Claims(&all); err != nil {
@@ -223,7 +223,7 @@ func (d *discovered) askForEmail(ctx context.Context, tokens *oauth2.Token, to *
 	return nil
 }
 
-func untrusted(cause error) error { return signin.Refuse(signin.WhyUntrusted, cause) }
+func untrusted(cause error) error { return signin.Refuse(signin.ReasonUntrusted, cause) }
 
 // exchangeFailed distinguishes an error response of the provider from no
 // response.
@@ -231,8 +231,8 @@ func exchangeFailed(err error) error {
 	var answered *oauth2.RetrieveError
 	if errors.As(err, &answered) {
 		// The full response may contain secrets; its error code is enough.
-		return signin.Refuse(signin.WhyProvider,
+		return signin.Refuse(signin.ReasonProvider,
 			fmt.Errorf("redeem the code: HTTP %d %q", answered.Response.StatusCode, answered.ErrorCode))
 	}
-	return signin.Refuse(signin.WhyAway, fmt.Errorf("redeem the code: %w", err))
+	return signin.Refuse(signin.ReasonUnreachable, fmt.Errorf("redeem the code: %w", err))
 }

@@ -29,7 +29,7 @@ type client struct {
 
 var (
 	ann      = openidtest.Person{Subject: "ann-1", Email: "ann@acme.example", Verified: true}
-	question = signin.Question{State: "state", Nonce: "nonce", Verifier: strings.Repeat("v", 43)}
+	question = signin.AuthRequest{State: "state", Nonce: "nonce", Verifier: strings.Repeat("v", 43)}
 )
 
 func newClient(t *testing.T) *client {
@@ -76,7 +76,7 @@ func (c *client) code() string {
 	defer back.Body.Close()
 	to, err := url.Parse(back.Header.Get("Location"))
 	if err != nil || to.Query().Get("code") == "" {
-		c.Fatalf("the provider answers %d, to %s", back.StatusCode, to)
+		c.Fatalf("the provider answers %d, to %s, want a redirect with a code", back.StatusCode, to)
 	}
 	return to.Query().Get("code")
 }
@@ -86,11 +86,11 @@ func (c *client) signsIn() (signin.Claims, error) {
 	return c.Redeem(c.Context(), c.code(), question)
 }
 
-// why returns the reason of a refusal, or "".
-func why(err error) signin.Why {
+// reason returns the reason of a refusal, or "".
+func reason(err error) signin.Reason {
 	var refused *signin.Refused
 	if errors.As(err, &refused) {
-		return refused.Why
+		return refused.Reason
 	}
 	if err != nil {
 		return "another error"
@@ -153,9 +153,10 @@ func TestClaims(t *testing.T) {
 			c.T = t
 			c.at.Behave(openidtest.Behaviour{Claims: tc.change})
 			got, err := c.signsIn()
-			check.Equal(t, why(err), map[bool]signin.Why{true: "", false: signin.WhyUntrusted}[tc.good], "got %v", err)
+			check.Equal(t, reason(err), map[bool]signin.Reason{true: "", false: signin.ReasonUntrusted}[tc.good],
+				"got %v", err)
 			if err == nil && (got.Subject == "" || got.Email != ann.Email || !got.EmailVerified) {
-				t.Errorf("got %+v", got)
+				t.Errorf("the identity: got %+v, want a subject and the verified address %s", got, ann.Email)
 			}
 		})
 	}
@@ -164,13 +165,13 @@ func TestClaims(t *testing.T) {
 // An ID token signed with a short RSA key is refused, even if the provider
 // publishes the key.
 func TestShortRSAKeys(t *testing.T) {
-	for bits, want := range map[int]signin.Why{1024: signin.WhyUntrusted, 2048: ""} {
+	for bits, want := range map[int]signin.Reason{1024: signin.ReasonUntrusted, 2048: ""} {
 		c := newClient(t)
 		if err := c.at.SignWithRSA(bits); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.signsIn(); why(err) != want {
-			t.Errorf("an RSA key of %d bits: %v", bits, err)
+		if _, err := c.signsIn(); reason(err) != want {
+			t.Errorf("an RSA key of %d bits: got error %v, want reason %q", bits, err, want)
 		}
 	}
 }
@@ -178,11 +179,11 @@ func TestShortRSAKeys(t *testing.T) {
 // Claims of the userinfo endpoint are checked by the same rules.
 func TestClaimsApart(t *testing.T) {
 	c := newClient(t)
-	for text, want := range map[string]signin.Why{
+	for text, want := range map[string]signin.Reason{
 		`{"sub": "ann-1", "email": "ann@acme.example", "email_verified": true}`: "",
-		`{"SUB": "ann-1", "email": "ann@acme.example", "email_verified": true}`: signin.WhyUntrusted,
-		`{"sub": "ben-1", "email": "ann@acme.example", "email_verified": true}`: signin.WhyUntrusted,
-		`{"email": "ann@acme.example", "email_verified": true}`:                 signin.WhyUntrusted,
+		`{"SUB": "ann-1", "email": "ann@acme.example", "email_verified": true}`: signin.ReasonUntrusted,
+		`{"sub": "ben-1", "email": "ann@acme.example", "email_verified": true}`: signin.ReasonUntrusted,
+		`{"email": "ann@acme.example", "email_verified": true}`:                 signin.ReasonUntrusted,
 	} {
 		c.at.Behave(openidtest.Behaviour{Apart: true, Intercept: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path != "/userinfo" {
@@ -192,8 +193,8 @@ func TestClaimsApart(t *testing.T) {
 			_, _ = w.Write([]byte(text))
 			return true
 		}})
-		if _, err := c.signsIn(); why(err) != want {
-			t.Errorf("%s: %v", text, err)
+		if _, err := c.signsIn(); reason(err) != want {
+			t.Errorf("%s: got error %v, want reason %q", text, err, want)
 		}
 	}
 }
@@ -222,7 +223,7 @@ func TestNoRedirects(t *testing.T) {
 				return r.URL.Path == path
 			}})
 			if _, err := c.Redeem(t.Context(), code, question); err == nil {
-				t.Errorf("%s: a redirect by %d is followed", path, status)
+				t.Errorf("%s: a redirect by %d is followed, want an error", path, status)
 			}
 		}
 	}
@@ -232,12 +233,12 @@ func TestNoRedirects(t *testing.T) {
 // An issuer with TLS must have no endpoint without it.
 func TestEndpointsOverTLS(t *testing.T) {
 	for _, name := range []string{"authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"} {
-		for value, want := range map[string]signin.Why{"http://id.example/x": signin.WhyUntrusted,
-			"/x": signin.WhyUntrusted, "": signin.WhyUntrusted, "https://id.example/x": ""} {
+		for value, want := range map[string]signin.Reason{"http://id.example/x": signin.ReasonUntrusted,
+			"/x": signin.ReasonUntrusted, "": signin.ReasonUntrusted, "https://id.example/x": ""} {
 			if name == "userinfo_endpoint" && value == "" {
 				continue
 			}
-			check.Equal(t, why(openid.CheckMetadata("https://id.example", map[string]string{name: value})), want,
+			check.Equal(t, reason(openid.CheckMetadata("https://id.example", map[string]string{name: value})), want,
 				"%s %q", name, value)
 		}
 	}
@@ -245,16 +246,16 @@ func TestEndpointsOverTLS(t *testing.T) {
 	c.at.Behave(openidtest.Behaviour{Metadata: func(all map[string]any) {
 		all["token_endpoint"] = "ftp://id.example/token"
 	}})
-	if _, err := c.Address(t.Context(), question); why(err) != signin.WhyUntrusted {
-		t.Errorf("got %v", err)
+	if _, err := c.Address(t.Context(), question); reason(err) != signin.ReasonUntrusted {
+		t.Errorf("Address: got error %v, want reason %q", err, signin.ReasonUntrusted)
 	}
 }
 
 // The client authenticates as the provider's metadata says, on the first try,
 // since a code works only once.
 func TestClientAuthentication(t *testing.T) {
-	for secret, want := range map[string]signin.Why{"": "", "client_secret_basic": "", "client_secret_post": "",
-		"client_secret_jwt": signin.WhyProvider} {
+	for secret, want := range map[string]signin.Reason{"": "", "client_secret_basic": "", "client_secret_post": "",
+		"client_secret_jwt": signin.ReasonProvider} {
 		c := newClient(t)
 		var asked atomic.Int64
 		c.at.Behave(openidtest.Behaviour{Secret: secret, Intercept: func(_ http.ResponseWriter, r *http.Request) bool {
@@ -264,13 +265,13 @@ func TestClientAuthentication(t *testing.T) {
 			return false
 		}})
 		if want != "" {
-			if _, err := c.Address(t.Context(), question); why(err) != want {
-				t.Errorf("%s: %v", secret, err)
+			if _, err := c.Address(t.Context(), question); reason(err) != want {
+				t.Errorf("%s: got error %v, want reason %q", secret, err, want)
 			}
 			continue
 		}
 		if _, err := c.signsIn(); err != nil || asked.Load() != 1 {
-			t.Errorf("%q: %v after %d requests", secret, err, asked.Load())
+			t.Errorf("%q: got error %v after %d requests, want success after 1", secret, err, asked.Load())
 		}
 	}
 }
@@ -298,8 +299,8 @@ func TestDiscoveryIsAskedAgain(t *testing.T) {
 	wants(1)
 	c.late.Store(int64(61 * time.Minute))
 	wants(2)
-	if _, err := c.Redeem(t.Context(), "no code", question); why(err) != signin.WhyProvider {
-		t.Errorf("got %v", err)
+	if _, err := c.Redeem(t.Context(), "no code", question); reason(err) != signin.ReasonProvider {
+		t.Errorf("Redeem: got error %v, want reason %q", err, signin.ReasonProvider)
 	}
 	wants(2) // not after every failure
 	c.late.Store(int64(62 * time.Minute))
@@ -326,11 +327,11 @@ func TestAnswersAreBounded(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			if _, err := c.Redeem(t.Context(), code, question); err == nil {
-				t.Errorf("%s, packed %t: an endless answer is taken", path, packed)
+				t.Errorf("%s, packed %t: an endless answer is accepted, want an error", path, packed)
 			}
 			runtime.ReadMemStats(&after)
 			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 32 {
-				t.Errorf("%s, packed %t: %d MiB to read it", path, packed, took)
+				t.Errorf("%s, packed %t: reading it took %d MiB, want 32 at most", path, packed, took)
 			}
 		}
 	}

@@ -18,7 +18,7 @@ func TestRules(t *testing.T) {
 	for _, rule := range arch.Rules() {
 		t.Run(rule.Name, func(t *testing.T) {
 			for _, finding := range rule.Check(module) {
-				t.Errorf("%s (%s)", finding, rule.Reason)
+				t.Errorf("%s, want none (%s)", finding, rule.Reason)
 			}
 		})
 	}
@@ -215,7 +215,7 @@ func TestRulesCanBeBroken(t *testing.T) {
 	}
 	for name := range rules {
 		if !broken[name] {
-			t.Errorf("no test breaks the rule %q", name)
+			t.Errorf("rule %q: got no test that breaks it, want one", name)
 		}
 	}
 }
@@ -228,7 +228,7 @@ func TestLoadRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := arch.Load(writeFixture(t, test.path, test.text)); err == nil {
-				t.Error("loaded")
+				t.Errorf("Load of %s: got no error, want one", test.name)
 			}
 		})
 	}

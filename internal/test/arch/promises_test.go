@@ -17,7 +17,7 @@ func TestPromisesNameTestsThatExist(t *testing.T) {
 	}
 	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(text), -1)
 	if len(named) < 20 {
-		t.Fatalf("docs/promises.md names only %d tests", len(named))
+		t.Fatalf("docs/promises.md names %d tests, want at least 20", len(named))
 	}
 	var tests strings.Builder
 	for _, root := range []string{"../../../internal", "../../../graph"} {
@@ -35,7 +35,7 @@ func TestPromisesNameTestsThatExist(t *testing.T) {
 	}
 	for _, name := range named {
 		if !strings.Contains(tests.String(), "func "+name[1]+"(t *testing.T)") {
-			t.Errorf("docs/promises.md names %s, which does not exist", name[1])
+			t.Errorf("docs/promises.md names %s, want a test that exists", name[1])
 		}
 	}
 }

@@ -154,7 +154,7 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case Create, Delete:
 		b.change(w, operation, region, body)
 	default:
-		b.t.Errorf("EventBridge was asked for %q", operation)
+		b.t.Errorf("operation: got %q, want one of EventBridge that Latchkey uses", operation)
 		refuse(w, http.StatusBadRequest, "UnknownOperationException")
 	}
 }
@@ -167,7 +167,7 @@ func (b *Bridge) put(w http.ResponseWriter, region string, body []byte) {
 		}
 	}
 	if err := json.Unmarshal(body, &in); err != nil || len(in.Entries) != 1 {
-		b.t.Errorf("the entries %s, %v", body, err)
+		b.t.Errorf("entries: got %s, %v, want one", body, err)
 		refuse(w, http.StatusBadRequest, "ValidationException")
 		return
 	}

@@ -51,7 +51,8 @@ func TestEqual(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r := &recorder{TB: t}
 			if equal := tc.compare(r); equal != (tc.want == nil) || equal != (r.text == "") {
-				t.Errorf("Equal: got %t and the message %q", equal, r.text)
+				t.Errorf("Equal: got %t and the message %q, want equal %t and a message only if not", equal, r.text,
+					tc.want == nil)
 			}
 			for _, part := range tc.want {
 				if !strings.Contains(r.text, part) {

@@ -15,7 +15,7 @@ import (
 func NoSecrets(t testing.TB, what string, text []byte) {
 	t.Helper()
 	for _, finding := range leak.Find(text) {
-		t.Errorf("a secret leaked into %s: %v", what, finding)
+		t.Errorf("a secret leaked into %s: %v, want none", what, finding)
 	}
 }
 

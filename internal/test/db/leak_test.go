@@ -64,11 +64,11 @@ func TestDatabasesAreSearchedForSecrets(t *testing.T) {
 				dbtest.Exec(s, url, statements, statements)
 				s.end()
 				if leaked := len(s.failures) > 0; leaked != tc.leaks {
-					t.Errorf("failures %q", s.failures)
+					t.Errorf("failures: got %q, want a leak reported: %t", s.failures, tc.leaks)
 				}
 				if text := strings.Join(s.failures, " "); strings.Contains(text, value.Reveal()) || tc.leaks &&
 					!strings.Contains(text, value.Hint()) {
-					t.Errorf("the secret itself is shown, or not even its hint: %s", text)
+					t.Errorf("failures: got %s, want the hint of the secret: %t, and never the secret", text, tc.leaks)
 				}
 			})
 		}
@@ -82,7 +82,8 @@ func TestDump(t *testing.T) {
 		full := dbtest.Dump(t, url)
 		if full == empty || full != dbtest.Dump(t, url) || !strings.Contains(full, "account_users ") ||
 			!strings.Contains(full, world.Account.Name) {
-			t.Errorf("dumped %s", full)
+			t.Errorf("Dump: got %s, want the same text twice, with the users and the account %s", full,
+				world.Account.Name)
 		}
 	})
 }

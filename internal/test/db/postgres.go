@@ -67,7 +67,7 @@ func postgresServer(t testing.TB) server {
 	if named := os.Getenv(EnvPostgres); named != "" {
 		u, err := url.Parse(named)
 		if err != nil || u.Host == "" {
-			t.Fatalf("dbtest: %s is not a URL such as postgres://user@127.0.0.1:5432/postgres", EnvPostgres)
+			t.Fatalf("dbtest: %s: got %v, want a URL such as postgres://user@127.0.0.1:5432/postgres", EnvPostgres, err)
 		}
 		return server{url: u}
 	}

@@ -63,10 +63,10 @@ func TestClusterKeepsWhatWasCommitted(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := before.Ping(t.Context()); err == nil {
-				t.Error("the connection outlived the server")
+				t.Error("a connection after the restart: got an answer, want an error")
 			}
 			check.Equal(t, queryString(t, connect(t, dsn), "SELECT count(*) FROM marker WHERE name = '"+test.name+"'"),
-				"1", "result")
+				"1", "rows after the restart")
 		})
 	}
 }
@@ -83,7 +83,7 @@ func TestClosedClusterLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the data directory is still there: %v", err)
+		t.Errorf("the data directory after Close: got %v, want %v", err, fs.ErrNotExist)
 	}
 	assertUnreachable(t, cluster.DSN("postgres"))
 }
@@ -92,10 +92,10 @@ func TestClusterReportsStartError(t *testing.T) {
 	cluster, err := dbtest.StartCluster(dbtest.Options{Settings: map[string]string{"no_such_setting": "1"}})
 	if err == nil {
 		_ = cluster.Close()
-		t.Fatal("started with a setting that does not exist")
+		t.Fatal("StartCluster with an unknown setting: got no error, want one")
 	}
 	if want := "no_such_setting"; !strings.Contains(err.Error(), want) {
-		t.Errorf("error %q does not mention %s", err, want)
+		t.Errorf("error: got %q, want %s in it", err, want)
 	}
 }
 
@@ -121,6 +121,6 @@ func assertUnreachable(t *testing.T, dsn string) {
 	}
 	if conn, err := net.Dial("tcp", u.Host); err == nil {
 		_ = conn.Close()
-		t.Errorf("a server still listens on %s", u.Host)
+		t.Errorf("got a server that listens on %s, want none", u.Host)
 	}
 }

@@ -60,7 +60,7 @@ func TestFailedPreparationIsNotKept(t *testing.T) {
 		})
 	})
 	if failed == "" {
-		t.Fatal("the error of prepare was not reported")
+		t.Fatal("PostgresFrom: got no failure, want the error of prepare")
 	}
 	conn := connect(t, dbtest.PostgresFrom(t, key, func(dsn string) error {
 		return execute(dsn, "CREATE TABLE whole (id int)")

@@ -66,7 +66,7 @@ func (s *SMTP) Next(t testing.TB) string {
 	case m := <-s.mails:
 		return m
 	case <-time.After(10 * time.Second):
-		t.Fatal("dbtest: no mail arrived")
+		t.Fatal("dbtest: got no mail within 10s, want one")
 		return ""
 	}
 }

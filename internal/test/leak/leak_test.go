@@ -68,13 +68,13 @@ func TestFindingsHoldNoSecret(t *testing.T) {
 	one, two := generate(t, secret.ClientSecret), generate(t, secret.StoreAccessToken)
 	findings := leak.Find([]byte("first " + one + " then " + two))
 	if len(findings) != 2 {
-		t.Fatalf("found %v", findings)
+		t.Fatalf("Find: got %v, want 2 findings", findings)
 	}
 	check.Equal(t, findings[0].String(), fmt.Sprintf(`lkc_…%s at byte 6, after "first "`, one[49:]),
-		"findings[0].String()")
-	check.Equal(t, findings[1].Before, " then ", "found %v", findings[1])
+		"first finding")
+	check.Equal(t, findings[1].Before, " then ", "text before the second finding")
 	if text := fmt.Sprintf("%#v", findings); strings.Contains(text, one[10:40]) || strings.Contains(text, two[10:40]) {
-		t.Errorf("the findings show a secret: %s", text)
+		t.Errorf("findings: got %s, want them without the secrets", text)
 	}
 }
 

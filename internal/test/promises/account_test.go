@@ -83,17 +83,18 @@ func TestCredentialWorksOnlyInItsAccount(t *testing.T) {
 func wantDenied(t *testing.T, what string, a answer) {
 	t.Helper()
 	if a.status != http.StatusOK || len(a.Errors) == 0 {
-		t.Fatalf("%s: status %d: %s", what, a.status, a.body)
+		t.Fatalf("%s: got status %d: %s, want 200 with errors", what, a.status, a.body)
 	}
 	for _, e := range a.Errors {
 		if e.Extensions.Code != "FORBIDDEN" || e.Message != "You do not have permission to do this operation." {
-			t.Errorf("%s: got %s: %s", what, e.Extensions.Code, e.Message)
+			t.Errorf("%s: got %s: %s, want FORBIDDEN: You do not have permission to do this operation.", what,
+				e.Extensions.Code, e.Message)
 		}
 	}
 	for _, secret := range []string{"Acme Retail", "acme1us", "Globex", "kind", "time\":"} {
 		if data, _, _ := strings.Cut(a.body, "\n"); strings.Contains(strings.SplitN(data, `"data"`,
 			2)[min(1, strings.Count(data, `"data"`))], secret) {
-			t.Errorf("%s: the response contains %q: %s", what, secret, data)
+			t.Errorf("%s: the data contains %q, want none of the account: %s", what, secret, data)
 		}
 	}
 }
@@ -128,7 +129,7 @@ func TestObjectsOfAnotherAccountAreNotFound(t *testing.T) {
 			_, rest, found := strings.Cut(foreign.body, "bc/account/"+kind+"/")
 			key, _, _ := strings.Cut(rest, `"`)
 			if !found || key == "" {
-				t.Fatalf("no %s in %s", kind, foreign.body)
+				t.Fatalf("got no ID of a %s in %s, want one", kind, foreign.body)
 			}
 			ids = append(ids, "bc/account/"+kind+"/"+key)
 		}
@@ -151,7 +152,7 @@ func TestObjectsOfAnotherAccountAreNotFound(t *testing.T) {
 				a := w.must(token, acme,
 					`{ account { stores(filter: {storeHashes: ["globex1"]}) { edges { node { id } } } } }`, nil)
 				if strings.Contains(a.body, "bc/account/store") {
-					t.Errorf("a filter found %s", a.body)
+					t.Errorf("stores by another account's hash: got %s, want none", a.body)
 				}
 			})
 		}
@@ -179,7 +180,7 @@ func wantNotFound(t *testing.T, id string, a answer) {
 	notFound := len(codes) > 0 && !slices.ContainsFunc(codes,
 		func(c string) bool { return c != "NOT_FOUND" && c != "INVALID" })
 	if a.status != http.StatusOK || !notFound || strings.Contains(a.body, "Globex") {
-		t.Errorf("%s: status %d: %s", id, a.status, a.body)
+		t.Errorf("%s: got status %d: %s, want 200 with NOT_FOUND or INVALID only", id, a.status, a.body)
 	}
 }
 
@@ -216,7 +217,7 @@ func TestNoTokenIssuesMoreRightsThanItsOwn(t *testing.T) {
 				a := w.ask(limited.access, acme, rotate, vars{"in": vars{"id": id}})
 				if len(a.Errors) == 0 || slices.ContainsFunc(a.codes(),
 					func(c string) bool { return c != "FORBIDDEN" }) {
-					t.Errorf("got %s", a.body)
+					t.Errorf("rotating a token %s: got %s, want FORBIDDEN only", name, a.body)
 				}
 			})
 		}
@@ -228,7 +229,7 @@ func TestNoTokenIssuesMoreRightsThanItsOwn(t *testing.T) {
 				in["id"] = limited.id
 				a := w.ask(limited.access, acme, update, vars{"in": in})
 				if len(a.Errors) == 0 || slices.ContainsFunc(a.codes(), func(c string) bool { return c != "INVALID" }) {
-					t.Errorf("got %s", a.body)
+					t.Errorf("updating itself to %s: got %s, want INVALID only", name, a.body)
 				}
 			})
 		}
@@ -236,7 +237,7 @@ func TestNoTokenIssuesMoreRightsThanItsOwn(t *testing.T) {
 		t.Run("one with the same rights", func(t *testing.T) {
 			made := w.issue(limited.access, acme, valid)
 			if !w.works(made.access, acme) {
-				t.Error("the token does not work")
+				t.Error("a token with the same rights: got it refused, want it accepted")
 			}
 			wantCodes(t, w.ask(made.access, acme, create, vars{"in": valid}), "FORBIDDEN")
 		})

@@ -121,7 +121,7 @@ func (c *actors) tokenRevocations() map[string]revocation {
 		"revoked by its client": {end: func(p *fixture) {
 			if a := c.n.asClient(p.client, "", "/oauth2/revoke",
 				url.Values{"token": {p.credential}}); a.status != http.StatusOK {
-				c.t.Fatalf("revoking: %d %s", a.status, a.body)
+				c.t.Fatalf("revoking: got %d %s, want 200", a.status, a.body)
 			}
 		}, codes: unauthenticated},
 		"revoked by command": {end: func(p *fixture) { c.run("", "token", "revoke", p.id, "--account", acme) },
@@ -160,7 +160,7 @@ func (c *actors) ownerFixture() *fixture {
 func (c *actors) signOut(p *fixture) {
 	a := c.n.send(http.MethodPost, "/signout", "", map[string]string{"Cookie": "__Host-latchkey=" + p.credential})
 	if a.status >= http.StatusBadRequest {
-		c.t.Fatalf("signing out: %d", a.status)
+		c.t.Fatalf("signing out: got %d, want below 400", a.status)
 	}
 }
 

@@ -230,7 +230,7 @@ func (n *node) expect(t *testing.T, d auditCase, owner string, seen int) int {
 	a := d.do()
 	ended := time.Now()
 	if d.times > 0 && len(a.Errors) > 0 {
-		t.Fatalf("got %s", a.body)
+		t.Fatalf("got %s, want no errors", a.body)
 	}
 	added := n.events(owner, acme)[seen:]
 	if len(added) != d.times {
@@ -274,11 +274,11 @@ func TestEveryMutationHasAnAuditTest(t *testing.T) {
 	names := regexp.MustCompile(`"name":"([^"]+)"`).FindAllStringSubmatch(a.body, -1)
 	for _, name := range names {
 		if !slices.Contains(audited, name[1]) && !slices.Contains(unavailable, name[1]) {
-			t.Errorf("no test checks that %s is audited", name[1])
+			t.Errorf("%s: got no test that it is audited, want one", name[1])
 		}
 	}
 	if len(names) < len(audited) {
-		t.Errorf("too few mutations found in the schema: %q", names)
+		t.Errorf("mutations of the schema: got %d, %q, want at least %d", len(names), names, len(audited))
 	}
 }
 
@@ -315,6 +315,6 @@ func wantBalance(t *testing.T, dump string) {
 	maps.DeleteFunc(got, func(table string, _ int) bool { _, known := want[table]; return !known })
 	if fmt.Sprint(got) != fmt.Sprint(want) || events["api_token.revoked"] != rows["api_tokens"] ||
 		events["store.updated"] != 1 || events["app.updated"] != 1 {
-		t.Errorf("got rows %v, the audit log implies %v; events %v", got, want, events)
+		t.Errorf("rows: got %v, want %v as in the audit log; events %v", got, want, events)
 	}
 }

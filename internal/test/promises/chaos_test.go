@@ -70,14 +70,14 @@ func (c *actors) writeDuringRevocation(t *testing.T, what string, nodes []*node,
 		case a.status == http.StatusOK && a.refusal() == "":
 			sum.succeeded++
 		case a.refusal() == "INTERNAL" || a.status == http.StatusInternalServerError:
-			t.Errorf("%s: got %d %s", what, a.status, a.body)
+			t.Errorf("%s: got %d %s, want success or a refusal", what, a.status, a.body)
 		default:
 			sum.refused++
 		}
 	}
 	for _, a := range after {
 		if a.status == http.StatusOK && a.refusal() == "" {
-			t.Errorf("%s: a write succeeded after the response: %s", what, a.body)
+			t.Errorf("%s: a write after the response: got success %s, want it refused", what, a.body)
 		}
 	}
 	c.cleanUp(t, what, p)
@@ -118,7 +118,7 @@ func (c *actors) cleanUp(t *testing.T, what string, p *fixture) {
 		existing := c.n.must(c.owner, acme, usersByEmail, vars{"e": created})
 		for _, match := range addresses.FindAllStringSubmatch(existing.body, -1) {
 			if !strings.Contains(a.body, match[0]) {
-				t.Errorf("%s: user %s is missing in the list of items to review", what, match[1])
+				t.Errorf("%s: items to review: got %s, want the user %s among them", what, a.body, match[1])
 			}
 		}
 		review = a.body
@@ -154,6 +154,7 @@ func (c *actors) wantNoLeftovers(t *testing.T) {
 	slices.Sort(users)
 	if !slices.Equal(tokens, []string{`"name":"Auditor"`}) ||
 		!slices.Equal(users, []string{`"email":"` + shopOwner + `"`, `"email":"` + acmeOwner + `"`}) {
-		t.Errorf("the API tokens %s and the users %s are left", tokens, users)
+		t.Errorf("left after the chaos: got the API tokens %s and the users %s, want the auditor and the two owners",
+			tokens, users)
 	}
 }

@@ -87,7 +87,7 @@ func (h *deployment) run(stdin string, args ...string) (stdout, stderr string) {
 	h.t.Helper()
 	var out, errs strings.Builder
 	if code := cli.Main(h.t.Context(), args, h.setting, strings.NewReader(stdin), &out, &errs); code != 0 {
-		h.t.Fatalf("latchkey %s: exit status %d\n%s", strings.Join(args, " "), code, &errs)
+		h.t.Fatalf("latchkey %s: got exit status %d, want 0\n%s", strings.Join(args, " "), code, &errs)
 	}
 	return out.String(), errs.String()
 }
@@ -144,7 +144,7 @@ func (h *deployment) serve() *node {
 			return n
 		}
 		if len(ended) > 0 || time.Now().After(deadline) {
-			h.t.Fatalf("the server is not ready: %s", n.printed())
+			h.t.Fatalf("the server: got it not ready, want it within 20s: %s", n.printed())
 		}
 	}
 }
@@ -239,7 +239,7 @@ func (n *node) must(token, account, query string, v vars) answer {
 	n.t.Helper()
 	a := n.ask(token, account, query, v)
 	if a.status != http.StatusOK || len(a.Errors) > 0 {
-		n.t.Fatalf("status %d, errors %+v", a.status, a.Errors)
+		n.t.Fatalf("%s: got status %d, errors %+v, want 200 and none", query, a.status, a.Errors)
 	}
 	return a
 }
@@ -317,7 +317,7 @@ func (n *node) granted(i issued) string {
 	n.t.Helper()
 	a := n.asClient(i, "", "/oauth2/token", url.Values{"grant_type": {"client_credentials"}})
 	if a.status != http.StatusOK || a.AccessToken == "" {
-		n.t.Fatalf("no access token granted: status %d", a.status)
+		n.t.Fatalf("granting an access token: got status %d, want 200 and a token", a.status)
 	}
 	return a.AccessToken
 }
@@ -331,7 +331,7 @@ func (n *node) works(token, account string) bool {
 	case http.StatusUnauthorized:
 		return false
 	default:
-		n.t.Fatalf("status %d: %s", a.status, a.body)
+		n.t.Fatalf("got status %d: %s, want 200 or 401", a.status, a.body)
 		return false
 	}
 }

@@ -219,7 +219,7 @@ func (n *node) fieldsOf(session, kind, level string) map[string]string {
 		}
 	}
 	if len(fields) == 0 {
-		n.t.Fatalf("the schema has no fields of %s", kind)
+		n.t.Fatalf("fields of %s: got none, want some", kind)
 	}
 	return fields
 }
@@ -285,7 +285,7 @@ func (h *deployment) listed(t *testing.T, level string) map[string]any {
 	out, _ := h.run("", args...)
 	var read struct{ APITokens []map[string]any }
 	if err := json.Unmarshal([]byte(out), &read); err != nil || len(read.APITokens) != 1 {
-		t.Fatalf("latchkey token list: %v: %s", err, out)
+		t.Fatalf("latchkey token list: got %v: %s, want JSON with one token", err, out)
 	}
 	return read.APITokens[0]
 }

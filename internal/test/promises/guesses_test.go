@@ -29,7 +29,7 @@ func TestGuessesDoNotLockOutIssuedCredentials(t *testing.T) {
 			for i := range 3 {
 				last = generated(t)
 				if status := guess(last); status != http.StatusUnauthorized {
-					t.Fatalf("%s: guess %d: got %d", what, i, status)
+					t.Fatalf("%s: guess %d: got %d, want 401", what, i, status)
 				}
 			}
 			return last
@@ -37,11 +37,11 @@ func TestGuessesDoNotLockOutIssuedCredentials(t *testing.T) {
 		repeated := guesses("up to the rate")
 		for range 20 {
 			if status := guess(repeated); status != http.StatusTooManyRequests {
-				t.Fatalf("a guess that is repeated over the rate: got %d", status)
+				t.Fatalf("a guess that is repeated over the rate: got %d, want 429", status)
 			}
 		}
 		if !n.works(h.session(acmeOwner), acme) {
-			t.Error("a session that a command has started does not work")
+			t.Error("a session that a command started: got it refused, want it accepted")
 		}
 		guesses("on trial")
 		check.Equal(t, guess(generated(t)), http.StatusTooManyRequests, "a guess with no trial left")
@@ -53,7 +53,7 @@ func TestGuessesDoNotLockOutIssuedCredentials(t *testing.T) {
 			"created token": token.access, "rotated token": rotated, "token granted to a client": n.granted(token),
 		} {
 			if !n.works(credential, acme) {
-				t.Errorf("a %s does not work", what)
+				t.Errorf("a %s: got it refused, want it accepted", what)
 			}
 		}
 		n.signIn(email, password)
@@ -96,9 +96,9 @@ func (n *node) signIn(email, password string) {
 	status, session := send(http.MethodPost, "/signin", url.Values{"email": {email}, "password": {password}}.Encode(),
 		nil)
 	if status != http.StatusSeeOther {
-		n.t.Fatalf("signing in: got status %d", status)
+		n.t.Fatalf("signing in: got status %d, want 303", status)
 	}
 	if status, _ := send(http.MethodGet, "/profile/security", "", session); status != http.StatusOK {
-		n.t.Errorf("a page in the new session: got status %d", status)
+		n.t.Errorf("a page in the new session: got status %d, want 200", status)
 	}
 }

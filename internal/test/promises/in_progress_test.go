@@ -61,7 +61,7 @@ func (c *actors) wantAllWrites(t *testing.T) {
 	for _, match := range regexp.MustCompile(`"name":"([^"]+)"`).FindAllStringSubmatch(a.body, -1) {
 		names = append(names, match[1])
 		if _, listed := writes[match[1]]; !listed && !slices.Contains(billing, match[1]) {
-			t.Errorf("the mutation %s is missing in the tests of slow bodies", match[1])
+			t.Errorf("the mutation %s: got no test of slow bodies, want one", match[1])
 		}
 	}
 	check.Equal(t, len(names), len(writes)+len(billing), "the schema: %q", names)
@@ -69,7 +69,7 @@ func (c *actors) wantAllWrites(t *testing.T) {
 	for _, match := range regexp.MustCompile(`_endpoint":"https://keys.example([^"]+)"`).FindAllStringSubmatch(a.body,
 		-1) {
 		if forms[match[1]] == nil && match[1] != "/oauth2/introspect" {
-			t.Errorf("the endpoint %s is missing in the tests of slow bodies", match[1])
+			t.Errorf("the endpoint %s: got no test of slow bodies, want one", match[1])
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (c *actors) revokeDuringWrites(t *testing.T, nodes []*node, k actorKind, w 
 	before := dumpRows(t, c.deployment)
 	answers := finishAll(finish)
 	if after := dumpRows(t, c.deployment); after != before {
-		t.Errorf("rows changed after the rights were revoked:\n%s", difference(before, after))
+		t.Errorf("rows after the rights were revoked: got these differences, want none:\n%s", difference(before, after))
 	}
 	for i, a := range answers {
 		if code := a.refusal(); !slices.Contains(w.codes, code) && !(k.client && a.status == http.StatusUnauthorized) {
@@ -162,7 +162,7 @@ func (c *actors) wantLiveWrites(t *testing.T, auditor string, k actorKind, p *fi
 	for name, w := range writes {
 		if !k.client && !slices.Contains(k.mutations, name) {
 			if a := c.n.ask(p.credential, acme, w.query, vars{"in": w.in(p)}); a.refusal() != "FORBIDDEN" {
-				t.Errorf("%s without the permission: got %d %s", name, a.status, a.body)
+				t.Errorf("%s without the permission: got %d %s, want FORBIDDEN", name, a.status, a.body)
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func (c *actors) wantLiveWrites(t *testing.T, auditor string, k actorKind, p *fi
 		before := c.n.eventCount(auditor)
 		a := c.n.trickle(r)()
 		if a.status != http.StatusOK || a.refusal() != "" || c.n.eventCount(auditor) == before {
-			t.Errorf("%s by a live actor: got %d %s", names[i], a.status, a.body)
+			t.Errorf("%s by a live actor: got %d %s, want success and an audit event", names[i], a.status, a.body)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func TestADocumentThatRemovesItsOwnRights(t *testing.T) {
 			made := c.token()
 			got := c.n.ask(made.access, acme, document(fmt.Sprintf(tc.first, made.id), 3, "After"), nil)
 			if codes := got.codes(); !slices.Equal(codes, []string{tc.code, tc.code, tc.code}) {
-				t.Errorf("%s: got %d %s", name, got.status, got.body)
+				t.Errorf("%s: got %d %s, want three times %s", name, got.status, got.body, tc.code)
 			}
 		}
 		// A change that reduces no rights affects no other mutation.
@@ -230,10 +230,10 @@ func TestADocumentStopsAtARevocation(t *testing.T) {
 			before := nodes[0].eventCount(auditor)
 			got := <-answered
 			if after := nodes[0].eventCount(auditor); after != before {
-				t.Fatalf("%d tokens were issued after the response to the revocation", after-before)
+				t.Fatalf("tokens issued after the response to the revocation: got %d, want 0", after-before)
 			}
 			if slices.ContainsFunc(got.codes(), func(code string) bool { return code != "UNAUTHENTICATED" }) {
-				t.Fatalf("got %d %s", got.status, got.body)
+				t.Fatalf("got %d %s, want UNAUTHENTICATED only", got.status, got.body)
 			}
 			for _, id := range c.ids(got) {
 				c.n.must(c.owner, acme, revoke, vars{"in": vars{"ids": []string{id}}})
@@ -242,7 +242,7 @@ func TestADocumentStopsAtARevocation(t *testing.T) {
 				return // the revocation interrupted the document
 			}
 		}
-		t.Error("no revocation interrupted a document")
+		t.Error("interrupted documents: got none in any round, want one")
 	})
 }
 

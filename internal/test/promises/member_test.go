@@ -100,7 +100,7 @@ func TestNoResponseRevealsUsersOfOtherAccounts(t *testing.T) {
 		for i := range fresh {
 			check.Equal(t, fresh[i], known[i], "response %d differs", i)
 			if strings.Contains(fresh[i], "INTERNAL") {
-				t.Errorf("response %d: %s", i, fresh[i])
+				t.Errorf("response %d: got %s, want no internal error", i, fresh[i])
 			}
 		}
 	})
@@ -127,10 +127,10 @@ func TestAccountsDoNotShareUserRecords(t *testing.T) {
 		theirs, before := read(employer, globex)
 		ours, _ := read(other, acme)
 		if theirs == ours {
-			t.Fatalf("both accounts have the user as %s", ours)
+			t.Fatalf("the user's ID in both accounts: got %s, want two IDs", ours)
 		}
 		if !strings.Contains(before, `"firstName":"Known","lastName":"Person","locale":"fr","pending":true`) {
-			t.Errorf("the employer reads %s", before)
+			t.Errorf("the employer reads %s, want the user as it was provisioned and pending", before)
 		}
 		n.must(other, acme, userMutation("user", "updateUser"),
 			vars{"in": vars{"userId": ours, "firstName": "Renamed", "locale": "de"}})
@@ -139,7 +139,7 @@ func TestAccountsDoNotShareUserRecords(t *testing.T) {
 		wantNotFound(t, "by the other's id", n.ask(other, acme, userMutation("account", "removeUserFromAccount"),
 			vars{"in": vars{"userId": theirs}}))
 		if _, after := read(employer, globex); after != before {
-			t.Errorf("the employer reads %s, and read %s", after, before)
+			t.Errorf("the employer reads %s, want it unchanged: %s", after, before)
 		}
 		n.must(employer, globex, userMutation("user", "updateUser"),
 			vars{"in": vars{"userId": theirs, "lastName": "Married"}})
@@ -147,7 +147,7 @@ func TestAccountsDoNotShareUserRecords(t *testing.T) {
 		n.must(other, acme, userMutation("account", "removeUserFromAccount"), vars{"in": vars{"userId": ours}})
 		if _, after := read(employer, globex); !strings.Contains(after,
 			`"lastName":"Married","locale":"fr","pending":false`) {
-			t.Errorf("the employer reads %s", after)
+			t.Errorf("the employer reads %s, want the changed last name and no longer pending", after)
 		}
 	})
 }
@@ -164,11 +164,11 @@ func TestPendingGivesNoRights(t *testing.T) {
 				"permissions": []string{"Create_Store_API_Tokens", "Manage_Users"}}}}})
 		session := h.session(freshAddress) // accepts
 		if !n.works(session, acme) {
-			t.Fatal("a session that the operator started does not work")
+			t.Fatal("a session that the operator started: got it refused, want it accepted")
 		}
 		h.pending(freshAddress)
 		if n2 := h.serve(); n2.works(session, acme) {
-			t.Error("a session works although the membership is pending")
+			t.Error("a session of a pending membership: got it accepted, want it refused")
 		}
 	})
 }

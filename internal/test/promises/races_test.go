@@ -19,7 +19,7 @@ func rounds(t *testing.T, few int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("LATCHKEY_CHAOS_ROUNDS is %q, not a number of rounds", text)
+		t.Fatalf("LATCHKEY_CHAOS_ROUNDS: got %q, want a number of rounds", text)
 	}
 	return n
 }
@@ -44,7 +44,7 @@ func race(t *testing.T, nodes []*node, credential, auditor string, in vars, revo
 					continue // until the rights are revoked
 				}
 				if id == "" {
-					t.Errorf("got %d %s", a.status, a.body)
+					t.Errorf("createApiToken: got %d %s, want a token, or LIMIT_REACHED", a.status, a.body)
 					return
 				}
 				mu.Lock()
@@ -52,7 +52,7 @@ func race(t *testing.T, nodes []*node, credential, auditor string, in vars, revo
 				mu.Unlock()
 				started <- struct{}{}
 			}
-			t.Error("never refused")
+			t.Error("issuing after the revocation: got no refusal, want one")
 		})
 	}
 	<-started
@@ -73,7 +73,7 @@ func TestIssuingDuringARemoval(t *testing.T) {
 		made := 0
 		check := func(round int, change string, ids []string, before, after int) {
 			if after != before {
-				t.Fatalf("round %d, %s: %d tokens were issued after the response", round, change, after-before)
+				t.Fatalf("round %d, %s: tokens issued after the response: got %d, want 0", round, change, after-before)
 			}
 			made += len(ids)
 			for chunk := range slices.Chunk(ids, 50) {
@@ -90,7 +90,8 @@ func TestIssuingDuringARemoval(t *testing.T) {
 			})
 			for _, id := range ids {
 				if !strings.Contains(removed.body, id) {
-					t.Fatalf("round %d: an active token is missing in the list of items to review", round)
+					t.Fatalf("round %d: items to review: got %s, want the active token %s among them", round,
+						removed.body, id)
 				}
 			}
 			check(round, "removed", ids, before, after)

@@ -36,7 +36,7 @@ func (r right) accepts(n *node) bool {
 		return true
 	}
 	if a.status != r.status || len(a.Errors) == 0 || a.Errors[0].Extensions.Code != r.code {
-		n.t.Fatalf("refused with status %d: %s", a.status, a.body)
+		n.t.Fatalf("refused with status %d: %s, want %d %s", a.status, a.body, r.status, r.code)
 	}
 	return false
 }
@@ -132,7 +132,7 @@ func TestARevocationReachesEveryServer(t *testing.T) {
 				r, revokeRight := setUp()
 				for range 3 {
 					if !r.accepts(local) || !r.accepts(remote) {
-						t.Fatal("a right is refused before it is revoked")
+						t.Fatal("before the revocation: got a refusal, want the right accepted")
 					}
 				}
 				revokeRight()
@@ -140,19 +140,20 @@ func TestARevocationReachesEveryServer(t *testing.T) {
 				// A command runs in a process of its own, so it is remote to both nodes.
 				if command := strings.Contains(name, "command") || strings.Contains(name, "owner"); !command &&
 					r.accepts(local) {
-					t.Error("the node that answered still accepts it")
+					t.Error("the node that answered: got the right accepted, want it refused at once")
 				}
 				for _, n := range []*node{local, remote} {
 					for r.accepts(n) {
 						if time.Since(answered) > bound {
-							t.Fatalf("a node still accepts it after %v", time.Since(answered))
+							t.Fatalf("a node still accepts the right after %v, want it refused within %v",
+								time.Since(answered), bound)
 						}
 					}
 					slowest = max(slowest, time.Since(answered))
 				}
 				for range 3 {
 					if r.accepts(local) || r.accepts(remote) {
-						t.Error("accepted again")
+						t.Error("after the first refusal: got the right accepted, want it refused")
 					}
 				}
 			})
@@ -178,7 +179,7 @@ func TestRequestsThatRaceWithARevocation(t *testing.T) {
 					for refused := 0; refused < 20; {
 						select {
 						case <-stop:
-							t.Error("still accepted")
+							t.Error("at the end: got the token accepted, want it refused")
 							return
 						default:
 						}
@@ -189,7 +190,12 @@ func TestRequestsThatRaceWithARevocation(t *testing.T) {
 							continue
 						}
 						if refused > 0 || since != nil && (n == nodes[0] || began.Sub(*since) > bound) {
-							t.Errorf("accepted %v after the response, after %d refusals", began.Sub(*since), refused)
+							late := "before the response"
+							if since != nil {
+								late = began.Sub(*since).String() + " after the response"
+							}
+							t.Errorf("accepted %s and after %d refusals, want at most %v after it, on other nodes, before any refusal",
+								late, refused, bound)
 							return
 						}
 					}
@@ -214,7 +220,7 @@ func TestAReplicaWithoutAFeedIgnoresItsCache(t *testing.T) {
 		made := n.issue(session, acme, vars{"name": "Some token", "scopes": []string{"account_read"}})
 		for range 3 {
 			if !n.works(made.access, acme) {
-				t.Fatal("a token is refused before it is revoked")
+				t.Fatal("before the revocation: got the token refused, want it accepted")
 			}
 		}
 		// SQLite has no connection to cut: its feed polls the file, which shows every change.
@@ -228,16 +234,17 @@ func TestAReplicaWithoutAFeedIgnoresItsCache(t *testing.T) {
 		cut := time.Now()
 		for n.works(made.access, acme) {
 			if time.Since(cut) > bound {
-				t.Fatal("a node without a feed still uses its cache")
+				t.Fatalf("a node without a feed accepts the token after %v, want it refused within %v", time.Since(cut),
+					bound)
 			}
 		}
 		for deadline := time.Now().Add(20 * time.Second); !n.ready(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatal("the feed did not recover")
+				t.Fatal("the feed: got no recovery within 20s, want one")
 			}
 		}
 		if n.works(made.access, acme) {
-			t.Error("accepted again after the feed recovered")
+			t.Error("after the feed recovered: got the token accepted, want it refused")
 		}
 	})
 }

@@ -23,10 +23,10 @@ type ledger map[string]string
 func (l ledger) add(t *testing.T, what, value string) string {
 	t.Helper()
 	if _, err := secret.Parse(value); err != nil {
-		t.Fatalf("the %s is not a secret", what)
+		t.Fatalf("the %s: got another text, want a secret", what)
 	}
 	if l[value] != "" {
-		t.Fatalf("the %s was shown before, for the %s", what, l[value])
+		t.Fatalf("the %s: got the secret that was shown for the %s, want a new one", what, l[value])
 	}
 	l[value] = what
 	return value
@@ -41,7 +41,8 @@ func (l ledger) wantAbsent(t *testing.T, where, text string) {
 		for _, form := range []string{random, hex.EncodeToString([]byte(random)),
 			base64.StdEncoding.EncodeToString([]byte(value))[:64]} {
 			if at := strings.Index(text, form); at >= 0 {
-				t.Errorf("the %s appears in %s, after %q", what, where, leak.Redact(text[max(0, at-80):at]))
+				t.Errorf("the %s appears in %s, after %q, want it absent", what, where,
+					leak.Redact(text[max(0, at-80):at]))
 			}
 		}
 	}
@@ -68,7 +69,7 @@ func TestASecretIsShownOnceAndNeverStored(t *testing.T) {
 		}
 		h.wantKeysAbsent(t, n.printed()+dbtest.Dump(t, h.url))
 		if len(l) < 12 {
-			t.Errorf("only %d secrets were issued", len(l))
+			t.Errorf("issued secrets: got %d, want at least 12", len(l))
 		}
 	})
 }
@@ -182,13 +183,13 @@ func readEverything(t *testing.T, l ledger, n *node, session string) {
 		stores(first: 5) { edges { node { name apiTokens`+statuses+` { `+everyToken+` } } } } } }`, nil)
 	l.wantAbsent(t, "the list of tokens", a.body)
 	if !strings.Contains(a.body, "lka_…") || !strings.Contains(a.body, "lks_…") {
-		t.Errorf("no hints in %s", a.body)
+		t.Errorf("list of tokens: got %s, want hints that begin with lka_ and lks_", a.body)
 	}
 	a = n.must(session, acme,
 		`{ account { auditEvents(first: 200) { edges { node { id action targetId targetName ip requestId actor { name } details { name value } } } } } }`, nil)
 	l.wantAbsent(t, "the audit log", a.body)
 	if !strings.Contains(a.body, "api_token.rotated") {
-		t.Errorf("no rotations in %s", a.body)
+		t.Errorf("audit log: got %s, want rotations", a.body)
 	}
 	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
 		res, err := n.client.Get(n.admin + path)
@@ -198,7 +199,7 @@ func readEverything(t *testing.T, l ledger, n *node, session string) {
 		text, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
 		if err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %d, %v", path, res.StatusCode, err)
+			t.Fatalf("%s: %d, %v, want 200", path, res.StatusCode, err)
 		}
 		l.wantAbsent(t, path, string(text))
 	}
@@ -225,7 +226,7 @@ func (h *deployment) files(t *testing.T) map[string]string {
 	for _, format := range []string{"--inserts", "--format=plain"} {
 		dump, err := exec.CommandContext(t.Context(), program, format, h.url).Output()
 		if err != nil || !strings.Contains(string(dump), "Acme Retail") {
-			t.Fatalf("pg_dump: %v", err)
+			t.Fatalf("pg_dump: got %v and %d bytes, want a dump with Acme Retail", err, len(dump))
 		}
 		files["pg_dump "+format] = string(dump)
 	}
@@ -246,10 +247,10 @@ func (h *deployment) wantKeysAbsent(t *testing.T, text string) {
 		}
 		checked++
 		if strings.Contains(text, word) {
-			t.Errorf("word %d of the key file appears in the log or the database", i)
+			t.Errorf("word %d of the key file appears in the log or the database, want it absent", i)
 		}
 	}
 	if checked == 0 {
-		t.Errorf("the key file has %d bytes and holds no key", len(content))
+		t.Errorf("the key file has %d bytes and no key, want at least one", len(content))
 	}
 }

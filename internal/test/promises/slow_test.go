@@ -58,7 +58,7 @@ func (n *node) trickle(r request) (finish func() answer) {
 	select {
 	case <-continued:
 	case a := <-answered:
-		n.t.Fatalf("refused before its body: %d %s", a.status, a.body)
+		n.t.Fatalf("before the body: got %d %s, want the server to wait for it", a.status, a.body)
 	}
 	half := len(r.body) / 2
 	if _, err := io.WriteString(body, r.body[:half]); err != nil {

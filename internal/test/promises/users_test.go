@@ -80,11 +80,11 @@ func TestEveryChangeOfUsersIsAudited(t *testing.T) {
 				send(owner, userMutation("user", "removeUserFromStore"),
 					vars{"storeId": store, "userId": h.userID(n, owner, shopOwner)}), event{}, 0},
 			{"the store transferred", send(shop, userMutation("account", "transferOwnership"), at(nil)),
-				byStoreOwner.with("*", "*"), 3},
+				byStoreOwner.with("*", "*"), 4},
 			{"the account transferred without permission",
 				send(shop, userMutation("account", "transferOwnership"), vars{"userId": id}), event{}, 0},
 			{"the account transferred", send(owner, userMutation("account", "transferOwnership"), vars{"userId": id}),
-				byOwner.with("ownership.transferred", "Acme Retail"), 1},
+				byOwner.with("*", "Acme Retail"), 2},
 		} {
 			t.Run(d.name, func(t *testing.T) { seen += n.expect(t, d, auditor, seen) })
 		}
@@ -134,7 +134,7 @@ func TestAPasswordIsNeverStored(t *testing.T) {
 				vars{"in": in("bob@acme.example", chosen, chosen)}),
 		} {
 			if len(a.Errors) == 0 {
-				t.Errorf("%s: nothing is wrong: %s", name, a.body)
+				t.Errorf("%s: got %s, want errors", name, a.body)
 			}
 			shown += a.body
 		}
@@ -153,14 +153,14 @@ func TestAPasswordIsNeverStored(t *testing.T) {
 		texts := h.files(t)
 		texts["an answer"], texts["the server's output"], texts["a table"] = shown, n.printed(), dbtest.Dump(t, h.url)
 		if !strings.Contains(texts["a table"], "$argon2id$v=19$m=19456,t=2,p=1$") {
-			t.Error("the passwords are not kept as argon2id")
+			t.Error("the table of users: got no hash of the chosen parameters, want argon2id")
 		}
 		for where, text := range texts {
 			for _, password := range []string{chosen, typed, named, numeric} {
 				for _, form := range []string{password, hex.EncodeToString([]byte(password)),
 					base64.RawStdEncoding.EncodeToString([]byte(password))[:14]} {
 					if strings.Contains(text, form) {
-						t.Errorf("a password is in %s", where)
+						t.Errorf("a password is in %s, want none", where)
 					}
 				}
 			}

@@ -93,7 +93,7 @@ func New(t testing.TB, url string, o Options) *Services {
 	w.Accounts = account.NewService(w.Caches.Accounts(db.Accounts()))
 	w.Users = user.NewService(db.Users(), w.Keys, rand.Reader, now)
 	w.Tokens = token.NewService(db.Tokens(), Policy(), w.Keys, rand.Reader, now)
-	w.Memberships = membership.NewService(db.Offboard(), now)
+	w.Memberships = membership.NewService(db.Memberships(), now)
 	w.OAuth = oauth.NewService(oauth.Config{
 		Repository: db.Grants(), Catalogue: scope.Default(), Keys: w.Keys, Lifetime: time.Hour, Random: rand.Reader,
 		Now: now,

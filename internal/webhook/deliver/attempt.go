@@ -13,7 +13,7 @@ import (
 func (d *Dispatcher) attempt(ctx context.Context, j Job, claimed time.Time) {
 	f, done := d.try(ctx, j, claimed)
 	if !done {
-		d.release(1)
+		d.release(j)
 		return
 	}
 	if d.c.OnAttempt != nil {
@@ -22,9 +22,9 @@ func (d *Dispatcher) attempt(ctx context.Context, j Job, claimed time.Time) {
 	d.finished <- f
 }
 
-// release makes places free.
-func (d *Dispatcher) release(n int) {
-	d.inFlight.Add(-int64(n))
+// release makes the place of a job free.
+func (d *Dispatcher) release(j Job) {
+	d.places.release(j)
 	d.signal()
 }
 
@@ -92,10 +92,14 @@ func (d *Dispatcher) broken(j Job) Outcome {
 	return o
 }
 
-// record records outcomes until finished is closed, all that are there at a time.
+// record records outcomes until finished is closed, all that are there at a time. Attempts that were claimed together
+// often end together: to record them with one call saves more than the wait costs.
 func (d *Dispatcher) record(sending context.Context) {
 	for f := range d.finished {
 		batch := []Finished{f}
+		if d.places.inFlight() > 1 {
+			time.Sleep(gather)
+		}
 		for more := true; more && len(batch) < maxClaim; {
 			select {
 			case next, open := <-d.finished:
@@ -107,7 +111,9 @@ func (d *Dispatcher) record(sending context.Context) {
 			}
 		}
 		d.store(sending, batch)
-		d.release(len(batch))
+		for _, f := range batch {
+			d.release(f.Job)
+		}
 	}
 }
 

@@ -118,7 +118,7 @@ func (d *database) change(t testing.TB, subject int) {
 func (d *database) list(t testing.TB, webhookID uuid.UUID) []webhook.Delivery {
 	t.Helper()
 	pages, err := d.w.DB.Webhooks().Deliveries(t.Context(), d.seed.Account.ID, []uuid.UUID{webhookID},
-		webhook.DeliveryFilter{}, paging.Window{Size: 1000})
+		webhook.DeliveryFilter{}, paging.Window{Size: 1000}, true)
 	if err != nil {
 		t.Fatalf("list deliveries: %v", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/audit"
 	"latchkey/internal/clock"
 	"latchkey/internal/webhook"
@@ -26,6 +28,8 @@ const (
 	margin = 5 * time.Second
 	// queryTimeout bounds one call of the queue.
 	queryTimeout = 10 * time.Second
+	// gather is how long the first outcome of a batch waits for those of other attempts in flight.
+	gather = time.Millisecond
 	// firstBackoff and lastBackoff are the pauses while the database cannot be reached.
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
@@ -55,18 +59,20 @@ type Dispatcher struct {
 	wake chan struct{}
 	// idle is set while there are no webhooks at all.
 	idle atomic.Bool
-	// inFlight is the number of claimed deliveries whose outcome is not recorded yet.
-	inFlight atomic.Int64
+	// places are held by claimed deliveries whose outcome is not recorded yet.
+	places   places
 	attempts sync.WaitGroup
 	finished chan Finished
-	// down is set while the database cannot be reached. Only the claiming goroutine uses it.
-	down bool
+	// down is set while the database cannot be reached, and busy if the last claim found something. Only the claiming
+	// goroutine uses them.
+	down, busy bool
 }
 
 // NewDispatcher returns a Dispatcher.
 func NewDispatcher(c DispatcherConfig) *Dispatcher {
 	// finished has room for every attempt, so that none of them waits for the database.
-	return &Dispatcher{c: c, wake: make(chan struct{}, 1), finished: make(chan Finished, c.InFlight)}
+	return &Dispatcher{c: c, wake: make(chan struct{}, 1), finished: make(chan Finished, c.InFlight),
+		places: places{all: c.InFlight, held: map[uuid.UUID]int{}}}
 }
 
 // Wake makes the dispatcher claim soon, after a commit that may have recorded deliveries. It does not block.
@@ -123,30 +129,39 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 	}()
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	some, err := d.c.Queue.Any(ctx)
-	if err != nil {
-		return 0, err
+	// While deliveries are claimed, there are webhooks.
+	if !d.busy {
+		some, err := d.c.Queue.Any(ctx)
+		if err != nil {
+			return 0, err
+		}
+		d.idle.Store(!some)
+		if !some {
+			return poll, nil
+		}
 	}
-	d.idle.Store(!some)
-	free := d.c.InFlight - int(d.inFlight.Load())
-	if !some || free <= 0 {
+	d.busy = false
+	free := d.places.free(maxClaim)
+	if free.Most <= 0 {
 		return poll, nil
 	}
 	// The lease begins later than this, so what is left of it is known without comparing clocks.
 	claimed := d.c.Now()
-	jobs, err := d.c.Queue.Claim(ctx, min(free, maxClaim))
+	jobs, err := d.c.Queue.Claim(ctx, free)
 	if err != nil {
 		return 0, err
 	}
+	d.busy = len(jobs) > 0
 	for _, j := range jobs {
-		d.inFlight.Add(1)
+		d.places.take(j)
 		d.attempts.Go(func() { d.attempt(sending, j, claimed) })
 	}
-	if len(jobs) == min(free, maxClaim) {
+	if len(jobs) == free.Most {
 		d.signal()
 		return poll, nil
 	}
-	if len(jobs) > 0 {
+	// What is due and has no place is claimed when one becomes free.
+	if len(jobs) > 0 || d.places.limited() {
 		return poll, nil
 	}
 	return d.untilDue(ctx)

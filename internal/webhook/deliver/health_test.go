@@ -110,7 +110,7 @@ func TestHealthWithoutMail(t *testing.T) {
 	health := deliver.NewHealth(deliver.HealthConfig{Queue: m, Notifier: mail, Failing: failingEvent,
 		Disabled: disabledEvent, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	if err := health.Check(t.Context()); err == nil {
-		t.Error("the failure of the mails is not reported")
+		t.Error("Check with failing mails: got no error, want one")
 	}
 	check.Equal(t, len(m.events), 3, "events")
 	check.Equal(t, len(mail.to), 3, "mails")

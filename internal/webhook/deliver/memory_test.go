@@ -34,6 +34,8 @@ type memoryWebhook struct {
 
 	failures int
 	reported bool
+	// proven reports whether the last attempt succeeded.
+	proven bool
 }
 
 type memoryDelivery struct {
@@ -61,7 +63,7 @@ func (m *memory) emit(_ testing.TB, e audit.Event) {
 	}
 }
 
-func (m *memory) Claim(_ context.Context, most int) ([]deliver.Job, error) {
+func (m *memory) Claim(_ context.Context, p deliver.Places) ([]deliver.Job, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
@@ -70,11 +72,15 @@ func (m *memory) Claim(_ context.Context, most int) ([]deliver.Job, error) {
 	}
 	var jobs []deliver.Job
 	now := time.Now()
+	p = p.Clone()
 	for _, d := range m.deliveries {
-		if len(jobs) < most && m.due(d, now) {
+		if !m.due(d, now) {
+			continue
+		}
+		if w := m.webhooks[d.WebhookID]; p.Take(w.AccountID, w.proven) {
 			d.token, d.until = uuid.New(), now.Add(deliver.Lease)
-			jobs = append(jobs, deliver.Job{Webhook: m.webhooks[d.WebhookID].Webhook, Event: d.Event,
-				Attempts: d.attempts, Token: d.token, LeaseUntil: d.until})
+			jobs = append(jobs, deliver.Job{Webhook: w.Webhook, Event: d.Event, Attempts: d.attempts, Token: d.token,
+				LeaseUntil: d.until, Proven: w.proven})
 		}
 	}
 	return jobs, nil
@@ -137,6 +143,7 @@ func (m *memory) Finish(_ context.Context, done []deliver.Finished) ([]bool, err
 		d.Attempts = append(d.Attempts, f.Outcome.Attempt)
 		d.State, d.NextAttemptAt, d.attempts = f.Outcome.State, f.Outcome.NextAt, d.attempts+1
 		d.token, d.until = uuid.Nil, time.Time{}
+		w.proven = f.Outcome.Attempt.Error == ""
 		m.judge(w, f)
 	}
 	return recorded, nil

@@ -60,7 +60,7 @@ func TestBody(t *testing.T) {
 	e.Actor = audit.Actor{Kind: audit.ActorOperator, Name: "operator"}
 	if got, err = deliver.Body(e); err != nil || !strings.Contains(string(got),
 		`"actor":{"kind":"OPERATOR","id":null,"name":"operator"}`) {
-		t.Errorf("the body of an operator's event: got %s, %v", got, err)
+		t.Errorf("the body of an operator's event: got %s, %v, want the operator as its actor", got, err)
 	}
 }
 

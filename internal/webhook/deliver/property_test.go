@@ -65,12 +65,13 @@ func (m *mortal) step() bool {
 }
 
 // Claim implements deliver.Queue.
-func (m *mortal) Claim(ctx context.Context, most int) ([]deliver.Job, error) {
+func (m *mortal) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
 	if !m.step() {
 		return nil, errKilled
 	}
 	// Every token must be known, so that lapse ends its lease.
-	jobs, err := m.Queue.Claim(context.WithoutCancel(ctx), min(most, 1+m.dice.below(8)))
+	p.Most = min(p.Most, 1+m.dice.below(8))
+	jobs, err := m.Queue.Claim(context.WithoutCancel(ctx), p)
 	m.mu.Lock()
 	for _, j := range jobs {
 		m.tokens = append(m.tokens, j.Token)

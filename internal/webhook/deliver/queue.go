@@ -31,6 +31,8 @@ type Job struct {
 	// Token proves the lease, which ends at LeaseUntil, by the clock of this process and with a monotonic reading.
 	Token      uuid.UUID
 	LeaseUntil time.Time
+	// Proven reports whether the last attempt of the webhook that ended succeeded.
+	Proven bool
 }
 
 // Outcome is the result of an attempt.
@@ -47,11 +49,12 @@ type Outcome struct {
 
 // Queue is the storage of pending deliveries. It is safe for concurrent use by several servers.
 type Queue interface {
-	// Claim returns at most most due deliveries, whose lease begins. A delivery is due if its webhook is Enabled, its
+	// Claim returns due deliveries for the places, whose lease begins. A delivery is due if its webhook is Enabled, its
 	// time has come, it has no lease that has not ended, no delivery of the same webhook and subject with a smaller
 	// sequence is pending, and the webhook has fewer attempts in flight than its limit. The webhooks that wait longest
-	// come first, and no webhook gets more places than another that also has due deliveries.
-	Claim(ctx context.Context, most int) ([]Job, error)
+	// come first, and no webhook gets more places than another that also has due deliveries, and free places of its
+	// account and kind.
+	Claim(ctx context.Context, p Places) ([]Job, error)
 	// Begin reports whether the job's lease still holds and its webhook still exists, is Enabled and has the same URL.
 	// An attempt begins only if it does, and at once. For a moment after the claim Begin answers without asking the
 	// database; what deletes, pauses, disables or moves a webhook returns later than that (webhook.Repository).

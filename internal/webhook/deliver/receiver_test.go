@@ -105,7 +105,7 @@ func until(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(waitTime); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within %s", what, waitTime)
+			t.Fatalf("%s: not after %s, want it within that time", what, waitTime)
 		}
 	}
 }

@@ -74,7 +74,8 @@ func TestHeadOfAnAnswer(t *testing.T) {
 		got := deliver.HeadOf([]byte(long))
 		if len(got) > webhook.MaxResponseHead || len(got) < webhook.MaxResponseHead-3 || !utf8.ValidString(got) ||
 			strings.Contains(got, "\x00") {
-			t.Errorf("%q…: got %d bytes, valid %t", long[:10], len(got), utf8.ValidString(got))
+			t.Errorf("HeadOf(%q…): got %d bytes, valid %t, want valid text of %d bytes, up to 3 fewer",
+				long[:10], len(got), utf8.ValidString(got), webhook.MaxResponseHead)
 		}
 	}
 }

@@ -26,6 +26,9 @@ const (
 	drained = 4 << 10
 	// maxHeader is the maximum size of an answer's header in bytes.
 	maxHeader = 32 << 10
+	// maxIdlePerHost is how many idle connections to one host are kept. A host can have the receivers of many webhooks,
+	// each with MaxInFlight requests.
+	maxIdlePerHost = 32 * MaxInFlight
 )
 
 // SenderConfig configures a Sender.
@@ -71,7 +74,7 @@ func NewSender(c SenderConfig) *Sender {
 func transport() *http.Transport {
 	return &http.Transport{
 		Proxy: nil, DisableCompression: true, MaxResponseHeaderBytes: maxHeader, TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConns: 512, MaxIdleConnsPerHost: 2 * MaxInFlight, IdleConnTimeout: time.Minute,
+		MaxIdleConns: 512, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: time.Minute,
 	}
 }
 

@@ -158,7 +158,7 @@ func TestBrokenReceivers(t *testing.T) {
 			check.Equal(t, o.State, webhook.Pending, "the state")
 			check.Equal(t, o.Attempt.Status, 0, "the status")
 			if strings.Contains(o.Attempt.Error, "127.0.0") || strings.Contains(o.Attempt.Error, "\n") {
-				t.Errorf("the error shows an address or has lines: %q", o.Attempt.Error)
+				t.Errorf("the error: got %q, want one line without an address", o.Attempt.Error)
 			}
 		})
 	}
@@ -202,7 +202,8 @@ func TestLongAnswers(t *testing.T) {
 	head := o.Attempt.ResponseHead
 	if len(head) > webhook.MaxResponseHead || len(head) < webhook.MaxResponseHead-3 || !utf8.ValidString(head) ||
 		!strings.HasPrefix(head, "日本\uFFFD") {
-		t.Errorf("the head: got %d bytes, %q…", len(head), head[:12])
+		t.Errorf("the head: got %d bytes, %q…, want valid text of %d bytes, up to 3 fewer",
+			len(head), head[:12], webhook.MaxResponseHead)
 	}
 	if n := <-written; n > 16<<20 {
 		t.Errorf("the receiver wrote %d bytes of its answer, want few", n)

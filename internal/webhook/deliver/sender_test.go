@@ -51,7 +51,7 @@ func verify(t *testing.T, r received, s secret.WebhookSecret) {
 		t.Errorf("the library does not accept the request: %v", err)
 	}
 	if err := library.Verify([]byte(r.body+" "), r.header); err == nil {
-		t.Error("the library accepts a changed body")
+		t.Error("the library's verification of a changed body: got no error, want one")
 	}
 }
 
@@ -282,7 +282,7 @@ func TestOldTLS(t *testing.T) {
 	go func() { _ = server.Serve(l) }() // ends with the listener
 	o := attempt(t, f.sender(t, 0, r), f.webhook(t, "https://"+l.Addr().String()))
 	if o.Attempt.Error == "" || o.Attempt.Status != 0 {
-		t.Errorf("got status %d, %q", o.Attempt.Status, o.Attempt.Error)
+		t.Errorf("the attempt: got status %d, error %q, want no status and an error", o.Attempt.Status, o.Attempt.Error)
 	}
 }
 

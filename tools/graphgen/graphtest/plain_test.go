@@ -69,7 +69,7 @@ func (s server) run(tb testing.TB, query string, variables map[string]any) *grap
 	ctx := graphql.StartOperationTrace(context.Background())
 	op, errs := s.CreateOperationContext(ctx, &graphql.RawParams{Query: query, Variables: variables})
 	if errs != nil {
-		tb.Fatal(errs)
+		tb.Fatalf("%s: got %v, want no errors", query, errs)
 	}
 	handle, ctx := s.DispatchOperation(ctx, op)
 	return handle(ctx)
@@ -213,7 +213,7 @@ func TestFastPathIsTaken(t *testing.T) {
 func TestMutationsRunInOrder(t *testing.T) {
 	got := string(newServer(true).run(t, `mutation { count { a: next(after: 20) b: next(after: 10) c: next } }`,
 		nil).Data)
-	check.Equal(t, got, `{"count":{"a":1,"b":2,"c":3}}`, "got")
+	check.Equal(t, got, `{"count":{"a":1,"b":2,"c":3}}`, "response")
 }
 
 func BenchmarkList50(b *testing.B) {
@@ -226,7 +226,7 @@ func BenchmarkList50(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if r := s.run(b, listOf50, nil); len(r.Data) < 8000 {
-					b.Fatal(len(r.Data))
+					b.Fatalf("response: got %d bytes, want at least 8000", len(r.Data))
 				}
 			}
 		})

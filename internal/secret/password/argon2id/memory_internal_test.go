@@ -21,7 +21,7 @@ func TestBuffersAreOutsideTheHeap(t *testing.T) {
 	first.free()
 	second.free()
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
-		t.Errorf("two buffers take %d bytes of the heap", grown)
+		t.Errorf("two buffers take %d bytes of the heap, want %d at most", grown, 1<<20)
 	}
 }
 
@@ -34,7 +34,7 @@ func TestIdleBuffersAreFreed(t *testing.T) {
 			l.put(first)
 			l.put(second)
 			if len(l.idle) != 2 {
-				t.Fatalf("%d idle buffers after two simultaneous calls", len(l.idle))
+				t.Fatalf("idle buffers after two simultaneous calls: got %d, want 2", len(l.idle))
 			}
 			time.Sleep(idleTime - time.Second)
 		}
@@ -45,7 +45,7 @@ func TestIdleBuffersAreFreed(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if freed != 2 || len(l.idle) != 0 {
-			t.Errorf("%d of 2 idle buffers were freed, %d are left", freed, len(l.idle))
+			t.Errorf("idle buffers: %d of 2 were freed and %d are left, want 2 and none", freed, len(l.idle))
 		}
 		l.put(l.get())
 		l.release()

@@ -68,14 +68,14 @@ func TestClusterEndsWithTheProgram(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !listens(dsn.Host) {
-				t.Fatalf("no server at %s", dsn.Host)
+				t.Fatalf("got no server at %s, want one", dsn.Host)
 			}
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
 			for start := time.Now(); listens(dsn.Host); time.Sleep(20 * time.Millisecond) {
 				if time.Since(start) > 20*time.Second {
-					t.Fatal("the server still runs")
+					t.Fatalf("got a running server 20s after %v, want it stopped", signal)
 				}
 			}
 		})

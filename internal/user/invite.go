@@ -14,59 +14,59 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Seat is a store membership that the caller asks for.
-type Seat struct {
+// StoreGrant is a store membership that the caller asks for.
+type StoreGrant struct {
 	Store account.StoreRef
 	// Permissions are the permissions to grant in the store; empty grants none.
 	Permissions []string
 }
 
-// Admission is a request to add a user to the account and to stores in it.
-type Admission struct {
+// Invitation is a request to add a user to the account and to stores in it.
+type Invitation struct {
 	// Details are the user's address and names. The names may be empty. If the
 	// user is already in the account, only the address is used.
 	Details
 
-	Seats []Seat
+	Stores []StoreGrant
 }
 
-// Admit adds the user with the address to the account, as pending, and to the
-// stores, with their permissions there. It applies all of the admission or none
+// Invite adds the user with the address to the account, as pending, and to the
+// stores, with their permissions there. It applies all of the invitation or none
 // of it. For each store it returns fault.Forbidden as AddToStore and
 // SetStorePermissions do; without stores, as AddToAccount does. It returns
 // fault.Invalid for each field that breaks a rule, and fault.Conflict for a
 // store that the user is already in. Fields of a store are reported under
 // "stores" and its index, such as "stores.0.permissions".
-func (s *Service) Admit(ctx context.Context, by *auth.Principal, a Admission) (Person, error) {
+func (s *Service) Invite(ctx context.Context, by *auth.Principal, i Invitation) (Person, error) {
 	if err := MayCreate(by); err != nil {
 		return Person{}, err
 	}
-	if len(a.Seats) == 0 {
+	if len(i.Stores) == 0 {
 		if err := MayChangeAll(by); err != nil {
 			return Person{}, fault.Errorf(fault.Invalid, "Choose at least one store.").On("stores")
 		}
 	}
-	var admitted Person
+	var invited Person
 	err := s.edit(ctx, by, func(e *edit) (err error) {
-		if admitted, err = e.withDetails(ctx, a.Details); err != nil {
+		if invited, err = e.withDetails(ctx, i.Details); err != nil {
 			return err
 		}
 		var faults fault.List
-		var seats []seat
-		for i, wanted := range a.Seats {
-			checked, err := e.checkSeat(ctx, admitted, wanted)
+		var grants []checkedGrant
+		for n, wanted := range i.Stores {
+			checked, err := e.checkStoreGrant(ctx, invited, wanted)
 			if fault.KindOf(err) == fault.Internal {
 				return err
 			}
-			faults = append(faults, fault.Flatten(fault.Under(err, "stores."+strconv.Itoa(i)))...)
-			seats = append(seats, checked)
+			faults = append(faults, fault.Flatten(fault.Under(err, "stores."+strconv.Itoa(n)))...)
+			grants = append(grants, checked)
 		}
 		if err := faults.Err(); err != nil {
 			return err
 		}
-		return e.admit(ctx, &admitted, seats)
+		return e.invite(ctx, &invited, grants)
 	})
-	return admitted, err
+	return invited, err
 }
 
 // withDetails returns the account's user with the address, or creates one with
@@ -105,40 +105,40 @@ func nonEmpty(text string) *string {
 	return &text
 }
 
-// seat is a store membership that has passed checkSeat.
-type seat struct {
+// checkedGrant is a store membership that has passed checkStoreGrant.
+type checkedGrant struct {
 	in          account.Store
 	permissions []string
 }
 
-// checkSeat reports whether the principal may give the user this store
+// checkStoreGrant reports whether the principal may give the user this store
 // membership.
-func (e *edit) checkSeat(ctx context.Context, p Person, wanted Seat) (seat, error) {
+func (e *edit) checkStoreGrant(ctx context.Context, p Person, wanted StoreGrant) (checkedGrant, error) {
 	in, err := e.storeWhere(ctx, wanted.Store, auth.AddUsers, scopeWrite)
 	if err != nil {
-		return seat{}, err
+		return checkedGrant{}, err
 	}
 	if _, ok := p.Place(in.ID); ok {
-		return seat{}, fault.Errorf(fault.Conflict,
+		return checkedGrant{}, fault.Errorf(fault.Conflict,
 			"This user is already in the store %s. Change their permissions there.", in.Name).On("storeId")
 	}
 	permissions, err := CheckPermissions(wanted.Permissions)
 	if err != nil || len(permissions) == 0 {
-		return seat{in: in}, err
+		return checkedGrant{in: in}, err
 	}
 	if err := MayIn(e.by, in.ID, auth.EditUsers); err != nil {
-		return seat{}, fault.Errorf(fault.Forbidden,
+		return checkedGrant{}, fault.Errorf(fault.Forbidden,
 			"You may add users to this store, but not set their permissions there.").On("permissions")
 	}
-	return seat{in, permissions}, e.mayGrant(ctx, in, nil, permissions)
+	return checkedGrant{in, permissions}, e.mayGrant(ctx, in, nil, permissions)
 }
 
-// admit adds the user to the account and to the stores.
-func (e *edit) admit(ctx context.Context, p *Person, seats []seat) error {
+// invite adds the user to the account and to the stores.
+func (e *edit) invite(ctx context.Context, p *Person, grants []checkedGrant) error {
 	if err := e.join(ctx, p); err != nil {
 		return err
 	}
-	for _, s := range seats {
+	for _, s := range grants {
 		place := Place{ID: uuid.Must(uuid.NewV7()), StoreID: s.in.ID, Status: Active, Permissions: s.permissions}
 		var details []audit.Detail
 		if len(s.permissions) > 0 {

@@ -28,30 +28,31 @@ func newcomer(email string) user.Details {
 	return user.Details{Email: email, FirstName: "New", LastName: "Comer", Locale: "en"}
 }
 
-// Admit adds a new or existing user to several stores.
+// Invite adds a new or existing user to several stores.
 func TestAdmit(t *testing.T) {
 	eachFixture(t, func(t *testing.T, s fixture) {
 		guest := dbtest.Seed{Users: 1}.Make(t, s.db).Users[1]
 		sales := user.SalesStaff.Permissions()
-		seats := []user.Seat{{Store: s.ref(0), Permissions: sales}, {Store: s.ref(1)}}
+		grants := []user.StoreGrant{{Store: s.ref(0), Permissions: sales}, {Store: s.ref(1)}}
 		for _, d := range []user.Details{newcomer("new@" + s.Account.ID.String() + ".example"), {Email: guest.Email}} {
-			admitted, err := s.users.Admit(t.Context(), s.owner, user.Admission{Details: d, Seats: seats})
+			invited, err := s.users.Invite(t.Context(), s.owner, user.Invitation{Details: d, Stores: grants})
 			if err != nil {
 				t.Fatal(err)
 			}
-			known := s.known(t, admitted.ID)
+			known := s.known(t, invited.ID)
 			first, ok := known.Place(s.Stores[0].ID)
 			second, too := known.Place(s.Stores[1].ID)
 			if !known.Member || !ok || !too || !slices.Equal(first.Permissions, sales) || len(second.Permissions) > 0 ||
 				first.Status != user.Active {
-				t.Errorf("%s: %+v", d.Email, known)
+				t.Errorf("%s: got %+v, want an active member of both stores with the permissions %q and none",
+					d.Email, known, sales)
 			}
 		}
 		if known := s.known(t, guest.ID); known.Member {
-			t.Errorf("the user has the ID of another account's user: %+v", known)
+			t.Errorf("the user has the ID of another account's user: got %+v, want no member", known)
 		}
-		_, err := s.users.Admit(t.Context(), s.owner,
-			user.Admission{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
+		_, err := s.users.Invite(t.Context(), s.owner,
+			user.Invitation{Details: newcomer("alone@" + s.Account.ID.String() + ".example")})
 		if err != nil {
 			t.Errorf("without stores: %v", err)
 		}
@@ -64,59 +65,63 @@ func TestAdmitByClerk(t *testing.T) {
 	eachFixture(t, func(t *testing.T, s fixture) {
 		adds := s.clerk(t, "Add_User", "Add_Orders")
 		one := newcomer("one@" + s.Account.ID.String() + ".example")
-		if _, err := s.users.Admit(t.Context(), adds,
-			user.Admission{Details: one, Seats: []user.Seat{{Store: s.ref(1)}}}); err != nil {
+		if _, err := s.users.Invite(t.Context(), adds,
+			user.Invitation{Details: one, Stores: []user.StoreGrant{{Store: s.ref(1)}}}); err != nil {
 			t.Errorf("into the store: %v", err)
 		}
 		two := newcomer("two@" + s.Account.ID.String() + ".example")
-		_, err := s.users.Admit(t.Context(), adds,
-			user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}})
+		_, err := s.users.Invite(t.Context(), adds,
+			user.Invitation{Details: two, Stores: []user.StoreGrant{{s.ref(1), []string{"Add_Orders"}}}})
 		failing(t, err, fault.Forbidden, "stores.0.permissions")
 		both := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
-		if _, err := s.users.Admit(t.Context(), both,
-			user.Admission{Details: two, Seats: []user.Seat{{s.ref(1), []string{"Add_Orders"}}}}); err != nil {
+		if _, err := s.users.Invite(t.Context(), both,
+			user.Invitation{Details: two, Stores: []user.StoreGrant{{s.ref(1), []string{"Add_Orders"}}}}); err != nil {
 			t.Errorf("with their own permissions: %v", err)
 		}
 	})
 }
 
-// A rejected admission changes nothing.
+// A rejected invitation changes nothing.
 func TestAdmitRefuses(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		s := newFixture(t, world.New(t, url, world.Options{At: time.Now()}))
 		clerk := s.clerk(t, "Add_User", "Edit_Users", "Add_Orders")
 		good := newcomer("good@" + s.Account.ID.String() + ".example")
 		before := dbtest.Dump(t, url)
-		seat := func(store int, names ...string) user.Seat { return user.Seat{Store: s.ref(store), Permissions: names} }
+		grant := func(store int, names ...string) user.StoreGrant {
+			return user.StoreGrant{Store: s.ref(store), Permissions: names}
+		}
 		for _, c := range []struct {
 			name    string
 			by      *auth.Principal
 			details user.Details
-			seats   []user.Seat
+			grants  []user.StoreGrant
 			kind    fault.Kind
 			fields  []string
 		}{
-			{"by a user without permissions", s.session(s.person(1), auth.Principal{}), good, []user.Seat{seat(1)},
+			{"by a user without permissions", s.session(s.person(1), auth.Principal{}), good,
+				[]user.StoreGrant{grant(1)},
 				fault.Forbidden, []string{""}},
 			{"by a clerk, without stores", clerk, good, nil, fault.Invalid, []string{"stores"}},
-			{"by a clerk, into another store", clerk, good, []user.Seat{seat(1), seat(0)}, fault.NotFound,
+			{"by a clerk, into another store", clerk, good, []user.StoreGrant{grant(1), grant(0)}, fault.NotFound,
 				[]string{"stores.1.storeId"}},
-			{"by a clerk, with a permission they lack", clerk, good, []user.Seat{seat(1, "Add_Brands")},
+			{"by a clerk, with a permission they lack", clerk, good, []user.StoreGrant{grant(1, "Add_Brands")},
 				fault.Forbidden, []string{"stores.0.permissions"}},
 			{"no address", s.owner, newcomer("good"), nil, fault.Invalid, []string{"email"}},
 			{"wrong names", s.owner, user.Details{Email: good.Email, FirstName: " ", LastName: " ", Locale: "?"}, nil,
 				fault.Invalid, []string{"firstName", "lastName", "locale"}},
-			{"no permission", s.owner, good, []user.Seat{seat(0), seat(1, "Fly")}, fault.Invalid,
+			{"no permission", s.owner, good, []user.StoreGrant{grant(0), grant(1, "Fly")}, fault.Invalid,
 				[]string{"stores.1.permissions"}},
-			{"an existing member", s.owner, user.Details{Email: s.person(1).Email}, []user.Seat{seat(0), seat(1)},
+			{"an existing member", s.owner, user.Details{Email: s.person(1).Email}, []user.StoreGrant{grant(0),
+				grant(1)},
 				fault.Conflict, []string{"stores.0.storeId", "stores.1.storeId"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				_, err := s.users.Admit(t.Context(), c.by, user.Admission{Details: c.details, Seats: c.seats})
+				_, err := s.users.Invite(t.Context(), c.by, user.Invitation{Details: c.details, Stores: c.grants})
 				failing(t, err, c.kind, c.fields...)
 			})
 		}
-		check.Equal(t, dbtest.Dump(t, url), before, "the database after a rejected admission")
+		check.Equal(t, dbtest.Dump(t, url), before, "the database after a rejected invitation")
 	})
 }
 
@@ -142,14 +147,15 @@ func TestProfile(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				p, err := s.users.Profile(t.Context(), c.by, c.of.ID)
 				if fault.KindOf(err) != c.kind || len(p.In) != c.places || len(p.Places) != c.places {
-					t.Errorf("%d places, %v", len(p.In), err)
+					t.Errorf("Profile(): got %d of %d places, %v, want %d and kind %q",
+						len(p.In), len(p.Places), err, c.places, c.kind)
 				}
 			})
 		}
 		p, err := s.users.Profile(t.Context(), s.owner, s.person(0).ID)
 		if err != nil || p.In[0].Store.Name != "Store 0" || p.In[1].Store.Name != "Store 1" ||
 			p.Email != s.person(0).Email {
-			t.Errorf("%+v, %v", p, err)
+			t.Errorf("Profile() = %+v, %v, want %s in Store 0 and Store 1", p, err, s.person(0).Email)
 		}
 	})
 }
@@ -177,7 +183,7 @@ func TestGrantableIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := s.users.GrantableIn(t.Context(), clerk, s.Stores[1].ID); err != nil || len(got) > 0 {
-			t.Errorf("an inactive member may grant %q, %v", got, err)
+			t.Errorf("GrantableIn() of an inactive member = %q, %v, want none", got, err)
 		}
 	})
 }
@@ -192,10 +198,10 @@ func TestSessionsOf(t *testing.T) {
 			}
 		}
 		if found, err := s.users.SessionsOf(t.Context(), s.owner, s.person(0).ID); err != nil || len(found) != 2 {
-			t.Errorf("%d sessions, %v", len(found), err)
+			t.Errorf("SessionsOf() = %d sessions, %v, want 2", len(found), err)
 		}
 		if found, err := s.users.SessionsOf(t.Context(), s.owner, s.person(1).ID); err != nil || len(found) != 0 {
-			t.Errorf("%d sessions of another user, %v", len(found), err)
+			t.Errorf("SessionsOf() another user = %d sessions, %v, want none", len(found), err)
 		}
 		_, err := s.users.SessionsOf(t.Context(), s.clerk(t, "Delete_Users"), s.person(0).ID)
 		failing(t, err, fault.Forbidden, "")

@@ -1,0 +1,145 @@
+package gormdb
+
+import (
+	"cmp"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+)
+
+// advisoryLocks are the transaction-level advisory locks that a write takes on PostgreSQL before it locks rows. Row
+// locks decide what a write may do, and advisory locks decide whose turn it is:
+//
+//   - Row locks are not fair. New sharers of a row overtake a transaction that waits to lock it exclusively, so a
+//     bearer that writes all the time, and waits in its writes for another row, could prevent the revocation of its own
+//     token. A new sharer of an advisory lock waits behind an earlier exclusive locker.
+//   - A row lock gives its transaction a number, which becomes the position of its events in the log (log_append.go),
+//     even if the transaction then waits. An advisory lock does not. So a revocation gets its number after the writes
+//     that it waited for, and its event comes after theirs.
+//
+// Servers of releases without advisory locks use only the row locks, so a write must take both.
+//
+// Each element is a key, shifted left by one bit, plus one if the lock is exclusive. The list is ordered and contains
+// each key once, so that writes do not deadlock, not even if two IDs have the same key.
+type advisoryLocks []int64
+
+// lockClass is what an advisory lock protects. Writes take the locks in the order of the classes.
+type lockClass int64
+
+const (
+	// ofUsers is shared by the writes of an account's sessions, whose rights depend on the account's users. It is
+	// exclusive for what locks the account's row against other writers (held).
+	ofUsers lockClass = iota
+	// ofTokens is shared by the writes of an account's API tokens and by changes of single tokens. It is exclusive
+	// for writes that revoke many tokens or tokens which they find themselves, and for suspensions.
+	ofTokens
+	// ofToken is shared by the writes of an API token and exclusive for its changes and its revocation.
+	ofToken
+	// ofSession is shared by the writes of a session and exclusive for its revocation.
+	ofSession
+)
+
+// keyBits is the length of the hash in a key, below two bits for the class. So keys are less than 1<<62. The keys of
+// other advisory locks, of migrations and of the registry of replicas, are lower-case letters and therefore greater.
+const keyBits = 60
+
+// mostSingleLocks bounds the advisory locks of one write, since PostgreSQL keeps the locks of all transactions in a
+// table of fixed size. A write that changes more tokens locks all tokens of the account.
+const mostSingleLocks = 16
+
+// share adds a lock that other writes may share.
+func (l *advisoryLocks) share(class lockClass, id uuid.UUID) { l.add(class, id, 0) }
+
+// exclude adds an exclusive lock.
+func (l *advisoryLocks) exclude(class lockClass, id uuid.UUID) { l.add(class, id, 1) }
+
+func (l *advisoryLocks) add(class lockClass, id uuid.UUID, exclusive int64) {
+	hash := fnv.New64a()
+	_, _ = hash.Write(id[:]) // never fails
+	key := int64(class)<<keyBits | int64(hash.Sum64()>>(64-keyBits))
+	at, found := slices.BinarySearchFunc(*l, key, func(lock, key int64) int { return cmp.Compare(lock>>1, key) })
+	if found {
+		(*l)[at] |= exclusive
+		return
+	}
+	*l = slices.Insert(*l, at, key<<1|exclusive)
+}
+
+// actAs adds the locks that an actor shares.
+func (l *advisoryLocks) actAs(by auth.Actor) {
+	switch {
+	case by.NoCredential != "":
+	case by.Credential.Kind.IsSession():
+		l.share(ofUsers, by.AccountID)
+		l.share(ofSession, by.Credential.ID)
+	default:
+		l.share(ofTokens, by.AccountID)
+		l.share(ofToken, by.ID)
+	}
+}
+
+// changeTokens adds the locks of a write that changes tokens of an account.
+func (l *advisoryLocks) changeTokens(accountID uuid.UUID, ids []uuid.UUID) {
+	switch {
+	case len(ids) == 0:
+	case len(ids) > mostSingleLocks:
+		l.exclude(ofTokens, accountID)
+	default:
+		l.share(ofTokens, accountID)
+		for _, id := range ids {
+			l.exclude(ofToken, id)
+		}
+	}
+}
+
+// endSessions adds the locks of a write that revokes sessions. For many sessions these are the locks of their accounts.
+func (l *advisoryLocks) endSessions(list []sessionKey) {
+	var accounts []uuid.UUID
+	for _, s := range list {
+		if len(list) <= mostSingleLocks {
+			l.exclude(ofSession, s.ID)
+		} else if !slices.Contains(accounts, s.AccountID) && len(accounts) < mostSingleLocks {
+			accounts = append(accounts, s.AccountID)
+			l.exclude(ofUsers, s.AccountID)
+		}
+	}
+}
+
+// advisoryLocksOf returns the advisory locks of a write.
+func advisoryLocksOf(by auth.Actor, h held) advisoryLocks {
+	var l advisoryLocks
+	l.actAs(by)
+	if h.account != uuid.Nil {
+		l.exclude(ofUsers, h.account)
+	}
+	if h.allTokens {
+		l.exclude(ofTokens, cmp.Or(h.tokensOf, h.account))
+	} else {
+		l.changeTokens(h.tokensOf, h.tokens)
+	}
+	l.endSessions(h.sessions)
+	return l
+}
+
+// array returns the locks as the text of a PostgreSQL array.
+func (l advisoryLocks) array() string {
+	texts := make([]string, len(l))
+	for i, lock := range l {
+		texts[i] = strconv.FormatInt(lock, 10)
+	}
+	return "{" + strings.Join(texts, ",") + "}"
+}
+
+// takeAdvisory returns a condition that is true and takes the advisory locks in a parameter, in their order. It is an
+// uncorrelated subquery, which PostgreSQL runs once and before the statement locks the rows that meet the condition.
+// The statement may have taken its snapshot before it waits here. That is enough to lock rows, which PostgreSQL reads
+// again if they have changed since, but other reads belong in a later statement.
+func takeAdvisory(parameter string) string {
+	return `(SELECT count(CASE k & 1 WHEN 1 THEN pg_advisory_xact_lock(k >> 1)::text ELSE pg_advisory_xact_lock_shared(k >> 1)::text END)
+		FROM unnest(` + parameter + `::bigint[]) AS k) >= 0`
+}
