@@ -10,10 +10,12 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/auth"
 	"latchkey/internal/billing"
 	"latchkey/internal/fault"
 	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/token"
 )
 
 // atOnce runs work in n goroutines and returns their errors by kind.
@@ -369,5 +371,32 @@ func TestChangeCharge(t *testing.T) {
 		check.Equal(t, replayed, true, "the second is replayed (%v)", err)
 		check.Equal(t, again.ID, first.ID, "the same credit")
 		check.Equal(t, sum(m.charges(t, billing.ChargeFilter{}), billing.Credit), int64(-1000), "credits")
+	})
+}
+
+// A token's usage of all subscriptions never exceeds its limit of the month.
+func TestChargeLimit(t *testing.T) {
+	eachMarket(t, "2026-01-30", func(t *testing.T, m market) {
+		limited, value := issue(t, m.DB, m.partner, uuid.Nil, func(d *token.Draft) {
+			d.Token.ChargeLimit = auth.ChargeLimit{Minor: 500, Currency: "USD"}
+		})
+		by := actorOf(t, m.DB, value)
+		subscriptions := []uuid.UUID{m.subscribe(t).ID, m.subscribe(t).ID, m.subscribe(t).ID}
+		use := func(s uuid.UUID, key string) error {
+			_, _, err := m.bills().AddUsage(t.Context(), by, m.partner.Account.ID, s, key, nil,
+				func(now time.Time, s billing.Subscription, u billing.UsageSums) (billing.Changes, error) {
+					if u.TokenLimit == nil || u.Token+50 > *u.TokenLimit {
+						return billing.Changes{}, fault.Errorf(fault.LimitReached, "%d are charged.", u.Token)
+					}
+					c := usageOf(s, key, 50, now)
+					c.TokenID = limited.ID
+					return billing.Changes{Charges: named([]billing.Charge{c}, now), ChargeEvent: chargeEvent}, nil
+				})
+			return err
+		}
+		got := atOnce(15, func(i int) error { return use(subscriptions[i%3], fmt.Sprint(i)) })
+		check.Equal(t, got, map[fault.Kind]int{"": 10, fault.LimitReached: 5}, "results of 15 charges of 50")
+		m.to(t, "2026-02-01")
+		check.Equal(t, use(subscriptions[0], "next"), nil, "the error in the next month")
 	})
 }
