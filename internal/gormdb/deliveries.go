@@ -195,6 +195,9 @@ func (w webhooks) Replay(ctx context.Context, by auth.Actor, r webhook.Replay,
 		}
 	}
 	ids = ids[:min(len(ids), r.Limit)]
+	if len(ids) == 0 {
+		return 0, failed(ctx, "replay deliveries", judge(ctx, w.engine, by))
+	}
 	recorded := false
 	for len(ids) > 0 {
 		few := ids[:min(len(ids), scheduleSlice)]
