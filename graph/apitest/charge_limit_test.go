@@ -31,8 +31,8 @@ func TestChargeLimits(t *testing.T) {
 			`{"apiToken": {"updateApiToken": {"apiToken": {"chargeLimit": `
 		const none, kept = `{"apiToken": {"createApiToken": null}}`, `{"apiToken": {"updateApiToken": null}}`
 		w.run(t, []scenario{
-			{name: "created with a limit", by: w.owner, query: createCharging, variables: create(limitInput("USD", 12.3)),
-				data: created + shown + `}}}}`},
+			{name: "created with a limit", by: w.owner, query: createCharging,
+				variables: create(limitInput("USD", 12.3)), data: created + shown + `}}}}`},
 			{name: "created without a limit", by: w.owner, query: createCharging, variables: create(nil),
 				data: created + `null}}}}`},
 			{name: "created in another currency", by: w.owner, query: createCharging,
