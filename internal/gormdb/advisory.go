@@ -42,11 +42,14 @@ const (
 	ofToken
 	// ofSession is shared by the writes of a session and exclusive for its revocation.
 	ofSession
+	// ofMerchant is shared by the writes of a merchant's charges and exclusive for issuing an invoice. Unlike the others
+	// it is taken after the rows of the actor (lockMerchant).
+	ofMerchant
 )
 
-// keyBits is the length of the hash in a key, below two bits for the class. So keys are less than 1<<62. The keys of
+// keyBits is the length of the hash in a key, below the bits of the class. So keys are less than 1<<62. The keys of
 // other advisory locks, of migrations and of the registry of replicas, are lower-case letters and therefore greater.
-const keyBits = 60
+const keyBits = 59
 
 // mostSingleLocks bounds the advisory locks of one write, since PostgreSQL keeps the locks of all transactions in a
 // table of fixed size. A write that changes more tokens locks all tokens of the account.

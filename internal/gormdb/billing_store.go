@@ -21,8 +21,14 @@ func lockMerchant(tx *gorm.DB, merchantID uuid.UUID, strength string) error {
 	if tx.Name() == sqliteDialect.name {
 		return nil
 	}
-	lock := "SELECT account_id FROM billing_merchants WHERE account_id = ? FOR " + strength
-	found := tx.Exec(lock, merchantID)
+	var turn advisoryLocks
+	if strength == "SHARE" {
+		turn.share(ofMerchant, merchantID)
+	} else {
+		turn.exclude(ofMerchant, merchantID)
+	}
+	lock := "SELECT account_id FROM billing_merchants WHERE account_id = ? AND " + takeAdvisory("?") + " FOR " + strength
+	found := tx.Exec(lock, merchantID, turn.array())
 	if found.Error != nil || found.RowsAffected > 0 {
 		return found.Error
 	}
@@ -30,7 +36,7 @@ func lockMerchant(tx *gorm.DB, merchantID uuid.UUID, strength string) error {
 	if err := tx.Exec(insert, merchantID).Error; err != nil {
 		return err
 	}
-	return tx.Exec(lock, merchantID).Error
+	return tx.Exec(lock, merchantID, turn.array()).Error
 }
 
 // lockSubscriptions locks subscriptions of a merchant.
