@@ -61,6 +61,7 @@ type Config struct {
 	Log              Log
 	Mail             Mail
 	Webhooks         Webhooks
+	TestClock        TestClock
 	EventBridge      EventBridge
 	// SessionLifetime is the maximum lifetime of a control panel session.
 	SessionLifetime time.Duration
@@ -130,6 +131,16 @@ type Webhooks struct {
 	Allow []netip.Prefix
 	// MaxPerAccount limits the number of webhooks of an account.
 	MaxPerAccount int
+}
+
+// TestClock holds the settings of the clock that billing goes by in tests.
+type TestClock struct {
+	// On reports whether billing goes by it.
+	On bool
+	// Start is where it starts in a database that has none. Zero means the present time.
+	Start time.Time
+	// Anywhere allows it on a server that other machines can reach.
+	Anywhere bool
 }
 
 // EventBridge holds the settings for sending events to Amazon EventBridge.

@@ -232,6 +232,43 @@ func TestWebhooks(t *testing.T) {
 		"EventBridge's settings when it is off")
 }
 
+// A test clock needs listeners that only the machine itself can reach, or the consent of the operator.
+func TestTestClock(t *testing.T) {
+	check.Equal(t, load(t, nil, nil).TestClock, config.TestClock{}, "the default")
+	for text, want := range map[string]config.TestClock{
+		"on":                        {On: true},
+		"off":                       {},
+		"2026-01-31T01:00:00+01:00": {On: true, Start: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)},
+	} {
+		check.Equal(t, load(t, map[string]string{"test-clock": text}, nil).TestClock, want, "--test-clock=%s", text)
+	}
+	_, err := config.Load(from(map[string]string{"test-clock": "soon"}, nil), config.Needs{})
+	if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "must be on, off, or a time such as") {
+		t.Errorf("--test-clock=soon: got %v", err)
+	}
+	for _, tc := range []struct {
+		addr, admin string
+		want        bool
+	}{
+		{"127.0.0.1:1", "127.0.0.1:2", true},
+		{"[::1]:1", "localhost:2", true},
+		{"127.8.8.8:1", "127.0.0.1:2", true},
+		{":1", "127.0.0.1:2", false},
+		{"127.0.0.1:1", "0.0.0.0:2", false},
+		{"10.0.0.1:1", "127.0.0.1:2", false},
+		{"127.0.0.1:1", "host.example:2", false},
+		{"[::]:1", "[::1]:2", false},
+	} {
+		flags := map[string]string{"test-clock": "on", "addr": tc.addr, "admin-addr": tc.admin}
+		_, err := config.Load(from(flags, nil), config.Needs{})
+		if allowed := err == nil; allowed != tc.want {
+			t.Errorf("a test clock on %s and %s: got %v, want allowed %v", tc.addr, tc.admin, err, tc.want)
+		}
+		flags["test-clock-anywhere"] = "on"
+		check.Equal(t, load(t, flags, nil).TestClock, config.TestClock{On: true, Anywhere: true}, "--test-clock-anywhere")
+	}
+}
+
 func TestSignIn(t *testing.T) {
 	if c := load(t, nil, nil); !c.SignIn.Passwords || c.SignIn.Issuer != "" {
 		t.Errorf("sign-in: got %+v, want passwords and no issuer", c.SignIn)

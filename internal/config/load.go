@@ -106,6 +106,12 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must not be that of the public listener.").On(Called("admin-addr")))
 	}
+	if c.TestClock.On && !c.TestClock.Anywhere && right("test-clock", "test-clock-anywhere", "addr", "admin-addr") &&
+		!(onLoopback(c.Addr) && onLoopback(c.AdminAddr)) {
+		faults = append(faults, fault.Errorf(fault.Invalid,
+			"is for tests: --addr and --admin-addr must be loopback addresses, or --test-clock-anywhere must be set.").On(
+			Called("test-clock")))
+	}
 	if right("write-timeout", "request-timeout") && c.HTTP.WriteTimeout < c.HTTP.RequestTimeout+receiptTime {
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must be at least 7s longer than --request-timeout, or no slow answer could be sent, nor the receipt of a revocation.").On(Called("write-timeout")))
@@ -116,6 +122,13 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 			"must not be before --legacy-deprecated-at.").On(Called("legacy-sunset-at")))
 	}
 	return append(faults, c.SignIn.check(right)...)
+}
+
+// onLoopback reports whether only the machine itself can reach a listener at the address.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, errIP := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || errIP == nil && ip.IsLoopback())
 }
 
 // check requires that users can sign in.

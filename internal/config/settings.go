@@ -32,7 +32,7 @@ type Setting struct {
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
 	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(),
-		webhookSettings(), signInSettings(), mailSettings(), legacySettings(), querySettings(), logSettings())
+		webhookSettings(), billingSettings(), signInSettings(), mailSettings(), legacySettings(), querySettings(), logSettings())
 }
 
 func placeSettings() []Setting {
@@ -135,6 +135,17 @@ func webhookSettings() []Setting {
 		{Flag: "aws-events-url", Serving: true, private: true,
 			Usage: "URL of Amazon EventBridge (default: that of the region)",
 			keep:  webURL(func(c *Config) *string { return &c.EventBridge.URL })},
+	}
+}
+
+func billingSettings() []Setting {
+	return []Setting{
+		{Flag: "test-clock", Default: "off", Bare: true, Serving: true,
+			Usage: "whether billing goes by a test clock, which is kept in the database: on, off, or the time at which it starts",
+			keep:  testClock},
+		{Flag: "test-clock-anywhere", Default: "off", Bare: true, Serving: true,
+			Usage: "whether a server that other machines can reach may have a test clock: on or off",
+			keep:  onOff(func(c *Config) *bool { return &c.TestClock.Anywhere })},
 	}
 }
 

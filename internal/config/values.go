@@ -103,6 +103,17 @@ func timestamp(field func(*Config) *time.Time) func(*Config, string) error {
 	}
 }
 
+func testClock(c *Config, text string) error {
+	c.TestClock.On = text != "off"
+	if text == "on" || text == "off" {
+		return nil
+	}
+	if timestamp(func(c *Config) *time.Time { return &c.TestClock.Start })(c, text) != nil {
+		return errors.New("must be on, off, or a time such as 2026-01-31T00:00:00Z")
+	}
+	return nil
+}
+
 // rate parses a number of requests and a window, as in 100/1m.
 func rate(field func(*Config) *Rate) func(*Config, string) error {
 	const mostRequests, leastWindow, mostWindow = 10_000_000, time.Second, 24 * time.Hour
