@@ -2,17 +2,15 @@ package billing
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"strconv"
 
 	"github.com/google/uuid"
-
-	"latchkey/internal/audit"
 )
 
 // page is how many subscriptions, invoices or merchants are read at a time for all accounts.
 const page = 100
+
+// exportPage is how many charges an export reads at a time.
+const exportPage = 1000
 
 // Verify checks the rules of billing on all data, and reports every row that breaks one.
 func (r *Runner) Verify(ctx context.Context, report func(Finding)) error {
@@ -34,7 +32,7 @@ func (r *Runner) Verify(ctx context.Context, report func(Finding)) error {
 			break
 		}
 	}
-	if err := r.eachIssue(ctx, "", func(i Issue) error {
+	if err := r.eachIssue(ctx, func(i Issue) error {
 		all(VerifyInvoice(i.Invoice, i.Charges))
 		return nil
 	}); err != nil {
@@ -43,10 +41,10 @@ func (r *Runner) Verify(ctx context.Context, report func(Finding)) error {
 	return r.eachMerchantCarried(ctx, func(charges []Charge) { all(VerifyCarried(charges)) })
 }
 
-// eachIssue calls do for every invoice of a month, or of all months if it is empty.
-func (r *Runner) eachIssue(ctx context.Context, month string, do func(Issue) error) error {
+// eachIssue calls do for every invoice.
+func (r *Runner) eachIssue(ctx context.Context, do func(Issue) error) error {
 	for after := uuid.Nil; ; {
-		list, err := r.ledger.Issued(ctx, month, after, page)
+		list, err := r.ledger.Issued(ctx, after, page)
 		if err != nil || len(list) == 0 {
 			return err
 		}
@@ -77,72 +75,32 @@ func (r *Runner) eachMerchantCarried(ctx context.Context, do func([]Charge)) err
 	}
 }
 
-// ExportRow is a line of an invoice for the platform's finance. Its fields have the names of the export's columns.
-type ExportRow struct {
-	Month          string      `json:"month"`
-	InvoiceID      *string     `json:"invoiceId"`
-	InvoiceNumber  int64       `json:"invoiceNumber"`
-	MerchantID     *string     `json:"merchantId"`
-	PartnerID      *string     `json:"partnerId"`
-	SubscriptionID *string     `json:"subscriptionId"`
-	ChargeID       *string     `json:"chargeId"`
-	Kind           ChargeKind  `json:"kind"`
-	Description    string      `json:"description"`
-	PeriodStart    audit.Time  `json:"periodStart"`
-	PeriodEnd      audit.Time  `json:"periodEnd"`
-	DueAt          audit.Time  `json:"dueAt"`
-	Currency       string      `json:"currency"`
-	Amount         json.Number `json:"amount"`
+// MerchantOf returns the merchant of a subscription, for the operator. It returns fault.NotFound if there is no such
+// subscription.
+func (r *Runner) MerchantOf(ctx context.Context, subscriptionID uuid.UUID) (uuid.UUID, error) {
+	return r.ledger.MerchantOf(ctx, subscriptionID)
 }
 
-// ExportColumns are the columns of the export, in the order of ExportRow.Values.
-func ExportColumns() []string {
-	return []string{"month", "invoiceId", "invoiceNumber", "merchantId", "partnerId", "subscriptionId", "chargeId",
-		"kind", "description", "periodStart", "periodEnd", "dueAt", "currency", "amount"}
-}
-
-// Values returns the values of the columns as text. Those that a row lacks are empty.
-func (r ExportRow) Values() []string {
-	text := func(s *string) string {
-		if s == nil {
-			return ""
+// Export calls write with every charge of all accounts that fell due in a month such as 2026-02, merchant by merchant.
+// It returns fault.Invalid for a text that is not a month.
+func (r *Runner) Export(ctx context.Context, month string, write func(AccountingLine) error) error {
+	span, err := MonthSpan(month)
+	if err != nil {
+		return err
+	}
+	for afterMerchant, afterCharge := uuid.Nil, uuid.Nil; ; {
+		lines, err := r.ledger.Accounting(ctx, span, afterMerchant, afterCharge, exportPage)
+		if err != nil {
+			return err
 		}
-		return *s
-	}
-	moment := func(t audit.Time) string {
-		encoded, err := t.MarshalJSON()
-		if err != nil || string(encoded) == "null" {
-			return ""
-		}
-		return string(encoded[1 : len(encoded)-1])
-	}
-	return []string{r.Month, text(r.InvoiceID), strconv.FormatInt(r.InvoiceNumber, 10), text(r.MerchantID),
-		text(r.PartnerID), text(r.SubscriptionID), text(r.ChargeID), string(r.Kind), r.Description,
-		moment(r.PeriodStart), moment(r.PeriodEnd), moment(r.DueAt), r.Currency, r.Amount.String()}
-}
-
-// Export calls write with every line of the invoices of a month such as 2026-02, invoice by invoice.
-func (r *Runner) Export(ctx context.Context, month string, write func(ExportRow) error) error {
-	if _, err := MonthSpan(month); err != nil {
-		return fmt.Errorf("billing: cannot export: %w", err)
-	}
-	return r.eachIssue(ctx, month, func(i Issue) error {
-		for _, c := range i.Charges {
-			if err := write(exportRow(i.Invoice, c)); err != nil {
+		for _, line := range lines {
+			if err := write(line); err != nil {
 				return err
 			}
+			afterMerchant, afterCharge = line.Charge.MerchantID, line.Charge.ID
 		}
-		return nil
-	})
-}
-
-func exportRow(i Invoice, c Charge) ExportRow {
-	return ExportRow{
-		Month: i.Month, InvoiceID: idOf(audit.TargetInvoice, i.ID), InvoiceNumber: i.Number,
-		MerchantID: idOf(audit.TargetAccount, i.MerchantID), PartnerID: idOf(audit.TargetAccount, c.PartnerID),
-		SubscriptionID: idOf(audit.TargetSubscription, c.SubscriptionID), ChargeID: idOf(audit.TargetCharge, c.ID),
-		Kind: c.Kind, Description: c.Description, PeriodStart: audit.Time(c.Period.Start),
-		PeriodEnd: audit.Time(c.Period.End), DueAt: audit.Time(c.DueAt), Currency: c.Amount.Currency,
-		Amount: json.Number(c.Amount.Decimal()),
+		if len(lines) < exportPage {
+			return nil
+		}
 	}
 }

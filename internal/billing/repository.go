@@ -181,10 +181,15 @@ type Ledger interface {
 	// its charges, as of one moment, and that moment in billing time.
 	Statements(ctx context.Context, after uuid.UUID, limit int) (now time.Time, list []Statement, err error)
 	// Issued returns at most limit invoices of all accounts whose ID is above after, by ID, each with all of its
-	// charges in the order of Repository.InvoiceLines. A month that is not empty selects its invoices.
-	Issued(ctx context.Context, month string, after uuid.UUID, limit int) ([]Issue, error)
+	// charges in the order of Repository.InvoiceLines.
+	Issued(ctx context.Context, after uuid.UUID, limit int) ([]Issue, error)
 	// CarriedCharges returns all Carried charges of at most limit merchants whose ID is above after, by merchant.
 	CarriedCharges(ctx context.Context, after uuid.UUID, limit int) ([]Charge, error)
+	// Accounting returns at most limit charges of all accounts that fell due in the span, by (MerchantID, ID), those
+	// after the given merchant and charge.
+	Accounting(ctx context.Context, span Span, afterMerchant, afterCharge uuid.UUID, limit int) ([]AccountingLine, error)
+	// MerchantOf returns the merchant of a subscription. It returns fault.NotFound if there is no such subscription.
+	MerchantOf(ctx context.Context, subscriptionID uuid.UUID) (uuid.UUID, error)
 
 	// SetClock starts the test clock at the moment if the database has none, and returns its time.
 	SetClock(ctx context.Context, at time.Time) (time.Time, error)
@@ -198,6 +203,16 @@ type Ledger interface {
 type Statement struct {
 	Subscription Subscription
 	Charges      []Charge
+}
+
+// AccountingLine is a charge with what a reader outside the service needs to understand it.
+type AccountingLine struct {
+	Charge Charge
+	// PartnerName, StoreHash, AppID and AppName are zero for Carried charges.
+	MerchantName, PartnerName, StoreHash, AppName string
+	AppID                                         int64
+	// InvoiceNumber is 0 until the charge is invoiced.
+	InvoiceNumber int64
 }
 
 // Issue is an invoice with all of its charges.

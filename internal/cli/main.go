@@ -52,7 +52,7 @@ func (p *program) root() *cobra.Command {
 	root := group("latchkey", "Issue, verify, rotate and revoke API credentials for multi-store merchants",
 		p.serveCommand(), p.migrateCommand(), p.applyCommand(),
 		sessionCommands{p}.group(), tokenCommands{p}.group(), userCommands{p}.group(), gatewayCommands{p}.group(),
-		legacyCommands{p}.group(), webhookCommands{p}.group(), eventCommands{p}.group(),
+		legacyCommands{p}.group(), webhookCommands{p}.group(), eventCommands{p}.group(), billingCommands{p}.group(),
 		group("key", "Server keys", p.keyCreateCommand()),
 		p.versionCommand(),
 	)
@@ -68,7 +68,7 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&p.format, "output", "text",
-		"output format: text or json; user list also supports csv, ndjson and table, event list ndjson")
+		"output format: text or json; user list also supports csv, ndjson and table, event list ndjson, billing export csv")
 	return root
 }
 

@@ -26,6 +26,7 @@ const (
 	exitInvalid  = 2 // wrong usage, settings or input, or a missing permission
 	exitNotFound = 3
 	exitConflict = 4 // valid input that conflicts with the current state
+	exitBroken   = 5 // billing verify found rows that break a rule
 )
 
 // exitOf returns the exit status for an error.
@@ -36,6 +37,8 @@ func exitOf(err error) int {
 		return exitOK
 	case !errors.As(err, &f):
 		return exitInvalid
+	case errors.As(err, &errBroken{}):
+		return exitBroken
 	}
 	switch fault.KindOf(err) {
 	case fault.Invalid, fault.Unauthenticated, fault.Forbidden:
@@ -86,7 +89,11 @@ func problems(err error) []problem {
 	if !errors.As(err, &f) {
 		return []problem{{Code: "USAGE", Message: err.Error()}}
 	}
-	if errors.Is(err, run.ErrInterrupted) || errors.Is(err, errIncomplete) {
+	var broken errBroken
+	if errors.As(err, &broken) {
+		return []problem{{Code: "INCONSISTENT", Message: err.Error()}}
+	}
+	if errors.Is(err, run.ErrInterrupted) || errors.Is(err, errIncomplete) || errors.Is(err, errRunInterrupted) {
 		return []problem{{Code: "INTERRUPTED", Message: err.Error()}}
 	}
 	if fault.KindOf(err) == fault.Internal {

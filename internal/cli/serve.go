@@ -100,6 +100,10 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		return err
 	}
 	defer unlock()
+	bills, err := newBillingRuns(ctx, b, log)
+	if err != nil {
+		return err
+	}
 	graphErrors, onError := newGraphErrors()
 	api, err := newAPI(ctx, b, v.feed, baseURL, onError, log)
 	if err != nil {
@@ -131,6 +135,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		Panel: pages, WriteError: server.WriteError,
 		Checks: checks(b, v.feed), Silent: b.db.Silent, Log: log,
 		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), monitor.Collectors(), sending.collectors,
+			bills.metrics.collectors(),
 			[]prometheus.Collector{buildInfo(), signIns, graphErrors}),
 	})
 	if err != nil {
@@ -142,12 +147,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
 	defer startSignIn(context.WithoutCancel(ctx), b)()
 	defer startExpirations(ctx, b, log)()
-	if demo {
-		if err := p.welcome(ctx, b, baseURL); err != nil {
-			return err
-		}
-	}
-	if err := p.offerSetup(ctx, b, self.Name); err != nil {
+	if err := p.greet(ctx, b, demo, baseURL, self.Name); err != nil {
 		return err
 	}
 	if err := b.logOwners(ctx, log); err != nil {
@@ -162,6 +162,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	}
 	defer startCanary(ctx, monitor, b.cfg.CanaryInterval)()
 	defer sending.start(ctx, b)()
+	defer bills.start(ctx)()
 	go freeStartup()
 	if err := srv.Run(ctx); err != nil {
 		return err
@@ -384,6 +385,16 @@ func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.L
 		running.Wait()
 		v.memory.Close()
 	}
+}
+
+// greet prints how to begin: with the demo, or with the first account.
+func (p *program) greet(ctx context.Context, b *backend, demo bool, baseURL, server string) error {
+	if demo {
+		if err := p.welcome(ctx, b, baseURL); err != nil {
+			return err
+		}
+	}
+	return p.offerSetup(ctx, b, server)
 }
 
 // welcome creates the demo data and prints how to try it out.

@@ -107,9 +107,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.billing = billing.NewService(billing.Config{
 		Repository: gormdb.Billing(b.db), Accounts: b.db.Accounts(), Now: clock.System,
 	})
-	b.runner = billing.NewRunner(billing.RunnerConfig{
-		Repository: gormdb.Billing(b.db), Ledger: gormdb.Ledger(b.db), Now: clock.System,
-	})
+	b.runner = newRunner(b, gormdb.Ledger(b.db))
 	b.forms = formtoken.NewFormTokens(b.db.SentForms(), clock.System)
 	b.gateways = keys.NewService(b.db.Gateways(), b.keys, rand.Reader, clock.System)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, clock.System, cfg.Legacy.Allowed)

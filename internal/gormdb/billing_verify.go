@@ -53,13 +53,10 @@ func chargesBy(rows []chargeRow, owner func(chargeRow) uuid.UUID) map[uuid.UUID]
 }
 
 // Issued returns invoices with all of their charges.
-func (l ledger) Issued(ctx context.Context, month string, after uuid.UUID, limit int) ([]billing.Issue, error) {
-	q := l.engine.reader(ctx).Where("id > ?", after)
-	if month != "" {
-		q = q.Where("month = ?", month)
-	}
+func (l ledger) Issued(ctx context.Context, after uuid.UUID, limit int) ([]billing.Issue, error) {
 	var invoices []invoiceRow
-	if err := q.Order("id").Limit(limit).Find(&invoices).Error; err != nil || len(invoices) == 0 {
+	q := l.engine.reader(ctx).Where("id > ?", after).Order("id").Limit(limit)
+	if err := q.Find(&invoices).Error; err != nil || len(invoices) == 0 {
 		return nil, failed(ctx, "read invoices", err)
 	}
 	keys := make([][]any, len(invoices))

@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -25,17 +26,32 @@ type Writer struct {
 func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
 
 // Write adds a row to what the next Flush writes.
-func (w *Writer) Write(cells []string) {
+func (w *Writer) Write(cells []string) { w.write(cells, Escape) }
+
+func (w *Writer) write(cells []string, escape func(string) string) {
 	for i, cell := range cells {
 		if i > 0 {
 			w.buffer.WriteByte(',')
 		}
 		w.buffer.WriteByte('"')
-		w.buffer.WriteString(strings.ReplaceAll(Escape(cell), `"`, `""`))
+		w.buffer.WriteString(strings.ReplaceAll(escape(cell), `"`, `""`))
 		w.buffer.WriteByte('"')
 	}
 	w.buffer.WriteString("\r\n")
 }
+
+// WriteNumeric is Write for a row in which cells that are decimal numbers are meant as such: a negative one is not
+// escaped. A spreadsheet reads it as a number, and never as a formula.
+func (w *Writer) WriteNumeric(cells []string) {
+	w.write(cells, func(cell string) string {
+		if decimal.MatchString(cell) {
+			return cell
+		}
+		return Escape(cell)
+	})
+}
+
+var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
 
 // Flush writes the rows added since the last Flush. It returns the error of
 // the underlying writer.
