@@ -40,28 +40,31 @@ func approve(c Checkout, subscriptions map[uuid.UUID]Subscription, by, service a
 	c.State, c.ApprovedAt, c.ApprovedBy = Approved, now, user
 	items := make([]Item, len(c.Items))
 	copy(items, c.Items)
-	var changes Changes
+	steps := make([]Step, len(items))
 	for n := range items {
-		step, action := Step{}, audit.SubscriptionCreated
-		before := subscriptions[items[n].SubscriptionID]
 		if items[n].Changes {
-			action = audit.SubscriptionUpdated
-			if before.ID == uuid.Nil {
+			before, found := subscriptions[items[n].SubscriptionID]
+			if !found {
 				return Checkout{}, Changes{}, ErrNoActiveSubscription()
 			}
 			var err error
-			if step, err = Change(before, TermOf(c, n, user), c.AsOf, now); err != nil {
+			if steps[n], err = Change(before, TermOf(c, n, user), c.AsOf, now); err != nil {
 				return Checkout{}, Changes{}, err
 			}
 		} else {
 			items[n].SubscriptionID = uuid.Must(uuid.NewV7())
-			step = Start(c, n, items[n].SubscriptionID, user, now)
+			steps[n] = Start(c, n, items[n].SubscriptionID, user, now)
 		}
-		changes.add(step, by, service, action, now, before)
 	}
 	c.Items = items
-	changes.Checkouts = []Checkout{c}
-	changes.Events = append(by.checkout(audit.CheckoutApproved, c), changes.Events...)
+	changes := Changes{Checkouts: []Checkout{c}, Events: by.checkout(audit.CheckoutApproved, c)}
+	for n, step := range steps {
+		action := audit.SubscriptionCreated
+		if items[n].Changes {
+			action = audit.SubscriptionUpdated
+		}
+		changes.add(step, by, service, action, now, subscriptions[items[n].SubscriptionID])
+	}
 	return c, changes, nil
 }
 
@@ -94,8 +97,12 @@ func (s *Service) answering(ctx context.Context, by *auth.Principal, id uuid.UUI
 	if err != nil {
 		return author{}, err
 	}
-	if _, seen := found[id]; !seen {
+	c, seen := found[id]
+	switch {
+	case !seen:
 		return author{}, ErrNoCheckout()
+	case c.MerchantID != by.AccountID:
+		return author{}, auth.Denied()
 	}
 	return s.authorOf(ctx, by)
 }

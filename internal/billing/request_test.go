@@ -134,14 +134,18 @@ func TestRulesOfCheckoutItems(t *testing.T) {
 			changing(r)
 			r.AppID, r.Store = ptr(theApp), &StoreRef{ID: theStore.ID}
 		}, nil},
-		{"a draft app for 0", running(), func(r *ItemRequest) { r.AppID, r.Plan.Price.Value = ptr(theDraft), "0" }, nil},
+		{"a draft app for 0", running(), func(r *ItemRequest) {
+			r.AppID, r.Plan.Price.Value = ptr(theDraft), "0"
+		}, nil},
 
 		{"an app of another account", running(), func(r *ItemRequest) { r.AppID = ptr(int64(1)) },
 			[]string{"NOT_FOUND items.0.product.id: Product is not supported for your account."}},
-		{"no app", running(), func(r *ItemRequest) { r.AppID = nil }, []string{"INVALID items.0.product.id: Name the app."}},
+		{"no app", running(), func(r *ItemRequest) { r.AppID = nil },
+			[]string{"INVALID items.0.product.id: Name the app."}},
 		{"a store of another account", running(), func(r *ItemRequest) { r.Store.Hash = "other" }, []string{scope}},
 		{"an ID that is none", running(), func(r *ItemRequest) { r.Store = &StoreRef{} }, []string{scope}},
-		{"no store", running(), func(r *ItemRequest) { r.Store = nil }, []string{"INVALID items.0.scope.id: Name the store."}},
+		{"no store", running(), func(r *ItemRequest) { r.Store = nil },
+			[]string{"INVALID items.0.scope.id: Name the store."}},
 		{"another store in a change", running(), func(r *ItemRequest) {
 			changing(r)
 			r.Store = &StoreRef{Hash: otherStore.Hash}

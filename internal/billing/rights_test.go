@@ -35,9 +35,15 @@ func TestWhoMayDoWhat(t *testing.T) {
 			_, _, err := service.CreateCheckout(ctx, by, CheckoutRequest{Items: []ItemRequest{item()}})
 			return err
 		},
-		"approveCheckout": func(by *auth.Principal) error { _, err := service.ApproveCheckout(ctx, by, id); return err },
-		"declineCheckout": func(by *auth.Principal) error { _, err := service.DeclineCheckout(ctx, by, id); return err },
-		"checkout":        func(by *auth.Principal) error { _, err := service.Checkout(ctx, by, id); return err },
+		"approveCheckout": func(by *auth.Principal) error {
+			_, err := service.ApproveCheckout(ctx, by, id)
+			return err
+		},
+		"declineCheckout": func(by *auth.Principal) error {
+			_, err := service.DeclineCheckout(ctx, by, id)
+			return err
+		},
+		"checkout": func(by *auth.Principal) error { _, err := service.Checkout(ctx, by, id); return err },
 		"subscriptions": func(by *auth.Principal) error {
 			_, err := service.Subscriptions(ctx, by, SubscriptionFilter{}, paging.Request{})
 			return err
@@ -71,7 +77,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 			return err
 		},
 		"creditCharge": func(by *auth.Principal) error {
-			_, _, err := service.CreditCharge(ctx, by, CreditRequest{ChargeID: id, Amount: money, Reason: "a", Key: "k"})
+			_, _, err := service.CreditCharge(ctx, by, CreditRequest{ChargeID: id, Amount: money, Reason: "a",
+				Key: "k"})
 			return err
 		},
 		"revenue": func(by *auth.Principal) error {
