@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
+	"latchkey/internal/paging"
 	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
 )
@@ -220,6 +221,7 @@ func TestAdvanceTimeInSteps(t *testing.T) {
 				m.to(at)
 			}
 			m.verify()
+			m.wantInTime()
 			now, err := m.Service.Now(t.Context())
 			lines := append(m.charges(m.robot), fmt.Sprint(now, err))
 			if first == nil {
@@ -227,6 +229,30 @@ func TestAdvanceTimeInSteps(t *testing.T) {
 			}
 			check.Equal(t, lines, first, "the charges %s", name)
 		})
+	}
+}
+
+// wantInTime checks that every charge was stored when it fell due, and every invoice issued when its month ended.
+func (m *market) wantInTime() {
+	m.t.Helper()
+	found, err := m.Charges(m.t.Context(), m.robot, billing.ChargeFilter{}, paging.Request{First: ptr(50)})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, item := range found.Items {
+		// The first day begins before the approval.
+		if c := item.Node; !c.CreatedAt.Equal(c.DueAt) && c.DueAt.After(moment("2026-01-20")) {
+			m.t.Errorf("a charge that fell due at %s was stored at %s", c.DueAt, c.CreatedAt)
+		}
+	}
+	invoices, err := m.Invoices(m.t.Context(), owner(m.merchant), paging.Request{First: ptr(50)})
+	if err != nil || len(invoices.Items) != 12 {
+		m.t.Fatalf("%d invoices, %v, want 12", len(invoices.Items), err)
+	}
+	for _, item := range invoices.Items {
+		if month, err := billing.MonthSpan(item.Node.Month); err != nil || !item.Node.IssuedAt.Equal(month.End) {
+			m.t.Errorf("the invoice of %s was issued at %s (%v)", item.Node.Month, item.Node.IssuedAt, err)
+		}
 	}
 }
 
