@@ -21,9 +21,10 @@ PANEL := latchkey/internal/panel
 SLOWEST := ./internal/cli
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
-# How many rounds `make chaos` runs, and how many requests it sends through each load balancer.
+# How many rounds `make chaos` runs, how many requests it sends through each load balancer, and how many billing runs it kills.
 CHAOSROUNDS ?= 1000
 CHAOSREQUESTS ?= 20000
+CHAOSKILLS ?= 50
 # How many rounds `make bench` runs, how long each measurement takes, and a part of the name of the rows to measure.
 ROUNDS ?= 5
 EACH ?= 5s
@@ -103,12 +104,13 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 
 # Actors lose their rights while their writes are in progress on three servers of one database: nothing may be written afterwards.
 # Servers restart one by one behind load balancers that do not retry: no request may fail. Servers are killed while they send
-# webhooks: each event must arrive, in order.
+# webhooks: each event must arrive, in order. Billing runs are killed: every charge and invoice must exist once in the end.
 .PHONY: chaos
-chaos: ## Revoke rights during writes and kill servers CHAOSROUNDS (1000) times, and restart servers during CHAOSREQUESTS (20000) requests
+chaos: ## Revoke rights and kill servers CHAOSROUNDS (1000) times, restart them during CHAOSREQUESTS (20000) requests, kill CHAOSKILLS (50) billing runs
 	@tools/need initdb=postgresql nginx=nginx haproxy=haproxy
 	LATCHKEY_CHAOS_REQUESTS=$(CHAOSREQUESTS) go test ./internal/cli -run '^TestRollingRestartFailsNoRequest$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/cli -run '^TestWebhooksOfKilledServers$$' -count=1 -v -timeout 2h
+	LATCHKEY_CHAOS_KILLS=$(CHAOSKILLS) go test ./internal/cli -run '^TestBillingKilled$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/test/promises -run '^(TestWritesDuringARevocation|TestIssuingDuringARemoval)$$' -count=1 -v -timeout 2h
 
 .PHONY: bench

@@ -26,7 +26,8 @@ func newRunner(b *backend, ledger billing.Ledger) *billing.Runner {
 type billingCommands struct{ *program }
 
 func (p billingCommands) group() *cobra.Command {
-	return group("billing", "Automated billing of all accounts", p.run(), p.verify(), p.export(), p.suspend(), p.resume())
+	return group("billing", "Automated billing of all accounts", p.run(), p.verify(), p.export(), p.suspend(),
+		p.resume())
 }
 
 // errRunInterrupted reports a billing run that a signal stopped.
@@ -94,7 +95,7 @@ type rate struct {
 	begun, spoken time.Time
 }
 
-// rate starts a rate of what is counted.
+// rate starts a rate. what names the things that are counted.
 func (p *program) rate(what string) *rate {
 	now := time.Now()
 	return &rate{program: p, bar: p.progress(0), what: what, begun: now, spoken: now}
@@ -190,7 +191,8 @@ const subscriptionPrefix = account.IDPrefix + "subscription/"
 
 // change returns a command that changes a subscription.
 func (p billingCommands) change(name, short, done string,
-	act func(*billing.Service, context.Context, *auth.Principal, uuid.UUID) (billing.Subscription, error)) *cobra.Command {
+	act func(*billing.Service, context.Context, *auth.Principal, uuid.UUID) (billing.Subscription,
+		error)) *cobra.Command {
 	c := &cobra.Command{Use: name + " ID", Short: short, Args: takes("ID", 1, 1)}
 	offer(c, false)
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {

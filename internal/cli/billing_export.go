@@ -30,7 +30,9 @@ func (p billingCommands) export() *cobra.Command {
 		if _, err := billing.MonthSpan(month); err != nil {
 			return about("--month", err)
 		}
-		return p.withBackend(c, config.Needs{}, func(b *backend) error { return p.exportBilling(c.Context(), b, month) })
+		return p.withBackend(c, config.Needs{}, func(b *backend) error {
+			return p.exportBilling(c.Context(), b, month)
+		})
 	})
 	return c
 }
@@ -174,7 +176,8 @@ type chargeView struct {
 func chargeViewOf(line billing.AccountingLine) chargeView {
 	c := line.Charge
 	v := chargeView{
-		ID: account.IDPrefix + "charge/" + c.ID.String(), MerchantID: account.IDPrefix + "account/" + c.MerchantID.String(),
+		ID:           account.IDPrefix + "charge/" + c.ID.String(),
+		MerchantID:   account.IDPrefix + "account/" + c.MerchantID.String(),
 		MerchantName: line.MerchantName, Kind: string(c.Kind), Description: c.Description,
 		PeriodStart: timeOrNil(c.Period.Start), PeriodEnd: timeOrNil(c.Period.End),
 		Amount: json.Number(c.Amount.Decimal()), Currency: c.Amount.Currency, DueAt: c.DueAt, CreatedAt: c.CreatedAt,

@@ -20,7 +20,7 @@ type billingMetrics struct {
 	oldest   oldestDue
 }
 
-// newBillingMetrics returns metrics. now is billing time, and nextDue the earliest moment at which something is due.
+// newBillingMetrics returns metrics. now is billing time, and nextDue the earliest time at which something is due.
 func newBillingMetrics(now, nextDue func(context.Context) (time.Time, error)) *billingMetrics {
 	m := &billingMetrics{
 		charges: prometheus.NewCounterVec(prometheus.CounterOpts{

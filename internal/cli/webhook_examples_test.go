@@ -321,7 +321,7 @@ func TestWebhookGuide(t *testing.T) {
 			":9000", ":"+r.port,
 			"receiver.py", "receiver.py "+r.port,
 			"\nWEBHOOK_SECRET=", "\nprintf %s \"$SECRET\" >secret\nWEBHOOK_SECRET=")
-		blocks := codeOf(t, "A first webhook")
+		blocks := codeOf(t, "webhooks.md", "A first webhook")
 		r.command = []string{"sh", "-euc", adapt.Replace(blocks[0])}
 		r.start(t)
 		shell := func(commands string) string {
@@ -345,7 +345,7 @@ func TestWebhookGuide(t *testing.T) {
 		r.start(t)
 		check.Equal(t, types(r.wait(t, 2, verified), "My first token"), both, "what the receiver printed later")
 		for commands, want := range map[string]string{blocks[2]: `"secret":"whsec_`,
-			codeOf(t, "Replay")[0]: `"deliveries":{"nodes":[]}`} {
+			codeOf(t, "webhooks.md", "Replay")[0]: `"deliveries":{"nodes":[]}`} {
 			if got := shell(commands); !strings.Contains(got, want) || strings.Contains(got, `"errors"`) {
 				t.Errorf("the answer is %s, want %s", redacted([]any{got}), want)
 			}
@@ -368,16 +368,16 @@ func linkTo(t *testing.T, target, path string) {
 	}
 }
 
-// codeOf returns the shell commands of a section of docs/webhooks.md.
-func codeOf(t *testing.T, section string) []string {
+// codeOf returns the shell commands of a section of a page in docs.
+func codeOf(t *testing.T, page, section string) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/webhooks.md")
+	text, err := os.ReadFile("../../docs/" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
 	if !found {
-		t.Fatalf("docs/webhooks.md: got no section %q, want one", section)
+		t.Fatalf("docs/%s: got no section %q, want one", page, section)
 	}
 	body, _, _ := strings.Cut(rest, "\n## ")
 	var blocks []string

@@ -147,7 +147,7 @@ func newWebhook(t *testing.T, env map[string]string, url, types string) (id, sec
 // The commands of docs/webhooks.md, "Verify a request", keep the exact body of a
 // real request and compute its signature with openssl.
 func TestVerifyingByHand(t *testing.T) {
-	blocks := codeOf(t, "Verify a request")
+	blocks := codeOf(t, "webhooks.md", "Verify a request")
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		s, session := demo(t, env)

@@ -265,7 +265,8 @@ func TestTestClock(t *testing.T) {
 			t.Errorf("a test clock on %s and %s: got %v, want allowed %v", tc.addr, tc.admin, err, tc.want)
 		}
 		flags["test-clock-anywhere"] = "on"
-		check.Equal(t, load(t, flags, nil).TestClock, config.TestClock{On: true, Anywhere: true}, "--test-clock-anywhere")
+		check.Equal(t, load(t, flags, nil).TestClock, config.TestClock{On: true, Anywhere: true},
+			"--test-clock-anywhere")
 	}
 }
 

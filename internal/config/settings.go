@@ -32,7 +32,8 @@ type Setting struct {
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
 	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(),
-		webhookSettings(), billingSettings(), signInSettings(), mailSettings(), legacySettings(), querySettings(), logSettings())
+		webhookSettings(), billingSettings(), signInSettings(), mailSettings(), legacySettings(),
+		querySettings(), logSettings())
 }
 
 func placeSettings() []Setting {

@@ -112,3 +112,14 @@ func FuzzEscape(f *testing.F) {
 		}
 	})
 }
+
+// Numbers of a numeric row are not escaped, and everything else is.
+func TestWriteNumeric(t *testing.T) {
+	var out strings.Builder
+	w := file.NewWriter(&out)
+	w.WriteNumeric([]string{"-15.00", "7", "-15.00+1", "-A1", "=1", "- 1"})
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	check.Equal(t, out.String(), `"-15.00","7","'-15.00+1","'-A1","'=1","'- 1"`+"\r\n", "the row")
+}
