@@ -36,12 +36,19 @@ const perDeliveryScan = 1_000
 // perReplay is the cost of a delivery that a replay schedules: it is written twice, and a request is sent.
 const perReplay = 2
 
+// perBillingScan is the cost of a scan of what an account's apps charge, which a filter without an index, a total and the
+// sums of revenue need, and perMove that of a billing run by the test clock.
+const (
+	perBillingScan = 1_000
+	perMove        = 1_000
+)
+
 // expensive is the cost above which an account's operations run one at a time, and
 // the concurrency of the resolvers of its queries is limited.
 const expensive = 10_000
 
 // surcharge is server.Config.Surcharge. The page and the total of Account.users, Account.auditEvents,
-// Account.events and Webhook.deliveries may need a scan each.
+// Account.events, Webhook.deliveries and the lists of billing may need a scan each.
 func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 	filter := f.Arguments.ForName("filter")
 	switch {
@@ -61,6 +68,10 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: (1 + totals(f)) * perAuditScan}
 	case f.Name == "events":
 		return server.Cost{Fields: totals(f) * perAuditScan}
+	case isBilling(f):
+		return server.Cost{Fields: billingScans(f) * perBillingScan}
+	case f.Name == "advanceTime":
+		return server.Cost{Fields: perMove}
 	case f.Name == "deliveries" && filter != nil:
 		return server.Cost{Fields: (1 + totals(f)) * perDeliveryScan}
 	case f.Name == "deliveries":
@@ -69,6 +80,24 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: replayed(f, variables) * perReplay}
 	}
 	return server.Cost{}
+}
+
+// isBilling reports whether a field reads lists of billing that can need a scan.
+func isBilling(f *ast.Field) bool {
+	switch nameOf(f) {
+	case "Account.subscriptions", "Account.charges", "Account.revenue":
+		return true
+	}
+	return false
+}
+
+// billingScans returns the number of scans that a field of billing needs: for its filters, for its total and for sums.
+func billingScans(f *ast.Field) int {
+	scans := totals(f)
+	if f.Arguments.ForName("filters") != nil || f.Name == "revenue" {
+		scans++
+	}
+	return scans
 }
 
 // longValues are the costs of fields with long texts, in addition to one field each.

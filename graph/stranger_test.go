@@ -24,6 +24,8 @@ var everything = []string{
 	`mutation { user { createUser(input: {email: "", firstName: "", lastName: "", locale: ""}) { user { id } } } }`,
 	`mutation { checkout { createCheckout(input: {accountId: "a", items: []}) { checkout { id } } } }`,
 	`mutation { subscription { cancelSubscription(input: {id: "a"}) { subscriptionId } } }`,
+	`mutation { charge { deleteCharge(input: {id: "a"}) { charge { id } } } }`,
+	`mutation { system { advanceTime(input: {seconds: 0}) { now } } }`,
 	`mutation { app { deleteEventSource(input: {appId: "a", id: "b"}) { deletedEventSourceId } } }`,
 }
 

@@ -25,8 +25,9 @@ import (
 // The selections of the objects of events, with every field that their data has.
 const (
 	actorFields = `{ kind id name }`
-	tokenFields = `id name level store { id storeHash } clientId scopes status allowedIpRanges chargeLimit { amount { currencyCode value } per } createdAt createdBy ` +
-		actorFields + ` expiresAt lastUsedAt lastUsedIp revokedAt revokedBy ` + actorFields + ` revocationReason`
+	tokenFields = `id name level store { id storeHash } clientId scopes status allowedIpRanges ` +
+		`chargeLimit { amount { currencyCode value } per } createdAt createdBy ` + actorFields +
+		` expiresAt lastUsedAt lastUsedIp revokedAt revokedBy ` + actorFields + ` revocationReason`
 	userFields      = `id email firstName lastName locale externalId pending createdAt updatedAt`
 	storeUserFields = `id email firstName lastName locale pending lastLoginAt permissions role status updatedAt`
 	accountFields   = `id accountInfo { name } owner { id } features`
@@ -41,7 +42,8 @@ var left = map[string]map[string]string{
 	"StoreUser": {"apps": "a list"},
 	"Account": {"stores": "a list", "apps": "a list", "app": "a look-up", "apiTokens": "a list",
 		"apiToken": "a look-up", "users": "a list", "auditEvents": "a list",
-		"checkout": "a look-up", "subscriptions": "a list",
+		"checkout": "a look-up", "subscriptions": "a list", "charges": "a list", "invoices": "a list",
+		"revenue":  "sums",
 		"webhooks": "a list", "webhook": "a look-up", "events": "a list"},
 	"Store": {"users": "a list", "apiTokens": "a list", "apps": "a list"},
 }

@@ -29,6 +29,7 @@ func (w *tenants) keep(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.names["<Event>"], w.names["<Event.uuid>"] = "bc/account/event/"+sent.ID.String(), sent.ID.String()
+	w.keepBilling(t)
 }
 
 // Every kind of object is had by the id that it says it has.
@@ -64,6 +65,12 @@ func TestNode(t *testing.T) {
 			found("a store-level token", "<Till>", "ApiToken"),
 			found("a webhook", "<Hook>", "Webhook"),
 			found("an event", "<Event>", "Event"),
+			found("a checkout", "<Checkout>", "Checkout"),
+			found("a subscription", "<Subscription>", "Subscription"),
+			found("a charge", "<Charge>", "Charge"),
+			{name: "an invoice", by: w.owner, query: nodeQuery, variables: map[string]any{"id": "<Invoice>"},
+				data: `{"node": {"__typename": "Invoice", "id": "<Invoice>"}}`},
+			refused("an invoice, which only the owner reads", "<Invoice>", "FORBIDDEN id"),
 
 			missing("another account", "<away.account>"),
 			missing("another account's store", "<away.store0>"),
@@ -91,9 +98,9 @@ func TestNode(t *testing.T) {
 			malformed("no key", "bc/account/user/"),
 			malformed("another prefix", "gid://account/user/<user0.uuid>"),
 
-			refused("a checkout", "bc/account/checkout/1", "NOT_IMPLEMENTED id: Checkout is not available yet."),
-			refused("a subscription", "bc/account/subscription/1",
-				"NOT_IMPLEMENTED id: Subscription is not available yet."),
+			missing("no checkout", "bc/account/checkout/1"),
+			missing("no subscription", "bc/account/subscription/<Checkout.uuid>"),
+			missing("no charge", "bc/account/charge/<Checkout.uuid>"),
 		})
 	})
 }
@@ -149,7 +156,7 @@ func TestNodes(t *testing.T) {
 				errors: []string{
 					"nodes.0: NOT_FOUND ids.0: " + noObject, "nodes.4: NOT_FOUND ids.4: " + noObject,
 					"nodes.2: INVALID ids.2: This is not an ID. Pass an ID exactly as this API returned it.",
-					"nodes.5: NOT_IMPLEMENTED ids.5: Checkout is not available yet.",
+					"nodes.5: NOT_FOUND ids.5: " + noObject,
 				},
 			},
 			{name: "none", by: w.robot, query: nodesQuery, variables: map[string]any{"ids": []string{}},

@@ -18,7 +18,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// connections are all connections that are answered, each asked for with PAGE in the place of its arguments and fields.
+// billingLists are the connections that TestBillingPages pages through.
+var billingLists = []string{"Account.subscriptions", "Account.charges", "Account.invoices", "Invoice.lines",
+	"Checkout.items"}
+
+// connections are all other connections, each asked for with PAGE in the place of its arguments and fields.
 // TestPagingCoversEveryConnection holds the list to the schema.
 var connections = map[string]string{
 	"Account.stores":                      `{ account { stores PAGE } }`,

@@ -57,7 +57,7 @@ func statusOf(kind fault.Kind) int {
 		return http.StatusConflict
 	case fault.RateLimited:
 		return http.StatusTooManyRequests
-	case fault.NotImplemented, fault.EventBridgeNotConfigured:
+	case fault.EventBridgeNotConfigured:
 		return http.StatusNotImplemented
 	default:
 		return http.StatusInternalServerError

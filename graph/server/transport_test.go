@@ -273,7 +273,7 @@ func TestBodyThatCannotBeRead(t *testing.T) {
 func TestWriteError(t *testing.T) {
 	for kind, want := range map[fault.Kind]int{
 		fault.Unauthenticated: 401, fault.Forbidden: 403, fault.NotFound: 404, fault.Invalid: 400, fault.Conflict: 409,
-		fault.LimitReached: 409, fault.RateLimited: 429, fault.ComplexityLimit: 400, fault.NotImplemented: 501,
+		fault.LimitReached: 409, fault.RateLimited: 429, fault.ComplexityLimit: 400,
 		fault.Internal: 500, fault.EventBridgeNotConfigured: 501,
 	} {
 		t.Run(string(kind), func(t *testing.T) {

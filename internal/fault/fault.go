@@ -34,8 +34,6 @@ const (
 	RateLimited Kind = "RATE_LIMITED"
 	// ComplexityLimit: the operation is too large to run.
 	ComplexityLimit Kind = "COMPLEXITY_LIMIT"
-	// NotImplemented: the field of the schema is not implemented.
-	NotImplemented Kind = "NOT_IMPLEMENTED"
 	// EventBridgeNotConfigured: the server does not send events to Amazon EventBridge.
 	EventBridgeNotConfigured Kind = "EVENT_BRIDGE_NOT_CONFIGURED"
 	// Internal: the server failed. The cause is logged and never shown.

@@ -111,7 +111,7 @@ func (p problem) internal() error {
 func (p problem) kind() fault.Kind {
 	switch kind := fault.Kind(p.Extensions.Code); kind {
 	case fault.Unauthenticated, fault.Forbidden, fault.NotFound, fault.Conflict, fault.LimitReached,
-		fault.RateLimited, fault.ComplexityLimit, fault.NotImplemented, fault.EventBridgeNotConfigured:
+		fault.RateLimited, fault.ComplexityLimit, fault.EventBridgeNotConfigured:
 		return kind
 	}
 	return fault.Invalid
