@@ -120,7 +120,8 @@ type Repository interface {
 	// InvoiceLines returns a page of each invoice's charges, oldest first in the order of their due times.
 	InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID,
 		w paging.Window) (map[uuid.UUID]paging.Page[Charge], error)
-	// CountInvoiceLines returns the number of each invoice's charges. It omits invoices that the merchant does not have.
+	// CountInvoiceLines returns the number of each invoice's charges. It omits invoices that the merchant does not
+	// have.
 	CountInvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID) (map[uuid.UUID]int64, error)
 
 	// Pending returns the sum of a merchant's pending charges that are due before the end of the month of at.
@@ -187,7 +188,8 @@ type Ledger interface {
 	CarriedCharges(ctx context.Context, after uuid.UUID, limit int) ([]Charge, error)
 	// Accounting returns at most limit charges of all accounts that fell due in the span, by (MerchantID, ID), those
 	// after the given merchant and charge.
-	Accounting(ctx context.Context, span Span, afterMerchant, afterCharge uuid.UUID, limit int) ([]AccountingLine, error)
+	Accounting(ctx context.Context, span Span, afterMerchant, afterCharge uuid.UUID, limit int) ([]AccountingLine,
+		error)
 	// MerchantOf returns the merchant of a subscription. It returns fault.NotFound if there is no such subscription.
 	MerchantOf(ctx context.Context, subscriptionID uuid.UUID) (uuid.UUID, error)
 

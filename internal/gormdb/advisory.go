@@ -42,8 +42,8 @@ const (
 	ofToken
 	// ofSession is shared by the writes of a session and exclusive for its revocation.
 	ofSession
-	// ofMerchant is shared by the writes of a merchant's charges and exclusive for issuing an invoice. Unlike the others
-	// it is taken after the rows of the actor (lockMerchant).
+	// ofMerchant is shared by the writes of a merchant's charges and exclusive for issuing an invoice. Unlike the
+	// others it is taken after the rows of the actor (lockMerchant).
 	ofMerchant
 )
 

@@ -334,7 +334,8 @@ func usageSums(tx *gorm.DB, by auth.Actor, s billing.Subscription, now time.Time
 		return sums, err
 	}
 	sums.TokenLimit = row.ChargeLimit
-	q = usage(tx).Where("api_token_id = ? AND due_at >= ? AND due_at < ?", by.ID, instant{month.Start}, instant{month.End})
+	q = usage(tx).Where("api_token_id = ? AND due_at >= ? AND due_at < ?", by.ID, instant{month.Start},
+		instant{month.End})
 	err = q.Select("coalesce(sum(amount), 0)").Scan(&sums.Token).Error
 	return sums, err
 }

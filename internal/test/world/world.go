@@ -104,7 +104,8 @@ func New(t testing.TB, url string, o Options) *Services {
 	})
 	w.Events = webhook.NewEvents(db.Log())
 	w.Billing = billing.NewService(billing.Config{Repository: gormdb.Billing(db), Accounts: db.Accounts(), Now: now})
-	w.Runner = billing.NewRunner(billing.RunnerConfig{Repository: gormdb.Billing(db), Ledger: gormdb.Ledger(db), Now: now})
+	w.Runner = billing.NewRunner(billing.RunnerConfig{Repository: gormdb.Billing(db), Ledger: gormdb.Ledger(db),
+		Now: now})
 	w.Verifier = access.NewVerifier(access.Config{
 		Repository: db.Access(), Keys: w.Keys, Catalogue: scope.Default(), Caches: w.Caches, Now: now,
 	})
