@@ -17,6 +17,13 @@ import (
 // what that costs is charged. It returns fault.Conflict if the checkout was approved or declined before or has expired,
 // and the error of Change for a subscription that can no longer be changed. Then nothing is approved.
 func (s *Service) ApproveCheckout(ctx context.Context, by *auth.Principal, id uuid.UUID) (Checkout, error) {
+	return s.ApproveReviewed(ctx, by, id, time.Time{})
+}
+
+// ApproveReviewed approves a checkout as ApproveCheckout does, and charges exactly what the review of a moment showed.
+// It returns fault.Conflict if that is no longer possible. A zero time stands for the moment of the approval.
+func (s *Service) ApproveReviewed(ctx context.Context, by *auth.Principal, id uuid.UUID, at time.Time) (Checkout,
+	error) {
 	writer, err := s.answering(ctx, by, id)
 	if err != nil {
 		return Checkout{}, err
@@ -27,16 +34,24 @@ func (s *Service) ApproveCheckout(ctx context.Context, by *auth.Principal, id uu
 		if err := mayAnswer(by, c, owners, now); err != nil {
 			return Changes{}, err
 		}
+		asOf := c.AsOf
+		if !at.IsZero() {
+			if err := c.checkReviewed(at, now); err != nil {
+				return Changes{}, err
+			}
+			asOf = c.reviewedAt(at)
+		}
 		var changes Changes
-		approved, changes, err = approve(c, subscriptions, writer, theService(s.clock), by.ID, now)
+		approved, changes, err = approve(c, subscriptions, writer, theService(s.clock), by.ID, asOf, now)
 		return changes, err
 	})
 	return approved, err
 }
 
-// approve returns the approved checkout, and the changes to store.
+// approve returns the approved checkout, and the changes to store. Changes of subscriptions count at asOf; zero means
+// now.
 func approve(c Checkout, subscriptions map[uuid.UUID]Subscription, by, service author, user uuid.UUID,
-	now time.Time) (Checkout, Changes, error) {
+	asOf, now time.Time) (Checkout, Changes, error) {
 	c.State, c.ApprovedAt, c.ApprovedBy = Approved, now, user
 	items := make([]Item, len(c.Items))
 	copy(items, c.Items)
@@ -48,7 +63,7 @@ func approve(c Checkout, subscriptions map[uuid.UUID]Subscription, by, service a
 				return Checkout{}, Changes{}, ErrNoActiveSubscription()
 			}
 			var err error
-			if steps[n], err = Change(before, TermOf(c, n, user), c.AsOf, now); err != nil {
+			if steps[n], err = Change(before, TermOf(c, n, user), asOf, now); err != nil {
 				return Checkout{}, Changes{}, err
 			}
 		} else {

@@ -14,9 +14,11 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Accounts finds accounts, for their names in the logs of others.
+// Accounts finds accounts and apps, for their names in the logs of others and on what they approve.
 type Accounts interface {
 	Account(ctx context.Context, id uuid.UUID) (account.Account, error)
+	// AppsByID returns the apps with the IDs that the account offers.
+	AppsByID(ctx context.Context, accountID uuid.UUID, ids []int64) (map[int64]account.App, error)
 }
 
 // Config has the dependencies of a Service.

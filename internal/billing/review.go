@@ -1,0 +1,145 @@
+package billing
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/fault"
+	"latchkey/internal/scope"
+)
+
+// Review is a checkout with what its approval would charge.
+type Review struct {
+	Checkout Checkout
+	// At is the moment for which the charges are worked out. ApproveReviewed charges the same if it gets it.
+	At    time.Time
+	Items []ReviewedItem
+	// Expired reports whether it can no longer be approved, because it waited for too long.
+	Expired bool
+	// MayAnswer reports whether the principal is the user who can approve and decline the checkout.
+	MayAnswer bool
+}
+
+// ReviewedItem is an item of a checkout with what its approval would charge.
+type ReviewedItem struct {
+	Item
+	Names
+
+	// Before is the subscription that the item changes; nil for a new one.
+	Before *Subscription
+	// Charges are what the approval charges, and Next the next recurring charge after that; nil if there is none.
+	Charges []Charge
+	Next    *Charge
+	// TrialEndsAt is zero without a trial.
+	TrialEndsAt time.Time
+	// Problem is why the item cannot be approved any more; nil if it can.
+	Problem error
+}
+
+// Review returns a checkout that the principal may read, with what its approval would charge now.
+func (s *Service) Review(ctx context.Context, by *auth.Principal, id uuid.UUID) (Review, error) {
+	c, err := s.Checkout(ctx, by, id)
+	if err != nil {
+		return Review{}, err
+	}
+	r := Review{Checkout: c}
+	if r.At, err = s.repo.Now(ctx); err != nil {
+		return Review{}, err
+	}
+	r.Expired, r.At = c.Expired(r.At), second(r.At)
+	if r.MayAnswer, err = s.MayAnswer(ctx, by, c); err != nil {
+		return Review{}, err
+	}
+	subjects := make([]Subject, len(c.Items))
+	var changed []uuid.UUID
+	for n, item := range c.Items {
+		subjects[n] = c.Subject(n)
+		if item.Changes {
+			changed = append(changed, item.SubscriptionID)
+		}
+	}
+	names, err := s.Names(ctx, by, subjects)
+	if err != nil {
+		return Review{}, err
+	}
+	before := map[uuid.UUID]Subscription{}
+	if len(changed) > 0 {
+		side := Side{Partner: by.AccountID == c.PartnerID, Merchant: by.AccountID == c.MerchantID}
+		if before, err = s.repo.SubscriptionsByID(ctx, by.AccountID, side, changed); err != nil {
+			return Review{}, err
+		}
+	}
+	for n := range c.Items {
+		r.Items = append(r.Items, c.review(n, names[subjects[n]], before, r.At))
+	}
+	return r, nil
+}
+
+// review returns an item with what its approval would charge at a moment.
+func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscription, at time.Time) ReviewedItem {
+	r := ReviewedItem{Item: c.Items[n], Names: names}
+	var step Step
+	if r.Changes {
+		before, known := subscriptions[r.SubscriptionID]
+		if !known {
+			r.Problem = ErrNoActiveSubscription()
+			return r
+		}
+		r.Before = &before
+		// What was approved shows in the subscription's terms.
+		if c.State != Open {
+			return r
+		}
+		if step, r.Problem = Change(before, TermOf(c, n, uuid.Nil), c.reviewedAt(at), at); r.Problem != nil {
+			return r
+		}
+	} else {
+		step = Start(c, n, uuid.Nil, uuid.Nil, at)
+	}
+	r.Charges, r.TrialEndsAt = step.Added, step.Subscription.TrialEndsAt
+	for next := range step.Subscription.charges(step.Subscription.BilledUntil) {
+		r.Next = &next
+		break
+	}
+	return r
+}
+
+// reviewedAt returns the moment at which a change counts: that of the partner's preview, or else that of the review.
+func (c Checkout) reviewedAt(at time.Time) time.Time {
+	if c.AsOf.IsZero() {
+		return at
+	}
+	return c.AsOf
+}
+
+// checkReviewed returns fault.Conflict if an approval would charge something else than a review of the moment shows.
+func (c Checkout) checkReviewed(at, now time.Time) error {
+	outdated := at.After(now) || at.Before(now.Add(-MaxPreviewAge)) || at.Before(second(c.CreatedAt))
+	for _, item := range c.Items {
+		// A new subscription begins with the day of its approval.
+		outdated = outdated || !item.Changes && !midnight(at).Equal(midnight(now))
+	}
+	if outdated {
+		return fault.Errorf(fault.Conflict, "What is charged may have changed since the page was opened. "+
+			"Check it and approve again.").On("at")
+	}
+	return nil
+}
+
+// MayReadSubscriptions returns fault.Forbidden unless the principal may read subscriptions as the merchant: those of
+// its account, or of its stores.
+func MayReadSubscriptions(by *auth.Principal) error {
+	if by.OwnsAccount(by.AccountID) || by.OwnsAStore() {
+		return nil
+	}
+	return auth.Denied(scope.AccountSubscriptionsRead)
+}
+
+// MayReadInvoices returns fault.Forbidden unless the principal may read the account's invoices.
+func MayReadInvoices(by *auth.Principal) error { return mayReadInvoices(by) }
+
+// MayReadSales returns fault.Forbidden unless the principal may read what the account's apps charge.
+func MayReadSales(by *auth.Principal) error { return requirePartner(by, scope.AccountChargesRead) }
