@@ -275,7 +275,7 @@ func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL st
 func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) *panel.Panel {
 	return panel.New(panel.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.memberships, SignIn: b.signIn,
-		Setup: b.setup, Forms: b.forms, Webhooks: b.webhooks,
+		Setup: b.setup, Forms: b.forms, Webhooks: b.webhooks, Billing: b.billing,
 		Audit: b.db.Audit(), Catalogue: b.catalogue,
 		Verify: v.verifier.Verify, API: api, PublicURL: baseURL, Now: clock.System, Log: log,
 	})

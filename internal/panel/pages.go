@@ -6,6 +6,7 @@ var (
 	reauthTemplate          = newTemplate[reauthPage]("reauthenticate")
 	appTemplate             = newTemplate[appPage]("app")
 	auditTemplate           = newTemplate[auditPage]("audit")
+	checkoutTemplate        = newTemplate[checkoutPage]("checkout")
 	codeTemplate            = newTemplate[codePage]("code")
 	codesTemplate           = newTemplate[codesPage]("codes")
 	elsewhereTemplate       = newTemplate[elsewherePage]("elsewhere")

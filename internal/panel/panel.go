@@ -17,6 +17,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/billing"
 	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 	"latchkey/internal/manifest/setup"
@@ -35,6 +36,7 @@ type Config struct {
 	Users       *user.Service
 	Tokens      *token.Service
 	Webhooks    *webhook.Service
+	Billing     *billing.Service
 	Memberships *membership.Service
 	SignIn      *signin.Service
 	Setup       *setup.Service

@@ -80,6 +80,7 @@ func (p *Panel) handlers(c Config) []route {
 		(&tokenDetailHandler{tokenHandler: tokens, events: c.Audit, forms: c.Forms, publicURL: c.PublicURL}).routes(),
 		(&tokenIssueHandler{tokenHandler: tokens, forms: c.Forms, publicURL: c.PublicURL}).routes(),
 		(&tokenDeleteHandler{tokenHandler: tokens}).routes(),
+		(&checkoutHandler{billing: c.Billing, users: c.Users}).routes(),
 		webhooks.routes(),
 		(&webhookFormHandler{webhookHandler: webhooks, forms: c.Forms}).routes(),
 		(&webhookDetailHandler{webhookHandler: webhooks, events: c.Audit, forms: c.Forms, now: c.Now}).routes(),

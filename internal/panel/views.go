@@ -108,6 +108,7 @@ func (v *views) functions() template.FuncMap {
 		"icon":  v.icon,
 		"time":  timeElement,
 		"short": shortTime,
+		"day":   dayText,
 		"args":  arguments,
 		"join":  strings.Join,
 	}

@@ -1,0 +1,275 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/billing"
+	"latchkey/internal/fault"
+	"latchkey/internal/user"
+)
+
+// checkoutPattern is the pattern of the page to approve a checkout. billing.Checkout.Path makes its addresses.
+const checkoutPattern = accountPattern + "/checkouts/{checkout}"
+
+// checkoutHandler serves the page on which the owner of stores approves or declines what an app asks for.
+type checkoutHandler struct {
+	billing *billing.Service
+	users   *user.Service
+}
+
+func (h *checkoutHandler) routes() []route {
+	return []route{
+		get(checkoutPattern, member, h.page),
+		post(checkoutPattern+"/approve", member, h.approve),
+		post(checkoutPattern+"/decline", member, h.decline),
+	}
+}
+
+// checkoutPage is the data of the page.
+type checkoutPage struct {
+	billing.Review
+
+	// State is a part of message keys.
+	State string
+	// Partner is the account that charges.
+	Partner, Address string
+	Shown            []shownItem
+	// Today is the sum of what the approval charges, and Credit reports whether it is in the merchant's favor.
+	Today  billing.Money
+	Credit bool
+	// ReviewedAt is the moment of the review in the form.
+	ReviewedAt string
+	// RedirectURL is where the browser goes after the approval, and Host its host.
+	RedirectURL, Host string
+	// Owners can answer, if the visitor cannot.
+	Owners []contact
+	// Blocked reports whether an item can no longer be approved.
+	Blocked bool
+	// Late is a message: the visitor's answer came too late. Outdated is the error of an answer to an old page.
+	Late, Outdated string
+	// Subscriptions is the address of the list of subscriptions.
+	Subscriptions string
+}
+
+// shownItem is an item of a checkout as the page shows it.
+type shownItem struct {
+	billing.ReviewedItem
+
+	// Every and Per are the interval in words.
+	Every, Per string
+	// Cap is the usage cap that holds after the approval; nil if usage cannot be charged.
+	Cap    *billing.Money
+	Before *shownTerm
+	Lines  []shownCharge
+	// Problem is why it can no longer be approved.
+	Problem string
+	// Address is that of the subscription, empty if there is none yet.
+	Address string
+}
+
+// shownTerm is a term of a subscription as pages show it.
+type shownTerm struct {
+	billing.Term
+
+	Every, Per string
+	Cap        *billing.Money
+}
+
+// every returns an interval in words, such as "every month", and per what a price is for, such as "month".
+func every(q *request, i billing.Interval) string { return q.label("billing.every.", string(i)) }
+func per(q *request, i billing.Interval) string   { return q.label("billing.per.", string(i)) }
+
+// capOf returns a usage cap in the currency of the price.
+func capOf(limit *int64, price billing.Money) *billing.Money {
+	if limit == nil {
+		return nil
+	}
+	return &billing.Money{Minor: *limit, Currency: price.Currency}
+}
+
+func describeTerm(q *request, t billing.Term) shownTerm {
+	return shownTerm{t, every(q, t.Interval), per(q, t.Interval), capOf(t.Cap, t.Price)}
+}
+
+// find returns the checkout that the address names, with what its approval would charge.
+func (h *checkoutHandler) find(q *request) (billing.Review, error) {
+	id, err := uuid.Parse(q.r.PathValue("checkout"))
+	if err != nil {
+		return billing.Review{}, errNoPage()
+	}
+	found, err := h.billing.Review(q.r.Context(), q.by, id)
+	if fault.KindOf(err) == fault.Forbidden {
+		return found, fault.Wrap(err, fault.Forbidden, "%s", q.text("checkouts.forbidden"))
+	}
+	// The partner has no answer to give, and reads its checkouts over the API.
+	if err == nil && found.Checkout.MerchantID != q.by.AccountID {
+		return found, errNoPage()
+	}
+	return found, err
+}
+
+func (h *checkoutHandler) page(q *request) error {
+	found, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	return h.show(q, http.StatusOK, found, "", "")
+}
+
+// show shows the checkout. late and outdated say why an answer was not accepted.
+func (h *checkoutHandler) show(q *request, status int, found billing.Review, late, outdated string) error {
+	c := found.Checkout
+	shown := checkoutPage{
+		Review: found, State: stateOf(found), Address: c.Path(), ReviewedAt: found.At.Format(time.RFC3339),
+		RedirectURL: c.Items[0].RedirectURL, Host: hostOf(c.Items[0].RedirectURL), Late: late, Outdated: outdated,
+		Subscriptions: q.address(subscriptionsPath), Today: billing.Money{Currency: billing.Currency},
+	}
+	for _, item := range found.Items {
+		one := describeItem(q, item)
+		shown.Shown = append(shown.Shown, one)
+		shown.Partner, shown.Blocked = item.Partner, shown.Blocked || one.Problem != ""
+		for _, charge := range item.Charges {
+			shown.Today = shown.Today.Plus(charge.Amount.Minor)
+		}
+	}
+	shown.Credit = shown.Today.Minor < 0
+	if shown.Credit {
+		shown.Today.Minor = -shown.Today.Minor
+	}
+	if !found.MayAnswer {
+		var err error
+		if shown.Owners, err = h.owners(q, found); err != nil {
+			return err
+		}
+	}
+	allowRedirect(q.w.Header(), shown.RedirectURL)
+	return checkoutTemplate.show(q, status, shown)
+}
+
+// stateOf returns the state of a checkout as a part of message keys.
+func stateOf(r billing.Review) string {
+	if r.Expired {
+		return "expired"
+	}
+	return strings.ToLower(string(r.Checkout.State))
+}
+
+func describeItem(q *request, item billing.ReviewedItem) shownItem {
+	shown := shownItem{ReviewedItem: item, Every: every(q, item.Interval), Per: per(q, item.Interval),
+		Cap: capOf(item.Cap, item.Price)}
+	if item.Before != nil {
+		before := describeTerm(q, item.Before.Term())
+		shown.Before = &before
+		if item.Cap == nil {
+			shown.Cap = before.Cap
+		}
+	}
+	for _, charge := range item.Charges {
+		shown.Lines = append(shown.Lines, describeCharge(q, charge))
+	}
+	if item.Problem != nil {
+		shown.Problem = q.reword(fault.Flatten(item.Problem)[0].Message)
+	}
+	if item.SubscriptionID != uuid.Nil {
+		shown.Address = q.address(subscriptionsPath + "/" + item.SubscriptionID.String())
+	}
+	return shown
+}
+
+// owners returns the owners of the stores of the items.
+func (h *checkoutHandler) owners(q *request, found billing.Review) ([]contact, error) {
+	var ids []uuid.UUID
+	for _, item := range found.Items {
+		if item.StoreOwner != uuid.Nil && !slices.Contains(ids, item.StoreOwner) {
+			ids = append(ids, item.StoreOwner)
+		}
+	}
+	users, err := h.users.ByID(q.r.Context(), q.by, ids)
+	var all []contact
+	for _, id := range ids {
+		if u, visible := users[id]; visible {
+			all = append(all, contact{fullName(u), u.Email})
+		}
+	}
+	return all, err
+}
+
+// hostOf returns the host of a redirect URL.
+func hostOf(address string) string {
+	at, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return at.Host
+}
+
+// allowRedirect lets the forms of the page lead to the scheme of a redirect URL. Browsers apply form-action to each
+// redirect of a form, and the app's site can redirect to another host, so that the policy cannot name hosts.
+func allowRedirect(header http.Header, address string) {
+	at, err := url.Parse(address)
+	if err != nil || at.Scheme != "https" && at.Scheme != "http" {
+		return
+	}
+	header.Set("Content-Security-Policy", strings.Replace(header.Get("Content-Security-Policy"),
+		"form-action 'self'", "form-action 'self' "+at.Scheme+":", 1))
+}
+
+// approve approves the checkout, as the page showed it, and redirects to the app.
+func (h *checkoutHandler) approve(q *request) error {
+	found, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	f, err := q.parseForm("at")
+	if err != nil {
+		return err
+	}
+	at, err := time.Parse(time.RFC3339, f.Value("at"))
+	if err != nil || at.IsZero() {
+		return fault.Errorf(fault.Invalid, "%s", q.text("errors.form"))
+	}
+	approved, err := h.billing.ApproveReviewed(q.r.Context(), q.by, found.Checkout.ID, at)
+	if err != nil {
+		return h.refused(q, err)
+	}
+	if to, err := url.Parse(approved.Items[0].RedirectURL); err == nil && to.IsAbs() {
+		return q.redirect(approved.Items[0].RedirectURL)
+	}
+	return q.redirect(approved.Path())
+}
+
+// decline declines the checkout.
+func (h *checkoutHandler) decline(q *request) error {
+	found, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	declined, err := h.billing.DeclineCheckout(q.r.Context(), q.by, found.Checkout.ID)
+	if err != nil {
+		return h.refused(q, err)
+	}
+	return q.redirect(declined.Path())
+}
+
+// refused shows the checkout as it is now, and why the answer was not accepted: another tab was faster, it has
+// expired, or what it would charge has changed.
+func (h *checkoutHandler) refused(q *request, err error) error {
+	if kind := fault.KindOf(err); kind != fault.Conflict && kind != fault.NotFound {
+		return err
+	}
+	found, errFind := h.find(q)
+	if errFind != nil {
+		return errFind
+	}
+	state := stateOf(found)
+	if state == "open" {
+		return h.show(q, http.StatusConflict, found, "", q.reword(fault.Flatten(err)[0].Message))
+	}
+	return h.show(q, http.StatusConflict, found, q.label("checkouts.late.", state), "")
+}
