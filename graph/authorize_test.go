@@ -291,7 +291,8 @@ func TestNodeRule(t *testing.T) {
 		{"store's owner elsewhere", storeOwner(), "Thing", false},
 		{"account's owner where the type says so", accountOwner(), "Thing", true},
 		{"account's owner elsewhere", accountOwner(), "Person", false},
-		{"session of a user who owns nothing", &auth.Principal{Kind: auth.Session, AccountID: ownAccount}, "Thing", false},
+		{"session of a user who owns nothing", &auth.Principal{Kind: auth.Session, AccountID: ownAccount}, "Thing",
+			false},
 		{"no Node", holding("things_read"), "Part", false},
 	}
 	for _, tt := range tests {

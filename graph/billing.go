@@ -162,7 +162,8 @@ func revenueOf(sums []billing.MonthSum) []object.Revenue {
 	return shown
 }
 
-func (r *Resolver) checkoutNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
+func (r *Resolver) checkoutNodes(ctx context.Context, by *auth.Principal,
+	keys []string) (map[string]model.Node, error) {
 	checkouts, err := r.billing.CheckoutsByID(ctx, by, uuids(keys))
 	found := map[string]model.Node{}
 	for id, c := range checkouts {

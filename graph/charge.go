@@ -36,8 +36,8 @@ const perDeliveryScan = 1_000
 // perReplay is the cost of a delivery that a replay schedules: it is written twice, and a request is sent.
 const perReplay = 2
 
-// perBillingScan is the cost of a scan of what an account's apps charge, which a filter without an index, a total and the
-// sums of revenue need, and perMove that of a billing run by the test clock.
+// perBillingScan is the cost of a scan of what an account's apps charge, which a filter without an index, a total and
+// the sums of revenue need, and perMove that of a billing run by the test clock.
 const (
 	perBillingScan = 1_000
 	perMove        = 1_000

@@ -15,8 +15,9 @@ func (w *tenants) ownItem(store int, price string, adjust func(*billing.ItemRequ
 	item := billing.ItemRequest{
 		Description: "Gold", RedirectURL: "https://partner.example/", AppID: &w.home.Apps[0].ID,
 		Store: &billing.StoreRef{ID: w.home.Stores[store].ID}, Level: new("Gold"),
-		Plan: billing.PlanRequest{Interval: billing.Month, Price: billing.MoneyRequest{CurrencyCode: "USD", Value: price},
-			Cap: &billing.MoneyRequest{CurrencyCode: "USD", Value: "5"}},
+		Plan: billing.PlanRequest{Interval: billing.Month,
+			Price: billing.MoneyRequest{CurrencyCode: "USD", Value: price},
+			Cap:   &billing.MoneyRequest{CurrencyCode: "USD", Value: "5"}},
 	}
 	if adjust != nil {
 		adjust(&item)
@@ -34,7 +35,8 @@ func (w *tenants) makeCheckout(t *testing.T, name string, req billing.CheckoutRe
 	return c.ID
 }
 
-func (w *tenants) makeSubscription(t *testing.T, name string, by *auth.Principal, req billing.CheckoutRequest) uuid.UUID {
+func (w *tenants) makeSubscription(t *testing.T, name string, by *auth.Principal,
+	req billing.CheckoutRequest) uuid.UUID {
 	t.Helper()
 	c, err := w.Billing.ApproveCheckout(t.Context(), by, w.makeCheckout(t, name+" checkout", req))
 	if err != nil {
@@ -57,7 +59,7 @@ func (w *tenants) makeUsage(t *testing.T, name string, of uuid.UUID) uuid.UUID {
 }
 
 // keepBilling gives home, as partner and merchant, "<Subscription>" for the first store, whose owner is not that of the
-// account, with the pending "<Charge>" and the waiting "<Checkout>"; and an invoice, "<Invoice>", of a month that ended.
+// account, with the pending "<Charge>" and the waiting "<Checkout>", and "<Invoice>", that of the month that ended.
 func (w *tenants) keepBilling(t *testing.T) {
 	t.Helper()
 	w.startClock(t)
@@ -77,8 +79,8 @@ func (w *tenants) keepBilling(t *testing.T) {
 	w.names["<Invoice>"] = got.Account.Invoices.Nodes[0].ID
 }
 
-// richBilling are arguments of fields of billing that lead to where the last field of a route has a value. The account's
-// owner owns the second store.
+// richBilling are arguments of fields of billing that lead to where the last field of a route has a value. The owner of
+// the account owns the second store.
 func (s survey) richBilling(t *testing.T, way route, st step) (arguments string, is bool) {
 	t.Helper()
 	last := way[len(way)-1].name()
@@ -154,8 +156,8 @@ func (s survey) credit(t *testing.T) billing.CreditRequest {
 			Charges struct{ Nodes []struct{ ID string } }
 		}
 	}
-	s.as(t, s.owner, `{ account { charges(filters: {status: INVOICED, kind: RECURRING}) { nodes { id } } } }`, nil).into(t,
-		&got)
+	const query = `{ account { charges(filters: {status: INVOICED, kind: RECURRING}) { nodes { id } } } }`
+	s.as(t, s.owner, query, nil).into(t, &got)
 	if len(got.Account.Charges.Nodes) == 0 {
 		t.Fatal("no charge is invoiced")
 	}

@@ -30,11 +30,16 @@ func TestCheckoutMessages(t *testing.T) {
 			item map[string]any
 			want []string
 		}{
-			{"another account's app", item(1, with("product.id", "<away.app0>")), []string{"NOT_FOUND input.items.0.product.id: " + noProduct}},
-			{"an app that does not exist", item(1, with("product.id", "1")), []string{"NOT_FOUND input.items.0.product.id: " + noProduct}},
-			{"no number", item(1, with("product.id", "x")), []string{"NOT_FOUND input.items.0.product.id: " + noProduct}},
-			{"the partner's own store", item(1, with("scope.id", "<store0>")), []string{"NOT_FOUND input.items.0.scope.id: " + noScope}},
-			{"no store", item(1, with("scope.id", "none")), []string{"NOT_FOUND input.items.0.scope.id: " + noScope}},
+			{"another account's app", item(1, with("product.id", "<away.app0>")),
+				[]string{"NOT_FOUND input.items.0.product.id: " + noProduct}},
+			{"an app that does not exist", item(1, with("product.id", "1")),
+				[]string{"NOT_FOUND input.items.0.product.id: " + noProduct}},
+			{"no number", item(1, with("product.id", "x")),
+				[]string{"NOT_FOUND input.items.0.product.id: " + noProduct}},
+			{"the partner's own store", item(1, with("scope.id", "<store0>")),
+				[]string{"NOT_FOUND input.items.0.scope.id: " + noScope}},
+			{"no store", item(1, with("scope.id", "none")),
+				[]string{"NOT_FOUND input.items.0.scope.id: " + noScope}},
 			{"another scope in a change", item(1, with("subscriptionId", "<gold>"), with("scope.id", "<store0>")),
 				[]string{"INVALID input.items.0.scope.id: Scope updates are not allowed for an existing subscription."}},
 			{"another product in a change", item(1, with("subscriptionId", "<gold>"), with("product.id", "<app1>")),
@@ -43,7 +48,8 @@ func TestCheckoutMessages(t *testing.T) {
 				[]string{"INVALID input.items.0.pricingPlan.trialDays: Trial days cannot be added to existing subscriptions."}},
 			{"a change in a trial", item(1, with("subscriptionId", "<trial>")),
 				[]string{"INVALID input.items.0.subscriptionId: Checkouts are not available for existing trial subscriptions."}},
-			{"a subscription that does not exist", item(1, with("subscriptionId", "bc/account/subscription/<account.uuid>")),
+			{"a subscription that does not exist",
+				item(1, with("subscriptionId", "bc/account/subscription/<account.uuid>")),
 				[]string{"NOT_FOUND input.items.0.subscriptionId: Could not find active subscription."}},
 			{"no ID of a subscription", item(1, with("subscriptionId", "x")),
 				[]string{"NOT_FOUND input.items.0.subscriptionId: Could not find active subscription."}},
@@ -133,7 +139,7 @@ func TestPreviewIsWhatIsCharged(t *testing.T) {
 			pricingPlan: {interval: MONTH, price: {currencyCode: USD, value: 60}}}) { at charges { `+fields+` } } } }`, nil)
 		at := idIn(t, got, "subscription", "previewChange", "at")
 		check.Equal(t, at, "2026-02-14T09:30:00Z", "at")
-		charges := got.data[strings.Index(got.data, `"charges":[`)+len(`"charges":[`) : strings.LastIndex(got.data, "]")]
+		_, charges, _ := strings.Cut(got.data[:strings.LastIndex(got.data, "]")], `"charges":[`)
 		w.pass(t, 30*time.Minute)
 		checkout := idIn(t, w.as(t, w.robot, createQuery, map[string]any{"input": map[string]any{
 			"accountId": "<away.account>", "asOf": at, "items": []any{item(60, changing(id))}}}),
@@ -262,7 +268,8 @@ func TestBillingPages(t *testing.T) {
 			"charges":       {w.robot, `{ account { charges PAGE } }`, "id", 50},
 			"invoices":      {w.merchant, `{ account { invoices PAGE } }`, "id", 50},
 			"lines":         {w.merchant, `{ account { invoices(first: 1) { edges { node { lines PAGE } } } } }`, "id", 250},
-			"items":         {w.robot, `{ account { checkout(id: "` + checkout + `") { items PAGE } } }`, "id: description", 250},
+			"items": {w.robot, `{ account { checkout(id: "` + checkout + `") { items PAGE } } }`, "id: description",
+				250},
 		} {
 			query := strings.Replace(pageQuery(list.query), "node { id }", "node { "+list.field+" }", 1)
 			p := pages{tenants: &tenants{api: w.api, home: w.home}, by: list.by, query: list.query, end: noKey}

@@ -70,8 +70,9 @@ func client(t *testing.T, name string) string {
 func item(price any, changes ...func(map[string]any)) map[string]any {
 	input := map[string]any{
 		"description": "Gold plan", "redirectUrl": "https://partner.example/after?plan=gold",
-		"product": map[string]any{"id": "bc/account/product/<app0.number>", "type": "APPLICATION", "productLevel": "Gold"},
-		"scope":   map[string]any{"id": "bc/account/scope/<away.store0.hash>", "type": "STORE"},
+		"product": map[string]any{"id": "bc/account/product/<app0.number>", "type": "APPLICATION",
+			"productLevel": "Gold"},
+		"scope": map[string]any{"id": "bc/account/scope/<away.store0.hash>", "type": "STORE"},
 		"pricingPlan": map[string]any{"interval": "MONTH", "price": map[string]any{"currencyCode": "USD",
 			"value": price}},
 	}
@@ -96,7 +97,7 @@ func with(path string, value any) func(map[string]any) {
 	}
 }
 
-// plan sets the price and the usage cap of an item.
+// usd is the input of an amount.
 func usd(value any) map[string]any { return map[string]any{"currencyCode": "USD", "value": value} }
 
 // changing makes an item one that changes a subscription.

@@ -71,8 +71,8 @@ func ParseScope(text string) account.StoreRef {
 	return ParseStore(strings.TrimPrefix(text, account.IDPrefix+string(scalar.Scope)+"/"))
 }
 
-// ParseProduct returns the app of the ID of a product or an app, or of its number. It returns fault.Invalid for any other
-// text.
+// ParseProduct returns the app of the ID of a product or an app, or of its number. It returns fault.Invalid for any
+// other text.
 func ParseProduct(text string) (int64, error) {
 	app, err := scalar.UnmarshalAppID(strings.TrimPrefix(text, account.IDPrefix+string(scalar.Product)+"/"))
 	return int64(app), err

@@ -45,8 +45,8 @@ func (plugin) GenerateCode(data *codegen.Data) error {
 	})
 }
 
-// Implement returns the existing body of a resolver. That of a new resolver is empty, so that the package does not compile
-// until the resolver is implemented.
+// Implement returns the existing body of a resolver. That of a new resolver is empty, so that the package does not
+// compile until the resolver is implemented.
 func (plugin) Implement(body string, _ *codegen.Field) string { return body }
 
 // serializeMutations makes the fields of the objects under Mutation run one after the other. GraphQL requires that only
