@@ -3,6 +3,7 @@ package billing
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -240,52 +241,53 @@ func TestLifeTiles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := genLife(t)
 		s, book := l.live(t, true, nil)
-		// How often each time is paid, by the points where that changes.
-		paid := map[int64]int{}
-		var last time.Time
-		once := int64(1 << 62)
-		for _, c := range book.charges {
-			sign := 1
-			if c.Kind == Credit {
-				sign = -1
-			}
-			paid[c.Period.Start.Unix()] += sign
-			paid[c.Period.End.Unix()] -= sign
-			if c.Period.End.After(last) {
-				last = c.Period.End
-			}
-			// What is paid once is for no more time than its day.
-			if c.Kind == OneTime {
-				once = c.Period.End.Unix()
-			}
-			if c.DueAt.Before(s.ActivatedAt) || !s.CancelAt.IsZero() && c.DueAt.After(s.CancelAt) {
-				t.Fatalf("%s is due at %s, outside of %s–%s", c.SourceKey, c.DueAt, s.ActivatedAt, s.CancelAt)
-			}
-		}
-		points := []int64{}
-		for at := range paid {
-			points = append(points, at)
-		}
-		slices.Sort(points)
-		times := 0
-		for i, at := range points {
-			times += paid[at]
-			end := i == len(points)-1 ||
-				!s.CancelAt.IsZero() && at >= s.CancelAt.Unix() && s.Term().Interval != Once
-			switch {
-			case times < 0 || times > 1:
-				t.Fatalf("from %s on, the time is paid %d times", time.Unix(at, 0).UTC(), times)
-			case end && times != 0:
-				t.Fatalf("the time after %s is paid", time.Unix(at, 0).UTC())
-			case !end && times == 0 && len(s.Suspensions) == 0 && at < once && at <= l.end.Unix():
-				t.Fatalf("from %s on, the time is not paid", time.Unix(at, 0).UTC())
-			}
-		}
-		if len(s.Suspensions) == 0 && s.CancelAt.IsZero() && s.Term().Interval != Once && !last.After(l.end) &&
-			!l.end.Before(s.ActivatedAt) {
-			t.Fatalf("paid until %s, and now it is %s", last, l.end)
-		}
+		checkTiles(t, s, book.charges, l.end)
 	})
+}
+
+// checkTiles checks that charges, without what was requested, pay for all of the active life of s by now once.
+func checkTiles(t failer, s Subscription, charges []Charge, now time.Time) {
+	// How often each time is paid, by the points where that changes.
+	paid := map[int64]int{}
+	var last time.Time
+	once := int64(1 << 62)
+	for _, c := range charges {
+		sign := 1
+		if c.Kind == Credit {
+			sign = -1
+		}
+		paid[c.Period.Start.Unix()] += sign
+		paid[c.Period.End.Unix()] -= sign
+		if c.Period.End.After(last) {
+			last = c.Period.End
+		}
+		// What is paid once is for no more time than its day.
+		if c.Kind == OneTime {
+			once = c.Period.End.Unix()
+		}
+		if c.DueAt.Before(s.ActivatedAt) || !s.CancelAt.IsZero() && c.DueAt.After(s.CancelAt) {
+			t.Fatalf("%s is due at %s, outside of %s–%s", c.SourceKey, c.DueAt, s.ActivatedAt, s.CancelAt)
+		}
+	}
+	points := slices.Sorted(maps.Keys(paid))
+	times := 0
+	for i, at := range points {
+		times += paid[at]
+		end := i == len(points)-1 ||
+			!s.CancelAt.IsZero() && at >= s.CancelAt.Unix() && s.Term().Interval != Once
+		switch {
+		case times < 0 || times > 1:
+			t.Fatalf("from %s on, the time is paid %d times", time.Unix(at, 0).UTC(), times)
+		case end && times != 0:
+			t.Fatalf("the time after %s is paid", time.Unix(at, 0).UTC())
+		case !end && times == 0 && len(s.Suspensions) == 0 && at < once && at <= now.Unix():
+			t.Fatalf("from %s on, the time is not paid", time.Unix(at, 0).UTC())
+		}
+	}
+	if len(s.Suspensions) == 0 && s.CancelAt.IsZero() && s.Term().Interval != Once && !last.After(now) &&
+		!now.Before(s.ActivatedAt) {
+		t.Fatalf("paid until %s, and now it is %s", last, now)
+	}
 }
 
 func TestLifeVerifies(t *testing.T) {
