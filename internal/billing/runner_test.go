@@ -2,7 +2,6 @@ package billing_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
@@ -58,21 +57,20 @@ func TestRunIsLate(t *testing.T) {
 		check.Equal(t, again, billing.RunResult{Until: moment("2026-05-01")}, "the result of a run again")
 		check.Equal(t, m.subscription(s.ID).NextDueAt, moment("2026-05-31"), "when something is due next")
 		m.verify()
-		var rows [][]string
-		if err := m.Export(t.Context(), "2026-02", func(r billing.ExportRow) error {
-			rows = append(rows, r.Values())
-			if _, err := json.Marshal(r); err != nil {
-				return err
-			}
+		var lines []billing.AccountingLine
+		if err := m.Export(t.Context(), "2026-02", func(line billing.AccountingLine) error {
+			lines = append(lines, line)
 			return nil
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if len(rows) != 1 || len(rows[0]) != len(billing.ExportColumns()) {
-			t.Fatalf("the rows of the export are %q", rows)
+		if len(lines) != 1 {
+			t.Fatalf("the export has the lines %v, want one", lines)
 		}
-		check.Equal(t, []string{rows[0][0], rows[0][2], rows[0][7], rows[0][9], rows[0][13]},
-			[]string{"2026-02", "2", "RECURRING", "2026-02-28T00:00:00Z", "31.00"}, "columns of the row")
+		c := lines[0].Charge
+		check.Equal(t, []any{c.Kind, c.Amount.Decimal(), c.Period.Start.UTC(), lines[0].InvoiceNumber,
+			lines[0].MerchantName, lines[0].PartnerName}, []any{billing.Recurring, "31.00", moment("2026-02-28"),
+			int64(2), m.merchant.Account.Name, m.partner.Account.Name}, "the line of the export")
 		refused(t, "export of no month", m.Export(t.Context(), "2026-2", nil),
 			`INVALID : "2026-2" is not a month such as 2026-02.`)
 	})
