@@ -64,5 +64,5 @@ func Lines(charges []Charge) []string {
 	return sorted(list)
 }
 
-// CheckTiles checks that the charges of a subscription, without what was requested, pay for all of its active life once.
+// CheckTiles checks that charges of a subscription, without what was requested, pay for its active life once.
 var CheckTiles = checkTiles
