@@ -4,6 +4,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/billing"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 	"latchkey/internal/webhook"
@@ -30,6 +31,12 @@ func (q *request) nav() []section {
 	}
 	if webhook.MayRead(q.by) == nil {
 		settings.Links = append(settings.Links, q.link("nav.webhooks", "webhook", "/webhooks"))
+	}
+	if billing.MayReadSubscriptions(q.by) == nil {
+		settings.Links = append(settings.Links, q.link("nav.subscriptions", "rotate", subscriptionsPath))
+	}
+	if billing.MayReadInvoices(q.by) == nil {
+		settings.Links = append(settings.Links, q.link("nav.invoices", "log", invoicesPath))
 	}
 	settings.Links = append(settings.Links, q.link("nav.stores", "store", "/stores"))
 	if user.MayListAll(q.by) == nil || q.by.MaySomewhere(auth.ManageUsers) {

@@ -81,6 +81,8 @@ func (p *Panel) handlers(c Config) []route {
 		(&tokenIssueHandler{tokenHandler: tokens, forms: c.Forms, publicURL: c.PublicURL}).routes(),
 		(&tokenDeleteHandler{tokenHandler: tokens}).routes(),
 		(&checkoutHandler{billing: c.Billing, users: c.Users}).routes(),
+		(&subscriptionHandler{billing: c.Billing}).routes(),
+		(&invoiceHandler{billing: c.Billing}).routes(),
 		webhooks.routes(),
 		(&webhookFormHandler{webhookHandler: webhooks, forms: c.Forms}).routes(),
 		(&webhookDetailHandler{webhookHandler: webhooks, events: c.Audit, forms: c.Forms, now: c.Now}).routes(),

@@ -1,0 +1,234 @@
+package panel
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/billing"
+	"latchkey/internal/fault"
+)
+
+// subscriptionHandler serves the subscriptions of a merchant: what apps charge the account's stores for.
+type subscriptionHandler struct{ billing *billing.Service }
+
+func (h *subscriptionHandler) routes() []route {
+	const one = accountPattern + subscriptionsPath + "/{subscription}"
+	return []route{
+		get(accountPattern+subscriptionsPath, member, h.list),
+		get(one, member, h.page),
+		get(one+"/cancel", member, h.confirmCancel),
+		post(one+"/cancel", member, h.cancel),
+		post(one+"/suspend", member, h.suspend),
+		post(one+"/resume", member, h.resume),
+	}
+}
+
+// linesPerPage is how many rows lists of billing show.
+const linesPerPage = 25
+
+// shownSubscription is a subscription as pages show it.
+type shownSubscription struct {
+	billing.Subscription
+	billing.Names
+
+	Address string
+	// State is a part of message keys, and Badge its look.
+	State, Badge string
+	Current      shownTerm
+	// NextAt is when the next recurring charge falls due, zero if none does.
+	NextAt time.Time
+	// MayAct reports whether the visitor owns the store.
+	MayAct bool
+}
+
+var subscriptionLooks = map[billing.Status]string{
+	billing.Active: "good", billing.Suspended: "warn", billing.Cancelled: "bad",
+}
+
+// describe returns the subscriptions among those found of which the session's account is the merchant.
+func (h *subscriptionHandler) describe(q *request, found []billing.Subscription) ([]shownSubscription, error) {
+	now, err := h.billing.Now(q.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var subjects []billing.Subject
+	for _, s := range found {
+		subjects = append(subjects, s.Subject())
+	}
+	names, err := h.billing.Names(q.r.Context(), q.by, subjects)
+	if err != nil {
+		return nil, err
+	}
+	var all []shownSubscription
+	for _, s := range found {
+		if s.MerchantID != q.by.AccountID {
+			continue
+		}
+		status := s.Status(now)
+		shown := shownSubscription{Subscription: s, Names: names[s.Subject()], State: strings.ToLower(string(status)),
+			Address: q.address(subscriptionsPath + "/" + s.ID.String()), Badge: subscriptionLooks[status],
+			Current: describeTerm(q, s.Term())}
+		if next := billing.NextDue(s, now); status == billing.Active && !next.Equal(s.CancelAt) {
+			shown.NextAt = next
+		}
+		shown.MayAct = shown.StoreOwner == q.by.ID && status != billing.Cancelled
+		all = append(all, shown)
+	}
+	return all, nil
+}
+
+// subscriptionListPage is the data of the list.
+type subscriptionListPage struct {
+	// Waiting are the checkouts that wait for the visitor's approval.
+	Waiting []billing.Checkout
+	Rows    []shownSubscription
+	Pages   pageLinks
+}
+
+func (h *subscriptionHandler) list(q *request) error {
+	found, err := h.billing.Subscriptions(q.r.Context(), q.by, billing.SubscriptionFilter{},
+		q.pageRequest(linesPerPage))
+	if err != nil {
+		return err
+	}
+	shown := subscriptionListPage{Pages: pageLinksOf(q, found)}
+	if shown.Waiting, err = h.billing.PendingApprovals(q.r.Context(), q.by); err != nil {
+		return err
+	}
+	var all []billing.Subscription
+	for _, item := range found.Items {
+		all = append(all, item.Node)
+	}
+	if shown.Rows, err = h.describe(q, all); err != nil {
+		return err
+	}
+	return subscriptionsTemplate.show(q, http.StatusOK, shown)
+}
+
+// find returns the subscription that the address names.
+func (h *subscriptionHandler) find(q *request) (shownSubscription, error) {
+	id, err := uuid.Parse(q.r.PathValue("subscription"))
+	if err != nil {
+		return shownSubscription{}, errNoPage()
+	}
+	found, err := h.billing.SubscriptionsByID(q.r.Context(), q.by, []uuid.UUID{id})
+	if err != nil {
+		return shownSubscription{}, err
+	}
+	one, there := found[id]
+	if !there {
+		return shownSubscription{}, billing.ErrNoSubscription()
+	}
+	shown, err := h.describe(q, []billing.Subscription{one})
+	if err == nil && len(shown) == 0 {
+		err = billing.ErrNoSubscription()
+	}
+	if err != nil {
+		return shownSubscription{}, err
+	}
+	return shown[0], nil
+}
+
+// subscriptionPage is the data of a subscription's page.
+type subscriptionPage struct {
+	List string
+	One  shownSubscription
+	// Terms are what was agreed, newest first.
+	Terms   []shownTerm
+	Charges []shownCharge
+	Pages   pageLinks
+}
+
+func (h *subscriptionHandler) page(q *request) error {
+	one, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	found, err := h.billing.Charges(q.r.Context(), q.by, billing.ChargeFilter{SubscriptionID: &one.ID},
+		q.pageRequest(linesPerPage))
+	if err != nil {
+		return err
+	}
+	shown := subscriptionPage{List: q.address(subscriptionsPath), One: one, Pages: pageLinksOf(q, found)}
+	for i := len(one.Terms) - 1; i >= 0; i-- {
+		shown.Terms = append(shown.Terms, describeTerm(q, one.Terms[i]))
+	}
+	for _, item := range found.Items {
+		shown.Charges = append(shown.Charges, describeCharge(q, item.Node))
+	}
+	return subscriptionTemplate.show(q, http.StatusOK, shown)
+}
+
+// subscriptionCancelPage is the data of the page that confirms a cancellation.
+type subscriptionCancelPage struct {
+	List string
+	One  shownSubscription
+	// EndsAt is when the subscription ends if it is not cancelled immediately. AtOnce reports whether it is now in
+	// either case, and Cancelled whether that is chosen already.
+	EndsAt            time.Time
+	AtOnce, Cancelled bool
+	// Credits are what an immediate end credits.
+	Credits []shownCharge
+}
+
+func (h *subscriptionHandler) confirmCancel(q *request) error {
+	one, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	if !one.MayAct {
+		return fault.Errorf(fault.Forbidden, "%s", q.text("subscriptions.owner_only"))
+	}
+	now, err := h.billing.Now(q.r.Context())
+	if err != nil {
+		return err
+	}
+	shown := subscriptionCancelPage{List: q.address(subscriptionsPath), One: one, Cancelled: !one.CancelAt.IsZero(),
+		EndsAt: billing.Cancel(one.Subscription, false, now).Subscription.CancelAt}
+	shown.AtOnce = !shown.EndsAt.After(now)
+	for _, c := range billing.Cancel(one.Subscription, true, now).Added {
+		shown.Credits = append(shown.Credits, describeCharge(q, c))
+	}
+	return subscriptionCancelTemplate.show(q, http.StatusOK, shown)
+}
+
+func (h *subscriptionHandler) cancel(q *request) error {
+	one, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	immediately := q.r.PostFormValue("when") == "now"
+	if !immediately && q.r.PostFormValue("when") != "end" {
+		return noChoice(q, "when")
+	}
+	if _, err := h.billing.CancelSubscription(q.r.Context(), q.by,
+		billing.Cancellation{ID: one.ID, Immediately: immediately}); err != nil {
+		return err
+	}
+	return q.redirectWithNotice(one.Address, "subscription_cancelled", 1)
+}
+
+func (h *subscriptionHandler) suspend(q *request) error {
+	one, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	if _, err := h.billing.SuspendSubscription(q.r.Context(), q.by, one.ID); err != nil {
+		return err
+	}
+	return q.redirectWithNotice(one.Address, "subscription_suspended", 1)
+}
+
+func (h *subscriptionHandler) resume(q *request) error {
+	one, err := h.find(q)
+	if err != nil {
+		return err
+	}
+	if _, err := h.billing.ResumeSubscription(q.r.Context(), q.by, one.ID); err != nil {
+		return err
+	}
+	return q.redirectWithNotice(one.Address, "subscription_resumed", 1)
+}

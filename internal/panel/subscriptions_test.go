@@ -1,0 +1,49 @@
+package panel_test
+
+import (
+	"net/http"
+	"testing"
+
+	"latchkey/internal/test/check"
+)
+
+// The owner of the store sees the subscription and its charges, suspends, resumes and cancels it. The account's owner
+// only sees it, and nobody else does.
+func TestSubscriptions(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.biller()
+		v := s.signedIn(storeOwner)
+		waiting := b.asks(item("7", ""))
+		sub := b.subscribed(v, item("29", "50"))
+		at := s.page("/subscriptions/" + sub.ID.String())
+		list := v.get(s.page("/subscriptions")).wants(http.StatusOK, "1 request waits for your approval:")
+		list.wants(http.StatusOK, "$29.00 every month")
+		check.Equal(t, v.get(waiting.Path()).status, http.StatusOK, "the request that waits")
+		page := v.get(at).wants(http.StatusOK, "Price of the period")
+		page.wants(http.StatusOK, "at most $50.00 per month")
+
+		owner := s.signedIn(s.OwnerEmail)
+		owner.get(s.page("/subscriptions")).wants(http.StatusOK, "$29.00").lacks("waits for your approval")
+		owner.get(at).wants(http.StatusOK, "Cloud Stock").lacks(at + "/cancel")
+		owner.get(at+"/cancel").wants(http.StatusForbidden, "Only the owner of the store")
+		staff := s.signedIn("chloe@acme.example")
+		for _, act := range []string{"/cancel", "/suspend", "/resume"} {
+			check.Equal(t, owner.post(at+act, "when", "now").status, http.StatusForbidden, "the account's owner: %s", act)
+			check.Equal(t, staff.post(at+act, "when", "now").status, http.StatusForbidden, "staff: %s", act)
+		}
+		staff.get(s.page("/subscriptions")).wants(http.StatusForbidden, "")
+		staff.get(s.page("/stores")).lacks("/subscriptions")
+
+		v.submit(page, "Suspend").goes(at + "?n=1&notice=subscription_suspended")
+		page = v.get(at).wants(http.StatusOK, "Nothing is charged while the subscription is suspended.")
+		v.submit(page, "Resume").goes(at + "?n=1&notice=subscription_resumed")
+		v.submit(v.get(at+"/cancel"), "Cancel at the end of the period").goes(at + "?n=1&notice=subscription_cancelled")
+		v.get(at).wants(http.StatusOK, "Last day")
+		v.submit(v.get(at+"/cancel").wants(http.StatusOK, "Credit"), "Cancel now").
+			goes(at + "?n=1&notice=subscription_cancelled")
+		v.get(at).wants(http.StatusOK, "Cancelled").lacks(at + "/cancel")
+		b.charged(2)
+		owner.get(s.page("/invoices")).wants(http.StatusOK, "No invoices yet.")
+		v.get(s.page("/invoices")).wants(http.StatusForbidden, "")
+	})
+}
