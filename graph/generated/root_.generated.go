@@ -1526,8 +1526,8 @@ input CreateCheckoutInput {
   "Whether to only check the request. The checkout that would be created is returned, with the nil UUID in its ID."
   dryRun: Boolean
   """
-  The moment of a preview (` + "`" + `SubscriptionMutations.previewChange` + "`" + `), at most an hour ago. The changes of subscriptions
-  then count at this moment, with the charges that were previewed. The default is the moment of the approval.
+  The time of a preview (` + "`" + `SubscriptionMutations.previewChange` + "`" + `), at most an hour ago. The changes of subscriptions
+  then count at this time, with the charges that were previewed. The default is the time of the approval.
   """
   asOf: DateTime
 }
@@ -1757,7 +1757,7 @@ enum CheckoutItemScopeType {
 "Mutations of the service itself, for tests."
 type SystemMutations {
   """
-  Moves the test clock forward and bills everything that falls due on the way, one due moment after the other. Only for
+  Moves the test clock forward and bills everything that falls due on the way, one due time after the other. Only for
   the session of an owner of an account that is enrolled in automated billing, and only if the server has a test clock
   (` + "`" + `latchkey serve --test-clock` + "`" + `); ` + "`" + `FORBIDDEN` + "`" + ` otherwise.
   """
@@ -2441,7 +2441,7 @@ type PreviewChangeResult {
   charges: [ChargePreview!]!
   "The sum of the merchant's pending charges of the month and these."
   invoiceTotal: Money!
-  "The moment of the preview. Send it as ` + "`" + `CreateCheckoutInput.asOf` + "`" + ` so that exactly these charges are made."
+  "The time of the preview. Send it as ` + "`" + `CreateCheckoutInput.asOf` + "`" + ` so that exactly these charges are made."
   at: DateTime!
 }
 
@@ -2545,7 +2545,7 @@ type Subscription implements Node @node(scopes: ["account_subscriptions_read"], 
   cappedAmount: Money
 }
 
-"What a merchant's owner agreed to, from one moment on."
+"What a merchant's owner agreed to, from a time on."
 type SubscriptionTerm {
   "When the term took effect."
   from: DateTime!

@@ -281,8 +281,8 @@ type CreateCheckoutInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 	// Whether to only check the request. The checkout that would be created is returned, with the nil UUID in its ID.
 	DryRun *bool `json:"dryRun,omitempty"`
-	// The moment of a preview (`SubscriptionMutations.previewChange`), at most an hour ago. The changes of subscriptions
-	// then count at this moment, with the charges that were previewed. The default is the moment of the approval.
+	// The time of a preview (`SubscriptionMutations.previewChange`), at most an hour ago. The changes of subscriptions
+	// then count at this time, with the charges that were previewed. The default is the time of the approval.
 	AsOf *time.Time `json:"asOf,omitempty"`
 }
 
@@ -532,7 +532,7 @@ type PreviewChangeResult struct {
 	Charges []object.ChargePreview `json:"charges"`
 	// The sum of the merchant's pending charges of the month and these.
 	InvoiceTotal object.Money `json:"invoiceTotal"`
-	// The moment of the preview. Send it as `CreateCheckoutInput.asOf` so that exactly these charges are made.
+	// The time of the preview. Send it as `CreateCheckoutInput.asOf` so that exactly these charges are made.
 	At time.Time `json:"at"`
 }
 

@@ -20,8 +20,8 @@ func (s *Service) ApproveCheckout(ctx context.Context, by *auth.Principal, id uu
 	return s.ApproveReviewed(ctx, by, id, time.Time{})
 }
 
-// ApproveReviewed approves a checkout as ApproveCheckout does, and charges exactly what the review of a moment showed.
-// It returns fault.Conflict if that is no longer possible. A zero time stands for the moment of the approval.
+// ApproveReviewed approves a checkout as ApproveCheckout does, and charges exactly what the review of a time showed.
+// It returns fault.Conflict if that is no longer possible. A zero time stands for the time of the approval.
 func (s *Service) ApproveReviewed(ctx context.Context, by *auth.Principal, id uuid.UUID, at time.Time) (Checkout,
 	error) {
 	writer, err := s.answering(ctx, by, id)

@@ -53,7 +53,7 @@ type Checkout struct {
 	State                 CheckoutState
 	CreatedAt, ExpiresAt  time.Time
 	CreatedBy             audit.Actor
-	// AsOf is the moment at which changes count, from a preview; zero means that of the approval.
+	// AsOf is the time at which changes count, from a preview; zero means that of the approval.
 	AsOf time.Time
 	// ApprovedAt and DeclinedAt are zero unless the checkout has that state. ApprovedBy and DeclinedBy are users.
 	ApprovedAt, DeclinedAt time.Time
@@ -113,7 +113,7 @@ type Subscription struct {
 	BilledUntil, NextDueAt time.Time
 }
 
-// Term is what was agreed from one moment on. Terms are never changed, and the last one holds.
+// Term is what was agreed from a time on. Terms are never changed, and the last one holds.
 type Term struct {
 	// Seq counts the terms of a subscription from 0 on.
 	Seq int

@@ -118,7 +118,7 @@ func TestRulePreviewIsChecked(t *testing.T) {
 		{"a change", func(*PreviewRequest) {}, nil},
 		{"a change an hour ago", func(r *PreviewRequest) { r.At = date("2026-03-20T11:00:00") }, nil},
 		{"a change to come", func(r *PreviewRequest) { r.At = date("2026-03-20T12:00:01") }, []string{
-			"INVALID at: The moment of a change must not be in the future."}},
+			"INVALID at: The time of a change must not be in the future."}},
 		{"a change more than an hour ago", func(r *PreviewRequest) { r.At = date("2026-03-20T10:59:59") }, []string{
 			"INVALID at: The preview is older than an hour. Create a new one."}},
 		{"everything wrong", func(r *PreviewRequest) {

@@ -192,12 +192,12 @@ func (o *offer) decide(now time.Time, subscriptions map[uuid.UUID]Subscription) 
 	return c, append(faults, o.checkOwners(c)...).Err()
 }
 
-// checkAsOf checks the moment of a preview.
+// checkAsOf checks the time of a preview.
 func checkAsOf(field string, at, now time.Time) fault.List {
 	switch {
 	case at.IsZero():
 	case at.After(now):
-		return fault.List{invalid(field, "The moment of a change must not be in the future.")}
+		return fault.List{invalid(field, "The time of a change must not be in the future.")}
 	case at.Before(now.Add(-MaxPreviewAge)):
 		return fault.List{invalid(field, "The preview is older than an hour. Create a new one.")}
 	}

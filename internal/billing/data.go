@@ -177,7 +177,7 @@ func (s Subscription) target() audit.Target {
 	return audit.Target{Kind: audit.TargetSubscription, Key: s.ID.String(), Name: name}
 }
 
-// Data returns the subscription at a moment of billing time as the data of an event.
+// Data returns the subscription at a time as the data of an event.
 func (s Subscription) Data(now time.Time) json.RawMessage {
 	last := s.Term()
 	d := subscriptionData{

@@ -113,5 +113,5 @@ func TestAuthorInOtherLogs(t *testing.T) {
 		fmt.Sprint(other, audit.Actor{Kind: audit.ActorUser, Name: "Acme"}, "", ""), "the event of the other log")
 	check.Equal(t, len(a.both(own, own, audit.CheckoutCreated, target, nil, nil)), 1, "events of one account")
 	carried := Charge{MerchantID: other, Kind: Carried, Amount: Money{1, "USD"}}
-	check.Equal(t, a.charge(audit.ChargeCreated, carried).AccountID, other, "the log of what is carried")
+	check.Equal(t, a.charge(audit.ChargeCreated, carried).AccountID, other, "the log of carried charges")
 }

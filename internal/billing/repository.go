@@ -179,7 +179,7 @@ type Ledger interface {
 		[]Charge, []audit.Event, error)) error
 
 	// Statements returns at most limit subscriptions of all accounts whose ID is above after, by ID, each with all of
-	// its charges, as of one moment, and that moment in billing time.
+	// its charges, as of one billing time, which it returns.
 	Statements(ctx context.Context, after uuid.UUID, limit int) (now time.Time, list []Statement, err error)
 	// Issued returns at most limit invoices of all accounts whose ID is above after, by ID, each with all of its
 	// charges in the order of Repository.InvoiceLines.
@@ -193,7 +193,7 @@ type Ledger interface {
 	// MerchantOf returns the merchant of a subscription. It returns fault.NotFound if there is no such subscription.
 	MerchantOf(ctx context.Context, subscriptionID uuid.UUID) (uuid.UUID, error)
 
-	// SetClock starts the test clock at the moment if the database has none, and returns its time.
+	// SetClock starts the test clock at the time if the database has none, and returns its time.
 	SetClock(ctx context.Context, at time.Time) (time.Time, error)
 	// HasClock reports whether the database has a test clock.
 	HasClock(ctx context.Context) (bool, error)

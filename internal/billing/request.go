@@ -28,7 +28,7 @@ const (
 	MaxTrialDays = 1000
 	// CheckoutLifetime is for how long a checkout can be approved.
 	CheckoutLifetime = 24 * time.Hour
-	// MaxPreviewAge is for how long the moment of a preview can be used.
+	// MaxPreviewAge is for how long the time of a preview can be used.
 	MaxPreviewAge = time.Hour
 )
 
@@ -75,7 +75,7 @@ type CheckoutRequest struct {
 	Items      []ItemRequest
 	// Key is the idempotency key, or nil.
 	Key *string
-	// AsOf is the moment of a preview, or zero.
+	// AsOf is the time of a preview, or zero.
 	AsOf time.Time
 	// DryRun checks the request only.
 	DryRun bool

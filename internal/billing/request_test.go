@@ -160,13 +160,13 @@ func TestRulesOfCheckoutItems(t *testing.T) {
 		}, []string{"INVALID items.0.pricingPlan.trialDays: Trial days cannot be added to existing subscriptions."}},
 		{"a change in a trial", trial, changing, []string{
 			"INVALID items.0.subscriptionId: Checkouts are not available for existing trial subscriptions."}},
-		{"a change of what is suspended", suspended, changing, []string{unknown}},
-		{"a change of what has ended", cancelled, changing, []string{unknown}},
+		{"a change of a suspended subscription", suspended, changing, []string{unknown}},
+		{"a change of an ended subscription", cancelled, changing, []string{unknown}},
 		{"a change of an unknown subscription", running(), func(r *ItemRequest) {
 			changing(r)
 			r.SubscriptionID = &uuid.UUID{}
 		}, []string{unknown}},
-		{"a change of what is paid once", once, changing,
+		{"a change of a one-time subscription", once, changing,
 			[]string{"INVALID items.0.subscriptionId: A subscription that is paid once cannot be changed."}},
 		{"a change into what is paid once", running(), func(r *ItemRequest) {
 			changing(r)
@@ -225,7 +225,7 @@ func TestCheckoutSaysAllBrokenRules(t *testing.T) {
 		"INVALID items.1.description: A description has 1 to 1000 characters.",
 		"INVALID items.1.redirectUrl: A redirect URL uses https. Only localhost can use http.",
 		"INVALID idempotencyKey: An idempotency key has 1 to 255 characters.",
-		"INVALID asOf: The moment of a change must not be in the future.",
+		"INVALID asOf: The time of a change must not be in the future.",
 		"NOT_FOUND items.1.product.id: Product is not supported for your account.",
 		"NOT_FOUND items.1.scope.id: Scope does not belong to account.",
 	}, "the errors")
@@ -288,7 +288,7 @@ func TestCheckoutAsAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	check.Equal(t, c.ExpiresAt, at.Add(24*time.Hour), "when it expires")
-	check.Equal(t, c.ID, uuid.Nil, "the ID of what is not stored")
+	check.Equal(t, c.ID, uuid.Nil, "the ID of an object that is not stored")
 	check.Equal(t, *c.Items[0].Cap, 5000, "the cap")
 	c.Items[0].Cap = nil
 	check.Equal(t, c.Items, []Item{

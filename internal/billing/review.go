@@ -14,7 +14,7 @@ import (
 // Review is a checkout with what its approval would charge.
 type Review struct {
 	Checkout Checkout
-	// At is the moment for which the charges are worked out. ApproveReviewed charges the same if it gets it.
+	// At is the time for which the charges are worked out. ApproveReviewed charges the same if it gets it.
 	At    time.Time
 	Items []ReviewedItem
 	// Expired reports whether it can no longer be approved, because it waited for too long.
@@ -78,7 +78,7 @@ func (s *Service) Review(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	return r, nil
 }
 
-// review returns an item with what its approval would charge at a moment.
+// review returns an item with what its approval would charge at a time.
 func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscription, at time.Time) ReviewedItem {
 	r := ReviewedItem{Item: c.Items[n], Names: names}
 	var step Step
@@ -107,7 +107,7 @@ func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscri
 	return r
 }
 
-// reviewedAt returns the moment at which a change counts: that of the partner's preview, or else that of the review.
+// reviewedAt returns the time at which a change counts: that of the partner's preview, or else that of the review.
 func (c Checkout) reviewedAt(at time.Time) time.Time {
 	if c.AsOf.IsZero() {
 		return at
@@ -115,7 +115,7 @@ func (c Checkout) reviewedAt(at time.Time) time.Time {
 	return c.AsOf
 }
 
-// checkReviewed returns fault.Conflict if an approval would charge something else than a review of the moment shows.
+// checkReviewed returns fault.Conflict if an approval would charge something else than a review of the time shows.
 func (c Checkout) checkReviewed(at, now time.Time) error {
 	outdated := at.After(now) || at.Before(now.Add(-MaxPreviewAge)) || at.Before(second(c.CreatedAt))
 	for _, item := range c.Items {

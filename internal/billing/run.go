@@ -54,7 +54,7 @@ func NewRunner(c RunnerConfig) *Runner {
 type RunResult struct {
 	// Elsewhere reports that another run holds the lease, or took it, so that this one did nothing more.
 	Elsewhere bool
-	// Until is the moment until which everything is billed.
+	// Until is the time until which everything is billed.
 	Until time.Time
 	// Subscriptions is how many were due, Charges how many charges were added, and Invoices how many were issued.
 	Subscriptions, Charges, Invoices int64

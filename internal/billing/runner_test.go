@@ -99,7 +99,7 @@ func TestRuleNegativeTotal(t *testing.T) {
 				n++
 			}
 		}
-		check.Equal(t, n, 4, "events of what is carried in the merchant's log")
+		check.Equal(t, n, 4, "events of carried charges in the merchant's log")
 		m.verify()
 	})
 }

@@ -16,7 +16,7 @@ const (
 	Cancelled Status = "CANCELLED"
 )
 
-// Status returns the status at a moment that is not before the last change.
+// Status returns the status at a time that is not before the last change.
 func (s Subscription) Status(now time.Time) Status {
 	switch {
 	case !s.CancelAt.IsZero() && !now.Before(s.CancelAt):

@@ -202,7 +202,7 @@ type Preview struct {
 	Charges []Charge
 	// InvoiceTotal is the sum of the merchant's pending charges of the month and these.
 	InvoiceTotal Money
-	// At is the moment at which the change counts. A checkout with this AsOf charges the same.
+	// At is the time at which the change counts. A checkout with this AsOf charges the same.
 	At time.Time
 }
 
@@ -244,7 +244,7 @@ func (s *Service) PreviewChange(ctx context.Context, by *auth.Principal, req Pre
 	return p, nil
 }
 
-// decide returns the change, and the moment at which it counts.
+// decide returns the change, and the time at which it counts.
 func (req PreviewRequest) decide(each Subscription, draft bool, now time.Time) (Step, time.Time, error) {
 	item, found := ItemRequest{Description: "-", RedirectURL: "https://localhost", Plan: req.Plan, Level: req.Level,
 		SubscriptionID: &req.SubscriptionID}.check()

@@ -16,7 +16,7 @@ const MaxAdvance = 732 * day
 // maxLeaseWait is for how long AdvanceTime waits for a billing run to end.
 const maxLeaseWait = 5 * time.Second
 
-// StartClock starts the test clock at a moment, or at the present time if that is zero, if the database has none yet.
+// StartClock starts the test clock at a time, or at the present time if that is zero, if the database has none yet.
 // It returns the time of the test clock.
 func (r *Runner) StartClock(ctx context.Context, at time.Time) (time.Time, error) {
 	if at.IsZero() {
@@ -29,7 +29,7 @@ func (r *Runner) StartClock(ctx context.Context, at time.Time) (time.Time, error
 func (r *Runner) HasClock(ctx context.Context) (bool, error) { return r.ledger.HasClock(ctx) }
 
 // AdvanceTime moves the test clock, for the owner of an account that is enrolled in automated billing and for the
-// operator. It bills on the way at every moment at which something is due, so that one call does the same as many. It
+// operator. It bills on the way at every time at which something is due, so that one call does the same as many. It
 // returns the new time, fault.Forbidden without a test clock, and fault.Conflict while another call or a billing run is
 // at work.
 func (r *Runner) AdvanceTime(ctx context.Context, by *auth.Principal, seconds int64) (time.Time, error) {
@@ -81,7 +81,7 @@ func (r *Runner) leasedSoon(ctx context.Context, work func(context.Context) erro
 	}
 }
 
-// advance moves the test clock from now to a moment, and bills at every moment on the way at which something is due.
+// advance moves the test clock from now to a time, and bills at every time on the way at which something is due.
 func (r *Runner) advance(ctx context.Context, now *time.Time, to time.Time) error {
 	for {
 		var result RunResult

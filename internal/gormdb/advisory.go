@@ -2,7 +2,8 @@ package gormdb
 
 import (
 	"cmp"
-	"hash/fnv"
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,15 +57,17 @@ const keyBits = 59
 const mostSingleLocks = 16
 
 // share adds a lock that other writes may share.
-func (l *advisoryLocks) share(class lockClass, id uuid.UUID) { l.add(class, id, 0) }
+func (l *advisoryLocks) share(class lockClass, account, id uuid.UUID) { l.add(class, account, id, 0) }
 
 // exclude adds an exclusive lock.
-func (l *advisoryLocks) exclude(class lockClass, id uuid.UUID) { l.add(class, id, 1) }
+func (l *advisoryLocks) exclude(class lockClass, account, id uuid.UUID) { l.add(class, account, id, 1) }
 
-func (l *advisoryLocks) add(class lockClass, id uuid.UUID, exclusive int64) {
-	hash := fnv.New64a()
-	_, _ = hash.Write(id[:]) // never fails
-	key := int64(class)<<keyBits | int64(hash.Sum64()>>(64-keyBits))
+// add adds a lock of an account. IDs in requests are locked before it is known whether they are the account's. So the
+// account is part of the key: a request with the ID of another account's token does not block that account. The hash
+// is cryptographic, since a client could choose IDs whose keys collide otherwise.
+func (l *advisoryLocks) add(class lockClass, account, id uuid.UUID, exclusive int64) {
+	hash := sha256.Sum256(append(account[:], id[:]...))
+	key := int64(class)<<keyBits | int64(binary.BigEndian.Uint64(hash[:])>>(64-keyBits))
 	at, found := slices.BinarySearchFunc(*l, key, func(lock, key int64) int { return cmp.Compare(lock>>1, key) })
 	if found {
 		(*l)[at] |= exclusive
@@ -78,11 +81,11 @@ func (l *advisoryLocks) actAs(by auth.Actor) {
 	switch {
 	case by.NoCredential != "":
 	case by.Credential.Kind.IsSession():
-		l.share(ofUsers, by.AccountID)
-		l.share(ofSession, by.Credential.ID)
+		l.share(ofUsers, by.AccountID, by.AccountID)
+		l.share(ofSession, by.AccountID, by.Credential.ID)
 	default:
-		l.share(ofTokens, by.AccountID)
-		l.share(ofToken, by.ID)
+		l.share(ofTokens, by.AccountID, by.AccountID)
+		l.share(ofToken, by.AccountID, by.ID)
 	}
 }
 
@@ -91,11 +94,11 @@ func (l *advisoryLocks) changeTokens(accountID uuid.UUID, ids []uuid.UUID) {
 	switch {
 	case len(ids) == 0:
 	case len(ids) > mostSingleLocks:
-		l.exclude(ofTokens, accountID)
+		l.exclude(ofTokens, accountID, accountID)
 	default:
-		l.share(ofTokens, accountID)
+		l.share(ofTokens, accountID, accountID)
 		for _, id := range ids {
-			l.exclude(ofToken, id)
+			l.exclude(ofToken, accountID, id)
 		}
 	}
 }
@@ -105,10 +108,10 @@ func (l *advisoryLocks) endSessions(list []sessionKey) {
 	var accounts []uuid.UUID
 	for _, s := range list {
 		if len(list) <= mostSingleLocks {
-			l.exclude(ofSession, s.ID)
+			l.exclude(ofSession, s.AccountID, s.ID)
 		} else if !slices.Contains(accounts, s.AccountID) && len(accounts) < mostSingleLocks {
 			accounts = append(accounts, s.AccountID)
-			l.exclude(ofUsers, s.AccountID)
+			l.exclude(ofUsers, s.AccountID, s.AccountID)
 		}
 	}
 }
@@ -118,10 +121,11 @@ func advisoryLocksOf(by auth.Actor, h held) advisoryLocks {
 	var l advisoryLocks
 	l.actAs(by)
 	if h.account != uuid.Nil {
-		l.exclude(ofUsers, h.account)
+		l.exclude(ofUsers, h.account, h.account)
 	}
 	if h.allTokens {
-		l.exclude(ofTokens, cmp.Or(h.tokensOf, h.account))
+		of := cmp.Or(h.tokensOf, h.account)
+		l.exclude(ofTokens, of, of)
 	} else {
 		l.changeTokens(h.tokensOf, h.tokens)
 	}

@@ -247,7 +247,7 @@ func (l ledger) Issue(ctx context.Context, m billing.OpenMonth, compose func(now
 	return failed(ctx, "issue an invoice", err)
 }
 
-// issue stores the invoice of the pending charges that fell due before a moment. The merchant's row is locked, so that
+// issue stores the invoice of the pending charges that fell due before a time. The merchant's row is locked, so that
 // they stay the same.
 func (l ledger) issue(tx *gorm.DB, m billing.OpenMonth, before time.Time, compose func(charges []billing.Charge) (
 	billing.Invoice, []billing.Charge, []audit.Event, error)) error {

@@ -101,7 +101,7 @@ func (m market) verify(t *testing.T) (subscriptions, invoices int) {
 		done = len(list) == 0
 	}
 	for after, done := uuid.Nil, false; !done; {
-		list, err := m.ledger().Issued(t.Context(), "", after, 2)
+		list, err := m.ledger().Issued(t.Context(), after, 2)
 		if err != nil {
 			t.Fatal(err)
 		}

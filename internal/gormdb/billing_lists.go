@@ -43,7 +43,7 @@ func (b bills) subscriptionsOf(ctx context.Context, accountID uuid.UUID, side bi
 	return inStatus(q, f.Status, now), nil
 }
 
-// inStatus narrows q to the subscriptions AS s that have a status at a moment, as billing.Subscription.Status does.
+// inStatus narrows q to the subscriptions AS s that have a status at a time, as billing.Subscription.Status does.
 func inStatus(q *gorm.DB, status billing.Status, now time.Time) *gorm.DB {
 	const running = "(s.cancel_at IS NULL OR s.cancel_at > ?)"
 	switch status {
@@ -236,7 +236,7 @@ func (b bills) Pending(ctx context.Context, merchantID uuid.UUID, currency strin
 	return sum, failed(ctx, "sum the pending charges", err)
 }
 
-// pendingOf is a query for a merchant's pending charges that fell due before a moment.
+// pendingOf is a query for a merchant's pending charges that fell due before a time.
 func pendingOf(q *gorm.DB, merchantID uuid.UUID, currency string, before time.Time) *gorm.DB {
 	return q.Model(&chargeRow{}).Where("account_id = ? AND currency = ? AND status = 'PENDING' AND due_at < ?",
 		merchantID, currency, instant{before})

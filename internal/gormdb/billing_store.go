@@ -23,9 +23,9 @@ func lockMerchant(tx *gorm.DB, merchantID uuid.UUID, strength string) error {
 	}
 	var turn advisoryLocks
 	if strength == "SHARE" {
-		turn.share(ofMerchant, merchantID)
+		turn.share(ofMerchant, merchantID, merchantID)
 	} else {
-		turn.exclude(ofMerchant, merchantID)
+		turn.exclude(ofMerchant, merchantID, merchantID)
 	}
 	lock := "SELECT account_id FROM billing_merchants WHERE account_id = ? AND " + takeAdvisory("?") + " FOR " + strength
 	found := tx.Exec(lock, merchantID, turn.array())

@@ -68,7 +68,7 @@ func (m manifests) save(ctx context.Context, accountID uuid.UUID, statement func
 		// The rights of sessions depend on the account's data. The lock orders their writes strictly before or after
 		// this one.
 		l := locker{tx: m.tx.WithContext(ctx)}
-		l.advisory.exclude(ofUsers, accountID)
+		l.advisory.exclude(ofUsers, accountID, accountID)
 		if l.lock("accounts", "NO KEY UPDATE", "id = ?", accountID); l.err != nil {
 			return failed(ctx, "lock account", l.err)
 		}
@@ -94,8 +94,8 @@ func (m manifests) saveRights(ctx context.Context, accountID uuid.UUID, differs,
 	l := locker{tx: m.tx.WithContext(ctx)}
 	var n int64
 	if l.err = differs(m.tx.WithContext(ctx)).Count(&n).Error; n > 0 {
-		l.advisory.exclude(ofUsers, accountID)
-		l.advisory.exclude(ofTokens, accountID)
+		l.advisory.exclude(ofUsers, accountID, accountID)
+		l.advisory.exclude(ofTokens, accountID, accountID)
 		l.lock("accounts", "UPDATE", "id = ?", accountID)
 	}
 	if l.err != nil {

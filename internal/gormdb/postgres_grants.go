@@ -75,8 +75,8 @@ func (p *postgres) insertGrant(ctx context.Context, by auth.Actor, d oauth.Draft
 // granteeLocks returns the advisory locks of a grant, which changes no right of its API token.
 func granteeLocks(by auth.Actor, d oauth.Draft) advisoryLocks {
 	l := advisoryLocksOf(by, held{})
-	l.share(ofTokens, d.AccountID)
-	l.share(ofToken, d.TokenID)
+	l.share(ofTokens, d.AccountID, d.AccountID)
+	l.share(ofToken, d.AccountID, d.TokenID)
 	return l
 }
 

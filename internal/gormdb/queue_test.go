@@ -102,7 +102,7 @@ func TestClaim(t *testing.T) {
 		if j.Token == uuid.Nil || until < deliver.Lease || until > deliver.Lease+time.Second {
 			t.Errorf("the claim: got token %v and a lease of %v, want a token and %v", j.Token, until, deliver.Lease)
 		}
-		check.Equal(t, len(claims(t, db, 10)), 0, "claims of what is leased, or behind it")
+		check.Equal(t, len(claims(t, db, 10)), 0, "claims of leased deliveries, or of those behind them")
 		check.Equal(t, finish(t, db, outcome(webhook.Pending), jobs...), []bool{true, true}, "recorded")
 		again := claims(t, db, 10)
 		check.Equal(t, eventsOf(again), []uuid.UUID{first, third}, "claimed again, still before the second event")

@@ -43,7 +43,7 @@ type checkoutPage struct {
 	// Today is the sum of what the approval charges, and Credit reports whether it is in the merchant's favor.
 	Today  billing.Money
 	Credit bool
-	// ReviewedAt is the moment of the review in the form.
+	// ReviewedAt is the time of the review in the form.
 	ReviewedAt string
 	// RedirectURL is where the browser goes after the approval, and Host its host.
 	RedirectURL, Host string

@@ -113,7 +113,7 @@ func TestHashAndVerify(t *testing.T) {
 	}
 	if same, err := h.Verify(t.Context(), secret.Password{}, "correct hörse"); same || err == nil ||
 		strings.Contains(err.Error(), "hörse") {
-		t.Errorf("Verify of what is not a hash = %t, %v, want false and an error without the text", same, err)
+		t.Errorf("Verify for text that is not a hash = %t, %v, want false and an error without the text", same, err)
 	}
 	if _, err := password.NewHasher(strings.NewReader("short")).Hash(t.Context(),
 		secret.NewPassword("correct horse")); !errors.Is(err, io.ErrUnexpectedEOF) {
