@@ -46,7 +46,14 @@ func (q *request) nav() []section {
 		settings.Links = append(settings.Links, q.link("nav.audit", "log", "/audit"))
 	}
 	settings.Links = append(settings.Links, q.link("graphiql.title", "code", "/graphiql"))
-	return []section{settings}
+	if billing.MayReadSales(q.by) != nil {
+		return []section{settings}
+	}
+	return []section{settings, {Title: q.text("nav.billing"), Links: []link{
+		q.link("nav.sales_subscriptions", "rotate", salesSubscriptionsPath),
+		q.link("nav.sales_charges", "log", salesChargesPath),
+		q.link("nav.sales_revenue", "account", salesRevenuePath),
+	}}}
 }
 
 func (q *request) link(key, icon, path string) link {

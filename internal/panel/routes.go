@@ -83,6 +83,7 @@ func (p *Panel) handlers(c Config) []route {
 		(&checkoutHandler{billing: c.Billing, users: c.Users}).routes(),
 		(&subscriptionHandler{billing: c.Billing}).routes(),
 		(&invoiceHandler{billing: c.Billing}).routes(),
+		(&salesHandler{billing: c.Billing, forms: c.Forms}).routes(),
 		webhooks.routes(),
 		(&webhookFormHandler{webhookHandler: webhooks, forms: c.Forms}).routes(),
 		(&webhookDetailHandler{webhookHandler: webhooks, events: c.Audit, forms: c.Forms, now: c.Now}).routes(),

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,14 @@ var subscriptionLooks = map[billing.Status]string{
 
 // describe returns the subscriptions among those found of which the session's account is the merchant.
 func (h *subscriptionHandler) describe(q *request, found []billing.Subscription) ([]shownSubscription, error) {
-	now, err := h.billing.Now(q.r.Context())
+	return describeSubscriptions(q, h.billing, slices.DeleteFunc(found,
+		func(s billing.Subscription) bool { return s.MerchantID != q.by.AccountID }))
+}
+
+// describeSubscriptions returns subscriptions as pages show them.
+func describeSubscriptions(q *request, service *billing.Service,
+	found []billing.Subscription) ([]shownSubscription, error) {
+	now, err := service.Now(q.r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -58,15 +66,12 @@ func (h *subscriptionHandler) describe(q *request, found []billing.Subscription)
 	for _, s := range found {
 		subjects = append(subjects, s.Subject())
 	}
-	names, err := h.billing.Names(q.r.Context(), q.by, subjects)
+	names, err := service.Names(q.r.Context(), q.by, subjects)
 	if err != nil {
 		return nil, err
 	}
 	var all []shownSubscription
 	for _, s := range found {
-		if s.MerchantID != q.by.AccountID {
-			continue
-		}
 		status := s.Status(now)
 		shown := shownSubscription{Subscription: s, Names: names[s.Subject()], State: strings.ToLower(string(status)),
 			Address: q.address(subscriptionsPath + "/" + s.ID.String()), Badge: subscriptionLooks[status],

@@ -1,0 +1,55 @@
+package panel
+
+import "latchkey/internal/billing"
+
+// revenueChart is a bar chart of sums by month, drawn as the chart of a webhook.
+type revenueChart struct {
+	Height, Floor       int
+	SlotWidth, BarWidth float64
+	Lines               []revenueLine
+	Bars                []revenueBar
+}
+
+// revenueLine is a horizontal line at an amount.
+type revenueLine struct {
+	Amount string
+	Y      float64
+}
+
+// revenueBar is the bar of a month, without height if its sum is not positive. A narrow window leaves out the labels of
+// the minor ones.
+type revenueBar struct {
+	billing.MonthSum
+
+	Slot, X, Middle, Y, BarHeight float64
+	Minor                         bool
+}
+
+// revenueChartOf returns the chart of the months.
+func revenueChartOf(months []billing.MonthSum) revenueChart {
+	c := revenueChart{Height: chartHeight, Floor: chartFloor}
+	highest := int64(0)
+	for _, m := range months {
+		highest = max(highest, m.Amount.Minor)
+	}
+	// The lines are at whole units of the currency, which has two decimals.
+	const unit = 100
+	step := int64(stepOf(int((highest + unit - 1) / unit)))
+	top := 2 * step * unit
+	y := func(minor int64) float64 {
+		return rounded(chartFloor - float64(max(minor, 0))/float64(top)*(chartFloor-chartTop))
+	}
+	for n := range int64(3) {
+		amount := billing.Money{Minor: n * step * unit, Currency: billing.Currency}
+		c.Lines = append(c.Lines, revenueLine{amount.String(), y(amount.Minor)})
+	}
+	slot := 100 / float64(len(months))
+	c.SlotWidth, c.BarWidth = rounded(slot), rounded(slot*barShare)
+	for i, m := range months {
+		b := revenueBar{MonthSum: m, Slot: rounded(slot * float64(i)), X: rounded(slot * (float64(i) + (1-barShare)/2)),
+			Middle: rounded(slot * (float64(i) + 0.5)), Y: y(m.Amount.Minor), Minor: i%3 != 2}
+		b.BarHeight = rounded(chartFloor - b.Y)
+		c.Bars = append(c.Bars, b)
+	}
+	return c
+}
