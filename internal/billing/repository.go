@@ -174,7 +174,8 @@ type Ledger interface {
 	Uninvoiced(ctx context.Context, now time.Time, limit int) ([]OpenMonth, error)
 	// Issue issues the invoice of a month: all of the merchant's pending charges in the currency that are due before
 	// its end. It excludes the merchant's other money writes. compose returns the invoice of the charges and the
-	// Carried charges that it needs. Issue returns fault.Conflict if the invoice exists.
+	// Carried charges that it needs. Issue returns fault.Conflict if the invoice exists, and while that of an earlier
+	// month is to be issued.
 	Issue(ctx context.Context, m OpenMonth, compose func(now time.Time, number int64, charges []Charge) (Invoice,
 		[]Charge, []audit.Event, error)) error
 

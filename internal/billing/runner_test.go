@@ -104,6 +104,28 @@ func TestRuleNegativeTotal(t *testing.T) {
 	})
 }
 
+// A run that is late carries a negative total to the next month also if nothing else fell due in that one.
+func TestRuleNegativeTotalOfALateRun(t *testing.T) {
+	eachMarket(t, "2026-01-31T00:00:00", func(t *testing.T, m *market) {
+		annual := m.subscribe(func(r *billing.ItemRequest) {
+			r.Plan.Interval, r.Plan.Price = billing.Annual, dollars("365")
+		})
+		m.subscribe(func(r *billing.ItemRequest) { r.Plan.Interval = billing.Quarter })
+		m.to("2026-02-10")
+		if _, err := m.CancelSubscription(t.Context(), m.storeOwner, billing.Cancellation{ID: annual.ID,
+			Immediately: true}); err != nil {
+			t.Fatal(err)
+		}
+		m.jump("2026-05-01")
+		check.Equal(t, m.run().Invoices, int64(3), "invoices, of February, March and April")
+		check.Equal(t, m.charges(owner(m.merchant))[2:], []string{"CREDIT -$355.00 INVOICED",
+			"RECURRING $31.00 INVOICED", "CARRIED $355.00 INVOICED", "CARRIED -$355.00 INVOICED",
+			"CARRIED $355.00 INVOICED", "CARRIED -$355.00 INVOICED", "CARRIED $324.00 INVOICED",
+			"CARRIED -$324.00 PENDING"}, "what the merchant reads")
+		m.verify()
+	})
+}
+
 // Any number of runs at once do the same as one, with and without the lease.
 func TestRunsAtOnce(t *testing.T) {
 	eachMarket(t, "2026-01-31T10:00:00", func(t *testing.T, m *market) {

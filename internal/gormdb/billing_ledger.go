@@ -258,6 +258,10 @@ func (l ledger) issue(tx *gorm.DB, m billing.OpenMonth, before time.Time, compos
 	if len(rows) == 0 {
 		return fault.Errorf(fault.Conflict, "There is nothing to invoice for %s in %s.", m.Month, m.Currency)
 	}
+	// What an earlier month's invoice carried to the month between them is on the invoice of that one first.
+	if month := billing.MonthOf(rows[0].DueAt.Time); month != m.Month {
+		return fault.Errorf(fault.Conflict, "The invoice of %s has to be issued before that of %s.", month, m.Month)
+	}
 	charges := make([]billing.Charge, len(rows))
 	for i, r := range rows {
 		charges[i] = r.charge()
