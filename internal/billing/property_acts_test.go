@@ -2,6 +2,7 @@ package billing_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -177,21 +178,31 @@ func (p *play) answer(c *asked) {
 			return
 		}
 		// The rules may refuse it, or it was cut off before or after it was committed.
-		stored, readErr := p.service().Checkout(p.ctx, by, c.id)
-		p.ok("read a checkout", readErr)
-		if stored.State == billing.Approved && accepts {
+		if state := p.stateOf(c); accepts && state == billing.Approved {
 			err = nil
-		} else if ctx.Err() != nil && accepts {
-			accepts = false
-			err = fault.Errorf(fault.Conflict, "It was cut off.")
 		} else if ctx.Err() != nil {
-			err = fault.Errorf(fault.Conflict, "It was refused, or cut off before that.")
+			accepts, err = false, fault.Errorf(fault.Conflict, "It was cut off.")
 		}
 	})
 	p.judge("approve a checkout", err, accepts)
 	if accepts {
 		p.approved(c)
 	}
+}
+
+// stateOf returns the state of a checkout once no write holds it. PostgreSQL can commit a write after its client left.
+func (p *play) stateOf(c *asked) (state billing.CheckoutState) {
+	merchant := p.merchants[c.merchant].Account.ID
+	err := p.repo.ChangeCheckout(p.ctx, p.merchantOwner(c.merchant).Actor(), merchant, c.id, func(_ time.Time,
+		stored billing.Checkout, _ map[uuid.UUID]billing.Subscription,
+		_ map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
+		state = stored.State
+		return billing.Changes{}, billing.ErrDryRun
+	})
+	if !errors.Is(err, billing.ErrDryRun) {
+		p.ok("lock a checkout", err)
+	}
+	return state
 }
 
 // approved records that a checkout was approved, and compares what its changes cost with the preview.

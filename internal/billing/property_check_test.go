@@ -255,8 +255,8 @@ func (p *play) wantFindings() {
 	p.wantFinding("a period", "UPDATE charges SET period_end = due_at, due_at = period_end"+where,
 		"UPDATE charges SET period_end = due_at, due_at = period_end"+where, "charge", c.ID, "the end of the period is")
 	double := uuid.New()
-	p.wantFinding("a doubled charge", fmt.Sprintf("INSERT INTO charges (account_id, id, source_key, %s) SELECT account_id, "+
-		"'%s', source_key || '/7', %s FROM charges", copied, double, copied)+where,
+	p.wantFinding("a doubled charge", fmt.Sprintf("INSERT INTO charges (account_id, id, source_key, %s) "+
+		"SELECT account_id, '%s', source_key || '/7', %s FROM charges", copied, double, copied)+where,
 		fmt.Sprintf("DELETE FROM charges WHERE id = '%s'", double), "charge", double, "is not due")
 	p.verify("after everything was put right again")
 	p.wantFinding("a missing charge", "DELETE FROM charges"+where, "", "subscription", c.SubscriptionID,
