@@ -74,8 +74,9 @@ func (s *Service) CreateWithPassword(ctx context.Context, by *auth.Principal, d 
 const (
 	// mostHashes is the limit of this process.
 	mostHashes = 32
-	// mostHashesInAccount is the limit of an account. It leaves room for others.
-	mostHashesInAccount = 24
+	// mostHashesInAccount is the limit of an account, low enough that a few accounts
+	// leave room for others.
+	mostHashesInAccount = 8
 )
 
 // hash hashes a password that the account chooses for the address.

@@ -342,17 +342,10 @@ func TestRaces(t *testing.T) {
 // Of many requests that want a password hashed, few wait and the others are refused at once.
 func TestFewPasswordsWait(t *testing.T) {
 	eachFixture(t, func(t *testing.T, s fixture) {
-		const requests, admitted = 64, 24 // a hash takes longer than it takes to send all of them
+		const requests, admitted = 64, 8 // a hash takes longer than it takes to send all of them
 		results := make(chan error)
 		for i := range requests {
-			go func() {
-				chosen := secret.NewPassword("correct horse 7d2e battery")
-				_, err := s.users.CreateWithPassword(t.Context(), s.program,
-					user.Details{Email: fmt.Sprintf("new%d@acme.example", i), FirstName: "A", LastName: "B",
-						Locale: "en"},
-					user.PasswordChoice{Password: chosen, Confirmation: chosen})
-				results <- err
-			}()
+			go func() { results <- s.createWithPassword(t, s.program, i) }()
 		}
 		created, refused := 0, 0
 		for range requests {
@@ -370,4 +363,40 @@ func TestFewPasswordsWait(t *testing.T) {
 				created, refused, admitted)
 		}
 	})
+}
+
+// Two accounts that want many passwords hashed leave room for a third one.
+func TestPasswordsOfManyAccounts(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
+		const requests = 64
+		in := func() *auth.Principal {
+			p := *s.program
+			p.ID, p.AccountID = uuid.New(), dbtest.Seed{}.Make(t, s.db).Account.ID
+			return &p
+		}
+		first, second, third := in(), in(), in()
+		results := make(chan error, 2*requests)
+		for i := range requests {
+			go func() { results <- s.createWithPassword(t, first, i) }()
+			go func() { results <- s.createWithPassword(t, second, i) }()
+		}
+		for range requests { // most of the others have entered, too
+			<-results
+		}
+		if err := s.createWithPassword(t, third, 0); err != nil {
+			t.Errorf("CreateWithPassword() of a third account: got error %v, want none", err)
+		}
+		for range requests {
+			<-results
+		}
+	})
+}
+
+// createWithPassword creates the user with a number in the principal's account.
+func (s fixture) createWithPassword(t *testing.T, by *auth.Principal, number int) error {
+	chosen := secret.NewPassword("correct horse 7d2e battery")
+	_, err := s.users.CreateWithPassword(t.Context(), by,
+		user.Details{Email: fmt.Sprintf("new%d@acme.example", number), FirstName: "A", LastName: "B", Locale: "en"},
+		user.PasswordChoice{Password: chosen, Confirmation: chosen})
+	return err
 }
