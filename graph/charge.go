@@ -78,6 +78,8 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: totals(f) * perDeliveryScan}
 	case f.Name == "replayDeliveries":
 		return server.Cost{Fields: replayed(f, variables) * perReplay}
+	case isBulk(f):
+		return server.Cost{Fields: listed(f, variables) * perListed}
 	}
 	return server.Cost{}
 }
@@ -116,13 +118,16 @@ const (
 	// perBulkItem is the price of a user in the input of a bulk operation, who is
 	// looked up, compared and written.
 	perBulkItem = 10
+	// perListed is the price of an element of a list in such a user, such as a store:
+	// it is decoded, compared and most often written.
+	perListed = 2
 )
 
 // loads is server.Config.Loads: a field loads its page, and a bulk operation
 // handles its input, whatever is selected.
 func loads(f *ast.Field) int {
 	switch {
-	case f.Name == "provisionUsers" || f.Name == "deprovisionUsers":
+	case isBulk(f):
 		return perBulkItem
 	case f.Definition == nil || f.Definition.Arguments.ForName("first") == nil:
 		return 0
@@ -147,27 +152,55 @@ func nameOf(f *ast.Field) string {
 	return f.ObjectDefinition.Name + "." + f.Name
 }
 
+// isBulk reports whether a field is a bulk operation.
+func isBulk(f *ast.Field) bool { return f.Name == "provisionUsers" || f.Name == "deprovisionUsers" }
+
 // bulkItems is server.Config.Items. A bulk operation returns an item for each user
 // in its input. With removeOthers it may return as many again as a call takes.
 func bulkItems(f *ast.Field, variables map[string]any) int {
-	input := f.Arguments.ForName("input")
-	if f.Name != "provisionUsers" && f.Name != "deprovisionUsers" || input == nil {
+	if !isBulk(f) {
 		return 0
+	}
+	users, removesOthers := bulkInput(f, variables)
+	n := len(users)
+	if removesOthers {
+		n += membership.MaxBulk
+	}
+	return n
+}
+
+// listed returns the number of elements in the lists of a bulk operation's users. A
+// variable that is a list counts each time it is used.
+func listed(f *ast.Field, variables map[string]any) (n int) {
+	users, _ := bulkInput(f, variables)
+	for _, u := range users {
+		fields, _ := u.(map[string]any)
+		for _, value := range fields {
+			if list, is := value.([]any); is {
+				n += len(list)
+			}
+		}
+	}
+	return n
+}
+
+// bulkInput returns the users in the input of a bulk operation.
+func bulkInput(f *ast.Field, variables map[string]any) (users []any, removesOthers bool) {
+	input := f.Arguments.ForName("input")
+	if input == nil {
+		return nil, false
 	}
 	value, err := input.Value.Value(variables)
 	fields, is := value.(map[string]any)
 	if err != nil || !is {
-		return 0
+		return nil, false
 	}
 	users, isList := fields["users"].([]any)
-	n := len(users)
 	if !isList {
-		n = 1 // a single user is coerced to a list
+		users = []any{fields["users"]} // a single user is coerced to a list
 	}
-	if removes, _ := fields["removeOthers"].(bool); removes {
-		n += membership.MaxBulk
-	}
-	return n
+	removesOthers, _ = fields["removeOthers"].(bool)
+	return users, removesOthers
 }
 
 // replayed returns the largest number of deliveries that a replay schedules.

@@ -335,6 +335,48 @@ func TestBulksInOneOperation(t *testing.T) {
 	}
 }
 
+// The elements of the lists in a bulk's users count, also if one variable is the list of all users.
+func TestListsInBulksAreCounted(t *testing.T) {
+	texts := func(n int) string { return `["` + strings.Repeat(`x", "`, n-1) + `x"]` }
+	each := func(users int, fields string) string {
+		return `[` + strings.Repeat(`{email: "a@b.example", `+fields+`} `, users) + `]`
+	}
+	for _, tc := range []struct {
+		name            string
+		bulks           int
+		users           string
+		charged, stores int // charged is 0 for a refusal
+	}{
+		{"a few stores each", 1, each(300, `stores: ["x", "y", "z"]`), 2 + 300*10 + 300*3*2, 0},
+		{"one store, not in a list", 1, `{email: "a@b.example", stores: "x"}`, 2 + 10, 0},
+		{"permissions", 1, each(2, "stores: "+texts(4)+" permissions: "+texts(5)), 2 + 2*10 + 2*9*2, 0},
+		{"a variable for all", 1, each(80, "stores: $stores"), 2 + 80*10 + 80*250*2, 250},
+		{"a variable for too many", 1, each(460, "stores: $stores"), 0, 250},
+		{"nine aliases", 9, each(80, "stores: $stores"), 0, 250},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			charged := 0
+			a := newAPI(t, func(c *graph.Config) {
+				// Nothing runs: the operation cannot be paid.
+				c.Charge = func(_ context.Context, fields int) error {
+					charged = fields
+					return fault.Errorf(fault.RateLimited, "Too many.")
+				}
+			})
+			declared, variables := "", map[string]any(nil)
+			if tc.stores > 0 {
+				declared, variables = "($stores: [ID!])", map[string]any{"stores": slices.Repeat([]any{"x"}, tc.stores)}
+			}
+			got := a.query(holding("account_users_write"), "mutation"+declared+" { account { "+numbered(tc.bulks,
+				"a%d: provisionUsers(input: {dryRun: true, users: "+tc.users+"}) { dryRun }")+" } }", variables)
+			if refused := strings.Contains(got, "COMPLEXITY_LIMIT"); charged != tc.charged ||
+				refused != (tc.charged == 0) {
+				t.Errorf("got refused %t, charged %d, want charged %d: %.300s", refused, charged, tc.charged, got)
+			}
+		})
+	}
+}
+
 // order is a repository that notes which operations call it, in order.
 type order struct {
 	fixedUsers

@@ -41,7 +41,7 @@ func TestProvisionAThousand(t *testing.T) {
 			aliases += fmt.Sprintf(" a%d: email", i)
 		}
 		w.check(t, scenario{by: w.robot, variables: variables, errors: []string{
-			": COMPLEXITY_LIMIT: The operation could return 60003 fields, and the limit is 50000. " +
+			": COMPLEXITY_LIMIT: The operation could return 66003 fields, and the limit is 50000. " +
 				"Request smaller pages or fewer fields of each element."},
 			query: `mutation($in: ProvisionUsersInput!) { account { provisionUsers(input: $in) { items {` + aliases + ` } } } }`})
 		variables["in"] = map[string]any{"users": append(users, users[0])}
