@@ -170,7 +170,7 @@ type Ledger interface {
 	// charge, whichever is first. It returns zero if there is neither.
 	NextDue(ctx context.Context) (time.Time, error)
 	// Uninvoiced returns at most limit merchants, months and currencies that have pending charges due before now's
-	// month, earliest month first.
+	// month, earliest month first. It returns none only if there are none, but may leave out later ones.
 	Uninvoiced(ctx context.Context, now time.Time, limit int) ([]OpenMonth, error)
 	// Issue issues the invoice of a month: all of the merchant's pending charges in the currency that are due before
 	// its end. It excludes the merchant's other money writes. compose returns the invoice of the charges and the

@@ -17,8 +17,8 @@ const (
 	// DefaultLeaseTTL is for how long a run holds its lease after it was last renewed. So long does a run that was
 	// killed keep others from running.
 	DefaultLeaseTTL = 30 * time.Second
-	// batch is how many subscriptions are billed in one transaction.
-	batch = 1000
+	// batch is how many subscriptions are read, and then billed, at a time.
+	batch = 2000
 	// maxIdle is how often in a row a subscription may stay due because other processes change it.
 	maxIdle = 100
 )
@@ -194,7 +194,7 @@ func (r *Runner) invoice(ctx context.Context, now time.Time, result *RunResult) 
 		if issued {
 			continue
 		}
-		again, err := r.ledger.Uninvoiced(ctx, now, 1)
+		again, err := r.ledger.Uninvoiced(ctx, now, batch)
 		if err != nil || len(again) == 0 {
 			return err
 		}

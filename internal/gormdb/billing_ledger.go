@@ -3,9 +3,11 @@ package gormdb
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 	"gorm.io/gorm"
 
 	"latchkey/internal/audit"
@@ -59,23 +61,35 @@ func (l ledger) Due(ctx context.Context, now time.Time, limit int) ([]billing.Su
 	return list, failed(ctx, "read what is due", err)
 }
 
+// billers is how many transactions of a billing run PostgreSQL has at a time. No two of them store the same rows.
+const billers = 4
+
 // Bill stores what fell due, in transactions of billingChunk subscriptions.
-func (l ledger) Bill(ctx context.Context, _ time.Time, changes billing.Changes) (added int64, err error) {
+func (l ledger) Bill(ctx context.Context, _ time.Time, changes billing.Changes) (int64, error) {
+	var added atomic.Int64
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(billers)
+	if l.engine.dialect().name == sqliteDialect.name {
+		group.SetLimit(1) // SQLite has one writer
+	}
 	rest := changes
 	for chunk := range slices.Chunk(changes.Subscriptions, billingChunk) {
 		var part billing.Changes
 		part, rest = divide(rest, chunk)
-		var n int64
-		err := l.write(ctx, biller(), held{}, func(tx *gorm.DB) (err error) {
-			n, err = l.bill(tx, part)
+		group.Go(func() error {
+			var n int64
+			err := l.write(working, biller(), held{}, func(tx *gorm.DB) (err error) {
+				n, err = l.bill(tx, part)
+				return err
+			})
+			if err == nil {
+				added.Add(n)
+			}
 			return err
 		})
-		if err != nil {
-			return added, failed(ctx, "bill what is due", err)
-		}
-		added += n
 	}
-	return added, nil
+	err := group.Wait()
+	return added.Load(), failed(ctx, "bill what is due", err)
 }
 
 // divide takes from changes what belongs to some of its subscriptions.
@@ -186,7 +200,11 @@ func (l ledger) NextDue(ctx context.Context) (time.Time, error) {
 	return next, nil
 }
 
-// Uninvoiced returns months that need an invoice.
+// chargesOfInvoice is how many of the oldest pending charges Uninvoiced reads for each month that it may return.
+const chargesOfInvoice = 20
+
+// Uninvoiced returns months that need an invoice: those of the oldest pending charges. All months could be as many as
+// there are pending charges, and each call would read them.
 func (l ledger) Uninvoiced(ctx context.Context, now time.Time, limit int) ([]billing.OpenMonth, error) {
 	span, err := billing.MonthSpan(billing.MonthOf(now))
 	if err != nil {
@@ -196,9 +214,11 @@ func (l ledger) Uninvoiced(ctx context.Context, now time.Time, limit int) ([]bil
 		AccountID       uuid.UUID
 		Month, Currency string
 	}
+	reader := l.engine.reader(ctx)
+	oldest := reader.Model(&chargeRow{}).Where("status = 'PENDING' AND due_at < ?", instant{span.Start}).
+		Select("account_id, due_at, currency").Order("due_at, account_id").Limit(limit * chargesOfInvoice)
 	month := l.engine.dialect().month("due_at")
-	q := l.engine.reader(ctx).Model(&chargeRow{}).Where("status = 'PENDING' AND due_at < ?", instant{span.Start})
-	q = q.Select("account_id, " + month + " AS month, currency").Group("account_id, " + month + ", currency")
+	q := reader.Table("(?) AS oldest", oldest).Distinct("account_id, " + month + " AS month, currency")
 	if err := q.Order("month, account_id, currency").Limit(limit).Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "list open months", err)
 	}

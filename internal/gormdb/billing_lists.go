@@ -1,7 +1,9 @@
 package gormdb
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,14 +60,45 @@ func inStatus(q *gorm.DB, status billing.Status, now time.Time) *gorm.DB {
 	}
 }
 
+// eachSide fetches the items of w for one side after the other, because an index has those of either in order, and none
+// those of both. It returns the items of w among all of them.
+func eachSide[T any](side billing.Side, w paging.Window, id func(T) uuid.UUID,
+	fetch func(billing.Side) ([]T, error)) ([]T, error) {
+	if !side.Partner || !side.Merchant {
+		return fetch(side)
+	}
+	asPartner, err := fetch(billing.Side{Partner: true})
+	if err != nil {
+		return nil, err
+	}
+	asMerchant, err := fetch(billing.Side{Merchant: true})
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(asPartner, asMerchant)
+	slices.SortFunc(all, func(a, b T) int {
+		first, second := id(a), id(b)
+		if w.Backward {
+			return bytes.Compare(first[:], second[:])
+		}
+		return bytes.Compare(second[:], first[:])
+	})
+	// An account can charge itself.
+	all = slices.CompactFunc(all, func(a, b T) bool { return id(a) == id(b) })
+	return all[:min(len(all), w.Size+1)], nil
+}
+
 // Subscriptions returns a page of an account's subscriptions.
 func (b bills) Subscriptions(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.SubscriptionFilter,
 	w paging.Window) (paging.Page[billing.Subscription], error) {
-	q, err := b.subscriptionsOf(ctx, accountID, side, f)
-	if err != nil {
-		return paging.Page[billing.Subscription]{}, failed(ctx, "list subscriptions", err)
-	}
-	list, err := readSubscriptions(window(q, "s.id", w), b.engine.dialect())
+	list, err := eachSide(side, w, func(s billing.Subscription) uuid.UUID { return s.ID },
+		func(side billing.Side) ([]billing.Subscription, error) {
+			q, err := b.subscriptionsOf(ctx, accountID, side, f)
+			if err != nil {
+				return nil, err
+			}
+			return readSubscriptions(window(q, "s.id", w), b.engine.dialect())
+		})
 	if err != nil {
 		return paging.Page[billing.Subscription]{}, failed(ctx, "list subscriptions", err)
 	}
@@ -88,7 +121,9 @@ func (b bills) CountSubscriptions(ctx context.Context, accountID uuid.UUID, side
 func (b bills) chargesOf(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter) *gorm.DB {
 	q := of(b.engine.reader(ctx).Model(&chargeRow{}), "charges", accountID, side)
 	if f.SubscriptionID != nil {
-		q = q.Where("charges.subscription_id = ?", *f.SubscriptionID)
+		// The partner does not know the merchant, with whom the index of subscriptions begins.
+		q = q.Where("charges.account_id = (SELECT o.account_id FROM subscriptions AS o WHERE o.id = ?)"+
+			" AND charges.subscription_id = ?", *f.SubscriptionID, *f.SubscriptionID)
 	}
 	if f.Status != "" {
 		q = q.Where("charges.status = ?", f.Status)
@@ -109,8 +144,12 @@ func (b bills) chargesOf(ctx context.Context, accountID uuid.UUID, side billing.
 // Charges returns a page of an account's charges.
 func (b bills) Charges(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter,
 	w paging.Window) (paging.Page[billing.Charge], error) {
-	var rows []chargeRow
-	if err := window(b.chargesOf(ctx, accountID, side, f), "charges.id", w).Find(&rows).Error; err != nil {
+	rows, err := eachSide(side, w, func(r chargeRow) uuid.UUID { return r.ID },
+		func(side billing.Side) (rows []chargeRow, err error) {
+			err = window(b.chargesOf(ctx, accountID, side, f), "charges.id", w).Find(&rows).Error
+			return rows, err
+		})
+	if err != nil {
 		return paging.Page[billing.Charge]{}, failed(ctx, "list charges", err)
 	}
 	return pageOf(w, rows, chargeItem)
@@ -236,9 +275,11 @@ func (b bills) Pending(ctx context.Context, merchantID uuid.UUID, currency strin
 	return sum, failed(ctx, "sum the pending charges", err)
 }
 
-// pendingOf is a query for a merchant's pending charges that fell due before a time.
+// pendingOf is a query for a merchant's pending charges that fell due before a time. The index charges_invoice has
+// them.
 func pendingOf(q *gorm.DB, merchantID uuid.UUID, currency string, before time.Time) *gorm.DB {
-	return q.Model(&chargeRow{}).Where("account_id = ? AND currency = ? AND status = 'PENDING' AND due_at < ?",
+	return q.Model(&chargeRow{}).Where(
+		"account_id = ? AND currency = ? AND status = 'PENDING' AND invoice_id IS NULL AND due_at < ?",
 		merchantID, currency, instant{before})
 }
 

@@ -279,7 +279,7 @@ type chargeRow struct {
 	CreatedAt      instant       `gorm:"<-:create;not null"`
 	SourceKey      string        `gorm:"<-:create;not null;uniqueIndex:charges_source"`
 	Status         string        `gorm:"not null"`
-	InvoiceID      uuid.NullUUID `gorm:"type:uuid;index:charges_invoice,priority:2,where:invoice_id IS NOT NULL"`
+	InvoiceID      uuid.NullUUID `gorm:"type:uuid;index:charges_invoice,priority:2"`
 	CreditOf       uuid.NullUUID `gorm:"<-:create;type:uuid;index:charges_credits,where:credit_of IS NOT NULL"`
 	Description    string        `gorm:"<-:create;not null"`
 	RequestDigest  []byte        `gorm:"<-:create"`

@@ -163,7 +163,8 @@ CREATE TABLE charges (
 CREATE INDEX charges_partner ON charges (partner_id, id);
 CREATE INDEX charges_subscription ON charges (account_id, subscription_id, period_start);
 CREATE INDEX charges_pending ON charges (due_at, account_id) WHERE status = 'PENDING';
-CREATE INDEX charges_invoice ON charges (account_id, invoice_id, due_at, id) WHERE invoice_id IS NOT NULL;
+-- Also of the charges of a merchant that no invoice has yet.
+CREATE INDEX charges_invoice ON charges (account_id, invoice_id, due_at, id);
 CREATE INDEX charges_credits ON charges (account_id, credit_of) WHERE credit_of IS NOT NULL;
 CREATE INDEX charges_token ON charges (api_token_id, due_at) WHERE api_token_id IS NOT NULL;
 
