@@ -48,6 +48,16 @@ const (
 	deliverOneWork  = "webhooks delivered, one webhook"
 	postsYardstick  = "posts, 64 in flight"
 	fewPosts        = "posts, 4 in flight"
+	billWork        = "subscriptions billed in one run"
+	copyYardstick   = "COPY of the same rows"
+	chargeWork      = "createCharge over GraphQL"
+	rawCharge       = "raw, charging"
+	subsWork        = "list of 50 subscriptions, 12 fields"
+	deepSubsWork    = "subscriptions, page 10,000"
+	handSubs        = "hand, subscriptions"
+	chargesWork     = "list of 50 charges, 11 fields"
+	deepChargesWork = "charges, page 10,000"
+	handCharges     = "hand, charges"
 )
 
 // contenders returns everything that is measured, in the order of a round. The contenders of a group take turns. What
@@ -91,6 +101,19 @@ func (s *suite) contenders() [][]contender {
 		{{deliverManyWork, s.deliverMany}},
 		{{fewPosts, s.postOne}},
 		{{deliverOneWork, s.deliverOne}},
+		{{rawCharge, s.rawCharge}},
+		{{chargeWork, s.charge}},
+		{
+			{handSubs, s.handSubscriptions},
+			{subsWork, s.subscriptions},
+			{deepSubsWork, s.deepSubscriptions},
+			{handCharges, s.handCharges},
+			{chargesWork, s.charges},
+			{deepChargesWork, s.deepCharges},
+		},
+		// COPY inserts the rows that the run stored.
+		{{billWork, s.bill}},
+		{{copyYardstick, s.copyBilled}},
 	}
 }
 
@@ -122,6 +145,12 @@ func pairs() []pair {
 		{work: deliverManyWork, against: postsYardstick, target: 0.35, stretch: 0.6},
 		// That of one webhook is limited by its four requests in flight.
 		{work: deliverOneWork, against: fewPosts},
+		{work: billWork, against: copyYardstick, target: 0.15, stretch: 0.3},
+		{work: chargeWork, against: rawCharge, target: 0.35, stretch: 0.5},
+		{work: subsWork, against: handSubs, target: 0.6, stretch: 1.0},
+		{work: chargesWork, against: handCharges, target: 0.6, stretch: 1.0},
+		{work: deepSubsWork, against: subsWork, target: 0.67, stretch: 1.0},
+		{work: deepChargesWork, against: chargesWork, target: 0.67, stretch: 1.0},
 	}
 }
 
@@ -175,7 +204,8 @@ func input(fields ...any) map[string]any {
 }
 
 func (s *suite) raw(ctx context.Context, d time.Duration) (measurement, error) {
-	return runPgbench(ctx, s.pgbench, s.dir, s.rawDSN, len(s.owners), d)
+	script := pgbenchScript{program: s.pgbench, text: rawInsert, numbers: map[string]int{"owners": len(s.owners)}}
+	return script.run(ctx, s.dir, s.rawDSN, d)
 }
 
 // issue issues store-level tokens, one store after the other.

@@ -33,6 +33,7 @@ func run() error {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds to run")
 	flag.DurationVar(&o.each, "each", 5*time.Second, "how long each load lasts in a round")
 	flag.StringVar(&o.only, "only", "", "measure only the work whose name contains this")
+	flag.IntVar(&o.subscriptions, "subscriptions", defaultSubscriptions, "subscriptions of the rows of billing")
 	flag.StringVar(&o.record, "record", "", "file to write the report to")
 	yardstick := flag.String("serve", "", "serve this yardstick instead (used by bench itself)")
 	address := flag.String("address", "", "address of the yardstick")
@@ -54,6 +55,8 @@ type options struct {
 	each   time.Duration
 	only   string
 	record string
+
+	subscriptions int
 }
 
 // measure runs everything and prints the report.
@@ -71,7 +74,7 @@ func measure(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	s := &suite{dir: dir, binary: binary, pgbench: pgbench}
+	s := &suite{dir: dir, binary: binary, pgbench: pgbench, bills: bills{count: o.subscriptions}}
 	r, err := s.run(ctx, o)
 	if err := errors.Join(err, s.close()); err != nil {
 		return err
@@ -103,6 +106,7 @@ func (s *suite) run(ctx context.Context, o options) (report, error) {
 		return r, err
 	}
 	r.results, err = runRounds(ctx, groups, s.renew, o)
+	r.figures = append(r.figures, s.bills.figures()...)
 	return r, err
 }
 

@@ -16,22 +16,35 @@ import (
 	"time"
 )
 
-// rawInsert inserts the same rows as issuing a token, in one statement.
-//
-//go:embed raw.sql
-var rawInsert []byte
+// What raw runs: statements that insert the same rows as issuing a token, and as creating a charge.
+var (
+	//go:embed raw.sql
+	rawInsert []byte
+	//go:embed charge.sql
+	rawChargeInsert []byte
+)
 
-// runPgbench runs rawInsert for d with as many clients as wrk has connections, each waiting for its commit.
-func runPgbench(ctx context.Context, program, dir, database string, owners int, d time.Duration) (measurement, error) {
+// pgbenchScript is a script for pgbench, with the values of its variables.
+type pgbenchScript struct {
+	program string
+	text    []byte
+	numbers map[string]int
+}
+
+// run runs the script for d with as many clients as wrk has connections, each waiting for its commit.
+func (p pgbenchScript) run(ctx context.Context, dir, database string, d time.Duration) (measurement, error) {
 	script := filepath.Join(dir, "raw.sql")
-	if err := os.WriteFile(script, rawInsert, 0o600); err != nil {
+	if err := os.WriteFile(script, p.text, 0o600); err != nil {
 		return measurement{}, err
 	}
 	prefix := filepath.Join(dir, "pgbench")
-	cmd := exec.CommandContext(ctx, program, "--no-vacuum", "--protocol=prepared", "--file", script,
-		"--define", fmt.Sprintf("owners=%d", owners), "--client", strconv.Itoa(wrkConnections), "--jobs",
-		strconv.Itoa(wrkThreads),
-		"--time", strconv.Itoa(int(d.Seconds())), "--log", "--log-prefix", prefix, "--sampling-rate=0.1", database)
+	cmd := exec.CommandContext(ctx, p.program, "--no-vacuum", "--protocol=prepared", "--file", script,
+		"--client", strconv.Itoa(wrkConnections), "--jobs", strconv.Itoa(wrkThreads),
+		"--time", strconv.Itoa(int(d.Seconds())), "--log", "--log-prefix", prefix, "--sampling-rate=0.1")
+	for name, value := range p.numbers {
+		cmd.Args = append(cmd.Args, "--define", fmt.Sprintf("%s=%d", name, value))
+	}
+	cmd.Args = append(cmd.Args, database)
 	m, err := working(func() (measurement, error) {
 		out, err := cmd.CombinedOutput()
 		if err != nil {

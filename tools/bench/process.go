@@ -54,6 +54,16 @@ func (p *process) stop() error {
 	return p.exit
 }
 
+// wait waits until the program ends by itself.
+func (p *process) wait() error {
+	p.once.Do(func() {
+		if err := p.cmd.Wait(); err != nil {
+			p.exit = fmt.Errorf("%s: %w: %s", p.cmd.Path, err, p.logTail())
+		}
+	})
+	return p.exit
+}
+
 // logTail returns the end of the server's output.
 func (p *process) logTail() string {
 	log, err := os.ReadFile(p.log)

@@ -41,6 +41,7 @@ type suite struct {
 	revokeRates      map[int]float64 // calls a second in the last round, by tokens in a call
 
 	hooks hooks
+	bills bills
 }
 
 // prepare starts the database and both installations, and fills them.
@@ -48,7 +49,7 @@ func (s *suite) prepare(ctx context.Context) error {
 	s.accounts = accounts()
 	s.revokeRates = map[int]float64{}
 	for _, step := range []func(context.Context) error{s.prepareDatabase, s.preparePostgres, s.prepareSQLite,
-		s.prepareGateway, s.prepareYardsticks, s.prepareWebhooks} {
+		s.prepareGateway, s.prepareYardsticks, s.prepareWebhooks, s.prepareBilling} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -182,7 +183,7 @@ func (s *suite) renew(ctx context.Context) error {
 	if err := errors.Join(s.bare.stop(), s.hand.stop()); err != nil {
 		return err
 	}
-	if err := s.hooks.renew(ctx, s.dir); err != nil {
+	if err := errors.Join(s.hooks.renew(ctx, s.dir), s.bills.renew(ctx, s.dir, s.cluster.DSN("bills"))); err != nil {
 		return err
 	}
 	return s.prepareYardsticks(ctx)
@@ -196,7 +197,7 @@ func (s *suite) close() error {
 			errs = append(errs, p.stop())
 		}
 	}
-	errs = append(errs, s.stopGateway(), s.hooks.close())
+	errs = append(errs, s.stopGateway(), s.hooks.close(), s.bills.close())
 	for _, l := range []*latchkey{s.postgres, s.embedded} {
 		if l != nil {
 			errs = append(errs, l.stop())

@@ -124,7 +124,7 @@ const handQuery = `SELECT u.id::text, u.email, u.first_name, u.last_name, u.loca
 FROM account_users a JOIN users u ON u.id = a.user_id
 WHERE a.account_id = $1 ORDER BY a.user_id DESC LIMIT $2`
 
-// handHandler returns the users of the account in the path, as one would write it for this purpose only: no
+// handHandler returns a list of the account in the path, as one would write it for this purpose only: no
 // authentication, no GraphQL, one query and encoding/json.
 func handHandler(pool *pgxpool.Pool) http.Handler {
 	mux := http.NewServeMux()
@@ -138,6 +138,8 @@ func handHandler(pool *pgxpool.Pool) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p)
 	})
+	mux.Handle("GET /subscriptions/{account}", handList(pool, "subscriptions", handSubscriptionsQuery, scanSubscription))
+	mux.Handle("GET /charges/{account}", handList(pool, "charges", handChargesQuery, scanCharge))
 	return mux
 }
 

@@ -33,7 +33,8 @@ func TestRawKeepsAllRowsOfAToken(t *testing.T) {
 	if err := numberOwners(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	m, err := runPgbench(t.Context(), pgbench, t.TempDir(), dsn, 2, time.Second)
+	script := pgbenchScript{program: pgbench, text: rawInsert, numbers: map[string]int{"owners": 2}}
+	m, err := script.run(t.Context(), t.TempDir(), dsn, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
