@@ -25,10 +25,12 @@ FUZZTIME ?= 20s
 CHAOSROUNDS ?= 1000
 CHAOSREQUESTS ?= 20000
 CHAOSKILLS ?= 50
-# How many rounds `make bench` runs, how long each measurement takes, and a part of the name of the rows to measure.
+# How many rounds `make bench` runs, how long each measurement takes, a part of the name of the rows to measure,
+# and the number of subscriptions of the rows of billing.
 ROUNDS ?= 5
 EACH ?= 5s
 ONLY ?=
+SUBSCRIPTIONS ?= 1000000
 
 .PHONY: help
 help: ## List the targets
@@ -114,9 +116,9 @@ chaos: ## Revoke rights and kill servers CHAOSROUNDS (1000) times, restart them 
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/test/promises -run '^(TestWritesDuringARevocation|TestIssuingDuringARemoval)$$' -count=1 -v -timeout 2h
 
 .PHONY: bench
-bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, EACH=5s, ONLY=revoke)
+bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, EACH=5s, ONLY=revoke, SUBSCRIPTIONS=50000)
 	@tools/need initdb=postgresql pgbench=postgresql wrk=wrk
-	go run ./tools/bench -rounds $(ROUNDS) -each $(EACH) -only '$(ONLY)'
+	go run ./tools/bench -rounds $(ROUNDS) -each $(EACH) -only '$(ONLY)' -subscriptions $(SUBSCRIPTIONS)
 
 .PHONY: bench-record
 bench-record: build ## Run bench and write the results to docs/benchmarks.md

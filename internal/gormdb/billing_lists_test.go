@@ -71,7 +71,8 @@ func TestListsOfBothSides(t *testing.T) {
 func TestBillingPlans(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	var statements []string
-	db := dbtest.OpenWith(t, gormdb.Config{URL: url, OnStatement: func(sql string) { statements = append(statements, sql) }})
+	db := dbtest.OpenWith(t, gormdb.Config{URL: url,
+		OnStatement: func(sql string) { statements = append(statements, sql) }})
 	m := newMarket(t, db, "2026-02-28")
 	one := m.subscribe(t)
 	conn := connect(t, url)
@@ -113,7 +114,7 @@ func TestBillingPlans(t *testing.T) {
 		args  []any // of the first statement
 		index string
 	}{
-		{"what is due", func() error { _, err := m.ledger().Due(ctx, at, 1000); return err }, []any{day("2026-02-28"), 1000},
+		{"what is due", func() error { _, err := m.ledger().Due(ctx, at, 1000); return err }, []any{at, 1000},
 			"subscriptions_due"},
 		{"months without an invoice", func() error { _, err := m.ledger().Uninvoiced(ctx, at, 10); return err },
 			[]any{day("2026-02-01"), 200, 10}, "charges_pending"},
@@ -126,7 +127,8 @@ func TestBillingPlans(t *testing.T) {
 			[]any{account, one.ID, limit}, "charges_"},
 		{"charges of both", func() error { return lists(both, billing.ChargeFilter{}) }, []any{account, one.ID, limit},
 			"charges_partner"},
-		{"charges of a subscription", func() error { return lists(partner, billing.ChargeFilter{SubscriptionID: &one.ID}) },
+		{"charges of a subscription",
+			func() error { return lists(partner, billing.ChargeFilter{SubscriptionID: &one.ID}) },
 			[]any{account, one.ID, one.ID, one.ID, limit}, "(account_id = $0"},
 		{"subscriptions of both", func() error {
 			_, err := b.Subscriptions(ctx, account, both, billing.SubscriptionFilter{}, w)

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// What hand answers to a list of subscriptions or charges, which is one query for each list. Their limits are part of the
-// texts: PostgreSQL would otherwise plan for much larger ones.
+// What hand answers to a list of subscriptions or charges, which is one query for each list. Their limits are part of
+// the texts: PostgreSQL would otherwise plan for much larger ones.
 
 // listed is a response with a list, which field returns the object around.
 type listed[T any] struct {

@@ -281,6 +281,7 @@ func (s *suite) usage(count int) ([]request, error) {
 
 // rawCharge inserts the same rows as charge.
 func (s *suite) rawCharge(ctx context.Context, d time.Duration) (measurement, error) {
-	script := pgbenchScript{program: s.pgbench, text: rawChargeInsert, numbers: map[string]int{"subscriptions": s.bills.count}}
+	script := pgbenchScript{program: s.pgbench, text: rawChargeInsert,
+		numbers: map[string]int{"subscriptions": s.bills.count}}
 	return script.run(ctx, s.dir, s.bills.rawDSN, d)
 }

@@ -138,7 +138,8 @@ func handHandler(pool *pgxpool.Pool) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p)
 	})
-	mux.Handle("GET /subscriptions/{account}", handList(pool, "subscriptions", handSubscriptionsQuery, scanSubscription))
+	mux.Handle("GET /subscriptions/{account}",
+		handList(pool, "subscriptions", handSubscriptionsQuery, scanSubscription))
 	mux.Handle("GET /charges/{account}", handList(pool, "charges", handChargesQuery, scanCharge))
 	return mux
 }
