@@ -114,6 +114,7 @@ chaos: ## Revoke rights and kill servers CHAOSROUNDS (1000) times, restart them 
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/cli -run '^TestWebhooksOfKilledServers$$' -count=1 -v -timeout 2h
 	LATCHKEY_CHAOS_KILLS=$(CHAOSKILLS) go test ./internal/cli -run '^TestBillingKilled$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/test/promises -run '^(TestWritesDuringARevocation|TestIssuingDuringARemoval)$$' -count=1 -v -timeout 2h
+	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/billing -run '^TestLivesOnDatabases$$' -count=1 -v -timeout 2h
 
 .PHONY: bench
 bench: build ## Measure Latchkey against its yardsticks (ROUNDS=5, EACH=5s, ONLY=revoke, SUBSCRIPTIONS=50000)
