@@ -311,12 +311,25 @@ func (p *play) resume() {
 	}
 }
 
-// use charges for usage within the cap, or beyond it.
-func (p *play) use() {
+// useOften charges one subscription for usage for a while, sometimes across the end of a month.
+func (p *play) useOften() {
 	s := p.one()
-	if s == nil {
-		return
+	for range rapid.IntRange(1, 4).Draw(p.T, "usage charges") {
+		if s != nil {
+			p.useOf(s)
+			p.wait(time.Duration(rapid.SampledFrom([]int{0, 0, 1, 9}).Draw(p.T, "days")) * 24 * time.Hour)
+		}
 	}
+}
+
+func (p *play) use() {
+	if s := p.one(); s != nil {
+		p.useOf(s)
+	}
+}
+
+// useOf charges for usage within the cap, or beyond it.
+func (p *play) useOf(s *running) {
 	life := s.oracle.Life()
 	u := &used{of: s, start: life.Start.Unix(), cents: p.cents(1, "usage"), at: p.now}
 	left := int64(-1)

@@ -240,7 +240,7 @@ func (p *play) waitRandomly() {
 func (p *play) live() {
 	acts := map[string]func(){
 		"offer": p.offer, "answer": p.answerOne, "cancel": p.cancel, "suspend": p.suspend, "resume": p.resume,
-		"use": p.use, "again": p.useAgain, "delete": p.delete, "credit": p.credit, "run": p.run, "cut": p.cutOff,
+		"use": p.useOften, "again": p.useAgain, "delete": p.delete, "credit": p.credit, "run": p.run, "cut": p.cutOff,
 		"crowd": p.crowd, "advance": p.advance,
 	}
 	names := []string{"offer", "offer", "offer", "offer", "answer", "answer", "cancel", "suspend", "resume", "resume",
