@@ -98,6 +98,10 @@ func (f failureMails) WebhookFailing(ctx context.Context, w webhook.Webhook) err
 	if err != nil {
 		return err
 	}
-	return f.mail.WebhookFailing(ctx, owners[a.OwnerID], w.FailingSince,
+	to, err := f.b.signIn.Recipient(ctx, owners[a.OwnerID])
+	if err != nil {
+		return err
+	}
+	return f.mail.WebhookFailing(ctx, to, w.FailingSince,
 		f.baseURL+"/accounts/"+w.AccountID.String()+"/webhooks/"+w.ID.String())
 }

@@ -56,12 +56,12 @@ func (s signIns) EnsurePerson(ctx context.Context, foldedEmail string, at time.T
 }
 
 // ensurePerson returns the row of the person who signs in with an address that an account has recorded. It inserts
-// the row if it is missing.
+// the row if it is missing, with the address in the spelling that was recorded first.
 func ensurePerson(tx *gorm.DB, foldedEmail string, at time.Time) (userRow, error) {
 	var records []recordRow
 	q := tx.Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").Where("a.email_folded = ?",
 		foldedEmail)
-	if err := q.Select(recordColumns).Order("a.created_at").Limit(1).Scan(&records).Error; err != nil {
+	if err := q.Select(recordColumns).Order("a.created_at, a.user_id").Limit(1).Scan(&records).Error; err != nil {
 		return userRow{}, err
 	}
 	for _, r := range records {

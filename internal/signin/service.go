@@ -67,6 +67,7 @@ type Service struct {
 	NoPasswords bool
 	Provider    Provider
 
+	persons  *persons
 	failures *failures
 	notices  *notices
 }
@@ -78,6 +79,7 @@ func NewService(c Config) (*Service, error) {
 	}
 	now := c.Now
 	persons := &persons{c.Repository, now}
+	c.Mail = newPost(c.Mail, persons)
 	attempts, errAttempts := newAttempts(c.Unlimited)
 	invitations, errInvitations := newInvitations(c.Unlimited)
 	notices, errNotices := newNotices(c, persons)
@@ -87,7 +89,8 @@ func NewService(c Config) (*Service, error) {
 	}
 	failures, flows := newFailures(c, persons), &flows{c.Repository, c.Keys, c.Random, now}
 
-	s := &Service{NoPasswords: c.NoPasswords, Provider: c.Provider, failures: failures, notices: notices}
+	s := &Service{NoPasswords: c.NoPasswords, Provider: c.Provider, persons: persons, failures: failures,
+		notices: notices}
 	s.Devices = &Devices{persons, c.Keys, c.Random, now}
 	s.Memberships = &Memberships{persons, c.Repository, c.Users, now}
 	s.Factors = &Factors{persons, c.Repository, notices, site, c.Provider, c.NoPasswords, now}
