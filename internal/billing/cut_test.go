@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/billing"
 )
 
-// errCut is what a run is told whose process would be dead.
+// errCut is the error of a run whose process would be dead.
 var errCut = errors.New("the run was cut off")
 
 // cut is a ledger whose run is cut off: before the call left, after it, or in it.

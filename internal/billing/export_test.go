@@ -8,7 +8,7 @@ import (
 // Oracle is the oracle for tests outside the package.
 type Oracle struct{ oracle }
 
-// Life is what an oracle knows of the state of a subscription.
+// Life is the state of a subscription that an oracle needs.
 type Life struct {
 	Began, Suspended, Ended bool
 	// Cancelling reports that it will end with its period.

@@ -62,7 +62,7 @@ func (m Money) Decimal() string {
 	return amount.Number()
 }
 
-// String returns the amount as people read it, such as $1,019.90.
+// String returns the amount for display, such as $1,019.90.
 func (m Money) String() string {
 	amount, err := currency.NewAmountFromInt64(m.Minor, m.Currency)
 	if err != nil {

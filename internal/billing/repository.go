@@ -167,7 +167,7 @@ type Ledger interface {
 	// returns how many charges it added.
 	Bill(ctx context.Context, now time.Time, changes Changes) (added int64, err error)
 	// NextDue returns the earliest NextDueAt of all subscriptions, and the end of the month of the earliest pending
-	// charge, whichever is first. It returns zero if there is neither.
+	// charge, the earlier one. It returns zero if there is neither.
 	NextDue(ctx context.Context) (time.Time, error)
 	// Uninvoiced returns at most limit merchants, months and currencies that have pending charges due before now's
 	// month, earliest month first. It returns none only if there are none, but may leave out later ones.
@@ -175,7 +175,7 @@ type Ledger interface {
 	// Issue issues the invoice of a month: all of the merchant's pending charges in the currency that are due before
 	// its end. It excludes the merchant's other money writes. compose returns the invoice of the charges and the
 	// Carried charges that it needs. Issue returns fault.Conflict if the invoice exists, and while that of an earlier
-	// month is to be issued.
+	// month must be issued.
 	Issue(ctx context.Context, m OpenMonth, compose func(now time.Time, number int64, charges []Charge) (Invoice,
 		[]Charge, []audit.Event, error)) error
 

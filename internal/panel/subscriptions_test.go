@@ -28,7 +28,8 @@ func TestSubscriptions(t *testing.T) {
 		owner.get(at+"/cancel").wants(http.StatusForbidden, "Only the owner of the store")
 		staff := s.signedIn("chloe@acme.example")
 		for _, act := range []string{"/cancel", "/suspend", "/resume"} {
-			check.Equal(t, owner.post(at+act, "when", "now").status, http.StatusForbidden, "the owner: %s", act)
+			status := owner.post(at+act, "when", "now").status
+			check.Equal(t, status, http.StatusForbidden, "the owner: %s", act)
 			check.Equal(t, staff.post(at+act, "when", "now").status, http.StatusForbidden, "staff: %s", act)
 		}
 		staff.get(s.page("/subscriptions")).wants(http.StatusForbidden, "")

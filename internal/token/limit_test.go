@@ -209,7 +209,7 @@ func TestRotationWithChargeLimit(t *testing.T) {
 	t.Run("itself", func(t *testing.T) {
 		by := limited(cents(5))
 		target := issuedToken(scope.LevelAccount, scope.AccountChargesWrite)
-		by.ID, target.ID, target.ChargeLimit = target.ID, target.ID, cents(5)
+		by.ID, target.ChargeLimit = target.ID, cents(5)
 		wantFaults(t, policy().CheckRotation(by, target, nil, 0, now))
 	})
 }
