@@ -194,7 +194,8 @@ type Ledger interface {
 	// MerchantOf returns the merchant of a subscription. It returns fault.NotFound if there is no such subscription.
 	MerchantOf(ctx context.Context, subscriptionID uuid.UUID) (uuid.UUID, error)
 
-	// SetClock starts the test clock at the time if the database has none, and returns its time.
+	// SetClock starts the test clock at the time if the database has none, and returns its time. It returns
+	// fault.Conflict if the database has checkouts that go by real time.
 	SetClock(ctx context.Context, at time.Time) (time.Time, error)
 	// HasClock reports whether the database has a test clock.
 	HasClock(ctx context.Context) (bool, error)

@@ -305,6 +305,15 @@ func (l ledger) issue(tx *gorm.DB, m billing.OpenMonth, before time.Time, compos
 // SetClock starts the test clock.
 func (l ledger) SetClock(ctx context.Context, at time.Time) (now time.Time, err error) {
 	err = l.write(ctx, biller(), held{}, func(tx *gorm.DB) error {
+		var billed int64
+		if err := tx.Raw(`SELECT count(*) FROM (SELECT 1 FROM checkouts
+			WHERE NOT EXISTS (SELECT 1 FROM billing_clock) LIMIT 1) AS c`).Scan(&billed).Error; err != nil {
+			return err
+		}
+		if billed > 0 {
+			return fault.Errorf(fault.Conflict, "This database has checkouts that go by real time, so it cannot get a "+
+				"test clock. Use another database for tests.")
+		}
 		if err := tx.Exec("INSERT INTO billing_clock (id, now) VALUES (1, ?) ON CONFLICT DO NOTHING",
 			instant{at}).Error; err != nil {
 			return err

@@ -79,11 +79,11 @@ func (l ledger) Issued(ctx context.Context, after uuid.UUID, limit int) ([]billi
 
 // CarriedCharges returns what invoices carried to the next ones.
 func (l ledger) CarriedCharges(ctx context.Context, after uuid.UUID, limit int) ([]billing.Charge, error) {
-	merchants := l.engine.reader(ctx).Model(&invoiceRow{}).Distinct("account_id").Where("account_id > ?", after).
-		Order("account_id").Limit(limit)
-	// Only these charges have no partner, and all have such a key.
+	// Only these charges have no partner.
+	merchants := l.engine.reader(ctx).Model(&chargeRow{}).Distinct("account_id").
+		Where("partner_id IS NULL AND account_id > ?", after).Order("account_id").Limit(limit)
 	var rows []chargeRow
-	q := l.engine.reader(ctx).Where("account_id IN (?) AND source_key >= 'k/' AND source_key < 'k0'", merchants)
+	q := l.engine.reader(ctx).Where("account_id IN (?) AND partner_id IS NULL", merchants)
 	if err := q.Order("account_id, due_at, id").Find(&rows).Error; err != nil {
 		return nil, failed(ctx, "read carried charges", err)
 	}
