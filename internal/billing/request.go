@@ -131,6 +131,9 @@ func RedirectURL(text string) (string, error) {
 	switch {
 	case text == "" || len(text) > MaxURL || err != nil || u.Opaque != "" || u.Hostname() == "" || !oneLine(text):
 		return "", invalid("redirectUrl", "A redirect URL is a complete URL of at most %d characters.", MaxURL)
+	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }):
+		return "", invalid("redirectUrl", "Write the host of a redirect URL in ASCII, such as xn--mnchen-3ya.example: "+
+			"letters that look alike could mislead the merchant.")
 	case u.User != nil:
 		return "", invalid("redirectUrl", "A redirect URL contains no user name or password.")
 	case u.Scheme == "https", u.Scheme == "http" && local(u.Hostname()):

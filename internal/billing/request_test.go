@@ -41,11 +41,13 @@ func TestRedirectURL(t *testing.T) {
 		"javascript:alert(1)":             incomplete,
 		"JavaScript://x/%0aalert(1)":      insecure,
 		"data:text/html,x":                incomplete,
-		"https://user:pass@app.example":   "INVALID redirectUrl: A redirect URL contains no user name or password.",
-		"":                                incomplete,
-		"https://":                        incomplete,
-		"https://app.example/\n":          "https://app.example/",
-		"https://app.example/\u202e":      incomplete,
+		"https://\u0430cme.example": "INVALID redirectUrl: Write the host of a redirect URL in ASCII, such as " +
+			"xn--mnchen-3ya.example: letters that look alike could mislead the merchant.",
+		"https://user:pass@app.example": "INVALID redirectUrl: A redirect URL contains no user name or password.",
+		"":                              incomplete,
+		"https://":                      incomplete,
+		"https://app.example/\n":        "https://app.example/",
+		"https://app.example/\u202e":    incomplete,
 		"https://a.example/" + strings.Repeat("a", MaxURL): incomplete,
 	} {
 		got, err := RedirectURL(text)

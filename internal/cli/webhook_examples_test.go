@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -276,6 +277,10 @@ func (r *receiver) refusesForgeries(t *testing.T, name string) {
 			}
 		}
 		res, err := http.DefaultClient.Do(req)
+		closed := errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+		if closed && tc.want == http.StatusRequestEntityTooLarge {
+			continue // The receiver refused it before it was sent, so that the client can miss the answer.
+		}
 		if err != nil {
 			t.Fatalf("%s to %s: %v", tc.what, name, err)
 		}

@@ -47,6 +47,25 @@ func billingTime(q *gorm.DB) (time.Time, error) {
 	return row.Now.Time, nil
 }
 
+// merchantTime returns billing time for a write that has locked the merchant, but not a time in a month whose invoice
+// was issued: a clock can step back, and what falls due then would be on no invoice.
+func merchantTime(tx *gorm.DB, merchantID uuid.UUID) (time.Time, error) {
+	now, err := billingTime(tx)
+	if err != nil {
+		return now, err
+	}
+	var month *string
+	last := tx.Model(&invoiceRow{}).Where("account_id = ?", merchantID).Select("max(month)")
+	if err := last.Scan(&month).Error; err != nil || month == nil {
+		return now, err
+	}
+	span, err := billing.MonthSpan(*month)
+	if span.End.After(now) {
+		now = span.End
+	}
+	return now, err
+}
+
 // of narrows q, a query for rows of the table alias, to those of the account on a side.
 func of(q *gorm.DB, alias string, accountID uuid.UUID, side billing.Side) *gorm.DB {
 	switch {

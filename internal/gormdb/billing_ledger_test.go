@@ -439,17 +439,3 @@ func TestClock(t *testing.T) {
 		mustBe(t, gormdb.Ledger(db).MoveClock(ctx, noon), fault.Conflict)
 	})
 }
-
-// A test clock must not take over a database whose checkouts go by real time.
-func TestClockTakesOverNoCheckouts(t *testing.T) {
-	eachMarket(t, "2026-01-31", func(t *testing.T, m market) {
-		m.subscribe(t)
-		if err := gormdb.Gorm(m.DB).Exec("DELETE FROM billing_clock").Error; err != nil {
-			t.Fatal(err)
-		}
-		_, err := m.ledger().SetClock(t.Context(), noon)
-		mustBe(t, err, fault.Conflict)
-		has, err := m.ledger().HasClock(t.Context())
-		check.Equal(t, has, false, "there is a clock (%v)", err)
-	})
-}

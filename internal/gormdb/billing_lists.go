@@ -203,13 +203,14 @@ func (b bills) CountInvoices(ctx context.Context, merchantID uuid.UUID) (n int64
 	return n, failed(ctx, "count invoices", err)
 }
 
-// inDueOrder narrows q, a query for charges, to the keys in w, in the order of their due times, oldest first. order is
-// that in which w's items are fetched.
-func inDueOrder(q *gorm.DB, w paging.Window) (bounded *gorm.DB, order string) {
+// inDueOrder narrows q, a query for charges of a merchant, to the keys in w, in the order of their due times, oldest
+// first. order is that in which w's items are fetched.
+func inDueOrder(q *gorm.DB, merchantID uuid.UUID, w paging.Window) (bounded *gorm.DB, order string) {
 	const key = "(charges.due_at, charges.id)"
 	bound := func(operator string, id *uuid.UUID) {
 		if id != nil {
-			q = q.Where(key+operator+"(SELECT x.due_at, x.id FROM charges AS x WHERE x.id = ?)", *id)
+			q = q.Where(key+operator+"(SELECT x.due_at, x.id FROM charges AS x WHERE x.account_id = ? AND x.id = ?)",
+				merchantID, *id)
 		}
 	}
 	bound(" > ", w.After)
@@ -225,7 +226,7 @@ func (b bills) InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceID
 	w paging.Window) (map[uuid.UUID]paging.Page[billing.Charge], error) {
 	reader := b.engine.reader(ctx)
 	q, order := inDueOrder(reader.Model(&chargeRow{}).Where("charges.account_id = ? AND charges.invoice_id IN ?",
-		merchantID, invoiceIDs), w)
+		merchantID, invoiceIDs), merchantID, w)
 	var rows []chargeRow
 	var err error
 	if len(invoiceIDs) == 1 { // the window function would read all of its lines

@@ -135,7 +135,7 @@ func (b bills) ChangeCheckout(ctx context.Context, by auth.Actor, merchantID, id
 		if err != nil {
 			return err
 		}
-		now, err := billingTime(tx)
+		now, err := merchantTime(tx, merchantID)
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (b bills) ChangeSubscription(ctx context.Context, by auth.Actor, accountID,
 		if err != nil {
 			return err
 		}
-		now, err := billingTime(tx)
+		now, err := merchantTime(tx, s.MerchantID)
 		if err != nil {
 			return err
 		}
@@ -269,9 +269,13 @@ func (b bills) AddUsage(ctx context.Context, by auth.Actor, partnerID, subscript
 		if err != nil {
 			return err
 		}
-		now, err := billingTime(tx)
+		now, err := merchantTime(tx, s.MerchantID)
 		if err != nil {
 			return err
+		}
+		// A subscription counts from no earlier time than what is billed of it.
+		if s.BilledUntil.After(now) {
+			now = s.BilledUntil
 		}
 		source := billing.UsageKey(s.ID, key)
 		if c, replayed, err = keptCharge(tx, s.MerchantID, source, digest, now); err != nil || replayed {
@@ -363,7 +367,7 @@ func (b bills) ChangeCharge(ctx context.Context, by auth.Actor, partnerID, id uu
 		if row, err = one[chargeRow](tx.Where("account_id = ? AND id = ?", row.AccountID, id), missing); err != nil {
 			return err
 		}
-		now, err := billingTime(tx)
+		now, err := merchantTime(tx, s.MerchantID)
 		if err != nil {
 			return err
 		}

@@ -66,7 +66,9 @@ type shownItem struct {
 	// Cap is the usage cap that holds after the approval; nil if usage cannot be charged.
 	Cap    *billing.Money
 	Before *shownTerm
-	Lines  []shownCharge
+	// Withdraws is the last day of the subscription if the owner cancelled it: the change withdraws that.
+	Withdraws time.Time
+	Lines     []shownCharge
 	// Problem is why it can no longer be approved.
 	Problem string
 	// Address is that of the subscription, empty if there is none yet.
@@ -165,7 +167,7 @@ func describeItem(q *request, item billing.ReviewedItem) shownItem {
 		Cap: capOf(item.Cap, item.Price)}
 	if item.Before != nil {
 		before := describeTerm(q, item.Before.Term())
-		shown.Before = &before
+		shown.Before, shown.Withdraws = &before, item.Before.CancelledAt
 		if item.Cap == nil {
 			shown.Cap = before.Cap
 		}

@@ -110,6 +110,12 @@ func TestCheckoutsOfTrialsAndChanges(t *testing.T) {
 				t.Errorf("%s is charged and was not shown: %s", amount, shown)
 			}
 		}
+		withdrawing := b.asks(change).Path()
+		v.get(withdrawing).lacks("You cancelled this subscription")
+		if _, err := b.service.CancelSubscription(t.Context(), b.partner, billing.Cancellation{ID: sub.ID}); err != nil {
+			t.Fatal(err)
+		}
+		v.get(withdrawing).wants(http.StatusOK, "You cancelled this subscription to the end of")
 		late := b.asks(change)
 		page = v.get(late.Path())
 		if _, err := b.service.CancelSubscription(t.Context(), b.partner,

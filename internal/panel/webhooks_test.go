@@ -78,7 +78,7 @@ func (r *receiver) wait(t *testing.T, n int) []received {
 // addWebhook creates a webhook through the form and returns its address and its secret.
 func (v *visitor) addWebhook(at, to string, types ...string) (address, secret string) {
 	v.t.Helper()
-	pairs := []string{"url", to, "description", "Billing"}
+	pairs := []string{"url", to, "description", "For accounting"}
 	for _, each := range types {
 		pairs = append(pairs, "eventTypes", each)
 	}
@@ -168,11 +168,11 @@ func TestEditWebhook(t *testing.T) {
 		hook, _ := owner.addWebhook(s.page("/webhooks"), "https://hooks.example/", "user.*", "api_token.revoked")
 		edit := owner.open(hook + "/edit")
 		owner.submit(edit, "Save changes").goes(hook + "?n=1&notice=webhook_updated")
-		owner.open(hook).wants(http.StatusOK, "api_token.revoked user.*").wants(http.StatusOK, "Billing")
+		owner.open(hook).wants(http.StatusOK, "api_token.revoked user.*").wants(http.StatusOK, "For accounting")
 		owner.submit(edit, "Save changes", "url", "ftp://hooks.example/").refuses("url")
 		owner.submit(edit, "Save changes", "url", "https://hooks.example/new", "description", "", "eventTypes",
 			"*").goes(hook + "?n=1&notice=webhook_updated")
-		owner.open(hook).wants(http.StatusOK, "https://hooks.example/new").lacks("Billing")
+		owner.open(hook).wants(http.StatusOK, "https://hooks.example/new").lacks("For accounting")
 		edit = owner.open(hook + "/edit")
 		if !strings.Contains(edit.body, `value="*" checked`) {
 			t.Error("form: got no checkbox of all types checked, want it")
