@@ -2388,7 +2388,7 @@ type ScopePermission {
 "Mutations of subscriptions."
 type SubscriptionMutations {
   """
-  Cancels a subscription at the end of the paid period, or immediately during a trial or before the first invoice.
+  Cancels a subscription at the end of the paid period, or now during a trial or with ` + "`" + `immediately` + "`" + `.
   Requires the ` + "`" + `account_subscriptions_cancel` + "`" + ` scope.
   """
   cancelSubscription(
