@@ -1,21 +1,21 @@
 package gormdb_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"latchkey/internal/fault"
-	"latchkey/internal/gormdb"
 	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 // A test clock must not take over a database whose checkouts go by real time.
 func TestClockTakesOverNoCheckouts(t *testing.T) {
-	eachMarket(t, "2026-01-31", func(t *testing.T, m market) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		m := newMarket(t, dbtest.Open(t, url), "2026-01-31")
 		m.subscribe(t)
-		if err := gormdb.Gorm(m.DB).Exec("DELETE FROM billing_clock").Error; err != nil {
-			t.Fatal(err)
-		}
+		dbtest.Exec(t, url, "DELETE FROM billing_clock", "DELETE FROM billing_clock")
 		_, err := m.ledger().SetClock(t.Context(), noon)
 		mustBe(t, err, fault.Conflict)
 		has, err := m.ledger().HasClock(t.Context())
@@ -25,7 +25,8 @@ func TestClockTakesOverNoCheckouts(t *testing.T) {
 
 // What is charged after the clock stepped back over the end of an invoiced month is on the next invoice.
 func TestClockStepsBackOverAnInvoice(t *testing.T) {
-	eachMarket(t, "2026-01-31", func(t *testing.T, m market) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		m := newMarket(t, dbtest.Open(t, url), "2026-01-31")
 		s := m.subscribe(t)
 		m.to(t, "2026-02-01")
 		if _, err := m.run(t.Context(), 5); err != nil {
@@ -33,14 +34,8 @@ func TestClockStepsBackOverAnInvoice(t *testing.T) {
 		}
 		issued, err := m.invoice(t.Context())
 		check.Equal(t, issued, 1, "invoices of January (%v)", err)
-		back := day("2026-01-31")
-		var stored any = back
-		if m.Dialect() == "sqlite" {
-			stored = back.UnixMicro()
-		}
-		if err := gormdb.Gorm(m.DB).Exec("UPDATE billing_clock SET now = ?", stored).Error; err != nil {
-			t.Fatal(err)
-		}
+		dbtest.Exec(t, url, fmt.Sprintf("UPDATE billing_clock SET now = %d", day("2026-01-31").UnixMicro()),
+			"UPDATE billing_clock SET now = '2026-01-31T00:00:00Z'")
 		c, _, err := m.use(t.Context(), s.ID, "late", 100)
 		if err != nil {
 			t.Fatal(err)
