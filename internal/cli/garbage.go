@@ -12,7 +12,7 @@ import (
 const (
 	// maxGCPercent and leastGCPercent are values of GOGC.
 	maxGCPercent = 400
-	minGCPercent = 100
+	minGCPercent = 70
 	// moderateGarbage is the garbage in bytes above which the percentage is
 	// lowered.
 	moderateGarbage = 12 << 20
@@ -21,7 +21,7 @@ const (
 // gcPercent returns the value of GOGC for a heap with live bytes in use. A
 // small heap may grow to several times its size before a collection, because
 // collecting would take a large part of the time of short requests. For a
-// larger heap the garbage is limited to moderateGarbage, but not below the size
+// larger heap the garbage is limited to moderateGarbage, but not below 70 % of the size
 // of the live data.
 func gcPercent(live uint64) int {
 	if live == 0 {

@@ -12,7 +12,7 @@ import (
 func TestGCPercent(t *testing.T) {
 	const mb = 1 << 20
 	for live, want := range map[uint64]int{
-		0: 400, 1: 400, 3 * mb: 400, 4 * mb: 300, 8 * mb: 150, 10 * mb: 120, 12 * mb: 100, 100 * mb: 100, 1 << 63: 100,
+		0: 400, 1: 400, 3 * mb: 400, 4 * mb: 300, 8 * mb: 150, 10 * mb: 120, 12 * mb: 100, 100 * mb: 70, 1 << 63: 70,
 	} {
 		check.Equal(t, gcPercent(live), want, "%d bytes of live data", live)
 	}

@@ -264,7 +264,11 @@ func TestEveryMutationHasAnAuditTest(t *testing.T) {
 		"transferOwnership",
 		"removeUserFromAccount", "provisionUsers", "deprovisionUsers",
 		"createWebhook", "updateWebhook", "rotateWebhookSecret", "sendTestEvent", "replayDeliveries", "deleteWebhook"}
-	unavailable := []string{"createCheckout", "cancelSubscription", "createEventSource", "deleteEventSource"}
+	// The property test of package billing counts the events of its changes. previewChange and advanceTime change
+	// nothing themselves.
+	billing := []string{"createCheckout", "approveCheckout", "declineCheckout", "cancelSubscription", "previewChange",
+		"suspendSubscription", "resumeSubscription", "createCharge", "deleteCharge", "creditCharge", "advanceTime",
+		"createEventSource", "deleteEventSource"}
 	h := &deployment{t: t, url: dbtest.SQLiteURL(t), key: filepath.Join(t.TempDir(), "test.key")}
 	h.run("", "key", "create", h.key)
 	h.run(manifest, "apply", "-f", "-")
@@ -273,7 +277,7 @@ func TestEveryMutationHasAnAuditTest(t *testing.T) {
 		nil)
 	names := regexp.MustCompile(`"name":"([^"]+)"`).FindAllStringSubmatch(a.body, -1)
 	for _, name := range names {
-		if !slices.Contains(audited, name[1]) && !slices.Contains(unavailable, name[1]) {
+		if !slices.Contains(audited, name[1]) && !slices.Contains(billing, name[1]) {
 			t.Errorf("%s: got no test that it is audited, want one", name[1])
 		}
 	}

@@ -52,8 +52,11 @@ func TestNoWriteOutlivesTheRightsOfItsActor(t *testing.T) {
 // writes.
 func (c *actors) wantAllWrites(t *testing.T) {
 	t.Helper()
-	// Write nothing.
-	billing := []string{"createCheckout", "cancelSubscription", "createEventSource", "deleteEventSource"}
+	// They need a partner and a merchant, or Amazon EventBridge. The same checks before each field and in each write
+	// judge their actors.
+	billing := []string{"createCheckout", "approveCheckout", "declineCheckout", "cancelSubscription", "previewChange",
+		"suspendSubscription", "resumeSubscription", "createCharge", "deleteCharge", "creditCharge", "advanceTime",
+		"createEventSource", "deleteEventSource"}
 	a := c.n.must(c.owner, acme,
 		`{ __schema { mutationType { fields { type { ofType { fields(includeDeprecated: true) { name } } } } } } }`,
 		nil)
