@@ -3,7 +3,6 @@ package gormdb_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"latchkey/internal/fault"
 	"latchkey/internal/test/check"
@@ -41,7 +40,7 @@ func TestClockStepsBackOverAnInvoice(t *testing.T) {
 			t.Fatal(err)
 		}
 		if february := day("2026-02-01"); c.DueAt.Before(february) {
-			t.Errorf("usage is due at %s, want %s or later", c.DueAt.Format(time.RFC3339), february.Format(time.RFC3339))
+			t.Errorf("usage is due at %s, want %s or later", c.DueAt, february)
 		}
 		m.to(t, "2026-03-01")
 		if _, err := m.run(t.Context(), 5); err != nil {

@@ -112,7 +112,8 @@ func TestCheckoutsOfTrialsAndChanges(t *testing.T) {
 		}
 		withdrawing := b.asks(change).Path()
 		v.get(withdrawing).lacks("You cancelled this subscription")
-		if _, err := b.service.CancelSubscription(t.Context(), b.partner, billing.Cancellation{ID: sub.ID}); err != nil {
+		if _, err := b.service.CancelSubscription(t.Context(), b.partner,
+			billing.Cancellation{ID: sub.ID}); err != nil {
 			t.Fatal(err)
 		}
 		v.get(withdrawing).wants(http.StatusOK, "You cancelled this subscription to the end of")
