@@ -81,13 +81,13 @@ type RevocationDraft struct {
 	Event audit.Event
 }
 
-// RevocationOutcome is the result of an Ending.
+// RevocationOutcome is the result of a RevocationDraft.
 type RevocationOutcome struct {
 	// Unknown are the IDs of tokens that do not exist in the account. If there are
 	// any, nothing was changed.
 	Unknown []uuid.UUID
 	// Issued are the IDs of the tokens that were revoked because tokens of the
-	// Ending issued them.
+	// draft issued them.
 	Issued []uuid.UUID
 }
 
@@ -98,7 +98,7 @@ type Change struct {
 	Token *Token
 	// Ends maps IDs of access tokens to their new expiration times.
 	Ends map[uuid.UUID]time.Time
-	// RevocationOutcome are the IDs of access tokens that end immediately under every server's
+	// Ended are the IDs of access tokens that end immediately under every server's
 	// clock, at the time of Event.
 	Ended []uuid.UUID
 	// Access is an access token to add, or nil.
