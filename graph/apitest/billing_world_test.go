@@ -1,7 +1,6 @@
 package apitest_test
 
 import (
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -201,14 +200,4 @@ func (w *tenants) draft(t *testing.T, app string) {
 	t.Helper()
 	statement := w.fill("UPDATE apps SET status = 'draft' WHERE id = " + app)
 	dbtest.Exec(t, w.URL, statement, statement)
-}
-
-// jsonOf returns the JSON of a value.
-func jsonOf(t *testing.T, value any) string {
-	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -253,7 +254,7 @@ func (req PreviewRequest) decide(each Subscription, draft bool, now time.Time) (
 			found[i] = f.On("productLevel")
 		}
 	}
-	faults := append(found, checkAsOf("at", req.At, now)...)
+	faults := slices.Concat(found, checkAsOf("at", req.At, now))
 	if draft {
 		faults = append(faults, checkDraft(item)...)
 	}

@@ -64,18 +64,21 @@ func (r *Runner) AdvanceTime(ctx context.Context, by *auth.Principal, seconds in
 // leasedSoon is leased, after waiting a while for the lease.
 func (r *Runner) leasedSoon(ctx context.Context, work func(context.Context) error) (bool, error) {
 	began := false
-	deadline := time.Now().Add(maxLeaseWait)
+	deadline := time.NewTimer(maxLeaseWait)
+	defer deadline.Stop()
 	for {
 		got, err := r.leased(ctx, func(ctx context.Context) error {
 			began = true
 			return work(ctx)
 		})
-		if got || began || err != nil || time.Now().After(deadline) {
+		if got || began || err != nil {
 			return got, err
 		}
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
+		case <-deadline.C:
+			return false, nil
 		case <-time.After(maxLeaseWait / 50):
 		}
 	}

@@ -58,7 +58,6 @@ type changes struct {
 	mu       sync.Mutex
 	answered map[change]int
 	tokens   []string // that are not revoked
-	users    []string // addresses
 	named    int
 }
 

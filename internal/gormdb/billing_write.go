@@ -316,7 +316,7 @@ func usageSums(tx *gorm.DB, by auth.Actor, s billing.Subscription, now time.Time
 	period, _ := s.CurrentPeriod(now)
 	q := usage(tx).Where("account_id = ? AND subscription_id = ? AND period_start = ?", s.MerchantID, s.ID,
 		instant{period.Start})
-	if err = q.Select("coalesce(sum(amount), 0)").Scan(&sums.Period).Error; err != nil {
+	if err := q.Select("coalesce(sum(amount), 0)").Scan(&sums.Period).Error; err != nil {
 		return sums, err
 	}
 	if by.NoCredential != "" || by.Credential.Kind.IsSession() {

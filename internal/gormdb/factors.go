@@ -150,7 +150,7 @@ func (s signIns) UsedIdentity(ctx context.Context, id uuid.UUID, at time.Time) e
 
 // Remove removes a passkey or an identity.
 func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id uuid.UUID, at time.Time,
-	check func(signin.SignInOptions) error, event func(signin.Removed) []audit.Event) error {
+	check func(signin.Options) error, event func(signin.Removed) []audit.Event) error {
 	err := s.write(ctx, by, held{person: g.UserID}, func(tx *gorm.DB) error {
 		if err := hold(tx, g); err != nil {
 			return err
@@ -194,7 +194,7 @@ func (s signIns) Remove(ctx context.Context, by auth.Actor, g signin.Grounds, id
 
 // holdFactors reads the passkeys and identities of a person, and whether the person has a password. It locks the
 // person: other removals wait until the transaction ends.
-func holdFactors(tx *gorm.DB, userID uuid.UUID) (all signin.Removed, ways signin.SignInOptions, err error) {
+func holdFactors(tx *gorm.DB, userID uuid.UUID) (all signin.Removed, ways signin.Options, err error) {
 	lock := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"})
 	person, err := one[userRow](lock.Where("id = ?", userID), errNoPerson())
 	if err != nil {

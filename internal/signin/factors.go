@@ -27,8 +27,8 @@ type Factors struct {
 	now         clock.Clock
 }
 
-// SignInOptions are the ways in which a user can sign in.
-type SignInOptions struct {
+// Options are the ways in which a user can sign in.
+type Options struct {
 	// Password reports whether the user has a password.
 	Password bool
 	Passkeys []Passkey
@@ -56,7 +56,7 @@ type FactorRepository interface {
 	// Refused with ReasonChanged if the grounds no longer hold. A deleted identity
 	// is not linked again by its address.
 	Remove(ctx context.Context, by auth.Actor, g Grounds, id uuid.UUID, at time.Time,
-		check func(stays SignInOptions) error,
+		check func(stays Options) error,
 		event func(Removed) []audit.Event) error
 	// RemoveAll deletes all of the user's factors in this repository and
 	// returns them. Identities can be linked by their address again.
@@ -168,7 +168,7 @@ func (s *Factors) PasskeyWorks(p Passkey) bool { return p.worksFor(s.site) }
 
 // mayLose returns fault.Conflict if the remaining ways would not let the user
 // sign in.
-func (s *Factors) mayLose(stays SignInOptions) error {
+func (s *Factors) mayLose(stays Options) error {
 	if stays.Password && !s.noPasswords {
 		return nil
 	}
@@ -197,7 +197,7 @@ func (s *Factors) signsIn(ctx context.Context, p Person) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	stays := SignInOptions{Passkeys: passkeys}
+	stays := Options{Passkeys: passkeys}
 	for _, each := range identities {
 		stays.Issuers = append(stays.Issuers, each.Issuer)
 	}
