@@ -148,7 +148,7 @@ func TestRuleApprovingOnce(t *testing.T) {
 	owner := &auth.Principal{Kind: auth.Session, ID: theStore.OwnerID}
 	accountOwner := &auth.Principal{Kind: auth.Session, ID: uuid.UUID{9}, AccountOwner: true}
 	token := &auth.Principal{Kind: auth.APIToken, ID: theStore.OwnerID}
-	owners := map[uuid.UUID]uuid.UUID{theStore.ID: theStore.OwnerID, otherStore.ID: uuid.UUID{9}}
+	owners := map[uuid.UUID]uuid.UUID{theStore.ID: theStore.OwnerID, otherStore.ID: {9}}
 	c := Checkout{State: Open, ExpiresAt: now.Add(time.Second), Items: []Item{{StoreID: theStore.ID}}}
 	with := func(edit func(*Checkout)) Checkout {
 		changed := c
