@@ -109,7 +109,7 @@ func dumpRows(t *testing.T, h *deployment) string {
 // isHeartbeat reports whether servers write the row on their own schedule.
 func isHeartbeat(row string) bool {
 	table, _, _ := strings.Cut(row, " ")
-	return slices.Contains([]string{"heartbeats", "registry", "write_checks"}, table) ||
+	return slices.Contains([]string{"billing_lease", "heartbeats", "registry", "write_checks"}, table) ||
 		strings.HasPrefix(table, "replica")
 }
 

@@ -12,7 +12,9 @@ import (
 const (
 	euStore  = "acme2eu"
 	issueIn  = "Create_Store_API_Tokens"
-	scopeSet = `account_api_tokens_write account_users_write account_users_read account_users_delete account_webhooks_write account_webhooks_read`
+	scopeSet = `account_api_tokens_write account_users_write account_users_read account_users_delete
+		account_webhooks_write account_webhooks_read account_checkouts_create account_subscriptions_cancel
+		account_charges_write`
 )
 
 // actors creates actors, all in the account Acme.
@@ -56,7 +58,9 @@ var (
 	byOwners   = append(slices.Clone(inStore), "transferOwnership")
 	bySessions = slices.Sorted(maps.Keys(writes))
 	byTokens   = slices.DeleteFunc(slices.Clone(bySessions),
-		func(name string) bool { return name == "transferOwnership" })
+		func(name string) bool { return name == "transferOwnership" || slices.Contains(byMerchants, name) })
+	// byMerchants are for the session of the owner of the store that is charged.
+	byMerchants = []string{"approveCheckout", "declineCheckout", "suspendSubscription", "resumeSubscription"}
 )
 
 // kinds returns all kinds of actors, by name.

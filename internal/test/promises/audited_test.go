@@ -264,8 +264,8 @@ func TestEveryMutationHasAnAuditTest(t *testing.T) {
 		"transferOwnership",
 		"removeUserFromAccount", "provisionUsers", "deprovisionUsers",
 		"createWebhook", "updateWebhook", "rotateWebhookSecret", "sendTestEvent", "replayDeliveries", "deleteWebhook"}
-	// The property test of package billing counts the events of its changes. previewChange and advanceTime change
-	// nothing themselves.
+	// TestNoWriteOutlivesTheRightsOfItsActor wants an event of each change, and the property test of package billing
+	// counts them. previewChange and advanceTime change nothing themselves.
 	billing := []string{"createCheckout", "approveCheckout", "declineCheckout", "cancelSubscription", "previewChange",
 		"suspendSubscription", "resumeSubscription", "createCharge", "deleteCharge", "creditCharge", "advanceTime",
 		"createEventSource", "deleteEventSource"}

@@ -31,6 +31,7 @@ const (
 accounts:
   - uuid: ` + acme + `
     name: Acme Retail
+    features: [automated_billing]
     owner: {email: ` + acmeOwner + `, first_name: Acme, last_name: Owner, locale: en}
     apps:
       - {id: 4711, name: Acme Subscriptions, status: published}

@@ -23,12 +23,14 @@ type fixture struct {
 	tokens             map[string]string
 	// webhook is the ID of a webhook to change, and doomed of one to delete.
 	webhook, doomed string
+	// billed are IDs of a checkout, subscription or charge, by the write that changes it.
+	billed map[string]string
 }
 
 // withTargetsOf returns an actor whose writes have the same targets as those of other.
 func (p *fixture) withTargetsOf(other *fixture) *fixture {
 	p.prefix, p.users, p.tokens = other.prefix, other.users, other.tokens
-	p.webhook, p.doomed = other.webhook, other.doomed
+	p.webhook, p.doomed, p.billed = other.webhook, other.doomed, other.billed
 	return p
 }
 
@@ -122,6 +124,18 @@ var writes = map[string]write{
 	}},
 	"deleteWebhook": {userMutation("webhook", "deleteWebhook"),
 		func(p *fixture) vars { return vars{"id": p.doomed} }},
+	"createCheckout":      {userMutation("checkout", "createCheckout"), func(*fixture) vars { return newCheckout }},
+	"approveCheckout":     changing("checkout", "approveCheckout"),
+	"declineCheckout":     changing("checkout", "declineCheckout"),
+	"cancelSubscription":  changing("subscription", "cancelSubscription"),
+	"suspendSubscription": changing("subscription", "suspendSubscription"),
+	"resumeSubscription":  changing("subscription", "resumeSubscription"),
+	"deleteCharge":        changing("charge", "deleteCharge"),
+	"createCharge": {userMutation("charge", "createCharge"),
+		func(p *fixture) vars { return newCharge(p.billed["createCharge"], "new") }},
+	"creditCharge": {userMutation("charge", "creditCharge"), func(p *fixture) vars {
+		return vars{"chargeId": p.billed["creditCharge"], "amount": dollar, "reason": "Wrong", "idempotencyKey": "new"}
+	}},
 }
 
 // newWebhook is the input for a webhook.
@@ -159,4 +173,5 @@ func (c *actors) targets(p *fixture) {
 			`mutation($in: CreateWebhookInput!) { webhook { createWebhook(input: $in) { webhook { id } } } }`, vars{"in": newWebhook})
 		*id = a.text("webhook.createWebhook.webhook.id")
 	}
+	p.billed = c.billingTargets()
 }
