@@ -29,15 +29,15 @@ const (
 // and a total need. It is constant: the length of the log is unknown without a scan.
 const perAuditScan = 10_000
 
-// perDeliveryScan is the cost of a scan of a webhook's deliveries, and of what a reader of the event log skips after
-// its cursor.
+// perDeliveryScan is the cost of a scan of a webhook's deliveries, and of the events that a reader of the event log
+// skips after its cursor.
 const perDeliveryScan = 1_000
 
 // perReplay is the cost of a delivery that a replay schedules: it is written twice, and a request is sent.
 const perReplay = 2
 
-// perBillingScan is the cost of a scan of what an account's apps charge, which a filter without an index, a total and
-// the sums of revenue need, and perMove that of a billing run by the test clock.
+// perBillingScan is the cost of a scan of the charges of an account's apps. Filters without an index, totals and the
+// sums of revenue need one. perMove is the cost of a billing run by the test clock.
 const (
 	perBillingScan = 1_000
 	perMove        = 1_000
@@ -110,7 +110,7 @@ var longValues = map[string]int{
 	"DeliveryAttempt.responseHead": 9,  // 1 KiB
 }
 
-// The least price of what a field loads, for each element.
+// The minimum prices of each element that a field loads.
 const (
 	// perLoadedEvent is the price of an event, of either log, or of a delivery without
 	// its attempts: most have 1 to 2 kB.
@@ -124,7 +124,7 @@ const (
 )
 
 // loads is server.Config.Loads: a field loads its page, and a bulk operation
-// handles its input, whatever is selected.
+// handles its input, also if nothing of it is selected.
 func loads(f *ast.Field) int {
 	switch {
 	case isBulk(f):

@@ -2258,7 +2258,7 @@ input EventFilterInput {
 `, BuiltIn: false},
 	{Name: "../schema/invoice.graphqls", Input: `extend type Account {
   """
-  The invoices of what the account is charged, newest first. Only for the session of the account's owner.
+  The account's invoices, newest first. Only for the session of the account's owner.
   """
   invoices(
     "Only entries before this cursor."

@@ -249,10 +249,10 @@ func (c Charge) Of() scalar.NodeID { return optionalID(scalar.Subscription, c.Su
 // Sum is the amount.
 func (c Charge) Sum() Money { return Money{c.Amount} }
 
-// PeriodStart is the start of what the charge is for.
+// PeriodStart is the start of the charge's period, or zero.
 func (c Charge) PeriodStart() time.Time { return c.Period.Start }
 
-// PeriodEnd is the end of what the charge is for.
+// PeriodEnd is the end of the charge's period, or zero.
 func (c Charge) PeriodEnd() time.Time { return c.Period.End }
 
 // OnInvoice is the ID of the invoice, or zero.

@@ -125,8 +125,7 @@ const (
 	SubscriptionEnded     Action = "subscription.ended"
 	SubscriptionSuspended Action = "subscription.suspended"
 	SubscriptionResumed   Action = "subscription.resumed"
-	// Changes of charges are in the partner's log. Those of what is carried from one invoice to the next are in the
-	// merchant's.
+	// Changes of charges are in the partner's log, except those of Carried charges, which are in the merchant's.
 	ChargeCreated  Action = "charge.created"
 	ChargeDeleted  Action = "charge.deleted"
 	ChargeInvoiced Action = "charge.invoiced"

@@ -55,7 +55,7 @@ func (a Actor) Data() ActorData {
 	return d
 }
 
-// ServiceName is the name of the actor, of the kind ActorOperator, of what the service does on its own.
+// ServiceName is the name of the service as an actor, of the kind ActorOperator.
 const ServiceName = "latchkey"
 
 // Text returns a text as the API shows an optional one: null if it is empty.

@@ -21,8 +21,8 @@ const MaxAmount = 999_999_99
 const longestNumber = 100
 
 // MoneyOf returns the amount that a decimal number such as 19.99 stands for. It returns fault.Invalid, with the field
-// currencyCode or value, for a currency that is not billed and for a number that is no amount from 0 to MaxAmount in
-// whole minor units.
+// currencyCode or value, for a currency that is not billed and for a number that is not in whole minor units from 0
+// to MaxAmount.
 func MoneyOf(currencyCode, value string) (Money, error) {
 	if currencyCode != Currency {
 		return Money{}, fault.Errorf(fault.Invalid, "Only %s is billed.", Currency).On("currencyCode")

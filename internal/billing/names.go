@@ -27,7 +27,7 @@ func (s Subscription) Subject() Subject {
 	return Subject{PartnerID: s.PartnerID, MerchantID: s.MerchantID, StoreID: s.StoreID, AppID: s.AppID}
 }
 
-// Names are the names of a subject. Those of what was deleted are empty, except the app's.
+// Names are the names of a subject. The names of deleted accounts and stores are empty.
 type Names struct {
 	Partner, Merchant, App, Store string
 	// StoreOwner is the user who owns the store.

@@ -14,7 +14,7 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Accounts finds accounts and apps, for their names in the logs of others and on what they approve.
+// Accounts finds accounts and apps, for their names in the logs and on the approval pages of other accounts.
 type Accounts interface {
 	Account(ctx context.Context, id uuid.UUID) (account.Account, error)
 	// AppsByID returns the apps with the IDs that the account offers.
@@ -69,7 +69,7 @@ func (s *Service) ownAuthor(by *auth.Principal) author {
 	return a
 }
 
-// theService is the author of what happens on its own.
+// theService is the author of the service's own changes.
 func theService(now clock.Clock) author {
 	return author{actor: audit.Actor{Kind: audit.ActorOperator, Name: audit.ServiceName}, at: now.Timestamp()}
 }

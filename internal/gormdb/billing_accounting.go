@@ -8,7 +8,7 @@ import (
 	"latchkey/internal/billing"
 )
 
-// accountingRow is a charge with the names of what it refers to.
+// accountingRow is a charge with the names of the objects that it refers to.
 type accountingRow struct {
 	Row           chargeRow `gorm:"embedded" sql:"c"`
 	MerchantName  string    `sql:"m.name"`
