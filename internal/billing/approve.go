@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -9,7 +10,6 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
-	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 )
 
@@ -34,6 +34,9 @@ func (s *Service) ApproveReviewed(ctx context.Context, by *auth.Principal, id uu
 		if err := mayAnswer(by, c, owners, now); err != nil {
 			return Changes{}, err
 		}
+		if c.PartnerSuspended {
+			return Changes{}, errPartnerSuspended()
+		}
 		asOf := c.AsOf
 		if !at.IsZero() {
 			if err := c.checkReviewed(at, now); err != nil {
@@ -46,6 +49,11 @@ func (s *Service) ApproveReviewed(ctx context.Context, by *auth.Principal, id uu
 		return changes, err
 	})
 	return approved, err
+}
+
+// errPartnerSuspended is the error for the approval of a checkout whose partner may not act.
+func errPartnerSuspended() error {
+	return fault.Errorf(fault.Conflict, "The account that asks for the approval is suspended.").On("id")
 }
 
 // approve returns the approved checkout, and the changes to store. Changes of subscriptions count at asOf; zero means
@@ -65,6 +73,9 @@ func approve(c Checkout, subscriptions map[uuid.UUID]Subscription, by, service a
 			var err error
 			if steps[n], err = Change(before, TermOf(c, n, user), asOf, now); err != nil {
 				return Checkout{}, Changes{}, err
+			}
+			if shown := items[n].Preview; shown != nil && !bytes.Equal(steps[n].digest(), shown) {
+				return Checkout{}, Changes{}, errOutdated(asOf)
 			}
 		} else {
 			items[n].SubscriptionID = uuid.Must(uuid.NewV7())
@@ -192,27 +203,7 @@ func (s *Service) PendingApprovals(ctx context.Context, by *auth.Principal) ([]C
 	if by.Kind != auth.Session || !by.AccountOwner && !by.OwnsAStore() {
 		return nil, nil
 	}
-	var waiting []Checkout
-	w := paging.Window{Size: paging.MaxSize}
-	for {
-		page, err := s.repo.Checkouts(ctx, by.AccountID, w)
-		if err != nil {
-			return nil, err
-		}
-		owners, err := s.owners(ctx, by.AccountID, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, item := range page.Items {
-			if ownsAll(by, item.Node, owners) && len(waiting) < maxApprovals {
-				waiting = append(waiting, item.Node)
-			}
-		}
-		if !page.HasNext || len(page.Items) == 0 || len(waiting) == maxApprovals {
-			return waiting, nil
-		}
-		w.After = &page.Items[len(page.Items)-1].Key
-	}
+	return s.repo.Waiting(ctx, by.AccountID, by.ID, maxApprovals)
 }
 
 // MayAnswer reports whether the principal is the user who can approve and decline a checkout.
@@ -220,27 +211,18 @@ func (s *Service) MayAnswer(ctx context.Context, by *auth.Principal, c Checkout)
 	if by.Kind != auth.Session || by.AccountID != c.MerchantID {
 		return false, nil
 	}
-	owners, err := s.owners(ctx, by.AccountID, paging.Page[Checkout]{Items: []paging.Item[Checkout]{{Node: c}}})
+	owners, err := s.owners(ctx, c)
 	return err == nil && ownsAll(by, c, owners), err
 }
 
-// owners returns the owners of the stores of checkouts.
-func (s *Service) owners(ctx context.Context, merchantID uuid.UUID,
-	page paging.Page[Checkout]) (map[uuid.UUID]uuid.UUID, error) {
-	owners := map[uuid.UUID]uuid.UUID{}
-	var ids []uuid.UUID
-	for _, each := range page.Items {
-		for _, item := range each.Node.Items {
-			if _, known := owners[item.StoreID]; !known {
-				owners[item.StoreID] = uuid.Nil
-				ids = append(ids, item.StoreID)
-			}
-		}
+// owners returns the owners of the stores of a checkout.
+func (s *Service) owners(ctx context.Context, c Checkout) (map[uuid.UUID]uuid.UUID, error) {
+	ids := make([]uuid.UUID, len(c.Items))
+	for i, item := range c.Items {
+		ids[i] = item.StoreID
 	}
-	if len(ids) == 0 {
-		return owners, nil
-	}
-	stores, err := s.repo.Stores(ctx, merchantID, ids, nil)
+	stores, err := s.repo.Stores(ctx, c.MerchantID, ids, nil)
+	owners := make(map[uuid.UUID]uuid.UUID, len(stores))
 	for _, store := range stores {
 		owners[store.ID] = store.OwnerID
 	}

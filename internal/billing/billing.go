@@ -50,9 +50,11 @@ type Checkout struct {
 	ID uuid.UUID
 	// PartnerID is the account whose apps charge, and MerchantID the account that is charged.
 	PartnerID, MerchantID uuid.UUID
-	State                 CheckoutState
-	CreatedAt, ExpiresAt  time.Time
-	CreatedBy             audit.Actor
+	// PartnerSuspended reports whether the partner's account is suspended. Repository fills it in.
+	PartnerSuspended     bool
+	State                CheckoutState
+	CreatedAt, ExpiresAt time.Time
+	CreatedBy            audit.Actor
 	// AsOf is the time at which changes count, from a preview; zero means that of the approval.
 	AsOf time.Time
 	// ApprovedAt and DeclinedAt are zero unless the checkout has that state. ApprovedBy and DeclinedBy are users.
@@ -81,6 +83,9 @@ type Item struct {
 	SubscriptionID uuid.UUID
 	// Changes reports whether the item changes a subscription.
 	Changes bool
+	// Preview is the digest of what the change costs if it counts at Checkout.AsOf; nil for any other item. What an
+	// approval charges has the same digest.
+	Preview []byte `json:"-"`
 }
 
 // Subscription is an approved item that runs.
@@ -100,6 +105,11 @@ type Subscription struct {
 	CancelAt, CancelledAt time.Time
 	// CreditsRest reports whether it was cancelled immediately, so that the rest of its last period is credited.
 	CreditsRest bool
+	// EndCredited is how much of the charge that the end takes back had been credited before, in minor units.
+	EndCredited int64
+	// Credited is how much of the charge that covers the present has been credited (Covering). Repository fills it in
+	// where it says so. It is not stored.
+	Credited int64
 	// EndedAt is when the end was recorded, after CancelAt.
 	EndedAt time.Time
 	// Suspensions are the times in which it was suspended, in order. The last one has no end while it is suspended.
@@ -128,6 +138,8 @@ type Term struct {
 	CheckoutID uuid.UUID
 	Item       int
 	ApprovedBy uuid.UUID
+	// Credited is how much of the charge that the change takes back had been credited before, in minor units.
+	Credited int64
 }
 
 // ChargeKind says what a charge is for.

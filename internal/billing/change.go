@@ -60,6 +60,7 @@ func (s Step) changed(next Subscription, now time.Time) Step {
 	}
 	next.UpdatedAt = now
 	next.Version++
+	next.Credited = 0
 	s.Subscription, s.Changed = billed(next, now), true
 	return s
 }
@@ -140,7 +141,7 @@ func Change(s Subscription, t Term, asOf, now time.Time) (Step, error) {
 			return Step{}, err
 		}
 	}
-	t.Seq = len(s.Terms)
+	t.Seq, t.Credited = len(s.Terms), s.Credited
 	if t.Cap == nil {
 		t.Cap = s.Term().Cap
 	}
@@ -165,10 +166,24 @@ func (s Subscription) checkAsOf(asOf, now time.Time) error {
 		outdated = outdated || p.Start.After(asOf)
 	}
 	if outdated {
-		return fault.Errorf(fault.Conflict, "The subscription's charges have changed since %s. Create a new "+
-			"preview and a new checkout.", asOf.Format(time.RFC3339)).On("asOf")
+		return errOutdated(asOf)
 	}
 	return nil
+}
+
+// errOutdated is the error for a change that counts from asOf and would no longer cost what it did then.
+func errOutdated(asOf time.Time) error {
+	return fault.Errorf(fault.Conflict, "The subscription's charges have changed since %s. Create a new "+
+		"preview and a new checkout.", asOf.Format(time.RFC3339)).On("asOf")
+}
+
+// digest returns the digest of what an act costs, as a preview shows it.
+func (s Step) digest() []byte {
+	var shown []any
+	for _, c := range s.Added {
+		shown = append(shown, c.Kind, c.Amount, c.Period.Start.Unix(), c.Period.End.Unix(), c.Description)
+	}
+	return digestOf(shown...)
 }
 
 // Cancel returns the cancelled subscription: at the end of the period, or immediately with a credit for the rest of
@@ -185,6 +200,9 @@ func Cancel(s Subscription, immediately bool, now time.Time) Step {
 	if immediately || s.InTrial(now) || !end.After(now) {
 		next.CancelAt, next.CancelledAt = second(now), midnight(now)
 		next.CreditsRest = immediately && !s.InTrial(now)
+		if next.CreditsRest {
+			next.EndCredited = s.Credited
+		}
 	} else {
 		next.CancelAt, next.CancelledAt = end, end.Add(-day)
 	}

@@ -194,7 +194,8 @@ func (s *Service) CreditCharge(ctx context.Context, by *auth.Principal, req Cred
 	stored, replayed, err := s.repo.ChangeCharge(ctx, by.Actor(), by.AccountID, req.ChargeID, req.Key, digest,
 		func(now time.Time, c Charge, each Subscription, credited int64) (Changes, error) {
 			var err error
-			if made, err = credit(c, amount, credited, later(now, each.BilledUntil)); err != nil {
+			now = later(now, each.BilledUntil)
+			if made, err = credit(c, amount, credited+each.takenBack(c, now), now); err != nil {
 				return Changes{}, err
 			}
 			made.SourceKey, made.Description = CreditOfKey(c.SubscriptionID, req.Key), req.Reason
@@ -269,7 +270,7 @@ func (s *Service) Charges(ctx context.Context, by *auth.Principal, f ChargeFilte
 		return paging.Page[Charge]{}, err
 	}
 	f.Stores = r.stores
-	return s.repo.Charges(ctx, by.AccountID, r.side, f, w)
+	return s.repo.Charges(ctx, by.AccountID, r.side.within(f.As), f, w)
 }
 
 // CountCharges returns the number of charges that the filter selects and the principal may read.
@@ -279,7 +280,7 @@ func (s *Service) CountCharges(ctx context.Context, by *auth.Principal, f Charge
 		return 0, err
 	}
 	f.Stores = r.stores
-	return s.repo.CountCharges(ctx, by.AccountID, r.side, f)
+	return s.repo.CountCharges(ctx, by.AccountID, r.side.within(f.As), f)
 }
 
 // maxRevenue is the longest time of Revenue, in years.

@@ -28,7 +28,7 @@ func errNoProduct() *fault.Error {
 
 // CreateCheckout creates a checkout for the apps of the principal's account. It returns an error for each rule that the
 // request breaks. If the account created a checkout with the same key and the same input, it returns that one, as it
-// was then, with replayed set.
+// was then, with replayed set. It returns fault.LimitReached if too many of its checkouts wait for an approval.
 func (s *Service) CreateCheckout(ctx context.Context, by *auth.Principal, req CheckoutRequest) (c Checkout,
 	replayed bool, err error) {
 	if err := requirePartner(by, scope.AccountCheckoutsCreate); err != nil {
@@ -52,8 +52,11 @@ func (s *Service) CreateCheckout(ctx context.Context, by *auth.Principal, req Ch
 		return Checkout{}, false, err
 	}
 	var made Checkout
-	decide := func(now time.Time, subscriptions map[uuid.UUID]Subscription) (Changes, error) {
+	decide := func(now time.Time, subscriptions map[uuid.UUID]Subscription, standing Standing) (Changes, error) {
 		made, err = o.decide(now, subscriptions)
+		if err == nil {
+			err = standing.check()
+		}
 		if err != nil {
 			return Changes{}, err
 		}
@@ -63,7 +66,8 @@ func (s *Service) CreateCheckout(ctx context.Context, by *auth.Principal, req Ch
 		made.ID, made.CreatedBy, made.Key, made.Digest = uuid.Must(uuid.NewV7()), writer.actor, key, digest
 		return Changes{Checkouts: []Checkout{made}, Events: writer.checkout(audit.CheckoutCreated, made)}, nil
 	}
-	stored, replayed, err := s.repo.InsertCheckout(ctx, by.Actor(), by.AccountID, key, digest, o.changed(), decide)
+	stored, replayed, err := s.repo.InsertCheckout(ctx, by.Actor(), CheckoutDraft{PartnerID: by.AccountID,
+		MerchantID: req.MerchantID, Key: key, Digest: digest, Changed: o.changed()}, decide)
 	if replayed {
 		return stored, true, nil
 	}
@@ -192,6 +196,22 @@ func (o *offer) decide(now time.Time, subscriptions map[uuid.UUID]Subscription) 
 	return c, append(faults, o.checkOwners(c)...).Err()
 }
 
+// check returns the error for a partner that may create no more checkouts for the merchant now.
+func (s Standing) check() error {
+	const wait = "Wait until some are approved or declined, or expire after 24 hours."
+	switch {
+	case s.MerchantSuspended:
+		return fault.Errorf(fault.Conflict, "The merchant's account is suspended.").On("accountId")
+	case s.OpenForMerchant >= MaxOpenForMerchant:
+		return fault.Errorf(fault.LimitReached, "%d checkouts wait for an approval by this merchant, which is the most. "+wait,
+			s.OpenForMerchant).On("accountId")
+	case s.Open >= MaxOpen:
+		return fault.Errorf(fault.LimitReached, "%d checkouts of this account wait for an approval, which is the most. "+wait,
+			s.Open)
+	}
+	return nil
+}
+
 // checkAsOf checks the time of a preview.
 func checkAsOf(field string, at, now time.Time) fault.List {
 	switch {
@@ -267,8 +287,12 @@ func (o *offer) change(c *Checkout, n int, subscriptions map[uuid.UUID]Subscript
 	if !validAsOf || len(o.faults) > 0 {
 		return faults
 	}
-	if _, err := Change(s, TermOf(*c, n, uuid.Nil), c.AsOf, now); err != nil {
-		faults = append(faults, fault.Flatten(err)[0].On("subscriptionId"))
+	step, err := Change(s, TermOf(*c, n, uuid.Nil), c.AsOf, now)
+	if err != nil {
+		return append(faults, fault.Flatten(err)[0].On("subscriptionId"))
+	}
+	if !c.AsOf.IsZero() {
+		item.Preview = step.digest()
 	}
 	return faults
 }

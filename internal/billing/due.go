@@ -113,6 +113,8 @@ func (s Subscription) chargesOf(p period) []Charge {
 	if first.Interval == Once {
 		charges[0] = s.charge(first, OneTime, OneTimeKey(s.ID), p.Span, p.Span)
 	}
+	// An end or a change credits the charge that covers the rest of the period, and never more than is left of it.
+	covering := charges[0].Amount.Minor
 	for i := p.first + 1; i <= p.last; i++ {
 		before, term := s.Terms[i-1], s.Terms[i]
 		rest := Span{s.from(i), p.End}
@@ -121,16 +123,57 @@ func (s Subscription) chargesOf(p period) []Charge {
 		}
 		credit := s.charge(before, Credit, CreditKey(s.ID, term.Seq), rest, p.Span)
 		credit.Term = term.Seq
-		charges = append(charges, credit)
+		charges = append(charges, credit.atMost(covering-term.Credited))
 		if term.Interval == before.Interval {
-			charges = append(charges, s.charge(term, Proration, DebitKey(s.ID, term.Seq), rest, p.Span))
+			debit := s.charge(term, Proration, DebitKey(s.ID, term.Seq), rest, p.Span)
+			charges, covering = append(charges, debit), debit.Amount.Minor
 		}
 	}
 	// What is paid once is not for a time, so that it has no rest.
 	if p.ended && first.Interval != Once {
-		charges = append(charges, s.charge(s.Terms[p.last], Credit, EndKey(s.ID), Span{p.until, p.End}, p.Span))
+		credit := s.charge(s.Terms[p.last], Credit, EndKey(s.ID), Span{p.until, p.End}, p.Span)
+		charges = append(charges, credit.atMost(covering-s.EndCredited))
 	}
 	return charges
+}
+
+// atMost returns a credit that is not more than what is left of the charge that it takes back.
+func (c Charge) atMost(left int64) Charge {
+	c.Amount.Minor = max(c.Amount.Minor, -max(left, 0))
+	return c
+}
+
+// Covering returns the source key of the charge that covers the rest of the period at a time: a change or an immediate
+// end then credits it. It is empty if no charge does. A price that is paid once is not for a time.
+func (s Subscription) Covering(at time.Time) string {
+	key := ""
+	for p := range s.periods() {
+		if p.Start.After(at) {
+			break
+		}
+		switch first := s.Terms[p.first]; {
+		case !p.charged || first.Interval == Once:
+			key = ""
+		case p.last == p.first:
+			key = RecurringKey(s.ID, first.Seq, p.number)
+		default:
+			key = DebitKey(s.ID, s.Terms[p.last].Seq)
+		}
+	}
+	return key
+}
+
+// takenBack returns what a change or an immediate end credited of a charge by a time. It is not positive.
+func (s Subscription) takenBack(c Charge, by time.Time) int64 {
+	covering := ""
+	for _, due := range Due(s, by) {
+		if due.Kind != Credit {
+			covering = due.SourceKey
+		} else if covering == c.SourceKey {
+			return due.Amount.Minor
+		}
+	}
+	return 0
 }
 
 // charge returns a charge of a term's price for a part of a period.

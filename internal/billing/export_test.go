@@ -43,6 +43,17 @@ func (o *Oracle) Changes(i Interval, asOf, now time.Time) bool {
 	return other.change(i, 0, asOf, now)
 }
 
+// Costs returns what a change would cost, as Lines does, if it is possible.
+func (o *Oracle) Costs(i Interval, cents int64, asOf, now time.Time) []string {
+	other := o.oracle
+	other.rows, other.halts = nil, slices.Clone(o.halts)
+	other.change(i, cents, asOf, now)
+	return sorted(other.rows)
+}
+
+// Credit notes what a partner credits of the charge of a term from a time on.
+func (o *Oracle) Credit(term int, from time.Time, cents int64) { o.credit(term, from, cents) }
+
 // Cancel ends the subscription.
 func (o *Oracle) Cancel(immediately bool, now time.Time) { o.cancelAt(immediately, now) }
 

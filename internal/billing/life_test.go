@@ -65,7 +65,7 @@ func genLife(t *rapid.T) life {
 		}
 		l.acts = append(l.acts, act{at,
 			rapid.SampledFrom([]string{"change", "change", "change", "suspend", "resume", "resume", "cancel", "end",
-				"run", "run"}).Draw(t, "act"), genInterval.Draw(t, "new interval"), genCents.Draw(t, "new price"),
+				"run", "run", "credit", "credit"}).Draw(t, "act"), genInterval.Draw(t, "new interval"), genCents.Draw(t, "new price"),
 			time.Duration(rapid.SampledFrom([]int{0, 0, 1, 3600, 80_000}).Draw(t, "age")) * time.Second})
 	}
 	l.end = at.AddDate(0, rapid.IntRange(0, 24).Draw(t, "months after"), 0)
@@ -76,6 +76,8 @@ func genLife(t *rapid.T) life {
 type ledger struct {
 	charges []Charge
 	byKey   map[string]Charge
+	// credited is what a partner credited of charges, by their keys.
+	credited map[string]int64
 }
 
 func (l *ledger) store(t failer, step Step) {
@@ -105,7 +107,7 @@ func sameCharge(a, b Charge) bool {
 
 // live applies a life to the code, with the billing runs among its acts or without them, and to an oracle if given.
 func (l life) live(t failer, runs bool, o *oracle) (Subscription, *ledger) {
-	book := &ledger{byKey: map[string]Charge{}}
+	book := &ledger{byKey: map[string]Charge{}, credited: map[string]int64{}}
 	step := Start(Checkout{ID: uuid.UUID{1}, Items: []Item{{Interval: l.interval, Price: Money{l.cents, "USD"},
 		TrialDays: l.trialDays}}}, 0, uuid.UUID{9}, uuid.UUID{2}, l.start)
 	book.store(t, step)
@@ -120,9 +122,15 @@ func (l life) live(t failer, runs bool, o *oracle) (Subscription, *ledger) {
 		if o != nil {
 			o.walk(a.at)
 		}
+		if a.name == "credit" {
+			book.credit(s, a, o)
+			continue
+		}
+		s.Credited = book.credited[s.Covering(later(a.at, s.BilledUntil))]
 		step := a.apply(t, s, o)
 		book.store(t, step)
 		s = step.Subscription
+		s.Credited = 0
 	}
 	if o != nil {
 		o.walk(l.end)
@@ -130,6 +138,33 @@ func (l life) live(t failer, runs bool, o *oracle) (Subscription, *ledger) {
 	step = Roll(s, l.end)
 	book.store(t, step)
 	return step.Subscription, book
+}
+
+// credit credits the charge that covers the present, with no more than is left of it.
+func (l *ledger) credit(s Subscription, a act, o *oracle) {
+	key := s.Covering(a.at)
+	for _, c := range Due(s, a.at) {
+		if c.SourceKey != key {
+			continue
+		}
+		cents := min(a.cents, c.Amount.Minor-l.credited[key]+s.takenBack(c, a.at))
+		l.credited[key] += cents
+		if o != nil {
+			o.credit(c.Term, c.Period.Start, cents)
+		}
+	}
+}
+
+// rows returns the credits as charges of charges that have their IDs.
+func (l *ledger) credits() (credits []Charge) {
+	for _, c := range l.charges {
+		if cents := l.credited[c.SourceKey]; cents > 0 {
+			credits = append(credits, Charge{ID: uuid.New(), SubscriptionID: c.SubscriptionID, Term: c.Term, Kind: Credit,
+				Amount: Money{-cents, "USD"}, Period: c.Period, DueAt: c.DueAt, Status: ChargePending, CreditOf: c.ID,
+				SourceKey: CreditOfKey(c.SubscriptionID, c.SourceKey)})
+		}
+	}
+	return credits
 }
 
 // apply applies the act, and compares what is refused with the oracle.
@@ -297,20 +332,21 @@ func TestLifeVerifies(t *testing.T) {
 		for i := range book.charges {
 			book.charges[i].ID, book.charges[i].Status = uuid.New(), ChargePending
 		}
-		if found := VerifySubscription(s, book.charges, l.end); len(found) > 0 {
-			t.Fatalf("findings %v for %v of %+v", found, keys(book.charges), l)
+		all := slices.Concat(book.charges, book.credits())
+		if found := VerifySubscription(s, all, l.end); len(found) > 0 {
+			t.Fatalf("findings %v for %v of %+v", found, keys(all), l)
 		}
 		if len(book.charges) == 0 {
 			return
 		}
 		// Each charge that is missing, or of another amount, is found.
 		i := rapid.IntRange(0, len(book.charges)-1).Draw(t, "charge")
-		if found := VerifySubscription(s, slices.Delete(slices.Clone(book.charges), i, i+1), l.end); len(found) == 0 {
-			t.Fatalf("no finding without %s", book.charges[i].SourceKey)
+		if found := VerifySubscription(s, slices.Delete(slices.Clone(all), i, i+1), l.end); len(found) == 0 {
+			t.Fatalf("no finding without %s", all[i].SourceKey)
 		}
-		book.charges[i].Amount.Minor++
-		if found := VerifySubscription(s, book.charges, l.end); len(found) == 0 {
-			t.Fatalf("no finding for another amount of %s", book.charges[i].SourceKey)
+		all[i].Amount.Minor++
+		if found := VerifySubscription(s, all, l.end); len(found) == 0 {
+			t.Fatalf("no finding for another amount of %s", all[i].SourceKey)
 		}
 	})
 }

@@ -19,6 +19,11 @@ type oracle struct {
 	start, end, anchor, cancel time.Time
 	interval                   Interval
 	cents                      int64
+	// charged is what the rest of the period was last charged, from the second since on, for term, and credited what a
+	// partner gave back of it.
+	charged, credited int64
+	since             time.Time
+	term              int
 	// lastChange and halts are what a change for a time in the past depends on.
 	lastChange time.Time
 	halts      [][2]time.Time
@@ -58,6 +63,21 @@ func (o *oracle) share(from time.Time) int64 {
 	return new(big.Int).Div(x.Num(), x.Denom()).Int64()
 }
 
+// back is what a change or an end gives back: the rest of the period, but no more than is left of what was charged.
+func (o *oracle) back(from time.Time) int64 { return min(o.share(from), o.charged-o.credited) }
+
+// charge notes what the rest of the period is charged.
+func (o *oracle) charge(cents int64, from time.Time) {
+	o.charged, o.credited, o.since = cents, 0, from
+}
+
+// credit notes what a partner gives back of a charge: that of a term from a second on.
+func (o *oracle) credit(term int, from time.Time, cents int64) {
+	if o.paid && term == o.term && from.Equal(o.since) {
+		o.credited += cents
+	}
+}
+
 func (o *oracle) add(kind ChargeKind, cents int64, from time.Time) {
 	o.rows = append(o.rows, row{kind, cents, Span{from, o.end}})
 }
@@ -67,6 +87,7 @@ func (o *oracle) begin(at time.Time) {
 	if !o.paid {
 		return
 	}
+	o.charge(o.cents, at)
 	if o.interval == Once {
 		o.add(OneTime, o.cents, at)
 	} else {
@@ -118,14 +139,16 @@ func (o *oracle) change(interval Interval, cents int64, asOf, now time.Time) boo
 		}
 	}
 	o.cancel, o.lastChange = time.Time{}, at
+	o.term++
 	if o.paid {
-		o.add(Credit, -o.share(at), at)
+		o.add(Credit, -o.back(at), at)
 	}
 	same := interval == o.interval
 	o.interval, o.cents = interval, cents
 	if same {
 		if o.paid {
 			o.add(Proration, o.share(at), at)
+			o.charge(o.share(at), at)
 		}
 		return true
 	}
@@ -144,7 +167,7 @@ func (o *oracle) cancelAt(immediately bool, now time.Time) {
 		o.ended = true
 	case immediately:
 		if o.paid && o.interval != Once && at.Before(o.end) {
-			o.add(Credit, -o.share(at), at)
+			o.add(Credit, -o.back(at), at)
 		}
 		o.ended = true
 	case o.cancel.IsZero() && !o.end.After(now):

@@ -102,11 +102,22 @@ func (p *play) offer() {
 		return
 	}
 	c.id, c.at = made.ID, p.now
+	for n := range c.items {
+		c.items[n].costs = c.costs(c.items[n], p.now)
+	}
 	p.checkouts = append(p.checkouts, c)
 	p.expect(audit.CheckoutCreated, c.id, c.partner, c.merchant)
 	if p.pick(4, "answered later") > 0 {
 		p.answer(c)
 	}
+}
+
+// costs returns what the oracle says that an item costs at the time of the preview, if the checkout has one.
+func (c *asked) costs(i askedItem, now time.Time) []string {
+	if i.changes == nil || c.asOf.IsZero() {
+		return nil
+	}
+	return i.changes.oracle.Costs(i.plan.Interval, i.cents, c.asOf, now)
 }
 
 // preview previews the changes of a checkout, which will count at that moment.
@@ -163,7 +174,8 @@ func (p *play) answer(c *asked) {
 		return
 	}
 	for _, i := range c.items {
-		accepts = accepts && (i.changes == nil || i.changes.oracle.Changes(i.plan.Interval, c.asOf, p.now))
+		accepts = accepts && (i.changes == nil || i.changes.oracle.Changes(i.plan.Interval, c.asOf, p.now) &&
+			slices.Equal(i.costs, c.costs(i, p.now)))
 	}
 	var err error
 	p.beside(func() {
@@ -412,7 +424,7 @@ func (p *play) credit() {
 	if c.Status == billing.ChargeInvoiced && c.Amount.Minor >= 0 {
 		left = c.Amount.Minor
 		for _, each := range charges {
-			if each.CreditOf == c.ID {
+			if each.CreditOf == c.ID || takesBack(each, c) {
 				left += each.Amount.Minor
 			}
 		}
@@ -426,5 +438,17 @@ func (p *play) credit() {
 		if c.Status != billing.ChargePending {
 			p.judge(fmt.Sprintf("credit %d of %d", cents, left), err, cents <= left)
 		}
+		if err == nil {
+			s.oracle.Credit(c.Term, c.Period.Start, cents)
+		}
 	})
+}
+
+// takesBack reports whether a credit of a change or an end takes back a charge for the rest of a period.
+func takesBack(credit, c billing.Charge) bool {
+	if c.Kind != billing.Recurring && c.Kind != billing.Proration || !credit.Period.End.Equal(c.Period.End) {
+		return false
+	}
+	return credit.SourceKey == billing.CreditKey(c.SubscriptionID, c.Term+1) ||
+		credit.SourceKey == billing.EndKey(c.SubscriptionID) && credit.Term == c.Term
 }

@@ -137,6 +137,8 @@ type askedItem struct {
 	// terms is how many the subscription had when the change was previewed, and preview what the change was to cost.
 	terms   int
 	preview []string
+	// costs is what the change cost when the checkout was created, if it was previewed.
+	costs []string
 }
 
 // running is a subscription.

@@ -38,6 +38,25 @@ type UsageSums struct {
 	TokenLimit *int64
 }
 
+// CheckoutDraft says for what a checkout is inserted.
+type CheckoutDraft struct {
+	PartnerID, MerchantID uuid.UUID
+	// Key is the idempotency key of the request, or empty. Digest is that of its input.
+	Key    string
+	Digest []byte
+	// Changed are the subscriptions that the checkout changes.
+	Changed []uuid.UUID
+}
+
+// Standing is what limits the checkouts of a partner for a merchant.
+type Standing struct {
+	// MerchantSuspended reports whether the merchant's account is suspended.
+	MerchantSuspended bool
+	// Open is how many checkouts of the partner wait for an approval, and OpenForMerchant how many of them are the
+	// merchant's.
+	Open, OpenForMerchant int64
+}
+
 // SubscriptionFilter selects subscriptions. Nil and zero fields select all; an empty list selects none.
 type SubscriptionFilter struct {
 	IDs          []uuid.UUID
@@ -46,6 +65,8 @@ type SubscriptionFilter struct {
 	StoreHash    *string
 	Status       Status
 	UpdatedAfter time.Time
+	// As limits the selection to what an account is a party of on a side. Zero means both.
+	As Side
 	// Stores limits the selection to these stores, if not nil. Use it for a merchant's store owners.
 	Stores []uuid.UUID
 }
@@ -56,6 +77,8 @@ type ChargeFilter struct {
 	Status         ChargeStatus
 	Kind           ChargeKind
 	CreatedAfter   time.Time
+	// As limits the selection as in SubscriptionFilter.
+	As Side
 	// Stores limits the selection to charges for these stores, if not nil.
 	Stores []uuid.UUID
 }
@@ -64,11 +87,20 @@ type ChargeFilter struct {
 // as both.
 type Side struct{ Partner, Merchant bool }
 
+// within returns the sides that are in both. A zero limit limits nothing.
+func (s Side) within(limit Side) Side {
+	if limit == (Side{}) {
+		return s
+	}
+	return Side{s.Partner && limit.Partner, s.Merchant && limit.Merchant}
+}
+
 // Repository stores checkouts, subscriptions, charges and invoices.
 //
 // A write locks what its decide function gets against other writers, reads billing time after that, checks its actor,
 // and stores what decide returns in the same transaction. decide must not change what it gets, and can be called again
-// after a deadlock. An error of decide is returned, and nothing is stored.
+// after a deadlock. An error of decide is returned, and nothing is stored. The subscriptions that the writes of checkouts
+// and subscriptions pass to decide have Subscription.Credited.
 type Repository interface {
 	// Now returns billing time.
 	Now(ctx context.Context) (time.Time, error)
@@ -76,10 +108,9 @@ type Repository interface {
 	// InsertCheckout stores a checkout. by is the partner's. If the partner has a checkout with the same key that is
 	// younger than 30 days, it is returned instead, as it was when it was created, with replayed set if the digest is
 	// the same, and fault.Conflict otherwise. decide gets the subscriptions that the checkout changes, by ID, without
-	// those that are not the partner's.
-	InsertCheckout(ctx context.Context, by auth.Actor, partnerID uuid.UUID, key string, digest []byte,
-		changed []uuid.UUID, decide func(now time.Time, subscriptions map[uuid.UUID]Subscription) (Changes,
-			error)) (c Checkout, replayed bool, err error)
+	// those that are not the partner's. No other checkout of the partner is inserted at the same time.
+	InsertCheckout(ctx context.Context, by auth.Actor, d CheckoutDraft, decide func(now time.Time,
+		subscriptions map[uuid.UUID]Subscription, s Standing) (Changes, error)) (c Checkout, replayed bool, err error)
 	// ChangeCheckout changes a checkout of the merchant and the subscriptions that its items name. It returns
 	// ErrNoCheckout if the merchant has no such checkout. owners are the current owners of the items' stores, by store.
 	ChangeCheckout(ctx context.Context, by auth.Actor, merchantID, id uuid.UUID, decide func(now time.Time, c Checkout,
@@ -93,8 +124,8 @@ type Repository interface {
 	// younger than 30 days, and fault.Conflict otherwise. It returns ErrNoSubscription as ChangeSubscription does.
 	AddUsage(ctx context.Context, by auth.Actor, partnerID, subscriptionID uuid.UUID, key string, digest []byte,
 		decide func(now time.Time, s Subscription, u UsageSums) (Changes, error)) (c Charge, replayed bool, err error)
-	// ChangeCharge changes a charge of the partner, or adds a credit for it. credited is the sum of its credits, not
-	// positive. It returns ErrNoCharge if the partner has no such charge. key and digest are as for AddUsage, or empty.
+	// ChangeCharge changes a charge of the partner, or adds a credit for it. credited is the sum of the credits that the
+	// partner gave for it, not positive. It returns ErrNoCharge if the partner has no such charge. key and digest are as for AddUsage, or empty.
 	ChangeCharge(ctx context.Context, by auth.Actor, partnerID, id uuid.UUID, key string, digest []byte,
 		decide func(now time.Time, c Charge, s Subscription, credited int64) (Changes, error)) (c Charge, replayed bool,
 		err error)
@@ -103,6 +134,8 @@ type Repository interface {
 	CheckoutsByID(ctx context.Context, accountID uuid.UUID, side Side, ids []uuid.UUID) (map[uuid.UUID]Checkout, error)
 	SubscriptionsByID(ctx context.Context, accountID uuid.UUID, side Side,
 		ids []uuid.UUID) (map[uuid.UUID]Subscription, error)
+	// Previewed is SubscriptionsByID with Subscription.Credited.
+	Previewed(ctx context.Context, accountID uuid.UUID, side Side, ids []uuid.UUID) (map[uuid.UUID]Subscription, error)
 	ChargesByID(ctx context.Context, accountID uuid.UUID, side Side, ids []uuid.UUID) (map[uuid.UUID]Charge, error)
 	InvoicesByID(ctx context.Context, merchantID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Invoice, error)
 
@@ -113,8 +146,9 @@ type Repository interface {
 	Charges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter,
 		w paging.Window) (paging.Page[Charge], error)
 	CountCharges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter) (int64, error)
-	// Checkouts returns the checkouts of a merchant that wait for an approval, not expired.
-	Checkouts(ctx context.Context, merchantID uuid.UUID, w paging.Window) (paging.Page[Checkout], error)
+	// Waiting returns at most limit checkouts of a merchant that wait for the approval of a user, who owns the stores of
+	// all of their items.
+	Waiting(ctx context.Context, merchantID, userID uuid.UUID, limit int) ([]Checkout, error)
 	Invoices(ctx context.Context, merchantID uuid.UUID, w paging.Window) (paging.Page[Invoice], error)
 	CountInvoices(ctx context.Context, merchantID uuid.UUID) (int64, error)
 	// InvoiceLines returns a page of each invoice's charges, oldest first in the order of their due times.

@@ -26,6 +26,10 @@ const (
 	MaxURL = 2048
 	// MaxTrialDays is the longest trial.
 	MaxTrialDays = 1000
+	// MaxOpen is how many checkouts of a partner can wait for an approval, and MaxOpenForMerchant how many of them for
+	// one merchant.
+	MaxOpen            = 1000
+	MaxOpenForMerchant = 20
 	// CheckoutLifetime is for how long a checkout can be approved.
 	CheckoutLifetime = 24 * time.Hour
 	// MaxPreviewAge is for how long the time of a preview can be used.

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -68,7 +69,7 @@ func (s *Service) Review(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 	before := map[uuid.UUID]Subscription{}
 	if len(changed) > 0 {
 		side := Side{Partner: by.AccountID == c.PartnerID, Merchant: by.AccountID == c.MerchantID}
-		if before, err = s.repo.SubscriptionsByID(ctx, by.AccountID, side, changed); err != nil {
+		if before, err = s.repo.Previewed(ctx, by.AccountID, side, changed); err != nil {
 			return Review{}, err
 		}
 	}
@@ -81,6 +82,10 @@ func (s *Service) Review(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 // review returns an item with what its approval would charge at a time.
 func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscription, at time.Time) ReviewedItem {
 	r := ReviewedItem{Item: c.Items[n], Names: names}
+	if c.PartnerSuspended && c.State == Open {
+		r.Problem = errPartnerSuspended()
+		return r
+	}
 	var step Step
 	if r.Changes {
 		before, known := subscriptions[r.SubscriptionID]
@@ -94,6 +99,10 @@ func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscri
 			return r
 		}
 		if step, r.Problem = Change(before, TermOf(c, n, uuid.Nil), c.reviewedAt(at), at); r.Problem != nil {
+			return r
+		}
+		if r.Preview != nil && !bytes.Equal(step.digest(), r.Preview) {
+			r.Problem = errOutdated(c.AsOf)
 			return r
 		}
 	} else {

@@ -175,7 +175,7 @@ func (s *Service) Subscriptions(ctx context.Context, by *auth.Principal, f Subsc
 	if err := append(faults, fault.Flatten(err)...).Err(); err != nil {
 		return paging.Page[Subscription]{}, err
 	}
-	return s.repo.Subscriptions(ctx, by.AccountID, r.side, f, w)
+	return s.repo.Subscriptions(ctx, by.AccountID, r.side.within(f.As), f, w)
 }
 
 // CountSubscriptions returns the number of subscriptions that the filter selects and the principal may read.
@@ -184,7 +184,7 @@ func (s *Service) CountSubscriptions(ctx context.Context, by *auth.Principal, f 
 	if err != nil {
 		return 0, err
 	}
-	return s.repo.CountSubscriptions(ctx, by.AccountID, r.side, f)
+	return s.repo.CountSubscriptions(ctx, by.AccountID, r.side.within(f.As), f)
 }
 
 // PreviewRequest describes a change of a subscription to preview.
@@ -216,7 +216,7 @@ func (s *Service) PreviewChange(ctx context.Context, by *auth.Principal, req Pre
 	if err != nil {
 		return Preview{}, err
 	}
-	found, err := s.repo.SubscriptionsByID(ctx, by.AccountID, Side{Partner: true}, []uuid.UUID{req.SubscriptionID})
+	found, err := s.repo.Previewed(ctx, by.AccountID, Side{Partner: true}, []uuid.UUID{req.SubscriptionID})
 	if err != nil {
 		return Preview{}, err
 	}

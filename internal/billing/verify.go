@@ -42,7 +42,7 @@ func VerifySubscription(s Subscription, charges []Charge, now time.Time) []Findi
 	found.tiling(s, charges)
 	found.lifetime(s, charges)
 	found.usage(s, charges)
-	found.credits(charges)
+	found.credits(s, charges)
 	found.statuses(charges)
 	return found
 }
@@ -199,8 +199,9 @@ func (f *findings) usage(s Subscription, charges []Charge) {
 	}
 }
 
-// credits finds charges that were credited with more than their amount.
-func (f *findings) credits(charges []Charge) {
+// credits finds charges that were credited with more than their amount: by the partner, and by the change or the end
+// that took them back. It also finds changes and ends that count more credits before them than there are.
+func (f *findings) credits(s Subscription, charges []Charge) {
 	credited := map[uuid.UUID]int64{}
 	for _, c := range charges {
 		if c.CreditOf != uuid.Nil && c.Status != ChargeDeleted {
@@ -208,7 +209,14 @@ func (f *findings) credits(charges []Charge) {
 		}
 	}
 	for _, c := range charges {
-		if sum := credited[c.ID]; sum > max(c.Amount.Minor, 0) {
+		sum := credited[c.ID]
+		if taken, before := s.takenBackBy(c, charges); taken != nil {
+			if before > sum {
+				f.charge(*taken, "counts credits of %d before it, and %s has %d", before, c.SourceKey, sum)
+			}
+			sum -= taken.Amount.Minor
+		}
+		if sum > max(c.Amount.Minor, 0) {
 			f.charge(c, "its credits are %d, and its amount is %d", sum, c.Amount.Minor)
 		}
 		delete(credited, c.ID)
@@ -218,6 +226,26 @@ func (f *findings) credits(charges []Charge) {
 			f.charge(c, "credits a charge that the subscription does not have")
 		}
 	}
+}
+
+// takenBackBy returns the credit of the change or the end that takes a charge back, and what it counts as credited
+// before it; nil if there is none. It is the one for the next term, or else that of the end, in the charge's period.
+func (s Subscription) takenBackBy(c Charge, charges []Charge) (credit *Charge, before int64) {
+	if c.Kind != Recurring && c.Kind != Proration {
+		return nil, 0
+	}
+	for i, other := range charges {
+		if !other.Period.End.Equal(c.Period.End) {
+			continue
+		}
+		switch {
+		case other.SourceKey == CreditKey(s.ID, c.Term+1) && c.Term+1 < len(s.Terms):
+			return &charges[i], s.Terms[c.Term+1].Credited
+		case other.SourceKey == EndKey(s.ID) && other.Term == c.Term:
+			return &charges[i], s.EndCredited
+		}
+	}
+	return nil, 0
 }
 
 // statuses finds signs, statuses and invoices that contradict the kind of a charge and each other.

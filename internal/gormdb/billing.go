@@ -177,10 +177,20 @@ func readCheckouts(q *gorm.DB) ([]billing.Checkout, error) {
 	if err != nil {
 		return nil, err
 	}
+	partners := make([]uuid.UUID, len(rows))
+	for i, r := range rows {
+		partners[i] = r.PartnerID
+	}
+	var suspended []uuid.UUID
+	if err := fresh.Model(&accountRow{}).Where("id IN ? AND status = ?", partners, account.Suspended).
+		Pluck("id", &suspended).Error; err != nil {
+		return nil, err
+	}
 	itemsOf := grouped(items, func(r listedItem) (uuid.UUID, int64) { return r.Row.CheckoutID, r.Row.Ordinal })
 	found := make([]billing.Checkout, len(rows))
 	for i, r := range rows {
 		found[i] = r.checkout(itemsOf[r.ID])
+		found[i].PartnerSuspended = slices.Contains(suspended, r.PartnerID)
 	}
 	return found, nil
 }
@@ -206,6 +216,56 @@ func (b bills) SubscriptionsByID(ctx context.Context, accountID uuid.UUID, side 
 	q := of(subscriptionsAs(b.engine.reader(ctx)), "s", accountID, side).Where("s.id IN ?", ids)
 	list, err := readSubscriptions(q, b.engine.dialect())
 	return byID(list), failed(ctx, "read subscriptions", err)
+}
+
+// Previewed returns subscriptions by their IDs, with what is credited of the charges that cover the present.
+func (b bills) Previewed(ctx context.Context, accountID uuid.UUID, side billing.Side,
+	ids []uuid.UUID) (found map[uuid.UUID]billing.Subscription, err error) {
+	err = b.engine.snapshot(ctx, func(tx *gorm.DB) error {
+		list, err := readSubscriptions(of(subscriptionsAs(tx), "s", accountID, side).Where("s.id IN ?", ids),
+			b.engine.dialect())
+		if err != nil {
+			return err
+		}
+		now, err := billingTime(tx)
+		if err != nil {
+			return err
+		}
+		found = byID(list)
+		return readCredits(tx, found, now)
+	})
+	return found, failed(ctx, "read subscriptions with their credits", err)
+}
+
+// readCredits sets Subscription.Credited: what is credited of the charge that covers the time.
+func readCredits(q *gorm.DB, found map[uuid.UUID]billing.Subscription, now time.Time) error {
+	var keys [][]any
+	for _, s := range found {
+		at := now
+		if s.BilledUntil.After(at) {
+			at = s.BilledUntil
+		}
+		if source := s.Covering(at); source != "" {
+			keys = append(keys, []any{s.MerchantID, source})
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	var rows []struct {
+		SubscriptionID uuid.UUID
+		Credited       int64
+	}
+	err := q.Session(&gorm.Session{NewDB: true}).Table("charges AS c").
+		Joins("JOIN charges AS x ON x.account_id = c.account_id AND x.credit_of = c.id").
+		Where("(c.account_id, c.source_key) IN ?", keys).Group("c.subscription_id").
+		Select("c.subscription_id, -sum(x.amount) AS credited").Scan(&rows).Error
+	for _, r := range rows {
+		s := found[r.SubscriptionID]
+		s.Credited = r.Credited
+		found[s.ID] = s
+	}
+	return err
 }
 
 // ChargesByID returns charges by their IDs.

@@ -166,22 +166,19 @@ func (b bills) CountCharges(ctx context.Context, accountID uuid.UUID, side billi
 	return n, failed(ctx, "count charges", err)
 }
 
-// Checkouts returns a page of the checkouts that wait for an approval.
-func (b bills) Checkouts(ctx context.Context, merchantID uuid.UUID,
-	w paging.Window) (paging.Page[billing.Checkout], error) {
+// Waiting returns the newest checkouts that wait for the approval of a user.
+func (b bills) Waiting(ctx context.Context, merchantID, userID uuid.UUID, limit int) ([]billing.Checkout, error) {
 	now, err := billingTime(b.engine.reader(ctx))
 	if err != nil {
-		return paging.Page[billing.Checkout]{}, failed(ctx, "list checkouts", err)
+		return nil, failed(ctx, "list checkouts", err)
 	}
-	q := b.engine.reader(ctx).Table("checkouts AS c").Where("c.account_id = ? AND c.state = ? AND c.expires_at > ?",
-		merchantID, billing.Open, instant{now})
-	list, err := readCheckouts(window(q, "c.id", w))
-	if err != nil {
-		return paging.Page[billing.Checkout]{}, failed(ctx, "list checkouts", err)
-	}
-	return pageOf(w, list, func(c billing.Checkout) (paging.Item[billing.Checkout], error) {
-		return paging.Item[billing.Checkout]{Node: c, Key: c.ID}, nil
-	})
+	others := b.engine.reader(ctx).Table("checkout_items AS i").Select("1").Joins(
+		"LEFT JOIN stores AS h ON h.account_id = i.account_id AND h.id = i.store_id").Where(
+		"i.account_id = c.account_id AND i.checkout_id = c.id AND (h.owner_id IS NULL OR h.owner_id <> ?)", userID)
+	q := b.engine.reader(ctx).Table("checkouts AS c").Where(
+		"c.account_id = ? AND c.state = 'OPEN' AND c.expires_at > ? AND NOT EXISTS (?)", merchantID, instant{now}, others)
+	list, err := readCheckouts(q.Order("c.id DESC").Limit(limit))
+	return list, failed(ctx, "list checkouts", err)
 }
 
 // Invoices returns a page of a merchant's invoices.

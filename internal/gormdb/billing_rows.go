@@ -9,15 +9,15 @@ import (
 
 // checkoutRow is the model of a checkout.
 type checkoutRow struct {
-	AccountID     uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey"`
+	AccountID     uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:checkouts_waiting"`
 	ID            uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;unique;index:checkouts_partner,priority:20"`
-	PartnerID     uuid.UUID     `gorm:"<-:create;type:uuid;not null;index:checkouts_partner;uniqueIndex:checkouts_key"`
+	PartnerID     uuid.UUID     `gorm:"<-:create;type:uuid;not null;index:checkouts_partner;index:checkouts_open;uniqueIndex:checkouts_key"`
 	State         string        `gorm:"not null"`
 	CreatedAt     instant       `gorm:"<-:create;not null"`
 	CreatedByKind string        `gorm:"<-:create;not null"`
 	CreatedByID   uuid.NullUUID `gorm:"<-:create;type:uuid"`
 	CreatedByName string        `gorm:"<-:create;not null"`
-	ExpiresAt     instant       `gorm:"<-:create;not null"`
+	ExpiresAt     instant       `gorm:"<-:create;not null;index:checkouts_open,priority:20,where:state = 'OPEN';index:checkouts_waiting,priority:20,where:state = 'OPEN'"`
 	AsOf          instant       `gorm:"<-:create"`
 	ApprovedAt    instant
 	ApprovedBy    uuid.NullUUID `gorm:"type:uuid"`
@@ -80,6 +80,7 @@ type checkoutItemRow struct {
 	// SubscriptionID is null until a subscription is created.
 	SubscriptionID uuid.NullUUID `gorm:"type:uuid"`
 	Changes        bool          `gorm:"<-:create;not null"`
+	Preview        []byte        `gorm:"<-:create"`
 
 	Checkout *checkoutRow `gorm:"foreignKey:AccountID,CheckoutID;references:AccountID,ID"`
 	App      *appRow      `gorm:"foreignKey:AppID;references:ID"`
@@ -96,6 +97,7 @@ func newCheckoutItemRows(c billing.Checkout) []checkoutItemRow {
 			Level: i.Level, Description: i.Description, RedirectURL: i.RedirectURL,
 			BillingInterval: string(i.Interval), Price: i.Price.Minor, Currency: i.Price.Currency, Cap: i.Cap,
 			TrialDays: int64(i.TrialDays), SubscriptionID: optional(i.SubscriptionID), Changes: i.Changes,
+			Preview: i.Preview,
 		}
 	}
 	return rows
@@ -113,7 +115,7 @@ func (l listedItem) item() billing.Item {
 		AppID: r.AppID, StoreID: r.StoreID, StoreHash: l.StoreHash, Level: r.Level, Description: r.Description,
 		RedirectURL: r.RedirectURL, Interval: billing.Interval(r.BillingInterval),
 		Price: billing.Money{Minor: r.Price, Currency: r.Currency}, Cap: r.Cap, TrialDays: int(r.TrialDays),
-		SubscriptionID: r.SubscriptionID.UUID, Changes: r.Changes,
+		SubscriptionID: r.SubscriptionID.UUID, Changes: r.Changes, Preview: r.Preview,
 	}
 }
 
@@ -130,7 +132,8 @@ type subscriptionRow struct {
 	TrialEndsAt instant   `gorm:"<-:create"`
 	CancelAt    instant
 	CancelledAt instant
-	CreditsRest bool `gorm:"not null"`
+	CreditsRest bool  `gorm:"not null"`
+	EndCredited int64 `gorm:"not null"`
 	EndedAt     instant
 	SuspendedAt instant
 	Version     int64   `gorm:"not null"`
@@ -150,7 +153,7 @@ func newSubscriptionRow(s billing.Subscription) subscriptionRow {
 		AccountID: s.MerchantID, ID: s.ID, PartnerID: s.PartnerID, StoreID: s.StoreID, AppID: s.AppID,
 		CreatedAt: instant{s.CreatedAt}, UpdatedAt: instant{s.UpdatedAt}, ActivatedAt: instant{s.ActivatedAt},
 		TrialEndsAt: instant{s.TrialEndsAt}, CancelAt: instant{s.CancelAt}, CancelledAt: instant{s.CancelledAt},
-		CreditsRest: s.CreditsRest, EndedAt: instant{s.EndedAt}, Version: s.Version,
+		CreditsRest: s.CreditsRest, EndCredited: s.EndCredited, EndedAt: instant{s.EndedAt}, Version: s.Version,
 		BilledUntil: instant{s.BilledUntil}, NextDueAt: instant{s.NextDueAt},
 	}
 	if s.Suspended() {
@@ -171,8 +174,8 @@ func (l listedSubscription) subscription(terms []termRow, suspensions []suspensi
 		ID: r.ID, PartnerID: r.PartnerID, MerchantID: r.AccountID, StoreID: r.StoreID, StoreHash: l.StoreHash,
 		AppID: r.AppID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, ActivatedAt: r.ActivatedAt.Time,
 		TrialEndsAt: r.TrialEndsAt.Time, CancelAt: r.CancelAt.Time, CancelledAt: r.CancelledAt.Time,
-		CreditsRest: r.CreditsRest, EndedAt: r.EndedAt.Time, Version: r.Version, BilledUntil: r.BilledUntil.Time,
-		NextDueAt: r.NextDueAt.Time,
+		CreditsRest: r.CreditsRest, EndCredited: r.EndCredited, EndedAt: r.EndedAt.Time, Version: r.Version,
+		BilledUntil: r.BilledUntil.Time, NextDueAt: r.NextDueAt.Time,
 	}
 	for _, t := range terms {
 		s.Terms = append(s.Terms, t.term())
@@ -197,6 +200,7 @@ type termRow struct {
 	CheckoutID      uuid.UUID `gorm:"<-:create;type:uuid;not null"`
 	Item            int64     `gorm:"<-:create;not null"`
 	ApprovedBy      uuid.UUID `gorm:"<-:create;type:uuid;not null"`
+	Credited        int64     `gorm:"<-:create;not null"`
 
 	Subscription *subscriptionRow `gorm:"foreignKey:AccountID,SubscriptionID;references:AccountID,ID"`
 	CheckoutItem *checkoutItemRow `gorm:"foreignKey:AccountID,CheckoutID,Item;references:AccountID,CheckoutID,Ordinal"`
@@ -209,7 +213,7 @@ func newTermRow(s billing.Subscription, t billing.Term) termRow {
 	return termRow{
 		AccountID: s.MerchantID, SubscriptionID: s.ID, Seq: int64(t.Seq), FromAt: instant{t.From}, Level: t.Level,
 		BillingInterval: string(t.Interval), Price: t.Price.Minor, Currency: t.Price.Currency, Cap: t.Cap,
-		CheckoutID: t.CheckoutID, Item: int64(t.Item), ApprovedBy: t.ApprovedBy,
+		CheckoutID: t.CheckoutID, Item: int64(t.Item), ApprovedBy: t.ApprovedBy, Credited: t.Credited,
 	}
 }
 
@@ -217,7 +221,7 @@ func (r termRow) term() billing.Term {
 	return billing.Term{
 		Seq: int(r.Seq), From: r.FromAt.Time, Level: r.Level, Interval: billing.Interval(r.BillingInterval),
 		Price: billing.Money{Minor: r.Price, Currency: r.Currency}, Cap: r.Cap, CheckoutID: r.CheckoutID,
-		Item: int(r.Item), ApprovedBy: r.ApprovedBy,
+		Item: int(r.Item), ApprovedBy: r.ApprovedBy, Credited: r.Credited,
 	}
 }
 

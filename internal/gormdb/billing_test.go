@@ -113,12 +113,18 @@ func (m market) checkout(now time.Time, edits ...func(*billing.Checkout)) billin
 	return c
 }
 
+// draft returns a draft of the partner for the merchant.
+func (m market) draft(d billing.CheckoutDraft) billing.CheckoutDraft {
+	d.PartnerID, d.MerchantID = m.partner.Account.ID, m.merchant.Account.ID
+	return d
+}
+
 // open stores a checkout.
 func (m market) open(t testing.TB, edits ...func(*billing.Checkout)) billing.Checkout {
 	t.Helper()
 	var made billing.Checkout
-	c, replayed, err := m.bills().InsertCheckout(t.Context(), anyone, m.partner.Account.ID, "", nil, nil,
-		func(now time.Time, _ map[uuid.UUID]billing.Subscription) (billing.Changes, error) {
+	c, replayed, err := m.bills().InsertCheckout(t.Context(), anyone, m.draft(billing.CheckoutDraft{}),
+		func(now time.Time, _ map[uuid.UUID]billing.Subscription, _ billing.Standing) (billing.Changes, error) {
 			made = m.checkout(now, edits...)
 			return billing.Changes{Checkouts: []billing.Checkout{made}, Events: []audit.Event{
 				about(made.PartnerID, "checkout.created", "checkout", made.ID)}}, nil
@@ -266,13 +272,29 @@ func TestCheckout(t *testing.T) {
 		check.Equal(t, len(m.charges(t, billing.ChargeFilter{})), 1, "charges")
 
 		// The merchant's open ones.
-		page, err := m.bills().Checkouts(t.Context(), m.merchant.Account.ID, all)
-		if err != nil || len(page.Items) != 1 || page.Items[0].Key != c.ID {
-			t.Errorf("open checkouts are %v, %v", page, err)
+		waiting := func(of uuid.UUID) (ids []uuid.UUID) {
+			list, err := m.bills().Waiting(t.Context(), m.merchant.Account.ID, of, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, each := range list {
+				ids = append(ids, each.ID)
+			}
+			return ids
 		}
+		storeOwner := m.merchant.StoreOwner.ID
+		check.Equal(t, waiting(storeOwner), []uuid.UUID{c.ID}, "what waits for the store's owner")
+		check.Equal(t, len(waiting(m.merchant.Owner.ID)), 0, "what waits for the account's owner")
+		second, mixed := m.open(t), m.open(t, func(c *billing.Checkout) {
+			other := c.Items[0]
+			other.StoreID, other.StoreHash = m.merchant.Stores[1].ID, m.merchant.Stores[1].Hash
+			c.Items = append(c.Items, other)
+		})
+		check.Equal(t, waiting(storeOwner), []uuid.UUID{second.ID, c.ID}, "what waits, without %s of two owners", mixed.ID)
+		third := m.open(t)
+		check.Equal(t, waiting(storeOwner), []uuid.UUID{third.ID, second.ID}, "the newest of what waits")
 		m.to(t, "2026-02-01")
-		page, err = m.bills().Checkouts(t.Context(), m.merchant.Account.ID, all)
-		check.Equal(t, len(page.Items), 0, "open checkouts after a day (%v)", err)
+		check.Equal(t, len(waiting(storeOwner)), 0, "what waits after a day")
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/billing"
 	"latchkey/internal/fault"
@@ -40,19 +41,23 @@ func repeats(digest, old []byte, at, now time.Time) (bool, error) {
 }
 
 // InsertCheckout inserts a checkout.
-func (b bills) InsertCheckout(ctx context.Context, by auth.Actor, partnerID uuid.UUID, key string, digest []byte,
-	changed []uuid.UUID, decide func(now time.Time, subscriptions map[uuid.UUID]billing.Subscription) (billing.Changes,
-		error)) (c billing.Checkout, replayed bool, err error) {
+func (b bills) InsertCheckout(ctx context.Context, by auth.Actor, d billing.CheckoutDraft, decide func(now time.Time,
+	subscriptions map[uuid.UUID]billing.Subscription, s billing.Standing) (billing.Changes, error)) (c billing.Checkout,
+	replayed bool, err error) {
 	insert := func(tx *gorm.DB) error {
 		var changes billing.Changes
-		if c, replayed, err = b.keptCheckout(tx, partnerID, key, digest); err != nil || replayed {
+		if c, replayed, err = b.keptCheckout(tx, d.PartnerID, d.Key, d.Digest); err != nil || replayed {
 			return err
 		}
-		before, now, err := b.lockChanged(tx, partnerID, changed)
+		before, now, err := b.lockChanged(tx, d.PartnerID, d.Changed)
 		if err != nil {
 			return err
 		}
-		if changes, err = decide(now, before.subscriptions); err != nil {
+		standing, err := standingOf(tx, d, now)
+		if err != nil {
+			return err
+		}
+		if changes, err = decide(now, before.subscriptions, standing); err != nil {
 			return err
 		}
 		for _, c = range changes.Checkouts {
@@ -63,14 +68,21 @@ func (b bills) InsertCheckout(ctx context.Context, by auth.Actor, partnerID uuid
 		_, err = before.saveChanges(tx, b.engine.dialect(), changes)
 		return err
 	}
-	err = b.write(ctx, by, held{}, insert)
-	if key != "" && isDuplicate(err) { // a request with the same key was committed meanwhile
-		err = b.write(ctx, by, held{}, insert)
-	}
+	// The account's lock keeps the number of its checkouts as it is.
+	err = b.write(ctx, by, held{account: d.PartnerID}, insert)
 	if err != nil {
 		return billing.Checkout{}, false, undone(ctx, "insert a checkout", err)
 	}
 	return c, replayed, nil
+}
+
+// standingOf reads what limits the checkouts of a partner.
+func standingOf(tx *gorm.DB, d billing.CheckoutDraft, now time.Time) (s billing.Standing, err error) {
+	err = tx.Raw(`SELECT count(*) AS open, count(CASE WHEN account_id = ? THEN 1 END) AS open_for_merchant,
+			EXISTS (SELECT 1 FROM accounts WHERE id = ? AND status = ?) AS merchant_suspended
+		FROM checkouts WHERE partner_id = ? AND state = 'OPEN' AND expires_at > ?`,
+		d.MerchantID, d.MerchantID, account.Suspended, d.PartnerID, instant{now}).Scan(&s).Error
+	return s, err
 }
 
 // keptCheckout returns the checkout of a partner's request with the same key, as it was when it was created. A key that
@@ -123,7 +135,10 @@ func (b bills) lockChanged(tx *gorm.DB, partnerID uuid.UUID, ids []uuid.UUID) (b
 		}
 	}
 	now, err := billingTime(tx)
-	return found, now, err
+	if err != nil {
+		return found, now, err
+	}
+	return found, now, readCredits(tx, found.subscriptions, now)
 }
 
 // ChangeCheckout changes a checkout and the subscriptions of its items.
@@ -137,6 +152,9 @@ func (b bills) ChangeCheckout(ctx context.Context, by auth.Actor, merchantID, id
 		}
 		now, err := merchantTime(tx, merchantID)
 		if err != nil {
+			return err
+		}
+		if err := readCredits(tx, before.subscriptions, now); err != nil {
 			return err
 		}
 		changes, err := decide(now, *before.checkout, before.subscriptions, owners)
@@ -235,11 +253,15 @@ func (b bills) ChangeSubscription(ctx context.Context, by auth.Actor, accountID,
 		if err != nil {
 			return err
 		}
-		changes, err := decide(now, s, owners[s.StoreID])
+		before := before{subscriptions: byID([]billing.Subscription{s})}
+		if err := readCredits(tx, before.subscriptions, now); err != nil {
+			return err
+		}
+		changes, err := decide(now, before.subscriptions[id], owners[s.StoreID])
 		if err != nil {
 			return err
 		}
-		_, err = before{subscriptions: byID([]billing.Subscription{s})}.saveChanges(tx, b.engine.dialect(), changes)
+		_, err = before.saveChanges(tx, b.engine.dialect(), changes)
 		return err
 	})
 	return undone(ctx, "change a subscription", err)

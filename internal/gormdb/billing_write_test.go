@@ -113,8 +113,8 @@ func TestUsageIsIdempotent(t *testing.T) {
 
 // keyed creates a checkout with a key.
 func (m market) keyed(ctx context.Context, key, digest string) (billing.Checkout, bool, error) {
-	return m.bills().InsertCheckout(ctx, anyone, m.partner.Account.ID, key, []byte(digest), nil,
-		func(now time.Time, _ map[uuid.UUID]billing.Subscription) (billing.Changes, error) {
+	return m.bills().InsertCheckout(ctx, anyone, m.draft(billing.CheckoutDraft{Key: key, Digest: []byte(digest)}),
+		func(now time.Time, _ map[uuid.UUID]billing.Subscription, _ billing.Standing) (billing.Changes, error) {
 			c := m.checkout(now, func(c *billing.Checkout) { c.Key, c.Digest = key, []byte(digest) })
 			return billing.Changes{Checkouts: []billing.Checkout{c}, Events: []audit.Event{
 				about(c.PartnerID, "checkout.created", "checkout", c.ID)}}, nil
@@ -287,15 +287,17 @@ func TestChangeByCheckout(t *testing.T) {
 		m.to(t, "2026-02-10")
 		insert := func(partnerID uuid.UUID) (billing.Checkout, int, error) {
 			seen := 0
-			c, _, err := m.bills().InsertCheckout(ctx, anyone, partnerID, "", nil, []uuid.UUID{s.ID},
-				func(now time.Time, found map[uuid.UUID]billing.Subscription) (billing.Changes, error) {
-					seen = len(found)
-					c := m.checkout(now, func(c *billing.Checkout) {
-						c.Items[0].SubscriptionID, c.Items[0].Changes, c.Items[0].Price = s.ID, true, usd(3000)
-						c.Items[0].Cap = nil
-					})
-					return billing.Changes{Checkouts: []billing.Checkout{c}}, nil
+			draft := m.draft(billing.CheckoutDraft{Changed: []uuid.UUID{s.ID}})
+			draft.PartnerID = partnerID
+			c, _, err := m.bills().InsertCheckout(ctx, anyone, draft, func(now time.Time,
+				found map[uuid.UUID]billing.Subscription, _ billing.Standing) (billing.Changes, error) {
+				seen = len(found)
+				c := m.checkout(now, func(c *billing.Checkout) {
+					c.Items[0].SubscriptionID, c.Items[0].Changes, c.Items[0].Price = s.ID, true, usd(3000)
+					c.Items[0].Cap = nil
 				})
+				return billing.Changes{Checkouts: []billing.Checkout{c}}, nil
+			})
 			return c, seen, err
 		}
 		if _, seen, err := insert(other); err != nil || seen != 0 {

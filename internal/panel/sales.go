@@ -61,7 +61,7 @@ func (h *salesHandler) charges(q *request) error {
 		return err
 	}
 	shown := salesChargesPage{List: q.address(salesChargesPath)}
-	var filter billing.ChargeFilter
+	filter := billing.ChargeFilter{As: billing.Side{Partner: true}}
 	status, kind := q.r.URL.Query().Get("status"), q.r.URL.Query().Get("kind")
 	for _, each := range chargeStatuses {
 		chosen := string(each) == status
@@ -84,9 +84,7 @@ func (h *salesHandler) charges(q *request) error {
 	}
 	shown.Pages = pageLinksOf(q, found)
 	for _, item := range found.Items {
-		if item.Node.PartnerID == q.by.AccountID {
-			shown.Rows = append(shown.Rows, describeCharge(q, item.Node))
-		}
+		shown.Rows = append(shown.Rows, describeCharge(q, item.Node))
 	}
 	return salesChargesTemplate.show(q, http.StatusOK, shown)
 }
@@ -186,16 +184,14 @@ func (h *salesHandler) subscriptions(q *request) error {
 	if err := billing.MayReadSales(q.by); err != nil {
 		return err
 	}
-	found, err := h.billing.Subscriptions(q.r.Context(), q.by, billing.SubscriptionFilter{},
-		q.pageRequest(linesPerPage))
+	found, err := h.billing.Subscriptions(q.r.Context(), q.by,
+		billing.SubscriptionFilter{As: billing.Side{Partner: true}}, q.pageRequest(linesPerPage))
 	if err != nil {
 		return err
 	}
 	var all []billing.Subscription
 	for _, item := range found.Items {
-		if item.Node.PartnerID == q.by.AccountID {
-			all = append(all, item.Node)
-		}
+		all = append(all, item.Node)
 	}
 	rows, err := describeSubscriptions(q, h.billing, all)
 	if err != nil {

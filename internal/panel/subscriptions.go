@@ -94,8 +94,8 @@ type subscriptionListPage struct {
 }
 
 func (h *subscriptionHandler) list(q *request) error {
-	found, err := h.billing.Subscriptions(q.r.Context(), q.by, billing.SubscriptionFilter{},
-		q.pageRequest(linesPerPage))
+	found, err := h.billing.Subscriptions(q.r.Context(), q.by,
+		billing.SubscriptionFilter{As: billing.Side{Merchant: true}}, q.pageRequest(linesPerPage))
 	if err != nil {
 		return err
 	}
