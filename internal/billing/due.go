@@ -123,7 +123,7 @@ func (s Subscription) chargesOf(p period) []Charge {
 		}
 		credit := s.charge(before, Credit, CreditKey(s.ID, term.Seq), rest, p.Span)
 		credit.Term = term.Seq
-		charges = append(charges, credit.atMost(covering-term.Credited))
+		charges = append(charges, credit.within(covering, term.Credited))
 		if term.Interval == before.Interval {
 			debit := s.charge(term, Proration, DebitKey(s.ID, term.Seq), rest, p.Span)
 			charges, covering = append(charges, debit), debit.Amount.Minor
@@ -132,14 +132,17 @@ func (s Subscription) chargesOf(p period) []Charge {
 	// What is paid once is not for a time, so that it has no rest.
 	if p.ended && first.Interval != Once {
 		credit := s.charge(s.Terms[p.last], Credit, EndKey(s.ID), Span{p.until, p.End}, p.Span)
-		charges = append(charges, credit.atMost(covering-s.EndCredited))
+		charges = append(charges, credit.within(covering, s.EndCredited))
 	}
 	return charges
 }
 
-// atMost returns a credit that is not more than what is left of the charge that it takes back.
-func (c Charge) atMost(left int64) Charge {
-	c.Amount.Minor = max(c.Amount.Minor, -max(left, 0))
+// within returns a credit of no more than what is left of the amount that it takes back, of which some was credited
+// before. If nothing was, the credit never exceeds the amount.
+func (c Charge) within(amount, credited int64) Charge {
+	if credited > 0 {
+		c.Amount.Minor = max(c.Amount.Minor, -max(amount-credited, 0))
+	}
 	return c
 }
 
