@@ -43,6 +43,9 @@ const (
 	perMove        = 1_000
 )
 
+// perLineCount is the cost of counting the lines of an invoice.
+const perLineCount = 100
+
 // expensive is the cost above which an account's operations run one at a time, and
 // the concurrency of the resolvers of its queries is limited.
 const expensive = 10_000
@@ -70,6 +73,8 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: totals(f) * perAuditScan}
 	case isBilling(f):
 		return server.Cost{Fields: billingScans(f) * perBillingScan}
+	case nameOf(f) == "Invoice.lines":
+		return server.Cost{Fields: totals(f) * perLineCount}
 	case f.Name == "advanceTime":
 		return server.Cost{Fields: perMove}
 	case f.Name == "deliveries" && filter != nil:

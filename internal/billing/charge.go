@@ -100,6 +100,8 @@ func usage(s Subscription, amount Money, u UsageSums, now time.Time) (Charge, er
 		return refuse("The subscription has ended.")
 	case s.Suspended():
 		return refuse("The subscription is suspended.")
+	case u.MerchantSuspended:
+		return refuse("The merchant's account is suspended.")
 	case s.InTrial(now):
 		return refuse("The subscription is in its trial, in which usage cannot be charged.")
 	case term.Interval == Once:

@@ -26,6 +26,7 @@ func (r *Runner) Verify(ctx context.Context, report func(Finding)) error {
 		}
 		for _, each := range list {
 			all(VerifySubscription(each.Subscription, each.Charges, now))
+			all(VerifyTotals(each))
 			after = each.Subscription.ID
 		}
 		if len(list) == 0 {

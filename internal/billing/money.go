@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,11 +56,26 @@ func parseMoney(currencyCode, value string) (Money, bool) {
 // Decimal returns the amount in units of the currency as a decimal number with all decimals of the currency, such as
 // 19.90. MoneyOf reads it.
 func (m Money) Decimal() string {
-	amount, err := currency.NewAmountFromInt64(m.Minor, m.Currency)
-	if err != nil {
+	digits, known := currency.GetDigits(m.Currency)
+	if !known || digits == 0 {
 		return strconv.FormatInt(m.Minor, 10)
 	}
-	return amount.Number()
+	magnitude := uint64(m.Minor)
+	if m.Minor < 0 {
+		magnitude = -magnitude
+	}
+	// An amount of a list: it is written without the big numbers of the currency package. The longest number has a
+	// sign and 20 digits.
+	text := make([]byte, 0, 24)
+	if m.Minor < 0 {
+		text = append(text, '-')
+	}
+	sign := len(text)
+	text = strconv.AppendUint(text, magnitude, 10)
+	for len(text)-sign <= int(digits) {
+		text = slices.Insert(text, sign, '0')
+	}
+	return string(slices.Insert(text, len(text)-int(digits), '.'))
 }
 
 // String returns the amount for display, such as $1,019.90.

@@ -245,6 +245,12 @@ func (p *play) wantFindings() {
 		p.wantFinding("an invoice's total", "UPDATE invoices SET total = total + 1"+where,
 			"UPDATE invoices SET total = total - 1"+where, "invoice", i.ID, "the total is")
 	}
+	if len(p.usage) > 0 {
+		of := p.usage[p.pick(len(p.usage), "usage")].of.id
+		where := fmt.Sprintf(" WHERE subscription_id = '%s'", of)
+		p.wantFinding("a total of usage", "UPDATE usage_totals SET amount = amount + 1"+where,
+			"UPDATE usage_totals SET amount = amount - 1"+where, "subscription", of, "the total of the usage")
+	}
 	if len(due) == 0 {
 		return
 	}

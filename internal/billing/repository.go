@@ -30,6 +30,8 @@ var ErrDryRun = errors.New("billing: dry run")
 
 // UsageSums is what counts against the limits of a new usage charge: amounts in minor units that are not deleted.
 type UsageSums struct {
+	// MerchantSuspended reports whether the merchant's account is suspended.
+	MerchantSuspended bool
 	// Period is that of the subscription's current period.
 	Period int64
 	// Token is what the token charged in the current month (UTC), and TokenLimit its limit in minor units; nil without
@@ -214,7 +216,7 @@ type Ledger interface {
 		[]Charge, []audit.Event, error)) error
 
 	// Statements returns at most limit subscriptions of all accounts whose ID is above after, by ID, each with all of
-	// its charges, as of one billing time, which it returns.
+	// its charges and totals, as of one billing time, which it returns.
 	Statements(ctx context.Context, after uuid.UUID, limit int) (now time.Time, list []Statement, err error)
 	// Issued returns at most limit invoices of all accounts whose ID is above after, by ID, each with all of its
 	// charges in the order of Repository.InvoiceLines.
@@ -241,6 +243,8 @@ type Ledger interface {
 type Statement struct {
 	Subscription Subscription
 	Charges      []Charge
+	// Usage has the stored total of each period with usage, in minor units, by the start of the period.
+	Usage map[time.Time]int64
 }
 
 // AccountingLine is a charge with what a reader outside the service needs to understand it.

@@ -337,3 +337,18 @@ func TestRuleIdempotencyDigests(t *testing.T) {
 		}
 	}
 }
+
+func TestStanding(t *testing.T) {
+	for _, c := range []struct {
+		s    Standing
+		want fault.Kind
+	}{
+		{Standing{Open: MaxOpen - 1, OpenForMerchant: MaxOpenForMerchant - 1}, ""},
+		{Standing{Open: MaxOpen, OpenForMerchant: 1}, fault.LimitReached},
+		{Standing{Open: 20, OpenForMerchant: MaxOpenForMerchant}, fault.LimitReached},
+		{Standing{MerchantSuspended: true}, fault.Conflict},
+	} {
+		got, _ := kind(c.s.check())
+		check.Equal(t, got, c.want, "the kind of the error for %+v", c.s)
+	}
+}

@@ -199,6 +199,27 @@ func (f *findings) usage(s Subscription, charges []Charge) {
 	}
 }
 
+// VerifyTotals compares the stored totals of the usage of a subscription with its charges.
+func VerifyTotals(s Statement) []Finding {
+	var found findings
+	sums := map[time.Time]int64{}
+	for start := range s.Usage {
+		sums[start.UTC()] = 0
+	}
+	for _, c := range s.Charges {
+		if c.Kind == Usage && c.Status != ChargeDeleted {
+			sums[c.Period.Start.UTC()] += c.Amount.Minor
+		}
+	}
+	for start, sum := range sums {
+		if total := s.Usage[start]; total != sum {
+			found.subscription(s.Subscription, "the total of the usage of the period from %s on is %d, and its charges are %d",
+				start.Format(time.RFC3339), total, sum)
+		}
+	}
+	return found
+}
+
 // credits finds charges that were credited with more than their amount: by the partner, and by the change or the end
 // that took them back. It also finds changes and ends that count more credits before them than there are.
 func (f *findings) credits(s Subscription, charges []Charge) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -258,5 +259,51 @@ func TestVerifyCarried(t *testing.T) {
 		if found := VerifyCarried(change(slices.Clone(carried))); len(found) == 0 {
 			t.Errorf("%s: no finding", name)
 		}
+	}
+}
+
+func TestVerifyTotals(t *testing.T) {
+	s, charges := stored(t)
+	start := find(t, charges, "u/a").Period.Start
+	for name, tc := range map[string]struct {
+		usage map[time.Time]int64
+		want  string
+	}{
+		"right":         {map[time.Time]int64{start: 500}, ""},
+		"too low":       {map[time.Time]int64{start: 499}, "from 2026-01-31T00:00:00Z on is 499, and its charges are 500"},
+		"missing":       {nil, "is 0, and its charges are 500"},
+		"without usage": {map[time.Time]int64{start: 500, date("2026-02-28"): 1}, "is 1, and its charges are 0"},
+	} {
+		found := VerifyTotals(Statement{s, charges, tc.usage})
+		if tc.want == "" {
+			check.Equal(t, found, nil, "%s: findings", name)
+		} else {
+			wantFinding(t, found, s, tc.want)
+		}
+	}
+}
+
+// TestVerifyCreditsOfChangesAndEnds has a charge that a partner and a change or an end credited.
+func TestVerifyCreditsOfChangesAndEnds(t *testing.T) {
+	_, charges := stored(t)
+	partner := *find(t, charges, "x/d")
+	s := approved("2026-01-31", monthly(1000)).Subscription
+	s.Credited = 900
+	for name, step := range map[string]Step{"change": changeTo(t, s, Annual, 3000, "2026-02-14"),
+		"end": Cancel(s, true, date("2026-02-14"))} {
+		all := Due(step.Subscription, date("2026-02-14"))
+		for i := range all {
+			all[i].ID, all[i].Status = uuid.UUID{1, byte(i)}, ChargePending
+		}
+		check.Equal(t, all[1].Amount.Minor, int64(-100), "%s: the credit of what is left", name)
+		partner.CreditOf, partner.Amount.Minor = all[0].ID, -900
+		verify := func() []Finding {
+			return VerifySubscription(step.Subscription, append(slices.Clone(all), partner), date("2026-02-14"))
+		}
+		check.Equal(t, verify(), nil, "%s: findings for data that is right", name)
+		partner.Amount.Minor = -901
+		wantFinding(t, verify(), s, "its credits are 1001, and its amount is 1000")
+		partner.Amount.Minor = -899
+		wantFinding(t, verify(), s, "counts credits of 900 before it")
 	}
 }

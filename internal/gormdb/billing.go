@@ -181,9 +181,8 @@ func readCheckouts(q *gorm.DB) ([]billing.Checkout, error) {
 	for i, r := range rows {
 		partners[i] = r.PartnerID
 	}
-	var suspended []uuid.UUID
-	if err := fresh.Model(&accountRow{}).Where("id IN ? AND status = ?", partners, account.Suspended).
-		Pluck("id", &suspended).Error; err != nil {
+	suspended, err := suspendedAmong(fresh, partners...)
+	if err != nil {
 		return nil, err
 	}
 	itemsOf := grouped(items, func(r listedItem) (uuid.UUID, int64) { return r.Row.CheckoutID, r.Row.Ordinal })
@@ -193,6 +192,12 @@ func readCheckouts(q *gorm.DB) ([]billing.Checkout, error) {
 		found[i].PartnerSuspended = slices.Contains(suspended, r.PartnerID)
 	}
 	return found, nil
+}
+
+// suspendedAmong returns the accounts that are suspended.
+func suspendedAmong(q *gorm.DB, ids ...uuid.UUID) (suspended []uuid.UUID, err error) {
+	err = q.Model(&accountRow{}).Where("id IN ? AND status = ?", ids, account.Suspended).Pluck("id", &suspended).Error
+	return suspended, err
 }
 
 // CheckoutsByID returns checkouts by their IDs.
@@ -241,11 +246,7 @@ func (b bills) Previewed(ctx context.Context, accountID uuid.UUID, side billing.
 func readCredits(q *gorm.DB, found map[uuid.UUID]billing.Subscription, now time.Time) error {
 	var keys [][]any
 	for _, s := range found {
-		at := now
-		if s.BilledUntil.After(at) {
-			at = s.BilledUntil
-		}
-		if source := s.Covering(at); source != "" {
+		if source := s.Covering(notBefore(now, s.BilledUntil)); source != "" {
 			keys = append(keys, []any{s.MerchantID, source})
 		}
 	}

@@ -2,8 +2,11 @@ package gormdb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -117,42 +120,97 @@ func (b bills) CountSubscriptions(ctx context.Context, accountID uuid.UUID, side
 	return n, failed(ctx, "count subscriptions", err)
 }
 
-// chargesOf is a query for an account's charges that f selects.
-func (b bills) chargesOf(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter) *gorm.DB {
-	q := of(b.engine.reader(ctx).Model(&chargeRow{}), "charges", accountID, side)
+// chargesOf selects an account's charges that f selects.
+func chargesOf(d dialect, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter) *charges {
+	c := &charges{}
+	account := c.arg(d.id(accountID))
+	switch {
+	case side.Partner && side.Merchant:
+		c.where.WriteString("(charges.account_id = " + account + " OR charges.partner_id = " + account + ")")
+	case side.Partner:
+		c.where.WriteString("charges.partner_id = " + account)
+	case side.Merchant:
+		c.where.WriteString("charges.account_id = " + account)
+	default:
+		c.where.WriteString("charges.account_id = " + account + " AND 1 = 0")
+	}
 	if f.SubscriptionID != nil {
 		// The partner does not know the merchant, with whom the index of subscriptions begins.
-		q = q.Where("charges.account_id = (SELECT o.account_id FROM subscriptions AS o WHERE o.id = ?)"+
-			" AND charges.subscription_id = ?", *f.SubscriptionID, *f.SubscriptionID)
+		id := c.arg(d.id(*f.SubscriptionID))
+		c.where.WriteString(" AND charges.account_id = (SELECT o.account_id FROM subscriptions AS o WHERE o.id = " + id +
+			") AND charges.subscription_id = " + id)
 	}
 	if f.Status != "" {
-		q = q.Where("charges.status = ?", f.Status)
+		c.and("charges.status = ", string(f.Status))
 	}
 	if f.Kind != "" {
-		q = q.Where("charges.kind = ?", f.Kind)
+		c.and("charges.kind = ", string(f.Kind))
 	}
 	if !f.CreatedAfter.IsZero() {
-		q = q.Where("charges.created_at > ?", instant{f.CreatedAfter})
+		c.and("charges.created_at > ", d.timestamp(f.CreatedAfter))
 	}
-	if f.Stores != nil {
-		stores := b.engine.reader(ctx).Table("subscriptions AS s").Select("s.id").Where("s.store_id IN ?", f.Stores)
-		q = q.Where("charges.subscription_id IN (?)", of(stores, "s", accountID, side))
+	if f.Stores != nil { // only of merchants
+		list := make([]string, len(f.Stores))
+		for i, store := range f.Stores {
+			list[i] = c.arg(d.id(store))
+		}
+		c.where.WriteString(" AND charges.subscription_id IN (SELECT s.id FROM subscriptions AS s WHERE s.account_id = " +
+			account + " AND s.store_id IN (" + cmp.Or(strings.Join(list, ", "), "NULL") + "))")
 	}
-	return q
+	return c
 }
 
-// Charges returns a page of an account's charges.
+// charges builds the conditions of a hand-written statement that selects charges.
+type charges struct {
+	where strings.Builder
+	args  []any
+}
+
+// arg adds an argument and returns its parameter.
+func (c *charges) arg(v any) string {
+	c.args = append(c.args, v)
+	return "$" + strconv.Itoa(len(c.args))
+}
+
+// and adds a condition that ends in an argument.
+func (c *charges) and(condition string, v any) { c.where.WriteString(" AND " + condition + c.arg(v)) }
+
+// page returns the statement that fetches the charges of w. Its limit is part of the text, so that PostgreSQL can reuse
+// the plan.
+func (c *charges) page(d dialect, w paging.Window) string {
+	if w.After != nil {
+		c.and("charges.id < ", d.id(*w.After))
+	}
+	if w.Before != nil {
+		c.and("charges.id > ", d.id(*w.Before))
+	}
+	return "SELECT " + listedCharges + " FROM charges WHERE " + c.where.String() + " ORDER BY charges.id " + direction(w) +
+		" LIMIT " + strconv.Itoa(w.Size+1)
+}
+
+var listedCharges = chargeColumns.list()
+
+// Charges returns a page of an account's charges. The list may be long and is requested often.
 func (b bills) Charges(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter,
 	w paging.Window) (paging.Page[billing.Charge], error) {
-	rows, err := eachSide(side, w, func(r chargeRow) uuid.UUID { return r.ID },
-		func(side billing.Side) (rows []chargeRow, err error) {
-			err = window(b.chargesOf(ctx, accountID, side, f), "charges.id", w).Find(&rows).Error
-			return rows, err
+	type item = paging.Item[billing.Charge]
+	d := b.engine.dialect()
+	items, err := eachSide(side, w, func(i item) uuid.UUID { return i.Key }, func(side billing.Side) ([]item, error) {
+		items := make([]item, 0, min(w.Size, paging.MaxSize)+1)
+		var row chargeRow
+		to := chargeColumns.scanInto(&row)
+		c := chargesOf(d, accountID, side, f)
+		err := b.engine.query(ctx, c.page(d, w), c.args, func(scan scan) error {
+			err := scan(to...)
+			items = append(items, item{Node: row.charge(), Key: row.ID})
+			return err
 		})
+		return items, err
+	})
 	if err != nil {
 		return paging.Page[billing.Charge]{}, failed(ctx, "list charges", err)
 	}
-	return pageOf(w, rows, chargeItem)
+	return paging.Cut(w, items), nil
 }
 
 func chargeItem(r chargeRow) (paging.Item[billing.Charge], error) {
@@ -162,7 +220,9 @@ func chargeItem(r chargeRow) (paging.Item[billing.Charge], error) {
 // CountCharges counts an account's charges.
 func (b bills) CountCharges(ctx context.Context, accountID uuid.UUID, side billing.Side,
 	f billing.ChargeFilter) (n int64, err error) {
-	err = b.chargesOf(ctx, accountID, side, f).Count(&n).Error
+	c := chargesOf(b.engine.dialect(), accountID, side, f)
+	err = b.engine.query(ctx, "SELECT count(*) FROM charges WHERE "+c.where.String(), c.args,
+		func(scan scan) error { return scan(&n) })
 	return n, failed(ctx, "count charges", err)
 }
 
@@ -200,9 +260,9 @@ func (b bills) CountInvoices(ctx context.Context, merchantID uuid.UUID) (n int64
 	return n, failed(ctx, "count invoices", err)
 }
 
-// inDueOrder narrows q, a query for charges of a merchant, to the keys in w, in the order of their due times, oldest
-// first. order is that in which w's items are fetched.
-func inDueOrder(q *gorm.DB, merchantID uuid.UUID, w paging.Window) (bounded *gorm.DB, order string) {
+// inDueOrder narrows q, a query for charges of a merchant, to those of w and one more, in the order of their due times,
+// oldest first.
+func inDueOrder(q *gorm.DB, merchantID uuid.UUID, w paging.Window) *gorm.DB {
 	const key = "(charges.due_at, charges.id)"
 	bound := func(operator string, id *uuid.UUID) {
 		if id != nil {
@@ -212,30 +272,37 @@ func inDueOrder(q *gorm.DB, merchantID uuid.UUID, w paging.Window) (bounded *gor
 	}
 	bound(" > ", w.After)
 	bound(" < ", w.Before)
+	order := "charges.due_at, charges.id"
 	if w.Backward {
-		return q, "charges.due_at DESC, charges.id DESC"
+		order = "charges.due_at DESC, charges.id DESC"
 	}
-	return q, "charges.due_at, charges.id"
+	return q.Order(order).Limit(w.Size + 1)
 }
 
 // InvoiceLines returns a page of each invoice's charges.
 func (b bills) InvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID,
 	w paging.Window) (map[uuid.UUID]paging.Page[billing.Charge], error) {
 	reader := b.engine.reader(ctx)
-	q, order := inDueOrder(reader.Model(&chargeRow{}).Where("charges.account_id = ? AND charges.invoice_id IN ?",
-		merchantID, invoiceIDs), merchantID, w)
+	// A statement for each invoice within one: a window function would read all lines of all of them.
+	var parts []string
+	var pages []any
+	for _, id := range invoiceIDs {
+		q := reader.Model(&chargeRow{}).Where("charges.account_id = ? AND charges.invoice_id = ?", merchantID, id)
+		parts = append(parts, "SELECT * FROM (?) AS page")
+		pages = append(pages, inDueOrder(q, merchantID, w))
+	}
 	var rows []chargeRow
-	var err error
-	if len(invoiceIDs) == 1 { // the window function would read all of its lines
-		err = q.Order(order).Limit(w.Size + 1).Find(&rows).Error
-	} else {
-		place := "charges.*, row_number() OVER (PARTITION BY charges.invoice_id ORDER BY " + order + ") AS place"
-		err = reader.Table("(?) AS ranked", q.Select(place)).Where("place <= ?", w.Size+1).Order("place").
-			Scan(&rows).Error
+	if len(parts) > 0 {
+		if err := reader.Raw(strings.Join(parts, " UNION ALL "), pages...).Scan(&rows).Error; err != nil {
+			return nil, failed(ctx, "list the lines of invoices", err)
+		}
 	}
-	if err != nil {
-		return nil, failed(ctx, "list the lines of invoices", err)
-	}
+	slices.SortFunc(rows, func(a, b chargeRow) int {
+		if w.Backward {
+			a, b = b, a
+		}
+		return cmp.Or(a.DueAt.Compare(b.DueAt.Time), bytes.Compare(a.ID[:], b.ID[:]))
+	})
 	return pageOfEach(w, invoiceIDs, rows, func(r chargeRow) (uuid.UUID, paging.Item[billing.Charge], error) {
 		item, err := chargeItem(r)
 		return r.InvoiceID.UUID, item, err

@@ -136,14 +136,25 @@ func saveCharges(tx *gorm.DB, d dialect, c billing.Changes) (added []billing.Cha
 		}
 	}
 	for _, charge := range deleted {
-		err := tx.Model(&chargeRow{}).Where("account_id = ? AND id = ? AND status = ?", charge.MerchantID, charge.ID,
-			billing.ChargePending).Update("status", billing.ChargeDeleted).Error
-		if err != nil {
+		done := tx.Model(&chargeRow{}).Where("account_id = ? AND id = ? AND status = ?", charge.MerchantID, charge.ID,
+			billing.ChargePending).Update("status", billing.ChargeDeleted)
+		if done.Error != nil {
+			return nil, done.Error
+		}
+		if err := addUsage(tx, charge, -charge.Amount.Minor*done.RowsAffected); err != nil {
 			return nil, err
 		}
 	}
 	if added, err = insertCharges(tx, d, missing); err != nil {
 		return nil, err
+	}
+	for _, charge := range added {
+		if charge.Kind != billing.Usage {
+			continue
+		}
+		if err := addUsage(tx, charge, charge.Amount.Minor); err != nil {
+			return nil, err
+		}
 	}
 	events := slices.Clone(c.Events)
 	if c.ChargeEvent != nil {

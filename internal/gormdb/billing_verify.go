@@ -34,9 +34,21 @@ func (l ledger) Statements(ctx context.Context, after uuid.UUID, limit int) (now
 		if err := tx.Raw(read, idList(ids)).Scan(&rows).Error; err != nil {
 			return err
 		}
+		var totals []usageTotalRow
+		read = "SELECT " + usageTotalColumns.list() + " FROM " + ofEach(d, "usage_totals")
+		if err := tx.Raw(read, idList(ids)).Scan(&totals).Error; err != nil {
+			return err
+		}
+		usage := map[uuid.UUID]map[time.Time]int64{}
+		for _, r := range totals {
+			if usage[r.SubscriptionID] == nil {
+				usage[r.SubscriptionID] = map[time.Time]int64{}
+			}
+			usage[r.SubscriptionID][r.PeriodStart.UTC()] = r.Amount
+		}
 		charges := chargesBy(rows, func(r chargeRow) uuid.UUID { return r.SubscriptionID.UUID })
 		for _, s := range subscriptions {
-			list = append(list, billing.Statement{Subscription: s, Charges: charges[s.ID]})
+			list = append(list, billing.Statement{Subscription: s, Charges: charges[s.ID], Usage: usage[s.ID]})
 		}
 		return nil
 	})

@@ -281,45 +281,6 @@ func keptCharge(tx *gorm.DB, merchantID uuid.UUID, sourceKey string, digest []by
 	return c, replayed, err
 }
 
-// AddUsage inserts a usage charge.
-func (b bills) AddUsage(ctx context.Context, by auth.Actor, partnerID, subscriptionID uuid.UUID, key string,
-	digest []byte, decide func(now time.Time, s billing.Subscription, u billing.UsageSums) (billing.Changes,
-		error)) (c billing.Charge, replayed bool, err error) {
-	err = b.write(ctx, by, held{}, func(tx *gorm.DB) error {
-		c, replayed = billing.Charge{}, false
-		s, err := b.lockSubscription(tx, tx.Where("partner_id = ? AND id = ?", partnerID, subscriptionID))
-		if err != nil {
-			return err
-		}
-		now, err := merchantTime(tx, s.MerchantID)
-		if err != nil {
-			return err
-		}
-		// A subscription counts from no earlier time than what is billed of it.
-		if s.BilledUntil.After(now) {
-			now = s.BilledUntil
-		}
-		source := billing.UsageKey(s.ID, key)
-		if c, replayed, err = keptCharge(tx, s.MerchantID, source, digest, now); err != nil || replayed {
-			return err
-		}
-		sums, err := usageSums(tx, by, s, now)
-		if err != nil {
-			return err
-		}
-		changes, err := decide(now, s, sums)
-		if err != nil {
-			return err
-		}
-		c, err = b.saveRequested(tx, s, source, changes)
-		return err
-	})
-	if err != nil {
-		return billing.Charge{}, false, undone(ctx, "add usage", err)
-	}
-	return c, replayed, nil
-}
-
 // saveRequested stores changes and returns the new charge with the source key, or zero.
 func (b bills) saveRequested(tx *gorm.DB, s billing.Subscription, source string,
 	changes billing.Changes) (billing.Charge, error) {
@@ -330,45 +291,6 @@ func (b bills) saveRequested(tx *gorm.DB, s billing.Subscription, source string,
 		}
 	}
 	return billing.Charge{}, err
-}
-
-// usageSums returns what counts against the limits of a usage charge. Everything that adds usage to the subscription
-// waits for its lock.
-func usageSums(tx *gorm.DB, by auth.Actor, s billing.Subscription, now time.Time) (sums billing.UsageSums, err error) {
-	period, _ := s.CurrentPeriod(now)
-	q := usage(tx).Where("account_id = ? AND subscription_id = ? AND period_start = ?", s.MerchantID, s.ID,
-		instant{period.Start})
-	if err := q.Select("coalesce(sum(amount), 0)").Scan(&sums.Period).Error; err != nil {
-		return sums, err
-	}
-	if by.NoCredential != "" || by.Credential.Kind.IsSession() {
-		return sums, nil
-	}
-	// The actor's lock keeps the limit as it is.
-	row, err := one[tokenRow](tx.Where("account_id = ? AND id = ?", by.AccountID, by.ID), refuse(false))
-	if err != nil || row.ChargeLimit == nil {
-		return sums, err
-	}
-	if tx.Name() != sqliteDialect.name { // against the token's charges of other subscriptions
-		l := locker{tx: tx}
-		if l.lock("api_tokens", "NO KEY UPDATE", "account_id = ? AND id = ?", by.AccountID, by.ID); l.err != nil {
-			return sums, l.err
-		}
-	}
-	month, err := billing.MonthSpan(billing.MonthOf(now))
-	if err != nil {
-		return sums, err
-	}
-	sums.TokenLimit = row.ChargeLimit
-	q = usage(tx).Where("api_token_id = ? AND due_at >= ? AND due_at < ?", by.ID, instant{month.Start},
-		instant{month.End})
-	err = q.Select("coalesce(sum(amount), 0)").Scan(&sums.Token).Error
-	return sums, err
-}
-
-// usage is a query for usage charges that are not deleted.
-func usage(tx *gorm.DB) *gorm.DB {
-	return tx.Model(&chargeRow{}).Where("kind = ? AND status <> ?", billing.Usage, billing.ChargeDeleted)
 }
 
 // ChangeCharge changes a charge, or adds a credit for it.

@@ -252,7 +252,9 @@ func target(field reflect.Value) any {
 	switch p := field.Addr().Interface().(type) {
 	case *uuid.UUID:
 		return (*key)(p)
-	case *uuid.NullUUID, *instant, *string, **string, *[]byte, *int64, **int64, *bool, *position:
+	case *uuid.NullUUID:
+		return (*optionalKey)(p)
+	case *instant, *string, **string, *[]byte, *int64, **int64, *bool, *position:
 		return p
 	default:
 		panic(fmt.Sprintf("a column cannot be a %s", field.Type()))

@@ -65,6 +65,18 @@ func (i *instant) ScanTimestamptz(v pgtype.Timestamptz) error {
 	return nil
 }
 
+// optionalKey is a UUID or null, read from a hand-written statement.
+type optionalKey uuid.NullUUID
+
+// Scan reads a value from database/sql.
+func (k *optionalKey) Scan(src any) error { return (*uuid.NullUUID)(k).Scan(src) }
+
+// ScanUUID lets pgx scan without a conversion to text.
+func (k *optionalKey) ScanUUID(v pgtype.UUID) error {
+	k.UUID, k.Valid = v.Bytes, v.Valid
+	return nil
+}
+
 // key is a UUID read from a hand-written statement; null is the zero UUID.
 type key uuid.UUID
 
