@@ -86,7 +86,7 @@ func TestRuleCreditsNeverExceedTheirCharge(t *testing.T) {
 			m.change(s, billing.Month, "62.00")
 			_, _, err := m.CreditCharge(m.t.Context(), m.robot, billing.CreditRequest{ChargeID: m.first(),
 				Amount: dollars("21.01"), Reason: "An outage", Key: "a"})
-			check.Equal(m.t, fault.KindOf(err), fault.LimitReached, "the kind of error of a credit of more than is left")
+			check.Equal(m.t, fault.KindOf(err), fault.LimitReached, "the kind of error of a credit above what is left")
 		}, []string{invoiced, "CREDIT -$10.00 PENDING", "PRORATION $20.00 PENDING"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -119,7 +119,8 @@ func TestTwoChangesOfOneSubscription(t *testing.T) {
 	eachMarket(t, "2026-01-15T10:00:00", func(t *testing.T, m *market) {
 		s := m.subscribe()
 		m.to("2026-02-05")
-		first, second := m.create(m.changing(s, billing.Month, "62.00")), m.create(m.changing(s, billing.Month, "62.00"))
+		req := m.changing(s, billing.Month, "62.00")
+		first, second := m.create(req), m.create(req)
 		for _, c := range []billing.Checkout{first, second} {
 			if _, err := m.ApproveCheckout(t.Context(), m.storeOwner, c.ID); err != nil {
 				t.Fatalf("approve: %v", err)
@@ -159,7 +160,7 @@ func TestTwoChangesOfOneSubscription(t *testing.T) {
 				if err != nil {
 					t.Fatalf("review: %v", err)
 				}
-				check.Equal(t, fault.KindOf(review.Items[0].Problem), fault.Conflict, "the problem on the approval page")
+				check.Equal(t, fault.KindOf(review.Items[0].Problem), fault.Conflict, "the problem on the page")
 				check.Equal(t, m.charges(m.robot)[1:], tc.want, "the charges")
 				m.verify()
 			})

@@ -65,7 +65,8 @@ func genLife(t *rapid.T) life {
 		}
 		l.acts = append(l.acts, act{at,
 			rapid.SampledFrom([]string{"change", "change", "change", "suspend", "resume", "resume", "cancel", "end",
-				"run", "run", "credit", "credit"}).Draw(t, "act"), genInterval.Draw(t, "new interval"), genCents.Draw(t, "new price"),
+				"run", "run", "credit", "credit"}).Draw(t, "act"),
+			genInterval.Draw(t, "new interval"), genCents.Draw(t, "new price"),
 			time.Duration(rapid.SampledFrom([]int{0, 0, 1, 3600, 80_000}).Draw(t, "age")) * time.Second})
 	}
 	l.end = at.AddDate(0, rapid.IntRange(0, 24).Draw(t, "months after"), 0)
@@ -155,13 +156,15 @@ func (l *ledger) credit(s Subscription, a act, o *oracle) {
 	}
 }
 
-// rows returns the credits as charges of charges that have their IDs.
+// credits returns the credits as charges. The charges that they credit must have IDs.
 func (l *ledger) credits() (credits []Charge) {
 	for _, c := range l.charges {
 		if cents := l.credited[c.SourceKey]; cents > 0 {
-			credits = append(credits, Charge{ID: uuid.New(), SubscriptionID: c.SubscriptionID, Term: c.Term, Kind: Credit,
+			credits = append(credits, Charge{
+				ID: uuid.New(), SubscriptionID: c.SubscriptionID, Term: c.Term, Kind: Credit,
 				Amount: Money{-cents, "USD"}, Period: c.Period, DueAt: c.DueAt, Status: ChargePending, CreditOf: c.ID,
-				SourceKey: CreditOfKey(c.SubscriptionID, c.SourceKey)})
+				SourceKey: CreditOfKey(c.SubscriptionID, c.SourceKey),
+			})
 		}
 	}
 	return credits

@@ -165,7 +165,8 @@ type used struct {
 
 // begin empties what is stored of billing, and makes new accounts.
 func (c *city) begin(t *rapid.T) *play {
-	for _, table := range []string{"charges", "invoices", "usage_totals", "subscription_suspensions", "subscription_terms",
+	for _, table := range []string{"charges", "invoices", "usage_totals", "subscription_suspensions",
+		"subscription_terms",
 		"subscriptions", "checkout_items", "checkouts", "billing_merchants", "billing_clock", "billing_lease"} {
 		c.exec("DELETE FROM " + table)
 	}

@@ -101,8 +101,8 @@ func (s Side) within(limit Side) Side {
 //
 // A write locks what its decide function gets against other writers, reads billing time after that, checks its actor,
 // and stores what decide returns in the same transaction. decide must not change what it gets, and can be called again
-// after a deadlock. An error of decide is returned, and nothing is stored. The subscriptions that the writes of checkouts
-// and subscriptions pass to decide have Subscription.Credited.
+// after a deadlock. An error of decide is returned, and nothing is stored. The subscriptions that the writes of
+// checkouts and subscriptions pass to decide have Subscription.Credited.
 type Repository interface {
 	// Now returns billing time.
 	Now(ctx context.Context) (time.Time, error)
@@ -126,8 +126,9 @@ type Repository interface {
 	// younger than 30 days, and fault.Conflict otherwise. It returns ErrNoSubscription as ChangeSubscription does.
 	AddUsage(ctx context.Context, by auth.Actor, partnerID, subscriptionID uuid.UUID, key string, digest []byte,
 		decide func(now time.Time, s Subscription, u UsageSums) (Changes, error)) (c Charge, replayed bool, err error)
-	// ChangeCharge changes a charge of the partner, or adds a credit for it. credited is the sum of the credits that the
-	// partner gave for it, not positive. It returns ErrNoCharge if the partner has no such charge. key and digest are as for AddUsage, or empty.
+	// ChangeCharge changes a charge of the partner, or adds a credit for it. credited is the sum of the credits that
+	// the partner gave for it, not positive. It returns ErrNoCharge if the partner has no such charge. key and digest
+	// are as for AddUsage, or empty.
 	ChangeCharge(ctx context.Context, by auth.Actor, partnerID, id uuid.UUID, key string, digest []byte,
 		decide func(now time.Time, c Charge, s Subscription, credited int64) (Changes, error)) (c Charge, replayed bool,
 		err error)
@@ -148,8 +149,8 @@ type Repository interface {
 	Charges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter,
 		w paging.Window) (paging.Page[Charge], error)
 	CountCharges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter) (int64, error)
-	// Waiting returns at most limit checkouts of a merchant that wait for the approval of a user, who owns the stores of
-	// all of their items.
+	// Waiting returns at most limit checkouts of a merchant that wait for the approval of a user, who owns the stores
+	// of all of their items.
 	Waiting(ctx context.Context, merchantID, userID uuid.UUID, limit int) ([]Checkout, error)
 	Invoices(ctx context.Context, merchantID uuid.UUID, w paging.Window) (paging.Page[Invoice], error)
 	CountInvoices(ctx context.Context, merchantID uuid.UUID) (int64, error)

@@ -184,8 +184,8 @@ func (c *charges) page(d dialect, w paging.Window) string {
 	if w.Before != nil {
 		c.and("charges.id > ", d.id(*w.Before))
 	}
-	return "SELECT " + listedCharges + " FROM charges WHERE " + c.where.String() + " ORDER BY charges.id " + direction(w) +
-		" LIMIT " + strconv.Itoa(w.Size+1)
+	return "SELECT " + listedCharges + " FROM charges WHERE " + c.where.String() + " ORDER BY charges.id " +
+		direction(w) + " LIMIT " + strconv.Itoa(w.Size+1)
 }
 
 var listedCharges = chargeColumns.list()

@@ -290,7 +290,8 @@ func TestCheckout(t *testing.T) {
 			other.StoreID, other.StoreHash = m.merchant.Stores[1].ID, m.merchant.Stores[1].Hash
 			c.Items = append(c.Items, other)
 		})
-		check.Equal(t, waiting(storeOwner), []uuid.UUID{second.ID, c.ID}, "what waits, without %s of two owners", mixed.ID)
+		check.Equal(t, waiting(storeOwner), []uuid.UUID{second.ID, c.ID}, "what waits, without %s of two owners",
+			mixed.ID)
 		third := m.open(t)
 		check.Equal(t, waiting(storeOwner), []uuid.UUID{third.ID, second.ID}, "the newest of what waits")
 		m.to(t, "2026-02-01")

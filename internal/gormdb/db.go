@@ -226,7 +226,8 @@ var allModels = []any{
 	tokenRow{}, accessRow{}, grantRow{}, gatewayRow{}, legacyRow{}, keyRow{},
 	sessionRow{}, linkRow{}, flowRow{}, totpRow{}, codeRow{}, passkeyRow{}, identityRow{}, unlinkedRow{}, sentFormRow{},
 	eventRow{}, eventSourceRow{}, webhookRow{}, webhookTypeRow{}, deliveryRow{}, attemptRow{},
-	checkoutRow{}, checkoutItemRow{}, subscriptionRow{}, termRow{}, suspensionRow{}, usageTotalRow{}, chargeRow{}, invoiceRow{},
+	checkoutRow{}, checkoutItemRow{}, subscriptionRow{}, termRow{}, suspensionRow{}, usageTotalRow{},
+	chargeRow{}, invoiceRow{},
 }
 
 // Dialect returns "sqlite" or "postgres".
